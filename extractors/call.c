@@ -229,8 +229,10 @@ static const Ragged *image_rows(Tape *t, int64_t B, int64_t total)
     return r;
 }
 
-static Tensor *pool_rows(Tape *t, Tensor *x, Pooling pool, const PassInput *in)
+static Tensor *pool_rows(Tape *t, const Encoder *en, Tensor *x, Pooling pool, const PassInput *in)
 {
+    if (pool == POOL_SENTENCE)
+        return tape_ok(t, &(Error){0}) ? sentence_rows(t, en->text.sentence, x, &in->texts->ragged) : x;
     const Reduce how = pool == POOL_CLS ? REDUCE_FIRST : pool == POOL_MAX ? REDUCE_MAX : REDUCE_MEAN;
     const Ragged *r = !x || !tape_ok(t, &(Error){0}) ? NULL
                       : in->texts                    ? &in->texts->ragged
@@ -257,7 +259,7 @@ void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBat
         const CallOutput *o = &c->outputs[i];
         Tensor *x = p.out[o->number];
         if (x && o->pool != POOL_NONE)
-            x = pool_rows(t, x, o->pool, &in);
+            x = pool_rows(t, en, x, o->pool, &in);
         out[i] = x && o->normalize ? row_normalize(t, x, 1e-12f) : x;
     }
 }
@@ -278,7 +280,7 @@ bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch
 
 static const char *pool_name(Pooling p)
 {
-    static const char *const NAMES[] = {"model", "cls", "mean", "max", "none"};
+    static const char *const NAMES[] = {"model", "cls", "mean", "max", "none", "model"};
     return NAMES[p];
 }
 
@@ -322,7 +324,7 @@ static bool check_output(const Call *c, const OutputOptions *o, CallOutput *to, 
         return fail(e, SP_USAGE, "%s: %s%s gives a %s, which is not normalized; remove normalize", en->path, out->name,
                     tower, tokens ? "row per token" : "feature map");
     to->normalize = vector && (o->normalize > 0 || (o->normalize == 0 && out->normalized));
-    to->floats = out->width;
+    to->floats = to->pool == POOL_SENTENCE ? en->text.sentence->width : out->width;
     to->per_token = tokens && to->pool == POOL_NONE && c->modality == MODALITY_TEXT;
     return true;
 }

@@ -88,6 +88,21 @@ static const EncoderKind *unsupported_kind(const ModelSource *s, const char *sta
     return NULL;
 }
 
+/* A pickled model is made of the kind's classes alone; --arch says that it is of this kind whatever its classes. */
+static bool check_classes(const ModelSource *s, const EncoderKind *k, Error *e)
+{
+    for (size_t i = 0; !s->arch && i < weights_module_count(s->weights); i++) {
+        const PickledModule *m = weights_module_at(s->weights, i);
+        if (!k || !list_has(k->classes, m->class.p))
+            return fail(
+                e, SP_UNSUPPORTED,
+                "%s: %s%.100s is a pickled module of class %.100s, which is not supported, as its code is not in "
+                "the file; save model.state_dict() instead, or name the architecture with --arch",
+                s->path, m->name.n ? "its part " : "the model", m->name.p, m->class.p);
+    }
+    return true;
+}
+
 const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e)
 {
     const char *type = model_type_of(s), *timm = json_cstring(json_get(s->config, "architecture")), *known;
@@ -101,6 +116,8 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e)
     for (size_t i = 0; i < encoder_kind_count() && !s->arch && !type && !k; i++)
         if (encoder_kind_at(i)->matches(s))
             k = encoder_kind_at(i);
+    if (!check_classes(s, k, e))
+        return NULL;
     if (k)
         return k;
     if (!s->arch && (type || (timm && *timm)))
@@ -137,7 +154,7 @@ static bool read_source(ModelSource *s, const char *name, const Files *memory, c
     s->folder = memory ? memory->folder : folder_of(s->path, a, e);
     *files = memory ? *memory : (Files){.folder = s->folder};
     s->files = s->folder ? files : NULL;
-    if (e->code != SP_OK || !read_config(s, a, e))
+    if (e->code != SP_OK || !read_config(s, a, e) || !custom_code_check(s, e))
         return false;
     if ((s->weights = memory ? weights_open_files(files, a, e) : weights_open(s->path, a, e)))
         return true;
@@ -160,14 +177,17 @@ static bool read_settings(Encoder *en, const ModelSource *s, unsigned tower, int
 {
     if (!s->folder)
         return true;
-    return tower == MODALITY_IMAGE ? preset_from_folder(&en->image.preset, en->kind->usual, s->files, en->arena, e)
-                                   : modules_from_folder(&en->text, s->files, max_seq_length, en->arena, e);
+    if (tower == MODALITY_TEXT)
+        return modules_from_folder(&en->text, s->files, max_seq_length, en->arena, e);
+    return preset_from_folder(&en->image.preset, en->kind->usual, s->files, en->arena, e) &&
+           preset_from_timm(&en->image.preset, s, e);
 }
 
 /* What comes after load: the tokenizer. */
 static bool finish_text(Encoder *en, const ModelSource *s, int64_t max_seq_length, Error *e)
 {
     TextTower *t = &en->text;
+    int64_t width = 0; /* of tokens */
     if (t->pool == POOL_MODEL)
         t->pool = POOL_MEAN;
     for (size_t i = 0; i < en->output_count; i++) {
@@ -175,12 +195,15 @@ static bool finish_text(Encoder *en, const ModelSource *s, int64_t max_seq_lengt
         if (o->modality != MODALITY_TEXT || o->rows != ROWS_TOKENS)
             continue;
         o->pool = t->pool;
+        width = o->width;
         o->normalized = t->normalize;
     }
     if (!s->folder)
         return fail(e, SP_FORMAT,
                     "%s: is only a weights file; give the folder of the text encoder (config.json, tokenizer.json)",
                     s->path);
+    if (t->sentence && !sentence_load(en, s->files, width, e))
+        return false;
     if (!(t->tokenizer = tokenizer_load_files(s->files, en->arena, e)))
         return false;
     t->max_tokens = lower_of(t->max_tokens, max_seq_length ? max_seq_length : tokenizer_max_length(t->tokenizer));

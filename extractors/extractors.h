@@ -21,7 +21,8 @@ typedef enum RowKind {
     ROWS_TOKENS, /* one row per token, or per patch of an image; a call may pool them to one row per input */
     ROWS_MAP     /* a feature map; its numbers are in torch's order, [channels, height, width] */
 } RowKind;
-typedef enum Pooling { POOL_MODEL /* the output's own */, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE } Pooling;
+/* POOL_MODEL: the output's own. POOL_SENTENCE: by the folder's modules (Sentence); not for calls. */
+typedef enum Pooling { POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE, POOL_SENTENCE } Pooling;
 typedef struct Output {
     const char *name; /* "last_hidden_state" */
     const char *also; /* other names for it, between spaces; or NULL */
@@ -91,8 +92,11 @@ typedef struct EncoderKind {
     const char *about;      /* one line: which published models */
     const char *model_type; /* config.json's, several between spaces; NULL: files of this kind state none */
     unsigned modalities;    /* of its towers */
-    bool narrow;            /* supports other types than float32 */
-    bool winograd;          /* supports wider squares of 3 x 3 convolutions */
+    /* Classes of the modules of which a pickled model may be made, between spaces; NULL: pickled models are not read as
+     * this kind. A tensor's name and shape do not say what another class does with it. */
+    const char *classes;
+    bool narrow;       /* supports other types than float32 */
+    bool winograd;     /* supports wider squares of 3 x 3 convolutions */
     const char *sized; /* --arch may begin with one of these words: "resnet wide_resnet", as wide_resnet50_2; or NULL */
     /* Of images, else NULL: the defaults of transformers' image processor, which hold where preprocessor_config.json
      * has no value. A single number as its "size" is the short side for FIT_SHORT_SIDE, else width and height. */
@@ -138,12 +142,41 @@ typedef struct ImageTower {
     const char *missing; /* why the tower is not open, or NULL */
     Preset preset;       /* of the folder (preprocessor_config.json), else set by load; width 0: not set */
 } ImageTower;
+/* sentence-transformers' modules behind the tokens, where a Pooling and a Normalize at the end do not say it all: modes
+ * of pooling, whose rows follow each other in a row; then steps. */
+typedef enum PoolMode {
+    MODE_CLS,
+    MODE_MAX,
+    MODE_MEAN,
+    MODE_MEAN_SQRT_LEN, /* the sum by the root of the length */
+    MODE_WEIGHTED_MEAN, /* weights 1, 2, 3, ... */
+    MODE_LAST,
+    MODE_COUNT
+} PoolMode;
+typedef struct SentenceStep { /* act(x W' + b), or, where `where` is NULL, to length 1 */
+    const char *where;        /* the folder of its weights, inside the model's */
+    int64_t in, out;
+    bool bias;
+    Act act;
+    Linear dense; /* set by sentence_load */
+} SentenceStep;
+typedef struct Sentence {
+    PoolMode mode[MODE_COUNT];
+    int modes;
+    SentenceStep *step;
+    size_t steps, room;
+    int64_t width;          /* of the result; set by sentence_load */
+    bool leaves_prompt_out; /* pooling skips the prompt's tokens */
+} Sentence;
+
 typedef struct TextTower {
     const char *missing;
     Tokenizer *tokenizer;
     Pooling pool;        /* of the folder (modules.json), else POOL_MEAN: for all outputs that are tokens */
     const char *no_pool; /* why the folder's is not supported, so that a call must choose one; or NULL */
     bool normalize;      /* of the folder: pooled rows are scaled to length 1 */
+    Sentence *sentence;  /* of POOL_SENTENCE; else NULL */
+    Text prompt;         /* of the folder: put before each text */
     /* Set by load: */
     int64_t vocabulary; /* how many tokens have a vector: larger ids are an error; 0: not stated */
     int64_t max_tokens; /* the most that the model supports; then: texts are cut to this length */

@@ -1,16 +1,9 @@
-/* extractors/hf_files.c: settings of a Hugging Face folder: sentence-transformers' modules.json with the files that it
- * names. */
+/* extractors/hf_files.c: JSON files of a folder; what config.json says beside the architecture: code of the folder's
+ * own, and timm's settings of images. */
 // flags: -Os
 #include "extractors/loading.h"
 
-/* Limits of a file; and of a pipeline, which usually has three modules. Each file is read once for each module that
- * names it; json_parse states its memory. */
-enum { MAX_JSON = 1 << 16, MAX_MODULES = 16 };
-
-static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
-{
-    return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
-}
+enum { MAX_JSON = 1 << 16, MAX_SIDE = 1 << 14 }; /* bytes of a file; pixels of a side */
 
 const Json *folder_json(const Files *f, const char *name, JsonType type, const char **path, Arena *a, Error *e)
 {
@@ -21,83 +14,96 @@ const Json *folder_json(const Files *f, const char *name, JsonType type, const c
     const Json *j = json_parse(a, text, *path, e);
     if (!j || j->type == type)
         return j;
-    bad_value(e, *path, j, type == JSON_ARRAY ? "expected a list" : "expected an object");
+    fail(e, SP_FORMAT, "%s:%u:%u: %s", *path, j->line, j->column,
+         type == JSON_ARRAY ? "expected a list" : "expected an object");
     return NULL;
 }
 
-/* ---- modules.json ---------------------------------------------------------------------------- */
-
-/* "1_Pooling/config.json" of a module's folder inside the model's, which may be "". */
-static const char *inside(const char *where, const char *name, Arena *a, Error *e)
+bool custom_code_check(const ModelSource *s, Error *e)
 {
-    return *where ? path_join(a, where, name, e) : name;
+    const Json *map = json_get(s->config, "auto_map");
+    for (const Json *j = map && map->type == JSON_OBJECT && !s->arch ? map->first : NULL; j; j = j->next)
+        if (text_starts(j->key, "AutoModel"))
+            return fail(
+                e, SP_UNSUPPORTED,
+                "%s/config.json:%u:%u: auto_map: Python code of this folder (%.*s) computes the model, and it is "
+                "not run; if the tensors are those of a known architecture, name it with --arch",
+                s->folder, j->line, j->column, j->type == JSON_STRING ? (int)MIN(j->text.n, (size_t)100) : 9,
+                j->type == JSON_STRING ? j->text.p : "AutoModel");
+    return true;
 }
 
-/* where: the folder of the module inside the model's, "" or "1_Pooling". */
-static bool read_pooling(TextTower *t, const Files *folder, const char *where, Arena *a, Error *e)
+/* ---- timm ------------------------------------------------------------------------------------ */
+
+static bool bad(Error *e, const ModelSource *s, const Json *j, const char *what)
 {
-    static const struct {
-        const char *key, *mode;
-        Pooling pool;
-    } known[] = {{"pooling_mode_cls_token", "cls", POOL_CLS},
-                 {"pooling_mode_mean_tokens", "mean", POOL_MEAN},
-                 {"pooling_mode_max_tokens", "max", POOL_MAX}};
-    static const char *const unknown[] = {"pooling_mode_mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens",
-                                          "pooling_mode_lasttoken"};
-    const char *path, *name = inside(where, "config.json", a, e);
-    const Json *config = name ? folder_json(folder, name, JSON_OBJECT, &path, a, e) : NULL,
-               *mode = json_get(config, "pooling_mode");
-    int found = 0;
-    if (!config) /* or it is damaged: then its own error is kept */
-        return fail(e, SP_IO, "%s/%s: is missing, but modules.json names it; fetch the whole folder of the model",
-                    folder->folder, name ? name : "config.json");
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode)
-                 : json_is_true(json_get(config, known[i].key))) {
-            t->pool = known[i].pool;
-            found++;
-        }
-    for (size_t i = 0; !mode && i < COUNT(unknown); i++)
-        found += json_is_true(json_get(config, unknown[i])) ? 2 : 0;
-    if (found == 1)
-        return true;
-    t->pool = POOL_MODEL; /* a call that chooses its own can do without */
-    t->no_pool = arena_printf(a, e, "%s: expected exactly one pooling: cls, mean or max; choose it with --pool", path);
-    return t->no_pool != NULL;
+    return fail(e, SP_FORMAT, "%s/config.json:%u:%u: pretrained_cfg.%s", s->folder, j->line, j->column, what);
 }
 
-bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e)
+/* Three numbers of a list, from `least` on; unchanged where the key is absent. */
+static bool read_three(const ModelSource *s, const Json *cfg, const char *key, double least, float out[3], Error *e)
 {
-    const char *path;
-    const Json *modules = folder_json(folder, "modules.json", JSON_ARRAY, &path, a, e);
-    *max_seq_length = 0;
-    if (!modules)
-        return e->code == SP_OK;
-    if (modules->count > MAX_MODULES)
-        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: %zu modules; at most %d are supported", path, modules->line,
-                    modules->column, modules->count, MAX_MODULES);
-    for (const Json *m = modules->first; m; m = m->next) {
-        const Json *type = json_get(m, "type"), *place = json_get(m, "path");
-        const char *where = json_cstring(place);
-        if (!type || type->type != JSON_STRING || !where || where[0] == '/' || strstr(where, ".."))
-            return bad_value(e, path, m, "expected a module with a type and a path inside the folder");
-        if (text_ends(type->text, "Transformer")) {
-            const char *name = where, *file = inside(where, "sentence_bert_config.json", a, e);
-            const Json *config = file ? folder_json(folder, file, JSON_OBJECT, &name, a, e) : NULL,
-                       *n = json_get(config, "max_seq_length");
-            if (e->code != SP_OK)
-                return false;
-            if (n && n->type != JSON_NULL && (!json_i64(n, max_seq_length) || *max_seq_length < 1))
-                return bad_value(e, name, n, "max_seq_length: expected a whole number above 0");
-        } else if (text_ends(type->text, "Pooling")) {
-            if (t->pool == POOL_MODEL && !t->no_pool && !read_pooling(t, folder, where, a, e))
-                return false;
-        } else if (text_ends(type->text, "Normalize")) {
-            t->normalize = true;
-        } else {
-            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not supported", path, m->line, m->column,
-                        (int)MIN(type->text.n, (size_t)100), type->text.p);
-        }
+    const Json *j = json_get(cfg, key);
+    for (size_t c = 0; j && c < 3; c++) {
+        const Json *v = j->type == JSON_ARRAY ? json_at(j, c) : NULL;
+        if (!v || v->type != JSON_NUMBER || !(v->number >= least && v->number <= 1e6))
+            return bad(e, s, j, "mean or std: expected three numbers, std above 0");
+        out[c] = (float)v->number;
     }
+    return true;
+}
+
+static bool read_filter(const ModelSource *s, const Json *cfg, Filter *to, Error *e)
+{
+    static const char *const NAMES[] = {"bilinear", "bicubic", "nearest", "box", "hamming", "lanczos"};
+    static const Filter FILTERS[] = {FILTER_BILINEAR, FILTER_BICUBIC, FILTER_NEAREST,
+                                     FILTER_BOX,      FILTER_HAMMING, FILTER_LANCZOS};
+    const Json *j = json_get(cfg, "interpolation");
+    *to = FILTER_BICUBIC;
+    if (!j)
+        return true;
+    for (size_t i = 0; j->type == JSON_STRING && i < COUNT(NAMES); i++)
+        if (text_is(j->text, NAMES[i])) {
+            *to = FILTERS[i];
+            return true;
+        }
+    return bad(e, s, j, "interpolation: expected bilinear, bicubic, nearest, box, hamming or lanczos");
+}
+
+/* As timm's create_transform does in evaluation: the short side to size / crop_pct, rounded down, then the centre; with
+ * crop_mode squash both sides, whatever the image's shape. */
+bool preset_from_timm(Preset *p, const ModelSource *s, Error *e)
+{
+    const Json *cfg = json_get(s->config, "pretrained_cfg"), *size = json_get(cfg, "input_size"), *j;
+    int64_t h = 0, w = 0;
+    double part = 0.875;
+    if (!cfg || p->width)
+        return true;
+    if (cfg->type != JSON_OBJECT || !size || size->type != JSON_ARRAY || !json_i64(json_at(size, 1), &h) ||
+        !json_i64(json_at(size, 2), &w) || h < 1 || w < 1 || h > MAX_SIDE || w > MAX_SIDE)
+        return bad(e, s, size ? size : cfg, "input_size: expected three numbers: 3, height and width");
+    if ((j = json_get(cfg, "crop_pct")) && j->type != JSON_NULL) {
+        if (j->type != JSON_NUMBER || !(j->number >= 0.05 && j->number <= 1))
+            return bad(e, s, j, "crop_pct: expected a number from 0.05 to 1");
+        part = j->number;
+    }
+    j = json_get(cfg, "crop_mode");
+    bool squash = j && j->type == JSON_STRING && text_is(j->text, "squash");
+    if (!squash && (h != w || (j && !(j->type == JSON_STRING && text_is(j->text, "center")))))
+        return fail(e, SP_UNSUPPORTED,
+                    "%s/config.json:%u:%u: pretrained_cfg: only squares cropped from the centre, and crop_mode squash, "
+                    "are supported",
+                    s->folder, cfg->line, cfg->column);
+    Preset r = preset_imagenet((int64_t)((double)h / part), h, FILTER_BICUBIC);
+    r.width = w;
+    if (squash) {
+        r.fit = FIT_SQUASH;
+        r.across = (int64_t)((double)w / part);
+        r.down = (int64_t)((double)h / part);
+    }
+    if (!read_filter(s, cfg, &r.how.filter, e) || !read_three(s, cfg, "mean", -1e6, r.mean, e) ||
+        !read_three(s, cfg, "std", 1e-6, r.std, e))
+        return false;
+    *p = r;
     return true;
 }

@@ -189,6 +189,29 @@ bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
     return norm_load(to, l->encoder->store, gamma, beta, (float)eps, &how, l->error);
 }
 
+/* Of a pickled model: what the module states is what the family computes. */
+static bool check_module(Loader *l, const char *layer, int64_t stride, int64_t pad, int64_t groups, double eps)
+{
+    const Weights *w = l->source->weights;
+    const char *name = arena_printf(l->encoder->arena, l->error, "%s%s", l->prefix, layer);
+    for (size_t i = 0; name && i < weights_module_count(w); i++) {
+        const PickledModule *m = weights_module_at(w, i);
+        if (!text_is(m->name, name))
+            continue;
+        const int64_t stated[] = {m->stride, m->padding, m->dilation, m->groups}, expected[] = {stride, pad, 1, groups};
+        static const char *const NAMES[] = {"stride", "padding", "dilation", "groups"};
+        for (size_t k = 0; k < COUNT(stated); k++)
+            if (stated[k] != SETTING_ABSENT && stated[k] != expected[k])
+                return fail(l->error, SP_UNSUPPORTED, "%s: module %s: expected %s %lld, found %s", l->source->path,
+                            name, NAMES[k], (long long)expected[k],
+                            stated[k] == SETTING_OTHER ? "another form" : load_name(l, "%lld", (long long)stated[k]));
+        if (m->eps >= 0 && m->eps != eps)
+            return fail(l->error, SP_UNSUPPORTED, "%s: module %s: expected eps %g, found %g", l->source->path, name,
+                        eps, m->eps);
+    }
+    return name != NULL;
+}
+
 bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                int64_t pad, int64_t groups)
 {
@@ -199,7 +222,8 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
     for (int i = 0; norm && i < 4; i++)
         if (!w || !(n[i] = load_array(l, 1, w->shape, "%s.%s", norm, parts[i])))
             return false;
-    if (l->error->code != SP_OK)
+    if (l->error->code != SP_OK || !check_module(l, conv, stride, pad, groups, eps) ||
+        (norm && !check_module(l, norm, SETTING_ABSENT, SETTING_ABSENT, SETTING_ABSENT, eps)))
         return false;
     Hold how = tuning_hold(l->encoder, 2, (const Array *[]){w, n[0]}, (const Array *[]){bias, n[1]}, false);
     how.plain = l->encoder->options.train.weights != NULL; /* below it there may be parameters */

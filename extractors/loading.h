@@ -124,6 +124,14 @@ bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Are
 /* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
  * file. */
 bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
+/* Loads the weights of en->text.sentence, for rows of tokens of this width, and sets its width. */
+bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e);
+/* The rows of texts [B, width] by these modules, from rows of tokens. */
+Tensor *sentence_rows(Tape *t, const Sentence *s, Tensor *x, const Ragged *r);
+/* What timm's config.json says of images (pretrained_cfg); untouched where p has a width, or without it. */
+bool preset_from_timm(Preset *p, const ModelSource *s, Error *e);
+/* A failure where the folder has Python code of its own for the model, unless --arch names an architecture. */
+bool custom_code_check(const ModelSource *s, Error *e);
 /* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
 /* Sets e->image.preset unless it is set already. */

@@ -12,10 +12,33 @@ enum { TEXTS_EACH = 256 };
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-static bool tokenize_one(const Call *c, Text text, TokenIds *ids, bool *cut, Arena *a, Error *e)
+/* The prompt and a text, in memory that is used again. */
+typedef struct Joined {
+    char *p;
+    size_t room;
+} Joined;
+
+static bool join_prompt(Joined *j, Text prompt, Text *text, Arena *a, Error *e)
+{
+    size_t n;
+    if (!size_add(prompt.n, text->n, &n))
+        return fail_memory(e, SIZE_MAX, "a text");
+    while (j->room < n || !j->p)
+        if (!(j->p = arena_grow(a, j->p, j->room, &j->room, 1, e)))
+            return false;
+    memcpy(j->p, prompt.p, prompt.n);
+    if (text->n)
+        memcpy(j->p + prompt.n, text->p, text->n);
+    *text = (Text){j->p, n};
+    return true;
+}
+
+static bool tokenize_one(const Call *c, Text text, TokenIds *ids, bool *cut, Joined *joined, Arena *a, Error *e)
 {
     const Encoder *en = c->encoder;
     size_t start = ids->count;
+    if (en->text.prompt.n && !join_prompt(joined, en->text.prompt, &text, a, e))
+        return false;
     if (!tokenize(en->text.tokenizer, text, (size_t)c->max_tokens, ids, a, e))
         return false;
     if (ids->count == start)
@@ -35,6 +58,7 @@ bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLis
 {
     Trace *trace = tape_device(t)->trace;
     double begun = trace_begin(trace);
+    Joined joined = {0};
     if (c->modality != MODALITY_TEXT)
         return fail(e, SP_USAGE, "this call is for images, not for texts");
     if (n > INT32_MAX)
@@ -46,7 +70,7 @@ bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLis
         Error why = {0};
         if (i % TEXTS_EACH == TEXTS_EACH - 1 && !call_goes_on(c, 0, n, e))
             return false;
-        if (!tokenize_one(c, texts[i], &out->ids, &out->cut[i], a, &why)) {
+        if (!tokenize_one(c, texts[i], &out->ids, &out->cut[i], &joined, a, &why)) {
             out->ids.count = out->start[i];
             r->refused++;
             if (!input_failed(r, i, "text", &why, e))

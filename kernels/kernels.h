@@ -84,7 +84,7 @@ typedef struct Gemm {
 typedef struct Conv {
     int64_t B, H, W, C;               /* input [B,H,W,C] */
     int64_t O;                        /* output channels */
-    int64_t kh, kw, stride, groups;   /* groups is 1 or C (depthwise, O == C) */
+    int64_t kh, kw, stride, groups;   /* each O / groups outputs read C / groups channels; conv_back: 1 or C == O */
     int64_t top, left, bottom, right; /* zero padding */
     const void *x;
     DType x_type;

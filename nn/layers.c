@@ -237,10 +237,11 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
     if (stride < 1 || pad < 0)
         return fail(e, SP_USAGE, "%s: tensor %s: expected a stride of at least 1 and no negative padding", w->file,
                     w->name.p);
-    if (groups != 1 && (groups != O || w->shape[1] != 1))
-        return fail(e, SP_UNSUPPORTED, "%s: tensor %s: expected 1 group or one group per channel", w->file, w->name.p);
+    if (groups < 1 || O % groups)
+        return fail(e, SP_USAGE, "%s: tensor %s: expected groups that divide its %lld channels, found %lld", w->file,
+                    w->name.p, (long long)O, (long long)groups);
     *c = (Conv2d){.O = O,
-                  .C = groups == 1 ? w->shape[1] : groups,
+                  .C = w->shape[1] * groups,
                   .kh = w->shape[2],
                   .kw = w->shape[3],
                   .stride = stride,

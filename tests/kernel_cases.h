@@ -87,6 +87,7 @@ typedef struct Case {
             int64_t B, H, W, C, O; /* C 0: depthwise */
             int64_t kh, kw, stride;
             int64_t top_left, bottom_right; /* padding: 23 is 2 and 3 */
+            int64_t groups;                 /* 0: 1, or with C 0 depthwise */
             int64_t extra; /* bits: 1 bias, 2 residual, 4 Winograd's F(6,3); conv_back: 1, 2 add to dx, dw */
             int64_t act;
         } conv;

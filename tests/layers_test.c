@@ -229,6 +229,68 @@ static void unknown_layers_are_named(void **state)
     encoder_close(en);
 }
 
+/* The pickled module with a piece of its pickle changed: from `at` bytes behind the first `after` on. */
+static void write_changed(Bench *b, const char *path, const char *after, size_t at, const char *bytes, size_t n)
+{
+    Text whole;
+    assert_ok(file_read(&whole, b->a, LAYERS "module.pt", 0, &b->e), b->e);
+    char *copy = arena_strndup(b->a, whole.p, whole.n, &b->e);
+    size_t length = strlen(after), i = 0;
+    while (i + length < whole.n && memcmp(copy + i, after, length) != 0)
+        i++;
+    assert_true(i + length + at + n < whole.n);
+    memcpy(copy + i + at, bytes, n);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(copy, 1, whole.n, f), whole.n);
+    fclose(f);
+}
+
+static void pickled_modules_are_read_by_class(void **state)
+{
+    static const struct {
+        const char *after, *bytes, *arch, *why; /* `bytes` replace the beginning of the first `after` */
+    } cases[] = {
+        {"torchvision.models.resnet\nResNet", "torchvision.models.redent", NULL,
+         "the model is a pickled module of class torchvision.models.redent.ResNet, which is not supported"},
+        {"torch.nn.modules.activation\nReLU", "torch.nn.modules.activation\nGELU", NULL,
+         "its part relu is a pickled module of class torch.nn.modules.activation.GELU"},
+        {"torch.nn.modules.activation\nReLU", "torch.nn.modules.activation\nGELU", "resnet", NULL},
+    };
+    Bench *b = *state;
+    char folder[256], path[512];
+    check_all(b, "bottleneck", LAYERS "module.pt", NULL);
+    test_folder(folder);
+    snprintf(path, sizeof path, "%s/x.pt", folder);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        write_changed(b, path, cases[i].after, 0, cases[i].bytes, strlen(cases[i].bytes));
+        Encoder *en = encoder_open(&b->d, path, &(EncoderOptions){.arch = cases[i].arch}, &b->e);
+        if (!en != (cases[i].why != NULL))
+            fail_msg("%s: %s", cases[i].bytes, en ? "opens" : b->e.message);
+        if (!en)
+            assert_error(b->e, SP_UNSUPPORTED, cases[i].why);
+        encoder_close(en);
+    }
+    /* the first number behind "stride" is a part of the stem's tuple (2, 2), behind "eps" the stem's norm's 1e-5 */
+    static const struct {
+        const char *after, *op, *why;
+    } settings[] = {{"stride", "K", "module conv1: expected stride 2, found "},
+                    {"eps", "G", "module bn1: expected eps 1e-05, found "}};
+    for (size_t i = 0; i < COUNT(settings); i++) {
+        Text whole;
+        assert_ok(file_read(&whole, b->a, LAYERS "module.pt", 0, &b->e), b->e);
+        size_t at = 0, n = strlen(settings[i].after);
+        while (memcmp(whole.p + at, settings[i].after, n) != 0)
+            at++;
+        const char *number = memchr(whole.p + at + n, settings[i].op[0], 16);
+        assert_non_null(number);
+        write_changed(b, path, settings[i].after, (size_t)(number + 1 - whole.p) - at, "\3", 1);
+        assert_null(encoder_open(&b->d, path, &(EncoderOptions){0}, &b->e));
+        assert_error(b->e, SP_UNSUPPORTED, settings[i].why);
+    }
+    test_folder_remove(folder);
+}
+
 /* transformers' names of a tower's results, and hidden states from the end. */
 static void outputs_have_transformers_names(void **state)
 {
@@ -259,6 +321,7 @@ int main(void)
         cmocka_unit_test(other_layouts_load),
         cmocka_unit_test(unknown_layers_are_named),
         cmocka_unit_test(outputs_have_transformers_names),
+        cmocka_unit_test(pickled_modules_are_read_by_class),
     };
     return cmocka_run_group_tests(tests, set_up, close_all);
 }

@@ -355,6 +355,83 @@ static void torch_legacy(void **state)
     }
 }
 
+/* A module by its class, its tensor `a` and what else its state has. */
+#define MODULE(class, inside, state) "c" class "\n)\x81}(U\13_parameters}" inside "U\10_modules}" state "ub"
+#define TENSOR_A                     "U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s"
+
+/* Classes and settings of the modules of a pickled model; what is no setting is no error, as another kind of model may
+ * have it. */
+static void torch_modules(void **state)
+{
+    static const struct {
+        const char *pickle;
+        size_t n;
+        size_t modules;
+        const char *class;
+        int64_t stride, padding;
+        double eps;
+    } cases[] = {
+#define CASE(text, modules, class, stride, padding, eps) {text, sizeof text - 1, modules, class, stride, padding, eps}
+        CASE(MODULE("m\nNet", TENSOR_A, "") ".", 1, "m.Net", SETTING_ABSENT, SETTING_ABSENT, -1),
+        CASE(MODULE("m\nNet", TENSOR_A, "U\6stride(K\2K\2tU\7paddingK\3U\3epsG\77\360\0\0\0\0\0\0") ".", 1, "m.Net", 2,
+             3, 1),
+        CASE(MODULE("m\nNet", TENSOR_A, "U\6stride(K\2K\3tU\7paddingU\4sameU\3epsK\1") ".", 1, "m.Net", SETTING_OTHER,
+             SETTING_OTHER, -1),
+        CASE(MODULE("m\nNet", TENSOR_A, "U\6stride(K\2tU\7padding(K\1K\1K\1t") ".", 1, "m.Net", 2, SETTING_OTHER, -1),
+        CASE(MODULE("m\nNet", TENSOR_A, "U\6strideJ\377\377\377\377U\7padding)") ".", 1, "m.Net", SETTING_OTHER,
+             SETTING_OTHER, -1),
+        CASE(MODULE("m\nNet", TENSOR_A, "U\6stride\x8a\11\1\1\1\1\1\1\1\1\1U\7padding]") ".", 1, "m.Net", SETTING_OTHER,
+             SETTING_OTHER, -1),
+        /* a module in a module, in itself, and of a class that is none */
+        CASE(MODULE("m\nNet", "", "U\1x" MODULE("n\nPart", TENSOR_A, "U\6strideK\5")) ".", 1, "m.Net", SETTING_ABSENT,
+             SETTING_ABSENT, -1),
+        CASE("cm\nNet\n)\x81}(U\13_parameters}U\10_modules}U\1x" MODULE("n\nPart", TENSOR_A, "") "sub.", 2, "m.Net",
+             SETTING_ABSENT, SETTING_ABSENT, -1),
+        CASE("cm\nNet\n)\x81q\1}(U\13_parameters}" TENSOR_A "U\10_modules}U\1xh\1sub.", 1, "m.Net", SETTING_ABSENT,
+             SETTING_ABSENT, -1),
+        CASE("K\7)\x81}(U\13_parameters}" TENSOR_A "ub.", 1, "?", SETTING_ABSENT, SETTING_ABSENT, -1),
+        CASE("}U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s.", 0, "", 0, 0, 0),
+    };
+    (void)state;
+    const float floats[4] = {1, 2, 3, 4};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const Member members[] = {{"x/data.pkl", cases[i].pickle, cases[i].n}, {"x/data/0", floats, sizeof floats}};
+        put_zip("x.pt", members, 2);
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        Weights *w = weights_open(at("x.pt"), a, &e);
+        if (!w || weights_count(w) != 1 || weights_module_count(w) != cases[i].modules)
+            fail_msg("module %zu: %s, %zu modules", i, e.message, w ? weights_module_count(w) : 0);
+        const PickledModule *m = weights_module_at(w, 0);
+        if (m && (!text_is(m->class, cases[i].class) || m->stride != cases[i].stride ||
+                  m->padding != cases[i].padding || m->eps != cases[i].eps || m->dilation != SETTING_ABSENT))
+            fail_msg("module %zu: class %s, stride %lld, padding %lld", i, m->class.p, (long long)m->stride,
+                     (long long)m->padding);
+        assert_null(weights_module_at(w, cases[i].modules));
+        weights_close(w);
+        arena_free(a);
+    }
+}
+
+/* One module under a long name again and again is too much for its file. */
+static void torch_module_bombs(void **state)
+{
+    (void)state;
+    Bytes b = {.n = 0};
+    static char key[1 << 15];
+    memset(key, 'k', sizeof key);
+    static const char HEAD[] = "cm\nNet\n)\x81}U\13_parameters}sbq\0"
+                               "0}X\0\x80\0\0";
+    add(&b, HEAD, sizeof HEAD - 1);
+    add(&b, key, sizeof key);
+    add(&b, "](", 2);
+    for (int i = 0; i < 4000; i++)
+        add(&b, "h\0", 2);
+    add(&b, "es.", 3);
+    put_zip("x.pt", &(Member){"x/data.pkl", b.data, b.n}, 1);
+    must_fail(at("x.pt"), "too large for a file of this size");
+}
+
 /* Name, type and shape as a line, then the bytes, for every tensor. */
 static int dump(const char *path)
 {
@@ -380,8 +457,9 @@ int main(int argc, char **argv)
     if (argc == 2)
         return dump(argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(torch_goldens),  cmocka_unit_test(torch_pickles), cmocka_unit_test(torch_bombs),
-        cmocka_unit_test(torch_archives), cmocka_unit_test(torch_legacy),
+        cmocka_unit_test(torch_goldens),      cmocka_unit_test(torch_pickles), cmocka_unit_test(torch_bombs),
+        cmocka_unit_test(torch_archives),     cmocka_unit_test(torch_legacy),  cmocka_unit_test(torch_modules),
+        cmocka_unit_test(torch_module_bombs),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

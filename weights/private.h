@@ -22,6 +22,8 @@ struct Weights {
     TextIndex *names; /* arrays[i] is number i */
     MapNode *maps;
     const Json *metadata;
+    PickledModule *modules;
+    size_t module_count;
 };
 
 /* Appends a tensor whose data lies in a map or the arena; a duplicate name or one with a NUL is an error. */

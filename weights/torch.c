@@ -2,14 +2,12 @@
  * and data/<key>, one file per storage) and the legacy stream before it (pickles, then the storages in order).
  *
  * Names. A dictionary's tensors get its keys, nested ones joined by '.'; a pickled module's get what state_dict() would
- * give: its _parameters, its persistent _buffers, then its _modules; any other object is searched by attribute. A
- * dictionary without a tensor of its own that has a key state_dict, model_state_dict or model is replaced by the
- * value of that key, repeatedly. When every name begins with "module." (DataParallel), that is cut off. */
+ * give: its _parameters, its persistent _buffers, then its _modules; the modules' classes are kept under their names. Any
+ * other object is searched by attribute. A dictionary without a tensor of its own that has a key state_dict,
+ * model_state_dict or model is replaced by the value of that key, repeatedly. When every name begins with "module."
+ * (DataParallel), that is cut off. */
 // flags: -Os
-#include "weights/pickle.h"
-#include "weights/zip.h"
-
-enum { MAX_DEPTH = 256, MAX_VISITS = 10 * 1000 * 1000 };
+#include "weights/torch.h"
 
 /* Memory for a file of n bytes: 32 MB + 10 n for the pickle's values, the archive's directory and the tensors found, in
  * the scratch arena; 56 MB + 18 n for these and the tensors of the model together, and what had to be unpacked or
@@ -20,34 +18,11 @@ static size_t in_proportion(size_t n, size_t megabytes, size_t each)
     return (megabytes << 20) + each * MIN(n, SIZE_MAX / 32);
 }
 
-typedef struct Storage {
-    const unsigned char *data;
-    uint64_t bytes;
-} Storage;
-
-typedef struct Torch {
-    Weights *w;
-    Arena *scratch; /* the pickle's values; gone after opening */
-    Error *e;
-    const char *path;
-    Zip zip;
-    Text folder;     /* "archive/" */
-    TextIndex *keys; /* legacy, instead of zip: storages[i] is key number i; NULL: a zip archive */
-    Storage *storages;
-    Array *found;
-    size_t count, capacity;
-    char *name; /* of the value being looked at */
-    size_t name_capacity;
-    /* to values: a small pickle can put one list into another a thousand times, again and again */
-    size_t visits;
-    size_t file_bytes, before; /* of the file; of w's arena before it */
-} Torch;
-
 /* of a tensor in w, which follows later: its Array and its entry of the index */
 enum { TENSOR_COST = sizeof(Array) + 100 };
 
 /* What may still be unpacked or copied. */
-static size_t room_left(const Torch *t)
+size_t room_left(const Torch *t)
 {
     size_t limit = in_proportion(t->file_bytes, 56, 18), used = arena_bytes(t->scratch) + t->count * TENSOR_COST;
     used += arena_bytes(t->w->arena) - t->before;
@@ -75,7 +50,7 @@ static bool type_of(const Value *global, DType *type)
     return false;
 }
 
-static bool integer(const Value *v, int64_t *out)
+bool value_integer(const Value *v, int64_t *out)
 {
     if (!v || v->type != V_INT)
         return false;
@@ -89,7 +64,7 @@ static bool storage_id(const Value *v, const Value **type, Text *key, int64_t *l
     const Value *id = v && v->type == V_PERSISTENT ? v->class : NULL, *word = value_item(id, 0), *k = value_item(id, 2);
     *type = value_item(id, 1);
     if (!word || word->type != V_TEXT || !text_is(word->text, "storage") || !*type || !k || k->type != V_TEXT ||
-        !integer(value_item(id, 4), length) || *length < 0)
+        !value_integer(value_item(id, 4), length) || *length < 0)
         return false;
     *key = k->text;
     return true;
@@ -157,20 +132,20 @@ static bool lengths(const Value *v, int64_t out[MAX_DIMS], size_t *count)
         return false;
     *count = v->count;
     for (size_t i = 0; i < v->count; i++)
-        if (!integer(v->items[i], &out[i]) || out[i] < 0)
+        if (!value_integer(v->items[i], &out[i]) || out[i] < 0)
             return false;
     return true;
 }
 
 /* The arguments of _rebuild_tensor: storage, offset, size, stride, ... */
-static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text name)
+bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text name)
 {
     Array a = {.name = name, .file = t->path};
     const Value *storage = value_item(args, 0), *class;
     Text key;
     int64_t length, offset, stride[MAX_DIMS] = {0};
     size_t dims, strides, bytes;
-    if (!storage_id(storage, &class, &key, &length) || !integer(value_item(args, 1), &offset) || offset < 0 ||
+    if (!storage_id(storage, &class, &key, &length) || !value_integer(value_item(args, 1), &offset) || offset < 0 ||
         !lengths(plain_tuple(value_item(args, 2)), a.shape, &dims) ||
         !lengths(plain_tuple(value_item(args, 3)), stride, &strides) || dims != strides)
         return fail(t->e, SP_FORMAT,
@@ -187,7 +162,7 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
     const Value *view = value_item(storage->class, 5);
     int64_t shift = 0;
     if (view && view->type == V_TUPLE &&
-        (!integer(value_item(view, 1), &shift) || shift < 0 || offset > INT64_MAX - shift))
+        (!value_integer(value_item(view, 1), &shift) || shift < 0 || offset > INT64_MAX - shift))
         return fail(t->e, SP_FORMAT, "%s: tensor %.*s: its storage is an invalid view", t->path, NAME(name));
     offset += shift;
     int64_t room = (int64_t)MIN(s.bytes / dtype_bytes(a.type), (uint64_t)INT64_MAX), last = offset, dense = 1;
@@ -217,7 +192,7 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
 }
 
 /* The rebuilding call below parameters and subclasses: its arguments, or NULL when v is no tensor. */
-static const Value *tensor_args(const Value *v, const Value **dtype)
+const Value *tensor_args(const Value *v, const Value **dtype)
 {
     *dtype = NULL;
     const Value *class = v->class, *args = v->args;
@@ -249,183 +224,6 @@ static const Value *tensor_args(const Value *v, const Value **dtype)
     return NULL;
 }
 
-/* ---- the search ------------------------------------------------------------------------------ */
-
-static bool is_dict(const Value *v)
-{
-    return v && (v->type == V_DICT ||
-                 (v->type == V_OBJECT && (v->pairs || value_is_global(v->class, "collections", "OrderedDict"))));
-}
-
-static bool visit(Torch *t, size_t values)
-{
-    t->visits += values;
-    return t->visits <= MAX_VISITS || fail(t->e, SP_FORMAT, "%s: pickle: too many nested values", t->path);
-}
-
-/* set([names]) in whatever form */
-static bool set_holds(Torch *t, const Value *set, Text name)
-{
-    if (set && set->type == V_OBJECT)
-        set = value_item(set->args, 0);
-    t->visits += set && (set->type == V_SET || set->type == V_LIST) ? set->count : 0;
-    for (size_t i = 0; set && (set->type == V_SET || set->type == V_LIST) && i < set->count; i++)
-        if (set->items[i]->type == V_TEXT && text_equal(set->items[i]->text, name))
-            return true;
-    return false;
-}
-
-/* Puts ".key" behind the first n bytes of t->name; returns the new length, or 0. Keys that are no names give 0 too. */
-static size_t name_push(Torch *t, size_t n, const Value *key)
-{
-    char digits[24];
-    Text text = {digits, 0};
-    if (key->type == V_TEXT)
-        text = key->text;
-    else if (key->type == V_INT)
-        text.n = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)key->integer);
-    if (!text.n)
-        return 0;
-    size_t end = n + (n > 0) + text.n;
-    if (!visit(t, text.n / 64)) /* long keys take time */
-        return 0;
-    while (end >= t->name_capacity) {
-        char *grown = arena_grow(t->scratch, t->name, t->name_capacity, &t->name_capacity, 1, t->e);
-        if (!grown)
-            return 0;
-        t->name = grown;
-    }
-    if (n)
-        t->name[n++] = '.';
-    memcpy(t->name + n, text.p, text.n);
-    return end;
-}
-
-static bool walk(Torch *t, Value *v, size_t n, int depth);
-
-static bool walk_child(Torch *t, const Value *key, Value *child, size_t n, int depth)
-{
-    if (!visit(t, 1))
-        return false;
-    if (child->type < V_LIST || child->type == V_GLOBAL || child->type == V_PERSISTENT)
-        return true;
-    size_t end = name_push(t, n, key);
-    return end ? walk(t, child, end, depth + 1) : t->e->code == SP_OK;
-}
-
-/* A dictionary's values under its keys, without those that `except` names. */
-static bool walk_dict(Torch *t, const Value *dict, const Value *except, size_t n, int depth)
-{
-    if (!is_dict(dict))
-        return true;
-    if (dict->type == V_OBJECT && !dict->pairs) { /* OrderedDict([[key, value], ...]), as Python 2 wrote it */
-        const Value *list = value_item(dict->args, 0);
-        for (size_t i = 0; list && list->type == V_LIST && i < list->count; i++) {
-            const Value *key = value_item(list->items[i], 0), *value = value_item(list->items[i], 1);
-            if (key && value && !(key->type == V_TEXT && set_holds(t, except, key->text)) &&
-                !walk_child(t, key, list->items[i]->items[1], n, depth))
-                return false;
-        }
-        return true;
-    }
-    for (size_t i = 0; i + 1 < dict->count; i += 2) {
-        Value *key = dict->items[i];
-        if (!(key->type == V_TEXT && set_holds(t, except, key->text)) &&
-            !walk_child(t, key, dict->items[i + 1], n, depth))
-            return false;
-    }
-    return true;
-}
-
-static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
-{
-    if (is_dict(v))
-        return walk_dict(t, v, NULL, n, depth);
-    if (v->type == V_LIST || v->type == V_TUPLE) {
-        for (size_t i = 0; i < v->count; i++)
-            if (!walk_child(t, &(Value){.type = V_INT, .integer = (int64_t)i}, v->items[i], n, depth))
-                return false;
-        return true;
-    }
-    if (v->type != V_OBJECT)
-        return true;
-    const Value *state = v->state;
-    if (state && state->type == V_TUPLE && state->count) /* attributes and slots */
-        state = state->items[0];
-    if (state && is_dict(state) && !visit(t, state->count))
-        return false;
-    const Value *parameters = value_get(state, "_parameters"), *modules = value_get(state, "_modules");
-    if (parameters || modules)
-        return walk_dict(t, parameters, NULL, n, depth) &&
-               walk_dict(t, value_get(state, "_buffers"), value_get(state, "_non_persistent_buffers_set"), n, depth) &&
-               walk_dict(t, modules, NULL, n, depth);
-    if (v->state)
-        return walk(t, v->state, n, depth + 1);
-    return v->args && v->args->type == V_TUPLE ? walk(t, v->args, n, depth + 1) : true;
-}
-
-/* Adds every tensor in v; n bytes of t->name are its name. A tensor in several places gets several names. */
-static bool walk(Torch *t, Value *v, size_t n, int depth)
-{
-    const Value *dtype, *args = v->type == V_OBJECT ? tensor_args(v, &dtype) : NULL;
-    if (args)
-        return add_tensor(t, args, dtype, (Text){n ? t->name : "", n});
-    if (v->on_path)
-        return true; /* a cycle */
-    if (depth > MAX_DEPTH)
-        return fail(t->e, SP_FORMAT, "%s: pickle: more than %d levels of nesting", t->path, MAX_DEPTH);
-    v->on_path = true;
-    bool ok = walk_inside(t, v, n, depth);
-    v->on_path = false;
-    return ok;
-}
-
-static Value *unwrap(Value *v)
-{
-    static const char *const KEYS[] = {"state_dict", "model_state_dict", "model"};
-    for (int depth = 0; depth < 8 && is_dict(v); depth++) {
-        Value *inner = NULL;
-        const Value *dtype;
-        for (size_t i = 1; i < v->count; i += 2)
-            if (v->items[i]->type == V_OBJECT && tensor_args(v->items[i], &dtype))
-                return v;
-        for (size_t i = 0; i < COUNT(KEYS) && !inner; i++)
-            for (size_t j = 0; j + 1 < v->count && !inner; j += 2)
-                if (v->items[j]->type == V_TEXT && text_is(v->items[j]->text, KEYS[i]) &&
-                    v->items[j + 1]->type >= V_DICT && v->items[j + 1]->type != V_GLOBAL)
-                    inner = v->items[j + 1];
-        if (!inner)
-            return v;
-        v = inner;
-    }
-    return v;
-}
-
-static bool collect(Torch *t, Value *root)
-{
-    if (!walk(t, unwrap(root), 0, 0))
-        return false;
-    if (!t->count)
-        return fail(t->e, SP_FORMAT, "%s: contains no tensors", t->path);
-    size_t cut = strlen("module."), bytes = 0;
-    for (size_t i = 0; i < t->count; i++) {
-        bytes += t->found[i].name.n;
-        if (!text_starts(t->found[i].name, "module.") || t->found[i].name.n == strlen("module."))
-            cut = 0;
-    }
-    if (bytes > room_left(t))
-        return fail(t->e, SP_FORMAT, "%s: its tensor names of %zu bytes are too large for a file of this size", t->path,
-                    bytes);
-    Array *list = NEW(t->w->arena, Array, t->count, t->e);
-    if (!list)
-        return false;
-    for (size_t i = 0; i < t->count; i++) {
-        list[i] = t->found[i];
-        list[i].name = (Text){t->found[i].name.p + cut, t->found[i].name.n - cut};
-    }
-    return weights_add_all(t->w, list, t->count, t->e);
-}
-
 /* ---- the two containers ---------------------------------------------------------------------- */
 
 static bool read_zip(Torch *t, const Map *m)
@@ -454,7 +252,7 @@ static bool read_zip(Torch *t, const Map *m)
     t->zip.room = room_left(t); /* the scratch arena's own limit holds too */
     bytes = zip_bytes(&t->zip, data, t->scratch, t->e);
     return bytes && pickle_read(&pickle, t->scratch, (Text){(const char *)bytes, data->bytes}, t->path, t->e) &&
-           collect(t, pickle.root);
+           torch_collect(t, pickle.root);
 }
 
 /* After the pickles: for every key its length in elements as 8 bytes, then its bytes. */
@@ -515,7 +313,7 @@ static bool read_legacy(Torch *t, const Map *m)
                     t->path);
     if (!little_endian || little_endian->type != V_BOOL || !little_endian->integer)
         return fail(t->e, SP_UNSUPPORTED, "%s: written on a big-endian machine, which is not supported", t->path);
-    return read_storages(t, &part[3], part[4].root, rest) && collect(t, part[3].root);
+    return read_storages(t, &part[3], part[4].root, rest) && torch_collect(t, part[3].root);
 }
 
 static bool read_with_scratch(Weights *w, const Map *m, const char *path, Error *e, bool (*read)(Torch *, const Map *))

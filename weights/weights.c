@@ -260,6 +260,16 @@ const Array *weights_at(const Weights *w, size_t i)
     return i < w->count ? &w->arrays[i] : NULL;
 }
 
+size_t weights_module_count(const Weights *w)
+{
+    return w->module_count;
+}
+
+const PickledModule *weights_module_at(const Weights *w, size_t i)
+{
+    return i < w->module_count ? &w->modules[i] : NULL;
+}
+
 const char *weights_path(const Weights *w)
 {
     return w->path;

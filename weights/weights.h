@@ -45,6 +45,20 @@ const char *weights_path(const Weights *w);
  * has shape [..], expected [..]". */
 #define weights_need(w, e, name, dims, ...) weights_need_shape((w), (e), (name), (dims), (const int64_t[]){__VA_ARGS__})
 const Array *weights_need_shape(const Weights *w, Error *e, const char *name, int dims, const int64_t *shape);
+/* The modules of a pickled module (torch.save of a whole model), in file order, each with what its results depend on
+ * beside its tensors. The modules that hold others come before them. */
+enum {
+    SETTING_ABSENT = -1,
+    SETTING_OTHER = -2
+}; /* the module does not state it; it is no whole number, or two unequal */
+typedef struct PickledModule {
+    Text name;  /* "" of the whole model; "layer1.0.conv1" */
+    Text class; /* "torch.nn.modules.conv.Conv2d"; long ones are cut */
+    int64_t stride, padding, dilation, groups;
+    double eps; /* -1: not stated */
+} PickledModule;
+size_t weights_module_count(const Weights *w); /* 0: no pickled module */
+const PickledModule *weights_module_at(const Weights *w, size_t i);
 /* The string map under "__metadata__" of a safetensors file, or NULL. */
 const Json *weights_metadata(const Weights *w);
 

@@ -283,6 +283,11 @@ const EncoderKind encoder_resnet = {
     .about = "ResNet, ResNeXt, Wide ResNet: torchvision and timm files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
     .model_type = "resnet",
     .modalities = MODALITY_IMAGE,
+    .classes = "torchvision.models.resnet.ResNet torchvision.models.resnet.Bottleneck "
+               "torchvision.models.resnet.BasicBlock torch.nn.modules.conv.Conv2d "
+               "torch.nn.modules.batchnorm.BatchNorm2d torch.nn.modules.activation.ReLU "
+               "torch.nn.modules.pooling.MaxPool2d torch.nn.modules.pooling.AdaptiveAvgPool2d "
+               "torch.nn.modules.linear.Linear torch.nn.modules.container.Sequential",
     .narrow = true,
     .winograd = true,
     .sized = "resnet resnext wide_resnet",

@@ -241,8 +241,49 @@ static Tensor *conv_op(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Ac
                      4.0 * ((double)x->count + (double)n->out.count + (double)c->O * each));
 }
 
+/* Groups first .. first + n - 1 of a grouped convolution, each a convolution of its own: x [pixels, C] of B images of
+ * H x W, w [O, K]; [pixels, their outputs]. */
+static Tensor *conv_groups(Tape *t, Tensor *x, Tensor *w, const int64_t image[3], const Conv2d *c, int64_t first,
+                           int64_t n)
+{
+    if (n > 1)
+        return concat(t, conv_groups(t, x, w, image, c, first, n / 2),
+                      conv_groups(t, x, w, image, c, first + n / 2, n - n / 2));
+    Conv2d one = *c;
+    one.groups = 1;
+    one.C = c->C / c->groups;
+    one.O = c->O / c->groups;
+    one.bias = NULL;
+    one.w = reshape(t, rows(t, w, first * one.O, one.O), 4, (int64_t[]){one.O, one.C, c->kh, c->kw});
+    x = reshape(t, cols(t, x, first * one.C, one.C), 4, (int64_t[]){image[0], image[1], image[2], one.C});
+    x = conv_op(t, x, &one, NULL, ACT_NONE);
+    return reshape(t, x, 2, (int64_t[]){x->count / one.O, one.O});
+}
+
+/* conv_back takes no groups, so that those of a ResNeXt are trained one by one. */
+static Tensor *conv_trained(Tape *t, Tensor *x, const Conv2d *c)
+{
+    if (x->dims != 4 || x->shape[3] != c->C || !c->w || c->w->count != c->O * (c->C / c->groups) * c->kh * c->kw)
+        return conv_op(t, x, c, NULL, ACT_NONE); /* whose failure says so */
+    const int64_t image[3] = {x->shape[0], x->shape[1], x->shape[2]},
+                  OH = conv_out(image[1], c->kh, c->stride, c->top + c->bottom),
+                  OW = conv_out(image[2], c->kw, c->stride, c->left + c->right);
+    Tensor *w = reshape(t, c->w, 2, (int64_t[]){c->O, c->w->count / c->O});
+    x = reshape(t, x, 2, (int64_t[]){x->count / c->C, c->C});
+    x = conv_groups(t, x, w, image, c, 0, c->groups);
+    x = c->bias ? broadcast(t, BIN_ADD, SPREAD_ROW, x, c->bias) : x;
+    return reshape(t, x, 4, (int64_t[]){image[0], OH, OW, c->O});
+}
+
 Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
 {
+    bool depthwise = c->groups == c->C && c->O == c->C;
+    if (c->groups > 1 && !depthwise && (grad_needed(x) || grad_needed(c->w) || grad_needed(c->bias))) {
+        x = conv_trained(t, x, c);
+        if (c->norm.gamma)
+            x = batch_norm(t, x, &c->norm);
+        return activate(t, residual ? add(t, x, reshape(t, residual, x->dims, x->shape)) : x, act, 0);
+    }
     if (!c->norm.gamma)
         return conv_op(t, x, c, residual, act);
     x = batch_norm(t, conv_op(t, x, c, NULL, ACT_NONE), &c->norm);

@@ -43,6 +43,15 @@ static const Case conv_cases[] = {
     {.conv = {.B = 1, .H = 4, .W = 4, .C = 0, .O = 6, .kh = 3, .kw = 3, .stride = 1, .top_left = 3, .bottom_right = 43,
               .extra = 3}},
     {.conv = {.B = 0, .H = 4, .W = 4, .C = 6, .O = 6, SAME_3X3}},
+    {.conv = {.B = 2, .H = 9, .W = 7, .C = 128, .O = 128, SAME_3X3, .groups = 32, .extra = 1, .act = ACT_RELU}},
+    {.conv = {.B = 1, .H = 5, .W = 6, .C = 12, .O = 18, .kh = 3, .kw = 3, .stride = 2, .top_left = 11,
+              .bottom_right = 11, .groups = 3, .extra = 3, .act = ACT_RELU}},
+    {.conv = {.B = 1, .H = 6, .W = 5, .C = 256, .O = 320, .kh = 2, .kw = 3, .stride = 1, .top_left = 10,
+              .bottom_right = 2, .groups = 4, .extra = 2}},
+    {.conv = {.B = 1, .H = 4, .W = 4, .C = 14, .O = 7, .kh = 1, .kw = 1, .stride = 1, .groups = 7, .extra = 1}},
+    {.conv = {.B = 1, .H = 5, .W = 4, .C = 60, .O = 120, .kh = 1, .kw = 1, .stride = 2, .groups = 30}},
+    {.conv = {.B = 1, .H = 3, .W = 3, .C = 8, .O = 16, SAME_3X3, .groups = 8}},
+    {.conv = {.B = 0, .H = 4, .W = 4, .C = 6, .O = 6, SAME_3X3, .groups = 2}},
     {.conv = {.B = 1, .H = 2, .W = 2, .C = 4, .O = 4, .kh = 5, .kw = 5, .stride = 1}},
     {.conv = {.B = 1, .H = 224, .W = 224, .C = 3, .O = 64, .kh = 7, .kw = 7, .stride = 2, .top_left = 33,
               .bottom_right = 33, .extra = 1, .act = ACT_RELU}, .timed = true},
@@ -55,6 +64,8 @@ static const Case conv_cases[] = {
     {.conv = {.B = 1, .H = 14, .W = 14, .C = 1024, .O = 256, .kh = 1, .kw = 1, .stride = 1, .extra = 1,
               .act = ACT_RELU}, .timed = true},
     {.conv = {.B = 1, .H = 56, .W = 56, .C = 256, .O = 512, .kh = 1, .kw = 1, .stride = 2, .extra = 1}, .timed = true},
+    {.conv = {.B = 1, .H = 56, .W = 56, .C = 128, .O = 128, SAME_3X3, .groups = 32, .extra = 1, .act = ACT_RELU},
+              .timed = true},
     {.conv = {.B = 1, .H = 112, .W = 112, .C = 0, .O = 32, SAME_3X3, .extra = 1, .act = ACT_RELU6}, .timed = true},
     {.conv = {.B = 1, .H = 14, .W = 14, .C = 0, .O = 672, .kh = 5, .kw = 5, .stride = 1, .top_left = 22,
               .bottom_right = 22, .extra = 1, .act = ACT_RELU6}, .timed = true},
@@ -72,7 +83,9 @@ static Conv conv_of(const Job *j, const Case *s)
               .kh = s->conv.kh,
               .kw = s->conv.kw,
               .stride = s->conv.stride,
-              .groups = s->conv.C ? 1 : s->conv.O,
+              .groups = s->conv.groups ? s->conv.groups
+                        : s->conv.C    ? 1
+                                       : s->conv.O,
               .top = s->conv.top_left / 10,
               .left = s->conv.top_left % 10,
               .bottom = s->conv.bottom_right / 10,
@@ -141,7 +154,7 @@ static void conv_reference(Job *j, const Case *s)
             for (int64_t l = 0; l < c.kw; l++) {
                 const int64_t h = p * c.stride + i - c.top, w = q * c.stride + l - c.left;
                 for (int64_t ch = 0; ch < group && h >= 0 && h < c.H && w >= 0 && w < c.W; ch++)
-                    sum += x[((b * c.H + h) * c.W + w) * c.C + (c.groups > 1 ? o : ch)] *
+                    sum += x[((b * c.H + h) * c.W + w) * c.C + o / (c.O / c.groups) * group + ch] *
                            weights[((o * group + ch) * c.kh + i) * c.kw + l];
             }
         }
@@ -149,7 +162,7 @@ static void conv_reference(Job *j, const Case *s)
     }
 }
 const Family family_conv = {.kernel = "conv",
-                            .letters = "B H W C O kh kw stride top/left bottom/right extra act",
+                            .letters = "B H W C O kh kw stride top/left bottom/right groups extra act",
                             .cases = conv_cases,
                             .count = COUNT(conv_cases),
                             .make = conv_make,
@@ -174,7 +187,7 @@ static const Case conv_wide_cases[] = {
 };
 /* clang-format on */
 const Family family_conv_wide = {.kernel = "conv_wide",
-                                 .letters = "B H W C O kh kw stride top/left bottom/right extra act",
+                                 .letters = "B H W C O kh kw stride top/left bottom/right groups extra act",
                                  .cases = conv_wide_cases,
                                  .count = COUNT(conv_wide_cases),
                                  .make = conv_make,

@@ -155,7 +155,7 @@ static double conv_back_loss(const Job *j, const Case *s)
     return sum;
 }
 const Family family_conv_back = {.kernel = "conv_back",
-                                 .letters = "B H W C O kh kw stride top/left bottom/right extra act",
+                                 .letters = "B H W C O kh kw stride top/left bottom/right groups extra act",
                                  .cases = conv_back_cases,
                                  .count = COUNT(conv_back_cases),
                                  .make = conv_back_make,

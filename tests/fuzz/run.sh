@@ -58,7 +58,7 @@ seeds() { # TARGET: its corpus
         (printf '[' && times 5000 '{"":0},' && printf '0]') | seed small-objects
         ;;
     weights)
-        cp $golden/torch/*.pt "$corpus"
+        cp $golden/torch/*.pt $golden/layers/module.pt "$corpus"
         printf '\x4c\0\0\0\0\0\0\0{"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"__metadata__":{}}  01234567' | seed safetensors
         printf '{"weight_map":{"a":"x.safetensors"}}' | seed index
         (printf '\x53\x9c\0\0\0\0\0\0{"__metadata__":[' && times 20000 '0,' && printf '0]}') | seed small-values

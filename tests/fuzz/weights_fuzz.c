@@ -20,6 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             array_i64(t, t->count - 1 - k, 1, &n);
         }
     }
+    for (size_t i = 0; w && i < weights_module_count(w); i++) {
+        const PickledModule *m = weights_module_at(w, i);
+        REQUIRE(strlen(m->name.p) <= m->name.n && strlen(m->class.p) <= m->class.n && m->class.n < 512);
+        REQUIRE(m->stride >= SETTING_OTHER && m->padding >= SETTING_OTHER && m->dilation >= SETTING_OTHER);
+    }
     weights_close(w);
     arena_free(a);
     return 0;

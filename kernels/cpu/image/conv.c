@@ -1,8 +1,9 @@
 /* kernels/cpu/image/conv.c: Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels
  * last, the pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the
  * outputs of one image row are rows of A at distance stride C. All that is copied is a band of the image with its zero
- * border. Depthwise runs over channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way:
- * winograd.c. */
+ * border. Depthwise runs over channels, four pixels at a time. Of a grouped convolution, some groups together are one
+ * product, as many as fill the width of a tile: its weights have zeros where a group does not read another's channels.
+ * Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
 // flags: -O3
 #include "kernels/cpu/image/winograd.h"
 
@@ -16,6 +17,7 @@ typedef struct Plan {
     bool depthwise, plain; /* plain: a gemm over all pixels */
     bool picks;            /* 1x1 with stride: the band holds the picked pixels, densely */
     bool taps;             /* many channels: K goes by single pixels, and pixels in the band may be spread */
+    int64_t sets;          /* of a grouped convolution: products; else 1 */
     int64_t width, pixel;  /* of the band: pixels a row, floats a pixel */
     int64_t bands, n_blocks;
     size_t floats; /* scratch of a worker */
@@ -40,6 +42,26 @@ static Gemm as_gemm(const Conv *c)
                   .act = c->act};
 }
 
+static bool is_depthwise(const Conv *c)
+{
+    return c->groups > 1 && c->groups == c->C && c->O == c->C;
+}
+
+/* The sets of groups that are one product each: the most sets whose outputs fill a tile's width. */
+static int64_t set_count(const Conv *c)
+{
+    int64_t sets = c->groups;
+    while (sets > 1 && (c->O / sets < TILE_COLS || c->groups % sets))
+        sets--;
+    return sets;
+}
+
+/* Floats of a set's packed weights. */
+static int64_t set_floats(const Conv *c, int64_t sets)
+{
+    return c->kh * c->kw * (c->C / sets) * round_up(c->O / sets, TILE_COLS);
+}
+
 static bool is_1x1(const Conv *c)
 {
     return c->kh == 1 && c->kw == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
@@ -54,16 +76,19 @@ static Plan make_plan(const Conv *c, int threads)
 {
     Plan p = {.oh = conv_out(c->H, c->kh, c->stride, c->top + c->bottom),
               .ow = conv_out(c->W, c->kw, c->stride, c->left + c->right)};
-    p.depthwise = c->groups > 1;
+    p.depthwise = is_depthwise(c);
+    p.sets = p.depthwise ? 1 : set_count(c);
     p.plain = is_plain(c);
     p.picks = !p.depthwise && is_1x1(c) && c->stride > 1;
-    p.taps = c->C >= 128;
+    p.taps = c->C >= 128 || c->groups > 1;
     p.pixel = p.taps && c->C * c->stride % 512 == 0 ? c->C + 16 : c->C; /* rows of A must not share cache sets */
     p.width = p.picks ? p.ow : c->W + c->left + c->right;
     const int64_t row = p.width * p.pixel * (p.picks ? 1 : c->stride); /* input of one more output row */
     p.bands = MIN(div_up(p.oh * row, BAND), p.oh);
-    p.n_blocks = div_up(c->O, N_BLOCK);
-    if (threads > 1) {
+    p.n_blocks = c->groups > 1 ? p.sets : div_up(c->O, N_BLOCK);
+    if (threads > 1 && c->groups > 1) {
+        p.bands = MIN(MAX(p.bands, div_up(2 * threads, c->B * p.sets)), p.oh);
+    } else if (threads > 1) {
         const int64_t most = div_up(2 * threads, c->B);
         p.bands = MIN(MAX(p.bands, most), p.oh);
         p.n_blocks =
@@ -103,9 +128,10 @@ Way FN(conv_way)(const Run *run, const Conv *c)
         return way;
     }
     const Plan p = make_plan(c, threads_of(run));
-    return p.depthwise ? (Way){"depthwise", "each channel separately; vectors of channels"}
-           : p.plain   ? (Way){"1x1: gemm", "all pixels are the rows of one product"}
-           : p.picks   ? (Way){"picked pixels", "stride: only the used pixels are rows of a product"}
+    return p.depthwise     ? (Way){"depthwise", "each channel separately; vectors of channels"}
+           : c->groups > 1 ? (Way){"grouped", "some groups together are a product, with zeros between them"}
+           : p.plain       ? (Way){"1x1: gemm", "all pixels are the rows of one product"}
+           : p.picks       ? (Way){"picked pixels", "stride: only the used pixels are rows of a product"}
            : c->kh == 3 && c->kw == 3 && c->stride == 1
                ? (Way){"implicit gemm", "too few or odd channels for Winograd; a product"}
                : (Way){"implicit gemm", "a product whose A is read from a padded image"};
@@ -115,6 +141,8 @@ size_t FN(conv_pack_bytes)(const Conv *c)
 {
     if (FN(winograd_supports)(c))
         return FN(winograd_pack_bytes)(c);
+    if (c->groups > 1 && !is_depthwise(c))
+        return (size_t)(set_count(c) * set_floats(c, set_count(c))) * sizeof(float);
     return c->groups > 1 ? (size_t)(c->kh * c->kw * c->C) * sizeof(float)
                          : FN(gemm_pack_bytes)(is_plain(c) ? c->pack : PACK_F32, c->kh * c->kw * c->C, c->O);
 }
@@ -138,8 +166,32 @@ static void pack_panel(void *arg, size_t panel, int worker)
     }
 }
 
+/* A set of groups: rows as K runs, taps and then the set's channels; zeros between groups. */
+static void pack_set(void *arg, size_t set, int worker)
+{
+    (void)worker;
+    const Packing *p = arg;
+    const Conv *c = p->c;
+    const int64_t sets = set_count(c), taps = c->kh * c->kw, C = c->C / sets, O = c->O / sets;
+    const int64_t group_C = c->C / c->groups, group_O = c->O / c->groups, first = (int64_t)set * O;
+    float *to = p->packed + (int64_t)set * set_floats(c, sets);
+    memset(to, 0, (size_t)set_floats(c, sets) * sizeof(float));
+    for (int64_t o = 0; o < O; o++) {
+        float *column = to + o / TILE_COLS * TILE_COLS * taps * C + o % TILE_COLS;
+        for (int64_t ch = 0; ch < group_C; ch++)
+            for (int64_t tap = 0; tap < taps; tap++)
+                column[(tap * C + o / group_O * group_C + ch) * TILE_COLS] =
+                    p->weights[((first + o) * group_C + ch) * taps + tap];
+    }
+}
+
 void FN(conv_pack)(const Run *run, const Conv *c, const float *weights, void *packed)
 {
+    if (c->groups > 1 && !is_depthwise(c)) {
+        Packing p = {c, weights, packed};
+        pool_run(run->context, (size_t)set_count(c), pack_set, &p);
+        return;
+    }
     if (c->groups > 1) { /* [kh, kw, C] */
         float *to = packed;
         for (int64_t tap = 0; tap < c->kh * c->kw; tap++) {
@@ -229,6 +281,26 @@ static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0
     }
 }
 
+/* All taps of a set of groups: a kernel row is kw segments of the set's channels. */
+static void sweep_set(const Conv *c, const Plan *p, const float *image, int64_t set, int64_t rows, float *y,
+                      const float *residual)
+{
+    const int64_t C = c->C / p->sets, O = c->O / p->sets, K = c->kh * c->kw * C;
+    Tile t = {.b = (const float *)c->packed + set * set_floats(c, p->sets),
+              .b_row = TILE_COLS,
+              .b_panel = K * TILE_COLS,
+              .a_seg = p->pixel,
+              .segs = p->picks ? 1 : c->kw,
+              .len = C,
+              .first = true};
+    for (int64_t i = 0; i < c->kh; i++) {
+        t.a = image + i * p->width * p->pixel + set * C;
+        sweep(c, p, t, rows, set * O, O, y, residual, i + 1 == c->kh);
+        t.b += t.segs * C * TILE_COLS;
+        t.first = false;
+    }
+}
+
 static void band(void *arg, size_t task, int worker)
 {
     const Job *job = arg;
@@ -236,7 +308,8 @@ static void band(void *arg, size_t task, int worker)
     const Plan *p = &job->p;
     const int64_t part = (int64_t)task % p->n_blocks, strip = (int64_t)task / p->n_blocks % p->bands,
                   b = (int64_t)task / p->n_blocks / p->bands;
-    const int64_t panels = div_up(c->O, TILE_COLS), n0 = part_begin(panels, p->n_blocks, part) * TILE_COLS;
+    const int64_t panels = div_up(c->O, TILE_COLS);
+    const int64_t n0 = c->groups > 1 ? part * (c->O / p->sets) : part_begin(panels, p->n_blocks, part) * TILE_COLS;
     const int64_t N = MIN(part_begin(panels, p->n_blocks, part + 1) * TILE_COLS, c->O) - n0;
     const int64_t oh0 = part_begin(p->oh, p->bands, strip), rows = part_begin(p->oh, p->bands, strip + 1) - oh0;
     float *image = job->work + p->floats * (size_t)worker;
@@ -244,6 +317,10 @@ static void band(void *arg, size_t task, int worker)
     const int64_t K = c->kh * c->kw * c->C, at = (b * p->oh + oh0) * p->ow * c->O + n0;
     float *y = (float *)c->y + at;
     const float *residual = c->residual ? (const float *)c->residual + at : NULL;
+    if (c->groups > 1) {
+        sweep_set(c, p, image, part, rows, y, residual);
+        return;
+    }
     Tile t = {.b = (const float *)c->packed + n0 * K,
               .b_row = TILE_COLS,
               .b_panel = K * TILE_COLS,

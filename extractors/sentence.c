@@ -1,0 +1,341 @@
+/* extractors/sentence.c: sentence-transformers' modules.json with the files that it names: pooling, Dense, Normalize,
+ * the length of texts and the prompt in front of them; and what comes of the rows of tokens by these modules. */
+// flags: -Os
+#include <math.h>
+
+#include "extractors/loading.h"
+
+/* Of a pipeline, which usually has three modules. Each file is read once for each module that names it; json_parse
+ * states its memory. */
+enum { MAX_MODULES = 16, MAX_WIDTH = 1 << 20 };
+
+typedef struct Reading {
+    TextTower *tower;
+    const Files *folder;
+    Sentence *sentence;
+    Arena *arena;
+    Error *error;
+    bool pooled; /* a module of pooling has been read */
+} Reading;
+
+static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
+{
+    return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
+}
+
+/* "1_Pooling/config.json" of a module's folder inside the model's, which may be "". */
+static const char *inside(const char *where, const char *name, Arena *a, Error *e)
+{
+    return *where ? path_join(a, where, name, e) : name;
+}
+
+/* config.json of a module: it must be there. */
+static const Json *module_config(const Reading *r, const char *where, const char **path)
+{
+    const char *name = inside(where, "config.json", r->arena, r->error);
+    const Json *config = name ? folder_json(r->folder, name, JSON_OBJECT, path, r->arena, r->error) : NULL;
+    if (!config) /* or it is damaged: then its own error is kept */
+        fail(r->error, SP_IO, "%s/%s: is missing, but modules.json names it; fetch the whole folder of the model",
+             r->folder->folder, name ? name : "config.json");
+    return config;
+}
+
+/* ---- modules.json ---------------------------------------------------------------------------- */
+
+static const struct {
+    const char *key, *mode;
+    Pooling alone; /* what it is without other modes; POOL_SENTENCE: no word for it */
+} MODES[MODE_COUNT] = {
+    [MODE_CLS] = {"pooling_mode_cls_token", "cls", POOL_CLS},
+    [MODE_MAX] = {"pooling_mode_max_tokens", "max", POOL_MAX},
+    [MODE_MEAN] = {"pooling_mode_mean_tokens", "mean", POOL_MEAN},
+    [MODE_MEAN_SQRT_LEN] = {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", POOL_SENTENCE},
+    [MODE_WEIGHTED_MEAN] = {"pooling_mode_weightedmean_tokens", "weightedmean", POOL_SENTENCE},
+    [MODE_LAST] = {"pooling_mode_lasttoken", "lasttoken", POOL_SENTENCE}};
+
+static bool add_mode(Sentence *s, const Json *word)
+{
+    for (int i = 0; word && word->type == JSON_STRING && s->modes < MODE_COUNT && i < MODE_COUNT; i++)
+        if (text_is(word->text, MODES[i].mode)) {
+            s->mode[s->modes++] = (PoolMode)i;
+            return true;
+        }
+    return false;
+}
+
+/* "pooling_mode", a word or a list of words; before version 5 a key for each mode, of which none means the mean. */
+static bool read_pooling(Reading *r, const char *where)
+{
+    const char *path;
+    const Json *config = module_config(r, where, &path), *mode = json_get(config, "pooling_mode"),
+               *prompt = json_get(config, "include_prompt");
+    Sentence *s = r->sentence;
+    bool known = true;
+    if (!config)
+        return false;
+    r->pooled = true;
+    for (const Json *j = mode && mode->type == JSON_ARRAY ? mode->first : NULL; j; j = j->next)
+        known = known && add_mode(s, j);
+    if (mode && mode->type != JSON_ARRAY)
+        known = add_mode(s, mode);
+    for (int i = 0; !mode && i < MODE_COUNT; i++)
+        if (json_is_true(json_get(config, MODES[i].key)))
+            s->mode[s->modes++] = (PoolMode)i;
+    if (!mode && !s->modes)
+        s->mode[s->modes++] = MODE_MEAN;
+    s->leaves_prompt_out = prompt && prompt->type == JSON_BOOL && !json_is_true(prompt);
+    if (known && s->modes)
+        return true;
+    s->modes = 0; /* a call that chooses its own can do without */
+    r->tower->no_pool =
+        arena_printf(r->arena, r->error,
+                     "%s: pooling_mode: expected cls, max, mean, mean_sqrt_len_tokens, weightedmean or lasttoken, or a "
+                     "list of them; choose one with --pool",
+                     path);
+    return r->tower->no_pool != NULL;
+}
+
+/* The activation of a Dense: a class of torch, as "torch.nn.modules.activation.Tanh", which is the default. */
+static bool read_activation(const Reading *r, const Json *config, const char *path, Act *act)
+{
+    const Json *j = json_get(config, "activation_function");
+    char word[32] = "tanh";
+    if (j && j->type == JSON_STRING) {
+        size_t n = j->text.n;
+        while (n && j->text.p[n - 1] != '.')
+            n--;
+        snprintf(word, sizeof word, "%.*s", (int)MIN(j->text.n - n, sizeof word), j->text.p + n);
+        for (char *c = word; *c; c++)
+            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 'a' - 'A' : *c);
+    }
+    *act = strcmp(word, "softplus") == 0 ? ACT_SOFTPLUS : ACT_NONE;
+    return *act != ACT_NONE || strcmp(word, "identity") == 0 || act_find(text_of(word), act) ||
+           fail(r->error, SP_UNSUPPORTED,
+                "%s:%u:%u: activation_function: expected Identity, Tanh, ReLU, ReLU6, GELU, SiLU, Sigmoid or Softplus "
+                "of "
+                "torch.nn",
+                path, j->line, j->column);
+}
+
+static SentenceStep *add_step(Reading *r)
+{
+    Sentence *s = r->sentence;
+    SentenceStep *more = arena_grow(r->arena, s->step, s->steps, &s->room, sizeof *more, r->error);
+    if (!more)
+        return NULL;
+    s->step = more;
+    more[s->steps] = (SentenceStep){.where = NULL};
+    return &more[s->steps++];
+}
+
+static bool read_dense(Reading *r, const char *where)
+{
+    const char *path;
+    const Json *config = module_config(r, where, &path), *in = json_get(config, "in_features"),
+               *out = json_get(config, "out_features"), *bias = json_get(config, "bias"),
+               *input = json_get(config, "module_input_name"), *residual = json_get(config, "use_residual");
+    SentenceStep *step = config ? add_step(r) : NULL;
+    if (!step)
+        return false;
+    if ((input && !(input->type == JSON_STRING && text_is(input->text, "sentence_embedding"))) ||
+        json_is_true(residual))
+        return fail(r->error, SP_UNSUPPORTED, "%s: a Dense of tokens, or with a residual, is not supported", path);
+    if (!json_i64(in, &step->in) || !json_i64(out, &step->out) || step->in < 1 || step->out < 1 ||
+        step->in > MAX_WIDTH || step->out > MAX_WIDTH)
+        return bad_value(r->error, path, in ? in : config,
+                         "in_features and out_features: expected whole numbers from 1 to 1048576");
+    step->where = where;
+    step->bias = !bias || json_is_true(bias);
+    return read_activation(r, config, path, &step->act);
+}
+
+static bool read_length(const Reading *r, const char *where, int64_t *max_seq_length)
+{
+    const char *path, *file = inside(where, "sentence_bert_config.json", r->arena, r->error);
+    const Json *config = file ? folder_json(r->folder, file, JSON_OBJECT, &path, r->arena, r->error) : NULL,
+               *n = json_get(config, "max_seq_length");
+    if (r->error->code != SP_OK)
+        return false;
+    return !n || n->type == JSON_NULL || (json_i64(n, max_seq_length) && *max_seq_length >= 1) ||
+           bad_value(r->error, path, n, "max_seq_length: expected a whole number above 0");
+}
+
+/* The prompt that is put before each text: default_prompt_name of config_sentence_transformers.json. */
+static bool read_prompt(const Reading *r)
+{
+    const char *path;
+    const Json *config =
+        folder_json(r->folder, "config_sentence_transformers.json", JSON_OBJECT, &path, r->arena, r->error);
+    const Json *name = json_get(config, "default_prompt_name"), *prompts = json_get(config, "prompts");
+    if (r->error->code != SP_OK)
+        return false;
+    if (!name || name->type == JSON_NULL)
+        return true;
+    for (const Json *j = prompts && prompts->type == JSON_OBJECT ? prompts->first : NULL; j; j = j->next)
+        if (name->type == JSON_STRING && text_equal(j->key, name->text) && j->type == JSON_STRING) {
+            r->tower->prompt = j->text;
+            return !r->sentence->leaves_prompt_out || !j->text.n ||
+                   fail(r->error, SP_UNSUPPORTED,
+                        "%s:%u:%u: a prompt that pooling leaves out (include_prompt false) is not supported", path,
+                        name->line, name->column);
+        }
+    return bad_value(r->error, path, name, "default_prompt_name: expected the name of a text in prompts");
+}
+
+/* "Pooling" of "sentence_transformers.models.Pooling". */
+static Text class_name(Text type)
+{
+    size_t n = type.n;
+    while (n && type.p[n - 1] != '.')
+        n--;
+    return (Text){type.p + n, type.n - n};
+}
+
+static bool read_module(Reading *r, const char *path, const Json *m, int64_t *max_seq_length)
+{
+    const Json *type = json_get(m, "type"), *place = json_get(m, "path");
+    const char *where = json_cstring(place);
+    if (!type || type->type != JSON_STRING || !where || where[0] == '/' || strstr(where, ".."))
+        return bad_value(r->error, path, m, "expected a module with a type and a path inside the folder");
+    Text class = class_name(type->text);
+    bool dense = text_is(class, "Dense"), pooling = text_is(class, "Pooling");
+    if (text_is(class, "Transformer"))
+        return read_length(r, where, max_seq_length);
+    if ((dense && !r->pooled) || (pooling && r->pooled))
+        return fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: expected one Pooling, and every Dense behind it", path,
+                    m->line, m->column);
+    if (pooling)
+        return read_pooling(r, where);
+    if (dense)
+        return read_dense(r, where);
+    if (text_is(class, "Normalize"))
+        return add_step(r) != NULL;
+    return text_is(class, "Dropout") || /* of training only */
+           fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not supported", path, m->line, m->column,
+                (int)MIN(type->text.n, (size_t)100), type->text.p);
+}
+
+bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e)
+{
+    const char *path;
+    const Json *modules = folder_json(folder, "modules.json", JSON_ARRAY, &path, a, e);
+    *max_seq_length = 0;
+    if (!modules)
+        return e->code == SP_OK;
+    if (modules->count > MAX_MODULES)
+        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: %zu modules; at most %d are supported", path, modules->line,
+                    modules->column, modules->count, MAX_MODULES);
+    Reading r = {.tower = t, .folder = folder, .sentence = NEW(a, Sentence, 1, e), .arena = a, .error = e};
+    Sentence *s = r.sentence;
+    for (const Json *m = modules->first; s && m; m = m->next)
+        if (!read_module(&r, path, m, max_seq_length))
+            return false;
+    if (!s || !read_prompt(&r))
+        return false;
+    for (; s->steps && !s->step[s->steps - 1].where; s->steps--)
+        t->normalize = true; /* a call may choose otherwise */
+    if (s->modes == 1 && !s->steps && MODES[s->mode[0]].alone != POOL_SENTENCE) {
+        t->pool = MODES[s->mode[0]].alone;
+    } else if (s->modes) {
+        t->pool = POOL_SENTENCE;
+        t->sentence = s;
+    }
+    return true;
+}
+
+/* ---- weights --------------------------------------------------------------------------------- */
+
+/* The files of a folder inside of this one. */
+static bool files_inside(Files *to, const Files *from, const char *where, Arena *a, Error *e)
+{
+    size_t n = strlen(where);
+    sp_file *list = from->list ? NEW(a, sp_file, from->count + 1, e) : NULL;
+    *to = (Files){.folder = path_join(a, from->folder, where, e), .list = list};
+    for (size_t i = 0; list && i < from->count; i++)
+        if (strncmp(from->list[i].name, where, n) == 0 && from->list[i].name[n] == '/') {
+            list[to->count] = from->list[i];
+            list[to->count++].name += n + 1;
+        }
+    return e->code == SP_OK;
+}
+
+static bool load_dense(Encoder *en, const Files *folder, SentenceStep *step, Error *e)
+{
+    Files files;
+    Weights *w = files_inside(&files, folder, step->where, en->arena, e)
+                     ? files.list ? weights_open_files(&files, en->arena, e) : weights_open(files.folder, en->arena, e)
+                     : NULL;
+    const Array *weight = w ? weights_need(w, e, "linear.weight", 2, step->out, step->in) : NULL;
+    const Array *bias = weight && step->bias ? weights_need(w, e, "linear.bias", 1, step->out) : NULL;
+    bool ok = weight && (!step->bias || bias) &&
+              linear_load(&step->dense, en->store, 1, &weight, step->bias ? &bias : NULL, &en->hold, e);
+    weights_close(w);
+    return ok;
+}
+
+bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e)
+{
+    Sentence *s = en->text.sentence;
+    s->width = width * s->modes;
+    for (size_t i = 0; i < s->steps; i++) {
+        SentenceStep *step = &s->step[i];
+        if (!step->where)
+            continue;
+        if (step->in != s->width)
+            return fail(e, SP_FORMAT,
+                        "%s/%s/config.json: in_features: expected %lld, the width of what comes before it, "
+                        "found %lld",
+                        folder->folder, step->where, (long long)s->width, (long long)step->in);
+        if (!load_dense(en, folder, step, e))
+            return false;
+        s->width = step->out;
+    }
+    return true;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* Of each text with n tokens: sqrt(n), or of its token i: 2 (i + 1) / (n + 1), so that the mean is weighted by i + 1. */
+static Tensor *factors(Tape *t, const Ragged *r, bool of_tokens)
+{
+    int64_t count = of_tokens ? r->total : r->B;
+    float *f = tape_scratch(t, count, sizeof *f);
+    for (int64_t b = 0; f && b < r->B; b++) {
+        int32_t first = r->offsets[b], n = r->offsets[b + 1] - first;
+        if (!of_tokens)
+            f[b] = sqrtf((float)n);
+        for (int32_t i = 0; of_tokens && i < n; i++)
+            f[first + i] = 2.0f * (float)(i + 1) / (float)(n + 1);
+    }
+    return input_f32(t, f, 1, &count);
+}
+
+static Tensor *last_rows(Tape *t, Tensor *x, const Ragged *r)
+{
+    int32_t *at = tape_scratch(t, r->B, sizeof *at);
+    for (int64_t b = 0; at && b < r->B; b++)
+        at[b] = r->offsets[b + 1] - 1;
+    return gather(t, x, input_i32(t, at, r->B));
+}
+
+static Tensor *pool_by(Tape *t, Tensor *x, const Ragged *r, PoolMode mode)
+{
+    switch (mode) {
+    case MODE_CLS: return pool_ragged(t, x, r, REDUCE_FIRST);
+    case MODE_MAX: return pool_ragged(t, x, r, REDUCE_MAX);
+    case MODE_MEAN_SQRT_LEN: return row_scale(t, pool_ragged(t, x, r, REDUCE_MEAN), factors(t, r, false));
+    case MODE_WEIGHTED_MEAN: return pool_ragged(t, row_scale(t, x, factors(t, r, true)), r, REDUCE_MEAN);
+    case MODE_LAST: return last_rows(t, x, r);
+    default: return pool_ragged(t, x, r, REDUCE_MEAN);
+    }
+}
+
+Tensor *sentence_rows(Tape *t, const Sentence *s, Tensor *x, const Ragged *r)
+{
+    Tensor *y = pool_by(t, x, r, s->mode[0]);
+    for (int i = 1; i < s->modes; i++)
+        y = concat(t, y, pool_by(t, x, r, s->mode[i]));
+    for (size_t i = 0; i < s->steps; i++)
+        y = s->step[i].where ? linear_act(t, y, &s->step[i].dense, s->step[i].act, 0) : row_normalize(t, y, 1e-12f);
+    return y;
+}

@@ -1,0 +1,62 @@
+"""Writes tests/golden/sentence: folders with sentence-transformers' modules for the tiny BERT of tests/golden/encoders/bert, and what that package
+gives for its texts. Versions: torch 2.15.0, transformers 5.23.0, sentence-transformers 6.2.0.
+    python tests/golden/make_sentence.py
+"""
+import json, os, shutil, tempfile
+import torch
+from safetensors.torch import save_file
+from sentence_transformers import SentenceTransformer
+
+here = os.path.dirname(os.path.abspath(__file__))
+root, bert = os.path.join(here, "sentence"), os.path.join(here, "encoders", "bert")
+shutil.rmtree(root, ignore_errors=True)
+g = torch.Generator().manual_seed(31)
+MODES = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]
+texts = open(os.path.join(here, "encoders", "texts.txt")).read().split("\n")[:-1]
+expected = {}
+
+
+def dump(folder, name, value):
+    path = os.path.join(root, folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    json.dump(value, open(path, "w"), indent=1)
+
+
+def make(folder, pooling, steps, settings=None, package="sentence_transformers.models."):
+    """steps: "Normalize" or (in, out, bias, activation)"""
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    dump(folder, "1_Pooling/config.json", {"word_embedding_dimension": 8, **pooling})
+    dump(folder, "sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": False})
+    for i, step in enumerate(steps):
+        kind = step if isinstance(step, str) else "Dense"
+        name = f"{i + 2}_{kind}"
+        modules.append((name, kind))
+        if kind != "Dense":
+            continue
+        n, o, bias, activation = step
+        dump(folder, name + "/config.json", {"in_features": n, "out_features": o, "bias": bias, "activation_function": activation})
+        state = {"linear.weight": torch.randn(o, n, generator=g) * 0.4}
+        if bias:
+            state["linear.bias"] = torch.randn(o, generator=g) * 0.3
+        save_file(state, os.path.join(root, folder, name, "model.safetensors"))
+    dump(folder, "modules.json", [{"idx": i, "name": str(i), "path": p, "type": package + k} for i, (p, k) in enumerate(modules)])
+    if settings:
+        dump(folder, "config_sentence_transformers.json", settings)
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copytree(bert, scratch, dirs_exist_ok=True)
+        shutil.copytree(os.path.join(root, folder), scratch, dirs_exist_ok=True)
+        for i, kind in enumerate(modules):
+            os.makedirs(os.path.join(scratch, kind[0]), exist_ok=True)
+        model = SentenceTransformer(scratch, device="cpu")
+        expected[folder] = torch.tensor(model.encode(texts)).contiguous()
+
+
+for mode in MODES[3:]:
+    make(mode, {f"pooling_mode_{m}": m == mode for m in MODES}, [])
+make("all", {f"pooling_mode_{m}": True for m in MODES}, [(48, 5, True, "torch.nn.modules.activation.Tanh"), "Normalize"])
+make("words", {"pooling_mode": ["mean", "lasttoken", "cls"]},
+     [(24, 6, False, "torch.nn.modules.activation.GELU"), "Normalize", (6, 3, True, "torch.nn.modules.linear.Identity")])
+make("prompt", {"pooling_mode_mean_tokens": True, "include_prompt": True}, ["Normalize"],
+     {"prompts": {"query": "the soft shoe: ", "document": ""}, "default_prompt_name": "query"})
+save_file(expected, os.path.join(root, "expected.safetensors"))
+print({k: tuple(v.shape) for k, v in expected.items()})

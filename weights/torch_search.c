@@ -1,0 +1,245 @@
+/* weights/torch_search.c: the tensors and modules in what a torch file holds (torch.c says what their names are). */
+// flags: -Os
+#include "weights/torch.h"
+
+enum { MAX_DEPTH = 256, MAX_VISITS = 10 * 1000 * 1000 };
+
+/* ---- the search ------------------------------------------------------------------------------ */
+
+static bool is_dict(const Value *v)
+{
+    return v && (v->type == V_DICT ||
+                 (v->type == V_OBJECT && (v->pairs || value_is_global(v->class, "collections", "OrderedDict"))));
+}
+
+static bool visit(Torch *t, size_t values)
+{
+    t->visits += values;
+    return t->visits <= MAX_VISITS || fail(t->e, SP_FORMAT, "%s: pickle: too many nested values", t->path);
+}
+
+/* set([names]) in whatever form */
+static bool set_holds(Torch *t, const Value *set, Text name)
+{
+    if (set && set->type == V_OBJECT)
+        set = value_item(set->args, 0);
+    t->visits += set && (set->type == V_SET || set->type == V_LIST) ? set->count : 0;
+    for (size_t i = 0; set && (set->type == V_SET || set->type == V_LIST) && i < set->count; i++)
+        if (set->items[i]->type == V_TEXT && text_equal(set->items[i]->text, name))
+            return true;
+    return false;
+}
+
+/* Puts ".key" behind the first n bytes of t->name; returns the new length, or 0. Keys that are no names give 0 too. */
+static size_t name_push(Torch *t, size_t n, const Value *key)
+{
+    char digits[24];
+    Text text = {digits, 0};
+    if (key->type == V_TEXT)
+        text = key->text;
+    else if (key->type == V_INT)
+        text.n = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)key->integer);
+    if (!text.n)
+        return 0;
+    size_t end = n + (n > 0) + text.n;
+    if (!visit(t, text.n / 64)) /* long keys take time */
+        return 0;
+    while (end >= t->name_capacity) {
+        char *grown = arena_grow(t->scratch, t->name, t->name_capacity, &t->name_capacity, 1, t->e);
+        if (!grown)
+            return 0;
+        t->name = grown;
+    }
+    if (n)
+        t->name[n++] = '.';
+    memcpy(t->name + n, text.p, text.n);
+    return end;
+}
+
+static bool walk(Torch *t, Value *v, size_t n, int depth);
+
+static bool walk_child(Torch *t, const Value *key, Value *child, size_t n, int depth)
+{
+    if (!visit(t, 1))
+        return false;
+    if (child->type < V_LIST || child->type == V_GLOBAL || child->type == V_PERSISTENT)
+        return true;
+    size_t end = name_push(t, n, key);
+    return end ? walk(t, child, end, depth + 1) : t->e->code == SP_OK;
+}
+
+/* A dictionary's values under its keys, without those that `except` names. */
+static bool walk_dict(Torch *t, const Value *dict, const Value *except, size_t n, int depth)
+{
+    if (!is_dict(dict))
+        return true;
+    if (dict->type == V_OBJECT && !dict->pairs) { /* OrderedDict([[key, value], ...]), as Python 2 wrote it */
+        const Value *list = value_item(dict->args, 0);
+        for (size_t i = 0; list && list->type == V_LIST && i < list->count; i++) {
+            const Value *key = value_item(list->items[i], 0), *value = value_item(list->items[i], 1);
+            if (key && value && !(key->type == V_TEXT && set_holds(t, except, key->text)) &&
+                !walk_child(t, key, list->items[i]->items[1], n, depth))
+                return false;
+        }
+        return true;
+    }
+    for (size_t i = 0; i + 1 < dict->count; i += 2) {
+        Value *key = dict->items[i];
+        if (!(key->type == V_TEXT && set_holds(t, except, key->text)) &&
+            !walk_child(t, key, dict->items[i + 1], n, depth))
+            return false;
+    }
+    return true;
+}
+
+/* A number, or a tuple of equal ones: what Conv2d keeps of its stride. */
+static int64_t setting_of(const Value *state, const char *key)
+{
+    const Value *v = value_get(state, key), *first = value_item(v, 0), *second = value_item(v, 1);
+    int64_t a, b;
+    if (!v)
+        return SETTING_ABSENT;
+    if (value_integer(v, &a) || (v->count == 1 && value_integer(first, &a)))
+        return a >= 0 ? a : SETTING_OTHER;
+    return value_integer(first, &a) && value_integer(second, &b) && a == b && v->count == 2 && a >= 0 ? a
+                                                                                                      : SETTING_OTHER;
+}
+
+/* Notes the class and the settings of a module; n bytes of t->name are its name. */
+static bool add_module(Torch *t, const Value *v, const Value *state, size_t n)
+{
+    const Value *class = v->class, *eps = value_get(state, "eps");
+    PickledModule *more = arena_grow(t->scratch, t->modules, t->module_count, &t->module_capacity, sizeof *more, t->e);
+    if (class && class->type == V_GLOBAL && text_is(class->text, "copyreg")) /* _reconstructor(class, base, state) */
+        class = value_item(v->args, 0);
+    if (class && class->type == V_PERSISTENT) /* of the legacy stream: the class with its source text */
+        class = value_item(class->class, 1);
+    bool known = class && class->type == V_GLOBAL;
+    const char *text = known ? arena_printf(t->scratch, t->e, "%.*s.%.*s", NAME(class->text), NAME(class->name)) : "?";
+    const char *name = more && text ? arena_strndup(t->scratch, n ? t->name : "", n, t->e) : NULL;
+    if (!name)
+        return false;
+    t->modules = more;
+    more[t->module_count++] = (PickledModule){.name = {name, n},
+                                              .class = text_of(text),
+                                              .stride = setting_of(state, "stride"),
+                                              .padding = setting_of(state, "padding"),
+                                              .dilation = setting_of(state, "dilation"),
+                                              .groups = setting_of(state, "groups"),
+                                              .eps = eps && eps->type == V_FLOAT ? eps->number : -1};
+    return true;
+}
+
+static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
+{
+    if (is_dict(v))
+        return walk_dict(t, v, NULL, n, depth);
+    if (v->type == V_LIST || v->type == V_TUPLE) {
+        for (size_t i = 0; i < v->count; i++)
+            if (!walk_child(t, &(Value){.type = V_INT, .integer = (int64_t)i}, v->items[i], n, depth))
+                return false;
+        return true;
+    }
+    if (v->type != V_OBJECT)
+        return true;
+    const Value *state = v->state;
+    if (state && state->type == V_TUPLE && state->count) /* attributes and slots */
+        state = state->items[0];
+    if (state && is_dict(state) && !visit(t, state->count))
+        return false;
+    const Value *parameters = value_get(state, "_parameters"), *modules = value_get(state, "_modules");
+    if (parameters || modules)
+        return add_module(t, v, state, n) && walk_dict(t, parameters, NULL, n, depth) &&
+               walk_dict(t, value_get(state, "_buffers"), value_get(state, "_non_persistent_buffers_set"), n, depth) &&
+               walk_dict(t, modules, NULL, n, depth);
+    if (v->state)
+        return walk(t, v->state, n, depth + 1);
+    return v->args && v->args->type == V_TUPLE ? walk(t, v->args, n, depth + 1) : true;
+}
+
+/* Adds every tensor in v; n bytes of t->name are its name. A tensor in several places gets several names. */
+static bool walk(Torch *t, Value *v, size_t n, int depth)
+{
+    const Value *dtype, *args = v->type == V_OBJECT ? tensor_args(v, &dtype) : NULL;
+    if (args)
+        return add_tensor(t, args, dtype, (Text){n ? t->name : "", n});
+    if (v->on_path)
+        return true; /* a cycle */
+    if (depth > MAX_DEPTH)
+        return fail(t->e, SP_FORMAT, "%s: pickle: more than %d levels of nesting", t->path, MAX_DEPTH);
+    v->on_path = true;
+    bool ok = walk_inside(t, v, n, depth);
+    v->on_path = false;
+    return ok;
+}
+
+static Value *unwrap(Value *v)
+{
+    static const char *const KEYS[] = {"state_dict", "model_state_dict", "model"};
+    for (int depth = 0; depth < 8 && is_dict(v); depth++) {
+        Value *inner = NULL;
+        const Value *dtype;
+        for (size_t i = 1; i < v->count; i += 2)
+            if (v->items[i]->type == V_OBJECT && tensor_args(v->items[i], &dtype))
+                return v;
+        for (size_t i = 0; i < COUNT(KEYS) && !inner; i++)
+            for (size_t j = 0; j + 1 < v->count && !inner; j += 2)
+                if (v->items[j]->type == V_TEXT && text_is(v->items[j]->text, KEYS[i]) &&
+                    v->items[j + 1]->type >= V_DICT && v->items[j + 1]->type != V_GLOBAL)
+                    inner = v->items[j + 1];
+        if (!inner)
+            return v;
+        v = inner;
+    }
+    return v;
+}
+
+/* The modules in memory of the weights; `cut` bytes of each name, "module.", are those of a DataParallel around all. */
+static bool keep_modules(Torch *t, size_t cut)
+{
+    size_t bytes = t->module_count * sizeof(PickledModule), first = cut && t->module_count ? 1 : 0;
+    for (size_t i = first; i < t->module_count; i++)
+        bytes += t->modules[i].name.n + t->modules[i].class.n + 100;
+    if (bytes > room_left(t))
+        return fail(t->e, SP_FORMAT, "%s: its modules of %zu bytes are too large for a file of this size", t->path,
+                    bytes);
+    PickledModule *list = NEW(t->w->arena, PickledModule, t->module_count, t->e);
+    for (size_t i = first; list && i < t->module_count; i++) {
+        PickledModule *m = &list[i - first];
+        *m = t->modules[i];
+        size_t skipped = MIN(cut, m->name.n);
+        m->name = (Text){m->name.p + skipped, m->name.n - skipped};
+        m->name.p = arena_strndup(t->w->arena, m->name.p, m->name.n, t->e);
+        m->class.p = m->name.p ? arena_strndup(t->w->arena, m->class.p, m->class.n, t->e) : NULL;
+        if (!m->class.p)
+            return false;
+    }
+    t->w->modules = list;
+    t->w->module_count = list ? t->module_count - first : 0;
+    return list != NULL;
+}
+
+bool torch_collect(Torch *t, Value *root)
+{
+    if (!walk(t, unwrap(root), 0, 0))
+        return false;
+    if (!t->count)
+        return fail(t->e, SP_FORMAT, "%s: contains no tensors", t->path);
+    size_t cut = strlen("module."), bytes = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        bytes += t->found[i].name.n;
+        if (!text_starts(t->found[i].name, "module.") || t->found[i].name.n == strlen("module."))
+            cut = 0;
+    }
+    if (bytes > room_left(t))
+        return fail(t->e, SP_FORMAT, "%s: its tensor names of %zu bytes are too large for a file of this size", t->path,
+                    bytes);
+    Array *list = NEW(t->w->arena, Array, t->count, t->e);
+    if (!list || (t->module_count && !keep_modules(t, cut)))
+        return false;
+    for (size_t i = 0; i < t->count; i++) {
+        list[i] = t->found[i];
+        list[i].name = (Text){t->found[i].name.p + cut, t->found[i].name.n - cut};
+    }
+    return weights_add_all(t->w, list, t->count, t->e);
+}
