@@ -137,7 +137,7 @@ static bool add_outputs(Loader *l, ResNet *m, bool hf, const int count[STAGES])
             o.also = block_names(l, stage, i, loader_has(l, "%s.weight", third) ? 3 : 2, last);
             output_add(l, o);
         }
-    o = (Output){.modality = MODALITY_IMAGE, .rows = ROWS_MAP, .width = m->stem.whole.O};
+    o = (Output){.modality = MODALITY_IMAGE, .rows = ROWS_MAP};
     o.width = loader_rows(l, hf ? "embedder.embedder.convolution" : "conv1");
     m->stem.conv = output_inner(l, o, "conv1");
     m->stem.norm = output_inner(l, o, "bn1");
@@ -223,11 +223,11 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     if (!m || !loader_start(&l, en, s, hf ? HUGGING_FACE : TORCHVISION, e))
         return false;
     for (int stage = 0; stage < STAGES; stage++) {
-        while (loader_has(&l, "%s.weight", part(&l, hf, stage, count[stage], 0, false)))
+        while (loader_has(&l, "%s.weight", part(&l, hf, stage, count[stage], 0, false))) {
             if (!hf && !load_only(&l, load_name(&l, "layer%d.%d.", stage + 1, count[stage]), PARTS))
                 return false;
-            else
-                count[stage]++;
+            count[stage]++;
+        }
         if (count[stage] == 0)
             return fail(e, SP_FORMAT, "%s: has no tensor %s%s.weight", s->path, l.prefix,
                         part(&l, hf, stage, 0, 0, false));

@@ -18,6 +18,7 @@ typedef struct Plan {
     bool picks;            /* 1x1 with stride: the band holds the picked pixels, densely */
     bool taps;             /* many channels: K goes by single pixels, and pixels in the band may be spread */
     int64_t sets;          /* of a grouped convolution: products; else 1 */
+    int64_t channels;      /* that a product reads */
     int64_t width, pixel;  /* of the band: pixels a row, floats a pixel */
     int64_t bands, n_blocks;
     size_t floats; /* scratch of a worker */
@@ -80,8 +81,10 @@ static Plan make_plan(const Conv *c, int threads)
     p.sets = p.depthwise ? 1 : set_count(c);
     p.plain = is_plain(c);
     p.picks = !p.depthwise && is_1x1(c) && c->stride > 1;
+    p.channels = c->C / p.sets;
     p.taps = c->C >= 128 || c->groups > 1;
-    p.pixel = p.taps && c->C * c->stride % 512 == 0 ? c->C + 16 : c->C; /* rows of A must not share cache sets */
+    p.pixel = p.taps && p.channels * c->stride % 512 == 0 ? p.channels + 16
+                                                          : p.channels; /* rows of A must not share cache sets */
     p.width = p.picks ? p.ow : c->W + c->left + c->right;
     const int64_t row = p.width * p.pixel * (p.picks ? 1 : c->stride); /* input of one more output row */
     p.bands = MIN(div_up(p.oh * row, BAND), p.oh);
@@ -218,12 +221,12 @@ typedef struct Job {
     float *work;
 } Job;
 
-/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, into [input rows, width, pixel], zeros where the
- * border is. */
-static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, float *to)
+/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, their channels from `first` on, into [input rows, width,
+ * pixel], zeros where the border is. */
+static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, int64_t first, float *to)
 {
-    const float *x = (const float *)c->x + b * c->H * c->W * c->C;
-    const size_t bytes = (size_t)c->C * sizeof(float);
+    const float *x = (const float *)c->x + b * c->H * c->W * c->C + first;
+    const size_t bytes = (size_t)p->channels * sizeof(float);
     if (p->picks) {
         for (int64_t h = oh0; h < oh0 + rows; h++) {
             for (int64_t w = 0; w < p->ow; w++, to += p->pixel) { /* at row h stride, column w stride */
@@ -240,7 +243,7 @@ static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int6
         }
         memset(to, 0, (size_t)(c->left * p->pixel) * sizeof(float));
         float *at = to + c->left * p->pixel;
-        if (p->pixel == c->C) {
+        if (p->pixel == c->C && p->channels == c->C) {
             memcpy(at, x + h * c->W * c->C, (size_t)c->W * bytes);
             at += c->W * c->C;
         } else {
@@ -285,7 +288,7 @@ static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0
 static void sweep_set(const Conv *c, const Plan *p, const float *image, int64_t set, int64_t rows, float *y,
                       const float *residual)
 {
-    const int64_t C = c->C / p->sets, O = c->O / p->sets, K = c->kh * c->kw * C;
+    const int64_t C = p->channels, O = c->O / p->sets, K = c->kh * c->kw * C;
     Tile t = {.b = (const float *)c->packed + set * set_floats(c, p->sets),
               .b_row = TILE_COLS,
               .b_panel = K * TILE_COLS,
@@ -294,7 +297,7 @@ static void sweep_set(const Conv *c, const Plan *p, const float *image, int64_t 
               .len = C,
               .first = true};
     for (int64_t i = 0; i < c->kh; i++) {
-        t.a = image + i * p->width * p->pixel + set * C;
+        t.a = image + i * p->width * p->pixel;
         sweep(c, p, t, rows, set * O, O, y, residual, i + 1 == c->kh);
         t.b += t.segs * C * TILE_COLS;
         t.first = false;
@@ -313,7 +316,7 @@ static void band(void *arg, size_t task, int worker)
     const int64_t N = MIN(part_begin(panels, p->n_blocks, part + 1) * TILE_COLS, c->O) - n0;
     const int64_t oh0 = part_begin(p->oh, p->bands, strip), rows = part_begin(p->oh, p->bands, strip + 1) - oh0;
     float *image = job->work + p->floats * (size_t)worker;
-    copy_band(c, p, b, oh0, rows, image);
+    copy_band(c, p, b, oh0, rows, c->groups > 1 ? part * p->channels : 0, image);
     const int64_t K = c->kh * c->kw * c->C, at = (b * p->oh + oh0) * p->ow * c->O + n0;
     float *y = (float *)c->y + at;
     const float *residual = c->residual ? (const float *)c->residual + at : NULL;
