@@ -126,6 +126,9 @@ BUILD(b_conv_gelu, CONV(.O = 5, .C = 4, .kh = 1, .kw = 1, .stride = 1, .groups =
       return conv(t, images(t, p[0], 3, 3, 4), &c, p[2], ACT_GELU);)
 BUILD(b_conv_depthwise, CONV(.bias = p[2], .O = 5, .C = 5, .kh = 3, .kw = 3, .stride = 2, .groups = 5, .top = 1);
       return conv(t, images(t, p[0], 3, 4, 5), &c, NULL, ACT_SWISH);)
+BUILD(b_conv_groups,
+      CONV(.bias = p[2], .O = 9, .C = 6, .kh = 3, .kw = 2, .stride = 2, .groups = 3, .top = 1, .right = 1);
+      return conv(t, images(t, p[0], 3, 4, 6), &c, p[3], ACT_TANH);)
 BUILD(b_conv_constant, static const int64_t shape[] = {3, 2, 2, 2}; float *w = test_numbers(7, 24);
       Conv2d c = {.w = input_f32(t, w, 4, shape), .O = 3, .C = 2, .kh = 2, .kw = 2, .stride = 1, .groups = 1}; free(w);
       return conv(t, images(t, p[0], 3, 4, 2), &c, NULL, ACT_NONE);)
@@ -267,6 +270,7 @@ static const Case cases[] = {
     {"conv, relu", b_conv_relu, {{2, 40}, {3, 12}, {3, 0}, {2, 12}}},
     {"conv, gelu", b_conv_gelu, {{2, 36}, {5, 4}, {2, 45}}},
     {"conv, depthwise", b_conv_depthwise, {{2, 60}, {5, 9}, {5, 0}}},
+    {"conv, groups", b_conv_groups, {{2, 72}, {9, 12}, {9, 0}, {2, 18}}},
     {"conv, constant weights", b_conv_constant, {{2, 24}}},
     {"batch_norm", b_batch_norm, {{9, 3}, {3, 0}, {3, 0}}},
     {"batch_norm, frozen", b_batch_norm_frozen, {{9, 3}, {3, 0}, {3, 0}}},
