@@ -49,8 +49,8 @@ static inline int output_unit(Loader *l, unsigned modality, const char *name, in
 int output_inner(Loader *l, Output o, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Adds names to an output that has been added: several between spaces, or NULL. */
 void output_also(Loader *l, int number, const char *names);
-/* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS", and from the
- * end as "hidden_states.-1"; the number of the first. */
+/* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS", and from
+ * the end as "hidden_states.-1"; the number of the first. */
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
 /* How many of `blocks` blocks of a tower are to be loaded: pass_blocks of all the outputs that calls may ask for. For
  * encoders that load their blocks after their outputs (resnet.c); prenorm_load and postnorm_load load all blocks. */

@@ -295,7 +295,7 @@ bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* Of each text with n tokens: sqrt(n), or of its token i: 2 (i + 1) / (n + 1), so that the mean is weighted by i + 1. */
+/* Of each text with n tokens: sqrt(n), or of its token i: 2 (i + 1) / (n + 1), which weights the mean by i + 1. */
 static Tensor *factors(Tape *t, const Ragged *r, bool of_tokens)
 {
     int64_t count = of_tokens ? r->total : r->B;

@@ -1,6 +1,6 @@
 /* tests/layers_test.c: outputs by their names, also nodes inside a block, equal torchvision's create_feature_extractor
- * and timm (tests/golden/make_layers.py); models in the layouts of torchvision, timm and MMFashion, and pickled modules,
- * load. */
+ * and timm (tests/golden/make_layers.py); models in the layouts of torchvision, timm and MMFashion, and pickled
+ * modules, load. */
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/device_testing.h"

@@ -2,8 +2,8 @@
  * and data/<key>, one file per storage) and the legacy stream before it (pickles, then the storages in order).
  *
  * Names. A dictionary's tensors get its keys, nested ones joined by '.'; a pickled module's get what state_dict() would
- * give: its _parameters, its persistent _buffers, then its _modules; the modules' classes are kept under their names. Any
- * other object is searched by attribute. A dictionary without a tensor of its own that has a key state_dict,
+ * give: its _parameters, its persistent _buffers, then its _modules; the modules' classes are kept under their names.
+ * Any other object is searched by attribute. A dictionary without a tensor of its own that has a key state_dict,
  * model_state_dict or model is replaced by the value of that key, repeatedly. When every name begins with "module."
  * (DataParallel), that is cut off. */
 // flags: -Os

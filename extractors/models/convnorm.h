@@ -15,8 +15,8 @@ void convnorm_none(ConvNorm *c);
 /* load_conv, after the numbers are set */
 bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                    int64_t pad, int64_t groups);
-/* The result, with the nodes put that are asked for: each of them is a convolution of its own, so that the result's bits
- * do not depend on them. */
+/* The result, with the nodes put that are asked for: each of them is a convolution of its own, so that the result's
+ * bits do not depend on them. */
 Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residual, Act act);
 
 /* The convolution with the padding of TensorFlow's SAME for this input: outputs are 1 / stride of it, rounded up, the

@@ -1,6 +1,6 @@
 /* extractors/models/efficientnet.c: EfficientNet-B0 to B7 (Tan & Le 2019) with the tensor names of torchvision
- * (efficientnet_b0_rwightman-7f5810bc.pth) or timm (efficientnet_b0_ra-3dd342df.pth). Widths, kernels and depth are read
- * from the tensors; strides, and what differs between the sizes, are torchvision's. timm's models with weights from
+ * (efficientnet_b0_rwightman-7f5810bc.pth) or timm (efficientnet_b0_ra-3dd342df.pth). Widths, kernels and depth are
+ * read from the tensors; strides, and what differs between the sizes, are torchvision's. timm's models with weights from
  * TensorFlow (tf_efficientnet_b0) pad as TensorFlow does, and have its epsilon. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
@@ -156,7 +156,7 @@ static bool load_block(Loader *l, const EfficientNet *m, MbConv *b, int stage, i
 }
 
 /* The nodes inside a block: its parts, numbered in their order; the last one is the block's result where nothing is
- * added to it (`residual` is known only when the block is loaded: then the width stays the same). timm numbers norms. */
+ * added to it (`residual` is known when the block is loaded: then the width stays the same). timm numbers norms. */
 static const MbNodes *add_nodes(Loader *l, const MbConvNames *n, int stage, int at, int64_t depth)
 {
     MbNodes *nodes = NEW(l->encoder->arena, MbNodes, 1, l->error);

@@ -224,8 +224,8 @@ static bool check_parts(Loader *l, const ViT *m, const Layout *names)
     return true;
 }
 
-/* torchvision evaluates vit_l_16 at 224 of 242 and the others at 224 of 256; larger ones (SWAG) without a border. timm's
- * models without config.json: 0.9 of the image, as most of its ViTs. */
+/* torchvision evaluates vit_l_16 at 224 of 242 and the others at 224 of 256; larger ones (SWAG) without a border.
+ * timm's models without config.json: 0.9 of the image, as most of its ViTs. */
 static void set_preset(Encoder *en, const PatchTokens *p, int layout)
 {
     int64_t side = MIN(p->width, p->height);

@@ -45,6 +45,9 @@ def make(folder, pooling, steps, settings=None, package="sentence_transformers.m
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copytree(bert, scratch, dirs_exist_ok=True)
         shutil.copytree(os.path.join(root, folder), scratch, dirs_exist_ok=True)
+        config = os.path.join(scratch, "config.json")
+        settings = json.load(open(config)) | {"vocab_size": len(open(os.path.join(bert, "vocab.txt")).readlines())}
+        json.dump(settings, open(config, "w"))
         for i, kind in enumerate(modules):
             os.makedirs(os.path.join(scratch, kind[0]), exist_ok=True)
         model = SentenceTransformer(scratch, device="cpu")

@@ -221,8 +221,8 @@ typedef struct Job {
     float *work;
 } Job;
 
-/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, their channels from `first` on, into [input rows, width,
- * pixel], zeros where the border is. */
+/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, their channels from `first` on, into [input rows,
+ * width, pixel], zeros where the border is. */
 static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, int64_t first, float *to)
 {
     const float *x = (const float *)c->x + b * c->H * c->W * c->C + first;
