@@ -153,7 +153,7 @@ static void wrong_modules_fail_in_one_line(void **state)
         {"2_Dense/config.json", "{\"in_features\": 8, \"out_features\": 6}", "in_features: expected 24, the width"},
         {"2_Dense/config.json", "{\"in_features\": 24, \"out_features\": 7}",
          "linear.weight: has shape [6, 24], expected [7, 24]"},
-        {"2_Dense/config.json", "{\"in_features\": 24, \"out_features\": 6}", "no tensor linear.bias"},
+        {"2_Dense/config.json", "{\"in_features\": 24, \"out_features\": 6}", "tensor linear.bias: is missing"},
         {"2_Dense/config.json",
          "{\"in_features\": 24, \"out_features\": 6, \"bias\": false, \"activation_function\": \"torch.nn.Mish\"}",
          "activation_function: expected Identity, Tanh"},
