@@ -146,6 +146,7 @@ static bool add_outputs(Loader *l, AlignImages *m, int64_t all)
         const char *block = load_name(l, "encoder.blocks.%lld.projection.project_conv", (long long)i - 1);
         o.width = i == 0 ? m->stem.O : loader_rows(l, block);
         o.name = arena_printf(a, l->error, "hidden_states.%lld", (long long)i);
+        o.also = load_name(l, "hidden_states.-%lld", (long long)(all + 1 - i));
         if (o.name)
             output_add(l, o);
     }

@@ -1,7 +1,7 @@
 /* extractors/models/efficientnet.c: EfficientNet-B0 to B7 (Tan & Le 2019) with the tensor names of torchvision
  * (efficientnet_b0_rwightman-7f5810bc.pth) or timm (efficientnet_b0_ra-3dd342df.pth). Widths, kernels and depth are
- * read from the tensors; strides, and what differs between the sizes, are torchvision's. timm's models with weights from
- * TensorFlow (tf_efficientnet_b0) pad as TensorFlow does, and have its epsilon. */
+ * read from the tensors; strides, and what differs between the sizes, are torchvision's. timm's models with weights
+ * from TensorFlow (tf_efficientnet_b0) pad as TensorFlow does, and have its epsilon. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
 #include "extractors/models/efficientnet.h"
