@@ -89,7 +89,12 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, Tape *t)
         asked[number] = true;
         by[number] = one;
     }
-    Pass pass = {.texts = &texts, .images = &images, .outputs = en->output_count, .asked = asked, .out = out};
+    Pass pass = {.texts = &texts,
+                 .images = &images,
+                 .outputs = en->output_count,
+                 .table = en->outputs,
+                 .asked = asked,
+                 .out = out};
     (pixels ? en->kind->forward_image : en->kind->forward_text)(t, en->model, &pass);
     for (size_t i = 0; i < en->output_count; i++) {
         if (!asked[i])
