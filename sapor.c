@@ -283,8 +283,7 @@ size_t sp_encoder_output_count(const sp_encoder *m)
 
 bool sp_encoder_output(const sp_encoder *m, size_t i, sp_output *out, sp_error *e)
 {
-    static const sp_pool POOLS[] = {SP_POOL_MODEL, SP_POOL_CLS,  SP_POOL_MEAN,
-                                     SP_POOL_MAX,   SP_POOL_NONE, SP_POOL_MODEL};
+    static const sp_pool POOLS[] = {SP_POOL_MODEL, SP_POOL_CLS, SP_POOL_MEAN, SP_POOL_MAX, SP_POOL_NONE, SP_POOL_MODEL};
     static const sp_rows ROWS[] = {SP_ROWS_VECTOR, SP_ROWS_TOKENS, SP_ROWS_MAP};
     sp_output known;
     error_clear(e);

@@ -71,14 +71,10 @@ static bool torch_deflated(uint64_t *digest, Error *e)
 }
 #endif
 
-static bool torch_module(uint64_t *digest, Error *e)
-{
-    return read_weights(GOLDEN "layers/module.pt", digest, e);
-}
-
 static bool torch_legacy(uint64_t *digest, Error *e)
 {
-    return read_weights(GOLDEN "torch/tree.legacy.pt", digest, e);
+    return read_weights(GOLDEN "torch/tree.legacy.pt", digest, e) &&
+           read_weights(GOLDEN "layers/module.pt", digest, e); /* a pickled module */
 }
 
 /* What the readers below have in common: an arena that goes at the end. */
@@ -494,7 +490,6 @@ static const Subject SUBJECTS[] = {
     {"torch archive, deflated", torch_deflated, false},
 #endif
     {"torch stream", torch_legacy, false},
-    {"pickled module", torch_module, false},
     {"npy", npy, false},
     {"JSON", json, false},
     {"tokenizer.json", tokenizer_json, false},
