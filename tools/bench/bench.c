@@ -13,7 +13,7 @@ const Option bench_options[] = {
     {"margin", 0, "PERCENT", "with --against: ignore smaller changes (default 5)"},
     {"pairs", 0, "FILE",
      "spmm, train: file of users and their items (default: random pairs of the size of movielens-1m)"},
-    {"batch", 0, "N", "encoder: inputs per batch (default 1)"},
+    {"batch", 0, "N", "encoder: inputs per batch (default 1); extract: only this batch size"},
     {"tokens", 0, "N", "encoder: tokens per text (default 128)"},
     {"arch", 0, "NAME", "encoder: architecture of a weights file without config.json"},
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for encoder and gemm"},

@@ -6,13 +6,18 @@
 
 static const int64_t SIZES[] = {1, 2, 4, 8, 16, 32, 64};
 
-static void print_row(const Bench *b, const Extraction *x, size_t items, const double *seconds)
+typedef struct Sizes {
+    const int64_t *list;
+    size_t count;
+} Sizes;
+
+static void print_row(const Bench *b, const Extraction *x, Sizes sizes, size_t items, const double *seconds)
 {
-    for (size_t i = 0; b->c->json && i < COUNT(SIZES); i++) {
+    for (size_t i = 0; b->c->json && i < sizes.count; i++) {
         JsonWriter w = json_record(stdout, "bench", "extract");
         json_members(
             &w, "model %s modality %s batch %lld threads %lld level %s items %zu seconds %.4f items_per_second %.5g",
-            x->model, x->name, (long long)SIZES[i], (long long)pool_threads(b->d->pool), b->d->k->level, items,
+            x->model, x->name, (long long)sizes.list[i], (long long)pool_threads(b->d->pool), b->d->k->level, items,
             seconds[i], (double)items / seconds[i]);
         json_finish(&w);
     }
@@ -20,7 +25,7 @@ static void print_row(const Bench *b, const Extraction *x, size_t items, const d
         return;
     Text base = path_base(x->model);
     printf("%-24.*s %-14s %6zu", (int)MIN(base.n, (size_t)24), base.p, x->name, items);
-    for (size_t i = 0; i < COUNT(SIZES); i++)
+    for (size_t i = 0; i < sizes.count; i++)
         printf(" %8.2f", seconds[i]);
     printf("\n");
     fflush(stdout);
@@ -30,24 +35,26 @@ bool bench_extract(Bench *b, const char *config, Error *e)
 {
     Extraction *list;
     size_t count;
-    int64_t most = 50;
+    int64_t most = 50, one = 0;
     double seconds[COUNT(SIZES)];
-    if (!option_i64(b->c, "items", 1, 1 << 20, &most, e) || !extract_config(&list, &count, b->c, config, e))
+    if (!option_i64(b->c, "items", 1, 1 << 20, &most, e) || !option_i64(b->c, "batch", 1, 4096, &one, e) ||
+        !extract_config(&list, &count, b->c, config, e))
         return false;
+    const Sizes sizes = {one ? &one : SIZES, one ? 1 : COUNT(SIZES)};
     if (!b->c->json) {
         printf("%s kernels, %d thread%s; seconds by batch size: images are decoded and encoded, nothing is written\n",
                b->d->k->level, pool_threads(b->d->pool), pool_threads(b->d->pool) == 1 ? "" : "s");
         printf("%-24s %-14s %6s", "model", "modality", "items");
-        for (size_t i = 0; i < COUNT(SIZES); i++)
-            printf(" %8lld", (long long)SIZES[i]);
+        for (size_t i = 0; i < sizes.count; i++)
+            printf(" %8lld", (long long)sizes.list[i]);
         printf("\n");
     }
     for (size_t i = 0; i < count; i++) {
         size_t items = (size_t)most;
         bench_again(b);
-        if (!extraction_times(b->c, &list[i], &items, SIZES, COUNT(SIZES), seconds, e))
+        if (!extraction_times(b->c, &list[i], &items, sizes.list, sizes.count, seconds, e))
             return false;
-        print_row(b, &list[i], items, seconds);
+        print_row(b, &list[i], sizes, items, seconds);
     }
     return true;
 }

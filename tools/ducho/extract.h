@@ -64,8 +64,8 @@ bool extraction_times(Context *c, const Extraction *x, size_t *items, const int6
 bool extraction_images(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e);
 /* The texts of x in the order of the table. Of rows with the same id the first counts. */
 bool extraction_texts(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e);
-/* The text of each image: the row with its id; with as_ducho, the row at its position. texts [n] have the names of the
- * images; source is NULL where an image has none. `alone`: rows without an image. */
+/* The text of each image: the row with its id; with as_ducho, the row at its position. texts [n] have the names of
+ * the images; source is NULL where an image has none. `alone`: rows without an image. */
 typedef struct PairedTexts {
     Input *texts, *alone;
     size_t alone_count;
