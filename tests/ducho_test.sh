@@ -146,6 +146,9 @@ right 'one file for all items' extract few.yml --single --quiet
 ok $? 'its rows are the items'"'"
 wrong 2 'single: run all shards first' 'one file of a shard' extract few.yml --single --shard 1/2
 
+right 'pixels of torchvision' extract c.yml --resize torchvision --json --quiet
+[ "$(grep -c '"made":3,' out)" = 3 ] && ! cmp -s o/visual/transformers/clip/1/b.npy whole/visual/transformers/clip/1/b.npy
+ok $? 'what image processors prepare is made again'
 right 'bench extract' bench extract few.yml --items 2
 [ "$(grep -cE '^[^ ]+ +(visual|textual|visual_textual) +2( +[0-9.]+){7}$' out)" = 6 ] && grep -qE '^model +modality +items +1 +2 +4 +8 +16 +32 +64$' out
 ok $? 'seconds by batch size, a row for each model'

@@ -12,6 +12,7 @@ const Option extract_options[] = {
      "process only every Nth item, starting with the Ith: 1/4, 2/4, ... divide the work among processes"},
     {"dataset_path", 0, "DIR", "replaces dataset_path of the configuration"},
     {"strict", 0, NULL, "exit status 1 if an item cannot be read; the other items are still processed"},
+    OPTION_RESIZE,
     {"single", 0, NULL, "also write all features of a layer to one file, layer.npy, and their ids to layer.ids.txt"},
     {NULL, 0, NULL, NULL},
 };
@@ -372,8 +373,12 @@ bool extract_command(Context *c, Error *e)
     Extraction *list;
     Error strict = {0};
     size_t count;
-    if (!read_shard(c, &s, e) || !extract_config(&list, &count, c, c->args[0], e))
+    Resizer resizer = RESIZE_PILLOW;
+    if (!read_shard(c, &s, e) || !option_resize(c, &resizer, e) || !extract_config(&list, &count, c, c->args[0], e))
         return false;
+    for (size_t i = 0; i < count; i++) /* what Ducho does before a torch model is Pillow's */
+        if (list[i].images && strcmp(list[i].backend, "transformers") == 0 && !statistics_find(list[i].model))
+            list[i].resizer = resizer;
     const Extraction **group = NEW(c->arena, const Extraction *, count, e);
     bool *taken = NEW(c->arena, bool, count, e);
     if (!group || !taken)

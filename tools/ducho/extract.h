@@ -32,6 +32,7 @@ typedef struct Extraction {
     bool as_ducho; /* compat: ducho */
     Fusion fusion;
     int64_t reshape[2]; /* width, height; 0: none */
+    Resizer resizer;    /* of an image processor: --resize */
     int scale;          /* Preset's */
     float mean[3], std[3];
     int64_t batch;
@@ -54,8 +55,8 @@ static inline bool extract_config(Extraction **list, size_t *count, Context *c, 
     return false;
 }
 #endif
-/* The seconds that x takes for its first *items items with each of the batch sizes [count]: decoded and encoded, but not
- * written. *items becomes the number that there is. */
+/* The seconds that x takes for its first *items items with each of the batch sizes [count]: decoded and encoded, but
+ * not written. *items becomes the number that there is. */
 bool extraction_times(Context *c, const Extraction *x, size_t *items, const int64_t *batches, size_t count,
                       double *seconds, Error *e);
 

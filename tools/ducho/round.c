@@ -39,7 +39,7 @@ static bool open_encoder(Job *j, Context *c, OutputOptions *images, OutputOption
         return false;
     for (size_t i = 0; i < n; i++)
         names[i] = i < j->image_count ? images[i].name : texts[i - j->image_count].name;
-    EncoderOptions o = {.towers = x->modality, .outputs = names, .output_count = n};
+    EncoderOptions o = {.towers = x->modality, .outputs = names, .output_count = n, .resizer = x->resizer};
     if (!(j->encoder = encoder_open(d, j->model, &o, e)))
         return false;
     unsigned lacks = x->modality & ~j->encoder->kind->modalities;

@@ -63,11 +63,12 @@ bool model_hash(uint64_t *h, const char *path, Arena *a, Error *e)
 static bool hash_settings(Target *t, uint64_t model, Arena *a, Error *e)
 {
     const Extraction *x = t->job->x;
-    const char *text = arena_printf(a, e, "sapor extract 2|%s|%u|%s|%s|%d|%lldx%lld|%d|%.9g %.9g %.9g|%.9g %.9g %.9g",
-                                    t->x->path + strlen(t->x->root), t->x->modality, t->x->image ? t->x->image : "",
-                                    t->x->text ? t->x->text : "", x->clear_text, (long long)x->reshape[0],
-                                    (long long)x->reshape[1], x->scale, (double)x->mean[0], (double)x->mean[1],
-                                    (double)x->mean[2], (double)x->std[0], (double)x->std[1], (double)x->std[2]);
+    const char *text =
+        arena_printf(a, e, "sapor extract 2|%s|%u|%s|%s|%d|%d|%lldx%lld|%d|%.9g %.9g %.9g|%.9g %.9g %.9g",
+                     t->x->path + strlen(t->x->root), t->x->modality, t->x->image ? t->x->image : "",
+                     t->x->text ? t->x->text : "", x->clear_text, t->x->modality & MODALITY_IMAGE ? (int)x->resizer : 0,
+                     (long long)x->reshape[0], (long long)x->reshape[1], x->scale, (double)x->mean[0],
+                     (double)x->mean[1], (double)x->mean[2], (double)x->std[0], (double)x->std[1], (double)x->std[2]);
     t->key = text ? hash_bytes(text, strlen(text), model) : 0;
     return text != NULL;
 }
