@@ -66,7 +66,8 @@ static char *json_with(Arena *a, const char *normalizer, const char *split, cons
 #define BERT_POST  "{\"type\":\"BertProcessing\",\"cls\":[\"u\",0],\"sep\":[\"a\",1]}"
 #define SPLIT(pattern, behavior, invert)                                                                               \
     "{\"type\":\"Split\",\"pattern\":" pattern ",\"behavior\":\"" behavior "\",\"invert\":" invert "}"
-#define BPE(merges, more)        "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[" merges "]" more "}"
+#define BPE_VOCAB                "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}"
+#define BPE(merges, more)        "{\"type\":\"BPE\"," BPE_VOCAB ",\"merges\":[" merges "]" more "}"
 #define CHARSMAP(base64)         "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"" base64 "\"}"
 #define METASPACE(more)          "{\"type\":\"Metaspace\",\"replacement\":\"_\"" more "}"
 #define UNIGRAM(unknown, pieces) "{\"type\":\"Unigram\",\"unk_id\":" unknown ",\"vocab\":[" pieces "]}"

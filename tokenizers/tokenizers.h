@@ -7,10 +7,11 @@
 /* Immutable after loading; shared by threads. Valid until its arena is freed. */
 typedef struct Tokenizer Tokenizer;
 
-/* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json, vocab.json with
- * merges.txt, a SentencePiece .model: spiece.model, sentencepiece.bpe.model or tokenizer.model, qwen.tiktoken, CLIP's
- * bpe_simple_vocab_16e6.txt.gz), or one of those files. tokenizer_class of tokenizer_config.json, or else model_type of config.json, says which class of transformers
- * builds the tokenizer. A .model without either has the ids that sentencepiece itself gives, and no special tokens. */
+/* PATH is a model folder or one of its files. Of a folder the first of these is read: tokenizer.json; vocab.txt;
+ * vocab.json with merges.txt; a SentencePiece .model (spiece.model, sentencepiece.bpe.model, tokenizer.model);
+ * qwen.tiktoken; CLIP's bpe_simple_vocab_16e6.txt.gz. tokenizer_class of tokenizer_config.json, or else model_type of
+ * config.json, says which class of transformers builds the tokenizer. A .model without either has the ids that
+ * sentencepiece itself gives, and no special tokens. */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
 /* The same of a folder on disk or in memory; files in memory are kept as long as the tokenizer. */
 Tokenizer *tokenizer_load_files(const Files *f, Arena *a, Error *e);

@@ -325,7 +325,7 @@ static unsigned towers_of(const Inputs *in)
     return towers;
 }
 
-/* ---- --score --------------------------------------------------------------------------------- */
+/* ---- scores ---------------------------------------------------------------------------------- */
 
 /* Rows of inputs, in their order. */
 typedef struct Rows {
