@@ -361,6 +361,10 @@ right 'tokenize --decode' tokenize "$root/tests/golden/tokenizer/classes/t5" ids
 says '^a red bag$' 'ids become the text'
 wrong 2 'decode reads ids' 'tokenize --decode --tokens' tokenize "$root/tests/golden/tokenizer/classes/t5" ids.txt --decode --tokens
 wrong 1 'words.txt:1: expected ids from 0 to' 'tokenize --decode of a text' tokenize "$root/tests/golden/tokenizer/classes/t5" words.txt --decode
+for i in 1 2 3; do cat "$root/CONTRIBUTING.md" "$root/docs/recipes.md" "$root/docs/formats.md"; done >many.txt
+for threads in 1 3; do "$sapor" tokenize "$root/share/encoders/demo/text" many.txt --threads $threads >many.$threads; done
+cmp -s many.1 many.3 && [ "$(wc -l <many.3)" -eq "$(wc -l <many.txt)" ]
+ok $? 'tokenize prints the same for any number of threads'
 right 'tokenize with a profile' tokenize "$root/share/encoders/demo/text" "$root/README.md" --profile --json
 says '{"event":"profile","op":"tokenize","calls":1,' 'a command without ops is one itself'
 says '{"event":"counters",' 'counters in JSON'

@@ -55,20 +55,6 @@ static void print_line(const Tokenizer *t, const TokenList *list, Shown f)
     putchar('\n');
 }
 
-static bool tokenize_line(const Tokenizer *t, Text line, size_t most, Shown f, Arena *a, Error *e)
-{
-    TokenList list = {0};
-    TokenIds ids = {0};
-    if (f.places ? !tokenize_texts(t, &line, 1, &(TokenOptions){.max_length = most}, &list, a, e) ||
-                       !token_code_points(&list, 0, line, a, e)
-                 : !tokenize(t, line, most, &ids, a, e))
-        return false;
-    if (!f.places)
-        list = (TokenList){.ids = ids.ids, .count = ids.count};
-    (f.json ? print_json : print_line)(t, &list, f);
-    return true;
-}
-
 /* A line of ids to their text. */
 static bool decode_line(const Tokenizer *t, Text line, const char *path, size_t number, bool json, Arena *a, Error *e)
 {
@@ -100,6 +86,99 @@ static bool decode_line(const Tokenizer *t, Text line, const char *path, size_t 
     return true;
 }
 
+static bool decode_all(Context *c, const Tokenizer *t, Text rest, const char *file, Error *e)
+{
+    Text line;
+    ArenaMark mark = arena_mark(c->arena);
+    for (size_t number = 1; text_line(&rest, &line); number++) {
+        if (!decode_line(t, line, file, number, c->json, c->arena, e))
+            return false;
+        if (ferror(stdout))
+            return output_whole(e);
+        arena_rewind(c->arena, mark);
+    }
+    return true;
+}
+
+/* ---- lines by all threads, printed in their order -------------------------------------------- */
+
+enum { EACH = 32, TASKS = 16 }; /* lines of a task; tasks at once */
+
+typedef struct LineBatch {
+    const Tokenizer *t;
+    size_t most, count;
+    Shown shown;
+    Text lines[EACH * TASKS];
+    TokenList lists[EACH * TASKS];
+    Error errors[EACH * TASKS];
+    Arena **arenas; /* of the workers */
+} LineBatch;
+
+static bool tokenize_line(const LineBatch *b, Text line, TokenList *out, Arena *a, Error *e)
+{
+    TokenIds ids = {0};
+    if (b->shown.places)
+        return tokenize_texts(b->t, &line, 1, &(TokenOptions){.max_length = b->most}, out, a, e) &&
+               token_code_points(out, 0, line, a, e);
+    bool ok = tokenize(b->t, line, b->most, &ids, a, e);
+    *out = (TokenList){.ids = ids.ids, .count = ids.count};
+    return ok;
+}
+
+static void tokenize_lines(void *arg, size_t task, int worker)
+{
+    LineBatch *b = arg;
+    for (size_t i = task * EACH; i < MIN(b->count, (task + 1) * EACH); i++)
+        tokenize_line(b, b->lines[i], &b->lists[i], b->arenas[worker], &b->errors[i]);
+}
+
+/* Up to the first line that cannot be tokenized. */
+static bool print_batch(const LineBatch *b, Error *e)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->errors[i].code) {
+            *e = b->errors[i];
+            return false;
+        }
+        (b->shown.json ? print_json : print_line)(b->t, &b->lists[i], b->shown);
+        if (ferror(stdout))
+            return output_whole(e);
+    }
+    return true;
+}
+
+static bool tokenize_all(LineBatch *b, Text rest, Pool *pool, Error *e)
+{
+    while (rest.n) {
+        for (b->count = 0; b->count < COUNT(b->lines) && text_line(&rest, &b->lines[b->count]);)
+            b->count++;
+        for (int i = 0; i < pool_threads(pool); i++)
+            arena_rewind(b->arenas[i], (ArenaMark){0});
+        pool_run(pool, (b->count + EACH - 1) / EACH, tokenize_lines, b);
+        if (!print_batch(b, e))
+            return false;
+    }
+    return true;
+}
+
+static bool tokenize_file(Context *c, const Tokenizer *t, Text all, size_t most, Shown shown, Error *e)
+{
+    const Device *d = context_device(c, e);
+    LineBatch *b = d ? NEW(c->arena, LineBatch, 1, e) : NULL;
+    bool ok = b && (b->arenas = NEW(c->arena, Arena *, pool_threads(d->pool), e));
+    for (int i = 0; ok && i < pool_threads(d->pool); i++)
+        ok = (b->arenas[i] = arena_new(c->heap, 0)) || fail_memory(e, 1, "a thread");
+    if (ok) {
+        b->t = t;
+        b->most = most;
+        b->shown = shown;
+        ok = tokenize_all(b, all, d->pool, e);
+    }
+    for (int i = 0; b && b->arenas && i < pool_threads(d->pool); i++)
+        arena_free(b->arenas[i]);
+    return ok;
+}
+
 bool tokenize_command(Context *c, Error *e)
 {
     int64_t most = 0;
@@ -111,19 +190,10 @@ bool tokenize_command(Context *c, Error *e)
         return fail(e, SP_USAGE, "--decode reads ids: --tokens, --offsets and --max-length are for texts");
     const char *path = model_find(c->args[0], c->arena, e), *file = c->arg_count == 2 ? c->args[1] : "-";
     Tokenizer *t = path ? tokenizer_load(path, c->arena, e) : NULL;
-    Text rest = {0}, line;
-    if (!t || !text_file_read(&rest, c->arena, file, e))
+    Text all = {0};
+    if (!t || !text_file_read(&all, c->arena, file, e))
         return false;
     if (strcmp(file, "-") == 0)
         file = "standard input";
-    ArenaMark mark = arena_mark(c->arena);
-    for (size_t number = 1; text_line(&rest, &line); number++) {
-        if (decode ? !decode_line(t, line, file, number, c->json, c->arena, e)
-                   : !tokenize_line(t, line, (size_t)most, f, c->arena, e))
-            return false;
-        if (ferror(stdout))
-            return output_whole(e);
-        arena_rewind(c->arena, mark);
-    }
-    return true;
+    return decode ? decode_all(c, t, all, file, e) : tokenize_file(c, t, all, (size_t)most, f, e);
 }

@@ -36,7 +36,7 @@ static const char *ignored_options(const Command *k)
         {"extract", " seed "},
         {"encode", " seed "},
         {"nearest", " seed "},
-        {"tokenize", " threads device blas seed quiet "},
+        {"tokenize", " device blas seed quiet "},
         {"split", " threads device blas "},
         {"recommend", " seed "},
         {"evaluate", " threads device blas seed "},
