@@ -28,7 +28,7 @@ import numpy as np
 import roofline
 import torch
 
-PEERS = ("onnxruntime", "torch", "torchvision", "transformers", "sentence-transformers", "pillow", "scipy")
+PEERS = ("onnxruntime", "torch", "torchvision", "transformers", "sentence-transformers", "tokenizers", "pillow", "scipy")
 POSTERS = 500
 
 
@@ -349,6 +349,35 @@ def start(a, report, tmp):
         "sapor encode": lambda: clock(lambda: subprocess.run(command, check=True))}, a.rounds, "under 60 ms")
 
 
+# ---- tokenizers -------------------------------------------------------------------------------------------------------------
+
+def tokens(a, report, tmp):
+    """Ids alone, one thread, against encode_batch_fast with its cache of words and without; Sapor has no such cache."""
+    os.environ.update(RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests/golden"))
+    import tokenizer_kinds
+    from tokenizers import Tokenizer
+    lines = [" ".join(line.rstrip("\n").split("\t")[1:]) for line in open(f"{a.data}/movielens-1m/items.tsv", encoding="utf-8")][1:]
+    pathlib.Path(f"{tmp}/texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    folder = a.tokenizers or tmp
+    for name, goal in {"wordpiece": 10, "gpt2": 5, "clip": 5, "qwen": 5, "unigram": 5, "xlmr": 5}.items():
+        path = tokenizer_kinds.make(name, folder, lines, vars(a))
+        if not path:
+            report.say(f"\n## {name}\n\nskipped: --{tokenizer_kinds.NEEDS[name]} not given")
+            continue
+        theirs, bare = Tokenizer.from_file(path), Tokenizer.from_file(path)
+        words = ["tokenizer", path, "--texts", f"{tmp}/texts.txt"]
+        sides = {"sapor": lambda: figures(a, *words), "encode_batch_fast": lambda: clock(lambda: theirs.encode_batch_fast(lines))}
+        if hasattr(bare.model, "_resize_cache"):
+            bare.model._resize_cache(0)
+            sides["encode_batch_fast without its cache"] = lambda: clock(lambda: bare.encode_batch_fast(lines))
+        size = sum(len(line.encode()) for line in lines) / 1e6
+        report.compare(f"Token ids of {len(lines):,} texts, {size:.1f} MB: {name}", sides, a.rounds, f"{goal} times as fast", size)
+        report.compare(f"Opening {name}, {theirs.get_vocab_size():,} tokens, {os.path.getsize(path) / 1e6:.1f} MB", {
+            "sapor": lambda: figures(a, *words, name="tokenizer-open"), "Tokenizer.from_file": lambda: clock(lambda: Tokenizer.from_file(path))},
+            a.rounds, "3 times as fast")
+
+
 # ---- the run ----------------------------------------------------------------------------------------------------------------
 
 def own_figures(a):
@@ -370,7 +399,7 @@ def cpu_name():
 
 JOBS = {"minilm": (minilm, "minilm"), "mpnet": (mpnet, "mpnet"), "bert": (bert, "minilm"), "narrow": (narrow, "minilm"), "resnet": (resnet, None),
         "gemm": (gemm, None), "spmm": (spmm, "data"), "rank": (rank, None), "texts": (texts, "data"), "posters": (posters, "data"),
-        "start": (start, "minilm")}
+        "start": (start, "minilm"), "tokens": (tokens, "data")}
 
 
 def write(a, report, lines):
@@ -391,6 +420,9 @@ if __name__ == "__main__":
     ap.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
     ap.add_argument("--mpnet", help="folder of all-mpnet-base-v2")
     ap.add_argument("--data", help="folder of movielens-1m/ (train.txt, items.tsv, posters/) and, if wanted, gowalla/ (train.txt)")
+    ap.add_argument("--clip", help="CLIP's bpe_simple_vocab_16e6.txt.gz")
+    ap.add_argument("--qwen", help="Qwen's qwen.tiktoken")
+    ap.add_argument("--tokenizers", help="folder that keeps trained tokenizers")
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--rounds", type=int, default=7)
     ap.add_argument("--only", action="append", choices=[*JOBS, "own"], help="may be repeated; own: only sapor's own figures")

@@ -4,12 +4,12 @@
     pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf==7.36.2
     make build/tests/tokenizers_test sapor
     tests/golden/check_tokenizer_lines.py [--lines 1000000] [--data FOLDER] [--clip bpe_simple_vocab_16e6.txt.gz] [--qwen qwen.tiktoken]
-        [--wordpiece tokenizer.json] [--kinds NAME ...] [--models FOLDER] [--from N]
+        [--wordpiece tokenizer.json] [--kinds NAME ...] [--models FOLDER] [--from N] [--to N]
 
 Nothing is downloaded: --data has text files, the others are vocabularies (tokenizer_kinds.py). Ids are compared with encode_batch_fast, places,
-words, types and masks with encode_batch; where a line has no line end, also the ids that `sapor tokenize` prints. Lines of bytes that are not
-UTF-8 are compared with Python's errors="replace". The same lines for every kind: they depend on --seed alone. --from N begins at line N, so
-that a run can be made in parts. Prints lines and mismatches per kind, and exits 1 when there is a mismatch."""
+words, types and masks with encode_batch; where a line has no line end and no NUL byte, also the ids that `sapor tokenize` prints. Lines of bytes that are not
+UTF-8 are compared with Python's errors="replace". The same lines for every kind: they depend on --seed and --lines alone. --from and --to
+(multiples of 10000) are for a run in parts. Prints lines and mismatches per kind, and exits 1 when there is a mismatch."""
 import argparse
 import os
 import random
@@ -163,7 +163,7 @@ def lines_of(a):
     for begin in range(0, a.lines, BLOCK):
         block = fixed[begin:begin + BLOCK]
         r = random.Random(rng.random())
-        if begin >= a.first:
+        if a.first <= begin < a.end:
             block += [r.choice(kinds)(r) for _ in range(min(BLOCK, a.lines - begin) - len(block))]
             yield begin, block[:a.lines - begin]
 
@@ -182,8 +182,8 @@ def run(model, blobs, mode):
 
 
 def printed(model, blobs):
-    """What `sapor tokenize` prints for lines without line ends: by place. A first line keeps a byte order mark where it is."""
-    plain = [i for i, b in enumerate(blobs) if not re.search(b"[\r\n]", b)]
+    """What `sapor tokenize` prints for lines without line ends and NUL bytes: by place. A first line keeps a byte order mark where it is."""
+    plain = [i for i, b in enumerate(blobs) if not re.search(b"[\r\n\0]", b)]
     with tempfile.NamedTemporaryFile() as f:
         f.write(b"x\n" + b"".join(blobs[i] + b"\n" for i in plain))
         f.flush()
@@ -253,6 +253,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--lines", type=int, default=1000000)
     p.add_argument("--from", type=int, default=0, dest="first")
+    p.add_argument("--to", type=int, default=1 << 40, dest="end")
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--data")
     p.add_argument("--clip")

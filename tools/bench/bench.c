@@ -15,6 +15,7 @@ const Option bench_options[] = {
      "spmm, train: file of users and their items (default: random pairs of the size of movielens-1m)"},
     {"batch", 0, "N", "encoder: inputs per batch (default 1); extract: only this batch size"},
     {"tokens", 0, "N", "encoder: tokens per text (default 128)"},
+    {"texts", 0, "FILE", "tokenizer: texts, one per line (default: drawn texts)"},
     {"arch", 0, "NAME", "encoder: architecture of a weights file without config.json"},
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for encoder and gemm"},
     {"winograd", 0, "N", "4 (default) or 6: tile of Winograd 3x3 convolutions; for conv and encoder"},

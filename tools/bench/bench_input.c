@@ -13,30 +13,46 @@
 
 /* ---- tokenizer ------------------------------------------------------------------------------- */
 
+enum { TASKS = 64 };
+
 typedef struct TokenRun {
     const Tokenizer *tokenizer;
+    const char *path;
     const Bench *b;
     Text *texts;
-    size_t n;
-    Arena **arenas; /* one a text */
+    size_t n, tasks;
+    Arena **arenas; /* of the tasks */
     Error *errors;
     size_t *tokens;
 } TokenRun;
 
-static void tokenize_one(void *arg, size_t i, int worker)
+static void tokenize_some(void *arg, size_t task, int worker)
 {
     TokenRun *r = arg;
-    TokenIds ids = {0};
+    Arena *a = r->arenas[task];
     (void)worker;
-    arena_rewind(r->arenas[i], (ArenaMark){0});
-    tokenize(r->tokenizer, r->texts[i], 0, &ids, r->arenas[i], &r->errors[i]);
-    r->tokens[i] = ids.count;
+    r->tokens[task] = 0;
+    for (size_t i = task * r->n / r->tasks; i < (task + 1) * r->n / r->tasks && !r->errors[task].code; i++) {
+        TokenIds ids = {0};
+        arena_rewind(a, (ArenaMark){0});
+        tokenize(r->tokenizer, r->texts[i], 0, &ids, a, &r->errors[task]);
+        r->tokens[task] += ids.count;
+    }
 }
 
 static void tokens_body(void *arg)
 {
     TokenRun *r = arg;
-    pool_run(r->b->d->pool, r->n, tokenize_one, r);
+    pool_run(r->b->d->pool, r->tasks, tokenize_some, r);
+}
+
+static void open_body(void *arg)
+{
+    TokenRun *r = arg;
+    Arena *a = arena_new(r->b->c->heap, 0);
+    if (!a || !tokenizer_load(r->path, a, &r->errors[0]))
+        fail_memory(&r->errors[0], 1, "a benchmark");
+    arena_free(a);
 }
 
 /* Arenas for `n` tasks; freed by close_arenas, also after a failure. */
@@ -57,43 +73,71 @@ static void close_arenas(Arena **list, size_t n)
         arena_free(list[i]);
 }
 
+/* Lines of the file that --texts names, else drawn texts. */
+static bool find_texts(Bench *b, TokenRun *r, Error *e)
+{
+    enum { WORDS = 2000 };
+    const char *file = option_text(b->c, "texts");
+    Text all = {0}, rest, line;
+    if (file && !text_file_read(&all, b->arena, file, e))
+        return false;
+    r->n = file ? 0 : TASKS;
+    for (rest = all; file && text_line(&rest, &line);)
+        r->n++;
+    if (!r->n)
+        return fail(e, SP_USAGE, "%s: is empty", file);
+    if (!(r->texts = NEW(b->arena, Text, r->n, e)))
+        return false;
+    rest = all;
+    for (size_t i = 0; i < r->n; i++) {
+        if (file)
+            text_line(&rest, &r->texts[i]);
+        else if (!(r->texts[i] = bench_text(b, WORDS, i, e)).p)
+            return false;
+    }
+    r->tasks = MIN(r->n, (size_t)TASKS);
+    return true;
+}
+
+static bool measure_tokens(Bench *b, TokenRun *r, Error *e)
+{
+    size_t bytes = 0, tokens = 0;
+    for (size_t i = 0; i < r->n; i++)
+        bytes += r->texts[i].n;
+    tokens_body(r);
+    for (size_t i = 0; i < r->tasks; i++) {
+        tokens += r->tokens[i];
+        if (r->errors[i].code) {
+            *e = r->errors[i];
+            return false;
+        }
+    }
+    char shape[64], opening[64];
+    snprintf(shape, sizeof shape, "%s-%zu-tokens", tokenizer_kind(r->tokenizer), tokens);
+    snprintf(opening, sizeof opening, "%s-open-%lld", tokenizer_kind(r->tokenizer),
+             (long long)tokenizer_vocabulary(r->tokenizer));
+    Figure f = {"tokenizer", shape, .items = (double)tokens, .item = "tokens/s", .megabytes = (double)bytes / 1e6},
+           open = {"tokenizer-open", opening, .items = 1, .item = "files/s"};
+    return (!bench_selects(b, shape) || bench_measure(b, &f, tokens_body, r, e)) &&
+           (!bench_selects(b, opening) || bench_measure(b, &open, open_body, r, e));
+}
+
 bool bench_tokenizer(Bench *b, const char *path, Error *e)
 {
-    enum { TEXTS = 64, WORDS = 2000 };
     const char *found = path ? model_find(path, b->arena, e) : demo_encoder("text", b->arena, e);
     if (!found)
         return path      ? false
                : e->code ? false
                          : fail(e, SP_USAGE, "bench tokenizer: name a model; the model of the demo is missing");
     TokenRun r = {.tokenizer = tokenizer_load(found, b->arena, e),
+                  .path = found,
                   .b = b,
-                  .texts = NEW(b->arena, Text, TEXTS, e),
-                  .n = TEXTS,
-                  .arenas = open_arenas(b, TEXTS, e),
-                  .errors = NEW(b->arena, Error, TEXTS, e),
-                  .tokens = NEW(b->arena, size_t, TEXTS, e)};
-    size_t bytes = 0, tokens = 0;
-    bool ok = r.tokenizer && r.texts && r.arenas && r.errors && r.tokens && !e->code;
-    for (size_t i = 0; ok && i < TEXTS; i++) {
-        r.texts[i] = bench_text(b, WORDS, i, e);
-        bytes += r.texts[i].n;
-        ok = r.texts[i].p != NULL;
-    }
-    if (ok)
-        tokens_body(&r);
-    for (size_t i = 0; ok && i < TEXTS; i++) {
-        tokens += r.tokens[i];
-        if (r.errors[i].code) {
-            *e = r.errors[i];
-            ok = false;
-        }
-    }
-    char shape[64];
-    if (ok)
-        snprintf(shape, sizeof shape, "%s-%zu-tokens", tokenizer_kind(r.tokenizer), tokens);
-    Figure f = {"tokenizer", shape, .items = (double)tokens, .item = "tokens/s", .megabytes = (double)bytes / 1e6};
-    ok = ok && bench_selects(b, shape) ? bench_measure(b, &f, tokens_body, &r, e) : ok;
-    close_arenas(r.arenas, TEXTS);
+                  .arenas = open_arenas(b, TASKS, e),
+                  .errors = NEW(b->arena, Error, TASKS, e),
+                  .tokens = NEW(b->arena, size_t, TASKS, e)};
+    bool ok =
+        r.tokenizer && r.arenas && r.errors && r.tokens && !e->code && find_texts(b, &r, e) && measure_tokens(b, &r, e);
+    close_arenas(r.arenas, TASKS);
     return ok;
 }
 
