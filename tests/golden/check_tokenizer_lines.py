@@ -7,7 +7,7 @@
         [--wordpiece tokenizer.json] [--kinds NAME ...] [--models FOLDER] [--from N] [--to N]
 
 Nothing is downloaded: --data has text files, the others are vocabularies (tokenizer_kinds.py). Ids are compared with encode_batch_fast, places,
-words, types and masks with encode_batch; where a line has no line end and no NUL byte, also the ids that `sapor tokenize` prints. Lines of bytes that are not
+words, types and masks with encode_batch; where a line is UTF-8 without line ends and NUL bytes, also the ids that `sapor tokenize` prints. Lines of bytes that are not
 UTF-8 are compared with Python's errors="replace". The same lines for every kind: they depend on --seed and --lines alone. --from and --to
 (multiples of 10000) are for a run in parts. Prints lines and mismatches per kind, and exits 1 when there is a mismatch."""
 import argparse
@@ -181,9 +181,9 @@ def run(model, blobs, mode):
     return p.stdout.decode().split("\n")[:-1]
 
 
-def printed(model, blobs):
-    """What `sapor tokenize` prints for lines without line ends and NUL bytes: by place. A first line keeps a byte order mark where it is."""
-    plain = [i for i, b in enumerate(blobs) if not re.search(b"[\r\n\0]", b)]
+def printed(model, blobs, texts):
+    """What `sapor tokenize` prints for lines that its files may have, by place. A first line keeps a byte order mark where it is."""
+    plain = [i for i, (b, t) in enumerate(zip(blobs, texts)) if b == t.encode() and not re.search(b"[\r\n\0]", b)]
     with tempfile.NamedTemporaryFile() as f:
         f.write(b"x\n" + b"".join(blobs[i] + b"\n" for i in plain))
         f.flush()
@@ -232,7 +232,7 @@ class Kind:
     def check(self, begin, blobs, texts):
         begun = time.time()
         fast, places = self.theirs.rows(texts)
-        found = [("ids", dict(enumerate(x.rstrip() for x in run(self.path, blobs, "ids"))), fast), ("sapor tokenize", printed(self.path, blobs), fast)]
+        found = [("ids", dict(enumerate(x.rstrip() for x in run(self.path, blobs, "ids"))), fast), ("sapor tokenize", printed(self.path, blobs, texts), fast)]
         if places:
             found.append(("places", dict(enumerate(run(self.path, blobs, "places"))), places))
         for what, ours, expected in found:
