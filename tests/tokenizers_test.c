@@ -417,10 +417,22 @@ static void faces(void **state)
     arena_free(a);
 }
 
-/* Bytes that are not UTF-8 read as U+FFFD each: clean_text drops them, without it they are unknown. */
+/* What is not UTF-8 reads as Python's errors="replace" has it: clean_text drops U+FFFD, without it they are unknown. */
 static void broken_utf8(void **state)
 {
     (void)state;
+    static const char *const PARTS[][2] = {/* bytes, and where Python has one U+FFFD ('-'), or a character ('a') */
+                                           {"\xff\xc3"
+                                            "a",
+                                            "--a"},
+                                           {"\xf0\x9f\x98", "-"},
+                                           {"\xf0\x9f\x98"
+                                            "a\xe2\x82",
+                                            "-a-"},
+                                           {"\xed\xa0\x80", "---"},
+                                           {"\xe0\x80\x80\xc0\xaf", "-----"},
+                                           {"\xf4\x90\x80\x80", "----"},
+                                           {"\xf1\x80\x80\xf1\x80\xc2\x80\xf5\x80", "--a--"}};
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Tokenizer *bert = load(GOLDEN "bert.json", a), *plain = load(GOLDEN "plain.json", a);
@@ -433,6 +445,17 @@ static void broken_utf8(void **state)
     assert_true(tokenize(plain, text, 0, &ids, a, &e));
     assert_int_equal(ids.count, 1);
     assert_int_equal(ids.ids[0], 1);
+    for (size_t i = 0; i < COUNT(PARTS); i++) {
+        const char *p = PARTS[i][0];
+        size_t n = strlen(p), at = 0;
+        for (const char *is = PARTS[i][1]; *is; is++) {
+            size_t length;
+            assert_true(at < n && (next_code(p + at, n - at, &length) == 0xfffd) == (*is == '-'));
+            at += length;
+            assert_int_equal(code_length_before(p, at), length);
+        }
+        assert_int_equal(at, n);
+    }
     arena_free(a);
 }
 

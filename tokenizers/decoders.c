@@ -106,20 +106,6 @@ const StageKind decoder_bpe = {
 
 /* ---- parts of characters --------------------------------------------------------------------- */
 
-/* How many bytes of p[0, n) begin a character, at least 1; *open: it may go on behind them. */
-static size_t character_begin(const char *p, size_t n, bool *open)
-{
-    unsigned char b = (unsigned char)p[0];
-    size_t need = b >= 0xc2 && b < 0xe0 ? 2 : b >= 0xe0 && b < 0xf0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 1, i = 1;
-    unsigned char low = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80, high = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;
-    for (; i < need && i < n && (unsigned char)p[i] >= low && (unsigned char)p[i] <= high; i++) {
-        low = 0x80;
-        high = 0xbf;
-    }
-    *open = i == n && i < need;
-    return i;
-}
-
 /* What is held back and the token as UTF-8: a part of a character is U+FFFD, as in Rust's from_utf8_lossy. At the end
  * of the token it is held back, unless the text ends here. */
 static bool complete(TokenStream *s, TokenBytes *token, bool ends, Arena *a, Error *e)
@@ -145,7 +131,7 @@ static bool complete(TokenStream *s, TokenBytes *token, bool ends, Arena *a, Err
             written += length;
             continue;
         }
-        length = character_begin(in + i, n - i, &open);
+        length = unicode_part(in + i, n - i, &open);
         if (open && !ends) {
             memcpy(s->held, in + i, length);
             s->held_count = length;
@@ -263,9 +249,11 @@ static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a,
     bool apart = !utf8_valid(held, &bad_at) && s->tokenizer->decoders.list[stage - 1].kind->joins == JOIN_BYTES;
     s->held_count = 0;
     for (size_t i = 0; i < held.n; i += length) {
-        uint32_t code = apart ? 0xfffd : next_code(held.p + i, held.n - i, &length);
+        uint32_t code = 0xfffd;
         char c[4];
-        length = apart ? 1 : length;
+        length = apart ? 0 : utf8_decode(held.p + i, held.n - i, &code);
+        code = length ? code : 0xfffd;
+        length = MAX(length, (size_t)1); /* one for each byte, as sentencepiece */
         if (!append(&token, (Text){c, utf8_encode(code, c)}, a, e))
             return false;
         if (!apart && i + length < held.n)

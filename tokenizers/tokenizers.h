@@ -29,7 +29,7 @@ typedef struct TokenIds {
     bool truncated;         /* of the last text: it has more tokens than max_length allows */
 } TokenIds;
 /* Appends the ids of one text, special tokens included, at most max_length of them (0: no limit; truncation keeps the
- * closing special token, as Hugging Face). Invalid UTF-8 is read as U+FFFD, one for each bad byte.
+ * closing special token, as Hugging Face). Invalid UTF-8 is read as U+FFFD, as Python's errors="replace".
  * Memory: up to 3 bytes per byte of text for its normal form, 4 bytes per id (16 while the list grows). Time: linear in
  * the text, with a factor that follows from the longest piece (256 characters at most) and the logarithm of the number
  * of added tokens. Stages other than those of BERT: see tokenize_texts. */
@@ -80,8 +80,8 @@ typedef struct TokenList {
  * and time n log n. */
 bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *options, TokenList *out,
                     Arena *a, Error *e);
-/* Makes begin and end of the places in text 0 or 1 numbers of code points, as Hugging Face's Python gives them; a byte
- * that is not UTF-8 counts as one. Memory: 8 bytes for a byte of text. */
+/* Makes begin and end of the places in text 0 or 1 numbers of code points, as Hugging Face's Python gives them; what is
+ * not UTF-8 counts as tokenize reads it. Memory: 8 bytes for a byte of text. */
 bool token_code_points(TokenList *list, int number, Text text, Arena *a, Error *e);
 
 /* ---- ids to a text --------------------------------------------------------------------------- */

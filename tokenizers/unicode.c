@@ -113,6 +113,19 @@ CodeKind unicode_kind(uint32_t c)
     return step_at(FLAGS, COUNT(FLAGS), c) & U_SPACE ? CODE_SPACE : CODE_OTHER;
 }
 
+size_t unicode_part(const char *p, size_t n, bool *open)
+{
+    unsigned char b = (unsigned char)p[0];
+    size_t need = b >= 0xc2 && b < 0xe0 ? 2 : b >= 0xe0 && b < 0xf0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 1, i = 1;
+    unsigned char low = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80, high = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;
+    for (; i < need && i < n && (unsigned char)p[i] >= low && (unsigned char)p[i] <= high; i++) {
+        low = 0x80;
+        high = 0xbf;
+    }
+    *open = i == n && i < need;
+    return i;
+}
+
 /* ---- normal forms ---------------------------------------------------------------------------- */
 
 /* Hangul syllables by arithmetic (Unicode 3.12): 19 leads, 21 vowels, 27 tails and none. */

@@ -26,18 +26,24 @@ int unicode_decompose(uint32_t c, bool compatible, uint32_t out[UNICODE_PARTS]);
 int unicode_class(uint32_t c);                                                   /* combining class */
 uint32_t unicode_compose(uint32_t a, uint32_t b); /* the character that two make; 0: none */
 
-/* One code point; a byte that is not UTF-8 reads as U+FFFD. n > 0. */
+/* Of bytes that are not UTF-8, n > 0: how many begin a character (Unicode 3.9, maximal subpart), at least 1; *open: it
+ * may go on behind them. */
+size_t unicode_part(const char *p, size_t n, bool *open);
+
+/* One code point. What is not UTF-8 reads as U+FFFD, one for each part of a character, as Python's errors="replace".
+ * n > 0. */
 static inline uint32_t next_code(const char *p, size_t n, size_t *length)
 {
     uint32_t c;
     *length = utf8_decode(p, n, &c);
     if (*length)
         return c;
-    *length = 1;
+    bool open;
+    *length = unicode_part(p, n, &open);
     return 0xfffd;
 }
 
-/* The bytes of the character that ends p[0, n), n > 0: 1 for a byte that is not UTF-8. */
+/* The bytes of the character, or of the part of one, that ends p[0, n), n > 0. */
 static inline size_t code_length_before(const char *p, size_t n)
 {
     size_t back = 1, length;
