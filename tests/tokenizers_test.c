@@ -449,7 +449,7 @@ static void broken_utf8(void **state)
         const char *p = PARTS[i][0];
         size_t n = strlen(p), at = 0;
         for (const char *is = PARTS[i][1]; *is; is++) {
-            size_t length;
+            size_t length = 0;
             assert_true(at < n && (next_code(p + at, n - at, &length) == 0xfffd) == (*is == '-'));
             at += length;
             assert_int_equal(code_length_before(p, at), length);
