@@ -90,6 +90,9 @@ typedef struct Encoder Encoder;
 typedef struct EncoderKind {
     const char *name;       /* "bert": for --arch and `sapor models` */
     const char *about;      /* one line: which published models */
+    /* What its outputs were compared with, and the largest difference: max|a-b| / max|b| of an input, of all outputs
+     * (tests/golden/check_full.py at full size). */
+    const char *checked;
     const char *model_type; /* config.json's, several between spaces; NULL: files of this kind state none */
     unsigned modalities;    /* of its towers */
     /* Classes of the modules of which a pickled model may be made, between spaces; NULL: pickled models are not read as

@@ -16,7 +16,12 @@ SECONDS ?= 60
 TARGETS ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 fuzz: have-deps
 	@+BUILD=build/fuzz$(if $(call on,$(MINIMAL)),-minimal) tests/fuzz/run.sh $(SECONDS) $(TARGETS)
-.PHONY: test check-all kills fuzz
+#: make golden-full  encoders at full size, with drawn weights, against transformers and torchvision (PYTHON= has them): DATA=folder ONLY="clip-b16 bert-base"
+DATA ?= ../shared/data
+PYTHON ?= python3
+golden-full: have-deps
+	@+$(MAKE) -s $(BUILD)/libsapor.so && $(PYTHON) tests/golden/check_full.py $(BUILD)/libsapor.so $(DATA) $(if $(ONLY),--only $(ONLY))
+.PHONY: test check-all kills fuzz golden-full
 
 # ---- demos, benchmarks -----------------------------------------------------------------------------------------------------
 # On all processors, unless make itself was told how many to use.

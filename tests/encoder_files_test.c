@@ -35,8 +35,8 @@ static void kinds_are_complete(void **state)
     for (size_t i = 0; i < encoder_kind_count(); i++) {
         const EncoderKind *k = encoder_kind_at(i);
         bool image = k->modalities & MODALITY_IMAGE, text = k->modalities & MODALITY_TEXT;
-        if (!k->name || !k->about || !k->matches || !k->load || !(image || text))
-            fail_msg("kind %zu of the registry: name, about, matches, load or modalities is missing", i);
+        if (!k->name || !k->about || !k->checked || !k->matches || !k->load || !(image || text))
+            fail_msg("kind %zu of the registry: name, about, checked, matches, load or modalities is missing", i);
         if (image != (k->forward_image != NULL) || text != (k->forward_text != NULL))
             fail_msg("%s: forward_image and forward_text do not fit the modalities", k->name);
         if (image && !(k->usual && k->usual->width > 0 && k->usual->height > 0))

@@ -13,7 +13,7 @@ static const char *modalities(unsigned m)
 
 /* Encoders and statistics in one list: statistics come last. */
 typedef struct Entry {
-    const char *name, *about;
+    const char *name, *about, *checked; /* checked: or NULL */
     unsigned modalities;
 } Entry;
 
@@ -26,10 +26,10 @@ static Entry entry_at(size_t i)
 {
     if (i < encoder_kind_count()) {
         const EncoderKind *k = encoder_kind_at(i);
-        return (Entry){k->name, k->about, k->modalities};
+        return (Entry){k->name, k->about, k->checked, k->modalities};
     }
     const Statistics *s = statistics_at(i - encoder_kind_count());
-    return (Entry){s->name, s->about, s->modality};
+    return (Entry){s->name, s->about, NULL, s->modality};
 }
 
 static void json_encoder(const Entry *k)
@@ -42,6 +42,8 @@ static void json_encoder(const Entry *k)
         json_put_string(&w, NULL, "text");
     json_end(&w);
     json_put_string(&w, "about", k->about);
+    if (k->checked)
+        json_put_string(&w, "checked", k->checked);
     json_finish(&w);
 }
 
@@ -123,21 +125,24 @@ static void print_encoder(const Entry *k)
     int at = printf("%s: ", k->name);
     printf("reads %s\n%*s", modalities(k->modalities), at, "");
     print_wrapped(stdout, k->about, at);
+    if (k->checked)
+        printf("%*schecked against %s\n", at, "", k->checked);
 }
 
 static bool print_all(const Context *c, Error *e)
 {
     size_t encoders = entry_count(), recommenders = recommender_count();
-    const char **cells = NEW(c->arena, const char *, 3 * (1 + encoders + recommenders), e);
+    const char **cells = NEW(c->arena, const char *, 4 * (1 + encoders + recommenders), e);
     if (!cells)
         return false;
-    memcpy(cells, (const char *const[]){"encoder", "input", "models"}, 3 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"encoder", "input", "models", "checked against"}, 4 * sizeof *cells);
     for (size_t i = 0; i < encoders; i++) {
         Entry k = entry_at(i);
-        memcpy(cells + 3 * (i + 1), (const char *const[]){k.name, modalities(k.modalities), k.about},
-               3 * sizeof *cells);
+        memcpy(cells + 4 * (i + 1),
+               (const char *const[]){k.name, modalities(k.modalities), k.about, k.checked ? k.checked : "-"},
+               4 * sizeof *cells);
     }
-    if (!table_print(stdout, cells, encoders + 1, 3, "llw", c->arena, e))
+    if (!table_print(stdout, cells, encoders + 1, 4, "llww", c->arena, e))
         return false;
     printf("\n");
     memcpy(cells, (const char *const[]){"recommender", "features", "paper"}, 3 * sizeof *cells);

@@ -250,6 +250,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 
 const EncoderKind encoder_align = {.name = "align",
                                    .about = "ALIGN: kakaobrain/align-base (folder)",
+                                   .checked = "TODO align",
                                    .model_type = "align",
                                    .modalities = MODALITY_IMAGE | MODALITY_TEXT,
                                    .usual = &PROCESSOR,

@@ -74,6 +74,7 @@ static void forward_text(Tape *t, const void *model, Pass *p)
 
 const EncoderKind encoder_altclip = {.name = "altclip",
                                      .about = "AltCLIP: BAAI/AltCLIP (folder)",
+                                     .checked = "TODO altclip",
                                      .model_type = "altclip",
                                      .modalities = MODALITY_IMAGE | MODALITY_TEXT,
                                      .narrow = true,

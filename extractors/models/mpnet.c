@@ -81,6 +81,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 
 const EncoderKind encoder_mpnet = {.name = "mpnet",
                                    .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (folders)",
+                                   .checked = "TODO mpnet",
                                    .model_type = "mpnet",
                                    .modalities = MODALITY_TEXT,
                                    .narrow = true,

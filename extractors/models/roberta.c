@@ -31,6 +31,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 
 const EncoderKind encoder_roberta = {.name = "roberta",
                                      .about = "RoBERTa, XLM-R: FacebookAI/roberta-base, BAAI/bge-m3 (folders)",
+                                     .checked = "TODO roberta",
                                      .model_type = "roberta xlm-roberta",
                                      .modalities = MODALITY_TEXT,
                                      .narrow = true,
