@@ -199,7 +199,6 @@ static void images_are_torch(void **state)
 
 static void efficientnets_are_torchvision(void **state)
 {
-
     static const char *const LAYERS[] = {"features.0", "features.1", "features.3", "features.4.0", "features.8"};
     Bench *b = *state;
     char expected[64];
@@ -214,60 +213,46 @@ static void efficientnets_are_torchvision(void **state)
 
 static void altclip_and_align_are_transformers(void **state)
 {
-    static const char *const KINDS[] = {"altclip", "align"};
-    Bench *b = *state;
-    for (size_t i = 0; i < COUNT(KINDS); i++) {
-        const struct {
-            const char *layer, *expected;
-            bool text;
-            Pooling pool;
-        } cases[] = {{NULL, "text_embeds", true, POOL_MODEL},
-                     {"pooler_output", "text_pooled", true, POOL_MODEL},
-                     {"last_hidden_state", "text_mean", true, POOL_MEAN},
-                     {"hidden_states.1", "text_hidden", true, POOL_MEAN},
-                     {"image_embeds", "image_embeds", false, POOL_MODEL},
-                     {"pooler_output", "image_pooled", false, POOL_MODEL},
-                     {"last_hidden_state", "image_hidden", false, POOL_MODEL},
-                     {"hidden_states.1", "image_first", false, POOL_MODEL}};
-        for (size_t c = 0; c < COUNT(cases); c++) {
-            char expected[64];
-            snprintf(expected, sizeof expected, "%s.%s", KINDS[i], cases[c].expected);
-            Wish w = {.layer = cases[c].layer, .pool = cases[c].pool, .max_tokens = 32};
-            if (cases[c].text)
-                check_texts(b, KINDS[i], w, expected);
-            else
-                check_image(b, KINDS[i], w.layer, 0, 0, expected);
-        }
+    static const char *const CASES[][2] = {{NULL, "text_embeds"},
+                                           {"pooler_output", "text_pooled"},
+                                           {"last_hidden_state", "text_mean"},
+                                           {"hidden_states.1", "text_hidden"},
+                                           {NULL, "image_embeds"},
+                                           {"pooler_output", "image_pooled"},
+                                           {"last_hidden_state", "image_hidden"},
+                                           {"hidden_states.1", "image_first"}};
+    for (size_t i = 0; i < 2 * COUNT(CASES); i++) {
+        const char *kind = i < COUNT(CASES) ? "altclip" : "align", *const *one = CASES[i % COUNT(CASES)];
+        char expected[64];
+        snprintf(expected, sizeof expected, "%s.%s", kind, one[1]);
+        Pooling pool = one[0] && strstr(one[0], "hidden") ? POOL_MEAN : POOL_MODEL;
+        if (one[1][0] == 't')
+            check_texts(*state, kind, (Wish){.layer = one[0], .pool = pool, .max_tokens = 32}, expected);
+        else
+            check_image(*state, kind, one[0], 0, 0, expected);
     }
 }
 
 /* logits_per_image of transformers: the model's number times the products of the usual outputs. */
 static void logits_are_transformers(void **state)
 {
-    static const char *const KINDS[] = {"altclip", "align"};
     Bench *b = *state;
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
-    for (size_t k = 0; k < COUNT(KINDS); k++) {
-        Opened texts = open_model(b, KINDS[k], (Wish){.modality = MODALITY_TEXT, .max_tokens = 32}),
-               image = open_model(b, KINDS[k], (Wish){.modality = MODALITY_IMAGE});
+    for (int align = 0; align < 2; align++) {
+        Wish texts = {.modality = MODALITY_TEXT, .max_tokens = 32}, images = {.modality = MODALITY_IMAGE};
+        Opened m = open_model(b, align ? "align" : "altclip", texts), n = open_model(b, m.en->kind->name, images);
         Tape *t = tape_new(&b->d, false, &b->e);
-        size_t D = image.D;
-        float *x = NEW(b->a, float, b->count *D, &b->e), *y = NEW(b->a, float, D, &b->e),
-              *logits = NEW(b->a, float, b->count, &b->e);
-        assert_int_equal(texts.D, D);
-        assert_ok(encode_some_texts(&texts, t, b->texts, b->count, x, &b->e), b->e);
-        assert_ok(encode_some_images(&image, t, &im, 1, y, &b->e), b->e);
-        for (size_t i = 0; i < b->count; i++) {
-            double dot = 0;
-            for (size_t d = 0; d < D; d++)
-                dot += (double)x[i * D + d] * y[d];
-            logits[i] = (float)(image.en->logit_scale * dot);
-        }
-        assert_near(b, k ? "align.logits" : "altclip.logits", logits, (int64_t)b->count);
+        float x[256], y[64], logits[32] = {0};
+        assert_true(m.D == n.D && b->count * m.D <= COUNT(x) && m.D <= COUNT(y) && b->count <= COUNT(logits));
+        assert_ok(encode_some_texts(&m, t, b->texts, b->count, x, &b->e), b->e);
+        assert_ok(encode_some_images(&n, t, &im, 1, y, &b->e), b->e);
+        for (size_t i = 0; i < b->count * m.D; i++)
+            logits[i / m.D] += (float)n.en->logit_scale * x[i] * y[i % m.D];
+        assert_near(b, align ? "align.logits" : "altclip.logits", logits, (int64_t)b->count);
         tape_free(t);
-        encoder_close(texts.en);
-        encoder_close(image.en);
+        encoder_close(m.en);
+        encoder_close(n.en);
     }
 }
 

@@ -155,7 +155,7 @@ static void forward_text(Tape *t, const void *model, Pass *p)
 
 const EncoderKind encoder_clip = {.name = "clip",
                                   .about = "CLIP: openai/clip-vit-base-patch32, laion/CLIP-ViT-B-32-* (folders)",
-                                  .checked = "TODO clip",
+                                  .checked = "transformers 5.23: 3e-6",
                                   .model_type = "clip",
                                   .modalities = MODALITY_IMAGE | MODALITY_TEXT,
                                   .narrow = true,

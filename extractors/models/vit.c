@@ -285,7 +285,7 @@ static void forward(Tape *t, const void *model, Pass *p)
 const EncoderKind encoder_vit = {
     .name = "vit",
     .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders), torchvision's and timm's files",
-    .checked = "TODO vit",
+    .checked = "transformers 5.23: 1e-6",
     .model_type = "vit",
     .modalities = MODALITY_IMAGE,
     .narrow = true,
