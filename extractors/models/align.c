@@ -250,7 +250,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 
 const EncoderKind encoder_align = {.name = "align",
                                    .about = "ALIGN: kakaobrain/align-base (folder)",
-                                   .checked = "transformers 5.23, tiny: below 5e-5",
+                                   .checked = "transformers 5.23: 4e-6",
                                    .model_type = "align",
                                    .modalities = MODALITY_IMAGE | MODALITY_TEXT,
                                    .usual = &PROCESSOR,
