@@ -137,7 +137,7 @@ static bool says(const sp_error *e, sp_status code, const char *what)
 
 static sp_encoder_options no_options(void)
 {
-    sp_encoder_options o = {sizeof o, NULL, NULL, NULL, 0, NULL, 0, SP_POOL_MODEL, 0, 0};
+    sp_encoder_options o = {sizeof o, NULL, NULL, NULL, 0, NULL, 0, SP_POOL_MODEL, 0, 0, NULL};
     return o;
 }
 

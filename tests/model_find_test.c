@@ -181,24 +181,12 @@ static void arch_is_for_bare_files(void **state)
     test_folder_remove(folder);
 }
 
-static void unread_tokenizers_are_named(void **state)
-{
-    Bench *b = *state;
-    char folder[256];
-    test_folder(folder);
-    write_file(folder, "qwen.tiktoken", "");
-    assert_null(tokenizer_load(folder, b->a, &b->e));
-    assert_error(b->e, SP_UNSUPPORTED, "contains no tokenizer.json; qwen.tiktoken is not supported");
-    test_folder_remove(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_are_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unsupported_folders, set_up, tear_down),
         cmocka_unit_test_setup_teardown(arch_is_for_bare_files, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(unread_tokenizers_are_named, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

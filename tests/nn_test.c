@@ -254,8 +254,9 @@ static void folded_convolution(void **state)
     assert_error(e, SP_SHAPE, "tensor mean");
     assert_false(conv_load(&c, s, &gamma, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 1, &hold, &e));
     assert_error(e, SP_SHAPE, "tensor gamma");
+    /* O is no multiple of 3 groups */
     assert_false(conv_load(&c, s, &w, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 3, &hold, &e));
-    assert_error(e, SP_UNSUPPORTED, "tensor w");
+    assert_error(e, SP_USAGE, "tensor w");
     free(got);
     free(x);
     free((void *)w.data);
