@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The five settings of the benchmark from one Ducho configuration, at full size: the names of the files that `sapor extract` writes against
-Ducho's rules, and items a second against transformers on torch, in turn. Weights are random: pretrained ones take the same time.
+Ducho's rules; items a second against transformers on torch; the image towers against OpenVINO (towers.py). Both sides run in turn. Weights are
+random: pretrained ones take the same time.
 
-    pip install torch transformers torchvision tokenizers pillow numpy
+    pip install torch transformers torchvision tokenizers pillow numpy openvino
     bench/peers/settings.py models --out FOLDER --vocab vocab.txt --merges bpe_simple_vocab_16e6.txt.gz
     SAPOR_MODELS=FOLDER bench/peers/settings.py tree --data FOLDER --work FOLDER [--items 500]
-    SAPOR_MODELS=FOLDER bench/peers/settings.py times --data FOLDER --work FOLDER [--items 16] [--batch 8] [--rounds 3] [--threads 2]
+    SAPOR_MODELS=FOLDER bench/peers/settings.py times --data FOLDER --work FOLDER [--items 16] [--batch 8] [--rounds 5] [--threads 2] [--only NAME]
+    SAPOR_MODELS=FOLDER bench/peers/settings.py openvino --work FOLDER [--batch 8] [--rounds 5] [--seconds 10] [--threads 2] [--only NAME]
 
 DATA has posters/<item>.jpg (or images/) and items.tsv with the columns `item` and `description`. vocab.txt is BERT's, the merges are CLIP's. XLM-R's
 vocabulary is not published apart from its weights: a small Unigram one stands in, so AltCLIP's texts have more tokens than with the real one."""
@@ -15,6 +17,7 @@ import json
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -253,25 +256,33 @@ def times(args):
     sides = {"ResNet50": (resnet_peer, ["visual", "0"]), TEXTS: (text_peer, ["textual", "0"])}
     for i, (kind, longest) in enumerate(((hf.CLIPModel, 77), (hf.AlignModel, 64), (hf.AltCLIPModel, 512))):
         sides[PAIRS[i]] = (lambda kind=kind, i=i, longest=longest: pair_peer(kind, PAIRS[i], longest), ["visual_textual", str(i)])
-    print(f"{len(rows)} items, batches of {args.batch}, {args.threads} threads, f32; items a second, the best of {args.rounds} rounds in turn\n")
-    print("| model | sapor | transformers | ratio |\n|---|---:|---:|---:|", flush=True)
+    print(f"{len(rows)} items, batches of {args.batch}, {args.threads} threads, f32; items a second, medians of {args.rounds} rounds in turn; "
+          "spread: of all rounds, by the median\n")
+    print("| model | sapor | spread | transformers | spread | ratio |\n|---|---:|---:|---:|---:|---:|", flush=True)
     for name, (peer, (modality, number)) in sides.items():
         if args.only and args.only not in name:
             continue
         run = peer()
-        best = {"sapor": 0.0, "peer": 0.0}
+        ours, theirs = [], []
+        write_one(args, modality, int(number))
         with torch.inference_mode():
             run()
             for _ in range(args.rounds):
                 begun = time.time()
                 run()
-                best["peer"] = max(best["peer"], len(rows) / (time.time() - begun))
-                out = subprocess.run([SAPOR, "bench", "extract", f"{args.work}/one.yml", "--items", str(len(rows)), "--batch", str(args.batch), "--threads", str(args.threads), "--json"],
-                                     check=True, capture_output=True, text=True).stdout if write_one(args, modality, int(number)) else ""
-                rates = [json.loads(x) for x in out.splitlines()]
-                best["sapor"] = max([best["sapor"]] + [x["items_per_second"] for x in rates if x["batch"] == args.batch])
-        print(f"| {name} | {best['sapor']:.2f} | {best['peer']:.2f} | {best['sapor'] / best['peer']:.2f} |", flush=True)
+                theirs.append(len(rows) / (time.time() - begun))
+                out = subprocess.run([SAPOR, "bench", "extract", f"{args.work}/one.yml", "--items", str(len(rows)), "--batch", str(args.batch),
+                                      "--threads", str(args.threads), "--json"], check=True, capture_output=True, text=True).stdout
+                ours.append(json.loads(out)["items_per_second"])
+        (a, spread_a), (b, spread_b) = middle(ours), middle(theirs)
+        print(f"| {name} | {a:.2f} | {100 * spread_a:.0f} % | {b:.2f} | {100 * spread_b:.0f} % | {a / b:.2f} |", flush=True)
     return 0
+
+
+def middle(rates):
+    """The median, and the spread as its share."""
+    m = statistics.median(rates)
+    return m, (max(rates) - min(rates)) / m
 
 
 def write_one(args, modality, number):
@@ -290,12 +301,16 @@ def write_one(args, modality, number):
             line = line.rstrip(",")
         keep.append(line)
     pathlib.Path(f"{args.work}/one.yml").write_text("\n".join(keep))
-    return True
+
+
+def openvino(args):
+    import towers
+    return towers.compare(args, str(pathlib.Path(SAPOR).parent / "libsapor.so"))
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=("models", "tree", "times"))
+    p.add_argument("what", choices=("models", "tree", "times", "openvino"))
     p.add_argument("--out")
     p.add_argument("--vocab")
     p.add_argument("--merges")
@@ -304,10 +319,11 @@ def main():
     p.add_argument("--only")
     p.add_argument("--items", type=int, default=16)
     p.add_argument("--batch", type=int, default=8)
-    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--seconds", type=float, default=10)
     p.add_argument("--threads", type=int, default=2)
     args = p.parse_args()
-    return {"models": write_models, "tree": tree, "times": times}[args.what](args) or 0
+    return {"models": write_models, "tree": tree, "times": times, "openvino": openvino}[args.what](args) or 0
 
 
 if __name__ == "__main__":
