@@ -8,7 +8,7 @@
 
 const Option bench_options[] = {
     {"seconds", 0, "S", "time per measurement (default 0.3)"},
-    {"shape", 0, "TEXT", "only shapes that contain TEXT; gemm: any MxNxK"},
+    {"shape", 0, "TEXT", "only shapes that contain TEXT; gemm: any MxNxK; extract: models whose names contain it"},
     {"against", 0, "FILE", "output of an earlier run with --json; shows what is slower or faster"},
     {"margin", 0, "PERCENT", "with --against: ignore smaller changes (default 5)"},
     {"pairs", 0, "FILE",

@@ -51,6 +51,8 @@ bool bench_extract(Bench *b, const char *config, Error *e)
     }
     for (size_t i = 0; i < count; i++) {
         size_t items = (size_t)most;
+        if (!bench_selects(b, list[i].model))
+            continue;
         bench_again(b);
         if (!extraction_times(b->c, &list[i], &items, sizes.list, sizes.count, seconds, e))
             return false;

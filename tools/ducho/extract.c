@@ -181,6 +181,8 @@ static bool end_job(Job *j, const Group *g, const Round *r, double seconds, Erro
             log_line(r->c, "SUCCESS", "Extraction with layer: %s.%s has been completed in %.2f seconds!", j->x->model,
                      layer, seconds);
     }
+    if (ok)
+        log_line(r->c, "SUCCESS", "Extraction with model: %s is complete", j->x->model);
     job_close(j);
     return ok;
 }
@@ -367,6 +369,11 @@ bool extraction_times(Context *c, const Extraction *x, size_t *items, const int6
     return ok;
 }
 
+static bool same_images(const Extraction *a, const Extraction *b)
+{
+    return a->images && b->images && strcmp(a->images, b->images) == 0;
+}
+
 bool extract_command(Context *c, Error *e)
 {
     Shard s;
@@ -386,8 +393,7 @@ bool extract_command(Context *c, Error *e)
     for (size_t i = 0; i < count; i++) {
         Group g = {.round = {.c = c, .shard = s}, .list = group, .strict = &strict};
         for (size_t k = i; k < count; k++) {
-            bool same = k == i || (list[i].images && list[k].images && strcmp(list[i].images, list[k].images) == 0);
-            if (taken[k] || !same)
+            if (taken[k] || (k != i && !same_images(&list[i], &list[k])))
                 continue;
             taken[k] = true;
             group[g.count++] = &list[k];

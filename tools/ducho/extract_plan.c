@@ -329,6 +329,7 @@ static bool add_model(Plan *p, Extraction x, Roots roots, const Yaml *model, Err
     size_t n = list ? layers->count : 1;
     if (x.modality == (MODALITY_IMAGE | MODALITY_TEXT)) {
         x.reshape[0] = x.reshape[1] = 0; /* as Ducho: the image processor sees the image itself */
+        x.clear_text = x.clear_text && !x.as_ducho;
         if (!name_outputs(layer, n, names, e))
             return false;
         if (x.fusion != FUSION_NONE && !(roots.fused = fused_root(&roots, x.fusion, p->arena, e)))

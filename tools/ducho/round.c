@@ -60,6 +60,18 @@ static bool open_encoder(Job *j, Context *c, OutputOptions *images, OutputOption
            (!j->text_count || (j->words = call_new(j->encoder, MODALITY_TEXT, &text, a, e)));
 }
 
+/* Ducho takes axes of length 1 out of what a torch model gives (numpy's squeeze). */
+static void shape_of_map(Target *t, const int64_t map[3])
+{
+    bool torch = strcmp(t->job->x->backend, "torch") == 0;
+    t->dims = 1;
+    for (int i = 0; i < 3; i++)
+        if (!torch || map[i] != 1)
+            t->shape[t->dims++] = map[i];
+    if (t->dims == 1) /* one number */
+        t->shape[t->dims++] = 1;
+}
+
 /* (1, D), or of a feature map (1, channels, height, width), or of the patches of an image (1, patches, D). */
 static void shape_of(Target *t, const Call *c, int output)
 {
@@ -68,8 +80,7 @@ static void shape_of(Target *t, const Call *c, int output)
     t->floats = o->floats;
     t->shape[0] = 1;
     if (o->map[0]) {
-        t->dims = 4;
-        memcpy(t->shape + 1, o->map, sizeof o->map);
+        shape_of_map(t, o->map);
     } else if (out->rows == ROWS_TOKENS && o->pool == POOL_NONE) {
         t->dims = 3;
         t->shape[1] = o->floats / out->width;
@@ -83,7 +94,7 @@ static void shape_of(Target *t, const Call *c, int output)
 static bool find_shape(Target *t, Error *e)
 {
     const Job *j = t->job;
-    Target text = {0};
+    Target text = {.job = t->job};
     if (j->statistics) {
         t->floats = j->statistics->features;
         t->dims = 2;
