@@ -229,10 +229,12 @@ static const Ragged *image_rows(Tape *t, int64_t B, int64_t total)
     return r;
 }
 
-static Tensor *pool_rows(Tape *t, const Encoder *en, Tensor *x, Pooling pool, const PassInput *in)
+static Tensor *pool_rows(Tape *t, const Call *c, Tensor *x, Pooling pool, const PassInput *in)
 {
     if (pool == POOL_SENTENCE)
-        return tape_ok(t, &(Error){0}) ? sentence_rows(t, en->text.sentence, x, &in->texts->ragged) : x;
+        return tape_ok(t, &(Error){0})
+                   ? sentence_rows(t, c->encoder->text.sentence, x, &in->texts->ragged, sentence_left_out(c))
+                   : x;
     const Reduce how = pool == POOL_CLS ? REDUCE_FIRST : pool == POOL_MAX ? REDUCE_MAX : REDUCE_MEAN;
     const Ragged *r = !x || !tape_ok(t, &(Error){0}) ? NULL
                       : in->texts                    ? &in->texts->ragged
@@ -259,7 +261,7 @@ void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBat
         const CallOutput *o = &c->outputs[i];
         Tensor *x = p.out[o->number];
         if (x && o->pool != POOL_NONE)
-            x = pool_rows(t, en, x, o->pool, &in);
+            x = pool_rows(t, c, x, o->pool, &in);
         out[i] = x && o->normalize ? row_normalize(t, x, 1e-12f) : x;
     }
 }

@@ -88,8 +88,8 @@ Tensor *text_rows(Tape *t, const TextBatch *b, int64_t id);
 
 typedef struct Encoder Encoder;
 typedef struct EncoderKind {
-    const char *name;       /* "bert": for --arch and `sapor models` */
-    const char *about;      /* one line: which published models */
+    const char *name;  /* "bert": for --arch and `sapor models` */
+    const char *about; /* one line: which published models */
     /* What its outputs were compared with, and the largest difference: max|a-b| / max|b| of an input, of all outputs
      * (tests/golden/check_full.py at full size). */
     const char *checked;
@@ -168,8 +168,10 @@ typedef struct Sentence {
     int modes;
     SentenceStep *step;
     size_t steps, room;
-    int64_t width;          /* of the result; set by sentence_load */
-    bool leaves_prompt_out; /* pooling skips the prompt's tokens */
+    int64_t width;         /* of the result; set by sentence_load */
+    bool without_prompt;   /* pooling leaves the prompt's tokens out */
+    int64_t prompt_tokens; /* special tokens included; set by sentence_prompt */
+    bool prompt_ends;      /* with a special token, which pooling does not leave out */
 } Sentence;
 
 typedef struct TextTower {
@@ -180,6 +182,7 @@ typedef struct TextTower {
     bool normalize;      /* of the folder: pooled rows are scaled to length 1 */
     Sentence *sentence;  /* of POOL_SENTENCE; else NULL */
     Text prompt;         /* of the folder: put before each text */
+    bool lower;          /* of the folder: texts are made lower-case first */
     /* Set by load: */
     int64_t vocabulary; /* how many tokens have a vector: larger ids are an error; 0: not stated */
     int64_t max_tokens; /* the most that the model supports; then: texts are cut to this length */

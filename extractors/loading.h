@@ -126,8 +126,12 @@ bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Are
 bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* Loads the weights of en->text.sentence, for rows of tokens of this width, and sets its width. */
 bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e);
+/* Counts the tokens of a prompt that pooling leaves out. */
+bool sentence_prompt(TextTower *t, Arena *a, Error *e);
+/* How many tokens at the beginning of a text pooling leaves out in this call: usually none. A text must have more. */
+int64_t sentence_left_out(const Call *c);
 /* The rows of texts [B, width] by these modules, from rows of tokens. */
-Tensor *sentence_rows(Tape *t, const Sentence *s, Tensor *x, const Ragged *r);
+Tensor *sentence_rows(Tape *t, const Sentence *s, Tensor *x, const Ragged *r, int64_t left_out);
 /* What timm's config.json says of images (pretrained_cfg); untouched where p has a width, or without it. */
 bool preset_from_timm(Preset *p, const ModelSource *s, Error *e);
 /* A failure where the folder has Python code of its own for the model, unless --arch names an architecture. */

@@ -83,7 +83,7 @@ static bool read_pooling(Reading *r, const char *where)
             s->mode[s->modes++] = (PoolMode)i;
     if (!mode && !s->modes)
         s->mode[s->modes++] = MODE_MEAN;
-    s->leaves_prompt_out = prompt && prompt->type == JSON_BOOL && !json_is_true(prompt);
+    s->without_prompt = prompt && prompt->type == JSON_BOOL && !json_is_true(prompt);
     if (known && s->modes)
         return true;
     s->modes = 0; /* a call that chooses its own can do without */
@@ -149,13 +149,22 @@ static bool read_dense(Reading *r, const char *where)
     return read_activation(r, config, path, &step->act);
 }
 
-static bool read_length(const Reading *r, const char *where, int64_t *max_seq_length)
+/* The settings of a Transformer: the file is called after the first models of the package. */
+static bool read_transformer(const Reading *r, const char *where, int64_t *max_seq_length)
 {
-    const char *path, *file = inside(where, "sentence_bert_config.json", r->arena, r->error);
-    const Json *config = file ? folder_json(r->folder, file, JSON_OBJECT, &path, r->arena, r->error) : NULL,
-               *n = json_get(config, "max_seq_length");
+    static const char *const MODELS[] = {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta"};
+    const char *path;
+    const Json *config = NULL;
+    for (size_t i = 0; i < COUNT(MODELS) && !config && r->error->code == SP_OK; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "sentence_%s_config.json", MODELS[i]);
+        const char *file = inside(where, name, r->arena, r->error);
+        config = file ? folder_json(r->folder, file, JSON_OBJECT, &path, r->arena, r->error) : NULL;
+    }
+    const Json *n = json_get(config, "max_seq_length");
     if (r->error->code != SP_OK)
         return false;
+    r->tower->lower = json_is_true(json_get(config, "do_lower_case"));
     return !n || n->type == JSON_NULL || (json_i64(n, max_seq_length) && *max_seq_length >= 1) ||
            bad_value(r->error, path, n, "max_seq_length: expected a whole number above 0");
 }
@@ -174,10 +183,7 @@ static bool read_prompt(const Reading *r)
     for (const Json *j = prompts && prompts->type == JSON_OBJECT ? prompts->first : NULL; j; j = j->next)
         if (name->type == JSON_STRING && text_equal(j->key, name->text) && j->type == JSON_STRING) {
             r->tower->prompt = j->text;
-            return !r->sentence->leaves_prompt_out || !j->text.n ||
-                   fail(r->error, SP_UNSUPPORTED,
-                        "%s:%u:%u: a prompt that pooling leaves out (include_prompt false) is not supported", path,
-                        name->line, name->column);
+            return true;
         }
     return bad_value(r->error, path, name, "default_prompt_name: expected the name of a text in prompts");
 }
@@ -200,7 +206,7 @@ static bool read_module(Reading *r, const char *path, const Json *m, int64_t *ma
     Text class = class_name(type->text);
     bool dense = text_is(class, "Dense"), pooling = text_is(class, "Pooling");
     if (text_is(class, "Transformer"))
-        return read_length(r, where, max_seq_length);
+        return read_transformer(r, where, max_seq_length);
     if ((dense && !r->pooled) || (pooling && r->pooled))
         return fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: expected one Pooling, and every Dense behind it", path,
                     m->line, m->column);
@@ -234,7 +240,8 @@ bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_len
         return false;
     for (; s->steps && !s->step[s->steps - 1].where; s->steps--)
         t->normalize = true; /* a call may choose otherwise */
-    if (s->modes == 1 && !s->steps && MODES[s->mode[0]].alone != POOL_SENTENCE) {
+    s->without_prompt = s->without_prompt && t->prompt.n;
+    if (s->modes == 1 && !s->steps && !s->without_prompt && MODES[s->mode[0]].alone != POOL_SENTENCE) {
         t->pool = MODES[s->mode[0]].alone;
     } else if (s->modes) {
         t->pool = POOL_SENTENCE;
@@ -293,10 +300,55 @@ bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e)
     return true;
 }
 
+/* ---- the prompt ------------------------------------------------------------------------------ */
+
+bool sentence_prompt(TextTower *t, Arena *a, Error *e)
+{
+    Sentence *s = t->sentence;
+    TokenList list;
+    if (!s->without_prompt)
+        return true;
+    if (!tokenize_texts(t->tokenizer, &t->prompt, 1, &(TokenOptions){0}, &list, a, e))
+        return false;
+    s->prompt_tokens = (int64_t)list.count;
+    s->prompt_ends = list.count && list.places[list.count - 1].special;
+    return true;
+}
+
+int64_t sentence_left_out(const Call *c)
+{
+    const Sentence *s = c->encoder->text.sentence;
+    bool used = false;
+    for (size_t i = 0; i < c->count; i++)
+        used = used || c->outputs[i].pool == POOL_SENTENCE;
+    return used && s->without_prompt ? MIN(s->prompt_tokens, c->max_tokens) - s->prompt_ends : 0;
+}
+
+/* The rows of each text behind its first `count` ones. */
+static Tensor *rows_behind(Tape *t, Tensor *x, const Ragged *r, int64_t count, Ragged *rest)
+{
+    int32_t *offsets = tape_scratch(t, r->B + 1, sizeof *offsets), *at = NULL;
+    int64_t total = r->total - r->B * count, n = 0;
+    for (int64_t b = 0; b < r->B; b++)
+        if (r->offsets[b + 1] - r->offsets[b] <= count)
+            return tape_fail(t, SP_SHAPE, "a text has no tokens behind the prompt"), NULL;
+    if (!offsets || !(at = tape_scratch(t, total, sizeof *at)))
+        return NULL;
+    for (int64_t b = 0; b < r->B; b++) {
+        offsets[b] = (int32_t)n;
+        for (int64_t i = r->offsets[b] + count; i < r->offsets[b + 1]; i++)
+            at[n++] = (int32_t)i;
+    }
+    offsets[r->B] = (int32_t)n;
+    *rest = (Ragged){.B = r->B, .total = total, .offsets = offsets};
+    return gather(t, x, input_i32(t, at, total));
+}
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* Of each text with n tokens: sqrt(n), or of its token i: 2 (i + 1) / (n + 1), which weights the mean by i + 1. */
-static Tensor *factors(Tape *t, const Ragged *r, bool of_tokens)
+/* Of each text with n tokens behind `before` others: sqrt(n), or of its token i: what weights the mean by its number in
+ * the text, before + i + 1. */
+static Tensor *factors(Tape *t, const Ragged *r, bool of_tokens, int64_t before)
 {
     int64_t count = of_tokens ? r->total : r->B;
     float *f = tape_scratch(t, count, sizeof *f);
@@ -305,7 +357,7 @@ static Tensor *factors(Tape *t, const Ragged *r, bool of_tokens)
         if (!of_tokens)
             f[b] = sqrtf((float)n);
         for (int32_t i = 0; of_tokens && i < n; i++)
-            f[first + i] = 2.0f * (float)(i + 1) / (float)(n + 1);
+            f[first + i] = 2.0f * (float)(before + i + 1) / (float)(n + 2 * before + 1);
     }
     return input_f32(t, f, 1, &count);
 }
@@ -318,23 +370,27 @@ static Tensor *last_rows(Tape *t, Tensor *x, const Ragged *r)
     return gather(t, x, input_i32(t, at, r->B));
 }
 
-static Tensor *pool_by(Tape *t, Tensor *x, const Ragged *r, PoolMode mode)
+static Tensor *pool_by(Tape *t, Tensor *x, const Ragged *r, PoolMode mode, int64_t before)
 {
     switch (mode) {
     case MODE_CLS: return pool_ragged(t, x, r, REDUCE_FIRST);
     case MODE_MAX: return pool_ragged(t, x, r, REDUCE_MAX);
-    case MODE_MEAN_SQRT_LEN: return row_scale(t, pool_ragged(t, x, r, REDUCE_MEAN), factors(t, r, false));
-    case MODE_WEIGHTED_MEAN: return pool_ragged(t, row_scale(t, x, factors(t, r, true)), r, REDUCE_MEAN);
+    case MODE_MEAN_SQRT_LEN: return row_scale(t, pool_ragged(t, x, r, REDUCE_MEAN), factors(t, r, false, before));
+    case MODE_WEIGHTED_MEAN: return pool_ragged(t, row_scale(t, x, factors(t, r, true, before)), r, REDUCE_MEAN);
     case MODE_LAST: return last_rows(t, x, r);
     default: return pool_ragged(t, x, r, REDUCE_MEAN);
     }
 }
 
-Tensor *sentence_rows(Tape *t, const Sentence *s, Tensor *x, const Ragged *r)
+Tensor *sentence_rows(Tape *t, const Sentence *s, Tensor *x, const Ragged *r, int64_t left_out)
 {
-    Tensor *y = pool_by(t, x, r, s->mode[0]);
+    Ragged rest;
+    if (left_out && !(x = rows_behind(t, x, r, left_out, &rest)))
+        return NULL;
+    r = left_out ? &rest : r;
+    Tensor *y = pool_by(t, x, r, s->mode[0], left_out);
     for (int i = 1; i < s->modes; i++)
-        y = concat(t, y, pool_by(t, x, r, s->mode[i]));
+        y = concat(t, y, pool_by(t, x, r, s->mode[i], left_out));
     for (size_t i = 0; i < s->steps; i++)
         y = s->step[i].where ? linear_act(t, y, &s->step[i].dense, s->step[i].act, 0) : row_normalize(t, y, 1e-12f);
     return y;

@@ -40,7 +40,7 @@ visual:
     input_path: pictures
     output_path: o/visual
     model:
-      - {model_name: $models/resnet_basic.safetensors, backend: torch, output_layers: [avgpool, layer4], reshape: [32, 32], preprocessing: zscore, batch_size: 2}
+      - {model_name: $models/resnet_basic.safetensors, backend: torch, output_layers: [avgpool, layer4], reshape: [64, 64], preprocessing: zscore, batch_size: 2}
       - {model_name: $models/vit, backend: transformers, output_layers: last_hidden_state}
   interactions: {input_path: pictures, output_path: o/visual2, model: [{model_name: colour-statistics, backend: torch, output_layers: all}]}
 textual:
@@ -100,7 +100,7 @@ ok $bad 'folders and names are those of Ducho'
 pattern='^20[0-9-]* [0-9:]* | SUCCESS  | Extraction with layer: .*resnet_basic.safetensors.layer4 has been completed in [0-9]*\.[0-9][0-9] seconds!$'
 [ "$(grep -c "$pattern" err)" = 1 ] && grep -q '| INFO     | Extraction model: .*/vit$' err
 ok $? 'the log says how long a layer took'
-shape o/visual/torch/resnet_basic/avgpool/b.npy '1, [0-9]*' && shape o/visual/torch/resnet_basic/layer4/b.npy '1, [0-9]*, 1, 1' &&
+shape o/visual/torch/resnet_basic/avgpool/b.npy '1, [0-9]*' && shape o/visual/torch/resnet_basic/layer4/b.npy '1, [0-9]*, 2, 2' &&
     shape o/visual/transformers/vit/last_hidden_state/b.npy '1, [0-9]*, [0-9]*'
 ok $? 'vectors, maps and patches keep their shapes'
 
@@ -120,6 +120,9 @@ sed 's/\[avgpool, layer4\]/layer4/; /vit, backend/d' c.yml >one.yml
 right 'one layer of one model' extract one.yml
 cmp -s whole/visual/torch/resnet_basic/layer4/a.1.npy o/visual/torch/resnet_basic/layer4/a.1.npy
 ok $? 'several layers and models give the bytes of one'
+right 'a map of one place' extract one.yml --quiet --visual.items.model.0.reshape='[32, 32]'
+shape o/visual/torch/resnet_basic/layer4/b.npy '1, [0-9]*'
+ok $? 'a torch model gives no axes of length 1, as in Ducho'
 decodes() { # OPTION...: how often images are decoded
     rm -rf o
     "$sapor" extract "$@" --quiet --trace trace.json && grep -o '"name":"decode"' trace.json | wc -l

@@ -48,14 +48,10 @@ static void make_folder(Bench *b, char folder[256])
 /* And with the modules of a golden folder. */
 static void add_modules(Bench *b, const char *folder, const char *name)
 {
-    static const char *const FILES[] = {"modules.json",
-                                        "sentence_bert_config.json",
-                                        "1_Pooling/config.json",
-                                        "2_Dense/config.json",
-                                        "4_Dense/config.json",
-                                        "2_Dense/model.safetensors",
-                                        "4_Dense/model.safetensors",
-                                        "config_sentence_transformers.json"};
+    static const char *const FILES[] = {
+        "modules.json",          "sentence_bert_config.json", "1_Pooling/config.json",
+        "2_Dense/config.json",   "4_Dense/config.json",       "2_Dense/model.safetensors",
+        "tokenizer_config.json", "4_Dense/model.safetensors", "config_sentence_transformers.json"};
     char path[512];
     for (size_t i = 0; i < COUNT(FILES); i++) {
         snprintf(path, sizeof path, SENTENCE "%s/%s", name, FILES[i]);
@@ -66,7 +62,8 @@ static void add_modules(Bench *b, const char *folder, const char *name)
 static void modules_are_the_packages(void **state)
 {
     static const char *const NAMES[] = {
-        "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken", "all", "words", "prompt"};
+        "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken", "all", "words", "prompt",
+        "without_prompt",       "long_prompt",         "lower"};
     Bench *b = *state;
     Weights *expected = weights_open(SENTENCE "expected.safetensors", b->a, &b->e);
     Text rest, texts[16];

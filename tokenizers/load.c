@@ -407,6 +407,20 @@ static Tokenizer *load_new(const char *path, const Files *memory, Arena *a, Erro
     return l.t && load(&l, path) ? l.t : NULL;
 }
 
+bool tokenizer_lower_case(Tokenizer *t, Error *e)
+{
+    Stages *s = &t->normalizers;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->list[i].kind == &normalizer_lowercase)
+            return true;
+    if (s->count == MAX_STAGES)
+        return fail(e, SP_UNSUPPORTED, "%s: has too many normalizers to make texts lower-case before them", t->path);
+    memmove(s->list + 1, s->list, s->count++ * sizeof *s->list);
+    s->list[0] = (Stage){&normalizer_lowercase, NULL};
+    bert_prepare(t);
+    return true;
+}
+
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e)
 {
     return load_new(path, NULL, a, e);

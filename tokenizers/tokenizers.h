@@ -15,6 +15,9 @@ typedef struct Tokenizer Tokenizer;
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
 /* The same of a folder on disk or in memory; files in memory are kept as long as the tokenizer. */
 Tokenizer *tokenizer_load_files(const Files *f, Arena *a, Error *e);
+/* Makes texts lower-case before the tokenizer's own normalisers, unless one of them does so: `do_lower_case` of
+ * sentence-transformers. Only right after loading. */
+bool tokenizer_lower_case(Tokenizer *t, Error *e);
 const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece", "Unigram", "BPE" */
 int64_t tokenizer_vocabulary(const Tokenizer *t);
 int64_t tokenizer_max_length(const Tokenizer *t); /* model_max_length of tokenizer_config.json; 0: none stated */

@@ -22,11 +22,13 @@ def dump(folder, name, value):
     json.dump(value, open(path, "w"), indent=1)
 
 
-def make(folder, pooling, steps, settings=None, package="sentence_transformers.models."):
-    """steps: "Normalize" or (in, out, bias, activation)"""
+def make(folder, pooling, steps, settings=None, package="sentence_transformers.models.", lower=False):
+    """steps: "Normalize" or (in, out, bias, activation). lower: do_lower_case, for a tokenizer that is not so itself"""
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     dump(folder, "1_Pooling/config.json", {"word_embedding_dimension": 8, **pooling})
-    dump(folder, "sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": False})
+    dump(folder, "sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": lower})
+    if lower:
+        dump(folder, "tokenizer_config.json", json.load(open(os.path.join(bert, "tokenizer_config.json"))) | {"do_lower_case": False})
     for i, step in enumerate(steps):
         kind = step if isinstance(step, str) else "Dense"
         name = f"{i + 2}_{kind}"
@@ -61,5 +63,10 @@ make("words", {"pooling_mode": ["mean", "lasttoken", "cls"]},
      [(24, 6, False, "torch.nn.modules.activation.GELU"), "Normalize", (6, 3, True, "torch.nn.modules.linear.Identity")])
 make("prompt", {"pooling_mode_mean_tokens": True, "include_prompt": True}, ["Normalize"],
      {"prompts": {"query": "the soft shoe: ", "document": ""}, "default_prompt_name": "query"})
+make("without_prompt", {**{f"pooling_mode_{m}": True for m in MODES}, "include_prompt": False}, ["Normalize"],
+     {"prompts": {"query": "the soft shoe: "}, "default_prompt_name": "query"})
+make("long_prompt", {"pooling_mode": "mean", "include_prompt": False}, [],
+     {"prompts": {"query": "the soft shoe " * 20}, "default_prompt_name": "query"})
+make("lower", {"pooling_mode_mean_tokens": True}, [], lower=True)
 save_file(expected, os.path.join(root, "expected.safetensors"))
 print({k: tuple(v.shape) for k, v in expected.items()})
