@@ -441,7 +441,7 @@ def version(package):
 
 def level(a):
     """The instructions of its kernels."""
-    out = subprocess.run([a.sapor, "bench", "axpby", "--seconds", "0.01", "--json"], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([a.sapor, "bench", "norm", "--seconds", "0.01", "--json"], check=True, capture_output=True, text=True).stdout
     return json.loads(out.splitlines()[-1])["level"]
 
 

@@ -49,12 +49,11 @@ static bool build_pieces(Load *l, Bpe *m)
     return true;
 }
 
-/* Of m->count merges so far. */
-static void add_merge(Bpe *m, int32_t left, int32_t right, uint32_t rank, int32_t id)
+/* The merge of two pieces, whose texts are a and b. */
+static void add_merge(Bpe *m, int32_t left, Text a, int32_t right, Text b, uint32_t rank, int32_t id)
 {
-    Text a = m->pieces[left], b = m->pieces[right];
     m->grows &= a.n && b.n > m->set.prefix.n;
-    m->marked &= !text_starts(b, MARK) || text_ends(a, MARK);
+    m->marked = m->marked && (!text_starts(b, MARK) || text_ends(a, MARK));
     *merge_at(m, left, right) = merge_of(left, right, rank);
     m->made[rank] = id;
 }
@@ -109,7 +108,7 @@ static size_t cut_piece(Bpe *m, int32_t id, bool apart)
         if (!m->merges)
             continue;
         uint32_t rank = apart ? m->count++ : (uint32_t)id;
-        add_merge(m, left, right, rank, id);
+        add_merge(m, left, (Text){piece.p, at}, right, (Text){piece.p + at, piece.n - at}, rank, id);
     }
     return count;
 }
@@ -145,7 +144,7 @@ bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigne
     if (id < 0)
         return fail(l->e, SP_FORMAT, "%s:%u: the merge '%.*s' '%.*s' has or makes a token that the vocabulary lacks",
                     path, line, NAME(left), NAME(right));
-    add_merge(m, a, b, m->count++, id);
+    add_merge(m, a, left, b, right, m->count++, id);
     return true;
 }
 
