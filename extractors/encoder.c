@@ -179,7 +179,8 @@ static bool read_settings(Encoder *en, const ModelSource *s, unsigned tower, int
         return true;
     if (tower == MODALITY_TEXT)
         return modules_from_folder(&en->text, s->files, max_seq_length, en->arena, e);
-    return preset_from_folder(&en->image.preset, en->kind->usual, s->files, en->arena, e) &&
+    const Preset *usual = en->kind->unstated && !model_stated(s) ? en->kind->unstated : en->kind->usual;
+    return preset_from_folder(&en->image.preset, usual, s->files, en->arena, e) &&
            preset_from_timm(&en->image.preset, s, e);
 }
 

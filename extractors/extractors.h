@@ -104,6 +104,7 @@ typedef struct EncoderKind {
     /* Of images, else NULL: the defaults of transformers' image processor, which hold where preprocessor_config.json
      * has no value. A single number as its "size" is the short side for FIT_SHORT_SIDE, else width and height. */
     const Preset *usual;
+    const Preset *unstated; /* the same for a folder whose config.json states no model_type; NULL: usual */
     /* Whether weights whose config.json states no model_type are of this kind, by their tensors. */
     bool (*matches)(const ModelSource *s);
     /* Loads into e->store and e->model, adds the outputs (output_add), sets the members of the towers that struct
@@ -243,11 +244,12 @@ typedef struct OutputOptions { /* one output of a call */
 } OutputOptions;
 typedef struct CallOptions { /* zeros are the defaults. An option that does not apply is an error. */
     const OutputOptions *outputs;
-    size_t output_count;                   /* 0: the usual one */
-    int64_t max_tokens;                    /* texts: a limit below the model's */
-    const Preset *preset;                  /* images: instead of the model's */
-    bool keep_size;                        /* images: no resize and no crop; each is encoded with its own size */
-    int64_t reshape_width, reshape_height; /* images: > 0: a bicubic resize before the preset's */
+    size_t output_count;  /* 0: the usual one */
+    int64_t max_tokens;   /* texts: a limit below the model's */
+    const Preset *preset; /* images: instead of the model's */
+    bool keep_size;       /* images: no resize and no crop; each is encoded with its own size */
+    /* images: > 0: a bicubic resize before the preset's; alpha has no effect, as Ducho drops it before this */
+    int64_t reshape_width, reshape_height;
 } CallOptions;
 
 typedef struct CallOutput { /* an output that a call asks for, checked */

@@ -1,7 +1,8 @@
 /* extractors/models/efficientnet.c: EfficientNet-B0 to B7 (Tan & Le 2019) with the tensor names of torchvision
  * (efficientnet_b0_rwightman-7f5810bc.pth) or timm (efficientnet_b0_ra-3dd342df.pth). Widths, kernels and depth are
  * read from the tensors; strides, and what differs between the sizes, are torchvision's. timm's models with weights
- * from TensorFlow (tf_efficientnet_b0) pad as TensorFlow does, and have its epsilon. */
+ * from TensorFlow (tf_efficientnet_b0) pad as TensorFlow does, and have its epsilon. Hugging Face's
+ * (google/efficientnet-b0) are in efficientnet_hf.c. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
 #include "extractors/models/efficientnet.h"
@@ -15,6 +16,7 @@ typedef struct EfficientNet {
     Linear classifier;
     bool timm, tensorflow;
     int pool, logits, last, maps; /* numbers of outputs; maps + i: the map of the first i blocks */
+    HfEfficientNet *hf;           /* or NULL; then nothing else here is used */
 } EfficientNet;
 typedef struct Names { /* of the layers that are not in a block */
     const char *stem, *stem_norm, *head, *head_norm, *classifier;
@@ -40,14 +42,16 @@ static const Size SIZES[] = {{"efficientnet_b0", 16, 0, 256, 224, FILTER_BICUBIC
                              {"efficientnet_b6", 45, 0, 528, 528, FILTER_BICUBIC, 1e-3},
                              {"efficientnet_b7", 55, 0, 600, 600, FILTER_BICUBIC, 1e-3}};
 
-static const char FIRST[] = "features.1.0.block.1.fc1.weight", FIRST_TIMM[] = "blocks.0.0.se.conv_reduce.weight";
+static const char FIRST[] = "features.1.0.block.1.fc1.weight", FIRST_TIMM[] = "blocks.0.0.se.conv_reduce.weight",
+                  TOP[] = "encoder.top_bn.running_mean";
 
 /* EfficientNetV2 begins with blocks of another kind, which have no squeeze and excitation; MobileNetV3's has no norm
- * behind its last convolution. */
+ * behind its last convolution; ALIGN has no last convolution. */
 static bool matches(const ModelSource *s)
 {
-    return model_has(s, FIRST, NULL) || (model_has(s, FIRST_TIMM, NULL) && model_has(s, "bn2.running_mean", NULL) &&
-                                         model_has(s, "conv_head.weight", NULL));
+    return model_has(s, FIRST, NULL) || model_has(s, TOP, NULL) ||
+           (model_has(s, FIRST_TIMM, NULL) && model_has(s, "bn2.running_mean", NULL) &&
+            model_has(s, "conv_head.weight", NULL));
 }
 
 /* The name of timm's model: --arch, the architecture that config.json states, or else the file's. */
@@ -234,12 +238,24 @@ static Preset preset_of(const ModelSource *s, const Size *size)
                                         : preset_imagenet(size->resize, size->crop, size->filter);
 }
 
+static bool load_hf(Encoder *en, EfficientNet *m, const ModelSource *s, Error *e)
+{
+    Loader l;
+    m->hf = NEW(en->arena, HfEfficientNet, 1, e);
+    if (!m->hf || !loader_start(&l, en, s, TOP, e) || !efficientnet_hf_load(&l, m->hf, true))
+        return false;
+    bool sized = s->arch && strcmp(s->arch, en->kind->name) != 0;
+    return !sized || size_of(&l, m->hf->all, efficientnet_hf_width(&l, true));
+}
+
 static bool load(Encoder *en, const ModelSource *s, Error *e)
 {
     Loader l;
     EfficientNet *m = NEW(en->arena, EfficientNet, 1, e);
     int count[STAGES] = {0};
     en->model = m;
+    if (m && model_has(s, TOP, NULL))
+        return load_hf(en, m, s, e);
     if (!m || !loader_start(&l, en, s, model_has(s, FIRST, NULL) ? FIRST : FIRST_TIMM, e))
         return false;
     m->timm = !loader_has(&l, "%s", FIRST);
@@ -300,6 +316,10 @@ static void forward(Tape *t, const void *model, Pass *p)
 {
     const EfficientNet *m = model;
     const ImageBatch *b = p->images;
+    if (m->hf) {
+        efficientnet_hf_forward(t, m->hf, p, false);
+        return;
+    }
     int64_t blocks = pass_blocks(p, m->maps, m->blocks);
     Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
     x = conv(t, x, m->tensorflow ? conv_same(t, x, &m->stem) : &m->stem, NULL, ACT_SWISH);
@@ -320,8 +340,8 @@ static void forward(Tape *t, const void *model, Pass *p)
         pass_put(p, m->logits, linear(t, x, &m->classifier));
 }
 
-/* transformers has no image processor for torchvision's files: where a preprocessor_config.json lacks a key, the size
- * and the numbers of B0 hold, without a crop. */
+/* transformers has no image processor for files of torchvision and timm: where a preprocessor_config.json lacks a key,
+ * the size and the numbers of B0 hold, without a crop. */
 static const Preset PROCESSOR = {.fit = FIT_SQUASH,
                                  .width = 224,
                                  .height = 224,
@@ -331,11 +351,14 @@ static const Preset PROCESSOR = {.fit = FIT_SQUASH,
 
 const EncoderKind encoder_efficientnet = {
     .name = "efficientnet",
-    .about = "EfficientNet-B0 to B7: torchvision and timm files (efficientnet_b0_rwightman-7f5810bc.pth)",
+    .about = "EfficientNet-B0 to B7: torchvision and timm files (efficientnet_b0_rwightman-7f5810bc.pth), "
+             "google/efficientnet-b0 (folder)",
     .checked = "torchvision 0.29: 8e-7",
+    .model_type = "efficientnet",
     .modalities = MODALITY_IMAGE,
     .sized = "efficientnet_b tf_efficientnet_b",
-    .usual = &PROCESSOR,
+    .usual = &efficientnet_preset,
+    .unstated = &PROCESSOR,
     .matches = matches,
     .load = load,
     .forward_image = forward};

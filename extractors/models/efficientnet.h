@@ -28,4 +28,24 @@ bool mbconv_load(Loader *l, MbConv *b, const MbConvNames *n, int64_t C, double e
 /* x [B, h, w, C]; its nodes are put. */
 Tensor *mbconv(Tape *t, const MbConv *b, Tensor *x, Pass *p, Act act);
 
+/* ---- efficientnet_hf.c ----------------------------------------------------------------------- */
+
+/* Hugging Face's EfficientNetModel, or without its last convolution, the top: ALIGN's tower of images. */
+typedef struct HfEfficientNet {
+    Conv2d stem, top;
+    MbConv *block;
+    int64_t all, blocks; /* blocks: that are loaded: all, or up to the last one that calls may ask for */
+    Linear classifier;
+    bool has_top;
+    Act act;
+    int pooled, logits, last, hidden; /* numbers of outputs; `hidden` + i: the map of the first i blocks */
+} HfEfficientNet;
+extern const Preset efficientnet_preset; /* EfficientNetImageProcessor's defaults */
+/* The channels of the map that is pooled. */
+int64_t efficientnet_hf_width(Loader *l, bool top);
+/* Adds pooler_output, logits where the file has a classifier, last_hidden_state, hidden_states.N. */
+bool efficientnet_hf_load(Loader *l, HfEfficientNet *m, bool top);
+/* Puts these outputs. The pooled map [B, C] if `pool` or an output asks for it, else NULL. */
+Tensor *efficientnet_hf_forward(Tape *t, const HfEfficientNet *m, Pass *p, bool pool);
+
 #endif
