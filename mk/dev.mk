@@ -16,7 +16,7 @@ SECONDS ?= 60
 TARGETS ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 fuzz: have-deps
 	@+BUILD=build/fuzz$(if $(call on,$(MINIMAL)),-minimal) tests/fuzz/run.sh $(SECONDS) $(TARGETS)
-#: make golden-full  encoders at full size, with drawn weights, against transformers and torchvision (PYTHON= has them): DATA=folder ONLY="clip-b16 bert-base"
+#: make golden-full  encoders at full size, with drawn weights, against transformers, torchvision and timm (PYTHON= has them): DATA=folder ONLY="clip-b16 bert-base"
 DATA ?= ../shared/data
 PYTHON ?= python3
 golden-full: have-deps
