@@ -175,7 +175,9 @@ static bool read_image(const sp_image *from, size_t i, ImageInput *to, Error *e)
     if (from->bytes && (!size_mul(pixels, 3, &bytes) || bytes != from->bytes))
         return fail(e, SP_USAGE, "image %zu: %zu bytes are not the pixels of %zu x %zu", i + 1, from->bytes,
                     from->width, from->height);
-    to->pixels = (Image){(int64_t)from->width, (int64_t)from->height, (unsigned char *)from->data}; /* only read */
+    to->pixels = (Image){.width = (int64_t)from->width,
+                         .height = (int64_t)from->height,
+                         .pixels = (unsigned char *)from->data}; /* only read */
     return true;
 }
 

@@ -194,7 +194,7 @@ static bool batch_room(ImageRun *r, size_t most, Arena *a, Error *e)
     if (!bytes || !r->fitted || !r->errors || !r->good || !r->pixels || !results)
         return false;
     for (size_t i = 0; i < most; i++)
-        r->fitted[i] = (Image){c->preset.width, c->preset.height, bytes + i * pixels};
+        r->fitted[i] = (Image){.width = c->preset.width, .height = c->preset.height, .pixels = bytes + i * pixels};
     for (size_t k = 0; k < c->count; k++) {
         size_t D = (size_t)c->outputs[k].floats;
         if (!(results[k].to = arena_alloc(a, r->chunk, D * sizeof(float), e)))
@@ -280,7 +280,6 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
     ImageRun *r = arg;
     const Preset *p = &r->batches.call->preset;
     size_t floats;
-    (void)scratch;
     if (r->batches.call->one_size && (whole->width != p->width || whole->height != p->height)) {
         const char *path = r->images[r->batches.first + i].path;
         return fail(e, SP_USAGE, "%s: has %lld x %lld pixels; this output needs images of one size, %lld x %lld",
@@ -289,8 +288,7 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
     }
     if (!size_mul((size_t)whole->width * 3, (size_t)whole->height, &floats))
         return fail_memory(e, SIZE_MAX, "an image");
-    r->fitted[i] = *whole; /* in its own scratch until the next group */
-    return true;
+    return image_opaque(&r->fitted[i], whole, p->white, scratch, e); /* in its own scratch until the next group */
 }
 
 /* As many images are decoded as there are threads; each is then a batch of its own size. */

@@ -177,6 +177,8 @@ static bool read_values(const Reading *r, Preset *p, const Preset *usual)
         !read_number(r, "rescale_factor", 1e-6, 1e6, &p->factor) || !read_flag(r, "do_rescale", true, &rescale) ||
         !read_flag(r, "do_normalize", true, &p->normalize))
         return false;
+    if (!read_flag(r, "do_convert_rgb", usual->white, &p->white))
+        return false;
     p->offset = p->again = false;
     if ((efficient || !named) && (!read_flag(r, "rescale_offset", usual->offset, &p->offset) ||
                                   !read_flag(r, "include_top", efficient || usual->again, &p->again)))

@@ -152,6 +152,16 @@ wrong 2 'single: run all shards first' 'one file of a shard' extract few.yml --s
 right 'pixels of torchvision' extract c.yml --resize torchvision --json --quiet
 [ "$(grep -c '"made":3,' out)" = 3 ] && ! cmp -s o/visual/transformers/clip/1/b.npy whole/visual/transformers/clip/1/b.npy
 ok $? 'what image processors prepare is made again'
+mkdir alpha
+cp "$golden/images/RGB.png" alpha/x.png
+cp "$golden/images/RGBA.png" alpha/y.png
+cat >alpha.yml <<END
+dataset_path: .
+visual: {items: {input_path: alpha, output_path: alpha_o, model: [{model_name: $models/clip, backend: transformers, output_layers: image_embeds}]}}
+END
+right 'a transparent image' extract alpha.yml --quiet
+cmp -s alpha_o/transformers/clip/image_embeds/x.npy alpha_o/transformers/clip/image_embeds/y.npy
+ok $? 'its alpha has no effect, as in Ducho'
 right 'bench extract' bench extract few.yml --items 2
 [ "$(grep -cE '^[^ ]+ +(visual|textual|visual_textual) +2( +[0-9.]+){7}$' out)" = 6 ] && grep -qE '^model +modality +items +1 +2 +4 +8 +16 +32 +64$' out
 ok $? 'seconds by batch size, a row for each model'

@@ -326,7 +326,7 @@ static void values_are_scaled(void **state)
     Arena *a = arena_new(NULL, 0);
     unsigned char grey[12] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120},
                   same[12] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
-    Image im = {2, 2, grey}, flat = {2, 2, same};
+    Image im = {.width = 2, .height = 2, .pixels = grey}, flat = {.width = 2, .height = 2, .pixels = same};
     Preset p = {.width = 2, .height = 2, .mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}};
     float x[12];
     assert_true(image_prepare(&im, &p, x, a, &e));

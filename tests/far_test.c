@@ -411,7 +411,7 @@ static float *encode(const Device *d, const char *name, size_t *count, Arena *a)
     for (size_t i = 0; i < TEXTS; i++)
         texts[i] = (Text){"a small red leather bag for the new light", 8 + i % 30};
     for (size_t i = 0; i < IMAGES; i++)
-        images[i] = (Image){SIDE, WIDE, pixels};
+        images[i] = (Image){.width = SIDE, .height = WIDE, .pixels = pixels};
     for (int round = 0; round < 2; round++) { /* the second has its plans */
         far_reset();
         assert_ok(reads ? encode_some_texts(&o, t, texts, TEXTS, out, &e)

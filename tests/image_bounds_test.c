@@ -238,7 +238,7 @@ static void long_images_are_resized_in_blocks(void **state)
         {FILTER_BICUBIC, RESIZE_PILLOW}, {FILTER_BICUBIC, RESIZE_TORCHVISION}, {FILTER_NEAREST, RESIZE_PILLOW}};
     for (size_t each = 0; each < 2 * COUNT(HOWS); each++) {
         bool turned = each % 2;
-        const Image im = {turned ? SHORT : LONG, turned ? LONG : SHORT, pixels};
+        const Image im = {.width = turned ? SHORT : LONG, .height = turned ? LONG : SHORT, .pixels = pixels};
         int64_t w = turned ? 20 : 230, h = turned ? 230 : 20;
         Resampling how = HOWS[each / 2];
         Image whole, part;
@@ -259,7 +259,7 @@ static void long_images_are_resized_in_blocks(void **state)
         }
         arena_free(few);
     }
-    const Image line = {LONG, 1, pixels}; /* torchvision would make it whole */
+    const Image line = {.width = LONG, .height = 1, .pixels = pixels}; /* torchvision would make it whole */
     const Preset p = {.fit = FIT_SHORT_SIDE, .resize = 224, .width = 8, .height = 8, .how = HOWS[1]};
     Image part;
     assert_false(image_fit(&part, &line, &p, a, &e));

@@ -103,6 +103,7 @@ static void processors_of_hugging_face(void **state)
         {"{\"image_processor_type\": \"ConvNextImageProcessor\", \"size\": 70}", NULL, FIT_SHORT_SIDE, 80, 70, 70},
         {"{\"feature_extractor_type\": \"ConvNextFeatureExtractor\", \"size\": 384}", NULL, FIT_SQUASH, 0, 384, 384},
         {"{\"rescale_offset\": \"no\"}", "rescale_offset: expected true or false", 0, 0, 0, 0},
+        {"{\"do_convert_rgb\": \"no\"}", "do_convert_rgb: expected true or false", 0, 0, 0, 0},
         {"[]", "expected an object", 0, 0, 0, 0},
         {"{\"resample\": 6}", "resample: expected 0 (nearest)", 0, 0, 0, 0},
         {"{\"resample\": -1}", "resample: expected 0 (nearest)", 0, 0, 0, 0},
@@ -233,12 +234,40 @@ static void the_resizer_is_an_option(void **state)
     test_folder_remove(folder);
 }
 
+/* RGBA.png is RGB.png with an alpha. */
+static void transparent_images_are_on_white_for_clip(void **state)
+{
+    Bench *b = *state;
+    static const char *const MODELS[] = {"clip", "altclip", "vit"};
+    for (size_t i = 0; i < COUNT(MODELS); i++) {
+        const char *path = arena_printf(b->a, &b->e, ENCODERS "%s", MODELS[i]);
+        Encoder *en = encoder_open(&b->d, path, &(EncoderOptions){.towers = MODALITY_IMAGE}, &b->e);
+        assert_ok(en != NULL, b->e);
+        Preset dropped = en->image.preset;
+        dropped.white = false;
+        const CallOptions wishes[] = {{0}, {.preset = &dropped}, {.reshape_width = 30, .reshape_height = 20}};
+        for (size_t k = 0; k < COUNT(wishes); k++) {
+            Call *c = call_new(en, MODALITY_IMAGE, &wishes[k], b->a, &b->e);
+            assert_ok(c != NULL, b->e);
+            size_t bytes = (size_t)c->outputs[0].floats * sizeof(float);
+            const ImageInput files[] = {{.path = GOLDEN "images/RGB.png"}, {.path = GOLDEN "images/RGBA.png"}};
+            float *rows = arena_alloc(b->a, 2, bytes, &b->e);
+            Tape *t = tape_new(&b->d, false, &b->e);
+            assert_ok(rows && encode_images(c, t, files, 2, &(Results){.out = &rows}, &b->e), b->e);
+            bool same = memcmp(rows, (char *)rows + bytes, bytes) == 0;
+            if (same != (k > 0 || i == 2))
+                fail_msg("%s, call %zu: alpha has %s effect", MODELS[i], k, same ? "no" : "an");
+            tape_free(t);
+        }
+        encoder_close(en);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(processors_without_all_keys),
-        cmocka_unit_test(processors_of_hugging_face),
-        cmocka_unit_test(processors_of_clip),
+        cmocka_unit_test(processors_without_all_keys), cmocka_unit_test(processors_of_hugging_face),
+        cmocka_unit_test(processors_of_clip),          cmocka_unit_test(transparent_images_are_on_white_for_clip),
         cmocka_unit_test(the_resizer_is_an_option),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -163,7 +163,7 @@ static void encoding_allocates_nothing(void **state)
             pixels[p] = (unsigned char)(p * 7);
         for (size_t k = 0; k < N; k++) {
             texts[k] = (Text){"a small red leather bag for the new light", 8 + k % 30};
-            images[k].pixels = (Image){40, 30, pixels};
+            images[k].pixels = (Image){.width = 40, .height = 30, .pixels = pixels};
         }
         bool reads = m.call->modality == MODALITY_TEXT;
         Results to = {.out = &out};

@@ -52,7 +52,8 @@ static Golden golden_open(Bench *b)
     const Array *images = weights_find(g.expected, "images");
     assert_true(images && images->type == U8 && images->count == IMAGES * SIDE * SIDE * 3);
     for (size_t i = 0; i < IMAGES; i++)
-        g.images[i] = (Image){SIDE, SIDE, (unsigned char *)images->data + i * SIDE * SIDE * 3};
+        g.images[i] =
+            (Image){.width = SIDE, .height = SIDE, .pixels = (unsigned char *)images->data + i * SIDE * SIDE * 3};
     return g;
 }
 

@@ -32,9 +32,8 @@ bool image_room(Image *im, int64_t width, int64_t height, const char *name, int6
     return im->pixels != NULL;
 }
 
-bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
+static bool decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
-    *im = (Image){0};
     if (text_starts(bytes, "\xff\xd8\xff"))
         return decode_jpeg(im, bytes, name, max_pixels, a, e);
     if (text_starts(bytes, "\x89PNG\r\n\x1a\n"))
@@ -43,6 +42,18 @@ bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, A
         return decode_webp(im, bytes, name, max_pixels, a, e);
     return bytes.n ? fail(e, SP_FORMAT, "%s: is not a JPEG, PNG or WebP image; convert it to one of these", name)
                    : fail(e, SP_FORMAT, "%s: is empty; fetch the file again", name);
+}
+
+bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
+{
+    *im = (Image){0};
+    if (!decode(im, bytes, name, max_pixels, a, e))
+        return false;
+    int64_t n = im->alpha ? im->width * im->height : 0, i = 0;
+    while (i < n && im->alpha[i] == 255)
+        i++;
+    im->alpha = i < n ? im->alpha : NULL;
+    return true;
 }
 
 bool image_open(Image *im, const char *path, Arena *a, Error *e)
@@ -64,6 +75,21 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
     for (int64_t y = MAX(top, 0); x0 < x1 && y < MIN(top + height, in->height); y++)
         memcpy(out->pixels + ((y - top) * width + x0 - left) * 3, in->pixels + (y * in->width + x0) * 3,
                (size_t)(x1 - x0) * 3);
+    return true;
+}
+
+bool image_opaque(Image *out, const Image *in, bool white, Arena *a, Error *e)
+{
+    Image im = *in;
+    im.alpha = NULL;
+    if (white && in->alpha && !image_room(&im, in->width, in->height, "an image", 0, a, e))
+        return false;
+    for (int64_t i = 0; im.pixels != in->pixels && i < 3 * in->width * in->height; i++) {
+        /* Pillow's alpha_composite (libImaging/AlphaComposite.c) on an opaque white, which rounds with 7 bits more */
+        uint32_t alpha = in->alpha[i / 3], sum = (in->pixels[i] * alpha + 255 * (255 - alpha) + 128) << 7;
+        im.pixels[i] = (unsigned char)((((sum >> 8) + sum) >> 8) >> 7);
+    }
+    *out = im;
     return true;
 }
 
@@ -89,11 +115,15 @@ bool preset_resizer(Preset *p, Resizer resizer, Error *e)
 
 bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
 {
+    Image opaque;
     int64_t W = p->width, H = p->height, full_w = p->across ? p->across : W, full_h = p->across ? p->down : H;
     if (W <= 0 || H <= 0 || full_w <= 0 || full_h <= 0 ||
         (p->fit == FIT_SHORT_SIDE && (p->resize <= 0 || p->resize > INT32_MAX)))
         return fail(e, SP_USAGE, "an image cannot be resized to %lld x %lld (short side %lld)", (long long)W,
                     (long long)H, (long long)p->resize);
+    if (!image_opaque(&opaque, im, p->white, a, e))
+        return false;
+    im = &opaque;
     if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short) as torchvision and Hugging Face */
         int64_t short_side = MIN(im->width, im->height), long_side = MAX(im->width, im->height);
         int64_t longer = (int64_t)((double)(p->resize * long_side) / (double)short_side);

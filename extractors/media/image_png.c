@@ -1,15 +1,16 @@
-/* extractors/media/image_png.c: PNG by libpng, to the pixels that Pillow's convert("RGB") gives: alpha and tRNS are
- * dropped without blending, no gamma, 16-bit colour keeps its high byte, 16-bit grey is clipped at 255, grey of 1, 2, 4
- * bits is stretched. */
+/* extractors/media/image_png.c: PNG by libpng, to the pixels that Pillow's convert("RGB") and convert("RGBA") give: no
+ * gamma, 16-bit colour and alpha keep their high byte, 16-bit grey is clipped at 255, grey of 1, 2, 4 bits is
+ * stretched. */
 #include "extractors/media/decode.h"
 
 #ifdef HAVE_PNG
 #include <png.h>
 
-/* Bounds. Rows are decoded into the result, 3 bytes a pixel; libpng keeps two rows of at most 8 MB (a side has at most
- * a million pixels). Of the chunks only the header, the palette and the pixels are read: the others could inflate
- * without end. All rows together, as they are in the file, have at most ROWS bytes, as many as 8 bits with alpha of the
- * most pixels that are read: the time follows from them. */
+/* Bounds. Rows are decoded into the result, 3 bytes a pixel and 1 of alpha; RGBA takes a row of 4 bytes a pixel, or all
+ * rows where they are interlaced; libpng keeps two rows of at most 8 MB (a side has at most a million pixels). Of the
+ * chunks only the header, the palette, tRNS and the pixels are read: the others could inflate without end. All rows
+ * together, as they are in the file, have at most ROWS bytes, as many as 8 bits with alpha of the most pixels that are
+ * read: the time follows from them. */
 static const double ROWS = 4.0 * 178956970;
 
 typedef struct Reader {
@@ -39,14 +40,57 @@ static void take(png_structp png, png_bytep to, size_t bytes)
     r->rest.n -= bytes;
 }
 
-/* One row as libpng leaves it at the beginning of its place to RGB, from its end: what is written has been read. wide:
- * big-endian 16-bit grey. */
-static void row_to_rgb(unsigned char *row, int64_t n, int type, bool wide, const unsigned char palette[256][3])
+typedef struct Layout { /* of pixels as libpng leaves them */
+    int type, bytes;
+    bool wide;                     /* big-endian 16-bit grey */
+    unsigned char palette[256][4]; /* with alpha; entries missing from the file are black */
+    int clear[3];                  /* the colour that is transparent, by tRNS; -1: none */
+} Layout;
+
+/* What tRNS says; false: the file has none. Pillow compares 8 bits of a pixel, as they are in the result, with the low
+ * 8 bits of tRNS; of grey of 1 bit the number is 0 or not. */
+static bool read_clear(Layout *f, png_structp png, png_infop info)
 {
-    for (int64_t x = n - 1; x >= 0 && type == PNG_COLOR_TYPE_PALETTE; x--)
-        memcpy(row + 3 * x, palette[row[x]], 3);
-    for (int64_t x = n - 1; x >= 0 && type == PNG_COLOR_TYPE_GRAY; x--)
-        memset(row + 3 * x, wide ? (row[2 * x] ? 255 : row[2 * x + 1]) : row[x], 3);
+    png_bytep alpha = NULL;
+    png_color_16p colour = NULL;
+    int n = 0, bit = f->type == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(png, info) == 1;
+    f->clear[0] = f->clear[1] = f->clear[2] = -1;
+    if (!png_get_tRNS(png, info, &alpha, &n, &colour))
+        return false;
+    for (int i = 0; f->type == PNG_COLOR_TYPE_PALETTE && alpha && i < MIN(n, 256); i++)
+        f->palette[i][3] = alpha[i];
+    if (f->type == PNG_COLOR_TYPE_GRAY)
+        f->clear[0] = f->clear[1] = f->clear[2] = bit && colour->gray ? 255 : colour->gray & 255;
+    if (f->type == PNG_COLOR_TYPE_RGB)
+        memcpy(f->clear, (int[]){colour->red & 255, colour->green & 255, colour->blue & 255}, sizeof f->clear);
+    return true;
+}
+
+static inline void read_pixel(const Layout *f, const unsigned char *p, unsigned char rgba[4])
+{
+    unsigned char grey = f->wide && p[0] ? 255 : p[f->wide];
+    if (f->type == PNG_COLOR_TYPE_PALETTE) {
+        memcpy(rgba, f->palette[p[0]], 4);
+        return;
+    }
+    for (int c = 0; c < 3; c++)
+        rgba[c] = f->type & PNG_COLOR_MASK_COLOR ? p[c] : grey;
+    rgba[3] = f->type & PNG_COLOR_MASK_ALPHA                                               ? p[f->bytes - 1]
+              : rgba[0] == f->clear[0] && rgba[1] == f->clear[1] && rgba[2] == f->clear[2] ? 0
+                                                                                           : 255;
+}
+
+/* One row to RGB and alpha (or NULL). `from` may be the beginning of `to`: it goes from its end, and what is written
+ * has been read. */
+static void convert_row(const Layout *f, const unsigned char *from, int64_t n, unsigned char *to, unsigned char *alpha)
+{
+    unsigned char rgba[4];
+    for (int64_t x = n - 1; x >= 0 && (f->bytes != 3 || alpha); x--) {
+        read_pixel(f, from + x * f->bytes, rgba);
+        memcpy(to + 3 * x, rgba, 3);
+        if (alpha)
+            alpha[x] = rgba[3];
+    }
 }
 
 bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
@@ -66,42 +110,50 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     png_set_user_limits(png, INT32_MAX, INT32_MAX); /* image_room has its own limits and messages */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(png, info);
-    int type = png_get_color_type(png, info), depth = png_get_bit_depth(png, info);
-    double rows = (double)png_get_rowbytes(png, info) * png_get_image_height(png, info);
-    if (depth == 16 && rows > ROWS) {
+    Layout f = {.type = png_get_color_type(png, info)};
+    int type = f.type, depth = png_get_bit_depth(png, info);
+    double all = (double)png_get_rowbytes(png, info) * png_get_image_height(png, info);
+    if (depth == 16 && all > ROWS) {
         png_destroy_read_struct(&png, &info, NULL);
-        return fail(e, SP_FORMAT, "%s: %.0f bytes of 16-bit samples are more than the limit of %.0f", name, rows, ROWS);
+        return fail(e, SP_FORMAT, "%s: %.0f bytes of 16-bit samples are more than the limit of %.0f", name, all, ROWS);
     }
     if (!image_room(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, a, e)) {
         png_destroy_read_struct(&png, &info, NULL); /* now: png_read_update_info makes room for a row of any width */
         return false;
     }
-    unsigned char palette[256][3] = {{0}}; /* entries missing from the file are black */
     png_colorp colours;
     int n;
+    for (int i = 0; i < 256; i++)
+        f.palette[i][3] = 255;
     if (type == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(png, info, &colours, &n))
         for (int i = 0; i < MIN(n, 256); i++) {
             unsigned char rgb[3] = {colours[i].red, colours[i].green, colours[i].blue};
-            memcpy(palette[i], rgb, 3);
+            memcpy(f.palette[i], rgb, 3);
         }
+    bool has_alpha = read_clear(&f, png, info) || (type & PNG_COLOR_MASK_ALPHA);
     png_set_packing(png);
     if (type == PNG_COLOR_TYPE_GRAY && depth < 8)
         png_set_expand_gray_1_2_4_to_8(png);
-    if (type & PNG_COLOR_MASK_ALPHA)
-        png_set_strip_alpha(png);
     if (depth == 16 && type != PNG_COLOR_TYPE_GRAY)
         png_set_strip_16(png);
     /* 16-bit grey with alpha is stripped like colour, as Pillow does */
-    bool wide = depth == 16 && type == PNG_COLOR_TYPE_GRAY;
+    f.wide = depth == 16 && type == PNG_COLOR_TYPE_GRAY;
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
-    int64_t stride = im->width * 3;
+    f.bytes = png_get_channels(png, info) * (f.wide ? 2 : 1);
+    int64_t w = im->width, step = f.bytes > 3 ? (passes > 1 ? 4 * w : 0) : 3 * w; /* from row to row */
+    unsigned char *rows = f.bytes > 3 ? NEW(a, unsigned char, 4 * w * (passes > 1 ? im->height : 1), e) : im->pixels;
+    if (has_alpha)
+        im->alpha = NEW(a, unsigned char, w * im->height, e);
+    if (!rows || (has_alpha && !im->alpha)) {
+        png_destroy_read_struct(&png, &info, NULL);
+        return false;
+    }
     for (int pass = 0; pass < passes; pass++)
         for (int64_t y = 0; y < im->height; y++) { /* rows of interlaced images grow from pass to pass */
-            png_read_row(png, im->pixels + y * stride, NULL);
+            png_read_row(png, rows + y * step, NULL);
             if (pass == passes - 1)
-                row_to_rgb(im->pixels + y * stride, im->width, type & ~PNG_COLOR_MASK_ALPHA, wide,
-                           (const unsigned char(*)[3])palette);
+                convert_row(&f, rows + y * step, w, im->pixels + 3 * y * w, im->alpha ? im->alpha + y * w : NULL);
         }
     png_destroy_read_struct(&png, &info, NULL);
     return true;

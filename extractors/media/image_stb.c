@@ -96,10 +96,18 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         return false;
     /* 16-bit RGBA, doubled as it grows; padded to blocks */
     most += 20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
-    stbi_uc *pixels = stbi_load_from_memory(data, (int)bytes.n, &width, &height, &channels, 3);
+    int step = data[0] == 0x89 ? 4 : 3;
+    im->alpha = step == 4 ? NEW(a, unsigned char, im->width * im->height, e) : NULL;
+    if (step == 4 && !im->alpha)
+        return false;
+    stbi_uc *pixels = stbi_load_from_memory(data, (int)bytes.n, &width, &height, &channels, step);
     if (!pixels)
         return fail(e, SP_FORMAT, "%s: damaged %s: %s", name, kind, stbi_failure_reason());
-    memcpy(im->pixels, pixels, (size_t)(im->width * im->height * 3));
+    for (int64_t i = 0; i < im->width * im->height; i++) {
+        memcpy(im->pixels + 3 * i, pixels + step * i, 3);
+        if (im->alpha)
+            im->alpha[i] = pixels[4 * i + 3];
+    }
     stbi_image_free(pixels);
     return true;
 }

@@ -1,12 +1,13 @@
-/* extractors/media/image_webp.c: WebP by libwebp with its defaults, which are Pillow's; alpha is dropped without
- * blending. Of an animation the first frame, as Pillow: where it does not cover the canvas, black. */
+/* extractors/media/image_webp.c: WebP by libwebp with its defaults, which are Pillow's. Of an animation the first
+ * frame, as Pillow: where it does not cover the canvas, black, and transparent if the file states alpha. */
 #include "extractors/media/decode.h"
 
 #ifdef HAVE_WEBP
 #include <webp/decode.h>
 
-/* Bounds. A side has at most 16,383 pixels; lossy images take some rows in addition to the result, lossless ones and
- * alpha 4 bytes a pixel. Of an animation one frame is decoded; other chunks (ICC, EXIF, XMP) are not read. */
+/* Bounds. A side has at most 16,383 pixels; lossy images take some rows in addition to the result, lossless ones 4
+ * bytes a pixel, and images with alpha 9 bytes a pixel. Of an animation one frame is decoded; other chunks (ICC, EXIF,
+ * XMP) are not read. */
 
 typedef struct Frame { /* what WebPDecodeRGBInto reads, and where on the canvas it goes */
     Text bytes;
@@ -44,6 +45,23 @@ static bool first_frame(Text file, Frame *f)
     return false;
 }
 
+static bool decode_alpha(Image *im, const Frame *frame, Arena *a, Error *e)
+{
+    size_t n = (size_t)(frame->width * frame->height);
+    unsigned char *rgba = arena_alloc(a, n, 4, e);
+    im->alpha = NEW(a, unsigned char, im->width * im->height, e);
+    if (!rgba || !im->alpha ||
+        !WebPDecodeRGBAInto((const uint8_t *)frame->bytes.p, frame->bytes.n, rgba, 4 * n, (int)(4 * frame->width)))
+        return false;
+    for (int64_t y = 0; y < frame->height; y++)
+        for (int64_t x = 0; x < frame->width; x++, rgba += 4) {
+            int64_t at = (frame->top + y) * im->width + frame->left + x;
+            memcpy(im->pixels + 3 * at, rgba, 3);
+            im->alpha[at] = rgba[3];
+        }
+    return true;
+}
+
 bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
     WebPBitstreamFeatures f;
@@ -52,6 +70,7 @@ bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     if (!image_room(im, f.width, f.height, name, max_pixels, a, e))
         return false;
     Frame frame = {.bytes = bytes, .width = f.width, .height = f.height};
+    bool has_alpha = f.has_alpha;
     if (f.has_animation &&
         (!first_frame(bytes, &frame) || frame.left + frame.width > im->width || frame.top + frame.height > im->height ||
          WebPGetFeatures((const uint8_t *)frame.bytes.p, frame.bytes.n, &f) != VP8_STATUS_OK || f.has_animation ||
@@ -59,7 +78,8 @@ bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
         return fail(e, SP_FORMAT, "%s: damaged WebP: its first frame cannot be read; fetch the file again", name);
     uint8_t *to = im->pixels + (frame.top * im->width + frame.left) * 3;
     size_t room = (size_t)(((frame.height - 1) * im->width + frame.width) * 3);
-    if (!WebPDecodeRGBInto((const uint8_t *)frame.bytes.p, frame.bytes.n, to, room, (int)(im->width * 3)))
+    if (has_alpha ? !decode_alpha(im, &frame, a, e)
+                  : !WebPDecodeRGBInto((const uint8_t *)frame.bytes.p, frame.bytes.n, to, room, (int)(im->width * 3)))
         return fail(e, SP_FORMAT, "%s: damaged or truncated WebP; fetch the file again", name);
     return true;
 }

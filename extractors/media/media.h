@@ -8,11 +8,12 @@
 typedef struct Image { /* RGB, 8 bits, rows without padding */
     int64_t width, height;
     unsigned char *pixels; /* [height, width, 3] */
+    unsigned char *alpha;  /* [height, width] as Pillow's convert("RGBA") gives it; NULL: 255 at every place */
 } Image;
 /* JPEG, PNG, WebP (if the build has them), recognised by content. RGB as Pillow's convert("RGB") gives it: grey, CMYK,
- * palette, alpha and 16 bit included; EXIF rotation is not applied. max_pixels guards against bombs (0: 178,956,970 as
- * Pillow; a side has at most 1,000,000). Time and memory follow from the pixels and the bytes of the file: each decoder
- * states its bounds. */
+ * palette and 16 bit included; it does not depend on alpha. EXIF rotation is not applied. max_pixels guards against
+ * bombs (0: 178,956,970 as Pillow; a side has at most 1,000,000). Time and memory follow from the pixels and the bytes
+ * of the file: each decoder states its bounds. */
 bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);
 bool image_open(Image *im, const char *path, Arena *a, Error *e);
 typedef enum Filter {
@@ -62,6 +63,9 @@ typedef struct Preset { /* how pixels become a tensor */
     Resampling how;
     float mean[3], std[3];
     Scale scale;
+    /* Transparent images are put on white, as do_convert_rgb of transformers 5 (convert_to_rgb of image_transforms.py)
+     * does it by Pillow; false: their alpha has no effect, as with Pillow's convert("RGB"). */
+    bool white;
     /* SCALE_PROCESSOR, in this order; of EfficientNetImageProcessor the offset and the second division */
     double factor;  /* 0: 1 / 255 */
     bool offset;    /* - 1 */
@@ -71,6 +75,8 @@ typedef struct Preset { /* how pixels become a tensor */
 /* The preset with another resizer, as the image processor on that library. Fails where the library has not the
  * filter. */
 bool preset_resizer(Preset *p, Resizer resizer, Error *e);
+/* The image without alpha, as Preset.white says; it may be in the memory of `in`. */
+bool image_opaque(Image *out, const Image *in, bool white, Arena *a, Error *e);
 /* From an image to what an encoder reads, in two steps: resized and cropped to the preset's width x height, still in
  * bytes; then its values [height, width, 3]. Between the two steps an image is small, even if its file is large.
  * image_prepare does both. */

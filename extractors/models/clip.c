@@ -28,7 +28,8 @@ static const PatchNames PATCHES = {.patches = "embeddings.patch_embedding",
                                    .positions = "embeddings.position_embedding.weight",
                                    .flat = true};
 
-const Preset clip_preset = {.fit = FIT_SHORT_SIDE,
+const Preset clip_preset = {.white = true,
+                            .fit = FIT_SHORT_SIDE,
                             .crop = CROP_FLOOR,
                             .resize = 224,
                             .width = 224,

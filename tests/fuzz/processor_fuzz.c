@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ok = ok && preset_resizer(&p, data[0] & 2 ? RESIZE_TORCHVISION : RESIZE_PILLOW, &e);
     if (ok) {
         REQUIRE(p.width > 0 && p.height > 0 && p.across >= 0 && p.down >= 0);
-        Image im = {1 + data[1] % 16, 1 + data[1] / 16, pixels};
+        Image im = {.width = 1 + data[1] % 16, .height = 1 + data[1] / 16, .pixels = pixels};
         size_t n = (size_t)(p.width * p.height * 3);
         float *x = n <= 3 << 18 ? NEW(a, float, n, &e) : NULL, sum = 0;
         for (size_t i = 0; i < sizeof pixels; i++)

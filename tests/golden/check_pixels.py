@@ -19,12 +19,14 @@ FILTERS = {n: getattr(Image, n.upper()) for n in ("nearest", "box", "bilinear", 
 
 
 def opened(path):
+    """(as it is, as convert("RGB") gives it); None: Pillow refuses it."""
     try:
-        im = Image.open(path).convert("RGB")
+        im = Image.open(path)
+        rgb = im.convert("RGB")
     except Exception:
         return None
-    im.info = {}  # the transparent colour of a palette: transformers 5 would put white in its place, 4 and Ducho do not
-    return im
+    rgb.info = {}  # without the transparent colour that convert keeps here
+    return im, rgb
 
 
 def split(name):  # "bicubic12" -> "bicubic", "12"
@@ -91,7 +93,11 @@ def processors(mode):  # "values NAME RESIZER" -> what it takes
     kind, cls, config = PROCESSORS[name]
     sizes = {"size": {"shortest_edge": config["size"]}} if name in ("clip", "resnet") else {}
     cls = getattr(transformers, cls + ("Pil" if resizer == "pil" else ""))(**{**config, **sizes})
-    return kind, config, lambda im: np.ascontiguousarray(np.moveaxis(np.asarray(cls(im, return_tensors="np")["pixel_values"][0], np.float32), 0, -1))
+
+    def values(im):  # without do_convert_rgb, transformers fails on transparent images, on grey ones and on palettes
+        x = cls(im[0] if cls.do_convert_rgb else im[1], return_tensors="np")["pixel_values"][0]
+        return np.ascontiguousarray(np.moveaxis(np.asarray(x, np.float32), 0, -1))
+    return kind, config, values
 
 
 class Count:
@@ -124,7 +130,7 @@ def check(title, paths, modes):
     counts = {m: Count() for m in modes}
     pixels = [m for m in modes if not m.startswith("values")]
     runs = ([(pixels, np.uint8, None, None)] if pixels else []) + [([m], np.float32, *processors(m)[:2]) for m in modes if m not in pixels]
-    expect = {m: (lambda im, m=m: reference(im, m)) if m in pixels else processors(m)[2] for m in modes}
+    expect = {m: (lambda im, m=m: reference(im[1], m)) if m in pixels else processors(m)[2] for m in modes}
     with tempfile.TemporaryDirectory() as folder:
         listing, out = os.path.join(folder, "list"), os.path.join(folder, "out")
         for begin in range(0, len(paths), 20):

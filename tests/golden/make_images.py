@@ -71,6 +71,19 @@ put("palette_short.png", png(8, 3, [n.randint(0, 6, W).astype(np.uint8).tobytes(
 a = np.asarray(rgb)
 put("interlaced.png", png(8, 2, [r.tobytes() for x0, y0, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
                                                                   (1, 0, 2, 2), (0, 1, 1, 2)) for r in a[y0::dy, x0::dx]], 1))
+b = np.asarray(rgba)
+put("interlaced_alpha.png", png(8, 6, [r.tobytes() for x0, y0, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
+                                                                        (1, 0, 2, 2), (0, 1, 1, 2)) for r in b[y0::dy, x0::dx]], 1))
+# tRNS: one colour that is transparent, or the alpha of each entry of a palette; Pillow compares 8 bits with the low 8 bits of its numbers
+few = rgb.quantize(6)
+save(few, "palette_trns.png", transparency=bytes([0, 80, 255, 160, 3]))
+save(few.convert("RGB"), "colour_trns.png", transparency=few.convert("RGB").getpixel((3, 4)))
+save(few.convert("L"), "grey_trns.png", transparency=few.convert("L").getpixel((3, 4)))
+for depth, clear in ((1, 1), (2, 3), (2, 0), (16, 300)):
+    rows = [n.randint(0, 600, W).astype(">u2").tobytes() if depth == 16 else n.bytes((W * depth + 7) // 8) for _ in range(H)]
+    put(f"grey{depth}_trns{clear}.png", png(depth, 0, rows, extra=chunk(b"tRNS", struct.pack(">H", clear))))
+rows = [(n.randint(0, 2, W * 3) * 0x1234 + 0x5500).astype(">u2").tobytes() for _ in range(H)]
+put("sixteen2_trns.png", png(16, 2, rows, extra=chunk(b"tRNS", struct.pack(">HHH", 0x7755, 0x0055, 0x5567))))
 save(rgb, "lossy.webp", quality=60)
 save(rgba, "alpha.webp", lossless=True, exact=True)
 
@@ -151,10 +164,17 @@ CONFIGURATIONS = [
     ("resnet", transformers.ConvNextImageProcessor, {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 30}, "resample": 2}),
 ]
 lines = ["kind\tresizer\timage\tsize\tfnv1a\tpreprocessor_config.json"]
-for kind, torchvision_class, config in CONFIGURATIONS:
+TRANSPARENT = [f for f in sorted(os.listdir(folder)) if not f.endswith(".tsv") and Image.open(os.path.join(folder, f)).has_transparency_data]
+CONFIGURATIONS = [(*c, ("RGB.png", "trns.png")) for c in CONFIGURATIONS] + [
+    ("clip", transformers.CLIPImageProcessor, {"size": 20, "crop_size": 20, "do_rescale": False, "do_normalize": False}, TRANSPARENT),
+    ("vit", transformers.ViTImageProcessor, {"size": 20, "do_convert_rgb": True}, ("RGBA.png", "grey.jpg", "P.png")),
+    ("vit", transformers.ViTImageProcessor, {"size": 20}, ("RGB.png", "RGBA.png")),  # without do_convert_rgb, the user calls convert("RGB")
+]
+for kind, torchvision_class, config, names in CONFIGURATIONS:
     for resizer, cls in (("pil", getattr(transformers, torchvision_class.__name__ + "Pil")), ("torchvision", torchvision_class)):
-        for name in ("RGB.png", "trns.png"):
-            im = Image.open(os.path.join(folder, name)).convert("RGB")
+        for name in names:
+            im = Image.open(os.path.join(folder, name))
+            im = im if cls(**config).do_convert_rgb else im.convert("RGB")
             values = np.asarray(cls(**config)(im, return_tensors="np")["pixel_values"][0], dtype=np.float32)
             data = np.ascontiguousarray(np.moveaxis(values, 0, -1))
             lines.append(f"{kind}\t{resizer}\t{name}\t{data.shape[1]}x{data.shape[0]}\t{fnv(data.tobytes()):016x}\t{json.dumps(config)}")

@@ -61,7 +61,7 @@ static bool measure_encoder(Bench *b, const Call *call, int64_t batch, int64_t t
         noise[i] = (unsigned char)draw_below((Draw){1, DRAW_TEST, 0}, (uint64_t)i, 256);
     for (int64_t i = 0; ok && i < batch; i++) {
         list[i] = texts ? bench_text(b, tokens, (size_t)i, e) : (Text){0};
-        images[i].pixels = (Image){width, height, noise};
+        images[i].pixels = (Image){.width = width, .height = height, .pixels = noise};
         ok = texts ? list[i].p != NULL : noise != NULL;
     }
     r.texts = texts ? list : NULL;

@@ -16,7 +16,7 @@
 enum { TASKS = 64 };
 
 typedef struct TokenRun {
-    Tokenizer *tokenizer;
+    const Tokenizer *tokenizer;
     const char *path;
     const Bench *b;
     Text *texts;
@@ -117,13 +117,9 @@ static bool measure_tokens(Bench *b, TokenRun *r, Error *e)
     snprintf(opening, sizeof opening, "%s-open-%lld", tokenizer_kind(r->tokenizer),
              (long long)tokenizer_vocabulary(r->tokenizer));
     Figure f = {"tokenizer", shape, .items = (double)tokens, .item = "tokens/s", .megabytes = (double)bytes / 1e6},
-           open = {"tokenizer-open", opening, .items = 1, .item = "files/s"}, bare = f;
-    bare.bench = "tokenizer-uncached";
-    if ((bench_selects(b, shape) && !bench_measure(b, &f, tokens_body, r, e)) ||
-        (bench_selects(b, opening) && !bench_measure(b, &open, open_body, r, e)))
-        return false;
-    tokenizer_no_cache(r->tokenizer);
-    return !bench_selects(b, shape) || bench_measure(b, &bare, tokens_body, r, e);
+           open = {"tokenizer-open", opening, .items = 1, .item = "files/s"};
+    return (!bench_selects(b, shape) || bench_measure(b, &f, tokens_body, r, e)) &&
+           (!bench_selects(b, opening) || bench_measure(b, &open, open_body, r, e));
 }
 
 bool bench_tokenizer(Bench *b, const char *path, Error *e)
@@ -234,7 +230,8 @@ static void stop_coding(j_common_ptr j)
 static bool draw_jpeg(Bench *b, uint32_t which, unsigned char **data, unsigned long *bytes, Error *e)
 {
     enum { WIDE = 500, HIGH = 375, BLOTS = 12 };
-    Image blots = {BLOTS, BLOTS, NEW(b->arena, unsigned char, 3 * BLOTS * BLOTS, e)}, drawn;
+    Image blots = {.width = BLOTS, .height = BLOTS, .pixels = NEW(b->arena, unsigned char, 3 * BLOTS * BLOTS, e)},
+          drawn;
     for (uint32_t i = 0; blots.pixels && i < 3 * BLOTS * BLOTS; i++)
         blots.pixels[i] = (unsigned char)draw_below((Draw){3, DRAW_TEST, which}, i, 256);
     if (!blots.pixels || !image_resize(&drawn, &blots, WIDE, HIGH, (Resampling){.filter = FILTER_BICUBIC}, b->arena, e))

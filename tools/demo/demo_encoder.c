@@ -237,7 +237,7 @@ static bool make_batch(const Pair *p, int step, PairBatch *b, Arena *a, Error *e
         Thing t = thing_of((int)look[i], at);
         char text[THING_TEXT];
         TokenIds ids = {0};
-        Image image = {SIDE, SIDE, p->pixels + at * SIDE * SIDE * 3};
+        Image image = {.width = SIDE, .height = SIDE, .pixels = p->pixels + at * SIDE * SIDE * 3};
         image_values(&image, &p->vision.encoder->image.preset, b->pixels + (int64_t)i * SIDE * SIDE * 3);
         thing_describe(&t, draw_below(pick, 2 * (uint64_t)i + 1, 4) ? THING_DESCRIPTION : THING_TITLE, text);
         if (!tokenize(p->text.encoder->text.tokenizer, text_of(text), POSITIONS, &ids, a, e))

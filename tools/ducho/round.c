@@ -46,11 +46,13 @@ static bool open_encoder(Job *j, Context *c, OutputOptions *images, OutputOption
     if (lacks)
         return fail(e, SP_FORMAT, "%s does not support %s", x->model, lacks & MODALITY_IMAGE ? "images" : "texts");
     bool torch = strcmp(x->backend, "torch") == 0;
-    Preset preset = torch_preset(x);
+    Preset preset = torch ? torch_preset(x) : j->encoder->image.preset;
+    preset.white = false; /* Ducho: convert("RGB") before all else */
     CallOptions image = {.outputs = images, .output_count = j->image_count},
                 text = {.outputs = texts, .output_count = j->text_count};
-    if (torch) {
+    if (x->modality & MODALITY_IMAGE)
         image.preset = &preset;
+    if (torch) {
         image.keep_size = x->reshape[0] == 0;
     } else {
         image.reshape_width = x->reshape[0];

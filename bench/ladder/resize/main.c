@@ -68,7 +68,7 @@ static Case *make(int shape, Work *work)
                 .arena = ladder_arena()};
     for (int64_t i = 0; i < in; i++)
         c->in[i] = (unsigned char)(127.5f + 127.5f * draws[i]);
-    c->picture = (Image){z->w, z->h, c->in};
+    c->picture = (Image){.width = z->w, .height = z->h, .pixels = c->in};
     reference(c);
     *work = (Work){.bytes = (double)(in + 2 * middle + out), .working_set = (double)(in + middle), .limit = 1.1 / 255};
     snprintf(work->name, sizeof work->name, "%lld x %lld to %lld x %lld", (long long)z->w, (long long)z->h,
