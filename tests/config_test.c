@@ -206,6 +206,14 @@ static void plans_that_cannot_be(void **state)
         {MODEL(", batch_size: many"), "batch_size: a whole number from 1"},
         {MODEL(", fusion: concat"), "fusion is only valid in visual_textual"},
         {MODEL(", bacth_size: 3"), "did you mean \"batch_size\"?"},
+        {MODEL(", task: sentiment-analysis"), "\"task\" is a key of Ducho 1; remove it"},
+        {HEAD "      - {name: VGG19, backend: torch, output_layers: a}\n",
+         "c.yml:7:16: \"name\" is a key of Ducho 1; write \"model_name\""},
+        {HEAD "      - {model_name: x/..., backend: torch, output_layers: a}\n",
+         "model_name: \"x/...\" cannot be a folder name"},
+        {HEAD "      - {model_name: x/, backend: torch, output_layers: a}\n", "\"x/\" cannot be a folder name"},
+        {TEXTS(", item_column: a, text_column: b", "{model_name: ./, backend: transformers}"),
+         "\"./\" cannot be a folder name"},
         {TEXTS("", "{model_name: words, backend: transformers}"), "\"item_column\" is missing"},
         {TEXTS(", item_column: a, text_column: b", "{model_name: words, backend: torch}"),
          "backend \"torch\" is not supported"},
@@ -255,7 +263,7 @@ static void folders_are_ducho_s(void **state)
     static const struct {
         const char *text, *folders; /* between spaces */
     } cases[] = {
-        {HEAD "      - {model_name: ResNet50, backend: torch, output_layers: [avgpool, layer4]}\n"
+        {HEAD "      - {model_name: ResNet50, backend: torch, output_layers: [avgpool, layer4], batch_size: '2'}\n"
               "      - {model_name: ./demos/demo_office/MMFashion.pt, backend: torch, output_layers: avgpool}\n"
               "      - {model_name: google/vit-base, backend: transformers, output_layers: pooler_output}\n",
          "d/o/torch/ResNet50/avgpool d/o/torch/ResNet50/layer4 d/o/torch/MMFashion/avgpool "

@@ -82,6 +82,14 @@ train=(train BPRMF --train train.tsv --valid valid.tsv --set epochs=150 --set va
 if "$sapor" extract c.yml --quiet >out.txt 2>&1; then
     rm -rf features
     kills extract $(((many + 1) / 2)) features "$sapor" extract c.yml --threads 2
+    mv features all
+    kills 'a shard of extract' $((many / 8 + 1)) features "$sapor" extract c.yml --threads 2 --shard 1/2
+    "$sapor" extract c.yml --quiet --shard 2/2 >out.txt 2>&1 && diff -r -x .sapor all features >>out.txt
+    bad=$?
+    sed 's/^/# /' out.txt | head -n 5
+    ok $bad 'two shards, one of them killed: the same features'
+    rm -rf features
+    mv all features
     has_yaml=1
 else
     grep -q 'no libyaml' out.txt && has_yaml=0 && skip 'extract: kills' 'this build has no libyaml' || { ok 1 'extract'; sed 's/^/# /' out.txt; has_yaml=0; }

@@ -147,6 +147,9 @@ right 'one file for all items' extract few.yml --single --quiet
     printf 'a.1\nb\nc\n' | cmp -s - o/textual/transformers/clip/1.ids.txt &&
     tail -c 24 o/textual/transformers/clip/1.npy | cmp -s - <(tail -c 24 o/textual/transformers/clip/1/c.npy)
 ok $? 'its rows are the items'"'"
+wrong 1 '--single: layer layer4 has feature maps' 'one file of maps' extract c.yml --single --quiet --visual.items.output_path=o/maps
+[ ! -e o/maps ]
+ok $? 'nothing is made then'
 wrong 2 'single: run all shards first' 'one file of a shard' extract few.yml --single --shard 1/2
 
 right 'pixels of torchvision' extract c.yml --resize torchvision --json --quiet
@@ -182,6 +185,14 @@ printf 'id\treason\nd\thas no text\ne\thas no image\n' | cmp -s - o/visual/trans
     diff -r whole/textual/transformers/clip/1 o/textual/transformers/clip/1
 ok $? 'they are listed, the others are made'
 wrong 1 'has no text' 'they are an error with --strict' extract pairs.yml --strict --quiet
+rm -rf o
+lists=o/visual/transformers/clip/missing_1
+for i in 1 2; do right "items without a partner, shard $i of 2" extract pairs.yml --quiet --shard $i/2; done
+printf 'd\thas no text\ne\thas no image\nid\treason\n' | cmp -s - <(sort -u $lists-1-of-2.tsv $lists-2-of-2.tsv)
+ok $? 'shards list them together'
+right 'all items after shards' extract pairs.yml --quiet
+[ "$(ls o/visual/transformers/clip)" = "$(printf '1\nmissing_1.tsv')" ]
+ok $? 'and one list is left'
 rm -rf o
 echo 'compat: ducho' | cat - pairs.yml >compat.yml
 right 'compat: ducho' extract compat.yml --quiet

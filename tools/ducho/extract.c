@@ -135,6 +135,10 @@ static bool begin_job(Job *j, Round *r, const Extraction *x, bool *later, Error 
     }
     if (fresh && (!open_beside(j, r, later, e) || *later)) /* an unsupported model creates no folder */
         return *later;
+    for (size_t i = 0; fresh && i < j->count && option_given(r->c, "single"); i++)
+        if (j->targets[i].dims != 2)
+            return fail(e, SP_SHAPE, "%s: --single: layer %s has feature maps; remove the layer or --single", x->where,
+                        j->targets[i].x->layer);
     bool ok = true;
     for (size_t i = 0; ok && i < j->count; i++) {
         ok = target_begin(&j->targets[i], r, e);

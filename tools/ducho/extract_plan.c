@@ -24,6 +24,19 @@ static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",  
                              "batch_size",     "fusion",        "tokenizer_name", "image_processor_name",
                              "image_processor"};
 
+/* What became of a key of Ducho 1, or NULL. */
+static const char *first_key(Text key)
+{
+    static const char *const KEYS[][2] = {
+        {"name", "a key of Ducho 1; write \"model_name\""},
+        {"task", "a key of Ducho 1; remove it"},
+        {"interaction_column", "a key of Ducho 1; write \"text_column\", and \"interaction_columns: [user, item]\""}};
+    for (size_t i = 0; i < COUNT(KEYS); i++)
+        if (text_is(key, KEYS[i][0]))
+            return KEYS[i][1];
+    return NULL;
+}
+
 static bool check_map(const Yaml *y, const char *const *keys, size_t n, Arena *a, Error *e)
 {
     if (y->type != YAML_MAP)
@@ -32,7 +45,9 @@ static bool check_map(const Yaml *y, const char *const *keys, size_t n, Arena *a
         bool known = false;
         for (size_t i = 0; i < n; i++)
             known = known || text_is(k->key, keys[i]);
-        const char *near = known ? NULL : nearest_word(k->key.p, keys, n, a);
+        const char *first = known ? NULL : first_key(k->key), *near = known ? NULL : nearest_word(k->key.p, keys, n, a);
+        if (first)
+            return fail(e, SP_FORMAT, "%s: \"%s\" is %s", k->where, k->key.p, first);
         if (!known)
             return near ? fail(e, SP_FORMAT, "%s: unknown key \"%s\"; did you mean \"%s\"?", k->where, k->key.p, near)
                         : fail(e, SP_FORMAT, "%s: unknown key \"%s\"", k->where, k->key.p);
@@ -201,7 +216,8 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
     if (clear && !yaml_is_null(clear) && !yaml_bool(clear, &x->clear_text))
         return fail(e, SP_FORMAT, "%s: clear_text: True or False is expected", clear->where);
     x->batch = 1;
-    if (batch && !yaml_is_null(batch) && (!yaml_i64(batch, &x->batch) || x->batch < 1 || x->batch > 1 << 16))
+    if (batch && !yaml_is_null(batch) && /* quoted too, as Ducho */
+        (batch->type != YAML_TEXT || !text_i64(batch->text, &x->batch) || x->batch < 1 || x->batch > 1 << 16))
         return fail(e, SP_FORMAT, "%s: batch_size: a whole number from 1 to 65536 is expected", batch->where);
     return true;
 }
@@ -219,16 +235,23 @@ typedef struct Roots {
     const char *image, *text, *fused;
 } Roots;
 
+static bool is_folder_name(const char *name)
+{
+    return *name && strcmp(name, "..") != 0 && strcmp(name, ".") != 0;
+}
+
 static bool add_folder(Plan *p, Extraction *x, FeatureFolder f, const Yaml *layer, Error *e)
 {
     const char *where = layer ? layer->where : x->where;
-    if (!*f.layer || strchr(f.layer, '/') || strcmp(f.layer, "..") == 0 || strcmp(f.layer, ".") == 0)
+    if (!is_folder_name(f.layer) || strchr(f.layer, '/'))
         return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder name", where, f.layer);
     const char *model = strlen(x->model) <= MAX_PATH ? model_folder(x, p->arena, e) : x->model;
     if (++p->folders > MAX_EXTRACTIONS)
         return fail(e, SP_FORMAT, "%s: more than %d extractions are not supported", x->where, MAX_EXTRACTIONS);
     if (model && strlen(f.root) + strlen(model) + strlen(f.layer) > MAX_PATH)
         return fail(e, SP_FORMAT, "%s: the output path is longer than %d bytes", x->where, MAX_PATH);
+    if (model && !is_folder_name(model))
+        return fail(e, SP_FORMAT, "%s: model_name: \"%s\" cannot be a folder name", x->where, x->model);
     if (!model || !(f.path = arena_printf(p->arena, e, "%s/%s/%s/%s", f.root, x->backend, model, f.layer)))
         return false;
     for (size_t i = 0; i <= p->count; i++) {
@@ -263,6 +286,15 @@ static bool name_outputs(const Yaml *layers, size_t n, const char *names[2], Err
     return true;
 }
 
+/* Ducho makes the names of layers lower-case before it looks for them in what an image model of transformers gives. */
+static const char *lower_case(const char *name, Arena *a, Error *e)
+{
+    char *copy = arena_strndup(a, name, strlen(name), e);
+    for (char *c = copy; c && *c; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 'a' - 'A' : *c);
+    return copy;
+}
+
 /* The folders of a layer: one, or of a model with two towers one of each. */
 static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *layer, const char *const names[2],
                       Error *e)
@@ -283,6 +315,10 @@ static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *la
     } else if (strcmp(x->backend, "sentence_transformers") != 0) { /* whose output_layers is only a folder's name */
         *(x->modality == MODALITY_IMAGE ? &f.image : &f.text) = f.layer;
     }
+    bool lower =
+        x->modality == MODALITY_IMAGE && !torch && strlen(f.layer) <= MAX_PATH; /* longer: add_folder refuses */
+    if (lower && !(f.image = lower_case(f.image, p->arena, e)))
+        return false;
     if (x->fusion != FUSION_NONE) {
         f.modality = x->modality;
         f.root = roots->fused;

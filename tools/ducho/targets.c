@@ -327,6 +327,43 @@ bool target_write(Target *t, const Round *r, size_t i, const float *row, Error *
     return ok && (now_seconds() - t->noted < 5 || target_manifest(t, c, e));
 }
 
+/* N of "missing_LAYER-I-of-N.tsv", 1 of "missing_LAYER.tsv"; 0: another name. */
+static int64_t shards_of_list(Text name, const char *layer)
+{
+    Text start = TEXT("missing_"), rest = name, part[4] = {{NULL, 0}};
+    int64_t index, count;
+    size_t before = start.n + strlen(layer);
+    if (!text_starts(name, start.p) || !text_ends(name, ".tsv") || name.n < before + 4 ||
+        memcmp(name.p + start.n, layer, before - start.n) != 0)
+        return 0;
+    rest = (Text){name.p + before, name.n - before - 4};
+    if (rest.n == 0)
+        return 1;
+    for (int i = 0; i < 4; i++)
+        if (!text_next(&rest, '-', &part[i]))
+            return 0;
+    return part[0].n == 0 && text_i64(part[1], &index) && text_is(part[2], "of") && text_i64(part[3], &count) ? count
+                                                                                                              : 0;
+}
+
+/* After a run of all items: the lists of shards, as their items have been tried again. */
+static bool drop_lists(const Target *t, const Context *c, Arena *a, Error *e)
+{
+    Text own = path_base(t->missing);
+    const char *folder = arena_strndup(a, t->missing, (size_t)(own.p - t->missing), e);
+    UnreadableList none = {0};
+    FolderEntry *entries;
+    size_t n = 0;
+    bool all = shards_of_list(own, t->x->layer) == 1, ok = folder && (!all || folder_list(&entries, &n, a, folder, e));
+    for (size_t i = 0; ok && i < n; i++) {
+        if (entries[i].is_folder || shards_of_list(text_of(entries[i].name), t->x->layer) < 2)
+            continue;
+        const char *path = path_join(a, folder, entries[i].name, e);
+        ok = path && unreadable_write(&none, path, c->heap, e);
+    }
+    return ok;
+}
+
 bool target_missing(Target *t, const Context *c, Arena *a, Error *strict, Error *e)
 {
     const UnreadableList *u = &t->unreadable;
@@ -337,7 +374,7 @@ bool target_missing(Target *t, const Context *c, Arena *a, Error *strict, Error 
         if (!path || !file_remove(path, e))
             return false;
     }
-    if (!unreadable_write(u, t->missing, c->heap, e))
+    if (!unreadable_write(u, t->missing, c->heap, e) || !drop_lists(t, c, a, e))
         return false;
     if (u->count && option_given(c, "strict")) {
         char place[sizeof e->message];
