@@ -63,6 +63,9 @@ def convert(tower, models, batch, path):
         whole = {"clip": hf.CLIPModel, "align": hf.AlignModel, "altclip": hf.AltCLIPModel}[kind].from_pretrained(
             pathlib.Path(models, name), dtype=torch.float32, **({} if kind == "align" else {"attn_implementation": "sdpa"}))
 
+        if kind == "align":  # its AvgPool2d is larger than the map, which OpenVINO refuses
+            whole.vision_model.pooler = torch.nn.AdaptiveAvgPool2d(1)
+
         class Tower(torch.nn.Module):
             def __init__(self):
                 super().__init__()
