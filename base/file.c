@@ -87,6 +87,8 @@ static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const c
     size_t n = 0, size = sized ? (size_t)st->st_size : (size_t)1 << 16, limit = sized ? SIZE_MAX - 2 : STREAM_MOST;
     if (max_bytes)
         limit = MIN(limit, max_bytes);
+    if (sized && size > limit)
+        return fail(e, SP_FORMAT, "%s: is larger than %zu bytes, the limit for a file of this kind", name, limit);
     size_t capacity = MIN(size, limit) + 2; /* the NUL, and room to see the end */
     double begun = now_seconds();
     char *buffer = arena_alloc(a, capacity, 1, e);

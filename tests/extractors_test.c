@@ -308,6 +308,14 @@ static void hostile_images_are_refused(void **state)
     Image im, out;
     assert_false(image_open(&im, GOLDEN "images/none.jpg", a, &e));
     error_clear(&e);
+    char folder[256];
+    test_folder(folder);
+    test_write(folder, "sparse.jpg", text_of("\xff\xd8\xff"));
+    const char *sparse = path_join(a, folder, "sparse.jpg", &e);
+    assert_int_equal(truncate(sparse, (off_t)3 << 30), 0);
+    assert_false(image_open(&im, sparse, a, &e));
+    assert_error(e, SP_FORMAT, "is larger than 1073741824 bytes");
+    test_folder_remove(folder);
     assert_true(image_open(&im, GOLDEN "images/RGB.png", a, &e));
     assert_false(image_resize(&out, &im, 0, 5, (Resampling){0}, a, &e));
     error_clear(&e);

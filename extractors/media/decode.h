@@ -9,7 +9,9 @@
 typedef bool ImageDecoder(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);
 ImageDecoder decode_jpeg, decode_png, decode_webp, decode_stb;
 
-/* Checks width x height against max_pixels and gives im zeroed pixels. image_decode removes an alpha of 255s. */
+/* Checks width x height against max_pixels; image_room gives im zeroed pixels too. image_decode removes an alpha of
+ * 255s. */
+bool image_size(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Error *e);
 bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e);
 
 #endif

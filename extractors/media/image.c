@@ -11,25 +11,28 @@
 #include <math.h>
 
 /* Pillow refuses images of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side
- * of more than a million, which Pillow reads. Each decoder states the memory that it takes in addition to the
- * pixels, 3 bytes each. */
-enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000 };
+ * of more than a million, which Pillow reads. MAX_FILE: more bytes than so many pixels have without compression. Each
+ * decoder states the memory that it takes in addition to the pixels, 3 bytes each. */
+enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000, MAX_FILE = 1 << 30 };
 
-bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
+bool image_size(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Error *e)
 {
     int64_t limit = max_pixels > 0 ? max_pixels : PILLOW_MAX_PIXELS;
     *im = (Image){.width = width, .height = height};
     if (width <= 0 || height <= 0)
-        fail(e, SP_FORMAT, "%s: has no pixels (%lld x %lld)", name, (long long)width, (long long)height);
-    else if (width > limit / height)
-        fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
-             (long long)height, (long long)limit);
-    else if (MAX(width, height) > MAX_SIDE)
-        fail(e, SP_FORMAT, "%s: %lld x %lld pixels: a side of more than %d is not supported; crop the image", name,
-             (long long)width, (long long)height, MAX_SIDE);
-    else
-        im->pixels = NEW(a, unsigned char, width *height * 3, e);
-    return im->pixels != NULL;
+        return fail(e, SP_FORMAT, "%s: has no pixels (%lld x %lld)", name, (long long)width, (long long)height);
+    if (width > limit / height)
+        return fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
+                    (long long)height, (long long)limit);
+    return MAX(width, height) <= MAX_SIDE ||
+           fail(e, SP_FORMAT, "%s: %lld x %lld pixels: a side of more than %d is not supported; crop the image", name,
+                (long long)width, (long long)height, MAX_SIDE);
+}
+
+bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
+{
+    return image_size(im, width, height, name, max_pixels, e) &&
+           (im->pixels = NEW(a, unsigned char, width *height * 3, e));
 }
 
 static bool decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
@@ -60,7 +63,7 @@ bool image_open(Image *im, const char *path, Arena *a, Error *e)
 {
     Text bytes; /* read, not mapped: another process may cut the file short */
     Arena *file = arena_new(arena_heap(a), 0);
-    bool ok = file ? file_read(&bytes, file, path, 0, e) && image_decode(im, bytes, path, 0, a, e)
+    bool ok = file ? file_read(&bytes, file, path, MAX_FILE, e) && image_decode(im, bytes, path, 0, a, e)
                    : fail_memory(e, sizeof bytes, path);
     arena_free(file);
     return ok;

@@ -6,11 +6,10 @@
 #ifdef HAVE_PNG
 #include <png.h>
 
-/* Bounds. Rows are decoded into the result, 3 bytes a pixel and 1 of alpha; RGBA takes a row of 4 bytes a pixel, or all
- * rows where they are interlaced; libpng keeps two rows of at most 8 MB (a side has at most a million pixels). Of the
- * chunks only the header, the palette, tRNS and the pixels are read: the others could inflate without end. All rows
- * together, as they are in the file, have at most ROWS bytes, as many as 8 bits with alpha of the most pixels that are
- * read: the time follows from them. */
+/* Bounds. Rows are decoded into the result, 3 bytes a pixel and 1 of alpha, of interlaced RGBA 4 and 1; libpng keeps
+ * two rows of at most 8 MB (a side has at most a million pixels). Of the chunks only the header, the palette, tRNS and
+ * the pixels are read: the others could inflate without end. All rows together, as they are in the file, have at most
+ * ROWS bytes, as many as 8 bits with alpha of the most pixels that are read: the time follows from them. */
 static const double ROWS = 4.0 * 178956970;
 
 typedef struct Reader {
@@ -80,12 +79,12 @@ static inline void read_pixel(const Layout *f, const unsigned char *p, unsigned 
                                                                                            : 255;
 }
 
-/* One row to RGB and alpha (or NULL). `from` may be the beginning of `to`: it goes from its end, and what is written
- * has been read. */
+/* One row to RGB and alpha (or NULL). `from` and `to` may be in the same memory: what is written has been read. */
 static void convert_row(const Layout *f, const unsigned char *from, int64_t n, unsigned char *to, unsigned char *alpha)
 {
     unsigned char rgba[4];
-    for (int64_t x = n - 1; x >= 0 && (f->bytes != 3 || alpha); x--) {
+    for (int64_t i = 0; i < n && (f->bytes != 3 || alpha); i++) {
+        int64_t x = f->bytes > 3 ? i : n - 1 - i; /* what is wider than RGB from its beginning, else from its end */
         read_pixel(f, from + x * f->bytes, rgba);
         memcpy(to + 3 * x, rgba, 3);
         if (alpha)
@@ -107,7 +106,7 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         return fail(e, SP_FORMAT, "%s: damaged PNG: %s", name, reader.message);
     }
     png_set_read_fn(png, &reader, take);
-    png_set_user_limits(png, INT32_MAX, INT32_MAX); /* image_room has its own limits and messages */
+    png_set_user_limits(png, INT32_MAX, INT32_MAX); /* image_size has its own limits and messages */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(png, info);
     Layout f = {.type = png_get_color_type(png, info)};
@@ -117,16 +116,16 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         png_destroy_read_struct(&png, &info, NULL);
         return fail(e, SP_FORMAT, "%s: %.0f bytes of 16-bit samples are more than the limit of %.0f", name, all, ROWS);
     }
-    if (!image_room(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, a, e)) {
+    if (!image_size(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, e)) {
         png_destroy_read_struct(&png, &info, NULL); /* now: png_read_update_info makes room for a row of any width */
         return false;
     }
     png_colorp colours;
-    int n;
+    int entries;
     for (int i = 0; i < 256; i++)
         f.palette[i][3] = 255;
-    if (type == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(png, info, &colours, &n))
-        for (int i = 0; i < MIN(n, 256); i++) {
+    if (type == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(png, info, &colours, &entries))
+        for (int i = 0; i < MIN(entries, 256); i++) {
             unsigned char rgb[3] = {colours[i].red, colours[i].green, colours[i].blue};
             memcpy(f.palette[i], rgb, 3);
         }
@@ -141,19 +140,21 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
     f.bytes = png_get_channels(png, info) * (f.wide ? 2 : 1);
-    int64_t w = im->width, step = f.bytes > 3 ? (passes > 1 ? 4 * w : 0) : 3 * w; /* from row to row */
-    unsigned char *rows = f.bytes > 3 ? NEW(a, unsigned char, 4 * w * (passes > 1 ? im->height : 1), e) : im->pixels;
+    int64_t w = im->width, n = w * im->height, step = MAX(f.bytes, 3) * w; /* of interlaced images all rows are kept */
+    unsigned char *row = f.bytes > 3 && passes == 1 ? NEW(a, unsigned char, step, e) : NULL;
+    im->pixels = NEW(a, unsigned char, (f.bytes > 3 && passes > 1 ? 4 : 3) * n, e);
     if (has_alpha)
-        im->alpha = NEW(a, unsigned char, w * im->height, e);
-    if (!rows || (has_alpha && !im->alpha)) {
+        im->alpha = NEW(a, unsigned char, n, e);
+    if (e->code != SP_OK) {
         png_destroy_read_struct(&png, &info, NULL);
         return false;
     }
     for (int pass = 0; pass < passes; pass++)
         for (int64_t y = 0; y < im->height; y++) { /* rows of interlaced images grow from pass to pass */
-            png_read_row(png, rows + y * step, NULL);
+            unsigned char *from = row ? row : im->pixels + y * step;
+            png_read_row(png, from, NULL);
             if (pass == passes - 1)
-                convert_row(&f, rows + y * step, w, im->pixels + 3 * y * w, im->alpha ? im->alpha + y * w : NULL);
+                convert_row(&f, from, w, im->pixels + 3 * y * w, im->alpha ? im->alpha + y * w : NULL);
         }
     png_destroy_read_struct(&png, &info, NULL);
     return true;

@@ -12,12 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_end(ok, &e);
     if (ok) {
         static const Preset PRESET = {
-            .fit = FIT_SHORT_SIDE, .resize = 10, .width = 8, .height = 8, .scale = SCALE_MINMAX};
+            .fit = FIT_SHORT_SIDE, .resize = 10, .width = 8, .height = 8, .scale = SCALE_MINMAX, .white = true};
         float x[8 * 8 * 3];
         unsigned sum = 0;
         for (int64_t i = 0; i < im.width * im.height * 3; i++)
-            sum += im.pixels[i];
-        REQUIRE(sum <= (1u << 16) * 3 * 255);
+            sum += im.pixels[i] + (im.alpha ? im.alpha[i / 3] : 0u);
+        REQUIRE(sum <= (1u << 16) * 6 * 255);
         ok = image_prepare(&im, &PRESET, x, a, &e);
         check_end(ok, &e);
     }
