@@ -1,5 +1,6 @@
 # `make` builds sapor, libsapor.a and libsapor.so; `make help` lists the other jobs.
 # Switches: CC=clang  DEBUG=1  SANITIZE=address,undefined  COVERAGE=1  MINIMAL=1  CUDA=1  WERROR=1 (CI)  CFLAGS=  LDFLAGS=
+#   WITHOUT="oniguruma libwebp": libraries that are left out though they are there, by the names that pkg-config has for them
 # This file has the switches, their defaults and the list of sources; the parts in mk/ have the rules:
 #   libs.mk     libraries, found by pkg-config; packages (make deps)
 #   build.mk    what is built from what
@@ -10,6 +11,7 @@ DEBUG ?= 0
 SANITIZE ?=
 COVERAGE ?= 0
 MINIMAL ?= 0
+WITHOUT ?=
 CUDA ?= 0
 WERROR ?= $(if $(CI),1,0)
 on = $(filter 1,$(1))
@@ -23,7 +25,7 @@ MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 CROSS := $(filter-out $(shell uname -m),$(MACHINE))
 TOOLS := $(if $(CROSS),$(shell $(CC) -dumpmachine)-)
 # Each kind of build has its own folder, so that no kind overwrites another.
-BUILD ?= build$(if $(SANITIZE),/$(if $(filter thread,$(SANITIZE)),thread,sanitized))$(if $(call on,$(COVERAGE)),/coverage)$(if $(call on,$(MINIMAL)),/minimal)$(if $(call on,$(DEBUG)),/debug)$(CROSS:%=/%)
+BUILD ?= build$(if $(SANITIZE),/$(if $(filter thread,$(SANITIZE)),thread,sanitized))$(if $(call on,$(COVERAGE)),/coverage)$(if $(call on,$(MINIMAL)),/minimal)$(if $(strip $(WITHOUT)),/without)$(if $(call on,$(DEBUG)),/debug)$(CROSS:%=/%)
 
 # ---- flags -----------------------------------------------------------------------------------------------------------
 # Every file is compiled with -O2. A line in the file itself adds flags, another -O among them: see own_flags in mk/build.mk.

@@ -326,7 +326,7 @@ static bool check_output(const Call *c, const OutputOptions *o, CallOutput *to, 
         return fail(e, SP_USAGE, "%s: %s%s gives a %s, which is not normalized; remove normalize", en->path, out->name,
                     tower, tokens ? "row per token" : "feature map");
     to->normalize = vector && (o->normalize > 0 || (o->normalize == 0 && out->normalized));
-    to->floats = to->pool == POOL_SENTENCE ? en->text.sentence->width : out->width;
+    to->floats = to->pool == POOL_SENTENCE ? en->text.sentence_width : out->width;
     to->per_token = tokens && to->pool == POOL_NONE && c->modality == MODALITY_TEXT;
     return true;
 }

@@ -107,15 +107,20 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e)
 {
     const char *type = model_type_of(s), *timm = json_cstring(json_get(s->config, "architecture")), *known;
     const char *first = weights_count(s->weights) ? weights_at(s->weights, 0)->name.p : "none";
+    int most = 0;
     const EncoderKind *k = s->arch ? kind_of_arch(s->arch) : type ? kind_of_type(type) : NULL;
     if (k && !s->arch && !k->matches(s)) {
         fail(e, SP_FORMAT, "%s: config.json states %s, but these tensors (%s, ...) are not those of a %s", s->path,
              type, first, type);
         return NULL;
     }
-    for (size_t i = 0; i < encoder_kind_count() && !s->arch && !type && !k; i++)
-        if (encoder_kind_at(i)->matches(s))
+    for (size_t i = 0; i < encoder_kind_count() && !s->arch && !type; i++) {
+        int facts = encoder_kind_at(i)->matches(s);
+        if (facts > most) {
+            most = facts;
             k = encoder_kind_at(i);
+        }
+    }
     if (!check_classes(s, k, e))
         return NULL;
     if (k)

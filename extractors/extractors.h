@@ -21,7 +21,8 @@ typedef enum RowKind {
     ROWS_TOKENS, /* one row per token, or per patch of an image; a call may pool them to one row per input */
     ROWS_MAP     /* a feature map; its numbers are in torch's order, [channels, height, width] */
 } RowKind;
-/* POOL_MODEL: the output's own. POOL_SENTENCE: by the folder's modules (Sentence); not for calls. */
+/* POOL_MODEL: the output's own. POOL_SENTENCE: by the modules of sentence-transformers that the folder has; a call
+ * cannot choose it. */
 typedef enum Pooling { POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE, POOL_SENTENCE } Pooling;
 typedef struct Output {
     const char *name; /* "last_hidden_state" */
@@ -105,8 +106,10 @@ typedef struct EncoderKind {
      * has no value. A single number as its "size" is the short side for FIT_SHORT_SIDE, else width and height. */
     const Preset *usual;
     const Preset *unstated; /* the same for a folder whose config.json states no model_type; NULL: usual */
-    /* Whether weights whose config.json states no model_type are of this kind, by their tensors. */
-    bool (*matches)(const ModelSource *s);
+    /* Whether weights whose config.json states no model_type are of this kind, by their tensors: how many facts say so,
+     * as names that they have; 0: they are not. The kind with the largest number is chosen, so that a kind need not
+     * know those that have its names and others. */
+    int (*matches)(const ModelSource *s);
     /* Loads into e->store and e->model, adds the outputs (output_add), sets the members of the towers that struct
      * Encoder lists for it. */
     bool (*load)(Encoder *e, const ModelSource *s, Error *err);
@@ -146,44 +149,16 @@ typedef struct ImageTower {
     const char *missing; /* why the tower is not open, or NULL */
     Preset preset;       /* of the folder (preprocessor_config.json), else set by load; width 0: not set */
 } ImageTower;
-/* sentence-transformers' modules behind the tokens, where a Pooling and a Normalize at the end do not say it all: modes
- * of pooling, whose rows follow each other in a row; then steps. */
-typedef enum PoolMode {
-    MODE_CLS,
-    MODE_MAX,
-    MODE_MEAN,
-    MODE_MEAN_SQRT_LEN, /* the sum by the root of the length */
-    MODE_WEIGHTED_MEAN, /* weights 1, 2, 3, ... */
-    MODE_LAST,
-    MODE_COUNT
-} PoolMode;
-typedef struct SentenceStep { /* act(x W' + b), or, where `where` is NULL, to length 1 */
-    const char *where;        /* the folder of its weights, inside the model's */
-    int64_t in, out;
-    bool bias;
-    Act act;
-    Linear dense; /* set by sentence_load */
-} SentenceStep;
-typedef struct Sentence {
-    PoolMode mode[MODE_COUNT];
-    int modes;
-    SentenceStep *step;
-    size_t steps, room;
-    int64_t width;         /* of the result; set by sentence_load */
-    bool without_prompt;   /* pooling leaves the prompt's tokens out */
-    int64_t prompt_tokens; /* special tokens included; set by sentence_prompt */
-    bool prompt_ends;      /* with a special token, which pooling does not leave out */
-} Sentence;
-
 typedef struct TextTower {
     const char *missing;
     Tokenizer *tokenizer;
-    Pooling pool;        /* of the folder (modules.json), else POOL_MEAN: for all outputs that are tokens */
-    const char *no_pool; /* why the folder's is not supported, so that a call must choose one; or NULL */
-    bool normalize;      /* of the folder: pooled rows are scaled to length 1 */
-    Sentence *sentence;  /* of POOL_SENTENCE; else NULL */
-    Text prompt;         /* of the folder: put before each text */
-    bool lower;          /* of the folder: texts are made lower-case first */
+    Pooling pool;              /* of the folder (modules.json), else POOL_MEAN: for all outputs that are tokens */
+    const char *no_pool;       /* why the folder's is not supported, so that a call must choose one; or NULL */
+    bool normalize;            /* of the folder: pooled rows are scaled to length 1 */
+    struct Sentence *sentence; /* of POOL_SENTENCE: the modules behind the tokens (sentence.c); else NULL */
+    int64_t sentence_width;    /* floats of a text's row behind these modules */
+    Text prompt;               /* of the folder: put before each text */
+    bool lower;                /* of the folder: texts are made lower-case first */
     /* Set by load: */
     int64_t vocabulary; /* how many tokens have a vector: larger ids are an error; 0: not stated */
     int64_t max_tokens; /* the most that the model supports; then: texts are cut to this length */

@@ -3,7 +3,7 @@
 // flags: -Os
 #include "extractors/loading.h"
 
-enum { MAX_JSON = 1 << 16, MAX_SIDE = 1 << 14 }; /* bytes of a file; pixels of a side */
+enum { MAX_JSON = 1 << 16 }; /* bytes of a file */
 
 const Json *folder_json(const Files *f, const char *name, JsonType type, const char **path, Arena *a, Error *e)
 {
@@ -35,9 +35,9 @@ bool custom_code_check(const ModelSource *s, Error *e)
 
 /* ---- timm ------------------------------------------------------------------------------------ */
 
-static bool bad(Error *e, const ModelSource *s, const Json *j, const char *what)
+static bool bad(Error *e, const ModelSource *s, const Json *j, const char *key, const char *what)
 {
-    return fail(e, SP_FORMAT, "%s/config.json:%u:%u: pretrained_cfg.%s", s->folder, j->line, j->column, what);
+    return fail(e, SP_FORMAT, "%s/config.json:%u:%u: pretrained_cfg.%s: %s", s->folder, j->line, j->column, key, what);
 }
 
 /* Three numbers of a list, from `least` on; unchanged where the key is absent. */
@@ -47,7 +47,7 @@ static bool read_three(const ModelSource *s, const Json *cfg, const char *key, d
     for (size_t c = 0; j && c < 3; c++) {
         const Json *v = j->type == JSON_ARRAY ? json_at(j, c) : NULL;
         if (!v || v->type != JSON_NUMBER || !(v->number >= least && v->number <= 1e6))
-            return bad(e, s, j, "mean or std: expected three numbers, std above 0");
+            return bad(e, s, j, key, least > 0 ? "expected three numbers above 0" : "expected three numbers");
         out[c] = (float)v->number;
     }
     return true;
@@ -67,7 +67,7 @@ static bool read_filter(const ModelSource *s, const Json *cfg, Filter *to, Error
             *to = FILTERS[i];
             return true;
         }
-    return bad(e, s, j, "interpolation: expected bilinear, bicubic, nearest, box, hamming or lanczos");
+    return bad(e, s, j, "interpolation", "expected bilinear, bicubic, nearest, box, hamming or lanczos");
 }
 
 /* As timm's create_transform does in evaluation: the short side to size / crop_pct, rounded down, then the centre; with
@@ -80,13 +80,16 @@ bool preset_from_timm(Preset *p, const ModelSource *s, Error *e)
     if (!cfg || p->width)
         return true;
     if (cfg->type != JSON_OBJECT || !size || size->type != JSON_ARRAY || !json_i64(json_at(size, 1), &h) ||
-        !json_i64(json_at(size, 2), &w) || h < 1 || w < 1 || h > MAX_SIDE || w > MAX_SIDE)
-        return bad(e, s, size ? size : cfg, "input_size: expected three numbers: 3, height and width");
+        !json_i64(json_at(size, 2), &w) || !image_size_fits(w, h))
+        return bad(e, s, size ? size : cfg, "input_size",
+                   "expected three numbers: 3, height and width; more than 16,777,216 pixels are not supported");
     if ((j = json_get(cfg, "crop_pct")) && j->type != JSON_NULL) {
         if (j->type != JSON_NUMBER || !(j->number >= 0.05 && j->number <= 1))
-            return bad(e, s, j, "crop_pct: expected a number from 0.05 to 1");
+            return bad(e, s, j, "crop_pct", "expected a number from 0.05 to 1");
         part = j->number;
     }
+    if (!image_size_fits((int64_t)((double)w / part), (int64_t)((double)h / part)))
+        return bad(e, s, j ? j : size, "crop_pct", "more than 16,777,216 pixels before the crop are not supported");
     j = json_get(cfg, "crop_mode");
     bool squash = j && j->type == JSON_STRING && text_is(j->text, "squash");
     if (!squash && (h != w || (j && !(j->type == JSON_STRING && text_is(j->text, "center")))))

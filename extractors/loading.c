@@ -51,7 +51,7 @@ Loader loader_part(Loader *l, const char *section, const char *prefix)
     part.section = section;
     part.config = config_get(l, section);
     if (part.config && part.config->type != JSON_OBJECT)
-        config_bad(l, part.config, section, "an object with the settings of a tower");
+        config_bad(l, part.config, section, "an object with settings");
     return part;
 }
 
@@ -192,24 +192,20 @@ bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
 /* Of a pickled model: what the module states is what the family computes. */
 static bool check_module(Loader *l, const char *layer, int64_t stride, int64_t pad, int64_t groups, double eps)
 {
-    const Weights *w = l->source->weights;
+    static const char *const NAMES[] = {"stride", "padding", "dilation", "groups"};
     const char *name = arena_printf(l->encoder->arena, l->error, "%s%s", l->prefix, layer);
-    for (size_t i = 0; name && i < weights_module_count(w); i++) {
-        const PickledModule *m = weights_module_at(w, i);
-        if (!text_is(m->name, name))
-            continue;
-        const int64_t stated[] = {m->stride, m->padding, m->dilation, m->groups}, expected[] = {stride, pad, 1, groups};
-        static const char *const NAMES[] = {"stride", "padding", "dilation", "groups"};
-        for (size_t k = 0; k < COUNT(stated); k++)
-            if (stated[k] != SETTING_ABSENT && stated[k] != expected[k])
-                return fail(l->error, SP_UNSUPPORTED, "%s: module %s: expected %s %lld, found %s", l->source->path,
-                            name, NAMES[k], (long long)expected[k],
-                            stated[k] == SETTING_OTHER ? "another form" : load_name(l, "%lld", (long long)stated[k]));
-        if (m->eps >= 0 && m->eps != eps)
-            return fail(l->error, SP_UNSUPPORTED, "%s: module %s: expected eps %g, found %g", l->source->path, name,
-                        eps, m->eps);
-    }
-    return name != NULL;
+    const PickledModule *m = name ? weights_module_find(l->source->weights, name) : NULL;
+    if (!m)
+        return name != NULL;
+    const int64_t stated[] = {m->stride, m->padding, m->dilation, m->groups}, expected[] = {stride, pad, 1, groups};
+    for (size_t k = 0; k < COUNT(stated); k++)
+        if (stated[k] != SETTING_ABSENT && stated[k] != expected[k])
+            return fail(l->error, SP_UNSUPPORTED, "%s: module %s: expected %s %lld, found %s", l->source->path, name,
+                        NAMES[k], (long long)expected[k],
+                        stated[k] == SETTING_OTHER ? "another form" : load_name(l, "%lld", (long long)stated[k]));
+    return m->eps < 0 || m->eps == eps ||
+           fail(l->error, SP_UNSUPPORTED, "%s: module %s: expected eps %g, found %g", l->source->path, name, eps,
+                m->eps);
 }
 
 bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
@@ -237,13 +233,28 @@ int64_t load_groups(const Loader *l, int64_t C, const char *name)
     return w && w->dims == 4 && w->shape[1] > 0 && C % w->shape[1] == 0 ? C / w->shape[1] : 1;
 }
 
+/* Cuts `begin` off, in which # stands for a number; false where the name has another beginning. */
+static bool cut_begin(Text *name, const char *begin)
+{
+    for (; *begin; begin++) {
+        size_t n = 0;
+        while (*begin == '#' && n < name->n && name->p[n] >= '0' && name->p[n] <= '9')
+            n++;
+        n += *begin != '#' && name->n && *name->p == *begin;
+        if (!n)
+            return false;
+        *name = (Text){name->p + n, name->n - n};
+    }
+    return true;
+}
+
 bool load_only(Loader *l, const char *begin, const char *const *parts)
 {
     const Weights *w = l->source->weights;
-    const char *start = arena_printf(l->encoder->arena, l->error, "%s%s", l->prefix, begin);
-    for (size_t i = 0; start && i < weights_count(w); i++) {
-        Text name = weights_at(w, i)->name, rest = {name.p + strlen(start), name.n - strlen(start)}, part;
-        if (!text_starts(name, start) || !text_next(&rest, '.', &part))
+    size_t prefix = strlen(l->prefix);
+    for (size_t i = 0; l->error->code == SP_OK && i < weights_count(w); i++) {
+        Text name = weights_at(w, i)->name, rest = {name.p + prefix, name.n - prefix}, part;
+        if (!text_starts(name, l->prefix) || !cut_begin(&rest, begin) || !text_next(&rest, '.', &part))
             continue;
         bool known = false;
         for (size_t k = 0; parts[k]; k++)

@@ -85,8 +85,9 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
                int64_t pad, int64_t groups);
 /* The groups of a convolution of C channels: C / the second length of NAME.weight; 1 where that does not divide C. */
 int64_t load_groups(const Loader *l, int64_t C, const char *name);
-/* A failure where a tensor with this beginning (behind the prefix) goes on with another word than PARTS has, which ends
- * in NULL: a layer that this architecture does not have would be left out of the results. */
+/* A failure where a tensor with this beginning (behind the prefix), in which # stands for a number ("layer#.#."), goes
+ * on with another word than PARTS has, which ends in NULL: a layer that this architecture does not have would be left
+ * out of the results. */
 bool load_only(Loader *l, const char *begin, const char *const *parts);
 /* All of these hold the weights as the encoder's options say: packed, as parameters, with adapters (tuning.c). */
 
@@ -124,14 +125,17 @@ bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Are
 /* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
  * file. */
 bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
-/* Loads the weights of en->text.sentence, for rows of tokens of this width, and sets its width. */
+/* Loads the weights of en->text.sentence, for rows of tokens of this width, and sets sentence_width. */
 bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e);
 /* Counts the tokens of a prompt that pooling leaves out. */
 bool sentence_prompt(TextTower *t, Arena *a, Error *e);
 /* How many tokens at the beginning of a text pooling leaves out in this call: usually none. A text must have more. */
 int64_t sentence_left_out(const Call *c);
 /* The rows of texts [B, width] by these modules, from rows of tokens. */
-Tensor *sentence_rows(Tape *t, const Sentence *s, Tensor *x, const Ragged *r, int64_t left_out);
+Tensor *sentence_rows(Tape *t, const struct Sentence *s, Tensor *x, const Ragged *r, int64_t left_out);
+/* Whether images of this size are supported: a side of 1 to 16384 pixels, 16,777,216 in all (published models read up
+ * to 1536 x 1536). */
+bool image_size_fits(int64_t width, int64_t height);
 /* What timm's config.json says of images (pretrained_cfg); untouched where p has a width, or without it. */
 bool preset_from_timm(Preset *p, const ModelSource *s, Error *e);
 /* A failure where the folder has Python code of its own for the model, unless --arch names an architecture. */

@@ -3,8 +3,11 @@
 // flags: -Os
 #include "extractors/loading.h"
 
-/* Limits of an image that a model reads, in pixels (published models read up to 1536 x 1536). */
-enum { MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24 };
+bool image_size_fits(int64_t width, int64_t height)
+{
+    enum { MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24 };
+    return width > 0 && width <= MAX_SIDE && height > 0 && height <= MAX_SIDE && width * height <= MAX_PIXELS;
+}
 
 typedef struct Reading {
     const Json *config;
@@ -91,9 +94,9 @@ static bool read_size(const Reading *r, const Json *j, const char *key, bool sho
     } else if (!json_i64(height, h) || !json_i64(width, w)) {
         return bad(r, j, key, "expected a size: a number, height and width, or shortest_edge");
     }
-    if (!(*h > 0 && *h <= MAX_SIDE && *w > 0 && *w <= MAX_SIDE))
-        return bad(r, j, key, "expected a size from 1 to 16384 pixels");
-    return *h * *w <= MAX_PIXELS || bad(r, j, key, "a size of more than 16,777,216 pixels in all is not supported");
+    return image_size_fits(*w, *h) ||
+           bad(r, j, key,
+               "expected a size from 1 to 16384 pixels; more than 16,777,216 pixels in all are not supported");
 }
 
 /* Whether the file names this class of image processors, by its name of today or the one before. */

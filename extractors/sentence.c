@@ -9,6 +9,35 @@
  * states its memory. */
 enum { MAX_MODULES = 16, MAX_WIDTH = 1 << 20 };
 
+/* sentence-transformers' modules behind the tokens, where a Pooling and a Normalize at the end do not say it all: modes
+ * of pooling, whose rows follow each other in a row; then steps. */
+typedef enum PoolMode {
+    MODE_CLS,
+    MODE_MAX,
+    MODE_MEAN,
+    MODE_MEAN_SQRT_LEN, /* the sum by the root of the length */
+    MODE_WEIGHTED_MEAN, /* weights 1, 2, 3, ... */
+    MODE_LAST,
+    MODE_COUNT
+} PoolMode;
+typedef struct SentenceStep { /* act(x W' + b), or, where `where` is NULL, to length 1 */
+    const char *where;        /* the folder of its weights, inside the model's */
+    int64_t in, out;
+    bool bias;
+    Act act;
+    Linear dense; /* set by sentence_load */
+} SentenceStep;
+struct Sentence {
+    PoolMode mode[MODE_COUNT];
+    int modes;
+    SentenceStep *step;
+    size_t steps, room;
+    bool without_prompt;   /* pooling leaves the prompt's tokens out */
+    int64_t prompt_tokens; /* special tokens included; set by sentence_prompt */
+    bool prompt_ends;      /* with a special token, which pooling does not leave out */
+};
+typedef struct Sentence Sentence;
+
 typedef struct Reading {
     TextTower *tower;
     const Files *folder;
@@ -112,8 +141,7 @@ static bool read_activation(const Reading *r, const Json *config, const char *pa
     return *act != ACT_NONE || strcmp(word, "identity") == 0 || act_find(text_of(word), act) ||
            fail(r->error, SP_UNSUPPORTED,
                 "%s:%u:%u: activation_function: expected Identity, Tanh, ReLU, ReLU6, GELU, SiLU, Sigmoid or Softplus "
-                "of "
-                "torch.nn",
+                "of torch.nn",
                 path, j->line, j->column);
 }
 
@@ -283,20 +311,21 @@ static bool load_dense(Encoder *en, const Files *folder, SentenceStep *step, Err
 bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e)
 {
     Sentence *s = en->text.sentence;
-    s->width = width * s->modes;
+    width *= s->modes;
     for (size_t i = 0; i < s->steps; i++) {
         SentenceStep *step = &s->step[i];
         if (!step->where)
             continue;
-        if (step->in != s->width)
+        if (step->in != width)
             return fail(e, SP_FORMAT,
                         "%s/%s/config.json: in_features: expected %lld, the width of what comes before it, "
                         "found %lld",
-                        folder->folder, step->where, (long long)s->width, (long long)step->in);
+                        folder->folder, step->where, (long long)width, (long long)step->in);
         if (!load_dense(en, folder, step, e))
             return false;
-        s->width = step->out;
+        width = step->out;
     }
+    en->text.sentence_width = width;
     return true;
 }
 

@@ -108,12 +108,30 @@ if [ -z "${linked[*]}" ]; then
     check static_archive "$cc" examples/recommend.c -o "$work/static" "$root/lib/libsapor.a" -I"$root/include" \
         $(sed -n 's/^Libs.private: //p' "$root/lib/pkgconfig/sapor.pc") ${LDFLAGS:-}
     # As sapor.h says. A library that a library needs is in, as libsharpyuv behind libwebp from 1.3 on.
-    if echo 'int main(void) { return 0; }' | "$cc" -static -x c - -o "$work/probe" 2>/dev/null; then
-        check linked_statically "$cc" -static examples/recommend.c -o "$work/static" $(pkg-config --static --cflags --libs sapor)
+    links_statically() { echo 'int main(void) { return 0; }' | "$cc" -static -x c - -o "$work/probe" "$@" 2>/dev/null; }
+    others=$(sed -n 's/^Libs.private: //p' "$root/lib/pkgconfig/sapor.pc") lacking= without=$work/without
+    for word in $others; do
+        case $word in -l*) links_statically $(printf '%s\n' $others | grep '^-L') "$word" || lacking+=${lacking:+ }$word ;; esac
+    done
+    if [ "$lacking" = -lonig ]; then # Debian's Oniguruma has no archive: a build without it, of the same objects but for the files that use it
+        echo "skipped: a static link with Oniguruma: there is no libonig.a here"
+        mkdir "$without"
+        for room in base weights tokenizers nn extractors recsys kernels tools; do cp -rs "$PWD/$BUILD/$room" "$without"; done
+        cp -s "$PWD/$BUILD"/sapor*.o "$without"
+        for source in $(grep -rl HAVE_ONIGURUMA --include=*.c base weights tokenizers nn extractors recsys tools sapor*.c); do rm "$without/${source%.c}.o"; done
+        check install_without_oniguruma env -u MAKEFLAGS "${MAKE:-make}" -s "${with[@]}" BUILD="$without" WITHOUT=oniguruma -o "$without/flags" PREFIX="$work/plain" install
+        "$work/plain/bin/sapor" info >"$work/log" 2>&1
+        check info_says_without_oniguruma grep -q 'Oniguruma.*no' "$work/log"
+        lacking= others=$work/plain/lib/pkgconfig
+    else
+        others=$root/lib/pkgconfig
+    fi
+    if [ -z "$lacking" ] && links_statically; then
+        check linked_statically "$cc" -static examples/recommend.c -o "$work/static" $(PKG_CONFIG_PATH=$others pkg-config --static --cflags --libs sapor)
         [ ! -e "$work/static" ] || check needs_no_library test -z "$(readelf -d "$work/static" | grep NEEDED)"
     else
         number=$((number + 1))
-        echo "ok $number - linked_statically # SKIP skipped: $cc cannot link statically here"
+        echo "ok $number - linked_statically # SKIP skipped: $cc cannot link statically here${lacking:+ with $lacking}"
     fi
     mkdir -p "$work/behind"
     if pkg-config --exists libwebp; then

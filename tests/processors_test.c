@@ -1,5 +1,5 @@
 /* tests/processors_test.c: preprocessor_config.json, as transformers reads it: all layouts of size and crop_size, the
- * defaults of each family for keys without a value, malformed files. */
+ * defaults of each family for keys without a value, malformed files; timm's settings. */
 #include <math.h>
 
 #include "extractors/loading.h" /* before cmocka, which has a macro named fail */
@@ -205,6 +205,64 @@ static void processors_of_clip(void **state)
     test_folder_remove(folder);
 }
 
+/* pretrained_cfg of timm's config.json. */
+static void settings_of_timm(void **state)
+{
+#define SIZE(height, width) "\"input_size\": [3, " #height ", " #width "]"
+    static const struct {
+        const char *json, *why; /* why NULL: opens */
+        Fit fit;
+        int64_t resize, width, height;
+    } cases[] = {
+        {"{" SIZE(224, 224) "}", NULL, FIT_SHORT_SIDE, 256, 224, 224},
+        {"{" SIZE(224, 224) ", \"crop_pct\": 0.9, \"crop_mode\": \"center\"}", NULL, FIT_SHORT_SIDE, 248, 224, 224},
+        {"{" SIZE(20, 30) ", \"crop_pct\": 1, \"crop_mode\": \"squash\"}", NULL, FIT_SQUASH, 20, 30, 20},
+        {"{" SIZE(224, 224) ", \"crop_pct\": null, \"mean\": [0, 0, 0], \"std\": [1, 1, 1]}", NULL, FIT_SHORT_SIDE, 256,
+         224, 224},
+        {"7", "pretrained_cfg.input_size: expected three numbers", 0, 0, 0, 0},
+        {"{}", "pretrained_cfg.input_size: expected three numbers", 0, 0, 0, 0},
+        {"{\"input_size\": 224}", "pretrained_cfg.input_size: expected three numbers", 0, 0, 0, 0},
+        {"{\"input_size\": [3, 224]}", "pretrained_cfg.input_size: expected three numbers", 0, 0, 0, 0},
+        {"{" SIZE(0, 224) "}", "pretrained_cfg.input_size: expected three numbers", 0, 0, 0, 0},
+        {"{" SIZE(-224, 224) "}", "pretrained_cfg.input_size: expected three numbers", 0, 0, 0, 0},
+        {"{" SIZE(224.5, 224) "}", "pretrained_cfg.input_size: expected three numbers", 0, 0, 0, 0},
+        {"{" SIZE(16384, 16384) "}", "more than 16,777,216 pixels are not supported", 0, 0, 0, 0},
+        {"{" SIZE(9007199254740991, 1) "}", "more than 16,777,216 pixels are not supported", 0, 0, 0, 0},
+        {"{" SIZE(2048, 2048) ", \"crop_pct\": 0.05}", "crop_pct: more than 16,777,216 pixels before the crop", 0, 0, 0,
+         0},
+        {"{" SIZE(4096, 4096) "}", "crop_pct: more than 16,777,216 pixels before the crop", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"crop_pct\": 0}", "crop_pct: expected a number from 0.05 to 1", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"crop_pct\": \"1\"}", "crop_pct: expected a number from 0.05 to 1", 0, 0, 0, 0},
+        {"{" SIZE(224, 200) "}", "only squares cropped from the centre, and crop_mode squash", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"crop_mode\": \"border\"}", "only squares cropped from the centre", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"crop_mode\": 1}", "only squares cropped from the centre", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"interpolation\": \"random\"}", "interpolation: expected bilinear", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"interpolation\": 3}", "interpolation: expected bilinear", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"mean\": 0.5}", "pretrained_cfg.mean: expected three numbers", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"mean\": [0, 1e300, 0]}", "pretrained_cfg.mean: expected three numbers", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"std\": [1, 1]}", "pretrained_cfg.std: expected three numbers above 0", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"std\": [1, 0, 1]}", "pretrained_cfg.std: expected three numbers above 0", 0, 0, 0, 0},
+        {"{" SIZE(224, 224) ", \"std\": [1, 1, \"1\"]}", "pretrained_cfg.std: expected three numbers above 0", 0, 0, 0,
+         0},
+    };
+    Bench *b = *state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *text = arena_printf(b->a, &b->e, "{\"pretrained_cfg\": %s}", cases[i].json);
+        Preset p = {0};
+        ModelSource s = {.path = "m", .folder = "m", .config = json_parse(b->a, text_of(text), "m/config.json", &b->e)};
+        assert_ok(s.config != NULL, b->e);
+        if (preset_from_timm(&p, &s, &b->e) == (cases[i].why != NULL))
+            fail_msg("%s: %s", cases[i].json, cases[i].why ? "opens" : b->e.message);
+        if (cases[i].why) {
+            assert_error(b->e, b->e.code, cases[i].why);
+            assert_true(strncmp(b->e.message, "m/config.json:1:", 16) == 0 && p.width == 0);
+        } else if (p.fit != cases[i].fit || p.resize != cases[i].resize || p.width != cases[i].width ||
+                   p.height != cases[i].height) {
+            fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p.fit, (int)p.resize, (int)p.width, (int)p.height);
+        }
+    }
+}
+
 /* EncoderOptions.resizer: the image processor on torchvision. */
 static void the_resizer_is_an_option(void **state)
 {
@@ -266,8 +324,11 @@ static void transparent_images_are_on_white_for_clip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(processors_without_all_keys), cmocka_unit_test(processors_of_hugging_face),
-        cmocka_unit_test(processors_of_clip),          cmocka_unit_test(transparent_images_are_on_white_for_clip),
+        cmocka_unit_test(processors_without_all_keys),
+        cmocka_unit_test(processors_of_hugging_face),
+        cmocka_unit_test(processors_of_clip),
+        cmocka_unit_test(transparent_images_are_on_white_for_clip),
+        cmocka_unit_test(settings_of_timm),
         cmocka_unit_test(the_resizer_is_an_option),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

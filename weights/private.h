@@ -24,6 +24,7 @@ struct Weights {
     const Json *metadata;
     PickledModule *modules;
     size_t module_count;
+    TextIndex *module_names; /* modules[i] is number i; NULL: there are none */
 };
 
 /* Appends a tensor whose data lies in a map or the arena; a duplicate name or one with a NUL is an error. */

@@ -18,14 +18,17 @@ static bool visit(Torch *t, size_t values)
     return t->visits <= MAX_VISITS || fail(t->e, SP_FORMAT, "%s: pickle: too many nested values", t->path);
 }
 
-/* set([names]) in whatever form */
-static bool set_holds(Torch *t, const Value *set, Text name)
+/* Whether a key is among set([names]), in whatever form; true after a failure too. */
+static bool set_has(Torch *t, const Value *set, const Value *key)
 {
     if (set && set->type == V_OBJECT)
         set = value_item(set->args, 0);
-    t->visits += set && (set->type == V_SET || set->type == V_LIST) ? set->count : 0;
-    for (size_t i = 0; set && (set->type == V_SET || set->type == V_LIST) && i < set->count; i++)
-        if (set->items[i]->type == V_TEXT && text_equal(set->items[i]->text, name))
+    if (key->type != V_TEXT || !set || (set->type != V_SET && set->type != V_LIST))
+        return false;
+    if (!visit(t, set->count * (1 + key->text.n / 64))) /* long names take time */
+        return true;
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i]->type == V_TEXT && text_equal(set->items[i]->text, key->text))
             return true;
     return false;
 }
@@ -77,19 +80,17 @@ static bool walk_dict(Torch *t, const Value *dict, const Value *except, size_t n
         const Value *list = value_item(dict->args, 0);
         for (size_t i = 0; list && list->type == V_LIST && i < list->count; i++) {
             const Value *key = value_item(list->items[i], 0), *value = value_item(list->items[i], 1);
-            if (key && value && !(key->type == V_TEXT && set_holds(t, except, key->text)) &&
-                !walk_child(t, key, list->items[i]->items[1], n, depth))
+            if (!visit(t, 1))
+                return false;
+            if (key && value && !set_has(t, except, key) && !walk_child(t, key, list->items[i]->items[1], n, depth))
                 return false;
         }
-        return true;
+        return t->e->code == SP_OK;
     }
-    for (size_t i = 0; i + 1 < dict->count; i += 2) {
-        Value *key = dict->items[i];
-        if (!(key->type == V_TEXT && set_holds(t, except, key->text)) &&
-            !walk_child(t, key, dict->items[i + 1], n, depth))
+    for (size_t i = 0; i + 1 < dict->count; i += 2)
+        if (!set_has(t, except, dict->items[i]) && !walk_child(t, dict->items[i], dict->items[i + 1], n, depth))
             return false;
-    }
-    return true;
+    return t->e->code == SP_OK;
 }
 
 /* A number, or a tuple of equal ones: what Conv2d keeps of its stride. */
@@ -204,19 +205,23 @@ static bool keep_modules(Torch *t, size_t cut)
         return fail(t->e, SP_FORMAT, "%s: its modules of %zu bytes are too large for a file of this size", t->path,
                     bytes);
     PickledModule *list = NEW(t->w->arena, PickledModule, t->module_count, t->e);
-    for (size_t i = first; list && i < t->module_count; i++) {
+    TextIndex *names = text_index_new(t->w->arena, t->e);
+    for (size_t i = first; list && names && i < t->module_count; i++) {
         PickledModule *m = &list[i - first];
         *m = t->modules[i];
         size_t skipped = MIN(cut, m->name.n);
-        m->name = (Text){m->name.p + skipped, m->name.n - skipped};
-        m->name.p = arena_strndup(t->w->arena, m->name.p, m->name.n, t->e);
-        m->class.p = m->name.p ? arena_strndup(t->w->arena, m->class.p, m->class.n, t->e) : NULL;
+        int64_t number = text_index_add(names, (Text){m->name.p + skipped, m->name.n - skipped}, t->e);
+        m->name = text_index_at(names, number);
+        m->class.p = number >= 0 ? arena_strndup(t->w->arena, m->class.p, m->class.n, t->e) : NULL;
         if (!m->class.p)
             return false;
+        if (number < (int64_t)(i - first))
+            return fail(t->e, SP_FORMAT, "%s: module %.*s: duplicate name", t->path, NAME(m->name));
     }
     t->w->modules = list;
-    t->w->module_count = list ? t->module_count - first : 0;
-    return list != NULL;
+    t->w->module_names = names;
+    t->w->module_count = list && names ? t->module_count - first : 0;
+    return list && names;
 }
 
 bool torch_collect(Torch *t, Value *root)

@@ -270,6 +270,12 @@ const PickledModule *weights_module_at(const Weights *w, size_t i)
     return i < w->module_count ? &w->modules[i] : NULL;
 }
 
+const PickledModule *weights_module_find(const Weights *w, const char *name)
+{
+    int64_t i = w->module_names ? text_index_find(w->module_names, text_of(name)) : -1;
+    return i < 0 ? NULL : &w->modules[i];
+}
+
 const char *weights_path(const Weights *w)
 {
     return w->path;

@@ -59,6 +59,7 @@ typedef struct PickledModule {
 } PickledModule;
 size_t weights_module_count(const Weights *w); /* 0: no pickled module */
 const PickledModule *weights_module_at(const Weights *w, size_t i);
+const PickledModule *weights_module_find(const Weights *w, const char *name); /* NULL when absent */
 /* The string map under "__metadata__" of a safetensors file, or NULL. */
 const Json *weights_metadata(const Weights *w);
 

@@ -15,10 +15,13 @@ typedef struct Align {
     AlignTexts text;
 } Align;
 
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return model_has(s, "vision_model.embeddings.convolution.weight", NULL) &&
-           model_has(s, "text_model.embeddings.word_embeddings.weight", NULL) && model_has(s, "temperature", NULL);
+                   model_has(s, "text_model.embeddings.word_embeddings.weight", NULL) &&
+                   model_has(s, "temperature", NULL)
+               ? 3
+               : 0;
 }
 
 /* ---- images ---------------------------------------------------------------------------------- */

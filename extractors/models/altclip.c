@@ -14,10 +14,12 @@ typedef struct AltClip {
     int last;      /* number of the output */
 } AltClip;
 
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return model_has(s, "vision_model.pre_layrnorm.weight", NULL) &&
-           model_has(s, "text_model.transformation.weight", NULL) && model_has(s, "logit_scale", NULL);
+                   model_has(s, "text_model.transformation.weight", NULL) && model_has(s, "logit_scale", NULL)
+               ? 3
+               : 0;
 }
 
 static bool load_text(Loader *whole, AltClip *m)

@@ -3,14 +3,12 @@
 // flags: -Os
 #include "extractors/models/postnorm.h"
 
-/* RoBERTa has these names too, with one kind of token. A BERT inside a model of texts and images is behind
- * "text_model.". */
-static bool matches(const ModelSource *s)
+/* Many families have these names. A BERT inside a model of texts and images is behind "text_model.". */
+static int matches(const ModelSource *s)
 {
     Text prefix;
     return model_has(s, "encoder.layer.0.attention.self.query.weight", &prefix) &&
-           (model_stated(s) ||
-            (!text_ends(prefix, "text_model.") && model_rows(s, "embeddings.token_type_embeddings.weight") != 1));
+           (model_stated(s) || !text_ends(prefix, "text_model."));
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)

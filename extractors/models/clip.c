@@ -39,10 +39,13 @@ const Preset clip_preset = {.white = true,
                             .std = {0.26862954f, 0.26130258f, 0.27577711f}};
 
 /* The published name of the first norm is misspelt, which distinguishes CLIP from SigLIP and others. */
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return model_has(s, "vision_model.pre_layrnorm.weight", NULL) &&
-           model_has(s, "text_model.embeddings.token_embedding.weight", NULL) && model_has(s, "logit_scale", NULL);
+                   model_has(s, "text_model.embeddings.token_embedding.weight", NULL) &&
+                   model_has(s, "logit_scale", NULL)
+               ? 3
+               : 0;
 }
 
 /* ---- what similar models have too ------------------------------------------------------------ */

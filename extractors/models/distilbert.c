@@ -17,7 +17,7 @@ static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
                                     .fc2 = "ffn.lin2",
                                     .norm2 = "output_layer_norm"};
 
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return model_has(s, "transformer.layer.0.attention.q_lin.weight", NULL);
 }

@@ -47,7 +47,7 @@ static const char FIRST[] = "features.1.0.block.1.fc1.weight", FIRST_TIMM[] = "b
 
 /* EfficientNetV2 begins with blocks of another kind, which have no squeeze and excitation; MobileNetV3's has no norm
  * behind its last convolution; ALIGN has no last convolution. */
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return model_has(s, FIRST, NULL) || model_has(s, TOP, NULL) ||
            (model_has(s, FIRST_TIMM, NULL) && model_has(s, "bn2.running_mean", NULL) &&

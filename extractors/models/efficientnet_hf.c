@@ -34,15 +34,18 @@ static int64_t list_at(Loader *l, const char *key, const int64_t *fallback, int6
     return n;
 }
 
-/* Whether config.json lists this block under depthwise_padding. */
-static bool pads_evenly(Loader *l, int64_t block)
+/* even[i]: whether config.json lists block i of `all` under depthwise_padding. */
+static bool *pads_evenly(Loader *l, int64_t all)
 {
     const Json *list = config_get(l, "depthwise_padding");
+    bool *even = NEW(l->encoder->arena, bool, all, l->error);
     int64_t n;
-    for (const Json *j = list ? list->first : NULL; j; j = j->next)
-        if (json_i64(j, &n) && n == block)
-            return true;
-    return false;
+    if (list && list->type != JSON_ARRAY)
+        config_bad(l, list, "depthwise_padding", "a list of blocks");
+    for (const Json *j = list ? list->first : NULL; even && j; j = j->next)
+        if (json_i64(j, &n) && n >= 0 && n < all)
+            even[n] = true;
+    return l->error->code == SP_OK ? even : NULL;
 }
 
 /* TensorFlow's padding for inputs of even size: one less above and on the left. */
@@ -91,7 +94,7 @@ static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-static bool load_block(Loader *l, MbConv *b, int64_t at, int64_t C, int64_t stride, double eps)
+static bool load_block(Loader *l, MbConv *b, int64_t at, int64_t C, int64_t stride, bool even, double eps)
 {
     const char *block = load_name(l, "encoder.blocks.%lld", (long long)at);
     bool expands = loader_has(l, "%s.expansion.expand_conv.weight", block) ||
@@ -107,7 +110,7 @@ static bool load_block(Loader *l, MbConv *b, int64_t at, int64_t C, int64_t stri
     b->residual = stride == 0;
     if (!mbconv_load(l, b, &n, C, eps, MAX(stride, 1)))
         return false;
-    if (stride == 2 && !pads_evenly(l, at))
+    if (stride == 2 && !even)
         pad_below(&b->depthwise);
     return !b->residual || b->project.O == C ||
            fail(l->error, SP_FORMAT, "%s: %s%s has %lld channels, the block before it %lld", l->source->path, l->prefix,
@@ -163,11 +166,9 @@ bool efficientnet_hf_load(Loader *l, HfEfficientNet *m, bool top)
     head.prefix = ""; /* the classifier has no prefix "efficientnet." */
     if (config_get(l, "pooling_type") && !config_is(l, "pooling_type", "mean"))
         return config_bad(l, config_get(l, "pooling_type"), "pooling_type", "mean");
-    const Json *even = config_get(l, "depthwise_padding");
-    if (even && (even->type != JSON_ARRAY || even->count > (size_t)all))
-        return config_bad(l, even, "depthwise_padding", "a list of blocks");
+    const bool *even = pads_evenly(l, all);
     int64_t *stride = NEW(a, int64_t, all, l->error);
-    if (!stride || !config_act(l, "hidden_act", ACT_SWISH, &m->act) || !plan_stages(l, stride, all) ||
+    if (!even || !stride || !config_act(l, "hidden_act", ACT_SWISH, &m->act) || !plan_stages(l, stride, all) ||
         !efficientnet_layer(l, &m->stem, -1, 3, "embeddings.convolution", "embeddings.batchnorm", eps, 2, 1) ||
         !add_outputs(l, m, all, efficientnet_hf_width(l, top), top ? loader_rows(&head, "classifier") : 0) ||
         !(m->block = NEW(a, MbConv, all, l->error)))
@@ -178,7 +179,7 @@ bool efficientnet_hf_load(Loader *l, HfEfficientNet *m, bool top)
     m->has_top = top && (m->pooled >= 0 || m->logits >= 0 || m->last >= 0);
     int64_t C = m->stem.O;
     for (int64_t i = 0; i < m->blocks; C = m->block[i++].project.O)
-        if (!load_block(l, &m->block[i], i, C, stride[i], eps))
+        if (!load_block(l, &m->block[i], i, C, stride[i], even[i], eps))
             return false;
     return (!m->has_top || efficientnet_layer(l, &m->top, -1, C, "encoder.top_conv", "encoder.top_bn", eps, 1, 1)) &&
            (m->logits < 0 || load_linear(&head, &m->classifier, -1, m->top.O, true, "classifier"));

@@ -20,7 +20,7 @@ typedef struct EffNet {
 
 static const double EPS = 1e-3;
 
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return model_has(s, "_blocks.0._depthwise_conv.weight", NULL) && !model_has(s, "_blocks.0._se_reduce.weight", NULL);
 }

@@ -22,7 +22,7 @@ static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
                                     .norm2 = "output.LayerNorm",
                                     .pooler = "pooler.dense"};
 
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return model_has(s, "encoder.layer.0.attention.attn.q.weight", NULL);
 }

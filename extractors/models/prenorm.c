@@ -173,11 +173,15 @@ static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N, cons
     if (size && (!json_i64(h, &p->height) || !json_i64(w, &p->width)))
         return config_bad(l, size, "image_size", "a whole number, or height and width");
     int64_t down = p->height / patch, across = p->width / patch;
-    return (down > 0 && across > 0 && N % down == 0 && N / down == across) ||
-           fail(l->error, SP_FORMAT,
-                "%s: images of %lld x %lld in patches of %lld x %lld do not fit its %lld positions (%s%s)",
-                l->source->path, (long long)p->width, (long long)p->height, (long long)patch, (long long)patch,
-                (long long)N, l->prefix, positions);
+    if (down < 1 || across < 1 || N % down != 0 || N / down != across)
+        return fail(l->error, SP_FORMAT,
+                    "%s: images of %lld x %lld in patches of %lld x %lld do not fit its %lld positions (%s%s)",
+                    l->source->path, (long long)p->width, (long long)p->height, (long long)patch, (long long)patch,
+                    (long long)N, l->prefix, positions);
+    return image_size_fits(p->width, p->height) ||
+           fail(l->error, SP_UNSUPPORTED,
+                "%s: images of %lld x %lld are not supported: at most 16384 pixels a side, 16,777,216 in all",
+                l->source->path, (long long)p->width, (long long)p->height);
 }
 
 bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *n)

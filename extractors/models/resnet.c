@@ -38,7 +38,7 @@ static const char *part(Loader *l, bool hf, int stage, int block, int i, bool no
     return load_name(l, "layer%d.%d.%s%d", stage + 1, block, norm ? "bn" : "conv", i + 1);
 }
 
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return model_has(s, TORCHVISION, NULL) || model_has(s, HUGGING_FACE, NULL);
 }
@@ -223,18 +223,15 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     if (!m || !loader_start(&l, en, s, hf ? HUGGING_FACE : TORCHVISION, e))
         return false;
     for (int stage = 0; stage < STAGES; stage++) {
-        while (loader_has(&l, "%s.weight", part(&l, hf, stage, count[stage], 0, false))) {
-            if (!hf && !load_only(&l, load_name(&l, "layer%d.%d.", stage + 1, count[stage]), PARTS))
-                return false;
+        while (loader_has(&l, "%s.weight", part(&l, hf, stage, count[stage], 0, false)))
             count[stage]++;
-        }
         if (count[stage] == 0)
             return fail(e, SP_FORMAT, "%s: has no tensor %s%s.weight", s->path, l.prefix,
                         part(&l, hf, stage, 0, 0, false));
         m->blocks += count[stage];
     }
     m->block = NEW(en->arena, Block, m->blocks, e);
-    if (!m->block || !add_outputs(&l, m, hf, count) ||
+    if (!m->block || (!hf && !load_only(&l, "layer#.#.", PARTS)) || !add_outputs(&l, m, hf, count) ||
         !convnorm_load(&l, &m->stem, 3, hf ? "embedder.embedder.convolution" : "conv1",
                        hf ? "embedder.embedder.normalization" : "bn1", 1e-5, 2, 3, 1))
         return false;

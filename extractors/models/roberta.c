@@ -5,12 +5,14 @@
 #include "extractors/models/postnorm.h"
 
 /* BERT has two kinds of token. A RoBERTa inside a model of texts and images has a longer prefix. */
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     Text prefix;
     return model_has(s, "encoder.layer.0.attention.self.query.weight", &prefix) &&
-           (model_stated(s) || ((prefix.n == 0 || text_is(prefix, "roberta.")) &&
-                                model_rows(s, "embeddings.token_type_embeddings.weight") == 1));
+                   (model_stated(s) || ((prefix.n == 0 || text_is(prefix, "roberta.")) &&
+                                        model_rows(s, "embeddings.token_type_embeddings.weight") == 1))
+               ? 2
+               : 0;
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)

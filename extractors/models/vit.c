@@ -131,7 +131,7 @@ static int layout_of(const ModelSource *s)
     return -1;
 }
 
-static bool matches(const ModelSource *s)
+static int matches(const ModelSource *s)
 {
     return layout_of(s) >= 0;
 }
@@ -212,16 +212,11 @@ static bool read_config(Loader *l, ViT *m, const Layout *names, int64_t C)
 }
 
 /* Tensors that Sapor would leave out: tokens, norms and scales that similar models have. */
-static bool check_parts(Loader *l, const ViT *m, const Layout *names)
+static bool check_parts(Loader *l, const Layout *names)
 {
     const PreNormNames *n = &names->blocks;
-    if (names->parts && !load_only(l, "", names->parts))
-        return false;
-    for (int64_t i = 0; names->parts && i < m->blocks.layers; i++)
-        if (!load_only(l, load_name(l, "%s%s%lld.", n->layer, n->between ? n->between : ".", (long long)i),
-                       names->block_parts))
-            return false;
-    return true;
+    const char *block = load_name(l, "%s%s#.", n->layer, n->between ? n->between : ".");
+    return !names->parts || (load_only(l, "", names->parts) && load_only(l, block, names->block_parts));
 }
 
 /* torchvision evaluates vit_l_16 at 224 of 242 and the others at 224 of 256; larger ones (SWAG) without a border.
@@ -251,7 +246,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     en->model = m;
     if (!m || !loader_start(&l, en, s, layout < TORCHVISION_LAYOUT ? PATCHES : MARKS[layout], e) ||
         !patch_tokens_load(&l, &m->tokens, &names.tokens) || !read_config(&l, m, &names, m->tokens.C) ||
-        !check_parts(&l, m, &names))
+        !check_parts(&l, &names))
         return false;
     if (loader_has(&l, "encoder.layers.encoder_layer_0.mlp.linear_1.weight")) { /* torchvision's first names */
         names.blocks.fc1 = "mlp.linear_1";

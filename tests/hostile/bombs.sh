@@ -56,3 +56,36 @@ jpeg_comments() { # N: empty comments after the first two bytes of p.jpg
     { head -c 2 q.jpg; awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "@@@@" }' | sed 's/@@@@/\xff\xfe\x00\x02/g'; tail -c +3 q.jpg; } >p.jpg
     rm q.jpg
 }
+many_layers() { # N FORMAT: a model m of N tensors with a layer's number in their names (%d), of no numbers, and the others that models begin with
+    mkdir m
+    printf '{"num_attention_heads":1,"num_hidden_layers":%d,"vision_config":{"num_attention_heads":1,"num_hidden_layers":%d,"depth_coefficient":1,"num_block_repeats":[' "$1" "$1" >m/config.json
+    awk -v n="$1" 'BEGIN { for (i = 1; i < n; i++) printf "1,"; printf "1],\"strides\":["; for (i = 1; i < n; i++) printf "2,"; printf "2],\"depthwise_padding\":["; for (i = 1; i < n; i++) printf "0,"; printf "0]}}" }' >>m/config.json
+    awk -v n="$1" -v format="$2" 'function put(name, shape,  size, part, k, count) {
+            count = split(shape, part, ",")
+            size = 4
+            for (k = 1; k <= count; k++) size *= part[k]
+            printf "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%d,%d]}", at ? "," : "{", name, shape, at, at + size
+            at += size
+        }
+        BEGIN {
+            put("patch_embed.proj.weight", "1,3,1,1"); put("patch_embed.proj.bias", "1"); put("cls_token", "1,1,1"); put("pos_embed", "1,2,1")
+            put("conv_proj.weight", "1,3,1,1"); put("conv_proj.bias", "1"); put("class_token", "1,1,1"); put("encoder.pos_embedding", "1,2,1")
+            put("embeddings.patch_embeddings.projection.weight", "1,3,1,1"); put("embeddings.patch_embeddings.projection.bias", "1")
+            put("embeddings.cls_token", "1,1,1"); put("embeddings.position_embeddings", "1,2,1")
+            put("embeddings.word_embeddings.weight", "1,1"); put("embeddings.position_embeddings.weight", "4,1")
+            put("logit_scale", "1"); put("vision_model.embeddings.patch_embedding.weight", "1,3,1,1"); put("vision_model.embeddings.class_embedding", "1")
+            put("vision_model.embeddings.position_embedding.weight", "2,1"); put("vision_model.pre_layrnorm.weight", "1"); put("vision_model.pre_layrnorm.bias", "1")
+            put("temperature", "1"); put("vision_model.embeddings.convolution.weight", "1,3,1,1")
+            split("weight bias running_mean running_var", part, " ")
+            for (k = 1; k <= 4; k++) { put("vision_model.embeddings.batchnorm." part[k], "1"); put("bn1." part[k], "1"); put("features.0.1." part[k], "1"); put("_bn0." part[k], "1") }
+            put("conv1.weight", "1,3,7,7"); put("features.0.0.weight", "1,3,3,3"); put("_conv_stem.weight", "1,3,3,3"); put("_conv_head.weight", "1,1,1,1")
+            for (k = 2; k <= 4; k++) put("layer" k ".0.conv1.weight", "1,1,1,1")
+            for (k = 1; k <= 3; k++) put("encoder.stages." k ".layers.0.layer.0.convolution.weight", "1,1,1,1")
+            for (k = 2; k <= 7; k++) put("features." k ".0.block.2.fc1.weight", "1,1,1,1")
+            for (k = 0; k < n; k++) printf ",\"" format "\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[%d,%d]}", k, at, at
+            printf "}"
+            print at >"size"
+        }' >h
+    { le64 "$(wc -c <h)"; cat h; head -c "$(cat size)" /dev/zero; } >m/model.safetensors
+    rm h size
+}
