@@ -1,7 +1,18 @@
 /* extractors/extractors.h: images and texts in, features out.
  *
  * A model has one or two towers: images, texts. A tower has outputs, each with a name. A call (Call) says which outputs
- * it asks for and how they are pooled; all of them come from one forward pass.
+ * it asks for and how they are pooled; all of them come from one forward pass. The features of n texts:
+ *
+ *     Encoder *en = encoder_open(device, "all-MiniLM-L6-v2", &(EncoderOptions){0}, e);
+ *     Call *c = en ? call_new(en, MODALITY_TEXT, &(CallOptions){0}, arena, e) : NULL;
+ *     Tape *t = tape_new(device, false, e);
+ *     float *rows = c ? NEW(arena, float, n * c->outputs[0].floats, e) : NULL;
+ *     bool ok = t && rows && encode_texts(c, t, texts, n, &(Results){.out = &rows}, e);
+ *
+ * encoder.c opens a model: model_find.c finds it, registry.c lists the architectures, models/ has them, loading.c reads
+ * their tensors and config.json, and processors.c, hf_files.c and sentence.c the other files of a folder. outputs.c and
+ * call.c check what is asked for; texts.c, images.c and batches.c encode. tuning.c says which weights are trained. What
+ * these files share is in loading.h.
  *
  * A new encoder is one file in extractors/models/ (loading by tensor names, its outputs, a forward function for each
  * tower) and one line in extractors/registry.c. */

@@ -147,6 +147,8 @@ void encoder_preset(Encoder *en, Preset p);
 
 /* ---- the encoder's files share these --------------------------------------------------------- */
 
+/* What follows an output's name in messages: " for texts" or " for images" where the model has two towers, else "". */
+const char *of_tower(const Encoder *en, unsigned modality);
 /* "PATH: has no layer NAME; it has ..." */
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e);
 /* One pass of a call over a batch; results [call's outputs]. */
