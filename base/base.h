@@ -127,7 +127,7 @@ bool utf8_valid(Text a, size_t *bad_at);
 /* The word that is nearest to a misspelt word, in any case, or NULL if none is near (words.c). */
 const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
 
-/* All near words for a message, the nearest first: "A", "B" or "C". NULL if none is near. */
+/* The nearest words for a message, three at most: "A", "B" or "C". NULL if none is near. */
 const char *near_words(const char *word, const char *const *words, size_t count, Arena *a);
 
 /* Maps texts to 0, 1, 2, ... in order of first appearance: user ids, item ids, vocabularies. */

@@ -58,6 +58,7 @@ const char *nearest_word(const char *word, const char *const *words, size_t coun
 
 const char *near_words(const char *word, const char *const *words, size_t count, Arena *a)
 {
+    enum { MOST = 3 };
     const char *list = NULL;
     size_t *distance = NEW(a, size_t, count, &(Error){0}), found = 0, listed = 0;
     if (!distance)
@@ -66,8 +67,9 @@ const char *near_words(const char *word, const char *const *words, size_t count,
         distance[i] = near_distance(word, words[i], a);
         found += distance[i] != SIZE_MAX;
     }
+    found = MIN(found, (size_t)MOST);
     for (size_t d = 0; listed < found; d++)
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count && listed < found; i++)
             if (distance[i] == d) {
                 const char *link = listed == 0 ? "" : listed + 1 == found ? " or " : ", ";
                 listed++;

@@ -51,7 +51,7 @@ Loader loader_part(Loader *l, const char *section, const char *prefix)
     part.section = section;
     part.config = config_get(l, section);
     if (part.config && part.config->type != JSON_OBJECT)
-        config_bad(l, part.config, section, "an object with settings");
+        config_bad(l, part.config, section, "an object with the settings of a tower");
     return part;
 }
 

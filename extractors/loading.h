@@ -142,6 +142,9 @@ bool preset_from_timm(Preset *p, const ModelSource *s, Error *e);
 bool custom_code_check(const ModelSource *s, Error *e);
 /* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
+/* `usual` of families for whose files transformers has no image processor: 224 x 224, bicubic, without a crop, with
+ * ImageNet's mean and deviation. */
+extern const Preset preset_224;
 /* Sets e->image.preset unless it is set already. */
 void encoder_preset(Encoder *en, Preset p);
 

@@ -101,6 +101,17 @@ static void try_files(Search *s, const char *folder, const char *name)
         }
 }
 
+/* The beginnings of torchvision's names, in small letters, of models that are supported. */
+static bool is_torchvision(const char *name)
+{
+    static const char *const BEGINNINGS[] = {"resnet", "resnext", "wide_resnet", "efficientnet_b",
+                                             "vit_b_", "vit_l_",  "vit_h_"};
+    for (size_t i = 0; i < COUNT(BEGINNINGS); i++)
+        if (strncasecmp(name, BEGINNINGS[i], strlen(BEGINNINGS[i])) == 0)
+            return true;
+    return false;
+}
+
 /* What was tried, then how to get the model: the end of the line must not be cut off, so long lists are. */
 static void not_found(Search *s, const char *name, const char *models)
 {
@@ -108,11 +119,15 @@ static void not_found(Search *s, const char *name, const char *models)
     bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
     const char *tried = s->tried ? s->tried : name, *org = strchr(name, '/') ? "" : "ORGANISATION/";
     const char *fetch = "";
-    if (!strncmp(name, "resnet", 6) && *org && !is_file) /* torchvision's name */
-        fetch = arena_printf(s->a, s->e, "fetch it by torchvision's `%.40s(weights=\"DEFAULT\")` in Python, or ", name);
-    else if (!is_file)
+    if (is_torchvision(name) && *org && !is_file) {
+        char lower[41] = "";
+        for (size_t i = 0; name[i] && i + 1 < sizeof lower; i++)
+            lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] - 'A' + 'a' : name[i]);
+        fetch = arena_printf(s->a, s->e, "fetch it by torchvision's `%s(weights=\"DEFAULT\")` in Python, or ", lower);
+    } else if (!is_file) {
         fetch =
             arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (formerly huggingface-cli), or ", org, name);
+    }
     if (fetch)
         fail(s->e, SP_IO, "no model %.100s; tried %.*s%s; %sput its %s into %.200s", name, MOST, tried,
              strlen(tried) > MOST ? "..." : "", fetch, is_file ? "file" : "folder or weights file",

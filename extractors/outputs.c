@@ -1,5 +1,5 @@
-/* extractors/outputs.c: the table of a model's outputs: their names, which of them calls may ask for, and how many blocks
- * must be loaded and run for them. */
+/* extractors/outputs.c: the table of outputs: their names, which of them calls may ask for, how many blocks must be
+ * loaded and run for them. */
 // flags: -Os
 #include "extractors/loading.h"
 
@@ -60,11 +60,23 @@ static const char *near_outputs(const Encoder *en, unsigned modality, const char
     for (size_t i = 0; names && i < en->output_count; i++)
         if (en->outputs[i].modality & modality)
             names[n++] = en->outputs[i].name;
+    if (en->kind->modalities == (MODALITY_IMAGE | MODALITY_TEXT))
+        name = without_tower(name, modality);
     if (names)
         list = near_words(name, names, n, a);
     if (list)
         list = arena_printf(a, &(Error){0}, " (near: %.200s)", list);
     return list ? list : "";
+}
+
+/* "; and nodes inside blocks, as layer1.0.conv1" or "" */
+static const char *inner_outputs(const Encoder *en, unsigned modality, Arena *a)
+{
+    const char *text = "";
+    for (size_t i = 0; i < en->output_count && text && !*text; i++)
+        if (en->outputs[i].inner && (en->outputs[i].modality & modality))
+            text = arena_printf(a, &(Error){0}, "; and nodes inside blocks, as %s", en->outputs[i].name);
+    return text ? text : "";
 }
 
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e)
@@ -82,8 +94,8 @@ bool output_unknown(const Encoder *en, unsigned modality, const char *name, Aren
             list = arena_printf(a, e, "%s to %s", list, o->name);
         before = o->name;
     }
-    return list && fail(e, SP_USAGE, "%s: has no layer %.100s%s%s; it has %s", en->path, name, of_tower(en, modality),
-                        near, list);
+    return list && fail(e, SP_USAGE, "%s: has no layer %.100s%s%s; it has %s%s", en->path, name, of_tower(en, modality),
+                        near, list, inner_outputs(en, modality, a));
 }
 
 /* Whether the options let a call ask for it. */

@@ -212,6 +212,13 @@ bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Are
     return true;
 }
 
+const Preset preset_224 = {.fit = FIT_SQUASH,
+                           .width = 224,
+                           .height = 224,
+                           .how = {.filter = FILTER_BICUBIC},
+                           .mean = {0.485f, 0.456f, 0.406f},
+                           .std = {0.229f, 0.224f, 0.225f}};
+
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter)
 {
     return (Preset){.fit = FIT_SHORT_SIDE,

@@ -245,8 +245,10 @@ static bool read_module(Reading *r, const char *path, const Json *m, int64_t *ma
     if (text_is(class, "Normalize"))
         return add_step(r) != NULL;
     return text_is(class, "Dropout") || /* of training only */
-           fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not supported", path, m->line, m->column,
-                (int)MIN(type->text.n, (size_t)100), type->text.p);
+           fail(r->error, SP_UNSUPPORTED,
+                "%s:%u:%u: modules of type %.*s are not supported; Transformer, Pooling, Dense, Normalize and Dropout "
+                "are",
+                path, m->line, m->column, (int)MIN(type->text.n, (size_t)100), type->text.p);
 }
 
 bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e)

@@ -254,8 +254,8 @@ static void settings_of_timm(void **state)
         if (preset_from_timm(&p, &s, &b->e) == (cases[i].why != NULL))
             fail_msg("%s: %s", cases[i].json, cases[i].why ? "opens" : b->e.message);
         if (cases[i].why) {
-            assert_error(b->e, b->e.code, cases[i].why);
             assert_true(strncmp(b->e.message, "m/config.json:1:", 16) == 0 && p.width == 0);
+            assert_error(b->e, b->e.code, cases[i].why);
         } else if (p.fit != cases[i].fit || p.resize != cases[i].resize || p.width != cases[i].width ||
                    p.height != cases[i].height) {
             fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p.fit, (int)p.resize, (int)p.width, (int)p.height);

@@ -126,7 +126,7 @@ static void print_encoder(const Entry *k)
     printf("reads %s\n%*s", modalities(k->modalities), at, "");
     print_wrapped(stdout, k->about, at);
     if (k->checked)
-        printf("%*schecked against %s\n", at, "", k->checked);
+        printf("%*schecked against %s, the largest difference\n", at, "", k->checked);
 }
 
 static bool print_all(const Context *c, Error *e)
@@ -135,7 +135,8 @@ static bool print_all(const Context *c, Error *e)
     const char **cells = NEW(c->arena, const char *, 4 * (1 + encoders + recommenders), e);
     if (!cells)
         return false;
-    memcpy(cells, (const char *const[]){"encoder", "input", "models", "checked against"}, 4 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"encoder", "input", "models", "checked against: largest difference"},
+           4 * sizeof *cells);
     for (size_t i = 0; i < encoders; i++) {
         Entry k = entry_at(i);
         memcpy(cells + 4 * (i + 1),

@@ -6,7 +6,7 @@
 #include "extractors/models/postnorm.h"
 
 typedef struct AltClip {
-    ClipImages image;
+    ClipImages image; /* first: clip_forward_image */
     PostNormModel text;
     Norm norm;     /* of XLM-R's last states, */
     Linear mapped; /* before this layer: last_hidden_state */
@@ -54,12 +54,6 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
            (!(en->towers & MODALITY_TEXT) || load_text(&l, m));
 }
 
-static void forward_image(Tape *t, const void *model, Pass *p)
-{
-    const AltClip *m = model;
-    clip_images_forward(t, &m->image, p);
-}
-
 static void forward_text(Tape *t, const void *model, Pass *p)
 {
     const AltClip *m = model;
@@ -84,4 +78,4 @@ const EncoderKind encoder_altclip = {.name = "altclip",
                                      .matches = matches,
                                      .load = load,
                                      .forward_text = forward_text,
-                                     .forward_image = forward_image};
+                                     .forward_image = clip_forward_image};

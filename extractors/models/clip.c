@@ -7,7 +7,7 @@
 #include <math.h>
 
 typedef struct Clip {
-    ClipImages image;
+    ClipImages image; /* first: clip_forward_image */
     PreNormModel text;
     ClipHead head; /* of texts */
     Tensor *words, *positions;
@@ -108,8 +108,9 @@ bool clip_images_load(Loader *whole, ClipImages *m, int64_t width)
            load_tower(&l, whole, &m->blocks, &m->head, MODALITY_IMAGE, m->patches.C, 12, width);
 }
 
-void clip_images_forward(Tape *t, const ClipImages *m, Pass *p)
+void clip_forward_image(Tape *t, const void *model, Pass *p)
 {
+    const ClipImages *m = model;
     Ragged r;
     Tensor *x = layer_norm(t, patch_tokens(t, &m->patches, p->images, &r), &m->before);
     clip_head_put(t, &m->head, p, prenorm_run(t, &m->blocks, p, x, &r, NULL));
@@ -141,12 +142,6 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
            (!(en->towers & MODALITY_TEXT) || load_text(&l, m));
 }
 
-static void forward_image(Tape *t, const void *model, Pass *p)
-{
-    const Clip *m = model;
-    clip_images_forward(t, &m->image, p);
-}
-
 static void forward_text(Tape *t, const void *model, Pass *p)
 {
     const Clip *m = model;
@@ -167,4 +162,4 @@ const EncoderKind encoder_clip = {.name = "clip",
                                   .matches = matches,
                                   .load = load,
                                   .forward_text = forward_text,
-                                  .forward_image = forward_image};
+                                  .forward_image = clip_forward_image};

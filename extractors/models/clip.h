@@ -26,6 +26,6 @@ extern const Preset clip_preset; /* CLIPImageProcessor's defaults */
 Loader clip_part(Loader *whole, const char *section, const char *old, const char *prefix);
 bool clip_scale(Loader *whole); /* the encoder's logit_scale, from the tensor with its logarithm */
 bool clip_images_load(Loader *whole, ClipImages *m, int64_t width);
-void clip_images_forward(Tape *t, const ClipImages *m, Pass *p);
+TowerForward clip_forward_image; /* of a model whose struct begins with ClipImages */
 
 #endif

@@ -33,6 +33,16 @@ Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residua
     return x;
 }
 
+void convnorm_head(Tape *t, Pass *p, Tensor *x, int pool, int logits, const Linear *fc)
+{
+    if (!pass_asks(p, pool) && !pass_asks(p, logits))
+        return;
+    x = mean_pool(t, x);
+    pass_put(p, pool, x);
+    if (pass_asks(p, logits))
+        pass_put(p, logits, linear(t, x, fc));
+}
+
 /* The padding of one side length, divided into *before and *after. */
 static void same_padding(int64_t in, int64_t kernel, int64_t stride, int64_t *before, int64_t *after)
 {

@@ -332,22 +332,8 @@ static void forward(Tape *t, const void *model, Pass *p)
         return;
     x = conv(t, x, &m->head, NULL, ACT_SWISH);
     pass_put(p, m->last, x);
-    if (!pass_asks(p, m->pool) && !pass_asks(p, m->logits))
-        return;
-    x = mean_pool(t, x);
-    pass_put(p, m->pool, x);
-    if (pass_asks(p, m->logits))
-        pass_put(p, m->logits, linear(t, x, &m->classifier));
+    convnorm_head(t, p, x, m->pool, m->logits, &m->classifier);
 }
-
-/* transformers has no image processor for files of torchvision and timm: where a preprocessor_config.json lacks a key,
- * the size and the numbers of B0 hold, without a crop. */
-static const Preset PROCESSOR = {.fit = FIT_SQUASH,
-                                 .width = 224,
-                                 .height = 224,
-                                 .how = {.filter = FILTER_BICUBIC},
-                                 .mean = {0.485f, 0.456f, 0.406f},
-                                 .std = {0.229f, 0.224f, 0.225f}};
 
 const EncoderKind encoder_efficientnet = {
     .name = "efficientnet",
@@ -358,7 +344,7 @@ const EncoderKind encoder_efficientnet = {
     .modalities = MODALITY_IMAGE,
     .sized = "efficientnet_b tf_efficientnet_b",
     .usual = &efficientnet_preset,
-    .unstated = &PROCESSOR,
+    .unstated = &preset_224,
     .matches = matches,
     .load = load,
     .forward_image = forward};

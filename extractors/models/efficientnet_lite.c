@@ -116,22 +116,8 @@ static void forward(Tape *t, const void *model, Pass *p)
     }
     x = conv(t, x, &m->head, NULL, ACT_RELU6);
     pass_put(p, m->map, x);
-    if (!pass_asks(p, m->pool) && !pass_asks(p, m->logits))
-        return;
-    x = mean_pool(t, x);
-    pass_put(p, m->pool, x);
-    if (pass_asks(p, m->logits))
-        pass_put(p, m->logits, linear(t, x, &m->fc));
+    convnorm_head(t, p, x, m->pool, m->logits, &m->fc);
 }
-
-/* transformers has no image processor for these files: where a preprocessor_config.json lacks a key, the size and the
- * numbers of Lite0 hold, without a crop. */
-static const Preset PROCESSOR = {.fit = FIT_SQUASH,
-                                 .width = 224,
-                                 .height = 224,
-                                 .how = {.filter = FILTER_BICUBIC},
-                                 .mean = {0.485f, 0.456f, 0.406f},
-                                 .std = {0.229f, 0.224f, 0.225f}};
 
 const EncoderKind encoder_efficientnet_lite = {
     .name = "efficientnet-lite",
@@ -139,7 +125,7 @@ const EncoderKind encoder_efficientnet_lite = {
     .checked = "torch 2.15, tiny: below 5e-5",
     .modalities = MODALITY_IMAGE,
     .sized = "efficientnet_lite",
-    .usual = &PROCESSOR,
+    .usual = &preset_224,
     .matches = matches,
     .load = load,
     .forward_image = forward};

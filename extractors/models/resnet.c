@@ -5,7 +5,7 @@
 // flags: -Os
 #include "extractors/models/convnorm.h"
 
-enum { STAGES = 4 };
+enum { STAGES = 4, MAX_BLOCKS = 4096 };
 
 typedef struct Block {
     ConvNorm conv[3], shortcut;
@@ -230,6 +230,9 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
                         part(&l, hf, stage, 0, 0, false));
         m->blocks += count[stage];
     }
+    if (m->blocks > MAX_BLOCKS)
+        return fail(e, SP_UNSUPPORTED, "%s: a ResNet of %lld blocks is not supported; at most %d are", s->path,
+                    (long long)m->blocks, MAX_BLOCKS);
     m->block = NEW(en->arena, Block, m->blocks, e);
     if (!m->block || (!hf && !load_only(&l, "layer#.#.", PARTS)) || !add_outputs(&l, m, hf, count) ||
         !convnorm_load(&l, &m->stem, 3, hf ? "embedder.embedder.convolution" : "conv1",
@@ -267,12 +270,7 @@ static void forward(Tape *t, const void *model, Pass *p)
         x = h;
         pass_put(p, m->maps + (int)i + 1, x);
     }
-    if (!pass_asks(p, m->pool) && !pass_asks(p, m->logits))
-        return;
-    x = mean_pool(t, x);
-    pass_put(p, m->pool, x);
-    if (pass_asks(p, m->logits))
-        pass_put(p, m->logits, linear(t, x, &m->fc));
+    convnorm_head(t, p, x, m->pool, m->logits, &m->fc);
 }
 
 const EncoderKind encoder_resnet = {

@@ -56,6 +56,18 @@ jpeg_comments() { # N: empty comments after the first two bytes of p.jpg
     { head -c 2 q.jpg; awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "@@@@" }' | sed 's/@@@@/\xff\xfe\x00\x02/g'; tail -c +3 q.jpg; } >p.jpg
     rm q.jpg
 }
+pickle_pairs() { # N: m.pth, a list of N values that are no pairs, N times the same OrderedDict of it
+    { printf '\200\002](](' && repeat N "$1" && printf 'eq\001ccollections\nOrderedDict\nh\001\205Rq\002' && repeat $'h\002' "$1" && printf 'e.'; } >p
+    mf zip m.pth m/data.pkl store p
+}
+pickle_buffers() { # N: m.pth, a module with N buffers of one name, and N names of 1 MB among those that are not saved
+    {
+        printf '\200\002](X\000\000\020\000' && repeat k 1048575 && printf 'aq\001X\000\000\020\000' && repeat k 1048575
+        printf 'bq\002cm\nNet\n)\201}(U\013_parameters}U\010_buffers}(' && repeat $'h\001N' "$1"
+        printf 'uU\033_non_persistent_buffers_set](' && repeat $'h\002' "$1" && printf 'eube.'
+    } >p
+    mf zip m.pth m/data.pkl store p
+}
 many_layers() { # N FORMAT: a model m of N tensors with a layer's number in their names (%d), of no numbers, and the others that models begin with
     mkdir m
     printf '{"num_attention_heads":1,"num_hidden_layers":%d,"vision_config":{"num_attention_heads":1,"num_hidden_layers":%d,"depth_coefficient":1,"num_block_repeats":[' "$1" "$1" >m/config.json

@@ -15,8 +15,7 @@
  *                                              directory says 2^32 - 16 bytes), crc (wrong CRC); SOURCE: a file
  *   pickle FILE KIND N                         a torch file (zip): laughs (dictionaries of aliases), key (one long
  *                                              key N times), deep (N lists), tensor (shape of 2^40), stride, offset,
- *                                              storage (missing), negative, call (os.system), memo, loop, pairs (a
- *                                              list of N, N times as an OrderedDict), buffers (N long names against N)
+ *                                              storage (missing), negative, call (os.system), memo, loop
  *   links FILE FORMAT N                        hard links of FILE by the names of FORMAT (with %d)
  *   socket FILE                                one that nobody listens to
  *   bytes FILE FORMAT N                        FORMAT (with %d: the number) N times */
@@ -474,46 +473,6 @@ static int make_pickle(const char *path, int n, char **a)
             put_text(&p, "s");
         }
         put_text(&p, "u");
-    } else if (!strcmp(kind, "pairs")) {
-        put_text(&p, "](]");
-        put_text(&p, "(");
-        for (uint32_t i = 0; i < many; i++)
-            put_text(&p, "N");
-        put_text(&p, "e");
-        put_memo(&p, 'r', 0);
-        put_text(&p, "ccollections\nOrderedDict\n");
-        put_memo(&p, 'j', 0);
-        put_text(&p, "\205R");
-        put_memo(&p, 'r', 1);
-        for (uint32_t i = 1; i < many; i++)
-            put_memo(&p, 'j', 1);
-        put_text(&p, "e");
-    } else if (!strcmp(kind, "buffers")) {
-        char *name = calloc((1 << 20) + 1, 1);
-        if (!name)
-            return 2;
-        memset(name, 'k', 1 << 20);
-        put_text(&p, "](");
-        for (uint32_t i = 0; i < 2; i++) {
-            name[(1 << 20) - 1] = (char)('a' + i);
-            put_string(&p, name);
-            put_memo(&p, 'r', i);
-        }
-        put_text(&p, "cm\nNet\n)\201}(");
-        put_string(&p, "_parameters");
-        put_text(&p, "}");
-        put_string(&p, "_buffers");
-        put_text(&p, "}(");
-        for (uint32_t i = 0; i < many; i++) {
-            put_memo(&p, 'j', 0);
-            put_text(&p, "N");
-        }
-        put_text(&p, "u");
-        put_string(&p, "_non_persistent_buffers_set");
-        put_text(&p, "](");
-        for (uint32_t i = 0; i < many; i++)
-            put_memo(&p, 'j', 1);
-        put_text(&p, "eube");
     } else if (!strcmp(kind, "deep")) {
         for (uint32_t i = 0; i < many; i++)
             put_text(&p, "]");
