@@ -368,6 +368,7 @@ static void fused_and_stages(void **state)
         Tokenizer *t = load(arena_printf(a, &e, GOLDEN "%s", FILES[f]), a), stages = *t;
         assert_true(t->fused || t->bytes);
         stages.fused = stages.bytes = false;
+        stages.cache = NULL;
         ArenaMark mark = arena_mark(scratch);
         for (uint32_t i = 0; i < 400; i++) {
             arena_rewind(scratch, mark);

@@ -412,6 +412,7 @@ wrong 1 'absent.json' 'bench against a file that is not there' bench gemm --agai
 right 'bench tokenizer' bench tokenizer "$root/share/encoders/demo/text" --seconds 0.001 --threads 1 --json
 says '"bench":"tokenizer".*"mbs":.*"items_per_second":' 'tokens and bytes a second'
 says '"bench":"tokenizer-open","shape":"WordPiece-open-.*"items_per_second":' 'how fast a tokenizer is opened'
+says '"bench":"tokenizer-uncached","shape":"WordPiece-.*-tokens"' 'tokens a second without the cache of words'
 right 'bench tokenizer of texts' bench tokenizer "$root/share/encoders/demo/text" --texts many.txt --seconds 0.001 --threads 1 --json
 right 'bench image' bench image "$root/tests/golden/images/P.png" --seconds 0.001 --threads 1 --json
 says '"bench":"image","shape":"whole-.*"mbs":.*"items_per_second":' 'pictures and bytes a second'

@@ -59,19 +59,31 @@ static bool found_push(Work *w, Tokens *out, int32_t id, size_t begin, size_t en
     return true;
 }
 
-static bool word_tokens(Work *w, Word word, Tokens *out, TokenIds *ids)
+/* The ids of a part of a word: those that it had before, or what the model gives. */
+static bool part_ids(Work *w, Text part, TokenIds *out)
 {
     const Tokenizer *t = w->t;
-    Text text = {w->text.p + word.begin, word.end - word.begin};
-    if (out->plain)
-        return word.id >= 0             ? ids_push(out->plain, word.id, w->a, w->e)
-               : t->bytes && !w->traced ? t->kind->run_bytes(t->model, text, out->plain, w->a, w->e)
-                                        : t->kind->run(t->model, text, out->plain, NULL, w->a, w->e);
-    const uint32_t *from = w->text.from + word.begin;
-    if (word.id >= 0)
-        return found_push(w, out, word.id, from[0], end_of(out->text, from[text.n - 1]), text);
+    uint64_t hash;
+    const CachedWord *met = word_cache_find(t->cache, part, &hash);
+    size_t before = out->count;
+    bool ok = true;
+    for (size_t i = 0; met && ok && i < met->count; i++)
+        ok = ids_push(out, met->ids[i], w->a, w->e);
+    if (met)
+        return ok;
+    if (!(t->bytes && !w->traced ? t->kind->run_bytes(t->model, part, out, w->a, w->e)
+                                 : t->kind->run(t->model, part, out, NULL, w->a, w->e)))
+        return false;
+    word_cache_add(t->cache, part, hash, out->ids + before, out->count - before);
+    return true;
+}
+
+/* The tokens of a part of a word with their places. `from`: of its bytes; `ids` is scratch. */
+static bool part_places(Work *w, Text part, const uint32_t *from, Tokens *out, TokenIds *ids)
+{
+    const Tokenizer *t = w->t;
     ids->count = w->ends.count = 0;
-    if (!t->kind->run(t->model, text, ids, &w->ends, w->a, w->e))
+    if (!t->kind->run(t->model, part, ids, &w->ends, w->a, w->e))
         return false;
     for (size_t i = 0, begin = 0; i < ids->count; i++) {
         if (i && w->ends.list[i] > w->ends.list[i - 1])
@@ -86,6 +98,24 @@ static bool word_tokens(Work *w, Word word, Tokens *out, TokenIds *ids)
 static bool enough(const Tokens *out)
 {
     return out->plain && out->plain->count > out->limit;
+}
+
+static bool word_tokens(Work *w, Word word, Tokens *out, TokenIds *ids)
+{
+    const Tokenizer *t = w->t;
+    Text text = {w->text.p + word.begin, word.end - word.begin};
+    const uint32_t *from = w->traced ? w->text.from + word.begin : NULL;
+    if (word.id >= 0)
+        return out->plain ? ids_push(out->plain, word.id, w->a, w->e)
+                          : found_push(w, out, word.id, from[0], end_of(out->text, from[text.n - 1]), text);
+    bool parts = t->kind->part_end && (w->traced || !t->bytes);
+    for (size_t at = 0, end; at < text.n && !enough(out); at = end) {
+        end = parts ? t->kind->part_end(t->model, text, at) : text.n;
+        Text part = {text.p + at, end - at};
+        if (out->plain ? !part_ids(w, part, out->plain) : !part_places(w, part, from + at, out, ids))
+            return false;
+    }
+    return true;
 }
 
 /* The added tokens in a normal form, and what is between them, as words. */

@@ -3,7 +3,7 @@
  *     added tokens     cut out of the raw text, and later out of the normalised text        added.c
  *     normalizer       bytes to bytes; each byte keeps the place that it comes from         normalizers.c
  *     pre_tokenizer    the normalised text into words                     pre_tokenizers.c, split.c, byte_level.c
- *     model            a word into tokens                                           wordpiece.c, bpe.c, unigram.c
+ *     model            a word into tokens                                           models/, unigram.c
  *     post_processor   special tokens around one text or two                                post_processors.c
  *     decoder          ids back to a text                                                   decoders.c
  *
@@ -213,6 +213,9 @@ typedef struct ModelKind {
     int32_t (*find)(const void *model, Text piece); /* -1: no such piece */
     /* The ids of a word whose bytes are not letters of ByteLevel yet: the stage leaves them so if t->bytes */
     bool (*run_bytes)(const void *model, Text word, TokenIds *ids, Arena *a, Error *e);
+    /* Where the part of a word ends that begins at `at`: each part has its tokens alone. NULL: a word is one part. Not
+     * of words for run_bytes. */
+    size_t (*part_end)(const void *model, Text word, size_t at);
 } ModelKind;
 
 /* One of the sections of tokenizer.json into stages; a Sequence is opened. Nothing for null. */
@@ -399,6 +402,21 @@ bool bert_next_word(const Tokenizer *t, Text *rest, Text *word);
 /* Sets t->bert, where the stages are those of BERT alone. */
 void bert_prepare(Tokenizer *t);
 
+/* ---- models/word_cache.c --------------------------------------------------------------------- */
+
+typedef struct CachedWord {
+    uint32_t hash;
+    uint16_t bytes, count;
+    int32_t ids[]; /* [count], then the bytes of the word */
+} CachedWord;
+/* The ids of words that were met: the first 20,000 or so of at most 64 bytes. Any thread may use it. Memory: 0.9 MB,
+ * freed with the arena; most of it is not touched before it is needed. */
+typedef struct WordCache WordCache;
+WordCache *word_cache_new(Arena *a, Error *e);
+/* NULL: it is not there; word_cache_add takes the hash then. Where the cache is NULL it finds and keeps nothing. */
+const CachedWord *word_cache_find(const WordCache *c, Text word, uint64_t *hash);
+void word_cache_add(WordCache *c, Text word, uint64_t hash, const int32_t *ids, size_t count);
+
 /* ---- the tokenizer --------------------------------------------------------------------------- */
 
 struct Tokenizer {
@@ -417,6 +435,7 @@ struct Tokenizer {
     Error no_decoder; /* why its decoder is not supported */
     const ModelKind *kind;
     const void *model;
+    WordCache *cache; /* of what the model takes where only ids are asked for; NULL: none */
 
     Template one, two;        /* two.count 0: the file has none for two texts */
     bool traced;              /* a stage needs the places, also where only ids are asked for */

@@ -16,6 +16,11 @@ int64_t tokenizer_max_length(const Tokenizer *t)
     return t->max_length;
 }
 
+void tokenizer_no_cache(Tokenizer *t)
+{
+    t->cache = NULL;
+}
+
 Text token_text(const Tokenizer *t, int32_t id)
 {
     return id >= 0 && id < t->ids && t->pieces[id].p ? t->pieces[id] : TEXT("");

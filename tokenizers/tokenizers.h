@@ -21,6 +21,8 @@ bool tokenizer_lower_case(Tokenizer *t, Error *e);
 const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece", "Unigram", "BPE" */
 int64_t tokenizer_vocabulary(const Tokenizer *t);
 int64_t tokenizer_max_length(const Tokenizer *t); /* model_max_length of tokenizer_config.json; 0: none stated */
+/* From now on it remembers no words that it met. Before other threads use it; for measurements. */
+void tokenizer_no_cache(Tokenizer *t);
 Text token_text(const Tokenizer *t, int32_t id);  /* its piece, "" for an unknown id */
 int32_t token_id(const Tokenizer *t, Text piece); /* -1 when absent */
 

@@ -72,12 +72,16 @@ def measure(sides, rounds):
             {name: statistics.median(m for _, m in v) for name, v in seen.items()})
 
 
-def figures(a, *words, name=None):
-    """(least, median) of `sapor bench WORDS`, of its figure `name` where there are several."""
+def all_figures(a, *words):
+    """bench -> (least, median) of the figures of `sapor bench WORDS`."""
     command = [a.sapor, "bench", *words, "--threads", str(a.threads), "--seconds", "0.5", "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = {f["bench"]: (f["ms_min"], f["ms_median"]) for f in map(json.loads, out.splitlines()) if "ms_min" in f}
-    return found[name or words[0]]
+    return {f["bench"]: (f["ms_min"], f["ms_median"]) for f in map(json.loads, out.splitlines()) if "ms_min" in f}
+
+
+def figures(a, *words, name=None):
+    """(least, median) of `sapor bench WORDS`, of its figure `name` where there are several."""
+    return all_figures(a, *words)[name or words[0]]
 
 
 def clock(f, seconds=0.5, least=3):
@@ -351,31 +355,71 @@ def start(a, report, tmp):
 
 # ---- tokenizers -------------------------------------------------------------------------------------------------------------
 
+TOKEN_GOALS = {"wordpiece": 10, "gpt2": 5, "clip": 5, "qwen": 5, "unigram": 5, "xlmr": 5, "llama": 5}
+MOST_RSS = "import os, sys; p = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); print(os.wait4(p, 0)[2].ru_maxrss)"
+
+
+def peak_memory(*command):
+    """Bytes of a process at their highest, beside stdin and stdout that are empty."""
+    code = [sys.executable, "-S", "-c", MOST_RSS]
+    return 1024 * int(subprocess.run([*code, *command], check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.split()[-1])
+
+
+def open_memory(a, tmp, path):
+    """What a process takes at its highest to open a tokenizer: the same command with the smallest tokenizer is taken away."""
+    from tokenizers import Tokenizer, models
+    Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]")).save(f"{tmp}/small.json")
+    pathlib.Path(f"{tmp}/empty.txt").write_text("a\n")
+    ours = [peak_memory(a.sapor, "tokenize", p, f"{tmp}/empty.txt", "--threads", "1") for p in (path, f"{tmp}/small.json")]
+    theirs = [peak_memory(sys.executable, "-c", "import sys, tokenizers; tokenizers.Tokenizer.from_file(sys.argv[1])", p) for p in (path, f"{tmp}/small.json")]
+    return [(x - y) / 1e6 for x, y in (ours, theirs)]
+
+
 def tokens(a, report, tmp):
-    """Ids alone, one thread, against encode_batch_fast with its cache of words and without; Sapor has no such cache."""
+    """Ids alone, one thread, against encode_batch_fast, both with their caches of words and without. One call of it is a figure: it takes seconds."""
     os.environ.update(RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests/golden"))
     import tokenizer_kinds
     from tokenizers import Tokenizer
     lines = [" ".join(line.rstrip("\n").split("\t")[1:]) for line in open(f"{a.data}/movielens-1m/items.tsv", encoding="utf-8")][1:]
     pathlib.Path(f"{tmp}/texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    folder = a.tokenizers or tmp
-    for name, goal in {"wordpiece": 10, "gpt2": 5, "clip": 5, "qwen": 5, "unigram": 5, "xlmr": 5}.items():
-        path = tokenizer_kinds.make(name, folder, lines, vars(a))
+    folder, size = a.tokenizers or tmp, sum(len(line.encode()) for line in lines) / 1e6
+    found = {name: tokenizer_kinds.make(name, folder, lines, vars(a)) for name in TOKEN_GOALS}
+    if found["qwen"]:
+        found["qwen compact"] = f"{tmp}/qwen-compact.json"  # as small as it gets: merges as "a b", no white space
+        smallest = json.load(open(found["qwen"], encoding="utf-8"))
+        smallest["model"]["merges"] = [" ".join(pair) for pair in smallest["model"]["merges"]]
+        pathlib.Path(found["qwen compact"]).write_text(json.dumps(smallest, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    speed, opening = [], []
+    for name, path in found.items():
         if not path:
-            report.say(f"\n## {name}\n\nskipped: --{tokenizer_kinds.NEEDS[name]} not given")
+            report.say(f"\n{name}: skipped: --{tokenizer_kinds.NEEDS[name]} not given")
             continue
-        theirs, bare = Tokenizer.from_file(path), Tokenizer.from_file(path)
-        words = ["tokenizer", path, "--texts", f"{tmp}/texts.txt"]
-        sides = {"sapor": lambda: figures(a, *words), "encode_batch_fast": lambda: clock(lambda: theirs.encode_batch_fast(lines))}
-        if hasattr(bare.model, "_resize_cache"):
-            bare.model._resize_cache(0)
-            sides["encode_batch_fast without its cache"] = lambda: clock(lambda: bare.encode_batch_fast(lines))
-        size = sum(len(line.encode()) for line in lines) / 1e6
-        report.compare(f"Token ids of {len(lines):,} texts, {size:.1f} MB: {name}", sides, a.rounds, f"{goal} times as fast", size)
-        report.compare(f"Opening {name}, {theirs.get_vocab_size():,} tokens, {os.path.getsize(path) / 1e6:.1f} MB", {
-            "sapor": lambda: figures(a, *words, name="tokenizer-open"), "Tokenizer.from_file": lambda: clock(lambda: Tokenizer.from_file(path))},
-            a.rounds, "3 times as fast")
+        theirs, bare, seen = Tokenizer.from_file(path), Tokenizer.from_file(path), {}
+        sides = {"theirs open": lambda: clock(lambda: Tokenizer.from_file(path), 0)}
+        if name in TOKEN_GOALS:
+            theirs.encode_batch_fast(lines)
+            sides["theirs"] = lambda: once(lambda: theirs.encode_batch_fast(lines))
+            if hasattr(bare.model, "_resize_cache"):
+                bare.model._resize_cache(0)
+                sides["theirs uncached"] = lambda: once(lambda: bare.encode_batch_fast(lines))
+        for _ in range(a.rounds):
+            for side, (_, ms) in (all_figures(a, "tokenizer", path, "--texts", f"{tmp}/texts.txt") | {k: side() for k, side in sides.items()}).items():
+                seen.setdefault(side, []).append(ms)
+        ms = {side: statistics.median(times) for side, times in seen.items()}
+        if name in TOKEN_GOALS:
+            rate = {side: 1e3 * size / t for side, t in ms.items()}
+            rest = f"{rate['theirs uncached']:.2f} | {ms['theirs uncached'] / ms['tokenizer-uncached']:.1f}" if "theirs uncached" in ms else "none | "
+            speed.append(f"| {name} | {rate['tokenizer']:.1f} | {rate['theirs']:.2f} | {ms['theirs'] / ms['tokenizer']:.1f} | {rate['tokenizer-uncached']:.1f} | {rest} | {TOKEN_GOALS[name]} |")
+        memory, bytes_, ratio = open_memory(a, tmp, path), os.path.getsize(path) / 1e6, ms["theirs open"] / ms["tokenizer-open"]
+        opening.append(f"| {name} | {bytes_:.2f} | {ms['tokenizer-open']:.1f} | {ms['theirs open']:.1f} | {ratio:.1f} | {memory[0]:.1f} | {memory[0] / bytes_:.2f} | {memory[1]:.1f} |")
+    report.head(f"Token ids of {len(lines):,} texts, {size:.1f} MB, one thread: MB/s", "as in the last column, with caches. Both keep the tokens of words that they met; without that cache Sapor still "
+                "remembers, a byte for each piece, which words are one piece. WordPiece has no cache on either side", ["sapor", "encode_batch_fast", "ratio", "sapor, no cache", "encode_batch_fast, no cache", "ratio", "goal"])
+    report.say("\n".join(speed))
+    report.head("Opening a tokenizer.json", "3 times as fast as Tokenizer.from_file, and less memory than 3 times the file. Memory: of a process at its highest, less that with an empty "
+                "tokenizer", ["file, MB", "sapor, ms", "from_file, ms", "ratio", "sapor, MB", "of the file", "from_file, MB"])
+    report.say("\n".join(opening))
+    report.say(f"\nMedians of {a.rounds} round{'s' * (a.rounds > 1)}. Load of the machine: {', '.join(f'{x:.1f}' for x in os.getloadavg())} over 1, 5, 15 minutes.")
 
 
 # ---- the run ----------------------------------------------------------------------------------------------------------------
@@ -388,6 +432,19 @@ def own_figures(a):
         done = subprocess.run(command, check=not words, capture_output=True, text=True)
         lines += done.stdout.splitlines()
     return lines
+
+
+def version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def level(a):
+    """The instructions of its kernels."""
+    out = subprocess.run([a.sapor, "bench", "norm", "--seconds", "0.01", "--json"], check=True, capture_output=True, text=True).stdout
+    return json.loads(out.splitlines()[-1])["level"]
 
 
 def cpu_name():
@@ -403,9 +460,14 @@ JOBS = {"minilm": (minilm, "minilm"), "mpnet": (mpnet, "mpnet"), "bert": (bert, 
 
 
 def write(a, report, lines):
+    """The table; of a whole run the roofline and the figures too, which some jobs alone leave as they are."""
     name = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-") + (f"-{a.threads}-threads" if a.threads > 1 else "")
-    path = pathlib.Path(a.out, name + ".md")
+    path = pathlib.Path(a.out, "-".join([name, *(a.only or [])]) + ".md")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not lines:
+        path.write_text("\n".join(report.lines) + "\n")
+        print(f"\nwritten: {path}")
+        return
     path.write_text("\n".join(report.lines) + f"\n\n## Every kernel against the machine\n\n![roofline]({name}.svg)\n\n"
                     f"The figures are in {name}.json: `sapor bench --against` it says what changed.\n")
     path.with_name(name + ".json").write_text("\n".join(lines) + "\n")
@@ -431,9 +493,9 @@ if __name__ == "__main__":
     torch.set_num_threads(a.threads)
     report = Report()
     report.say(f"# sapor and its peers on {cpu_name()}\n")
-    lines = own_figures(a)
-    report.say(f"{a.threads} thread{'s' * (a.threads > 1)}, kernels {json.loads(lines[-1])['level']}; {time.strftime('%Y-%m-%d')}; "
-               + ", ".join(f"{p} {importlib.metadata.version(p)}" for p in PEERS)
+    lines = own_figures(a) if not a.only or "own" in a.only else []
+    report.say(f"{a.threads} thread{'s' * (a.threads > 1)}, kernels {level(a)}; {time.strftime('%Y-%m-%d')}; "
+               + ", ".join(f"{p} {version(p)}" for p in PEERS)
                + f"; PyTorch {'with' if torch.backends.mkl.is_available() else 'without'} MKL. Made by `make bench-peers`.")
     with tempfile.TemporaryDirectory() as tmp, torch.no_grad():
         for name, (job, needs) in JOBS.items():

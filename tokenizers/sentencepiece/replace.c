@@ -316,13 +316,14 @@ static bool parse_prepend(Load *l, const Json *j, const void **settings)
 static bool normalize_prepend(const void *settings, Work *w)
 {
     Text prepend = *(const Text *)settings;
-    for (WorkCode c = {0}; work_next(w, &c);) {
-        for (size_t i = 0, length; !c.at && i < prepend.n; i += length)
-            if (!work_put(w, next_code(prepend.p + i, prepend.n - i, &length), c.from))
-                return false;
-        if (!work_put(w, c.code, c.from))
+    WorkCode c = {0};
+    if (!work_next(w, &c))
+        return true;
+    for (size_t i = 0, length; i < prepend.n; i += length)
+        if (!work_put(w, next_code(prepend.p + i, prepend.n - i, &length), c.from))
             return false;
-    }
+    if (!work_copy(w, 0, w->text.n))
+        return false;
     work_swap(w);
     return true;
 }

@@ -16,7 +16,7 @@
 enum { TASKS = 64 };
 
 typedef struct TokenRun {
-    const Tokenizer *tokenizer;
+    Tokenizer *tokenizer;
     const char *path;
     const Bench *b;
     Text *texts;
@@ -117,9 +117,13 @@ static bool measure_tokens(Bench *b, TokenRun *r, Error *e)
     snprintf(opening, sizeof opening, "%s-open-%lld", tokenizer_kind(r->tokenizer),
              (long long)tokenizer_vocabulary(r->tokenizer));
     Figure f = {"tokenizer", shape, .items = (double)tokens, .item = "tokens/s", .megabytes = (double)bytes / 1e6},
-           open = {"tokenizer-open", opening, .items = 1, .item = "files/s"};
-    return (!bench_selects(b, shape) || bench_measure(b, &f, tokens_body, r, e)) &&
-           (!bench_selects(b, opening) || bench_measure(b, &open, open_body, r, e));
+           open = {"tokenizer-open", opening, .items = 1, .item = "files/s"}, bare = f;
+    bare.bench = "tokenizer-uncached";
+    if ((bench_selects(b, shape) && !bench_measure(b, &f, tokens_body, r, e)) ||
+        (bench_selects(b, opening) && !bench_measure(b, &open, open_body, r, e)))
+        return false;
+    tokenizer_no_cache(r->tokenizer);
+    return !bench_selects(b, shape) || bench_measure(b, &bare, tokens_body, r, e);
 }
 
 bool bench_tokenizer(Bench *b, const char *path, Error *e)

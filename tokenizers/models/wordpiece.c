@@ -1,4 +1,4 @@
-/* tokenizers/wordpiece.c: WordPiece, greedy longest match first (Wu et al. 2016; Devlin et al. 2018). */
+/* tokenizers/models/wordpiece.c: WordPiece, greedy longest match first (Wu et al. 2016; Devlin et al. 2018). */
 #include "tokenizers/pipeline.h"
 
 static const uint64_t PRIME = 0x9E3779B97F4A7C15ULL;

@@ -1,0 +1,83 @@
+/* tokenizers/models/bpe.h: byte pair encoding in memory: bpe.c builds it, bpe_word.c cuts words with it. */
+#ifndef SAPOR_TOKENIZERS_BPE_H
+#define SAPOR_TOKENIZERS_BPE_H
+
+#include <assert.h>
+
+#include "tokenizers/pipeline.h"
+
+enum { LOW_CODES = 0x250 }; /* characters whose ids are in a table: those of byte-level words are among them */
+
+/* Of a pair, by open addressing: both pieces and the rank, from the highest bit down. All ones: empty. */
+typedef uint64_t Merge;
+enum { PIECE_BITS = 21, RANK_BITS = 22, NO_RANK = (1 << RANK_BITS) - 1 };
+static_assert(MAX_TOKENS <= 1 << PIECE_BITS && 2 * PIECE_BITS + RANK_BITS == 64, "a merge has 64 bits");
+#define MARK "\xe2\x96\x81" /* U+2581, SentencePiece's blank */
+
+struct Bpe {
+    const char *path;
+    const Text *pieces; /* t->pieces */
+    int32_t *slots;     /* pieces by hash; -1: empty */
+    Merge *merges;
+    int32_t *made; /* [ranks]: the piece that a merge makes */
+    uint32_t slot_mask, merge_mask;
+    uint64_t seed; /* an address: a file cannot be prepared to collide */
+    BpeSettings set;
+    uint32_t count;               /* of merges so far */
+    int32_t unknown_id;           /* -1: not in the vocabulary */
+    int32_t low[2][2][LOW_CODES]; /* [first][last]; -1: not in the vocabulary */
+    int32_t bytes[256];           /* of byte fallback */
+    int32_t letters[2][256];      /* of ByteLevel: [last]; -1: not in the vocabulary */
+    char letter_text[256][2];     /* the second byte 0: it has one */
+    WholeFlag *known;             /* [pieces]: a word that is this piece is not split */
+    bool grows;                   /* every merge makes a piece that is longer than both */
+    bool marked;                  /* words are cut in front of marks (bpe_part_end) */
+};
+
+/* -1: no such piece */
+static inline int32_t bpe_find(const Bpe *m, Text piece)
+{
+    for (uint32_t i = (uint32_t)hash_bytes(piece.p, piece.n, m->seed) & m->slot_mask;; i = (i + 1) & m->slot_mask) {
+        int32_t id = m->slots[i];
+        if (id < 0 || text_equal(m->pieces[id], piece))
+            return id;
+    }
+}
+
+static inline uint32_t pair_hash(const Bpe *m, Merge pair)
+{
+    uint64_t h = (pair ^ m->seed) * 0x9E3779B97F4A7C15ULL;
+    return (uint32_t)((h ^ h >> 29) * 0xBF58476D1CE4E5B9ULL >> 32);
+}
+
+static inline Merge merge_of(int32_t a, int32_t b, uint32_t rank)
+{
+    return (Merge)(uint32_t)a << (PIECE_BITS + RANK_BITS) | (Merge)(uint32_t)b << RANK_BITS | rank;
+}
+
+/* The place of a pair, or an empty one. */
+static inline Merge *merge_at(const Bpe *m, int32_t a, int32_t b)
+{
+    Merge pair = merge_of(a, b, NO_RANK);
+    for (uint32_t i = pair_hash(m, pair) & m->merge_mask;; i = (i + 1) & m->merge_mask) {
+        Merge *x = &m->merges[i];
+        if ((*x | NO_RANK) == pair || *x == UINT64_MAX)
+            return x;
+    }
+}
+
+static inline uint32_t rank_of(const Bpe *m, int32_t a, int32_t b)
+{
+    return (uint32_t)*merge_at(m, a, b) & NO_RANK;
+}
+
+/* ---- bpe_word.c ------------------------------------------------------------------------------ */
+
+/* The id of a character with what is put around it. */
+int32_t bpe_character(const Bpe *m, const char *p, size_t n, bool first, bool last);
+/* As ModelKind has them. */
+bool bpe_run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
+bool bpe_run_bytes(const void *model, Text word, TokenIds *ids, Arena *a, Error *e);
+size_t bpe_part_end(const void *model, Text word, size_t at);
+
+#endif

@@ -1,0 +1,350 @@
+/* tokenizers/models/bpe_word.c: a word by byte pair encoding (Sennrich et al. 2016): the pair of the lowest rank is
+ * merged first, of equal pairs the one on the left. As Hugging Face's BPE without dropout: prefix, suffix, byte
+ * fallback, fused unknowns. */
+#include "tokenizers/models/bpe.h"
+
+enum { SHORT = 40 }; /* pieces of a word up to which the lowest rank is searched for */
+
+/* ---- characters ------------------------------------------------------------------------------ */
+
+typedef struct Symbol {
+    int32_t id;
+    uint32_t length; /* bytes of the word; 0: merged into the one before it */
+    uint32_t previous, next;
+} Symbol;
+
+typedef struct Symbols {
+    Symbol *list;
+    uint32_t count;
+} Symbols;
+
+static void add(Symbols *s, int32_t id, size_t length)
+{
+    s->list[s->count] = (Symbol){id, (uint32_t)length, s->count - 1, s->count + 1};
+    s->count++;
+}
+
+int32_t bpe_character(const Bpe *m, const char *p, size_t n, bool first, bool last)
+{
+    char text[4 + 2 * MAX_AFFIX];
+    size_t length = 0;
+    if (!first && m->set.prefix.n) {
+        memcpy(text, m->set.prefix.p, m->set.prefix.n);
+        length = m->set.prefix.n;
+    }
+    memcpy(text + length, p, n);
+    length += n;
+    if (last && m->set.suffix.n) {
+        memcpy(text + length, m->set.suffix.p, m->set.suffix.n);
+        length += m->set.suffix.n;
+    }
+    return bpe_find(m, (Text){text, length});
+}
+
+static bool add_bytes(const Bpe *m, Symbols *s, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (m->bytes[(unsigned char)p[i]] < 0)
+            return false;
+    for (size_t i = 0; i < n; i++)
+        add(s, m->bytes[(unsigned char)p[i]], 1);
+    return true;
+}
+
+/* The characters of a word. Hugging Face adds unknown ones late, behind the bytes of a fallback, and leaves them out
+ * where the file names no unknown token: the ends of tokens then count the bytes of what is there. */
+static bool begin_word(const Bpe *m, Text word, Symbols *s, Error *e)
+{
+    size_t unknown = 0; /* bytes that wait */
+    for (size_t at = 0, n; at < word.n; at += n) {
+        uint32_t c = next_code(word.p + at, word.n - at, &n);
+        bool first = !at, last = at + n == word.n;
+        int32_t id = c < LOW_CODES ? m->low[first][last][c] : bpe_character(m, word.p + at, n, first, last);
+        if (id >= 0) {
+            if (unknown)
+                add(s, m->unknown_id, unknown);
+            unknown = 0;
+            add(s, id, n);
+            continue;
+        }
+        if ((m->set.fallback && add_bytes(m, s, word.p + at, n)) || !m->set.unknown.p)
+            continue;
+        if (m->unknown_id < 0)
+            return fail(e, SP_FORMAT, "%s: unk_token '%.*s' is missing from the vocabulary, and the text needs it",
+                        m->path, NAME(m->set.unknown));
+        if (unknown && !m->set.fuse) {
+            add(s, m->unknown_id, unknown);
+            unknown = 0;
+        }
+        unknown += n;
+    }
+    if (unknown)
+        add(s, m->unknown_id, unknown);
+    return true;
+}
+
+/* The lowest rank by search, again and again. */
+static void merge_short(const Bpe *m, Symbols *s)
+{
+    uint32_t ranks[SHORT];
+    Symbol *list = s->list;
+    uint32_t n = s->count;
+    for (uint32_t i = 0; i + 1 < n; i++)
+        ranks[i] = rank_of(m, list[i].id, list[i + 1].id);
+    for (;;) {
+        uint32_t best = 0, rank = NO_RANK;
+        for (uint32_t i = 0; i + 1 < n; i++)
+            if (ranks[i] < rank) {
+                rank = ranks[i];
+                best = i;
+            }
+        if (rank == NO_RANK)
+            break;
+        list[best].id = m->made[rank];
+        list[best].length += list[best + 1].length;
+        n--;
+        for (uint32_t i = best + 1; i < n; i++) {
+            list[i] = list[i + 1];
+            ranks[i - 1] = ranks[i];
+        }
+        if (best)
+            ranks[best - 1] = rank_of(m, list[best - 1].id, list[best].id);
+        if (best + 1 < n)
+            ranks[best] = rank_of(m, list[best].id, list[best + 1].id);
+    }
+    s->count = n;
+}
+
+typedef struct Candidates { /* a heap of pairs that may be merged: rank << 32 | place */
+    uint64_t *list;
+    size_t count;
+} Candidates;
+
+static void push(Candidates *h, const Bpe *m, const Symbol *list, uint32_t a, uint32_t b)
+{
+    uint32_t rank = rank_of(m, list[a].id, list[b].id);
+    if (rank == NO_RANK)
+        return;
+    uint64_t c = (uint64_t)rank << 32 | a;
+    size_t i = h->count++;
+    for (; i && c < h->list[(i - 1) / 2]; i = (i - 1) / 2)
+        h->list[i] = h->list[(i - 1) / 2];
+    h->list[i] = c;
+}
+
+static uint64_t pop(Candidates *h)
+{
+    uint64_t top = h->list[0], last = h->list[--h->count];
+    size_t i = 0;
+    for (size_t child = 1; child < h->count; child = 2 * i + 1) {
+        child += child + 1 < h->count && h->list[child + 1] < h->list[child];
+        if (h->list[child] >= last)
+            break;
+        h->list[i] = h->list[child];
+        i = child;
+    }
+    h->list[i] = last;
+    return top;
+}
+
+/* By a heap: n log n. A candidate counts while the pair at its place still makes its piece. */
+static bool merge_long(const Bpe *m, Symbols *s, Arena *a, Error *e)
+{
+    uint32_t n = s->count;
+    Candidates h = {NEW(a, uint64_t, 2 * (size_t)n, e), 0}; /* a merge takes one away and adds two at most */
+    Symbol *list = s->list;
+    if (!h.list)
+        return false;
+    for (uint32_t i = 0; i + 1 < n; i++)
+        push(&h, m, list, i, i + 1);
+    while (h.count) {
+        uint64_t c = pop(&h);
+        uint32_t at = (uint32_t)c, next = list[at].next;
+        int32_t id = m->made[c >> 32];
+        Symbol *left = &list[at];
+        if (!left->length || next >= n)
+            continue;
+        uint32_t rank = rank_of(m, left->id, list[next].id);
+        if (rank == NO_RANK || m->made[rank] != id)
+            continue;
+        left->id = id;
+        left->length += list[next].length;
+        left->next = list[next].next;
+        list[next].length = 0;
+        if (left->next < n)
+            list[left->next].previous = at;
+        if (left->previous < n)
+            push(&h, m, list, left->previous, at);
+        if (left->next < n)
+            push(&h, m, list, at, left->next);
+    }
+    s->count = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i].length)
+            list[s->count++] = list[i];
+    return true;
+}
+
+/* `list` with room for n more: what is allocated behind it can be given back. */
+static void *more(void *list, size_t count, size_t *room, size_t n, size_t size, Arena *a, Error *e)
+{
+    if (*room - count >= n)
+        return list;
+    size_t wanted = MAX(count + n, 2 * *room);
+    void *grown = arena_alloc(a, wanted, size, e);
+    *room = grown ? wanted : *room;
+    return grown && count ? memcpy(grown, list, count * size) : grown;
+}
+
+static bool reserve(TokenIds *ids, TokenEnds *ends, size_t n, Arena *a, Error *e)
+{
+    int32_t *more_ids = more(ids->ids, ids->count, &ids->capacity, n, sizeof *more_ids, a, e);
+    ids->ids = more_ids ? more_ids : ids->ids;
+    if (!more_ids || !ends)
+        return more_ids;
+    size_t *more_ends = more(ends->list, ends->count, &ends->room, n, sizeof *more_ends, a, e);
+    ends->list = more_ends ? more_ends : ends->list;
+    return more_ends;
+}
+
+static bool merge_word(const Bpe *m, Symbols *s, Arena *a, Error *e)
+{
+    if (m->grows && s->count <= SHORT)
+        merge_short(m, s);
+    else if (s->count > 1)
+        return merge_long(m, s, a, e);
+    return true;
+}
+
+/* Into `room` tokens at most. */
+static bool split_word(const Bpe *m, Text word, size_t room, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
+{
+    Symbol few[SHORT];
+    Symbols s = {few, 0};
+    if (room > SHORT && !(s.list = NEW(a, Symbol, room, e)))
+        return false;
+    if (!begin_word(m, word, &s, e))
+        return false;
+    if (!merge_word(m, &s, a, e))
+        return false;
+    for (size_t i = 0, end = 0; i < s.count; i++) {
+        end += s.list[i].length;
+        ids->ids[ids->count++] = s.list[i].id;
+        if (ends)
+            ends->list[ends->count++] = end;
+    }
+    return true;
+}
+
+/* Memory besides the ids: 32 bytes for a character of a long word, until its end. */
+bool bpe_run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
+{
+    const Bpe *m = model;
+    size_t room = word.n; /* bytes of a fallback, or characters */
+    if (room > SHORT && !m->set.fallback) {
+        room = 0;
+        for (size_t at = 0, n; at < word.n; at += n, room++)
+            next_code(word.p + at, word.n - at, &n);
+    }
+    if (!reserve(ids, ends, room, a, e))
+        return false;
+    int32_t id = m->set.whole ? bpe_find(m, word) : -1;
+    if (id >= 0) {
+        ids->ids[ids->count++] = id;
+        if (ends)
+            ends->list[ends->count++] = word.n;
+        return true;
+    }
+    ArenaMark mark = arena_mark(a);
+    bool ok = split_word(m, word, room, ids, ends, a, e);
+    arena_rewind(a, mark);
+    return ok;
+}
+
+static bool is_mark(Text word, size_t at)
+{
+    return word.n - at >= sizeof MARK - 1 && !memcmp(word.p + at, MARK, sizeof MARK - 1);
+}
+
+/* A part ends in front of a mark behind another character. If m->marked, no merge has a mark at the beginning of its
+ * right piece and another character at the end of its left piece: no merge joins two parts. The merges of one part do
+ * not change which pairs another part has, nor their order by rank and place: each part has its tokens alone. A mark is
+ * a piece, so unknown characters that are fused end in front of it. */
+size_t bpe_part_end(const void *model, Text word, size_t at)
+{
+    const Bpe *m = model;
+    size_t mark = sizeof MARK - 1;
+    for (size_t i = at + 1; m->marked && i < word.n; i++) {
+        const char *found = memchr(word.p + i, MARK[0], word.n - i);
+        if (!found)
+            break;
+        i = (size_t)(found - word.p);
+        if (is_mark(word, i) && (i < at + mark || !is_mark(word, i - mark)))
+            return i;
+    }
+    return word.n;
+}
+
+/* ---- a word of bytes ------------------------------------------------------------------------- */
+
+enum { MOST_WHOLE = 64 }; /* bytes of a word that is looked up as a piece */
+
+/* The piece that all of a word is, in the letters of ByteLevel: -1: none. */
+static bool find_whole(const Bpe *m, Text word, int32_t *piece, Arena *a, Error *e)
+{
+    char few[2 * MOST_WHOLE + MAX_AFFIX], *text = few;
+    size_t n = 0;
+    if (word.n > MOST_WHOLE && !(text = NEW(a, char, 2 * word.n + MAX_AFFIX, e)))
+        return false;
+    for (size_t i = 0; i < word.n; i++) {
+        const char *letter = m->letter_text[(unsigned char)word.p[i]];
+        text[n] = letter[0];
+        text[n + 1] = letter[1];
+        n += 1 + (letter[1] != 0);
+    }
+    if (m->set.suffix.n)
+        memcpy(text + n, m->set.suffix.p, m->set.suffix.n);
+    *piece = bpe_find(m, (Text){text, n + m->set.suffix.n});
+    return true;
+}
+
+static bool split_bytes(const Bpe *m, Text word, int32_t piece, TokenIds *ids, Arena *a, Error *e)
+{
+    Symbol few[SHORT];
+    Symbols s = {few, 0};
+    if (word.n > SHORT && !(s.list = NEW(a, Symbol, word.n, e)))
+        return false;
+    for (size_t i = 0; i < word.n; i++)
+        add(&s, m->letters[i + 1 == word.n][(unsigned char)word.p[i]], 1);
+    if (!merge_word(m, &s, a, e))
+        return false;
+    if (piece >= 0 && s.count == 1 && s.list[0].id == piece)
+        whole_set(&m->known[piece]);
+    for (size_t i = 0; i < s.count; i++)
+        ids->ids[ids->count++] = s.list[i].id;
+    return true;
+}
+
+bool bpe_run_bytes(const void *model, Text word, TokenIds *ids, Arena *a, Error *e)
+{
+    const Bpe *m = model;
+    if (!reserve(ids, NULL, word.n, a, e))
+        return false;
+    ArenaMark mark = arena_mark(a);
+    int32_t piece = -1;
+    bool ok = (word.n > MOST_WHOLE && !m->set.whole) || find_whole(m, word, &piece, a, e);
+    if (piece >= 0 && (m->set.whole || whole_get(&m->known[piece])))
+        ids->ids[ids->count++] = piece;
+    else
+        ok = ok && split_bytes(m, word, piece, ids, a, e);
+    arena_rewind(a, mark);
+    return ok;
+}
+
+bool bpe_has_bytes(const Bpe *m)
+{
+    bool all = !m->set.prefix.n && !(m->set.whole && m->set.suffix.n);
+    for (int i = 0; i < 512; i++)
+        all &= m->letters[i / 256][i % 256] >= 0;
+    return all;
+}

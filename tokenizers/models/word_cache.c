@@ -1,0 +1,82 @@
+/* tokenizers/models/word_cache.c: the ids of words that were met, for all threads. A word is put in once and stays;
+ * where there is no more room, further words are not kept. */
+#include "tokenizers/pipeline.h"
+
+enum { SLOTS = 1 << 15, TRIES = 8, POOL = 3 << 18 }; /* slots in which a word may be; bytes */
+enum { MOST_BYTES = 64, MOST_IDS = 16 };             /* of a word */
+
+struct WordCache {
+    const Heap *heap;
+    uint64_t seed; /* an address: texts cannot be prepared to collide */
+    atomic_uint used;
+    atomic_uint slots[SLOTS]; /* places in the pool; 0: empty */
+    char *pool;
+};
+
+static const CachedWord *at_place(const WordCache *c, unsigned place)
+{
+    return (const void *)(c->pool + place);
+}
+
+const CachedWord *word_cache_find(const WordCache *c, Text word, uint64_t *hash)
+{
+    *hash = 0;
+    if (!c || word.n > MOST_BYTES)
+        return NULL;
+    *hash = hash_bytes(word.p, word.n, c->seed);
+    for (size_t i = *hash % SLOTS, n = 0; n < TRIES; i = (i + 1) % SLOTS, n++) {
+        unsigned place = atomic_load_explicit(&c->slots[i], memory_order_acquire);
+        const CachedWord *w = at_place(c, place);
+        if (!place)
+            return NULL;
+        if (w->hash == (uint32_t)(*hash >> 32) && w->bytes == word.n && !memcmp(w->ids + w->count, word.p, word.n))
+            return w;
+    }
+    return NULL;
+}
+
+void word_cache_add(WordCache *c, Text word, uint64_t hash, const int32_t *ids, size_t count)
+{
+    size_t size = sizeof(CachedWord) + count * sizeof *ids + (word.n + 3) / 4 * 4;
+    if (!c || word.n > MOST_BYTES || count > MOST_IDS ||
+        atomic_load_explicit(&c->used, memory_order_relaxed) > POOL - size)
+        return;
+    unsigned place = atomic_fetch_add_explicit(&c->used, (unsigned)size, memory_order_relaxed);
+    if (place > POOL - size) /* another thread took the last room */
+        return;
+    CachedWord *w = (void *)(c->pool + place);
+    *w = (CachedWord){(uint32_t)(hash >> 32), (uint16_t)word.n, (uint16_t)count};
+    memcpy(w->ids, ids, count * sizeof *ids);
+    memcpy(w->ids + count, word.p, word.n);
+    for (size_t i = hash % SLOTS, n = 0; n < TRIES; i = (i + 1) % SLOTS, n++) {
+        unsigned empty = 0;
+        if (atomic_compare_exchange_strong_explicit(&c->slots[i], &empty, place, memory_order_release,
+                                                    memory_order_relaxed))
+            return;
+    }
+}
+
+static void end(void *p)
+{
+    WordCache *c = p;
+    heap_free(c->heap, c->pool, POOL);
+}
+
+WordCache *word_cache_new(Arena *a, Error *e)
+{
+    WordCache *c = NEW(a, WordCache, 1, e);
+    if (!c)
+        return NULL;
+    c->heap = arena_heap(a);
+    c->seed = hash_bytes("words", 5, (uint64_t)(uintptr_t)c);
+    atomic_init(&c->used, 8); /* place 0: none */
+    if (!(c->pool = heap_alloc(c->heap, POOL))) {
+        fail_memory(e, POOL, "the words of a tokenizer");
+        return NULL;
+    }
+    if (!arena_at_end(a, end, c, e)) {
+        heap_free(c->heap, c->pool, POOL);
+        return NULL;
+    }
+    return c;
+}
