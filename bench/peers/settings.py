@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """The five settings of the benchmark from one Ducho configuration, at full size: the names of the files that `sapor extract` writes against
-Ducho's rules; items a second against transformers on torch; the image towers against OpenVINO (towers.py). Both sides run in turn. Weights are
-random: pretrained ones take the same time.
+Ducho's rules; items a second against transformers on torch; the image towers against OpenVINO (towers.py), both sides in turn; seconds of two settings by
+batch size (table). Weights are random: pretrained ones take the same time.
 
     pip install torch transformers torchvision tokenizers pillow numpy openvino
     bench/peers/settings.py models --out FOLDER --vocab vocab.txt --merges bpe_simple_vocab_16e6.txt.gz
     SAPOR_MODELS=FOLDER bench/peers/settings.py tree --data FOLDER --work FOLDER [--items 500]
     SAPOR_MODELS=FOLDER bench/peers/settings.py times --data FOLDER --work FOLDER [--items 16] [--batch 8] [--rounds 5] [--threads 2] [--only NAME]
+    SAPOR_MODELS=FOLDER bench/peers/settings.py table --data FOLDER --work FOLDER [--items 50] [--threads 2]
     SAPOR_MODELS=FOLDER bench/peers/settings.py openvino --work FOLDER [--batch 8] [--rounds 5] [--seconds 10] [--threads 2] [--only NAME]
 
-DATA has posters/<item>.jpg (or images/) and items.tsv with the columns `item` and `description`. vocab.txt is BERT's, the merges are CLIP's. XLM-R's
-vocabulary is not published apart from its weights: a small Unigram one stands in, so AltCLIP's texts have more tokens than with the real one."""
+WORK is a new folder, or one of an earlier run, which is emptied (openvino keeps its files there). DATA has posters/<item>.jpg (or images/) and
+items.tsv with the columns `item` and `description`. vocab.txt is BERT's, the merges are CLIP's. XLM-R's vocabulary is not published apart from its
+weights: a small Unigram one stands in, so AltCLIP's texts have more tokens than with the real one."""
 import argparse
 import gzip
 import json
@@ -176,6 +178,8 @@ def prepare(args, items):
         cells = line.split("\t")
         if (pictures / f"{cells[0]}.jpg").exists() and len(rows) < items:
             rows.append((cells[0], cells[column].replace('"', "'")))
+    if work.exists() and any(work.iterdir()) and not (work / "config.yml").exists():
+        sys.exit(f"{work}: is not a folder of an earlier run; choose a new one")
     shutil.rmtree(work, ignore_errors=True)
     (work / "images").mkdir(parents=True)
     for item, _ in rows:
@@ -303,6 +307,15 @@ def write_one(args, modality, number):
     pathlib.Path(f"{args.work}/one.yml").write_text("\n".join(keep))
 
 
+def table(args):
+    """Seconds by batch size of two settings: ResNet-50 with Sentence-BERT, and CLIP."""
+    prepare(args, args.items)
+    lines = pathlib.Path(f"{args.work}/config.yml").read_text().split("\n")
+    lines = [line for line in lines if not any(name in line for name in ("MMFashion", *PAIRS[1:]))]
+    pathlib.Path(f"{args.work}/two.yml").write_text("\n".join(lines))
+    subprocess.run([SAPOR, "bench", "extract", f"{args.work}/two.yml", "--items", str(args.items), "--threads", str(args.threads)], check=True)
+
+
 def openvino(args):
     import towers
     return towers.compare(args, str(pathlib.Path(SAPOR).parent / "libsapor.so"))
@@ -310,7 +323,7 @@ def openvino(args):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=("models", "tree", "times", "openvino"))
+    p.add_argument("what", choices=("models", "tree", "times", "table", "openvino"))
     p.add_argument("--out")
     p.add_argument("--vocab")
     p.add_argument("--merges")
@@ -323,7 +336,7 @@ def main():
     p.add_argument("--seconds", type=float, default=10)
     p.add_argument("--threads", type=int, default=2)
     args = p.parse_args()
-    return {"models": write_models, "tree": tree, "times": times, "openvino": openvino}[args.what](args) or 0
+    return {"models": write_models, "tree": tree, "times": times, "table": table, "openvino": openvino}[args.what](args) or 0
 
 
 if __name__ == "__main__":
