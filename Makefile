@@ -48,7 +48,7 @@ LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
 # MINIMAL does not train the encoders of the demo: tools/demo/demo.h
 TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),tools/demo/demo_encoder.c),$(wildcard tools/*.c tools/*/*.c))
-CASE_SRC := $(wildcard tests/cases/*.c tests/far/*.c)
+CASE_SRC := $(wildcard tests/cases/*.c tests/far/*.c) tests/drawn.c
 TEST_SRC := $(wildcard tests/*_test.c)
 LADDERS := $(patsubst bench/ladder/%/main.c,%,$(wildcard bench/ladder/*/main.c))
 LADDER_SRC := $(wildcard bench/ladder/*.c bench/ladder/*/*.c)

@@ -60,7 +60,7 @@ sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
 	@cmp -s $< $@ || { rm -f $@ && cp $< $@; }
 
 # ---- tests, ladders ------------------------------------------------------------------------------------------------------
-# The kernels' cases: tests/kernels_test.c and far_test.c run them; and the far device.
+# The kernels' cases: tests/kernels_test.c and far_test.c run them; the far device; the models that are drawn.
 $(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
 	rm -f $@ && $(TOOLS)ar rcs $@ $^
 # The command without its main, for tests of what tools/ reads.
@@ -70,6 +70,10 @@ TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
 $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+# Draws the models for tests that are scripts.
+$(BUILD)/tests/draw_models: $(BUILD)/tests/draw_models.o $(BUILD)/tests/drawn.o $(BUILD)/internal.a
+	@mkdir -p $(@D)
+	$(LINK) $(if $(findstring musl-gcc,$(CC)),$(STATIC)) -o $@ $^ $(DEP_LIBS)
 # SAPOR_TEST_DEVICE=far: devices that a test, or tests/far_sapor, opens are the far one (tests/far/far.h).
 $(TESTS) $(BUILD)/tests/far_sapor: private override LDFLAGS += -Wl,--wrap=device_open,--undefined=__wrap_device_open
 $(BUILD)/tests/far_sapor: $(BUILD)/tools/main.o $(TEST_LIBS)
@@ -86,13 +90,13 @@ $(BUILD)/ladder/$(1): $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out %/main.c,$
 	$$(LINK) -o $$@ $$^ $$(DEP_LIBS)
 endef
 $(foreach l,$(LADDERS),$(eval $(call ladder_rule,$(l))))
-tests: $(TESTS) $(if $(TESTS),$(BUILD)/tests/far_sapor $(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
-$(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/commands.a $(BUILD)/internal.a
+tests: $(TESTS) $(if $(TESTS),$(BUILD)/tests/far_sapor $(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so tests/draw_models)
+$(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/tests/drawn.o $(BUILD)/commands.a $(BUILD)/internal.a
 	@mkdir -p $(@D)
-	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
+	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/tests/drawn.o $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
 #: make clean        removes what was built; packages under build/deps stay
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so compile_commands.json
 .PHONY: tests clean
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d) $(LADDER_SRC:%.c=$(BUILD)/%.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d) $(BUILD)/tests/draw_models.d $(LADDER_SRC:%.c=$(BUILD)/%.d)

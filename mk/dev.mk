@@ -10,7 +10,7 @@ check-all: have-deps
 #: make kills        kill -9 at KILLS=100 random moments of extract and train: the same bytes in the end
 KILLS ?= 100
 kills:
-	@+$(MAKE) -s $(BUILD)/sapor && BUILD=$(BUILD) KILLS=$(KILLS) tests/crash_test.sh
+	@+$(MAKE) -s $(BUILD)/sapor $(BUILD)/tests/draw_models && BUILD=$(BUILD) KILLS=$(KILLS) tests/crash_test.sh
 #: make fuzz         every target of tests/fuzz for SECONDS=60 (TARGETS= for some only); clang's libFuzzer
 SECONDS ?= 60
 TARGETS ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -65,7 +65,7 @@ commands_json:
 # A line for each source: folder, file, command, with tabs between them. Kernels once for each level, the widest first: clangd takes the first.
 widest_first = $(if $(1),$(call widest_first,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
 list_commands = for f in $(1); do set -- $(call own_flags,"$$f",$(3)); printf '%s\t%s\t%s %s %s -c %s\n' $(call quoted,$(CURDIR)) "$$f" $(call quoted,$(CC) $(filter-out -MMD -MP,$(2))) "$$*" $(call quoted,$(CFLAGS)) "$$f"; done
-EXTRA_SRC = $(wildcard tests/fuzz/*.c tests/hostile/*.c tests/embed.c examples/*.c)
+EXTRA_SRC = $(wildcard tests/fuzz/*.c tests/hostile/*.c tests/embed.c tests/draw_models.c examples/*.c)
 commands:
 	@$(call list_commands,$(LIB_SRC) $(TOOL_SRC) $(CASE_SRC) $(TEST_SRC) $(EXTRA_SRC),$(FILE_FLAGS))
 	@$(foreach l,$(call widest_first,$(LEVELS)),$(call list_commands,$(CPU_SRC),$(call level_flags,$(l)),$(l));)

@@ -12,7 +12,7 @@ static sp_encoder *open_model(const char *name, const sp_encoder_options *o)
     sp_error e;
     char path[200];
     snprintf(path, sizeof path, ENCODERS "%s", name);
-    sp_encoder *m = sp_encoder_open_with(path, o, NULL, &e);
+    sp_encoder *m = sp_encoder_open_with(drawn(path), o, NULL, &e);
     assert_ok(m != NULL, e);
     return m;
 }
@@ -46,7 +46,8 @@ static void sizes_of_structs(void **state)
         memset(bytes, 0, sizeof bytes);
         memcpy(bytes, &full, MIN(size, sizeof full));
         memcpy(bytes, &size, sizeof size);
-        sp_encoder *opened = sp_encoder_open_with(ENCODERS "bert", (const sp_encoder_options *)(void *)bytes, NULL, &e);
+        sp_encoder *opened =
+            sp_encoder_open_with(drawn(ENCODERS "bert"), (const sp_encoder_options *)(void *)bytes, NULL, &e);
         assert_int_equal(opened != NULL, whole);
         assert_true(whole || strstr(e.message, "sp_encoder_options: its size is "));
         sp_encoder_close(opened);
@@ -87,12 +88,13 @@ static void null_is_told(void **state)
     } while (0)
     WRONG(sp_encoder_open(NULL, NULL, &e), "name or path is missing");
     WRONG(sp_encoder_open("", NULL, &e), "name or path is missing");
-    WRONG(sp_encoder_open(ENCODERS "bert", &empty, &e), "resize of the sp_allocator is NULL");
-    WRONG(sp_encoder_open_with(ENCODERS "bert", &o, NULL, &e), "output_count: 2, but outputs is NULL");
+    WRONG(sp_encoder_open(drawn(ENCODERS "bert"), &empty, &e), "resize of the sp_allocator is NULL");
+    WRONG(sp_encoder_open_with(drawn(ENCODERS "bert"), &o, NULL, &e), "output_count: 2, but outputs is NULL");
     o = (sp_encoder_options){.size = sizeof o, .resize = "opencv"};
-    WRONG(sp_encoder_open_with(ENCODERS "vit", &o, NULL, &e), "unknown library opencv; choose pil or torchvision");
+    WRONG(sp_encoder_open_with(drawn(ENCODERS "vit"), &o, NULL, &e),
+          "unknown library opencv; choose pil or torchvision");
     o.resize = "torchvision";
-    WRONG(sp_encoder_open_with(ENCODERS "bert", &o, NULL, &e), "resize torchvision is for images");
+    WRONG(sp_encoder_open_with(drawn(ENCODERS "bert"), &o, NULL, &e), "resize torchvision is for images");
     WRONG(sp_encoder_open_memory(NULL, 1, NULL, NULL, &e), "list of files is NULL");
     WRONG(sp_tokenizer_open(NULL, NULL, &e), "path of the tokenizer is NULL");
     WRONG(sp_recommender_open(NULL, 1, NULL, &e), "folder of the recommender is NULL");
@@ -159,15 +161,15 @@ static void options_of_calls(void **state)
     assert_error(e, SP_USAGE, "normalize: 2");
     sp_encoder_close(m);
     o = (sp_encoder_options){.size = sizeof o, .outputs = &pooler, .output_count = 1, .normalize = 1};
-    assert_null(sp_encoder_open_with(ENCODERS "bert", &o, NULL, &e));
+    assert_null(sp_encoder_open_with(drawn(ENCODERS "bert"), &o, NULL, &e));
     assert_error(e, SP_USAGE, "pool and normalize are for the usual output");
     o.normalize = 0;
     sp_encoder_close(open_model("bert", &o));
     o = (sp_encoder_options){.size = sizeof o, .modalities = SP_TEXTS};
-    assert_null(sp_encoder_open_with(ENCODERS "vit", &o, NULL, &e));
+    assert_null(sp_encoder_open_with(drawn(ENCODERS "vit"), &o, NULL, &e));
     assert_error(e, SP_USAGE, "vit models do not read texts");
     o.modalities = SP_TEXTS | SP_IMAGES;
-    assert_null(sp_encoder_open_with(ENCODERS "bert", &o, NULL, &e));
+    assert_null(sp_encoder_open_with(drawn(ENCODERS "bert"), &o, NULL, &e));
     assert_error(e, SP_USAGE, "bert models do not read images");
     sp_session_close(s);
 }
@@ -291,7 +293,7 @@ static void copy_files(sp_file files[FILES], size_t shift)
         snprintf(path, sizeof path, ENCODERS "bert/%s", NAMES[i]);
         sp_error e = {0};
         Map m;
-        assert_ok(map_open(&m, path, &e), e);
+        assert_ok(map_open(&m, drawn(path), &e), e);
         char *copy = malloc(m.bytes + shift);
         memcpy(copy + shift, m.data, m.bytes);
         files[i] = (sp_file){strdup(NAMES[i]), copy + shift, m.bytes};

@@ -75,8 +75,8 @@ static void *call(void *arg)
 static void open_models(Models *m, const sp_allocator *memory)
 {
     sp_error e = {0};
-    assert_ok((m->text = sp_encoder_open(ENCODERS "bert", memory, &e)) != NULL, e);
-    assert_ok((m->image = sp_encoder_open(ENCODERS "resnet_basic", memory, &e)) != NULL, e);
+    assert_ok((m->text = sp_encoder_open(drawn(ENCODERS "bert"), memory, &e)) != NULL, e);
+    assert_ok((m->image = sp_encoder_open(drawn(ENCODERS "resnet_basic"), memory, &e)) != NULL, e);
     assert_ok((m->tokenizer = sp_tokenizer_open(ENCODERS "bert", memory, &e)) != NULL, e);
     assert_in_range(sp_encoder_features(m->text), 1, 64);
     assert_in_range(sp_encoder_features(m->image), 1, 64);
@@ -148,9 +148,9 @@ static void wrong_calls_are_told(void **state)
     assert_string_equal(sp_version(), SAPOR_VERSION);
     assert_null(sp_session_open(-1, NULL, &e));
     assert_error(e, SP_USAGE, "threads");
-    assert_null(sp_encoder_open_as(ENCODERS "bert", "f64", NULL, &e));
+    assert_null(sp_encoder_open_as(drawn(ENCODERS "bert"), "f64", NULL, &e));
     assert_error(e, SP_USAGE, "f32, f16, bf16, int8");
-    sp_encoder *half = sp_encoder_open_as(ENCODERS "bert", "bf16", NULL, &e);
+    sp_encoder *half = sp_encoder_open_as(drawn(ENCODERS "bert"), "bf16", NULL, &e);
     assert_ok(half != NULL, e);
     sp_encoder_close(half);
     assert_null(sp_encoder_open("no such model", NULL, &e));

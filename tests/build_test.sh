@@ -25,6 +25,7 @@ if [ "$BUILD" = build ]; then # a program that has only the header and a library
     out=$(mktemp -d)
     trap 'rm -rf "$out"' EXIT
     awk 'BEGIN { for (u = 0; u < 12; u++) for (k = 0; k < 4; k++) printf "u%d\ti%d\n", u, (u * 3 + k * 5) % 16 }' >"$out/train.tsv"
+    ${EMULATOR:-} "$BUILD/tests/draw_models" "$out/drawn"
     "$BUILD/sapor" train MostPop --train "$out/train.tsv" --out "$out/run" --quiet >"$out/log" 2>&1
     # what the static library needs is what the shared one says
     needs=$(readelf -d "$BUILD/libsapor.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/-l:\1/p' | grep -v 'ld-linux')
@@ -41,7 +42,7 @@ if [ "$BUILD" = build ]; then # a program that has only the header and a library
                 -o "$out/embed" "$BUILD/libsapor.$library" $unpacked \
                 $([ $library = a ] && echo $needs) >"$out/log" 2>&1 &&
                 ln -sf "$PWD/$BUILD/libsapor.so" "$out/libsapor.so.0" &&
-                LD_LIBRARY_PATH=$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$out/embed" tests/golden/encoders/bert tests/golden/encoders/resnet_basic \
+                LD_LIBRARY_PATH=$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$out/embed" "$out/drawn/encoders/bert" "$out/drawn/encoders/resnet_basic" \
                     tests/golden/images/RGB.png "$out/run" u3 >>"$out/log" 2>&1
             check embed_${language}_${library} "$([ $? = 0 ] || { cat "$out/log"; echo "did not compile, or did not run"; })"
         done

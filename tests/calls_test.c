@@ -57,8 +57,7 @@ static int tear_down(void **state)
 /* With all outputs, also those of nodes inside a block, which are loaded only where they are named. */
 static Encoder *open_all(Bench *b, const char *model)
 {
-    char path[256];
-    snprintf(path, sizeof path, ENCODERS "%s", model);
+    const char *path = drawn(arena_printf(b->a, &b->e, ENCODERS "%s", model));
     Encoder *usual = encoder_open(&b->d, path, &(EncoderOptions){0}, &b->e);
     if (!usual)
         fail_msg("%s", b->e.message);
@@ -224,8 +223,8 @@ static void named_outputs_are_loaded(void **state)
 {
     Bench *b = *state;
     const char *names[] = {"layer2", NULL};
-    Encoder *en =
-        encoder_open(&b->d, ENCODERS "resnet_basic", &(EncoderOptions){.outputs = names, .output_count = 1}, &b->e);
+    Encoder *en = encoder_open(&b->d, drawn(ENCODERS "resnet_basic"),
+                               &(EncoderOptions){.outputs = names, .output_count = 1}, &b->e);
     assert_ok(en != NULL, b->e);
     size_t few = store_bytes(en->store);
     OutputOptions fc = {.name = "fc"};
@@ -234,7 +233,8 @@ static void named_outputs_are_loaded(void **state)
     assert_null(call_new(en, MODALITY_IMAGE, &(CallOptions){0}, b->a, &b->e));
     assert_error(b->e, SP_USAGE, "avgpool was not loaded");
     encoder_close(en);
-    en = encoder_open(&b->d, ENCODERS "resnet_basic", &(EncoderOptions){.outputs = names, .output_count = 2}, &b->e);
+    en = encoder_open(&b->d, drawn(ENCODERS "resnet_basic"), &(EncoderOptions){.outputs = names, .output_count = 2},
+                      &b->e);
     assert_ok(en != NULL, b->e);
     assert_true(store_bytes(en->store) > few);
     assert_non_null(call_new(en, MODALITY_IMAGE, &(CallOptions){0}, b->a, &b->e));
@@ -252,7 +252,7 @@ static void failures_among_others(void **state)
     for (size_t i = 0; i < COUNT(NAMES); i++) {
         Text bytes;
         snprintf(path, sizeof path, ENCODERS "bert/%s", NAMES[i]);
-        assert_ok(file_read(&bytes, b->a, path, 0, &b->e), b->e);
+        assert_ok(file_read(&bytes, b->a, drawn(path), 0, &b->e), b->e);
         test_write(folder, NAMES[i], bytes);
     }
     char vocabulary[4096] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nbag\n";

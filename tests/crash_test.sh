@@ -6,6 +6,7 @@
 test=crash
 . "$(dirname "$0")/shell.sh"
 golden=$root/tests/golden
+draw_models
 export GCOV_PREFIX=$work/counts # a coverage build that is killed would spoil the counts of the other runs
 RANDOM=${SEED:-1}
 
@@ -68,14 +69,14 @@ cat >c.yml <<EOF
 dataset_path: $work
 visual:
   items: {input_path: pictures, output_path: features, model: [{model_name: colour-statistics, backend: torch, output_layers: avgpool},
-    {model_name: $golden/encoders/resnet_basic.safetensors, backend: torch, output_layers: [avgpool, layer4], reshape: [32, 32], batch_size: 3}]}
+    {model_name: $drawn/encoders/resnet_basic.safetensors, backend: torch, output_layers: [avgpool, layer4], reshape: [32, 32], batch_size: 3}]}
 textual:
-  items: {input_path: texts.tsv, output_path: features, item_column: id, text_column: text, model: [{model_name: $golden/encoders/bert,
+  items: {input_path: texts.tsv, output_path: features, item_column: id, text_column: text, model: [{model_name: $drawn/encoders/bert,
     backend: sentence_transformers}, {model_name: word-statistics, backend: transformers}]}
 visual_textual:
   items: {input_path: {visual: pictures, textual: titles.tsv}, output_path: {visual: features/v, textual: features/t}, item_column: id, text_column: text,
-    model: [{model_name: $golden/encoders/clip, backend: transformers, output_layers: 1, batch_size: 2},
-    {model_name: $golden/encoders/clip, backend: transformers, output_layers: 1, fusion: concat}]}
+    model: [{model_name: $drawn/encoders/clip, backend: transformers, output_layers: 1, batch_size: 2},
+    {model_name: $drawn/encoders/clip, backend: transformers, output_layers: 1, fusion: concat}]}
 EOF
 many=${KILLS:-8}
 train=(train BPRMF --train train.tsv --valid valid.tsv --set epochs=150 --set validation_rate=5 --set checkpoint_seconds=0 --out run --threads 2)

@@ -13,7 +13,10 @@ build | build/debug) ;;
 esac
 command -v python3 >/dev/null || skip "python3 is absent"
 python3 -c 'import ctypes' 2>/dev/null || skip "this python3 has no ctypes"
-said=$(python3 tests/ctypes_test.py "$BUILD/libsapor.so" tests/golden/encoders/bert tests/golden/encoders/resnet_basic \
+work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-ctypes-XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+"$BUILD/tests/draw_models" "$work"
+said=$(python3 tests/ctypes_test.py "$BUILD/libsapor.so" "$work/encoders/bert" "$work/encoders/resnet_basic" \
     tests/golden/images/RGB.png 2>&1)
 if [ "${said##*$'\n'}" = passed ]; then
     echo "ok 1 - ctypes"

@@ -5,7 +5,8 @@
 test=ducho
 . "$(dirname "$0")/shell.sh"
 golden=$root/tests/golden
-models=$golden/encoders
+draw_models
+models=$drawn/encoders
 if "$sapor" info | grep -q '^ *libyaml *not in'; then
     skip 'extract' 'this build has no libyaml'
     echo "1..$number"

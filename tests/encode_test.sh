@@ -3,6 +3,7 @@
 # the folder of the build.
 test=encode
 . "$(dirname "$0")/shell.sh"
+draw_models
 images=$root/tests/golden/images
 tab=$(printf '\t')
 
@@ -138,7 +139,7 @@ if [ -w /dev/full ]; then
 fi
 
 # ---- --score -----------------------------------------------------------------------------------------------------------------
-clip=$root/tests/golden/encoders/clip
+clip=$drawn/encoders/clip
 head -n 3 "$root/tests/golden/encoders/texts.txt" >labels.txt
 right 'probabilities of texts for images' encode "$clip" "$images/RGB.png" "$images/grey.jpg" labels.txt --score --quiet
 [ "$(head -n 1 out)" = "image${tab}text${tab}probability${tab}logit" ] && [ "$(wc -l <out)" = 7 ]
@@ -151,7 +152,7 @@ grep -q '"text":"the red shirt","probability":0.*"logit":' out && [ "$(wc -l <ou
 ok $? 'one object per image and text'
 wrong 2 'no image among the inputs' 'scores of texts alone' encode "$clip" labels.txt --score
 wrong 2 'no text among the inputs' 'scores of images alone' encode "$clip" "$images/RGB.png" --score
-wrong 2 'does not compare images with texts' 'scores of a model of texts' encode "$root/tests/golden/encoders/bert" "$images/RGB.png" labels.txt --score
+wrong 2 'does not compare images with texts' 'scores of a model of texts' encode "$drawn/encoders/bert" "$images/RGB.png" labels.txt --score
 wrong 2 '--layer: --score does not support' 'scores of another layer' encode "$clip" "$images/RGB.png" labels.txt --score --layer pooler_output
 printf 'junk' >junk.png
 wrong 1 'junk.png: is not a JPEG' 'scores of an image that cannot be read' encode "$clip" junk.png labels.txt --score

@@ -51,7 +51,7 @@ static void put(const char *folder, const char *name, const char *text)
 static void copy_file(Bench *b, const char *from, const char *folder, const char *name)
 {
     Text text;
-    assert_ok(file_read(&text, b->a, from, 0, &b->e), b->e);
+    assert_ok(file_read(&text, b->a, drawn(from), 0, &b->e), b->e);
     test_write(folder, name, text);
 }
 
@@ -208,7 +208,7 @@ static void wrong_numbers_fail_where_they_show(void **state)
     assert_error(b->e, SP_FORMAT, "text 2: token 'cat' has id 304");
     encoder_close(m.en);
     copy_file(b, ENCODERS "bert/vocab.txt", folder, "vocab.txt");
-    assert_ok(file_read(&weights, b->a, ENCODERS "bert/model.safetensors", 0, &b->e), b->e);
+    assert_ok(file_read(&weights, b->a, drawn(ENCODERS "bert/model.safetensors"), 0, &b->e), b->e);
     char path[512];
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     FILE *f = fopen(path, "wb");

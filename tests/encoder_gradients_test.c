@@ -57,10 +57,10 @@ static void assert_near(const char *name, const float *x, const float *expected,
         fail_msg("%s: off by %g, the largest is %g", name, worst, largest);
 }
 
-/* The golden file's input through the encoder: the sum of its outputs times their fixed weights */
-static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, Tape *t)
+/* The golden files' input through the encoder: the sum of its outputs times their fixed weights */
+static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *inputs, Tape *t)
 {
-    const Array *pixels = weights_find(w, "pixels"), *offsets = weights_find(w, "offsets");
+    const Array *pixels = weights_find(inputs, "pixels"), *offsets = weights_find(w, "offsets");
     TextBatch texts = {0};
     ImageBatch images = {0};
     if (pixels) {
@@ -80,8 +80,8 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, Tape *t)
     Tensor **out = NEW(b->a, Tensor *, en->output_count, &b->e), *loss = NULL;
     assert_true(asked && out);
     const Array **by = NEW(b->a, const Array *, en->output_count, &b->e);
-    for (size_t i = 0; i < weights_count(w); i++) {
-        const Array *one = weights_at(w, i);
+    for (size_t i = 0; i < weights_count(inputs); i++) {
+        const Array *one = weights_at(inputs, i);
         if (!text_starts(one->name, "by."))
             continue;
         int number = output_find(en, pixels ? MODALITY_IMAGE : MODALITY_TEXT, one->name.p + strlen("by."));
@@ -107,18 +107,22 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, Tape *t)
     return loss;
 }
 
-static void check_model(Bench *b, const char *model, const char *expected, bool batch)
+/* tower: of a model with two, 0: the only one */
+static void check_model(Bench *b, const char *model, const char *expected, unsigned tower, bool batch)
 {
     char path[256];
     snprintf(path, sizeof path, GRADIENTS "%s.expected.safetensors", expected);
     Weights *w = weights_open(path, b->a, &b->e);
     assert_ok(w != NULL, b->e);
-    EncoderOptions options = {.train = {.weights = "*", .batch_norm = batch}};
-    Encoder *en = encoder_open(&b->d, model, &options, &b->e);
+    snprintf(path, sizeof path, GRADIENTS "%s.inputs.safetensors", expected);
+    Weights *inputs = weights_open(drawn(path), b->a, &b->e);
+    assert_ok(inputs != NULL, b->e);
+    EncoderOptions options = {.towers = tower, .train = {.weights = "*", .batch_norm = batch}};
+    Encoder *en = encoder_open(&b->d, drawn(model), &options, &b->e);
     assert_ok(en != NULL, b->e);
     Tape *t = tape_new(&b->d, true, &b->e);
     assert_non_null(t);
-    Tensor *loss = loss_of(b, en, w, t);
+    Tensor *loss = loss_of(b, en, w, inputs, t);
     assert_ok(backward(t, loss, &b->e), b->e);
     float value;
     tensor_read(&b->d, loss, 0, 1, &value);
@@ -155,35 +159,46 @@ static void check_model(Bench *b, const char *model, const char *expected, bool 
     tape_free(t);
     encoder_close(en);
     weights_close(w);
+    weights_close(inputs);
 }
 
 static void bert(void **state)
 {
-    check_model(*state, GOLDEN "encoders/bert", "bert", false);
+    check_model(*state, GOLDEN "encoders/bert", "bert", 0, false);
 }
 static void mpnet(void **state)
 {
-    check_model(*state, GOLDEN "encoders/mpnet", "mpnet", false);
+    check_model(*state, GOLDEN "encoders/mpnet", "mpnet", 0, false);
 }
 static void xlm_roberta(void **state)
 {
-    check_model(*state, GOLDEN "encoders/xlm_roberta", "xlm_roberta", false);
+    check_model(*state, GOLDEN "encoders/xlm_roberta", "xlm_roberta", 0, false);
 }
 static void vit(void **state)
 {
-    check_model(*state, GOLDEN "encoders/vit_modules", "vit", false);
+    check_model(*state, GOLDEN "encoders/vit_modules", "vit", 0, false);
 }
 static void efficientnet(void **state)
 {
-    check_model(*state, GOLDEN "encoders/efficientnet", "efficientnet", false);
+    check_model(*state, GOLDEN "encoders/efficientnet", "efficientnet", 0, false);
+}
+static void altclip(void **state)
+{
+    check_model(*state, GOLDEN "encoders/altclip", "altclip_text", MODALITY_TEXT, false);
+    check_model(*state, GOLDEN "encoders/altclip", "altclip_image", MODALITY_IMAGE, false);
+}
+static void align(void **state)
+{
+    check_model(*state, GOLDEN "encoders/align", "align_text", MODALITY_TEXT, false);
+    check_model(*state, GOLDEN "encoders/align", "align_image", MODALITY_IMAGE, false);
 }
 static void resnet18(void **state)
 {
-    check_model(*state, GRADIENTS "resnet18.safetensors", "resnet18", false);
+    check_model(*state, GRADIENTS "resnet18.safetensors", "resnet18", 0, false);
 }
 static void resnet18_normalised_by_the_batch(void **state)
 {
-    check_model(*state, GRADIENTS "resnet18.safetensors", "resnet18_batch", true);
+    check_model(*state, GRADIENTS "resnet18.safetensors", "resnet18_batch", 0, true);
 }
 
 int main(void)
@@ -192,12 +207,9 @@ int main(void)
     printf("skipped: MINIMAL trains no encoders\n");
     return 0;
 #endif
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bert),
-                                       cmocka_unit_test(mpnet),
-                                       cmocka_unit_test(xlm_roberta),
-                                       cmocka_unit_test(vit),
-                                       cmocka_unit_test(efficientnet),
-                                       cmocka_unit_test(resnet18),
-                                       cmocka_unit_test(resnet18_normalised_by_the_batch)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bert),  cmocka_unit_test(mpnet),        cmocka_unit_test(xlm_roberta),
+        cmocka_unit_test(vit),   cmocka_unit_test(efficientnet), cmocka_unit_test(altclip),
+        cmocka_unit_test(align), cmocka_unit_test(resnet18),     cmocka_unit_test(resnet18_normalised_by_the_batch)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

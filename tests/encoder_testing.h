@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "extractors/extractors.h"
+#include "tests/drawn.h"
 
 #ifdef SAPOR_MINIMAL /* trains no encoders */
 #define QUERY_ADAPTERS NULL
@@ -29,7 +30,7 @@ typedef struct Opened {
     size_t D; /* floats of a row */
 } Opened;
 
-/* Opens what the wish needs, no more; the call is in the arena. en is NULL on failure. */
+/* Opens what the wish needs, no more, of a golden model or another; the call is in the arena. en is NULL on failure. */
 static inline Opened open_wish(const Device *d, const char *path, const Wish *w, Arena *a, Error *e)
 {
     Opened o = {0};
@@ -42,7 +43,7 @@ static inline Opened open_wish(const Device *d, const char *path, const Wish *w,
                               .train = {.adapters = w->adapters}};
     OutputOptions output = {.name = w->layer, .pool = w->pool, .normalize = w->normalize};
     CallOptions call = {.outputs = &output, .output_count = 1, .max_tokens = w->max_tokens, .preset = w->preset};
-    if (!(o.en = encoder_open(d, path, &options, e)))
+    if (!(o.en = encoder_open(d, drawn(path), &options, e)))
         return o;
     unsigned tower = w->modality ? w->modality : o.en->towers & MODALITY_TEXT ? MODALITY_TEXT : MODALITY_IMAGE;
     if ((o.call = call_new(o.en, tower, &call, a, e))) {

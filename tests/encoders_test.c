@@ -96,7 +96,7 @@ static void texts_are_transformers(void **state)
     check_texts(b, "bert", (Wish){.pool = POOL_CLS, .normalize = -1}, "bert.cls");
     check_texts(b, "bert", (Wish){.pool = POOL_MAX, .arch = "bert", .normalize = -1}, "bert.max");
     check_texts(b, "bert", (Wish){.layer = "pooler_output"}, "bert.pooler");
-    check_texts(b, "bert_prefixed", (Wish){.max_tokens = 32}, "bert.mean");
+    check_texts(b, "bert_prefixed", (Wish){.max_tokens = 32}, "bert_prefixed.mean");
     check_texts(b, "distilbert", (Wish){0}, "distilbert.cls");
     check_texts(b, "distilbert", (Wish){.pool = POOL_MEAN, .normalize = 1, .arch = "distilbert"}, "distilbert.unit");
     check_texts(b, "distilbert_prefixed", (Wish){0}, "distilbert_relu.mean");

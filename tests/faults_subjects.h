@@ -51,7 +51,7 @@ static bool read_weights(const char *path, uint64_t *digest, Error *e)
 
 static bool safetensors(uint64_t *digest, Error *e)
 {
-    return read_weights(GOLDEN "encoders/bert/model.safetensors", digest, e);
+    return read_weights(drawn(GOLDEN "encoders/bert/model.safetensors"), digest, e);
 }
 
 static bool sharded(uint64_t *digest, Error *e)
@@ -287,12 +287,12 @@ static bool encode(const char *model, const char *image, uint64_t *digest, Error
 
 static bool encode_text(uint64_t *digest, Error *e)
 {
-    return encode(GOLDEN "encoders/bert", NULL, digest, e);
+    return encode(drawn(GOLDEN "encoders/bert"), NULL, digest, e);
 }
 
 static bool encode_image(uint64_t *digest, Error *e)
 {
-    return encode(GOLDEN "encoders/resnet_basic", GOLDEN "images/RGB.png", digest, e);
+    return encode(drawn(GOLDEN "encoders/resnet_basic"), GOLDEN "images/RGB.png", digest, e);
 }
 
 static bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)

@@ -420,8 +420,8 @@ static int setup(void **state)
              "colour-statistics, backend: torch, "
              "output_layers: avgpool, reshape: [8, 8]}]}\ntextual:\n  items: {input_path: texts.tsv, output_path: out, "
              "item_column: id, text_column: "
-             "text, model: [{model_name: %s/" GOLDEN "encoders/bert, backend: sentence_transformers}]}\n",
-             root, getenv("PWD") ? getenv("PWD") : ".");
+             "text, model: [{model_name: %s, backend: sentence_transformers}]}\n",
+             root, drawn(GOLDEN "encoders/bert"));
     put("c.yml", text);
     assert_ok(train_into(in("trained"), &e), e);
     return 0;

@@ -143,15 +143,17 @@ if [ -z "${linked[*]}" ]; then
 fi
 
 golden=$PWD/tests/golden
+run "$BUILD/tests/draw_models" "$work/drawn" >"$work/log" 2>&1
+ok $? draw_models
 cd "$work" || exit 1
 # A sentence is as far from itself as 1, and from others as the command's vectors say.
-run ./embed_sentence "$golden/encoders/bert" "the red shirt" "the red shirt" "blue leathers" >embedded 2>log
+run ./embed_sentence "$work/drawn/encoders/bert" "the red shirt" "the red shirt" "blue leathers" >embedded 2>log
 ok $? embed_sentence
 check embed_sentence_itself test "$(grep -c '^1.0000  the red shirt$' embedded)" = 2 -a "$(wc -l <embedded)" = 3
 run ./embed_sentence nowhere "the red shirt" >out 2>err
 ok $((! ($? == 1 && $(grep -c . err) == 1))) embed_sentence_without_a_model
 
-run ./image_batch "$golden/encoders/resnet_basic" layer2 "$golden/images/RGB.png" "$golden/make_images.py" >batch 2>log
+run ./image_batch "$work/drawn/encoders/resnet_basic" layer2 "$golden/images/RGB.png" "$golden/make_images.py" >batch 2>log
 ok $? image_batch
 check image_batch_says_why grep -q 'make_images.py: SP_FORMAT: .*is not a JPEG' batch
 check image_batch_has_outputs test "$(grep -c '^avgpool  *vector of 16, usual$' batch)" = 1 -a "$(grep -c 'RGB.png: 392 floats' batch)" = 1
@@ -177,9 +179,9 @@ cp "$golden/images/L.png" classes/two
 cp "$golden/images/baseline.jpg" "$golden/images/progressive.jpg" classes/three
 : >"classes/not a folder"
 for i in 1 2 3 4 5 6 7 8; do echo classes/one/RGB.png; echo classes/two/L.png; echo absent.png; done >paths
-run ./classify_stream "$golden/encoders/resnet_basic" classes 1 <paths >alone 2>err
+run ./classify_stream "$work/drawn/encoders/resnet_basic" classes 1 <paths >alone 2>err
 ok $? classify_stream
-run ./classify_stream "$golden/encoders/resnet_basic" classes 4 <paths 2>log | sort >together
+run ./classify_stream "$work/drawn/encoders/resnet_basic" classes 4 <paths 2>log | sort >together
 sort alone | cmp - together >log 2>&1
 ok $? classify_stream_by_four_threads
 check classes_are_right test "$(grep -cE '^classes/(one/RGB.png.one|two/L.png.two).1\.0000$' alone)" = 16

@@ -54,7 +54,7 @@ static void check_layer(Bench *b, const char *model, const char *arch, const cha
     const char *const both[] = {layer, NULL};
     EncoderOptions options = {.arch = arch, .outputs = both, .output_count = 2};
     OutputOptions two[] = {{.name = layer}, {0}};
-    Encoder *en = encoder_open(&b->d, model, &options, &b->e);
+    Encoder *en = encoder_open(&b->d, drawn(model), &options, &b->e);
     Image image;
     if (!en)
         fail_msg("%s: %s", model, b->e.message);
@@ -97,6 +97,9 @@ static void nodes_are_torchvision(void **state)
     check_all(b, "bottleneck", ENCODERS "resnet_bottleneck.safetensors", NULL);
     check_all(b, "bottleneck", ENCODERS "resnet_bottleneck", NULL);
     check_all(b, "resnext", LAYERS "resnext.safetensors", "resnet");
+    check_all(b, "basic_timm", ENCODERS "resnet_basic.safetensors", NULL);
+    check_all(b, "bottleneck_timm", ENCODERS "resnet_bottleneck.safetensors", NULL);
+    check_all(b, "resnext_timm", LAYERS "resnext.safetensors", "resnet");
     check_all(b, "efficientnet", ENCODERS "efficientnet/model.safetensors", NULL);
     check_all(b, "vit_torchvision", LAYERS "vit_torchvision.safetensors", NULL);
     check_all(b, "vit_timm", LAYERS "vit_timm", NULL);
@@ -165,7 +168,7 @@ static void timm_name(char *to, size_t size, const char *from)
 /* A file with the tensors of another under other names. */
 static void write_renamed(Bench *b, const char *from, const char *to, Rename *rename)
 {
-    Weights *w = weights_open(from, b->a, &b->e);
+    Weights *w = weights_open(drawn(from), b->a, &b->e);
     SafetensorsOut *out = safetensors_open(to, NULL, &b->e);
     assert_true(w && out);
     for (int pass = 0; pass < 2; pass++)
@@ -217,11 +220,11 @@ static void unknown_layers_are_named(void **state)
     Bench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         EncoderOptions o = {.outputs = &cases[i].layer, .output_count = 1};
-        if (encoder_open(&b->d, cases[i].model, &o, &b->e))
+        if (encoder_open(&b->d, drawn(cases[i].model), &o, &b->e))
             fail_msg("%s of %s opens", cases[i].layer, cases[i].model);
         assert_error(b->e, SP_USAGE, cases[i].why);
     }
-    Encoder *en = encoder_open(&b->d, ENCODERS "resnet_bottleneck.safetensors", &(EncoderOptions){0}, &b->e);
+    Encoder *en = encoder_open(&b->d, drawn(ENCODERS "resnet_bottleneck.safetensors"), &(EncoderOptions){0}, &b->e);
     assert_non_null(en);
     OutputOptions o = {.name = "layer1.0.conv2"};
     assert_null(call_new(en, MODALITY_IMAGE, &(CallOptions){.outputs = &o, .output_count = 1}, b->a, &b->e));
@@ -305,7 +308,7 @@ static void outputs_have_transformers_names(void **state)
                  {MODALITY_TEXT, "vision_model_output.pooler_output", NULL},
                  {MODALITY_TEXT, "hidden_states.-4", NULL}};
     Bench *b = *state;
-    Encoder *en = encoder_open(&b->d, ENCODERS "clip", &(EncoderOptions){0}, &b->e);
+    Encoder *en = encoder_open(&b->d, drawn(ENCODERS "clip"), &(EncoderOptions){0}, &b->e);
     assert_non_null(en);
     for (size_t i = 0; i < COUNT(cases); i++)
         assert_int_equal(output_find(en, cases[i].modality, cases[i].name),

@@ -78,7 +78,8 @@ ok $? '-V is --version'
 # ---- an output that is an input -------------------------------------------------------------------------------------------
 ln -s d/train.tsv soft.tsv
 ln d/test.tsv hard.tsv
-cp -r "$root/tests/golden/encoders/bert" bert
+draw_models
+cp -r "$drawn/encoders/bert" bert
 cp -r bert kept-bert
 mkdir pictures
 cp "$root/tests/golden/images/RGB.png" pictures/a.png

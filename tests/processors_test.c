@@ -21,7 +21,7 @@ static void copy_model(Bench *b, const char *model, const char *folder)
     static const char *const FILES[] = {"config.json", "model.safetensors"};
     for (size_t i = 0; i < COUNT(FILES); i++) {
         Text bytes = {0};
-        const char *from = arena_printf(b->a, &b->e, ENCODERS "%s/%s", model, FILES[i]);
+        const char *from = drawn(arena_printf(b->a, &b->e, ENCODERS "%s/%s", model, FILES[i]));
         assert_ok(from && file_read(&bytes, b->a, from, 0, &b->e), b->e);
         test_write(folder, FILES[i], bytes);
     }
@@ -283,9 +283,10 @@ static void the_resizer_is_an_option(void **state)
     test_write(folder, NAME, text_of("{\"size\": 32, \"resample\": 5}"));
     assert_null(encoder_open(&b->d, folder, &TORCHVISION, &b->e));
     assert_error(b->e, SP_UNSUPPORTED, "torchvision has no hamming filter");
-    assert_null(encoder_open(&b->d, ENCODERS "bert", &TORCHVISION, &b->e));
+    assert_null(encoder_open(&b->d, drawn(ENCODERS "bert"), &TORCHVISION, &b->e));
     assert_error(b->e, SP_USAGE, "resize torchvision is for images");
-    en = encoder_open(&b->d, ENCODERS "efficientnet_lite.safetensors", &TORCHVISION, &b->e); /* torchvision's preset */
+    /* torchvision's preset */
+    en = encoder_open(&b->d, drawn(ENCODERS "efficientnet_lite.safetensors"), &TORCHVISION, &b->e);
     assert_ok(en != NULL, b->e);
     assert_true(en->image.preset.how.resizer == RESIZE_TORCHVISION && en->image.preset.crop == CROP_HALF_EVEN);
     encoder_close(en);
@@ -299,7 +300,7 @@ static void transparent_images_are_on_white_for_clip(void **state)
     static const char *const MODELS[] = {"clip", "altclip", "vit"};
     for (size_t i = 0; i < COUNT(MODELS); i++) {
         const char *path = arena_printf(b->a, &b->e, ENCODERS "%s", MODELS[i]);
-        Encoder *en = encoder_open(&b->d, path, &(EncoderOptions){.towers = MODALITY_IMAGE}, &b->e);
+        Encoder *en = encoder_open(&b->d, drawn(path), &(EncoderOptions){.towers = MODALITY_IMAGE}, &b->e);
         assert_ok(en != NULL, b->e);
         Preset dropped = en->image.preset;
         dropped.white = false;

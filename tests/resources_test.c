@@ -473,7 +473,7 @@ static void modules_of_a_pipeline(void **state)
     Bytes b = {0};
     for (size_t i = 0; i < COUNT(FILES); i++) {
         Text text;
-        if (file_read(&text, a, arena_printf(a, &e, "tests/golden/encoders/bert/%s", FILES[i]), 0, &e))
+        if (file_read(&text, a, drawn(arena_printf(a, &e, "tests/golden/encoders/bert/%s", FILES[i])), 0, &e))
             test_write(folder, FILES[i], text);
         error_clear(&e);
     }

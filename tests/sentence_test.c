@@ -17,6 +17,7 @@ static int set_up(void **state)
 static void copy_file(Bench *b, const char *from, const char *folder, const char *name)
 {
     Text text;
+    from = drawn(from);
     if (!file_exists(from))
         return;
     assert_ok(file_read(&text, b->a, from, 0, &b->e), b->e);

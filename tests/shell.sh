@@ -24,6 +24,11 @@ ok() { # STATUS NAME
     if [ "$1" = 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
 }
 
+draw_models() { # $drawn has the folders of tests/golden that hold models, with their weights
+    drawn=$work/drawn
+    (cd "$root" && ${EMULATOR:-} "${binary%/*}/tests/draw_models" "$drawn") || exit 1
+}
+
 skip() { # NAME REASON
     number=$((number + 1))
     echo "skipped: $2"

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "tests/drawn.h"
 
 #include <cmocka.h> /* behind base.h: its macro fail() hides base's function, which tests reach as (fail)(...) */
 

@@ -64,7 +64,7 @@ static void make_folder(Bench *b, char folder[256], const char *without, const c
     test_folder(folder);
     for (size_t i = 0; i < COUNT(FILES); i++) {
         Text bytes;
-        assert_ok(file_read(&bytes, b->a, arena_printf(b->a, &b->e, TOWERS "%s", FILES[i]), 0, &b->e), b->e);
+        assert_ok(file_read(&bytes, b->a, drawn(arena_printf(b->a, &b->e, TOWERS "%s", FILES[i])), 0, &b->e), b->e);
         if (!without || strcmp(without, FILES[i]) != 0)
             test_write(folder, FILES[i], bytes);
     }
@@ -74,7 +74,7 @@ static void make_folder(Bench *b, char folder[256], const char *without, const c
 
 static Encoder *open_towers(Bench *b, const char *folder, unsigned towers)
 {
-    return encoder_open(&b->d, folder, &(EncoderOptions){.towers = towers}, &b->e);
+    return encoder_open(&b->d, drawn(folder), &(EncoderOptions){.towers = towers}, &b->e);
 }
 
 /* What a call gives for n texts or images from `first` on, in the arena; the count of floats in *floats. */
@@ -312,13 +312,13 @@ static void options_name_the_tower(void **state)
     }
     const char *name = "text_embeds"; /* what only the other tower's outputs need is not loaded */
     EncoderOptions one = {.outputs = &name, .output_count = 1};
-    Encoder *en = encoder_open(&b->d, TOWERS, &one, &b->e);
+    Encoder *en = encoder_open(&b->d, drawn(TOWERS), &one, &b->e);
     assert_ok(en != NULL, b->e);
     assert_null(call_new(en, MODALITY_IMAGE, &(CallOptions){0}, b->a, &b->e));
     assert_error(b->e, SP_USAGE, "image_embeds for images was not loaded");
     encoder_close(en);
     one.towers = MODALITY_IMAGE;
-    assert_null(encoder_open(&b->d, TOWERS, &one, &b->e));
+    assert_null(encoder_open(&b->d, drawn(TOWERS), &one, &b->e));
     assert_error(b->e, SP_USAGE, "has no layer text_embeds for images");
 }
 
@@ -379,7 +379,7 @@ static void refused_memory_is_an_error(void **state)
         Device d = b->d;
         test_heap(&h, at);
         d.heap = &h.heap;
-        Encoder *en = encoder_open(&d, TOWERS, &(EncoderOptions){0}, &b->e);
+        Encoder *en = encoder_open(&d, drawn(TOWERS), &(EncoderOptions){0}, &b->e);
         if ((opens = en != NULL))
             encoder_close(en);
         else
@@ -405,7 +405,7 @@ static void gradients_are_torch(void **state)
 {
     Bench *b = *state;
     Golden g = golden_open(b);
-    Encoder *en = encoder_open(&b->d, TOWERS, &(EncoderOptions){.train = {.weights = "*"}}, &b->e);
+    Encoder *en = encoder_open(&b->d, drawn(TOWERS), &(EncoderOptions){.train = {.weights = "*"}}, &b->e);
     if (b->e.code == SP_UNSUPPORTED) {
         print_message("skipped: %s\n", b->e.message);
         skip();

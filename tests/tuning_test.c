@@ -25,7 +25,7 @@ static bool trains(Bench *b)
 {
     Error e = {0};
     EncoderOptions o = {.train = {.weights = "*"}};
-    Encoder *en = encoder_open(&b->d, ENCODERS "bert", &o, &e);
+    Encoder *en = encoder_open(&b->d, drawn(ENCODERS "bert"), &o, &e);
     encoder_close(en);
     if (e.code == SP_UNSUPPORTED)
         print_message("skipped: %s\n", e.message);
@@ -35,7 +35,7 @@ static bool trains(Bench *b)
 static Encoder *open_at(Bench *b, const char *path, Pack dtype, TrainOptions train)
 {
     EncoderOptions o = {.dtype = dtype, .train = train};
-    Encoder *en = encoder_open(&b->d, path, &o, &b->e);
+    Encoder *en = encoder_open(&b->d, drawn(path), &o, &b->e);
     must(&b->e);
     return en;
 }
@@ -66,8 +66,8 @@ static void batch_positions(Batch *b, const Encoder *en)
     assert_true(b->is_text || b->images.height * b->images.width <= SIDE * SIDE);
 }
 
-/* For the tower of a modality, 0: the model's only one. Of the golden file, or drawn where it is NULL. */
-static void batch_of(Batch *b, const Encoder *en, unsigned modality, const Weights *golden)
+/* For the tower of a modality, 0: the model's only one. Of the golden files, or drawn where they are NULL. */
+static void batch_of(Batch *b, const Encoder *en, unsigned modality, const Weights *golden, const Weights *inputs)
 {
     static const int32_t offsets[] = {0, 5, 6, TOKENS};
     Draw d = {5, DRAW_TEST, 0};
@@ -78,7 +78,7 @@ static void batch_of(Batch *b, const Encoder *en, unsigned modality, const Weigh
     for (size_t i = 0; i < COUNT(b->pixels); i++)
         b->pixels[i] = (float)draw_uniform(d, 100 + i) * 2 - 1;
     const Array *ids = golden ? weights_find(golden, "ids") : NULL,
-                *pixels = golden ? weights_find(golden, "pixels") : NULL;
+                *pixels = inputs ? weights_find(inputs, "pixels") : NULL;
     if (ids)
         memcpy(b->ids, ids->data, sizeof b->ids);
     if (pixels)
@@ -146,11 +146,11 @@ static double distance(const float *got, const Array *expected)
     return sqrt(off / all);
 }
 
-static void set_adapters(Bench *b, Encoder *en, const Weights *golden, float factor_of_b)
+static void set_adapters(Bench *b, Encoder *en, const Weights *inputs, float factor_of_b)
 {
     static const char START[] = "start.";
-    for (size_t i = 0; i < weights_count(golden); i++) {
-        const Array *a = weights_at(golden, i);
+    for (size_t i = 0; i < weights_count(inputs); i++) {
+        const Array *a = weights_at(inputs, i);
         if (strncmp(a->name.p, START, strlen(START)) != 0)
             continue;
         Tensor *p = store_find(en->store, a->name.p + strlen(START));
@@ -163,18 +163,19 @@ static void set_adapters(Bench *b, Encoder *en, const Weights *golden, float fac
     }
 }
 
-static void check_adapters(Bench *b, const char *name, Pack dtype, const char *type, const Weights *golden)
+static void check_adapters(Bench *b, const char *name, Pack dtype, const char *type, const Weights *golden,
+                           const Weights *inputs)
 {
     TrainOptions train = {.adapters = "query, key, value, layer.*.dense", .rank = 3, .alpha = 2};
     Encoder *en = open_model(b, name, dtype, train);
     Batch batch;
-    batch_of(&batch, en, 0, golden);
-    set_adapters(b, en, golden, 0);
+    batch_of(&batch, en, 0, golden, inputs);
+    set_adapters(b, en, inputs, 0);
     int64_t n;
     const float *before = inferred(b, en, &batch, &n), *after;
-    set_adapters(b, en, golden, 1);
+    set_adapters(b, en, inputs, 1);
     Tape *t = tape_new(&b->d, true, &b->e);
-    const float *c = weights_find(golden, "c")->data;
+    const float *c = weights_find(inputs, "c")->data;
     Optim adam = optim_adam(0.01);
     size_t checked = 0;
     for (int step = 0; step < 3; step++) {
@@ -198,7 +199,7 @@ static void check_adapters(Bench *b, const char *name, Pack dtype, const char *t
         assert_true(optim_step(&adam, en->store, t, &b->e));
     }
     assert_int_equal(checked, 2 * 2 * 6); /* A and B of six layers in two blocks */
-    set_adapters(b, en, golden, 0);       /* the weights below them are what they were */
+    set_adapters(b, en, inputs, 0);       /* the weights below them are what they were */
     after = inferred(b, en, &batch, &n);
     assert_memory_equal(before, after, (size_t)n * sizeof *before);
     tape_free(t);
@@ -218,10 +219,13 @@ static void adapters_over_packed_weights(void **state)
     for (size_t m = 0; m < COUNT(models); m++) {
         const char *path = arena_printf(b->a, &b->e, GOLDEN "adapters_%s.safetensors", models[m]);
         Weights *golden = weights_open(path, b->a, &b->e);
+        path = arena_printf(b->a, &b->e, GOLDEN "gradients/adapters_%s.safetensors", models[m]);
+        Weights *inputs = weights_open(drawn(path), b->a, &b->e);
         must(&b->e);
         for (size_t i = 0; i < COUNT(types); i++)
-            check_adapters(b, models[m], types[i].dtype, types[i].name, golden);
+            check_adapters(b, models[m], types[i].dtype, types[i].name, golden, inputs);
         weights_close(golden);
+        weights_close(inputs);
     }
 }
 
@@ -232,24 +236,28 @@ typedef struct Example {
     const char *adapters; /* or NULL */
     const char *weights;  /* of some of them */
     unsigned modality;    /* of the tower that is trained; 0: the model's only one */
+    bool f32_only;        /* its weights are not packed to another type */
 } Example;
 static const Example EXAMPLES[] = {
-    {"bert", "query, output.dense", "encoder.layer.1.*, !*.key.*", 0},
-    {"bert_prefixed", "dense", "*.LayerNorm.*, *.bias", 0},
-    {"distilbert", "q_lin, v_lin, lin1", "transformer.layer.0.*", 0},
-    {"mpnet", "attn.q, attn.o", "word_embeddings.weight, relative_attention_bias.weight, *.attn.v.*", 0},
-    {"vit", "query, value, intermediate.dense", "cls_token, layernorm_*, encoder.layer.1.*", 0},
-    {"vit_modules", "q_proj, fc1", "position_embeddings, layers.?.attention.*", 0},
-    {"resnet_basic", NULL, "*.convolution.weight", 0},
-    {"resnet_bottleneck", NULL, "*.normalization.*", 0},
-    {"efficientnet", NULL, "*.fc1.*, features.4.*", 0},
-    {"xlm_roberta", "query, output.dense", "token_type_embeddings.weight, *.value.*, encoder.layer.0.*", 0},
+    {"bert", "query, output.dense", "encoder.layer.1.*, !*.key.*", 0, false},
+    {"bert_prefixed", "dense", "*.LayerNorm.*, *.bias", 0, false},
+    {"distilbert", "q_lin, v_lin, lin1", "transformer.layer.0.*", 0, false},
+    {"mpnet", "attn.q, attn.o", "word_embeddings.weight, relative_attention_bias.weight, *.attn.v.*", 0, false},
+    {"vit", "query, value, intermediate.dense", "cls_token, layernorm_*, encoder.layer.1.*", 0, false},
+    {"vit_modules", "q_proj, fc1", "position_embeddings, layers.?.attention.*", 0, false},
+    {"resnet_basic", NULL, "*.convolution.weight", 0, false},
+    {"resnet_bottleneck", NULL, "*.normalization.*", 0, false},
+    {"efficientnet", NULL, "*.fc1.*, features.4.*", 0, true},
+    {"xlm_roberta", "query, output.dense", "token_type_embeddings.weight, *.value.*, encoder.layer.0.*", 0, false},
     {"clip", "q_proj, fc1, visual_projection", "vision_model.encoder.layers.1.*, class_embedding, pre_layrnorm.*",
-     MODALITY_IMAGE},
+     MODALITY_IMAGE, false},
     {"clip", "k_proj, out_proj, text_projection", "text_model.encoder.layers.?.mlp.*, token_embedding.weight",
-     MODALITY_TEXT},
-    {"altclip", "query, transformation, text_projection", "pre_LN.*, roberta.encoder.layer.1.*", MODALITY_TEXT},
-    {"align", NULL, "*.squeeze_excite.*, encoder.blocks.3.*", MODALITY_IMAGE}};
+     MODALITY_TEXT, false},
+    {"altclip", "q_proj, fc1, visual_projection", "vision_model.encoder.layer.0.*, class_embedding", MODALITY_IMAGE,
+     false},
+    {"altclip", "query, transformation, text_projection", "pre_LN.*, roberta.encoder.layer.1.*", MODALITY_TEXT, false},
+    {"align", NULL, "text_model.encoder.layer.1.*, text_projection.*", MODALITY_TEXT, true},
+    {"align", NULL, "*.squeeze_excite.*, encoder.blocks.3.*", MODALITY_IMAGE, true}};
 
 static float *factors(Bench *b, int64_t n)
 {
@@ -298,7 +306,7 @@ static const char *copy_model(Bench *b, const char *to, const char *model, const
 /* Which names of the saved file differ from the published one: those of `expected`, and at least one. */
 static void check_saved(Bench *b, const char *model, const char *folder, bool changed(const char *name))
 {
-    Weights *old = weights_open(arena_printf(b->a, &b->e, ENCODERS "%s", model), b->a, &b->e),
+    Weights *old = weights_open(drawn(arena_printf(b->a, &b->e, ENCODERS "%s", model)), b->a, &b->e),
             *new = weights_open(folder, b->a, &b->e);
     must(&b->e);
     assert_int_equal(weights_count(old), weights_count(new));
@@ -336,7 +344,7 @@ static void adapted(Bench *b, const char *folder, const Example *w, Pack dtype)
             *en = open_model(b, w->model, dtype, (TrainOptions){.adapters = w->adapters, .rank = 2, .dropout = 0.1f});
     Batch batch;
     int64_t n;
-    batch_of(&batch, plain, w->modality, NULL);
+    batch_of(&batch, plain, w->modality, NULL, NULL);
     const float *x = inferred(b, plain, &batch, &n), *y = inferred(b, en, &batch, &n), *c = factors(b, n);
     assert_memory_equal(x, y, (size_t)n * sizeof *x);
     float first = train(b, en, &batch, c, 1, 0.01), last = train(b, en, &batch, c, 10, 0.01);
@@ -360,7 +368,7 @@ static void trained(Bench *b, const char *folder, const Example *w, const char *
             *en = open_model(b, w->model, PACK_F32, (TrainOptions){.weights = weights});
     Batch batch;
     int64_t n;
-    batch_of(&batch, plain, w->modality, NULL);
+    batch_of(&batch, plain, w->modality, NULL, NULL);
     const float *x = inferred(b, plain, &batch, &n), *c = factors(b, n);
     assert_close(inferred(b, en, &batch, &n), x, n, SUMS, w->model);
     double lr = w->adapters ? 1e-3 : 1e-6; /* convolutions with drawn weights give large features */
@@ -368,8 +376,14 @@ static void trained(Bench *b, const char *folder, const Example *w, const char *
     assert_true(last < first);
     const char *saved = copy_model(b, folder, w->model, en);
     check_saved(b, w->model, saved, any);
-    for (Pack dtype = PACK_F32; en->kind->narrow && dtype < PACK_COUNT; dtype++) /* and packed again */
-        encoder_close(open_at(b, saved, dtype, (TrainOptions){0}));
+    for (Pack dtype = PACK_F32; dtype < PACK_COUNT; dtype++) { /* and packed again */
+        if (w->f32_only && dtype != PACK_F32) {
+            assert_null(encoder_open(&b->d, saved, &(EncoderOptions){.dtype = dtype}, &b->e));
+            assert_error(b->e, SP_UNSUPPORTED, "f32 only");
+        } else {
+            encoder_close(open_at(b, saved, dtype, (TrainOptions){0}));
+        }
+    }
     Encoder *again = open_at(b, saved, PACK_F32, (TrainOptions){0});
     assert_close(inferred(b, again, &batch, &n), inferred(b, en, &batch, &n), n, SUMS, w->model);
     encoder_close(again);
@@ -411,7 +425,7 @@ static void parts_of_a_fused_projection(void **state)
     Encoder *en = open_model(b, "bert", PACK_F32, (TrainOptions){.weights = "query.*"});
     Batch batch;
     int64_t n;
-    batch_of(&batch, en, 0, NULL);
+    batch_of(&batch, en, 0, NULL, NULL);
     inferred(b, en, &batch, &n);
     train(b, en, &batch, factors(b, n), 2, 0.01);
     check_saved(b, "bert", copy_model(b, folder, "bert", en), is_query);
@@ -438,7 +452,7 @@ static void wrong_options(void **state)
         {{.adapters = "query", .dropout = 1}, "dropout"}};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         Error e = {0};
-        assert_null(encoder_open(&b->d, ENCODERS "bert", &(EncoderOptions){.train = wrong[i].train}, &e));
+        assert_null(encoder_open(&b->d, drawn(ENCODERS "bert"), &(EncoderOptions){.train = wrong[i].train}, &e));
         assert_int_equal(e.code, SP_USAGE);
         if (!strstr(e.message, wrong[i].error))
             fail_msg("%s", e.message);

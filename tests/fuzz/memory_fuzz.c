@@ -2,6 +2,8 @@
  * pooling; then files that replace the model's: a number, a length in 3 bytes, the bytes. What opens also encodes. */
 #include "tests/fuzz/fuzz.h"
 
+#include "tests/drawn.h"
+
 static const char *const FILES[] = {"config.json",
                                     "model.safetensors",
                                     "preprocessor_config.json",
@@ -26,7 +28,7 @@ static void read_models(void)
         for (size_t i = 0; i < COUNT(FILES); i++) {
             char path[200];
             Error e = {0};
-            snprintf(path, sizeof path, "%s/%s", MODELS[m], FILES[i]);
+            snprintf(path, sizeof path, "%s/%s", drawn(MODELS[m]), FILES[i]);
             if (file_exists(path))
                 REQUIRE(map_open(&original[m][i], path, &e));
         }

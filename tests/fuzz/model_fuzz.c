@@ -3,6 +3,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "extractors/extractors.h"
+#include "tests/drawn.h"
 
 static const char *const FILES[] = {
     "config.json",           "modules.json", "1_Pooling/config.json",    "sentence_bert_config.json",
@@ -40,7 +41,7 @@ static void make_folders(void)
         REQUIRE(folder_make(to, &e));
         for (size_t i = 0; i < COUNT(FILES) + COUNT(MORE); i++) {
             const char *name = i < COUNT(FILES) ? FILES[i] : MORE[i - COUNT(FILES)];
-            snprintf(from, sizeof from, "%s/%s", MODELS[m], name);
+            snprintf(from, sizeof from, "%s/%s", drawn(MODELS[m]), name);
             snprintf(to, sizeof to, "%s/%s", folder[m], name);
             copy_file(from, to);
         }

@@ -17,7 +17,10 @@ if ! command -v clang >/dev/null; then
 fi
 programs=()
 for target in "$@"; do programs+=("$build/fuzz/$target"); done
-"$make" -s -j"$(nproc)" CC=clang SANITIZE=fuzzer-no-link,address,undefined BUILD=$build "${programs[@]}" || exit 1
+"$make" -s -j"$(nproc)" CC=clang SANITIZE=fuzzer-no-link,address,undefined BUILD=$build $build/tests/draw_models "${programs[@]}" || exit 1
+drawn=$build/drawn
+rm -rf "$drawn"
+"$build/tests/draw_models" "$drawn" || exit 1
 
 seed() { # NAME: standard input becomes a file of the corpus
     cat >"$corpus/seed-$1"
@@ -53,7 +56,7 @@ record() { # NUMBER FILE: a file of a model in memory: its number, its length in
 seeds() { # TARGET: its corpus
     case $1 in
     json)
-        cp $golden/encoders/bert/*.json $golden/tokenizer/odd.json "$corpus"
+        cp $drawn/encoders/bert/*.json $golden/tokenizer/odd.json "$corpus"
         (printf '[' && times 20000 '0,' && printf '0]') | seed small-values
         (printf '[' && times 5000 '{"":0},' && printf '0]') | seed small-objects
         ;;
@@ -136,20 +139,20 @@ seeds() { # TARGET: its corpus
     model)
         local i=0 file
         for file in config.json modules.json 1_Pooling/config.json sentence_bert_config.json tokenizer_config.json vocab.txt; do
-            with_byte $i $golden/encoders/bert/$file | seed "bert-$i"
+            with_byte $i $drawn/encoders/bert/$file | seed "bert-$i"
             i=$((i + 1))
         done
-        with_byte 100 $golden/encoders/resnet_basic/config.json | seed resnet-0
-        with_byte 106 $golden/encoders/resnet_basic/preprocessor_config.json | seed resnet-6
+        with_byte 100 $drawn/encoders/resnet_basic/config.json | seed resnet-0
+        with_byte 106 $drawn/encoders/resnet_basic/preprocessor_config.json | seed resnet-6
         with_byte 7 $golden/tokenizer/bert.json | seed bert-7
         ;;
     memory)
         local i names=(config.json model.safetensors preprocessor_config.json tokenizer.json tokenizer_config.json vocab.txt modules.json 1_Pooling/config.json sentence_bert_config.json)
         for i in "${!names[@]}"; do
-            [ ! -e "$golden/encoders/bert/${names[i]}" ] || (printf '\60' && record "$i" "$golden/encoders/bert/${names[i]}") | seed "bert-$i"
+            [ ! -e "$drawn/encoders/bert/${names[i]}" ] || (printf '\60' && record "$i" "$drawn/encoders/bert/${names[i]}") | seed "bert-$i"
         done
-        (printf '\15' && record 1 $golden/encoders/vit/model.safetensors && record 0 $golden/encoders/vit/config.json) | seed vit
-        (printf '\2' && record 2 $golden/encoders/resnet_basic/preprocessor_config.json) | seed resnet
+        (printf '\15' && record 1 $drawn/encoders/vit/model.safetensors && record 0 $drawn/encoders/vit/config.json) | seed vit
+        (printf '\2' && record 2 $drawn/encoders/resnet_basic/preprocessor_config.json) | seed resnet
         (printf '\63' && record 3 $golden/tokenizer/mpnet.json) | seed mpnet
         (printf '\0\201\0\0\0\012\047\0\0{"weight_map":{"a":"model.safetensors"}}') | seed index # no weights: number 1 with 128
         ;;

@@ -1,21 +1,22 @@
 """Writes tests/golden/adapters_{bert,vit}.safetensors: gradients of low-rank adapters over packed weights, by transformers in float64.
 The models are tests/golden/encoders/{bert,vit} (make_encoders.py). For each type of packed weights P (f32, bf16, int8) every linear layer
 of the blocks computes W x + b + 2 / RANK B A x, with the weights W that are left after packing and random A and B, the same for all P. The
-loss is the sum of `c` times the hidden states (bert) or the class token (vit). Tensors: `ids`, `offsets` or `pixels` [B, H, W, 3]; `c`;
-`start.NAME`, and `P.loss`, `P.grad.NAME`, where NAME is a parameter's name in our store.
+loss is the sum of `c` times the hidden states (bert) or the class token (vit). Tensors: `ids` and `offsets` of texts; `P.loss`, `P.grad.NAME`, where
+NAME is a parameter's name in our store. gradients/adapters_{bert,vit}.drawn has what is drawn (drawn.py): `c`, `pixels` [B, H, W, 3], `start.NAME`.
 Versions: torch 2.15.0, transformers 5.23.0, safetensors 0.8.0, numpy 2.4.6.
     python tests/golden/adapters.py
 """
 import os
 
+import drawn
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from torch import nn
 from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
 here = os.path.dirname(os.path.abspath(__file__))
-RANK, ALPHA = 3, 2.0
+RANK, ALPHA, SEED = 3, 2.0, 17
 
 
 def packed(w, kind):
@@ -47,20 +48,19 @@ def adapt(model, published, raw, kind, start):
         if not isinstance(module, nn.Linear) or "pooler" in name:
             continue
         own = published(name)
-        g = torch.Generator().manual_seed(sum(own.encode()))
         n, k = module.weight.shape
-        a = torch.randn(RANK, k, generator=g).to(torch.float32)
-        b = torch.randn(n, RANK, generator=g).to(torch.float32) * 0.3
-        start[f"start.{own}.lora_A.weight"], start[f"start.{own}.lora_B.weight"] = a.numpy(), b.numpy()
-        made[own] = Adapted(module, packed(raw[own + ".weight"], kind), a.double(), b.double())
+        rows = drawn.rows_of({f"start.{own}.lora_A.weight": ((RANK, k), 0, drawn.limit_of(1)),
+                              f"start.{own}.lora_B.weight": ((n, RANK), 0, drawn.limit_of(0.3))}, SEED)
+        start.update(rows)
+        made[own] = Adapted(module, packed(raw[own + ".weight"], kind), *(r.value.double() for r in rows.values()))
         parent = model.get_submodule(name.rpartition(".")[0])
         setattr(parent, name.rpartition(".")[2], made[own])
     return made
 
 
-def run(kind, model, published, raw, forward, c, out):
-    made = adapt(model, published, raw, kind, out)
-    loss = (forward(model) * c).sum()
+def run(kind, model, published, raw, forward, rows, out):
+    made = adapt(model, published, raw, kind, rows)
+    loss = (forward(model) * rows["c"].value.double()).sum()
     loss.backward()
     out[f"{kind}.loss"] = np.array([loss.item()])
     for own, m in made.items():
@@ -85,25 +85,26 @@ def loaded(model, raw, renamed):
 
 def bert():
     folder = os.path.join(here, "encoders", "bert")
-    raw = load_file(os.path.join(folder, "model.safetensors"))
+    raw = {k: v.numpy() for k, v in drawn.load(os.path.join(folder, "model")).items()}
     words = raw["embeddings.word_embeddings.weight"].shape[0]
     lengths, g = [5, 1, 9], np.random.default_rng(1)
     ids = g.integers(0, words, sum(lengths)).astype(np.int32)
     offsets = np.cumsum([0] + lengths).astype(np.int32)
-    c = torch.from_numpy(g.standard_normal((sum(lengths), 8)).astype(np.float32)).double()
-    out = {"ids": ids, "offsets": offsets, "c": c.numpy().astype(np.float32)}
+    rows = drawn.rows_of({"c": ((sum(lengths), 8), 0, drawn.limit_of(1))}, SEED)
+    out = {"ids": ids, "offsets": offsets}
     for kind in ("f32", "bf16", "int8"):
         cfg = config_of(folder, BertConfig)
         cfg.vocab_size = words
         model = loaded(BertModel(cfg).double().eval(), raw, lambda n: n)
         run(kind, model, lambda n: n, raw, lambda m: torch.cat(
-            [m(torch.from_numpy(ids[a:b].astype(np.int64))[None]).last_hidden_state[0] for a, b in zip(offsets, offsets[1:])]), c, out)
+            [m(torch.from_numpy(ids[a:b].astype(np.int64))[None]).last_hidden_state[0] for a, b in zip(offsets, offsets[1:])]), rows, out)
     save_file(out, os.path.join(here, "adapters_bert.safetensors"))
+    drawn.write(os.path.join(here, "gradients", "adapters_bert"), SEED, rows)
 
 
 def vit():
     folder = os.path.join(here, "encoders", "vit")
-    raw = load_file(os.path.join(folder, "model.safetensors"))
+    raw = {k: v.numpy() for k, v in drawn.load(os.path.join(folder, "model")).items()}
     prefix = "vit." if any(n.startswith("vit.") for n in raw) else ""
     raw = {n[4:] if n.startswith("vit.") else n: w for n, w in raw.items()}
     pairs = (("encoder.layer.", "layers."), ("attention.attention.query", "attention.q_proj"), ("attention.attention.key", "attention.k_proj"),
@@ -114,18 +115,17 @@ def vit():
         for a, b in pairs:
             name = name.replace(a, b)
         return name
-    g = np.random.default_rng(2)
-    pixels = g.standard_normal((2, 32, 32, 3)).astype(np.float32)
-    c = torch.from_numpy(g.standard_normal((2, 8)).astype(np.float32)).double()
-    out = {"pixels": pixels, "c": c.numpy().astype(np.float32)}
-    x = torch.from_numpy(pixels.astype(np.float64)).permute(0, 3, 1, 2)
+    rows = drawn.rows_of({"pixels": ((2, 32, 32, 3), 0, drawn.limit_of(1)), "c": ((2, 8), 0, drawn.limit_of(1))}, SEED)
+    out = {}
+    x = rows["pixels"].value.double().permute(0, 3, 1, 2)
     for kind in ("f32", "bf16", "int8"):
         model = ViTModel(config_of(folder, ViTConfig), add_pooling_layer=False).double().eval()
         modules = any(n.startswith("layers.") for n, _ in model.named_parameters())
         model = loaded(model, raw, (lambda n: swap(n, pairs)) if modules else (lambda n: n))
         back = (lambda n: prefix + swap(n, [(b, a) for a, b in pairs])) if modules else (lambda n: prefix + n)
-        run(kind, model, back, {prefix + n: w for n, w in raw.items()}, lambda m: m(x).last_hidden_state[:, 0], c, out)
+        run(kind, model, back, {prefix + n: w for n, w in raw.items()}, lambda m: m(x).last_hidden_state[:, 0], rows, out)
     save_file(out, os.path.join(here, "adapters_vit.safetensors"))
+    drawn.write(os.path.join(here, "gradients", "adapters_vit"), SEED, rows)
 
 
 bert()

@@ -7,9 +7,8 @@ transformers 5.23.0, tokenizers 0.23.3, safetensors 0.8.0, pillow 13.0.0.
     make golden-full DATA=FOLDER [PYTHON=python3] [ONLY="clip-b32 bert-base"]
     python tests/golden/check_full.py build/libsapor.so FOLDER [--only NAME ...] [--items 3] [--all]       (--all: a line for each output)
 
-FOLDER has fashion/images, movielens-1m/posters and movielens-100k/items.tsv; what is missing is skipped. Weights are drawn as base/random.c does it:
-float i of the tensor with this name in the file is word i % 4 of draw4 at index i / 4, with the seed, DRAW_TEST as purpose and the 32-bit FNV-1a hash of
-the name as epoch, to 24 bits as in draw_uniform. A seed is used for which torch in float32 and float64 agrees to 1e-5; else the next one is tried. Texts
+FOLDER has fashion/images, movielens-1m/posters and movielens-100k/items.tsv; what is missing is skipped. Weights are drawn (drawn.py)
+by the name in the file. A seed is used for which torch in float32 and float64 agrees to 1e-5; else the next one is tried. Texts
 are read with a WordPiece vocabulary of the texts' own words at ids all over the model's vocabulary: tokenizers have their own tests.
 """
 import argparse, ctypes as c, gc, json, os, re, struct, sys, tempfile
@@ -20,6 +19,7 @@ from PIL import Image as PilImage
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tokenizers import BertWordPieceTokenizer
+import drawn
 
 p = argparse.ArgumentParser()
 p.add_argument("library")
@@ -62,32 +62,10 @@ def descriptions():
 # ---- weights ------------------------------------------------------------------------------------------------------------------------------------------
 
 
-def philox(counter, key):  # Salmon et al. 2011, 10 rounds; counter: four arrays of uint64 with 32 bits
-    mask, (a, b, x, y), (k0, k1) = np.uint64(0xffffffff), counter, key
-    for _ in range(10):
-        high, low = a * np.uint64(0xd2511f53), x * np.uint64(0xcd9e8d57)
-        a, b, x, y = (low >> np.uint64(32)) ^ b ^ np.uint64(k0), low & mask, (high >> np.uint64(32)) ^ y ^ np.uint64(k1), high & mask
-        k0, k1 = (k0 + 0x9e3779b9) & 0xffffffff, (k1 + 0xbb67ae85) & 0xffffffff
-    return a, b, x, y
-
-
-def uniform(name, count, seed):
-    epoch = 0x811c9dc5
-    for byte in name.encode():
-        epoch = (epoch ^ byte) * 0x01000193 & 0xffffffff
-    out = np.empty((count + 3) // 4 * 4, np.float32)
-    for first in range(0, len(out) // 4, 1 << 14):  # as much as a cache holds
-        index = np.arange(first, min(first + (1 << 14), len(out) // 4), dtype=np.uint64)
-        zero = np.zeros_like(index)
-        words = philox((index & np.uint64(0xffffffff), index >> np.uint64(32), zero + np.uint64(epoch), zero + np.uint64(11 << 24)), (seed, 0))
-        out[4 * first:4 * first + 4 * len(index)] = (np.stack(words, 1) >> np.uint64(8)).astype(np.float32).ravel() * np.float32(2.0 ** -24)
-    return torch.from_numpy(out[:count])
-
-
-def drawn(name, x, seed):
+def drawn_values(name, x, seed):
     if x.dim() == 0 or not x.is_floating_point():
         return x
-    u = uniform(name, x.numel(), seed).reshape(x.shape)
+    u = drawn.uniform(name, x.numel(), seed).reshape(x.shape)
     if name.endswith("running_var"):
         return u + 0.5
     if name.endswith("bias") or name.endswith("running_mean"):
@@ -450,7 +428,7 @@ def header(path):
 
 def write_drawn(path, tensors, seed):
     """One tensor after the other: the file may be larger than half of the memory."""
-    values = lambda k: drawn(k, torch.empty(tensors[k][0]) if tensors[k][1] is None else tensors[k][1], seed).contiguous().numpy()
+    values = lambda k: drawn_values(k, torch.empty(tensors[k][0]) if tensors[k][1] is None else tensors[k][1], seed).contiguous().numpy()
     head, at = {}, 0
     for k, (shape, value) in tensors.items():
         n = int(np.prod(shape)) * (4 if value is None else value.element_size())

@@ -1,8 +1,9 @@
-"""Writes tests/golden/encoders: tiny models with seeded random weights in the published layouts, and what transformers, sentence-transformers
-and torch give for them. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, sentence-transformers 6.2.0, pillow 13.0.0.
+"""Writes tests/golden/encoders: tiny models with drawn weights (drawn.py) in the published layouts, and what transformers, sentence-transformers
+and torch give for them in float32, which float64 confirms. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, sentence-transformers
+6.2.0, pillow 13.0.0.
     python tests/golden/make_encoders.py
 """
-import json, os, shutil, tempfile
+import json, os, shutil, subprocess, sys, tempfile
 import numpy as np
 import torch
 from PIL import Image
@@ -13,10 +14,13 @@ from transformers import (AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, 
                           MPNetModel, ResNetConfig, ResNetModel,
                           RobertaConfig, RobertaForMaskedLM, ViTConfig, ViTForImageClassification, ViTImageProcessorPil, ViTModel, XLMRobertaConfig,
                           XLMRobertaModel)
+import drawn
 from tiny_efficientnet import tiny_efficientnet
 
 here = os.path.dirname(os.path.abspath(__file__))
-root = os.path.join(here, "encoders")
+double = sys.argv[1:2] == ["--float64"]  # with a folder: the same in float64, into that folder
+root = sys.argv[2] if double else os.path.join(here, "encoders")
+dtype = torch.float64 if double else torch.float32
 shutil.rmtree(root, ignore_errors=True)
 torch.set_grad_enabled(False)
 WORDS = "a the red blue shirt shoe of leather cotton for men women kids , . ##s ##y soft warm light".split()
@@ -47,19 +51,7 @@ def pipeline(path, mode, normalize, limit):
     dump(path, "sentence_bert_config.json", {"max_seq_length": limit, "do_lower_case": False})
 
 
-def randomise(model, seed):
-    g = torch.Generator().manual_seed(seed)
-    for n, p in model.named_parameters():
-        p.copy_(torch.randn(p.shape, generator=g) * 0.4 + (1.0 if "norm" in n.lower() and n.endswith("weight") else 0.0))
-    for n, b in model.named_buffers():
-        if n.endswith("running_mean"):
-            b.copy_(torch.randn(b.shape, generator=g) * 0.1)
-        elif n.endswith("running_var"):
-            b.copy_(torch.rand(b.shape, generator=g) + 0.5)
-    return model.eval()
-
-
-def text_outputs(name, model, ids, limit):
+def text_outputs(name, model, ids, limit, only=None):
     rows = {"mean": [], "cls": [], "max": [], "pooler": []}
     for i, x in enumerate(ids):
         out = model(torch.tensor([x[:limit - 1] + [x[-1]] if len(x) > limit else x]))
@@ -69,11 +61,12 @@ def text_outputs(name, model, ids, limit):
         rows["max"].append(h.max(0).values)
         if "pooler_output" in out:
             rows["pooler"].append(out.pooler_output[0])
-        if i == 1:
-            expected[name + ".hidden"] = h.contiguous()
-    for k, v in [r for r in rows.items() if r[1]]:
+        if i == 1 and not only:
+            expected[name + ".hidden"] = h
+    for k, v in [r for r in rows.items() if r[1] and r[0] in (only or r[0])]:
         expected[f"{name}.{k}"] = torch.stack(v)
-    expected[name + ".unit"] = F.normalize(torch.stack(rows["mean"]), dim=1)
+    if not only:
+        expected[name + ".unit"] = F.normalize(torch.stack(rows["mean"]), dim=1)
 
 
 # BERT, once bare and once under "bert." with old LayerNorm names and half-precision words
@@ -82,39 +75,43 @@ path = folder("bert")
 open(os.path.join(path, "vocab.txt"), "w").write("\n".join(vocab) + "\n")
 config = BertConfig(vocab_size=len(vocab), hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12,
                     max_position_embeddings=48)
-bert = randomise(BertModel(config), 1)
-bert.embeddings.word_embeddings.weight.copy_(bert.embeddings.word_embeddings.weight.half().float())
-save_file(bert.state_dict(), os.path.join(path, "model.safetensors"))
+bert = BertModel(config)
+rows = drawn.draw(bert, 1, drawn.usual)
+drawn.write(os.path.join(path, "model"), 1, rows)
 dump(path, "config.json", {"model_type": "bert", "hidden_act": "gelu", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
                            "intermediate_size": 12, "max_position_embeddings": 48, "layer_norm_eps": 1e-12})
 dump(path, "tokenizer_config.json", {"do_lower_case": True, "model_max_length": 48, "tokenizer_class": "BertTokenizer"})
 pipeline(path, "mean_tokens", True, 32)
 wordpiece = BertWordPieceTokenizer(os.path.join(path, "vocab.txt"), lowercase=True)
-text_outputs("bert", bert, [wordpiece.encode(t).ids for t in TEXTS], 32)
+text_outputs("bert", bert.to(dtype), [wordpiece.encode(t).ids for t in TEXTS], 32)
 other = folder("bert_prefixed")
 for f in ("vocab.txt", "config.json", "tokenizer_config.json"):
     shutil.copy(os.path.join(path, f), other)
-old = {"bert." + k.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"):
-       (v.half() if "word_embeddings" in k else v) for k, v in bert.state_dict().items()}
-save_file(old, os.path.join(other, "model.safetensors"))
+words = "embeddings.word_embeddings.weight"
+rows[words] = rows[words]._replace(type="F16", value=rows[words].value.half())
+drawn.write(os.path.join(other, "model"), 1, rows,
+            lambda k: "bert." + k.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"))
+bert.embeddings.word_embeddings.weight.copy_(rows[words].value)
+text_outputs("bert_prefixed", bert, [wordpiece.encode(t).ids for t in TEXTS], 32, ["mean"])
 
 # DistilBERT, once bare and once as the published one for masked words: under "distilbert.", with its head; there with another activation
 path = folder("distilbert")
 config = dict(vocab_size=len(vocab), dim=8, n_layers=2, n_heads=2, hidden_dim=12, max_position_embeddings=48)
-distil = randomise(DistilBertModel(DistilBertConfig(**config)), 6)
-save_file(distil.state_dict(), os.path.join(path, "model.safetensors"))
+distil = DistilBertModel(DistilBertConfig(**config))
+rows = drawn.draw(distil, 6, drawn.usual)
+drawn.write(os.path.join(path, "model"), 6, rows)
 dump(path, "config.json", {"model_type": "distilbert", "activation": "gelu", **config})
 shutil.copy(os.path.join(root, "bert", "vocab.txt"), path)
 dump(path, "tokenizer_config.json", {"do_lower_case": True, "model_max_length": 48, "tokenizer_class": "DistilBertTokenizer"})
 pipeline(path, "cls_token", False, 32)
-text_outputs("distilbert", distil, [wordpiece.encode(t).ids for t in TEXTS], 32)
+text_outputs("distilbert", distil.to(dtype), [wordpiece.encode(t).ids for t in TEXTS], 32)
 other = folder("distilbert_prefixed")
 for f in ("vocab.txt", "tokenizer_config.json"):
     shutil.copy(os.path.join(path, f), other)
 dump(other, "config.json", {"model_type": "distilbert", "activation": "relu", "architectures": ["DistilBertForMaskedLM"], **config})
-save_file({**{"distilbert." + k: v for k, v in distil.state_dict().items()}, "vocab_transform.weight": torch.zeros(8, 8),
-           "vocab_transform.bias": torch.zeros(8)}, os.path.join(other, "model.safetensors"))
-relu = DistilBertModel(DistilBertConfig(**config, activation="relu")).eval()
+rows.update(drawn.rows_of({"vocab_transform.weight": ((8, 8), 0, 0), "vocab_transform.bias": ((8,), 0, 0)}, 6))
+drawn.write(os.path.join(other, "model"), 6, rows, lambda k: k if "vocab" in k else "distilbert." + k)
+relu = DistilBertModel(DistilBertConfig(**config, activation="relu")).eval().to(dtype)
 relu.load_state_dict(distil.state_dict())
 text_outputs("distilbert_relu", relu, [wordpiece.encode(t).ids for t in TEXTS], 48)
 
@@ -122,9 +119,9 @@ text_outputs("distilbert_relu", relu, [wordpiece.encode(t).ids for t in TEXTS], 
 vocab = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"] + WORDS
 path = folder("mpnet")
 open(os.path.join(path, "vocab.txt"), "w").write("\n".join(vocab) + "\n")
-mpnet = randomise(MPNetModel(MPNetConfig(vocab_size=len(vocab), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12,
-                                         max_position_embeddings=162, layer_norm_eps=1e-5)), 2)
-save_file(mpnet.state_dict(), os.path.join(path, "model.safetensors"))
+mpnet = MPNetModel(MPNetConfig(vocab_size=len(vocab), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12,
+                               max_position_embeddings=162, layer_norm_eps=1e-5))
+drawn.write(os.path.join(path, "model"), 2, drawn.draw(mpnet, 2, drawn.usual))
 dump(path, "config.json", {"model_type": "mpnet", "hidden_act": "gelu", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
                            "intermediate_size": 12, "max_position_embeddings": 162, "layer_norm_eps": 1e-5,
                            "relative_attention_num_buckets": 32})
@@ -133,7 +130,7 @@ dump(path, "tokenizer_config.json", {"do_lower_case": True, "model_max_length": 
 pipeline(path, "max_tokens", False, 160)
 piece = BertWordPieceTokenizer(os.path.join(path, "vocab.txt"), lowercase=True, cls_token="<s>", sep_token="</s>", pad_token="<pad>",
                                mask_token="<mask>")
-text_outputs("mpnet", mpnet, [piece.encode(t).ids for t in TEXTS], 160)
+text_outputs("mpnet", mpnet.to(dtype), [piece.encode(t).ids for t in TEXTS], 160)
 
 # RoBERTa as published for masked words: under "roberta.", with its head and without a pooler, the padding token elsewhere; XLM-R bare
 ROBERTA = dict(vocab_size=len(vocab), hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12, type_vocab_size=1,
@@ -145,9 +142,10 @@ for name, kind, config, seed, settings in (
         ("xlm_roberta", XLMRobertaModel, XLMRobertaConfig, 12, dict(max_position_embeddings=34))):
     path = folder(name)
     shutil.copy(os.path.join(root, "mpnet", "vocab.txt"), path)
-    model = randomise(kind(config(**ROBERTA, **settings)), seed)
-    state = {k: v for k, v in model.state_dict().items() if not k.startswith("lm_head.decoder")}
-    save_file(state, os.path.join(path, "model.safetensors"))
+    model = kind(config(**ROBERTA, **settings))
+    names = {k: k for k in model.state_dict() if not k.startswith("lm_head.decoder")}
+    drawn.write(os.path.join(path, "model"), seed, drawn.draw(model, seed, drawn.usual, names))
+    model.to(dtype)
     dump(path, "config.json", {"model_type": config.model_type, **ROBERTA, **settings})
     dump(path, "tokenizer_config.json", {**SPECIAL, "model_max_length": 32})
     text_outputs(name, getattr(model, "roberta", model), [piece.encode(t).ids for t in TEXTS], 32)
@@ -158,46 +156,49 @@ IMAGENET = (torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.
 
 
 def prepared(w, h, resample=Image.BICUBIC):
-    x = torch.from_numpy(np.asarray(picture.resize((w, h), resample)).copy()).permute(2, 0, 1).float() / 255
+    return normalised(picture.resize((w, h), resample))
+
+
+def normalised(im):
+    x = torch.from_numpy(np.asarray(im).copy()).permute(2, 0, 1).to(dtype) / 255
     return ((x - IMAGENET[0]) / IMAGENET[1])[None]
 
 
-def torchvision_names(state):
-    out = {}
-    for k, v in state.items():
-        k = k.replace("embedder.embedder.convolution", "conv1").replace("embedder.embedder.normalization", "bn1")
-        p = k.split(".")
-        if p[0] == "encoder":
-            stage, block, rest = int(p[2]) + 1, p[4], p[5:]
-            norm = rest[-2] == "normalization"
-            middle = f"downsample.{int(norm)}" if rest[0] == "shortcut" else ("bn" if norm else "conv") + str(int(rest[1]) + 1)
-            k = f"layer{stage}.{block}.{middle}.{rest[-1]}"
-        out[k] = v
-    return out
+def torchvision_name(k):
+    if k.startswith("classifier.1."):
+        return "fc." + k.rpartition(".")[2]
+    k = k.replace("embedder.embedder.convolution", "conv1").replace("embedder.embedder.normalization", "bn1")
+    p = k.split(".")
+    if p[0] == "encoder":
+        stage, block, rest = int(p[2]) + 1, p[4], p[5:]
+        norm = rest[-2] == "normalization"
+        middle = f"downsample.{int(norm)}" if rest[0] == "shortcut" else ("bn" if norm else "conv") + str(int(rest[1]) + 1)
+        k = f"layer{stage}.{block}.{middle}.{rest[-1]}"
+    return k
 
 
 for kind, depths in (("basic", [1, 2, 1, 1]), ("bottleneck", [1, 1, 2, 1])):
     sizes = [4, 8, 12, 16]
-    model = randomise(ResNetModel(ResNetConfig(embedding_size=4, hidden_sizes=sizes, depths=depths, layer_type=kind)), 3)
-    g = torch.Generator().manual_seed(4)
-    head = {"classifier.1.weight": torch.randn(5, 16, generator=g), "classifier.1.bias": torch.randn(5, generator=g)}
+    model = ResNetModel(ResNetConfig(embedding_size=4, hidden_sizes=sizes, depths=depths, layer_type=kind))
     name = "resnet_" + kind
     path = folder(name)
-    save_file({**{"resnet." + k: v for k, v in model.state_dict().items()}, **head}, os.path.join(path, "model.safetensors"))
+    rows = drawn.draw(model, 3, drawn.usual, {k: "resnet." + k for k in model.state_dict()})
+    rows.update(drawn.rows_of({"classifier.1.weight": ((5, 16), 0, 1.75), "classifier.1.bias": ((5,), 0, 1.75)}, 3))
+    head = {k: rows["classifier.1." + k].value.to(dtype) for k in ("weight", "bias")}
+    drawn.write(os.path.join(path, "model"), 3, rows)
+    drawn.write(path, 3, rows, lambda k: torchvision_name(k.removeprefix("resnet.")))
+    model.to(dtype)
     dump(path, "config.json", {"model_type": "resnet", "layer_type": kind, "downsample_in_bottleneck": False})
     dump(path, "preprocessor_config.json", {"crop_pct": 0.875, "do_normalize": True, "do_resize": True, "image_mean": [0.485, 0.456, 0.406],
                                             "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 56})
-    state = {**torchvision_names(model.state_dict()), "fc.weight": head["classifier.1.weight"], "fc.bias": head["classifier.1.bias"]}
-    save_file(state, os.path.join(root, name + ".safetensors"))
     out = model(prepared(40, 56), output_hidden_states=True)
     expected[name + ".pooled"] = out.pooler_output.flatten(1)
-    expected[name + ".fc"] = out.pooler_output.flatten(1) @ head["classifier.1.weight"].T + head["classifier.1.bias"]
+    expected[name + ".fc"] = out.pooler_output.flatten(1) @ head["weight"].T + head["bias"]
     expected[name + ".map"] = out.last_hidden_state.flatten(1)
     expected[name + ".layer2"] = out.hidden_states[2].flatten(1)
     whole = picture.resize((64, int(64 * picture.height / picture.width)), Image.BICUBIC)  # 56 / 0.875
     top, left = (whole.height - 56) // 2, (whole.width - 56) // 2
-    x = torch.from_numpy(np.asarray(whole.crop((left, top, left + 56, top + 56))).copy()).permute(2, 0, 1).float() / 255
-    expected[name + ".preset"] = model(((x - IMAGENET[0]) / IMAGENET[1])[None]).pooler_output.flatten(1)
+    expected[name + ".preset"] = model(normalised(whole.crop((left, top, left + 56, top + 56)))).pooler_output.flatten(1)
 
 # ViT: a classifier of squares; a model with a pooler and without QKV biases for other rectangles, once under the names of transformers 5's modules
 vit = {"model_type": "vit", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12, "patch_size": 8}
@@ -206,32 +207,33 @@ bare = {**vit, "image_size": [24, 40], "hidden_act": "gelu_new", "qkv_bias": Fal
         "pooler_act": "relu"}
 
 
-def save_published(model, path):  # save_pretrained writes the published names, state_dict has others
-    with tempfile.TemporaryDirectory() as scratch:
-        model.save_pretrained(scratch)
-        state = load_file(os.path.join(scratch, "model.safetensors"))
-        save_file({k: v for k, v in state.items() if "batches" not in k}, os.path.join(path, "model.safetensors"))
+def draw_published(model, path, seed, rule=drawn.usual):  # save_pretrained writes the published names, state_dict has others
+    names = drawn.published(model)
+    rows = drawn.draw(model, seed, rule, names)
+    drawn.write(os.path.join(path, "model"), seed, rows)
+    model.to(dtype)
+    return {v: k for k, v in names.items()}, rows
 
 
 path = folder("vit")
 dump(path, "config.json", classifier)
 dump(path, "preprocessor_config.json", {"do_normalize": True, "do_resize": True, "image_mean": [0.4, 0.5, 0.6], "image_std": [0.5, 0.6, 0.5],
                                         "resample": 3, "size": 32})
-model = randomise(ViTForImageClassification(ViTConfig(**classifier, num_labels=3)), 7)
-save_published(model, path)
-x = ViTImageProcessorPil.from_pretrained(path)(picture, return_tensors="pt").pixel_values
+model = ViTForImageClassification(ViTConfig(**classifier, num_labels=3))
+draw_published(model, path, 7)
+x = ViTImageProcessorPil.from_pretrained(path)(picture, return_tensors="pt").pixel_values.to(dtype)
 hidden = model.vit(x).last_hidden_state
 expected.update({"vit.cls": hidden[:, 0], "vit.hidden": hidden.flatten(1), "vit.logits": model(x).logits})
-x = ViTImageProcessorPil.from_dict({"size": 32})(picture, return_tensors="pt").pixel_values  # all else are the class's defaults
+x = ViTImageProcessorPil.from_dict({"size": 32})(picture, return_tensors="pt").pixel_values.to(dtype)  # all else are the class's defaults
 expected["vit.size_only"] = model.vit(x).last_hidden_state[:, 0]
 path = folder("vit_pooler")
 dump(path, "config.json", bare)
-model = randomise(ViTModel(ViTConfig(**bare)), 8)
-save_published(model, path)
+model = ViTModel(ViTConfig(**bare))
+names, rows = draw_published(model, path, 8)
 other = folder("vit_modules")
 dump(other, "config.json", bare)
-save_file(model.state_dict(), os.path.join(other, "model.safetensors"))
-out = model(ViTImageProcessorPil(size={"height": 24, "width": 40})(picture, return_tensors="pt").pixel_values)
+drawn.write(os.path.join(other, "model"), 8, rows, lambda k: names[k])
+out = model(ViTImageProcessorPil(size={"height": 24, "width": 40})(picture, return_tensors="pt").pixel_values.to(dtype))
 hidden = out.last_hidden_state
 expected.update({"vit_pooler.cls": hidden[:, 0], "vit_pooler.hidden": hidden.flatten(1), "vit_pooler.pooler": out.pooler_output})
 
@@ -246,9 +248,9 @@ for name, sections in (("clip", {"text_config": text}),
     dump(path, "config.json", {"model_type": "clip", "projection_dim": 6, "vision_config": vision, **sections})
     for f in ("vocab.txt", "tokenizer_config.json"):
         shutil.copy(os.path.join(root, "bert", f), path)
-    model = randomise(CLIPModel(CLIPConfig.from_pretrained(path)), 9)
-    save_published(model, path)
-    x = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)(picture, return_tensors="pt").pixel_values
+    model = CLIPModel(CLIPConfig.from_pretrained(path))
+    draw_published(model, path, 9)
+    x = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)(picture, return_tensors="pt").pixel_values.to(dtype)
     ids = [wordpiece.encode(t).ids for t in TEXTS]
     ids = [torch.tensor([i[:47] + i[-1:] if len(i) > 48 else i]) for i in ids]
     rows = [model(input_ids=i, pixel_values=x) for i in ids]
@@ -277,15 +279,14 @@ for name, config, kind, seed, tokens, source in (("altclip", altclip, AltCLIPCon
     dump(path, "config.json", config)
     for f in ("vocab.txt", "tokenizer_config.json"):
         shutil.copy(os.path.join(root, source, f), path)
-    model = randomise({"altclip": AltCLIPModel, "align": AlignModel}[name](kind.from_pretrained(path)), seed)
-    scale = model.logit_scale if name == "altclip" else model.temperature
-    scale.copy_(torch.tensor(1.5 if name == "altclip" else 0.3))
-    save_published(model, path)
+    model = {"altclip": AltCLIPModel, "align": AlignModel}[name](kind.from_pretrained(path))
+    fixed = {"logit_scale": (1.5, 0), "temperature": (0.296875, 0)}
+    draw_published(model, path, seed, lambda k, v: fixed.get(k) or drawn.usual(k, v))
     reader = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)
     if name == "align":
         dump(path, "preprocessor_config.json", processor)
         reader = EfficientNetImageProcessorPil.from_pretrained(path)
-    x = reader(picture, return_tensors="pt").pixel_values
+    x = reader(picture, return_tensors="pt").pixel_values.to(dtype)
     ids = [tokens.encode(t).ids for t in TEXTS]
     ids = [torch.tensor([i[:31] + i[-1:] if len(i) > 32 else i]) for i in ids]
     rows = [model(input_ids=i, pixel_values=x, output_hidden_states=True) for i in ids]
@@ -303,17 +304,9 @@ for name, config, kind, seed, tokens, source in (("altclip", altclip, AltCLIPCon
 
 # EfficientNet: torchvision's
 model = tiny_efficientnet()
-g = torch.Generator().manual_seed(13)
-for n, p in model.named_parameters():
-    if p.dim() > 1:
-        p.copy_(torch.randn(p.shape, generator=g) * (2 / p[0].numel()) ** 0.5)
-    else:
-        p.copy_(torch.rand(p.shape, generator=g) + 0.5 if n.endswith("weight") else torch.randn(p.shape, generator=g) * 0.3)
-for n, b in model.named_buffers():
-    if b.dim():
-        b.copy_(torch.randn(b.shape, generator=g) * 0.1 if n.endswith("mean") else torch.rand(b.shape, generator=g) + 0.5)
 path = folder("efficientnet")
-save_file({k: v for k, v in model.state_dict().items() if v.dim()}, os.path.join(path, "model.safetensors"))
+drawn.write(os.path.join(path, "model"), 13, drawn.draw(model, 13, drawn.by_inputs, {k: k for k, v in model.state_dict().items() if v.dim()}))
+model.to(dtype)
 dump(path, "preprocessor_config.json", {"size": {"height": 32, "width": 32}})
 x = prepared(37, 50)
 expected["efficientnet.pooled"] = model.avgpool(model.features(x)).flatten(1)
@@ -323,16 +316,20 @@ for name, part in (("0", model.features[:1]), ("1", model.features[:2]), ("3", m
 expected["efficientnet.features.4.0"] = model.features[4][0](model.features[:4](x)).flatten(1)
 
 # EfficientNet-Lite: the published layout at a fortieth of the width, computed here
-g = torch.Generator().manual_seed(5)
-state = {}
+rows = {}
+
+
+def lite(shapes):
+    made = drawn.rows_of(shapes, 5)
+    rows.update(made)
+    return [r.value.to(dtype) for r in made.values()]
 
 
 def conv_bn(x, conv, norm, o, k, stride=1, groups=1, act=True):
     c = x.shape[1]
-    w = state[conv + ".weight"] = torch.randn(o, c // groups, k, k, generator=g) * 0.5
-    n = [torch.rand(o, generator=g) + 0.5, torch.randn(o, generator=g) * 0.3, torch.randn(o, generator=g) * 0.1, torch.rand(o, generator=g) + 0.5]
-    for part, v in zip(("weight", "bias", "running_mean", "running_var"), n):
-        state[f"{norm}.{part}"] = v
+    w, *n = lite({conv + ".weight": ((o, c // groups, k, k), 0, drawn.limit_of((2 * groups / (c * k * k)) ** 0.5)), norm + ".weight": ((o,), 1, 0.5),
+                  norm + ".bias": ((o,), 0, drawn.limit_of(0.3)), norm + ".running_mean": ((o,), 0, drawn.limit_of(0.1)),
+                  norm + ".running_var": ((o,), 1, 0.5)})
     pads = []
     for size in (x.shape[3], x.shape[2]):
         p = max((-(-size // stride) - 1) * stride + k - size, 0)
@@ -355,10 +352,15 @@ for repeats, k, s, expand, o in ((1, 3, 1, 1, 2), (2, 3, 2, 6, 3), (2, 5, 2, 6, 
 x = conv_bn(x, "_conv_head", "_bn1", 10, 1)
 expected["lite.features"] = x.flatten(1)
 expected["lite.pooled"] = x.mean((2, 3))
-state["_fc.weight"], state["_fc.bias"] = torch.randn(3, 10, generator=g), torch.randn(3, generator=g)
-expected["lite.fc"] = expected["lite.pooled"] @ state["_fc.weight"].T + state["_fc.bias"]
-save_file(state, os.path.join(root, "efficientnet_lite.safetensors"))
+w, b = lite({"_fc.weight": ((3, 10), 0, 1.75), "_fc.bias": ((3,), 0, 1.75)})
+expected["lite.fc"] = expected["lite.pooled"] @ w.T + b
+drawn.write(os.path.join(root, "efficientnet_lite"), 5, rows)
 
 save_file({k: v.clone().contiguous() for k, v in expected.items()}, os.path.join(root, "expected.safetensors"))
 open(os.path.join(root, "texts.txt"), "w").write("\n".join(TEXTS) + "\n")
+if double:
+    sys.exit()
+with tempfile.TemporaryDirectory() as scratch:
+    subprocess.run([sys.executable, __file__, "--float64", scratch], check=True)
+    drawn.agree(expected, load_file(os.path.join(scratch, "expected.safetensors")))
 print(sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(root) for f in fs), "bytes")

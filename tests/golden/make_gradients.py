@@ -1,31 +1,31 @@
 """Writes tests/golden/gradients: the gradients of tiny encoders in float64, the reference of tests/encoder_gradients_test.c.
 
-The loss is the sum of some outputs, each times fixed weights. MODEL.expected.safetensors has the input (ids and offsets of texts, pixels of
-images [B, H, W, 3]), `by.OUTPUT` (the fixed weights), `loss` and `grad.NAME` of every tensor. BERT, MPNet, XLM-R, ViT and EfficientNet are those of
-tests/golden/encoders; resnet18.safetensors, with torchvision's names, is made here. resnet18_batch is the same with batch norm in training
-mode: it has running.NAME, too, as they are after the pass. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, safetensors 0.8.0.
+The loss is the sum of some outputs, each times fixed weights. MODEL.expected.safetensors has ids and offsets of texts, `loss` and `grad.NAME` of every
+tensor that the outputs depend on; MODEL.inputs has what is drawn (drawn.py): pixels of images [B, H, W, 3] and `by.OUTPUT`, the fixed weights. The models
+are those of tests/golden/encoders, but for resnet18, with torchvision's names, which is made here. resnet18_batch is the same with batch norm in
+training mode: it has running.NAME, too, as they are after the pass. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, safetensors 0.8.0.
     python tests/golden/make_gradients.py
 """
 import json, os
 import torch
-from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel, XLMRobertaConfig, XLMRobertaModel
+from safetensors.torch import save_file
+from transformers import (AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, BertConfig, BertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel,
+                          ViTConfig, ViTModel, XLMRobertaConfig, XLMRobertaModel)
+import drawn
 from tiny_efficientnet import tiny_efficientnet
 
 here = os.path.dirname(os.path.abspath(__file__))
 root = os.path.join(here, "gradients")
 os.makedirs(root, exist_ok=True)
 torch.set_default_dtype(torch.float64)
-
-
-def numbers(g, *shape):
-    return torch.randn(*shape, generator=g).float().double()  # exact in float32
+softmax = torch.nn.functional.softmax
+torch.nn.functional.softmax = lambda x, dim, dtype=None: softmax(x, dim)  # some models of transformers ask for float32
 
 
 def published(kind, config, folder):
     path = os.path.join(here, "encoders", folder)
     settings = json.load(open(os.path.join(path, "config.json")))
-    state = load_file(os.path.join(path, "model.safetensors"))
+    state = drawn.load(os.path.join(path, "model"))
     model = kind(config(**{"vocab_size": state[WORDS].shape[0] if WORDS in state else 0, **settings}, attn_implementation="eager"))
     model.load_state_dict(state, strict=False)
     return model.double().eval()
@@ -34,47 +34,75 @@ def published(kind, config, folder):
 WORDS = "embeddings.word_embeddings.weight"
 
 
-def write(name, inputs, outputs, model, rename=lambda k: k):
+def drawn_pixels(*shape):
+    return drawn.rows_of({"pixels": (shape, 0, drawn.limit_of(1))}, 99)
+
+
+def write(name, inputs, outputs, model, rename=lambda k: k, pixels={}):
     """outputs: of texts lists of one tensor per text"""
-    g = torch.Generator().manual_seed(99)
-    out, loss = dict(inputs), 0
+    out, loss, rows = dict(inputs), 0, dict(pixels)
     for key, y in outputs.items():
         y = torch.cat(y) if isinstance(y, list) else y
-        by = numbers(g, *y.shape)
-        loss = loss + (y * by).sum()
-        out["by." + key] = by.float()
-    model.zero_grad()
+        rows.update(drawn.rows_of({"by." + key: (y.shape, 0, drawn.limit_of(1))}, 99))
+        loss = loss + (y * rows["by." + key].value.double()).sum()
+    drawn.write(os.path.join(root, name + ".inputs"), 99, rows)
+    model.zero_grad(set_to_none=True)
     loss.backward()
     out["loss"] = loss.detach().float().reshape(1)
     for k, p in model.named_parameters():
-        out["grad." + rename(k)] = (torch.zeros_like(p) if p.grad is None else p.grad).float()
+        if p.grad is not None:
+            out["grad." + rename(k)] = p.grad.float()
     save_file({k: v.clone().contiguous() for k, v in out.items()}, os.path.join(root, name + ".expected.safetensors"))
     print(name, loss.item(), os.path.getsize(os.path.join(root, name + ".expected.safetensors")), "bytes")
+
+
+def some_ids(vocabulary, lengths):
+    g = torch.Generator().manual_seed(5)
+    ids = [torch.randint(5, vocabulary, (n,), generator=g) for n in lengths]
+    return ids, {"ids": torch.cat(ids).int(), "offsets": torch.tensor([0, *lengths]).cumsum(0).int()}
 
 
 # texts: each alone, as nothing is padded
 for name, kind, config, lengths in (("bert", BertModel, BertConfig, (5, 9, 1)), ("mpnet", MPNetModel, MPNetConfig, (6, 150)),
                                     ("xlm_roberta", XLMRobertaModel, XLMRobertaConfig, (4, 32))):
     model = published(kind, config, name)
-    g = torch.Generator().manual_seed(5)
-    ids = [torch.randint(5, model.config.vocab_size, (n,), generator=g) for n in lengths]
+    ids, inputs = some_ids(model.config.vocab_size, lengths)
     found = [model(x[None]) for x in ids]
-    offsets = torch.tensor([0, *lengths]).cumsum(0)
-    write(name, {"ids": torch.cat(ids).int(), "offsets": offsets.int()},
+    write(name, inputs,
           {"last_hidden_state": [y.last_hidden_state[0] for y in found], "pooler_output": [y.pooler_output for y in found]}, model)
 
-g = torch.Generator().manual_seed(6)
 model = published(ViTModel, ViTConfig, "vit_modules")
-pixels = numbers(g, 3, 24, 40, 3)
-y = model(pixels.permute(0, 3, 1, 2))
-write("vit", {"pixels": pixels.float()}, {"last_hidden_state": y.last_hidden_state.flatten(0, 1), "pooler_output": y.pooler_output}, model)
+
+
+def channels_first(pixels):
+    return pixels["pixels"].value.double().permute(0, 3, 1, 2)
+
+
+pixels = drawn_pixels(3, 24, 40, 3)
+y = model(channels_first(pixels))
+write("vit", {}, {"last_hidden_state": y.last_hidden_state.flatten(0, 1), "pooler_output": y.pooler_output}, model, pixels=pixels)
+
+# AltCLIP and ALIGN: a tower at a time, its output that is projected
+for name, kind, config, side in (("altclip", AltCLIPModel, AltCLIPConfig, 24), ("align", AlignModel, AlignConfig, 33)):
+    path = os.path.join(here, "encoders", name)
+    model = kind(config.from_pretrained(path, attn_implementation="eager"))
+    names, state = drawn.published(model), drawn.load(os.path.join(path, "model"))
+    model.load_state_dict({k: state[v] for k, v in names.items()}, strict=False)
+    model.double().eval()
+    ids, inputs = some_ids(model.config.text_config.vocab_size, (5, 9))
+    texts = torch.cat([model.get_text_features(x[None]).pooler_output for x in ids])
+    outputs = {"text_embeds": texts, "pooler_output": torch.cat([model.text_model(x[None]).pooler_output for x in ids])}
+    write(name + "_text", inputs, outputs, model, names.get)
+    pixels = drawn_pixels(2, side, side, 3)
+    images = model.get_image_features(channels_first(pixels)).pooler_output
+    write(name + "_image", {}, {"image_embeds": images}, model, names.get, pixels)
 
 model = tiny_efficientnet()
-model.load_state_dict(load_file(os.path.join(here, "encoders", "efficientnet", "model.safetensors")), strict=False)
+model.load_state_dict(drawn.load(os.path.join(here, "encoders", "efficientnet", "model")), strict=False)
 model.double()
-pixels = numbers(torch.Generator().manual_seed(7), 2, 29, 34, 3)
-y = model.avgpool(model.features(pixels.permute(0, 3, 1, 2))).flatten(1)
-write("efficientnet", {"pixels": pixels.float()}, {"avgpool": y, "classifier.1": model.classifier(y)}, model)
+pixels = drawn_pixels(2, 29, 34, 3)
+y = model.avgpool(model.features(channels_first(pixels))).flatten(1)
+write("efficientnet", {}, {"avgpool": y, "classifier.1": model.classifier(y)}, model, pixels=pixels)
 
 
 def torchvision_name(k):
@@ -90,8 +118,8 @@ def torchvision_name(k):
 class Classifier(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = ResNetModel(ResNetConfig(embedding_size=4, hidden_sizes=[4, 6, 8, 10], depths=[2, 2, 2, 2], layer_type="basic"))
-        self.fc = torch.nn.Linear(10, 3)
+        self.body = ResNetModel(ResNetConfig(embedding_size=4, hidden_sizes=[4, 4, 6, 8], depths=[2, 2, 2, 2], layer_type="basic"))
+        self.fc = torch.nn.Linear(8, 3)
 
 
 def name_of(k):
@@ -99,21 +127,9 @@ def name_of(k):
 
 
 model = Classifier().double()
-with torch.no_grad():
-    for k, p in model.named_parameters():
-        x = numbers(g, *p.shape) * (0.3 if p.dim() == 1 else (2 / p[0].numel()) ** 0.5)
-        p.copy_((x + (1 if k.endswith("normalization.weight") else 0)).float())
-    for k, b in model.named_buffers():
-        if k.endswith("running_mean"):
-            b.copy_((numbers(g, *b.shape) * 0.1).float())
-        elif k.endswith("running_var"):
-            b.copy_((numbers(g, *b.shape).abs() + 0.5).float())
-save_file({name_of(k): v.float() if v.is_floating_point() else v for k, v in model.state_dict().items()},
-          os.path.join(root, "resnet18.safetensors"))
-pixels = numbers(g, 2, 37, 41, 3)
+drawn.write(os.path.join(root, "resnet18"), 6, drawn.draw(model, 6, drawn.by_inputs, {k: name_of(k) for k in model.state_dict()}))
+pixels = drawn_pixels(2, 37, 41, 3)
 for name, train in (("resnet18", False), ("resnet18_batch", True)):
-    y = model.train(train).body(pixels.permute(0, 3, 1, 2)).pooler_output.flatten(1)
-    inputs = {"pixels": pixels.float()}
-    if train:
-        inputs.update({"running." + name_of(k): b.float() for k, b in model.named_buffers() if "running" in k})
-    write(name, inputs, {"pooler_output": y, "logits": model.fc(y)}, model, name_of)
+    y = model.train(train).body(channels_first(pixels)).pooler_output.flatten(1)
+    inputs = {"running." + name_of(k): b.float() for k, b in model.named_buffers() if train and "running" in k}
+    write(name, inputs, {"pooler_output": y, "logits": model.fc(y)}, model, name_of, pixels)

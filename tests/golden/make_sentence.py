@@ -2,7 +2,8 @@
 gives for its texts. Versions: torch 2.15.0, transformers 5.23.0, sentence-transformers 6.2.0.
     python tests/golden/make_sentence.py
 """
-import json, os, shutil, tempfile
+import glob, json, os, shutil, tempfile
+import drawn
 import torch
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
@@ -10,7 +11,6 @@ from sentence_transformers import SentenceTransformer
 here = os.path.dirname(os.path.abspath(__file__))
 root, bert = os.path.join(here, "sentence"), os.path.join(here, "encoders", "bert")
 shutil.rmtree(root, ignore_errors=True)
-g = torch.Generator().manual_seed(31)
 MODES = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]
 texts = open(os.path.join(here, "encoders", "texts.txt")).read().split("\n")[:-1]
 expected = {}
@@ -37,16 +37,16 @@ def make(folder, pooling, steps, settings=None, package="sentence_transformers.m
             continue
         n, o, bias, activation = step
         dump(folder, name + "/config.json", {"in_features": n, "out_features": o, "bias": bias, "activation_function": activation})
-        state = {"linear.weight": torch.randn(o, n, generator=g) * 0.4}
-        if bias:
-            state["linear.bias"] = torch.randn(o, generator=g) * 0.3
-        save_file(state, os.path.join(root, folder, name, "model.safetensors"))
+        shapes = {"linear.weight": ((o, n), 0, drawn.limit_of(0.4)), **({"linear.bias": ((o,), 0, drawn.limit_of(0.3))} if bias else {})}
+        drawn.write(os.path.join(root, folder, name, "model"), 31 + i, drawn.rows_of(shapes, 31 + i))
     dump(folder, "modules.json", [{"idx": i, "name": str(i), "path": p, "type": package + k} for i, (p, k) in enumerate(modules)])
     if settings:
         dump(folder, "config_sentence_transformers.json", settings)
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copytree(bert, scratch, dirs_exist_ok=True)
         shutil.copytree(os.path.join(root, folder), scratch, dirs_exist_ok=True)
+        for list in glob.glob(os.path.join(scratch, "**", "*.drawn"), recursive=True):
+            save_file(drawn.load(list), list.replace(".drawn", ".safetensors"))
         config = os.path.join(scratch, "config.json")
         settings = json.load(open(config)) | {"vocab_size": len(open(os.path.join(bert, "vocab.txt")).readlines())}
         json.dump(settings, open(config, "w"))

@@ -1,8 +1,9 @@
-"""Writes tests/golden/towers: a tiny CLIP with seeded random weights and a WordPiece vocabulary, and what transformers gives for its two towers;
+"""Writes tests/golden/towers: a tiny CLIP with drawn weights (drawn.py) and a WordPiece vocabulary, and what transformers gives for its two towers;
 gradients in float64. Versions: torch 2.15.0, transformers 5.23.0, tokenizers 0.23.3.
     python tests/golden/make_towers.py
 """
 import json, os
+import drawn
 import torch
 from safetensors.torch import save_file
 from tokenizers import BertWordPieceTokenizer
@@ -28,10 +29,7 @@ json.dump({"do_lower_case": True, "model_max_length": 16, "tokenizer_class": "Be
 
 g = torch.Generator().manual_seed(11)
 model = CLIPModel(CLIPConfig(projection_dim=6, vision_config=config["vision_config"], text_config=config["text_config"])).eval()
-for n, p in model.named_parameters():
-    p.data.copy_(torch.randn(p.shape, generator=g) * 0.4 + (1.0 if "norm" in n and n.endswith("weight") else 0.0))
-state = {k: v.detach().clone() for k, v in model.state_dict().items() if not k.endswith("position_ids")}
-save_file(state, os.path.join(root, "model.safetensors"))
+drawn.write(os.path.join(root, "model"), 11, drawn.draw(model, 11, drawn.usual, {k: k for k in model.state_dict() if not k.endswith("position_ids")}))
 
 wordpiece = BertWordPieceTokenizer(os.path.join(root, "vocab.txt"), lowercase=True)
 wordpiece.enable_truncation(16)
@@ -43,26 +41,36 @@ def pixels(kind):
     return ((images.to(kind) / 255 - torch.tensor(MEAN, dtype=kind)) / torch.tensor(STD, dtype=kind)).permute(0, 3, 1, 2)
 
 
-expected = {"images": images}
-with torch.no_grad():
-    v = model.vision_model(pixels(torch.float32), output_hidden_states=True)
-    expected["image_embeds"] = torch.nn.functional.normalize(model.visual_projection(v.pooler_output), dim=1)
-    expected["image.pooler_output"] = v.pooler_output
-    expected["image.last_hidden_state"] = v.last_hidden_state
-    expected["image.hidden_states.0"] = v.hidden_states[0]
-    expected["image.hidden_states.2"] = v.hidden_states[2]
+
+
+def outputs(kind):
+    """of a model of this type"""
+    out = {}
+    v = model.vision_model(pixels(kind), output_hidden_states=True)
+    out["image_embeds"] = torch.nn.functional.normalize(model.visual_projection(v.pooler_output), dim=1)
+    out["image.pooler_output"] = v.pooler_output
+    out["image.last_hidden_state"] = v.last_hidden_state
+    out["image.hidden_states.0"] = v.hidden_states[0]
+    out["image.hidden_states.2"] = v.hidden_states[2]
     each = [model.text_model(torch.tensor([x]), output_hidden_states=True) for x in ids]
-    expected["text.pooler_output"] = torch.cat([o.pooler_output for o in each])
-    expected["text_embeds"] = torch.nn.functional.normalize(model.text_projection(expected["text.pooler_output"]), dim=1)
-    expected["text.last_hidden_state"] = torch.cat([o.last_hidden_state[0] for o in each])
-    expected["text.hidden_states.1"] = torch.cat([o.hidden_states[1][0] for o in each])
-    expected["text.mean"] = torch.stack([o.last_hidden_state[0].mean(0) for o in each])
+    out["text.pooler_output"] = torch.cat([o.pooler_output for o in each])
+    out["text_embeds"] = torch.nn.functional.normalize(model.text_projection(out["text.pooler_output"]), dim=1)
+    out["text.last_hidden_state"] = torch.cat([o.last_hidden_state[0] for o in each])
+    out["text.hidden_states.1"] = torch.cat([o.hidden_states[1][0] for o in each])
+    out["text.mean"] = torch.stack([o.last_hidden_state[0].mean(0) for o in each])
+    return out
+
+
+with torch.no_grad():
+    expected = {"images": images, **outputs(torch.float32)}
     whole = model(input_ids=torch.tensor([ids[0]]), pixel_values=pixels(torch.float32))  # the outputs are those of the whole model
     assert torch.allclose(whole.text_embeds[0], expected["text_embeds"][0], atol=1e-6)
     assert torch.allclose(whole.image_embeds, expected["image_embeds"], atol=1e-6)
 
 # The gradient of sum(c embeds), without normalisation, of texts 0 and 1 and of the images
 model.double()
+with torch.no_grad():
+    drawn.agree({k: v for k, v in expected.items() if k != "images"}, outputs(torch.float64))
 weights = torch.randn(6, generator=g)
 expected["c"] = weights
 pooled = torch.cat([model.text_model(torch.tensor([x])).pooler_output for x in ids[:2]])
