@@ -120,8 +120,8 @@ if [ -z "${linked[*]}" ]; then
         cp -s "$PWD/$BUILD"/sapor*.o "$without"
         for source in $(grep -rl HAVE_ONIGURUMA --include=*.c base weights tokenizers nn extractors recsys tools sapor*.c); do rm "$without/${source%.c}.o"; done
         check install_without_oniguruma env -u MAKEFLAGS "${MAKE:-make}" -s "${with[@]}" BUILD="$without" WITHOUT=oniguruma -o "$without/flags" PREFIX="$work/plain" install
-        "$work/plain/bin/sapor" info >"$work/log" 2>&1
-        check info_says_without_oniguruma grep -q 'oniguruma *not in this build' "$work/log"
+        "$work/plain/bin/sapor" info 2>&1 | tee "$work/log" | grep -q 'oniguruma *not in this build'
+        ok $? info_says_without_oniguruma
         lacking= others=$work/plain/lib/pkgconfig
     else
         others=$root/lib/pkgconfig
