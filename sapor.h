@@ -295,7 +295,8 @@ typedef struct sp_tokenizer sp_tokenizer;
 SP_API sp_tokenizer *sp_tokenizer_open(const char *path, const sp_allocator *memory, sp_error *e);
 SP_API void sp_tokenizer_close(sp_tokenizer *t);
 /* Writes at most `room` ids; *count is how many there are (if more than room: call again with more room; with room 0
- * ids may be NULL). max_length: the most ids, special tokens included; 0: no limit. */
+ * ids may be NULL). max_length: the most ids, special tokens included; 0: no limit. The truncation and padding that a
+ * tokenizer.json may state are not applied, as in transformers. */
 SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids,
                         size_t room, size_t *count, sp_error *e);
 

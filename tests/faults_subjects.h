@@ -503,6 +503,12 @@ static const Subject SUBJECTS[] = {
     {"tokenizer Llama folder", tokenizer_class_llama, false},
     {"tokenizer ranks", tokenizer_ranks, false},
     {"tokenizer CLIP list", tokenizer_clip_list, false},
+#ifdef HAVE_ZLIB
+    {"tokenizer CLIP list, packed", tokenizer_clip_packed, false},
+#endif
+#ifdef HAVE_ONIGURUMA
+    {"tokenizer regular expressions", tokenizer_regex, false},
+#endif
     {"TSV", tsv, false},
     {"CSV", csv, false},
     {"CSV, quoted", quoted_csv, false},

@@ -73,6 +73,20 @@ READER(tokenizer_clip_list)
     return tokens(GOLDEN "tokenizer/classes/clip_list", a, digest, e);
 }
 
+#ifdef HAVE_ZLIB
+READER(tokenizer_clip_packed)
+{
+    return tokens(GOLDEN "tokenizer/classes/clip_gz", a, digest, e);
+}
+#endif
+
+#ifdef HAVE_ONIGURUMA
+READER(tokenizer_regex)
+{
+    return tokens(GOLDEN "tokenizer/classes/regex/behind.json", a, digest, e);
+}
+#endif
+
 READER(tokenizer_bpe_model)
 {
     return tokens(GOLDEN "tokenizer/sentencepiece/bpe.model", a, digest, e);

@@ -1,5 +1,8 @@
-/* tests/tokenizer_classes_test.c: malformed folders of the classes of transformers, with the words of their errors. */
+/* tests/tokenizer_classes_test.c: malformed folders of the classes of transformers, with the words of their errors;
+ * settings that would take without end: regular expressions, growth, charsmaps. */
 #include "tests/testing.h"
+
+#include <time.h>
 
 #include "tokenizers/tokenizers.h"
 
@@ -83,6 +86,7 @@ static void expressions(void **state)
 {
     (void)state;
     enum { LONG = 100000 };
+#define CALLS "\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>"
     static const struct {
         const char *pattern, *text, *why; /* text: many times, then an exclamation mark; why NULL: it is no error */
     } table[] = {
@@ -95,6 +99,8 @@ static void expressions(void **state)
         {"a\\\\Gb", "a", "a regular expression with \\G is not supported"},
         {"[", "a", "the regular expression '[': "},
         {"(?<n>\\\\g<n>)", "a", "never ending recursion"},
+        {"(?<n>a)" CALLS CALLS "\\\\g<n>", "a", "a regular expression with \\g 17 times; at most 16 are supported"},
+        {"(a|a)*b|.", "aaaaaaaaaaaaaaaaac ", "takes too many steps on a text of 100001 bytes"}, /* in 5000 words */
     };
     for (size_t i = 0; i < COUNT(table); i++) {
         Error e = {0};
@@ -106,9 +112,9 @@ static void expressions(void **state)
         test_folder(folder);
         char *json =
             arena_printf(a, &e,
-                         "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"%s\"},\"behavior\":"
-                         "\"Isolated\",\"invert\":false},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\","
-                         "\"vocab\":{\"u\":0,\"a\":1}}}",
+                         "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},"
+                         "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"%s\"},\"behavior\":\"Isolated\",\"invert\":"
+                         "false}]},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}}",
                          table[i].pattern);
         test_write(folder, "tokenizer.json", text_of(json));
         double begun = now_seconds();
@@ -127,8 +133,139 @@ static void expressions(void **state)
     }
 }
 
+static Tokenizer *from_memory(const char *name, Text bytes, Arena *a, Error *e)
+{
+    sp_file *file = NEW(a, sp_file, 1, e);
+    *file = (sp_file){name, bytes.p, bytes.n};
+    return tokenizer_load_files(&(Files){"model", file, 1}, a, e);
+}
+
+static Text times(size_t n, const char *part, Arena *a)
+{
+    Error e = {0};
+    size_t each = strlen(part);
+    char *p = NEW(a, char, n *each + 1, &e);
+    for (size_t i = 0; i < n; i++)
+        memcpy(p + i * each, part, each);
+    return (Text){p, n * each};
+}
+
+static char *json_of(const char *normalizers, const char *added, const char *decoders, Arena *a)
+{
+    Error e = {0};
+    return arena_printf(
+        a, &e,
+        "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[%s]},\"pre_tokenizer\":{\"type\":"
+        "\"WhitespaceSplit\"},\"added_tokens\":[%s],\"decoder\":{\"type\":\"Sequence\",\"decoders\":[%s]}"
+        ",\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}}",
+        normalizers, added, decoders);
+}
+
+#define REPLACE(pattern, content) "{\"type\":\"Replace\",\"pattern\":" pattern ",\"content\":\"" content "\"}"
+#define PREPEND                   "{\"type\":\"Prepend\",\"prepend\":\"a b c d e f g h i j k l m n o p q r s t u v w x y z \"}"
+#define FUSE                      "{\"type\":\"Fuse\"}"
+
+/* The growth of a text is bounded as a whole, that of each added token, and that of a decoded token. */
+static void growth(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    TokenIds ids = {0};
+    Text out, many = times(16, PREPEND ",", a);
+    char *prepend = arena_printf(a, &e, "%.*s" PREPEND, (int)many.n, many.p);
+    Tokenizer *t = from_memory("tokenizer.json", text_of(json_of(prepend, "{\"content\":\" \"}", FUSE, a)), a, &e);
+    assert_non_null(t);
+    assert_true(tokenize(t, TEXT("ab ab"), 0, &ids, a, &e));
+    assert_false(tokenize(t, times(1000, "ab ", a), 0, &ids, a, &e));
+    assert_non_null(strstr(e.message, "its normalizers make a text more than 16 times as long"));
+    error_clear(&e);
+    /* short stretches behind a long one, whose memory they use */
+    char *replace = arena_printf(a, &e, REPLACE("{\"String\":\"b\"}", "%s"), times(20000, "a", a).p);
+    t = from_memory("tokenizer.json", text_of(json_of(replace, "{\"content\":\" \"}", FUSE, a)), a, &e);
+    assert_non_null(t);
+    Text text = {arena_printf(a, &e, "%s%s", times(20000, "a", a).p, times(100, " b", a).p), 20200};
+    assert_false(tokenize(t, text, 0, &ids, a, &e));
+    assert_non_null(strstr(e.message, "its normalizers make a text more than 16 times as long"));
+    error_clear(&e);
+    char *added = json_of(prepend, "{\"content\":\"x\",\"normalized\":true}", FUSE, a);
+    assert_null(from_memory("tokenizer.json", text_of(added), a, &e));
+    assert_non_null(strstr(e.message, "the normal form of added token 'x' has "));
+    error_clear(&e);
+    static const char *const DOUBLE[] = {REPLACE("{\"String\":\"a\"}", "aa"), REPLACE("{\"Regex\":\"a|aaa\"}", "aa")};
+    for (size_t i = 0; i < COUNT(DOUBLE); i++) {
+        many = times(29, arena_printf(a, &e, "%s,", DOUBLE[i]), a);
+        char *decoders = arena_printf(a, &e, "%.*s%s", (int)many.n, many.p, DOUBLE[i]);
+        t = from_memory("tokenizer.json", text_of(json_of("{\"type\":\"NFC\"}", "", decoders, a)), a, &e);
+        assert_non_null(t);
+        assert_false(detokenize(t, &(int32_t){1}, 1, &(DecodeOptions){0}, &out, a, &e));
+        assert_true(strstr(e.message, "its decoders make a token more than 16 times as long") ||
+                    strstr(e.message, "this build has no Oniguruma"));
+        error_clear(&e);
+    }
+    /* the longest compatibility form, with marks for its blanks, is no error */
+    char *marks = json_of("{\"type\":\"NFKC\"}," REPLACE("{\"String\":\" \"}", "\xe2\x96\x81"), "", FUSE, a);
+    t = from_memory("tokenizer.json", text_of(marks), a, &e);
+    assert_non_null(t);
+    assert_true(tokenize(t, times(3000, "\xef\xb7\xba", a), 0, &ids, a, &e));
+    arena_free(a);
+}
+
+static void put_u32(char *to, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (char)(uint8_t)(value >> 8 * i);
+}
+
+/* A .model of the pieces <unk> and a, with a charsmap: the byte a leads to `unit`, which stands at 353. */
+static Text charsmap_model(uint32_t unit, Text contents, Arena *a)
+{
+    enum { UNITS = 512, AT = 256 + 'a' };
+    Error e = {0};
+    size_t map = 4 + 4 * UNITS + contents.n, spec = map + 4;
+    char *p = NEW(a, char, spec + 100, &e);
+    size_t n = (size_t)sprintf(p, "\x1a%c%c%c\x12%c%c%c", (char)(spec % 128 | 128), (char)(spec / 128 % 128 | 128),
+                               (char)(spec / 16384), (char)(map % 128 | 128), (char)(map / 128 % 128 | 128),
+                               (char)(map / 16384));
+    put_u32(p + n, 4 * UNITS);
+    put_u32(p + n + 4, 256 << 10);
+    put_u32(p + n + 4 + 4 * AT, unit);
+    memcpy(p + n + 4 + 4 * UNITS, contents.p, contents.n);
+    n += map;
+    memcpy(p + n,
+           "\x0a\x05\x0a\x01u\x18\x02\x0a\x03\x0a\x01"
+           "a",
+           12);
+    return (Text){p, n + 12};
+}
+
+/* A trie that leads back into itself is not followed to the end of the text from each of its characters; what a rule
+ * puts is short. */
+static void rules(void **state)
+{
+    (void)state;
+    enum { CYCLE = 'a' | 'a' << 10, LEAF = 'a' | 0x100 | 1 << 10 };
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    TokenIds ids = {0};
+    Tokenizer *t = from_memory("tokenizer.model", charsmap_model(CYCLE, (Text){"x", 2}, a), a, &e);
+    if (!t)
+        fail_msg("%s", e.message);
+    clock_t begun = clock(); /* CPU time: the machine may be busy */
+    assert_true(tokenize(t, times(200000, "a", a), 0, &ids, a, &e));
+    assert_true(clock() - begun < 10 * CLOCKS_PER_SEC);
+    for (size_t n = 1024; n <= 1025; n++) {
+        Text blanks = times(n, " ", a);
+        t = from_memory("tokenizer.model", charsmap_model(LEAF, (Text){blanks.p, n + 1}, a), a, &e);
+        assert_int_equal(t != NULL, n == 1024);
+    }
+    assert_non_null(strstr(e.message, "precompiled_charsmap: a replacement of 1025 bytes; at most 1024 are supported"));
+    arena_free(a);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(classes), cmocka_unit_test(expressions)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(classes), cmocka_unit_test(expressions),
+                                       cmocka_unit_test(growth), cmocka_unit_test(rules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,12 +106,17 @@ const StageKind decoder_bpe = {
 
 /* ---- parts of characters --------------------------------------------------------------------- */
 
+static TokenBytes held_bytes(const TokenStream *s)
+{
+    return (TokenBytes){.p = s->held, .n = s->held_count, .room = s->held_room};
+}
+
 /* What is held back and the token as UTF-8: a part of a character is U+FFFD, as in Rust's from_utf8_lossy. At the end
  * of the token it is held back, unless the text ends here. */
 static bool complete(TokenStream *s, TokenBytes *token, bool ends, Arena *a, Error *e)
 {
     size_t held = s->held_count, n = held + token->n, written = 0;
-    TokenBytes waiting = {s->held, held, s->held_room};
+    TokenBytes waiting = held_bytes(s);
     if (!token_bytes_room(token, 3 * n, a, e) || /* the bytes at the end, and what they become in front of them */
         !token_bytes_room(&waiting, 4, a, e))
         return false;
@@ -194,10 +199,10 @@ static const Stage *waiting_stage(const TokenStream *s)
 /* The token waits for the next one; *token becomes the one that waited. */
 static bool wait_for_next(TokenStream *s, TokenBytes *token, Arena *a, Error *e)
 {
-    TokenBytes held = {s->held, s->held_count, s->held_room}, next = *token;
+    TokenBytes held = held_bytes(s), next = *token;
     if (!token_bytes_room(&held, 1, a, e))
         return false;
-    *token = held;
+    *token = (TokenBytes){held.p, held.n, held.room, next.most, next.time};
     s->held = next.p;
     s->held_count = next.n;
     s->held_room = next.room;
@@ -217,7 +222,7 @@ static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBy
         bool first = !(s->begun >> i & 1);
         fused |= k->kind->joins == JOIN_ALL;
         if (byte >= 0) {
-            TokenBytes held = {s->held, s->held_count, s->held_room};
+            TokenBytes held = held_bytes(s);
             char c = (char)(uint8_t)byte;
             bool ok = append(&held, (Text){&c, 1}, a, e);
             s->held = held.p;
@@ -240,11 +245,16 @@ static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBy
     return (!is_partial(s) || complete(s, token, false, a, e)) && append(out, (Text){token->p, token->n}, a, e);
 }
 
+static size_t most_decoded(Text token)
+{
+    return MOST_GROWTH * token.n + MOST_MORE_DECODED;
+}
+
 /* The bytes that were held back. */
 static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e)
 {
     Text held = {s->held, s->held_count};
-    TokenBytes token = {0};
+    TokenBytes token = {.most = most_decoded(held), .time = &s->regex};
     size_t bad_at, length;
     bool apart = !utf8_valid(held, &bad_at) && s->tokenizer->decoders.list[stage - 1].kind->joins == JOIN_BYTES;
     s->held_count = 0;
@@ -278,7 +288,9 @@ bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *
     AddedText shown = t->shown_of[id] ? t->shown[t->shown_of[id] - 1] : (AddedText){t->pieces[id], false};
     if (shown.hidden && !s->keep_special)
         return true;
-    TokenBytes token = {.p = s->token, .room = s->token_room}, out = {.p = s->p, .room = s->room};
+    TokenBytes token = {.p = s->token, .room = s->token_room, .most = most_decoded(shown.text), .time = &s->regex},
+               out = {.p = s->p, .room = s->room};
+    s->regex.bytes += shown.text.n;
     bool apart = s->any && !t->decoders.count; /* without a decoder tokens are words */
     bool ok = append(&token, apart ? TEXT(" ") : TEXT(""), a, e) && append(&token, shown.text, a, e) &&
               decode_from(s, 0, &token, &out, a, e);
@@ -308,6 +320,22 @@ bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e)
     return ok;
 }
 
+/* As Python's str.strip. */
+static bool is_stripped(uint32_t c)
+{
+    return unicode_flags(c) & U_SPACE || (c >= 0x1c && c <= 0x1f);
+}
+
+static Text strip(Text t)
+{
+    size_t length;
+    while (t.n && is_stripped(next_code(t.p, t.n, &length)))
+        t = (Text){t.p + length, t.n - length};
+    while (t.n && is_stripped(next_code(t.p + t.n - code_length_before(t.p, t.n), t.n, &length)))
+        t.n -= length;
+    return t;
+}
+
 bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const DecodeOptions *options, Text *out, Arena *a,
                 Error *e)
 {
@@ -318,6 +346,10 @@ bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const Deco
         if (!(i < count ? token_stream_next(&s, ids[i], &part, a, e) : token_stream_end(&s, &part, a, e)) ||
             !append(&all, part, a, e))
             return false;
-    *out = (Text){all.p ? all.p : "", options->clean_up ? clean_up(all.p, all.n, false) : all.n};
+    *out = (Text){all.p ? all.p : "", all.n};
+    if (t->word_end.n && all.n)
+        *out = strip((Text){all.p, replace_all(all.p, all.n, t->word_end, TEXT(" "))});
+    if (options->clean_up && out->n)
+        out->n = clean_up(all.p + (out->p - all.p), out->n, false);
     return true;
 }

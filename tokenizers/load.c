@@ -27,6 +27,8 @@ bool load_path(Load *l, const char *folder, const char *name, const char **path)
 
 bool add_token(Load *l, Added token, const char *path, uint32_t line)
 {
+    if (l->added_count >= MAX_ADDED)
+        return fail(l->e, SP_UNSUPPORTED, "%s: more than %d added tokens are not supported", path, MAX_ADDED);
     if (token.content.n > MAX_ADDED_BYTES)
         return fail(l->e, SP_UNSUPPORTED, "%s:%u: an added token of %zu bytes; at most %d are supported", path,
                     (unsigned)line, token.content.n, MAX_ADDED_BYTES);
@@ -105,6 +107,15 @@ static bool number_added(Load *l, TextIndex *seen)
     return true;
 }
 
+static bool normalize_added(Work *w, Text content, Text *normal)
+{
+    return pipeline_normalize(w, content, normal) &&
+           (normal->n <= MAX_ADDED_BYTES ||
+            fail(w->e, SP_UNSUPPORTED,
+                 "%s: the normal form of added token '%.*s' has %zu bytes; at most %d are supported", w->t->path,
+                 NAME(content), normal->n, MAX_ADDED_BYTES));
+}
+
 /* What the added tokens look for, and what they are in a decoded text: their normal form, if it was ever asked for. A
  * token is left out as special where that text is the content of a special one. */
 static bool finish_added(Load *l, const TextIndex *seen)
@@ -122,7 +133,7 @@ static bool finish_added(Load *l, const TextIndex *seen)
         const Added *token = &t->added[i];
         shown[i].text = token->content;
         if (token->was_normalized)
-            ok = pipeline_normalize(&w, token->content, &shown[i].text);
+            ok = normalize_added(&w, token->content, &shown[i].text);
         int64_t same = ok ? text_index_find(seen, shown[i].text) : -1;
         shown[i].hidden = same >= 0 && t->added[same].was_special;
         shown_of[token->id] = (uint32_t)i + 1;
@@ -172,7 +183,8 @@ static bool load_json(Load *l)
     const Json *model = json_get(root, "model");
     if (is_absent(model))
         return fail(l->e, SP_FORMAT, "%s: no \"model\": this JSON file is not a tokenizer.json", l->path);
-    if (!load_added(l, json_get(root, "added_tokens")) || !read_model(l, model) ||
+    if (!read_limits(l, json_get(root, "truncation"), json_get(root, "padding")) ||
+        !load_added(l, json_get(root, "added_tokens")) || !read_model(l, model) ||
         !read_normalizers(l, json_get(root, "normalizer"), &t->normalizers) ||
         !read_pre_tokenizers(l, json_get(root, "pre_tokenizer"), &t->pre_tokenizers))
         return false;
@@ -394,7 +406,7 @@ static bool load(Load *l, const char *path)
         l->t->max_length = 0; /* transformers writes 1e30 for "none" */
     l->t->path = arena_printf(l->a, l->e, "%s", l->path);
     unicode_plane(l->t->plane);
-    if (!l->t->path || !template_default(l) || !f->load(l))
+    if (!l->t->path || !template_default(l) || !f->load(l) || !read_side(l, l->config))
         return false;
     return l->t->fused || (l->t->cache = word_cache_new(l->a, l->e)) != NULL;
 }

@@ -10,16 +10,25 @@ static void release(const Work *w, Normal *text)
     *text = (Normal){0};
 }
 
-enum { MOST_GROWTH = 12, MOST_MORE = 4096 }; /* bytes of a normal form for each byte of text, and besides */
+static bool grows(const Work *w)
+{
+    return fail(w->e, SP_UNSUPPORTED, "%s: its normalizers make a text more than %d times as long", w->t->path,
+                MOST_GROWTH);
+}
+
+/* Whether these bytes, and what was made of the stretches before, are too many. */
+static bool is_too_much(const Work *w, size_t n)
+{
+    return w->made + n > (uint64_t)MOST_GROWTH * w->given + MOST_MORE || n > UINT32_MAX - MOST_MORE;
+}
 
 /* From the heap, not from the arena: what was outgrown is given back. */
 static bool make_room(Work *w, Normal *text, size_t more)
 {
     if (text->room - text->n >= more)
         return true;
-    if (text->n > MIN((uint64_t)MOST_GROWTH * w->given + MOST_MORE, (uint64_t)UINT32_MAX - MOST_MORE))
-        return fail(w->e, SP_UNSUPPORTED, "%s: its normalizers make a text more than %d times as long", w->t->path,
-                    MOST_GROWTH);
+    if (is_too_much(w, text->n))
+        return grows(w);
     size_t room = MAX(text->room + text->room / 2, text->n + more), each = w->traced ? 1 + sizeof *text->from : 1,
            bytes;
     char *block = size_mul(room, each, &bytes) ? heap_alloc(arena_heap(w->a), bytes) : NULL;
@@ -89,12 +98,18 @@ void work_swap(Work *w)
     w->text = w->other;
     w->other = read;
     w->other.n = 0;
+    w->largest = MAX(w->largest, w->text.n);
 }
 
 bool work_begin(Work *w, Text text, size_t begin, size_t end)
 {
     w->words.count = w->next.count = w->other.n = 0;
-    w->given = end - begin;
+    w->made += w->largest; /* too much, where the room of a longer stretch before it let it through */
+    w->largest = 0;
+    if (is_too_much(w, 0))
+        return grows(w);
+    w->given += end - begin;
+    w->regex.bytes = w->given;
     w->text.n = end - begin; /* the room that the first character asks for */
     if (!w->traced && utf8_valid((Text){text.p + begin, end - begin}, NULL)) {
         if (!make_room(w, &w->other, w->text.n))

@@ -281,7 +281,8 @@ static bool fill(const Tokenizer *t, const Template *template, const TokenOption
             Found f = text->found[from + k];
             if (t->trims)
                 trim(t, text->text, &f, k);
-            out->places[out->count] = (TokenPlace){f.begin, f.end, f.word, part->type, (uint8_t)part->text, false};
+            out->places[out->count] = (TokenPlace){
+                .begin = f.begin, .end = f.end, .word = f.word, .type = part->type, .text = (uint8_t)part->text};
             out->ids[out->count++] = f.id;
         }
     }

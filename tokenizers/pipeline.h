@@ -63,6 +63,10 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
 
 /* ---- a text on its way ----------------------------------------------------------------------- */
 
+/* What stages may make of a text: so many bytes for each byte of it, and some more; more for a token that is decoded.
+ * The longest compatibility form has 11 bytes for each byte, and 13 where marks of 3 bytes replace its blanks. */
+enum { MOST_GROWTH = 16, MOST_MORE = 4096, MOST_MORE_DECODED = 256 };
+
 typedef struct Normal {
     char *p; /* UTF-8 */
     /* [room], where the work is traced: the place in the text where the character begins that a byte comes from. Every
@@ -104,7 +108,10 @@ typedef struct Work {
     Arena *a;
     Error *e;
     bool traced;
-    size_t given; /* bytes of the stretch */
+    /* Bytes of all stretches so far, of what was made of those before this one, and the most that is made of this one:
+     * the growth of a text as a whole is bounded. */
+    size_t given, made, largest;
+    RegexTime regex;
     Normal text;  /* what a stage reads; the next one reads what it wrote */
     Normal other; /* what it writes */
     Words words, next;
@@ -151,6 +158,8 @@ bool is_punctuation(const Tokenizer *t, uint32_t c);
 typedef struct TokenBytes { /* text of a token on its way through the decoder */
     char *p;
     size_t n, room;
+    size_t most;     /* bytes that a decoder may make of it */
+    RegexTime *time; /* of the texts that are decoded with it */
 } TokenBytes;
 bool token_bytes_room(TokenBytes *b, size_t n, Arena *a, Error *e); /* room for n bytes; what is in it stays */
 
@@ -261,17 +270,21 @@ bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32
 bool template_ends(Load *l, int32_t first, int32_t last); /* the same around each of two texts; -1: none */
 bool template_default(Load *l);                           /* A; A B */
 bool template_finish(Load *l);                            /* checks the ids, and sets `before` and `after` */
+/* The sections "truncation" and "padding" of tokenizer.json, either may be null: sets t->stated, t->padding and
+ * t->from_left. */
+bool read_limits(Load *l, const Json *truncation, const Json *padding);
+bool read_side(Load *l, const Json *config); /* truncation_side of tokenizer_config.json: t->from_left */
 
 /* ---- split.c, byte_level.c ------------------------------------------------------------------- */
 
 /* A regular expression by Oniguruma (regex.c), freed with the arena. Fails where it is malformed, and in a build
- * without Oniguruma. Time: linear in the expression, save for what Oniguruma expands. */
+ * without Oniguruma. Time: linear in the expression (of 4096 bytes at most), save for what Oniguruma expands. */
 typedef struct Regex Regex;
 const Regex *regex_new(Load *l, Text text, unsigned line);
-/* Each match in its order, some of them empty; false of `match` ends it. SP_UNSUPPORTED: it takes too many steps. Time:
- * 2 s and 2 us for a byte of text at most. Memory: 50 MB at most. */
+/* Each match in its order, some of them empty; false of `match` ends it. SP_UNSUPPORTED: it takes too many steps. Time
+ * of all calls with the same `time`: 4 s and 2 us for a byte of time->bytes at most. Memory: 50 MB at most. */
 typedef bool RegexMatch(void *to, size_t begin, size_t end);
-bool regex_each(const Regex *r, Text text, RegexMatch *match, void *to, Error *e);
+bool regex_each(const Regex *r, Text text, RegexTime *time, RegexMatch *match, void *to, Error *e);
 bool regex_split(const Regex *r, bool invert, SplitRule rule, Work *w);
 
 /* Where a match ends that begins at `at`; 0: none does. */
@@ -432,7 +445,11 @@ struct Tokenizer {
     const uint32_t *shown_of; /* [ids]: number in `shown` and 1; 0: the piece is decoded */
 
     Stages normalizers, pre_tokenizers, decoders;
-    Error no_decoder; /* why its decoder is not supported */
+    Error no_decoder;    /* why its decoder is not supported */
+    Text word_end;       /* becomes a blank in a decoded text, whose ends lose their white space; .n 0: nothing does */
+    TokenOptions stated; /* truncation of tokenizer.json */
+    const TokenPadding *padding; /* NULL: none is stated */
+    bool from_left;              /* the side of truncation in any of the files */
     const ModelKind *kind;
     const void *model;
     WordCache *cache; /* of what the model takes where only ids are asked for; NULL: none */

@@ -1,5 +1,5 @@
-/* tokenizers/post_processors.c: templates: which special tokens stand before, between and behind one text or two, and
- * the type ids. */
+/* tokenizers/post_processors.c: templates: which special tokens are before, between and behind one text or two, and the
+ * type ids; the truncation and the padding that a tokenizer.json states. */
 #include "tokenizers/pipeline.h"
 
 static bool too_many(Load *l)
@@ -207,5 +207,139 @@ bool template_finish(Load *l)
     }
     t->before = ids;
     t->after = ids + t->before_count;
+    return true;
+}
+
+/* ---- truncation and padding ------------------------------------------------------------------ */
+
+enum { MAX_PADDED = 1 << 20 }; /* tokens of a list */
+
+static bool bad_limit(Load *l, const Json *section, const char *what)
+{
+    return fail(l->e, SP_FORMAT, "%s:%u: %s", l->path, (unsigned)section->line, what);
+}
+
+/* A whole number of least to most. */
+static bool read_count(const Json *section, const char *key, int64_t least, int64_t most, int64_t *value)
+{
+    return json_i64(json_get(section, key), value) && *value >= least && *value <= most;
+}
+
+/* "Left" or "Right", the default. */
+static bool read_direction(const Json *section, bool *left)
+{
+    const Json *j = json_get(section, "direction");
+    *left = j && j->type == JSON_STRING && text_is(j->text, "Left");
+    return !j || *left || (j->type == JSON_STRING && text_is(j->text, "Right"));
+}
+
+static bool read_truncation(Load *l, const Json *j)
+{
+    static const char *const CUTS[] = {"LongestFirst", "OnlyFirst", "OnlySecond"};
+    const Json *strategy = json_get(j, "strategy");
+    TokenOptions *o = &l->t->stated;
+    int64_t length, stride;
+    size_t cut = 0;
+    while (cut < COUNT(CUTS) && !(strategy && strategy->type == JSON_STRING && text_is(strategy->text, CUTS[cut])))
+        cut++;
+    if (cut == COUNT(CUTS) || !read_count(j, "max_length", 1, INT64_MAX, &length) ||
+        !read_count(j, "stride", 0, INT64_MAX, &stride) || !read_direction(j, &o->from_left))
+        return bad_limit(l, j,
+                         "truncation: expected max_length from 1 on, stride, direction (Left or Right) and strategy "
+                         "(LongestFirst, OnlyFirst or OnlySecond)");
+    o->max_length = (size_t)MIN((uint64_t)length, (uint64_t)SIZE_MAX);
+    o->cut = (TokenCut)cut;
+    l->t->from_left = o->from_left;
+    return true;
+}
+
+static bool read_padding(Load *l, const Json *j)
+{
+    const Json *strategy = json_get(j, "strategy"), *multiple = json_get(j, "pad_to_multiple_of");
+    TokenPadding *p = NEW(l->a, TokenPadding, 1, l->e);
+    int64_t length = 0, round = 0, id, type;
+    bool longest = strategy && strategy->type == JSON_STRING && text_is(strategy->text, "BatchLongest");
+    if (!p)
+        return false;
+    if ((!longest && !read_count(strategy, "Fixed", 1, MAX_PADDED, &length)) ||
+        (!is_absent(multiple) && !read_count(j, "pad_to_multiple_of", 0, MAX_PADDED, &round)) ||
+        !read_count(j, "pad_id", 0, INT32_MAX, &id) || !read_count(j, "pad_type_id", 0, INT32_MAX, &type) ||
+        !read_direction(j, &p->left))
+        return bad_limit(l, j,
+                         "padding: expected strategy (BatchLongest, or Fixed with a length up to 1048576), direction "
+                         "(Left or Right), pad_to_multiple_of, pad_id and pad_type_id");
+    p->length = (size_t)length;
+    p->multiple = (size_t)round;
+    p->id = (int32_t)id;
+    p->type = (int32_t)type;
+    l->t->padding = p;
+    return true;
+}
+
+bool read_limits(Load *l, const Json *truncation, const Json *padding)
+{
+    return (is_absent(truncation) || read_truncation(l, truncation)) &&
+           (is_absent(padding) || read_padding(l, padding));
+}
+
+bool read_side(Load *l, const Json *config)
+{
+    const Json *side = json_get(config, "truncation_side");
+    if (is_absent(side))
+        return true;
+    l->t->from_left = side->type == JSON_STRING && text_is(side->text, "left");
+    return l->t->from_left || (side->type == JSON_STRING && text_is(side->text, "right")) ||
+           fail(l->e, SP_FORMAT, "%s/tokenizer_config.json:%u: truncation_side: expected left or right", l->folder,
+                (unsigned)side->line);
+}
+
+TokenOptions tokenizer_truncation(const Tokenizer *t)
+{
+    return t->stated;
+}
+
+const TokenPadding *tokenizer_padding(const Tokenizer *t)
+{
+    return t->padding;
+}
+
+bool tokenizer_from_left(const Tokenizer *t)
+{
+    return t->from_left;
+}
+
+static bool pad_list(TokenList *list, size_t length, const TokenPadding *p, Arena *a, Error *e)
+{
+    size_t more = length - list->count, to = p->left ? more : 0, from = p->left ? 0 : list->count;
+    int32_t *ids = NEW(a, int32_t, length, e);
+    TokenPlace *places = list->places ? NEW(a, TokenPlace, length, e) : NULL;
+    if (!ids || (list->places && !places))
+        return false;
+    if (list->count)
+        memcpy(ids + to, list->ids, list->count * sizeof *ids);
+    if (list->count && places)
+        memcpy(places + to, list->places, list->count * sizeof *places);
+    for (size_t i = from; i < from + more; i++) {
+        ids[i] = p->id;
+        if (places)
+            places[i] = (TokenPlace){.word = -1, .type = p->type, .special = true, .padding = true};
+    }
+    list->ids = ids;
+    list->places = places;
+    list->count = length;
+    return true;
+}
+
+bool pad_tokens(TokenList *lists, size_t n, const TokenPadding *padding, Arena *a, Error *e)
+{
+    size_t length = padding->length;
+    for (size_t i = 0; i < n && !padding->length; i++)
+        length = MAX(length, lists[i].count);
+    if (padding->multiple && length % padding->multiple &&
+        !size_add(length, padding->multiple - length % padding->multiple, &length))
+        return fail_memory(e, SIZE_MAX, "padding");
+    for (size_t i = 0; i < n; i++)
+        if (lists[i].count < length && !pad_list(&lists[i], length, padding, a, e))
+            return false;
     return true;
 }

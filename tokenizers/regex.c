@@ -8,9 +8,11 @@
 #include <pthread.h>
 #include <time.h>
 
-/* One call of Oniguruma tries few enough beginnings that each may read the text to its end: STEPS bytes at most, and
- * STEPS steps back. Where there are many such calls, the processor's time is limited. */
-enum { STEPS = 4 << 20, STACK = 1 << 20, MAX_EXPRESSION = 4096, CALLS = 64 };
+/* One search tries few enough beginnings that each may read the text to its end: STEPS bytes at most, and STEPS steps
+ * back. The processor's time is limited too: it is read after so many searches in whatever words of a text. */
+enum { STEPS = 4 << 20, STACK = 1 << 20, MAX_EXPRESSION = 4096, SEARCHES = 16 };
+/* Groups that call a group twice each are read in 2^n steps, before anything is matched. */
+enum { MAX_CALLS = 16 };
 static const double MOST_SECONDS = 2, SECONDS_PER_BYTE = 2e-6;
 
 struct Regex {
@@ -42,11 +44,19 @@ const Regex *regex_new(Load *l, Text text, unsigned line)
              text.n, MAX_EXPRESSION);
         return NULL;
     }
-    for (size_t i = 0; i + 1 < text.n; i += text.p[i] == '\\' ? 2 : 1)
+    size_t calls = 0;
+    for (size_t i = 0; i + 1 < text.n; i += text.p[i] == '\\' ? 2 : 1) {
         if (text.p[i] == '\\' && text.p[i + 1] == 'G') {
             fail(l->e, SP_UNSUPPORTED, "%s:%u: a regular expression with \\G is not supported", l->path, line);
             return NULL;
         }
+        calls += text.p[i] == '\\' && text.p[i + 1] == 'g';
+    }
+    if (calls > MAX_CALLS) {
+        fail(l->e, SP_UNSUPPORTED, "%s:%u: a regular expression with \\g %zu times; at most %d are supported", l->path,
+             line, calls, MAX_CALLS);
+        return NULL;
+    }
     pthread_once(&once, initialize);
     const OnigUChar *p = (const OnigUChar *)text.p;
     int status =
@@ -76,7 +86,7 @@ typedef struct Search {
     OnigMatchParam *limits;
     size_t at;   /* where the next search begins */
     size_t last; /* where the last match ended; SIZE_MAX: none */
-    size_t calls;
+    RegexTime *time;
     double begun;
 } Search;
 
@@ -90,7 +100,7 @@ static double processor_seconds(void)
 static bool too_slow(const Search *s, Error *e)
 {
     return fail(e, SP_UNSUPPORTED, "%s: the regular expression '%.*s' takes too many steps on a text of %zu bytes",
-                s->r->path, NAME(s->r->text), s->text.n);
+                s->r->path, NAME(s->r->text), s->time->bytes);
 }
 
 /* One search from s->at on, ONIG_MISMATCH at the end. */
@@ -103,8 +113,8 @@ static bool search(Search *s, int *status, Error *e)
         range = MIN(at + most, s->text.n);
         while (range < s->text.n && ((unsigned char)s->text.p[range] & 0xc0) == 0x80)
             range++;
-        if (++s->calls % CALLS == 0 &&
-            processor_seconds() - s->begun > MOST_SECONDS + SECONDS_PER_BYTE * (double)s->text.n)
+        if (++s->time->searches % SEARCHES == 0 && s->time->seconds + processor_seconds() - s->begun >
+                                                       MOST_SECONDS + SECONDS_PER_BYTE * (double)s->time->bytes)
             return too_slow(s, e);
         *status = onig_search_with_param(s->r->compiled, begin, end, begin + at, begin + range, s->region,
                                          ONIG_OPTION_NONE, s->limits);
@@ -152,13 +162,14 @@ static bool each_match(Search *s, RegexMatch *match, void *to, Error *e)
     }
 }
 
-bool regex_each(const Regex *r, Text text, RegexMatch *match, void *to, Error *e)
+bool regex_each(const Regex *r, Text text, RegexTime *time, RegexMatch *match, void *to, Error *e)
 {
     Search s = {.r = r,
                 .text = text,
                 .region = onig_region_new(),
                 .limits = onig_new_match_param(),
                 .last = SIZE_MAX,
+                .time = time,
                 .begun = processor_seconds()};
     bool ok = s.region && s.limits;
     if (ok) {
@@ -169,6 +180,7 @@ bool regex_each(const Regex *r, Text text, RegexMatch *match, void *to, Error *e
     } else {
         fail_memory(e, text.n, "matching a regular expression");
     }
+    time->seconds += processor_seconds() - s.begun;
     if (s.region)
         onig_region_free(s.region, 1);
     if (s.limits)
@@ -187,9 +199,9 @@ const Regex *regex_new(Load *l, Text text, unsigned line)
     return NULL;
 }
 
-bool regex_each(const Regex *r, Text text, RegexMatch *match, void *to, Error *e)
+bool regex_each(const Regex *r, Text text, RegexTime *time, RegexMatch *match, void *to, Error *e)
 {
-    (void)r, (void)match, (void)to;
+    (void)r, (void)time, (void)match, (void)to;
     return fail(e, SP_UNSUPPORTED, "a text of %zu bytes: this build has no Oniguruma", text.n);
 }
 #endif
@@ -248,8 +260,8 @@ bool regex_split(const Regex *r, bool invert, SplitRule rule, Work *w)
         }
         Cutter c = {.w = w, .base = word.begin, .rule = rule, .invert = invert};
         Text text = {w->text.p + word.begin, word.end - word.begin};
-        if (!regex_each(r, text, cut_match, &c, w->e) || (c.last < text.n && !cut_part(&c, c.last, text.n, false)) ||
-            !put_part(&c))
+        if (!regex_each(r, text, &w->regex, cut_match, &c, w->e) ||
+            (c.last < text.n && !cut_part(&c, c.last, text.n, false)) || !put_part(&c))
             return false;
     }
     work_swap_words(w);

@@ -87,17 +87,21 @@ bool max_length_fits(const Tokenizer *t, size_t max_length, size_t special, Erro
 
 bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, Arena *a, Error *e)
 {
-    size_t around = t->before_count + t->after_count, limit = SIZE_MAX;
+    size_t around = t->before_count + t->after_count, limit = SIZE_MAX, begin;
+    bool from_left = max_length && t->from_left;
     if (!max_length_fits(t, max_length, around, e))
         return false;
     for (size_t i = 0; i < t->before_count; i++)
         if (!ids_push(out, t->before[i], a, e))
             return false;
+    begin = out->count;
     if (max_length)
-        limit = out->count + max_length - around;
-    if (!(t->fused ? pipeline_fused : pipeline_stages)(t, text, limit, out, a, e))
+        limit = begin + max_length - around;
+    if (!(t->fused ? pipeline_fused : pipeline_stages)(t, text, from_left ? SIZE_MAX : limit, out, a, e))
         return false;
     out->truncated = out->count > limit;
+    if (from_left && out->truncated)
+        memmove(out->ids + begin, out->ids + out->count - (limit - begin), (limit - begin) * sizeof *out->ids);
     out->count = MIN(out->count, limit);
     for (size_t i = 0; i < t->after_count; i++)
         if (!ids_push(out, t->after[i], a, e))

@@ -34,7 +34,8 @@ typedef struct TokenIds {
     bool truncated;         /* of the last text: it has more tokens than max_length allows */
 } TokenIds;
 /* Appends the ids of one text, special tokens included, at most max_length of them (0: no limit; truncation keeps the
- * closing special token, as Hugging Face). Invalid UTF-8 is read as U+FFFD, as Python's errors="replace".
+ * special tokens, and takes away the end of the text, or its beginning: tokenizer_from_left). Invalid UTF-8 is read as
+ * U+FFFD, as Python's errors="replace".
  * Memory: up to 3 bytes per byte of text for its normal form, 4 bytes per id (16 while the list grows). Time: linear in
  * the text, with a factor that follows from the longest piece (256 characters at most) and the logarithm of the number
  * of added tokens. Stages other than those of BERT: see tokenize_texts. */
@@ -48,7 +49,8 @@ typedef struct TokenPlace {
     int64_t word; /* number of the word, or of the added token, in its text; -1: a special token of the template */
     int32_t type; /* type id */
     uint8_t text; /* 0 or 1; of a special token of the template 0 */
-    bool special; /* it is of the template, not of a text: begin and end are 0 */
+    bool special; /* it is of the template, or padding, not of a text: begin and end are 0 */
+    bool padding;
 } TokenPlace;
 
 /* Which of two texts loses tokens when both are too long. */
@@ -89,6 +91,31 @@ bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const Token
  * not UTF-8 counts as tokenize reads it. Memory: 8 bytes for a byte of text. */
 bool token_code_points(TokenList *list, int number, Text text, Arena *a, Error *e);
 
+/* ---- truncation and padding of tokenizer.json ------------------------------------------------ */
+
+/* Hugging Face's Tokenizer.from_file cuts and pads every text as these two sections of the file say. transformers and
+ * sentence-transformers do not: they cut at the length that the call or another file of the folder states, and pad a
+ * batch to its longest text. tokenize and tokenize_texts do as transformers. What from_file gives:
+ *
+ *     TokenOptions o = tokenizer_truncation(t);
+ *     for (size_t i = 0; i < n; i++)
+ *         if (!tokenize_texts(t, &texts[i], 1, &o, &lists[i], a, e)) ...
+ *     const TokenPadding *p = tokenizer_padding(t);
+ *     if (p && !pad_tokens(lists, n, p, a, e)) ... */
+typedef struct TokenPadding {
+    size_t length;   /* that lists get; 0: that of the longest */
+    size_t multiple; /* the length is rounded up to a multiple of it; 0: it is not */
+    int32_t id, type;
+    bool left; /* in front of the tokens */
+} TokenPadding;
+TokenOptions tokenizer_truncation(const Tokenizer *t);     /* max_length 0: the file states none */
+const TokenPadding *tokenizer_padding(const Tokenizer *t); /* NULL: the file states none */
+/* Whether transformers takes away the beginning of a text that is too long: truncation_side of tokenizer_config.json,
+ * else the side in tokenizer.json. tokenize does so too. */
+bool tokenizer_from_left(const Tokenizer *t);
+/* Lists [n] of a batch; longer ones stay. Memory: 52 bytes for a token of a list that is padded. */
+bool pad_tokens(TokenList *lists, size_t n, const TokenPadding *padding, Arena *a, Error *e);
+
 /* ---- ids to a text --------------------------------------------------------------------------- */
 
 typedef struct DecodeOptions {
@@ -100,7 +127,14 @@ typedef struct DecodeOptions {
 bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const DecodeOptions *options, Text *out, Arena *a,
                 Error *e);
 
-/* The same id by id, for text that is generated: the parts together are what detokenize gives (without clean_up).
+typedef struct RegexTime { /* that all regular expressions take for a text */
+    size_t bytes;          /* of the text */
+    size_t searches;
+    double seconds; /* of the processor */
+} RegexTime;
+
+/* The same id by id, for text that is generated: the parts together are what detokenize gives (without clean_up, and
+ * of CLIPTokenizer with "</w>" at the ends of words).
  *
  *     TokenStream s = {.tokenizer = t};
  *     while (...)
@@ -114,6 +148,7 @@ typedef struct TokenStream {
     char *p, *token, *held;
     size_t room, token_room, held_room;
     size_t held_count; /* bytes of byte tokens, or of a character, that wait for the next tokens */
+    RegexTime regex;
 } TokenStream;
 /* What this id adds to the text, maybe nothing; valid until the next call. All calls take the same arena. */
 bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e);

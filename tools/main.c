@@ -36,7 +36,10 @@ static const Command COMMANDS[] = {
     {"tokenize", "converts texts to token ids with the tokenizer of a model", "MODEL [FILE]",
      "Reads one text per line from FILE or standard input; prints one line of ids per text. MODEL is a folder\n"
      "or one of its files: tokenizer.json, vocab.txt, vocab.json with merges.txt, a SentencePiece .model (Unigram\n"
-     "or BPE), qwen.tiktoken or CLIP's bpe_simple_vocab_16e6.txt.gz.",
+     "or BPE), qwen.tiktoken or CLIP's bpe_simple_vocab_16e6.txt.gz.\n"
+     "Texts are neither truncated nor padded, as by AutoTokenizer of transformers. The truncation and padding that a\n"
+     "tokenizer.json may state are applied with --as-file; ids are then padded to the longest text of FILE, or to the\n"
+     "stated length. --decode reads lines of ids.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
      tokenize_command},
     {"split", "splits interactions into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",

@@ -6,6 +6,7 @@ const Option tokenize_options[] = {
     {"offsets", 0, NULL, "print ID:BEGIN:END, the characters of the text that a token comes from"},
     {"decode", 0, NULL, "read lines of ids and print their texts, without special tokens"},
     {"max-length", 0, "N", "at most N ids per text, special tokens included (default: no limit)"},
+    {"as-file", 0, NULL, "truncate and pad as tokenizer.json states, like Tokenizer.from_file of Hugging Face"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -106,7 +107,10 @@ enum { EACH = 32, TASKS = 16 }; /* lines of a task; tasks at once */
 
 typedef struct LineBatch {
     const Tokenizer *t;
-    size_t most, count;
+    bool as_file; /* else as `tokenize` */
+    TokenOptions options;
+    const TokenPadding *padding; /* NULL: none */
+    size_t count;
     Shown shown;
     Text lines[EACH * TASKS];
     TokenList lists[EACH * TASKS];
@@ -117,10 +121,11 @@ typedef struct LineBatch {
 static bool tokenize_line(const LineBatch *b, Text line, TokenList *out, Arena *a, Error *e)
 {
     TokenIds ids = {0};
-    if (b->shown.places)
-        return tokenize_texts(b->t, &line, 1, &(TokenOptions){.max_length = b->most}, out, a, e) &&
-               token_code_points(out, 0, line, a, e);
-    bool ok = tokenize(b->t, line, b->most, &ids, a, e);
+    if (b->shown.places || b->as_file)
+        return tokenize_texts(b->t, &line, 1, &b->options, out, a, e) &&
+               (!b->shown.places || token_code_points(out, 0, line, a, e)) &&
+               (!b->padding || pad_tokens(out, 1, b->padding, a, e));
+    bool ok = tokenize(b->t, line, b->options.max_length, &ids, a, e);
     *out = (TokenList){.ids = ids.ids, .count = ids.count};
     return ok;
 }
@@ -132,22 +137,25 @@ static void tokenize_lines(void *arg, size_t task, int worker)
         tokenize_line(b, b->lines[i], &b->lists[i], b->arenas[worker], &b->errors[i]);
 }
 
-/* Up to the first line that cannot be tokenized. */
-static bool print_batch(const LineBatch *b, Error *e)
+/* What is done with the lines of a batch, up to the first that cannot be tokenized. */
+typedef bool LineUse(const LineBatch *b, const TokenList *list, void *to, Error *e);
+
+static bool print_list(const LineBatch *b, const TokenList *list, void *to, Error *e)
 {
-    for (size_t i = 0; i < b->count; i++) {
-        if (b->errors[i].code) {
-            *e = b->errors[i];
-            return false;
-        }
-        (b->shown.json ? print_json : print_line)(b->t, &b->lists[i], b->shown);
-        if (ferror(stdout))
-            return output_whole(e);
-    }
+    (void)to;
+    (b->shown.json ? print_json : print_line)(b->t, list, b->shown);
+    return !ferror(stdout) || output_whole(e);
+}
+
+static bool find_longest(const LineBatch *b, const TokenList *list, void *to, Error *e)
+{
+    size_t *longest = to;
+    (void)b, (void)e;
+    *longest = MAX(*longest, list->count);
     return true;
 }
 
-static bool tokenize_all(LineBatch *b, Text rest, Pool *pool, Error *e)
+static bool tokenize_all(LineBatch *b, Text rest, Pool *pool, LineUse *use, void *to, Error *e)
 {
     while (rest.n) {
         for (b->count = 0; b->count < COUNT(b->lines) && text_line(&rest, &b->lines[b->count]);)
@@ -155,10 +163,25 @@ static bool tokenize_all(LineBatch *b, Text rest, Pool *pool, Error *e)
         for (int i = 0; i < pool_threads(pool); i++)
             arena_rewind(b->arenas[i], (ArenaMark){0});
         pool_run(pool, (b->count + EACH - 1) / EACH, tokenize_lines, b);
-        if (!print_batch(b, e))
-            return false;
+        for (size_t i = 0; i < b->count; i++) {
+            if (b->errors[i].code)
+                *e = b->errors[i];
+            if (b->errors[i].code || !use(b, &b->lists[i], to, e))
+                return false;
+        }
     }
     return true;
+}
+
+/* Padding to the longest text of the file needs a pass that finds it. */
+static bool tokenize_padded(LineBatch *b, Text all, Pool *pool, Error *e)
+{
+    const TokenPadding *padding = b->as_file ? tokenizer_padding(b->t) : NULL;
+    TokenPadding known = padding ? *padding : (TokenPadding){0};
+    if (padding && !known.length && !tokenize_all(b, all, pool, find_longest, &known.length, e))
+        return false;
+    b->padding = known.length ? &known : NULL;
+    return tokenize_all(b, all, pool, print_list, NULL, e);
 }
 
 static bool tokenize_file(Context *c, const Tokenizer *t, Text all, size_t most, Shown shown, Error *e)
@@ -170,9 +193,12 @@ static bool tokenize_file(Context *c, const Tokenizer *t, Text all, size_t most,
         ok = (b->arenas[i] = arena_new(c->heap, 0)) || fail_memory(e, 1, "a thread");
     if (ok) {
         b->t = t;
-        b->most = most;
+        b->as_file = option_given(c, "as-file");
+        b->options = b->as_file ? tokenizer_truncation(t)
+                                : (TokenOptions){.max_length = most, .from_left = tokenizer_from_left(t)};
+        b->options.ids_only = !shown.places;
         b->shown = shown;
-        ok = tokenize_all(b, all, d->pool, e);
+        ok = tokenize_padded(b, all, d->pool, e);
     }
     for (int i = 0; b && b->arenas && i < pool_threads(d->pool); i++)
         arena_free(b->arenas[i]);
@@ -182,12 +208,14 @@ static bool tokenize_file(Context *c, const Tokenizer *t, Text all, size_t most,
 bool tokenize_command(Context *c, Error *e)
 {
     int64_t most = 0;
-    bool decode = option_given(c, "decode");
+    bool decode = option_given(c, "decode"), as_file = option_given(c, "as-file");
     Shown f = {option_given(c, "tokens"), option_given(c, "offsets"), c->json};
     if (!option_i64(c, "max-length", 1, INT64_MAX, &most, e))
         return false;
-    if (decode && (f.pieces || f.places || most))
-        return fail(e, SP_USAGE, "--decode reads ids: --tokens, --offsets and --max-length are for texts");
+    if (decode && (f.pieces || f.places || most || as_file))
+        return fail(e, SP_USAGE, "--decode reads ids: --tokens, --offsets, --max-length and --as-file are for texts");
+    if (most && as_file)
+        return fail(e, SP_USAGE, "--as-file takes the length from tokenizer.json: remove --max-length");
     const char *path = model_find(c->args[0], c->arena, e), *file = c->arg_count == 2 ? c->args[1] : "-";
     Tokenizer *t = path ? tokenizer_load(path, c->arena, e) : NULL;
     Text all = {0};

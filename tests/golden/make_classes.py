@@ -122,9 +122,8 @@ def clip(placed, texts):
     write("clip_list/bpe_simple_vocab_16e6.txt", text.encode())
     alphabet = [BYTES[b] for b in sorted(BYTES, key=lambda b: (BYTES[b] != chr(b), b))]
     vocab = alphabet + [c + "</w>" for c in alphabet] + [m.replace(" ", "") for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
-    hf = CLIPTokenizer(vocab={t: i for i, t in enumerate(vocab)}, merges=[tuple(m.split()) for m in merges]).backend_tokenizer
-    hf = Tokenizer.from_str(hf.to_str())  # without what CLIPTokenizer does with "</w>" behind its decoder
-    cases("clip_list", hf, placed, texts)
+    whole = CLIPTokenizer(vocab={t: i for i, t in enumerate(vocab)}, merges=[tuple(m.split()) for m in merges])
+    cases("clip_list", whole.backend_tokenizer, placed, texts)  # its decode is CLIPTokenizer's, which changes "</w>"
 
 
 REGEX = {

@@ -213,6 +213,26 @@ def bpe_cases(name, hf, placed, texts):
             texts[-1]["cleaned"] = cleaned
 
 
+# ---- truncation and padding --------------------------------------------------------------------
+
+def limits(model):
+    """What Tokenizer.from_file gives for batches, where the file states truncation and padding."""
+    cut = dict(direction="Right", max_length=8, strategy="LongestFirst", stride=0)
+    fill = dict(strategy="BatchLongest", direction="Right", pad_to_multiple_of=None, pad_id=0, pad_type_id=0, pad_token="[PAD]")
+    no_side = {k: v for k, v in cut.items() if k != "direction"}
+    rows, inputs = [], [["the running"], ["the of and to in the of and to in"], [""], ["日本語 café"], ["the", "of and"], ["the running of the", "in and to the of x"]]
+    for truncation, padding in [(cut, None), (no_side, dict(fill, strategy=dict(Fixed=8))), (dict(cut, direction="Left", stride=2), dict(fill, direction="Left")),
+                                (dict(cut, max_length=9, strategy="OnlyFirst"), dict(fill, pad_to_multiple_of=5, pad_id=7, pad_type_id=3)), (None, dict(fill, strategy=dict(Fixed=6), pad_to_multiple_of=0)),
+                                (None, dict(fill, strategy=dict(Fixed=3), direction="Left", pad_to_multiple_of=4)), (dict(cut, max_length=2), fill)]:
+        hf = Tokenizer.from_str(json.dumps(dict(model, truncation=truncation, padding=padding)))
+        batch = [i[0] if len(i) == 1 else tuple(i) for i in inputs]
+        encodings = hf.encode_batch(batch)
+        assert [e.ids for e in hf.encode_batch_fast(batch)] == [e.ids for e in encodings]
+        rows.append(dict(truncation=json.dumps(truncation), padding=json.dumps(padding), inputs=inputs, tokens=[encoding(e) for e in encodings],
+                         masks=["".join(map(str, e.attention_mask)) for e in encodings]))
+    write_cases("limits.json", rows)
+
+
 def main():
     out, placed, texts = [], [], []
     template = dict(type="TemplateProcessing", single=[dict(SpecialToken=dict(id="[CLS]", type_id=0)), dict(Sequence=dict(id="A", type_id=0)),
@@ -277,6 +297,7 @@ def main():
             if name != "clip.json":
                 write(folder + "/config.json", dict(model_type="roberta"))
             bpe_cases(folder, AutoTokenizer.from_pretrained(os.path.join(HERE, folder)).backend_tokenizer, placed, texts)
+    limits(bert)
     write_cases("cases.json", out)
     write_cases("places.json", placed)
     write_cases("decoded.json", texts)

@@ -203,6 +203,8 @@ static bool set_stages(Load *l, const ByteClass *class)
     if (class->lower)
         t->normalizers.list[t->normalizers.count++] = (Stage){&normalizer_lowercase, NULL};
     t->decoders = (Stages){.list = {{&decoder_byte_level, NULL}}, .count = 1};
+    if (class->suffix) /* CLIPTokenizer changes what its decoder gives */
+        t->word_end = text_of(class->suffix);
     return true;
 }
 

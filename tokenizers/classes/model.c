@@ -275,12 +275,11 @@ static bool lay_pieces(Load *l, const ModelClass *c, const ModelFile *m, const G
 
 /* ---- special tokens -------------------------------------------------------------------------- */
 
-static bool add_special(Load *l, Text content, bool special)
+/* `seen`: the contents of the added tokens so far. */
+static bool add_special(Load *l, TextIndex *seen, Text content, bool special)
 {
-    for (size_t i = 0; i < l->added_count; i++)
-        if (text_equal(l->added[i].content, content))
-            return true;
-    return add_token(l, (Added){.content = content, .special = special}, l->path, 0);
+    int64_t count = text_index_count(seen), number = text_index_add(seen, content, l->e);
+    return number >= 0 && (number < count || add_token(l, (Added){.content = content, .special = special}, l->path, 0));
 }
 
 /* Those that the configuration lists, else the control and user-defined pieces of the file and the extra ids. */
@@ -290,18 +289,24 @@ static bool add_more(Load *l, const ModelFile *m, const Given *g)
     if (is_absent(list) || list->type != JSON_ARRAY)
         list = json_get(l->config, "additional_special_tokens");
     bool listed = list && list->type == JSON_ARRAY;
+    TextIndex *seen = text_index_new(l->a, l->e);
+    if (!seen)
+        return false;
+    for (size_t i = 0; i < l->added_count; i++)
+        if (text_index_add(seen, l->added[i].content, l->e) < 0)
+            return false;
     for (const Json *j = listed ? list->first : NULL; j; j = j->next) {
         const Json *content = j->type == JSON_OBJECT ? json_get(j, "content") : j;
         if (!content || content->type != JSON_STRING)
             return fail(l->e, SP_FORMAT, "%s: a special token of tokenizer_config.json is no string", l->path);
-        if (!add_special(l, content->text, true))
+        if (!add_special(l, seen, content->text, true))
             return false;
     }
     for (size_t i = 0; i < g->count && !listed; i++)
-        if ((m->hidden[i] || m->whole[i]) && !add_special(l, g->pieces[i], m->hidden[i]))
+        if ((m->hidden[i] || m->whole[i]) && !add_special(l, seen, g->pieces[i], m->hidden[i]))
             return false;
     for (size_t i = 0; i < g->extra_count && !listed; i++)
-        if (!add_special(l, g->extra[i], true))
+        if (!add_special(l, seen, g->extra[i], true))
             return false;
     return true;
 }

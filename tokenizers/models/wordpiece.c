@@ -194,6 +194,11 @@ static bool parse(Load *l, const Json *j, const void **model)
         (prefix && prefix->type != JSON_STRING) || (longest && !json_i64(longest, &characters)))
         return fail(l->e, SP_FORMAT,
                     "%s: expected vocab, unk_token and continuing_subword_prefix in the WordPiece model", l->path);
+    if (unknown->text.n > MAX_ADDED_BYTES || (prefix && prefix->text.n > MAX_AFFIX))
+        return fail(l->e, SP_UNSUPPORTED,
+                    "%s: unk_token or continuing_subword_prefix of the WordPiece model is too long; at most %d and %d "
+                    "bytes are supported",
+                    l->path, MAX_ADDED_BYTES, MAX_AFFIX);
     if (characters < 0 || characters > MAX_WORD)
         return fail(l->e, SP_UNSUPPORTED, "%s: max_input_chars_per_word is %lld; at most %d is supported", l->path,
                     (long long)characters, MAX_WORD);

@@ -14,18 +14,27 @@ static uint32_t unit_at(const Charsmap *m, size_t i)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* Every place is checked against the array, so that no trie leads out of it. */
+/* The replacement from `at` on, up to a NUL. */
+static Text content_at(Text contents, size_t at)
+{
+    const char *begin = contents.p + at, *end = memchr(begin, 0, contents.n - at);
+    return (Text){begin, end ? (size_t)(end - begin) : contents.n - at};
+}
+
+/* Every place is checked against the array, so that no trie leads out of it. One that leads back into itself is
+ * followed for MAX_RULE bytes. */
 size_t charsmap_find(const Charsmap *m, const char *p, size_t n, bool longest, Text *to)
 {
     size_t used = 0, at = 0;
+    uint32_t found = 0;
+    n = MIN(n, (size_t)MAX_RULE);
     for (size_t i = 0; m->units; i++) {
         uint32_t unit = unit_at(m, at);
         at ^= (size_t)(unit >> 10) << ((unit & 0x200) >> 6);
         if (i && unit & 0x100 && at < m->units) {
             uint32_t value = unit_at(m, at) & 0x7fffffff;
             if (value <= m->text.n && (value == m->text.n || ((unsigned char)m->text.p[value] & 0xc0) != 0x80)) {
-                const char *begin = m->text.p + value, *end = memchr(begin, 0, m->text.n - value);
-                *to = (Text){begin, end ? (size_t)(end - begin) : m->text.n - value};
+                found = value;
                 used = i;
                 if (!longest)
                     break;
@@ -37,7 +46,20 @@ size_t charsmap_find(const Charsmap *m, const char *p, size_t n, bool longest, T
         if (at >= m->units || (unit_at(m, at) & 0x800000ff) != (unsigned char)p[i])
             break;
     }
+    if (used)
+        *to = content_at(m->text, found);
     return used;
+}
+
+/* Bytes of the longest replacement. */
+static size_t longest_content(Text contents)
+{
+    size_t longest = 0;
+    for (size_t at = 0, n; at < contents.n; at += n + 1) {
+        n = content_at(contents, at).n;
+        longest = MAX(longest, n);
+    }
+    return longest;
 }
 
 bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
@@ -50,6 +72,11 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
                     "%s:%u: precompiled_charsmap: its %zu bytes do not hold the trie that they announce", l->path, line,
                     bytes.n);
     *m = (Charsmap){.trie = p + 4, .units = trie / 4, .text = {bytes.p + 4 + trie, bytes.n - 4 - trie}};
+    size_t longest = longest_content(m->text);
+    if (longest > MAX_RULE)
+        return fail(l->e, SP_UNSUPPORTED,
+                    "%s:%u: precompiled_charsmap: a replacement of %zu bytes; at most %d are supported", l->path, line,
+                    longest, MAX_RULE);
     for (int c = 0; c < 128; c++) {
         Text to;
         m->plain[c] = c != '\r' && !charsmap_find(m, &(char){(char)c}, 1, false, &to);

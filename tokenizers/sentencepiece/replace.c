@@ -13,6 +13,7 @@ typedef struct Replace {
     Text pattern, content;
     Run run;
     const Regex *regex; /* another regular expression */
+    const char *path;
 } Replace;
 
 static bool parse_replace(Load *l, const Json *j, const void **settings)
@@ -31,7 +32,7 @@ static bool parse_replace(Load *l, const Json *j, const void **settings)
               : text_is(expression->text, " {2,}") ? RUN_BLANKS
               : text_is(expression->text, "\\s+")  ? RUN_SPACES
                                                    : RUN_NONE;
-    *s = (Replace){.pattern = text ? text->text : TEXT(" "), .content = content->text, .run = run};
+    *s = (Replace){.pattern = text ? text->text : TEXT(" "), .content = content->text, .run = run, .path = l->path};
     if (!text && !run && !(s->regex = regex_new(l, expression->text, (unsigned)j->line)))
         return false;
     return (s->pattern.n && s->pattern.n <= MAX_PATTERN) ||
@@ -102,7 +103,7 @@ static bool replace_match(void *to, size_t begin, size_t end)
 static bool replace_matches(const Replace *s, Work *w)
 {
     Replacing r = {s, w, 0};
-    if (!regex_each(s->regex, (Text){w->text.p, w->text.n}, replace_match, &r, w->e) ||
+    if (!regex_each(s->regex, (Text){w->text.p, w->text.n}, &w->regex, replace_match, &r, w->e) ||
         (r.done < w->text.n && !work_copy(w, r.done, w->text.n)))
         return false;
     work_swap(w);
@@ -136,10 +137,15 @@ static bool normalize_replace(const void *settings, Work *w)
     return true;
 }
 
+static bool token_grows(const Replace *s, Error *e)
+{
+    return fail(e, SP_UNSUPPORTED, "%s: its decoders make a token more than %d times as long", s->path, MOST_GROWTH);
+}
+
 typedef struct Decoding {
     const Replace *s;
     Text token;
-    size_t done;
+    size_t done, most;
     TokenBytes out;
     Arena *a;
     Error *e;
@@ -147,6 +153,8 @@ typedef struct Decoding {
 
 static bool decode_part(Decoding *d, Text part)
 {
+    if (part.n > d->most - MIN(d->most, d->out.n))
+        return token_grows(d->s, d->e);
     if (!token_bytes_room(&d->out, d->out.n + part.n + 1, d->a, d->e))
         return false;
     memcpy(d->out.p + d->out.n, part.p, part.n);
@@ -164,11 +172,13 @@ static bool decode_match(void *to, size_t begin, size_t end)
 
 static bool decode_matches(const Replace *s, TokenBytes *token, Arena *a, Error *e)
 {
-    Decoding d = {.s = s, .token = {token->p, token->n}, .a = a, .e = e};
-    if (!regex_each(s->regex, d.token, decode_match, &d, e) ||
+    Decoding d = {.s = s, .token = {token->p, token->n}, .most = token->most, .a = a, .e = e};
+    if (!regex_each(s->regex, d.token, token->time, decode_match, &d, e) ||
         !decode_part(&d, (Text){d.token.p + d.done, d.token.n - d.done}))
         return false;
-    *token = d.out;
+    token->p = d.out.p;
+    token->n = d.out.n;
+    token->room = d.out.room;
     return true;
 }
 
@@ -183,6 +193,8 @@ static bool decode_replace(const void *settings, bool first, TokenBytes *token, 
         length = match(s, token->p + i, token->n - i);
         n += length ? s->content.n : 1;
     }
+    if (n > token->most)
+        return token_grows(s, e);
     if (!token_bytes_room(token, token->n + n, a, e))
         return false;
     char *to = token->p + token->n; /* behind what it reads */

@@ -48,6 +48,7 @@ static inline uint32_t trie_step(const Trie *t, uint32_t node, uint8_t byte)
 
 /* ---- charsmap.c ------------------------------------------------------------------------------ */
 
+enum { MAX_RULE = 1024 }; /* bytes of a rule, and of what it puts: the time for a byte of text grows with both */
 typedef struct Charsmap {
     const unsigned char *trie;
     size_t units;
