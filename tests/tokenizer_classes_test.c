@@ -162,7 +162,7 @@ static char *json_of(const char *normalizers, const char *added, const char *dec
 }
 
 #define REPLACE(pattern, content) "{\"type\":\"Replace\",\"pattern\":" pattern ",\"content\":\"" content "\"}"
-#define PREPEND                   "{\"type\":\"Prepend\",\"prepend\":\"a b c d e f g h i j k l m n o p q r s t u v w x y z \"}"
+#define PREPEND                   "{\"type\":\"Prepend\",\"prepend\":\"a b c d e f g h i j k l m n o p q r s t u v \"}"
 #define FUSE                      "{\"type\":\"Fuse\"}"
 
 /* The growth of a text is bounded as a whole, that of each added token, and that of a decoded token. */

@@ -359,6 +359,16 @@ right 'tokenize' tokenize "$root/tests/golden/tokenizer/classes/t5" words.txt
 cp out ids.txt
 right 'tokenize --decode' tokenize "$root/tests/golden/tokenizer/classes/t5" ids.txt --decode
 says '^a red bag$' 'ids become the text'
+sed 's/"truncation": null, "padding": null/"truncation": {"max_length": 4, "strategy": "LongestFirst", "stride": 0}, "padding": {"strategy": "BatchLongest", "direction": "Left", "pad_to_multiple_of": 3, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}/' \
+    "$root/tests/golden/tokenizer/bert.json" >limits.json
+printf 'the of and to in\nthe\n' >two.txt
+right 'tokenize --as-file' tokenize limits.json two.txt --as-file --tokens
+printf '[PAD] [PAD] [CLS] the of [SEP]\n[PAD] [PAD] [PAD] [CLS] the [SEP]\n' | cmp -s - out
+ok $? 'texts are truncated and padded as tokenizer.json states'
+right 'tokenize without --as-file' tokenize limits.json two.txt --tokens
+printf '[CLS] the of and to in [SEP]\n[CLS] the [SEP]\n' | cmp -s - out
+ok $? 'texts are neither truncated nor padded'
+wrong 2 'takes the length from tokenizer.json' 'tokenize --as-file --max-length' tokenize limits.json two.txt --as-file --max-length 5
 wrong 2 'decode reads ids' 'tokenize --decode --tokens' tokenize "$root/tests/golden/tokenizer/classes/t5" ids.txt --decode --tokens
 wrong 1 'words.txt:1: expected ids from 0 to' 'tokenize --decode of a text' tokenize "$root/tests/golden/tokenizer/classes/t5" words.txt --decode
 for i in 1 2 3; do cat "$root/CONTRIBUTING.md" "$root/docs/recipes.md" "$root/docs/formats.md"; done >many.txt
