@@ -68,7 +68,7 @@ static int64_t stage_blocks(Loader *l, int64_t i)
 static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
 {
     static const int64_t STRIDES[STAGES] = {1, 2, 2, 2, 1, 2, 1};
-    const Json *list = config_get(l, "num_block_repeats");
+    const Json *list = config_get(l, "num_block_repeats"), *strides = config_get(l, "strides");
     int64_t stages = list && list->type == JSON_ARRAY ? (int64_t)list->count : STAGES, at = 0, blocks = 1;
     if (stages > MOST_STAGES)
         return config_bad(l, list, "num_block_repeats", "a list of at most 64 stages");
@@ -77,9 +77,8 @@ static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
         blocks = stage_blocks(l, i);
         if (l->error->code != SP_OK)
             return false;
-        if (first != 1 && first != 2) /* 0: the usual list is too short for the stages of `list` */
-            return config_bad(l, first ? config_get(l, "strides") : list, "strides",
-                              "a list of 1 and 2 for each stage");
+        if (first != 1 && first != 2) /* without `strides`, the usual list is too short for the stages of `list` */
+            return config_bad(l, strides ? strides : list, "strides", "a list of 1 and 2 for each stage");
         if (blocks > all - at)
             blocks = 0;
         if (blocks > 0)
