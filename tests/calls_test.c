@@ -21,6 +21,7 @@ static const char *const MODELS[] = {"bert",
                                      "efficientnet_lite.safetensors",
                                      "xlm_roberta",
                                      "efficientnet",
+                                     "efficientnet_hf",
                                      "clip",
                                      "altclip",
                                      "align"};

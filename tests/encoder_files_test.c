@@ -50,7 +50,8 @@ static void kinds_are_complete(void **state)
 #define TWO         "\"num_attention_heads\": 2, \"num_hidden_layers\": 2"
 #define ALTCLIP_IMAGES                                                                                                 \
     "\"projection_dim\": 6, \"vision_config\": {\"num_attention_heads\": 2, \"num_hidden_layers\": 1}"
-#define STAGES "\"num_block_repeats\": [1, 1, 1], \"depth_coefficient\": 1.1"
+#define SIXTEEN "1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, "
+#define STAGES  "\"num_block_repeats\": [1, 1, 1], \"depth_coefficient\": 1.1"
 
 /* A model's tensors beside other settings: each ends in one line, whatever it asks for. */
 static void hostile_settings_fail_in_one_line(void **state)
@@ -125,6 +126,17 @@ static void hostile_settings_fail_in_one_line(void **state)
         {"align", "{\"vision_config\": {" STAGES ", \"pooling_type\": \"max\"}}", "pooling_type: expected mean"},
         {"align", "{\"vision_config\": {" STAGES ", \"hidden_act\": \"mish\"}}", "vision_config.hidden_act: expected"},
         {"align", "{\"vision_config\": {" STAGES ", \"batch_norm_eps\": \"x\"}}", "batch_norm_eps: expected a number"},
+        {"efficientnet_hf", "{}", "the tensors have 8 blocks of images; config.json (num_block_repeats"},
+        {"efficientnet_hf", "{\"num_block_repeats\": [1, 1, 1, 1, 1, 1, 1, 1], \"depth_coefficient\": 1}",
+         "strides: expected a list of 1 and 2 for each stage"},
+        {"efficientnet_hf",
+         "{\"num_block_repeats\": [1, 1, 1, 1], \"depth_coefficient\": 1.1, \"strides\": [1, 2, 0, 1]}",
+         "strides: expected a list of 1 and 2"},
+        {"efficientnet_hf", "{\"num_block_repeats\": [" SIXTEEN SIXTEEN SIXTEEN SIXTEEN "1]}", "at most 64 stages"},
+        {"efficientnet_hf", "{\"num_block_repeats\": [8], \"depth_coefficient\": 1, \"pooling_type\": \"max\"}",
+         "pooling_type: expected mean"},
+        {"efficientnet_hf", "{\"num_block_repeats\": [8], \"depth_coefficient\": 1}", "channels, the block before it"},
+        {"efficientnet_hf", "{\"model_type\": \"align\"}", "are not those of a align"},
         {"align", "{\"vision_config\": {\"num_block_repeats\": [3, 1, 2], \"depth_coefficient\": 1}}",
          "has 6 channels, the block before it 4"},
         {"align", "{\"projection_dim\": 7, \"vision_config\": {" STAGES "}, \"text_config\": {" TWO "}}",
@@ -224,7 +236,8 @@ static void missing_tensors_are_named(void **state)
                  {"xlm_roberta", NULL, "pooler", "_embeddings.weight"},
                  {"efficientnet", "classifier.1", NULL, NULL},
                  {"altclip", NULL, NULL, "_embeddings.weight"},
-                 {"align", NULL, "pooler", "_embeddings.weight"}};
+                 {"align", NULL, "pooler", "_embeddings.weight"},
+                 {"efficientnet_hf", "logits", NULL, NULL}};
     Bench *b = *state;
     char folder[256], from[512];
     for (size_t c = 0; c < COUNT(cases); c++) {

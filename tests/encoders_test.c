@@ -211,6 +211,17 @@ static void efficientnets_are_torchvision(void **state)
     }
 }
 
+static void efficientnets_of_hugging_face_are_transformers(void **state)
+{
+    static const char *const LAYERS[][2] = {
+        {NULL, "pooled"}, {"logits", "logits"}, {"last_hidden_state", "hidden"}, {"hidden_states.5", "fifth"}};
+    char expected[64];
+    for (size_t i = 0; i < COUNT(LAYERS); i++) {
+        snprintf(expected, sizeof expected, "efficientnet_hf.%s", LAYERS[i][1]);
+        check_image(*state, "efficientnet_hf", LAYERS[i][0], 0, 0, expected);
+    }
+}
+
 static void altclip_and_align_are_transformers(void **state)
 {
     static const char *const CASES[][2] = {{NULL, "text_embeds"},
@@ -353,6 +364,7 @@ int main(void)
         cmocka_unit_test(hidden_states_of_one_text),
         cmocka_unit_test(images_are_torch),
         cmocka_unit_test(efficientnets_are_torchvision),
+        cmocka_unit_test(efficientnets_of_hugging_face_are_transformers),
         cmocka_unit_test(altclip_and_align_are_transformers),
         cmocka_unit_test(logits_are_transformers),
         cmocka_unit_test(narrow_types_are_near),

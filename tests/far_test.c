@@ -439,6 +439,7 @@ static void encoders_have_the_bits_of_the_cpu(void **state)
                   {"encoders/roberta", 0},
                   {"encoders/xlm_roberta", 0},
                   {"encoders/efficientnet", 0},
+                  {"encoders/efficientnet_hf", 0},
                   {"encoders/clip", MODALITY_TEXT},
                   {"encoders/clip", MODALITY_IMAGE},
                   {"encoders/altclip", MODALITY_TEXT},

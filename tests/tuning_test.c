@@ -257,7 +257,8 @@ static const Example EXAMPLES[] = {
      false},
     {"altclip", "query, transformation, text_projection", "pre_LN.*, roberta.encoder.layer.1.*", MODALITY_TEXT, false},
     {"align", NULL, "text_model.encoder.layer.1.*, text_projection.*", MODALITY_TEXT, true},
-    {"align", NULL, "*.squeeze_excite.*, encoder.blocks.3.*", MODALITY_IMAGE, true}};
+    {"align", NULL, "*.squeeze_excite.*, encoder.blocks.3.*", MODALITY_IMAGE, true},
+    {"efficientnet_hf", NULL, "*.squeeze_excite.*, encoder.top_*, encoder.blocks.3.*", 0, true}};
 
 static float *factors(Bench *b, int64_t n)
 {

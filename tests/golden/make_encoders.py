@@ -10,7 +10,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 from torch.nn import functional as F
-from transformers import (AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, DistilBertConfig, DistilBertModel, EfficientNetImageProcessorPil, MPNetConfig,
+from transformers import (AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, DistilBertConfig, DistilBertModel, EfficientNetConfig,
+                          EfficientNetForImageClassification, EfficientNetImageProcessorPil, MPNetConfig,
                           MPNetModel, ResNetConfig, ResNetModel,
                           RobertaConfig, RobertaForMaskedLM, ViTConfig, ViTForImageClassification, ViTImageProcessorPil, ViTModel, XLMRobertaConfig,
                           XLMRobertaModel)
@@ -301,6 +302,22 @@ for name, config, kind, seed, tokens, source in (("altclip", altclip, AltCLIPCon
     expected[name + ".image_pooled"] = image.pooler_output
     expected[name + ".image_hidden"] = image.last_hidden_state.flatten(1)
     expected[name + ".image_first"] = model.vision_model(x, output_hidden_states=True).hidden_states[1].flatten(1)
+
+# EfficientNet: Hugging Face's, eight blocks in four stages, the first stage without an expansion, block 4 with even padding, images of odd sizes; of its
+# image processor all but the size is the class's
+config = {"model_type": "efficientnet", "image_size": 33, "width_coefficient": 0.125, "depth_coefficient": 1.1, "depth_divisor": 2, "hidden_dim": 160,
+          "kernel_sizes": [3, 5, 3, 5], "in_channels": [32, 32, 48, 64], "out_channels": [32, 48, 64, 64], "depthwise_padding": [4],
+          "strides": [1, 2, 2, 1], "num_block_repeats": [1, 1, 1, 1], "expand_ratios": [1, 4, 3, 2]}
+path = folder("efficientnet_hf")
+dump(path, "config.json", config)
+model = EfficientNetForImageClassification(EfficientNetConfig(**config, num_labels=3))
+draw_published(model, path, 16, drawn.by_inputs)
+size = {"height": 33, "width": 41}
+dump(path, "preprocessor_config.json", {"size": size})
+x = EfficientNetImageProcessorPil(size=size)(picture, return_tensors="pt").pixel_values.to(dtype)
+out = model.efficientnet(x, output_hidden_states=True)
+expected.update({"efficientnet_hf.pooled": out.pooler_output, "efficientnet_hf.logits": model(x).logits,
+                 "efficientnet_hf.hidden": out.last_hidden_state.flatten(1), "efficientnet_hf.fifth": out.hidden_states[5].flatten(1)})
 
 # EfficientNet: torchvision's
 model = tiny_efficientnet()
