@@ -266,6 +266,42 @@ static void missing_tensors_are_named(void **state)
     }
 }
 
+/* Kernels whose name ends in `cut` are 1 x 1: what an architecture pads by half a kernel less one must not be. */
+static void small_kernels_are_refused(void **state)
+{
+    static const char *const cases[][2] = {
+        {"align", "embeddings.convolution.weight"},
+        {"align", "depthwise_conv.depthwise_conv.weight"},
+    };
+    Bench *b = *state;
+    char folder[256], from[512];
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        test_folder(folder);
+        copy_model(b, cases[c][0], folder);
+        snprintf(from, sizeof from, ENCODERS "%s", cases[c][0]);
+        Weights *w = weights_open(drawn(from), b->a, &b->e);
+        assert_ok(w != NULL, b->e);
+        SafetensorsOut *out = safetensors_open(path_join(b->a, folder, "model.safetensors", &b->e), NULL, &b->e);
+        for (int pass = 0; pass < 2; pass++)
+            for (size_t i = 0; i < weights_count(w); i++) {
+                Array x = *weights_at(w, i);
+                if (text_ends(x.name, cases[c][1]))
+                    x.shape[2] = x.shape[3] = 1;
+                x.count = 1;
+                for (int d = 0; d < x.dims; d++)
+                    x.count *= x.shape[d];
+                assert_ok(pass ? safetensors_data(out, x.data, (size_t)x.count * dtype_bytes(x.type), &b->e)
+                               : safetensors_declare(out, x.name.p, x.type, x.dims, x.shape, &b->e),
+                          b->e);
+            }
+        assert_ok(safetensors_commit(out, &b->e), b->e);
+        assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
+        assert_error(b->e, SP_UNSUPPORTED, "a kernel of 1 x 1 with stride 2 is not supported");
+        weights_close(w);
+        test_folder_remove(folder);
+    }
+}
+
 /* Whether a kind's list of model types has this one. */
 static bool lists_type(const EncoderKind *k, const char *type)
 {
@@ -330,9 +366,8 @@ static void one_kind_claims_a_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kinds_are_complete),
-        cmocka_unit_test(hostile_settings_fail_in_one_line),
-        cmocka_unit_test(missing_tensors_are_named),
+        cmocka_unit_test(kinds_are_complete),        cmocka_unit_test(hostile_settings_fail_in_one_line),
+        cmocka_unit_test(missing_tensors_are_named), cmocka_unit_test(small_kernels_are_refused),
         cmocka_unit_test(one_kind_claims_a_model),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

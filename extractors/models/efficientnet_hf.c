@@ -48,11 +48,17 @@ static bool *pads_evenly(Loader *l, int64_t all)
     return l->error->code == SP_OK ? even : NULL;
 }
 
-/* TensorFlow's padding for inputs of even size: one less above and on the left. */
-static void pad_below(Conv2d *c)
+/* TensorFlow's padding for inputs of even size: one less above and on the left. A kernel of 1 x 1 has none to take. */
+static bool pad_below(Loader *l, Conv2d *c, const char *name)
 {
+    if (c->kh < 3 || c->kw < 3)
+        return fail(l->error, SP_UNSUPPORTED,
+                    "%s: tensor %s%s.weight: a kernel of %lld x %lld with stride 2 is not "
+                    "supported",
+                    l->source->path, l->prefix, name, (long long)c->kh, (long long)c->kw);
     c->top = c->kh / 2 - 1;
     c->left = c->kw / 2 - 1;
+    return true;
 }
 
 /* How many blocks stage i has: its number in config.json times the depth coefficient, rounded up; 0 on failure. */
@@ -109,8 +115,8 @@ static bool load_block(Loader *l, MbConv *b, int64_t at, int64_t C, int64_t stri
     b->residual = stride == 0;
     if (!mbconv_load(l, b, &n, C, eps, MAX(stride, 1)))
         return false;
-    if (stride == 2 && !even)
-        pad_below(&b->depthwise);
+    if (stride == 2 && !even && !pad_below(l, &b->depthwise, n.depthwise))
+        return false;
     return !b->residual || b->project.O == C ||
            fail(l->error, SP_FORMAT, "%s: %s%s has %lld channels, the block before it %lld", l->source->path, l->prefix,
                 block, (long long)b->project.O, (long long)C);
@@ -170,9 +176,8 @@ bool efficientnet_hf_load(Loader *l, HfEfficientNet *m, bool top)
     if (!even || !stride || !config_act(l, "hidden_act", ACT_SWISH, &m->act) || !plan_stages(l, stride, all) ||
         !efficientnet_layer(l, &m->stem, -1, 3, "embeddings.convolution", "embeddings.batchnorm", eps, 2, 1) ||
         !add_outputs(l, m, all, efficientnet_hf_width(l, top), top ? loader_rows(&head, "classifier") : 0) ||
-        !(m->block = NEW(a, MbConv, all, l->error)))
+        !(m->block = NEW(a, MbConv, all, l->error)) || !pad_below(l, &m->stem, "embeddings.convolution"))
         return false;
-    pad_below(&m->stem);
     encoder_preset(l->encoder, efficientnet_preset);
     m->blocks = load_blocks(l, m->hidden, all);
     m->has_top = top && (m->pooled >= 0 || m->logits >= 0 || m->last >= 0);

@@ -198,7 +198,8 @@ static Tensor *conv_op(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Ac
     int64_t weights = c->O * (c->C / MAX(c->groups, 1)) * c->kh * c->kw;
     if (!n || !node_fits(t, n,
                          x->dims == 4 && x->shape[3] == c->C && (c->packed || (c->w && c->w->count == weights)) &&
-                             (!c->bias || c->bias->count == c->O) && x->shape[1] + c->top + c->bottom >= c->kh &&
+                             (!c->bias || c->bias->count == c->O) && MIN(c->top, c->left) >= 0 &&
+                             MIN(c->bottom, c->right) >= 0 && x->shape[1] + c->top + c->bottom >= c->kh &&
                              x->shape[2] + c->left + c->right >= c->kw))
         return tape_failed(t);
     int64_t B = x->shape[0], OH = conv_out(x->shape[1], c->kh, c->stride, c->top + c->bottom),
