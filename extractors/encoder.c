@@ -211,10 +211,10 @@ static bool finish_text(Encoder *en, const ModelSource *s, int64_t max_seq_lengt
     if (t->sentence && !sentence_load(en, s->files, width, e))
         return false;
     if (!(t->tokenizer = tokenizer_load_files(s->files, en->arena, e)) ||
-        (t->lower && !tokenizer_lower_case(t->tokenizer, e)) || (t->sentence && !sentence_prompt(t, en->arena, e)))
+        (t->lower && !tokenizer_lower_case(t->tokenizer, e)))
         return false;
     t->max_tokens = lower_of(t->max_tokens, max_seq_length ? max_seq_length : tokenizer_max_length(t->tokenizer));
-    return true;
+    return !t->sentence || sentence_prompt(t, en->arena, e);
 }
 
 /* A tower that cannot be opened is left out where the model has another, unless the options name it. */

@@ -337,9 +337,10 @@ bool sentence_prompt(TextTower *t, Arena *a, Error *e)
 {
     Sentence *s = t->sentence;
     TokenList list;
+    TokenOptions o = {.max_length = (size_t)t->max_tokens};
     if (!s->without_prompt)
         return true;
-    if (!tokenize_texts(t->tokenizer, &t->prompt, 1, &(TokenOptions){0}, &list, a, e))
+    if (!tokenize_texts(t->tokenizer, &t->prompt, 1, &o, &list, a, e))
         return false;
     s->prompt_tokens = (int64_t)list.count;
     s->prompt_ends = list.count && list.places[list.count - 1].special;
@@ -352,7 +353,10 @@ int64_t sentence_left_out(const Call *c)
     bool used = false;
     for (size_t i = 0; i < c->count; i++)
         used = used || c->outputs[i].pool == POOL_SENTENCE;
-    return used && s->without_prompt ? MIN(s->prompt_tokens, c->max_tokens) - s->prompt_ends : 0;
+    if (!used || !s->without_prompt)
+        return 0;
+    int64_t n = c->max_tokens ? MIN(s->prompt_tokens, c->max_tokens) : s->prompt_tokens;
+    return n - s->prompt_ends; /* which is one of them */
 }
 
 /* The rows of each text behind its first `count` ones. */

@@ -15,7 +15,10 @@ static const char *const FILES[] = {"config.json",
                                     "sentence_bert_config.json",
                                     "special_tokens_map.json",
                                     "model.safetensors.index.json",
-                                    "pytorch_model.bin"};
+                                    "pytorch_model.bin",
+                                    "config_sentence_transformers.json",
+                                    "2_Dense/config.json",
+                                    "2_Dense/model.safetensors"};
 static const char *const MODELS[] = {"tests/golden/encoders/bert", "tests/golden/encoders/vit",
                                      "tests/golden/encoders/resnet_basic", "tests/golden/encoders/mpnet"};
 enum { MOST = 24 };

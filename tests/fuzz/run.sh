@@ -151,6 +151,14 @@ seeds() { # TARGET: its corpus
         for i in "${!names[@]}"; do
             [ ! -e "$drawn/encoders/bert/${names[i]}" ] || (printf '\60' && record "$i" "$drawn/encoders/bert/${names[i]}") | seed "bert-$i"
         done
+        local part parts="6 modules.json 7 1_Pooling/config.json 8 sentence_bert_config.json 12 config_sentence_transformers.json 13 2_Dense/config.json 14 2_Dense/model.safetensors"
+        for i in words without_prompt; do
+            (printf '\60' && set -- $parts && while [ $# -gt 0 ]; do
+                part=$drawn/sentence/$i/$2
+                [ ! -e "$part" ] || record "$1" "$part"
+                shift 2
+            done) | seed "sentence-$i"
+        done
         (printf '\15' && record 1 $drawn/encoders/vit/model.safetensors && record 0 $drawn/encoders/vit/config.json) | seed vit
         (printf '\2' && record 2 $drawn/encoders/resnet_basic/preprocessor_config.json) | seed resnet
         (printf '\63' && record 3 $golden/tokenizer/mpnet.json) | seed mpnet
