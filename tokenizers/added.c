@@ -67,7 +67,7 @@ static size_t common(const char *p, const char *q, size_t from, size_t n)
 
 /* The longest token that t, which is not empty, begins with; NULL: none. By halves among the tokens of its first byte
  * to the last one that is not behind t: every token that t begins with is that one or above it. Time: log n comparisons
- * of at most MAX_ADDED_BYTES. */
+ * of at most MAX_ADDED_BYTES, also of normal forms. */
 static const Added *longest_token(const AddedSet *set, Text t)
 {
     unsigned char b = (unsigned char)t.p[0];

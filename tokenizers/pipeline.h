@@ -3,10 +3,11 @@
  *     added tokens     cut out of the raw text, and later out of the normalised text        added.c
  *     normalizer       bytes to bytes; each byte keeps the place that it comes from         normalizers.c
  *     pre_tokenizer    the normalised text into words                     pre_tokenizers.c, split.c, byte_level.c
- *     model            a word into tokens                                           models/, unigram.c
- *     post_processor   special tokens around one text or two                                post_processors.c
+ *     model            a word into tokens                                                   models/
+ *     post_processor   special tokens around one text or two; padding                       post_processors.c
  *     decoder          ids back to a text                                                   decoders.c
  *
+ * sentencepiece/ has the stages that came with SentencePiece: Precompiled, Replace, Metaspace, Unigram and others.
  * pipeline.c runs them. A kind of a stage is a StageKind (or ModelKind) and a line in the lists of stages.c, which
  * reads the sections of tokenizer.json by these lists. BERT's normaliser and pre-tokeniser with WordPiece are also one
  * pass (bert.c), which `tokenize` uses: it gives the same ids and no places. */

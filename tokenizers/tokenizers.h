@@ -79,12 +79,13 @@ typedef struct TokenList {
  * with SP_USAGE where max_length is shorter than the special tokens, or where CUT_FIRST or CUT_SECOND would leave
  * nothing of its text, and with SP_UNSUPPORTED where the tokenizer has no template for two texts, or for a text of
  * 4 GB.
- * Memory: the normal form twice, each with 5 bytes per byte, and it may be 12 times as long as the text (the error
+ * Memory: the normal form twice, each with 5 bytes per byte, and it may be 16 times as long as the text (the error
  * SP_UNSUPPORTED says so where stages make more of it); 12 bytes for each word, up to four times while they grow; 72
  * bytes per token. With max_length, and unless from_left, no more than that many tokens of each text are kept. Time:
  * linear in the text, times the number of stages (32 of a kind at most). Unigram: 16 bytes more for a byte of the
  * longest word, and time for a byte of it with the longest piece (1024 bytes at most). BPE of a .model: 68 bytes more,
- * and time n log n. */
+ * and time n log n. Regular expressions: 50 MB more, and about 4 s and 2 us for a byte of the text at most (the error
+ * SP_UNSUPPORTED names the one that takes longer). */
 bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *options, TokenList *out,
                     Arena *a, Error *e);
 /* Makes begin and end of the places in text 0 or 1 numbers of code points, as Hugging Face's Python gives them; what is
@@ -123,7 +124,8 @@ typedef struct DecodeOptions {
     bool clean_up;     /* transformers' clean_up_tokenization_spaces, of the whole text: " ." to "." and the like */
 } DecodeOptions;
 /* The text of ids, in the arena, by the decoder of the tokenizer. Not the text that they came from: a normaliser loses
- * some of it. SP_UNSUPPORTED: its decoder is not supported. Time and memory: linear in the pieces of the ids. */
+ * some of it. SP_UNSUPPORTED: its decoder is not supported, makes a piece more than 16 times as long, or has a regular
+ * expression that takes too long. Time and memory: linear in the pieces of the ids. */
 bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const DecodeOptions *options, Text *out, Arena *a,
                 Error *e);
 
