@@ -61,7 +61,7 @@ static const char *near_outputs(const Encoder *en, unsigned modality, const char
         if (en->outputs[i].modality & modality)
             names[n++] = en->outputs[i].name;
     if (en->kind->modalities == (MODALITY_IMAGE | MODALITY_TEXT))
-        name = without_tower(name, modality);
+        name = without_tower(without_tower(name, MODALITY_TEXT), MODALITY_IMAGE);
     if (names)
         list = near_words(name, names, n, a);
     if (list)
@@ -74,7 +74,7 @@ static const char *inner_outputs(const Encoder *en, unsigned modality, Arena *a)
 {
     const char *text = "";
     for (size_t i = 0; i < en->output_count && text && !*text; i++)
-        if (en->outputs[i].inner && (en->outputs[i].modality & modality))
+        if (en->outputs[i].inner && en->outputs[i].depth > 0 && (en->outputs[i].modality & modality))
             text = arena_printf(a, &(Error){0}, "; and nodes inside blocks, as %s", en->outputs[i].name);
     return text ? text : "";
 }

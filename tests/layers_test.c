@@ -209,6 +209,9 @@ static void unknown_layers_are_named(void **state)
         const char *model, *layer, *why;
     } cases[] = {
         {ENCODERS "resnet_bottleneck.safetensors", "layer2.0.conv4", "near: \"layer2.0.conv"},
+        {ENCODERS "resnet_bottleneck.safetensors", "layer9", "or \"layer3\"); it has avgpool, "},
+        {ENCODERS "resnet_bottleneck.safetensors", "blocks.3", "layer4; and nodes inside blocks, as layer1.0.conv1"},
+        {ENCODERS "clip", "text_model_output.text_embed", "(near: \"text_embeds\")"},
         {ENCODERS "resnet_bottleneck.safetensors", "x", "has no layer x; it has avgpool, fc, maxpool, layer1"},
         {ENCODERS "resnet_bottleneck.safetensors", "layer1.9.conv1", "has no layer layer1.9.conv1"},
         {ENCODERS "resnet_bottleneck.safetensors", "hidden_states.-6", "has no layer hidden_states.-6"},
