@@ -157,9 +157,11 @@ static bool readable(const char *name) /* whether this build decodes such a file
     if (strstr(name, ".webp"))
         return false;
 #endif
-#ifndef HAVE_PNG
-    if (strstr(name, "I16") || strstr(name, "palette_short"))
-        return false;
+#ifndef HAVE_PNG /* stb_image takes the high byte of 16-bit grey, and compares tRNS by its own bits */
+    static const char *const OTHERS[] = {"I16", "grey16", "palette_short", "grey2_trns3", "sixteen2_trns"};
+    for (size_t i = 0; i < COUNT(OTHERS); i++)
+        if (strstr(name, OTHERS[i]))
+            return false;
 #endif
     (void)name;
     return true;
@@ -221,6 +223,10 @@ static void values_are_the_processors(void **state)
             assert_true(text_next(&line, '\t', &cell[i]));
         const char *kind = arena_strndup(a, cell[0].p, cell[0].n, &e);
         const char *path = arena_printf(a, &e, GOLDEN "images/%.*s", (int)cell[2].n, cell[2].p);
+        if (!readable(path)) {
+            printf("# skipped: %s: this build does not read it to Pillow's pixels\n", path);
+            continue;
+        }
         ArenaMark mark = arena_mark(a);
         Preset p;
         Image im;
