@@ -411,6 +411,17 @@ static void torch_modules(void **state)
     }
 }
 
+/* Two modules of one name: one of them would say what the other computes. */
+static void torch_module_twice(void **state)
+{
+    static const char TWICE[] = "}(K\0" MODULE("m\nNet", "", "") "U\0010" MODULE("m\nNet", TENSOR_A, "") "u.";
+    const float floats[4] = {1, 2, 3, 4};
+    const Member members[] = {{"x/data.pkl", TWICE, sizeof TWICE - 1}, {"x/data/0", floats, sizeof floats}};
+    (void)state;
+    put_zip("x.pt", members, 2);
+    must_fail(at("x.pt"), "module 0: duplicate name");
+}
+
 /* Dictionaries with the one before twice: a million ways to one module are too many for a file of this size. */
 static void torch_module_bombs(void **state)
 {
@@ -452,9 +463,9 @@ int main(int argc, char **argv)
     if (argc == 2)
         return dump(argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(torch_goldens),      cmocka_unit_test(torch_pickles), cmocka_unit_test(torch_bombs),
-        cmocka_unit_test(torch_archives),     cmocka_unit_test(torch_legacy),  cmocka_unit_test(torch_modules),
-        cmocka_unit_test(torch_module_bombs),
+        cmocka_unit_test(torch_goldens),      cmocka_unit_test(torch_pickles),      cmocka_unit_test(torch_bombs),
+        cmocka_unit_test(torch_archives),     cmocka_unit_test(torch_legacy),       cmocka_unit_test(torch_modules),
+        cmocka_unit_test(torch_module_bombs), cmocka_unit_test(torch_module_twice),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
