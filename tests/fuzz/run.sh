@@ -80,6 +80,7 @@ seeds() { # TARGET: its corpus
         ;;
     tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet,pairs,uncut,gpt2,clip,qwen,mixed,fused,bytes,classes/regex/empty,classes/regex/behind}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab
         tokenizer_with '' "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[$(times 15000 '1,')1]}}}" | seed template
+        tokenizer_with '' 'null,"truncation":{"direction":"Left","max_length":4,"strategy":"LongestFirst","stride":0},"padding":{"strategy":{"Fixed":9},"direction":"Left","pad_to_multiple_of":4,"pad_id":0,"pad_type_id":0}' | seed limits
         tokenizer_with "$(for ((j = 1; j < 200; j++)); do printf '{"content":"' && times $j a && printf 'b"},'; done){\"content\":\" \",\"lstrip\":true,\"rstrip\":true}" null | seed added
         ;;
     sentencepiece)

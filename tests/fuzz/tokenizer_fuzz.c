@@ -24,6 +24,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
              detokenize(t, list.ids, list.count, &(DecodeOptions){.keep_special = size % 4}, &back, a, &e);
         check_end(ok, &e);
         REQUIRE(list.count <= 200);
+        error_clear(&e);
+        const TokenPadding *p = tokenizer_padding(t);
+        o = tokenizer_truncation(t);
+        ok = tokenize_texts(t, texts, 1, &o, &list, a, &e) && (!p || pad_tokens(&list, 1, p, a, &e));
+        check_end(ok, &e);
+        REQUIRE(!ok || !p || list.count >= p->length);
     }
     arena_free(a);
     return 0;
