@@ -8,7 +8,7 @@
 #include "kernels/cpu/gemm/narrow.h"
 
 enum {
-    N_BLOCK_COPIES = 1024,    /* where A is copied: B from the third level costs less than to copy A again */
+    N_BLOCK_COPIES = 512,     /* where A is copied: half as many copies, and B still fits the second level */
     M_BLOCK = 32 * TILE_ROWS, /* by N_BLOCK; more where N is less, for B is packed once a block */
     A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
     LINE = 16,   /* floats of a cache line */
@@ -284,6 +284,12 @@ static void block(void *arg, size_t task, int worker)
                 a_next += rows * len + VW;
                 t.a_row = 1;
                 t.a_step = rows;
+            }
+            if (!p->a_packs) {
+                t.a_next = r + 1 < tile_rows ? A + (m0 + m + rows) * g->a_row + k0
+                           : last            ? NULL
+                                             : A + m0 * g->a_row + k0 + len;
+                t.a_next_row = g->a_row;
             }
             float *C = (float *)g->C + (m0 + m) * g->ldc + n0;
             t.c = p->partial ? c_work + (p->k_blocks > 1 ? m * p->cols : 0) : C;

@@ -35,15 +35,23 @@ static TileFn *const of_bf16[][3] = {TILE_EVEN_ROWS(BF16_SET)};
 static TileFn *const by_row[][3] = {EVERY_ROWS(ROW_ENTRY)};
 static TileFn *const by_column[][3] = {TILE_EVEN_ROWS(COLUMN_ENTRY)};
 
+enum { LINE = 16 }; /* floats of a cache line */
+
 /* One tile of so many columns, and on to the next */
 static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 {
-    enum { LINE = 16 };
     if (t->prefetch) {
         for (int i = 0; i < rows; i++) {
             for (int64_t j = 0; j < cols; j += LINE)
                 __builtin_prefetch(t->prefetch + i * t->prefetch_ld + j);
         }
+    }
+    if (t->a_next) {
+        for (int i = 0; i < rows; i++) {
+            for (int64_t k = 0; k < t->a_next_part; k += LINE)
+                __builtin_prefetch(t->a_next + i * t->a_next_row + k, 0, 2);
+        }
+        t->a_next += t->a_next_part;
     }
     fn(t);
     t->c += cols;
@@ -55,6 +63,8 @@ static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 void FN(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
     const int64_t wide = WIDE(rows) * VW;
+    if (t.a_next)
+        t.a_next_part = div_up(div_up(t.len, LINE), MAX(n / wide, 1)) * LINE;
     for (; n >= wide; n -= wide)
         make_tile(&t, rows, wide, fn[2]);
     for (; n >= TILE_COLS; n -= TILE_COLS)
@@ -86,6 +96,7 @@ void FN(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
         t.c += even * t.ldc;
         t.wide = NULL;
         t.prefetch = t.prefetch ? t.prefetch + even * t.prefetch_ld : NULL;
+        t.a_next = t.a_next ? t.a_next + even * t.a_next_row : NULL;
         FN(tile_sweep)(t, 1, n, fns[0]);
     }
 }
