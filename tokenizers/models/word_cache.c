@@ -35,11 +35,20 @@ const CachedWord *word_cache_find(const WordCache *c, Text word, uint64_t *hash)
     return NULL;
 }
 
+static bool has_empty_slot(WordCache *c, uint64_t hash)
+{
+    for (size_t i = hash % SLOTS, n = 0; n < TRIES; i = (i + 1) % SLOTS, n++) {
+        if (!atomic_load_explicit(&c->slots[i], memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
 void word_cache_add(WordCache *c, Text word, uint64_t hash, const int32_t *ids, size_t count)
 {
     size_t size = sizeof(CachedWord) + count * sizeof *ids + (word.n + 3) / 4 * 4;
     if (!c || word.n > MOST_BYTES || count > MOST_IDS ||
-        atomic_load_explicit(&c->used, memory_order_relaxed) > POOL - size)
+        atomic_load_explicit(&c->used, memory_order_relaxed) > POOL - size || !has_empty_slot(c, hash))
         return;
     unsigned place = atomic_fetch_add_explicit(&c->used, (unsigned)size, memory_order_relaxed);
     if (place > POOL - size) /* another thread took the last room */
