@@ -54,7 +54,12 @@ static inline int64_t part_begin(int64_t n, int64_t parts, int64_t i)
 bool fail(Error *e, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);
 bool fail_memory(Error *e, size_t bytes, const char *what);                  /* "out of memory: %s needs %zu bytes" */
 bool fail_system(Error *e, const char *path, const char *doing, int number); /* "path: cannot open: No such file ..." */
-void error_prefix(Error *e, const char *format, ...) PRINTF_LIKE(2, 3);      /* puts "where: " before the message */
+#ifdef __clang_analyzer__ /* it does not see that they return false */
+#define fail(...)        ((void)(fail)(__VA_ARGS__), false)
+#define fail_memory(...) ((void)(fail_memory)(__VA_ARGS__), false)
+#define fail_system(...) ((void)(fail_system)(__VA_ARGS__), false)
+#endif
+void error_prefix(Error *e, const char *format, ...) PRINTF_LIKE(2, 3); /* puts "where: " before the message */
 void error_clear(Error *e);
 
 /* ---- types, sizes and arenas (memory.c) ------------------------------------------------------ */

@@ -22,7 +22,7 @@ static void tidy(char *message)
     }
 }
 
-bool fail(Error *e, sp_status code, const char *format, ...)
+bool(fail)(Error *e, sp_status code, const char *format, ...)
 {
     if (e->code != SP_OK)
         return false;
@@ -35,12 +35,12 @@ bool fail(Error *e, sp_status code, const char *format, ...)
     return false;
 }
 
-bool fail_memory(Error *e, size_t bytes, const char *what)
+bool(fail_memory)(Error *e, size_t bytes, const char *what)
 {
     return fail(e, SP_MEMORY, "out of memory: %s needs %zu bytes", what, bytes);
 }
 
-bool fail_system(Error *e, const char *path, const char *doing, int number)
+bool(fail_system)(Error *e, const char *path, const char *doing, int number)
 {
     char text[128];
 #ifdef __GLIBC__

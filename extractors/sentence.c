@@ -128,8 +128,12 @@ static bool read_pooling(Reading *r, const char *where)
 static bool read_activation(const Reading *r, const Json *config, const char *path, Act *act)
 {
     const Json *j = json_get(config, "activation_function");
-    char word[32] = "tanh";
-    if (j && j->type == JSON_STRING) {
+    char word[32] = "";
+    if (!j) {
+        *act = ACT_TANH;
+        return true;
+    }
+    if (j->type == JSON_STRING) {
         size_t n = j->text.n;
         while (n && j->text.p[n - 1] != '.')
             n--;

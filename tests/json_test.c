@@ -158,9 +158,10 @@ static const char *const FOLDED[] = {"vocab", "merges", NULL};
 static void folded_containers_are_read(void **state)
 {
     (void)state;
+    static const char NESTED[] = "{\"a\":1,\"vocab\":{\"x\":1,\"y\\u00e9\":[1,{\"z\":2},\"]}\\\"\"],\"e\":{}},\n "
+                                 "\"merges\":[\"a b\",\n[\"c\",\"d\"]],\"b\":[]}";
     static const char *const WHOLE[] = {
-        "{\"a\":1,\"vocab\":{\"x\":1,\"y\\u00e9\":[1,{\"z\":2},\"]}\\\"\"],\"e\":{}},\n \"merges\":[\"a "
-        "b\",\n[\"c\",\"d\"]],\"b\":[]}",
+        NESTED,
         "{\"vocab\":[],\"merges\":{}}",
         "{\"vocab\":[ \n ],\"merges\":{ \n }, \"c\":\"vocab\"}",
         "{\"vocab\": [ 1 ] ,\"merges\":7}",

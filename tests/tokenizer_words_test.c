@@ -30,7 +30,7 @@ static bool has_piece(const Drawn *d, const char *text)
 
 static void draw_pieces(Drawn *d, uint32_t number)
 {
-    static const char *const FIRST[] = {"<unk>", MARK, "a", "b", "c", "q", "q" MARK};
+    static const char *const FIRST[] = {"<unk>", MARK, "a", "b", "c", "q", "q\xe2\x96\x81"};
     *d = (Drawn){.count = COUNT(FIRST)};
     for (size_t i = 0; i < COUNT(FIRST); i++)
         snprintf(d->pieces[i], sizeof d->pieces[i], "%s", FIRST[i]);

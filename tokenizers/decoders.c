@@ -19,10 +19,12 @@ bool token_bytes_room(TokenBytes *b, size_t n, Arena *a, Error *e)
 static size_t replace_all(char *p, size_t n, Text from, Text to)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < n;) {
+    for (size_t i = 0; p && i < n;) {
         bool found = n - i >= from.n && !memcmp(p + i, from.p, from.n);
-        memmove(p + kept, found ? to.p : p + i, found ? to.n : 1);
-        kept += found ? to.n : 1;
+        Text next = found ? to : (Text){p + i, 1};
+        if (next.n)
+            memmove(p + kept, next.p, next.n);
+        kept += next.n;
         i += found ? from.n : 1;
     }
     return kept;

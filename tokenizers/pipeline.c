@@ -105,9 +105,10 @@ static bool word_tokens(Work *w, Word word, Tokens *out, TokenIds *ids)
     const Tokenizer *t = w->t;
     Text text = {w->text.p + word.begin, word.end - word.begin};
     const uint32_t *from = w->traced ? w->text.from + word.begin : NULL;
+    if (word.id >= 0 && out->plain)
+        return ids_push(out->plain, word.id, w->a, w->e);
     if (word.id >= 0)
-        return out->plain ? ids_push(out->plain, word.id, w->a, w->e)
-                          : found_push(w, out, word.id, from[0], end_of(out->text, from[text.n - 1]), text);
+        return from && found_push(w, out, word.id, from[0], end_of(out->text, from[text.n - 1]), text);
     bool parts = t->kind->part_end && (w->traced || !t->bytes);
     for (size_t at = 0, end; at < text.n && !enough(out); at = end) {
         end = parts ? t->kind->part_end(t->model, text, at) : text.n;

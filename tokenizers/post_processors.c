@@ -117,7 +117,7 @@ bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32
     two[3] = (TemplatePart){.text = 1, .type = second_type};
     two[4] = (TemplatePart){.text = -1, .type = second_type, .ids = ids + 1, .count = 1};
     l->t->one = (Template){.parts = one, .count = 3, .special = 1 + (first >= 0)};
-    l->t->two = (Template){.parts = two, .count = 5, .special = 1 + (first >= 0) + between};
+    l->t->two = (Template){.parts = two, .count = 5, .special = (first >= 0 ? 2 : 1) + between};
     return true;
 }
 
@@ -125,7 +125,7 @@ bool template_ends(Load *l, int32_t first, int32_t last)
 {
     TemplatePart *parts = NEW(l->a, TemplatePart, 6, l->e);
     int32_t *ids = NEW(l->a, int32_t, 2, l->e);
-    size_t around = (first >= 0) + (last >= 0);
+    size_t around = (size_t)(first >= 0) + (size_t)(last >= 0);
     if (!parts || !ids)
         return false;
     ids[0] = first;

@@ -85,9 +85,13 @@ bool image_opaque(Image *out, const Image *in, bool white, Arena *a, Error *e)
 {
     Image im = *in;
     im.alpha = NULL;
-    if (white && in->alpha && !image_room(&im, in->width, in->height, "an image", 0, a, e))
+    if (!white || !in->alpha) {
+        *out = im;
+        return true;
+    }
+    if (!image_room(&im, in->width, in->height, "an image", 0, a, e))
         return false;
-    for (int64_t i = 0; im.pixels != in->pixels && i < 3 * in->width * in->height; i++) {
+    for (int64_t i = 0; i < 3 * in->width * in->height; i++) {
         /* Pillow's alpha_composite (libImaging/AlphaComposite.c) on an opaque white, which rounds with 7 bits more */
         uint32_t alpha = in->alpha[i / 3], sum = (in->pixels[i] * alpha + 255 * (255 - alpha) + 128) << 7;
         im.pixels[i] = (unsigned char)((((sum >> 8) + sum) >> 8) >> 7);

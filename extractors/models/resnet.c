@@ -76,7 +76,6 @@ static int64_t block_width(Loader *l, bool hf, int stage, int at)
  * calls an activation act1. */
 static void add_nodes(Loader *l, bool hf, int stage, int at, int64_t depth, Block *b)
 {
-    static const char *const RELU[] = {"relu", "relu_1"};
     Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_MAP, .depth = depth};
     const char *block = load_name(l, "layer%d.%d", stage + 1, at);
     for (int i = 0; i < b->convs; i++) {
@@ -86,7 +85,7 @@ static void add_nodes(Loader *l, bool hf, int stage, int at, int64_t depth, Bloc
         b->conv[i].norm = output_inner(l, o, "%s.bn%d", block, i + 1);
         b->conv[i].sum = last ? output_inner(l, o, "%s.add", block) : -1;
         o.also = load_name(l, "%s.act%d", block, i + 1);
-        b->conv[i].act = last ? -1 : output_inner(l, o, "%s.%s", block, RELU[i]);
+        b->conv[i].act = last ? -1 : output_inner(l, o, "%s.%s", block, i ? "relu_1" : "relu");
         o.also = NULL;
     }
     convnorm_none(&b->shortcut);

@@ -45,8 +45,8 @@ static bool read_ranks(Load *l)
     if (!out || !pieces_new(l, lines + EXTRAS + 3))
         return false;
     for (unsigned line = 1; text_line(&source, &row); line++) {
-        Text piece;
-        int64_t rank;
+        Text piece = {0};
+        int64_t rank = -1;
         if (!row.n)
             continue;
         if (!read_rank(l, row, line, out, &piece, &rank))
@@ -83,7 +83,7 @@ static bool add_special_tokens(Load *l)
 
 static bool has_bytes(const Load *l)
 {
-    char p[4];
+    char p[4] = {0};
     for (int b = 0; b < 256; b++)
         if (model_bpe.find(l->t->model, (Text){p, utf8_encode(byte_level_code((unsigned char)b), p)}) < 0)
             return fail(l->e, SP_FORMAT, "%s: the byte 0x%02x has no rank", l->path, (unsigned)b);

@@ -275,7 +275,7 @@ size_t bpe_part_end(const void *model, Text word, size_t at)
     const Bpe *m = model;
     size_t mark = sizeof MARK - 1;
     for (size_t i = at + 1; m->marked && i < word.n; i++) {
-        const char *found = memchr(word.p + i, MARK[0], word.n - i);
+        const char *found = memchr(word.p + i, (unsigned char)MARK[0], word.n - i);
         if (!found)
             break;
         i = (size_t)(found - word.p);
@@ -300,7 +300,7 @@ static bool find_whole(const Bpe *m, Text word, int32_t *piece, Arena *a, Error 
         const char *letter = m->letter_text[(unsigned char)word.p[i]];
         text[n] = letter[0];
         text[n + 1] = letter[1];
-        n += 1 + (letter[1] != 0);
+        n += letter[1] ? 2 : 1;
     }
     if (m->set.suffix.n)
         memcpy(text + n, m->set.suffix.p, m->set.suffix.n);

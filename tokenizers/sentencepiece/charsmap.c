@@ -78,7 +78,7 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
                     "%s:%u: precompiled_charsmap: a replacement of %zu bytes; at most %d are supported", l->path, line,
                     longest, MAX_RULE);
     for (int c = 0; c < 128; c++) {
-        Text to;
+        Text to = {0};
         m->plain[c] = c != '\r' && !charsmap_find(m, &(char){(char)c}, 1, false, &to);
     }
     return utf8_valid(m->text, &bad_at) ||

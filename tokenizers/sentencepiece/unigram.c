@@ -28,8 +28,7 @@ static inline void better(const Pieces *m, Best *to, double score, size_t begin,
 static bool find_best(const Pieces *m, Text word, Best *best)
 {
     for (size_t i = 0; i <= word.n; i++)
-        best[i].id = -1;
-    best[0].score = 0;
+        best[i] = (Best){.id = -1};
     for (size_t at = 0, length; at < word.n; at += length) {
         double till_here = best[at].score;
         bool single = false;
@@ -94,7 +93,7 @@ bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds 
 /* Follows the best way back, and turns it round in place: best[begin].begin becomes the end of the piece there. */
 static bool put_best(const Pieces *m, Text word, Best *best, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
-    size_t next = word.n;
+    size_t next;
     Best last = best[word.n];
     for (size_t end = word.n; end > 0;) {
         size_t begin = last.begin;

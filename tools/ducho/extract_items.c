@@ -160,8 +160,8 @@ static const char *python_text(const char *id, Arena *a, Error *e)
 /* The name of an interaction, as Ducho writes it: Python's str((user, item)), such as ('U1', 'I7') or (1, 7). */
 static bool name_interactions(Input *rows, size_t n, const Extraction *x, Arena *a, Error *e)
 {
-    Input *items;
-    size_t again;
+    Input *items = NULL;
+    size_t again = 0;
     if (!table_rows(&items, &again, x->texts, x->id_columns[1], x->text_column, a, e))
         return false;
     if (again != n)
@@ -199,8 +199,8 @@ bool extraction_texts(Input **items, size_t *count, const Extraction *x, FILE *n
 bool extraction_pairs(PairedTexts *p, const Input *images, size_t n, const Extraction *x, FILE *notes, Arena *a,
                       Error *e)
 {
-    Input *rows;
-    size_t count, alone = 0;
+    Input *rows = NULL;
+    size_t count = 0, alone = 0;
     TextIndex *ids = text_index_new(a, e);
     if (!ids || !list_texts(&rows, &count, x, a, e) || (!x->as_ducho && !drop_repeats(rows, &count, x, notes, a, e)))
         return false;
@@ -218,10 +218,11 @@ bool extraction_pairs(PairedTexts *p, const Input *images, size_t n, const Extra
     for (size_t i = 0; i < n; i++) {
         const char *id = x->as_ducho ? i < count ? rows[i].name : NULL : images[i].name;
         int64_t number = id ? text_index_find(ids, text_of(id)) : -1;
-        texts[i] = number < 0 ? (Input){0} : first[number];
-        texts[i].name = images[i].name;
-        if (number >= 0)
+        if (number >= 0) {
+            texts[i] = first[number];
             used[x->as_ducho ? i : (size_t)number] = true;
+        }
+        texts[i].name = images[i].name;
     }
     for (size_t i = 0; i < count; i++)
         if (!used[i])

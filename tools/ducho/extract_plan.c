@@ -282,7 +282,7 @@ static bool name_outputs(const Yaml *layers, size_t n, const char *names[2], Err
                     "%s: output_layers: a number, one name, or the names of images and of texts are expected",
                     layers->where);
     names[0] = layers->text.p;
-    names[1] = (n == 2 ? layers->next : layers)->text.p;
+    names[1] = (n == 2 && layers->next ? layers->next : layers)->text.p;
     return true;
 }
 
@@ -317,7 +317,7 @@ static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *la
     }
     bool lower =
         x->modality == MODALITY_IMAGE && !torch && strlen(f.layer) <= MAX_PATH; /* longer: add_folder refuses */
-    if (lower && !(f.image = lower_case(f.image, p->arena, e)))
+    if (lower && !(f.image = lower_case(f.layer, p->arena, e)))
         return false;
     if (x->fusion != FUSION_NONE) {
         f.modality = x->modality;
@@ -436,7 +436,7 @@ static bool add_source(Plan *p, Extraction x, const Yaml *source, Error *e)
     x.images = in[0];
     x.texts = in[1];
     x.as_ducho = p->as_ducho;
-    Roots roots = {.image = out[0], .text = out[1]};
+    Roots roots = {out[0] ? out[0] : "", out[1] ? out[1] : "", ""};
     const Yaml *models = yaml_get(source, "model");
     if (!models || (models->type == YAML_LIST && models->count == 0))
         return fail(e, SP_FORMAT, "%s: the key \"model\" is missing: the list of models to run", source->where);
