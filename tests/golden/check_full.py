@@ -291,7 +291,7 @@ RESNETS = ("resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2")
 MODELS = {
     "bert-base": lambda: text_model("Bert", BERT, 30522, 512),
     "distilbert-base": lambda: text_model("DistilBert", BERT, 30522, 512),
-    "mpnet-base": lambda: text_model("MPNet", ROBERTA, 30527, 512),
+    "mpnet-base": lambda: text_model("MPNet", ROBERTA, 30527, 512, max_position_embeddings=514),
     "roberta-base": lambda: text_model("Roberta", ROBERTA, 50265, 512, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5),
     "xlm-roberta-base": lambda: text_model("XLMRoberta", ROBERTA, 250002, 512, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5),
     "vit-b16": vit,
