@@ -89,6 +89,7 @@ typedef struct ArenaMark {
 Arena *arena_new(const Heap *heap, size_t max_bytes);             /* max_bytes 0: no limit; NULL when out of memory */
 void *arena_alloc(Arena *a, size_t count, size_t size, Error *e); /* NULL on overflow, limit or out of memory */
 char *arena_strndup(Arena *a, const char *text, size_t length, Error *e); /* NUL-terminated */
+char *arena_lower(Arena *a, const char *text, size_t length, Error *e);   /* the same with A to Z as a to z */
 char *arena_printf(Arena *a, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Doubles a list inside an arena: returns items with room for count + 1, or NULL; *capacity is updated. */
 void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t size, Error *e);
@@ -351,6 +352,7 @@ const Json *json_at(const Json *array, size_t index);
 bool json_i64(const Json *j, int64_t *value); /* false unless a number without fraction that fits */
 const char *json_cstring(const Json *j);      /* NULL unless a string without NUL bytes */
 bool json_is_true(const Json *j);
+bool json_is_text(const Json *j, const char *text); /* a string of this text */
 
 /* ---- JSON written (json_write.c) ------------------------------------------------------------- */
 

@@ -592,3 +592,8 @@ bool json_is_true(const Json *j)
 {
     return j && j->type == JSON_BOOL && j->boolean;
 }
+
+bool json_is_text(const Json *j, const char *text)
+{
+    return j && j->type == JSON_STRING && text_is(j->text, text);
+}

@@ -220,6 +220,14 @@ char *arena_strndup(Arena *a, const char *text, size_t length, Error *e)
     return copy;
 }
 
+char *arena_lower(Arena *a, const char *text, size_t length, Error *e)
+{
+    char *copy = arena_strndup(a, text, length, e);
+    for (size_t i = 0; copy && i < length; i++)
+        copy[i] = (char)(copy[i] >= 'A' && copy[i] <= 'Z' ? copy[i] - 'A' + 'a' : copy[i]);
+    return copy;
+}
+
 char *arena_printf(Arena *a, Error *e, const char *format, ...)
 {
     va_list args;

@@ -24,20 +24,13 @@ static size_t word_distance(const char *a, const char *b, size_t *row)
     return last[n];
 }
 
-static const char *lower(const char *word, Arena *a)
-{
-    char *copy = arena_strndup(a, word, strlen(word), &(Error){0});
-    for (char *p = copy; p && *p; p++)
-        *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
-    return copy;
-}
-
 /* The distance of two words in any case; SIZE_MAX where they are not near, or memory is refused. */
 static size_t near_distance(const char *word, const char *other, Arena *a)
 {
     enum { LONGEST = 64 };
     size_t most = MAX(strlen(word) / 3, (size_t)1), *row = NEW(a, size_t, 3 * (strlen(other) + 1), &(Error){0});
-    const char *x = lower(word, a), *y = lower(other, a);
+    const char *x = arena_lower(a, word, strlen(word), &(Error){0}),
+               *y = arena_lower(a, other, strlen(other), &(Error){0});
     size_t distance = row && x && y && strlen(word) <= LONGEST ? word_distance(x, y, row) : SIZE_MAX;
     return distance <= most ? distance : SIZE_MAX;
 }

@@ -91,8 +91,8 @@ bool preset_from_timm(Preset *p, const ModelSource *s, Error *e)
     if (!image_size_fits((int64_t)((double)w / part), (int64_t)((double)h / part)))
         return bad(e, s, j ? j : size, "crop_pct", "more than 16,777,216 pixels before the crop are not supported");
     j = json_get(cfg, "crop_mode");
-    bool squash = j && j->type == JSON_STRING && text_is(j->text, "squash");
-    if (!squash && (h != w || (j && !(j->type == JSON_STRING && text_is(j->text, "center")))))
+    bool squash = json_is_text(j, "squash");
+    if (!squash && (h != w || (j && !json_is_text(j, "center"))))
         return fail(e, SP_UNSUPPORTED,
                     "%s/config.json:%u:%u: pretrained_cfg: only squares cropped from the centre, and crop_mode squash, "
                     "are supported",

@@ -315,8 +315,7 @@ double config_f64(Loader *l, const char *key, double fallback)
 
 bool config_is(const Loader *l, const char *key, const char *value)
 {
-    const Json *j = config_get(l, key);
-    return j && j->type == JSON_STRING && text_is(j->text, value);
+    return json_is_text(config_get(l, key), value);
 }
 
 bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_t width)

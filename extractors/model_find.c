@@ -120,10 +120,10 @@ static void not_found(Search *s, const char *name, const char *models)
     const char *tried = s->tried ? s->tried : name, *org = strchr(name, '/') ? "" : "ORGANISATION/";
     const char *fetch = "";
     if (is_torchvision(name) && *org && !is_file) {
-        char lower[41] = "";
-        for (size_t i = 0; name[i] && i + 1 < sizeof lower; i++)
-            lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] - 'A' + 'a' : name[i]);
-        fetch = arena_printf(s->a, s->e, "fetch it by torchvision's `%s(weights=\"DEFAULT\")` in Python, or ", lower);
+        const char *lower = arena_lower(s->a, name, MIN(strlen(name), (size_t)40), s->e);
+        fetch = lower ? arena_printf(s->a, s->e, "fetch it by torchvision's `%s(weights=\"DEFAULT\")` in Python, or ",
+                                     lower)
+                      : NULL;
     } else if (!is_file) {
         fetch =
             arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (formerly huggingface-cli), or ", org, name);

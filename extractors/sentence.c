@@ -124,23 +124,27 @@ static bool read_pooling(Reading *r, const char *where)
     return r->tower->no_pool != NULL;
 }
 
+/* "Pooling" of "sentence_transformers.models.Pooling". */
+static Text class_name(Text type)
+{
+    size_t n = type.n;
+    while (n && type.p[n - 1] != '.')
+        n--;
+    return (Text){type.p + n, type.n - n};
+}
+
 /* The activation of a Dense: a class of torch, as "torch.nn.modules.activation.Tanh", which is the default. */
 static bool read_activation(const Reading *r, const Json *config, const char *path, Act *act)
 {
     const Json *j = json_get(config, "activation_function");
-    char word[32] = "";
     if (!j) {
         *act = ACT_TANH;
         return true;
     }
-    if (j->type == JSON_STRING) {
-        size_t n = j->text.n;
-        while (n && j->text.p[n - 1] != '.')
-            n--;
-        snprintf(word, sizeof word, "%.*s", (int)MIN(j->text.n - n, sizeof word), j->text.p + n);
-        for (char *c = word; *c; c++)
-            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 'a' - 'A' : *c);
-    }
+    Text class = j->type == JSON_STRING ? class_name(j->text) : (Text){0};
+    const char *word = arena_lower(r->arena, class.p ? class.p : "", class.n, r->error);
+    if (!word)
+        return false;
     *act = strcmp(word, "softplus") == 0 ? ACT_SOFTPLUS : ACT_NONE;
     return *act != ACT_NONE || strcmp(word, "identity") == 0 || act_find(text_of(word), act) ||
            fail(r->error, SP_UNSUPPORTED,
@@ -169,8 +173,7 @@ static bool read_dense(Reading *r, const char *where)
     SentenceStep *step = config ? add_step(r) : NULL;
     if (!step)
         return false;
-    if ((input && !(input->type == JSON_STRING && text_is(input->text, "sentence_embedding"))) ||
-        json_is_true(residual))
+    if ((input && !json_is_text(input, "sentence_embedding")) || json_is_true(residual))
         return fail(r->error, SP_UNSUPPORTED, "%s: a Dense of tokens, or with a residual, is not supported", path);
     if (!json_i64(in, &step->in) || !json_i64(out, &step->out) || step->in < 1 || step->out < 1 ||
         step->in > MAX_WIDTH || step->out > MAX_WIDTH)
@@ -218,15 +221,6 @@ static bool read_prompt(const Reading *r)
             return true;
         }
     return bad_value(r->error, path, name, "default_prompt_name: expected the name of a text in prompts");
-}
-
-/* "Pooling" of "sentence_transformers.models.Pooling". */
-static Text class_name(Text type)
-{
-    size_t n = type.n;
-    while (n && type.p[n - 1] != '.')
-        n--;
-    return (Text){type.p + n, type.n - n};
 }
 
 static bool read_module(Reading *r, const char *path, const Json *m, int64_t *max_seq_length)

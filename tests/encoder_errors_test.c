@@ -2,36 +2,16 @@
  * line. */
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
-#include "tests/testing.h"
+#include "tests/device_testing.h"
 
 #define GOLDEN   "tests/golden/"
 #define ENCODERS GOLDEN "encoders/"
-
-typedef struct Bench {
-    Error e;
-    Arena *a;
-    Device d;
-} Bench;
 
 static const Text TEXTS[] = {{"a small red leather bag", 23}};
 
 static int set_up(void **state)
 {
-    Bench *b = calloc(1, sizeof *b);
-    b->a = arena_new(NULL, 0);
-    if (!device_open(&b->d, NULL, 2, NULL, NULL, &b->e))
-        return -1;
-    *state = b;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    Bench *b = *state;
-    device_close(&b->d);
-    arena_free(b->a);
-    free(b);
-    return 0;
+    return bench_open(state, 2);
 }
 
 static void refuses(Bench *b, const char *name, Wish w, sp_status code, const char *why)

@@ -23,73 +23,30 @@ static bool tokens(const char *path, Arena *a, uint64_t *digest, Error *e)
     return true;
 }
 
-READER(tokenizer_json)
-{
-    return tokens(GOLDEN "tokenizer/bert.json", a, digest, e);
-}
-
-READER(tokenizer_pairs)
-{
-    return tokens(GOLDEN "tokenizer/pairs.json", a, digest, e);
-}
-
-READER(tokenizer_bpe)
-{
-    return tokens(GOLDEN "tokenizer/clip.json", a, digest, e);
-}
-
-READER(tokenizer_folder)
-{
-    return tokens(GOLDEN "tokenizer/cased", a, digest, e);
-}
-
-READER(tokenizer_unigram)
-{
-    return tokens(GOLDEN "tokenizer/sentencepiece/t5.json", a, digest, e);
-}
-
-READER(tokenizer_unigram_model)
-{
-    return tokens(GOLDEN "tokenizer/sentencepiece/bytes.model", a, digest, e);
-}
-
-READER(tokenizer_class_t5)
-{
-    return tokens(GOLDEN "tokenizer/classes/t5", a, digest, e);
-}
-
-READER(tokenizer_class_llama)
-{
-    return tokens(GOLDEN "tokenizer/classes/llama", a, digest, e);
-}
-
-READER(tokenizer_ranks)
-{
-    return tokens(GOLDEN "tokenizer/classes/qwen", a, digest, e);
-}
-
-READER(tokenizer_clip_list)
-{
-    return tokens(GOLDEN "tokenizer/classes/clip_list", a, digest, e);
-}
+#define TOKENIZER(name, file)                                                                                          \
+    READER(name)                                                                                                       \
+    {                                                                                                                  \
+        return tokens(GOLDEN "tokenizer/" file, a, digest, e);                                                         \
+    }
+TOKENIZER(tokenizer_json, "bert.json")
+TOKENIZER(tokenizer_pairs, "pairs.json")
+TOKENIZER(tokenizer_bpe, "clip.json")
+TOKENIZER(tokenizer_folder, "cased")
+TOKENIZER(tokenizer_unigram, "sentencepiece/t5.json")
+TOKENIZER(tokenizer_unigram_model, "sentencepiece/bytes.model")
+TOKENIZER(tokenizer_class_t5, "classes/t5")
+TOKENIZER(tokenizer_class_llama, "classes/llama")
+TOKENIZER(tokenizer_ranks, "classes/qwen")
+TOKENIZER(tokenizer_clip_list, "classes/clip_list")
 
 #ifdef HAVE_ZLIB
-READER(tokenizer_clip_packed)
-{
-    return tokens(GOLDEN "tokenizer/classes/clip_gz", a, digest, e);
-}
+TOKENIZER(tokenizer_clip_packed, "classes/clip_gz")
 #endif
 
 #ifdef HAVE_ONIGURUMA
-READER(tokenizer_regex)
-{
-    return tokens(GOLDEN "tokenizer/classes/regex/behind.json", a, digest, e);
-}
+TOKENIZER(tokenizer_regex, "classes/regex/behind.json")
 #endif
 
-READER(tokenizer_bpe_model)
-{
-    return tokens(GOLDEN "tokenizer/sentencepiece/bpe.model", a, digest, e);
-}
+TOKENIZER(tokenizer_bpe_model, "sentencepiece/bpe.model")
 
 #endif

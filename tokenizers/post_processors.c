@@ -77,7 +77,7 @@ static bool read_template(Load *l, const Json *list, const Json *tokens, int tex
             out->special += p->count;
             continue;
         }
-        p->text = name && name->type == JSON_STRING && text_is(name->text, "B");
+        p->text = json_is_text(name, "B");
         if (!name || name->type != JSON_STRING || !(p->text || text_is(name->text, "A")) || p->text >= texts ||
             seen[p->text])
             return fail(l->e, SP_FORMAT, "%s:%u: expected special tokens around %s in the template of %s", l->path,
@@ -116,7 +116,7 @@ bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32
     two[2] = (TemplatePart){.text = -1, .ids = ids + 1, .count = between};
     two[3] = (TemplatePart){.text = 1, .type = second_type};
     two[4] = (TemplatePart){.text = -1, .type = second_type, .ids = ids + 1, .count = 1};
-    l->t->one = (Template){.parts = one, .count = 3, .special = 1 + (first >= 0)};
+    l->t->one = (Template){.parts = one, .count = 3, .special = first >= 0 ? 2 : 1};
     l->t->two = (Template){.parts = two, .count = 5, .special = (first >= 0 ? 2 : 1) + between};
     return true;
 }
@@ -229,8 +229,8 @@ static bool read_count(const Json *section, const char *key, int64_t least, int6
 static bool read_direction(const Json *section, bool *left)
 {
     const Json *j = json_get(section, "direction");
-    *left = j && j->type == JSON_STRING && text_is(j->text, "Left");
-    return !j || *left || (j->type == JSON_STRING && text_is(j->text, "Right"));
+    *left = json_is_text(j, "Left");
+    return !j || *left || json_is_text(j, "Right");
 }
 
 static bool read_truncation(Load *l, const Json *j)
@@ -240,7 +240,7 @@ static bool read_truncation(Load *l, const Json *j)
     TokenOptions *o = &l->t->stated;
     int64_t length, stride;
     size_t cut = 0;
-    while (cut < COUNT(CUTS) && !(strategy && strategy->type == JSON_STRING && text_is(strategy->text, CUTS[cut])))
+    while (cut < COUNT(CUTS) && !json_is_text(strategy, CUTS[cut]))
         cut++;
     if (cut == COUNT(CUTS) || !read_count(j, "max_length", 1, INT64_MAX, &length) ||
         !read_count(j, "stride", 0, INT64_MAX, &stride) || !read_direction(j, &o->from_left))
@@ -258,7 +258,7 @@ static bool read_padding(Load *l, const Json *j)
     const Json *strategy = json_get(j, "strategy"), *multiple = json_get(j, "pad_to_multiple_of");
     TokenPadding *p = NEW(l->a, TokenPadding, 1, l->e);
     int64_t length = 0, round = 0, id, type;
-    bool longest = strategy && strategy->type == JSON_STRING && text_is(strategy->text, "BatchLongest");
+    bool longest = json_is_text(strategy, "BatchLongest");
     if (!p)
         return false;
     if ((!longest && !read_count(strategy, "Fixed", 1, MAX_PADDED, &length)) ||
@@ -287,8 +287,8 @@ bool read_side(Load *l, const Json *config)
     const Json *side = json_get(config, "truncation_side");
     if (is_absent(side))
         return true;
-    l->t->from_left = side->type == JSON_STRING && text_is(side->text, "left");
-    return l->t->from_left || (side->type == JSON_STRING && text_is(side->text, "right")) ||
+    l->t->from_left = json_is_text(side, "left");
+    return l->t->from_left || json_is_text(side, "right") ||
            fail(l->e, SP_FORMAT, "%s/tokenizer_config.json:%u: truncation_side: expected left or right", l->folder,
                 (unsigned)side->line);
 }

@@ -133,7 +133,7 @@ bool read_split_rule(Load *l, const Json *j, const char *name, SplitRule *rule)
     static const char *const NAMES[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
     const Json *behavior = json_get(j, "behavior");
     for (size_t i = 0; i < COUNT(NAMES); i++)
-        if (behavior && behavior->type == JSON_STRING && text_is(behavior->text, NAMES[i])) {
+        if (json_is_text(behavior, NAMES[i])) {
             *rule = (SplitRule)i;
             return true;
         }

@@ -74,7 +74,7 @@ typedef struct Section {
 static bool has_type(const Json *j, const char *type)
 {
     const Json *t = json_get(j, "type");
-    return t && t->type == JSON_STRING && text_is(t->text, type);
+    return json_is_text(t, type);
 }
 
 /* `known` is a list of names, as ", A, B". */

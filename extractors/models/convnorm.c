@@ -33,14 +33,15 @@ Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residua
     return x;
 }
 
-void convnorm_head(Tape *t, Pass *p, Tensor *x, int pool, int logits, const Linear *fc)
+Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool wanted, int pool, int logits, const Linear *fc)
 {
-    if (!pass_asks(p, pool) && !pass_asks(p, logits))
-        return;
+    if (!wanted && !pass_asks(p, pool) && !pass_asks(p, logits))
+        return NULL;
     x = mean_pool(t, x);
     pass_put(p, pool, x);
     if (pass_asks(p, logits))
         pass_put(p, logits, linear(t, x, fc));
+    return x;
 }
 
 /* The padding of one side length, divided into *before and *after. */

@@ -19,8 +19,9 @@ bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const c
  * bits do not depend on them. */
 Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residual, Act act);
 
-/* The end of the network: the mean of a map x [B, h, w, C] as output `pool`, and fc of it as output `logits`. */
-void convnorm_head(Tape *t, Pass *p, Tensor *x, int pool, int logits, const Linear *fc);
+/* The end of the network: the mean of a map x [B, h, w, C] as output `pool`, and fc of it as output `logits`. Returns
+ * the mean, or NULL where neither is asked for and it is not `wanted`. */
+Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool wanted, int pool, int logits, const Linear *fc);
 
 /* The convolution with the padding of TensorFlow's SAME for this input: outputs are 1 / stride of it, rounded up, the
  * odd pixel at the end. Valid until the tape is reset. */

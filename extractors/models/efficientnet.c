@@ -332,7 +332,7 @@ static void forward(Tape *t, const void *model, Pass *p)
         return;
     x = conv(t, x, &m->head, NULL, ACT_SWISH);
     pass_put(p, m->last, x);
-    convnorm_head(t, p, x, m->pool, m->logits, &m->classifier);
+    convnorm_head(t, p, x, false, m->pool, m->logits, &m->classifier);
 }
 
 const EncoderKind encoder_efficientnet = {

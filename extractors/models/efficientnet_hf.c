@@ -2,6 +2,7 @@
  * (google/efficientnet-b0), and ALIGN's tower of images, which has no last convolution. config.json states strides and
  * padding; widths and kernels are read from the tensors. */
 // flags: -Os
+#include "extractors/models/convnorm.h"
 #include "extractors/models/efficientnet.h"
 
 #include <math.h>
@@ -202,17 +203,10 @@ Tensor *efficientnet_hf_forward(Tape *t, const HfEfficientNet *m, Pass *p, bool 
         x = mbconv(t, &m->block[i], x, p, m->act);
         pass_put(p, m->hidden + (int)i + 1, x);
     }
-    pool |= pass_asks(p, m->pooled) || pass_asks(p, m->logits);
-    if (!pool && !pass_asks(p, m->last))
+    if (!pool && !pass_asks(p, m->pooled) && !pass_asks(p, m->logits) && !pass_asks(p, m->last))
         return NULL;
     if (m->has_top)
         x = conv(t, x, &m->top, NULL, m->act);
     pass_put(p, m->last, x);
-    if (!pool)
-        return NULL;
-    x = mean_pool(t, x);
-    pass_put(p, m->pooled, x);
-    if (pass_asks(p, m->logits))
-        pass_put(p, m->logits, linear(t, x, &m->classifier));
-    return x;
+    return convnorm_head(t, p, x, pool, m->pooled, m->logits, &m->classifier);
 }

@@ -116,7 +116,7 @@ static void forward(Tape *t, const void *model, Pass *p)
     }
     x = conv(t, x, &m->head, NULL, ACT_RELU6);
     pass_put(p, m->map, x);
-    convnorm_head(t, p, x, m->pool, m->logits, &m->fc);
+    convnorm_head(t, p, x, false, m->pool, m->logits, &m->fc);
 }
 
 const EncoderKind encoder_efficientnet_lite = {

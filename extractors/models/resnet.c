@@ -269,7 +269,7 @@ static void forward(Tape *t, const void *model, Pass *p)
         x = h;
         pass_put(p, m->maps + (int)i + 1, x);
     }
-    convnorm_head(t, p, x, m->pool, m->logits, &m->fc);
+    convnorm_head(t, p, x, false, m->pool, m->logits, &m->fc);
 }
 
 const EncoderKind encoder_resnet = {

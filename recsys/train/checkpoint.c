@@ -151,7 +151,7 @@ bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t
     const Json *meta = weights_metadata(w), *model = json_get(meta, "model");
     int64_t finished = 0;
     bool ok = check_format(meta, path, e) &&
-              ((model && model->type == JSON_STRING && text_is(model->text, m->kind->name)) ||
+              (json_is_text(model, m->kind->name) ||
                fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, m->kind->name, START_AGAIN));
     ok = ok && read_whole(meta, "epoch", path, last, &s->epoch, e) &&
          read_whole(meta, "best_epoch", path, s->epoch, &s->stopping.best_epoch, e) &&

@@ -4,11 +4,11 @@ Number i of a tensor is word i % 4 of draw4 at index i / 4, with the seed, DRAW_
 to 24 bits as in draw_uniform. A list, NAME.drawn, stands for NAME.safetensors; its layout is in tests/drawn.h. Float32 is computed as in C: the bits are
 the same, and the sum in the first line is compared by both.
 """
-import os, tempfile
+import os, subprocess, sys, tempfile
 from collections import namedtuple
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 Row = namedtuple("Row", "shape centre limit drawn_as type value", defaults=(None, "F32", None))
 TYPES = {"F32": torch.float32, "F16": torch.float16, "I64": torch.int64}
@@ -158,3 +158,14 @@ def agree(single, double):
         b = double[k].double()
         off = (a.double() - b).abs().max() / b.abs().max()
         assert off <= 1e-5, f"{k}: float32 and float64 differ by {off:.1e}; another seed is needed"
+
+
+def finish(script, root, expected, double):
+    """Writes ROOT/expected.safetensors. In float32 runs the script again with --float64, compares both, and prints the bytes of ROOT."""
+    save_file({k: v.clone().contiguous() for k, v in expected.items()}, os.path.join(root, "expected.safetensors"))
+    if double:
+        sys.exit()
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run([sys.executable, script, "--float64", scratch], check=True)
+        agree(expected, load_file(os.path.join(scratch, "expected.safetensors")))
+    print(sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(root) for f in fs), "bytes")

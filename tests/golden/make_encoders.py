@@ -3,11 +3,10 @@ and torch give for them in float32, which float64 confirms. Versions: torch 2.15
 6.2.0, pillow 13.0.0.
     python tests/golden/make_encoders.py
 """
-import json, os, shutil, subprocess, sys, tempfile
+import json, os, shutil, sys
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 from torch.nn import functional as F
 from transformers import (AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, DistilBertConfig, DistilBertModel, EfficientNetConfig,
@@ -373,11 +372,5 @@ w, b = lite({"_fc.weight": ((3, 10), 0, 1.75), "_fc.bias": ((3,), 0, 1.75)})
 expected["lite.fc"] = expected["lite.pooled"] @ w.T + b
 drawn.write(os.path.join(root, "efficientnet_lite"), 5, rows)
 
-save_file({k: v.clone().contiguous() for k, v in expected.items()}, os.path.join(root, "expected.safetensors"))
 open(os.path.join(root, "texts.txt"), "w").write("\n".join(TEXTS) + "\n")
-if double:
-    sys.exit()
-with tempfile.TemporaryDirectory() as scratch:
-    subprocess.run([sys.executable, __file__, "--float64", scratch], check=True)
-    drawn.agree(expected, load_file(os.path.join(scratch, "expected.safetensors")))
-print(sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(root) for f in fs), "bytes")
+drawn.finish(__file__, root, expected, double)

@@ -35,20 +35,17 @@ const CachedWord *word_cache_find(const WordCache *c, Text word, uint64_t *hash)
     return NULL;
 }
 
-static bool has_empty_slot(WordCache *c, uint64_t hash)
-{
-    for (size_t i = hash % SLOTS, n = 0; n < TRIES; i = (i + 1) % SLOTS, n++) {
-        if (!atomic_load_explicit(&c->slots[i], memory_order_relaxed))
-            return true;
-    }
-    return false;
-}
-
 void word_cache_add(WordCache *c, Text word, uint64_t hash, const int32_t *ids, size_t count)
 {
-    size_t size = sizeof(CachedWord) + count * sizeof *ids + (word.n + 3) / 4 * 4;
+    size_t size = sizeof(CachedWord) + count * sizeof *ids + (word.n + 3) / 4 * 4, i = hash % SLOTS, n = 0;
     if (!c || word.n > MOST_BYTES || count > MOST_IDS ||
-        atomic_load_explicit(&c->used, memory_order_relaxed) > POOL - size || !has_empty_slot(c, hash))
+        atomic_load_explicit(&c->used, memory_order_relaxed) > POOL - size)
+        return;
+    while (n < TRIES && atomic_load_explicit(&c->slots[i], memory_order_relaxed)) {
+        i = (i + 1) % SLOTS;
+        n++;
+    }
+    if (n == TRIES) /* before room is taken */
         return;
     unsigned place = atomic_fetch_add_explicit(&c->used, (unsigned)size, memory_order_relaxed);
     if (place > POOL - size) /* another thread took the last room */
@@ -57,7 +54,7 @@ void word_cache_add(WordCache *c, Text word, uint64_t hash, const int32_t *ids, 
     *w = (CachedWord){(uint32_t)(hash >> 32), (uint16_t)word.n, (uint16_t)count};
     memcpy(w->ids, ids, count * sizeof *ids);
     memcpy(w->ids + count, word.p, word.n);
-    for (size_t i = hash % SLOTS, n = 0; n < TRIES; i = (i + 1) % SLOTS, n++) {
+    for (; n < TRIES; i = (i + 1) % SLOTS, n++) { /* a slot is never empty again */
         unsigned empty = 0;
         if (atomic_compare_exchange_strong_explicit(&c->slots[i], &empty, place, memory_order_release,
                                                     memory_order_relaxed))

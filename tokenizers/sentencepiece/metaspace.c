@@ -25,7 +25,7 @@ static bool parse(Load *l, const Json *j, const void **settings)
     if (!length || length != mark->text.n)
         return fail(l->e, SP_FORMAT, "%s:%u: Metaspace: expected one character as its replacement", l->path,
                     (unsigned)j->line);
-    while (prepend && scheme < COUNT(NAMES) && !(prepend->type == JSON_STRING && text_is(prepend->text, NAMES[scheme])))
+    while (prepend && scheme < COUNT(NAMES) && !json_is_text(prepend, NAMES[scheme]))
         scheme++;
     if (scheme == COUNT(NAMES))
         return fail(l->e, SP_FORMAT, "%s:%u: Metaspace: expected always, first or never as its prepend_scheme", l->path,

@@ -286,15 +286,6 @@ static bool name_outputs(const Yaml *layers, size_t n, const char *names[2], Err
     return true;
 }
 
-/* Ducho makes the names of layers lower-case before it looks for them in what an image model of transformers gives. */
-static const char *lower_case(const char *name, Arena *a, Error *e)
-{
-    char *copy = arena_strndup(a, name, strlen(name), e);
-    for (char *c = copy; c && *c; c++)
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 'a' - 'A' : *c);
-    return copy;
-}
-
 /* The folders of a layer: one, or of a model with two towers one of each. */
 static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *layer, const char *const names[2],
                       Error *e)
@@ -315,9 +306,11 @@ static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *la
     } else if (strcmp(x->backend, "sentence_transformers") != 0) { /* whose output_layers is only a folder's name */
         *(x->modality == MODALITY_IMAGE ? &f.image : &f.text) = f.layer;
     }
+    /* Ducho makes the names of layers lower-case before it looks for them in what an image model of transformers
+     * gives. */
     bool lower =
         x->modality == MODALITY_IMAGE && !torch && strlen(f.layer) <= MAX_PATH; /* longer: add_folder refuses */
-    if (lower && !(f.image = lower_case(f.layer, p->arena, e)))
+    if (lower && !(f.image = arena_lower(p->arena, f.layer, strlen(f.layer), e)))
         return false;
     if (x->fusion != FUSION_NONE) {
         f.modality = x->modality;

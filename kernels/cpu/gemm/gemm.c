@@ -8,7 +8,7 @@
 #include "kernels/cpu/gemm/narrow.h"
 
 enum {
-    N_BLOCK_COPIES = 512,     /* where A is copied: half as many copies, and B still fits the second level */
+    N_BLOCK_COPIES = 512,     /* where A is copied: fewer copies, and a block of B fits into the L2 cache */
     M_BLOCK = 32 * TILE_ROWS, /* by N_BLOCK; more where N is less, for B is packed once a block */
     A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
     LINE = 16,   /* floats of a cache line */

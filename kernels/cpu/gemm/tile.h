@@ -61,8 +61,8 @@ typedef struct Tile {
     /* prefetched where A lies by columns: a line with each k, a_prefetch_step apart; or NULL */
     const float *a_prefetch;
     int64_t a_prefetch_step;
-    /* prefetched into the second level, a part with each tile: rows of A that are read next, a_next_row apart, as many
-     * and as long as those of this row of tiles; or NULL */
+    /* The rows of A for the next row of tiles, a_next_row apart, or NULL. They are prefetched into the L2 cache: each
+     * tile prefetches a part. */
     const float *a_next;
     int64_t a_next_row;
     int64_t a_next_part; /* numbers of a row for each tile: tile_sweep's own */
