@@ -5,6 +5,8 @@
  * optim.mean.NAME for the others. Rows with pending steps are brought up to date first, so a file does not depend
  * on when rows were last read. A tensor of kept_new is stored under its name. */
 // flags: -Os
+#include <math.h>
+
 #include "nn/tape.h"
 
 /* The parts of a parameter, in the order of the file. */
@@ -93,6 +95,57 @@ bool store_declare(Store *s, SafetensorsOut *out, Error *e)
 
 enum { CHUNK = 1 << 16 };             /* numbers copied at a time */
 #define MOST_STEPS ((int64_t)1 << 53) /* a double counts them */
+
+/* A sum that is finite has finite terms. One that is not may still have: they are looked at. */
+static bool sum_is_finite(const Device *d, const Run *r, int64_t n, const float *x, float *sum)
+{
+    float value;
+    d->k->sum(r, n, x, sum);
+    d->k->download(r, &value, sum, sizeof value);
+    return isfinite(value);
+}
+
+static void look_for_not_finite(const Device *d, const Run *r, const Tensor *x, const float *data, float *host,
+                                NotFinite *found)
+{
+    for (int64_t at = 0; at < x->count && !found->name; at += CHUNK) {
+        int64_t n = MIN((int64_t)CHUNK, x->count - at);
+        d->k->download(r, host, data + at, (size_t)n * sizeof *host);
+        for (int64_t i = 0; i < n && !found->name; i++)
+            if (!isfinite(host[i]))
+                *found =
+                    (NotFinite){((const Stored *)x)->name, data != x->data, (at + i) / cols_of(x), (double)host[i]};
+    }
+}
+
+bool store_not_finite(const Store *s, NotFinite *found, Error *e)
+{
+    const Device *d = store_device(s);
+    Run run = store_run(s);
+    size_t work = 0;
+    *found = (NotFinite){0};
+    for (size_t i = 0; i < store_count(s); i++)
+        if (is_saved(store_at(s, i)))
+            work = MAX(work, d->k->sum_work(&run, store_at(s, i)->count));
+    work = (work + ALIGN - 1) / ALIGN * ALIGN; /* the sum is behind it */
+    char *scratch = d->k->alloc(&run, d->heap, work + ALIGN);
+    float *host = heap_alloc(d->heap, CHUNK * sizeof *host);
+    bool ok = (scratch && host) || fail_memory(e, work + ALIGN + CHUNK * sizeof *host, "checking numbers");
+    run.work = scratch;
+    run.work_bytes = work;
+    for (size_t i = 0; ok && i < store_count(s) && !found->name; i++) {
+        const Tensor *x = store_at(s, i);
+        for (Part part = 0; is_saved(x) && part < PART_STEP && !found->name; part++)
+            if (has_part(x, part) && x->count > 0 &&
+                !sum_is_finite(d, &run, x->count, part_data(x, part), (float *)(void *)(scratch + work)))
+                look_for_not_finite(d, &run, x, part_data(x, part), host, found);
+    }
+    if (scratch)
+        d->k->free(&run, d->heap, scratch, work + ALIGN);
+    if (host)
+        heap_free(d->heap, host, CHUNK * sizeof *host);
+    return ok;
+}
 
 bool store_save(Store *s, SafetensorsOut *out, Error *e)
 {

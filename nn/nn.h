@@ -33,6 +33,8 @@ typedef struct Device {
 bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e);
 void device_close(Device *d);
 Run device_run(const Device *d); /* for calls of kernels that need no scratch */
+/* Whether kernels read host memory: to read a number then waits for nothing. */
+bool device_is_host(const Device *d);
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
@@ -453,6 +455,15 @@ double schedule_rate(const Schedule *s, int64_t step);
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
 void store_settle(Store *s);      /* brings every row up to date */
 bool store_keeps(const Store *s); /* whether it has tensors of kept_new */
+typedef struct NotFinite {        /* a number that is NaN or infinite */
+    const char *name;             /* of the tensor; NULL: there is none */
+    bool state;                   /* it is in what the optimiser keeps for the tensor */
+    int64_t row;
+    double value;
+} NotFinite;
+/* The first of them in what checkpoints hold, as it is: delayed steps stay delayed. The device reads these numbers
+ * once; the host reads a tensor only where its sum is not finite. */
+bool store_not_finite(const Store *s, NotFinite *found, Error *e);
 /* All parameters, optimiser states, step counts and tensors of kept_new (not other constants); what follows the load
  * goes on bit for bit. */
 bool store_declare(Store *s, SafetensorsOut *out, Error *e);

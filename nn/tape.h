@@ -72,7 +72,6 @@ void *store_alloc(Store *s, size_t bytes, const char *what, Error *e);
 void *store_packed(Store *s, size_t bytes, Error *e);
 void store_release(Store *s, void *p);
 Arena *store_arena(Store *s);
-bool device_is_host(const Device *d);    /* kernels read host memory */
 const float *array_view(const Array *a); /* the array's numbers if they are aligned float32, else NULL */
 /* The host's copy of a list or of a graph's scales: data itself on the CPU. data NULL: zeros. */
 bool stored_host(Store *s, Stored *x, const void *data, Error *e);

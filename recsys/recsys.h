@@ -78,9 +78,26 @@ typedef struct Pairs {
 typedef struct Feature { /* one modality; row i belongs to item i of the data set */
     const char *name;    /* "visual", "textual" */
     int64_t D;
-    const float *data; /* [I, D], finite; in the arena or in the mapped file */
-    Npy file;          /* open while data points into it */
+    const float *data;   /* [I, D], finite; in the arena or in the mapped file */
+    Npy file;            /* open until dataset_close */
+    int64_t missing;     /* items that the source lacks, filled */
+    const char *knocked; /* the mode of a knock-out, or NULL */
 } Feature;
+/* Items that a modality has no features for: an error; left out with their interactions, as in Elliot; or filled with
+ * zeros, or with the mean of the items that have some. */
+typedef enum Gaps { GAPS_ERROR, GAPS_DROP, GAPS_ZERO, GAPS_MEAN, GAPS_COUNT } Gaps;
+extern const char *const gap_names[GAPS_COUNT]; /* "error", "drop", "zero", "mean" */
+/* A knock-out (knock.c): what features are replaced by. Noise is N(1, 0.1), drawn for each number; the mean is that of
+ * all items; shuffle gives each item the features of another one, each modality by an order of its own. */
+typedef enum KnockMode { KNOCK_NOISE, KNOCK_ZERO, KNOCK_ONE, KNOCK_MEAN, KNOCK_SHUFFLE, KNOCK_MODES } KnockMode;
+extern const char *const knock_modes[KNOCK_MODES];
+typedef struct Knock {
+    const char *const *names; /* of modalities; "both": all */
+    size_t count;             /* 0: none */
+    KnockMode mode;
+    uint64_t seed;
+} Knock;
+bool knocks(const Knock *k, const char *modality);
 typedef enum Protocol { PROTOCOL_ELLIOT, PROTOCOL_MMREC } Protocol;
 extern const char *const protocol_names[2]; /* "elliot", "mmrec" */
 
@@ -90,6 +107,7 @@ typedef struct Counted { /* rows of one part, in numbers */
     int64_t repeated;    /* left out: a later row has the same user and item */
     int64_t below;       /* of valid and test under Elliot, left out by the metrics: the rating is below 0 */
     int64_t unknown;     /* kept, and always missed: train has no row of their item */
+    int64_t bare;        /* left out with GAPS_DROP: their item has no features */
 } Counted;
 typedef struct DataSet {
     int64_t U, I;
@@ -103,6 +121,8 @@ typedef struct DataSet {
     char cut;
     Feature *features;
     size_t feature_count;
+    Gaps gaps;
+    int64_t dropped; /* items of the files that GAPS_DROP has left out */
     Protocol protocol;
     Arena *arena;
 } DataSet;
@@ -112,7 +132,8 @@ typedef struct DataSet {
  * train, valid, test. valid and test may be NULL or the train file; a train file with x_label splits itself. features:
  * "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row names in .ids.txt beside
  * it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is item id
- * r. Items without features are an error that names the first few. */
+ * r. Items without features are an error that names the first few, unless `gaps` says what becomes of them. Under MMRec
+ * items keep their numbers, so that GAPS_DROP is an error. `knock` replaces features after they are read. */
 typedef struct DataConfig {
     const char *train, *valid, *test;
     Format format;
@@ -120,9 +141,13 @@ typedef struct DataConfig {
     Protocol protocol;
     const char *const *features;
     size_t feature_count;
+    Gaps gaps;
+    Knock knock;
 } DataConfig;
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
+/* Replaces features as k says, in a list of its own in `a`. A name that no modality has is an error. */
+bool features_knock(DataSet *d, const Knock *k, Arena *a, Error *e);
 
 /* Features apart from a data set (feature_table.c): an .npy [rows, D] with its row names in .ids.txt beside it, or
  * without names; or a folder of <id>.npy, each (1, D) or (D,), in the order of their names. */
@@ -292,6 +317,8 @@ typedef struct Setting {              /* a hyper-parameter */
             0                                                                                                          \
         }                                                                                                              \
     }
+/* What becomes of a parameter that no batch of a step uses: recipes.md 5.1. */
+typedef enum ZeroGrad { ZERO_GRAD_NONE, ZERO_GRAD_ZEROS } ZeroGrad;
 /* The settings that every recommender has. A recommender's own struct begins with this one and goes on with its own
  * settings:
  *
@@ -306,6 +333,10 @@ typedef struct CommonSettings {
     const struct Written *written; /* the values as texts: settings_value */
     int variant; /* a Protocol: the recipe to follow. Without a setting `variant` the data's protocol */
     double lr, lr_decay, weight_decay;
+    int zero_grad;         /* a ZeroGrad */
+    bool mg;               /* Mirror Gradient: recipes.md 5.8 */
+    double alpha1, alpha2; /* its weights of the first and of the second loss of a batch */
+    int64_t beta;          /* it has every beta-th batch */
     int64_t batch_size, epochs, validation_rate, patience, checkpoint_seconds;
     const char *validation_metric;
     TextList metrics;
@@ -336,9 +367,10 @@ typedef enum Sampling {
     SAMPLE_UNIFORM_USER, /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
     /* S3: batches of distinct users, one positive and one negative each; the last batch is cut */
     SAMPLE_DISTINCT_USERS,
-    SAMPLE_DISTINCT_USERS_FULL, /* the same, the last batch as long as the others */
-    SAMPLE_EVERY_EDGE,          /* S4: every train pair once, shuffled, one negative */
-    SAMPLE_EVERY_EDGE_NO_NEGATIVE,
+    SAMPLE_DISTINCT_USERS_FULL,    /* the same, the last batch as long as the others */
+    SAMPLE_EVERY_EDGE,             /* S4: every train pair once, shuffled, one negative */
+    SAMPLE_EVERY_EDGE_REPEATED,    /* the same, and every epoch has the order and the negatives of the first: SimGCL */
+    SAMPLE_EVERY_EDGE_NO_NEGATIVE, /* S5 of BM3 */
 } Sampling;
 /* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again.
  * Negatives are items that occur in train and that the user has no train pair with. Users who have every such item are
@@ -354,6 +386,7 @@ int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const 
 
 typedef struct Batch {        /* tensors on the tape, and host copies for those who want them */
     int64_t B, index;         /* index in the epoch: 0 is the first */
+    bool again;               /* Mirror Gradient's second loss of this batch: what is made once an epoch is there */
     Tensor *user, *pos, *neg; /* I32 [B]; neg NULL where there are none */
     const int32_t *users, *positives, *negatives;
 } Batch;
@@ -378,8 +411,9 @@ struct StepContext {
     int64_t batch;      /* the same in the epoch */
     struct Loop *loop;
 };
-/* Adds a scalar of the tape to the loss that the epoch reports; to be called before backward. It is read back within 16
- * steps: a loss that is not finite ends the run then, with the epoch and the batch that it is from. */
+/* Adds a scalar of the tape to the loss that the epoch reports; to be called before backward. Where kernels read host
+ * memory it is read at once, else within 16 steps: a loss that is not finite ends the run then, with the epoch, the
+ * step and the parameter that made it so. */
 bool step_report(StepContext *c, Tape *t, const Tensor *loss, Error *e);
 /* step_report, backward and a step of `o`. The next loss of the same step is made by new ops after it. */
 bool step_learn(StepContext *c, Tape *t, Tensor *loss, const Optim *o, Error *e);

@@ -9,6 +9,7 @@
 const Alias lr_decay_aliases[] = {
     {"learning_rate_scheduler", "set lr_decay, the factor per 50 epochs: [0.96, 50] is lr_decay=0.96", ALIAS_SAME, 0},
     {0}};
+static const char *const zero_grads[] = {[ZERO_GRAD_NONE] = "none", [ZERO_GRAD_ZEROS] = "zeros"};
 const Setting common_settings[] = {
     {"lr", "0.001", "0.001", "learning rate of Adam", F64_OF(CommonSettings, lr), 0, FLT_MAX,
      ALIASES({"learning_rate", NULL, ALIAS_SAME, 0})},
@@ -16,6 +17,18 @@ const Setting common_settings[] = {
      F64_OF(CommonSettings, lr_decay), 0, FLT_MAX, lr_decay_aliases},
     {"weight_decay", "0.0", "0.0", "weight of the L2 penalty in Adam's gradients", F64_OF(CommonSettings, weight_decay),
      0, FLT_MAX, NULL},
+    {"zero_grad", "none", "zeros",
+     "a parameter that a step does not use: none: it does not change; zeros: it moves by Adam's momentum "
+     "(default by variant)",
+     WORD_OF(CommonSettings, zero_grad, zero_grads), 0, 0, NULL},
+    {"mg", "false", "false", "Mirror Gradient: some batches take a second step, which raises the loss again",
+     BOOL_OF(CommonSettings, mg), 0, 0, NULL},
+    {"alpha1", "1.0", "1.0", "mg: weight of the loss in the first step of such a batch", F64_OF(CommonSettings, alpha1),
+     0, FLT_MAX, NULL},
+    {"alpha2", "0.2", "0.2", "mg: weight of the loss in the second step", F64_OF(CommonSettings, alpha2), 0, FLT_MAX,
+     NULL},
+    {"beta", "3", "3", "mg: every beta-th batch of an epoch takes two steps, beginning with the first",
+     I64_OF(CommonSettings, beta), 1, INT32_MAX, NULL},
     {"batch_size", "1024", "2048", "triples per training step", I64_OF(CommonSettings, batch_size), 1, INT32_MAX,
      ALIASES({"train_batch_size", NULL, ALIAS_SAME, 0})},
     {"epochs", "200", "1000", "maximum number of epochs", I64_OF(CommonSettings, epochs), 1, INT32_MAX, NULL},
@@ -70,6 +83,9 @@ static const struct {
     {"binarize", "for ItemKNN set implicit=true; for nDCG without ratings use the metric nDCGRendle2020"},
     {"relevance_threshold", "its value is always 0: leave it out"},
     {"valid_metric_bigger", "for every metric a larger value is better: leave it out"},
+    {"monitor mode min_delta rel_delta baseline",
+     "early stopping follows validation_metric alone; with min_delta or rel_delta Elliot stops at the first chance: "
+     "leave it out"},
     {"optimize_internal_loss", "validation_metric chooses the best epoch: leave it out"},
     {"hyper_parameters hyper_opt_alg hyper_max_evals", "run `sapor train` once for each combination of values"},
     {"checkpoint_dir restore save_weights save_recs save_recommended_topk recommend_topk save_dataset save_dataloaders "
@@ -320,6 +336,8 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
     values->variant = (int)p;
     Protocol variant = variant_asked(p, set, set_count);
     add_defaults(s, common_settings, p);
+    /* a part of the recipe, not of the protocol */
+    find(s, TEXT("zero_grad"))->value = variant == PROTOCOL_MMREC ? "zeros" : "none";
     add_defaults(s, kind->settings, variant);
     for (size_t i = 0; i < s->count; i++) {
         const Setting *d = s->entries[i].declared;

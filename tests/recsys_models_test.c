@@ -211,6 +211,70 @@ static void batches_of_distinct_users(void **state)
     }
 }
 
+/* Every train pair once, in an order of each epoch or in that of the first; an epoch can be drawn again. */
+static void epochs_of_every_pair(void **state)
+{
+    Bench *b = *state;
+    enum { SIZE = 32, MOST = USERS * ITEMS };
+    static const Sampling how[] = {SAMPLE_EVERY_EDGE, SAMPLE_EVERY_EDGE_REPEATED, SAMPLE_EVERY_EDGE_NO_NEGATIVE};
+    static int32_t first[2 * MOST], drawn[3][2 * MOST]; /* pairs u I + i, then negatives */
+    int64_t count = b->data.train.count;
+    for (size_t k = 0; k < COUNT(how); k++)
+        for (int64_t epoch = 0; epoch < 4; epoch++) {
+            Error e = {0};
+            Sampler *s = sampler_new(&b->data, how[k], SIZE, 1, b->arena, &e);
+            assert_ok(s, e);
+            assert_true(count % SIZE > 0 && sampler_batches(s) == count / SIZE + 1);
+            sampler_epoch(s, b->device.pool, epoch % 3); /* the last one again */
+            int32_t *x = drawn[epoch % 3];
+            if (epoch == 3)
+                memcpy(first, x, sizeof first);
+            memset(x, 0, sizeof first);
+            bool seen[USERS][ITEMS] = {{false}};
+            int64_t n = 0;
+            for (int64_t i = 0; i < sampler_batches(s); i++) {
+                const int32_t *users, *positives, *negatives;
+                int64_t B = sampler_batch(s, i, &users, &positives, &negatives);
+                assert_int_equal(B, MIN((int64_t)SIZE, count - i * SIZE));
+                assert_true((negatives == NULL) == (how[k] == SAMPLE_EVERY_EDGE_NO_NEGATIVE));
+                for (int64_t j = 0; j < B; j++, n++) {
+                    assert_true(b->R[users[j]][positives[j]] > 0 && !seen[users[j]][positives[j]]);
+                    seen[users[j]][positives[j]] = true;
+                    x[n] = users[j] * ITEMS + positives[j];
+                    x[MOST + n] = negatives ? negatives[j] : 0;
+                    assert_true(!negatives || b->R[users[j]][negatives[j]] == 0);
+                }
+            }
+            assert_int_equal(n, count);
+            if (epoch == 3)
+                assert_memory_equal(x, first, sizeof first);
+            else if (epoch > 0)
+                assert_true((memcmp(x, drawn[0], sizeof first) == 0) == (how[k] == SAMPLE_EVERY_EDGE_REPEATED));
+        }
+}
+
+/* MMRec numbers items that train does not have; no negative is one of them. */
+static void negatives_occur_in_train(void **state)
+{
+    Bench *b = *state;
+    enum { ALL = ITEMS + 7 };
+    static const Sampling how[] = {SAMPLE_UNIFORM_USER, SAMPLE_DISTINCT_USERS, SAMPLE_EVERY_EDGE};
+    DataSet data = b->data;
+    data.I = ALL;
+    for (size_t k = 0; k < COUNT(how); k++) {
+        Error e = {0};
+        Sampler *s = sampler_new(&data, how[k], 16, 1, b->arena, &e);
+        assert_ok(s, e);
+        sampler_epoch(s, b->device.pool, 0);
+        for (int64_t i = 0; i < sampler_batches(s); i++) {
+            const int32_t *users, *positives, *negatives;
+            int64_t B = sampler_batch(s, i, &users, &positives, &negatives);
+            for (int64_t j = 0; j < B; j++)
+                assert_true(negatives[j] < ITEMS);
+        }
+    }
+}
+
 /* ---- LATTICE's short batches ----------------------------------------------------------------- */
 
 static float lattice_loss(Bench *b, const char *variant, const char *l_w, const char *batch_size)
@@ -365,7 +429,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(itemknn_is_its_formula),     cmocka_unit_test(popular_and_random),
-        cmocka_unit_test(batches_of_distinct_users),  cmocka_unit_test(lattice_divides_by_the_batch_size),
+        cmocka_unit_test(batches_of_distinct_users),  cmocka_unit_test(epochs_of_every_pair),
+        cmocka_unit_test(negatives_occur_in_train),   cmocka_unit_test(lattice_divides_by_the_batch_size),
         cmocka_unit_test(ngcf_drops_while_it_learns), cmocka_unit_test(itemknn_gives_the_published_figures),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -178,9 +178,10 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     Lattice *l = m->own;
     BatchRows r = batch_rows(t, b);
     int64_t mark = tape_mark(t);
-    Csr *mined = b->index == 0 ? mine_items(t, m) : l->items;
+    bool mines = b->index == 0 && !b->again;
+    Csr *mined = mines ? mine_items(t, m) : l->items;
     TwoGraphs g = graphs(t, m, mined, r.users, r.items); /* all patterns come first: they are one upload */
-    if (b->index == 0) {
+    if (mines) {
         Error e = {0};
         l->evaluated = false;
         l->items = csr_keep_rows(t, m->store, "items", mined, &e);

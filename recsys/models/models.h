@@ -81,6 +81,7 @@ enum { MOST_LAYERS = 1000 };
 Sampling sampling_none(const Model *m);
 Sampling sampling_uniform_user(const Model *m);
 Sampling sampling_every_edge(const Model *m);
+Sampling sampling_every_edge_repeated(const Model *m);
 Sampling sampling_no_negative(const Model *m);
 Sampling sampling_by_variant(const Model *m);
 

@@ -1,7 +1,8 @@
 /* recsys/train/loop.c: an epoch: its steps, and the loss that it reports.
  *
- * A step reads nothing back. The losses are copied into a list on the device; it is read every LOSSES_READ steps and at
- * the end of the epoch, and added up in the order of the steps. */
+ * A step does not wait for the device. The losses are copied into a list there; it is read every LOSSES_READ steps and
+ * at the end of the epoch, and added up in the order of the steps. Where kernels read host memory a loss is read at
+ * once: a step that would spoil the parameters is not taken, and those that spoiled it are named. */
 #include "recsys/train/train.h"
 
 #include <math.h>
@@ -10,6 +11,7 @@ enum { LOSSES_READ = 16, LOSS_ROOM = 4 * LOSSES_READ };
 typedef struct Losses {
     Tensor *list; /* [LOSS_ROOM] */
     int64_t batch[LOSS_ROOM];
+    bool again[LOSS_ROOM]; /* Mirror Gradient's second loss: it is checked, not added */
     int64_t count;
     double sum;
 } Losses;
@@ -30,8 +32,12 @@ Loop *loop_new(Model *m, const CommonSettings *s, Arena *a, Error *e)
     l->settings = s;
     l->optim = optim_adam(s->lr);
     l->optim.weight_decay = s->weight_decay;
-    /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: recipes.md 5.1 */
-    l->optim.skip_missing = s->variant == PROTOCOL_ELLIOT;
+    /* torch 2's zero_grad leaves no gradient, torch 1's (MMRec) leaves zeros: recipes.md 5.1 */
+    l->optim.skip_missing = s->zero_grad == ZERO_GRAD_NONE;
+    if (s->mg && m->kind->step) {
+        fail(e, SP_USAGE, "%s: makes its steps itself, so mg=true has no meaning: leave it out", m->kind->name);
+        return NULL;
+    }
     l->sampler = sampler_new(m->data, m->kind->sampling(m), s->batch_size, m->seed, a, e);
     l->losses.list = l->sampler ? store_f32(m->store, "", 1, (int64_t[]){LOSS_ROOM}, NULL, e) : NULL;
     return l->losses.list ? l : NULL;
@@ -44,25 +50,52 @@ int64_t loop_batches(const Loop *l)
 
 /* ---- losses ---------------------------------------------------------------------------------- */
 
+/* The line of a run that ends. `loss`: it is not finite; NULL: only a parameter may be. Numbers are printed without the
+ * sign of NaN, which the machine chooses. */
+static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error *e)
+{
+    const Model *m = l->model;
+    const char *name = m->kind->name, *lr = TEXT_AS_GIVEN(l->settings, lr);
+    long long epoch = (long long)m->epoch + 1, step = (long long)batch + 1;
+    char number[24] = "nan";
+    NotFinite bad;
+    if (!store_not_finite(m->store, &bad, e))
+        return false;
+    if (loss && !isnan(*loss))
+        snprintf(number, sizeof number, "%g", (double)*loss);
+    if (loss && !bad.name)
+        return fail(e, SP_FORMAT,
+                    "%s: the loss is %s in epoch %lld, step %lld; all parameters are finite; try a smaller lr than %s",
+                    name, number, epoch, step, lr);
+    if (loss)
+        return fail(e, SP_FORMAT,
+                    "%s: the loss is %s in epoch %lld, step %lld: %sparameter %s is not finite (row %lld); try a "
+                    "smaller lr than %s",
+                    name, number, epoch, step, bad.state ? "what Adam keeps of " : "", bad.name, (long long)bad.row,
+                    lr);
+    return !bad.name ||
+           fail(e, SP_FORMAT,
+                "%s: %sparameter %s is not finite (row %lld) at the end of epoch %lld, step %lld; try a "
+                "smaller lr than %s",
+                name, bad.state ? "what Adam keeps of " : "", bad.name, (long long)bad.row, epoch, step, lr);
+}
+
 static bool read_losses(Loop *l, Error *e)
 {
     Losses *s = &l->losses;
-    const Model *m = l->model;
     float value[LOSS_ROOM];
     if (s->count)
-        tensor_read(store_device(m->store), s->list, 0, s->count, value);
+        tensor_read(store_device(l->model->store), s->list, 0, s->count, value);
     for (int64_t i = 0; i < s->count; i++) {
         if (!isfinite(value[i]))
-            return fail(e, SP_FORMAT, "%s: the loss is %f in epoch %lld, batch %lld; try a smaller lr than %s",
-                        m->kind->name, (double)value[i], (long long)m->epoch + 1, (long long)s->batch[i] + 1,
-                        TEXT_AS_GIVEN(l->settings, lr));
-        s->sum += value[i];
+            return check_numbers(l, &value[i], s->batch[i], e);
+        s->sum += s->again[i] ? 0 : value[i];
     }
     s->count = 0;
     return true;
 }
 
-bool step_report(StepContext *c, Tape *t, const Tensor *loss, Error *e)
+static bool report(StepContext *c, Tape *t, const Tensor *loss, bool again, Error *e)
 {
     Losses *s = &c->loop->losses;
     if (!tape_ok(t, e) || (s->count == LOSS_ROOM && !read_losses(c->loop, e)))
@@ -71,8 +104,14 @@ bool step_report(StepContext *c, Tape *t, const Tensor *loss, Error *e)
         return fail(e, SP_USAGE, "%s: its loss has %lld numbers, one is expected", c->loop->model->kind->name,
                     (long long)loss->count);
     tape_keep(t, loss, s->list, s->count);
+    s->again[s->count] = again;
     s->batch[s->count++] = c->batch;
-    return tape_ok(t, e);
+    return tape_ok(t, e) && (!device_is_host(tape_device(t)) || read_losses(c->loop, e));
+}
+
+bool step_report(StepContext *c, Tape *t, const Tensor *loss, Error *e)
+{
+    return report(c, t, loss, false, e);
 }
 
 bool step_learn(StepContext *c, Tape *t, Tensor *loss, const Optim *o, Error *e)
@@ -81,6 +120,23 @@ bool step_learn(StepContext *c, Tape *t, Tensor *loss, const Optim *o, Error *e)
 }
 
 /* ---- an epoch -------------------------------------------------------------------------------- */
+
+/* Mirror Gradient, Zhong et al. 2024, as MMRec's trainer has it (recipes.md 5.8): a step down alpha1 times the batch's
+ * loss, then one up alpha2 times its loss at the new parameters. */
+static bool mirror_step(Loop *l, StepContext *c, Tape *t, Batch *b, Error *e)
+{
+    const CommonSettings *s = l->settings;
+    Model *m = l->model;
+    for (int again = 0; again < 2; again++) {
+        b->again = again;
+        Tensor *loss = m->kind->loss(t, m, b);
+        if (!report(c, t, loss, again, e) ||
+            !backward(t, scale(t, loss, again ? -(float)s->alpha2 : (float)s->alpha1), e) ||
+            !optim_step(c->optim, m->store, t, e))
+            return false;
+    }
+    return true;
+}
 
 static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
 {
@@ -91,6 +147,8 @@ static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
     batch_inputs(tape, &batch);
     if (m->kind->step)
         return m->kind->step(tape, m, &batch, c, e) && tape_ok(tape, e);
+    if (l->settings->mg && c->batch % l->settings->beta == 0)
+        return mirror_step(l, c, tape, &batch, e);
     return step_learn(c, tape, m->kind->loss(tape, m, &batch), c->optim, e);
 }
 
@@ -116,6 +174,7 @@ bool loop_epoch(Loop *l, int64_t epoch, AfterBatch *after, void *arg, double *lo
         ok = step(l, &c, tape, e) && (!read || read_losses(l, e)) && after(arg, c.batch, e);
     }
     tape_free(tape);
+    ok = ok && check_numbers(l, NULL, batches - 1, e);
     *loss = batches ? l->losses.sum / (double)batches : 0;
     return ok;
 }

@@ -24,7 +24,7 @@ enum { CHUNK = 8192 };
 
 static bool every_edge(Sampling how)
 {
-    return how == SAMPLE_EVERY_EDGE || how == SAMPLE_EVERY_EDGE_NO_NEGATIVE;
+    return how == SAMPLE_EVERY_EDGE || how == SAMPLE_EVERY_EDGE_REPEATED || how == SAMPLE_EVERY_EDGE_NO_NEGATIVE;
 }
 
 static bool distinct_users(Sampling how)
@@ -166,7 +166,7 @@ void sampler_epoch(Sampler *s, Pool *pool, int64_t epoch)
 {
     if (s->how == SAMPLE_NONE)
         return;
-    s->epoch = epoch;
+    s->epoch = s->how == SAMPLE_EVERY_EDGE_REPEATED ? 0 : epoch;
     if (every_edge(s->how)) {
         for (int64_t i = 0; i < s->events; i++)
             s->order[i] = (uint32_t)i;

@@ -8,8 +8,9 @@
  *
  * Without a validation part the last epoch is taken: Elliot then chooses by the test part, which makes the test figure
  * too high. */
-bool stopping_note(Stopping *s, int64_t epoch, double figure)
+bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss)
 {
+    s->done = s->validates && loss == 0 && s->rules == PROTOCOL_ELLIOT;
     if (s->rules == PROTOCOL_MMREC)
         figure = nearbyint(figure * 1e4) / 1e4;
     bool better = !s->validates || figure > s->best, as_good = figure == s->best;
@@ -20,8 +21,9 @@ bool stopping_note(Stopping *s, int64_t epoch, double figure)
 }
 
 /* Elliot stops when the first of the last patience + 1 figures is above all others: at the patience-th evaluation in a
- * row below the best one. MMRec stops at one more, and an equal figure counts as one of them. */
+ * row below the best one; and where the loss is 0. MMRec stops at one more, and an equal figure counts as one of
+ * them. */
 bool stopping_due(const Stopping *s)
 {
-    return s->patience > 0 && s->unimproved >= s->patience + (s->rules == PROTOCOL_MMREC);
+    return s->patience > 0 && (s->done || s->unimproved >= s->patience + (s->rules == PROTOCOL_MMREC));
 }

@@ -79,6 +79,8 @@ static bool load(Trainer *t, Error *e)
         t->data = *c->given;
     else if (!dataset_load(&t->data, &c->data, t->arena, e))
         return false;
+    if (c->given && c->data.knock.count && !features_knock(&t->data, &c->data.knock, t->arena, e))
+        return false;
     trace_end(t->device->trace, begun, "load data", 0, 8.0 * (double)t->data.train.count);
     if (!check_part(t, &t->data.valid, c->data.valid, "the validation part", e) ||
         !check_part(t, &t->data.test, c->data.test, "the test part", e))
@@ -114,13 +116,13 @@ static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
 }
 
 /* Evaluates the model, and keeps what the best epoch gives. */
-static bool evaluate(Trainer *t, Evaluation *v, Error *e)
+static bool evaluate(Trainer *t, Evaluation *v, double loss, Error *e)
 {
     RunState *s = &t->state;
     if (!evaluation_make(v, &t->model, s->epoch, &t->measures.eval, t->scratch, e))
         return false;
     double figure = t->data.valid.start ? score_of(&v->valid, t->measures.metric, t->measures.cutoff) : 0;
-    return !stopping_note(&s->stopping, s->epoch, figure) ||
+    return !stopping_note(&s->stopping, s->epoch, figure, loss) ||
            (copy_scores(&s->valid, &v->valid, t->arena, e) && copy_scores(&s->test, &v->test, t->arena, e) &&
             (!t->config->out || run_write_vectors(t, v->users, v->items, e)));
 }
@@ -181,7 +183,7 @@ static bool advance(Trainer *t, Times *epochs, Times *evals, Error *e)
     bool due = s->epoch == last || s->epoch % t->settings->validation_rate == 0;
     Evaluation v = {0};
     bool ok = times_add(epochs, trained - begun, t->arena, e) &&
-              (!due || (evaluate(t, &v, e) && history_note(&s->history, s->epoch, loss, &v, t->arena, e)));
+              (!due || (evaluate(t, &v, loss, e) && history_note(&s->history, s->epoch, loss, &v, t->arena, e)));
     evaluation_free(&v);
     if (!ok || (due && !times_add(evals, now_seconds() - trained, t->arena, e)))
         return false;

@@ -34,7 +34,8 @@ typedef bool AfterBatch(void *arg, int64_t batch, Error *e); /* false ends the e
 /* The sampler and the optimiser as the settings say. */
 Loop *loop_new(Model *m, const CommonSettings *s, Arena *a, Error *e);
 int64_t loop_batches(const Loop *l); /* in an epoch; 0: nothing to train */
-/* *loss: the mean of the batches' losses. A loss that is not finite is an error. */
+/* *loss: the mean of the batches' losses. A loss that is not finite is an error, and so is a parameter at the end of
+ * the epoch: nothing is evaluated or saved then. */
 bool loop_epoch(Loop *l, int64_t epoch, AfterBatch *after, void *arg, double *loss, Error *e);
 
 /* ---- vectors.c ------------------------------------------------------------------------------- */
@@ -60,9 +61,10 @@ typedef struct Stopping {
     int64_t best_epoch; /* from 1; 0: none yet */
     int64_t unimproved; /* evaluations in a row */
     double best;        /* the best epoch's figure; -1 before the first */
+    bool done;          /* Elliot: there is nothing more to learn */
 } Stopping;
-/* Takes note of an evaluation's figure; true where it is the best so far. */
-bool stopping_note(Stopping *s, int64_t epoch, double figure);
+/* Takes note of an evaluation's figure and its epoch's loss; true where the figure is the best so far. */
+bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss);
 bool stopping_due(const Stopping *s);
 
 /* ---- history.c ------------------------------------------------------------------------------- */

@@ -25,6 +25,12 @@ Sampling sampling_every_edge(const Model *m)
     return SAMPLE_EVERY_EDGE;
 }
 
+Sampling sampling_every_edge_repeated(const Model *m)
+{
+    (void)m;
+    return SAMPLE_EVERY_EDGE_REPEATED;
+}
+
 Sampling sampling_no_negative(const Model *m)
 {
     (void)m;

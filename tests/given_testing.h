@@ -1,0 +1,72 @@
+/* tests/given_testing.h: a small data set in memory, for runs that get their data and their recommender from a test. */
+#ifndef SAPOR_GIVEN_TESTING_H
+#define SAPOR_GIVEN_TESTING_H
+
+#include "recsys/recsys.h"
+#include "tests/folder_testing.h"
+
+enum { USERS = 40, ITEMS = 50, OWN = 9 };
+
+typedef struct Bench {
+    Arena *arena;
+    char folder[256];
+    DataSet data;
+} Bench;
+
+static inline const char *in(Bench *b, const char *name)
+{
+    return arena_printf(b->arena, &(Error){0}, "%s/%s", b->folder, name);
+}
+
+static inline void make_part(Bench *b, Pairs *p, int first, int n)
+{
+    Error e = {0};
+    *p = (Pairs){.count = (int64_t)USERS * n,
+                 .start = NEW(b->arena, int64_t, USERS + 1, &e),
+                 .item = NEW(b->arena, int32_t, USERS * n, &e),
+                 .rating = NEW(b->arena, float, USERS *n, &e)};
+    for (int i = 0; i < USERS * n; i++)
+        p->rating[i] = 1;
+    for (int u = 0; u <= USERS; u++)
+        p->start[u] = (int64_t)u * n;
+    for (int u = 0; u < USERS; u++)
+        for (int j = 0; j < n; j++) { /* ascending */
+            int32_t x = (int32_t)((u + 5 * (first + j)) % ITEMS);
+            int at = u * n + j;
+            for (; at > u * n && p->item[at - 1] > x; at--)
+                p->item[at] = p->item[at - 1];
+            p->item[at] = x;
+        }
+}
+
+static inline int setup(void **state)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Bench *b = NEW(a, Bench, 1, &e);
+    b->arena = a;
+    b->data = (DataSet){.U = USERS, .I = ITEMS, .arena = a};
+    make_part(b, &b->data.train, 0, OWN - 2);
+    make_part(b, &b->data.valid, OWN - 2, 1);
+    make_part(b, &b->data.test, OWN - 1, 1);
+    b->data.users = text_index_new(a, &e);
+    b->data.items = text_index_new(a, &e);
+    for (int i = 0; i < ITEMS; i++) {
+        const char *id = arena_printf(a, &e, "%d", i);
+        assert_true(text_index_add(b->data.items, text_of(id), &e) == i);
+        assert_true(i >= USERS || text_index_add(b->data.users, text_of(id), &e) == i);
+    }
+    test_folder(b->folder);
+    *state = b;
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    Bench *b = *state;
+    test_folder_remove(b->folder);
+    arena_free(b->arena);
+    return 0;
+}
+
+#endif
