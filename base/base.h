@@ -429,13 +429,15 @@ typedef enum Purpose {
     DRAW_CATALOGUE,
     DRAW_TEST,
     DRAW_SCORE,
-    DRAW_EVALUATION
+    DRAW_EVALUATION,
+    DRAW_KNOCK
 } Purpose;
 typedef struct Draw { /* a stream: its numbers are a function of these and of (index, attempt) alone */
     uint64_t seed;
     uint32_t purpose;
     uint32_t epoch; /* epoch, step or tensor number: what tells this use from the next */
 } Draw;
+uint32_t draw_name(const char *name); /* a Draw's `epoch` for what has a name: FNV-1a, the same in every build */
 void philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
 void draw4(Draw d, uint64_t index, uint32_t attempt, uint32_t out[4]);
 uint32_t draw_below(Draw d, uint64_t index, uint32_t n); /* uniform in [0, n), unbiased; n > 0 */

@@ -21,6 +21,14 @@ void philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4])
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
+uint32_t draw_name(const char *name)
+{
+    uint32_t h = 2166136261u;
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 16777619u;
+    return h;
+}
+
 /* The key is the seed; the counter holds index, epoch, then purpose and attempt in one word: no two uses meet. */
 void draw4(Draw d, uint64_t index, uint32_t attempt, uint32_t out[4])
 {

@@ -373,21 +373,12 @@ static void fill_task(void *arg, size_t task, int worker)
     }
 }
 
-/* FNV-1a: which draws a name gets must not depend on the libraries of a build. */
-static uint32_t name_hash(const char *name)
-{
-    uint32_t h = 2166136261u;
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 16777619u;
-    return h;
-}
-
 /* Draws of (seed, DRAW_INIT, hash of name) into x [rows, cols] */
 static Tensor *drawn(Store *s, Tensor *x, const char *name, Init init, uint64_t seed, Error *e)
 {
     if (!x || init.kind == INIT_ZERO)
         return x;
-    Filler f = {.draw = {seed, DRAW_INIT, name_hash(name)}, .init = init, .a = init.a};
+    Filler f = {.draw = {seed, DRAW_INIT, draw_name(name)}, .init = init, .a = init.a};
     double cols = (double)cols_of(x), fans = (double)rows_of(x) + cols;
     if (init.kind == INIT_XAVIER_UNIFORM)
         f.a = sqrt(6.0 / fans);

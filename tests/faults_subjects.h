@@ -113,17 +113,22 @@ READER(json)
 
 #include "tests/faults_tokenizers.h"
 
-static bool data(const char *train, Protocol p, const char *features, Arena *a, uint64_t *digest, Error *e)
+static bool load_data(const DataConfig *c, Arena *a, uint64_t *digest, Error *e)
 {
     DataSet d;
-    DataConfig c = {.train = train, .protocol = p, .features = &features, .feature_count = features != NULL};
-    if (!dataset_load(&d, &c, a, e))
+    if (!dataset_load(&d, c, a, e))
         return false;
     mix(digest, d.train.item, (size_t)d.train.count * sizeof *d.train.item);
     for (size_t i = 0; i < d.feature_count; i++)
         mix(digest, d.features[i].data, (size_t)(d.I * d.features[i].D) * sizeof(float));
     dataset_close(&d);
     return true;
+}
+
+static bool data(const char *train, Protocol p, const char *features, Arena *a, uint64_t *digest, Error *e)
+{
+    DataConfig c = {.train = train, .protocol = p, .features = &features, .feature_count = features != NULL};
+    return load_data(&c, a, digest, e);
 }
 
 READER(tsv)
@@ -212,6 +217,19 @@ READER(features_of_files)
 {
     const char *spec = arena_printf(a, e, "visual=%s", in("items"));
     return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
+}
+
+/* Items without features are looked for, and the features of the others are replaced. */
+READER(features_replaced)
+{
+    static const char *const names[] = {"both"};
+    const char *spec = arena_printf(a, e, "visual=%s", in("items"));
+    DataConfig c = {.train = in("train.tsv"),
+                    .features = &spec,
+                    .feature_count = 1,
+                    .gaps = GAPS_DROP,
+                    .knock = {names, 1, KNOCK_MEAN, 1}};
+    return spec && load_data(&c, a, digest, e);
 }
 
 READER(nearest)
@@ -526,6 +544,7 @@ static const Subject SUBJECTS[] = {
     {"features, Fortran order", features_in_fortran_order, false},
     {"features, names cut at a dot", features_of_cut_names, false},
     {"features, a folder", features_of_files, false},
+    {"features, replaced", features_replaced, false},
     {"nearest rows", nearest, false},
 #ifdef HAVE_YAML
     {"YAML", yaml, false},

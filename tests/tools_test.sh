@@ -148,6 +148,17 @@ npy bad/long.npy '(40, 2)' 81
 npy bad/huge.npy '(4611686018427387904, 4611686018427387904)' 2
 npy bad/minus.npy '(-40, 2)' 80
 npy bad/flat.npy '(80,)' 80
+right 'train with filled and replaced features' train VBPR --train numbers.tsv --features v=bad/few.npy,t=bad/ok.npy --set epochs=2 --missing-features mean --knock v --mode shuffle --json
+says '"features":\[{"name":"v","columns":2,"missing":20,"filled_with":"mean","knocked":"shuffle"},{"name":"t","columns":2}\]' 'the number of items that were filled, and the knock-out'
+right 'a run with a knock-out' train VBPR --train numbers.tsv --test numbers.tsv --features v=bad/few.npy,t=bad/ok.npy --set epochs=2 --missing-features zero --knock v --mode noise --out knocked
+right 'a run with a knock-out is resumed' train VBPR --train numbers.tsv --test numbers.tsv --features v=bad/few.npy,t=bad/ok.npy --set epochs=2 --missing-features zero --knock v --mode noise --out knocked
+wrong 2 'there "mode": "noise", here "mode": "mean"' 'another mode of the knock-out' train VBPR --train numbers.tsv --test numbers.tsv --features v=bad/few.npy,t=bad/ok.npy --set epochs=2 --missing-features zero --knock v --mode mean --out knocked
+right 'recommend of a run with a knock-out' recommend knocked -k 3
+right 'report of a run with a knock-out' report knocked -o knocked.html
+grep -q 'v (noise), t' knocked.html
+ok $? 'the page says what is knocked out'
+right 'train without items that lack features' train VBPR --train numbers.tsv --features v=bad/few.npy --set epochs=2 --missing-features drop --json
+says '"item_without_features":[1-9].*"items_dropped":20' 'the number of items and rows that were left out'
 npy bad/narrow.npy '(40, 0)' 0
 npy bad/nan.npy '(40, 2)' 79 '\000\000\300\177'
 npy bad/twice.npy '(2, 2)' 4
@@ -234,6 +245,13 @@ table <<'END'
 2|lr=nan|a setting that is no number|train BPRMF --train parts/train.tsv --set lr=nan --out other
 2|batch_size=1e9|a setting that is no whole number|train BPRMF --train parts/train.tsv --set batch_size=1e9 --out other
 2|is not NAME=PATH, such as|a feature without a name|train VBPR --train numbers.tsv --features =bad/ok.npy --out other
+2|--mode mean: --knock NAME is missing|a mode without a knock-out|train VBPR --train numbers.tsv --features v=bad/few.npy --mode mean --out other
+2|--mode: unknown value "loud"; choose one of noise, zero, one, mean, shuffle|an unknown mode|train VBPR --train numbers.tsv --features v=bad/few.npy --knock v --mode loud --out other
+2|--knock: --features has no modality "audio"|a knock-out of what is not there|train VBPR --train numbers.tsv --features v=bad/few.npy --knock v,audio --out other
+2|--knock both: --features is missing|a knock-out without features|train BPRMF --train numbers.tsv --knock both --out other
+2|--missing-features drop: --features is missing|what to do without features, of no features|train BPRMF --train numbers.tsv --missing-features drop --out other
+2|--missing-features: unknown value "fill"|an unknown way to fill|train VBPR --train numbers.tsv --features v=bad/few.npy --missing-features fill --out other
+2|with protocol mmrec items keep their numbers|dropped items under mmrec|train VBPR --train numbers.tsv --features v=bad/few.npy --missing-features drop --protocol mmrec --out other
 2|given twice|a feature given twice|train VBPR --train numbers.tsv --features v=bad/ok.npy,v=bad/ok.npy --out other
 1|not a row number.*ok.ids.txt|features by number, items by name|train VBPR --train ratings.tsv --features v=bad/ok.npy --out other
 1|20 of 40 items have no features|too few rows|train VBPR --train numbers.tsv --features v=bad/few.npy --out other

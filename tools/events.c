@@ -28,10 +28,26 @@ static void json_dataset(const DataSet *d, double density, FILE *to)
             json_object(&w, "left_out");
             json_members(&w, "user_not_in_train %lld repeated %lld rating_below_0 %lld", (long long)n->cold,
                          (long long)n->repeated, (long long)n->below);
+            if (d->gaps == GAPS_DROP)
+                json_put_i64(&w, "item_without_features", n->bare);
             json_end(&w);
             json_put_i64(&w, "item_not_in_train", n->unknown);
             json_end(&w);
         }
+    if (d->gaps == GAPS_DROP)
+        json_put_i64(&w, "items_dropped", d->dropped);
+    json_array(&w, "features");
+    for (size_t i = 0; i < d->feature_count; i++) {
+        const Feature *f = &d->features[i];
+        json_object(&w, NULL);
+        json_members(&w, "name %s columns %lld", f->name, (long long)f->D);
+        if (f->missing)
+            json_members(&w, "missing %lld filled_with %s", (long long)f->missing, gap_names[d->gaps]);
+        if (f->knocked)
+            json_put_string(&w, "knocked", f->knocked);
+        json_end(&w);
+    }
+    json_end(&w);
     json_finish(&w);
 }
 
@@ -59,6 +75,10 @@ void print_dataset(const DataSet *d, FILE *text, FILE *json)
                     PART_NAMES[p]);
             before = ", ";
         }
+        if (n->bare) {
+            fprintf(text, "%s%lld %s rows whose item has no features", before, (long long)n->bare, PART_NAMES[p]);
+            before = ", ";
+        }
         if (n->below) {
             fprintf(text, "%s%lld %s rows with a rating below 0, which are not relevant (elliot)", before,
                     (long long)n->below, PART_NAMES[p]);
@@ -72,6 +92,16 @@ void print_dataset(const DataSet *d, FILE *text, FILE *json)
                     PART_NAMES[p]);
             before = ", ";
         }
+    if (d->dropped)
+        fprintf(text, "; items without features, dropped: %lld", (long long)d->dropped);
+    for (size_t i = 0; i < d->feature_count; i++) {
+        const Feature *f = &d->features[i];
+        if (f->missing)
+            fprintf(text, "; %s: %lld items without features get %s", f->name, (long long)f->missing,
+                    d->gaps == GAPS_ZERO ? "zeros" : "the mean of the others");
+        if (f->knocked)
+            fprintf(text, "; %s: knocked out (%s)", f->name, f->knocked);
+    }
     fputc('\n', text);
 }
 

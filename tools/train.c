@@ -10,6 +10,14 @@ const Option train_options[] = {
     {"features", 0, "NAME=A,...",
      "such as visual=A,textual=B; A is a folder of <item id>.npy, an .npy with .ids.txt, or an .npy whose row numbers "
      "are the item ids"},
+    {"missing-features", 0, "W",
+     "error, drop, zero or mean: what becomes of items without features: nothing is trained; they are left out with "
+     "their interactions, as in Elliot; or they get zeros or the mean of the other items (default error)"},
+    {"knock", 0, "NAME,...", "replace the features of these modalities (both: of all), to see what they are worth"},
+    {"mode", 0, "M",
+     "noise, zero, one, mean or shuffle: what --knock puts there: draws of N(1, 0.1), a constant, the mean of all "
+     "items, "
+     "the features of other items (default noise)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
      "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts"},
@@ -31,6 +39,36 @@ static bool check_pairs(const char *option, const char *const *list, size_t n, E
     return true;
 }
 
+/* --missing-features, --knock and --mode */
+static bool read_replaced(const Context *c, DataConfig *d, Error *e)
+{
+    int gaps = GAPS_ERROR, mode = KNOCK_NOISE;
+    if (!option_choice(c, "missing-features", gap_names, GAPS_COUNT, &gaps, e) ||
+        !option_choice(c, "mode", knock_modes, KNOCK_MODES, &mode, e) ||
+        !option_list(c, "knock", ',', &d->knock.names, &d->knock.count, e))
+        return false;
+    d->gaps = (Gaps)gaps;
+    d->knock.mode = (KnockMode)mode;
+    d->knock.seed = c->seed;
+    if (option_given(c, "mode") && !d->knock.count)
+        return fail(e, SP_USAGE, "--mode %s: --knock NAME is missing: which features are replaced?", knock_modes[mode]);
+    if (gaps != GAPS_ERROR && !d->feature_count)
+        return fail(e, SP_USAGE, "--missing-features %s: --features is missing", gap_names[gaps]);
+    if (!d->knock.count)
+        return true;
+    if (!d->feature_count)
+        return fail(e, SP_USAGE, "--knock %s: --features is missing: there is nothing to replace", d->knock.names[0]);
+    for (size_t i = 0; i < d->knock.count; i++) {
+        const char *name = d->knock.names[i];
+        bool found = !strcmp(name, "both");
+        for (size_t f = 0; f < d->feature_count; f++)
+            found = found || (text_starts(text_of(d->features[f]), name) && d->features[f][strlen(name)] == '=');
+        if (!found)
+            return fail(e, SP_USAGE, "--knock: --features has no modality \"%s\"; both stands for all", name);
+    }
+    return true;
+}
+
 bool train_command(Context *c, Error *e)
 {
     TrainPrinter printer = {
@@ -48,7 +86,7 @@ bool train_command(Context *c, Error *e)
         !option_list(c, "features", ',', &t.data.features, &t.data.feature_count, e) ||
         !option_list(c, "set", 0, &t.set, &t.set_count, e) ||
         !check_pairs("features", t.data.features, t.data.feature_count, e) ||
-        !check_pairs("set", t.set, t.set_count, e))
+        !check_pairs("set", t.set, t.set_count, e) || !read_replaced(c, &t.data, e))
         return false;
     if (!recommender_find(t.model))
         return unknown_recommender(c, "train", t.model, e);

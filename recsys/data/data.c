@@ -70,11 +70,22 @@ enum { TRAIN, VALID, TEST, PARTS };
 typedef struct Source { /* the rows of one part before they are numbered: all of a file, or those with one x_label */
     const Ratings *r;
     int8_t part;
+    const bool *bare; /* by item of the file: it has no features, and its rows are left out; NULL: none is */
 } Source;
+
+static bool in_part(const Source *s, size_t row)
+{
+    return !s->r->part || s->r->part[row] == s->part;
+}
+
+static bool is_bare(const Source *s, size_t row)
+{
+    return s->bare && s->bare[s->r->item[row]];
+}
 
 static bool belongs(const Source *s, size_t row)
 {
-    return !s->r->part || s->r->part[row] == s->part;
+    return in_part(s, row) && !is_bare(s, row);
 }
 
 static int compare_number(const void *a, const void *b)
@@ -282,9 +293,12 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const boo
     for (int64_t i = 0; ok && i < text_index_count(r->users); i++)
         user_of[i] = text_index_find(d->users, text_index_at(r->users, i));
     for (size_t row = 0; ok && row < r->count; row++) {
-        if (!belongs(s, row))
+        if (!in_part(s, row))
             continue;
         counted->rows++;
+        counted->bare += is_bare(s, row);
+        if (is_bare(s, row))
+            continue;
         int64_t user = user_of[r->user[row]];
         if (!is_train && (user < 0 || d->train.start[user] == d->train.start[user + 1])) {
             d->cold++;
@@ -330,7 +344,7 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
         if (p != TRAIN && !path[p])
             continue;
         if (p != TRAIN && !strcmp(path[p], path[TRAIN])) { /* read once: it may be a pipe */
-            source[p] = (Source){&r[TRAIN], 0};
+            source[p] = (Source){.r = &r[TRAIN]};
             continue; /* labels: below */
         }
         if (!ratings_read_as(&r[p], path[p], c->format, &c->layout, scratch, e) ||
@@ -341,11 +355,39 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
                         path[TRAIN], path[p]);
         if (p != TRAIN && !check_labels(&r[p], p, e))
             return false;
-        source[p] = (Source){&r[p], 0};
+        source[p] = (Source){.r = &r[p]};
     }
     if (r[TRAIN].part)
         for (int p = VALID; p < PARTS; p++)
-            source[p] = (Source){&r[TRAIN], (int8_t)p};
+            source[p] = (Source){.r = &r[TRAIN], .part = (int8_t)p};
+    return true;
+}
+
+/* Elliot takes the items that its data and all folders of features have: GAPS_DROP. */
+static bool drop_items(DataSet *d, Source source[PARTS], const DataConfig *c, Arena *scratch, Error *e)
+{
+    for (int p = 0; p < PARTS; p++) {
+        const Ratings *r = source[p].r;
+        if (!r || (p != TRAIN && r == source[TRAIN].r)) {
+            source[p].bare = source[TRAIN].bare;
+            continue;
+        }
+        int64_t n = text_index_count(r->items);
+        bool *bare = NEW(scratch, bool, n, e);
+        for (size_t f = 0; bare && f < c->feature_count; f++)
+            if (!feature_lacks(c->features[f], r->items, n, bare, scratch, e))
+                return false;
+        if (!bare)
+            return false;
+        source[p].bare = bare;
+        for (int64_t i = 0; p == TRAIN && i < n; i++)
+            d->dropped += bare[i];
+        if (p == TRAIN && d->dropped == n)
+            return fail(e, SP_SHAPE,
+                        "%s: no item has features in all of the sources of --features: are these the right "
+                        "ones?",
+                        r->path);
+    }
     return true;
 }
 
@@ -362,6 +404,12 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
     d->cut = r[TRAIN].cut;
     if (!(d->columns = arena_strndup(d->arena, r[TRAIN].columns, strlen(r[TRAIN].columns), e)))
         return false;
+    if (c->gaps == GAPS_DROP && c->protocol == PROTOCOL_MMREC)
+        return fail(e, SP_USAGE,
+                    "missing features: with protocol mmrec items keep their numbers, so that none can be "
+                    "dropped; choose zero or mean, or protocol elliot");
+    if (c->gaps == GAPS_DROP && c->feature_count && !drop_items(d, source, c, scratch, e))
+        return false;
     bool ok = c->protocol == PROTOCOL_MMREC ? number_mmrec(d, source, e) : number_elliot(d, &source[TRAIN], e);
     if (!ok)
         return false;
@@ -375,14 +423,16 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
             return false;
         if (source[p].r && !load_part(pairs[p], d, &source[p], p, in_train, e))
             return false;
+        if (p == TRAIN && !d->train.count && d->counted[p].bare)
+            return fail(e, SP_FORMAT, "%s: no train row has an item with features", c->train);
         if (p == TRAIN && !d->train.count)
             return fail(e, SP_FORMAT, "%s: holds no train rows (x_label 0)", c->train);
         if (p == TRAIN && !(in_train = note_items(d, scratch, e)))
             return false;
         if (p != TRAIN && source[p].r && pairs[p]->start && !pairs[p]->count) {
             if (source[p].r != source[TRAIN].r)
-                return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s; use files of the same data",
-                            source[p].r->path, c->train);
+                return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s%s; use files of the same data",
+                            source[p].r->path, c->train, d->counted[p].bare ? " with items that have features" : "");
             *pairs[p] = (Pairs){0}; /* no row has that x_label */
         }
     }
@@ -391,7 +441,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
 
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e)
 {
-    *d = (DataSet){.protocol = c->protocol, .arena = a};
+    *d = (DataSet){.protocol = c->protocol, .gaps = c->gaps, .arena = a};
     Arena *scratch = arena_new(arena_heap(a), 0);
     if (!scratch)
         return fail_memory(e, sizeof *d, "reading interactions");
@@ -415,7 +465,10 @@ bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e)
                 return false;
             }
     }
-    return true;
+    if (!c->knock.count || features_knock(d, &c->knock, a, e))
+        return true;
+    dataset_close(d);
+    return false;
 }
 
 void dataset_close(DataSet *d)

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+const char *const gap_names[GAPS_COUNT] = {"error", "drop", "zero", "mean"};
+
 /* Up to three items that a source lacks, for one line of error. */
 typedef struct Missing {
     int64_t count;
@@ -34,8 +36,8 @@ static bool report_missing(const Missing *m, const DataSet *d, const char *path,
         snprintf(names + used, sizeof names - used, "%s%.*s", i ? ", " : "", (int)MIN(id.n, (size_t)60), id.p);
     }
     return fail(e, SP_SHAPE,
-                "%s: %lld of %lld items have no features (%s%s): extract the missing features, or remove the "
-                "interactions of these items%s",
+                "%s: %lld of %lld items have no features (%s%s): extract the missing features, or choose with "
+                "--missing-features: drop, zero or mean%s",
                 path, (long long)m->count, (long long)d->I, names, m->count > 3 ? ", ..." : "", hint);
 }
 
@@ -144,6 +146,27 @@ static bool read_item(Feature *f, const DataSet *d, const char *file, int64_t i,
     return ok;
 }
 
+/* Fills the rows of items that have no features, as d->gaps says; data [I, D] has zeros there. Where the mean is not
+ * finite they keep them, so that check_finite names the item that is to blame. */
+static bool fill_missing(const Feature *f, const DataSet *d, const bool *lacks, float *data, Arena *scratch, Error *e)
+{
+    float *mean = NEW(scratch, float, f->D, e);
+    if (!mean || (d->gaps == GAPS_MEAN && !feature_mean(f, d->I, lacks, mean, scratch, e)))
+        return false;
+    bool finite = true;
+    for (int64_t c = 0; c < f->D; c++)
+        finite = finite && isfinite(mean[c]);
+    for (int64_t i = 0; finite && i < d->I; i++)
+        if (lacks[i])
+            memcpy(data + i * f->D, mean, (size_t)f->D * sizeof *mean);
+    return true;
+}
+
+static bool fills(const DataSet *d, const Missing *m)
+{
+    return m->count > 0 && m->count < d->I && (d->gaps == GAPS_ZERO || d->gaps == GAPS_MEAN);
+}
+
 static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a, Error *e)
 {
     Missing missing = {0};
@@ -153,22 +176,28 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
     int64_t *whose = NULL;
     size_t room = 0;
     bool ok = (scratch && names) || fail_memory(e, 4096, "reading features");
-    ok = ok && owners;
+    bool *lacks = ok ? NEW(names, bool, d->I, e) : NULL;
+    ok = ok && owners && lacks;
     for (int64_t i = 0; ok && i < d->I; i++) {
         ArenaMark mark = arena_mark(scratch);
         Text cut;
         const char *file = file_of(text_index_at(d->items, i), path, &cut, scratch, e);
-        if (file && !*file)
+        if (file && !*file) {
             note_missing(&missing, i);
-        else
+            lacks[i] = true;
+        } else {
             ok = file && (!cut.n || check_owner(owners, &whose, &room, cut, i, d, file, names, e)) &&
                  read_item(f, d, file, i, &data, scratch, a, e);
+        }
         arena_rewind(scratch, mark);
     }
+    f->data = data;
+    f->missing = missing.count;
+    ok = ok &&
+         (fills(d, &missing) ? fill_missing(f, d, lacks, data, scratch, e) : report_missing(&missing, d, path, "", e));
     arena_free(scratch);
     arena_free(names);
-    f->data = data;
-    return ok && report_missing(&missing, d, path, "", e);
+    return ok;
 }
 
 /* ---- one .npy -------------------------------------------------------------------------------- */
@@ -218,22 +247,20 @@ static bool index_bare(TextIndex **bare, int64_t **row, const TextIndex *names, 
     return true;
 }
 
-/* row [I]: the row of x that belongs to each item. */
-static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t rows, Arena *a, Error *e)
+/* row [n]: the row of x that belongs to each item, -1: none. *hint: what its row names look like, or "". */
+static bool find_rows(int64_t *row, const TextIndex *items, int64_t n, const char *path, int64_t rows,
+                      const char **hint, Arena *a, Error *e)
 {
     TextIndex *names, *bare = NULL;
     const char *ids_path;
     int64_t *bare_row = NULL;
-    Missing missing = {0};
+    *hint = "";
     if (!feature_names(&names, &ids_path, path, rows, a, e))
         return false;
     if (names && !index_bare(&bare, &bare_row, names, a, e))
         return false;
-    if (!names && d->protocol == PROTOCOL_MMREC && rows != d->I)
-        return fail(e, SP_SHAPE, "%s: has %lld rows, but the interactions have %lld items: row r must belong to item r",
-                    path, (long long)rows, (long long)d->I);
-    for (int64_t i = 0; i < d->I; i++) {
-        Text id = text_index_at(d->items, i);
+    for (int64_t i = 0; i < n; i++) {
+        Text id = text_index_at(items, i);
         row[i] = -1;
         if (names) {
             row[i] = text_index_find(names, id);
@@ -249,30 +276,48 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
         } else if (row[i] >= rows) {
             row[i] = -1;
         }
-        if (row[i] < 0)
-            note_missing(&missing, i);
     }
-    char hint[96] = "";
     if (names && rows) {
         Text first = text_index_at(names, 0);
-        snprintf(hint, sizeof hint, " (in its .ids.txt the first row is '%.*s')", (int)MIN(first.n, (size_t)40),
-                 first.p);
+        *hint =
+            arena_printf(a, e, " (in its .ids.txt the first row is '%.*s')", (int)MIN(first.n, (size_t)40), first.p);
     }
-    return report_missing(&missing, d, path, hint, e);
+    return *hint != NULL;
+}
+
+static bool open_matrix(Npy *file, const char *path, Arena *a, Error *e)
+{
+    if (!npy_open(file, path, a, e))
+        return false;
+    const Array *x = &file->array;
+    if (x->dims != 2)
+        return fail(e, SP_SHAPE, "%s: has %d dimensions; features are [rows, D]", path, x->dims);
+    return x->shape[1] > 0 ||
+           fail(e, SP_SHAPE, "%s: its rows have no numbers: [%lld, 0]", path, (long long)x->shape[0]);
 }
 
 static bool from_matrix(Feature *f, const DataSet *d, const char *path, Arena *scratch, Arena *a, Error *e)
 {
-    if (!npy_open(&f->file, path, a, e))
+    if (!open_matrix(&f->file, path, a, e))
         return false;
     const Array *x = &f->file.array;
-    if (x->dims != 2)
-        return fail(e, SP_SHAPE, "%s: has %d dimensions; features are [rows, D]", path, x->dims);
-    if (x->shape[1] < 1)
-        return fail(e, SP_SHAPE, "%s: its rows have no numbers: [%lld, 0]", path, (long long)x->shape[0]);
+    int64_t rows = x->shape[0], *row = NEW(scratch, int64_t, d->I, e);
+    bool *lacks = NEW(scratch, bool, d->I, e);
+    const char *hint, *ids = npy_ids_path(path, scratch, e);
+    Missing missing = {0};
     f->D = x->shape[1];
-    int64_t *row = NEW(scratch, int64_t, d->I, e);
-    if (!row || !find_rows(row, d, path, x->shape[0], scratch, e))
+    if (!row || !lacks || !ids)
+        return false;
+    if (d->protocol == PROTOCOL_MMREC && !file_exists(ids) && (rows > d->I || (rows < d->I && d->gaps == GAPS_ERROR)))
+        return fail(e, SP_SHAPE, "%s: has %lld rows, but the interactions have %lld items: row r must belong to item r",
+                    path, (long long)rows, (long long)d->I);
+    if (!find_rows(row, d->items, d->I, path, rows, &hint, scratch, e))
+        return false;
+    for (int64_t i = 0; i < d->I; i++)
+        if ((lacks[i] = row[i] < 0))
+            note_missing(&missing, i);
+    f->missing = missing.count;
+    if (!fills(d, &missing) && !report_missing(&missing, d, path, hint, e))
         return false;
     bool in_order = x->type == F32 && (uintptr_t)x->data % sizeof(float) == 0;
     for (int64_t i = 0; in_order && i < d->I; i++)
@@ -285,22 +330,54 @@ static bool from_matrix(Feature *f, const DataSet *d, const char *path, Arena *s
     if (!data)
         return false;
     for (int64_t i = 0; i < d->I; i++)
-        array_f32(x, row[i] * f->D, f->D, data + i * f->D);
+        if (!lacks[i])
+            array_f32(x, row[i] * f->D, f->D, data + i * f->D);
     f->data = data;
     npy_close(&f->file);
     f->file = (Npy){0};
-    return true;
+    return !missing.count || fill_missing(f, d, lacks, data, scratch, e);
+}
+
+/* The path of name=path; NULL: it is not so. */
+static const char *spec_path(const char *spec, Error *e)
+{
+    const char *equals = strchr(spec, '=');
+    if (equals && equals > spec && equals[1])
+        return equals + 1;
+    fail(e, SP_USAGE, "features '%s': give them as name=path, for example visual=features/resnet50.npy", spec);
+    return NULL;
+}
+
+bool feature_lacks(const char *spec, const TextIndex *items, int64_t n, bool *lacks, Arena *scratch, Error *e)
+{
+    const char *path = spec_path(spec, e), *hint;
+    if (path && folder_exists(path)) {
+        for (int64_t i = 0; i < n; i++) {
+            ArenaMark mark = arena_mark(scratch);
+            Text cut;
+            const char *file = file_of(text_index_at(items, i), path, &cut, scratch, e);
+            if (!file)
+                return false;
+            lacks[i] = lacks[i] || !*file;
+            arena_rewind(scratch, mark);
+        }
+        return true;
+    }
+    Npy file = {0};
+    int64_t *row = path ? NEW(scratch, int64_t, n, e) : NULL;
+    bool ok = row && open_matrix(&file, path, scratch, e) &&
+              find_rows(row, items, n, path, file.array.shape[0], &hint, scratch, e);
+    for (int64_t i = 0; ok && i < n; i++)
+        lacks[i] = lacks[i] || row[i] < 0;
+    npy_close(&file);
+    return ok;
 }
 
 bool feature_load(Feature *f, const DataSet *d, const char *spec, Arena *a, Error *e)
 {
     *f = (Feature){0};
-    const char *equals = strchr(spec, '=');
-    if (!equals || equals == spec || !equals[1])
-        return fail(e, SP_USAGE, "features '%s': give them as name=path, for example visual=features/resnet50.npy",
-                    spec);
-    const char *path = equals + 1;
-    if (!(f->name = arena_strndup(a, spec, (size_t)(equals - spec), e)))
+    const char *path = spec_path(spec, e);
+    if (!path || !(f->name = arena_strndup(a, spec, (size_t)(path - 1 - spec), e)))
         return false;
     bool ok;
     if (folder_exists(path)) {

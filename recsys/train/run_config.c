@@ -100,6 +100,29 @@ static bool read_features(RunConfig *c, const ConfigReader *r, Arena *a, Error *
     return true;
 }
 
+/* `missing_features`, and `knock` with `mode`, are missing where the run was not given them. */
+static bool read_replaced(RunConfig *c, const ConfigReader *r, Arena *a, Error *e)
+{
+    DataConfig *d = &c->train.data;
+    size_t word = 0;
+    if (json_get(r->object, "missing_features") &&
+        !read_word(r, "missing_features", gap_names, GAPS_COUNT, "error, drop, zero or mean", &word, e))
+        return false;
+    d->gaps = (Gaps)word;
+    if (!json_get(r->object, "knock"))
+        return true;
+    const Json *list = need(r, "knock", JSON_ARRAY, e);
+    const char **names = list ? NEW(a, const char *, list->count, e) : NULL;
+    if (!names || !read_word(r, "mode", knock_modes, KNOCK_MODES, "noise, zero, one, mean or shuffle", &word, e))
+        return false;
+    for (const Json *n = list->first; n; n = n->next)
+        if (!(names[d->knock.count++] = json_cstring(n)))
+            return fail(e, SP_FORMAT, "%s:%u: key knock: each must be the name of a modality; train again", r->path,
+                        (unsigned)n->line);
+    d->knock = (Knock){names, d->knock.count, (KnockMode)word, c->train.seed};
+    return true;
+}
+
 /* Keys and values by the tables of settings, as `train --set` reads them. */
 static bool read_settings(RunConfig *c, const ConfigReader *r, Arena *a, Error *e)
 {
@@ -169,7 +192,7 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
     ConfigReader data = {r.path, need(&r, "data", JSON_OBJECT, e), "data."};
     return data.object && read_layout(&c->train.data.layout, &r, e) && read_count(&data, "users", 1, &c->users, e) &&
            read_count(&data, "items", 1, &c->items, e) && read_count(&data, "train", 1, &c->pairs, e) &&
-           read_features(c, &r, a, e) && read_settings(c, &r, a, e);
+           read_features(c, &r, a, e) && read_replaced(c, &r, a, e) && read_settings(c, &r, a, e);
 }
 
 /* ---- the result ------------------------------------------------------------------------------ */

@@ -52,6 +52,15 @@ static void print_description(FILE *f, const Trainer *t)
     for (size_t i = 0; i < c->feature_count; i++)
         json_put_string(&w, NULL, c->features[i]);
     json_end(&w);
+    if (c->gaps != GAPS_ERROR) /* absent where they say nothing, as the layout */
+        json_put_string(&w, "missing_features", gap_names[c->gaps]);
+    if (c->knock.count) {
+        json_array(&w, "knock");
+        for (size_t i = 0; i < c->knock.count; i++)
+            json_put_string(&w, NULL, c->knock.names[i]);
+        json_end(&w);
+        json_put_string(&w, "mode", knock_modes[c->knock.mode]);
+    }
     json_object(&w, "data");
     json_members(&w, "users %lld items %lld train %lld valid %lld test %lld", (long long)t->data.U,
                  (long long)t->data.I, (long long)t->data.train.count, (long long)t->data.valid.count,

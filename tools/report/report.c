@@ -63,9 +63,11 @@ static bool read_run(Report *r, ReportRun *run, const char *folder, Error *e)
         return fail(e, SP_FORMAT, "%s: has no train or no test file; a report needs both", run->config.path);
     for (size_t i = 0; i < d->feature_count; i++) {
         int n = (int)(strchr(d->features[i], '=') - d->features[i]);
-        run->features = i ? arena_printf(r->c->arena, e, "%s, %.*s", run->features, n, d->features[i])
-                          : arena_printf(r->c->arena, e, "%.*s", n, d->features[i]);
-        if (!run->features)
+        const char *name = arena_strndup(r->c->arena, d->features[i], (size_t)n, e);
+        const char *mode = name && knocks(&d->knock, name) ? knock_modes[d->knock.mode] : NULL;
+        if (!name ||
+            !(run->features = arena_printf(r->c->arena, e, "%s%s%s%s%s%s", i ? run->features : "", i ? ", " : "", name,
+                                           mode ? " (" : "", mode ? mode : "", mode ? ")" : "")))
             return false;
     }
     return read_history(r, run, e);
@@ -85,10 +87,15 @@ static bool read_data(Report *r, Error *e)
         if (own->protocol != most->protocol)
             return fail(e, SP_USAGE, "%s uses protocol %s, but %s uses %s; write one report for each", with->folder,
                         protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
+        if (own->gaps != most->gaps)
+            return fail(e, SP_USAGE, "%s uses --missing-features %s, but %s uses %s; write one report for each",
+                        with->folder, gap_names[most->gaps], run->folder, gap_names[own->gaps]);
         if (own->feature_count > most->feature_count)
             with = run;
     }
-    if (!dataset_load(&r->data, &with->config.train.data, a, e))
+    DataConfig config = with->config.train.data;
+    config.knock.count = 0; /* items are shown with their own features */
+    if (!dataset_load(&r->data, &config, a, e))
         return false;
     const DataSet *s = &r->data;
     r->test_users = NEW(a, int32_t, s->U, e);
