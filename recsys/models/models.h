@@ -177,6 +177,21 @@ void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **it
 /* The mean of layers 0 to `layers` of all users and items: LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN, LGMRec, PGL. */
 void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, Tensor **users,
                Tensor **items);
+/* ---- NGCF's layers (shared/ngcf.c) ----------------------------------------------------------- */
+
+/* M = A E_l,  E_l+1 = normalize(dropout(LeakyReLU(M W1' + b1 + (M * E_l) W2' + b2))): Elliot's NGCF and NGCF-M. */
+typedef struct NgcfLayers {
+    Linear *sum, *product; /* [layers]: W1, b1: parameters "sum.L"; W2, b2: "product.L" */
+    int64_t layers;
+    float slope;    /* of LeakyReLU */
+    bool two_acts;  /* LeakyReLU(M W1' + b1) + LeakyReLU((M * E_l) W2' + b2): the paper, MMRec's LATTICE */
+    bool raw_input; /* the next layer reads the rows before normalize: the paper, MMRec's LATTICE */
+} NgcfLayers;
+/* The parameters of g: layer 0 reads rows of length D, each layer's result has rows of length `width`. */
+bool ngcf_new(Model *m, NgcfLayers *g, int64_t D, int64_t width, int64_t layers, Init w, Init b, Error *e);
+/* layer[0] [n, D] is given; sets layer[1 .. g->layers]. graph: [n, n]. drop: also where the tape does not train. */
+void ngcf_layers(Tape *t, const NgcfLayers *g, const Csr *graph, float drop, Tensor **layer);
+
 /* ---- graphs of users and items (shared/user_item.c) ------------------------------------------ */
 
 /* The train pairs as a graph [U + I, U + I], users first. Call csr_index for graph_with (GRCN, DGCF). */

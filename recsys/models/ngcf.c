@@ -15,8 +15,7 @@
 
 typedef struct Ngcf {
     Tables x;
-    Linear *sum, *product; /* [n_layers]: W1, b1 and W2, b2 */
-    int64_t layers;
+    NgcfLayers ngcf;
     Tensor **layer;   /* [n_layers + 1]: of the last pass, [U + I, its width] */
     Csr *adjacency;   /* [U + I, U + I] */
     const Csr *epoch; /* the same after node dropout */
@@ -59,24 +58,13 @@ static bool init(Model *m, Error *e)
     Ngcf *g = m->own = NEW(m->arena, Ngcf, 1, e);
     if (!g)
         return false;
-    int64_t L = g->layers = s->n_layers, D = s->factors, out = s->weight_size;
-    /* xavier's of [1, out] */
-    Init xavier = {INIT_XAVIER_UNIFORM, 0}, bias = {INIT_UNIFORM, sqrt(6.0 / (1.0 + (double)out))};
-    if (!(g->sum = NEW(m->arena, Linear, L, e)) || !(g->product = NEW(m->arena, Linear, L, e)) ||
-        !(g->layer = NEW(m->arena, Tensor *, L + 1, e)))
+    /* xavier's of [1, weight_size] */
+    Init xavier = {INIT_XAVIER_UNIFORM, 0}, bias = {INIT_UNIFORM, sqrt(6.0 / (1.0 + (double)s->weight_size))};
+    g->ngcf = (NgcfLayers){.slope = 0.2f};
+    if (!(g->layer = NEW(m->arena, Tensor *, s->n_layers + 1, e)) || !tables_new(m, &g->x, s->factors, xavier, e) ||
+        !ngcf_new(m, &g->ngcf, s->factors, s->weight_size, s->n_layers, xavier, bias, e))
         return false;
-    if (!tables_new(m, &g->x, D, xavier, e))
-        return false;
-    for (int64_t l = 0; l < L && e->code == SP_OK; l++) {
-        const char *sum = arena_printf(m->arena, e, "sum.%lld", (long long)l);
-        const char *product = arena_printf(m->arena, e, "product.%lld", (long long)l);
-        if (!sum || !product)
-            return false;
-        g->sum[l] = linear_new(m->store, sum, out, l ? out : D, true, xavier, bias, m->seed, e);
-        g->product[l] = linear_new(m->store, product, out, l ? out : D, true, xavier, bias, m->seed, e);
-    }
-    if (e->code == SP_OK)
-        g->epoch = g->adjacency = user_item_graph(m, "adjacency", ADJ_ROW_SELF, e);
+    g->epoch = g->adjacency = user_item_graph(m, "adjacency", ADJ_ROW_SELF, e);
     return g->adjacency != NULL;
 }
 
@@ -93,14 +81,9 @@ static void make_layers(Tape *t, const Model *m, const Csr *graph)
 {
     const NgcfSettings *s = m->settings;
     const Ngcf *g = m->own;
-    float p = tape_training(t) || s->evaluation_dropout ? (float)s->message_dropout : 0;
     g->layer[0] = stack_rows(t, g->x.user, g->x.item);
-    for (int64_t l = 0; l < g->layers; l++) {
-        Tensor *x = g->layer[l], *message = spmm(t, graph, x);
-        x = linear_add(t, mul(t, message, x), &g->product[l], linear(t, message, &g->sum[l]));
-        x = dropout_always(t, activate(t, x, ACT_LEAKY_RELU, 0.2f), p);
-        g->layer[l + 1] = row_normalize(t, x, 1e-12f);
-    }
+    ngcf_layers(t, &g->ngcf, graph, tape_training(t) || s->evaluation_dropout ? (float)s->message_dropout : 0,
+                g->layer);
 }
 
 /* Layers side by side, of nodes first to first + count: those of ids [n], counted from first, or of all where ids is
@@ -109,7 +92,7 @@ static void make_layers(Tape *t, const Model *m, const Csr *graph)
 static Tensor *vectors(Tape *t, const Ngcf *g, int64_t first, int64_t count, Tensor *ids)
 {
     Tensor *out = NULL;
-    for (int64_t l = 0; l <= g->layers; l++) {
+    for (int64_t l = 0; l <= g->ngcf.layers; l++) {
         Tensor *x = rows(t, g->layer[l], first, count);
         x = ids ? gather(t, x, ids) : x;
         out = out ? concat(t, out, x) : x;
