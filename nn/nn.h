@@ -358,6 +358,9 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 /* x[row] . y[col] for each entry of the pattern -> [entries] */
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
+/* x [entries] of g in the order of the entries of turned, its transpose (csr_turned); both after csr_index. The other
+ * direction of an attention whose scores are symmetric: GRCN. */
+Tensor *edge_turn(Tape *t, const Csr *g, const Csr *turned, Tensor *x);
 /* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). An op makes the
  * pattern at once. On a device that does not read host memory it makes the values when an op first reads them: so all
  * patterns of a step, and the rows that csr_rows takes of them, travel to the device in one upload. */

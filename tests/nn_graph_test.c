@@ -407,6 +407,36 @@ static void refilled_graphs(void **state)
     store_free(s);
 }
 
+/* The scores of a block's entries in the order of its transpose are the transpose's own, bit for bit. */
+static void turned_values(void **state)
+{
+    (void)state;
+    Store *s = store_new(&device, &error);
+    Csr *g = csr_new(s, "block", &(HostGraph){.rows = U, .cols = I, .start = pairs_start, .col = pairs_item}, &error);
+    Csr *turned = g ? csr_turned(s, g, &error) : NULL;
+    assert_non_null(turned);
+    Tensor *x = test_param(s, "x", U, 5, 1), *y = test_param(s, "y", I, 5, 2);
+    Tape *t = tape_new(&device, true, &error);
+    edge_turn(t, g, turned, sddmm(t, g, x, y));
+    Error e = {0};
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_USAGE, "call csr_index");
+    assert_true(csr_index(s, g, &error) && csr_index(s, turned, &error));
+    tape_reset(t, (Draw){1, DRAW_DROPOUT, 0});
+    float *ours = test_read(&device, edge_turn(t, g, turned, sddmm(t, g, x, y)));
+    float *own = test_read(&device, sddmm(t, turned, y, x));
+    tape_must(t);
+    assert_memory_equal(ours, own, (size_t)g->entries * sizeof *own);
+    free(ours);
+    free(own);
+    edge_turn(t, g, turned, x);
+    e = (Error){0};
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_SHAPE, "edge_turn");
+    tape_free(t);
+    store_free(s);
+}
+
 /* gather by a list of a graph: the table needs as many rows as the list's largest id says. */
 static void lists_are_checked(void **state)
 {
@@ -531,9 +561,10 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adjacencies),       cmocka_unit_test(learned_graphs),   cmocka_unit_test(thinned_graphs),
-        cmocka_unit_test(refilled_graphs),   cmocka_unit_test(rows_of_graphs),   cmocka_unit_test(dropped),
-        cmocka_unit_test(lists_are_checked), cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies),      cmocka_unit_test(learned_graphs),
+                                       cmocka_unit_test(thinned_graphs),   cmocka_unit_test(refilled_graphs),
+                                       cmocka_unit_test(rows_of_graphs),   cmocka_unit_test(dropped),
+                                       cmocka_unit_test(turned_values),    cmocka_unit_test(lists_are_checked),
+                                       cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -13,6 +13,7 @@ typedef struct Case {
 static Csr *graph_sym, *graph_row, *graph_values; /* [7, 7], [7, 7], [5, 7] of the case's store */
 static Tensor *running_mean, *running_var;        /* [3] */
 static Csr *graph_indexed;                        /* graph_sym with csr_index */
+static Csr *graph_block, *graph_turned;           /* its block [3, 4] and the transpose, with csr_index */
 static Act act_now;
 
 static Tensor *ids(Tape *t)
@@ -163,6 +164,10 @@ BUILD(b_edge_attention, Tensor *x = made(t, p[0]);
 BUILD(b_sddmm, return sddmm(t, graph_values, p[0], p[1]);)
 BUILD(b_sddmm_self, return sddmm(t, graph_sym, p[0], p[0]);)
 BUILD(b_edge_softmax, return edge_softmax(t, graph_values, p[0]);)
+BUILD(b_edge_turn, return edge_turn(t, graph_block, graph_turned, p[0]);)
+/* Scores of one direction, attention of the other: what GRCN's items receive. */
+BUILD(b_edge_turn_attention, Tensor *score = edge_turn(t, graph_block, graph_turned, sddmm(t, graph_block, p[0], p[1]));
+      return spmm(t, graph_with(t, graph_turned, edge_softmax(t, graph_turned, score)), p[0]);)
 BUILD(b_knn, return spmm(t, knn_graph(t, p[0], 3), p[1]);)
 BUILD(b_knn_normal, return spmm(t, graph_normalize(t, knn_graph(t, p[0], 4)), p[1]);)
 BUILD(b_graph_mix, Csr *g[] = {knn_graph(t, p[0], 3), graph_row, knn_graph(t, p[1], 2)}; Tensor *w = softmax(t, p[2]);
@@ -294,6 +299,8 @@ static const Case cases[] = {
     {"sddmm", b_sddmm, {{5, 6}, {7, 6}}},
     {"sddmm with itself", b_sddmm_self, {{7, 6}}},
     {"edge_softmax", b_edge_softmax, {{9, 0}}},
+    {"edge_turn", b_edge_turn, {{6, 0}}},
+    {"edge_turn, attention", b_edge_turn_attention, {{3, 5}, {4, 5}}},
     {"knn_graph", b_knn, {{7, 5}, {7, 4}}},
     {"graph_normalize", b_knn_normal, {{7, 5}, {7, 4}}},
     {"graph_mix", b_graph_mix, {{7, 5}, {7, 6}, {2, 0}}},
@@ -309,6 +316,10 @@ static void make_graphs(Store *s)
     graph_sym = csr_bipartite(s, "symmetric", 3, 4, start, item, ADJ_SYM, &error);
     graph_indexed = csr_bipartite(s, "indexed", 3, 4, start, item, ADJ_SYM, &error);
     assert_true(graph_indexed && csr_index(s, graph_indexed, &error));
+    graph_block = csr_new(s, "block", &(HostGraph){.rows = 3, .cols = 4, .start = start, .col = item}, &error);
+    assert_true(graph_block && csr_index(s, graph_block, &error));
+    graph_turned = csr_turned(s, graph_block, &error);
+    assert_true(graph_turned && csr_index(s, graph_turned, &error));
     graph_row = csr_bipartite(s, "rows", 3, 4, start, item, ADJ_ROW_SELF, &error);
     graph_values = csr_new(
         s, "values", &(HostGraph){.rows = 5, .cols = 7, .start = values_start, .col = values_col, .val = val}, &error);

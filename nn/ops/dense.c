@@ -415,7 +415,9 @@ Tensor *scale(Tape *t, Tensor *x, float a)
 
 static void activate_back(Tape *t, Node *n)
 {
-    t->k->act_back(&t->run, n->out.count, (Act)n->i[0], n->f, n->in[0]->data, n->grad, n->grad);
+    Act act = (Act)n->i[0];
+    t->k->act_back(&t->run, n->out.count, act, n->f, act_from_result(act, n->f) ? n->out.data : n->in[0]->data, n->grad,
+                   n->grad);
     grad_put(t, n->in[0], grad_take(n));
 }
 
@@ -427,6 +429,7 @@ Tensor *activate(Tape *t, Tensor *x, Act act, float param)
         return tape_failed(t);
     n->i[0] = act;
     n->f = param;
+    n->unread = act_from_result(act, param) ? UNREAD(0) : UNREAD(RESULT);
     if (tape_live(t))
         t->k->act(&t->run, x->count, act, param, F32, x->data, n->out.data);
     return node_done(t, n, (double)x->count, 8.0 * (double)x->count);

@@ -179,6 +179,31 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
     return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
+static void edge_turn_back(Tape *t, Node *n)
+{
+    const Csr *turned = n->spec;
+    float beta, *dx = grad_into(t, n->in[0], &beta);
+    if (dx)
+        t->k->gather(&t->run, turned->entries, 1, F32, n->grad, turned->tat->data, beta, dx);
+}
+
+Tensor *edge_turn(Tape *t, const Csr *g, const Csr *turned, Tensor *x)
+{
+    static const Op op = {.name = "edge_turn", .back_name = "edge_turn back", .back = edge_turn_back};
+    Node *n = reads_graph(t, op.name, g) && reads_graph(t, op.name, turned) ? node_new(t, &op, INPUTS(x)) : NULL;
+    if (!n || !node_fits(t, n, x->count == g->entries && x->count == turned->entries))
+        return tape_failed(t);
+    if (!g->tat || !turned->tat)
+        tape_fail(t, SP_USAGE, "edge_turn: a graph has no places of its transpose: call csr_index");
+    if (!node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    n->spec = turned;
+    n->unread = UNREAD_ALL;
+    if (tape_live(t))
+        t->k->gather(&t->run, g->entries, 1, F32, x->data, g->tat->data, 0, n->out.data);
+    return node_done(t, n, 0, 12.0 * (double)x->count);
+}
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 static void scaled_values(Tape *t, const Csr *g, const float *val, float *out)
