@@ -13,6 +13,9 @@
     LINE(ngcf)                 \
     LINE(vbpr)                 \
     LINE(lattice)              \
+    LINE(ngcfm)                \
+    LINE(grcn)                 \
+    LINE(mmgcn)                \
     /* new lines above this one */
 /* clang-format on */
 

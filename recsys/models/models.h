@@ -191,6 +191,16 @@ typedef struct NgcfLayers {
 bool ngcf_new(Model *m, NgcfLayers *g, int64_t D, int64_t width, int64_t layers, Init w, Init b, Error *e);
 /* layer[0] [n, D] is given; sets layer[1 .. g->layers]. graph: [n, n]. drop: also where the tape does not train. */
 void ngcf_layers(Tape *t, const NgcfLayers *g, const Csr *graph, float drop, Tensor **layer);
+/* NGCF's and NGCF-M's rows. */
+#define NODE_DROPOUT_SETTING(S)                                                                                        \
+    F64_SETTING(S, node_dropout, "0.1", "0.1", "share of graph entries dropped per epoch (below 1)", 0, BELOW_ONE)
+#define MESSAGE_DROPOUT_SETTING(S)                                                                                     \
+    F64_SETTING(S, message_dropout, "0.1", "0.1", "share of layer outputs dropped per step (below 1)", 0, BELOW_ONE)
+#define EVALUATION_DROPOUT_SETTING(S)                                                                                  \
+    {                                                                                                                  \
+        "evaluation_dropout", "true", "false", "use message_dropout in evaluation too, as Elliot's code does",         \
+            BOOL_OF(S, evaluation_dropout), 0, 0, NULL                                                                 \
+    }
 
 /* ---- graphs of users and items (shared/user_item.c) ------------------------------------------ */
 
