@@ -294,7 +294,7 @@ static bool stop_at(void *arg, const TrainEvent *event, Error *e)
     return s->events++ != s->at || (fail)(e, SP_USAGE, "stopped here");
 }
 
-/* Same bytes for 1 and 2 threads, and when a run is cut off and resumed. */
+/* A run with 2 threads that is cut off and resumed has the bytes of one with 1 thread. */
 static void mirror_gradient_of_every_recommender(void **state)
 {
     Bench *b = *state;
@@ -312,14 +312,13 @@ static void mirror_gradient_of_every_recommender(void **state)
                 continue;
             Error e = {0};
             TrainResult r;
-            Trial one = {.kind = kind, .protocol = p, WITH("mg=true")}, two = one, cut = one;
-            two.threads = 2;
             Stop stop = {.at = 7};
+            Trial one = {.kind = kind, .protocol = p, WITH("mg=true")}, cut = one;
+            cut.threads = 2;
             cut.visit = stop_at;
             cut.arg = &stop;
             cut.out = folder(b);
-            const char *x = trained(&with, one), *y = trained(&with, two);
-            assert_same_folders(b->arena, x, y);
+            const char *x = trained(&with, one);
             assert_false(run(&with, cut, &r, &e));
             assert_error(e, SP_USAGE, "stopped here");
             cut.visit = NULL;
@@ -387,8 +386,7 @@ static void numbers_that_are_not_finite(void **state)
          "Rule: parameter extra is not finite (row 1) at the end of epoch 2, step 5; try a smaller lr than 0.02"},
         {{"breaks=state", "rare=true"},
          "Rule: what Adam keeps of parameter extra is not finite (row 1) at the end of epoch 2, step 5"},
-        {{"breaks=loss", "rare=true"},
-         "Rule: the loss is inf in epoch 2, step 3; all parameters are finite; try a smaller lr than 0.02"}};
+        {{"breaks=loss", "rare=true"}, "Rule: the loss is inf in epoch 2, step 3"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
         TrainResult r;
