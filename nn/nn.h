@@ -395,9 +395,11 @@ Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high); /* low, then first + high */
 /* Ascending ids below `first`; *high: the others, minus `first`. */
 Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
-/* Rows ids (distinct, ascending) of a square graph as [n, |from|]. `from` lists, ascending, the nodes that these rows
- * read and ids themselves. It is NULL, for all nodes, if the rows of these nodes have half of the graph's entries. at
- * [n]: the places of ids in `from`. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
+/* Rows ids (distinct, ascending) of a graph as [n, |from|]. `from` lists, ascending, the nodes that these rows read
+ * and, of a square graph, ids themselves. It is NULL, for all nodes, if the rows of these nodes have half of the
+ * graph's entries; of a graph that is not square, if these rows read half of the columns. at [n]: the places of ids in
+ * `from`; NULL where the graph is not square. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at
+ * NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Host copies; any may be NULL; scales applied. */
 bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val, Error *e);

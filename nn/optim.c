@@ -3,7 +3,7 @@
  *   dense     g [rows, D]
  *   rows      ids [n] and g [n, D]: what gather leaves. Sorted and summed by segments; only these rows are touched
  *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside
- *             the kernel
+ *             the kernel. Of gathered rows of a table: the same for rows ids
  *
  * One factor alone, or rows alone, are used as they are where the optimiser's entry in `methods` says so; everything
  * else becomes dense. Adam moves rows without gradient too (by their momentum): these steps are kept in a history and
@@ -68,9 +68,29 @@ static bool add_rows(Tape *t, const ParamGrad *grad, float a, float *table)
     return true;
 }
 
-bool grad_dense(Tape *t, const ParamGrad *g, float *into)
+/* Factors of some rows become gradients of rows. */
+static void multiply_rows(Tape *t, ParamGrad *g)
 {
     int64_t D = param_width(g->param);
+    for (FactorPart **at = &g->factors; *at;) {
+        const FactorPart *f = *at;
+        int64_t n = f->ids ? f->ids->count : 0;
+        RowPart *r = f->ids ? tape_scratch(t, 1, sizeof *r) : NULL;
+        if (r) {
+            *r = (RowPart){g->rows, f->ids, step_floats(t, n * D)};
+            tape_product(t, n, D, f->K, f->dy, f->K, 1, f->w, D, 1, r->g, 0);
+            g->rows = r;
+            *at = f->next;
+        } else {
+            at = &(*at)->next;
+        }
+    }
+}
+
+bool grad_dense(Tape *t, ParamGrad *g, float *into)
+{
+    int64_t D = param_width(g->param);
+    multiply_rows(t, g);
     for (const FactorPart *f = g->factors; f; f = f->next)
         tape_product(t, rows_of(g->param->x), D, f->K, f->dy, f->K, 1, f->w, D, 1, into, 1);
     return (!g->rows || add_rows(t, g, 1, into)) && t->error.code == SP_OK;
@@ -78,12 +98,12 @@ bool grad_dense(Tape *t, const ParamGrad *g, float *into)
 
 /* ---- one parameter --------------------------------------------------------------------------- */
 
-typedef enum Kind { KIND_DENSE, KIND_ROWS, KIND_FACTORS } Kind;
+typedef enum Kind { KIND_DENSE, KIND_ROWS, KIND_FACTORS, KIND_ROW_FACTORS } Kind;
 
 static Kind kind_of(const ParamGrad *g)
 {
     if (!g->dense && !g->rows && g->factors && !g->factors->next)
-        return KIND_FACTORS;
+        return g->factors->ids ? KIND_ROW_FACTORS : KIND_FACTORS;
     return !g->dense && g->rows && !g->factors ? KIND_ROWS : KIND_DENSE;
 }
 
@@ -152,11 +172,16 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
         tape_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
     } else {
         const FactorPart *f = g->factors;
-        if (!tape_work(t, t->k->adam_factored_work(&t->run, rows, D, f->K)))
+        const Groups *some = f->ids ? ids_groups(t, f->ids) : NULL;
+        int64_t count = some ? some->count : rows;
+        lists_send(t);
+        if ((f->ids && !some) || !tape_work(t, t->k->adam_factored_work(&t->run, count, D, f->K)))
             return;
-        t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, history_push(t, o, p), f->dy, f->w, p->last,
-                            p->x->data, m, v);
-        param_settled(&t->run, p); /* every row was stepped */
+        t->k->adam_factored(&t->run, count, D, f->K, some ? some->device.unique : NULL, p->history,
+                            history_push(t, o, p), f->dy, f->w, p->last, p->x->data, m, v);
+        if (!some)
+            param_settled(&t->run, p); /* every row was stepped */
+        n = count * D;
         tape_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
     }
     p->steps++;
@@ -255,11 +280,11 @@ static void step_rmsprop(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
 
 /* ---- the table of optimisers ----------------------------------------------------------------- */
 
-enum { TAKES_ROWS = 1 << KIND_ROWS, TAKES_FACTORS = 1 << KIND_FACTORS };
+enum { TAKES_ROWS = 1 << KIND_ROWS, TAKES_FACTORS = 1 << KIND_FACTORS, TAKES_ROW_FACTORS = 1 << KIND_ROW_FACTORS };
 static unsigned all_kinds(const Optim *o)
 {
     (void)o;
-    return TAKES_ROWS | TAKES_FACTORS;
+    return TAKES_ROWS | TAKES_FACTORS | TAKES_ROW_FACTORS;
 }
 static unsigned sgd_kinds(const Optim *o)
 {
@@ -345,9 +370,12 @@ static bool clips(const Optim *o)
 /* A gradient that the optimiser does not take as it is becomes one dense sum. */
 static void densify(Tape *t, const Optim *o, ParamGrad *g)
 {
-    const Kind kind = kind_of(g);
-    if (kind != KIND_DENSE && !clips(o) && methods[o->kind].takes(o) >> kind & 1)
-        return;
+    for (int tries = 0; tries < 2; tries++) {
+        Kind kind = kind_of(g);
+        if (kind != KIND_DENSE && !clips(o) && methods[o->kind].takes(o) >> kind & 1)
+            return;
+        multiply_rows(t, g);
+    }
     if (!g->rows && !g->factors)
         return;
     if (!g->dense) {
@@ -448,7 +476,7 @@ bool optim_step(const Optim *o, Store *s, Tape *t, Error *e)
         clip(t, o, s);
     for (int late = 0; late < 2; late++) /* factors first: they read weights that are about to be stepped */
         for (ParamGrad *g = t->grads; g && t->error.code == SP_OK; g = g->next)
-            if (g->param->store == s && (kind_of(g) == KIND_FACTORS) == !late && optim_of(o, g->param, &own))
+            if (g->param->store == s && (kind_of(g) >= KIND_FACTORS) == !late && optim_of(o, g->param, &own))
                 methods[o->kind].step(t, &own, g, kind_of(g));
     for (size_t i = 0; i < store_count(s) && !o->skip_missing && t->error.code == SP_OK; i++) {
         Param *p = store_at(s, i)->param;

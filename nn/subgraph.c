@@ -143,13 +143,15 @@ static int64_t number_marked(int64_t n, int32_t *mark, int32_t *list)
     return count;
 }
 
-/* Whether the marked rows have half of all entries: then all rows of the layer below are cheaper than a selection. */
-static bool reads_most(int64_t rows, const int64_t *start, const int32_t *mark)
+/* Whether all nodes of the layer below are cheaper than a selection: the rows of the marked ones have half of the
+ * entries. The rows of columns of a graph that is not square are not known: half of the columns. */
+static bool reads_most(const Csr *g, const int64_t *start, const int32_t *mark)
 {
-    int64_t entries = 0;
-    for (int64_t r = 0; r < rows; r++)
-        entries += mark[r] ? start[r + 1] - start[r] : 0;
-    return 2 * entries >= start[rows];
+    bool square = g->rows == g->cols;
+    int64_t some = 0;
+    for (int64_t c = 0; c < g->cols; c++)
+        some += !mark[c] ? 0 : square ? start[c + 1] - start[c] : 1;
+    return 2 * some >= (square ? start[g->rows] : g->cols);
 }
 
 static int64_t number_all(int64_t n, int32_t *mark)
@@ -206,13 +208,13 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         return NULL;
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
-    if (g->rows != g->cols || (ids->count && (lo < 0 || hi >= g->rows))) {
-        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d are out of range of a square graph; the graph is %lld x %lld",
-                  lo, hi, (long long)g->rows, (long long)g->cols);
+    if (ids->count && (lo < 0 || hi >= g->rows)) {
+        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d are out of range; the graph is %lld x %lld", lo, hi,
+                  (long long)g->rows, (long long)g->cols);
         return NULL;
     }
     double begun = trace_begin(t->run.trace);
-    bool valued = g->val || g->later;
+    bool valued = g->val || g->later, square = g->rows == g->cols;
     const int64_t *start = tape_host(t, g->start);
     const int32_t *col = tape_host(t, g->col), *row = tape_host(t, ids);
     int64_t n = ids->count, entries = 0;
@@ -223,13 +225,14 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         return NULL;
     sub_start[0] = 0;
     for (int64_t i = 0; i < n; i++) {
-        mark[row[i]] = 1;
+        if (square)
+            mark[row[i]] = 1;
         for (int64_t e = start[row[i]]; e < start[row[i] + 1]; e++)
             mark[col[e]] = 1;
         entries += start[row[i] + 1] - start[row[i]];
         sub_start[i + 1] = entries;
     }
-    bool all = reads_most(g->cols, start, mark);
+    bool all = reads_most(g, start, mark);
     int64_t count = all ? number_all(g->cols, mark) : number_marked(g->cols, mark, list);
     list_trim(t, list, (size_t)g->cols * sizeof *list, all ? 0 : (size_t)count * sizeof *list);
     int32_t *sub_col = list_alloc(t, entries, sizeof *sub_col),
@@ -237,7 +240,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     if (!sub_col || (valued && !place))
         return NULL;
     for (int64_t i = 0, to = 0; i < n; i++) {
-        where[i] = mark[row[i]];
+        where[i] = square ? mark[row[i]] : 0;
         for (int64_t e = start[row[i]]; e < start[row[i] + 1]; e++, to++) {
             sub_col[to] = mark[col[e]];
             if (place)
@@ -249,7 +252,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         return NULL;
     sift_transposed(t, g, n, row, count, all ? NULL : list, sub);
     *from = all ? NULL : list_ascending(t, list_tensor(t, I32, count, list));
-    *at = list_ascending(t, list_tensor(t, I32, n, where));
+    *at = square ? list_ascending(t, list_tensor(t, I32, n, where)) : NULL;
     sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;
     sub->col_scale = g->col_scale && *from ? pick(t, g->col_scale, *from) : g->col_scale;
     bool gathered = valued && (g->later || grad_needed(g->val));

@@ -201,8 +201,9 @@ typedef struct RowPart { /* gradient g [n, D] of rows ids [n] */
     const Tensor *ids;
     float *g;
 } RowPart;
-typedef struct FactorPart { /* gradient dy [rows, K] w [K, D] */
+typedef struct FactorPart { /* gradient dy [n, K] w [K, D] of rows ids [n], distinct; ids NULL: of all rows */
     struct FactorPart *next;
+    const Tensor *ids;
     int64_t K;
     const float *dy, *w;
 } FactorPart;
@@ -352,7 +353,9 @@ void grad_put(Tape *t, Tensor *x, float *p);       /* adds p [x's count], memory
 void grad_axpy(Tape *t, Tensor *x, float a, const float *p); /* adds a p */
 float *grad_take(Node *n);                                   /* n's gradient; the caller owns it */
 ParamGrad *grad_of_param(Tape *t, Param *p, bool make);
-bool grad_dense(Tape *t, const ParamGrad *g, float *into); /* adds rows and factors to a dense [rows, D] */
+bool grad_dense(Tape *t, ParamGrad *g, float *into); /* adds rows and factors to a dense [rows, D] */
+/* x is rows of a parameter, gathered by distinct ids: the parameter, and its ids. Else NULL. */
+Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids);
 
 /* What a call adds is left out: its images, pointers and activation (layers.c). */
 Conv conv_shape(const Conv2d *c);

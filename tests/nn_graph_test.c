@@ -207,8 +207,9 @@ static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, b
     const Csr *few = csr_rows(t, g, ids, &from, &at);
     assert_non_null(few);
     assert_int_equal(from == NULL, all);
-    Tensor *below = from ? gather(t, x, from) : x, *y = spmm(t, few, below), *self = gather(t, below, at),
-           *own = gather(t, x, ids);
+    assert_int_equal(at == NULL, g->rows != g->cols);
+    Tensor *below = from ? gather(t, x, from) : x, *y = spmm(t, few, below), *self = at ? gather(t, below, at) : y,
+           *own = at ? gather(t, x, ids) : y;
     tape_must(t);
     float *a = test_read(&device, direct), *b = test_read(&device, y), *c = test_read(&device, self),
           *d = test_read(&device, own);
@@ -240,6 +241,27 @@ static void rows_of_graphs(void **state)
         rows_of_graph(g, x, COUNT(many), many, true);
     }
     store_free(s);
+}
+
+/* The same of a graph that is not square. */
+static void rows_of_blocks(void **state)
+{
+    (void)state;
+    static const int32_t few[] = {1, 3}, many[] = {0, 2, 4}, none[] = {1};
+    static const float value[] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, scales[N] = {2, 1, 3, 1, 2, 1, 2, 3, 4, 5, 6, 7};
+    HostGraph h = {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item};
+    for (int scaled = 0; scaled < 2; scaled++) {
+        Store *s = store_new(&device, &error);
+        Tensor *x = test_param(s, "x", I, 6, 21);
+        h.val = scaled ? NULL : value;
+        h.row_scale = scaled ? scales : NULL;
+        h.col_scale = scaled ? scales + U : NULL;
+        Csr *g = csr_new(s, "block", &h, &error);
+        rows_of_graph(g, x, COUNT(few), few, false);
+        rows_of_graph(g, x, COUNT(many), many, true);
+        rows_of_graph(g, x, COUNT(none), none, false);
+        store_free(s);
+    }
 }
 
 /* A graph whose values carry gradient, its rows taken, all else dropped: the gradient of the whole. What was dropped is
@@ -561,10 +583,10 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies),      cmocka_unit_test(learned_graphs),
-                                       cmocka_unit_test(thinned_graphs),   cmocka_unit_test(refilled_graphs),
-                                       cmocka_unit_test(rows_of_graphs),   cmocka_unit_test(dropped),
-                                       cmocka_unit_test(turned_values),    cmocka_unit_test(lists_are_checked),
-                                       cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(adjacencies),      cmocka_unit_test(learned_graphs), cmocka_unit_test(thinned_graphs),
+        cmocka_unit_test(refilled_graphs),  cmocka_unit_test(rows_of_graphs), cmocka_unit_test(rows_of_blocks),
+        cmocka_unit_test(dropped),          cmocka_unit_test(turned_values),  cmocka_unit_test(lists_are_checked),
+        cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -34,7 +34,7 @@ static void model_free(Model *m)
     device_close(&m->d);
 }
 
-typedef enum Kinds { ROWS = 1, FACTORS = 2, MIXED = 4 } Kinds;
+typedef enum Kinds { ROWS = 1, FACTORS = 2, MIXED = 4, GATHERED = 8, ALL = 15 } Kinds;
 
 /* A loss that reaches parameters by other ways in other steps. */
 static Tensor *loss_of(Model *m, int step, Kinds kinds)
@@ -51,6 +51,18 @@ static Tensor *loss_of(Model *m, int step, Kinds kinds)
     if (kinds & ROWS && step % 5 != 4) { /* in some steps the items get no gradient at all */
         Tensor *p = gather(t, m->items, pos), *n = gather(t, m->items, neg);
         loss = add(t, bpr_loss(t, 1, &(Triples){u, p, n, 0}, 0), scale(t, frobenius(t, p), 0.01f));
+    }
+    if (kinds & GATHERED) { /* the gradient of some rows in two factors; in some steps of other rows too */
+        Tensor *pos_at, *neg_at, *some = distinct(t, pos, neg, &pos_at, &neg_at);
+        Tensor *rows = gather(t, m->features, some), *y = linear_act(t, rows, &m->project, ACT_LEAKY_RELU, 0.01f);
+        Tensor *x = bpr_loss(t, 1, &(Triples){u, gather(t, y, pos_at), gather(t, y, neg_at), 0}, 0.01f);
+        if (step % 4 == 2)
+            x = add(t, x, sum_squares(t, gather(t, m->features, pos)));
+        if (step % 8 == 2)
+            x = add(t, x, sum_squares(t, linear(t, rows, &m->project)));
+        if (step % 8 == 5)
+            x = add(t, x, sum_squares(t, rows));
+        loss = loss ? add(t, loss, x) : x;
     }
     if (kinds & FACTORS || !loss) {
         Tensor *all = linear_act(t, m->features, &m->project, ACT_LEAKY_RELU, 0.01f);
@@ -134,7 +146,7 @@ static void same_stores(Store *a, Store *b)
 static void lazy_is_dense(void **state)
 {
     (void)state;
-    for (Kinds kinds = ROWS; kinds <= (ROWS | FACTORS | MIXED); kinds++)
+    for (Kinds kinds = ROWS; kinds <= ALL; kinds++)
         for (int variant = 0; variant < 3; variant++) {
             Model lazy = model_new(NULL, 2), dense = model_new(NULL, 1);
             Optim o = optim_adam(0.05);
@@ -154,8 +166,8 @@ static void threads(void **state)
 {
     (void)state;
     Model one = model_new(NULL, 1), three = model_new(NULL, 3);
-    train(&one, optim_adam(0.01), 0, 12, ROWS | FACTORS | MIXED, false);
-    train(&three, optim_adam(0.01), 0, 12, ROWS | FACTORS | MIXED, false);
+    train(&one, optim_adam(0.01), 0, 12, ALL, false);
+    train(&three, optim_adam(0.01), 0, 12, ALL, false);
     same_stores(one.s, three.s);
     model_free(&one);
     model_free(&three);
@@ -212,8 +224,8 @@ static void sgd(void **state)
     for (int decay = 0; decay < 2; decay++) {
         Model a = model_new(NULL, 2), b = model_new(NULL, 1);
         Optim o = {.kind = OPTIM_SGD, .lr = 0.05, .weight_decay = decay ? 0.1 : 0};
-        train(&a, o, 0, 10, ROWS | FACTORS | MIXED, false);
-        train(&b, o, 0, 10, ROWS | FACTORS | MIXED, true);
+        train(&a, o, 0, 10, ALL, false);
+        train(&b, o, 0, 10, ALL, true);
         for (size_t i = 0; i < store_count(a.s); i++) {
             float *x = test_read(&a.d, store_at(a.s, i)), *y = test_read(&b.d, store_at(b.s, i));
             for (int64_t j = 0; j < store_at(a.s, i)->count; j++)
@@ -247,9 +259,9 @@ static void groups(void **state)
         slow.lr *= 0.5;
         own.groups = some;
         own.group_count = COUNT(some);
-        train(&grouped, own, 0, 1, ROWS | FACTORS | MIXED, false);
-        train(&all, o, 0, 1, ROWS | FACTORS | MIXED, false);
-        train(&half, slow, 0, 1, ROWS | FACTORS | MIXED, false);
+        train(&grouped, own, 0, 1, ALL, false);
+        train(&all, o, 0, 1, ALL, false);
+        train(&half, slow, 0, 1, ALL, false);
         assert_same_numbers(&grouped, grouped.users, &all, all.users, true);
         assert_same_numbers(&grouped, grouped.items, &half, half.items, true);
         assert_same_numbers(&grouped, grouped.items, &all, all.items, false);
@@ -287,16 +299,16 @@ static void checkpoints_go_on(void **state)
     snprintf(again, sizeof again, "%s/b.safetensors", folder);
     Model m = model_new(NULL, 2), fresh = model_new(NULL, 1);
     Optim o = optim_adam(0.03);
-    train(&m, o, 0, 11, ROWS | FACTORS | MIXED, false);
+    train(&m, o, 0, 11, ALL, false);
     save(&m, path);
-    train(&m, o, 11, 23, ROWS | FACTORS | MIXED, false);
+    train(&m, o, 11, 23, ALL, false);
     train(&fresh, o, 50, 53, ROWS, false); /* leaves rows with pending steps, which the load must clear */
     Arena *a = arena_new(NULL, 0);
     Weights *w = weights_open(path, a, &error);
     assert_non_null(w);
     assert_true(store_load(fresh.s, w, &error));
     save(&fresh, again);
-    train(&fresh, o, 11, 23, ROWS | FACTORS | MIXED, false);
+    train(&fresh, o, 11, 23, ALL, false);
     same_stores(m.s, fresh.s);
     Map one, two;
     assert_true(map_open(&one, path, &error) && map_open(&two, again, &error));
@@ -332,9 +344,9 @@ static void steady_step_allocates_nothing(void **state)
     (void)state;
     TestHeap h = {.heap = {test_resize, &h}};
     Model m = model_new(&h.heap, 2);
-    train(&m, optim_adam(0.01), 0, 24, ROWS | FACTORS | MIXED, false);
+    train(&m, optim_adam(0.01), 0, 24, ALL, false);
     size_t requests = h.requests;
-    train(&m, optim_adam(0.01), 24, 60, ROWS | FACTORS | MIXED, false);
+    train(&m, optim_adam(0.01), 24, 60, ALL, false);
     assert_int_equal(h.requests, requests);
     assert_int_equal(m.t->step.block_count, 1);
     model_free(&m);

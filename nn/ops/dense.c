@@ -77,14 +77,17 @@ static void linear_back(Tape *t, Node *n)
     float *db = grad_needed(n->in[LINEAR_B]) ? grad_into(t, n->in[LINEAR_B], &beta) : NULL;
     if (db && tape_work(t, t->k->col_sum_work(&t->run, M, N)))
         t->k->col_sum(&t->run, M, N, dz, beta, db);
-    /* The gradient of a trainable table stays in two factors. Weights of the tape are given back before the step. */
-    if (grad_needed(x) && x->param && w && w->id < 0) {
-        ParamGrad *g = grad_of_param(t, x->param, true);
+    /* The gradient of a trainable table, or of rows of one, stays in two factors. Weights of the tape are given back
+     * before the step. */
+    const Tensor *ids = NULL;
+    Tensor *table = !grad_needed(x) || !w || w->id >= 0 ? NULL : x->param ? x : gathered_from(t, x, &ids);
+    if (table) {
+        ParamGrad *g = grad_of_param(t, table->param, true);
         FactorPart *f = g ? tape_scratch(t, 1, sizeof *f) : NULL;
         if (f) {
             if (grad_needed(n->in[LINEAR_RESIDUAL]))
                 grad_axpy(t, n->in[LINEAR_RESIDUAL], 1, dz);
-            *f = (FactorPart){g->factors, N, dz, w->data};
+            *f = (FactorPart){g->factors, ids, N, dz, w->data};
             g->factors = f;
         }
         return;

@@ -23,6 +23,15 @@ static void gather_back(Tape *t, Node *n)
                           n->grad, 1, 1, d);
 }
 
+Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids)
+{
+    const Node *n = x->id >= 0 ? t->nodes[x->id] : NULL;
+    if (!n || n->op->back != gather_back || !n->in[0]->param)
+        return NULL;
+    const Groups *g = ids_groups(t, *ids = n->in[1]);
+    return g && g->distinct ? n->in[0] : NULL;
+}
+
 /* Brings rows ids of a parameter up to date, and those of the lists that were given together with ids: their groups are
  * one. */
 static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
