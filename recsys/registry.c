@@ -16,6 +16,9 @@
     LINE(ngcfm)                \
     LINE(grcn)                 \
     LINE(mmgcn)                \
+    LINE(freedom)              \
+    LINE(bm3)                  \
+    LINE(mgcn)                 \
     /* new lines above this one */
 /* clang-format on */
 

@@ -8,6 +8,7 @@
 
 const Alias lr_decay_aliases[] = {
     {"learning_rate_scheduler", "set lr_decay, the factor per 50 epochs: [0.96, 50] is lr_decay=0.96", ALIAS_SAME, 0},
+    {"lr_sched", "set lr_decay, the factor per 50 epochs: (0.96,50) is lr_decay=0.96", ALIAS_SAME, 0},
     {0}};
 static const char *const zero_grads[] = {[ZERO_GRAD_NONE] = "none", [ZERO_GRAD_ZEROS] = "zeros"};
 const Setting common_settings[] = {
@@ -277,13 +278,13 @@ static void plain_value(const Setting *d, char *value)
         *value = *value == 'T' ? 't' : 'f';
 }
 
-/* Whether the value of an alias means what the setting does. [a, 50] of learning_rate_scheduler becomes a. */
+/* Whether the value of an alias means what the setting does. [a, 50] of lr_decay's aliases becomes a. */
 static bool alias_holds(const Alias *a, Protocol p, Protocol variant, char *value)
 {
     double number;
     bool same = a->use == ALIAS_SAME || (a->use == ALIAS_PROTOCOL_MMREC && p == PROTOCOL_MMREC) ||
                 (a->use == ALIAS_VARIANT_MMREC && variant == PROTOCOL_MMREC);
-    if (same && !strcmp(a->name, "learning_rate_scheduler")) {
+    if (same && alias_in(lr_decay_aliases, text_of(a->name))) {
         char *comma = strchr(value, ',');
         same = comma && text_f64(text_of(comma + 1), &number) && number == 50;
         if (same)

@@ -184,10 +184,11 @@ static void run_recipe(void **state)
 int main(void)
 {
     static const Recipe recipes[] = {
-        {"vbpr_elliot", NULL},     {"vbpr_mmrec", NULL},     {"lattice_elliot", NULL}, {"lattice_mmrec", NULL},
-        {"lightgcn_elliot", NULL}, {"lightgcn_mmrec", NULL}, {"ngcf_elliot", NULL},    {"bprmf_elliot", NULL},
-        {"bprmf_mmrec", NULL},     {"ngcfm_elliot", NULL},   {"grcn_elliot", NULL},    {"grcnorder_elliot", NULL},
-        {"grcn_mmrec", NULL},      {"mmgcn_elliot", NULL},   {"mmgcn_mmrec", NULL},
+        {"vbpr_elliot", NULL},     {"vbpr_mmrec", NULL},     {"lattice_elliot", NULL},    {"lattice_mmrec", NULL},
+        {"lightgcn_elliot", NULL}, {"lightgcn_mmrec", NULL}, {"ngcf_elliot", NULL},       {"bprmf_elliot", NULL},
+        {"bprmf_mmrec", NULL},     {"ngcfm_elliot", NULL},   {"grcn_elliot", NULL},       {"grcnorder_elliot", NULL},
+        {"grcn_mmrec", NULL},      {"mmgcn_elliot", NULL},   {"mmgcn_mmrec", NULL},       {"bm3_elliot", NULL},
+        {"freedom_elliot", NULL},  {"mgcn_mmrec", NULL},     {"latticengcf_mmrec", NULL}, {"latticemf_mmrec", NULL},
     };
     struct CMUnitTest tests[COUNT(recipes)];
     for (size_t i = 0; i < COUNT(recipes); i++)

@@ -5,6 +5,8 @@
  * learned projections. Both kinds are mixed over modalities with learned weights, then with each other; item embeddings
  * are smoothed on the mixture and added to those of a graph convolution on users and items.
  *
+ * cf_model is what users and items are convolved by (MMRec's setting): LightGCN, NGCF's layers, or nothing (mf).
+ *
  * The mixture is made with gradient on an epoch's first batch and is a constant for its others. The reference code
  * holds dense item x item matrices; here every graph keeps k entries a row, and gradients flow through the kept cosines
  * alone, as they do there. */
@@ -21,14 +23,19 @@ typedef struct Lattice {
     Modality *modality;   /* [M] trained features; projections are [P, D_m] */
     Mined *mined;         /* [M] */
     Csr *adjacency;       /* [U + I, U + I] */
+    NgcfLayers ngcf;      /* cf_model=ngcf */
+    Tensor **layer;       /* [n_ui_layers + 1]: of a pass, [U + I, D] */
     Csr *items;           /* the epoch's item graph, without gradient */
     bool evaluated;       /* no step since the last evaluation: `nearest` holds for the next epoch */
 } Lattice;
 
+typedef enum CfModel { CF_LIGHTGCN, CF_NGCF, CF_MF } CfModel;
+static const char *const cf_models[] = {"lightgcn", "ngcf", "mf"};
 typedef struct LatticeSettings {
     CommonSettings common;
     int64_t factors, factors_multimod, n_layers, n_ui_layers, top_k;
-    double l_m, l_w;
+    int cf_model;
+    double mess_dropout, l_m, l_w;
 } LatticeSettings;
 static const Setting settings[] = {
     VARIANT_SETTING,
@@ -37,9 +44,11 @@ static const Setting settings[] = {
              SAME_AS("feat_embed_dim")),
     I64_SETTING(LatticeSettings, n_layers, "1", "1", "propagation steps on the item graph", 0, MOST_LAYERS),
     I64_ALSO(LatticeSettings, n_ui_layers, "2", "2", "propagation steps on the graph of users and items", 0,
-             MOST_LAYERS, NOT_HERE("weight_size", "set n_ui_layers, the length of that list"),
-             NOT_HERE("cf_model", "the convolution is always that of LightGCN: leave it out"),
-             NOT_HERE("mess_dropout", "it is a setting of cf_model=ngcf, which is not supported: leave it out")),
+             MOST_LAYERS, NOT_HERE("weight_size", "set n_ui_layers, the length of that list")),
+    WORD_SETTING(LatticeSettings, cf_model, cf_models, "lightgcn", "lightgcn",
+                 "convolution of users and items: lightgcn; ngcf or mf (none), with variant mmrec"),
+    F64_SETTING(LatticeSettings, mess_dropout, "0.1", "0.1",
+                "share of numbers dropped after each layer of cf_model=ngcf (below 1)", 0, BELOW_ONE),
     I64_ALSO(LatticeSettings, top_k, "20", "10", "neighbours kept per item", 1, INT32_MAX, SAME_AS("knn_k")),
     F64_ALSO(LatticeSettings, l_m, "0.7", "0.9",
              "weight of the graph of the input features; the learned graph has weight 1 - l_m", 0, FLT_MAX,
@@ -89,10 +98,18 @@ static bool mine_original(Model *m, Mined *g, const Modality *x, Error *e)
 static bool init(Model *m, Error *e)
 {
     const LatticeSettings *s = m->settings;
+    if (s->cf_model != CF_LIGHTGCN && !is_mmrec(m))
+        return fail(e, SP_USAGE, "LATTICE: setting cf_model=%s: it is MMRec's; set variant=mmrec too",
+                    cf_models[s->cf_model]);
     Lattice *l = m->own = NEW(m->arena, Lattice, 1, e);
     size_t M = m->data->feature_count;
     if (!l || !(l->mined = NEW(m->arena, Mined, M, e)) ||
         !tables_new(m, &l->x, s->factors, (Init){INIT_XAVIER_UNIFORM, 0}, e))
+        return false;
+    l->ngcf = (NgcfLayers){.slope = 0.01f, .two_acts = true, .raw_input = true};
+    const Init linear = {INIT_FAN_IN, 0};
+    if (s->cf_model == CF_NGCF && (!(l->layer = NEW(m->arena, Tensor *, s->n_ui_layers + 1, e)) ||
+                                   !ngcf_new(m, &l->ngcf, s->factors, s->factors, s->n_ui_layers, linear, linear, e)))
         return false;
     l->modal_weight =
         param_new(m->store, "modal_weight", (int64_t)M, 0, (Init){INIT_CONSTANT, 1.0 / (double)M}, m->seed, e);
@@ -150,24 +167,51 @@ static Csr *mine_items(Tape *t, Model *m)
 }
 
 /* What the vectors of users and items are made of (NULL: of all). A batch reads few rows, and these read few of a large
- * graph. */
-static TwoGraphs graphs(Tape *t, const Model *m, const Csr *items_graph, Tensor *users, Tensor *items)
+ * graph; NGCF's layers are computed for all nodes. */
+typedef struct Parts {
+    TwoGraphs two;
+    Tensor *nodes; /* of cf_model=ngcf: users and items in one list */
+} Parts;
+static Parts graphs(Tape *t, const Model *m, const Csr *items_graph, Tensor *users, Tensor *items)
 {
     const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
-    TwoGraphs g = {
-        .items = {.graph = items_graph, .layers = s->n_layers, .combine = COMBINE_LAST},
-        .nodes = {.graph = l->adjacency, .layers = s->n_ui_layers, .normalize = !is_mmrec(m)},
-    };
-    two_graphs_reach(t, m, &g, &l->x, users, items);
-    return g;
+    bool light = s->cf_model == CF_LIGHTGCN; /* else the layers of `nodes` are the tables alone */
+    Parts p = {.two = {
+                   .items = {.graph = items_graph, .layers = s->n_layers, .combine = COMBINE_LAST},
+                   .nodes = {.graph = l->adjacency, .layers = light ? s->n_ui_layers : 0, .normalize = !is_mmrec(m)},
+               }};
+    two_graphs_reach(t, m, &p.two, &l->x, users, items);
+    if (s->cf_model == CF_NGCF && users)
+        p.nodes = ids_join(t, users, m->data->U, items);
+    return p;
 }
 
-static void compute(Tape *t, const Model *m, const TwoGraphs *g, Tensor **users, Tensor **items)
+/* The mean of NGCF's layers, of p's users and items */
+static void ngcf(Tape *t, const Model *m, const Parts *p, Tensor **users, Tensor **items)
 {
+    const LatticeSettings *s = m->settings;
+    const Lattice *l = m->own;
+    l->layer[0] = stack_rows(t, l->x.user, l->x.item);
+    ngcf_layers(t, &l->ngcf, l->adjacency, tape_training(t) ? (float)s->mess_dropout : 0, l->layer);
+    Tensor *sum = NULL;
+    for (int64_t i = 0; i <= s->n_ui_layers; i++) {
+        Tensor *x = p->nodes ? gather(t, l->layer[i], p->nodes) : l->layer[i];
+        sum = sum ? add(t, sum, x) : x;
+    }
+    sum = scale(t, sum, 1.0f / (float)(s->n_ui_layers + 1));
+    *users = rows(t, sum, 0, p->two.user_count);
+    *items = rows(t, sum, p->two.user_count, p->two.item_count);
+}
+
+static void compute(Tape *t, const Model *m, const Parts *p, Tensor **users, Tensor **items)
+{
+    const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
     int64_t mark = tape_mark(t);
-    Tensor *near = two_graphs(t, g, &l->x, users, items);
+    Tensor *near = two_graphs(t, &p->two, &l->x, users, items);
+    if (s->cf_model == CF_NGCF)
+        ngcf(t, m, p, users, items);
     *items = add(t, *items, row_normalize(t, near, 1e-12f));
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
 }
@@ -180,7 +224,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     int64_t mark = tape_mark(t);
     bool mines = b->index == 0 && !b->again;
     Csr *mined = mines ? mine_items(t, m) : l->items;
-    TwoGraphs g = graphs(t, m, mined, r.users, r.items); /* all patterns come first: they are one upload */
+    Parts p = graphs(t, m, mined, r.users, r.items); /* all patterns come first: they are one upload */
     if (mines) {
         Error e = {0};
         l->evaluated = false;
@@ -188,7 +232,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
         if (!l->items)
             tape_fail(t, e.code, "%s", e.message);
     }
-    compute(t, m, &g, &r.users, &r.items);
+    compute(t, m, &p, &r.users, &r.items);
     tape_drop(t, mark, 2, (Tensor *[]){r.users, r.items});
     /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's
      * rows. */
@@ -202,8 +246,8 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     int64_t mark = tape_mark(t);
     Csr *mined = mine_items(t, m);
     csr_values(t, mined);
-    TwoGraphs g = graphs(t, m, only(t, mark, mined), NULL, NULL);
-    compute(t, m, &g, users, items);
+    Parts p = graphs(t, m, only(t, mark, mined), NULL, NULL);
+    compute(t, m, &p, users, items);
     l->evaluated = true;
     return true;
 }

@@ -50,6 +50,8 @@ Modality *modalities_new(Model *m, ModalityPlan plan, Error *e)
         x[i].name = f->name;
         x[i].features =
             plan.trained ? param_from(m->store, table, m->data->I, f->D, f->data, e) : feature_tensor(m, f, e);
+        if (plan.trained) /* a copy: the file's pages are not needed any more */
+            array_done(&f->file.array);
         Init w = plan.joined ? of_whole(plan.w, plan.width, whole) : plan.w,
              b = plan.joined ? of_whole(plan.b, plan.width, whole) : plan.b;
         if (x[i].features && plan.width)
