@@ -302,8 +302,9 @@ static void kept_sizes(void **state)
     Encoder *en = open_all(b, "resnet_basic");
     unsigned char pixels[3 * 40 * 40];
     memset(pixels, 100, sizeof pixels);
-    const ImageInput images[] = {
-        {.pixels = {32, 32, pixels}}, {.pixels = {24, 32, pixels}}, {.pixels = {40, 40, pixels}}};
+    const ImageInput images[] = {{.pixels = {.width = 32, .height = 32, .pixels = pixels}},
+                                 {.pixels = {.width = 24, .height = 32, .pixels = pixels}},
+                                 {.pixels = {.width = 40, .height = 40, .pixels = pixels}}};
     const Preset preset = {.width = 32, .height = 32, .std = {1, 1, 1}};
     for (size_t i = 0; i < COUNT(layers); i++) {
         OutputOptions o = {.name = layers[i]};

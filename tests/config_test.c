@@ -285,7 +285,7 @@ static void folders_are_ducho_s(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
         Extraction *list;
-        size_t n;
+        size_t n = 0;
         char folders[1000] = "";
         Arena *a = arena_new(NULL, 0);
         Yaml *root = read_yaml(cases[i].text, strlen(cases[i].text), a, &e);

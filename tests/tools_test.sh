@@ -111,7 +111,7 @@ table() {
     while IFS='|' read -r expected said title call; do
         case $call$has_yaml in
         ?) ;;
-        extract*.yml*0) skip "$title" 'this build has no libyaml' ;;
+        extract*0) skip "$title" 'this build has no libyaml' ;;
         *) eval "wrong $expected \"\$said\" \"\$title\" $call" ;;
         esac
     done

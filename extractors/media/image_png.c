@@ -65,31 +65,45 @@ static bool read_clear(Layout *f, png_structp png, png_infop info)
     return true;
 }
 
-static inline void read_pixel(const Layout *f, const unsigned char *p, unsigned char rgba[4])
+static unsigned char alpha_of(const Layout *f, const unsigned char *p)
 {
-    unsigned char grey = f->wide && p[0] ? 255 : p[f->wide];
-    if (f->type == PNG_COLOR_TYPE_PALETTE) {
-        memcpy(rgba, f->palette[p[0]], 4);
-        return;
-    }
+    if (f->type == PNG_COLOR_TYPE_PALETTE)
+        return f->palette[p[0]][3];
+    if (f->type & PNG_COLOR_MASK_ALPHA)
+        return p[f->bytes - 1];
     for (int c = 0; c < 3; c++)
-        rgba[c] = f->type & PNG_COLOR_MASK_COLOR ? p[c] : grey;
-    rgba[3] = f->type & PNG_COLOR_MASK_ALPHA                                               ? p[f->bytes - 1]
-              : rgba[0] == f->clear[0] && rgba[1] == f->clear[1] && rgba[2] == f->clear[2] ? 0
-                                                                                           : 255;
+        if ((f->type & PNG_COLOR_MASK_COLOR ? p[c] : f->wide && p[0] ? 255 : p[f->wide]) != f->clear[c])
+            return 255;
+    return 0;
 }
 
-/* One row to RGB and alpha (or NULL). `from` and `to` may be in the same memory: what is written has been read. */
+/* `bytes` and `wide` are constants of the caller, so that the loop has no branch. */
+static inline void grey_row(const unsigned char *from, int64_t n, unsigned char *to, int bytes, bool wide)
+{
+    for (int64_t x = n - 1; x >= 0; x--) {
+        const unsigned char *p = from + x * bytes, grey = wide && p[0] ? 255 : p[wide];
+        to[3 * x] = to[3 * x + 1] = to[3 * x + 2] = grey;
+    }
+}
+
+/* One row to RGB and alpha (or NULL). `from` and `to` may be in the same memory: alpha is read first; then pixels that
+ * are narrower than RGB are converted from the row's end, wider ones from its beginning. */
 static void convert_row(const Layout *f, const unsigned char *from, int64_t n, unsigned char *to, unsigned char *alpha)
 {
-    unsigned char rgba[4];
-    for (int64_t i = 0; i < n && (f->bytes != 3 || alpha); i++) {
-        int64_t x = f->bytes > 3 ? i : n - 1 - i; /* what is wider than RGB from its beginning, else from its end */
-        read_pixel(f, from + x * f->bytes, rgba);
-        memcpy(to + 3 * x, rgba, 3);
-        if (alpha)
-            alpha[x] = rgba[3];
-    }
+    for (int64_t x = 0; alpha && x < n; x++)
+        alpha[x] = alpha_of(f, from + x * f->bytes);
+    if (f->type == PNG_COLOR_TYPE_PALETTE)
+        for (int64_t x = n - 1; x >= 0; x--)
+            memcpy(to + 3 * x, f->palette[from[x]], 3);
+    else if (f->bytes == 1)
+        grey_row(from, n, to, 1, false);
+    else if (f->bytes == 2 && f->wide)
+        grey_row(from, n, to, 2, true);
+    else if (f->bytes == 2)
+        grey_row(from, n, to, 2, false);
+    else
+        for (int64_t x = 0; f->bytes == 4 && x < n; x++)
+            memmove(to + 3 * x, from + 4 * x, 3);
 }
 
 bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)

@@ -70,7 +70,7 @@ static void forward_text(Tape *t, const void *model, Pass *p)
 
 const EncoderKind encoder_altclip = {.name = "altclip",
                                      .about = "AltCLIP: BAAI/AltCLIP (folder)",
-                                     .checked = "transformers 5.23, tiny: below 5e-5",
+                                     .checked = "transformers 5.23: 3e-6",
                                      .model_type = "altclip",
                                      .modalities = MODALITY_IMAGE | MODALITY_TEXT,
                                      .narrow = true,

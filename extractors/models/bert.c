@@ -26,7 +26,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 
 const EncoderKind encoder_bert = {.name = "bert",
                                   .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (folders)",
-                                  .checked = "transformers 5.23: 3e-6",
+                                  .checked = "transformers 5.23: 4e-6",
                                   .model_type = "bert",
                                   .modalities = MODALITY_TEXT,
                                   .narrow = true,

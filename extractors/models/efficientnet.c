@@ -339,7 +339,7 @@ const EncoderKind encoder_efficientnet = {
     .name = "efficientnet",
     .about = "EfficientNet-B0 to B7: torchvision and timm files (efficientnet_b0_rwightman-7f5810bc.pth), "
              "google/efficientnet-b0 (folder)",
-    .checked = "torchvision 0.29, transformers 5.23: 1e-6",
+    .checked = "torchvision 0.29, timm 1.0, transformers 5.23: 6e-6",
     .model_type = "efficientnet",
     .modalities = MODALITY_IMAGE,
     .sized = "efficientnet_b tf_efficientnet_b",

@@ -275,7 +275,7 @@ static void forward(Tape *t, const void *model, Pass *p)
 const EncoderKind encoder_resnet = {
     .name = "resnet",
     .about = "ResNet, ResNeXt, Wide ResNet: torchvision and timm files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
-    .checked = "torchvision 0.29, transformers 5.23: 3e-6",
+    .checked = "torchvision 0.29, timm 1.0, transformers 5.23: 3e-6",
     .model_type = "resnet",
     .modalities = MODALITY_IMAGE,
     .classes = "torchvision.models.resnet.ResNet torchvision.models.resnet.Bottleneck "

@@ -280,7 +280,7 @@ static void forward(Tape *t, const void *model, Pass *p)
 const EncoderKind encoder_vit = {
     .name = "vit",
     .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders), torchvision's and timm's files",
-    .checked = "transformers 5.23: 1e-6",
+    .checked = "torchvision 0.29, timm 1.0, transformers 5.23: 2e-6",
     .model_type = "vit",
     .modalities = MODALITY_IMAGE,
     .narrow = true,
