@@ -486,4 +486,11 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
 bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t *ids, int64_t B, int64_t k, int64_t U,
                  const int64_t *start, const int32_t *item, int32_t *top, float *best, Error *e);
 
+/* ---- matrices (inverse.c) -------------------------------------------------------------------- */
+
+/* A symmetric matrix a [n, n] of the host becomes its inverse; both triangles are read as the lower one. n^3 operations
+ * in float32; memory: 2 n x 128 floats, and a copy of the matrix where the device does not read host memory. A matrix
+ * without an inverse is an error, and a is then undefined. */
+bool invert_symmetric(const Device *d, int64_t n, float *a, Error *e);
+
 #endif

@@ -8,6 +8,9 @@
     LINE(random)               \
     LINE(mostpop)              \
     LINE(itemknn)              \
+    LINE(userknn)              \
+    LINE(attributeitemknn)     \
+    LINE(easer)                \
     LINE(bprmf)                \
     LINE(lightgcn)             \
     LINE(ngcf)                 \

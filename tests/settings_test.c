@@ -48,6 +48,9 @@ static void names_that_mean_the_same(void **state)
         {"BM3", ELLIOT, "lr_sched=(1.0,50)", "lr_decay", "1.0", "lr_sched"},
         {"ItemKNN", ELLIOT, "k=100", "neighbors", "100", "k"},
         {"ItemKNN", ELLIOT, "implicit=True", "implicit", "true", NULL},
+        {"UserKNN", ELLIOT, "k=100", "neighbors", "100", "k"},
+        {"AttributeItemKNN", MMREC, "k=100", "neighbors", "100", "k"},
+        {"EASE", ELLIOT, "reg_weight=250.0", "l2_norm", "250.0", "reg_weight"},
         {"BPR", MMREC, "train_batch_size=512", "batch_size", "512", "train_batch_size"},
         {"BPR", MMREC, "stopping_step=5", "patience", "5", "stopping_step"},
         {"BPR", MMREC, "eval_step=2", "validation_rate", "2", "eval_step"},
@@ -107,7 +110,12 @@ static void names_that_do_not(void **state)
         {"BPR", MMREC, "seed=999", "use --seed N instead"},
         {"BPR", MMREC, "learner=sgd", "Adam"},
         {"LightGCN", ELLIOT, "normalize=True", "leave it out"},
-        {"ItemKNN", ELLIOT, "tversky_alpha=1", "cosine and dot"},
+        {"ItemKNN", ELLIOT, "row_weights=[1, 2]", "ratings have no weights"},
+        {"UserKNN", ELLIOT, "knn_method=user", "ItemKNN compares items, UserKNN users"},
+        {"ItemKNN", ELLIOT, "asymmetric_alpha=1.5", "asymmetric_alpha=1.5: must be at most 1"},
+        {"EASER", ELLIOT, "neighborhood=100", "Elliot reads it and does not use it"},
+        {"AttributeItemKNN", ELLIOT, "loader=ItemAttributes", "by --features"},
+        {"AttributeItemKNN", ELLIOT, "similarity=pearson", "cosine, dot, euclidean, manhattan, jaccard or dice"},
         {"BPR", ELLIOT, "lr=0.1;learning_rate=0.2", "lr and learning_rate are the same setting"},
         {"BPR", MMREC, "train_batch_size=2;batch_size=2", "train_batch_size and batch_size are the same setting"},
         {"BPR", MMREC, "learning_rate=fast", "a number"},
@@ -116,7 +124,7 @@ static void names_that_do_not(void **state)
         {"ItemKNN", MMREC, "embedding_size=7", "unknown setting embedding_size; choose one of lr, "},
         {"BPR", MMREC, "epoch=3", "unknown setting epoch; did you mean \"epochs\"?"},
         {"LATTICE", MMREC, "l_x=3", "unknown setting l_x; did you mean \"l_m\" or \"l_w\"?"},
-        {"ItemKNN", MMREC, "similarity=euclid", "similarity=euclid: cosine or dot is expected"},
+        {"ItemKNN", MMREC, "similarity=euclid", "similarity=euclid: cosine, dot, euclidean, manhattan, "},
         {"ItemKNN", MMREC, "implicit=yes", "implicit=yes: true or false is expected"},
         {"BPR", MMREC, "variant=paper", "variant=paper: elliot or mmrec is expected"},
         {"NGCF", ELLIOT, "node_dropout=1.0", "node_dropout=1.0: must be below 1"},
@@ -254,6 +262,11 @@ static void no_name_is_unknown(void **state)
         {"ItemKNN",
          "k shrink knn_method neighbors similarity implementation implicit normalize asymmetric_alpha tversky_alpha "
          "tversky_beta row_weights"},
+        {"UserKNN",
+         "neighbors similarity implementation implicit normalize shrink asymmetric_alpha tversky_alpha tversky_beta "
+         "row_weights"},
+        {"AttributeItemKNN", "neighbors similarity implicit loader"},
+        {"EASE", "neighborhood l2_norm reg_weight"},
     };
     Arena *a = arena_new(NULL, 0);
     for (size_t i = 0; i < COUNT(cases); i++)

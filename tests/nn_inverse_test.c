@@ -1,0 +1,118 @@
+/* tests/nn_inverse_test.c: the inverse of symmetric matrices against plain code in double precision. */
+#include "tests/nn_testing.h"
+
+#include <math.h>
+
+enum { INNER = 40 };
+
+/* M M' / n + shift on the diagonal, for M [n, INNER] of numbers around 0: positive definite; `other`: with the shift
+ * taken off every other row, so that half of the eigenvalues are below 0 */
+static float *symmetric(int64_t n, bool other)
+{
+    float *m = test_numbers(7, n * INNER), *a = malloc((size_t)(n * n) * sizeof *a);
+    assert_non_null(a);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j <= i; j++) {
+            double sum = i != j ? 0 : other && i % 2 ? -1 : 1;
+            for (int64_t k = 0; k < INNER; k++)
+                sum += (double)m[i * INNER + k] * (double)m[j * INNER + k] / (double)n;
+            a[i * n + j] = a[j * n + i] = (float)sum;
+        }
+    free(m);
+    return a;
+}
+
+/* The largest |A X - 1| */
+static double wrong_by(const float *a, const float *x, int64_t n)
+{
+    double largest = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = i == j ? -1 : 0;
+            for (int64_t k = 0; k < n; k++)
+                sum += (double)a[i * n + k] * (double)x[k * n + j];
+            largest = fmax(largest, fabs(sum));
+        }
+    return largest;
+}
+
+static void inverses(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {1, 2, 5, 127, 128, 129, 300};
+    Device one = test_device(NULL, 1), three = test_device(NULL, 3);
+    for (size_t i = 0; i < 2 * COUNT(sizes); i++) {
+        int64_t n = sizes[i / 2];
+        float *a = symmetric(n, i % 2), *x = malloc((size_t)(n * n) * sizeof *x),
+              *y = malloc((size_t)(n * n) * sizeof *y);
+        for (int64_t r = 0; r < n; r++) /* the upper triangle is not read */
+            for (int64_t c = 0; c < n; c++)
+                x[r * n + c] = y[r * n + c] = c <= r ? a[r * n + c] : NAN;
+        assert_ok(invert_symmetric(&one, n, x, &error), error);
+        assert_ok(invert_symmetric(&three, n, y, &error), error);
+        assert_memory_equal(x, y, (size_t)(n * n) * sizeof *x);
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t c = 0; c < r; c++)
+                assert_true(x[r * n + c] == x[c * n + r]);
+        double wrong = wrong_by(a, x, n);
+        printf("  %lld x %lld, %s: %.2g\n", (long long)n, (long long)n, i % 2 ? "indefinite" : "definite", wrong);
+        assert_true(wrong < 1e-5);
+        free(a);
+        free(x);
+        free(y);
+    }
+    device_close(&one);
+    device_close(&three);
+}
+
+static void no_inverse(void **state)
+{
+    (void)state;
+    Device d = test_device(NULL, 2);
+    enum { N = 200 };
+    float *a = symmetric(N, false);
+    assert_ok(invert_symmetric(&d, 0, NULL, &error), error);
+    float zero = 0;
+    assert_false(invert_symmetric(&d, 1, &zero, &error));
+    assert_error(error, SP_FORMAT, "the matrix has no inverse in float32");
+    for (int i = 0; i < N; i++) /* a row and a column of zeros, in the second block */
+        a[i * N + 150] = a[150 * N + i] = 0;
+    assert_false(invert_symmetric(&d, N, a, &error));
+    assert_error(error, SP_FORMAT, "the matrix has no inverse in float32");
+    a[0] = INFINITY;
+    assert_false(invert_symmetric(&d, N, a, &error));
+    assert_error(error, SP_FORMAT, "the matrix has no inverse in float32");
+    free(a);
+    device_close(&d);
+}
+
+static void refused_memory(void **state)
+{
+    (void)state;
+    enum { N = 130 };
+    float *a = symmetric(N, false), *x = malloc(sizeof *x * N * N);
+    bool done = false;
+    for (size_t refuse_at = 1; !done; refuse_at++) {
+        TestHeap h;
+        Device d;
+        Error e = {0};
+        test_heap(&h, refuse_at);
+        memcpy(x, a, sizeof *x * N * N);
+        if (device_open(&d, NULL, 2, &h.heap, NULL, &e)) {
+            done = invert_symmetric(&d, N, x, &e);
+            device_close(&d);
+        }
+        assert_true(done || e.code == SP_MEMORY);
+        assert_int_equal(h.live, 0);
+    }
+    assert_true(wrong_by(a, x, N) < 1e-5);
+    free(a);
+    free(x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(inverses), cmocka_unit_test(no_inverse),
+                                       cmocka_unit_test(refused_memory)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
