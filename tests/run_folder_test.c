@@ -178,7 +178,9 @@ static void folders_answer_without_the_data(void **state)
     Bench *b = *state;
     static const struct {
         const char *model, *set;
-    } cases[] = {{"ItemKNN", NULL}, {"ItemKNN", "implicit=true"}, {"MostPop", NULL}, {"Random", NULL}, {"BPRMF", NULL}};
+    } cases[] = {{"ItemKNN", NULL}, {"ItemKNN", "implicit=true"}, {"UserKNN", NULL}, {"UserKNN", "implicit=true"},
+                 {"EASER", NULL},   {"EASER", "implicit=true"},   {"MostPop", NULL}, {"Random", NULL},
+                 {"BPRMF", NULL}};
     static const char numbers[] = "%d\t%d\t%d\n";
     Text train = read_all(b, b->train), test = read_all(b, b->test);
     for (int p = 0; p < 2; p++)

@@ -10,11 +10,13 @@ _Static_assert(COUNT(similarities) == SIM_COUNT, "a word for each similarity");
 static const char *const implementations[] = {"standard", "aiolli"};
 const Setting knn_settings[] = {
     NEIGHBORS_SETTING(KnnSettings, neighbors, "neighbours kept per item; UserKNN: per user"),
-    WORD_ALSO(KnnSettings, similarity, similarities, "cosine", "cosine", "the similarity: see recipes.md 7.3",
+    WORD_ALSO(KnnSettings, similarity, similarities, "cosine", "cosine",
+              "cosine, jaccard, dice; standard: euclidean, manhattan; aiolli: tversky, pearson, adjusted, asymmetric; "
+              "dot",
               NOT_HERE("knn_method", "ItemKNN compares items, UserKNN users: leave it out"),
               NOT_HERE("row_weights", "ratings have no weights: leave it out")),
     WORD_SETTING(KnnSettings, implementation, implementations, "standard", "standard",
-                 "standard: an item is a neighbour of itself; aiolli: it is not, and shrink is used"),
+                 "standard: an item (user) is a neighbour of itself; aiolli: it is not, and shrink is used"),
     {"implicit", "false", "false", "replace every rating by 1", BOOL_OF(KnnSettings, implicit), 0, 0, NULL},
     {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", F64_OF(KnnSettings, shrink), 0,
      FLT_MAX, NULL},
