@@ -261,7 +261,8 @@ class Mgcn:
 
     def __init__(self, a, g, variant, visual, textual, users, items):
         d = a.factors
-        self.a, self.start = a, tables(a, g)
+        # tables larger than xavier's, so that the gradient of `query` is not a small difference of large numbers
+        self.a, self.start = a, tables(a, g, lambda g, *shape: g.normal(0, 0.7, shape))
         trained_features(self.start, g, visual, textual, d)
         for name in NAMES:
             linear(self.start, g, f"gate.{name}", d, d)
