@@ -313,7 +313,7 @@ static void mirror_gradient_of_every_recommender(void **state)
             Error e = {0};
             TrainResult r;
             Stop stop = {.at = 7};
-            Trial one = {.kind = kind, .protocol = p, WITH("mg=true")}, cut = one;
+            Trial one = {.kind = kind, .protocol = p, WITH("mg=true", "epochs=2")}, cut = one;
             cut.threads = 2;
             cut.visit = stop_at;
             cut.arg = &stop;
