@@ -1,17 +1,17 @@
-/* nn/inverse.c: the inverse of a symmetric matrix, in place, by products of blocks. */
+/* nn/inverse.c: the inverse of a matrix, in place, by products of blocks. */
+// flags: -O3
 #include <math.h>
 
 #include "nn/tape.h"
 
-/* Goodnight 1979, "A Tutorial on the SWEEP Operator", by blocks. A step sweeps columns [at, at + w) with the block D
- * of the diagonal and the columns P of the other rows:
+/* Gauss and Jordan by blocks of columns [at, at + w), with the pivots of an LU factorisation. A step swaps rows so that
+ * the block D on the diagonal has the pivots of its columns; P are these columns of the other rows, R these rows:
  *
- *     D -> -D^-1,  P -> P D^-1,  the rest A -> A - P D^-1 P'
+ *     D -> D^-1,  R -> D^-1 R,  P -> -P D^-1,  the rest A -> A - P D^-1 R
  *
- * After all steps the matrix is minus the inverse. It stays symmetric, so the lower triangle is computed alone: n^3
- * operations, as many as by a Cholesky factor, and nearly all of them in one product per step. Unlike that factor it
- * does not need a positive definite matrix. D is inverted in double precision, with pivots. */
-enum { WIDE = 128, TALL = 512, EDGE = 64 };
+ * 2 n^3 operations, as many as by LU factors, and nearly all of them in one product per step. After the last step
+ * columns are swapped as rows were, in the reverse order. D is inverted in double precision. */
+enum { WIDE = 128 };
 
 typedef struct Inverse {
     const Kernels *k;
@@ -19,9 +19,13 @@ typedef struct Inverse {
     bool dry; /* only work_bytes is found: the scratch of the products */
     size_t work_bytes;
     int64_t n, at, w; /* w: columns of this step, at most WIDE */
-    float *x;         /* [n, n]; the lower triangle counts */
-    float *p, *t;     /* [n, w]: P, 0 in the rows of D; P D^-1 */
+    float *x;         /* [n, n] */
+    float *p, *r;     /* [n, w]: P, 0 in the rows of D; [w, n]: R */
     float *one, *d;   /* [w, w]: the identity, D^-1 */
+    /* of the host: */
+    float *panel;         /* [n, w] */
+    int64_t *from;        /* [n]: the row that row i was swapped with in its step */
+    double *block, *rest; /* [w, w] */
 } Inverse;
 
 typedef struct Operand {
@@ -50,16 +54,12 @@ static Gemm product(int64_t M, int64_t N, int64_t K, Operand a, Operand b, float
 
 static void multiply(Inverse *v, Gemm g)
 {
+    if (g.M == 0 || g.N == 0)
+        return;
     if (v->dry)
         v->work_bytes = MAX(v->work_bytes, v->k->gemm_work(&v->run, &g));
-    else if (g.M > 0 && g.N > 0)
+    else
         v->k->gemm(&v->run, &g);
-}
-
-/* C = A, A [M, w] with any strides: the product by an identity is exact */
-static void copy(Inverse *v, int64_t M, Operand a, float *c, int64_t ldc)
-{
-    multiply(v, product(M, v->w, v->w, a, (Operand){v->one, v->w, 1}, c, ldc, 1, 0));
 }
 
 /* x [w, w] becomes its inverse, by Gauss and Jordan with the largest pivot of each column; false: it has none. */
@@ -94,138 +94,179 @@ static bool invert_block(double *x, double *rest, int64_t w)
     return true;
 }
 
-/* D^-1 to v->d, and -D^-1 into the matrix. */
-static bool sweep_diagonal(const Inverse *v, double *block, double *rest, float *row)
+/* The pivots of the columns in `panel`, rows `at` and below, as in an LU factorisation; from[at ..]. */
+static void find_pivots(const Inverse *v)
+{
+    int64_t n = v->n, w = v->w;
+    float *x = v->panel;
+    for (int64_t c = 0; c < w; c++) {
+        int64_t best = v->at + c;
+        for (int64_t r = best; r < n; r++)
+            best = fabsf(x[r * w + c]) > fabsf(x[best * w + c]) ? r : best;
+        float *row = x + (v->at + c) * w, *other = x + best * w;
+        v->from[v->at + c] = best;
+        for (int64_t i = 0; i < w; i++) {
+            float moved = row[i];
+            row[i] = other[i];
+            other[i] = moved;
+        }
+        for (int64_t r = v->at + c + 1; r < n && row[c] != 0; r++) {
+            float *below = x + r * w, factor = below[c] / row[c];
+            for (int64_t i = c; i < w; i++)
+                below[i] -= factor * row[i];
+        }
+    }
+}
+
+/* Swaps the rows of x and of p as find_pivots found; the first row of r is scratch. */
+static void swap_rows(const Inverse *v)
 {
     const Kernels *k = v->k;
-    int64_t w = v->w;
-    float *diagonal = v->x + v->at * v->n + v->at;
-    for (int64_t r = 0; r < w; r++) {
-        k->download(&v->run, row, diagonal + r * v->n, (size_t)(r + 1) * sizeof *row);
-        for (int64_t c = 0; c <= r; c++)
-            block[r * w + c] = block[c * w + r] = (double)row[c];
-    }
-    if (!invert_block(block, rest, w))
+    struct {
+        float *x;
+        int64_t width;
+    } parts[] = {{v->x, v->n}, {v->p, v->w}};
+    for (int64_t a = v->at; a < v->at + v->w; a++)
+        for (size_t i = 0; i < COUNT(parts) && v->from[a] != a; i++) {
+            size_t bytes = (size_t)parts[i].width * sizeof(float);
+            float *x = parts[i].x + a * parts[i].width, *y = parts[i].x + v->from[a] * parts[i].width;
+            k->copy(&v->run, v->r, x, bytes);
+            k->copy(&v->run, x, y, bytes);
+            k->copy(&v->run, y, v->r, bytes);
+        }
+}
+
+/* D^-1 to v->d; false: D has none. */
+static bool invert_diagonal(const Inverse *v)
+{
+    int64_t w = v->w, count = w * w;
+    v->k->download(&v->run, v->panel, v->p + v->at * w, (size_t)count * sizeof *v->panel);
+    for (int64_t i = 0; i < count; i++)
+        v->block[i] = (double)v->panel[i];
+    if (!invert_block(v->block, v->rest, w))
         return false;
-    for (int64_t r = 0; r < w; r++) {
-        for (int64_t c = 0; c < w; c++) /* both triangles from the lower one */
-            row[c] = (float)block[MAX(r, c) * w + MIN(r, c)];
-        k->upload(&v->run, v->d + r * w, row, (size_t)w * sizeof *row);
-        for (int64_t c = 0; c < w; c++)
-            row[c] = -row[c];
-        k->upload(&v->run, diagonal + r * v->n, row, (size_t)w * sizeof *row);
-    }
+    for (int64_t i = 0; i < count; i++)
+        v->panel[i] = (float)v->block[i];
+    v->k->upload(&v->run, v->d, v->panel, (size_t)count * sizeof *v->panel);
     return true;
 }
 
-static void set_identity(const Inverse *v, float *row)
+static void set_identity(const Inverse *v)
 {
-    memset(row, 0, sizeof *row * (size_t)v->w);
-    for (int64_t r = 0; r < v->w; r++) {
-        row[r] = 1;
-        v->k->upload(&v->run, v->one + r * v->w, row, sizeof *row * (size_t)v->w);
-        row[r] = 0;
-    }
+    memset(v->panel, 0, sizeof *v->panel * (size_t)(v->w * v->w));
+    for (int64_t r = 0; r < v->w; r++)
+        v->panel[r * v->w + r] = 1;
+    v->k->upload(&v->run, v->one, v->panel, sizeof *v->panel * (size_t)(v->w * v->w));
 }
 
-static bool sweep(Inverse *v, double *block, double *rest, float *row)
+static bool step(Inverse *v)
 {
+    const Kernels *k = v->k;
     int64_t n = v->n, at = v->at, w = v->w, end = at + w;
-    Operand p = {v->p, w, 1}, turned = {v->p, 1, w};
+    Operand p = {v->p, w, 1}, one = {v->one, w, 1}, d = {v->d, w, 1}, r = {v->r, n, 1};
+    float *row = v->x + at * n;
     if (!v->dry)
-        set_identity(v, row);
-    copy(v, at, (Operand){v->x + at * n, 1, n}, v->p, w); /* the rows above D: from the lower triangle, turned */
-    copy(v, n - end, (Operand){v->x + end * n + at, n, 1}, v->p + end * w, w);
+        set_identity(v);
+    multiply(v, product(n, w, w, (Operand){v->x + at, n, 1}, one, v->p, w, 1, 0)); /* a copy: exact */
     if (!v->dry) {
-        v->k->zero(&v->run, v->p + at * w, (size_t)(w * w) * sizeof(float));
-        if (!sweep_diagonal(v, block, rest, row))
+        k->download(&v->run, v->panel, v->p, (size_t)(n * w) * sizeof *v->panel);
+        find_pivots(v);
+        swap_rows(v);
+        if (!invert_diagonal(v))
             return false;
+        k->zero(&v->run, v->p + at * w, (size_t)(w * w) * sizeof(float));
+        k->copy(&v->run, v->r, row, (size_t)(w * n) * sizeof(float));
     }
-    multiply(v, product(n, w, w, p, (Operand){v->d, w, 1}, v->t, w, 1, 0));
-    for (int64_t r = 0; r < n; r += TALL) {
-        int64_t rows = MIN(n - r, (int64_t)TALL);
-        multiply(v, product(rows, r + rows, w, (Operand){v->t + r * w, w, 1}, turned, v->x + r * n, n, -1, 1));
-    }
-    multiply(v, product(w, at, w, (Operand){v->one, w, 1}, (Operand){v->t, 1, w}, v->x + at * n, n, 1, 0));
-    copy(v, n - end, (Operand){v->t + end * w, w, 1}, v->x + end * n + at, n);
+    multiply(v, product(w, n, w, d, r, row, n, 1, 0));
+    if (!v->dry)
+        k->copy(&v->run, v->r, row, (size_t)(w * n) * sizeof(float));
+    multiply(v, product(n, at, w, p, r, v->x, n, -1, 1));
+    multiply(v, product(n, n - end, w, p, (Operand){v->r + end, n, 1}, v->x + end, n, -1, 1));
+    multiply(v, product(n, w, w, p, d, v->x + at, n, -1, 0));
+    multiply(v, product(w, w, w, one, d, row + at, n, 1, 0)); /* behind the line above, which makes it 0 */
     return true;
 }
 
-static bool sweep_all(Inverse *v, double *block)
+static bool all_steps(Inverse *v)
 {
     bool ok = true;
     for (v->at = 0; ok && v->at < v->n; v->at += v->w) {
         v->w = MIN(v->n - v->at, (int64_t)WIDE);
-        ok = sweep(v, block, block + v->w * v->w, (float *)(block + 2 * v->w * v->w));
+        ok = step(v);
     }
     return ok;
 }
 
-/* a = -lower triangle of a, mirrored; tile by tile, as the mirror image is read by columns */
-static void mirror_negated(float *a, int64_t n)
-{
-    for (int64_t r = 0; r < n; r += EDGE)
-        for (int64_t c = 0; c <= r; c += EDGE)
-            for (int64_t i = r; i < MIN(r + EDGE, n); i++)
-                for (int64_t j = c; j <= MIN(c + EDGE - 1, i); j++)
-                    a[j * n + i] = a[i * n + j] = -a[i * n + j];
-}
-
-static bool all_finite(const float *a, int64_t n)
+/* Swaps columns; false: a number is not finite. */
+static bool swap_columns(const Inverse *v, float *a)
 {
     bool ok = true;
-    for (int64_t i = 0; i < n * n; i++)
-        ok = ok && isfinite(a[i]);
+    for (int64_t r = 0; r < v->n; r++) {
+        float *row = a + r * v->n;
+        for (int64_t c = v->n - 1; c >= 0; c--) {
+            float moved = row[c];
+            row[c] = row[v->from[c]];
+            row[v->from[c]] = moved;
+        }
+        for (int64_t c = 0; c < v->n; c++)
+            ok = ok && isfinite(row[c]);
+    }
     return ok;
 }
 
-/* Memory of the device for `count` floats, in whole cache lines. */
-static size_t room(size_t count)
+static bool run_steps(Inverse *v, float *a, bool host, Trace *trace, Error *e)
 {
-    return (count * sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
+    size_t bytes = (size_t)v->n * (size_t)v->n * sizeof(float);
+    if (!host)
+        v->k->upload(&v->run, v->x, a, bytes);
+    v->dry = false;
+    double begun = trace_begin(trace);
+    bool ok = all_steps(v);
+    trace_end(trace, begun, "inverse", 2.0 * (double)v->n * (double)v->n * (double)v->n, 2.0 * (double)bytes);
+    if (!host)
+        v->k->download(&v->run, a, v->x, bytes);
+    return (ok && swap_columns(v, a)) || fail(e, SP_FORMAT, "the matrix has no inverse in float32");
 }
 
-bool invert_symmetric(const Device *d, int64_t n, float *a, Error *e)
+/* Bytes of the device for `count` floats, in whole cache lines. */
+static size_t room(size_t count)
+{
+    return size_round_up(count * sizeof(float), ALIGN);
+}
+
+bool invert_matrix(const Device *d, int64_t n, float *a, Error *e)
 {
     Run run = device_run(d);
     Inverse v = {.k = d->k, .run = run, .n = n, .dry = true};
-    size_t w = (size_t)MIN(n, (int64_t)WIDE), bytes = (size_t)n * (size_t)n * sizeof(float);
-    size_t panel = room((size_t)n * w), square = room(w * w), own_bytes = 2 * panel + 2 * square;
-    size_t host_bytes = w * w * 2 * sizeof(double) + w * sizeof(float);
+    size_t w = (size_t)MIN(n, (int64_t)WIDE), rows = (size_t)n, bytes = rows * rows * sizeof(float);
+    size_t panel = room(rows * w), square = room(w * w), own_bytes = 2 * panel + 2 * square;
+    size_t host_bytes = w * w * 2 * sizeof(double) + rows * sizeof(int64_t) + rows * w * sizeof(float);
     bool host = device_is_host(d);
     if (n == 0)
         return true;
-    double *block = heap_alloc(d->heap, host_bytes);
     unsigned char *own = d->k->alloc(&run, d->heap, own_bytes);
+    v.block = heap_alloc(d->heap, host_bytes);
     v.x = host ? a : d->k->alloc(&run, d->heap, bytes);
-    if (block && own && v.x) {
+    if (v.block && own && v.x) {
+        v.rest = v.block + w * w;
+        v.from = (int64_t *)(v.rest + w * w);
+        v.panel = (float *)(v.from + rows);
         v.p = (float *)own;
-        v.t = (float *)(own + panel);
+        v.r = (float *)(own + panel);
         v.one = (float *)(own + 2 * panel);
         v.d = (float *)(own + 2 * panel + square);
-        sweep_all(&v, block);
+        all_steps(&v);
         v.run.work_bytes = MAX(v.work_bytes, (size_t)1);
         v.run.work = d->k->alloc(&run, d->heap, v.run.work_bytes);
     }
-    bool ok = v.run.work || fail_memory(e, own_bytes + v.work_bytes + (host ? 0 : bytes), "the inverse of a matrix");
-    if (ok) {
-        if (!host)
-            d->k->upload(&run, v.x, a, bytes);
-        v.dry = false;
-        double begun = trace_begin(d->trace);
-        ok = sweep_all(&v, block);
-        trace_end(d->trace, begun, "inverse", (double)n * (double)n * (double)n, 2.0 * (double)bytes);
-        if (!host)
-            d->k->download(&run, a, v.x, bytes);
-        mirror_negated(a, n);
-        ok = (ok && all_finite(a, n)) || fail(e, SP_FORMAT, "the matrix has no inverse in float32");
-    }
+    bool ok = v.run.work ? run_steps(&v, a, host, d->trace, e)
+                         : fail_memory(e, own_bytes + host_bytes + v.work_bytes + (host ? 0 : bytes), "an inverse");
     if (v.run.work)
         d->k->free(&run, d->heap, v.run.work, v.run.work_bytes);
     if (!host && v.x)
         d->k->free(&run, d->heap, v.x, bytes);
     if (own)
         d->k->free(&run, d->heap, own, own_bytes);
-    heap_free(d->heap, block, host_bytes);
+    heap_free(d->heap, v.block, host_bytes);
     return ok;
 }

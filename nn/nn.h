@@ -488,9 +488,9 @@ bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t 
 
 /* ---- matrices (inverse.c) -------------------------------------------------------------------- */
 
-/* A symmetric matrix a [n, n] of the host becomes its inverse; both triangles are read as the lower one. n^3 operations
- * in float32; memory: 2 n x 128 floats, and a copy of the matrix where the device does not read host memory. A matrix
- * without an inverse is an error, and a is then undefined. */
-bool invert_symmetric(const Device *d, int64_t n, float *a, Error *e);
+/* A matrix a [n, n] of the host becomes its inverse. 2 n^3 operations in float32; memory: 3 n x 128 floats, and a copy
+ * of the matrix where the device does not read host memory. A matrix without an inverse is an error, and a is then
+ * undefined. */
+bool invert_matrix(const Device *d, int64_t n, float *a, Error *e);
 
 #endif

@@ -146,7 +146,7 @@ static bool solve(Model *m, Work *w, Arena *scratch, Error *e)
         return false;
     pool_run(d->pool, (size_t)I, multiply_row, w);
     const char *text = settings_text(m->settings, offsetof(EaserSettings, l2_norm));
-    if (!invert_symmetric(d, I, w->g, e)) {
+    if (!invert_matrix(d, I, w->g, e)) {
         if (e->code != SP_MEMORY)
             error_prefix(e, "EASER: l2_norm=%s is too small: ", text);
         return false;
