@@ -1,6 +1,5 @@
 /* sapor.c: the public functions of sapor.h over the folders below. Nothing is computed here. */
 // flags: -Os
-#include "recsys/recsys.h"
 #include "sapor_objects.h"
 
 const char *sp_version(void)
@@ -54,10 +53,14 @@ bool read_options(void *to, size_t bytes, const void *from, const char *what, Er
     return true;
 }
 
-/* Every object is in an arena of its own, with the caller's allocator; the arena is the object's first member. */
-static void *new_object(size_t bytes, const sp_allocator *memory, Error *e)
+bool read_allocator(const sp_allocator *memory, Error *e)
 {
-    if (memory && !given((const void *)(uintptr_t)memory->resize, "resize of the sp_allocator", e))
+    return !memory || given((const void *)(uintptr_t)memory->resize, "resize of the sp_allocator", e);
+}
+
+void *new_object(size_t bytes, const sp_allocator *memory, Error *e)
+{
+    if (!read_allocator(memory, e))
         return NULL;
     Arena *a = arena_new(memory, 0);
     Arena **object = a ? arena_alloc(a, 1, bytes, e) : NULL;
@@ -72,7 +75,7 @@ static void *new_object(size_t bytes, const sp_allocator *memory, Error *e)
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
-static bool open_device(Device *d, const char *name, int threads, const sp_allocator *memory, Error *e)
+bool open_device(Device *d, const char *name, int threads, const sp_allocator *memory, Error *e)
 {
     if (threads < 0)
         return fail(e, SP_USAGE, "threads: %d is below 0; expected 0 or more", threads);
@@ -103,6 +106,22 @@ void sp_session_close(sp_session *s)
     tape_free(s->tape);
     device_close(&s->device);
     arena_free(s->arena);
+}
+
+bool session_enter(sp_session *s, Error *e)
+{
+    if (!given(s, "the session", e))
+        return false;
+    if (atomic_exchange(&s->busy, true))
+        return fail(e, SP_USAGE, "the session is in another call; each thread needs a session of its own");
+    arena_rewind(s->scratch, (ArenaMark){0});
+    return true;
+}
+
+bool session_leave(sp_session *s, bool ok)
+{
+    atomic_store(&s->busy, false);
+    return ok;
 }
 
 /* ---- encoders -------------------------------------------------------------------------------- */
@@ -347,75 +366,4 @@ bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t m
     *count = ok ? all.count : 0;
     arena_free(scratch);
     return ok;
-}
-
-/* ---- recommenders ---------------------------------------------------------------------------- */
-
-struct sp_recommender {
-    Arena *arena;
-    Device device;
-    Trained *trained;
-    Arena *answer; /* ids of the last answer */
-};
-
-sp_recommender *sp_recommender_open(const char *folder, int threads, const sp_allocator *memory, sp_error *e)
-{
-    error_clear(e);
-    sp_recommender *r = given(folder, "the folder of the recommender", e) ? new_object(sizeof *r, memory, e) : NULL;
-    if (!r)
-        return NULL;
-    r->device.heap = arena_heap(r->arena);
-    if (!open_device(&r->device, NULL, threads, r->device.heap, e) ||
-        !(r->trained = trained_open(&r->device, folder, false, e)) || !(r->answer = arena_new(r->device.heap, 0))) {
-        fail_memory(e, 1, "a recommender"); /* keeps an earlier error */
-        sp_recommender_close(r);
-        return NULL;
-    }
-    return r;
-}
-
-void sp_recommender_close(sp_recommender *r)
-{
-    if (!r)
-        return;
-    trained_close(r->trained);
-    device_close(&r->device);
-    arena_free(r->answer);
-    arena_free(r->arena);
-}
-
-typedef struct Answer {
-    Arena *arena;
-    sp_recommendation *out;
-    size_t room, count;
-} Answer;
-
-static bool keep_answer(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
-{
-    Answer *a = arg;
-    (void)user;
-    for (int64_t i = 0; i < k && a->count < a->room; i++) {
-        const char *id = arena_strndup(a->arena, items[i].p, items[i].n, e);
-        if (!id)
-            return false;
-        a->out[a->count++] = (sp_recommendation){id, scores[i]};
-    }
-    return true;
-}
-
-bool sp_recommend(sp_recommender *r, const char *user, size_t k, sp_recommendation *out, size_t *count, sp_error *e)
-{
-    error_clear(e);
-    *count = 0;
-    if (!given(r, "the recommender", e) || !given(user, "the user", e) || !given(out, "out", e))
-        return false;
-    Text one = text_of(user);
-    Answer a = {r->answer, out, k, 0};
-    if (k == 0 || k > INT32_MAX)
-        return fail(e, SP_USAGE, "k: %zu is out of range; expected 1 to %d", k, INT32_MAX);
-    arena_rewind(r->answer, (ArenaMark){0});
-    if (!trained_recommend(r->trained, &one, 1, (int64_t)k, keep_answer, &a, e))
-        return false;
-    *count = a.count;
-    return true;
 }

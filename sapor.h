@@ -13,8 +13,8 @@
  *     closed. The caller owns the buffers for results: the library keeps no pointer to one, nor to a text, path or
  *     image, after the call.
  *   - After an error in a call the object can be used as before. The contents of `out` are then undefined; *count is 0.
- *   - An encoder and a tokenizer are immutable and may be used by several threads at once; a session and a recommender
- *     belong to one thread at a time: a session that is in a call refuses another (SP_USAGE). No call needs another
+ *   - An encoder, a tokenizer and a recommender are immutable and may be used by several threads at once; a session
+ *     belongs to one thread at a time: a session that is in a call refuses another (SP_USAGE). No call needs another
  *     thread to make progress, and there is no global state.
  *   - Files are read into memory, with two exceptions that stay mapped until the object's `_close`: a model's weight
  *     files, and the user.npy and item.npy (or features) of a recommender. These may be replaced by rename or removed
@@ -52,7 +52,8 @@
  *         return ok ? 0 : 1;
  *     }
  *
- * tests/embed.c is another program: it calls every function below, rightly and wrongly, from C and C++.
+ * tests/embed.c and tests/embed_recommend.c are others: they call every function below, rightly and wrongly, from C and
+ * C++.
  */
 #ifndef SAPOR_H
 #define SAPOR_H
@@ -300,29 +301,194 @@ SP_API void sp_tokenizer_close(sp_tokenizer *t);
 SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids,
                         size_t room, size_t *count, sp_error *e);
 
-/* ---- recommenders ---------------------------------------------------------------------------- */
+/* ---- recommenders: data ---------------------------------------------------------------------- */
 
-/* A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time. The folder is checked
- * like any input; a folder of unfinished training is an error.
+/* Users and items are numbers from 0 on, and so are rows of features and of vectors. A list of K items for each of n
+ * users is an array [n, K]; places behind the last item hold -1, and a score of -infinity.
  *
- *     sp_recommendation best[10];
- *     size_t count;
- *     if (sp_recommend(r, "u7", 10, best, &count, &e))
- *         for (size_t i = 0; i < count; i++)
- *             printf("%s %g\n", best[i].item, best[i].score);
+ *     int32_t user[] = {0, 0, 1, 2, 2}, item[] = {0, 1, 1, 2, 3};
+ *     sp_interactions pairs = {.count = 5, .user = user, .item = item};
+ *     sp_data data = {.size = sizeof data, .users = 3, .items = 4, .train = &pairs};
+ *     sp_train_options o = {.size = sizeof o, .model = "LightGCN", .seed = 123};
+ *     sp_recommender *r = sp_train(session, &data, &o, NULL, &e);
+ *     int32_t ask = 1, best[2];
+ *     if (r && sp_recommend(r, session, &ask, 1, 2, NULL, best, NULL, &e)) ...
  */
+typedef struct
+    sp_interactions { /* rows in any order; a user may have an item once: of a repeated pair the last row counts */
+    size_t count;
+    const int32_t *user, *item; /* [count] */
+    const float *rating;        /* [count], or NULL: each is 1 */
+    const int64_t *time;        /* [count], or NULL; only sp_split reads it */
+} sp_interactions;
+typedef struct sp_feature { /* one modality */
+    const char *name;       /* "visual", "textual" */
+    size_t width;           /* D */
+    const float *data;      /* [rows, D], finite; row i is item i's */
+} sp_feature;
+typedef struct sp_data {
+    size_t size;
+    size_t users, items; /* numbers are below these; some need not occur */
+    const sp_interactions *train;
+    const sp_interactions *valid, *test; /* or NULL. Rows of users without a train row are left out */
+    const sp_feature *features;          /* [feature_count] of all items */
+    size_t feature_count;
+    const char *protocol; /* the rules of "elliot" (or NULL) or "mmrec": docs/recipes.md */
+} sp_data;
+
+typedef struct sp_split_options {
+    size_t size;
+    const char *strategy;                /* "random" (or NULL), "temporal" or "leave-n-out", as `sapor split` does it */
+    double test_ratio, validation_ratio; /* of each user's rows; 0: no such part */
+    size_t leave_n; /* > 0: so many rows of a user instead of a share; validation too, unless its ratio is 0 */
+    size_t k_core;  /* > 0: users and items with fewer rows are dropped, until there is none */
+    uint32_t seed;
+} sp_split_options;
+typedef enum sp_part { SP_TRAIN = 0, SP_VALIDATION, SP_TEST, SP_DROPPED } sp_part;
+/* part [x->count]: each row's sp_part. The rows are those that `sapor split` takes of a file with these numbers as
+ * ids. users, items: as in sp_data. */
+SP_API bool sp_split(const sp_interactions *x, size_t users, size_t items, const sp_split_options *o,
+                     const sp_allocator *memory, unsigned char *part, sp_error *e);
+
+/* ---- recommenders: training and evaluation --------------------------------------------------- */
+
+/* An open recommender is immutable: any number of threads may use it at once, each with a session of its own. */
 typedef struct sp_recommender sp_recommender;
-typedef struct sp_recommendation {
-    const char *item; /* its id; valid until the next sp_recommend or the close */
-    float score;
-} sp_recommendation;
-SP_API sp_recommender *sp_recommender_open(const char *folder, int threads, const sp_allocator *memory, sp_error *e);
+
+/* What a training run does, as it happens. */
+typedef struct sp_train_event {
+    size_t size;           /* of the library's struct */
+    size_t epoch;          /* epochs that are trained, or that this batch belongs to, from 0 */
+    size_t batch, batches; /* batches of the epoch that are trained, of how many; batches 0: the model learns nothing */
+    bool evaluated;        /* after an epoch that was evaluated: figures follow */
+    double loss;           /* of the epoch, after its last batch */
+    /* Figures [figure_count] of the parts, by name: "Recall@20"; NULL where there is no such part. */
+    const char *const *names;
+    const double *valid, *test;
+    size_t figure_count;
+} sp_train_event;
+typedef struct sp_train_options {
+    size_t size;
+    const char *model;           /* a recommender's name, as `sapor models` lists them */
+    const char *const *settings; /* [setting_count] "key=value", as for `sapor train --set` */
+    size_t setting_count;
+    uint64_t seed;
+    /* NULL, or a folder that is made as `sapor train --out` makes it: a run that was ended goes on where it was, and
+     * sp_recommender_open opens the folder. */
+    const char *out;
+    /* Called after each batch and after each epoch, on the thread of the call; false ends the run, and the error is
+     * SP_CANCELLED. May be NULL. */
+    bool (*progress)(void *user, const sp_train_event *event);
+    void *user;
+} sp_train_options;
+/* Trains on the session's threads; the best epoch's state becomes the recommender, which keeps nothing of `data` and
+ * does not need the session. memory: of the recommender. The same data, settings and seed give the same bits for any
+ * number of threads, as a file with the same numbers does where numbers are in the file's order. */
+SP_API sp_recommender *sp_train(sp_session *s, const sp_data *data, const sp_train_options *o,
+                                const sp_allocator *memory, sp_error *e);
+
+typedef struct sp_measures {
+    size_t size;
+    const char *const *metrics; /* [metric_count]: "Recall", "nDCG", ...: `sapor evaluate --help` lists them */
+    size_t metric_count;
+    const size_t *cutoffs; /* [cutoff_count]: lengths of lists */
+    size_t cutoff_count;
+    const char *protocol;                                /* of sp_evaluate_lists; as in sp_data */
+    bool (*progress)(void *user, size_t done, size_t n); /* as in sp_recommend_options */
+    void *user;
+} sp_measures;
+/* How well the recommender's lists, without each user's train items, match `truth`: figures [metrics, cutoffs], means
+ * over users. Rows of users without a train row are left out, as in training. */
+SP_API bool sp_evaluate(const sp_recommender *r, sp_session *s, const sp_interactions *truth, const sp_measures *m,
+                        double *figures, sp_error *e);
+/* The same for lists [n, K] of any origin (-1: no item), the best first, of users user [n], each once. users, items: as
+ * in sp_data. */
+SP_API bool sp_evaluate_lists(sp_session *s, size_t users, size_t items, const int32_t *user, size_t n,
+                              const int32_t *lists, size_t K, const sp_interactions *truth, const sp_measures *m,
+                              double *figures, sp_error *e);
+
+/* ---- recommenders: answers ------------------------------------------------------------------- */
+
+/* A folder that a finished `sapor train --out DIR` or sp_train wrote. It is checked like any input. */
+SP_API sp_recommender *sp_recommender_open(const char *folder, const sp_allocator *memory, sp_error *e);
 SP_API void sp_recommender_close(sp_recommender *r);
-/* The k best items for `user`, without those that the user has in training; best first, ties by the item's number;
- * out [k]; *count: how many there are, fewer than k if the catalogue is small. A user who is not in training is
- * SP_USAGE. */
-SP_API bool sp_recommend(sp_recommender *r, const char *user, size_t k, sp_recommendation *out, size_t *count,
-                         sp_error *e);
+typedef struct sp_recommender_info {
+    size_t size;
+    const char *model;   /* "LightGCN"; valid until the close, as the names below */
+    size_t users, items; /* numbers are below these */
+    /* D of the vectors whose dot product is a score; 0: the model scores by itself (ItemKNN, MostPop, ...), and calls
+     * for vectors are SP_UNSUPPORTED. */
+    size_t width;
+    /* Whether sp_recommend_new answers: models with vectors, by the mean of the vectors of the user's items; ItemKNN
+     * and MostPop by their own rule. */
+    bool new_users;
+    /* Whether sp_new_item_vectors answers: models whose item vectors are made of features alone (VBPR), with these
+     * features. */
+    bool new_items;
+    const char *const *feature_names; /* [feature_count] */
+    const size_t *feature_widths;
+    size_t feature_count;
+} sp_recommender_info;
+/* Set info->size. */
+SP_API bool sp_recommender_describe(const sp_recommender *r, sp_recommender_info *info, sp_error *e);
+typedef enum sp_role { SP_USERS = 0, SP_ITEMS } sp_role;
+/* The number of an id of the training files, or -1; where the data were arrays, an id is its number in decimal. */
+SP_API int32_t sp_recommender_number(const sp_recommender *r, sp_role role, const char *id);
+/* The id of a number, valid until the close; NULL where there is no such number. */
+SP_API const char *sp_recommender_id(const sp_recommender *r, sp_role role, int32_t number);
+
+typedef struct sp_recommend_options {
+    size_t size;
+    bool keep_seen;         /* lists may hold what the user has in training, or likes */
+    const int32_t *exclude; /* [exclude_count] items that no list may hold, in any order */
+    size_t exclude_count;
+    /* Called now and then, on the thread of the call, with the number of rows that are done, of n; false ends the call,
+     * and its error is SP_CANCELLED. The session refuses calls meanwhile. May be NULL. */
+    bool (*progress)(void *user, size_t done, size_t n);
+    void *user;
+} sp_recommend_options;
+/* The K best items for each of users [n], by number; best first, equal scores by the lower number; o may be NULL.
+ * items, scores [n, K]; scores may be NULL. A user's list does not depend on the other users of the call. */
+SP_API bool sp_recommend(const sp_recommender *r, sp_session *s, const int32_t *users, size_t n, size_t K,
+                         const sp_recommend_options *o, int32_t *items, float *scores, sp_error *e);
+typedef struct sp_liked { /* what a user likes who is not in training: one item or more, in any order */
+    const int32_t *items;
+    const float *ratings; /* NULL: each is 1; read by models that train on ratings (ItemKNN without implicit) */
+    size_t count;
+} sp_liked;
+/* The same for users [n] who are not in training. */
+SP_API bool sp_recommend_new(const sp_recommender *r, sp_session *s, const sp_liked *users, size_t n, size_t K,
+                             const sp_recommend_options *o, int32_t *items, float *scores, sp_error *e);
+/* The K items that are most similar to each of items [n], itself left out: by the cosine of their vectors (an item
+ * whose vector is zero has none); a model without vectors gives what it recommends to a new user who likes this item.
+ * keep_seen does not apply. */
+SP_API bool sp_similar_items(const sp_recommender *r, sp_session *s, const int32_t *items, size_t n, size_t K,
+                             const sp_recommend_options *o, int32_t *similar, float *scores, sp_error *e);
+/* scores [n] of the pairs users[i], items[i]: those that lists have. Pairs of one user that follow each other are
+ * computed together. */
+SP_API bool sp_scores(const sp_recommender *r, sp_session *s, const int32_t *users, const int32_t *items, size_t n,
+                      float *scores, sp_error *e);
+/* Vectors [n, D] of users or items of these numbers, of new users, and of items that are not in training, by their
+ * features [n, width] under the names of training (in any order). An item's score is the dot product of its vector and
+ * a user's: sp_nearest ranks new items beside those of training. */
+SP_API bool sp_vectors(const sp_recommender *r, sp_session *s, sp_role role, const int32_t *numbers, size_t n,
+                       float *out, sp_error *e);
+SP_API bool sp_new_user_vectors(const sp_recommender *r, sp_session *s, const sp_liked *users, size_t n, float *out,
+                                sp_error *e);
+SP_API bool sp_new_item_vectors(const sp_recommender *r, sp_session *s, const sp_feature *features,
+                                size_t feature_count, size_t n, float *out, sp_error *e);
+
+typedef struct sp_nearest_options {
+    size_t size;
+    bool dot;              /* by dot product; else by cosine, where rows of zeros are never listed */
+    const int32_t *except; /* [n], or NULL: a row that is not listed for query i, -1: none */
+    bool (*progress)(void *user, size_t done, size_t n); /* as in sp_recommend_options */
+    void *user;
+} sp_nearest_options;
+/* The K rows of a matrix [N, D] that are nearest to each of the queries [n, D], all finite: features, vectors, or both
+ * modalities of CLIP; o may be NULL. ids, similarity [n, K]; similarity may be NULL. */
+SP_API bool sp_nearest(sp_session *s, const float *rows, size_t N, size_t D, const float *queries, size_t n, size_t K,
+                       const sp_nearest_options *o, int32_t *ids, float *similarity, sp_error *e);
 
 #ifdef __cplusplus
 }

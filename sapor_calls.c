@@ -43,28 +43,18 @@ static bool make_call(const sp_encoder *m, unsigned modality, const sp_call_opti
     return true;
 }
 
-/* The call of this session: its scratch memory is empty. After success end_call must follow. */
+/* The call of this session: its scratch memory is empty. After success session_leave must follow. */
 static bool begin_call(const sp_encoder *m, sp_session *s, unsigned modality, const sp_call_options *o, size_t n,
                        sp_error *status, Call *call, Error *e)
 {
     error_clear(e);
-    if (!given(m, "the encoder", e) || !given(s, "the session", e))
+    if (!given(m, "the encoder", e) || !session_enter(s, e))
         return false;
-    if (atomic_exchange(&s->busy, true))
-        return fail(e, SP_USAGE, "the session is in another call; each thread needs a session of its own");
-    arena_rewind(s->scratch, (ArenaMark){0});
     for (size_t i = 0; status && i < n; i++)
         error_clear(&status[i]);
     if (make_call(m, modality, o, call, s->scratch, e))
         return true;
-    atomic_store(&s->busy, false);
-    return false;
-}
-
-static bool end_call(sp_session *s, bool ok)
-{
-    atomic_store(&s->busy, false);
-    return ok;
+    return session_leave(s, false);
 }
 
 /* Memory of the caller for the rows of n inputs, `tokens` of them per token. */
@@ -118,7 +108,7 @@ bool sp_text_lengths(const sp_encoder *m, sp_session *s, const sp_text *texts, s
     TokenLists tokens = {0};
     Results r = {.status = status};
     return begin_call(m, s, SP_TEXTS, o, n, status, &call, e) &&
-           end_call(s, tokenize_list(&call, s, texts, n, &tokens, info, &r, e));
+           session_leave(s, tokenize_list(&call, s, texts, n, &tokens, info, &r, e));
 }
 
 bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_text *texts, size_t n, const sp_call_options *o,
@@ -128,9 +118,9 @@ bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_text *tex
     TokenLists tokens = {0};
     Results r = {.out = out, .status = status};
     return begin_call(m, s, SP_TEXTS, o, n, status, &call, e) &&
-           end_call(s, tokenize_list(&call, s, texts, n, &tokens, info, &r, e) &&
-                           check_out(&call, out, n, tokens.ids.count, e) &&
-                           encode_tokens(&call, s->tape, &tokens, &r, e));
+           session_leave(s, tokenize_list(&call, s, texts, n, &tokens, info, &r, e) &&
+                                check_out(&call, out, n, tokens.ids.count, e) &&
+                                encode_tokens(&call, s->tape, &tokens, &r, e));
 }
 
 static bool encode_strings(const Call *call, sp_session *s, const char *const *texts, size_t n, float *out, Error *e)
@@ -152,7 +142,7 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
 {
     Call call = {0};
     return begin_call(m, s, SP_TEXTS, NULL, n, NULL, &call, e) &&
-           end_call(s, encode_strings(&call, s, texts, n, out, e));
+           session_leave(s, encode_strings(&call, s, texts, n, out, e));
 }
 
 /* ---- images ---------------------------------------------------------------------------------- */
@@ -197,7 +187,7 @@ bool sp_encode_image_batch(const sp_encoder *m, sp_session *s, const sp_image *i
 {
     Call call = {0};
     return begin_call(m, s, SP_IMAGES, o, n, status, &call, e) &&
-           end_call(s, encode_list(&call, s, images, n, &(Results){.out = out, .status = status}, e));
+           session_leave(s, encode_list(&call, s, images, n, &(Results){.out = out, .status = status}, e));
 }
 
 static bool encode_paths(const Call *call, sp_session *s, const char *const *paths, size_t n, float *out, Error *e)
@@ -215,7 +205,7 @@ bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const
 {
     Call call = {0};
     return begin_call(m, s, SP_IMAGES, NULL, n, NULL, &call, e) &&
-           end_call(s, encode_paths(&call, s, paths, n, out, e));
+           session_leave(s, encode_paths(&call, s, paths, n, out, e));
 }
 
 /* One image, in memory. */
@@ -223,7 +213,7 @@ static bool encode_one(const sp_encoder *m, sp_session *s, const sp_image *image
 {
     Call call = {0};
     return begin_call(m, s, SP_IMAGES, NULL, 1, NULL, &call, e) &&
-           end_call(s, encode_list(&call, s, image, 1, &(Results){.out = &out}, e));
+           session_leave(s, encode_list(&call, s, image, 1, &(Results){.out = &out}, e));
 }
 
 bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out, sp_error *e)

@@ -482,6 +482,9 @@ bool store_load(Store *s, const Weights *w, Error *e);    /* into tensors that e
  * users. */
 bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t B, int64_t k,
                 const int64_t *start, const int32_t *item, int32_t *top, float *scores, Error *e);
+/* The same for users by their vectors [B, D] in host memory; start [B + 1] and item: by row of the call. */
+bool rank_rows(const Device *d, const float *users, const Tensor *items, int64_t B, int64_t k, const int64_t *start,
+               const int32_t *item, int32_t *top, float *scores, Error *e);
 /* The same of dense scores [B, I], which are the host's; -inf is never kept. ids may be NULL: row b is user b. */
 bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t *ids, int64_t B, int64_t k, int64_t U,
                  const int64_t *start, const int32_t *item, int32_t *top, float *best, Error *e);

@@ -99,7 +99,8 @@ typedef struct Knock {
 } Knock;
 bool knocks(const Knock *k, const char *modality);
 typedef enum Protocol { PROTOCOL_ELLIOT, PROTOCOL_MMREC } Protocol;
-extern const char *const protocol_names[2]; /* "elliot", "mmrec" */
+extern const char *const protocol_names[2];                  /* "elliot", "mmrec" */
+bool protocol_find(const char *name, Protocol *p, Error *e); /* NULL: elliot */
 
 typedef struct Counted { /* rows of one part, in numbers */
     int64_t rows;        /* in the file */
@@ -148,6 +149,37 @@ bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 /* Replaces features as k says, in a list of its own in `a`. A name that no modality has is an error. */
 bool features_knock(DataSet *d, const Knock *k, Arena *a, Error *e);
+
+bool catalogue_check(size_t users, size_t items, Error *e); /* as many as sp_data may have */
+/* Data from arrays of the caller's, checked (arrays.c): users and items are the caller's numbers, their ids these
+ * numbers. Features stay the caller's. */
+bool dataset_make(DataSet *d, const sp_data *from, Arena *a, Error *e);
+/* One part of it, by users and items of these numbers. `train`: rows of users without pairs there are left out; or
+ * NULL. name: of the part, for messages. */
+bool pairs_make(Pairs *p, const sp_interactions *from, const char *name, int64_t users, int64_t items,
+                const Pairs *train, Arena *a, Error *e);
+
+bool ids_count(TextIndex **ix, int64_t n, Arena *a, Error *e); /* the ids "0" to "n - 1" */
+
+/* The k rows of a matrix that are nearest to each query, best first, ties to the lower row (nearest.c). By cosine a row
+ * of zeros is never listed, nor has a query of zeros a list. Rows and queries must be finite. */
+typedef struct NearestRows {
+    const Array *rows;    /* [N, D], any type of number; N and D at least 1 */
+    const float *queries; /* [n, D] */
+    int64_t n, k;
+    bool dot; /* else cosine */
+    /* rows that are not listed, ascending: those of query q are left_out[start[q]] to left_out[start[q + 1] - 1]; start
+     * NULL: none */
+    const int64_t *start;
+    const int32_t *left_out;
+    int32_t *ids;                                        /* [n, k], -1 where there are fewer */
+    float *similarity;                                   /* [n, k] or NULL */
+    bool (*progress)(void *user, size_t done, size_t n); /* sp_call_options', or NULL */
+    void *user;
+    int64_t zeros; /* result: rows of zeros */
+    int64_t bad;   /* result: the first row that is not finite + 1, where that is the error */
+} NearestRows;
+bool rows_nearest(NearestRows *x, const Device *d, Error *e);
 
 /* Features apart from a data set (feature_table.c): an .npy [rows, D] with its row names in .ids.txt beside it, or
  * without names; or a folder of <id>.npy, each (1, D) or (D,), in the order of their names. */
@@ -198,6 +230,9 @@ typedef struct SplitConfig {
  * first, if it has one); LightGCN's as user and item between tabs. counts: rows of train, validation, test. A
  * validation file that an earlier split left in DIR, where there is no such part now, is an error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
+/* The same of numbers: part [x->count], an sp_part of each row. */
+bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,
+                  Error *e);
 
 /* ---- metrics (metrics.c): recipes.md 6.2, 6.3 ------------------------------------------------ */
 
@@ -401,8 +436,13 @@ typedef struct Model { /* one recommender at work */
     Arena *arena;
     uint64_t seed;
     int64_t epoch;
-    void *own; /* the recommender's struct, in `arena` */
+    void *own;            /* the recommender's struct, in `arena` */
+    const Device *device; /* where a trained model scores; NULL: the store's */
 } Model;
+static inline const Device *model_device(const Model *m)
+{
+    return m->device ? m->device : store_device(m->store);
+}
 /* What a step has to work with (train/loop.c). */
 struct StepContext {
     const Optim *optim; /* as the settings say, for all parameters, at the epoch's rate */
@@ -440,6 +480,13 @@ struct Recommender {
      * model from them and the train pairs, without ratings. Both NULL: `init` makes it from the train pairs alone. */
     const Array *(*arrays)(const Model *m, size_t *count, Error *e);
     bool (*restore)(Model *m, const Weights *w, Error *e);
+    /* The next two may be NULL: the model does not know such users or items.
+     * Of a model with `score`: the same of n users who are not in training, by their items; rating NULL: each is 1. A
+     * model with vectors takes the mean of the items' vectors instead. */
+    bool (*score_new)(const Model *m, const Pairs *liked, int64_t n, float *scores, Error *e);
+    /* Of a model with `represent` whose item vectors can be made of features alone: those [n, D] of features[i] [n,
+     * D_m] for each of m->data->features. `store` has the parameters "projection.*" alone; init was not called. */
+    Tensor *(*new_items)(Tape *t, const Model *m, Tensor *const *features);
 };
 size_t recommender_count(void);
 const Recommender *recommender_at(size_t i);
@@ -494,6 +541,7 @@ typedef struct TrainEvent {
     const TrainResult *result;
 } TrainEvent;
 /* The event is valid during the call. false ends the run with e; its last checkpoint stays. */
+typedef struct Trained Trained;
 typedef bool TrainVisit(void *arg, const TrainEvent *event, Error *e);
 typedef struct TrainConfig {
     const char *model;
@@ -503,6 +551,7 @@ typedef struct TrainConfig {
     const char *const *set; /* "key=value" */
     size_t set_count;
     const char *out;   /* folder, or NULL: nothing is written */
+    Trained *keep;     /* of trained_new: becomes what the run learned; not together with out. NULL: none */
     uint64_t seed;     /* Elliot's benchmark takes 123, MMRec 999, RecBole 2020; none makes Sapor draw what they draw */
     TrainVisit *visit; /* called for each event; NULL: none */
     void *arg;
@@ -530,15 +579,5 @@ bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a
  * figure in `column`, such as "valid Recall@20"; never where there is no such column. */
 typedef bool HistoryVisit(void *arg, double epoch, double figure, Error *e);
 bool history_read(Text history, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e);
-
-/* A folder that train_run wrote, opened to recommend from. A run that has not finished is refused, unless `unfinished`:
- * then its best epoch so far answers. */
-typedef struct Trained Trained;
-Trained *trained_open(const Device *d, const char *dir, bool unfinished, Error *e);
-void trained_close(Trained *t);
-/* Top k for users (NULL: all), fewer where the items end; an unknown user is SP_USAGE. `visit` is called once per user
- * in order, with k item ids and scores. */
-typedef bool RecommendVisit(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e);
-bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, RecommendVisit *visit, void *arg, Error *e);
 
 #endif

@@ -72,7 +72,6 @@ static void null_is_told(void **state)
     size_t count = 7, floats;
     float x[64], *out = x, *none = NULL;
     int32_t ids[4];
-    sp_recommendation best[1];
     const sp_text texts[] = {{NULL, 3}, {NULL, 0}};
     const char *null = NULL, *path = IMAGE, *word = "lamp";
     sp_encoder *m = open_model("bert", NULL), *eyes = open_model("resnet_basic", NULL);
@@ -97,7 +96,6 @@ static void null_is_told(void **state)
     WRONG(sp_encoder_open_with(drawn(ENCODERS "bert"), &o, NULL, &e), "resize torchvision is for images");
     WRONG(sp_encoder_open_memory(NULL, 1, NULL, NULL, &e), "list of files is NULL");
     WRONG(sp_tokenizer_open(NULL, NULL, &e), "path of the tokenizer is NULL");
-    WRONG(sp_recommender_open(NULL, 1, NULL, &e), "folder of the recommender is NULL");
     WRONG(sp_encoder_output(NULL, 0, NULL, &e), "this encoder has 0");
     WRONG(sp_encoder_output(m, 0, NULL, &e), "out is NULL");
     WRONG(sp_row_sizes(NULL, SP_TEXTS, NULL, &floats, &e), "the encoder is NULL");
@@ -121,7 +119,6 @@ static void null_is_told(void **state)
     WRONG(sp_encode_image_batch(eyes, s, &(sp_image){.path = path, .width = 4}, 1, NULL, &out, NULL, &e),
           "are for data, not for a path");
     WRONG(sp_tokenize(NULL, word, 4, 0, ids, 4, &count, &e), "the tokenizer is NULL");
-    WRONG(sp_recommend(NULL, "u", 1, best, &count, &e), "the recommender is NULL");
     assert_int_equal(count, 0);
     assert_ok(sp_encode_text_batch(m, s, texts + 1, 1, NULL, &out, NULL, NULL, &e), e); /* no bytes: an empty text */
     sp_tokenizer *t = sp_tokenizer_open(ENCODERS "bert", NULL, &e);

@@ -174,7 +174,7 @@ static void wrong_calls_are_told(void **state)
     assert_true(count > 2 && ids[0] >= 0 && ids[1] == -1); /* no more than there is room for */
     assert_null(sp_tokenizer_open(IMAGES, NULL, &e));
     assert_true(e.code != SP_OK);
-    assert_null(sp_recommender_open(IMAGES, 1, NULL, &e));
+    assert_null(sp_recommender_open(IMAGES, NULL, &e));
     assert_true(e.code != SP_OK);
     sp_session_close(s);
     sp_session_close(NULL);
@@ -209,24 +209,25 @@ static void a_run_recommends(void **state)
     TrainResult trained = {0};
     assert_ok(train_run(&d, &c, &trained, a, &e), e);
     test_heap(&heap, 0);
-    sp_recommender *r = sp_recommender_open(out, 2, &heap.heap, &e);
+    sp_recommender *r = sp_recommender_open(out, &heap.heap, &e);
     assert_ok(r != NULL, e);
-    sp_recommendation best[20];
-    size_t count;
+    sp_session *s = sp_session_open(2, &heap.heap, &e);
+    int32_t best[20], user = sp_recommender_number(r, SP_USERS, "u3");
+    float score[20];
+    assert_int_equal(sp_recommender_number(r, SP_USERS, "nobody"), -1);
+    assert_string_equal(sp_recommender_id(r, SP_USERS, user), "u3");
     for (int round = 0; round < 3; round++) {
-        assert_ok(sp_recommend(r, "u3", 20, best, &count, &e), e);
-        assert_in_range(count, 1, 17 - 4);
-        for (size_t i = 0; i < count; i++) {
-            assert_true(i == 0 || best[i - 1].score >= best[i].score);
+        assert_ok(sp_recommend(r, s, &user, 1, 20, NULL, best, score, &e), e);
+        size_t count = 0;
+        for (; count < 20 && best[count] >= 0; count++) {
+            assert_true(count == 0 || score[count - 1] >= score[count]);
             for (int j = 0; j < 5; j++) /* what u3 has had is left out */
-                assert_string_not_equal(best[i].item, arena_printf(a, &e, "i%d", (9 + j * j) % 17));
+                assert_string_not_equal(sp_recommender_id(r, SP_ITEMS, best[count]),
+                                        arena_printf(a, &e, "i%d", (9 + j * j) % 17));
         }
+        assert_in_range(count, 1, 17 - 4);
     }
-    assert_false(sp_recommend(r, "nobody", 3, best, &count, &e));
-    assert_true(strstr(e.message, "nobody") != NULL);
-    assert_int_equal(count, 0);
-    assert_false(sp_recommend(r, "u3", 0, best, &count, &e));
-    assert_error(e, SP_USAGE, "k: 0");
+    sp_session_close(s);
     sp_recommender_close(r);
     assert_int_equal(heap.live, 0);
     device_close(&d);

@@ -38,13 +38,16 @@ if [ "$BUILD" = build ]; then # a program that has only the header and a library
                 echo "ok $n - embed_${language}_${library} # SKIP ${CC:-cc} compiles no $language"
                 continue
             fi
-            ${CC:-cc} -x $language -std=$standard -Wall -Wextra -Werror -pedantic -pthread -D_POSIX_C_SOURCE=200809L -I. tests/embed.c -x none \
-                -o "$out/embed" "$BUILD/libsapor.$library" $unpacked \
-                $([ $library = a ] && echo $needs) >"$out/log" 2>&1 &&
-                ln -sf "$PWD/$BUILD/libsapor.so" "$out/libsapor.so.0" &&
-                LD_LIBRARY_PATH=$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$out/embed" "$out/drawn/encoders/bert" "$out/drawn/encoders/resnet_basic" \
-                    tests/golden/images/RGB.png "$out/run" u3 >>"$out/log" 2>&1
-            check embed_${language}_${library} "$([ $? = 0 ] || { cat "$out/log"; echo "did not compile, or did not run"; })"
+            ln -sf "$PWD/$BUILD/libsapor.so" "$out/libsapor.so.0"
+            for program in embed embed_recommend; do
+                [ $program = embed ] && set -- "$out/drawn/encoders/bert" "$out/drawn/encoders/resnet_basic" tests/golden/images/RGB.png ||
+                    set -- "$out/run" u3
+                ${CC:-cc} -x $language -std=$standard -Wall -Wextra -Werror -pedantic -pthread -D_POSIX_C_SOURCE=200809L -I. tests/$program.c -x none \
+                    -o "$out/embed" "$BUILD/libsapor.$library" $unpacked \
+                    $([ $library = a ] && echo $needs) >"$out/log" 2>&1 &&
+                    LD_LIBRARY_PATH=$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$out/embed" "$@" >>"$out/log" 2>&1
+                check ${program}_${language}_${library} "$([ $? = 0 ] || { cat "$out/log"; echo "did not compile, or did not run"; })"
+            done
         done
     done
 fi

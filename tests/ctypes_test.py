@@ -49,6 +49,78 @@ class File(c.Structure):
     _fields_ = [("name", c.c_char_p), ("data", c.c_char_p), ("bytes", c.c_size_t)]
 
 
+class Interactions(c.Structure):
+    _fields_ = [("count", c.c_size_t), ("user", c.POINTER(c.c_int32)), ("item", c.POINTER(c.c_int32)),
+                ("rating", c.POINTER(c.c_float)), ("time", c.POINTER(c.c_int64))]
+
+
+class Data(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("users", c.c_size_t), ("items", c.c_size_t), ("train", c.POINTER(Interactions)),
+                ("valid", c.POINTER(Interactions)), ("test", c.POINTER(Interactions)), ("features", c.c_void_p),
+                ("feature_count", c.c_size_t), ("protocol", c.c_char_p)]
+
+
+class TrainEvent(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("epoch", c.c_size_t), ("batch", c.c_size_t), ("batches", c.c_size_t),
+                ("evaluated", c.c_bool), ("loss", c.c_double), ("names", c.POINTER(c.c_char_p)),
+                ("valid", c.POINTER(c.c_double)), ("test", c.POINTER(c.c_double)), ("figure_count", c.c_size_t)]
+
+
+TRAINING = c.CFUNCTYPE(c.c_bool, c.c_void_p, c.POINTER(TrainEvent))
+
+
+class TrainOptions(c.Structure):
+    _fields_ = [("size", c.c_size_t), ("model", c.c_char_p), ("settings", c.POINTER(c.c_char_p)),
+                ("setting_count", c.c_size_t), ("seed", c.c_uint64), ("out", c.c_char_p), ("progress", TRAINING),
+                ("user", c.c_void_p)]
+
+
+class Liked(c.Structure):
+    _fields_ = [("items", c.POINTER(c.c_int32)), ("ratings", c.POINTER(c.c_float)), ("count", c.c_size_t)]
+
+
+def recommenders(lib, session):
+    """Trains on lists, asks for a user of training and for a new one."""
+    for name in ("sp_recommend", "sp_recommend_new", "sp_scores"):
+        getattr(lib, name).restype = c.c_bool
+    lib.sp_train.restype = c.c_void_p
+    e = Error()
+    pairs = [(u, i) for u in range(12) for i in range(8) if (u * 3 + i * i) % 4 < 2]
+    column = c.c_int32 * len(pairs)
+    train = Interactions(len(pairs), column(*(u for u, _ in pairs)), column(*(i for _, i in pairs)))
+    data = Data(size=c.sizeof(Data), users=12, items=8, train=c.pointer(train), test=c.pointer(train))
+    seen = []
+
+    def note(_, event):
+        event = event.contents
+        seen.append((event.epoch, event.batch, event.batches, event.test[0] if event.evaluated else None))
+        assert event.size == c.sizeof(TrainEvent) and (not event.evaluated or event.names[0] == b"Recall@3")
+        return True
+
+    settings = (c.c_char_p * 5)(b"epochs=2", b"factors=4", b"metrics=Recall", b"cutoffs=3",
+                                b"validation_metric=Recall@3")
+    options = TrainOptions(size=c.sizeof(TrainOptions), model=b"BPRMF", settings=settings, setting_count=5, seed=1,
+                           progress=TRAINING(note))
+    model = c.c_void_p(lib.sp_train(session, c.byref(data), c.byref(options), None, c.byref(e)))
+    assert model, e.message
+    assert len([s for s in seen if s[3] is not None]) == 2 and seen[-1][0] == 2, seen
+    users, items, scores = (c.c_int32 * 2)(4, 9), (c.c_int32 * 6)(), (c.c_float * 6)()
+    assert lib.sp_recommend(model, session, users, c.c_size_t(2), c.c_size_t(3), None, items, scores,
+                            c.byref(e)), e.message
+    assert not any((4, i) in pairs for i in items[:3]) and scores[0] >= scores[1] >= scores[2]
+    again = (c.c_float * 1)()
+    assert lib.sp_scores(model, session, users, items, c.c_size_t(1), again, c.byref(e)) and again[0] == scores[0]
+    likes = (c.c_int32 * 2)(1, 2)
+    fresh = Liked(likes, None, 2)
+    assert lib.sp_recommend_new(model, session, c.byref(fresh), c.c_size_t(1), c.c_size_t(3), None, items, scores,
+                                c.byref(e)), e.message
+    assert items[0] not in (1, 2)
+    users[1] = 12
+    assert not lib.sp_recommend(model, session, users, c.c_size_t(2), c.c_size_t(3), None, items, None, c.byref(e))
+    assert e.code == USAGE and b"users[1] is 12" in e.message, e.message
+    lib.sp_recommender_close(model)
+
+
 USAGE, CANCELLED, TEXTS, IMAGES, POOL_NONE = 4, 7, 2, 1, 4
 
 
@@ -139,6 +211,7 @@ def main():
     row = struct.calcsize("f") * width
     assert bytes(rows)[:row] == bytes(rows)[row:2 * row] and not any(bytes(rows)[2 * row:])
     lib.sp_encoder_close(encoder)
+    recommenders(lib, session)
     lib.sp_session_close(session)
     print("passed")
 

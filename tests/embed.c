@@ -1,6 +1,6 @@
 /* tests/embed.c: a program that sees only sapor.h and a library, as one outside the tree does. tests/build_test.sh
- * compiles it as C and as C++, against libsapor.so and libsapor.a, and runs it: embed TEXT_MODEL IMAGE_MODEL IMAGE
- * RUN USER. Exit 0 when all is as the header says. */
+ * compiles it as C and as C++, against libsapor.so and libsapor.a, and runs it: embed TEXT_MODEL IMAGE_MODEL IMAGE.
+ * tests/embed_recommend.c has the recommenders. Exit 0 when all is as the header says. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -552,29 +552,12 @@ static void check_tokens(const char *model, const sp_allocator *memory)
     sp_tokenizer_close(t);
 }
 
-static void check_recommender(const char *folder, const char *user, const sp_allocator *memory)
-{
-    sp_error e;
-    sp_recommender *r = sp_recommender_open(folder, 1, memory, &e);
-    sp_recommendation best[3];
-    size_t count = 0;
-    CHECK(r != NULL);
-    if (!r)
-        return;
-    CHECK(sp_recommend(r, user, 3, best, &count, &e) && count == 3);
-    for (size_t i = 0; i < count; i++)
-        CHECK(best[i].item[0] && (i == 0 || best[i].score <= best[i - 1].score));
-    CHECK(!sp_recommend(r, "nobody", 3, best, &count, &e) && count == 0 && strstr(e.message, "nobody"));
-    CHECK(!sp_recommend(r, user, 0, best, &count, &e) && e.code == SP_USAGE);
-    sp_recommender_close(r);
-}
-
 int main(int argc, char **argv)
 {
     sp_error e;
     Meter meter = {PTHREAD_MUTEX_INITIALIZER, 0, 0};
     sp_allocator memory = {metered, &meter};
-    if (argc != 6)
+    if (argc != 4)
         return 2;
     check_names();
     check_texts(argv[1], &memory);
@@ -585,16 +568,13 @@ int main(int argc, char **argv)
     check_image_batch(argv[2], argv[3], &memory);
     check_model_in_memory(argv[1], &memory);
     check_tokens(argv[1], &memory);
-    check_recommender(argv[4], argv[5], &memory);
     CHECK(meter.calls > 0 && meter.bytes == 0);
     CHECK(!sp_encoder_open("absent/model", NULL, &e) && e.code == SP_IO && strchr(e.message, '\n') == NULL);
     CHECK(!sp_tokenizer_open("absent", NULL, &e) && e.code == SP_IO);
-    CHECK(!sp_recommender_open("absent", 1, NULL, &e) && e.code == SP_IO);
     CHECK(!sp_session_open(-1, NULL, &e) && e.code == SP_USAGE);
     sp_session_close(NULL);
     sp_encoder_close(NULL);
     sp_tokenizer_close(NULL);
-    sp_recommender_close(NULL);
     CHECK(sp_encoder_features(NULL) == 0);
     return failures ? 1 : 0;
 }

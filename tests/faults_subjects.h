@@ -396,6 +396,8 @@ static bool train(uint64_t *digest, Error *e)
     return train_into(out, e);
 }
 
+#include "tests/faults_recommend.h"
+
 /* ---- commands -------------------------------------------------------------------------------- */
 
 extern const Option extract_options[], encode_options[], train_options[], recommend_options[];
@@ -559,10 +561,12 @@ static const Subject SUBJECTS[] = {
     {"encode a text", encode_text, false},
     {"encode a picture", encode_image, false},
     {"recommend", recommend, false},
+    {"train and ask in memory", arrays_in_memory, false},
     {"write safetensors", write_safetensors, true},
     {"write npy", write_npy, true},
     {"split", split, true},
     {"train", train, true},
+    {"train arrays into a folder", arrays_into_a_folder, true},
     {"sapor encode", encode_files, true},
     {"sapor encode, a table", encode_table, true},
     {"sapor train", train_command_line, true},

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "recsys/recsys.h"
+#include "recsys/trained.h"
 
 enum { USERS = 12, ITEMS = 15 };
 typedef struct Bench {

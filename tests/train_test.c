@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "recsys/recsys.h"
+#include "recsys/trained.h"
 
 enum { USERS = 60, ITEMS = 80, OWN = 12, VISUAL = 16, TEXTUAL = 8 };
 

@@ -7,7 +7,7 @@
 #define SAPOR_TOOLS_H
 
 #include "extractors/extractors.h"
-#include "recsys/recsys.h"
+#include "recsys/trained.h"
 
 typedef struct Option {
     const char *name;  /* "batch" for --batch; NULL ends a table */

@@ -235,6 +235,17 @@ Weights *weights_read(const char *path, Arena *a, Error *e)
     return weights_from(path, NULL, true, a, e);
 }
 
+Weights *weights_of(const Array *list, size_t n, const char *name, Arena *a, Error *e)
+{
+    Weights *w = NEW(a, Weights, 1, e);
+    bool ok = w && (w->names = text_index_new(a, e)) && (w->path = arena_strndup(a, name, strlen(name), e));
+    if (ok)
+        w->arena = a;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = weights_add(w, &list[i], e);
+    return ok ? w : NULL;
+}
+
 void weights_close(Weights *w)
 {
     if (!w)

@@ -36,6 +36,8 @@ Weights *weights_open(const char *path, Arena *a, Error *e); /* maps the files *
 Weights *weights_open_files(const Files *f, Arena *a, Error *e);
 /* reads them into the arena: for what is copied from them */
 Weights *weights_read(const char *path, Arena *a, Error *e);
+/* Of arrays in memory, which outlive it; `name` is for messages. */
+Weights *weights_of(const Array *list, size_t n, const char *name, Arena *a, Error *e);
 void weights_close(Weights *w);                                /* unmaps; arena memory goes with the arena */
 const Array *weights_find(const Weights *w, const char *name); /* NULL when absent */
 size_t weights_count(const Weights *w);

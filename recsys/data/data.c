@@ -209,7 +209,17 @@ static bool largest_id(const Ratings *r, bool of_items, int64_t *n, Error *e)
     return true;
 }
 
-static bool count_up(TextIndex **ix, int64_t n, Arena *a, Error *e)
+bool protocol_find(const char *name, Protocol *p, Error *e)
+{
+    *p = PROTOCOL_ELLIOT;
+    if (!name || !strcmp(name, protocol_names[PROTOCOL_ELLIOT]))
+        return true;
+    *p = PROTOCOL_MMREC;
+    return !strcmp(name, protocol_names[PROTOCOL_MMREC]) ||
+           fail(e, SP_USAGE, "unknown protocol %.60s; choose elliot or mmrec", name);
+}
+
+bool ids_count(TextIndex **ix, int64_t n, Arena *a, Error *e)
 {
     if (!(*ix = text_index_new(a, e)) || !text_index_reserve(*ix, (size_t)n, e))
         return false;
@@ -268,7 +278,7 @@ static bool number_role(DataSet *d, const Source *source, bool of_items, Error *
         if (r && (p == TRAIN || r != source[TRAIN].r) && !largest_id(r, of_items, n, e))
             return false;
     }
-    return count_up(ix, *n, d->arena, e);
+    return ids_count(ix, *n, d->arena, e);
 }
 
 static bool number_mmrec(DataSet *d, const Source *source, Error *e)

@@ -27,7 +27,7 @@ bool time_parse(Text text, int64_t *seconds);
 
 /* ---- formats.c ------------------------------------------------------------------------------- */
 
-/* ---- data.c, features.c, feature_table.c ----------------------------------------------------- */
+/* ---- data.c, arrays.c, features.c, feature_table.c ------------------------------------------- */
 
 typedef struct Row {
     int32_t user, item;
@@ -36,6 +36,8 @@ typedef struct Row {
 /* Orders rows by user, then item; of rows with the same two the last one's rating stays. items: above every item
  * number. */
 bool pairs_build(Pairs *p, int64_t users, int64_t items, const Row *rows, size_t n, Arena *a, Error *e);
+/* Whether numbers are in range and ratings finite; name: of the part, for messages. */
+bool interactions_check(const sp_interactions *x, const char *name, int64_t users, int64_t items, Error *e);
 /* Reads the row names of OUT.npy from OUT.ids.txt into an index, line l as number l; NULL where there is no such
  * file. */
 bool feature_names(TextIndex **names, const char **ids_path, const char *path, int64_t rows, Arena *a, Error *e);

@@ -96,72 +96,35 @@ int64_t feature_table_find(const FeatureTable *t, Text id)
 
 /* ---- likeness -------------------------------------------------------------------------------- */
 
-enum { ROWS_A_TASK = 256 };
-typedef struct Likeness {
-    const FeatureTable *t;
-    const float *query;
-    double length; /* of the query */
-    float *score, *row;
-    int64_t *bad, *zeros; /* by worker: the first row that is not finite + 1; rows of zeros */
-} Likeness;
-
-static void compare_rows(void *arg, size_t task, int worker)
-{
-    const Likeness *l = arg;
-    const Array *x = &l->t->rows;
-    int64_t D = x->shape[1], first = (int64_t)task * ROWS_A_TASK, end = MIN(first + ROWS_A_TASK, x->shape[0]);
-    float *row = l->row + worker * D;
-    for (int64_t r = first; r < end; r++) {
-        double dot = 0, square = 0;
-        array_f32(x, r * D, D, row);
-        for (int64_t c = 0; c < D; c++) {
-            dot += (double)row[c] * (double)l->query[c];
-            square += (double)row[c] * (double)row[c];
-        }
-        if (!isfinite(square) && (!l->bad[worker] || r < l->bad[worker] - 1))
-            l->bad[worker] = r + 1;
-        l->zeros[worker] += square == 0;
-        l->score[r] = square > 0 ? (float)(dot / (sqrt(square) * l->length)) : -INFINITY; /* never listed */
-    }
-}
-
 bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
                            int32_t *ids, float *similarity, int64_t *zeros, Error *e)
 {
-    int64_t N = t->rows.shape[0], D = t->rows.shape[1], bad = 0;
-    int workers = pool_threads(d->pool);
+    int64_t one[] = {0, 1};
+    int32_t row = (int32_t)except;
+    NearestRows x = {.rows = &t->rows,
+                     .queries = query,
+                     .n = 1,
+                     .k = k,
+                     .start = except >= 0 ? one : NULL,
+                     .left_out = &row,
+                     .ids = ids,
+                     .similarity = similarity};
     double square = 0;
-    for (int64_t c = 0; c < D; c++)
+    for (int64_t c = 0; c < t->rows.shape[1]; c++)
         square += (double)query[c] * (double)query[c];
+    *zeros = 0;
     if (!isfinite(square) || square == 0)
         return fail(e, SP_FORMAT, "the query's features %s, so no similarity can be computed; use another query",
                     square == 0 ? "are all zero" : "hold a number that is not finite");
-    if (N > INT32_MAX)
-        return fail(e, SP_UNSUPPORTED, "%s: more than %d rows", t->path, INT32_MAX);
-    Arena *a = arena_new(d->heap, 0);
-    Likeness l = {.t = t, .query = query, .length = sqrt(square)};
-    bool ok = a && (l.score = NEW(a, float, N, e)) &&
-              (l.row = arena_alloc(a, (size_t)workers, (size_t)D * sizeof(float), e)) &&
-              (l.bad = NEW(a, int64_t, workers, e)) && (l.zeros = NEW(a, int64_t, workers, e));
-    if (!a)
-        fail_memory(e, (size_t)N, "comparing rows");
-    if (ok)
-        pool_run(d->pool, (size_t)((N + ROWS_A_TASK - 1) / ROWS_A_TASK), compare_rows, &l);
-    *zeros = 0;
-    for (int w = 0; ok && w < workers; w++) {
-        bad = l.bad[w] && (!bad || l.bad[w] < bad) ? l.bad[w] : bad;
-        *zeros += l.zeros[w];
+    bool ok = rows_nearest(&x, d, e);
+    *zeros = x.zeros;
+    if (x.bad && t->names) {
+        Text name = text_index_at(t->names, x.bad - 1);
+        error_clear(e);
+        fail(e, SP_FORMAT, "row %lld, %.*s contains a number that is not finite", (long long)x.bad - 1,
+             (int)MIN(name.n, (size_t)60), name.p);
     }
-    if (ok && bad) {
-        Text name = t->names ? text_index_at(t->names, bad - 1) : (Text){"", 0};
-        ok = fail(e, SP_FORMAT, "%s: row %lld%s%.*s contains a number that is not finite", t->path, (long long)bad - 1,
-                  name.n ? ", " : "", (int)MIN(name.n, (size_t)60), name.p);
-    }
-    if (ok) {
-        if (except >= 0)
-            l.score[except] = -INFINITY;
-        ok = rank_scores(d, N, l.score, NULL, 1, k, 0, NULL, NULL, ids, similarity, e);
-    }
-    arena_free(a);
+    if (!ok)
+        error_prefix(e, "%s: ", t->path);
     return ok;
 }

@@ -56,8 +56,7 @@ static bool begin(Splitting *w, Arena *a, Error *e)
 {
     w->users = text_index_count(w->r->users);
     w->items = text_index_count(w->r->items);
-    w->part = NEW(a, int8_t, w->r->count, e);
-    return w->part && order_users(w, a, e);
+    return order_users(w, a, e);
 }
 
 /* Drops the rows of every user or item that has fewer than k; true if one was dropped. */
@@ -285,6 +284,42 @@ static bool check_config(const SplitConfig *c, Error *e)
     return true;
 }
 
+/* The parts of all rows, of users in the order w->sorted. */
+static bool set_parts(Splitting *w, Arena *a, Error *e)
+{
+    const SplitConfig *c = w->c;
+    if (c->strategy == SPLIT_TEMPORAL && !w->r->time)
+        return fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", w->r->path);
+    mt_seed(&w->random, c->seed); /* once: validation goes on where test ended */
+    return (w->part = NEW(a, int8_t, w->r->count, e)) && keep_core(w, a, e) && group_rows(w, a, e) &&
+           take(w, TEST, c->test_ratio, a, e) && take(w, VALID, c->validation_ratio, a, e);
+}
+
+bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,
+                  Error *e)
+{
+    if (!check_config(c, e) || !interactions_check(x, "sp_split", users, items, e))
+        return false;
+    Arena *a = arena_new(c->heap, 0);
+    if (!a)
+        return fail_memory(e, 4096, "splitting");
+    const Ratings r = {.count = x->count,
+                       .user = (int32_t *)(uintptr_t)x->user, /* only read */
+                       .item = (int32_t *)(uintptr_t)x->item,
+                       .time = (int64_t *)(uintptr_t)x->time,
+                       .path = "sp_split"};
+    Splitting w = {.c = c, .r = &r, .users = users, .items = items, .sorted = NEW(a, int32_t, users, e)};
+    for (int64_t u = 0; w.sorted && u < users; u++)
+        w.sorted[u] = (int32_t)u;
+    bool ok = w.sorted && set_parts(&w, a, e), some = !x->count;
+    for (size_t i = 0; ok && i < x->count; i++) {
+        part[i] = (unsigned char)w.part[i];
+        some = some || w.part[i] == TRAIN;
+    }
+    arena_free(a);
+    return ok && (some || fail(e, SP_USAGE, "sp_split: the split leaves no training rows"));
+}
+
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e)
 {
     if (!check_config(c, e))
@@ -295,13 +330,8 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     Ratings r;
     Splitting w = {.c = c, .r = &r};
     Kept kept = {0};
-    mt_seed(&w.random, c->seed); /* once: validation goes on where test ended */
-    bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e);
-    if (ok && c->strategy == SPLIT_TEMPORAL && !r.time)
-        ok = fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", ratings);
-    ok = ok && begin(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
-         take(&w, VALID, c->validation_ratio, a, e) && count_kept(&kept, &w, a, e) &&
-         write_parts(&w, dir, counts, a, e);
+    bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e) && begin(&w, a, e) &&
+              set_parts(&w, a, e) && count_kept(&kept, &w, a, e) && write_parts(&w, dir, counts, a, e);
     if (ok && c->visit) /* now that nothing can fail: an error is one line */
         c->visit(c->arg, &(SplitSource){&r, c->k_core, kept.users, kept.items, kept.rows, kept.repeated});
     arena_free(a);

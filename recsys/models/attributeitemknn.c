@@ -216,6 +216,7 @@ const Recommender recommender_attributeitemknn = {
     .needs_features = true,
     .init = init,
     .score = knn_score,
+    .score_new = knn_score_new,
     .arrays = knn_arrays,
     .restore = restore,
 };

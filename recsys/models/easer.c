@@ -215,7 +215,7 @@ static bool restore(Model *m, const Weights *file, Error *e)
 typedef struct Scoring {
     const Easer *x;
     SparseRows ratings;
-    const int32_t *ids;
+    const int32_t *ids; /* rows of ratings; NULL: 0, 1, ... */
     float *scores;
     double *sum; /* [workers, I] */
 } Scoring;
@@ -224,7 +224,7 @@ static void score_user(void *arg, size_t task, int worker)
 {
     const Scoring *s = arg;
     const SparseRows *r = &s->ratings;
-    int64_t I = r->cols, u = s->ids[task];
+    int64_t I = r->cols, u = s->ids ? s->ids[task] : (int64_t)task;
     double *sum = s->sum + worker * I;
     memset(sum, 0, sizeof *sum * (size_t)I);
     for (int64_t k = r->start[u]; k < r->start[u + 1]; k++) {
@@ -237,17 +237,29 @@ static void score_user(void *arg, size_t task, int worker)
         s->scores[(int64_t)task * I + i] = (float)sum[i];
 }
 
-static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e)
+static bool score_rows(const Model *m, SparseRows ratings, const int32_t *ids, int64_t n, float *scores, Error *e)
 {
-    const Easer *x = m->own;
-    const Device *d = store_device(m->store);
+    const Device *d = model_device(m);
     size_t bytes = sizeof(double) * (size_t)pool_threads(d->pool) * (size_t)m->data->I;
-    Scoring s = {x, train_rows(m, x->rating), ids, scores, heap_alloc(d->heap, bytes)};
+    Scoring s = {m->own, ratings, ids, scores, heap_alloc(d->heap, bytes)};
     if (!s.sum)
         return fail_memory(e, bytes, "EASER's scores");
     pool_run(d->pool, (size_t)n, score_user, &s);
     heap_free(d->heap, s.sum, bytes);
     return true;
+}
+
+static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e)
+{
+    const Easer *x = m->own;
+    return score_rows(m, train_rows(m, x->rating), ids, n, scores, e);
+}
+
+static bool score_new(const Model *m, const Pairs *liked, int64_t n, float *scores, Error *e)
+{
+    const Easer *x = m->own;
+    SparseRows rows = {n, m->data->I, liked->start, liked->item, x->rating ? liked->rating : NULL};
+    return score_rows(m, rows, NULL, n, scores, e);
 }
 
 const Recommender recommender_easer = {
@@ -259,6 +271,7 @@ const Recommender recommender_easer = {
     .sampling = sampling_none,
     .init = init,
     .score = score,
+    .score_new = score_new,
     .arrays = arrays,
     .restore = restore,
 };

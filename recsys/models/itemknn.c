@@ -23,6 +23,7 @@ const Recommender recommender_itemknn = {
     .sampling = sampling_none,
     .init = init,
     .score = knn_score,
+    .score_new = knn_score_new,
     .arrays = knn_arrays,
     .restore = restore,
 };

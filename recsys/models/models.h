@@ -115,6 +115,9 @@ Tensor *project(Tape *t, const Modality *x, Tensor *ids);
 /* sum over n modalities of W_m f_m, with one b: W [f_1 || f_2] + b of a joined plan. The table of all features side by
  * side never exists. VBPR, NGCF-M. */
 Tensor *project_joined(Tape *t, const Modality *x, size_t n, Tensor *ids);
+/* The same for items that training does not have, in new_items: by the trained parameters in m->store alone;
+ * features[i] [n, D_m] of each modality -> [n, width]. */
+Tensor *project_new(Tape *t, const Model *m, Tensor *const *features);
 /* A data set's features as a constant [I, D_m]: a view, not a copy, where the file allows. */
 Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
 

@@ -12,13 +12,19 @@ static bool init(Model *m, Error *e)
     return count != NULL;
 }
 
-static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e)
+static bool score_new(const Model *m, const Pairs *liked, int64_t n, float *scores, Error *e)
 {
-    (void)ids;
+    (void)liked;
     (void)e;
     for (int64_t b = 0; b < n; b++)
         memcpy(scores + b * m->data->I, m->own, sizeof(float) * (size_t)m->data->I);
     return true;
+}
+
+static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e)
+{
+    (void)ids;
+    return score_new(m, NULL, n, scores, e);
 }
 
 const Recommender recommender_mostpop = {
@@ -28,4 +34,5 @@ const Recommender recommender_mostpop = {
     .sampling = sampling_none,
     .init = init,
     .score = score,
+    .score_new = score_new,
 };

@@ -95,6 +95,15 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     return true;
 }
 
+/* An item without interactions has g_i = 0: its features alone say where it stands. */
+static Tensor *new_items(Tape *t, const Model *m, Tensor *const *features)
+{
+    Tensor *p = project_new(t, m, features);
+    if (!is_mmrec(m))
+        p = row_normalize(t, p, 1e-12f);
+    return concat(t, filled(t, 0, 2, p->shape), p);
+}
+
 const Recommender recommender_vbpr = {
     .name = "VBPR",
     .paper = "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback (He and McAuley, AAAI 2016)",
@@ -105,4 +114,5 @@ const Recommender recommender_vbpr = {
     .init = init,
     .loss = loss,
     .represent = represent,
+    .new_items = new_items,
 };

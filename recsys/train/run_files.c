@@ -315,13 +315,11 @@ static Out *write_seen(const Trainer *t, Error *e)
     return NULL;
 }
 
-/* Of a model that scores by itself: what its scores need beside the train pairs. */
-static Out *write_arrays(const Trainer *t, Error *e)
+/* What recommendations need beside vectors and train pairs. */
+static Out *write_arrays(const Trainer *t, const Array *x, size_t n, Error *e)
 {
-    size_t n = 0;
-    const Array *x = t->model.kind->arrays(&t->model, &n, e);
     const char *path = in_folder(t, "model.safetensors", e);
-    SafetensorsOut *o = x && path ? safetensors_open(path, t->device->heap, e) : NULL;
+    SafetensorsOut *o = path ? safetensors_open(path, t->device->heap, e) : NULL;
     bool ok = o != NULL;
     for (size_t i = 0; ok && i < n; i++)
         ok = safetensors_declare(o, x[i].name.p, x[i].type, x[i].dims, x[i].shape, e);
@@ -337,13 +335,16 @@ bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Err
 {
     ArenaMark mark = arena_mark(t->scratch);
     /* user.npy or model.safetensors says that the rest is there: it goes first and comes last */
-    Out *set[5] = {NULL};
-    bool ok = (set[4] = write_seen(t, e)) && (set[3] = write_ids(t, "item.ids.txt", t->data.items, t->data.I, e)) &&
+    Out *set[6] = {NULL};
+    const Array *list = NULL;
+    size_t n = 0;
+    bool ok = model_arrays(&t->model, &list, &n, t->scratch, e) && (set[4] = write_seen(t, e)) &&
+              (set[3] = write_ids(t, "item.ids.txt", t->data.items, t->data.I, e)) &&
               (set[2] = write_ids(t, "user.ids.txt", t->data.users, t->data.U, e));
     if (ok && users)
         ok = (set[1] = write_tensor(t, "item.npy", items, e)) && (set[0] = write_tensor(t, "user.npy", users, e));
-    else if (ok && t->model.kind->arrays)
-        ok = (set[0] = write_arrays(t, e));
+    if (ok && n)
+        ok = (set[users ? 5 : 0] = write_arrays(t, list, n, e));
     if (ok)
         ok = out_commit_set(set, COUNT(set), e);
     else

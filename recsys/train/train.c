@@ -48,7 +48,8 @@ static bool check_features(const Recommender *kind, const TrainConfig *c, Error 
 {
     if (!kind->needs_features || (c->given ? c->given->feature_count : c->data.feature_count) > 0)
         return true;
-    return fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
+    return fail(e, SP_USAGE, "%s needs features: %s", kind->name,
+                c->given ? "give them with the data" : "add --features visual=PATH,textual=PATH");
 }
 
 /* What a part is evaluated with is checked before any epoch is trained. */
@@ -124,7 +125,8 @@ static bool evaluate(Trainer *t, Evaluation *v, double loss, Error *e)
     double figure = t->data.valid.start ? score_of(&v->valid, t->measures.metric, t->measures.cutoff) : 0;
     return !stopping_note(&s->stopping, s->epoch, figure, loss) ||
            (copy_scores(&s->valid, &v->valid, t->arena, e) && copy_scores(&s->test, &v->test, t->arena, e) &&
-            (!t->config->out || run_write_vectors(t, v->users, v->items, e)));
+            (!t->config->out || run_write_vectors(t, v->users, v->items, e)) &&
+            (!t->config->keep || trained_keep(t->config->keep, &t->model, v->users, v->items, e)));
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -233,5 +235,5 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
     if (!c->given)
         dataset_close(&t->data);
     arena_free(t->scratch);
-    return ok;
+    return ok && (!c->keep || trained_kept(c->keep, e));
 }

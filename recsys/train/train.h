@@ -8,11 +8,13 @@
  *   checkpoint.c checkpoint.safetensors
  *   run_files.c  the other files of the folder, written
  *   run_config.c the same, read
- *   trained.c    a folder opened to recommend from */
+ *   trained.c    a folder opened to recommend from
+ *   kept.c       the same from memory
+ *   answer.c     what it answers */
 #ifndef SAPOR_TRAIN_H
 #define SAPOR_TRAIN_H
 
-#include "recsys/recsys.h"
+#include "recsys/trained.h"
 
 /* The text that a common setting was given as, for messages. */
 #define TEXT_AS_GIVEN(settings, member) settings_text(settings, offsetof(CommonSettings, member))
@@ -125,6 +127,34 @@ bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Err
 bool run_find_missing(const char *dir, const Recommender *kind, const char **missing, Arena *a, Error *e);
 /* result.json and history.tsv, without times: the same bytes for the same run. */
 bool run_write_result(const Trainer *t, Error *e);
+
+/* ---- trained.c, kept.c ----------------------------------------------------------------------- */
+
+struct Trained {
+    const Device *device;
+    Arena *arena;
+    RunConfig config;
+    Store *store;
+    Npy files[2];
+    Weights *seen, *arrays;
+    Tensor *user, *item; /* NULL: `model` scores by itself */
+    Array vectors[2];    /* the numbers of user and item, in host memory */
+    Model model;
+    DataSet data;      /* users, items, train pairs without ratings; `features` of new items, without data */
+    const char **name; /* [data.feature_count]: the features', for callers */
+    size_t *width;
+    Arena *kept;        /* of TrainConfig.keep: what the best epoch gave */
+    const Array *state; /* [state_count] model_arrays there */
+    size_t state_count;
+};
+/* What the run folder's model.safetensors holds: kind->arrays, or the parameters that kind->new_items reads, copied
+ * into the arena; *n 0: neither. */
+bool model_arrays(const Model *m, const Array **list, size_t *n, Arena *a, Error *e);
+/* The recommender from its parts: `vectors` (of a model that has them), config, data, and its arrays (NULL: none). */
+bool trained_build(Trained *t, const Weights *arrays, Error *e);
+/* Copies an evaluated model that is the best so far; after the run trained_kept. */
+bool trained_keep(Trained *t, const Model *m, const Tensor *users, const Tensor *items, Error *e);
+bool trained_kept(Trained *t, Error *e);
 
 /* Where an item is among a user's, which ascend: its place in p->item; -1 where the user does not have it. */
 static inline int64_t pairs_find(const Pairs *p, int64_t user, int32_t item)

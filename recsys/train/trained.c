@@ -5,18 +5,6 @@
 
 #include <math.h>
 
-struct Trained {
-    const Device *device;
-    Arena *arena;
-    RunConfig config;
-    Store *store;
-    Npy files[2];
-    Weights *seen, *arrays;
-    Tensor *user, *item; /* NULL: `model` scores by itself */
-    Model model;
-    DataSet data; /* what the folder says of it: users, items, train pairs without ratings */
-};
-
 static TextIndex *read_ids(Trained *t, const char *dir, const char *name, int64_t expected, Error *e)
 {
     const char *path = path_join(t->arena, dir, name, e);
@@ -55,14 +43,13 @@ static bool check_numbers(const Array *x, const char *path, Arena *a, double *la
     return row != NULL;
 }
 
-static Tensor *read_vectors(Trained *t, const char *dir, const char *name, int64_t rows, Npy *file, double *largest,
-                            Error *e)
+static bool read_vectors(Trained *t, const char *dir, int which, int64_t rows, double *largest, Error *e)
 {
-    const char *path = path_join(t->arena, dir, name, e);
-    if (!path)
-        return NULL;
-    if (!npy_open(file, path, t->arena, e))
-        return NULL;
+    static const char *const NAMES[] = {"user.npy", "item.npy"};
+    const char *path = path_join(t->arena, dir, NAMES[which], e);
+    Npy *file = &t->files[which];
+    if (!path || !npy_open(file, path, t->arena, e))
+        return false;
     const Array *x = &file->array;
     if (x->dims != 2 || x->shape[0] != rows || x->shape[1] < 1)
         fail(e, SP_SHAPE,
@@ -72,9 +59,10 @@ static Tensor *read_vectors(Trained *t, const char *dir, const char *name, int64
     else if (array_is_integer(x))
         fail(e, SP_FORMAT, "%s: holds %s, floating-point numbers are expected; train again", path, dtype_name(x->type));
     if (e->code || !check_numbers(x, path, t->arena, largest, e))
-        return NULL;
-    file->array.name = text_of(name);
-    return store_array(t->store, &file->array, e);
+        return false;
+    t->vectors[which] = *x;
+    t->vectors[which].name = text_of(NAMES[which]);
+    return true;
 }
 
 /* The train pairs, which recommendations leave out. */
@@ -106,36 +94,87 @@ static bool read_seen(Trained *t, const char *dir, Error *e)
     return ok || fail(e, SP_FORMAT, "%s: its train pairs do not fit the users and items; train again", path);
 }
 
-/* A model that scores by itself, made of the train pairs and what it wrote down. */
-static bool open_model(Trained *t, const char *dir, Error *e)
+static bool read_both(Trained *t, const char *dir, Error *e)
+{
+    double user = 0, item = 0;
+    if (!read_vectors(t, dir, 0, t->config.users, &user, e) || !read_vectors(t, dir, 1, t->config.items, &item, e))
+        return false;
+    int64_t D = t->vectors[0].shape[1];
+    if (t->vectors[1].shape[1] != D)
+        return fail(e, SP_SHAPE, "%s: user.npy has vectors of %lld, item.npy of %lld; train again", dir, (long long)D,
+                    (long long)t->vectors[1].shape[1]);
+    return products_fit(user, item, D) ||
+           fail(e, SP_FORMAT,
+                "%s: user.npy holds %g and item.npy %g: their products are too large for float32; train again", dir,
+                user, item);
+}
+
+/* Runs of versions that wrote no projections know no new items. */
+static bool read_arrays(Trained *t, const char *dir, Error *e)
 {
     const Recommender *kind = t->config.kind;
+    if (!kind->restore && !kind->new_items)
+        return true;
+    const char *path = path_join(t->arena, dir, "model.safetensors", e);
+    if (!path)
+        return false;
+    return (!kind->restore && !file_exists(path)) || (t->arrays = weights_read(path, t->arena, e));
+}
+
+/* ---- the recommender from its parts ---------------------------------------------------------- */
+
+/* The features of new items, by the names and shapes of their projections: "projection.visual.weight" [D, width]. */
+static bool find_features(Trained *t, const Weights *w, Error *e)
+{
+    static const char BEFORE[] = "projection.", BEHIND[] = ".weight";
+    enum { AROUND = sizeof BEFORE + sizeof BEHIND - 2 };
+    size_t n = weights_count(w);
+    DataSet *d = &t->data;
+    if (!(d->features = NEW(t->arena, Feature, n, e)) || !(t->name = NEW(t->arena, const char *, n, e)) ||
+        !(t->width = NEW(t->arena, size_t, n, e)))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const Array *x = weights_at(w, i);
+        double largest;
+        bool weight = text_ends(x->name, BEHIND);
+        if (!text_starts(x->name, BEFORE) || (!weight && !text_ends(x->name, ".bias")) || x->dims != 1 + weight ||
+            x->count < 1 || (weight && x->name.n <= AROUND) || array_is_integer(x))
+            return fail(e, SP_FORMAT, "%s: tensor %.*s is no projection of features; train again", weights_path(w),
+                        (int)MIN(x->name.n, (size_t)60), x->name.p);
+        Array table = *x;
+        table.dims = 2;
+        table.shape[1] = weight ? x->shape[1] : 1;
+        if (!check_numbers(&table, weights_path(w), t->arena, &largest, e) || !store_array(t->store, x, e))
+            return false;
+        if (!weight)
+            continue;
+        const char *name = arena_strndup(t->arena, x->name.p + sizeof BEFORE - 1, x->name.n - AROUND, e);
+        if (!name)
+            return false;
+        d->features[d->feature_count] = (Feature){.name = t->name[d->feature_count] = name, .D = x->shape[1]};
+        t->width[d->feature_count++] = (size_t)x->shape[1];
+    }
+    return true;
+}
+
+bool trained_build(Trained *t, const Weights *arrays, Error *e)
+{
+    const Recommender *kind = t->config.kind;
+    t->data.U = t->config.users;
+    t->data.I = t->config.items;
+    t->data.protocol = t->config.train.data.protocol;
+    if (!(t->store = store_new(t->device, e)))
+        return false;
     t->model = (Model){.kind = kind,
                        .data = &t->data,
                        .settings = t->config.settings,
                        .store = t->store,
                        .arena = t->arena,
                        .seed = t->config.train.seed};
-    if (!kind->restore)
-        return kind->init(&t->model, e);
-    const char *path = path_join(t->arena, dir, "model.safetensors", e);
-    t->arrays = path ? weights_read(path, t->arena, e) : NULL;
-    return t->arrays && kind->restore(&t->model, t->arrays, e);
-}
-
-static bool open_vectors(Trained *t, const char *dir, Error *e)
-{
-    double user = 0, item = 0;
-    if (!(t->user = read_vectors(t, dir, "user.npy", t->config.users, &t->files[0], &user, e)) ||
-        !(t->item = read_vectors(t, dir, "item.npy", t->config.items, &t->files[1], &item, e)))
-        return false;
-    if (cols_of(t->user) != cols_of(t->item))
-        return fail(e, SP_SHAPE, "%s: user.npy has vectors of %lld, item.npy of %lld; train again", dir,
-                    (long long)cols_of(t->user), (long long)cols_of(t->item));
-    return products_fit(user, item, cols_of(t->user)) ||
-           fail(e, SP_FORMAT,
-                "%s: user.npy holds %g and item.npy %g: their products are too large for float32; train again", dir,
-                user, item);
+    if (kind->score)
+        return kind->restore ? kind->restore(&t->model, arrays, e) : kind->init(&t->model, e);
+    return (t->user = store_array(t->store, &t->vectors[0], e)) &&
+           (t->item = store_array(t->store, &t->vectors[1], e)) && (!arrays || find_features(t, arrays, e));
 }
 
 static bool open_folder(Trained *t, const char *dir, bool unfinished, Error *e)
@@ -151,26 +190,30 @@ static bool open_folder(Trained *t, const char *dir, bool unfinished, Error *e)
                     "%s: is missing: the run has not been evaluated yet, or the file was removed; the same `sapor "
                     "train` command resumes the run",
                     missing);
-    t->data.U = t->config.users;
-    t->data.I = t->config.items;
-    t->data.protocol = t->config.train.data.protocol;
     return (t->data.users = read_ids(t, dir, "user.ids.txt", t->config.users, e)) &&
            (t->data.items = read_ids(t, dir, "item.ids.txt", t->config.items, e)) && read_seen(t, dir, e) &&
-           (t->store = store_new(t->device, e)) &&
-           (t->config.kind->score ? open_model(t, dir, e) : open_vectors(t, dir, e));
+           (t->config.kind->score || read_both(t, dir, e)) && read_arrays(t, dir, e) && trained_build(t, t->arrays, e);
 }
 
-Trained *trained_open(const Device *d, const char *dir, bool unfinished, Error *e)
+Trained *trained_new(const Device *d, Error *e)
 {
     Arena *a = arena_new(d->heap, 0);
     Trained *t = a ? NEW(a, Trained, 1, e) : NULL;
     if (!t) {
         arena_free(a);
-        fail_memory(e, sizeof(Trained), dir);
+        fail_memory(e, sizeof(Trained), "a recommender");
         return NULL;
     }
     t->device = d;
     t->arena = a;
+    return t;
+}
+
+Trained *trained_open(const Device *d, const char *dir, bool unfinished, Error *e)
+{
+    Trained *t = trained_new(d, e);
+    if (!t)
+        return NULL;
     if (open_folder(t, dir, unfinished, e))
         return t;
     trained_close(t);
@@ -186,15 +229,8 @@ void trained_close(Trained *t)
     weights_close(t->arrays);
     for (size_t i = 0; i < COUNT(t->files); i++)
         npy_close(&t->files[i]);
+    arena_free(t->kept);
     arena_free(t->arena);
-}
-
-static bool rank(Trained *t, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores, Error *e)
-{
-    if (t->user)
-        return rank_items(t->device, t->user, t->item, ids, n, k, t->data.train.start, t->data.train.item, top, scores,
-                          e);
-    return rank_users(&t->model, NULL, NULL, ids, n, k, top, scores, e);
 }
 
 /* at most: users ranked at once, and the items in their lists */
@@ -223,7 +259,7 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
     }
     for (int64_t first = 0; ok && first < count; first += block) {
         int64_t now = MIN(block, count - first);
-        ok = rank(t, ids + first, now, k, top, scores, e);
+        ok = trained_rank(t, t->device, ids + first, (size_t)now, (size_t)k, NULL, top, scores, e);
         for (int64_t b = 0; ok && b < now; b++) {
             int64_t got = 0;
             for (; got < k && top[b * k + got] >= 0; got++)

@@ -4,7 +4,7 @@
 
 #include <dirent.h>
 
-#include "recsys/recsys.h"
+#include "recsys/trained.h"
 
 enum { MOST = 32 };
 static char folder[64], names[MOST][96];

@@ -114,11 +114,11 @@ bool knn_init(Model *m, Side side, Error *e)
 
 /* ---- scores ---------------------------------------------------------------------------------- */
 
-bool knn_score_pairs(const Model *m, const Pairs *liked, const float *rating, int64_t n, float *scores, Error *e)
+bool knn_score_new(const Model *m, const Pairs *liked, int64_t n, float *scores, Error *e)
 {
     const Knn *x = m->own;
-    SparseRows rows = {n, m->data->I, liked->start, liked->item, rating};
-    return sparse_products(store_device(m->store), &rows, &x->weights, NULL, n, scores, e);
+    SparseRows rows = {n, m->data->I, liked->start, liked->item, x->rating ? liked->rating : NULL};
+    return sparse_products(model_device(m), &rows, &x->weights, NULL, n, scores, e);
 }
 
 bool knn_score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e)
@@ -127,7 +127,7 @@ bool knn_score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e)
     SparseRows ratings = train_rows(m, x->rating);
     const SparseRows *w = &x->weights;
     bool items = x->side == SIDE_ITEMS;
-    return sparse_products(store_device(m->store), items ? &ratings : w, items ? w : &ratings, ids, n, scores, e);
+    return sparse_products(model_device(m), items ? &ratings : w, items ? w : &ratings, ids, n, scores, e);
 }
 
 /* ---- in a run's folder ----------------------------------------------------------------------- */

@@ -100,9 +100,8 @@ typedef struct Knn {
 bool knn_init(Model *m, Side side, Error *e);
 /* The model m->own from the neighbours that were found. rating: of each train pair, or NULL. */
 bool knn_new(Model *m, Side side, const float *rating, const Nearest *x, Error *e);
-/* The dense scores [n, I] of n users who like these items, by items' neighbours. liked: as Pairs of n users; rating
- * [liked->count], or NULL. */
-bool knn_score_pairs(const Model *m, const Pairs *liked, const float *rating, int64_t n, float *scores, Error *e);
+/* Of items' neighbours. Ratings count where those of training do. */
+bool knn_score_new(const Model *m, const Pairs *liked, int64_t n, float *scores, Error *e);
 bool knn_score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e);
 const Array *knn_arrays(const Model *m, size_t *count, Error *e);
 bool knn_restore(Model *m, Side side, const Weights *file, Error *e);

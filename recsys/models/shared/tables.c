@@ -79,3 +79,30 @@ Tensor *project_joined(Tape *t, const Modality *x, size_t n, Tensor *ids)
         sum = linear_add(t, pick(t, x[i].features, ids), &x[i].linear, sum);
     return sum;
 }
+
+Tensor *project_new(Tape *t, const Model *m, Tensor *const *features)
+{
+    Tensor *sum = NULL;
+    for (size_t i = 0; i < m->data->feature_count; i++) {
+        const char *name = m->data->features[i].name;
+        Tensor *part[2]; /* weight, bias: only the first piece has one */
+        for (int k = 0; k < 2; k++) {
+            size_t room = strlen(name) + sizeof "projection..weight";
+            char *key = tape_scratch(t, (int64_t)room, 1);
+            if (!key)
+                return features[i];
+            snprintf(key, room, k ? "projection.%s.bias" : "projection.%s.weight", name);
+            part[k] = store_find(m->store, key);
+        }
+        bool fits = part[0] && cols_of(part[0]) == cols_of(features[i]) &&
+                    (!part[1] || part[1]->count == rows_of(part[0])) && (!sum || cols_of(sum) == rows_of(part[0]));
+        if (!fits) {
+            tape_fail(t, SP_FORMAT, "%s: the projections of features do not fit each other; train again",
+                      m->kind->name);
+            return features[i];
+        }
+        const Linear l = {.w = part[0], .b = part[1], .N = rows_of(part[0]), .K = cols_of(part[0])};
+        sum = sum ? linear_add(t, features[i], &l, sum) : linear(t, features[i], &l);
+    }
+    return sum;
+}

@@ -1,0 +1,284 @@
+/* tests/api_train_test.c: sapor.h's calls that split, train and evaluate arrays, as files are split, trained and
+ * evaluated; nearest rows; calls that are cancelled. */
+#include "tests/recommend_testing.h"
+
+/* ---- arrays are files without a file --------------------------------------------------------- */
+
+static const char *write_part(const Bench *b, int part, const char *folder, Arena *a)
+{
+    const char *path = arena_printf(a, &(Error){0}, "%s/%d.tsv", folder, part);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (size_t r = 0; r < b->part[part].count; r++)
+        fprintf(f, "%d\t%d\t%g\n", b->user[part][r], b->item[part][r], (double)b->rating[part][r]);
+    fclose(f);
+    return path;
+}
+
+static void arrays_train_as_files_do(void **state)
+{
+    static const char *const MODELS[] = {"ItemKNN", "BPRMF", "LightGCN"};
+    Bench *b = *state;
+    Error e = {0};
+    char folder[256];
+    Arena *a = arena_new(NULL, 0);
+    Device d;
+    static List here, there;
+    test_folder(folder);
+    assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
+    for (size_t m = 0; m < COUNT(MODELS); m++) {
+        TrainResult result = {0};
+        const char *out = arena_printf(a, &e, "%s/run%zu", folder, m);
+        TrainConfig c = {.model = MODELS[m],
+                         .data = {.train = write_part(b, 0, folder, a),
+                                  .valid = write_part(b, 1, folder, a),
+                                  .test = write_part(b, 2, folder, a)},
+                         .set = SHORT,
+                         .set_count = COUNT(SHORT),
+                         .out = out,
+                         .seed = 7};
+        assert_ok(train_run(&d, &c, &result, a, &e), e);
+        sp_recommender *f = sp_recommender_open(out, NULL, &e), *r = train(b, MODELS[m]);
+        assert_ok(f != NULL, e);
+        lists_of_all(b, r, TOP, &here);
+        lists_of_all(b, f, TOP, &there);
+        assert_memory_equal(&here, &there, sizeof here);
+        sp_recommender_close(f);
+        sp_recommender_close(r);
+        test_folder_remove(out);
+    }
+    device_close(&d);
+    arena_free(a);
+    test_folder_remove(folder);
+}
+
+/* Rows of a file and of arrays go to the same parts. */
+static void arrays_are_split_as_files_are(void **state)
+{
+    static const sp_split_options WAYS[] = {
+        {.test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42},
+        {.strategy = "temporal", .test_ratio = 0.3, .k_core = 4},
+        {.strategy = "leave-n-out", .leave_n = 2, .validation_ratio = 0.1},
+        {.leave_n = 1, .seed = 3},
+    };
+    static const int CODES[] = {SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT, SPLIT_RANDOM};
+    Bench *b = *state;
+    sp_error e;
+    char folder[256], path[300], line[80];
+    int64_t time[ROWS];
+    sp_interactions x = b->part[0];
+    x.time = time;
+    test_folder(folder);
+    snprintf(path, sizeof path, "%s/all.tsv", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (size_t r = 0; r < x.count; r++) {
+        time[r] = draw_below((Draw){5, DRAW_TEST, 4}, r, 9); /* some are equal */
+        fprintf(f, "%d\t%d\t%g\t%d\n", x.user[r], x.item[r], (double)x.rating[r], (int)time[r]);
+    }
+    fclose(f);
+    for (size_t w = 0; w < COUNT(WAYS); w++) {
+        sp_split_options o = WAYS[w];
+        o.size = sizeof o;
+        unsigned char part[ROWS];
+        size_t counts[3] = {0}, own[4] = {0};
+        char out[300];
+        snprintf(out, sizeof out, "%s/%zu", folder, w);
+        SplitConfig c = {.strategy = CODES[w],
+                         .test_ratio = o.test_ratio,
+                         .validation_ratio = o.validation_ratio,
+                         .leave_n = (int64_t)o.leave_n,
+                         .k_core = (int64_t)o.k_core,
+                         .seed = o.seed};
+        assert_ok(sp_split(&x, USERS, ITEMS, &o, NULL, part, &e), e);
+        assert_ok(split_file(path, out, &c, counts, &e), e);
+        for (size_t r = 0; r < x.count; r++)
+            own[part[r]]++;
+        for (int p = 0; p < 3; p++) {
+            static const char *const NAMES[] = {"train", "val", "test"};
+            char name[400];
+            assert_int_equal(own[p], counts[p]);
+            snprintf(name, sizeof name, "%s/%s.tsv", out, NAMES[p]);
+            FILE *g = counts[p] ? fopen(name, "r") : NULL;
+            for (size_t r = 0; r < x.count; r++) {
+                int user, item;
+                if (part[r] != p)
+                    continue;
+                assert_non_null(g);
+                assert_non_null(fgets(line, sizeof line, g));
+                assert_int_equal(sscanf(line, "%d %d", &user, &item), 2);
+                assert_true(user == x.user[r] && item == x.item[r]);
+            }
+            if (g)
+                fclose(g);
+        }
+        test_folder_remove(out);
+    }
+    test_folder_remove(folder);
+}
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+typedef struct Watched {
+    size_t batches, epochs, stop_at; /* stop_at > 0: after so many calls */
+    double test[8];
+    size_t figures;
+    char name[32];
+} Watched;
+
+static bool watch(void *user, const sp_train_event *e)
+{
+    Watched *w = user;
+    assert_int_equal(e->size, sizeof *e);
+    assert_true(e->batch >= 1 && e->batch <= e->batches);
+    w->batches++;
+    if (e->evaluated) {
+        w->epochs++;
+        w->figures = e->figure_count;
+        assert_in_range(e->figure_count, 1, COUNT(w->test));
+        assert_true(e->valid && e->test && isfinite(e->loss));
+        memcpy(w->test, e->test, e->figure_count * sizeof *e->test);
+        snprintf(w->name, sizeof w->name, "%s", e->names[1]);
+    }
+    return !w->stop_at || w->batches < w->stop_at;
+}
+
+static void figures_are_those_of_training(void **state)
+{
+    static const char *const METRICS[] = {"Recall", "nDCG"};
+    static const size_t CUTOFFS[] = {5, 10};
+    static List l;
+    Bench *b = *state;
+    sp_error e;
+    const char *set[COUNT(SHORT)];
+    memcpy(set, SHORT, sizeof set);
+    set[0] = "epochs=1";
+    for (int protocol = 0; protocol < 2; protocol++) {
+        Watched w = {0};
+        b->data.protocol = protocol ? "mmrec" : NULL;
+        sp_train_options o = short_run("BPRMF");
+        o.settings = set;
+        o.progress = watch;
+        o.user = &w;
+        sp_recommender *r = sp_train(b->session, &b->data, &o, NULL, &e);
+        assert_ok(r != NULL, e);
+        assert_int_equal(w.epochs, 1);
+        assert_string_equal(w.name, "Recall@10");
+        sp_measures m = {
+            .size = sizeof m, .metrics = METRICS, .metric_count = 2, .cutoffs = CUTOFFS, .cutoff_count = 2};
+        double figures[4];
+        assert_ok(sp_evaluate(r, b->session, &b->part[2], &m, figures, &e), e);
+        assert_int_equal(w.figures, 4);
+        assert_memory_equal(figures, w.test, sizeof figures);
+        assert_true(figures[0] > 0 && figures[0] <= figures[1] && figures[1] <= 1);
+        int32_t all[USERS];
+        for (int32_t u = 0; u < USERS; u++)
+            all[u] = u;
+        lists_of_all(b, r, 10, &l);
+        m.protocol = b->data.protocol;
+        assert_ok(sp_evaluate_lists(b->session, USERS, ITEMS, all, USERS, l.item, 10, &b->part[2], &m, figures, &e), e);
+        assert_memory_equal(figures, w.test, sizeof figures);
+        sp_recommender_close(r);
+    }
+    b->data.protocol = NULL;
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------ */
+
+static bool refuse(void *user, size_t done, size_t n)
+{
+    *(size_t *)user = done;
+    return done > n;
+}
+
+static void calls_are_cancelled(void **state)
+{
+    Bench *b = *state;
+    sp_error e;
+    size_t done = 0;
+    int32_t users[2] = {0, 1}, item[2 * TOP];
+    Watched w = {.stop_at = 2};
+    sp_train_options o = short_run("BPRMF");
+    o.progress = watch;
+    o.user = &w;
+    assert_null(sp_train(b->session, &b->data, &o, NULL, &e));
+    assert_error(e, SP_CANCELLED, "training was cancelled after 0 epochs");
+    assert_int_equal(w.batches, 2);
+    sp_recommender *r = train(b, "BPRMF"); /* the session goes on */
+    sp_recommend_options ask = {.size = sizeof ask, .progress = refuse, .user = &done};
+    assert_false(sp_recommend(r, b->session, users, 2, TOP, &ask, item, NULL, &e));
+    assert_error(e, SP_CANCELLED, "cancelled after 2 of 2");
+    assert_int_equal(done, 2);
+    const sp_nearest_options near = {.size = sizeof near, .progress = refuse, .user = &done};
+    assert_false(sp_nearest(b->session, b->visual, ITEMS, WIDE, b->visual, 3, 2, &near, item, NULL, &e));
+    assert_error(e, SP_CANCELLED, "cancelled after 3 of 3 queries");
+    sp_recommender_close(r);
+}
+
+/* ---- nearest neighbours ---------------------------------------------------------------------- */
+
+static double likeness(const float *x, const float *y, bool dot)
+{
+    double product = 0, xx = 0, yy = 0;
+    for (int c = 0; c < WIDE; c++) {
+        product += (double)x[c] * (double)y[c];
+        xx += (double)x[c] * (double)x[c];
+        yy += (double)y[c] * (double)y[c];
+    }
+    return dot ? product : product / sqrt(xx * yy);
+}
+
+static void nearest_rows(void **state)
+{
+    enum { N = 700, Q = 5, K = 9 };
+    Bench *b = *state;
+    sp_error e;
+    static float rows[N * WIDE];
+    float similarity[Q * K];
+    int32_t ids[Q * K], one[K], except[Q] = {-1, 4, 600, -1, 0};
+    for (uint64_t i = 0; i < N * WIDE; i++)
+        rows[i] = draw_normal((Draw){6, DRAW_TEST, 0}, i);
+    memset(rows + 8 * WIDE, 0, WIDE * sizeof *rows);
+    memcpy(rows + 9 * WIDE, rows + 4 * WIDE, WIDE * sizeof *rows); /* a tie with row 4 */
+    const float *queries = rows + 3 * WIDE;                        /* rows 3 to 7 */
+    for (int dot = 0; dot < 2; dot++) {
+        sp_nearest_options o = {.size = sizeof o, .dot = dot, .except = except};
+        assert_ok(sp_nearest(b->session, rows, N, WIDE, queries, Q, K, &o, ids, similarity, &e), e);
+        for (int q = 0; q < Q; q++) {
+            for (int k = 0; k < K; k++) {
+                int32_t id = ids[q * K + k];
+                assert_true(id >= 0 && id < N && id != except[q] && (dot || id != 8));
+                double wanted = likeness(queries + q * WIDE, rows + id * WIDE, dot);
+                assert_true(fabs(wanted - (double)similarity[q * K + k]) <= 1e-6 * (1 + fabs(wanted)));
+                assert_true(k == 0 || similarity[q * K + k] < similarity[q * K + k - 1] ||
+                            (similarity[q * K + k] == similarity[q * K + k - 1] && id > ids[q * K + k - 1]));
+            }
+            int better = 0;
+            for (int r = 0; r < N; r++)
+                better += r != except[q] && (dot || r != 8) &&
+                          (float)likeness(queries + q * WIDE, rows + r * WIDE, dot) > similarity[q * K + K - 1];
+            assert_true(better < K);
+            o.except = except + q;
+            assert_ok(sp_nearest(b->session, rows, N, WIDE, queries + q * WIDE, 1, K, &o, one, NULL, &e), e);
+            assert_memory_equal(one, ids + q * K, sizeof one);
+            o.except = except;
+        }
+    }
+    /* a query of zeros has no cosine; more places than rows */
+    assert_ok(sp_nearest(b->session, rows, 4, WIDE, rows + 8 * WIDE, 1, K, NULL, ids, similarity, &e), e);
+    assert_true(ids[0] == -1 && isinf(similarity[0]));
+    assert_ok(sp_nearest(b->session, rows, 4, WIDE, queries, 1, K, NULL, ids, similarity, &e), e);
+    assert_true(ids[0] == 3 && ids[3] >= 0 && ids[4] == -1 && ids[K - 1] == -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arrays_train_as_files_do),
+        cmocka_unit_test(arrays_are_split_as_files_are),
+        cmocka_unit_test(figures_are_those_of_training),
+        cmocka_unit_test(calls_are_cancelled),
+        cmocka_unit_test(nearest_rows),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
