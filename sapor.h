@@ -383,7 +383,7 @@ typedef struct sp_train_options {
 } sp_train_options;
 /* Trains on the session's threads; the best epoch's state becomes the recommender, which keeps nothing of `data` and
  * does not need the session. memory: of the recommender. The same data, settings and seed give the same bits for any
- * number of threads, as a file with the same numbers does where numbers are in the file's order. */
+ * number of threads. */
 SP_API sp_recommender *sp_train(sp_session *s, const sp_data *data, const sp_train_options *o,
                                 const sp_allocator *memory, sp_error *e);
 

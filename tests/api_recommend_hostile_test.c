@@ -307,6 +307,73 @@ static void wrong_matrices(void **state)
     free(x);
 }
 
+/* ---- a folder whose projections are damaged -------------------------------------------------- */
+
+/* model.safetensors with one tensor; dims 1: [rows]. */
+static void put_tensor(const char *folder, const char *name, DType type, int dims, int64_t rows, float first)
+{
+    sp_error e = {0};
+    float data[64] = {first};
+    char path[400];
+    int64_t shape[] = {rows, 2}, count = dims == 2 ? rows * 2 : rows;
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    SafetensorsOut *o = safetensors_open(path, NULL, &e);
+    assert_ok(o && safetensors_declare(o, name, type, dims, shape, &e) &&
+                  safetensors_data(o, data, (size_t)count * dtype_bytes(type), &e) && safetensors_commit(o, &e),
+              e);
+}
+
+static void damaged_projections(void **state)
+{
+    static const struct {
+        const char *name;
+        DType type;
+        int dims, rows;
+        float first;
+        const char *why; /* NULL: it opens */
+    } CASES[] = {
+        {"projection.visual.weight", F32, 2, 3, NAN, "model.safetensors: row 0 contains nan"},
+        {"projection.visual.weight", F32, 1, 3, 0, "projection.visual.weight is no projection"},
+        {"projection.visual.weight", I32, 2, 3, 0, "is no projection"},
+        {"projection.visual.bias", F32, 2, 3, 0, "is no projection"},
+        {"projection..weight", F32, 2, 3, 0, "is no projection"},
+        {"projection.visual.weight", F32, 2, 0, 0, "is no projection"},
+        {"user", F32, 2, 3, 0, "tensor user is no projection"},
+        {"projection.a.bias", F32, 1, 3, 0, NULL},
+        {"projection.visual.weight", F32, 2, 3, 0, NULL},
+    };
+    Bench *b = *state;
+    sp_error e;
+    char folder[256], out[300], path[400];
+    test_folder(folder);
+    snprintf(out, sizeof out, "%s/run", folder);
+    sp_train_options o = short_run("VBPR");
+    o.out = out;
+    sp_recommender *r = sp_train(b->session, &b->data, &o, NULL, &e);
+    assert_ok(r != NULL, e);
+    sp_recommender_close(r);
+    for (size_t i = 0; i < COUNT(CASES); i++) {
+        put_tensor(out, CASES[i].name, CASES[i].type, CASES[i].dims, CASES[i].rows, CASES[i].first);
+        r = sp_recommender_open(out, NULL, &e);
+        if (CASES[i].why) {
+            assert_null(r);
+            assert_error(e, SP_FORMAT, CASES[i].why);
+            continue;
+        }
+        assert_ok(r != NULL, e);
+        const sp_feature two = {"visual", 2, b->visual};
+        assert_false(sp_new_item_vectors(r, b->session, &two, 1, 2, nowhere, &e));
+        assert_true(strstr(e.message, "train again") && !strchr(e.message, '\n'));
+        sp_recommender_close(r);
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", out); /* a run of a version that wrote none */
+    assert_int_equal(unlink(path), 0);
+    assert_ok((r = sp_recommender_open(out, NULL, &e)) != NULL, e);
+    WRONG(sp_new_item_vectors(r, b->session, b->features, 2, 1, nowhere, &e), SP_UNSUPPORTED, "has no projections");
+    sp_recommender_close(r);
+    test_folder_remove(folder);
+}
+
 /* ---- structs and sessions -------------------------------------------------------------------- */
 
 /* Of every size a struct is read whole or refused. */
@@ -458,6 +525,7 @@ int main(void)
         cmocka_unit_test(ratings_beyond_float32),
         cmocka_unit_test(wrong_measures),
         cmocka_unit_test(wrong_matrices),
+        cmocka_unit_test(damaged_projections),
         cmocka_unit_test(sizes_of_structs),
         cmocka_unit_test(a_session_is_in_one_call),
         cmocka_unit_test(refused_memory_is_an_error),
