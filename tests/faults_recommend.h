@@ -26,7 +26,11 @@ static bool ask_arrays(const char *model, const char *folder, uint64_t *digest, 
                           .features = &features,
                           .feature_count = 1};
     const sp_split_options split = {.size = sizeof split, .test_ratio = 0.3};
-    const sp_train_options o = {.size = sizeof o, .model = model, .settings = SET, .setting_count = 2, .out = folder};
+    const sp_train_options o = {.size = sizeof o,
+                                .model = model,
+                                .settings = SET,
+                                .setting_count = strcmp(model, "ItemKNN") ? 2 : 1,
+                                .out = folder};
     const sp_liked liked = {likes, NULL, 2};
     sp_session *s = sp_session_open(1, NULL, e);
     sp_recommender *r = NULL;
@@ -40,7 +44,7 @@ static bool ask_arrays(const char *model, const char *folder, uint64_t *digest, 
     ok = ok && sp_recommend_new(r, s, &liked, 1, TOP, NULL, top, NULL, e) &&
          sp_similar_items(r, s, likes, 2, TOP, NULL, top + TOP, NULL, e) && sp_scores(r, s, all, likes, 2, scores, e) &&
          sp_nearest(s, visual, ITEMS, 2, visual, 1, TOP, NULL, top + 3 * TOP, NULL, e) &&
-         (!folder || sp_new_item_vectors(r, s, &features, 1, 2, vectors, e));
+         (!strcmp(model, "ItemKNN") || sp_new_item_vectors(r, s, &features, 1, 2, vectors, e));
     if (ok)
         mix(digest, top, 4 * TOP * sizeof *top);
     sp_recommender_close(r);
@@ -50,7 +54,7 @@ static bool ask_arrays(const char *model, const char *folder, uint64_t *digest, 
 
 static bool arrays_in_memory(uint64_t *digest, Error *e)
 {
-    return ask_arrays("ItemKNN", NULL, digest, e);
+    return ask_arrays("ItemKNN", NULL, digest, e) && ask_arrays("VBPR", NULL, digest, e);
 }
 
 static bool arrays_into_a_folder(uint64_t *digest, Error *e)
