@@ -85,7 +85,7 @@ def recommenders(lib, session):
         getattr(lib, name).restype = c.c_bool
     lib.sp_train.restype = c.c_void_p
     e = Error()
-    pairs = [(u, i) for u in range(12) for i in range(8) if (u * 3 + i * i) % 4 < 2]
+    pairs = [(u, i) for u in range(12) for i in range(8) if (u * 3 + i * i) % 5 < 2]
     column = c.c_int32 * len(pairs)
     train = Interactions(len(pairs), column(*(u for u, _ in pairs)), column(*(i for _, i in pairs)))
     data = Data(size=c.sizeof(Data), users=12, items=8, train=c.pointer(train), test=c.pointer(train))
@@ -97,9 +97,9 @@ def recommenders(lib, session):
         assert event.size == c.sizeof(TrainEvent) and (not event.evaluated or event.names[0] == b"Recall@3")
         return True
 
-    settings = (c.c_char_p * 5)(b"epochs=2", b"factors=4", b"metrics=Recall", b"cutoffs=3",
+    settings = (c.c_char_p * 6)(b"epochs=2", b"factors=4", b"metrics=Recall", b"cutoffs=3", b"validation_rate=1",
                                 b"validation_metric=Recall@3")
-    options = TrainOptions(size=c.sizeof(TrainOptions), model=b"BPRMF", settings=settings, setting_count=5, seed=1,
+    options = TrainOptions(size=c.sizeof(TrainOptions), model=b"BPRMF", settings=settings, setting_count=6, seed=1,
                            progress=TRAINING(note))
     model = c.c_void_p(lib.sp_train(session, c.byref(data), c.byref(options), None, c.byref(e)))
     assert model, e.message
