@@ -228,45 +228,59 @@ static bool run_steps(Inverse *v, float *a, bool host, Trace *trace, Error *e)
     return (ok && swap_columns(v, a)) || fail(e, SP_FORMAT, "the matrix has no inverse in float32");
 }
 
-/* Bytes of the device for `count` floats, in whole cache lines. */
+/* `count` floats in whole cache lines */
 static size_t room(size_t count)
 {
-    return size_round_up(count * sizeof(float), ALIGN);
+    return size_round_up(count, ALIGN / sizeof(float));
+}
+
+/* Memory of the host; v->n is above 0. */
+static bool host_memory(Inverse *v, size_t w, Arena *a, Error *e)
+{
+    v->block = NEW(a, double, w *w, e);
+    v->rest = NEW(a, double, w *w, e);
+    v->from = NEW(a, int64_t, v->n, e);
+    v->panel = NEW(a, float, (size_t)v->n *w, e);
+    return v->block && v->rest && v->from && v->panel;
+}
+
+static bool invert(Inverse *v, const Device *d, float *a, Arena *scratch, Error *e)
+{
+    Run run = device_run(d);
+    size_t w = (size_t)MIN(v->n, (int64_t)WIDE), rows = (size_t)v->n, bytes = rows * rows * sizeof(float);
+    size_t panel = room(rows * w), square = room(w * w), own_bytes = 2 * (panel + square) * sizeof(float);
+    bool host = device_is_host(d);
+    if (!host_memory(v, w, scratch, e))
+        return false;
+    float *own = d->k->alloc(&run, d->heap, own_bytes);
+    v->x = host ? a : d->k->alloc(&run, d->heap, bytes);
+    if (own && v->x) {
+        v->p = own;
+        v->r = own + panel;
+        v->one = own + 2 * panel;
+        v->d = own + 2 * panel + square;
+        all_steps(v);
+        v->run.work_bytes = MAX(v->work_bytes, (size_t)1);
+        v->run.work = d->k->alloc(&run, d->heap, v->run.work_bytes);
+    }
+    bool ok = v->run.work ? run_steps(v, a, host, d->trace, e)
+                          : fail_memory(e, own_bytes + v->work_bytes + (host ? 0 : bytes), "an inverse");
+    if (v->run.work)
+        d->k->free(&run, d->heap, v->run.work, v->run.work_bytes);
+    if (!host && v->x)
+        d->k->free(&run, d->heap, v->x, bytes);
+    if (own)
+        d->k->free(&run, d->heap, own, own_bytes);
+    return ok;
 }
 
 bool invert_matrix(const Device *d, int64_t n, float *a, Error *e)
 {
-    Run run = device_run(d);
-    Inverse v = {.k = d->k, .run = run, .n = n, .dry = true};
-    size_t w = (size_t)MIN(n, (int64_t)WIDE), rows = (size_t)n, bytes = rows * rows * sizeof(float);
-    size_t panel = room(rows * w), square = room(w * w), own_bytes = 2 * panel + 2 * square;
-    size_t host_bytes = w * w * 2 * sizeof(double) + rows * sizeof(int64_t) + rows * w * sizeof(float);
-    bool host = device_is_host(d);
+    Inverse v = {.k = d->k, .run = device_run(d), .n = n, .dry = true};
     if (n == 0)
         return true;
-    unsigned char *own = d->k->alloc(&run, d->heap, own_bytes);
-    v.block = heap_alloc(d->heap, host_bytes);
-    v.x = host ? a : d->k->alloc(&run, d->heap, bytes);
-    if (v.block && own && v.x) {
-        v.rest = v.block + w * w;
-        v.from = (int64_t *)(v.rest + w * w);
-        v.panel = (float *)(v.from + rows);
-        v.p = (float *)own;
-        v.r = (float *)(own + panel);
-        v.one = (float *)(own + 2 * panel);
-        v.d = (float *)(own + 2 * panel + square);
-        all_steps(&v);
-        v.run.work_bytes = MAX(v.work_bytes, (size_t)1);
-        v.run.work = d->k->alloc(&run, d->heap, v.run.work_bytes);
-    }
-    bool ok = v.run.work ? run_steps(&v, a, host, d->trace, e)
-                         : fail_memory(e, own_bytes + host_bytes + v.work_bytes + (host ? 0 : bytes), "an inverse");
-    if (v.run.work)
-        d->k->free(&run, d->heap, v.run.work, v.run.work_bytes);
-    if (!host && v.x)
-        d->k->free(&run, d->heap, v.x, bytes);
-    if (own)
-        d->k->free(&run, d->heap, own, own_bytes);
-    heap_free(d->heap, v.block, host_bytes);
+    Arena *scratch = arena_new(d->heap, 0);
+    bool ok = scratch ? invert(&v, d, a, scratch, e) : fail_memory(e, 1, "an inverse");
+    arena_free(scratch);
     return ok;
 }
