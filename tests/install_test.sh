@@ -174,11 +174,11 @@ run ./recommend run nobody 3 >out 2>err
 ok $((! ($? == 1 && $(grep -c . err) == 1))) recommend_for_nobody
 
 # Two tastes: those who like items of the lower half get others of it.
-run ./train_arrays LightGCN >out 2>log
+run ./train_arrays LightGCN >out 2>said
 ok $? train_arrays
 check train_arrays_says_how_good grep -q '^Recall@5 0\.[0-9]*, nDCG@5 0\.[0-9]*$' out
 check train_arrays_knows_tastes awk '/^who likes/ {for (i = 7; i <= NF; i++) n += $i < 30; lists++} END {exit !(lists == 1 && n >= 4)}' out
-check train_arrays_reports grep -q '^epoch 20: loss ' log
+check train_arrays_reports grep -q '^epoch 20: loss ' said
 run ./train_arrays nothing >out 2>err
 ok $((! ($? == 1 && $(grep -c . err) == 1))) train_arrays_of_nothing
 
