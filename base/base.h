@@ -430,7 +430,8 @@ typedef enum Purpose {
     DRAW_TEST,
     DRAW_SCORE,
     DRAW_EVALUATION,
-    DRAW_KNOCK
+    DRAW_KNOCK,
+    DRAW_SUBSET
 } Purpose;
 typedef struct Draw { /* a stream: its numbers are a function of these and of (index, attempt) alone */
     uint64_t seed;
@@ -444,6 +445,9 @@ uint32_t draw_below(Draw d, uint64_t index, uint32_t n); /* uniform in [0, n), u
 float draw_uniform(Draw d, uint64_t index);              /* [0, 1), 24 bits */
 /* Box-Muller with our own log and cos: the same on every machine */
 float draw_normal(Draw d, uint64_t index);
+/* n of the numbers 0 to `of` - 1, each at most once, n <= of: Floyd's sampling (Bentley and Floyd 1987), one draw of
+ * draw_below for each, at first, first + 1, ... taken [of]: all false, before and after. */
+void draw_subset(Draw d, uint64_t first, uint32_t of, uint32_t n, int32_t *out, bool *taken);
 void draw_shuffle(Draw d, uint32_t *items, size_t n, uint64_t *scratch /* [2 n] */); /* by sorting keyed integers */
 /* MT19937 as NumPy's RandomState seeds and draws it: what Elliot's splits are made with. */
 typedef struct Mt19937 {

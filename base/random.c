@@ -68,6 +68,18 @@ float draw_normal(Draw d, uint64_t index)
     return (float)(sqrt(-2.0 * own_log(u)) * own_cos2pi(v));
 }
 
+void draw_subset(Draw d, uint64_t first, uint32_t of, uint32_t n, int32_t *out, bool *taken)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t top = of - n + i, x = draw_below(d, first + i, top + 1);
+        x = taken[x] ? top : x;
+        taken[x] = true;
+        out[i] = (int32_t)x;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        taken[out[i]] = false;
+}
+
 /* Orders positions whose 32-bit keys are equal by the draw's other words, so that ties favour nobody. */
 static bool comes_before(Draw d, uint64_t i, uint64_t j)
 {

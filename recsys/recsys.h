@@ -291,6 +291,9 @@ typedef struct StepContext StepContext;
 
 /* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused
  * with what to set. */
+/* The recipe that a recommender follows: the setting `variant`. The first two are numbered as their protocols. */
+typedef enum Variant { VARIANT_ELLIOT, VARIANT_MMREC, VARIANT_PAPER, VARIANT_COUNT } Variant;
+
 typedef enum AliasUse { ALIAS_SAME, ALIAS_VARIANT_MMREC, ALIAS_PROTOCOL_MMREC, ALIAS_REFUSED } AliasUse;
 typedef struct Alias {
     const char *name;
@@ -319,7 +322,7 @@ typedef struct TextList {
 typedef struct Member {
     SettingKind kind;
     size_t at;                /* offsetof */
-    const char *const *words; /* of SETTING_WORD */
+    const char *const *words; /* of SETTING_WORD; NULL where a number has no word */
     size_t word_count;
 } Member;
 /* A member that is missing or has another type is a compile error. */
@@ -366,7 +369,7 @@ typedef enum ZeroGrad { ZERO_GRAD_NONE, ZERO_GRAD_ZEROS } ZeroGrad;
  * `const NameSettings *s = m->settings`. */
 typedef struct CommonSettings {
     const struct Written *written; /* the values as texts: settings_value */
-    int variant; /* a Protocol: the recipe to follow. Without a setting `variant` the data's protocol */
+    int variant;                   /* a Variant. Without a setting `variant` that of the data's protocol */
     double lr, lr_decay, weight_decay;
     int zero_grad;         /* a ZeroGrad */
     bool mg;               /* Mirror Gradient: recipes.md 5.8 */
@@ -380,7 +383,8 @@ typedef struct CommonSettings {
 /* Their table; ends with key NULL. A recommender's table may have a row with one of its keys and another default. */
 extern const Setting common_settings[];
 extern const Alias lr_decay_aliases[]; /* for a recommender with a default of its own */
-/* The protocol's defaults, those of the recommender's table, then "key=value" texts; a key may be an alias, a list may
+/* The protocol's defaults, those of the recommender's table, with variant paper those of paper_settings, then
+ * "key=value" texts; a key may be an alias, a list may
  * be written as in YAML, "[5, 10]". Of a key that is given twice the last value counts. Unknown keys, values of the
  * wrong kind or outside the bounds and a setting that is given under two names are errors that name what there is. The
  * result is the recommender's own struct, valid until the arena is freed. */
@@ -406,6 +410,7 @@ typedef enum Sampling {
     SAMPLE_EVERY_EDGE,             /* S4: every train pair once, shuffled, one negative */
     SAMPLE_EVERY_EDGE_REPEATED,    /* the same, and every epoch has the order and the negatives of the first: SimGCL */
     SAMPLE_EVERY_EDGE_NO_NEGATIVE, /* S5 of BM3 */
+    SAMPLE_UNIFORM_EDGE,           /* #train triples, pair uniform, with replacement, one negative: LearnBPR */
 } Sampling;
 /* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again.
  * Negatives are items that occur in train and that the user has no train pair with. Users who have every such item are
@@ -463,7 +468,10 @@ struct Recommender {
     const char *alias;       /* its name in other systems, or NULL */
     const Setting *settings; /* ends with key NULL; NULL: it has the common ones alone */
     size_t settings_size;    /* of its struct of settings; 0: CommonSettings */
+    /* "lr=0.0001 l_w=1e-4": the defaults of variant paper that are not those of elliot; NULL: none */
+    const char *paper_settings;
     Sampling (*sampling)(const Model *m);
+    Optim (*optim)(const Model *m); /* at the rate of the setting lr; NULL: Adam */
     bool needs_features;
     bool (*init)(Model *m, Error *e);
     bool (*epoch)(Model *m, Error *e); /* before each epoch; may be NULL */

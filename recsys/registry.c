@@ -16,6 +16,9 @@
     LINE(ngcf)                 \
     LINE(vbpr)                 \
     LINE(lattice)              \
+    LINE(sgl)                  \
+    LINE(simgcl)               \
+    LINE(dgcf)                 \
     LINE(ngcfm)                \
     LINE(grcn)                 \
     LINE(mmgcn)                \

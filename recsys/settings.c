@@ -150,6 +150,8 @@ static bool parse_word(const Setting *d, const char *value, int *to, Arena *a, E
     const Member *m = &d->member;
     const char *known = "";
     for (size_t i = 0; i < m->word_count && known; i++) {
+        if (!m->words[i])
+            continue;
         *to = (int)i;
         if (!strcmp(value, m->words[i]))
             return true;
@@ -233,20 +235,39 @@ static bool parse_value(const Setting *d, Protocol p, const char *value, CommonS
     return true;
 }
 
-static void add_defaults(Written *s, const Setting *table, Protocol p)
+static void add_defaults(Written *s, const Setting *table, Variant v)
 {
     for (const Setting *d = table; d && d->key; d++) {
         Entry *there = find(s, text_of(d->key));
-        *(there ? there : &s->entries[s->count++]) = (Entry){d, p == PROTOCOL_ELLIOT ? d->elliot : d->mmrec, NULL};
+        *(there ? there : &s->entries[s->count++]) = (Entry){d, v == VARIANT_MMREC ? d->mmrec : d->elliot, NULL};
     }
 }
 
 /* A model's own defaults go with the variant, where one is asked for. */
-static Protocol variant_asked(Protocol p, const char *const *set, size_t set_count)
+static Variant variant_asked(Protocol p, const char *const *set, size_t set_count)
 {
+    static const char *const asked[VARIANT_COUNT] = {"variant=elliot", "variant=mmrec", "variant=paper"};
+    Variant variant = (Variant)p;
     for (size_t i = 0; i < set_count; i++)
-        p = !strcmp(set[i], "variant=mmrec") ? PROTOCOL_MMREC : !strcmp(set[i], "variant=elliot") ? PROTOCOL_ELLIOT : p;
-    return p;
+        for (int v = 0; v < VARIANT_COUNT; v++)
+            variant = !strcmp(set[i], asked[v]) ? (Variant)v : variant;
+    return variant;
+}
+
+/* What variant paper changes of the defaults: "key=value" between blanks. */
+static bool add_paper(Written *s, const Recommender *kind, Arena *a, Error *e)
+{
+    Text rest = kind->paper_settings ? text_of(kind->paper_settings) : (Text){0}, value, key;
+    while (text_next(&rest, ' ', &value)) {
+        text_next(&value, '=', &key);
+        Entry *entry = find(s, key);
+        if (!entry)
+            return fail(e, SP_USAGE, "%s: paper_settings names the setting %.*s, which it does not have", kind->name,
+                        (int)key.n, key.p);
+        if (!(entry->value = arena_strndup(a, value.p, value.n, e)))
+            return false;
+    }
+    return true;
 }
 
 static bool unknown_key(const Written *s, Text key, Arena *a, Error *e)
@@ -279,11 +300,11 @@ static void plain_value(const Setting *d, char *value)
 }
 
 /* Whether the value of an alias means what the setting does. [a, 50] of lr_decay's aliases becomes a. */
-static bool alias_holds(const Alias *a, Protocol p, Protocol variant, char *value)
+static bool alias_holds(const Alias *a, Protocol p, Variant variant, char *value)
 {
     double number;
     bool same = a->use == ALIAS_SAME || (a->use == ALIAS_PROTOCOL_MMREC && p == PROTOCOL_MMREC) ||
-                (a->use == ALIAS_VARIANT_MMREC && variant == PROTOCOL_MMREC);
+                (a->use == ALIAS_VARIANT_MMREC && variant == VARIANT_MMREC);
     if (same && alias_in(lr_decay_aliases, text_of(a->name))) {
         char *comma = strchr(value, ',');
         same = comma && text_f64(text_of(comma + 1), &number) && number == 50;
@@ -293,7 +314,7 @@ static bool alias_holds(const Alias *a, Protocol p, Protocol variant, char *valu
     return same && (a->least == 0 || !text_f64(text_of(value), &number) || number >= a->least);
 }
 
-static bool set_one(CommonSettings *values, Written *s, Protocol p, Protocol variant, const char *given, Arena *a,
+static bool set_one(CommonSettings *values, Written *s, Protocol p, Variant variant, const char *given, Arena *a,
                     Error *e)
 {
     Text value = text_of(given), key;
@@ -335,11 +356,13 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
         return NULL;
     values->written = s;
     values->variant = (int)p;
-    Protocol variant = variant_asked(p, set, set_count);
-    add_defaults(s, common_settings, p);
+    Variant variant = variant_asked(p, set, set_count);
+    add_defaults(s, common_settings, (Variant)p);
     /* a part of the recipe, not of the protocol */
-    find(s, TEXT("zero_grad"))->value = variant == PROTOCOL_MMREC ? "zeros" : "none";
+    find(s, TEXT("zero_grad"))->value = variant == VARIANT_MMREC ? "zeros" : "none";
     add_defaults(s, kind->settings, variant);
+    if (variant == VARIANT_PAPER && !add_paper(s, kind, a, e))
+        return NULL;
     for (size_t i = 0; i < s->count; i++) {
         const Setting *d = s->entries[i].declared;
         if (d->member.at >= size) {

@@ -53,6 +53,36 @@ static void draws_have_their_distribution(void **state)
     assert_true(draw_uniform(d, 5) != draw_uniform((Draw){42, DRAW_TEST, 4}, 5));
 }
 
+/* Numbers of a subset are different, each is in it as often, and the marks are as before. */
+static void subsets_are_uniform(void **state)
+{
+    (void)state;
+    enum { OF = 11, N = 4, ROUNDS = 20000 };
+    int counts[OF] = {0};
+    bool taken[OF] = {false};
+    int32_t out[OF], again[OF];
+    for (uint64_t r = 0; r < ROUNDS; r++) {
+        draw_subset((Draw){7, DRAW_TEST, 4}, r * N, OF, N, out, taken);
+        for (int i = 0; i < N; i++) {
+            counts[out[i]]++;
+            for (int j = 0; j < i; j++)
+                assert_int_not_equal(out[i], out[j]);
+        }
+        for (int i = 0; i < OF; i++)
+            assert_false(taken[i]);
+    }
+    for (int i = 0; i < OF; i++)
+        assert_true(abs(counts[i] - ROUNDS * N / OF) < 350);
+    draw_subset((Draw){7, DRAW_TEST, 4}, (ROUNDS - 1) * N, OF, N, again, taken);
+    assert_memory_equal(again, out, N * sizeof *out);
+    draw_subset((Draw){7, DRAW_TEST, 5}, 0, OF, OF, out, taken); /* all of them */
+    int sum = 0;
+    for (int i = 0; i < OF; i++)
+        sum += out[i];
+    assert_int_equal(sum, OF * (OF - 1) / 2);
+    draw_subset((Draw){7, DRAW_TEST, 5}, 0, OF, 0, out, taken);
+}
+
 static void shuffles_are_permutations(void **state)
 {
     (void)state;
@@ -147,8 +177,11 @@ static void own_functions_are_accurate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_gives_the_published_numbers), cmocka_unit_test(draws_have_their_distribution),
-        cmocka_unit_test(shuffles_are_permutations),          cmocka_unit_test(mt19937_draws_as_numpy),
+        cmocka_unit_test(philox_gives_the_published_numbers),
+        cmocka_unit_test(draws_have_their_distribution),
+        cmocka_unit_test(subsets_are_uniform),
+        cmocka_unit_test(shuffles_are_permutations),
+        cmocka_unit_test(mt19937_draws_as_numpy),
         cmocka_unit_test(own_functions_are_accurate),
     };
     return cmocka_run_group_tests_name("base_random", tests, NULL, NULL);

@@ -245,7 +245,7 @@ static void try_recommender(const Device *d, const Recommender *kind, const char
     assert_ok((m.store = store_new(d, &e)) != NULL && kind->init(&m, &e), e);
     Sampler *s = sampler_new(data, kind->sampling(&m), BATCH, 1, a, &e);
     assert_ok(s != NULL, e);
-    Optim o = optim_adam(0.01);
+    Optim o = kind->optim ? kind->optim(&m) : optim_adam(0.01);
     o.skip_missing = !variant;
     int64_t batches = sampler_batches(s);
     r->losses = NEW(a, float, EPOCHS *batches + 1, &e);
@@ -307,7 +307,6 @@ static const struct {
     {"LATTICE", NULL, {1, {1, 0}, {1, 2}, {0, 0}, {6, 4}}, "neighbours are read where they are found: two modalities"},
     {"NGCF", NULL, {1, {1, 0}, {1, 0}, {1, 0}, {3, 2}}, "one graph is drawn"},
 };
-#define MMREC "variant=mmrec"
 
 static void expect(const char *name, const char *what, const FarCounts *c, uint64_t up, uint64_t down)
 {
@@ -367,12 +366,12 @@ static void try_both(const Recommender *kind, const char *variant)
     device_close(&cpu);
 }
 
-static bool has_variants(const Recommender *kind)
+static const Setting *variants_of(const Recommender *kind)
 {
     for (const Setting *s = kind->settings; s && s->key; s++)
         if (!strcmp(s->key, "variant"))
-            return true;
-    return false;
+            return s;
+    return NULL;
 }
 
 /* Every recommender of the registry, in each of its recipes. One with a step of its own is trained by the trainer
@@ -384,9 +383,14 @@ static void recommenders_have_the_bits_of_the_cpu(void **state)
         const Recommender *kind = recommender_at(i);
         if (kind->step)
             continue;
+        const Setting *variants = variants_of(kind);
         try_both(kind, NULL);
-        if (has_variants(kind))
-            try_both(kind, MMREC);
+        for (size_t v = 1; variants && v < variants->member.word_count; v++) { /* 0, elliot, is the default */
+            char set[40];
+            snprintf(set, sizeof set, "variant=%s", variants->member.words[v]);
+            if (variants->member.words[v])
+                try_both(kind, set);
+        }
     }
 }
 

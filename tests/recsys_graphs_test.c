@@ -89,6 +89,36 @@ static void thinned(void **state)
     }
 }
 
+/* Elliot drops round(n drop) things, ties to even, where others keep or drop int(n share). */
+static void thinned_by_rounded_numbers(void **state)
+{
+    Bench *b = *state;
+    Model *m = &b->model;
+    int64_t E = b->data.train.count;
+    for (int64_t dropped = 1; dropped < 4; dropped++) { /* 1.5, 2.5 and 3.5 pairs: 2, 2, 4 */
+        Thinning how = {.kind = THIN_EDGES, .drop = ((double)dropped + 0.5) / (double)E, .rounded = true};
+        Csr *g = thinned_graph(m, "rounded", how, &b->e);
+        OK(b, g != NULL);
+        assert_int_equal(g->entries, 2 * (E - (dropped + dropped % 2)));
+        how.rounded = false;
+        assert_int_equal(thinned_graph(m, "rounded", how, &b->e)->entries, 2 * (E - dropped - 1));
+    }
+    for (int rounded = 0; rounded < 2; rounded++) { /* of 30 users 10.5 and of 22 items 7.7 */
+        const Thinning how = {.kind = THIN_NODES, .drop = 0.35, .rounded = rounded};
+        double *a = dense(b, thinned_graph(m, "rounded", how, &b->e));
+        int64_t items = 0;
+        bool kept[U][I];
+        pairs_of(b, a, kept);
+        for (int i = 0; i < I; i++) {
+            bool here = false;
+            for (int u = 0; u < U; u++)
+                here |= kept[u][i];
+            items += here;
+        }
+        assert_true(items <= I - 7 - rounded && items >= I - 7 - rounded - 2);
+    }
+}
+
 /* Over many epochs every pair is kept as often as its weight says. For one draw without replacement the chance that
  * pair e is first is w_e / sum w. */
 static void thinned_by_degree(void **state)
@@ -133,7 +163,7 @@ static void views(void **state)
         const Thinning how = {
             .kind = kind == VIEW_NODES ? THIN_NODES : THIN_EDGES, .drop = 0.4, .stream = 1, .adjacency = ADJ_SYM};
         m->epoch = 6;
-        OK(b, two_views(m, &x, kind, 0.4, LAYERS, ADJ_SYM, &b->e));
+        OK(b, two_views(m, &x, kind, how, LAYERS, &b->e));
         for (int v = 0; v < 2; v++)
             for (int l = 0; l < LAYERS; l++) {
                 first[v][l] = dense(b, x.view[v][l]);
@@ -146,12 +176,12 @@ static void views(void **state)
         assert_memory_equal(first[1][0], dense(b, thinned_graph(m, "thin", how, &b->e)), N * N * sizeof(double));
         const Csr *graph = x.view[1][LAYERS - 1];
         m->epoch = 7;
-        OK(b, two_views(m, &x, kind, 0.4, LAYERS, ADJ_SYM, &b->e));
+        OK(b, two_views(m, &x, kind, how, LAYERS, &b->e));
         assert_ptr_equal(x.view[1][LAYERS - 1], graph); /* refilled */
         assert_memory_not_equal(dense(b, graph), first[1][LAYERS - 1], N * N * sizeof(double));
         m->epoch = 6;
         Views again = {0};
-        OK(b, two_views(m, &again, kind, 0.4, LAYERS, ADJ_SYM, &b->e));
+        OK(b, two_views(m, &again, kind, how, LAYERS, &b->e));
         assert_memory_equal(dense(b, again.view[1][LAYERS - 1]), first[1][LAYERS - 1], N * N * sizeof(double));
 
         /* each layer of each view is that of its graph */
@@ -280,7 +310,7 @@ static void refused_memory(void **state)
         Csr *g = a ? user_item_graph(&m, "whole", ADJ_SYM, &e) : NULL, *row;
         Modality *x = g && csr_index(s, g, &e) ? modalities_new(&m, (ModalityPlan){.width = 4}, &e) : NULL;
         Views views = {0};
-        done = x && two_views(&m, &views, VIEW_WALKS, 0.3, 2, ADJ_SYM, &e) && thinned_graph(&m, "thin", edges, &e) &&
+        done = x && two_views(&m, &views, VIEW_WALKS, edges, 2, &e) && thinned_graph(&m, "thin", edges, &e) &&
                thinned_graph(&m, "thin", nodes, &e) && (row = user_item_graph(&m, "row", ADJ_ROW_SELF, &e)) &&
                dropped_graph(&m, "drop", row, 0.2, &e) && interaction_graph(&m, "block", SHARE_SYM, &e) &&
                item_graph(&m, "items", 2, x, NULL, 3, KNN_BINARY, &e) &&
@@ -297,8 +327,13 @@ static void refused_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks),         cmocka_unit_test(thinned),     cmocka_unit_test(thinned_by_degree),
-        cmocka_unit_test(views),          cmocka_unit_test(item_graphs), cmocka_unit_test(cooccurrence),
+        cmocka_unit_test(blocks),
+        cmocka_unit_test(thinned),
+        cmocka_unit_test(thinned_by_rounded_numbers),
+        cmocka_unit_test(thinned_by_degree),
+        cmocka_unit_test(views),
+        cmocka_unit_test(item_graphs),
+        cmocka_unit_test(cooccurrence),
         cmocka_unit_test(refused_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -47,6 +47,9 @@ static void names_that_mean_the_same(void **state)
         {"BPR", MMREC, "learning_rate_scheduler=0.9,50", "lr_decay", "0.9", "learning_rate_scheduler"},
         {"BM3", ELLIOT, "lr_sched=(1.0,50)", "lr_decay", "1.0", "lr_sched"},
         {"ItemKNN", ELLIOT, "k=100", "neighbors", "100", "k"},
+        {"SGL", MMREC, "ssl_tau=0.5", "ssl_temp", "0.5", "ssl_tau"},
+        {"DGCF", ELLIOT, "n_factors=8", "intents", "8", "n_factors"},
+        {"DGCF", MMREC, "cor_weight=0.1", "l_w_ind", "0.1", "cor_weight"},
         {"ItemKNN", ELLIOT, "implicit=True", "implicit", "true", NULL},
         {"UserKNN", ELLIOT, "k=100", "neighbors", "100", "k"},
         {"AttributeItemKNN", MMREC, "k=100", "neighbors", "100", "k"},
@@ -126,7 +129,13 @@ static void names_that_do_not(void **state)
         {"LATTICE", MMREC, "l_x=3", "unknown setting l_x; did you mean \"l_m\" or \"l_w\"?"},
         {"ItemKNN", MMREC, "similarity=euclid", "similarity=euclid: cosine, dot, euclidean, manhattan, "},
         {"ItemKNN", MMREC, "implicit=yes", "implicit=yes: true or false is expected"},
-        {"BPR", MMREC, "variant=paper", "variant=paper: elliot or mmrec is expected"},
+        {"VBPR", MMREC, "variant=paper", "variant=paper: elliot or mmrec is expected"},
+        {"BPR", MMREC, "variant=other", "variant=other: elliot, mmrec or paper is expected"},
+        {"SGL", MMREC, "variant=mmrec", "variant=mmrec: elliot or paper is expected"},
+        {"BPR", MMREC, "reg_weight=0.1;variant=paper", "or set l_w"},
+        {"SGL", MMREC, "reg_weight=0.1", "set l_w"},
+        {"SGL", MMREC, "type=ED", "set sampling"},
+        {"DGCF", MMREC, "reg_weight=0.1", "set l_w_bpr"},
         {"NGCF", ELLIOT, "node_dropout=1.0", "node_dropout=1.0: must be below 1"},
         {"NGCF", ELLIOT, "message_dropout=1.5", "must be below 1"},
         {"NGCF", ELLIOT, "message_dropout=0.99999999", "must be below 1"}, /* it is 1 in float32 */
@@ -214,6 +223,37 @@ static void values_are_parsed_once(void **state)
     arena_free(a);
 }
 
+/* Variant paper has the defaults of elliot but for those of paper_settings; what is given counts. */
+static void defaults_of_the_paper(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set, *key, *value;
+    } cases[] = {
+        {"variant=paper", "lr", "0.05"},       {"variant=paper", "l_w", "0.0025"}, {"variant=paper", "factors", "64"},
+        {"variant=paper;lr=0.5", "lr", "0.5"}, {"variant=elliot", "lr", "0.001"},  {"variant=mmrec", "l_w", "1e-2"},
+        {"variant=paper", "batch_size", "1"},  {"variant=paper", "cutoffs", "20"},
+    };
+    Arena *a = arena_new(NULL, 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        const CommonSettings *s = make("BPRMF", ELLIOT, cases[i].set, a, &e);
+        assert_ok(s, e);
+        for (size_t k = 0; k < settings_count(s); k++)
+            if (!strcmp(settings_key(s, k), cases[i].key))
+                assert_string_equal(settings_value(s, k), cases[i].value);
+    }
+    static const Recommender wrong = {.name = "Wrong",
+                                      .settings = kind_settings,
+                                      .settings_size = sizeof(KindSettings),
+                                      .paper_settings = "counts=1"};
+    static const char *const set[] = {"variant=paper"};
+    Error e = {0};
+    assert_null(settings_make(&wrong, ELLIOT, set, 1, a, &e));
+    assert_error(e, SP_USAGE, "Wrong: paper_settings names the setting counts, which it does not have");
+    arena_free(a);
+}
+
 /* Every name of the systems' own configurations (MMRec's and RecBole's overall.yaml and their models' files, Elliot's
  * documentation) is accepted or refused with what to do; none is unknown. */
 static void no_name_is_unknown(void **state)
@@ -259,6 +299,11 @@ static void no_name_is_unknown(void **state)
         {"MMGCN",
          "factors num_layers factors_multimod modalities loaders aggregation concatenation has_id embedding_size "
          "n_layers reg_weight l_w"},
+        {"SGL", "embedding_size type n_layers ssl_tau reg_weight ssl_weight drop_ratio ssl_temp ssl_reg ssl_ratio "
+                "sampling l_w"},
+        {"SimGCL", "factors l_w reg_cl n_layers normalize eps"},
+        {"DGCF", "embedding_size n_factors n_iterations n_layers reg_weight cor_weight l_w_bpr l_w_ind intents "
+                 "routing_iterations"},
         {"ItemKNN",
          "k shrink knn_method neighbors similarity implementation implicit normalize asymmetric_alpha tversky_alpha "
          "tversky_beta row_weights"},
@@ -322,14 +367,14 @@ static void recommenders_are_complete(void **state)
     Arena *a = arena_new(NULL, 0);
     for (size_t r = 0; r < recommender_count(); r++) {
         const Recommender *kind = recommender_at(r);
-        bool has_variant = false;
+        const Setting *variant = NULL;
         assert_true(kind->name && kind->paper && kind->sampling && kind->init);
         assert_true((kind->represent != NULL) != (kind->score != NULL));
         assert_true(!kind->loss || !kind->step);
         assert_true((kind->arrays != NULL) == (kind->restore != NULL) && (kind->score || !kind->arrays));
         for (const Setting *s = kind->settings; s && s->key; s++) {
             const Setting *common = common_of(s->key);
-            has_variant = has_variant || !strcmp(s->key, "variant");
+            variant = !strcmp(s->key, "variant") ? s : variant;
             assert_true(s->elliot && s->mmrec && s->about && s->about[0]);
             if (common && s->member.at != common->member.at)
                 fail_msg("%s: setting %s is not the member that trains with it", kind->name, s->key);
@@ -337,15 +382,18 @@ static void recommenders_are_complete(void **state)
                 if (!strcmp(o->key, s->key) || o->member.at == s->member.at)
                     fail_msg("%s: settings %s and %s have one key or one member", kind->name, o->key, s->key);
         }
-        static const char *const variants[] = {"variant=elliot", "variant=mmrec"};
+        static const char *const variants[VARIANT_COUNT] = {"variant=elliot", "variant=mmrec", "variant=paper"};
         for (Protocol p = ELLIOT; p <= MMREC; p++)
-            for (size_t v = 0; v <= COUNT(variants); v++) {
+            for (int v = 0; v <= VARIANT_COUNT; v++) {
                 Error e = {0};
-                size_t given = v < COUNT(variants) && has_variant;
-                const Model m = {.kind = kind, .settings = settings_make(kind, p, &variants[v], given, a, &e)};
+                bool known = variant && v < (int)variant->member.word_count && variant->member.words[v];
+                const Model m = {.kind = kind,
+                                 .settings = settings_make(kind, p, &variants[v % VARIANT_COUNT], known, a, &e)};
                 assert_ok(m.settings, e);
+                assert_true(!known || ((const CommonSettings *)m.settings)->variant == v);
                 assert_true(kind->loss || kind->step || kind->sampling(&m) == SAMPLE_NONE);
             }
+        assert_true(!kind->paper_settings || (variant && variant->member.word_count > VARIANT_PAPER));
     }
     arena_free(a);
 }
@@ -364,9 +412,9 @@ static void recommenders_under_other_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_that_mean_the_same),      cmocka_unit_test(names_that_do_not),
-        cmocka_unit_test(values_are_parsed_once),        cmocka_unit_test(no_name_is_unknown),
-        cmocka_unit_test(no_name_stands_for_two),        cmocka_unit_test(recommenders_are_complete),
-        cmocka_unit_test(recommenders_under_other_names)};
+        cmocka_unit_test(names_that_mean_the_same),  cmocka_unit_test(names_that_do_not),
+        cmocka_unit_test(values_are_parsed_once),    cmocka_unit_test(defaults_of_the_paper),
+        cmocka_unit_test(no_name_is_unknown),        cmocka_unit_test(no_name_stands_for_two),
+        cmocka_unit_test(recommenders_are_complete), cmocka_unit_test(recommenders_under_other_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,8 @@ static void json_recommender(const Recommender *r)
         json_end(&w);
     }
     json_end(&w);
+    if (r->paper_settings)
+        json_put_string(&w, "variant_paper", r->paper_settings);
     if (r->alias)
         json_put_string(&w, "also", r->alias);
     json_finish(&w);
@@ -117,7 +119,13 @@ static bool print_recommender(const Context *c, const Recommender *r, Error *e)
         memcpy(cells + 5 * (i + 1), (const char *const[]){s->key, s->elliot, s->mmrec, *names ? names : "-", s->about},
                5 * sizeof *cells);
     }
-    return table_print(stdout, cells, n + 1, 5, "lwwww", c->arena, e);
+    if (!table_print(stdout, cells, n + 1, 5, "lwwww", c->arena, e))
+        return false;
+    const char *of_paper = arena_printf(c->arena, e, "Defaults with variant=paper: %s; the others are elliot's.",
+                                        r->paper_settings ? r->paper_settings : "");
+    if (r->paper_settings && of_paper)
+        print_wrapped(stdout, of_paper, 0);
+    return of_paper != NULL;
 }
 
 static void print_encoder(const Entry *k)

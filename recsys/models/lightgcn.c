@@ -1,9 +1,11 @@
-/* recsys/models/lightgcn.c: LightGCN: He et al. 2020, as the benchmark's Elliot and MMRec train it (recipes.md 7.5).
+/* recsys/models/lightgcn.c: LightGCN: He et al. 2020, as the benchmark's Elliot, MMRec and the authors' PyTorch code
+ * train it (recipes.md 7.5).
  *
  * E_l+1 = A E_l on the graph of users and items, A = D^-1/2 R D^-1/2 without self loops; a node's vector is the mean of
- * its layers 0 to n_layers, score(u, i) their dot product. Both regularise layer 0 of the batch's rows. They differ in
- * the start (N(0, 0.1) or xavier_uniform), in the degree (MMRec adds 1e-7) and in the norm. Elliot passes scores
- * through a sigmoid, which ranks alike but above about 17, where all are 1 in float32: not done here. */
+ * its layers 0 to n_layers, score(u, i) their dot product. All regularise layer 0 of the batch's rows. Elliot and MMRec
+ * differ in the start (N(0, 0.1) or xavier_uniform), in the degree (MMRec adds 1e-7) and in the norm. Elliot's recipe
+ * is that of the authors' code: variant paper has their defaults. Both pass scores through a sigmoid, which ranks alike
+ * but above about 17, where all are 1 in float32: not done here. */
 #include "recsys/models/models.h"
 
 typedef struct LightGcn {
@@ -17,7 +19,7 @@ typedef struct LightGcnSettings {
     double l_w;
 } LightGcnSettings;
 static const Setting settings[] = {
-    VARIANT_SETTING,
+    VARIANT_PAPER_SETTING,
     FACTORS_SETTING(LightGcnSettings),
     LAYERS_SETTING(LightGcnSettings, "3", "3"),
     L_W_SETTING(LightGcnSettings, "1e-5", "1e-4"),
@@ -57,6 +59,7 @@ const Recommender recommender_lightgcn = {
     .paper = "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation (He et al., SIGIR 2020)",
     .settings = settings,
     .settings_size = sizeof(LightGcnSettings),
+    .paper_settings = "l_w=1e-4 batch_size=2048 epochs=1000",
     .sampling = sampling_by_variant,
     .init = init,
     .loss = loss,

@@ -6,15 +6,30 @@
 
 #include "recsys/recsys.h"
 
-/* Whether the setting `variant` says mmrec, not elliot (recipes.md 7). The default follows the protocol, in a model
- * without VARIANT_SETTING too. */
+/* Whether the setting `variant` says mmrec (recipes.md 7). The default follows the protocol, in a model without the
+ * setting too. */
 bool is_mmrec(const Model *m);
+/* Whether it says paper: the authors' code, or the paper where they published none. */
+bool is_paper(const Model *m);
 enum { MOST_LAYERS = 1000 };
+extern const char *const mmrec_variants[2], *const paper_variants[3], *const elliot_variants[3];
 /* Rows that several tables of settings have; S is the recommender's struct, with the member that the row names. */
 #define VARIANT_SETTING                                                                                                \
     {                                                                                                                  \
         "variant", "elliot", "mmrec", "the recipe to follow: elliot or mmrec",                                         \
-            WORD_OF(CommonSettings, variant, protocol_names), 0, 0, NULL                                               \
+            WORD_OF(CommonSettings, variant, mmrec_variants), 0, 0, NULL                                               \
+    }
+/* The same where the recipe of the paper differs from both; and of a model that Elliot has and MMRec does not: under
+ * MMRec's protocol its default is elliot too. Recommender.paper_settings has the defaults of paper. */
+#define VARIANT_PAPER_SETTING                                                                                          \
+    {                                                                                                                  \
+        "variant", "elliot", "mmrec", "the recipe to follow: elliot, mmrec or paper",                                  \
+            WORD_OF(CommonSettings, variant, paper_variants), 0, 0, NULL                                               \
+    }
+#define VARIANT_ELLIOT_PAPER_SETTING                                                                                   \
+    {                                                                                                                  \
+        "variant", "elliot", "elliot", "the recipe to follow: elliot or paper",                                        \
+            WORD_OF(CommonSettings, variant, elliot_variants), 0, 0, NULL                                              \
     }
 #define FACTORS_SETTING(S)                                                                                             \
     {                                                                                                                  \
@@ -224,7 +239,7 @@ typedef enum Share {
 Csr *interaction_graph(Model *m, const char *name, Share how, Error *e);
 
 typedef enum ThinKind {
-    THIN_EDGES,     /* keep int(E (1 - drop)) pairs, all as likely (Elliot drops round(E drop)). SGL: two_views */
+    THIN_EDGES,     /* keep int(E (1 - drop)) pairs, all as likely. SGL: two_views */
     THIN_BY_DEGREE, /* the same with probabilities ~ 1 / sqrt(d_u d_i), without replacement: FREEDOM, MMGCF, LayerGCN */
     THIN_NODES      /* drop int(U drop) users and int(I drop) items with all their pairs */
 } ThinKind;
@@ -233,6 +248,7 @@ typedef struct Thinning {
     double drop;     /* [0, 1) */
     uint32_t stream; /* below 2^31; other numbers have other draws */
     Adjacency adjacency;
+    bool rounded; /* THIN_EDGES, THIN_NODES: round(n drop) things are dropped, ties to even, as Elliot does */
 } Thinning;
 /* user_item_graph of a part of the train pairs, normalised by its own degrees. The part is a function of (m->seed,
  * m->epoch, stream): call it from `epoch`, and a resumed run has the same graphs. One name is one graph, refilled; the
@@ -249,9 +265,9 @@ typedef struct Views {
     const Csr **view[2]; /* view[v][l] is the graph of layer l + 1: Propagation.graphs is view[v] */
 } Views;
 /* Two views of the train pairs, drawn for m->epoch: call it from `epoch`, always with the same x, {0} at first (NEW
- * gives zeros). A view has one graph for all layers, but for VIEW_WALKS. `drop` is Thinning's. The graphs have names
- * of their own in the store, "view.V.LAYER": one Views per model. */
-bool two_views(Model *m, Views *x, ViewKind kind, double drop, int64_t layers, Adjacency adjacency, Error *e);
+ * gives zeros). A view has one graph for all layers, but for VIEW_WALKS. `how` is that of all graphs but for kind and
+ * stream. The graphs have names of their own in the store, "view.V.LAYER": one Views per model. */
+bool two_views(Model *m, Views *x, ViewKind kind, Thinning how, int64_t layers, Error *e);
 /* light_gcn of both views, each layer with its graph: users[v] and items[v] are those of view v. `layers` as given to
  * two_views. */
 void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, const Tables *x, Tensor *users[2],

@@ -30,7 +30,7 @@ Loop *loop_new(Model *m, const CommonSettings *s, Arena *a, Error *e)
         return NULL;
     l->model = m;
     l->settings = s;
-    l->optim = optim_adam(s->lr);
+    l->optim = m->kind->optim ? m->kind->optim(m) : optim_adam(s->lr);
     l->optim.weight_decay = s->weight_decay;
     /* torch 2's zero_grad leaves no gradient, torch 1's (MMRec) leaves zeros: recipes.md 5.1 */
     l->optim.skip_missing = s->zero_grad == ZERO_GRAD_NONE;

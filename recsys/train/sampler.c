@@ -11,11 +11,11 @@ struct Sampler {
     int64_t user_count, candidate_count;
     int32_t *users;                      /* those with a train pair and a possible negative */
     int32_t *candidates;                 /* items that occur in train, ascending */
-    int32_t *edge_user;                  /* S4, S5: the user of each train pair */
-    int32_t *edges;                      /* S4, S5: the train pairs that may be drawn */
-    uint32_t *order;                     /* their order in the epoch */
+    int32_t *edge_user;                  /* draws_edges: the user of each train pair */
+    int32_t *edges;                      /* the train pairs that may be drawn */
+    uint32_t *order;                     /* S4, S5: their order in the epoch */
     uint64_t *scratch;                   /* [2 events] */
-    int32_t *mark;                       /* S3: [U] the batch that took the user, + 1 */
+    bool *taken;                         /* S3: [user_count], of draw_subset */
     int32_t *user, *positive, *negative; /* the epoch, [events] */
     int64_t epoch;
 };
@@ -25,6 +25,11 @@ enum { CHUNK = 8192 };
 static bool every_edge(Sampling how)
 {
     return how == SAMPLE_EVERY_EDGE || how == SAMPLE_EVERY_EDGE_REPEATED || how == SAMPLE_EVERY_EDGE_NO_NEGATIVE;
+}
+
+static bool draws_edges(Sampling how)
+{
+    return every_edge(how) || how == SAMPLE_UNIFORM_EDGE;
 }
 
 static bool distinct_users(Sampling how)
@@ -52,7 +57,7 @@ static bool list_users(Sampler *s, Arena *a, Error *e)
     const Pairs *train = &s->data->train;
     bool negatives = s->how != SAMPLE_EVERY_EDGE_NO_NEGATIVE;
     s->users = NEW(a, int32_t, s->data->U + 1, e);
-    if (every_edge(s->how) &&
+    if (draws_edges(s->how) &&
         (!(s->edges = NEW(a, int32_t, train->count + 1, e)) || !(s->edge_user = NEW(a, int32_t, train->count + 1, e))))
         return false;
     if (!s->users)
@@ -63,12 +68,12 @@ static bool list_users(Sampler *s, Arena *a, Error *e)
         if (n == 0 || (negatives && n >= s->candidate_count))
             continue;
         s->users[s->user_count++] = (int32_t)u;
-        for (int64_t i = train->start[u]; every_edge(s->how) && i < train->start[u + 1]; i++) {
+        for (int64_t i = train->start[u]; draws_edges(s->how) && i < train->start[u + 1]; i++) {
             s->edge_user[i] = (int32_t)u;
             s->edges[s->events++] = (int32_t)i;
         }
     }
-    if (!every_edge(s->how))
+    if (!draws_edges(s->how))
         s->events = train->count;
     return s->user_count > 0 ||
            fail(e, SP_FORMAT, "every user of the train part has all items, so no negative can be drawn");
@@ -99,7 +104,7 @@ Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_
         s->order = NEW(a, uint32_t, s->events, e);
         s->scratch = NEW(a, uint64_t, 2 * s->events, e);
     }
-    s->mark = distinct_users(how) ? NEW(a, int32_t, d->U + 1, e) : NULL;
+    s->taken = distinct_users(how) ? NEW(a, bool, s->user_count, e) : NULL;
     return e->code == SP_OK ? s : NULL;
 }
 
@@ -130,8 +135,10 @@ static void draw_chunk(void *arg, size_t task, int worker)
     const Pairs *train = &s->data->train;
     int64_t end = MIN((int64_t)(task + 1) * CHUNK, s->events);
     for (int64_t n = (int64_t)task * CHUNK; n < end; n++) {
-        if (every_edge(s->how)) {
-            int32_t edge = s->edges[s->order[n]];
+        if (draws_edges(s->how)) {
+            uint32_t k =
+                s->order ? s->order[n] : draw_below(draw_of(s, DRAW_POSITIVE), (uint64_t)n, (uint32_t)s->events);
+            int32_t edge = s->edges[k];
             s->user[n] = s->edge_user[edge];
             s->positive[n] = train->item[edge];
         } else {
@@ -145,20 +152,14 @@ static void draw_chunk(void *arg, size_t task, int worker)
     }
 }
 
-/* Floyd's sampling without replacement (Bentley and Floyd 1987): B draws for B distinct users. */
 static void draw_distinct_users(Sampler *s)
 {
-    memset(s->mark, 0, (size_t)s->data->U * sizeof *s->mark);
     for (int64_t b = 0; b < sampler_batches(s); b++) {
         int64_t first = b * s->batch, n = MIN(s->batch, s->events - first);
-        for (int64_t i = 0; i < n; i++) {
-            int64_t top = s->user_count - n + i;
-            int32_t u = s->users[draw_below(draw_of(s, DRAW_USER), (uint64_t)(first + i), (uint32_t)top + 1)];
-            if (s->mark[u] == b + 1)
-                u = s->users[top];
-            s->mark[u] = (int32_t)(b + 1);
-            s->user[first + i] = u;
-        }
+        int32_t *user = s->user + first;
+        draw_subset(draw_of(s, DRAW_USER), (uint64_t)first, (uint32_t)s->user_count, (uint32_t)n, user, s->taken);
+        for (int64_t i = 0; i < n; i++)
+            user[i] = s->users[user[i]];
     }
 }
 

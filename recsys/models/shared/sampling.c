@@ -1,10 +1,21 @@
 /* recsys/models/shared/sampling.c: the recipe that a model follows, and how it draws: see models.h. */
 #include "recsys/models/models.h"
 
+const char *const mmrec_variants[] = {[VARIANT_ELLIOT] = "elliot", [VARIANT_MMREC] = "mmrec"};
+const char *const paper_variants[] = {
+    [VARIANT_ELLIOT] = "elliot", [VARIANT_MMREC] = "mmrec", [VARIANT_PAPER] = "paper"};
+const char *const elliot_variants[] = {[VARIANT_ELLIOT] = "elliot", [VARIANT_PAPER] = "paper"};
+
 bool is_mmrec(const Model *m)
 {
     const CommonSettings *s = m->settings;
-    return s->variant == PROTOCOL_MMREC;
+    return s->variant == VARIANT_MMREC;
+}
+
+bool is_paper(const Model *m)
+{
+    const CommonSettings *s = m->settings;
+    return s->variant == VARIANT_PAPER;
 }
 
 Sampling sampling_none(const Model *m)

@@ -125,6 +125,15 @@ static bool *choose(const uint32_t *key, int64_t n, int64_t count, Arena *a, Err
     return chosen;
 }
 
+/* How many of n things are dropped. */
+static int64_t dropped_count(const Thinning *how, int64_t n)
+{
+    double share = (double)n * how->drop;
+    if (how->rounded)
+        return (int64_t)nearbyint(share);
+    return how->kind == THIN_NODES ? (int64_t)share : n - (int64_t)((double)n * (1 - how->drop));
+}
+
 /* Which pairs stay */
 static bool *kept_pairs(const Model *m, const Thinning *how, Arena *a, Error *e)
 {
@@ -140,7 +149,7 @@ static bool *kept_pairs(const Model *m, const Thinning *how, Arena *a, Error *e)
             return NULL;
         int64_t things = k.degree ? d->U : E;
         pool_run(pool, (size_t)((things + KEYS_TASK - 1) / KEYS_TASK), k.degree ? weighted_keys : uniform_keys, &k);
-        return choose(k.key, E, (int64_t)((double)E * (1 - how->drop)), a, e);
+        return choose(k.key, E, E - dropped_count(how, E), a, e);
     }
     bool *gone[2], *kept = NEW(a, bool, E, e);
     for (int side = 0; side < 2; side++) {
@@ -148,7 +157,7 @@ static bool *kept_pairs(const Model *m, const Thinning *how, Arena *a, Error *e)
         if (!(k.key = NEW(a, uint32_t, k.n, e)))
             return NULL;
         pool_run(pool, (size_t)((k.n + KEYS_TASK - 1) / KEYS_TASK), uniform_keys, &k);
-        if (!(gone[side] = choose(k.key, k.n, (int64_t)((double)k.n * how->drop), a, e)))
+        if (!(gone[side] = choose(k.key, k.n, dropped_count(how, k.n), a, e)))
             return NULL;
         k.base += (uint64_t)k.n;
     }
@@ -184,14 +193,15 @@ Csr *thinned_graph(Model *m, const char *name, Thinning how, Error *e)
 
 const char *const view_names[] = {"ed", "nd", "rw"};
 
-bool two_views(Model *m, Views *x, ViewKind kind, double drop, int64_t layers, Adjacency adjacency, Error *e)
+bool two_views(Model *m, Views *x, ViewKind kind, Thinning how, int64_t layers, Error *e)
 {
+    how.kind = kind == VIEW_NODES ? THIN_NODES : THIN_EDGES;
     for (int v = 0; v < 2; v++) {
         if (!x->view[v] && !(x->view[v] = NEW(m->arena, const Csr *, layers + 1, e)))
             return false;
         for (int64_t l = 0; l < layers; l++) {
-            Thinning how = {kind == VIEW_NODES ? THIN_NODES : THIN_EDGES, drop, (uint32_t)(2 * l + v), adjacency};
             char name[40];
+            how.stream = (uint32_t)(2 * l + v);
             snprintf(name, sizeof name, "view.%d.%lld", v, (long long)l);
             bool own = l == 0 || kind == VIEW_WALKS;
             if (!(x->view[v][l] = own ? thinned_graph(m, name, how, e) : x->view[v][0]))
