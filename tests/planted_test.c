@@ -43,7 +43,7 @@ static void groups_are_learned(void **state)
         {"SGL", "variant=elliot", "sampling=nd"},   {"SimGCL", "variant=elliot", "reg_cl=0.01"},
         {"SimGCL", "variant=paper", "reg_cl=0.01"}, {"DGCF", "variant=elliot", "intents=4"},
         {"DGCF", "variant=paper", "intents=8"},     {"BPRMF", "variant=paper", "lr=0.05"},
-        {"LightGCN", "variant=paper", "l_w=1e-4"},
+        {"LightGCN", "variant=paper", "l_w=1e-4"},  {"NGCF", "variant=paper", "n_layers=2"},
     };
     DataSet data;
     planted(&data, a);

@@ -1,14 +1,15 @@
-/* recsys/models/ngcf.c: NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (recipes.md 7.6). MMRec has no
- * NGCF: its protocol gets the same recipe.
+/* recsys/models/ngcf.c: NGCF: Wang et al. 2019, as the benchmark's Elliot and the authors' code train it (recipes.md
+ * 7.6). MMRec has no NGCF: its protocol gets Elliot's recipe.
  *
  *   M = L E_l,  E_l+1 = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
  *
  * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are
  * regularised. Node dropout drops entries of L, once an epoch. Message dropout stays on in evaluation under Elliot: its
- * code keeps the dropout layers in a plain list, which eval() does not reach. evaluation_dropout=false is what the
- * authors' code does. A run writes the vectors that were evaluated. Elliot differs from the authors' code in three
- * places: one LeakyReLU over the sum where they have two, the next layer starts from the normalised rows, and node
- * dropout is on. */
+ * code keeps the dropout layers in a plain list, which eval() does not reach. A run writes the vectors that were
+ * evaluated.
+ *
+ * Variant paper has a LeakyReLU of each of the two terms, and its next layer starts from the rows before they are
+ * normalised; node dropout is off, and message dropout is off in evaluation. */
 #include <math.h>
 
 #include "recsys/models/models.h"
@@ -28,6 +29,7 @@ typedef struct NgcfSettings {
     bool evaluation_dropout;
 } NgcfSettings;
 static const Setting settings[] = {
+    VARIANT_ELLIOT_PAPER_SETTING,
     FACTORS_SETTING(NgcfSettings),
     {"weight_size", "64", "64", "length of each layer's output", I64_OF(NgcfSettings, weight_size), 1, INT32_MAX,
      ALIASES({"hidden_size_list", "set weight_size and n_layers: [64, 64, 64] is weight_size=64 n_layers=3",
@@ -57,7 +59,7 @@ static bool init(Model *m, Error *e)
         return false;
     /* xavier's of [1, weight_size] */
     Init xavier = {INIT_XAVIER_UNIFORM, 0}, bias = {INIT_UNIFORM, sqrt(6.0 / (1.0 + (double)s->weight_size))};
-    g->ngcf = (NgcfLayers){.slope = 0.2f};
+    g->ngcf = (NgcfLayers){.slope = 0.2f, .two_acts = is_paper(m), .raw_input = is_paper(m)};
     if (!(g->layer = NEW(m->arena, Tensor *, s->n_layers + 1, e)) || !tables_new(m, &g->x, s->factors, xavier, e) ||
         !ngcf_new(m, &g->ngcf, s->factors, s->weight_size, s->n_layers, xavier, bias, e))
         return false;
@@ -121,6 +123,7 @@ const Recommender recommender_ngcf = {
     .paper = "Neural Graph Collaborative Filtering (Wang et al., SIGIR 2019)",
     .settings = settings,
     .settings_size = sizeof(NgcfSettings),
+    .paper_settings = "lr=0.0001 epochs=400 node_dropout=0 evaluation_dropout=false",
     .sampling = sampling,
     .init = init,
     .epoch = epoch,
