@@ -173,7 +173,7 @@ static void run_recipe(void **state)
     OK(&c, (c.model.settings = settings_of(&c, kind, r->variant)) != NULL);
     OK(&c, (c.model.store = store_new(&c.device, &c.e)) != NULL && kind->init(&c.model, &c.e));
     const CommonSettings *common = c.model.settings;
-    c.optim = optim_adam(common->lr);
+    c.optim = kind->optim ? kind->optim(&c.model) : optim_adam(common->lr);
     c.optim.skip_missing = common->zero_grad == ZERO_GRAD_NONE;
     printf("%s\n", r->file);
     ten_steps(&c);
@@ -184,11 +184,14 @@ static void run_recipe(void **state)
 int main(void)
 {
     static const Recipe recipes[] = {
-        {"vbpr_elliot", NULL},     {"vbpr_mmrec", NULL},     {"lattice_elliot", NULL},    {"lattice_mmrec", NULL},
-        {"lightgcn_elliot", NULL}, {"lightgcn_mmrec", NULL}, {"ngcf_elliot", NULL},       {"bprmf_elliot", NULL},
-        {"bprmf_mmrec", NULL},     {"ngcfm_elliot", NULL},   {"grcn_elliot", NULL},       {"grcnorder_elliot", NULL},
-        {"grcn_mmrec", NULL},      {"mmgcn_elliot", NULL},   {"mmgcn_mmrec", NULL},       {"bm3_elliot", NULL},
-        {"freedom_elliot", NULL},  {"mgcn_mmrec", NULL},     {"latticengcf_mmrec", NULL}, {"latticemf_mmrec", NULL},
+        {"vbpr_elliot", NULL},        {"vbpr_mmrec", NULL},     {"lattice_elliot", NULL},    {"lattice_mmrec", NULL},
+        {"lightgcn_elliot", NULL},    {"lightgcn_mmrec", NULL}, {"ngcf_elliot", NULL},       {"bprmf_elliot", NULL},
+        {"bprmf_mmrec", NULL},        {"ngcfm_elliot", NULL},   {"grcn_elliot", NULL},       {"grcnorder_elliot", NULL},
+        {"grcn_mmrec", NULL},         {"mmgcn_elliot", NULL},   {"mmgcn_mmrec", NULL},       {"bm3_elliot", NULL},
+        {"freedom_elliot", NULL},     {"mgcn_mmrec", NULL},     {"latticengcf_mmrec", NULL}, {"latticemf_mmrec", NULL},
+        {"sgl_elliot", NULL},         {"sgl_elliot", "paper"},  {"simgcl_elliot", NULL},     {"simgcl_paper", NULL},
+        {"dgcf_elliot", NULL},        {"dgcf_paper", NULL},     {"ngcf_paper", NULL},        {"bprmf_paper", NULL},
+        {"lightgcn_elliot", "paper"},
     };
     struct CMUnitTest tests[COUNT(recipes)];
     for (size_t i = 0; i < COUNT(recipes); i++)
