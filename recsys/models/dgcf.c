@@ -31,6 +31,7 @@ typedef struct Dgcf {
     int64_t sampled[2]; /* users and items in the distance correlation */
     int32_t *ids[2];    /* [sampled] */
     bool *taken;        /* [max(U, I)]: draw_subset's */
+    Tensor *others;     /* [n, n], variant paper: see others_new */
     Tensor **input;     /* [intents]: chunks of a layer's input */
     Tensor **tail;      /* tanh(normalize(input)) */
     Tensor **output;    /* of the last iteration */
@@ -70,6 +71,23 @@ static bool is_independent(const DgcfSettings *s)
     return s->intents > 1 && s->l_w_ind > 1e-9; /* both codes leave smaller weights out */
 }
 
+/* 0 on the diagonal, else 1: a node's distance to itself is 0 and has no slope. Rounding would make it 1e-8, and the
+ * slope of the root 5,000. */
+static Tensor *others_new(Model *m, int64_t n, Error *e)
+{
+    Arena *scratch = arena_new(store_device(m->store)->heap, 0);
+    float *host = scratch ? NEW(scratch, float, n *n, e) : NULL;
+    Tensor *others = NULL;
+    for (int64_t i = 0; host && i < n * n; i++)
+        host[i] = i % (n + 1) ? 1 : 0;
+    if (host)
+        others = store_f32(m->store, "others", 2, (int64_t[]){n, n}, host, e);
+    else
+        fail_memory(e, 0, "a matrix of distances");
+    arena_free(scratch);
+    return others;
+}
+
 static bool sample_new(Model *m, Dgcf *x, Error *e)
 {
     const DgcfSettings *s = m->settings;
@@ -80,7 +98,9 @@ static bool sample_new(Model *m, Dgcf *x, Error *e)
         if (!(x->ids[side] = NEW(m->arena, int32_t, x->sampled[side], e)))
             return false;
     }
-    return (x->taken = NEW(m->arena, bool, MAX(U, I), e));
+    if (!(x->taken = NEW(m->arena, bool, MAX(U, I), e)))
+        return false;
+    return !is_independent(s) || !is_paper(m) || (x->others = others_new(m, x->sampled[0] + x->sampled[1], e));
 }
 
 static bool init(Model *m, Error *e)
@@ -203,17 +223,20 @@ static Tensor *root(Tape *t, Tensor *x)
 /* Distances of the rows of x [n, d], less the means of their row and column, plus the mean of all -> [n, n] */
 static Tensor *distances(Tape *t, const Model *m, Tensor *x)
 {
+    const Dgcf *own = m->own;
     int64_t mark = tape_mark(t), n = rows_of(x);
     Tensor *squares = row_dot(t, x, x), *v;
     if (is_paper(m)) {
         v = scale(t, matmul(t, x, false, x, true), -2);
         v = broadcast(t, BIN_ADD, SPREAD_ROW, v, squares);
+        v = mul(t, broadcast(t, BIN_ADD, SPREAD_COLUMN, v, squares), own->others);
     } else {
         int64_t column[] = {n, 1};
         Tensor *sums = reshape(t, row_sum(t, x), 2, column), *last = reshape(t, squares, 2, column);
         v = scale(t, matmul(t, concat(t, x, sums), false, concat(t, x, last), true), -2);
+        v = broadcast(t, BIN_ADD, SPREAD_COLUMN, v, squares);
     }
-    Tensor *d = root(t, broadcast(t, BIN_ADD, SPREAD_COLUMN, v, squares));
+    Tensor *d = root(t, v);
     Tensor *by_row = scale(t, row_sum(t, d), 1 / (float)n), *by_column = scale(t, col_sum(t, d), 1 / (float)n);
     Tensor *all = mean(t, d);
     d = broadcast(t, BIN_SUB, SPREAD_COLUMN, d, by_row);
