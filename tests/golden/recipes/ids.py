@@ -183,7 +183,7 @@ class Dgcf:
                 "l_w_bpr": a.reg, "l_w_ind": Dgcf.ind}
 
     def __init__(self, a, g, variant, visual, textual, users, items):
-        self.a, self.variant, self.start = a, variant, tables(a, g)
+        self.a, self.variant, self.start, self.begun = a, variant, tables(a, g), False
         self.edge = bipartite(a, users, items, False)[0].nonzero().T  # [2, 2E]: heads, tails
 
     def propagate(self, p):
@@ -206,7 +206,8 @@ class Dgcf:
     def centred(self, x):
         r = (x * x).sum(1, keepdim=True)
         v = r - 2 * x @ (x.T + r.T) if self.variant == "elliot" else r - 2 * x @ x.T + r.T
-        watch("distance", v.abs() + torch.eye(len(v)), 2e-5)
+        # of the square root's slope near 0; gradients are compared in the first step alone
+        watch("distance", v.abs() + torch.eye(len(v)), 2e-6 if self.begun else 1e-4)
         D = torch.sqrt(v.clamp_min(0) + 1e-8)
         return D - D.mean(0, keepdim=True) - D.mean(1, keepdim=True) + D.mean()
 
@@ -227,4 +228,6 @@ class Dgcf:
         ego = p["user"][u], p["item"][i], p["item"][j]
         ranking = F.softplus(-difference(users[u], items[i], items[j])).mean() + a.reg / 2 * squares(*ego) / len(u)
         chunks = torch.chunk(nodes, K, 1)
-        return ranking + self.ind * sum(self.dependence(chunks[k], chunks[k + 1]) for k in range(K - 1)) / ((K + 1) * K / 2)
+        alike = sum(self.dependence(chunks[k], chunks[k + 1]) for k in range(K - 1))
+        self.begun = True
+        return ranking + self.ind * alike / ((K + 1) * K / 2)
