@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "recsys/recsys.h"
+#include "recsys/trained.h"
 
 enum { MOST_ITEMS = 16, VISUAL = 5, TEXTUAL = 3 };
 

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "recsys/recsys.h"
+#include "recsys/trained.h"
 
 enum { USERS = 12, ITEMS = 20, VISUAL = 6, TEXTUAL = 3 };
 
