@@ -170,6 +170,7 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
                     "file again",
                     path, shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
     a->data = p + start + length;
+    a->mapped = n->map.mapped && (!fortran || a->dims < 2); /* to_c_order's copy is in the arena */
     return !fortran || a->dims < 2 || to_c_order(a, arena, e);
 }
 
