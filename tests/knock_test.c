@@ -394,27 +394,11 @@ static void refused_memory(void **state)
     const char *name = "both";
     for (int kind = 0; kind < 4; kind++) {
         const char *specs[] = {source(b, kind % 2), b->features[1]};
-        bool ok = false;
-        for (size_t n = 1; !ok; n++) {
-            TestHeap h;
-            test_heap(&h, n);
-            Error e = {0};
-            DataSet d;
-            Arena *a = arena_new(&h.heap, 0);
-            DataConfig c = {.train = b->train,
-                            .features = specs,
-                            .feature_count = 2,
-                            .gaps = kind < 2 ? GAPS_MEAN : GAPS_DROP,
-                            .knock = {&name, 1, KNOCK_SHUFFLE, 1}};
-            if (a) {
-                ok = dataset_load(&d, &c, a, &e);
-                assert_true(ok || e.code == SP_MEMORY);
-                if (ok)
-                    dataset_close(&d);
-                arena_free(a);
-            }
-            assert_int_equal(h.live, 0);
-        }
+        load_without_memory(&(DataConfig){.train = b->train,
+                                          .features = specs,
+                                          .feature_count = 2,
+                                          .gaps = kind < 2 ? GAPS_MEAN : GAPS_DROP,
+                                          .knock = {&name, 1, KNOCK_SHUFFLE, 1}});
     }
 }
 

@@ -359,22 +359,7 @@ static void memory_that_fails_is_an_error(void **state)
     snprintf(spec, sizeof spec, "visual=%s", put_npy("heap.npy", 2, shape, x));
     const char *specs[] = {spec};
     DataConfig c = {.train = train, .features = specs, .feature_count = 1};
-    bool ok = false;
-    for (size_t n = 1; !ok; n++) {
-        TestHeap h;
-        test_heap(&h, n);
-        Error e = {0};
-        DataSet d;
-        Arena *a = arena_new(&h.heap, 0);
-        if (a) {
-            ok = dataset_load(&d, &c, a, &e);
-            assert_true(ok || e.code == SP_MEMORY);
-            if (ok)
-                dataset_close(&d);
-            arena_free(a);
-        }
-        assert_int_equal(h.live, 0);
-    }
+    load_without_memory(&c);
 }
 
 int main(void)

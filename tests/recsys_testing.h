@@ -1,6 +1,9 @@
-/* tests/recsys_testing.h: a folder for the tests of one program, and files put into it. */
+/* tests/recsys_testing.h: a folder for the tests of one program, files put into it, and data
+ * sets loaded without memory. */
 #ifndef SAPOR_RECSYS_TESTING_H
 #define SAPOR_RECSYS_TESTING_H
+
+#include "recsys/recsys.h"
 
 #include "tests/testing.h"
 
@@ -34,6 +37,27 @@ static const char *put_bytes(const char *name, const void *bytes, size_t n)
 static const char *put(const char *name, const char *text)
 {
     return put_bytes(name, text, strlen(text));
+}
+
+/* Loads the data set with the first, the second, ... request of memory refused, until it loads. */
+static inline void load_without_memory(const DataConfig *c)
+{
+    bool ok = false;
+    for (size_t n = 1; !ok; n++) {
+        TestHeap h;
+        test_heap(&h, n);
+        Error e = {0};
+        DataSet d;
+        Arena *a = arena_new(&h.heap, 0);
+        if (a) {
+            ok = dataset_load(&d, c, a, &e);
+            assert_true(ok || e.code == SP_MEMORY);
+            if (ok)
+                dataset_close(&d);
+            arena_free(a);
+        }
+        assert_int_equal(h.live, 0);
+    }
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* recsys/models/shared/neighbours.c: graphs of like items and like users: see models.h. */
 #include <stdlib.h>
 
-#include "recsys/models/models.h"
+#include "recsys/models/shared/sparse.h"
 
 /* ---- nearest by features --------------------------------------------------------------------- */
 
@@ -105,39 +105,20 @@ static void common_of_row(void *arg, size_t task, int worker)
     }
 }
 
-/* The pairs by item: [I+1] and users, ascending */
-static bool by_item(const DataSet *d, int64_t **start, int32_t **user, Arena *a, Error *e)
-{
-    int64_t *at = *start = NEW(a, int64_t, d->I + 2, e); /* filling moves each start to the next one's place */
-    *user = at ? NEW(a, int32_t, d->train.count, e) : NULL;
-    if (!*user)
-        return false;
-    for (int64_t p = 0; p < d->train.count; p++)
-        at[d->train.item[p] + 2]++;
-    for (int64_t i = 0; i <= d->I; i++)
-        at[i + 1] += at[i];
-    for (int64_t u = 0; u < d->U; u++)
-        for (int64_t p = d->train.start[u]; p < d->train.start[u + 1]; p++)
-            (*user)[at[d->train.item[p] + 1]++] = (int32_t)u;
-    return true;
-}
-
 static Csr *common_graph(Model *m, const char *name, Side side, int64_t k, int64_t least, Arena *a, Error *e)
 {
-    const DataSet *d = m->data;
     Pool *pool = store_device(m->store)->pool;
     size_t workers = (size_t)pool_threads(pool);
-    int64_t *item_start;
-    int32_t *item_user;
-    if (!by_item(d, &item_start, &item_user, a, e))
+    SparseRows by_user = train_rows(m, NULL), by_item;
+    if (!sparse_turned(&by_item, &by_user, a, e))
         return NULL;
-    bool users = side == SIDE_USERS;
-    Common c = {.rows = users ? d->U : d->I,
-                .start = users ? d->train.start : item_start,
-                .col = users ? d->train.item : item_user,
-                .tstart = users ? item_start : d->train.start,
-                .tcol = users ? item_user : d->train.item,
-                .k = MIN(k, users ? d->U : d->I),
+    const SparseRows *x = side == SIDE_USERS ? &by_user : &by_item, *turned = side == SIDE_USERS ? &by_item : &by_user;
+    Common c = {.rows = x->rows,
+                .start = x->start,
+                .col = x->col,
+                .tstart = turned->start,
+                .tcol = turned->col,
+                .k = MIN(k, x->rows),
                 .least = least};
     c.count = arena_alloc(a, workers, (size_t)c.rows * sizeof *c.count, e);
     c.found = arena_alloc(a, workers, (size_t)c.rows * sizeof *c.found, e);
