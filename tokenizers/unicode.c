@@ -144,17 +144,20 @@ static int decompose_once(uint32_t c, bool compatible, uint32_t *out)
     }
     if (c >> 16 >= COUNT(FORM_PLANE) - 1)
         return 1;
-    size_t low = FORM_PLANE[c >> 16], end = FORM_PLANE[(c >> 16) + 1], high = end;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (FORM[middle] < (uint16_t)c)
-            low = middle + 1;
+    size_t at = FORM_PLANE[c >> 16], end = FORM_PLANE[(c >> 16) + 1], above = end;
+    while (above - at > 1) {
+        size_t middle = (at + above) / 2;
+        if (FORM[middle].from <= (uint16_t)c)
+            at = middle;
         else
-            high = middle;
+            above = middle;
     }
-    if (low == end || FORM[low] != (uint16_t)c || (FORM_LENGTH[low] & 0x80 && !compatible))
+    if (at == end)
         return 1;
-    const uint16_t *unit = &FORM_UNITS[FORM_AT[low]], *stop = unit + (FORM_LENGTH[low] & 0x7f);
+    uint32_t i = (uint16_t)c - FORM[at].from, units = FORM[at].units & 0x7f; /* i is large where c is below `from` */
+    if (i >= FORM[at].count || (FORM[at].units & 0x80 && !compatible))
+        return 1;
+    const uint16_t *unit = &FORM_UNITS[FORM[at].at + i * units], *stop = unit + units;
     int n = 0;
     while (unit < stop) {
         uint32_t u = *unit++;

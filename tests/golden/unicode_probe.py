@@ -144,6 +144,20 @@ def pool_of(parts):
     return pool, at
 
 
+def runs_of(table):
+    """(first code point, units of all its parts, units of each, whether for compatibility): code points that follow each other
+    and have as many units each. Short runs share more of the pool; 64 makes the smallest tables."""
+    out = []
+    for c, parts, compatible in table:
+        first, units, n, kind = out[-1] if out else (0, (), 1, None)
+        count = len(units) // n
+        if c == first + count and (c >> 16, len(parts), compatible) == (first >> 16, n, kind) and count < 64:
+            out[-1] = (first, units + parts, n, kind)
+        else:
+            out.append((c, parts, len(parts), compatible))
+    return out
+
+
 def class_steps():
     """(code point, combining class from there on). A class is known where a mark moves."""
     known = [ch for ch in map(chr, ALL) if unicodedata.combining(ch) and nfd.normalize_str(ch) == ch and
@@ -226,8 +240,8 @@ for c in pads:
     else:
         chinese_ranges.append((c, c))
 
-table = decompositions()
-pool, place = pool_of([p for _, p, _ in table])
+runs = runs_of(decompositions())
+pool, place = pool_of([units for _, units, _, _ in runs])
 pairs = compositions()
 print("/* tokenizers/unicode_tables.h: how Hugging Face tokenizers %s treat every code point. Made by\n"
       " * tests/golden/unicode_probe.py; do not edit. */" % tokenizers.__version__)
@@ -253,13 +267,12 @@ print("/* Code point << 8 | flags of grapheme clusters, which hold up to the nex
 print_list("static const uint32_t CLUSTER[] = {", ["0x%x," % (c << 8 | f) for c, f in cluster_steps()])
 print("/* Code point << 8 | combining class, which holds up to the next. */")
 print_list("static const uint32_t CLASS[] = {", ["0x%x," % (c << 8 | k) for c, k in class_steps()])
-print("/* What decomposes, without Hangul syllables: the low 16 bits of the code points, those of plane p from FORM_PLANE[p]\n"
-      " * on; where the parts begin in FORM_UNITS (UTF-16); how many units they are, with 0x80 if for compatibility only. */")
-planes = [sum(c >> 16 < p for c, _, _ in table) for p in range(18)]
+print("/* What decomposes, without Hangul syllables: `count` code points from `from` (the low 16 bits; those of plane p from\n"
+      " * FORM_PLANE[p] on), each into `units` of UTF-16, with 0x80 if for compatibility only; the first begins at FORM_UNITS[at]. */")
+planes = [sum(c >> 16 < p for c, _, _, _ in runs) for p in range(18)]
 print_list("static const uint16_t FORM_PLANE[] = {", ["%d," % n for n in planes])
-print_list("static const uint16_t FORM[] = {", ["0x%x," % (c & 0xFFFF) for c, _, _ in table])
-print_list("static const uint16_t FORM_AT[] = {", ["%d," % place[p] for _, p, _ in table])
-print_list("static const uint8_t FORM_LENGTH[] = {", ["%d," % (len(p) | 128 * k) for _, p, k in table])
+print_list("static const struct { uint16_t from, at; uint8_t count, units; } FORM[] = {",
+           ["{0x%x,%d,%d,%d}," % (c & 0xFFFF, place[u], len(u) // n, n | 128 * k) for c, u, n, k in runs])
 print_list("static const uint16_t FORM_UNITS[] = {", ["0x%x," % u for u in pool])
 print("/* Two characters that make one, in order: of the first plane, of the others. */")
 print_list("static const uint16_t PAIR[][3] = {", ["{0x%x,0x%x,0x%x}," % p for p in pairs if max(p) < 65536])
