@@ -28,8 +28,10 @@ static uint64_t hash_data(const DataSet *d)
     uint64_t h = hash_pairs(&d->train, d->U, 1);
     h = hash_pairs(&d->valid, d->U, h);
     h = hash_pairs(&d->test, d->U, h);
-    for (size_t i = 0; i < d->feature_count; i++)
+    for (size_t i = 0; i < d->feature_count; i++) {
         h = hash_bytes(d->features[i].data, (size_t)(d->I * d->features[i].D) * sizeof(float), h);
+        array_done(&d->features[i].file.array); /* a model that trains features has a copy of them */
+    }
     return h;
 }
 
