@@ -431,7 +431,8 @@ typedef enum Purpose {
     DRAW_SCORE,
     DRAW_EVALUATION,
     DRAW_KNOCK,
-    DRAW_SUBSET
+    DRAW_SUBSET,
+    DRAW_BENCH
 } Purpose;
 typedef struct Draw { /* a stream: its numbers are a function of these and of (index, attempt) alone */
     uint64_t seed;

@@ -136,6 +136,7 @@ check rooms_of_kernels "$(includes $product tests bench examples | grep ' includ
 tools_exceptions='
 tools/bench/bench_extract.c includes tools/ducho/extract.h      bench extract times what extract does
 tools/bench/bench_input.c includes tools/demo/demo.h            without a model, bench takes the encoders of the demo
+tools/bench/bench_plot.c includes tools/report/page.h           bench plot draws with the charts of the page
 tools/demo/demo.c includes tools/ducho/extract.h                the demo reads its table of texts as extract does
 tools/demo/demo.c includes tools/report/report.h                the demo ends with a report page
 tools/report/report.c includes tools/ducho/extract.h            the page reads titles as extract reads texts

@@ -69,8 +69,10 @@ static const Command COMMANDS[] = {
      0, false, info_command},
     {"bench", "measures speed and compares it with the peak of the machine", "[WHAT [MODEL]]",
      "WHAT is peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL],\n"
-     "image [FILE or FOLDER], encoder MODEL, train MODEL (a recommender) or extract CONFIG.yml (seconds of\n"
-     "each model of a Ducho configuration by batch size, 1 to 64; images are decoded, nothing is written).\n"
+     "image [FILE or FOLDER], encoder MODEL, train MODEL (a recommender), extract CONFIG.yml (seconds of\n"
+     "each model of a Ducho configuration by batch size, 1 to 64; images are decoded, nothing is written),\n"
+     "data (draws interactions and features of any size) or plot POINTS.tsv (draws a chart: the columns are\n"
+     "line, x, y; the first row names them).\n"
      "Without WHAT, everything that needs no MODEL is measured. The column `of peak` is the share of the\n"
      "highest possible speed; that speed is limited by arithmetic, or by memory where it is marked m. With\n"
      "--against, the exit status is 1 if a measurement is slower.",

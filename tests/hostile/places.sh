@@ -41,6 +41,8 @@ place() { # NAME
     ops) rules+=(memory=off) && where=ops.json call=(report "$D/run" --ops ops.json -o made.html -q) ;;
     against) rules+=(memory=off) && where=old.json call=(bench gemm --shape 3x5x7 --seconds 0.001 --threads 1 --against old.json -q) ;;
     pairs) rules+=(memory=off) && where=r.tsv call=(bench spmm --pairs r.tsv --seconds 0.001 --threads 1 -q) ;;
+    points) where=points.tsv call=(bench plot points.tsv --out made.svg -q) ;;
+    steps) rules+=(memory=off) && where=r.tsv call=(bench train BPRMF --pairs r.tsv --steps 2 --set batch_size=4 --threads 1 -q) ;;
     *) echo "no place is called $1" ;;
     esac
 }
@@ -83,6 +85,7 @@ writes() { # COMMAND PATH
     report) sapor report "$D/run" -o "$2" -q ;;
     trace) sapor tokenize "$E/text" "$D/texts.txt" --trace "$2" -q ;;
     demo) sapor demo --out "$2" -q ;;
+    data) sapor bench data --interactions 1000 --out "$2" -q ;;
     extract) needs yaml && sapor extract "$D/texts.yml" --dataset_path="$D" --textual.items.output_path="$2" -q ;;
     esac
     clean

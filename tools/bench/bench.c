@@ -13,6 +13,10 @@ const Option bench_options[] = {
     {"margin", 0, "PERCENT", "with --against: ignore smaller changes (default 5)"},
     {"pairs", 0, "FILE",
      "spmm, train: file of users and their items (default: random pairs of the size of movielens-1m)"},
+    {"features", 0, "NAME=A,...",
+     "train: features of the items of --pairs, as in `sapor train`; data: names and widths to draw, such as "
+     "visual=4096,textual=384"},
+    {"steps", 0, "N", "train: measure N steps after the first, load, build and peak memory, without whole epochs"},
     {"batch", 0, "N", "encoder: inputs per batch (default 1); extract: only this batch size"},
     {"tokens", 0, "N", "encoder: tokens per text (default 128)"},
     {"texts", 0, "FILE", "tokenizer: texts, one per line (default: drawn texts)"},
@@ -20,7 +24,13 @@ const Option bench_options[] = {
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for encoder and gemm"},
     {"winograd", 0, "N", "4 (default) or 6: tile of Winograd 3x3 convolutions; for conv and encoder"},
     {"check", 0, NULL, "encoder: show how much --dtype and --winograd change the features"},
-    {"items", 0, "N", "extract: the first N items of the configuration (default 50)"},
+    {"items", 0, "N",
+     "extract: the first N items of the configuration (default 50); data: items (a user has at most "
+     "half of them; default a twentieth of --interactions)"},
+    {"users", 0, "N", "data: users (default a tenth of --interactions)"},
+    {"interactions", 0, "N", "data: interactions of all parts (default 1000000)"},
+    {"least", 0, "N", "data: interactions that each user has at least (default 5)"},
+    {"out", 'o', "PATH", "data: output folder of train.tsv, val.tsv, test.tsv and NAME.npy; plot: an SVG file"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},
 };
@@ -354,6 +364,7 @@ typedef struct Job {
     bool (*with)(Bench *b, const char *arg, Error *e); /* arg: the name, or where it takes one the second argument */
     bool takes;                                        /* a second argument */
     const char *needs;                                 /* what it is, if it must be given; such a job is not in "all" */
+    bool writes;                                       /* files; nor is such a job */
 } Job;
 
 static bool peak_job(Bench *b, const char *arg, Error *e)
@@ -363,19 +374,21 @@ static bool peak_job(Bench *b, const char *arg, Error *e)
 }
 
 static const Job JOBS[] = {
-    {"peak", peak_job, false, NULL},
-    {"gemm", bench_dense, false, NULL},
-    {"conv", bench_dense, false, NULL},
-    {"attention", bench_dense, false, NULL},
-    {"norm", bench_dense, false, NULL},
-    {"spmm", bench_sparse, false, NULL},
-    {"topk", bench_sparse, false, NULL},
-    {"optimizer", bench_sparse, false, NULL},
-    {"tokenizer", bench_tokenizer, true, NULL},
-    {"image", bench_image, true, NULL},
-    {"encoder", bench_encoder, true, "model"},
-    {"train", bench_train, true, "model"},
-    {"extract", bench_extract, true, "configuration"},
+    {"peak", peak_job, false, NULL, false},
+    {"gemm", bench_dense, false, NULL, false},
+    {"conv", bench_dense, false, NULL, false},
+    {"attention", bench_dense, false, NULL, false},
+    {"norm", bench_dense, false, NULL, false},
+    {"spmm", bench_sparse, false, NULL, false},
+    {"topk", bench_sparse, false, NULL, false},
+    {"optimizer", bench_sparse, false, NULL, false},
+    {"tokenizer", bench_tokenizer, true, NULL, false},
+    {"image", bench_image, true, NULL, false},
+    {"encoder", bench_encoder, true, "model", false},
+    {"train", bench_train, true, "model", false},
+    {"extract", bench_extract, true, "configuration", false},
+    {"data", bench_data, false, NULL, true},
+    {"plot", bench_plot, true, "table of points", true},
 };
 
 size_t bench_job_count(void)
@@ -393,7 +406,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
     bool all = strcmp(what, "all") == 0, known = all;
     for (size_t i = 0; i < COUNT(JOBS); i++) {
         const Job *j = &JOBS[i];
-        if (strcmp(what, j->name) != 0 && (!all || j->needs))
+        if (strcmp(what, j->name) != 0 && (!all || j->needs || j->writes))
             continue;
         known = true;
         if (arg && (all || !j->takes))
@@ -411,7 +424,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
         return fail(
             e, SP_USAGE,
             "bench: unknown benchmark \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, "
-            "tokenizer, image, encoder, train, extract",
+            "tokenizer, image, encoder, train, extract, data, plot",
             what);
     if (b->filter && !b->found)
         return fail(e, SP_USAGE, "--shape: no shape of bench %s contains \"%s\"; without --shape all are listed", what,

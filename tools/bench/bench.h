@@ -66,5 +66,20 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e); /* NULL: the demo's 
 bool bench_image(Bench *b, const char *path, Error *e);
 bool bench_train(Bench *b, const char *model, Error *e);    /* bench_train.c */
 bool bench_extract(Bench *b, const char *config, Error *e); /* bench_extract.c */
+#ifndef SAPOR_MINIMAL
+bool bench_data(Bench *b, const char *what, Error *e);   /* bench_data.c */
+bool bench_plot(Bench *b, const char *points, Error *e); /* bench_plot.c */
+/* The steps of bench_train's model after the first, one by one, where --steps is given (bench_steps.c). load_seconds:
+ * to read d. */
+bool bench_steps(Bench *b, const TrainConfig *config, const Recommender *kind, double load_seconds, Error *e);
+#else
+static inline bool bench_data(Bench *b, const char *what, Error *e)
+{
+    (void)b;
+    return fail(e, SP_UNSUPPORTED, "bench %s: not in this build; build without MINIMAL=1", what);
+}
+#define bench_plot                                    bench_data
+#define bench_steps(b, config, kind, load_seconds, e) bench_data(b, "train --steps", e)
+#endif
 
 #endif

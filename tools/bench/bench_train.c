@@ -17,11 +17,11 @@ static bool add_features(Bench *b, DataSet *d, Error *e)
     return d->features != NULL;
 }
 
-static bool measure_epochs(Bench *b, const Recommender *kind, const DataSet *d, const char *const *set,
-                           size_t set_count, Error *e)
+static bool measure_epochs(Bench *b, const Recommender *kind, const TrainConfig *config, Error *e)
 {
     enum { MOST = 50 };
     double *times = NEW(b->arena, double, MOST, e), spent = 0, in_ops = 0;
+    const DataSet *d = config->given;
     Device counting = *b->d; /* with a count of what runs */
     size_t n = 0;
     char shape[64];
@@ -31,10 +31,9 @@ static bool measure_epochs(Bench *b, const Recommender *kind, const DataSet *d, 
         return false;
     bool ok = true;
     while (ok && n < MOST && (n < 1 || (n < 3 && spent < 10) || spent < b->seconds)) { /* each run the first epoch */
-        TrainConfig config = {.model = kind->name, .given = d, .set = set, .set_count = set_count, .seed = b->c->seed};
         TrainResult r;
         ArenaMark mark = arena_mark(b->arena);
-        ok = train_run(&counting, &config, &r, b->arena, e);
+        ok = train_run(&counting, config, &r, b->arena, e);
         arena_rewind(b->arena, mark);
         if (ok) {
             times[n++] = r.epoch_seconds;
@@ -53,24 +52,45 @@ static bool measure_epochs(Bench *b, const Recommender *kind, const DataSet *d, 
     return ok;
 }
 
-bool bench_train(Bench *b, const char *model, Error *e)
+/* --pairs, --features and --set */
+static bool read_options(Bench *b, DataConfig *data, TrainConfig *c, Error *e)
 {
-    const Recommender *kind = recommender_find(model);
-    const char *path = option_text(b->c, "pairs");
-    const char *const *given = NULL, **set = NULL;
-    const DataConfig config = {.train = path};
-    DataSet d = {0};
-    size_t count = 0;
-    if (!kind)
-        return unknown_recommender(b->c, "bench train", model, e);
-    if (!option_list(b->c, "set", 0, &given, &count, e) || !(set = NEW(b->arena, const char *, count + 1, e)))
+    const char *const *given, **set;
+    size_t count;
+    data->train = option_text(b->c, "pairs");
+    if (!option_list(b->c, "features", ',', &data->features, &data->feature_count, e) ||
+        !option_list(b->c, "set", 0, &given, &count, e) || !(set = NEW(b->arena, const char *, count + 1, e)))
         return false;
+    for (size_t i = 0; i < data->feature_count; i++)
+        if (!data->train || !strchr(data->features[i], '='))
+            return fail(e, SP_USAGE, "--features %s: %s", data->features[i],
+                        data->train ? "is not NAME=PATH, such as visual=features.npy"
+                                    : "--pairs FILE is missing: whose features are these?");
     for (size_t i = 0; i < count; i++)
         set[i] = given[i];
     set[count++] = "epochs=1";
-    bool ok = (path ? dataset_load(&d, &config, b->arena, e) : bench_pairs(b, &d, e)) &&
-              (!kind->needs_features || add_features(b, &d, e)) && measure_epochs(b, kind, &d, set, count, e);
-    if (path)
+    c->set = set;
+    c->set_count = count;
+    return true;
+}
+
+bool bench_train(Bench *b, const char *model, Error *e)
+{
+    const Recommender *kind = recommender_find(model);
+    DataConfig data = {0};
+    DataSet d = {0};
+    if (!kind)
+        return unknown_recommender(b->c, "bench train", model, e);
+    TrainConfig config = {.model = kind->name, .given = &d, .seed = b->c->seed};
+    if (!read_options(b, &data, &config, e))
+        return false;
+    double begun = now_seconds();
+    bool ok = (data.train ? dataset_load(&d, &data, b->arena, e) : bench_pairs(b, &d, e));
+    double load_seconds = now_seconds() - begun;
+    ok = ok && (!kind->needs_features || d.feature_count || add_features(b, &d, e)) &&
+         (option_given(b->c, "steps") ? bench_steps(b, &config, kind, load_seconds, e)
+                                      : measure_epochs(b, kind, &config, e));
+    if (data.train)
         dataset_close(&d);
     return ok;
 }

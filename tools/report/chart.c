@@ -76,12 +76,21 @@ static Axis axis_of(double low, double high, bool is_log, double first, double l
     return a;
 }
 
-static void begin(Page *p, const Chart *c, int width)
+/* alone: in a file of its own, with colours and background. */
+static void begin(Page *p, const Chart *c, int width, bool alone)
 {
-    put(p, "<svg%s viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", width == NARROW ? " class=\"narrow\"" : "", width,
-        HEIGHT);
+    put(p, "<svg%s viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"",
+        alone             ? " xmlns=\"http://www.w3.org/2000/svg\""
+        : width == NARROW ? " class=\"narrow\""
+                          : "",
+        width, HEIGHT);
     put_text(p, text_of(c->about));
     put(p, "\">");
+    if (alone)
+        put(p,
+            "<style>svg{" CHART_PALETTE "}text{fill:#1c2330;font:12px system-ui,sans-serif}.axis{stroke:#d9dee6}"
+            "</style><rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
+            width, HEIGHT);
 }
 
 static void put_ticks(Page *p, const Axis *a, bool across, int width)
@@ -124,7 +133,7 @@ void put_legend(Page *p, const Series *s, size_t n)
     put(p, "</div>\n");
 }
 
-static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int width)
+static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int width, bool alone)
 {
     Label label[64];
     size_t labels = 0;
@@ -138,7 +147,7 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
         }
     Axis x = axis_of(low[0], high[0], c->log_x, LEFT, width - RIGHT),
          y = axis_of(low[1], high[1], c->log_y, HEIGHT - BOTTOM, TOP);
-    begin(p, c, width);
+    begin(p, c, width, alone);
     put_ticks(p, &x, true, width);
     put_ticks(p, &y, false, width);
     for (size_t i = 0; i < n; i++) {
@@ -170,13 +179,27 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
             put(p, "</text>");
         }
     }
+    for (size_t i = 0; alone && i < n; i++) {
+        int at = TOP + 6 + LINE * (int)i;
+        put(p, "<rect x=\"%d\" y=\"%d\" width=\"9\" height=\"9\" fill=\"var(--c%d)\"/><text x=\"%d\" y=\"%d\">",
+            LEFT + 10, at, s[i].colour % CHART_COLOURS, LEFT + 25, at + 9);
+        put_text(p, text_of(s[i].name));
+        put(p, "</text>\n");
+    }
     put_labels(p, c, width);
+}
+
+bool chart_write(const char *path, const Chart *c, const Series *s, size_t n, const Heap *heap, Error *e)
+{
+    Page p = {.out = out_open(path, heap, e), .heap = heap, .e = e};
+    draw_chart(&p, c, s, n, WIDE, true);
+    return p.out && out_commit(p.out, e);
 }
 
 void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
 {
-    draw_chart(p, c, s, n, WIDE);
-    draw_chart(p, c, s, n, NARROW);
+    draw_chart(p, c, s, n, WIDE, false);
+    draw_chart(p, c, s, n, NARROW, false);
 }
 
 static void draw_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group,
@@ -188,7 +211,7 @@ static void draw_bars(Page *p, const Chart *c, const char *const *names, size_t 
     Axis y = axis_of(0, most > 0 ? most : 1, false, HEIGHT - BOTTOM, TOP);
     double room = (double)(width - LEFT - RIGHT) / (double)MAX(groups, (size_t)1),
            bar = 0.8 * room / (double)MAX(n, (size_t)1);
-    begin(p, c, width);
+    begin(p, c, width, false);
     put_ticks(p, &y, false, width);
     for (size_t g = 0; g < groups; g++) {
         double left = LEFT + room * (double)g + 0.1 * room;

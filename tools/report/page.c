@@ -48,8 +48,8 @@ void put_text(Page *p, Text text)
 }
 
 static const char STYLE[] =
-    ":root{color-scheme:light dark;--bg:#fff;--fg:#1c2330;--soft:#5d6878;--line:#d9dee6;--card:#f5f7fa;--good:#1a7f37;"
-    "--c0:#2f6fde;--c1:#d9480f;--c2:#2b8a3e;--c3:#ae3ec9;--c4:#c99700;--c5:#0b8a8f;--c6:#c2255c;--c7:#6b7280}\n"
+    ":root{color-scheme:light "
+    "dark;--bg:#fff;--fg:#1c2330;--soft:#5d6878;--line:#d9dee6;--card:#f5f7fa;--good:#1a7f37;" CHART_PALETTE "}\n"
     "@media(prefers-color-scheme:dark){:root{--bg:#12161d;--fg:#e6eaf0;--soft:#9aa6b5;--line:#2c3542;--card:#1a2029;--"
     "good:#"
     "56d364;"

@@ -32,7 +32,11 @@ typedef struct Chart {
     bool log_x, log_y;
 } Chart;
 enum { CHART_COLOURS = 8 }; /* of the palette; higher numbers begin again */
+#define CHART_PALETTE                                                                                                  \
+    "--c0:#2f6fde;--c1:#d9480f;--c2:#2b8a3e;--c3:#ae3ec9;--c4:#c99700;--c5:#0b8a8f;--c6:#c2255c;--c7:#6b7280"
 void put_chart(Page *p, const Chart *c, const Series *s, size_t n);
+/* The chart with a legend as an SVG file, for pages that show it as an image. */
+bool chart_write(const char *path, const Chart *c, const Series *s, size_t n, const Heap *heap, Error *e);
 /* Bars with a legend: value[s * groups + g] of series s, coloured by its number, in group g. */
 void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
               const double *value);
