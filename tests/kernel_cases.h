@@ -33,7 +33,8 @@
 /* Kernels that MINIMAL leaves out */
 #define KERNEL_TRAINING_FAMILIES(LINE) \
     LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(channel_dot) LINE(batch_norm) \
-    LINE(batch_norm_back) LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
+    LINE(batch_norm_back) LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor) \
+    LINE(knn_lists)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
@@ -42,7 +43,7 @@
     LINE(adam_factored_work) LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
     LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_back_work) \
     LINE(batch_norm_work) LINE(batch_norm_back_work) LINE(attention_work) LINE(attention_back_work) \
-    LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way) \
+    LINE(knn_lists_work) LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way) \
     LINE(supports)
 /* Memory, tested in kernels_test.c */
 #define KERNEL_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
@@ -126,6 +127,9 @@ typedef struct Case {
         struct {
             int64_t Q, I, D, k, itself; /* itself: q is x */
         } knn;
+        struct {
+            int64_t Q, I, L, D, P, k; /* I rows in L lists, of which each query searches P */
+        } knn_lists;
         struct {
             int64_t B, I, D, k, flags;
         } topk;

@@ -24,8 +24,8 @@
         LINE(adam_factored) LINE(sgd) \
     KERNEL_TRAINING_LIST(LINE)
 
-/* What only the training of encoders needs, and optimisers that no recommender uses yet: MINIMAL leaves it out, and the
- * members of the table are NULL. */
+/* What only the training of encoders needs, the index of large item graphs, and optimisers that no recommender uses yet:
+ * MINIMAL leaves it out, and the members of the table are NULL. */
 #ifdef SAPOR_MINIMAL
 #define KERNEL_TRAINING_LIST(LINE)
 #else
@@ -34,6 +34,7 @@
         LINE(batch_norm_work) LINE(batch_norm) LINE(batch_norm_back_work) LINE(batch_norm_back) \
     /* attention.c */ LINE(attention_back_work) LINE(attention_back) \
     /* gemm/unpack.c */ LINE(gemm_unpack) \
+    /* knn_lists.c */ LINE(knn_lists_work) LINE(knn_lists) \
     /* optim.c */ LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 #endif
 /* clang-format on */

@@ -1,4 +1,4 @@
-/* tests/cases/topk.c: Cases of kernels/cpu/topk.c. Factors are multiples of 1/4: every product is exact, so that ties
+/* tests/cases/topk.c: Cases of kernels/cpu/topk.c and knn_lists.c. Factors are multiples of 1/4: every product is exact, so that ties
  * are true ties and the ids must be the reference's. */
 #include <math.h>
 #include <stdlib.h>
@@ -95,6 +95,89 @@ const Family family_knn = {.kernel = "knn",
                            .call = knn_call,
                            .reference = knn_reference,
                            .tolerance = 1e-6};
+
+/* ---- knn_lists ------------------------------------------------------------------------------- */
+
+#ifndef SAPOR_MINIMAL
+static const Case knn_lists_cases[] = {
+    {.knn_lists = {.Q = 0, .I = 5, .L = 2, .D = 3, .P = 1, .k = 2}},
+    {.knn_lists = {.Q = 3, .I = 0, .L = 2, .D = 3, .P = 1, .k = 2}},
+    {.knn_lists = {.Q = 3, .I = 5, .L = 2, .D = 3, .P = 0, .k = 2}},
+    {.knn_lists = {.Q = 3, .I = 5, .L = 2, .D = 3, .P = 1, .k = 0}},
+    {.knn_lists = {.Q = 3, .I = 5, .L = 2, .D = 0, .P = 2, .k = 2}},
+    {.knn_lists = {.Q = 5, .I = 3, .L = 9, .D = 4, .P = 9, .k = 5}},
+    {.knn_lists = {.Q = 1, .I = 40, .L = 1, .D = 4, .P = 1, .k = 41}},
+    {.knn_lists = {.Q = 50, .I = 700, .L = 7, .D = 8, .P = 3, .k = 10}},
+    {.knn_lists = {.Q = 301, .I = 900, .L = 2, .D = 5, .P = 2, .k = 10}},
+    {.knn_lists = {.Q = 40, .I = 700, .L = 90, .D = 33, .P = 20, .k = 1}},
+    {.knn_lists = {.Q = 99, .I = 400, .L = 5, .D = 300, .P = 4, .k = 30}},
+    {.knn_lists = {.Q = 4096, .I = 100000, .L = 300, .D = 64, .P = 30, .k = 10}, .timed = true},
+};
+enum { KL_Q, KL_X, KL_PROBE, KL_START, KL_NUMBER, KL_IDS, KL_VALUES, KL_SCORE };
+static void knn_lists_make(Job *j, const Case *s)
+{
+    const int64_t I = s->knn_lists.I, L = s->knn_lists.L, P = s->knn_lists.P;
+    case_f32(j, "q", ROLE_IN, s->knn_lists.Q * s->knn_lists.D);
+    coarse_values(j, KL_Q);
+    case_f32(j, "x", ROLE_IN, I * s->knn_lists.D);
+    coarse_values(j, KL_X);
+    int32_t *probe = case_i32(j, "probe", ROLE_IN, s->knn_lists.Q * P);
+    for (int64_t q = 0; j->ok && q < s->knn_lists.Q; q++) {
+        for (int64_t i = 0; i < P; i++) /* distinct lists, and some that are none */
+            probe[q * P + i] = i % 7 == 6 ? -1 : (int32_t)((q * 5 + i) % L);
+    }
+    int64_t *start = case_i64(j, "start", ROLE_IN, L + 1);
+    int32_t *number = case_i32(j, "number", ROLE_IN, I);
+    for (int64_t l = 0, n = 0; j->ok && l < L; l++) {
+        start[l] = n;
+        for (int64_t i = 0; i < I; i++) {
+            if ((int64_t)(case_uniform(j, (uint64_t)i) * (double)L) == l)
+                number[n++] = (int32_t)i;
+        }
+        start[l + 1] = n;
+    }
+    case_i32(j, "ids", ROLE_OUT, s->knn_lists.Q * s->knn_lists.k);
+    case_f32(j, "values", ROLE_OUT, s->knn_lists.Q * s->knn_lists.k);
+    case_f32(j, "score", ROLE_IN, I); /* the reference's scratch */
+    case_work(j, j->k->knn_lists_work(&j->run, s->knn_lists.Q, L, s->knn_lists.D, P));
+    j->flops = 2.0 * (double)s->knn_lists.Q * (double)I * (double)P / (double)L * (double)s->knn_lists.D;
+    j->bytes = (double)(s->knn_lists.Q + I) * (double)s->knn_lists.D * 4;
+}
+static void knn_lists_call(Job *j, const Case *s)
+{
+    j->k->knn_lists(&j->run, s->knn_lists.Q, s->knn_lists.L, s->knn_lists.D, s->knn_lists.P, s->knn_lists.k, F32,
+                    f32_of(j, KL_Q), i32_of(j, KL_PROBE), i64_of(j, KL_START), f32_of(j, KL_X), i32_of(j, KL_NUMBER),
+                    i32_of(j, KL_IDS), f32_of(j, KL_VALUES));
+}
+static void knn_lists_reference(Job *j, const Case *s)
+{
+    const int64_t I = s->knn_lists.I, D = s->knn_lists.D, P = s->knn_lists.P, k = s->knn_lists.k;
+    double *score = exact_of(j, KL_SCORE);
+    for (int64_t q = 0; q < s->knn_lists.Q; q++) {
+        for (int64_t i = 0; i < I; i++)
+            score[i] = -INFINITY;
+        for (int64_t p = 0; p < P; p++) {
+            const int32_t l = host_i32(j, KL_PROBE)[q * P + p];
+            for (int64_t r = l < 0 ? 0 : host_i64(j, KL_START)[l]; l >= 0 && r < host_i64(j, KL_START)[l + 1]; r++) {
+                const double *x = exact_of(j, KL_X) + r * D, *y = exact_of(j, KL_Q) + q * D;
+                double sum = 0;
+                for (int64_t d = 0; d < D; d++)
+                    sum += y[d] * x[d];
+                score[host_i32(j, KL_NUMBER)[r]] = sum;
+            }
+        }
+        best_of(score, I, k, expected_of(j, KL_IDS) + q * k, exact_of(j, KL_VALUES) + q * k);
+    }
+}
+const Family family_knn_lists = {.kernel = "knn_lists",
+                                 .letters = "Q I L D P k",
+                                 .cases = knn_lists_cases,
+                                 .count = COUNT(knn_lists_cases),
+                                 .make = knn_lists_make,
+                                 .call = knn_lists_call,
+                                 .reference = knn_lists_reference,
+                                 .tolerance = 1e-6};
+#endif
 
 /* ---- topk, topk_rows ------------------------------------------------------------------------- */
 

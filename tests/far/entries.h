@@ -23,7 +23,7 @@
     LINE(batch_norm_work) LINE(batch_norm_back_work) \
     LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) \
     LINE(attention_work) LINE(attention_way) LINE(attention_back_work) \
-    LINE(knn_work) LINE(topk_work) LINE(topk_way) LINE(adam_factored_work)
+    LINE(knn_work) LINE(knn_lists_work) LINE(topk_work) LINE(topk_way) LINE(adam_factored_work)
 
 #define FAR_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
 
@@ -133,6 +133,10 @@
     LINE(inverse_root_back, (const Run *run, int64_t n, const float *y, float *d), (RUN(run), n, DEV(y), DEV(d))) \
     LINE(knn, (const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void \
           *x, int32_t *ids, float *values), (RUN(run), Q, I, D, k, type, DEV(q), DEV(x), DEV(ids), \
+          DEV(values))) \
+    LINE(knn_lists, (const Run *run, int64_t Q, int64_t L, int64_t D, int64_t P, int64_t k, DType type, const void *q, \
+          const int32_t *probe, const int64_t *start, const void *x, const int32_t *number, int32_t *ids, float \
+          *values), (RUN(run), Q, L, D, P, k, type, DEV(q), DEV(probe), DEV(start), DEV(x), DEV(number), DEV(ids), \
           DEV(values))) \
     LINE(topk, (const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, DType type, const void *users, const \
           int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids, float \
