@@ -432,7 +432,8 @@ typedef enum Purpose {
     DRAW_EVALUATION,
     DRAW_KNOCK,
     DRAW_SUBSET,
-    DRAW_BENCH
+    DRAW_BENCH,
+    DRAW_INDEX
 } Purpose;
 typedef struct Draw { /* a stream: its numbers are a function of these and of (index, attempt) alone */
     uint64_t seed;

@@ -406,9 +406,9 @@ typedef struct Kernels {
      * this is the cosine graph. Where q is x half of the product is made. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
-    /* The same among the rows of some lists (knn_lists.c). The rows of x [start[L],D] are sorted by list: list l has rows
-     * start[l] to start[l+1] - 1, whose numbers, number[], ascend. Each row of q [Q,D] is compared with the rows of the
-     * lists that probe [Q,P] names, each once (-1: none): ids, values [Q,k], ties to the lower number. */
+    /* The same among the rows of some lists (knn_lists.c). The rows of x [start[L],D] are sorted by list: list l has
+     * rows start[l] to start[l+1] - 1, whose numbers, number[], ascend. Each row of q [Q,D] is compared with the rows
+     * of the lists that probe [Q,P] names, each once (-1: none): ids, values [Q,k], ties to the lower number. */
     size_t (*knn_lists_work)(const Run *, int64_t Q, int64_t L, int64_t D, int64_t P);
     void (*knn_lists)(const Run *, int64_t Q, int64_t L, int64_t D, int64_t P, int64_t k, DType type, const void *q,
                       const int32_t *probe, const int64_t *start, const void *x, const int32_t *number, int32_t *ids,

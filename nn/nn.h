@@ -371,9 +371,26 @@ Tensor *csr_values(Tape *t, const Csr *g);
 /* The pattern of g with values val [entries] (NULL: ones), without scales: for attention over edges (GAT, GRCN). A
  * gradient flows to val. After csr_index a step reads the transpose's index; without it each step makes it. */
 Csr *graph_with(Tape *t, const Csr *g, Tensor *val);
-/* For each row of x, the k rows with the largest cosine (itself included). The choice has no gradient; the values, the
- * cosines, have one. A row of zeros has cosine 0 with every row. */
-Csr *knn_graph(Tape *t, Tensor *x, int64_t k);
+/* How the nearest of I rows are found (knn.c): all rows are compared, or those of an inverted-file index. */
+typedef enum KnnSearch { SEARCH_AUTO, SEARCH_EXACT, SEARCH_INDEX, SEARCH_COUNT } KnnSearch;
+extern const char *const knn_searches[SEARCH_COUNT]; /* "auto", "exact", "index" */
+#define KNN_RECALL 0.95                              /* at least, of an index: measured on 1,000 rows */
+typedef struct KnnPlan {
+    KnnSearch search; /* auto: an index where 2 I^2 D operations would take more than ten minutes at 200 GFLOP/s */
+    uint64_t seed;    /* of the index's samples */
+    /* results */
+    bool index;     /* else all were compared: auto does so too where the index would compare half of all rows */
+    int64_t rows;   /* I */
+    double seconds; /* the estimate for comparing all */
+    int64_t lists;  /* of the index; 0: it was not made */
+    int64_t probes; /* lists that a row searches */
+    double recall;  /* the share of the nearest rows that it finds, without the row itself */
+    double share;   /* of all rows that a row is compared with */
+} KnnPlan;
+/* For each row of x, the k rows with the largest cosine (itself included), found as plan says (NULL: all are compared).
+ * The choice has no gradient; the values, the cosines, have one. A row of zeros has cosine 0 with every row. MINIMAL
+ * has no index: auto compares all. */
+Csr *knn_graph(Tape *t, Tensor *x, int64_t k, KnnPlan *plan);
 /* The same with given neighbours: those of an earlier knn_graph. */
 Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern);
 /* sum over g of weight[g] graph[g] (weights [1], or NULL for 1), on the union of their patterns. */

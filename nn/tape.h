@@ -368,6 +368,9 @@ void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int6
 
 /* ---- graphs (graph.c, ops/graph.c) ----------------------------------------------------------- */
 
+/* The k rows, at most I, of largest cosine to each row of z [I, D], whose rows have length 1 or 0; ties to the lower
+ * row (knn.c). */
+Csr *knn_pattern(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan);
 Sparse csr_sparse(const Csr *g);
 /* The transpose of g; val [entries] replaces its values unless NULL. It may make lists: lists_send before a kernel. */
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);

@@ -127,7 +127,7 @@ static void learned_graphs(void **state)
     float *hx = test_read(&device, x), *hy = test_read(&device, y), *hw = test_read(&device, w), zero[d] = {0};
     tensor_write(&device, x, 4 * d, d, zero); /* a row of zeros is like nothing, itself not either */
     memset(hx + 4 * d, 0, sizeof zero);
-    Csr *gx = knn_graph(t, x, 5), *gy = knn_graph(t, y, 3), *all = knn_graph(t, y, n + 4);
+    Csr *gx = knn_graph(t, x, 5, NULL), *gy = knn_graph(t, y, 3, NULL), *all = knn_graph(t, y, INT32_MAX, NULL);
     tape_must(t);
     double *kx = naive_knn(hx, n, d, 5), *ky = naive_knn(hy, n, d, 3), *kall = naive_knn(hy, n, d, n), *got = dense(gx);
     close_to(got, kx, n * n, 1e-6);
@@ -279,7 +279,7 @@ static void dropped(void **state)
         tape_reset(t, (Draw){0});
         Tensor *ids = input_i32(t, wanted, COUNT(wanted)), *from, *at;
         int64_t mark = tape_mark(t);
-        Csr *two[] = {knn_graph(t, x, 4), knn_graph(t, scale(t, x, -2), 3)};
+        Csr *two[] = {knn_graph(t, x, 4, NULL), knn_graph(t, scale(t, x, -2), 3, NULL)};
         Csr *g = graph_normalize(t, graph_set_diagonal(t, graph_mix(t, 2, two, NULL), 1));
         assert_non_null(g);
         if (drops == 1)
@@ -468,7 +468,7 @@ static void lists_are_checked(void **state)
     assert_true(g && csr_index(s, g, &error));
     Tape *t = tape_new(&device, true, &error);
     Tensor *x = test_param(s, "x", I, 3, 3);
-    Csr *near = knn_graph(t, x, 2), *kept = csr_keep(t, s, "near", near, &error);
+    Csr *near = knn_graph(t, x, 2, NULL), *kept = csr_keep(t, s, "near", near, &error);
     assert_non_null(kept);
     const struct {
         Tensor *ids;
@@ -507,14 +507,14 @@ static void graphs_that_fail(void **state)
     Store *s = store_new(&device, &error);
     Tape *t = tape_new(&device, true, &error);
     Tensor *x = test_param(s, "x", 6, 3, 3);
-    assert_null(graph_normalize(t, knn_graph(t, x, 0)));
+    assert_null(graph_normalize(t, knn_graph(t, x, 0, NULL)));
     assert_ptr_equal(spmm(t, NULL, x), tape_failed(t));
     assert_false(tape_ok(t, &e));
     assert_error(e, SP_USAGE, "knn_graph: k is 0");
     tape_reset(t, (Draw){0});
     assert_null(csr_keep(t, s, "none", NULL, &e));
     assert_error(e, SP_USAGE, "graph none");
-    spmm(t, knn_graph(t, x, 2), rows(t, x, 0, 5));
+    spmm(t, knn_graph(t, x, 2, NULL), rows(t, x, 0, 5));
     assert_false(tape_ok(t, &e));
     assert_error(e, SP_SHAPE, "spmm: shapes do not fit");
     tape_free(t);

@@ -168,12 +168,13 @@ BUILD(b_edge_turn, return edge_turn(t, graph_block, graph_turned, p[0]);)
 /* Scores of one direction, attention of the other: what GRCN's items receive. */
 BUILD(b_edge_turn_attention, Tensor *score = edge_turn(t, graph_block, graph_turned, sddmm(t, graph_block, p[0], p[1]));
       return spmm(t, graph_with(t, graph_turned, edge_softmax(t, graph_turned, score)), p[0]);)
-BUILD(b_knn, return spmm(t, knn_graph(t, p[0], 3), p[1]);)
-BUILD(b_knn_normal, return spmm(t, graph_normalize(t, knn_graph(t, p[0], 4)), p[1]);)
-BUILD(b_graph_mix, Csr *g[] = {knn_graph(t, p[0], 3), graph_row, knn_graph(t, p[1], 2)}; Tensor *w = softmax(t, p[2]);
-      Tensor * by[] = {rows(t, w, 0, 1), NULL, rows(t, w, 1, 1)}; return spmm(t, graph_mix(t, 3, g, by), p[0]);)
-BUILD(b_set_diagonal, return spmm(t, graph_set_diagonal(t, knn_graph(t, p[0], 3), 0.5f), p[1]);)
-BUILD(b_lattice, Csr *g[] = {knn_graph(t, p[0], 3), knn_graph(t, p[1], 3)}; Tensor *w = softmax(t, p[2]);
+BUILD(b_knn, return spmm(t, knn_graph(t, p[0], 3, NULL), p[1]);)
+BUILD(b_knn_normal, return spmm(t, graph_normalize(t, knn_graph(t, p[0], 4, NULL)), p[1]);)
+BUILD(b_graph_mix, Csr *g[] = {knn_graph(t, p[0], 3, NULL), graph_row, knn_graph(t, p[1], 2, NULL)};
+      Tensor *w = softmax(t, p[2]), *by[] = {rows(t, w, 0, 1), NULL, rows(t, w, 1, 1)};
+      return spmm(t, graph_mix(t, 3, g, by), p[0]);)
+BUILD(b_set_diagonal, return spmm(t, graph_set_diagonal(t, knn_graph(t, p[0], 3, NULL), 0.5f), p[1]);)
+BUILD(b_lattice, Csr *g[] = {knn_graph(t, p[0], 3, NULL), knn_graph(t, p[1], 3, NULL)}; Tensor *w = softmax(t, p[2]);
       Tensor * by[] = {rows(t, w, 0, 1), rows(t, w, 1, 1)}; Csr *mixed = graph_normalize(t, graph_mix(t, 2, g, by));
       return add(t, spmm(t, graph_sym, p[3]), row_normalize(t, spmm(t, mixed, p[3]), 1e-12f));)
 

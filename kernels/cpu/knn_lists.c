@@ -1,5 +1,4 @@
-/* kernels/cpu/knn_lists.c: nearest rows among those of some lists: the search of an inverted file (Sivic and Zisserman 2003;
- * nn/knn.c).
+/* kernels/cpu/knn_lists.c: nearest rows among those of some lists: the search of an inverted file (nn/knn.c).
  *
  * A task is some queries. It turns what they search, lists of a query, into queries of a list: so a list is packed once
  * for all queries of the task that search it, and the product has as many rows. The tile of scores is read once more
@@ -36,8 +35,16 @@ typedef struct Space {
 
 static Gemm product_of(const Search *s, int64_t M, int64_t N, const float *A, const void *packed, float *C)
 {
-    return (Gemm){
-        .M = M, .N = N, .K = s->D, .A = A, .a_row = s->D, .a_col = 1, .packed = packed, .C = C, .ldc = N, .alpha = 1.0f};
+    return (Gemm){.M = M,
+                  .N = N,
+                  .K = s->D,
+                  .A = A,
+                  .a_row = s->D,
+                  .a_col = 1,
+                  .packed = packed,
+                  .C = C,
+                  .ldc = N,
+                  .alpha = 1.0f};
 }
 
 static Space space_for(const Search *s)

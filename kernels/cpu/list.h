@@ -24,8 +24,8 @@
         LINE(adam_factored) LINE(sgd) \
     KERNEL_TRAINING_LIST(LINE)
 
-/* What only the training of encoders needs, the index of large item graphs, and optimisers that no recommender uses yet:
- * MINIMAL leaves it out, and the members of the table are NULL. */
+/* What only the training of encoders needs, the index of large item graphs, and optimisers that no recommender uses
+ * yet: MINIMAL leaves it out, and the members of the table are NULL. */
 #ifdef SAPOR_MINIMAL
 #define KERNEL_TRAINING_LIST(LINE)
 #else

@@ -458,44 +458,17 @@ static Csr *cosines_later(Tape *t, Csr *g, Tensor *z)
     return graph_later(t, g, (Values){.make = cosine_values, .x = z});
 }
 
-Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
+Csr *knn_graph(Tape *t, Tensor *x, int64_t k, KnnPlan *plan)
 {
     Tensor *z = check_eager(t, "knn_graph") ? row_normalize(t, x, 1e-12f) : NULL;
     if (!z || t->error.code != SP_OK)
         return NULL;
-    int64_t I = rows_of(z), D = cols_of(z);
     if (k < 1) {
         tape_fail(t, SP_USAGE, "knn_graph: k is %lld, expected at least 1", (long long)k);
         return NULL;
     }
-    int32_t *host = list_alloc(t, I * k, sizeof *host);
-    int32_t *ids = list_device(t, host);
-    int64_t *start = list_alloc(t, I + 1, sizeof *start);
-    float *cosines = step_floats(t, I * k);
-    if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(&t->run, I, I, D, k)))
-        return NULL;
-    double begun = trace_begin(t->run.trace);
-    t->k->knn(&t->run, I, I, D, k, F32, z->data, z->data, ids, cosines);
-    tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
-    if (!t->host_memory)
-        t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
-    start[0] = 0;
-    step_give_floats(t, cosines, I * k);
-    int64_t e = 0; /* rows of neighbours, best first, become rows of ascending columns, in place */
-    for (int64_t r = 0; r < I; r++) {
-        for (int64_t j = r * k; j < (r + 1) * k; j++) {
-            int32_t c = host[j];
-            int64_t at = e;
-            if (c < 0)
-                continue;
-            for (; at > start[r] && host[at - 1] > c; at--)
-                host[at] = host[at - 1];
-            host[at] = c;
-            e++;
-        }
-        start[r + 1] = e;
-    }
-    return cosines_later(t, csr_on_tape(t, I, I, start, host), z);
+    KnnPlan exact = {.search = SEARCH_EXACT};
+    return cosines_later(t, knn_pattern(t, z, MIN(k, MAX(rows_of(z), (int64_t)1)), plan ? plan : &exact), z);
 }
 
 Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)

@@ -73,7 +73,7 @@ static Csr *normalized(Tape *t, const Model *m, Csr *g)
 static Csr *neighbours(Tape *t, const Model *m, Tensor *x)
 {
     const LatticeSettings *s = m->settings;
-    return knn_graph(t, x, s->top_k);
+    return knn_graph(t, x, s->top_k, NULL);
 }
 
 /* g alone stays of what was made since `mark`, once it has its values. */

@@ -1,5 +1,5 @@
-/* tests/cases/topk.c: Cases of kernels/cpu/topk.c and knn_lists.c. Factors are multiples of 1/4: every product is exact, so that ties
- * are true ties and the ids must be the reference's. */
+/* tests/cases/topk.c: Cases of kernels/cpu/topk.c and knn_lists.c. Factors are multiples of 1/4: every product is
+ * exact, so that ties are true ties and the ids must be the reference's. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -7,7 +7,7 @@
 
 static Csr *nearest(Tape *t, const Modality *x, int64_t k, KnnKind kind)
 {
-    Csr *g = knn_graph(t, x->features, k);
+    Csr *g = knn_graph(t, x->features, k, NULL);
     return graph_normalize(t, kind == KNN_BINARY ? graph_with(t, g, NULL) : g);
 }
 

@@ -1,0 +1,478 @@
+/* nn/knn.c: the nearest rows of a matrix to each of its rows, by cosine. All are compared, or those that an index
+ * says.
+ *
+ * The index (Sivic and Zisserman 2003): the rows are divided into lists by spherical k-means (Dhillon and Modha 2001),
+ * trained on a sample; a row is compared with those of the lists whose centroids are nearest to it. A second sample
+ * decides how many lists these are: its nearest rows are found by comparing all; the share of them that the index
+ * finds, without the row itself, is the recall. So data without clusters are searched more, at worst as a whole.
+ *
+ * What a row finds does not depend on threads or blocks: the samples are draws, products have the same bits in any
+ * tile, and ties go to the lower row. */
+#include <stdlib.h>
+
+#include "nn/tape.h"
+
+const char *const knn_searches[SEARCH_COUNT] = {"auto", "exact", "index"};
+
+/* GFLOP/s that `auto` counts with: two cores with AVX2. It is not measured, as the same run has the same graph on any
+ * machine, with any number of threads. */
+enum { ASSUMED_GFLOPS = 200, EXACT_SECONDS = 600 };
+
+/* An index is not for more: a row's best are a sorted list. */
+enum { MOST_NEAREST = 1024 };
+
+static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
+{
+    int64_t I = rows_of(z), D = cols_of(z);
+    int32_t *ids = list_device(t, host);
+    float *cosines = step_floats(t, I * k);
+    if (!ids || !cosines || !tape_work(t, t->k->knn_work(&t->run, I, I, D, k)))
+        return false;
+    double begun = trace_begin(t->run.trace);
+    t->k->knn(&t->run, I, I, D, k, F32, z->data, z->data, ids, cosines);
+    tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
+    if (!t->host_memory)
+        t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
+    step_give_floats(t, cosines, I * k);
+    return true;
+}
+
+#ifndef SAPOR_MINIMAL
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* PER_LIST rows of the sample that centroids are trained on; SAMPLE rows that the recall is measured by; at least
+ * LIST_ROWS rows for a list; BLOCK rows at once, fewer where they search many lists. */
+enum { PER_LIST = 64, ROUNDS = 8, SAMPLE = 1000, LIST_ROWS = 8, BLOCK = 8192, BLOCK_PROBES = 1 << 23, PIECES = 24 };
+/* The lists are as many as this share of the sample's nearest rows needs; the rest is what a sample may be wrong by. */
+static const double AIM = KNN_RECALL + 0.01;
+
+typedef struct Index {
+    Tape *t;
+    Arena *arena;   /* host memory */
+    const float *z; /* [I, D] */
+    int64_t I, D, k, L, P;
+    uint64_t seed;
+    float *centroid;  /* [L, D] */
+    int32_t *list;    /* host [I]: of each row */
+    int64_t *start;   /* host [L + 1] */
+    int32_t *order;   /* host [I]: rows by list, ascending in a list */
+    float *sorted;    /* [I, D] the rows in this order */
+    int64_t *d_start; /* the device's */
+    int32_t *d_order;
+    Piece piece[PIECES]; /* memory of the device that is given back */
+    int pieces;
+} Index;
+
+static void *device_take(Index *x, int64_t count, size_t size)
+{
+    size_t bytes;
+    if (!size_mul((size_t)MAX(count, (int64_t)1), size, &bytes) || bytes > PTRDIFF_MAX) {
+        tape_fail(x->t, SP_MEMORY, "an index of nearest rows does not fit in memory");
+        return NULL;
+    }
+    void *p = step_alloc(x->t, bytes);
+    if (p)
+        x->piece[x->pieces++] = (Piece){p, bytes};
+    return p;
+}
+
+static void device_give(Index *x, int mark)
+{
+    for (; x->pieces > mark; x->pieces--)
+        step_give(x->t, x->piece[x->pieces - 1].p, x->piece[x->pieces - 1].bytes);
+}
+
+static void *host_take(Index *x, int64_t count, size_t size)
+{
+    return arena_alloc(x->arena, (size_t)MAX(count, (int64_t)1), size, &x->t->error);
+}
+
+static void upload(Index *x, void *device, const void *host, int64_t count, size_t size)
+{
+    x->t->k->upload(&x->t->run, device, host, (size_t)count * size);
+}
+
+static void download(Index *x, void *host, const void *device, int64_t count, size_t size)
+{
+    x->t->k->download(&x->t->run, host, device, (size_t)count * size);
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+/* n distinct rows, ascending, one of each n-th part of all: *rows [n, D] of the device; their numbers. */
+static int32_t *sample(Index *x, int64_t n, uint32_t which, float **rows)
+{
+    int32_t *number = host_take(x, n, sizeof *number), *ids = device_take(x, n, sizeof *ids);
+    *rows = device_take(x, n * x->D, sizeof **rows);
+    if (!number || !ids || !*rows)
+        return NULL;
+    Draw d = {x->seed, DRAW_INDEX, which};
+    for (int64_t i = 0; i < n; i++)
+        number[i] = (int32_t)((i * x->I + draw_below(d, (uint64_t)i, (uint32_t)x->I)) / n);
+    upload(x, ids, number, n, sizeof *ids);
+    x->t->k->gather(&x->t->run, n, x->D, F32, x->z, ids, 0, *rows);
+    return number;
+}
+
+/* The k nearest rows of `of` [m, D] to each of q [n, D]: ids, values [n, k] */
+static bool nearest(Index *x, int64_t n, const float *q, int64_t m, const float *of, int64_t k, int32_t *ids,
+                    float *values)
+{
+    Tape *t = x->t;
+    if (!tape_work(t, t->k->knn_work(&t->run, n, m, x->D, k)))
+        return false;
+    t->k->knn(&t->run, n, m, x->D, k, F32, q, of, ids, values);
+    return true;
+}
+
+/* list [n], of the host: the nearest centroid of each row, -1 where it has none (NaN) */
+static bool assign(Index *x, int64_t n, const float *rows, int32_t *list)
+{
+    int mark = x->pieces;
+    int32_t *ids = device_take(x, BLOCK, sizeof *ids);
+    float *values = device_take(x, BLOCK, sizeof *values);
+    for (int64_t i = 0; ids && values && i < n; i += BLOCK) {
+        int64_t m = MIN((int64_t)BLOCK, n - i);
+        if (!nearest(x, m, rows + i * x->D, x->L, x->centroid, 1, ids, values))
+            break;
+        download(x, list + i, ids, m, sizeof *ids);
+    }
+    device_give(x, mark);
+    return x->t->error.code == SP_OK;
+}
+
+/* Rows by list: start [L + 1], order; next [L] is scratch. Rows without a list are left out. stand_in: a list without
+ * rows gets one of the n, drawn. */
+static void sort_rows(const Index *x, int64_t n, const int32_t *list, int64_t *start, int32_t *order, int64_t *next,
+                      const Draw *stand_in)
+{
+    memset(start, 0, (size_t)(x->L + 1) * sizeof *start);
+    for (int64_t i = 0; i < n; i++)
+        if (list[i] >= 0)
+            start[list[i] + 1]++;
+    for (int64_t l = 0; l < x->L; l++)
+        start[l + 1] = start[l] + (stand_in && !start[l + 1] ? 1 : start[l + 1]);
+    memcpy(next, start, (size_t)x->L * sizeof *next);
+    for (int64_t i = 0; i < n; i++)
+        if (list[i] >= 0)
+            order[next[list[i]]++] = (int32_t)i;
+    for (int64_t l = 0; stand_in && l < x->L; l++)
+        if (next[l] == start[l])
+            order[next[l]] = (int32_t)draw_below(*stand_in, (uint64_t)l, (uint32_t)n);
+}
+
+/* Centroids: at first rows of a sample, then means of those rows of it that are nearest to each, of length 1. */
+static bool train(Index *x)
+{
+    Tape *t = x->t;
+    int mark = x->pieces;
+    int64_t n = MIN(x->I, PER_LIST * x->L), D = x->D, L = x->L;
+    float *rows;
+    ArenaMark empty = arena_mark(x->arena);
+    bool ok = sample(x, n, 0, &rows);
+    int32_t *list = host_take(x, n, sizeof *list), *order = host_take(x, n + L, sizeof *order);
+    int64_t *start = host_take(x, L + 1, sizeof *start), *next = host_take(x, L, sizeof *next);
+    int32_t *d_order = device_take(x, n + L, sizeof *d_order);
+    int64_t *d_start = device_take(x, L + 1, sizeof *d_start);
+    ok = ok && list && order && start && next && d_order && d_start;
+    Draw d = {x->seed, DRAW_INDEX, 1};
+    for (int64_t l = 0; ok && l < L; l++)
+        order[l] = (int32_t)((l * n + draw_below(d, (uint64_t)l, (uint32_t)n)) / L);
+    if (ok) {
+        upload(x, d_order, order, L, sizeof *order);
+        t->k->gather(&t->run, L, D, F32, rows, d_order, 0, x->centroid);
+    }
+    for (uint32_t round = 0; ok && round < ROUNDS; round++) {
+        if (!(ok = assign(x, n, rows, list)))
+            break;
+        sort_rows(x, n, list, start, order, next, &(Draw){x->seed, DRAW_INDEX, 2 + round});
+        upload(x, d_start, start, L + 1, sizeof *start);
+        upload(x, d_order, order, start[L], sizeof *order);
+        t->k->segment_sum(&t->run, L, D, d_start, d_order, NULL, F32, rows, 1, 0, x->centroid);
+        t->k->row_normalize(&t->run, L, D, 1e-12f, x->centroid, x->centroid, NULL);
+    }
+    device_give(x, mark);
+    arena_rewind(x->arena, empty);
+    return ok;
+}
+
+static bool build(Index *x)
+{
+    Tape *t = x->t;
+    if (!(x->centroid = device_take(x, x->L * x->D, sizeof *x->centroid)) || !train(x) ||
+        !(x->list = host_take(x, x->I, sizeof *x->list)) || !(x->order = host_take(x, x->I, sizeof *x->order)) ||
+        !(x->start = host_take(x, x->L + 1, sizeof *x->start)) || !assign(x, x->I, x->z, x->list))
+        return false;
+    int64_t *next = host_take(x, x->L, sizeof *next);
+    for (int64_t i = 0; i < x->I; i++) /* NaN finds nothing and is never found, in any list */
+        x->list[i] = MAX(x->list[i], 0);
+    if (!next || !(x->d_start = device_take(x, x->L + 1, sizeof *x->d_start)) ||
+        !(x->d_order = device_take(x, x->I, sizeof *x->d_order)) ||
+        !(x->sorted = device_take(x, x->I * x->D, sizeof *x->sorted)))
+        return false;
+    sort_rows(x, x->I, x->list, x->start, x->order, next, NULL);
+    upload(x, x->d_start, x->start, x->L + 1, sizeof *x->start);
+    upload(x, x->d_order, x->order, x->I, sizeof *x->order);
+    t->k->gather(&t->run, x->I, x->D, F32, x->z, x->d_order, 0, x->sorted);
+    return true;
+}
+
+/* ---- search ---------------------------------------------------------------------------------- */
+
+/* Memory of a block of queries, and what to do with its result. */
+typedef struct Block {
+    int32_t *probe, *ids; /* [BLOCK, P], [BLOCK, k] */
+    float *near, *values;
+    int32_t *found; /* host [BLOCK, k] */
+    float *cosine;  /* host [BLOCK, k] */
+    int64_t rows;
+} Block;
+
+static bool block_new(Index *x, Block *b)
+{
+    b->rows = MIN(MAX(MIN((int64_t)BLOCK, BLOCK_PROBES / x->P), (int64_t)256), x->I);
+    return (b->probe = device_take(x, b->rows * x->P, sizeof *b->probe)) &&
+           (b->near = device_take(x, b->rows * x->P, sizeof *b->near)) &&
+           (b->ids = device_take(x, b->rows * x->k, sizeof *b->ids)) &&
+           (b->values = device_take(x, b->rows * x->k, sizeof *b->values)) &&
+           (b->found = host_take(x, b->rows * x->k, sizeof *b->found)) &&
+           (b->cosine = host_take(x, b->rows * x->k, sizeof *b->cosine));
+}
+
+/* The nearest rows of n queries, at most b->rows, among those of P lists each: b->found, b->cosine. */
+static bool search(Index *x, Block *b, int64_t n, const float *q)
+{
+    Tape *t = x->t;
+    if (!nearest(x, n, q, x->L, x->centroid, x->P, b->probe, b->near) ||
+        !tape_work(t, t->k->knn_lists_work(&t->run, n, x->L, x->D, x->P)))
+        return false;
+    t->k->knn_lists(&t->run, n, x->L, x->D, x->P, x->k, F32, q, b->probe, x->d_start, x->sorted, x->d_order, b->ids,
+                    b->values);
+    download(x, b->found, b->ids, n * x->k, sizeof *b->ids);
+    download(x, b->cosine, b->values, n * x->k, sizeof *b->values);
+    return true;
+}
+
+/* ---- how many lists -------------------------------------------------------------------------- */
+
+typedef struct Truth { /* of a sample */
+    int64_t n;
+    const int32_t *number; /* [n] its rows */
+    float *rows;           /* device [n, D] */
+    int32_t *nearest;      /* host [n, k] */
+    float *score;          /* host [n, L]: by centroid */
+    int64_t others;        /* nearest rows without the row itself */
+} Truth;
+
+static bool truth_new(Index *x, Truth *s)
+{
+    Tape *t = x->t;
+    s->n = MIN((int64_t)SAMPLE, x->I);
+    if (!(s->number = sample(x, s->n, UINT32_MAX, &s->rows)))
+        return false;
+    int mark = x->pieces;
+    int32_t *ids = device_take(x, s->n * x->k, sizeof *ids);
+    float *values = device_take(x, s->n * x->k, sizeof *values), *score = device_take(x, s->n * x->L, sizeof *score);
+    s->nearest = host_take(x, s->n * x->k, sizeof *s->nearest);
+    s->score = host_take(x, s->n * x->L, sizeof *s->score);
+    if (!ids || !values || !score || !s->nearest || !s->score ||
+        !nearest(x, s->n, s->rows, x->I, x->z, x->k, ids, values))
+        return false;
+    tape_product(t, s->n, x->L, x->D, s->rows, x->D, 1, x->centroid, 1, x->D, score, 0);
+    download(x, s->nearest, ids, s->n * x->k, sizeof *ids);
+    download(x, s->score, score, s->n * x->L, sizeof *score);
+    device_give(x, mark);
+    return t->error.code == SP_OK;
+}
+
+/* How many centroids are nearer to a query than that of list l. */
+static int64_t rank_of(const float *score, int64_t L, int64_t l)
+{
+    int64_t rank = 0;
+    for (int64_t i = 0; i < L; i++)
+        rank += score[i] > score[l] || (score[i] == score[l] && i < l);
+    return rank;
+}
+
+/* Sets P: so many lists have AIM of the sample's nearest rows. */
+static bool choose_probes(Index *x, Truth *s)
+{
+    int64_t *at = host_take(x, x->L, sizeof *at), sum = 0;
+    for (int64_t i = 0; at && i < s->n * x->k; i++) {
+        int64_t q = i / x->k, j = s->nearest[i];
+        if (j < 0 || j == s->number[q])
+            continue;
+        at[rank_of(s->score + q * x->L, x->L, x->list[j])]++;
+        s->others++;
+    }
+    for (x->P = 0; at && x->P < x->L && (x->P == 0 || (double)sum < AIM * (double)s->others); x->P++)
+        sum += at[x->P];
+    return at;
+}
+
+/* Searches the sample: the share of its nearest rows that is found, and of all rows that a query is compared with. */
+static bool measure(Index *x, Block *b, const Truth *s, KnnPlan *plan)
+{
+    int32_t *of = host_take(x, x->I, sizeof *of), *probe = host_take(x, b->rows * x->P, sizeof *probe);
+    if (!of || !probe)
+        return false;
+    int64_t found = 0, compared = 0, k = x->k;
+    for (int64_t first = 0; first < s->n; first += b->rows) {
+        int64_t n = MIN(b->rows, s->n - first);
+        if (!search(x, b, n, s->rows + first * x->D))
+            return false;
+        download(x, probe, b->probe, n * x->P, sizeof *probe);
+        for (int64_t i = 0; i < n * x->P; i++)
+            compared += probe[i] < 0 ? 0 : x->start[probe[i] + 1] - x->start[probe[i]];
+        for (int64_t q = first; q < first + n; q++) {
+            for (int64_t i = q * k; i < (q + 1) * k; i++)
+                if (s->nearest[i] >= 0 && s->nearest[i] != s->number[q])
+                    of[s->nearest[i]] = (int32_t)q + 1;
+            for (int64_t i = (q - first) * k; i < (q - first + 1) * k; i++)
+                found += b->found[i] >= 0 && of[b->found[i]] == q + 1;
+        }
+    }
+    plan->lists = x->L;
+    plan->probes = x->P;
+    plan->recall = s->others ? (double)found / (double)s->others : 1;
+    plan->share = (double)compared / ((double)s->n * (double)x->I);
+    return true;
+}
+
+/* ---- all rows -------------------------------------------------------------------------------- */
+
+/* Rows whose lists together have fewer than k rows are compared with all. */
+static bool fill_short(Index *x, Block *b, int64_t n, const int32_t *row, int32_t *host)
+{
+    int mark = x->pieces;
+    int32_t *ids = device_take(x, b->rows, sizeof *ids);
+    float *rows = device_take(x, b->rows * x->D, sizeof *rows);
+    for (int64_t first = 0; ids && rows && first < n; first += b->rows) {
+        int64_t m = MIN(b->rows, n - first);
+        upload(x, ids, row + first, m, sizeof *ids);
+        x->t->k->gather(&x->t->run, m, x->D, F32, x->z, ids, 0, rows);
+        if (!nearest(x, m, rows, x->I, x->z, x->k, b->ids, b->values))
+            return false;
+        download(x, b->found, b->ids, m * x->k, sizeof *b->ids);
+        for (int64_t i = 0; i < m; i++)
+            memcpy(host + row[first + i] * x->k, b->found + i * x->k, (size_t)x->k * sizeof *host);
+    }
+    device_give(x, mark);
+    return x->t->error.code == SP_OK;
+}
+
+static bool search_all(Index *x, Block *b, int32_t *host)
+{
+    int32_t *few = host_take(x, x->I, sizeof *few);
+    int64_t k = x->k, full = MIN(k, x->I), fews = 0;
+    for (int64_t first = 0; few && first < x->I; first += b->rows) {
+        int64_t n = MIN(b->rows, x->I - first);
+        if (!search(x, b, n, x->sorted + first * x->D))
+            return false;
+        for (int64_t i = 0; i < n; i++) {
+            int32_t row = x->order[first + i], *to = host + row * k;
+            const int32_t *found = b->found + i * k;
+            memcpy(to, found, (size_t)k * sizeof *to);
+            if (found[0] >= 0 && b->cosine[i * k] == 0) { /* a row of zeros has cosine 0 with every row */
+                for (int64_t j = 0; j < k; j++)
+                    to[j] = j < full ? (int32_t)j : -1;
+            } else if (found[0] >= 0 && found[full - 1] < 0) {
+                few[fews++] = row;
+            }
+        }
+    }
+    return few && fill_short(x, b, fews, few, host);
+}
+
+static int64_t list_count(int64_t I) /* 4 sqrt(I) */
+{
+    int64_t root = 1;
+    while ((root + 1) * (root + 1) <= I)
+        root++;
+    return MAX(MIN(4 * root, I / LIST_ROWS), (int64_t)1);
+}
+
+/* Sets plan->index where the index was searched; else all rows are to be compared, or the tape has failed. */
+static void index_rows(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan, int32_t *host)
+{
+    Index x = {.t = t, .z = z->data, .I = rows_of(z), .D = cols_of(z), .k = k, .seed = plan->seed};
+    x.L = list_count(x.I);
+    Truth truth = {0};
+    Block block = {0};
+    double begun = trace_begin(t->run.trace);
+    if (!(x.arena = arena_new(t->heap, 0)))
+        fail_memory(&t->error, 0, "an index of nearest rows");
+    if (x.arena && build(&x) && truth_new(&x, &truth) && choose_probes(&x, &truth) && block_new(&x, &block) &&
+        measure(&x, &block, &truth, plan)) {
+        /* comparing all makes half of the products */
+        plan->index = plan->search == SEARCH_INDEX || plan->share < 0.5;
+        if (plan->index && !search_all(&x, &block, host))
+            plan->index = false;
+    }
+    tape_trace(t, begun, "knn index", 2.0 * (double)x.I * (double)x.I * (double)x.D * plan->share,
+               4.0 * (double)z->count);
+    arena_free(x.arena);
+    device_give(&x, 0);
+}
+
+#endif
+
+/* host [I, k], a list: the nearest rows of each, best first, -1 where there are fewer. */
+static bool knn_rows(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan, int32_t *host)
+{
+    double I = (double)rows_of(z);
+    plan->rows = rows_of(z);
+    plan->index = false;
+    plan->seconds = 2 * I * I * (double)cols_of(z) / (ASSUMED_GFLOPS * 1e9);
+    plan->lists = plan->probes = 0;
+    plan->recall = plan->share = 1;
+#ifdef SAPOR_MINIMAL
+    if (plan->search == SEARCH_INDEX)
+        tape_fail(t, SP_UNSUPPORTED, "an index of nearest rows is not in this build: set knn=exact");
+#else
+    bool asked = plan->search == SEARCH_INDEX || (plan->search == SEARCH_AUTO && plan->seconds > EXACT_SECONDS);
+    if (asked && rows_of(z) > 0 && k <= MOST_NEAREST)
+        index_rows(t, z, k, plan, host);
+#endif
+    return t->error.code == SP_OK && (plan->index || exact_rows(t, z, k, host)) && t->error.code == SP_OK;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void sort_columns(int32_t *col, int64_t n)
+{
+    enum { FEW = 64 };
+    if (n > FEW)
+        qsort(col, (size_t)n, sizeof *col, ascending);
+    for (int64_t i = 1; i < n && n <= FEW; i++) {
+        int32_t c = col[i];
+        int64_t at = i;
+        for (; at > 0 && col[at - 1] > c; at--)
+            col[at] = col[at - 1];
+        col[at] = c;
+    }
+}
+
+Csr *knn_pattern(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan)
+{
+    int64_t I = rows_of(z);
+    int32_t *host = list_alloc(t, I * k, sizeof *host);
+    int64_t *start = list_alloc(t, I + 1, sizeof *start);
+    if (!host || !start || !knn_rows(t, z, k, plan, host))
+        return NULL;
+    start[0] = 0;
+    for (int64_t r = 0; r < I; r++) { /* rows of neighbours become rows of ascending columns, in place */
+        int64_t n = 0;
+        while (n < k && host[r * k + n] >= 0)
+            n++;
+        memmove(host + start[r], host + r * k, (size_t)n * sizeof *host);
+        sort_columns(host + start[r], n);
+        start[r + 1] = start[r] + n;
+    }
+    return csr_on_tape(t, I, I, start, host);
+}
