@@ -2,7 +2,8 @@
 # bench/scaling.sh: how time per step and memory grow with the data. `sapor bench data` draws each size, `sapor bench train --steps 20` measures
 # each model in a process of its own; the data are removed before the next size. Writes $OUT/scaling.tsv, sorted, and the charts
 # $IMAGES/scaling-time.svg and $IMAGES/scaling-memory.svg with a line for each model and one that is linear from its row of a million interactions.
-# The table then printed says how far each row is above that line. docs/measuring.md describes the study; it takes an hour and 12 GB of memory.
+# The table then printed says how far each row is above that line. Rows of the old table whose model is not measured now are kept.
+# docs/measuring.md describes the study. LightGCN takes five minutes and 8 GB of memory.
 #
 # SAPOR, THREADS (2), SIZES, MODELS, BATCH (2048): what is measured. SCRATCH: a folder for the data, 1 GB at 20 million.
 set -eu
@@ -13,6 +14,7 @@ images=${IMAGES:-docs/images}
 scratch=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/scaling-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 tab=$(printf '\t')
+models=${MODELS:-LightGCN FREEDOM}
 
 number() { # KEY: its value in the line of JSON
     sed -n "s/.*\"$1\":\([0-9.e+]*\).*/\1/p" "$scratch/line"
@@ -20,7 +22,7 @@ number() { # KEY: its value in the line of JSON
 
 for size in ${SIZES:-100000 300000 1000000 3000000 10000000 20000000}; do
     "$sapor" bench data --out "$scratch/data" --interactions "$size" --features visual=64,textual=64 --threads "$threads" -q
-    for model in ${MODELS:-LightGCN FREEDOM}; do
+    for model in $models; do
         echo "scaling: $model, $size interactions" >&2
         "$sapor" bench train "$model" --pairs "$scratch/data/train.tsv" --features "visual=$scratch/data/visual.npy,textual=$scratch/data/textual.npy" \
             --steps 20 --set "batch_size=${BATCH:-2048}" --threads "$threads" --json >"$scratch/line"
@@ -34,6 +36,9 @@ for size in ${SIZES:-100000 300000 1000000 3000000 10000000 20000000}; do
 done
 
 mkdir -p "$out" "$images"
+if [ -f "$out/scaling.tsv" ]; then
+    awk -F'\t' -v now=" $models " 'NR > 1 && !index(now, " " $1 " ")' "$out/scaling.tsv" >>"$scratch/rows"
+fi
 {
     printf 'model\tinteractions\tusers\titems\ttrain_pairs\tthreads\tload_seconds\tbuild_seconds\tms_first\tms_min\tms_median\tms_mean\tload_mb\tpeak_mb\n'
     sort -t "$tab" -k 1,1 -k 2,2n "$scratch/rows"

@@ -70,6 +70,8 @@ typedef struct TrainPrinter {
 } TrainPrinter;
 bool train_print(void *printer, const TrainEvent *event, Error *e); /* a TrainVisit */
 void train_print_end(TrainPrinter *p);                              /* after train_run, also where it failed */
+/* From now on what training frees goes back to the system (train.c). */
+void train_memory(void);
 /* The error of `command` for an unknown recommender, with near names (models.c). */
 bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e);
 

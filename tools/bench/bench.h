@@ -78,8 +78,13 @@ static inline bool bench_data(Bench *b, const char *what, Error *e)
     (void)b;
     return fail(e, SP_UNSUPPORTED, "bench %s: not in this build; build without MINIMAL=1", what);
 }
-#define bench_plot                                    bench_data
-#define bench_steps(b, config, kind, load_seconds, e) bench_data(b, "train --steps", e)
+#define bench_plot bench_data
+static inline bool bench_steps(Bench *b, const TrainConfig *config, const Recommender *kind, double load_seconds,
+                               Error *e)
+{
+    (void)config, (void)kind, (void)load_seconds;
+    return bench_data(b, "train --steps", e);
+}
 #endif
 
 #endif

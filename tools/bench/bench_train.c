@@ -84,6 +84,7 @@ bool bench_train(Bench *b, const char *model, Error *e)
     TrainConfig config = {.model = kind->name, .given = &d, .seed = b->c->seed};
     if (!read_options(b, &data, &config, e))
         return false;
+    train_memory();
     double begun = now_seconds();
     bool ok = (data.train ? dataset_load(&d, &data, b->arena, e) : bench_pairs(b, &d, e));
     double load_seconds = now_seconds() - begun;
