@@ -1,0 +1,279 @@
+#!/bin/sh
+# scripts/study.sh: what the recommenders reach on real data, in parts that can be stopped. `scripts/study.sh PART...`
+#
+#   ml100k   MovieLens-100K, ratings of 4 and more, posters (EfficientNet-Lite0) and overviews (all-MiniLM-L6-v2): every recommender with
+#            three seeds (of the split and of the training), and the multimodal ones with each modality replaced by noise
+#   ml1m     MovieLens-1M, LightGCN's format: LightGCN, LATTICE, FREEDOM and BM3 with posters and descriptions
+#   office   Amazon Office, the split of "Ducho meets Elliot" and its grid: lr of 5 values times l_w of 2
+#   baby     Amazon Baby, the same split: the two best points of office's grid
+#   time     MovieLens-1M and Amazon Baby (MMRec's, drawn features of 4096 and 384 columns): 3 epochs of every recommender
+#
+# The data are not part of this repository: $SAPOR_DATA or ../shared/data has the folders movielens-100k (as docs/movielens.md says),
+# movielens-1m, amazon-office, amazon-baby and mmrec-baby. A part without its data is skipped. The encoders' weights are those of
+# `make demo-movielens`, in build/models.
+#
+# Each run writes one row to $OUT/PART/NAME.row. A run with a row is not done again, so a stopped study continues. The rows of a part,
+# sorted, are docs/results/PART.tsv. JOBS runs are done at the same time, each with THREADS threads; `time` always does one at a time.
+set -eu
+sapor=${SAPOR:-./sapor}
+out=${OUT:-out/study}
+data=${SAPOR_DATA:-../shared/data}
+results=${RESULTS:-docs/results}
+jobs=${JOBS:-2}
+threads=${THREADS:-1}
+tab=$(printf '\t')
+
+say() { echo "study: $*" >&2; }
+
+# ---- one run: study.sh one NAME FOLDER [train's arguments] -----------------------------------------------------------------------
+
+# The columns of a row. knocked: the modalities replaced by noise. settings: those given with --set, besides seeds and epochs.
+header="data${tab}model${tab}knocked${tab}settings${tab}seed${tab}best_epoch${tab}valid Recall@20${tab}Recall@20${tab}nDCG@20${tab}s/epoch${tab}MB${tab}seconds"
+
+one() { # NAME FOLDER DATA MODEL KNOCKED SETTINGS SEED [arguments]
+    name=$1 folder=$2 row=$3$tab$4$tab$5$tab$6$tab$7 model=$4 knocked=$5 settings=$6 seed=$7
+    shift 7
+    [ -f "$folder/$name.row" ] && return
+    [ "$knocked" = - ] || set -- "$@" --knock "$knocked" --mode noise
+    [ "$settings" = - ] || for pair in $(echo "$settings" | tr ' ' '\n'); do set -- "$@" --set "$pair"; done
+    begun=$(date +%s)
+    if ! "$sapor" train "$model" "$@" --seed "$seed" --json --quiet >"$folder/$name.log" 2>"$folder/$name.err"; then
+        say "$name failed: $(tail -n 1 "$folder/$name.err")"
+        return
+    fi
+    result=$(grep '"event":"result"' "$folder/$name.log")
+    value() { # FIELD: 0.1234 or -
+        found=$(printf '%s\n' "$result" | sed -n "s/.*$1\([-0-9.e+]*\).*/\1/p")
+        echo "${found:--}"
+    }
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$row" "$(value '"best_epoch":')" "$(value '"valid":{[^}]*"Recall@20":')" \
+        "$(value '"test":{[^}]*"Recall@20":')" "$(value '"test":{[^}]*"nDCG@20":')" "$(value '"epoch_seconds":')" \
+        "$(value '"peak_rss_bytes":' | awk '{ printf "%.0f", $1 / 1e6 }')" $(($(date +%s) - begun)) >"$folder/$name.new"
+    mv "$folder/$name.new" "$folder/$name.row"
+    say "$name: Recall@20 $(cut -f 8 "$folder/$name.row"), $(cut -f 12 "$folder/$name.row") s"
+}
+
+if [ "${1:-}" = one ]; then
+    shift
+    one "$@"
+    exit
+fi
+
+# Runs are lines of study.sh one's arguments, each in quotation marks. A blank at the end of a line would join it with the next.
+run_all() { # JOBS
+    xargs -L 1 -P "$1" sh "$0" one
+}
+
+line() { # NAME FOLDER DATA MODEL KNOCKED SETTINGS SEED [arguments]
+    printf "'%s'" "$1"
+    shift
+    printf " '%s'" "$@"
+    echo
+}
+
+publish() { # PART: the rows in one table
+    mkdir -p "$results"
+    { echo "$header"; cat "$out/$1"/*.row | LC_ALL=C sort; } >"$results/$1.new"
+    mv "$results/$1.new" "$results/$1.tsv"
+    say "$results/$1.tsv has $(($(wc -l <"$results/$1.tsv") - 1)) rows"
+}
+
+missing() { # FOLDER...: whether data are missing
+    for folder in "$@"; do
+        [ -d "$data/$folder" ] && continue
+        say "skipped: $data/$folder is missing"
+        return 0
+    done
+    return 1
+}
+
+# The value of the settings with the best validation result among the rows of a model: best PART PATTERN N
+best() { cat "$out/$1"/$2.row 2>/dev/null | LC_ALL=C sort -t "$tab" -k 7,7gr | head -n "$3" | cut -f 4; }
+
+# ---- features ---------------------------------------------------------------------------------------------------------------------
+
+extract() { # FOLDER POSTERS: features of FOLDER/texts.tsv (item, text) and of the pictures in FOLDER POSTERS; sets $features
+    cat >"$1/extract.yml" <<END
+dataset_path: $1
+visual:
+  items:
+    input_path: $2
+    output_path: visual
+    model:
+      - { model_name: efficientnet-lite0.pth, backend: torch, output_layers: avgpool, reshape: [224, 224],
+          preprocessing: zscore, mean: [0.498, 0.498, 0.498], std: [0.502, 0.502, 0.502], batch_size: 16 }
+textual:
+  items:
+    input_path: texts.tsv
+    item_column: item
+    text_column: text
+    output_path: textual
+    model:
+      - { model_name: all-MiniLM-L6-v2, backend: sentence_transformers, output_layers: 1, batch_size: 16 }
+END
+    SAPOR_MODELS=${SAPOR_MODELS:-build/models} "$sapor" extract "$1/extract.yml" --quiet
+    features=visual=$1/visual/torch/efficientnet-lite0/avgpool,textual=$1/textual/sentence_transformers/all-MiniLM-L6-v2/1
+}
+
+# ---- the parts ----------------------------------------------------------------------------------------------------------------------
+
+fixed="Random MostPop ItemKNN UserKNN EASER"
+fixed_multimodal=AttributeItemKNN
+graph="BPRMF LightGCN NGCF SGL SimGCL DGCF"
+multimodal="VBPR NGCF-M LATTICE GRCN MMGCN BM3 FREEDOM MGCN"
+
+takes_features() { case " $multimodal $fixed_multimodal " in *" $1 "*) true ;; *) false ;; esac }
+
+# Ratings of 4 and more of movies with a poster and an overview. For each trained model the learning rate is chosen with seed 1, on the
+# validation part; then all seeds have it. SimGCL has more points: on dense data the weight of the contrast decides, and the elliot recipe
+# draws the same negatives in every epoch.
+ml100k() {
+    missing movielens-100k && return
+    folder=$out/ml100k source=$data/movielens-100k
+    mkdir -p "$folder"
+    posters=$(cd "$source/posters" && pwd)
+    ls "$posters" | sed 's/\..*//' | sort -u >"$folder/with-poster"
+    awk -F'\t' -v OFS='\t' 'FNR == NR { poster[$1] = 1; next } FNR == 1 { print "item", "text"; next }
+        ($1 in poster) && $4 != "" { print $1, $2 ". " $4 }' "$folder/with-poster" "$source/items.tsv" >"$folder/texts.tsv"
+    awk -F'\t' 'FNR == NR { known[$1] = 1; next } $3 >= 4 && ($2 in known)' "$folder/texts.tsv" "$source/u.data" >"$folder/interactions.tsv"
+    for seed in 1 2 3; do
+        [ -f "$folder/seed-$seed/test.tsv" ] ||
+            "$sapor" split "$folder/interactions.tsv" --out "$folder/seed-$seed" --test-ratio 0.2 --validation-ratio 0.1 --seed $seed --quiet
+    done
+    extract "$folder" "$posters"
+    ml100k_line() { # NAME MODEL KNOCKED SETTINGS SEED
+        parts=$folder/seed-$5
+        set -- "$1" "$folder" ml100k "$2" "$3" "$4" "$5" --train "$parts/train.tsv" --valid "$parts/val.tsv" --test "$parts/test.tsv" --threads "$threads"
+        case " $fixed $fixed_multimodal " in *" $4 "*) ;; *) set -- "$@" --set epochs=100 --set validation_rate=5 --set patience=4 ;; esac
+        if takes_features "$4"; then set -- "$@" --features "$features"; fi
+        line "$@"
+    }
+    for model in $graph $multimodal; do
+        for lr in 0.001 0.005; do
+            ml100k_line "$model-lr-$lr-seed-1" $model - lr=$lr 1
+            [ $model = SimGCL ] || continue
+            for reg_cl in 0.05 0.5; do ml100k_line "$model-lr-$lr-paper-$reg_cl-seed-1" $model - "lr=$lr variant=paper reg_cl=$reg_cl" 1; done
+        done
+    done | run_all "$jobs"
+    {
+        for seed in 1 2 3; do
+            for model in $fixed $fixed_multimodal; do ml100k_line "$model-seed-$seed" $model - - $seed; done
+            for model in ItemKNN UserKNN EASER; do ml100k_line "$model-implicit-seed-$seed" $model - implicit=true $seed; done
+            for model in $graph $multimodal; do
+                lr=$(best ml100k "$model-lr-*-seed-1" 1)
+                [ -n "$lr" ] || continue
+                [ $seed = 1 ] || ml100k_line "$model-chosen-seed-$seed" $model - "$lr" $seed
+            done
+            for model in $multimodal; do
+                lr=$(best ml100k "$model-lr-*-seed-1" 1)
+                [ -n "$lr" ] || continue
+                for knocked in visual textual both; do ml100k_line "$model-without-$knocked-seed-$seed" $model $knocked "$lr" $seed; done
+            done
+        done
+    } | run_all "$jobs"
+    publish ml100k
+}
+
+pairs() { awk -v OFS='\t' '{ for (i = 2; i <= NF; i++) print $1, $i }' "$1"; } # of a file in LightGCN's format
+
+ml1m_data() { # sets $folder, $features: 5 % of the train pairs are the validation part
+    folder=$out/$1 source=$data/movielens-1m
+    mkdir -p "$folder"
+    if [ ! -f "$folder/test.tsv" ]; then
+        pairs "$source/train.txt" >"$folder/pairs.tsv"
+        "$sapor" split "$folder/pairs.tsv" --out "$folder/parts" --test-ratio 0.05 --seed 1 --quiet
+        pairs "$source/test.txt" >"$folder/test.new"
+        mv "$folder/test.new" "$folder/test.tsv"
+    fi
+    mkdir -p "$folder/posters"
+    awk -F'\t' 'FNR > 1 { print $1, $2 }' "$source/items.tsv" | while read -r item movie; do
+        [ ! -f "$source/posters/$movie.jpg" ] || ln -sf "$(cd "$source/posters" && pwd)/$movie.jpg" "$folder/posters/$item.jpg"
+    done
+    awk -F'\t' -v OFS='\t' 'FNR == 1 { print "item", "text"; next } { print $1, $3 ". " $5 }' "$source/items.tsv" >"$folder/texts.tsv"
+    extract "$folder" posters
+}
+
+ml1m() {
+    missing movielens-1m && return
+    ml1m_data ml1m
+    for model in LightGCN LATTICE FREEDOM BM3; do
+        set -- "$model" "$folder" ml1m $model - "lr=0.001 batch_size=2048" 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" \
+            --test "$folder/test.tsv" --threads "$threads" --set epochs="${EPOCHS:-60}" --set validation_rate=5 --set patience=3 --missing-features mean
+        if takes_features $model; then set -- "$@" --features "$features"; fi
+        line "$@"
+    done | run_all "$jobs"
+    publish ml1m
+}
+
+# ItemKNN's grid has the neighbours and similarities of docs/recipes.md's anchors; the others have the benchmark's 10 points.
+amazon_line() { # PART NAME MODEL SETTINGS
+    set -- "$2" "$out/$1" "$1" "$3" - "$4" 123 --train "$data/amazon-$1/train.tsv" --valid "$data/amazon-$1/val.tsv" --test "$data/amazon-$1/test.tsv" \
+        --threads "$threads"
+    line "$@"
+}
+
+office() {
+    missing amazon-office && return
+    mkdir -p "$out/office"
+    {
+        amazon_line office MostPop MostPop -
+        for neighbours in 20 50 100 200 1000; do
+            for similarity in cosine dot; do
+                amazon_line office "ItemKNN-$neighbours-$similarity" ItemKNN "neighbors=$neighbours similarity=$similarity"
+            done
+        done
+        for model in BPRMF LightGCN NGCF; do
+            for lr in 0.0001 0.0005 0.001 0.005 0.01; do
+                for l_w in 0.00001 0.01; do amazon_line office "$model-$lr-$l_w" $model "lr=$lr l_w=$l_w"; done
+            done
+        done
+    } | run_all "$jobs"
+    publish office
+}
+
+baby() {
+    missing amazon-baby amazon-office && return
+    [ -f "$results/office.tsv" ] || office
+    mkdir -p "$out/baby"
+    {
+        amazon_line baby MostPop MostPop -
+        for neighbours in 20 100 200 1000; do amazon_line baby "ItemKNN-$neighbours" ItemKNN "neighbors=$neighbours similarity=cosine"; done
+        amazon_line baby ItemKNN-200-dot ItemKNN "neighbors=200 similarity=dot"
+        for model in BPRMF LightGCN NGCF; do
+            best office "$model-*" 2 | while read -r settings; do
+                amazon_line baby "$model-$(echo "$settings" | tr ' =' '--')" $model "$settings"
+            done
+        done
+    } | run_all "$jobs"
+    publish baby
+}
+
+three_epochs() {
+    missing movielens-1m mmrec-baby && return
+    ml1m_data time
+    ml1m_features=$features
+    [ -f "$out/time/drawn/visual.npy" ] || "$sapor" bench data --out "$out/time/drawn" --users 100 --items 7050 --interactions 7050 --features visual=4096,textual=384 --quiet
+    for model in $fixed $fixed_multimodal $graph $multimodal; do
+        set -- "ml1m-$model" "$folder" ml1m $model - - 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" --test "$folder/test.tsv" --missing-features mean
+        case " $fixed $fixed_multimodal " in *" $model "*) ;; *) set -- "$@" --set epochs=3 --set validation_rate=3 --set batch_size=2048 ;; esac
+        if takes_features $model; then set -- "$@" --features "$ml1m_features"; fi
+        line "$@" --threads 2
+        set -- "baby-$model" "$folder" mmrec-baby $model - - 1 --train "$data/mmrec-baby/baby.inter" --protocol mmrec
+        case " $fixed $fixed_multimodal " in *" $model "*) ;; *) set -- "$@" --set epochs=3 --set validation_rate=3 ;; esac
+        if takes_features $model; then set -- "$@" --features "visual=$out/time/drawn/visual.npy,textual=$out/time/drawn/textual.npy"; fi
+        line "$@" --threads 2
+    done | run_all 1
+    publish time
+}
+
+[ $# -gt 0 ] || set -- ml100k ml1m office baby time
+for part in "$@"; do
+    case $part in
+    ml100k | ml1m | office | baby) "$part" ;;
+    time) three_epochs ;;
+    *)
+        say "unknown part $part: ml100k, ml1m, office, baby, time"
+        exit 2
+        ;;
+    esac
+done
