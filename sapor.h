@@ -366,6 +366,10 @@ typedef struct sp_train_event {
     const char *const *names;
     const double *valid, *test;
     size_t figure_count;
+    /* Before the first epoch, of a model that is made at once (ItemKNN, EASER, ...): so many parts of its work are
+     * done; else 0 */
+    size_t made, parts;
+    const char *note; /* what the model says of its work; else NULL */
 } sp_train_event;
 typedef struct sp_train_options {
     size_t size;
@@ -376,8 +380,8 @@ typedef struct sp_train_options {
     /* NULL, or a folder that is made as `sapor train --out` makes it: a run that was ended goes on where it was, and
      * sp_recommender_open opens the folder. */
     const char *out;
-    /* Called after each batch and after each epoch, on the thread of the call; false ends the run, and the error is
-     * SP_CANCELLED. May be NULL. */
+    /* Called after each batch and after each epoch, while a model is made that needs no epochs, and with a note, on the
+     * thread of the call; false ends the run, and the error is SP_CANCELLED. May be NULL. */
     bool (*progress)(void *user, const sp_train_event *event);
     void *user;
 } sp_train_options;

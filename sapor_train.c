@@ -60,7 +60,8 @@ static bool name_figures(Telling *t, const Scores *s, Error *e)
 static bool tell(void *arg, const TrainEvent *from, Error *e)
 {
     Telling *t = arg;
-    if (!t->o->progress || (from->kind != TRAIN_BATCH && from->kind != TRAIN_EPOCH))
+    if (!t->o->progress || (from->kind != TRAIN_BATCH && from->kind != TRAIN_EPOCH && from->kind != TRAIN_NOTE &&
+                            from->kind != TRAIN_MAKE))
         return true;
     bool whole = from->kind == TRAIN_EPOCH;
     const double *valid = whole && from->valid ? from->valid->mean : NULL,
@@ -69,14 +70,19 @@ static bool tell(void *arg, const TrainEvent *from, Error *e)
         return false;
     sp_train_event event = {.size = sizeof event,
                             .epoch = (size_t)from->epoch,
-                            .batch = (size_t)(whole ? from->batches : from->batch + 1),
+                            .batch = (size_t)(whole                       ? from->batches
+                                              : from->kind == TRAIN_BATCH ? from->batch + 1
+                                                                          : 0),
                             .batches = (size_t)from->batches,
                             .evaluated = valid || test,
                             .loss = from->loss,
                             .names = t->names,
                             .valid = valid,
                             .test = test,
-                            .figure_count = t->count};
+                            .figure_count = t->count,
+                            .made = (size_t)from->made,
+                            .parts = (size_t)from->parts,
+                            .note = from->note};
     return t->o->progress(t->o->user, &event) ||
            fail(e, SP_CANCELLED, "training was cancelled after %lld epochs", (long long)from->epoch);
 }

@@ -12,6 +12,7 @@
  * 2 n^3 operations, as many as by LU factors, and nearly all of them in one product per step. After the last step
  * columns are swapped as rows were, in the reverse order. D is inverted in double precision. */
 enum { WIDE = 128 };
+static const int64_t MOST_PRODUCTS = (int64_t)1 << 33; /* in a band */
 
 typedef struct Inverse {
     const Kernels *k;
@@ -22,6 +23,8 @@ typedef struct Inverse {
     float *x;         /* [n, n] */
     float *p, *r;     /* [n, w]: P, 0 in the rows of D; [w, n]: R */
     float *one, *d;   /* [w, w]: the identity, D^-1 */
+    bool (*after)(void *arg, int64_t columns, Error *e);
+    void *arg;
     /* of the host: */
     float *panel;         /* [n, w] */
     int64_t *from;        /* [n]: the row that row i was swapped with in its step */
@@ -52,14 +55,22 @@ static Gemm product(int64_t M, int64_t N, int64_t K, Operand a, Operand b, float
                   .beta = beta};
 }
 
-static void multiply(Inverse *v, Gemm g)
+/* In bands of rows: the caller may end the work between them. */
+static bool multiply(Inverse *v, Gemm g, Error *e)
 {
-    if (g.M == 0 || g.N == 0)
-        return;
-    if (v->dry)
-        v->work_bytes = MAX(v->work_bytes, v->k->gemm_work(&v->run, &g));
-    else
-        v->k->gemm(&v->run, &g);
+    int64_t band = MAX((int64_t)WIDE, MOST_PRODUCTS / MAX(g.N * g.K, (int64_t)1) / WIDE * WIDE), M = g.M;
+    for (int64_t from = 0; from < M && g.N > 0; from += band) {
+        g.M = MIN(band, M - from);
+        if (v->dry)
+            v->work_bytes = MAX(v->work_bytes, v->k->gemm_work(&v->run, &g));
+        else
+            v->k->gemm(&v->run, &g);
+        g.A = (const float *)g.A + g.M * g.a_row;
+        g.C = (float *)g.C + g.M * g.ldc;
+        if (!v->dry && v->after && !v->after(v->arg, v->at, e))
+            return false;
+    }
+    return true;
 }
 
 /* x [w, w] becomes its inverse, by Gauss and Jordan with the largest pivot of each column; false: it has none. */
@@ -159,7 +170,9 @@ static void set_identity(const Inverse *v)
     v->k->upload(&v->run, v->one, v->panel, sizeof *v->panel * (size_t)(v->w * v->w));
 }
 
-static bool step(Inverse *v)
+static const char NO_INVERSE[] = "the matrix has no inverse in float32";
+
+static bool step(Inverse *v, Error *e)
 {
     const Kernels *k = v->k;
     int64_t n = v->n, at = v->at, w = v->w, end = at + w;
@@ -167,32 +180,33 @@ static bool step(Inverse *v)
     float *row = v->x + at * n;
     if (!v->dry)
         set_identity(v);
-    multiply(v, product(n, w, w, (Operand){v->x + at, n, 1}, one, v->p, w, 1, 0)); /* a copy: exact */
+    if (!multiply(v, product(n, w, w, (Operand){v->x + at, n, 1}, one, v->p, w, 1, 0), e)) /* a copy: exact */
+        return false;
     if (!v->dry) {
         k->download(&v->run, v->panel, v->p, (size_t)(n * w) * sizeof *v->panel);
         find_pivots(v);
         swap_rows(v);
         if (!invert_diagonal(v))
-            return false;
+            return fail(e, SP_FORMAT, NO_INVERSE);
         k->zero(&v->run, v->p + at * w, (size_t)(w * w) * sizeof(float));
         k->copy(&v->run, v->r, row, (size_t)(w * n) * sizeof(float));
     }
-    multiply(v, product(w, n, w, d, r, row, n, 1, 0));
+    if (!multiply(v, product(w, n, w, d, r, row, n, 1, 0), e))
+        return false;
     if (!v->dry)
         k->copy(&v->run, v->r, row, (size_t)(w * n) * sizeof(float));
-    multiply(v, product(n, at, w, p, r, v->x, n, -1, 1));
-    multiply(v, product(n, n - end, w, p, (Operand){v->r + end, n, 1}, v->x + end, n, -1, 1));
-    multiply(v, product(n, w, w, p, d, v->x + at, n, -1, 0));
-    multiply(v, product(w, w, w, one, d, row + at, n, 1, 0)); /* behind the line above, which makes it 0 */
-    return true;
+    return multiply(v, product(n, at, w, p, r, v->x, n, -1, 1), e) &&
+           multiply(v, product(n, n - end, w, p, (Operand){v->r + end, n, 1}, v->x + end, n, -1, 1), e) &&
+           multiply(v, product(n, w, w, p, d, v->x + at, n, -1, 0), e) &&
+           multiply(v, product(w, w, w, one, d, row + at, n, 1, 0), e); /* behind the line above, which makes it 0 */
 }
 
-static bool all_steps(Inverse *v)
+static bool all_steps(Inverse *v, Error *e)
 {
     bool ok = true;
     for (v->at = 0; ok && v->at < v->n; v->at += v->w) {
         v->w = MIN(v->n - v->at, (int64_t)WIDE);
-        ok = step(v);
+        ok = step(v, e);
     }
     return ok;
 }
@@ -221,11 +235,11 @@ static bool run_steps(Inverse *v, float *a, bool host, Trace *trace, Error *e)
         v->k->upload(&v->run, v->x, a, bytes);
     v->dry = false;
     double begun = trace_begin(trace);
-    bool ok = all_steps(v);
+    bool ok = all_steps(v, e);
     trace_end(trace, begun, "inverse", 2.0 * (double)v->n * (double)v->n * (double)v->n, 2.0 * (double)bytes);
     if (!host)
         v->k->download(&v->run, a, v->x, bytes);
-    return (ok && swap_columns(v, a)) || fail(e, SP_FORMAT, "the matrix has no inverse in float32");
+    return ok && (swap_columns(v, a) || fail(e, SP_FORMAT, NO_INVERSE));
 }
 
 /* `count` floats in whole cache lines */
@@ -259,7 +273,7 @@ static bool invert(Inverse *v, const Device *d, float *a, Arena *scratch, Error 
         v->r = own + panel;
         v->one = own + 2 * panel;
         v->d = own + 2 * panel + square;
-        all_steps(v);
+        all_steps(v, e); /* without numbers */
         v->run.work_bytes = MAX(v->work_bytes, (size_t)1);
         v->run.work = d->k->alloc(&run, d->heap, v->run.work_bytes);
     }
@@ -274,9 +288,10 @@ static bool invert(Inverse *v, const Device *d, float *a, Arena *scratch, Error 
     return ok;
 }
 
-bool invert_matrix(const Device *d, int64_t n, float *a, Error *e)
+bool invert_matrix(const Device *d, int64_t n, float *a, bool (*after)(void *arg, int64_t columns, Error *e), void *arg,
+                   Error *e)
 {
-    Inverse v = {.k = d->k, .run = device_run(d), .n = n, .dry = true};
+    Inverse v = {.k = d->k, .run = device_run(d), .dry = true, .n = n, .after = after, .arg = arg};
     if (n == 0)
         return true;
     Arena *scratch = arena_new(d->heap, 0);

@@ -510,7 +510,8 @@ bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t 
 
 /* A matrix a [n, n] of the host becomes its inverse. 2 n^3 operations in float32; memory: 3 n x 128 floats, and a copy
  * of the matrix where the device does not read host memory. A matrix without an inverse is an error, and a is then
- * undefined. */
-bool invert_matrix(const Device *d, int64_t n, float *a, Error *e);
+ * undefined. `after` (NULL: none) is called several times with the columns that are done; false ends the work. */
+bool invert_matrix(const Device *d, int64_t n, float *a, bool (*after)(void *arg, int64_t columns, Error *e), void *arg,
+                   Error *e);
 
 #endif

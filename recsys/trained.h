@@ -2,7 +2,7 @@
 #ifndef SAPOR_TRAINED_H
 #define SAPOR_TRAINED_H
 
-#include "recsys/recsys.h"
+#include "recsys/training.h"
 
 /* What train_run learned, opened to recommend from: a folder that it wrote, or its TrainConfig.keep. Immutable: any
  * number of threads may ask. A run that has not finished is refused, unless `unfinished`: then its best epoch so far

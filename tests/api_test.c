@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "recsys/recsys.h"
+#include "recsys/training.h"
 
 #define GOLDEN   "tests/golden/"
 #define ENCODERS GOLDEN "encoders/"

@@ -215,6 +215,50 @@ static void calls_are_cancelled(void **state)
     sp_recommender_close(r);
 }
 
+typedef struct Making {
+    size_t calls, made, parts, notes, stop_at; /* stop_at > 0: after so many calls */
+} Making;
+
+static bool watch_making(void *user, const sp_train_event *e)
+{
+    Making *m = user;
+    if (e->note) {
+        assert_string_equal(e->note, "the weights of 24 x 24 items take 0.0 MB");
+        m->notes++;
+    } else if (e->parts) {
+        assert_true(e->made >= m->made && e->made <= e->parts && (!m->parts || e->parts == m->parts) && !e->batches);
+        m->made = e->made;
+        m->parts = e->parts;
+        m->calls++;
+    }
+    return m->calls != m->stop_at || !m->stop_at;
+}
+
+/* Models without epochs say how far they are, and may be ended while they are made, at each call. */
+static void models_without_epochs_are_followed(void **state)
+{
+    static const char *const MODELS[] = {"ItemKNN", "UserKNN", "AttributeItemKNN", "EASER"};
+    Bench *b = *state;
+    sp_error e;
+    for (size_t i = 0; i < COUNT(MODELS); i++) {
+        bool ease = !strcmp(MODELS[i], "EASER");
+        Making whole = {0};
+        sp_train_options o = {.size = sizeof o, .model = MODELS[i], .progress = watch_making, .user = &whole};
+        sp_recommender *r = sp_train(b->session, &b->data, &o, NULL, &e);
+        assert_ok(r != NULL, e);
+        sp_recommender_close(r);
+        assert_int_equal(whole.parts, ease ? 2 * ITEMS : !strcmp(MODELS[i], "UserKNN") ? USERS : ITEMS);
+        assert_int_equal(whole.made, whole.parts);
+        assert_int_equal(whole.notes, ease);
+        assert_true(whole.calls >= 2);
+        Making cut = {.stop_at = whole.calls - 1};
+        o.user = &cut;
+        assert_null(sp_train(b->session, &b->data, &o, NULL, &e));
+        assert_error(e, SP_CANCELLED, "training was cancelled after 0 epochs");
+        assert_int_equal(cut.calls, whole.calls - 1);
+    }
+}
+
 /* ---- nearest neighbours ---------------------------------------------------------------------- */
 
 static double likeness(const float *x, const float *y, bool dot)
@@ -274,11 +318,9 @@ static void nearest_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arrays_train_as_files_do),
-        cmocka_unit_test(arrays_are_split_as_files_are),
-        cmocka_unit_test(figures_are_those_of_training),
-        cmocka_unit_test(calls_are_cancelled),
-        cmocka_unit_test(nearest_rows),
+        cmocka_unit_test(arrays_train_as_files_do),           cmocka_unit_test(arrays_are_split_as_files_are),
+        cmocka_unit_test(figures_are_those_of_training),      cmocka_unit_test(calls_are_cancelled),
+        cmocka_unit_test(models_without_epochs_are_followed), cmocka_unit_test(nearest_rows),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

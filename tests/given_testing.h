@@ -2,7 +2,7 @@
 #ifndef SAPOR_GIVEN_TESTING_H
 #define SAPOR_GIVEN_TESTING_H
 
-#include "recsys/recsys.h"
+#include "recsys/training.h"
 #include "tests/folder_testing.h"
 
 enum { USERS = 40, ITEMS = 50, OWN = 9 };

@@ -48,8 +48,8 @@ static void inverses(void **state)
               *y = malloc((size_t)(n * n) * sizeof *y);
         memcpy(x, a, (size_t)(n * n) * sizeof *x);
         memcpy(y, a, (size_t)(n * n) * sizeof *y);
-        assert_ok(invert_matrix(&one, n, x, &error), error);
-        assert_ok(invert_matrix(&three, n, y, &error), error);
+        assert_ok(invert_matrix(&one, n, x, NULL, NULL, &error), error);
+        assert_ok(invert_matrix(&three, n, y, NULL, NULL, &error), error);
         assert_memory_equal(x, y, (size_t)(n * n) * sizeof *x);
         double wrong = wrong_by(a, x, n);
         printf("  %lld x %lld, kind %zu: %.2g\n", (long long)n, (long long)n, i % KINDS, wrong);
@@ -68,16 +68,16 @@ static void no_inverse(void **state)
     Device d = test_device(NULL, 2);
     enum { N = 200 };
     float *a = matrix(N, DEFINITE);
-    assert_ok(invert_matrix(&d, 0, NULL, &error), error);
+    assert_ok(invert_matrix(&d, 0, NULL, NULL, NULL, &error), error);
     float zero = 0;
-    assert_false(invert_matrix(&d, 1, &zero, &error));
+    assert_false(invert_matrix(&d, 1, &zero, NULL, NULL, &error));
     assert_error(error, SP_FORMAT, "the matrix has no inverse in float32");
     for (int i = 0; i < N; i++) /* a row and a column of zeros, in the second block */
         a[i * N + 150] = a[150 * N + i] = 0;
-    assert_false(invert_matrix(&d, N, a, &error));
+    assert_false(invert_matrix(&d, N, a, NULL, NULL, &error));
     assert_error(error, SP_FORMAT, "the matrix has no inverse in float32");
     a[0] = INFINITY;
-    assert_false(invert_matrix(&d, N, a, &error));
+    assert_false(invert_matrix(&d, N, a, NULL, NULL, &error));
     assert_error(error, SP_FORMAT, "the matrix has no inverse in float32");
     free(a);
     device_close(&d);
@@ -96,7 +96,7 @@ static void refused_memory(void **state)
         test_heap(&h, refuse_at);
         memcpy(x, a, sizeof *x * N * N);
         if (device_open(&d, NULL, 2, &h.heap, NULL, &e)) {
-            done = invert_matrix(&d, N, x, &e);
+            done = invert_matrix(&d, N, x, NULL, NULL, &e);
             device_close(&d);
         }
         assert_true(done || e.code == SP_MEMORY);

@@ -1,5 +1,5 @@
 /* tests/planted_test.c: what recommenders learn from groups of users and items that are in the data. */
-#include "recsys/recsys.h"
+#include "recsys/training.h"
 
 #include "tests/testing.h"
 

@@ -1,6 +1,6 @@
 /* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the figures of recipes.md
  * 6.4; samplers. */
-#include "recsys/recsys.h"
+#include "recsys/training.h"
 
 #include "tests/testing.h"
 

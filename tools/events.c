@@ -164,6 +164,8 @@ static void print_names(const TrainPrinter *p, const TrainEvent *event)
 
 static void begin(TrainPrinter *p, const TrainEvent *event)
 {
+    if (p->started && p->progress.drawn > p->progress.started) /* of print_made; what was short has drawn nothing */
+        progress_end(&p->progress, "made");
     print_names(p, event);
     const char *name = event->recommender->name;
     progress_start(&p->progress, p->text, name, "batches", (double)(event->settings->epochs * event->batches));
@@ -179,6 +181,29 @@ static void begin(TrainPrinter *p, const TrainEvent *event)
                 "%s: no validation part: the last epoch is used, without early stopping (Elliot would choose the epoch "
                 "by the test part)\n",
                 name);
+}
+
+/* A bar that is drawn on this line now ends first. */
+static void print_note(TrainPrinter *p, const TrainEvent *event)
+{
+    if (p->text)
+        fprintf(p->text, "%s%s: %s\n", p->started && p->progress.is_terminal ? "\r\033[K" : "",
+                event->recommender->name, event->note);
+    if (!p->json)
+        return;
+    JsonWriter w = json_record(p->json, "event", "note");
+    json_members(&w, "model %s text %s", event->recommender->name, event->note);
+    json_finish(&w);
+}
+
+static void print_made(TrainPrinter *p, const TrainEvent *event)
+{
+    if (!p->data)
+        return;
+    if (!p->started)
+        progress_start(&p->progress, p->text, event->recommender->name, "parts", (double)event->parts);
+    p->started = true;
+    progress_step(&p->progress, (double)event->made, NULL);
 }
 
 static bool json_epoch(FILE *f, const TrainEvent *event, Error *e)
@@ -231,7 +256,12 @@ bool train_print(void *arg, const TrainEvent *event, Error *e)
 {
     TrainPrinter *p = arg;
     switch (event->kind) {
-    case TRAIN_DATA: print_dataset(event->data, p->summary, p->json); break;
+    case TRAIN_DATA:
+        p->data = true;
+        print_dataset(event->data, p->summary, p->json);
+        break;
+    case TRAIN_NOTE: print_note(p, event); break;
+    case TRAIN_MAKE: print_made(p, event); break;
     case TRAIN_BEGIN: begin(p, event); break;
     case TRAIN_BATCH:
         progress_step(&p->progress, (double)(event->epoch * event->batches + event->batch + 1), NULL);

@@ -66,7 +66,7 @@ typedef struct TrainPrinter {
     FILE *text, *summary; /* progress, and a line about the data; NULL: none */
     FILE *json;           /* one object a line: the data, epochs, then the result; NULL: none */
     Progress progress;
-    bool started;
+    bool data, started; /* the data are printed; the progress is there */
 } TrainPrinter;
 bool train_print(void *printer, const TrainEvent *event, Error *e); /* a TrainVisit */
 void train_print_end(TrainPrinter *p);                              /* after train_run, also where it failed */

@@ -115,7 +115,7 @@ static bool multiply(const Build *b, Tape *t, Tensor *const *x, int64_t rows_now
     return true;
 }
 
-static bool find_all(Build *b, const Device *d, Tape *t, Tensor *const *x, Arena *a, Error *e)
+static bool find_all(Build *b, const Model *m, Tape *t, Tensor *const *x, Arena *a, Error *e)
 {
     int64_t rows_at_once = MAX(MIN(MIN(b->I, (int64_t)MOST_ROWS), TILE / MAX(b->I, (int64_t)1)), (int64_t)1);
     if (!(b->tile = arena_alloc(a, (size_t)rows_at_once, (size_t)b->I * sizeof *b->tile, e)))
@@ -124,7 +124,8 @@ static bool find_all(Build *b, const Device *d, Tape *t, Tensor *const *x, Arena
         int64_t rows_now = MIN(rows_at_once, b->I - b->first);
         if (!b->manhattan && !multiply(b, t, x, rows_now, e))
             return false;
-        pool_run(d->pool, (size_t)rows_now, find_nearest, b);
+        if (!model_tasks(m, (size_t)rows_now, find_nearest, b, b->first, b->I, e))
+            return false;
     }
     return true;
 }
@@ -185,7 +186,7 @@ static bool find(Build *b, Model *m, const float *rating, Arena *scratch, Error 
     bool ok = t && x;
     for (size_t f = 0; ok && f < b->features; f++)
         ok = (x[f] = feature_tensor(&own, &b->feature[f], e)) != NULL;
-    ok = ok && find_all(b, d, t, x, scratch, e);
+    ok = ok && find_all(b, m, t, x, scratch, e);
     tape_free(t);
     store_free(own.store);
     return ok && knn_new(m, SIDE_ITEMS, rating, &b->near, e);

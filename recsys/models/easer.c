@@ -57,34 +57,176 @@ static void multiply_row(void *arg, size_t task, int worker)
         w->g[i * I + j] = (float)sum[j];
 }
 
-/* How far P is from the inverse of G: |G P v - v| / |v| for a vector v of +1 and -1. G is made again from R. */
-static double residual(const Model *m, const Work *w, double *v, double *pv, double *by_user)
+/* ---- refinement ------------------------------------------------------------------------------ */
+
+/* P of float32 is wrong where G has eigenvalues near 0. Newton's step for columns of it: P_j + P (e_j - G P_j). The
+ * difference is computed in double precision, with G as products with R: so each step leaves about the square of the
+ * error. Some vectors v of +1 and -1 tell which columns need it: P (v - G P v) is the error of P times v. */
+enum { LANES = 16, COLUMNS = 256, ROWS_A_TASK = 64, ROUNDS = 4 };
+
+typedef struct Refinement {
+    const Work *w;
+    double (*x)[LANES];       /* [I]: what P or G is multiplied by */
+    double (*by_user)[LANES]; /* [U]: R x */
+    double (*y)[LANES];       /* [I]: the product */
+    double (*z)[LANES];       /* [I] */
+    double *size, *wrong;     /* [I]: lengths of P's columns, and of their errors, estimated */
+    int32_t *column;          /* [I]: columns to refine */
+    float *rest, *step;       /* [I, COLUMNS]: e_j - G P_j of some columns; P times this */
+    int64_t count, first, at; /* of column; of rest, in column */
+} Refinement;
+
+static void times_r(void *arg, size_t task, int worker)
 {
-    const SparseRows *x = &w->items, *r = &w->users;
-    const Draw d = {m->seed, DRAW_NOISE, 0};
-    int64_t I = x->rows;
-    double sum = 0;
-    for (int64_t j = 0; j < I; j++)
-        v[j] = draw_uniform(d, (uint64_t)j) < 0.5f ? -1 : 1;
-    for (int64_t i = 0; i < I; i++) {
-        pv[i] = 0;
-        for (int64_t j = 0; j < I; j++)
-            pv[i] += (double)w->g[i * I + j] * v[j];
+    (void)worker;
+    const Refinement *f = arg;
+    const SparseRows *r = &f->w->users;
+    int64_t first = (int64_t)task * ROWS_A_TASK, end = MIN(first + ROWS_A_TASK, r->rows);
+    for (int64_t u = first; u < end; u++) {
+        double sum[LANES] = {0};
+        for (int64_t k = r->start[u]; k < r->start[u + 1]; k++) {
+            double rating = r->value ? (double)r->value[k] : 1;
+            const double *x = f->x[r->col[k]];
+            for (int c = 0; c < LANES; c++)
+                sum[c] += rating * x[c];
+        }
+        memcpy(f->by_user[u], sum, sizeof sum);
     }
-    for (int64_t u = 0; u < r->rows; u++) {
-        by_user[u] = 0;
-        for (int64_t k = r->start[u]; k < r->start[u + 1]; k++)
-            by_user[u] += (r->value ? (double)r->value[k] : 1) * pv[r->col[k]];
-    }
-    for (int64_t i = 0; i < I; i++) {
-        double count = (double)(x->start[i + 1] - x->start[i]), product = (count + w->l2_norm) * pv[i];
+}
+
+static void times_transpose(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Refinement *f = arg;
+    const SparseRows *x = &f->w->items;
+    int64_t first = (int64_t)task * ROWS_A_TASK, end = MIN(first + ROWS_A_TASK, x->rows);
+    for (int64_t i = first; i < end; i++) {
+        double sum[LANES] = {0}, own = (double)(x->start[i + 1] - x->start[i]) + f->w->l2_norm;
         for (int64_t k = x->start[i]; k < x->start[i + 1]; k++) {
             double rating = x->value ? (double)x->value[k] : 1;
-            product += rating * (by_user[x->col[k]] - rating * pv[i]);
+            const double *y = f->by_user[x->col[k]];
+            own -= rating * rating;
+            for (int c = 0; c < LANES; c++)
+                sum[c] += rating * y[c];
         }
-        sum += (product - v[i]) * (product - v[i]);
+        for (int c = 0; c < LANES; c++)
+            f->y[i][c] = sum[c] + own * f->x[i][c];
     }
-    return sqrt(sum / (double)MAX(I, (int64_t)1));
+}
+
+static size_t tasks_of(int64_t rows)
+{
+    return (size_t)div_up(rows, ROWS_A_TASK);
+}
+
+/* y = G x */
+static void times_g(Refinement *f, Pool *p)
+{
+    pool_run(p, tasks_of(f->w->users.rows), times_r, f);
+    pool_run(p, tasks_of(f->w->items.rows), times_transpose, f);
+}
+
+/* y = P' x, and the lengths of P's columns */
+static void times_p(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Refinement *f = arg;
+    int64_t I = f->w->items.rows, first = (int64_t)task * ROWS_A_TASK, n = MIN(I - first, (int64_t)ROWS_A_TASK);
+    double square[ROWS_A_TASK] = {0};
+    memset(f->y[first], 0, sizeof *f->y * (size_t)n);
+    for (int64_t i = 0; i < I; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double p = (double)f->w->g[i * I + first + j], *y = f->y[first + j];
+            square[j] += p * p;
+            for (int c = 0; c < LANES; c++)
+                y[c] += p * f->x[i][c];
+        }
+    for (int64_t j = 0; j < n; j++)
+        f->size[first + j] = sqrt(square[j]);
+}
+
+/* Estimates how wrong each column of P is: z - P' G z with z = P' v. *whole: the length of this in parts of z's. */
+static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
+{
+    const Draw d = {m->seed, DRAW_NOISE, 0};
+    int64_t I = f->w->items.rows;
+    double all = 0, wrong = 0;
+    for (int64_t i = 0; i < I * LANES; i++)
+        f->x[0][i] = draw_uniform(d, (uint64_t)i) < 0.5f ? -1 : 1;
+    if (!model_tasks(m, tasks_of(I), times_p, f, 2 * I, 2 * I, e))
+        return false;
+    memcpy(f->z, f->y, sizeof *f->z * (size_t)I);
+    memcpy(f->x, f->y, sizeof *f->x * (size_t)I);
+    times_g(f, store_device(m->store)->pool);
+    memcpy(f->x, f->y, sizeof *f->x * (size_t)I);
+    if (!model_tasks(m, tasks_of(I), times_p, f, 2 * I, 2 * I, e))
+        return false;
+    for (int64_t j = 0; j < I; j++) {
+        double sum = 0;
+        for (int c = 0; c < LANES; c++) {
+            double difference = f->z[j][c] - f->y[j][c];
+            sum += difference * difference;
+            all += f->z[j][c] * f->z[j][c];
+        }
+        wrong += sum;
+        f->wrong[j] = sqrt(sum / LANES);
+    }
+    *whole = sqrt(wrong / all);
+    return true;
+}
+
+/* Lanes `lane` and up of f->rest: e_j - G P_j of columns j. */
+static void find_rest(Refinement *f, Pool *p, int64_t n, int64_t lane)
+{
+    int64_t I = f->w->items.rows;
+    const int32_t *column = f->column + f->first + lane;
+    int lanes = (int)MIN(n - lane, (int64_t)LANES);
+    memset(f->x, 0, sizeof *f->x * (size_t)I);
+    for (int64_t i = 0; i < I; i++)
+        for (int c = 0; c < lanes; c++)
+            f->x[i][c] = (double)f->w->g[i * I + column[c]];
+    times_g(f, p);
+    for (int64_t i = 0; i < I; i++)
+        for (int c = 0; c < lanes; c++)
+            f->rest[i * n + lane + c] = (float)((i == column[c]) - f->y[i][c]);
+}
+
+/* f->step = P f->rest, [I, n] */
+static bool find_step(const Refinement *f, const Device *d, int64_t n, Error *e)
+{
+    int64_t I = f->w->items.rows;
+    const Array whole = {.name = TEXT(""), .type = F32, .dims = 2, .shape = {I, I}, .count = I * I, .data = f->w->g};
+    Store *s = store_new(d, e); /* the memory of P itself, where the device is the host */
+    Tensor *p = s ? store_array(s, &whole, e) : NULL;
+    Tape *t = p ? tape_new(d, false, e) : NULL;
+    bool ok = t != NULL;
+    if (ok) {
+        Tensor *step = matmul(t, p, false, input_f32(t, f->rest, 2, (int64_t[]){I, n}), false);
+        if ((ok = tape_ok(t, e)))
+            tensor_read(d, step, 0, I * n, f->step);
+    }
+    tape_free(t);
+    store_free(s);
+    return ok;
+}
+
+static bool refine_columns(Refinement *f, const Model *m, Error *e)
+{
+    const Device *d = store_device(m->store);
+    int64_t I = f->w->items.rows;
+    for (f->first = 0; f->first < f->count; f->first += COLUMNS) {
+        int64_t n = MIN(f->count - f->first, (int64_t)COLUMNS);
+        for (int64_t lane = 0; lane < n; lane += LANES)
+            find_rest(f, d->pool, n, lane);
+        if (!find_step(f, d, n, e))
+            return false;
+        for (int64_t i = 0; i < I; i++)
+            for (int64_t c = 0; c < n; c++)
+                f->w->g[i * I + f->column[f->first + c]] += f->step[i * n + c];
+        if (!model_made(m, 2 * I, 2 * I, e))
+            return false;
+    }
+    return true;
 }
 
 /* P becomes B; false: a number of it is not finite. */
@@ -133,35 +275,78 @@ static Easer *new_weights(Model *m, Error *e)
     return x && x->b ? x : NULL;
 }
 
-enum { LARGEST_RESIDUAL = 10 }; /* in % */
+static const double LARGEST_RESIDUAL = 0.1;
+
+/* Columns whose error is longer than these parts of their number on the diagonal, by which B divides them, and of their
+ * length are refined. */
+static const double ENOUGH = 1e-6, ROUNDING = 1e-7;
+
+/* Makes P better. *wrong: how far it is from the inverse of G in the end: |v - G P v| / |v|. */
+static bool refine(const Model *m, const Work *w, double *wrong, Arena *scratch, Error *e)
+{
+    int64_t I = w->items.rows;
+    Refinement f = {.w = w};
+    f.x = arena_alloc(scratch, (size_t)I, sizeof *f.x, e);
+    f.y = arena_alloc(scratch, (size_t)I, sizeof *f.y, e);
+    f.z = arena_alloc(scratch, (size_t)I, sizeof *f.z, e);
+    f.by_user = arena_alloc(scratch, (size_t)w->users.rows, sizeof *f.by_user, e);
+    f.size = NEW(scratch, double, I, e);
+    f.wrong = NEW(scratch, double, I, e);
+    f.column = NEW(scratch, int32_t, I, e);
+    f.rest = arena_alloc(scratch, (size_t)I, COLUMNS * sizeof *f.rest, e);
+    f.step = arena_alloc(scratch, (size_t)I, COLUMNS * sizeof *f.step, e);
+    if (e->code)
+        return false;
+    for (int round = 0;; round++) {
+        if (!estimate(&f, m, wrong, e))
+            return false;
+        f.count = 0;
+        for (int64_t j = 0; j < I; j++)
+            if (f.wrong[j] > fmax(ENOUGH * fabs((double)w->g[j * I + j]), ROUNDING * f.size[j]))
+                f.column[f.count++] = (int32_t)j;
+        if (!f.count || round == ROUNDS || !isfinite(*wrong))
+            return true;
+        if (!refine_columns(&f, m, e))
+            return false;
+    }
+}
+
+/* Half of the parts are rows of G, half columns of P. */
+static bool columns_made(void *arg, int64_t columns, Error *e)
+{
+    const Model *m = arg;
+    return model_made(m, m->data->I + columns, 2 * m->data->I, e);
+}
 
 static bool solve(Model *m, Work *w, Arena *scratch, Error *e)
 {
     const Device *d = store_device(m->store);
     int64_t I = m->data->I;
     w->sum = arena_alloc(scratch, (size_t)pool_threads(d->pool), (size_t)I * sizeof *w->sum, e);
-    double *v = NEW(scratch, double, I, e), *pv = NEW(scratch, double, I, e);
-    double *by_user = NEW(scratch, double, m->data->U, e);
-    if (!sparse_turned(&w->items, &w->users, scratch, e) || !w->sum || !v || !pv || !by_user)
+    double *diagonal = NEW(scratch, double, I, e), wrong;
+    if (!sparse_turned(&w->items, &w->users, scratch, e) || !w->sum || !diagonal)
         return false;
-    pool_run(d->pool, (size_t)I, multiply_row, w);
+    if (!model_tasks(m, (size_t)I, multiply_row, w, 0, 2 * I, e))
+        return false;
     const char *text = settings_text(m->settings, offsetof(EaserSettings, l2_norm));
-    if (!invert_matrix(d, I, w->g, e)) {
-        if (e->code != SP_MEMORY)
+    if (!invert_matrix(d, I, w->g, columns_made, m, e)) {
+        if (e->code == SP_FORMAT)
             error_prefix(e, "EASER: l2_norm=%s is too small: ", text);
         return false;
     }
-    double wrong = 100 * residual(m, w, v, pv, by_user);
-    return (finish(w->g, I, v) && wrong < LARGEST_RESIDUAL) ||
-           fail(e, SP_FORMAT, "EASER: the inverse is wrong by %.3g %% in float32; set a larger l2_norm than %s", wrong,
-                text);
+    if (!refine(m, w, &wrong, scratch, e))
+        return false;
+    return (finish(w->g, I, diagonal) && wrong < LARGEST_RESIDUAL) ||
+           fail(e, SP_FORMAT, "EASER: the inverse is wrong by %.3g %% in float32; set a larger l2_norm than %s",
+                100 * wrong, text);
 }
 
 static bool init(Model *m, Error *e)
 {
     const EaserSettings *s = m->settings;
     Easer *x = new_weights(m, e);
-    if (!x)
+    double items = (double)m->data->I;
+    if (!x || !model_note(m, e, "the weights of %.0f x %.0f items take %.1f MB", items, items, items * items * 4 / 1e6))
         return false;
     x->rating = s->implicit ? NULL : m->data->train.rating;
     Work w = {.users = train_rows(m, x->rating), .l2_norm = s->l2_norm, .g = x->b};

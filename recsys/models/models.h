@@ -100,6 +100,17 @@ Sampling sampling_every_edge_repeated(const Model *m);
 Sampling sampling_no_negative(const Model *m);
 Sampling sampling_by_variant(const Model *m);
 
+/* ---- what a model says (shared/told.c) ------------------------------------------------------- */
+
+/* A sentence about the model's work, without a full stop: `sapor train` prints it behind the model's name. false: the
+ * run is to end. */
+bool model_note(const Model *m, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Of `init`: so many parts of the work are done. To be called at least once a second where the work takes long: the
+ * user may end the run, and then the result is false. */
+bool model_made(const Model *m, int64_t made, int64_t parts, Error *e);
+/* pool_run on the store's device, some tasks at a time; after each time model_made with before + the tasks done. */
+bool model_tasks(const Model *m, size_t tasks, PoolTask *task, void *arg, int64_t before, int64_t parts, Error *e);
+
 /* ---- tables (shared/tables.c) ---------------------------------------------------------------- */
 
 /* The embeddings of users [U, D] and items [I, D]: parameters "user" and "item". All recommenders that learn. Numbers

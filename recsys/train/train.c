@@ -31,6 +31,35 @@ static bool tell_batch(void *arg, int64_t batch, Error *e)
     return tell(arg, (TrainEvent){.kind = TRAIN_BATCH, .batch = batch}, e);
 }
 
+/* The data, and what the model said of its work until now. */
+static bool tell_data(Trainer *t, Error *e)
+{
+    if (t->told)
+        return true;
+    t->told = true;
+    bool ok = t->config->given || tell(t, (TrainEvent){.kind = TRAIN_DATA}, e);
+    for (size_t i = 0; ok && i < t->note_count; i++)
+        ok = tell(t, (TrainEvent){.kind = TRAIN_NOTE, .note = t->notes[i]}, e);
+    return ok;
+}
+
+/* What the model says while it works. A run that cannot start says nothing but its error, unless it took long to find:
+ * notes wait for the data's event. */
+static bool tell_model(void *arg, const TrainEvent *event, Error *e)
+{
+    enum { LONG = 1 }; /* seconds */
+    Trainer *t = arg;
+    if (!t->told && event->kind == TRAIN_NOTE) {
+        const char **grown = arena_grow(t->arena, t->notes, t->note_count, &t->note_room, sizeof *grown, e);
+        if (!grown)
+            return false;
+        t->notes = grown;
+        t->notes[t->note_count++] = event->note; /* in the model's arena */
+        return true;
+    }
+    return (now_seconds() - t->checkpointed < LONG || tell_data(t, e)) && tell(t, *event, e);
+}
+
 /* ---- the parts of a run ---------------------------------------------------------------------- */
 
 static const Recommender *find_kind(const TrainConfig *c, Arena *a, Error *e)
@@ -87,6 +116,8 @@ static bool load(Trainer *t, Error *e)
         !check_part(t, &t->data.test, c->data.test, "the test part", e))
         return false;
     t->model.settings = t->settings;
+    t->model.tell = c->visit ? tell_model : NULL;
+    t->model.tell_arg = t;
     t->state.stopping = (Stopping){.rules = t->data.protocol,
                                    .validates = t->data.valid.start != NULL,
                                    .patience = t->settings->patience,
@@ -229,7 +260,7 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
               load(t, e); /* before a folder is made: what cannot start leaves nothing behind */
     if (c->out)
         ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);
-    ok = ok && (c->given || tell(t, (TrainEvent){.kind = TRAIN_DATA}, e)) && train_all(t, r, e);
+    ok = ok && tell_data(t, e) && train_all(t, r, e);
     folder_unlock(&lock);
     store_free(t->model.store);
     if (!c->given)

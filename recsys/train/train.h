@@ -98,8 +98,11 @@ typedef struct Trainer {
     Model model;
     Loop *loop;
     RunState state;
-    double checkpointed; /* clock */
-    double op_seconds;   /* TrainResult's */
+    double checkpointed; /* clock; at first when the run began */
+    bool told;           /* the data */
+    const char **notes;  /* said before */
+    size_t note_count, note_room;
+    double op_seconds; /* TrainResult's */
 } Trainer;
 
 /* ---- checkpoint.c ---------------------------------------------------------------------------- */

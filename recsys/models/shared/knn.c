@@ -105,8 +105,7 @@ bool knn_init(Model *m, Side side, Error *e)
     Arena *scratch = arena_new(arena_heap(m->arena), 0);
     SparseRows ratings = train_rows(m, rating);
     Nearest near;
-    bool ok = scratch ? knn_find(&near, s, &ratings, side, store_device(m->store)->pool, scratch, e)
-                      : fail_memory(e, 1, m->kind->name);
+    bool ok = scratch ? knn_find(&near, m, &ratings, side, scratch, e) : fail_memory(e, 1, m->kind->name);
     ok = ok && knn_new(m, side, rating, &near, e);
     arena_free(scratch);
     return ok;

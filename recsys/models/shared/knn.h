@@ -83,10 +83,10 @@ bool nearest_new(Nearest *x, Arena *a, Error *e);
  * Of equal values the lower id is the better one. */
 int64_t nearest_put(Neighbour *heap, int64_t n, int64_t most, Neighbour x);
 
-/* The neighbours of all users, or items, by their ratings [U, I]; in arena a, which holds the scratch too. Time: over
- * what things share, the sum of the square of how many have it. Memory: 16 bytes per neighbour, and 16 per thing and
- * thread. Distances cost no more: of pairs that share nothing only the nearest are looked at. */
-bool knn_find(Nearest *x, const KnnSettings *s, const SparseRows *ratings, Side side, Pool *pool, Arena *a, Error *e);
+/* The neighbours of all users, or items, by their ratings [U, I] and m's KnnSettings; in arena a, which holds the
+ * scratch too. Time: over what things share, the sum of the square of how many have it. Memory: 16 bytes per neighbour,
+ * and 16 per thing and thread. Distances cost no more: of pairs that share nothing only the nearest are looked at. */
+bool knn_find(Nearest *x, const Model *m, const SparseRows *ratings, Side side, Arena *a, Error *e);
 
 /* ---- a model --------------------------------------------------------------------------------- */
 

@@ -290,12 +290,12 @@ static bool prepare(Build *b, const SparseRows *ratings, Side side, int workers,
     return (!disjoint || order_by_size(b, a, e)) && nearest_new(&b->near, a, e);
 }
 
-bool knn_find(Nearest *x, const KnnSettings *s, const SparseRows *ratings, Side side, Pool *pool, Arena *a, Error *e)
+bool knn_find(Nearest *x, const Model *m, const SparseRows *ratings, Side side, Arena *a, Error *e)
 {
-    Build b = {.s = s};
-    if (!prepare(&b, ratings, side, pool_threads(pool), a, e))
+    Build b = {.s = m->settings};
+    if (!prepare(&b, ratings, side, pool_threads(store_device(m->store)->pool), a, e) ||
+        !model_tasks(m, (size_t)b.near.n, find_nearest, &b, 0, b.near.n, e))
         return false;
-    pool_run(pool, (size_t)b.near.n, find_nearest, &b);
     *x = b.near;
     return true;
 }
