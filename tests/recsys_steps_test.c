@@ -122,15 +122,23 @@ static double bpr_of_vectors(Trial *t)
 }
 
 #define LARGER "factors=8 "
+#ifdef SAPOR_MINIMAL
+#define INDEX "knn=exact"
+#else
+#define INDEX "knn=index"
+#endif
 static const struct {
     const char *name, *set; /* without regularisation and draws: the loss is BPR */
 } bpr_models[] = {
     {"FREEDOM", LARGER "l_w=0 drop=0"},
     {"FREEDOM", LARGER "l_w=0 drop=0 n_layers=2 n_ui_layers=1 top_k=3"},
+    {"FREEDOM", LARGER "l_w=0 drop=0 " INDEX},
     {"MGCN", LARGER "reg_weight=0 cl_loss=0"},
+    {"MGCN", LARGER "reg_weight=0 cl_loss=0 " INDEX},
     {"MGCN", LARGER "reg_weight=0 cl_loss=0 n_layers=2 n_ui_layers=0 knn_k=2"},
     {"MGCN", LARGER "reg_weight=0 cl_loss=0 n_layers=0 n_ui_layers=1"},
     {"LATTICE", LARGER "l_w=0"},
+    {"LATTICE", LARGER "l_w=0 " INDEX},
     {"LATTICE", LARGER "l_w=0 variant=mmrec cf_model=ngcf mess_dropout=0"},
     {"LATTICE", LARGER "l_w=0 variant=mmrec cf_model=mf"},
 };

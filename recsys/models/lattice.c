@@ -34,7 +34,7 @@ static const char *const cf_models[] = {"lightgcn", "ngcf", "mf"};
 typedef struct LatticeSettings {
     CommonSettings common;
     int64_t factors, factors_multimod, n_layers, n_ui_layers, top_k;
-    int cf_model;
+    int cf_model, knn;
     double mess_dropout, l_m, l_w;
 } LatticeSettings;
 static const Setting settings[] = {
@@ -50,6 +50,7 @@ static const Setting settings[] = {
     F64_SETTING(LatticeSettings, mess_dropout, "0.1", "0.1",
                 "share of numbers dropped after each layer of cf_model=ngcf (below 1)", 0, BELOW_ONE),
     I64_ALSO(LatticeSettings, top_k, "20", "10", "neighbours kept per item", 1, INT32_MAX, SAME_AS("knn_k")),
+    KNN_SETTING(LatticeSettings),
     F64_ALSO(LatticeSettings, l_m, "0.7", "0.9",
              "weight of the graph of the input features; the learned graph has weight 1 - l_m", 0, FLT_MAX,
              SAME_AS("lambda_coeff")),
@@ -70,10 +71,16 @@ static Csr *normalized(Tape *t, const Model *m, Csr *g)
     return graph_normalize(t, is_mmrec(m) ? g : graph_set_diagonal(t, g, 1));
 }
 
-static Csr *neighbours(Tape *t, const Model *m, Tensor *x)
+/* By a modality's raw or projected features. An index is noted each time, as its recall changes; else the first is. */
+static Csr *neighbours(Tape *t, const Model *m, const Modality *x, Tensor *features, bool first)
 {
     const LatticeSettings *s = m->settings;
-    return knn_graph(t, x, s->top_k, NULL);
+    Error e = {0};
+    KnnPlan plan = knn_plan(m, s->knn);
+    Csr *g = knn_graph(t, features, s->top_k, &plan);
+    if (g && (first || plan.lists) && !knn_note(m, x->name, s->top_k, &plan, &e))
+        tape_fail(t, e.code, "%s", e.message);
+    return g;
 }
 
 /* g alone stays of what was made since `mark`, once it has its values. */
@@ -90,7 +97,7 @@ static bool mine_original(Model *m, Mined *g, const Modality *x, Error *e)
     Tape *t = tape_new(store_device(m->store), false, e);
     const char *key = arena_printf(m->arena, e, "original.%s", x->name);
     if (t && key)
-        g->original = csr_keep_rows(t, m->store, key, normalized(t, m, neighbours(t, m, x->features)), e);
+        g->original = csr_keep_rows(t, m->store, key, normalized(t, m, neighbours(t, m, x, x->features, true)), e);
     tape_free(t);
     return g->original && (g->key = arena_printf(m->arena, e, "nearest.%s", x->name));
 }
@@ -133,7 +140,7 @@ static Csr *learn(Tape *t, const Model *m, int i)
     Tensor *projected = project(t, &l->modality[i], NULL);
     if (tape_training(t) && l->evaluated)
         return only(t, mark, cosine_graph(t, projected, x->nearest));
-    Csr *g = neighbours(t, m, projected);
+    Csr *g = neighbours(t, m, &l->modality[i], projected, false);
     Error e = {0};
     if (g && !tape_training(t) && !(x->nearest = csr_keep_rows(t, m->store, x->key, g, &e)))
         tape_fail(t, e.code, "%s", e.message);

@@ -293,7 +293,18 @@ typedef enum KnnKind {
 /* sum over n modalities of weight[i] (NULL: 1) times the graph [I, I] of each item's k nearest by cosine of features,
  * itself included. Made once, in tiles, and kept in the store under `name`; it has no gradient. */
 Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
-                Error *e);
+                int search, Error *e);
+/* The setting `knn`: how the nearest items are found. Its member is an int: a KnnSearch, item_graph's `search`. FREEDOM,
+ * MGCN, LATTICE. */
+#define KNN_SETTING(S)                                                                                                 \
+    {                                                                                                                  \
+        "knn", "auto", "auto",                                                                                         \
+            "search of the nearest items: exact, index (approximate), or auto: an index where exact takes too long",   \
+            WORD_OF(S, knn, knn_searches), 0, 0, NULL                                                                  \
+    }
+/* What is known before a search, and a note on what was done: of the k nearest by features `name`. */
+KnnPlan knn_plan(const Model *m, int search);
+bool knn_note(const Model *m, const char *name, int64_t k, const KnnPlan *plan, Error *e);
 
 /* Weights of item graphs [M], m->data->feature_count of them, for item_graph: modality `name` has `weight`, the others
  * share 1 - weight; the only one has 1, whatever its name. It is an error (NULL) if there are several and none has this

@@ -5,14 +5,40 @@
 
 /* ---- nearest by features --------------------------------------------------------------------- */
 
-static Csr *nearest(Tape *t, const Modality *x, int64_t k, KnnKind kind)
+KnnPlan knn_plan(const Model *m, int search)
 {
-    Csr *g = knn_graph(t, x->features, k, NULL);
+    return (KnnPlan){.search = (KnnSearch)search, .seed = m->seed};
+}
+
+bool knn_note(const Model *m, const char *name, int64_t k, const KnnPlan *p, Error *e)
+{
+    if (p->index)
+        return model_note(m, e,
+                          "the %lld nearest of %lld items by %s: an index; recall %.4f on a sample, %lld of %lld lists "
+                          "searched, %.2g%% of the items compared",
+                          (long long)k, (long long)p->rows, name, p->recall, (long long)p->probes, (long long)p->lists,
+                          100 * p->share);
+    if (p->lists)
+        return model_note(m, e,
+                          "the %lld nearest of %lld items by %s: all are compared (about %.0f s); an index would "
+                          "compare %.0f%% of them",
+                          (long long)k, (long long)p->rows, name, p->seconds, 100 * p->share);
+    return model_note(m, e, "the %lld nearest of %lld items by %s: all are compared", (long long)k, (long long)p->rows,
+                      name);
+}
+
+static Csr *nearest(Tape *t, const Model *m, const Modality *x, int64_t k, KnnKind kind, int search)
+{
+    Error e = {0};
+    KnnPlan plan = knn_plan(m, search);
+    Csr *g = knn_graph(t, x->features, k, &plan);
+    if (g && !knn_note(m, x->name, k, &plan, &e))
+        tape_fail(t, e.code, "%s", e.message);
     return graph_normalize(t, kind == KNN_BINARY ? graph_with(t, g, NULL) : g);
 }
 
 Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
-                Error *e)
+                int search, Error *e)
 {
     Tape *t = tape_new(store_device(m->store), false, e);
     Csr **graphs = t ? NEW(m->arena, Csr *, n, e) : NULL;
@@ -21,7 +47,7 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
     for (size_t i = 0; weights && i < n; i++) {
         weights[i] = weight ? filled(t, (float)weight[i], 1, (int64_t[]){1}) : NULL;
         int64_t mark = tape_mark(t);
-        graphs[i] = nearest(t, &x[i], k, kind);
+        graphs[i] = nearest(t, m, &x[i], k, kind, search);
         Tensor *val = csr_values(t, graphs[i]);
         if (graphs[i])
             tape_drop(t, mark, 3, (Tensor *[]){graphs[i]->start, graphs[i]->col, val});
