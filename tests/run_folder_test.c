@@ -109,6 +109,31 @@ static void vectors_are_checked(void **state)
     opens(b, in(b, "bprmf", NULL), false, NULL);
 }
 
+/* A new user's vector is one of items, which are large here. */
+static void scores_of_new_users_are_checked(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    const char *dir = in(b, "bprmf", NULL), *path[] = {in(b, "bprmf", "user.npy"), in(b, "bprmf", "item.npy")};
+    const Text whole[] = {read_all(b, path[0]), read_all(b, path[1])};
+    float x[ITEMS * 4] = {0}, scores[3];
+    assert_ok(npy_write_f32(path[0], 2, (int64_t[]){USERS, 4}, x, NULL, &e), e);
+    for (size_t k = 0; k < COUNT(x); k++)
+        x[k] = 1e30f;
+    assert_ok(npy_write_f32(path[1], 2, (int64_t[]){ITEMS, 4}, x, NULL, &e), e);
+    Trained *t = trained_open(&b->device, dir, false, &e);
+    assert_ok(t != NULL, e);
+    const int32_t user = 0, item = 1;
+    const sp_liked liked = {.items = &item, .count = 1};
+    int32_t top[3];
+    assert_ok(trained_rank(t, &b->device, &user, 1, 3, NULL, top, scores, &e), e);
+    assert_false(trained_rank_new(t, &b->device, &liked, 1, 3, NULL, top, NULL, &e));
+    assert_error(e, SP_USAGE, "users[0]: scores of a new user are too large for float32");
+    trained_close(t);
+    put(path[0], whole[0]);
+    put(path[1], whole[1]);
+}
+
 static void ids_and_train_pairs_are_checked(void **state)
 {
     Bench *b = *state;
@@ -345,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(whole_folders_answer),
                                        cmocka_unit_test(config_is_checked),
                                        cmocka_unit_test(vectors_are_checked),
+                                       cmocka_unit_test(scores_of_new_users_are_checked),
                                        cmocka_unit_test(ids_and_train_pairs_are_checked),
                                        cmocka_unit_test(folders_answer_without_the_data),
                                        cmocka_unit_test(neighbours_are_checked),

@@ -197,6 +197,16 @@ static bool dense_scores(const Asked *x, int64_t first, int64_t n, float *scores
     return true;
 }
 
+/* The vector of a new user is one of items: the products of two items were not checked when the run was opened. */
+static bool check_scores(const Asked *x, int64_t first, int64_t n, const int32_t *top, const float *scores, Error *e)
+{
+    for (int64_t i = 0; i < n * x->k; i++)
+        if (top[i] >= 0 && !isfinite(scores[i]))
+            return fail(e, SP_USAGE, "users[%lld]: scores of a new user are too large for float32; train again",
+                        (long long)(first + i / x->k));
+    return true;
+}
+
 static bool rank_block(const Asked *x, int64_t first, int64_t n, int32_t *top, float *scores, Arena *a, Error *e)
 {
     const Trained *t = x->t;
@@ -205,9 +215,12 @@ static bool rank_block(const Asked *x, int64_t first, int64_t n, int32_t *top, f
     float *rows = NEW(a, float, n *width, e);
     if (!rows || !left_out(x, first, n, &start, &item, a, e))
         return false;
-    if (t->user)
-        return user_vectors(x, first, n, rows, a, e) &&
-               rank_rows(x->d, rows, t->item, n, x->k, start, item, top, scores, e);
+    if (t->user) {
+        float *found = scores || !x->liked ? scores : NEW(a, float, n * x->k, e);
+        return (found || !x->liked) && user_vectors(x, first, n, rows, a, e) &&
+               rank_rows(x->d, rows, t->item, n, x->k, start, item, top, found, e) &&
+               (!x->liked || check_scores(x, first, n, top, found, e));
+    }
     return dense_scores(x, first, n, rows, e) &&
            rank_scores(x->d, width, rows, NULL, n, x->k, n, start, item, top, scores, e);
 }
