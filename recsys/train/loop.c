@@ -63,6 +63,11 @@ static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error
         return false;
     if (loss && !isnan(*loss))
         snprintf(number, sizeof number, "%g", (double)*loss);
+    if (loss && !bad.name && epoch == 1 && step == 1) /* no step was taken: lr is not to blame */
+        return fail(e, SP_FORMAT,
+                    "%s: the loss is %s in epoch 1, step 1; all parameters are finite; scale features with large "
+                    "numbers, or set smaller weights",
+                    name, number);
     if (loss && !bad.name)
         return fail(e, SP_FORMAT,
                     "%s: the loss is %s in epoch %lld, step %lld; all parameters are finite; try a smaller lr than %s",
