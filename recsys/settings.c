@@ -12,7 +12,7 @@ const Alias lr_decay_aliases[] = {
     {0}};
 static const char *const zero_grads[] = {[ZERO_GRAD_NONE] = "none", [ZERO_GRAD_ZEROS] = "zeros"};
 const Setting common_settings[] = {
-    {"lr", "0.001", "0.001", "learning rate of Adam", F64_OF(CommonSettings, lr), 0, FLT_MAX,
+    {"lr", "0.001", "0.001", "learning rate", F64_OF(CommonSettings, lr), 0, FLT_MAX,
      ALIASES({"learning_rate", NULL, ALIAS_SAME, 0})},
     {"lr_decay", "1.0", "1.0", "the learning rate is multiplied by this over 50 epochs",
      F64_OF(CommonSettings, lr_decay), 0, FLT_MAX, lr_decay_aliases},
@@ -30,7 +30,7 @@ const Setting common_settings[] = {
      NULL},
     {"beta", "3", "3", "mg: every beta-th batch of an epoch takes two steps, beginning with the first",
      I64_OF(CommonSettings, beta), 1, INT32_MAX, NULL},
-    {"batch_size", "1024", "2048", "triples per training step", I64_OF(CommonSettings, batch_size), 1, INT32_MAX,
+    {"batch_size", "1024", "2048", "samples per training step", I64_OF(CommonSettings, batch_size), 1, INT32_MAX,
      ALIASES({"train_batch_size", NULL, ALIAS_SAME, 0})},
     {"epochs", "200", "1000", "maximum number of epochs", I64_OF(CommonSettings, epochs), 1, INT32_MAX, NULL},
     {"validation_rate", "10", "1", "epochs between evaluations", I64_OF(CommonSettings, validation_rate), 1, INT32_MAX,
@@ -64,12 +64,12 @@ static const struct {
     {"worker state reproducibility show_progress verbose eval_batch_size log_wandb wandb_project loss_decimal_place "
      "metric_decimal_place",
      "it does not change the result: leave it out"},
-    {"shuffle", "training always draws new batches in every epoch: leave it out"},
+    {"shuffle", "the recommender's recipe determines its batches: leave it out"},
     {"enable_amp enable_scaler", "training always uses float32: leave it out"},
-    {"learner", "Adam is the optimiser of every recommender: leave it out"},
+    {"learner", "the recipe determines it, Adam but for variant paper of BPRMF: leave it out"},
     {"clip_grad_norm", "gradients are never clipped: leave it out"},
     {"training_neg_sample_num train_neg_sample_args use_neg_sampling use_full_sampling NEG_PREFIX",
-     "one negative is drawn uniformly for each positive: leave it out"},
+     "the recipe determines it: one negative, drawn uniformly for each positive, or none (BM3): leave it out"},
     {"negative_sampling repeatable", "all items are ranked except those that the user has in train: leave it out"},
     {"eval_args splitting prefiltering", "split the data with `sapor split`"},
     {"data_path data_config dataset dataset_path inter_file_name inter_splitting_label field_separator USER_ID_FIELD "
@@ -79,7 +79,7 @@ static const struct {
     {"modalities loaders side_information align_side_with_train is_multimodal_model vision_feature_file "
      "text_feature_file",
      "use --features instead"},
-    {"comb_mod", "modalities are always concatenated: leave it out"},
+    {"comb_mod", "the recipe determines how modalities are combined: leave it out"},
     {"normalize", "graphs are always normalised, as with normalize=True: leave it out"},
     {"binarize", "for ItemKNN set implicit=true; for nDCG without ratings use the metric nDCGRendle2020"},
     {"relevance_threshold", "its value is always 0: leave it out"},
@@ -97,6 +97,10 @@ static const struct {
      "update_users update_items update_bias update_negative_item_factors n_fold",
      "it is a setting of Elliot's built-in recommenders; Sapor follows Elliot's external models"},
     {"req_training", "the recommender determines it: leave it out"},
+    {"variant", "this recommender has one recipe: leave it out"},
+    {"max_txt_len max_img_size vocab_size type_vocab_size hidden_size pad_token_id max_position_embeddings "
+     "layer_norm_eps hidden_dropout_prob user_graph_dict_file",
+     "no recommender here reads it: leave it out"},
     {"complex_metrics paired_ttest wilcoxon_test transform require_pow use_raw_features end2end",
      "it is not supported"},
 };

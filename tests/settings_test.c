@@ -103,6 +103,8 @@ static void names_that_do_not(void **state)
         {"LATTICE", MMREC, "cf_model=gcn", "cf_model=gcn: lightgcn, ngcf or mf is expected"},
         {"FREEDOM", ELLIOT, "mw=(0.1,0.9)", "set mm_image_weight"},
         {"BM3", ELLIOT, "l_w=0.1", "set reg_weight"},
+        {"BM3", MMREC, "use_neg_sampling=False", "or none (BM3)"},
+        {"BM3", ELLIOT, "variant=mmrec", "one recipe"},
         {"BPR", ELLIOT, "stopping_step=5", "patience=N+1"},
         {"BPR", MMREC, "stopping_step=0", "N at least 1"},
         {"BPR", ELLIOT, "early_stopping={patience: 5}", "set patience=N"},
@@ -268,7 +270,10 @@ static void no_name_is_unknown(void **state)
          "save_recommended_topk recommend_topk embedding_size weight_decay req_training epochs stopping_step "
          "train_batch_size learner learning_rate learning_rate_scheduler eval_step training_neg_sample_num "
          "use_neg_sampling use_full_sampling NEG_PREFIX USER_ID_FIELD ITEM_ID_FIELD TIME_FIELD field_separator metrics "
-         "topk valid_metric eval_batch_size use_raw_features end2end hyper_parameters reg_weight clip_grad_norm"},
+         "topk valid_metric eval_batch_size use_raw_features end2end hyper_parameters reg_weight clip_grad_norm "
+         "max_txt_len max_img_size vocab_size type_vocab_size hidden_size pad_token_id max_position_embeddings "
+         "layer_norm_eps hidden_dropout_prob user_graph_dict_file inter_file_name vision_feature_file "
+         "text_feature_file"},
         {"BPR",
          "worker state reproducibility show_progress save_dataset dataset_save_path save_dataloaders "
          "dataloaders_save_path log_wandb wandb_project shuffle train_neg_sample_args loss_decimal_place require_pow "

@@ -20,8 +20,7 @@ const Option train_options[] = {
     {"knock", 0, "NAME,...", "replace the features of these modalities (both: of all), to see what they are worth"},
     {"mode", 0, "M",
      "noise, zero, one, mean or shuffle: what --knock puts there: draws of N(1, 0.1), a constant, the mean of all "
-     "items, "
-     "the features of other items (default noise)"},
+     "items, the features of other items (default noise)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
      "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts"},
