@@ -423,8 +423,8 @@ typedef struct sp_recommender_info {
     /* D of the vectors whose dot product is a score; 0: the model scores by itself (ItemKNN, MostPop, ...), and calls
      * for vectors are SP_UNSUPPORTED. */
     size_t width;
-    /* Whether sp_recommend_new answers: models with vectors, by the mean of the vectors of the user's items; ItemKNN
-     * and MostPop by their own rule. */
+    /* Whether sp_recommend_new answers: models with vectors, by the mean of the vectors of the user's items; ItemKNN,
+     * AttributeItemKNN, EASER and MostPop by their own rule. */
     bool new_users;
     /* Whether sp_new_item_vectors answers: models whose item vectors are made of features alone (VBPR), with these
      * features. */

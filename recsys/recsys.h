@@ -292,11 +292,11 @@ typedef struct TrainEvent TrainEvent; /* recsys/training.h */
 /* The event is valid during the call. false ends the run with e; its last checkpoint stays. */
 typedef bool TrainVisit(void *arg, const TrainEvent *event, Error *e);
 
-/* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused
- * with what to set. */
 /* The recipe that a recommender follows: the setting `variant`. The first two are numbered as their protocols. */
 typedef enum Variant { VARIANT_ELLIOT, VARIANT_MMREC, VARIANT_PAPER, VARIANT_COUNT } Variant;
 
+/* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused
+ * with what to set. */
 typedef enum AliasUse { ALIAS_SAME, ALIAS_VARIANT_MMREC, ALIAS_PROTOCOL_MMREC, ALIAS_REFUSED } AliasUse;
 typedef struct Alias {
     const char *name;

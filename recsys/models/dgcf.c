@@ -60,12 +60,6 @@ static const Setting settings[] = {
     {0},
 };
 
-static Sampling sampling(const Model *m)
-{
-    (void)m;
-    return SAMPLE_DISTINCT_USERS_FULL;
-}
-
 static bool is_independent(const DgcfSettings *s)
 {
     return s->intents > 1 && s->l_w_ind > 1e-9; /* both codes leave smaller weights out */
@@ -294,7 +288,7 @@ const Recommender recommender_dgcf = {
     .settings = settings,
     .settings_size = sizeof(DgcfSettings),
     .paper_settings = "batch_size=2000 epochs=3000",
-    .sampling = sampling,
+    .sampling = sampling_distinct_users_full,
     .init = init,
     .loss = loss,
     .represent = represent,

@@ -1,4 +1,5 @@
-/* recsys/models/models.h: what the recommenders share. Registry: one line a model in recsys/registry.c. */
+/* recsys/models/models.h: what the recommenders share. Registry: one line per model in recsys/registry.c. Comments name
+ * the models that use a function; some of them are not in the registry yet. */
 #ifndef SAPOR_MODELS_H
 #define SAPOR_MODELS_H
 
@@ -95,6 +96,7 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
  * recipe, or every pair once as in MMRec's. */
 Sampling sampling_none(const Model *m);
 Sampling sampling_uniform_user(const Model *m);
+Sampling sampling_distinct_users_full(const Model *m); /* NGCF's own sampler; LATTICE's cuts the last batch */
 Sampling sampling_every_edge(const Model *m);
 Sampling sampling_every_edge_repeated(const Model *m);
 Sampling sampling_no_negative(const Model *m);
@@ -166,7 +168,7 @@ typedef enum Combine { COMBINE_MEAN, COMBINE_SUM, COMBINE_LAST } Combine;
  * MGCN), sum (GRCN, DualGNN, LayerGCN) or the last (item graphs; LGMRec's modalities). */
 typedef struct Propagation {
     const Csr *graph;
-    const Csr *const *graphs; /* one per layer in place of graph (SGL's random walks), or NULL */
+    const Csr *const *graphs; /* one per layer instead of graph (SGL's random walks), or NULL */
     int64_t layers;
     Combine combine;
     bool skip_input; /* layer 0 is not one of those that are combined: SimGCL, LayerGCN */
@@ -206,6 +208,7 @@ void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **it
 /* The mean of layers 0 to `layers` of all users and items: LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN, LGMRec, PGL. */
 void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, Tensor **users,
                Tensor **items);
+
 /* ---- NGCF's layers (shared/ngcf.c) ----------------------------------------------------------- */
 
 /* M = A E_l,  E_l+1 = normalize(dropout(LeakyReLU(M W1' + b1 + (M * E_l) W2' + b2))): Elliot's NGCF and NGCF-M. */

@@ -44,13 +44,6 @@ static const Setting settings[] = {
     {0},
 };
 
-static Sampling sampling(const Model *m)
-{
-    (void)m;
-    /* its own sampler draws batch_size users for every batch; LATTICE's cuts the last */
-    return SAMPLE_DISTINCT_USERS_FULL;
-}
-
 static bool init(Model *m, Error *e)
 {
     const NgcfSettings *s = m->settings;
@@ -124,7 +117,7 @@ const Recommender recommender_ngcf = {
     .settings = settings,
     .settings_size = sizeof(NgcfSettings),
     .paper_settings = "lr=0.0001 epochs=400 node_dropout=0 evaluation_dropout=false",
-    .sampling = sampling,
+    .sampling = sampling_distinct_users_full,
     .init = init,
     .epoch = epoch,
     .loss = loss,

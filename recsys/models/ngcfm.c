@@ -39,12 +39,6 @@ static const Setting settings[] = {
     {0},
 };
 
-static Sampling sampling(const Model *m)
-{
-    (void)m;
-    return SAMPLE_DISTINCT_USERS_FULL; /* NGCF's sampler */
-}
-
 static bool init(Model *m, Error *e)
 {
     const NgcfMSettings *s = m->settings;
@@ -117,7 +111,7 @@ const Recommender recommender_ngcfm = {
              "McAuley, AAAI 2016)",
     .settings = settings,
     .settings_size = sizeof(NgcfMSettings),
-    .sampling = sampling,
+    .sampling = sampling_distinct_users_full,
     .needs_features = true,
     .init = init,
     .epoch = epoch,

@@ -30,6 +30,12 @@ Sampling sampling_uniform_user(const Model *m)
     return SAMPLE_UNIFORM_USER;
 }
 
+Sampling sampling_distinct_users_full(const Model *m)
+{
+    (void)m;
+    return SAMPLE_DISTINCT_USERS_FULL;
+}
+
 Sampling sampling_every_edge(const Model *m)
 {
     (void)m;
