@@ -297,8 +297,8 @@ typedef enum KnnKind {
  * itself included. Made once, in tiles, and kept in the store under `name`; it has no gradient. */
 Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
                 int search, Error *e);
-/* The setting `knn`: how the nearest items are found. Its member is an int: a KnnSearch, item_graph's `search`. FREEDOM,
- * MGCN, LATTICE. */
+/* The setting `knn`: how the nearest items are found. Its member is an int: a KnnSearch, item_graph's `search`.
+ * FREEDOM, MGCN, LATTICE. */
 #define KNN_SETTING(S)                                                                                                 \
     {                                                                                                                  \
         "knn", "auto", "auto",                                                                                         \
