@@ -63,7 +63,8 @@ class Data(c.Structure):
 class TrainEvent(c.Structure):
     _fields_ = [("size", c.c_size_t), ("epoch", c.c_size_t), ("batch", c.c_size_t), ("batches", c.c_size_t),
                 ("evaluated", c.c_bool), ("loss", c.c_double), ("names", c.POINTER(c.c_char_p)),
-                ("valid", c.POINTER(c.c_double)), ("test", c.POINTER(c.c_double)), ("figure_count", c.c_size_t)]
+                ("valid", c.POINTER(c.c_double)), ("test", c.POINTER(c.c_double)), ("figure_count", c.c_size_t),
+                ("made", c.c_size_t), ("parts", c.c_size_t), ("note", c.c_char_p)]
 
 
 TRAINING = c.CFUNCTYPE(c.c_bool, c.c_void_p, c.POINTER(TrainEvent))

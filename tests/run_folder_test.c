@@ -123,8 +123,8 @@ static void scores_of_new_users_are_checked(void **state)
     assert_ok(npy_write_f32(path[1], 2, (int64_t[]){ITEMS, 4}, x, NULL, &e), e);
     Trained *t = trained_open(&b->device, dir, false, &e);
     assert_ok(t != NULL, e);
-    const int32_t user = 0, item = 1;
-    const sp_liked liked = {.items = &item, .count = 1};
+    int32_t user = 0, item = 1;
+    sp_liked liked = {.items = &item, .count = 1};
     int32_t top[3];
     assert_ok(trained_rank(t, &b->device, &user, 1, 3, NULL, top, scores, &e), e);
     assert_false(trained_rank_new(t, &b->device, &liked, 1, 3, NULL, top, NULL, &e));

@@ -100,6 +100,8 @@ static void vectors_that_are_not_finite_are_not_written(void **state)
     assert_error(e, SP_FORMAT, "try a smaller lr than 3.4e38");
     assert_false(file_exists(in(b, "diverged", "user.npy")));
     set[2] = "l_w=3e38"; /* no step is taken: another lr would not help */
+    c.out = in(b, "infinite", NULL);
+    e = (Error){0};
     assert_false(train_run(&b->device, &c, &r, b->arena, &e));
     assert_error(e, SP_FORMAT, "the loss is inf in epoch 1, step 1; all parameters are finite; scale features");
 }
