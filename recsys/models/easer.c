@@ -151,8 +151,9 @@ static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
     const Draw d = {m->seed, DRAW_NOISE, 0};
     int64_t I = f->w->items.rows;
     double all = 0, wrong = 0;
-    for (int64_t i = 0; i < I * LANES; i++)
-        f->x[0][i] = draw_uniform(d, (uint64_t)i) < 0.5f ? -1 : 1;
+    for (int64_t i = 0; i < I; i++)
+        for (int64_t c = 0; c < LANES; c++)
+            f->x[i][c] = draw_uniform(d, (uint64_t)(i * LANES + c)) < 0.5f ? -1 : 1;
     if (!model_tasks(m, tasks_of(I), times_p, f, 2 * I, 2 * I, e))
         return false;
     memcpy(f->z, f->y, sizeof *f->z * (size_t)I);
