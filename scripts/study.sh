@@ -15,6 +15,7 @@
 # Each run writes one row to $OUT/PART/NAME.row. A run with a row is not done again, so a stopped study continues. The rows of a part,
 # sorted, are docs/results/PART.tsv. JOBS runs are done at the same time, each with THREADS threads; `time` always does one at a time.
 set -eu
+. "$(dirname "$0")/movielens.sh"
 sapor=${SAPOR:-./sapor}
 out=${OUT:-out/study}
 data=${SAPOR_DATA:-../shared/data}
@@ -92,27 +93,10 @@ best() { cat "$out/$1"/$2.row 2>/dev/null | LC_ALL=C sort -t "$tab" -k 7,7gr | h
 
 # ---- features ---------------------------------------------------------------------------------------------------------------------
 
-extract() { # FOLDER POSTERS: features of FOLDER/texts.tsv (item, text) and of the pictures in FOLDER POSTERS; sets $features
-    cat >"$1/extract.yml" <<END
-dataset_path: $1
-visual:
-  items:
-    input_path: $2
-    output_path: visual
-    model:
-      - { model_name: efficientnet-lite0.pth, backend: torch, output_layers: avgpool, reshape: [224, 224],
-          preprocessing: zscore, mean: [0.498, 0.498, 0.498], std: [0.502, 0.502, 0.502], batch_size: 16 }
-textual:
-  items:
-    input_path: texts.tsv
-    item_column: item
-    text_column: text
-    output_path: textual
-    model:
-      - { model_name: all-MiniLM-L6-v2, backend: sentence_transformers, output_layers: 1, batch_size: 16 }
-END
+extract() { # FOLDER POSTERS: features of FOLDER/texts.tsv and of the pictures in POSTERS; sets $features
+    extraction "$1" "$2" >"$1/extract.yml"
     SAPOR_MODELS=${SAPOR_MODELS:-build/models} "$sapor" extract "$1/extract.yml" --quiet
-    features=visual=$1/visual/torch/efficientnet-lite0/avgpool,textual=$1/textual/sentence_transformers/all-MiniLM-L6-v2/1
+    features=$(extracted "$1" "$2")
 }
 
 # ---- the parts ----------------------------------------------------------------------------------------------------------------------
@@ -123,6 +107,7 @@ graph="BPRMF LightGCN NGCF SGL SimGCL DGCF"
 multimodal="VBPR NGCF-M LATTICE GRCN MMGCN BM3 FREEDOM MGCN"
 
 takes_features() { case " $multimodal $fixed_multimodal " in *" $1 "*) true ;; *) false ;; esac }
+learns() { case " $graph $multimodal " in *" $1 "*) true ;; *) false ;; esac }
 
 # Ratings of 4 and more of movies with a poster and an overview. For each trained model the learning rate is chosen with seed 1, on the
 # validation part; then all seeds have it. SimGCL has more points: on dense data the weight of the contrast decides, and the elliot recipe
@@ -132,10 +117,8 @@ ml100k() {
     folder=$out/ml100k source=$data/movielens-100k
     mkdir -p "$folder"
     posters=$(cd "$source/posters" && pwd)
-    ls "$posters" | sed 's/\..*//' | sort -u >"$folder/with-poster"
-    awk -F'\t' -v OFS='\t' 'FNR == NR { poster[$1] = 1; next } FNR == 1 { print "item", "text"; next }
-        ($1 in poster) && $4 != "" { print $1, $2 ". " $4 }' "$folder/with-poster" "$source/items.tsv" >"$folder/texts.tsv"
-    awk -F'\t' 'FNR == NR { known[$1] = 1; next } $3 >= 4 && ($2 in known)' "$folder/texts.tsv" "$source/u.data" >"$folder/interactions.tsv"
+    poster_texts "$posters" "$source/items.tsv" >"$folder/texts.tsv"
+    ratings_of "$folder/texts.tsv" "$source/u.data" >"$folder/interactions.tsv"
     for seed in 1 2 3; do
         [ -f "$folder/seed-$seed/test.tsv" ] ||
             "$sapor" split "$folder/interactions.tsv" --out "$folder/seed-$seed" --test-ratio 0.2 --validation-ratio 0.1 --seed $seed --quiet
@@ -144,7 +127,7 @@ ml100k() {
     ml100k_line() { # NAME MODEL KNOCKED SETTINGS SEED
         parts=$folder/seed-$5
         set -- "$1" "$folder" ml100k "$2" "$3" "$4" "$5" --train "$parts/train.tsv" --valid "$parts/val.tsv" --test "$parts/test.tsv" --threads "$threads"
-        case " $fixed $fixed_multimodal " in *" $4 "*) ;; *) set -- "$@" --set epochs=100 --set validation_rate=5 --set patience=4 ;; esac
+        if learns "$4"; then set -- "$@" --set epochs=100 --set validation_rate=5 --set patience=4; fi
         if takes_features "$4"; then set -- "$@" --features "$features"; fi
         line "$@"
     }
@@ -177,7 +160,7 @@ ml100k() {
 pairs() { awk -v OFS='\t' '{ for (i = 2; i <= NF; i++) print $1, $i }' "$1"; } # of a file in LightGCN's format
 
 ml1m_data() { # sets $folder, $features: 5 % of the train pairs are the validation part
-    folder=$out/$1 source=$data/movielens-1m
+    folder=$out/ml1m source=$data/movielens-1m
     mkdir -p "$folder"
     if [ ! -f "$folder/test.tsv" ]; then
         pairs "$source/train.txt" >"$folder/pairs.tsv"
@@ -195,7 +178,7 @@ ml1m_data() { # sets $folder, $features: 5 % of the train pairs are the validati
 
 ml1m() {
     missing movielens-1m && return
-    ml1m_data ml1m
+    ml1m_data
     for model in LightGCN LATTICE FREEDOM BM3; do
         set -- "$model" "$folder" ml1m $model - "lr=0.001 batch_size=2048" 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" \
             --test "$folder/test.tsv" --threads "$threads" --set epochs="${EPOCHS:-60}" --set validation_rate=5 --set patience=3 --missing-features mean
@@ -250,16 +233,16 @@ baby() {
 
 three_epochs() {
     missing movielens-1m mmrec-baby && return
-    ml1m_data time
-    ml1m_features=$features
+    ml1m_data
+    mkdir -p "$out/time"
     [ -f "$out/time/drawn/visual.npy" ] || "$sapor" bench data --out "$out/time/drawn" --users 100 --items 7050 --interactions 7050 --features visual=4096,textual=384 --quiet
     for model in $fixed $fixed_multimodal $graph $multimodal; do
-        set -- "ml1m-$model" "$folder" ml1m $model - - 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" --test "$folder/test.tsv" --missing-features mean
-        case " $fixed $fixed_multimodal " in *" $model "*) ;; *) set -- "$@" --set epochs=3 --set validation_rate=3 --set batch_size=2048 ;; esac
-        if takes_features $model; then set -- "$@" --features "$ml1m_features"; fi
+        set -- "ml1m-$model" "$out/time" ml1m $model - - 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" --test "$folder/test.tsv" --missing-features mean
+        if learns $model; then set -- "$@" --set epochs=3 --set validation_rate=3 --set batch_size=2048; fi
+        if takes_features $model; then set -- "$@" --features "$features"; fi
         line "$@" --threads 2
-        set -- "baby-$model" "$folder" mmrec-baby $model - - 1 --train "$data/mmrec-baby/baby.inter" --protocol mmrec
-        case " $fixed $fixed_multimodal " in *" $model "*) ;; *) set -- "$@" --set epochs=3 --set validation_rate=3 ;; esac
+        set -- "baby-$model" "$out/time" mmrec-baby $model - - 1 --train "$data/mmrec-baby/baby.inter" --protocol mmrec
+        if learns $model; then set -- "$@" --set epochs=3 --set validation_rate=3; fi
         if takes_features $model; then set -- "$@" --features "visual=$out/time/drawn/visual.npy,textual=$out/time/drawn/textual.npy"; fi
         line "$@" --threads 2
     done | run_all 1
