@@ -64,15 +64,14 @@ static bool tell(void *arg, const TrainEvent *from, Error *e)
                             from->kind != TRAIN_MAKE))
         return true;
     bool whole = from->kind == TRAIN_EPOCH;
+    int64_t done = whole ? from->batches : from->batch + (from->kind == TRAIN_BATCH); /* notes have batch 0 */
     const double *valid = whole && from->valid ? from->valid->mean : NULL,
                  *test = whole && from->test ? from->test->mean : NULL;
     if ((valid || test) && !t->names && !name_figures(t, valid ? from->valid : from->test, e))
         return false;
     sp_train_event event = {.size = sizeof event,
                             .epoch = (size_t)from->epoch,
-                            .batch = (size_t)(whole                       ? from->batches
-                                              : from->kind == TRAIN_BATCH ? from->batch + 1
-                                                                          : 0),
+                            .batch = (size_t)done,
                             .batches = (size_t)from->batches,
                             .evaluated = valid || test,
                             .loss = from->loss,

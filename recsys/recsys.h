@@ -446,7 +446,7 @@ typedef struct Model { /* one recommender at work */
     int64_t epoch;
     void *own;            /* the recommender's struct, in `arena` */
     const Device *device; /* where a trained model scores; NULL: the store's */
-    TrainVisit *tell;     /* a run's: model_note and model_progress call it; NULL: no one listens */
+    TrainVisit *tell;     /* a run's: model_note and model_made call it; NULL: no one listens */
     void *tell_arg;
 } Model;
 static inline const Device *model_device(const Model *m)

@@ -71,18 +71,6 @@ static Csr *normalized(Tape *t, const Model *m, Csr *g)
     return graph_normalize(t, is_mmrec(m) ? g : graph_set_diagonal(t, g, 1));
 }
 
-/* By a modality's raw or projected features. An index is noted each time, as its recall changes; else the first is. */
-static Csr *neighbours(Tape *t, const Model *m, const Modality *x, Tensor *features, bool first)
-{
-    const LatticeSettings *s = m->settings;
-    Error e = {0};
-    KnnPlan plan = knn_plan(m, s->knn);
-    Csr *g = knn_graph(t, features, s->top_k, &plan);
-    if (g && (first || plan.lists) && !knn_note(m, x->name, s->top_k, &plan, &e))
-        tape_fail(t, e.code, "%s", e.message);
-    return g;
-}
-
 /* g alone stays of what was made since `mark`, once it has its values. */
 static Csr *only(Tape *t, int64_t mark, Csr *g)
 {
@@ -94,10 +82,13 @@ static Csr *only(Tape *t, int64_t mark, Csr *g)
 /* The graph of the raw features, kept in the store. */
 static bool mine_original(Model *m, Mined *g, const Modality *x, Error *e)
 {
+    const LatticeSettings *s = m->settings;
     Tape *t = tape_new(store_device(m->store), false, e);
     const char *key = arena_printf(m->arena, e, "original.%s", x->name);
-    if (t && key)
-        g->original = csr_keep_rows(t, m->store, key, normalized(t, m, neighbours(t, m, x, x->features, true)), e);
+    if (t && key) {
+        Csr *found = nearest_items(t, m, x->name, x->features, s->top_k, s->knn, false);
+        g->original = csr_keep_rows(t, m->store, key, normalized(t, m, found), e);
+    }
     tape_free(t);
     return g->original && (g->key = arena_printf(m->arena, e, "nearest.%s", x->name));
 }
@@ -134,13 +125,14 @@ static bool init(Model *m, Error *e)
  * is kept. */
 static Csr *learn(Tape *t, const Model *m, int i)
 {
+    const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
     Mined *x = &l->mined[i];
     int64_t mark = tape_mark(t);
     Tensor *projected = project(t, &l->modality[i], NULL);
     if (tape_training(t) && l->evaluated)
         return only(t, mark, cosine_graph(t, projected, x->nearest));
-    Csr *g = neighbours(t, m, &l->modality[i], projected, false);
+    Csr *g = nearest_items(t, m, l->modality[i].name, projected, s->top_k, s->knn, true);
     Error e = {0};
     if (g && !tape_training(t) && !(x->nearest = csr_keep_rows(t, m->store, x->key, g, &e)))
         tape_fail(t, e.code, "%s", e.message);

@@ -305,9 +305,9 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
             "search of the nearest items: exact, index (approximate), or auto: an index where exact takes too long",   \
             WORD_OF(S, knn, knn_searches), 0, 0, NULL                                                                  \
     }
-/* What is known before a search, and a note on what was done: of the k nearest by features `name`. */
-KnnPlan knn_plan(const Model *m, int search);
-bool knn_note(const Model *m, const char *name, int64_t k, const KnnPlan *plan, Error *e);
+/* knn_graph of the items by x [I, D]: features of modality `name`, raw or projected, found as `search` says. A note
+ * says how they were found; where `again`, only if an index was made: its recall changes with x. */
+Csr *nearest_items(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, int search, bool again);
 
 /* Weights of item graphs [M], m->data->feature_count of them, for item_graph: modality `name` has `weight`, the others
  * share 1 - weight; the only one has 1, whatever its name. It is an error (NULL) if there are several and none has this

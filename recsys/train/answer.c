@@ -216,10 +216,11 @@ static bool rank_block(const Asked *x, int64_t first, int64_t n, int32_t *top, f
     if (!rows || !left_out(x, first, n, &start, &item, a, e))
         return false;
     if (t->user) {
-        float *found = scores || !x->liked ? scores : NEW(a, float, n * x->k, e);
-        return (found || !x->liked) && user_vectors(x, first, n, rows, a, e) &&
-               rank_rows(x->d, rows, t->item, n, x->k, start, item, top, found, e) &&
-               (!x->liked || check_scores(x, first, n, top, found, e));
+        if (x->liked && !scores && !(scores = NEW(a, float, n * x->k, e)))
+            return false;
+        return user_vectors(x, first, n, rows, a, e) &&
+               rank_rows(x->d, rows, t->item, n, x->k, start, item, top, scores, e) &&
+               (!x->liked || check_scores(x, first, n, top, scores, e));
     }
     return dense_scores(x, first, n, rows, e) &&
            rank_scores(x->d, width, rows, NULL, n, x->k, n, start, item, top, scores, e);

@@ -141,6 +141,13 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+Times times_of(double *times, size_t n)
+{
+    qsort(times, n, sizeof *times, ascending);
+    double median = times[n / 2];
+    return (Times){times[0], median, (times[3 * n / 4] - times[n / 4]) / median};
+}
+
 /* ---- yardsticks: measured when first asked for ----------------------------------------------- */
 
 enum { LARGEST = 28 }; /* 256 MB count as memory */
@@ -254,8 +261,8 @@ bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error 
 {
     Figure f = *figure;
     f.dtype = f.dtype ? f.dtype : "f32";
-    qsort(times, n, sizeof *times, ascending);
-    double least = times[0], median = times[n / 2], spread = (times[3 * n / 4] - times[n / 4]) / median;
+    Times s = times_of(times, n);
+    double least = s.least, median = s.median, spread = s.quartiles;
     double at_compute = f.flops > 0 ? f.flops / peak_of(b, f.dtype) / 1e9 : 0, at_memory = 0;
     if (f.bytes > 0) {
         double gbs = bandwidth(b, f.working_set > 0 ? f.working_set : f.bytes);

@@ -36,6 +36,10 @@ typedef struct Figure {
 bool bench_selects(Bench *b, const char *shape);
 /* Warms up, repeats for b->seconds, prints one figure. */
 bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error *e);
+typedef struct Times {
+    double least, median, quartiles; /* quartiles: their distance, as a share of the median */
+} Times;
+Times times_of(double *times, size_t n); /* of times [n], n at least 1, which it sorts */
 /* Prints a figure from times [n] in seconds, which it sorts. */
 bool bench_print(Bench *b, const Figure *f, double *times, size_t n, Error *e);
 /* Numbers that look like data: draws, the same every time. In host memory; on the device. */
@@ -70,7 +74,7 @@ bool bench_extract(Bench *b, const char *config, Error *e); /* bench_extract.c *
 bool bench_data(Bench *b, const char *what, Error *e);   /* bench_data.c */
 bool bench_plot(Bench *b, const char *points, Error *e); /* bench_plot.c */
 /* The steps of bench_train's model after the first, one by one, where --steps is given (bench_steps.c). load_seconds:
- * to read d. */
+ * to read the data. */
 bool bench_steps(Bench *b, const TrainConfig *config, const Recommender *kind, double load_seconds, Error *e);
 #else
 static inline bool bench_data(Bench *b, const char *what, Error *e)

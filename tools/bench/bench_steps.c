@@ -1,8 +1,6 @@
 /* tools/bench/bench_steps.c: single steps of a recommender, as `sapor train` takes them, without the rest of an epoch:
  * an epoch of twenty million pairs has thousands of steps. */
 // flags: -Os
-#include <stdlib.h>
-
 #include "tools/bench/bench.h"
 
 typedef struct Steps {
@@ -33,12 +31,6 @@ static bool note_step(void *arg, const TrainEvent *event, Error *e)
     s->second[s->count++] = now - s->last;
     s->last = now;
     return s->count <= s->most || fail(e, SP_USAGE, "enough steps");
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 enum { FIGURES = 8 };
@@ -98,23 +90,17 @@ bool bench_steps(Bench *b, const TrainConfig *config, const Recommender *kind, d
         return false;
     error_clear(e);
     double first = s.second[0], *second = s.second + 1;
-    qsort(second, (size_t)s.most, sizeof *second, ascending);
+    Times spread = times_of(second, (size_t)s.most);
     for (int64_t i = 0; i < s.most; i++)
         sum += second[i];
-    const double figure[FIGURES] = {load_seconds,
-                                    s.built - s.begun,
-                                    1e3 * first,
-                                    1e3 * second[0],
-                                    1e3 * second[s.most / 2],
-                                    1e3 * sum / (double)s.most,
-                                    load_mb,
-                                    (double)peak_rss_bytes() / 1e6};
-    double quartiles = second[3 * s.most / 4] - second[s.most / 4];
+    const double figure[FIGURES] = {
+        load_seconds,        s.built - s.begun,          1e3 * first, 1e3 * spread.least,
+        1e3 * spread.median, 1e3 * sum / (double)s.most, load_mb,     (double)peak_rss_bytes() / 1e6};
     char shape[96];
     snprintf(shape, sizeof shape, "%s-%lldx%lld-%lld", kind->name, (long long)c.given->U, (long long)c.given->I,
              (long long)c.given->train.count);
     b->figures++;
     return print_steps(b, kind, shape, c.given, &s, figure, e) &&
            against_note(b, &(Figure){.bench = "steps", .shape = shape, .dtype = "f32"}, pool_threads(b->d->pool),
-                        1 / second[0], quartiles / second[s.most / 2], e);
+                        1 / spread.least, spread.quartiles, e);
 }

@@ -5,12 +5,7 @@
 
 /* ---- nearest by features --------------------------------------------------------------------- */
 
-KnnPlan knn_plan(const Model *m, int search)
-{
-    return (KnnPlan){.search = (KnnSearch)search, .seed = m->seed};
-}
-
-bool knn_note(const Model *m, const char *name, int64_t k, const KnnPlan *p, Error *e)
+static bool knn_note(const Model *m, const char *name, int64_t k, const KnnPlan *p, Error *e)
 {
     if (p->index)
         return model_note(m, e,
@@ -27,14 +22,14 @@ bool knn_note(const Model *m, const char *name, int64_t k, const KnnPlan *p, Err
                       name);
 }
 
-static Csr *nearest(Tape *t, const Model *m, const Modality *x, int64_t k, KnnKind kind, int search)
+Csr *nearest_items(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, int search, bool again)
 {
     Error e = {0};
-    KnnPlan plan = knn_plan(m, search);
-    Csr *g = knn_graph(t, x->features, k, &plan);
-    if (g && !knn_note(m, x->name, k, &plan, &e))
+    KnnPlan plan = {.search = (KnnSearch)search, .seed = m->seed};
+    Csr *g = knn_graph(t, x, k, &plan);
+    if (g && (!again || plan.lists) && !knn_note(m, name, k, &plan, &e))
         tape_fail(t, e.code, "%s", e.message);
-    return graph_normalize(t, kind == KNN_BINARY ? graph_with(t, g, NULL) : g);
+    return g;
 }
 
 Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
@@ -47,7 +42,8 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
     for (size_t i = 0; weights && i < n; i++) {
         weights[i] = weight ? filled(t, (float)weight[i], 1, (int64_t[]){1}) : NULL;
         int64_t mark = tape_mark(t);
-        graphs[i] = nearest(t, m, &x[i], k, kind, search);
+        Csr *found = nearest_items(t, m, x[i].name, x[i].features, k, search, false);
+        graphs[i] = graph_normalize(t, kind == KNN_BINARY ? graph_with(t, found, NULL) : found);
         Tensor *val = csr_values(t, graphs[i]);
         if (graphs[i])
             tape_drop(t, mark, 3, (Tensor *[]){graphs[i]->start, graphs[i]->col, val});
