@@ -12,8 +12,8 @@
 # movielens-1m, amazon-office, amazon-baby and mmrec-baby. A part without its data is skipped. The encoders' weights are those of
 # `make demo-movielens`, in build/models.
 #
-# Each run writes one row to $OUT/PART/NAME.row. A run with a row is not done again, so a stopped study continues. The rows of a part,
-# sorted, are docs/results/PART.tsv. JOBS runs are done at the same time, each with THREADS threads; `time` always does one at a time.
+# Each run writes one row to $OUT/PART/NAME.row. A run with a row there or in docs/results/PART.tsv is not done again, so a stopped study
+# continues, on another machine too. The rows of a part, sorted, are docs/results/PART.tsv; `scripts/study.sh rows PART` writes it during a study. JOBS runs are done at the same time, each with THREADS threads; `time` always does one at a time.
 set -eu
 . "$(dirname "$0")/movielens.sh"
 sapor=${SAPOR:-./sapor}
@@ -35,6 +35,11 @@ one() { # NAME FOLDER DATA MODEL KNOCKED SETTINGS SEED [arguments]
     name=$1 folder=$2 row=$3$tab$4$tab$5$tab$6$tab$7 model=$4 knocked=$5 settings=$6 seed=$7
     shift 7
     [ -f "$folder/$name.row" ] && return
+    found=$(awk -F'\t' -v row="$row" 'index($0, row FS) == 1' "$results/${folder##*/}.tsv" 2>/dev/null || true)
+    if [ -n "$found" ]; then
+        printf '%s\n' "$found" >"$folder/$name.row"
+        return
+    fi
     [ "$knocked" = - ] || set -- "$@" --knock "$knocked" --mode noise
     [ "$settings" = - ] || for pair in $(echo "$settings" | tr ' ' '\n'); do set -- "$@" --set "$pair"; done
     begun=$(date +%s)
@@ -72,9 +77,9 @@ line() { # NAME FOLDER DATA MODEL KNOCKED SETTINGS SEED [arguments]
     echo
 }
 
-publish() { # PART: the rows in one table
+publish() { # PART: the rows in one table, with those of the old table
     mkdir -p "$results"
-    { echo "$header"; cat "$out/$1"/*.row | LC_ALL=C sort; } >"$results/$1.new"
+    { echo "$header"; { sed 1d "$results/$1.tsv" 2>/dev/null || true; cat "$out/$1"/*.row; } | LC_ALL=C sort -u; } >"$results/$1.new"
     mv "$results/$1.new" "$results/$1.tsv"
     say "$results/$1.tsv has $(($(wc -l <"$results/$1.tsv") - 1)) rows"
 }
@@ -248,6 +253,11 @@ three_epochs() {
     done | run_all 1
     publish time
 }
+
+if [ "${1:-}" = rows ]; then
+    publish "$2"
+    exit
+fi
 
 [ $# -gt 0 ] || set -- ml100k ml1m office baby time
 for part in "$@"; do
