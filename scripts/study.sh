@@ -240,7 +240,7 @@ three_epochs() {
     missing movielens-1m mmrec-baby && return
     ml1m_data
     mkdir -p "$out/time"
-    [ -f "$out/time/drawn/visual.npy" ] || "$sapor" bench data --out "$out/time/drawn" --users 100 --items 7050 --interactions 7050 --features visual=4096,textual=384 --quiet
+    [ -f "$out/time/drawn/visual.npy" ] || "$sapor" bench data --out "$out/time/drawn" --users 1000 --items 7050 --interactions 20000 --features visual=4096,textual=384 --quiet
     for model in $fixed $fixed_multimodal $graph $multimodal; do
         set -- "ml1m-$model" "$out/time" ml1m $model - - 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" --test "$folder/test.tsv" --missing-features mean
         if learns $model; then set -- "$@" --set epochs=3 --set validation_rate=3 --set batch_size=2048; fi
