@@ -6,10 +6,11 @@
 #   ml1m     MovieLens-1M, LightGCN's format: LightGCN, LATTICE, FREEDOM and BM3 with posters and descriptions
 #   office   Amazon Office, the split of "Ducho meets Elliot" and its grid: lr of 5 values times l_w of 2
 #   baby     Amazon Baby, the same split: the two best points of office's grid
+#   gowalla  LightGCN in an hour of two threads: schedules compared on 5 % held out of train, then the best one on all of train
 #   time     MovieLens-1M and Amazon Baby (MMRec's, drawn features of 4096 and 384 columns): 3 epochs of every recommender
 #
 # The data are not part of this repository: $SAPOR_DATA or ../shared/data has the folders movielens-100k (as docs/movielens.md says),
-# movielens-1m, amazon-office, amazon-baby and mmrec-baby. A part without its data is skipped. The encoders' weights are those of
+# movielens-1m, amazon-office, amazon-baby, gowalla and mmrec-baby. A part without its data is skipped. The encoders' weights are those of
 # `make demo-movielens`, in build/models.
 #
 # Each run writes one row to $OUT/PART/NAME.row. A run with a row there or in docs/results/PART.tsv is not done again, so a stopped study
@@ -186,11 +187,45 @@ ml1m() {
     ml1m_data
     for model in LightGCN LATTICE FREEDOM BM3; do
         set -- "$model" "$folder" ml1m $model - "lr=0.001 batch_size=2048" 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" \
-            --test "$folder/test.tsv" --threads "$threads" --set epochs="${EPOCHS:-60}" --set validation_rate=5 --set patience=3 --missing-features mean
-        if takes_features $model; then set -- "$@" --features "$features"; fi
+            --test "$folder/test.tsv" --threads "$threads" --set epochs="${EPOCHS:-60}" --set validation_rate=5 --set patience=3
+        if takes_features $model; then set -- "$@" --features "$features" --missing-features mean; fi
         line "$@"
     done | run_all "$jobs"
     publish ml1m
+}
+
+# LightGCN as published (BPR loss, 3 layers, 64 columns); batch, learning rate, its decay and the epochs are free. The schedules have as many
+# epochs as fit into SHORT seconds of two threads; each is compared at its last epoch on 5 % held out of train. The best one, with the epochs
+# of LONG seconds and the same decay over all of them, then trains on all of train and is evaluated once, after the last epoch.
+gowalla_line() { # NAME DATA SCHEDULE SECONDS [files]; SCHEDULE is BATCH LR END: END is the last learning rate as a share of the first
+    name=$1 set=$2 seconds=$4
+    set -- $3 "$5" "$6" "$7" "$8"
+    # seconds per epoch: measured on two threads of a Zen 4
+    epochs=$(awk -v batch="$1" -v seconds="$seconds" 'BEGIN { print int(seconds / (batch == 2048 ? 18.4 : batch == 4096 ? 11.2 : 7.6)) }')
+    decay=$(awk -v end="$3" -v epochs="$epochs" 'BEGIN { printf "%.6g", end ^ (50 / epochs) }')
+    settings="variant=paper batch_size=$1 lr=$2 lr_decay=$decay epochs=$epochs"
+    shift 3
+    line "$name" "$folder" "$set" LightGCN - "$settings" 1 "$@" --threads 2 --set validation_rate="$epochs"
+}
+
+gowalla() {
+    missing gowalla && return
+    folder=$out/gowalla
+    mkdir -p "$folder"
+    if [ ! -f "$folder/test.tsv" ]; then
+        pairs "$data/gowalla/train.txt" >"$folder/train.tsv"
+        "$sapor" split "$folder/train.tsv" --out "$folder/parts" --test-ratio 0.05 --seed 1 --quiet
+        pairs "$data/gowalla/test.txt" >"$folder/test.new"
+        mv "$folder/test.new" "$folder/test.tsv"
+    fi
+    for schedule in "8192 0.01 1" "8192 0.02 0.1" "8192 0.005 1" "4096 0.01 0.1" "2048 0.005 1"; do
+        name=held-out-$(echo "$schedule" | tr ' ' '-')
+        echo "$schedule" >"$folder/$name.schedule"
+        gowalla_line "$name" gowalla-held-out "$schedule" "${SHORT:-900}" --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv"
+    done | run_all 1
+    chosen=$(for row in "$folder"/held-out-*.row; do printf '%s\t%s\n' "$(cut -f 7 "$row")" "$row"; done | LC_ALL=C sort -k 1,1gr | head -n 1 | cut -f 2)
+    gowalla_line full gowalla "$(cat "${chosen%.row}.schedule")" "${LONG:-3300}" --train "$folder/train.tsv" --test "$folder/test.tsv" | run_all 1
+    publish gowalla
 }
 
 # ItemKNN's grid has the neighbours and similarities of docs/recipes.md's anchors; the others have the benchmark's 10 points.
@@ -242,9 +277,9 @@ three_epochs() {
     mkdir -p "$out/time"
     [ -f "$out/time/drawn/visual.npy" ] || "$sapor" bench data --out "$out/time/drawn" --users 1000 --items 7050 --interactions 20000 --features visual=4096,textual=384 --quiet
     for model in $fixed $fixed_multimodal $graph $multimodal; do
-        set -- "ml1m-$model" "$out/time" ml1m $model - - 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" --test "$folder/test.tsv" --missing-features mean
+        set -- "ml1m-$model" "$out/time" ml1m $model - - 1 --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv" --test "$folder/test.tsv"
         if learns $model; then set -- "$@" --set epochs=3 --set validation_rate=3 --set batch_size=2048; fi
-        if takes_features $model; then set -- "$@" --features "$features"; fi
+        if takes_features $model; then set -- "$@" --features "$features" --missing-features mean; fi
         line "$@" --threads 2
         set -- "baby-$model" "$out/time" mmrec-baby $model - - 1 --train "$data/mmrec-baby/baby.inter" --protocol mmrec
         if learns $model; then set -- "$@" --set epochs=3 --set validation_rate=3; fi
@@ -259,13 +294,13 @@ if [ "${1:-}" = rows ]; then
     exit
 fi
 
-[ $# -gt 0 ] || set -- ml100k ml1m office baby time
+[ $# -gt 0 ] || set -- ml100k ml1m office baby gowalla time
 for part in "$@"; do
     case $part in
-    ml100k | ml1m | office | baby) "$part" ;;
+    ml100k | ml1m | office | baby | gowalla) "$part" ;;
     time) three_epochs ;;
     *)
-        say "unknown part $part: ml100k, ml1m, office, baby, time"
+        say "unknown part $part: ml100k, ml1m, office, baby, gowalla, time"
         exit 2
         ;;
     esac
