@@ -165,15 +165,18 @@ ml100k() {
 
 pairs() { awk -v OFS='\t' '{ for (i = 2; i <= NF; i++) print $1, $i }' "$1"; } # of a file in LightGCN's format
 
+held_out() { # SOURCE FOLDER: FOLDER/train.tsv and test.tsv from files in LightGCN's format; FOLDER/parts has 5 % of train held out
+    mkdir -p "$2"
+    [ ! -f "$2/test.tsv" ] || return 0
+    pairs "$1/train.txt" >"$2/train.tsv"
+    "$sapor" split "$2/train.tsv" --out "$2/parts" --test-ratio 0.05 --seed 1 --quiet
+    pairs "$1/test.txt" >"$2/test.new"
+    mv "$2/test.new" "$2/test.tsv"
+}
+
 ml1m_data() { # sets $folder, $features: 5 % of the train pairs are the validation part
     folder=$out/ml1m source=$data/movielens-1m
-    mkdir -p "$folder"
-    if [ ! -f "$folder/test.tsv" ]; then
-        pairs "$source/train.txt" >"$folder/pairs.tsv"
-        "$sapor" split "$folder/pairs.tsv" --out "$folder/parts" --test-ratio 0.05 --seed 1 --quiet
-        pairs "$source/test.txt" >"$folder/test.new"
-        mv "$folder/test.new" "$folder/test.tsv"
-    fi
+    held_out "$source" "$folder"
     mkdir -p "$folder/posters"
     awk -F'\t' 'FNR > 1 { print $1, $2 }' "$source/items.tsv" | while read -r item movie; do
         [ ! -f "$source/posters/$movie.jpg" ] || ln -sf "$(cd "$source/posters" && pwd)/$movie.jpg" "$folder/posters/$item.jpg"
@@ -197,34 +200,33 @@ ml1m() {
 # LightGCN as published (BPR loss, 3 layers, 64 columns); batch, learning rate, its decay and the epochs are free. The schedules have as many
 # epochs as fit into SHORT seconds of two threads; each is compared at its last epoch on 5 % held out of train. The best one, with the epochs
 # of LONG seconds and the same decay over all of them, then trains on all of train and is evaluated once, after the last epoch.
-gowalla_line() { # NAME DATA SCHEDULE SECONDS [files]; SCHEDULE is BATCH LR END: END is the last learning rate as a share of the first
-    name=$1 set=$2 seconds=$4
-    set -- $3 "$5" "$6" "$7" "$8"
+gowalla_settings() { # BATCH LR END SECONDS; END is the last learning rate as a share of the first
     # seconds per epoch: measured on two threads of a Zen 4
-    epochs=$(awk -v batch="$1" -v seconds="$seconds" 'BEGIN { print int(seconds / (batch == 2048 ? 18.4 : batch == 4096 ? 11.2 : 7.6)) }')
+    epochs=$(awk -v batch="$1" -v seconds="$4" 'BEGIN { print int(seconds / (batch == 2048 ? 18.4 : batch == 4096 ? 11.2 : 7.6)) }')
     decay=$(awk -v end="$3" -v epochs="$epochs" 'BEGIN { printf "%.6g", end ^ (50 / epochs) }')
-    settings="variant=paper batch_size=$1 lr=$2 lr_decay=$decay epochs=$epochs"
+    echo "variant=paper batch_size=$1 lr=$2 lr_decay=$decay epochs=$epochs"
+}
+
+gowalla_line() { # NAME DATA SETTINGS [files]
+    name=$1 set=$2 settings=$3
     shift 3
-    line "$name" "$folder" "$set" LightGCN - "$settings" 1 "$@" --threads 2 --set validation_rate="$epochs"
+    line "$name" "$folder" "$set" LightGCN - "$settings" 1 "$@" --threads 2 --set validation_rate="${settings##*epochs=}"
 }
 
 gowalla() {
     missing gowalla && return
-    folder=$out/gowalla
-    mkdir -p "$folder"
-    if [ ! -f "$folder/test.tsv" ]; then
-        pairs "$data/gowalla/train.txt" >"$folder/train.tsv"
-        "$sapor" split "$folder/train.tsv" --out "$folder/parts" --test-ratio 0.05 --seed 1 --quiet
-        pairs "$data/gowalla/test.txt" >"$folder/test.new"
-        mv "$folder/test.new" "$folder/test.tsv"
-    fi
-    for schedule in "8192 0.01 1" "8192 0.02 0.1" "8192 0.005 1" "4096 0.01 0.1" "2048 0.005 1"; do
-        name=held-out-$(echo "$schedule" | tr ' ' '-')
-        echo "$schedule" >"$folder/$name.schedule"
-        gowalla_line "$name" gowalla-held-out "$schedule" "${SHORT:-900}" --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv"
+    folder=$out/gowalla short=${SHORT:-900} long=${LONG:-3300}
+    held_out "$data/gowalla" "$folder"
+    set -- "8192 0.01 1" "8192 0.02 0.1" "8192 0.005 1" "4096 0.01 0.1" "2048 0.005 1"
+    for schedule in "$@"; do
+        gowalla_line "held-out-$(echo "$schedule" | tr ' ' '-')" gowalla-held-out "$(gowalla_settings $schedule "$short")" \
+            --train "$folder/parts/train.tsv" --valid "$folder/parts/test.tsv"
     done | run_all 1
-    chosen=$(for row in "$folder"/held-out-*.row; do printf '%s\t%s\n' "$(cut -f 7 "$row")" "$row"; done | LC_ALL=C sort -k 1,1gr | head -n 1 | cut -f 2)
-    gowalla_line full gowalla "$(cat "${chosen%.row}.schedule")" "${LONG:-3300}" --train "$folder/train.tsv" --test "$folder/test.tsv" | run_all 1
+    chosen=$(best gowalla "held-out-*" 1)
+    for schedule in "$@"; do
+        [ "$(gowalla_settings $schedule "$short")" = "$chosen" ] || continue
+        gowalla_line full gowalla "$(gowalla_settings $schedule "$long")" --train "$folder/train.tsv" --test "$folder/test.tsv"
+    done | run_all 1
     publish gowalla
 }
 
