@@ -16,10 +16,8 @@ Sparse csr_sparse(const Csr *g)
                     .col_scale = g->col_scale ? g->col_scale->data : NULL};
 }
 
-/* The pattern's transpose by counting sort: entry e of column c gets a place in tstart[c] .. tstart[c+1], in order of
- * rows; tcol is its row, tat is e. */
-static void transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart,
-                      int32_t *tcol, int32_t *tat)
+void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart,
+                       int32_t *tcol, int32_t *tat)
 {
     memset(tstart, 0, (size_t)(cols + 1) * sizeof *tstart);
     for (int64_t e = 0; e < start[rows]; e++)
@@ -30,7 +28,8 @@ static void transpose(int64_t rows, int64_t cols, const int64_t *start, const in
         for (int64_t e = start[r]; e < start[r + 1]; e++) {
             int64_t at = tstart[col[e]]++;
             tcol[at] = (int32_t)r;
-            tat[at] = (int32_t)e;
+            if (tat)
+                tat[at] = (int32_t)e;
         }
     memmove(tstart + 1, tstart, (size_t)cols * sizeof *tstart); /* each start has moved to the next one's */
     tstart[0] = 0;
@@ -175,7 +174,7 @@ static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *sta
             *tat = tcol ? host_take(h, g->entries, sizeof *tat, e) : NULL;
     if (!tat)
         return false;
-    transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
+    pattern_transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
     if (mirrored) {
         g->tstart = g->start;
         g->tcol = g->col;
@@ -373,7 +372,7 @@ static const Transposed *transposed(Tape *t, const Csr *g)
         int32_t *tcol = list_alloc(t, g->entries, sizeof *tcol), *tat = list_alloc(t, g->entries, sizeof *tat);
         if (!start || !col || !tstart || !tcol || !tat)
             return NULL;
-        transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
+        pattern_transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
         for (int64_t e = 0; places && e < g->entries; e++)
             tat[e] = places[tat[e]];
         k->start = list_tensor(t, I64, g->cols + 1, tstart);

@@ -409,6 +409,7 @@ Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
 
 /* The ids of a [n] and b [m], ascending, each once; a_at [n] and b_at [m]: their places in this list. b may be NULL. */
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
+Tensor *ids_pick(Tape *t, Tensor *ids, Tensor *at);                  /* ids[at[i]] */
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high); /* low, then first + high */
 /* Ascending ids below `first`; *high: the others, minus `first`. */
 Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);

@@ -115,6 +115,23 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high)
     return ids_tensor(t, low, a);
 }
 
+Tensor *ids_pick(Tape *t, Tensor *ids, Tensor *at)
+{
+    bool ok = check_lists(t, "ids_pick", ids, at);
+    const int32_t *from = ok ? tape_host(t, ids) : NULL, *place = ok ? tape_host(t, at) : NULL;
+    int32_t lo = 0, hi = 0, *list = from && place ? list_alloc(t, at->count, sizeof *list) : NULL;
+    if (ok)
+        tape_range(at, &lo, &hi);
+    if (list && at->count && (lo < 0 || hi >= ids->count))
+        tape_fail(t, SP_SHAPE, "ids_pick: places %d to %d are out of range; the list has %lld ids", lo, hi,
+                  (long long)ids->count);
+    if (!list || t->error.code != SP_OK)
+        return tape_failed(t);
+    for (int64_t i = 0; i < at->count; i++)
+        list[i] = from[place[i]];
+    return ids_tensor(t, at->count, list);
+}
+
 /* x[ids] of a vector x: by the host where it knows x, else by a kernel. */
 static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
 {
@@ -161,24 +178,26 @@ static int64_t number_all(int64_t n, int32_t *mark)
     return n;
 }
 
-/* The transpose of rows row[0 .. n-1] of g, of its columns list[0 .. count-1] (NULL: all), sifted from g's own: quicker
- * than sorting. */
+/* Whether reading the columns of g's own transpose costs less than counting sub's entries, which is not in order of
+ * memory: sub has a good part of them. */
+static bool sifts(const Csr *g, const Csr *sub)
+{
+    return 4 * sub->entries > g->entries;
+}
+
+/* The transpose of rows row[0 .. n-1] of g, of its columns list[0 .. count-1] (NULL: all), sifted from g's own. */
 static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row, int64_t count, const int32_t *list,
-                            Csr *sub)
+                            int64_t *tstart, int32_t *tcol)
 {
     const Tensor *from = g->symmetric ? g->start : g->tstart, *rows_of_column = g->symmetric ? g->col : g->tcol;
-    if (g->val || g->later || !from || !rows_of_column || !tape_training(t))
-        return;
     const int64_t *start = tape_host(t, from);
     const int32_t *col = tape_host(t, rows_of_column);
     int32_t *nth = tape_scratch(t, g->rows, sizeof *nth); /* 1 + i for row[i], 0 for other rows */
-    int64_t *tstart = list_alloc(t, count + 1, sizeof *tstart), to = 0;
-    /* one more: an entry of a row that is not selected is written too, and then overwritten */
-    int32_t *tcol = list_alloc(t, sub->entries + 1, sizeof *tcol);
-    if (!start || !col || !nth || !tstart || !tcol)
+    if (!start || !col || !nth)
         return;
     for (int64_t i = 0; i < n; i++)
         nth[row[i]] = (int32_t)i + 1;
+    int64_t to = 0;
     for (int64_t c = 0; c < count; c++) {
         tstart[c] = to;
         int64_t whole = list ? list[c] : c;
@@ -189,6 +208,25 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
         }
     }
     tstart[count] = to;
+}
+
+/* Gives sub, made of rows row[0 .. n-1] of g and its columns list[0 .. count-1] (NULL: all), its transpose. */
+static void add_transpose(Tape *t, const Csr *g, int64_t n, const int32_t *row, int64_t count, const int32_t *list,
+                          Csr *sub)
+{
+    if (g->val || g->later || !tape_training(t) || !(g->symmetric || (g->tstart && g->tcol)))
+        return;
+    int64_t *tstart = list_alloc(t, count + 1, sizeof *tstart);
+    /* one more: an entry of a row that is not selected is written too, and then overwritten */
+    int32_t *tcol = list_alloc(t, sub->entries + 1, sizeof *tcol);
+    if (!tstart || !tcol)
+        return;
+    if (sifts(g, sub))
+        sift_transposed(t, g, n, row, count, list, tstart, tcol);
+    else
+        pattern_transpose(n, count, tape_host(t, sub->start), tape_host(t, sub->col), tstart, tcol, NULL);
+    if (t->error.code != SP_OK)
+        return;
     sub->tstart = list_tensor(t, I64, count + 1, tstart);
     sub->tcol = list_tensor(t, I32, sub->entries, tcol);
 }
@@ -250,7 +288,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     Csr *sub = csr_on_tape(t, n, count, sub_start, sub_col);
     if (!sub)
         return NULL;
-    sift_transposed(t, g, n, row, count, all ? NULL : list, sub);
+    add_transpose(t, g, n, row, count, all ? NULL : list, sub);
     *from = all ? NULL : list_ascending(t, list_tensor(t, I32, count, list));
     *at = square ? list_ascending(t, list_tensor(t, I32, n, where)) : NULL;
     sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;

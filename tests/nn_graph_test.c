@@ -232,15 +232,37 @@ static void rows_of_graphs(void **state)
 {
     (void)state;
     /* The nodes that the second read hold 15 of 18 entries, the first's 6: its own and 2's and 5's. */
-    static const int32_t few[] = {3, 9}, many[] = {1, 4, 7, 11};
+    static const int32_t one[] = {3}, few[] = {3, 9}, many[] = {1, 4, 7, 11};
     Store *s = store_new(&device, &error);
     Tensor *x = test_param(s, "x", N, 6, 21);
     for (Adjacency how = ADJ_SYM; how <= ADJ_SYM_SELF; how++) {
         Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, how, &error);
+        rows_of_graph(g, x, COUNT(one), one, false);
         rows_of_graph(g, x, COUNT(few), few, false);
         rows_of_graph(g, x, COUNT(many), many, true);
     }
     store_free(s);
+}
+
+/* Ids at given places of a list; places outside it are refused. */
+static void picked_ids(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {2, 3, 5, 9}, places[] = {3, 0, 0}, outside[] = {4};
+    Tape *t = tape_new(&device, true, &error);
+    Tensor *list = input_i32(t, ids, COUNT(ids));
+    const float values[] = {0, 10, 20, 30, 40, 50, 60, 70, 80, 90};
+    Tensor *x = input_f32(t, values, 2, (int64_t[]){COUNT(values), 1});
+    Tensor *picked = gather(t, x, ids_pick(t, list, input_i32(t, places, COUNT(places))));
+    tape_must(t);
+    float *at = test_read(&device, picked);
+    assert_true(at[0] == 90 && at[1] == 20 && at[2] == 20);
+    free(at);
+    ids_pick(t, list, input_i32(t, outside, COUNT(outside)));
+    Error e = {0};
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_SHAPE, "ids_pick: places 4 to 4 are out of range; the list has 4 ids");
+    tape_free(t);
 }
 
 /* The same of a graph that is not square. */
@@ -584,9 +606,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adjacencies),      cmocka_unit_test(learned_graphs), cmocka_unit_test(thinned_graphs),
-        cmocka_unit_test(refilled_graphs),  cmocka_unit_test(rows_of_graphs), cmocka_unit_test(rows_of_blocks),
-        cmocka_unit_test(dropped),          cmocka_unit_test(turned_values),  cmocka_unit_test(lists_are_checked),
-        cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
+        cmocka_unit_test(adjacencies),       cmocka_unit_test(learned_graphs),   cmocka_unit_test(thinned_graphs),
+        cmocka_unit_test(refilled_graphs),   cmocka_unit_test(rows_of_graphs),   cmocka_unit_test(picked_ids),
+        cmocka_unit_test(rows_of_blocks),    cmocka_unit_test(dropped),          cmocka_unit_test(turned_values),
+        cmocka_unit_test(lists_are_checked), cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -8,7 +8,7 @@
 
 #include "kernels/cpu/sparse.h"
 
-enum { PREFETCH_DISTANCE = 8 };
+enum { PREFETCH_DISTANCE = 24 };
 
 /* How an entry gets its weight: a constant in each copy of the loop. */
 typedef enum Weight { ONE, ONE_IN_ORDER, BY_COL, BY_VALUE, BY_VALUE_AT, BY_ALL } Weight;

@@ -1,5 +1,6 @@
 /* kernels/cpu/table.c: The table of one level: the kernels that list.h names. */
 #include "kernels/cpu/gemm/tile.h"
+#include "kernels/cpu/loops.h"
 
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x)  TEXT_OF_(x)
@@ -16,18 +17,41 @@ static void cpu_free(const Run *run, const Heap *heap, void *p, size_t bytes)
     heap_free(heap, p, bytes);
 }
 
+enum { PIECE = 1 << 20 }; /* bytes that are worth a task */
+
+typedef struct Bytes {
+    char *to;
+    const char *from;
+} Bytes;
+
+static void copy_range(const void *arg, int64_t first, int64_t last)
+{
+    const Bytes *b = arg;
+    memcpy(b->to + first, b->from + first, (size_t)(last - first));
+}
+
+static void zero_range(const void *arg, int64_t first, int64_t last)
+{
+    const Bytes *b = arg;
+    memset(b->to + first, 0, (size_t)(last - first));
+}
+
 static void cpu_copy(const Run *run, void *to, const void *from, size_t bytes)
 {
-    (void)run;
-    if (bytes > 0)
+    const Bytes b = {to, from};
+    const uintptr_t a = (uintptr_t)to, z = (uintptr_t)from;
+    if (bytes == 0)
+        return;
+    if (a > z ? a - z < bytes : z - a < bytes) /* they overlap */
         memmove(to, from, bytes);
+    else
+        run_ranges(run, (int64_t)bytes, PIECE, copy_range, &b);
 }
 
 static void cpu_zero(const Run *run, void *p, size_t bytes)
 {
-    (void)run;
-    if (bytes > 0)
-        memset(p, 0, bytes);
+    const Bytes b = {.to = p};
+    run_ranges(run, (int64_t)bytes, PIECE, zero_range, &b);
 }
 
 const Kernels FN(kernels) = {

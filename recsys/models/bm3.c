@@ -52,7 +52,7 @@ static void compute(Tape *t, const Model *m, Tensor **users, Tensor **items)
 {
     const Bm3Settings *s = m->settings;
     const Bm3 *x = m->own;
-    light_gcn(t, m, x->adjacency, s->n_layers, &x->x, users, items);
+    light_gcn(t, m, x->adjacency, s->n_layers, &x->x, NULL, users, items);
     *items = add(t, *items, x->x.item);
 }
 

@@ -39,7 +39,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     const LightGcnSettings *s = m->settings;
     const LightGcn *g = m->own;
-    light_gcn(t, m, g->adjacency, s->n_layers, &g->x, users, items);
+    light_gcn(t, m, g->adjacency, s->n_layers, &g->x, NULL, users, items);
     return true;
 }
 
@@ -48,8 +48,9 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const LightGcnSettings *s = m->settings;
     const LightGcn *g = m->own;
     Tensor *users, *items;
-    represent(t, m, &users, &items);
-    Tensor *bpr = batch_bpr(t, users, items, b, 0);
+    BatchRows r = batch_rows(t, b);
+    light_gcn(t, m, g->adjacency, s->n_layers, &g->x, &r, &users, &items);
+    Tensor *bpr = rows_bpr(t, users, items, &r, 0);
     Tensor *ego[] = {gather(t, g->x.user, b->user), gather(t, g->x.item, b->pos), gather(t, g->x.item, b->neg)};
     return is_mmrec(m) ? add_norms(t, bpr, s->l_w, 3, ego, b->B) : add_l2(t, bpr, s->l_w, 3, ego, b->B);
 }

@@ -152,13 +152,13 @@ Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
 /* ---- batches (shared/propagate.c) ------------------------------------------------------------ */
 
 /* A batch's users and items, each once and ascending, and where the batch's rows are in these lists. What a step
- * computes for `users` and `items` alone it computes once. LATTICE, VBPR, FREEDOM, BM3, MGCN. */
+ * computes for `users` and `items` alone it computes once. LightGCN, SGL, LATTICE, VBPR, FREEDOM, BM3, MGCN. */
 typedef struct BatchRows {
     Tensor *users, *items;    /* I32 [n] */
     Tensor *user, *pos, *neg; /* I32 [B]: users[user[b]] is b's user; neg NULL where the batch has none */
 } BatchRows;
 BatchRows batch_rows(Tape *t, const Batch *b);
-/* batch_bpr from vectors of r->users and r->items. LATTICE, FREEDOM, MGCN. */
+/* batch_bpr from vectors of r->users and r->items. LightGCN, SGL, LATTICE, FREEDOM, MGCN. */
 Tensor *rows_bpr(Tape *t, Tensor *users, Tensor *items, const BatchRows *r, double l2);
 
 /* ---- propagation (shared/propagate.c) -------------------------------------------------------- */
@@ -205,9 +205,10 @@ void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Te
 Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users, Tensor **items);
 /* A tensor [U + I, D] as users [U, D] and items [I, D]. */
 void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
-/* The mean of layers 0 to `layers` of all users and items: LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN, LGMRec, PGL. */
-void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, Tensor **users,
-               Tensor **items);
+/* The mean of layers 0 to `layers` of r's users and items (NULL: all): LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN,
+ * LGMRec, PGL. With r, the last layer is computed for these nodes alone. */
+void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, const BatchRows *r,
+               Tensor **users, Tensor **items);
 
 /* ---- NGCF's layers (shared/ngcf.c) ----------------------------------------------------------- */
 

@@ -55,7 +55,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     const SglSettings *s = m->settings;
     const Sgl *x = m->own;
-    light_gcn(t, m, x->whole, s->n_layers, &x->x, users, items);
+    light_gcn(t, m, x->whole, s->n_layers, &x->x, NULL, users, items);
     return true;
 }
 
@@ -64,10 +64,11 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const SglSettings *s = m->settings;
     const Sgl *x = m->own;
     Tensor *users, *items, *u[2], *i[2];
-    represent(t, m, &users, &items);
+    BatchRows r = batch_rows(t, b);
+    light_gcn(t, m, x->whole, s->n_layers, &x->x, &r, &users, &items);
     light_gcn_views(t, m, &x->views, s->n_layers, &x->x, u, i);
     Tensor *ego[] = {gather(t, x->x.user, b->user), gather(t, x->x.item, b->pos), gather(t, x->x.item, b->neg)};
-    Tensor *sum = add_l2(t, batch_bpr(t, users, items, b, 0), s->l_w, 3, ego, b->B);
+    Tensor *sum = add_l2(t, rows_bpr(t, users, items, &r, 0), s->l_w, 3, ego, b->B);
     sum = add_term(t, sum, contrast_batch(t, u, i, b, s->ssl_temp), s->ssl_reg);
     return scale(t, sum, (float)b->B);
 }

@@ -9,9 +9,10 @@ BatchRows batch_rows(Tape *t, const Batch *b)
     return r;
 }
 
-typedef struct Hop { /* of one layer: the graph's rows `ids`, where these stand in the layer below */
+typedef struct Hop { /* of one layer */
     const Csr *graph;
-    Tensor *ids, *at;
+    Tensor *ids;    /* the nodes that are computed; NULL: all */
+    Tensor *result; /* which of them are the result's rows; NULL: all of them */
 } Hop;
 
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids)
@@ -21,8 +22,11 @@ Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *id
     if (!hop)
         return r;
     hop[p->layers].ids = ids;
-    for (int64_t n = p->layers; n > 0; n--)
-        hop[n].graph = csr_rows(t, p->graphs ? p->graphs[n - 1] : p->graph, hop[n].ids, &hop[n - 1].ids, &hop[n].at);
+    for (int64_t n = p->layers; n > 0; n--) {
+        Tensor *at; /* where the nodes of layer n are in the layer below */
+        hop[n].graph = csr_rows(t, p->graphs ? p->graphs[n - 1] : p->graph, hop[n].ids, &hop[n - 1].ids, &at);
+        hop[n - 1].result = at && hop[n].result ? ids_pick(t, at, hop[n].result) : at ? at : hop[n].result;
+    }
     r.low = hop[0].ids;
     if (high && r.low)
         r.low = ids_split(t, r.low, rows_of(low), &r.high);
@@ -40,6 +44,20 @@ static Tensor *disturbed(Tape *t, Tensor *x, float by)
     return add_scaled(t, x, mul(t, unary(t, x, UN_SIGN), direction), by);
 }
 
+static bool is_combined(const Propagation *p, int64_t layer)
+{
+    return p->combine == COMBINE_LAST ? layer == p->layers : layer > 0 || !p->skip_input;
+}
+
+/* sum + the result's rows of this layer, where it is one of those that are combined. sum NULL: 0 */
+static Tensor *combine(Tape *t, const Propagation *p, const Hop *hop, int64_t layer, Tensor *sum, Tensor *x)
+{
+    if (!is_combined(p, layer))
+        return sum;
+    Tensor *part = pick(t, x, hop ? hop[layer].result : NULL);
+    return sum ? add(t, sum, part) : part;
+}
+
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of)
 {
     const Hop *hop = of ? of->hop : NULL;
@@ -51,18 +69,15 @@ Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, cons
     Tensor *x = pick(t, low, of ? of->low : NULL);
     if (high)
         x = stack_rows(t, x, pick(t, high, of ? of->high : NULL));
-    Tensor *sum = x;
+    Tensor *sum = combine(t, p, hop, 0, NULL, x);
     for (int64_t l = 1; l <= p->layers; l++) {
         x = spmm(t, hop ? hop[l].graph : p->graphs ? p->graphs[l - 1] : p->graph, x);
         if (p->noise > 0)
             x = disturbed(t, x, p->noise);
         if (p->normalize)
             x = row_normalize(t, x, 1e-12f);
-        if (p->combine == COMBINE_LAST || (p->skip_input && l == 1))
-            sum = x;
-        else
-            sum = add(t, pick(t, sum, hop ? hop[l].at : NULL), x);
-        tape_drop(t, mark, 2, (Tensor *[]){x, sum});
+        sum = combine(t, p, hop, l, sum, x);
+        tape_drop(t, mark, 2, (Tensor *[]){x, sum ? sum : x});
     }
     return p->combine == COMBINE_MEAN ? scale(t, sum, 1.0f / (float)combined) : sum;
 }
@@ -73,11 +88,15 @@ void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **it
     *items = rows(t, x, m->data->U, m->data->I);
 }
 
-void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, Tensor **users,
-               Tensor **items)
+void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, const BatchRows *r,
+               Tensor **users, Tensor **items)
 {
     const Propagation mean = {.graph = graph, .layers = layers};
-    split_nodes(t, m, propagate(t, &mean, x->user, x->item, NULL), users, items);
+    int64_t user_count = r ? rows_of(r->users) : m->data->U, item_count = r ? rows_of(r->items) : m->data->I;
+    Reach of = reach(t, &mean, x->user, x->item, r ? ids_join(t, r->users, m->data->U, r->items) : NULL);
+    Tensor *nodes = propagate(t, &mean, x->user, x->item, &of);
+    *users = rows(t, nodes, 0, user_count);
+    *items = rows(t, nodes, user_count, item_count);
 }
 
 void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, const Tables *x, Tensor *users[2],
