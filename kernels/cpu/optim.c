@@ -4,6 +4,7 @@
 // flags baseline: -Os
 #include <math.h>
 
+#include "kernels/cpu/gemm/tile.h"
 #include "kernels/cpu/loops.h"
 
 /* Numbers below the normal range count as zero: a momentum without new gradients would otherwise stay at the smallest
@@ -105,16 +106,23 @@ INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *
     }
 }
 
-/* Row id: replays the steps that it has not seen, up to step `to`; with g it then takes step to + 1. */
-INLINE void catch_up(const Adam *a, int64_t id, int32_t to, const float *g)
+/* Columns first .. last-1 of row id: replays the steps that it has not seen, up to step `to`; with g, the gradient of
+ * these columns, it then takes step to + 1. The caller sets a->last[id] when all columns are done. */
+INLINE void catch_up_span(const Adam *a, int64_t id, int64_t first, int64_t last, int32_t to, const float *g)
 {
     const int32_t from = a->last[id];
-    float *p = a->p + id * a->D, *m = a->m + id * a->D, *v = a->v + id * a->D;
+    float *p = a->p + id * a->D + first, *m = a->m + id * a->D + first, *v = a->v + id * a->D + first;
+    const int64_t n = last - first;
     int64_t d = 0;
-    for (; d + 4 * VW <= a->D; d += 4 * VW)
+    for (; d + 4 * VW <= n; d += 4 * VW)
         catch_up_part(a, from, to, g ? g + d : NULL, 4, VW, p + d, m + d, v + d);
-    for (; d < a->D; d += VW)
-        catch_up_part(a, from, to, g ? g + d : NULL, 1, (int)MIN(a->D - d, VW), p + d, m + d, v + d);
+    for (; d < n; d += VW)
+        catch_up_part(a, from, to, g ? g + d : NULL, 1, (int)MIN(n - d, VW), p + d, m + d, v + d);
+}
+
+INLINE void catch_up(const Adam *a, int64_t id, int32_t to, const float *g)
+{
+    catch_up_span(a, id, 0, a->D, to, g);
     a->last[id] = g ? to + 1 : to;
 }
 
@@ -149,53 +157,78 @@ void FN(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, con
     run_rows(run, n, 4 * D, adam_rows_rows, &a);
 }
 
-/* ---- factored: the gradient dy w of tile_rows at a time is in the worker's scratch ----------- */
+/* ---- factored: a part of the gradient dy w at a time is in the first-level cache --------------
+ *
+ * The rows of p, m and v come from memory, the product from registers. Both go on side by side: a row of tiles makes
+ * CHUNK columns of the gradient and uses them, and while it does so it prefetches what the next CHUNK columns need. */
+enum { CHUNK = 64, TASK_TILES = 3 };
 
 typedef struct Factored {
     Adam a;
     int64_t n, K;
-    const float *dy;
-    const void *packed;
-    char *scratch;
-    size_t each; /* bytes of scratch a worker */
+    const float *dy, *packed;
 } Factored;
 
-static int64_t tile_rows(int64_t D)
+/* g [rows, n], CHUNK apart: columns d .. d + n - 1 of rows dy w. The same bits as gemm's. */
+static void gradient_part(const Factored *f, int64_t row, int rows, int64_t d, int64_t n, float *g)
 {
-    return D > 2048 ? 14 : 42; /* whole register tiles; the gradient stays in the second-level cache */
-}
-static Gemm tile_product(int64_t M, int64_t D, int64_t K, const float *dy, const void *packed, float *g)
-{
-    return (Gemm){
-        .M = M, .N = D, .K = K, .A = dy, .a_row = K, .a_col = 1, .packed = packed, .C = g, .ldc = D, .alpha = 1.0f};
-}
-static size_t scratch_each(int64_t D, int64_t K)
-{
-    const char any = 0; /* stands for the packed weights: only whether there are some is asked */
-    const Gemm g = tile_product(tile_rows(D), D, K, NULL, &any, NULL);
-    return size_round_up((size_t)(tile_rows(D) * D) * sizeof(float), 64) +
-           size_round_up(FN(gemm_work)(&(Run){0}, &g), 64);
+    const int64_t k_blocks = MAX(div_up(f->K, K_STEP), 1);
+    for (int64_t kb = 0; kb < k_blocks; kb++) {
+        const int64_t k = part_begin(f->K, k_blocks, kb);
+        const Tile t = {.a = f->dy + row * f->K + k,
+                        .a_row = f->K,
+                        .a_step = 1,
+                        .len = part_begin(f->K, k_blocks, kb + 1) - k,
+                        .segs = 1,
+                        .first = kb == 0,
+                        .b_row = TILE_COLS,
+                        .b_panel = f->K * TILE_COLS,
+                        .b = f->packed + d / TILE_COLS * f->K * TILE_COLS + k * TILE_COLS,
+                        .c = g,
+                        .ldc = CHUNK};
+        FN(tile_row)(t, rows, n);
+    }
 }
 
-static void adam_factored_tile(void *arg, size_t task, int worker)
+INLINE void prefetch_part(const Adam *a, int64_t id, int64_t d)
 {
-    const Factored *f = arg;
+    for (int64_t line = d; line < MIN(d + CHUNK, a->D); line += 16) {
+        __builtin_prefetch(a->p + id * a->D + line, 0, 2);
+        __builtin_prefetch(a->m + id * a->D + line, 0, 2);
+        __builtin_prefetch(a->v + id * a->D + line, 0, 2);
+    }
+}
+
+static void adam_factored_rows(const Factored *f, int64_t first, int rows)
+{
     const Adam *a = &f->a;
-    const int64_t first = (int64_t)task * tile_rows(a->D), rows = MIN(tile_rows(a->D), f->n - first);
-    float *g = (float *)(void *)(f->scratch + f->each * (size_t)worker);
-    const size_t g_bytes = size_round_up((size_t)(tile_rows(a->D) * a->D) * sizeof(float), 64);
-    const Run inner = {.work = (char *)g + g_bytes, .work_bytes = f->each - g_bytes};
-    const Gemm product = tile_product(rows, a->D, f->K, f->dy + first * f->K, f->packed, g);
-    FN(gemm)(&inner, &product);
-    for (int64_t r = 0; r < rows; r++)
-        catch_up(a, a->ids ? a->ids[first + r] : first + r, a->now - 1, g + r * a->D);
+    float g[TILE_ROWS * CHUNK];
+    for (int64_t d = 0; d < a->D; d += CHUNK) {
+        const int64_t n = MIN(CHUNK, a->D - d);
+        gradient_part(f, first, rows, d, n, g);
+        for (int r = 0; r < rows; r++) {
+            const int64_t id = a->ids ? a->ids[first + r] : first + r;
+            prefetch_part(a, id, d + CHUNK);
+            catch_up_span(a, id, d, d + n, a->now - 1, g + r * CHUNK);
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        a->last[a->ids ? a->ids[first + r] : first + r] = a->now;
+}
+
+static void adam_factored_task(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Factored *f = arg;
+    const int64_t first = (int64_t)task * TASK_TILES * TILE_ROWS;
+    for (int64_t row = first; row < MIN(first + TASK_TILES * TILE_ROWS, f->n); row += TILE_ROWS)
+        adam_factored_rows(f, row, (int)MIN(TILE_ROWS, f->n - row));
 }
 
 size_t FN(adam_factored_work)(const Run *run, int64_t n, int64_t D, int64_t K)
 {
-    return n == 0
-               ? 0
-               : size_round_up(FN(gemm_pack_bytes)(PACK_F32, K, D), 64) + scratch_each(D, K) * (size_t)threads_of(run);
+    (void)run;
+    return n == 0 ? 0 : FN(gemm_pack_bytes)(PACK_F32, K, D);
 }
 
 void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
@@ -208,10 +241,8 @@ void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const in
                   .n = n,
                   .K = K,
                   .dy = dy,
-                  .packed = run->work,
-                  .scratch = (char *)run->work + size_round_up(FN(gemm_pack_bytes)(PACK_F32, K, D), 64),
-                  .each = scratch_each(D, K)};
-    pool_run(run->context, (size_t)div_up(n, tile_rows(D)), adam_factored_tile, &f);
+                  .packed = run->work};
+    pool_run(run->context, (size_t)div_up(n, TASK_TILES * TILE_ROWS), adam_factored_task, &f);
 }
 
 /* ---- the other optimisers: without lazy forms ------------------------------------------------ */
