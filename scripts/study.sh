@@ -14,7 +14,8 @@
 # `make demo-movielens`, in build/models.
 #
 # Each run writes one row to $OUT/PART/NAME.row. A run with a row there or in docs/results/PART.tsv is not done again, so a stopped study
-# continues, on another machine too. The rows of a part, sorted, are docs/results/PART.tsv; `scripts/study.sh rows PART` writes it during a study. JOBS runs are done at the same time, each with THREADS threads; `time` always does one at a time.
+# continues, on another machine too. The rows of a part, sorted, are docs/results/PART.tsv; `scripts/study.sh rows PART` writes it during a study. Then
+# `scripts/results.sh` writes the tables of docs/results.md. JOBS runs are done at the same time, each with THREADS threads; `time` always does one at a time.
 set -eu
 . "$(dirname "$0")/movielens.sh"
 sapor=${SAPOR:-./sapor}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every command in README.md and docs/ is run: blocks fenced as ```sh, from top to bottom, each page in an empty folder of its own, with
 # the build's sapor. Lines that call make are not run here; their targets must exist. Also: pages that are linked, and files, tests and
-# functions that docs/reading-path.md names, are there. Speaks TAP; finds the build in $BUILD.
+# functions that docs/reading-path.md names, are there; docs/results.md has the figures of docs/results/. Speaks TAP; finds the build in $BUILD.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -23,7 +23,7 @@ commands_of() { # PAGE
     awk '/^```/ { inside = !inside && $0 == "```sh"; next } inside' "$1"
 }
 
-echo "1..$((2 * ${#pages[@]} + 6))"
+echo "1..$((2 * ${#pages[@]} + 7))"
 for page in "${pages[@]}"; do
     name=$(basename "$page" .md)
     mkdir -p "$scratch/$name/bin"
@@ -107,4 +107,10 @@ while read -r section; do
 done <"$scratch/sections"
 [ -s "$scratch/sections" ] && [ ! -s "$scratch/missing" ]
 result $? "sections of docs/recipes.md that are cited" "$scratch/missing"
+
+# A copy of docs/results.md without its tables gets the same tables from docs/results/*.tsv.
+awk '/^<!-- results end/ { inside = 0 } !inside { print } /^<!-- results: / { inside = 1 }' docs/results.md >"$scratch/results.md"
+{ ! cmp -s docs/results.md "$scratch/results.md" && RESULTS=docs/results sh scripts/results.sh "$scratch/results.md" &&
+    diff docs/results.md "$scratch/results.md"; } >"$scratch/tables" 2>&1
+result $? "docs/results.md has the tables of docs/results/*.tsv (if not, run scripts/results.sh)" "$scratch/tables"
 exit $failed
