@@ -171,63 +171,17 @@ static bool reads_most(const Csr *g, const int64_t *start, const int32_t *mark)
     return 2 * some >= (square ? start[g->rows] : g->cols);
 }
 
-static int64_t number_all(int64_t n, int32_t *mark)
+/* Gives sub, which has no values, its transpose: a list of the step, not of the backward pass. */
+static void add_transpose(Tape *t, Csr *sub)
 {
-    for (int64_t c = 0; c < n; c++)
-        mark[c] = (int32_t)c;
-    return n;
-}
-
-/* Whether reading the columns of g's own transpose costs less than counting sub's entries, which is not in order of
- * memory: sub has a good part of them. */
-static bool sifts(const Csr *g, const Csr *sub)
-{
-    return 4 * sub->entries > g->entries;
-}
-
-/* The transpose of rows row[0 .. n-1] of g, of its columns list[0 .. count-1] (NULL: all), sifted from g's own. */
-static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row, int64_t count, const int32_t *list,
-                            int64_t *tstart, int32_t *tcol)
-{
-    const Tensor *from = g->symmetric ? g->start : g->tstart, *rows_of_column = g->symmetric ? g->col : g->tcol;
-    const int64_t *start = tape_host(t, from);
-    const int32_t *col = tape_host(t, rows_of_column);
-    int32_t *nth = tape_scratch(t, g->rows, sizeof *nth); /* 1 + i for row[i], 0 for other rows */
-    if (!start || !col || !nth)
+    int64_t *tstart = list_alloc(t, sub->cols + 1, sizeof *tstart);
+    int32_t *tcol = list_alloc(t, sub->entries, sizeof *tcol);
+    const int64_t *start = tape_host(t, sub->start);
+    const int32_t *col = tape_host(t, sub->col);
+    if (!tstart || !tcol || !start || !col)
         return;
-    for (int64_t i = 0; i < n; i++)
-        nth[row[i]] = (int32_t)i + 1;
-    int64_t to = 0;
-    for (int64_t c = 0; c < count; c++) {
-        tstart[c] = to;
-        int64_t whole = list ? list[c] : c;
-        for (int64_t e = start[whole]; e < start[whole + 1]; e++) {
-            int32_t r = nth[col[e]] - 1;
-            tcol[to] = r;
-            to += r >= 0;
-        }
-    }
-    tstart[count] = to;
-}
-
-/* Gives sub, made of rows row[0 .. n-1] of g and its columns list[0 .. count-1] (NULL: all), its transpose. */
-static void add_transpose(Tape *t, const Csr *g, int64_t n, const int32_t *row, int64_t count, const int32_t *list,
-                          Csr *sub)
-{
-    if (g->val || g->later || !tape_training(t) || !(g->symmetric || (g->tstart && g->tcol)))
-        return;
-    int64_t *tstart = list_alloc(t, count + 1, sizeof *tstart);
-    /* one more: an entry of a row that is not selected is written too, and then overwritten */
-    int32_t *tcol = list_alloc(t, sub->entries + 1, sizeof *tcol);
-    if (!tstart || !tcol)
-        return;
-    if (sifts(g, sub))
-        sift_transposed(t, g, n, row, count, list, tstart, tcol);
-    else
-        pattern_transpose(n, count, tape_host(t, sub->start), tape_host(t, sub->col), tstart, tcol, NULL);
-    if (t->error.code != SP_OK)
-        return;
-    sub->tstart = list_tensor(t, I64, count + 1, tstart);
+    pattern_transpose(sub->rows, sub->cols, start, col, tstart, tcol, NULL);
+    sub->tstart = list_tensor(t, I64, sub->cols + 1, tstart);
     sub->tcol = list_tensor(t, I32, sub->entries, tcol);
 }
 
@@ -271,16 +225,16 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         sub_start[i + 1] = entries;
     }
     bool all = reads_most(g, start, mark);
-    int64_t count = all ? number_all(g->cols, mark) : number_marked(g->cols, mark, list);
+    int64_t count = all ? g->cols : number_marked(g->cols, mark, list);
     list_trim(t, list, (size_t)g->cols * sizeof *list, all ? 0 : (size_t)count * sizeof *list);
     int32_t *sub_col = list_alloc(t, entries, sizeof *sub_col),
             *place = valued ? list_alloc(t, entries, sizeof *place) : NULL;
     if (!sub_col || (valued && !place))
         return NULL;
     for (int64_t i = 0, to = 0; i < n; i++) {
-        where[i] = square ? mark[row[i]] : 0;
+        where[i] = !square ? 0 : all ? row[i] : mark[row[i]];
         for (int64_t e = start[row[i]]; e < start[row[i] + 1]; e++, to++) {
-            sub_col[to] = mark[col[e]];
+            sub_col[to] = all ? col[e] : mark[col[e]];
             if (place)
                 place[to] = (int32_t)e;
         }
@@ -288,7 +242,8 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     Csr *sub = csr_on_tape(t, n, count, sub_start, sub_col);
     if (!sub)
         return NULL;
-    add_transpose(t, g, n, row, count, all ? NULL : list, sub);
+    if (!valued && tape_training(t))
+        add_transpose(t, sub);
     *from = all ? NULL : list_ascending(t, list_tensor(t, I32, count, list));
     *at = square ? list_ascending(t, list_tensor(t, I32, n, where)) : NULL;
     sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;
