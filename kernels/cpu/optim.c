@@ -157,10 +157,10 @@ void FN(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, con
     run_rows(run, n, 4 * D, adam_rows_rows, &a);
 }
 
-/* ---- factored: a part of the gradient dy w at a time is in the first-level cache --------------
- *
- * The rows of p, m and v come from memory, the product from registers. Both go on side by side: a row of tiles makes
- * CHUNK columns of the gradient and uses them, and while it does so it prefetches what the next CHUNK columns need. */
+/* ---- factored -------------------------------------------------------------------------------- */
+
+/* The gradient dy w never exists as a whole. For TILE_ROWS rows at a time, CHUNK of its columns are computed into the L1
+ * cache and used at once. Meanwhile p, m and v of the next CHUNK columns are prefetched: their rows come from memory. */
 enum { CHUNK = 64, TASK_TILES = 3 };
 
 typedef struct Factored {
