@@ -372,9 +372,9 @@ void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int6
  * row (knn.c). */
 Csr *knn_pattern(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan);
 Sparse csr_sparse(const Csr *g);
-/* A pattern's transpose by counting sort: the entries of column c have the places tstart[c] .. tstart[c+1], in the order
- * of rows. tcol is the row of an entry, tat (may be NULL) its place in the pattern. tstart [cols + 1], tcol and tat
- * [start[rows]] */
+/* A pattern's transpose by counting sort: the entries of column c have the places tstart[c] .. tstart[c+1], in the
+ * order of rows. tcol is the row of an entry, tat (may be NULL) its place in the pattern. tstart [cols + 1], tcol and
+ * tat [start[rows]] */
 void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart,
                        int32_t *tcol, int32_t *tat);
 /* The transpose of g; val [entries] replaces its values unless NULL. It may make lists: lists_send before a kernel. */

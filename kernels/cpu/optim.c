@@ -159,8 +159,8 @@ void FN(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, con
 
 /* ---- factored -------------------------------------------------------------------------------- */
 
-/* The gradient dy w never exists as a whole. For TILE_ROWS rows at a time, CHUNK of its columns are computed into the L1
- * cache and used at once. Meanwhile p, m and v of the next CHUNK columns are prefetched: their rows come from memory. */
+/* The gradient dy w never exists as a whole. For TILE_ROWS rows at a time, CHUNK of its columns are computed into the
+ * L1 cache and used at once. Meanwhile p, m and v of the next CHUNK columns are prefetched: they come from memory. */
 enum { CHUNK = 64, TASK_TILES = 3 };
 
 typedef struct Factored {
