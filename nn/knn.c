@@ -291,24 +291,27 @@ static int64_t rank_of(const float *score, int64_t L, int64_t l)
 {
     int64_t rank = 0;
     for (int64_t i = 0; i < L; i++)
-        rank += score[i] > score[l] || (score[i] == score[l] && i < l);
+        rank += score[i] > score[l] || (i < l && score[i] == score[l]);
     return rank;
 }
 
 /* Sets P: so many lists have AIM of the sample's nearest rows. */
 static bool choose_probes(Index *x, Truth *s)
 {
-    int64_t *at = host_take(x, x->L, sizeof *at), sum = 0;
-    for (int64_t i = 0; at && i < s->n * x->k; i++) {
+    int64_t *at = host_take(x, x->L, sizeof *at);
+    if (!at)
+        return false;
+    for (int64_t i = 0; i < s->n * x->k; i++) {
         int64_t q = i / x->k, j = s->nearest[i];
         if (j < 0 || j == s->number[q])
             continue;
         at[rank_of(s->score + q * x->L, x->L, x->list[j])]++;
         s->others++;
     }
-    for (x->P = 0; at && x->P < x->L && (x->P == 0 || (double)sum < AIM * (double)s->others); x->P++)
+    x->P = 1; /* there is at least one list */
+    for (int64_t sum = at[0]; x->P < x->L && (double)sum < AIM * (double)s->others; x->P++)
         sum += at[x->P];
-    return at;
+    return true;
 }
 
 /* Searches the sample: the share of its nearest rows that is found, and of all rows that a query is compared with. */

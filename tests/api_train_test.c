@@ -291,7 +291,8 @@ static void nearest_rows(void **state)
         for (int q = 0; q < Q; q++) {
             for (int k = 0; k < K; k++) {
                 int32_t id = ids[q * K + k];
-                assert_true(id >= 0 && id < N && id != except[q] && (dot || id != 8));
+                assert_in_range(id, 0, N - 1);
+                assert_true(id != except[q] && (dot || id != 8));
                 double wanted = likeness(queries + q * WIDE, rows + id * WIDE, dot);
                 assert_true(fabs(wanted - (double)similarity[q * K + k]) <= 1e-6 * (1 + fabs(wanted)));
                 assert_true(k == 0 || similarity[q * K + k] < similarity[q * K + k - 1] ||

@@ -143,9 +143,9 @@ static sp_encoder_options no_options(void)
 
 static sp_call_options one_output(sp_output_options *output, const char *name, sp_pool pool, int normalize)
 {
-    sp_call_options o = {sizeof o, output, 1, 0, NULL, NULL};
     sp_output_options asked = {name, pool, normalize};
     *output = asked;
+    sp_call_options o = {sizeof o, output, 1, 0, NULL, NULL};
     return o;
 }
 

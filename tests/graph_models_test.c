@@ -162,18 +162,23 @@ static void assert_formula(const char *what, Trial *r, Formula f)
 
 /* ---- SGL ------------------------------------------------------------------------------------- */
 
-/* The sum over the batch's ids of log of the sum over `all` of exp(cos / .2), less 1 / .2: both views are x. */
+/* The sum over `all` of exp(cos / .2) with a */
+static double naive_shares(const double *x, int all, const double *a)
+{
+    double sum = 0;
+    for (int j = 0; j < all; j++) {
+        const double *c = x + j * FACTORS;
+        sum += exp(dot(a, c, FACTORS) / sqrt(dot(a, a, FACTORS) * dot(c, c, FACTORS)) / 0.2);
+    }
+    return sum;
+}
+
+/* The sum over the batch's ids of log of naive_shares, less 1 / .2: both views are x. */
 static double naive_views(const double *x, int all, const int32_t *ids)
 {
     double sum = 0;
-    for (int i = 0; i < B; i++) {
-        double shares = 0;
-        for (int j = 0; j < all; j++) {
-            const double *a = x + ids[i] * FACTORS, *c = x + j * FACTORS;
-            shares += exp(dot(a, c, FACTORS) / sqrt(dot(a, a, FACTORS) * dot(c, c, FACTORS)) / 0.2);
-        }
-        sum += log(shares) - 1 / 0.2;
-    }
+    for (int i = 0; i < B; i++)
+        sum += log(naive_shares(x, all, x + ids[i] * FACTORS)) - 1 / 0.2;
     return sum;
 }
 
@@ -341,7 +346,7 @@ static void naive_intent(Bench *b, const double *x, int K, int k, double *z)
 static void naive_dgcf(Bench *b, const double *x0, int K, double out[N * FACTORS])
 {
     int C = FACTORS / K;
-    double x[N * FACTORS], z[N * FACTORS], head[FACTORS], tail[FACTORS];
+    double x[N * FACTORS], z[N * FACTORS] = {0}, head[FACTORS], tail[FACTORS];
     memcpy(x, x0, sizeof x);
     memset(strength, 0, sizeof strength);
     for (int i = 0; i < N * FACTORS; i++)

@@ -193,8 +193,10 @@ Tensor *edge_turn(Tape *t, const Csr *g, const Csr *turned, Tensor *x)
     Node *n = reads_graph(t, op.name, g) && reads_graph(t, op.name, turned) ? node_new(t, &op, INPUTS(x)) : NULL;
     if (!n || !node_fits(t, n, x->count == g->entries && x->count == turned->entries))
         return tape_failed(t);
-    if (!g->tat || !turned->tat)
+    if (!g->tat || !turned->tat) {
         tape_fail(t, SP_USAGE, "edge_turn: a graph has no places of its transpose: call csr_index");
+        return tape_failed(t);
+    }
     if (!node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
     n->spec = turned;

@@ -118,7 +118,7 @@ static bool read_lists(Tape *t, const Model *m, const BatchRows *r, Read *x)
     const Propagation nodes = of_nodes(m);
     x->nodes = reach(t, &nodes, g->x.user, g->x.item, r ? ids_join(t, r->users, m->data->U, r->items) : NULL);
     x->block = csr_rows(t, g->block, r ? r->users : NULL, &had, &unused);
-    if (had)
+    if (r && had)
         smooth = distinct(t, had, r->items, &x->had_at, &x->item_at);
     together[0] = x->nodes.high;
     for (int i = 0; i < M; i++) {

@@ -235,6 +235,7 @@ static void compute(Tape *t, const Model *m, const BatchRows *b, Tensor **users,
     Mmgcn *g = m->own;
     size_t M = m->data->feature_count;
     make_constants(t, g, M);
+    *users = *items = NULL;
     for (size_t i = 0; i < M; i++) {
         Tables x = channel_layers(t, m, &g->channel[i]);
         if (b)

@@ -156,7 +156,7 @@ static bool user_vectors(const Asked *x, int64_t first, int64_t n, float *out, A
 {
     const Trained *t = x->t;
     int64_t D = t->vectors[0].shape[1];
-    if (x->ids) {
+    if (!x->liked) {
         for (int64_t b = 0; b < n; b++)
             array_f32(&t->vectors[0], x->ids[first + b] * D, D, out + b * D);
         return true;
@@ -184,7 +184,7 @@ static bool dense_scores(const Asked *x, int64_t first, int64_t n, float *scores
 {
     Model m = x->t->model;
     m.device = x->d;
-    if (x->ids)
+    if (!x->liked)
         return m.kind->score(&m, x->ids + first, n, scores, e);
     Pairs liked = *x->liked;
     liked.start += first;

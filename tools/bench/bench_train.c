@@ -55,7 +55,8 @@ static bool measure_epochs(Bench *b, const Recommender *kind, const TrainConfig 
 /* --pairs, --features and --set */
 static bool read_options(Bench *b, DataConfig *data, TrainConfig *c, Error *e)
 {
-    const char *const *given, **set;
+    const char *const *given;
+    const char **set;
     size_t count;
     data->train = option_text(b->c, "pairs");
     if (!option_list(b->c, "features", ',', &data->features, &data->feature_count, e) ||

@@ -110,7 +110,7 @@ void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, co
 
 void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Tensor *users, Tensor *items)
 {
-    Tensor *nodes = users ? ids_join(t, users, m->data->U, items) : NULL;
+    Tensor *nodes = users && items ? ids_join(t, users, m->data->U, items) : NULL;
     g->item_reach = reach(t, &g->items, x->item, NULL, items);
     g->node_reach = reach(t, &g->nodes, x->user, x->item, nodes);
     ids_together(t, 2, (Tensor *[]){g->item_reach.low, g->node_reach.high});
