@@ -359,10 +359,13 @@ bool trained_fold_items(const Trained *t, Tape *tape, const sp_feature *features
 {
     const DataSet *d = &t->data;
     const Recommender *kind = t->config.kind;
+    if (!has_vectors(t, e))
+        return false;
     if (!kind->new_items || !d->feature_count)
         return fail(e, SP_UNSUPPORTED,
                     kind->new_items ? "%s: this run's folder has no projections of features; train again"
-                                    : "%s: items have no vector without interactions in training",
+                                    : "%s: vectors of items are made of their interactions in training; new items "
+                                      "have none",
                     kind->name);
     if (n && !out)
         return fail(e, SP_USAGE, "out is NULL");
