@@ -492,7 +492,8 @@ typedef struct sp_nearest_options {
     void *user;
 } sp_nearest_options;
 /* The K rows of a matrix [N, D] that are nearest to each of the queries [n, D], all finite: features, vectors, or both
- * modalities of CLIP; o may be NULL. ids, similarity [n, K]; similarity may be NULL. */
+ * modalities of CLIP; o may be NULL. ids, similarity [n, K]; similarity may be NULL. Many queries in one call cost much
+ * less than as many calls; the results are the same, bit for bit. */
 SP_API bool sp_nearest(sp_session *s, const float *rows, size_t N, size_t D, const float *queries, size_t n, size_t K,
                        const sp_nearest_options *o, int32_t *ids, float *similarity, sp_error *e);
 
