@@ -426,8 +426,9 @@ typedef struct sp_recommender_info {
     /* Whether sp_recommend_new answers: models with vectors, by the mean of the vectors of the user's items; ItemKNN,
      * AttributeItemKNN, EASER and MostPop by their own rule. */
     bool new_users;
-    /* Whether sp_new_item_vectors answers: models whose item vectors are made of features alone (VBPR), with these
-     * features. */
+    /* Whether sp_new_item_vectors answers, with these features: VBPR and NGCF-M, which project an item's features by
+     * trained weights. Other models make an item's vector of interactions, or of other items' features, which a run
+     * folder does not hold (docs/recipes.md 7.8, 7.21). */
     bool new_items;
     const char *const *feature_names; /* [feature_count] */
     const size_t *feature_widths;
@@ -474,7 +475,8 @@ SP_API bool sp_scores(const sp_recommender *r, sp_session *s, const int32_t *use
                       float *scores, sp_error *e);
 /* Vectors [n, D] of users or items of these numbers, of new users, and of items that are not in training, by their
  * features [n, width] under the names of training (in any order). An item's score is the dot product of its vector and
- * a user's: sp_nearest ranks new items beside those of training. */
+ * a user's: sp_nearest ranks new items beside those of training. The part of a new item's vector that interactions make
+ * is zero. */
 SP_API bool sp_vectors(const sp_recommender *r, sp_session *s, sp_role role, const int32_t *numbers, size_t n,
                        float *out, sp_error *e);
 SP_API bool sp_new_user_vectors(const sp_recommender *r, sp_session *s, const sp_liked *users, size_t n, float *out,
@@ -490,7 +492,8 @@ typedef struct sp_nearest_options {
     void *user;
 } sp_nearest_options;
 /* The K rows of a matrix [N, D] that are nearest to each of the queries [n, D], all finite: features, vectors, or both
- * modalities of CLIP; o may be NULL. ids, similarity [n, K]; similarity may be NULL. */
+ * modalities of CLIP; o may be NULL. ids, similarity [n, K]; similarity may be NULL. Many queries in one call cost much
+ * less than as many calls; the results are the same, bit for bit. */
 SP_API bool sp_nearest(sp_session *s, const float *rows, size_t N, size_t D, const float *queries, size_t n, size_t K,
                        const sp_nearest_options *o, int32_t *ids, float *similarity, sp_error *e);
 

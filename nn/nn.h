@@ -376,8 +376,9 @@ typedef enum KnnSearch { SEARCH_AUTO, SEARCH_EXACT, SEARCH_INDEX, SEARCH_COUNT }
 extern const char *const knn_searches[SEARCH_COUNT]; /* "auto", "exact", "index" */
 #define KNN_RECALL 0.95                              /* at least, of an index: measured on 1,000 rows */
 typedef struct KnnPlan {
-    KnnSearch search; /* auto: an index where 2 I^2 D operations would take more than ten minutes at 200 GFLOP/s */
-    uint64_t seed;    /* of the index's samples */
+    KnnSearch search;     /* auto: an index where 2 I^2 D operations would take more than ten minutes at 200 GFLOP/s */
+    uint64_t seed;        /* of the index's samples */
+    const int32_t *given; /* [I, k], k at most I: they are known, -1 behind a row's last; NULL: they are searched */
     /* results */
     bool index;     /* else all were compared: auto does so too where the index would compare half of all rows */
     int64_t rows;   /* I */

@@ -80,6 +80,8 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
     int64_t D;
     const float *data;   /* [I, D], finite; in the arena or in the mapped file */
     Npy file;            /* open until dataset_close */
+    const char *path;    /* NULL: the numbers were not in files */
+    int64_t rows;        /* of the one .npy; 0: they were not in one */
     int64_t missing;     /* items that the source lacks, filled */
     const char *knocked; /* the mode of a knock-out, or NULL */
 } Feature;
@@ -149,6 +151,11 @@ bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 /* Replaces features as k says, in a list of its own in `a`. A name that no modality has is an error. */
 bool features_knock(DataSet *d, const Knock *k, Arena *a, Error *e);
+
+/* near [I, k]: each item, then the k - 1 that are nearest to it by features f, as the .npy `path` says
+ * (neighbour_file.c, docs/formats.md), -1 behind the last; k at most I. *few: items with fewer. `a` is scratch. */
+bool neighbour_file_read(int32_t *near, const DataSet *d, const Feature *f, const char *path, int64_t k, int64_t *few,
+                         Arena *a, Error *e);
 
 bool catalogue_check(size_t users, size_t items, Error *e); /* as many as sp_data may have */
 /* Data from arrays of the caller's, checked (arrays.c): users and items are the caller's numbers, their ids these
@@ -444,6 +451,7 @@ typedef struct Model { /* one recommender at work */
     Arena *arena;
     uint64_t seed;
     int64_t epoch;
+    uint64_t read;        /* a hash of what `init` read from files that its settings name; 0: nothing */
     void *own;            /* the recommender's struct, in `arena` */
     const Device *device; /* where a trained model scores; NULL: the store's */
     TrainVisit *tell;     /* a run's: model_note and model_made call it; NULL: no one listens */

@@ -205,8 +205,27 @@ static bool in_bounds(const Setting *d, const char *value, double number, double
                                 : fail(e, SP_USAGE, "setting %s=%s: must be at most %.10g", d->key, value, d->most);
 }
 
+/* [0.1, 0.1]: MMRec has lists where there is one number here, and lists of values to try. */
+static bool refuse_list(const Setting *d, const char *value, Error *e)
+{
+    Text rest = text_of(value + 1), first;
+    double number;
+    if (*value != '[' && *value != '(')
+        return true;
+    text_next(&rest, ',', &first);
+    while (first.n && strchr("]) ", first.p[first.n - 1]))
+        first.n--;
+    first = text_trim(first);
+    return text_f64(first, &number)
+               ? fail(e, SP_USAGE, "setting %s=%.60s: is a list, here it is one number: set %s=%.*s", d->key, value,
+                      d->key, (int)first.n, first.p)
+               : fail(e, SP_USAGE, "setting %s=%.60s: is a list, one number is expected", d->key, value);
+}
+
 static bool parse_number(const Setting *d, const char *usual, const char *value, double *to, Error *e)
 {
+    if (!refuse_list(d, value, e))
+        return false;
     if (!text_f64(text_of(value), to) || !isfinite(*to))
         return fail(e, SP_USAGE, "setting %s=%s: a number is expected (such as %s)", d->key, value, usual);
     if (!isfinite((float)*to)) /* models compute in float32 */
@@ -221,6 +240,8 @@ static bool parse_value(const Setting *d, Protocol p, const char *value, CommonS
     int64_t whole;
     switch (d->member.kind) {
     case SETTING_I64:
+        if (!refuse_list(d, value, e))
+            return false;
         if (!text_i64(text_of(value), &whole))
             return fail(e, SP_USAGE, "setting %s=%s: a whole number is expected (such as %s)", d->key, value, usual);
         *(int64_t *)to = whole;

@@ -374,6 +374,42 @@ static void damaged_projections(void **state)
     test_folder_remove(folder);
 }
 
+/* Features that float32 cannot project: neither NaN nor a vector of zeros. */
+static void features_that_are_too_large(void **state)
+{
+    static const float LARGE[] = {3.4e38f, 1e38f, 1e30f, 1e20f};
+    Bench *b = *state;
+    sp_error e;
+    for (int turn = 0; turn < 4; turn++) {
+        b->data.protocol = turn % 2 ? "mmrec" : "elliot";
+        sp_recommender *r = train(b, turn < 2 ? "VBPR" : "NGCF-M");
+        sp_recommender_info info = {.size = sizeof info};
+        assert_ok(sp_recommender_describe(r, &info, &e), e);
+        float *out = calloc(ITEMS * info.width, sizeof *out), visual[ITEMS * WIDE];
+        sp_feature f[] = {b->features[1], {"visual", WIDE, visual}};
+        memcpy(visual, b->visual, sizeof visual);
+        for (size_t i = 0; i < COUNT(LARGE); i++) {
+            char says[200];
+            visual[3 * WIDE + 1] = -LARGE[i];
+            snprintf(says, sizeof says, "features 'visual': item 3 contains %g: its vector may be too large",
+                     (double)LARGE[i]);
+            USAGE(sp_new_item_vectors(r, b->session, f, 2, ITEMS, out, &e), says);
+        }
+        visual[3 * WIDE + 1] = 1e15f; /* large, and right */
+        assert_ok(sp_new_item_vectors(r, b->session, f, 2, ITEMS, out, &e), e);
+        double square = 0;
+        for (size_t c = 0; c < info.width; c++) {
+            double x = (double)out[3 * info.width + c];
+            assert_true(isfinite(x));
+            square += x * x;
+        }
+        assert_true(turn == 1 ? square > 1e20 : fabs(square - 1) < 1e-4);
+        free(out);
+        sp_recommender_close(r);
+    }
+    b->data.protocol = NULL;
+}
+
 /* ---- structs and sessions -------------------------------------------------------------------- */
 
 /* Of every size a struct is read whole or refused. */
@@ -526,6 +562,7 @@ int main(void)
         cmocka_unit_test(wrong_measures),
         cmocka_unit_test(wrong_matrices),
         cmocka_unit_test(damaged_projections),
+        cmocka_unit_test(features_that_are_too_large),
         cmocka_unit_test(sizes_of_structs),
         cmocka_unit_test(a_session_is_in_one_call),
         cmocka_unit_test(refused_memory_is_an_error),

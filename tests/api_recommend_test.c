@@ -175,7 +175,7 @@ static void check_new_items(Bench *b, const sp_recommender *r, const sp_recommen
     bool ok = sp_new_item_vectors(r, b->session, b->features, 2, ITEMS, out, &e);
     assert_int_equal(ok, info->new_items);
     if (!ok)
-        assert_error(e, SP_UNSUPPORTED, "without interactions");
+        assert_error(e, SP_UNSUPPORTED, info->width ? "new items have none" : "have no vectors");
     free(out);
 }
 
@@ -266,7 +266,8 @@ static void a_known_user_as_a_new_one(void **state)
     sp_recommender_close(r);
 }
 
-/* VBPR: the part of an item's vector that is made of features is that of an item of training with these features. */
+/* VBPR, NGCF-M: the part of an item's vector that is made of features is that of an item of training with these
+ * features. */
 static void items_by_features_alone(void **state)
 {
     Bench *b = *state;
@@ -274,9 +275,9 @@ static void items_by_features_alone(void **state)
     int32_t items[ITEMS];
     for (int32_t i = 0; i < ITEMS; i++)
         items[i] = i;
-    for (int protocol = 0; protocol < 2; protocol++) {
-        b->data.protocol = protocol ? "mmrec" : "elliot";
-        sp_recommender *r = train(b, "VBPR");
+    for (int turn = 0; turn < 4; turn++) {
+        b->data.protocol = turn % 2 ? "mmrec" : "elliot";
+        sp_recommender *r = train(b, turn < 2 ? "VBPR" : "NGCF-M");
         sp_recommender_info info = {.size = sizeof info};
         assert_ok(sp_recommender_describe(r, &info, &e), e);
         size_t D = info.width, half = D / 2;

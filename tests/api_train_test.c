@@ -316,12 +316,181 @@ static void nearest_rows(void **state)
     assert_true(ids[0] == 3 && ids[3] >= 0 && ids[4] == -1 && ids[K - 1] == -1);
 }
 
+/* ---- many queries are compared by products --------------------------------------------------- */
+
+static bool count_calls(void *user, size_t done, size_t n)
+{
+    assert_true(done <= n);
+    ++*(int *)user;
+    return true;
+}
+
+/* A query has the same rows, with the same bits, alone and among others: alone it is compared in float64. */
+static void check_many(const Device *d, const float *rows, int64_t N, int64_t D, const float *queries, int64_t n,
+                       int64_t k, const int64_t *start, const int32_t *left_out)
+{
+    Error e = {0};
+    const Array table = {.type = F32, .dims = 2, .shape = {N, D}, .count = N * D, .data = rows};
+    int32_t *many = calloc((size_t)(n * k), sizeof *many), *one = calloc((size_t)k, sizeof *one);
+    float *value = calloc((size_t)(n * k), sizeof *value), *own = calloc((size_t)k, sizeof *own);
+    for (int dot = 0; dot < 2; dot++) {
+        int calls = 0;
+        NearestRows x = {.rows = &table,
+                         .queries = queries,
+                         .n = n,
+                         .k = k,
+                         .dot = dot,
+                         .start = start,
+                         .left_out = left_out,
+                         .ids = many,
+                         .similarity = value,
+                         .progress = count_calls,
+                         .user = &calls};
+        assert_ok(rows_nearest(&x, d, &e), e);
+        assert_true(calls > 0);
+        int64_t zeros = x.zeros;
+        for (int64_t q = 0; q < n; q++) {
+            NearestRows alone = x;
+            alone.queries = queries + q * D;
+            alone.n = 1;
+            alone.start = start ? start + q : NULL;
+            alone.ids = one;
+            alone.similarity = own;
+            assert_ok(rows_nearest(&alone, d, &e), e);
+            assert_memory_equal(one, many + q * k, (size_t)k * sizeof *one);
+            assert_memory_equal(own, value + q * k, (size_t)k * sizeof *own);
+            assert_int_equal(alone.zeros, zeros);
+        }
+    }
+    free(many);
+    free(one);
+    free(value);
+    free(own);
+}
+
+static void many_queries(void **state)
+{
+    enum { N = 900, Q = 70, K = 9 };
+    static const float SCALES[] = {1, 1e-38f, 1e-20f, 1e19f, 3e37f};
+    (void)state;
+    Error e = {0};
+    Device d;
+    static float rows[N * WIDE], queries[Q * WIDE];
+    static int64_t start[Q + 1];
+    static int32_t left_out[Q * Q];
+    assert_ok(device_open(&d, NULL, 2, NULL, NULL, &e), e);
+    for (int64_t q = 0; q < Q; q++) { /* q of them: rows 0, 13, 26, ... */
+        start[q + 1] = start[q] + q;
+        for (int64_t i = 0; i < q; i++)
+            left_out[start[q] + i] = (int32_t)(13 * i);
+    }
+    for (size_t i = 0; i < 2 * COUNT(SCALES); i++) {
+        float scale = SCALES[i / 2];
+        for (uint64_t c = 0; c < N * WIDE; c++) { /* whole numbers: most scores are those of several rows */
+            float x = draw_normal((Draw){6, DRAW_TEST, 1}, c);
+            rows[c] = scale * (i % 2 ? roundf(x) : x);
+        }
+        for (uint64_t c = 0; c < Q * WIDE; c++)
+            queries[c] =
+                i % 2 ? roundf(draw_normal((Draw){6, DRAW_TEST, 2}, c)) : draw_normal((Draw){6, DRAW_TEST, 2}, c);
+        memset(rows + 8 * WIDE, 0, WIDE * sizeof *rows);
+        memset(queries + 5 * WIDE, 0, WIDE * sizeof *queries);
+        for (int r = 100; r < 150; r++) /* equal rows, more than the products find at first */
+            memcpy(rows + r * WIDE, rows + 4 * WIDE, WIDE * sizeof *rows);
+        memcpy(queries + 6 * WIDE, rows + 4 * WIDE, WIDE * sizeof *queries);
+        for (uint64_t c = 0; c < 300 * WIDE; c++) /* rows that float32 cannot order */
+            rows[500 * WIDE + c] = rows[4 * WIDE + c % WIDE] + scale * 3e-4f * draw_normal((Draw){6, DRAW_TEST, 4}, c);
+        for (int c = 0; c < WIDE; c++) /* one row is much longer than the others */
+            rows[7 * WIDE + c] *= 8;
+        check_many(&d, rows, N, WIDE, queries, Q, K, NULL, NULL);
+        check_many(&d, rows, N, WIDE, queries, Q, K, start, left_out);
+    }
+    memset(rows, 0, sizeof rows);
+    check_many(&d, rows, N, WIDE, queries, Q, K, NULL, NULL);
+    device_close(&d);
+}
+
+/* Rows and queries that do not fit into one block each. */
+static void wide_queries(void **state)
+{
+    enum { N = 300, Q = 40, K = 2, D = 1 << 16 };
+    (void)state;
+    Error e = {0};
+    Device d;
+    float *rows = calloc((N + Q) * (size_t)D, sizeof *rows), *queries = rows + (size_t)N * D;
+    static int64_t start[Q + 1];
+    static int32_t left_out[2 * Q];
+    uint32_t x = 1;
+    assert_non_null(rows);
+    for (size_t c = 0; c < (N + Q) * (size_t)D; c++) {
+        x = x * 1664525 + 1013904223;
+        rows[c] = (float)(int32_t)x * 0x1p-31f;
+    }
+    for (int q = 0; q < Q; q++) {
+        start[q + 1] = start[q] + 2;
+        left_out[2 * q] = q;
+        left_out[2 * q + 1] = 299 - q;
+        const float *near[] = {rows + q * (size_t)D, rows + (299 - q) * (size_t)D, rows + (100 + q) * (size_t)D,
+                               rows + (259 - q) * (size_t)D};
+        for (size_t c = 0; c < D; c++) /* four rows are near, two of them are left out */
+            queries[q * (size_t)D + c] = near[0][c] + near[1][c] + near[2][c] + near[3][c];
+    }
+    assert_ok(device_open(&d, NULL, 2, NULL, NULL, &e), e);
+    check_many(&d, rows, N, D, queries, Q, K, start, left_out);
+    device_close(&d);
+    free(rows);
+}
+
+static void many_queries_are_checked(void **state)
+{
+    enum { N = 200, Q = 40, K = 4 };
+    (void)state;
+    static float rows[(N + Q) * WIDE];
+    const float *queries = rows + N * WIDE;
+    int32_t ids[Q * K];
+    bool ok = false;
+    for (uint64_t c = 0; c < COUNT(rows); c++)
+        rows[c] = draw_normal((Draw){6, DRAW_TEST, 3}, c);
+    const Array table = {.type = F32, .dims = 2, .shape = {N, WIDE}, .count = N * WIDE, .data = rows};
+    NearestRows x = {.rows = &table, .queries = queries, .n = Q, .k = K, .ids = ids};
+    for (size_t n = 1; !ok; n++) {
+        TestHeap heap;
+        Device d;
+        Error e = {0};
+        assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
+        test_heap(&heap, n);
+        d.heap = &heap.heap;
+        ok = rows_nearest(&x, &d, &e);
+        assert_true(ok || e.code == SP_MEMORY);
+        assert_int_equal(heap.live, 0);
+        assert_true(n < 200);
+        if (ok) {
+            heap.refuse_at = 0;
+            rows[150 * WIDE] = NAN;
+            rows[151 * WIDE] = INFINITY;
+            assert_false(rows_nearest(&x, &d, &e));
+            assert_error(e, SP_FORMAT, "row 150 contains a number that is not finite");
+            rows[(N + 39) * WIDE] = NAN;
+            assert_false(rows_nearest(&x, &d, &e));
+            assert_error(e, SP_FORMAT, "query 39 holds a number that is not finite");
+        }
+        d.heap = NULL;
+        device_close(&d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arrays_train_as_files_do),           cmocka_unit_test(arrays_are_split_as_files_are),
-        cmocka_unit_test(figures_are_those_of_training),      cmocka_unit_test(calls_are_cancelled),
-        cmocka_unit_test(models_without_epochs_are_followed), cmocka_unit_test(nearest_rows),
+        cmocka_unit_test(arrays_train_as_files_do),
+        cmocka_unit_test(arrays_are_split_as_files_are),
+        cmocka_unit_test(figures_are_those_of_training),
+        cmocka_unit_test(calls_are_cancelled),
+        cmocka_unit_test(models_without_epochs_are_followed),
+        cmocka_unit_test(nearest_rows),
+        cmocka_unit_test(many_queries),
+        cmocka_unit_test(wide_queries),
+        cmocka_unit_test(many_queries_are_checked),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -232,6 +232,22 @@ READER(features_replaced)
     return spec && load_data(&c, a, digest, e);
 }
 
+READER(neighbours)
+{
+    const char *spec = arena_printf(a, e, "visual=%s", in("visual.npy"));
+    DataConfig c = {.train = in("train.tsv"), .features = &spec, .feature_count = 1};
+    int32_t near[9 * 2];
+    int64_t few;
+    DataSet d;
+    if (!spec || !dataset_load(&d, &c, a, e))
+        return false;
+    bool ok = neighbour_file_read(near, &d, d.features, in("near.npy"), 2, &few, a, e);
+    if (ok)
+        mix(digest, near, sizeof near);
+    dataset_close(&d);
+    return ok;
+}
+
 READER(nearest)
 {
     static const char *const PATHS[] = {"visual.npy", "items"};
@@ -547,6 +563,7 @@ static const Subject SUBJECTS[] = {
     {"features, names cut at a dot", features_of_cut_names, false},
     {"features, a folder", features_of_files, false},
     {"features, replaced", features_replaced, false},
+    {"neighbours of items", neighbours, false},
     {"nearest rows", nearest, false},
 #ifdef HAVE_YAML
     {"YAML", yaml, false},

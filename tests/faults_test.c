@@ -396,6 +396,11 @@ static int setup(void **state)
     for (int i = 0; i < ITEMS * D; i++)
         x[i] = (float)i;
     assert_ok(npy_write_f32(in("visual.npy"), 2, (const int64_t[]){ITEMS, D}, x, NULL, &e), e);
+    int32_t near[ITEMS * 2];
+    for (int i = 0; i < ITEMS * 2; i++)
+        near[i] = (i / 2 + i % 2 + 1) % ITEMS;
+    NpyOut *n = npy_create(in("near.npy"), I32, 2, (const int64_t[]){ITEMS, 2}, NULL, &e);
+    assert_ok(n && npy_data(n, near, sizeof near, &e) && npy_commit(n, &e), e);
     put_fortran("fortran.npy", ITEMS, D, x);
     put_gzip("train.csv.gz");
     assert_ok(folder_make(in("items"), &e) && folder_make(in("sharded"), &e) && folder_make(in("pictures"), &e), e);

@@ -251,11 +251,11 @@ static void item_graphs(void **state)
         naive_knn(b->visual, WIDE, 4, kind, 0.1, expected);
         naive_knn(b->textual, D, 4, kind, 0.9, expected);
         naive_knn(b->textual, D, 4, kind, 1, one);
-        Csr *both = item_graph(&b->model, "items", 2, x, weight, 4, kind, SEARCH_AUTO, &b->e);
+        Csr *both = item_graph(&b->model, "items", 2, x, weight, 4, kind, (KnnSource){0}, &b->e);
         double *got = dense(b, both);
         for (int i = 0; i < I * I; i++)
             assert_true(fabs(got[i] - expected[i]) < 1e-6);
-        got = dense(b, item_graph(&b->model, "texts", 1, &x[1], NULL, 4, kind, SEARCH_AUTO, &b->e));
+        got = dense(b, item_graph(&b->model, "texts", 1, &x[1], NULL, 4, kind, (KnnSource){0}, &b->e));
         for (int i = 0; i < I * I; i++)
             assert_true(fabs(got[i] - one[i]) < 1e-6);
         Tape *t = fresh_tape(b, true); /* it has what a backward pass needs */
@@ -313,7 +313,7 @@ static void refused_memory(void **state)
         done = x && two_views(&m, &views, VIEW_WALKS, edges, 2, &e) && thinned_graph(&m, "thin", edges, &e) &&
                thinned_graph(&m, "thin", nodes, &e) && (row = user_item_graph(&m, "row", ADJ_ROW_SELF, &e)) &&
                dropped_graph(&m, "drop", row, 0.2, &e) && interaction_graph(&m, "block", SHARE_SYM, &e) &&
-               item_graph(&m, "items", 2, x, NULL, 3, KNN_BINARY, SEARCH_AUTO, &e) &&
+               item_graph(&m, "items", 2, x, NULL, 3, KNN_BINARY, (KnnSource){0}, &e) &&
                cooccurrence_graph(&m, "common", SIDE_USERS, 3, 1, &e);
         if (a && !done)
             assert_int_equal(e.code, SP_MEMORY);

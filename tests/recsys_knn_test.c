@@ -480,6 +480,34 @@ static void memory_and_threads(void **state)
     }
 }
 
+/* Ratings that float32 cannot multiply, not l2_norm, are to blame. */
+static void ease_names_a_rating_that_is_too_large(void **state)
+{
+    Bench *b = *state;
+    float *ratings = b->data.train.rating, large[USERS * ITEMS];
+    static const float VALUES[] = {1e38f, -3e38f, 1e20f};
+    Error e = {0};
+    b->data.train.rating = large;
+    assert_true(ids_count(&b->data.users, USERS, b->arena, &e) && ids_count(&b->data.items, ITEMS, b->arena, &e));
+    for (size_t i = 0; i < COUNT(VALUES); i++) {
+        Model m;
+        memcpy(large, ratings, (size_t)b->data.train.count * sizeof *large);
+        for (int64_t k = 0; k < b->data.train.count; k += 2)
+            large[k] = VALUES[i] / 2;
+        int64_t at = b->data.train.start[5];
+        large[at] = VALUES[i];
+        assert_false(make(b, &m, "EASER", (const char *[]){"l2_norm=10"}, 1, &e));
+        char says[200];
+        snprintf(says, sizeof says, "EASER: the rating %g of user 5 and item %d is too large: products of ratings",
+                 (double)VALUES[i], b->data.train.item[at]);
+        assert_error(e, SP_FORMAT, says);
+        store_free(m.store);
+        assert_ok(make(b, &m, "EASER", (const char *[]){"l2_norm=10", "implicit=true"}, 2, &e), e);
+        store_free(m.store);
+    }
+    b->data.train.rating = ratings;
+}
+
 /* A limit that the matrix of items is above: the message has its size. */
 static void ease_says_what_it_needs(void **state)
 {
@@ -508,6 +536,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(without_ratings_each_is_1),
         cmocka_unit_test(memory_and_threads),
+        cmocka_unit_test(ease_names_a_rating_that_is_too_large),
         cmocka_unit_test(ease_says_what_it_needs),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

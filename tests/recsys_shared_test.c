@@ -154,7 +154,7 @@ static void two_graphs_at_once(void **state)
     static const int32_t some_users[] = {0, 7, 19}, some_items[] = {1, 4, 9, 20};
     Modality *x = modalities_new(&b->model, (ModalityPlan){0}, &b->e);
     TwoGraphs g = {
-        .items = {.graph = item_graph(&b->model, "near", 2, x, NULL, 3, KNN_BINARY, SEARCH_AUTO, &b->e),
+        .items = {.graph = item_graph(&b->model, "near", 2, x, NULL, 3, KNN_BINARY, (KnnSource){0}, &b->e),
                   .layers = 1,
                   .combine = COMBINE_LAST},
         .nodes = {.graph = user_item_graph(&b->model, "nodes", ADJ_SYM, &b->e), .layers = 2},

@@ -41,6 +41,10 @@ bool interactions_check(const sp_interactions *x, const char *name, int64_t user
 /* Reads the row names of OUT.npy from OUT.ids.txt into an index, line l as number l; NULL where there is no such
  * file. */
 bool feature_names(TextIndex **names, const char **ids_path, const char *path, int64_t rows, Arena *a, Error *e);
+/* row [n]: the row of the .npy `path`, which has `rows`, that belongs to each of n items, by its .ids.txt or by number;
+ * -1: none. *hint: what its row names look like, or "". */
+bool feature_find_rows(int64_t *row, const TextIndex *items, int64_t n, const char *path, int64_t rows,
+                       const char **hint, Arena *a, Error *e);
 /* Opens one item's features, (1, D) or (D,), D at least 1. */
 bool feature_row_open(Npy *n, const char *file, Arena *a, Error *e);
 bool feature_load(Feature *f, const DataSet *d, const char *spec, Arena *a, Error *e);

@@ -247,9 +247,8 @@ static bool index_bare(TextIndex **bare, int64_t **row, const TextIndex *names, 
     return true;
 }
 
-/* row [n]: the row of x that belongs to each item, -1: none. *hint: what its row names look like, or "". */
-static bool find_rows(int64_t *row, const TextIndex *items, int64_t n, const char *path, int64_t rows,
-                      const char **hint, Arena *a, Error *e)
+bool feature_find_rows(int64_t *row, const TextIndex *items, int64_t n, const char *path, int64_t rows,
+                       const char **hint, Arena *a, Error *e)
 {
     TextIndex *names, *bare = NULL;
     const char *ids_path;
@@ -306,12 +305,13 @@ static bool from_matrix(Feature *f, const DataSet *d, const char *path, Arena *s
     const char *hint, *ids = npy_ids_path(path, scratch, e);
     Missing missing = {0};
     f->D = x->shape[1];
+    f->rows = rows;
     if (!row || !lacks || !ids)
         return false;
     if (d->protocol == PROTOCOL_MMREC && !file_exists(ids) && (rows > d->I || (rows < d->I && d->gaps == GAPS_ERROR)))
         return fail(e, SP_SHAPE, "%s: has %lld rows, but the interactions have %lld items: row r must belong to item r",
                     path, (long long)rows, (long long)d->I);
-    if (!find_rows(row, d->items, d->I, path, rows, &hint, scratch, e))
+    if (!feature_find_rows(row, d->items, d->I, path, rows, &hint, scratch, e))
         return false;
     for (int64_t i = 0; i < d->I; i++)
         if ((lacks[i] = row[i] < 0))
@@ -366,7 +366,7 @@ bool feature_lacks(const char *spec, const TextIndex *items, int64_t n, bool *la
     Npy file = {0};
     int64_t *row = path ? NEW(scratch, int64_t, n, e) : NULL;
     bool ok = row && open_matrix(&file, path, scratch, e) &&
-              find_rows(row, items, n, path, file.array.shape[0], &hint, scratch, e);
+              feature_find_rows(row, items, n, path, file.array.shape[0], &hint, scratch, e);
     for (int64_t i = 0; ok && i < n; i++)
         lacks[i] = lacks[i] || row[i] < 0;
     npy_close(&file);
@@ -377,7 +377,8 @@ bool feature_load(Feature *f, const DataSet *d, const char *spec, Arena *a, Erro
 {
     *f = (Feature){0};
     const char *path = spec_path(spec, e);
-    if (!path || !(f->name = arena_strndup(a, spec, (size_t)(path - 1 - spec), e)))
+    if (!path || !(f->name = arena_strndup(a, spec, (size_t)(path - 1 - spec), e)) ||
+        !(f->path = arena_strndup(a, path, strlen(path), e)))
         return false;
     bool ok;
     if (folder_exists(path)) {

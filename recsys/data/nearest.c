@@ -1,9 +1,15 @@
 /* recsys/data/nearest.c: the rows of a matrix that are nearest to queries, by cosine or dot product. Products are
- * summed in float64, in an order that depends on their length alone: a query has the same rows in any batch. */
+ * summed in float64, in an order that depends on their length alone: a query has the same rows in any batch.
+ *
+ * Many queries: a product in float32, a tile of rows at a time, finds more rows than are asked for; these are compared
+ * in float64. A float32 product of rows of length 1 is wrong by `eps` at most. So a query's rows are right where the
+ * last of them is better than any that was left out can be. Where it is not, as among equal rows, the query is compared
+ * with all rows in float64. */
 // flags: -O3
 #include "recsys/data/data.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { ROWS_A_TASK = 256, LANES = 8, SCORES_AT_ONCE = 1 << 22, QUERIES_AT_ONCE = 256 };
 typedef struct Likeness {
@@ -31,6 +37,14 @@ static double dot(const double *a, const double *b, int64_t n)
     return rest;
 }
 
+/* Of a row and a query of these lengths. No cosine is never listed. */
+static float likeness(bool by_dot, double product, double length, double query_length)
+{
+    if (by_dot)
+        return (float)product;
+    return length > 0 && query_length > 0 ? (float)(product / (length * query_length)) : -INFINITY;
+}
+
 static void compare_rows(void *arg, size_t task, int worker)
 {
     const Likeness *l = arg;
@@ -48,9 +62,7 @@ static void compare_rows(void *arg, size_t task, int worker)
         l->zeros[worker] += square == 0;
         for (int64_t q = 0; q < l->n; q++) {
             double product = dot(wide, l->query + q * D, D);
-            if (!l->of->dot) /* no cosine is never listed */
-                product = square > 0 && l->length[q] > 0 ? product / (length * l->length[q]) : -INFINITY;
-            l->score[q * N + r] = (float)product;
+            l->score[q * N + r] = likeness(l->of->dot, product, length, l->length[q]);
         }
     }
 }
@@ -68,6 +80,12 @@ static bool widen(const NearestRows *x, int64_t first, int64_t n, double *query,
             return fail(e, SP_FORMAT, "query %lld holds a number that is not finite", (long long)(first + q));
     }
     return true;
+}
+
+static bool report(const NearestRows *x, int64_t done, Error *e)
+{
+    return !x->progress || x->progress(x->user, (size_t)done, (size_t)x->n) ||
+           fail(e, SP_CANCELLED, "cancelled after %lld of %lld queries", (long long)done, (long long)x->n);
 }
 
 static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
@@ -98,12 +116,279 @@ static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
             return fail(e, SP_FORMAT, "row %lld contains a number that is not finite", (long long)x->bad - 1);
         if (!rank_scores(d, N, l.score, NULL, l.n, x->k, l.n, x->start ? x->start + first : NULL, x->left_out,
                          x->ids + first * x->k, x->similarity ? x->similarity + first * x->k : NULL, e) ||
-            (x->progress && !x->progress(x->user, (size_t)(first + l.n), (size_t)x->n) &&
-             !fail(e, SP_CANCELLED, "cancelled after %lld of %lld queries", (long long)(first + l.n), (long long)x->n)))
+            !report(x, first + l.n, e))
             return false;
     }
     return true;
 }
+
+#ifndef SAPOR_MINIMAL
+
+/* ---- many queries ---------------------------------------------------------------------------- */
+
+/* By products from MANY queries on, and for at most MOST rows in a list. */
+enum { MANY = 32, MOST = 1000, MORE = 32, MOST_WIDE = 1 << 16 };
+enum { TILE = 1 << 22, QUERIES = 1 << 21, MOST_QUERIES = 1024 }; /* numbers at once, of rows and of queries */
+enum { GAP = 16 }; /* of sure queries between others: fewer are compared again, as reading the rows costs more */
+
+typedef struct Near {
+    float value;
+    int32_t id;
+} Near;
+
+typedef struct Many {
+    const NearestRows *of;
+    int64_t k, n, first;  /* rows of a list; queries at once, and the first of them */
+    int64_t row, rows;    /* of the tile */
+    double eps, *longest; /* [workers] the length of the longest row; [0]: of all */
+    double *query, *length;
+    float *unit, *tile;       /* [n, D] queries of length 1; [rows, D] rows as scale_rows makes them */
+    float *value, *new_value; /* [n, k] lists by float32: of the tiles so far, of this one */
+    int32_t *id, *new_id;
+    int64_t *start, *at; /* [n + 1] rows of the tile that are left out; [n] where the next tile's are */
+    int32_t *left_out;
+    Near *near;           /* [workers, k] */
+    bool *sure;           /* [n] */
+    float *row_f32;       /* [workers, D] */
+    double *wide;         /* [workers, D] */
+    int64_t *bad, *zeros; /* [workers] as in Likeness */
+} Many;
+
+static const double *row_of(const Many *m, int64_t r, int worker)
+{
+    int64_t D = m->of->rows->shape[1];
+    float *row = m->row_f32 + worker * D;
+    double *wide = m->wide + worker * D;
+    array_f32(m->of->rows, r * D, D, row);
+    for (int64_t c = 0; c < D; c++)
+        wide[c] = row[c];
+    return wide;
+}
+
+static void measure_rows(void *arg, size_t task, int worker)
+{
+    Many *m = arg;
+    int64_t N = m->of->rows->shape[0], D = m->of->rows->shape[1], first = (int64_t)task * ROWS_A_TASK;
+    for (int64_t r = first; r < MIN(first + ROWS_A_TASK, N); r++) {
+        const double *row = row_of(m, r, worker);
+        double square = dot(row, row, D);
+        if (!isfinite(square) && (!m->bad[worker] || r < m->bad[worker] - 1))
+            m->bad[worker] = r + 1;
+        m->zeros[worker] += square == 0;
+        m->longest[worker] = fmax(m->longest[worker], sqrt(square));
+    }
+}
+
+/* Rows of the tile, of length 1 or, by dot product, in parts of the longest. */
+static void scale_rows(void *arg, size_t task, int worker)
+{
+    const Many *m = arg;
+    int64_t D = m->of->rows->shape[1], first = (int64_t)task * ROWS_A_TASK;
+    for (int64_t r = first; r < MIN(first + ROWS_A_TASK, m->rows); r++) {
+        const double *row = row_of(m, m->row + r, worker);
+        double scale = m->of->dot ? *m->longest : sqrt(dot(row, row, D));
+        for (int64_t c = 0; c < D; c++)
+            m->tile[r * D + c] = scale > 0 ? (float)(row[c] / scale) : 0;
+    }
+}
+
+/* Of rows that are left out, those of the tile, by their place in it. */
+static void leave_out(Many *m)
+{
+    const NearestRows *x = m->of;
+    for (int64_t q = 0, n = 0; q < m->n; q++) {
+        int64_t end = x->start[m->first + q + 1];
+        for (; m->at[q] < end && x->left_out[m->at[q]] < m->row + m->rows; m->at[q]++)
+            m->left_out[n++] = (int32_t)(x->left_out[m->at[q]] - m->row);
+        m->start[q + 1] = n;
+    }
+}
+
+/* The tile's list behind the list so far: equal values keep the order of rows. */
+static void merge_lists(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Many *m = arg;
+    int64_t q = (int64_t)task, k = m->k, old = k, new = 0, total = 0;
+    float *value = m->value + q * k, *new_value = m->new_value + q * k;
+    int32_t *id = m->id + q * k, *new_id = m->new_id + q * k;
+    while (old > 0 && id[old - 1] < 0)
+        old--;
+    while (new < k && new_id[new] >= 0)
+        new ++;
+    /* how many of each stay */
+    int64_t a = 0, b = 0;
+    for (; total < k && (a < old || b < new); total++)
+        *(b == new || (a < old && value[a] >= new_value[b]) ? &a : &b) += 1;
+    while (total-- > 0) {
+        bool own = b == 0 || (a > 0 && value[a - 1] < new_value[b - 1]);
+        value[total] = own ? value[a - 1] : new_value[b - 1];
+        id[total] = own ? id[a - 1] : new_id[b - 1] + (int32_t)m->row;
+        a -= own;
+        b -= !own;
+    }
+}
+
+static int best_first(const void *a, const void *b)
+{
+    const Near *x = a, *y = b;
+    return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : (x->id > y->id) - (x->id < y->id);
+}
+
+/* The best of a query's list by float64, and whether they are sure to be the best of all. */
+static void choose(void *arg, size_t task, int worker)
+{
+    Many *m = arg;
+    const NearestRows *x = m->of;
+    int64_t q = (int64_t)task, D = x->rows->shape[1], at = m->first + q, n = 0, listed = 0;
+    Near *near = m->near + worker * m->k;
+    for (; listed < m->k && m->id[q * m->k + listed] >= 0; listed++) {
+        int32_t r = m->id[q * m->k + listed];
+        const double *row = row_of(m, r, worker);
+        double product = dot(row, m->query + q * D, D);
+        near[n] = (Near){likeness(x->dot, product, sqrt(dot(row, row, D)), m->length[q]), r};
+        n += near[n].value > -INFINITY;
+    }
+    qsort(near, (size_t)n, sizeof *near, best_first);
+    double most = listed ? (double)m->value[q * m->k + listed - 1] + m->eps : 0; /* of any row that was left out */
+    if (x->dot)
+        most *= m->length[q] * *m->longest;
+    m->sure[q] = listed < m->k || (n >= x->k && near[x->k - 1].value > (float)most);
+    for (int64_t i = 0; i < x->k; i++) {
+        x->ids[at * x->k + i] = i < n ? near[i].id : -1;
+        if (x->similarity)
+            x->similarity[at * x->k + i] = i < n ? near[i].value : -INFINITY;
+    }
+}
+
+static bool many_new(Many *m, int workers, Arena *a, Error *e)
+{
+    const NearestRows *x = m->of;
+    int64_t N = x->rows->shape[0], D = x->rows->shape[1], n = MIN(MAX(QUERIES / D, (int64_t)MANY), x->n);
+    m->k = x->k + MORE;
+    m->n = n = MIN(n, (int64_t)MOST_QUERIES);
+    m->rows = MIN(MAX(TILE / D, (int64_t)ROWS_A_TASK), N);
+    m->eps = ((double)D + 16) * 0x1p-24;
+    int64_t left_out = 0;
+    for (int64_t first = 0; x->start && first < x->n; first += n)
+        left_out = MAX(left_out, x->start[MIN(first + n, x->n)] - x->start[first]);
+    return (m->query = arena_alloc(a, (size_t)n, (size_t)D * sizeof *m->query, e)) &&
+           (m->unit = arena_alloc(a, (size_t)n, (size_t)D * sizeof *m->unit, e)) &&
+           (m->tile = arena_alloc(a, (size_t)m->rows, (size_t)D * sizeof *m->tile, e)) &&
+           (m->row_f32 = arena_alloc(a, (size_t)workers, (size_t)D * sizeof *m->row_f32, e)) &&
+           (m->wide = arena_alloc(a, (size_t)workers, (size_t)D * sizeof *m->wide, e)) &&
+           (m->length = NEW(a, double, n, e)) && (m->value = NEW(a, float, n * m->k, e)) &&
+           (m->new_value = NEW(a, float, n * m->k, e)) && (m->id = NEW(a, int32_t, n * m->k, e)) &&
+           (m->new_id = NEW(a, int32_t, n * m->k, e)) && (m->start = NEW(a, int64_t, n + 1, e)) &&
+           (m->at = NEW(a, int64_t, n, e)) && (m->left_out = NEW(a, int32_t, left_out, e)) &&
+           (m->near = NEW(a, Near, workers * m->k, e)) && (m->sure = NEW(a, bool, n, e)) &&
+           (m->bad = NEW(a, int64_t, workers, e)) && (m->zeros = NEW(a, int64_t, workers, e)) &&
+           (m->longest = NEW(a, double, workers, e));
+}
+
+/* The lists of m->n queries by float32 */
+static bool list_rows(Many *m, const Device *d, Error *e)
+{
+    const NearestRows *x = m->of;
+    int64_t N = x->rows->shape[0], D = x->rows->shape[1], rows = m->rows;
+    memset(m->id, 0xff, (size_t)(m->n * m->k) * sizeof *m->id); /* -1 */
+    for (int64_t q = 0; q < m->n; q++) {
+        for (int64_t c = 0; c < D; c++)
+            m->unit[q * D + c] = m->length[q] > 0 ? (float)(m->query[q * D + c] / m->length[q]) : 0;
+        m->at[q] = x->start ? x->start[m->first + q] : 0;
+    }
+    bool ok = true;
+    for (m->row = 0; ok && m->row < N; m->row += rows) {
+        m->rows = MIN(rows, N - m->row);
+        const Array table = {
+            .name = TEXT(""), .type = F32, .dims = 2, .shape = {m->rows, D}, .count = m->rows * D, .data = m->tile};
+        pool_run(d->pool, (size_t)div_up(m->rows, ROWS_A_TASK), scale_rows, m);
+        if (x->start)
+            leave_out(m);
+        Store *s = store_new(d, e);
+        Tensor *tile = s ? store_array(s, &table, e) : NULL;
+        ok = tile && rank_rows(d, m->unit, tile, m->n, m->k, x->start ? m->start : NULL, m->left_out, m->new_id,
+                               m->new_value, e);
+        store_free(s);
+        if (ok)
+            pool_run(d->pool, (size_t)m->n, merge_lists, m);
+    }
+    m->rows = rows;
+    return ok;
+}
+
+/* Queries that are not sure, by float64 alone, in groups. */
+static bool compare_unsure(const Many *m, const Device *d, Arena *a, Error *e)
+{
+    const NearestRows *x = m->of;
+    bool ok = true;
+    for (int64_t q = 0, end, last; ok && q < m->n; q = end) {
+        for (last = q, end = q + 1; end < m->n && !m->sure[q] && end - last <= GAP; end++)
+            last = m->sure[end] ? last : end;
+        if (m->sure[q])
+            continue;
+        NearestRows part = *x;
+        int64_t at = m->first + q;
+        part.queries += at * x->rows->shape[1];
+        part.n = last + 1 - q;
+        part.start = x->start ? x->start + at : NULL;
+        part.ids += at * x->k;
+        part.similarity = x->similarity ? x->similarity + at * x->k : NULL;
+        part.progress = NULL;
+        ArenaMark mark = arena_mark(a);
+        ok = compare(&part, d, a, e);
+        arena_rewind(a, mark);
+    }
+    return ok;
+}
+
+static bool compare_many(NearestRows *x, const Device *d, Arena *a, Error *e)
+{
+    Many m = {.of = x};
+    int workers = pool_threads(d->pool);
+    if (!many_new(&m, workers, a, e))
+        return false;
+    int64_t most = m.n;
+    pool_run(d->pool, (size_t)div_up(x->rows->shape[0], ROWS_A_TASK), measure_rows, &m);
+    for (int w = 0; w < workers; w++) {
+        x->bad = m.bad[w] && (!x->bad || m.bad[w] < x->bad) ? m.bad[w] : x->bad;
+        x->zeros += m.zeros[w];
+        *m.longest = fmax(*m.longest, m.longest[w]);
+    }
+    for (; m.first < x->n; m.first += most) {
+        m.n = MIN(most, x->n - m.first);
+        if (!widen(x, m.first, m.n, m.query, m.length, e))
+            return false;
+        if (x->bad)
+            return fail(e, SP_FORMAT, "row %lld contains a number that is not finite", (long long)x->bad - 1);
+        if (!list_rows(&m, d, e))
+            return false;
+        pool_run(d->pool, (size_t)m.n, choose, &m);
+        if (!compare_unsure(&m, d, a, e) || !report(x, m.first + m.n, e))
+            return false;
+    }
+    return true;
+}
+
+static bool are_many(const NearestRows *x)
+{
+    return x->n >= MANY && x->k <= MOST && x->rows->shape[0] > 4 * (x->k + MORE) && x->rows->shape[1] <= MOST_WIDE;
+}
+
+#else
+
+static bool compare_many(NearestRows *x, const Device *d, Arena *a, Error *e)
+{
+    return compare(x, d, a, e);
+}
+
+static bool are_many(const NearestRows *x)
+{
+    (void)x;
+    return false;
+}
+
+#endif
 
 bool rows_nearest(NearestRows *x, const Device *d, Error *e)
 {
@@ -111,7 +396,8 @@ bool rows_nearest(NearestRows *x, const Device *d, Error *e)
         return fail(e, SP_UNSUPPORTED, "more than %d rows", INT32_MAX);
     x->zeros = x->bad = 0;
     Arena *a = arena_new(d->heap, 0);
-    bool ok = a ? compare(x, d, a, e) : fail_memory(e, (size_t)x->rows->shape[0], "comparing rows");
+    bool ok = a ? (are_many(x) ? compare_many : compare)(x, d, a, e)
+                : fail_memory(e, (size_t)x->rows->shape[0], "comparing rows");
     arena_free(a);
     return ok;
 }

@@ -319,6 +319,39 @@ static bool columns_made(void *arg, int64_t columns, Error *e)
     return model_made(m, m->data->I + columns, 2 * m->data->I, e);
 }
 
+/* Ratings far above 1 outweigh the diagonal of G, which has their number: what is said then. */
+static bool refuse_rating(const Model *m, int64_t at, Error *e)
+{
+    const DataSet *d = m->data;
+    int64_t user = 0;
+    while (d->train.start[user + 1] <= at)
+        user++;
+    Text u = text_index_at(d->users, user), i = text_index_at(d->items, d->train.item[at]);
+    error_clear(e);
+    return fail(e, SP_FORMAT,
+                "EASER: the rating %g of user %.*s and item %.*s is too large: products of ratings outweigh l2_norm=%s "
+                "in float32; scale the ratings, or set implicit=true",
+                (double)d->train.rating[at], (int)MIN(u.n, (size_t)60), u.p, (int)MIN(i.n, (size_t)60), i.p,
+                settings_text(m->settings, offsetof(EaserSettings, l2_norm)));
+}
+
+/* G has no inverse, which e says, or it is wrong by this part. */
+static bool no_inverse(const Model *m, const float *rating, double wrong, Error *e)
+{
+    enum { LARGE = 1000 };
+    int64_t at = 0;
+    for (int64_t k = 1; rating && k < m->data->train.count; k++)
+        at = fabsf(rating[k]) > fabsf(rating[at]) ? k : at;
+    if (rating && fabsf(rating[at]) > LARGE)
+        return refuse_rating(m, at, e);
+    const char *text = settings_text(m->settings, offsetof(EaserSettings, l2_norm));
+    if (e->code == SP_OK)
+        return fail(e, SP_FORMAT, "EASER: the inverse is wrong by %.3g %% in float32; set a larger l2_norm than %s",
+                    100 * wrong, text);
+    error_prefix(e, "EASER: l2_norm=%s is too small: ", text);
+    return false;
+}
+
 static bool solve(Model *m, Work *w, Arena *scratch, Error *e)
 {
     const Device *d = store_device(m->store);
@@ -329,17 +362,11 @@ static bool solve(Model *m, Work *w, Arena *scratch, Error *e)
         return false;
     if (!model_tasks(m, (size_t)I, multiply_row, w, 0, 2 * I, e))
         return false;
-    const char *text = settings_text(m->settings, offsetof(EaserSettings, l2_norm));
-    if (!invert_matrix(d, I, w->g, columns_made, m, e)) {
-        if (e->code == SP_FORMAT)
-            error_prefix(e, "EASER: l2_norm=%s is too small: ", text);
-        return false;
-    }
+    if (!invert_matrix(d, I, w->g, columns_made, m, e))
+        return e->code == SP_FORMAT && no_inverse(m, w->users.value, 0, e);
     if (!refine(m, w, &wrong, scratch, e))
         return false;
-    return (finish(w->g, I, diagonal) && wrong < LARGEST_RESIDUAL) ||
-           fail(e, SP_FORMAT, "EASER: the inverse is wrong by %.3g %% in float32; set a larger l2_norm than %s",
-                100 * wrong, text);
+    return (finish(w->g, I, diagonal) && wrong < LARGEST_RESIDUAL) || no_inverse(m, w->users.value, wrong, e);
 }
 
 static bool init(Model *m, Error *e)

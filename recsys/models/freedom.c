@@ -21,7 +21,7 @@ typedef struct Freedom {
 typedef struct FreedomSettings {
     CommonSettings common;
     int64_t factors, n_layers, n_ui_layers, top_k;
-    int knn;
+    KnnSource knn;
     double mm_image_weight, drop, l_w;
 } FreedomSettings;
 #define SET_FACTORS "the projected features have length factors: set that"
@@ -32,7 +32,7 @@ static const Setting settings[] = {
     I64_ALSO(FreedomSettings, n_ui_layers, "2", "2", "propagation steps on the graph of users and items", 0,
              MOST_LAYERS, NOT_HERE("weight_size", "set n_ui_layers")),
     I64_ALSO(FreedomSettings, top_k, "10", "10", "neighbours kept per item", 1, INT32_MAX, SAME_AS("knn_k")),
-    KNN_SETTING(FreedomSettings),
+    KNN_SETTINGS(FreedomSettings),
     F64_ALSO(FreedomSettings, mm_image_weight, "0.1", "0.1",
              "weight of the item graph of the feature visual; the others share the rest", 0, 1,
              NOT_HERE("mw", "set mm_image_weight, the first number of that pair"),

@@ -34,7 +34,8 @@ static const char *const cf_models[] = {"lightgcn", "ngcf", "mf"};
 typedef struct LatticeSettings {
     CommonSettings common;
     int64_t factors, factors_multimod, n_layers, n_ui_layers, top_k;
-    int cf_model, knn;
+    int cf_model;
+    KnnSource knn;
     double mess_dropout, l_m, l_w;
 } LatticeSettings;
 static const Setting settings[] = {
@@ -50,7 +51,7 @@ static const Setting settings[] = {
     F64_SETTING(LatticeSettings, mess_dropout, "0.1", "0.1",
                 "share of numbers dropped after each layer of cf_model=ngcf (below 1)", 0, BELOW_ONE),
     I64_ALSO(LatticeSettings, top_k, "20", "10", "neighbours kept per item", 1, INT32_MAX, SAME_AS("knn_k")),
-    KNN_SETTING(LatticeSettings),
+    KNN_SETTINGS(LatticeSettings),
     F64_ALSO(LatticeSettings, l_m, "0.7", "0.9",
              "weight of the graph of the input features; the learned graph has weight 1 - l_m", 0, FLT_MAX,
              SAME_AS("lambda_coeff")),
@@ -86,7 +87,7 @@ static bool mine_original(Model *m, Mined *g, const Modality *x, Error *e)
     Tape *t = tape_new(store_device(m->store), false, e);
     const char *key = arena_printf(m->arena, e, "original.%s", x->name);
     if (t && key) {
-        Csr *found = nearest_items(t, m, x->name, x->features, s->top_k, s->knn, false);
+        Csr *found = nearest_items(t, m, x->name, x->features, s->top_k, s->knn);
         g->original = csr_keep_rows(t, m->store, key, normalized(t, m, found), e);
     }
     tape_free(t);
@@ -132,7 +133,7 @@ static Csr *learn(Tape *t, const Model *m, int i)
     Tensor *projected = project(t, &l->modality[i], NULL);
     if (tape_training(t) && l->evaluated)
         return only(t, mark, cosine_graph(t, projected, x->nearest));
-    Csr *g = nearest_items(t, m, l->modality[i].name, projected, s->top_k, s->knn, true);
+    Csr *g = nearest_again(t, m, l->modality[i].name, projected, s->top_k, s->knn);
     Error e = {0};
     if (g && !tape_training(t) && !(x->nearest = csr_keep_rows(t, m->store, x->key, g, &e)))
         tape_fail(t, e.code, "%s", e.message);

@@ -29,7 +29,7 @@ typedef struct Mgcn {
 typedef struct MgcnSettings {
     CommonSettings common;
     int64_t factors, n_ui_layers, n_layers, knn_k;
-    int knn;
+    KnnSource knn;
     double cl_loss, reg_weight;
 } MgcnSettings;
 static const Setting settings[] = {
@@ -38,7 +38,7 @@ static const Setting settings[] = {
                 MOST_LAYERS),
     I64_SETTING(MgcnSettings, n_layers, "1", "1", "propagation steps on the item graphs", 0, MOST_LAYERS),
     I64_SETTING(MgcnSettings, knn_k, "10", "10", "neighbours kept per item", 1, INT32_MAX),
-    KNN_SETTING(MgcnSettings),
+    KNN_SETTINGS(MgcnSettings),
     F64_SETTING(MgcnSettings, cl_loss, "0.001", "0.01", "weight of the contrast of both views", 0, FLT_MAX),
     F64_ALSO(MgcnSettings, reg_weight, "1e-4", "1e-4", "weight of half the squares of the batch's vectors", 0, FLT_MAX,
              NOT_HERE("l_w", "set reg_weight"), NOT_HERE("lambda_coeff", "MGCN's code does not use it: leave it out")),

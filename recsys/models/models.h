@@ -290,6 +290,11 @@ void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, co
 
 /* ---- graphs of items, graphs of users (shared/neighbours.c) ---------------------------------- */
 
+/* Where nearest items are from: the settings knn and knn_file. */
+typedef struct KnnSource {
+    int search;       /* a KnnSearch */
+    const char *file; /* "visual=PATH,textual=PATH": those of these modalities are read; "none" or NULL: of no one */
+} KnnSource;
 typedef enum KnnKind {
     KNN_BINARY, /* each of the k values is 1 / k. FREEDOM, DRAGON, PGL, MENTOR */
     KNN_COSINE  /* s_i^-1/2 cos(f_i, f_j) s_j^-1/2, s = sums of rows. MGCN, SMORE, MICRO */
@@ -297,18 +302,27 @@ typedef enum KnnKind {
 /* sum over n modalities of weight[i] (NULL: 1) times the graph [I, I] of each item's k nearest by cosine of features,
  * itself included. Made once, in tiles, and kept in the store under `name`; it has no gradient. */
 Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
-                int search, Error *e);
-/* The setting `knn`: how the nearest items are found. Its member is an int: a KnnSearch, item_graph's `search`.
- * FREEDOM, MGCN, LATTICE. */
-#define KNN_SETTING(S)                                                                                                 \
+                KnnSource source, Error *e);
+/* The settings `knn` and `knn_file`: how the nearest items are found. Their member is a KnnSource, `knn`. FREEDOM,
+ * MGCN, LATTICE. */
+#define KNN_SETTINGS(S)                                                                                                \
+    {"knn",                                                                                                            \
+     "auto",                                                                                                           \
+     "auto",                                                                                                           \
+     "search of the nearest items: exact, index (approximate), or auto: an index where exact takes too long",          \
+     WORD_OF(S, knn.search, knn_searches),                                                                             \
+     0,                                                                                                                \
+     0,                                                                                                                \
+     NULL},                                                                                                            \
     {                                                                                                                  \
-        "knn", "auto", "auto",                                                                                         \
-            "search of the nearest items: exact, index (approximate), or auto: an index where exact takes too long",   \
-            WORD_OF(S, knn, knn_searches), 0, 0, NULL                                                                  \
+        "knn_file", "none", "none", "NAME=PATH,...: an .npy of the nearest items by these features, found elsewhere",  \
+            TEXT_OF(S, knn.file), 0, 0, NULL                                                                           \
     }
-/* knn_graph of the items by x [I, D]: features of modality `name`, raw or projected, found as `search` says. A note
- * says how they were found; where `again`, only if an index was made: its recall changes with x. */
-Csr *nearest_items(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, int search, bool again);
+/* knn_graph of the items by x [I, D], the raw features of modality `name`: read or found as `source` says. A note says
+ * how. */
+Csr *nearest_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k, KnnSource source);
+/* The same by projected features, which change: never read. A note says so only if an index was made. */
+Csr *nearest_again(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, KnnSource source);
 
 /* Weights of item graphs [M], m->data->feature_count of them, for item_graph: modality `name` has `weight`, the others
  * share 1 - weight; the only one has 1, whatever its name. It is an error (NULL) if there are several and none has this

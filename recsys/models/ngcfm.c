@@ -104,6 +104,14 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     return true;
 }
 
+/* An item without interactions has g_i = 0, as in VBPR. The layers would make of an embedding of zeros a vector of
+ * their biases, the same for each new item: it says nothing about the item (recipes.md 7.15). */
+static Tensor *new_items(Tape *t, const Model *m, Tensor *const *features)
+{
+    Tensor *p = row_normalize(t, project_new(t, m, features), 1e-12f);
+    return concat(t, filled(t, 0, 2, p->shape), p);
+}
+
 const Recommender recommender_ngcfm = {
     .name = "NGCF-M",
     .alias = "NGCFM",
@@ -117,4 +125,5 @@ const Recommender recommender_ngcfm = {
     .epoch = epoch,
     .loss = loss,
     .represent = represent,
+    .new_items = new_items,
 };

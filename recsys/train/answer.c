@@ -354,22 +354,49 @@ static bool match_features(const Trained *t, const sp_feature *features, size_t 
     return true;
 }
 
+/* A projection is at most a sum of magnitudes of features times the largest weight. Its squares are added up too. */
+static bool check_sizes(const Trained *t, const float *const *data, size_t n, Error *e)
+{
+    const DataSet *d = &t->data;
+    for (size_t i = 0; i < n; i++) {
+        double sum = t->largest_bias, largest = 0;
+        const char *name = "";
+        for (size_t f = 0; f < d->feature_count; f++)
+            for (size_t c = 0; c < t->width[f]; c++) {
+                double size = fabs((double)data[f][i * t->width[f] + c]);
+                sum += size * t->largest[f];
+                name = size > largest ? t->name[f] : name;
+                largest = fmax(largest, size);
+            }
+        if (!products_fit(sum, sum, cols_of(t->item)))
+            return fail(e, SP_USAGE,
+                        "features '%s': item %zu contains %g: its vector may be too large for float32; scale features "
+                        "as those of training",
+                        name, i, largest);
+    }
+    return true;
+}
+
 bool trained_fold_items(const Trained *t, Tape *tape, const sp_feature *features, size_t feature_count, size_t n,
                         float *out, Error *e)
 {
     const DataSet *d = &t->data;
     const Recommender *kind = t->config.kind;
+    if (!has_vectors(t, e))
+        return false;
     if (!kind->new_items || !d->feature_count)
         return fail(e, SP_UNSUPPORTED,
                     kind->new_items ? "%s: this run's folder has no projections of features; train again"
-                                    : "%s: items have no vector without interactions in training",
+                                    : "%s: vectors of items are made of their interactions in training; new items "
+                                      "have none",
                     kind->name);
     if (n && !out)
         return fail(e, SP_USAGE, "out is NULL");
     Arena *a = arena_new(tape_device(tape)->heap, 0);
     const float **data = a ? NEW(a, const float *, d->feature_count, e) : NULL;
     Tensor **x = data ? NEW(a, Tensor *, d->feature_count, e) : NULL;
-    bool ok = x ? match_features(t, features, feature_count, n, data, e) : fail_memory(e, n, "vectors of items");
+    bool ok = x ? match_features(t, features, feature_count, n, data, e) && check_sizes(t, data, n, e)
+                : fail_memory(e, n, "vectors of items");
     int64_t D = cols_of(t->item);
     for (int64_t first = 0; ok && first < (int64_t)n; first += ROWS_AT_ONCE) {
         int64_t now = MIN((int64_t)ROWS_AT_ONCE, (int64_t)n - first);

@@ -131,7 +131,7 @@ static bool find_features(Trained *t, const Weights *w, Error *e)
     size_t n = weights_count(w);
     DataSet *d = &t->data;
     if (!(d->features = NEW(t->arena, Feature, n, e)) || !(t->name = NEW(t->arena, const char *, n, e)) ||
-        !(t->width = NEW(t->arena, size_t, n, e)))
+        !(t->width = NEW(t->arena, size_t, n, e)) || !(t->largest = NEW(t->arena, double, n, e)))
         return false;
     for (size_t i = 0; i < n; i++) {
         const Array *x = weights_at(w, i);
@@ -146,12 +146,15 @@ static bool find_features(Trained *t, const Weights *w, Error *e)
         table.shape[1] = weight ? x->shape[1] : 1;
         if (!check_numbers(&table, weights_path(w), t->arena, &largest, e) || !store_array(t->store, x, e))
             return false;
-        if (!weight)
+        if (!weight) {
+            t->largest_bias = fmax(t->largest_bias, largest);
             continue;
+        }
         const char *name = arena_strndup(t->arena, x->name.p + sizeof BEFORE - 1, x->name.n - AROUND, e);
         if (!name)
             return false;
         d->features[d->feature_count] = (Feature){.name = t->name[d->feature_count] = name, .D = x->shape[1]};
+        t->largest[d->feature_count] = largest;
         t->width[d->feature_count++] = (size_t)x->shape[1];
     }
     return true;

@@ -78,6 +78,11 @@ seeds() { # TARGET: its corpus
         printf "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': True, 'shape': (2, 1), }           \n01234567" | seed fortran
         printf "\x93NUMPY\2\0\x46\0\0\0{'descr': '|i1', 'fortran_order': False, 'shape': (8,), }            \n01234567" | seed v2
         ;;
+    neighbours)
+        printf "\x93NUMPY\1\0\x46\0{'descr': '|i1', 'fortran_order': False, 'shape': (6, 2), }          \n\1\2\0\2\1\4\2\5\3\2\2\3" | seed near
+        printf "\x93NUMPY\1\0\x46\0{'descr': '<i2', 'fortran_order': False, 'shape': (6, 1), }          \n\1\0\377\377\1\0\2\0\3\0\2\0" | seed fewer
+        printf "\x93NUMPY\1\0\x46\0{'descr': '<i8', 'fortran_order': True, 'shape': (6, 1), }           \n%048d" 0 | seed far
+        ;;
     tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet,pairs,uncut,gpt2,clip,qwen,mixed,fused,bytes,classes/regex/empty,classes/regex/behind}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab
         tokenizer_with '' "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[$(times 15000 '1,')1]}}}" | seed template
         tokenizer_with '' 'null,"truncation":{"direction":"Left","max_length":4,"strategy":"LongestFirst","stride":0},"padding":{"strategy":{"Fixed":9},"direction":"Left","pad_to_multiple_of":4,"pad_id":0,"pad_type_id":0}' | seed limits

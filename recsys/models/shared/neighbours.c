@@ -5,6 +5,65 @@
 
 /* ---- nearest by features --------------------------------------------------------------------- */
 
+/* The path of `name` in "visual=PATH,textual=PATH"; *path NULL: it is not there. */
+static bool given_path(const Model *m, const char *list, const char *name, const char **path, Error *e)
+{
+    size_t at, M = m->data->feature_count;
+    *path = NULL;
+    if (!list || !strcmp(list, "none"))
+        return true;
+    if (!utf8_valid(text_of(list), &at)) /* config.json holds it */
+        return fail(e, SP_USAGE, "knn_file: is not valid UTF-8; rename the file");
+    for (Text rest = text_of(list), part, own; text_next(&rest, ',', &part);) {
+        size_t known = 0;
+        bool pair = text_next(&part, '=', &own) && own.n && part.n;
+        while (pair && known < M && !text_is(own, m->data->features[known].name))
+            known++;
+        if (!pair || known == M)
+            return fail(e, SP_USAGE, "knn_file=%s: %s", list,
+                        pair ? "no features have the name before '='; use a name of --features"
+                             : "NAME=PATH is expected, such as visual=near.npy");
+        if (!text_is(own, name))
+            continue;
+        if (*path)
+            return fail(e, SP_USAGE, "knn_file=%s: %s is given twice; give each name once", list, name);
+        if (!(*path = arena_strndup(m->arena, part.p, part.n, e)))
+            return false;
+    }
+    return true;
+}
+
+/* knn_graph with the neighbours that a file has. */
+static Csr *read_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k, const char *path, Error *e)
+{
+    const Feature *f = m->data->features;
+    int64_t I = m->data->I, few;
+    while (strcmp(f->name, name) != 0)
+        f++;
+    if (f->knocked) {
+        fail(e, SP_USAGE, "knn_file: the features %s are replaced by --knock, so %s is not of them; leave it out", name,
+             path);
+        return NULL;
+    }
+    k = MIN(k, I);
+    Arena *a = arena_new(arena_heap(m->arena), 0);
+    int32_t *near = a ? arena_alloc(a, (size_t)I, (size_t)k * sizeof *near, e) : NULL;
+    Csr *g = NULL;
+    if (!a)
+        fail_memory(e, 1, "nearest items");
+    if (near && neighbour_file_read(near, m->data, f, path, k, &few, a, e)) {
+        m->read = hash_bytes(near, (size_t)(I * k) * sizeof *near, m->read + 1);
+        g = knn_graph(t, x, k, &(KnnPlan){.given = near});
+        const char *rest = few ? arena_printf(a, e, "; %lld items have fewer there", (long long)few) : "";
+        if (!g || !rest ||
+            !model_note(m, e, "the %lld nearest of %lld items by %s: read from %s%s", (long long)k, (long long)I, name,
+                        path, rest))
+            g = NULL;
+    }
+    arena_free(a);
+    return g;
+}
+
 static bool knn_note(const Model *m, const char *name, int64_t k, const KnnPlan *p, Error *e)
 {
     if (p->index)
@@ -22,7 +81,7 @@ static bool knn_note(const Model *m, const char *name, int64_t k, const KnnPlan 
                       name);
 }
 
-Csr *nearest_items(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, int search, bool again)
+static Csr *find_items(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, int search, bool again)
 {
     Error e = {0};
     KnnPlan plan = {.search = (KnnSearch)search, .seed = m->seed};
@@ -32,8 +91,25 @@ Csr *nearest_items(Tape *t, const Model *m, const char *name, Tensor *x, int64_t
     return g;
 }
 
+Csr *nearest_again(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, KnnSource source)
+{
+    return find_items(t, m, name, x, k, source.search, true);
+}
+
+Csr *nearest_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k, KnnSource source)
+{
+    Error e = {0};
+    const char *path;
+    Csr *g = NULL;
+    if (given_path(m, source.file, name, &path, &e))
+        g = path ? read_items(t, m, name, x, k, path, &e) : find_items(t, m, name, x, k, source.search, false);
+    if (e.code != SP_OK)
+        tape_fail(t, e.code, "%s", e.message);
+    return g;
+}
+
 Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
-                int search, Error *e)
+                KnnSource source, Error *e)
 {
     Tape *t = tape_new(store_device(m->store), false, e);
     Csr **graphs = t ? NEW(m->arena, Csr *, n, e) : NULL;
@@ -42,7 +118,7 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
     for (size_t i = 0; weights && i < n; i++) {
         weights[i] = weight ? filled(t, (float)weight[i], 1, (int64_t[]){1}) : NULL;
         int64_t mark = tape_mark(t);
-        Csr *found = nearest_items(t, m, x[i].name, x[i].features, k, search, false);
+        Csr *found = nearest_items(t, m, x[i].name, x[i].features, k, source);
         graphs[i] = graph_normalize(t, kind == KNN_BINARY ? graph_with(t, found, NULL) : found);
         Tensor *val = csr_values(t, graphs[i]);
         if (graphs[i])
