@@ -7,7 +7,7 @@ test=far-programs
 build=$(dirname "$binary")
 programs=recipes_test
 [ "${FAR:-}" = all ] &&
-    programs="recipes_test nn_test nn_graph_test nn_ops_test nn_optim_test recsys_models_test recsys_data_test train_test encoders_test encoder_errors_test towers_test"
+    programs="recipes_test nn_test nn_graph_test nn_subgraph_test nn_ops_test nn_optim_test recsys_models_test recsys_data_test train_test encoders_test encoder_errors_test towers_test"
 for program in $programs; do
     [ -x "$build/tests/$program" ] || { skip "$program on the far device" "this build has no test programs in C"; continue; }
     (cd "$root" && SAPOR_TEST_DEVICE=far ${EMULATOR:-} "$build/tests/$program") >out 2>&1

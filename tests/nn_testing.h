@@ -54,4 +54,5 @@ static inline void tape_must(Tape *t)
     if (!tape_ok(t, &e))
         fail_msg("%s", e.message);
 }
+
 #endif

@@ -1,0 +1,12 @@
+/* tests/graph_testing.h: the graph of nn_graph_test.c and nn_subgraph_test.c. */
+#ifndef SAPOR_GRAPH_TESTING_H
+#define SAPOR_GRAPH_TESTING_H
+
+#include "tests/nn_testing.h"
+
+/* Pairs of users and items. */
+enum { U = 5, I = 7, N = U + I };
+static const int64_t pairs_start[] = {0, 3, 3, 5, 6, 9}; /* user 1 has none, item 5 neither */
+static const int32_t pairs_item[] = {0, 2, 6, 1, 2, 4, 0, 3, 6};
+
+#endif

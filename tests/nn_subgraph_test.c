@@ -1,0 +1,167 @@
+/* tests/nn_subgraph_test.c: what a batch needs of a graph: rows, the nodes that they read, lists of ids. */
+#include "tests/graph_testing.h"
+
+#include <math.h>
+
+static Device device;
+
+/* Some rows of A x by way of the nodes that they read: the same bits, the same gradients. */
+static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, bool all)
+{
+    int64_t D = cols_of(x);
+    Tape *t = tape_new(&device, true, &error);
+    Tensor *ids = input_i32(t, wanted, n), *from, *at;
+    float *whole = calloc((size_t)x->count, sizeof *whole), *part = calloc((size_t)x->count, sizeof *part);
+    assert_true(backward(t, sum_squares(t, gather(t, spmm(t, g, x), ids)), &error) && tensor_grad(t, x, whole, &error));
+    tape_reset(t, (Draw){0});
+    ids = input_i32(t, wanted, n);
+    Tensor *direct = gather(t, spmm(t, g, x), ids);
+    const Csr *few = csr_rows(t, g, ids, &from, &at);
+    assert_non_null(few);
+    assert_int_equal(from == NULL, all);
+    assert_int_equal(at == NULL, g->rows != g->cols);
+    Tensor *below = from ? gather(t, x, from) : x, *y = spmm(t, few, below), *self = at ? gather(t, below, at) : y,
+           *own = at ? gather(t, x, ids) : y;
+    tape_must(t);
+    float *a = test_read(&device, direct), *b = test_read(&device, y), *c = test_read(&device, self),
+          *d = test_read(&device, own);
+    assert_memory_equal(a, b, (size_t)(n * D) * sizeof *a);
+    assert_memory_equal(c, d, (size_t)(n * D) * sizeof *c);
+    assert_true(backward(t, sum_squares(t, y), &error) && tensor_grad(t, x, part, &error));
+    for (int64_t i = 0; i < x->count; i++)
+        assert_true(fabsf(whole[i] - part[i]) <= 1e-6f);
+    assert_ptr_equal(csr_rows(t, g, NULL, &from, &at), g);
+    free(a);
+    free(b);
+    free(c);
+    free(d);
+    free(whole);
+    free(part);
+    tape_free(t);
+}
+
+static void rows_of_graphs(void **state)
+{
+    (void)state;
+    /* The nodes that the second read hold 15 of 18 entries, the first's 6: its own and 2's and 5's. */
+    static const int32_t one[] = {3}, few[] = {3, 9}, many[] = {1, 4, 7, 11};
+    Store *s = store_new(&device, &error);
+    Tensor *x = test_param(s, "x", N, 6, 21);
+    for (Adjacency how = ADJ_SYM; how <= ADJ_SYM_SELF; how++) {
+        Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, how, &error);
+        rows_of_graph(g, x, COUNT(one), one, false);
+        rows_of_graph(g, x, COUNT(few), few, false);
+        rows_of_graph(g, x, COUNT(many), many, true);
+    }
+    store_free(s);
+}
+
+/* Ids at given places of a list; places outside it are refused. */
+static void picked_ids(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {2, 3, 5, 9}, places[] = {3, 0, 0}, outside[] = {4};
+    Tape *t = tape_new(&device, true, &error);
+    Tensor *list = input_i32(t, ids, COUNT(ids));
+    const float values[] = {0, 10, 20, 30, 40, 50, 60, 70, 80, 90};
+    Tensor *x = input_f32(t, values, 2, (int64_t[]){COUNT(values), 1});
+    Tensor *picked = gather(t, x, ids_pick(t, list, input_i32(t, places, COUNT(places))));
+    tape_must(t);
+    float *at = test_read(&device, picked);
+    assert_true(at[0] == 90 && at[1] == 20 && at[2] == 20);
+    free(at);
+    ids_pick(t, list, input_i32(t, outside, COUNT(outside)));
+    Error e = {0};
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_SHAPE, "ids_pick: places 4 to 4 are out of range; the list has 4 ids");
+    tape_free(t);
+}
+
+/* The same of a graph that is not square. */
+static void rows_of_blocks(void **state)
+{
+    (void)state;
+    static const int32_t few[] = {1, 3}, many[] = {0, 2, 4}, none[] = {1};
+    static const float value[] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, scales[N] = {2, 1, 3, 1, 2, 1, 2, 3, 4, 5, 6, 7};
+    HostGraph h = {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item};
+    for (int scaled = 0; scaled < 2; scaled++) {
+        Store *s = store_new(&device, &error);
+        Tensor *x = test_param(s, "x", I, 6, 21);
+        h.val = scaled ? NULL : value;
+        h.row_scale = scaled ? scales : NULL;
+        h.col_scale = scaled ? scales + U : NULL;
+        Csr *g = csr_new(s, "block", &h, &error);
+        rows_of_graph(g, x, COUNT(few), few, false);
+        rows_of_graph(g, x, COUNT(many), many, true);
+        rows_of_graph(g, x, COUNT(none), none, false);
+        store_free(s);
+    }
+}
+
+/* A graph whose values carry gradient, its rows taken, all else dropped: the gradient of the whole. What was dropped is
+ * refused. */
+static void dropped(void **state)
+{
+    (void)state;
+    enum { n = 40, D = 5 };
+    static const int32_t wanted[] = {0, 3, 17, 39};
+    Store *s = store_new(&device, &error);
+    Tensor *x = test_param(s, "x", n, D, 31), *y = test_param(s, "y", n, D, 32);
+    float gx[3][n * D], gy[3][n * D];
+    Tape *t = tape_new(&device, true, &error);
+    for (int drops = 0; drops < 3; drops++) { /* 2: the rows are taken before there are values */
+        tape_reset(t, (Draw){0});
+        Tensor *ids = input_i32(t, wanted, COUNT(wanted)), *from, *at;
+        int64_t mark = tape_mark(t);
+        Csr *two[] = {knn_graph(t, x, 4, NULL), knn_graph(t, scale(t, x, -2), 3, NULL)};
+        Csr *g = graph_normalize(t, graph_set_diagonal(t, graph_mix(t, 2, two, NULL), 1));
+        assert_non_null(g);
+        if (drops == 1)
+            tape_drop(t, mark, 3, (Tensor *[]){g->start, g->col, csr_values(t, g)});
+        const Csr *few = csr_rows(t, g, ids, &from, &at);
+        Tensor *h = spmm(t, few, from ? gather(t, y, from) : y);
+        if (drops)
+            tape_drop(t, mark, 1, &h);
+        for (int i = 0; drops && i < 8; i++) /* what was given back is written over */
+            input_f32(t, gx[0], 2, (int64_t[]){n, D});
+        assert_true(backward(t, sum_squares(t, h), &error));
+        assert_true(tensor_grad(t, x, gx[drops], &error) && tensor_grad(t, y, gy[drops], &error));
+    }
+    for (int drops = 1; drops < 3; drops++) {
+        assert_memory_equal(gx[0], gx[drops], sizeof gx[0]);
+        assert_memory_equal(gy[0], gy[drops], sizeof gy[0]);
+    }
+    tape_reset(t, (Draw){0});
+    int64_t mark = tape_mark(t);
+    Tensor *a = scale(t, x, 2), *b = scale(t, a, 2);
+    tape_drop(t, mark, 1, &b);
+    add(t, b, b);
+    tape_must(t);
+    add(t, a, b);
+    Error e = {0};
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_USAGE, "add: input 0 was dropped");
+    tape_free(t);
+    store_free(s);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    device = test_device(NULL, 2);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    device_close(&device);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_of_graphs), cmocka_unit_test(picked_ids),
+                                       cmocka_unit_test(rows_of_blocks), cmocka_unit_test(dropped)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
