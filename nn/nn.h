@@ -378,7 +378,7 @@ extern const char *const knn_searches[SEARCH_COUNT]; /* "auto", "exact", "index"
 typedef struct KnnPlan {
     KnnSearch search;     /* auto: an index where 2 I^2 D operations would take more than ten minutes at 200 GFLOP/s */
     uint64_t seed;        /* of the index's samples */
-    const int32_t *given; /* [I, k], k at most I: they are known, -1 behind a row's last; NULL: they are searched */
+    const int32_t *given; /* [I, k], k at most I: the nearest rows, if known, -1 behind a row's last; NULL: search */
     /* results */
     bool index;     /* else all were compared: auto does so too where the index would compare half of all rows */
     int64_t rows;   /* I */

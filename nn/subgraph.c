@@ -172,7 +172,7 @@ static bool reads_most(const Csr *g, const int64_t *start, const int32_t *mark)
 }
 
 /* Gives sub, which has no values, its transpose: a list of the step, not of the backward pass. */
-static void add_transpose(Tape *t, Csr *sub)
+static void list_transpose(Tape *t, Csr *sub)
 {
     int64_t *tstart = list_alloc(t, sub->cols + 1, sizeof *tstart);
     int32_t *tcol = list_alloc(t, sub->entries, sizeof *tcol);
@@ -243,7 +243,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     if (!sub)
         return NULL;
     if (!valued && tape_training(t))
-        add_transpose(t, sub);
+        list_transpose(t, sub);
     *from = all ? NULL : list_ascending(t, list_tensor(t, I32, count, list));
     *at = square ? list_ascending(t, list_tensor(t, I32, n, where)) : NULL;
     sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;

@@ -451,7 +451,7 @@ typedef struct Model { /* one recommender at work */
     Arena *arena;
     uint64_t seed;
     int64_t epoch;
-    uint64_t read;        /* a hash of what `init` read from files that its settings name; 0: nothing */
+    uint64_t files_hash;  /* a hash of what `init` read from files that its settings name; 0: nothing */
     void *own;            /* the recommender's struct, in `arena` */
     const Device *device; /* where a trained model scores; NULL: the store's */
     TrainVisit *tell;     /* a run's: model_note and model_made call it; NULL: no one listens */

@@ -208,10 +208,10 @@ static bool in_bounds(const Setting *d, const char *value, double number, double
 /* [0.1, 0.1]: MMRec has lists where there is one number here, and lists of values to try. */
 static bool refuse_list(const Setting *d, const char *value, Error *e)
 {
-    Text rest = text_of(value + 1), first;
-    double number;
     if (*value != '[' && *value != '(')
         return true;
+    Text rest = text_of(value + 1), first;
+    double number;
     text_next(&rest, ',', &first);
     while (first.n && strchr("]) ", first.p[first.n - 1]))
         first.n--;

@@ -145,6 +145,8 @@ static void names_that_do_not(void **state)
         {"BPR", MMREC, "batch_size=2147483648", "must be at most 2147483647"},
         {"BPR", MMREC, "epochs=2.5", "epochs=2.5: a whole number is expected (such as 1000)"},
         {"BPR", MMREC, "lr=nan", "lr=nan: a number is expected (such as 0.001)"},
+        {"BPR", MMREC, "lr=", "lr=: a number is expected (such as 0.001)"},
+        {"BPR", MMREC, "epochs=", "epochs=: a whole number is expected"},
         {"BPR", MMREC, "lr=-1", "lr=-1: must be at least 0"},
         {"LATTICE", MMREC, "mess_dropout=[0.1, 0.1]",
          "mess_dropout=[0.1, 0.1]: is a list, here it is one number: set mess_dropout=0.1"},

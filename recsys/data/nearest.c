@@ -37,7 +37,7 @@ static double dot(const double *a, const double *b, int64_t n)
     return rest;
 }
 
-/* Of a row and a query of these lengths. No cosine is never listed. */
+/* Of a row and a query of these lengths. A row or query of zeros has no cosine: -infinity, which is never listed. */
 static float likeness(bool by_dot, double product, double length, double query_length)
 {
     if (by_dot)
@@ -82,10 +82,14 @@ static bool widen(const NearestRows *x, int64_t first, int64_t n, double *query,
     return true;
 }
 
+static bool cancelled(const NearestRows *x, int64_t done, Error *e)
+{
+    return fail(e, SP_CANCELLED, "cancelled after %lld of %lld queries", (long long)done, (long long)x->n);
+}
+
 static bool report(const NearestRows *x, int64_t done, Error *e)
 {
-    return !x->progress || x->progress(x->user, (size_t)done, (size_t)x->n) ||
-           fail(e, SP_CANCELLED, "cancelled after %lld of %lld queries", (long long)done, (long long)x->n);
+    return !x->progress || x->progress(x->user, (size_t)done, (size_t)x->n) || cancelled(x, done, e);
 }
 
 static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
@@ -126,7 +130,8 @@ static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
 
 /* ---- many queries ---------------------------------------------------------------------------- */
 
-/* By products from MANY queries on, and for at most MOST rows in a list. */
+/* By products: from MANY queries on, for at most MOST rows in a list, of at most MOST_WIDE numbers each. MORE rows are
+ * found than a list has. */
 enum { MANY = 32, MOST = 1000, MORE = 32, MOST_WIDE = 1 << 16 };
 enum { TILE = 1 << 22, QUERIES = 1 << 21, MOST_QUERIES = 1024 }; /* numbers at once, of rows and of queries */
 enum { GAP = 16 }; /* of sure queries between others: fewer are compared again, as reading the rows costs more */
@@ -209,17 +214,17 @@ static void merge_lists(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Many *m = arg;
-    int64_t q = (int64_t)task, k = m->k, old = k, new = 0, total = 0;
+    int64_t q = (int64_t)task, k = m->k, old = k, fresh = 0, total = 0;
     float *value = m->value + q * k, *new_value = m->new_value + q * k;
     int32_t *id = m->id + q * k, *new_id = m->new_id + q * k;
     while (old > 0 && id[old - 1] < 0)
         old--;
-    while (new < k && new_id[new] >= 0)
-        new ++;
+    while (fresh < k && new_id[fresh] >= 0)
+        fresh++;
     /* how many of each stay */
     int64_t a = 0, b = 0;
-    for (; total < k && (a < old || b < new); total++)
-        *(b == new || (a < old && value[a] >= new_value[b]) ? &a : &b) += 1;
+    for (; total < k && (a < old || b < fresh); total++)
+        *(b == fresh || (a < old && value[a] >= new_value[b]) ? &a : &b) += 1;
     while (total-- > 0) {
         bool own = b == 0 || (a > 0 && value[a - 1] < new_value[b - 1]);
         value[total] = own ? value[a - 1] : new_value[b - 1];
@@ -312,13 +317,22 @@ static bool list_rows(Many *m, const Device *d, Error *e)
         store_free(s);
         if (ok)
             pool_run(d->pool, (size_t)m->n, merge_lists, m);
+        ok = ok && report(x, m->first, e);
     }
     m->rows = rows;
     return ok;
 }
 
+/* In the middle of a batch no further query is done. */
+static bool goes_on(void *user, size_t done, size_t n)
+{
+    const Many *m = user;
+    (void)done, (void)n;
+    return m->of->progress(m->of->user, (size_t)m->first, (size_t)m->of->n);
+}
+
 /* Queries that are not sure, by float64 alone, in groups. */
-static bool compare_unsure(const Many *m, const Device *d, Arena *a, Error *e)
+static bool compare_unsure(Many *m, const Device *d, Arena *a, Error *e)
 {
     const NearestRows *x = m->of;
     bool ok = true;
@@ -334,10 +348,15 @@ static bool compare_unsure(const Many *m, const Device *d, Arena *a, Error *e)
         part.start = x->start ? x->start + at : NULL;
         part.ids += at * x->k;
         part.similarity = x->similarity ? x->similarity + at * x->k : NULL;
-        part.progress = NULL;
+        part.progress = x->progress ? goes_on : NULL;
+        part.user = m;
         ArenaMark mark = arena_mark(a);
         ok = compare(&part, d, a, e);
         arena_rewind(a, mark);
+    }
+    if (!ok && e->code == SP_CANCELLED) { /* the group's numbers are not the caller's */
+        error_clear(e);
+        cancelled(x, m->first, e);
     }
     return ok;
 }

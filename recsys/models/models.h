@@ -206,7 +206,7 @@ Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users,
 /* A tensor [U + I, D] as users [U, D] and items [I, D]. */
 void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
 /* The mean of layers 0 to `layers` of r's users and items (NULL: all): LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN,
- * LGMRec, PGL. With r, the last layer is computed for these nodes alone. */
+ * LGMRec, PGL. With r, the nodes that these rows read are computed, as with a reach. */
 void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, const BatchRows *r,
                Tensor **users, Tensor **items);
 
@@ -292,8 +292,9 @@ void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, co
 
 /* Where nearest items are from: the settings knn and knn_file. */
 typedef struct KnnSource {
-    int search;       /* a KnnSearch */
-    const char *file; /* "visual=PATH,textual=PATH": those of these modalities are read; "none" or NULL: of no one */
+    int search; /* a KnnSearch */
+    const char
+        *file; /* "visual=PATH,textual=PATH": those of these modalities are read; "none" or NULL: no file is read */
 } KnnSource;
 typedef enum KnnKind {
     KNN_BINARY, /* each of the k values is 1 / k. FREEDOM, DRAGON, PGL, MENTOR */

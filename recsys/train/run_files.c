@@ -23,8 +23,8 @@ static uint64_t hash_pairs(const Pairs *p, int64_t U, uint64_t h)
     return p->rating ? hash_bytes(p->rating, (size_t)p->count * sizeof *p->rating, h) : h;
 }
 
-/* read: Model.read */
-static uint64_t hash_data(const DataSet *d, uint64_t read)
+/* files_hash: Model.files_hash */
+static uint64_t hash_data(const DataSet *d, uint64_t files_hash)
 {
     uint64_t h = hash_pairs(&d->train, d->U, 1);
     h = hash_pairs(&d->valid, d->U, h);
@@ -33,7 +33,7 @@ static uint64_t hash_data(const DataSet *d, uint64_t read)
         h = hash_bytes(d->features[i].data, (size_t)(d->I * d->features[i].D) * sizeof(float), h);
         array_done(&d->features[i].file.array); /* a model that trains features has a copy of them */
     }
-    return read ? hash_bytes(&read, sizeof read, h) : h;
+    return files_hash ? hash_bytes(&files_hash, sizeof files_hash, h) : h;
 }
 
 /* The same bytes for the same run: run_open compares them. */
@@ -69,7 +69,7 @@ static void print_description(FILE *f, const Trainer *t)
                  (long long)t->data.I, (long long)t->data.train.count, (long long)t->data.valid.count,
                  (long long)t->data.test.count);
     char hash[17];
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash_data(&t->data, t->model.read));
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash_data(&t->data, t->model.files_hash));
     json_put_string(&w, "hash", hash);
     json_end(&w);
     json_object(&w, "settings");

@@ -146,10 +146,10 @@ struct Trained {
     DataSet data;      /* users, items, train pairs without ratings; `features` of new items, without data */
     const char **name; /* [data.feature_count]: the features', for callers */
     size_t *width;
-    double *largest; /* [data.feature_count]: magnitude in the projection of each; and in their bias */
-    double largest_bias;
-    Arena *kept;        /* of TrainConfig.keep: what the best epoch gave */
-    const Array *state; /* [state_count] model_arrays there */
+    double *largest;     /* [data.feature_count]: the largest magnitude in the weights of each projection */
+    double largest_bias; /* the same in their bias */
+    Arena *kept;         /* of TrainConfig.keep: what the best epoch gave */
+    const Array *state;  /* [state_count] model_arrays there */
     size_t state_count;
 };
 /* What the run folder's model.safetensors holds: kind->arrays, or the parameters that kind->new_items reads, copied

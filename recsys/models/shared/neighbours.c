@@ -52,7 +52,7 @@ static Csr *read_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k
     if (!a)
         fail_memory(e, 1, "nearest items");
     if (near && neighbour_file_read(near, m->data, f, path, k, &few, a, e)) {
-        m->read = hash_bytes(near, (size_t)(I * k) * sizeof *near, m->read + 1);
+        m->files_hash = hash_bytes(near, (size_t)(I * k) * sizeof *near, m->files_hash + 1);
         g = knn_graph(t, x, k, &(KnnPlan){.given = near});
         const char *rest = few ? arena_printf(a, e, "; %lld items have fewer there", (long long)few) : "";
         if (!g || !rest ||

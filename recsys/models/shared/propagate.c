@@ -25,7 +25,10 @@ Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *id
     for (int64_t n = p->layers; n > 0; n--) {
         Tensor *at; /* where the nodes of layer n are in the layer below */
         hop[n].graph = csr_rows(t, p->graphs ? p->graphs[n - 1] : p->graph, hop[n].ids, &hop[n - 1].ids, &at);
-        hop[n - 1].result = at && hop[n].result ? ids_pick(t, at, hop[n].result) : at ? at : hop[n].result;
+        if (!at) /* all nodes: their places do not change */
+            hop[n - 1].result = hop[n].result;
+        else
+            hop[n - 1].result = hop[n].result ? ids_pick(t, at, hop[n].result) : at;
     }
     r.low = hop[0].ids;
     if (high && r.low)
@@ -64,8 +67,10 @@ Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, cons
     for (int64_t l = 1; l <= p->layers; l++) /* before the mark: other ops read them too */
         csr_values(t, hop ? hop[l].graph : p->graphs ? p->graphs[l - 1] : p->graph);
     int64_t mark = tape_mark(t), combined = p->layers + !p->skip_input;
-    if (combined == 0)
+    if (combined == 0) {
         tape_fail(t, SP_USAGE, "propagate: no layer is left to combine");
+        return low;
+    }
     Tensor *x = pick(t, low, of ? of->low : NULL);
     if (high)
         x = stack_rows(t, x, pick(t, high, of ? of->high : NULL));
