@@ -426,14 +426,13 @@ static void wide_queries(void **state)
         x = x * 1664525 + 1013904223;
         rows[c] = (float)(int32_t)x * 0x1p-31f;
     }
-    for (int q = 0; q < Q; q++) {
-        start[q + 1] = start[q] + 2;
-        left_out[2 * q] = q;
-        left_out[2 * q + 1] = 299 - q;
-        const float *near[] = {rows + q * (size_t)D, rows + (299 - q) * (size_t)D, rows + (100 + q) * (size_t)D,
-                               rows + (259 - q) * (size_t)D};
+    for (size_t q = 0; q < Q; q++) {
+        const float *near[] = {rows + q * D, rows + (299 - q) * D, rows + (100 + q) * D, rows + (259 - q) * D};
         for (size_t c = 0; c < D; c++) /* four rows are near, two of them are left out */
-            queries[q * (size_t)D + c] = near[0][c] + near[1][c] + near[2][c] + near[3][c];
+            queries[q * D + c] = near[0][c] + near[1][c] + near[2][c] + near[3][c];
+        start[q + 1] = start[q] + 2;
+        left_out[2 * q] = (int32_t)q;
+        left_out[2 * q + 1] = 299 - (int32_t)q;
     }
     assert_ok(device_open(&d, NULL, 2, NULL, NULL, &e), e);
     check_many(&d, rows, N, D, queries, Q, K, start, left_out);

@@ -60,9 +60,11 @@ static void put_nearest(const char *name, const float *x, int D, int n, int k, D
     for (int i = 0; i < n; i++) {
         bool taken[MOST] = {false};
         for (int c = 0; c < k; c++) {
-            int best = -1;
-            for (int j = 0; j < n; j++)
-                if (!taken[j] && (best < 0 || (best != i && (j == i || cosine(x, D, i, j) > cosine(x, D, i, best)))))
+            int best = 0;
+            while (taken[best])
+                best++;
+            for (int j = best + 1; j < n; j++)
+                if (!taken[j] && best != i && (j == i || cosine(x, D, i, j) > cosine(x, D, i, best)))
                     best = j;
             taken[best] = true;
             wide[i * k + c] = narrow[i * k + c] = best;
