@@ -4,6 +4,22 @@
 
 #include "tests/nn_testing.h"
 
+static Device device;
+
+static int setup(void **state)
+{
+    (void)state;
+    device = test_device(NULL, 2);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    device_close(&device);
+    return 0;
+}
+
 /* Pairs of users and items. */
 enum { U = 5, I = 7, N = U + I };
 static const int64_t pairs_start[] = {0, 3, 3, 5, 6, 9}; /* user 1 has none, item 5 neither */

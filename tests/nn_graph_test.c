@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-static Device device;
-
 /* [rows, cols] of a graph, zeros where no entry. */
 static double *dense(const Csr *g)
 {
@@ -443,20 +441,6 @@ static void ranking(void **state)
     free(hu);
     free(hv);
     store_free(s);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    device = test_device(NULL, 2);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    device_close(&device);
-    return 0;
 }
 
 int main(void)

@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-static Device device;
-
 /* Some rows of A x by way of the nodes that they read: the same bits, the same gradients. */
 static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, bool all)
 {
@@ -143,20 +141,6 @@ static void dropped(void **state)
     assert_error(e, SP_USAGE, "add: input 0 was dropped");
     tape_free(t);
     store_free(s);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    device = test_device(NULL, 2);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    device_close(&device);
-    return 0;
 }
 
 int main(void)

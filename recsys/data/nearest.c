@@ -92,6 +92,16 @@ static bool report(const NearestRows *x, int64_t done, Error *e)
     return !x->progress || x->progress(x->user, (size_t)done, (size_t)x->n) || cancelled(x, done, e);
 }
 
+/* What the workers have found: the first bad row (1 + its number; 0: none), how many rows are zeros. */
+static void join_workers(NearestRows *x, int workers, const int64_t *bad, const int64_t *zeros)
+{
+    x->zeros = 0;
+    for (int w = 0; w < workers; w++) {
+        x->bad = bad[w] && (!x->bad || bad[w] < x->bad) ? bad[w] : x->bad;
+        x->zeros += zeros[w];
+    }
+}
+
 static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
 {
     int64_t N = x->rows->shape[0], D = x->rows->shape[1];
@@ -111,11 +121,7 @@ static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
         if (!widen(x, first, l.n, query, length, e))
             return false;
         pool_run(d->pool, (size_t)div_up(N, ROWS_A_TASK), compare_rows, &l);
-        x->zeros = 0;
-        for (int w = 0; w < workers; w++) {
-            x->bad = l.bad[w] && (!x->bad || l.bad[w] < x->bad) ? l.bad[w] : x->bad;
-            x->zeros += l.zeros[w];
-        }
+        join_workers(x, workers, l.bad, l.zeros);
         if (x->bad)
             return fail(e, SP_FORMAT, "row %lld contains a number that is not finite", (long long)x->bad - 1);
         if (!rank_scores(d, N, l.score, NULL, l.n, x->k, l.n, x->start ? x->start + first : NULL, x->left_out,
@@ -369,11 +375,9 @@ static bool compare_many(NearestRows *x, const Device *d, Arena *a, Error *e)
         return false;
     int64_t most = m.n;
     pool_run(d->pool, (size_t)div_up(x->rows->shape[0], ROWS_A_TASK), measure_rows, &m);
-    for (int w = 0; w < workers; w++) {
-        x->bad = m.bad[w] && (!x->bad || m.bad[w] < x->bad) ? m.bad[w] : x->bad;
-        x->zeros += m.zeros[w];
+    join_workers(x, workers, m.bad, m.zeros);
+    for (int w = 1; w < workers; w++)
         *m.longest = fmax(*m.longest, m.longest[w]);
-    }
     for (; m.first < x->n; m.first += most) {
         m.n = MIN(most, x->n - m.first);
         if (!widen(x, m.first, m.n, m.query, m.length, e))
@@ -394,20 +398,16 @@ static bool are_many(const NearestRows *x)
     return x->n >= MANY && x->k <= MOST && x->rows->shape[0] > 4 * (x->k + MORE) && x->rows->shape[1] <= MOST_WIDE;
 }
 
-#else
+#endif
 
-static bool compare_many(NearestRows *x, const Device *d, Arena *a, Error *e)
+static bool compare_all(NearestRows *x, const Device *d, Arena *a, Error *e)
 {
+#ifndef SAPOR_MINIMAL
+    if (are_many(x))
+        return compare_many(x, d, a, e);
+#endif
     return compare(x, d, a, e);
 }
-
-static bool are_many(const NearestRows *x)
-{
-    (void)x;
-    return false;
-}
-
-#endif
 
 bool rows_nearest(NearestRows *x, const Device *d, Error *e)
 {
@@ -415,8 +415,7 @@ bool rows_nearest(NearestRows *x, const Device *d, Error *e)
         return fail(e, SP_UNSUPPORTED, "more than %d rows", INT32_MAX);
     x->zeros = x->bad = 0;
     Arena *a = arena_new(d->heap, 0);
-    bool ok = a ? (are_many(x) ? compare_many : compare)(x, d, a, e)
-                : fail_memory(e, (size_t)x->rows->shape[0], "comparing rows");
+    bool ok = a ? compare_all(x, d, a, e) : fail_memory(e, (size_t)x->rows->shape[0], "comparing rows");
     arena_free(a);
     return ok;
 }
