@@ -103,7 +103,7 @@ static double value_of(Trial *t, Tensor *x)
 static double bpr_of_vectors(Trial *t)
 {
     Tape *tape = tape_new(&t->device, false, &t->e);
-    Tensor *users, *items;
+    Tensor *users = NULL, *items = NULL;
     OK(t, tape && t->model.kind->represent(tape, &t->model, &users, &items) && tape_ok(tape, &t->e));
     float *u = NEW(t->arena, float, users->count, &t->e), *i = NEW(t->arena, float, items->count, &t->e);
     tensor_read(&t->device, users, 0, users->count, u);
