@@ -153,10 +153,19 @@ static int teardown(void **state)
     return 0;
 }
 
+static void needs_index(void)
+{
+#ifdef SAPOR_MINIMAL
+    print_message("skipped: this build has no index of nearest rows\n");
+    skip();
+#endif
+}
+
 /* The graph has the recall that is measured, on clusters with a part of the work, and without clusters too. */
 static void recall(void **state)
 {
     (void)state;
+    needs_index();
     const struct {
         int64_t rows, D, clusters, k;
         double most; /* of all rows are compared */
@@ -184,6 +193,7 @@ static void recall(void **state)
 static void ties(void **state)
 {
     (void)state;
+    needs_index();
     enum { ROWS = 900, D = 3, K = 12 };
     float *x = make_rows(&device, ROWS, D, 0);
     for (int i = 0; i < ROWS * D; i++)
@@ -200,6 +210,7 @@ static void ties(void **state)
 static void threads(void **state)
 {
     (void)state;
+    needs_index();
     enum { ROWS = 5000, D = 19, K = 9 };
     float *x = make_rows(&device, ROWS, D, 40);
     Graph one = {0}, other;
@@ -223,6 +234,7 @@ static void threads(void **state)
 static void edges(void **state)
 {
     (void)state;
+    needs_index();
     enum { MOST = 300, D = 5 };
     const int64_t sizes[] = {1, 2, 3, 9, 40, MOST}, ks[] = {1, 2, 10, 400};
     for (int kind = 0; kind < 5; kind++)
@@ -251,6 +263,7 @@ static void edges(void **state)
 static void refused_memory(void **state)
 {
     (void)state;
+    needs_index();
     enum { ROWS = 400, D = 6, K = 5 };
     float *x = make_rows(&device, ROWS, D, 10);
     bool done = false;
