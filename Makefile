@@ -43,7 +43,7 @@ FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-
 endif
 
 # ---- sources: a new .c file in one of these folders is found automatically -----------------------------------------------
-FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizers/sentencepiece nn nn/ops extractors extractors/media extractors/models recsys recsys/data recsys/models recsys/models/shared recsys/train kernels
+FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizers/sentencepiece nn nn/ops extractors extractors/media extractors/models recsys recsys/data recsys/models recsys/models/shared recsys/protocols recsys/search recsys/train kernels
 LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
 # MINIMAL does not train the encoders of the demo (tools/demo/demo.h) and draws no data (tools/bench/bench.h)

@@ -7,7 +7,7 @@ UNPACKED := $(wildcard $(DEPS_ROOT)/usr/include)
 export PKG_CONFIG_PATH := $(DEPS_LIB)/pkgconfig:$(DEPS_ROOT)/usr/share/pkgconfig:$(PKG_CONFIG_PATH)
 # The path is given again: before make 4.4 $(shell) has the environment that make was called with.
 PKG_CONFIG := PKG_CONFIG_PATH=$(PKG_CONFIG_PATH) $(if $(CROSS),PKG_CONFIG_LIBDIR=$(or $(PKG_CONFIG_LIBDIR),/usr/lib/$(MULTIARCH)/pkgconfig)) $(or $(shell command -v pkg-config),LD_LIBRARY_PATH=$(DEPS_LIB) $(DEPS_ROOT)/usr/bin/pkgconf)
-KNOWN_PKGS = libjpeg libpng libwebp yaml-0.1 libxxhash zlib oniguruma
+KNOWN_PKGS = libjpeg libpng libwebp yaml-0.1 libxxhash zlib oniguruma sqlite3
 $(foreach p,$(filter-out $(KNOWN_PKGS),$(WITHOUT)),$(error WITHOUT: $(p) is unknown; known are $(KNOWN_PKGS)))
 PKGS = $(if $(call on,$(MINIMAL)),,$(filter-out $(WITHOUT),$(KNOWN_PKGS)))
 LIBS_FOUND := $(foreach p,$(PKGS) cmocka,$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p)))

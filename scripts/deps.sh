@@ -5,9 +5,9 @@
 set -eu
 root=$1
 shift
-packages="pkg-config libjpeg-dev libpng-dev libwebp-dev libyaml-dev libxxhash-dev zlib1g-dev libonig-dev libcmocka-dev $*"
+packages="pkg-config libjpeg-dev libpng-dev libwebp-dev libyaml-dev libxxhash-dev zlib1g-dev libonig-dev libsqlite3-dev libcmocka-dev $*"
 # Only these and their dependencies of these names are unpacked; a machine with a C compiler has the others (libc, ...).
-ours='^(pkg-config|pkgconf|libpkgconf|libjpeg|libpng|libwebp|libsharpyuv|libyaml|libxxhash|zlib1g|libonig|libcmocka|libstb)'
+ours='^(pkg-config|pkgconf|libpkgconf|libjpeg|libpng|libwebp|libsharpyuv|libyaml|libxxhash|zlib1g|libonig|libsqlite3|libcmocka|libstb)'
 
 if ! command -v apt-get >/dev/null; then
     echo "deps: no apt-get on this system; install these packages with your package manager: $packages" >&2
