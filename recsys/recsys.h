@@ -400,6 +400,10 @@ extern const Alias lr_decay_aliases[]; /* for a recommender with a default of it
  * result is the recommender's own struct, valid until the arena is freed. */
 const CommonSettings *settings_make(const Recommender *kind, Protocol p, const char *const *set, size_t set_count,
                                     Arena *a, Error *e);
+/* What a comma means in a value that is given under this name: nothing, or a part of one value (knn_file, an alias of
+ * lr_decay); the next of a list; or, where the setting takes one value, the next one to try. */
+typedef enum Commas { COMMAS_OWN, COMMAS_LIST, COMMAS_CHOICES } Commas;
+Commas setting_commas(const Recommender *kind, Text name); /* COMMAS_OWN of an unknown name */
 /* The settings as texts, in the order of the tables. */
 size_t settings_count(const CommonSettings *s);
 const char *settings_key(const CommonSettings *s, size_t i);

@@ -404,6 +404,30 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
     return values;
 }
 
+static const Setting *setting_named(const Recommender *kind, Text name, const Alias **alias)
+{
+    const Setting *const tables[] = {kind->settings, common_settings};
+    *alias = NULL;
+    for (size_t t = 0; t < COUNT(tables); t++)
+        for (const Setting *d = tables[t]; d && d->key; d++)
+            if (text_is(name, d->key))
+                return d;
+    for (size_t t = 0; t < COUNT(tables); t++)
+        for (const Setting *d = tables[t]; d && d->key; d++)
+            if ((*alias = alias_in(d->aliases, name)))
+                return d;
+    return NULL;
+}
+
+Commas setting_commas(const Recommender *kind, Text name)
+{
+    const Alias *alias;
+    const Setting *d = setting_named(kind, name, &alias);
+    if (!d || d->member.kind == SETTING_TEXT || (alias && alias_in(lr_decay_aliases, name)))
+        return COMMAS_OWN;
+    return d->member.kind == SETTING_I64S || d->member.kind == SETTING_TEXTS ? COMMAS_LIST : COMMAS_CHOICES;
+}
+
 size_t settings_count(const CommonSettings *s)
 {
     return s->written->count;

@@ -52,6 +52,9 @@ typedef struct TrainConfig {
     void *arg;
 } TrainConfig;
 bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e);
+/* What train_run checks before it reads data: the recommender, its settings, that there are features where it needs
+ * some. */
+bool train_check(const TrainConfig *c, Arena *a, Error *e);
 
 /* What a run's folder says about the run, checked like any input: errors name the file, the line and the key
  * (run_config.c). */

@@ -166,8 +166,9 @@ static void begin(TrainPrinter *p, const TrainEvent *event)
 {
     if (p->started && p->progress.drawn > p->progress.started) /* of print_made; what was short has drawn nothing */
         progress_end(&p->progress, "made");
-    print_names(p, event);
-    const char *name = event->recommender->name;
+    const char *name = p->label ? p->label : event->recommender->name;
+    if (!p->again)
+        print_names(p, event);
     progress_start(&p->progress, p->text, name, "batches", (double)(event->settings->epochs * event->batches));
     p->progress.done = p->progress.before = (double)(event->epoch * event->batches); /* where a checkpoint left off */
     p->started = true;
@@ -176,7 +177,7 @@ static void begin(TrainPrinter *p, const TrainEvent *event)
     else if (p->text && event->epoch)
         fprintf(p->text, "%s: continues after epoch %lld of %lld\n", name, (long long)event->epoch,
                 (long long)event->settings->epochs);
-    if (p->text && event->batches && !event->finished && !event->data->valid.start)
+    if (p->text && !p->again && event->batches && !event->finished && !event->data->valid.start)
         fprintf(p->text,
                 "%s: no validation part: the last epoch is used, without early stopping (Elliot would choose the epoch "
                 "by the test part)\n",
@@ -201,7 +202,8 @@ static void print_made(TrainPrinter *p, const TrainEvent *event)
     if (!p->data)
         return;
     if (!p->started)
-        progress_start(&p->progress, p->text, event->recommender->name, "parts", (double)event->parts);
+        progress_start(&p->progress, p->text, p->label ? p->label : event->recommender->name, "parts",
+                       (double)event->parts);
     p->started = true;
     progress_step(&p->progress, (double)event->made, NULL);
 }

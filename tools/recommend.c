@@ -84,6 +84,33 @@ static bool write_user(void *arg, Text user, int64_t k, const Text *items, const
     return w->out || !ferror(stdout) || output_whole(e);
 }
 
+/* Lists of `users` (NULL: all) to standard output, or to the file `path`. *count: of the users. */
+static bool write_lists(Context *c, Trained *t, const Text *users, size_t n, int64_t k, const char *path, double *count,
+                        Error *e)
+{
+    Writer w = {.json = c->json};
+    bool ok = !path || (w.out = out_open(path, c->heap, e));
+    progress_start(&w.progress, path ? c->progress : NULL, "recommend", "users", (double)n);
+    if (!ok || !trained_recommend(t, users, n, k, write_user, &w, e)) {
+        out_discard(w.out);
+        return false;
+    }
+    progress_end(&w.progress, NULL);
+    *count = w.progress.done;
+    return !path || out_commit(w.out, e);
+}
+
+bool save_recommendations(Context *c, const char *dir, int64_t k, Error *e)
+{
+    double count;
+    const Device *d = context_device(c, e);
+    const char *path = d ? path_join(c->arena, dir, "recs.tsv", e) : NULL;
+    Trained *t = path ? trained_open(d, dir, false, e) : NULL;
+    bool ok = t && write_lists(c, t, NULL, 0, k, path, &count, e);
+    trained_close(t);
+    return ok;
+}
+
 bool recommend_command(Context *c, Error *e)
 {
     int64_t k = 20;
@@ -96,21 +123,14 @@ bool recommend_command(Context *c, Error *e)
     Trained *t = d ? trained_open(d, c->args[0], option_given(c, "unfinished"), e) : NULL;
     if (!t)
         return false;
-    Writer w = {.json = c->json};
-    bool ok = !path || (w.out = out_open(path, c->heap, e));
-    progress_start(&w.progress, path ? c->progress : NULL, "recommend", "users", (double)n);
-    ok = ok && trained_recommend(t, users, n, k, write_user, &w, e);
+    double count = 0;
+    bool ok = write_lists(c, t, users, n, k, path, &count, e);
     trained_close(t);
-    if (!ok) {
-        out_discard(w.out);
-        return false;
-    }
-    progress_end(&w.progress, NULL);
-    if (path && !out_commit(w.out, e))
+    if (!ok)
         return false;
     if (path && c->json) {
         JsonWriter j = json_record(stdout, "event", "result");
-        json_members(&j, "users %.0f k %lld", w.progress.done, (long long)k);
+        json_members(&j, "users %.0f k %lld", count, (long long)k);
         json_finish(&j);
     }
     return true;

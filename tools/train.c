@@ -1,5 +1,6 @@
 /* tools/train.c: sapor train MODEL --train F ... */
 // flags: -Os
+#include "recsys/search/grid.h"
 #include "tools/tools.h"
 
 #ifdef __GLIBC__
@@ -23,9 +24,16 @@ const Option train_options[] = {
      "items, the features of other items (default noise)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
-     "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts"},
+     "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts. Several values "
+     "(lr=0.001,0.01) are a grid: every combination is trained, and the best by validation_metric is reported"},
+    {"seeds", 0, "N,...", "train once with each of these seeds; prints means and standard deviations"},
     {"out", 'o', "DIR",
-     "run folder: checkpoints, user and item vectors, configuration; the same command resumes a stopped run"},
+     "run folder: checkpoints, user and item vectors, configuration; the same command resumes a stopped run. With "
+     "several seeds or a grid: a folder of run folders"},
+    {"save-recs", 0, "K",
+     "write the K best items of each user to recs.tsv in the run folder, as `sapor recommend` does; of a grid, those "
+     "of "
+     "the best point"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -80,6 +88,73 @@ void train_memory(void)
 #endif
 }
 
+/* Several runs: *many. */
+static bool read_many(const Context *c, const TrainConfig *t, const char *const **seeds, size_t *n, bool *many,
+                      Error *e)
+{
+    const char *grid = NULL;
+    if (!option_list(c, "seeds", ',', seeds, n, e))
+        return false;
+    for (size_t i = 0; i < t->set_count; i++)
+        grid = grid_varies(recommender_find(t->model), t->set[i]) ? t->set[i] : grid;
+    if (*n && option_given(c, "seed"))
+        return fail(e, SP_USAGE, "--seed and --seeds: give one of them");
+    *many = *n || grid;
+#ifdef SAPOR_MINIMAL
+    if (*many)
+        return fail(e, SP_UNSUPPORTED, "--%s %s: this build trains one run; build without MINIMAL=1",
+                    grid ? "set" : "seeds", grid ? grid : option_text(c, "seeds"));
+#endif
+    return true;
+}
+
+/* --save-recs; *k stays 0 without it. */
+static bool read_save_recs(Context *c, const TrainConfig *t, int64_t *k, Error *e)
+{
+    if (!option_i64(c, "save-recs", 1, INT32_MAX, k, e))
+        return false;
+    if (*k && !t->out)
+        return fail(e, SP_USAGE, "--save-recs %lld: --out DIR is missing: recs.tsv is written there", (long long)*k);
+    const char *path = *k ? path_join(c->arena, t->out, "recs.tsv", e) : NULL;
+    return !*k || (path && output_check(c, "out", path, e));
+}
+
+static bool print_result(Context *c, const TrainConfig *t, const TrainResult *r, Error *e)
+{
+    const char *labels[2];
+    const Scores *scores[2];
+    size_t n = 0;
+    if (r->valid.metrics) {
+        labels[n] = "valid";
+        scores[n++] = &r->valid;
+    }
+    if (r->test.metrics) {
+        labels[n] = "test";
+        scores[n++] = &r->test;
+    }
+    if (n && !show_scores(stdout, c, labels, scores, n, e))
+        return false;
+    if (c->quiet)
+        return true;
+    const char *name = recommender_find(t->model)->name;
+    if (r->epochs)
+        printf("%s: %s epoch %lld of %lld%s, ", name, r->valid.metrics ? "best" : "last", (long long)r->best_epoch,
+               (long long)r->epochs, r->valid.metrics ? "" : " (no validation part)");
+    else
+        printf("%s: has no epochs, ", name);
+    if (r->epochs && r->epoch_seconds > 0) /* 0 of a run that had finished already */
+        printf("%.3f s per epoch, ", r->epoch_seconds);
+    if (n && r->eval_seconds > 0)
+        printf("%.3f s per evaluation, ", r->eval_seconds);
+    printf("%speak memory %.0f MB\n", n ? "" : "not evaluated (no --valid and no --test), ",
+           (double)peak_rss_bytes() / 1e6);
+    if (t->out)
+        printf("The result is in %s; `sapor recommend %s` uses it\n", t->out, t->out);
+    else
+        printf("The result is not saved; --out DIR saves it\n");
+    return true;
+}
+
 bool train_command(Context *c, Error *e)
 {
     TrainPrinter printer = {
@@ -101,45 +176,22 @@ bool train_command(Context *c, Error *e)
         return false;
     if (!recommender_find(t.model))
         return unknown_recommender(c, "train", t.model, e);
+    const char *const *seeds;
+    size_t seed_count;
+    bool many = false;
+    int64_t k = 0;
+    if (!read_many(c, &t, &seeds, &seed_count, &many, e) || !read_save_recs(c, &t, &k, e))
+        return false;
     train_memory();
+#ifndef SAPOR_MINIMAL
+    if (many)
+        return train_many(c, &t, seeds, seed_count, k, e);
+#endif
     const Device *d = context_device(c, e);
     TrainResult r = {0};
     bool ok = d && train_run(d, &t, &r, c->arena, e);
     train_print_end(&printer);
-    if (!ok)
+    if (!ok || (k && !save_recommendations(c, t.out, k, e)))
         return false;
-    if (c->json)
-        return true;
-    const char *labels[2];
-    const Scores *scores[2];
-    size_t n = 0;
-    if (r.valid.metrics) {
-        labels[n] = "valid";
-        scores[n++] = &r.valid;
-    }
-    if (r.test.metrics) {
-        labels[n] = "test";
-        scores[n++] = &r.test;
-    }
-    if (n && !show_scores(stdout, c, labels, scores, n, e))
-        return false;
-    if (c->quiet)
-        return true;
-    const char *name = recommender_find(t.model)->name;
-    if (r.epochs)
-        printf("%s: %s epoch %lld of %lld%s, ", name, r.valid.metrics ? "best" : "last", (long long)r.best_epoch,
-               (long long)r.epochs, r.valid.metrics ? "" : " (no validation part)");
-    else
-        printf("%s: has no epochs, ", name);
-    if (r.epochs && r.epoch_seconds > 0) /* 0 of a run that had finished already */
-        printf("%.3f s per epoch, ", r.epoch_seconds);
-    if (n && r.eval_seconds > 0)
-        printf("%.3f s per evaluation, ", r.eval_seconds);
-    printf("%speak memory %.0f MB\n", n ? "" : "not evaluated (no --valid and no --test), ",
-           (double)peak_rss_bytes() / 1e6);
-    if (t.out)
-        printf("The result is in %s; `sapor recommend %s` uses it\n", t.out, t.out);
-    else
-        printf("The result is not saved; --out DIR saves it\n");
-    return true;
+    return c->json || print_result(c, &t, &r, e);
 }

@@ -94,16 +94,34 @@ static bool check_part(const Trainer *t, const Pairs *truth, const char *path, c
     return ratings_check(&t->measures.eval, p, truth, name, e);
 }
 
+/* What can be said before the data are read. */
+static bool read_settings(Trainer *t, Error *e)
+{
+    const TrainConfig *c = t->config;
+    Protocol protocol = c->given ? c->given->protocol : c->data.protocol;
+    return (t->model.kind = find_kind(c, t->arena, e)) &&
+           (t->settings = settings_make(t->model.kind, protocol, c->set, c->set_count, t->arena, e)) &&
+           measures_read(&t->measures, t->settings, t->arena, e) && check_features(t->model.kind, c, e);
+}
+
+bool train_check(const TrainConfig *c, Arena *a, Error *e)
+{
+    Trainer *t = NEW(a, Trainer, 1, e);
+    if (!t)
+        return false;
+    t->config = c;
+    t->arena = a;
+    return read_settings(t, e);
+}
+
 /* Loads data and settings and makes the model, not yet trained. */
 static bool load(Trainer *t, Error *e)
 {
     const TrainConfig *c = t->config;
-    const Recommender *kind = find_kind(c, t->arena, e);
-    Protocol protocol = c->given ? c->given->protocol : c->data.protocol;
-    t->model = (Model){.kind = kind, .data = &t->data, .arena = t->arena, .seed = c->seed};
-    if (!kind || !(t->settings = settings_make(kind, protocol, c->set, c->set_count, t->arena, e)) ||
-        !measures_read(&t->measures, t->settings, t->arena, e) || !check_features(kind, c, e))
+    t->model = (Model){.data = &t->data, .arena = t->arena, .seed = c->seed};
+    if (!read_settings(t, e))
         return false;
+    const Recommender *kind = t->model.kind;
     double begun = trace_begin(t->device->trace);
     if (c->given)
         t->data = *c->given;
