@@ -7,6 +7,11 @@
 #include <malloc.h>
 #endif
 
+#ifdef SAPOR_MINIMAL
+#define IF_MANY(text, otherwise) otherwise
+#else
+#define IF_MANY(text, otherwise) text
+#endif
 const Option train_options[] = {
     {"train", 0, "F", "training interactions (an MMRec .inter is split by its column x_label)"},
     {"valid", 0, "F", "validation interactions, used to choose the best epoch"},
@@ -24,16 +29,18 @@ const Option train_options[] = {
      "items, the features of other items (default noise)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
-     "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts. Several values "
-     "(lr=0.001,0.01) are a grid: every combination is trained, and the best by validation_metric is reported"},
-    {"seeds", 0, "N,...", "train once with each of these seeds; prints means and standard deviations"},
+     "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts" IF_MANY(
+         ". Several values, as lr=0.001,0.01, are a grid: every combination is trained, and the best by "
+         "validation_metric is reported",
+         "")},
+    {"seeds", 0, "N,...",
+     IF_MANY("train once with each of these seeds; prints means and standard deviations", "not in this build")},
     {"out", 'o', "DIR",
-     "run folder: checkpoints, user and item vectors, configuration; the same command resumes a stopped run. With "
-     "several seeds or a grid: a folder of run folders"},
+     "run folder: checkpoints, user and item vectors, configuration; the same command resumes a stopped run" IF_MANY(
+         ". With several seeds or a grid: a folder of run folders", "")},
     {"save-recs", 0, "K",
-     "write the K best items of each user to recs.tsv in the run folder, as `sapor recommend` does; of a grid, those "
-     "of "
-     "the best point"},
+     "write the K best items of each user to recs.tsv in the run folder" IF_MANY("; of a grid, those of the best point",
+                                                                                 "")},
     {NULL, 0, NULL, NULL},
 };
 
@@ -88,6 +95,18 @@ void train_memory(void)
 #endif
 }
 
+static bool varies(const TrainConfig *t, const char *set)
+{
+#ifdef SAPOR_MINIMAL /* it has no grid.c, and refuses what has values to try */
+    Text value = text_of(set), key;
+    text_next(&value, '=', &key);
+    return strchr(value.p, ',') && !strpbrk(value.p, "[(") &&
+           setting_commas(recommender_find(t->model), key) == COMMAS_CHOICES;
+#else
+    return grid_varies(recommender_find(t->model), set);
+#endif
+}
+
 /* Several runs: *many. */
 static bool read_many(const Context *c, const TrainConfig *t, const char *const **seeds, size_t *n, bool *many,
                       Error *e)
@@ -96,14 +115,14 @@ static bool read_many(const Context *c, const TrainConfig *t, const char *const 
     if (!option_list(c, "seeds", ',', seeds, n, e))
         return false;
     for (size_t i = 0; i < t->set_count; i++)
-        grid = grid_varies(recommender_find(t->model), t->set[i]) ? t->set[i] : grid;
+        grid = varies(t, t->set[i]) ? t->set[i] : grid;
     if (*n && option_given(c, "seed"))
         return fail(e, SP_USAGE, "--seed and --seeds: give one of them");
     *many = *n || grid;
 #ifdef SAPOR_MINIMAL
     if (*many)
-        return fail(e, SP_UNSUPPORTED, "--%s %s: this build trains one run; build without MINIMAL=1",
-                    grid ? "set" : "seeds", grid ? grid : option_text(c, "seeds"));
+        return fail(e, SP_UNSUPPORTED, "%s: this build trains one run; build without MINIMAL=1",
+                    grid ? grid : "--seeds");
 #endif
     return true;
 }

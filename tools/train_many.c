@@ -10,7 +10,10 @@
 
 static bool read_seeds(Many *m, const char *const *texts, size_t n, Error *e)
 {
+    enum { MOST = 10000 };
     m->seeds_given = n > 0;
+    if (n > MOST)
+        return fail(e, SP_USAGE, "--seeds: %zu seeds are given; at most %d are accepted", n, MOST);
     m->seed_count = MAX(n, (size_t)1);
     if (!(m->seeds = NEW(m->arena, uint64_t, m->seed_count, e)))
         return false;
@@ -92,23 +95,14 @@ static bool check_folder(Many *m, Error *e)
 /* The data are read once; --knock replaces features by each run's own seed. */
 static bool load_data(Many *m, Error *e)
 {
-    const TrainConfig *t = m->config;
-    Context *c = m->context;
-    DataConfig files = t->data;
+    DataConfig files = m->config->data;
     files.knock.count = 0;
     if (!dataset_load(&m->data, &files, m->arena, e))
         return false;
-    if (m->grid.dim_count && !m->data.valid.start)
-        return fail(e, SP_USAGE,
-                    "train: --valid F is missing: of several values of %s the best is chosen by the validation part",
-                    m->grid.dims[0].key);
-    Arena *scratch = arena_new(c->heap, 0);
-    DataSet shown = m->data;
-    bool ok = scratch && (!t->data.knock.count || features_knock(&shown, &t->data.knock, scratch, e));
-    if (ok)
-        print_dataset(&shown, c->progress, c->json ? stdout : NULL);
-    arena_free(scratch);
-    return ok || fail_memory(e, 1, "several runs");
+    return !m->grid.dim_count || m->data.valid.start ||
+           fail(e, SP_USAGE,
+                "train: --valid F is missing: of several values of %s the best is chosen by the validation part",
+                m->grid.dims[0].key);
 }
 
 /* ---- the runs -------------------------------------------------------------------------------- */
@@ -131,6 +125,10 @@ static bool enter_folder(Many *m, bool finished, Error *e)
 static bool visit(void *arg, const TrainEvent *event, Error *e)
 {
     Many *m = arg;
+    const Context *c = m->context;
+    if (!m->told)
+        print_dataset(event->data, c->progress, c->json ? stdout : NULL);
+    m->told = m->printer.data = true;
     if (event->kind == TRAIN_BEGIN) {
         if (!m->metric && !(m->metric = arena_strndup(m->arena, event->metric, strlen(event->metric), e)))
             return false;

@@ -32,6 +32,7 @@ typedef struct Many {
     Summary *points;
     TrainPrinter printer;
     FolderLock lock;
+    bool told;            /* the data */
     bool locked, cleared; /* what says that all runs have finished is gone */
     const char *metric;   /* what the best epoch is chosen by */
     int64_t cutoff;

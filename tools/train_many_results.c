@@ -39,10 +39,10 @@ static bool summarize_part(Summary *s, const OneRun *runs, size_t n, int part, A
     if (!scores_like(&s->mean[part], first, a, e) || !scores_like(&s->deviation[part], first, a, e))
         return false;
     for (size_t f = 0; f < figures_of(first); f++) {
-        double sum = 0, squares = 0;
+        double base = first->mean[f], sum = 0, squares = 0; /* equal figures have no deviation */
         for (size_t i = 0; i < n; i++)
-            sum += (part ? runs[i].test : runs[i].valid).mean[f];
-        double mean = sum / (double)n;
+            sum += (part ? runs[i].test : runs[i].valid).mean[f] - base;
+        double mean = base + sum / (double)n;
         for (size_t i = 0; i < n; i++) {
             double off = (part ? runs[i].test : runs[i].valid).mean[f] - mean;
             squares += off * off;
@@ -190,28 +190,48 @@ static bool put_summary(JsonWriter *w, const Many *m, int64_t best, Error *e)
 }
 
 /* A line of trials.tsv; `r` NULL: the names of the columns. */
-static const char *trial_line(const Many *m, const OneRun *r, Error *e)
+static bool print_trial(FILE *f, const Many *m, const OneRun *r, Error *e)
 {
     const Grid *g = &m->grid;
-    Arena *a = m->arena;
-    const char **values = NEW(a, const char *, g->dim_count, e), *line = "";
+    const char **values = NEW(m->arena, const char *, g->dim_count, e);
     char name[64];
-    if (values && r)
+    if (!values)
+        return false;
+    if (r)
         grid_point(g->dims, g->dim_count, r->point, values);
-    for (size_t i = 0; values && line && i < g->dim_count; i++) {
-        const char *value = r ? point_value(values[i], a, e) : g->dims[i].key;
-        line = value ? arena_printf(a, e, "%s%s\t", line, value) : NULL;
+    for (size_t i = 0; i < g->dim_count; i++) {
+        const char *value = r ? point_value(values[i], m->arena, e) : g->dims[i].key;
+        if (!value)
+            return false;
+        fprintf(f, "%s\t", value);
     }
-    if (values && line)
-        line = r ? arena_printf(a, e, "%s%llu\t%lld", line, (unsigned long long)r->seed, (long long)r->best_epoch)
-                 : arena_printf(a, e, "%sseed\tbest epoch", line);
+    if (r)
+        fprintf(f, "%llu\t%lld", (unsigned long long)r->seed, (long long)r->best_epoch);
+    else
+        fputs("seed\tbest epoch", f);
     for (int p = 0; p < 2; p++) {
         const Scores *s = r ? (p ? &r->test : &r->valid) : &m->points[0].mean[p];
-        for (size_t i = 0; values && line && i < figures_of(s); i++)
-            line = r ? arena_printf(a, e, "%s\t%.17g", line, s->mean[i])
-                     : arena_printf(a, e, "%s\t%s %s", line, PARTS[p], score_name(s, i, name, sizeof name));
+        for (size_t i = 0; i < figures_of(s); i++)
+            if (r)
+                fprintf(f, "\t%.17g", s->mean[i]);
+            else
+                fprintf(f, "\t%s %s", PARTS[p], score_name(s, i, name, sizeof name));
     }
-    return values ? line : NULL;
+    return true;
+}
+
+static const char *trial_line(const Many *m, const OneRun *r, Error *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    bool ok = f && print_trial(f, m, r, e);
+    ok = f && fclose(f) == 0 && ok;
+    const char *line = ok ? arena_strndup(m->arena, text, bytes, e) : NULL;
+    free(text);
+    if (!line)
+        fail_memory(e, 4096, "a line of trials.tsv");
+    return line;
 }
 
 static int by_bytes(const void *a, const void *b)
