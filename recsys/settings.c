@@ -88,10 +88,10 @@ static const struct {
      "early stopping follows validation_metric alone; with min_delta or rel_delta Elliot stops at the first chance: "
      "leave it out"},
     {"optimize_internal_loss", "validation_metric chooses the best epoch: leave it out"},
-    {"hyper_parameters hyper_opt_alg hyper_max_evals", "run `sapor train` once for each combination of values"},
+    {"hyper_parameters hyper_opt_alg hyper_max_evals", "give several values to try: --set lr=0.001,0.01"},
     {"checkpoint_dir restore save_weights save_recs save_recommended_topk recommend_topk save_dataset save_dataloaders "
      "dataset_save_path dataloaders_save_path",
-     "use --out DIR, which saves the run; `sapor recommend DIR` writes its lists"},
+     "use --out DIR, which saves the run, and --save-recs K, which writes its lists"},
     {"l_b l_e factors_d bias_regularization user_regularization positive_item_regularization "
      "negative_item_regularization "
      "update_users update_items update_bias update_negative_item_factors n_fold",

@@ -7,6 +7,15 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
     report_options[], nearest_options[];
 
+#ifdef SAPOR_MINIMAL
+#define SEVERAL_RUNS
+#else
+#define SEVERAL_RUNS                                                                                                   \
+    "\n`--seeds 1,2,3` trains once with each seed. `--set lr=0.001,0.01 --set l_w=1e-5,1e-2` trains each of the "      \
+    "four\n"                                                                                                           \
+    "combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and summary.json\n"     \
+    "(docs/formats.md)."
+#endif
 static const Command COMMANDS[] = {
     {"extract", "computes features of images and texts from a Ducho configuration", "CONFIG.yml",
      "Writes the features of each item to dataset_path/output_path/backend/model/layer/<item>.npy,\n"
@@ -50,7 +59,7 @@ static const Command COMMANDS[] = {
     {"train", "trains a recommender and evaluates it", "MODEL --train F [--valid F] [--test F]",
      "MODEL is a recommender of `sapor models`. F is a table of user, item[, rating[, time]] separated by\n"
      "tabs or commas, or a file of MMRec, RecBole or LightGCN. DIR is the run folder, which\n"
-     "`sapor recommend` and `sapor report` read.",
+     "`sapor recommend` and `sapor report` read." SEVERAL_RUNS,
      "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy "
      "--out run",
      train_options, 1, 1, false, train_command},

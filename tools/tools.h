@@ -74,9 +74,9 @@ bool train_print(void *printer, const TrainEvent *event, Error *e); /* a TrainVi
 void train_print_end(TrainPrinter *p);                              /* after train_run, also where it failed */
 /* From now on what training frees goes back to the system (train.c). */
 void train_memory(void);
-/* Trains t once for each of `seeds` (n 0: for t's own) and each point of the grid in t's settings: tools/train_many.c.
+/* Trains t once for each of --seeds (without: t's own) and each point of the grid in t's settings: tools/train_many.c.
  * save_recs: items per user, 0: none. */
-bool train_many(Context *c, const TrainConfig *t, const char *const *seeds, size_t n, int64_t save_recs, Error *e);
+bool train_many(Context *c, const TrainConfig *t, int64_t save_recs, Error *e);
 /* Writes DIR/recs.tsv as `recommend DIR -o` does, for all users (recommend.c). */
 bool save_recommendations(Context *c, const char *dir, int64_t k, Error *e);
 /* The error of `command` for an unknown recommender, with near names (models.c). */

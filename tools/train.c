@@ -95,37 +95,32 @@ void train_memory(void)
 #endif
 }
 
-static bool varies(const TrainConfig *t, const char *set)
-{
+/* Whether there are several runs. */
 #ifdef SAPOR_MINIMAL /* it has no grid.c, and refuses what has values to try */
-    Text value = text_of(set), key;
-    text_next(&value, '=', &key);
-    return strchr(value.p, ',') && !strpbrk(value.p, "[(") &&
-           setting_commas(recommender_find(t->model), key) == COMMAS_CHOICES;
-#else
-    return grid_varies(recommender_find(t->model), set);
-#endif
-}
-
-/* Several runs: *many. */
-static bool read_many(const Context *c, const TrainConfig *t, const char *const **seeds, size_t *n, bool *many,
-                      Error *e)
+static bool read_many(const Context *c, const TrainConfig *t, bool *many, Error *e)
 {
-    const char *grid = NULL;
-    if (!option_list(c, "seeds", ',', seeds, n, e))
-        return false;
-    for (size_t i = 0; i < t->set_count; i++)
-        grid = varies(t, t->set[i]) ? t->set[i] : grid;
-    if (*n && option_given(c, "seed"))
-        return fail(e, SP_USAGE, "--seed and --seeds: give one of them");
-    *many = *n || grid;
-#ifdef SAPOR_MINIMAL
-    if (*many)
-        return fail(e, SP_UNSUPPORTED, "%s: this build trains one run; build without MINIMAL=1",
-                    grid ? grid : "--seeds");
-#endif
-    return true;
+    const char *refused = option_given(c, "seeds") ? "--seeds" : NULL;
+    for (size_t i = 0; i < t->set_count; i++) {
+        Text value = text_of(t->set[i]), key;
+        text_next(&value, '=', &key);
+        if (strchr(value.p, ',') && !strpbrk(value.p, "[(") &&
+            setting_commas(recommender_find(t->model), key) == COMMAS_CHOICES)
+            refused = t->set[i];
+    }
+    *many = false;
+    return !refused || fail(e, SP_UNSUPPORTED, "%s: this build trains one run; build without MINIMAL=1", refused);
 }
+#else
+static bool read_many(const Context *c, const TrainConfig *t, bool *many, Error *e)
+{
+    Grid g;
+    if (!grid_read(&g, recommender_find(t->model), t->set, t->set_count, c->arena, e))
+        return false;
+    *many = option_given(c, "seeds") || g.dim_count;
+    return !option_given(c, "seeds") || !option_given(c, "seed") ||
+           fail(e, SP_USAGE, "--seed and --seeds: give one of them");
+}
+#endif
 
 /* --save-recs; *k stays 0 without it. */
 static bool read_save_recs(Context *c, const TrainConfig *t, int64_t *k, Error *e)
@@ -195,16 +190,14 @@ bool train_command(Context *c, Error *e)
         return false;
     if (!recommender_find(t.model))
         return unknown_recommender(c, "train", t.model, e);
-    const char *const *seeds;
-    size_t seed_count;
     bool many = false;
     int64_t k = 0;
-    if (!read_many(c, &t, &seeds, &seed_count, &many, e) || !read_save_recs(c, &t, &k, e))
+    if (!read_many(c, &t, &many, e) || !read_save_recs(c, &t, &k, e))
         return false;
     train_memory();
 #ifndef SAPOR_MINIMAL
     if (many)
-        return train_many(c, &t, seeds, seed_count, k, e);
+        return train_many(c, &t, k, e);
 #endif
     const Device *d = context_device(c, e);
     TrainResult r = {0};

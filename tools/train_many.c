@@ -8,9 +8,13 @@
 
 /* ---- what to train --------------------------------------------------------------------------- */
 
-static bool read_seeds(Many *m, const char *const *texts, size_t n, Error *e)
+static bool read_seeds(Many *m, Error *e)
 {
     enum { MOST = 10000 };
+    const char *const *texts;
+    size_t n;
+    if (!option_list(m->context, "seeds", ',', &texts, &n, e))
+        return false;
     m->seeds_given = n > 0;
     if (n > MOST)
         return fail(e, SP_USAGE, "--seeds: %zu seeds are given; at most %d are accepted", n, MOST);
@@ -191,13 +195,12 @@ static bool write_recs(const Many *m, int64_t best, int64_t k, Error *e)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-bool train_many(Context *c, const TrainConfig *t, const char *const *seeds, size_t n, int64_t save_recs, Error *e)
+bool train_many(Context *c, const TrainConfig *t, int64_t save_recs, Error *e)
 {
     Many m = {.context = c, .config = t, .arena = c->arena, .lock = {-1}};
     const Device *d = NULL;
-    bool ok = read_seeds(&m, seeds, n, e) &&
-              grid_read(&m.grid, recommender_find(t->model), t->set, t->set_count, c->arena, e) && plan(&m, e) &&
-              check_folder(&m, e) && (d = context_device(c, e)) && load_data(&m, e);
+    bool ok = read_seeds(&m, e) && grid_read(&m.grid, recommender_find(t->model), t->set, t->set_count, c->arena, e) &&
+              plan(&m, e) && check_folder(&m, e) && (d = context_device(c, e)) && load_data(&m, e);
     for (size_t i = 0; ok && i < m.count; i++)
         ok = train_one(&m, d, i, e);
     int64_t best = 0;

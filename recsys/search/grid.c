@@ -103,7 +103,7 @@ static size_t count_values(Text rest)
     return n;
 }
 
-bool grid_varies(const Recommender *kind, const char *set)
+static bool varies(const Recommender *kind, const char *set)
 {
     Text value = text_of(set), key;
     return text_next(&value, '=', &key) && value.p && setting_commas(kind, key) == COMMAS_CHOICES &&
@@ -153,7 +153,7 @@ bool grid_read(Grid *g, const Recommender *kind, const char *const *set, size_t 
             again = value.p && has_key(set[k], key);
         if (again)
             continue;
-        if (grid_varies(kind, set[i])) {
+        if (varies(kind, set[i])) {
             if (!add_dimension(g, set[i], a, e))
                 return false;
             continue;

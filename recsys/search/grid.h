@@ -34,8 +34,6 @@ typedef struct Grid {
 /* Of a key that is given twice the last text counts. A value given twice, an empty one and several lists for a setting
  * that takes a list ("cutoffs=[5],[10]") are errors, SP_USAGE; other settings are not checked. */
 bool grid_read(Grid *g, const Recommender *kind, const char *const *set, size_t n, Arena *a, Error *e);
-/* Whether a text has several values. */
-bool grid_varies(const Recommender *kind, const char *set);
 /* The texts of a point, for settings_make: *set in the arena. */
 bool grid_set(const Grid *g, int64_t point, const char *const **set, size_t *n, Arena *a, Error *e);
 
