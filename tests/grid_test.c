@@ -210,7 +210,8 @@ static void refused_memory_is_an_error(void **state)
         Arena *a = arena_new(NULL, most);
         Error e = {0};
         Grid g;
-        const char *const *texts, *values[2];
+        const char *const *texts;
+        const char *values[2];
         size_t n;
         ok =
             a && grid_read(&g, recommender_find("BPRMF"), set, COUNT(set), a, &e) && grid_set(&g, 3, &texts, &n, a, &e);

@@ -11,10 +11,9 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
 #define SEVERAL_RUNS
 #else
 #define SEVERAL_RUNS                                                                                                   \
-    "\n`--seeds 1,2,3` trains once with each seed. `--set lr=0.001,0.01 --set l_w=1e-5,1e-2` trains each of the "      \
-    "four\n"                                                                                                           \
-    "combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and summary.json\n"     \
-    "(docs/formats.md)."
+    "\n`--seeds 1,2,3` trains once with each seed. `--set lr=0.001,0.01 --set l_w=1e-5,1e-2` trains each\n"            \
+    "of the four combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and\n"      \
+    "summary.json (docs/formats.md)."
 #endif
 static const Command COMMANDS[] = {
     {"extract", "computes features of images and texts from a Ducho configuration", "CONFIG.yml",

@@ -1,4 +1,4 @@
-/* tools/train_many_results.c: what several runs gave together: means and deviations, the best of them, files, tables. */
+/* tools/train_many_results.c: what several runs gave together: means and deviations, the best one, files, tables. */
 // flags: -Os
 #include "tools/train_many.h"
 
