@@ -114,7 +114,8 @@ static void the_last_key_is_the_fastest(void **state)
     assert_true(grid_read(&g, recommender_find("BPRMF"), set, COUNT(set), a, &e));
     assert_int_equal(g.points, COUNT(points));
     for (int64_t p = 0; p < g.points; p++) {
-        const char *const *texts, *values[2], *text = "";
+        const char *const *texts;
+        const char *values[2], *text = "";
         size_t n;
         assert_true(grid_set(&g, p, &texts, &n, a, &e));
         for (size_t i = 0; i < n; i++)

@@ -72,9 +72,9 @@ typedef struct TrainPrinter {
 } TrainPrinter;
 bool train_print(void *printer, const TrainEvent *event, Error *e); /* a TrainVisit */
 void train_print_end(TrainPrinter *p);                              /* after train_run, also where it failed */
-/* From now on what training frees goes back to the system (train.c). */
+/* From now on what training frees goes back to the system (train/train.c). */
 void train_memory(void);
-/* Trains t once for each of --seeds (without: t's own) and each point of the grid in t's settings: tools/train_many.c.
+/* Trains t once for each of --seeds (without: t's own) and each point of the grid in t's settings: tools/train/many.c.
  * save_recs: items per user, 0: none. */
 bool train_many(Context *c, const TrainConfig *t, int64_t save_recs, Error *e);
 /* Writes DIR/recs.tsv as `recommend DIR -o` does, for all users (recommend.c). */

@@ -1,10 +1,10 @@
-/* tools/train_many.c: sapor train with several seeds, or values to try for some settings: runs one after the other on
+/* tools/train/many.c: sapor train with several seeds, or values to try for some settings: runs one after the other on
  * the same data, what they gave together, and the best of them. MINIMAL has none of it.
  *
  * A run is what `train` does alone, in a folder of its own: a command that was stopped goes on where it was, and a run
  * that has finished says so and is not trained again. */
 // flags: -Os
-#include "tools/train_many.h"
+#include "tools/train/many.h"
 
 /* ---- what to train --------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
-/* tools/train_many.h: several runs of `train`, one after the other on the same data: with several seeds, or with values
- * to try for some settings. train_many.c trains them, train_many_results.c says what they gave together. */
+/* tools/train/many.h: several runs of `train`, one after the other on the same data: with several seeds, or with values
+ * to try for some settings. many.c trains them, many_results.c says what they gave together. */
 #ifndef SAPOR_TRAIN_MANY_H
 #define SAPOR_TRAIN_MANY_H
 

@@ -1,6 +1,6 @@
-/* tools/train_many_results.c: what several runs gave together: means and deviations, the best one, files, tables. */
+/* tools/train/many_results.c: what several runs gave together: means and deviations, the best one, files, tables. */
 // flags: -Os
-#include "tools/train_many.h"
+#include "tools/train/many.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* tools/train.c: sapor train MODEL --train F ... */
+/* tools/train/train.c: sapor train MODEL --train F ... */
 // flags: -Os
 #include "recsys/search/grid.h"
 #include "tools/tools.h"
