@@ -180,7 +180,18 @@ done <<'LIST'
 1|none: holds no interactions|an empty part|--seeds 1,2 --valid none --out other
 LIST
 wrong 2 'valid F is missing: of several values of lr the best is chosen by' 'a grid without a validation part' train BPRMF --train train.tsv --set lr=0.1,0.2 --out other
-wrong 1 'run 1 of 2, lr=1e+30: .*lr' 'a run that fails ends the command' train BPRMF --train train.tsv --valid valid.tsv --set epochs=3 --set lr=1e30,0.1 --quiet
+diverge=(train BPRMF --train train.tsv --valid valid.tsv --set epochs=9)
+right 'a point that cannot be trained is passed over' "${diverge[@]}" --set lr=1e30,0.1,1e31 --out diverged
+holds out '^1e\+30 +failed *$' 'the table says that it failed'
+holds err '^1 of 3, lr=1e\+30: failed: BPRMF: .*lr' 'progress says why'
+[ "$(grep -c "$(printf '\t0\tnan\t')" diverged/trials.tsv)" = 2 ] && ! grep -q -- -nan diverged/trials.tsv
+ok $? 'its figures are nan'
+holds diverged/summary.json '"settings": \{"lr": "0.1"\}, "folder": "lr=0.1"' 'another point is the best'
+right 'the same as JSON' "${diverge[@]}" --set lr=1e30,0.1 --json
+holds out '"trial":1,.*"failed":"BPRMF: .*","valid":\{\}' 'its event says why'
+wrong 1 'each point of the grid has a run that failed, as lr=1e+30.*: BPRMF: .*lr\|all 2 runs failed; the last one, lr=1e+31: BPRMF: .*lr' \
+    'no point that can be trained' "${diverge[@]}" --set lr=1e30,1e31 --quiet
+wrong 1 'run 1 of 2, seed 1: BPRMF: .*lr' 'a seed that cannot be trained' "${diverge[@]}" --set lr=1e30 --seeds 1,2 --quiet
 mkdir mixed
 cp train.tsv mixed/trials.tsv
 wrong 2 'mixed/trials.tsv: is an input too' 'an output that is an input' train BPRMF --train mixed/trials.tsv --seeds 1,2 --out mixed

@@ -134,6 +134,7 @@ static bool visit(void *arg, const TrainEvent *event, Error *e)
         print_dataset(event->data, c->progress, c->json ? stdout : NULL);
     m->told = m->printer.data = true;
     if (event->kind == TRAIN_BEGIN) {
+        m->began = true;
         if (!m->metric && !(m->metric = arena_strndup(m->arena, event->metric, strlen(event->metric), e)))
             return false;
         m->cutoff = event->cutoff;
@@ -157,6 +158,22 @@ static bool keep_result(Many *m, OneRun *r, const TrainResult *result, Error *e)
     return true;
 }
 
+/* Some values of a setting may be beyond what trains: of a grid such a run is noted, and the others follow. What failed
+ * before it began, and what the system refuses, ends the command. */
+static bool note_failure(Many *m, OneRun *r, Error *e)
+{
+    FILE *to = m->context->progress;
+    if (!m->grid.dim_count || !m->began || e->code != SP_FORMAT)
+        return false;
+    Error why = *e;
+    error_clear(e);
+    if (!(r->failed = arena_strndup(m->arena, why.message, strlen(why.message), e)))
+        return false;
+    if (to)
+        fprintf(to, "%s failed: %s\n", m->printer.label, r->failed);
+    return true;
+}
+
 static bool train_one(Many *m, const Device *d, size_t i, Error *e)
 {
     OneRun *r = &m->runs[i];
@@ -172,10 +189,11 @@ static bool train_one(Many *m, const Device *d, size_t i, Error *e)
     t.arg = m;
     m->printer = (TrainPrinter){.model = t.model, .text = c->progress, .again = i > 0};
     m->printer.label = arena_printf(a, e, "%zu of %zu, %s:", i + 1, m->count, r->words);
+    m->began = false;
     bool ok = m->printer.label && (!t.out || (t.out = path_join(a, t.out, r->folder, e))) &&
               grid_set(&m->grid, r->point, &t.set, &t.set_count, a, e) && train_run(d, &t, &result, a, e);
     train_print_end(&m->printer);
-    ok = ok && keep_result(m, r, &result, e);
+    ok = ok ? keep_result(m, r, &result, e) : note_failure(m, r, e);
     arena_free(a);
     if (!ok)
         error_prefix(e, "run %zu of %zu, %s: ", i + 1, m->count, r->words);

@@ -13,10 +13,12 @@ typedef struct OneRun {
     const char *words;  /* "lr=0.1 seed 1" */
     int64_t best_epoch, epochs;
     Scores valid, test; /* mean NULL where there is no such part */
+    const char
+        *failed; /* why it has no figures, as a loss that is not finite: it is never the best. NULL: it has some */
 } OneRun;
 typedef struct Summary {          /* of the runs of a point, over its seeds */
     Scores mean[2], deviation[2]; /* valid, test; deviation of the sample, NaN for one run */
-    double figure;                /* the mean of what chooses, NaN without a validation part */
+    double figure;                /* the mean of what chooses, NaN without a validation part and where a run failed */
 } Summary;
 typedef struct Many {
     Context *context;
@@ -33,6 +35,7 @@ typedef struct Many {
     TrainPrinter printer;
     FolderLock lock;
     bool told;            /* the data */
+    bool began;           /* the present run: it trains */
     bool locked, cleared; /* what says that all runs have finished is gone */
     const char *metric;   /* what the best epoch is chosen by */
     int64_t cutoff;
@@ -45,7 +48,8 @@ bool scores_like(Scores *s, const Scores *like, Arena *a, Error *e);
 size_t figures_of(const Scores *s); /* how many; 0 without numbers */
 bool json_trial(const Many *m, size_t i, Error *e);
 
-/* When all runs have finished: fills `points`; *best: the first of the points with the largest figure. */
+/* When all runs have finished: fills `points`; *best: the first of the points with the largest figure. An error where
+ * all points have failed. */
 bool many_summarize(Many *m, int64_t *best, Error *e);
 /* summary.json and trials.tsv, where there is a folder. */
 bool many_write(const Many *m, int64_t best, Error *e);

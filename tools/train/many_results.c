@@ -53,8 +53,32 @@ static bool summarize_part(Summary *s, const OneRun *runs, size_t n, int part, A
     return true;
 }
 
+/* Gives runs that failed the figures of the others, as NaN. */
+static bool fill_failed(Many *m, Error *e)
+{
+    const OneRun *like = m->runs;
+    for (size_t i = 0; i < m->count && like->failed; i++)
+        like = &m->runs[i];
+    if (like->failed)
+        return fail(e, SP_FORMAT, "all %zu runs failed; the last one, %s: %.200s", m->count, like->words, like->failed);
+    for (size_t i = 0; i < m->count; i++) {
+        OneRun *r = &m->runs[i];
+        if (!r->failed)
+            continue;
+        if (!scores_like(&r->valid, &like->valid, m->arena, e) || !scores_like(&r->test, &like->test, m->arena, e))
+            return false;
+        for (size_t f = 0; f < figures_of(&r->valid); f++)
+            r->valid.mean[f] = NAN;
+        for (size_t f = 0; f < figures_of(&r->test); f++)
+            r->test.mean[f] = NAN;
+    }
+    return true;
+}
+
 bool many_summarize(Many *m, int64_t *best, Error *e)
 {
+    if (!fill_failed(m, e))
+        return false;
     for (int64_t p = 0; p < m->grid.points; p++) {
         Summary *s = &m->points[p];
         const OneRun *runs = m->runs + (size_t)p * m->seed_count;
@@ -62,7 +86,13 @@ bool many_summarize(Many *m, int64_t *best, Error *e)
             if (!summarize_part(s, runs, m->seed_count, part, m->arena, e))
                 return false;
         s->figure = figures_of(&s->mean[0]) ? score_of(&s->mean[0], m->metric, m->cutoff) : NAN;
-        *best = p == 0 || s->figure > m->points[*best].figure ? p : *best;
+        *best = p == 0 || isnan(m->points[*best].figure) || s->figure > m->points[*best].figure ? p : *best;
+    }
+    for (size_t i = 0; i < m->seed_count; i++) {
+        const OneRun *r = &m->runs[(size_t)*best * m->seed_count + i];
+        if (r->failed)
+            return fail(e, SP_FORMAT, "each point of the grid has a run that failed, as %s: %.200s", r->words,
+                        r->failed);
     }
     return true;
 }
@@ -108,6 +138,8 @@ bool json_trial(const Many *m, size_t i, Error *e)
     json_put_i64(&w, "seed", (int64_t)r->seed);
     if (m->config->out)
         json_put_string(&w, "folder", r->folder);
+    if (r->failed)
+        json_put_string(&w, "failed", r->failed);
     if (r->epochs)
         json_members(&w, "best_epoch %lld epochs %lld", (long long)r->best_epoch, (long long)r->epochs);
     scores_json(&w, &r->valid, &r->test);
@@ -345,10 +377,11 @@ static bool show_points(const Many *m, int64_t best, Error *e)
         for (size_t i = 0; i < g->dim_count; i++)
             if (!(row[i] = point_value(row[i], a, e)))
                 return false;
-        for (int p = 0; p < 1 + test; p++)
-            if (!(row[g->dim_count + (size_t)p] =
-                      arena_printf(a, e, "%.4f", score_of(&m->points[point].mean[p], m->metric, m->cutoff))))
+        for (int p = 0; p < 1 + test; p++) {
+            double figure = score_of(&m->points[point].mean[p], m->metric, m->cutoff);
+            if (!(row[g->dim_count + (size_t)p] = isnan(figure) ? "failed" : arena_printf(a, e, "%.4f", figure)))
                 return false;
+        }
         row[cols - 1] = point == best ? "best" : "";
     }
     return table_print(stdout, cells, rows, cols, align, a, e) && putchar('\n') != EOF;
