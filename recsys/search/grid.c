@@ -60,7 +60,7 @@ const char *point_name(const Dimension *dims, size_t n, const char *const *value
 
 const char *point_folder(const Dimension *dims, size_t n, const char *const *values, Arena *a, Error *e)
 {
-    enum { LONGEST = 120, HASH = 17 };
+    enum { LONGEST = 120, HASH = 9 };
     static const char SAFE[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=,.+-_@";
     const char *name = point_name(dims, n, values, ',', a, e);
     if (!name)
@@ -76,7 +76,7 @@ const char *point_folder(const Dimension *dims, size_t n, const char *const *val
     if (!changed)
         return name;
     safe[MIN(kept, (size_t)(LONGEST - HASH))] = 0;
-    return arena_printf(a, e, "%s-%016llx", safe, (unsigned long long)hash_bytes(name, length, 0));
+    return arena_printf(a, e, "%s-%08x", safe, (unsigned)draw_name(name));
 }
 
 /* ---- texts of settings ----------------------------------------------------------------------- */

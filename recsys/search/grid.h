@@ -19,7 +19,7 @@ const char *point_value(const char *value, Arena *a, Error *e);
 /* "lr=0.001 l_w=1e-05": keys and spellings of the values [n], with `between` between them; "" where n is 0. */
 const char *point_name(const Dimension *dims, size_t n, const char *const *values, char between, Arena *a, Error *e);
 /* The name with commas as that of a folder: letters, digits and "=,.+-_@" alone, at most 120 bytes. A name that is
- * longer or has other characters ends in '-' and 16 hex digits, a hash of the name. */
+ * longer or has other characters ends in '-' and 8 hex digits, a hash of the name. */
 const char *point_folder(const Dimension *dims, size_t n, const char *const *values, Arena *a, Error *e);
 
 /* "key=value" texts, in which a value may be several: "lr=0.001,0.01". Commas in brackets, and those of settings that
