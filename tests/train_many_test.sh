@@ -173,6 +173,7 @@ done <<'LIST'
 2|several lists: a grid tries values of settings that take one value|a grid of lists|'--set=cutoffs=[5,10],[20]' --out other
 2|a list, here it is one number: set lr=0.1|a list where one number is expected|'--set=lr=[0.1,0.2]' --out other
 2|more than 1048576|too many combinations|--set lr=$(seq -s, 1 1025) --set l_w=$(seq -s, 1 1025) --out other
+2|2 seeds and 5500 combinations of settings are more than 10000 runs|too many runs|--seeds 1,2 --set lr=$(seq -s, 1 55) --set l_w=$(seq -s, 1 100) --out other
 2|--save-recs 5: --out DIR is missing|recommendations without a folder|--save-recs 5
 2|--save-recs: "0" is not a whole number from 1|no recommendations|--save-recs 0 --out other
 2|alone-1: is the folder of one run; choose another folder|several runs into the folder of one|--seeds 1,2 --out alone-1

@@ -6,18 +6,19 @@
 // flags: -Os
 #include "tools/train/many.h"
 
+enum { MOST_RUNS = 10000 };
+
 /* ---- what to train --------------------------------------------------------------------------- */
 
 static bool read_seeds(Many *m, Error *e)
 {
-    enum { MOST = 10000 };
     const char *const *texts;
     size_t n;
     if (!option_list(m->context, "seeds", ',', &texts, &n, e))
         return false;
     m->seeds_given = n > 0;
-    if (n > MOST)
-        return fail(e, SP_USAGE, "--seeds: %zu seeds are given; at most %d are accepted", n, MOST);
+    if (n > MOST_RUNS)
+        return fail(e, SP_USAGE, "--seeds: %zu seeds are given; at most %d are accepted", n, MOST_RUNS);
     m->seed_count = MAX(n, (size_t)1);
     if (!(m->seeds = NEW(m->arena, uint64_t, m->seed_count, e)))
         return false;
@@ -58,9 +59,9 @@ static bool plan(Many *m, Error *e)
     Arena *scratch = arena_new(m->context->heap, 0);
     m->count = (size_t)m->grid.points * m->seed_count;
     bool ok = scratch || fail_memory(e, 1, "several runs");
-    if (ok && m->count > GRID_MOST)
+    if (ok && m->count > MOST_RUNS)
         ok = fail(e, SP_USAGE, "train: %zu seeds and %lld combinations of settings are more than %d runs; try fewer",
-                  m->seed_count, (long long)m->grid.points, GRID_MOST);
+                  m->seed_count, (long long)m->grid.points, MOST_RUNS);
     ok =
         ok && (m->runs = NEW(m->arena, OneRun, m->count, e)) && (m->points = NEW(m->arena, Summary, m->grid.points, e));
     for (size_t i = 0; ok && i < m->count; i++) {
