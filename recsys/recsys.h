@@ -255,8 +255,9 @@ typedef struct Scores {
     const char **names;
     int64_t *at;       /* cutoffs */
     double *mean;      /* [metrics, cutoffs] */
-    bool keep_by_user; /* asks for by_user */
+    bool keep_by_user; /* asks for by_user and user */
     double *by_user;   /* [metrics, cutoffs, users], in the order of the lists; NULL unless it was asked for */
+    int32_t *user;     /* [users]: whose figures they are */
     int64_t users;     /* those that count */
 } Scores;
 typedef struct EvalConfig {
@@ -291,7 +292,7 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
 /* How many of U users have a relevant item in `truth`: those that count where each has a list. */
 int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U);
 
-/* ---- significance (significance.c): recipes.md 6.8 -------------------------------------------- */
+/* ---- significance (significance.c): recipes.md 6.8 ------------------------------------------- */
 
 /* A test of two systems by a figure of each for the same n users, a[i] and b[i]; both sides. */
 typedef struct PairedTest {

@@ -229,6 +229,9 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
     if (recommender_find(model) != c->kind)
         return fail(e, SP_FORMAT, "%s: key model: \"%.60s\", but config.json says %s; train again", r.path, model,
                     c->kind->name);
+    if (json_get(r.object, "judged_by") && (!(result->judged_by = need_text(&r, "judged_by", e)) ||
+                                            !(result->truth_hash = need_text(&r, "truth_hash", e))))
+        return false;
     return read_count(&r, "best_epoch", 0, &result->best_epoch, e) && read_count(&r, "epochs", 0, &result->epochs, e) &&
            read_figures(&r, "valid", &result->valid, e) && read_figures(&r, "test", &result->test, e);
 }
