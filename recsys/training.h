@@ -87,11 +87,11 @@ typedef struct ByUser {
     TextIndex *users; /* in the order of the rows */
     size_t figures;
     const char **names; /* "Recall@20" */
+    TextIndex *numbers; /* of the names */
     double *value;      /* [figures, users], finite, at most 1e100 in magnitude */
 } ByUser;
 /* The first line is `user` and the names of figures, then a row for each user, between tabs. */
 bool by_user_read(ByUser *b, const char *path, Arena *a, Error *e);
-int64_t by_user_find(const ByUser *b, const char *figure); /* in any case; -1 when absent */
 /* Scores with by_user, as such a file, written and not yet committed. ids: of all users, by number. NULL on failure. */
 Out *by_user_write(const char *path, const Scores *s, const TextIndex *ids, const Heap *heap, Error *e);
 /* Of the pairs of users and items, by their ids, and of the ratings, in any order: equal for the same truth, whatever

@@ -4,7 +4,6 @@
 #include "recsys/train/train.h"
 
 #include <math.h>
-#include <strings.h>
 
 /* ---- written --------------------------------------------------------------------------------- */
 
@@ -42,19 +41,18 @@ static bool read_header(ByUser *b, const Table *t, Arena *a, Error *e)
                     "%s:%zu: is not a file of figures by user: its first line is `user` and the names of figures, such "
                     "as Recall@20, between tabs",
                     b->path, t->line);
-    TextIndex *known = text_index_new(a, e);
     b->figures = t->count - 1;
-    if (!known || !(b->names = NEW(a, const char *, b->figures, e)))
+    if (!(b->numbers = text_index_new(a, e)) || !(b->names = NEW(a, const char *, b->figures, e)))
         return false;
     for (size_t f = 0; f < b->figures; f++) {
         Text name = t->field[1 + f];
         const char *problem = id_problem(name);
         if (problem)
             return fail(e, SP_FORMAT, "%s:%zu: column %zu: its name %s", b->path, t->line, f + 2, problem);
-        if (text_index_find(known, name) >= 0)
+        if (text_index_find(b->numbers, name) >= 0)
             return fail(e, SP_FORMAT, "%s:%zu: column %zu: \"%.*s\" is a duplicate", b->path, t->line, f + 2,
                         (int)MIN(name.n, (size_t)40), name.p);
-        if (text_index_add(known, name, e) < 0 || !(b->names[f] = arena_strndup(a, name.p, name.n, e)))
+        if (text_index_add(b->numbers, name, e) < 0 || !(b->names[f] = arena_strndup(a, name.p, name.n, e)))
             return false;
     }
     return true;
@@ -106,14 +104,6 @@ bool by_user_read(ByUser *b, const char *path, Arena *a, Error *e)
         if (!read_row(b, &t, (int64_t)r, (int64_t)rows, e))
             return false;
     return e->code == SP_OK && (rows > 0 || fail(e, SP_FORMAT, "%s: has no users", path));
-}
-
-int64_t by_user_find(const ByUser *b, const char *figure)
-{
-    for (size_t f = 0; f < b->figures; f++)
-        if (!strcasecmp(b->names[f], figure))
-            return (int64_t)f;
-    return -1;
 }
 
 /* ---- the truth ------------------------------------------------------------------------------- */
