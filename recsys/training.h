@@ -70,8 +70,9 @@ typedef struct RunResult {
     const Json *object; /* the file's */
     int64_t best_epoch, epochs;
     const Json *valid, *test; /* objects of figures: "Recall@20": 0.1 */
-    const char *judged_by;    /* the part that by_user.tsv is about, "test" or "valid", and its truth_hash; NULL where */
-    const char *truth_hash;   /* there is none, and in runs of versions without them */
+    /* The part that by_user.tsv is about, "test" or "valid", and its truth_hash. NULL where there is none, and in runs
+     * of versions without them */
+    const char *judged_by, *truth_hash;
 } RunResult;
 /* A folder without result.json is that of a run that was killed or still trains: SP_IO. */
 bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a, Error *e);
@@ -80,7 +81,7 @@ bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a
 typedef bool HistoryVisit(void *arg, double epoch, double figure, Error *e);
 bool history_read(Text history, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e);
 
-/* ---- figures by user (by_user.c): by_user.tsv of a run, and what `sapor evaluate --by-user` writes ---------------- */
+/* ---- figures by user (by_user.c): by_user.tsv of a run, and of `sapor evaluate --by-user` ---- */
 
 typedef struct ByUser {
     const char *path;

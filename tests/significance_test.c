@@ -1,4 +1,5 @@
-/* tests/significance_test.c: paired tests and Student's tail against scipy and mpmath (golden/significance_scipy.py). */
+/* tests/significance_test.c: paired tests and Student's tail against scipy and mpmath
+ * (golden/significance_scipy.py). */
 #include "recsys/recsys.h"
 #include "tests/testing.h"
 

@@ -1,5 +1,5 @@
-/* recsys/train/by_user.c: by_user.tsv: the figures of each user, by which runs are compared; and what says that two runs
- * are judged by the same truth. */
+/* recsys/train/by_user.c: by_user.tsv: the figures of each user, by which runs are compared; and what says that two
+ * runs are judged by the same truth. */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -68,8 +68,8 @@ static bool read_row(ByUser *b, const Table *t, int64_t r, int64_t rows, Error *
     if (!id_check(id, b->path, t->line, e))
         return false;
     if (text_index_find(b->users, id) >= 0)
-        return fail(e, SP_FORMAT, "%s:%zu: user \"%.*s\" is a duplicate", b->path, t->line,
-                    (int)MIN(id.n, (size_t)40), id.p);
+        return fail(e, SP_FORMAT, "%s:%zu: user \"%.*s\" is a duplicate", b->path, t->line, (int)MIN(id.n, (size_t)40),
+                    id.p);
     for (size_t f = 0; f < b->figures; f++) {
         double *x = &b->value[f * (size_t)rows + (size_t)r];
         Text field = t->field[1 + f];

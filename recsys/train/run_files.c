@@ -387,8 +387,7 @@ static void put_judged_by(JsonWriter *w, const DataSet *d)
     char hash[17];
     if (!d->test.start && !d->valid.start)
         return;
-    snprintf(hash, sizeof hash, "%016llx",
-             (unsigned long long)truth_hash(d, d->test.start ? &d->test : &d->valid));
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)truth_hash(d, d->test.start ? &d->test : &d->valid));
     json_members(w, "judged_by %s truth_hash %s", d->test.start ? "test" : "valid", hash);
 }
 

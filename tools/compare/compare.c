@@ -23,8 +23,7 @@ static bool read_options(Compare *x, Error *e)
     static const char *const TESTS[] = {"t", "wilcoxon", "both"};
     int test = 2;
     x->alpha = 0.05;
-    if (!option_choice(x->c, "test", TESTS, COUNT(TESTS), &test, e) ||
-        !option_f64(x->c, "alpha", 0, 1, &x->alpha, e))
+    if (!option_choice(x->c, "test", TESTS, COUNT(TESTS), &test, e) || !option_f64(x->c, "alpha", 0, 1, &x->alpha, e))
         return false;
     x->t = test != 1;
     x->w = test != 0;

@@ -1,5 +1,5 @@
-/* tools/compare/compare.h: the parts of `sapor compare`. compare_runs.c reads runs and figures, compare_tests.c tests each
- * pair of runs, compare_show.c prints. */
+/* tools/compare/compare.h: the parts of `sapor compare`. compare_runs.c reads runs and figures, compare_tests.c tests
+ * each pair of runs, compare_show.c prints. */
 #ifndef SAPOR_COMPARE_H
 #define SAPOR_COMPARE_H
 
@@ -19,8 +19,8 @@ typedef struct ComparedPair { /* of one metric */
     size_t a, b;              /* runs */
     int64_t users;            /* that both have: all that follows is of them */
     double mean_a, mean_b;
-    PairedTest t, w;        /* Student's and Wilcoxon's */
-    double t_holm, w_holm;  /* adjusted for all pairs of the metric */
+    PairedTest t, w;       /* Student's and Wilcoxon's */
+    double t_holm, w_holm; /* adjusted for all pairs of the metric */
 } ComparedPair;
 typedef struct Compare {
     Context *c;
@@ -42,7 +42,7 @@ bool compared_pairs_test(Compare *x, Error *e);
 bool compare_show(Compare *x, Error *e); /* for people */
 bool compare_csv(const Compare *x, Error *e);
 bool compare_json(const Compare *x, Error *e);
-/* The difference's name among its tests, for all that prints: below alpha after Holm's adjustment. */
+/* Of a p after Holm's adjustment; NaN is not. */
 static inline bool is_significant(const Compare *x, double holm)
 {
     return holm < x->alpha;

@@ -148,15 +148,15 @@ static void show_legend(const Compare *x)
             printf("%s - %s: %lld common users, of %lld and %lld\n", a->label, b->label, (long long)p->users,
                    (long long)of_a, (long long)of_b);
     }
-    int n = snprintf(text, sizeof text, "%s%s%s, by the users that both runs have",
-                     x->t ? "t: paired t test" : "", x->t && x->w ? "; " : "",
-                     x->w ? "W: Wilcoxon's signed ranks" : "");
+    int n = snprintf(text, sizeof text, "%s%s%s, by the users that both runs have", x->t ? "t: paired t test" : "",
+                     x->t && x->w ? "; " : "", x->w ? "W: Wilcoxon's signed ranks" : "");
     if (same)
         n += snprintf(text + n, sizeof text - (size_t)n, " (%lld)", (long long)first->users);
-    snprintf(text + n, sizeof text - (size_t)n,
-             "; p of both sides. Holm: p adjusted for the family of all %zu pair%s of one metric. *: significant, below "
-             "%g. -: no difference to test.",
-             x->pairs, x->pairs == 1 ? "" : "s", x->alpha);
+    snprintf(
+        text + n, sizeof text - (size_t)n,
+        "; p of both sides. Holm: p adjusted for a family: the %zu pair%s of one metric. *: significant, below %g. -: "
+        "no difference to test.",
+        x->pairs, x->pairs == 1 ? "" : "s", x->alpha);
     putchar('\n');
     print_wrapped(stdout, text, 0);
 }
@@ -239,8 +239,7 @@ static void json_run(const Compare *x, const ComparedRun *run)
     for (int of = 0; of < (run->seeds > 1 ? 2 : 1); of++) {
         json_object(&w, of ? "deviation" : "mean");
         for (size_t m = 0; m < x->metrics; m++)
-            json_put_number(&w, x->metric[m], "%.17g",
-                            (of ? run->deviation : run->mean)[column_of(run, x->metric[m])]);
+            json_put_number(&w, x->metric[m], "%.17g", (of ? run->deviation : run->mean)[column_of(run, x->metric[m])]);
         json_end(&w);
     }
     json_finish(&w);
