@@ -83,6 +83,11 @@ bool history_read(Text history, const char *path, const char *column, HistoryVis
 
 /* ---- figures by user (by_user.c): by_user.tsv of a run, and of `sapor evaluate --by-user` ---- */
 
+#ifdef SAPOR_MINIMAL
+enum { RUNS_HAVE_BY_USER = 0 }; /* `sapor compare`, which reads it, is left out too */
+#else
+enum { RUNS_HAVE_BY_USER = 1 };
+#endif
 typedef struct ByUser {
     const char *path;
     TextIndex *users; /* in the order of the rows */

@@ -3,11 +3,20 @@
 
 /* ---- of a run -------------------------------------------------------------------------------- */
 
+static void skip_without_by_user(void)
+{
+    if (RUNS_HAVE_BY_USER)
+        return;
+    printf("skipped: runs of MINIMAL have no by_user.tsv\n");
+    skip();
+}
+
 static const char *const MODELS[] = {"bprmf", "knn"};
 
 static void a_run_has_the_figures_of_its_best_epoch(void **state)
 {
     Bench *b = *state;
+    skip_without_by_user();
     for (size_t m = 0; m < COUNT(MODELS); m++) {
         Error e = {0};
         ByUser by;
@@ -33,10 +42,36 @@ static void a_run_has_the_figures_of_its_best_epoch(void **state)
     }
 }
 
+static void the_part_is_checked(void **state)
+{
+    Bench *b = *state;
+    skip_without_by_user();
+    static const struct {
+        const char *part, *key, *says;
+    } cases[] = {{"train", "truth_hash", "key judged_by: \"train\", test or valid is expected"},
+                 {"test", "hash", "key truth_hash is missing"},
+                 {"", "truth_hash", "key judged_by: is empty"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        RunConfig config;
+        RunResult result;
+        assert_ok(run_config_read(&config, in(b, "bprmf", NULL), b->arena, &e), e);
+        const char *text = arena_printf(b->arena, &e,
+                                        "{\"model\":\"BPRMF\",\"best_epoch\":1,\"epochs\":2,\"valid\":{},\"test\":{},"
+                                        "\"judged_by\":\"%s\",\"%s\":\"00\"}\n",
+                                        cases[i].part, cases[i].key);
+        test_write(b->folder, "result.json", text_of(text));
+        assert_false(run_result_read(&result, &config, b->folder, b->arena, &e));
+        assert_error(e, SP_FORMAT, cases[i].says);
+        unlink(in(b, "result.json", NULL));
+    }
+}
+
 /* The part that counts: valid where there is no test part, and no file without both. */
 static void without_a_test_part(void **state)
 {
     Bench *b = *state;
+    skip_without_by_user();
     const char *set[] = {"epochs=2", "validation_rate=1"};
     for (int valid = 0; valid < 2; valid++) {
         Error e = {0};
@@ -207,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_run_has_the_figures_of_its_best_epoch),
                                        cmocka_unit_test(without_a_test_part),
+                                       cmocka_unit_test(the_part_is_checked),
                                        cmocka_unit_test(what_is_written_is_read),
                                        cmocka_unit_test(malformed_files_are_refused),
                                        cmocka_unit_test(memory_is_bounded),

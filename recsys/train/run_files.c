@@ -355,7 +355,7 @@ bool run_write_best(Trainer *t, const Evaluation *v, Error *e)
         ok = (set[1] = write_tensor(t, "item.npy", v->items, e)) && (set[0] = write_tensor(t, "user.npy", v->users, e));
     if (ok && n)
         ok = (set[v->users ? 5 : 0] = write_arrays(t, list, n, e));
-    if (ok && judged)
+    if (RUNS_HAVE_BY_USER && ok && judged)
         ok = (set[6] = write_by_user(t, judged, e));
     if (ok)
         ok = out_commit_set(set, COUNT(set), e);
@@ -385,7 +385,7 @@ void scores_json(JsonWriter *w, const Scores *valid, const Scores *test)
 static void put_judged_by(JsonWriter *w, const DataSet *d)
 {
     char hash[17];
-    if (!d->test.start && !d->valid.start)
+    if (!RUNS_HAVE_BY_USER || (!d->test.start && !d->valid.start))
         return;
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)truth_hash(d, d->test.start ? &d->test : &d->valid));
     json_members(w, "judged_by %s truth_hash %s", d->test.start ? "test" : "valid", hash);

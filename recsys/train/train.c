@@ -170,7 +170,7 @@ static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
 static bool evaluate(Trainer *t, Evaluation *v, double loss, Error *e)
 {
     RunState *s = &t->state;
-    if (!evaluation_make(v, &t->model, s->epoch, &t->measures.eval, t->config->out != NULL, t->scratch, e))
+    if (!evaluation_make(v, &t->model, s->epoch, &t->measures.eval, RUNS_HAVE_BY_USER && t->config->out, t->scratch, e))
         return false;
     double figure = t->data.valid.start ? score_of(&v->valid, t->measures.metric, t->measures.cutoff) : 0;
     return !stopping_note(&s->stopping, s->epoch, figure, loss) ||
