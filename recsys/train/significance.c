@@ -38,8 +38,10 @@ static double sum_of(const double *x, int64_t n)
 static double gamma_ratio(double z)
 {
     double below = 1, r, s;
-    for (; z < 16; z++) /* Gamma(z + 1) = z Gamma(z) */
+    while (z < 16) { /* Gamma(z + 1) = z Gamma(z) */
         below *= z / (z + 0.5);
+        z++;
+    }
     r = 1 / z;
     s = r * r;
     double tail =

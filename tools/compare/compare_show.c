@@ -102,7 +102,7 @@ static void put_p(const Compare *x, const char **cell, double p, double holm, Er
 
 static bool show_metric(const Compare *x, size_t m, Error *e)
 {
-    size_t cols = 2 + (x->t ? 3 : 0) + (x->w ? 2 : 0), t = 2, w = x->t ? 5 : 2;
+    size_t t = 2, w = x->t ? 5 : 2, cols = x->w ? w + 2 : w;
     const char **cells;
     char *align;
     if (!table_cells(&cells, &align, x->pairs + 1, cols, x->c->arena, e))
