@@ -70,6 +70,9 @@ typedef struct RunResult {
     const Json *object; /* the file's */
     int64_t best_epoch, epochs;
     const Json *valid, *test; /* objects of figures: "Recall@20": 0.1 */
+    /* The part that by_user.tsv is about, "test" or "valid", and its truth_hash. NULL where there is none, and in runs
+     * of versions without them */
+    const char *judged_by, *truth_hash;
 } RunResult;
 /* A folder without result.json is that of a run that was killed or still trains: SP_IO. */
 bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a, Error *e);
@@ -77,5 +80,28 @@ bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a
  * figure in `column`, such as "valid Recall@20"; never where there is no such column. */
 typedef bool HistoryVisit(void *arg, double epoch, double figure, Error *e);
 bool history_read(Text history, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e);
+
+/* ---- figures by user (by_user.c): by_user.tsv of a run, and of `sapor evaluate --by-user` ---- */
+
+#ifdef SAPOR_MINIMAL
+enum { RUNS_HAVE_BY_USER = 0 }; /* `sapor compare`, which reads it, is left out too */
+#else
+enum { RUNS_HAVE_BY_USER = 1 };
+#endif
+typedef struct ByUser {
+    const char *path;
+    TextIndex *users; /* in the order of the rows */
+    size_t figures;
+    const char **names; /* "Recall@20" */
+    TextIndex *numbers; /* of the names */
+    double *value;      /* [figures, users], finite, at most 1e100 in magnitude */
+} ByUser;
+/* The first line is `user` and the names of figures, then a row for each user, between tabs. */
+bool by_user_read(ByUser *b, const char *path, Arena *a, Error *e);
+/* Scores with by_user, as such a file, written and not yet committed. ids: of all users, by number. NULL on failure. */
+Out *by_user_write(const char *path, const Scores *s, const TextIndex *ids, const Heap *heap, Error *e);
+/* Of the pairs of users and items, by their ids, and of the ratings, in any order: equal for the same truth, whatever
+ * the train part is and whoever built Sapor. */
+uint64_t truth_hash(const DataSet *d, const Pairs *truth);
 
 #endif

@@ -62,4 +62,19 @@ static bool arrays_into_a_folder(uint64_t *digest, Error *e)
     return ask_arrays("VBPR", out, digest, e);
 }
 
+READER(figures_by_user)
+{
+    ByUser b;
+    PairedTest t, w;
+    if (!by_user_read(&b, in("by_user.tsv"), a, e))
+        return false;
+    int64_t n = text_index_count(b.users);
+    mix(digest, b.value, b.figures * (size_t)n * sizeof *b.value);
+    if (!paired_t_test(&t, b.value, b.value + n, n, a, e) || !wilcoxon_test(&w, b.value, b.value + n, n, a, e) ||
+        !holm_adjust(b.value, (const double[]){t.p, w.p}, 2, a, e))
+        return false;
+    mix(digest, b.value, 2 * sizeof *b.value);
+    return true;
+}
+
 #endif

@@ -555,6 +555,7 @@ static const Subject SUBJECTS[] = {
 #endif
     {"RecBole tokens under mmrec", tokens_of_recbole, false},
     {"recommendations", recommendations, false},
+    {"figures by user", figures_by_user, false},
     {"MMRec .inter", inter, false},
     {"RecBole .inter", recbole, false},
     {"LightGCN", lightgcn, false},

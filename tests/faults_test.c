@@ -388,6 +388,7 @@ static int setup(void **state)
     put("blanks.txt", "1 2 5\n1 3 4\n2 3 1\n");
     put("dots.tsv", "1\t1.a\n1\t2.b\n2\t3\n");
     put("recs.csv", "item;user;score\n1;\"0\";2\n2;0;3\n");
+    put("by_user.tsv", "user\tRecall@20\tnDCG@20\na\t0\t0.5\n\"b \"\"c\"\t1\t0.25\nd\t0.1\t1\n");
     put("data.inter", "userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t2\t0\n1\t0\t2\n");
     put("recbole.inter", "user_id:token\titem_id:token\nu\ti\nv\tj\n");
     put("lightgcn.txt", "0 1 2\n1 0\n");

@@ -95,6 +95,7 @@ check 'quiet: results only' "$(quiet 0 split ratings.tsv --out parts --test-rati
     quiet 0 encode word-statistics texts.txt -o texts.npy
     quiet 2 tokenize "$root/share/encoders/demo/text" texts.txt
     quiet 0 report run -o page.html
+    case $sapor in *minimal*) ;; *) quiet any compare run run ;; esac
     quiet any models
     quiet any info
     quiet any bench gemm --shape 1x8x8 --seconds 0.001 --threads 1)"
@@ -110,6 +111,7 @@ check "docs/formats.md has every event and key of --json" "$({
     "$sapor" nearest texts.npy --id 1 --json -q
     "$sapor" tokenize "$root/share/encoders/demo/text" texts.txt --json --tokens
     "$sapor" report run -o page.html --json
+    case $sapor in *minimal*) ;; *) mkdir -p seeds && cp -r run seeds/seed-1 && cp -r run seeds/seed-2 && "$sapor" compare run seeds --json -q ;; esac
 } >lines
     grep -oE '"[a-z_]+":' lines | tr -d '":' | sort -u | grep -vxE 'event|lr|instructions|cycles|cache_.*' | while read -r key; do
         grep -qE "[\`.]$key[\`.]" "$root/docs/formats.md" || echo "key $key"

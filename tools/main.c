@@ -5,7 +5,7 @@
 
 extern const Option extract_options[], encode_options[], tokenize_options[], split_options[], train_options[],
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
-    report_options[], nearest_options[];
+    report_options[], nearest_options[], compare_options[];
 
 #ifdef SAPOR_MINIMAL
 #define SEVERAL_RUNS
@@ -71,6 +71,13 @@ static const Command COMMANDS[] = {
      "ranked by score, highest first.",
      "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20",
      evaluate_options, 1, 1, false, evaluate_command},
+    {"compare", "compares runs, with tests of significance", "RUN RUN...",
+     "RUN is a run folder of `sapor train --out`, a folder of several seeds (`--seeds`: means over the seeds), or\n"
+     "a file of figures by user, as by_user.tsv of a run folder, which `sapor evaluate --by-user` writes for any\n"
+     "system. Each pair of runs is tested by a paired t test and by Wilcoxon's signed ranks, over the users that\n"
+     "both have. Holm's adjustment is over all pairs of one metric.",
+     "sapor compare out/demo/LATTICE out/demo/VBPR out/demo/BPRMF --metrics Recall@20,nDCG@20", compare_options, 2, -1,
+     false, compare_command},
     {"models", "lists encoders and recommenders, or the settings of one", "[NAME]", NULL, "sapor models LATTICE",
      models_options, 0, 1, false, models_command},
     {"info", "shows the machine, the build and the chosen kernels", "", NULL, "sapor info --kernels", info_options, 0,

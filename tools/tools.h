@@ -152,6 +152,7 @@ bool extract_command(Context *c, Error *e);
 bool train_command(Context *c, Error *e);
 bool recommend_command(Context *c, Error *e);
 bool evaluate_command(Context *c, Error *e);
+bool compare_command(Context *c, Error *e);
 bool bench_command(Context *c, Error *e);
 size_t bench_job_count(void); /* values of the first argument of `bench` */
 const char *bench_job_name(size_t i);

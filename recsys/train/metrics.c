@@ -366,7 +366,8 @@ bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, c
         most = MAX(most, relevant);
         counted += counts(l, i, p, relevant);
     }
-    if (keep && !(s->by_user = arena_alloc(a, figures, (size_t)counted * sizeof(double), e)))
+    if (keep && (!(s->by_user = arena_alloc(a, figures, (size_t)counted * sizeof(double), e)) ||
+                 !(s->user = NEW(a, int32_t, counted, e))))
         return false;
     Scratch w = {NEW(a, int64_t, longest + 1, e), NEW(a, bool, longest, e),   NEW(a, double, longest, e),
                  NEW(a, double, most, e),         NEW(a, double, longest, e), NEW(a, double, longest + 1, e)};
@@ -389,6 +390,8 @@ bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, c
                     s->by_user[f * (size_t)counted + (size_t)s->users] = one[c];
             }
         }
+        if (keep)
+            s->user[s->users] = l->users[i];
         s->users++;
     }
     for (size_t f = 0; f < figures && s->users; f++)

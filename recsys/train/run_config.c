@@ -210,7 +210,9 @@ static bool read_figures(const ConfigReader *r, const char *key, const Json **fi
 
 bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Arena *a, Error *e)
 {
+    static const char *const PARTS[] = {"test", "valid"};
     ConfigReader r = {.within = ""};
+    size_t part = 0;
     *result = (RunResult){0};
     const char *there = path_join(a, dir, "result.json", e);
     if (!there)
@@ -229,6 +231,12 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
     if (recommender_find(model) != c->kind)
         return fail(e, SP_FORMAT, "%s: key model: \"%.60s\", but config.json says %s; train again", r.path, model,
                     c->kind->name);
+    if (RUNS_HAVE_BY_USER && json_get(r.object, "judged_by")) {
+        if (!read_word(&r, "judged_by", PARTS, COUNT(PARTS), "test or valid", &part, e) ||
+            !(result->truth_hash = need_text(&r, "truth_hash", e)))
+            return false;
+        result->judged_by = PARTS[part];
+    }
     return read_count(&r, "best_epoch", 0, &result->best_epoch, e) && read_count(&r, "epochs", 0, &result->epochs, e) &&
            read_figures(&r, "valid", &result->valid, e) && read_figures(&r, "test", &result->test, e);
 }

@@ -7,7 +7,7 @@
 
 static const char *const WRITTEN[] = {"config.json",  "checkpoint.safetensors", "user.npy",    "item.npy",
                                       "user.ids.txt", "item.ids.txt",           "result.json", "seen.safetensors",
-                                      "history.tsv",  "model.safetensors"};
+                                      "history.tsv",  "model.safetensors",      "by_user.tsv"};
 
 static const char *in_folder(const Trainer *t, const char *name, Error *e)
 {
@@ -202,7 +202,7 @@ static bool check_ids(const Trainer *t, const char *name, const TextIndex *ids, 
     return ok;
 }
 
-/* What recommendations need; run_write_vectors writes it. */
+/* What recommendations need; run_write_best writes it. */
 bool run_find_missing(const char *dir, const Recommender *kind, const char **missing, Arena *a, Error *e)
 {
     const char *const needed[] = {kind->represent ? "user.npy"
@@ -334,20 +334,29 @@ static Out *write_arrays(const Trainer *t, const Array *x, size_t n, Error *e)
     return NULL;
 }
 
-bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e)
+static Out *write_by_user(const Trainer *t, const Scores *s, Error *e)
+{
+    const char *path = in_folder(t, "by_user.tsv", e);
+    return path ? by_user_write(path, s, t->data.users, t->device->heap, e) : NULL;
+}
+
+bool run_write_best(Trainer *t, const Evaluation *v, Error *e)
 {
     ArenaMark mark = arena_mark(t->scratch);
     /* user.npy or model.safetensors says that the rest is there: it goes first and comes last */
-    Out *set[6] = {NULL};
+    Out *set[7] = {NULL};
+    const Scores *judged = evaluation_judged(v);
     const Array *list = NULL;
     size_t n = 0;
     bool ok = model_arrays(&t->model, &list, &n, t->scratch, e) && (set[4] = write_seen(t, e)) &&
               (set[3] = write_ids(t, "item.ids.txt", t->data.items, t->data.I, e)) &&
               (set[2] = write_ids(t, "user.ids.txt", t->data.users, t->data.U, e));
-    if (ok && users)
-        ok = (set[1] = write_tensor(t, "item.npy", items, e)) && (set[0] = write_tensor(t, "user.npy", users, e));
+    if (ok && v->users)
+        ok = (set[1] = write_tensor(t, "item.npy", v->items, e)) && (set[0] = write_tensor(t, "user.npy", v->users, e));
     if (ok && n)
-        ok = (set[users ? 5 : 0] = write_arrays(t, list, n, e));
+        ok = (set[v->users ? 5 : 0] = write_arrays(t, list, n, e));
+    if (RUNS_HAVE_BY_USER && ok && judged)
+        ok = (set[6] = write_by_user(t, judged, e));
     if (ok)
         ok = out_commit_set(set, COUNT(set), e);
     else
@@ -372,6 +381,16 @@ void scores_json(JsonWriter *w, const Scores *valid, const Scores *test)
     put_scores(w, "test", test);
 }
 
+/* Of the part that by_user.tsv is about. */
+static void put_judged_by(JsonWriter *w, const DataSet *d)
+{
+    char hash[17];
+    if (!RUNS_HAVE_BY_USER || (!d->test.start && !d->valid.start))
+        return;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)truth_hash(d, d->test.start ? &d->test : &d->valid));
+    json_members(w, "judged_by %s truth_hash %s", d->test.start ? "test" : "valid", hash);
+}
+
 bool run_write_result(const Trainer *t, Error *e)
 {
     char *text = NULL;
@@ -391,6 +410,7 @@ bool run_write_result(const Trainer *t, Error *e)
     JsonWriter w = json_record(f, "model", t->model.kind->name);
     json_members(&w, "best_epoch %lld epochs %lld", (long long)t->state.stopping.best_epoch, (long long)t->state.epoch);
     scores_json(&w, &t->state.valid, &t->state.test);
+    put_judged_by(&w, &t->data);
     json_finish(&w);
     bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
     Out *set[2] = {NULL}; /* result.json says that the run is finished: it comes last */

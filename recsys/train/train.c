@@ -152,6 +152,7 @@ static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
     if (!to->mean) {
         *to = *from;
         to->by_user = NULL;
+        to->user = NULL;
         to->names = NEW(a, const char *, from->metrics, e);
         to->at = NEW(a, int64_t, from->cutoffs, e);
         to->mean = NEW(a, double, n, e);
@@ -169,12 +170,12 @@ static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
 static bool evaluate(Trainer *t, Evaluation *v, double loss, Error *e)
 {
     RunState *s = &t->state;
-    if (!evaluation_make(v, &t->model, s->epoch, &t->measures.eval, t->scratch, e))
+    if (!evaluation_make(v, &t->model, s->epoch, &t->measures.eval, RUNS_HAVE_BY_USER && t->config->out, t->scratch, e))
         return false;
     double figure = t->data.valid.start ? score_of(&v->valid, t->measures.metric, t->measures.cutoff) : 0;
     return !stopping_note(&s->stopping, s->epoch, figure, loss) ||
            (copy_scores(&s->valid, &v->valid, t->arena, e) && copy_scores(&s->test, &v->test, t->arena, e) &&
-            (!t->config->out || run_write_vectors(t, v->users, v->items, e)) &&
+            (!t->config->out || run_write_best(t, v, e)) &&
             (!t->config->keep || trained_keep(t->config->keep, &t->model, v->users, v->items, e)));
 }
 

@@ -5,6 +5,7 @@
  *   vectors.c    an epoch's vectors and figures
  *   stopping.c   the best epoch, and when to stop
  *   history.c    history.tsv
+ *   by_user.c    by_user.tsv, written and read
  *   checkpoint.c checkpoint.safetensors
  *   run_files.c  the other files of the folder, written
  *   run_config.c the same, read
@@ -47,9 +48,13 @@ typedef struct Evaluation {
     Tensor *users, *items; /* NULL for a model that scores by itself */
     Scores valid, test;    /* mean NULL where there is no such part */
 } Evaluation;
-/* After `epoch` epochs. evaluation_free is to follow, also after a failure; the scores are in `scratch`. */
-bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, Arena *scratch, Error *e);
+/* After `epoch` epochs. evaluation_free is to follow, also after a failure; the scores are in `scratch`. by_user: with
+ * the figures of each user of evaluation_judged. */
+bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, bool by_user, Arena *scratch,
+                     Error *e);
 void evaluation_free(Evaluation *v);
+/* The figures that runs are compared by: of the test part, where there is none of valid; NULL without both. */
+const Scores *evaluation_judged(const Evaluation *v);
 /* Refuses vectors of D numbers, at most `user` and `item` in magnitude, whose dot products may be beyond float32: for a
  * run that would write them and for one that is read. */
 bool products_fit(double user, double item, int64_t D);
@@ -123,9 +128,9 @@ bool run_spares_inputs(const Trainer *t, Error *e);
  */
 bool run_open(Trainer *t, Error *e);
 bool run_checkpoint(Trainer *t, Error *e);
-/* What recommends: user.npy, item.npy, or model.safetensors of a model with `arrays`; the ids; seen.safetensors, the
- * train pairs that recommendations leave out. users NULL: no vectors. */
-bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e);
+/* What the best epoch gives. What recommends: user.npy, item.npy, or model.safetensors of a model with `arrays`; the
+ * ids; seen.safetensors, the train pairs that recommendations leave out. And by_user.tsv. */
+bool run_write_best(Trainer *t, const Evaluation *v, Error *e);
 /* *missing: the first file that recommendations need and the folder does not have, or NULL. False: no memory. */
 bool run_find_missing(const char *dir, const Recommender *kind, const char **missing, Arena *a, Error *e);
 /* result.json and history.tsv, without times: the same bytes for the same run. */

@@ -45,9 +45,11 @@ static bool check_vectors(const Model *m, const Evaluation *v, int64_t epoch, Ar
                  m->kind->name, user, item, (long long)epoch, LR_AS_GIVEN(m)));
 }
 
-bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, Arena *scratch, Error *e)
+bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, bool by_user, Arena *scratch,
+                     Error *e)
 {
     *v = (Evaluation){.tape = tape_new(store_device(m->store), false, e)};
+    (m->data->test.start ? &v->test : &v->valid)->keep_by_user = by_user;
     bool ok = v->tape != NULL;
     if (ok && m->kind->represent) {
         tape_reset(v->tape, (Draw){m->seed, DRAW_EVALUATION, (uint32_t)epoch});
@@ -55,6 +57,11 @@ bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c
              check_vectors(m, v, epoch, scratch, e);
     }
     return ok && evaluate_model(m, v->users, v->items, c, &v->valid, &v->test, scratch, e);
+}
+
+const Scores *evaluation_judged(const Evaluation *v)
+{
+    return v->test.mean ? &v->test : v->valid.mean ? &v->valid : NULL;
 }
 
 void evaluation_free(Evaluation *v)

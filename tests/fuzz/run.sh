@@ -126,6 +126,11 @@ seeds() { # TARGET: its corpus
         printf 'item,user,score\n1,0,.5\n' | seed header
         printf 'id\ttop_0\ttop_1\n0\t1\t2\n' | seed lists
         ;;
+    by_user)
+        printf 'user\tRecall@20\tnDCG@20\nu1\t0\t0.25\n"u ""2"""\t1\t1e-3\n' | seed figures
+        (printf 'user' && times 3000 '\tx' && printf '\nu\n') | seed names
+        printf 'user\tHR@20\r\nu1\tnan\r\n' | seed nan
+        ;;
     table) printf '\xef\xbb\xbfasin\tdescription\r\nB01\t"a ""red""\nbag"\tx\r\n\nB02\tlamp\n' | seed table ;;
     yaml)
         printf 'dataset_path: d\ngpu list: -1\nvisual:\n  items:\n    input_path: i\n    output_path: o\n    model:\n      - &m {model_name: color, backend: [torch], output_layers: [avgpool], preprocessing: zscore, mean: [0, 1, 2], std: [1, 1, 1], reshape: [2, 3]}\n' | seed visual

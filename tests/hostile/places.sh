@@ -35,8 +35,10 @@ place() { # NAME
     run/history.tsv | run/result.json) take run && where=$1 && rm "$where" && call=(report run -o made.html -q) ;;
     run/checkpoint.safetensors) take run && where=$1 && rm "$where" && call=(train BPRMF --train "$D/parts/train.tsv" --valid "$D/parts/val.tsv" \
         --test "$D/parts/test.tsv" --set epochs=4 --set validation_rate=2 --set factors=8 --set batch_size=64 --out run -q) ;;
+    run/by_user.tsv) take run && where=$1 && rm "$where" && call=(compare run "$D/run" -q) ;;
     run/*) take run && where=$1 && rm "$where" && call=(recommend run -o made.tsv -q) ;;
     titles) where=items.tsv call=(report "$D/run" --items items.tsv -o made.html -q) ;;
+    figures) where=f.tsv call=(compare f.tsv "$D/run" -q) ;;
     stages) where=s.tsv call=(report "$D/run" --stages s.tsv -o made.html -q) ;;
     ops) rules+=(memory=off) && where=ops.json call=(report "$D/run" --ops ops.json -o made.html -q) ;;
     against) rules+=(memory=off) && where=old.json call=(bench gemm --shape 3x5x7 --seconds 0.001 --threads 1 --against old.json -q) ;;
