@@ -15,6 +15,16 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     "of the four combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and\n"      \
     "summary.json (docs/formats.md)."
 #endif
+#ifdef SAPOR_MINIMAL
+#define COMPARE_DETAILS "Not in this build (MINIMAL=1)."
+#else
+#define COMPARE_DETAILS                                                                                                \
+    "RUN is a run folder of `sapor train --out`, a folder of several seeds (`--seeds`: means over the seeds), or\n"    \
+    "a file of figures by user, as by_user.tsv of a run folder, which `sapor evaluate --by-user` writes for any\n"     \
+    "system. Each pair of runs is tested by a paired t test and by Wilcoxon's signed ranks, over the users that\n"     \
+    "both have. Holm's adjustment is over all pairs of one metric."
+#endif
+
 static const Command COMMANDS[] = {
     {"extract", "computes features of images and texts from a Ducho configuration", "CONFIG.yml",
      "Writes the features of each item to dataset_path/output_path/backend/model/layer/<item>.npy,\n"
@@ -71,11 +81,7 @@ static const Command COMMANDS[] = {
      "ranked by score, highest first.",
      "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20",
      evaluate_options, 1, 1, false, evaluate_command},
-    {"compare", "compares runs, with tests of significance", "RUN RUN...",
-     "RUN is a run folder of `sapor train --out`, a folder of several seeds (`--seeds`: means over the seeds), or\n"
-     "a file of figures by user, as by_user.tsv of a run folder, which `sapor evaluate --by-user` writes for any\n"
-     "system. Each pair of runs is tested by a paired t test and by Wilcoxon's signed ranks, over the users that\n"
-     "both have. Holm's adjustment is over all pairs of one metric.",
+    {"compare", "compares runs, with tests of significance", "RUN RUN...", COMPARE_DETAILS,
      "sapor compare out/demo/LATTICE out/demo/VBPR out/demo/BPRMF --metrics Recall@20,nDCG@20", compare_options, 2, -1,
      false, compare_command},
     {"models", "lists encoders and recommenders, or the settings of one", "[NAME]", NULL, "sapor models LATTICE",

@@ -40,6 +40,7 @@ static const char *ignored_options(const Command *k)
         {"split", " threads device blas "},
         {"recommend", " seed "},
         {"evaluate", " threads device blas seed "},
+        {"compare", " threads device blas seed "},
         {"models", " threads device blas seed trace profile max-memory quiet "},
         {"info", " blas seed trace profile max-memory quiet "},
         {"report", " seed "},
