@@ -128,9 +128,10 @@ wrong 2 'pop and other are evaluated by different test data' 'another test part'
 wrong 2 'pop is evaluated by its test part, but valid by its validation part' 'a run without a test part' compare pop valid
 "$sapor" train MostPop --train train.tsv --out none -q >log
 wrong 1 'none/by_user.tsv: has no figures by user' 'a run without figures' compare pop none
-mkdir whole && sed 's/\t0\t/\t0.5\t/' pop/by_user.tsv >whole/changed
-cp -r pop changed && cp whole/changed changed/by_user.tsv
-wrong 1 'changed/by_user.tsv: Recall@20: its mean is' 'figures of another run' compare pop changed
+cp -r pop changed && cp random/by_user.tsv changed/by_user.tsv
+wrong 1 'changed/by_user.tsv: its figures have other means than result.json' 'figures of another run' compare pop changed
+cp -r pop longer && awk -F'\t' -v OFS='\t' '{ print $0, NR == 1 ? "ARP@20" : NR }' pop/by_user.tsv >longer/by_user.tsv
+right 'a figure that is no mean of these users' compare pop longer --metrics Recall@20 -q
 cp -r random bpr/seed-11
 wrong 2 'bpr/seed-1 and bpr/seed-11 are runs of different recommenders' 'seeds of two recommenders' compare pop bpr
 rm bpr/seed-2/result.json
