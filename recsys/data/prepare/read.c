@@ -24,7 +24,7 @@ static bool grow(Preparation *p, size_t more, Error *e)
 {
     Ratings *r = &p->r;
     size_t n = r->count, room = MAX(n + more, more == 1 ? MAX(2 * p->room, (size_t)1024) : 0);
-    if (n + more <= p->room)
+    if (r->user && n + more <= p->room)
         return true;
     if (n + more > INT32_MAX)
         return fail(e, SP_UNSUPPORTED, "more than %d interactions", INT32_MAX);

@@ -43,7 +43,9 @@ static bool take_code(Turn *t, unsigned base, int least, int most, uint32_t *cod
     int n = 0;
     for (*code = 0; n < most && t->p < t->end; n++, t->p++) {
         char c = *t->p, low = (char)(c | 0x20);
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : low >= 'a' && low <= 'f' ? low - 'a' + 10u : 99;
+        unsigned digit = c >= '0' && c <= '9'       ? (unsigned)(c - '0')
+                         : low >= 'a' && low <= 'f' ? (unsigned)(low - 'a' + 10)
+                                                    : 99;
         if (digit >= base)
             break;
         *code = *code * base + digit;
