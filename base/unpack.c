@@ -269,7 +269,7 @@ static void forget(LineReader *l)
 /* Room for a piece behind `end`: what was read goes, then the buffer grows. */
 static bool make_room(LineReader *l, Error *e)
 {
-    if (l->begin)
+    if (l->buffer && l->begin)
         memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
     l->end -= l->begin;
     l->begin = 0;
@@ -279,7 +279,7 @@ static bool make_room(LineReader *l, Error *e)
     char *grown = heap_alloc(l->heap, room);
     if (!grown)
         return fail_memory(e, room, l->path);
-    if (l->end)
+    if (l->buffer && l->end)
         memcpy(grown, l->buffer, l->end);
     if (l->buffer)
         heap_free(l->heap, l->buffer, l->room);

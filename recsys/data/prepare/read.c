@@ -14,7 +14,7 @@ typedef struct
 
 static bool copy_into(void *to, const void *from, size_t n)
 {
-    if (to && n)
+    if (to && from && n)
         memcpy(to, from, n);
     return to != NULL;
 }
