@@ -295,6 +295,18 @@ bool text_unpack(Text *content, const char *name, Arena *a, Error *e);
  * mark is taken off. */
 bool text_decode(Text *content, const char *name, Arena *a, Error *e);
 
+/* The lines of a regular file that may be larger than memory, as it is or packed by gzip. Memory: twice the
+ * longest line that was met and 256 KB; pages of the file that were read go back to the system. The bound of a packed
+ * file is that of text_unpack. A byte order mark is taken off; UTF-8 is not checked. */
+typedef struct LineReader LineReader;
+LineReader *lines_open(const char *path, size_t longest, const Heap *heap, Error *e); /* keeps the path */
+/* The next line without its \n or \r\n, valid until the next call; false at the end, and on an error: one longer than
+ * `longest` is one. */
+bool lines_next(LineReader *l, Text *line, Error *e);
+size_t lines_number(const LineReader *l);            /* of the line that was read last, from 1 */
+size_t lines_bytes(const LineReader *l, size_t *of); /* of the file that were read, and all */
+void lines_close(LineReader *l);                     /* NULL is allowed */
+
 /* ---- ids (id.c) ------------------------------------------------------------------------------ */
 
 /* The one rule for every id of a user, an item or a row that Sapor reads or writes, in a .ids.txt, a table, a manifest,

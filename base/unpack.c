@@ -1,15 +1,44 @@
-/* base/unpack.c: gzip (RFC 1952), names for files that are no text, and text as every command reads it. */
+/* base/unpack.c: gzip (RFC 1952), names for files that are no text, text as every command reads it, and lines of files
+ * that may be larger than memory. */
 #include "base/base.h"
 
 #ifdef HAVE_ZLIB
 #include <zlib.h>
+
+/* The bound of what a gzip file may unpack to. */
+static uint64_t unpacked_limit(size_t packed)
+{
+    return 64 * (uint64_t)packed + (16 << 20);
+}
+
+static bool too_large(const char *name, uint64_t limit, size_t packed, Error *e)
+{
+    return fail(e, SP_FORMAT,
+                "%s: the gzip file unpacks to more than %llu bytes (its own size is %zu); if that is correct, "
+                "unpack it first (gunzip)",
+                name, (unsigned long long)limit, packed);
+}
+
+/* What inflate's state means, where it is not the end. */
+static bool not_whole(const char *name, int state, Error *e)
+{
+    if (state == Z_MEM_ERROR)
+        return fail_memory(e, 1 << 16, "unpacking gzip");
+    return fail(e, SP_FORMAT, "%s: the gzip data are %s; fetch the file again", name,
+                state == Z_OK || state == Z_BUF_ERROR ? "truncated" : "damaged");
+}
+
+static bool foreign_tail(const char *name, Error *e)
+{
+    return fail(e, SP_FORMAT, "%s: the bytes after the gzip data are not gzip data; fetch the file again", name);
+}
 
 /* Unpacks the members one after another into out [*bytes + 1], or only counts them into *bytes, where out is NULL. What
  * is behind the last member may be zeros, as tapes pad. */
 static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name, Error *e)
 {
     unsigned char scratch[1 << 14];
-    size_t limit = (size_t)MIN(64 * (uint64_t)packed.n + (16 << 20), (uint64_t)SIZE_MAX - 1), n = 0;
+    size_t limit = (size_t)MIN(unpacked_limit(packed.n), (uint64_t)SIZE_MAX - 1), n = 0;
     const unsigned char *p = (const unsigned char *)packed.p, *end = p + packed.n;
     z_stream s = {0};
     int state = inflateInit2(&s, 16 + MAX_WBITS);
@@ -37,18 +66,11 @@ static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name,
     }
     inflateEnd(&s);
     if (n > limit)
-        return fail(e, SP_FORMAT,
-                    "%s: the gzip file unpacks to more than %zu bytes (its own size is %zu); if that is correct, "
-                    "unpack it first (gunzip)",
-                    name, limit, packed.n);
-    if (state == Z_MEM_ERROR)
-        return fail_memory(e, 1 << 16, "unpacking gzip");
+        return too_large(name, limit, packed.n, e);
     if (state != Z_STREAM_END)
-        return fail(e, SP_FORMAT, "%s: the gzip data are %s", name,
-                    state == Z_OK || state == Z_BUF_ERROR ? "truncated; fetch the file again"
-                                                          : "damaged; fetch the file again");
+        return not_whole(name, state, e);
     if (p < end)
-        return fail(e, SP_FORMAT, "%s: the bytes after the gzip data are not gzip data; fetch the file again", name);
+        return foreign_tail(name, e);
     *bytes = n;
     return true;
 }
@@ -67,6 +89,13 @@ static bool unpack(Text *content, const char *name, Arena *a, Error *e)
 }
 #endif
 
+#ifndef HAVE_ZLIB
+static bool no_zlib(const char *name, Error *e)
+{
+    return fail(e, SP_UNSUPPORTED, "%s: is a gzip file, and this build has no zlib: unpack it first (gunzip)", name);
+}
+#endif
+
 /* Replaces the content of a gzip file by what it unpacks to; other content stays. Nothing is allocated where that is
  * too much. */
 static bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e)
@@ -77,7 +106,7 @@ static bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e)
     return unpack(content, name, a, e);
 #else
     (void)a;
-    return fail(e, SP_UNSUPPORTED, "%s: is a gzip file, and this build has no zlib: unpack it first (gunzip)", name);
+    return no_zlib(name, e);
 #endif
 }
 
@@ -142,4 +171,204 @@ bool text_decode(Text *content, const char *name, Arena *a, Error *e)
     return fail(e, SP_FORMAT, "%s:%zu: %s", name, line,
                 nul ? "holds a NUL byte: not a text file"
                     : "is not valid UTF-8; convert it (iconv -f LATIN1 -t UTF-8)");
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+enum { PIECE = 1 << 16, FORGET = 1 << 24 };
+
+struct LineReader {
+    const Heap *heap;
+    const char *path;
+    Map file;
+    size_t at, forgotten; /* bytes of the file that were read, and that went back to the system */
+    size_t longest, line;
+    bool packed, ended;      /* ended: of a packed file, nothing more is to be unpacked */
+    char *buffer;            /* of a packed file: what was unpacked and not yet read is in begin .. end */
+    size_t begin, end, room; /* of the buffer */
+    uint64_t unpacked, most;
+#ifdef HAVE_ZLIB
+    z_stream z;
+    bool has_z;
+#endif
+};
+
+static bool open_gzip(LineReader *l, Error *e)
+{
+#ifdef HAVE_ZLIB
+    l->most = unpacked_limit(l->file.bytes);
+    l->has_z = inflateInit2(&l->z, 16 + MAX_WBITS) == Z_OK;
+    return l->has_z || fail_memory(e, 1 << 16, "unpacking gzip");
+#else
+    return no_zlib(l->path, e);
+#endif
+}
+
+LineReader *lines_open(const char *path, size_t longest, const Heap *heap, Error *e)
+{
+    LineReader *l = heap_alloc(heap, sizeof *l);
+    if (!l) {
+        fail_memory(e, sizeof *l, path);
+        return NULL;
+    }
+    *l = (LineReader){.heap = heap, .path = path, .longest = longest};
+    bool ok = map_open(&l->file, path, e);
+    Text head = {(const char *)l->file.data, MIN(l->file.bytes, (size_t)512)};
+    l->packed = ok && text_starts(head, "\x1f\x8b");
+    const char *kind = l->packed ? NULL : foreign_kind(head);
+    if (ok && kind)
+        ok = fail(e, SP_FORMAT, "%s: is %s, text is expected: convert it first", path, kind);
+    if (ok && l->packed)
+        ok = open_gzip(l, e);
+    if (ok)
+        return l;
+    lines_close(l);
+    return NULL;
+}
+
+void lines_close(LineReader *l)
+{
+    if (!l)
+        return;
+#ifdef HAVE_ZLIB
+    if (l->has_z)
+        inflateEnd(&l->z);
+#endif
+    if (l->buffer)
+        heap_free(l->heap, l->buffer, l->room);
+    map_close(&l->file);
+    heap_free(l->heap, l, sizeof *l);
+}
+
+size_t lines_number(const LineReader *l)
+{
+    return l->line;
+}
+
+size_t lines_bytes(const LineReader *l, size_t *of)
+{
+    *of = l->file.bytes;
+    return l->at;
+}
+
+static bool too_long(const LineReader *l, Error *e)
+{
+    return fail(e, SP_FORMAT, "%s:%zu: is a line of more than %zu bytes, the limit", l->path, l->line, l->longest);
+}
+
+/* Pages of a map that were read count as memory of the process until they are given back. */
+static void forget(LineReader *l)
+{
+    if (l->file.mapped && l->at - l->forgotten >= FORGET) {
+        map_forget(l->file.data + l->forgotten, l->at - l->forgotten - PIECE);
+        l->forgotten = l->at - PIECE;
+    }
+}
+
+#ifdef HAVE_ZLIB
+/* Room for a piece behind `end`: what was read goes, then the buffer grows. */
+static bool make_room(LineReader *l, Error *e)
+{
+    if (l->buffer && l->begin)
+        memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
+    l->end -= l->begin;
+    l->begin = 0;
+    if (l->room - l->end >= PIECE)
+        return true;
+    size_t room = MAX(2 * l->room, (size_t)4 * PIECE);
+    char *grown = heap_alloc(l->heap, room);
+    if (!grown)
+        return fail_memory(e, room, l->path);
+    if (l->buffer && l->end)
+        memcpy(grown, l->buffer, l->end);
+    if (l->buffer)
+        heap_free(l->heap, l->buffer, l->room);
+    l->buffer = grown;
+    l->room = room;
+    return true;
+}
+
+/* Unpacks a piece more. Behind a member another one may follow, or zeros, as tapes pad. */
+static bool unpack_piece(LineReader *l, Error *e)
+{
+    if (!make_room(l, e))
+        return false;
+    const unsigned char *data = l->file.data;
+    uInt give = (uInt)MIN(l->file.bytes - l->at, (size_t)1 << 20);
+    l->z.next_in = (unsigned char *)(uintptr_t)(data + l->at);
+    l->z.avail_in = give;
+    l->z.next_out = (unsigned char *)l->buffer + l->end;
+    l->z.avail_out = PIECE;
+    int state = inflate(&l->z, Z_NO_FLUSH);
+    size_t took = give - l->z.avail_in, made = PIECE - l->z.avail_out;
+    l->at += took;
+    l->end += made;
+    l->unpacked += made;
+    forget(l);
+    if (l->unpacked > l->most)
+        return too_large(l->path, l->most, l->file.bytes, e);
+    if (state == Z_STREAM_END) {
+        while (l->at < l->file.bytes && !data[l->at])
+            l->at++;
+        l->ended = l->at == l->file.bytes;
+        if (l->ended)
+            return true;
+        return (data[l->at] == 0x1f && inflateReset(&l->z) == Z_OK) || foreign_tail(l->path, e);
+    }
+    return (state == Z_OK && (took || made)) || not_whole(l->path, state, e);
+}
+
+static bool next_packed(LineReader *l, Text *line, Error *e)
+{
+    size_t seen = 0; /* bytes behind `begin` without a line end */
+    for (;;) {
+        const char *from = l->buffer ? l->buffer + l->begin : "";
+        size_t n = l->end - l->begin;
+        const char *end = n > seen ? memchr(from + seen, '\n', n - seen) : NULL;
+        if ((end ? (size_t)(end - from) : n) > l->longest)
+            return too_long(l, e);
+        if (end || (l->ended && n)) {
+            *line = (Text){from, end ? (size_t)(end - from) : n};
+            l->begin += line->n + (end != NULL);
+            return true;
+        }
+        if (l->ended)
+            return false;
+        seen = n;
+        if (!unpack_piece(l, e))
+            return false;
+    }
+}
+#endif
+
+static bool next_plain(LineReader *l, Text *line, Error *e)
+{
+    forget(l);
+    const char *from = (const char *)l->file.data + l->at;
+    size_t left = l->file.bytes - l->at, look = MIN(left, l->longest + 1);
+    if (left == 0)
+        return false;
+    const char *end = memchr(from, '\n', look);
+    if (!end && left > l->longest)
+        return too_long(l, e);
+    *line = (Text){from, end ? (size_t)(end - from) : left};
+    l->at += line->n + (end != NULL);
+    return true;
+}
+
+bool lines_next(LineReader *l, Text *line, Error *e)
+{
+    l->line++;
+#ifdef HAVE_ZLIB
+    bool some = l->packed ? next_packed(l, line, e) : next_plain(l, line, e);
+#else
+    bool some = next_plain(l, line, e);
+#endif
+    if (!some)
+        return false;
+    if (l->line == 1 && text_starts(*line, "\xEF\xBB\xBF"))
+        *line = (Text){line->p + 3, line->n - 3};
+    if (line->n && line->p[line->n - 1] == '\r')
+        line->n--;
+    return true;
 }

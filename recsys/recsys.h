@@ -44,6 +44,7 @@ typedef struct Ratings { /* as read, in file order */
     TextIndex *users, *items;
     int32_t *user, *item; /* [count] numbers in users and items */
     float *rating;        /* NULL where the file has none: each is 1 */
+    bool decimal;         /* a rating is written with a point */
     int64_t *time;        /* NULL where the file has none */
     int8_t *part;         /* MMRec's x_label: 0 train, 1 validation, 2 test; NULL where the file has none */
     uint32_t *line;       /* where a row begins, from 1; a LightGCN line gives several rows */
@@ -220,12 +221,16 @@ typedef struct SplitConfig {
         SPLIT_TEMPORAL,
         /* leave_n rows of each user: the latest where the file has times (of equal times the first in the file),
          * else at random; all rows of a user who has no more */
-        SPLIT_LEAVE_N_OUT
+        SPLIT_LEAVE_N_OUT,
+        /* MMRec's (recipes.md 3.4): of each user's shuffled rows the last; its shares are fixed */
+        SPLIT_V4,
+        /* MMRec's: the latest rows of all, by quantiles of the times; both ratios are shares of all rows */
+        SPLIT_GLOBAL_TIME
     } strategy;
     /* 0: no such part. With leave_n validation takes leave_n rows too, unless its ratio is 0 */
     double test_ratio, validation_ratio;
     int64_t leave_n;
-    int64_t k_core; /* 0: none; else users, then items with fewer rows go, until none does */
+    int64_t k_core; /* 0: none; else users and items with fewer rows go, until none does */
     uint32_t seed;
     Format format;
     Layout layout;
@@ -240,6 +245,11 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
 /* The same of numbers: part [x->count], an sp_part of each row. */
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,
                   Error *e);
+/* out [n] becomes true for the rows that the core leaves out: rows of users with fewer than user_least rows, and of
+ * items with fewer than item_least, until there is none (core.c). Rows that are out before do not count. Time and
+ * memory are linear in n, users and items; `a` is scratch. */
+bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
+               int64_t item_least, bool *out, Arena *a, Error *e);
 
 /* ---- metrics (metrics.c): recipes.md 6.2, 6.3 ------------------------------------------------ */
 

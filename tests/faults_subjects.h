@@ -387,6 +387,8 @@ static bool split(uint64_t *digest, Error *e)
     return ok;
 }
 
+#include "tests/faults_prepare.h"
+
 static bool train_into(const char *folder, Error *e)
 {
     static const char *const SET[] = {"epochs=2", "factors=4", "batch_size=16", "validation_rate=1",
@@ -583,6 +585,7 @@ static const Subject SUBJECTS[] = {
     {"write safetensors", write_safetensors, true},
     {"write npy", write_npy, true},
     {"split", split, true},
+    {"prepare", prepare, true},
     {"train", train, true},
     {"train arrays into a folder", arrays_into_a_folder, true},
     {"sapor encode", encode_files, true},

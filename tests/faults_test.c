@@ -382,6 +382,12 @@ static int setup(void **state)
         for (int j = 0; j < 4; j++)
             p += sprintf(p, "%d\t%d\t%d\t%d\n", u, (u + j * j) % ITEMS, 1 + j, u * j);
     put("train.tsv", text);
+    put("reviews.json", "{\"reviewerID\": \"u\", \"asin\": \"a\", \"overall\": 4.0, \"unixReviewTime\": 3}\n"
+                        "{\"reviewerID\": \"u\", \"asin\": \"b\", \"overall\": 4.5, \"unixReviewTime\": 5}\n"
+                        "{\"reviewerID\": \"u\", \"asin\": \"b\", \"overall\": 4.5, \"unixReviewTime\": 6}\n"
+                        "{\"reviewerID\": \"v\", \"asin\": \"a\", \"overall\": 4.5, \"unixReviewTime\": 5}\n"
+                        "{\"reviewerID\": \"v\", \"asin\": \"b\", \"overall\": 4.5, \"unixReviewTime\": 7}\n");
+    put("meta.py", "{'asin': 'a', 'description': u'\\xe9', 'imUrl': 'y', 'categories': [['c', 'd']]}\n");
     put("train.csv", "user,item,rating\n\"a\",x,1\nb,y,2\nb,x,3\n");
     put("quoted.csv", "user,item,note\n\"a \"\"b\"\"\",\"x,y\",\"one\ntwo\"\nb,y,\nb,x,\n");
     put("separators.csv", "user;item;note\na;x;b, c\nb;y;\n");

@@ -47,7 +47,7 @@ check 'bash: options that do nothing are not offered' "$(offers '' sapor models 
 check 'bash: values that a row names' "$(offers 'elliot mmrec' sapor train LATTICE --protocol ''
     offers mmrec sapor train LATTICE --protocol = m
     offers 'elliot mmrec' sapor train LATTICE --protocol =
-    offers 'random temporal leave-n-out' sapor split x --strategy ''
+    offers 'random temporal leave-n-out v4 global-time' sapor split x --strategy ''
     offers 'f32 f16 bf16 int8' sapor encode x --dtype ''
     offers 'cls mean max model none' sapor encode x --pool ''
     offers 'f32 f16 bf16 int8' sapor bench gemm --dtype ''
@@ -79,6 +79,7 @@ check 'manual: each exit status' "$(for s in 0 1 2; do sed -n '/^\.SH EXIT STATU
 # ---- quiet -------------------------------------------------------------------------------------------------------------------------
 awk 'BEGIN { for (u = 0; u < 30; u++) for (k = 0; k < 6; k++) printf "u%d\ti%d\t5\t%d\n", u, (u * 7 + k * 5) % 40, u + k }' >ratings.tsv
 printf 'a red bag\nblue\n' >texts.txt
+no_prepare=$("$sapor" prepare ratings.tsv --out prepared0 2>&1 | grep MINIMAL)
 quiet() { # LINES COMMAND ...: nothing on standard error, and LINES lines of results
     local lines=$1
     shift
@@ -86,7 +87,8 @@ quiet() { # LINES COMMAND ...: nothing on standard error, and LINES lines of res
     sed "s/^/$1: /" err
     [ "$lines" = any ] || [ "$(grep -c . out)" = "$lines" ] || { echo "$1: not $lines lines:"; cat out; }
 }
-check 'quiet: results only' "$(quiet 0 split ratings.tsv --out parts --test-ratio 0.2
+check 'quiet: results only' "$([ -n "$no_prepare" ] || quiet 0 prepare ratings.tsv --recipe mmrec --k-core 1 --out prepared1
+    quiet 0 split ratings.tsv --out parts --test-ratio 0.2
     quiet 2 train BPRMF --train parts/train.tsv --test parts/test.tsv --set epochs=2 --out run
     quiet 0 train BPRMF --train parts/train.tsv --set epochs=2
     quiet 0 recommend run -k 3 -o recs.tsv
@@ -103,6 +105,7 @@ check 'loud: what quiet leaves out' "$("$sapor" split ratings.tsv --out parts2 -
     "$sapor" train BPRMF --train parts/train.tsv --test parts/test.tsv --set epochs=2 2>/dev/null | grep -q 'last epoch 2' || echo 'train names no epoch')"
 check "docs/formats.md has every event and key of --json" "$({
     "$sapor" split ratings.tsv --out parts3 --test-ratio 0.2 --k-core 2 --json -q
+    "$sapor" prepare ratings.tsv --recipe ducho --out prepared --json -q
     "$sapor" train BPR --train parts/train.tsv --valid parts/test.tsv --test parts/test.tsv --set epochs=1 --json -q --profile
     "$sapor" evaluate recs.tsv --test parts/test.tsv --train parts/train.tsv --json -q
     "$sapor" recommend run -k 1 --users u1 --json -q

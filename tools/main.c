@@ -5,7 +5,7 @@
 
 extern const Option extract_options[], encode_options[], tokenize_options[], split_options[], train_options[],
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
-    report_options[], nearest_options[], compare_options[];
+    report_options[], nearest_options[], compare_options[], prepare_options[];
 
 #ifdef SAPOR_MINIMAL
 #define SEVERAL_RUNS
@@ -60,6 +60,18 @@ static const Command COMMANDS[] = {
      "stated length. --decode reads lines of ids.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
      tokenize_command},
+#ifndef SAPOR_MINIMAL
+    {"prepare", "makes interactions, items and splits from published raw files", "SOURCE... --out DIR",
+     "SOURCE is a file of interactions: Amazon reviews or ratings, MovieLens (u.data, ratings.dat,\n"
+     "ratings.csv), RecBole .inter, LightGCN text, any table; several are read as one. Nothing is downloaded.\n"
+     "--meta is a file of items: Amazon metadata, MovieLens (u.item, movies.dat, movies.csv), RecBole .item,\n"
+     "any table with column names. JSON and the Python dicts of Amazon 2014 are read line by line, also gzip.\n"
+     "--recipe ducho does what Ducho's prepare_dataset.py does and splits as Elliot; --recipe mmrec does what\n"
+     "MMRec's notebooks do. Other options change single steps. docs/formats.md describes the files in DIR.\n"
+     "A build with MINIMAL=1 does not have this command.",
+     "sapor prepare reviews_Baby_5.json.gz --meta meta_Baby.json.gz --recipe ducho --out baby", prepare_options, 1, -1,
+     false, prepare_command},
+#endif
     {"split", "splits interactions into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",
      "Lines are copied unchanged and in the same order. The random strategy uses the random numbers of\n"
      "Elliot (NumPy's MT19937).",
@@ -138,6 +150,14 @@ static const Command *find_command(const char *name)
 static int unknown_command(const char *name)
 {
     Error e = {0};
+#ifdef SAPOR_MINIMAL
+    static const char *const LEFT_OUT[] = {"prepare"};
+    for (size_t i = 0; i < COUNT(LEFT_OUT); i++)
+        if (strcmp(name, LEFT_OUT[i]) == 0) {
+            fail(&e, SP_UNSUPPORTED, "this build has no %s (MINIMAL=1)", name);
+            return report_error(&e);
+        }
+#endif
     const char *words[COUNT(COMMANDS)];
     for (size_t i = 0; i < COUNT(COMMANDS); i++)
         words[i] = COMMANDS[i].name;

@@ -3,7 +3,7 @@
 
 const Option split_options[] = {
     {"out", 'o', "DIR", "output folder of train.tsv, val.tsv and test.tsv"},
-    {"strategy", 0, "S", "random, temporal (each user's latest rows) or leave-n-out (default random)"},
+    {"strategy", 0, "S", "random, temporal, leave-n-out, v4 or global-time (default random)"},
     {"test-ratio", 0, "R", "share of each user's rows for testing (default 0.2)"},
     {"validation-ratio", 0, "R", "share of the remaining rows for validation (default 0: no val.tsv)"},
     {"leave-n", 0, "N", "hold out N rows of each user instead of a share (default 1 with leave-n-out)"},
@@ -14,8 +14,8 @@ const Option split_options[] = {
 
 bool split_command(Context *c, Error *e)
 {
-    static const char *const STRATEGIES[] = {"random", "temporal", "leave-n-out"};
-    static const int CODES[] = {SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT};
+    static const char *const STRATEGIES[] = {"random", "temporal", "leave-n-out", "v4", "global-time"};
+    static const int CODES[] = {SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT, SPLIT_V4, SPLIT_GLOBAL_TIME};
     SplitConfig s = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .seed = (uint32_t)c->seed, .heap = c->heap};
     s.visit = print_split;
     s.arg = c;

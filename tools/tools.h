@@ -148,6 +148,7 @@ bool encode_command(Context *c, Error *e);
 bool nearest_command(Context *c, Error *e);
 bool tokenize_command(Context *c, Error *e);
 bool split_command(Context *c, Error *e);
+bool prepare_command(Context *c, Error *e);
 bool extract_command(Context *c, Error *e);
 bool train_command(Context *c, Error *e);
 bool recommend_command(Context *c, Error *e);

@@ -81,6 +81,13 @@ static Text without_type(Text name, bool *typed)
     return colon ? (Text){name.p, (size_t)(colon - name.p)} : name;
 }
 
+int column_place(const char *list, Text name)
+{
+    int group;
+    bool typed = false;
+    return find_known(list, without_type(name, &typed), &group);
+}
+
 /* Returns a second column that fits the role as well, or 0. */
 static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
 {

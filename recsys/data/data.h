@@ -22,10 +22,22 @@ typedef struct Columns {
 bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e);
 /* Fields of a row for a message: "a, b, c", at most four. */
 const char *fields_text(const Text *field, size_t n, char *buffer, size_t size);
+/* The place, from 0 on, of a column's name in `list`, names in lower case without '_', '-', '.' and blanks, between
+ * blanks; a type behind a colon does not matter. -1 where it is none of them. */
+int column_place(const char *list, Text name);
 /* Seconds from "881250949", "1.3e9", "2005-09-06" or "2005-09-06T22:09:11Z" (a date without a zone is UTC). */
 bool time_parse(Text text, int64_t *seconds);
 
 /* ---- formats.c ------------------------------------------------------------------------------- */
+
+/* ---- split.c, split_mmrec.c ------------------------------------------------------------------ */
+
+/* The part of each row, 0 to 2, or 3 where the core of `c` leaves it out: part [r->count]. drawn: with SPLIT_V4 the
+ * rows that are kept by user, in the order in which they were drawn; or NULL. */
+bool split_ratings(const Ratings *r, const SplitConfig *c, int8_t *part, uint32_t *drawn, Arena *a, Error *e);
+/* Both label the rows whose part is 0. */
+bool split_v4(const Ratings *r, uint32_t seed, int8_t *part, uint32_t *drawn, Arena *a, Error *e);
+bool split_global_time(const Ratings *r, double valid, double test, int8_t *part, Arena *a, Error *e);
 
 /* ---- data.c, arrays.c, features.c, feature_table.c ------------------------------------------- */
 

@@ -308,6 +308,7 @@ static bool table_row(RatingsReader *in, const Table *t)
         if (!text_f64(t->field[at[ROLE_RATING]], &rating) || !isfinite((float)rating))
             return at_line(in, t->line, "the rating is not a number:", t->field[at[ROLE_RATING]], first);
         r->rating[row] = (float)rating;
+        r->decimal = r->decimal || memchr(t->field[at[ROLE_RATING]].p, '.', t->field[at[ROLE_RATING]].n);
         in->rated++;
     }
     if (at[ROLE_TIME] != NO_COLUMN && t->field[at[ROLE_TIME]].n) {

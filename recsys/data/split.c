@@ -16,6 +16,7 @@ typedef struct Splitting {
     uint32_t *row;   /* rows by user, in file order */
     uint8_t *flag;   /* [longest user] */
     uint32_t *order; /* [longest user] */
+    uint32_t *drawn; /* split_ratings */
     Mt19937 random;
 } Splitting;
 
@@ -59,31 +60,18 @@ static bool begin(Splitting *w, Arena *a, Error *e)
     return order_users(w, a, e);
 }
 
-/* Drops the rows of every user or item that has fewer than k; true if one was dropped. */
-static bool drop_rare(Splitting *w, const int32_t *of, int64_t *count, int64_t n)
-{
-    bool some = false;
-    memset(count, 0, sizeof *count * (size_t)n);
-    for (size_t r = 0; r < w->r->count; r++)
-        count[of[r]] += w->part[r] != DROPPED;
-    for (size_t r = 0; r < w->r->count; r++)
-        if (w->part[r] != DROPPED && count[of[r]] < w->c->k_core) {
-            w->part[r] = DROPPED;
-            some = true;
-        }
-    return some;
-}
-
 static bool keep_core(Splitting *w, Arena *a, Error *e)
 {
-    int64_t *count = NEW(a, int64_t, MAX(w->users, w->items), e);
-    if (!count)
+    const Ratings *r = w->r;
+    int64_t k = w->c->k_core;
+    ArenaMark mark = arena_mark(a);
+    bool *out = k > 0 ? NEW(a, bool, r->count, e) : NULL;
+    if (k > 0 && (!out || !core_rows(r->user, r->item, r->count, w->users, w->items, k, k, out, a, e)))
         return false;
-    bool some = w->c->k_core > 0;
-    while (some) {
-        some = drop_rare(w, w->r->user, count, w->users);
-        some = drop_rare(w, w->r->item, count, w->items) || some;
-    }
+    for (size_t row = 0; k > 0 && row < r->count; row++)
+        if (out[row])
+            w->part[row] = DROPPED;
+    arena_rewind(a, mark);
     return true;
 }
 
@@ -291,8 +279,22 @@ static bool set_parts(Splitting *w, Arena *a, Error *e)
     if (c->strategy == SPLIT_TEMPORAL && !w->r->time)
         return fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", w->r->path);
     mt_seed(&w->random, c->seed); /* once: validation goes on where test ended */
-    return (w->part = NEW(a, int8_t, w->r->count, e)) && keep_core(w, a, e) && group_rows(w, a, e) &&
-           take(w, TEST, c->test_ratio, a, e) && take(w, VALID, c->validation_ratio, a, e);
+    if (!(w->part = NEW(a, int8_t, w->r->count, e)) || !keep_core(w, a, e) || !group_rows(w, a, e))
+        return false;
+    if (c->strategy == SPLIT_V4)
+        return split_v4(w->r, c->seed, w->part, w->drawn, a, e);
+    if (c->strategy == SPLIT_GLOBAL_TIME)
+        return split_global_time(w->r, c->validation_ratio, c->test_ratio, w->part, a, e);
+    return take(w, TEST, c->test_ratio, a, e) && take(w, VALID, c->validation_ratio, a, e);
+}
+
+bool split_ratings(const Ratings *r, const SplitConfig *c, int8_t *part, uint32_t *drawn, Arena *a, Error *e)
+{
+    Splitting w = {.c = c, .r = r, .drawn = drawn};
+    if (!check_config(c, e) || !begin(&w, a, e) || !set_parts(&w, a, e))
+        return false;
+    memcpy(part, w.part, r->count);
+    return true;
 }
 
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,

@@ -131,6 +131,17 @@ seeds() { # TARGET: its corpus
         (printf 'user' && times 3000 '\tx' && printf '\nu\n') | seed names
         printf 'user\tHR@20\r\nu1\tnan\r\n' | seed nan
         ;;
+    prepare)
+        printf '\0{"reviewerID": "u", "asin": "a", "overall": 4.0, "unixReviewTime": 3}\n{"user_id": "v", "parent_asin": "b", "rating": "3", "timestamp": 5}\n' | seed reviews
+        printf '\14{"reviewerID": "u", "asin": "a", "overall": 4}\n{"reviewerID": 1}\n' | seed broken
+        printf "\\3{u'asin': 'a', 'title': \"it's\", 'description': '\\\\xe9\\\\u4f60', 'imUrl': u'x', 'categories': [['c', 'd'],], 'p': (1L, None)}\\n" | seed python
+        printf '\1{"asin": "b", "description": ["x", "nan"], "images": [{"large": "l"}], "brand": "B"}\n' | seed lists
+        printf '\1011|Toy|x||u|0|0|0|1|1|1|0|0|0|0|0|0|0|0|0|0|0|0|0\n' | seed u-item
+        printf '\1011::A\xe9::Drama|War\n' | seed dat
+        printf '\1item,title,overview,poster\na,A,x,y\nb,"B ""q""",n/a,\n' | seed items
+        printf '\4u,a,4,10\nu,a,4,10\nv,b,3,20\n' | seed csv
+        { printf '\0' && printf '{"reviewerID": "u", "asin": "a", "overall": 4.0}\n' | gzip -n; } | seed gzip
+        ;;
     table) printf '\xef\xbb\xbfasin\tdescription\r\nB01\t"a ""red""\nbag"\tx\r\n\nB02\tlamp\n' | seed table ;;
     yaml)
         printf 'dataset_path: d\ngpu list: -1\nvisual:\n  items:\n    input_path: i\n    output_path: o\n    model:\n      - &m {model_name: color, backend: [torch], output_layers: [avgpool], preprocessing: zscore, mean: [0, 1, 2], std: [1, 1, 1], reshape: [2, 3]}\n' | seed visual

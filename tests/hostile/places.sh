@@ -5,6 +5,8 @@ place() { # NAME
     where=r.tsv
     case $1 in
     ratings) call=(split r.tsv --out made -q) ;;
+    reviews) where=r.json call=(prepare r.json --out made -q) ;;
+    metadata) where=m.json call=(prepare "$D/ratings.tsv" --meta m.json --out made -q) ;;
     train) call=(train MostPop --train r.tsv --out made -q) ;;
     valid) call=(train MostPop --train "$D/parts/train.tsv" --valid r.tsv --out made -q) ;;
     test) call=(train MostPop --train "$D/parts/train.tsv" --test r.tsv --out made -q) ;;

@@ -1,0 +1,295 @@
+/* recsys/data/prepare/record.c: the lines of Amazon's files. Metadata of 2014 are dicts as Python 2 printed them, which
+ * are turned into JSON; all others are JSON. */
+// flags: -Os
+#include "recsys/data/prepare/prepare.h"
+
+/* ---- from Python to JSON --------------------------------------------------------------------- */
+
+typedef struct Turn {
+    const char *p, *end;
+    char *out; /* NULL: the first pass, which counts */
+    size_t n;
+    const char *bad, *why; /* where and what is wrong */
+} Turn;
+
+static void put(Turn *t, const char *bytes, size_t n)
+{
+    if (t->out)
+        memcpy(t->out + t->n, bytes, n);
+    t->n += n;
+}
+
+static bool wrong(Turn *t, const char *at, const char *why)
+{
+    t->bad = at;
+    t->why = why;
+    return false;
+}
+
+static void put_code(Turn *t, uint32_t code)
+{
+    char bytes[8];
+    if (code == '"' || code == '\\')
+        put(t, (char[]){'\\', (char)code}, 2);
+    else if (code < 0x20)
+        put(t, bytes, (size_t)snprintf(bytes, sizeof bytes, "\\u%04x", code));
+    else
+        put(t, bytes, utf8_encode(code, bytes));
+}
+
+/* `most` digits of the base, at least `least`. */
+static bool take_code(Turn *t, unsigned base, int least, int most, uint32_t *code)
+{
+    int n = 0;
+    for (*code = 0; n < most && t->p < t->end; n++, t->p++) {
+        char c = *t->p, low = (char)(c | 0x20);
+        unsigned digit = c >= '0' && c <= '9'       ? (unsigned)(c - '0')
+                         : low >= 'a' && low <= 'f' ? (unsigned)(low - 'a' + 10)
+                                                    : 99;
+        if (digit >= base)
+            break;
+        *code = *code * base + digit;
+    }
+    return n >= least;
+}
+
+/* Joins a surrogate with the one that follows as \uXXXX. */
+static uint32_t join_surrogates(Turn *t, uint32_t high)
+{
+    const char *p = t->p;
+    uint32_t low;
+    if (high < 0xdc00 && t->end - p >= 2 && p[0] == '\\' && p[1] == 'u') {
+        t->p += 2;
+        if (take_code(t, 16, 4, 4, &low) && low >= 0xdc00 && low <= 0xdfff)
+            return 0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff);
+        t->p = p;
+    }
+    return 0xfffd;
+}
+
+/* Behind the backslash at `begin`. */
+static bool turn_escape(Turn *t, const char *begin)
+{
+    static const char names[] = "\\'\"abfnrtv", codes[] = "\\'\"\a\b\f\n\r\t\v";
+    if (t->p == t->end)
+        return wrong(t, begin, "this string is not closed");
+    char c = *t->p;
+    const char *known = c ? strchr(names, c) : NULL;
+    uint32_t code;
+    if (known) {
+        t->p++;
+        put_code(t, (unsigned char)codes[known - names]);
+        return true;
+    }
+    if (c >= '0' && c <= '7') {
+        take_code(t, 8, 1, 3, &code);
+        put_code(t, code);
+        return true;
+    }
+    if (c == 'N')
+        return wrong(t, begin, "the escape \\N is not supported");
+    int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    if (!digits) { /* no escape: Python keeps the backslash */
+        put_code(t, '\\');
+        return true;
+    }
+    t->p++;
+    if (!take_code(t, 16, digits, digits, &code) || code > 0x10ffff)
+        return wrong(t, begin, "this escape is not a character");
+    put_code(t, code >= 0xd800 && code <= 0xdfff ? join_surrogates(t, code) : code);
+    return true;
+}
+
+static bool turn_string(Turn *t)
+{
+    const char *begin = t->p;
+    char quote = *t->p++;
+    put(t, "\"", 1);
+    while (t->p < t->end && *t->p != quote) {
+        const char *at = t->p++;
+        if (*at == '\\') {
+            if (!turn_escape(t, at))
+                return false;
+        } else if ((unsigned char)*at < 0x20 || *at == '"') {
+            put_code(t, (unsigned char)*at);
+        } else {
+            put(t, at, 1);
+        }
+    }
+    if (t->p == t->end)
+        return wrong(t, begin, "this string is not closed");
+    t->p++;
+    put(t, "\"", 1);
+    return true;
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool turn_word(Turn *t)
+{
+    static const struct {
+        const char *word, *json;
+    } WORDS[] = {{"None", "null"}, {"True", "true"},   {"False", "false"}, {"null", "null"},
+                 {"true", "true"}, {"false", "false"}, {"nan", "null"},    {"NaN", "null"}};
+    const char *begin = t->p;
+    while (t->p < t->end && is_letter(*t->p))
+        t->p++;
+    Text word = {begin, (size_t)(t->p - begin)};
+    if ((text_is(word, "u") || text_is(word, "U")) && t->p < t->end && (*t->p == '\'' || *t->p == '"'))
+        return turn_string(t);
+    for (size_t i = 0; i < COUNT(WORDS); i++)
+        if (text_is(word, WORDS[i].word)) {
+            put(t, WORDS[i].json, strlen(WORDS[i].json));
+            return true;
+        }
+    return wrong(t, begin, "a value is expected here: {, [, (, a string, a number, None, True or False");
+}
+
+/* A number; Python 2 puts an L behind a long one. json_parse checks it. */
+static void turn_number(Turn *t)
+{
+    const char *begin = t->p;
+    while (t->p < t->end && ((*t->p >= '0' && *t->p <= '9') || (*t->p && strchr("+-.eE", *t->p))))
+        t->p++;
+    put(t, begin, (size_t)(t->p - begin));
+    t->p += t->p < t->end && *t->p == 'L';
+}
+
+static bool turn(Turn *t)
+{
+    size_t comma = 0; /* 1 + where the last comma stands, if only white space is behind it: it may end a list */
+    while (t->p < t->end) {
+        char c = *t->p;
+        if (c == '}' || c == ']' || c == ')') {
+            if (comma && t->out)
+                t->out[comma - 1] = ' ';
+            put(t, c == ')' ? "]" : &c, 1);
+            t->p++;
+        } else if (c == '{' || c == '[' || c == '(' || c == ':' || c == ',') {
+            put(t, c == '(' ? "[" : &c, 1);
+            t->p++;
+        } else if (c == ' ' || c == '\t' || c == '\r') {
+            put(t, &c, 1);
+            t->p++;
+            continue;
+        } else if (c == '\'' || c == '"') {
+            if (!turn_string(t))
+                return false;
+        } else if (c == '-' || c == '+' || c == '.' || (c >= '0' && c <= '9')) {
+            turn_number(t);
+        } else if (!turn_word(t)) {
+            return false;
+        }
+        comma = c == ',' ? t->n : 0;
+    }
+    return true;
+}
+
+static bool from_python(Text *json, Text line, const char *path, size_t number, Arena *a, Error *e)
+{
+    Turn t = {.p = line.p, .end = line.p + line.n};
+    if (!turn(&t))
+        return fail(e, SP_FORMAT, "%s:%zu:%zu: %s", path, number, (size_t)(t.bad - line.p) + 1, t.why);
+    char *out = arena_alloc(a, t.n + 1, 1, e);
+    if (!out)
+        return false;
+    t = (Turn){.p = line.p, .end = line.p + line.n, .out = out};
+    turn(&t);
+    *json = (Text){out, t.n};
+    return true;
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+/* An object of JSON has its first key in double quotes; Python's dicts have theirs in single ones, or after a u. */
+static bool is_python(Text line)
+{
+    Text inside = text_trim((Text){line.p + 1, line.n - 1});
+    return inside.n && *inside.p != '"' && *inside.p != '}';
+}
+
+const Json *record_parse(Arena *a, Text line, const char *path, size_t number, Error *e)
+{
+    Text json = line = text_trim(line);
+    size_t bad;
+    if (!line.n || *line.p != '{') {
+        fail(e, SP_FORMAT, "%s:%zu: is no record: a line is {\"name\": value, ...}", path, number);
+        return NULL;
+    }
+    if (!utf8_valid(line, &bad)) {
+        fail(e, SP_FORMAT, "%s:%zu:%zu: is not valid UTF-8", path, number, bad + 1);
+        return NULL;
+    }
+    bool python = is_python(line);
+    if (python && !from_python(&json, line, path, number, a, e))
+        return NULL;
+    Error why = {0};
+    const Json *record = json_parse(a, json, "", &why);
+    if (record)
+        return record;
+    if (why.code != SP_FORMAT) {
+        *e = why;
+        return NULL;
+    }
+    /* ":1:COLUMN: what": the column is that of the JSON */
+    const char *what = why.message + strlen(":1:");
+    const char *colon = strstr(what, ": ");
+    fail(e, SP_FORMAT, "%s:%zu:%s", path, number, python && colon ? colon + 1 : what);
+    return NULL;
+}
+
+bool is_records(bool *records, const char *path, const Heap *heap, Error *e)
+{
+    Error why = {0};
+    LineReader *l = lines_open(path, LONGEST_RECORD, heap, &why);
+    Text line = {0};
+    while (l && !text_trim(line).n && lines_next(l, &line, &why))
+        continue;
+    line = text_trim(line);
+    *records = line.n && *line.p == '{';
+    lines_close(l);
+    if (why.code != SP_MEMORY)
+        return true; /* the table's reader says what is wrong with the file */
+    *e = why;
+    return false;
+}
+
+/* A broken line is counted where the caller asks for it; the first message is kept. */
+static bool skip(Preparation *p, Error *why, Error *e)
+{
+    if (why->code != SP_FORMAT || !p->c->skip_broken) {
+        *e = *why;
+        return false;
+    }
+    if (!p->result.broken && !(p->result.broken = arena_strndup(p->arena, why->message, strlen(why->message), e)))
+        return false;
+    p->result.skipped++;
+    return true;
+}
+
+bool records_read(Preparation *p, const char *path, RecordVisit *visit, Error *e)
+{
+    LineReader *l = lines_open(path, LONGEST_RECORD, arena_heap(p->arena), e);
+    Arena *scratch = l ? arena_new(arena_heap(p->arena), 0) : NULL;
+    bool ok = l && (scratch || fail_memory(e, 4096, path));
+    Text line;
+    while (ok && lines_next(l, &line, e)) {
+        if (p->c->reading && lines_number(l) % 1024 == 0) {
+            size_t of, bytes = lines_bytes(l, &of);
+            p->c->reading(p->c->arg, path, bytes, of);
+        }
+        if (!text_trim(line).n)
+            continue;
+        Error why = {0};
+        const Json *record = record_parse(scratch, line, path, lines_number(l), &why);
+        if (!record || !visit(p, record, path, lines_number(l), &why))
+            ok = skip(p, &why, e);
+        arena_trim(scratch, (size_t)1 << 20);
+    }
+    arena_free(scratch);
+    lines_close(l);
+    return ok && e->code == SP_OK;
+}
