@@ -150,6 +150,7 @@ bool tokenize_command(Context *c, Error *e);
 bool split_command(Context *c, Error *e);
 bool extract_command(Context *c, Error *e);
 bool train_command(Context *c, Error *e);
+bool run_command(Context *c, Error *e);
 bool recommend_command(Context *c, Error *e);
 bool evaluate_command(Context *c, Error *e);
 bool compare_command(Context *c, Error *e);
