@@ -45,36 +45,80 @@ static bool has_pairs(const Pairs *p, int64_t user)
     return p->start && p->start[user + 1] > p->start[user];
 }
 
+/* How long the lists are, and how many users are ranked at once */
+typedef struct Block {
+    int64_t K, users;
+    int32_t *top;
+    float *score;   /* NULL: not asked for */
+    double *scores; /* the same */
+} Block;
+
+static bool block_make(Block *b, const EvalConfig *c, const DataSet *d, int64_t n, Arena *a, Error *e)
+{
+    enum { CELLS = 1 << 22, SCORES = METRIC_SCORES | METRIC_WHOLE };
+    unsigned needs = measures_needs(c, d->protocol);
+    int64_t I = MAX(d->I, (int64_t)1);
+    size_t cells;
+    b->K = needs & METRIC_WHOLE ? I : 1;
+    for (size_t i = 0; i < c->cutoff_count; i++)
+        b->K = MAX(b->K, c->cutoffs[i]);
+    b->K = MIN(b->K, I); /* no list is longer */
+    b->users = needs & METRIC_WHOLE ? MIN(n, MAX(CELLS / b->K, (int64_t)1)) : n;
+    if (!size_mul((size_t)b->users, (size_t)b->K, &cells))
+        return fail_memory(e, SIZE_MAX, "lists");
+    return (b->top = NEW(a, int32_t, cells, e)) &&
+           (!(needs & SCORES) || ((b->score = NEW(a, float, cells, e)) && (b->scores = NEW(a, double, cells, e))));
+}
+
+static bool rank_block(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n,
+                       const Block *b, Error *e)
+{
+    if (!rank_users(m, users, items, ids, n, b->K, b->top, b->score, e))
+        return false;
+    for (int64_t i = 0; b->scores && i < n * b->K; i++)
+        b->scores[i] = (double)b->score[i];
+    return true;
+}
+
 bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid,
                     Scores *test, Arena *a, Error *e)
 {
     const DataSet *d = m->data;
-    int64_t K = 1, n = 0;
-    for (size_t i = 0; i < c->cutoff_count; i++)
-        K = MAX(K, c->cutoffs[i]);
-    K = MIN(K, MAX(d->I, (int64_t)1)); /* no list is longer */
+    const struct {
+        const Pairs *truth;
+        Scores *out;
+    } parts[] = {{&d->valid, valid}, {&d->test, test}};
+    Scorer *scorer[COUNT(parts)] = {NULL};
+    Block b = {0};
+    int64_t n = 0;
     int32_t *ids = NEW(a, int32_t, d->U, e);
     for (int64_t u = 0; ids && u < d->U; u++)
         if (has_pairs(&d->valid, u) || has_pairs(&d->test, u))
             ids[n++] = (int32_t)u;
-    size_t cells;
-    int32_t *top = ids && size_mul((size_t)n, (size_t)K, &cells) ? NEW(a, int32_t, cells, e) : NULL;
-    if (!top || !rank_users(m, users, items, ids, n, K, top, NULL, e))
+    if (!ids || !block_make(&b, c, d, n, a, e))
         return false;
-    struct {
-        const Pairs *truth;
-        Scores *out;
-    } parts[] = {{&d->valid, valid}, {&d->test, test}};
     for (size_t i = 0; i < COUNT(parts); i++)
-        if (parts[i].truth->start && !score_lists(parts[i].out, d->protocol, ids, n, K, top, parts[i].truth, c->metrics,
-                                                  c->metric_count, c->cutoffs, c->cutoff_count, a, e))
+        if (parts[i].truth->start &&
+            !(scorer[i] = scorer_new(parts[i].out, d->protocol, c, parts[i].truth, d, n, a, e)))
+            return false;
+    for (int64_t first = 0; first < n; first += b.users) {
+        const Lists l = {ids + first, MIN(b.users, n - first), b.K, NULL, b.top, b.scores, d, false};
+        if (!rank_block(m, users, items, l.users, l.n, &b, e))
+            return false;
+        for (size_t i = 0; i < COUNT(parts); i++)
+            if (scorer[i] && !scorer_add(scorer[i], &l, e))
+                return false;
+    }
+    for (size_t i = 0; i < COUNT(parts); i++)
+        if (scorer[i] && !scorer_end(scorer[i], e))
             return false;
     return true;
 }
 
 const char *score_name(const Scores *s, size_t i, char *buffer, size_t size)
 {
-    snprintf(buffer, size, "%s@%lld", s->names[i / s->cutoffs], (long long)s->at[i % s->cutoffs]);
+    snprintf(buffer, size, "%s@%lld%s", s->names[i / s->cutoffs], (long long)s->at[i % s->cutoffs],
+             s->sampled ? s->sampled : "");
     return buffer;
 }
 
