@@ -153,19 +153,18 @@ static bool read_measures(const sp_measures *from, sp_measures *m, EvalConfig *c
             return fail(e, SP_USAGE, "metrics[%zu] is NULL", i);
     for (size_t i = 0; i < m->cutoff_count; i++)
         cutoffs[i] = (int64_t)MIN(m->cutoffs[i], (size_t)INT64_MAX);
-    *c = (EvalConfig){.metrics = m->metrics,
-                      .metric_count = m->metric_count,
-                      .cutoffs = cutoffs,
-                      .cutoff_count = m->cutoff_count};
+    *c = (EvalConfig){
+        .metrics = m->metrics, .metric_count = m->metric_count, .cutoffs = cutoffs, .cutoff_count = m->cutoff_count};
     return measures_check(c, a, e);
 }
 
 /* The caller has room for a figure of each metric. */
 static bool put_figures(const Scores *s, const EvalConfig *c, double *figures, Error *e)
 {
-    if (s->metrics != c->metric_count)
-        return fail(e, SP_USAGE, "metrics: one of them has a figure for each cluster; such metrics are for `sapor "
-                                 "evaluate` and training");
+    if (ALL_METRICS && s->metrics != c->metric_count)
+        return fail(e, SP_USAGE,
+                    "metrics: one of them has a figure for each cluster; such metrics are for `sapor "
+                    "evaluate` and training");
     memcpy(figures, s->mean, s->metrics * s->cutoffs * sizeof *figures);
     return true;
 }

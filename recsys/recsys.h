@@ -253,15 +253,21 @@ bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users
 
 /* ---- metrics (metrics.h): recipes.md 6.2, 6.3 ------------------------------------------------ */
 
+/* MINIMAL has the metrics of hits and ranks alone. */
+#ifdef SAPOR_MINIMAL
+#define ALL_METRICS 0
+#else
+#define ALL_METRICS 1
+#endif
 /* What a metric needs beside lists and truth */
 enum {
-    METRIC_GAINS = 1,         /* ratings that 2^(rating + 1) does not overflow with */
-    METRIC_SCORES = 2,        /* the scores of the lists */
-    METRIC_WHOLE = 4,         /* lists of all items, whatever the cutoff */
-    METRIC_LISTED_ITEMS = 8,  /* how many items there are in lists and truth */
-    METRIC_CATALOGUE = 16,    /* how many items train has */
-    METRIC_TRAIN = 32,        /* the train pairs */
-    METRIC_FILE = 64          /* a file that a parameter names */
+    METRIC_GAINS = 1,        /* ratings that 2^(rating + 1) does not overflow with */
+    METRIC_SCORES = 2,       /* the scores of the lists */
+    METRIC_WHOLE = 4,        /* lists of all items, whatever the cutoff */
+    METRIC_LISTED_ITEMS = 8, /* how many items there are in lists and truth */
+    METRIC_CATALOGUE = 16,   /* how many items train has */
+    METRIC_TRAIN = 32,       /* the train pairs */
+    METRIC_FILE = 64         /* a file that a parameter names */
 };
 typedef struct Metric {
     const char *name, *about, *group;
@@ -285,8 +291,8 @@ typedef struct Scores {
     bool keep_by_user; /* asks for by_user */
     /* [metrics, cutoffs, users], in the order of the lists, NaN where users have no values; NULL unless asked for */
     double *by_user;
-    int32_t *user;     /* [users] who, where by_user is there */
-    int64_t users;     /* those that count: with a relevant item */
+    int32_t *user;       /* [users] who, where by_user is there */
+    int64_t users;       /* those that count: with a relevant item */
     const char *sampled; /* behind every name: " (99 sampled)"; "" */
 } Scores;
 typedef struct EvalConfig {
@@ -302,8 +308,7 @@ typedef struct EvalConfig {
      * for each user or, as RecBole's uni99, for each item of the user's part. 0: all items */
     int64_t negatives;
     bool negatives_each;
-    const char *negative_files[2]; /* of valid and of test: instead of drawing; NULL: none */
-    uint64_t seed;                 /* of what is drawn */
+    const char *negative_files[2]; /* of valid and of test: instead of drawing; both or none */
 } EvalConfig;
 enum { MANY_CUTOFFS = 1000, LONGEST_CUTOFF = 1 << 20, SCORE_NAME_BYTES = 320 };
 /* "metrics: ..." or "cutoffs: ...": unknown, out of range, given twice, more than MANY_CUTOFFS. Callers put "--" or
@@ -470,6 +475,8 @@ typedef struct CommonSettings {
     const char *validation_metric;
     TextList metrics;
     I64List cutoffs;
+    double relevance_threshold;
+    TextList negatives;
 } CommonSettings;
 /* Their table; ends with key NULL. A recommender's table may have a row with one of its keys and another default. */
 extern const Setting common_settings[];

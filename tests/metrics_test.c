@@ -109,8 +109,7 @@ static void all_metrics_as_numpy(void **state)
         const Lists *l = text_is(t.field[1], "full") ? &g.full : p == PROTOCOL_MMREC ? &mmrec : &g.recs;
         const char *metric = arena_strndup(g.arena, t.field[3].p, t.field[3].n, &e);
         const char *name = arena_strndup(g.arena, t.field[4].p, t.field[4].n, &e);
-        EvalConfig c = {
-            .metrics = &metric, .metric_count = 1, .cutoffs = CUTOFFS, .cutoff_count = COUNT(CUTOFFS)};
+        EvalConfig c = {.metrics = &metric, .metric_count = 1, .cutoffs = CUTOFFS, .cutoff_count = COUNT(CUTOFFS)};
         assert_true(text_f64(t.field[2], &c.relevance_threshold));
         Scores s = {0};
         g.data.protocol = p;
@@ -309,10 +308,14 @@ static void what_is_not_known(void **state)
 
 int main(void)
 {
+    if (!ALL_METRICS) {
+        printf("skipped: MINIMAL has the metrics of hits and ranks alone\n");
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_metrics_as_numpy), cmocka_unit_test(users_as_numpy),
+        cmocka_unit_test(all_metrics_as_numpy),   cmocka_unit_test(users_as_numpy),
         cmocka_unit_test(together_and_in_blocks), cmocka_unit_test(what_is_refused),
-        cmocka_unit_test(wrong_cluster_files), cmocka_unit_test(what_is_not_known),
+        cmocka_unit_test(wrong_cluster_files),    cmocka_unit_test(what_is_not_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,7 +150,7 @@ static bool read_metrics(const Context *c, Protocol p, EvalConfig *m, Error *e)
 
 static bool needs_train(const Context *c, const EvalConfig *m, Protocol p, Error *e)
 {
-    for (size_t i = 0; !option_given(c, "train") && i < m->metric_count; i++) {
+    for (size_t i = 0; ALL_METRICS && !option_given(c, "train") && i < m->metric_count; i++) {
         EvalConfig one = {.metrics = m->metrics + i, .metric_count = 1};
         if (measures_needs(&one, p) & (METRIC_TRAIN | METRIC_CATALOGUE))
             return fail(e, SP_USAGE, "--metrics: %.60s: --train F is missing; its items and interactions are counted",
@@ -192,7 +192,7 @@ static bool read_options(Context *c, Evaluating *x, Error *e)
     }
     if (x->few && !x->data.train)
         return fail(e, SP_USAGE, "--few: --train F is missing; its interactions are counted");
-    if (measures_needs(&x->config, x->data.protocol) & METRIC_WHOLE)
+    if (ALL_METRICS && measures_needs(&x->config, x->data.protocol) & METRIC_WHOLE)
         x->K = INT64_MAX;
     x->scores.keep_by_user = x->by_user != NULL;
     return needs_train(c, &x->config, x->data.protocol, e);
@@ -208,7 +208,7 @@ static bool judge(Evaluating *x, const char *recs, DataSet *d, Arena *a, Error *
         !make_lists(&x->lists, &x->recs, d, x->K, a, e))
         return false;
     x->lists.empty_count = x->few > 0;
-    if (measures_needs(&x->config, x->data.protocol) & METRIC_SCORES && !x->recs.scored)
+    if (ALL_METRICS && !x->recs.scored && measures_needs(&x->config, x->data.protocol) & METRIC_SCORES)
         return fail(e, SP_FORMAT, "%s: has no scores, which these metrics compare", recs);
     if (!score_lists_of(&x->scores, x->data.protocol, &x->lists, &d->test, &x->config, a, e))
         return false;
@@ -236,18 +236,13 @@ static void print_warnings(const Context *c, const Evaluating *x)
         fprintf(c->progress, "%s: skipped lines of unknown users: %zu\n", c->args[0], x->recs.unknown);
 }
 
-static bool asks_for_help(const Context *c)
-{
-    const char *metrics = option_text(c, "metrics");
-    return metrics && !strcmp(metrics, "help");
-}
-
 bool evaluate_command(Context *c, Error *e)
 {
     Evaluating x = {0};
     DataSet d = {0};
 #ifndef SAPOR_MINIMAL
-    if (asks_for_help(c))
+    const char *metrics = option_text(c, "metrics");
+    if (metrics && !strcmp(metrics, "help"))
         return show_metrics(c, e);
 #endif
     if (!c->arg_count)

@@ -5,12 +5,12 @@
 
 static const char *needs_words(const Metric *m)
 {
-    return m->needs & METRIC_TRAIN && m->needs & METRIC_WHOLE     ? "--train, lists of all items"
-           : m->needs & METRIC_WHOLE && m->needs & METRIC_SCORES  ? "scores, lists of all items"
-           : m->needs & METRIC_WHOLE                              ? "lists of all items"
-           : m->needs & METRIC_TRAIN && m->needs & METRIC_SCORES  ? "--train, scores"
-           : m->needs & (METRIC_TRAIN | METRIC_CATALOGUE)         ? "--train"
-                                                                  : "";
+    return m->needs & METRIC_TRAIN && m->needs & METRIC_WHOLE    ? "train, whole lists"
+           : m->needs & METRIC_WHOLE && m->needs & METRIC_SCORES ? "scores, whole lists"
+           : m->needs & METRIC_WHOLE                             ? "whole lists"
+           : m->needs & METRIC_TRAIN && m->needs & METRIC_SCORES ? "train, scores"
+           : m->needs & (METRIC_TRAIN | METRIC_CATALOGUE)        ? "train"
+                                                                 : "";
 }
 
 static void json_metric(const Metric *m)
@@ -43,7 +43,7 @@ bool show_metrics(Context *c, Error *e)
             end++;
         if (!table_cells(&cells, &align, 1 + end - i, 4, c->arena, e))
             return false;
-        memcpy(align, "llww", 4);
+        memcpy(align, "lllw", 4);
         cells[0] = metric_at(i)->group;
         cells[1] = "definition of";
         cells[2] = "needs";
@@ -60,12 +60,14 @@ bool show_metrics(Context *c, Error *e)
             return false;
         printf("\n");
     }
-    print_wrapped(stdout,
-                  "A group's name stands for its metrics without a required parameter; `all` for those of them that need "
-                  "neither scores nor lists of all items. --protocol chooses the definition, or a system before the name: "
-                  "recbole.MAP. Parameters follow the name: DSC:beta=2, "
-                  "RSP:clustering_name=genre:clustering_file=genres.tsv.",
-                  0);
+    print_wrapped(
+        stdout,
+        "A group's name stands for its metrics without a required parameter; `all` for those of them that need "
+        "neither scores nor whole lists. Whole lists have every item that the user does not have in train, whatever "
+        "the cutoff. --protocol chooses the definition, or a system before the name: "
+        "recbole.MAP. Parameters follow the name: DSC:beta=2, "
+        "RSP:clustering_name=genre:clustering_file=genres.tsv.",
+        0);
     return true;
 }
 

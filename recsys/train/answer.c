@@ -574,7 +574,7 @@ bool trained_evaluate(const Trained *t, const Device *d, const sp_interactions *
     if (!measures_check(c, a, e) || !pairs_make(&pairs, truth, "truth", U, I, &t->data.train, a, e) ||
         !ratings_check(c, t->data.protocol, &pairs, "truth", e))
         return false;
-    bool whole = measures_needs(c, t->data.protocol) & METRIC_WHOLE;
+    bool whole = ALL_METRICS && measures_needs(c, t->data.protocol) & METRIC_WHOLE;
     if (!relevant_users_of(c, &pairs, t->data.protocol, U))
         return fail(e, SP_USAGE, "truth: has no relevant item for any user of training");
     for (size_t i = 0; i < c->cutoff_count; i++)
@@ -587,13 +587,14 @@ bool trained_evaluate(const Trained *t, const Device *d, const sp_interactions *
     if (!users || !size_mul(n, K, &cells))
         return users ? fail_memory(e, SIZE_MAX, "lists") : false;
     int32_t *top = NEW(a, int32_t, cells, e);
-    float *score = NEW(a, float, cells, e);
-    double *scores = NEW(a, double, cells, e);
-    if (!top || !score || !scores || !trained_rank(t, d, users, n, K, o, top, score, e))
+    float *score = NULL;
+    double *scores = NULL;
+    if (ALL_METRICS && (!(score = NEW(a, float, cells, e)) || !(scores = NEW(a, double, cells, e))))
         return false;
-    for (size_t i = 0; i < cells; i++)
+    if (!top || !trained_rank(t, d, users, n, K, o, top, score, e))
+        return false;
+    for (size_t i = 0; scores && i < cells; i++)
         scores[i] = (double)score[i];
-    const Lists l = {
-        .users = users, .n = (int64_t)n, .K = (int64_t)K, .top = top, .score = scores, .data = &t->data};
+    const Lists l = {.users = users, .n = (int64_t)n, .K = (int64_t)K, .top = top, .score = scores, .data = &t->data};
     return score_lists_of(s, t->data.protocol, &l, &pairs, c, a, e);
 }

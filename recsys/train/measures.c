@@ -1,13 +1,18 @@
 /* recsys/train/measures.c: what the settings metrics, cutoffs and validation_metric say. */
 // flags: -Os
-#include "recsys/train/train.h"
+#include "recsys/train/metrics.h"
 
 static bool read_metrics(Measures *m, const CommonSettings *s, Protocol p, Arena *a, Error *e)
 {
     m->eval = (EvalConfig){.metrics = s->metrics.at,
                            .metric_count = s->metrics.count,
                            .cutoffs = s->cutoffs.at,
-                           .cutoff_count = s->cutoffs.count};
+                           .cutoff_count = s->cutoffs.count,
+                           .relevance_threshold = s->relevance_threshold};
+#ifndef SAPOR_MINIMAL
+    if (!sampled_read(&m->eval, &s->negatives, e))
+        return false;
+#endif
     if (metrics_expand(&m->eval.metrics, &m->eval.metric_count, p, a, e) && measures_check(&m->eval, a, e))
         return true;
     error_prefix(e, "setting ");

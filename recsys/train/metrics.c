@@ -17,9 +17,10 @@
 /* A row by its name, its systems, their words, what it needs, group, text and parameters, then what computes it. */
 #define ROW(name, systems, words, needs, group, about, parameters, ...)                                                \
     {                                                                                                                  \
-        {name, about, group, words, parameters, needs}, systems, __VA_ARGS__                                           \
+        {name, TOLD(about), TOLD(group), TOLD(words), parameters, needs}, systems, __VA_ARGS__                         \
     }
-#define ROW_OF(...) ROW(__VA_ARGS__)
+#define TOLD(text)   (ALL_METRICS ? (text) : "") /* what show_metrics tells */
+#define ROW_OF(...)  ROW(__VA_ARGS__)
 #define WHOLE_SCORES METRIC_WHOLE | METRIC_SCORES
 
 static const Row ROWS[] = {
@@ -41,8 +42,8 @@ static const Row ROWS[] = {
 #ifndef SAPOR_MINIMAL
     ROW_OF("Recall2", OF_MMREC, 0, "accuracy", "relevant items in all lists / relevant items of all users", "",
            .begin = two_sums_begin, .add = pooled_recall_add, .end = ratio_end),
-    ROW_OF("DSC", OF_ELLIOT, 0, "accuracy", "F-beta of two metrics",
-           "beta=1 metric_0=Precision metric_1=Recall", .figure = f_beta, .begin = f_beta_begin),
+    ROW_OF("DSC", OF_ELLIOT, 0, "accuracy", "F-beta of two metrics", "beta=1 metric_0=Precision metric_1=Recall",
+           .figure = f_beta, .begin = f_beta_begin),
     ROW_OF("ExtendedF1", OF_ELLIOT, 0, "accuracy", "harmonic mean of two metrics", "metric_0=METRIC metric_1=METRIC",
            .figure = f_beta, .begin = f_beta_begin, .label = {"ExtendedF1_m0:", "-m1:"}),
     ROW_OF("AUC", OF_ELLIOT, METRIC_TRAIN | METRIC_WHOLE, "accuracy",
@@ -112,14 +113,16 @@ static const Row ROWS[] = {
            .begin = head_tail_begin, .add = parity_add, .end = spread_end),
     ROW_OF("PopREO", OF_ELLIOT, METRIC_TRAIN, "popularity", "the same among relevant items", "",
            .begin = head_tail_begin, .add = opportunity_add, .end = spread_end),
-    ROW_OF("ExtendedPopRSP", OF_ELLIOT, METRIC_TRAIN, "popularity", "PopRSP where popular items have pop_ratio of train",
-           "pop_ratio=0.8", .listed = true, .begin = head_tail_begin, .add = parity_add, .end = spread_end),
-    ROW_OF("ExtendedPopREO", OF_ELLIOT, METRIC_TRAIN, "popularity", "PopREO where popular items have pop_ratio of train",
-           "pop_ratio=0.8", .begin = head_tail_begin, .add = opportunity_add, .end = spread_end),
+    ROW_OF("ExtendedPopRSP", OF_ELLIOT, METRIC_TRAIN, "popularity",
+           "PopRSP where popular items have pop_ratio of train", "pop_ratio=0.8", .listed = true,
+           .begin = head_tail_begin, .add = parity_add, .end = spread_end),
+    ROW_OF("ExtendedPopREO", OF_ELLIOT, METRIC_TRAIN, "popularity",
+           "PopREO where popular items have pop_ratio of train", "pop_ratio=0.8", .begin = head_tail_begin,
+           .add = opportunity_add, .end = spread_end),
 
-    ROW_OF("RSP", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups", "share of each cluster of items that is listed; deviation / mean",
-           CLUSTERS, .listed = true, .label = {"RSP_items:"}, .begin = item_groups_begin, .add = parity_add,
-           .end = shares_end),
+    ROW_OF("RSP", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups",
+           "share of each cluster of items that is listed; deviation / mean", CLUSTERS, .listed = true,
+           .label = {"RSP_items:"}, .begin = item_groups_begin, .add = parity_add, .end = shares_end),
     ROW_OF("REO", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups", "the same among relevant items", CLUSTERS,
            .label = {"REO_items:"}, .begin = item_groups_begin, .add = opportunity_add, .end = shares_end),
     ROW_OF("UserMADrating", OF_ELLIOT, METRIC_TRAIN | METRIC_SCORES | METRIC_FILE, "groups",
@@ -141,15 +144,15 @@ static const Row ROWS[] = {
            "share of a cluster of items in the lists of a cluster of users / its share of the items",
            USER_GROUPS " " ITEM_GROUPS, .listed = true, .label = {"BiasDisparityBR_users:", "_items:"},
            .begin = disparity_begin, .add = disparity_add, .end = disparity_lists_end),
-    ROW_OF("BiasDisparityBS", OF_ELLIOT, METRIC_TRAIN, "groups", "the same in train",
-           USER_GROUPS " " ITEM_GROUPS, .listed = true, .label = {"BiasDisparityBS_users:", "_items:"},
-           .begin = disparity_begin, .add = disparity_add, .end = disparity_train_end),
+    ROW_OF("BiasDisparityBS", OF_ELLIOT, METRIC_TRAIN, "groups", "the same in train", USER_GROUPS " " ITEM_GROUPS,
+           .listed = true, .label = {"BiasDisparityBS_users:", "_items:"}, .begin = disparity_begin,
+           .add = disparity_add, .end = disparity_train_end),
     ROW_OF("BiasDisparityBD", OF_ELLIOT, METRIC_TRAIN, "groups", "(BR - BS) / BS", USER_GROUPS " " ITEM_GROUPS,
            .listed = true, .label = {"BiasDisparityBD_users:", "_items:"}, .begin = disparity_begin,
            .add = disparity_add, .end = disparity_change_end),
     ROW_OF("clustered_nDCG", OF_ELLIOT, METRIC_TRAIN | METRIC_GAINS | METRIC_FILE, "groups",
-           "nDCG of each cluster of users", USER_GROUPS, .label = {"nDCG_users:"}, .inner = true,
-           .figure = ndcg_graded, .begin = user_groups_begin, .add = user_groups_add, .end = user_groups_end),
+           "nDCG of each cluster of users", USER_GROUPS, .label = {"nDCG_users:"}, .inner = true, .figure = ndcg_graded,
+           .begin = user_groups_begin, .add = user_groups_add, .end = user_groups_end),
     ROW_OF("clustered_Recall", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups", "Recall of each cluster of users",
            USER_GROUPS, .label = {"Recall_users:"}, .inner = true, .figure = recall, .begin = user_groups_begin,
            .add = user_groups_add, .end = user_groups_end),
@@ -235,10 +238,19 @@ bool metric_unknown(const char *where, const char *name, Arena *a, Error *e)
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
-static const char *const PARAMETER_NAMES[PARAMETERS] = {
-    "beta",          "metric_0",        "metric_1",        "pop_ratio",           "tail_ratio",
-    "relevance",     "feature_data",    "clustering_name", "clustering_file",     "user_clustering_name",
-    "user_clustering_file", "item_clustering_name", "item_clustering_file"};
+static const char *const PARAMETER_NAMES[PARAMETERS] = {"beta",
+                                                        "metric_0",
+                                                        "metric_1",
+                                                        "pop_ratio",
+                                                        "tail_ratio",
+                                                        "relevance",
+                                                        "feature_data",
+                                                        "clustering_name",
+                                                        "clustering_file",
+                                                        "user_clustering_name",
+                                                        "user_clustering_file",
+                                                        "item_clustering_name",
+                                                        "item_clustering_file"};
 
 /* "key=" at the beginning of a text, where it is a parameter; else PARAMETERS */
 static Parameter parameter_of(Text at)
@@ -279,8 +291,7 @@ static bool has_parameter(const Metric *m, Parameter p)
 static bool read_number(Use *u, Parameter p, double least, double most, double otherwise, Error *e)
 {
     u->number = otherwise;
-    return !u->value[p] ||
-           (text_f64(text_of(u->value[p]), &u->number) && u->number >= least && u->number <= most) ||
+    return !u->value[p] || (text_f64(text_of(u->value[p]), &u->number) && u->number >= least && u->number <= most) ||
            fail(e, SP_USAGE, "metrics: %s: %s=%.40s: a number from %g to %g is expected", u->row->metric.name,
                 PARAMETER_NAMES[p], u->value[p], least, most);
 }
@@ -300,8 +311,8 @@ static bool read_parts(Use *u, Protocol p, Arena *a, Error *e)
         if (!row)
             return metric_unknown("metrics: ", name, a, e);
         if (!row->figure || row->inner || row->end || *row->metric.parameters)
-            return fail(e, SP_USAGE, "metrics: %s: metric_%d=%s: is not a mean of users' values",
-                        u->row->metric.name, i, row->metric.name);
+            return fail(e, SP_USAGE, "metrics: %s: metric_%d=%s: is not a mean of users' values", u->row->metric.name,
+                        i, row->metric.name);
         if (!(u->part[i] = NEW(a, Use, 1, e)))
             return false;
         *u->part[i] = (Use){.row = row, .name = row->metric.name, .judge = u->judge};
@@ -426,6 +437,7 @@ bool measures_check(const EvalConfig *c, Arena *a, Error *e)
 }
 
 #ifdef SAPOR_MINIMAL
+/* There are no groups. */
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e)
 {
     (void)names, (void)count, (void)p, (void)a, (void)e;
@@ -472,7 +484,8 @@ bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a
         if (!use_read(&u, c->metrics[m], PROTOCOL_ELLIOT, a, e))
             return false;
         *figure = u.name;
-        if (same_name(name, u.name) || (row && !row->label[0] && text_of(u.name).n && !strcmp(u.name, row->metric.name)))
+        if (same_name(name, u.name) ||
+            (row && !row->label[0] && text_of(u.name).n && !strcmp(u.name, row->metric.name)))
             return true;
     }
     return false;

@@ -36,32 +36,31 @@ typedef enum Parameter {
 typedef struct Judge { /* what all metrics of a configuration share */
     Protocol protocol;
     const EvalConfig *config;
-    const DataSet *data;  /* NULL: no metric needs it */
-    int64_t items;        /* numbers of items in lists and truth are below it, where there are data */
-    const int64_t *at;    /* [n] cutoffs, ascending */
+    const DataSet *data; /* NULL: no metric needs it */
+    int64_t items;       /* numbers of items in lists and truth are below it, where there are data */
+    const int64_t *at;   /* [n] cutoffs, ascending */
     size_t n;
-    double *discount;     /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
-    double *harmonic;     /* [longest cutoff + 1]: 1 + 1/2 + ... + 1/k */
-    int64_t *popularity;  /* [items] users who have it in train; NULL: not asked for */
-    int64_t *count;       /* [n, items] how often it is listed above a cutoff and below the one before; NULL: as above */
-    int64_t listed;       /* users with a list and truth */
-    int64_t judged;       /* those of them with a relevant item */
+    double *discount;    /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
+    double *harmonic;    /* [longest cutoff + 1]: 1 + 1/2 + ... + 1/k */
+    int64_t *popularity; /* [items] users who have it in train; NULL: not asked for */
+    int64_t *count;      /* [n, items] how often it is listed above a cutoff and below the one before; NULL: as above */
+    int64_t listed;      /* users with a list and truth */
+    int64_t judged;      /* those of them with a relevant item */
 } Judge;
 
 /* One user's list as metrics need it. Under Elliot some of its users have no relevant item: `relevant` is 0. */
 typedef struct Judged {
     int64_t user, relevant;
-    int64_t length;      /* of the list */
-    const int32_t *item; /* [length]; -1: none at that rank */
-    const double *score; /* [length], or NULL */
-    const int32_t *liked;   /* [relevant] the relevant items */
-    const float *liked_rating; /* [relevant] */
-    const int64_t *hits; /* [length+1]: hits among the first k */
-    const int64_t *held; /* [length+1]: items among the first k */
-    const bool *hit;     /* [length] */
-    const double *gain;  /* [length]: 2^(rating - threshold + 1) - 1 of a hit, else 0 */
-    const float *rating; /* [length] of a hit, else 0 */
-    const double *ideal; /* [relevant]: the user's gains, largest first */
+    int64_t length;       /* of the list */
+    const int32_t *item;  /* [length]; -1: none at that rank */
+    const double *score;  /* [length], or NULL */
+    const int32_t *liked; /* [relevant] the relevant items */
+    const int64_t *hits;  /* [length+1]: hits among the first k */
+    const int64_t *held;  /* [length+1]: items among the first k */
+    const bool *hit;      /* [length] */
+    const double *gain;   /* [length]: 2^(rating - threshold + 1) - 1 of a hit, else 0 */
+    const float *rating;  /* [length] of a hit, else 0 */
+    const double *ideal;  /* [relevant]: the user's gains, largest first */
 } Judged;
 
 typedef struct Use Use;
@@ -75,13 +74,13 @@ typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
 typedef struct Row {
     Metric metric;
     int systems;
-    bool listed;         /* users without a relevant item count, too */
-    bool inner;          /* users' values are a means only */
-    Figure *figure;      /* NULL: users have no values */
+    bool listed;          /* users without a relevant item count, too */
+    bool inner;           /* users' values are a means only */
+    Figure *figure;       /* NULL: users have no values */
     const char *label[2]; /* of a name with parameters: "RSP_items:", "-m1:" */
-    Begin *begin;        /* NULL: one figure, named as the metric */
-    Add *add;            /* NULL: nothing to add */
-    End *end;            /* NULL: the mean of users' values */
+    Begin *begin;         /* NULL: one figure, named as the metric */
+    Add *add;             /* NULL: nothing to add */
+    End *end;             /* NULL: the mean of users' values */
 } Row;
 
 struct Use { /* a metric of a configuration at work */
@@ -89,18 +88,35 @@ struct Use { /* a metric of a configuration at work */
     const char *name;
     const char *value[PARAMETERS]; /* as given; NULL: the default holds */
     Judge *judge;
-    double number;       /* of beta, pop_ratio or tail_ratio */
-    Use *part[2];        /* of metric_0 and metric_1 */
-    const char **names;  /* [figures] */
+    double number;      /* of beta, pop_ratio or tail_ratio */
+    Use *part[2];       /* of metric_0 and metric_1 */
+    const char **names; /* [figures] */
     size_t figures;
-    double *one, *sum;   /* [n] a user's values, and the sum of them */
-    void *own;           /* of begin, add and end */
+    double *one, *sum; /* [n] a user's values, and the sum of them */
+    void *own;         /* of begin, add and end */
 };
 
 /* Rows of the table (metrics.c), by a name with or without its system, and by the protocol. NULL when unknown. */
 const Row *row_find(Text name, Protocol p);
-/* Scores.sampled */
-const char *sampled_words(const EvalConfig *c, Arena *a, Error *e);
+/* metrics_sampled.c */
+const char *sampled_words(const EvalConfig *c, Arena *a, Error *e); /* Scores.sampled */
+#ifndef SAPOR_MINIMAL
+bool sampled_read(EvalConfig *c, const TextList *words, Error *e); /* of the setting negatives */
+/* What is ranked for a user, where that is not every item: [start[user], start[user + 1]) of item, ascending; at most
+ * `most` for one. The user's items of the part are among them. */
+typedef struct Candidates {
+    int64_t *start; /* [U+1] */
+    int32_t *item;
+    int64_t count, most;
+} Candidates;
+bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bool test, Arena *a, Error *e);
+/* All others, of users ids [n], which ascend */
+typedef struct Excluded {
+    int64_t *start; /* [U+1] */
+    int32_t *item;  /* [n, I] */
+} Excluded;
+void candidates_exclude(const Candidates *x, const DataSet *data, const int32_t *ids, int64_t n, Excluded *out);
+#endif
 /* "NAME:key=value:key=value". Nothing is read from files. */
 bool use_read(Use *u, const char *text, Protocol p, Arena *a, Error *e);
 /* A rating below config->relevance_threshold says under Elliot that the item is not relevant. MMRec reads no ratings:
@@ -131,8 +147,8 @@ Add pooled_auc_add, weighted_auc_add, absolute_error_add, squared_error_add;
 End root_ratio_end;
 
 /* metrics_beyond.c */
-Figure list_length, mean_popularity, popularity_per_rank, tail_share, tail_count, tail_per_rank, novelty;
-Begin popularity_begin, tail_begin, least_popular_begin, efd_begin, epc_begin, count_begin, sorted_begin, entropy_begin;
+Figure list_length, mean_popularity, popularity_per_rank, tail_share, tail_count, tail_per_rank, novelty, feature_recall;
+Begin popularity_begin, tail_begin, least_popular_begin, efd_begin, epc_begin, count_begin, sorted_begin, entropy_begin, features_begin;
 Add entropy_add, users_add, full_lists_add;
 End coverage_end, coverage_share_end, gini_end, inequality_end, entropy_end, natural_entropy_end, sum_end;
 /* Elliot's Gini of counts [items], which it sorts */
@@ -141,11 +157,12 @@ double gini_of(const Judge *judge, int64_t *count);
  */
 int32_t *head_and_tail(Judge *judge, double ratio, Arena *a, Error *e);
 bool count_popularity(Judge *judge, Arena *a, Error *e);
+bool open_table(Table *t, const char *path, Arena *a, Error *e); /* tabs between fields */
 
 /* metrics_groups.c */
-Figure mean_score, feature_recall, group_tail_share;
-Begin features_begin, head_tail_begin, item_groups_begin, user_groups_begin, user_groups_tail_begin, user_difference_begin,
-    item_difference_begin, group_gini_begin, disparity_begin;
+Figure mean_score, group_tail_share;
+Begin head_tail_begin, item_groups_begin, user_groups_begin, user_groups_tail_begin,
+    user_difference_begin, item_difference_begin, group_gini_begin, disparity_begin;
 Add parity_add, opportunity_add, user_groups_add, item_gain_add, item_score_add, group_gini_add, disparity_add;
 End spread_end, shares_end, user_groups_end, user_difference_end, item_difference_end, group_gini_end,
     disparity_lists_end, disparity_train_end, disparity_change_end;

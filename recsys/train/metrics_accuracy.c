@@ -72,7 +72,9 @@ void mean_precision(const Use *u, const Judged *j, double *out)
     for (size_t c = 0; c < u->judge->n; c++) {
         while (k < MIN(u->judge->at[c], j->length))
             total += precision_at(j, ++k);
-        double behind = u->judge->at[c] > k ? (double)j->hits[k] * (u->judge->harmonic[u->judge->at[c]] - u->judge->harmonic[k]) : 0; /* the list's end */
+        double behind = u->judge->at[c] > k
+                            ? (double)j->hits[k] * (u->judge->harmonic[u->judge->at[c]] - u->judge->harmonic[k])
+                            : 0; /* the list's end */
         out[c] = (total + behind) / (double)u->judge->at[c];
     }
 }

@@ -72,13 +72,15 @@ typedef struct Popular {
 static int most_first(const void *a, const void *b)
 {
     const Popular *x = a, *y = b;
-    return x->count != y->count ? (x->count < y->count) - (x->count > y->count) : (x->item > y->item) - (x->item < y->item);
+    return x->count != y->count ? (x->count < y->count) - (x->count > y->count)
+                                : (x->item > y->item) - (x->item < y->item);
 }
 
 static int least_first(const void *a, const void *b)
 {
     const Popular *x = a, *y = b;
-    return x->count != y->count ? (x->count > y->count) - (x->count < y->count) : (x->item > y->item) - (x->item < y->item);
+    return x->count != y->count ? (x->count > y->count) - (x->count < y->count)
+                                : (x->item > y->item) - (x->item < y->item);
 }
 
 static Popular *sorted_items(Judge *judge, int (*order)(const void *, const void *), Arena *a, Error *e)
@@ -383,5 +385,80 @@ void full_lists_add(Use *u, const Judged *j, const double *value)
 void sum_end(const Use *u, double *out)
 {
     memcpy(out, u->sum, u->judge->n * sizeof *out);
+}
+
+/* ---- features of items ----------------------------------------------------------------------- */
+
+/* Tables of clusters, too */
+bool open_table(Table *t, const char *path, Arena *a, Error *e)
+{
+    Text content;
+    if (!stream_read(&content, a, path, 0, e) || !text_decode(&content, path, a, e))
+        return false;
+    *t = table_open(content, '\t', path, a);
+    return true;
+}
+
+typedef struct Features {
+    int64_t *start, *end; /* [items] into feature */
+    int64_t *feature;
+    size_t count, room;
+    int64_t *seen; /* [features] the last user with it, from 1 */
+    int64_t total, user;
+} Features;
+
+static bool add_features(Features *f, const Table *t, int64_t item, TextIndex *names, Arena *a, Error *e)
+{
+    if (item < 0)
+        return true;
+    if (f->end[item])
+        return fail(e, SP_FORMAT, "%s:%zu: the item %.*s is given twice", t->name, t->line,
+                    (int)MIN(t->field[0].n, 40U), t->field[0].p);
+    f->start[item] = (int64_t)f->count;
+    for (size_t i = 1; i < t->count; i++) {
+        Text word = text_trim(t->field[i]);
+        int64_t number = word.n ? text_index_add(names, word, e) : 0;
+        if (number < 0 || (f->count == f->room &&
+                           !(f->feature = arena_grow(a, f->feature, f->count, &f->room, sizeof *f->feature, e))))
+            return false;
+        if (word.n)
+            f->feature[f->count++] = number;
+    }
+    f->end[item] = (int64_t)f->count;
+    return true;
+}
+
+/* item, feature, feature, ... between tabs; features of items that train lacks do not count. */
+bool features_begin(Use *u, Arena *a, Error *e)
+{
+    Features *f = u->own = NEW(a, Features, 1, e);
+    TextIndex *names = text_index_new(a, e);
+    const DataSet *d = u->judge->data;
+    Table t;
+    if (!f || !names || !(f->start = NEW(a, int64_t, u->judge->items, e)) ||
+        !(f->end = NEW(a, int64_t, u->judge->items, e)) || !open_table(&t, u->value[P_FEATURE_DATA], a, e))
+        return false;
+    while (table_next(&t, e)) {
+        int64_t item = text_index_find(d->items, t.field[0]);
+        if (!add_features(f, &t, item < d->I ? item : -1, names, a, e))
+            return false;
+    }
+    f->total = text_index_count(names);
+    return e->code == SP_OK && (f->seen = NEW(a, int64_t, f->total, e));
+}
+
+void feature_recall(const Use *u, const Judged *j, double *out)
+{
+    Features *f = u->own;
+    int64_t found = 0, r = 0;
+    f->user++;
+    for (size_t c = 0; c < u->judge->n; c++) {
+        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
+            for (int64_t i = j->hit[r] ? f->start[j->item[r]] : 0; j->hit[r] && i < f->end[j->item[r]]; i++) {
+                found += f->seen[f->feature[i]] != f->user;
+                f->seen[f->feature[i]] = f->user;
+            }
+        out[c] = f->total ? (double)found / (double)f->total : 0;
+    }
 }
 #endif

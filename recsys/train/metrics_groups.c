@@ -16,15 +16,6 @@ typedef struct Clusters {
     int64_t ids;   /* in all of them */
 } Clusters;
 
-static bool open_file(Table *t, const char *path, Arena *a, Error *e)
-{
-    Text content;
-    if (!stream_read(&content, a, path, 0, e) || !text_decode(&content, path, a, e))
-        return false;
-    *t = table_open(content, '\t', path, a);
-    return true;
-}
-
 /* Each cluster has an id or more: so there are no more clusters than rows. */
 static bool count_clusters(Clusters *c, const int32_t *cluster, size_t rows, const char *path, Arena *a, Error *e)
 {
@@ -52,7 +43,7 @@ static bool read_clusters(Clusters *c, const char *path, const TextIndex *ids, i
     int32_t *cluster = NULL;
     size_t rows = 0, room = 0;
     TextIndex *seen = text_index_new(a, e);
-    if (!seen || !(c->of = NEW(a, int32_t, count, e)) || !open_file(&t, path, a, e))
+    if (!seen || !(c->of = NEW(a, int32_t, count, e)) || !open_table(&t, path, a, e))
         return false;
     for (int64_t i = 0; i < count; i++)
         c->of[i] = -1;
@@ -65,8 +56,7 @@ static bool read_clusters(Clusters *c, const char *path, const TextIndex *ids, i
         if (new >= 0 && new < (int64_t)rows)
             return fail(e, SP_FORMAT, "%s:%zu: the id %.*s is given twice", path, t.line, (int)MIN(t.field[0].n, 40U),
                         t.field[0].p);
-        if (new < 0 ||
-            (rows == room && !(cluster = arena_grow(a, cluster, rows, &room, sizeof *cluster, e))))
+        if (new < 0 || (rows == room && !(cluster = arena_grow(a, cluster, rows, &room, sizeof *cluster, e))))
             return false;
         cluster[rows++] = (int32_t)k;
         if (at >= 0 && at < count)
@@ -481,9 +471,9 @@ bool disparity_begin(Use *u, Arena *a, Error *e)
     const char *of_users = u->value[P_USER_CLUSTERING_NAME], *of_items = u->value[P_ITEM_CLUSTERING_NAME];
     for (int64_t g = 0; g < d->users.n; g++)
         for (int64_t c = 0; c < d->items.n; c++)
-            if (!(u->names[k++] = arena_printf(a, e, "%s_users:%s-%lld_items:%s-%lld", u->row->metric.name,
-                                               of_users ? of_users : "", (long long)g, of_items ? of_items : "",
-                                               (long long)c)))
+            if (!(u->names[k++] =
+                      arena_printf(a, e, "%s_users:%s-%lld_items:%s-%lld", u->row->metric.name,
+                                   of_users ? of_users : "", (long long)g, of_items ? of_items : "", (long long)c)))
                 return false;
     return true;
 }
@@ -536,70 +526,5 @@ void disparity_train_end(const Use *u, double *out)
 void disparity_change_end(const Use *u, double *out)
 {
     disparity_end(u, true, true, out);
-}
-
-/* ---- features of items ----------------------------------------------------------------------- */
-
-typedef struct Features {
-    int64_t *start, *end; /* [items] into feature */
-    int64_t *feature;
-    size_t count, room;
-    int64_t *seen; /* [features] the last user with it, from 1 */
-    int64_t total, user;
-} Features;
-
-static bool add_features(Features *f, const Table *t, int64_t item, TextIndex *names, Arena *a, Error *e)
-{
-    if (item < 0)
-        return true;
-    if (f->end[item])
-        return fail(e, SP_FORMAT, "%s:%zu: the item %.*s is given twice", t->name, t->line,
-                    (int)MIN(t->field[0].n, 40U), t->field[0].p);
-    f->start[item] = (int64_t)f->count;
-    for (size_t i = 1; i < t->count; i++) {
-        Text word = text_trim(t->field[i]);
-        int64_t number = word.n ? text_index_add(names, word, e) : 0;
-        if (number < 0 || (f->count == f->room &&
-                           !(f->feature = arena_grow(a, f->feature, f->count, &f->room, sizeof *f->feature, e))))
-            return false;
-        if (word.n)
-            f->feature[f->count++] = number;
-    }
-    f->end[item] = (int64_t)f->count;
-    return true;
-}
-
-/* item, feature, feature, ... between tabs; features of items that train lacks do not count. */
-bool features_begin(Use *u, Arena *a, Error *e)
-{
-    Features *f = u->own = NEW(a, Features, 1, e);
-    TextIndex *names = text_index_new(a, e);
-    const DataSet *d = u->judge->data;
-    Table t;
-    if (!f || !names || !(f->start = NEW(a, int64_t, u->judge->items, e)) ||
-        !(f->end = NEW(a, int64_t, u->judge->items, e)) || !open_file(&t, u->value[P_FEATURE_DATA], a, e))
-        return false;
-    while (table_next(&t, e)) {
-        int64_t item = text_index_find(d->items, t.field[0]);
-        if (!add_features(f, &t, item < d->I ? item : -1, names, a, e))
-            return false;
-    }
-    f->total = text_index_count(names);
-    return e->code == SP_OK && (f->seen = NEW(a, int64_t, f->total, e));
-}
-
-void feature_recall(const Use *u, const Judged *j, double *out)
-{
-    Features *f = u->own;
-    int64_t found = 0, r = 0;
-    f->user++;
-    for (size_t c = 0; c < u->judge->n; c++) {
-        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
-            for (int64_t i = j->hit[r] ? f->start[j->item[r]] : 0; j->hit[r] && i < f->end[j->item[r]]; i++) {
-                found += f->seen[f->feature[i]] != f->user;
-                f->seen[f->feature[i]] = f->user;
-            }
-        out[c] = f->total ? (double)found / (double)f->total : 0;
-    }
 }
 #endif

@@ -82,13 +82,13 @@ struct Scorer {
     Use *use;
     size_t uses;
     Cutoff *order;
-    int64_t longest;        /* of the cutoffs; INT64_MAX: lists are read to their ends */
-    int64_t users;          /* room in scores->by_user */
+    int64_t longest;       /* of the cutoffs; INT64_MAX: lists are read to their ends */
+    int64_t users;         /* room in scores->by_user */
     int64_t length, liked; /* room in what follows */
     int64_t *hits, *held;
     bool *hit;
     double *gain, *ideal;
-    float *rating, *liked_rating;
+    float *rating;
     int32_t *liked_item;
 };
 
@@ -117,9 +117,9 @@ static bool make_judge(Scorer *s, const EvalConfig *c, Error *e)
         j->discount[r] = M_LN2 / log((double)r + 2);
         j->harmonic[r + 1] = j->harmonic[r] + 1 / (double)(r + 1);
     }
-    if (j->data)
+    if (ALL_METRICS && j->data)
         j->items = MAX(j->data->I, j->data->items ? text_index_count(j->data->items) : 0);
-    s->longest = measures_needs(c, j->protocol) & METRIC_WHOLE ? INT64_MAX : longest;
+    s->longest = ALL_METRICS && measures_needs(c, j->protocol) & METRIC_WHOLE ? INT64_MAX : longest;
     return true;
 }
 
@@ -127,6 +127,8 @@ static bool has_what_it_needs(const Use *u, Error *e)
 {
     const DataSet *d = u->judge->data;
     unsigned needs = u->row->metric.needs;
+    if (!ALL_METRICS)
+        return true;
     if (u->part[0])
         needs |= u->part[0]->row->metric.needs | u->part[1]->row->metric.needs;
     if ((!(needs & (METRIC_LISTED_ITEMS | METRIC_CATALOGUE)) || d) &&
@@ -151,7 +153,7 @@ static bool make_uses(Scorer *s, const EvalConfig *c, Error *e)
         u->sum = u->one + s->judge.n;
         u->figures = 1;
         u->names = &u->name;
-        if (u->row->begin && !u->row->begin(u, s->arena, e))
+        if (ALL_METRICS && u->row->begin && !u->row->begin(u, s->arena, e))
             return false;
         figures += u->figures;
     }
@@ -185,11 +187,8 @@ Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *trut
     Scorer *x = NEW(a, Scorer, 1, e);
     if (!x)
         return NULL;
-    *x = (Scorer){.judge = {.protocol = p, .config = c, .data = data},
-                  .scores = s,
-                  .arena = a,
-                  .truth = truth,
-                  .users = users};
+    *x = (Scorer){
+        .judge = {.protocol = p, .config = c, .data = data}, .scores = s, .arena = a, .truth = truth, .users = users};
     if (!make_judge(x, c, e) || !make_uses(x, c, e))
         return NULL;
     if (keep && (!(s->by_user = arena_alloc(a, s->metrics * s->cutoffs, (size_t)users * sizeof(double), e)) ||
@@ -224,16 +223,13 @@ static bool make_room(Scorer *s, int64_t length, int64_t liked, Error *e)
         s->held = NEW(a, int64_t, s->length + 1, e);
         s->hit = NEW(a, bool, s->length, e);
         s->gain = NEW(a, double, s->length, e);
-        s->rating = NEW(a, float, s->length, e);
-        if (!s->hits || !s->held || !s->hit || !s->gain || !s->rating)
+        if (!s->hits || !s->held || !s->hit || !s->gain || (ALL_METRICS && !(s->rating = NEW(a, float, s->length, e))))
             return false;
     }
     if (liked > s->liked || !s->ideal) {
         s->liked = MAX(liked, 2 * s->liked);
         s->ideal = NEW(a, double, s->liked, e);
-        s->liked_item = NEW(a, int32_t, s->liked, e);
-        s->liked_rating = NEW(a, float, s->liked, e);
-        if (!s->ideal || !s->liked_item || !s->liked_rating)
+        if (!s->ideal || (ALL_METRICS && !(s->liked_item = NEW(a, int32_t, s->liked, e))))
             return false;
     }
     return true;
@@ -251,13 +247,14 @@ static Judged judge(const Scorer *s, int64_t user, const int32_t *top, const dou
         s->hit[r] = at >= 0 && is_relevant(c, p, truth, at);
         s->hits[r + 1] = s->hits[r] + s->hit[r];
         s->held[r + 1] = s->held[r] + (top[r] >= 0);
-        s->rating[r] = s->hit[r] ? rating_of(truth, at) : 0;
-        s->gain[r] = s->hit[r] ? gain_of(c, s->rating[r]) : 0;
+        s->gain[r] = s->hit[r] ? gain_of(c, rating_of(truth, at)) : 0;
+        if (ALL_METRICS)
+            s->rating[r] = s->hit[r] ? rating_of(truth, at) : 0;
     }
     for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
         if (is_relevant(c, p, truth, i)) {
-            s->liked_item[relevant] = truth->item[i];
-            s->liked_rating[relevant] = rating_of(truth, i);
+            if (ALL_METRICS)
+                s->liked_item[relevant] = truth->item[i];
             s->ideal[relevant++] = gain_of(c, rating_of(truth, i));
         }
     qsort(s->ideal, (size_t)relevant, sizeof(double), compare_down);
@@ -267,7 +264,6 @@ static Judged judge(const Scorer *s, int64_t user, const int32_t *top, const dou
                     .item = top,
                     .score = score,
                     .liked = s->liked_item,
-                    .liked_rating = s->liked_rating,
                     .hits = s->hits,
                     .held = s->held,
                     .hit = s->hit,
@@ -298,7 +294,7 @@ static void keep_user(Scorer *s, size_t figure, const double *one)
 static void add_user(Scorer *s, const Judged *j)
 {
     size_t figure = 0;
-    if (s->judge.count)
+    if (ALL_METRICS && s->judge.count)
         add_counts(&s->judge, j);
     for (size_t i = 0; i < s->uses; figure += s->use[i++].figures) {
         Use *u = &s->use[i];
@@ -308,7 +304,7 @@ static void add_user(Scorer *s, const Judged *j)
             u->row->figure(u, j, u->one);
         for (size_t c = 0; one && c < s->judge.n; c++)
             u->sum[c] += one[c];
-        if (u->row->add && counts)
+        if (ALL_METRICS && u->row->add && counts)
             u->row->add(u, j, one);
         for (size_t k = 0; s->scores->by_user && j->relevant && k < u->figures; k++)
             keep_user(s, figure + k, s->scores->has_users[figure] ? one : NULL);
@@ -322,9 +318,9 @@ static void add_user(Scorer *s, const Judged *j)
 /* Elliot leaves out who has no list, MMRec who has no truth. */
 bool scorer_add(Scorer *s, const Lists *l, Error *e)
 {
-    unsigned needs = measures_needs(s->judge.config, s->judge.protocol);
-    if (needs & METRIC_SCORES && !l->score)
-        return fail(e, SP_USAGE, "metrics: MAE, MSE, RMSE, UserMADrating and ItemMADrating need the scores of the lists");
+    if (ALL_METRICS && !l->score && measures_needs(s->judge.config, s->judge.protocol) & METRIC_SCORES)
+        return fail(e, SP_USAGE,
+                    "metrics: MAE, MSE, RMSE, UserMADrating and ItemMADrating need the scores of the lists");
     for (int64_t i = 0; i < l->n; i++) {
         int64_t user = l->users[i], from = list_start(l, i), length = MIN(length_of(l, i), s->longest);
         const int32_t *top = l->top + from;
@@ -356,7 +352,7 @@ bool scorer_end(Scorer *s, Error *e)
     Judge *j = &s->judge;
     size_t n = j->n, figure = 0;
     j->judged = s->scores->users;
-    for (int64_t i = j->items; j->count && i < (int64_t)n * j->items; i++)
+    for (int64_t i = j->items; ALL_METRICS && j->count && i < (int64_t)n * j->items; i++)
         j->count[i] += j->count[i - j->items];
     for (size_t i = 0; i < s->uses; i++) {
         Use *u = &s->use[i];
@@ -364,9 +360,9 @@ bool scorer_end(Scorer *s, Error *e)
         int64_t users = u->row->listed ? j->listed : j->judged;
         if (!out)
             return false;
-        for (size_t c = 0; c < n && !u->row->end && users; c++)
+        for (size_t c = 0; c < n && users; c++)
             out[c] = u->sum[c] / (double)users;
-        if (u->row->end)
+        if (ALL_METRICS && u->row->end)
             u->row->end(u, out);
         for (size_t k = 0; k < u->figures; k++, figure++)
             for (size_t c = 0; c < n; c++)
