@@ -67,8 +67,8 @@ static bool read_whole(const Json *meta, const char *key, const char *path, int6
 }
 
 /* The best epoch's figures of one part of the data; `expected`: there are an epoch and a part. */
-static bool read_scores(const EvalConfig *eval, const DataSet *d, const Json *meta, const char *key, const char *path, bool expected,
-                        Scores *s, Arena *a, Error *e)
+static bool read_scores(const EvalConfig *eval, const DataSet *d, const Json *meta, const char *key, const char *path,
+                        bool expected, Scores *s, Arena *a, Error *e)
 {
     const Json *j = json_get(meta, key);
     if (!expected)
@@ -148,15 +148,17 @@ bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t
     bool ok = check_format(meta, path, e) &&
               (json_is_text(model, m->kind->name) ||
                fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, m->kind->name, START_AGAIN));
-    ok = ok && read_whole(meta, "epoch", path, last, &s->epoch, e) &&
-         read_whole(meta, "best_epoch", path, s->epoch, &s->stopping.best_epoch, e) &&
-         read_number(meta, "best", path, &s->stopping.best, e) &&
-         read_whole(meta, "unimproved", path, s->epoch, &s->stopping.unimproved, e) &&
-         read_whole(meta, "finished", path, 1, &finished, e) &&
-         read_scores(eval, m->data, meta, "valid", path, s->stopping.best_epoch && m->data->valid.start, &s->valid, a, e) &&
-         read_scores(eval, m->data, meta, "test", path, s->stopping.best_epoch && m->data->test.start, &s->test, a, e) &&
-         read_history(meta, path, &s->history, a, scratch, e) && check_tensors(w, path, e) &&
-         (store_load(m->store, w, e) || cannot_load(path, e));
+    ok =
+        ok && read_whole(meta, "epoch", path, last, &s->epoch, e) &&
+        read_whole(meta, "best_epoch", path, s->epoch, &s->stopping.best_epoch, e) &&
+        read_number(meta, "best", path, &s->stopping.best, e) &&
+        read_whole(meta, "unimproved", path, s->epoch, &s->stopping.unimproved, e) &&
+        read_whole(meta, "finished", path, 1, &finished, e) &&
+        read_scores(eval, m->data, meta, "valid", path, s->stopping.best_epoch && m->data->valid.start, &s->valid, a,
+                    e) &&
+        read_scores(eval, m->data, meta, "test", path, s->stopping.best_epoch && m->data->test.start, &s->test, a, e) &&
+        read_history(meta, path, &s->history, a, scratch, e) && check_tensors(w, path, e) &&
+        (store_load(m->store, w, e) || cannot_load(path, e));
     weights_close(w);
     s->finished = finished != 0;
     return ok;

@@ -147,8 +147,10 @@ Add pooled_auc_add, weighted_auc_add, absolute_error_add, squared_error_add;
 End root_ratio_end;
 
 /* metrics_beyond.c */
-Figure list_length, mean_popularity, popularity_per_rank, tail_share, tail_count, tail_per_rank, novelty, feature_recall;
-Begin popularity_begin, tail_begin, least_popular_begin, efd_begin, epc_begin, count_begin, sorted_begin, entropy_begin, features_begin;
+Figure list_length, mean_popularity, popularity_per_rank, tail_share, tail_count, tail_per_rank, novelty,
+    feature_recall;
+Begin popularity_begin, tail_begin, least_popular_begin, efd_begin, epc_begin, count_begin, sorted_begin, entropy_begin,
+    features_begin;
 Add entropy_add, users_add, full_lists_add;
 End coverage_end, coverage_share_end, gini_end, inequality_end, entropy_end, natural_entropy_end, sum_end;
 /* Elliot's Gini of counts [items], which it sorts */
@@ -161,8 +163,8 @@ bool open_table(Table *t, const char *path, Arena *a, Error *e); /* tabs between
 
 /* metrics_groups.c */
 Figure mean_score, group_tail_share;
-Begin head_tail_begin, item_groups_begin, user_groups_begin, user_groups_tail_begin,
-    user_difference_begin, item_difference_begin, group_gini_begin, disparity_begin;
+Begin head_tail_begin, item_groups_begin, user_groups_begin, user_groups_tail_begin, user_difference_begin,
+    item_difference_begin, group_gini_begin, disparity_begin;
 Add parity_add, opportunity_add, user_groups_add, item_gain_add, item_score_add, group_gini_add, disparity_add;
 End spread_end, shares_end, user_groups_end, user_difference_end, item_difference_end, group_gini_end,
     disparity_lists_end, disparity_train_end, disparity_change_end;

@@ -1,4 +1,5 @@
-/* recsys/train/metrics_accuracy.c: hits and their ranks, as Elliot (recipes.md 6.2), MMRec (6.3) and RecBole count them.
+/* recsys/train/metrics_accuracy.c: hits and their ranks, as Elliot (recipes.md 6.2), MMRec and RecBole (6.3) count
+ * them.
  *
  * They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is a mean of precisions,
  * not of precisions at hits. */

@@ -429,7 +429,7 @@ void group_gini_end(const Use *u, double *out)
     }
 }
 
-/* ---- bias disparity: clusters of items in the lists of clusters of users ---------------------- */
+/* ---- bias disparity: clusters of items in the lists of clusters of users --------------------- */
 
 typedef struct Disparity {
     Clusters users, items;

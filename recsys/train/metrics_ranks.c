@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* ---- AUC: of a hit at rank r (from 0), before which there are p hits: (n - r + p) / n ------------ */
+/* ---- AUC: of a hit at rank r (from 0), before which there are p hits: (n - r + p) / n -------- */
 
 /* Elliot's n: the items that the user has neither in train nor as relevant ones, and 1. */
 static double negatives(const Use *u, const Judged *j)
@@ -65,7 +65,8 @@ void pooled_auc_add(Use *u, const Judged *j, const double *value)
     add_to_ratio(u, area(u, j, 0, j->length), (double)j->hits[j->length]);
 }
 
-/* RecBole: items of equal score share the mean of their ranks. Users whose list has hits alone, or none, are left out. */
+/* RecBole: items of equal score share the mean of their ranks. Users whose list has hits alone, or none, are left out.
+ */
 void weighted_auc_add(Use *u, const Judged *j, const double *value)
 {
     double hits = (double)j->hits[j->length], ranks = 0, rank = 0;
@@ -82,7 +83,7 @@ void weighted_auc_add(Use *u, const Judged *j, const double *value)
         add_to_ratio(u, ((hits + others + 1) * hits - hits * (hits + 1) / 2 - ranks) / others, hits);
 }
 
-/* ---- errors: relevant items that the list lacks count as predicted without error, as in Elliot ---- */
+/* ---- errors: relevant items that the list lacks count as predicted without error (Elliot) ---- */
 
 static double squares(const Judged *j)
 {
