@@ -317,7 +317,7 @@ bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
 /* Puts the metrics of a group in the place of its name ("accuracy"), those of all groups in that of "all": what needs
  * no file and, for all, neither scores nor whole lists */
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e);
-/* The name that the figure of a metric has, by any name of the metric; false, perhaps without an error: there is none */
+/* The name of a metric's figure, by any name of the metric; false, perhaps without an error: there is none */
 bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a, Error *e);
 /* What the metrics of a checked configuration need together */
 unsigned measures_needs(const EvalConfig *c, Protocol p);

@@ -179,7 +179,7 @@ const Metric *metric_at(size_t i)
 
 static bool same_name(Text a, const char *name)
 {
-    return a.n == strlen(name) && !strncasecmp(a.p, name, a.n);
+    return a.p && a.n == strlen(name) && !strncasecmp(a.p, name, a.n);
 }
 
 /* Takes "recbole." off a name; 0: there is no system before it. */

@@ -1,5 +1,5 @@
 /* recsys/train/metrics_sampled.c: sampled evaluation: a user's items of a part are ranked among drawn ones, or those
- * of a file (recipes.md 6.1). What is drawn depends on the part and the user alone, so that all runs rank the same items. */
+ * of a file (recipes.md 6.1). What is drawn depends on the part and the user alone: all runs rank the same items. */
 // flags: -Os
 #include "recsys/train/metrics.h"
 
