@@ -93,7 +93,7 @@ run "${train[@]}" --set metrics=Recall --set negatives=uni2 --json -q
 has out '"Recall@5 \(uni2 sampled\)":' "RecBole's uniN"
 # user 1 has i1 and is judged by i2 and i3 among i4 and i5; train has i4 four times, i2 three, i5 two, i3 once
 printf 'u1\ti1\nu2\ti4\nu3\ti4\nu4\ti4\nu5\ti4\nu2\ti2\nu3\ti2\nu4\ti2\nu2\ti5\nu3\ti5\nu4\ti3\n' >t.tsv
-printf 'u1\ti2\nu1\ti3\n' >e.tsv
+printf 'u1\ti2\nu1\ti3\n' >e.tsv; printf 'u1\ti2\n' >e2.tsv
 printf "(u1,)\ti4\ti5\tix\n(ux,)\ti4\n" >n.tsv
 for k in 1 2 3 4; do
     run train MostPop --train t.tsv --test e.tsv --set metrics=Recall --set cutoffs=$k --set validation_metric=Recall@$k --set negatives=n.tsv --json -q
@@ -106,7 +106,7 @@ printf "(u1,)\ti4\n(u1,)\ti5\n" >n.tsv
 wrong 'negatives=0: a number from 1' 'no negatives' train MostPop --train t.tsv --test e.tsv --set negatives=0
 wrong 'metrics: RSP: clustering_file' 'settings are checked, too' "${train[@]}" --set metrics=Recall,RSP
 # the figure of an empty group is 0 / 0: the run is finished and read again all the same
-one=(train BPRMF --train t.tsv --test e.tsv --valid e.tsv --set epochs=4 --set validation_rate=2 --set cutoffs=1 --set validation_metric=Recall@1
+one=(train BPRMF --train t.tsv --test e2.tsv --valid e2.tsv --set epochs=4 --set validation_rate=2 --set cutoffs=1 --set validation_metric=Recall@1
     --set metrics=Recall,PopREO --set factors=2 --out run -q)
 run "${one[@]}" && cp run/result.json first && run "${one[@]}" && cmp -s run/result.json first
 ok $? 'a run with a figure that is 0 / 0'
