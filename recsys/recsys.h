@@ -275,22 +275,18 @@ typedef struct Metric {
     const char *parameters; /* "beta=1 metric_0=Precision": with their defaults; "" */
     unsigned needs;
 } Metric;
-/* The table. A name has several rows where systems define it differently. */
-size_t metric_count(void);
+size_t metric_count(void); /* rows of the table: a name has several where systems define it differently */
 const Metric *metric_at(size_t i);
 /* A row of this name, in any case, with or without a system ("recbole.MAP") and parameters; -1 when unknown */
 int metric_find(const char *name);
-/* "unknown metric ..." with near names, for an unknown name */
-bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
 typedef struct Scores {
     size_t metrics, cutoffs; /* metrics: figures at a cutoff; a metric of clusters has several */
     const char **names;
-    bool *has_users;   /* [metrics] users have values */
-    int64_t *at;       /* cutoffs */
-    double *mean;      /* [metrics, cutoffs]; NaN where it is 0 / 0 */
-    bool keep_by_user; /* asks for by_user */
-    /* [metrics, cutoffs, users], in the order of the lists, NaN where users have no values; NULL unless asked for */
-    double *by_user;
+    bool *has_users;     /* [metrics] users have values */
+    int64_t *at;         /* cutoffs */
+    double *mean;        /* [metrics, cutoffs]; NaN where it is 0 / 0 */
+    bool keep_by_user;   /* asks for by_user */
+    double *by_user;     /* [metrics, cutoffs, users], in the lists' order, NaN where users have none; or NULL */
     int32_t *user;       /* [users] who, where by_user is there */
     int64_t users;       /* those that count: with a relevant item */
     const char *sampled; /* behind every name: " (99 sampled)"; "" */
@@ -317,8 +313,6 @@ bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
 /* Puts the metrics of a group in the place of its name ("accuracy"), those of all groups in that of "all": what needs
  * no file and, for all, neither scores nor whole lists */
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e);
-/* The name of a metric's figure, by any name of the metric; false, perhaps without an error: there is none */
-bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a, Error *e);
 /* What the metrics of a checked configuration need together */
 unsigned measures_needs(const EvalConfig *c, Protocol p);
 /* Refuses ratings whose gains are too large for Elliot's nDCG, where it is among the metrics. name: of the truth, for
@@ -346,15 +340,6 @@ bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, c
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top,
                  const Pairs *truth, const char *const *metrics, size_t metric_count, const int64_t *cutoffs,
                  size_t cutoff_count, Arena *a, Error *e);
-/* The same in blocks of lists. `users`: at most so many in all; `data` as in Lists. c, truth and data stay the
- * caller's until the end. */
-typedef struct Scorer Scorer;
-Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *truth, const DataSet *data, int64_t users,
-                   Arena *a, Error *e);
-bool scorer_add(Scorer *s, const Lists *l, Error *e);
-bool scorer_end(Scorer *s, Error *e);
-/* Names of the figures and room for them, without values */
-bool scores_make(Scores *s, Protocol p, const EvalConfig *c, const DataSet *data, Arena *a, Error *e);
 /* Everything but by_user; `to` is zero, or a copy of scores of the same metrics. */
 bool scores_copy(Scores *to, const Scores *from, Arena *a, Error *e);
 /* How many of U users have a relevant item in `truth`: those that count where each has a list. */

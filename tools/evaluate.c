@@ -1,6 +1,8 @@
 /* tools/evaluate.c: sapor evaluate RECS --test F. */
 #include "tools/recommendations.h"
 
+#include "recsys/training.h"
+
 const Option evaluate_options[] = {
     {"test", 0, "F", "test interactions; they define the relevant items of each user"},
     {"train", 0, "F", "training interactions; they define the known users and items (default: those of --test)"},
@@ -236,6 +238,14 @@ static void print_warnings(const Context *c, const Evaluating *x)
         fprintf(c->progress, "%s: skipped lines of unknown users: %zu\n", c->args[0], x->recs.unknown);
 }
 
+#ifndef SAPOR_MINIMAL
+static bool write_by_user(const Evaluating *x, const DataSet *d, Error *e)
+{
+    Out *o = by_user_write(x->by_user, &x->scores, d->users, NULL, e);
+    return o && out_commit(o, e);
+}
+#endif
+
 bool evaluate_command(Context *c, Error *e)
 {
     Evaluating x = {0};
@@ -252,7 +262,7 @@ bool evaluate_command(Context *c, Error *e)
     x.data.train = x.data.train ? x.data.train : x.data.test;
     bool ok = judge(&x, c->args[0], &d, c->arena, e);
 #ifndef SAPOR_MINIMAL
-    ok = ok && (!x.by_user || write_user_values(x.by_user, &x.scores, &d, e));
+    ok = ok && (!x.by_user || write_by_user(&x, &d, e));
 #endif
     if (!option_given(c, "train") && d.format != FORMAT_INTER) /* its rows are the test's, and are printed as those */
         d.counted[0] = (Counted){0};

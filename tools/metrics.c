@@ -1,4 +1,4 @@
-/* tools/metrics.c: what sapor evaluate says of metrics, and the values of users. */
+/* tools/metrics.c: the metrics that sapor evaluate knows. */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
 #include "tools/recommendations.h"
@@ -69,26 +69,5 @@ bool show_metrics(Context *c, Error *e)
         "RSP:clustering_name=genre:clustering_file=genres.tsv.",
         0);
     return true;
-}
-
-bool write_user_values(const char *path, const Scores *s, const DataSet *d, Error *e)
-{
-    char name[SCORE_NAME_BYTES];
-    Out *o = out_open(path, NULL, e);
-    bool ok = o && out_printf(o, e, "user");
-    size_t figures = s->metrics * s->cutoffs, users = (size_t)s->users;
-    for (size_t i = 0; ok && i < figures; i++)
-        if (s->has_users[i / s->cutoffs])
-            ok = out_printf(o, e, "\t%s", score_name(s, i, name, sizeof name));
-    for (size_t u = 0; ok && u < users; u++) {
-        ok = out_printf(o, e, "\n") && out_tsv_field(o, text_index_at(d->users, s->user[u]), e);
-        for (size_t i = 0; ok && i < figures; i++)
-            if (s->has_users[i / s->cutoffs])
-                ok = out_printf(o, e, "\t%.17g", s->by_user[i * users + u]);
-    }
-    if (ok && out_printf(o, e, "\n"))
-        return out_commit(o, e);
-    out_discard(o);
-    return false;
 }
 #endif

@@ -24,8 +24,6 @@ bool recommendations_read(Recs *r, const char *path, DataSet *d, Arena *a, Error
 
 #ifndef SAPOR_MINIMAL
 bool show_metrics(Context *c, Error *e); /* the table of all metrics, in their groups */
-/* A line of names, then one a user: the values of the figures that users have. */
-bool write_user_values(const char *path, const Scores *s, const DataSet *d, Error *e);
 #endif
 
 #endif

@@ -133,6 +133,22 @@ static inline int64_t held_at(const Judged *j, int64_t k)
     return j->held[MIN(k, j->length)];
 }
 
+/* metrics.c, beside what recsys.h declares */
+/* "unknown metric ..." with near names, for an unknown name */
+bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
+/* The name of a metric's figure, by any name of the metric; false, perhaps without an error: there is none */
+bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a, Error *e);
+/* metrics_lists.c, the same */
+/* The same in blocks of lists. `users`: at most so many in all; `data` as in Lists. c, truth and data stay the
+ * caller's until the end. */
+typedef struct Scorer Scorer;
+Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *truth, const DataSet *data, int64_t users,
+                   Arena *a, Error *e);
+bool scorer_add(Scorer *s, const Lists *l, Error *e);
+bool scorer_end(Scorer *s, Error *e);
+/* Names of the figures and room for them, without values */
+bool scores_make(Scores *s, Protocol p, const EvalConfig *c, const DataSet *data, Arena *a, Error *e);
+
 /* metrics_accuracy.c */
 Figure recall, precision, hit_rate, reciprocal_rank, ndcg_graded, ndcg_binary, mean_precision, mean_recall,
     average_precision, f1, f_beta;
