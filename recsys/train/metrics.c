@@ -223,21 +223,31 @@ int metric_find(const char *name)
 
 bool metric_unknown(const char *where, const char *name, Arena *a, Error *e)
 {
+#ifdef SAPOR_MINIMAL
+    (void)a;
+    return fail(e, SP_USAGE, "%sunknown metric '%.60s'; this build has the metrics of hits and ranks alone (MINIMAL=1)",
+                where, name);
+#else
     const char *names[COUNT(ROWS)];
     for (size_t i = 0; i < COUNT(ROWS); i++)
         names[i] = ROWS[i].metric.name;
     const char *near = near_words(name, names, COUNT(ROWS), a);
-#ifdef SAPOR_MINIMAL
-    static const char WHERE[] = "this build has the metrics of accuracy alone (MINIMAL=1)";
-#else
-    static const char WHERE[] = "`sapor evaluate --metrics help` lists them";
+    return fail(e, SP_USAGE, "%sunknown metric '%.60s'; %s%s%s`sapor evaluate --metrics help` lists them", where, name,
+                near ? "did you mean " : "", near ? near : "", near ? "? " : "");
 #endif
-    return fail(e, SP_USAGE, "%sunknown metric '%.60s'; %s%s%s%s", where, name, near ? "did you mean " : "",
-                near ? near : "", near ? "? " : "", WHERE);
 }
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
+#ifdef SAPOR_MINIMAL
+/* There are none. */
+static Text next_part(Text *rest)
+{
+    Text all = *rest;
+    *rest = (Text){0};
+    return all;
+}
+#else
 static const char *const PARAMETER_NAMES[PARAMETERS] = {"beta",
                                                         "metric_0",
                                                         "metric_1",
@@ -279,7 +289,6 @@ static Text next_part(Text *rest)
     return all;
 }
 
-#ifndef SAPOR_MINIMAL
 static bool has_parameter(const Metric *m, Parameter p)
 {
     for (Text rest = text_of(m->parameters), word; text_next(&rest, ' ', &word);)
@@ -496,16 +505,17 @@ unsigned measures_needs(const EvalConfig *c, Protocol p)
     unsigned needs = 0;
     for (size_t m = 0; m < c->metric_count; m++) {
         Text rest = text_of(c->metrics[m]), name = next_part(&rest);
-        for (;;) {
-            const Row *row = row_find(name, p);
+        const Row *row = row_find(name, p);
+        needs |= row ? row->metric.needs : 0;
+#ifndef SAPOR_MINIMAL
+        while (rest.n) {
+            Text part = next_part(&rest);
+            Parameter key = parameter_of(part);
+            size_t n = strlen(PARAMETER_NAMES[key]) + 1;
+            row = key == P_METRIC_0 || key == P_METRIC_1 ? row_find((Text){part.p + n, part.n - n}, p) : NULL;
             needs |= row ? row->metric.needs : 0;
-            if (!rest.n)
-                break;
-            name = next_part(&rest);
-            name = parameter_of(name) == P_METRIC_0 || parameter_of(name) == P_METRIC_1
-                       ? (Text){name.p + sizeof "metric_0", name.n - sizeof "metric_0"}
-                       : (Text){0};
         }
+#endif
     }
     return needs;
 }
