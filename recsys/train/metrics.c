@@ -179,7 +179,7 @@ const Metric *metric_at(size_t i)
 
 static bool same_name(Text a, const char *name)
 {
-    return a.p && a.n == strlen(name) && !strncasecmp(a.p, name, a.n);
+    return a.p && name && a.n == strlen(name) && !strncasecmp(a.p, name, a.n);
 }
 
 /* Takes "recbole." off a name; 0: there is no system before it. */
@@ -511,7 +511,7 @@ unsigned measures_needs(const EvalConfig *c, Protocol p)
         while (rest.n) {
             Text part = next_part(&rest);
             Parameter key = parameter_of(part);
-            size_t n = strlen(PARAMETER_NAMES[key]) + 1;
+            size_t n = sizeof "metric_0"; /* with the = */
             row = key == P_METRIC_0 || key == P_METRIC_1 ? row_find((Text){part.p + n, part.n - n}, p) : NULL;
             needs |= row ? row->metric.needs : 0;
         }
