@@ -393,7 +393,7 @@ SP_API sp_recommender *sp_train(sp_session *s, const sp_data *data, const sp_tra
 
 typedef struct sp_measures {
     size_t size;
-    const char *const *metrics; /* [metric_count]: "Recall", "nDCG", ...: `sapor evaluate --help` lists them */
+    const char *const *metrics; /* [metric_count]: "Recall", "nDCG", ...: `sapor evaluate --metrics help` lists them */
     size_t metric_count;
     const size_t *cutoffs; /* [cutoff_count]: lengths of lists */
     size_t cutoff_count;
@@ -406,7 +406,8 @@ typedef struct sp_measures {
 SP_API bool sp_evaluate(const sp_recommender *r, sp_session *s, const sp_interactions *truth, const sp_measures *m,
                         double *figures, sp_error *e);
 /* The same for lists [n, K] of any origin (-1: no item), the best first, of users user [n], each once. users, items: as
- * in sp_data. */
+ * in sp_data. Metrics that need train interactions or scores are SP_USAGE here, and metrics with a figure for each
+ * cluster in both calls. */
 SP_API bool sp_evaluate_lists(sp_session *s, size_t users, size_t items, const int32_t *user, size_t n,
                               const int32_t *lists, size_t K, const sp_interactions *truth, const sp_measures *m,
                               double *figures, sp_error *e);

@@ -48,7 +48,7 @@ typedef struct Telling {
 
 static bool name_figures(Telling *t, const Scores *s, Error *e)
 {
-    char name[64];
+    char name[SCORE_NAME_BYTES];
     t->count = s->metrics * s->cutoffs;
     t->names = NEW(t->arena, const char *, t->count, e);
     for (size_t i = 0; t->names && i < t->count; i++)
@@ -153,12 +153,18 @@ static bool read_measures(const sp_measures *from, sp_measures *m, EvalConfig *c
             return fail(e, SP_USAGE, "metrics[%zu] is NULL", i);
     for (size_t i = 0; i < m->cutoff_count; i++)
         cutoffs[i] = (int64_t)MIN(m->cutoffs[i], (size_t)INT64_MAX);
-    *c = (EvalConfig){m->metrics, m->metric_count, cutoffs, m->cutoff_count};
+    *c = (EvalConfig){
+        .metrics = m->metrics, .metric_count = m->metric_count, .cutoffs = cutoffs, .cutoff_count = m->cutoff_count};
     return measures_check(c, a, e);
 }
 
-static bool put_figures(const Scores *s, double *figures)
+/* The caller has room for a figure of each metric. */
+static bool put_figures(const Scores *s, const EvalConfig *c, double *figures, Error *e)
 {
+    if (ALL_METRICS && s->metrics != c->metric_count)
+        return fail(e, SP_USAGE,
+                    "metrics: one of them has a figure for each cluster; such metrics are for `sapor "
+                    "evaluate` and training");
     memcpy(figures, s->mean, s->metrics * s->cutoffs * sizeof *figures);
     return true;
 }
@@ -175,7 +181,7 @@ static bool evaluate(const sp_recommender *r, sp_session *s, const sp_interactio
         return fail(e, SP_USAGE, "protocol: is for sp_evaluate_lists; this recommender has its own");
     const sp_recommend_options o = {.progress = m.progress, .user = m.user};
     return trained_evaluate(r->trained, &s->device, truth, &c, &o, &scores, s->scratch, e) &&
-           put_figures(&scores, figures);
+           put_figures(&scores, &c, figures, e);
 }
 
 bool sp_evaluate(const sp_recommender *r, sp_session *s, const sp_interactions *truth, const sp_measures *m,
@@ -225,7 +231,7 @@ static bool evaluate_lists(sp_session *s, size_t users, size_t items, const List
            check_lists(l, (int64_t)users, (int64_t)items, a, e) &&
            pairs_make(&pairs, truth, "truth", (int64_t)users, (int64_t)items, NULL, a, e) &&
            ratings_check(&c, p, &pairs, "truth", e) && score_lists_of(&scores, p, l, &pairs, &c, a, e) &&
-           put_figures(&scores, figures);
+           put_figures(&scores, &c, figures, e);
 }
 
 bool sp_evaluate_lists(sp_session *s, size_t users, size_t items, const int32_t *user, size_t n, const int32_t *lists,
@@ -238,6 +244,7 @@ bool sp_evaluate_lists(sp_session *s, size_t users, size_t items, const int32_t 
         return false;
     if (!K || !size_mul(n, K, &cells) || cells > PTRDIFF_MAX / sizeof *lists)
         return fail(e, SP_USAGE, "K: %zu is out of range; expected 1 or more, and lists that fit into memory", K);
-    const Lists l = {.users = user, .n = (int64_t)n, .K = (int64_t)K, .top = lists};
+    const DataSet data = {.U = (int64_t)users, .I = (int64_t)items};
+    const Lists l = {.users = user, .n = (int64_t)n, .K = (int64_t)K, .top = lists, .data = &data};
     return session_enter(s, e) && session_leave(s, evaluate_lists(s, users, items, &l, truth, m, figures, e));
 }

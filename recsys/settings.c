@@ -50,6 +50,14 @@ const Setting common_settings[] = {
     {"cutoffs", "20", "5,10,20,50", "list lengths to evaluate", I64S_OF(CommonSettings, cutoffs), 0, 0,
      ALIASES({"topk", NULL, ALIAS_SAME, 0},
              {"top_k", "set cutoffs: the largest cutoff is the length of the lists", ALIAS_REFUSED, 0})},
+#ifndef SAPOR_MINIMAL
+    {"relevance_threshold", "0", "0", "elliot: items of valid and test with a lower rating are not relevant",
+     F64_OF(CommonSettings, relevance_threshold), -1e6, 1e6, NULL},
+    {"negatives", "none", "none",
+     "sampled evaluation: rank a user's items of valid or test among N drawn ones; uniN: N for each item; or a file of "
+     "them, or VALID,TEST: two files; none: rank all items",
+     TEXTS_OF(CommonSettings, negatives), 0, 0, NULL},
+#endif
     {"checkpoint_seconds", "60", "60", "minimum seconds between checkpoints (0: after every epoch)",
      I64_OF(CommonSettings, checkpoint_seconds), 0, INT32_MAX, NULL},
     {0},
@@ -70,7 +78,11 @@ static const struct {
     {"clip_grad_norm", "gradients are never clipped: leave it out"},
     {"training_neg_sample_num train_neg_sample_args use_neg_sampling use_full_sampling NEG_PREFIX",
      "the recipe determines it: one negative, drawn uniformly for each positive, or none (BM3): leave it out"},
-    {"negative_sampling repeatable", "all items are ranked except those that the user has in train: leave it out"},
+#ifdef SAPOR_MINIMAL
+    {"relevance_threshold negatives negative_sampling repeatable", "this build does not have it (MINIMAL=1)"},
+#else
+    {"negative_sampling repeatable", "set negatives=N to rank a user's items among N drawn ones; else leave it out"},
+#endif
     {"eval_args splitting prefiltering", "split the data with `sapor split`"},
     {"data_path data_config dataset dataset_path inter_file_name inter_splitting_label field_separator USER_ID_FIELD "
      "ITEM_ID_FIELD TIME_FIELD",
@@ -82,7 +94,6 @@ static const struct {
     {"comb_mod", "the recipe determines how modalities are combined: leave it out"},
     {"normalize", "graphs are always normalised, as with normalize=True: leave it out"},
     {"binarize", "for ItemKNN set implicit=true; for nDCG without ratings use the metric nDCGRendle2020"},
-    {"relevance_threshold", "its value is always 0: leave it out"},
     {"valid_metric_bigger", "for every metric a larger value is better: leave it out"},
     {"monitor mode min_delta rel_delta baseline",
      "early stopping follows validation_metric alone; with min_delta or rel_delta Elliot stops at the first chance: "

@@ -18,6 +18,12 @@ typedef struct Expected {
     double u0[2], u1[2]; /* at cutoffs 2 and 4 */
 } Expected;
 
+/* Metrics of lists and truth alone, without parameters */
+static bool is_plain(size_t m)
+{
+    return !(metric_at(m)->needs & ~(unsigned)METRIC_GAINS) && !strstr(metric_at(m)->parameters, "METRIC");
+}
+
 static void check_table(Protocol p, const Expected *x, size_t n)
 {
     Error e = {0};
@@ -58,7 +64,6 @@ static void elliot_as_by_hand(void **state)
         {"AP", {0.5, (1 + 2.0 / 3) / 3}, {0, 1.0 / 3}},
     };
     check_table(PROTOCOL_ELLIOT, table, COUNT(table));
-    assert_int_equal(COUNT(table), metric_count());
 }
 
 static void mmrec_as_by_hand(void **state)
@@ -133,12 +138,14 @@ static void ratings_that_are_missing(void **state)
         for (size_t m = 0; m < metric_count(); m++) {
             Scores x = {0}, y = {0};
             const char *name = metric_at(m)->name;
+            if (!is_plain(m))
+                continue;
             assert_ok(score_lists(&x, p, users, 3, 5, top, &rated, &name, 1, (int64_t[]){4}, 1, a, &e), e);
             assert_ok(score_lists(&y, p, users, 3, 5, top, &unrated, &name, 1, (int64_t[]){4}, 1, a, &e), e);
             assert_true(x.users == 2 && y.users == 2 && x.mean[0] == y.mean[0]);
         }
     assert_int_equal(relevant_users(&unrated, PROTOCOL_ELLIOT, 3), 2);
-    const EvalConfig config = {(const char *[]){"nDCG"}, 1, NULL, 0};
+    const EvalConfig config = {.metrics = (const char *[]){"nDCG"}, .metric_count = 1};
     assert_ok(ratings_check(&config, PROTOCOL_ELLIOT, &unrated, "test.tsv", &e), e);
     arena_free(a);
 }
@@ -164,7 +171,8 @@ static void ratings_that_are_large(void **state)
         float large[] = {cases[i].rating, cases[i].rating, cases[i].rating, 1};
         Pairs rated = truth;
         rated.rating = large;
-        const EvalConfig config = {&cases[i].metric, 1, (int64_t[]){4}, 1};
+        const EvalConfig config = {
+            .metrics = &cases[i].metric, .metric_count = 1, .cutoffs = (int64_t[]){4}, .cutoff_count = 1};
         Scores s = {0};
         assert_true(ratings_check(&config, cases[i].p, &rated, "test.tsv", &e) == cases[i].ok);
         if (!cases[i].ok) {
@@ -188,6 +196,8 @@ static void many_cutoffs_at_once(void **state)
         for (int p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
             Scores all = {0}, one = {0};
             const char *name = metric_at(m)->name;
+            if (!is_plain(m))
+                continue;
             assert_ok(
                 score_lists(&all, (Protocol)p, users, 3, 5, top, &truth, &name, 1, cutoffs, COUNT(cutoffs), a, &e), e);
             for (size_t c = 0; c < COUNT(cutoffs); c++) {
@@ -223,9 +233,11 @@ static void lists_of_any_length(void **state)
         for (int p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
             Scores x = {0}, y = {0};
             const char *name = metric_at(m)->name;
-            assert_ok(score_lists_of(&x, (Protocol)p, &lists, &truth, &(EvalConfig){&name, 1, cutoffs, COUNT(cutoffs)},
-                                     a, &e),
-                      e);
+            if (!is_plain(m))
+                continue;
+            const EvalConfig config = {
+                .metrics = &name, .metric_count = 1, .cutoffs = cutoffs, .cutoff_count = COUNT(cutoffs)};
+            assert_ok(score_lists_of(&x, (Protocol)p, &lists, &truth, &config, a, &e), e);
             assert_ok(
                 score_lists(&y, (Protocol)p, users, 3, 5, filled, &truth, &name, 1, cutoffs, COUNT(cutoffs), a, &e), e);
             assert_int_equal(x.users, y.users);

@@ -41,25 +41,31 @@ bool read_protocol(const Context *c, Protocol *p, Error *e)
     return true;
 }
 
+/* More figures than this stand below each other. */
+enum { FIGURES_IN_A_ROW = 16 };
+
 bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e)
 {
     const Scores *first = scores[0];
-    size_t columns = 1 + first->metrics * first->cutoffs;
+    size_t figures = first->metrics * first->cutoffs;
+    bool down = figures > FIGURES_IN_A_ROW;
+    size_t rows = 1 + (down ? figures : n), columns = 1 + (down ? n : figures);
+    size_t by_label = down ? 1 : columns, by_figure = down ? columns : 1;
     const char **cells;
-    char *align;
-    if (!table_cells(&cells, &align, n + 1, columns, c->arena, e))
+    char *align, name[SCORE_NAME_BYTES];
+    if (!table_cells(&cells, &align, rows, columns, c->arena, e))
         return false;
     cells[0] = "";
     for (size_t r = 0; r < n; r++)
-        cells[(r + 1) * columns] = labels[r];
-    for (size_t k = 0; k + 1 < columns; k++) {
-        size_t m = k % first->metrics, at = k / first->metrics;
-        if (!(cells[1 + k] = arena_printf(c->arena, e, "%s@%lld", first->names[m], (long long)first->at[at])))
+        cells[(r + 1) * by_label] = labels[r];
+    for (size_t k = 0; k < figures; k++) {
+        size_t i = k % first->metrics * first->cutoffs + k / first->metrics; /* one cutoff after the other */
+        if (!(cells[(1 + k) * by_figure] = arena_printf(c->arena, e, "%s", score_name(first, i, name, sizeof name))))
             return false;
         for (size_t r = 0; r < n; r++)
-            if (!(cells[(r + 1) * columns + 1 + k] =
-                      arena_printf(c->arena, e, "%.4f", scores[r]->mean[m * first->cutoffs + at])))
+            if (!(cells[(r + 1) * by_label + (1 + k) * by_figure] =
+                      arena_printf(c->arena, e, "%.4f", scores[r]->mean[i])))
                 return false;
     }
-    return table_print(to, cells, n + 1, columns, align, c->arena, e);
+    return table_print(to, cells, rows, columns, align, c->arena, e);
 }

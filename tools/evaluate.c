@@ -1,59 +1,63 @@
 /* tools/evaluate.c: sapor evaluate RECS --test F. */
 #include "tools/recommendations.h"
 
+#include "recsys/training.h"
+
 const Option evaluate_options[] = {
     {"test", 0, "F", "test interactions; they define the relevant items of each user"},
     {"train", 0, "F", "training interactions; they define the known users and items (default: those of --test)"},
-    {"metrics", 0, "M,...", "metrics to compute (default Recall,nDCG,HR)"},
+    {"metrics", 0, "M,...", "metrics to compute (default Recall,nDCG,HR); `--metrics help` lists them"},
     {"cutoffs", 0, "K,...", "list lengths to evaluate (default 10,20)"},
     {"protocol", 0, "P", "elliot or mmrec: definitions of the metrics (default elliot)"},
     {"few", 0, "N",
      "evaluate only items with fewer than N interactions in --train; other items are removed from lists and test data"},
+#ifndef SAPOR_MINIMAL
+    {"relevance-threshold", 0, "R", "elliot: items rated below R are not relevant (default 0)"},
+    {"by-user", 0, "OUT.tsv", "file to write the values of each user to"},
+#endif
     FORMAT_OPTIONS("format of --test and --train: "),
     {NULL, 0, NULL, NULL},
 };
 
-/* One list a user, users ascending; of each at most the first K. */
-static bool make_lists(Lists *l, const Recs *r, int64_t K, Arena *a, Error *e)
+/* One list of each user, of at most the first K items; empty where the file has none. */
+static bool make_lists(Lists *l, const Recs *r, const DataSet *d, int64_t K, Arena *a, Error *e)
 {
-    size_t different = 0;
-    for (size_t i = 0; i < r->count; i++)
-        different += i == 0 || r->list[i].user != r->list[i - 1].user;
-    int32_t *users = NEW(a, int32_t, different, e), *top = NEW(a, int32_t, r->count, e);
-    int64_t *start = NEW(a, int64_t, different + 1, e), n = 0, kept = 0;
-    if (!users || !top || !start)
+    int32_t *users = NEW(a, int32_t, d->U, e), *top = NEW(a, int32_t, r->count, e);
+    int64_t *start = NEW(a, int64_t, d->U + 1, e), kept = 0;
+    double *score = NEW(a, double, r->count, e);
+    size_t i = 0;
+    if (!users || !top || !start || !score)
         return false;
-    for (size_t i = 0; i < r->count; i++) {
-        if (i == 0 || r->list[i].user != r->list[i - 1].user) {
-            start[n] = kept;
-            users[n++] = r->list[i].user;
-        }
-        if (kept - start[n - 1] < K)
-            top[kept++] = r->list[i].item;
+    for (int64_t u = 0; u < d->U; u++) {
+        users[u] = (int32_t)u;
+        for (start[u] = kept; i < r->count && r->list[i].user == u; i++)
+            if (kept - start[u] < K) {
+                score[kept] = r->list[i].score;
+                top[kept++] = r->list[i].item;
+            }
     }
-    start[n] = kept;
-    *l = (Lists){.users = users, .n = n, .start = start, .top = top};
+    start[d->U] = kept;
+    *l = (Lists){.users = users, .n = d->U, .start = start, .top = top, .score = r->scored ? score : NULL, .data = d};
     return true;
 }
 
-/* Users with relevant test items and no list. `all_count`: they count with 0 in every metric, so the means of the
- * others are scaled. */
-static int64_t count_users_without_list(Scores *s, const DataSet *d, bool all_count)
+/* Users with relevant test items and no list */
+static int64_t count_users_without_list(const EvalConfig *c, const Lists *l, const DataSet *d)
 {
-    int64_t judged = relevant_users(&d->test, d->protocol, d->U), without = judged - s->users;
-    if (!all_count || !without)
-        return without;
-    for (size_t i = 0; i < s->metrics * s->cutoffs; i++)
-        s->mean[i] *= (double)s->users / (double)judged;
-    s->users = judged;
-    return without;
+    int64_t n = 0;
+    for (int64_t u = 0; u < d->U; u++) {
+        Pairs one = d->test;
+        one.start += u;
+        n += l->start[u + 1] == l->start[u] && relevant_users_of(c, &one, d->protocol, 1);
+    }
+    return n;
 }
 
 static bool print_result(Context *c, const Scores *s, int64_t without, size_t unknown, Error *e)
 {
     size_t columns = 1 + s->cutoffs;
     if (c->json) {
-        char name[64];
+        char name[SCORE_NAME_BYTES];
         JsonWriter w = json_record(stdout, "event", "result");
         json_members(&w, "users %lld without_list %lld lines_of_unknown_users %zu", (long long)s->users,
                      (long long)without, unknown);
@@ -132,60 +136,140 @@ static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
                                (long long)few, kept ? "recommendation" : "interaction of --test", (long long)few);
 }
 
-bool evaluate_command(Context *c, Error *e)
+static bool read_metrics(const Context *c, Protocol p, EvalConfig *m, Error *e)
 {
     static const char *const METRICS[] = {"Recall", "nDCG", "HR"};
-    DataConfig data = {.train = option_text(c, "train"), .test = option_text(c, "test")};
     const char *const *metrics;
-    size_t metric_count, cutoff_count;
-    int64_t *at, K, few = 0;
-    if (!data.test)
-        return fail(e, SP_USAGE, "evaluate: --test F (test interactions) is missing");
-    if (!read_format(c, &data.format, &data.layout, e) || !read_protocol(c, &data.protocol, e) ||
-        !option_list(c, "metrics", ',', &metrics, &metric_count, e) || !option_i64(c, "few", 1, INT32_MAX, &few, e) ||
-        !read_cutoffs(c, &at, &cutoff_count, &K, e))
+    if (!option_list(c, "metrics", ',', &metrics, &m->metric_count, e))
         return false;
-    if (metric_count == 0) {
+    if (m->metric_count == 0) {
         metrics = METRICS;
-        metric_count = COUNT(METRICS);
+        m->metric_count = COUNT(METRICS);
     }
-    const EvalConfig config = {metrics, metric_count, at, cutoff_count};
-    if (!measures_check(&config, c->arena, e)) {
+    m->metrics = metrics;
+    return metrics_expand(&m->metrics, &m->metric_count, p, c->arena, e) && measures_check(m, c->arena, e);
+}
+
+static bool needs_train(const Context *c, const EvalConfig *m, Protocol p, Error *e)
+{
+    for (size_t i = 0; ALL_METRICS && !option_given(c, "train") && i < m->metric_count; i++) {
+        EvalConfig one = {.metrics = m->metrics + i, .metric_count = 1};
+        if (measures_needs(&one, p) & (METRIC_TRAIN | METRIC_CATALOGUE))
+            return fail(e, SP_USAGE, "--metrics: %.60s: --train F is missing; its items and interactions are counted",
+                        m->metrics[i]);
+    }
+    return true;
+}
+
+typedef struct Evaluating {
+    DataConfig data;
+    EvalConfig config;
+    const char *by_user;
+    int64_t few, K;
+    Recs recs;
+    Lists lists;
+    Scores scores;
+    int64_t without; /* users without a list */
+} Evaluating;
+
+static bool read_options(Context *c, Evaluating *x, Error *e)
+{
+    int64_t *at;
+    x->data.train = option_text(c, "train");
+    if (!(x->data.test = option_text(c, "test")))
+        return fail(e, SP_USAGE, "evaluate: --test F (test interactions) is missing");
+    if (!read_format(c, &x->data.format, &x->data.layout, e) || !read_protocol(c, &x->data.protocol, e) ||
+        !option_i64(c, "few", 1, INT32_MAX, &x->few, e) || !read_cutoffs(c, &at, &x->config.cutoff_count, &x->K, e))
+        return false;
+    x->config.cutoffs = at;
+#ifndef SAPOR_MINIMAL
+    x->by_user = option_text(c, "by-user");
+    if ((x->by_user && !output_check(c, "by-user", x->by_user, e)) ||
+        !option_f64(c, "relevance-threshold", -1e6, 1e6, &x->config.relevance_threshold, e))
+        return false;
+#endif
+    if (!read_metrics(c, x->data.protocol, &x->config, e)) {
         error_prefix(e, "--");
         return false;
     }
-    if (few && !data.train)
+    if (x->few && !x->data.train)
         return fail(e, SP_USAGE, "--few: --train F is missing; its interactions are counted");
-    data.train = data.train ? data.train : data.test;
-    DataSet d = {0};
-    Recs recs = {0};
-    Lists lists = {0};
-    Scores s = {0};
-    bool ok =
-        dataset_load(&d, &data, c->arena, e) &&
-        (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
-        recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
-        ratings_check(&config, data.protocol, &d.test, data.test, e) && make_lists(&lists, &recs, K, c->arena, e) &&
-        score_lists_of(&s, data.protocol, &lists, &d.test, &config, c->arena, e);
+    if (ALL_METRICS && measures_needs(&x->config, x->data.protocol) & METRIC_WHOLE)
+        x->K = INT64_MAX;
+    x->scores.keep_by_user = x->by_user != NULL;
+    return needs_train(c, &x->config, x->data.protocol, e);
+}
+
+static bool judge(Evaluating *x, const char *recs, DataSet *d, Arena *a, Error *e)
+{
+    bool is_mmrec = x->data.protocol == PROTOCOL_MMREC;
+    if (!dataset_load(d, &x->data, a, e) ||
+        (!d->test.start && !fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", x->data.test)) ||
+        !recommendations_read(&x->recs, recs, d, a, e) || (x->few && !keep_few(&x->recs, d, x->few, a, e)) ||
+        !ratings_check(&x->config, x->data.protocol, &d->test, x->data.test, e) ||
+        !make_lists(&x->lists, &x->recs, d, x->K, a, e))
+        return false;
+    x->lists.empty_count = x->few > 0;
+    if (ALL_METRICS && !x->recs.scored && measures_needs(&x->config, x->data.protocol) & METRIC_SCORES)
+        return fail(e, SP_FORMAT, "%s: has no scores, which these metrics compare", recs);
+    if (!score_lists_of(&x->scores, x->data.protocol, &x->lists, &d->test, &x->config, a, e))
+        return false;
+    x->without = count_users_without_list(&x->config, &x->lists, d);
+    return x->scores.users ||
+           (is_mmrec ? fail(e, SP_FORMAT, "%s: has no relevant item for any user of %s", x->data.test, recs)
+                     : fail(e, SP_FORMAT,
+                            "%s: has no relevant item for any user of %s (elliot: relevant items have a rating of at "
+                            "least %g)",
+                            x->data.test, recs, x->config.relevance_threshold));
+}
+
+static void print_warnings(const Context *c, const Evaluating *x)
+{
     /* Under Elliot users without a list do not count. MMRec's lists have every user. */
-    bool all_count = few || data.protocol == PROTOCOL_MMREC;
-    int64_t without = ok ? count_users_without_list(&s, &d, all_count) : 0;
-    if (ok && !s.users)
-        ok = fail(e, SP_FORMAT, "%s: has no relevant item for any user of %s%s", data.test, c->args[0],
-                  data.protocol == PROTOCOL_MMREC ? "" : " (elliot: relevant items have a rating of at least 0)");
+    bool all_count = x->few || x->data.protocol == PROTOCOL_MMREC;
+    if (x->without && c->progress)
+        fprintf(c->progress, "warning: %lld of %lld users with %s: %s\n", (long long)x->without,
+                (long long)(all_count ? x->scores.users : x->scores.users + x->without),
+                x->few ? "test items that --few keeps have no such item in their list" : "test items have no list",
+                x->few      ? "each counts as 0 (--few)"
+                : all_count ? "each counts as 0 (mmrec)"
+                            : "they are skipped (elliot)");
+    if (x->recs.unknown && c->progress)
+        fprintf(c->progress, "%s: skipped lines of unknown users: %zu\n", c->args[0], x->recs.unknown);
+}
+
+#ifndef SAPOR_MINIMAL
+static bool write_by_user(const Evaluating *x, const DataSet *d, Error *e)
+{
+    Out *o = by_user_write(x->by_user, &x->scores, d->users, NULL, e);
+    return o && out_commit(o, e);
+}
+#endif
+
+bool evaluate_command(Context *c, Error *e)
+{
+    Evaluating x = {0};
+    DataSet d = {0};
+#ifndef SAPOR_MINIMAL
+    const char *metrics = option_text(c, "metrics");
+    if (metrics && !strcmp(metrics, "help"))
+        return show_metrics(c, e);
+#endif
+    if (!c->arg_count)
+        return fail(e, SP_USAGE, "evaluate: an argument is missing; usage: sapor evaluate RECS.tsv --test F");
+    if (!read_options(c, &x, e))
+        return false;
+    x.data.train = x.data.train ? x.data.train : x.data.test;
+    bool ok = judge(&x, c->args[0], &d, c->arena, e);
+#ifndef SAPOR_MINIMAL
+    ok = ok && (!x.by_user || write_by_user(&x, &d, e));
+#endif
     if (!option_given(c, "train") && d.format != FORMAT_INTER) /* its rows are the test's, and are printed as those */
         d.counted[0] = (Counted){0};
     if (ok) /* now that nothing can fail: an error is one line */
         print_dataset(&d, c->progress, c->json ? stdout : NULL);
     dataset_close(&d);
-    if (ok && without && c->progress)
-        fprintf(c->progress, "warning: %lld of %lld users with %s: %s\n", (long long)without,
-                (long long)(all_count ? s.users : s.users + without),
-                few ? "test items that --few keeps have no such item in their list" : "test items have no list",
-                few         ? "each counts as 0 (--few)"
-                : all_count ? "each counts as 0 (mmrec)"
-                            : "they are skipped (elliot)");
-    if (ok && recs.unknown && c->progress)
-        fprintf(c->progress, "%s: skipped lines of unknown users: %zu\n", c->args[0], recs.unknown);
-    return ok && print_result(c, &s, without, recs.unknown, e);
+    if (ok)
+        print_warnings(c, &x);
+    return ok && print_result(c, &x.scores, x.without, x.recs.unknown, e);
 }

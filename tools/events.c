@@ -245,9 +245,10 @@ static void json_result(FILE *f, const TrainEvent *event)
     if (r->eval_seconds > 0)
         json_put_number(&w, "eval_seconds", "%.6g", r->eval_seconds);
     json_members(&w, "peak_rss_bytes %zu", peak_rss_bytes());
-    char chosen_by[80] = "the last epoch";
+    char chosen_by[SCORE_NAME_BYTES + 16] = "the last epoch";
     if (event->data->valid.start)
-        snprintf(chosen_by, sizeof chosen_by, "%s@%lld of valid", event->metric, (long long)event->cutoff);
+        snprintf(chosen_by, sizeof chosen_by, "%s@%lld%s of valid", event->metric, (long long)event->cutoff,
+                 r->valid.sampled ? r->valid.sampled : "");
     if (event->batches)
         json_put_string(&w, "chosen_by", chosen_by);
     json_finish(&w);

@@ -99,7 +99,7 @@ static const Command COMMANDS[] = {
      "writes it. A table of MMRec (id, top_0, top_1, ...) is accepted too. The items of a user are\n"
      "ranked by score, highest first.",
      "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20",
-     evaluate_options, 1, 1, false, evaluate_command},
+     evaluate_options, 0, 1, false, evaluate_command},
     {"compare", "compares runs, with tests of significance", "RUN RUN...", COMPARE_DETAILS,
      "sapor compare out/demo/LATTICE out/demo/VBPR out/demo/BPRMF --metrics Recall@20,nDCG@20", compare_options, 2, -1,
      false, compare_command},

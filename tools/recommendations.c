@@ -133,6 +133,7 @@ bool recommendations_read(Recs *r, const char *path, DataSet *d, Arena *a, Error
     for (bool first = true; table_next(&t, e); first = false) {
         if (first)
             shape_of(&s, t.field, t.count);
+        r->scored = !s.lists && s.at[2] >= 0;
         if ((!first || !s.header) && !add_row(r, &t, &s, d, a, e))
             return false;
     }

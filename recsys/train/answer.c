@@ -574,17 +574,27 @@ bool trained_evaluate(const Trained *t, const Device *d, const sp_interactions *
     if (!measures_check(c, a, e) || !pairs_make(&pairs, truth, "truth", U, I, &t->data.train, a, e) ||
         !ratings_check(c, t->data.protocol, &pairs, "truth", e))
         return false;
-    if (!relevant_users(&pairs, t->data.protocol, U))
+    bool whole = ALL_METRICS && measures_needs(c, t->data.protocol) & METRIC_WHOLE;
+    if (!relevant_users_of(c, &pairs, t->data.protocol, U))
         return fail(e, SP_USAGE, "truth: has no relevant item for any user of training");
     for (size_t i = 0; i < c->cutoff_count; i++)
         K = MAX(K, (size_t)c->cutoffs[i]);
-    K = MIN(K, (size_t)I); /* no list is longer */
+    K = whole ? (size_t)I : MIN(K, (size_t)I); /* no list is longer */
     int32_t *users = NEW(a, int32_t, U, e);
     for (int64_t u = 0; users && u < U; u++)
         if (pairs.start[u + 1] > pairs.start[u])
             users[n++] = (int32_t)u;
-    int32_t *top = users && size_mul(n, K, &cells) ? NEW(a, int32_t, cells, e) : NULL;
-    return top && trained_rank(t, d, users, n, K, o, top, NULL, e) &&
-           score_lists(s, t->data.protocol, users, (int64_t)n, (int64_t)K, top, &pairs, c->metrics, c->metric_count,
-                       c->cutoffs, c->cutoff_count, a, e);
+    if (!users || !size_mul(n, K, &cells))
+        return users ? fail_memory(e, SIZE_MAX, "lists") : false;
+    int32_t *top = NEW(a, int32_t, cells, e);
+    float *score = NULL;
+    double *scores = NULL;
+    if (ALL_METRICS && (!(score = NEW(a, float, cells, e)) || !(scores = NEW(a, double, cells, e))))
+        return false;
+    if (!top || !trained_rank(t, d, users, n, K, o, top, score, e))
+        return false;
+    for (size_t i = 0; scores && i < cells; i++)
+        scores[i] = (double)score[i];
+    const Lists l = {.users = users, .n = (int64_t)n, .K = (int64_t)K, .top = top, .score = scores, .data = &t->data};
+    return score_lists_of(s, t->data.protocol, &l, &pairs, c, a, e);
 }

@@ -16,15 +16,17 @@ static bool put_figure(Out *o, double x, Error *e)
 Out *by_user_write(const char *path, const Scores *s, const TextIndex *ids, const Heap *heap, Error *e)
 {
     size_t figures = s->metrics * s->cutoffs;
-    char name[64];
+    char name[SCORE_NAME_BYTES];
     Out *o = out_open(path, heap, e);
     bool ok = o && out_write(o, "user", 4, e);
     for (size_t f = 0; ok && f < figures; f++)
-        ok = out_printf(o, e, "\t%s", score_name(s, f, name, sizeof name));
+        if (!s->has_users || s->has_users[f / s->cutoffs])
+            ok = out_printf(o, e, "\t%s", score_name(s, f, name, sizeof name));
     for (int64_t u = 0; ok && u < s->users; u++) {
         ok = out_write(o, "\n", 1, e) && out_tsv_field(o, text_index_at(ids, s->user[u]), e);
         for (size_t f = 0; ok && f < figures; f++)
-            ok = put_figure(o, s->by_user[f * (size_t)s->users + (size_t)u], e);
+            if (!s->has_users || s->has_users[f / s->cutoffs])
+                ok = put_figure(o, s->by_user[f * (size_t)s->users + (size_t)u], e);
     }
     if (ok && out_write(o, "\n", 1, e))
         return o;

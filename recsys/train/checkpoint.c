@@ -3,7 +3,7 @@
  * Format 1 has no tensors but parameters and their optimiser state, and does not name its format. Format 2 adds the
  * tensors of kept_new; it is written for models that have some. */
 // flags: -Os
-#include "recsys/train/train.h"
+#include "recsys/train/metrics.h"
 
 #include <math.h>
 
@@ -67,25 +67,20 @@ static bool read_whole(const Json *meta, const char *key, const char *path, int6
 }
 
 /* The best epoch's figures of one part of the data; `expected`: there are an epoch and a part. */
-static bool read_scores(const EvalConfig *eval, const Json *meta, const char *key, const char *path, bool expected,
-                        Scores *s, Arena *a, Error *e)
+static bool read_scores(const EvalConfig *eval, const DataSet *d, const Json *meta, const char *key, const char *path,
+                        bool expected, Scores *s, Arena *a, Error *e)
 {
     const Json *j = json_get(meta, key);
     if (!expected)
         return true;
     if (!j || j->type != JSON_STRING)
         return fail(e, SP_FORMAT, "%s: metadata %s is missing; %s", path, key, START_AGAIN);
-    size_t n = eval->metric_count * eval->cutoff_count, i = 0;
-    *s = (Scores){.metrics = eval->metric_count, .cutoffs = eval->cutoff_count};
-    s->names = NEW(a, const char *, eval->metric_count, e);
-    s->at = NEW(a, int64_t, eval->cutoff_count, e);
-    s->mean = NEW(a, double, n, e);
-    if (!s->names || !s->at || !s->mean)
+    size_t n, i = 0;
+    if (!scores_make(s, d->protocol, eval, d, a, e))
         return false;
-    memcpy(s->names, eval->metrics, s->metrics * sizeof *s->names);
-    memcpy(s->at, eval->cutoffs, s->cutoffs * sizeof *s->at);
+    n = s->metrics * s->cutoffs;
     for (Text rest = j->text, part; text_next(&rest, ' ', &part); i++)
-        if (i >= n || !text_f64(part, &s->mean[i]) || !isfinite(s->mean[i]))
+        if (i >= n || !text_f64(part, &s->mean[i])) /* nan: 0 / 0 */
             return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; %s", path, key, n, START_AGAIN);
     return i == n ||
            fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers, %zu are expected; %s", path, key, i, n, START_AGAIN);
@@ -153,15 +148,17 @@ bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t
     bool ok = check_format(meta, path, e) &&
               (json_is_text(model, m->kind->name) ||
                fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, m->kind->name, START_AGAIN));
-    ok = ok && read_whole(meta, "epoch", path, last, &s->epoch, e) &&
-         read_whole(meta, "best_epoch", path, s->epoch, &s->stopping.best_epoch, e) &&
-         read_number(meta, "best", path, &s->stopping.best, e) &&
-         read_whole(meta, "unimproved", path, s->epoch, &s->stopping.unimproved, e) &&
-         read_whole(meta, "finished", path, 1, &finished, e) &&
-         read_scores(eval, meta, "valid", path, s->stopping.best_epoch && m->data->valid.start, &s->valid, a, e) &&
-         read_scores(eval, meta, "test", path, s->stopping.best_epoch && m->data->test.start, &s->test, a, e) &&
-         read_history(meta, path, &s->history, a, scratch, e) && check_tensors(w, path, e) &&
-         (store_load(m->store, w, e) || cannot_load(path, e));
+    ok =
+        ok && read_whole(meta, "epoch", path, last, &s->epoch, e) &&
+        read_whole(meta, "best_epoch", path, s->epoch, &s->stopping.best_epoch, e) &&
+        read_number(meta, "best", path, &s->stopping.best, e) &&
+        read_whole(meta, "unimproved", path, s->epoch, &s->stopping.unimproved, e) &&
+        read_whole(meta, "finished", path, 1, &finished, e) &&
+        read_scores(eval, m->data, meta, "valid", path, s->stopping.best_epoch && m->data->valid.start, &s->valid, a,
+                    e) &&
+        read_scores(eval, m->data, meta, "test", path, s->stopping.best_epoch && m->data->test.start, &s->test, a, e) &&
+        read_history(meta, path, &s->history, a, scratch, e) && check_tensors(w, path, e) &&
+        (store_load(m->store, w, e) || cannot_load(path, e));
     weights_close(w);
     s->finished = finished != 0;
     return ok;

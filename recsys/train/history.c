@@ -22,7 +22,7 @@ static bool add_header(History *h, const Evaluation *v, Arena *a, Error *e)
     bool ok = history_add(h, "epoch\tloss", a, e);
     for (size_t p = 0; p < COUNT(part); p++)
         for (size_t i = 0; ok && part[p]->mean && i < part[p]->metrics * part[p]->cutoffs; i++) {
-            char text[64], name[48];
+            char text[SCORE_NAME_BYTES + 8], name[SCORE_NAME_BYTES];
             snprintf(text, sizeof text, "\t%s %s", names[p], score_name(part[p], i, name, sizeof name));
             ok = history_add(h, text, a, e);
         }
@@ -60,7 +60,7 @@ bool history_read(Text rest, const char *path, const char *column, HistoryVisit 
         size_t at = 0;
         number++;
         for (Text left = line; text_next(&left, '\t', &cell); at++) {
-            if (!text_f64(cell, &value) || !isfinite(value))
+            if (!text_f64(cell, &value) || (!isfinite(value) && at < 2)) /* a figure may be nan: 0 / 0 */
                 return fail(e, SP_FORMAT, "%s:%zu: column %zu: \"%.*s\" is not a number; train again", path, number,
                             at + 1, (int)MIN(cell.n, (size_t)40), cell.p);
             epoch = at == 0 ? value : epoch;
@@ -73,7 +73,7 @@ bool history_read(Text rest, const char *path, const char *column, HistoryVisit 
             return fail(e, SP_FORMAT, "%s:%zu: epoch %g does not follow epoch %g; train again", path, number, epoch,
                         before);
         before = epoch;
-        if (wanted && visit && !visit(arg, epoch, figure, e))
+        if (wanted && visit && !isnan(figure) && !visit(arg, epoch, figure, e))
             return false;
     }
     return true;

@@ -1,27 +1,25 @@
 /* recsys/train/measures.c: what the settings metrics, cutoffs and validation_metric say. */
 // flags: -Os
-#include "recsys/train/train.h"
+#include "recsys/train/metrics.h"
 
-static bool read_metrics(Measures *m, const CommonSettings *s, Arena *a, Error *e)
+static bool read_metrics(Measures *m, const CommonSettings *s, Protocol p, Arena *a, Error *e)
 {
-    const char **names = NEW(a, const char *, s->metrics.count, e);
-    if (!names)
+    m->eval = (EvalConfig){.metrics = s->metrics.at,
+                           .metric_count = s->metrics.count,
+                           .cutoffs = s->cutoffs.at,
+                           .cutoff_count = s->cutoffs.count,
+                           .relevance_threshold = s->relevance_threshold};
+#ifndef SAPOR_MINIMAL
+    if (!sampled_read(&m->eval, &s->negatives, e))
         return false;
-    for (size_t i = 0; i < s->metrics.count; i++) {
-        int found = metric_find(s->metrics.at[i]);
-        if (found < 0)
-            return fail(e, SP_USAGE, "setting metrics=%s: unknown metric '%s'; choose one of %s",
-                        TEXT_AS_GIVEN(s, metrics), s->metrics.at[i], metric_names());
-        names[i] = metric_at((size_t)found)->name;
-    }
-    m->eval = (EvalConfig){names, s->metrics.count, s->cutoffs.at, s->cutoffs.count};
-    if (measures_check(&m->eval, a, e))
+#endif
+    if (metrics_expand(&m->eval.metrics, &m->eval.metric_count, p, a, e) && measures_check(&m->eval, a, e))
         return true;
     error_prefix(e, "setting ");
     return false;
 }
 
-/* "Recall@20" must be one of the figures that are measured. */
+/* "Recall@20" must be one of the figures that are measured, and the only one of its metric. */
 static bool read_validation_metric(Measures *m, const CommonSettings *s, Arena *a, Error *e)
 {
     Text rest = text_of(s->validation_metric), name;
@@ -30,21 +28,14 @@ static bool read_validation_metric(Measures *m, const CommonSettings *s, Arena *
     if (!text_i64(rest, &m->cutoff))
         return fail(e, SP_USAGE, "setting validation_metric=%s: METRIC@CUTOFF is expected, such as Recall@20",
                     s->validation_metric);
-    const char *copy = arena_strndup(a, name.p, name.n, e);
-    int found = copy ? metric_find(copy) : -1;
-    for (size_t i = 0; found >= 0 && i < m->eval.metric_count; i++)
-        if (!strcmp(m->eval.metrics[i], metric_at((size_t)found)->name)) {
-            m->metric = m->eval.metrics[i];
-            for (size_t j = 0; j < m->eval.cutoff_count; j++)
-                known = known || m->eval.cutoffs[j] == m->cutoff;
-        }
-    if (!copy)
-        return false;
-    return known || fail(e, SP_USAGE, "setting validation_metric=%s: is not among metrics=%s at cutoffs=%s",
-                         s->validation_metric, TEXT_AS_GIVEN(s, metrics), TEXT_AS_GIVEN(s, cutoffs));
+    for (size_t j = 0; j < m->eval.cutoff_count; j++)
+        known = known || m->eval.cutoffs[j] == m->cutoff;
+    return (known && measures_name(&m->eval, name, &m->metric, a, e)) || e->code ||
+           fail(e, SP_USAGE, "setting validation_metric=%s: is not among metrics=%s at cutoffs=%s",
+                s->validation_metric, TEXT_AS_GIVEN(s, metrics), TEXT_AS_GIVEN(s, cutoffs));
 }
 
-bool measures_read(Measures *m, const CommonSettings *s, Arena *a, Error *e)
+bool measures_read(Measures *m, const CommonSettings *s, Protocol p, Arena *a, Error *e)
 {
-    return read_metrics(m, s, a, e) && read_validation_metric(m, s, a, e);
+    return read_metrics(m, s, p, a, e) && read_validation_metric(m, s, a, e);
 }

@@ -1,261 +1,409 @@
-/* recsys/train/metrics.c: how good lists are, as Elliot (recipes.md 6.2) and MMRec (recipes.md 6.3) count it.
- *
- * Both average over users. They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is
- * a mean of precisions, not of precisions at hits. */
-#include "recsys/data/data.h"
-#include "recsys/train/train.h"
+/* recsys/train/metrics.c: the table of metrics, and how one is asked for. */
+// flags: -Os
+#include "recsys/train/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <strings.h>
 
-/* One user's list as every metric needs it. */
-typedef struct Judged {
-    int64_t relevant;       /* items in the user's truth */
-    int64_t length;         /* of the list, at most the longest cutoff: no rank behind it is a hit */
-    const int64_t *hits;    /* [length+1]: hits among the first k */
-    const bool *hit;        /* [length] */
-    const double *gain;     /* [length]: 2^(rating + 1) - 1 of a hit, else 0 */
-    const double *ideal;    /* [relevant]: the user's gains, largest first */
-    const double *discount; /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
-    const double *harmonic; /* [longest cutoff+1]: 1 + 1/2 + ... + 1/k */
-} Judged;
-
-/* A metric at the n cutoffs `at`, which ascend; the list is walked once for all of them. */
-typedef void Figure(const Judged *j, const int64_t *at, size_t n, double *out);
-
-static int64_t hits_at(const Judged *j, int64_t k)
-{
-    return j->hits[MIN(k, j->length)];
-}
-
-static void recall(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    for (size_t c = 0; c < n; c++)
-        out[c] = (double)hits_at(j, at[c]) / (double)j->relevant;
-}
-
-static double precision_at(const Judged *j, int64_t k)
-{
-    return (double)hits_at(j, k) / (double)k;
-}
-
-static void precision(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    for (size_t c = 0; c < n; c++)
-        out[c] = precision_at(j, at[c]);
-}
-
-static void hit_rate(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    for (size_t c = 0; c < n; c++)
-        out[c] = hits_at(j, at[c]) > 0;
-}
-
-static void reciprocal_rank(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    int64_t r = 0;
-    for (size_t c = 0; c < n; c++) {
-        int64_t end = MIN(at[c], j->length);
-        while (r < end && !j->hit[r])
-            r++;
-        out[c] = r < end ? 1.0 / (double)(r + 1) : 0;
+#define ALL_SYSTEMS ELLIOT | MMREC | RECBOLE, "elliot mmrec recbole"
+#define RANKED      MMREC | RECBOLE, "mmrec recbole"
+#define OF_ELLIOT   ELLIOT, "elliot"
+#define OF_MMREC    MMREC, "mmrec"
+#define OF_RECBOLE  RECBOLE, "recbole"
+#define CLUSTERS    "clustering_name= clustering_file=FILE"
+#define USER_GROUPS "user_clustering_name= user_clustering_file=FILE"
+#define ITEM_GROUPS "item_clustering_name= item_clustering_file=FILE"
+/* A row by its name, its systems, their words, what it needs, group, text and parameters, then what computes it. */
+#define ROW(name, systems, words, needs, group, about, parameters, ...)                                                \
+    {                                                                                                                  \
+        {name, TOLD(about), TOLD(group), TOLD(words), parameters, needs}, systems, __VA_ARGS__                         \
     }
-}
+#define TOLD(text)   (ALL_METRICS ? (text) : "") /* what show_metrics tells */
+#define ROW_OF(...)  ROW(__VA_ARGS__)
+#define WHOLE_SCORES METRIC_WHOLE | METRIC_SCORES
 
-static void ndcg_graded(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    double found = 0, best = 0;
-    int64_t r = 0, b = 0;
-    for (size_t c = 0; c < n; c++) {
-        for (int64_t end = MIN(at[c], j->length); r < end; r++)
-            found += j->gain[r] * j->discount[r];
-        for (; b < MIN(at[c], j->relevant); b++)
-            best += j->ideal[b] * j->discount[b];
-        out[c] = found > 0 ? found / best : 0;
-    }
-}
+static const Row ROWS[] = {
+    ROW_OF("Recall", ALL_SYSTEMS, 0, "accuracy", "relevant items in the list / relevant items", "", .figure = recall),
+    ROW_OF("Precision", ALL_SYSTEMS, 0, "accuracy", "relevant items in the list / cutoff", "", .figure = precision),
+    ROW_OF("nDCG", OF_ELLIOT, METRIC_GAINS, "accuracy",
+           "discounted gain / highest possible one; gain of an item: 2^(rating-threshold+1)-1", "",
+           .figure = ndcg_graded),
+    ROW_OF("nDCG", RANKED, 0, "accuracy", "the same with gain 1", "", .figure = ndcg_binary),
+    ROW_OF("HR", ALL_SYSTEMS, 0, "accuracy", "1 if the list has a relevant item (also named Hit)", "",
+           .figure = hit_rate),
+    ROW_OF("MRR", ALL_SYSTEMS, 0, "accuracy", "1 / rank of the first relevant item", "", .figure = reciprocal_rank),
+    ROW_OF("MAP", OF_ELLIOT, 0, "accuracy", "mean of Precision@1..cutoff", "", .figure = mean_precision),
+    ROW_OF("MAP", RANKED, 0, "accuracy", "average precision", "", .figure = average_precision),
+    ROW_OF("MAR", OF_ELLIOT, 0, "accuracy", "mean of Recall@1..cutoff", "", .figure = mean_recall),
+    ROW_OF("F1", OF_ELLIOT, 0, "accuracy", "harmonic mean of Precision and Recall", "", .figure = f1),
+    ROW_OF("nDCGRendle2020", OF_ELLIOT, 0, "accuracy", "nDCG with gain 1", "", .figure = ndcg_binary),
+    ROW_OF("AP", 0, "", 0, "accuracy", "average precision", "", .figure = average_precision),
+#ifndef SAPOR_MINIMAL
+    ROW_OF("Recall2", OF_MMREC, 0, "accuracy", "relevant items in all lists / relevant items of all users", "",
+           .begin = two_sums_begin, .add = pooled_recall_add, .end = ratio_end),
+    ROW_OF("DSC", OF_ELLIOT, 0, "accuracy", "F-beta of two metrics", "beta=1 metric_0=Precision metric_1=Recall",
+           .figure = f_beta, .begin = f_beta_begin),
+    ROW_OF("ExtendedF1", OF_ELLIOT, 0, "accuracy", "harmonic mean of two metrics", "metric_0=METRIC metric_1=METRIC",
+           .figure = f_beta, .begin = f_beta_begin, .label = {"ExtendedF1_m0:", "-m1:"}),
+    ROW_OF("AUC", OF_ELLIOT, METRIC_TRAIN | METRIC_WHOLE, "accuracy",
+           "share of not relevant items below a hit, over the hits of all users", "", .begin = two_sums_begin,
+           .add = pooled_auc_add, .end = ratio_end),
+    ROW_OF("GAUC", OF_ELLIOT, METRIC_TRAIN | METRIC_WHOLE, "accuracy", "the same, over a user's relevant items", "",
+           .figure = group_auc),
+    ROW_OF("GAUC", OF_RECBOLE, METRIC_WHOLE, "accuracy", "mean of users' AUC, weighted by their relevant items", "",
+           .begin = two_sums_begin, .add = weighted_auc_add, .end = ratio_end),
+    ROW_OF("LAUC", OF_ELLIOT, METRIC_TRAIN, "accuracy", "GAUC of the list / min(cutoff, relevant items)", "",
+           .figure = limited_auc),
 
-static void ndcg_binary(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    double found = 0, best = 0;
-    int64_t r = 0, b = 0;
-    for (size_t c = 0; c < n; c++) {
-        for (int64_t end = MIN(at[c], j->length); r < end; r++)
-            found += j->hit[r] ? j->discount[r] : 0;
-        for (; b < MIN(at[c], j->relevant); b++)
-            best += j->discount[b];
-        out[c] = found / best;
-    }
-}
+    ROW_OF("MAE", OF_ELLIOT, WHOLE_SCORES, "rating", "mean of |score - rating| over relevant items", "",
+           .figure = absolute_error, .begin = two_sums_begin, .add = absolute_error_add, .end = ratio_end),
+    ROW_OF("MSE", OF_ELLIOT, WHOLE_SCORES, "rating", "mean of (score - rating)^2 over relevant items", "",
+           .figure = squared_error, .begin = two_sums_begin, .add = squared_error_add, .end = ratio_end),
+    ROW_OF("RMSE", OF_ELLIOT, WHOLE_SCORES, "rating", "root of MSE", "", .figure = root_squared_error,
+           .begin = two_sums_begin, .add = squared_error_add, .end = root_ratio_end),
 
-/* Elliot's MAP: the mean over n = 1..k of Precision@n. */
-static void mean_precision(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    double total = 0;
-    int64_t k = 0;
-    for (size_t c = 0; c < n; c++) {
-        while (k < MIN(at[c], j->length))
-            total += precision_at(j, ++k);
-        double behind = at[c] > k ? (double)j->hits[k] * (j->harmonic[at[c]] - j->harmonic[k]) : 0; /* the list's end */
-        out[c] = (total + behind) / (double)at[c];
-    }
-}
+    ROW_OF("ItemCoverage", OF_ELLIOT, METRIC_LISTED_ITEMS, "coverage", "number of different items in all lists", "",
+           .listed = true, .begin = count_begin, .end = coverage_end),
+    ROW_OF("ItemCoverage", OF_RECBOLE, METRIC_CATALOGUE, "coverage", "the same / items", "", .listed = true,
+           .begin = count_begin, .end = coverage_share_end),
+    ROW_OF("UserCoverage", OF_ELLIOT, 0, "coverage", "number of users with a list", "", .listed = true,
+           .add = users_add, .end = sum_end),
+    ROW_OF("UserCoverageAtN", OF_ELLIOT, 0, "coverage", "number of users with cutoff or more items in their list", "",
+           .listed = true, .add = full_lists_add, .end = sum_end),
+    ROW_OF("NumRetrieved", OF_ELLIOT, 0, "coverage", "length of the list", "", .figure = list_length),
 
-static void mean_recall(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    double total = 0;
-    int64_t k = 0;
-    for (size_t c = 0; c < n; c++) {
-        while (k < MIN(at[c], j->length))
-            total += (double)j->hits[++k] / (double)j->relevant;
-        double behind = (double)(at[c] - k) * (double)j->hits[k] / (double)j->relevant;
-        out[c] = (total + behind) / (double)at[c];
-    }
-}
+    ROW_OF("Gini", OF_ELLIOT, METRIC_CATALOGUE, "diversity", "1 - Gini index of how often items are listed", "",
+           .listed = true, .begin = sorted_begin, .end = gini_end),
+    ROW_OF("GiniIndex", OF_RECBOLE, METRIC_CATALOGUE, "diversity", "Gini index of how often items are listed", "",
+           .listed = true, .begin = sorted_begin, .end = inequality_end),
+    ROW_OF("SEntropy", OF_ELLIOT, METRIC_LISTED_ITEMS, "diversity",
+           "mean over users of the mean of -log2(share of an item in all lists)", "", .listed = true,
+           .begin = entropy_begin, .add = entropy_add, .end = entropy_end),
+    ROW_OF("ShannonEntropy", OF_RECBOLE, METRIC_LISTED_ITEMS, "diversity",
+           "sum of -p ln(p) over different listed items / their number", "", .listed = true, .begin = count_begin,
+           .end = natural_entropy_end),
+    ROW_OF("SRecall", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "diversity",
+           "features of relevant items in the list / features of all items", "feature_data=FILE",
+           .figure = feature_recall, .begin = features_begin),
 
-/* Average precision, the classic: precision at each hit, over the most hits that there can be. */
-static void average_precision(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    double total = 0;
-    int64_t r = 0;
-    for (size_t c = 0; c < n; c++) {
-        for (int64_t end = MIN(at[c], j->length); r < end; r++)
-            if (j->hit[r])
-                total += (double)j->hits[r + 1] / (double)(r + 1);
-        out[c] = total / (double)MIN(at[c], j->relevant);
-    }
-}
+    ROW_OF("EFD", OF_ELLIOT, METRIC_TRAIN, "novelty", "discounted -log2(share of train) of relevant items", "",
+           .figure = novelty, .begin = efd_begin),
+    ROW_OF("ExtendedEFD", OF_ELLIOT, METRIC_TRAIN | METRIC_GAINS, "novelty", "the same, with gains where discounted",
+           "relevance=binary", .figure = novelty, .begin = efd_begin),
+    ROW_OF("EPC", OF_ELLIOT, METRIC_TRAIN, "novelty", "discounted 1 - share of train users, of relevant items", "",
+           .figure = novelty, .begin = epc_begin),
+    ROW_OF("ExtendedEPC", OF_ELLIOT, METRIC_TRAIN | METRIC_GAINS, "novelty", "the same, with gains where discounted",
+           "relevance=binary", .figure = novelty, .begin = epc_begin),
 
-static void f1(const Judged *j, const int64_t *at, size_t n, double *out)
-{
-    for (size_t c = 0; c < n; c++) {
-        double p = precision_at(j, at[c]), r = (double)hits_at(j, at[c]) / (double)j->relevant;
-        out[c] = p + r > 0 ? 2 * p * r / (p + r) : 0;
-    }
-}
+    ROW_OF("ARP", OF_ELLIOT, METRIC_TRAIN, "popularity", "mean number of train users of the listed items", "",
+           .listed = true, .figure = mean_popularity, .begin = popularity_begin),
+    ROW_OF("AveragePopularity", OF_RECBOLE, METRIC_TRAIN, "popularity", "their sum / cutoff", "", .listed = true,
+           .figure = popularity_per_rank, .begin = popularity_begin),
+    ROW_OF("APLT", OF_ELLIOT, METRIC_TRAIN, "popularity",
+           "share of the list outside the most popular items, which have 80 % of train", "", .listed = true,
+           .figure = tail_share, .begin = tail_begin),
+    ROW_OF("ACLT", OF_ELLIOT, METRIC_TRAIN, "popularity", "number of such items in the list", "", .listed = true,
+           .figure = tail_count, .begin = tail_begin),
+    ROW_OF("TailPercentage", OF_RECBOLE, METRIC_TRAIN, "popularity",
+           "items of the least popular tenth (tail_ratio above 1: with so many train users or fewer) / cutoff",
+           "tail_ratio=0.1", .listed = true, .figure = tail_per_rank, .begin = least_popular_begin),
+    ROW_OF("PopRSP", OF_ELLIOT, METRIC_TRAIN, "popularity",
+           "deviation / mean over popular and other items of the share that is listed", "", .listed = true,
+           .begin = head_tail_begin, .add = parity_add, .end = spread_end),
+    ROW_OF("PopREO", OF_ELLIOT, METRIC_TRAIN, "popularity", "the same among relevant items", "",
+           .begin = head_tail_begin, .add = opportunity_add, .end = spread_end),
+    ROW_OF("ExtendedPopRSP", OF_ELLIOT, METRIC_TRAIN, "popularity",
+           "PopRSP where popular items have pop_ratio of train", "pop_ratio=0.8", .listed = true,
+           .begin = head_tail_begin, .add = parity_add, .end = spread_end),
+    ROW_OF("ExtendedPopREO", OF_ELLIOT, METRIC_TRAIN, "popularity",
+           "PopREO where popular items have pop_ratio of train", "pop_ratio=0.8", .begin = head_tail_begin,
+           .add = opportunity_add, .end = spread_end),
 
-static const struct {
-    Metric metric;
-    Figure *of[2]; /* by protocol */
-} METRICS[] = {
-    {{"Recall", "relevant items in the list / relevant items"}, {recall, recall}},
-    {{"Precision", "relevant items in the list / cutoff"}, {precision, precision}},
-    {{"nDCG", "discounted gain / highest possible one; gain of an item: 2^(rating+1)-1 (elliot), 1 (mmrec)"},
-     {ndcg_graded, ndcg_binary}},
-    {{"HR", "1 if the list has a relevant item"}, {hit_rate, hit_rate}},
-    {{"MRR", "1 / rank of the first relevant item"}, {reciprocal_rank, reciprocal_rank}},
-    {{"MAP", "elliot: mean of Precision@1..cutoff; mmrec: average precision"}, {mean_precision, average_precision}},
-    {{"MAR", "mean of Recall@1..cutoff"}, {mean_recall, mean_recall}},
-    {{"F1", "harmonic mean of Precision and Recall"}, {f1, f1}},
-    {{"nDCGRendle2020", "nDCG with gain 1"}, {ndcg_binary, ndcg_binary}},
-    {{"AP", "average precision"}, {average_precision, average_precision}},
+    ROW_OF("RSP", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups",
+           "share of each cluster of items that is listed; deviation / mean", CLUSTERS, .listed = true,
+           .label = {"RSP_items:"}, .begin = item_groups_begin, .add = parity_add, .end = shares_end),
+    ROW_OF("REO", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups", "the same among relevant items", CLUSTERS,
+           .label = {"REO_items:"}, .begin = item_groups_begin, .add = opportunity_add, .end = shares_end),
+    ROW_OF("UserMADrating", OF_ELLIOT, METRIC_TRAIN | METRIC_SCORES | METRIC_FILE, "groups",
+           "mean difference between clusters of users, of their mean score", CLUSTERS, .label = {"UserMADrating_"},
+           .inner = true, .figure = mean_score, .begin = user_difference_begin, .add = user_groups_add,
+           .end = user_difference_end),
+    ROW_OF("UserMADranking", OF_ELLIOT, METRIC_TRAIN | METRIC_GAINS | METRIC_FILE, "groups",
+           "mean difference between clusters of users, of their nDCG", CLUSTERS, .label = {"UserMADranking_"},
+           .inner = true, .figure = ndcg_graded, .begin = user_difference_begin, .add = user_groups_add,
+           .end = user_difference_end),
+    ROW_OF("ItemMADrating", OF_ELLIOT, METRIC_TRAIN | METRIC_SCORES | METRIC_FILE, "groups",
+           "mean difference between clusters of items, of their mean score as hits", CLUSTERS,
+           .label = {"ItemMADrating_"}, .begin = item_difference_begin, .add = item_score_add,
+           .end = item_difference_end),
+    ROW_OF("ItemMADranking", OF_ELLIOT, METRIC_TRAIN | METRIC_GAINS | METRIC_FILE, "groups",
+           "mean difference between clusters of items, of their mean gain", CLUSTERS, .label = {"ItemMADranking_"},
+           .begin = item_difference_begin, .add = item_gain_add, .end = item_difference_end),
+    ROW_OF("BiasDisparityBR", OF_ELLIOT, METRIC_TRAIN, "groups",
+           "share of a cluster of items in the lists of a cluster of users / its share of the items",
+           USER_GROUPS " " ITEM_GROUPS, .listed = true, .label = {"BiasDisparityBR_users:", "_items:"},
+           .begin = disparity_begin, .add = disparity_add, .end = disparity_lists_end),
+    ROW_OF("BiasDisparityBS", OF_ELLIOT, METRIC_TRAIN, "groups", "the same in train", USER_GROUPS " " ITEM_GROUPS,
+           .listed = true, .label = {"BiasDisparityBS_users:", "_items:"}, .begin = disparity_begin,
+           .add = disparity_add, .end = disparity_train_end),
+    ROW_OF("BiasDisparityBD", OF_ELLIOT, METRIC_TRAIN, "groups", "(BR - BS) / BS", USER_GROUPS " " ITEM_GROUPS,
+           .listed = true, .label = {"BiasDisparityBD_users:", "_items:"}, .begin = disparity_begin,
+           .add = disparity_add, .end = disparity_change_end),
+    ROW_OF("clustered_nDCG", OF_ELLIOT, METRIC_TRAIN | METRIC_GAINS | METRIC_FILE, "groups",
+           "nDCG of each cluster of users", USER_GROUPS, .label = {"nDCG_users:"}, .inner = true, .figure = ndcg_graded,
+           .begin = user_groups_begin, .add = user_groups_add, .end = user_groups_end),
+    ROW_OF("clustered_Recall", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups", "Recall of each cluster of users",
+           USER_GROUPS, .label = {"Recall_users:"}, .inner = true, .figure = recall, .begin = user_groups_begin,
+           .add = user_groups_add, .end = user_groups_end),
+    ROW_OF("clustered_APLT", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups", "APLT of each cluster of users",
+           USER_GROUPS, .listed = true, .label = {"APLT_users:"}, .inner = true, .figure = group_tail_share,
+           .begin = user_groups_tail_begin, .add = user_groups_add, .end = user_groups_end),
+    ROW_OF("clustered_GiniIndex", OF_ELLIOT, METRIC_TRAIN | METRIC_FILE, "groups", "Gini of each cluster of users",
+           USER_GROUPS, .listed = true, .label = {"Gini_users:"}, .begin = group_gini_begin, .add = group_gini_add,
+           .end = group_gini_end),
+#endif
 };
 
 size_t metric_count(void)
 {
-    return COUNT(METRICS);
+    return COUNT(ROWS);
 }
 
 const Metric *metric_at(size_t i)
 {
-    return &METRICS[i].metric;
+    return &ROWS[i].metric;
 }
 
-const char *metric_names(void)
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static bool same_name(Text a, const char *name)
 {
-    return "Recall, Precision, nDCG, HR, MRR, MAP, MAR, F1, nDCGRendle2020, AP";
+    return a.p && name && a.n == strlen(name) && !strncasecmp(a.p, name, a.n);
+}
+
+/* Takes "recbole." off a name; 0: there is no system before it. */
+static int take_system(Text *name, const char **word)
+{
+    static const char *const WORDS[] = {"elliot.", "mmrec.", "recbole."};
+    for (int i = 0; i < 3; i++) {
+        size_t n = strlen(WORDS[i]);
+        if (name->n > n && !strncasecmp(name->p, WORDS[i], n)) {
+            *name = (Text){name->p + n, name->n - n};
+            *word = WORDS[i];
+            return 1 << i;
+        }
+    }
+    *word = "";
+    return 0;
+}
+
+const Row *row_find(Text name, Protocol p)
+{
+    static const int ORDER[2][4] = {{ELLIOT, RECBOLE, MMREC, 0}, {MMREC, RECBOLE, ELLIOT, 0}};
+    const char *word;
+    int system = take_system(&name, &word);
+    if (same_name(name, "Hit")) /* RecBole's name */
+        name = TEXT("HR");
+    for (int k = 0; k < 4; k++)
+        for (size_t i = 0; i < COUNT(ROWS); i++)
+            if (same_name(name, ROWS[i].metric.name) &&
+                (system ? ROWS[i].systems & system : !ORDER[p][k] || ROWS[i].systems & ORDER[p][k]))
+                return &ROWS[i];
+    return NULL;
 }
 
 int metric_find(const char *name)
 {
-    name = strcasecmp(name, "Hit") ? name : "HR"; /* RecBole's name */
-    for (size_t i = 0; i < COUNT(METRICS); i++)
-        if (!strcasecmp(name, METRICS[i].metric.name))
-            return (int)i;
-    return -1;
+    Text rest = text_of(name), first = {0};
+    text_next(&rest, ':', &first);
+    const Row *row = row_find(first, PROTOCOL_ELLIOT);
+    return row ? (int)(row - ROWS) : -1;
 }
 
-/* ---- lists ----------------------------------------------------------------------------------- */
-
-static int compare_down(const void *a, const void *b)
+bool metric_unknown(const char *where, const char *name, Arena *a, Error *e)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x < y) - (x > y);
+#ifdef SAPOR_MINIMAL
+    (void)a;
+    return fail(e, SP_USAGE, "%sunknown metric '%.60s'; this build has the metrics of hits and ranks alone (MINIMAL=1)",
+                where, name);
+#else
+    const char *names[COUNT(ROWS)];
+    for (size_t i = 0; i < COUNT(ROWS); i++)
+        names[i] = ROWS[i].metric.name;
+    const char *near = near_words(name, names, COUNT(ROWS), a);
+    return fail(e, SP_USAGE, "%sunknown metric '%.60s'; %s%s%s`sapor evaluate --metrics help` lists them", where, name,
+                near ? "did you mean " : "", near ? near : "", near ? "? " : "");
+#endif
 }
 
-enum { LARGEST_RATING = 1000 }; /* sums of a million gains are finite */
-static double gain_of(float rating)
-{
-    return exp2((double)rating + 1) - 1; /* Elliot's threshold is 0 */
-}
+/* ---- parameters ------------------------------------------------------------------------------ */
 
-static float rating_of(const Pairs *truth, int64_t at)
+#ifdef SAPOR_MINIMAL
+/* There are none. */
+static Text next_part(Text *rest)
 {
-    return truth->rating ? truth->rating[at] : 1;
+    Text all = *rest;
+    *rest = (Text){0};
+    return all;
 }
+#else
+static const char *const PARAMETER_NAMES[PARAMETERS] = {"beta",
+                                                        "metric_0",
+                                                        "metric_1",
+                                                        "pop_ratio",
+                                                        "tail_ratio",
+                                                        "relevance",
+                                                        "feature_data",
+                                                        "clustering_name",
+                                                        "clustering_file",
+                                                        "user_clustering_name",
+                                                        "user_clustering_file",
+                                                        "item_clustering_name",
+                                                        "item_clustering_file"};
 
-/* Elliot: a rating below its threshold of 0 says that the item is not relevant. MMRec reads no ratings: every item of
- * the truth is. */
-static bool is_relevant(const Pairs *truth, Protocol p, int64_t at)
+/* "key=" at the beginning of a text, where it is a parameter; else PARAMETERS */
+static Parameter parameter_of(Text at)
 {
-    return p == PROTOCOL_MMREC || rating_of(truth, at) >= 0;
-}
-
-static int64_t count_relevant(const Pairs *truth, Protocol p, int64_t user)
-{
-    int64_t n = 0;
-    for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
-        n += is_relevant(truth, p, i);
-    return n;
-}
-
-int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U)
-{
-    int64_t n = 0;
-    for (int64_t u = 0; u < U; u++)
-        n += count_relevant(truth, p, u) > 0;
-    return n;
-}
-
-bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const char *name, Error *e)
-{
-    bool graded = false;
-    float largest = 0;
-    for (size_t m = 0; m < c->metric_count; m++) {
-        int found = metric_find(c->metrics[m]);
-        graded = graded || (found >= 0 && METRICS[found].of[p] == ndcg_graded);
+    Parameter p = 0;
+    for (; p < PARAMETERS; p++) {
+        size_t n = strlen(PARAMETER_NAMES[p]);
+        if (at.n > n && at.p[n] == '=' && !memcmp(at.p, PARAMETER_NAMES[p], n))
+            break;
     }
-    for (int64_t i = 0; graded && i < truth->count; i++)
-        largest = fmaxf(largest, rating_of(truth, i));
-    return largest <= LARGEST_RATING ||
-           fail(e, SP_FORMAT,
-                "%s: a rating is %g, too large for nDCG, whose gains are 2^(rating + 1) - 1 (elliot): at most %d is "
-                "expected; use the metric nDCGRendle2020, or smaller ratings",
-                name, (double)largest, LARGEST_RATING);
+    return p;
 }
 
-typedef struct Scratch {
-    int64_t *hits;
-    bool *hit;
-    double *gain, *ideal, *discount, *harmonic;
-} Scratch;
-
-/* The first n ranks of a list are judged. */
-static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t user, const int32_t *top, int64_t n)
+/* Cuts a text behind the colon that a parameter follows: what stands before it. */
+static Text next_part(Text *rest)
 {
-    int64_t relevant = 0;
-    for (int64_t r = 0; r < n; r++) {
-        int64_t at = top[r] < 0 ? -1 : pairs_find(truth, user, top[r]);
-        s->hit[r] = at >= 0 && is_relevant(truth, p, at);
-        s->hits[r + 1] = s->hits[r] + s->hit[r];
-        s->gain[r] = s->hit[r] ? gain_of(rating_of(truth, at)) : 0;
+    Text all = *rest;
+    for (size_t i = 0; i < all.n; i++) {
+        Text behind = {all.p + i + 1, all.n - i - 1};
+        if (all.p[i] == ':' && parameter_of(behind) < PARAMETERS) {
+            *rest = behind;
+            return (Text){all.p, i};
+        }
     }
-    for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
-        if (is_relevant(truth, p, i))
-            s->ideal[relevant++] = gain_of(rating_of(truth, i));
-    qsort(s->ideal, (size_t)relevant, sizeof(double), compare_down);
-    return (Judged){relevant, n, s->hits, s->hit, s->gain, s->ideal, s->discount, s->harmonic};
+    *rest = (Text){0};
+    return all;
 }
+
+static bool has_parameter(const Metric *m, Parameter p)
+{
+    for (Text rest = text_of(m->parameters), word; text_next(&rest, ' ', &word);)
+        if (parameter_of(word) == p)
+            return true;
+    return false;
+}
+
+static bool read_number(Use *u, Parameter p, double least, double most, double otherwise, Error *e)
+{
+    u->number = otherwise;
+    return !u->value[p] || (text_f64(text_of(u->value[p]), &u->number) && u->number >= least && u->number <= most) ||
+           fail(e, SP_USAGE, "metrics: %s: %s=%.40s: a number from %g to %g is expected", u->row->metric.name,
+                PARAMETER_NAMES[p], u->value[p], least, most);
+}
+
+/* Metrics whose users' values another one combines */
+static bool read_parts(Use *u, Protocol p, Arena *a, Error *e)
+{
+    static const char *const DEFAULTS[] = {"Precision", "Recall"};
+    bool required = u->row->label[0] != NULL;
+    for (int i = 0; i < 2; i++) {
+        const char *name = u->value[P_METRIC_0 + i];
+        if (!name && required)
+            return fail(e, SP_USAGE, "metrics: %s: metric_%d is missing; write %s:metric_0=Precision:metric_1=Recall",
+                        u->row->metric.name, i, u->row->metric.name);
+        name = name ? name : DEFAULTS[i];
+        const Row *row = row_find(text_of(name), p);
+        if (!row)
+            return metric_unknown("metrics: ", name, a, e);
+        if (!row->figure || row->inner || row->end || *row->metric.parameters)
+            return fail(e, SP_USAGE, "metrics: %s: metric_%d=%s: is not a mean of users' values", u->row->metric.name,
+                        i, row->metric.name);
+        if (!(u->part[i] = NEW(a, Use, 1, e)))
+            return false;
+        *u->part[i] = (Use){.row = row, .name = row->metric.name, .judge = u->judge};
+    }
+    return true;
+}
+
+static bool check_values(Use *u, Protocol p, Arena *a, Error *e)
+{
+    const Metric *m = &u->row->metric;
+    const char *relevance = u->value[P_RELEVANCE];
+    for (int i = P_FEATURE_DATA; i < PARAMETERS; i++) {
+        const char *value = u->value[i];
+        bool is_name = strstr(PARAMETER_NAMES[i], "_name") != NULL;
+        if (!value && !is_name && m->needs & METRIC_FILE && has_parameter(m, (Parameter)i))
+            return fail(e, SP_USAGE, "metrics: %s: %s is missing; write %s:%s=FILE", m->name, PARAMETER_NAMES[i],
+                        m->name, PARAMETER_NAMES[i]);
+        if (value && is_name && (strlen(value) > 64 || (*value && id_problem(text_of(value)))))
+            return fail(e, SP_USAGE, "metrics: %s: %s: at most 64 bytes without control characters are expected",
+                        m->name, PARAMETER_NAMES[i]);
+    }
+    if (relevance && strcmp(relevance, "binary") != 0 && strcmp(relevance, "discounted") != 0)
+        return fail(e, SP_USAGE, "metrics: %s: relevance=%.40s: binary or discounted is expected", m->name, relevance);
+    if (has_parameter(m, P_METRIC_0) && !read_parts(u, p, a, e))
+        return false;
+    if (u->value[P_TAIL_RATIO] || has_parameter(m, P_TAIL_RATIO))
+        return read_number(u, P_TAIL_RATIO, 1e-9, INT32_MAX, 0.1, e);
+    if (has_parameter(m, P_POP_RATIO))
+        return read_number(u, P_POP_RATIO, 0, 1, 0.8, e);
+    return read_number(u, P_BETA, 0, 1e6, 1, e);
+}
+
+static const char *given(const Use *u, Parameter p)
+{
+    return u->value[p] ? u->value[p] : "";
+}
+
+static const char *full_name(const Use *u, const char *system, Arena *a, Error *e)
+{
+    const char *const *label = u->row->label;
+    if (!label[0])
+        return arena_printf(a, e, "%s%s", system, u->row->metric.name);
+    if (u->part[0])
+        return arena_printf(a, e, "%s%s%s%s%s", system, label[0], u->part[0]->name, label[1], u->part[1]->name);
+    const char *first = *given(u, P_CLUSTERING_NAME) ? given(u, P_CLUSTERING_NAME) : given(u, P_USER_CLUSTERING_NAME);
+    return arena_printf(a, e, "%s%s%s%s%s", system, label[0], first, label[1] ? label[1] : "",
+                        label[1] ? given(u, P_ITEM_CLUSTERING_NAME) : "");
+}
+
+static bool read_value(Use *u, Text part, Arena *a, Error *e)
+{
+    Parameter p = parameter_of(part);
+    size_t n = strlen(PARAMETER_NAMES[p]) + 1;
+    const Metric *m = &u->row->metric;
+    if (!has_parameter(m, p))
+        return fail(e, SP_USAGE, "metrics: %s has no parameter %s%s%s", m->name, PARAMETER_NAMES[p],
+                    *m->parameters ? "; it has " : "", m->parameters);
+    if (u->value[p])
+        return fail(e, SP_USAGE, "metrics: %s: %s is given twice", m->name, PARAMETER_NAMES[p]);
+    return (u->value[p] = arena_strndup(a, part.p + n, part.n - n, e)) != NULL;
+}
+#endif
+
+bool use_read(Use *u, const char *text, Protocol p, Arena *a, Error *e)
+{
+    Text rest = text_of(text), name = next_part(&rest), bare = name;
+    const char *system;
+    if (!(u->row = row_find(name, p)))
+        return metric_unknown("metrics: ", text, a, e);
+    take_system(&bare, &system);
+#ifdef SAPOR_MINIMAL
+    u->name = *system ? arena_printf(a, e, "%s%s", system, u->row->metric.name) : u->row->metric.name;
+    return u->name != NULL;
+#else
+    while (rest.n)
+        if (!read_value(u, next_part(&rest), a, e))
+            return false;
+    return check_values(u, p, a, e) && (u->name = full_name(u, system, a, e)) != NULL;
+#endif
+}
+
+/* ---- configurations -------------------------------------------------------------------------- */
 
 static int compare_up(const void *a, const void *b)
 {
@@ -263,16 +411,8 @@ static int compare_up(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-bool measures_check(const EvalConfig *c, Arena *a, Error *e)
+static bool check_cutoffs(const EvalConfig *c, Arena *a, Error *e)
 {
-    for (size_t m = 0; m < c->metric_count; m++) {
-        int found = metric_find(c->metrics[m]);
-        if (found < 0)
-            return fail(e, SP_USAGE, "metrics: unknown metric '%s'; choose one of %s", c->metrics[m], metric_names());
-        for (size_t k = 0; k < m; k++)
-            if (metric_find(c->metrics[k]) == found)
-                return fail(e, SP_USAGE, "metrics: %s is given twice", METRICS[found].metric.name);
-    }
     if (c->cutoff_count > MANY_CUTOFFS)
         return fail(e, SP_USAGE, "cutoffs: %zu are given, at most %d are supported", c->cutoff_count, MANY_CUTOFFS);
     int64_t *sorted = NEW(a, int64_t, c->cutoff_count, e);
@@ -291,110 +431,91 @@ bool measures_check(const EvalConfig *c, Arena *a, Error *e)
     return true;
 }
 
-/* Cutoffs in ascending order, each with its place in the caller's. */
-typedef struct Cutoff {
-    int64_t at;
-    size_t place;
-} Cutoff;
-
-static int by_cutoff(const void *a, const void *b)
+bool measures_check(const EvalConfig *c, Arena *a, Error *e)
 {
-    const Cutoff *x = a, *y = b;
-    return (x->at > y->at) - (x->at < y->at);
+    TextIndex *names = text_index_new(a, e);
+    for (size_t m = 0; names && m < c->metric_count; m++) {
+        Use u = {0};
+        if (!use_read(&u, c->metrics[m], PROTOCOL_ELLIOT, a, e))
+            return false;
+        int64_t at = text_index_add(names, text_of(u.name), e);
+        if (at >= 0 && at < (int64_t)m)
+            return fail(e, SP_USAGE, "metrics: %s is given twice", u.name);
+    }
+    return e->code == SP_OK && check_cutoffs(c, a, e);
 }
 
-static int64_t list_length(const Lists *l, int64_t i)
+#ifdef SAPOR_MINIMAL
+/* There are no groups. */
+bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e)
 {
-    return l->start ? l->start[i + 1] - l->start[i] : l->K;
-}
-
-static const int32_t *list_at(const Lists *l, int64_t i)
-{
-    return l->top + (l->start ? l->start[i] : i * l->K);
-}
-
-/* Elliot leaves out who has no list, MMRec who has no truth. */
-static bool counts(const Lists *l, int64_t i, Protocol p, int64_t relevant)
-{
-    return relevant > 0 && (p == PROTOCOL_MMREC || (list_length(l, i) > 0 && list_at(l, i)[0] >= 0));
-}
-
-bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top,
-                 const Pairs *truth, const char *const *metrics, size_t metric_count, const int64_t *cutoffs,
-                 size_t cutoff_count, Arena *a, Error *e)
-{
-    const Lists l = {.users = users, .n = n, .K = K, .top = top};
-    if (K < 1)
-        return fail(e, SP_USAGE, "the lists to evaluate are empty");
-    return score_lists_of(s, p, &l, truth, &(EvalConfig){metrics, metric_count, cutoffs, cutoff_count}, a, e);
-}
-
-bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
-                    Error *e)
-{
-    size_t metric_count = config->metric_count, cutoff_count = config->cutoff_count;
-    const int64_t *cutoffs = config->cutoffs;
-    size_t figures = metric_count * cutoff_count;
-    int64_t most = 0, counted = 0, longest = 0;
-    bool keep = s->keep_by_user;
-    *s = (Scores){.metrics = metric_count, .cutoffs = cutoff_count, .keep_by_user = keep};
-    if (!measures_check(config, a, e))
-        return false;
-    s->names = NEW(a, const char *, metric_count, e);
-    s->at = NEW(a, int64_t, cutoff_count, e);
-    s->mean = NEW(a, double, figures, e);
-    Cutoff *order = NEW(a, Cutoff, cutoff_count, e);
-    int64_t *at = NEW(a, int64_t, cutoff_count, e);
-    double *one = NEW(a, double, cutoff_count, e);
-    Figure **figure = NEW(a, Figure *, metric_count, e);
-    if (!s->names || !s->at || !s->mean || !order || !at || !one || !figure)
-        return false;
-    for (size_t m = 0; m < metric_count; m++) {
-        s->names[m] = METRICS[metric_find(config->metrics[m])].metric.name;
-        figure[m] = METRICS[metric_find(config->metrics[m])].of[p];
-    }
-    for (size_t c = 0; c < cutoff_count; c++) {
-        s->at[c] = cutoffs[c];
-        order[c] = (Cutoff){cutoffs[c], c};
-        longest = MAX(longest, cutoffs[c]);
-    }
-    qsort(order, cutoff_count, sizeof *order, by_cutoff);
-    for (size_t c = 0; c < cutoff_count; c++)
-        at[c] = order[c].at;
-    for (int64_t i = 0; i < l->n; i++) {
-        int64_t relevant = count_relevant(truth, p, l->users[i]);
-        most = MAX(most, relevant);
-        counted += counts(l, i, p, relevant);
-    }
-    if (keep && (!(s->by_user = arena_alloc(a, figures, (size_t)counted * sizeof(double), e)) ||
-                 !(s->user = NEW(a, int32_t, counted, e))))
-        return false;
-    Scratch w = {NEW(a, int64_t, longest + 1, e), NEW(a, bool, longest, e),   NEW(a, double, longest, e),
-                 NEW(a, double, most, e),         NEW(a, double, longest, e), NEW(a, double, longest + 1, e)};
-    if (!w.hits || !w.hit || !w.gain || !w.ideal || !w.discount || !w.harmonic)
-        return false;
-    for (int64_t r = 0; r < longest; r++) {
-        w.discount[r] = M_LN2 / log((double)r + 2);
-        w.harmonic[r + 1] = w.harmonic[r] + 1 / (double)(r + 1);
-    }
-    for (int64_t i = 0; i < l->n; i++) {
-        if (!counts(l, i, p, count_relevant(truth, p, l->users[i])))
-            continue;
-        Judged j = judge(&w, truth, p, l->users[i], list_at(l, i), MIN(list_length(l, i), longest));
-        for (size_t m = 0; m < metric_count; m++) {
-            figure[m](&j, at, cutoff_count, one);
-            for (size_t c = 0; c < cutoff_count; c++) {
-                size_t f = m * cutoff_count + order[c].place;
-                s->mean[f] += one[c];
-                if (keep)
-                    s->by_user[f * (size_t)counted + (size_t)s->users] = one[c];
-            }
-        }
-        if (keep)
-            s->user[s->users] = l->users[i];
-        s->users++;
-    }
-    for (size_t f = 0; f < figures && s->users; f++)
-        s->mean[f] /= (double)s->users;
+    (void)names, (void)count, (void)p, (void)a, (void)e;
     return true;
+}
+#else
+/* 0: not of the group that a word names; "all" names every one. */
+static bool in_group(const Row *r, const char *word, Protocol p)
+{
+    bool all = !strcasecmp(word, "all");
+    unsigned without = METRIC_FILE | (all ? METRIC_SCORES | METRIC_WHOLE : 0);
+    return (all || !strcasecmp(word, r->metric.group)) && !(r->metric.needs & without) && !r->label[0] &&
+           row_find(text_of(r->metric.name), p) == r;
+}
+
+bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e)
+{
+    const char **list = NULL;
+    size_t n = 0, room = 0;
+    for (size_t m = 0; m < *count; m++) {
+        const char *word = (*names)[m];
+        bool is_group = false;
+        for (size_t i = 0; i <= COUNT(ROWS); i++) {
+            bool last = i == COUNT(ROWS), take = last ? !is_group : in_group(&ROWS[i], word, p);
+            if (!take)
+                continue;
+            if (n == room && !(list = arena_grow(a, list, n, &room, sizeof *list, e)))
+                return false;
+            list[n++] = last ? word : ROWS[i].metric.name;
+            is_group = true;
+        }
+    }
+    *names = list;
+    *count = n;
+    return true;
+}
+#endif
+
+bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a, Error *e)
+{
+    const Row *row = row_find(name, PROTOCOL_ELLIOT);
+    for (size_t m = 0; m < c->metric_count; m++) {
+        Use u = {0};
+        if (!use_read(&u, c->metrics[m], PROTOCOL_ELLIOT, a, e))
+            return false;
+        *figure = u.name;
+        if (same_name(name, u.name) ||
+            (row && !row->label[0] && text_of(u.name).n && !strcmp(u.name, row->metric.name)))
+            return true;
+    }
+    return false;
+}
+
+unsigned measures_needs(const EvalConfig *c, Protocol p)
+{
+    unsigned needs = 0;
+    for (size_t m = 0; m < c->metric_count; m++) {
+        Text rest = text_of(c->metrics[m]), name = next_part(&rest);
+        const Row *row = row_find(name, p);
+        needs |= row ? row->metric.needs : 0;
+#ifndef SAPOR_MINIMAL
+        while (rest.n) {
+            Text part = next_part(&rest);
+            Parameter key = parameter_of(part);
+            size_t n = sizeof "metric_0"; /* with the = */
+            row = key == P_METRIC_0 || key == P_METRIC_1 ? row_find((Text){part.p + n, part.n - n}, p) : NULL;
+            needs |= row ? row->metric.needs : 0;
+        }
+#endif
+    }
+    return needs;
 }

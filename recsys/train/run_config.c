@@ -141,7 +141,7 @@ static bool read_settings(RunConfig *c, const ConfigReader *r, Arena *a, Error *
     c->train.set = set;
     Measures measures;
     c->settings = settings_make(c->kind, c->train.data.protocol, set, c->train.set_count, a, e);
-    if (c->settings && measures_read(&measures, c->settings, a, e))
+    if (c->settings && measures_read(&measures, c->settings, c->train.data.protocol, a, e))
         return true;
     error_prefix(e, "%s: ", r->path);
     return false;
@@ -202,7 +202,7 @@ static bool read_figures(const ConfigReader *r, const char *key, const Json **fi
     if (!(*figures = need(r, key, JSON_OBJECT, e)))
         return false;
     for (const Json *f = (*figures)->first; f; f = f->next)
-        if (f->type != JSON_NUMBER || !isfinite(f->number))
+        if (f->type != JSON_NULL && (f->type != JSON_NUMBER || !isfinite(f->number)))
             return fail(e, SP_FORMAT, "%s:%u: key %s.%.*s: a number is expected; train again", r->path,
                         (unsigned)f->line, key, (int)MIN(f->key.n, (size_t)40), f->key.p);
     return true;

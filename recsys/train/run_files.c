@@ -353,7 +353,7 @@ bool run_write_best(Trainer *t, const Evaluation *v, Error *e)
 
 static void put_scores(JsonWriter *w, const char *part, const Scores *s)
 {
-    char name[64];
+    char name[SCORE_NAME_BYTES];
     json_object(w, part);
     for (size_t i = 0; s->mean && i < s->metrics * s->cutoffs; i++)
         json_put_number(w, score_name(s, i, name, sizeof name), "%.9g", s->mean[i]);

@@ -88,9 +88,10 @@ static bool check_part(const Trainer *t, const Pairs *truth, const char *path, c
     name = path ? path : name;
     if (!truth->start)
         return true;
-    if (!relevant_users(truth, p, t->data.U))
+    if (!relevant_users_of(&t->measures.eval, truth, p, t->data.U))
         return fail(e, SP_FORMAT,
-                    "%s: has no relevant item for any user (elliot: relevant items have a rating of at least 0)", name);
+                    "%s: has no relevant item for any user (elliot: relevant items have a rating of at least %g)", name,
+                    t->measures.eval.relevance_threshold);
     return ratings_check(&t->measures.eval, p, truth, name, e);
 }
 
@@ -101,7 +102,7 @@ static bool read_settings(Trainer *t, Error *e)
     Protocol protocol = c->given ? c->given->protocol : c->data.protocol;
     return (t->model.kind = find_kind(c, t->arena, e)) &&
            (t->settings = settings_make(t->model.kind, protocol, c->set, c->set_count, t->arena, e)) &&
-           measures_read(&t->measures, t->settings, t->arena, e) && check_features(t->model.kind, c, e);
+           measures_read(&t->measures, t->settings, protocol, t->arena, e) && check_features(t->model.kind, c, e);
 }
 
 bool train_check(const TrainConfig *c, Arena *a, Error *e)
@@ -144,28 +145,6 @@ static bool load(Trainer *t, Error *e)
            (t->loop = loop_new(&t->model, t->settings, t->arena, e));
 }
 
-static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
-{
-    if (!from->mean)
-        return true;
-    size_t n = from->metrics * from->cutoffs;
-    if (!to->mean) {
-        *to = *from;
-        to->by_user = NULL;
-        to->user = NULL;
-        to->names = NEW(a, const char *, from->metrics, e);
-        to->at = NEW(a, int64_t, from->cutoffs, e);
-        to->mean = NEW(a, double, n, e);
-        if (!to->names || !to->at || !to->mean)
-            return false;
-    }
-    memcpy(to->names, from->names, from->metrics * sizeof *to->names);
-    memcpy(to->at, from->at, from->cutoffs * sizeof *to->at);
-    memcpy(to->mean, from->mean, n * sizeof *to->mean);
-    to->users = from->users;
-    return true;
-}
-
 /* Evaluates the model, and keeps what the best epoch gives. */
 static bool evaluate(Trainer *t, Evaluation *v, double loss, Error *e)
 {
@@ -174,7 +153,7 @@ static bool evaluate(Trainer *t, Evaluation *v, double loss, Error *e)
         return false;
     double figure = t->data.valid.start ? score_of(&v->valid, t->measures.metric, t->measures.cutoff) : 0;
     return !stopping_note(&s->stopping, s->epoch, figure, loss) ||
-           (copy_scores(&s->valid, &v->valid, t->arena, e) && copy_scores(&s->test, &v->test, t->arena, e) &&
+           (scores_copy(&s->valid, &v->valid, t->arena, e) && scores_copy(&s->test, &v->test, t->arena, e) &&
             (!t->config->out || run_write_best(t, v, e)) &&
             (!t->config->keep || trained_keep(t->config->keep, &t->model, v->users, v->items, e)));
 }

@@ -28,7 +28,7 @@ typedef struct Measures {
     const char *metric; /* what the best epoch is chosen by */
     int64_t cutoff;
 } Measures;
-bool measures_read(Measures *m, const CommonSettings *s, Arena *a, Error *e);
+bool measures_read(Measures *m, const CommonSettings *s, Protocol p, Arena *a, Error *e);
 
 /* ---- loop.c ---------------------------------------------------------------------------------- */
 

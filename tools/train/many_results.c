@@ -12,18 +12,10 @@ static const char *const PARTS[] = {"valid", "test"};
 bool scores_like(Scores *s, const Scores *like, Arena *a, Error *e)
 {
     *s = (Scores){0};
-    if (!like->mean)
-        return true;
-    *s = (Scores){.metrics = like->metrics, .cutoffs = like->cutoffs, .users = like->users};
-    s->names = NEW(a, const char *, s->metrics, e);
-    s->at = NEW(a, int64_t, s->cutoffs, e);
-    s->mean = NEW(a, double, s->metrics * s->cutoffs, e);
-    if (!s->names || !s->at || !s->mean)
+    if (!scores_copy(s, like, a, e))
         return false;
-    memcpy(s->at, like->at, s->cutoffs * sizeof *s->at);
-    for (size_t i = 0; i < s->metrics; i++)
-        if (!(s->names[i] = arena_strndup(a, like->names[i], strlen(like->names[i]), e)))
-            return false;
+    for (size_t f = 0; f < figures_of(s); f++)
+        s->mean[f] = 0;
     return true;
 }
 
@@ -149,7 +141,7 @@ bool json_trial(const Many *m, size_t i, Error *e)
 
 static void put_parts(JsonWriter *w, const char *key, const Scores parts[2])
 {
-    char name[64];
+    char name[SCORE_NAME_BYTES];
     json_object(w, key);
     for (int p = 0; p < 2; p++) {
         json_object(w, PARTS[p]);
@@ -226,7 +218,7 @@ static bool print_trial(FILE *f, const Many *m, const OneRun *r, Error *e)
 {
     const Grid *g = &m->grid;
     const char **values = NEW(m->arena, const char *, g->dim_count, e);
-    char name[64];
+    char name[SCORE_NAME_BYTES];
     if (!values)
         return false;
     if (r)

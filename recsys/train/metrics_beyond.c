@@ -1,0 +1,464 @@
+/* recsys/train/metrics_beyond.c: coverage, diversity, novelty and popularity, as Elliot (recipes.md 6.2) and RecBole
+ * (6.3) count them. */
+// flags: -Os
+#ifndef SAPOR_MINIMAL
+#include "recsys/train/metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- popularity ------------------------------------------------------------------------------ */
+
+bool count_popularity(Judge *judge, Arena *a, Error *e)
+{
+    const Pairs *train = &judge->data->train;
+    if (judge->popularity)
+        return true;
+    if (!(judge->popularity = NEW(a, int64_t, judge->items, e)))
+        return false;
+    for (int64_t i = 0; i < train->count; i++)
+        judge->popularity[train->item[i]]++;
+    return true;
+}
+
+bool popularity_begin(Use *u, Arena *a, Error *e)
+{
+    return count_popularity(u->judge, a, e);
+}
+
+/* of the first items of a list: their train users, summed up at each cutoff */
+static void sum_popularity(const Use *u, const Judged *j, double *out)
+{
+    int64_t sum = 0, r = 0;
+    for (size_t c = 0; c < u->judge->n; c++) {
+        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
+            sum += j->item[r] >= 0 ? u->judge->popularity[j->item[r]] : 0;
+        out[c] = (double)sum;
+    }
+}
+
+/* An empty list counts 0. */
+static void per_item(const Use *u, const Judged *j, double *out)
+{
+    for (size_t c = 0; c < u->judge->n; c++)
+        out[c] /= (double)MAX(held_at(j, u->judge->at[c]), 1);
+}
+
+static void per_rank(const Use *u, double *out)
+{
+    for (size_t c = 0; c < u->judge->n; c++)
+        out[c] /= (double)u->judge->at[c];
+}
+
+void mean_popularity(const Use *u, const Judged *j, double *out)
+{
+    sum_popularity(u, j, out);
+    per_item(u, j, out);
+}
+
+void popularity_per_rank(const Use *u, const Judged *j, double *out)
+{
+    sum_popularity(u, j, out);
+    per_rank(u, out);
+}
+
+/* ---- head and tail --------------------------------------------------------------------------- */
+
+typedef struct Popular {
+    int64_t count;
+    int32_t item;
+} Popular;
+
+static int most_first(const void *a, const void *b)
+{
+    const Popular *x = a, *y = b;
+    return x->count != y->count ? (x->count < y->count) - (x->count > y->count)
+                                : (x->item > y->item) - (x->item < y->item);
+}
+
+static int least_first(const void *a, const void *b)
+{
+    const Popular *x = a, *y = b;
+    return x->count != y->count ? (x->count > y->count) - (x->count < y->count)
+                                : (x->item > y->item) - (x->item < y->item);
+}
+
+static Popular *sorted_items(Judge *judge, int (*order)(const void *, const void *), Arena *a, Error *e)
+{
+    int64_t I = judge->data->I;
+    Popular *list = count_popularity(judge, a, e) ? NEW(a, Popular, I, e) : NULL;
+    for (int64_t i = 0; list && i < I; i++)
+        list[i] = (Popular){judge->popularity[i], (int32_t)i};
+    if (list)
+        qsort(list, (size_t)I, sizeof *list, order);
+    return list;
+}
+
+int32_t *head_and_tail(Judge *judge, double ratio, Arena *a, Error *e)
+{
+    int64_t I = judge->data->I;
+    Popular *list = sorted_items(judge, most_first, a, e);
+    int32_t *of = list ? NEW(a, int32_t, judge->items, e) : NULL;
+    double left = (double)judge->data->train.count * ratio;
+    bool head = true;
+    for (int64_t k = 0; of && k < judge->items; k++)
+        of[k] = -1;
+    for (int64_t k = 0; of && k < I; k++) {
+        of[list[k].item] = !head;
+        left -= (double)list[k].count;
+        head = head && left > 0;
+    }
+    return of;
+}
+
+bool tail_begin(Use *u, Arena *a, Error *e)
+{
+    return (u->own = head_and_tail(u->judge, 0.8, a, e)) != NULL;
+}
+
+/* RecBole's tail: of the items that train has, those with at most `number` users, or that share of them */
+bool least_popular_begin(Use *u, Arena *a, Error *e)
+{
+    int64_t I = u->judge->data->I, first = 0;
+    Popular *list = sorted_items(u->judge, least_first, a, e);
+    int32_t *of = list ? NEW(a, int32_t, u->judge->items, e) : NULL;
+    if (!of)
+        return false;
+    while (first < I && list[first].count == 0)
+        first++;
+    int64_t share = MAX((int64_t)((double)(I - first) * MIN(u->number, 1.0)), 1);
+    for (int64_t k = first; k < I; k++)
+        of[list[k].item] = u->number > 1 ? (double)list[k].count <= u->number : k - first < share;
+    u->own = of;
+    return true;
+}
+
+void tail_count(const Use *u, const Judged *j, double *out)
+{
+    const int32_t *of = u->own;
+    int64_t sum = 0, r = 0;
+    for (size_t c = 0; c < u->judge->n; c++) {
+        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
+            sum += j->item[r] >= 0 && of[j->item[r]] == 1;
+        out[c] = (double)sum;
+    }
+}
+
+void tail_share(const Use *u, const Judged *j, double *out)
+{
+    tail_count(u, j, out);
+    per_item(u, j, out);
+}
+
+void tail_per_rank(const Use *u, const Judged *j, double *out)
+{
+    tail_count(u, j, out);
+    per_rank(u, out);
+}
+
+/* ---- novelty --------------------------------------------------------------------------------- */
+
+typedef struct Novelty {
+    double *of; /* [items] */
+    bool gains; /* relevance=discounted */
+} Novelty;
+
+/* of: for an item that train lacks, what otherwise. */
+static Novelty *novelty_begin(Use *u, Arena *a, Error *e)
+{
+    Novelty *n = count_popularity(u->judge, a, e) ? NEW(a, Novelty, 1, e) : NULL;
+    if (!n || !(n->of = NEW(a, double, u->judge->items, e)))
+        return NULL;
+    n->gains = u->value[P_RELEVANCE] && !strcmp(u->value[P_RELEVANCE], "discounted");
+    return u->own = n;
+}
+
+bool efd_begin(Use *u, Arena *a, Error *e)
+{
+    Judge *judge = u->judge;
+    Novelty *n = novelty_begin(u, a, e);
+    double pairs = (double)judge->data->train.count, most = 0;
+    for (int64_t i = 0; n && i < judge->items; i++) {
+        n->of[i] = judge->popularity[i] ? -log((double)judge->popularity[i] / pairs) / M_LN2 : 0;
+        most = fmax(most, n->of[i]);
+    }
+    for (int64_t i = 0; n && i < judge->items; i++)
+        if (!judge->popularity[i])
+            n->of[i] = most;
+    return n != NULL;
+}
+
+bool epc_begin(Use *u, Arena *a, Error *e)
+{
+    const DataSet *d = u->judge->data;
+    Novelty *n = novelty_begin(u, a, e);
+    int64_t users = 0;
+    for (int64_t i = 0; i < d->U; i++)
+        users += d->train.start[i + 1] > d->train.start[i];
+    for (int64_t i = 0; n && i < u->judge->items; i++)
+        n->of[i] = 1 - (double)u->judge->popularity[i] / (double)users;
+    return n != NULL;
+}
+
+void novelty(const Use *u, const Judged *j, double *out)
+{
+    const Novelty *n = u->own;
+    const double *discount = u->judge->discount;
+    double sum = 0, norm = 0;
+    int64_t r = 0;
+    for (size_t c = 0; c < u->judge->n; c++) {
+        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++) {
+            double relevance = n->gains ? j->gain[r] : j->hit[r];
+            norm += j->item[r] >= 0 ? discount[r] : 0;
+            sum += relevance != 0 ? relevance * discount[r] * n->of[j->item[r]] : 0;
+        }
+        out[c] = norm > 0 ? sum / norm : 0;
+    }
+}
+
+/* ---- how often items are listed -------------------------------------------------------------- */
+
+bool count_begin(Use *u, Arena *a, Error *e)
+{
+    Judge *judge = u->judge;
+    size_t cells;
+    if (judge->count)
+        return true;
+    return (size_mul(judge->n, (size_t)judge->items, &cells) || fail_memory(e, SIZE_MAX, "counts of items")) &&
+           (judge->count = NEW(a, int64_t, cells, e)) != NULL;
+}
+
+static const int64_t *counts_at(const Use *u, size_t c)
+{
+    return u->judge->count + (int64_t)c * u->judge->items;
+}
+
+static int64_t different(const int64_t *count, int64_t from, int64_t items)
+{
+    int64_t n = 0;
+    for (int64_t i = from; i < items; i++)
+        n += count[i] > 0;
+    return n;
+}
+
+static int64_t total(const int64_t *count, int64_t items)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < items; i++)
+        sum += count[i];
+    return sum;
+}
+
+void coverage_end(const Use *u, double *out)
+{
+    for (size_t c = 0; c < u->judge->n; c++)
+        out[c] = (double)different(counts_at(u, c), 0, u->judge->items);
+}
+
+/* How many items there are: those of train, and listed ones that it lacks. */
+static double catalogue(const Judge *judge, const int64_t *count)
+{
+    return (double)(judge->data->I + different(count, judge->data->I, judge->items));
+}
+
+void coverage_share_end(const Use *u, double *out)
+{
+    coverage_end(u, out);
+    for (size_t c = 0; c < u->judge->n; c++)
+        out[c] /= catalogue(u->judge, counts_at(u, c));
+}
+
+static int compare_counts(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* sum of (2 k - N - 1) share_k over the N items, k from 1, the most listed last; sorts the counts */
+static double inequality(const Judge *judge, int64_t *count, double N)
+{
+    double sum = 0, all = (double)total(count, judge->items);
+    qsort(count, (size_t)judge->items, sizeof *count, compare_counts);
+    for (int64_t i = 0; i < judge->items; i++)
+        if (count[i])
+            sum += (2 * ((double)i + N - (double)judge->items + 1) - N - 1) * ((double)count[i] / all);
+    return sum;
+}
+
+double gini_of(const Judge *judge, int64_t *count)
+{
+    double N = catalogue(judge, count);
+    return 1 - inequality(judge, count, N) / (N - 1);
+}
+
+/* Sorting spoils the counts for those that come later. */
+static void from_sorted(const Use *u, bool elliot, double *out)
+{
+    int64_t items = u->judge->items, *sorted = u->own;
+    for (size_t c = 0; c < u->judge->n; c++) {
+        memcpy(sorted, counts_at(u, c), (size_t)items * sizeof *sorted);
+        double N = catalogue(u->judge, sorted);
+        out[c] = elliot ? gini_of(u->judge, sorted) : inequality(u->judge, sorted, N) / N;
+    }
+}
+
+bool sorted_begin(Use *u, Arena *a, Error *e)
+{
+    return count_begin(u, a, e) && (u->own = NEW(a, int64_t, u->judge->items, e)) != NULL;
+}
+
+void gini_end(const Use *u, double *out)
+{
+    from_sorted(u, true, out);
+}
+
+void inequality_end(const Use *u, double *out)
+{
+    from_sorted(u, false, out);
+}
+
+/* own: [cutoffs, items]: 1 / length, summed over the lists that have the item */
+bool entropy_begin(Use *u, Arena *a, Error *e)
+{
+    return count_begin(u, a, e) &&
+           (u->own = arena_alloc(a, u->judge->n, (size_t)u->judge->items * sizeof(double), e)) != NULL;
+}
+
+void entropy_add(Use *u, const Judged *j, const double *value)
+{
+    double *weight = u->own;
+    (void)value;
+    for (size_t c = 0; c < u->judge->n; c++)
+        for (int64_t r = 0, end = MIN(u->judge->at[c], j->length); r < end; r++)
+            if (j->item[r] >= 0)
+                weight[(int64_t)c * u->judge->items + j->item[r]] += 1 / (double)held_at(j, end);
+}
+
+void entropy_end(const Use *u, double *out)
+{
+    int64_t items = u->judge->items;
+    for (size_t c = 0; c < u->judge->n; c++) {
+        const double *weight = (const double *)u->own + (int64_t)c * items;
+        const int64_t *count = counts_at(u, c);
+        double sum = 0, all = (double)total(count, items);
+        for (int64_t i = 0; i < items; i++)
+            sum += count[i] ? weight[i] * (-log((double)count[i] / all) / M_LN2) : 0;
+        out[c] = sum / (double)u->judge->listed;
+    }
+}
+
+void natural_entropy_end(const Use *u, double *out)
+{
+    int64_t items = u->judge->items;
+    for (size_t c = 0; c < u->judge->n; c++) {
+        const int64_t *count = counts_at(u, c);
+        double sum = 0, all = (double)total(count, items);
+        for (int64_t i = 0; i < items; i++)
+            sum += count[i] ? -((double)count[i] / all) * log((double)count[i] / all) : 0;
+        out[c] = sum / (double)different(count, 0, items);
+    }
+}
+
+/* ---- users ----------------------------------------------------------------------------------- */
+
+void list_length(const Use *u, const Judged *j, double *out)
+{
+    for (size_t c = 0; c < u->judge->n; c++)
+        out[c] = (double)held_at(j, u->judge->at[c]);
+}
+
+/* Counts in the sums that a figure has for its means. */
+void users_add(Use *u, const Judged *j, const double *value)
+{
+    (void)value;
+    for (size_t c = 0; c < u->judge->n; c++)
+        u->sum[c] += j->held[j->length] > 0;
+}
+
+void full_lists_add(Use *u, const Judged *j, const double *value)
+{
+    (void)value;
+    for (size_t c = 0; c < u->judge->n; c++)
+        u->sum[c] += j->held[j->length] >= u->judge->at[c];
+}
+
+void sum_end(const Use *u, double *out)
+{
+    memcpy(out, u->sum, u->judge->n * sizeof *out);
+}
+
+/* ---- features of items ----------------------------------------------------------------------- */
+
+/* Tables of clusters, too */
+bool open_table(Table *t, const char *path, Arena *a, Error *e)
+{
+    Text content;
+    if (!stream_read(&content, a, path, 0, e) || !text_decode(&content, path, a, e))
+        return false;
+    *t = table_open(content, '\t', path, a);
+    return true;
+}
+
+typedef struct Features {
+    int64_t *start, *end; /* [items] into feature */
+    int64_t *feature;
+    size_t count, room;
+    int64_t *seen; /* [features] the last user with it, from 1 */
+    int64_t total, user;
+} Features;
+
+static bool add_features(Features *f, const Table *t, int64_t item, TextIndex *names, Arena *a, Error *e)
+{
+    if (item < 0)
+        return true;
+    if (f->end[item])
+        return fail(e, SP_FORMAT, "%s:%zu: the item %.*s is given twice", t->name, t->line,
+                    (int)MIN(t->field[0].n, 40U), t->field[0].p);
+    f->start[item] = (int64_t)f->count;
+    for (size_t i = 1; i < t->count; i++) {
+        Text word = text_trim(t->field[i]);
+        int64_t number = word.n ? text_index_add(names, word, e) : 0;
+        if (number < 0 || (f->count == f->room &&
+                           !(f->feature = arena_grow(a, f->feature, f->count, &f->room, sizeof *f->feature, e))))
+            return false;
+        if (word.n)
+            f->feature[f->count++] = number;
+    }
+    f->end[item] = (int64_t)f->count;
+    return true;
+}
+
+/* item, feature, feature, ... between tabs; features of items that train lacks do not count. */
+bool features_begin(Use *u, Arena *a, Error *e)
+{
+    Features *f = u->own = NEW(a, Features, 1, e);
+    TextIndex *names = text_index_new(a, e);
+    const DataSet *d = u->judge->data;
+    Table t;
+    if (!f || !names || !(f->start = NEW(a, int64_t, u->judge->items, e)) ||
+        !(f->end = NEW(a, int64_t, u->judge->items, e)) || !open_table(&t, u->value[P_FEATURE_DATA], a, e))
+        return false;
+    while (table_next(&t, e)) {
+        int64_t item = text_index_find(d->items, t.field[0]);
+        if (!add_features(f, &t, item < d->I ? item : -1, names, a, e))
+            return false;
+    }
+    f->total = text_index_count(names);
+    return e->code == SP_OK && (f->seen = NEW(a, int64_t, f->total, e));
+}
+
+void feature_recall(const Use *u, const Judged *j, double *out)
+{
+    Features *f = u->own;
+    int64_t found = 0, r = 0;
+    f->user++;
+    for (size_t c = 0; c < u->judge->n; c++) {
+        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
+            for (int64_t i = j->hit[r] ? f->start[j->item[r]] : 0; j->hit[r] && i < f->end[j->item[r]]; i++) {
+                found += f->seen[f->feature[i]] != f->user;
+                f->seen[f->feature[i]] = f->user;
+            }
+        out[c] = f->total ? (double)found / (double)f->total : 0;
+    }
+}
+#endif

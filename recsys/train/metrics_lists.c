@@ -1,0 +1,420 @@
+/* recsys/train/metrics_lists.c: from lists to figures. Lists come in blocks: no metric needs all of them at once. */
+#include "recsys/train/metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int compare_down(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
+}
+
+static float rating_of(const Pairs *truth, int64_t at)
+{
+    return truth->rating ? truth->rating[at] : 1;
+}
+
+bool is_relevant(const EvalConfig *c, Protocol p, const Pairs *truth, int64_t at)
+{
+    return p == PROTOCOL_MMREC || (double)rating_of(truth, at) >= c->relevance_threshold;
+}
+
+static int64_t count_relevant(const EvalConfig *c, Protocol p, const Pairs *truth, int64_t user)
+{
+    int64_t n = 0;
+    for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
+        n += is_relevant(c, p, truth, i);
+    return n;
+}
+
+int64_t relevant_users_of(const EvalConfig *c, const Pairs *truth, Protocol p, int64_t U)
+{
+    int64_t n = 0;
+    for (int64_t u = 0; u < U; u++)
+        n += count_relevant(c, p, truth, u) > 0;
+    return n;
+}
+
+int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U)
+{
+    return relevant_users_of(&(EvalConfig){0}, truth, p, U);
+}
+
+enum { LARGEST_RATING = 1000 }; /* sums of a million gains are finite */
+static double gain_of(const EvalConfig *c, float rating)
+{
+    return exp2((double)rating - c->relevance_threshold + 1) - 1;
+}
+
+bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const char *name, Error *e)
+{
+    bool graded = measures_needs(c, p) & METRIC_GAINS;
+    double largest = 0;
+    for (int64_t i = 0; graded && i < truth->count; i++)
+        largest = fmax(largest, (double)rating_of(truth, i));
+    return largest - c->relevance_threshold <= LARGEST_RATING ||
+           fail(e, SP_FORMAT,
+                "%s: a rating is %g, too large for nDCG, whose gains are 2^(rating + 1) - 1 (elliot): at most %d is "
+                "expected; use the metric nDCGRendle2020, or smaller ratings",
+                name, largest, LARGEST_RATING);
+}
+
+/* ---- the scorer ------------------------------------------------------------------------------ */
+
+/* Cutoffs in ascending order, each with its place in the caller's. */
+typedef struct Cutoff {
+    int64_t at;
+    size_t place;
+} Cutoff;
+
+static int by_cutoff(const void *a, const void *b)
+{
+    const Cutoff *x = a, *y = b;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+struct Scorer {
+    Judge judge;
+    Scores *scores;
+    Arena *arena;
+    const Pairs *truth;
+    Use *use;
+    size_t uses;
+    Cutoff *order;
+    int64_t longest;       /* of the cutoffs; INT64_MAX: lists are read to their ends */
+    int64_t users;         /* room in scores->by_user */
+    int64_t length, liked; /* room in what follows */
+    int64_t *hits, *held;
+    bool *hit;
+    double *gain, *ideal;
+    float *rating;
+    int32_t *liked_item;
+};
+
+static bool make_judge(Scorer *s, const EvalConfig *c, Error *e)
+{
+    Judge *j = &s->judge;
+    int64_t longest = 0;
+    j->n = c->cutoff_count;
+    s->order = NEW(s->arena, Cutoff, j->n, e);
+    int64_t *at = NEW(s->arena, int64_t, j->n, e);
+    if (!s->order || !at)
+        return false;
+    for (size_t i = 0; i < j->n; i++) {
+        s->order[i] = (Cutoff){c->cutoffs[i], i};
+        longest = MAX(longest, c->cutoffs[i]);
+    }
+    qsort(s->order, j->n, sizeof *s->order, by_cutoff);
+    for (size_t i = 0; i < j->n; i++)
+        at[i] = s->order[i].at;
+    j->at = at;
+    j->discount = NEW(s->arena, double, longest, e);
+    j->harmonic = NEW(s->arena, double, longest + 1, e);
+    if (!j->discount || !j->harmonic)
+        return false;
+    for (int64_t r = 0; r < longest; r++) {
+        j->discount[r] = M_LN2 / log((double)r + 2);
+        j->harmonic[r + 1] = j->harmonic[r] + 1 / (double)(r + 1);
+    }
+    if (ALL_METRICS && j->data)
+        j->items = MAX(j->data->I, j->data->items ? text_index_count(j->data->items) : 0);
+    s->longest = ALL_METRICS && measures_needs(c, j->protocol) & METRIC_WHOLE ? INT64_MAX : longest;
+    return true;
+}
+
+static bool has_what_it_needs(const Use *u, Error *e)
+{
+    const DataSet *d = u->judge->data;
+    unsigned needs = u->row->metric.needs;
+    if (!ALL_METRICS)
+        return true;
+    if (u->part[0])
+        needs |= u->part[0]->row->metric.needs | u->part[1]->row->metric.needs;
+    if ((!(needs & (METRIC_LISTED_ITEMS | METRIC_CATALOGUE)) || d) &&
+        (!(needs & METRIC_TRAIN) || (d && d->train.start)) && (!(needs & METRIC_FILE) || (d && d->items && d->users)))
+        return true;
+    return fail(e, SP_USAGE, "metrics: %s needs the %s, which are not known here", u->name,
+                needs & METRIC_TRAIN ? "train interactions" : "numbers of users and items");
+}
+
+/* Opens the metrics, and names the figures. */
+static bool make_uses(Scorer *s, const EvalConfig *c, Error *e)
+{
+    size_t figures = 0, n = 0;
+    if (!(s->use = NEW(s->arena, Use, c->metric_count, e)))
+        return false;
+    for (s->uses = 0; s->uses < c->metric_count; s->uses++) {
+        Use *u = &s->use[s->uses];
+        *u = (Use){.judge = &s->judge};
+        if (!use_read(u, c->metrics[s->uses], s->judge.protocol, s->arena, e) || !has_what_it_needs(u, e) ||
+            !(u->one = NEW(s->arena, double, 2 * s->judge.n, e)))
+            return false;
+        u->sum = u->one + s->judge.n;
+        u->figures = 1;
+        u->names = &u->name;
+        if (ALL_METRICS && u->row->begin && !u->row->begin(u, s->arena, e))
+            return false;
+        figures += u->figures;
+    }
+    Scores *out = s->scores;
+    out->metrics = figures;
+    out->cutoffs = s->judge.n;
+    if (!(out->sampled = sampled_words(c, s->arena, e)))
+        return false;
+    out->names = NEW(s->arena, const char *, figures, e);
+    out->has_users = NEW(s->arena, bool, figures, e);
+    out->at = NEW(s->arena, int64_t, out->cutoffs, e);
+    out->mean = arena_alloc(s->arena, figures, out->cutoffs * sizeof(double), e);
+    if (!out->names || !out->has_users || !out->at || !out->mean)
+        return false;
+    for (size_t i = 0; i < s->uses; i++)
+        for (size_t k = 0; k < s->use[i].figures; k++, n++) {
+            out->names[n] = s->use[i].names[k];
+            out->has_users[n] = s->use[i].row->figure && !s->use[i].row->inner;
+        }
+    memcpy(out->at, c->cutoffs, out->cutoffs * sizeof *out->at);
+    return true;
+}
+
+Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *truth, const DataSet *data, int64_t users,
+                   Arena *a, Error *e)
+{
+    bool keep = s->keep_by_user;
+    *s = (Scores){.keep_by_user = keep};
+    if (!measures_check(c, a, e))
+        return NULL;
+    Scorer *x = NEW(a, Scorer, 1, e);
+    if (!x)
+        return NULL;
+    *x = (Scorer){
+        .judge = {.protocol = p, .config = c, .data = data}, .scores = s, .arena = a, .truth = truth, .users = users};
+    if (!make_judge(x, c, e) || !make_uses(x, c, e))
+        return NULL;
+    if (keep && (!(s->by_user = arena_alloc(a, s->metrics * s->cutoffs, (size_t)users * sizeof(double), e)) ||
+                 !(s->user = NEW(a, int32_t, users, e))))
+        return NULL;
+    return x;
+}
+
+bool scores_make(Scores *s, Protocol p, const EvalConfig *c, const DataSet *data, Arena *a, Error *e)
+{
+    return scorer_new(s, p, c, NULL, data, 0, a, e) != NULL;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+static int64_t list_start(const Lists *l, int64_t i)
+{
+    return l->start ? l->start[i] : i * l->K;
+}
+
+static int64_t length_of(const Lists *l, int64_t i)
+{
+    return l->start ? l->start[i + 1] - l->start[i] : l->K;
+}
+
+static bool make_room(Scorer *s, int64_t length, int64_t liked, Error *e)
+{
+    Arena *a = s->arena;
+    if (length > s->length || !s->hits) {
+        s->length = MAX(length, 2 * s->length);
+        s->hits = NEW(a, int64_t, s->length + 1, e);
+        s->held = NEW(a, int64_t, s->length + 1, e);
+        s->hit = NEW(a, bool, s->length, e);
+        s->gain = NEW(a, double, s->length, e);
+        if (!s->hits || !s->held || !s->hit || !s->gain || (ALL_METRICS && !(s->rating = NEW(a, float, s->length, e))))
+            return false;
+    }
+    if (liked > s->liked || !s->ideal) {
+        s->liked = MAX(liked, 2 * s->liked);
+        s->ideal = NEW(a, double, s->liked, e);
+        if (!s->ideal || (ALL_METRICS && !(s->liked_item = NEW(a, int32_t, s->liked, e))))
+            return false;
+    }
+    return true;
+}
+
+/* The first n ranks of a list are judged. */
+static Judged judge(const Scorer *s, int64_t user, const int32_t *top, const double *score, int64_t n)
+{
+    const Pairs *truth = s->truth;
+    const EvalConfig *c = s->judge.config;
+    Protocol p = s->judge.protocol;
+    int64_t relevant = 0;
+    for (int64_t r = 0; r < n; r++) {
+        int64_t at = top[r] < 0 ? -1 : pairs_find(truth, user, top[r]);
+        s->hit[r] = at >= 0 && is_relevant(c, p, truth, at);
+        s->hits[r + 1] = s->hits[r] + s->hit[r];
+        s->held[r + 1] = s->held[r] + (top[r] >= 0);
+        s->gain[r] = s->hit[r] ? gain_of(c, rating_of(truth, at)) : 0;
+        if (ALL_METRICS)
+            s->rating[r] = s->hit[r] ? rating_of(truth, at) : 0;
+    }
+    for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
+        if (is_relevant(c, p, truth, i)) {
+            if (ALL_METRICS)
+                s->liked_item[relevant] = truth->item[i];
+            s->ideal[relevant++] = gain_of(c, rating_of(truth, i));
+        }
+    qsort(s->ideal, (size_t)relevant, sizeof(double), compare_down);
+    return (Judged){.user = user,
+                    .relevant = relevant,
+                    .length = n,
+                    .item = top,
+                    .score = score,
+                    .liked = s->liked_item,
+                    .hits = s->hits,
+                    .held = s->held,
+                    .hit = s->hit,
+                    .gain = s->gain,
+                    .rating = s->rating,
+                    .ideal = s->ideal};
+}
+
+static void add_counts(Judge *s, const Judged *j)
+{
+    size_t c = 0;
+    for (int64_t r = 0; r < j->length && c < s->n; r++) {
+        while (c < s->n && s->at[c] <= r)
+            c++;
+        if (c < s->n && j->item[r] >= 0)
+            s->count[(int64_t)c * s->items + j->item[r]]++;
+    }
+}
+
+static void keep_user(Scorer *s, size_t figure, const double *one)
+{
+    Scores *out = s->scores;
+    for (size_t c = 0; c < s->judge.n; c++)
+        out->by_user[(figure * s->judge.n + s->order[c].place) * (size_t)s->users + (size_t)out->users] =
+            one ? one[c] : NAN;
+}
+
+static void add_user(Scorer *s, const Judged *j)
+{
+    size_t figure = 0;
+    if (ALL_METRICS && s->judge.count)
+        add_counts(&s->judge, j);
+    for (size_t i = 0; i < s->uses; figure += s->use[i++].figures) {
+        Use *u = &s->use[i];
+        bool counts = j->relevant > 0 || u->row->listed;
+        const double *one = u->row->figure && counts ? u->one : NULL;
+        if (one)
+            u->row->figure(u, j, u->one);
+        for (size_t c = 0; one && c < s->judge.n; c++)
+            u->sum[c] += one[c];
+        if (ALL_METRICS && u->row->add && counts)
+            u->row->add(u, j, one);
+        for (size_t k = 0; s->scores->by_user && j->relevant && k < u->figures; k++)
+            keep_user(s, figure + k, s->scores->has_users[figure] ? one : NULL);
+    }
+    s->judge.listed++;
+    if (j->relevant && s->scores->by_user)
+        s->scores->user[s->scores->users] = (int32_t)j->user;
+    s->scores->users += j->relevant > 0;
+}
+
+/* Elliot leaves out who has no list, MMRec who has no truth. */
+bool scorer_add(Scorer *s, const Lists *l, Error *e)
+{
+    if (ALL_METRICS && !l->score && measures_needs(s->judge.config, s->judge.protocol) & METRIC_SCORES)
+        return fail(e, SP_USAGE,
+                    "metrics: MAE, MSE, RMSE, UserMADrating and ItemMADrating need the scores of the lists");
+    for (int64_t i = 0; i < l->n; i++) {
+        int64_t user = l->users[i], from = list_start(l, i), length = MIN(length_of(l, i), s->longest);
+        const int32_t *top = l->top + from;
+        int64_t pairs = s->truth->start[user + 1] - s->truth->start[user];
+        bool all = s->judge.protocol == PROTOCOL_MMREC || l->empty_count;
+        if (!pairs || (!all && (length == 0 || top[0] < 0)))
+            continue;
+        if (!make_room(s, length, pairs, e))
+            return false;
+        Judged j = judge(s, user, top, l->score ? l->score + from : NULL, length);
+        add_user(s, &j);
+    }
+    return true;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+/* Users' values, with a row for each that counts. */
+static void close_rows(Scorer *s)
+{
+    Scores *out = s->scores;
+    for (size_t f = 1; out->by_user && f < out->metrics * out->cutoffs; f++)
+        memmove(out->by_user + f * (size_t)out->users, out->by_user + f * (size_t)s->users,
+                (size_t)out->users * sizeof(double));
+}
+
+bool scorer_end(Scorer *s, Error *e)
+{
+    Judge *j = &s->judge;
+    size_t n = j->n, figure = 0;
+    j->judged = s->scores->users;
+    for (int64_t i = j->items; ALL_METRICS && j->count && i < (int64_t)n * j->items; i++)
+        j->count[i] += j->count[i - j->items];
+    for (size_t i = 0; i < s->uses; i++) {
+        Use *u = &s->use[i];
+        double *out = arena_alloc(s->arena, u->figures, n * sizeof(double), e);
+        int64_t users = u->row->listed ? j->listed : j->judged;
+        if (!out)
+            return false;
+        for (size_t c = 0; c < n && users; c++)
+            out[c] = u->sum[c] / (double)users;
+        if (ALL_METRICS && u->row->end)
+            u->row->end(u, out);
+        for (size_t k = 0; k < u->figures; k++, figure++)
+            for (size_t c = 0; c < n; c++)
+                s->scores->mean[figure * n + s->order[c].place] = out[k * n + c];
+    }
+    close_rows(s);
+    return true;
+}
+
+bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
+                    Error *e)
+{
+    Scorer *x = scorer_new(s, p, config, truth, l->data, l->n, a, e);
+    return x && scorer_add(x, l, e) && scorer_end(x, e);
+}
+
+bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top,
+                 const Pairs *truth, const char *const *metrics, size_t metric_count, const int64_t *cutoffs,
+                 size_t cutoff_count, Arena *a, Error *e)
+{
+    const Lists l = {.users = users, .n = n, .K = K, .top = top};
+    const EvalConfig config = {
+        .metrics = metrics, .metric_count = metric_count, .cutoffs = cutoffs, .cutoff_count = cutoff_count};
+    if (K < 1)
+        return fail(e, SP_USAGE, "the lists to evaluate are empty");
+    return score_lists_of(s, p, &l, truth, &config, a, e);
+}
+
+bool scores_copy(Scores *to, const Scores *from, Arena *a, Error *e)
+{
+    size_t n = from->metrics * from->cutoffs;
+    if (!from->mean)
+        return true;
+    if (!to->mean) {
+        *to = *from;
+        to->keep_by_user = false;
+        to->by_user = NULL;
+        to->user = NULL;
+        to->sampled = arena_strndup(a, from->sampled, strlen(from->sampled), e);
+        to->names = NEW(a, const char *, from->metrics, e);
+        to->has_users = NEW(a, bool, from->metrics, e);
+        to->at = NEW(a, int64_t, from->cutoffs, e);
+        to->mean = NEW(a, double, n, e);
+        if (!to->sampled || !to->names || !to->has_users || !to->at || !to->mean)
+            return false;
+        memcpy(to->has_users, from->has_users, from->metrics * sizeof *to->has_users);
+        memcpy(to->at, from->at, from->cutoffs * sizeof *to->at);
+        for (size_t i = 0; i < from->metrics; i++)
+            if (!(to->names[i] = arena_strndup(a, from->names[i], strlen(from->names[i]), e)))
+                return false;
+    }
+    memcpy(to->mean, from->mean, n * sizeof *to->mean);
+    to->users = from->users;
+    return true;
+}
