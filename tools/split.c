@@ -32,6 +32,9 @@ bool split_command(Context *c, Error *e)
         !option_i64(c, "leave-n", 1, INT64_MAX, &s.leave_n, e) || !option_i64(c, "k-core", 0, INT64_MAX, &s.k_core, e))
         return false;
     s.strategy = CODES[strategy];
+    if (s.strategy == SPLIT_V4 &&
+        (option_given(c, "test-ratio") || option_given(c, "validation-ratio") || option_given(c, "leave-n")))
+        return fail(e, SP_USAGE, "split: the strategy v4 has shares of its own; remove the options of shares");
     if (s.strategy == SPLIT_LEAVE_N_OUT && s.leave_n == 0)
         s.leave_n = 1;
     if (!split_file(c->args[0], out, &s, counts, e))
