@@ -240,6 +240,10 @@ bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: anoth
 /* Runs of one group, a number of 1 .. 2^62, write to a folder together, and others not; apart from folder_lock. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
+/* A lock of its own, FOLDER/NAME, held until lock_drop or the end of the process. *taken false: another process has
+ * it. */
+bool lock_take(FolderLock *l, const char *folder, const char *name, bool *taken, Error *e);
+void lock_drop(FolderLock *l, const char *folder, const char *name); /* removes the file, then unlocks */
 
 /* Calls for each map and each temporary file. The command sets them (tools/command/process.c), so that its signal
  * handlers can name a map and remove a temporary file. NULL in a program that uses the library. Set before the first
@@ -445,7 +449,8 @@ typedef enum Purpose {
     DRAW_KNOCK,
     DRAW_SUBSET,
     DRAW_BENCH,
-    DRAW_INDEX
+    DRAW_INDEX,
+    DRAW_SEARCH
 } Purpose;
 typedef struct Draw { /* a stream: its numbers are a function of these and of (index, attempt) alone */
     uint64_t seed;
@@ -477,6 +482,8 @@ double own_cos2pi(double x);
 
 /* 64-bit hash of bytes (xxHash where built with it): keys of caches, never a promise of secrecy. */
 uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed);
+/* The same in every build, on all machines of one byte order: for what goes from one to another. Slower. */
+uint64_t hash_own(const void *data, size_t bytes, uint64_t seed);
 
 /* ---- clock, progress, trace (progress.c, trace.c) -------------------------------------------- */
 

@@ -1,15 +1,6 @@
 /* base/hash.c: 64 bits of bytes: keys of tables and caches. */
 #include "base/base.h"
 
-#ifdef HAVE_XXHASH
-#include <xxhash.h>
-
-uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
-{
-    return XXH3_64bits_withSeed(data, bytes, seed);
-}
-#else
-
 /* A 64 x 64 -> 128 bit product folded to 64 bits mixes all bits of both. */
 static uint64_t fold(uint64_t a, uint64_t b)
 {
@@ -23,7 +14,7 @@ static uint64_t fold(uint64_t a, uint64_t b)
 #endif
 }
 
-uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
+uint64_t hash_own(const void *data, size_t bytes, uint64_t seed)
 {
     uint64_t odd = UINT64_C(0x9e3779b97f4a7c15); /* 2^64 over the golden ratio */
     const unsigned char *p = data;
@@ -34,5 +25,19 @@ uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
         h = fold(h ^ word, odd) + word;
     }
     return fold(h ^ odd, UINT64_C(0xd1b54a32d192ed03));
+}
+
+#ifdef HAVE_XXHASH
+#include <xxhash.h>
+
+uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(data, bytes, seed);
+}
+#else
+
+uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
+{
+    return hash_own(data, bytes, seed);
 }
 #endif

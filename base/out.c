@@ -483,3 +483,47 @@ void folder_unlock(FolderLock *l)
         close(l->fd);
     l->fd = -1;
 }
+
+/* Whether the file that is locked still has its name: lock_drop of another process may have removed it between our open
+ * and our lock. */
+static bool lock_is_named(const FolderLock *l, const char *path)
+{
+    struct stat here, there;
+    return fstat(l->fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino &&
+           here.st_dev == there.st_dev;
+}
+
+bool lock_take(FolderLock *l, const char *folder, const char *name, bool *taken, Error *e)
+{
+    size_t n = strlen(folder) + strlen(name) + 2;
+    char *path = heap_alloc(NULL, n);
+    bool ok = path || fail_memory(e, n, "a path");
+    *taken = false;
+    if (ok)
+        snprintf(path, n, "%s/%s", folder, name);
+    while (ok && !*taken && (ok = lock_open(l, folder, name, e))) {
+        bool locked = flock(l->fd, LOCK_EX | LOCK_NB) == 0;
+        int why = errno;
+        *taken = locked && lock_is_named(l, path);
+        if (!*taken)
+            folder_unlock(l);
+        if (!locked) {
+            ok = why == EWOULDBLOCK || fail_system(e, folder, "lock the folder", why);
+            break;
+        }
+    }
+    heap_free(NULL, path, n);
+    return ok;
+}
+
+void lock_drop(FolderLock *l, const char *folder, const char *name)
+{
+    size_t n = strlen(folder) + strlen(name) + 2;
+    char *path = l->fd >= 0 ? heap_alloc(NULL, n) : NULL;
+    if (path) {
+        snprintf(path, n, "%s/%s", folder, name);
+        unlink(path);
+        heap_free(NULL, path, n);
+    }
+    folder_unlock(l);
+}

@@ -1,5 +1,7 @@
 # mk/build.mk: what is built from what. $(BUILD)/ mirrors the tree; kernels/cpu/NAME.c becomes kernels/LEVEL/NAME.o.
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach l,$(LEVELS),$(CPU_SRC:kernels/cpu/%.c=$(BUILD)/kernels/$(l)/%.o))
+# Searches and configurations of other systems are the command's: the libraries do not need SQLite for them.
+API_OBJ = $(filter-out $(BUILD)/recsys/search/% $(BUILD)/recsys/protocols/%,$(LIB_OBJ))
 TOOL_OBJ = $(TOOL_SRC:%.c=$(BUILD)/%.o)
 COMMAND_OBJ = $(filter-out $(BUILD)/tools/main.o,$(TOOL_OBJ))
 TESTS := $(if $(findstring musl-gcc,$(CC)),,$(TEST_SRC:tests/%.c=$(BUILD)/tests/%))
@@ -50,12 +52,12 @@ $(BUILD)/internal.a: $(LIB_OBJ) $(BUILD)/objects
 	rm -f $@ && $(TOOLS)ar rcs $@ $(LIB_OBJ)
 $(BUILD)/sapor: $(TOOL_OBJ) $(BUILD)/internal.a
 	$(LINK) $(STATIC) -o $@ $^ $(DEP_LIBS)
-$(BUILD)/libsapor.a: $(BUILD)/internal.a
-	$(TOOLS)ld -r -o $(BUILD)/libsapor.o --whole-archive $< && $(TOOLS)objcopy --localize-hidden $(BUILD)/libsapor.o
+$(BUILD)/libsapor.a: $(API_OBJ) $(BUILD)/objects
+	$(TOOLS)ld -r -o $(BUILD)/libsapor.o $(API_OBJ) && $(TOOLS)objcopy --localize-hidden $(BUILD)/libsapor.o
 	rm -f $@ && $(TOOLS)ar rcs $@ $(BUILD)/libsapor.o
 SONAME = libsapor.so.0
-$(BUILD)/libsapor.so: $(BUILD)/internal.a
-	$(LINK) -shared -Wl,-soname,$(SONAME) -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive $(DEP_LIBS)
+$(BUILD)/libsapor.so: $(API_OBJ) $(BUILD)/objects
+	$(LINK) -shared -Wl,-soname,$(SONAME) -o $@ $(API_OBJ) $(DEP_LIBS)
 sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
 	@cmp -s $< $@ || { rm -f $@ && cp $< $@; }
 

@@ -15,7 +15,8 @@ $(PAGES): $(BUILD)/sapor
 	@mkdir -p $(@D)
 	$< help $(OPTION) >$@ || { rm -f $@; false; }
 # What a program that links libsapor.a also links: what MINIMAL itself links, else what pkg-config names for each library and for those that it needs.
-PRIVATE_LIBS = $(if $(call on,$(MINIMAL)),$(filter-out -Wl%,$(DEP_LIBS)),$(if $(UNPACKED),-L$(DEPS_LIB)) $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --static --libs $(PRODUCT_LIBS))) -lm)
+PRIVATE_LIBS = $(if $(call on,$(MINIMAL)),$(filter-out -Wl%,$(DEP_LIBS)),$(if $(UNPACKED),-L$(DEPS_LIB)) $(if $(API_LIBS),$(shell $(PKG_CONFIG) --static --libs $(API_LIBS))) -lm)
+API_LIBS = $(filter-out sqlite3,$(PRODUCT_LIBS))
 #: make install      sapor, libraries, sapor.h, sapor.pc, man page, completions; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
 install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(PAGES)
 	install -d $(sort $(dir $(addprefix $(DESTDIR),$(INSTALLED))))

@@ -150,6 +150,11 @@ typedef struct DataConfig {
 } DataConfig;
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
+/* Hashes of the numbers of all parts, and of all features in their order (data_hash.c); `hash` is hash_bytes or
+ * hash_own. Ids, which are texts, are not in them. */
+typedef uint64_t HashBytes(const void *data, size_t bytes, uint64_t seed);
+uint64_t pairs_hash(const DataSet *d, HashBytes *hash);
+uint64_t features_hash(const DataSet *d, HashBytes *hash, uint64_t seed);
 /* Replaces features as k says, in a list of its own in `a`. A name that no modality has is an error. */
 bool features_knock(DataSet *d, const Knock *k, Arena *a, Error *e);
 

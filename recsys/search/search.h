@@ -94,10 +94,10 @@ extern const char *const trial_states[4]; /* "open", "running", "done", "failed"
 /* One row. (data, setting, fold, model, point, seed) is unique. Texts are never NULL. */
 typedef struct TrialRow {
     const char *data, *setting, *fold, *model;
-    const char *point;    /* "lr=0.001 l_w=1e-05": the settings that vary, in the order of the dimensions; "" */
+    const char *point; /* "lr=0.001 l_w=1e-05": the settings that vary, in the order of the dimensions; "" */
     uint64_t seed;
-    int64_t number;       /* of the point in its group, from 0: the order in which points were proposed */
-    const char *key;      /* 32 hex digits: hash of the whole configuration and of the data; names trials/<key> */
+    int64_t number;  /* of the point in its group, from 0: the order in which points were proposed */
+    const char *key; /* 32 hex digits: hash of the whole configuration and of the data; names trials/<key> */
     TrialState state;
     const char *message;  /* TRIAL_FAILED: the error */
     const char *settings; /* JSON object of all settings as texts, defaults filled in */
@@ -105,9 +105,9 @@ typedef struct TrialRow {
     const char *valid, *test; /* JSON objects of the best epoch: {"Recall@20":0.1,...}; "{}" without such a part */
     const char *history;      /* history.tsv of the run: figures of each evaluated epoch */
     /* what differs between machines; not exported */
-    const char *worker; /* "host:pid" */
-    int64_t started;    /* seconds since 1970 */
-    double seconds;     /* of the whole trial, all attempts together */
+    const char *worker;                 /* "host:pid" */
+    int64_t started;                    /* seconds since 1970 */
+    double seconds;                     /* of the whole trial, all attempts together */
     double epoch_seconds, eval_seconds; /* medians */
     int64_t peak_bytes;                 /* of the trial's process */
 } TrialRow;
@@ -163,9 +163,13 @@ typedef struct StudyCounts {
     int64_t done, failed, running;
 } StudyCounts;
 bool study_counts(StudyRun *r, StudyCounts *c, Error *e);
+/* The failed trials of the share become open again. */
+bool study_retry(StudyRun *r, Error *e);
 /* The next trial of the share that is neither finished nor given out by this call before. *found false: none now; more
- * may come when a running trial of a TPE group ends. */
+ * may come when a running trial of a TPE group ends, or another process with a trial ends. */
 bool study_next(StudyRun *r, Trial *t, bool *found, Error *e);
+/* The process that had this trial has ended: where it is not finished (OUTCOME_BUSY), it may be given out again. */
+void study_over(StudyRun *r, const Trial *t);
 typedef enum TrialOutcome { OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_BUSY, OUTCOME_COPIED } TrialOutcome;
 /* In any process: locks the trial (BUSY: another process has it), trains it in OUT/trials/<key>, and records it. A
  * trial whose key is done elsewhere in the ledger is copied. An error of the trial itself is recorded (FAILED, true);
@@ -197,10 +201,10 @@ typedef struct PairTest { /* between the best points of two groups of one data s
     size_t first, second; /* groups */
     size_t figure;
     int64_t users;
-    double t, t_p, w, w_p;    /* NaN where the test was not asked for or says nothing */
-    double t_holm, w_holm;    /* adjusted over all pairs of one data set and figure */
+    double t, t_p, w, w_p; /* NaN where the test was not asked for or says nothing */
+    double t_holm, w_holm; /* adjusted over all pairs of one data set and figure */
 } PairTest;
-typedef struct StudyView { /* in the arena */
+typedef struct StudyView {              /* in the arena */
     const char *name, *system, *metric; /* metric: "Recall@20" */
     StudySelect select;
     const char **data, **settings, **models; /* in the study's order */

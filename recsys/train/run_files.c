@@ -14,25 +14,10 @@ static const char *in_folder(const Trainer *t, const char *name, Error *e)
     return path_join(t->scratch, t->config->out, name, e);
 }
 
-static uint64_t hash_pairs(const Pairs *p, int64_t U, uint64_t h)
-{
-    if (!p->start)
-        return hash_bytes("", 0, h);
-    h = hash_bytes(p->start, (size_t)(U + 1) * sizeof *p->start, h);
-    h = hash_bytes(p->item, (size_t)p->count * sizeof *p->item, h);
-    return p->rating ? hash_bytes(p->rating, (size_t)p->count * sizeof *p->rating, h) : h;
-}
-
 /* files_hash: Model.files_hash */
 static uint64_t hash_data(const DataSet *d, uint64_t files_hash)
 {
-    uint64_t h = hash_pairs(&d->train, d->U, 1);
-    h = hash_pairs(&d->valid, d->U, h);
-    h = hash_pairs(&d->test, d->U, h);
-    for (size_t i = 0; i < d->feature_count; i++) {
-        h = hash_bytes(d->features[i].data, (size_t)(d->I * d->features[i].D) * sizeof(float), h);
-        array_done(&d->features[i].file.array); /* a model that trains features has a copy of them */
-    }
+    uint64_t h = features_hash(d, hash_bytes, pairs_hash(d, hash_bytes));
     return files_hash ? hash_bytes(&files_hash, sizeof files_hash, h) : h;
 }
 

@@ -1,0 +1,541 @@
+/* recsys/search/study.c: the trials of a study: which there are, which of them is next.
+ *
+ * Every trial has a slot. What is known of a slot is in the ledger and in the locks of trials/: processes that work on
+ * one ledger do not talk to each other. No connection to the ledger stays open between calls: the caller forks. */
+// flags: -Os
+#include "recsys/search/study.h"
+
+#include <math.h>
+
+enum { SLOTS_MOST = 1 << 20, SEARCH_SEED = 42 /* Elliot's rstate */, DRAWS_MOST = 200 };
+
+typedef struct Points {         /* that were proposed, in their order */
+    const char *const **values; /* [count][dim_count] */
+    const char **names;
+    double *figures;     /* of TPE: NaN where a trial failed */
+    size_t count, known; /* known: with figures */
+    TextIndex *index;    /* of names */
+    bool ended;          /* no point follows */
+} Points;
+typedef struct PlannedGroup { /* a data set with its folds, and a model */
+    size_t data, folds;
+    const StudyModel *model;
+    Space space;
+    Points *points; /* of groups that are not TPE: shared by those of one model */
+    size_t most;    /* points */
+    size_t first;   /* of its slots: fold, number, seed; the last is the fastest */
+    bool own;       /* of TPE: in the share */
+} PlannedGroup;
+typedef enum SlotState {
+    SLOT_OTHER, /* not in the share */
+    SLOT_FREE,
+    SLOT_GIVEN,
+    SLOT_OVER, /* given, and its process has ended */
+    SLOT_DONE,
+    SLOT_FAILED
+} SlotState;
+struct StudyRun {
+    const Study *study;
+    Arena *arena, *scratch;
+    const char *ledger, *trials;
+    DataHash *hashes; /* [data_count] */
+    PlannedGroup *groups;
+    size_t group_count;
+    unsigned char *slots; /* [slot_count] a SlotState */
+    size_t slot_count;
+    size_t cursor; /* slots before it are not free */
+};
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+static bool add_point(StudyRun *r, const PlannedGroup *g, const char *const *values, bool *new, Error *e)
+{
+    Points *p = g->points;
+    size_t n = g->model->dim_count;
+    const char *name = point_name(g->model->dims, n, values, ' ', r->arena, e);
+    const char **copy = NEW(r->arena, const char *, n, e);
+    int64_t at = name && copy ? text_index_add(p->index, text_of(name), e) : -1;
+    if (at < 0)
+        return false;
+    *new = (size_t)at == p->count;
+    if (!*new)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        copy[i] = values[i];
+    p->values[p->count] = copy;
+    p->names[p->count++] = name;
+    return true;
+}
+
+/* A point that was drawn before is drawn again; a space that gives no other ends. */
+static bool draw_point(StudyRun *r, const PlannedGroup *g, const TpeResult *results, Error *e)
+{
+    Points *p = g->points;
+    const char **values = NEW(r->arena, const char *, g->model->dim_count, e);
+    bool new = false, ok = values != NULL;
+    for (uint32_t attempt = 0; ok && !new &&attempt < DRAWS_MOST; attempt++) {
+        /* the second half of the attempts is at random */
+        bool follows = g->model->search == SEARCH_TPE && attempt < DRAWS_MOST / 2;
+        int64_t number = (int64_t)p->count;
+        ok = (follows ? tpe_draw(&g->space, results, p->count, number, attempt, values, r->arena, e)
+                      : space_draw(&g->space, number, attempt, values, r->arena, e)) &&
+             add_point(r, g, values, &new, e);
+    }
+    p->ended = ok && !new;
+    return ok;
+}
+
+/* The points that do not depend on results. */
+static bool first_points(StudyRun *r, const PlannedGroup *g, Error *e)
+{
+    const StudyModel *m = g->model;
+    Points *p = g->points;
+    const char **values = NEW(r->arena, const char *, m->dim_count, e);
+    size_t first = m->search == SEARCH_TPE ? MIN(g->most, (size_t)TPE_STARTUP) : g->most;
+    bool ok = values != NULL, new;
+    while (ok && p->count < first && !p->ended) {
+        if (m->search != SEARCH_GRID) {
+            ok = draw_point(r, g, NULL, e);
+            continue;
+        }
+        grid_point(m->dims, m->dim_count, (int64_t)p->count, values);
+        ok = add_point(r, g, values, &new, e) &&
+             (new || fail(e, SP_USAGE, "%s: the grid has the point %s twice", m->name,
+                          point_name(m->dims, m->dim_count, values, ' ', r->arena, e)));
+    }
+    return ok;
+}
+
+static bool points_of(const StudyModel *m, size_t *most, Error *e)
+{
+    int64_t all;
+    for (size_t i = 0; i < m->dim_count; i++) {
+        if (m->search == SEARCH_GRID && m->dims[i].how != DIST_CHOICE)
+            return fail(e, SP_USAGE, "%s: setting %s: a grid needs lists of values, not %s", m->name, m->dims[i].key,
+                        distribution_names[m->dims[i].how]);
+        if (!space_check(&m->dims[i], e)) {
+            error_prefix(e, "%s: ", m->name);
+            return false;
+        }
+    }
+    if (m->search == SEARCH_GRID && !grid_points(m->dims, m->dim_count, &all, e)) {
+        error_prefix(e, "%s: ", m->name);
+        return false;
+    }
+    if (m->search != SEARCH_GRID)
+        all = space_points(m->dims, m->dim_count);
+    if (m->evals <= 0 && all == INT64_MAX)
+        return fail(e, SP_USAGE, "%s: the space has no end; say how many points to try", m->name);
+    all = m->evals > 0 ? MIN(m->evals, all) : all;
+    *most = (size_t)all;
+    return all <= SLOTS_MOST || fail(e, SP_USAGE, "%s: more than %d points; try fewer", m->name, SLOTS_MOST);
+}
+
+static Points *new_points(StudyRun *r, size_t most, Error *e)
+{
+    Points *p = NEW(r->arena, Points, 1, e);
+    if (!p || !(p->values = NEW(r->arena, const char *const *, most, e)) ||
+        !(p->names = NEW(r->arena, const char *, most, e)) || !(p->figures = NEW(r->arena, double, most, e)) ||
+        !(p->index = text_index_new(r->arena, e)))
+        return NULL;
+    return p;
+}
+
+/* Folds of one data set and setting follow each other. */
+static size_t folds_from(const Study *s, size_t first)
+{
+    size_t n = 1;
+    while (first + n < s->data_count && !strcmp(s->data[first].name, s->data[first + n].name) &&
+           !strcmp(s->data[first].setting, s->data[first + n].setting))
+        n++;
+    return n;
+}
+
+static bool plan_groups(StudyRun *r, Error *e)
+{
+    const Study *s = r->study;
+    Points **shared = NEW(r->arena, Points *, s->model_count, e);
+    if (!shared || !(r->groups = NEW(r->arena, PlannedGroup, s->data_count * s->model_count, e)))
+        return false;
+    for (size_t d = 0, folds; d < s->data_count; d += folds) {
+        folds = folds_from(s, d);
+        for (size_t i = 0; !s->data[d].absent && i < s->model_count; i++) {
+            const StudyModel *m = &s->models[i];
+            PlannedGroup *g = &r->groups[r->group_count++];
+            *g = (PlannedGroup){.data = d, .folds = folds, .model = m, .first = r->slot_count};
+            g->space = (Space){m->name, m->dims, m->dim_count, SEARCH_SEED};
+            g->points = m->search == SEARCH_TPE ? NULL : shared[i];
+            if (!m->seed_count)
+                return fail(e, SP_USAGE, "%s: no seed is given", m->name);
+            if (!points_of(m, &g->most, e))
+                return false;
+            if (!g->points && (!(g->points = new_points(r, g->most, e)) || !first_points(r, g, e)))
+                return false;
+            shared[i] = g->points;
+            if (m->search != SEARCH_TPE)
+                g->most = g->points->count;
+            if (g->most * folds * m->seed_count > SLOTS_MOST - r->slot_count)
+                return fail(e, SP_USAGE, "%s: a study has at most %d trials; try fewer points", m->name, SLOTS_MOST);
+            r->slot_count += g->most * folds * m->seed_count;
+        }
+    }
+    return true;
+}
+
+static bool share_slots(StudyRun *r, Share share, Error *e)
+{
+    int64_t turn = 0;
+    if (!(r->slots = NEW(r->arena, unsigned char, r->slot_count, e)))
+        return false;
+    for (size_t i = 0; i < r->group_count; i++) {
+        PlannedGroup *g = &r->groups[i];
+        size_t n = g->most * g->folds * g->model->seed_count;
+        bool whole = g->model->search == SEARCH_TPE;
+        g->own = turn % share.of == share.worker;
+        for (size_t k = 0; k < n; k++) {
+            bool own = turn % share.of == share.worker;
+            r->slots[g->first + k] = own ? SLOT_FREE : SLOT_OTHER;
+            turn += !whole;
+        }
+        turn += whole;
+    }
+    return true;
+}
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+static PlannedGroup *group_of(StudyRun *r, size_t slot)
+{
+    size_t low = 0, high = r->group_count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (r->groups[middle].first <= slot)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &r->groups[low];
+}
+
+/* False: the point of this slot is not known yet. */
+static bool trial_at(StudyRun *r, size_t slot, Trial *t)
+{
+    const PlannedGroup *g = group_of(r, slot);
+    size_t seeds = g->model->seed_count, within = slot - g->first;
+    size_t number = within / seeds % g->most, fold = within / seeds / g->most;
+    if (number >= g->points->count)
+        return false;
+    *t = (Trial){&r->study->data[g->data + fold], g->model, g->points->values[number], (int64_t)number,
+                 g->model->seeds[within % seeds]};
+    return true;
+}
+
+static size_t slot_of(StudyRun *r, const Trial *t)
+{
+    size_t data = (size_t)(t->data - r->study->data);
+    for (size_t i = 0; i < r->group_count; i++) {
+        const PlannedGroup *g = &r->groups[i];
+        if (g->model != t->model || data < g->data || data >= g->data + g->folds)
+            continue;
+        for (size_t k = 0; k < t->model->seed_count; k++)
+            if (t->model->seeds[k] == t->seed)
+                return g->first + ((data - g->data) * g->most + (size_t)t->number) * t->model->seed_count + k;
+    }
+    return SIZE_MAX;
+}
+
+/* The row that the ledger has of a trial, where it is of the same settings and data; *key: the trial's. */
+static bool find_row(StudyRun *r, Ledger *l, const Trial *t, TrialRow *row, bool *found, char key[KEY_BYTES], Error *e)
+{
+    TrialPlan plan;
+    if (!trial_plan(&plan, r->study, t, r->scratch, e) ||
+        !trial_key(key, &plan, t, &r->hashes[t->data - r->study->data], r->scratch, e))
+        return false;
+    TrialRow which = trial_row(&plan, t, key, TRIAL_OPEN);
+    if (!ledger_get(l, &which, row, found, r->scratch, e))
+        return false;
+    *found = *found && !strcmp(row->key, key);
+    return true;
+}
+
+/* Whether another process trains the trial of this key. */
+static bool is_locked(StudyRun *r, const char *key, bool *locked, Error *e)
+{
+    FolderLock lock = {-1};
+    bool taken = true;
+    const char *name = arena_printf(r->scratch, e, "%s.lock", key);
+    const char *path = name ? path_join(r->scratch, r->trials, name, e) : NULL;
+    bool ok = path && (!file_exists(path) || lock_take(&lock, r->trials, name, &taken, e));
+    *locked = ok && !taken;
+    lock_drop(&lock, r->trials, name);
+    return ok;
+}
+
+/* Looks a slot up that is not known to be finished. */
+static bool look_up(StudyRun *r, Ledger *l, size_t slot, const Trial *t, bool *running, Error *e)
+{
+    char key[KEY_BYTES];
+    TrialRow row;
+    bool found = false;
+    ArenaMark mark = arena_mark(r->scratch);
+    bool ok = find_row(r, l, t, &row, &found, key, e);
+    *running = false;
+    if (ok && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED))
+        r->slots[slot] = row.state == TRIAL_DONE ? SLOT_DONE : SLOT_FAILED;
+    else
+        ok = ok && is_locked(r, key, running, e);
+    arena_rewind(r->scratch, mark);
+    return ok;
+}
+
+/* ---- TPE ------------------------------------------------------------------------------------- */
+
+/* The mean over folds and seeds of one point; NaN where a trial failed. *whole false: one is not finished. */
+static bool point_figure(StudyRun *r, Ledger *l, const PlannedGroup *g, size_t number, double *figure, bool *whole,
+                         Error *e)
+{
+    size_t seeds = g->model->seed_count;
+    double sum = 0;
+    *whole = true;
+    for (size_t k = 0; k < g->folds * seeds; k++) {
+        Trial t;
+        TrialRow row;
+        bool found = false;
+        char key[KEY_BYTES];
+        size_t slot = g->first + (k / seeds * g->most + number) * seeds + k % seeds;
+        if (!trial_at(r, slot, &t) || !find_row(r, l, &t, &row, &found, key, e))
+            return false;
+        *whole = *whole && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED);
+        sum += found ? row_figure(&row, r->study, r->scratch) : (double)NAN;
+    }
+    *figure = sum / (double)(g->folds * seeds);
+    return true;
+}
+
+/* The points that follow from results which are there by now. */
+static bool propose(StudyRun *r, Ledger *l, const PlannedGroup *g, Error *e)
+{
+    Points *p = g->points;
+    ArenaMark mark = arena_mark(r->scratch);
+    bool ok = true, whole = true;
+    while (ok && p->count < g->most && !p->ended) {
+        for (; ok && p->known < p->count && whole; p->known += whole)
+            ok = point_figure(r, l, g, p->known, &p->figures[p->known], &whole, e);
+        if (!ok || !whole)
+            break;
+        TpeResult *results = NEW(r->scratch, TpeResult, p->count, e);
+        for (size_t i = 0; results && i < p->count; i++)
+            results[i] = (TpeResult){p->values[i], p->figures[i]};
+        ok = results && draw_point(r, g, results, e);
+    }
+    arena_rewind(r->scratch, mark);
+    return ok;
+}
+
+static bool propose_all(StudyRun *r, Ledger *l, Error *e)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < r->group_count; i++)
+        if (r->groups[i].model->search == SEARCH_TPE && r->groups[i].own)
+            ok = propose(r, l, &r->groups[i], e);
+    return ok;
+}
+
+/* ---- opened ---------------------------------------------------------------------------------- */
+
+/* Of the pairs alone, or also of the features. Data that cannot be read have 0: their trials fail with the reason. */
+static bool hash_data(StudyRun *r, const DataConfig *c, bool features, DataHash *h, Error *e)
+{
+    Arena *a = arena_new(arena_heap(r->arena), 0);
+    DataSet d = {0};
+    DataConfig config = *c;
+    Error why = {0};
+    config.knock.count = 0;
+    config.feature_count = features ? c->feature_count : 0;
+    config.gaps = features ? c->gaps : GAPS_ERROR;
+    if (!a)
+        return fail_memory(e, 1, "an arena");
+    if (dataset_load(&d, &config, a, &why))
+        data_hash(h, &d);
+    dataset_close(&d);
+    arena_free(a);
+    return true;
+}
+
+static bool hash_all(StudyRun *r, Error *e)
+{
+    const Study *s = r->study;
+    bool needed = false, ok = (r->hashes = NEW(r->arena, DataHash, s->data_count, e)) != NULL;
+    for (size_t i = 0; i < s->model_count; i++)
+        needed = needed || s->models[i].kind->needs_features;
+    for (size_t i = 0; ok && i < s->data_count; i++) {
+        const DataConfig *c = &s->data[i].config;
+        DataHash *h = &r->hashes[i], pairs = {0};
+        bool drops = c->gaps == GAPS_DROP;
+        if (s->data[i].absent)
+            continue;
+        ok = (!(needed || drops) || hash_data(r, c, true, h, e)) && (drops || hash_data(r, c, false, &pairs, e));
+        if (!drops)
+            memcpy(h->pairs, pairs.pairs, sizeof h->pairs);
+    }
+    return ok;
+}
+
+/* Every point that is known must be one that the model takes. */
+static bool check_points(StudyRun *r, Error *e)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < r->group_count; i++) {
+        const PlannedGroup *g = &r->groups[i];
+        bool seen = false;
+        for (size_t k = 0; k < i; k++)
+            seen = seen || r->groups[k].points == g->points;
+        for (size_t n = 0; ok && !seen && n < g->points->count; n++) {
+            ArenaMark mark = arena_mark(r->scratch);
+            Trial t;
+            TrialPlan plan;
+            trial_at(r, g->first + n * g->model->seed_count, &t);
+            ok = trial_plan(&plan, r->study, &t, r->scratch, e);
+            arena_rewind(r->scratch, mark);
+        }
+    }
+    return ok;
+}
+
+StudyRun *study_open(const Study *s, Share share, Arena *a, Error *e)
+{
+    StudyRun *r = NEW(a, StudyRun, 1, e);
+    if (!r)
+        return NULL;
+    *r = (StudyRun){.study = s, .arena = a, .scratch = arena_new(arena_heap(a), 0)};
+    bool ok = r->scratch || fail_memory(e, 1, "an arena");
+    if (share.of < 1 || share.worker < 0 || share.worker >= share.of)
+        ok = fail(e, SP_USAGE, "worker %lld of %lld: there are workers 0 to %lld", (long long)share.worker,
+                  (long long)share.of, (long long)share.of - 1);
+    ok = ok && (r->ledger = study_ledger(s, a, e)) && (r->trials = study_trials(s, a, e)) && plan_groups(r, e) &&
+         share_slots(r, share, e) && check_points(r, e) && hash_all(r, e) && folder_make(s->out, e);
+    Ledger *l = ok ? ledger_open(r->ledger, e) : NULL;
+    ok = l && ledger_put_study(l, s, e);
+    ledger_close(l);
+    if (ok)
+        return r;
+    study_close(r);
+    return NULL;
+}
+
+void study_close(StudyRun *r)
+{
+    if (r)
+        arena_free(r->scratch);
+}
+
+/* ---- asked ----------------------------------------------------------------------------------- */
+
+static bool is_open(SlotState state)
+{
+    return state == SLOT_FREE || state == SLOT_GIVEN || state == SLOT_OVER;
+}
+
+bool study_counts(StudyRun *r, StudyCounts *c, Error *e)
+{
+    Ledger *l = ledger_open(r->ledger, e);
+    bool ok = l && propose_all(r, l, e);
+    *c = (StudyCounts){0};
+    for (size_t i = 0; ok && i < r->slot_count; i++) {
+        Trial t;
+        bool running = false, known = trial_at(r, i, &t);
+        if (r->slots[i] == SLOT_OTHER || (!known && group_of(r, i)->points->ended))
+            continue;
+        ok = !known || !is_open((SlotState)r->slots[i]) || look_up(r, l, i, &t, &running, e);
+        c->all++;
+        c->running += running;
+        c->done += r->slots[i] == SLOT_DONE;
+        c->failed += r->slots[i] == SLOT_FAILED;
+    }
+    ledger_close(l);
+    return ok;
+}
+
+/* The first slot of one state whose trial can be trained now. */
+static bool next_of(StudyRun *r, Ledger *l, size_t from, SlotState state, Trial *t, bool *found, Error *e)
+{
+    for (size_t i = from; i < r->slot_count; i++) {
+        bool running = false;
+        if (r->slots[i] != state || !trial_at(r, i, t))
+            continue;
+        if (!look_up(r, l, i, t, &running, e))
+            return false;
+        if (r->slots[i] == state && !running) {
+            r->slots[i] = SLOT_GIVEN;
+            *found = true;
+            return true;
+        }
+    }
+    return true;
+}
+
+bool study_next(StudyRun *r, Trial *t, bool *found, Error *e)
+{
+    *found = false;
+    while (r->cursor < r->slot_count && r->slots[r->cursor] != SLOT_FREE)
+        r->cursor++;
+    Ledger *l = ledger_open(r->ledger, e);
+    bool ok = l && propose_all(r, l, e) && next_of(r, l, r->cursor, SLOT_FREE, t, found, e);
+    ok = ok && (*found || next_of(r, l, 0, SLOT_OVER, t, found, e));
+    ledger_close(l);
+    return ok;
+}
+
+void study_over(StudyRun *r, const Trial *t)
+{
+    size_t slot = slot_of(r, t);
+    if (slot < r->slot_count && r->slots[slot] == SLOT_GIVEN)
+        r->slots[slot] = SLOT_OVER;
+}
+
+/* The row of a trial that is not finished, or that failed, becomes one of this state. */
+static bool change(StudyRun *r, Ledger *l, const Trial *t, bool failed, TrialState to, const char *message, Error *e)
+{
+    TrialRow row;
+    TrialPlan plan;
+    bool found = false;
+    char key[KEY_BYTES];
+    ArenaMark mark = arena_mark(r->scratch);
+    bool ok = find_row(r, l, t, &row, &found, key, e) && trial_plan(&plan, r->study, t, r->scratch, e);
+    bool has_failed = found && row.state == TRIAL_FAILED, is_done = found && row.state == TRIAL_DONE;
+    if (ok && has_failed == failed && !is_done) {
+        if (!found)
+            row = trial_row(&plan, t, key, to);
+        row.state = to;
+        row.message = message;
+        ok = ledger_put(l, &row, e);
+    }
+    arena_rewind(r->scratch, mark);
+    return ok;
+}
+
+bool study_retry(StudyRun *r, Error *e)
+{
+    Ledger *l = ledger_open(r->ledger, e);
+    bool ok = l && propose_all(r, l, e);
+    for (size_t i = 0; ok && i < r->slot_count; i++) {
+        Trial t;
+        if (r->slots[i] == SLOT_OTHER || !trial_at(r, i, &t))
+            continue;
+        ok = change(r, l, &t, true, TRIAL_OPEN, "", e);
+        r->slots[i] = r->slots[i] == SLOT_FAILED ? SLOT_FREE : r->slots[i];
+    }
+    for (size_t i = 0; i < r->group_count; i++)
+        r->groups[i].points->known = 0;
+    r->cursor = 0;
+    ledger_close(l);
+    return ok;
+}
+
+bool study_died(StudyRun *r, const Trial *t, const char *message, Error *e)
+{
+    Ledger *l = ledger_open(r->ledger, e);
+    bool ok = l && change(r, l, t, false, TRIAL_FAILED, message, e);
+    ledger_close(l);
+    return ok;
+}

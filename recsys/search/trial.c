@@ -1,0 +1,466 @@
+/* recsys/search/trial.c: one trial: its settings, its key, its run, its row. */
+// flags: -Os
+#include "recsys/search/study.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+const char *study_ledger(const Study *s, Arena *a, Error *e)
+{
+    return path_join(a, s->out, "ledger.sqlite", e);
+}
+
+const char *study_trials(const Study *s, Arena *a, Error *e)
+{
+    return path_join(a, s->out, "trials", e);
+}
+
+/* ---- what is trained ------------------------------------------------------------------------- */
+
+/* Text of what `put` writes to a stream. */
+typedef void PutText(FILE *f, const void *what);
+static const char *text_from(PutText *put, const void *what, Arena *a, Error *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (f)
+        put(f, what);
+    bool whole = f && fclose(f) == 0;
+    const char *copy = whole ? arena_strndup(a, text, bytes, e) : NULL;
+    if (!whole)
+        fail_memory(e, 4096, "a trial's description");
+    free(text);
+    return copy;
+}
+
+static void put_settings(FILE *f, const void *settings)
+{
+    JsonWriter w = {.to = f};
+    json_object(&w, NULL);
+    for (size_t i = 0; i < settings_count(settings); i++)
+        json_put_string(&w, settings_key(settings, i), settings_value(settings, i));
+    json_end(&w);
+}
+
+static void put_metrics(FILE *f, const void *study)
+{
+    const Study *s = study;
+    for (size_t i = 0; i < s->eval.metric_count; i++)
+        fprintf(f, "%s%s", i ? "," : "metrics=", s->eval.metrics[i]);
+}
+
+static void put_cutoffs(FILE *f, const void *study)
+{
+    const Study *s = study;
+    for (size_t i = 0; i < s->eval.cutoff_count; i++)
+        fprintf(f, "%s%lld", i ? "," : "cutoffs=", (long long)s->eval.cutoffs[i]);
+}
+
+/* Features are read for models that use them, and where they decide which items there are. */
+static DataConfig data_of(const StudyData *d, const Recommender *kind)
+{
+    DataConfig c = d->config;
+    if (!kind->needs_features && c.gaps != GAPS_DROP) {
+        c.features = NULL;
+        c.feature_count = 0;
+        c.gaps = GAPS_ERROR;
+        c.knock = (Knock){0};
+    }
+    return c;
+}
+
+bool trial_plan(TrialPlan *p, const Study *s, const Trial *t, Arena *a, Error *e)
+{
+    enum { MEASURES = 3 };
+    const StudyModel *m = t->model;
+    const char **set = NEW(a, const char *, MEASURES + m->set_count + m->dim_count, e);
+    size_t n = 0;
+    if (!set)
+        return false;
+    if (s->eval.metric_count && !(set[n++] = text_from(put_metrics, s, a, e)))
+        return false;
+    if (s->eval.cutoff_count && !(set[n++] = text_from(put_cutoffs, s, a, e)))
+        return false;
+    if (s->metric && !(set[n++] = arena_printf(a, e, "validation_metric=%s@%lld", s->metric, (long long)s->cutoff)))
+        return false;
+    for (size_t i = 0; i < m->set_count; i++)
+        set[n++] = m->set[i];
+    for (size_t i = 0; i < m->dim_count; i++)
+        if (!(set[n++] = arena_printf(a, e, "%s=%s", m->dims[i].key, t->point[i])))
+            return false;
+    *p = (TrialPlan){.set = set, .set_count = n, .data = data_of(t->data, m->kind)};
+    if (!(p->point = point_name(m->dims, m->dim_count, t->point, ' ', a, e)))
+        return false;
+    p->settings = settings_make(m->kind, p->data.protocol, set, n, a, e);
+    if (!p->settings) {
+        error_prefix(e, "%s%s%s: ", m->name, *p->point ? " " : "", p->point);
+        return false;
+    }
+    return (p->json = text_from(put_settings, p->settings, a, e)) != NULL;
+}
+
+/* ---- its key --------------------------------------------------------------------------------- */
+
+void data_hash(DataHash *h, const DataSet *d)
+{
+    h->pairs[0] = pairs_hash(d, hash_own);
+    h->pairs[1] = hash_own(&h->pairs[0], sizeof h->pairs[0], h->pairs[0] + 1);
+    h->features[0] = features_hash(d, hash_own, 1);
+    h->features[1] = features_hash(d, hash_own, 2);
+}
+
+typedef struct Described {
+    const TrialPlan *plan;
+    const Trial *trial;
+    const DataHash *hash;
+} Described;
+
+/* A file that a setting names counts by its bytes: "visual=PATH,textual=PATH". */
+static void put_files(FILE *f, Text list)
+{
+    for (Text part, name; text_next(&list, ',', &part);) {
+        char path[4096];
+        Map m;
+        Error none = {0};
+        text_next(&part, '=', &name);
+        snprintf(path, sizeof path, "%.*s", (int)MIN(part.n, sizeof path - 1), part.p ? part.p : "");
+        uint64_t h = 0;
+        if (file_exists(path) && map_open(&m, path, &none)) {
+            h = hash_own(m.data, m.bytes, 0);
+            map_close(&m);
+        }
+        fprintf(f, " %.*s=%016llx", (int)name.n, name.p, (unsigned long long)h);
+    }
+}
+
+static void put_described(FILE *f, const void *what)
+{
+    const Described *d = what;
+    const TrialPlan *p = d->plan;
+    /* without features nothing is known of data that need them */
+    bool read = !p->data.feature_count || d->hash->features[0];
+    fprintf(f, "sapor %s\nmodel %s\nprotocol %s\nseed %llu\npairs %016llx%016llx\n", SAPOR_VERSION,
+            d->trial->model->kind->name, protocol_names[p->data.protocol], (unsigned long long)d->trial->seed,
+            (unsigned long long)(read ? d->hash->pairs[0] : 0), (unsigned long long)(read ? d->hash->pairs[1] : 0));
+    for (size_t i = 0; i < p->data.feature_count; i++) {
+        Text rest = text_of(p->data.features[i]), name;
+        text_next(&rest, '=', &name);
+        fprintf(f, "features %.*s\n", (int)name.n, name.p);
+    }
+    if (p->data.feature_count)
+        fprintf(f, "hash %016llx%016llx\n", (unsigned long long)d->hash->features[0],
+                (unsigned long long)d->hash->features[1]);
+    for (size_t i = 0; i < p->data.knock.count; i++)
+        fprintf(f, "knock %s %s %llu\n", p->data.knock.names[i], knock_modes[p->data.knock.mode],
+                (unsigned long long)p->data.knock.seed);
+    for (size_t i = 0; i < settings_count(p->settings); i++) {
+        const char *key = settings_key(p->settings, i), *value = settings_value(p->settings, i);
+        if (!strcmp(key, "knn_file") && strchr(value, '=')) {
+            fputs(key, f);
+            put_files(f, text_of(value));
+            fputc('\n', f);
+        } else {
+            fprintf(f, "%s=%s\n", key, value);
+        }
+    }
+}
+
+bool trial_key(char key[KEY_BYTES], const TrialPlan *p, const Trial *t, const DataHash *h, Arena *a, Error *e)
+{
+    const char *text = text_from(put_described, &(Described){p, t, h}, a, e);
+    if (!text)
+        return false;
+    snprintf(key, KEY_BYTES, "%016llx%016llx", (unsigned long long)hash_own(text, strlen(text), 1),
+             (unsigned long long)hash_own(text, strlen(text), 2));
+    return true;
+}
+
+TrialRow trial_row(const TrialPlan *p, const Trial *t, const char *key, TrialState state)
+{
+    return (TrialRow){.data = t->data->name,
+                      .setting = t->data->setting,
+                      .fold = t->data->fold,
+                      .model = t->model->name,
+                      .point = p->point,
+                      .seed = t->seed,
+                      .number = t->number,
+                      .key = key,
+                      .state = state,
+                      .message = "",
+                      .settings = p->json,
+                      .valid = "{}",
+                      .test = "{}",
+                      .history = "",
+                      .worker = ""};
+}
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+static void put_scores(FILE *f, const void *scores)
+{
+    enum { FEWEST = 9, MOST = 17 };
+    const Scores *s = scores;
+    JsonWriter w = {.to = f};
+    char name[64], text[40];
+    json_object(&w, NULL);
+    for (size_t i = 0; s->mean && i < s->metrics * s->cutoffs; i++) {
+        int digits = FEWEST;
+        double back = NAN;
+        for (; digits <= MOST && back != s->mean[i]; digits++) {
+            snprintf(text, sizeof text, "%.*g", digits, s->mean[i]);
+            text_f64(text_of(text), &back);
+        }
+        json_put_number(&w, score_name(s, i, name, sizeof name), "%.*g", digits - 1, s->mean[i]);
+    }
+    json_end(&w);
+}
+
+double figure_of(const Json *object, const char *name)
+{
+    const Json *j = json_get(object, name);
+    return j && j->type == JSON_NUMBER ? j->number : (double)NAN;
+}
+
+double row_figure(const TrialRow *row, const Study *s, Arena *scratch)
+{
+    Error none = {0};
+    const char *first = s->select == SELECT_TEST ? row->test : row->valid;
+    const char *second = s->select == SELECT_TEST ? row->valid : row->test;
+    const char *name = arena_printf(scratch, &none, "%s@%lld", s->metric, (long long)s->cutoff);
+    if (!name || row->state != TRIAL_DONE)
+        return NAN;
+    double figure = figure_of(json_parse(scratch, text_of(first), "figures", &none), name);
+    return isfinite(figure) ? figure : figure_of(json_parse(scratch, text_of(second), "figures", &none), name);
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+typedef struct Running { /* the trial of this process */
+    Ledger *ledger;
+    const Study *study;
+    const char *trials, *folder;
+    TrialRow *row;
+    double begun, before, noted; /* clock; seconds of earlier attempts; clock of the last note in the ledger */
+    TrainVisit *visit;
+    void *arg;
+    bool stopped, ledger_failed; /* by the visit; a note could not be written */
+} Running;
+
+/* How long a trial has taken is noted now and then: a process that is killed cannot. */
+static bool visit_run(void *arg, const TrainEvent *event, Error *e)
+{
+    enum { SECONDS = 30 };
+    Running *r = arg;
+    double now = now_seconds();
+    if (event->kind == TRAIN_EPOCH && now - r->noted > SECONDS) {
+        r->noted = now;
+        r->row->seconds = r->before + now - r->begun;
+        r->ledger_failed = !ledger_put(r->ledger, r->row, e);
+    }
+    if (!r->ledger_failed && r->visit)
+        r->stopped = !r->visit(r->arg, event, e);
+    return !r->ledger_failed && !r->stopped;
+}
+
+static void remove_files(const Running *r, const char *const *names, size_t n)
+{
+    Arena *a = arena_new(NULL, 0);
+    Error none = {0};
+    for (size_t i = 0; a && i < n; i++) {
+        const char *path = path_join(a, r->folder, names[i], &none);
+        if (path)
+            file_remove(path, &none);
+    }
+    arena_free(a);
+}
+
+/* The files of a run that are not kept, in the order in which they are removed; then those that are. */
+static const char *const FILES[] = {
+    "checkpoint.safetensors", ".sapor.lock",  "user.npy",    "item.npy",    "seen.safetensors", "model.safetensors",
+    "user.ids.txt",           "item.ids.txt", "result.json", "history.tsv", "by_user.tsv",      "config.json"};
+enum { ALWAYS = 2, WITH_VECTORS = 8 };
+
+/* A message is the same wherever OUT is. */
+static const char *message_of(const Running *r, const char *message, Arena *a, Error *e)
+{
+    size_t n = strlen(r->study->out);
+    const char *at = n ? strstr(message, r->study->out) : NULL;
+    char *text = at && at[n] == '/' ? arena_printf(a, e, "%.*s%s", (int)(at - message), message, at + n + 1)
+                                    : arena_strndup(a, message, strlen(message), e);
+    for (size_t bad; text && !utf8_valid(text_of(text), &bad);)
+        text[bad] = '?'; /* of a path */
+    return text;
+}
+
+static bool record(Running *r, TrialState state, Error *e)
+{
+    r->row->state = state;
+    r->row->seconds = r->before + now_seconds() - r->begun;
+    r->row->peak_bytes = (int64_t)peak_rss_bytes();
+    return ledger_put(r->ledger, r->row, e);
+}
+
+static bool record_result(Running *r, const TrainResult *result, Arena *a, Error *e)
+{
+    enum { HISTORY_MOST = 1 << 24 };
+    Text history;
+    const char *path = path_join(a, r->folder, "history.tsv", e);
+    if (!path || !file_read(&history, a, path, HISTORY_MOST, e) ||
+        !(r->row->valid = text_from(put_scores, &result->valid, a, e)) ||
+        !(r->row->test = text_from(put_scores, &result->test, a, e)))
+        return false;
+    r->row->history = history.p;
+    r->row->best_epoch = result->best_epoch;
+    r->row->epochs = result->epochs;
+    r->row->epoch_seconds = result->epoch_seconds;
+    r->row->eval_seconds = result->eval_seconds;
+    return record(r, TRIAL_DONE, e);
+}
+
+/* In the locked folder, the row is `running`. */
+static bool train(Running *r, const Device *d, const Trial *t, const TrialPlan *p, const DataSet *data,
+                  TrialOutcome *outcome, Arena *a, Error *e)
+{
+    TrainConfig c = {.model = t->model->kind->name,
+                     .kind = t->model->kind,
+                     .data = p->data,
+                     .given = data,
+                     .set = p->set,
+                     .set_count = p->set_count,
+                     .out = r->folder,
+                     .seed = t->seed,
+                     .visit = visit_run,
+                     .arg = r};
+    TrainResult result = {0};
+    const char *config = path_join(a, r->folder, "config.json", e);
+    bool resumes = config && file_exists(config), ok = config && train_run(d, &c, &result, a, e);
+    if (!ok && resumes && e->code == SP_USAGE && !r->stopped) {
+        /* the data had another path when it was begun: the key says that they are the same */
+        error_clear(e);
+        remove_files(r, FILES, COUNT(FILES));
+        ok = train_run(d, &c, &result, a, e);
+    }
+    if (ok) {
+        *outcome = OUTCOME_DONE;
+        if (!record_result(r, &result, a, e))
+            return false;
+        /* a folder without its checkpoint is not trained again, as its row is done */
+        remove_files(r, FILES, t->model->save_weights || t->model->save_recs > 0 ? ALWAYS : WITH_VECTORS);
+        return true;
+    }
+    if (r->stopped || r->ledger_failed || e->code == SP_IO) /* the folder cannot be written to */
+        return false;
+    *outcome = OUTCOME_FAILED;
+    if (!(r->row->message = message_of(r, e->message, a, e)))
+        return false;
+    error_clear(e);
+    return record(r, TRIAL_FAILED, e);
+}
+
+/* The lock may be looked at by another process for a moment (study.c). */
+static bool lock_patiently(FolderLock *l, const char *folder, const char *name, bool *taken, Error *e)
+{
+    enum { TRIES = 5, NANOSECONDS = 20 * 1000 * 1000 };
+    for (int i = 0; i < TRIES; i++) {
+        if (!lock_take(l, folder, name, taken, e) || *taken)
+            return *taken;
+        nanosleep(&(struct timespec){0, NANOSECONDS}, NULL);
+    }
+    return true;
+}
+
+/* What the ledger says of this trial, under its lock: finished in the meantime, or done elsewhere. */
+static bool look_up(Running *r, TrialOutcome *outcome, bool *found, Arena *a, Error *e)
+{
+    TrialRow there;
+    if (!ledger_get(r->ledger, r->row, &there, found, a, e))
+        return false;
+    bool same = *found && !strcmp(there.key, r->row->key);
+    if (same && (there.state == TRIAL_DONE || there.state == TRIAL_FAILED)) {
+        *outcome = there.state == TRIAL_DONE ? OUTCOME_COPIED : OUTCOME_FAILED;
+        *r->row = there;
+        return true;
+    }
+    r->before = same ? there.seconds : 0;
+    if (!ledger_done(r->ledger, r->row->key, &there, found, a, e) || !*found)
+        return e->code == SP_OK;
+    TrialRow own = *r->row;
+    *r->row = there;
+    r->row->data = own.data;
+    r->row->setting = own.setting;
+    r->row->fold = own.fold;
+    r->row->model = own.model;
+    r->row->point = own.point;
+    r->row->seed = own.seed;
+    r->row->number = own.number;
+    *outcome = OUTCOME_COPIED;
+    return ledger_put(r->ledger, r->row, e);
+}
+
+static bool run_locked(Running *r, const Device *d, const Trial *t, const TrialPlan *p, const DataSet *data,
+                       TrialOutcome *outcome, Arena *a, Error *e)
+{
+    char host[256] = "";
+    bool found = false;
+    gethostname(host, sizeof host - 1);
+    r->row->worker = arena_printf(a, e, "%s:%ld", host, (long)getpid());
+    r->row->started = (int64_t)time(NULL);
+    if (!r->row->worker || !look_up(r, outcome, &found, a, e) || found)
+        return e->code == SP_OK;
+    r->row->seconds = r->before;
+    if (!ledger_put(r->ledger, r->row, e))
+        return false;
+    if (data)
+        return train(r, d, t, p, data, outcome, a, e);
+    *outcome = OUTCOME_FAILED;
+    return record(r, TRIAL_FAILED, e);
+}
+
+/* From the lock to its release. `data` NULL: they could not be read; row->message says why. */
+static bool run_trial(Running *r, const Device *d, const Trial *t, const TrialPlan *p, const DataSet *data,
+                      TrialOutcome *outcome, Arena *a, Error *e)
+{
+    FolderLock lock = {-1};
+    bool taken = false;
+    const char *name = arena_printf(a, e, "%s.lock", r->row->key);
+    if (!name || !(r->trials = study_trials(r->study, a, e)) || !folder_make(r->trials, e) ||
+        !(r->folder = path_join(a, r->trials, r->row->key, e)) || !lock_patiently(&lock, r->trials, name, &taken, e))
+        return false;
+    *outcome = OUTCOME_BUSY;
+    if (!taken)
+        return true;
+    const char *path = study_ledger(r->study, a, e);
+    bool ok = path && (r->ledger = ledger_open(path, e)) && run_locked(r, d, t, p, data, outcome, a, e);
+    ledger_close(r->ledger);
+    lock_drop(&lock, r->trials, name);
+    return ok;
+}
+
+bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *visit, void *arg, TrialOutcome *outcome,
+                 TrialRow *row, Arena *a, Error *e)
+{
+    TrialPlan plan;
+    DataSet data = {0};
+    DataHash hash = {0};
+    char *key = NEW(a, char, KEY_BYTES, e);
+    Running r = {.study = s, .row = row, .begun = now_seconds(), .visit = visit, .arg = arg};
+    r.noted = r.begun;
+    if (!key || !trial_plan(&plan, s, t, a, e))
+        return false;
+    DataConfig config = plan.data;
+    config.knock.count = 0; /* train_run replaces features */
+    bool loaded = dataset_load(&data, &config, a, e);
+    if (loaded)
+        data_hash(&hash, &data);
+    const char *why = loaded ? "" : message_of(&r, e->message, a, &(Error){0});
+    error_clear(e);
+    bool ok = trial_key(key, &plan, t, &hash, a, e);
+    *row = trial_row(&plan, t, key, TRIAL_RUNNING);
+    row->message = why ? why : "";
+    ok = ok && run_trial(&r, d, t, &plan, loaded ? &data : NULL, outcome, a, e);
+    dataset_close(&data);
+    return ok;
+}

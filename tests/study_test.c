@@ -1,0 +1,325 @@
+/* tests/study_test.c: the trials of a study: each once, whoever trains it; what is left after a kill. */
+#include "tests/study_testing.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+static void every_trial_once(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    study_bench(&b);
+    TrialRow *rows;
+    size_t n;
+    assert_int_equal(study_all(&b, (Share){0, 1}), 16);
+    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
+    Ledger *l = study_ledger_of(&b);
+    assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
+    assert_int_equal(n, 16);
+    assert_string_equal(rows[0].model, "BPRMF");
+    assert_string_equal(rows[0].point, "factors=4 lr=0.01");
+    assert_int_equal(rows[0].number, 0);
+    assert_int_equal(rows[0].seed, 1);
+    assert_true(rows[1].seed == UINT64_MAX);
+    assert_string_equal(rows[2].point, "factors=4 lr=0.001");
+    assert_string_equal(rows[8].model, "external.LightGCN");
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(rows[i].state, TRIAL_DONE);
+        assert_non_null(strstr(rows[i].valid, "\"Recall@5\":"));
+        assert_non_null(strstr(rows[i].settings, "\"epochs\":\"4\""));
+        assert_true(text_starts(text_of(rows[i].history), "epoch\tloss\tvalid Recall@3"));
+        const char *folder = arena_printf(b.arena, &e, "%s/trials/%s", b.out, rows[i].key);
+        FolderEntry *entries;
+        size_t files;
+        assert_ok(folder_list(&entries, &files, b.arena, folder, &e), e);
+        for (size_t k = 0; k < files; k++)
+            assert_true(strstr(entries[k].name, ".json") || strstr(entries[k].name, ".tsv"));
+    }
+    ledger_close(l);
+    study_bench_end(&b);
+}
+
+/* ---- several processes ----------------------------------------------------------------------- */
+
+static void export_to(StudyBench *b, const char *name)
+{
+    Error e = {0};
+    Ledger *l = study_ledger_of(b);
+    assert_ok(ledger_export(l, arena_printf(b->arena, &e, "%s/%s", b->folder, name), &e), e);
+    ledger_close(l);
+}
+
+static void same_exports(StudyBench *b, const char *x, const char *y)
+{
+    Error e = {0};
+    Text first, second;
+    assert_ok(file_read(&first, b->arena, arena_printf(b->arena, &e, "%s/%s", b->folder, x), 0, &e), e);
+    assert_ok(file_read(&second, b->arena, arena_printf(b->arena, &e, "%s/%s", b->folder, y), 0, &e), e);
+    assert_true(text_equal(first, second));
+}
+
+/* Four folders with a share each, joined, are what one process gives in one folder. */
+static void shares_join(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    study_bench(&b);
+    int n = 0;
+    study_all(&b, (Share){0, 1});
+    export_to(&b, "one.tsv");
+    for (int i = 0; i < 4; i++) {
+        snprintf(b.out, sizeof b.out, "%s/part%d", b.folder, i);
+        n += study_all(&b, (Share){i, 4});
+    }
+    assert_int_equal(n, 16);
+    Ledger *l = study_ledger_of(&b);
+    int64_t added;
+    for (int i = 0; i < 3; i++) {
+        const char *path = arena_printf(b.arena, &e, "%s/part%d/ledger.sqlite", b.folder, i);
+        assert_ok(ledger_import(l, path, &added, &e), e);
+        assert_int_equal(added, 4);
+    }
+    ledger_close(l);
+    export_to(&b, "joined.tsv");
+    same_exports(&b, "one.tsv", "joined.tsv");
+    study_bench_end(&b);
+}
+
+typedef struct Stop { /* ends the process after so many epochs */
+    int epochs;
+} Stop;
+
+static bool stop_after(void *arg, const TrainEvent *event, Error *e)
+{
+    Stop *s = arg;
+    (void)e;
+    if (event->kind == TRAIN_EPOCH && s->epochs-- == 0)
+        kill(getpid(), SIGKILL);
+    return true;
+}
+
+/* A process that trains until it is killed; returns whether it was. */
+static bool killed_after(StudyBench *b, int epochs)
+{
+    pid_t child = fork();
+    int status = 0;
+    if (child == 0) {
+        Error e = {0};
+        Trial t;
+        TrialRow row;
+        TrialOutcome outcome;
+        Stop stop = {epochs};
+        bool found = true;
+        StudyRun *r = study_open(&b->study, (Share){0, 1}, b->arena, &e);
+        while (r && study_next(r, &t, &found, &e) && found)
+            if (!study_trial(&b->device, &b->study, &t, stop_after, &stop, &outcome, &row, b->arena, &e))
+                break;
+        _exit(e.code ? 1 : 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    return WIFSIGNALED(status);
+}
+
+static void a_killed_search_goes_on(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    study_bench(&b);
+    TrialRow *rows;
+    size_t n;
+    study_all(&b, (Share){0, 1});
+    export_to(&b, "whole.tsv");
+    snprintf(b.out, sizeof b.out, "%s/killed", b.folder);
+    int kills = 0;
+    while (killed_after(&b, 7)) {
+        Ledger *l = study_ledger_of(&b);
+        assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
+        ledger_close(l);
+        assert_int_equal(rows[n - 1].state, TRIAL_RUNNING); /* the next ones are not begun */
+        StudyCounts c;
+        StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+        assert_ok(r && study_counts(r, &c, &e), e);
+        assert_true(c.all == 16 && c.done == (int64_t)n - 1 && c.running == 0 && c.failed == 0);
+        study_close(r);
+        kills++;
+    }
+    assert_true(kills > 5);
+    export_to(&b, "killed.tsv");
+    same_exports(&b, "whole.tsv", "killed.tsv");
+    study_bench_end(&b);
+}
+
+/* Four processes on one ledger: each trial is trained once. */
+static void processes_share_a_ledger(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    study_bench(&b);
+    study_all(&b, (Share){0, 1});
+    export_to(&b, "one.tsv");
+    snprintf(b.out, sizeof b.out, "%s/shared", b.folder);
+    pid_t child[4];
+    int trained = 0;
+    for (int i = 0; i < 4; i++)
+        if (!(child[i] = fork())) {
+            Trial t;
+            TrialRow row;
+            TrialOutcome outcome;
+            bool found = true;
+            int done = 0;
+            StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+            while (r && study_next(r, &t, &found, &e) && found &&
+                   study_trial(&b.device, &b.study, &t, NULL, NULL, &outcome, &row, b.arena, &e)) {
+                done += outcome == OUTCOME_DONE;
+                study_over(r, &t);
+            }
+            if (e.code)
+                fprintf(stderr, "%s\n", e.message);
+            _exit(e.code ? 100 : done);
+        }
+    for (int i = 0; i < 4; i++) {
+        int status;
+        assert_int_equal(waitpid(child[i], &status, 0), child[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 16);
+        trained += WEXITSTATUS(status);
+    }
+    assert_int_equal(trained, 16);
+    export_to(&b, "shared.tsv");
+    same_exports(&b, "one.tsv", "shared.tsv");
+    study_bench_end(&b);
+}
+
+/* ---- trials that fail, change, or are equal -------------------------------------------------- */
+
+static void failures_are_kept(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    study_bench(&b);
+    Trial t;
+    TrialRow *rows;
+    size_t n;
+    bool found;
+    StudyCounts c;
+    b.study.model_count = 1;
+    b.data.config.test = "/nowhere/test.tsv";
+    assert_int_equal(study_all(&b, (Share){0, 1}), 8);
+    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
+    Ledger *l = study_ledger_of(&b);
+    assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
+    ledger_close(l);
+    assert_int_equal(n, 8);
+    assert_int_equal(rows[7].state, TRIAL_FAILED);
+    assert_non_null(strstr(rows[7].message, "/nowhere/test.tsv"));
+    b.data.config.test = b.test; /* other data: other trials */
+    StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+    assert_ok(r && study_next(r, &t, &found, &e), e);
+    assert_true(found);
+    assert_ok(study_died(r, &t, "killed by signal 9 (Killed)", &e), e);
+    study_close(r);
+    assert_int_equal(study_all(&b, (Share){0, 1}), 7);
+    r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+    assert_ok(r && study_counts(r, &c, &e), e);
+    assert_true(c.all == 8 && c.done == 7 && c.failed == 1);
+    assert_ok(study_retry(r, &e) && study_next(r, &t, &found, &e), e);
+    assert_true(found && t.number == 0 && t.seed == 1);
+    study_close(r);
+    assert_int_equal(study_all(&b, (Share){0, 1}), 1);
+    study_bench_end(&b);
+}
+
+/* A fixed setting is no part of a trial's name: what was trained with another one does not count. */
+static void other_settings_are_other_trials(void **state)
+{
+    (void)state;
+    static const char *const SET[] = {"epochs=2", "validation_rate=2"};
+    StudyBench b;
+    study_bench(&b);
+    b.study.model_count = 1;
+    assert_int_equal(study_all(&b, (Share){0, 1}), 8);
+    b.models[0].set = SET;
+    b.models[0].set_count = 2;
+    assert_int_equal(study_all(&b, (Share){0, 1}), 8);
+    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
+    study_bench_end(&b);
+}
+
+/* A model that needs no features is trained once for all settings of extractors. */
+static void equal_trials_are_copied(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    study_bench(&b);
+    StudyData data[2] = {b.data, b.data};
+    Trial t;
+    TrialRow row;
+    TrialOutcome outcome = OUTCOME_BUSY;
+    bool found = true;
+    int copied = 0;
+    data[0].setting = "CLIP";
+    data[1].setting = "ResNet50";
+    b.study.data = data;
+    b.study.data_count = 2;
+    b.study.model_count = 1;
+    StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+    assert_ok(r, e);
+    for (;;) {
+        assert_ok(study_next(r, &t, &found, &e), e);
+        if (!found)
+            break;
+        assert_ok(study_trial(&b.device, &b.study, &t, NULL, NULL, &outcome, &row, b.arena, &e), e);
+        assert_int_equal(outcome, t.data == data ? OUTCOME_DONE : OUTCOME_COPIED);
+        assert_string_equal(row.setting, t.data->setting);
+        copied += outcome == OUTCOME_COPIED;
+    }
+    assert_int_equal(copied, 8);
+    study_close(r);
+    study_bench_end(&b);
+}
+
+static void wrong_studies_are_refused(void **state)
+{
+    (void)state;
+    static const char *const WORDS[] = {"0.1", "many"};
+    const Dimension word = {.key = "lr", .values = WORDS, .count = 2};
+    const Dimension range = {.key = "lr", .how = DIST_UNIFORM, .low = 0, .high = 1};
+    Error e = {0};
+    StudyBench b;
+    study_bench(&b);
+    b.models[0].dims = &word;
+    b.models[0].dim_count = 1;
+    assert_null(study_open(&b.study, (Share){0, 1}, b.arena, &e));
+    assert_error(e, SP_USAGE, "BPRMF lr=many: setting lr=many");
+    b.models[0].dims = &range;
+    assert_null(study_open(&b.study, (Share){0, 1}, b.arena, &e));
+    assert_error(e, SP_USAGE, "BPRMF: setting lr: a grid needs lists of values, not uniform");
+    b.models[0].search = SEARCH_RANDOM;
+    assert_null(study_open(&b.study, (Share){0, 1}, b.arena, &e));
+    assert_error(e, SP_USAGE, "BPRMF: the space has no end; say how many points to try");
+    assert_null(study_open(&b.study, (Share){4, 4}, b.arena, &e));
+    error_clear(&e);
+    study_bench_end(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_trial_once),        cmocka_unit_test(shares_join),
+        cmocka_unit_test(a_killed_search_goes_on), cmocka_unit_test(processes_share_a_ledger),
+        cmocka_unit_test(failures_are_kept),       cmocka_unit_test(other_settings_are_other_trials),
+        cmocka_unit_test(equal_trials_are_copied), cmocka_unit_test(wrong_studies_are_refused),
+    };
+    study_folders();
+#ifndef HAVE_SQLITE3
+    printf("skipped: this build has no SQLite\n");
+    return 0;
+#endif
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
