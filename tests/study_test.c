@@ -284,6 +284,57 @@ static void equal_trials_are_copied(void **state)
     study_bench_end(&b);
 }
 
+/* The view of a ledger alone: means over seeds and folds, the best point. */
+static void views_have_the_best(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    StudyView v;
+    study_bench(&b);
+    StudyData data[3] = {b.data, b.data, b.data};
+    data[0].fold = "0";
+    data[1].fold = "1";
+    data[1].config.valid = data[1].config.test = b.train;
+    data[2] = (StudyData){.name = "office", .setting = "", .fold = "", .absent = "its images are not to be had"};
+    b.study.data = data;
+    b.study.data_count = 3;
+    assert_int_equal(study_all(&b, (Share){0, 1}), 32);
+    Ledger *l = study_ledger_of(&b);
+    assert_ok(study_view(&v, l, b.arena, &e), e);
+    ledger_close(l);
+    assert_string_equal(v.metric, "Recall@5");
+    assert_int_equal(v.group_count, 4);
+    assert_int_equal(v.figure_count, 4);
+    assert_string_equal(v.figures[1], "Recall@5");
+    assert_string_equal(v.groups[2].absent, "its images are not to be had");
+    assert_int_equal(v.groups[3].count, 0);
+    for (size_t g = 0; g < 2; g++) {
+        const Group *x = &v.groups[g];
+        assert_int_equal(x->count, 4);
+        double best = -1;
+        int64_t at = -1;
+        for (size_t i = 0; i < 4; i++) {
+            const GroupPoint *p = &x->points[i];
+            double sum = 0, figure;
+            assert_true(p->trials == 4 && p->finished == 4 && p->number == (int64_t)i);
+            for (size_t k = 0; k < 4; k++) {
+                const char *found = strstr(p->rows[k]->valid, "\"Recall@5\":");
+                assert_non_null(found);
+                assert_int_equal(sscanf(found, "\"Recall@5\":%lf", &figure), 1);
+                sum += figure;
+            }
+            assert_true(fabs(sum / 4 - p->valid[1]) < 1e-15);
+            if (sum / 4 > best) {
+                best = sum / 4;
+                at = (int64_t)i;
+            }
+        }
+        assert_int_equal(x->best, at);
+    }
+    study_bench_end(&b);
+}
+
 static void wrong_studies_are_refused(void **state)
 {
     (void)state;

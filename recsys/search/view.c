@@ -1,0 +1,298 @@
+/* recsys/search/view.c: a ledger read for people: the groups of a study, their points, the best ones. */
+// flags: -Os
+#include "recsys/search/study.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+typedef struct Names { /* distinct texts in the order of their first appearance */
+    TextIndex *index;
+    Arena *arena;
+} Names;
+
+static bool names_list(const Names *n, const char ***list, size_t *count, Error *e)
+{
+    *count = (size_t)text_index_count(n->index);
+    if (!(*list = NEW(n->arena, const char *, *count, e)))
+        return false;
+    for (size_t i = 0; i < *count; i++)
+        (*list)[i] = text_index_at(n->index, (int64_t)i).p;
+    return true;
+}
+
+static bool names_new(Names *n, Arena *a, Error *e)
+{
+    *n = (Names){text_index_new(a, e), a};
+    return n->index != NULL;
+}
+
+static bool study_names(StudyView *v, const Study *s, Arena *a, Error *e)
+{
+    Names data, settings;
+    if (!names_new(&data, a, e) || !names_new(&settings, a, e) ||
+        !(v->models = NEW(a, const char *, s->model_count, e)))
+        return false;
+    for (size_t i = 0; i < s->data_count; i++)
+        if (text_index_add(data.index, text_of(s->data[i].name), e) < 0 ||
+            text_index_add(settings.index, text_of(s->data[i].setting), e) < 0)
+            return false;
+    for (size_t i = 0; i < s->model_count; i++)
+        v->models[v->model_count++] = s->models[i].name;
+    return names_list(&data, &v->data, &v->data_count, e) && names_list(&settings, &v->settings, &v->setting_count, e);
+}
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+typedef struct RowFigures {
+    double *part[2]; /* [figures] of valid and test; NaN where there is none */
+} RowFigures;
+
+/* Adds the names of an object's members. */
+static bool add_names(TextIndex *names, const char *json, Arena *scratch, Error *e)
+{
+    ArenaMark mark = arena_mark(scratch);
+    const Json *j = json_parse(scratch, text_of(json), "figures of a trial", e);
+    bool ok = j != NULL;
+    for (const Json *f = j ? j->first : NULL; ok && f; f = f->next)
+        ok = text_index_add(names, f->key, e) >= 0;
+    arena_rewind(scratch, mark);
+    return ok;
+}
+
+static double *read_figures(const char *json, const StudyView *v, Arena *a, Arena *scratch, Error *e)
+{
+    ArenaMark mark = arena_mark(scratch);
+    double *figures = NEW(a, double, v->figure_count, e);
+    const Json *j = figures ? json_parse(scratch, text_of(json), "figures of a trial", e) : NULL;
+    for (size_t i = 0; j && i < v->figure_count; i++)
+        figures[i] = figure_of(j, v->figures[i]);
+    arena_rewind(scratch, mark);
+    return j ? figures : NULL;
+}
+
+/* The names of all figures and, for each row that is done, its figures. */
+static bool row_figures(StudyView *v, RowFigures **of_row, Arena *a, Arena *scratch, Error *e)
+{
+    Names names;
+    bool ok = names_new(&names, a, e) && (*of_row = NEW(scratch, RowFigures, v->row_count, e));
+    for (size_t i = 0; ok && i < v->row_count; i++)
+        ok = v->rows[i].state != TRIAL_DONE || (add_names(names.index, v->rows[i].test, scratch, e) &&
+                                                add_names(names.index, v->rows[i].valid, scratch, e));
+    ok = ok && names_list(&names, &v->figures, &v->figure_count, e);
+    Arena *parsed = ok ? arena_new(arena_heap(a), 0) : NULL;
+    if (ok && !parsed)
+        ok = fail_memory(e, 1, "an arena");
+    for (size_t i = 0; ok && i < v->row_count; i++)
+        if (v->rows[i].state == TRIAL_DONE)
+            ok = ((*of_row)[i].part[0] = read_figures(v->rows[i].valid, v, scratch, parsed, e)) &&
+                 ((*of_row)[i].part[1] = read_figures(v->rows[i].test, v, scratch, parsed, e));
+    arena_free(parsed);
+    return ok;
+}
+
+/* ---- points ---------------------------------------------------------------------------------- */
+
+typedef struct Viewer {
+    StudyView *view;
+    const Study *study;
+    const RowFigures *of_row;
+    Arena *arena, *scratch;
+} Viewer;
+
+static bool is_seed(const StudyModel *m, uint64_t seed)
+{
+    for (size_t i = 0; i < m->seed_count; i++)
+        if (m->seeds[i] == seed)
+            return true;
+    return false;
+}
+
+static size_t folds_of(const Study *s, const Group *g)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->data_count; i++)
+        n += !strcmp(s->data[i].name, g->data) && !strcmp(s->data[i].setting, g->setting);
+    return n;
+}
+
+static bool is_fold(const Study *s, const TrialRow *row)
+{
+    for (size_t i = 0; i < s->data_count; i++)
+        if (!strcmp(s->data[i].name, row->data) && !strcmp(s->data[i].setting, row->setting) &&
+            !strcmp(s->data[i].fold, row->fold))
+            return true;
+    return false;
+}
+
+/* Rows of an earlier configuration stay in the ledger: this one has no such point. */
+static bool has_point(const StudyModel *m, const TrialRow *row, Arena *scratch)
+{
+    Error none = {0};
+    int64_t points;
+    ArenaMark mark = arena_mark(scratch);
+    if (m->search != SEARCH_GRID || !grid_points(m->dims, m->dim_count, &points, &none))
+        return m->evals <= 0 || row->number < m->evals;
+    const char **values = NEW(scratch, const char *, m->dim_count, &none);
+    bool ok = values && row->number < points && (m->evals <= 0 || row->number < m->evals);
+    if (ok)
+        grid_point(m->dims, m->dim_count, row->number, values);
+    const char *name = ok ? point_name(m->dims, m->dim_count, values, ' ', scratch, &none) : NULL;
+    ok = name && !strcmp(name, row->point);
+    arena_rewind(scratch, mark);
+    return ok;
+}
+
+/* Rows of the group, by point. */
+static bool collect(Viewer *w, Group *g, const StudyModel *m, size_t trials, Error *e)
+{
+    StudyView *v = w->view;
+    TextIndex *names = text_index_new(w->scratch, e);
+    size_t capacity = 0;
+    for (size_t i = 0; names && i < v->row_count; i++) {
+        const TrialRow *row = &v->rows[i];
+        if (strcmp(row->model, g->model) != 0 || strcmp(row->data, g->data) != 0 ||
+            strcmp(row->setting, g->setting) != 0 || !is_fold(w->study, row) || !is_seed(m, row->seed) ||
+            !has_point(m, row, w->scratch))
+            continue;
+        int64_t at = text_index_add(names, text_of(row->point), e);
+        if (at < 0)
+            return false;
+        if ((size_t)at == g->count) {
+            GroupPoint *grown = arena_grow(w->arena, g->points, g->count, &capacity, sizeof *grown, e);
+            if (!grown)
+                return false;
+            g->points = grown;
+            g->points[g->count++] = (GroupPoint){.point = row->point,
+                                                 .number = row->number,
+                                                 .trials = trials,
+                                                 .rows = NEW(w->arena, const TrialRow *, trials, e)};
+        }
+        GroupPoint *p = &g->points[at];
+        if (!p->rows)
+            return false;
+        p->seconds += row->seconds;
+        if (row->state == TRIAL_DONE && p->finished < trials)
+            p->rows[p->finished++] = row;
+    }
+    return names != NULL;
+}
+
+static double mean_of(const Viewer *w, const GroupPoint *p, int part, size_t figure)
+{
+    double sum = 0;
+    for (size_t i = 0; i < p->finished; i++)
+        sum += w->of_row[p->rows[i] - w->view->rows].part[part][figure];
+    return p->finished ? sum / (double)p->finished : (double)NAN;
+}
+
+static double deviation_of(const Viewer *w, const GroupPoint *p, size_t figure, double mean)
+{
+    double sum = 0;
+    for (size_t i = 0; i < p->finished; i++) {
+        double far = w->of_row[p->rows[i] - w->view->rows].part[1][figure] - mean;
+        sum += far * far;
+    }
+    return p->finished > 1 ? sqrt(sum / (double)(p->finished - 1)) : (double)NAN;
+}
+
+static bool set_figures(const Viewer *w, GroupPoint *p, Error *e)
+{
+    size_t n = w->view->figure_count;
+    p->valid = NEW(w->arena, double, n, e);
+    p->test = NEW(w->arena, double, n, e);
+    p->deviation = NEW(w->arena, double, n, e);
+    if (!p->valid || !p->test || !p->deviation)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        p->valid[i] = mean_of(w, p, 0, i);
+        p->test[i] = mean_of(w, p, 1, i);
+        p->deviation[i] = deviation_of(w, p, i, p->test[i]);
+    }
+    return true;
+}
+
+/* The first point with the largest figure, of those that are complete. */
+static void choose(const Viewer *w, Group *g)
+{
+    const StudyView *v = w->view;
+    size_t figure = 0;
+    double best = -INFINITY;
+    while (figure < v->figure_count && strcmp(v->figures[figure], v->metric) != 0)
+        figure++;
+    g->best = -1;
+    for (size_t i = 0; figure < v->figure_count && i < g->count; i++) {
+        const GroupPoint *p = &g->points[i];
+        double first = v->select == SELECT_TEST ? p->test[figure] : p->valid[figure];
+        double value = isfinite(first) ? first : v->select == SELECT_TEST ? p->valid[figure] : p->test[figure];
+        if (p->finished == p->trials && value > best) {
+            best = value;
+            g->best = (int64_t)i;
+        }
+    }
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const GroupPoint *x = a, *y = b;
+    return x->number != y->number ? (x->number > y->number ? 1 : -1) : strcmp(x->point, y->point);
+}
+
+static bool view_group(Viewer *w, const StudyData *d, const StudyModel *m, Error *e)
+{
+    Group *g = &w->view->groups[w->view->group_count++];
+    *g = (Group){.data = d->name, .setting = d->setting, .model = m->name, .absent = d->absent, .best = -1};
+    ArenaMark mark = arena_mark(w->scratch);
+    bool ok = collect(w, g, m, folds_of(w->study, g) * m->seed_count, e);
+    if (ok && g->count) /* rows are in the order of folds */
+        qsort(g->points, g->count, sizeof *g->points, by_number);
+    for (size_t i = 0; ok && i < g->count; i++)
+        ok = set_figures(w, &g->points[i], e);
+    if (ok)
+        choose(w, g);
+    arena_rewind(w->scratch, mark);
+    return ok;
+}
+
+/* One for each data set, setting and model, in that order; folds are joined. */
+static bool view_groups(Viewer *w, Error *e)
+{
+    StudyView *v = w->view;
+    const Study *s = w->study;
+    bool ok = (v->groups = NEW(w->arena, Group, s->data_count * s->model_count, e)) != NULL;
+    for (size_t d = 0; d < v->data_count; d++)
+        for (size_t x = 0; x < v->setting_count; x++)
+            for (size_t i = 0; ok && i < s->data_count; i++)
+                if (!strcmp(s->data[i].name, v->data[d]) && !strcmp(s->data[i].setting, v->settings[x])) {
+                    for (size_t m = 0; ok && m < s->model_count; m++)
+                        ok = view_group(w, &s->data[i], &s->models[m], e);
+                    break;
+                }
+    return ok;
+}
+
+bool study_view(StudyView *v, Ledger *l, Arena *a, Error *e)
+{
+    Study *s = NEW(a, Study, 1, e);
+    RowFigures *of_row = NULL;
+    bool found = false;
+    *v = (StudyView){0};
+    if (!s || !ledger_study(l, s, &found, a, e))
+        return false;
+    if (!found)
+        return fail(e, SP_FORMAT, "%s: no `sapor run` has written its study into this ledger", ledger_path(l));
+    v->name = s->name;
+    v->system = s->system;
+    v->select = s->select;
+    Arena *scratch = arena_new(arena_heap(a), 0);
+    bool ok = scratch || fail_memory(e, 1, "an arena");
+    ok = ok && (v->metric = arena_printf(a, e, "%s@%lld", s->metric, (long long)s->cutoff)) &&
+         ledger_rows(l, &v->rows, &v->row_count, a, e) &&
+         ledger_extractions(l, &v->extractions, &v->extraction_count, a, e) && study_names(v, s, a, e) &&
+         row_figures(v, &of_row, a, scratch, e);
+    Viewer w = {v, s, of_row, a, scratch};
+    ok = ok && view_groups(&w, e);
+    arena_free(scratch);
+    return ok;
+}
