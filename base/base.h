@@ -423,6 +423,8 @@ typedef struct Pool Pool;
 typedef void PoolTask(void *arg, size_t task, int worker); /* worker in [0, threads) */
 Pool *pool_new(const Heap *heap, int threads, Error *e);   /* threads 0: as many as are available */
 int pool_threads(const Pool *p);                           /* 1 for NULL */
+/* Processors that this process may use: its affinity mask, and the share a container grants it (cgroup v2 cpu.max). */
+int threads_available(void);
 /* Runs task 0 .. tasks-1, each once, on any worker in any order; the caller works too; returns when all are done. What
  * is computed must not depend on the worker. A call from inside a task runs its tasks in place, on the same worker,
  * unless that task is the only one: it may use the pool. p NULL: in place. */

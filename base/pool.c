@@ -149,8 +149,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* Processors that this process may use: its affinity mask, and the share a container grants it (cgroup v2 cpu.max). */
-static int lent_threads(void)
+int threads_available(void)
 {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
@@ -172,7 +171,7 @@ Pool *pool_new(const Heap *heap, int threads, Error *e)
         return NULL;
     }
     if (threads == 0)
-        threads = lent_threads();
+        threads = threads_available();
     size_t bytes = sizeof(Pool) + (size_t)threads * sizeof(Worker);
     Pool *p = heap_alloc(heap, bytes);
     if (!p) {

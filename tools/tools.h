@@ -151,6 +151,7 @@ bool split_command(Context *c, Error *e);
 bool prepare_command(Context *c, Error *e);
 bool extract_command(Context *c, Error *e);
 bool train_command(Context *c, Error *e);
+bool run_command(Context *c, Error *e);
 bool recommend_command(Context *c, Error *e);
 bool evaluate_command(Context *c, Error *e);
 bool compare_command(Context *c, Error *e);

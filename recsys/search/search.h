@@ -163,6 +163,8 @@ typedef struct StudyCounts {
     int64_t done, failed, running;
 } StudyCounts;
 bool study_counts(StudyRun *r, StudyCounts *c, Error *e);
+/* Of the whole study, whatever the share is; running: their locks are held. */
+bool study_counts_all(StudyRun *r, StudyCounts *c, Error *e);
 /* The failed trials of the share become open again. */
 bool study_retry(StudyRun *r, Error *e);
 /* The next trial of the share that is neither finished nor given out by this call before. *found false: none now; more
@@ -176,8 +178,17 @@ typedef enum TrialOutcome { OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_BUSY, OUTCOME_
  * false: the ledger or the folder cannot be written, or the visit ended the run. */
 bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *visit, void *arg, TrialOutcome *outcome,
                  TrialRow *row, Arena *a, Error *e);
+/* The figure of a trial that points are compared by: that of the part that is selected, else, where there is no such
+ * part, that of the other. NaN: there is none. */
+double study_figure(const Study *s, const TrialRow *row);
+/* What the ledger has of a trial; *found false: nothing that is of these settings and data. */
+bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a, Error *e);
 /* For a trial whose process died by itself: recorded as failed. */
 bool study_died(StudyRun *r, const Trial *t, const char *message, Error *e);
+
+/* Removes the vectors of a trial that were kept for save_recs and save_weights (study_trial keeps all until the best
+ * point is known). */
+void study_prune(const Study *s, const TrialRow *row);
 
 /* ---- results (view.c) ------------------------------------------------------------------------ */
 

@@ -245,17 +245,27 @@ static size_t slot_of(StudyRun *r, const Trial *t)
 }
 
 /* The row that the ledger has of a trial, where it is of the same settings and data; *key: the trial's. */
-static bool find_row(StudyRun *r, Ledger *l, const Trial *t, TrialRow *row, bool *found, char key[KEY_BYTES], Error *e)
+static bool find_row(StudyRun *r, Ledger *l, const Trial *t, TrialRow *row, bool *found, char key[KEY_BYTES], Arena *a,
+                     Error *e)
 {
     TrialPlan plan;
-    if (!trial_plan(&plan, r->study, t, r->scratch, e) ||
-        !trial_key(key, &plan, t, &r->hashes[t->data - r->study->data], r->scratch, e))
+    if (!trial_plan(&plan, r->study, t, a, e) ||
+        !trial_key(key, &plan, t, &r->hashes[t->data - r->study->data], a, e))
         return false;
     TrialRow which = trial_row(&plan, t, key, TRIAL_OPEN);
-    if (!ledger_get(l, &which, row, found, r->scratch, e))
+    if (!ledger_get(l, &which, row, found, a, e))
         return false;
     *found = *found && !strcmp(row->key, key);
     return true;
+}
+
+bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a, Error *e)
+{
+    char key[KEY_BYTES];
+    Ledger *l = ledger_open(r->ledger, e);
+    bool ok = l && find_row(r, l, t, row, found, key, a, e);
+    ledger_close(l);
+    return ok;
 }
 
 /* Whether another process trains the trial of this key. */
@@ -278,7 +288,7 @@ static bool look_up(StudyRun *r, Ledger *l, size_t slot, const Trial *t, bool *r
     TrialRow row;
     bool found = false;
     ArenaMark mark = arena_mark(r->scratch);
-    bool ok = find_row(r, l, t, &row, &found, key, e);
+    bool ok = find_row(r, l, t, &row, &found, key, r->scratch, e);
     *running = false;
     if (ok && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED))
         r->slots[slot] = row.state == TRIAL_DONE ? SLOT_DONE : SLOT_FAILED;
@@ -303,7 +313,7 @@ static bool point_figure(StudyRun *r, Ledger *l, const PlannedGroup *g, size_t n
         bool found = false;
         char key[KEY_BYTES];
         size_t slot = g->first + (k / seeds * g->most + number) * seeds + k % seeds;
-        if (!trial_at(r, slot, &t) || !find_row(r, l, &t, &row, &found, key, e))
+        if (!trial_at(r, slot, &t) || !find_row(r, l, &t, &row, &found, key, r->scratch, e))
             return false;
         *whole = *whole && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED);
         sum += found ? row_figure(&row, r->study, r->scratch) : (double)NAN;
@@ -332,11 +342,11 @@ static bool propose(StudyRun *r, Ledger *l, const PlannedGroup *g, Error *e)
     return ok;
 }
 
-static bool propose_all(StudyRun *r, Ledger *l, Error *e)
+static bool propose_all(StudyRun *r, Ledger *l, bool others, Error *e)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < r->group_count; i++)
-        if (r->groups[i].model->search == SEARCH_TPE && r->groups[i].own)
+        if (r->groups[i].model->search == SEARCH_TPE && (r->groups[i].own || others))
             ok = propose(r, l, &r->groups[i], e);
     return ok;
 }
@@ -431,29 +441,37 @@ void study_close(StudyRun *r)
 
 /* ---- asked ----------------------------------------------------------------------------------- */
 
-static bool is_open(SlotState state)
-{
-    return state == SLOT_FREE || state == SLOT_GIVEN || state == SLOT_OVER;
-}
-
-bool study_counts(StudyRun *r, StudyCounts *c, Error *e)
+static bool count_slots(StudyRun *r, StudyCounts *c, bool others, Error *e)
 {
     Ledger *l = ledger_open(r->ledger, e);
-    bool ok = l && propose_all(r, l, e);
+    bool ok = l && propose_all(r, l, others, e);
     *c = (StudyCounts){0};
     for (size_t i = 0; ok && i < r->slot_count; i++) {
         Trial t;
+        SlotState before = (SlotState)r->slots[i];
         bool running = false, known = trial_at(r, i, &t);
-        if (r->slots[i] == SLOT_OTHER || (!known && group_of(r, i)->points->ended))
+        if ((before == SLOT_OTHER && !others) || (!known && group_of(r, i)->points->ended))
             continue;
-        ok = !known || !is_open((SlotState)r->slots[i]) || look_up(r, l, i, &t, &running, e);
+        ok = !known || before == SLOT_DONE || before == SLOT_FAILED || look_up(r, l, i, &t, &running, e);
         c->all++;
         c->running += running;
         c->done += r->slots[i] == SLOT_DONE;
         c->failed += r->slots[i] == SLOT_FAILED;
+        if (before == SLOT_OTHER)
+            r->slots[i] = SLOT_OTHER;
     }
     ledger_close(l);
     return ok;
+}
+
+bool study_counts(StudyRun *r, StudyCounts *c, Error *e)
+{
+    return count_slots(r, c, false, e);
+}
+
+bool study_counts_all(StudyRun *r, StudyCounts *c, Error *e)
+{
+    return count_slots(r, c, true, e);
 }
 
 /* The first slot of one state whose trial can be trained now. */
@@ -480,7 +498,7 @@ bool study_next(StudyRun *r, Trial *t, bool *found, Error *e)
     while (r->cursor < r->slot_count && r->slots[r->cursor] != SLOT_FREE)
         r->cursor++;
     Ledger *l = ledger_open(r->ledger, e);
-    bool ok = l && propose_all(r, l, e) && next_of(r, l, r->cursor, SLOT_FREE, t, found, e);
+    bool ok = l && propose_all(r, l, false, e) && next_of(r, l, r->cursor, SLOT_FREE, t, found, e);
     ok = ok && (*found || next_of(r, l, 0, SLOT_OVER, t, found, e));
     ledger_close(l);
     return ok;
@@ -501,7 +519,7 @@ static bool change(StudyRun *r, Ledger *l, const Trial *t, bool failed, TrialSta
     bool found = false;
     char key[KEY_BYTES];
     ArenaMark mark = arena_mark(r->scratch);
-    bool ok = find_row(r, l, t, &row, &found, key, e) && trial_plan(&plan, r->study, t, r->scratch, e);
+    bool ok = find_row(r, l, t, &row, &found, key, r->scratch, e) && trial_plan(&plan, r->study, t, r->scratch, e);
     bool has_failed = found && row.state == TRIAL_FAILED, is_done = found && row.state == TRIAL_DONE;
     if (ok && has_failed == failed && !is_done) {
         if (!found)
@@ -517,7 +535,7 @@ static bool change(StudyRun *r, Ledger *l, const Trial *t, bool failed, TrialSta
 bool study_retry(StudyRun *r, Error *e)
 {
     Ledger *l = ledger_open(r->ledger, e);
-    bool ok = l && propose_all(r, l, e);
+    bool ok = l && propose_all(r, l, false, e);
     for (size_t i = 0; ok && i < r->slot_count; i++) {
         Trial t;
         if (r->slots[i] == SLOT_OTHER || !trial_at(r, i, &t))

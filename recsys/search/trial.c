@@ -224,6 +224,14 @@ double figure_of(const Json *object, const char *name)
     return j && j->type == JSON_NUMBER ? j->number : (double)NAN;
 }
 
+double study_figure(const Study *s, const TrialRow *row)
+{
+    Arena *scratch = arena_new(NULL, 0);
+    double figure = scratch ? row_figure(row, s, scratch) : (double)NAN;
+    arena_free(scratch);
+    return figure;
+}
+
 double row_figure(const TrialRow *row, const Study *s, Arena *scratch)
 {
     Error none = {0};
@@ -265,12 +273,12 @@ static bool visit_run(void *arg, const TrainEvent *event, Error *e)
     return !r->ledger_failed && !r->stopped;
 }
 
-static void remove_files(const Running *r, const char *const *names, size_t n)
+static void remove_files(const char *folder, const char *const *names, size_t n)
 {
     Arena *a = arena_new(NULL, 0);
     Error none = {0};
     for (size_t i = 0; a && i < n; i++) {
-        const char *path = path_join(a, r->folder, names[i], &none);
+        const char *path = path_join(a, folder, names[i], &none);
         if (path)
             file_remove(path, &none);
     }
@@ -282,6 +290,17 @@ static const char *const FILES[] = {
     "checkpoint.safetensors", ".sapor.lock",  "user.npy",    "item.npy",    "seen.safetensors", "model.safetensors",
     "user.ids.txt",           "item.ids.txt", "result.json", "history.tsv", "by_user.tsv",      "config.json"};
 enum { ALWAYS = 2, WITH_VECTORS = 8 };
+
+void study_prune(const Study *s, const TrialRow *row)
+{
+    Arena *a = arena_new(NULL, 0);
+    Error none = {0};
+    const char *trials = a ? study_trials(s, a, &none) : NULL;
+    const char *folder = trials ? path_join(a, trials, row->key, &none) : NULL;
+    if (folder)
+        remove_files(folder, FILES, WITH_VECTORS);
+    arena_free(a);
+}
 
 /* A message is the same wherever OUT is. */
 static const char *message_of(const Running *r, const char *message, Arena *a, Error *e)
@@ -340,7 +359,7 @@ static bool train(Running *r, const Device *d, const Trial *t, const TrialPlan *
     if (!ok && resumes && e->code == SP_USAGE && !r->stopped) {
         /* the data had another path when it was begun: the key says that they are the same */
         error_clear(e);
-        remove_files(r, FILES, COUNT(FILES));
+        remove_files(r->folder, FILES, COUNT(FILES));
         ok = train_run(d, &c, &result, a, e);
     }
     if (ok) {
@@ -348,7 +367,7 @@ static bool train(Running *r, const Device *d, const Trial *t, const TrialPlan *
         if (!record_result(r, &result, a, e))
             return false;
         /* a folder without its checkpoint is not trained again, as its row is done */
-        remove_files(r, FILES, t->model->save_weights || t->model->save_recs > 0 ? ALWAYS : WITH_VECTORS);
+        remove_files(r->folder, FILES, t->model->save_weights || t->model->save_recs > 0 ? ALWAYS : WITH_VECTORS);
         return true;
     }
     if (r->stopped || r->ledger_failed || e->code == SP_IO) /* the folder cannot be written to */

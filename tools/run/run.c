@@ -1,0 +1,216 @@
+/* tools/run/run.c: sapor run CONFIG.yml: a configuration of Elliot or MMRec, or a benchmark, from its data to its
+ * results. */
+// flags: -Os
+#include "tools/tools.h"
+
+const Option run_options[] = {
+    {"out", 'o', "DIR", "folder of the ledger, of the trials and of the results (default: as the configuration says)"},
+    {"jobs", 0, "J", "trials that are trained at a time; they share the threads (default 1)"},
+    {"retry", 0, NULL, "train trials again that failed before"},
+    {"worker", 0, "I/N",
+     "train share I of N, from 0; auto takes both from Slurm's job array or from mpirun. Workers may use one folder, or "
+     "one each: --ledger joins them"},
+    {"slurm", 0, NULL, "print a file for sbatch, a job array of N workers (--worker 0/N, default 8), and do nothing else"},
+    {"ledger", 0, "FILE", "add what another run has finished: its ledger.sqlite or its --export; may be repeated"},
+    {"export", 0, "FILE.tsv", "write the finished trials at the end, sorted; the same trials give the same file"},
+    {"model", 0, "M", "MMRec: the model"},
+    {"dataset", 0, "D", "MMRec: the data set"},
+    {"select", 0, "P", "valid or test: the part whose figures choose the best point (default: as the system does)"},
+    {NULL, 0, NULL, NULL},
+};
+
+#ifdef SAPOR_MINIMAL
+
+bool run_command(Context *c, Error *e)
+{
+    (void)c;
+    return fail(e, SP_UNSUPPORTED, "run: this build has no SQLite and no YAML (MINIMAL=1)");
+}
+
+#else
+
+#include <time.h>
+
+#include "tools/run/run.h"
+
+/* ---- the configuration ----------------------------------------------------------------------- */
+
+static const RunSystem SYSTEMS[] = {
+    {"experiment", NULL, NULL},
+    {"benchmark", NULL, NULL},
+    {NULL, NULL, NULL},
+};
+
+static void note(void *arg, const char *line)
+{
+    const Context *c = arg;
+    if (c->progress)
+        fprintf(c->progress, "note: %s\n", line);
+}
+
+static const RunSystem *find_system(const Yaml *root)
+{
+    const RunSystem *s = SYSTEMS;
+    while (s->key && !yaml_get(root, s->key))
+        s++;
+    return s;
+}
+
+static bool read_study(Study *s, const RunSystem **system, Context *c, Error *e)
+{
+    ProtocolConfig p = {.path = c->args[0],
+                        .overrides = c->overrides,
+                        .override_count = c->override_count,
+                        .model = option_text(c, "model"),
+                        .dataset = option_text(c, "dataset"),
+                        .out = option_text(c, "out"),
+                        .note = note,
+                        .arg = c};
+    Text source;
+    Yaml *root = NULL;
+    int select = -1;
+    if (!option_choice(c, "select", study_selects, COUNT(study_selects), &select, e))
+        return false;
+    if (!folder_exists(p.path) && (!stream_read(&source, c->arena, p.path, 16 << 20, e) ||
+                                   !text_decode(&source, p.path, c->arena, e) ||
+                                   !(root = yaml_parse(c->arena, source, p.path, e))))
+        return false;
+    *system = find_system(root);
+    if (!(*system)->read)
+        return fail(e, SP_UNSUPPORTED, "%s: configurations of this system are not read yet", p.path);
+    if (!(*system)->read(s, &p, root, c, c->arena, e))
+        return false;
+    if (select >= 0)
+        s->select = (StudySelect)select;
+    return true;
+}
+
+/* ---- the ledger ------------------------------------------------------------------------------ */
+
+static bool import_ledgers(const Study *s, Context *c, Error *e)
+{
+    const char *const *files;
+    size_t n;
+    if (!option_list(c, "ledger", 0, &files, &n, e) || !n)
+        return e->code == SP_OK;
+    const char *path = path_join(c->arena, s->out, "ledger.sqlite", e);
+    Ledger *l = path && folder_make(s->out, e) ? ledger_open(path, e) : NULL;
+    bool ok = l != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        int64_t added;
+        ok = ledger_import(l, files[i], &added, e);
+        if (ok && c->progress)
+            fprintf(c->progress, "%s: %lld trials are new\n", files[i], (long long)added);
+    }
+    ledger_close(l);
+    return ok;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+/* Vectors that were kept until the best points are known: only those of the best points stay, where they are asked
+ * for. */
+static void prune(const Study *s, const StudyView *v)
+{
+    for (size_t g = 0; g < v->group_count; g++)
+        for (size_t m = 0; m < s->model_count; m++)
+            if (!strcmp(s->models[m].name, v->groups[g].model) &&
+                (s->models[m].save_weights || s->models[m].save_recs > 0))
+                for (size_t i = 0; i < v->groups[g].count; i++)
+                    for (size_t k = 0; k < v->groups[g].points[i].finished; k++)
+                        if ((int64_t)i != v->groups[g].best || !s->models[m].save_weights)
+                            study_prune(s, v->groups[g].points[i].rows[k]);
+}
+
+static bool write_results(const Study *s, const RunSystem *system, Context *c, Error *e)
+{
+    StudyView v;
+    const char *path = path_join(c->arena, s->out, "ledger.sqlite", e);
+    Ledger *l = path ? ledger_open(path, e) : NULL;
+    bool ok = l && study_view(&v, l, c->arena, e);
+    ledger_close(l);
+    if (!ok || (system->write && !system->write(s, &v, (int64_t)time(NULL), c->arena, e)))
+        return false;
+    prune(s, &v);
+    if (!run_show_results(&v, c, e))
+        return false;
+    if (c->progress)
+        fprintf(c->progress, "The trials are in %s; the results are in %s\n", path, s->out);
+    return true;
+}
+
+static bool say_missing(const Study *s, const StudyCounts *n, Context *c, Error *e)
+{
+    int64_t missing = n->all - n->done - n->failed;
+    if (c->json) {
+        JsonWriter w = json_record(stdout, "event", "missing");
+        json_members(&w, "trials %lld missing %lld running %lld", (long long)n->all, (long long)missing,
+                     (long long)n->running);
+        json_finish(&w);
+    }
+    if (c->progress)
+        fprintf(c->progress,
+                "%s: %lld of %lld trials are not finished (%lld run in other processes): there are no results yet. The "
+                "worker that ends last writes them; so does the same command, or one with --ledger FILE for what "
+                "others have finished elsewhere\n",
+                s->name, (long long)missing, (long long)n->all, (long long)n->running);
+    (void)e;
+    return true;
+}
+
+static bool export_trials(const Study *s, Context *c, Error *e)
+{
+    const char *to = option_text(c, "export"), *path = to ? path_join(c->arena, s->out, "ledger.sqlite", e) : NULL;
+    if (!to)
+        return true;
+    Ledger *l = path ? ledger_open(path, e) : NULL;
+    bool ok = l && ledger_export(l, to, e);
+    ledger_close(l);
+    return ok;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static bool run_share(const Study *s, const RunSystem *system, RunJobs *j, Context *c, Error *e)
+{
+    StudyCounts n;
+    RunPrinter printer;
+    if ((option_given(c, "retry") && !study_retry(j->run, e)) || !study_counts(j->run, &n, e))
+        return false;
+    j->printer = &printer;
+    run_show_begin(&printer, s, &n, c);
+    bool ok = run_jobs(j, e);
+    run_show_end(&printer);
+    if (!ok || !study_counts_all(j->run, &n, e))
+        return false;
+    ok = n.done + n.failed == n.all ? write_results(s, system, c, e) : say_missing(s, &n, c, e);
+    if (!ok || !export_trials(s, c, e))
+        return false;
+    return !n.failed || fail(e, SP_IO, "%lld of %lld trials failed%s%s; --retry trains them again",
+                             (long long)n.failed, (long long)n.all, j->failed ? ", such as " : "",
+                             j->failed ? j->failed : "");
+}
+
+bool run_command(Context *c, Error *e)
+{
+    Study s = {0};
+    const RunSystem *system;
+    Share share;
+    RunJobs j = {.study = &s, .jobs = 1, .heap = c->heap, .arena = c->arena};
+    if (!read_share(c, &share, e) || !option_i64(c, "jobs", 1, 1024, &j.jobs, e) ||
+        !option_i64(c, "threads", 1, 4096, &j.threads, e))
+        return false;
+    if (option_given(c, "slurm"))
+        return print_sbatch(c, &share, e);
+    const char *to = option_text(c, "export");
+    if (to && !output_check(c, "export", to, e))
+        return false;
+    if (!read_study(&s, &system, c, e) || !import_ledgers(&s, c, e) ||
+        !(j.run = study_open(&s, share, c->arena, e)))
+        return false;
+    bool ok = run_share(&s, system, &j, c, e);
+    study_close(j.run);
+    return ok;
+}
+
+#endif

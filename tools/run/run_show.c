@@ -1,0 +1,179 @@
+/* tools/run/run_show.c: a search for people and as JSON: how far it is, each trial, the best points. */
+// flags: -Os
+#include <math.h>
+
+#include "tools/run/run.h"
+
+/* ---- progress -------------------------------------------------------------------------------- */
+
+void run_show_begin(RunPrinter *p, const Study *s, const StudyCounts *c, Context *context)
+{
+    int64_t finished = c->done + c->failed;
+    *p = (RunPrinter){
+        .text = context->progress, .json = context->json ? stdout : NULL, .counts = *c, .study = s, .best = NAN};
+    if (p->json) {
+        JsonWriter w = json_record(p->json, "event", "study");
+        json_members(&w, "name %s system %s out %s trials %lld done %lld failed %lld running %lld", s->name, s->system,
+                     s->out, (long long)c->all, (long long)c->done, (long long)c->failed, (long long)c->running);
+        json_finish(&w);
+        fflush(p->json);
+    }
+    if (p->text && finished)
+        fprintf(p->text, "%s: %lld of %lld trials are finished already\n", s->name, (long long)finished,
+                (long long)c->all);
+    progress_start(&p->progress, finished < c->all ? p->text : NULL, s->name, "trials", (double)c->all);
+    p->progress.done = p->progress.before = (double)finished;
+}
+
+void run_show_step(RunPrinter *p, double running)
+{
+    progress_step(&p->progress, (double)(p->counts.done + p->counts.failed) + running, p->note);
+}
+
+/* A trial's object as it is in its row. */
+static void put_figures(JsonWriter *w, const char *key, const char *object)
+{
+    Error none = {0};
+    Arena *a = arena_new(NULL, 0);
+    const Json *j = a ? json_parse(a, text_of(object), "figures", &none) : NULL;
+    json_object(w, key);
+    for (const Json *f = j ? j->first : NULL; f; f = f->next) {
+        char name[100];
+        snprintf(name, sizeof name, "%.*s", (int)MIN(f->key.n, sizeof name - 1), f->key.p);
+        json_put_number(w, name, "%.*s", (int)MIN(f->text.n, (size_t)30), f->text.p);
+    }
+    json_end(w);
+    arena_free(a);
+}
+
+static void put_trial(FILE *to, const TrialRow *row, TrialOutcome outcome)
+{
+    JsonWriter w = json_record(to, "event", "trial");
+    json_members(&w, "data %s setting %s fold %s model %s point %s", row->data, row->setting, row->fold, row->model,
+                 row->point);
+    json_put_number(&w, "seed", "%llu", (unsigned long long)row->seed);
+    json_members(&w, "key %s state %s", row->key, trial_states[row->state]);
+    json_put_bool(&w, "copied", outcome == OUTCOME_COPIED);
+    if (*row->message)
+        json_put_string(&w, "message", row->message);
+    json_members(&w, "best_epoch %lld epochs %lld seconds %.3f", (long long)row->best_epoch, (long long)row->epochs,
+                 row->seconds);
+    put_figures(&w, "valid", row->valid);
+    put_figures(&w, "test", row->test);
+    json_finish(&w);
+    fflush(to);
+}
+
+void run_show_trial(RunPrinter *p, const TrialRow *row, TrialOutcome outcome)
+{
+    double figure = study_figure(p->study, row);
+    bool failed = row->state == TRIAL_FAILED;
+    p->counts.done += !failed;
+    p->counts.failed += failed;
+    if (p->json)
+        put_trial(p->json, row, outcome);
+    if (figure > p->best || (isnan(p->best) && isfinite(figure))) {
+        p->best = figure;
+        snprintf(p->best_model, sizeof p->best_model, ", best %s@%lld %.4f (%s)", p->study->metric,
+                 (long long)p->study->cutoff, figure, row->model);
+    }
+    snprintf(p->note, sizeof p->note, "%lld failed%s", (long long)p->counts.failed, p->best_model);
+    if (failed && p->text) {
+        fprintf(p->text, "%s%s%s%s %s%s%s seed %llu failed: %s\n", p->progress.is_terminal ? "\r\033[K" : "", row->data,
+                *row->setting ? "/" : "", row->setting, row->model, *row->point ? " " : "", row->point,
+                (unsigned long long)row->seed, row->message);
+    }
+}
+
+void run_show_end(RunPrinter *p)
+{
+    if (p->progress.to)
+        progress_end(&p->progress, p->note);
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+enum { FIGURES_SHOWN = 4 };
+
+/* The figures of the table: the study's first, then the others as they come. */
+static size_t shown_figures(const StudyView *v, size_t shown[FIGURES_SHOWN])
+{
+    size_t n = 0;
+    for (int others = 0; others < 2; others++)
+        for (size_t i = 0; i < v->figure_count && n < FIGURES_SHOWN; i++)
+            if ((strcmp(v->figures[i], v->metric) != 0) == others)
+                shown[n++] = i;
+    return n;
+}
+
+/* The test figures of the best point; of a study without a test part, those of validation. */
+static const double *figures_of(const GroupPoint *p, size_t figure)
+{
+    return isfinite(p->test[figure]) ? p->test : p->valid;
+}
+
+static bool fill_row(const char **cell, const Group *g, const StudyView *v, const size_t *shown, size_t n, Arena *a,
+                     Error *e)
+{
+    const GroupPoint *best = g->best >= 0 ? &g->points[g->best] : NULL;
+    cell[0] = g->data;
+    cell[1] = g->setting;
+    cell[2] = g->model;
+    for (size_t i = 0; i < n; i++) {
+        double x = best ? figures_of(best, shown[i])[shown[i]] : (double)NAN;
+        if (!(cell[3 + i] = isfinite(x) ? arena_printf(a, e, "%.4f", x) : "-"))
+            return false;
+    }
+    cell[3 + n] = best ? best->point : g->absent ? g->absent : "no point is complete";
+    (void)v;
+    return true;
+}
+
+static bool print_table(const StudyView *v, Context *c, Error *e)
+{
+    size_t shown[FIGURES_SHOWN], n = shown_figures(v, shown), cols = 4 + n, rows = 1 + v->group_count;
+    const char **cells = NEW(c->arena, const char *, rows * cols, e);
+    if (!cells)
+        return false;
+    memcpy(cells, ((const char *[]){"data", "features", "model"}), 3 * sizeof *cells);
+    for (size_t i = 0; i < n; i++)
+        cells[3 + i] = v->figures[shown[i]];
+    cells[3 + n] = "best point";
+    for (size_t g = 0; g < v->group_count; g++)
+        if (!fill_row(cells + (1 + g) * cols, &v->groups[g], v, shown, n, c->arena, e))
+            return false;
+    char align[4 + FIGURES_SHOWN + 1] = "www";
+    memset(align + 3, 'r', n);
+    align[3 + n] = 'w';
+    return table_print(stdout, cells, rows, cols, align, c->arena, e);
+}
+
+static void print_json(const StudyView *v)
+{
+    for (size_t i = 0; i < v->group_count; i++) {
+        const Group *g = &v->groups[i];
+        JsonWriter w = json_record(stdout, "event", "result");
+        json_members(&w, "data %s setting %s model %s", g->data, g->setting, g->model);
+        if (g->absent)
+            json_put_string(&w, "absent", g->absent);
+        if (g->best >= 0) {
+            const GroupPoint *p = &g->points[g->best];
+            json_members(&w, "point %s trials %zu seconds %.3f", p->point, p->finished, p->seconds);
+            for (int part = 0; part < 2; part++) {
+                json_object(&w, part ? "test" : "valid");
+                for (size_t f = 0; f < v->figure_count; f++)
+                    json_put_number(&w, v->figures[f], "%.17g", part ? p->test[f] : p->valid[f]);
+                json_end(&w);
+            }
+        }
+        json_finish(&w);
+    }
+}
+
+bool run_show_results(const StudyView *v, Context *c, Error *e)
+{
+    if (!c->json)
+        return print_table(v, c, e);
+    print_json(v);
+    return true;
+}
