@@ -38,6 +38,7 @@ static const char *ignored_options(const Command *k)
         {"nearest", " seed "},
         {"tokenize", " device blas seed quiet "},
         {"split", " threads device blas "},
+        {"run", " seed trace profile "},
         {"recommend", " seed "},
         {"evaluate", " threads device blas seed "},
         {"compare", " threads device blas seed "},
