@@ -5,6 +5,7 @@
 
 const Option run_options[] = {
     {"out", 'o', "DIR", "folder of the ledger, of the trials and of the results (default: as the configuration says)"},
+    {"set", 0, "KEY=VALUE", "override a key of one word, such as epochs=50, as --key.path=value does; may be repeated"},
     {"jobs", 0, "J", "trials that are trained at a time; they share the threads (default 1)"},
     {"retry", 0, NULL, "train trials again that failed before"},
     {"worker", 0, "I/N",
@@ -56,11 +57,29 @@ static const RunSystem *find_system(const Yaml *root)
     return s;
 }
 
+/* --key.path=value, then --set */
+static bool read_overrides(ProtocolConfig *p, Context *c, Error *e)
+{
+    const char *const *set;
+    size_t n;
+    if (!option_list(c, "set", 0, &set, &n, e))
+        return false;
+    const char **all = NEW(c->arena, const char *, c->override_count + n, e);
+    for (size_t i = 0; all && i < c->override_count; i++)
+        all[p->override_count++] = c->overrides[i];
+    for (size_t i = 0; all && i < n; i++) {
+        const char *equals = strchr(set[i], '=');
+        if (!equals || equals == set[i])
+            return fail(e, SP_USAGE, "--set: \"%s\" is not KEY=VALUE, such as epochs=50", set[i]);
+        all[p->override_count++] = set[i];
+    }
+    p->overrides = all;
+    return all != NULL;
+}
+
 static bool read_study(Study *s, const RunSystem **system, Context *c, Error *e)
 {
     ProtocolConfig p = {.path = c->args[0],
-                        .overrides = c->overrides,
-                        .override_count = c->override_count,
                         .model = option_text(c, "model"),
                         .dataset = option_text(c, "dataset"),
                         .out = option_text(c, "out"),
@@ -69,7 +88,8 @@ static bool read_study(Study *s, const RunSystem **system, Context *c, Error *e)
     Text source;
     Yaml *root = NULL;
     int select = -1;
-    if (!option_choice(c, "select", study_selects, COUNT(study_selects), &select, e))
+    if (!read_overrides(&p, c, e) ||
+        !option_choice(c, "select", study_selects, COUNT(study_selects), &select, e))
         return false;
     if (!folder_exists(p.path) && (!stream_read(&source, c->arena, p.path, 16 << 20, e) ||
                                    !text_decode(&source, p.path, c->arena, e) ||

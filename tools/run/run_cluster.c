@@ -101,6 +101,14 @@ bool print_sbatch(const Context *c, const Share *share, Error *e)
     put_quoted(c->args[0]);
     for (size_t i = 0; i < COUNT(PASSED); i++)
         put_option(c, PASSED[i]);
+    const char *const *set;
+    size_t sets;
+    if (!option_list(c, "set", 0, &set, &sets, e))
+        return false;
+    for (size_t i = 0; i < sets; i++) {
+        printf(" --set");
+        put_quoted(set[i]);
+    }
     if (option_given(c, "retry"))
         printf(" --retry");
     for (size_t i = 0; i < c->override_count; i++) {
