@@ -362,10 +362,11 @@ static void wrong_studies_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_trial_once),        cmocka_unit_test(shares_join),
-        cmocka_unit_test(a_killed_search_goes_on), cmocka_unit_test(processes_share_a_ledger),
-        cmocka_unit_test(failures_are_kept),       cmocka_unit_test(other_settings_are_other_trials),
-        cmocka_unit_test(equal_trials_are_copied), cmocka_unit_test(views_have_the_best), cmocka_unit_test(wrong_studies_are_refused),
+        cmocka_unit_test(every_trial_once),          cmocka_unit_test(shares_join),
+        cmocka_unit_test(a_killed_search_goes_on),   cmocka_unit_test(processes_share_a_ledger),
+        cmocka_unit_test(failures_are_kept),         cmocka_unit_test(other_settings_are_other_trials),
+        cmocka_unit_test(equal_trials_are_copied),   cmocka_unit_test(views_have_the_best),
+        cmocka_unit_test(wrong_studies_are_refused),
     };
     study_folders();
 #ifndef HAVE_SQLITE3

@@ -249,8 +249,7 @@ static bool find_row(StudyRun *r, Ledger *l, const Trial *t, TrialRow *row, bool
                      Error *e)
 {
     TrialPlan plan;
-    if (!trial_plan(&plan, r->study, t, a, e) ||
-        !trial_key(key, &plan, t, &r->hashes[t->data - r->study->data], a, e))
+    if (!trial_plan(&plan, r->study, t, a, e) || !trial_key(key, &plan, t, &r->hashes[t->data - r->study->data], a, e))
         return false;
     TrialRow which = trial_row(&plan, t, key, TRIAL_OPEN);
     if (!ledger_get(l, &which, row, found, a, e))

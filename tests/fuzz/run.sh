@@ -186,6 +186,13 @@ seeds() { # TARGET: its corpus
         (printf '\63' && record 3 $golden/tokenizer/mpnet.json) | seed mpnet
         (printf '\0\201\0\0\0\012\047\0\0{"weight_map":{"a":"model.safetensors"}}') | seed index # no weights: number 1 with 128
         ;;
+    ledger)
+        local empty
+        empty=$(printf 'data\tsetting\tfold\tmodel\tpoint\tseed\tnumber\tkey\tstate\tmessage\tsettings\tbest_epoch\tepochs\tvalid\ttest\thistory')
+        printf '\0%s\nd\ts\t\tm\tlr=0.1\t1\t0\t%032d\tdone\t\t{"lr":"0.1"}\t2\t2\t{"Recall@5":0.1}\t{}\tepoch\\tloss\\n2\\t0.5\\n\n' "$empty" 7 | seed done
+        printf '\0%s\nd\t\t\tm\t\t1\t0\t%032d\tfailed\tno memory\t{}\t0\t0\t{}\t{}\t\n' "$empty" 7 | seed failed
+        printf '\1\0\20\1\0\0\0' | seed sqlite
+        ;;
     trained)
         local i
         for i in 0 1 2 3 4 5 6 7 10 11 12 13 14 15 16 17 20; do

@@ -9,9 +9,11 @@ const Option run_options[] = {
     {"jobs", 0, "J", "trials that are trained at a time; they share the threads (default 1)"},
     {"retry", 0, NULL, "train trials again that failed before"},
     {"worker", 0, "I/N",
-     "train share I of N, from 0; auto takes both from Slurm's job array or from mpirun. Workers may use one folder, or "
+     "train share I of N, from 0; auto takes both from Slurm's job array or from mpirun. Workers may use one folder, "
+     "or "
      "one each: --ledger joins them"},
-    {"slurm", 0, NULL, "print a file for sbatch, a job array of N workers (--worker 0/N, default 8), and do nothing else"},
+    {"slurm", 0, NULL,
+     "print a file for sbatch, a job array of N workers (--worker 0/N, default 8), and do nothing else"},
     {"ledger", 0, "FILE", "add what another run has finished: its ledger.sqlite or its --export; may be repeated"},
     {"export", 0, "FILE.tsv", "write the finished trials at the end, sorted; the same trials give the same file"},
     {"model", 0, "M", "MMRec: the model"},
@@ -88,12 +90,11 @@ static bool read_study(Study *s, const RunSystem **system, Context *c, Error *e)
     Text source;
     Yaml *root = NULL;
     int select = -1;
-    if (!read_overrides(&p, c, e) ||
-        !option_choice(c, "select", study_selects, COUNT(study_selects), &select, e))
+    if (!read_overrides(&p, c, e) || !option_choice(c, "select", study_selects, COUNT(study_selects), &select, e))
         return false;
-    if (!folder_exists(p.path) && (!stream_read(&source, c->arena, p.path, 16 << 20, e) ||
-                                   !text_decode(&source, p.path, c->arena, e) ||
-                                   !(root = yaml_parse(c->arena, source, p.path, e))))
+    if (!folder_exists(p.path) &&
+        (!stream_read(&source, c->arena, p.path, 16 << 20, e) || !text_decode(&source, p.path, c->arena, e) ||
+         !(root = yaml_parse(c->arena, source, p.path, e))))
         return false;
     *system = find_system(root);
     if (!(*system)->read)
@@ -206,9 +207,8 @@ static bool run_share(const Study *s, const RunSystem *system, RunJobs *j, Conte
     ok = n.done + n.failed == n.all ? write_results(s, system, c, e) : say_missing(s, &n, c, e);
     if (!ok || !export_trials(s, c, e))
         return false;
-    return !n.failed || fail(e, SP_IO, "%lld of %lld trials failed%s%s; --retry trains them again",
-                             (long long)n.failed, (long long)n.all, j->failed ? ", such as " : "",
-                             j->failed ? j->failed : "");
+    return !n.failed || fail(e, SP_IO, "%lld of %lld trials failed%s%s; --retry trains them again", (long long)n.failed,
+                             (long long)n.all, j->failed ? ", such as " : "", j->failed ? j->failed : "");
 }
 
 bool run_command(Context *c, Error *e)
@@ -225,8 +225,7 @@ bool run_command(Context *c, Error *e)
     const char *to = option_text(c, "export");
     if (to && !output_check(c, "export", to, e))
         return false;
-    if (!read_study(&s, &system, c, e) || !import_ledgers(&s, c, e) ||
-        !(j.run = study_open(&s, share, c->arena, e)))
+    if (!read_study(&s, &system, c, e) || !import_ledgers(&s, c, e) || !(j.run = study_open(&s, share, c->arena, e)))
         return false;
     bool ok = run_share(&s, system, &j, c, e);
     study_close(j.run);

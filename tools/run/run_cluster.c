@@ -40,8 +40,8 @@ bool read_share(const Context *c, Share *share, Error *e)
     if (!given)
         return true;
     Text rest = text_of(given), first;
-    bool is_auto = !strcmp(given, "auto"), ok = text_next(&rest, '/', &first) && text_i64(first, &share->worker) &&
-                                                rest.p && text_i64(rest, &share->of);
+    bool is_auto = !strcmp(given, "auto"),
+         ok = text_next(&rest, '/', &first) && text_i64(first, &share->worker) && rest.p && text_i64(rest, &share->of);
     if (is_auto && !share_from_system(share, e))
         return false;
     if (!is_auto && !ok)

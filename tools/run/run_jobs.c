@@ -133,8 +133,8 @@ static bool show(RunJobs *j, const Child *c, TrialOutcome outcome, Error *e)
     if (ok && found) {
         run_show_trial(j->printer, &row, outcome);
         if (row.state == TRIAL_FAILED && !j->failed)
-            j->failed = arena_printf(j->arena, e, "%s%s%s: %s", row.model, *row.point ? " " : "", row.point,
-                                     row.message);
+            j->failed =
+                arena_printf(j->arena, e, "%s%s%s: %s", row.model, *row.point ? " " : "", row.point, row.message);
     }
     arena_free(a);
     return ok;
@@ -214,8 +214,8 @@ static bool start_some(RunJobs *j, Child *children, const struct sigaction befor
 {
     bool found = true;
     for (int64_t i = 0; found && i < j->jobs; i++)
-        if (!children[i].pid && (!study_next(j->run, &children[i].trial, &found, e) ||
-                                 (found && !start(j, &children[i], before, e))))
+        if (!children[i].pid &&
+            (!study_next(j->run, &children[i].trial, &found, e) || (found && !start(j, &children[i], before, e))))
             return false;
     return true;
 }

@@ -112,39 +112,40 @@ static const double *figures_of(const GroupPoint *p, size_t figure)
     return isfinite(p->test[figure]) ? p->test : p->valid;
 }
 
-static bool fill_row(const char **cell, const Group *g, const StudyView *v, const size_t *shown, size_t n, Arena *a,
-                     Error *e)
+/* The cells of a group, those of the heading where g is NULL; returns how many, 0: no memory. */
+static size_t fill_row(const char **cell, const Group *g, const StudyView *v, const size_t *shown, size_t n, Arena *a,
+                       Error *e)
 {
-    const GroupPoint *best = g->best >= 0 ? &g->points[g->best] : NULL;
-    cell[0] = g->data;
-    cell[1] = g->setting;
-    cell[2] = g->model;
+    const GroupPoint *best = g && g->best >= 0 ? &g->points[g->best] : NULL;
+    bool has_settings = v->setting_count > 1 || (v->setting_count && *v->settings[0]);
+    size_t cols = 0;
+    cell[cols++] = g ? g->data : "data";
+    if (has_settings)
+        cell[cols++] = g ? g->setting : "features";
+    cell[cols++] = g ? g->model : "model";
     for (size_t i = 0; i < n; i++) {
         double x = best ? figures_of(best, shown[i])[shown[i]] : (double)NAN;
-        if (!(cell[3 + i] = isfinite(x) ? arena_printf(a, e, "%.4f", x) : "-"))
-            return false;
+        const char *text = !g ? v->figures[shown[i]] : isfinite(x) ? arena_printf(a, e, "%.4f", x) : "-";
+        if (!(cell[cols++] = text))
+            return 0;
     }
-    cell[3 + n] = best ? best->point : g->absent ? g->absent : "no point is complete";
-    (void)v;
-    return true;
+    cell[cols++] = !g ? "best point" : best ? best->point : g->absent ? g->absent : "no point is complete";
+    return cols;
 }
 
 static bool print_table(const StudyView *v, Context *c, Error *e)
 {
-    size_t shown[FIGURES_SHOWN], n = shown_figures(v, shown), cols = 4 + n, rows = 1 + v->group_count;
-    const char **cells = NEW(c->arena, const char *, rows * cols, e);
+    enum { COLUMNS = 4 + FIGURES_SHOWN };
+    size_t shown[FIGURES_SHOWN], n = shown_figures(v, shown), cols = 0, rows = 1 + v->group_count;
+    const char **cells = NEW(c->arena, const char *, rows *COLUMNS, e);
     if (!cells)
         return false;
-    memcpy(cells, ((const char *[]){"data", "features", "model"}), 3 * sizeof *cells);
-    for (size_t i = 0; i < n; i++)
-        cells[3 + i] = v->figures[shown[i]];
-    cells[3 + n] = "best point";
-    for (size_t g = 0; g < v->group_count; g++)
-        if (!fill_row(cells + (1 + g) * cols, &v->groups[g], v, shown, n, c->arena, e))
+    for (size_t r = 0; r < rows; r++)
+        if (!(cols = fill_row(cells + r * cols, r ? &v->groups[r - 1] : NULL, v, shown, n, c->arena, e)))
             return false;
-    char align[4 + FIGURES_SHOWN + 1] = "www";
-    memset(align + 3, 'r', n);
-    align[3 + n] = 'w';
+    char align[COLUMNS + 1] = "www";
+    memset(align + cols - n - 1, 'r', n);
+    align[cols - 1] = 'w';
     return table_print(stdout, cells, rows, cols, align, c->arena, e);
 }
 
