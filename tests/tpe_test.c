@@ -1,5 +1,5 @@
-/* tests/tpe_test.c: spaces that are not grids: distributions, random search, and TPE, which finds the optimum of a simple
- * function with fewer points. */
+/* tests/tpe_test.c: spaces that are not grids: distributions, random search, and TPE, which finds the optimum of a
+ * simple function with fewer points. */
 #include "tests/testing.h"
 
 #include <math.h>
