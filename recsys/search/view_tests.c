@@ -151,8 +151,8 @@ static bool test_all(Tester *x, const char *data, size_t figure, size_t *room, E
     size_t first = v->test_count;
     for (size_t i = 0; i < v->group_count; i++)
         for (size_t k = i + 1; k < v->group_count; k++) {
-            if (strcmp(v->groups[i].data, data) != 0 || strcmp(v->groups[k].data, data) != 0 ||
-                !x->of_group[i].users || !x->of_group[k].users)
+            if (strcmp(v->groups[i].data, data) != 0 || strcmp(v->groups[k].data, data) != 0 || !x->of_group[i].users ||
+                !x->of_group[k].users)
                 continue;
             PairTest t = {i, k, figure, 0, NAN, NAN, NAN, NAN, NAN, NAN};
             if (!test_pair(x, &t, e))

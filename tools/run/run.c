@@ -150,6 +150,13 @@ static bool write_results(const Study *s, const RunSystem *system, Context *c, E
     Ledger *l = path ? ledger_open(path, e) : NULL;
     bool ok = l && study_view(&v, l, c->arena, e);
     ledger_close(l);
+    size_t missing = 0;
+    if (ok && (s->t_test || s->wilcoxon) &&
+        (ok = view_tests(&v, s->out, s->t_test, s->wilcoxon, &missing, c->arena, e)) && missing && c->progress)
+        fprintf(c->progress,
+                "note: %zu best points have no by_user.tsv in %s/trials, because they were trained elsewhere: they are "
+                "not in the tests of significance\n",
+                missing, s->out);
     if (!ok || (system->write && !system->write(s, &v, (int64_t)time(NULL), c->arena, e)))
         return false;
     prune(s, &v);

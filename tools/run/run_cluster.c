@@ -7,7 +7,7 @@
 
 enum { WORKERS_MOST = 100 * 1000, WORKERS_USUAL = 8 };
 
-/* ---- the share --------------------------------------------------------------------------------- */
+/* ---- the share ------------------------------------------------------------------------------- */
 
 static bool number_from(const char *name, int64_t *value)
 {
@@ -51,7 +51,7 @@ bool read_share(const Context *c, Share *share, Error *e)
                 (long long)share->worker, (long long)share->of);
 }
 
-/* ---- the file for sbatch ----------------------------------------------------------------------- */
+/* ---- the file for sbatch --------------------------------------------------------------------- */
 
 /* A word of the shell. */
 static void put_quoted(const char *word)

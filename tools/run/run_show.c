@@ -78,11 +78,10 @@ void run_show_trial(RunPrinter *p, const TrialRow *row, TrialOutcome outcome)
                  (long long)p->study->cutoff, figure, row->model);
     }
     snprintf(p->note, sizeof p->note, "%lld failed%s", (long long)p->counts.failed, p->best_model);
-    if (failed && p->text) {
+    if (failed && p->text)
         fprintf(p->text, "%s%s%s%s %s%s%s seed %llu failed: %s\n", p->progress.is_terminal ? "\r\033[K" : "", row->data,
                 *row->setting ? "/" : "", row->setting, row->model, *row->point ? " " : "", row->point,
                 (unsigned long long)row->seed, row->message);
-    }
 }
 
 void run_show_end(RunPrinter *p)
