@@ -335,6 +335,44 @@ static void views_have_the_best(void **state)
     study_bench_end(&b);
 }
 
+/* The best points of two models, by the users of by_user.tsv: what the tests give for the files themselves. */
+static void best_points_are_tested(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    StudyView v;
+    ByUser files[2];
+    PairedTest t;
+    size_t missing;
+    study_bench(&b);
+    b.models[0].seed_count = b.models[1].seed_count = 1;
+    study_all(&b, (Share){0, 1});
+    Ledger *l = study_ledger_of(&b);
+    assert_ok(study_view(&v, l, b.arena, &e), e);
+    ledger_close(l);
+    assert_ok(view_tests(&v, b.out, true, false, &missing, b.arena, &e), e);
+    assert_int_equal(missing, 0);
+    assert_int_equal(v.test_count, v.figure_count);
+    for (size_t i = 0; i < 2; i++) {
+        const char *key = v.groups[i].points[v.groups[i].best].rows[0]->key;
+        const char *path = arena_printf(b.arena, &e, "%s/trials/%s/by_user.tsv", b.out, key);
+        assert_ok(by_user_read(&files[i], path, b.arena, &e), e);
+    }
+    for (size_t i = 0; i < v.test_count; i++) {
+        const PairTest *p = &v.tests[i];
+        int64_t users = text_index_count(files[0].users), at = text_index_find(files[0].numbers, text_of(v.figures[i]));
+        assert_true(p->first == 0 && p->second == 1 && p->figure == i && p->users == users && at >= 0);
+        assert_ok(paired_t_test(&t, files[0].value + at * users, files[1].value + at * users, users, b.arena, &e), e);
+        assert_true((isnan(t.p) && isnan(p->t_p)) || (p->t == t.statistic && p->t_p == t.p && p->t_holm == t.p));
+        assert_true(isnan(p->w_p) && isnan(p->w_holm));
+    }
+    assert_int_equal(unlink(files[1].path), 0);
+    assert_ok(view_tests(&v, b.out, true, true, &missing, b.arena, &e), e);
+    assert_true(missing == 1 && v.test_count == 0);
+    study_bench_end(&b);
+}
+
 static void wrong_studies_are_refused(void **state)
 {
     (void)state;
@@ -362,11 +400,11 @@ static void wrong_studies_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_trial_once),          cmocka_unit_test(shares_join),
-        cmocka_unit_test(a_killed_search_goes_on),   cmocka_unit_test(processes_share_a_ledger),
-        cmocka_unit_test(failures_are_kept),         cmocka_unit_test(other_settings_are_other_trials),
-        cmocka_unit_test(equal_trials_are_copied),   cmocka_unit_test(views_have_the_best),
-        cmocka_unit_test(wrong_studies_are_refused),
+        cmocka_unit_test(every_trial_once),        cmocka_unit_test(shares_join),
+        cmocka_unit_test(a_killed_search_goes_on), cmocka_unit_test(processes_share_a_ledger),
+        cmocka_unit_test(failures_are_kept),       cmocka_unit_test(other_settings_are_other_trials),
+        cmocka_unit_test(equal_trials_are_copied), cmocka_unit_test(views_have_the_best),
+        cmocka_unit_test(best_points_are_tested),  cmocka_unit_test(wrong_studies_are_refused),
     };
     study_folders();
 #ifndef HAVE_SQLITE3

@@ -170,10 +170,30 @@ static void print_json(const StudyView *v)
     }
 }
 
+static bool print_pairs(const StudyView *v, Context *c, Error *e)
+{
+    for (size_t i = 0; i < v->test_count; i++) {
+        const PairTest *t = &v->tests[i];
+        const char *name[2];
+        for (int k = 0; k < 2; k++) {
+            const Group *g = &v->groups[k ? t->second : t->first];
+            if (!(name[k] = arena_printf(c->arena, e, "%s%s%s", g->setting, *g->setting ? "/" : "", g->model)))
+                return false;
+        }
+        JsonWriter w = json_record(stdout, "event", "pair");
+        json_members(&w, "data %s metric %s run_a %s run_b %s users %lld", v->groups[t->first].data,
+                     v->figures[t->figure], name[0], name[1], (long long)t->users);
+        json_members(&w, "t %.17g t_p %.17g t_holm %.17g w %.17g w_p %.17g w_holm %.17g", t->t, t->t_p, t->t_holm, t->w,
+                     t->w_p, t->w_holm);
+        json_finish(&w);
+    }
+    return true;
+}
+
 bool run_show_results(const StudyView *v, Context *c, Error *e)
 {
     if (!c->json)
         return print_table(v, c, e);
     print_json(v);
-    return true;
+    return print_pairs(v, c, e);
 }
