@@ -3,6 +3,7 @@
 #ifndef SAPOR_FAULTS_SUBJECTS_H
 #define SAPOR_FAULTS_SUBJECTS_H
 
+#include "recsys/search/search.h"
 #include "tools/ducho/extract.h"
 #include "tools/recommendations.h"
 
@@ -283,6 +284,22 @@ READER(yaml)
         return false;
     mix(digest, list[0].folders[0].path, strlen(list[0].folders[0].path));
     return true;
+}
+#endif
+
+#ifdef HAVE_SQLITE3
+/* In memory: SQLite opens and writes files by itself, as the faults do not see. */
+READER(exported_trials)
+{
+    int64_t added = 0;
+    TrialRow *rows;
+    size_t n;
+    Ledger *l = ledger_open(":memory:", e);
+    bool ok = l && ledger_import(l, in("trials.tsv"), &added, e) && ledger_rows(l, &rows, &n, a, e);
+    ledger_close(l);
+    if (ok)
+        mix(digest, rows[0].history, strlen(rows[0].history));
+    return ok;
 }
 #endif
 
@@ -570,6 +587,9 @@ static const Subject SUBJECTS[] = {
     {"nearest rows", nearest, false},
 #ifdef HAVE_YAML
     {"YAML", yaml, false},
+#endif
+#ifdef HAVE_SQLITE3
+    {"exported trials", exported_trials, false},
 #endif
     {"table of texts", table, false},
     {"JPEG", jpeg, false},

@@ -399,6 +399,10 @@ static int setup(void **state)
     put("recbole.inter", "user_id:token\titem_id:token\nu\ti\nv\tj\n");
     put("lightgcn.txt", "0 1 2\n1 0\n");
     put("latin.tsv", "id\ttext\na\ta red bag\nb\tcaf\xe9\nc\ta lamp\n");
+    put("trials.tsv",
+        "data\tsetting\tfold\tmodel\tpoint\tseed\tnumber\tkey\tstate\tmessage\tsettings\tbest_epoch\tepochs\tvalid\t"
+        "test\thistory\nd\ts\t\tm\tlr=0.1\t1\t0\t0123456789abcdef0123456789abcdef\tdone\t\t{\"lr\":\"0.1\"}\t2\t2\t"
+        "{\"Recall@5\":0.1}\t{}\tepoch\\tloss\\n2\\t0.5\\n\n");
     put("texts.tsv", "id\ttext\na\ta red bag\nb\t\"a \"\"brass\"\"\nlamp\"\n");
     for (int i = 0; i < ITEMS * D; i++)
         x[i] = (float)i;

@@ -333,6 +333,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(damage_is_one_line, setup, teardown),
         cmocka_unit_test_setup_teardown(tsv_is_checked, setup, teardown),
     };
+    test_folders_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 

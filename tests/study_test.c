@@ -406,7 +406,7 @@ int main(void)
         cmocka_unit_test(equal_trials_are_copied), cmocka_unit_test(views_have_the_best),
         cmocka_unit_test(best_points_are_tested),  cmocka_unit_test(wrong_studies_are_refused),
     };
-    study_folders();
+    test_folders_in_memory();
 #ifndef HAVE_SQLITE3
     printf("skipped: this build has no SQLite\n");
     return 0;

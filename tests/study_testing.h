@@ -16,13 +16,6 @@ typedef struct StudyBench {
     Study study;
 } StudyBench;
 
-/* In memory where the system has such a folder: a search syncs a file for every few milliseconds of these trials. */
-static inline void study_folders(void)
-{
-    if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 0);
-}
-
 static inline void study_bench(StudyBench *b)
 {
     static const char *const FACTORS[] = {"4", "8"}, *const RATES[] = {"0.01", "0.001"};

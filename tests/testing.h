@@ -24,6 +24,14 @@ static inline const char *test_folder(char path[256])
     return path;
 }
 
+/* From now on folders are in memory where the system has a place for them: for tests that sync a file every few
+ * milliseconds. */
+static inline void test_folders_in_memory(void)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 0);
+}
+
 /* Removes a folder of files and of folders of files. */
 static inline void test_folder_remove(const char *path)
 {

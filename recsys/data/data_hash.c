@@ -18,8 +18,9 @@ uint64_t pairs_hash(const DataSet *d, HashBytes *hash)
     return part_hash(&d->test, d->U, hash, h);
 }
 
-uint64_t features_hash(const DataSet *d, HashBytes *hash, uint64_t h)
+uint64_t features_hash(const DataSet *d, HashBytes *hash, uint64_t seed)
 {
+    uint64_t h = seed;
     for (size_t i = 0; i < d->feature_count; i++) {
         h = hash(d->features[i].data, (size_t)(d->I * d->features[i].D) * sizeof(float), h);
         array_done(&d->features[i].file.array); /* a model that trains features has a copy of them */

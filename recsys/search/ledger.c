@@ -323,17 +323,23 @@ static bool read_text_value(Ledger *l, sqlite3_stmt *s, int at, const char **tex
     return (*text = arena_strndup(a, p, n, e)) != NULL;
 }
 
-static bool read_number_value(Ledger *l, sqlite3_stmt *s, int at, int64_t *whole, double *real, Error *e)
+static bool refuse_number(const Ledger *l, sqlite3_stmt *s, int at, Error *e)
+{
+    return fail(e, SP_FORMAT, "%s: column %s of a row is not a number; another program has changed this ledger",
+                l->path, sqlite3_column_name(s, at));
+}
+
+static bool read_whole(const Ledger *l, sqlite3_stmt *s, int at, int64_t *value, Error *e)
+{
+    *value = sqlite3_column_int64(s, at);
+    return sqlite3_column_type(s, at) == SQLITE_INTEGER || refuse_number(l, s, at, e);
+}
+
+static bool read_real(const Ledger *l, sqlite3_stmt *s, int at, double *value, Error *e)
 {
     int type = sqlite3_column_type(s, at);
-    if (type != SQLITE_INTEGER && !(real && type == SQLITE_FLOAT))
-        return fail(e, SP_FORMAT, "%s: column %s of a row is not a number; another program has changed this ledger",
-                    l->path, sqlite3_column_name(s, at));
-    if (real)
-        *real = sqlite3_column_double(s, at);
-    else
-        *whole = sqlite3_column_int64(s, at);
-    return true;
+    *value = sqlite3_column_double(s, at);
+    return type == SQLITE_INTEGER || type == SQLITE_FLOAT || refuse_number(l, s, at, e);
 }
 
 static bool read_column(Ledger *l, sqlite3_stmt *s, int at, const Column *c, TrialRow *row, Arena *a, Error *e)
@@ -342,10 +348,10 @@ static bool read_column(Ledger *l, sqlite3_stmt *s, int at, const Column *c, Tri
     int64_t state = 0;
     switch (c->kind) {
     case COLUMN_U64:
-    case COLUMN_I64: return read_number_value(l, s, at, value, NULL, e);
-    case COLUMN_REAL: return read_number_value(l, s, at, NULL, value, e);
+    case COLUMN_I64: return read_whole(l, s, at, value, e);
+    case COLUMN_REAL: return read_real(l, s, at, value, e);
     case COLUMN_STATE:
-        if (!read_number_value(l, s, at, &state, NULL, e))
+        if (!read_whole(l, s, at, &state, e))
             return false;
         row->state = state >= 0 && state < (int64_t)COUNT(trial_states) ? (TrialState)state : (TrialState)-1;
         return true;
@@ -471,8 +477,8 @@ bool ledger_extractions(Ledger *l, ExtractionRow **rows, size_t *count, Arena *a
         const char **texts[] = {&x->data, &x->setting, &x->modality, &x->model};
         for (int i = 0; ok && i < (int)COUNT(texts); i++)
             ok = read_text_value(l, s, i, texts[i], a, e);
-        ok = ok && read_number_value(l, s, 4, &x->items, NULL, e) && read_number_value(l, s, 5, &x->width, NULL, e) &&
-             read_number_value(l, s, 6, NULL, &x->seconds, e) && read_number_value(l, s, 7, &x->peak_bytes, NULL, e);
+        ok = ok && read_whole(l, s, 4, &x->items, e) && read_whole(l, s, 5, &x->width, e) &&
+             read_real(l, s, 6, &x->seconds, e) && read_whole(l, s, 7, &x->peak_bytes, e);
     }
     if (s)
         sqlite3_reset(s);

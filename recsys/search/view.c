@@ -159,7 +159,7 @@ static bool collect(Viewer *w, Group *g, const StudyModel *m, size_t trials, Err
         int64_t at = text_index_add(names, text_of(row->point), e);
         if (at < 0)
             return false;
-        if ((size_t)at == g->count) {
+        if ((size_t)at >= g->count) {
             GroupPoint *grown = arena_grow(w->arena, g->points, g->count, &capacity, sizeof *grown, e);
             if (!grown)
                 return false;

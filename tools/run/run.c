@@ -9,8 +9,7 @@ const Option run_options[] = {
     {"jobs", 0, "J", "trials that are trained at a time; they share the threads (default 1)"},
     {"retry", 0, NULL, "train trials again that failed before"},
     {"worker", 0, "I/N",
-     "train share I of N, from 0; auto takes both from Slurm's job array or from mpirun. Workers may use one folder, "
-     "or "
+     "train share I of N, from 0; auto takes both from Slurm's job array or from mpirun. Workers may use one folder or "
      "one each: --ledger joins them"},
     {"slurm", 0, NULL,
      "print a file for sbatch, a job array of N workers (--worker 0/N, default 8), and do nothing else"},
@@ -202,13 +201,11 @@ static bool export_trials(const Study *s, Context *c, Error *e)
 static bool run_share(const Study *s, const RunSystem *system, RunJobs *j, Context *c, Error *e)
 {
     StudyCounts n;
-    RunPrinter printer;
     if ((option_given(c, "retry") && !study_retry(j->run, e)) || !study_counts(j->run, &n, e))
         return false;
-    j->printer = &printer;
-    run_show_begin(&printer, s, &n, c);
+    run_show_begin(j->printer, s, &n, c);
     bool ok = run_jobs(j, e);
-    run_show_end(&printer);
+    run_show_end(j->printer);
     if (!ok || !study_counts_all(j->run, &n, e))
         return false;
     ok = n.done + n.failed == n.all ? write_results(s, system, c, e) : say_missing(s, &n, c, e);
@@ -223,7 +220,8 @@ bool run_command(Context *c, Error *e)
     Study s = {0};
     const RunSystem *system;
     Share share;
-    RunJobs j = {.study = &s, .jobs = 1, .heap = c->heap, .arena = c->arena};
+    RunPrinter printer;
+    RunJobs j = {.study = &s, .jobs = 1, .heap = c->heap, .printer = &printer, .arena = c->arena};
     if (!read_share(c, &share, e) || !option_i64(c, "jobs", 1, 1024, &j.jobs, e) ||
         !option_i64(c, "threads", 1, 4096, &j.threads, e))
         return false;
