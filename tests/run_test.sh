@@ -28,8 +28,14 @@ seed: [1, 2]
 hyper_parameters: ["n_layers", "reg_weight", "seed"]
 Y
 run=(run search.yaml --model LightGCN --dataset tiny --threads 1 --quiet)
+case $sapor in *minimal*)
+    wrong 1 'build without MINIMAL=1' 'this build runs no search' run search.yaml
+    echo "1..$number"
+    exit 0
+    ;;
+esac
 "$sapor" "${run[@]}" --out probe >out 2>err
-if grep -q "this build has no" err; then
+if grep -q "this build has no" err; then # WITHOUT="sqlite3" or "yaml-0.1"
     wrong 1 'this build has no ' 'run says that this build cannot' "${run[@]}" --out none
     echo "1..$number"
     exit 0

@@ -5,8 +5,7 @@
 
 extern const Option extract_options[], encode_options[], tokenize_options[], split_options[], train_options[],
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
-    report_options[], nearest_options[], compare_options[], prepare_options[],
-    run_options[];
+    report_options[], nearest_options[], compare_options[], prepare_options[], run_options[];
 
 #ifdef SAPOR_MINIMAL
 #define SEVERAL_RUNS
@@ -24,6 +23,15 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     "a file of figures by user, as by_user.tsv of a run folder, which `sapor evaluate --by-user` writes for any\n"     \
     "system. Each pair of runs is tested by a paired t test and by Wilcoxon's signed ranks, over the users that\n"     \
     "both have. Holm's adjustment is over all pairs of one metric."
+#endif
+#ifdef SAPOR_MINIMAL
+#define RUN_DETAILS "Not in this build (MINIMAL=1)."
+#else
+#define RUN_DETAILS                                                                                                    \
+    "CONFIG.yml is an experiment of Elliot (key experiment), a benchmark (key benchmark), or a configuration\n"        \
+    "of MMRec; or a folder with MMRec's configs/. --key.path=value overrides a key. Every trial is a row of\n"         \
+    "OUT/ledger.sqlite. A run that was stopped goes on where it was; a finished trial is never repeated.\n"            \
+    "Several processes may work on one folder at a time. Results are written when all trials are finished."
 #endif
 
 static const Command COMMANDS[] = {
@@ -85,11 +93,7 @@ static const Command COMMANDS[] = {
      "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy "
      "--out run",
      train_options, 1, 1, false, train_command},
-    {"run", "runs a configuration: data, search, training, tests, result files", "CONFIG.yml",
-     "CONFIG.yml is an experiment of Elliot (key experiment), a benchmark (key benchmark), or a configuration\n"
-     "of MMRec; or a folder with MMRec's configs/. --key.path=value overrides a key. Every trial is a row of\n"
-     "OUT/ledger.sqlite. A run that was stopped goes on where it was; a finished trial is never repeated.\n"
-     "Several processes may work on one folder at a time. Results are written when all trials are finished.",
+    {"run", "runs a configuration: data, search, training, tests, result files", "CONFIG.yml", RUN_DETAILS,
      "sapor run config.yml --out out/search --jobs 2 --export trials.tsv", run_options, 1, 1, true, run_command},
     {"recommend", "recommends items to users with a trained model", "RUN",
      "RUN is a run folder of `sapor train --out`. Training items of a user are not recommended to that user.",
