@@ -197,7 +197,7 @@ bool report_write(Context *c, const ReportConfig *config, Error *e)
     bool ok = read_data(&r, e) && read_titles(&r, e);
     for (size_t i = 0; ok && i < r.runs; i++)
         ok = read_lists(&r, &r.run[i], d, e);
-    ok = ok && page_open(&r.page, config->out, config->title, c->heap, e);
+    ok = ok && page_open(&r.page, config->out, config->title, "", c->heap, e);
     if (ok && (!write_sections(&r, e) || e->code != SP_OK)) {
         out_discard(r.page.out);
         ok = false;
