@@ -46,9 +46,9 @@ endif
 FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizers/sentencepiece nn nn/ops extractors extractors/media extractors/models recsys recsys/data recsys/models recsys/models/shared recsys/protocols recsys/search recsys/train kernels
 LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
-# MINIMAL trains one run (tools/train/train.c), does not train the encoders of the demo (tools/demo/demo.h), draws no data (tools/bench/bench.h),
+# MINIMAL trains one run (tools/train/train.c), does not train the encoders of the demo (tools/demo/demo.h), draws no data (tools/bench/bench.h) and no pages of studies (tools/report/study.h),
 # compares no runs (tools/compare/compare.c) and runs no search (tools/run/run.c)
-TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),$(wildcard tools/train/many*.c tools/compare/compare_*.c tools/run/run_*.c tools/run/benchmark*.c) tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c plot.c steps.c)),$(wildcard tools/*.c tools/*/*.c))
+TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),$(wildcard tools/report/study*.c tools/train/many*.c tools/compare/compare_*.c tools/run/run_*.c tools/run/benchmark*.c) tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c plot.c steps.c)),$(wildcard tools/*.c tools/*/*.c))
 CASE_SRC := $(wildcard tests/cases/*.c tests/far/*.c) tests/drawn.c
 TEST_SRC := $(wildcard tests/*_test.c)
 LADDERS := $(patsubst bench/ladder/%/main.c,%,$(wildcard bench/ladder/*/main.c))

@@ -1,8 +1,8 @@
 /* tools/report/study.h: the page about a study: what a ledger holds, as tables and charts.
  *
  *   study_page.c    the page as a whole
- *   report_rows.c    groups in the order of the tables; numbers and names for people
- *   report_sheet.c   a table is filled
+ *   study_rows.c    groups in the order of the tables; numbers and names for people
+ *   study_sheet.c   a table is filled
  *   study_write.c   a table as HTML, CSV, LaTeX and Markdown
  *   study_*.c       the sections, each by its name
  *
@@ -14,7 +14,7 @@
 #include "tools/report/page.h"
 #include "tools/tools.h"
 
-/* ---- tables (report_sheet.c, study_write.c) --------------------------------------------------- */
+/* ---- tables (study_sheet.c, study_write.c) --------------------------------------------------- */
 
 typedef enum CellMark { MARK_NONE, MARK_BEST, MARK_SECOND } CellMark;
 typedef struct Cell {
@@ -60,7 +60,7 @@ void sheet_mark(Sheet *s, size_t column, const double *value, bool lower);
 void sheet_html(Page *p, const Sheet *s, size_t from, size_t rows); /* some of its rows, and the footnotes */
 void sheet_file(Page *p, const Sheet *s, int format);               /* the whole table as a file */
 
-/* ---- what the sections share (report_rows.c) -------------------------------------------------- */
+/* ---- what the sections share (study_rows.c) -------------------------------------------------- */
 
 /* A group as a row of tables: by data, then model, then setting. */
 typedef struct StudyRow {
@@ -85,6 +85,7 @@ typedef struct StudyPage {
     bool on_test;        /* tables show figures of the test part; else of the validation part */
     size_t metric;       /* of v->figures; figure_count: not among them */
     int *decimals;       /* [figure_count] */
+    TextIndex *points;   /* of all groups */
     const char *tables;  /* folder, or NULL */
     Context *c;          /* no table may replace one of its inputs; NULL: not checked */
     Arena *a;
@@ -93,11 +94,14 @@ typedef struct StudyPage {
 
 bool report_rows(StudyPage *s);
 const char *report_say(StudyPage *s, const char *format, ...) PRINTF_LIKE(2, 3); /* in the arena; "" on failure */
-const GroupPoint *report_best(const Group *g);                                   /* NULL: none is complete */
-double report_figure(const StudyPage *s, const GroupPoint *p, size_t figure);    /* as tables show it; or NaN */
-double report_metric(const StudyPage *s, const GroupPoint *p);                   /* what points are chosen by; or NaN */
-const char *report_number(StudyPage *s, double value, size_t figure);            /* "-" for NaN */
-Cell report_cell(StudyPage *s, int decimals, double value);                      /* CSV has nine digits; "-" for NaN */
+/* Whether a row belongs to a point of the view; rows of an earlier configuration do not. */
+bool report_has(StudyPage *s, const TrialRow *row);
+size_t report_planned(const Group *g, size_t *finished);                      /* trials of a group */
+const GroupPoint *report_best(const Group *g);                                /* NULL: none is complete */
+double report_figure(const StudyPage *s, const GroupPoint *p, size_t figure); /* as tables show it; or NaN */
+double report_metric(const StudyPage *s, const GroupPoint *p);                /* what points are chosen by; or NaN */
+const char *report_number(StudyPage *s, double value, size_t figure);         /* "-" for NaN */
+Cell report_cell(StudyPage *s, int decimals, double value);                   /* CSV has nine digits; "-" for NaN */
 bool report_lower(const char *figure, bool *lower);        /* the better direction; false: there is none */
 const char *report_duration(StudyPage *s, double seconds); /* "1 h 5 min" */
 int report_colour(const StudyRow *r);

@@ -1,4 +1,4 @@
-/* tools/report/report_accuracy.c: what was run and the best of it; the figures of the best points; failed trials. */
+/* tools/report/study_accuracy.c: what was run and the best of it; the figures of the best points; failed trials. */
 // flags: -Os
 #include "tools/report/study.h"
 
@@ -28,18 +28,19 @@ static void put_list(StudyPage *s, const char *name, const char *const *list, si
 static void put_facts(StudyPage *s)
 {
     const StudyView *v = s->v;
-    size_t points = 0, expected = 0, done = 0, failed = 0;
+    size_t points = 0, planned = 0, done = 0, failed = 0;
     double seconds = 0;
     for (size_t g = 0; g < v->group_count; g++) {
+        size_t finished;
         points += v->groups[g].count;
-        for (size_t i = 0; i < v->groups[g].count; i++)
-            expected += v->groups[g].points[i].trials;
+        planned += report_planned(&v->groups[g], &finished);
+        done += finished;
     }
-    for (size_t i = 0; i < v->row_count; i++) {
-        done += v->rows[i].state == TRIAL_DONE;
-        failed += v->rows[i].state == TRIAL_FAILED;
-        seconds += v->rows[i].seconds > 0 ? v->rows[i].seconds : 0;
-    }
+    for (size_t i = 0; i < v->row_count; i++)
+        if (report_has(s, &v->rows[i])) {
+            failed += v->rows[i].state == TRIAL_FAILED;
+            seconds += v->rows[i].seconds > 0 ? v->rows[i].seconds : 0;
+        }
     put(&s->page, "<p class=\"soft\">System: ");
     put_text(&s->page, text_of(v->system));
     put(&s->page, ". All trials together took %s.</p>\n<dl class=\"facts\">\n", report_duration(s, seconds));
@@ -49,7 +50,7 @@ static void put_facts(StudyPage *s)
     put_fact(s, "points", report_say(s, "%zu", points));
     put_fact(s, "trials done", report_say(s, "%zu", done));
     put_fact(s, "failed", report_say(s, "%zu", failed));
-    put_fact(s, "missing", report_say(s, "%zu", expected > done + failed ? expected - done - failed : 0));
+    put_fact(s, "missing", report_say(s, "%zu", planned > done + failed ? planned - done - failed : 0));
     put(&s->page, "</dl>\n");
     put_list(s, "Data sets", v->data, v->data_count);
     if (s->has_extractors)
@@ -110,17 +111,13 @@ void report_summary(StudyPage *s)
 static const char *reason(StudyPage *s, const Group *g)
 {
     const char *message = NULL;
-    size_t trials = 0, finished = 0, failed = 0;
-    for (size_t i = 0; i < g->count; i++) {
-        trials += g->points[i].trials;
-        finished += g->points[i].finished;
-    }
+    size_t finished, trials = report_planned(g, &finished), failed = 0;
     if (g->absent || (finished >= trials && report_best(g)))
         return g->absent;
     for (size_t i = 0; i < s->v->row_count; i++) {
         const TrialRow *r = &s->v->rows[i];
         if (r->state != TRIAL_FAILED || strcmp(r->model, g->model) || strcmp(r->data, g->data) ||
-            strcmp(r->setting, g->setting))
+            strcmp(r->setting, g->setting) || !report_has(s, r))
             continue;
         failed++;
         message = message ? message : r->message;
@@ -211,7 +208,7 @@ static Failure *collect(StudyPage *s, size_t *count)
     *count = 0;
     for (size_t i = 0; known && list && i < v->row_count; i++) {
         const TrialRow *r = &v->rows[i];
-        if (r->state != TRIAL_FAILED)
+        if (r->state != TRIAL_FAILED || !report_has(s, r))
             continue;
         const char *key = report_say(s, "%s\t%s\t%s", r->data, r->model, r->message);
         int64_t at = text_index_add(known, text_of(key), s->e);

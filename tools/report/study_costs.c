@@ -1,4 +1,4 @@
-/* tools/report/report_costs.c: time and memory of extraction and of training, against accuracy. */
+/* tools/report/study_costs.c: time and memory of extraction and of training, against accuracy. */
 // flags: -Os
 #include "tools/report/study.h"
 

@@ -1,4 +1,4 @@
-/* tools/report/report_curves.c: learning curves of the best points. */
+/* tools/report/study_curves.c: learning curves of the best points. */
 // flags: -Os
 #include "tools/report/study.h"
 

@@ -1,4 +1,4 @@
-/* tools/report/report_effects.c: what each hyper-parameter changes. */
+/* tools/report/study_effects.c: what each hyper-parameter changes. */
 // flags: -Os
 #include "tools/report/study.h"
 

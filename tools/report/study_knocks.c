@@ -1,4 +1,4 @@
-/* tools/report/report_knocks.c: what the figures lose without a modality. */
+/* tools/report/study_knocks.c: what the figures lose without a modality. */
 // flags: -Os
 #include "tools/report/study.h"
 

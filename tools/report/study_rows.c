@@ -1,4 +1,4 @@
-/* tools/report/report_rows.c: groups in the order of the tables, knock-outs and what they are compared with, numbers and
+/* tools/report/study_rows.c: groups in the order of the tables, knock-outs and what they are compared with, numbers and
  * names for people. */
 // flags: -Os
 #include "tools/report/study.h"
@@ -263,12 +263,54 @@ static bool name_files(StudyPage *s)
     return true;
 }
 
+/* ---- trials ---------------------------------------------------------------------------------- */
+
+static const char *point_key(StudyPage *s, const char *data, const char *setting, const char *model, const char *point)
+{
+    return report_say(s, "%s\t%s\t%s\t%s", data, setting, model, point);
+}
+
+static bool index_points(StudyPage *s)
+{
+    s->points = text_index_new(s->a, s->e);
+    for (size_t g = 0; s->points && g < s->v->group_count; g++) {
+        const Group *group = &s->v->groups[g];
+        for (size_t i = 0; i < group->count; i++) {
+            const char *key = point_key(s, group->data, group->setting, group->model, group->points[i].point);
+            if (text_index_add(s->points, text_of(key), s->e) < 0)
+                return false;
+        }
+    }
+    return s->points != NULL;
+}
+
+bool report_has(StudyPage *s, const TrialRow *row)
+{
+    ArenaMark mark = arena_mark(s->a);
+    const char *key = point_key(s, row->data, row->setting, row->model, row->point);
+    bool found = text_index_find(s->points, text_of(key)) >= 0;
+    arena_rewind(s->a, mark);
+    return found;
+}
+
+size_t report_planned(const Group *g, size_t *finished)
+{
+    size_t trials = 0;
+    *finished = 0;
+    for (size_t i = 0; i < g->count; i++) {
+        trials += g->points[i].trials;
+        *finished += g->points[i].finished;
+    }
+    return MAX(trials, g->planned);
+}
+
 bool report_rows(StudyPage *s)
 {
     const StudyView *v = s->v;
     s->rows = NEW(s->a, StudyRow, v->group_count + 1, s->e);
     s->first = NEW(s->a, size_t, v->data_count + 1, s->e);
-    if (!s->rows || !s->first || !choose_decimals(s) || !find_places(s) || !name_models(s) || !name_files(s))
+    if (!s->rows || !s->first || !choose_decimals(s) || !find_places(s) || !name_models(s) || !name_files(s) ||
+        !index_points(s))
         return false;
     for (size_t begin = 0, end; begin < v->group_count; begin = end) {
         for (end = begin + 1; end < v->group_count && s->rows[end].data == s->rows[begin].data &&

@@ -1,4 +1,4 @@
-/* tools/report/report_sheet.c: a table is filled: columns, rows, footnotes, the best numbers. */
+/* tools/report/study_sheet.c: a table is filled: columns, rows, footnotes, the best numbers. */
 // flags: -Os
 #include "tools/report/study.h"
 

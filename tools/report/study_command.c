@@ -1,0 +1,34 @@
+/* tools/report/study_command.c: sapor report RUN of a folder that `sapor run` wrote. */
+// flags: -Os
+#include "tools/report/report.h"
+#include "tools/report/study.h"
+
+/* Options of pages about run folders have no meaning here. */
+static bool check_options(const Context *c, Error *e)
+{
+    static const char *const OTHERS[] = {"items", "text-column", "pictures", "stages", "ops"};
+    if (c->arg_count != 1)
+        return fail(e, SP_USAGE,
+                    "report: %s is a folder of `sapor run`; a page is about one such folder, or about run "
+                    "folders of `sapor train`",
+                    c->args[0]);
+    for (size_t i = 0; i < COUNT(OTHERS); i++)
+        if (option_given(c, OTHERS[i]))
+            return fail(e, SP_USAGE, "report: --%s is for run folders of `sapor train`; %s is a folder of `sapor run`",
+                        OTHERS[i], c->args[0]);
+    return true;
+}
+
+bool report_study(Context *c, const ReportConfig *r, Error *e)
+{
+    StudyView v;
+    StudyPageConfig page = {
+        .title = option_text(c, "title"), .out = r->out, .tables = option_text(c, "tables"), .c = c, .heap = c->heap};
+    if (!check_options(c, e))
+        return false;
+    const char *folder = c->args[0], *path = path_join(c->arena, folder, STUDY_LEDGER, e);
+    Ledger *l = path ? ledger_open(path, e) : NULL;
+    bool ok = l && study_view(&v, l, c->arena, e) && report_page_write(&v, &page, e);
+    ledger_close(l);
+    return ok;
+}
