@@ -8,6 +8,13 @@
  * style sheet shows one. */
 enum { WIDE = 640, NARROW = 360, TALL = 300, LOW = 220, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
 
+/* Only the page of a study, which MINIMAL has not, has axes with ticks of its own. */
+#ifdef SAPOR_MINIMAL
+#define HAS_TICKS(c) false
+#else
+#define HAS_TICKS(c) ((c)->ticks > 0)
+#endif
+
 typedef struct Frame {
     int width, height;
 } Frame;
@@ -188,11 +195,11 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
             low[1] = fmin(low[1], s[i].y[k]);
             high[1] = fmax(high[1], s[i].y[k]);
         }
-    Axis x = c->ticks ? axis_around(c, low[0], high[0], LEFT, f.width - RIGHT)
-                      : axis_of(low[0], high[0], c->log_x, LEFT, f.width - RIGHT),
+    Axis x = HAS_TICKS(c) ? axis_around(c, low[0], high[0], LEFT, f.width - RIGHT)
+                          : axis_of(low[0], high[0], c->log_x, LEFT, f.width - RIGHT),
          y = axis_of(low[1], high[1], c->log_y, f.height - BOTTOM, TOP);
     begin(p, c, f, alone);
-    if (c->ticks)
+    if (HAS_TICKS(c))
         put_own_ticks(p, &x, c, f);
     else
         put_ticks(p, &x, true, f);

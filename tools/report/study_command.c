@@ -19,6 +19,17 @@ static bool check_options(const Context *c, Error *e)
     return true;
 }
 
+/* SQLite would make an empty file a ledger; a page changes nothing. */
+static bool has_content(const char *path, Error *e)
+{
+    Map m;
+    if (!map_open(&m, path, e))
+        return false;
+    bool empty = m.bytes == 0;
+    map_close(&m);
+    return !empty || fail(e, SP_FORMAT, "%s: is empty; `sapor run` writes it", path);
+}
+
 bool report_study(Context *c, const ReportConfig *r, Error *e)
 {
     StudyView v;
@@ -27,7 +38,7 @@ bool report_study(Context *c, const ReportConfig *r, Error *e)
     if (!check_options(c, e))
         return false;
     const char *folder = c->args[0], *path = path_join(c->arena, folder, STUDY_LEDGER, e);
-    Ledger *l = path ? ledger_open(path, e) : NULL;
+    Ledger *l = path && has_content(path, e) ? ledger_open(path, e) : NULL;
     bool ok = l && study_view(&v, l, c->arena, e) && report_page_write(&v, &page, e);
     ledger_close(l);
     return ok;
