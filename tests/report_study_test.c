@@ -234,6 +234,26 @@ static void knock_outs_are_compared(void **state)
     end(&w);
 }
 
+static void absent_data_say_why(void **state)
+{
+    DrawnStudy d = FULL;
+    Written w;
+    StudyView v;
+    (void)state;
+    d.setting_count = 2;
+    d.failures = false;
+    draw_page(&w, &d, &v);
+    assert_true(has(&w, "<sup>1</sup> images of Amazon are missing</p>"));
+    Text csv = table(&w, "music-accuracy.csv"), latex = table(&w, "music-accuracy.tex"),
+         markdown = table(&w, "music-accuracy.md");
+    assert_int_equal(count(csv.p, ",images of Amazon are missing\n"), 2); /* BPRMF has its result from elsewhere */
+    assert_non_null(strstr(csv.p, "\nVBPR,CLIP,,,"));
+    assert_non_null(strstr(latex.p, " & CLIP & -\\textsuperscript{1} & "));
+    assert_non_null(strstr(markdown.p, "| VBPR | CLIP | - <sup>1</sup> |"));
+    assert_null(strstr(table(&w, "office-accuracy.csv").p, ",note"));
+    end(&w);
+}
+
 static void studies_may_lack_anything(void **state)
 {
     static const char *const none[] = {""};
@@ -439,10 +459,15 @@ int main(void)
     return 0;
 #else
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(page_has_every_section),    cmocka_unit_test(best_figures_are_marked),
-        cmocka_unit_test(knock_outs_are_compared),   cmocka_unit_test(low_is_best_where_a_metric_says_so),
-        cmocka_unit_test(studies_may_lack_anything), cmocka_unit_test(errors_leave_no_page),
-        cmocka_unit_test(hostile_names_stay_text),   cmocka_unit_test(memory_that_is_refused_is_an_error),
+        cmocka_unit_test(page_has_every_section),
+        cmocka_unit_test(best_figures_are_marked),
+        cmocka_unit_test(knock_outs_are_compared),
+        cmocka_unit_test(low_is_best_where_a_metric_says_so),
+        cmocka_unit_test(absent_data_say_why),
+        cmocka_unit_test(studies_may_lack_anything),
+        cmocka_unit_test(errors_leave_no_page),
+        cmocka_unit_test(hostile_names_stay_text),
+        cmocka_unit_test(memory_that_is_refused_is_an_error),
         cmocka_unit_test(many_trials_make_a_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

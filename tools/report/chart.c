@@ -185,7 +185,7 @@ void put_legend(Page *p, const Series *s, size_t n)
 static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int width, bool alone)
 {
     Frame f = frame_of(c, width);
-    Label label[64];
+    Label label[256];
     size_t labels = 0;
     double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     for (size_t i = 0; i < n; i++)
@@ -219,6 +219,8 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
             if (labels < COUNT(label))
                 label[labels++] = (Label){px - 5, px + 5, py + 4};
         }
+    }
+    for (size_t i = 0; i < n; i++)
         for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
             double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
             if (!*s[i].labels[k])
@@ -235,7 +237,6 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
             put_text(p, text_of(s[i].labels[k]));
             put(p, "</text>");
         }
-    }
     for (size_t i = 0; alone && i < n; i++) {
         int at = TOP + 6 + LINE * (int)i;
         put(p, "<rect x=\"%d\" y=\"%d\" width=\"9\" height=\"9\" fill=\"var(--c%d)\"/><text x=\"%d\" y=\"%d\">",

@@ -86,6 +86,7 @@ typedef struct StudyPage {
     size_t metric;       /* of v->figures; figure_count: not among them */
     int *decimals;       /* [figure_count] */
     TextIndex *points;   /* of all groups */
+    size_t untested;     /* groups whose figures by user are missing */
     const char *tables;  /* folder, or NULL */
     Context *c;          /* no table may replace one of its inputs; NULL: not checked */
     Arena *a;
@@ -134,6 +135,7 @@ typedef struct StudyPageConfig {
     const char *title;  /* NULL: the study's name */
     const char *out;    /* the page */
     const char *tables; /* folder of the tables as files, or NULL */
+    size_t untested;    /* groups that view_tests has found no figures by user of */
     Context *c;         /* no table may replace one of its inputs; NULL: not checked */
     const Heap *heap;
 } StudyPageConfig;

@@ -9,7 +9,8 @@ static const char STYLE[] =
     "dd{margin:0;font-size:1.15rem;font-weight:600;overflow-wrap:anywhere}\n"
     "nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:.8rem 0;font-size:.9rem}a{color:var(--c0)}"
     "h1,h3,h4,p{overflow-wrap:anywhere}h4{margin:0 0 .3rem;font-size:.9rem;overflow-wrap:anywhere}"
-    ".cards.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr))}svg.small{display:block}\n"
+    ".cards.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr))}svg.small{display:block}"
+    ".cards+.wide{margin-top:.8rem}\n"
     "td u{text-underline-offset:.2em}td small{font-size:.75em}sup{font-size:.7em;line-height:0;color:var(--soft)}"
     ".notes{font-size:.85rem;color:var(--soft)}tr.begin td{border-top:2px solid var(--line)}"
     "table.groups tbody tr:not(.begin):not(:first-child) td:first-child{color:var(--soft)}"
@@ -26,6 +27,7 @@ static const char STYLE[] =
     "@media print{:root{color-scheme:light}body{max-width:none;padding:0;font-size:10pt}nav{display:none}"
     ".wide{overflow:visible;background:none}table{font-size:8pt}th,td{padding:.15rem .3rem}"
     ".card,tr{break-inside:avoid}h2,h3,h4{break-after:avoid}"
+    "table.matrix td,table.matrix th{font-size:5pt;padding:.05rem}"
     ".cards.small{grid-template-columns:repeat(3,1fr)}*{print-color-adjust:exact}}\n";
 
 static void put_head(StudyPage *s, const char *title)
@@ -54,7 +56,7 @@ static void put_sections(StudyPage *s)
 
 bool report_page_write(const StudyView *v, const StudyPageConfig *c, Error *e)
 {
-    StudyPage s = {.v = v, .tables = c->tables, .c = c->c, .e = e};
+    StudyPage s = {.v = v, .tables = c->tables, .untested = c->untested, .c = c->c, .e = e};
     const char *title = c->title ? c->title : v->name && *v->name ? v->name : "A study of recommenders";
     if (!(s.a = arena_new(c->heap, 0)))
         return fail_memory(e, 1, "a report");

@@ -190,28 +190,53 @@ static void find_base(StudyPage *s, size_t begin, size_t end, size_t at)
     }
 }
 
-/* The rows of one model on one data set. */
-static void name_family(StudyPage *s, size_t begin, size_t end)
+/* The rows of one model on one data set: where its first result is; whether all its results are the same trials. */
+typedef struct Family {
+    size_t begin, end, with, results;
+    bool same;
+} Family;
+
+static Family family_of(const StudyPage *s, size_t begin)
 {
-    size_t results = 0, with = begin;
-    bool same = true, begun = false;
-    for (size_t i = begin; i < end; i++) {
-        find_base(s, begin, end, i);
+    Family f = {.begin = begin, .end = report_family_end(s, begin), .with = begin, .same = true};
+    for (size_t i = begin; i < f.end; i++)
         if (report_best(s->rows[i].group)) {
-            with = results++ ? with : i;
-            same = same && is_same(s->rows[with].group, s->rows[i].group);
+            f.with = f.results++ ? f.with : i;
+            f.same = f.same && is_same(s->rows[f.with].group, s->rows[i].group);
         }
+    return f;
+}
+
+/* Models whose trials are the same in all settings of a data set, and different in none. */
+static bool find_alike(StudyPage *s, bool **alike)
+{
+    bool *differs = NEW(s->a, bool, s->v->model_count + 1, s->e);
+    Family f;
+    if (!differs || !(*alike = NEW(s->a, bool, s->v->model_count + 1, s->e)))
+        return false;
+    for (size_t begin = 0; begin < s->v->group_count; begin = f.end) {
+        f = family_of(s, begin);
+        (*alike)[s->rows[begin].model] |= f.same && f.results > 1;
+        differs[s->rows[begin].model] |= !f.same;
     }
-    same = same && results > 1;
-    for (size_t i = begin; i < end; i++) {
+    for (size_t m = 0; m < s->v->model_count; m++)
+        (*alike)[m] = (*alike)[m] && !differs[m];
+    return true;
+}
+
+static void name_family(StudyPage *s, const Family *f, bool alike)
+{
+    bool begun = false;
+    for (size_t i = f->begin; i < f->end; i++) {
         StudyRow *r = &s->rows[i];
         const char *model = s->models[r->model];
-        r->alike = same;
-        r->shown = same ? i == with : r->base == i;
+        find_base(s, f->begin, f->end, i);
+        r->alike = alike;
+        r->shown = alike ? i == f->with : r->base == i;
         r->begins = r->shown && !begun;
         begun |= r->shown;
-        r->extractors = same || !*r->group->setting ? "-" : r->group->setting;
-        r->name = same || !*r->group->setting ? model : report_say(s, "%s, %s", model, r->group->setting);
+        r->extractors = alike || !*r->group->setting ? "-" : r->group->setting;
+        r->name = alike || !*r->group->setting ? model : report_say(s, "%s, %s", model, r->group->setting);
     }
 }
 
@@ -307,16 +332,16 @@ size_t report_planned(const Group *g, size_t *finished)
 bool report_rows(StudyPage *s)
 {
     const StudyView *v = s->v;
+    bool *alike;
+    Family f;
     s->rows = NEW(s->a, StudyRow, v->group_count + 1, s->e);
     s->first = NEW(s->a, size_t, v->data_count + 1, s->e);
     if (!s->rows || !s->first || !choose_decimals(s) || !find_places(s) || !name_models(s) || !name_files(s) ||
-        !index_points(s))
+        !index_points(s) || !find_alike(s, &alike))
         return false;
-    for (size_t begin = 0, end; begin < v->group_count; begin = end) {
-        for (end = begin + 1; end < v->group_count && s->rows[end].data == s->rows[begin].data &&
-                              s->rows[end].model == s->rows[begin].model;)
-            end++;
-        name_family(s, begin, end);
+    for (size_t begin = 0; begin < v->group_count; begin = f.end) {
+        f = family_of(s, begin);
+        name_family(s, &f, alike[s->rows[begin].model]);
     }
     return s->e->code == SP_OK;
 }

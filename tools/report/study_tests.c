@@ -190,6 +190,8 @@ void report_significance(StudyPage *s)
         t_test && wilcoxon ? "the paired t-test above the diagonal, Wilcoxon's signed-rank test below"
         : t_test           ? "the paired t-test"
                            : "Wilcoxon's signed-rank test");
+    if (s->untested)
+        put(&s->page, "<p>%zu groups are not tested: their figures by user are not in this folder.</p>\n", s->untested);
     for (size_t d = 0; d < v->data_count && s->e->code == SP_OK; d++) {
         if (s->first[d] == s->first[d + 1])
             continue;
