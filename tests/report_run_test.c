@@ -56,6 +56,7 @@ static void a_ledger_becomes_a_page(void **state)
     }
     assert_int_equal(e.code, SP_OK);
     assert_int_equal(n, 3); /* the head and two models */
+    assert_non_null(strstr(written(&b, "tables/toy-pairs.csv").p, "\nRecall@5,BPRMF,LightGCN,"));
 
     /* outputs do not replace the ledger; options of other pages, other folders */
     const char *ledger = arena_printf(b.arena, &e, "%s/ledger.sqlite", b.out);

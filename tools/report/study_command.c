@@ -39,7 +39,8 @@ bool report_study(Context *c, const ReportConfig *r, Error *e)
         return false;
     const char *folder = c->args[0], *path = path_join(c->arena, folder, STUDY_LEDGER, e);
     Ledger *l = path && has_content(path, e) ? ledger_open(path, e) : NULL;
-    bool ok = l && study_view(&v, l, c->arena, e) && report_page_write(&v, &page, e);
+    bool ok = l && study_view(&v, l, c->arena, e) && view_tests(&v, folder, true, true, &page.untested, c->arena, e) &&
+              report_page_write(&v, &page, e);
     ledger_close(l);
     return ok;
 }

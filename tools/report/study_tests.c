@@ -177,8 +177,12 @@ void report_significance(StudyPage *s)
         if (figure >= v->figure_count)
             figure = v->tests[i].figure;
     }
-    if ((!t_test && !wilcoxon) || figure >= v->figure_count)
+    if ((!t_test && !wilcoxon) || figure >= v->figure_count) {
+        if (s->untested)
+            put(&s->page, "<h2 id=\"significance\">Significance</h2>\n<p>No groups are tested: the figures by user of "
+                          "%zu groups are not in this folder.</p>\n", s->untested);
         return;
+    }
     put(&s->page, "<h2 id=\"significance\">Significance</h2>\n<p class=\"soft\">p values of ");
     put_text(&s->page, text_of(v->figures[figure]));
     put(&s->page,
