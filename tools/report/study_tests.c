@@ -179,8 +179,10 @@ void report_significance(StudyPage *s)
     }
     if ((!t_test && !wilcoxon) || figure >= v->figure_count) {
         if (s->untested)
-            put(&s->page, "<h2 id=\"significance\">Significance</h2>\n<p>No groups are tested: the figures by user of "
-                          "%zu groups are not in this folder.</p>\n", s->untested);
+            put(&s->page,
+                "<h2 id=\"significance\">Significance</h2>\n<p>No groups are tested: the figures by user of "
+                "%zu groups are not in this folder.</p>\n",
+                s->untested);
         return;
     }
     put(&s->page, "<h2 id=\"significance\">Significance</h2>\n<p class=\"soft\">p values of ");
