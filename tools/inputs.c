@@ -19,6 +19,7 @@ static bool is_input_name(const char *name)
                                         "history.tsv",
                                         "item.ids.txt",
                                         "item.npy",
+                                        "ledger.sqlite",
                                         "result.json",
                                         "user.ids.txt",
                                         "user.npy"};

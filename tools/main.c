@@ -122,7 +122,10 @@ static const Command COMMANDS[] = {
      "--against, the exit status is 1 if a measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "writes an HTML page about finished runs", "RUN...",
-     "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part.",
+     "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part.\n"
+     "Or RUN is one folder of `sapor run`, finished or not: the page has the tables of figures (best bold, second\n"
+     "underlined), learning curves, the effect of each hyper-parameter, time and memory, significance, knock-outs and\n"
+     "failed trials. --tables writes each table as .csv, .tex and .md.",
      "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o "
      "report.html",
      report_options, 1, -1, false, report_command},

@@ -204,9 +204,10 @@ typedef struct GroupPoint { /* one point of a group: the mean over its seeds and
 typedef struct Group {
     const char *data, *setting, *model;
     const char *absent; /* why it has no result; NULL: it has one or may get one */
-    GroupPoint *points;
+    GroupPoint *points; /* that have begun */
     size_t count;
-    int64_t best; /* of points, by the study's metric and select, first on ties; -1: none is complete */
+    size_t planned; /* trials of all points, begun or not; 0 where the data are absent */
+    int64_t best;   /* of points, by the study's metric and select, first on ties; -1: none is complete */
 } Group;
 typedef struct PairTest { /* between the best points of two groups of one data set, on common users */
     size_t first, second; /* groups */

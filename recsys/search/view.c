@@ -144,6 +144,18 @@ static bool has_point(const StudyModel *m, const TrialRow *row, Arena *scratch)
     return ok;
 }
 
+/* Points that are tried, each in so many trials. */
+static size_t planned_of(const StudyModel *m, size_t trials)
+{
+    Error none = {0};
+    int64_t points = 0;
+    if (m->search != SEARCH_GRID || !grid_points(m->dims, m->dim_count, &points, &none))
+        points = m->evals;
+    else if (m->evals > 0)
+        points = MIN(points, m->evals);
+    return (size_t)MAX(points, 0) * trials;
+}
+
 /* Rows of the group, by point. */
 static bool collect(Viewer *w, Group *g, const StudyModel *m, size_t trials, Error *e)
 {
@@ -244,7 +256,9 @@ static bool view_group(Viewer *w, const StudyData *d, const StudyModel *m, Error
     Group *g = &w->view->groups[w->view->group_count++];
     *g = (Group){.data = d->name, .setting = d->setting, .model = m->name, .absent = d->absent, .best = -1};
     ArenaMark mark = arena_mark(w->scratch);
-    bool ok = collect(w, g, m, folds_of(w->study, g) * m->seed_count, e);
+    size_t trials = folds_of(w->study, g) * m->seed_count;
+    g->planned = d->absent ? 0 : planned_of(m, trials);
+    bool ok = collect(w, g, m, trials, e);
     if (ok && g->count) /* rows are in the order of folds */
         qsort(g->points, g->count, sizeof *g->points, by_number);
     for (size_t i = 0; ok && i < g->count; i++)

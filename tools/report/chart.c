@@ -6,7 +6,22 @@
 
 /* Each chart is drawn twice, for wide screens and for phones, where the wide one's letters would be too small; the
  * style sheet shows one. */
-enum { WIDE = 640, NARROW = 360, HEIGHT = 300, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
+enum { WIDE = 640, NARROW = 360, TALL = 300, LOW = 220, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
+
+/* Only the page of a study, which MINIMAL has not, has axes with ticks of its own. */
+#ifdef SAPOR_MINIMAL
+#define HAS_TICKS(c) false
+#else
+#define HAS_TICKS(c) ((c)->ticks > 0)
+#endif
+
+typedef struct Frame {
+    int width, height;
+} Frame;
+static Frame frame_of(const Chart *c, int width)
+{
+    return (Frame){width, c->small ? LOW : TALL};
+}
 
 /* Where labels stand already, and dots: none may cover another. */
 typedef struct Label {
@@ -14,24 +29,24 @@ typedef struct Label {
 } Label;
 enum { LINE = 15 };
 
-static bool is_free(const Label *labels, size_t count, const Label *l, int width)
+static bool is_free(const Label *labels, size_t count, const Label *l, Frame f)
 {
     for (size_t i = 0; i < count; i++)
         if (l->left < labels[i].right && l->right > labels[i].left && fabs(l->y - labels[i].y) < LINE)
             return false;
-    return l->left > LEFT && l->right < width && l->y > TOP && l->y < HEIGHT - BOTTOM + 6;
+    return l->left > LEFT && l->right < f.width && l->y > TOP && l->y < f.height - BOTTOM + 6;
 }
 
 /* The free place nearest to the dot at (x, y) for n letters: right of it, left of it, then lines further below and
  * above. */
-static Label place_label(const Label *labels, size_t count, double x, double y, size_t n, int width)
+static Label place_label(const Label *labels, size_t count, double x, double y, size_t n, Frame f)
 {
-    double wide = (width == NARROW ? 7.2 : 8) * (double)n;
+    double wide = (f.width == NARROW ? 7.2 : 8) * (double)n;
     Label l = {0};
     for (int step = 0; step < 64; step++) {
         double line = y + (step / 2 + 1) / 2 * (step / 2 % 2 ? LINE : -LINE);
         l = step % 2 ? (Label){x - 7 - wide, x - 7, line} : (Label){x + 7, x + 7 + wide, line};
-        if (is_free(labels, count, &l, width))
+        if (is_free(labels, count, &l, f))
             return l;
     }
     return l;
@@ -77,43 +92,77 @@ static Axis axis_of(double low, double high, bool is_log, double first, double l
 }
 
 /* alone: in a file of its own, with colours and background. */
-static void begin(Page *p, const Chart *c, int width, bool alone)
+static void begin(Page *p, const Chart *c, Frame f, bool alone)
 {
     put(p, "<svg%s viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"",
-        alone             ? " xmlns=\"http://www.w3.org/2000/svg\""
-        : width == NARROW ? " class=\"narrow\""
-                          : "",
-        width, HEIGHT);
+        alone               ? " xmlns=\"http://www.w3.org/2000/svg\""
+        : c->small          ? " class=\"small\""
+        : f.width == NARROW ? " class=\"narrow\""
+                            : "",
+        f.width, f.height);
     put_text(p, text_of(c->about));
     put(p, "\">");
     if (alone)
         put(p,
             "<style>svg{" CHART_PALETTE "}text{fill:#1c2330;font:12px system-ui,sans-serif}.axis{stroke:#d9dee6}"
             "</style><rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
-            width, HEIGHT);
+            f.width, f.height);
 }
 
-static void put_ticks(Page *p, const Axis *a, bool across, int width)
+/* An axis with a margin around the chart's own ticks. */
+static Axis axis_around(const Chart *c, double low, double high, double first, double last)
+{
+    low = fmin(low, c->tick[0]);
+    high = fmax(high, c->tick[c->ticks - 1]);
+    double margin = c->log_x ? pow(high / low, 0.06) : 0.06 * (high - low);
+    if (!(high > low))
+        margin = c->log_x ? 2 : low != 0 ? fabs(low) : 1;
+    return (Axis){.low = c->log_x ? low / margin : low - margin,
+                  .high = c->log_x ? high * margin : high + margin,
+                  .first = first,
+                  .last = last,
+                  .log = c->log_x};
+}
+
+/* A tick whose name would cover the one before has it a line lower, or has none. */
+static void put_own_ticks(Page *p, const Axis *a, const Chart *c, Frame f)
+{
+    double end[2] = {0};
+    int bottom = f.height - BOTTOM;
+    for (size_t k = 0; k < c->ticks; k++) {
+        double at = place(a, c->tick[k]), half = 3.6 * (double)strlen(c->tick_name[k]);
+        int row = at - half < end[0];
+        put(p, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", at, at, bottom, bottom + 4);
+        if (at - half < end[row])
+            continue;
+        put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", at, bottom + 16 + 13 * row);
+        put_text(p, text_of(c->tick_name[k]));
+        put(p, "</text>");
+        end[row] = at + half + 4;
+    }
+}
+
+static void put_ticks(Page *p, const Axis *a, bool across, Frame f)
 {
     double span = a->log ? log10(a->high / a->low) : (a->high - a->low) / a->step;
     for (int k = 0; k <= (int)(span + 0.5); k++) {
         double v = a->log ? a->low * pow(a->step, k) : a->low + k * a->step, at = place(a, v);
         if (across)
-            put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.5g</text>", at, HEIGHT - BOTTOM + 16, v);
+            put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.5g</text>", at, f.height - BOTTOM + 16, v);
         else
             put(p,
                 "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
                 "text-anchor=\"end\">%.4g</text>",
-                LEFT, width - RIGHT, at, at, LEFT - 6, at + 4, fabs(v) < a->step / 1e6 && !a->log ? 0.0 : v);
+                LEFT, f.width - RIGHT, at, at, LEFT - 6, at + 4, fabs(v) < a->step / 1e6 && !a->log ? 0.0 : v);
     }
 }
 
-static void put_labels(Page *p, const Chart *c, int width)
+static void put_labels(Page *p, const Chart *c, Frame f)
 {
-    put(p, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + width - RIGHT) / 2, HEIGHT - 8);
+    put(p, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + f.width - RIGHT) / 2, f.height - 8);
     put_text(p, text_of(c->x_label));
     put(p, "</text><text transform=\"translate(13 %d) rotate(-90)\" text-anchor=\"middle\">",
-        (TOP + HEIGHT - BOTTOM) / 2);
+        (TOP + f.height - BOTTOM) / 2);
     put_text(p, text_of(c->y_label));
     put(p, "</text></svg>\n");
 }
@@ -135,7 +184,8 @@ void put_legend(Page *p, const Series *s, size_t n)
 
 static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int width, bool alone)
 {
-    Label label[64];
+    Frame f = frame_of(c, width);
+    Label label[256];
     size_t labels = 0;
     double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     for (size_t i = 0; i < n; i++)
@@ -145,11 +195,15 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
             low[1] = fmin(low[1], s[i].y[k]);
             high[1] = fmax(high[1], s[i].y[k]);
         }
-    Axis x = axis_of(low[0], high[0], c->log_x, LEFT, width - RIGHT),
-         y = axis_of(low[1], high[1], c->log_y, HEIGHT - BOTTOM, TOP);
-    begin(p, c, width, alone);
-    put_ticks(p, &x, true, width);
-    put_ticks(p, &y, false, width);
+    Axis x = HAS_TICKS(c) ? axis_around(c, low[0], high[0], LEFT, f.width - RIGHT)
+                          : axis_of(low[0], high[0], c->log_x, LEFT, f.width - RIGHT),
+         y = axis_of(low[1], high[1], c->log_y, f.height - BOTTOM, TOP);
+    begin(p, c, f, alone);
+    if (HAS_TICKS(c))
+        put_own_ticks(p, &x, c, f);
+    else
+        put_ticks(p, &x, true, f);
+    put_ticks(p, &y, false, f);
     for (size_t i = 0; i < n; i++) {
         int colour = s[i].colour % CHART_COLOURS;
         if (!s[i].labels && s[i].n) {
@@ -160,13 +214,18 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
         }
         for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
             double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
-            put(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--c%d)\"/>", px, py, colour);
+            put(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"var(--c%d)\"/>", px, py,
+                *s[i].labels[k] ? "4" : "2.5", colour);
             if (labels < COUNT(label))
                 label[labels++] = (Label){px - 5, px + 5, py + 4};
         }
+    }
+    for (size_t i = 0; i < n; i++)
         for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
             double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
-            Label l = place_label(label, labels, px, py + 4, strlen(s[i].labels[k]), width);
+            if (!*s[i].labels[k])
+                continue;
+            Label l = place_label(label, labels, px, py + 4, strlen(s[i].labels[k]), f);
             bool left = l.left < px;
             if (labels < COUNT(label))
                 label[labels++] = l;
@@ -178,7 +237,6 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
             put_text(p, text_of(s[i].labels[k]));
             put(p, "</text>");
         }
-    }
     for (size_t i = 0; alone && i < n; i++) {
         int at = TOP + 6 + LINE * (int)i;
         put(p, "<rect x=\"%d\" y=\"%d\" width=\"9\" height=\"9\" fill=\"var(--c%d)\"/><text x=\"%d\" y=\"%d\">",
@@ -186,7 +244,7 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
         put_text(p, text_of(s[i].name));
         put(p, "</text>\n");
     }
-    put_labels(p, c, width);
+    put_labels(p, c, f);
 }
 
 bool chart_write(const char *path, const Chart *c, const Series *s, size_t n, const Heap *heap, Error *e)
@@ -198,35 +256,37 @@ bool chart_write(const char *path, const Chart *c, const Series *s, size_t n, co
 
 void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
 {
-    draw_chart(p, c, s, n, WIDE, false);
+    if (!c->small)
+        draw_chart(p, c, s, n, WIDE, false);
     draw_chart(p, c, s, n, NARROW, false);
 }
 
 static void draw_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group,
                       size_t groups, const double *value, int width)
 {
+    Frame f = frame_of(c, width);
     double most = 0;
     for (size_t i = 0; i < n * groups; i++)
         most = fmax(most, value[i]);
-    Axis y = axis_of(0, most > 0 ? most : 1, false, HEIGHT - BOTTOM, TOP);
-    double room = (double)(width - LEFT - RIGHT) / (double)MAX(groups, (size_t)1),
+    Axis y = axis_of(0, most > 0 ? most : 1, false, f.height - BOTTOM, TOP);
+    double room = (double)(f.width - LEFT - RIGHT) / (double)MAX(groups, (size_t)1),
            bar = 0.8 * room / (double)MAX(n, (size_t)1);
-    begin(p, c, width, false);
-    put_ticks(p, &y, false, width);
+    begin(p, c, f, false);
+    put_ticks(p, &y, false, f);
     for (size_t g = 0; g < groups; g++) {
         double left = LEFT + room * (double)g + 0.1 * room;
         for (size_t i = 0; i < n; i++) {
             double at = place(&y, value[i * groups + g]);
             put(p, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"var(--c%d)\"><title>",
-                left + bar * (double)i, at, 0.9 * bar, HEIGHT - BOTTOM - at, (int)(i % CHART_COLOURS));
+                left + bar * (double)i, at, 0.9 * bar, f.height - BOTTOM - at, (int)(i % CHART_COLOURS));
             put_text(p, text_of(names[i]));
             put(p, ": %.4f</title></rect>", value[i * groups + g]);
         }
-        put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", left + 0.4 * room, HEIGHT - BOTTOM + 16);
+        put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", left + 0.4 * room, f.height - BOTTOM + 16);
         put_text(p, text_of(group[g]));
         put(p, "</text>");
     }
-    put_labels(p, c, width);
+    put_labels(p, c, f);
 }
 
 void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,

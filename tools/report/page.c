@@ -33,17 +33,22 @@ void put(Page *p, const char *format, ...)
 
 void put_text(Page *p, Text text)
 {
-    for (size_t i = 0, run = 0; i <= text.n; i++) {
-        const char *as = i == text.n        ? ""
-                         : text.p[i] == '<' ? "&lt;"
-                         : text.p[i] == '>' ? "&gt;"
-                         : text.p[i] == '&' ? "&amp;"
-                         : text.p[i] == '"' ? "&quot;"
-                                            : NULL;
+    for (size_t i = 0, run = 0, n; i <= text.n; i += n) {
+        uint32_t code = 0;
+        n = i < text.n ? utf8_decode(text.p + i, text.n - i, &code) : 1;
+        const char *as = i == text.n                 ? ""
+                         : n == 0                    ? "\xEF\xBF\xBD"
+                         : code < ' ' || code == 127 ? " "
+                         : code == '<'               ? "&lt;"
+                         : code == '>'               ? "&gt;"
+                         : code == '&'               ? "&amp;"
+                         : code == '"'               ? "&quot;"
+                                                     : NULL;
+        n = MAX(n, (size_t)1);
         if (!as)
             continue;
         put(p, "%.*s%s", (int)(i - run), text.p + run, as);
-        run = i + 1;
+        run = i + n;
     }
 }
 
@@ -91,13 +96,13 @@ static const char STYLE[] =
     "td:first-child[data-more]::after{content:attr(data-more);display:block;font-weight:400;color:var(--soft)}"
     "td.more,th.more{display:none}}\n";
 
-bool page_open(Page *p, const char *path, const char *title, const Heap *heap, Error *e)
+bool page_open(Page *p, const char *path, const char *title, const char *style, const Heap *heap, Error *e)
 {
     *p = (Page){.out = out_open(path, heap, e), .heap = heap, .e = e};
     put(p, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
            "content=\"width=device-width,initial-scale=1\">\n<title>");
     put_text(p, text_of(title));
-    put(p, "</title>\n<style>\n%s</style></head>\n<body>\n", STYLE);
+    put(p, "</title>\n<style>\n%s%s</style></head>\n<body>\n", STYLE, style);
     return p->out != NULL;
 }
 

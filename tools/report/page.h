@@ -11,11 +11,12 @@ typedef struct Page {
     Error *e;
 } Page;
 
-/* Opens PATH with the head of a page: style sheet for light and dark, phone and desktop. */
-bool page_open(Page *p, const char *path, const char *title, const Heap *heap, Error *e);
+/* Opens PATH with the head of a page: style sheet for light and dark, phone and desktop; `style` is added to it. */
+bool page_open(Page *p, const char *path, const char *title, const char *style, const Heap *heap, Error *e);
 bool page_close(Page *p);                                     /* completes the file; on failure there is none */
 void put(Page *p, const char *format, ...) PRINTF_LIKE(2, 3); /* not escaped */
-void put_text(Page *p, Text text);                            /* escaped */
+/* Escaped; control characters become blanks, bytes that are not UTF-8 U+FFFD. */
+void put_text(Page *p, Text text);
 
 /* ---- charts (chart.c) ------------------------------------------------------------------------ */
 
@@ -23,13 +24,18 @@ typedef struct Series {
     const char *name;
     size_t n;
     const double *x, *y;       /* [n] */
-    const char *const *labels; /* [n]: dots with names instead of a line; or NULL */
+    const char *const *labels; /* [n]: dots with names, "" for none, instead of a line; or NULL */
     int colour;                /* a number of the style sheet's palette */
 } Series;
 typedef struct Chart {
     const char *about; /* what it shows, for those who cannot see it */
     const char *x_label, *y_label;
     bool log_x, log_y;
+    bool small; /* one of many: lower, and drawn once, for every screen */
+    /* Where the horizontal axis has ticks, ascending, and their names; 0: at round numbers */
+    const double *tick;
+    const char *const *tick_name;
+    size_t ticks;
 } Chart;
 enum { CHART_COLOURS = 8 }; /* of the palette; higher numbers begin again */
 #define CHART_PALETTE                                                                                                  \

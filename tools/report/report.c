@@ -1,4 +1,5 @@
-/* tools/report/report.c: sapor report RUN... -o FILE.html: finished runs and their data read, the page put together. */
+/* tools/report/report.c: sapor report RUN... -o FILE.html: finished runs and their data read, the page put together; or
+ * a study (study_command.c). */
 // flags: -Os
 #include "tools/report/report_parts.h"
 
@@ -7,6 +8,7 @@
 const Option report_options[] = {
     {"out", 'o', "FILE", "output page (default report.html)"},
     {"title", 0, "TEXT", "heading of the page"},
+    {"tables", 0, "DIR", "folder for the tables of `sapor run`, as CSV, LaTeX and Markdown"},
     {"items", 0, "FILE", "table with a column `item` and a column of titles"},
     {"text-column", 0, "NAME", "column of titles in that table (default title)"},
     {"pictures", 0, "DIR", "folder of item images: <item>.jpg, .png or .webp"},
@@ -197,7 +199,7 @@ bool report_write(Context *c, const ReportConfig *config, Error *e)
     bool ok = read_data(&r, e) && read_titles(&r, e);
     for (size_t i = 0; ok && i < r.runs; i++)
         ok = read_lists(&r, &r.run[i], d, e);
-    ok = ok && page_open(&r.page, config->out, config->title, c->heap, e);
+    ok = ok && page_open(&r.page, config->out, config->title, "", c->heap, e);
     if (ok && (!write_sections(&r, e) || e->code != SP_OK)) {
         out_discard(r.page.out);
         ok = false;
@@ -206,6 +208,36 @@ bool report_write(Context *c, const ReportConfig *config, Error *e)
     }
     dataset_close(&r.data);
     return ok;
+}
+
+static bool write_runs(Context *c, ReportConfig *r, Error *e)
+{
+    r->title = r->title ? r->title : "Recommenders and their metrics";
+    r->text_column = r->text_column ? r->text_column : "title";
+    if (r->pictures && !folder_exists(r->pictures))
+        return fail(e, SP_IO, "%s: no such folder of images", r->pictures);
+    if (option_given(c, "tables"))
+        return fail(e, SP_USAGE, "report: --tables is for a folder of `sapor run`");
+    return report_write(c, r, e);
+}
+
+#ifdef SAPOR_MINIMAL
+bool report_study(Context *c, const ReportConfig *r, Error *e)
+{
+    (void)r;
+    return fail(e, SP_UNSUPPORTED, "%s: this build has no report of `sapor run` (MINIMAL=1)", c->args[0]);
+}
+#endif
+
+/* Whether a folder of `sapor run` is among the arguments. */
+static bool has_study(const Context *c, Error *e)
+{
+    for (size_t i = 0; i < c->arg_count; i++) {
+        const char *path = path_join(c->arena, c->args[i], STUDY_LEDGER, e);
+        if (path && file_exists(path))
+            return true;
+    }
+    return false;
 }
 
 bool report_command(Context *c, Error *e)
@@ -219,16 +251,14 @@ bool report_command(Context *c, Error *e)
                       .pictures = option_text(c, "pictures"),
                       .stages = option_text(c, "stages"),
                       .ops = option_text(c, "ops")};
-    r.title = r.title ? r.title : "Recommenders and their metrics";
     r.out = r.out ? r.out : "report.html";
-    r.text_column = r.text_column ? r.text_column : "title";
-    if (r.pictures && !folder_exists(r.pictures))
-        return fail(e, SP_IO, "%s: no such folder of images", r.pictures);
-    if (!report_write(c, &r, e))
+    if (has_study(c, e) ? !report_study(c, &r, e) : e->code != SP_OK || !write_runs(c, &r, e))
         return false;
     if (c->json) {
         JsonWriter w = json_record(stdout, "event", "result");
         json_put_string(&w, "page", r.out);
+        if (option_given(c, "tables"))
+            json_put_string(&w, "tables", option_text(c, "tables"));
         json_finish(&w);
     } else if (!c->quiet) {
         fprintf(stderr, "%s\n", r.out);

@@ -115,8 +115,9 @@ bool put_popularity(Report *r, Error *e)
         "first %d recommendations, by the number of training interactions of the item.</p>\n",
         K);
     put_bars(&r->page,
-             &(Chart){"Share of held-out items found, by training interactions", "training interactions of the item",
-                      "share found", false, false},
+             &(Chart){.about = "Share of held-out items found, by training interactions",
+                      .x_label = "training interactions of the item",
+                      .y_label = "share found"},
              names, r->runs, group, QUARTERS, share);
     return true;
 }
@@ -135,7 +136,8 @@ void put_curves(Report *r)
     if (!n)
         return;
     put(&r->page, "<h2>Learning curves</h2>\n<p class=\"soft\">%s on the validation part.</p>\n", r->metric);
-    put_chart(&r->page, &(Chart){"Validation metric after each epoch", "epoch", r->metric, false, false}, s, n);
+    put_chart(&r->page,
+              &(Chart){.about = "Validation metric after each epoch", .x_label = "epoch", .y_label = r->metric}, s, n);
     put_legend(&r->page, s, n);
 }
 
@@ -261,7 +263,11 @@ bool put_roofline(Report *r, Error *e)
         "caches.</p>\n",
         shown, d->k->level, pool_threads(d->pool), peak, speed);
     put_chart(&r->page,
-              &(Chart){"Speed of the ops by operations per byte", "operations per byte", "GFLOP/s", true, true}, s,
-              COUNT(s));
+              &(Chart){.about = "Speed of the ops by operations per byte",
+                       .x_label = "operations per byte",
+                       .y_label = "GFLOP/s",
+                       .log_x = true,
+                       .log_y = true},
+              s, COUNT(s));
     return true;
 }
