@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <strings.h>
 
+enum { LONGEST_PATH = 4096 };
 static const char VERSION[] = "0.3.1";
 
 /* ---- paths ----------------------------------------------------------------------------------- */
@@ -93,8 +94,8 @@ static const char *with_dataset(const Keys *k, const char *key, const Yaml *y, c
 
 const char *elliot_path(const Elliot *x, const Keys *k, const char *key, const Yaml *y)
 {
-    if (y->type != YAML_TEXT || y->text.n == 0) {
-        key_refuse(k, key, y, "a path");
+    if (y->type != YAML_TEXT || y->text.n == 0 || y->text.n > LONGEST_PATH) {
+        key_refuse(k, key, y, "a path of at most %d bytes", LONGEST_PATH);
         return NULL;
     }
     const char *path = with_dataset(k, key, y, x->dataset);
@@ -115,8 +116,8 @@ static bool read_folder(const Elliot *x, const char *out, const char *key, const
         return (!y || keys_note(k, y, "experiment.%s: not read, as --out says where files go", key)) &&
                (*folder = path_join(a, out, base.p, k->e));
     }
-    if (y && (y->type != YAML_TEXT || y->text.n == 0))
-        return key_refuse(k, key, y, "a folder");
+    if (y && (y->type != YAML_TEXT || y->text.n == 0 || y->text.n > LONGEST_PATH))
+        return key_refuse(k, key, y, "a folder, a path of at most %d bytes", LONGEST_PATH);
     const char *path = y && !strcmp(key, "path_log_folder") ? elliot_path(x, k, key, y)
                        : y                                  ? with_dataset(k, key, y, x->dataset)
                                                             : arena_printf(a, k->e, "%s/../%s", x->folder, usual);
@@ -259,7 +260,7 @@ static bool read_dataset(Elliot *x)
     const Yaml *y = key_get(k, "dataset");
     if (!y)
         return key_missing(k, "dataset", allowed);
-    if (y->type != YAML_TEXT || id_problem(y->text) || strchr(y->text.p, '/') || text_is(y->text, ".") ||
+    if (y->type != YAML_TEXT || y->text.n > 200 || id_problem(y->text) || strchr(y->text.p, '/') || text_is(y->text, ".") ||
         text_is(y->text, ".."))
         return key_refuse(k, "dataset", y, "%s", allowed);
     x->dataset = y->text.p;

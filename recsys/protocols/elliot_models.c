@@ -6,6 +6,8 @@
 #include <math.h>
 #include <strings.h>
 
+enum { MOST_VALUES = 1000 }; /* of a list */
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 /* int(): a whole number, 64.0 too. */
@@ -320,6 +322,8 @@ static bool read_dimension(ElliotReader *r, size_t i, const ElliotParam *p, cons
     *d = (Dimension){.key = p->setting, .how = DIST_COUNT};
     if (!p->setting || p->kind >= PARAM_MODALITIES)
         return key_refuse(&r->k, p->key, list, "one value");
+    if (list->count > MOST_VALUES)
+        return key_refuse(&r->k, p->key, list, "at most %d values", MOST_VALUES);
     r->m->dim[i] = (int)at;
     r->m->varied[at] = p;
     r->lists[at] = list;
