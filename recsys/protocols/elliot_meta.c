@@ -9,20 +9,40 @@ enum { MOST_MODELS = 1000, MOST_EVALS = 1 << 20 };
 
 /* ---- which model ----------------------------------------------------------------------------- */
 
+/* The recommender with the nearest name, without "external." on both sides; NULL: none is near. */
+static const char *near_model(const char *const *names, size_t n, const char *name, Arena *a, Error *e)
+{
+    static const char prefix[] = "external.";
+    const char **bare = NEW(a, const char *, n, e);
+    const Recommender *same = recommender_find(name); /* under another name of it */
+    for (size_t i = 0; same && i < n; i++)
+        if (recommender_find(names[i]) == same)
+            return names[i];
+    for (size_t i = 0; bare && i < n; i++)
+        bare[i] = names[i] + (strncmp(names[i], prefix, sizeof prefix - 1) ? 0 : sizeof prefix - 1);
+    const char *near = bare ? nearest_word(name + (strncmp(name, prefix, sizeof prefix - 1) ? 0 : sizeof prefix - 1), bare,
+                                           n, a)
+                            : NULL;
+    for (size_t i = 0; near && i < n; i++)
+        if (!strcmp(bare[i], near))
+            return names[i];
+    return NULL;
+}
+
 static bool unknown_model(const Keys *models, const Yaml *y)
 {
     const char *names[ELLIOT_KINDS];
-    Arena *a = models->arena;
-    size_t n = elliot_kind_names(names, a, models->e);
-    const char *all = n ? key_words(models, names, n) : NULL, *near = all ? near_words(y->key.p, names, n, a) : NULL;
+    size_t n = elliot_kind_names(names, models->arena, models->e);
+    const char *all = n ? key_words(models, names, n) : NULL;
+    const char *near = all ? near_model(names, n, y->key.p, models->arena, models->e) : NULL;
     if (!all)
         return false;
     if (text_is(y->key, "RecommendationFolder") || text_is(y->key, "ProxyRecommender"))
         return fail(models->e, SP_FORMAT,
                     "%s: %s.%s: found a reader of lists; allowed is %s; `sapor evaluate` measures lists of other systems",
                     y->where, models->path, y->key.p, all);
-    return fail(models->e, SP_FORMAT, "%s: %s.%.60s: found an unknown recommender%s%s%s; allowed is %s", y->where,
-                models->path, y->key.p, near ? "; did you mean " : "", near ? near : "", near ? "?" : "", all);
+    return fail(models->e, SP_FORMAT, "%s: %s.%.60s: found an unknown recommender%s%s%s allowed is %s", y->where,
+                models->path, y->key.p, near ? "; did you mean " : ";", near ? near : "", near ? "?" : "", all);
 }
 
 static bool needs_features(ElliotReader *r)

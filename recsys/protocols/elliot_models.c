@@ -101,7 +101,7 @@ static const Yaml *shown(const ElliotReader *r, const ElliotParam *p, const Yaml
 static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *printed)
 {
     if (strcmp(p->only, "=factors") != 0)
-        return !strcmp(printed, p->only) || key_refuse(&r->k, p->key, shown(r, p, y), "%s", p->only);
+        return !strcmp(*printed ? printed : "None", p->only) || key_refuse(&r->k, p->key, shown(r, p, y), "%s", p->only);
     for (size_t i = PARAM_OWN; elliot_param(r->m->kind, i); i++)
         if (!strcmp(elliot_param(r->m->kind, i)->key, "factors")) {
             const char *factors = r->m->printed[i];
@@ -195,7 +195,7 @@ static bool read_names(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
         if (at == n || place_of(part[i], part, i) < i)
             return refuse_modalities(r, p, y, words);
         if (modality && count == n && strcmp(modality[i], x->modalities[at]) != 0)
-            return key_refuse(&r->k, p->key, y, "the loaders of the modalities, in their order");
+            return key_refuse(&r->k, p->key, shown(r, p, y), "the loaders of the modalities, in their order");
     }
     return true;
 }
