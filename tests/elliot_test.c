@@ -165,7 +165,7 @@ static void classical_recommenders(void **state)
         "external.DGCF DGCF grid 0 seed 123: epochs=200 batch_size=1024 lr=0.0005 factors=64 l_w_bpr=1e-3 l_w_ind=0.01 "
         "n_layers=1 intents=4 routing_iterations=2 validation_rate=10 patience=0",
         "external.LightGCN LightGCN random 5 seed 123: epochs=200 batch_size=1024 factors=64 validation_rate=10 patience=5 "
-        "lr~loguniform(-10,-1,0) l_w~choice(1e-5,1e-2) n_layers~choice(1,2,3)",
+        "lr~loguniform(-10,-1,0) n_layers~choice(1,2,3) l_w~choice(1e-5,1e-2)",
         "external.SGL SGL grid 0 seed 42: epochs=200 batch_size=1024 lr=0.0005 factors=64 l_w=0.01 n_layers=1 ssl_temp=0.2 "
         "ssl_reg=0.1 ssl_ratio=0.1 sampling=ed validation_rate=10 patience=0",
         "external.SimGCL SimGCL grid 0 seed 123: epochs=200 batch_size=1024 factors=64 l_w=1e-4 n_layers=3 eps=0.1 "
@@ -189,7 +189,7 @@ static void other_keys(void **state)
     (void)state;
     static const char *const models[] = {
         "BPRMF BPRMF random 4 seed 42: batch_size=6 epochs=3 l_w=0.1 validation_rate=1 patience=0 "
-        "factors~qloguniform(1,3,1) lr~choice(0.01,0.001)",
+        "lr~choice(0.01,0.001) factors~qloguniform(1,3,1)",
         "UserKNN UserKNN grid 0 seed 42: neighbors=40 similarity=cosine implementation=standard implicit=false",
     };
     Arena *a = arena_new(NULL, 0);

@@ -177,6 +177,13 @@ bool elliot_read_param(ElliotReader *r, size_t i, const ElliotParam *p);
 bool elliot_models(Study *s, Elliot *x, Arena *a, Error *e);
 /* When the parts are there: batches of -1 are all train pairs or users. */
 bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e);
+/* elliot_names.c: the name of a model at a point, TrialRow.point: "VBPR_seed=123_e=200_..." */
+const char *elliot_name(const Elliot *x, const ElliotModel *m, const char *point, Arena *a, Error *e);
+/* JSON as json.dump(indent=4) writes it: the map `meta`; the others of a model at a point, as at depth 2. */
+bool elliot_put_meta(Out *o, const ElliotModel *m, Error *e);
+bool elliot_put_configuration(Out *o, const ElliotModel *m, const char *name, const char *point, int64_t best_epoch,
+                              Arena *a, Error *e);
+bool elliot_put_string(Out *o, const char *text, Error *e);
 /* A value of a parameter as Python prints it; NULL without an error: it is none of its kind. */
 const char *elliot_printed(const ElliotParam *p, PythonType type, Text value, Arena *a, Error *e);
 

@@ -315,9 +315,20 @@ static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml 
     return true;
 }
 
+/* Dimensions are in the order of the file. */
+static size_t dimension_of(const ElliotReader *r, const Yaml *list)
+{
+    size_t at = 0;
+    for (const Yaml *y = r->k.map->first; y && y != list; y = y->next)
+        for (size_t i = r->m->kind->batch == BATCH_NONE ? PARAM_OWN : 0; elliot_param(r->m->kind, i); i++)
+            at += y->type == YAML_LIST && text_is(y->key, elliot_param(r->m->kind, i)->key);
+    return at;
+}
+
 static bool read_dimension(ElliotReader *r, size_t i, const ElliotParam *p, const Yaml *list)
 {
-    size_t at = r->to->dim_count++;
+    size_t at = dimension_of(r, list);
+    r->to->dim_count++;
     Dimension *d = &r->dims[at];
     *d = (Dimension){.key = p->setting, .how = DIST_COUNT};
     if (!p->setting || p->kind >= PARAM_MODALITIES)

@@ -2,6 +2,8 @@
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 
+#include <time.h>
+
 typedef enum Column { COLUMN_INT, COLUMN_FLOAT, COLUMN_TEXT } Column;
 static Column column_with(Column c, Text field)
 {
@@ -110,9 +112,46 @@ bool elliot_rows_all(ElliotRows *rows, const ElliotSource *s, Error *e)
     return rows->row != NULL;
 }
 
+/* Whether the file has these rows already. */
+static bool is_written(const ElliotSource *s, const char *path, const ElliotRows *rows)
+{
+    Error none = {0};
+    Map map;
+    if (!file_exists(path) || !map_open(&map, path, &none))
+        return false;
+    size_t at = 0;
+    bool same = true;
+    for (size_t i = 0; same && i < rows->count; i++) {
+        Text line = s->line[rows->row[i]];
+        same = map.bytes - at > line.n && !memcmp(map.data + at, line.p, line.n) && map.data[at + line.n] == '\n';
+        at += line.n + 1;
+    }
+    same = same && at == map.bytes;
+    map_close(&map);
+    return same;
+}
+
+/* Several processes may read one configuration at once: they write the same bytes, and only one of them at a time. */
+static Out *open_shared(const ElliotSource *s, const char *path, const ElliotRows *rows, bool *written, Error *e)
+{
+    enum { TRIES = 600, WAIT = 100 * 1000 * 1000 };
+    for (int i = 0;; i++) {
+        Error own = {0};
+        if ((*written = is_written(s, path, rows)))
+            return NULL;
+        Out *o = out_open(path, arena_heap(s->arena), &own);
+        if (!o && (i == TRIES || !strstr(own.message, "is being written")))
+            fail(e, own.code, "%s", own.message);
+        if (o || e->code)
+            return o;
+        nanosleep(&(struct timespec){.tv_nsec = WAIT}, NULL);
+    }
+}
+
 bool elliot_write_rows(const ElliotSource *s, const char *path, const ElliotRows *rows, Error *e)
 {
-    Out *o = out_open(path, arena_heap(s->arena), e);
+    bool written;
+    Out *o = open_shared(s, path, rows, &written, e);
     bool ok = o != NULL;
     for (size_t i = 0; ok && i < rows->count; i++) {
         Text line = s->line[rows->row[i]];
@@ -120,5 +159,5 @@ bool elliot_write_rows(const ElliotSource *s, const char *path, const ElliotRows
     }
     if (!ok)
         out_discard(o);
-    return ok && out_commit(o, e);
+    return written || (ok && out_commit(o, e));
 }
