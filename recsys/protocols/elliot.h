@@ -5,7 +5,7 @@
 
 #include "recsys/protocols/keys.h"
 
-/* ---- Python (elliot_python.c) ---------------------------------------------------------------- */
+/* ---- Python (elliot_names.c) ---------------------------------------------------------------- */
 
 /* repr(float): the shortest decimal that reads back. buffer [32]. */
 const char *python_float(double x, char buffer[32]);
@@ -61,7 +61,7 @@ typedef struct ElliotSource { /* a file of interactions */
     int32_t *users; /* all, in the order of split_users */
     Arena *arena;
 } ElliotSource;
-/* elliot_source.c. binary: ratings are written as 1. */
+/* binary: ratings are written as 1. */
 bool elliot_source(ElliotSource *s, const char *path, bool binary, Arena *a, Error *e);
 bool elliot_rows_all(ElliotRows *rows, const ElliotSource *s, Error *e);
 bool elliot_write_rows(const ElliotSource *s, const char *path, const ElliotRows *rows, Error *e);
