@@ -46,8 +46,11 @@ static void read_point(Given *g, Text model, Text rest, Arena *a)
     size_t n = g->view.group_count, at = g->point_count++;
     assert_true(text_next(&rest, '\t', &point));
     if (!n || !text_is(model, g->groups[n - 1].model)) {
-        g->groups[n] = (Group){.data = "r", .setting = "", .model = arena_strndup(a, model.p, model.n, &e),
-                               .points = &g->points[at], .best = -1};
+        g->groups[n] = (Group){.data = "r",
+                               .setting = "",
+                               .model = arena_strndup(a, model.p, model.n, &e),
+                               .points = &g->points[at],
+                               .best = -1};
         n = ++g->view.group_count;
     }
     Group *group = &g->groups[n - 1];
@@ -61,8 +64,12 @@ static void read_point(Given *g, Text model, Text rest, Arena *a)
     g->rows[at] = (TrialRow){.key = key, .best_epoch = 2};
     for (size_t f = 0; f < COUNT(figures); f++)
         g->test[at * COUNT(figures) + f] = number_at(&rest);
-    g->points[at] = (GroupPoint){.point = arena_strndup(a, point.p, point.n, &e), .number = (int64_t)group->count++,
-                                 .trials = 1, .finished = 1, .test = &g->test[at * COUNT(figures)], .rows = &g->row[at]};
+    g->points[at] = (GroupPoint){.point = arena_strndup(a, point.p, point.n, &e),
+                                 .number = (int64_t)group->count++,
+                                 .trials = 1,
+                                 .finished = 1,
+                                 .test = &g->test[at * COUNT(figures)],
+                                 .rows = &g->row[at]};
 }
 
 static void read_figures(Given *g, Arena *a)
@@ -87,12 +94,14 @@ static void put_data(Arena *a)
 {
     static const char *const parts[] = {"train", "val", "test"};
     Error e = {0};
-    assert_true(folder_make(in_dir(a, "data/r/visual.features"), &e) && folder_make(in_dir(a, "data/r/textual.features"), &e));
+    assert_true(folder_make(in_dir(a, "data/r/visual.features"), &e) &&
+                folder_make(in_dir(a, "data/r/textual.features"), &e));
     static const char npy[] = "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }          "
                               "\n\0\0\x80?";
     for (int i = 1; i <= 3; i++)
         for (int f = 0; f < 2; f++)
-            put_bytes(arena_printf(a, &e, "data/r/%s.features/%d.npy", f ? "visual" : "textual", i), npy, sizeof npy - 1);
+            put_bytes(arena_printf(a, &e, "data/r/%s.features/%d.npy", f ? "visual" : "textual", i), npy,
+                      sizeof npy - 1);
     for (size_t i = 0; i < COUNT(parts); i++)
         put(arena_printf(a, &e, "data/r/%s.tsv", parts[i]), i ? "1\t3\t4\n" : "1\t1\t5\n1\t2\t3\n2\t3\t4\n");
 }
@@ -151,9 +160,10 @@ static void a_model_without_a_result(void **state)
     Study s;
     Text text;
     put_data(a);
-    static const char yaml[] = "experiment:\n  dataset: r\n  top_k: 2\n  data_config: {strategy: fixed, train_path: "
-                               "../data/r/train.tsv, test_path: ../data/r/test.tsv}\n  evaluation: {simple_metrics: [Recall]}\n"
-                               "  models: {MostPop: {}, Random: {}}\n";
+    static const char yaml[] =
+        "experiment:\n  dataset: r\n  top_k: 2\n  data_config: {strategy: fixed, train_path: "
+        "../data/r/train.tsv, test_path: ../data/r/test.tsv}\n  evaluation: {simple_metrics: [Recall]}\n"
+        "  models: {MostPop: {}, Random: {}}\n";
     assert_ok(read_elliot(&s, yaml, in_dir(a, "out"), a, &e), e);
     double none = NAN;
     GroupPoint point = {.point = "", .test = &none};

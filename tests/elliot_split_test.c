@@ -42,11 +42,13 @@ static void check_case(const GoldenData *d, int64_t seed, Text filters, Text spl
     Study s;
     char yaml[4000];
     test_folder_remove(in_dir(a, "out/splits"));
-    snprintf(yaml, sizeof yaml,
-             "experiment:\n  dataset: x\n  top_k: 5\n  random_seed: %lld\n  data_config: {strategy: dataset, dataset_path: "
-             "../data.tsv}\n  %s%.*s\n  splitting: %.*s\n  evaluation: {simple_metrics: [Recall]}\n  models: {MostPop: {}}\n",
-             (long long)seed, filters.n > 2 ? "prefiltering: " : "# ", (int)filters.n, filters.p, (int)splitting.n,
-             splitting.p);
+    snprintf(
+        yaml, sizeof yaml,
+        "experiment:\n  dataset: x\n  top_k: 5\n  random_seed: %lld\n  data_config: {strategy: dataset, dataset_path: "
+        "../data.tsv}\n  %s%.*s\n  splitting: %.*s\n  evaluation: {simple_metrics: [Recall]}\n  models: {MostPop: "
+        "{}}\n",
+        (long long)seed, filters.n > 2 ? "prefiltering: " : "# ", (int)filters.n, filters.p, (int)splitting.n,
+        splitting.p);
     put("data.tsv", golden_rows(a, d, (Text){yaml, d->count}, 0));
     assert_ok(read_elliot(&s, yaml, in_dir(a, "out"), a, &e), e);
     size_t folds = 0;

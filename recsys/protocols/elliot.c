@@ -53,7 +53,8 @@ static bool looks_like_path(const char *text)
         return true;
     for (const char *dot = strchr(text, '.'); dot; dot = strchr(dot + 1, '.')) {
         const char *p = dot;
-        while (p > text && (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '-' || (unsigned char)p[-1] > 127))
+        while (p > text &&
+               (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '-' || (unsigned char)p[-1] > 127))
             p--;
         bool after = isalnum((unsigned char)dot[1]) || dot[1] == '_' || dot[1] == '-' || (unsigned char)dot[1] > 127;
         /* p..dot are word characters; one of them, and one before it that is no digit, which may be a word character */
@@ -76,10 +77,10 @@ static const char *with_dataset(const Keys *k, const char *key, const Yaml *y, c
         out = arena_printf(k->arena, k->e, "%s%.*s", out, (int)(stop - p), p);
         if (!out || stop == end)
             return out;
-        size_t skip = left >= 2 && stop[0] == stop[1]                  ? 2
-                      : left >= 3 && !strncmp(stop, "{0}", 3)          ? 3
+        size_t skip = left >= 2 && stop[0] == stop[1]                 ? 2
+                      : left >= 3 && !strncmp(stop, "{0}", 3)         ? 3
                       : left >= 2 && stop[0] == '{' && stop[1] == '}' ? 2
-                                                                       : 0;
+                                                                      : 0;
         if (!skip) {
             key_refuse(k, key, y, "a path, in which {0} stands for the data set and {{ and }} for braces");
             return NULL;
@@ -127,7 +128,8 @@ static bool read_folder(const Elliot *x, const char *out, const char *key, const
 static bool read_folders(Study *s, Elliot *x, const ProtocolConfig *c, Arena *a, Error *e)
 {
     const char *results = arena_printf(a, e, "results/%s/", x->dataset), *recs, *weights, *performance;
-    if (!results || !(recs = arena_printf(a, e, "%srecs", results)) || !(weights = arena_printf(a, e, "%sweights", results)) ||
+    if (!results || !(recs = arena_printf(a, e, "%srecs", results)) ||
+        !(weights = arena_printf(a, e, "%sweights", results)) ||
         !(performance = arena_printf(a, e, "%sperformance", results)))
         return false;
     const char *beside = c->out ? NULL : arena_printf(a, e, "%s/../%s", x->folder, results);
@@ -209,12 +211,13 @@ static bool read_threshold(Elliot *x, const Keys *k)
 
 static bool read_evaluation(Study *s, Elliot *x)
 {
-    static const KeyRow rows[] = {{"cutoffs", KEY_READ, NULL},
-                                  {"simple_metrics", KEY_READ, NULL},
-                                  {"complex_metrics", KEY_REFUSED, "nothing: metrics with parameters are not supported"},
-                                  {"relevance_threshold", KEY_READ, NULL},
-                                  {"paired_ttest", KEY_READ, NULL},
-                                  {"wilcoxon_test", KEY_READ, NULL}};
+    static const KeyRow rows[] = {
+        {"cutoffs", KEY_READ, NULL},
+        {"simple_metrics", KEY_READ, NULL},
+        {"complex_metrics", KEY_REFUSED, "nothing: metrics with parameters are not supported"},
+        {"relevance_threshold", KEY_READ, NULL},
+        {"paired_ttest", KEY_READ, NULL},
+        {"wilcoxon_test", KEY_READ, NULL}};
     Keys k;
     if (!keys_map(&k, &x->experiment, "evaluation"))
         return false;
@@ -260,8 +263,8 @@ static bool read_dataset(Elliot *x)
     const Yaml *y = key_get(k, "dataset");
     if (!y)
         return key_missing(k, "dataset", allowed);
-    if (y->type != YAML_TEXT || y->text.n > 200 || id_problem(y->text) || strchr(y->text.p, '/') || text_is(y->text, ".") ||
-        text_is(y->text, ".."))
+    if (y->type != YAML_TEXT || y->text.n > 200 || id_problem(y->text) || strchr(y->text.p, '/') ||
+        text_is(y->text, ".") || text_is(y->text, ".."))
         return key_refuse(k, "dataset", y, "%s", allowed);
     x->dataset = y->text.p;
     return true;
@@ -326,8 +329,10 @@ static bool settle(Study *s, const Elliot *x)
     s->select = SELECT_VALID;
     if (!s->data[0].config.valid) {
         s->select = SELECT_TEST;
-        if (!keys_note(k, NULL, "%s: no validation part: the test part chooses the best point, as with Elliot, so its figures "
-                                "are too high", x->path))
+        if (!keys_note(k, NULL,
+                       "%s: no validation part: the test part chooses the best point, as with Elliot, so its figures "
+                       "are too high",
+                       x->path))
             return false;
     }
     if (s->data_count == 1 || !(s->t_test || s->wilcoxon))

@@ -5,7 +5,7 @@
 
 #include "recsys/protocols/keys.h"
 
-/* ---- Python (elliot_names.c) ---------------------------------------------------------------- */
+/* ---- Python (elliot_names.c) ----------------------------------------------------------------- */
 
 /* repr(float): the shortest decimal that reads back. buffer [32]. */
 const char *python_float(double x, char buffer[32]);
@@ -29,21 +29,21 @@ typedef enum ElliotStrategy {
 extern const char *const elliot_strategies[ELLIOT_STRATEGIES];
 typedef struct ElliotSplit {
     ElliotStrategy strategy;
-    bool best;                    /* timestamp: best, else `timestamp` */
-    int64_t timestamp;            /* rows from then on are test */
-    int64_t min_below, min_over;  /* of best: rows that a user has before and from then on */
-    double ratio;                 /* of a user's rows that become test; 0: leave_n of them */
-    int64_t leave_n, folds;       /* folds at least 1 */
+    bool best;                   /* timestamp: best, else `timestamp` */
+    int64_t timestamp;           /* rows from then on are test */
+    int64_t min_below, min_over; /* of best: rows that a user has before and from then on */
+    double ratio;                /* of a user's rows that become test; 0: leave_n of them */
+    int64_t leave_n, folds;      /* folds at least 1 */
 } ElliotSplit;
 typedef enum ElliotFilterKind {
-    ELLIOT_RATING,       /* global_threshold: a number */
-    ELLIOT_RATING_MEAN,  /* global_threshold: average */
-    ELLIOT_USER_MEAN,    /* user_average */
-    ELLIOT_USER_CORE,    /* user_k_core: users with at least `least` rows */
-    ELLIOT_ITEM_CORE,    /* item_k_core */
-    ELLIOT_CORE,         /* iterative_k_core */
-    ELLIOT_ROUNDS,       /* n_rounds_k_core */
-    ELLIOT_COLD          /* cold_users: users with at most `least` rows */
+    ELLIOT_RATING,      /* global_threshold: a number */
+    ELLIOT_RATING_MEAN, /* global_threshold: average */
+    ELLIOT_USER_MEAN,   /* user_average */
+    ELLIOT_USER_CORE,   /* user_k_core: users with at least `least` rows */
+    ELLIOT_ITEM_CORE,   /* item_k_core */
+    ELLIOT_CORE,        /* iterative_k_core */
+    ELLIOT_ROUNDS,      /* n_rounds_k_core */
+    ELLIOT_COLD         /* cold_users: users with at most `least` rows */
 } ElliotFilterKind;
 typedef struct ElliotFilter {
     ElliotFilterKind kind;
@@ -97,10 +97,11 @@ typedef struct ElliotParam {
 } ElliotParam;
 typedef enum ElliotBatch { BATCH_NONE, BATCH_PAIRS, BATCH_USERS } ElliotBatch; /* batch_size -1: train pairs, users */
 typedef struct ElliotKind { /* one of Elliot's recommenders (elliot_tables.c) */
-    const char *name;   /* as in its file names */
-    ElliotBatch batch;  /* BATCH_NONE: learns nothing, and its names have no seed, epochs and batch size */
+    const char *name;       /* as in its file names */
+    ElliotBatch batch;      /* BATCH_NONE: learns nothing, and its names have no seed, epochs and batch size */
     const ElliotParam *params;
-    const char *own; /* of an external one: how that of Elliot's core differs, which has the same name; NULL: none has */
+    const char
+        *own; /* of an external one: how that of Elliot's core differs, which has the same name; NULL: none has */
     bool external;
 } ElliotKind;
 /* By the name of a key of `models`, with or without "external."; NULL: there is none. */
@@ -111,7 +112,7 @@ size_t elliot_kind_names(const char *names[ELLIOT_KINDS], Arena *a, Error *e); /
 /* The two that all models have that learn, before their own: epochs and batch_size. */
 enum { PARAM_EPOCHS, PARAM_BATCH, PARAM_OWN, ELLIOT_PARAMS = 24 };
 const ElliotParam *elliot_param(const ElliotKind *kind, size_t i); /* NULL behind the last */
-typedef struct ElliotModel { /* what the names and files of one model need */
+typedef struct ElliotModel {                                       /* what the names and files of one model need */
     const ElliotKind *kind;
     const Yaml *map; /* of `models`; NULL: it is empty */
     /* of each parameter, by the number of elliot_param: its value as Python prints it, or the number of its dimension;
@@ -133,9 +134,9 @@ typedef struct Elliot {
     const char *first_metric;                       /* as written in simple_metrics */
     int64_t top_k, seed;
     bool triplets, binarize;
-    Keys data;         /* data_config */
-    size_t strategy;   /* dataset, fixed, hierarchy */
-    DataConfig config; /* of each data set, but its files */
+    Keys data;                                      /* data_config */
+    size_t strategy;                                /* dataset, fixed, hierarchy */
+    DataConfig config;                              /* of each data set, but its files */
     const char *const *modalities, *const *loaders; /* of side_information, in order */
     size_t modality_count;
     /* of each data set of the study, counted where a model needs it: elliot_sizes */

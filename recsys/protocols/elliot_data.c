@@ -28,8 +28,8 @@ static bool existing(const Keys *k, const char *key, const char *path, bool fold
     if (folder ? folder_exists(path) || file_exists(path) : file_exists(path))
         return true;
     const char *name = arena_printf(k->arena, k->e, "%s.%s", k->path, key);
-    return name && fail(k->e, SP_IO, "%s: %s: found %s, which is not there; allowed is %s", key_get(k, key)->where, name,
-                        path, folder ? "a folder of .npy files" : "a file");
+    return name && fail(k->e, SP_IO, "%s: %s: found %s, which is not there; allowed is %s", key_get(k, key)->where,
+                        name, path, folder ? "a folder of .npy files" : "a file");
 }
 
 /* One loader: its features as "name=path". */
@@ -176,8 +176,10 @@ static const char *part_path(const Cutting *c, int64_t i, int64_t j, const char 
 static bool write_part(const Cutting *c, const char *path, const ElliotRows *rows)
 {
     if (rows->count == 0)
-        return fail(c->e, SP_FORMAT, "%s: experiment.splitting: leaves no rows for %s; allowed is a split of which each part "
-                    "has rows", c->where->where, path);
+        return fail(c->e, SP_FORMAT,
+                    "%s: experiment.splitting: leaves no rows for %s; allowed is a split of which each part "
+                    "has rows",
+                    c->where->where, path);
     return elliot_write_rows(&c->source, path, rows, c->e);
 }
 
@@ -256,8 +258,9 @@ static bool read_saving(Cutting *c, const Keys *splitting)
     c->folder = c->x->splits;
     if (save && !y)
         return key_missing(splitting, "save_folder", "a folder, as save_on_disk is True");
-    if (!save && y && !keys_note(splitting, y, "%s.save_folder: save_on_disk is not True, so the parts are written to %s",
-                                 splitting->path, c->folder))
+    if (!save && y &&
+        !keys_note(splitting, y, "%s.save_folder: save_on_disk is not True, so the parts are written to %s",
+                   splitting->path, c->folder))
         return false;
     return !save || (c->folder = elliot_path(c->x, splitting, "save_folder", y));
 }
@@ -299,7 +302,8 @@ static bool split_source(Cutting *c, const ElliotFilter *filters, size_t count, 
         if (!elliot_filter(&c->source, &filters[i], &rows, c->e))
             return false;
     if (rows.count == 0)
-        return fail(c->e, SP_FORMAT, "%s: experiment.prefiltering: leaves no rows of %s; allowed is a filter that leaves some",
+        return fail(c->e, SP_FORMAT,
+                    "%s: experiment.prefiltering: leaves no rows of %s; allowed is a filter that leaves some",
                     (count ? key_get(&c->x->experiment, "prefiltering") : c->where)->where, path);
     return cut_all(c, &rows);
 }
@@ -316,9 +320,9 @@ static bool need_path(const Elliot *x, const Keys *data, const char *key, const 
 
 static bool strategy_dataset(Cutting *c, const Keys *data)
 {
-    ElliotFilter *filters;
-    size_t count;
-    const char *path;
+    ElliotFilter *filters = NULL;
+    size_t count = 0;
+    const char *path = NULL;
     if (!need_path(c->x, data, "dataset_path", &path) || !elliot_filters(c->x, &filters, &count, data->arena, c->e))
         return false;
     Arena *scratch = arena_new(arena_heap(data->arena), 0);
@@ -335,8 +339,8 @@ static bool strategy_dataset(Cutting *c, const Keys *data)
 static bool binary_copy(const Cutting *c, const char **path, int64_t j, const char *name)
 {
     Arena *scratch = arena_new(arena_heap(c->x->experiment.arena), 0);
-    ElliotSource source;
-    ElliotRows rows;
+    ElliotSource source = {0};
+    ElliotRows rows = {0};
     const char *copy = part_path(c, 0, j, name);
     if (!scratch)
         return fail_memory(c->e, 4096, "binarize");
@@ -349,7 +353,7 @@ static bool binary_copy(const Cutting *c, const char **path, int64_t j, const ch
 
 static bool strategy_fixed(Cutting *c, const Keys *data)
 {
-    const char *train, *valid = NULL, *test;
+    const char *train = NULL, *valid = NULL, *test = NULL;
     bool has = key_get(data, "validation_path") != NULL;
     if (!need_path(c->x, data, "train_path", &train) || !need_path(c->x, data, "test_path", &test) ||
         (has && !need_path(c->x, data, "validation_path", &valid)))
@@ -361,8 +365,7 @@ static bool strategy_fixed(Cutting *c, const Keys *data)
          !binary_copy(c, &train, has ? 0 : -1, "train.tsv") || (has && !binary_copy(c, &valid, 0, "val.tsv"))))
         return false;
     c->test.folds = c->valid.folds = 1;
-    return (c->study->data = c->data = NEW(data->arena, StudyData, 1, c->e)) &&
-           add_data(c, train, valid, test, 0, 0);
+    return (c->study->data = c->data = NEW(data->arena, StudyData, 1, c->e)) && add_data(c, train, valid, test, 0, 0);
 }
 
 /* The folders "0", "1", ... of a folder, which must hold no gaps. *count 0: there is none. */
@@ -391,7 +394,8 @@ static bool add_folder(Cutting *c, const char *folder, const char *test, int64_t
         return false;
     const char *lacks = !train ? NULL : !file_exists(train) ? train : valid && !file_exists(valid) ? valid : "";
     if (lacks && *lacks)
-        return fail(c->e, SP_IO, "%s: is missing; a folder of parts has train.tsv%s", lacks, valid ? " and val.tsv" : "");
+        return fail(c->e, SP_IO, "%s: is missing; a folder of parts has train.tsv%s", lacks,
+                    valid ? " and val.tsv" : "");
     if (c->study->data_count == MOST_DATA)
         return fail(c->e, SP_FORMAT, "%s: more than %d folds, the limit", folder, MOST_DATA);
     return lacks && add_data(c, train, valid, test, i, j);
@@ -449,8 +453,8 @@ static bool note_unsplit(const Keys *experiment)
 {
     static const char *const keys[] = {"prefiltering", "splitting"};
     for (size_t i = 0; i < COUNT(keys); i++)
-        if (key_get(experiment, keys[i]) &&
-            !keys_note(experiment, key_get(experiment, keys[i]), "experiment.%s: only strategy dataset reads it", keys[i]))
+        if (key_get(experiment, keys[i]) && !keys_note(experiment, key_get(experiment, keys[i]),
+                                                       "experiment.%s: only strategy dataset reads it", keys[i]))
             return false;
     return true;
 }

@@ -66,8 +66,8 @@ static bool find_best(Writer *w)
 
 static Out *open_table(const Writer *w, const char *kind, const char *rec, int64_t cutoff, const char *ending)
 {
-    const char *name = arena_printf(w->arena, w->e, "%s%s%s_cutoff_%lld_relthreshold_%s_%s.%s", kind, *rec ? "_" : "", rec,
-                                    (long long)cutoff, w->x->threshold, w->stamp, ending);
+    const char *name = arena_printf(w->arena, w->e, "%s%s%s_cutoff_%lld_relthreshold_%s_%s.%s", kind, *rec ? "_" : "",
+                                    rec, (long long)cutoff, w->x->threshold, w->stamp, ending);
     const char *path = name ? path_join(w->arena, w->x->performance, name, w->e) : NULL;
     return path ? out_open(path, arena_heap(w->arena), w->e) : NULL;
 }
@@ -147,7 +147,7 @@ static bool write_tables(const Writer *w)
 {
     bool ok = true;
     for (size_t k = 0; ok && k < w->study->eval.cutoff_count; k++)
-        for (int triplets = 0; ok && triplets <= w->x->triplets; triplets++) {
+        for (int triplets = 0; ok && triplets < (w->x->triplets ? 2 : 1); triplets++) {
             int64_t cutoff = w->study->eval.cutoffs[k];
             ok = write_best(w, cutoff, triplets);
             for (size_t i = 0; ok && i < w->study->model_count; i++)
@@ -161,10 +161,11 @@ static bool write_configurations(const Writer *w)
 {
     int64_t cutoff = w->study->eval.cutoffs[0];
     Out *o = open_table(w, "bestmodelparams", "", cutoff, "json");
-    bool ok = o && out_printf(o, w->e, "[\n    {\n        \"default_validation_metric\": ") &&
-              elliot_put_string(o, w->x->first_metric, w->e) &&
-              out_printf(o, w->e, ",\n        \"default_validation_cutoff\": %lld,\n        \"rel_threshold\": %s\n    }",
-                         (long long)cutoff, w->x->threshold);
+    bool ok =
+        o && out_printf(o, w->e, "[\n    {\n        \"default_validation_metric\": ") &&
+        elliot_put_string(o, w->x->first_metric, w->e) &&
+        out_printf(o, w->e, ",\n        \"default_validation_cutoff\": %lld,\n        \"rel_threshold\": %s\n    }",
+                   (long long)cutoff, w->x->threshold);
     for (size_t i = 0; ok && i < w->study->model_count; i++) {
         const Best *b = &w->best[i];
         if (!b->point)
@@ -199,8 +200,9 @@ static bool put_pair(const Writer *w, Out *o, const Best *one, const Best *two, 
         Text metric = metric_at_cutoff(w->view->figures[f], cutoff);
         const PairTest *p = metric.n ? find_test(w->view, one->index, two->index, f) : NULL;
         const char *value = p ? python_float(wilcoxon ? p->w_p : p->t_p, text) : NULL;
-        ok = !value || (out_printf(o, w->e, "%s\t%s\t%.*s\t%s\n", one->name, two->name, (int)metric.n, metric.p, value) &&
-                        out_printf(o, w->e, "%s\t%s\t%.*s\t%s\n", two->name, one->name, (int)metric.n, metric.p, value));
+        ok = !value ||
+             (out_printf(o, w->e, "%s\t%s\t%.*s\t%s\n", one->name, two->name, (int)metric.n, metric.p, value) &&
+              out_printf(o, w->e, "%s\t%s\t%.*s\t%s\n", two->name, one->name, (int)metric.n, metric.p, value));
     }
     return ok;
 }
@@ -252,7 +254,7 @@ static bool copy_recs(const Writer *w, const Best *b)
 
 static bool copy_weights(const Writer *w, const Best *b)
 {
-    static const char *const files[] = {"user.npy",     "item.npy",    "user.ids.txt", "item.ids.txt",
+    static const char *const files[] = {"user.npy",          "item.npy",         "user.ids.txt", "item.ids.txt",
                                         "model.safetensors", "seen.safetensors", "config.json"};
     const char *folder = path_join(w->arena, w->x->weights, b->name, w->e);
     bool ok = folder && folder_make(folder, w->e), copied;
@@ -306,11 +308,12 @@ static bool write_log(const Writer *w)
     for (size_t i = 0; ok && i < w->study->model_count; i++) {
         const Best *b = &w->best[i];
         if (!b->group || !b->point)
-            ok = out_printf(o, w->e, "%s: E %s: no result%s%s\n", w->clock, b->of->name, b->group && b->group->absent ? ": " : "",
+            ok = out_printf(o, w->e, "%s: E %s: no result%s%s\n", w->clock, b->of->name,
+                            b->group && b->group->absent ? ": " : "",
                             b->group && b->group->absent ? b->group->absent : "");
         else
-            ok = out_printf(o, w->e, "%s: I %s: Best Model params:\t%s\n%s: I %s: Best Model results:\t", w->clock, b->of->name,
-                            b->name, w->clock, b->of->name) &&
+            ok = out_printf(o, w->e, "%s: I %s: Best Model params:\t%s\n%s: I %s: Best Model results:\t", w->clock,
+                            b->of->name, b->name, w->clock, b->of->name) &&
                  put_results(w, o, b->point);
     }
     return close_table(o, ok, w->e);
@@ -346,8 +349,8 @@ bool elliot_write(const Study *s, const StudyView *v, int64_t now, Arena *a, Err
     Writer w = {.study = s, .view = v, .x = x, .arena = a, .e = e};
     if (needs_items(s, x) && !elliot_sizes(x, s, a, e))
         return false;
-    return set_stamp(&w, now) && folder_make(x->recs, e) && folder_make(x->weights, e) && folder_make(x->performance, e) &&
-           folder_make(x->log, e) && find_best(&w) && write_tables(&w) && write_configurations(&w) &&
-           (!s->t_test || write_tests(&w, false)) && (!s->wilcoxon || write_tests(&w, true)) && copy_files(&w) &&
-           write_log(&w);
+    return set_stamp(&w, now) && folder_make(x->recs, e) && folder_make(x->weights, e) &&
+           folder_make(x->performance, e) && folder_make(x->log, e) && find_best(&w) && write_tables(&w) &&
+           write_configurations(&w) && (!s->t_test || write_tests(&w, false)) &&
+           (!s->wilcoxon || write_tests(&w, true)) && copy_files(&w) && write_log(&w);
 }

@@ -20,9 +20,9 @@ static const char *near_model(const char *const *names, size_t n, const char *na
             return names[i];
     for (size_t i = 0; bare && i < n; i++)
         bare[i] = names[i] + (strncmp(names[i], prefix, sizeof prefix - 1) ? 0 : sizeof prefix - 1);
-    const char *near = bare ? nearest_word(name + (strncmp(name, prefix, sizeof prefix - 1) ? 0 : sizeof prefix - 1), bare,
-                                           n, a)
-                            : NULL;
+    const char *near =
+        bare ? nearest_word(name + (strncmp(name, prefix, sizeof prefix - 1) ? 0 : sizeof prefix - 1), bare, n, a)
+             : NULL;
     for (size_t i = 0; near && i < n; i++)
         if (!strcmp(bare[i], near))
             return names[i];
@@ -38,9 +38,10 @@ static bool unknown_model(const Keys *models, const Yaml *y)
     if (!all)
         return false;
     if (text_is(y->key, "RecommendationFolder") || text_is(y->key, "ProxyRecommender"))
-        return fail(models->e, SP_FORMAT,
-                    "%s: %s.%s: found a reader of lists; allowed is %s; `sapor evaluate` measures lists of other systems",
-                    y->where, models->path, y->key.p, all);
+        return fail(
+            models->e, SP_FORMAT,
+            "%s: %s.%s: found a reader of lists; allowed is %s; `sapor evaluate` measures lists of other systems",
+            y->where, models->path, y->key.p, all);
     return fail(models->e, SP_FORMAT, "%s: %s.%.60s: found an unknown recommender%s%s%s allowed is %s", y->where,
                 models->path, y->key.p, near ? "; did you mean " : ";", near ? near : "", near ? "?" : "", all);
 }
@@ -82,8 +83,9 @@ static bool read_measure(ElliotReader *r, const Keys *k, const char *key, const 
         ok = text_i64(rest, cutoff);
     for (size_t i = 0; i < s->eval.cutoff_count; i++)
         one = one || s->eval.cutoffs[i] == *cutoff;
-    return (ok && one) || key_refuse(k, key, y, "a name of evaluation.simple_metrics, @, and one of evaluation.cutoffs, "
-                                                "as in %s@%lld",
+    return (ok && one) || key_refuse(k, key, y,
+                                     "a name of evaluation.simple_metrics, @, and one of evaluation.cutoffs, "
+                                     "as in %s@%lld",
                                      s->eval.metrics[0], (long long)s->eval.cutoffs[0]);
 }
 
@@ -162,9 +164,9 @@ static bool read_meta(ElliotReader *r)
         !refuse_true(&meta, "optimize_internal_loss", "False: validation_metric chooses the best epoch"))
         return false;
     r->to->save_recs = recs ? r->x->top_k : 0;
-    return !restore || keys_note(&meta, key_get(&meta, "restore"),
-                                 "%s.restore: finished trials are always taken from the ledger, the others are trained",
-                                 meta.path);
+    return !restore ||
+           keys_note(&meta, key_get(&meta, "restore"),
+                     "%s.restore: finished trials are always taken from the ledger, the others are trained", meta.path);
 }
 
 /* ---- epochs, batches, early stopping --------------------------------------------------------- */
@@ -180,7 +182,8 @@ static bool check_epochs(ElliotReader *r)
         const char *text = dim < 0 ? r->m->printed[PARAM_EPOCHS] : r->dims[dim].values[i];
         if (text_i64(text_of(text), &epochs) && epochs < r->rate) {
             const Yaml *y = key_get(&r->k, p->key);
-            const char *allowed = arena_printf(r->a, r->e, "at least validation_rate, which is %lld", (long long)r->rate);
+            const char *allowed =
+                arena_printf(r->a, r->e, "at least validation_rate, which is %lld", (long long)r->rate);
             return allowed && (y ? key_refuse(&r->k, p->key, y, "%s", allowed) : key_missing(&r->k, p->key, allowed));
         }
     }
@@ -301,7 +304,8 @@ static bool read_model(ElliotReader *r, const Keys *models, const Yaml *y)
     r->m->map = r->k.map;
     *r->to = (StudyModel){.name = y->key.p, .kind = recommender_find(kind->name)};
     if (kind->own && !text_starts(y->key, "external.") &&
-        !keys_note(models, y, "%s: trained as external.%s; Elliot's own %s %s", r->k.path, kind->name, kind->name, kind->own))
+        !keys_note(models, y, "%s: trained as external.%s; Elliot's own %s %s", r->k.path, kind->name, kind->name,
+                   kind->own))
         return false;
     return check_keys(r) && needs_features(r) && read_params(r);
 }
@@ -347,11 +351,15 @@ bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e)
         const Yaml *y = yaml_get(m->map, "batch_size");
         for (size_t k = 1; k < x->train_count; k++)
             if (size[k] != size[0])
-                return fail(e, SP_FORMAT,
-                            "%s: experiment.models.%s.batch_size: found %s; allowed is a number of at least 1: -1 stands for "
-                            "all %s, of which folds have %lld and %lld",
-                            y ? y->where : m->map ? m->map->where : x->path, s->models[i].name, y ? "-1" : "nothing, which is -1",
-                            by_pairs ? "train pairs" : "users", (long long)size[0], (long long)size[k]);
+                return fail(
+                    e, SP_FORMAT,
+                    "%s: experiment.models.%s.batch_size: found %s; allowed is a number of at least 1: -1 stands for "
+                    "all %s, of which folds have %lld and %lld",
+                    y        ? y->where
+                    : m->map ? m->map->where
+                             : x->path,
+                    s->models[i].name, y ? "-1" : "nothing, which is -1", by_pairs ? "train pairs" : "users",
+                    (long long)size[0], (long long)size[k]);
         m->printed[PARAM_BATCH] = arena_printf(a, e, "%lld", (long long)size[0]);
         if (!m->printed[PARAM_BATCH] || !(*m->every = arena_printf(a, e, "batch_size=%s", m->printed[PARAM_BATCH])))
             return false;

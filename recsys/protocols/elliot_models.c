@@ -25,8 +25,9 @@ static bool whole_of(Text text, int64_t *value)
 static bool is_false(PythonType type, Text value)
 {
     double number;
-    return type == PYTHON_NONE || (type == PYTHON_BOOL && strchr("fFnNoO", *value.p) && !text_is(value, "on") &&
-                                   !text_is(value, "On") && !text_is(value, "ON")) ||
+    return type == PYTHON_NONE ||
+           (type == PYTHON_BOOL && strchr("fFnNoO", *value.p) && !text_is(value, "on") && !text_is(value, "On") &&
+            !text_is(value, "ON")) ||
            ((type == PYTHON_INT || type == PYTHON_FLOAT) && text_f64(value, &number) && number == 0);
 }
 
@@ -101,12 +102,14 @@ static const Yaml *shown(const ElliotReader *r, const ElliotParam *p, const Yaml
 static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *printed)
 {
     if (strcmp(p->only, "=factors") != 0)
-        return !strcmp(*printed ? printed : "None", p->only) || key_refuse(&r->k, p->key, shown(r, p, y), "%s", p->only);
+        return !strcmp(*printed ? printed : "None", p->only) ||
+               key_refuse(&r->k, p->key, shown(r, p, y), "%s", p->only);
     for (size_t i = PARAM_OWN; elliot_param(r->m->kind, i); i++)
         if (!strcmp(elliot_param(r->m->kind, i)->key, "factors")) {
             const char *factors = r->m->printed[i];
             return (factors && !strcmp(factors, printed)) ||
-                   key_refuse(&r->k, p->key, shown(r, p, y), "%s, the value of factors: the vectors of both have one length",
+                   key_refuse(&r->k, p->key, shown(r, p, y),
+                              "%s, the value of factors: the vectors of both have one length",
                               factors ? factors : "one value, as factors has several");
         }
     return true;
@@ -209,12 +212,13 @@ static bool read_weights(ElliotReader *r, const ElliotParam *p, const Yaml *y, c
     double w[2];
     if (of && !key_tuple(&r->k, of, &modality, &count))
         return r->e->code == SP_OK;
-    static const char allowed[] = "two weights from 0 to 1 that add up to 1, one of each modality, of which one is visual";
+    static const char allowed[] =
+        "two weights from 0 to 1 that add up to 1, one of each modality, of which one is visual";
     visual = place_of("visual", modality, count);
     if (n == 1 && count == 1)
         return true; /* the only one has weight 1 */
-    if (n != 2 || count != 2 || visual == 2 || !text_f64(text_of(part[0]), &w[0]) || !text_f64(text_of(part[1]), &w[1]) ||
-        !(fabs(w[0] + w[1] - 1) < 1e-9))
+    if (n != 2 || count != 2 || visual == 2 || !text_f64(text_of(part[0]), &w[0]) ||
+        !text_f64(text_of(part[1]), &w[1]) || !(fabs(w[0] + w[1] - 1) < 1e-9))
         return key_refuse(&r->k, p->key, y, "%s", allowed);
     return add_setting(r, p, y, part[visual]);
 }
@@ -235,8 +239,7 @@ static bool read_tuple(ElliotReader *r, size_t i, const ElliotParam *p, const Ya
     const char *const *part;
     size_t n;
     if (y->type != YAML_TEXT || !key_tuple(&r->k, y, &part, &n))
-        return r->e->code == SP_OK &&
-               key_refuse(&r->k, p->key, y, "a tuple between brackets, as in %s", p->usual);
+        return r->e->code == SP_OK && key_refuse(&r->k, p->key, y, "a tuple between brackets, as in %s", p->usual);
     if (!(r->m->printed[i] = print_tuple(r, part, n)))
         return false;
     switch (p->kind) {
@@ -255,14 +258,17 @@ static bool read_tuple(ElliotReader *r, size_t i, const ElliotParam *p, const Ya
 
 static bool read_choices(ElliotReader *r, const ElliotParam *p, const Yaml *list, Dimension *d)
 {
-    const char **value = NEW(r->a, const char *, list->count + 1, r->e), **seen = NEW(r->a, const char *, list->count + 1, r->e);
+    const char **value = NEW(r->a, const char *, list->count + 1, r->e),
+               **seen = NEW(r->a, const char *, list->count + 1, r->e);
     bool texts = true;
     if (!value || !seen)
         return false;
     for (const Yaml *y = list->first; y; y = y->next)
         texts = texts && python_type(y) == PYTHON_STR;
     for (const Yaml *y = list->first; y; y = y->next) {
-        PythonType type = texts || y->quoted ? PYTHON_STR : python_type(y) == PYTHON_STR ? python_literal(y->text) : python_type(y);
+        PythonType type = texts || y->quoted             ? PYTHON_STR
+                          : python_type(y) == PYTHON_STR ? python_literal(y->text)
+                                                         : python_type(y);
         const char *printed = y->type == YAML_TEXT ? elliot_printed(p, type, y->text, r->a, r->e) : NULL;
         if (!printed)
             return r->e->code == SP_OK && key_refuse(&r->k, p->key, y, "%s", kind_words(p));
@@ -284,7 +290,7 @@ static bool read_choices(ElliotReader *r, const ElliotParam *p, const Yaml *list
 static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml *list, Dimension *d)
 {
     static const int numbers[DIST_COUNT] = {1, 2, 2, 3, 2, 3, 2, 3, 2, 3};
-    const Yaml *y = list->first->next;
+    const Yaml *y = list->first ? list->first->next : NULL;
     double x[3] = {0, 0, 1};
     int n = 0;
     if (d->how == DIST_CHOICE)
@@ -293,7 +299,8 @@ static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml 
                    : key_refuse(&r->k, p->key, list, "[choice, [a, b, ...]], or [a, b, ...] alone");
     for (; y; y = y->next, n++)
         if (n == 3 || y->type != YAML_TEXT || !text_f64(y->text, &x[n]) || !isfinite(x[n]))
-            return key_refuse(&r->k, p->key, y, "numbers behind %s, %d of them", distribution_names[d->how], numbers[d->how]);
+            return key_refuse(&r->k, p->key, y, "numbers behind %s, %d of them", distribution_names[d->how],
+                              numbers[d->how]);
     if (d->how == DIST_RANDINT && n == 1) {
         x[1] = x[0];
         x[0] = 0;
@@ -307,7 +314,8 @@ static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml 
     if (p->kind != PARAM_FLOAT && p->kind != PARAM_INT)
         return key_refuse(&r->k, p->key, list, "a value or a list of values");
     if (p->kind == PARAM_INT && d->how != DIST_RANDINT && !(by_q && x[2] == floor(x[2])))
-        return key_refuse(&r->k, p->key, list, "a distribution of whole numbers: randint, or one with a whole q, such as quniform");
+        return key_refuse(&r->k, p->key, list,
+                          "a distribution of whole numbers: randint, or one with a whole q, such as quniform");
     d->low = x[0];
     d->high = x[1];
     d->q = by_q ? x[2] : 0;
@@ -319,7 +327,7 @@ static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml 
 static size_t dimension_of(const ElliotReader *r, const Yaml *list)
 {
     size_t at = 0;
-    for (const Yaml *y = r->k.map->first; y && y != list; y = y->next)
+    for (const Yaml *y = r->k.map ? r->k.map->first : NULL; y && y != list; y = y->next)
         for (size_t i = r->m->kind->batch == BATCH_NONE ? PARAM_OWN : 0; elliot_param(r->m->kind, i); i++)
             at += y->type == YAML_LIST && text_is(y->key, elliot_param(r->m->kind, i)->key);
     return at;
@@ -344,7 +352,7 @@ static bool read_dimension(ElliotReader *r, size_t i, const ElliotParam *p, cons
     bool plain = d->how == DIST_COUNT;
     if (plain)
         d->how = DIST_CHOICE;
-    else if (d->how == DIST_CHOICE && list->count == 2)
+    else if (d->how == DIST_CHOICE && list->first && list->count == 2)
         r->lists[at] = list->first->next;
     if (!(plain ? read_choices(r, p, list, d) : read_distribution(r, p, list, d)))
         return false;

@@ -1,5 +1,5 @@
-/* recsys/protocols/elliot_names.c: numbers and words as Python and PyYAML have them; the names that Elliot gives to a model
- * with its parameters, and its configuration as JSON. */
+/* recsys/protocols/elliot_names.c: numbers and words as Python and PyYAML have them; the names that Elliot gives to a
+ * model with its parameters, and its configuration as JSON. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 
@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* ---- Python ---- */
+/* ---- Python ---------------------------------------------------------------------------------- */
 
 const char *python_float(double x, char buffer[32])
 {
@@ -101,7 +101,7 @@ PythonType python_type(const Yaml *y)
 
 PythonType python_literal(Text text)
 {
-    return text_is(text, "None")                            ? PYTHON_NONE
+    return text_is(text, "None")                             ? PYTHON_NONE
            : text_is(text, "True") || text_is(text, "False") ? PYTHON_BOOL
                                                              : number_type(text, false);
 }
@@ -129,7 +129,7 @@ const char *python_str(PythonType type, Text text, Arena *a, Error *e)
     return arena_strndup(a, text.p, text.n, e);
 }
 
-/* ---- names ---- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* Value `dim` of "lr=0.001 l_w=1e-05". */
 static Text value_at(const char *point, int dim)
@@ -201,7 +201,8 @@ static bool put_string(Out *o, Text text, Error *e)
         else if (code < ' ' || (code > '~' && code < 0x10000))
             ok = out_printf(o, e, "\\u%04x", code);
         else if (code >= 0x10000)
-            ok = out_printf(o, e, "\\u%04x\\u%04x", 0xD800 + ((code - 0x10000) >> 10), 0xDC00 + ((code - 0x10000) & 0x3FF));
+            ok = out_printf(o, e, "\\u%04x\\u%04x", 0xD800 + ((code - 0x10000) >> 10),
+                            0xDC00 + ((code - 0x10000) & 0x3FF));
         else
             ok = out_printf(o, e, "%c", (char)code);
     }
@@ -231,10 +232,9 @@ static bool put_yaml(Out *o, const Yaml *y, int indent, Error *e)
     if (y->count == 0)
         return out_printf(o, e, "%s", map ? "{}" : "[]");
     bool ok = out_printf(o, e, "%c", map ? '{' : '[');
-    for (const Yaml *child = y->first; ok && child; child = child->next) {
+    for (const Yaml *child = y->first; ok && child; child = child->next)
         ok = out_printf(o, e, "%s\n%*s", child == y->first ? "" : ",", indent + 4, "") &&
              (!map || (put_string(o, child->key, e) && out_printf(o, e, ": "))) && put_yaml(o, child, indent + 4, e);
-    }
     return ok && out_printf(o, e, "\n%*s%c", indent, "", map ? '}' : ']');
 }
 
@@ -260,13 +260,13 @@ static bool put_drawn(Out *o, const ElliotModel *m, size_t i, const char *point,
         return false;
     double number; /* a distribution's: randint draws whole numbers */
     char buffer[32];
-    bool whole = text_is(list->first->text, "randint");
+    bool whole = list->first && text_is(list->first->text, "randint");
     return text_f64(text_of(text), &number) ? out_printf(o, e, "%s", whole ? text : python_float(number, buffer))
                                             : put_string(o, text_of(text), e);
 }
 
-bool elliot_put_configuration(Out *o, const ElliotModel *m, const char *name, const char *point, int64_t best_epoch, Arena *a,
-                              Error *e)
+bool elliot_put_configuration(Out *o, const ElliotModel *m, const char *name, const char *point, int64_t best_epoch,
+                              Arena *a, Error *e)
 {
     bool ok = out_printf(o, e, "{");
     for (const Yaml *y = m->map ? m->map->first : NULL; ok && y; y = y->next) {

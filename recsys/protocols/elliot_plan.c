@@ -6,7 +6,7 @@ enum { MOST_FOLDS = 1000, MOST_FILTERS = 100 };
 
 /* ---- prefiltering ---------------------------------------------------------------------------- */
 
-static const char *const filters[] = {"global_threshold", "user_average",     "user_k_core",     "item_k_core",
+static const char *const filters[] = {"global_threshold", "user_average",    "user_k_core", "item_k_core",
                                       "iterative_k_core", "n_rounds_k_core", "cold_users"};
 
 static bool need_count(const Keys *k, const char *key, const char *or_word, int64_t *value)
@@ -20,8 +20,10 @@ static bool need_count(const Keys *k, const char *key, const char *or_word, int6
 
 static bool read_filter(ElliotFilter *f, const Keys *k)
 {
-    static const KeyRow rows[] = {
-        {"strategy", KEY_READ, NULL}, {"threshold", KEY_READ, NULL}, {"core", KEY_READ, NULL}, {"rounds", KEY_READ, NULL}};
+    static const KeyRow rows[] = {{"strategy", KEY_READ, NULL},
+                                  {"threshold", KEY_READ, NULL},
+                                  {"core", KEY_READ, NULL},
+                                  {"rounds", KEY_READ, NULL}};
     static const ElliotFilterKind kinds[] = {ELLIOT_RATING, ELLIOT_USER_MEAN, ELLIOT_USER_CORE, ELLIOT_ITEM_CORE,
                                              ELLIOT_CORE,   ELLIOT_ROUNDS,    ELLIOT_COLD};
     size_t which = COUNT(filters);

@@ -1,5 +1,5 @@
-/* recsys/protocols/elliot_split.c: a file of interactions as pandas reads and writes it; Elliot's prefilters and splitters
- * (elliot/prefiltering/standard_prefilters.py, elliot/splitter/base_splitter.py), row by row as they decide. */
+/* recsys/protocols/elliot_split.c: a file of interactions as pandas reads and writes it; Elliot's prefilters and
+ * splitters (elliot/prefiltering/standard_prefilters.py, elliot/splitter/base_splitter.py), row by row. */
 #include "recsys/protocols/elliot.h"
 
 #include <math.h>
@@ -253,7 +253,7 @@ bool elliot_part(ElliotRows *part, const ElliotRows *rows, const uint8_t *flag, 
     return part->row != NULL;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 typedef enum Column { COLUMN_INT, COLUMN_FLOAT, COLUMN_TEXT } Column;
 static Column column_with(Column c, Text field)
@@ -344,8 +344,10 @@ bool elliot_source(ElliotSource *s, const char *path, bool binary, Arena *a, Err
     if (!r || !ratings_read_as(r, path, FORMAT_TSV, &(Layout){.cut = '\t'}, a, e) || !ratings_sure(r, e))
         return false;
     if (r->header)
-        return fail(e, SP_FORMAT, "%s:%u: names of columns; Elliot's files have rows of user, item, rating and time alone: "
-                    "remove this line", path, (unsigned)r->header);
+        return fail(e, SP_FORMAT,
+                    "%s:%u: names of columns; Elliot's files have rows of user, item, rating and time alone: "
+                    "remove this line",
+                    path, (unsigned)r->header);
     *s = (ElliotSource){.ratings = r,
                         .rating = r->rating ? NEW(a, double, r->count, e) : NULL,
                         .line = NEW(a, Text, r->count + 1, e),

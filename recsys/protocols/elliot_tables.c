@@ -53,8 +53,8 @@ static const ElliotParam vbpr[] = {INT("factors", "10"),
                                    FLOAT("l_w", "0.1"),
                                    LOADERS,
                                    END};
-static const ElliotParam lightgcn[] = {LR("0.0005"),         INT("factors", "64"), FLOAT("l_w", "0.01"),
-                                       INT("n_layers", "1"), NORMALIZE,            END};
+static const ElliotParam lightgcn[] = {
+    LR("0.0005"), INT("factors", "64"), FLOAT("l_w", "0.01"), INT("n_layers", "1"), NORMALIZE, END};
 static const ElliotParam ngcf[] = {LR("0.0005"),
                                    INT("factors", "64"),
                                    FLOAT("l_w", "0.01"),
@@ -85,23 +85,25 @@ static const ElliotParam sgl[] = {LR("0.0005"),
                                   FLOAT("ssl_ratio", "0.1"),
                                   {"sampling", "sampling", "nd", PARAM_TEXT, "sampling", NULL},
                                   END};
-static const ElliotParam simgcl[] = {LR("0.0005"),          INT("factors", "64"), FLOAT("l_w", "0.01"),
-                                     FLOAT("reg_cl", "0.01"), INT("n_layers", "1"), NORMALIZE,
-                                     FLOAT("eps", "0.2"),   END};
-static const ElliotParam grcn[] = {LR("0.0005"),
-                                   INT("factors", "64"),
-                                   FLOAT("l_w", "0.01"),
-                                   INT("num_layers", "3"),
-                                   INT("num_routings", "10"),
-                                   INT("factors_multimod", "64"),
-                                   MODALITIES,
-                                   {"aggregation", "aggr", "concat", PARAM_TEXT, NULL, NULL}, /* the code does not use it */
-                                   {"weight_mode", "w_mod", "max", PARAM_TEXT, "weight_mode", NULL},
-                                   {"pruning", "prun", "True", PARAM_BOOL, "pruning", NULL},
-                                   {"has_act", "act", "False", PARAM_BOOL, "has_act", NULL},
-                                   {"fusion_mode", "f_mod", "concat", PARAM_TEXT, "fusion_mode", NULL},
-                                   LOADERS,
-                                   END};
+static const ElliotParam simgcl[] = {LR("0.0005"),         INT("factors", "64"),
+                                     FLOAT("l_w", "0.01"), FLOAT("reg_cl", "0.01"),
+                                     INT("n_layers", "1"), NORMALIZE,
+                                     FLOAT("eps", "0.2"),  END};
+static const ElliotParam grcn[] = {
+    LR("0.0005"),
+    INT("factors", "64"),
+    FLOAT("l_w", "0.01"),
+    INT("num_layers", "3"),
+    INT("num_routings", "10"),
+    INT("factors_multimod", "64"),
+    MODALITIES,
+    {"aggregation", "aggr", "concat", PARAM_TEXT, NULL, NULL}, /* the code does not use it */
+    {"weight_mode", "w_mod", "max", PARAM_TEXT, "weight_mode", NULL},
+    {"pruning", "prun", "True", PARAM_BOOL, "pruning", NULL},
+    {"has_act", "act", "False", PARAM_BOOL, "has_act", NULL},
+    {"fusion_mode", "f_mod", "concat", PARAM_TEXT, "fusion_mode", NULL},
+    LOADERS,
+    END};
 static const ElliotParam lattice[] = {LR("0.0005"),
                                       INT("factors", "64"),
                                       FLOAT("l_w", "0.01"),
@@ -137,26 +139,21 @@ static const ElliotParam freedom[] = {LR("0.0005"),
                                       SCHEDULE,
                                       LOADERS,
                                       END};
-static const ElliotParam mmgcn[] = {LR("0.0005"),
-                                    INT("factors", "64"),
-                                    FLOAT("l_w", "0.01"),
-                                    {"num_layers", "num_layers", "2", PARAM_INT, "n_layers", NULL},
-                                    {"factors_multimod", "factors_multimod", "(256, None)", PARAM_FIRST,
-                                     "factors_multimod", NULL},
-                                    MODALITIES,
-                                    {"aggregation", "aggregation", "mean", PARAM_TEXT, NULL, "mean"},
-                                    {"concatenation", "concatenation", "True", PARAM_BOOL, NULL, "True"},
-                                    {"has_id", "has_id", "True", PARAM_BOOL, NULL, "True"},
-                                    LOADERS,
-                                    END};
-static const ElliotParam dgcf[] = {LR("0.0005"),
-                                   INT("factors", "64"),
-                                   FLOAT("l_w_bpr", "0.01"),
-                                   FLOAT("l_w_ind", "0.01"),
-                                   INT("n_layers", "3"),
-                                   INT("intents", "16"),
-                                   INT("routing_iterations", "2"),
-                                   END};
+static const ElliotParam mmgcn[] = {
+    LR("0.0005"),
+    INT("factors", "64"),
+    FLOAT("l_w", "0.01"),
+    {"num_layers", "num_layers", "2", PARAM_INT, "n_layers", NULL},
+    {"factors_multimod", "factors_multimod", "(256, None)", PARAM_FIRST, "factors_multimod", NULL},
+    MODALITIES,
+    {"aggregation", "aggregation", "mean", PARAM_TEXT, NULL, "mean"},
+    {"concatenation", "concatenation", "True", PARAM_BOOL, NULL, "True"},
+    {"has_id", "has_id", "True", PARAM_BOOL, NULL, "True"},
+    LOADERS,
+    END};
+static const ElliotParam dgcf[] = {
+    LR("0.0005"),         INT("factors", "64"), FLOAT("l_w_bpr", "0.01"),       FLOAT("l_w_ind", "0.01"),
+    INT("n_layers", "3"), INT("intents", "16"), INT("routing_iterations", "2"), END};
 static const ElliotParam mgcn[] = {LR("0.0005"),
                                    INT("factors", "64"),
                                    {"l_w", "l_w", "0.01", PARAM_FLOAT, "reg_weight", NULL},
@@ -210,8 +207,9 @@ static const ElliotKind kinds[] = {
 
 const ElliotParam *elliot_param(const ElliotKind *kind, size_t i)
 {
-    static const ElliotParam base[PARAM_OWN] = {[PARAM_EPOCHS] = {"epochs", "e", "2", PARAM_INT, "epochs", NULL},
-                                                [PARAM_BATCH] = {"batch_size", "bs", "-1", PARAM_INT, "batch_size", NULL}};
+    static const ElliotParam base[PARAM_OWN] = {
+        [PARAM_EPOCHS] = {"epochs", "e", "2", PARAM_INT, "epochs", NULL},
+        [PARAM_BATCH] = {"batch_size", "bs", "-1", PARAM_INT, "batch_size", NULL}};
     const ElliotParam *p = i < PARAM_OWN ? &base[i] : &kind->params[i - PARAM_OWN];
     return p->key ? p : NULL;
 }

@@ -43,8 +43,9 @@ static void leave(void)
 
 static void enter(void)
 {
-    static const char rows[] = "1\t1\t5\t1\n1\t2\t3\t2\n1\t3\t1\t3\n2\t1\t4\t1\n2\t2\t2\t5\n2\t3\t5\t9\n3\t1\t1\t2\n3\t3\t2\t4\n",
-                      npy[] = "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }          \n\0\0\x80?";
+    static const char
+        rows[] = "1\t1\t5\t1\n1\t2\t3\t2\n1\t3\t1\t3\n2\t1\t4\t1\n2\t2\t2\t5\n2\t3\t5\t9\n3\t1\t1\t2\n3\t3\t2\t4\n",
+        npy[] = "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }          \n\0\0\x80?";
     REQUIRE(mkdtemp(folder) && chdir(folder) == 0 && atexit(leave) == 0);
     REQUIRE(mkdir("f.f", 0700) == 0 && mkdir("h", 0700) == 0 && mkdir("h/0", 0700) == 0 && mkdir("h/0/0", 0700) == 0);
     static const char *const parts[] = {"d.tsv", "h/0/test.tsv", "h/0/0/train.tsv", "h/0/0/val.tsv"};
