@@ -91,20 +91,20 @@ bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *row
 
 /* ---- users ----------------------------------------------------------------------------------- */
 
-typedef struct ByUser { /* positions in ElliotRows by user, in order */
-    int64_t *start;     /* [users+1] */
-    uint32_t *at, *row; /* position, and the row of the file */
+typedef struct UserRows { /* positions in ElliotRows by user, in order */
+    int64_t *start;       /* [users+1] */
+    uint32_t *at, *row;   /* position, and the row of the file */
     int64_t longest;
-} ByUser;
+} UserRows;
 
-static bool group(ByUser *g, const ElliotSource *s, const ElliotRows *rows, Error *e)
+static bool group(UserRows *g, const ElliotSource *s, const ElliotRows *rows, Error *e)
 {
     int64_t users = text_index_count(s->ratings->users);
     const int32_t *user = s->ratings->user;
     int64_t *next = NEW(s->arena, int64_t, users + 1, e);
-    *g = (ByUser){.start = NEW(s->arena, int64_t, users + 2, e),
-                  .at = NEW(s->arena, uint32_t, rows->count + 1, e),
-                  .row = NEW(s->arena, uint32_t, rows->count + 1, e)};
+    *g = (UserRows){.start = NEW(s->arena, int64_t, users + 2, e),
+                    .at = NEW(s->arena, uint32_t, rows->count + 1, e),
+                    .row = NEW(s->arena, uint32_t, rows->count + 1, e)};
     if (!next || !g->start || !g->at || !g->row)
         return false;
     for (size_t i = 0; i < rows->count; i++)
@@ -143,7 +143,7 @@ static int compare_i64(const void *a, const void *b)
 
 /* Of all times that occur, the one where most users have min_below rows before it and min_over from it on; the latest
  * of equal ones. A user has them for every time above its min_below-th and up to its (n - min_over + 1)-th. */
-static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const ByUser *g, const ElliotRows *rows,
+static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, const ElliotRows *rows,
                            int64_t *best, Error *e)
 {
     int64_t users = text_index_count(s->ratings->users), *time = NEW(s->arena, int64_t, rows->count + 1, e);
@@ -181,7 +181,7 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
     return true;
 }
 
-static bool cut_at_time(const ElliotSource *s, const ElliotSplit *how, const ByUser *g, const ElliotRows *rows,
+static bool cut_at_time(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, const ElliotRows *rows,
                         uint8_t *flag, Error *e)
 {
     int64_t time = how->timestamp;
@@ -200,7 +200,7 @@ static int64_t staying(const ElliotSplit *how, int64_t n)
 }
 
 /* Elliot's random form of leave_n_out fails where a user has fewer rows; here all of them are test. */
-static bool cut_users(const ElliotSource *s, const ElliotSplit *how, const ByUser *g, Mt19937 *random, uint8_t *flag,
+static bool cut_users(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, Mt19937 *random, uint8_t *flag,
                       Error *e)
 {
     int64_t users = text_index_count(s->ratings->users);
@@ -218,7 +218,7 @@ static bool cut_users(const ElliotSource *s, const ElliotSplit *how, const ByUse
 }
 
 /* The fold of a row is its place among its user's rows, modulo the folds. */
-static void cut_fold(const ElliotSource *s, const ElliotSplit *how, const ByUser *g, int64_t fold, uint8_t *flag)
+static void cut_fold(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, int64_t fold, uint8_t *flag)
 {
     int64_t users = text_index_count(s->ratings->users);
     for (int64_t u = 0; u < users; u++)
@@ -229,7 +229,7 @@ static void cut_fold(const ElliotSource *s, const ElliotSplit *how, const ByUser
 bool elliot_cut(const ElliotSource *s, const ElliotSplit *how, const ElliotRows *rows, Mt19937 *random, uint8_t *flag,
                 Error *e)
 {
-    ByUser g;
+    UserRows g;
     ArenaMark mark = arena_mark(s->arena);
     if (!group(&g, s, rows, e))
         return false;

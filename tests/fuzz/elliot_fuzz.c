@@ -63,12 +63,15 @@ static void no_note(void *arg, const char *line)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool entered;
+    static int before = -1; /* the fuzzer's own folder: its corpus has relative paths */
     Error e = {0};
     Study s;
-    if (!entered)
+    if (before < 0) {
+        before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         enter();
-    entered = true;
+    } else {
+        REQUIRE(chdir(folder) == 0);
+    }
     Arena *a = arena_new(fuzz_heap(size), 0);
     Yaml *root = yaml_parse(a, (Text){(const char *)data, size}, "fuzz.yml", &e);
     if (root && stays_here(root)) {
@@ -79,5 +82,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         remove_tree("s.s");
     }
     arena_free(a);
+    REQUIRE(fchdir(before) == 0);
     return 0;
 }
