@@ -179,11 +179,40 @@ static void a_model_without_a_result(void **state)
     arena_free(a);
 }
 
+/* The first, the second, ... request for memory is refused, until all is read and written. */
+static void refused_memory(void **state)
+{
+    (void)state;
+    Arena *a = arena_new(NULL, 0);
+    Error none = {0};
+    Text yaml;
+    Given *g = NEW(a, Given, 1, &none);
+    bool ok = false;
+    put_data(a);
+    read_figures(g, a);
+    assert_ok(file_read(&yaml, a, "tests/golden/elliot/results.yml", 0, &none), none);
+    for (size_t n = 1; !ok; n += 1 + n / 8) {
+        TestHeap h;
+        test_heap(&h, n);
+        Error e = {0};
+        Study s;
+        Arena *small = arena_new(&h.heap, 0);
+        if (small) {
+            ok = read_elliot(&s, yaml.p, NULL, small, &e) && elliot_write(&s, &g->view, time_of_stamp(), small, &e);
+            assert_true(ok || e.code == SP_MEMORY);
+            arena_free(small);
+        }
+        assert_int_equal(h.live, 0);
+    }
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_are_elliots),
         cmocka_unit_test(a_model_without_a_result),
+        cmocka_unit_test(refused_memory),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
