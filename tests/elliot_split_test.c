@@ -95,10 +95,44 @@ static void splits_are_elliots(void **state)
     arena_free(a);
 }
 
+static void nothing_else_is_overwritten(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"data/s/notes.txt", "data/s/1/0/train.tsv", "data/s/0/extra.tsv",
+                                         "data/s/0/train.tsv", "data/s/0/0/model/x"};
+    put_file("data/x.tsv", "1\t1\t5\n1\t2\t3\n1\t3\t4\n2\t1\t1\n2\t2\t2\n2\t3\t5\n");
+    static const char yaml[] =
+        "experiment:\n  dataset: x\n  top_k: 2\n  data_config: {strategy: dataset, dataset_path: \"../data/{0}.tsv\"}\n"
+        "  splitting:\n    save_on_disk: True\n    save_folder: ../data/s/\n    test_splitting: {strategy: "
+        "random_subsampling, "
+        "leave_n_out: 1}\n    validation_splitting: {strategy: random_subsampling, leave_n_out: 1}\n"
+        "  evaluation: {simple_metrics: [Recall]}\n  models: {MostPop: {}}\n";
+    for (size_t i = 0; i <= COUNT(others); i++) {
+        Arena *a = arena_new(NULL, 0);
+        Error e = {0};
+        Study s;
+        if (i < COUNT(others))
+            put_file(others[i], "keep");
+        bool ok = read_elliot(&s, yaml, NULL, a, &e);
+        if (i < COUNT(others)) {
+            assert_false(ok);
+            assert_non_null(strstr(e.message, "Elliot deletes save_folder first, which Sapor does not"));
+            assert_file(a, in_dir(a, others[i]), "keep");
+            test_folder_remove(in_dir(a, "data/s"));
+        } else {
+            assert_ok(ok, e);
+            error_clear(&e);
+            assert_ok(read_elliot(&s, yaml, NULL, a, &e), e); /* its own files are */
+        }
+        arena_free(a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(splits_are_elliots),
+        cmocka_unit_test(nothing_else_is_overwritten),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -3,17 +3,6 @@
 
 /* ---- files of the configurations ------------------------------------------------------------- */
 
-static void put_file(const char *name, const char *text)
-{
-    char path[600];
-    Error e = {0};
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    char *slash = strrchr(path, '/');
-    *slash = 0;
-    assert_true(folder_make(path, &e));
-    put(name, text);
-}
-
 static const char train[] = "1\t1\t5\n1\t2\t3\n2\t1\t4\n2\t3\t1\n3\t2\t2\n3\t3\t5\n", held[] = "1\t3\t4\n2\t2\t2\n";
 
 static void put_parts(const char *folder, const char *suffix)
@@ -88,11 +77,29 @@ static const char *show_model(const StudyModel *m)
     return shown;
 }
 
+/* The settings with the first value of each list are those of the recommender. */
+static void check_settings(const StudyModel *m)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    const char **set = NEW(a, const char *, m->set_count + m->dim_count, &e);
+    size_t n = 0;
+    for (; n < m->set_count; n++)
+        set[n] = m->set[n];
+    for (size_t i = 0; i < m->dim_count; i++)
+        if (m->dims[i].count)
+            set[n++] = arena_printf(a, &e, "%s=%s", m->dims[i].key, m->dims[i].values[0]);
+    assert_ok(settings_make(m->kind, PROTOCOL_ELLIOT, set, n, a, &e), e);
+    arena_free(a);
+}
+
 static void assert_models(const Study *s, const char *const *expected, size_t n)
 {
     assert_int_equal(s->model_count, n);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         assert_string_equal(show_model(&s->models[i]), expected[i]);
+        check_settings(&s->models[i]);
+    }
 }
 
 static void read_golden(Study *s, const char *name, Arena *a)
@@ -511,39 +518,6 @@ static void tuples_of_modalities(void **state)
     }
 }
 
-static void nothing_else_is_overwritten(void **state)
-{
-    (void)state;
-    static const char *const others[] = {"data/s/notes.txt", "data/s/1/0/train.tsv", "data/s/0/extra.tsv",
-                                         "data/s/0/train.tsv", "data/s/0/0/model/x"};
-    put_file("data/x.tsv", "1\t1\t5\n1\t2\t3\n1\t3\t4\n2\t1\t1\n2\t2\t2\n2\t3\t5\n");
-    static const char yaml[] =
-        "experiment:\n  dataset: x\n  top_k: 2\n  data_config: {strategy: dataset, dataset_path: \"../data/{0}.tsv\"}\n"
-        "  splitting:\n    save_on_disk: True\n    save_folder: ../data/s/\n    test_splitting: {strategy: "
-        "random_subsampling, "
-        "leave_n_out: 1}\n    validation_splitting: {strategy: random_subsampling, leave_n_out: 1}\n"
-        "  evaluation: {simple_metrics: [Recall]}\n  models: {MostPop: {}}\n";
-    for (size_t i = 0; i <= COUNT(others); i++) {
-        Arena *a = arena_new(NULL, 0);
-        Error e = {0};
-        Study s;
-        if (i < COUNT(others))
-            put_file(others[i], "keep");
-        bool ok = read_elliot(&s, yaml, NULL, a, &e);
-        if (i < COUNT(others)) {
-            assert_false(ok);
-            assert_non_null(strstr(e.message, "Elliot deletes save_folder first, which Sapor does not"));
-            assert_file(a, in_dir(a, others[i]), "keep");
-            test_folder_remove(in_dir(a, "data/s"));
-        } else {
-            assert_ok(ok, e);
-            error_clear(&e);
-            assert_ok(read_elliot(&s, yaml, NULL, a, &e), e); /* its own files are */
-        }
-        arena_free(a);
-    }
-}
-
 static void numbers_as_python_writes_them(void **state)
 {
     (void)state;
@@ -580,7 +554,6 @@ int main(void)
         cmocka_unit_test(folders_of_folds),
         cmocka_unit_test(keys_are_refused_with_their_line),
         cmocka_unit_test(tuples_of_modalities),
-        cmocka_unit_test(nothing_else_is_overwritten),
         cmocka_unit_test(numbers_as_python_writes_them),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -29,6 +29,18 @@ static inline bool read_elliot(Study *s, const char *yaml, const char *out, Aren
     return root && elliot_read(s, &c, root, a, e);
 }
 
+/* A file with its folders. */
+static inline void put_file(const char *name, const char *text)
+{
+    char path[600];
+    Error e = {0};
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    char *slash = strrchr(path, '/');
+    *slash = 0;
+    assert_true(folder_make(path, &e));
+    put(name, text);
+}
+
 static inline const char *in_dir(Arena *a, const char *name)
 {
     Error e = {0};
