@@ -158,6 +158,9 @@ uint64_t features_hash(const DataSet *d, HashBytes *hash, uint64_t seed);
 /* Replaces features as k says, in a list of its own in `a`. A name that no modality has is an error. */
 bool features_knock(DataSet *d, const Knock *k, Arena *a, Error *e);
 
+/* lacks [n] becomes true for each of n items that the source "name=path" has no features of (features.c). */
+bool feature_lacks(const char *spec, const TextIndex *items, int64_t n, bool *lacks, Arena *scratch, Error *e);
+
 /* near [I, k]: each item, then the k - 1 that are nearest to it by features f, as the .npy `path` says
  * (neighbour_file.c, docs/formats.md), -1 behind the last; k at most I. *few: items with fewer. `a` is scratch. */
 bool neighbour_file_read(int32_t *near, const DataSet *d, const Feature *f, const char *path, int64_t k, int64_t *few,
@@ -255,6 +258,19 @@ bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const 
  * memory are linear in n, users and items; `a` is scratch. */
 bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
                int64_t item_least, bool *out, Arena *a, Error *e);
+
+/* What splits are made of, for recipes that combine it (recsys/protocols/elliot_split.c).
+ * sorted [users]: the users in the order in which Elliot goes through them, pandas' order of the id column: as numbers
+ * where all ids are whole numbers, else by the bytes of their ids. */
+bool split_users(int32_t *sorted, const Ratings *r, Arena *a, Error *e);
+/* flag [n]: `stay` zeros, then ones, shuffled as numpy.random.shuffle does; the k-th of a user's rows follows the k-th
+ * flag. */
+void split_random(Mt19937 *m, uint8_t *flag, int64_t n, int64_t stay);
+/* flag [n] of a user's rows: one for the latest n - stay. time: by row. Rows with the same time: Elliot ranks them in
+ * file order, by rising time for a share of the rows and by falling time for a number of them. A share thus takes the
+ * last of them in the file, a number (`first_of_ties`) the first. */
+bool split_latest(uint8_t *flag, const int64_t *time, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties,
+                  Arena *a, Error *e);
 
 /* ---- metrics (metrics.h): recipes.md 6.2, 6.3 ------------------------------------------------ */
 

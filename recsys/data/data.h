@@ -60,8 +60,6 @@ bool feature_find_rows(int64_t *row, const TextIndex *items, int64_t n, const ch
 /* Opens one item's features, (1, D) or (D,), D at least 1. */
 bool feature_row_open(Npy *n, const char *file, Arena *a, Error *e);
 bool feature_load(Feature *f, const DataSet *d, const char *spec, Arena *a, Error *e);
-/* lacks [n] becomes true for each of the n items that the source has no features of. */
-bool feature_lacks(const char *spec, const TextIndex *items, int64_t n, bool *lacks, Arena *scratch, Error *e);
 /* mean [D] of the rows of I items, but those that lack features (NULL: none does). */
 bool feature_mean(const Feature *f, int64_t I, const bool *lacks, float *mean, Arena *scratch, Error *e);
 /* The numbers of ids in their order; false where one is not a whole number from 0 on in its plain spelling (no sign, no

@@ -32,24 +32,24 @@ static int compare_names(const void *a, const void *b)
     return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : text_compare(x->text, y->text);
 }
 
-/* Elliot goes through users in pandas' order of the id column: as numbers where all ids are whole numbers, else as
- * texts. */
-static bool order_users(Splitting *w, Arena *a, Error *e)
+bool split_users(int32_t *sorted, const Ratings *r, Arena *a, Error *e)
 {
-    Name *names = NEW(a, Name, w->users, e);
-    Text *ids = NEW(a, Text, w->users, e);
-    int64_t *values = NEW(a, int64_t, w->users, e);
-    w->sorted = NEW(a, int32_t, w->users, e);
-    if (!names || !ids || !values || !w->sorted)
+    int64_t users = text_index_count(r->users);
+    ArenaMark mark = arena_mark(a);
+    Name *names = NEW(a, Name, users, e);
+    Text *ids = NEW(a, Text, users, e);
+    int64_t *values = NEW(a, int64_t, users, e);
+    if (!names || !ids || !values)
         return false;
-    for (int64_t u = 0; u < w->users; u++)
-        ids[u] = text_index_at(w->r->users, u);
-    bool numbers = all_whole(ids, (size_t)w->users, values);
-    for (int64_t u = 0; u < w->users; u++)
+    for (int64_t u = 0; u < users; u++)
+        ids[u] = text_index_at(r->users, u);
+    bool numbers = all_whole(ids, (size_t)users, values);
+    for (int64_t u = 0; u < users; u++)
         names[u] = (Name){ids[u], numbers ? values[u] : 0, (int32_t)u};
-    qsort(names, (size_t)w->users, sizeof *names, compare_names);
-    for (int64_t u = 0; u < w->users; u++)
-        w->sorted[u] = names[u].number;
+    qsort(names, (size_t)users, sizeof *names, compare_names);
+    for (int64_t u = 0; u < users; u++)
+        sorted[u] = names[u].number;
+    arena_rewind(a, mark);
     return true;
 }
 
@@ -57,7 +57,8 @@ static bool begin(Splitting *w, Arena *a, Error *e)
 {
     w->users = text_index_count(w->r->users);
     w->items = text_index_count(w->r->items);
-    return order_users(w, a, e);
+    w->sorted = NEW(a, int32_t, w->users, e);
+    return w->sorted && split_users(w->sorted, w->r, a, e);
 }
 
 static bool keep_core(Splitting *w, Arena *a, Error *e)
@@ -100,18 +101,15 @@ static bool group_rows(Splitting *w, Arena *a, Error *e)
     return w->flag && w->order;
 }
 
-/* Zeros for what stays, then ones, shuffled as numpy.random.shuffle does; the k-th of the user's rows follows the k-th
- * flag.
- */
-static void flag_random(Splitting *w, int64_t n, int64_t stay)
+void split_random(Mt19937 *m, uint8_t *flag, int64_t n, int64_t stay)
 {
     for (int64_t k = 0; k < n; k++)
-        w->flag[k] = k >= stay;
+        flag[k] = k >= stay;
     for (int64_t k = n - 1; k > 0; k--) {
-        uint32_t j = mt_interval(&w->random, (uint32_t)k);
-        uint8_t swap = w->flag[k];
-        w->flag[k] = w->flag[j];
-        w->flag[j] = swap;
+        uint32_t j = mt_interval(m, (uint32_t)k);
+        uint8_t swap = flag[k];
+        flag[k] = flag[j];
+        flag[j] = swap;
     }
 }
 
@@ -127,21 +125,18 @@ static int compare_times(const void *a, const void *b)
     return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : (x->tie > y->tie) - (x->tie < y->tie);
 }
 
-/* The latest rows get a one. Rows with the same time: Elliot ranks them in file order, by rising time for a share of
- * the rows and by falling time for a number of them. A share thus takes the last of them in the file, a number
- * (`first_of_ties`) the first. */
-static bool flag_latest(Splitting *w, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties, Arena *a,
-                        Error *e)
+bool split_latest(uint8_t *flag, const int64_t *time, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties,
+                  Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
     Timed *t = NEW(a, Timed, n, e);
     if (!t)
         return false;
     for (int64_t k = 0; k < n; k++)
-        t[k] = (Timed){w->r->time[rows[k]], first_of_ties ? -k : k, k};
+        t[k] = (Timed){time[rows[k]], first_of_ties ? -k : k, k};
     qsort(t, (size_t)n, sizeof *t, compare_times);
     for (int64_t k = 0; k < n; k++)
-        w->flag[t[k].at] = k >= stay;
+        flag[t[k].at] = k >= stay;
     arena_rewind(a, mark);
     return true;
 }
@@ -161,8 +156,8 @@ static bool take(Splitting *w, int8_t part, double ratio, Arena *a, Error *e)
                 w->order[n++] = w->row[k];
         int64_t stay = by_count ? MAX(n - c->leave_n, (int64_t)0) : (int64_t)floor((double)n * (1 - ratio));
         if (!latest)
-            flag_random(w, n, stay);
-        else if (!flag_latest(w, w->order, n, stay, by_count, a, e))
+            split_random(&w->random, w->flag, n, stay);
+        else if (!split_latest(w->flag, w->r->time, w->order, n, stay, by_count, a, e))
             return false;
         for (int64_t k = 0; k < n; k++)
             if (w->flag[k])

@@ -85,6 +85,7 @@ typedef struct Study {
     int64_t cutoff;
     StudySelect select; /* of the point: by the figure of validation, or, as MMRec does, by that of the test */
     bool t_test, wilcoxon;
+    const void *own; /* of the protocol that made it, for the function that writes its files; or NULL */
 } Study;
 
 /* ---- the ledger ------------------------------------------------------------------------------ */

@@ -151,6 +151,13 @@ seeds() { # TARGET: its corpus
         (for ((j = 0; j < 1100; j++)); do printf 'k%d: x\n' $j; done) | seed keys
         (for ((j = 0; j < 200; j++)); do printf '%%TAG !a%d! x\n' $j; done && printf -- '---\na: b\n') | seed tags
         ;;
+    elliot) # its files are d.tsv, f.f (features) and h (folds)
+        local file
+        for file in $golden/elliot/*.yml; do
+            sed -E 's,: \.\./data/[^ ]*\.tsv,: d.tsv,; s,: \.\./data/[^ ]*_splits/,: s.s,; s,(_features|root_folder): \.\./.*,\1: f.f,; s,: \.\.?/.*,: x,' "$file" | seed "$(basename "$file")"
+        done
+        printf 'experiment: {dataset: h, top_k: 2, data_config: {strategy: hierarchy, root_folder: h}, evaluation: {simple_metrics: [Recall]}, models: {MostPop: }}\n' | seed hierarchy
+        ;;
     processor)
         printf '\1\105{"crop_size": 24, "do_center_crop": true, "image_mean": [0.5, 0.4, 0.4], "image_std": 0.3, "resample": 3, "size": 24}' | seed clip
         printf '\2\067{"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 40, "width": 30}, "crop_size": [20, 50], "do_center_crop": true, "rescale_factor": 0.0078, "rescale_offset": true, "include_top": false, "resample": 2}' | seed align

@@ -1,0 +1,380 @@
+/* recsys/protocols/elliot.c: an Elliot YAML becomes a study. The schema is that of Elliot 0.3.1
+ * (elliot/namespace/namespace_model.py); docs/recipes.md says what equals Elliot and what differs. */
+// flags: -Os
+#include "recsys/protocols/elliot.h"
+
+#include <ctype.h>
+#include <strings.h>
+
+enum { LONGEST_PATH = 4096 };
+static const char VERSION[] = "0.3.1";
+
+/* ---- paths ----------------------------------------------------------------------------------- */
+
+/* os.path.normpath: "." and ".." are taken away by their names. */
+static const char *normal_path(const char *path, Arena *a, Error *e)
+{
+    size_t n = strlen(path), used = 0;
+    char *out = arena_alloc(a, n + 2, 1, e);
+    bool rooted = *path == '/';
+    if (!out)
+        return NULL;
+    if (rooted)
+        out[used++] = '/';
+    size_t base = used;
+    for (Text rest = text_of(path), part; text_next(&rest, '/', &part);) {
+        if (part.n == 0 || text_is(part, "."))
+            continue;
+        size_t last = used; /* where the last part begins */
+        while (last > base && out[last - 1] != '/')
+            last--;
+        bool up = used - last == 2 && !strncmp(out + last, "..", 2);
+        if (text_is(part, "..") && used > base && !up) {
+            used = last > base ? last - 1 : base;
+            continue;
+        }
+        if (text_is(part, "..") && rooted && used == base)
+            continue;
+        if (used > base)
+            out[used++] = '/';
+        memcpy(out + used, part.p, part.n);
+        used += part.n;
+    }
+    if (used == 0)
+        out[used++] = '.';
+    out[used] = 0;
+    return out;
+}
+
+/* Whether Elliot takes a text for a path, by its expression [\D][\w-]+\.[\w-]+. */
+static bool looks_like_path(const char *text)
+{
+    if (*text == '.')
+        return true;
+    for (const char *dot = strchr(text, '.'); dot; dot = strchr(dot + 1, '.')) {
+        const char *p = dot;
+        while (p > text &&
+               (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '-' || (unsigned char)p[-1] > 127))
+            p--;
+        bool after = isalnum((unsigned char)dot[1]) || dot[1] == '_' || dot[1] == '-' || (unsigned char)dot[1] > 127;
+        /* p..dot are word characters; one of them, and one before it that is no digit, which may be a word character */
+        for (const char *first = p > text ? p - 1 : p; after && first + 1 < dot; first++)
+            if (!isdigit((unsigned char)*first))
+                return true;
+    }
+    return false;
+}
+
+/* str.format(dataset) of a path: {0} and {} are the data set, {{ and }} are braces. */
+static const char *with_dataset(const Keys *k, const char *key, const Yaml *y, const char *dataset)
+{
+    const char *p = y->text.p, *end = p + y->text.n, *out = "";
+    while (p < end && out) {
+        const char *stop = p;
+        while (stop < end && *stop != '{' && *stop != '}')
+            stop++;
+        size_t left = (size_t)(end - stop);
+        out = arena_printf(k->arena, k->e, "%s%.*s", out, (int)(stop - p), p);
+        if (!out || stop == end)
+            return out;
+        size_t skip = left >= 2 && stop[0] == stop[1]                 ? 2
+                      : left >= 3 && !strncmp(stop, "{0}", 3)         ? 3
+                      : left >= 2 && stop[0] == '{' && stop[1] == '}' ? 2
+                                                                      : 0;
+        if (!skip) {
+            key_refuse(k, key, y, "a path, in which {0} stands for the data set and {{ and }} for braces");
+            return NULL;
+        }
+        bool name = stop[0] == '{' && stop[1] != '{';
+        out = name ? arena_printf(k->arena, k->e, "%s%s", out, dataset)
+                   : arena_printf(k->arena, k->e, "%s%c", out, *stop);
+        p = stop + skip;
+    }
+    return out;
+}
+
+const char *elliot_path(const Elliot *x, const Keys *k, const char *key, const Yaml *y)
+{
+    if (y->type != YAML_TEXT || y->text.n == 0 || y->text.n > LONGEST_PATH) {
+        key_refuse(k, key, y, "a path of at most %d bytes", LONGEST_PATH);
+        return NULL;
+    }
+    const char *path = with_dataset(k, key, y, x->dataset);
+    if (path && *path != '/' && looks_like_path(path))
+        path = arena_printf(k->arena, k->e, "%s/%s", x->folder, path);
+    return path ? normal_path(path, k->arena, k->e) : NULL;
+}
+
+/* A folder of results: relative to the working directory where it is given, as with Elliot, else beside the
+ * configuration's folder. */
+static bool read_folder(const Elliot *x, const char *out, const char *key, const char *usual, const char **folder)
+{
+    const Keys *k = &x->experiment;
+    Arena *a = k->arena;
+    const Yaml *y = key_get(k, key);
+    if (out) {
+        Text base = path_base(usual);
+        return (!y || keys_note(k, y, "experiment.%s: not read, as --out says where files go", key)) &&
+               (*folder = path_join(a, out, base.p, k->e));
+    }
+    if (y && (y->type != YAML_TEXT || y->text.n == 0 || y->text.n > LONGEST_PATH))
+        return key_refuse(k, key, y, "a folder, a path of at most %d bytes", LONGEST_PATH);
+    const char *path = y && !strcmp(key, "path_log_folder") ? elliot_path(x, k, key, y)
+                       : y                                  ? with_dataset(k, key, y, x->dataset)
+                                                            : arena_printf(a, k->e, "%s/../%s", x->folder, usual);
+    return path && (*folder = normal_path(path, a, k->e));
+}
+
+static bool read_folders(Study *s, Elliot *x, const ProtocolConfig *c, Arena *a, Error *e)
+{
+    const char *results = arena_printf(a, e, "results/%s/", x->dataset), *recs, *weights, *performance;
+    if (!results || !(recs = arena_printf(a, e, "%srecs", results)) ||
+        !(weights = arena_printf(a, e, "%sweights", results)) ||
+        !(performance = arena_printf(a, e, "%sperformance", results)))
+        return false;
+    const char *beside = c->out ? NULL : arena_printf(a, e, "%s/../%s", x->folder, results);
+    s->out = c->out ? c->out : beside ? normal_path(beside, a, e) : NULL;
+    return s->out && read_folder(x, c->out, "path_output_rec_result", recs, &x->recs) &&
+           read_folder(x, c->out, "path_output_rec_weight", weights, &x->weights) &&
+           read_folder(x, c->out, "path_output_rec_performance", performance, &x->performance) &&
+           read_folder(x, c->out, "path_log_folder", "log", &x->log) && (x->splits = path_join(a, s->out, "splits", e));
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------ */
+
+static bool unknown_metric(const Keys *k, const char *key, const Yaml *y)
+{
+    size_t n = metric_count();
+    const char **names = NEW(k->arena, const char *, n, k->e);
+    for (size_t i = 0; names && i < n; i++)
+        names[i] = metric_at(i)->name;
+    const char *near = names && y->type == YAML_TEXT ? near_words(y->text.p, names, n, k->arena) : NULL;
+    const char *all = names ? key_words(k, names, n) : NULL;
+    return all && key_refuse(k, key, y, "%s%s%s", near ? near : "", near ? " (did you mean this?), of " : "", all);
+}
+
+static bool read_metrics(Study *s, Elliot *x, const Keys *k)
+{
+    const Yaml *y = key_get(k, "simple_metrics"), *entry = y && y->type == YAML_LIST ? y->first : y;
+    size_t n = !y ? 0 : y->type == YAML_LIST ? y->count : 1;
+    const char **names = NEW(k->arena, const char *, n + 1, k->e);
+    if (n == 0)
+        return names && key_missing(k, "simple_metrics", "a list of metrics, as [Recall, nDCG]");
+    for (size_t i = 0; names && i < n; i++, entry = entry->next) {
+        int which = entry->type == YAML_TEXT ? metric_find(entry->text.p) : -1;
+        if (which < 0)
+            return unknown_metric(k, "simple_metrics", entry);
+        names[i] = metric_at((size_t)which)->name;
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(names[j], names[i]))
+                return key_refuse(k, "simple_metrics", entry, "each metric once");
+        x->first_metric = i ? x->first_metric : entry->text.p;
+    }
+    s->eval.metrics = names;
+    s->eval.metric_count = n;
+    return names != NULL;
+}
+
+static bool read_cutoffs(Study *s, const Elliot *x, const Keys *k)
+{
+    int64_t *usual = NEW(k->arena, int64_t, 1, k->e);
+    if (!usual)
+        return false;
+    *usual = x->top_k;
+    s->eval.cutoffs = usual;
+    s->eval.cutoff_count = 1;
+    const Yaml *y = key_get(k, "cutoffs");
+    if (!key_i64s(k, "cutoffs", 1, x->top_k, &s->eval.cutoffs, &s->eval.cutoff_count))
+        return false;
+    if (s->eval.cutoff_count == 0 || s->eval.cutoff_count > MANY_CUTOFFS)
+        return key_refuse(k, "cutoffs", y, "1 to %d whole numbers", MANY_CUTOFFS);
+    for (size_t i = 0; i < s->eval.cutoff_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (s->eval.cutoffs[i] == s->eval.cutoffs[j])
+                return key_refuse(k, "cutoffs", y, "each cutoff once");
+    return true;
+}
+
+static bool read_threshold(Elliot *x, const Keys *k)
+{
+    const Yaml *y = key_get(k, "relevance_threshold");
+    double threshold = 0;
+    x->threshold = "0";
+    if (!y)
+        return true;
+    if (!yaml_f64(y, &threshold))
+        return key_refuse(k, "relevance_threshold", y, "a number");
+    if (threshold != 0)
+        return key_refuse(k, "relevance_threshold", y, "0");
+    return (x->threshold = python_str(python_type(y), y->text, k->arena, k->e)) != NULL;
+}
+
+static bool read_evaluation(Study *s, Elliot *x)
+{
+    static const KeyRow rows[] = {
+        {"cutoffs", KEY_READ, NULL},
+        {"simple_metrics", KEY_READ, NULL},
+        {"complex_metrics", KEY_REFUSED, "nothing: metrics with parameters are not supported"},
+        {"relevance_threshold", KEY_READ, NULL},
+        {"paired_ttest", KEY_READ, NULL},
+        {"wilcoxon_test", KEY_READ, NULL}};
+    Keys k;
+    if (!keys_map(&k, &x->experiment, "evaluation"))
+        return false;
+    if (!k.map)
+        return key_missing(&x->experiment, "evaluation", "a map with simple_metrics");
+    return KEYS_CHECK(&k, rows) && read_metrics(s, x, &k) && read_cutoffs(s, x, &k) && read_threshold(x, &k) &&
+           key_bool(&k, "paired_ttest", &s->t_test) && key_bool(&k, "wilcoxon_test", &s->wilcoxon);
+}
+
+/* ---- the experiment -------------------------------------------------------------------------- */
+
+static const KeyRow experiment_rows[] = {
+    {"dataset", KEY_READ, NULL},
+    {"data_config", KEY_READ, NULL},
+    {"prefiltering", KEY_READ, NULL},
+    {"splitting", KEY_READ, NULL},
+    {"binarize", KEY_READ, NULL},
+    {"random_seed", KEY_READ, NULL},
+    {"top_k", KEY_READ, NULL},
+    {"evaluation", KEY_READ, NULL},
+    {"models", KEY_READ, NULL},
+    {"print_results_as_triplets", KEY_READ, NULL},
+    {"path_output_rec_result", KEY_READ, NULL},
+    {"path_output_rec_weight", KEY_READ, NULL},
+    {"path_output_rec_performance", KEY_READ, NULL},
+    {"path_log_folder", KEY_READ, NULL},
+    {"version", KEY_READ, NULL},
+    {"align_side_with_train", KEY_READ, NULL},
+    {"negative_sampling", KEY_REFUSED, "nothing: all items are ranked"},
+    {"backend", KEY_IDLE, "recommenders need no other library"},
+    {"gpu", KEY_IDLE, "--device says where to compute"},
+    {"external_models_path", KEY_IDLE, "the recommenders are built in"},
+    {"external_posthoc_path", KEY_IDLE, "Elliot 0.3.1 does not use it"},
+    {"path_logger_config", KEY_IDLE, "log lines have one form"},
+    {"config_test", KEY_IDLE, "the configuration is always checked before anything runs"},
+    {"dataloader", KEY_IDLE, "data_config.dataloader is read"},
+};
+
+static bool read_dataset(Elliot *x)
+{
+    const Keys *k = &x->experiment;
+    static const char allowed[] = "the name of the data set, without slashes";
+    const Yaml *y = key_get(k, "dataset");
+    if (!y)
+        return key_missing(k, "dataset", allowed);
+    if (y->type != YAML_TEXT || y->text.n > 200 || id_problem(y->text) || strchr(y->text.p, '/') ||
+        text_is(y->text, ".") || text_is(y->text, ".."))
+        return key_refuse(k, "dataset", y, "%s", allowed);
+    x->dataset = y->text.p;
+    return true;
+}
+
+static bool read_version(const Keys *k)
+{
+    const Yaml *y = key_get(k, "version");
+    return !y || (y->type == YAML_TEXT && text_is(y->text, VERSION)) ||
+           key_refuse(k, "version", y, "%s: Elliot stops at another version, too", VERSION);
+}
+
+static bool read_scalars(Elliot *x)
+{
+    const Keys *k = &x->experiment;
+    bool align = true;
+    x->seed = 42;
+    if (!key_get(k, "top_k"))
+        return key_missing(k, "top_k", "a whole number of at least 1, the length of the lists");
+    return read_version(k) && key_i64(k, "random_seed", 0, UINT32_MAX, &x->seed) &&
+           key_i64(k, "top_k", 1, LONGEST_CUTOFF, &x->top_k) && key_bool(k, "binarize", &x->binarize) &&
+           key_bool(k, "print_results_as_triplets", &x->triplets) && key_bool(k, "align_side_with_train", &align) &&
+           (align || key_refuse(k, "align_side_with_train", key_get(k, "align_side_with_train"),
+                                "True: features are those of the items in train"));
+}
+
+/* ---- notes ----------------------------------------------------------------------------------- */
+
+/* Each note once, whichever model it is about first. */
+typedef struct Notes {
+    ProtocolNote *note;
+    void *arg;
+    const char **said;
+    size_t count, room;
+    Arena *arena;
+} Notes;
+
+static void note_once(void *arg, const char *line)
+{
+    Notes *n = arg;
+    Error e = {0};
+    const char *about = strstr(line, ": ");
+    about = about && strstr(about + 2, ": ") ? strstr(about + 2, ": ") : line;
+    for (size_t i = 0; i < n->count; i++)
+        if (!strcmp(n->said[i], about))
+            return;
+    void *more = arena_grow(n->arena, n->said, n->count, &n->room, sizeof *n->said, &e);
+    if (more) {
+        n->said = more;
+        n->said[n->count++] = arena_printf(n->arena, &e, "%s", about);
+        n->count -= e.code != SP_OK;
+    }
+    n->note(n->arg, line);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* Without a validation part Elliot chooses by the test part. Its tests of significance are for one split. */
+static bool settle(Study *s, const Elliot *x)
+{
+    const Keys *k = &x->experiment;
+    s->select = SELECT_VALID;
+    if (!s->data[0].config.valid) {
+        s->select = SELECT_TEST;
+        if (!keys_note(k, NULL,
+                       "%s: no validation part: the test part chooses the best point, as with Elliot, so its figures "
+                       "are too high",
+                       x->path))
+            return false;
+    }
+    if (s->data_count == 1 || !(s->t_test || s->wilcoxon))
+        return true;
+    s->t_test = s->wilcoxon = false;
+    return keys_note(k, NULL, "%s: no tests of significance, as there are folds", x->path);
+}
+
+static bool read_all(Study *s, Elliot *x, const ProtocolConfig *c, const Keys *root, Arena *a, Error *e)
+{
+    static const KeyRow top[] = {{"experiment", KEY_READ, NULL}};
+    if (!KEYS_CHECK(root, top) || !keys_map(&x->experiment, root, "experiment"))
+        return false;
+    if (!x->experiment.map)
+        return key_missing(root, "experiment", "a map");
+    if (!KEYS_CHECK(&x->experiment, experiment_rows) || !read_dataset(x) || !read_scalars(x) ||
+        !read_folders(s, x, c, a, e) || !read_evaluation(s, x))
+        return false;
+    s->name = x->dataset;
+    return elliot_data_begin(x, a, e) && elliot_models(s, x, a, e) && elliot_data_end(s, x, e) &&
+           elliot_batches(s, x, a, e) && settle(s, x);
+}
+
+bool elliot_read(Study *s, const ProtocolConfig *c, const Yaml *root, Arena *a, Error *e)
+{
+    Elliot *x = NEW(a, Elliot, 1, e);
+    Notes *notes = NEW(a, Notes, 1, e);
+    Text base = path_base(c->path);
+    Keys k;
+    if (!x || !notes)
+        return false;
+    *notes = (Notes){.note = c->note, .arg = c->arg, .arena = a};
+    *s = (Study){.system = "elliot", .source = c->path, .own = x};
+    x->path = c->path;
+    x->folder = base.p == c->path ? "." : arena_strndup(a, c->path, (size_t)(base.p - c->path), e);
+    if (!x->folder || !keys_root(&k, root, c, a, e))
+        return false;
+    if (k.note) {
+        k.note = note_once;
+        k.arg = notes;
+    }
+    bool ok = read_all(s, x, c, &k, a, e);
+    x->experiment.note = x->data.note = NULL; /* the caller's may be gone later */
+    return ok;
+}
