@@ -44,7 +44,8 @@ endif
 
 # ---- sources: a new .c file in one of these folders is found automatically -----------------------------------------------
 FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizers/sentencepiece nn nn/ops extractors extractors/media extractors/models recsys recsys/data recsys/data/prepare recsys/models recsys/models/shared recsys/protocols recsys/search recsys/train kernels
-LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(FOLDERS)))
+# MINIMAL has no YAML and no SQLite, so nothing for `run`
+LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(filter-out $(if $(call on,$(MINIMAL)),recsys/protocols),$(FOLDERS))))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
 # MINIMAL trains one run (tools/train/train.c), does not train the encoders of the demo (tools/demo/demo.h), draws no data (tools/bench/bench.h),
 # compares no runs (tools/compare/compare.c), has no prepare (tools/main.c) and runs no search (tools/run/run.c)
