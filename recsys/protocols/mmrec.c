@@ -5,6 +5,7 @@
  * have lists of values, and every combination is trained. recipes.md 8.2. */
 // flags: -Os
 #include "recsys/protocols/mmrec.h"
+#include "recsys/protocols/setting_keys.h"
 
 #define PUBLISHED "MMRec's defaults"
 
@@ -196,19 +197,10 @@ static bool configs_in(Mmrec *x, const char *folder, const char *name, bool *fou
     return (x->base = arena_strndup(x->k.arena, base.p, base.n, x->k.e)) != NULL;
 }
 
-static const char *folder_of(const char *path, Arena *a, Error *e)
-{
-    Text base = path_base(path);
-    size_t n = (size_t)(base.p - path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    return n ? arena_strndup(a, path, n, e) : ".";
-}
-
 static bool find_configs(Mmrec *x, const char *path)
 {
     bool is_folder = folder_exists(path), found = false;
-    const char *folder = is_folder ? path : folder_of(path, x->k.arena, x->k.e);
+    const char *folder = is_folder ? path : path_folder(path, x->k.arena, x->k.e);
     if (!folder || !configs_in(x, folder, "configs", &found) ||
         (!found && !configs_in(x, folder, "src/configs", &found)))
         return false;
@@ -487,14 +479,7 @@ static bool read_select(const Mmrec *x, Study *s)
 
 static bool find_model(Mmrec *x, const ProtocolConfig *c)
 {
-    if ((x->kind = recommender_find(x->model)))
-        return true;
-    const char **names = NEW(x->k.arena, const char *, recommender_count(), x->k.e);
-    for (size_t i = 0; names && i < recommender_count(); i++)
-        names[i] = recommender_at(i)->name;
-    const char *all = names ? key_words(&x->k, names, recommender_count()) : NULL;
-    return all && fail(x->k.e, SP_USAGE, "%s: model: found %.60s; allowed is a recommender of Sapor: %s", c->path,
-                       x->model, all);
+    return (x->kind = recommender_find(x->model)) || recommender_refuse(&x->k, c->path, x->model);
 }
 
 bool mmrec_read(Study *s, const ProtocolConfig *c, Arena *a, Error *e)

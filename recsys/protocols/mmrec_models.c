@@ -2,6 +2,7 @@
  * that `hyper_parameters` names become dimensions. */
 // flags: -Os
 #include "recsys/protocols/mmrec.h"
+#include "recsys/protocols/setting_keys.h"
 
 /* Keys of published model files that no setting here has under that name, with what MMRec's code makes of them. */
 typedef enum How {
@@ -35,50 +36,9 @@ static const Special *special(const Mmrec *x, Text key)
     return NULL;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------ */
-
-static size_t count_table(const Setting *table)
-{
-    size_t n = 0;
-    for (const Setting *s = table; s && s->key; s++) {
-        n++;
-        for (const Alias *a = s->aliases; a && a->name; a++)
-            n++;
-    }
-    return n;
-}
-
-/* A setting of how a study evaluates: it has MMRec's name alone. */
-static bool is_evaluation(const Setting *s)
-{
-    static const size_t MEMBERS[] = {offsetof(CommonSettings, validation_metric), offsetof(CommonSettings, metrics),
-                                     offsetof(CommonSettings, cutoffs)};
-    for (size_t i = 0; i < COUNT(MEMBERS); i++)
-        if (s->member.at == MEMBERS[i])
-            return true;
-    return false;
-}
-
-static bool add_table(const Mmrec *x, const Setting *table, KeyRow *rows, size_t *n)
-{
-    for (const Setting *s = table; s && s->key; s++) {
-        if (is_evaluation(s))
-            continue;
-        rows[(*n)++] = (KeyRow){s->key, KEY_READ, NULL};
-        for (const Alias *a = s->aliases; a && a->name; a++) {
-            bool refused = a->use == ALIAS_REFUSED;
-            const char *about = refused ? arena_printf(x->k.arena, x->k.e, "nothing: %s", a->instead) : NULL;
-            if (refused && !about)
-                return false;
-            rows[(*n)++] = (KeyRow){a->name, refused ? KEY_REFUSED : KEY_READ, about};
-        }
-    }
-    return true;
-}
-
 bool mmrec_rows(const Mmrec *x, const KeyRow *common, size_t common_count, KeyRow **rows, size_t *count)
 {
-    size_t room = COUNT(SPECIAL) + common_count + count_table(x->kind->settings) + count_table(common_settings);
+    size_t room = COUNT(SPECIAL) + common_count + setting_rows_most(x->kind);
     KeyRow *list = *rows = NEW(x->k.arena, KeyRow, room, x->k.e);
     if (!list)
         return false;
@@ -89,52 +49,10 @@ bool mmrec_rows(const Mmrec *x, const KeyRow *common, size_t common_count, KeyRo
                 (KeyRow){SPECIAL[i].key, SPECIAL[i].how == HOW_IDLE ? KEY_IDLE : KEY_READ, SPECIAL[i].about};
     memcpy(list + *count, common, common_count * sizeof *common);
     *count += common_count;
-    return add_table(x, x->kind->settings, list, count) && add_table(x, common_settings, list, count);
+    return setting_rows(&x->k, x->kind, list, count);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
-
-/* A setting's value as a text: a list as "[0.96, 50]". NULL: out of memory, or no value. */
-static const char *value_text(const Mmrec *x, const char *key, const Yaml *y)
-{
-    if (y->type == YAML_TEXT && y->text.n)
-        return y->text.p;
-    const char *text = y->type == YAML_LIST ? "[" : NULL;
-    for (const Yaml *v = y->first; v && text; v = v->next) {
-        if (v->type != YAML_TEXT)
-            text = NULL;
-        else if (!(text = arena_printf(x->k.arena, x->k.e, "%s%s%s", text, v == y->first ? "" : ", ", v->text.p)))
-            return NULL;
-    }
-    if (text)
-        return arena_printf(x->k.arena, x->k.e, "%s]", text);
-    key_refuse(&x->k, key, y, "a number, a word or a list of them");
-    return NULL;
-}
-
-typedef struct Settings { /* "key=value", grows */
-    const char **at;
-    size_t count, room;
-} Settings;
-
-static bool add_setting(const Mmrec *x, Settings *s, const char *key, const char *value)
-{
-    return (s->at = arena_grow(x->k.arena, s->at, s->count, &s->room, sizeof *s->at, x->k.e)) &&
-           (s->at[s->count++] = arena_printf(x->k.arena, x->k.e, "%s=%s", key, value));
-}
-
-/* The value y of `key`, which became the last setting of s, with those before it. */
-static bool check_value(const Mmrec *x, const Settings *s, const char *key, const Yaml *y)
-{
-    Error why = {0};
-    if (settings_make(x->kind, PROTOCOL_MMREC, s->at, s->count, x->k.arena, &why))
-        return true;
-    if (why.code == SP_MEMORY)
-        return fail(x->k.e, why.code, "%s", why.message);
-    Text rest = text_of(why.message), head; /* "setting lr=abc: a number is expected" */
-    bool cut = text_starts(rest, "setting ") && strchr(why.message, ':') && text_next(&rest, ':', &head);
-    return key_refuse(&x->k, key, y, "what Sapor accepts: %s", cut ? text_trim(rest).p : why.message);
-}
 
 /* The number of a list of equal ones, or NULL. */
 static const char *one_of_equal(const Yaml *y)
@@ -155,7 +73,7 @@ static bool is_factors(const Mmrec *x, const Yaml *y)
            text_f64(size->text, &b) && a == b;
 }
 
-static bool add_special(const Mmrec *x, Settings *s, const Special *p, const Yaml *y)
+static bool add_special(const Mmrec *x, SettingList *s, const Special *p, const Yaml *y)
 {
     if (p->how == HOW_IDLE)
         return true;
@@ -165,7 +83,7 @@ static bool add_special(const Mmrec *x, Settings *s, const Special *p, const Yam
         const char *one = one_of_equal(y);
         if (!one)
             return key_refuse(&x->k, p->key, y, "a list of equal numbers, one per layer");
-        return add_setting(x, s, p->key, one) && check_value(x, s, p->key, y);
+        return setting_add(&x->k, s, p->key, one) && setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, p->key, y);
     }
     if (y->type != YAML_LIST || y->count == 0)
         return key_refuse(&x->k, p->key, y, "a list of the layers' widths");
@@ -173,7 +91,7 @@ static bool add_special(const Mmrec *x, Settings *s, const Special *p, const Yam
         if (!is_factors(x, v))
             return key_refuse(&x->k, p->key, v, "the number of embedding_size, once per layer");
     const char *layers = arena_printf(x->k.arena, x->k.e, "%zu", y->count);
-    return layers && add_setting(x, s, "n_ui_layers", layers) && check_value(x, s, p->key, y);
+    return layers && setting_add(&x->k, s, "n_ui_layers", layers) && setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, p->key, y);
 }
 
 /* [1.0, N] is a constant rate for every N. */
@@ -210,9 +128,9 @@ static const Yaml *searched(const Mmrec *x, Text key)
 }
 
 /* Settings that do not vary. */
-static bool fixed_settings(const Mmrec *x, Settings *s)
+static bool fixed_settings(const Mmrec *x, SettingList *s)
 {
-    if (x->mirror && !add_setting(x, s, "mg", "true"))
+    if (x->mirror && !setting_add(&x->k, s, "mg", "true"))
         return false;
     for (const Yaml *y = x->k.map->first; y; y = y->next) {
         const Special *p = special(x, y->key);
@@ -224,21 +142,21 @@ static bool fixed_settings(const Mmrec *x, Settings *s)
             continue;
         }
         if (is_constant_rate(y->key, y)) {
-            if (!add_setting(x, s, "lr_decay", "1.0"))
+            if (!setting_add(&x->k, s, "lr_decay", "1.0"))
                 return false;
             continue;
         }
         if (y->type == YAML_LIST && !text_is(y->key, "learning_rate_scheduler"))
             return key_refuse(&x->k, y->key.p, y, "one value, or a list where hyper_parameters names %s", y->key.p);
-        const char *value = value_text(x, y->key.p, y);
-        if (!value || !add_setting(x, s, y->key.p, value) || !check_value(x, s, y->key.p, y))
+        const char *value = setting_text(&x->k, y->key.p, y);
+        if (!value || !setting_add(&x->k, s, y->key.p, value) || !setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, y->key.p, y))
             return false;
     }
     return true;
 }
 
 /* One key of hyper_parameters: its values, each checked. */
-static bool add_dimension(const Mmrec *x, Settings *fixed, const Yaml *name, Dimension *d)
+static bool add_dimension(const Mmrec *x, SettingList *fixed, const Yaml *name, Dimension *d)
 {
     const Yaml *y = key_get(&x->k, name->text.p);
     const Special *p = special(x, name->text);
@@ -249,22 +167,9 @@ static bool add_dimension(const Mmrec *x, Settings *fixed, const Yaml *name, Dim
     if (!is_setting(x, y) || (p && p->how != HOW_IDLE && p->how != HOW_EQUAL))
         return fail(x->k.e, SP_FORMAT, "%s: hyper_parameters: found %.60s; allowed is seed or a setting of %s",
                     name->where, name->text.p, x->kind->name);
-    const Yaml *v = y->type == YAML_LIST ? y->first : y;
-    *d = (Dimension){.key = name->text.p, .how = DIST_CHOICE, .count = y->type == YAML_LIST ? y->count : 1};
-    const char **values = NEW(x->k.arena, const char *, d->count, x->k.e);
-    if (!d->count)
-        return key_refuse(&x->k, d->key, y, "a list of values");
-    for (size_t i = 0; values && i < d->count; i++, v = v->next) {
-        size_t before = fixed->count;
-        if (!(values[i] = value_text(x, d->key, v)))
-            return false;
-        if (!(p && p->how == HOW_IDLE) &&
-            (!add_setting(x, fixed, d->key, values[i]) || !check_value(x, fixed, d->key, v)))
-            return false;
-        fixed->count = before;
-    }
-    d->values = values;
-    return values != NULL;
+    if (p && p->how == HOW_IDLE)
+        return true;
+    return setting_dimension(&x->k, fixed, x->kind, PROTOCOL_MMREC, d, name->text.p, y);
 }
 
 static bool read_seeds(const Mmrec *x, StudyModel *m)
@@ -286,7 +191,7 @@ static bool read_seeds(const Mmrec *x, StudyModel *m)
 
 bool mmrec_model(const Mmrec *x, StudyModel *m)
 {
-    Settings fixed = {0};
+    SettingList fixed = {0};
     const Yaml *hyper = key_get(&x->k, "hyper_parameters");
     Dimension *dims = NEW(x->k.arena, Dimension, hyper ? hyper->count + 1 : 1, x->k.e);
     *m = (StudyModel){.name = x->model, .kind = x->kind, .search = SEARCH_GRID, .dims = dims};
