@@ -91,7 +91,8 @@ static bool add_special(const Mmrec *x, SettingList *s, const Special *p, const 
         if (!is_factors(x, v))
             return key_refuse(&x->k, p->key, v, "the number of embedding_size, once per layer");
     const char *layers = arena_printf(x->k.arena, x->k.e, "%zu", y->count);
-    return layers && setting_add(&x->k, s, "n_ui_layers", layers) && setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, p->key, y);
+    return layers && setting_add(&x->k, s, "n_ui_layers", layers) &&
+           setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, p->key, y);
 }
 
 /* [1.0, N] is a constant rate for every N. */
@@ -149,7 +150,8 @@ static bool fixed_settings(const Mmrec *x, SettingList *s)
         if (y->type == YAML_LIST && !text_is(y->key, "learning_rate_scheduler"))
             return key_refuse(&x->k, y->key.p, y, "one value, or a list where hyper_parameters names %s", y->key.p);
         const char *value = setting_text(&x->k, y->key.p, y);
-        if (!value || !setting_add(&x->k, s, y->key.p, value) || !setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, y->key.p, y))
+        if (!value || !setting_add(&x->k, s, y->key.p, value) ||
+            !setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, y->key.p, y))
             return false;
     }
     return true;

@@ -119,6 +119,6 @@ bool recommender_refuse(const Keys *k, const char *where, const char *name)
     for (size_t i = 0; names && i < recommender_count(); i++)
         names[i] = recommender_at(i)->name;
     const char *all = names ? key_words(k, names, recommender_count()) : NULL;
-    return all && fail(k->e, SP_USAGE, "%s: model: found %.60s; allowed is a recommender of Sapor: %s", where, name,
-                       all);
+    return all &&
+           fail(k->e, SP_USAGE, "%s: model: found %.60s; allowed is a recommender of Sapor: %s", where, name, all);
 }

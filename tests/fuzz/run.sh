@@ -151,6 +151,10 @@ seeds() { # TARGET: its corpus
         (for ((j = 0; j < 1100; j++)); do printf 'k%d: x\n' $j; done) | seed keys
         (for ((j = 0; j < 200; j++)); do printf '%%TAG !a%d! x\n' $j; done && printf -- '---\na: b\n') | seed tags
         ;;
+    benchmark)
+        cp share/benchmarks/*.yml "$corpus"
+        printf 'benchmark: {data: [{name: a, interactions: i, split: {seed: 1}, features: {r: {visual: v}}}], settings: [{name: r, features: {textual: "{0}"}}], models: {BM3: {meta: {hyper_opt_alg: tpe, hyper_max_evals: 3}, lr: [loguniform, -9, -4]}}, knock: [{modality: both, mode: one}]}\n' | seed own
+        ;;
     mmrec)
         cp $golden/mmrec/src/configs/{overall,mg,model/*}.yaml "$corpus"
         printf 'mg: True\nselect: test\nhyper_parameters: [seed, weight_size]\nweight_size: [64, 64]\nmess_dropout: [0.1, 0.1]\nlearning_rate_scheduler: [1.0, 7]\n' | seed own

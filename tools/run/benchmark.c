@@ -9,9 +9,9 @@
 
 static const KeyRow TOP[] = {{"benchmark", KEY_READ, NULL}};
 static const KeyRow ROWS[] = {
-    {"name", KEY_READ, NULL},  {"out", KEY_READ, NULL},      {"protocol", KEY_READ, NULL}, {"data", KEY_READ, NULL},
-    {"seeds", KEY_READ, NULL}, {"settings", KEY_READ, NULL}, {"models", KEY_READ, NULL},   {"evaluation", KEY_READ, NULL},
-    {"knock", KEY_READ, NULL},
+    {"name", KEY_READ, NULL},   {"out", KEY_READ, NULL},        {"protocol", KEY_READ, NULL},
+    {"data", KEY_READ, NULL},   {"seeds", KEY_READ, NULL},      {"settings", KEY_READ, NULL},
+    {"models", KEY_READ, NULL}, {"evaluation", KEY_READ, NULL}, {"knock", KEY_READ, NULL},
 };
 static const KeyRow SETTING[] = {{"name", KEY_READ, NULL},
                                  {"visual", KEY_READ, NULL},
@@ -19,10 +19,11 @@ static const KeyRow SETTING[] = {{"name", KEY_READ, NULL},
                                  {"visual_textual", KEY_READ, NULL},
                                  {"features", KEY_READ, NULL}};
 static const KeyRow PART[] = {
-    {"model", KEY_READ, NULL},         {"layer", KEY_READ, NULL},     {"backend", KEY_READ, NULL},
-    {"reshape", KEY_READ, NULL},       {"batch_size", KEY_READ, NULL}, {"preprocessing", KEY_READ, NULL},
-    {"mean", KEY_READ, NULL},          {"std", KEY_READ, NULL},        {"clear_text", KEY_READ, NULL},
-    {"fusion", KEY_REFUSED, "nothing: recommenders take each modality by itself"},
+    {"model", KEY_READ, NULL},      {"layer", KEY_READ, NULL},
+    {"backend", KEY_READ, NULL},    {"reshape", KEY_READ, NULL},
+    {"batch_size", KEY_READ, NULL}, {"preprocessing", KEY_READ, NULL},
+    {"mean", KEY_READ, NULL},       {"std", KEY_READ, NULL},
+    {"clear_text", KEY_READ, NULL}, {"fusion", KEY_REFUSED, "nothing: recommenders take each modality by itself"},
 };
 static const KeyRow FEATURES[] = {{"visual", KEY_READ, NULL}, {"textual", KEY_READ, NULL}};
 static const KeyRow KNOCK[] = {{"modality", KEY_READ, NULL}, {"mode", KEY_READ, NULL}, {"seed", KEY_READ, NULL}};
@@ -53,9 +54,9 @@ const char *benchmark_file_name(const Benchmark *b, const char *data, const char
     }
     if (name)
         *to = 0;
-    return name && changed ? arena_printf(b->k.arena, b->k.e, "%.80s-%08x", name,
-                                          (unsigned)hash_bytes(whole, strlen(whole), 0))
-                           : name;
+    return name && changed
+               ? arena_printf(b->k.arena, b->k.e, "%.80s-%08x", name, (unsigned)hash_bytes(whole, strlen(whole), 0))
+               : name;
 }
 
 /* ---- settings of extractors ------------------------------------------------------------------ */
@@ -66,7 +67,7 @@ static bool find_encoder(const Benchmark *b, const Keys *k, BenchPart *p)
     Error why = {0};
     if (!key_text(k, "model", &p->encoder))
         return false;
-    if (!p->encoder)
+    if (!(p->label = p->encoder))
         return key_missing(k, "model", "the name of an encoder");
     if (text_starts(text_of(p->encoder), "demo/")) {
         const char *path = demo_encoder(p->encoder + 5, b->k.arena, b->k.e);
@@ -194,8 +195,8 @@ static bool read_knocks(Benchmark *b)
 
 static bool read_metrics(const Keys *k, const Benchmark *b, EvalConfig *c)
 {
-    static const char *const ELLIOT[] = {"Recall", "Precision", "nDCG", "HR"},
-                             *const MMREC[] = {"Recall", "nDCG", "Precision", "MAP"};
+    static const char *const ELLIOT[] = {"Recall", "Precision", "nDCG", "HR"}, *const MMREC[] = {"Recall", "nDCG",
+                                                                                                 "Precision", "MAP"};
     static const int64_t CUTOFFS[] = {20};
     const char *const *given = b->protocol == PROTOCOL_MMREC ? MMREC : ELLIOT;
     size_t n = 4;
@@ -259,7 +260,8 @@ static bool read_evaluation(const Benchmark *b, Study *s)
     for (size_t i = 0; i < n; i++) {
         bool t = !strcmp(tests[i], "paired_ttest"), w = !strcmp(tests[i], "wilcoxon");
         if (!t && !w)
-            return fail(k.e, SP_FORMAT, "%s: benchmark.evaluation.tests: found %.60s; allowed is paired_ttest or wilcoxon",
+            return fail(k.e, SP_FORMAT,
+                        "%s: benchmark.evaluation.tests: found %.60s; allowed is paired_ttest or wilcoxon",
                         key_get(&k, "tests")->where, tests[i]);
         s->t_test = s->t_test || t;
         s->wilcoxon = s->wilcoxon || w;
@@ -317,9 +319,9 @@ static bool check_parts(const Benchmark *b, const BenchData *d, const BenchSetti
             cell->absent = benchmark_missing(b, d, d->table);
         else if (p->missing)
             cell->absent = p->missing;
-        else if (!b->context)
-            cell->absent = "its features are not extracted";
     }
+    if (s->part_count && !cell->absent && !b->context)
+        cell->absent = "its features are not extracted";
     return b->k.e->code == SP_OK;
 }
 
@@ -413,7 +415,7 @@ static bool prepare(Benchmark *b, Study *s)
 bool benchmark_read(Study *s, const ProtocolConfig *c, const Yaml *root, Context *ctx, Arena *a, Error *e)
 {
     Keys top;
-    Benchmark b = {.context = ctx, .folder = path_folder(c->path, a, e)};
+    Benchmark b = {.context = ctx, .folder = strchr(c->path, '/') ? path_folder(c->path, a, e) : ""};
     size_t protocol = PROTOCOL_ELLIOT;
     const char *name = "benchmark", *out = NULL;
     StudyModel *models;

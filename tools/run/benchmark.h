@@ -23,11 +23,12 @@ typedef struct BenchData {
     SplitConfig split;
     DataConfig config;
 } BenchData;
-typedef struct BenchPart {  /* one encoder of a setting */
-    const char *name;       /* "visual", "textual" or "visual_textual" */
-    const Yaml *at;         /* its keys */
-    const char *encoder;    /* as Ducho's model_name: a demo's encoder is a path */
-    const char *missing;    /* why the encoder is not here, or NULL */
+typedef struct BenchPart { /* one encoder of a setting */
+    const char *name;      /* "visual", "textual" or "visual_textual" */
+    const Yaml *at;        /* its keys */
+    const char *label;     /* its key `model` */
+    const char *encoder;   /* the same as Ducho's model_name: of demo/NAME a path */
+    const char *missing;   /* why the encoder is not here, or NULL */
 } BenchPart;
 enum { BENCH_PARTS = 3 };
 typedef struct BenchSetting {

@@ -4,11 +4,11 @@
 #include "tools/run/benchmark.h"
 
 static const KeyRow DATA[] = {
-    {"name", KEY_READ, NULL},   {"folder", KEY_READ, NULL},     {"interactions", KEY_READ, NULL},
-    {"split", KEY_READ, NULL},  {"train", KEY_READ, NULL},      {"validation", KEY_READ, NULL},
-    {"test", KEY_READ, NULL},   {"format", KEY_READ, NULL},     {"columns", KEY_READ, NULL},
-    {"items", KEY_READ, NULL},  {"separator", KEY_READ, NULL},  {"images", KEY_READ, NULL},
-    {"gaps", KEY_READ, NULL},   {"features", KEY_READ, NULL},   {"absent", KEY_READ, NULL},
+    {"name", KEY_READ, NULL},  {"folder", KEY_READ, NULL},    {"interactions", KEY_READ, NULL},
+    {"split", KEY_READ, NULL}, {"train", KEY_READ, NULL},     {"validation", KEY_READ, NULL},
+    {"test", KEY_READ, NULL},  {"format", KEY_READ, NULL},    {"columns", KEY_READ, NULL},
+    {"items", KEY_READ, NULL}, {"separator", KEY_READ, NULL}, {"images", KEY_READ, NULL},
+    {"gaps", KEY_READ, NULL},  {"features", KEY_READ, NULL},  {"absent", KEY_READ, NULL},
 };
 static const KeyRow SPLIT[] = {
     {"strategy", KEY_READ, NULL}, {"test_ratio", KEY_READ, NULL}, {"validation_ratio", KEY_READ, NULL},
@@ -49,7 +49,10 @@ static bool read_split(const Keys *data, BenchData *d)
     size_t strategy = SPLIT_RANDOM;
     int64_t seed = 42;
     SplitConfig *c = &d->split;
-    *c = (SplitConfig){.test_ratio = 0.2, .validation_ratio = 0.1, .format = d->config.format, .layout = d->config.layout,
+    *c = (SplitConfig){.test_ratio = 0.2,
+                       .validation_ratio = 0.1,
+                       .format = d->config.format,
+                       .layout = d->config.layout,
                        .heap = arena_heap(data->arena)};
     if (!keys_map(&k, data, "split") || !KEYS_CHECK(&k, SPLIT) ||
         !key_word(&k, "strategy", STRATEGIES, COUNT(STRATEGIES), &strategy) ||
@@ -58,7 +61,8 @@ static bool read_split(const Keys *data, BenchData *d)
         !key_i64(&k, "k_core", 0, INT32_MAX, &c->k_core) || !key_i64(&k, "leave_n", 0, INT32_MAX, &c->leave_n))
         return false;
     if (!k.map)
-        return key_missing(data, "split", "a map: {strategy: random, test_ratio: 0.2, validation_ratio: 0.1, seed: 42}");
+        return key_missing(data, "split",
+                           "a map: {strategy: random, test_ratio: 0.2, validation_ratio: 0.1, seed: 42}");
     if (strategy == SPLIT_LEAVE_N_OUT && !c->leave_n)
         return key_missing(&k, "leave_n", "a whole number of at least 1");
     c->strategy = strategy;
@@ -107,7 +111,7 @@ static bool read_interactions(const Benchmark *b, const Keys *k, BenchData *d)
 static bool read_data(Benchmark *b, const Keys *k, BenchData *d)
 {
     size_t gaps = b->protocol == PROTOCOL_MMREC ? GAPS_ERROR : GAPS_DROP;
-    const char *folder = ".";
+    const char *folder = "";
     if (!KEYS_CHECK(k, DATA) || !key_text(k, "name", &d->name) || !key_text(k, "folder", &folder) ||
         !key_text(k, "absent", &d->why) || !key_word(k, "gaps", gap_names, GAPS_COUNT, &gaps) ||
         !keys_map(&d->features, k, "features"))
@@ -117,7 +121,7 @@ static bool read_data(Benchmark *b, const Keys *k, BenchData *d)
     for (const BenchData *other = b->data; other < d; other++)
         if (!strcmp(other->name, d->name))
             return key_refuse(k, "name", key_get(k, "name"), "a name that no other data set has");
-    if (!(d->folder = path_join(k->arena, b->folder, folder, k->e)))
+    if (!(d->folder = *folder ? path_join(k->arena, b->folder, folder, k->e) : b->folder))
         return false;
     d->config.gaps = (Gaps)gaps;
     d->config.protocol = b->protocol;
@@ -159,8 +163,7 @@ static const char *split_folder(const Benchmark *b, const BenchData *d)
     map_close(&m);
     const char *how = arena_printf(b->k.arena, b->k.e, "%d %.17g %.17g %lld %lld %u %d %s %d", (int)c->strategy,
                                    c->test_ratio, c->validation_ratio, (long long)c->leave_n, (long long)c->k_core,
-                                   c->seed, (int)c->format, c->layout.columns ? c->layout.columns : "",
-                                   c->layout.cut);
+                                   c->seed, (int)c->format, c->layout.columns ? c->layout.columns : "", c->layout.cut);
     const char *name = how ? benchmark_file_name(b, d->name, NULL, NULL) : NULL;
     return name ? arena_printf(b->k.arena, b->k.e, "%s/data/%s-%08x", b->out, name,
                                (unsigned)hash_bytes(how, strlen(how), hash))

@@ -64,20 +64,22 @@ static bool add_paths(const Benchmark *b, Yaml *items, const char *part, const c
 
 Yaml *benchmark_tree(const Benchmark *b, const BenchPart *p, const BenchData *d)
 {
-    const char *name = d ? benchmark_file_name(b, d->name, NULL, NULL) : "data";
-    const char *folder = name ? arena_printf(b->k.arena, b->k.e, "%s/features/%s", b->out, name) : NULL;
+    const char *name = d ? benchmark_file_name(b, d->name, NULL, NULL) : "data", *visual, *textual;
     Yaml *root = NEW(b->k.arena, Yaml, 1, b->k.e), *part, *items;
-    if (!root || !folder)
+    if (!root || !name || !(visual = arena_printf(b->k.arena, b->k.e, "%s/features/%s/visual", b->out, name)) ||
+        !(textual = arena_printf(b->k.arena, b->k.e, "%s/features/%s/textual", b->out, name)))
         return NULL;
     *root = (Yaml){.type = YAML_MAP, .where = p->at->where};
-    if (!add_node(b, root, "dataset_path", YAML_TEXT, folder) || !(part = add_node(b, root, p->name, YAML_MAP, NULL)) ||
+    /* paths begin where those of the benchmark's file do, in the current folder or at / */
+    if (!add_node(b, root, "dataset_path", YAML_TEXT, ".") || !(part = add_node(b, root, p->name, YAML_MAP, NULL)) ||
         !(items = add_node(b, part, "items", YAML_MAP, NULL)) ||
         !add_paths(b, items, p->name, "input_path", d && d->images ? d->images : "images",
                    d && d->table ? d->table : "items.tsv") ||
-        !add_paths(b, items, p->name, "output_path", "visual", "textual"))
+        !add_paths(b, items, p->name, "output_path", visual, textual))
         return NULL;
-    if (strcmp(p->name, "visual") != 0 && (!add_node(b, items, "item_column", YAML_TEXT, d && d->id ? d->id : "id") ||
-                                           !add_node(b, items, "text_column", YAML_TEXT, d && d->text ? d->text : "text")))
+    if (strcmp(p->name, "visual") != 0 &&
+        (!add_node(b, items, "item_column", YAML_TEXT, d && d->id ? d->id : "id") ||
+         !add_node(b, items, "text_column", YAML_TEXT, d && d->text ? d->text : "text")))
         return NULL;
     return add_model(b, items, p) ? root : NULL;
 }
@@ -263,8 +265,7 @@ static bool add_features(const Benchmark *b, const Extraction *x, StudyData *cel
     const char **list = (const char **)cell->config.features;
     for (size_t i = 0; i < x->count; i++) {
         const char *name = x->folders[i].modality == MODALITY_IMAGE ? "visual" : "textual";
-        if (!(list[cell->config.feature_count++] =
-                  arena_printf(b->k.arena, b->k.e, "%s=%s", name, x->folders[i].path)))
+        if (!(list[cell->config.feature_count++] = arena_printf(b->k.arena, b->k.e, "%s=%s", name, x->folders[i].path)))
             return false;
     }
     return true;
@@ -277,7 +278,7 @@ static bool extract_part(const Benchmark *b, const BenchData *d, const BenchSett
     size_t count;
     Outcome o = {0};
     int64_t made, skipped;
-    ExtractionRow row = {.data = d->name, .setting = s->name, .modality = p->name, .model = p->encoder};
+    ExtractionRow row = {.data = d->name, .setting = s->name, .modality = p->name, .model = p->label};
     Yaml *tree = benchmark_tree(b, p, d);
     const char *name = tree ? benchmark_file_name(b, d->name, s->name, p->name) : NULL;
     const char *config = name ? arena_printf(b->k.arena, b->k.e, "%s/extract/%s.yml", b->out, name) : NULL,

@@ -64,8 +64,7 @@ static bool read_meta(const Benchmark *b, const Keys *model, StudyModel *m, Sett
         !key_word(&meta, "hyper_opt_alg", SEARCHES, COUNT(SEARCHES), &search) ||
         !key_i64(&meta, "hyper_max_evals", 1, 1 << 20, &m->evals) ||
         !key_i64(&meta, "save_recs", 0, LONGEST_CUTOFF, &m->save_recs) ||
-        !key_bool(&meta, "save_weights", &m->save_weights) ||
-        !key_i64(&meta, "validation_rate", 1, INT32_MAX, &rate))
+        !key_bool(&meta, "save_weights", &m->save_weights) || !key_i64(&meta, "validation_rate", 1, INT32_MAX, &rate))
         return false;
     (void)b;
     m->search = (SearchKind)search;
@@ -93,8 +92,7 @@ static bool read_settings(const Benchmark *b, const Keys *k, StudyModel *m, Sett
                 return false;
             if (found && m->search == SEARCH_GRID)
                 return key_refuse(k, y->key.p, y, "a list of values: meta.hyper_opt_alg is grid; random or tpe draw");
-            if (list && !found &&
-                !setting_dimension(k, set, m->kind, b->protocol, &dims[m->dim_count], y->key.p, y))
+            if (list && !found && !setting_dimension(k, set, m->kind, b->protocol, &dims[m->dim_count], y->key.p, y))
                 return false;
             m->dim_count += list;
         }
