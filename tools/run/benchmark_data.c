@@ -1,5 +1,5 @@
-/* tools/run/benchmark_data.c: the data sets of a benchmark: interactions that are split or come in parts, images, texts,
- * ready features. Files that are missing are no error: the cells of such data say why they are empty. */
+/* tools/run/benchmark_data.c: the data sets of a benchmark: interactions that are split or come in parts, images,
+ * texts, ready features. Files that are missing are no error: the cells of such data say why they are empty. */
 // flags: -Os
 #include "tools/run/benchmark.h"
 

@@ -1,7 +1,7 @@
 /* tools/run/benchmark_extract.c: features that a benchmark lacks: for each data set and encoder a configuration of
  * Ducho, OUT/extract/DATA-SETTING-PART.yml, run by the function of `sapor extract` in a process of its own, so that its
- * time and its memory are those of one encoder. Ducho's folders are OUT/features/DATA/...: settings that share an encoder
- * share its folder, and what is there is not computed again. */
+ * time and its memory are those of one encoder. Ducho's folders are OUT/features/DATA/...: settings with the same
+ * encoder share its folder, and what is there is not computed again. */
 // flags: -Os
 #include <errno.h>
 #include <fcntl.h>
