@@ -307,9 +307,13 @@ static bool write_table(Log *l, const char *from, const char *path, int64_t k)
 static bool write_recommendations(Log *l, const GroupPoint *p, size_t best)
 {
     const TrialRow *r = p ? row_of(p, l->model->seeds[0]) : NULL;
-    const char *from = r ? arena_printf(l->arena, l->e, "%s/trials/%s/recs.tsv", l->s->out, r->key) : NULL;
-    if (!from || !file_exists(from) || l->model->save_recs == 0)
-        return l->e->code == SP_OK;
+    const char *from = NULL;
+    if (!r || l->model->save_recs == 0)
+        return true;
+    if (!study_recs(l->s, r, l->model->save_recs, &from, l->arena, l->e))
+        return false;
+    if (!from)
+        return true;
     const char *folder = path_join(l->arena, l->s->out, "recommend_topk", l->e);
     const char *path = folder ? arena_printf(l->arena, l->e, "%s/%s-%s-idx%zu-top%lld-%s.csv", folder, l->model->name,
                                              l->s->name, best, (long long)l->model->save_recs, l->file_time)
