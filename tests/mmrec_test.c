@@ -313,7 +313,7 @@ static void test_malformed(void **state)
     assert_error(e, SP_IO, "has neither configs/overall.yaml nor src/configs/overall.yaml");
     ProtocolConfig c = {.path = CONFIGS, .dataset = "tiny"};
     assert_false(mmrec_read(&s, &c, f->arena, &e));
-    assert_error(e, SP_USAGE, "model: found nothing; allowed is the name of a model: give it with -m");
+    assert_error(e, SP_USAGE, "model: found nothing; allowed is the name of a model: give it with --model");
 }
 
 /* Every allocation that is refused is an error, no more. */

@@ -224,8 +224,8 @@ static const char *named(const Mmrec *x, const ProtocolConfig *c, const Yaml *fi
         return given;
     if (y && y->type == YAML_TEXT && y->text.n && !yaml_is_null(y))
         return y->text.p;
-    fail(x->k.e, SP_USAGE, "%s: %s: found nothing; allowed is the name of a %s: give it with -%c", c->path, key,
-         *key == 'm' ? "model" : "data set", *key);
+    fail(x->k.e, SP_USAGE, "%s: %s: found nothing; allowed is the name of a %s: give it with --%s", c->path, key,
+         *key == 'm' ? "model" : "data set", key);
     return NULL;
 }
 
