@@ -427,11 +427,84 @@ static void test_written(void **state)
             fail_msg("not there, or not in this order: %s\n%s", LINES[i], log.p);
 }
 
+/* ---- a whole search -------------------------------------------------------------------------- */
+
+#ifdef HAVE_SQLITE3
+static void run_all(const Device *d, const Study *s, Arena *a)
+{
+    Error e = {0};
+    StudyRun *r = study_open(s, (Share){0, 1}, a, &e);
+    if (!r)
+        fail_msg("%s", e.message);
+    for (;;) {
+        Trial t;
+        TrialRow row;
+        TrialOutcome outcome;
+        bool found;
+        assert_ok(study_next(r, &t, &found, &e), e);
+        if (!found)
+            break;
+        assert_ok(study_trial(d, s, &t, NULL, NULL, &outcome, &row, a, &e), e);
+        if (outcome != OUTCOME_DONE)
+            fail_msg("%s", row.message);
+    }
+    study_close(r);
+}
+
+/* From MMRec's folder to its files: the log has every combination, the table the lists of the best one. */
+static void test_search(void **state)
+{
+    Fixture *f = *state;
+    Error e = {0};
+    Study s;
+    StudyView v;
+    Device d;
+    static const char *const SET[] = {"epochs=2",   "seed=[1, 2]",   "topk=[2, 3]", "valid_metric=Recall@3",
+                                      "n_layers=1", "reg_weight=0.1"};
+    assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
+    assert_ok(read_with(f, &s, CONFIGS, "BM3", SET, COUNT(SET), &e), e);
+    s.out = path_join(f->arena, f->folder, "search", &e);
+    assert_true(folder_make(s.out, &e));
+    run_all(&d, &s, f->arena);
+    device_close(&d);
+    Ledger *l = ledger_open(path_join(f->arena, s.out, "ledger.sqlite", &e), &e);
+    assert_ok(l && study_view(&v, l, f->arena, &e), e);
+    ledger_close(l);
+    assert_int_equal(v.row_count, 4); /* two dropouts, two seeds */
+    assert_ok(mmrec_write(&s, &v, 1700000000, f->arena, &e), e);
+    Text log, table, line;
+    FolderEntry *files;
+    size_t n, lines = 0;
+    assert_ok(file_read(&log, f->arena, path_join(f->arena, s.out, "log/BM3-tiny-Nov-14-2023-22-13-20.log", &e), 0, &e),
+              e);
+    static const char *const COMBINATIONS[] = {
+        "1/4: Parameters:['seed', 'n_layers', 'reg_weight', 'dropout']=(1, 1, 0.1, 0.3)",
+        "2/4: Parameters:['seed', 'n_layers', 'reg_weight', 'dropout']=(1, 1, 0.1, 0.5)",
+        "3/4: Parameters:['seed', 'n_layers', 'reg_weight', 'dropout']=(2, 1, 0.1, 0.3)",
+        "4/4: Parameters:['seed', 'n_layers', 'reg_weight', 'dropout']=(2, 1, 0.1, 0.5)"};
+    const char *at = log.p;
+    for (size_t i = 0; i < COUNT(COMBINATIONS); i++)
+        assert_non_null(at = strstr(at, COMBINATIONS[i]));
+    assert_non_null(strstr(at, "All Over"));
+    const char *folder = path_join(f->arena, s.out, "recommend_topk", &e);
+    assert_ok(folder_list(&files, &n, f->arena, folder, &e), e);
+    assert_int_equal(n, 1);
+    assert_ok(file_read(&table, f->arena, path_join(f->arena, folder, files[0].name, &e), 0, &e), e);
+    assert_true(text_starts(table, "id\ttop_0\ttop_1\ttop_2\n0\t"));
+    while (text_line(&table, &line) && line.n)
+        lines++;
+    assert_int_equal(lines, 1 + 8);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published), cmocka_unit_test(test_values), cmocka_unit_test(test_precedence),
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_memory), cmocka_unit_test(test_written),
+#ifdef HAVE_SQLITE3
+        cmocka_unit_test(test_search),
+#endif
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -2,7 +2,7 @@
  *
  * overall.yaml, dataset/<D>.yaml, model/<M>.yaml, with `mg: True` mg.yaml, then a file of the user's and the overrides
  * of the command line: of a key that several have the last counts. The lists `hyper_parameters` are joined; their keys
- * have lists of values, and every combination is trained. recipes.md 8.2. */
+ * have lists of values, and every combination is trained. recipes.md 11. */
 // flags: -Os
 #include "recsys/protocols/mmrec.h"
 #include "recsys/protocols/setting_keys.h"

@@ -173,7 +173,7 @@ static bool write_epochs(Log *l, const TrialRow *r)
         if (n < 2 || !text_i64(cells[0], &epoch))
             continue;
         text_f64(cells[1], &loss);
-        double score = history_figure(cells, names, n, "valid", chosen);
+        double score = rint(1e4 * history_figure(cells, names, n, "valid", chosen)) / 1e4; /* MMRec rounds it */
         line(l, "epoch %lld training [time: %.2fs, train loss: %.4f]", (long long)epoch - 1, r->epoch_seconds, loss);
         line(l, "epoch %lld evaluating [time: %.2fs, valid_score: %f]", (long long)epoch - 1, r->eval_seconds, score);
         line(l, "valid result: \n%s", history_text(l, cells, names, n, "valid"));
