@@ -325,7 +325,7 @@ static bool check_parts(const Benchmark *b, const BenchData *d, const BenchSetti
     return b->k.e->code == SP_OK;
 }
 
-static bool make_cell(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell, Ledger *ledger)
+static bool make_cell(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell)
 {
     Keys own;
     *cell = (StudyData){.name = d->name, .setting = s->name, .fold = "", .absent = d->absent, .config = d->config};
@@ -337,7 +337,7 @@ static bool make_cell(Benchmark *b, const BenchData *d, const BenchSetting *s, S
         return ready_features(b, d, &s->features, b->folder, cell);
     if (!s->part_count && *s->name)
         cell->absent = cell->absent ? cell->absent : d->why ? d->why : "the data set has no features of this setting";
-    return check_parts(b, d, s, cell) && (cell->absent || !s->part_count || benchmark_extract(b, d, s, cell, ledger));
+    return check_parts(b, d, s, cell) && (cell->absent || !s->part_count || benchmark_extract(b, d, s, cell));
 }
 
 /* The names in a data set's `features` are those of settings. */
@@ -352,7 +352,7 @@ static bool check_ready(const Benchmark *b)
     return rows != NULL;
 }
 
-static bool make_cells(Benchmark *b, Study *s, Ledger *ledger)
+static bool make_cells(Benchmark *b, Study *s)
 {
     size_t variants = 1 + b->knock_count, count = 0;
     if (!size_mul(b->data_count * b->setting_count, variants, &count))
@@ -364,7 +364,7 @@ static bool make_cells(Benchmark *b, Study *s, Ledger *ledger)
             return false;
         for (size_t j = 0; j < b->setting_count; j++) {
             StudyData *first = &cells[s->data_count];
-            if (!make_cell(b, &b->data[i], &b->settings[j], first, ledger))
+            if (!make_cell(b, &b->data[i], &b->settings[j], first))
                 return false;
             for (size_t k = 0; k < b->knock_count; k++) {
                 first[1 + k] = *first;
@@ -401,13 +401,10 @@ static bool wait_lock(const Benchmark *b, FolderLock *lock, const char *folder)
 static bool prepare(Benchmark *b, Study *s)
 {
     FolderLock lock = {-1};
-    Ledger *ledger = NULL;
-    const char *folder = path_join(b->k.arena, b->out, "data", b->k.e),
-               *path = path_join(b->k.arena, b->out, "ledger.sqlite", b->k.e);
-    if (!folder || !path || !folder_make(folder, b->k.e) || !wait_lock(b, &lock, folder))
+    const char *folder = path_join(b->k.arena, b->out, "data", b->k.e);
+    if (!folder || !folder_make(folder, b->k.e) || !wait_lock(b, &lock, folder))
         return false;
-    bool ok = (!b->context || (ledger = ledger_open(path, b->k.e))) && make_cells(b, s, ledger);
-    ledger_close(ledger);
+    bool ok = make_cells(b, s);
     folder_unlock(&lock);
     return ok;
 }

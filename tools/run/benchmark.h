@@ -68,9 +68,9 @@ bool benchmark_models(const Benchmark *b, StudyModel **models, size_t *count);
 /* benchmark_extract.c: Ducho's configuration of one part; d NULL: of no data set, to check the part. */
 Yaml *benchmark_tree(const Benchmark *b, const BenchPart *p, const BenchData *d);
 /* Extracts and adds "visual=PATH" and the like to features; d->absent is set where it fails. */
-bool benchmark_extract(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell, Ledger *ledger);
+bool benchmark_extract(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell);
 
-/* One encoder's name and the key's place: names of files */
+/* A name for files of a data set, or of its encoder: "office-CLIP-visual_textual" (benchmark.c). */
 const char *benchmark_file_name(const Benchmark *b, const char *data, const char *setting, const char *part);
 
 #endif

@@ -142,11 +142,14 @@ static void child(const Benchmark *b, const char *config, const char *events)
                                     .min_args = 1,
                                     .max_args = 1,
                                     .run = extract_command};
-    const char *threads = option_text(b->context, "threads");
-    const char *words[8] = {"extract", config, "--json", threads ? "--threads" : "--json", threads};
-    int count = threads ? 5 : 4, fd = descriptor_open(events, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (b->context->quiet)
-        words[count++] = "--quiet";
+    static const char *const PASSED[] = {"threads", "max-memory"};
+    const char *words[4 + 2 * COUNT(PASSED)] = {"extract", config, "--json", b->context->quiet ? "--quiet" : "--json"};
+    int count = 4, fd = descriptor_open(events, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    for (size_t i = 0; i < COUNT(PASSED); i++)
+        if (option_given(b->context, PASSED[i])) {
+            words[count++] = i ? "--max-memory" : "--threads";
+            words[count++] = option_text(b->context, PASSED[i]);
+        }
     if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0)
         _exit(126);
     int status = command_run(&EXTRACT, count, (char **)words);
@@ -241,7 +244,7 @@ static bool known_row(const Benchmark *b, Ledger *ledger, const ExtractionRow *l
 }
 
 /* Nothing made: the time is that of an earlier run, or of another setting with the same encoder. */
-static bool record(const Benchmark *b, Ledger *ledger, ExtractionRow row, int64_t made)
+static bool put_row(const Benchmark *b, Ledger *ledger, ExtractionRow row, int64_t made)
 {
     const ExtractionRow *old = NULL;
     if (!known_row(b, ledger, &row, &old))
@@ -258,6 +261,15 @@ static bool record(const Benchmark *b, Ledger *ledger, ExtractionRow row, int64_
     return ledger_put_extraction(ledger, &row, b->k.e);
 }
 
+static bool record(const Benchmark *b, ExtractionRow row, int64_t made)
+{
+    const char *path = path_join(b->k.arena, b->out, "ledger.sqlite", b->k.e);
+    Ledger *ledger = path ? ledger_open(path, b->k.e) : NULL; /* not before: no process is started with it open */
+    bool ok = ledger && put_row(b, ledger, row, made);
+    ledger_close(ledger);
+    return ok;
+}
+
 /* ---- one part -------------------------------------------------------------------------------- */
 
 static bool add_features(const Benchmark *b, const Extraction *x, StudyData *cell)
@@ -271,8 +283,15 @@ static bool add_features(const Benchmark *b, const Extraction *x, StudyData *cel
     return true;
 }
 
+static bool say(const Benchmark *b, const BenchData *d, const BenchSetting *s, const BenchPart *p)
+{
+    if (b->context->progress)
+        fprintf(b->context->progress, "Features of %s, %s: %s, %s\n", d->name, s->name, p->name, p->label);
+    return true;
+}
+
 static bool extract_part(const Benchmark *b, const BenchData *d, const BenchSetting *s, const BenchPart *p,
-                         StudyData *cell, Ledger *ledger)
+                         StudyData *cell)
 {
     Extraction *list;
     size_t count;
@@ -284,7 +303,7 @@ static bool extract_part(const Benchmark *b, const BenchData *d, const BenchSett
     const char *config = name ? arena_printf(b->k.arena, b->k.e, "%s/extract/%s.yml", b->out, name) : NULL,
                *events = name ? arena_printf(b->k.arena, b->k.e, "%s/extract/%s.json", b->out, name) : NULL;
     if (!config || !events || !extraction_plan(&list, &count, tree, b->k.arena, b->k.e) ||
-        !write_tree(b, tree, config) || !run_child(b, config, events, &o))
+        !write_tree(b, tree, config) || !say(b, d, s, p) || !run_child(b, config, events, &o))
         return false;
     if (o.status != 0)
         return (cell->absent = arena_printf(b->k.arena, b->k.e,
@@ -295,10 +314,10 @@ static bool extract_part(const Benchmark *b, const BenchData *d, const BenchSett
     if (!read_events(b, events, &made, &skipped) || !width_of(b, list->folders->path, &row.width))
         return false;
     row.items = made + skipped;
-    return record(b, ledger, row, made) && add_features(b, list, cell);
+    return record(b, row, made) && add_features(b, list, cell);
 }
 
-bool benchmark_extract(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell, Ledger *ledger)
+bool benchmark_extract(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell)
 {
     const char *folder = path_join(b->k.arena, b->out, "extract", b->k.e);
     const char **list = NEW(b->k.arena, const char *, 2 * BENCH_PARTS, b->k.e);
@@ -307,7 +326,7 @@ bool benchmark_extract(Benchmark *b, const BenchData *d, const BenchSetting *s, 
     cell->config.features = list;
     cell->config.feature_count = 0;
     for (size_t i = 0; i < s->part_count && !cell->absent; i++)
-        if (!extract_part(b, d, s, &s->parts[i], cell, ledger))
+        if (!extract_part(b, d, s, &s->parts[i], cell))
             return false;
     return true;
 }
