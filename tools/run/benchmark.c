@@ -32,6 +32,7 @@ static const KeyRow EVALUATION[] = {{"cutoffs", KEY_READ, NULL},
                                     {"metric", KEY_READ, NULL},
                                     {"select", KEY_READ, NULL},
                                     {"tests", KEY_READ, NULL}};
+enum { MOST_CELLS = 100 * 1000 };
 static const char *const SIDES[] = {"visual", "textual"};
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -179,7 +180,13 @@ static bool one_knock(const Benchmark *b, const Keys *k, void *one)
         return key_missing(k, key_get(k, "modality") ? "mode" : "modality",
                            key_get(k, "modality") ? "noise, zero, one, mean or shuffle" : "visual, textual or both");
     x->knock = (Knock){&WHICH[which], 1, (KnockMode)mode, (uint64_t)seed};
-    return (x->name = arena_printf(b->k.arena, k->e, "%s %s", WHICH[which], knock_modes[mode])) != NULL;
+    if (!(x->name = arena_printf(b->k.arena, k->e, "%s %s", WHICH[which], knock_modes[mode])))
+        return false;
+    for (const BenchKnock *other = b->knocks; other < x; other++)
+        if (!strcmp(other->name, x->name))
+            return key_refuse(k, "mode", key_get(k, "mode"), "another knock-out than %s, which is there before",
+                              x->name);
+    return true;
 }
 
 static bool read_knocks(Benchmark *b)
@@ -354,9 +361,10 @@ static bool check_ready(const Benchmark *b)
 
 static bool make_cells(Benchmark *b, Study *s)
 {
-    size_t variants = 1 + b->knock_count, count = 0;
-    if (!size_mul(b->data_count * b->setting_count, variants, &count))
-        return fail(b->k.e, SP_USAGE, "%s: too many data sets, settings and knock-outs", b->k.map->where);
+    size_t variants = 1 + b->knock_count, count = b->data_count * b->setting_count * variants; /* 20,000 values each */
+    if (count > MOST_CELLS)
+        return fail(b->k.e, SP_USAGE, "%s: %zu data sets x %zu settings x %zu variants are more than %d, the limit",
+                    b->k.map->where, b->data_count, b->setting_count, variants, MOST_CELLS);
     StudyData *cells = NEW(b->k.arena, StudyData, count, b->k.e);
     s->data = cells;
     for (size_t i = 0; cells && i < b->data_count; i++) {
