@@ -200,6 +200,8 @@ typedef struct FolderEntry {
 bool folder_list(FolderEntry **entries, size_t *count, Arena *a, const char *path, Error *e);
 const char *path_join(Arena *a, const char *folder, const char *name, Error *e);
 Text path_base(const char *path); /* what follows the last '/' */
+/* What stands before it; "." where there is none. NULL: out of memory. */
+const char *path_folder(const char *path, Arena *a, Error *e);
 
 /* The files that a command reads, by device and inode: what it writes may not be one of them, under any name or through
  * any link. */

@@ -343,6 +343,14 @@ Text path_base(const char *path)
     return text_of(slash ? slash + 1 : path);
 }
 
+const char *path_folder(const char *path, Arena *a, Error *e)
+{
+    size_t n = (size_t)(path_base(path).p - path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    return n ? arena_strndup(a, path, n, e) : ".";
+}
+
 /* ---- which files are one --------------------------------------------------------------------- */
 
 typedef struct FileId {

@@ -29,6 +29,8 @@ install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(PAGES)
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sapor' 'Description: Multimodal recommendation: encoders of texts and images, graph recommenders' 'Version: $(VERSION)' \
 	    'Cflags: -I$${prefix}/include' 'Libs: -L$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR)) -lsapor' 'Libs.private: $(PRIVATE_LIBS) -pthread' >$(DESTDIR)$(LIBDIR)/pkgconfig/sapor.pc
 	(cd share/encoders && find demo -type f) | while read -r f; do install -D -m 644 "share/encoders/$$f" "$(DESTDIR)$(PREFIX)/share/sapor/encoders/$$f" || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/sapor/benchmarks
+	install -m 644 share/benchmarks/*.yml $(DESTDIR)$(PREFIX)/share/sapor/benchmarks
 	$(foreach p,$(PAGES),install -m 644 $p $(DESTDIR)$(PREFIX)/$(p:$(BUILD)/%=%) &&) true
 	@PATH=$$PATH:/usr/sbin:/sbin; if ldconfig -vNX 2>/dev/null | grep -q '^$(LIBDIR):'; \
 	    then echo 'Programs that link libsapor.so find it after ldconfig (as root, once).'; \

@@ -303,6 +303,10 @@ READER(exported_trials)
 }
 #endif
 
+#ifdef HAVE_YAML
+#include "tests/faults_studies.h"
+#endif
+
 READER(table)
 {
     Input *rows;
@@ -587,6 +591,8 @@ static const Subject SUBJECTS[] = {
     {"nearest rows", nearest, false},
 #ifdef HAVE_YAML
     {"YAML", yaml, false},
+    {"MMRec's configuration", mmrec_study, false},
+    {"benchmark", benchmark_study, true},
 #endif
 #ifdef HAVE_SQLITE3
     {"exported trials", exported_trials, false},

@@ -158,6 +158,14 @@ seeds() { # TARGET: its corpus
         done
         printf 'experiment: {dataset: h, top_k: 2, data_config: {strategy: hierarchy, root_folder: h}, evaluation: {simple_metrics: [Recall]}, models: {MostPop: }}\n' | seed hierarchy
         ;;
+    benchmark)
+        cp share/benchmarks/*.yml "$corpus"
+        printf 'benchmark: {data: [{name: a, interactions: i, split: {seed: 1}, features: {r: {visual: v}}}], settings: [{name: r, features: {textual: "{0}"}}], models: {BM3: {meta: {hyper_opt_alg: tpe, hyper_max_evals: 3}, lr: [loguniform, -9, -4]}}, knock: [{modality: both, mode: one}]}\n' | seed own
+        ;;
+    mmrec)
+        cp $golden/mmrec/src/configs/{overall,mg,model/*}.yaml "$corpus"
+        printf 'mg: True\nselect: test\nhyper_parameters: [seed, weight_size]\nweight_size: [64, 64]\nmess_dropout: [0.1, 0.1]\nlearning_rate_scheduler: [1.0, 7]\n' | seed own
+        ;;
     processor)
         printf '\1\105{"crop_size": 24, "do_center_crop": true, "image_mean": [0.5, 0.4, 0.4], "image_std": 0.3, "resample": 3, "size": 24}' | seed clip
         printf '\2\067{"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 40, "width": 30}, "crop_size": [20, 50], "do_center_crop": true, "rescale_factor": 0.0078, "rescale_offset": true, "include_top": false, "resample": 2}' | seed align

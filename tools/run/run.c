@@ -34,14 +34,21 @@ const Option run_options[] = {
 
 #include <time.h>
 
+#include "tools/run/benchmark.h"
 #include "tools/run/run.h"
 
 /* ---- the configuration ----------------------------------------------------------------------- */
 
+static bool read_mmrec(Study *s, const ProtocolConfig *p, const Yaml *root, Context *c, Arena *a, Error *e)
+{
+    (void)root, (void)c; /* MMRec's files are a folder's, too: mmrec_read reads all of them */
+    return mmrec_read(s, p, a, e);
+}
+
 static const RunSystem SYSTEMS[] = {
     {"experiment", NULL, NULL},
-    {"benchmark", NULL, NULL},
-    {NULL, NULL, NULL},
+    {"benchmark", benchmark_read, NULL},
+    {NULL, read_mmrec, mmrec_write},
 };
 
 static void note(void *arg, const char *line)
