@@ -4,7 +4,6 @@
 #include "recsys/protocols/elliot.h"
 
 #include <ctype.h>
-#include <strings.h>
 
 enum { LONGEST_PATH = 4096 };
 static const char VERSION[] = "0.3.1";
@@ -140,93 +139,6 @@ static bool read_folders(Study *s, Elliot *x, const ProtocolConfig *c, Arena *a,
            read_folder(x, c->out, "path_log_folder", "log", &x->log) && (x->splits = path_join(a, s->out, "splits", e));
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------ */
-
-static bool unknown_metric(const Keys *k, const char *key, const Yaml *y)
-{
-    size_t n = metric_count();
-    const char **names = NEW(k->arena, const char *, n, k->e);
-    for (size_t i = 0; names && i < n; i++)
-        names[i] = metric_at(i)->name;
-    const char *near = names && y->type == YAML_TEXT ? near_words(y->text.p, names, n, k->arena) : NULL;
-    const char *all = names ? key_words(k, names, n) : NULL;
-    return all && key_refuse(k, key, y, "%s%s%s", near ? near : "", near ? " (did you mean this?), of " : "", all);
-}
-
-static bool read_metrics(Study *s, Elliot *x, const Keys *k)
-{
-    const Yaml *y = key_get(k, "simple_metrics"), *entry = y && y->type == YAML_LIST ? y->first : y;
-    size_t n = !y ? 0 : y->type == YAML_LIST ? y->count : 1;
-    const char **names = NEW(k->arena, const char *, n + 1, k->e);
-    if (n == 0)
-        return names && key_missing(k, "simple_metrics", "a list of metrics, as [Recall, nDCG]");
-    for (size_t i = 0; names && i < n; i++, entry = entry->next) {
-        int which = entry->type == YAML_TEXT ? metric_find(entry->text.p) : -1;
-        if (which < 0)
-            return unknown_metric(k, "simple_metrics", entry);
-        names[i] = metric_at((size_t)which)->name;
-        for (size_t j = 0; j < i; j++)
-            if (!strcmp(names[j], names[i]))
-                return key_refuse(k, "simple_metrics", entry, "each metric once");
-        x->first_metric = i ? x->first_metric : entry->text.p;
-    }
-    s->eval.metrics = names;
-    s->eval.metric_count = n;
-    return names != NULL;
-}
-
-static bool read_cutoffs(Study *s, const Elliot *x, const Keys *k)
-{
-    int64_t *usual = NEW(k->arena, int64_t, 1, k->e);
-    if (!usual)
-        return false;
-    *usual = x->top_k;
-    s->eval.cutoffs = usual;
-    s->eval.cutoff_count = 1;
-    const Yaml *y = key_get(k, "cutoffs");
-    if (!key_i64s(k, "cutoffs", 1, x->top_k, &s->eval.cutoffs, &s->eval.cutoff_count))
-        return false;
-    if (s->eval.cutoff_count == 0 || s->eval.cutoff_count > MANY_CUTOFFS)
-        return key_refuse(k, "cutoffs", y, "1 to %d whole numbers", MANY_CUTOFFS);
-    for (size_t i = 0; i < s->eval.cutoff_count; i++)
-        for (size_t j = 0; j < i; j++)
-            if (s->eval.cutoffs[i] == s->eval.cutoffs[j])
-                return key_refuse(k, "cutoffs", y, "each cutoff once");
-    return true;
-}
-
-static bool read_threshold(Elliot *x, const Keys *k)
-{
-    const Yaml *y = key_get(k, "relevance_threshold");
-    double threshold = 0;
-    x->threshold = "0";
-    if (!y)
-        return true;
-    if (!yaml_f64(y, &threshold))
-        return key_refuse(k, "relevance_threshold", y, "a number");
-    if (threshold != 0)
-        return key_refuse(k, "relevance_threshold", y, "0");
-    return (x->threshold = python_str(python_type(y), y->text, k->arena, k->e)) != NULL;
-}
-
-static bool read_evaluation(Study *s, Elliot *x)
-{
-    static const KeyRow rows[] = {
-        {"cutoffs", KEY_READ, NULL},
-        {"simple_metrics", KEY_READ, NULL},
-        {"complex_metrics", KEY_REFUSED, "nothing: metrics with parameters are not supported"},
-        {"relevance_threshold", KEY_READ, NULL},
-        {"paired_ttest", KEY_READ, NULL},
-        {"wilcoxon_test", KEY_READ, NULL}};
-    Keys k;
-    if (!keys_map(&k, &x->experiment, "evaluation"))
-        return false;
-    if (!k.map)
-        return key_missing(&x->experiment, "evaluation", "a map with simple_metrics");
-    return KEYS_CHECK(&k, rows) && read_metrics(s, x, &k) && read_cutoffs(s, x, &k) && read_threshold(x, &k) &&
-           key_bool(&k, "paired_ttest", &s->t_test) && key_bool(&k, "wilcoxon_test", &s->wilcoxon);
-}
-
 /* ---- the experiment -------------------------------------------------------------------------- */
 
 static const KeyRow experiment_rows[] = {
@@ -246,7 +158,7 @@ static const KeyRow experiment_rows[] = {
     {"path_log_folder", KEY_READ, NULL},
     {"version", KEY_READ, NULL},
     {"align_side_with_train", KEY_READ, NULL},
-    {"negative_sampling", KEY_REFUSED, "nothing: all items are ranked"},
+    {"negative_sampling", KEY_READ, NULL},
     {"backend", KEY_IDLE, "recommenders need no other library"},
     {"gpu", KEY_IDLE, "--device says where to compute"},
     {"external_models_path", KEY_IDLE, "the recommenders are built in"},
@@ -349,7 +261,7 @@ static bool read_all(Study *s, Elliot *x, const ProtocolConfig *c, const Keys *r
     if (!x->experiment.map)
         return key_missing(root, "experiment", "a map");
     if (!KEYS_CHECK(&x->experiment, experiment_rows) || !read_dataset(x) || !read_scalars(x) ||
-        !read_folders(s, x, c, a, e) || !read_evaluation(s, x))
+        !read_folders(s, x, c, a, e) || !elliot_evaluation(s, x))
         return false;
     s->name = x->dataset;
     return elliot_data_begin(x, a, e) && elliot_models(s, x, a, e) && elliot_data_end(s, x, e) &&

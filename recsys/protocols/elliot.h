@@ -131,7 +131,10 @@ typedef struct Elliot {
     const char *recs, *weights, *performance, *log; /* folders */
     const char *splits;                             /* OUT/splits */
     const char *threshold;                          /* relevance_threshold as Python prints it */
-    const char *first_metric;                       /* as written in simple_metrics */
+    size_t simple_count;                            /* of the study's metrics: those of simple_metrics */
+    const char *measures[2];                        /* settings of each model that say how lists are judged */
+    size_t measure_count;
+    const char *first_metric; /* as written in simple_metrics */
     int64_t top_k, seed;
     bool triplets, binarize;
     Keys data;                                      /* data_config */
@@ -148,6 +151,8 @@ typedef struct Elliot {
 /* elliot.c: a path of the configuration: {0} is the data set; relative to the configuration's folder where Elliot
  * takes it for a path. NULL: an error. */
 const char *elliot_path(const Elliot *x, const Keys *k, const char *key, const Yaml *y);
+/* elliot_eval.c: evaluation, negative_sampling */
+bool elliot_evaluation(Study *s, Elliot *x);
 /* elliot_plan.c: prefiltering, a map or a list of maps that are followed in order; one map of splitting, of the file r.
  */
 bool elliot_filters(const Elliot *x, ElliotFilter **list, size_t *count, Arena *a, Error *e);

@@ -59,8 +59,7 @@ static bool needs_features(ElliotReader *r)
 
 static bool is_metric(const Elliot *x, const Study *s, Text name, const char **found)
 {
-    (void)x;
-    for (size_t i = 0; i < s->eval.metric_count; i++)
+    for (size_t i = 0; i < x->simple_count; i++)
         if (strlen(s->eval.metrics[i]) == name.n && !strncasecmp(s->eval.metrics[i], name.p, name.n)) {
             *found = s->eval.metrics[i];
             return true;
@@ -290,6 +289,8 @@ static bool read_params(ElliotReader *r)
     for (size_t i = PARAM_OWN; elliot_param(r->m->kind, i); i++)
         if (!elliot_read_param(r, i, elliot_param(r->m->kind, i)))
             return false;
+    for (size_t i = 0; i < r->x->measure_count; i++)
+        r->set[r->to->set_count++] = r->x->measures[i];
     return read_meta(r) && read_seed(r) && (!learns || (check_epochs(r) && read_stopping(r)));
 }
 
