@@ -430,6 +430,32 @@ static void folders_are_locked(void **state)
     assert_error(e, SP_IO, "cannot lock the folder");
 }
 
+static void locks_have_names(void **state)
+{
+    (void)state;
+    char folder[256], path[300];
+    test_folder(folder);
+    snprintf(path, sizeof path, "%s/a.lock", folder);
+    Error e = {0};
+    FolderLock first, second, other;
+    bool taken;
+    assert_ok(lock_take(&first, folder, "a.lock", &taken, &e) && taken, e);
+    assert_ok(lock_take(&second, folder, "a.lock", &taken, &e) && !taken && second.fd == -1, e);
+    assert_ok(lock_take(&other, folder, "b.lock", &taken, &e) && taken, e);
+    lock_drop(&first, folder, "a.lock");
+    assert_false(file_exists(path));
+    assert_ok(lock_take(&second, folder, "a.lock", &taken, &e) && taken, e);
+    /* a lock whose file was removed and made again by others is no lock */
+    assert_int_equal(unlink(path), 0);
+    assert_ok(lock_take(&first, folder, "a.lock", &taken, &e) && taken, e);
+    folder_unlock(&second);
+    lock_drop(&first, folder, "a.lock");
+    lock_drop(&other, folder, "b.lock");
+    test_folder_remove(folder);
+    assert_false(lock_take(&first, folder, "a.lock", &taken, &e));
+    assert_error(e, SP_IO, "cannot lock the folder");
+}
+
 static void groups_share_a_folder(void **state)
 {
     (void)state;
@@ -468,6 +494,7 @@ int main(void)
         cmocka_unit_test(temporary_files_are_listed_while_they_are_there),
         cmocka_unit_test(inputs_are_not_outputs),
         cmocka_unit_test(folders_are_locked),
+        cmocka_unit_test(locks_have_names),
         cmocka_unit_test(groups_share_a_folder),
     };
     return cmocka_run_group_tests_name("base_files", tests, NULL, NULL);

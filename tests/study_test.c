@@ -153,6 +153,42 @@ static void a_killed_search_goes_on(void **state)
     study_bench_end(&b);
 }
 
+/* A search whose points follow from results: killed or not, its points are the same; a group is one worker's. */
+static void tpe_goes_on(void **state)
+{
+    (void)state;
+    static const Dimension DIMS[] = {{.key = "factors", .how = DIST_QUNIFORM, .low = 2, .high = 16, .q = 2},
+                                     {.key = "lr", .how = DIST_LOGUNIFORM, .low = -9, .high = -2}};
+    Error e = {0};
+    StudyBench b;
+    TrialRow *rows;
+    size_t n;
+    study_bench(&b);
+    for (int i = 0; i < 2; i++) {
+        b.models[i].dims = DIMS;
+        b.models[i].search = SEARCH_TPE;
+        b.models[i].evals = 25;
+        b.models[i].seed_count = 1;
+    }
+    assert_int_equal(study_all(&b, (Share){0, 2}), 25);
+    Ledger *l = study_ledger_of(&b);
+    assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
+    ledger_close(l);
+    assert_int_equal(n, 25);
+    assert_string_equal(rows[24].model, "BPRMF");
+    assert_int_equal(rows[24].number, 24);
+    assert_int_equal(study_all(&b, (Share){1, 2}), 25);
+    export_to(&b, "whole.tsv");
+    snprintf(b.out, sizeof b.out, "%s/killed", b.folder);
+    int kills = 0;
+    while (killed_after(&b, 60))
+        kills++;
+    assert_true(kills >= 3);
+    export_to(&b, "killed.tsv");
+    same_exports(&b, "whole.tsv", "killed.tsv");
+    study_bench_end(&b);
+}
+
 /* Four processes on one ledger: each trial is trained once. */
 static void processes_share_a_ledger(void **state)
 {
@@ -400,11 +436,17 @@ static void wrong_studies_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_trial_once),        cmocka_unit_test(shares_join),
-        cmocka_unit_test(a_killed_search_goes_on), cmocka_unit_test(processes_share_a_ledger),
-        cmocka_unit_test(failures_are_kept),       cmocka_unit_test(other_settings_are_other_trials),
-        cmocka_unit_test(equal_trials_are_copied), cmocka_unit_test(views_have_the_best),
-        cmocka_unit_test(best_points_are_tested),  cmocka_unit_test(wrong_studies_are_refused),
+        cmocka_unit_test(every_trial_once),
+        cmocka_unit_test(shares_join),
+        cmocka_unit_test(a_killed_search_goes_on),
+        cmocka_unit_test(processes_share_a_ledger),
+        cmocka_unit_test(tpe_goes_on),
+        cmocka_unit_test(failures_are_kept),
+        cmocka_unit_test(other_settings_are_other_trials),
+        cmocka_unit_test(equal_trials_are_copied),
+        cmocka_unit_test(views_have_the_best),
+        cmocka_unit_test(best_points_are_tested),
+        cmocka_unit_test(wrong_studies_are_refused),
     };
     test_folders_in_memory();
 #ifndef HAVE_SQLITE3

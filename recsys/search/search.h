@@ -4,13 +4,17 @@
  * A point is one choice of a model's settings; a trial is one training run: data, model, point, seed. The trials of one
  * data set, one setting of extractors and one model are a group; the best point of a group is its result.
  *
- *   grid.c    the points of a grid, their names
- *   space.c   the points of other spaces: distributions, random search
- *   tpe.c     the tree-structured Parzen estimator: Bergstra et al., NIPS 2011
- *   ledger.c  trials in an SQLite file
- *   export.c  a ledger as TSV, written and read
- *   study.c   the trials of a study: which one is next, one trial
- *   view.c    a ledger read for people: groups, their best points, tests of significance */
+ *   grid.c        the points of a grid, their names
+ *   space.c       the points of other spaces: distributions, random search
+ *   tpe.c         the tree-structured Parzen estimator: Bergstra et al., NIPS 2011
+ *   row.c         a trial as a row: its columns and their bounds
+ *   ledger.c      trials in an SQLite file
+ *   study_json.c  the study in that file
+ *   export.c      a ledger as TSV, written and read
+ *   study.c       the trials of a study: which one is next
+ *   trial.c       one trial: its settings, its key, its run, its row
+ *   view.c        a ledger read for people: groups, their points, the best ones
+ *   view_tests.c  tests of significance between them */
 #ifndef SAPOR_SEARCH_H
 #define SAPOR_SEARCH_H
 
