@@ -2,7 +2,7 @@
 #ifndef SAPOR_TRAINING_H
 #define SAPOR_TRAINING_H
 
-#include "recsys/recsys.h"
+#include "recsys/evaluation.h"
 
 typedef struct TrainResult {    /* in the arena of train_run */
     int64_t best_epoch, epochs; /* 0 for models that learn nothing */

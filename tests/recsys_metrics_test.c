@@ -1,5 +1,5 @@
 /* tests/recsys_metrics_test.c: every metric against figures worked out by hand. */
-#include "recsys/recsys.h"
+#include "recsys/evaluation.h"
 
 #include "tests/testing.h"
 

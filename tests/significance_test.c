@@ -1,6 +1,6 @@
 /* tests/significance_test.c: paired tests and Student's tail against scipy and mpmath
  * (golden/significance_scipy.py). */
-#include "recsys/recsys.h"
+#include "recsys/evaluation.h"
 #include "tests/testing.h"
 
 #include <math.h>

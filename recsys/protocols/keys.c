@@ -262,6 +262,40 @@ static bool tuple_part(Text part, Text *word)
     return !memchr(word->p, '(', word->n) && !memchr(word->p, '[', word->n);
 }
 
+bool key_measures(const Keys *k, const char *metrics, const char *cutoffs, EvalConfig *c)
+{
+    size_t n = c->metric_count;
+    if (!key_texts(k, metrics, &c->metrics, &n) ||
+        !key_i64s(k, cutoffs, 1, LONGEST_CUTOFF, &c->cutoffs, &c->cutoff_count))
+        return false;
+    c->metric_count = n;
+    if (!n || !c->cutoff_count) {
+        const char *empty = n ? cutoffs : metrics;
+        const Yaml *y = key_get(k, empty);
+        return y ? key_refuse(k, empty, y, "a list of one or more") : key_missing(k, empty, "a list of one or more");
+    }
+    if (measures_check(c, k->arena, k->e))
+        return true;
+    const Yaml *y = key_get(k, text_starts(text_of(k->e->message), "cutoffs") ? cutoffs : metrics);
+    error_prefix(k->e, "%s: ", y ? y->where : k->map->where);
+    return false;
+}
+
+bool key_measure(const Keys *k, const char *key, const EvalConfig *c, const char **metric, int64_t *cutoff)
+{
+    const char *text = NULL;
+    if (!key_text(k, key, &text) || !text)
+        return k->e->code == SP_OK;
+    Text rest = text_of(text), name;
+    text_next(&rest, '@', &name);
+    bool known = text_i64(rest, cutoff) && measures_name(c, name, metric, k->arena, k->e), listed = false;
+    for (size_t i = 0; i < c->cutoff_count; i++)
+        listed = listed || c->cutoffs[i] == *cutoff;
+    return (known && listed) || (k->e->code == SP_OK && key_refuse(k, key, key_get(k, key),
+                                                                   "one of the metrics at one of the cutoffs: %s@%lld",
+                                                                   c->metrics[0], (long long)c->cutoffs[0]));
+}
+
 bool key_tuple(const Keys *k, const Yaml *y, const char *const **value, size_t *count)
 {
     if (y->type == YAML_LIST) {

@@ -53,6 +53,10 @@ bool key_word(const Keys *k, const char *key, const char *const *words, size_t n
 /* A list of texts or one text; of whole numbers or one. *count stays as it is where the key is absent. */
 bool key_texts(const Keys *k, const char *key, const char *const **value, size_t *count);
 bool key_i64s(const Keys *k, const char *key, int64_t least, int64_t most, const int64_t **value, size_t *count);
+/* Metrics, as EvalConfig has them, and cutoffs: one of each at least. Absent keys leave what there is. */
+bool key_measures(const Keys *k, const char *metrics, const char *cutoffs, EvalConfig *c);
+/* "Recall@20": one of the metrics at one of the cutoffs; the metric becomes the name of its figure. */
+bool key_measure(const Keys *k, const char *key, const EvalConfig *c, const char **metric, int64_t *cutoff);
 
 /* A Python literal of a tuple or a list of words or numbers, "('visual', 'textual')" or "(0.1,0.9)", as texts without
  * quotes; a YAML list likewise. false without an error: it is none. */

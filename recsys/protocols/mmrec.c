@@ -416,51 +416,14 @@ static bool read_data(const Mmrec *x, StudyData *d)
 
 /* ---- evaluation ------------------------------------------------------------------------------ */
 
-static bool read_metrics(const Mmrec *x, EvalConfig *c)
+static bool read_measures(const Mmrec *x, Study *s)
 {
-    const char *const *given = NULL;
-    size_t n = 0;
-    if (!key_texts(&x->k, "metrics", &given, &n) ||
-        !key_i64s(&x->k, "topk", 1, LONGEST_CUTOFF, &c->cutoffs, &c->cutoff_count))
+    if (!key_measures(&x->k, "metrics", "topk", &s->eval))
         return false;
-    if (!n || !c->cutoff_count)
-        return key_missing(&x->k, n ? "topk" : "metrics", "a list");
-    const char **names = NEW(x->k.arena, const char *, n, x->k.e);
-    for (size_t i = 0; names && i < n; i++) {
-        int at = metric_find(given[i]);
-        if (at < 0)
-            return fail(x->k.e, SP_FORMAT, "%s: metrics: found %.60s; allowed is %s", key_get(&x->k, "metrics")->where,
-                        given[i], metric_names());
-        names[i] = metric_at((size_t)at)->name;
-    }
-    c->metrics = names;
-    c->metric_count = n;
-    if (!names || measures_check(c, x->k.arena, x->k.e))
-        return names != NULL;
-    error_prefix(x->k.e, "%s: ", key_get(&x->k, "topk")->where);
-    return false;
-}
-
-static bool read_valid_metric(const Mmrec *x, Study *s)
-{
-    const char *text = "Recall@20";
-    if (!key_text(&x->k, "valid_metric", &text))
-        return false;
-    Text cutoff = text_of(text), name;
-    text_next(&cutoff, '@', &name);
-    const char *word = arena_strndup(x->k.arena, name.p, name.n, x->k.e);
-    int at = word ? metric_find(word) : -1;
-    if (!word)
-        return false;
-    for (size_t i = 0; at >= 0 && text_i64(cutoff, &s->cutoff) && i < s->eval.metric_count; i++)
-        for (size_t j = 0; j < s->eval.cutoff_count; j++)
-            if (!strcmp(metric_at((size_t)at)->name, s->eval.metrics[i]) && s->cutoff == s->eval.cutoffs[j]) {
-                s->metric = s->eval.metrics[i];
-                return true;
-            }
-    const Yaml *y = key_get(&x->k, "valid_metric");
-    return key_refuse(&x->k, "valid_metric", y ? y : x->k.map,
-                      "a metric of `metrics` at a cutoff of `topk`: Recall@20");
+    s->cutoff = 20;
+    if (!key_get(&x->k, "valid_metric"))
+        return key_missing(&x->k, "valid_metric", "a metric of `metrics` at a cutoff of `topk`: Recall@20");
+    return key_measure(&x->k, "valid_metric", &s->eval, &s->metric, &s->cutoff);
 }
 
 static bool read_select(const Mmrec *x, Study *s)
@@ -491,7 +454,7 @@ bool mmrec_read(Study *s, const ProtocolConfig *c, Arena *a, Error *e)
     if (!data || !model || !read_files(&x, c) || !find_model(&x, c) || !check_keys(&x) || !fixed_keys(&x))
         return false;
     *s = (Study){.name = x.dataset, .system = "mmrec", .source = c->path};
-    if (!read_metrics(&x, &s->eval) || !read_valid_metric(&x, s) || !read_select(&x, s) || !mmrec_model(&x, model) ||
+    if (!read_measures(&x, s) || !read_select(&x, s) || !mmrec_model(&x, model) ||
         !key_bool(&x.k, "save_recommended_topk", &save) || !read_data(&x, data))
         return false;
     for (size_t i = 0; save && i < s->eval.cutoff_count; i++)

@@ -33,5 +33,7 @@ const char *study_trials(const Study *s, Arena *a, Error *e); /* OUT/trials */
 double row_figure(const TrialRow *row, const Study *s, Arena *scratch);
 /* A number of a row's object, "Recall@20"; NaN where it is absent. */
 double figure_of(const Json *object, const char *name);
+/* Whether a figure's name is this metric's at this cutoff: "Recall@20", or "Recall@20 (99 sampled)". */
+bool is_figure(Text name, const char *metric);
 
 #endif

@@ -72,9 +72,16 @@ static DataConfig data_of(const StudyData *d, const Recommender *kind)
     return c;
 }
 
+static const char *negatives_text(const EvalConfig *c, Arena *a, Error *e)
+{
+    if (c->negative_files[0])
+        return arena_printf(a, e, "negatives=%s,%s", c->negative_files[0], c->negative_files[1]);
+    return arena_printf(a, e, "negatives=%s%lld", c->negatives_each ? "uni" : "", (long long)c->negatives);
+}
+
 bool trial_plan(TrialPlan *p, const Study *s, const Trial *t, Arena *a, Error *e)
 {
-    enum { MEASURES = 3 };
+    enum { MEASURES = 5 };
     const StudyModel *m = t->model;
     const char **set = NEW(a, const char *, MEASURES + m->set_count + m->dim_count, e);
     size_t n = 0;
@@ -85,6 +92,11 @@ bool trial_plan(TrialPlan *p, const Study *s, const Trial *t, Arena *a, Error *e
     if (s->eval.cutoff_count && !(set[n++] = text_from(put_cutoffs, s, a, e)))
         return false;
     if (s->metric && !(set[n++] = arena_printf(a, e, "validation_metric=%s@%lld", s->metric, (long long)s->cutoff)))
+        return false;
+    if (s->eval.relevance_threshold != 0 &&
+        !(set[n++] = arena_printf(a, e, "relevance_threshold=%.17g", s->eval.relevance_threshold)))
+        return false;
+    if ((s->eval.negatives || s->eval.negative_files[0]) && !(set[n++] = negatives_text(&s->eval, a, e)))
         return false;
     for (size_t i = 0; i < m->set_count; i++)
         set[n++] = m->set[i];
@@ -204,7 +216,7 @@ static void put_scores(FILE *f, const void *scores)
     enum { FEWEST = 9, MOST = 17 };
     const Scores *s = scores;
     JsonWriter w = {.to = f};
-    char name[64], text[40];
+    char name[SCORE_NAME_BYTES], text[40];
     json_object(&w, NULL);
     for (size_t i = 0; s->mean && i < s->metrics * s->cutoffs; i++) {
         int digits = FEWEST;
@@ -216,6 +228,20 @@ static void put_scores(FILE *f, const void *scores)
         json_put_number(&w, score_name(s, i, name, sizeof name), "%.*g", digits - 1, s->mean[i]);
     }
     json_end(&w);
+}
+
+bool is_figure(Text name, const char *metric)
+{
+    size_t n = strlen(metric);
+    return text_starts(name, metric) && (name.n == n || (name.n > n + 1 && name.p[n] == ' ' && name.p[n + 1] == '('));
+}
+
+static double chosen_figure(const Json *object, const char *metric)
+{
+    for (const Json *j = object ? object->first : NULL; j; j = j->next)
+        if (j->type == JSON_NUMBER && is_figure(j->key, metric))
+            return j->number;
+    return NAN;
 }
 
 double figure_of(const Json *object, const char *name)
@@ -240,8 +266,8 @@ double row_figure(const TrialRow *row, const Study *s, Arena *scratch)
     const char *name = arena_printf(scratch, &none, "%s@%lld", s->metric, (long long)s->cutoff);
     if (!name || row->state != TRIAL_DONE)
         return NAN;
-    double figure = figure_of(json_parse(scratch, text_of(first), "figures", &none), name);
-    return isfinite(figure) ? figure : figure_of(json_parse(scratch, text_of(second), "figures", &none), name);
+    double figure = chosen_figure(json_parse(scratch, text_of(first), "figures", &none), name);
+    return isfinite(figure) ? figure : chosen_figure(json_parse(scratch, text_of(second), "figures", &none), name);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */

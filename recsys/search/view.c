@@ -305,6 +305,11 @@ bool study_view(StudyView *v, Ledger *l, Arena *a, Error *e)
          ledger_rows(l, &v->rows, &v->row_count, a, e) &&
          ledger_extractions(l, &v->extractions, &v->extraction_count, a, e) && study_names(v, s, a, e) &&
          row_figures(v, &of_row, a, scratch, e);
+    for (size_t i = 0; ok && i < v->figure_count; i++)
+        if (is_figure(text_of(v->figures[i]), v->metric)) {
+            v->metric = v->figures[i];
+            break;
+        }
     Viewer w = {v, s, of_row, a, scratch};
     ok = ok && view_groups(&w, e);
     arena_free(scratch);

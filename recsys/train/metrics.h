@@ -136,8 +136,6 @@ static inline int64_t held_at(const Judged *j, int64_t k)
 /* metrics.c, beside what recsys.h declares */
 /* "unknown metric ..." with near names, for an unknown name */
 bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
-/* The name of a metric's figure, by any name of the metric; false, perhaps without an error: there is none */
-bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a, Error *e);
 /* metrics_lists.c, the same */
 /* The same in blocks of lists. `users`: at most so many in all; `data` as in Lists. c, truth and data stay the
  * caller's until the end. */

@@ -4,7 +4,7 @@
  * nearly equal, the statistic depends on how sums are rounded. The tails are computed here, by other means than
  * scipy's: see student_tail. */
 // flags: -Os
-#include "recsys/recsys.h"
+#include "recsys/evaluation.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -200,58 +200,20 @@ static bool read_knocks(Benchmark *b)
 
 /* ---- evaluation ------------------------------------------------------------------------------ */
 
-static bool read_metrics(const Keys *k, const Benchmark *b, EvalConfig *c)
+static bool read_measures(const Keys *k, const Benchmark *b, Study *s)
 {
     static const char *const ELLIOT[] = {"Recall", "Precision", "nDCG", "HR"}, *const MMREC[] = {"Recall", "nDCG",
                                                                                                  "Precision", "MAP"};
     static const int64_t CUTOFFS[] = {20};
-    const char *const *given = b->protocol == PROTOCOL_MMREC ? MMREC : ELLIOT;
-    size_t n = 4;
-    c->cutoffs = CUTOFFS;
-    c->cutoff_count = 1;
-    if (!key_texts(k, "metrics", &given, &n) ||
-        !key_i64s(k, "cutoffs", 1, LONGEST_CUTOFF, &c->cutoffs, &c->cutoff_count))
+    s->eval = (EvalConfig){.metrics = b->protocol == PROTOCOL_MMREC ? MMREC : ELLIOT,
+                           .metric_count = COUNT(ELLIOT),
+                           .cutoffs = CUTOFFS,
+                           .cutoff_count = COUNT(CUTOFFS)};
+    if (!key_measures(k, "metrics", "cutoffs", &s->eval) ||
+        !measures_name(&s->eval, text_of(s->eval.metrics[0]), &s->metric, k->arena, k->e))
         return false;
-    const char **names = NEW(k->arena, const char *, n + 1, k->e);
-    for (size_t i = 0; names && i < n; i++) {
-        int at = metric_find(given[i]);
-        if (at < 0)
-            return fail(k->e, SP_FORMAT, "%s: benchmark.evaluation.metrics: found %.60s; allowed is %s",
-                        key_get(k, "metrics")->where, given[i], metric_names());
-        names[i] = metric_at((size_t)at)->name;
-    }
-    c->metrics = names;
-    c->metric_count = n;
-    if (!n || !c->cutoff_count)
-        return key_refuse(k, n ? "cutoffs" : "metrics", key_get(k, n ? "cutoffs" : "metrics"), "a list of one or more");
-    if (!names || measures_check(c, k->arena, k->e))
-        return names != NULL;
-    error_prefix(k->e, "%s: ", k->map->where);
-    return false;
-}
-
-static bool read_metric(const Keys *k, Study *s)
-{
-    const char *text = NULL;
-    s->metric = s->eval.metrics[0];
     s->cutoff = s->eval.cutoffs[0];
-    if (!key_text(k, "metric", &text) || !text)
-        return k->e->code == SP_OK;
-    Text cutoff = text_of(text), name;
-    text_next(&cutoff, '@', &name);
-    const char *word = arena_strndup(k->arena, name.p, name.n, k->e);
-    int at = word ? metric_find(word) : -1;
-    bool known = text_i64(cutoff, &s->cutoff), has_metric = false, has_cutoff = false;
-    for (size_t i = 0; at >= 0 && i < s->eval.metric_count; i++)
-        if (!strcmp(s->eval.metrics[i], metric_at((size_t)at)->name)) {
-            s->metric = s->eval.metrics[i];
-            has_metric = true;
-        }
-    for (size_t i = 0; known && i < s->eval.cutoff_count; i++)
-        has_cutoff = has_cutoff || s->eval.cutoffs[i] == s->cutoff;
-    return word && ((has_metric && has_cutoff) ||
-                    key_refuse(k, "metric", key_get(k, "metric"), "one of metrics at one of cutoffs: %s@%lld",
-                               s->eval.metrics[0], (long long)s->eval.cutoffs[0]));
+    return key_measure(k, "metric", &s->eval, &s->metric, &s->cutoff);
 }
 
 static bool read_evaluation(const Benchmark *b, Study *s)
@@ -259,8 +221,8 @@ static bool read_evaluation(const Benchmark *b, Study *s)
     Keys k;
     size_t select = SELECT_VALID, n = 0;
     const char *const *tests = NULL;
-    if (!keys_map(&k, &b->k, "evaluation") || !KEYS_CHECK(&k, EVALUATION) || !read_metrics(&k, b, &s->eval) ||
-        !read_metric(&k, s) || !key_word(&k, "select", study_selects, COUNT(study_selects), &select) ||
+    if (!keys_map(&k, &b->k, "evaluation") || !KEYS_CHECK(&k, EVALUATION) || !read_measures(&k, b, s) ||
+         !key_word(&k, "select", study_selects, COUNT(study_selects), &select) ||
         !key_texts(&k, "tests", &tests, &n))
         return false;
     s->select = (StudySelect)select;
