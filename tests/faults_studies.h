@@ -1,8 +1,42 @@
-/* tests/faults_studies.h: configurations that become studies, for tests/faults_subjects.h. */
+/* tests/faults_studies.h: configurations, those that become studies, and exported trials, for
+ * tests/faults_subjects.h. */
 #ifndef SAPOR_FAULTS_STUDIES_H
 #define SAPOR_FAULTS_STUDIES_H
 
+#include "recsys/search/search.h"
+#ifdef HAVE_YAML
 #include "tools/run/benchmark.h"
+#endif
+
+#ifdef HAVE_SQLITE3
+/* In memory: SQLite opens and writes files by itself, as the faults do not see. */
+READER(exported_trials)
+{
+    int64_t added = 0;
+    TrialRow *rows;
+    size_t n;
+    Ledger *l = ledger_open(":memory:", e);
+    bool ok = l && ledger_import(l, in("trials.tsv"), &added, e) && ledger_rows(l, &rows, &n, a, e);
+    ledger_close(l);
+    if (ok)
+        mix(digest, rows[0].history, strlen(rows[0].history));
+    return ok;
+}
+#endif
+
+#ifdef HAVE_YAML
+READER(yaml)
+{
+    Text text;
+    Extraction *list;
+    size_t n;
+    Yaml *y = file_read(&text, a, in("c.yml"), 1 << 20, e) ? yaml_parse(a, text, "c.yml", e) : NULL;
+    if (!y || !yaml_override(y, TEXT("visual.items.output_path"), TEXT("elsewhere"), a, e) ||
+        !extraction_plan(&list, &n, y, a, e))
+        return false;
+    mix(digest, list[0].folders[0].path, strlen(list[0].folders[0].path));
+    return true;
+}
 
 static void mix_study(uint64_t *digest, const Study *s)
 {
@@ -18,11 +52,8 @@ READER(mmrec_study)
 {
     Study s;
     const char *set[] = {arena_printf(a, e, "inter_file_name=%s", in("data.inter")), "epochs=3", "mg=True"};
-    ProtocolConfig c = {.path = GOLDEN "mmrec",
-                        .model = "LightGCN",
-                        .dataset = "tiny",
-                        .overrides = set,
-                        .override_count = COUNT(set)};
+    ProtocolConfig c = {
+        .path = GOLDEN "mmrec", .model = "LightGCN", .dataset = "tiny", .overrides = set, .override_count = COUNT(set)};
     if (!set[0] || !mmrec_read(&s, &c, a, e))
         return false;
     mix_study(digest, &s);
@@ -44,5 +75,7 @@ READER(benchmark_study)
     mix_study(digest, &s);
     return true;
 }
+
+#endif
 
 #endif

@@ -3,7 +3,6 @@
 #ifndef SAPOR_FAULTS_SUBJECTS_H
 #define SAPOR_FAULTS_SUBJECTS_H
 
-#include "recsys/search/search.h"
 #include "tools/ducho/extract.h"
 #include "tools/recommendations.h"
 
@@ -272,40 +271,7 @@ READER(nearest)
     return ok;
 }
 
-#ifdef HAVE_YAML
-READER(yaml)
-{
-    Text text;
-    Extraction *list;
-    size_t n;
-    Yaml *y = file_read(&text, a, in("c.yml"), 1 << 20, e) ? yaml_parse(a, text, "c.yml", e) : NULL;
-    if (!y || !yaml_override(y, TEXT("visual.items.output_path"), TEXT("elsewhere"), a, e) ||
-        !extraction_plan(&list, &n, y, a, e))
-        return false;
-    mix(digest, list[0].folders[0].path, strlen(list[0].folders[0].path));
-    return true;
-}
-#endif
-
-#ifdef HAVE_SQLITE3
-/* In memory: SQLite opens and writes files by itself, as the faults do not see. */
-READER(exported_trials)
-{
-    int64_t added = 0;
-    TrialRow *rows;
-    size_t n;
-    Ledger *l = ledger_open(":memory:", e);
-    bool ok = l && ledger_import(l, in("trials.tsv"), &added, e) && ledger_rows(l, &rows, &n, a, e);
-    ledger_close(l);
-    if (ok)
-        mix(digest, rows[0].history, strlen(rows[0].history));
-    return ok;
-}
-#endif
-
-#ifdef HAVE_YAML
 #include "tests/faults_studies.h"
-#endif
 
 READER(table)
 {

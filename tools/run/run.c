@@ -45,8 +45,14 @@ static bool read_mmrec(Study *s, const ProtocolConfig *p, const Yaml *root, Cont
     return mmrec_read(s, p, a, e);
 }
 
+static bool read_elliot(Study *s, const ProtocolConfig *p, const Yaml *root, Context *c, Arena *a, Error *e)
+{
+    (void)c;
+    return elliot_read(s, p, root, a, e);
+}
+
 static const RunSystem SYSTEMS[] = {
-    {"experiment", NULL, NULL},
+    {"experiment", read_elliot, elliot_write},
     {"benchmark", benchmark_read, NULL},
     {NULL, read_mmrec, mmrec_write},
 };
@@ -104,8 +110,6 @@ static bool read_study(Study *s, const RunSystem **system, Context *c, Error *e)
          !(root = yaml_parse(c->arena, source, p.path, e))))
         return false;
     *system = find_system(root);
-    if (!(*system)->read)
-        return fail(e, SP_UNSUPPORTED, "%s: configurations of this system are not read yet", p.path);
     if (!(*system)->read(s, &p, root, c, c->arena, e))
         return false;
     if (select >= 0)
