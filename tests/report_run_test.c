@@ -79,7 +79,7 @@ int main(void)
     return 0;
 #else
     static const struct CMUnitTest tests[] = {cmocka_unit_test(a_ledger_becomes_a_page)};
-    study_folders();
+    test_folders_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 #endif
 }

@@ -470,6 +470,7 @@ int main(void)
         cmocka_unit_test(memory_that_is_refused_is_an_error),
         cmocka_unit_test(many_trials_make_a_page),
     };
+    test_folders_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 #endif
 }

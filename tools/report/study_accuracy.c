@@ -99,7 +99,8 @@ void report_summary(StudyPage *s)
             c[1].text = *p->point ? p->point : "-";
         } else {
             c[1].text = "-";
-            c[1].note = sheet_note(&t, "no trial has a result");
+            bool absent = s->first[d] < s->first[d + 1] && s->rows[s->first[d]].group->absent;
+            c[1].note = sheet_note(&t, absent ? s->rows[s->first[d]].group->absent : "no trial has a result");
         }
     }
     report_show(s, &t, v->data_count);
