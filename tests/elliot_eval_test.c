@@ -36,8 +36,6 @@ static void metrics_with_parameters(void **state)
         assert_string_equal(s.eval.metrics[i], names[i]);
     assert_true(s.eval.relevance_threshold == 3.5);
     assert_string_equal(((const Elliot *)s.own)->threshold, "3.5");
-    assert_int_equal(s.models[0].set_count, 1);
-    assert_string_equal(s.models[0].set[0], "relevance_threshold=3.5");
     assert_true(measures_check(&s.eval, a, &e));
     arena_free(a);
 }
@@ -52,7 +50,6 @@ static void ranks_among_few(void **state)
         read_with(&s, "simple_metrics: [Recall]", "  negative_sampling: {strategy: random, num_items: 99}\n", a, &e),
         e);
     assert_int_equal(s.eval.negatives, 99);
-    assert_string_equal(s.models[0].set[0], "negatives=99");
     assert_ok(read_with(&s, "simple_metrics: [Recall]",
                         "  negative_sampling: {strategy: fixed, files: [../groups.tsv, ../x.tsv]}\n", a, &e),
               e);

@@ -205,31 +205,33 @@ static bool read_scalars(Elliot *x)
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
-/* Each note once, whichever model it is about first. */
+/* Each note once, whichever model it is about first. They are passed on when all is read: an error is one line. */
 typedef struct Notes {
-    ProtocolNote *note;
-    void *arg;
     const char **said;
     size_t count, room;
     Arena *arena;
 } Notes;
 
+/* A note without where and the key: "test.yml:3:4: experiment.gpu: ..." */
+static const char *about_of(const char *line)
+{
+    const char *about = strstr(line, ": ");
+    return about && strstr(about + 2, ": ") ? strstr(about + 2, ": ") : line;
+}
+
 static void note_once(void *arg, const char *line)
 {
     Notes *n = arg;
     Error e = {0};
-    const char *about = strstr(line, ": ");
-    about = about && strstr(about + 2, ": ") ? strstr(about + 2, ": ") : line;
     for (size_t i = 0; i < n->count; i++)
-        if (!strcmp(n->said[i], about))
+        if (!strcmp(about_of(n->said[i]), about_of(line)))
             return;
     void *more = arena_grow(n->arena, n->said, n->count, &n->room, sizeof *n->said, &e);
     if (more) {
         n->said = more;
-        n->said[n->count++] = arena_printf(n->arena, &e, "%s", about);
-        n->count -= e.code != SP_OK;
+        n->said[n->count] = arena_strndup(n->arena, line, strlen(line), &e);
+        n->count += e.code == SP_OK;
     }
-    n->note(n->arg, line);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -276,7 +278,7 @@ bool elliot_read(Study *s, const ProtocolConfig *c, const Yaml *root, Arena *a, 
     Keys k;
     if (!x || !notes)
         return false;
-    *notes = (Notes){.note = c->note, .arg = c->arg, .arena = a};
+    notes->arena = a;
     *s = (Study){.system = "elliot", .source = c->path, .own = x};
     x->path = c->path;
     x->folder = base.p == c->path ? "." : arena_strndup(a, c->path, (size_t)(base.p - c->path), e);
@@ -288,5 +290,7 @@ bool elliot_read(Study *s, const ProtocolConfig *c, const Yaml *root, Arena *a, 
     }
     bool ok = read_all(s, x, c, &k, a, e);
     x->experiment.note = x->data.note = NULL; /* the caller's may be gone later */
+    for (size_t i = 0; ok && i < notes->count; i++)
+        c->note(c->arg, notes->said[i]);
     return ok;
 }

@@ -132,9 +132,7 @@ typedef struct Elliot {
     const char *splits;                             /* OUT/splits */
     const char *threshold;                          /* relevance_threshold as Python prints it */
     size_t simple_count;                            /* of the study's metrics: those of simple_metrics */
-    const char *measures[2];                        /* settings of each model that say how lists are judged */
-    size_t measure_count;
-    const char *first_metric; /* as written in simple_metrics */
+    const char *first_metric;                       /* as written in simple_metrics */
     int64_t top_k, seed;
     bool triplets, binarize;
     Keys data;                                      /* data_config */

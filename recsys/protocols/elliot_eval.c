@@ -165,26 +165,6 @@ static bool read_threshold(Study *s, Elliot *x, const Keys *k)
     return !y || (x->threshold = python_str(python_type(y), y->text, k->arena, k->e));
 }
 
-/* What the settings of each model say, too. */
-static bool set_measures(const Study *s, Elliot *x, const Keys *k)
-{
-    const EvalConfig *c = &s->eval;
-    const char *threshold = c->relevance_threshold != 0
-                                ? arena_printf(k->arena, k->e, "relevance_threshold=%.17g", c->relevance_threshold)
-                                : "";
-    const char *negatives = c->negatives ? arena_printf(k->arena, k->e, "negatives=%lld", (long long)c->negatives)
-                            : c->negative_files[0] ? arena_printf(k->arena, k->e, "negatives=%s,%s",
-                                                                  c->negative_files[0], c->negative_files[1])
-                                                   : "";
-    if (!threshold || !negatives)
-        return false;
-    if (*threshold)
-        x->measures[x->measure_count++] = threshold;
-    if (*negatives)
-        x->measures[x->measure_count++] = negatives;
-    return true;
-}
-
 static bool read_files(Study *s, const Elliot *x, const Keys *k)
 {
     const Yaml *y = key_get(k, "files"), *entry = y && y->type == YAML_LIST ? y->first : y;
@@ -241,5 +221,5 @@ bool elliot_evaluation(Study *s, Elliot *x)
         return key_missing(&x->experiment, "evaluation", "a map with simple_metrics");
     return KEYS_CHECK(&k, rows) && read_metrics(s, x, &k) && read_cutoffs(s, x, &k) && read_threshold(s, x, &k) &&
            key_bool(&k, "paired_ttest", &s->t_test) && key_bool(&k, "wilcoxon_test", &s->wilcoxon) &&
-           read_negatives(s, x) && set_measures(s, x, &k);
+           read_negatives(s, x);
 }

@@ -225,14 +225,10 @@ static bool write_tests(const Writer *w, bool wilcoxon)
 
 /* ---- files of trials ------------------------------------------------------------------------- */
 
-/* Copies OUT/trials/<key>/NAME, if it is there. *copied: it was. */
-static bool copy_file(const Writer *w, const TrialRow *row, const char *name, const char *to, bool *copied)
+/* *from becomes the file `to`. */
+static bool copy_file(const Writer *w, const char *from, const char *to)
 {
-    const char *from = arena_printf(w->arena, w->e, "%s/trials/%s/%s", w->study->out, row->key, name);
     Map map;
-    *copied = from && file_exists(from);
-    if (!from || !*copied)
-        return from != NULL;
     if (!map_open(&map, from, w->e))
         return false;
     Out *o = out_open(to, arena_heap(w->arena), w->e);
@@ -245,11 +241,13 @@ static bool copy_file(const Writer *w, const TrialRow *row, const char *name, co
 static bool copy_recs(const Writer *w, const Best *b)
 {
     const TrialRow *row = b->point->rows[0];
-    bool learns = b->model->kind->batch != BATCH_NONE, copied;
-    const char *name = learns ? arena_printf(w->arena, w->e, "%s_it=%lld.tsv", b->name, (long long)row->best_epoch)
-                              : arena_printf(w->arena, w->e, "%s.tsv", b->name);
+    bool learns = b->model->kind->batch != BATCH_NONE;
+    const char *from, *name = learns
+                                  ? arena_printf(w->arena, w->e, "%s_it=%lld.tsv", b->name, (long long)row->best_epoch)
+                                  : arena_printf(w->arena, w->e, "%s.tsv", b->name);
     const char *path = name ? path_join(w->arena, w->x->recs, name, w->e) : NULL;
-    return path && copy_file(w, row, "recs.tsv", path, &copied);
+    return path && study_recs(w->study, row, b->of->save_recs, &from, w->arena, w->e) &&
+           (!from || copy_file(w, from, path));
 }
 
 static bool copy_weights(const Writer *w, const Best *b)
@@ -257,10 +255,12 @@ static bool copy_weights(const Writer *w, const Best *b)
     static const char *const files[] = {"user.npy",          "item.npy",         "user.ids.txt", "item.ids.txt",
                                         "model.safetensors", "seen.safetensors", "config.json"};
     const char *folder = path_join(w->arena, w->x->weights, b->name, w->e);
-    bool ok = folder && folder_make(folder, w->e), copied;
+    bool ok = folder && folder_make(folder, w->e);
     for (size_t i = 0; ok && i < COUNT(files); i++) {
+        const char *from =
+            arena_printf(w->arena, w->e, "%s/trials/%s/%s", w->study->out, b->point->rows[0]->key, files[i]);
         const char *to = path_join(w->arena, folder, files[i], w->e);
-        ok = to && copy_file(w, b->point->rows[0], files[i], to, &copied);
+        ok = from && to && (!file_exists(from) || copy_file(w, from, to));
     }
     return ok;
 }

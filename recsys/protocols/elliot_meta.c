@@ -289,8 +289,6 @@ static bool read_params(ElliotReader *r)
     for (size_t i = PARAM_OWN; elliot_param(r->m->kind, i); i++)
         if (!elliot_read_param(r, i, elliot_param(r->m->kind, i)))
             return false;
-    for (size_t i = 0; i < r->x->measure_count; i++)
-        r->set[r->to->set_count++] = r->x->measures[i];
     return read_meta(r) && read_seed(r) && (!learns || (check_epochs(r) && read_stopping(r)));
 }
 
