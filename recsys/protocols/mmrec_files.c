@@ -4,10 +4,10 @@
  * The combinations are in MMRec's order: the first seed with every point, then the next. Epochs are numbered from 0, as
  * in MMRec; losses are means over batches, where MMRec logs sums. */
 // flags: -Os
+#include "recsys/protocols/elliot.h"
 #include "recsys/protocols/mmrec.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <time.h>
 
 #define BLOCKS "\xe2\x96\x88\xe2\x96\x88" /* two full blocks */
@@ -61,19 +61,8 @@ static void python_value(const char *text, char *out, size_t size)
         snprintf(out, size, plain ? "%.80s" : "'%.80s'", text);
         return;
     }
-    char shortest[64] = "";
-    double back = 0;
-    for (int digits = 1; digits <= 17 && back != number; digits++) {
-        snprintf(shortest, sizeof shortest, "%.*e", digits - 1, number);
-        text_f64(text_of(shortest), &back);
-    }
-    char *mark = strchr(shortest, 'e');
-    int power = mark ? atoi(mark + 1) : 0, digits = mark ? (int)(mark - shortest) - (shortest[0] == '-') : 1;
-    digits -= digits > 1; /* the point */
-    if (power >= -4 && power < 16)
-        snprintf(out, size, "%.*f", MAX(1, digits - 1 - power), number);
-    else
-        snprintf(out, size, "%.*s", (int)size - 1, shortest);
+    char buffer[32];
+    snprintf(out, size, "%s", python_float(number, buffer));
 }
 
 static void line(Log *l, const char *format, ...) PRINTF_LIKE(2, 3);
