@@ -43,13 +43,13 @@ FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-
 endif
 
 # ---- sources: a new .c file in one of these folders is found automatically -----------------------------------------------
-FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizers/sentencepiece nn nn/ops extractors extractors/media extractors/models recsys recsys/data recsys/data/prepare recsys/models recsys/models/shared recsys/protocols recsys/search recsys/train kernels
+FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizers/sentencepiece nn nn/ops extractors extractors/media extractors/models recsys recsys/data recsys/data/prepare recsys/metrics recsys/models recsys/models/shared recsys/protocols recsys/search recsys/train kernels
 # MINIMAL has no YAML and no SQLite, so nothing for `run`
 LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(filter-out $(if $(call on,$(MINIMAL)),recsys/protocols),$(FOLDERS))))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
 # MINIMAL trains one run (tools/train/train.c), does not train the encoders of the demo (tools/demo/demo.h), draws no data (tools/bench/bench.h),
-# compares no runs (tools/compare/compare.c), has no prepare (tools/main.c), runs no search (tools/run/run.c) and has no pages of studies (tools/report/study.h)
-NOT_MINIMAL = $(wildcard tools/report/study*.c tools/train/many*.c tools/compare/compare_*.c tools/run/run_*.c tools/run/benchmark*.c) tools/prepare/prepare.c tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c plot.c steps.c)
+# compares no runs (tools/compare/compare.c), has no prepare (tools/main.c), runs no search (tools/run/run.c) and has no pages of studies (tools/study/study.h)
+NOT_MINIMAL = $(wildcard tools/study/*.c tools/train/many*.c tools/compare/compare_*.c tools/run/run_*.c tools/run/benchmark*.c) tools/prepare/prepare.c tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c plot.c steps.c)
 TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),$(NOT_MINIMAL)),$(wildcard tools/*.c tools/*/*.c))
 CASE_SRC := $(wildcard tests/cases/*.c tests/far/*.c) tests/drawn.c
 TEST_SRC := $(wildcard tests/*_test.c)

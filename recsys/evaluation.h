@@ -54,7 +54,7 @@ typedef struct EvalConfig {
     const int64_t *cutoffs;
     size_t cutoff_count;
     double relevance_threshold; /* elliot: ratings below it are not relevant */
-    /* What evaluate_model ranks instead of all items: those of the part and so many drawn ones (metrics_sampled.c),
+    /* What evaluate_model ranks instead of all items: those of the part and so many drawn ones (sampled.c),
      * for each user or, as RecBole's uni99, for each item of the user's part. 0: all items */
     int64_t negatives;
     bool negatives_each;

@@ -140,6 +140,10 @@ tools/bench/bench_plot.c includes tools/report/page.h           bench plot draws
 tools/demo/demo.c includes tools/ducho/extract.h                the demo reads its table of texts as extract does
 tools/demo/demo.c includes tools/report/report.h                the demo ends with a report page
 tools/report/report.c includes tools/ducho/extract.h            the page reads titles as extract reads texts
+tools/run/benchmark.c includes tools/demo/demo.h                a benchmark may name the encoders of the demo
+tools/run/benchmark.h includes tools/ducho/extract.h            a benchmark extracts features as extract does
+tools/study/command.c includes tools/report/report.h            report takes folders of runs and of studies
+tools/study/study.h includes tools/report/page.h                both pages have the same style and charts
 tools/report/report_figures.c includes tools/bench/peak.h       the page has a roofline
 tools/command/options.c includes tools/bench/counters.h         --profile shows hardware counters
 tools/command/options.c includes tools/bench/peak.h             --profile compares with the peak

@@ -1,6 +1,6 @@
 /* tests/metrics_test.c: every metric against float64 NumPy (tests/golden/metrics_float64.py), and how metrics are asked
  * for. */
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 #include "tests/testing.h"
 

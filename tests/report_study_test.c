@@ -1,6 +1,6 @@
 /* tests/report_study_test.c: the page about a study and its tables: drawn studies, studies that lack something, names
  * that would break out of a format. */
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include "tests/drawn_study.h"
 

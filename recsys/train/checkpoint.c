@@ -3,7 +3,7 @@
  * Format 1 has no tensors but parameters and their optimiser state, and does not name its format. Format 2 adds the
  * tensors of kept_new; it is written for models that have some. */
 // flags: -Os
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 #include <math.h>
 

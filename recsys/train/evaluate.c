@@ -1,5 +1,5 @@
 /* recsys/train/evaluate.c: from a model to the lists it recommends, and from the lists to figures. */
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* recsys/train/measures.c: what the settings metrics, cutoffs and validation_metric say. */
 // flags: -Os
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 static bool read_metrics(Measures *m, const CommonSettings *s, Protocol p, Arena *a, Error *e)
 {

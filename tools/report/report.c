@@ -1,5 +1,5 @@
 /* tools/report/report.c: sapor report RUN... -o FILE.html: finished runs and their data read, the page put together; or
- * a study (study_command.c). */
+ * a study (tools/study/command.c). */
 // flags: -Os
 #include "tools/report/report_parts.h"
 

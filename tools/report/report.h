@@ -18,7 +18,7 @@ typedef struct ReportConfig {
 /* Writes c->out whole or not at all. */
 bool report_write(Context *c, const ReportConfig *r, Error *e);
 /* The page about a study, of the folder c->args[0] that `sapor run` wrote, and with --tables its tables
- * (study_command.c; not in MINIMAL). */
+ * (tools/study/command.c; not in MINIMAL). */
 bool report_study(Context *c, const ReportConfig *r, Error *e);
 #define STUDY_LEDGER "ledger.sqlite" /* the file that such a folder is recognised by */
 

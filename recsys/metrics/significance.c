@@ -1,4 +1,4 @@
-/* recsys/train/significance.c: whether two systems differ, by a figure of each for every user: recipes.md 6.8.
+/* recsys/metrics/significance.c: whether two systems differ, by a figure of each for every user: recipes.md 6.8.
  *
  * The tests are those of scipy 1.17.1. Its sums are repeated in the order of NumPy (sum_of): where all differences are
  * nearly equal, the statistic depends on how sums are rounded. The tails are computed here, by other means than

@@ -1,11 +1,13 @@
-/* recsys/train/metrics.h: what the files of metrics share.
+/* recsys/metrics/metrics.h: what the files of metrics share.
  *
- *   metrics.c           the table of metrics, and how one is asked for: "DSC:beta=2"
- *   metrics_lists.c     from lists to figures
- *   metrics_accuracy.c  hits and their ranks
- *   metrics_ranks.c     AUC and errors of predicted scores
- *   metrics_beyond.c    coverage, diversity, novelty, popularity
- *   metrics_groups.c    clusters of users and items
+ *   metrics.c       the table of metrics, and how one is asked for: "DSC:beta=2"
+ *   lists.c         from lists to figures
+ *   accuracy.c      hits and their ranks
+ *   ranks.c         AUC and errors of predicted scores
+ *   beyond.c        coverage, diversity, novelty, popularity
+ *   groups.c        clusters of users and items
+ *   sampled.c       candidates of a sampled evaluation
+ *   significance.c  whether two systems differ
  *
  * A new metric is a function (Figure, or an end of sums that others made) and a row of the table. */
 #ifndef SAPOR_METRICS_H
@@ -98,7 +100,7 @@ struct Use { /* a metric of a configuration at work */
 
 /* Rows of the table (metrics.c), by a name with or without its system, and by the protocol. NULL when unknown. */
 const Row *row_find(Text name, Protocol p);
-/* metrics_sampled.c */
+/* sampled.c */
 const char *sampled_words(const EvalConfig *c, Arena *a, Error *e); /* Scores.sampled */
 #ifndef SAPOR_MINIMAL
 bool sampled_read(EvalConfig *c, const TextList *words, Error *e); /* of the setting negatives */
@@ -136,7 +138,7 @@ static inline int64_t held_at(const Judged *j, int64_t k)
 /* metrics.c, beside what recsys.h declares */
 /* "unknown metric ..." with near names, for an unknown name */
 bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
-/* metrics_lists.c, the same */
+/* lists.c, the same */
 /* The same in blocks of lists. `users`: at most so many in all; `data` as in Lists. c, truth and data stay the
  * caller's until the end. */
 typedef struct Scorer Scorer;
@@ -147,7 +149,7 @@ bool scorer_end(Scorer *s, Error *e);
 /* Names of the figures and room for them, without values */
 bool scores_make(Scores *s, Protocol p, const EvalConfig *c, const DataSet *data, Arena *a, Error *e);
 
-/* metrics_accuracy.c */
+/* accuracy.c */
 Figure recall, precision, hit_rate, reciprocal_rank, ndcg_graded, ndcg_binary, mean_precision, mean_recall,
     average_precision, f1, f_beta;
 Begin f_beta_begin, two_sums_begin;
@@ -155,12 +157,12 @@ Add pooled_recall_add;
 End ratio_end; /* of two_sums_begin's */
 
 #ifndef SAPOR_MINIMAL
-/* metrics_ranks.c */
+/* ranks.c */
 Figure limited_auc, group_auc, absolute_error, squared_error, root_squared_error;
 Add pooled_auc_add, weighted_auc_add, absolute_error_add, squared_error_add;
 End root_ratio_end;
 
-/* metrics_beyond.c */
+/* beyond.c */
 Figure list_length, mean_popularity, popularity_per_rank, tail_share, tail_count, tail_per_rank, novelty,
     feature_recall;
 Begin popularity_begin, tail_begin, least_popular_begin, efd_begin, epc_begin, count_begin, sorted_begin, entropy_begin,
@@ -175,7 +177,7 @@ int32_t *head_and_tail(Judge *judge, double ratio, Arena *a, Error *e);
 bool count_popularity(Judge *judge, Arena *a, Error *e);
 bool open_table(Table *t, const char *path, Arena *a, Error *e); /* tabs between fields */
 
-/* metrics_groups.c */
+/* groups.c */
 Figure mean_score, group_tail_share;
 Begin head_tail_begin, item_groups_begin, user_groups_begin, user_groups_tail_begin, user_difference_begin,
     item_difference_begin, group_gini_begin, disparity_begin;

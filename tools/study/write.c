@@ -1,6 +1,6 @@
-/* tools/report/study_write.c: a table as HTML, CSV, LaTeX and Markdown. Every text is escaped for its format. */
+/* tools/study/write.c: a table as HTML, CSV, LaTeX and Markdown. Every text is escaped for its format. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include <stdlib.h>
 

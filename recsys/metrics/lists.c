@@ -1,5 +1,5 @@
-/* recsys/train/metrics_lists.c: from lists to figures. Lists come in blocks: no metric needs all of them at once. */
-#include "recsys/train/metrics.h"
+/* recsys/metrics/lists.c: from lists to figures. Lists come in blocks: no metric needs all of them at once. */
+#include "recsys/metrics/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>

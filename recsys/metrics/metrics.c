@@ -1,6 +1,6 @@
-/* recsys/train/metrics.c: the table of metrics, and how one is asked for. */
+/* recsys/metrics/metrics.c: the table of metrics, and how one is asked for. */
 // flags: -Os
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>

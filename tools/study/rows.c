@@ -1,7 +1,7 @@
-/* tools/report/study_rows.c: groups in the order of the tables, knock-outs and what they are compared with, numbers and
+/* tools/study/rows.c: groups in the order of the tables, knock-outs and what they are compared with, numbers and
  * names for people. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* tools/report/study_effects.c: what each hyper-parameter changes. */
+/* tools/study/effects.c: what each hyper-parameter changes. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include <math.h>
 #include <stdlib.h>

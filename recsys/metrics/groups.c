@@ -1,8 +1,8 @@
-/* recsys/train/metrics_groups.c: metrics of clusters of users and items, as Elliot counts them (recipes.md 6.2). Their
+/* recsys/metrics/groups.c: metrics of clusters of users and items, as Elliot counts them (recipes.md 6.2). Their
  * files are described in docs/formats.md. */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* tools/report/study_tests.c: tests of significance between the best points of groups, as a matrix and as a list. */
+/* tools/study/tests.c: tests of significance between the best points of groups, as a matrix and as a list. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
-/* tools/report/study_command.c: sapor report RUN of a folder that `sapor run` wrote. */
+/* tools/study/command.c: sapor report RUN of a folder that `sapor run` wrote. */
 // flags: -Os
 #include "tools/report/report.h"
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 /* Options of pages about run folders have no meaning here. */
 static bool check_options(const Context *c, Error *e)

@@ -1,6 +1,6 @@
-/* tools/report/study_page.c: the page about a study: its style, its sections in their order. */
+/* tools/study/page.c: the page about a study: its style, its sections in their order. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 static const char STYLE[] =
     "dl.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(7rem,1fr));gap:.6rem;margin:1rem 0}"

@@ -1,6 +1,6 @@
-/* tools/report/study_costs.c: time and memory of extraction and of training, against accuracy. */
+/* tools/study/costs.c: time and memory of extraction and of training, against accuracy. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include <math.h>
 

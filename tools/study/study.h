@@ -1,10 +1,11 @@
-/* tools/report/study.h: the page about a study: what a ledger holds, as tables and charts.
+/* tools/study/study.h: the page about a study: what a ledger holds, as tables and charts.
  *
- *   study_page.c    the page as a whole
- *   study_rows.c    groups in the order of the tables; numbers and names for people
- *   study_sheet.c   a table is filled
- *   study_write.c   a table as HTML, CSV, LaTeX and Markdown
- *   study_*.c       the sections, each by its name
+ *   page.c    the page as a whole
+ *   rows.c    groups in the order of the tables; numbers and names for people
+ *   sheet.c   a table is filled
+ *   write.c   a table as HTML, CSV, LaTeX and Markdown
+ *   command.c `report` of such a folder
+ *   the rest  the sections, each by its name
  *
  * Texts of a study come from configurations and ledgers: none is trusted, every writer escapes them. */
 #ifndef SAPOR_STUDY_PAGE_H
@@ -14,7 +15,7 @@
 #include "tools/report/page.h"
 #include "tools/tools.h"
 
-/* ---- tables (study_sheet.c, study_write.c) --------------------------------------------------- */
+/* ---- tables (sheet.c, write.c) --------------------------------------------------- */
 
 typedef enum CellMark { MARK_NONE, MARK_BEST, MARK_SECOND } CellMark;
 typedef struct Cell {
@@ -60,7 +61,7 @@ void sheet_mark(Sheet *s, size_t column, const double *value, bool lower);
 void sheet_html(Page *p, const Sheet *s, size_t from, size_t rows); /* some of its rows, and the footnotes */
 void sheet_file(Page *p, const Sheet *s, int format);               /* the whole table as a file */
 
-/* ---- what the sections share (study_rows.c) -------------------------------------------------- */
+/* ---- what the sections share (rows.c) -------------------------------------------------- */
 
 /* A group as a row of tables: by data, then model, then setting. */
 typedef struct StudyRow {
@@ -129,7 +130,7 @@ void report_significance(StudyPage *s);
 void report_knocks(StudyPage *s);
 void report_failures(StudyPage *s);
 
-/* ---- the page (study_page.c) ----------------------------------------------------------------- */
+/* ---- the page (page.c) ----------------------------------------------------------------- */
 
 typedef struct StudyPageConfig {
     const char *title;  /* NULL: the study's name */

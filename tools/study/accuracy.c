@@ -1,6 +1,6 @@
-/* tools/report/study_accuracy.c: what was run and the best of it; the figures of the best points; failed trials. */
+/* tools/study/accuracy.c: what was run and the best of it; the figures of the best points; failed trials. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
-/* tools/report/study_sheet.c: a table is filled: columns, rows, footnotes, the best numbers. */
+/* tools/study/sheet.c: a table is filled: columns, rows, footnotes, the best numbers. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
-/* recsys/train/metrics_beyond.c: coverage, diversity, novelty and popularity, as Elliot (recipes.md 6.2) and RecBole
+/* recsys/metrics/beyond.c: coverage, diversity, novelty and popularity, as Elliot (recipes.md 6.2) and RecBole
  * (6.3) count them. */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>

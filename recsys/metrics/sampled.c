@@ -1,7 +1,7 @@
-/* recsys/train/metrics_sampled.c: sampled evaluation: a user's items of a part are ranked among drawn ones, or those
+/* recsys/metrics/sampled.c: sampled evaluation: a user's items of a part are ranked among drawn ones, or those
  * of a file (recipes.md 6.1). What is drawn depends on the part and the user alone: all runs rank the same items. */
 // flags: -Os
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 #include <stdlib.h>
 

@@ -1,9 +1,9 @@
-/* recsys/train/metrics_accuracy.c: hits and their ranks, as Elliot (recipes.md 6.2), MMRec and RecBole (6.3) count
+/* recsys/metrics/accuracy.c: hits and their ranks, as Elliot (recipes.md 6.2), MMRec and RecBole (6.3) count
  * them.
  *
  * They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is a mean of precisions,
  * not of precisions at hits. */
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 void recall(const Use *u, const Judged *j, double *out)
 {

@@ -1,6 +1,6 @@
-/* tools/report/study_curves.c: learning curves of the best points. */
+/* tools/study/curves.c: learning curves of the best points. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 enum { MANY_POINTS = 100 };
 

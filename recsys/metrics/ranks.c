@@ -1,8 +1,8 @@
-/* recsys/train/metrics_ranks.c: areas under the ROC curve, and errors of predicted scores, from the ranks and scores of
+/* recsys/metrics/ranks.c: areas under the ROC curve, and errors of predicted scores, from the ranks and scores of
  * the relevant items (recipes.md 6.2). */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
-#include "recsys/train/metrics.h"
+#include "recsys/metrics/metrics.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
-/* tools/report/study_knocks.c: what the figures lose without a modality. */
+/* tools/study/knocks.c: what the figures lose without a modality. */
 // flags: -Os
-#include "tools/report/study.h"
+#include "tools/study/study.h"
 
 #include <math.h>
 
