@@ -114,6 +114,31 @@ wait $worker
 [ $? = 1 ] && grep -q '1 of 1 trials failed, such as LightGCN.*: killed by signal 9 (Killed); --retry' err
 ok $? 'a trial that is killed has failed'
 
+# ---- an experiment of Elliot ---------------------------------------------------------------------------------------------------------
+awk -F'\t' 'NR > 1 { print $1 "\t" $2 "\t" $3 "\t" $4 }' data/tiny/tiny.inter >ratings.tsv
+cat >experiment.yml <<'Y'
+experiment:
+  backend: pytorch
+  dataset: tiny
+  data_config: {strategy: dataset, dataset_path: ratings.tsv}
+  splitting:
+    save_on_disk: True
+    save_folder: splits/
+    test_splitting: {strategy: random_subsampling, test_ratio: 0.2}
+    validation_splitting: {strategy: random_subsampling, test_ratio: 0.2}
+  top_k: 10
+  evaluation: {cutoffs: [10], simple_metrics: [Recall, nDCG], paired_ttest: True, wilcoxon_test: True}
+  models:
+    external.BPRMF: {meta: {hyper_opt_alg: grid, validation_rate: 1, validation_metric: Recall@10}, epochs: 2, batch_size: 64, factors: 8, lr: [0.01, 0.001], l_w: [0.1, 0.01], seed: 123}
+    external.LightGCN: {meta: {hyper_opt_alg: tpe, hyper_max_evals: 3, validation_rate: 1, validation_metric: Recall@10}, epochs: 2, batch_size: 64, factors: 8, lr: [loguniform, -9, -3], l_w: 0.1, n_layers: 2, seed: 123}
+Y
+right 'an experiment of Elliot' run experiment.yml --out elliot --json --threads 1
+[ "$(grep -c '"event":"trial"' out)" = 7 ] && [ "$(grep -c '"event":"result"' out)" = 2 ] && grep -q '"event":"pair","data":"tiny","metric":"Recall@10"' out
+ok $? 'trains seven trials, and tests the two best points'
+right 'again' run experiment.yml --out elliot --quiet
+grep -q '^tiny  *external.LightGCN  .* lr=' out
+ok $? 'prints the best points, and trains nothing'
+
 # ---- usage -------------------------------------------------------------------------------------------------------------------------
 "$sapor" "${run[@]}" --out 'a b' --slurm --worker 0/3 >sbatch.sh
 [ $? = 0 ] && bash -n sbatch.sh && grep -q -- '--array=0-2' sbatch.sh && grep -q -- "--out 'a b'" sbatch.sh && [ ! -e 'a b' ]
