@@ -70,6 +70,19 @@ ok $((!$?)) 'nothing is trained then'
 cmp -s one.tsv joined.tsv
 ok $? 'joined they are the ledger of one worker, byte for byte'
 
+ended() { # DIR: waits until no process has a lock of its trials; 1 after five seconds
+    local k file locked
+    for ((k = 0; k < 100; k++)); do
+        locked=
+        for file in "$1"/trials/*.lock; do
+            [ ! -e "$file" ] || flock -n "$file" true || locked=1
+        done
+        [ -n "$locked" ] || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
 # ---- kills -------------------------------------------------------------------------------------------------------------------------
 for n in 1 2; do
     "$sapor" "${run[@]}" --out killed --set epochs=60 >/dev/null 2>&1 &
@@ -80,8 +93,9 @@ for n in 1 2; do
     done
     kill -9 $worker
     wait $worker 2>/dev/null
+    ended killed
+    ok $? "the trial of a worker that is killed ends with it: $n"
 done
-sleep 0.1 # the trial of a worker that is killed ends with it
 right 'a search that was killed twice goes on' "${run[@]}" --out killed --set epochs=60 --export killed.tsv
 right 'without kills' "${run[@]}" --out whole --set epochs=60 --export whole.tsv
 cmp -s killed.tsv whole.tsv
@@ -97,8 +111,7 @@ kill -TERM $worker
 wait $worker
 [ $? = 1 ] && [ "$(grep -c . err)" = 1 ] && grep -q 'stopped by signal 15 (Terminated); the same command goes on' err
 ok $? 'SIGTERM: one line, exit status 1'
-sleep 0.1
-[ -z "$(pgrep -f "$work/stopped")" ]
+ended stopped
 ok $? 'no trial goes on without its search'
 
 # a trial that is killed alone has failed, and is not repeated unless asked
