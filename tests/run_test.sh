@@ -70,6 +70,19 @@ ok $((!$?)) 'nothing is trained then'
 cmp -s one.tsv joined.tsv
 ok $? 'joined they are the ledger of one worker, byte for byte'
 
+ended() { # DIR: waits until no process has a lock of its trials; 1 after five seconds
+    local k file locked
+    for ((k = 0; k < 100; k++)); do
+        locked=
+        for file in "$1"/trials/*.lock; do
+            [ ! -e "$file" ] || flock -n "$file" true || locked=1
+        done
+        [ -n "$locked" ] || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
 # ---- kills -------------------------------------------------------------------------------------------------------------------------
 for n in 1 2; do
     "$sapor" "${run[@]}" --out killed --set epochs=60 >/dev/null 2>&1 &
@@ -80,8 +93,9 @@ for n in 1 2; do
     done
     kill -9 $worker
     wait $worker 2>/dev/null
+    ended killed
+    ok $? "the trial of a worker that is killed ends with it: $n"
 done
-sleep 0.1 # the trial of a worker that is killed ends with it
 right 'a search that was killed twice goes on' "${run[@]}" --out killed --set epochs=60 --export killed.tsv
 right 'without kills' "${run[@]}" --out whole --set epochs=60 --export whole.tsv
 cmp -s killed.tsv whole.tsv
@@ -97,8 +111,7 @@ kill -TERM $worker
 wait $worker
 [ $? = 1 ] && [ "$(grep -c . err)" = 1 ] && grep -q 'stopped by signal 15 (Terminated); the same command goes on' err
 ok $? 'SIGTERM: one line, exit status 1'
-sleep 0.1
-[ -z "$(pgrep -f "$work/stopped")" ]
+ended stopped
 ok $? 'no trial goes on without its search'
 
 # a trial that is killed alone has failed, and is not repeated unless asked
@@ -113,6 +126,31 @@ pkill -9 -P $worker
 wait $worker
 [ $? = 1 ] && grep -q '1 of 1 trials failed, such as LightGCN.*: killed by signal 9 (Killed); --retry' err
 ok $? 'a trial that is killed has failed'
+
+# ---- an experiment of Elliot ---------------------------------------------------------------------------------------------------------
+awk -F'\t' 'NR > 1 { print $1 "\t" $2 "\t" $3 "\t" $4 }' data/tiny/tiny.inter >ratings.tsv
+cat >experiment.yml <<'Y'
+experiment:
+  backend: pytorch
+  dataset: tiny
+  data_config: {strategy: dataset, dataset_path: ratings.tsv}
+  splitting:
+    save_on_disk: True
+    save_folder: splits/
+    test_splitting: {strategy: random_subsampling, test_ratio: 0.2}
+    validation_splitting: {strategy: random_subsampling, test_ratio: 0.2}
+  top_k: 10
+  evaluation: {cutoffs: [10], simple_metrics: [Recall, nDCG], paired_ttest: True, wilcoxon_test: True}
+  models:
+    external.BPRMF: {meta: {hyper_opt_alg: grid, validation_rate: 1, validation_metric: Recall@10}, epochs: 2, batch_size: 64, factors: 8, lr: [0.01, 0.001], l_w: [0.1, 0.01], seed: 123}
+    external.LightGCN: {meta: {hyper_opt_alg: tpe, hyper_max_evals: 3, validation_rate: 1, validation_metric: Recall@10}, epochs: 2, batch_size: 64, factors: 8, lr: [loguniform, -9, -3], l_w: 0.1, n_layers: 2, seed: 123}
+Y
+right 'an experiment of Elliot' run experiment.yml --out elliot --json --threads 1
+[ "$(grep -c '"event":"trial"' out)" = 7 ] && [ "$(grep -c '"event":"result"' out)" = 2 ] && grep -q '"event":"pair","data":"tiny","metric":"Recall@10"' out
+ok $? 'trains seven trials, and tests the two best points'
+right 'again' run experiment.yml --out elliot --quiet
+grep -q '^tiny  *external.LightGCN  .* lr=' out
+ok $? 'prints the best points, and trains nothing'
 
 # ---- usage -------------------------------------------------------------------------------------------------------------------------
 "$sapor" "${run[@]}" --out 'a b' --slurm --worker 0/3 >sbatch.sh
