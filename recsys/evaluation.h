@@ -1,5 +1,5 @@
-/* recsys/evaluation.h: how good recommendations are: metrics of ranked lists, tests of significance, the evaluation of a
- * model. */
+/* recsys/evaluation.h: how good recommendations are: metrics of ranked lists, tests of significance, and a model's
+ * evaluation. */
 #ifndef SAPOR_EVALUATION_H
 #define SAPOR_EVALUATION_H
 

@@ -1,4 +1,4 @@
-/* recsys/recsys.h: data sets, splits, samplers, recommenders. Metrics: recsys/evaluation.h; training: recsys/training.h.
+/* recsys/recsys.h: data sets, splits, samplers, recommenders. Beside it: recsys/evaluation.h (metrics), training.h.
  *
  * A new recommender is one file in recsys/models/ and one line in registry.c. */
 #ifndef SAPOR_RECSYS_H

@@ -10,7 +10,7 @@
 
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
-#include "recsys/recsys.h"
+#include "recsys/evaluation.h"
 #include "tests/far/far.h"
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"

@@ -15,7 +15,7 @@
 #include "tools/report/page.h"
 #include "tools/tools.h"
 
-/* ---- tables (sheet.c, write.c) --------------------------------------------------- */
+/* ---- tables (sheet.c, write.c) --------------------------------------------------------------- */
 
 typedef enum CellMark { MARK_NONE, MARK_BEST, MARK_SECOND } CellMark;
 typedef struct Cell {
@@ -61,7 +61,7 @@ void sheet_mark(Sheet *s, size_t column, const double *value, bool lower);
 void sheet_html(Page *p, const Sheet *s, size_t from, size_t rows); /* some of its rows, and the footnotes */
 void sheet_file(Page *p, const Sheet *s, int format);               /* the whole table as a file */
 
-/* ---- what the sections share (rows.c) -------------------------------------------------- */
+/* ---- what the sections share (rows.c) -------------------------------------------------------- */
 
 /* A group as a row of tables: by data, then model, then setting. */
 typedef struct StudyRow {
@@ -130,7 +130,7 @@ void report_significance(StudyPage *s);
 void report_knocks(StudyPage *s);
 void report_failures(StudyPage *s);
 
-/* ---- the page (page.c) ----------------------------------------------------------------- */
+/* ---- the page (page.c) ----------------------------------------------------------------------- */
 
 typedef struct StudyPageConfig {
     const char *title;  /* NULL: the study's name */
