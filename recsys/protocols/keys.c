@@ -272,12 +272,14 @@ bool key_measures(const Keys *k, const char *metrics, const char *cutoffs, EvalC
     if (!n || !c->cutoff_count) {
         const char *empty = n ? cutoffs : metrics;
         const Yaml *y = key_get(k, empty);
-        return y ? key_refuse(k, empty, y, "a list of one or more") : key_missing(k, empty, "a list of one or more");
+        static const char list[] = "a list of one or more";
+        return y ? key_refuse(k, empty, y, list) : key_missing(k, empty, list);
     }
     if (measures_check(c, k->arena, k->e))
         return true;
     const Yaml *y = key_get(k, text_starts(text_of(k->e->message), "cutoffs") ? cutoffs : metrics);
-    error_prefix(k->e, "%s: ", y ? y->where : k->map->where);
+    if (y)
+        error_prefix(k->e, "%s: ", y->where);
     return false;
 }
 
