@@ -47,9 +47,9 @@ FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizer
 # MINIMAL has no YAML and no SQLite, so nothing for `run`
 LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(filter-out $(if $(call on,$(MINIMAL)),recsys/protocols),$(FOLDERS))))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
-# MINIMAL trains one run (tools/train/train.c), does not train the encoders of the demo (tools/demo/demo.h), draws no data (tools/bench/bench.h),
-# compares no runs (tools/compare/compare.c), has no prepare (tools/main.c), runs no search (tools/run/run.c) and has no pages of studies (tools/study/study.h)
-NOT_MINIMAL = $(wildcard tools/study/*.c tools/train/many*.c tools/compare/compare_*.c tools/run/run_*.c tools/run/benchmark*.c) tools/prepare/prepare.c tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c plot.c steps.c)
+# MINIMAL trains one run (tools/train/train.c) and does not train the encoders of the demo (tools/demo/demo.h); it draws no data (tools/bench/bench.h)
+# and no pages of studies, and it has no prepare, run and compare (tools/main.c).
+NOT_MINIMAL = $(wildcard $(addprefix tools/,compare/*.c prepare/*.c run/*.c study/*.c train/many*.c)) tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c plot.c steps.c)
 TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),$(NOT_MINIMAL)),$(wildcard tools/*.c tools/*/*.c))
 CASE_SRC := $(wildcard tests/cases/*.c tests/far/*.c) tests/drawn.c
 TEST_SRC := $(wildcard tests/*_test.c)

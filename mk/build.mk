@@ -37,6 +37,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 # stb_image adds 0 to NULL, and shifts by 32 in damaged JPEGs; it discards those bits.
 $(BUILD)/extractors/media/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
 $(BUILD)/kernels/dispatch.o: private SAN += $(LEVELS:%=-DHAS_%)
+# A static command is not moved in memory, and its own objects are in no library: their code is smaller at a fixed address.
+$(if $(findstring musl-gcc,$(CC)),$(TOOL_OBJ)): private OZ += -fno-pic
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)

@@ -7,31 +7,11 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
     report_options[], nearest_options[], compare_options[], prepare_options[], run_options[];
 
-#ifdef SAPOR_MINIMAL
-#define SEVERAL_RUNS
+#ifdef SAPOR_MINIMAL /* has neither these commands nor these texts */
+#define LEFT_OUT    "prepare", "run", "compare"
+#define WHOLE(text) ""
 #else
-#define SEVERAL_RUNS                                                                                                   \
-    "\n`--seeds 1,2,3` trains once with each seed. `--set lr=0.001,0.01 --set l_w=1e-5,1e-2` trains each\n"            \
-    "of the four combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and\n"      \
-    "summary.json (docs/formats.md)."
-#endif
-#ifdef SAPOR_MINIMAL
-#define COMPARE_DETAILS "Not in this build (MINIMAL=1)."
-#else
-#define COMPARE_DETAILS                                                                                                \
-    "RUN is a run folder of `sapor train --out`, a folder of several seeds (`--seeds`: means over the seeds), or\n"    \
-    "a file of figures by user, as by_user.tsv of a run folder, which `sapor evaluate --by-user` writes for any\n"     \
-    "system. Each pair of runs is tested by a paired t test and by Wilcoxon's signed ranks, over the users that\n"     \
-    "both have. Holm's adjustment is over all pairs of one metric."
-#endif
-#ifdef SAPOR_MINIMAL
-#define RUN_DETAILS "Not in this build (MINIMAL=1)."
-#else
-#define RUN_DETAILS                                                                                                    \
-    "CONFIG.yml is an experiment of Elliot (key experiment), a benchmark (key benchmark), or a configuration\n"        \
-    "of MMRec; or a folder with MMRec's configs/. --key.path=value overrides a key. Every trial is a row of\n"         \
-    "OUT/ledger.sqlite. A run that was stopped goes on where it was; a finished trial is never repeated.\n"            \
-    "Several processes may work on one folder at a time. Results are written when all trials are finished."
+#define WHOLE(text) text
 #endif
 
 static const Command COMMANDS[] = {
@@ -89,12 +69,21 @@ static const Command COMMANDS[] = {
     {"train", "trains a recommender and evaluates it", "MODEL --train F [--valid F] [--test F]",
      "MODEL is a recommender of `sapor models`. F is a table of user, item[, rating[, time]] separated by\n"
      "tabs or commas, or a file of MMRec, RecBole or LightGCN. DIR is the run folder, which\n"
-     "`sapor recommend` and `sapor report` read." SEVERAL_RUNS,
+     "`sapor recommend` and `sapor report` read."
+     WHOLE("\n`--seeds 1,2,3` trains once with each seed. `--set lr=0.001,0.01 --set l_w=1e-5,1e-2` trains each\n"
+           "of the four combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and\n"
+           "summary.json (docs/formats.md)."),
      "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy "
      "--out run",
      train_options, 1, 1, false, train_command},
-    {"run", "runs a configuration: data, search, training, tests, result files", "CONFIG.yml", RUN_DETAILS,
+#ifndef SAPOR_MINIMAL
+    {"run", "runs a configuration: data, search, training, tests, result files", "CONFIG.yml",
+     "CONFIG.yml is an experiment of Elliot (key experiment), a benchmark (key benchmark), or a configuration\n"
+     "of MMRec; or a folder with MMRec's configs/. --key.path=value overrides a key. Every trial is a row of\n"
+     "OUT/ledger.sqlite. A run that was stopped goes on where it was; a finished trial is never repeated.\n"
+     "Several processes may work on one folder at a time. Results are written when all trials are finished.",
      "sapor run config.yml --out out/search --jobs 2 --export trials.tsv", run_options, 1, 1, true, run_command},
+#endif
     {"recommend", "recommends items to users with a trained model", "RUN",
      "RUN is a run folder of `sapor train --out`. Training items of a user are not recommended to that user.",
      "sapor recommend run --users u1,u2 -k 10", recommend_options, 1, 1, false, recommend_command},
@@ -104,9 +93,15 @@ static const Command COMMANDS[] = {
      "ranked by score, highest first.",
      "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20",
      evaluate_options, 0, 1, false, evaluate_command},
-    {"compare", "compares runs, with tests of significance", "RUN RUN...", COMPARE_DETAILS,
+#ifndef SAPOR_MINIMAL
+    {"compare", "compares runs, with tests of significance", "RUN RUN...",
+     "RUN is a run folder of `sapor train --out`, a folder of several seeds (`--seeds`: means over the seeds), or\n"
+     "a file of figures by user, as by_user.tsv of a run folder, which `sapor evaluate --by-user` writes for any\n"
+     "system. Each pair of runs is tested by a paired t test and by Wilcoxon's signed ranks, over the users that\n"
+     "both have. Holm's adjustment is over all pairs of one metric.",
      "sapor compare out/demo/LATTICE out/demo/VBPR out/demo/BPRMF --metrics Recall@20,nDCG@20", compare_options, 2, -1,
      false, compare_command},
+#endif
     {"models", "lists encoders and recommenders, or the settings of one", "[NAME]", NULL, "sapor models LATTICE",
      models_options, 0, 1, false, models_command},
     {"info", "shows the machine, the build and the chosen kernels", "", NULL, "sapor info --kernels", info_options, 0,
@@ -122,10 +117,10 @@ static const Command COMMANDS[] = {
      "--against, the exit status is 1 if a measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "writes an HTML page about finished runs", "RUN...",
-     "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part.\n"
-     "Or RUN is one folder of `sapor run`, finished or not: the page has the tables of figures (best bold, second\n"
-     "underlined), learning curves, the effect of each hyper-parameter, time and memory, significance, knock-outs and\n"
-     "failed trials. --tables writes each table as .csv, .tex and .md.",
+     "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part."
+     WHOLE("\nOr RUN is one folder of `sapor run`, finished or not: the page has the tables of figures (best bold,\n"
+           "second underlined), learning curves, the effect of each hyper-parameter, time and memory, significance,\n"
+           "knock-outs and failed trials. --tables writes each table as .csv, .tex and .md."),
      "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o "
      "report.html",
      report_options, 1, -1, false, report_command},
@@ -164,11 +159,11 @@ static const Command *find_command(const char *name)
 static int unknown_command(const char *name)
 {
     Error e = {0};
-#ifdef SAPOR_MINIMAL
-    static const char *const LEFT_OUT[] = {"prepare"};
-    for (size_t i = 0; i < COUNT(LEFT_OUT); i++)
-        if (strcmp(name, LEFT_OUT[i]) == 0) {
-            fail(&e, SP_UNSUPPORTED, "this build has no %s (MINIMAL=1)", name);
+#ifdef LEFT_OUT
+    static const char *const left_out[] = {LEFT_OUT};
+    for (size_t i = 0; i < COUNT(left_out); i++)
+        if (strcmp(name, left_out[i]) == 0) {
+            fail(&e, SP_UNSUPPORTED, "this build has no %s; build without MINIMAL=1", name);
             return report_error(&e);
         }
 #endif

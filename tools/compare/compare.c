@@ -2,16 +2,6 @@
 // flags: -Os
 #include "tools/compare/compare.h"
 
-#ifdef SAPOR_MINIMAL /* 10 KB that an embedded device has no use for */
-const Option compare_options[] = {{NULL, 0, NULL, NULL}};
-
-bool compare_command(Context *c, Error *e)
-{
-    (void)c;
-    return fail(e, SP_UNSUPPORTED, "compare: not in this build; build without MINIMAL=1");
-}
-#else
-
 const Option compare_options[] = {
     {"metrics", 0, "M@K,...", "figures to compare, such as Recall@20,nDCG@20 (default: all that every RUN has)"},
     {"test", 0, "W", "t, wilcoxon or both: the tests of each pair of runs (default both)"},
@@ -47,4 +37,3 @@ bool compare_command(Context *c, Error *e)
         return false;
     return c->json ? compare_json(&x, e) : option_given(c, "csv") ? compare_csv(&x, e) : compare_show(&x, e);
 }
-#endif

@@ -3,17 +3,6 @@
 // flags: -Os
 #include "tools/tools.h"
 
-#ifdef SAPOR_MINIMAL
-const Option run_options[] = {{NULL, 0, NULL, NULL}};
-
-bool run_command(Context *c, Error *e)
-{
-    (void)c;
-    return fail(e, SP_UNSUPPORTED, "run: this build has no SQLite and no YAML; build without MINIMAL=1");
-}
-
-#else
-
 const Option run_options[] = {
     {"out", 'o', "DIR", "folder of the ledger, of the trials and of the results (default: as the configuration says)"},
     {"set", 0, "KEY=VALUE", "override a key of one word, such as epochs=50, as --key.path=value does; may be repeated"},
@@ -248,5 +237,3 @@ bool run_command(Context *c, Error *e)
     study_close(j.run);
     return ok;
 }
-
-#endif
