@@ -38,14 +38,19 @@ static const Library LIBRARIES[] = {
     {"libwebp", "WebP images", false},
 #endif
 #ifdef HAVE_YAML
-    {"libyaml", "sapor extract", true},
+    {"libyaml", "sapor extract, sapor run", true},
 #else
-    {"libyaml", "sapor extract", false},
+    {"libyaml", "sapor extract, sapor run", false},
 #endif
 #ifdef HAVE_XXHASH
     {"xxhash", "hashes of files", true},
 #else
     {"xxhash", "hashes of files", false},
+#endif
+#ifdef HAVE_SQLITE3
+    {"sqlite", "sapor run", true},
+#else
+    {"sqlite", "sapor run", false},
 #endif
 #ifdef HAVE_ZLIB
     {"zlib", "compressed torch archives, gzip", true},
