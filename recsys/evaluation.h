@@ -69,6 +69,11 @@ bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e);
 /* The name of a metric's figure, by any name of the metric; false, perhaps without an error: there is none */
 bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a, Error *e);
+/* The next file that a parameter of a metric names: *rest begins as the metric's text, and is what is behind it. False:
+ * there is no other. */
+bool metric_file(Text *rest, Text *path);
+/* Whether a word of the setting negatives is a file, not none, N or uniN */
+bool negatives_file(const char *word);
 /* What the metrics of a checked configuration need together */
 unsigned measures_needs(const EvalConfig *c, Protocol p);
 /* Refuses ratings whose gains are too large for Elliot's nDCG, where it is among the metrics. name: of the truth, for

@@ -196,6 +196,10 @@ static void too_many_points_are_an_error(void **state)
     assert_int_equal(points, GRID_MOST);
     assert_false(grid_points(dims, 3, &points, &e));
     assert_non_null(strstr(e.message, "setting lr: with its 1024 values there are more than 1048576 combinations"));
+    dims[0].count = 0;
+    e = (Error){0};
+    assert_false(grid_points(dims, 2, &points, &e));
+    assert_non_null(strstr(e.message, "setting lr: has no values"));
     assert_true(grid_points(dims, 0, &points, &(Error){0}));
     assert_int_equal(points, 1);
     arena_free(a);

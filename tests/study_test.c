@@ -371,6 +371,117 @@ static void views_have_the_best(void **state)
     study_bench_end(&b);
 }
 
+/* Trains what is left, then reads the ledger: the only group of the first model. */
+static const Group *viewed(StudyBench *b, StudyView *v, int trained)
+{
+    Error e = {0};
+    assert_int_equal(study_all(b, (Share){0, 1}), trained);
+    Ledger *l = study_ledger_of(b);
+    assert_ok(study_view(v, l, b->arena, &e), e);
+    ledger_close(l);
+    return &v->groups[0];
+}
+
+/* A larger grid has other numbers for the points that are finished: they are not trained again, and none is lost. */
+static void grids_may_grow(void **state)
+{
+    (void)state;
+    static const char *const FACTORS[] = {"4", "8"}, *const RATES[] = {"0.1", "0.01", "0.001"};
+    static const Dimension DIMS[] = {{.key = "factors", .values = FACTORS, .count = 2},
+                                     {.key = "lr", .values = RATES, .count = 3}};
+    StudyBench b;
+    StudyView v;
+    study_bench(&b);
+    b.study.model_count = 1;
+    assert_int_equal(viewed(&b, &v, 8)->count, 4);
+    b.models[0].dims = DIMS;
+    const Group *g = viewed(&b, &v, 4);
+    assert_int_equal(g->count, 6);
+    assert_int_equal(v.row_count, 12);
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(g->points[i].number, i);
+        assert_int_equal(g->points[i].finished, 2);
+        assert_int_equal(g->points[i].rows[0]->number, i);
+    }
+    study_bench_end(&b);
+}
+
+/* Points of a random search in other bounds stay in the ledger, and are no points of this search. */
+static void random_searches_may_change(void **state)
+{
+    (void)state;
+    Dimension dim = {.key = "lr", .how = DIST_LOGUNIFORM, .low = -7, .high = -5};
+    StudyBench b;
+    StudyView v;
+    study_bench(&b);
+    b.study.model_count = 1;
+    b.models[0].search = SEARCH_RANDOM;
+    b.models[0].evals = 3;
+    b.models[0].dims = &dim;
+    b.models[0].dim_count = 1;
+    assert_int_equal(viewed(&b, &v, 6)->count, 3);
+    dim.high = -4;
+    const Group *g = viewed(&b, &v, 6);
+    assert_int_equal(v.row_count, 12);
+    assert_int_equal(g->count, 3);
+    assert_int_equal(g->planned, 6);
+    study_bench_end(&b);
+}
+
+/* A file that a metric or the setting negatives names: with other bytes, it gives other trials. */
+static void files_of_measures_count(void **state)
+{
+    (void)state;
+    StudyBench b;
+    char file[400], metric[500];
+    study_bench(&b);
+    b.study.model_count = 1;
+    b.models[0].dim_count = 0;
+    snprintf(file, sizeof file, "%s/clusters.tsv", b.folder);
+    snprintf(metric, sizeof metric, "clustered_Recall:user_clustering_name=age:user_clustering_file=%s", file);
+    const char *metrics[] = {"Recall", metric};
+    b.study.eval.metrics = metrics;
+    test_write(b.folder, "clusters.tsv", TEXT("u0\t0\nu1\t1\n"));
+    assert_int_equal(study_all(&b, (Share){0, 1}), 2);
+    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
+    test_write(b.folder, "clusters.tsv", TEXT("u0\t1\nu1\t1\n"));
+    assert_int_equal(study_all(&b, (Share){0, 1}), 2);
+    b.study.eval.metric_count = 1;
+    b.study.eval.negative_files[0] = b.study.eval.negative_files[1] = file;
+    test_write(b.folder, "clusters.tsv", TEXT("u0\ti1\nu1\ti1\n"));
+    assert_int_equal(study_all(&b, (Share){0, 1}), 2);
+    test_write(b.folder, "clusters.tsv", TEXT("u0\ti1\nu1\ti2\n"));
+    assert_int_equal(study_all(&b, (Share){0, 1}), 2);
+    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
+    study_bench_end(&b);
+}
+
+/* All points of a group are compared by one part: one without a figure there is not chosen by the other part. */
+static void points_are_compared_by_one_part(void **state)
+{
+    (void)state;
+    Error e = {0};
+    StudyBench b;
+    StudyView v;
+    TrialRow *rows;
+    size_t n;
+    study_bench(&b);
+    b.study.model_count = 1;
+    assert_int_equal(viewed(&b, &v, 8)->count, 4);
+    Ledger *l = study_ledger_of(&b);
+    assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
+    for (size_t i = 0; i < n; i++) {
+        bool without = rows[i].number == 3;
+        rows[i].valid = without ? "{\"Recall@5\":null}" : rows[i].number == 1 ? "{\"Recall@5\":0.2}" : "{\"Recall@5\":0.1}";
+        rows[i].test = without ? "{\"Recall@5\":0.9}" : "{\"Recall@5\":0.5}";
+        assert_true(study_figure(&b.study, &rows[i]) < 0.3 || (without && isnan(study_figure(&b.study, &rows[i]))));
+        assert_ok(ledger_put(l, &rows[i], &e), e);
+    }
+    ledger_close(l);
+    assert_int_equal(viewed(&b, &v, 0)->best, 1);
+    study_bench_end(&b);
+}
+
 /* The best points of two models, by the users of by_user.tsv: what the tests give for the files themselves. */
 static void best_points_are_tested(void **state)
 {
@@ -445,6 +556,10 @@ int main(void)
         cmocka_unit_test(other_settings_are_other_trials),
         cmocka_unit_test(equal_trials_are_copied),
         cmocka_unit_test(views_have_the_best),
+        cmocka_unit_test(grids_may_grow),
+        cmocka_unit_test(random_searches_may_change),
+        cmocka_unit_test(files_of_measures_count),
+        cmocka_unit_test(points_are_compared_by_one_part),
         cmocka_unit_test(best_points_are_tested),
         cmocka_unit_test(wrong_studies_are_refused),
     };

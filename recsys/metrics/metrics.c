@@ -500,6 +500,22 @@ bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a
     return false;
 }
 
+#ifndef SAPOR_MINIMAL
+bool metric_file(Text *rest, Text *path)
+{
+    while (rest->n) {
+        Text part = next_part(rest);
+        Parameter p = parameter_of(part);
+        if (p < PARAMETERS && (p == P_FEATURE_DATA || strstr(PARAMETER_NAMES[p], "_file"))) {
+            size_t n = strlen(PARAMETER_NAMES[p]) + 1;
+            *path = (Text){part.p + n, part.n - n};
+            return true;
+        }
+    }
+    return false;
+}
+#endif
+
 unsigned measures_needs(const EvalConfig *c, Protocol p)
 {
     unsigned needs = 0;

@@ -18,17 +18,31 @@ const char *sampled_words(const EvalConfig *c, Arena *a, Error *e)
 }
 
 #ifndef SAPOR_MINIMAL
+/* N or uniN */
+static bool negatives_count(const char *word, int64_t *number, bool *each)
+{
+    Text digits = text_of(word);
+    *each = text_starts(digits, "uni");
+    if (*each)
+        digits = (Text){digits.p + 3, digits.n - 3};
+    return text_i64(digits, number);
+}
+
+bool negatives_file(const char *word)
+{
+    int64_t number;
+    bool each;
+    return strcmp(word, "none") != 0 && !negatives_count(word, &number, &each);
+}
+
 bool sampled_read(EvalConfig *c, const TextList *words, Error *e)
 {
     const char *word = words->count ? words->at[0] : "none";
     int64_t number;
-    Text digits = text_of(word);
-    bool each = text_starts(digits, "uni");
+    bool each;
     if (words->count == 1 && !strcmp(word, "none"))
         return true;
-    if (each)
-        digits = (Text){digits.p + 3, digits.n - 3};
-    if (words->count == 1 && text_i64(digits, &number)) {
+    if (words->count == 1 && negatives_count(word, &number, &each)) {
         c->negatives = number;
         c->negatives_each = each;
         return (number >= 1 && number <= LONGEST_CUTOFF) ||

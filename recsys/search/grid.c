@@ -10,6 +10,8 @@ bool grid_points(const Dimension *dims, size_t n, int64_t *points, Error *e)
 {
     *points = 1;
     for (size_t i = 0; i < n; i++) {
+        if (!dims[i].count)
+            return fail(e, SP_USAGE, "setting %s: has no values", dims[i].key);
         if (dims[i].count > GRID_MOST / (size_t)*points)
             return fail(e, SP_USAGE, "setting %s: with its %zu values there are more than %d combinations; try fewer",
                         dims[i].key, dims[i].count, GRID_MOST);

@@ -7,6 +7,7 @@
  *   grid.c        the points of a grid, their names
  *   space.c       the points of other spaces: distributions, random search
  *   tpe.c         the tree-structured Parzen estimator: Bergstra et al., NIPS 2011
+ *   points.c      the points of a model in the order in which they are tried
  *   row.c         a trial as a row: its columns and their bounds
  *   ledger.c      trials in an SQLite file
  *   study_json.c  the study in that file

@@ -7,20 +7,9 @@
 
 #include <math.h>
 
-enum { SLOTS_MOST = 1 << 20, SEARCH_SEED = 42 /* Elliot's rstate */, DRAWS_MOST = 200 };
-
-typedef struct Points {         /* that were proposed, in their order */
-    const char *const **values; /* [count][dim_count] */
-    const char **names;
-    double *figures;     /* of TPE: NaN where a trial failed */
-    size_t count, known; /* known: with figures */
-    TextIndex *index;    /* of names */
-    bool ended;          /* no point follows */
-} Points;
 typedef struct PlannedGroup { /* a data set with its folds, and a model */
     size_t data, folds;
     const StudyModel *model;
-    Space space;
     Points *points; /* of groups that are not TPE: shared by those of one model */
     size_t most;    /* points */
     size_t first;   /* of its slots: fold, number, seed; the last is the fastest */
@@ -48,99 +37,6 @@ struct StudyRun {
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
-static bool add_point(StudyRun *r, const PlannedGroup *g, const char *const *values, bool *new, Error *e)
-{
-    Points *p = g->points;
-    size_t n = g->model->dim_count;
-    const char *name = point_name(g->model->dims, n, values, ' ', r->arena, e);
-    const char **copy = NEW(r->arena, const char *, n, e);
-    int64_t at = name && copy ? text_index_add(p->index, text_of(name), e) : -1;
-    if (at < 0)
-        return false;
-    *new = (size_t)at == p->count;
-    if (!*new)
-        return true;
-    for (size_t i = 0; i < n; i++)
-        copy[i] = values[i];
-    p->values[p->count] = copy;
-    p->names[p->count++] = name;
-    return true;
-}
-
-/* A point that was drawn before is drawn again; a space that gives no other ends. */
-static bool draw_point(StudyRun *r, const PlannedGroup *g, const TpeResult *results, Error *e)
-{
-    Points *p = g->points;
-    const char **values = NEW(r->arena, const char *, g->model->dim_count, e);
-    bool new = false, ok = values != NULL;
-    for (uint32_t attempt = 0; ok && !new &&attempt < DRAWS_MOST; attempt++) {
-        /* the second half of the attempts is at random */
-        bool follows = g->model->search == SEARCH_TPE && attempt < DRAWS_MOST / 2;
-        int64_t number = (int64_t)p->count;
-        ok = (follows ? tpe_draw(&g->space, results, p->count, number, attempt, values, r->arena, e)
-                      : space_draw(&g->space, number, attempt, values, r->arena, e)) &&
-             add_point(r, g, values, &new, e);
-    }
-    p->ended = ok && !new;
-    return ok;
-}
-
-/* The points that do not depend on results. */
-static bool first_points(StudyRun *r, const PlannedGroup *g, Error *e)
-{
-    const StudyModel *m = g->model;
-    Points *p = g->points;
-    const char **values = NEW(r->arena, const char *, m->dim_count, e);
-    size_t first = m->search == SEARCH_TPE ? MIN(g->most, (size_t)TPE_STARTUP) : g->most;
-    bool ok = values != NULL, new;
-    while (ok && p->count < first && !p->ended) {
-        if (m->search != SEARCH_GRID) {
-            ok = draw_point(r, g, NULL, e);
-            continue;
-        }
-        grid_point(m->dims, m->dim_count, (int64_t)p->count, values);
-        ok = add_point(r, g, values, &new, e) &&
-             (new || fail(e, SP_USAGE, "%s: the grid has the point %s twice", m->name,
-                          point_name(m->dims, m->dim_count, values, ' ', r->arena, e)));
-    }
-    return ok;
-}
-
-static bool points_of(const StudyModel *m, size_t *most, Error *e)
-{
-    int64_t all;
-    for (size_t i = 0; i < m->dim_count; i++) {
-        if (m->search == SEARCH_GRID && m->dims[i].how != DIST_CHOICE)
-            return fail(e, SP_USAGE, "%s: setting %s: a grid needs lists of values, not %s", m->name, m->dims[i].key,
-                        distribution_names[m->dims[i].how]);
-        if (!space_check(&m->dims[i], e)) {
-            error_prefix(e, "%s: ", m->name);
-            return false;
-        }
-    }
-    if (m->search == SEARCH_GRID && !grid_points(m->dims, m->dim_count, &all, e)) {
-        error_prefix(e, "%s: ", m->name);
-        return false;
-    }
-    if (m->search != SEARCH_GRID)
-        all = space_points(m->dims, m->dim_count);
-    if (m->evals <= 0 && all == INT64_MAX)
-        return fail(e, SP_USAGE, "%s: the space has no end; say how many points to try", m->name);
-    all = m->evals > 0 ? MIN(m->evals, all) : all;
-    *most = (size_t)all;
-    return all <= SLOTS_MOST || fail(e, SP_USAGE, "%s: more than %d points; try fewer", m->name, SLOTS_MOST);
-}
-
-static Points *new_points(StudyRun *r, size_t most, Error *e)
-{
-    Points *p = NEW(r->arena, Points, 1, e);
-    if (!p || !(p->values = NEW(r->arena, const char *const *, most, e)) ||
-        !(p->names = NEW(r->arena, const char *, most, e)) || !(p->figures = NEW(r->arena, double, most, e)) ||
-        !(p->index = text_index_new(r->arena, e)))
-        return NULL;
-    return p;
-}
-
 /* Folds of one data set and setting follow each other. */
 static size_t folds_from(const Study *s, size_t first)
 {
@@ -163,19 +59,16 @@ static bool plan_groups(StudyRun *r, Error *e)
             const StudyModel *m = &s->models[i];
             PlannedGroup *g = &r->groups[r->group_count++];
             *g = (PlannedGroup){.data = d, .folds = folds, .model = m, .first = r->slot_count};
-            g->space = (Space){m->name, m->dims, m->dim_count, SEARCH_SEED};
             g->points = m->search == SEARCH_TPE ? NULL : shared[i];
             if (!m->seed_count)
                 return fail(e, SP_USAGE, "%s: no seed is given", m->name);
-            if (!points_of(m, &g->most, e))
-                return false;
-            if (!g->points && (!(g->points = new_points(r, g->most, e)) || !first_points(r, g, e)))
+            if (!points_most(m, &g->most, e) || (!g->points && !(g->points = points_first(m, g->most, r->arena, e))))
                 return false;
             shared[i] = g->points;
             if (m->search != SEARCH_TPE)
                 g->most = g->points->count;
-            if (g->most * folds * m->seed_count > SLOTS_MOST - r->slot_count)
-                return fail(e, SP_USAGE, "%s: a study has at most %d trials; try fewer points", m->name, SLOTS_MOST);
+            if (g->most * folds * m->seed_count > TRIALS_MOST - r->slot_count)
+                return fail(e, SP_USAGE, "%s: a study has at most %d trials; try fewer points", m->name, TRIALS_MOST);
             r->slot_count += g->most * folds * m->seed_count;
         }
     }
@@ -289,10 +182,15 @@ static bool look_up(StudyRun *r, Ledger *l, size_t slot, const Trial *t, bool *r
     ArenaMark mark = arena_mark(r->scratch);
     bool ok = find_row(r, l, t, &row, &found, key, r->scratch, e);
     *running = false;
-    if (ok && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED))
+    if (ok && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED)) {
         r->slots[slot] = row.state == TRIAL_DONE ? SLOT_DONE : SLOT_FAILED;
-    else
+        if (row.number != t->number) { /* the grid was another one when it was trained */
+            row.number = t->number;
+            ok = ledger_put(l, &row, e);
+        }
+    } else {
         ok = ok && is_locked(r, key, running, e);
+    }
     arena_rewind(r->scratch, mark);
     return ok;
 }
@@ -335,7 +233,7 @@ static bool propose(StudyRun *r, Ledger *l, const PlannedGroup *g, Error *e)
         TpeResult *results = NEW(r->scratch, TpeResult, p->count, e);
         for (size_t i = 0; results && i < p->count; i++)
             results[i] = (TpeResult){p->values[i], p->figures[i]};
-        ok = results && draw_point(r, g, results, e);
+        ok = results && points_draw(p, g->model, results, r->arena, e);
     }
     arena_rewind(r->scratch, mark);
     return ok;

@@ -1,9 +1,31 @@
-/* recsys/search/study.h: what study.c (which trial is next) and trial.c (one trial) share. */
+/* recsys/search/study.h: what study.c (which trial is next), trial.c (one trial), points.c and view.c share. */
 #ifndef SAPOR_STUDY_H
 #define SAPOR_STUDY_H
 
 #include "recsys/search/ledger.h"
 #include "recsys/search/space.h"
+
+enum { TRIALS_MOST = 1 << 20 }; /* of a study */
+
+/* ---- points (points.c) ----------------------------------------------------------------------- */
+
+typedef struct Points {         /* of a model: those that are known, in the order in which they are tried */
+    const char *const **values; /* [count][dim_count] */
+    const char **names;         /* [count] point_name with spaces */
+    double *figures;            /* [known] of TPE: NaN where a trial failed */
+    size_t count, known;
+    TextIndex *index; /* of names */
+    bool ended;       /* no point follows */
+} Points;
+/* How many points are tried at most: `evals`, or all there are. A space that cannot be searched is SP_USAGE. */
+bool points_most(const StudyModel *m, size_t *most, Error *e);
+/* The points that do not depend on results, at most `most`: of TPE the first TPE_STARTUP, else all. NULL: an error. */
+Points *points_first(const StudyModel *m, size_t most, Arena *a, Error *e);
+/* Adds the next drawn point; results [count] of TPE, or NULL: at random. A point that was drawn before is drawn again;
+ * a space that gives no other ends. */
+bool points_draw(Points *p, const StudyModel *m, const TpeResult *results, Arena *a, Error *e);
+
+/* ---- trials (trial.c) ------------------------------------------------------------------------ */
 
 /* A trial as train_run takes it. In the arena of trial_plan. */
 typedef struct TrialPlan {
@@ -20,7 +42,8 @@ typedef struct DataHash {
     uint64_t pairs[2], features[2];
 } DataHash;
 void data_hash(DataHash *h, const DataSet *d);
-/* The hash of what the figures of a trial depend on: version, model, settings, seed, data; no paths. 32 digits. */
+/* The hash of what the figures of a trial depend on: version, model, settings, seed, data, bytes of the files that
+ * settings name. 32 digits. */
 enum { KEY_BYTES = 33 };
 bool trial_key(char key[KEY_BYTES], const TrialPlan *p, const Trial *t, const DataHash *h, Arena *a, Error *e);
 /* A row of this trial without results. */

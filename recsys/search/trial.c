@@ -130,22 +130,47 @@ typedef struct Described {
     const DataHash *hash;
 } Described;
 
-/* A file that a setting names counts by its bytes: "visual=PATH,textual=PATH". */
-static void put_files(FILE *f, Text list)
+/* A file that a setting names counts by its bytes; one that cannot be read has 0, and its trials fail. */
+static void put_file(FILE *f, Text path)
+{
+    char name[4096];
+    Map m;
+    Error none = {0};
+    uint64_t h = 0;
+    snprintf(name, sizeof name, "%.*s", (int)MIN(path.n, sizeof name - 1), path.p ? path.p : "");
+    if (file_exists(name) && map_open(&m, name, &none)) {
+        h = hash_own(m.data, m.bytes, 0);
+        map_close(&m);
+    }
+    fprintf(f, "=%016llx", (unsigned long long)h);
+}
+
+/* "visual=PATH,textual=PATH" */
+static void put_named_files(FILE *f, Text list)
 {
     for (Text part, name; text_next(&list, ',', &part);) {
-        char path[4096];
-        Map m;
-        Error none = {0};
         text_next(&part, '=', &name);
-        snprintf(path, sizeof path, "%.*s", (int)MIN(part.n, sizeof path - 1), part.p ? part.p : "");
-        uint64_t h = 0;
-        if (file_exists(path) && map_open(&m, path, &none)) {
-            h = hash_own(m.data, m.bytes, 0);
-            map_close(&m);
-        }
-        fprintf(f, " %.*s=%016llx", (int)name.n, name.p, (unsigned long long)h);
+        fprintf(f, " %.*s", (int)name.n, name.p);
+        put_file(f, part);
     }
+}
+
+static void put_setting(FILE *f, const CommonSettings *settings, size_t i)
+{
+    const char *key = settings_key(settings, i), *value = settings_value(settings, i);
+    if (!strcmp(key, "knn_file") && strchr(value, '=')) {
+        fputs(key, f);
+        put_named_files(f, text_of(value));
+    } else {
+        fprintf(f, "%s=%s", key, value);
+    }
+    for (size_t k = 0; !strcmp(key, "metrics") && k < settings->metrics.count; k++)
+        for (Text rest = text_of(settings->metrics.at[k]), path; metric_file(&rest, &path);)
+            put_file(f, path);
+    for (size_t k = 0; !strcmp(key, "negatives") && k < settings->negatives.count; k++)
+        if (negatives_file(settings->negatives.at[k]))
+            put_file(f, text_of(settings->negatives.at[k]));
+    fputc('\n', f);
 }
 
 static void put_described(FILE *f, const void *what)
@@ -168,16 +193,8 @@ static void put_described(FILE *f, const void *what)
     for (size_t i = 0; i < p->data.knock.count; i++)
         fprintf(f, "knock %s %s %llu\n", p->data.knock.names[i], knock_modes[p->data.knock.mode],
                 (unsigned long long)p->data.knock.seed);
-    for (size_t i = 0; i < settings_count(p->settings); i++) {
-        const char *key = settings_key(p->settings, i), *value = settings_value(p->settings, i);
-        if (!strcmp(key, "knn_file") && strchr(value, '=')) {
-            fputs(key, f);
-            put_files(f, text_of(value));
-            fputc('\n', f);
-        } else {
-            fprintf(f, "%s=%s\n", key, value);
-        }
-    }
+    for (size_t i = 0; i < settings_count(p->settings); i++)
+        put_setting(f, p->settings, i);
 }
 
 bool trial_key(char key[KEY_BYTES], const TrialPlan *p, const Trial *t, const DataHash *h, Arena *a, Error *e)
@@ -236,9 +253,13 @@ bool is_figure(Text name, const char *metric)
     return text_starts(name, metric) && (name.n == n || (name.n > n + 1 && name.p[n] == ' ' && name.p[n + 1] == '('));
 }
 
-static double chosen_figure(const Json *object, const char *metric)
+/* *has: the object has figures. */
+static double chosen_figure(const char *text, const char *metric, bool *has, Arena *scratch)
 {
-    for (const Json *j = object ? object->first : NULL; j; j = j->next)
+    Error none = {0};
+    const Json *object = json_parse(scratch, text_of(text), "figures", &none);
+    *has = object && object->first;
+    for (const Json *j = *has ? object->first : NULL; j; j = j->next)
         if (j->type == JSON_NUMBER && is_figure(j->key, metric))
             return j->number;
     return NAN;
@@ -266,8 +287,9 @@ double row_figure(const TrialRow *row, const Study *s, Arena *scratch)
     const char *name = arena_printf(scratch, &none, "%s@%lld", s->metric, (long long)s->cutoff);
     if (!name || row->state != TRIAL_DONE)
         return NAN;
-    double figure = chosen_figure(json_parse(scratch, text_of(first), "figures", &none), name);
-    return isfinite(figure) ? figure : chosen_figure(json_parse(scratch, text_of(second), "figures", &none), name);
+    bool has;
+    double figure = chosen_figure(first, name, &has, scratch);
+    return has ? figure : chosen_figure(second, name, &has, scratch);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -426,8 +448,9 @@ static bool look_up(Running *r, TrialOutcome *outcome, bool *found, Arena *a, Er
     bool same = *found && !strcmp(there.key, r->row->key);
     if (same && (there.state == TRIAL_DONE || there.state == TRIAL_FAILED)) {
         *outcome = there.state == TRIAL_DONE ? OUTCOME_COPIED : OUTCOME_FAILED;
+        there.number = r->row->number;
         *r->row = there;
-        return true;
+        return ledger_put(r->ledger, r->row, e);
     }
     r->before = same ? there.seconds : 0;
     if (!ledger_done(r->ledger, r->row->key, &there, found, a, e) || !*found)

@@ -94,10 +94,17 @@ static bool row_figures(StudyView *v, RowFigures **of_row, Arena *a, Arena *scra
 
 /* ---- points ---------------------------------------------------------------------------------- */
 
+/* The points of a model; shared by all its groups. Of TPE those after the first are not known here. */
+typedef struct ModelPoints {
+    size_t most;
+    const Points *points;
+} ModelPoints;
 typedef struct Viewer {
     StudyView *view;
     const Study *study;
+    const Ledger *ledger;
     const RowFigures *of_row;
+    ModelPoints *points; /* [models] */
     Arena *arena, *scratch;
 } Viewer;
 
@@ -126,38 +133,37 @@ static bool is_fold(const Study *s, const TrialRow *row)
     return false;
 }
 
-/* Rows of an earlier configuration stay in the ledger: this one has no such point. */
-static bool has_point(const StudyModel *m, const TrialRow *row, Arena *scratch)
+static bool make_points(Viewer *w, Error *e)
 {
-    Error none = {0};
-    int64_t points;
-    ArenaMark mark = arena_mark(scratch);
-    if (m->search != SEARCH_GRID || !grid_points(m->dims, m->dim_count, &points, &none))
-        return m->evals <= 0 || row->number < m->evals;
-    const char **values = NEW(scratch, const char *, m->dim_count, &none);
-    bool ok = values && row->number < points && (m->evals <= 0 || row->number < m->evals);
-    if (ok)
-        grid_point(m->dims, m->dim_count, row->number, values);
-    const char *name = ok ? point_name(m->dims, m->dim_count, values, ' ', scratch, &none) : NULL;
-    ok = name && !strcmp(name, row->point);
-    arena_rewind(scratch, mark);
+    const Study *s = w->study;
+    size_t all = 0;
+    bool ok = (w->points = NEW(w->scratch, ModelPoints, s->model_count, e)) != NULL;
+    for (size_t i = 0; ok && i < s->model_count; i++) {
+        ModelPoints *p = &w->points[i];
+        ok = points_most(&s->models[i], &p->most, e);
+        if (ok && p->most > TRIALS_MOST - all)
+            ok = fail(e, SP_FORMAT, "the study has more than %d points", TRIALS_MOST);
+        all += ok ? p->most : 0;
+        ok = ok && (p->points = points_first(&s->models[i], p->most, w->scratch, e));
+        if (ok && s->models[i].search != SEARCH_TPE)
+            p->most = p->points->count;
+    }
+    if (!ok)
+        error_prefix(e, "%s: ", ledger_path(w->ledger));
     return ok;
 }
 
-/* Points that are tried, each in so many trials. */
-static size_t planned_of(const StudyModel *m, size_t trials)
+/* The number of a row's point; -1: rows of an earlier configuration stay in the ledger, and this one has no such
+ * point. */
+static int64_t number_of(const ModelPoints *p, const TrialRow *row)
 {
-    Error none = {0};
-    int64_t points = 0;
-    if (m->search != SEARCH_GRID || !grid_points(m->dims, m->dim_count, &points, &none))
-        points = m->evals;
-    else if (m->evals > 0)
-        points = MIN(points, m->evals);
-    return (size_t)MAX(points, 0) * trials;
+    int64_t at = text_index_find(p->points->index, text_of(row->point));
+    bool later = p->points->count < p->most && row->number >= (int64_t)p->points->count;
+    return at < 0 && later && row->number < (int64_t)p->most ? row->number : at;
 }
 
 /* Rows of the group, by point. */
-static bool collect(Viewer *w, Group *g, const StudyModel *m, size_t trials, Error *e)
+static bool collect(Viewer *w, Group *g, const StudyModel *m, const ModelPoints *points, size_t trials, Error *e)
 {
     StudyView *v = w->view;
     TextIndex *names = text_index_new(w->scratch, e);
@@ -165,8 +171,10 @@ static bool collect(Viewer *w, Group *g, const StudyModel *m, size_t trials, Err
     for (size_t i = 0; names && i < v->row_count; i++) {
         const TrialRow *row = &v->rows[i];
         if (strcmp(row->model, g->model) != 0 || strcmp(row->data, g->data) != 0 ||
-            strcmp(row->setting, g->setting) != 0 || !is_fold(w->study, row) || !is_seed(m, row->seed) ||
-            !has_point(m, row, w->scratch))
+            strcmp(row->setting, g->setting) != 0 || !is_fold(w->study, row) || !is_seed(m, row->seed))
+            continue;
+        int64_t number = number_of(points, row);
+        if (number < 0)
             continue;
         int64_t at = text_index_add(names, text_of(row->point), e);
         if (at < 0)
@@ -177,7 +185,7 @@ static bool collect(Viewer *w, Group *g, const StudyModel *m, size_t trials, Err
                 return false;
             g->points = grown;
             g->points[g->count++] = (GroupPoint){.point = row->point,
-                                                 .number = row->number,
+                                                 .number = number,
                                                  .trials = trials,
                                                  .rows = NEW(w->arena, const TrialRow *, trials, e)};
         }
@@ -234,10 +242,16 @@ static void choose(const Viewer *w, Group *g)
     while (figure < v->figure_count && strcmp(v->figures[figure], v->metric) != 0)
         figure++;
     g->best = -1;
-    for (size_t i = 0; figure < v->figure_count && i < g->count; i++) {
+    if (figure == v->figure_count)
+        return;
+    /* all points by one part: that which is selected, where any of them has it */
+    bool test = v->select == SELECT_TEST, has = false;
+    for (size_t i = 0; i < g->count; i++)
+        has = has || isfinite(test ? g->points[i].test[figure] : g->points[i].valid[figure]);
+    test = has ? test : !test;
+    for (size_t i = 0; i < g->count; i++) {
         const GroupPoint *p = &g->points[i];
-        double first = v->select == SELECT_TEST ? p->test[figure] : p->valid[figure];
-        double value = isfinite(first) ? first : v->select == SELECT_TEST ? p->valid[figure] : p->test[figure];
+        double value = test ? p->test[figure] : p->valid[figure];
         if (p->finished == p->trials && value > best) {
             best = value;
             g->best = (int64_t)i;
@@ -251,14 +265,16 @@ static int by_number(const void *a, const void *b)
     return x->number != y->number ? (x->number > y->number ? 1 : -1) : strcmp(x->point, y->point);
 }
 
-static bool view_group(Viewer *w, const StudyData *d, const StudyModel *m, Error *e)
+static bool view_group(Viewer *w, const StudyData *d, size_t model, Error *e)
 {
+    const StudyModel *m = &w->study->models[model];
+    const ModelPoints *points = &w->points[model];
     Group *g = &w->view->groups[w->view->group_count++];
     *g = (Group){.data = d->name, .setting = d->setting, .model = m->name, .absent = d->absent, .best = -1};
     ArenaMark mark = arena_mark(w->scratch);
     size_t trials = folds_of(w->study, g) * m->seed_count;
-    g->planned = d->absent ? 0 : planned_of(m, trials);
-    bool ok = collect(w, g, m, trials, e);
+    g->planned = d->absent ? 0 : points->most * trials;
+    bool ok = collect(w, g, m, points, trials, e);
     if (ok && g->count) /* rows are in the order of folds */
         qsort(g->points, g->count, sizeof *g->points, by_number);
     for (size_t i = 0; ok && i < g->count; i++)
@@ -280,7 +296,7 @@ static bool view_groups(Viewer *w, Error *e)
             for (size_t i = 0; ok && i < s->data_count; i++)
                 if (!strcmp(s->data[i].name, v->data[d]) && !strcmp(s->data[i].setting, v->settings[x])) {
                     for (size_t m = 0; ok && m < s->model_count; m++)
-                        ok = view_group(w, &s->data[i], &s->models[m], e);
+                        ok = view_group(w, &s->data[i], m, e);
                     break;
                 }
     return ok;
@@ -310,8 +326,8 @@ bool study_view(StudyView *v, Ledger *l, Arena *a, Error *e)
             v->metric = v->figures[i];
             break;
         }
-    Viewer w = {v, s, of_row, a, scratch};
-    ok = ok && view_groups(&w, e);
+    Viewer w = {v, s, l, of_row, NULL, a, scratch};
+    ok = ok && make_points(&w, e) && view_groups(&w, e);
     arena_free(scratch);
     return ok;
 }
