@@ -76,6 +76,19 @@ typedef struct Pairs {
     int32_t *item;
     float *rating; /* NULL: each is 1 */
 } Pairs;
+/* Where an item is among a user's, which ascend: its place in p->item; -1 where the user does not have it. */
+static inline int64_t pairs_find(const Pairs *p, int64_t user, int32_t item)
+{
+    int64_t low = p->start[user], high = p->start[user + 1];
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (p->item[middle] < item)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < p->start[user + 1] && p->item[low] == item ? low : -1;
+}
 typedef struct Feature { /* one modality; row i belongs to item i of the data set */
     const char *name;    /* "visual", "textual" */
     int64_t D;

@@ -13,7 +13,7 @@
 #ifndef SAPOR_METRICS_H
 #define SAPOR_METRICS_H
 
-#include "recsys/train/train.h"
+#include "recsys/evaluation.h"
 
 /* Whose definition a row of the table is. A name may have several rows; "recbole.MAP" asks for one of them. */
 enum { ELLIOT = 1, MMREC = 2, RECBOLE = 4 };
@@ -135,12 +135,11 @@ static inline int64_t held_at(const Judged *j, int64_t k)
     return j->held[MIN(k, j->length)];
 }
 
-/* metrics.c, beside what recsys.h declares */
+/* metrics.c, beside what recsys/evaluation.h declares */
 /* "unknown metric ..." with near names, for an unknown name */
 bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
-/* lists.c, the same */
-/* The same in blocks of lists. `users`: at most so many in all; `data` as in Lists. c, truth and data stay the
- * caller's until the end. */
+/* lists.c: score_lists_of in blocks of lists. `users`: at most so many in all; `data` as in Lists. c, truth and data
+ * stay the caller's until the end. */
 typedef struct Scorer Scorer;
 Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *truth, const DataSet *data, int64_t users,
                    Arena *a, Error *e);

@@ -4,6 +4,7 @@
  * tensors of kept_new; it is written for models that have some. */
 // flags: -Os
 #include "recsys/metrics/metrics.h"
+#include "recsys/train/train.h"
 
 #include <math.h>
 

@@ -1,5 +1,6 @@
 /* recsys/train/evaluate.c: from a model to the lists it recommends, and from the lists to figures. */
 #include "recsys/metrics/metrics.h"
+#include "recsys/train/train.h"
 
 #include <math.h>
 

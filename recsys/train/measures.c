@@ -1,6 +1,7 @@
 /* recsys/train/measures.c: what the settings metrics, cutoffs and validation_metric say. */
 // flags: -Os
 #include "recsys/metrics/metrics.h"
+#include "recsys/train/train.h"
 
 static bool read_metrics(Measures *m, const CommonSettings *s, Protocol p, Arena *a, Error *e)
 {

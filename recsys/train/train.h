@@ -166,18 +166,4 @@ bool trained_build(Trained *t, const Weights *arrays, Error *e);
 bool trained_keep(Trained *t, const Model *m, const Tensor *users, const Tensor *items, Error *e);
 bool trained_kept(Trained *t, Error *e);
 
-/* Where an item is among a user's, which ascend: its place in p->item; -1 where the user does not have it. */
-static inline int64_t pairs_find(const Pairs *p, int64_t user, int32_t item)
-{
-    int64_t low = p->start[user], high = p->start[user + 1];
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (p->item[middle] < item)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < p->start[user + 1] && p->item[low] == item ? low : -1;
-}
-
 #endif
