@@ -126,7 +126,7 @@ static void files_are_elliots(void **state)
     read_figures(g, a);
     assert_int_equal(g->view.group_count, s.model_count);
     assert_true(folder_make(in_dir(a, "results/r/trials/key2"), &e));
-    put("results/r/trials/key2/recs.tsv", "1\t3\t0.5\n");
+    put(arena_printf(a, &e, "results/r/trials/key2/recs-%lld.tsv", (long long)s.models[0].save_recs), "1\t3\t0.5\n");
     put("results/r/trials/key2/item.npy", "numbers");
     assert_ok(elliot_write(&s, &g->view, time_of_stamp(), a, &e), e);
     FolderEntry *there, *expect;

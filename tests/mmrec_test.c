@@ -396,7 +396,7 @@ static void test_written(void **state)
                    .groups = &group,
                    .group_count = 1};
     assert_true(folder_make(arena_printf(f->arena, &e, "%s/trials/k0", s.out), &e));
-    test_write(s.out, "trials/k0/recs.tsv", TEXT("0\t3\t0.5\n0\t4\t0.25\n1\t7\t1.5\n1\t2\t1\n"));
+    test_write(s.out, "trials/k0/recs-2.tsv", TEXT("0\t3\t0.5\n0\t4\t0.25\n1\t7\t1.5\n1\t2\t1\n"));
     assert_int_equal(s.models[0].save_recs, 2);
     assert_ok(mmrec_write(&s, &v, 1700000000, f->arena, &e), e);
     Text table, log;

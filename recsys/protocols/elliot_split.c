@@ -52,6 +52,25 @@ static void by_count(ElliotRows *rows, const int32_t *of, int64_t groups, int64_
     keep(rows, kept);
 }
 
+/* Rows of users and items with at least `least` rows each. */
+static bool to_core(const ElliotSource *s, ElliotRows *rows, int64_t least, bool *kept, Error *e)
+{
+    const Ratings *r = s->ratings;
+    bool *out = NEW(s->arena, bool, r->count + 1, e);
+    if (!out)
+        return false;
+    memset(out, true, r->count);
+    for (size_t i = 0; i < rows->count; i++)
+        out[rows->row[i]] = false;
+    if (!core_rows(r->user, r->item, r->count, text_index_count(r->users), text_index_count(r->items), least, least,
+                   out, s->arena, e))
+        return false;
+    for (size_t i = 0; i < rows->count; i++)
+        kept[i] = !out[rows->row[i]];
+    keep(rows, kept);
+    return true;
+}
+
 bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *rows, Error *e)
 {
     const Ratings *r = s->ratings;
@@ -63,6 +82,7 @@ bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *row
     if (!count || !sum || !kept)
         return false;
     size_t before;
+    bool ok = true;
     switch (f->kind) {
     case ELLIOT_RATING:
         for (size_t i = 0; i < rows->count; i++)
@@ -74,9 +94,9 @@ bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *row
     case ELLIOT_USER_CORE: by_count(rows, r->user, users, f->least, INT64_MAX, count, kept); break;
     case ELLIOT_ITEM_CORE: by_count(rows, r->item, items, f->least, INT64_MAX, count, kept); break;
     case ELLIOT_COLD: by_count(rows, r->user, users, 0, f->least, count, kept); break;
-    case ELLIOT_CORE:
+    case ELLIOT_CORE: ok = to_core(s, rows, f->least, kept, e); break;
     case ELLIOT_ROUNDS:
-        for (int64_t round = 0; f->kind == ELLIOT_CORE || round < f->rounds; round++) {
+        for (int64_t round = 0; round < f->rounds; round++) {
             before = rows->count;
             by_count(rows, r->user, users, f->least, INT64_MAX, count, kept);
             by_count(rows, r->item, items, f->least, INT64_MAX, count, kept);
@@ -86,7 +106,7 @@ bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *row
         break;
     }
     arena_rewind(s->arena, mark);
-    return true;
+    return ok;
 }
 
 /* ---- users ----------------------------------------------------------------------------------- */

@@ -68,12 +68,19 @@ static void python_value(const char *text, char *out, size_t size)
 static void line(Log *l, const char *format, ...) PRINTF_LIKE(2, 3);
 static void line(Log *l, const char *format, ...)
 {
-    char text[8192];
     va_list list;
     va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
+    int n = vsnprintf(NULL, 0, format, list);
+    va_end(list);
+    ArenaMark mark = arena_mark(l->arena);
+    char *text = n >= 0 ? NEW(l->arena, char, n + 1, l->e) : NULL;
+    if (!text)
+        return;
+    va_start(list, format);
+    vsnprintf(text, (size_t)n + 1, format, list);
     va_end(list);
     out_printf(l->out, l->e, "%s INFO %s\n", l->stamp, text);
+    arena_rewind(l->arena, mark);
 }
 
 /* "recall@5: 0.0123    ..." of a JSON object of figures. */
@@ -264,7 +271,7 @@ static bool write_log(Log *l, const char *path, size_t *best)
 
 /* ---- recommendations ------------------------------------------------------------------------- */
 
-/* recs.tsv of the trial, lines of user, item and score, as MMRec's table: id, top_0, top_1, ... */
+/* The file of study_recs, lines of user, item and score, as MMRec's table: id, top_0, top_1, ... */
 static bool write_table(Log *l, const char *from, const char *path, int64_t k)
 {
     Text content, user = {0};

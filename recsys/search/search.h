@@ -189,8 +189,9 @@ bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *vi
 double study_figure(const Study *s, const TrialRow *row);
 /* What the ledger has of a trial; *found false: nothing that is of these settings and data. */
 bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a, Error *e);
-/* The k best items of each user, by the vectors that a trial with save_recs keeps: OUT/trials/<key>/recs.tsv, lines of
- * user, item and score (recs.c). *path NULL: another machine has the trial's folder. */
+/* The k best items of each user, by the vectors that a trial with save_recs keeps: OUT/trials/<key>/recs-K.tsv, lines
+ * of user, item and score (recs.c). *path NULL: the folder has no vectors: another machine has them, or save_recs was
+ * not asked for when the trial was trained. */
 bool study_recs(const Study *s, const TrialRow *row, int64_t k, const char **path, Arena *a, Error *e);
 /* For a trial whose process died by itself: recorded as failed. */
 bool study_died(StudyRun *r, const Trial *t, const char *message, Error *e);

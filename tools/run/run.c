@@ -129,18 +129,32 @@ static bool import_ledgers(const Study *s, Context *c, Error *e)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-/* Vectors that were kept until the best points are known: only those of the best points stay, where they are asked
- * for. */
-static void prune(const Study *s, const StudyView *v)
+static bool keeps_weights(const Study *s, const Group *g)
 {
-    for (size_t g = 0; g < v->group_count; g++)
-        for (size_t m = 0; m < s->model_count; m++)
-            if (!strcmp(s->models[m].name, v->groups[g].model) &&
-                (s->models[m].save_weights || s->models[m].save_recs > 0))
-                for (size_t i = 0; i < v->groups[g].count; i++)
-                    for (size_t k = 0; k < v->groups[g].points[i].finished; k++)
-                        if ((int64_t)i != v->groups[g].best || !s->models[m].save_weights)
-                            study_prune(s, v->groups[g].points[i].rows[k]);
+    for (size_t m = 0; m < s->model_count; m++)
+        if (!strcmp(s->models[m].name, g->model))
+            return s->models[m].save_weights;
+    return false;
+}
+
+/* Vectors that were kept until the best points are known: only those of the best points stay, where they are asked
+ * for. Models with equal settings have a folder together. */
+static bool prune(const Study *s, const StudyView *v, Arena *a, Error *e)
+{
+    TextIndex *stay = text_index_new(a, e);
+    for (size_t g = 0; stay && g < v->group_count; g++) {
+        const Group *x = &v->groups[g];
+        const GroupPoint *best = x->best >= 0 && keeps_weights(s, x) ? &x->points[x->best] : NULL;
+        for (size_t k = 0; best && k < best->finished; k++)
+            if (text_index_add(stay, text_of(best->rows[k]->key), e) < 0)
+                return false;
+    }
+    for (size_t g = 0; stay && g < v->group_count; g++)
+        for (size_t i = 0; i < v->groups[g].count; i++)
+            for (size_t k = 0; k < v->groups[g].points[i].finished; k++)
+                if (text_index_find(stay, text_of(v->groups[g].points[i].rows[k]->key)) < 0)
+                    study_prune(s, v->groups[g].points[i].rows[k]);
+    return stay != NULL;
 }
 
 static bool write_results(const Study *s, const RunSystem *system, Context *c, Error *e)
@@ -159,8 +173,7 @@ static bool write_results(const Study *s, const RunSystem *system, Context *c, E
                 missing, s->out);
     if (!ok || (system->write && !system->write(s, &v, (int64_t)time(NULL), c->arena, e)))
         return false;
-    prune(s, &v);
-    if (!run_show_results(&v, c, e))
+    if (!prune(s, &v, c->arena, e) || !run_show_results(&v, c, e))
         return false;
     if (c->progress)
         fprintf(c->progress, "The trials are in %s; the results are in %s\n", path, s->out);
