@@ -69,8 +69,8 @@ READER(benchmark_study)
                                     "benchmark: {data: [{name: a, interactions: '%s', split: {seed: 1}}], settings: "
                                     "[{name: f, features: {visual: '%s'}}], models: {VBPR: {lr: [0.1, 1e-3]}}}\n",
                                     in("train.tsv"), in("visual.npy"));
-    Yaml *root = text ? yaml_parse(a, text_of(text), "b.yml", e) : NULL;
-    if (!root || !benchmark_read(&s, &c, root, NULL, a, e))
+    Yaml *tree = text ? yaml_parse(a, text_of(text), "b.yml", e) : NULL;
+    if (!tree || !benchmark_read(&s, &c, tree, NULL, a, e))
         return false;
     mix_study(digest, &s);
     return true;

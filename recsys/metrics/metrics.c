@@ -493,8 +493,7 @@ bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a
         if (!use_read(&u, c->metrics[m], PROTOCOL_ELLIOT, a, e))
             return false;
         *figure = u.name;
-        if (same_name(name, u.name) ||
-            (row && !row->label[0] && text_of(u.name).n && !strcmp(u.name, row->metric.name)))
+        if (same_name(name, u.name) || (row && !row->label[0] && text_is(text_of(u.name), row->metric.name)))
             return true;
     }
     return false;

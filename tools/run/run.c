@@ -137,6 +137,13 @@ static bool keeps_weights(const Study *s, const Group *g)
     return false;
 }
 
+static void prune_point(const Study *s, const GroupPoint *p, const TextIndex *stay)
+{
+    for (size_t k = 0; k < p->finished; k++)
+        if (text_index_find(stay, text_of(p->rows[k]->key)) < 0)
+            study_prune(s, p->rows[k]);
+}
+
 /* Vectors that were kept until the best points are known: only those of the best points stay, where they are asked
  * for. Models with equal settings have a folder together. */
 static bool prune(const Study *s, const StudyView *v, Arena *a, Error *e)
@@ -151,9 +158,7 @@ static bool prune(const Study *s, const StudyView *v, Arena *a, Error *e)
     }
     for (size_t g = 0; stay && g < v->group_count; g++)
         for (size_t i = 0; i < v->groups[g].count; i++)
-            for (size_t k = 0; k < v->groups[g].points[i].finished; k++)
-                if (text_index_find(stay, text_of(v->groups[g].points[i].rows[k]->key)) < 0)
-                    study_prune(s, v->groups[g].points[i].rows[k]);
+            prune_point(s, &v->groups[g].points[i], stay);
     return stay != NULL;
 }
 
