@@ -102,7 +102,7 @@ for k in 1 2 3 4; do
 done
 printf "(u1,)\ti4\n(u1,)\ti5\n" >n.tsv
 "$sapor" train MostPop --train t.tsv --test e.tsv --set negatives=n.tsv >out 2>err
-[ $? = 1 ] && has err 'n.tsv: a user has two lines' 'a file that names a user twice'
+[ $? = 1 ] && has err 'n.tsv:2: the user of line 1 has a second line here' 'a file that names a user twice'
 wrong 'negatives=0: a number from 1' 'no negatives' train MostPop --train t.tsv --test e.tsv --set negatives=0
 wrong 'metrics: RSP: clustering_file' 'settings are checked, too' "${train[@]}" --set metrics=Recall,RSP
 # the figure of an empty group is 0 / 0: the run is finished and read again all the same

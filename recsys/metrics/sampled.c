@@ -116,13 +116,15 @@ static bool close_user(Candidates *x, Drawing *d, int64_t user, Arena *a, Error 
 /* A user's line of Elliot's file: "(7,)" or an id, then items between tabs. */
 typedef struct FileLine {
     int64_t user;
-    Text items; /* the row behind the first tab */
+    Text items;    /* the row behind the first tab */
+    size_t number; /* of the line, from 1 */
 } FileLine;
 
 static int by_user(const void *a, const void *b)
 {
     const FileLine *x = a, *y = b;
-    return (x->user > y->user) - (x->user < y->user);
+    return x->user != y->user ? (x->user > y->user) - (x->user < y->user)
+                              : (x->number > y->number) - (x->number < y->number);
 }
 
 static Text id_of(Text field)
@@ -149,13 +151,14 @@ static bool read_file(FileLine **lines, size_t *n, const DataSet *d, const char 
             continue; /* as in the parts: users without a train row are left out */
         if (*n == room && !(*lines = arena_grow(a, *lines, *n, &room, sizeof **lines, e)))
             return false;
-        (*lines)[(*n)++] = (FileLine){u, line};
+        (*lines)[(*n)++] = (FileLine){u, line, number};
     }
     if (*n)
         qsort(*lines, *n, sizeof **lines, by_user);
     for (size_t i = 1; i < *n; i++)
         if ((*lines)[i].user == (*lines)[i - 1].user)
-            return fail(e, SP_FORMAT, "%s: a user has two lines", path);
+            return fail(e, SP_FORMAT, "%s:%zu: the user of line %zu has a second line here", path, (*lines)[i].number,
+                        (*lines)[i - 1].number);
     return *n ||
            fail(e, SP_FORMAT, "%s: has no line of a user of train; a user, then items between tabs are expected", path);
 }

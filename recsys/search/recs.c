@@ -24,33 +24,19 @@ static bool write_recs(const Device *d, const char *folder, const char *path, in
     return false;
 }
 
-/* The vectors of a trial are kept where its model has save_recs or save_weights, until the best point is known. */
-static bool has_vectors(const char *folder, bool *has, Arena *a, Error *e)
-{
-    static const char *const FILES[] = {"user.npy", "model.safetensors"};
-    *has = false;
-    for (size_t i = 0; i < COUNT(FILES); i++) {
-        const char *path = path_join(a, folder, FILES[i], e);
-        if (!path)
-            return false;
-        *has = *has || file_exists(path);
-    }
-    return true;
-}
-
 bool study_recs(const Study *s, const TrialRow *row, int64_t k, const char **path, Arena *a, Error *e)
 {
     const char *trials = study_trials(s, a, e), *folder = trials ? path_join(a, trials, row->key, e) : NULL;
     const char *recs = folder ? arena_printf(a, e, "%s/recs-%lld.tsv", folder, (long long)k) : NULL;
+    const char *ids = recs ? path_join(a, folder, "item.ids.txt", e) : NULL; /* is there as long as the vectors are */
     Device d;
-    bool has;
     *path = recs;
-    if (!recs || file_exists(recs))
-        return recs != NULL;
-    *path = NULL;
-    if (!has_vectors(folder, &has, a, e) || !has)
-        return e->code == SP_OK;
-    *path = recs;
+    if (!ids || file_exists(recs))
+        return ids != NULL;
+    if (!file_exists(ids)) {
+        *path = NULL;
+        return true;
+    }
     if (!device_open(&d, NULL, 0, arena_heap(a), NULL, e))
         return false;
     bool ok = write_recs(&d, folder, recs, k, arena_heap(a), e);
