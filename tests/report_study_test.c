@@ -85,6 +85,23 @@ static void check_page(Text page)
         assert_null(strstr(page.p, FROM_ELSEWHERE[i]));
 }
 
+/* Every section is linked at the top, and every link leads to a section. */
+static void check_links(Text page)
+{
+    static const char SECTION[] = "<h2 id=\"", LINK[] = "<a href=\"#";
+    char other[80];
+    for (const char *p = page.p; (p = strstr(p, SECTION)) != NULL;) {
+        p += sizeof SECTION - 1;
+        snprintf(other, sizeof other, "%s%.*s\"", LINK, (int)strcspn(p, "\""), p);
+        assert_non_null(strstr(page.p, other));
+    }
+    for (const char *p = page.p; (p = strstr(p, LINK)) != NULL;) {
+        p += sizeof LINK - 1;
+        snprintf(other, sizeof other, "%s%.*s\"", SECTION, (int)strcspn(p, "\""), p);
+        assert_non_null(strstr(page.p, other));
+    }
+}
+
 static void draw_page(Written *w, const DrawnStudy *d, StudyView *v)
 {
     begin(w);
@@ -92,6 +109,7 @@ static void draw_page(Written *w, const DrawnStudy *d, StudyView *v)
     assert_ok(write_page(w, v, NULL), w->e);
     assert_ok(file_read(&w->page, w->a, file_in(w, "report.html"), 0, &w->e), w->e);
     check_page(w->page);
+    check_links(w->page);
 }
 
 static bool has(const Written *w, const char *text)

@@ -56,12 +56,17 @@ static void put_knocks(StudyPage *s, size_t d)
     report_show(s, &t, t.rows);
 }
 
+bool report_has_knocks(const StudyPage *s)
+{
+    for (size_t i = 0; i < s->v->group_count; i++)
+        if (is_knock(s, i))
+            return true;
+    return false;
+}
+
 void report_knocks(StudyPage *s)
 {
-    bool any = false;
-    for (size_t i = 0; i < s->v->group_count; i++)
-        any |= is_knock(s, i);
-    if (!any)
+    if (!report_has_knocks(s))
         return;
     put(&s->page, "<h2 id=\"knocks\">Knock-outs</h2>\n<p class=\"soft\">Models trained with the features of a modality "
                   "replaced, as the brackets say: the change of each figure in %% against the setting with all "

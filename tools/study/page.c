@@ -32,15 +32,27 @@ static const char STYLE[] =
 
 static void put_head(StudyPage *s, const char *title)
 {
-    static const char *const LINKS[] = {"best",   "Best results",    "accuracy", "Accuracy",
-                                        "curves", "Learning curves", "effects",  "Hyper-parameters",
-                                        "costs",  "Time and memory"};
+    bool failed = false;
+    for (size_t i = 0; i < s->v->row_count; i++)
+        failed |= s->v->rows[i].state == TRIAL_FAILED;
+    const struct {
+        const char *id, *title;
+        bool there;
+    } LINKS[] = {{"best", "Best results", true},
+                 {"accuracy", "Accuracy", true},
+                 {"curves", "Learning curves", true},
+                 {"effects", "Hyper-parameters", true},
+                 {"costs", "Time and memory", true},
+                 {"significance", "Significance", report_has_significance(s)},
+                 {"knocks", "Knock-outs", report_has_knocks(s)},
+                 {"failed", "Failed trials", failed}};
     Page *p = &s->page;
     put(p, "<h1>");
     put_text(p, text_of(title));
     put(p, "</h1>\n<nav>");
-    for (size_t i = 0; i < COUNT(LINKS); i += 2)
-        put(p, "<a href=\"#%s\">%s</a> ", LINKS[i], LINKS[i + 1]);
+    for (size_t i = 0; i < COUNT(LINKS); i++)
+        if (LINKS[i].there)
+            put(p, "<a href=\"#%s\">%s</a> ", LINKS[i].id, LINKS[i].title);
     put(p, "</nav>\n");
 }
 

@@ -126,6 +126,9 @@ void report_accuracy(StudyPage *s);
 void report_curves(StudyPage *s);
 void report_effects(StudyPage *s);
 void report_costs(StudyPage *s);
+/* Whether the page has these sections. */
+bool report_has_significance(const StudyPage *s);
+bool report_has_knocks(const StudyPage *s);
 void report_significance(StudyPage *s);
 void report_knocks(StudyPage *s);
 void report_failures(StudyPage *s);

@@ -166,18 +166,34 @@ static void write_pairs(StudyPage *s, size_t d)
         report_show(s, &t, 0);
 }
 
+/* Which tests there are, and of which figure: the study's where it is tested. False: none. */
+static bool find_tests(const StudyPage *s, bool *t_test, bool *wilcoxon, size_t *figure)
+{
+    const StudyView *v = s->v;
+    *t_test = *wilcoxon = false;
+    *figure = s->metric;
+    for (size_t i = 0; i < v->test_count; i++) {
+        *t_test |= isfinite(v->tests[i].t_holm);
+        *wilcoxon |= isfinite(v->tests[i].w_holm);
+        if (*figure >= v->figure_count)
+            *figure = v->tests[i].figure;
+    }
+    return (*t_test || *wilcoxon) && *figure < v->figure_count;
+}
+
+bool report_has_significance(const StudyPage *s)
+{
+    bool t_test, wilcoxon;
+    size_t figure;
+    return find_tests(s, &t_test, &wilcoxon, &figure) || s->untested;
+}
+
 void report_significance(StudyPage *s)
 {
     const StudyView *v = s->v;
-    bool t_test = false, wilcoxon = false;
-    size_t figure = s->metric;
-    for (size_t i = 0; i < v->test_count; i++) {
-        t_test |= isfinite(v->tests[i].t_holm);
-        wilcoxon |= isfinite(v->tests[i].w_holm);
-        if (figure >= v->figure_count)
-            figure = v->tests[i].figure;
-    }
-    if ((!t_test && !wilcoxon) || figure >= v->figure_count) {
+    bool t_test, wilcoxon;
+    size_t figure;
+    if (!find_tests(s, &t_test, &wilcoxon, &figure)) {
         if (s->untested)
             put(&s->page,
                 "<h2 id=\"significance\">Significance</h2>\n<p>No groups are tested: the figures by user of "
