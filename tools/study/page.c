@@ -41,6 +41,8 @@ static void put_head(StudyPage *s, const char *title)
     put(p, "</h1>\n<nav>");
     for (size_t i = 0; i < COUNT(LINKS); i += 2)
         put(p, "<a href=\"#%s\">%s</a> ", LINKS[i], LINKS[i + 1]);
+    if (s->v->test_count || s->untested)
+        put(p, "<a href=\"#significance\">Significance</a> ");
     put(p, "</nav>\n");
 }
 
