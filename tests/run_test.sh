@@ -183,6 +183,10 @@ ok $? 'two epochs, as the file says'
 right 'a key of the command line' run experiment.yml --out elliot3 --quiet --experiment.models.external.BPRMF.epochs=3 --threads 1
 grep -q '"epochs": "3"' elliot3/trials/*/config.json
 ok $? 'counts: a name with a dot is found'
+sed 's/simple_metrics: .Recall, nDCG./simple_metrics: [Recall, nDCG, HR]/; s/cutoffs: .10./cutoffs: [5, 10]/' experiment.yml >wide.yml
+right 'figures at two cutoffs' run wide.yml --out wide --quiet
+grep -q 'Recall@10  nDCG@10  *HR@10 ' out
+ok $? 'those at the cutoff that chooses come first'
 wrong 1 'foo.bar: foo: found an unknown key; allowed is experiment' 'a key that there is not' run experiment.yml --out none --foo.bar=1
 right 'a page of it' report elliot -o page.html
 grep -q 'href="#significance"' page.html && grep -q 'id="significance"' page.html
