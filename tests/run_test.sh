@@ -80,9 +80,12 @@ for ((k = 0; k < 500; k++)); do
     grep -q '"event":"trial"' events.2 && break
     sleep 0.01
 done
-kill -9 "${workers[2]}"
-wait "${workers[2]}" 2>/dev/null
-[ $? = 137 ]
+{
+    kill -9 "${workers[2]}"
+    wait "${workers[2]}"
+    killed=$?
+} 2>/dev/null
+[ $killed = 137 ]
 ok $? 'one of four workers is killed after its first trial'
 "$sapor" "${run[@]}" "${set_epochs[@]}" --out four --json >events.5 2>err.5 &
 wait
