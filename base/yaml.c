@@ -270,16 +270,45 @@ Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
 
 #endif
 
+/* The child of a map that `path`, whose first part has `n` bytes, goes through: of the keys that it begins with the
+ * longest, as keys may have dots ("external.VBPR"). */
+static Yaml *child_on(const Yaml *map, Text path, size_t n)
+{
+    Yaml *best = NULL;
+    for (Yaml *y = map->first; y; y = y->next) {
+        Text k = y->key;
+        if (k.n >= n && k.n <= path.n && !memcmp(k.p, path.p, k.n) && (k.n == path.n || path.p[k.n] == '.') &&
+            (!best || k.n > best->key.n))
+            best = y;
+    }
+    return best;
+}
+
+static Yaml *add_child(Yaml *map, Text key, const char *where, Arena *a, Error *e)
+{
+    Yaml *y = NEW(a, Yaml, 1, e), **link = &map->first;
+    if (!y || !(y->key.p = arena_strndup(a, key.p, key.n, e)))
+        return NULL;
+    y->key.n = key.n;
+    y->type = YAML_MAP;
+    y->where = where;
+    while (*link)
+        link = &(*link)->next;
+    *link = y;
+    map->count++;
+    return y;
+}
+
 bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
 {
     const char *where = arena_printf(a, e, "--%.*s", (int)path.n, path.p);
     Yaml *at = root, *new = where ? yaml_parse(a, value.n ? value : TEXT("''"), where, e) : NULL;
-    Text rest = path, part;
+    Text rest = path, whole = path, part;
     if (!new)
         return false;
-    while (text_next(&rest, '.', &part)) {
+    for (; text_next(&rest, '.', &part); whole = rest) {
         int64_t index;
-        Yaml *child = NULL, **link;
+        Yaml *child = NULL;
         if (part.n == 0)
             return fail(e, SP_USAGE, "%s: an empty part of the path", where);
         if (at->type == YAML_LIST) {
@@ -290,18 +319,12 @@ bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
                 return fail(e, SP_USAGE, "%s: \"%.*s\" is not an index of the list at %s (0 to %zu)", where,
                             (int)part.n, part.p, at->where, at->count - 1);
         } else if (at->type == YAML_MAP) {
-            for (link = &at->first; *link && !text_equal((*link)->key, part);)
-                link = &(*link)->next;
-            if (!*link) {
-                if (!(child = NEW(a, Yaml, 1, e)) || !(child->key.p = arena_strndup(a, part.p, part.n, e)))
-                    return false;
-                child->key.n = part.n;
-                child->type = YAML_MAP;
-                child->where = where;
-                *link = child;
-                at->count++;
+            if ((child = child_on(at, whole, part.n))) {
+                size_t n = child->key.n;
+                rest = n < whole.n ? (Text){whole.p + n + 1, whole.n - n - 1} : (Text){NULL, 0};
+            } else if (!(child = add_child(at, part, where, a, e))) {
+                return false;
             }
-            child = *link;
         } else {
             return fail(e, SP_USAGE, "%s: %s has a single value, not keys", where, at->where);
         }

@@ -41,7 +41,7 @@ bool yaml_bool(const Yaml *y, bool *value);
 bool yaml_i64(const Yaml *y, int64_t *value);
 bool yaml_f64(const Yaml *y, double *value);
 /* The value at "a.b.c" becomes `value` (itself YAML: a word, a number, [a, list]). Maps on the way are made; a number
- * walks into a list. */
+ * walks into a list; a key that is there may have dots. */
 bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e);
 
 #endif

@@ -52,6 +52,13 @@ static void trees_are_read(void **state)
     assert_true(text_is(yaml_get(root, "f")->text, "two\nlines\n"));
     assert_ok(yaml_override(root, TEXT("d.k"), TEXT("w"), a, &e), e);
     assert_true(text_is(yaml_get(yaml_get(root, "d"), "k")->text, "w"));
+    root = yaml_parse(a, TEXT("m: {a: {l: 0}, a.b: {l: 1}, a.bc: 2}"), "dots.yml", &e); /* keys may have dots */
+    assert_ok(root && yaml_override(root, TEXT("m.a.b.l"), TEXT("3"), a, &e), e);
+    assert_ok(yaml_override(root, TEXT("m.a.l"), TEXT("4"), a, &e), e);
+    assert_ok(yaml_override(root, TEXT("m.a.bc"), TEXT("5"), a, &e), e);
+    const Yaml *m = yaml_get(root, "m");
+    assert_true(m->count == 3 && text_is(yaml_get(yaml_get(m, "a.b"), "l")->text, "3"));
+    assert_true(text_is(yaml_get(yaml_get(m, "a"), "l")->text, "4") && text_is(yaml_get(m, "a.bc")->text, "5"));
     arena_free(a);
 }
 

@@ -70,6 +70,35 @@ ok $((!$?)) 'nothing is trained then'
 cmp -s one.tsv joined.tsv
 ok $? 'joined they are the ledger of one worker, byte for byte'
 
+# One of four is killed and started again. A trial that was trained twice has two events of it.
+set_epochs=(--set epochs=600 --set stopping_step=600)
+for i in 1 2 3 4; do
+    "$sapor" "${run[@]}" "${set_epochs[@]}" --out four --json >events.$i 2>err.$i &
+    workers[i]=$!
+done
+for ((k = 0; k < 500; k++)); do
+    grep -q '"event":"trial"' events.2 && break
+    sleep 0.01
+done
+{
+    kill -9 "${workers[2]}"
+    wait "${workers[2]}"
+    killed=$?
+} 2>/dev/null
+[ $killed = 137 ]
+ok $? 'one of four workers is killed after its first trial'
+"$sapor" "${run[@]}" "${set_epochs[@]}" --out four --json >events.5 2>err.5 &
+wait
+cat events.* | grep '"event":"trial".*"copied":false' | grep -o '"key":"[0-9a-f]*"' | sort >keys
+[ -z "$(uniq -d keys)" ]
+ok $? 'it is started again: no trial is trained twice'
+right 'and none is lost' "${run[@]}" "${set_epochs[@]}" --out four --export four.tsv --json
+grep -q '"event":"trial"' out
+ok $((!$?)) 'nothing is left to train'
+right 'a single worker' "${run[@]}" "${set_epochs[@]}" --out single --export single.tsv
+[ "$(wc -l <four.tsv)" = 13 ] && cmp -s four.tsv single.tsv
+ok $? 'has the same ledger, byte for byte'
+
 ended() { # DIR: waits until no process has a lock of its trials; 1 after five seconds
     local k file locked
     for ((k = 0; k < 100; k++)); do
@@ -151,6 +180,20 @@ ok $? 'trains seven trials, and tests the two best points'
 right 'again' run experiment.yml --out elliot --quiet
 grep -q '^tiny  *external.LightGCN  .* lr=' out
 ok $? 'prints the best points, and trains nothing'
+
+grep -q '"epochs": "2"' elliot/trials/*/config.json
+ok $? 'two epochs, as the file says'
+right 'a key of the command line' run experiment.yml --out elliot3 --quiet --experiment.models.external.BPRMF.epochs=3 --threads 1
+grep -q '"epochs": "3"' elliot3/trials/*/config.json
+ok $? 'counts: a name with a dot is found'
+sed 's/simple_metrics: .Recall, nDCG./simple_metrics: [Recall, nDCG, HR]/; s/cutoffs: .10./cutoffs: [5, 10]/' experiment.yml >wide.yml
+right 'figures at two cutoffs' run wide.yml --out wide --quiet
+grep -q 'Recall@10  nDCG@10  *HR@10 ' out
+ok $? 'those at the cutoff that chooses come first'
+wrong 1 'foo.bar: foo: found an unknown key; allowed is experiment' 'a key that there is not' run experiment.yml --out none --foo.bar=1
+right 'a page of it' report elliot -o page.html
+grep -q 'href="#significance"' page.html && grep -q 'id="significance"' page.html
+ok $? 'has a link to the tests of significance'
 
 # ---- usage -------------------------------------------------------------------------------------------------------------------------
 "$sapor" "${run[@]}" --out 'a b' --slurm --worker 0/3 >sbatch.sh

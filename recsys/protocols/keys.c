@@ -76,8 +76,25 @@ bool keys_note(const Keys *k, const Yaml *y, const char *format, ...)
 
 /* ---- maps ------------------------------------------------------------------------------------ */
 
-bool keys_root(Keys *k, const Yaml *root, const ProtocolConfig *c, Arena *a, Error *e)
+bool keys_override(Yaml *root, const ProtocolConfig *c, Arena *a, Error *e)
 {
+    for (size_t i = 0; i < c->override_count; i++) {
+        Text value = text_of(c->overrides[i]), key;
+        text_next(&value, '=', &key);
+        if (!yaml_override(root, key, value, a, e))
+            return false;
+    }
+    return true;
+}
+
+bool keys_root(Keys *k, const Yaml *source, const ProtocolConfig *c, Arena *a, Error *e)
+{
+    Yaml *root = NEW(a, Yaml, 1, e);
+    if (!root)
+        return false;
+    *root = *source; /* the root alone is copied: what overrides change is in the tree below */
+    if (!keys_override(root, c, a, e))
+        return false;
     *k = (Keys){.map = root, .path = "", .note = c->note, .arg = c->arg, .arena = a, .e = e};
     return root->type == YAML_MAP || key_refuse(k, NULL, root, "a map of keys and values");
 }

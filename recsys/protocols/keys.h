@@ -25,8 +25,10 @@ typedef struct Keys {
     Error *e;
 } Keys;
 
-/* The whole tree. It must be a map. */
-bool keys_root(Keys *k, const Yaml *root, const ProtocolConfig *c, Arena *a, Error *e);
+/* Overrides of the command line, laid over a tree. */
+bool keys_override(Yaml *root, const ProtocolConfig *c, Arena *a, Error *e);
+/* The whole tree with the overrides of c. It must be a map. */
+bool keys_root(Keys *k, const Yaml *source, const ProtocolConfig *c, Arena *a, Error *e);
 /* The map under `key`; an absent or empty one has no keys. Another kind of value is an error. */
 bool keys_map(Keys *sub, const Keys *k, const char *key);
 /* The same of a value, as an entry of a list; name: its last part in messages, "prefiltering[0]". */

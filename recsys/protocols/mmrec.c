@@ -253,17 +253,6 @@ static bool truth(const ProtocolConfig *c, const Yaml *file, const char *key)
     return y && yaml_bool(y, &value) && value;
 }
 
-static bool apply_overrides(Mmrec *x, const ProtocolConfig *c, Merged *m)
-{
-    for (size_t i = 0; i < c->override_count; i++) {
-        Text value = text_of(c->overrides[i]), key;
-        text_next(&value, '=', &key);
-        if (!yaml_override(m->root, key, value, x->k.arena, x->k.e))
-            return false;
-    }
-    return true;
-}
-
 static bool read_files(Mmrec *x, const ProtocolConfig *c)
 {
     Arena *a = x->k.arena;
@@ -288,7 +277,7 @@ static bool read_files(Mmrec *x, const ProtocolConfig *c)
     x->mirror = truth(c, file, "mg");
     if (!dataset || !model || !own || !merge_part(&m, x, "overall.yaml", OVERALL) || !merge_part(&m, x, dataset, own) ||
         !merge_part(&m, x, model, NULL) || (x->mirror && !merge_part(&m, x, "mg.yaml", MIRROR)) ||
-        (file && !merge(&m, x, file)) || !apply_overrides(x, c, &m))
+        (file && !merge(&m, x, file)) || !keys_override(m.root, c, a, x->k.e))
         return false;
     x->k.map = m.root;
     return true;

@@ -385,14 +385,7 @@ bool benchmark_read(Study *s, const ProtocolConfig *c, const Yaml *root, Context
     size_t protocol = PROTOCOL_ELLIOT;
     const char *name = "benchmark", *out = NULL;
     StudyModel *models;
-    Yaml tree = *root; /* the root alone is copied: what overrides change is in the tree below */
-    for (size_t i = 0; i < c->override_count; i++) {
-        Text value = text_of(c->overrides[i]), key;
-        text_next(&value, '=', &key);
-        if (!yaml_override(&tree, key, value, a, e))
-            return false;
-    }
-    if (!b.folder || !keys_root(&top, &tree, c, a, e) || !KEYS_CHECK(&top, TOP) || !keys_map(&b.k, &top, "benchmark"))
+    if (!b.folder || !keys_root(&top, root, c, a, e) || !KEYS_CHECK(&top, TOP) || !keys_map(&b.k, &top, "benchmark"))
         return false;
     if (!b.k.map)
         return key_missing(&top, "benchmark", "a map of keys and values");

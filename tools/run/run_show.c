@@ -94,14 +94,23 @@ void run_show_end(RunPrinter *p)
 
 enum { FIGURES_SHOWN = 4 };
 
-/* The figures of the table: the study's first, then the others as they come. */
+static const char *cutoff_of(const char *figure)
+{
+    const char *at = strrchr(figure, '@');
+    return at ? at : "";
+}
+
+/* The figures of the table: the study's first, then the others of its cutoff, then the rest, as they come. */
 static size_t shown_figures(const StudyView *v, size_t shown[FIGURES_SHOWN])
 {
     size_t n = 0;
-    for (int others = 0; others < 2; others++)
-        for (size_t i = 0; i < v->figure_count && n < FIGURES_SHOWN; i++)
-            if ((strcmp(v->figures[i], v->metric) != 0) == others)
+    for (int rank = 0; rank < 3; rank++)
+        for (size_t i = 0; i < v->figure_count && n < FIGURES_SHOWN; i++) {
+            bool first = !strcmp(v->figures[i], v->metric);
+            bool same = !strcmp(cutoff_of(v->figures[i]), cutoff_of(v->metric));
+            if ((first ? 0 : same ? 1 : 2) == rank)
                 shown[n++] = i;
+        }
     return n;
 }
 
