@@ -511,7 +511,9 @@ bool ledger_put_study(Ledger *l, const Study *study, Error *e)
     if (json && strlen(json) > STUDY_MOST)
         ok = fail(e, SP_USAGE, "%s: this study needs %zu bytes to be described, at most %d are allowed", l->path,
                   strlen(json), STUDY_MOST);
-    sqlite3_stmt *s = ok && json ? statement(l, PUT_STUDY, e) : NULL;
+    Study again; /* what is written can be read */
+    ok = ok && json && study_parse(&again, text_of(json), l->path, a, e);
+    sqlite3_stmt *s = ok ? statement(l, PUT_STUDY, e) : NULL;
     int rc = s ? bind_text(s, 1, json) : SQLITE_OK;
     ok = s && (rc == SQLITE_OK || fail_sql(l, rc, "write to it", e)) && step(l, s, &more, "write to it", e);
     if (s) {

@@ -16,6 +16,7 @@ typedef struct Points {         /* that were proposed, in their order */
     size_t count, known; /* known: with figures */
     TextIndex *index;    /* of names */
     bool ended;          /* no point follows */
+    bool checked;        /* those that are known are right */
 } Points;
 typedef struct PlannedGroup { /* a data set with its folds, and a model */
     size_t data, folds;
@@ -161,6 +162,9 @@ static bool plan_groups(StudyRun *r, Error *e)
         folds = folds_from(s, d);
         for (size_t i = 0; !s->data[d].absent && i < s->model_count; i++) {
             const StudyModel *m = &s->models[i];
+            if (r->group_count == GROUPS_MOST)
+                return fail(e, SP_USAGE, "a study has at most %d data sets x settings x models; try fewer",
+                            GROUPS_MOST);
             PlannedGroup *g = &r->groups[r->group_count++];
             *g = (PlannedGroup){.data = d, .folds = folds, .model = m, .first = r->slot_count};
             g->space = (Space){m->name, m->dims, m->dim_count, SEARCH_SEED};
@@ -396,10 +400,7 @@ static bool check_points(StudyRun *r, Error *e)
     bool ok = true;
     for (size_t i = 0; ok && i < r->group_count; i++) {
         const PlannedGroup *g = &r->groups[i];
-        bool seen = false;
-        for (size_t k = 0; k < i; k++)
-            seen = seen || r->groups[k].points == g->points;
-        for (size_t n = 0; ok && !seen && n < g->points->count; n++) {
+        for (size_t n = 0; ok && !g->points->checked && n < g->points->count; n++) {
             ArenaMark mark = arena_mark(r->scratch);
             Trial t;
             TrialPlan plan;
@@ -407,6 +408,7 @@ static bool check_points(StudyRun *r, Error *e)
             ok = trial_plan(&plan, r->study, &t, r->scratch, e);
             arena_rewind(r->scratch, mark);
         }
+        g->points->checked = true;
     }
     return ok;
 }

@@ -5,6 +5,8 @@
 #include "recsys/search/ledger.h"
 #include "recsys/search/space.h"
 
+enum { GROUPS_MOST = 100 * 1000 }; /* of a study: data sets x settings x models */
+
 /* A trial as train_run takes it. In the arena of trial_plan. */
 typedef struct TrialPlan {
     const char *const *set; /* the study's measures, the model's settings, the point's */
