@@ -147,12 +147,12 @@ const Yaml *key_get(const Keys *k, const char *key)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* A text without control characters: it becomes a name, a path or a part of a message. One character is a separator.
- */
+/* A text without control characters: it becomes a name, a path or a part of a message. A tab alone is a
+ * separator. */
 static bool is_plain(const Yaml *y)
 {
     bool plain = y->type == YAML_TEXT && y->text.n > 0;
-    for (size_t i = 0; plain && y->text.n > 1 && i < y->text.n; i++)
+    for (size_t i = 0; plain && !text_is(y->text, "\t") && i < y->text.n; i++)
         plain = (unsigned char)y->text.p[i] >= 0x20 && y->text.p[i] != 0x7f;
     return plain;
 }
