@@ -79,8 +79,8 @@ static bool name_figures(Use *u, size_t figures, Arena *a, Error *e)
 {
     enum { MOST = 1 << 17 };
     if (figures > MOST)
-        return fail(e, SP_USAGE, "metrics: %s has %zu figures, one for each cluster or pair of them; at most %d", u->name,
-                    figures, MOST);
+        return fail(e, SP_USAGE, "metrics: %s has %zu figures, one for each cluster or pair of them; at most %d",
+                    u->name, figures, MOST);
     u->figures = figures;
     return (u->names = NEW(a, const char *, figures, e)) != NULL;
 }

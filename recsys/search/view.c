@@ -114,9 +114,9 @@ typedef struct Viewer {
     const RowFigures *of_row;
     DataCell *cells; /* [cell_count] in the order of the view */
     size_t cell_count;
-    TextIndex *folds;      /* data, setting and fold */
-    TextIndex *groups;     /* data, setting and model of rows */
-    size_t *first, *next;  /* [groups], [rows]: the rows of a group, as a chain that SIZE_MAX ends */
+    TextIndex *folds;     /* data, setting and fold */
+    TextIndex *groups;    /* data, setting and model of rows */
+    size_t *first, *next; /* [groups], [rows]: the rows of a group, as a chain that SIZE_MAX ends */
     Arena *arena, *scratch;
 } Viewer;
 
@@ -166,8 +166,8 @@ static bool find_cells(Viewer *w, Error *e)
         const StudyData *d = &s->data[i];
         const char *pair = joined(d->name, d->setting, "", w->scratch, e);
         const char *fold = pair ? joined(d->name, d->setting, d->fold, w->scratch, e) : NULL;
-        int64_t at = fold && text_index_add(w->folds, text_of(fold), e) >= 0 ? text_index_add(pairs, text_of(pair), e)
-                                                                             : -1;
+        int64_t at =
+            fold && text_index_add(w->folds, text_of(fold), e) >= 0 ? text_index_add(pairs, text_of(pair), e) : -1;
         if (at < 0)
             return false;
         if ((size_t)at == w->cell_count)

@@ -223,8 +223,7 @@ static bool read_evaluation(const Benchmark *b, Study *s)
     size_t select = SELECT_VALID, n = 0;
     const char *const *tests = NULL;
     if (!keys_map(&k, &b->k, "evaluation") || !KEYS_CHECK(&k, EVALUATION) || !read_measures(&k, b, s) ||
-         !key_word(&k, "select", study_selects, COUNT(study_selects), &select) ||
-        !key_texts(&k, "tests", &tests, &n))
+        !key_word(&k, "select", study_selects, COUNT(study_selects), &select) || !key_texts(&k, "tests", &tests, &n))
         return false;
     s->select = (StudySelect)select;
     for (size_t i = 0; i < n; i++) {

@@ -281,8 +281,7 @@ static bool name_files(StudyPage *s)
             name[i + 1] = 0;
         }
         s->files[d] = report_say(s, "%s", name);
-        for (int64_t base = text_index_find(known, text_of(name));
-             text_index_find(known, text_of(s->files[d])) >= 0;) {
+        for (int64_t base = text_index_find(known, text_of(name)); text_index_find(known, text_of(s->files[d])) >= 0;) {
             last[base] = MAX(last[base], 1) + 1;
             s->files[d] = report_say(s, "%s-%d", name, last[base]);
         }
