@@ -1,6 +1,8 @@
 /* tests/ledger_test.c: a ledger as a file, as TSV, and what is no ledger. */
 #include "tests/testing.h"
 
+#include <sys/stat.h>
+
 #include "recsys/search/search.h"
 
 #ifdef HAVE_SQLITE3
@@ -197,9 +199,10 @@ static void refuses(Place *p, const char *name, const char *says)
 {
     Error e = {0};
     TrialRow *rows;
+    ExtractionRow *extractions;
     size_t n;
     Ledger *l = ledger_open(in(p, name), &e);
-    bool ok = l && ledger_rows(l, &rows, &n, p->arena, &e);
+    bool ok = l && ledger_rows(l, &rows, &n, p->arena, &e) && ledger_extractions(l, &extractions, &n, p->arena, &e);
     ledger_close(l);
     assert_false(ok);
     if (!strstr(e.message, says) || strchr(e.message, '\n'))
@@ -225,6 +228,7 @@ static void foreign_files_are_refused(void **state)
         {"CREATE TABLE more(a)", "its tables are not those of a ledger"},
         {"DROP INDEX trial_key", "its tables are not those of a ledger"},
         {"CREATE TRIGGER t AFTER INSERT ON trial BEGIN DELETE FROM study; END", "its tables are not those of a ledger"},
+        {"PRAGMA journal_mode=WAL", "another program has given this ledger a write-ahead log"},
         {"CREATE VIEW v AS SELECT 1", "its tables are not those of a ledger"},
         {"UPDATE trial SET state=9", "column state: -1 is no state"},
         {"UPDATE trial SET state='done'", "column state of a row is not a number"},
@@ -237,6 +241,8 @@ static void foreign_files_are_refused(void **state)
         {"UPDATE trial SET data=''", "column data: is empty"},
         {"UPDATE trial SET data=hex(zeroblob(600))", "column data: has 1200 bytes, at most 1000 are allowed"},
         {"UPDATE trial SET history=hex(zeroblob(9000000))", ""},
+        {"INSERT INTO extraction VALUES('a','','visual',char(27),1,1,1,1)", "extraction: contains a control character"},
+        {"INSERT INTO extraction VALUES('a','','visual','m',1,-1,1,1)", "an extraction has a number below 0"},
         {"INSERT INTO study VALUES(1,'[]')", "an object is expected"},
         {"INSERT INTO study VALUES(1,'{}')", "key name: a text is expected"},
         {"INSERT INTO study VALUES(1,'{')", "l.sqlite:1:2"},
@@ -250,6 +256,38 @@ static void foreign_files_are_refused(void **state)
         sql(in(p, "l.sqlite"), CASES[i].sql);
         refuses(p, "l.sqlite", CASES[i].says);
     }
+}
+
+/* A journal that names a file which several databases share: SQLite would remove that file. */
+static void planted_journals_are_refused(void **state)
+{
+    Place *p = *state;
+    enum { HEADER = 512, NAME = HEADER + 4 };
+    static const char MAGIC[] = "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7";
+    const char *victim = in(p, "victim");
+    uint32_t n = (uint32_t)strlen(victim), sum = 0;
+    size_t bytes = NAME + n + 16;
+    unsigned char *journal = NEW(p->arena, unsigned char, bytes, &(Error){0});
+    fill(in(p, "l.sqlite"), 0, 1);
+    test_write(p->folder, "victim", TEXT("mine\n"));
+    memcpy(journal, MAGIC, 8);
+    journal[22] = HEADER >> 8;
+    journal[26] = 4096 >> 8;
+    memcpy(journal + NAME, victim, n);
+    for (uint32_t i = 0; i < n; i++)
+        sum += (uint32_t)(signed char)victim[i];
+    for (int i = 0; i < 4; i++) {
+        journal[NAME + n + (uint32_t)i] = (unsigned char)(n >> (24 - 8 * i));
+        journal[NAME + n + 4 + (uint32_t)i] = (unsigned char)(sum >> (24 - 8 * i));
+    }
+    memcpy(journal + NAME + n + 8, MAGIC, 8);
+    test_write(p->folder, "l.sqlite-journal", (Text){(const char *)journal, bytes});
+    refuses(p, "l.sqlite", "l.sqlite-journal: is not a journal of sapor run");
+    assert_int_equal(symlink(in(p, "l.sqlite"), in(p, "link.sqlite")), 0);
+    refuses(p, "link.sqlite", "l.sqlite-journal: is not a journal of sapor run");
+    assert_int_equal(access(victim, F_OK), 0);
+    assert_int_equal(unlink(in(p, "l.sqlite-journal")) || mkfifo(in(p, "l.sqlite-journal"), 0600), 0);
+    refuses(p, "l.sqlite", "l.sqlite-journal: is not a regular file");
 }
 
 /* Whatever bytes of a ledger are changed: rows or one line. */
@@ -330,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(exports_merge, setup, teardown),
         cmocka_unit_test_setup_teardown(other_results_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_files_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(planted_journals_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_one_line, setup, teardown),
         cmocka_unit_test_setup_teardown(tsv_is_checked, setup, teardown),
     };

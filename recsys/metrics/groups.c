@@ -77,6 +77,10 @@ static bool read_items(Clusters *c, const Use *u, const char *path, Arena *a, Er
 
 static bool name_figures(Use *u, size_t figures, Arena *a, Error *e)
 {
+    enum { MOST = 1 << 17 };
+    if (figures > MOST)
+        return fail(e, SP_USAGE, "metrics: %s has %zu figures, one for each cluster or pair of them; at most %d",
+                    u->name, figures, MOST);
     u->figures = figures;
     return (u->names = NEW(a, const char *, figures, e)) != NULL;
 }
@@ -462,8 +466,8 @@ bool disparity_begin(Use *u, Arena *a, Error *e)
         return false;
     if (!size_mul((size_t)d->users.n, (size_t)d->items.n, &cells))
         return fail_memory(e, SIZE_MAX, "clusters");
-    if (!(d->listed = cells_of(u, (int64_t)cells, a, e)) || !(d->train = NEW(a, double, cells, e)) ||
-        !name_figures(u, cells, a, e))
+    if (!name_figures(u, cells, a, e) || !(d->listed = cells_of(u, (int64_t)cells, a, e)) ||
+        !(d->train = NEW(a, double, cells, e)))
         return false;
     for (int64_t user = 0; user < data->U; user++)
         for (int64_t i = data->train.start[user]; i < data->train.start[user + 1]; i++)
@@ -490,12 +494,18 @@ void disparity_add(Use *u, const Judged *j, const double *value)
     }
 }
 
-/* Cell [g, k, c] of n columns: its share in the row of clusters of items, by the share of that cluster in the file. */
-static double bias(const Disparity *d, const double *cells, int64_t g, int64_t k, size_t n, size_t c)
+/* Row g of column c of n: the sum over clusters of items. */
+static double sum_of_row(const Disparity *d, const double *cells, int64_t g, size_t n, size_t c)
 {
     double all = 0;
     for (int64_t i = 0; i < d->items.n; i++)
         all += cells[(size_t)(g * d->items.n + i) * n + c];
+    return all;
+}
+
+/* Cell [g, k, c] of n columns: its share in its row, by the share of that cluster of items in the file. */
+static double bias(const Disparity *d, const double *cells, double all, int64_t g, int64_t k, size_t n, size_t c)
+{
     return cells[(size_t)(g * d->items.n + k) * n + c] / all / ((double)d->items.size[k] / (double)d->items.ids);
 }
 
@@ -504,13 +514,15 @@ static void disparity_end(const Use *u, bool lists, bool train, double *out)
     const Disparity *d = u->own;
     size_t n = u->judge->n;
     for (int64_t g = 0; g < d->users.n; g++)
-        for (int64_t k = 0; k < d->items.n; k++)
-            for (size_t c = 0; c < n; c++) {
-                double listed = lists ? bias(d, d->listed, g, k, n, c) : 0;
-                double trained = train ? bias(d, d->train, g, k, 1, 0) : 0;
+        for (size_t c = 0; c < n; c++) {
+            double all_listed = sum_of_row(d, d->listed, g, n, c), all_trained = sum_of_row(d, d->train, g, 1, 0);
+            for (int64_t k = 0; k < d->items.n; k++) {
+                double listed = lists ? bias(d, d->listed, all_listed, g, k, n, c) : 0;
+                double trained = train ? bias(d, d->train, all_trained, g, k, 1, 0) : 0;
                 out[(size_t)(g * d->items.n + k) * n + c] =
                     lists && train ? (listed - trained) / trained : listed + trained;
             }
+        }
 }
 
 void disparity_lists_end(const Use *u, double *out)

@@ -164,13 +164,23 @@ const Yaml *key_get(const Keys *k, const char *key)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
+/* A text without control characters: it becomes a name, a path or a part of a message. A tab alone is a
+ * separator. */
+static bool is_plain(const Yaml *y)
+{
+    bool plain = y->type == YAML_TEXT && y->text.n > 0;
+    for (size_t i = 0; plain && !text_is(y->text, "\t") && i < y->text.n; i++)
+        plain = (unsigned char)y->text.p[i] >= 0x20 && y->text.p[i] != 0x7f;
+    return plain;
+}
+
 bool key_text(const Keys *k, const char *key, const char **value)
 {
     const Yaml *y = key_get(k, key);
     if (!y)
         return true;
-    if (y->type != YAML_TEXT || y->text.n == 0)
-        return key_refuse(k, key, y, "a text");
+    if (!is_plain(y))
+        return key_refuse(k, key, y, y->type == YAML_TEXT && y->text.n ? "a text of one line" : "a text");
     *value = y->text.p;
     return true;
 }
@@ -242,7 +252,7 @@ bool key_texts(const Keys *k, const char *key, const char *const **value, size_t
     size_t n = entries(y, &entry);
     const char **at = NEW(k->arena, const char *, n + 1, k->e);
     for (size_t i = 0; at && i < n; i++, entry = y->type == YAML_LIST ? entry->next : NULL) {
-        if (entry->type != YAML_TEXT || entry->text.n == 0)
+        if (!is_plain(entry))
             return key_refuse(k, key, entry, "a list of texts");
         at[i] = entry->text.p;
     }

@@ -17,7 +17,9 @@ enum {
     WAIT_SECONDS = 60,        /* for other processes */
     LONGEST_VALUE = 17 << 20, /* above the longest column */
     ROWS_MOST = 1 << 20,
-    STUDY_MOST = 16 << 20
+    STUDY_MOST = 16 << 20,
+    TICK = 100 * 1000, /* instructions of SQLite */
+    TICKS_MOST = 200   /* for one step of a statement; 1 << 20 rows are sorted in less */
 };
 
 /* As sqlite_schema has them: a file with anything else is refused, so that no trigger, view or other index is run. */
@@ -74,6 +76,8 @@ struct Ledger {
     sqlite3 *db;
     char *path;
     sqlite3_stmt *made[STATEMENTS];
+    int ticks;   /* of this step */
+    size_t room; /* bytes of text that may still be read */
 };
 
 const char *ledger_path(const Ledger *l)
@@ -91,6 +95,7 @@ static bool fail_sql(const Ledger *l, int rc, const char *doing, Error *e)
     case SQLITE_LOCKED:
         return fail(e, SP_IO, "%s: other processes have kept this ledger locked for %d s; try again", l->path,
                     WAIT_SECONDS);
+    case SQLITE_INTERRUPT: return fail(e, SP_FORMAT, "%s: this ledger is damaged: its pages have no end", l->path);
     case SQLITE_NOTADB: return fail(e, SP_FORMAT, "%s: is not a ledger of sapor run", l->path);
     case SQLITE_CORRUPT:
         return fail(e, SP_FORMAT,
@@ -103,9 +108,18 @@ static bool fail_sql(const Ledger *l, int rc, const char *doing, Error *e)
     }
 }
 
+/* Pages of a hostile file may form circles. */
+static int count_tick(void *arg)
+{
+    Ledger *l = arg;
+    return ++l->ticks > TICKS_MOST;
+}
+
 static sqlite3_stmt *statement(Ledger *l, Statement which, Error *e)
 {
     int rc = SQLITE_OK;
+    l->ticks = 0;
+    l->room = SIZE_MAX;
     if (!l->made[which])
         rc = sqlite3_prepare_v3(l->db, SQL[which], -1, SQLITE_PREPARE_PERSISTENT, &l->made[which], NULL);
     if (rc != SQLITE_OK)
@@ -116,6 +130,7 @@ static sqlite3_stmt *statement(Ledger *l, Statement which, Error *e)
 /* One step of a statement; *row: there is a row to read. */
 static bool step(Ledger *l, sqlite3_stmt *s, bool *row, const char *doing, Error *e)
 {
+    l->ticks = 0;
     int rc = sqlite3_step(s);
     *row = rc == SQLITE_ROW;
     return rc == SQLITE_ROW || rc == SQLITE_DONE || fail_sql(l, rc, doing, e);
@@ -149,25 +164,11 @@ bool ledger_end(Ledger *l, bool keep, Error *e)
 
 /* ---- opened ---------------------------------------------------------------------------------- */
 
-/* Before SQLite sees the file: a file of another kind, or no file at all. */
-static bool check_magic(const char *path, Error *e)
-{
-    static const char MAGIC[] = "SQLite format 3"; /* with its NUL */
-    Map m;
-    if (!file_exists(path) && !folder_exists(path))
-        return true;
-    if (!map_open(&m, path, e))
-        return false;
-    bool ok = m.bytes == 0 || (m.bytes >= 100 && memcmp(m.data, MAGIC, sizeof MAGIC) == 0) ||
-              fail(e, SP_FORMAT, "%s: is not a ledger of sapor run (no SQLite file)", path);
-    map_close(&m);
-    return ok;
-}
-
 static bool pragma_number(Ledger *l, const char *sql, int64_t *value, Error *e)
 {
     sqlite3_stmt *s = NULL;
     bool row = false;
+    l->ticks = 0;
     int rc = sqlite3_prepare_v2(l->db, sql, -1, &s, NULL);
     bool ok = rc == SQLITE_OK ? step(l, s, &row, "read it", e) : fail_sql(l, rc, "read it", e);
     *value = row ? sqlite3_column_int64(s, 0) : 0;
@@ -177,6 +178,7 @@ static bool pragma_number(Ledger *l, const char *sql, int64_t *value, Error *e)
 
 static bool execute(Ledger *l, const char *sql, Error *e)
 {
+    l->ticks = 0;
     int rc = sqlite3_exec(l->db, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK || fail_sql(l, rc, "write to it", e);
 }
@@ -247,6 +249,7 @@ static bool open_file(Ledger *l, Error *e)
         return l->db ? fail_sql(l, rc, "open it", e) : fail_memory(e, 0, l->path);
     sqlite3_extended_result_codes(l->db, 1);
     sqlite3_busy_handler(l->db, wait_for_others, NULL);
+    sqlite3_progress_handler(l->db, TICK, count_tick, l);
     sqlite3_limit(l->db, SQLITE_LIMIT_LENGTH, LONGEST_VALUE + (1 << 20));
     sqlite3_db_config(l->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(l->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -263,7 +266,7 @@ static bool open_file(Ledger *l, Error *e)
 
 Ledger *ledger_open(const char *path, Error *e)
 {
-    if (!check_magic(path, e))
+    if (!ledger_check(path, e))
         return NULL;
     Ledger *l = calloc(1, sizeof *l);
     if (!l || !(l->path = strdup(path)))
@@ -320,6 +323,9 @@ static bool read_text_value(Ledger *l, sqlite3_stmt *s, int at, const char **tex
     if (!p || memchr(p, 0, n))
         return fail(e, SP_FORMAT, "%s: column %s of a row is not a text; another program has changed this ledger",
                     l->path, sqlite3_column_name(s, at));
+    if (n > l->room)
+        return fail(e, SP_FORMAT, "%s: this ledger is damaged: its rows share pages", l->path);
+    l->room -= n;
     return (*text = arena_strndup(a, p, n, e)) != NULL;
 }
 
@@ -404,11 +410,22 @@ bool ledger_done(Ledger *l, const char *key, TrialRow *row, bool *found, Arena *
     return s && (rc == SQLITE_OK || fail_sql(l, rc, "read it", e)) && first_row(l, s, row, found, a, e);
 }
 
+/* All rows together have no more text than the file has bytes; of UTF-16, half as much again. */
+static bool set_room(Ledger *l, Error *e)
+{
+    int64_t pages, bytes;
+    size_t all;
+    if (!pragma_number(l, "PRAGMA page_count", &pages, e) || !pragma_number(l, "PRAGMA page_size", &bytes, e))
+        return false;
+    l->room = pages >= 0 && bytes >= 0 && size_mul((size_t)pages, (size_t)bytes * 2, &all) ? all : SIZE_MAX;
+    return true;
+}
+
 static bool read_rows(Ledger *l, TrialRow **rows, size_t *count, Arena *a, Error *e)
 {
     sqlite3_stmt *s = statement(l, ROWS, e);
     size_t capacity = 0;
-    bool more = false, ok = s != NULL;
+    bool more = false, ok = s && set_room(l, e);
     *rows = NULL;
     *count = 0;
     while (ok && (ok = step(l, s, &more, "read it", e)) && more) {
@@ -465,7 +482,7 @@ bool ledger_extractions(Ledger *l, ExtractionRow **rows, size_t *count, Arena *a
 {
     sqlite3_stmt *s = statement(l, EXTRACTIONS, e);
     size_t capacity = 0;
-    bool more = false, ok = s != NULL;
+    bool more = false, ok = s && set_room(l, e);
     *rows = NULL;
     *count = 0;
     while (ok && (ok = step(l, s, &more, "read it", e)) && more) {
@@ -478,7 +495,8 @@ bool ledger_extractions(Ledger *l, ExtractionRow **rows, size_t *count, Arena *a
         for (int i = 0; ok && i < (int)COUNT(texts); i++)
             ok = read_text_value(l, s, i, texts[i], a, e);
         ok = ok && read_whole(l, s, 4, &x->items, e) && read_whole(l, s, 5, &x->width, e) &&
-             read_real(l, s, 6, &x->seconds, e) && read_whole(l, s, 7, &x->peak_bytes, e);
+             read_real(l, s, 6, &x->seconds, e) && read_whole(l, s, 7, &x->peak_bytes, e) &&
+             extraction_check(x, l->path, e);
     }
     if (s)
         sqlite3_reset(s);
@@ -493,7 +511,9 @@ bool ledger_put_study(Ledger *l, const Study *study, Error *e)
     if (json && strlen(json) > STUDY_MOST)
         ok = fail(e, SP_USAGE, "%s: this study needs %zu bytes to be described, at most %d are allowed", l->path,
                   strlen(json), STUDY_MOST);
-    sqlite3_stmt *s = ok && json ? statement(l, PUT_STUDY, e) : NULL;
+    Study again; /* what is written can be read */
+    ok = ok && json && study_parse(&again, text_of(json), l->path, a, e);
+    sqlite3_stmt *s = ok ? statement(l, PUT_STUDY, e) : NULL;
     int rc = s ? bind_text(s, 1, json) : SQLITE_OK;
     ok = s && (rc == SQLITE_OK || fail_sql(l, rc, "write to it", e)) && step(l, s, &more, "write to it", e);
     if (s) {

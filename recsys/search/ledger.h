@@ -35,6 +35,7 @@ static inline bool column_is_text(const Column *c)
 }
 /* Refuses a value out of its column's bounds: "where: column seed: ...". `deep`: objects and history are parsed too. */
 bool row_check(const TrialRow *row, bool deep, const char *where, Error *e);
+bool extraction_check(const ExtractionRow *x, const char *where, Error *e);
 /* What a trial is called in messages: "baby/CLIP/VBPR lr=0.001 seed 1". */
 const char *row_name(const TrialRow *row, Arena *a, Error *e);
 /* By the unique columns, as bytes. */
@@ -52,6 +53,8 @@ bool study_parse(Study *s, Text json, const char *name, Arena *a, Error *e);
 /* ---- the file (ledger.c) --------------------------------------------------------------------- */
 
 const char *ledger_path(const Ledger *l);
+/* Whether SQLite may open the file, its journal included (ledger_check.c). No file is right, too. */
+bool ledger_check(const char *path, Error *e);
 /* The study that was put last; *found false: none. */
 bool ledger_study(Ledger *l, Study *s, bool *found, Arena *a, Error *e);
 /* Several rows at once: all of them are there after ledger_end(.., true), or none. */

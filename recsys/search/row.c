@@ -138,6 +138,17 @@ bool row_check(const TrialRow *row, bool deep, const char *where, Error *e)
     return true;
 }
 
+bool extraction_check(const ExtractionRow *x, const char *where, Error *e)
+{
+    static const Column NAME = {"extraction", COLUMN_NAME, 0, NAME_MOST, false};
+    const char *const texts[] = {x->data, x->setting, x->modality, x->model};
+    for (size_t i = 0; i < COUNT(texts); i++)
+        if (!check_text(&NAME, texts[i], false, where, e))
+            return false;
+    return (x->items >= 0 && x->width >= 0 && x->peak_bytes >= 0 && isfinite(x->seconds) && x->seconds >= 0) ||
+           fail(e, SP_FORMAT, "%s: an extraction has a number below 0", where);
+}
+
 const char *row_name(const TrialRow *row, Arena *a, Error *e)
 {
     return arena_printf(a, e, "%s%s%s%s%s/%s%s%.200s seed %llu", row->data, *row->setting ? "/" : "", row->setting,

@@ -57,6 +57,9 @@ static bool plan_groups(StudyRun *r, Error *e)
         folds = folds_from(s, d);
         for (size_t i = 0; !s->data[d].absent && i < s->model_count; i++) {
             const StudyModel *m = &s->models[i];
+            if (r->group_count == GROUPS_MOST)
+                return fail(e, SP_USAGE, "a study has at most %d data sets x settings x models; try fewer",
+                            GROUPS_MOST);
             PlannedGroup *g = &r->groups[r->group_count++];
             *g = (PlannedGroup){.data = d, .folds = folds, .model = m, .first = r->slot_count};
             g->points = m->search == SEARCH_TPE ? NULL : shared[i];
@@ -294,10 +297,7 @@ static bool check_points(StudyRun *r, Error *e)
     bool ok = true;
     for (size_t i = 0; ok && i < r->group_count; i++) {
         const PlannedGroup *g = &r->groups[i];
-        bool seen = false;
-        for (size_t k = 0; k < i; k++)
-            seen = seen || r->groups[k].points == g->points;
-        for (size_t n = 0; ok && !seen && n < g->points->count; n++) {
+        for (size_t n = 0; ok && !g->points->checked && n < g->points->count; n++) {
             ArenaMark mark = arena_mark(r->scratch);
             Trial t;
             TrialPlan plan;
@@ -305,6 +305,7 @@ static bool check_points(StudyRun *r, Error *e)
             ok = trial_plan(&plan, r->study, &t, r->scratch, e);
             arena_rewind(r->scratch, mark);
         }
+        g->points->checked = true;
     }
     return ok;
 }

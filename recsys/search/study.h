@@ -5,7 +5,7 @@
 #include "recsys/search/ledger.h"
 #include "recsys/search/space.h"
 
-enum { TRIALS_MOST = 1 << 20 }; /* of a study */
+enum { TRIALS_MOST = 1 << 20, GROUPS_MOST = 100 * 1000 }; /* of a study; groups: data sets x settings x models */
 
 /* ---- points (points.c) ----------------------------------------------------------------------- */
 
@@ -16,6 +16,7 @@ typedef struct Points {         /* of a model: those that are known, in the orde
     size_t count, known;
     TextIndex *index; /* of names */
     bool ended;       /* no point follows */
+    bool checked;     /* those that are known are right */
 } Points;
 /* How many points are tried at most: `evals`, or all there are. A space that cannot be searched is SP_USAGE. */
 bool points_most(const StudyModel *m, size_t *most, Error *e);

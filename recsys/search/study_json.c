@@ -123,11 +123,22 @@ static bool refuse(const StudyReader *r, const char *key, const char *expected, 
                 key ? key : "", expected);
 }
 
+/* Names are shown on terminals, and are parts of keys. */
+static bool is_plain(const char *text)
+{
+    for (; text && *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return false;
+    return true;
+}
+
 static bool read_text(const StudyReader *r, const Json *object, const char *key, bool may_be_null, const char **text,
                       Error *e)
 {
     const Json *j = json_get(object, key);
     *text = json_cstring(j);
+    if (!is_plain(*text))
+        return refuse(r, key, "a text without control characters", e);
     return *text || (j && j->type == JSON_NULL && may_be_null) || refuse(r, key, "a text", e);
 }
 
@@ -188,8 +199,8 @@ static bool read_texts(const StudyReader *r, const Json *object, const char *key
         return false;
     *texts = list;
     for (; j; j = j->next)
-        if (!(*list++ = json_cstring(j)))
-            return refuse(r, key, "a list of texts", e);
+        if (!(*list = json_cstring(j)) || !is_plain(*list++))
+            return refuse(r, key, "a list of texts without control characters", e);
     return true;
 }
 

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { CELLS_MOST = 1 << 22 };
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 typedef struct Names { /* distinct texts in the order of their first appearance */
@@ -50,12 +52,12 @@ typedef struct RowFigures {
 } RowFigures;
 
 /* Adds the names of an object's members. */
-static bool add_names(TextIndex *names, const char *json, Arena *scratch, Error *e)
+static bool add_names(TextIndex *names, const char *json, size_t *members, Arena *scratch, Error *e)
 {
     ArenaMark mark = arena_mark(scratch);
     const Json *j = json_parse(scratch, text_of(json), "figures of a trial", e);
     bool ok = j != NULL;
-    for (const Json *f = j ? j->first : NULL; ok && f; f = f->next)
+    for (const Json *f = j ? j->first : NULL; ok && f; f = f->next, ++*members)
         ok = text_index_add(names, f->key, e) >= 0;
     arena_rewind(scratch, mark);
     return ok;
@@ -73,14 +75,20 @@ static double *read_figures(const char *json, const StudyView *v, Arena *a, Aren
 }
 
 /* The names of all figures and, for each row that is done, its figures. */
-static bool row_figures(StudyView *v, RowFigures **of_row, Arena *a, Arena *scratch, Error *e)
+static bool row_figures(StudyView *v, RowFigures **of_row, const char *path, Arena *a, Arena *scratch, Error *e)
 {
+    enum { SPARSE = 8 };
     Names names;
+    size_t members = 0, cells;
     bool ok = names_new(&names, a, e) && (*of_row = NEW(scratch, RowFigures, v->row_count, e));
     for (size_t i = 0; ok && i < v->row_count; i++)
-        ok = v->rows[i].state != TRIAL_DONE || (add_names(names.index, v->rows[i].test, scratch, e) &&
-                                                add_names(names.index, v->rows[i].valid, scratch, e));
+        ok = v->rows[i].state != TRIAL_DONE || (add_names(names.index, v->rows[i].test, &members, scratch, e) &&
+                                                add_names(names.index, v->rows[i].valid, &members, scratch, e));
     ok = ok && names_list(&names, &v->figures, &v->figure_count, e);
+    /* rows of one study have the same figures, but for an earlier configuration's */
+    if (ok && (!size_mul(v->figure_count, v->row_count, &cells) || cells > CELLS_MOST) && cells / SPARSE > members)
+        ok = fail(e, SP_FORMAT, "%s: has %zu figures of different names, and most trials have a few of them only", path,
+                  v->figure_count);
     Arena *parsed = ok ? arena_new(arena_heap(a), 0) : NULL;
     if (ok && !parsed)
         ok = fail_memory(e, 1, "an arena");
@@ -99,12 +107,22 @@ typedef struct ModelPoints {
     size_t most;
     const Points *points;
 } ModelPoints;
+typedef struct DataCell { /* a data set and a setting of the study */
+    const StudyData *first;
+    int64_t data, setting; /* their places in the view */
+    size_t folds;
+} DataCell;
 typedef struct Viewer {
     StudyView *view;
+    const char *path; /* of the ledger */
     const Study *study;
-    const Ledger *ledger;
     const RowFigures *of_row;
     ModelPoints *points; /* [models] */
+    DataCell *cells; /* [cell_count] in the order of the view */
+    size_t cell_count;
+    TextIndex *folds;     /* data, setting and fold */
+    TextIndex *groups;    /* data, setting and model of rows */
+    size_t *first, *next; /* [groups], [rows]: the rows of a group, as a chain that SIZE_MAX ends */
     Arena *arena, *scratch;
 } Viewer;
 
@@ -116,21 +134,88 @@ static bool is_seed(const StudyModel *m, uint64_t seed)
     return false;
 }
 
-static size_t folds_of(const Study *s, const Group *g)
+/* Names have no line ends, so that three of them are one text. */
+static const char *joined(const char *a, const char *b, const char *c, Arena *arena, Error *e)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < s->data_count; i++)
-        n += !strcmp(s->data[i].name, g->data) && !strcmp(s->data[i].setting, g->setting);
-    return n;
+    return arena_printf(arena, e, "%s\n%s\n%s", a, b, c);
 }
 
-static bool is_fold(const Study *s, const TrialRow *row)
+static int by_place(const void *a, const void *b)
 {
-    for (size_t i = 0; i < s->data_count; i++)
-        if (!strcmp(s->data[i].name, row->data) && !strcmp(s->data[i].setting, row->setting) &&
-            !strcmp(s->data[i].fold, row->fold))
-            return true;
-    return false;
+    const DataCell *x = a, *y = b;
+    if (x->data != y->data)
+        return x->data < y->data ? -1 : 1;
+    return x->setting != y->setting ? (x->setting < y->setting ? -1 : 1) : 0;
+}
+
+/* The place of a name in a list without doubles. */
+static TextIndex *index_of(const char *const *names, size_t n, Arena *a, Error *e)
+{
+    TextIndex *index = text_index_new(a, e);
+    for (size_t i = 0; index && i < n; i++)
+        if (text_index_add(index, text_of(names[i]), e) < 0)
+            return NULL;
+    return index;
+}
+
+static bool find_cells(Viewer *w, Error *e)
+{
+    const Study *s = w->study;
+    TextIndex *pairs = text_index_new(w->scratch, e);
+    TextIndex *data = index_of(w->view->data, w->view->data_count, w->scratch, e);
+    TextIndex *settings = index_of(w->view->settings, w->view->setting_count, w->scratch, e);
+    w->folds = text_index_new(w->scratch, e);
+    w->cells = NEW(w->scratch, DataCell, s->data_count, e);
+    if (!pairs || !data || !settings || !w->folds || !w->cells)
+        return false;
+    for (size_t i = 0; i < s->data_count; i++) {
+        const StudyData *d = &s->data[i];
+        const char *pair = joined(d->name, d->setting, "", w->scratch, e);
+        const char *fold = pair ? joined(d->name, d->setting, d->fold, w->scratch, e) : NULL;
+        int64_t at =
+            fold && text_index_add(w->folds, text_of(fold), e) >= 0 ? text_index_add(pairs, text_of(pair), e) : -1;
+        if (at < 0)
+            return false;
+        if ((size_t)at == w->cell_count)
+            w->cells[w->cell_count++] = (DataCell){.first = d,
+                                                   .data = text_index_find(data, text_of(d->name)),
+                                                   .setting = text_index_find(settings, text_of(d->setting))};
+        w->cells[at].folds++;
+    }
+    if (w->cell_count)
+        qsort(w->cells, w->cell_count, sizeof *w->cells, by_place);
+    return true;
+}
+
+static bool is_fold(const Viewer *w, const TrialRow *row)
+{
+    Error none = {0};
+    ArenaMark mark = arena_mark(w->scratch);
+    const char *fold = joined(row->data, row->setting, row->fold, w->scratch, &none);
+    bool is = fold && text_index_find(w->folds, text_of(fold)) >= 0;
+    arena_rewind(w->scratch, mark);
+    return is;
+}
+
+static bool chain_rows(Viewer *w, Error *e)
+{
+    const StudyView *v = w->view;
+    w->groups = text_index_new(w->scratch, e);
+    w->first = NEW(w->scratch, size_t, v->row_count, e);
+    w->next = NEW(w->scratch, size_t, v->row_count, e);
+    if (!w->groups || !w->first || !w->next)
+        return false;
+    for (size_t i = v->row_count; i-- > 0;) {
+        const TrialRow *row = &v->rows[i];
+        int64_t known = text_index_count(w->groups);
+        const char *name = joined(row->data, row->setting, row->model, w->scratch, e);
+        int64_t at = name ? text_index_add(w->groups, text_of(name), e) : -1;
+        if (at < 0)
+            return false;
+        w->next[i] = at == known ? SIZE_MAX : w->first[at];
+        w->first[at] = i;
+    }
+    return true;
 }
 
 static bool make_points(Viewer *w, Error *e)
@@ -149,7 +234,7 @@ static bool make_points(Viewer *w, Error *e)
             p->most = p->points->count;
     }
     if (!ok)
-        error_prefix(e, "%s: ", ledger_path(w->ledger));
+        error_prefix(e, "%s: ", w->path);
     return ok;
 }
 
@@ -168,10 +253,11 @@ static bool collect(Viewer *w, Group *g, const StudyModel *m, const ModelPoints 
     StudyView *v = w->view;
     TextIndex *names = text_index_new(w->scratch, e);
     size_t capacity = 0;
-    for (size_t i = 0; names && i < v->row_count; i++) {
+    const char *key = names ? joined(g->data, g->setting, g->model, w->scratch, e) : NULL;
+    int64_t chain = key ? text_index_find(w->groups, text_of(key)) : -1;
+    for (size_t i = chain < 0 ? SIZE_MAX : w->first[chain]; i != SIZE_MAX; i = w->next[i]) {
         const TrialRow *row = &v->rows[i];
-        if (strcmp(row->model, g->model) != 0 || strcmp(row->data, g->data) != 0 ||
-            strcmp(row->setting, g->setting) != 0 || !is_fold(w->study, row) || !is_seed(m, row->seed))
+        if (!is_fold(w, row) || !is_seed(m, row->seed))
             continue;
         int64_t number = number_of(points, row);
         if (number < 0)
@@ -196,7 +282,7 @@ static bool collect(Viewer *w, Group *g, const StudyModel *m, const ModelPoints 
         if (row->state == TRIAL_DONE && p->finished < trials)
             p->rows[p->finished++] = row;
     }
-    return names != NULL;
+    return key != NULL;
 }
 
 static double mean_of(const Viewer *w, const GroupPoint *p, int part, size_t figure)
@@ -265,14 +351,15 @@ static int by_number(const void *a, const void *b)
     return x->number != y->number ? (x->number > y->number ? 1 : -1) : strcmp(x->point, y->point);
 }
 
-static bool view_group(Viewer *w, const StudyData *d, size_t model, Error *e)
+static bool view_group(Viewer *w, const DataCell *cell, size_t model, Error *e)
 {
     const StudyModel *m = &w->study->models[model];
     const ModelPoints *points = &w->points[model];
+    const StudyData *d = cell->first;
     Group *g = &w->view->groups[w->view->group_count++];
     *g = (Group){.data = d->name, .setting = d->setting, .model = m->name, .absent = d->absent, .best = -1};
     ArenaMark mark = arena_mark(w->scratch);
-    size_t trials = folds_of(w->study, g) * m->seed_count;
+    size_t trials = cell->folds * m->seed_count;
     g->planned = d->absent ? 0 : points->most * trials;
     bool ok = collect(w, g, m, points, trials, e);
     if (ok && g->count) /* rows are in the order of folds */
@@ -290,15 +377,16 @@ static bool view_groups(Viewer *w, Error *e)
 {
     StudyView *v = w->view;
     const Study *s = w->study;
-    bool ok = (v->groups = NEW(w->arena, Group, s->data_count * s->model_count, e)) != NULL;
-    for (size_t d = 0; d < v->data_count; d++)
-        for (size_t x = 0; x < v->setting_count; x++)
-            for (size_t i = 0; ok && i < s->data_count; i++)
-                if (!strcmp(s->data[i].name, v->data[d]) && !strcmp(s->data[i].setting, v->settings[x])) {
-                    for (size_t m = 0; ok && m < s->model_count; m++)
-                        ok = view_group(w, &s->data[i], m, e);
-                    break;
-                }
+    size_t most;
+    if (!find_cells(w, e) || !chain_rows(w, e))
+        return false;
+    if (!size_mul(w->cell_count, s->model_count, &most) || most > GROUPS_MOST)
+        return fail(e, SP_FORMAT, "%s: the study's description has %zu data sets and settings x %zu models; at most %d",
+                    w->path, w->cell_count, s->model_count, GROUPS_MOST);
+    bool ok = (v->groups = NEW(w->arena, Group, most, e)) != NULL;
+    for (size_t i = 0; ok && i < w->cell_count; i++)
+        for (size_t m = 0; ok && m < s->model_count; m++)
+            ok = view_group(w, &w->cells[i], m, e);
     return ok;
 }
 
@@ -320,13 +408,13 @@ bool study_view(StudyView *v, Ledger *l, Arena *a, Error *e)
     ok = ok && (v->metric = arena_printf(a, e, "%s@%lld", s->metric, (long long)s->cutoff)) &&
          ledger_rows(l, &v->rows, &v->row_count, a, e) &&
          ledger_extractions(l, &v->extractions, &v->extraction_count, a, e) && study_names(v, s, a, e) &&
-         row_figures(v, &of_row, a, scratch, e);
+         row_figures(v, &of_row, ledger_path(l), a, scratch, e);
     for (size_t i = 0; ok && i < v->figure_count; i++)
         if (is_figure(text_of(v->figures[i]), v->metric)) {
             v->metric = v->figures[i];
             break;
         }
-    Viewer w = {v, s, l, of_row, NULL, a, scratch};
+    Viewer w = {.view = v, .path = ledger_path(l), .study = s, .of_row = of_row, .arena = a, .scratch = scratch};
     ok = ok && make_points(&w, e) && view_groups(&w, e);
     arena_free(scratch);
     return ok;

@@ -144,17 +144,16 @@ static bool adjust(const Tester *x, PairTest *tests, size_t n, Error *e)
     return ok;
 }
 
-/* All pairs of one data set by one figure, behind the tests that there are. */
-static bool test_all(Tester *x, const char *data, size_t figure, size_t *room, Error *e)
+/* All pairs of the groups [begin, end) of one data set by one figure, behind the tests that there are. */
+static bool test_all(Tester *x, size_t begin, size_t end, size_t figure, size_t *room, Error *e)
 {
     StudyView *v = x->view;
     size_t first = v->test_count;
-    for (size_t i = 0; i < v->group_count; i++)
-        for (size_t k = i + 1; k < v->group_count; k++) {
-            if (strcmp(v->groups[i].data, data) != 0 || strcmp(v->groups[k].data, data) != 0 || !x->of_group[i].users ||
-                !x->of_group[k].users)
-                continue;
+    for (size_t i = begin; i < end; i++)
+        for (size_t k = i + 1; x->of_group[i].users && k < end; k++) {
             PairTest t = {i, k, figure, 0, NAN, NAN, NAN, NAN, NAN, NAN};
+            if (!x->of_group[k].users)
+                continue;
             if (!test_pair(x, &t, e))
                 return false;
             PairTest *grown = t.users ? arena_grow(x->arena, v->tests, v->test_count, room, sizeof *grown, e) : NULL;
@@ -168,6 +167,15 @@ static bool test_all(Tester *x, const char *data, size_t figure, size_t *room, E
     return v->test_count == first || adjust(x, v->tests + first, v->test_count - first, e);
 }
 
+/* Groups of a data set follow each other. */
+static size_t data_end(const StudyView *v, size_t begin)
+{
+    size_t end = begin;
+    while (end < v->group_count && !strcmp(v->groups[end].data, v->groups[begin].data))
+        end++;
+    return end;
+}
+
 bool view_tests(StudyView *v, const char *out, bool t_test, bool wilcoxon, size_t *missing, Arena *a, Error *e)
 {
     size_t room = 0;
@@ -176,9 +184,11 @@ bool view_tests(StudyView *v, const char *out, bool t_test, bool wilcoxon, size_
     v->test_count = 0;
     *missing = 0;
     bool ok = x.scratch ? read_groups(&x, missing, e) : fail_memory(e, 1, "an arena");
-    for (size_t d = 0; ok && d < v->data_count; d++)
+    for (size_t begin = 0, end; ok && begin < v->group_count; begin = end) {
+        end = data_end(v, begin);
         for (size_t f = 0; ok && f < v->figure_count; f++)
-            ok = test_all(&x, v->data[d], f, &room, e);
+            ok = test_all(&x, begin, end, f, &room, e);
+    }
     arena_free(x.scratch);
     return ok;
 }

@@ -208,6 +208,13 @@ seeds() { # TARGET: its corpus
         printf '\0%s\nd\t\t\tm\t\t1\t0\t%032d\tfailed\tno memory\t{}\t0\t0\t{}\t{}\t\n' "$empty" 7 | seed failed
         printf '\1\0\20\1\0\0\0' | seed sqlite
         ;;
+    metrics_files)
+        local i
+        for i in 0 1 4 5 7; do printf '%b' "\\0$i" 'i0\t0\ni1\t1\ni4\t1\n' | seed "items-$i"; done
+        for i in 2 3 6 10 11 12; do printf '%b' "\\0$i" 'u0\t0\nu1\t1\nu9\t1\n' | seed "users-$i"; done
+        printf '%b' '\013' 'i0\ta\tb\ni3\tb\n' | seed features
+        printf '%b' '\014' '(u0,)\ti0\ti3\nu1\ti4\n' | seed negatives
+        ;;
     trained)
         local i
         for i in 0 1 2 3 4 5 6 7 10 11 12 13 14 15 16 17 20; do

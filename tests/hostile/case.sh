@@ -175,10 +175,20 @@ valid() { # NAME
 needs() { # WHAT
     case $1 in
     yaml) [ ! -e "$D/no-yaml" ] || skip 'this build has no libyaml' ;;
+    ledger) # of `run`: YAML and SQLite
+        [ ! -e "$D/no-yaml" ] || skip 'this build has no libyaml'
+        mkdir "$case_log.study" && echo none >"$case_log.study/ledger.sqlite"
+        ! "$HOSTILE_SAPOR" report "$case_log.study" -o /dev/null 2>&1 | grep -q 'has no SQLite' || skip 'this build has no SQLite'
+        ;;
     root) [ "$(id -u)" = 0 ] || skip 'needs root' ;;
     tool:*) command -v "${1#tool:}" >/dev/null || skip "no ${1#tool:} here" ;;
     device:*) [ -w "/dev/${1#device:}" ] || skip "no /dev/${1#device:} here" ;;
     esac
+}
+# A file of a study: a benchmark of two models, its parts changed by sed.
+study() { # FILE SED-EXPRESSION
+    printf 'benchmark:\n  name: b\n  out: made\n  data:\n    - {name: shop, train: %s, test: %s}\n  models: {MostPop: , ItemKNN: {neighbors: 5}}\n' \
+        "$D/parts/train.tsv" "$D/parts/test.tsv" | sed "${2:-}" >"$1"
 }
 # The i-th of many files replaced while the command runs: COMMAND in the background, CODE again and again until it ends.
 meanwhile() { # CODE ARGUMENT ...

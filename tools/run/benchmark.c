@@ -33,6 +33,7 @@ static const KeyRow EVALUATION[] = {{"cutoffs", KEY_READ, NULL},
                                     {"select", KEY_READ, NULL},
                                     {"tests", KEY_READ, NULL}};
 enum { MOST_CELLS = 100 * 1000 };
+static const char PREPARES[] = ".sapor.lock"; /* of the folder OUT/data */
 static const char *const SIDES[] = {"visual", "textual"};
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -239,12 +240,13 @@ static bool read_evaluation(const Benchmark *b, Study *s)
 
 /* ---- cells ----------------------------------------------------------------------------------- */
 
+/* Every {0} becomes the name, which may hold {0} itself. */
 static const char *replaced(const Benchmark *b, const char *text, const char *name)
 {
-    const char *at;
-    while (text && (at = strstr(text, "{0}")))
-        text = arena_printf(b->k.arena, b->k.e, "%.*s%s%s", (int)(at - text), text, name, at + 3);
-    return text;
+    const char *all = "", *at;
+    for (; all && (at = strstr(text, "{0}")); text = at + 3)
+        all = arena_printf(b->k.arena, b->k.e, "%s%.*s%s", all, (int)(at - text), text, name);
+    return all ? arena_printf(b->k.arena, b->k.e, "%s%s", all, text) : NULL;
 }
 
 /* Ready features of the data set, or of the setting. A file that is not there is the cell's reason. */
@@ -353,14 +355,9 @@ static bool make_cells(Benchmark *b, Study *s)
 /* One worker prepares at a time; the others find its work done. */
 static bool wait_lock(const Benchmark *b, FolderLock *lock, const char *folder)
 {
-    for (bool told = false;; told = true) {
-        Error why = {0};
-        if (folder_lock(lock, folder, &why))
-            return true;
-        if (!strstr(why.message, "another run")) {
-            *b->k.e = why;
-            return false;
-        }
+    for (bool told = false, taken = false;; told = true) {
+        if (!lock_take(lock, folder, PREPARES, &taken, b->k.e) || taken)
+            return taken;
         if (!told && !keys_note(&b->k, NULL, "%s: another worker prepares the data: this one waits", folder))
             return false;
         sleep(1);
@@ -374,7 +371,7 @@ static bool prepare(Benchmark *b, Study *s)
     if (!folder || !folder_make(folder, b->k.e) || !wait_lock(b, &lock, folder))
         return false;
     bool ok = make_cells(b, s);
-    folder_unlock(&lock);
+    lock_drop(&lock, folder, PREPARES);
     return ok;
 }
 

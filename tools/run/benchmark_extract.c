@@ -144,7 +144,7 @@ static void child(const Benchmark *b, const char *config, const char *events)
                                     .run = extract_command};
     static const char *const PASSED[] = {"threads", "max-memory"};
     const char *words[4 + 2 * COUNT(PASSED)] = {"extract", config, "--json", b->context->quiet ? "--quiet" : "--json"};
-    int count = 4, fd = descriptor_open(events, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int count = 4, fd = descriptor_open(events, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0666);
     for (size_t i = 0; i < COUNT(PASSED); i++)
         if (option_given(b->context, PASSED[i])) {
             words[count++] = i ? "--max-memory" : "--threads";

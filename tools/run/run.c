@@ -49,8 +49,12 @@ static const RunSystem SYSTEMS[] = {
 static void note(void *arg, const char *line)
 {
     const Context *c = arg;
-    if (c->progress)
-        fprintf(c->progress, "note: %s\n", line);
+    if (!c->progress)
+        return;
+    fputs("note: ", c->progress);
+    for (; *line; line++) /* it may have words of the file: none of them commands a terminal */
+        fputc((unsigned char)*line < 0x20 || *line == 0x7f ? '?' : *line, c->progress);
+    fputc('\n', c->progress);
 }
 
 static const RunSystem *find_system(const Yaml *root)

@@ -267,7 +267,8 @@ static bool name_files(StudyPage *s)
     enum { MOST = 64 };
     const StudyView *v = s->v;
     TextIndex *known = text_index_new(s->a, s->e);
-    if (!known || !(s->files = NEW(s->a, const char *, v->data_count, s->e)))
+    int *last = NEW(s->a, int, v->data_count, s->e); /* of a name: the number that was tried last */
+    if (!known || !last || !(s->files = NEW(s->a, const char *, v->data_count, s->e)))
         return false;
     for (size_t d = 0; d < v->data_count; d++) {
         char name[MOST + 1] = "data";
@@ -280,8 +281,10 @@ static bool name_files(StudyPage *s)
             name[i + 1] = 0;
         }
         s->files[d] = report_say(s, "%s", name);
-        for (int k = 2; text_index_find(known, text_of(s->files[d])) >= 0; k++)
-            s->files[d] = report_say(s, "%s-%d", name, k);
+        for (int64_t base = text_index_find(known, text_of(name)); text_index_find(known, text_of(s->files[d])) >= 0;) {
+            last[base] = MAX(last[base], 1) + 1;
+            s->files[d] = report_say(s, "%s-%d", name, last[base]);
+        }
         if (s->e->code != SP_OK || text_index_add(known, text_of(s->files[d]), s->e) < 0)
             return false;
     }

@@ -139,7 +139,7 @@ static bool add_review(Preparation *p, const Json *o, const char *path, size_t l
     if (x.timed && !(fabs(time) < 0x1p62))
         return fail(e, SP_FORMAT, "%s:%zu: the time %g is too large", path, line, time);
     x.rating = (float)rating;
-    x.time = (int64_t)floor(time);
+    x.time = x.timed ? (int64_t)floor(time) : 0;
     p->decimal = p->decimal || (x.rated && is_decimal(text));
     return add_row(p, &x, path, line, e);
 }

@@ -1,0 +1,55 @@
+/* recsys/search/ledger_check.c: what is looked at before SQLite sees a file. */
+// flags: -Os
+#include "recsys/search/ledger.h"
+
+#ifdef HAVE_SQLITE3
+
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* SQLite rolls back what a journal beside the file holds, and removes the file that the journal's end names as one
+ * that several databases share. Ours never names one. */
+static bool check_journal(const char *path, Error *e)
+{
+    static const unsigned char MAGIC[] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
+    char whole[PATH_MAX + 16]; /* SQLite follows links first */
+    struct stat st;
+    Map m;
+    if (!realpath(path, whole))
+        return true;
+    strcat(whole, "-journal");
+    if (lstat(whole, &st) != 0 || (S_ISREG(st.st_mode) && st.st_size == 0))
+        return true;
+    if (!S_ISREG(st.st_mode))
+        return fail(e, SP_FORMAT, "%s: is not a regular file; remove it", whole);
+    if (!map_open(&m, whole, e))
+        return false;
+    bool ok = m.bytes < sizeof MAGIC || memcmp(m.data + m.bytes - sizeof MAGIC, MAGIC, sizeof MAGIC) != 0 ||
+              fail(e, SP_FORMAT, "%s: is not a journal of sapor run; remove it", whole);
+    map_close(&m);
+    return ok;
+}
+
+bool ledger_check(const char *path, Error *e)
+{
+    static const char MAGIC[] = "SQLite format 3"; /* with its NUL */
+    enum { LEAST = 100, JOURNAL_AT = 18 };
+    Map m;
+    if (!file_exists(path) && !folder_exists(path))
+        return true;
+    if (!map_open(&m, path, e))
+        return false;
+    const unsigned char *head = m.data;
+    bool ok = m.bytes == 0 || (m.bytes >= LEAST && memcmp(m.data, MAGIC, sizeof MAGIC) == 0) ||
+              fail(e, SP_FORMAT, "%s: is not a ledger of sapor run (no SQLite file)", path);
+    if (ok && m.bytes && (head[JOURNAL_AT] > 1 || head[JOURNAL_AT + 1] > 1))
+        ok = fail(e, SP_FORMAT,
+                  "%s: another program has given this ledger a write-ahead log; PRAGMA journal_mode=DELETE takes it "
+                  "away",
+                  path);
+    map_close(&m);
+    return ok && check_journal(path, e);
+}
+
+#endif
