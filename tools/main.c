@@ -69,10 +69,10 @@ static const Command COMMANDS[] = {
     {"train", "trains a recommender and evaluates it", "MODEL --train F [--valid F] [--test F]",
      "MODEL is a recommender of `sapor models`. F is a table of user, item[, rating[, time]] separated by\n"
      "tabs or commas, or a file of MMRec, RecBole or LightGCN. DIR is the run folder, which\n"
-     "`sapor recommend` and `sapor report` read."
-     WHOLE("\n`--seeds 1,2,3` trains once with each seed. `--set lr=0.001,0.01 --set l_w=1e-5,1e-2` trains each\n"
-           "of the four combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and\n"
-           "summary.json (docs/formats.md)."),
+     "`sapor recommend` and `sapor report` read." WHOLE(
+         "\n`--seeds 1,2,3` trains once with each seed. `--set lr=0.001,0.01 --set l_w=1e-5,1e-2` trains each\n"
+         "of the four combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and\n"
+         "summary.json (docs/formats.md)."),
      "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy "
      "--out run",
      train_options, 1, 1, false, train_command},
@@ -117,10 +117,10 @@ static const Command COMMANDS[] = {
      "--against, the exit status is 1 if a measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "writes an HTML page about finished runs", "RUN...",
-     "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part."
-     WHOLE("\nOr RUN is one folder of `sapor run`, finished or not: the page has the tables of figures (best bold,\n"
-           "second underlined), learning curves, the effect of each hyper-parameter, time and memory, significance,\n"
-           "knock-outs and failed trials. --tables writes each table as .csv, .tex and .md."),
+     "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part." WHOLE(
+         "\nOr RUN is one folder of `sapor run`, finished or not: the page has the tables of figures (best bold,\n"
+         "second underlined), learning curves, the effect of each hyper-parameter, time and memory, significance,\n"
+         "knock-outs and failed trials. --tables writes each table as .csv, .tex and .md."),
      "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o "
      "report.html",
      report_options, 1, -1, false, report_command},

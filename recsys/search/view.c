@@ -118,7 +118,7 @@ typedef struct Viewer {
     const Study *study;
     const RowFigures *of_row;
     ModelPoints *points; /* [models] */
-    DataCell *cells; /* [cell_count] in the order of the view */
+    DataCell *cells;     /* [cell_count] in the order of the view */
     size_t cell_count;
     TextIndex *folds;     /* data, setting and fold */
     TextIndex *groups;    /* data, setting and model of rows */
