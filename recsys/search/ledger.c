@@ -256,7 +256,8 @@ static bool open_file(Ledger *l, Error *e)
     sqlite3_db_config(l->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     sqlite3_db_config(l->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     bool is_empty;
-    if (!check_schema(l, false, &is_empty, e))
+    /* one transaction: another process may make the tables between two reads */
+    if (!execute(l, "BEGIN", e) || !ledger_end(l, check_schema(l, false, &is_empty, e), e))
         return false;
     if (!is_empty)
         return true;
