@@ -4,9 +4,12 @@
 
 #ifdef HAVE_SQLITE3
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* SQLite rolls back what a journal beside the file holds, and removes the file that the journal's end names as one
  * that several databases share. Ours never names one. */
@@ -14,21 +17,23 @@ static bool check_journal(const char *path, Error *e)
 {
     static const unsigned char MAGIC[] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
     char whole[PATH_MAX + 16]; /* SQLite follows links first */
+    unsigned char end[sizeof MAGIC];
     struct stat st;
-    Map m;
     if (!realpath(path, whole))
         return true;
     strcat(whole, "-journal");
-    if (lstat(whole, &st) != 0 || (S_ISREG(st.st_mode) && st.st_size == 0))
+    if (lstat(whole, &st) != 0)
         return true;
     if (!S_ISREG(st.st_mode))
         return fail(e, SP_FORMAT, "%s: is not a regular file; remove it", whole);
-    if (!map_open(&m, whole, e))
-        return false;
-    bool ok = m.bytes < sizeof MAGIC || memcmp(m.data + m.bytes - sizeof MAGIC, MAGIC, sizeof MAGIC) != 0 ||
-              fail(e, SP_FORMAT, "%s: is not a journal of sapor run; remove it", whole);
-    map_close(&m);
-    return ok;
+    int fd = open(whole, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) /* that of another process may have gone since */
+        return errno == ENOENT || fail(e, SP_IO, "%s: cannot open: %s", whole, strerror(errno));
+    bool whose = fstat(fd, &st) == 0 && st.st_size >= (off_t)sizeof end &&
+                 pread(fd, end, sizeof end, st.st_size - (off_t)sizeof end) == (ssize_t)sizeof end &&
+                 memcmp(end, MAGIC, sizeof MAGIC) == 0;
+    close(fd);
+    return !whose || fail(e, SP_FORMAT, "%s: is not a journal of sapor run; remove it", whole);
 }
 
 bool ledger_check(const char *path, Error *e)
