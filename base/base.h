@@ -91,6 +91,9 @@ void *arena_alloc(Arena *a, size_t count, size_t size, Error *e); /* NULL on ove
 char *arena_strndup(Arena *a, const char *text, size_t length, Error *e); /* NUL-terminated */
 char *arena_lower(Arena *a, const char *text, size_t length, Error *e);   /* the same with A to Z as a to z */
 char *arena_printf(Arena *a, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
+/* What `put` writes to a stream, NUL-terminated. */
+typedef void PutText(FILE *f, const void *what);
+char *arena_written(PutText *put, const void *what, Arena *a, Error *e);
 /* Doubles a list inside an arena: returns items with room for count + 1, or NULL; *capacity is updated. */
 void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t size, Error *e);
 ArenaMark arena_mark(const Arena *a);

@@ -245,6 +245,21 @@ char *arena_printf(Arena *a, Error *e, const char *format, ...)
     return text;
 }
 
+char *arena_written(PutText *put, const void *what, Arena *a, Error *e)
+{
+    char *text = NULL, *copy = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (f)
+        put(f, what);
+    if (!f || fclose(f) != 0)
+        fail_memory(e, 4096, "a text");
+    else
+        copy = arena_strndup(a, text, bytes, e);
+    free(text);
+    return copy;
+}
+
 void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t size, Error *e)
 {
     if (count < *capacity)

@@ -35,8 +35,9 @@ static void put_value(FILE *f, const Column *c, const TrialRow *row)
         fprintf(f, "%lld", (long long)*(const int64_t *)value);
 }
 
-static void put_line(FILE *f, const TrialRow *row)
+static void put_line(FILE *f, const void *trial)
 {
+    const TrialRow *row = trial;
     const char *before = "";
     for (size_t i = 0; i < TRIAL_COLUMNS; i++)
         if (trial_columns[i].exported) {
@@ -48,21 +49,6 @@ static void put_line(FILE *f, const TrialRow *row)
             before = "\t";
         }
     fputc('\n', f);
-}
-
-static const char *line_of(const TrialRow *row, Arena *a, Error *e)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *f = open_memstream(&text, &bytes);
-    if (f)
-        put_line(f, row);
-    bool whole = f && fclose(f) == 0;
-    const char *copy = whole ? arena_strndup(a, text, bytes, e) : NULL;
-    if (!whole)
-        fail_memory(e, 4096, "a line");
-    free(text);
-    return copy;
 }
 
 static bool is_finished(const TrialRow *row)
@@ -77,12 +63,12 @@ static int by_bytes(const void *a, const void *b)
 
 static bool write_lines(const char *path, const TrialRow *rows, size_t count, Arena *a, Error *e)
 {
-    const char **lines = NEW(a, const char *, count, e), *names = lines ? line_of(NULL, a, e) : NULL;
+    const char **lines = NEW(a, const char *, count, e), *names = lines ? arena_written(put_line, NULL, a, e) : NULL;
     size_t n = 0;
     if (!names)
         return false;
     for (size_t i = 0; i < count; i++)
-        if (is_finished(&rows[i]) && !(lines[n++] = line_of(&rows[i], a, e)))
+        if (is_finished(&rows[i]) && !(lines[n++] = arena_written(put_line, &rows[i], a, e)))
             return false;
     if (n)
         qsort(lines, n, sizeof *lines, by_bytes);

@@ -71,43 +71,33 @@ static void put_model(JsonWriter *w, const StudyModel *m)
     json_end(w);
 }
 
-static void put_study(JsonWriter *w, const Study *s)
+static void put_study(FILE *f, const void *study)
 {
-    json_object(w, NULL);
-    json_members(w, "name %s system %s metric %s cutoff %lld select %s", s->name, s->system, s->metric,
+    const Study *s = study;
+    JsonWriter w = {.to = f};
+    json_object(&w, NULL);
+    json_members(&w, "name %s system %s metric %s cutoff %lld select %s", s->name, s->system, s->metric,
                  (long long)s->cutoff, study_selects[s->select]);
-    json_put_bool(w, "t_test", s->t_test);
-    json_put_bool(w, "wilcoxon", s->wilcoxon);
-    json_array(w, "metrics");
+    json_put_bool(&w, "t_test", s->t_test);
+    json_put_bool(&w, "wilcoxon", s->wilcoxon);
+    json_array(&w, "metrics");
     for (size_t i = 0; i < s->eval.metric_count; i++)
-        json_put_string(w, NULL, s->eval.metrics[i]);
-    json_end(w);
-    json_array(w, "cutoffs");
+        json_put_string(&w, NULL, s->eval.metrics[i]);
+    json_end(&w);
+    json_array(&w, "cutoffs");
     for (size_t i = 0; i < s->eval.cutoff_count; i++)
-        json_put_i64(w, NULL, s->eval.cutoffs[i]);
-    json_end(w);
-    put_data(w, s);
-    json_array(w, "models");
+        json_put_i64(&w, NULL, s->eval.cutoffs[i]);
+    json_end(&w);
+    put_data(&w, s);
+    json_array(&w, "models");
     for (size_t i = 0; i < s->model_count; i++)
-        put_model(w, &s->models[i]);
-    json_finish(w);
+        put_model(&w, &s->models[i]);
+    json_finish(&w);
 }
 
 const char *study_json(const Study *s, Arena *a, Error *e)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *f = open_memstream(&text, &bytes);
-    if (!f) {
-        fail_memory(e, 4096, "a study's description");
-        return NULL;
-    }
-    JsonWriter w = {.to = f};
-    put_study(&w, s);
-    bool whole = fclose(f) == 0 || fail_memory(e, 4096, "a study's description");
-    const char *copy = whole ? arena_strndup(a, text, bytes, e) : NULL;
-    free(text);
-    return copy;
+    return arena_written(put_study, s, a, e);
 }
 
 /* ---- read ------------------------------------------------------------------------------------ */

@@ -3,7 +3,6 @@
 #include "recsys/search/study.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,23 +17,6 @@ const char *study_trials(const Study *s, Arena *a, Error *e)
 }
 
 /* ---- what is trained ------------------------------------------------------------------------- */
-
-/* Text of what `put` writes to a stream. */
-typedef void PutText(FILE *f, const void *what);
-static const char *text_from(PutText *put, const void *what, Arena *a, Error *e)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *f = open_memstream(&text, &bytes);
-    if (f)
-        put(f, what);
-    bool whole = f && fclose(f) == 0;
-    const char *copy = whole ? arena_strndup(a, text, bytes, e) : NULL;
-    if (!whole)
-        fail_memory(e, 4096, "a trial's description");
-    free(text);
-    return copy;
-}
 
 static void put_settings(FILE *f, const void *settings)
 {
@@ -87,9 +69,9 @@ bool trial_plan(TrialPlan *p, const Study *s, const Trial *t, Arena *a, Error *e
     size_t n = 0;
     if (!set)
         return false;
-    if (s->eval.metric_count && !(set[n++] = text_from(put_metrics, s, a, e)))
+    if (s->eval.metric_count && !(set[n++] = arena_written(put_metrics, s, a, e)))
         return false;
-    if (s->eval.cutoff_count && !(set[n++] = text_from(put_cutoffs, s, a, e)))
+    if (s->eval.cutoff_count && !(set[n++] = arena_written(put_cutoffs, s, a, e)))
         return false;
     if (s->metric && !(set[n++] = arena_printf(a, e, "validation_metric=%s@%lld", s->metric, (long long)s->cutoff)))
         return false;
@@ -111,7 +93,7 @@ bool trial_plan(TrialPlan *p, const Study *s, const Trial *t, Arena *a, Error *e
         error_prefix(e, "%s%s%s: ", m->name, *p->point ? " " : "", p->point);
         return false;
     }
-    return (p->json = text_from(put_settings, p->settings, a, e)) != NULL;
+    return (p->json = arena_written(put_settings, p->settings, a, e)) != NULL;
 }
 
 /* ---- its key --------------------------------------------------------------------------------- */
@@ -199,7 +181,7 @@ static void put_described(FILE *f, const void *what)
 
 bool trial_key(char key[KEY_BYTES], const TrialPlan *p, const Trial *t, const DataHash *h, Arena *a, Error *e)
 {
-    const char *text = text_from(put_described, &(Described){p, t, h}, a, e);
+    const char *text = arena_written(put_described, &(Described){p, t, h}, a, e);
     if (!text)
         return false;
     snprintf(key, KEY_BYTES, "%016llx%016llx", (unsigned long long)hash_own(text, strlen(text), 1),
@@ -376,8 +358,8 @@ static bool record_result(Running *r, const TrainResult *result, Arena *a, Error
     Text history;
     const char *path = path_join(a, r->folder, "history.tsv", e);
     if (!path || !file_read(&history, a, path, HISTORY_MOST, e) ||
-        !(r->row->valid = text_from(put_scores, &result->valid, a, e)) ||
-        !(r->row->test = text_from(put_scores, &result->test, a, e)))
+        !(r->row->valid = arena_written(put_scores, &result->valid, a, e)) ||
+        !(r->row->test = arena_written(put_scores, &result->test, a, e)))
         return false;
     r->row->history = history.p;
     r->row->best_epoch = result->best_epoch;

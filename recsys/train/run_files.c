@@ -22,8 +22,9 @@ static uint64_t hash_data(const DataSet *d, uint64_t files_hash)
 }
 
 /* The same bytes for the same run: run_open compares them. */
-static void print_description(FILE *f, const Trainer *t)
+static void print_description(FILE *f, const void *trainer)
 {
+    const Trainer *t = trainer;
     const DataConfig *c = &t->config->data;
     JsonWriter w = {.to = f, .spaced = true};
     json_object(&w, NULL);
@@ -66,20 +67,7 @@ static void print_description(FILE *f, const Trainer *t)
 
 const char *run_describe(const Trainer *t, Error *e)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *f = open_memstream(&text, &bytes);
-    if (!f) {
-        fail_memory(e, 4096, "a run's description");
-        return NULL;
-    }
-    print_description(f, t);
-    bool whole = fclose(f) == 0;
-    const char *copy = whole ? arena_strndup(t->arena, text, bytes, e) : NULL;
-    free(text);
-    if (!copy)
-        fail_memory(e, 4096, "a run's description");
-    return copy;
+    return arena_written(print_description, t, t->arena, e);
 }
 
 static Out *write_text(const char *path, const char *text, Error *e)
