@@ -25,8 +25,8 @@
  * exactly these sizes: smaller ones may need more. Run.work has at least that. A `_work` or `_way` companion gets the
  * same Run, or one without work; it reads sizes and whether a pointer is NULL, never device memory.
  *
- * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu/list.h, its cases, its line in
- * tests/far/entries.h (CONTRIBUTING.md: Add a kernel). */
+ * A new kernel is: its member here, its functions in kernels/cpu/ and kernels/cuda/, its name in list.h, its cases, its
+ * line in tests/far/entries.h (CONTRIBUTING.md: Add a kernel). */
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H
 
@@ -232,7 +232,7 @@ typedef struct RmspropStep { /* Tieleman & Hinton 2012; centred: Graves 2013 */
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-enum { KERNELS_VERSION = 1 };
+enum { KERNELS_VERSION = 2 };
 
 typedef struct Kernels {
     size_t bytes;       /* sizeof(Kernels): checked when a plug-in is loaded */
@@ -250,6 +250,21 @@ typedef struct Kernels {
     void (*download)(const Run *, void *host, const void *device, size_t bytes);
     void (*copy)(const Run *, void *to, const void *from, size_t bytes);
     void (*zero)(const Run *, void *p, size_t bytes);
+
+    /* the device */
+    /* False: a call with this context could not be computed; *e has the first cause, and every later check fails too.
+     * What was called after the last download may not be computed yet. */
+    bool (*check)(const Run *, Error *e);
+    /* Bytes of the device's memory: available, all. 0: not known (the CPU). */
+    void (*memory)(const Run *, size_t *available, size_t *total);
+    /* The calls between the two are one step of many with the same calls: the device may submit them at once, at the
+     * end. A download, an alloc or a free between them is allowed; what was called before it is submitted then. */
+    void (*step_begin)(const Run *);
+    void (*step_end)(const Run *);
+    /* For profiles: the time in seconds when all that was called so far is computed. The device is idle then. */
+    double (*clock)(const Run *);
+    /* For the profilers of the device's maker: op begins; NULL: the last one that began ends. */
+    void (*range)(const Run *, const char *op);
 
     /* types (types.c) */
     /* Whether an entry takes a type for an operand: supports("gather", "table", F16). Operands have the names of this
@@ -466,6 +481,16 @@ typedef struct Kernels {
      * gradients by; squares are their sum_squares */
     void (*clip_factor)(const Run *, int64_t n, const float *squares, float most, float *out);
 } Kernels;
+
+/* What a plug-in exports under the name sapor_cuda. The program checks bytes and version before it reads the rest. */
+typedef struct Plugin {
+    size_t bytes;     /* sizeof(Plugin) */
+    uint32_t version; /* KERNELS_VERSION */
+    /* The table of one device and the context of its Runs. level: what stands behind "cuda:" in the device's name, or
+     * "". blas: "own", "cublas" or "cudnn". The heap (NULL: malloc) is for memory of the host. NULL: *e says why. */
+    const Kernels *(*open)(const char *level, const char *blas, const Heap *heap, void **context, Error *e);
+    void (*close)(void *context);
+} Plugin;
 
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the
  * environment's SAPOR_CPU, else the best) picks one, or fails and lists what there is. */

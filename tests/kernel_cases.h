@@ -45,8 +45,10 @@
     LINE(batch_norm_work) LINE(batch_norm_back_work) LINE(attention_work) LINE(attention_back_work) \
     LINE(knn_lists_work) LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way) \
     LINE(supports)
-/* Memory, tested in kernels_test.c */
-#define KERNEL_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
+/* Memory and the device, tested in kernels_test.c and cuda_test.c */
+#define KERNEL_MEMORY(LINE) \
+    LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero) LINE(check) LINE(memory) \
+    LINE(step_begin) LINE(step_end) LINE(clock) LINE(range)
 /* clang-format on */
 
 typedef enum Role { ROLE_IN, ROLE_OUT, ROLE_INOUT, ROLE_WORK } Role;

@@ -4,7 +4,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "kernels/cpu/list.h"
+#include "kernels/list.h"
 #include "tools/bench/peak.h"
 #include "tools/tools.h"
 

@@ -3,7 +3,7 @@
 #ifndef SAPOR_CPU_H
 #define SAPOR_CPU_H
 
-#include "kernels/cpu/list.h"
+#include "kernels/list.h"
 #include "kernels/cpu/vec.h"
 
 #define FN_PASTE_(name, level) name##_##level

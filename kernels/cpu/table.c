@@ -54,6 +54,34 @@ static void cpu_zero(const Run *run, void *p, size_t bytes)
     run_ranges(run, (int64_t)bytes, PIECE, zero_range, &b);
 }
 
+static bool cpu_check(const Run *run, Error *e)
+{
+    (void)run, (void)e;
+    return true;
+}
+
+static void cpu_memory(const Run *run, size_t *available, size_t *total)
+{
+    (void)run;
+    *available = *total = 0;
+}
+
+static void cpu_step(const Run *run)
+{
+    (void)run;
+}
+
+static double cpu_clock(const Run *run)
+{
+    (void)run;
+    return now_seconds();
+}
+
+static void cpu_range(const Run *run, const char *op)
+{
+    (void)run, (void)op;
+}
+
 const Kernels FN(kernels) = {
     .bytes = sizeof(Kernels),
     .version = KERNELS_VERSION,
@@ -67,6 +95,12 @@ const Kernels FN(kernels) = {
     .download = cpu_copy,
     .copy = cpu_copy,
     .zero = cpu_zero,
+    .check = cpu_check,
+    .memory = cpu_memory,
+    .step_begin = cpu_step,
+    .step_end = cpu_step,
+    .clock = cpu_clock,
+    .range = cpu_range,
 
 #define LIST_KERNEL(name) .name = FN(name),
     KERNEL_LIST(LIST_KERNEL)};

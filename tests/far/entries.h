@@ -17,6 +17,7 @@
 
 /* clang-format off */
 #define FAR_ASKED(LINE) \
+    LINE(check) LINE(memory) LINE(step_begin) LINE(step_end) LINE(clock) LINE(range) \
     LINE(supports) \
     LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_work) LINE(gemm_way) \
     LINE(conv_pack_bytes) LINE(conv_work) LINE(conv_way) LINE(conv_back_work) \

@@ -1,6 +1,7 @@
-/* kernels/cpu/list.h: every kernel, by the name of its member in Kernels. */
-#ifndef SAPOR_CPU_LIST_H
-#define SAPOR_CPU_LIST_H
+/* kernels/list.h: every kernel, by the name of its member in Kernels, with the file of kernels/cpu/ that has it. The
+ * tables of the CPU and of CUDA are made from it. */
+#ifndef SAPOR_KERNEL_LIST_H
+#define SAPOR_KERNEL_LIST_H
 
 /* clang-format off */
 #define KERNEL_LIST(LINE) \

@@ -1,0 +1,230 @@
+/* kernels/cuda/cuda.h: what the CUDA kernels share: launches, types of numbers, loads, sums of a warp and of a block.
+ *
+ * A kernel is a `static __global__` function. A host function of the table's signature, cuda_NAME, launches it:
+ *
+ *     static __global__ void fill_kernel(int64_t n, float value, float *y)
+ *     {
+ *         for (int64_t i = first_index(); i < n; i += all_threads())
+ *             y[i] = value;
+ *     }
+ *     void cuda_fill(const Run *run, int64_t n, float value, float *y)
+ *     {
+ *         LAUNCH(run, fill_kernel, blocks_for(n, 256), 256, 0, n, value, y);
+ *     }
+ *
+ * The same sources are compiled by nvcc for a GPU and by g++ for the emulator (tests/cuda_emu), which runs them in tests
+ * and finds accesses out of bounds, reads of shared memory that nothing was written to, races, and barriers that not all
+ * threads of a block reach. What differs between the two compilers stands here, in ptx.h, and nowhere else.
+ *
+ * The same bits every time: the order of a sum depends on its length alone, never on the grid or on the card. There are
+ * no atomics on floats. The build has -fmad=false: fmaf() is written where it is meant. */
+#ifndef SAPOR_CUDA_H
+#define SAPOR_CUDA_H
+
+#include <cuda_runtime.h> /* of the toolkit, or the emulator's */
+#include <math.h>
+extern "C" {
+#include "kernels/list.h"
+#include "kernels/kernels.h"
+}
+#include "kernels/cuda/ptx.h"
+
+#define FULL_MASK 0xffffffffu
+enum { WARP = 32 };
+
+/* Each function of the table: cuda_NAME, with the type of its member. */
+template <class T> struct Pointee;
+template <class T> struct Pointee<T *> {
+    typedef T type;
+};
+#define DECLARE_KERNEL(name) Pointee<decltype(Kernels::name)>::type cuda_##name;
+extern "C" {
+KERNEL_LIST(DECLARE_KERNEL)
+}
+
+/* ---- launches -------------------------------------------------------------------------------- */
+
+typedef struct Cuda Cuda; /* context.h */
+cudaStream_t cuda_stream(const Run *run);
+/* Whether the context can still compute. */
+bool cuda_ready(const Run *run);
+/* After a launch: keeps the first error for `check`. */
+void cuda_launched(const Run *run, const char *kernel);
+
+static inline dim3 as_grid(int64_t x)
+{
+    return dim3((unsigned)x);
+}
+static inline dim3 as_grid(dim3 g)
+{
+    return g;
+}
+/* grid and block: a count, or dim3. Nothing is launched where a size of the grid is 0. Arguments are copied; they are
+ * converted to the types of the kernel's parameters. A kernel with template arguments stands in parentheses. */
+#ifdef SAPOR_CUDA_EMU
+#define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...)                                                       \
+    emu_launch(stream, #kernel, grid, block, dynamic, kernel, __VA_ARGS__)
+#define SHARED(type, name, dims)                                                                                       \
+    typedef type name##_shared dims;                                                                                   \
+    static char name##_site;                                                                                           \
+    name##_shared &name = *(name##_shared *)emu_shared(&name##_site, #name, sizeof(name##_shared))
+#define DYNAMIC_SHARED(type, name) type *name = (type *)emu_dynamic_shared()
+#else
+#define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...)                                                       \
+    (kernel)<<<grid, block, dynamic, stream>>>(__VA_ARGS__)
+/* SHARED(float, tile, [32][33]): an array in the block's shared memory. */
+#define SHARED(type, name, dims) __shared__ __align__(16) type name dims
+/* What the third number of LAUNCH asks for, aligned to 16 bytes. More than 48 KB: allow_shared. */
+#define DYNAMIC_SHARED(type, name)                                                                                     \
+    extern __shared__ __align__(16) unsigned char dynamic_shared[];                                                    \
+    type *name = (type *)dynamic_shared
+#endif
+#define LAUNCH(run, kernel, grid, block, dynamic, ...)                                                                 \
+    do {                                                                                                               \
+        const dim3 grid_ = as_grid(grid);                                                                              \
+        if (grid_.x > 0 && grid_.y > 0 && grid_.z > 0 && cuda_ready(run)) {                                            \
+            LAUNCH_KERNEL(cuda_stream(run), kernel, grid_, dim3(block), dynamic, __VA_ARGS__);                         \
+            cuda_launched(run, #kernel);                                                                               \
+        }                                                                                                              \
+    } while (0)
+/* Before the launch of a kernel with more than 48 KB of shared memory a block. */
+#define allow_shared(kernel, bytes)                                                                                    \
+    (void)cudaFuncSetAttribute((const void *)(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
+
+/* Blocks for a loop over n with a stride of the grid: enough to fill any card several times. */
+enum { MOST_BLOCKS = 1 << 16 };
+static inline int64_t blocks_for(int64_t n, int64_t per_block)
+{
+    return MIN(div_up(n, per_block), (int64_t)MOST_BLOCKS);
+}
+static __device__ inline int64_t first_index(void)
+{
+    return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+}
+static __device__ inline int64_t all_threads(void)
+{
+    return (int64_t)gridDim.x * blockDim.x;
+}
+/* The same for a warp of work: its number in the grid, and how many there are. Blocks are whole warps. */
+static __device__ inline int64_t first_warp(void)
+{
+    return first_index() / WARP;
+}
+static __device__ inline int64_t all_warps(void)
+{
+    return all_threads() / WARP;
+}
+static __device__ inline int lane_id(void)
+{
+    return (int)(threadIdx.x % WARP);
+}
+
+/* ---- types of numbers ------------------------------------------------------------------------ */
+
+/* 16-bit floats by their bits. F16 beyond its largest is the largest (kernels.h: convert). */
+typedef struct Half {
+    uint16_t bits;
+} Half;
+typedef struct Brain {
+    uint16_t bits;
+} Brain;
+static __device__ inline float to_f32(float x)
+{
+    return x;
+}
+static __device__ inline float to_f32(Half x)
+{
+    return f16_to_f32(x.bits);
+}
+static __device__ inline float to_f32(Brain x)
+{
+    return bits_f32((uint32_t)x.bits << 16);
+}
+static __device__ inline void from_f32(float x, float *y)
+{
+    *y = x;
+}
+static __device__ inline void from_f32(float x, Half *y)
+{
+    y->bits = f32_to_f16(x);
+}
+static __device__ inline void from_f32(float x, Brain *y)
+{
+    y->bits = f32_to_bf16(x);
+}
+/* The statement with T as float, Half or Brain, by a DType. */
+#define WITH_TYPE(dtype, T, ...)                                                                                       \
+    do {                                                                                                               \
+        if ((dtype) == F16) {                                                                                          \
+            typedef Half T;                                                                                            \
+            __VA_ARGS__;                                                                                               \
+        } else if ((dtype) == BF16) {                                                                                  \
+            typedef Brain T;                                                                                           \
+            __VA_ARGS__;                                                                                               \
+        } else {                                                                                                       \
+            typedef float T;                                                                                           \
+            __VA_ARGS__;                                                                                               \
+        }                                                                                                              \
+    } while (0)
+
+/* Four floats at once: the pointer is a multiple of 16 bytes. */
+static inline bool aligned16(const void *p)
+{
+    return (uintptr_t)p % 16 == 0;
+}
+static __device__ inline float4 load4(const float *p)
+{
+    CHECK_ALIGNED(p, 16);
+    return *(const float4 *)p;
+}
+static __device__ inline void store4(float *p, float4 x)
+{
+    CHECK_ALIGNED(p, 16);
+    *(float4 *)p = x;
+}
+
+/* ---- sums of a warp and of a block ----------------------------------------------------------- */
+
+/* All 32 lanes get the sum; the order is a tree over lanes 16, 8, 4, 2, 1 apart. */
+template <class T> static __device__ inline T warp_sum(T x)
+{
+    for (int apart = WARP / 2; apart > 0; apart /= 2)
+        x += __shfl_xor_sync(FULL_MASK, x, apart);
+    return x;
+}
+static __device__ inline float warp_max(float x)
+{
+    for (int apart = WARP / 2; apart > 0; apart /= 2)
+        x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
+    return x;
+}
+/* All threads of a block of THREADS (a multiple of 32) get the sum: of each warp, then of the warps' sums from the first
+ * to the last. May be called again at once. */
+template <int THREADS, class T> static __device__ inline T block_sum(T x)
+{
+    SHARED(T, part, [THREADS / WARP]);
+    x = warp_sum(x);
+    if (lane_id() == 0)
+        part[threadIdx.x / WARP] = x;
+    __syncthreads();
+    T sum = part[0];
+    for (int w = 1; w < THREADS / WARP; w++)
+        sum += part[w];
+    __syncthreads();
+    return sum;
+}
+template <int THREADS> static __device__ inline float block_max(float x)
+{
+    SHARED(float, most, [THREADS / WARP]);
+    x = warp_max(x);
+    if (lane_id() == 0)
+        most[threadIdx.x / WARP] = x;
+    __syncthreads();
+    float largest = most[0];
+    for (int w = 1; w < THREADS / WARP; w++)
+        largest = fmaxf(largest, most[w]);
+    __syncthreads();
+    return largest;
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* kernels/cuda/ptx.h: the instructions that CUDA C++ has no function for, and bits of numbers. Under g++ the emulator
+ * has the same names (tests/cuda_emu/ptx_emu.h), so kernels hold no assembly.
+ *
+ * Fragments of mma (PTX ISA, "Matrix fragments for mma.m16n8k16" and its neighbours), g = lane / 4, t = lane % 4:
+ *   A [16, 16] of 16-bit numbers, row-major: a[0] is A[g][2t, 2t+1], a[1] A[g+8][2t..], a[2] A[g][2t+8..], a[3]
+ *   A[g+8][2t+8..]; B [16, 8]: b[0] is B[2t, 2t+1][g], b[1] B[2t+8, 2t+9][g]; the lower index is in the lower half.
+ *   A [16, 8] of tf32: a[0] A[g][t], a[1] A[g+8][t], a[2] A[g][t+4], a[3] A[g+8][t+4]; B [8, 8]: b[0] B[t][g], b[1]
+ *   B[t+4][g].
+ *   A [16, 32] of int8: a[0] A[g][4t..4t+3], a[1] A[g+8][4t..], a[2] A[g][4t+16..], a[3] A[g+8][4t+16..]; B [32, 8]:
+ *   b[0] B[4t..4t+3][g], b[1] B[4t+16..][g].
+ *   C [16, 8]: c[0] C[g][2t], c[1] C[g][2t+1], c[2] C[g+8][2t], c[3] C[g+8][2t+1].
+ * All 32 lanes call them together. */
+#ifndef SAPOR_PTX_H
+#define SAPOR_PTX_H
+
+#ifdef SAPOR_CUDA_EMU
+#include "tests/cuda_emu/ptx_emu.h"
+#else
+#include <stdint.h>
+
+#define CHECK_ALIGNED(p, bytes)         ((void)0) /* the emulator checks */
+#define MEMORY_SHOW(p, bytes)           ((void)0) /* and knows what of an arena is in use */
+#define MEMORY_HIDE(p, bytes)           ((void)0)
+
+static __device__ inline float bits_f32(uint32_t bits)
+{
+    return __uint_as_float(bits);
+}
+static __device__ inline uint32_t f32_bits(float x)
+{
+    return __float_as_uint(x);
+}
+static __device__ inline float f16_to_f32(uint16_t bits)
+{
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+}
+/* To the nearest, ties to even; beyond 65504 that is the result. NaN stays NaN. */
+static __device__ inline uint16_t f32_to_f16(float x)
+{
+    uint16_t bits;
+    x = x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+static __device__ inline uint16_t f32_to_bf16(float x)
+{
+    uint16_t bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+/* To the nearest number of tf32 (10 bits of fraction), ties away from zero, as bits of a float */
+static __device__ inline uint32_t f32_to_tf32(float x)
+{
+    uint32_t bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return bits;
+}
+
+/* c += A B, sums in float32 */
+static __device__ inline void mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+static __device__ inline void mma_f16(float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+static __device__ inline void mma_tf32(float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+/* Of int8 [16, 32] and [32, 8], exact sums in int32 */
+static __device__ inline void mma_s8(int32_t c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/* Four 8 x 8 matrices of 16-bit numbers from shared memory: lane l gives the address of row l % 8 of matrix l / 8 (16
+ * bytes, aligned), and gets of matrix i in r[i] the numbers [lane / 4][2 (lane % 4), + 1]. _trans: of the transposed
+ * matrices. */
+static __device__ inline void ldmatrix_x4(uint32_t r[4], const void *row)
+{
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(at)
+                 : "memory");
+}
+static __device__ inline void ldmatrix_x4_trans(uint32_t r[4], const void *row)
+{
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+/* Copies 16 bytes (both sides aligned) from global to shared memory without waiting. Only the first `valid` bytes, 0 to
+ * 16, are read; the rest of the 16 becomes zero. What a thread copied can be read by it after cp_async_wait, by others
+ * of the block after a barrier behind that. */
+static __device__ inline void cp_async16(void *shared, const void *global, int valid)
+{
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(shared);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(global), "r"(valid) : "memory");
+}
+/* The same of 4 bytes: valid is 0 or 4 */
+static __device__ inline void cp_async4(void *shared, const void *global, int valid)
+{
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(shared);
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at), "l"(global), "r"(valid) : "memory");
+}
+/* The copies since the last commit are a group; waits until at most PENDING of the thread's groups are not done. */
+static __device__ inline void cp_async_commit(void)
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int PENDING> static __device__ inline void cp_async_wait(void)
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+#endif
+#endif
