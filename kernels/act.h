@@ -1,6 +1,6 @@
-/* kernels/act.h: the activation functions. A new one is a line here, and its ACT line in kernels/cpu/act.h. The enum,
- * the loops of the kernels, the names in config.json, and the cases and the reference of the tests come from these
- * lines. */
+/* kernels/act.h: the activation functions. A new one is a line here, and its ACT lines in kernels/cpu/act.h and
+ * kernels/cuda/act.h. The enum, the loops of the kernels, the names in config.json, and the cases and the reference of
+ * the tests come from these lines. */
 #ifndef SAPOR_ACT_H
 #define SAPOR_ACT_H
 
