@@ -61,7 +61,7 @@ all: sapor libsapor.a libsapor.so
 ifeq ($(call on,$(CUDA)),1)
 include mk/cuda.mk
 endif
-include mk/libs.mk mk/build.mk mk/dev.mk mk/install.mk
+include mk/libs.mk mk/emu.mk mk/build.mk mk/dev.mk mk/install.mk
 help:
 	@sed -n 's/^#: //p' Makefile mk/dev.mk mk/install.mk mk/libs.mk mk/build.mk
 .PHONY: all help FORCE

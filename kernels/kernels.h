@@ -492,6 +492,18 @@ typedef struct Plugin {
     void (*close)(void *context);
 } Plugin;
 
+/* A plug-in that is loaded, and what its open gave (plugin.c). */
+typedef struct Opened {
+    void *library;
+    const Plugin *plugin;
+    const Kernels *k;
+    void *context;
+} Opened;
+/* The CUDA plug-in: $SAPOR_CUDA where it is set, else libsapor_cuda.so beside the program, in ../lib from there, or
+ * where the system looks. After a failure plugin_close has nothing to do. */
+bool plugin_open(Opened *o, const char *level, const char *blas, const Heap *heap, Error *e);
+void plugin_close(Opened *o);
+
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the
  * environment's SAPOR_CPU, else the best) picks one, or fails and lists what there is. */
 const Kernels *kernels_cpu(const char *force, Error *e);

@@ -150,7 +150,6 @@ typedef struct Case {
 typedef struct Job {
     const Kernels *k;
     Run run;
-    int threads;
     bool at_front; /* guard pages before the buffers instead of behind */
     uint64_t seed;
     Buffer b[CASE_BUFFERS];
@@ -252,12 +251,13 @@ double case_act(Act act, double param, double x); /* act(x) */
 /* ---- for tests and benchmarks ---------------------------------------------------------------- */
 
 /* Makes a case ready to be called. False: out of memory (nothing to close). */
-bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *pool, bool at_front);
+bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, void *context, bool at_front);
 void job_close(Job *j);
 void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 cols=9 D=64" */
-/* Everything a case promises, on one level. False: what went wrong, in one line. pools: of 2 and 3 threads. */
-bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const pools[2], char why[512]);
+/* Everything a case promises, on one level. False: what went wrong, in one line. contexts: of Runs; for the CPU NULL
+ * and pools of 2 and 3 threads. */
+bool case_check(const Family *f, const Case *c, const Kernels *k, void *const contexts[3], char why[512]);
 /* The same bits by both tables. */
-bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, Pool *pool, char why[512]);
+bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, void *context, char why[512]);
 
 #endif

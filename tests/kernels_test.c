@@ -8,7 +8,7 @@ typedef struct OneTest {
     const char *level, *why_not; /* why_not "": usable */
 } OneTest;
 
-static Pool *pools[2];
+static void *contexts[3]; /* one thread, two, three */
 
 static void check_family(void **state)
 {
@@ -29,7 +29,7 @@ static void check_family(void **state)
         case_name(name, t->family, &t->family->cases[i]);
         if (getenv("VERBOSE"))
             print_message("%s\n", name); /* what crashes, crashed in the last one named */
-        if (!case_check(t->family, &t->family->cases[i], k, pools, why))
+        if (!case_check(t->family, &t->family->cases[i], k, contexts, why))
             fail_msg("%s, %s: %s", name, t->level, why);
     }
 }
@@ -173,9 +173,9 @@ int main(int argc, char **argv)
     struct CMUnitTest *list = calloc(L * each, sizeof *list);
     OneTest *states = calloc(L * each, sizeof *states);
     char(*names)[64] = calloc(L * each, sizeof *names);
-    pools[0] = pool_new(NULL, 2, &e);
-    pools[1] = pool_new(NULL, 3, &e);
-    if (!list || !states || !names || !pools[0] || !pools[1])
+    contexts[1] = pool_new(NULL, 2, &e);
+    contexts[2] = pool_new(NULL, 3, &e);
+    if (!list || !states || !names || !contexts[1] || !contexts[2])
         return 1;
     size_t tests = 0;
     for (size_t i = 0; i < L * each; i++) {
@@ -198,8 +198,8 @@ int main(int argc, char **argv)
     if (tests == 0)
         fprintf(stderr, "kernels_test: no kernel of that name; tests/kernel_cases.h lists them\n");
     int failed = tests == 0 || _cmocka_run_group_tests("kernels", list, tests, NULL, NULL);
-    pool_free(pools[0]);
-    pool_free(pools[1]);
+    pool_free(contexts[1]);
+    pool_free(contexts[2]);
     free(list);
     free(states);
     free(names);

@@ -28,7 +28,7 @@ void cuda_launched(const Run *run, const char *kernel)
 
 static void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes)
 {
-    (void)heap;
+    (void)run, (void)heap;
     void *p = NULL;
     return cudaMalloc(&p, MAX(bytes, (size_t)1)) == cudaSuccess ? p : NULL;
 }

@@ -160,9 +160,9 @@ void case_work(Job *j, size_t bytes)
     j->run.work_bytes = bytes;
 }
 
-bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *pool, bool at_front)
+bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, void *context, bool at_front)
 {
-    *j = (Job){.k = k, .run = {.context = pool}, .threads = pool_threads(pool), .at_front = at_front, .ok = true};
+    *j = (Job){.k = k, .run = {.context = context}, .at_front = at_front, .ok = true};
     j->seed = hash_bytes(f->kernel, strlen(f->kernel), 1) ^ hash_bytes(c->n, sizeof c->n, 2);
     f->make(j, c);
     for (int i = 0; j->ok && i < j->n; i++)
@@ -300,18 +300,18 @@ static bool as_differences(const Family *f, const Job *j, const Case *s, char wh
     return true;
 }
 
-bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const pools[2], char why[512])
+bool case_check(const Family *f, const Case *c, const Kernels *k, void *const contexts[3], char why[512])
 {
     Job one, other;
     snprintf(why, 512, "out of memory");
-    if (!job_open(&one, f, c, k, NULL, false))
+    if (!job_open(&one, f, c, k, contexts[0], false))
         return false;
     call(&one, f, c);
     bool ok = untouched(&one, -1, why);
     for (int i = 0; ok && i < 2 + f->in_place_count + f->optional_count; i++) {
         const int pairs = 2 + f->in_place_count, *pair = i >= 2 && i < pairs ? f->in_place[i - 2] : NULL;
         char how[64];
-        ok = job_open(&other, f, c, k, i < 2 ? pools[i] : NULL, i == 0);
+        ok = job_open(&other, f, c, k, contexts[i < 2 ? i + 1 : 0], i == 0);
         if (!ok)
             break;
         Buffer own;
@@ -325,7 +325,7 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
             left_out->device = NULL;
             snprintf(how, sizeof how, "without %s", left_out->name);
         } else {
-            snprintf(how, sizeof how, "with %d threads%s", other.threads, i == 0 ? " and another alignment" : "");
+            snprintf(how, sizeof how, "in context %d%s", i + 1, i == 0 ? ", with another alignment" : "");
         }
         call(&other, f, c);
         ok = same_bits(&one, &other, how, why);
@@ -344,13 +344,13 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
     return ok;
 }
 
-bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, Pool *pool, char why[512])
+bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, void *context, char why[512])
 {
     Job one, other;
     snprintf(why, 512, "out of memory");
-    if (!job_open(&one, f, c, a, pool, false))
+    if (!job_open(&one, f, c, a, context, false))
         return false;
-    bool ok = job_open(&other, f, c, b, pool, false);
+    bool ok = job_open(&other, f, c, b, context, false);
     if (ok) {
         call(&one, f, c);
         call(&other, f, c);

@@ -1,0 +1,84 @@
+/* kernels/plugin.c: finds and loads the plug-in of a device that not every machine has. */
+// flags: -Os
+#include "kernels/kernels.h"
+
+#include <stdlib.h>
+
+#ifdef SAPOR_MINIMAL
+bool plugin_open(Opened *o, const char *level, const char *blas, const Heap *heap, Error *e)
+{
+    (void)level, (void)blas, (void)heap;
+    *o = (Opened){0};
+    return fail(e, SP_UNSUPPORTED, "device cuda: is not in this build (MINIMAL=1)");
+}
+
+void plugin_close(Opened *o)
+{
+    (void)o;
+}
+#else
+#include <dlfcn.h>
+#include <limits.h>
+#include <unistd.h>
+
+#define PLUGIN "libsapor_cuda.so"
+
+/* The library beside the program, in ../lib from there, or where the system looks for libraries; $SAPOR_CUDA alone
+ * where it is set. */
+static void *load(Error *e)
+{
+    const char *given = getenv("SAPOR_CUDA");
+    if (given && *given) {
+        void *library = dlopen(given, RTLD_NOW | RTLD_LOCAL);
+        if (!library)
+            fail(e, SP_UNSUPPORTED, "device cuda: SAPOR_CUDA=%s: %s", given, dlerror());
+        return library;
+    }
+    char path[PATH_MAX + 32];
+    const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+    path[MAX(n, 0)] = '\0';
+    char *slash = strrchr(path, '/'), *end = slash ? slash + 1 : path;
+    static const char *const places[] = {PLUGIN, "../lib/" PLUGIN};
+    for (size_t i = 0; slash && i < COUNT(places); i++) {
+        memcpy(end, places[i], strlen(places[i]) + 1);
+        if (access(path, R_OK) != 0)
+            continue;
+        void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (!library)
+            fail(e, SP_UNSUPPORTED, "device cuda: %s", dlerror());
+        return library;
+    }
+    void *library = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        fail(e, SP_UNSUPPORTED,
+             "device cuda: " PLUGIN " was not found beside this program or in the system's folders; build it with "
+             "`make CUDA=1`, or name it in SAPOR_CUDA");
+    return library;
+}
+
+bool plugin_open(Opened *o, const char *level, const char *blas, const Heap *heap, Error *e)
+{
+    *o = (Opened){.library = load(e)};
+    if (!o->library)
+        return false;
+    o->plugin = dlsym(o->library, "sapor_cuda");
+    if (!o->plugin || o->plugin->bytes != sizeof(Plugin) || o->plugin->version != KERNELS_VERSION)
+        fail(e, SP_UNSUPPORTED,
+             "device cuda: " PLUGIN " is of another version of Sapor; build it again with `make CUDA=1`");
+    else if ((o->k = o->plugin->open(level, blas, heap, &o->context, e)) && o->k->bytes == sizeof(Kernels) &&
+             o->k->version == KERNELS_VERSION)
+        return true;
+    else if (o->k)
+        fail(e, SP_UNSUPPORTED, "device cuda: the table of " PLUGIN " has another size; build it again");
+    plugin_close(o);
+    return false;
+}
+
+/* The library stays loaded: the run-time library of CUDA has functions that are called at the end of the program. */
+void plugin_close(Opened *o)
+{
+    if (o->context)
+        o->plugin->close(o->context);
+    *o = (Opened){0};
+}
+#endif

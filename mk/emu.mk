@@ -1,0 +1,19 @@
+# mk/emu.mk: the CUDA sources on the emulator (tests/cuda_emu): a plug-in that g++ alone builds. Where there is no C++ compiler it is not built,
+# and its tests say "skipped".
+CUDA_SRC := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu)
+EMU_SRC := $(wildcard tests/cuda_emu/*.cc)
+EMU = $(BUILD)/cuda_emu
+# The compiler calls functions of the emulator before each access of a .cu file. -O1: at -O0 there are more of them, at -O2 loops are
+# copied and take longer to compile.
+EMU_FLAGS = -std=c++20 -g1 $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-exceptions -DSAPOR_CUDA_EMU -Itests/cuda_emu -I. -MMD -MP
+HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
+$(EMU)/%.o: %.cu $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CXX) -x c++ $(EMU_FLAGS) -O1 -fsanitize=thread --param tsan-instrument-func-entry-exit=0 $(CXXFLAGS) -c $< -o $@
+$(EMU)/%.o: tests/cuda_emu/%.cc $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CXX) $(EMU_FLAGS) -O2 $(CXXFLAGS) -c $< -o $@
+EMU_OBJ = $(CUDA_SRC:%.cu=$(EMU)/%.o) $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o)
+$(EMU)/libsapor_cuda.so: $(EMU_OBJ) $(BUILD)/internal.a
+	$(CXX) -shared $(LDFLAGS) -Wl,--gc-sections -o $@ $^ -ldl -pthread -lm
+-include $(EMU_OBJ:.o=.d)
