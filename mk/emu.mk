@@ -16,4 +16,6 @@ $(EMU)/%.o: tests/cuda_emu/%.cc $(BUILD)/flags
 EMU_OBJ = $(CUDA_SRC:%.cu=$(EMU)/%.o) $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o)
 $(EMU)/libsapor_cuda.so: $(EMU_OBJ) $(BUILD)/internal.a
 	$(CXX) -shared $(LDFLAGS) -Wl,--gc-sections -o $@ $^ -ldl -pthread -lm
--include $(EMU_OBJ:.o=.d)
+$(EMU)/self_test: $(EMU)/tests/cuda_emu/self_test.o $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o) $(BUILD)/internal.a
+	$(CXX) $(LDFLAGS) -o $@ $^ -ldl -pthread -lm
+-include $(EMU)/tests/cuda_emu/self_test.d $(EMU_OBJ:.o=.d)
