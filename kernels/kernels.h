@@ -486,9 +486,9 @@ typedef struct Kernels {
 typedef struct Plugin {
     size_t bytes;     /* sizeof(Plugin) */
     uint32_t version; /* KERNELS_VERSION */
-    /* The table of one device and the context of its Runs. level: what stands behind "cuda:" in the device's name, or
-     * "". blas: "own", "cublas" or "cudnn". The heap (NULL: malloc) is for memory of the host. NULL: *e says why. */
-    const Kernels *(*open)(const char *level, const char *blas, const Heap *heap, void **context, Error *e);
+    /* The table of a device and the context of its Runs. options: what stands behind "cuda:" in the device's name:
+     * words with commas between them, or "". The heap (NULL: malloc) is for memory of the host. NULL: *e says why. */
+    const Kernels *(*open)(const char *options, const Heap *heap, void **context, Error *e);
     void (*close)(void *context);
 } Plugin;
 
@@ -501,7 +501,7 @@ typedef struct Opened {
 } Opened;
 /* The CUDA plug-in: $SAPOR_CUDA where it is set, else libsapor_cuda.so beside the program, in ../lib from there, or
  * where the system looks. After a failure plugin_close has nothing to do. */
-bool plugin_open(Opened *o, const char *level, const char *blas, const Heap *heap, Error *e);
+bool plugin_open(Opened *o, const char *options, const Heap *heap, Error *e);
 void plugin_close(Opened *o);
 
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the

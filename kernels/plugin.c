@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #ifdef SAPOR_MINIMAL
-bool plugin_open(Opened *o, const char *level, const char *blas, const Heap *heap, Error *e)
+bool plugin_open(Opened *o, const char *options, const Heap *heap, Error *e)
 {
-    (void)level, (void)blas, (void)heap;
+    (void)options, (void)heap;
     *o = (Opened){0};
     return fail(e, SP_UNSUPPORTED, "device cuda: is not in this build (MINIMAL=1)");
 }
@@ -56,7 +56,7 @@ static void *load(Error *e)
     return library;
 }
 
-bool plugin_open(Opened *o, const char *level, const char *blas, const Heap *heap, Error *e)
+bool plugin_open(Opened *o, const char *options, const Heap *heap, Error *e)
 {
     *o = (Opened){.library = load(e)};
     if (!o->library)
@@ -65,7 +65,7 @@ bool plugin_open(Opened *o, const char *level, const char *blas, const Heap *hea
     if (!o->plugin || o->plugin->bytes != sizeof(Plugin) || o->plugin->version != KERNELS_VERSION)
         fail(e, SP_UNSUPPORTED,
              "device cuda: " PLUGIN " is of another version of Sapor; build it again with `make CUDA=1`");
-    else if ((o->k = o->plugin->open(level, blas, heap, &o->context, e)) && o->k->bytes == sizeof(Kernels) &&
+    else if ((o->k = o->plugin->open(options, heap, &o->context, e)) && o->k->bytes == sizeof(Kernels) &&
              o->k->version == KERNELS_VERSION)
         return true;
     else if (o->k)

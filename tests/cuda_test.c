@@ -30,7 +30,7 @@ static bool open_device(Error *e)
         }
         setenv("SAPOR_CUDA", plugin, 1);
     }
-    if (!plugin_open(&opened, "", "own", NULL, e))
+    if (!plugin_open(&opened, "", NULL, e))
         return false;
     *(void **)&faults = dlsym(opened.library, "emu_faults");
     *(void **)&first_fault = dlsym(opened.library, "emu_first_fault");

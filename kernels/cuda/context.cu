@@ -1,103 +1,200 @@
-/* kernels/cuda/context.cu: opens a GPU, and what the table says of memory and of the device. */
+/* kernels/cuda/context.cu: opens a GPU; copies, steps as graphs, the clock. */
 #include "kernels/cuda/context.h"
+
+#if !defined(SAPOR_CUDA_EMU) && __has_include(<nvtx3/nvToolsExt.h>)
+#include <nvtx3/nvToolsExt.h>
+#define HAVE_NVTX
+#endif
+
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 bool cuda_worked(Cuda *c, cudaError_t code, const char *doing)
 {
     if (code == cudaSuccess)
         return true;
     if (!c->failed)
-        fail(&c->error, SP_UNSUPPORTED, "CUDA: %s: %s", doing, cudaGetErrorString(code));
+        fail(&c->error, code == cudaErrorMemoryAllocation ? SP_MEMORY : SP_UNSUPPORTED, "device cuda: %s: %s", doing,
+             cudaGetErrorString(code));
     c->failed = true;
     return false;
 }
 
+static Cuda *context_of(const Run *run)
+{
+    return (Cuda *)run->context;
+}
+
 cudaStream_t cuda_stream(const Run *run)
 {
-    return ((Cuda *)run->context)->stream;
+    return context_of(run)->stream;
 }
 
 bool cuda_ready(const Run *run)
 {
-    return !((Cuda *)run->context)->failed;
+    return !context_of(run)->failed;
 }
 
 void cuda_launched(const Run *run, const char *kernel)
 {
-    cuda_worked((Cuda *)run->context, cudaGetLastError(), kernel);
-}
-
-static void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes)
-{
-    (void)run, (void)heap;
-    void *p = NULL;
-    return cudaMalloc(&p, MAX(bytes, (size_t)1)) == cudaSuccess ? p : NULL;
-}
-
-static void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes)
-{
-    (void)heap, (void)bytes;
-    cuda_worked((Cuda *)run->context, cudaFree(p), "free");
-}
-
-static void cuda_upload(const Run *run, void *device, const void *host, size_t bytes)
-{
-    cuda_worked((Cuda *)run->context, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, cuda_stream(run)),
-                "upload");
-}
-
-static void cuda_download(const Run *run, void *host, const void *device, size_t bytes)
-{
-    Cuda *c = (Cuda *)run->context;
-    cuda_worked(c, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, c->stream), "download");
-    cuda_worked(c, cudaStreamSynchronize(c->stream), "download");
-}
-
-static void cuda_copy(const Run *run, void *to, const void *from, size_t bytes)
-{
-    cuda_worked((Cuda *)run->context, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, cuda_stream(run)),
-                "copy");
-}
-
-static void cuda_zero(const Run *run, void *p, size_t bytes)
-{
-    cuda_worked((Cuda *)run->context, cudaMemsetAsync(p, 0, bytes, cuda_stream(run)), "zero");
+    cuda_worked(context_of(run), cudaGetLastError(), kernel);
 }
 
 static bool cuda_check(const Run *run, Error *e)
 {
-    const Cuda *c = (const Cuda *)run->context;
+    const Cuda *c = context_of(run);
     return !c->failed || fail(e, c->error.code, "%s", c->error.message);
 }
 
-static void cuda_memory(const Run *run, size_t *available, size_t *total)
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/* Launches a graph by the executable of an earlier one of the same shape, or by a new one. */
+static void launch_graph(Cuda *c, cudaGraph_t graph)
 {
-    (void)run;
-    if (cudaMemGetInfo(available, total) != cudaSuccess)
-        *available = *total = 0;
+    cudaGraphExec_t exec = NULL;
+    int at = 0;
+    for (; at < STEP_GRAPHS && c->graphs[at] && !exec; at++) {
+        cudaGraphExecUpdateResultInfo info;
+        if (cudaGraphExecUpdate(c->graphs[at], graph, &info) == cudaSuccess)
+            exec = c->graphs[at];
+    }
+    if (exec) {
+        at--; /* where it was found */
+    } else {
+        (void)cudaGetLastError(); /* shapes that differ are no failure */
+        if (!cuda_worked(c, cudaGraphInstantiate(&exec, graph, 0), "graph"))
+            return;
+        if (at == STEP_GRAPHS)
+            cuda_worked(c, cudaGraphExecDestroy(c->graphs[--at]), "graph");
+    }
+    for (; at > 0; at--)
+        c->graphs[at] = c->graphs[at - 1];
+    c->graphs[0] = exec;
+    cuda_worked(c, cudaGraphLaunch(exec, c->stream), "graph");
 }
 
-static void cuda_step(const Run *run)
+void cuda_flush(Cuda *c)
 {
-    (void)run;
+    if (!c->stepping)
+        return;
+    c->stepping = false;
+    cudaGraph_t graph = NULL;
+    if (!cuda_worked(c, cudaStreamEndCapture(c->stream, &graph), "graph"))
+        return;
+    launch_graph(c, graph);
+    cuda_worked(c, cudaGraphDestroy(graph), "graph");
 }
+
+/* The next segment of the ring, once what was copied from it is done. */
+static void next_segment(Cuda *c)
+{
+    cuda_worked(c, cudaEventRecord(c->written[c->segment], c->stream), "upload");
+    c->segment = (c->segment + 1) % RING_SEGMENTS;
+    c->used = 0;
+    cuda_worked(c, cudaEventSynchronize(c->written[c->segment]), "upload");
+}
+
+static void cuda_step_begin(const Run *run)
+{
+    Cuda *c = context_of(run);
+    cuda_flush(c); /* of a step that did not end */
+    if (c->used > SEGMENT_BYTES / 2)
+        next_segment(c); /* so that the step's batch has room */
+    c->stepping = !c->failed && cuda_worked(c, cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed), "graph");
+}
+
+static void cuda_step_end(const Run *run)
+{
+    cuda_flush(context_of(run));
+}
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+static void cuda_upload(const Run *run, void *device, const void *host, size_t bytes)
+{
+    Cuda *c = context_of(run);
+    const char *from = (const char *)host;
+    char *to = (char *)device;
+    while (bytes > 0 && !c->failed) {
+        const size_t room = SEGMENT_BYTES - c->used;
+        if (room < MIN(bytes, SEGMENT_BYTES)) {
+            cuda_flush(c); /* the segment's event must be behind its copies */
+            next_segment(c);
+            continue;
+        }
+        const size_t n = MIN(bytes, room);
+        char *pinned = c->ring + (size_t)c->segment * SEGMENT_BYTES + c->used;
+        memcpy(pinned, from, n);
+        cuda_worked(c, cudaMemcpyAsync(to, pinned, n, cudaMemcpyHostToDevice, c->stream), "upload");
+        c->used += size_round_up(n, 64);
+        from += n;
+        to += n;
+        bytes -= n;
+    }
+}
+
+static void cuda_download(const Run *run, void *host, const void *device, size_t bytes)
+{
+    Cuda *c = context_of(run);
+    cuda_flush(c);
+    if (c->failed)
+        return;
+    cuda_worked(c, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, c->stream), "download");
+    cuda_worked(c, cudaStreamSynchronize(c->stream), "download");
+}
+
+/* The two sides may overlap: a copy of the device may not, so then it goes in pieces that do not. */
+static void cuda_copy(const Run *run, void *to, const void *from, size_t bytes)
+{
+    Cuda *c = context_of(run);
+    char *y = (char *)to;
+    const char *x = (const char *)from;
+    const size_t apart = y > x ? (size_t)(y - x) : (size_t)(x - y);
+    const size_t piece = apart < bytes ? apart : bytes;
+    for (size_t done = 0; piece > 0 && done < bytes && !c->failed;) {
+        const size_t n = MIN(piece, bytes - done), at = y > x ? bytes - done - n : done;
+        cuda_worked(c, cudaMemcpyAsync(y + at, x + at, n, cudaMemcpyDeviceToDevice, c->stream), "copy");
+        done += n;
+    }
+}
+
+static void cuda_zero(const Run *run, void *p, size_t bytes)
+{
+    Cuda *c = context_of(run);
+    if (bytes > 0 && !c->failed)
+        cuda_worked(c, cudaMemsetAsync(p, 0, bytes, c->stream), "zero");
+}
+
+/* ---- profiles -------------------------------------------------------------------------------- */
 
 static double cuda_clock(const Run *run)
 {
-    cuda_worked((Cuda *)run->context, cudaStreamSynchronize(cuda_stream(run)), "wait");
-    return 0;
+    Cuda *c = context_of(run);
+    float ms = 0;
+    cuda_flush(c);
+    if (c->failed || !cuda_worked(c, cudaEventRecord(c->now, c->stream), "clock") ||
+        !cuda_worked(c, cudaEventSynchronize(c->now), "clock") ||
+        !cuda_worked(c, cudaEventElapsedTime(&ms, c->first, c->now), "clock"))
+        return c->clock;
+    return c->clock + 1e-3 * (double)ms;
 }
 
 static void cuda_range(const Run *run, const char *op)
 {
     (void)run, (void)op;
+#ifdef HAVE_NVTX
+    if (op)
+        nvtxRangePushA(op);
+    else
+        nvtxRangePop();
+#endif
 }
+
+/* ---- open and close -------------------------------------------------------------------------- */
 
 /* While kernels are being written: those that are not there are NULL. */
 #define WEAK(name) extern "C" __attribute__((weak)) Pointee<decltype(Kernels::name)>::type cuda_##name;
 KERNEL_LIST(WEAK)
 
-#define LIST_KERNEL(name) .name = cuda_##name,
-/* Members stand in the order of Kernels, which C++ asks for; list.h has another one. */
 static Kernels table(void)
 {
     Kernels k = {};
@@ -105,7 +202,7 @@ static Kernels table(void)
     k.version = KERNELS_VERSION;
     k.device = "cuda";
     k.level = "f32";
-    k.about = "CUDA";
+    k.about = "one stream, steps as graphs, one arena; sums in float32";
     k.alloc = cuda_alloc;
     k.free = cuda_free;
     k.upload = cuda_upload;
@@ -114,7 +211,8 @@ static Kernels table(void)
     k.zero = cuda_zero;
     k.check = cuda_check;
     k.memory = cuda_memory;
-    k.step_begin = k.step_end = cuda_step;
+    k.step_begin = cuda_step_begin;
+    k.step_end = cuda_step_end;
     k.clock = cuda_clock;
     k.range = cuda_range;
 #define SET_KERNEL(name) k.name = cuda_##name;
@@ -122,13 +220,57 @@ static Kernels table(void)
     return k;
 }
 
-static const Kernels *cuda_open(const char *level, const char *blas, const Heap *heap, void **context, Error *e)
+static void cuda_close(void *context)
+{
+    Cuda *c = (Cuda *)context;
+    cuda_flush(c);
+    if (c->stream)
+        (void)cudaStreamSynchronize(c->stream);
+    cuda_memory_forget(c);
+    for (int i = 0; i < STEP_GRAPHS; i++)
+        if (c->graphs[i])
+            (void)cudaGraphExecDestroy(c->graphs[i]);
+    for (int i = 0; i < RING_SEGMENTS; i++)
+        if (c->written[i])
+            (void)cudaEventDestroy(c->written[i]);
+    if (c->first)
+        (void)cudaEventDestroy(c->first);
+    if (c->now)
+        (void)cudaEventDestroy(c->now);
+    if (c->ring)
+        (void)cudaFreeHost(c->ring);
+    if (c->stream)
+        (void)cudaStreamDestroy(c->stream);
+    heap_free(c->heap, c, sizeof *c);
+}
+
+static bool open_context(Cuda *c)
+{
+    if (!cuda_worked(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream") ||
+        !cuda_worked(c, cudaHostAlloc(&c->ring, RING_SEGMENTS * SEGMENT_BYTES, cudaHostAllocDefault),
+                     "pinned memory of the host") ||
+        !cuda_worked(c, cudaEventCreateWithFlags(&c->first, cudaEventDefault), "event") ||
+        !cuda_worked(c, cudaEventCreateWithFlags(&c->now, cudaEventDefault), "event"))
+        return false;
+    for (int i = 0; i < RING_SEGMENTS; i++)
+        if (!cuda_worked(c, cudaEventCreateWithFlags(&c->written[i], cudaEventDisableTiming), "event"))
+            return false;
+    c->clock = now_seconds();
+    return cuda_worked(c, cudaEventRecord(c->first, c->stream), "event");
+}
+
+static const Kernels *cuda_open(const char *options, const Heap *heap, void **context, Error *e)
 {
     static Kernels kernels;
-    (void)level, (void)blas;
     int devices = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-        fail(e, SP_UNSUPPORTED, "device cuda: no GPU was found");
+    const cudaError_t found = cudaGetDeviceCount(&devices);
+    if (found != cudaSuccess || devices == 0) {
+        fail(e, SP_UNSUPPORTED, "device cuda: no GPU can be used: %s; use --device cpu",
+             found != cudaSuccess ? cudaGetErrorString(found) : "there is none");
+        return NULL;
+    }
+    if (options[0] != '\0') {
+        fail(e, SP_USAGE, "device cuda:%s: is not available; expected cuda", options);
         return NULL;
     }
     Cuda *c = (Cuda *)heap_alloc(heap, sizeof *c);
@@ -138,21 +280,14 @@ static const Kernels *cuda_open(const char *level, const char *blas, const Heap 
     }
     memset((void *)c, 0, sizeof *c);
     c->heap = heap;
-    if (!cuda_worked(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream")) {
-        *e = c->error;
-        heap_free(heap, c, sizeof *c);
+    if (!open_context(c)) {
+        fail(e, c->error.code, "%s", c->error.message);
+        cuda_close(c);
         return NULL;
     }
     kernels = table();
     *context = c;
     return &kernels;
-}
-
-static void cuda_close(void *context)
-{
-    Cuda *c = (Cuda *)context;
-    cudaStreamDestroy(c->stream);
-    heap_free(c->heap, c, sizeof *c);
 }
 
 extern "C" __attribute__((visibility("default"))) const Plugin sapor_cuda = {sizeof(Plugin), KERNELS_VERSION, cuda_open,

@@ -1,8 +1,20 @@
-/* kernels/cuda/context.h: the context of a GPU: one stream of work, memory, and the first error. */
+/* kernels/cuda/context.h: the context of a GPU: one stream of work, the memory it comes from, the first error.
+ *
+ * Work of a context is done in the order of the calls: all of it is in one stream. An upload is copied to pinned memory
+ * of the host first, a ring of segments, so that it need not wait for the device; a segment is written again when the
+ * event behind its last copy is done.
+ *
+ * Between step_begin and step_end the calls are captured to a CUDA graph. At the end it takes the place of the nodes of
+ * an earlier step's graph of the same shape, if there is one (their addresses and numbers may differ), and is launched
+ * as a whole: one launch a step. What cannot be captured (a download, a wait) ends the capture early: what was captured
+ * is launched, the rest of the step goes call by call. */
 #ifndef SAPOR_CUDA_CONTEXT_H
 #define SAPOR_CUDA_CONTEXT_H
 
 #include "kernels/cuda/cuda.h"
+
+enum { RING_SEGMENTS = 4, STEP_GRAPHS = 4 };
+#define SEGMENT_BYTES ((size_t)4 << 20)
 
 struct Cuda {
     cudaStream_t stream;
@@ -10,9 +22,29 @@ struct Cuda {
     const Heap *heap; /* of the host */
     bool failed;      /* nothing is launched any more */
     sp_error error;   /* the first cause */
+
+    char *ring; /* [RING_SEGMENTS SEGMENT_BYTES], pinned */
+    size_t used;                          /* of the segment */
+    int segment;                          /* that is written */
+    cudaEvent_t written[RING_SEGMENTS];   /* behind the last copy from each */
+    bool stepping;                        /* the stream is captured */
+    cudaGraphExec_t graphs[STEP_GRAPHS];  /* of the shapes of steps, the one used last first */
+    cudaEvent_t first, now;               /* of `clock` */
+    double clock;                         /* seconds up to `first` */
+    void *blas, *dnn;                     /* handles of cuBLAS and cuDNN, or NULL (libs.cu) */
 };
 
 /* Keeps the first error of a call of the runtime. False where it failed. */
 bool cuda_worked(Cuda *c, cudaError_t code, const char *doing);
+/* Launches what a step has captured so far: before a call that cannot be captured. */
+void cuda_flush(Cuda *c);
+
+/* ---- the table's entries for memory and the device (memory.cu, context.cu) -------------------- */
+
+void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes);
+void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes);
+void cuda_memory(const Run *run, size_t *available, size_t *total);
+/* Blocks that the context freed are no longer used by its stream. */
+void cuda_memory_forget(Cuda *c);
 
 #endif
