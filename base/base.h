@@ -516,6 +516,8 @@ Trace *trace_new(const Heap *heap, bool keep_events, Error *e); /* keep_events: 
 double trace_begin(Trace *t);                                   /* 0 for NULL */
 /* op: a literal, it is not copied */
 void trace_end(Trace *t, double begun, const char *op, double flops, double bytes);
+/* The same of an op whose end is known, by the clock of now_seconds; t is not NULL. */
+void trace_add(Trace *t, double begun, double ended, const char *op, double flops, double bytes);
 bool trace_write(const Trace *t, const char *path, Error *e); /* Chrome / Perfetto JSON */
 bool trace_keeps_events(const Trace *t);                      /* false for NULL */
 /* What a thread of a pool did, for the trace alone: tasks (they get the name of the op around them), or waited. */

@@ -73,9 +73,13 @@ static void add_event(Trace *t, const Event *v)
 
 void trace_end(Trace *t, double begun, const char *op, double flops, double bytes)
 {
-    if (!t)
-        return;
-    double seconds = now_seconds() - begun;
+    if (t)
+        trace_add(t, begun, now_seconds(), op, flops, bytes);
+}
+
+void trace_add(Trace *t, double begun, double ended, const char *op, double flops, double bytes)
+{
+    const double seconds = ended - begun;
     pthread_mutex_lock(&t->lock);
     TraceTotal *total = total_of(t, op);
     if (total) {

@@ -51,8 +51,7 @@ static void *load(Error *e)
     void *library = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         fail(e, SP_UNSUPPORTED,
-             "device cuda: " PLUGIN " was not found beside this program or in the system's folders; build it with "
-             "`make CUDA=1`, or name it in SAPOR_CUDA");
+             "device cuda: " PLUGIN " was not found; `make CUDA=1` builds it");
     return library;
 }
 

@@ -127,7 +127,7 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             int needed = 0;
             for (int j = 0; j < n->inputs; j++)
                 needed += grad_needed(n->in[j]);
-            double begun = trace_begin(t->run.trace);
+            double begun = tape_clock(t, n->op->back_name);
             n->op->back(t, n);
             tape_trace(t, begun, n->op->back_name, needed * n->flops, needed * n->bytes);
             step_give_floats(t, grad_take(n), n->out.count);

@@ -166,7 +166,7 @@ bool store_save(Store *s, SafetensorsOut *out, Error *e)
             for (int64_t at = 0; ok && at < x->count; at += CHUNK) {
                 size_t bytes = (size_t)MIN((int64_t)CHUNK, x->count - at) * sizeof *host;
                 d->k->download(&run, host, part_data(x, part) + at, bytes);
-                ok = safetensors_data(out, host, bytes, e);
+                ok = d->k->check(&run, e) && safetensors_data(out, host, bytes, e);
             }
         }
     }

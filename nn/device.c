@@ -1,22 +1,51 @@
 /* nn/device.c: what computes: a table of kernels, where it computes, and the threads of the host beside it. */
 #include "nn/tape.h"
 
-bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e)
+#include <stdlib.h>
+
+static bool open_cpu(Device *d, Text level, Error *e)
 {
-    Text rest = text_of(name ? name : "cpu"), kind;
-    *d = (Device){.heap = heap, .trace = trace};
-    if (!text_next(&rest, ':', &kind) || !text_is(kind, "cpu"))
-        return fail(e, SP_USAGE, "device %s: is not available; expected cpu, or cpu:LEVEL (`sapor info` lists levels)",
-                    name);
-    if (!(d->k = kernels_cpu(rest.n ? rest.p : NULL, e)) || !(d->pool = pool_new(heap, threads, e)))
+    if (!(d->k = kernels_cpu(level.n ? level.p : NULL, e)))
         return false;
     d->context = d->pool;
-    pool_trace(d->pool, trace);
     return true;
+}
+
+static bool open_plugin(Device *d, Text options, Error *e)
+{
+    if (!plugin_open(&d->plugin, options.n ? options.p : "", d->heap, e))
+        return false;
+    d->k = d->plugin.k;
+    d->context = d->plugin.context;
+    return true;
+}
+
+bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e)
+{
+    const char *given = name ? name : getenv("SAPOR_DEVICE");
+    Text rest = text_of(given && *given ? given : "cpu"), kind;
+    *d = (Device){.heap = heap, .trace = trace};
+    if (!(d->pool = pool_new(heap, threads, e)))
+        return false;
+    pool_trace(d->pool, trace);
+    bool ok = text_next(&rest, ':', &kind);
+    const bool either = ok && text_is(kind, "auto");
+    if (ok && text_is(kind, "cpu"))
+        ok = open_cpu(d, rest, e);
+    else if (ok && (either || text_is(kind, "cuda")))
+        ok = open_plugin(d, rest, either ? &d->why_cpu : e) || (either && open_cpu(d, (Text){0}, e));
+    else
+        ok = fail(e, SP_USAGE,
+                  "device %s: is unknown; expected cpu, cpu:LEVEL (`sapor info` lists levels), cuda, cuda:OPTIONS or auto",
+                  given);
+    if (!ok)
+        device_close(d);
+    return ok;
 }
 
 void device_close(Device *d)
 {
+    plugin_close(&d->plugin);
     pool_free(d->pool);
     *d = (Device){0};
 }
@@ -29,4 +58,19 @@ Run device_run(const Device *d)
 bool device_is_host(const Device *d)
 {
     return strcmp(d->k->device, "cpu") == 0;
+}
+
+bool device_check(const Device *d, Error *e)
+{
+    const Run run = device_run(d);
+    return d->k->check(&run, e);
+}
+
+bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e)
+{
+    size_t available, total;
+    k->memory(run, &available, &total);
+    return total ? fail(e, SP_MEMORY, "out of memory on the device: %s needs %zu bytes; %zu of %zu are available", what,
+                        bytes, available, total)
+                 : fail_memory(e, bytes, what);
 }

@@ -28,7 +28,7 @@ static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
     float *cosines = step_floats(t, I * k);
     if (!ids || !cosines || !tape_work(t, t->k->knn_work(&t->run, I, I, D, k)))
         return false;
-    double begun = trace_begin(t->run.trace);
+    double begun = tape_clock(t, "knn");
     t->k->knn(&t->run, I, I, D, k, F32, z->data, z->data, ids, cosines);
     tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
     if (!t->host_memory)
@@ -403,7 +403,7 @@ static void index_rows(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan, int32
     x.L = list_count(x.I);
     Truth truth = {0};
     Block block = {0};
-    double begun = trace_begin(t->run.trace);
+    double begun = tape_clock(t, "knn index");
     if (!(x.arena = arena_new(t->heap, 0)))
         fail_memory(&t->error, 0, "an index of nearest rows");
     if (x.arena && build(&x) && truth_new(&x, &truth) && choose_probes(&x, &truth) && block_new(&x, &block) &&

@@ -19,7 +19,7 @@ static bool add_block(Tape *t, size_t bytes)
     if (!b.device) {
         if (b.host)
             heap_free(t->heap, b.host, b.bytes);
-        return fail_memory(&t->error, b.bytes, "a step's lists");
+        return device_full(t->k, &t->run, b.bytes, "a step's lists", &t->error);
     }
     m->total += b.bytes;
     m->blocks[m->count++] = b;

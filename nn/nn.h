@@ -25,8 +25,11 @@ typedef struct Device {
     const Heap *heap;
     Pool *pool; /* for tasks of the host, and the CPU's context */
     Trace *trace;
+    Opened plugin; /* of a device that is not the CPU */
+    Error why_cpu; /* of "auto": why the CPU is used, or no error */
 } Device;
-/* name: "cpu", "cpu:avx2" (a level: kernels_cpu), NULL for "cpu". threads 0: as many as the machine has. The heap
+/* name: "cpu", "cpu:avx2" (a level: kernels_cpu), "cuda", "cuda:OPTIONS" (kernels/cuda/context.cu), "auto": a GPU where
+ * there is one that can be used, else the CPU; NULL: the environment's SAPOR_DEVICE, else "cpu". threads 0: as many as the machine has. The heap
  * (NULL: malloc) and the trace (NULL: off) stay the caller's. After a failure device_close has nothing to do. A program
  * adds a device of its own by opening "cpu" and putting its table and its context there, before the first store or
  * tape. */
@@ -35,6 +38,10 @@ void device_close(Device *d);
 Run device_run(const Device *d); /* for calls of kernels that need no scratch */
 /* Whether kernels read host memory: to read a number then waits for nothing. */
 bool device_is_host(const Device *d);
+/* False: what was called could not be computed (Kernels.check). After reading numbers, before they are used. */
+bool device_check(const Device *d, Error *e);
+/* The error of an alloc that got no memory: what was asked and what there is. Returns false. */
+bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e);
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 

@@ -151,7 +151,7 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
 {
     Param *p = g->param;
     int64_t rows = rows_of(p->x), D = param_width(p), n = p->x->count;
-    double begun = trace_begin(t->run.trace);
+    double begun = tape_clock(t, "adam");
     if (!param_state(p, STATES_ADAM, kind != KIND_DENSE, &t->error))
         return;
     float *m = p->state[STATE_M], *v = p->state[STATE_V];
@@ -207,7 +207,7 @@ static void step_sgd(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
                  .momentum = (float)o->momentum,
                  .damped = p->steps ? (float)(1 - o->dampening) : 1.0f,
                  .nesterov = o->nesterov};
-    double begun = trace_begin(t->run.trace);
+    double begun = tape_clock(t, "sgd");
     if (!param_state(p, o->momentum != 0 ? 1u << STATE_MOMENTUM : 0, false, &t->error))
         return;
     if (kind == KIND_DENSE)
@@ -239,7 +239,7 @@ static void step_adagrad(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
     AdagradStep s = {.lr = (float)(o->lr / (1 + (double)p->steps * o->lr_decay)),
                      .eps = (float)o->eps,
                      .weight_decay = (float)o->weight_decay};
-    double begun = trace_begin(t->run.trace);
+    double begun = tape_clock(t, "adagrad");
     if (!param_state(p, 1u << STATE_SQUARE, false, &t->error))
         return;
     if (kind == KIND_ROWS) {
@@ -269,7 +269,7 @@ static void step_rmsprop(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
                      .momentum = (float)o->momentum};
     unsigned states =
         1u << STATE_SQUARE | (o->momentum != 0 ? 1u << STATE_MOMENTUM : 0) | (o->centred ? 1u << STATE_MEAN : 0);
-    double begun = trace_begin(t->run.trace);
+    double begun = tape_clock(t, "rmsprop");
     if (!param_state(p, states, false, &t->error))
         return;
     t->k->rmsprop(&t->run, p->x->count, &s, g->dense, p->x->data, p->state[STATE_SQUARE],

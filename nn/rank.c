@@ -46,7 +46,7 @@ static bool rank(const Device *d, const Ranking *r, const Tensor *items, int64_t
         d->k->free(&run, d->heap, run.work, MAX(work_bytes, (size_t)1));
     if (own)
         heap_free(d->heap, own, own_bytes);
-    return e->code == SP_OK;
+    return e->code == SP_OK && device_check(d, e);
 }
 
 bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t B, int64_t k,

@@ -114,7 +114,7 @@ void *step_alloc(Tape *t, size_t bytes)
         size_t size = MAX(bytes, MAX((size_t)1 << 18, m->total / 2));
         unsigned char *p = t->k->alloc(&t->run, t->heap, size);
         if (!p) {
-            fail_memory(&t->error, size, "a step's tensors");
+            device_full(t->k, &t->run, size, "a step's tensors", &t->error);
             return NULL;
         }
         m->total += m->used;
@@ -165,7 +165,7 @@ bool tape_work(Tape *t, size_t bytes)
         t->k->free(&t->run, t->heap, t->run.work, t->run.work_bytes);
     t->run.work_bytes = 0;
     if (!(t->run.work = t->k->alloc(&t->run, t->heap, bytes)))
-        return fail_memory(&t->error, bytes, "workspace");
+        return device_full(t->k, &t->run, bytes, "workspace", &t->error);
     t->run.work_bytes = bytes;
     return true;
 }

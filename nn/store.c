@@ -79,7 +79,7 @@ void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
     Run run = store_run(s);
     void *p = s->d.k->alloc(&run, s->d.heap, bytes);
     if (!p) {
-        fail_memory(e, bytes, what);
+        device_full(s->d.k, &run, bytes, what, e);
         return NULL;
     }
     blobs[s->blob_count++] = (Piece){p, bytes};

@@ -205,7 +205,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
                   (long long)g->rows, (long long)g->cols);
         return NULL;
     }
-    double begun = trace_begin(t->run.trace);
+    double begun = tape_clock(t, "graph rows");
     bool valued = g->val || g->later, square = g->rows == g->cols;
     const int64_t *start = tape_host(t, g->start);
     const int32_t *col = tape_host(t, g->col), *row = tape_host(t, ids);

@@ -57,7 +57,7 @@ void tape_reset(Tape *t, Draw draw)
 
 bool tape_ok(const Tape *t, Error *e)
 {
-    return t->error.code == SP_OK || fail(e, t->error.code, "%s", t->error.message);
+    return t->error.code == SP_OK ? t->k->check(&t->run, e) : fail(e, t->error.code, "%s", t->error.message);
 }
 
 bool tape_fail(Tape *t, sp_status code, const char *format, ...)
@@ -155,7 +155,7 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
                NULL;
     if (lists)
         lists_send(t);
-    n->begun = tape_live(t) ? trace_begin(t->run.trace) : 0;
+    n->begun = tape_live(t) ? tape_clock(t, op->name) : 0;
     return n;
 }
 
@@ -241,14 +241,25 @@ Tensor *node_done(Tape *t, Node *n, double flops, double bytes)
     n->flops = flops;
     n->bytes = bytes;
     if (tape_live(t) && t->run.trace)
-        trace_end(t->run.trace, n->begun, n->op->name, flops, bytes);
+        tape_trace(t, n->begun, n->op->name, flops, bytes);
     return t->error.code == SP_OK ? &n->out : &t->failed;
+}
+
+/* The device is idle at both ends of an op that is traced, so that the op's time is its own. */
+double tape_clock(Tape *t, const char *name)
+{
+    if (!t->run.trace)
+        return 0;
+    t->k->range(&t->run, name);
+    return t->k->clock(&t->run);
 }
 
 void tape_trace(Tape *t, double begun, const char *name, double flops, double bytes)
 {
-    if (t->run.trace)
-        trace_end(t->run.trace, begun, name, flops, bytes);
+    if (!t->run.trace)
+        return;
+    trace_add(t->run.trace, begun, t->k->clock(&t->run), name, flops, bytes);
+    t->k->range(&t->run, NULL);
 }
 
 /* ---- inputs ---------------------------------------------------------------------------------- */

@@ -360,6 +360,8 @@ Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids);
 /* What a call adds is left out: its images, pointers and activation (layers.c). */
 Conv conv_shape(const Conv2d *c);
 void tape_gemm(Tape *t, const Gemm *g); /* with its workspace */
+/* Where an op begins that is traced, and where it ends: every tape_clock has one tape_trace. */
+double tape_clock(Tape *t, const char *name);
 void tape_trace(Tape *t, double begun, const char *name, double flops, double bytes);
 
 /* C [M,N] = A B + beta C with strides: A[m,k] at m ar + k ac, B[k,n] at k br + n bc. */

@@ -52,7 +52,7 @@ check 'bash: values that a row names' "$(offers 'elliot mmrec' sapor train LATTI
     offers 'cls mean max model none' sapor encode x --pool ''
     offers 'f32 f16 bf16 int8' sapor bench gemm --dtype ''
     offers 'pil torchvision' sapor encode x --resize ''
-    offers 'cpu auto' sapor info --device '')"
+    offers 'cpu cuda auto' sapor info --device '')"
 check 'bash: names that a command takes' "$(offers 'LightGCN LATTICE' sapor train L; offers gemm sapor bench g; offers vit sapor models vi)"
 check 'bash: files and folders' "$(offers file.tsv sapor train LATTICE --train fi; offers folder sapor split x --out f
     offers '' sapor train LATTICE --seed f; offers file.tsv sapor evaluate fi; offers '' sapor info f)"

@@ -281,6 +281,17 @@ static void info_json(const Device *d, const char *cpu, const struct utsname *u,
     json_finish(&w);
 }
 
+static void show_gpu(const Context *c)
+{
+    Opened o;
+    Error why = {0};
+    if (plugin_open(&o, "", c->heap, &why))
+        printf("%-10s cpu, cuda: %s\n", "devices", o.k->about);
+    else
+        printf("%-10s cpu (%s)\n", "devices", why.message);
+    plugin_close(&o);
+}
+
 bool info_command(Context *c, Error *e)
 {
     const Device *d = context_device(c, e);
@@ -305,7 +316,7 @@ bool info_command(Context *c, Error *e)
     for (size_t i = 0; i < COUNT(LIBRARIES); i++)
         printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name,
                LIBRARIES[i].in ? "available" : "not in this build", LIBRARIES[i].what_for);
-    printf("%-10s cpu (cuda is not in this build)\n", "devices");
+    show_gpu(c);
     if (kernels)
         kernels_text(c, d);
     return true;

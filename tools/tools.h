@@ -88,6 +88,8 @@ bool output_check(Context *c, const char *option, const char *path, Error *e);
 
 /* Kernels, threads and trace as the common options say; created at the first call. */
 const Device *context_device(Context *c, Error *e);
+/* What --device and --blas say, for device_open in a process of its own; NULL: nothing. */
+const char *context_device_name(const Context *c);
 /* Called before context_device: its trace counts ops as with --profile, but nothing is printed. */
 void context_keep_totals(Context *c);
 /* Runs `command` with its arguments argv[0 .. argc-1] (the command's own name is argv[0]); returns the exit status. */

@@ -89,8 +89,12 @@ static bool read_losses(Loop *l, Error *e)
 {
     Losses *s = &l->losses;
     float value[LOSS_ROOM];
-    if (s->count)
-        tensor_read(store_device(l->model->store), s->list, 0, s->count, value);
+    if (s->count) {
+        const Device *d = store_device(l->model->store);
+        tensor_read(d, s->list, 0, s->count, value);
+        if (!device_check(d, e))
+            return false;
+    }
     for (int64_t i = 0; i < s->count; i++) {
         if (!isfinite(value[i]))
             return check_numbers(l, &value[i], s->batch[i], e);
@@ -143,7 +147,7 @@ static bool mirror_step(Loop *l, StepContext *c, Tape *t, Batch *b, Error *e)
     return true;
 }
 
-static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
+static bool step_once(Loop *l, StepContext *c, Tape *tape, Error *e)
 {
     Model *m = l->model;
     Batch batch = {.index = c->batch};
@@ -155,6 +159,17 @@ static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
     if (l->settings->mg && c->batch % l->settings->beta == 0)
         return mirror_step(l, c, tape, &batch, e);
     return step_learn(c, tape, m->kind->loss(tape, m, &batch), c->optim, e);
+}
+
+/* The calls of a step are one after the other, so that a device may submit them together. */
+static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
+{
+    const Kernels *k = tape_device(tape)->k;
+    const Run run = device_run(tape_device(tape));
+    k->step_begin(&run);
+    const bool ok = step_once(l, c, tape, e);
+    k->step_end(&run);
+    return ok;
 }
 
 /* The tape is freed after the epoch: its memory is free when the model is evaluated. */

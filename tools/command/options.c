@@ -12,8 +12,8 @@
 
 const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "number of threads (default: all processors that the process may use)"},
-    {"device", 0, "D", "cpu or auto; cuda is not available in this build (default cpu)"},
-    {"blas", 0, "B", "own (Sapor's kernels); cublas and cudnn are not available in this build (default own)"},
+    {"device", 0, "D", "cpu, cuda or auto (a GPU if one can be used, else the CPU; default cpu)"},
+    {"blas", 0, "B", "own (Sapor's kernels), cublas or cudnn (of GPUs; default own)"},
     {"seed", 0, "N", "seed of the random numbers (default 42)"},
     {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
     {"trace", 0, "FILE", "write a trace file for Chrome or Perfetto"},
@@ -43,6 +43,7 @@ struct Parsed {
     Trace *trace; /* the device's */
     bool has_device;
     int64_t threads;
+    char device_name[64]; /* "": the default */
     bool profile, totals;
     const char *trace_path;
     double begun;
@@ -350,21 +351,32 @@ static bool read_options(Context *c, int argc, char **argv, Error *e)
     return true;
 }
 
-static bool read_common(Context *c, Error *e)
+/* --device and --blas are one name of a device: "cuda:cublas". */
+static bool read_device(Context *c, Error *e)
 {
     static const char *const DEVICES[] = {"cpu", "auto", "cuda"}, *const BLAS[] = {"own", "cublas", "cudnn"};
     struct Parsed *p = c->parsed;
+    const char *name = option_text(c, "device");
+    const bool detailed = name && (!strncmp(name, "cpu:", 4) || !strncmp(name, "cuda:", 5));
     int device = 0, blas = 0;
+    if ((!detailed && !option_choice(c, "device", DEVICES, COUNT(DEVICES), &device, e)) ||
+        !option_choice(c, "blas", BLAS, COUNT(BLAS), &blas, e))
+        return false;
+    if (blas && (!name || !strncmp(name, "cpu", 3)))
+        return fail(e, SP_UNSUPPORTED, "--blas %s: computes on GPUs only; use it with --device cuda", BLAS[blas]);
+    const int n = snprintf(p->device_name, sizeof p->device_name, "%s%s%s", name ? name : "",
+                           !blas ? "" : detailed ? "," : ":", blas ? BLAS[blas] : "");
+    return (size_t)n < sizeof p->device_name || fail(e, SP_USAGE, "--device %s: is too long", name);
+}
+
+static bool read_common(Context *c, Error *e)
+{
+    struct Parsed *p = c->parsed;
     int64_t seed = 42;
     if (!option_i64(c, "threads", 1, 4096, &p->threads, e) ||
-        !option_choice(c, "device", DEVICES, COUNT(DEVICES), &device, e) ||
-        !option_choice(c, "blas", BLAS, COUNT(BLAS), &blas, e) || !option_i64(c, "seed", 0, INT64_MAX, &seed, e) ||
+        !read_device(c, e) || !option_i64(c, "seed", 0, INT64_MAX, &seed, e) ||
         !option_bytes(c, "max-memory", &c->max_memory, e))
         return false;
-    if (device == 2)
-        return fail(e, SP_UNSUPPORTED, "--device cuda: CUDA is not available in this build; use --device cpu");
-    if (blas)
-        return fail(e, SP_UNSUPPORTED, "--blas %s: CUDA is not available in this build; use --blas own", BLAS[blas]);
     c->seed = (uint64_t)seed;
     c->json = option_given(c, "json");
     c->quiet = option_given(c, "quiet");
@@ -392,6 +404,11 @@ void context_keep_totals(Context *c)
     c->parsed->totals = true;
 }
 
+const char *context_device_name(const Context *c)
+{
+    return c->parsed->device_name[0] ? c->parsed->device_name : NULL;
+}
+
 const Device *context_device(Context *c, Error *e)
 {
     struct Parsed *p = c->parsed;
@@ -402,8 +419,10 @@ const Device *context_device(Context *c, Error *e)
     if ((p->profile || p->trace_path || p->totals) && !p->trace &&
         !(p->trace = trace_new(c->heap, p->trace_path != NULL, e)))
         return NULL;
-    if (!device_open(&p->device, NULL, (int)p->threads, c->heap, p->trace, e))
+    if (!device_open(&p->device, p->device_name[0] ? p->device_name : NULL, (int)p->threads, c->heap, p->trace, e))
         return NULL;
+    if (p->device.why_cpu.code != SP_OK && !c->quiet)
+        fprintf(stderr, "the CPU is used: %s\n", p->device.why_cpu.message);
     p->has_device = true;
     return &p->device;
 }

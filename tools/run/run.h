@@ -48,6 +48,7 @@ typedef struct RunJobs {
     const Study *study;
     StudyRun *run;
     int64_t jobs, threads; /* threads 0: all */
+    const char *device;    /* of each trial, or NULL: device_open's default */
     const Heap *heap;
     RunPrinter *printer;
     const char *failed; /* the first trial that failed, and why; NULL: none */

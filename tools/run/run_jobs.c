@@ -82,7 +82,7 @@ static void run_child(const RunJobs *j, const Trial *t, int64_t threads, int fd)
     Arena *a = arena_new(j->heap, 0);
     train_memory();
     r.ok = a || fail_memory(&r.e, 1, "an arena");
-    r.ok = r.ok && device_open(&d, NULL, (int)threads, j->heap, NULL, &r.e) &&
+    r.ok = r.ok && device_open(&d, j->device, (int)threads, j->heap, NULL, &r.e) &&
            study_trial(&d, j->study, t, visit_child, &run, &r.outcome, &row, a, &r.e);
     send(fd, &r);
     _exit(0);
