@@ -5,7 +5,7 @@ EMU_SRC := $(wildcard tests/cuda_emu/*.cc)
 EMU = $(BUILD)/cuda_emu
 # The compiler calls functions of the emulator before each access of a .cu file. -O1: at -O0 there are more of them, at -O2 loops are
 # copied and take longer to compile.
-EMU_FLAGS = -std=c++20 -g1 $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-exceptions -DSAPOR_CUDA_EMU -Itests/cuda_emu -I. -MMD -MP
+EMU_FLAGS = -std=c++20 -g1 $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-exceptions -Wno-unknown-pragmas -Wno-deprecated-enum-enum-conversion -DSAPOR_CUDA_EMU -Itests/cuda_emu -I. -MMD -MP
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 $(EMU)/%.o: %.cu $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -130,13 +130,6 @@ const char *emu_first_fault(void)
     return emu.first;
 }
 
-void emu_forget_faults(void)
-{
-    emu.faults = 0;
-    emu.first[0] = '\0';
-    emu.counts = {};
-}
-
 void emu_order(uint64_t order)
 {
     emu.order = order;

@@ -41,6 +41,14 @@ static cudaError_t failed(cudaError_t code)
     return code;
 }
 
+void emu_forget_faults(void)
+{
+    emu.faults = 0;
+    emu.first[0] = '\0';
+    emu.counts = {};
+    last_error = cudaSuccess;
+}
+
 /* Once a kernel has met a fault nothing works any more, as on a card. */
 static cudaError_t state(void)
 {
