@@ -493,16 +493,16 @@ typedef struct Plugin {
 } Plugin;
 
 /* A plug-in that is loaded, and what its open gave (plugin.c). */
-typedef struct Opened {
+typedef struct OpenPlugin {
     void *library;
     const Plugin *plugin;
     const Kernels *k;
     void *context;
-} Opened;
+} OpenPlugin;
 /* The CUDA plug-in: $SAPOR_CUDA where it is set, else libsapor_cuda.so beside the program, in ../lib from there, or
  * where the system looks. After a failure plugin_close has nothing to do. */
-bool plugin_open(Opened *o, const char *options, const Heap *heap, Error *e);
-void plugin_close(Opened *o);
+bool plugin_open(OpenPlugin *o, const char *options, const Heap *heap, Error *e);
+void plugin_close(OpenPlugin *o);
 
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the
  * environment's SAPOR_CPU, else the best) picks one, or fails and lists what there is. */

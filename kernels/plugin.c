@@ -5,14 +5,14 @@
 #include <stdlib.h>
 
 #ifdef SAPOR_MINIMAL
-bool plugin_open(Opened *o, const char *options, const Heap *heap, Error *e)
+bool plugin_open(OpenPlugin *o, const char *options, const Heap *heap, Error *e)
 {
     (void)options, (void)heap;
-    *o = (Opened){0};
+    *o = (OpenPlugin){0};
     return fail(e, SP_UNSUPPORTED, "device cuda: is not in this build (MINIMAL=1)");
 }
 
-void plugin_close(Opened *o)
+void plugin_close(OpenPlugin *o)
 {
     (void)o;
 }
@@ -55,9 +55,9 @@ static void *load(Error *e)
     return library;
 }
 
-bool plugin_open(Opened *o, const char *options, const Heap *heap, Error *e)
+bool plugin_open(OpenPlugin *o, const char *options, const Heap *heap, Error *e)
 {
-    *o = (Opened){.library = load(e)};
+    *o = (OpenPlugin){.library = load(e)};
     if (!o->library)
         return false;
     o->plugin = dlsym(o->library, "sapor_cuda");
@@ -74,10 +74,10 @@ bool plugin_open(Opened *o, const char *options, const Heap *heap, Error *e)
 }
 
 /* The library stays loaded: the run-time library of CUDA has functions that are called at the end of the program. */
-void plugin_close(Opened *o)
+void plugin_close(OpenPlugin *o)
 {
     if (o->context)
         o->plugin->close(o->context);
-    *o = (Opened){0};
+    *o = (OpenPlugin){0};
 }
 #endif

@@ -25,7 +25,7 @@ typedef struct Device {
     const Heap *heap;
     Pool *pool; /* for tasks of the host, and the CPU's context */
     Trace *trace;
-    Opened plugin; /* of a device that is not the CPU */
+    OpenPlugin plugin; /* of a device that is not the CPU */
     Error why_cpu; /* of "auto": why the CPU is used, or no error */
 } Device;
 /* name: "cpu", "cpu:avx2" (a level: kernels_cpu), "cuda", "cuda:OPTIONS" (kernels/cuda/context.cu), "auto": a GPU where

@@ -4,37 +4,19 @@
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"
 
-#include <dlfcn.h>
-#include <libgen.h>
-#include <unistd.h>
+#include "tests/cuda_testing.h"
 
-static Opened opened;
-static const char *why_not; /* there is no table */
+static OpenPlugin opened;
 static bool all_cases;
-static int (*faults)(void); /* of the emulator; NULL on a card */
-static const char *(*first_fault)(void);
-static void (*forget_faults)(void);
 
-/* build/tests/cuda_test has its emulator in build/cuda_emu. */
 static bool open_device(Error *e)
 {
-    if (!getenv("SAPOR_CUDA")) {
-        char path[4096];
-        const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
-        path[n > 0 ? n : 0] = '\0';
-        char plugin[4200];
-        snprintf(plugin, sizeof plugin, "%s/../cuda_emu/libsapor_cuda.so", dirname(path));
-        if (access(plugin, R_OK) != 0) {
-            why_not = "the emulator is not in this build (it needs g++, and is not in sanitized builds)";
-            return true;
-        }
-        setenv("SAPOR_CUDA", plugin, 1);
-    }
+    emu_look();
+    if (emu_why_not)
+        return true;
     if (!plugin_open(&opened, "", NULL, e))
         return false;
-    *(void **)&faults = dlsym(opened.library, "emu_faults");
-    *(void **)&first_fault = dlsym(opened.library, "emu_first_fault");
-    *(void **)&forget_faults = dlsym(opened.library, "emu_forget_faults");
+    emu_find(&opened);
     return true;
 }
 
@@ -53,19 +35,19 @@ static double cost(const Family *f, const Case *c)
 static void check_family(void **state)
 {
     const Family *f = *state;
-    if (why_not) {
-        print_message("skipped: %s\n", why_not);
+    if (emu_why_not) {
+        print_message("skipped: %s\n", emu_why_not);
         skip();
     }
     enum { SMALL = 60000 };
     void *const contexts[3] = {opened.context, opened.context, opened.context};
     size_t least = 0;
-    for (size_t i = 1; i < f->count && !all_cases && faults; i++)
+    for (size_t i = 1; i < f->count && !all_cases && emu_fault; i++)
         if (!f->cases[i].timed && cost(f, &f->cases[i]) < cost(f, &f->cases[least]))
             least = i;
     for (size_t i = 0; i < f->count; i++) {
         char name[160], why[512];
-        if (f->cases[i].timed || (!all_cases && faults && i != least && cost(f, &f->cases[i]) > SMALL))
+        if (f->cases[i].timed || (!all_cases && emu_fault && i != least && cost(f, &f->cases[i]) > SMALL))
             continue;
         case_name(name, f, &f->cases[i]);
         if (getenv("VERBOSE"))
@@ -74,10 +56,10 @@ static void check_family(void **state)
         const bool ok = case_check(f, &f->cases[i], opened.k, contexts, why);
         if (getenv("VERBOSE"))
             print_message("  %.3f s, %.0f\n", now_seconds() - begun, cost(f, &f->cases[i]));
-        if (faults && faults()) {
+        if (emu_fault && emu_fault_count()) {
             char fault[1024];
-            snprintf(fault, sizeof fault, "%s", first_fault());
-            forget_faults();
+            snprintf(fault, sizeof fault, "%s", emu_fault());
+            emu_forget();
             plugin_close(&opened); /* a context that failed stays failed */
             Error e = {0};
             assert_true(open_device(&e));

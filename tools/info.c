@@ -283,7 +283,7 @@ static void info_json(const Device *d, const char *cpu, const struct utsname *u,
 
 static void show_gpu(const Context *c)
 {
-    Opened o;
+    OpenPlugin o;
     Error why = {0};
     if (plugin_open(&o, "", c->heap, &why))
         printf("%-10s cpu, cuda: %s\n", "devices", o.k->about);

@@ -1,0 +1,341 @@
+/* tests/cuda_models_test.c: the CUDA plug-in as programs use it, on the emulator (tests/cuda_emu) or the device of
+ * SAPOR_CUDA: memory, steps as graphs, errors; recommenders and encoders agree with the CPU. SAPOR_TEST_ALL=1 runs every
+ * recommender and encoder, else one of each kind. */
+#include <dlfcn.h>
+#include <libgen.h>
+#include <math.h>
+#include <unistd.h>
+
+#include "tests/trial_testing.h" /* before cmocka, which has a macro named fail */
+
+#include "tests/cuda_testing.h"
+#include "tests/testing.h"
+
+static bool all(void)
+{
+    const char *text = getenv("SAPOR_TEST_ALL");
+    return text && !strcmp(text, "1");
+}
+
+static void open_gpu(Device *d)
+{
+    Error e = {0};
+    if (emu_why_not) {
+        print_message("skipped: %s\n", emu_why_not);
+        skip();
+    }
+    assert_ok(device_open(d, "cuda", 2, NULL, NULL, &e), e);
+    emu_find(&d->plugin);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static void copies_of_all_sizes(void **state)
+{
+    (void)state;
+    Device d;
+    open_gpu(&d);
+    const Run run = device_run(&d);
+    static const size_t sizes[] = {1, 3, 4096, (1 << 20) + 5, (9 << 20) + 3};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        unsigned char *x = malloc(sizes[i]), *y = malloc(sizes[i]);
+        char *p = d.k->alloc(&run, NULL, sizes[i] + 7);
+        assert_non_null(p);
+        for (size_t b = 0; b < sizes[i]; b++)
+            x[b] = (unsigned char)(b * 31 + i);
+        d.k->upload(&run, p, x, sizes[i]);
+        d.k->copy(&run, p + 7, p, sizes[i]); /* the two sides overlap */
+        d.k->download(&run, y, p + 7, sizes[i]);
+        assert_memory_equal(x, y, sizes[i]);
+        d.k->copy(&run, p + 2, p + 7, sizes[i]);
+        d.k->download(&run, y, p + 2, sizes[i]);
+        assert_memory_equal(x, y, sizes[i]);
+        d.k->free(&run, NULL, p, sizes[i] + 7);
+        free(x);
+        free(y);
+    }
+    device_close(&d);
+}
+
+/* Blocks of many sizes at once: none overlaps another, and each keeps its numbers. */
+static void blocks_do_not_overlap(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 60, TURNS = 600 };
+    Device d;
+    open_gpu(&d);
+    const Run run = device_run(&d);
+    struct {
+        int32_t *p;
+        size_t bytes;
+        int32_t first;
+    } block[BLOCKS] = {{0}};
+    for (uint32_t t = 0; t < TURNS; t++) {
+        const size_t i = draw_below((Draw){1, DRAW_TEST, 0}, t, BLOCKS);
+        if (block[i].p) {
+            int32_t got = 0;
+            d.k->download(&run, &got, block[i].p, 4);
+            assert_int_equal(got, block[i].first);
+            d.k->download(&run, &got, (char *)block[i].p + block[i].bytes - 4, 4);
+            assert_int_equal(got, block[i].first + 1);
+            d.k->free(&run, NULL, block[i].p, block[i].bytes);
+            block[i].p = NULL;
+            continue;
+        }
+        block[i].bytes = 8 + 4 * (size_t)draw_below((Draw){2, DRAW_TEST, 0}, t, t % 7 ? 3000 : 900000);
+        block[i].first = (int32_t)t * 2;
+        block[i].p = d.k->alloc(&run, NULL, block[i].bytes);
+        assert_non_null(block[i].p);
+        assert_int_equal((uintptr_t)block[i].p % 64, 0);
+        d.k->upload(&run, block[i].p, &block[i].first, 4);
+        const int32_t last = block[i].first + 1;
+        d.k->upload(&run, (char *)block[i].p + block[i].bytes - 4, &last, 4);
+    }
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (block[i].p)
+            d.k->free(&run, NULL, block[i].p, block[i].bytes);
+    device_close(&d);
+}
+
+static void out_of_memory_is_an_error(void **state)
+{
+    (void)state;
+    Device d;
+    Error e = {0};
+    open_gpu(&d);
+    if (!emu_limit) {
+        device_close(&d);
+        print_message("skipped: only the emulator has a limit of memory\n");
+        skip();
+    }
+    emu_limit((size_t)80 << 20);
+    Store *s = store_new(&d, &e);
+    assert_ok(s != NULL, e);
+    assert_ok(store_f32(s, "small", 1, &(int64_t){1000}, NULL, &e) != NULL, e);
+    assert_null(store_f32(s, "large", 1, &(int64_t){50 << 20}, NULL, &e));
+    assert_int_equal(e.code, SP_MEMORY);
+    assert_non_null(strstr(e.message, "large needs 209715200 bytes"));
+    assert_non_null(strstr(e.message, "are available"));
+    error_clear(&e);
+    assert_ok(store_f32(s, "another", 1, &(int64_t){1000}, NULL, &e) != NULL, e); /* the device goes on */
+    emu_limit((size_t)-1);
+    store_free(s);
+    device_close(&d);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/* y += x three times in each step, x uploaded anew: as one graph a step, and call by call. */
+static void steps_are_graphs(void **state)
+{
+    (void)state;
+    enum { N = 1000, STEPS = 12 };
+    float x[N], got[2][N];
+    uint64_t graphs = 0, waits = 0;
+    for (int stepped = 0; stepped < 2; stepped++) {
+        Device d;
+        open_gpu(&d);
+        const Run run = device_run(&d);
+        float *dx = d.k->alloc(&run, NULL, sizeof x), *dy = d.k->alloc(&run, NULL, sizeof x);
+        d.k->zero(&run, dy, sizeof x);
+        const EmuCounts before = emu_count ? emu_count() : (EmuCounts){0};
+        for (int s = 0; s < STEPS; s++) {
+            if (stepped)
+                d.k->step_begin(&run);
+            for (int i = 0; i < N; i++)
+                x[i] = (float)(s * i);
+            d.k->upload(&run, dx, x, sizeof x);
+            for (int i = 0; i < (s == 5 ? 4 : 3); i++) /* one step has another shape */
+                d.k->axpby(&run, N, 1.0f, dx, 1.0f, dy);
+            if (stepped)
+                d.k->step_end(&run);
+        }
+        if (emu_count) {
+            graphs = emu_count().graphs - before.graphs;
+            waits = emu_count().waits - before.waits;
+        }
+        d.k->download(&run, got[stepped], dy, sizeof x);
+        d.k->free(&run, NULL, dx, sizeof x);
+        d.k->free(&run, NULL, dy, sizeof x);
+        Error e = {0};
+        assert_ok(device_check(&d, &e), e);
+        device_close(&d);
+    }
+    assert_memory_equal(got[0], got[1], sizeof x);
+    assert_float_equal(got[0][1], 3 * 66 + 5, 0);
+    if (emu_count) {
+        assert_int_equal(graphs, STEPS);
+        assert_int_equal(waits, 0);
+    }
+}
+
+/* A download inside a step: what was called before it is done first, the rest goes on. */
+static void a_step_may_download(void **state)
+{
+    (void)state;
+    Device d;
+    Error e = {0};
+    open_gpu(&d);
+    const Run run = device_run(&d);
+    float *x = d.k->alloc(&run, NULL, 16), got[4] = {0};
+    d.k->step_begin(&run);
+    d.k->fill(&run, 4, 3.0f, x);
+    d.k->download(&run, got, x, sizeof got);
+    assert_float_equal(got[3], 3, 0);
+    d.k->fill(&run, 4, 4.0f, x);
+    d.k->step_end(&run);
+    d.k->download(&run, got, x, sizeof got);
+    assert_float_equal(got[0], 4, 0);
+    const double begun = d.k->clock(&run);
+    d.k->fill(&run, 4, 5.0f, x);
+    assert_true(d.k->clock(&run) >= begun);
+    assert_true(fabs(begun - now_seconds()) < 60);
+    d.k->free(&run, NULL, x, 16);
+    assert_ok(device_check(&d, &e), e);
+    device_close(&d);
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+static void errors_are_kept(void **state)
+{
+    (void)state;
+    Device d;
+    Error e = {0};
+    open_gpu(&d);
+    if (!emu_forget) {
+        device_close(&d);
+        print_message("skipped: a card that has met a fault is lost for the process\n");
+        skip();
+    }
+    const Run run = device_run(&d);
+    float *x = d.k->alloc(&run, NULL, 64), got[16] = {1, 1};
+    d.k->fill(&run, 1000, 1.0f, x); /* behind its end */
+    d.k->download(&run, got, x, sizeof got);
+    assert_float_equal(got[0], 0, 0);
+    assert_false(device_check(&d, &e));
+    assert_non_null(strstr(e.message, "device cuda: "));
+    assert_non_null(strstr(e.message, "out of bounds"));
+    error_clear(&e);
+    Tape *t = tape_new(&d, false, &e);
+    assert_non_null(t);
+    assert_false(tape_ok(t, &e)); /* a model learns of it */
+    tape_free(t);
+    d.k->free(&run, NULL, x, 64);
+    device_close(&d);
+    emu_forget();
+}
+
+static void plugins_that_do_not_fit(void **state)
+{
+    (void)state;
+    Device d;
+    Error e = {0};
+    char *kept = getenv("SAPOR_CUDA") ? strdup(getenv("SAPOR_CUDA")) : NULL;
+    setenv("SAPOR_CUDA", "/nothing/here.so", 1);
+    assert_false(device_open(&d, "cuda", 1, NULL, NULL, &e));
+    assert_non_null(strstr(e.message, "/nothing/here.so"));
+    error_clear(&e);
+    setenv("SAPOR_CUDA", "libm.so.6", 1);
+    assert_false(device_open(&d, "cuda", 1, NULL, NULL, &e));
+    assert_non_null(strstr(e.message, "of another version"));
+    error_clear(&e);
+    assert_ok(device_open(&d, "auto", 1, NULL, NULL, &e), e);
+    assert_true(device_is_host(&d));
+    assert_non_null(strstr(d.why_cpu.message, "of another version"));
+    device_close(&d);
+    if (kept)
+        setenv("SAPOR_CUDA", kept, 1);
+    else
+        unsetenv("SAPOR_CUDA");
+    free(kept);
+    if (emu_why_not)
+        return;
+    assert_false(device_open(&d, "cuda:nonsense", 1, NULL, NULL, &e));
+    assert_int_equal(e.code, SP_USAGE);
+    error_clear(&e);
+    if (emu_find_path()) {
+        setenv("EMU_DEVICES", "0", 1);
+        assert_false(device_open(&d, "cuda", 1, NULL, NULL, &e));
+        assert_non_null(strstr(e.message, "no GPU can be used"));
+        unsetenv("EMU_DEVICES");
+    }
+}
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+static void assert_near(const char *name, const char *what, const float *x, const float *y, size_t n, double tolerance)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)x[i] - (double)y[i]) / (1 + fabs((double)x[i])));
+    print_message("  %-40s %s: largest difference %.2g\n", name, what, most);
+    if (!(most <= tolerance))
+        fail_msg("%s: %s: differs by %g from the CPU", name, what, most);
+}
+
+static void recommenders_agree_with_the_cpu(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < recommender_count(); i++) {
+        const Recommender *kind = recommender_at(i);
+        if (kind->step || !(all() || !strcmp(kind->name, "LATTICE")))
+            continue;
+        Device cpu, gpu;
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        DataSet data;
+        Trial one = {0}, other = {0};
+        open_gpu(&gpu);
+        assert_ok(device_open(&cpu, "cpu", 2, NULL, NULL, &e), e);
+        make_data(&data, a);
+        try_recommender(&cpu, kind, NULL, &data, &one, a);
+        try_recommender(&gpu, kind, NULL, &data, &other, a);
+        assert_ok(device_check(&gpu, &e), e);
+        assert_near(kind->name, "losses", one.losses, other.losses, one.losses_count, 1e-4);
+        assert_near(kind->name, "users", one.users, other.users, one.users_count, 2e-3);
+        assert_near(kind->name, "items", one.items, other.items, one.items_count, 2e-3);
+        size_t same = 0;
+        for (size_t j = 0; j < one.top_count; j++)
+            same += one.top[j] == other.top[j];
+        assert_true((double)same >= 0.98 * (double)one.top_count);
+        arena_free(a);
+        device_close(&cpu);
+        device_close(&gpu);
+    }
+}
+
+static void encoders_agree_with_the_cpu(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < (all() ? COUNT(trial_encoders) : 2); i++) {
+        Device cpu, gpu;
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        size_t n, m;
+        open_gpu(&gpu);
+        assert_ok(device_open(&cpu, "cpu", 2, NULL, NULL, &e), e);
+        const float *x = encode(&cpu, trial_encoders[i].name, trial_encoders[i].tower, &n, a),
+                    *y = encode(&gpu, trial_encoders[i].name, trial_encoders[i].tower, &m, a);
+        assert_int_equal(n, m);
+        assert_ok(device_check(&gpu, &e), e);
+        assert_near(trial_encoders[i].name, "features", x, y, n, 1e-4);
+        arena_free(a);
+        device_close(&cpu);
+        device_close(&gpu);
+    }
+}
+
+int main(void)
+{
+    unsetenv("SAPOR_TEST_DEVICE"); /* both devices are opened here */
+    emu_look();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(copies_of_all_sizes),         cmocka_unit_test(blocks_do_not_overlap),
+        cmocka_unit_test(out_of_memory_is_an_error),   cmocka_unit_test(steps_are_graphs),
+        cmocka_unit_test(a_step_may_download),         cmocka_unit_test(errors_are_kept),
+        cmocka_unit_test(plugins_that_do_not_fit),     cmocka_unit_test(recommenders_agree_with_the_cpu),
+        cmocka_unit_test(encoders_agree_with_the_cpu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,54 @@
+/* tests/cuda_testing.h: finds the plug-in that tests of CUDA use: the one of SAPOR_CUDA, else the emulator's of this
+ * build, and the emulator's own functions in it. */
+#ifndef SAPOR_CUDA_TESTING_H
+#define SAPOR_CUDA_TESTING_H
+
+#include <dlfcn.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kernels/kernels.h"
+
+typedef struct EmuCounts { /* as in tests/cuda_emu/cuda_runtime.h */
+    uint64_t launches, uploads, downloads, waits, graphs;
+} EmuCounts;
+
+static const char *emu_why_not; /* there is no plug-in */
+/* NULL on a card */
+static int (*emu_fault_count)(void);
+static const char *(*emu_fault)(void);
+static void (*emu_forget)(void);
+static EmuCounts (*emu_count)(void);
+static void (*emu_limit)(size_t bytes);
+
+static inline bool emu_find_path(void) /* whether it is the emulator */
+{
+    return emu_fault_count != NULL;
+}
+
+/* build/tests/NAME has its emulator in build/cuda_emu. */
+static inline void emu_look(void)
+{
+    if (getenv("SAPOR_CUDA"))
+        return;
+    char path[4096], plugin[4200];
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    path[n > 0 ? n : 0] = '\0';
+    snprintf(plugin, sizeof plugin, "%s/../cuda_emu/libsapor_cuda.so", dirname(path));
+    if (access(plugin, R_OK) == 0)
+        setenv("SAPOR_CUDA", plugin, 1);
+    else
+        emu_why_not = "the emulator is not in this build (it needs g++, and is not in sanitized builds)";
+}
+
+static inline void emu_find(const OpenPlugin *o)
+{
+    *(void **)&emu_fault_count = dlsym(o->library, "emu_faults");
+    *(void **)&emu_fault = dlsym(o->library, "emu_first_fault");
+    *(void **)&emu_forget = dlsym(o->library, "emu_forget_faults");
+    *(void **)&emu_count = dlsym(o->library, "emu_counts");
+    *(void **)&emu_limit = dlsym(o->library, "emu_memory_limit");
+}
+
+#endif
