@@ -99,9 +99,9 @@ static int64_t back_rows(int64_t M)
 }
 
 typedef struct NormBack {
-    int64_t M, C, part_rows;
+    int64_t M, C, part_rows, count; /* of parts */
     const float *x, *residual, *gamma, *mean, *rstd, *dy;
-    float *dx, *parts; /* parts [div_up(M, part_rows), 2 C]: dgamma, dbeta; NULL: not computed */
+    float *dx, *parts; /* parts [count, 2 C]: dgamma, dbeta; NULL: not computed */
 } NormBack;
 
 /* The T threads of a row go through the rows of a part, one after the other, and keep the sums of their columns in
@@ -110,7 +110,7 @@ typedef struct NormBack {
 template <int V, int W, int T, int K> static __global__ void __launch_bounds__(256) layer_norm_back_kernel(NormBack b)
 {
     const float scale = 1.0f / (float)b.C;
-    for (int64_t p = first_row<T>(); any_row<T>(p * b.part_rows, b.M); p += all_rows<T>()) {
+    for (int64_t p = first_row<T>(); any_row<T>(p, b.count); p += all_rows<T>()) {
         float *parts = b.parts ? b.parts + p * 2 * b.C : NULL;
         float dgamma[MAX(K, 1)][V] = {}, dbeta[MAX(K, 1)][V] = {};
         for (int64_t r = 0; r < b.part_rows; r++) {
@@ -153,7 +153,7 @@ template <int V, int W, int T, int K> static __global__ void __launch_bounds__(2
                 store_numbers<V, W>(v, b.dx + m * b.C + c);
             }
         }
-        if (K > 0 && parts && p * b.part_rows < b.M) {
+        if (K > 0 && parts && p < b.count) {
             FOR_PIECES(V, T, K, b.C)
             {
                 store_numbers<V, 1>(dgamma[k], parts + c);
@@ -177,7 +177,7 @@ void cuda_layer_norm_back(const Run *run, int64_t M, int64_t C, const float *x, 
         return;
     const int64_t rows = back_rows(M), count = div_up(M, rows);
     float *parts = dgamma || dbeta ? (float *)run->work : NULL;
-    const NormBack b = {M, C, rows, x, residual, gamma, mean, rstd, dy, dx, parts};
+    const NormBack b = {M, C, rows, count, x, residual, gamma, mean, rstd, dy, dx, parts};
     const bool aligned = aligned16(x) && aligned16(residual) && aligned16(gamma) && aligned16(dy) && aligned16(dx);
     LAUNCH_ROWS(run, layer_norm_back_kernel, count, C, aligned, b);
     if (dgamma)
@@ -260,13 +260,14 @@ void cuda_softmax_back(const Run *run, int64_t M, int64_t C, const float *y, con
     LAUNCH_ROWS(run, softmax_back_kernel, M, C, aligned16(y) && aligned16(dy) && aligned16(dx), M, C, y, dy, dx);
 }
 
-/* y[m] before counts as one more number of the row. */
+/* y[m] before counts as one more number of the row: of its first thread. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) log_sum_exp_kernel(int64_t M, int64_t C, const float *x, float *y)
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        const float before = m < M ? y[m] : -INFINITY;
+        const bool first = m < M && thread_of_row<T>() == 0;
+        const float before = first ? y[m] : -INFINITY;
         float kept[MAX(K, 1)][V], sum[V] = {0.0f}, v[V], top = before;
         load_row<V, W, T, K>(x + m * C, n, kept);
         FOR_PIECES(V, T, K, n)
@@ -283,7 +284,7 @@ static __global__ void __launch_bounds__(256) log_sum_exp_kernel(int64_t M, int6
                 sum[j] += expf(v[j] - top);
         }
         const float total = row_total<T>(own_total<V>(sum));
-        if (m < M && thread_of_row<T>() == 0 && top > -INFINITY)
+        if (first && top > -INFINITY)
             y[m] = top + logf(total + expf(before - top));
     }
 }
