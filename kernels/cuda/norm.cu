@@ -36,8 +36,8 @@ static __device__ inline void load_with(const float *x, const float *more, int64
 /* The variance is that of differences from the mean: a mean that is far from 0 costs no digits. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
-    layer_norm_kernel(int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
-                      const float *beta, float eps, float *y, float *mean, float *rstd)
+    layer_norm_kernel(int64_t M, int64_t C, const float *x, const float *residual, const float *__restrict__ gamma,
+                      const float *__restrict__ beta, float eps, float *y, float *mean, float *rstd)
 {
     const float scale = 1.0f / (float)MAX(C, (int64_t)1);
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
@@ -100,14 +100,15 @@ static int64_t back_rows(int64_t M)
 
 typedef struct NormBack {
     int64_t M, C, part_rows, count; /* of parts */
-    const float *x, *residual, *gamma, *mean, *rstd, *dy;
+    const float *x, *residual, *mean, *rstd, *dy;
     float *dx, *parts; /* parts [count, 2 C]: dgamma, dbeta; NULL: not computed */
 } NormBack;
 
 /* The T threads of a row go through the rows of a part, one after the other, and keep the sums of their columns in
  * registers; of a row that is not kept (K 0), the sums are in the part's memory. x and dy are read once, and the
  * parts are an eighth of them at most. */
-template <int V, int W, int T, int K> static __global__ void __launch_bounds__(256) layer_norm_back_kernel(NormBack b)
+template <int V, int W, int T, int K>
+static __global__ void __launch_bounds__(256) layer_norm_back_kernel(NormBack b, const float *__restrict__ gamma)
 {
     const float scale = 1.0f / (float)b.C;
     for (int64_t p = first_row<T>(); any_row<T>(p, b.count); p += all_rows<T>()) {
@@ -126,7 +127,7 @@ template <int V, int W, int T, int K> static __global__ void __launch_bounds__(2
             {
                 load_with<V, W, K>(row, more, c, k, kept, v);
                 load_piece<V, W, K>(dy + c, k, kept_d, d);
-                load_numbers<V, W>(b.gamma + c, g);
+                load_numbers<V, W>(gamma + c, g);
                 for (int j = 0; j < V; j++) {
                     sum[j] = fmaf(d[j], g[j], sum[j]);
                     sum_x[j] = fmaf(d[j] * g[j], (v[j] - centre) * factor, sum_x[j]);
@@ -138,7 +139,7 @@ template <int V, int W, int T, int K> static __global__ void __launch_bounds__(2
             {
                 load_with<V, W, K>(row, more, c, k, kept, v);
                 load_piece<V, W, K>(dy + c, k, kept_d, d);
-                load_numbers<V, W>(b.gamma + c, g);
+                load_numbers<V, W>(gamma + c, g);
                 for (int j = 0; j < V; j++) {
                     const float hat = (v[j] - centre) * factor;
                     if (K == 0 && parts) {
@@ -177,9 +178,9 @@ void cuda_layer_norm_back(const Run *run, int64_t M, int64_t C, const float *x, 
         return;
     const int64_t rows = back_rows(M), count = div_up(M, rows);
     float *parts = dgamma || dbeta ? (float *)run->work : NULL;
-    const NormBack b = {M, C, rows, count, x, residual, gamma, mean, rstd, dy, dx, parts};
+    const NormBack b = {M, C, rows, count, x, residual, mean, rstd, dy, dx, parts};
     const bool aligned = aligned16(x) && aligned16(residual) && aligned16(gamma) && aligned16(dy) && aligned16(dx);
-    LAUNCH_ROWS(run, layer_norm_back_kernel, count, C, aligned, b);
+    LAUNCH_ROWS(run, layer_norm_back_kernel, count, C, aligned, b, gamma);
     if (dgamma)
         cuda_add_rows(run, count, C, parts, 2 * C, 1.0f, dgamma);
     if (dbeta)
