@@ -30,15 +30,17 @@ static __global__ void __launch_bounds__(256) sum_blocks_kernel(int64_t n, const
     }
 }
 
-/* One block: thread t sums the parts t, t + 256, ... in double. */
+/* One block: thread t sums the parts t, t + PART_THREADS, ... in double. */
+enum { PART_THREADS = 1024 };
+
 static __device__ inline double sum_of_parts(int64_t count, const float *parts)
 {
     double sum = 0;
-    for (int64_t i = threadIdx.x; i < count; i += 256)
+    for (int64_t i = threadIdx.x; i < count; i += PART_THREADS)
         sum += (double)parts[i];
-    return block_sum<256>(sum);
+    return block_sum<PART_THREADS>(sum);
 }
-static __global__ void __launch_bounds__(256) sum_parts_kernel(int64_t count, const float *parts, float *out)
+static __global__ void __launch_bounds__(PART_THREADS) sum_parts_kernel(int64_t count, const float *parts, float *out)
 {
     const double sum = sum_of_parts(count, parts);
     if (threadIdx.x == 0)
@@ -59,7 +61,7 @@ template <bool SQUARES> static void sum_all(const Run *run, int64_t n, const flo
         LAUNCH(run, (sum_blocks_kernel<4, SQUARES>), blocks_for(count, 1), 256, 0, n, x, parts);
     else
         LAUNCH(run, (sum_blocks_kernel<1, SQUARES>), blocks_for(count, 1), 256, 0, n, x, parts);
-    LAUNCH(run, sum_parts_kernel, 1, 256, 0, count, parts, out);
+    LAUNCH(run, sum_parts_kernel, 1, PART_THREADS, 0, count, parts, out);
 }
 void cuda_sum(const Run *run, int64_t n, const float *x, float *out)
 {
@@ -79,7 +81,7 @@ static __global__ void __launch_bounds__(256)
 }
 void cuda_clip_factor(const Run *run, int64_t n, const float *squares, float most, float *out)
 {
-    LAUNCH(run, clip_factor_kernel, 1, 256, 0, n, squares, most, out);
+    LAUNCH(run, clip_factor_kernel, 1, PART_THREADS, 0, n, squares, most, out);
 }
 
 /* ---- columns --------------------------------------------------------------------------------- */
