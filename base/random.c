@@ -1,5 +1,5 @@
-/* base/random.c: numbers that are functions of what they are for (draw.h): Philox4x32-10 (Salmon et al., Parallel Random
- * Numbers: As Easy as 1, 2, 3, SC 2011), and MT19937 (Matsumoto and Nishimura 1998) where others' splits must be
+/* base/random.c: numbers that are functions of what they are for (draw.h): Philox4x32-10 (Salmon et al., Parallel
+ * Random Numbers: As Easy as 1, 2, 3, SC 2011), and MT19937 (Matsumoto and Nishimura 1998) where others' splits must be
  * met. */
 #include "base/draw.h"
 

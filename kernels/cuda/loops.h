@@ -17,9 +17,10 @@
  *     LAUNCH_NUMBERS(run, root_kernel, n, aligned16(x) && aligned16(y), n, x, y);
  *
  * Rows: T threads have one, and thread t of them the numbers V (t + T k) .. + V - 1 for k = 0, 1, ... Up to K of these
- * pieces stay in registers between the passes over a row; K 0: the row is longer, and each pass reads it again, from the
- * second-level cache. V, T and K follow from C alone, so the order of a sum does, too: of a thread's numbers in V sums,
- * then over the threads. LAUNCH_ROWS:
+ * pieces stay in registers between the passes over a row; K 0: the row is longer, and each pass reads it again, from
+ * the second-level cache. V, T and K follow from C alone, so the order of a sum does, too: of a thread's numbers in V
+ * sums, then of the threads of a warp 16, 8, 4, 2, 1 apart, then of the warps of a block one after the other.
+ * LAUNCH_ROWS:
  *
  *     C            V 4 (C is a multiple of 4)    V 1
  *     T 16, K 1    to 64                         to 16       half a warp
@@ -28,7 +29,9 @@
  *     T 256, K 4   to 4096                       to 1024     a block
  *     T 256, K 0   above                         above
  *
- * W is how many numbers a load takes: V, or 1 where V is 4 and a pointer is not aligned to 16 bytes. */
+ * W is how many numbers a load takes: V, or 1 where V is 4 and a pointer is not aligned to 16 bytes. A block has 256
+ * threads. Fewer threads per row would need more registers than a thread has; more than 32 wait for each other at
+ * barriers. */
 #ifndef SAPOR_CUDA_LOOPS_H
 #define SAPOR_CUDA_LOOPS_H
 
@@ -88,7 +91,7 @@ static __device__ inline int64_t row_of(int64_t i, int64_t C)
             LAUNCH(run, (kernel<1>), blocks_for(n, 256), 256, 0, __VA_ARGS__);                                         \
     } while (0)
 
-/* ---- rows: blocks of 256 threads, or T where that is more ------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()): all threads of a warp (T 256: of a block) go
  * on together; those with m >= M have a row of no numbers. */
@@ -192,6 +195,6 @@ template <int T> static __device__ inline float row_largest(float x)
 
 /* y[c] = beta y[c] + the sum over m < M of x[m ld + c], for c < C, by one block for 32 columns: for the sums of up to
  * some thousand parts (reduce.cu) */
-void cuda_add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, float beta, float *y);
+void add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, float beta, float *y);
 
 #endif

@@ -182,9 +182,9 @@ void cuda_layer_norm_back(const Run *run, int64_t M, int64_t C, const float *x, 
     const bool aligned = aligned16(x) && aligned16(residual) && aligned16(gamma) && aligned16(dy) && aligned16(dx);
     LAUNCH_ROWS(run, layer_norm_back_kernel, count, C, aligned, b, gamma);
     if (dgamma)
-        cuda_add_rows(run, count, C, parts, 2 * C, 1.0f, dgamma);
+        add_rows(run, count, C, parts, 2 * C, 1.0f, dgamma);
     if (dbeta)
-        cuda_add_rows(run, count, C, parts + C, 2 * C, 1.0f, dbeta);
+        add_rows(run, count, C, parts + C, 2 * C, 1.0f, dbeta);
 }
 
 /* ---- softmax --------------------------------------------------------------------------------- */

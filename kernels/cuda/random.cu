@@ -1,5 +1,6 @@
-/* kernels/cuda/random.cu: what is drawn for each number. A thread has four numbers, or one where a pointer is not aligned
- * to 16 bytes. Uniform draws are limited by integer instructions and bandwidth alike; the others by float64. */
+/* kernels/cuda/random.cu: what is drawn for each number. A thread has four numbers that follow each other, or one where
+ * a pointer is not aligned to 16 bytes. Uniform draws are limited by integer instructions and bandwidth alike; the
+ * others by float64. */
 #include "kernels/cuda/loops.h"
 #include "kernels/cuda/random.h"
 

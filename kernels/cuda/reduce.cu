@@ -6,7 +6,8 @@
 
 enum { SUM_BLOCK = 4096 };
 
-/* A block of threads sums a block of numbers: thread t the numbers 4 t + 1024 k + j in its sum j of four, k = 0 .. 3. */
+/* A block of threads sums a block of numbers: thread t the numbers 4 t + 1024 k + j in its sum j of four, k from 0 to
+ * 3. */
 template <int W, bool SQUARES>
 static __global__ void __launch_bounds__(256) sum_blocks_kernel(int64_t n, const float *x, float *parts)
 {
@@ -108,7 +109,7 @@ static __global__ void __launch_bounds__(WARP *R)
     if (r == 0 && c < C)
         y[p * C + c] = beta == 0.0f ? sums[0][lane] : fmaf(beta, y[p * C + c], sums[0][lane]);
 }
-void cuda_add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, float beta, float *y)
+void add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, float beta, float *y)
 {
     LAUNCH(run, add_rows_kernel<32>, div_up(C, WARP), 32 * WARP, 0, M, C, x, ld, M, beta, y);
 }
@@ -130,12 +131,12 @@ void cuda_col_sum(const Run *run, int64_t M, int64_t C, const float *x, float be
     const int64_t rows = column_rows(M), parts = div_up(M, rows);
     float *sums = (float *)run->work;
     if (parts <= 1) {
-        cuda_add_rows(run, M, C, x, C, beta, y);
+        add_rows(run, M, C, x, C, beta, y);
         return;
     }
     LAUNCH(run, add_rows_kernel<8>, dim3((unsigned)div_up(C, WARP), (unsigned)parts), 8 * WARP, 0, M, C, x, C, rows,
            0.0f, sums);
-    cuda_add_rows(run, parts, C, sums, C, beta, y);
+    add_rows(run, parts, C, sums, C, beta, y);
 }
 
 /* ---- sums of rows ---------------------------------------------------------------------------- */
