@@ -25,7 +25,8 @@
  *     C            V 4 (C is a multiple of 4)    V 1
  *     T 16, K 1    to 64                         to 16       half a warp
  *     T 32, K 1    to 128                        to 32       a warp
- *     T 32, K 8    to 1024                       to 256      32 or 8 registers a thread
+ *     T 32, K 4    to 512                        to 128      16 or 4 registers of a thread for a row
+ *     T 32, K 8    to 1024                       to 256      32 or 8
  *     T 256, K 4   to 4096                       to 1024     a block
  *     T 256, K 0   above                         above
  *
@@ -175,6 +176,8 @@ template <int T> static __device__ inline float row_largest(float x)
             LAUNCH(run, (kernel<V, W, 16, 1>), blocks_for(M, 16), 256, 0, __VA_ARGS__);                                \
         else if ((C) <= 32 * (V))                                                                                      \
             LAUNCH(run, (kernel<V, W, 32, 1>), blocks_for(M, 8), 256, 0, __VA_ARGS__);                                 \
+        else if ((C) <= 128 * (V))                                                                                     \
+            LAUNCH(run, (kernel<V, W, 32, 4>), blocks_for(M, 8), 256, 0, __VA_ARGS__);                                 \
         else if ((C) <= 256 * (V))                                                                                     \
             LAUNCH(run, (kernel<V, W, 32, 8>), blocks_for(M, 8), 256, 0, __VA_ARGS__);                                 \
         else if ((C) <= 1024 * (V))                                                                                    \

@@ -5,7 +5,7 @@
 
 /* ---- layer norm ------------------------------------------------------------------------------ */
 
-/* kept, or v, += more */
+/* kept += more, after load_row */
 template <int V, int W, int T, int K>
 static __device__ inline void add_row(const float *more, int64_t n, float (*kept)[V])
 {

@@ -11,20 +11,21 @@ enum { SUM_BLOCK = 4096 };
 template <int W, bool SQUARES>
 static __global__ void __launch_bounds__(256) sum_blocks_kernel(int64_t n, const float *x, float *parts)
 {
+    enum { PIECES = SUM_BLOCK / 1024 };
     for (int64_t b = blockIdx.x; b < (n + SUM_BLOCK - 1) / SUM_BLOCK; b += gridDim.x) {
-        float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-        for (int k = 0; k < SUM_BLOCK / 1024; k++) {
+        float v[PIECES][4], sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        for (int k = 0; k < PIECES; k++) {
             const int64_t i = b * SUM_BLOCK + 1024 * k + 4 * (int)threadIdx.x;
-            float v[4];
             if (i + 4 <= n) {
-                load_numbers<4, W>(x + i, v);
+                load_numbers<4, W>(x + i, v[k]);
             } else {
                 for (int j = 0; j < 4; j++)
-                    v[j] = i + j < n ? x[i + j] : 0.0f;
+                    v[k][j] = i + j < n ? x[i + j] : 0.0f;
             }
-            for (int j = 0; j < 4; j++)
-                sum[j] = SQUARES ? fmaf(v[j], v[j], sum[j]) : sum[j] + v[j];
         }
+        for (int k = 0; k < PIECES; k++)
+            for (int j = 0; j < 4; j++)
+                sum[j] = SQUARES ? fmaf(v[k][j], v[k][j], sum[j]) : sum[j] + v[k][j];
         const float total = block_sum<256>(own_total<4>(sum));
         if (threadIdx.x == 0)
             parts[b] = total;
@@ -90,7 +91,7 @@ void cuda_clip_factor(const Run *run, int64_t n, const float *squares, float mos
 /* A block of 32 R threads sums 32 columns of the rows of part blockIdx.y: thread (r, lane) the rows r, r + R, ... of
  * the part; then halves of the threads are added, R / 2, R / 4, ... rows apart. A warp reads 32 numbers of a row. */
 template <int R>
-static __global__ void __launch_bounds__(WARP *R)
+static __global__ void __launch_bounds__(32 * R)
     add_rows_kernel(int64_t M, int64_t C, const float *x, int64_t ld, int64_t part_rows, float beta, float *y)
 {
     SHARED(float, sums, [R][WARP]);

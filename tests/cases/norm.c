@@ -65,7 +65,8 @@ const Family family_layer_norm = {.kernel = "layer_norm",
 
 static const Case layer_norm_back_cases[] = {CASE(0, 8, 0),   CASE(1, 5, 0),    CASE(5, 7, 1),    CASE(33, 16, 0),
                                              CASE(70, 19, 1), CASE(2500, 3, 0), CASE(3, 100, 1),  CASE(9, 380, 0),
-                                             CASE(9, 301, 1), CASE(9, 1200, 0), CASE(2, 1031, 1), CASE(9, 4104, 0)};
+                                             CASE(9, 301, 1), CASE(9, 644, 1),  CASE(9, 1200, 0), CASE(2, 1031, 1),
+                                             CASE(9, 4104, 0)};
 enum { LB_MEAN = 4, LB_RSTD, LB_DY, LB_DX, LB_DGAMMA, LB_DBETA, LB_ROW };
 static void layer_norm_back_make(Job *j, const Case *s)
 {
