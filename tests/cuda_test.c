@@ -25,7 +25,7 @@ static double cost(const Family *f, const Case *c)
 {
     Job j;
     double numbers = 0;
-    if (job_open(&j, f, c, opened.k, opened.context, false)) {
+    if (job_open(&j, f, c, opened.k, opened.context, AT_END)) {
         numbers = j.flops + j.bytes / 4;
         job_close(&j);
     }

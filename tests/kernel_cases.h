@@ -147,10 +147,14 @@ typedef struct Case {
 #define TIMED(...) {.n = {__VA_ARGS__}, .timed = true}
 /* clang-format on */
 
+/* Where a buffer is in its pages: next to the guard page behind it, or to the one before it; or one number before the
+ * end, so that sizes that are multiples of a vector do not always begin at one */
+typedef enum Place { AT_END, AT_FRONT, AT_ODD } Place;
+
 typedef struct Job {
     const Kernels *k;
     Run run;
-    bool at_front; /* guard pages before the buffers instead of behind */
+    Place place;
     uint64_t seed;
     Buffer b[CASE_BUFFERS];
     int n;
@@ -251,7 +255,7 @@ double case_act(Act act, double param, double x); /* act(x) */
 /* ---- for tests and benchmarks ---------------------------------------------------------------- */
 
 /* Makes a case ready to be called. False: out of memory (nothing to close). */
-bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, void *context, bool at_front);
+bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, void *context, Place place);
 void job_close(Job *j);
 void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 cols=9 D=64" */
 /* Everything a case promises, on one level. False: what went wrong, in one line. contexts: of Runs; for the CPU NULL

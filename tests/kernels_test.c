@@ -146,7 +146,7 @@ static void time_family(void **state)
         char name[160];
         if (!c->timed)
             continue;
-        assert_true(job_open(&j, t->family, c, k, NULL, false));
+        assert_true(job_open(&j, t->family, c, k, NULL, AT_END));
         double least = 1e9;
         for (double end = now_seconds() + 0.2, begun = 0; begun < end;) {
             begun = now_seconds();

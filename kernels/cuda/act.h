@@ -2,7 +2,7 @@
  *
  *     act_of(act, param, x)         act(x). With a constant `act`, as a template's argument, no branch is left
  *     slope_of(act, param, x)       act'(x); x is act's input, or its result where act_from_result(act, param)
- *     act_each<N>(act, param, x)    x[0 .. N-1] of a thread's registers: one branch for all of them
+ *     act_each<N>(act, param, x)    x[0 .. N-1] of a thread's registers: one branch for all of them; slope_each
  *
  * `act` is the same for all threads, so a branch costs instructions but no divergence. Errors are those of CUDA's
  * functions (CUDA Programming Guide, "Mathematical Functions"): expf and tanhf 1, erff 2, log1pf 1 units in the last
@@ -107,14 +107,27 @@ static __device__ inline float slope_of(Act act, float param, float x)
     }
     return 1.0f;
 }
-/* x[i] = act(x[i]), i < N: x is an array in registers */
+/* x[i] = act(x[i]), and act'(x[i]), i < N: x is an array in registers */
 template <int N> static __device__ inline void act_each(Act act, float param, float *x)
 {
     switch (act) {
 #define ACT_CASE(NAME, ...)                                                                                            \
     case ACT_##NAME:                                                                                                   \
-        for (int i = 0; i < N && ACT_##NAME != ACT_NONE; i++)                                                          \
+        for (int i = 0; i < N; i++)                                                                                    \
             x[i] = act_##NAME(param, x[i]);                                                                            \
+        break;
+        ACT_LIST(ACT_CASE)
+#undef ACT_CASE
+    case ACT_COUNT: break;
+    }
+}
+template <int N> static __device__ inline void slope_each(Act act, float param, float *x)
+{
+    switch (act) {
+#define ACT_CASE(NAME, ...)                                                                                            \
+    case ACT_##NAME:                                                                                                   \
+        for (int i = 0; i < N; i++)                                                                                    \
+            x[i] = slope_##NAME(param, x[i]);                                                                          \
         break;
         ACT_LIST(ACT_CASE)
 #undef ACT_CASE

@@ -36,11 +36,12 @@ static __device__ inline float f16_to_f32(uint16_t bits)
     asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
     return x;
 }
-/* To the nearest, ties to even; beyond 65504 that is the result. NaN stays NaN. */
+/* To the nearest, ties to even; finite numbers beyond 65504 become that. Infinity and NaN stay. */
 static __device__ inline uint16_t f32_to_f16(float x)
 {
     uint16_t bits;
-    x = x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x;
+    if (fabsf(x) < __int_as_float(0x7f800000))
+        x = fminf(fmaxf(x, -65504.0f), 65504.0f);
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
     return bits;
 }

@@ -62,8 +62,10 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
         j->ok = false;
         return &none;
     }
+    const bool whole = role == ROLE_WORK || type == 'b';
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count,
-                 inside = size_round_up(MAX(bytes, (size_t)1), page);
+                 behind = j->place == AT_ODD && !whole ? size : 0,
+                 inside = size_round_up(MAX(bytes + behind, (size_t)1), page);
     Buffer *b = &j->b[j->n];
     *b = (Buffer){.name = name, .role = role, .type = type, .count = count, .size = size, .block_bytes = inside};
     b->device_block = j->k->alloc(&j->run, &guards, inside);
@@ -76,8 +78,7 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     memset(b->block, FILLER, inside);
     if (on_host(j))
         guard_before(b, PROT_NONE);
-    const size_t step = role == ROLE_WORK || type == 'b' ? 64 : size,
-                 at = j->at_front && bytes ? 0 : inside - size_round_up(bytes, step);
+    const size_t at = j->place == AT_FRONT && bytes ? 0 : inside - behind - size_round_up(bytes, whole ? 64 : size);
     b->data = b->block + at;
     b->device = b->device_block + at;
     b->before = malloc(bytes + 1);
@@ -160,9 +161,9 @@ void case_work(Job *j, size_t bytes)
     j->run.work_bytes = bytes;
 }
 
-bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, void *context, bool at_front)
+bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, void *context, Place place)
 {
-    *j = (Job){.k = k, .run = {.context = context}, .at_front = at_front, .ok = true};
+    *j = (Job){.k = k, .run = {.context = context}, .place = place, .ok = true};
     j->seed = hash_bytes(f->kernel, strlen(f->kernel), 1) ^ hash_bytes(c->n, sizeof c->n, 2);
     f->make(j, c);
     for (int i = 0; j->ok && i < j->n; i++)
@@ -304,14 +305,14 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, void *const co
 {
     Job one, other;
     snprintf(why, 512, "out of memory");
-    if (!job_open(&one, f, c, k, contexts[0], false))
+    if (!job_open(&one, f, c, k, contexts[0], AT_END))
         return false;
     call(&one, f, c);
     bool ok = untouched(&one, -1, why);
     for (int i = 0; ok && i < 2 + f->in_place_count + f->optional_count; i++) {
         const int pairs = 2 + f->in_place_count, *pair = i >= 2 && i < pairs ? f->in_place[i - 2] : NULL;
         char how[64];
-        ok = job_open(&other, f, c, k, contexts[i < 2 ? i + 1 : 0], i == 0);
+        ok = job_open(&other, f, c, k, contexts[i < 2 ? i + 1 : 0], i == 0 ? AT_FRONT : i == 1 ? AT_ODD : AT_END);
         if (!ok)
             break;
         Buffer own;
@@ -325,7 +326,7 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, void *const co
             left_out->device = NULL;
             snprintf(how, sizeof how, "without %s", left_out->name);
         } else {
-            snprintf(how, sizeof how, "in context %d%s", i + 1, i == 0 ? ", with another alignment" : "");
+            snprintf(how, sizeof how, "in context %d, with another alignment", i + 1);
         }
         call(&other, f, c);
         ok = same_bits(&one, &other, how, why);
@@ -348,9 +349,9 @@ bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *
 {
     Job one, other;
     snprintf(why, 512, "out of memory");
-    if (!job_open(&one, f, c, a, context, false))
+    if (!job_open(&one, f, c, a, context, AT_END))
         return false;
-    bool ok = job_open(&other, f, c, b, context, false);
+    bool ok = job_open(&other, f, c, b, context, AT_END);
     if (ok) {
         call(&one, f, c);
         call(&other, f, c);

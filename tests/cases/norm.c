@@ -5,9 +5,10 @@
 
 /* ---- layer_norm, layer_norm_back ------------------------------------------------------------- */
 
-static const Case layer_norm_cases[] = {CASE(0, 8, 0),     CASE(3, 1, 0),      CASE(5, 7, 0),
-                                        CASE(5, 7, 1),     CASE(2, 16, 1),     CASE(40, 67, 1),
-                                        CASE(130, 384, 0), TIMED(197, 768, 0), TIMED(128, 384, 1)};
+static const Case layer_norm_cases[] = {CASE(0, 8, 0),     CASE(3, 1, 0),    CASE(5, 7, 0),     CASE(5, 7, 1),
+                                        CASE(2, 16, 1),    CASE(40, 67, 1),  CASE(130, 384, 0), CASE(3, 301, 1),
+                                        CASE(2, 1200, 0),  CASE(2, 1031, 1), CASE(2, 4104, 1),  TIMED(197, 768, 0),
+                                        TIMED(128, 384, 1)};
 enum { LN_X, LN_RESIDUAL, LN_GAMMA, LN_BETA, LN_Y, LN_MEAN, LN_RSTD };
 static void norm_of_row(const Job *j, int64_t m, int64_t C, bool residual, double eps, double *row, double *mean,
                         double *rstd)
@@ -62,8 +63,10 @@ const Family family_layer_norm = {.kernel = "layer_norm",
                                   .optional = {LN_MEAN, LN_RSTD},
                                   .optional_count = 2};
 
-static const Case layer_norm_back_cases[] = {CASE(0, 8, 0),   CASE(1, 5, 0),    CASE(5, 7, 1),  CASE(33, 16, 0),
-                                             CASE(70, 19, 1), CASE(2500, 3, 0), CASE(3, 100, 1)};
+static const Case layer_norm_back_cases[] = {CASE(0, 8, 0),   CASE(1, 5, 0),    CASE(5, 7, 1),    CASE(33, 16, 0),
+                                             CASE(70, 19, 1), CASE(2500, 3, 0), CASE(3, 100, 1),  CASE(9, 380, 0),
+                                             CASE(9, 301, 1), CASE(9, 644, 1),  CASE(9, 1200, 0), CASE(2, 1031, 1),
+                                             CASE(9, 4104, 0)};
 enum { LB_MEAN = 4, LB_RSTD, LB_DY, LB_DX, LB_DGAMMA, LB_DBETA, LB_ROW };
 static void layer_norm_back_make(Job *j, const Case *s)
 {
@@ -120,8 +123,9 @@ const Family family_layer_norm_back = {.kernel = "layer_norm_back",
 
 /* ---- softmax, softmax_back ------------------------------------------------------------------- */
 
-static const Case softmax_cases[] = {CASE(0, 5),   CASE(4, 1),     CASE(5, 7),          CASE(3, 16),
-                                     CASE(64, 50), CASE(500, 197), TIMED(12 * 197, 197)};
+static const Case softmax_cases[] = {CASE(0, 5),    CASE(4, 1),     CASE(5, 7),          CASE(3, 16),
+                                     CASE(64, 50),  CASE(500, 197), CASE(3, 301),        CASE(2, 1200),
+                                     CASE(2, 1031), CASE(2, 4104),  TIMED(12 * 197, 197)};
 static void softmax_of_row(const double *x, double *y, int64_t C)
 {
     double top = x[0], sum = 0;
@@ -165,7 +169,8 @@ const Family family_softmax = {.kernel = "softmax",
                                .in_place = {{1, 0}},
                                .in_place_count = 1};
 
-static const Case softmax_back_cases[] = {CASE(0, 5), CASE(4, 1), CASE(5, 7), CASE(6, 33), CASE(300, 70)};
+static const Case softmax_back_cases[] = {CASE(0, 5),   CASE(4, 1),   CASE(5, 7),    CASE(6, 33),   CASE(300, 70),
+                                          CASE(3, 200), CASE(3, 301), CASE(2, 1200), CASE(2, 1031), CASE(2, 4104)};
 static void softmax_back_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
@@ -208,8 +213,8 @@ const Family family_softmax_back = {.kernel = "softmax_back",
 
 /* ---- row_normalize, row_normalize_back ------------------------------------------------------- */
 
-static const Case normalize_cases[] = {CASE(0, 5),  CASE(4, 1),     CASE(5, 7),
-                                       CASE(9, 64), CASE(300, 100), TIMED(9300, 64)};
+static const Case normalize_cases[] = {CASE(0, 5),   CASE(4, 1),    CASE(5, 7),    CASE(9, 64),   CASE(300, 100),
+                                       CASE(3, 301), CASE(2, 1200), CASE(2, 1031), CASE(2, 4104), TIMED(9300, 64)};
 static const float NORM_EPS = 0.25f; /* large, so that some rows are under it */
 static double norm_of(const double *x, int64_t C)
 {
@@ -259,7 +264,8 @@ const Family family_row_normalize = {.kernel = "row_normalize",
                                      .optional = {2},
                                      .optional_count = 1};
 
-static const Case normalize_back_cases[] = {CASE(0, 5), CASE(5, 1), CASE(6, 7), CASE(9, 64), CASE(300, 33)};
+static const Case normalize_back_cases[] = {CASE(0, 5),   CASE(5, 1),   CASE(6, 7),    CASE(9, 64),   CASE(300, 33),
+                                            CASE(4, 200), CASE(4, 301), CASE(4, 1200), CASE(4, 1031), CASE(4, 4104)};
 static void row_normalize_back_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
@@ -302,8 +308,9 @@ const Family family_row_normalize_back = {.kernel = "row_normalize_back",
 
 /* ---- row_dot, row_scale, row_sum, col_sum, copy_cols ----------------------------------------- */
 
-static const Case row_cases[] = {CASE(0, 5),  CASE(3, 0),     CASE(4, 1),     CASE(5, 7),
-                                 CASE(9, 64), CASE(700, 100), TIMED(2048, 64)};
+static const Case row_cases[] = {CASE(0, 5),    CASE(3, 0),     CASE(4, 1),     CASE(5, 7),
+                                 CASE(9, 64),   CASE(700, 100), CASE(3, 301),   CASE(2, 1200),
+                                 CASE(2, 1031), CASE(2, 4104),  TIMED(2048, 64)};
 static void row_dot_make(Job *j, const Case *s)
 {
     case_f32(j, "a", ROLE_IN, s->n[0] * s->n[1]);
@@ -390,7 +397,8 @@ const Family family_row_sum = {.kernel = "row_sum",
 
 /* `width` spreads the numbers: exp alone would overflow. Odd rows begin with -inf. */
 static const Case log_sum_exp_cases[] = {CASE(0, 5, 1),    CASE(4, 0, 1),     CASE(4, 1, 1),      CASE(5, 7, 300),
-                                         CASE(9, 64, 100), CASE(700, 100, 4), TIMED(256, 1024, 5)};
+                                         CASE(9, 64, 100), CASE(700, 100, 4), CASE(3, 301, 9),    CASE(2, 1200, 1),
+                                         CASE(2, 1031, 4), CASE(2, 4104, 2),  TIMED(256, 1024, 5)};
 static void log_sum_exp_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
@@ -429,8 +437,9 @@ const Family family_log_sum_exp = {.kernel = "log_sum_exp",
                                    .reference = log_sum_exp_reference,
                                    .tolerance = 1e-6};
 
-static const Case col_sum_cases[] = {CASE(0, 5, 1),  CASE(0, 5, 0),   CASE(3, 0, 0),     CASE(1, 3, 0),
-                                     CASE(32, 7, 1), CASE(33, 20, 0), CASE(2100, 19, 1), TIMED(2048, 256, 0)};
+static const Case col_sum_cases[] = {CASE(0, 5, 1),     CASE(0, 5, 0),     CASE(3, 0, 0),
+                                     CASE(1, 3, 0),     CASE(32, 7, 1),    CASE(33, 20, 0),
+                                     CASE(2100, 19, 1), CASE(17000, 2, 0), TIMED(2048, 256, 0)};
 static void col_sum_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);

@@ -35,7 +35,9 @@ static inline float f16_to_f32(uint16_t bits)
 }
 static inline uint16_t f32_to_f16(float x)
 {
-    return emu_f32_to_f16(x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x);
+    if (fabsf(x) < INFINITY) /* it and NaN stay */
+        x = fminf(fmaxf(x, -65504.0f), 65504.0f);
+    return emu_f32_to_f16(x);
 }
 static inline uint16_t f32_to_bf16(float x)
 {

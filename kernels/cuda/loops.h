@@ -1,0 +1,203 @@
+/* kernels/cuda/loops.h: the two loops of most kernels: over numbers, and over the rows of x [M, C]. Both are limited by
+ * the bandwidth of memory, so what counts is that a warp reads whole lines of 128 bytes, 16 bytes a thread where the
+ * pointers allow it, and that each number is read once.
+ *
+ * Numbers: a thread has V of them, 4 or 1. LAUNCH_NUMBERS picks by what is aligned.
+ *
+ *     template <int V> static __global__ void __launch_bounds__(256) root_kernel(int64_t n, const float *x, float *y)
+ *     {
+ *         for (int64_t i = V * first_index(); i < n; i += V * all_threads()) {
+ *             float v[V];
+ *             load_part<V>(x, i, n, v);
+ *             for (int j = 0; j < V; j++)
+ *                 v[j] = sqrtf(v[j]);
+ *             store_part<V>(v, y, i, n);
+ *         }
+ *     }
+ *     LAUNCH_NUMBERS(run, root_kernel, n, aligned16(x) && aligned16(y), n, x, y);
+ *
+ * Rows: T threads have one, and thread t of them the numbers V (t + T k) .. + V - 1 for k = 0, 1, ... Up to K of these
+ * pieces stay in registers between the passes over a row; K 0: the row is longer, and each pass reads it again, from
+ * the second-level cache. V, T and K follow from C alone, so the order of a sum does, too: of a thread's numbers in V
+ * sums, then of the threads of a warp 16, 8, 4, 2, 1 apart, then of the warps of a block one after the other.
+ * LAUNCH_ROWS:
+ *
+ *     C            V 4 (C is a multiple of 4)    V 1
+ *     T 16, K 1    to 64                         to 16       half a warp
+ *     T 32, K 1    to 128                        to 32       a warp
+ *     T 32, K 4    to 512                        to 128      16 or 4 registers of a thread for a row
+ *     T 32, K 8    to 1024                       to 256      32 or 8
+ *     T 256, K 4   to 4096                       to 1024     a block
+ *     T 256, K 0   above                         above
+ *
+ * W is how many numbers a load takes: V, or 1 where V is 4 and a pointer is not aligned to 16 bytes. A block has 256
+ * threads. Fewer threads per row would need more registers than a thread has; more than 32 wait for each other at
+ * barriers. */
+#ifndef SAPOR_CUDA_LOOPS_H
+#define SAPOR_CUDA_LOOPS_H
+
+#include "kernels/cuda/cuda.h"
+
+/* ---- V numbers of a thread ------------------------------------------------------------------- */
+
+template <int V, int W> static __device__ inline void load_numbers(const float *p, float *v)
+{
+    if constexpr (W == 4) {
+        const float4 x = load4(p);
+        v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
+    } else {
+        for (int j = 0; j < V; j++)
+            v[j] = p[j];
+    }
+}
+template <int V, int W> static __device__ inline void store_numbers(const float *v, float *p)
+{
+    if constexpr (W == 4) {
+        store4(p, make_float4(v[0], v[1], v[2], v[3]));
+    } else {
+        for (int j = 0; j < V; j++)
+            p[j] = v[j];
+    }
+}
+/* Those from number n on are 0, and are not stored. */
+template <int V> static __device__ inline void load_part(const float *x, int64_t i, int64_t n, float *v)
+{
+    if (i + V <= n) {
+        load_numbers<V, V>(x + i, v);
+    } else {
+        for (int j = 0; j < V; j++)
+            v[j] = i + j < n ? x[i + j] : 0.0f;
+    }
+}
+template <int V> static __device__ inline void store_part(const float *v, float *y, int64_t i, int64_t n)
+{
+    if (i + V <= n) {
+        store_numbers<V, V>(v, y + i);
+    } else {
+        for (int j = 0; j < V && i + j < n; j++)
+            y[i + j] = v[j];
+    }
+}
+/* i / C for i >= 0: by the division of 32 bits where that is enough, a third of the instructions */
+static __device__ inline int64_t row_of(int64_t i, int64_t C)
+{
+    return (i | C) >> 32 == 0 ? (int64_t)((uint32_t)i / (uint32_t)C) : i / C;
+}
+
+#define LAUNCH_NUMBERS(run, kernel, n, aligned, ...)                                                                   \
+    do {                                                                                                               \
+        if (aligned)                                                                                                   \
+            LAUNCH(run, (kernel<4>), blocks_for(n, 1024), 256, 0, __VA_ARGS__);                                        \
+        else                                                                                                           \
+            LAUNCH(run, (kernel<1>), blocks_for(n, 256), 256, 0, __VA_ARGS__);                                         \
+    } while (0)
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()): all threads of a warp (T 256: of a block) go
+ * on together; those with m >= M have a row of no numbers. */
+template <int T> static __device__ inline int64_t first_row(void)
+{
+    return first_index() / T;
+}
+template <int T> static __device__ inline int64_t all_rows(void)
+{
+    return all_threads() / T;
+}
+template <int T> static __device__ inline bool any_row(int64_t m, int64_t M)
+{
+    return T < WARP ? m - lane_id() / T < M : m < M;
+}
+template <int T> static __device__ inline int thread_of_row(void)
+{
+    return (int)(threadIdx.x % T);
+}
+/* A row's first pass begins with load_row: all loads of a thread are on their way before the first is used. `kept` is
+ * float [MAX(K, 1)][V]; numbers from n on are 0. */
+template <int V, int W, int T, int K>
+static __device__ inline void load_row(const float *row, int64_t n, float (*kept)[V])
+{
+    for (int k = 0; k < K; k++) {
+        const int64_t c = V * (thread_of_row<T>() + T * k);
+        if (c < n) {
+            load_numbers<V, W>(row + c, kept[k]);
+        } else {
+            for (int j = 0; j < V; j++)
+                kept[k][j] = 0.0f;
+        }
+    }
+}
+/* The statement behind it for each piece k of the row's n numbers that the thread has; it begins at column c. */
+#define FOR_PIECES(V, T, K, n)                                                                                         \
+    for (int64_t k = 0, c = (V) * (int64_t)thread_of_row<T>(); (K) > 0 ? k < (K) : c < (n); k++, c += (V) * (T))       \
+        if ((K) == 0 || c < (n))
+/* Piece k: as load_row kept it, or from p again */
+template <int V, int W, int K>
+static __device__ inline void load_piece(const float *p, int64_t k, const float (*kept)[V], float *v)
+{
+    if constexpr (K > 0) {
+        for (int j = 0; j < V; j++)
+            v[j] = kept[k][j];
+    } else {
+        load_numbers<V, W>(p, v);
+    }
+}
+
+/* A thread's V sums together; then of the threads of a row: all get the sum, or the largest. */
+template <int V> static __device__ inline float own_total(const float *sum)
+{
+    if constexpr (V == 4)
+        return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    else
+        return sum[0];
+}
+template <int T> static __device__ inline float row_total(float x)
+{
+    if constexpr (T > WARP)
+        return block_sum<T>(x);
+    else
+        for (int apart = T / 2; apart > 0; apart /= 2)
+            x += __shfl_xor_sync(FULL_MASK, x, apart);
+    return x;
+}
+template <int T> static __device__ inline float row_largest(float x)
+{
+    if constexpr (T > WARP)
+        return block_max<T>(x);
+    else
+        for (int apart = T / 2; apart > 0; apart /= 2)
+            x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
+    return x;
+}
+
+#define LAUNCH_ROWS_AS(run, kernel, V, W, M, C, ...)                                                                   \
+    do {                                                                                                               \
+        if ((C) <= 16 * (V))                                                                                           \
+            LAUNCH(run, (kernel<V, W, 16, 1>), blocks_for(M, 16), 256, 0, __VA_ARGS__);                                \
+        else if ((C) <= 32 * (V))                                                                                      \
+            LAUNCH(run, (kernel<V, W, 32, 1>), blocks_for(M, 8), 256, 0, __VA_ARGS__);                                 \
+        else if ((C) <= 128 * (V))                                                                                     \
+            LAUNCH(run, (kernel<V, W, 32, 4>), blocks_for(M, 8), 256, 0, __VA_ARGS__);                                 \
+        else if ((C) <= 256 * (V))                                                                                     \
+            LAUNCH(run, (kernel<V, W, 32, 8>), blocks_for(M, 8), 256, 0, __VA_ARGS__);                                 \
+        else if ((C) <= 1024 * (V))                                                                                    \
+            LAUNCH(run, (kernel<V, W, 256, 4>), blocks_for(M, 1), 256, 0, __VA_ARGS__);                                \
+        else                                                                                                           \
+            LAUNCH(run, (kernel<V, W, 256, 0>), blocks_for(M, 1), 256, 0, __VA_ARGS__);                                \
+    } while (0)
+/* aligned: the pointers to rows, those that the kernel reads or writes V numbers at a time */
+#define LAUNCH_ROWS(run, kernel, M, C, aligned, ...)                                                                   \
+    do {                                                                                                               \
+        if ((C) % 4 != 0)                                                                                              \
+            LAUNCH_ROWS_AS(run, kernel, 1, 1, M, C, __VA_ARGS__);                                                      \
+        else if (aligned)                                                                                              \
+            LAUNCH_ROWS_AS(run, kernel, 4, 4, M, C, __VA_ARGS__);                                                      \
+        else                                                                                                           \
+            LAUNCH_ROWS_AS(run, kernel, 4, 1, M, C, __VA_ARGS__);                                                      \
+    } while (0)
+
+/* y[c] = beta y[c] + the sum over m < M of x[m ld + c], for c < C, by one block for 32 columns: for the sums of up to
+ * some thousand parts (reduce.cu) */
+void add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, float beta, float *y);
+
+#endif

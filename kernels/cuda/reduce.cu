@@ -1,0 +1,311 @@
+/* kernels/cuda/reduce.cu: sums: of all numbers, of rows, of columns; and what rows are scaled by. Each number is read
+ * once, and these kernels are limited by the bandwidth of memory. The order of a sum follows from the sizes alone. */
+#include "kernels/cuda/loops.h"
+
+/* ---- the sum of all: blocks of SUM_BLOCK numbers in float32, their sums in double ------------ */
+
+enum { SUM_BLOCK = 4096 };
+
+/* A block of threads sums a block of numbers: thread t the numbers 4 t + 1024 k + j in its sum j of four, k from 0 to
+ * 3. */
+template <int W, bool SQUARES>
+static __global__ void __launch_bounds__(256) sum_blocks_kernel(int64_t n, const float *x, float *parts)
+{
+    enum { PIECES = SUM_BLOCK / 1024 };
+    for (int64_t b = blockIdx.x; b < (n + SUM_BLOCK - 1) / SUM_BLOCK; b += gridDim.x) {
+        float v[PIECES][4], sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        for (int k = 0; k < PIECES; k++) {
+            const int64_t i = b * SUM_BLOCK + 1024 * k + 4 * (int)threadIdx.x;
+            if (i + 4 <= n) {
+                load_numbers<4, W>(x + i, v[k]);
+            } else {
+                for (int j = 0; j < 4; j++)
+                    v[k][j] = i + j < n ? x[i + j] : 0.0f;
+            }
+        }
+        for (int k = 0; k < PIECES; k++)
+            for (int j = 0; j < 4; j++)
+                sum[j] = SQUARES ? fmaf(v[k][j], v[k][j], sum[j]) : sum[j] + v[k][j];
+        const float total = block_sum<256>(own_total<4>(sum));
+        if (threadIdx.x == 0)
+            parts[b] = total;
+    }
+}
+
+/* One block: thread t sums the parts t, t + PART_THREADS, ... in double. */
+enum { PART_THREADS = 1024 };
+
+static __device__ inline double sum_of_parts(int64_t count, const float *parts)
+{
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < count; i += PART_THREADS)
+        sum += (double)parts[i];
+    return block_sum<PART_THREADS>(sum);
+}
+static __global__ void __launch_bounds__(PART_THREADS) sum_parts_kernel(int64_t count, const float *parts, float *out)
+{
+    const double sum = sum_of_parts(count, parts);
+    if (threadIdx.x == 0)
+        out[0] = (float)sum;
+}
+
+size_t cuda_sum_work(const Run *run, int64_t n)
+{
+    (void)run;
+    return (size_t)div_up(n, SUM_BLOCK) * sizeof(float);
+}
+
+template <bool SQUARES> static void sum_all(const Run *run, int64_t n, const float *x, float *out)
+{
+    float *parts = (float *)run->work;
+    const int64_t count = div_up(n, SUM_BLOCK);
+    if (aligned16(x))
+        LAUNCH(run, (sum_blocks_kernel<4, SQUARES>), blocks_for(count, 1), 256, 0, n, x, parts);
+    else
+        LAUNCH(run, (sum_blocks_kernel<1, SQUARES>), blocks_for(count, 1), 256, 0, n, x, parts);
+    LAUNCH(run, sum_parts_kernel, 1, PART_THREADS, 0, count, parts, out);
+}
+void cuda_sum(const Run *run, int64_t n, const float *x, float *out)
+{
+    sum_all<false>(run, n, x, out);
+}
+void cuda_sum_squares(const Run *run, int64_t n, const float *x, float *out)
+{
+    sum_all<true>(run, n, x, out);
+}
+
+static __global__ void __launch_bounds__(256)
+    clip_factor_kernel(int64_t n, const float *squares, float most, float *out)
+{
+    const float length = sqrtf((float)sum_of_parts(n, squares)), factor = most / (length + 1e-6f);
+    if (threadIdx.x == 0)
+        out[0] = factor > 1.0f ? 1.0f : factor; /* not a number where the sum is none */
+}
+void cuda_clip_factor(const Run *run, int64_t n, const float *squares, float most, float *out)
+{
+    LAUNCH(run, clip_factor_kernel, 1, PART_THREADS, 0, n, squares, most, out);
+}
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+/* A block of 32 R threads sums 32 columns of the rows of part blockIdx.y: thread (r, lane) the rows r, r + R, ... of
+ * the part; then halves of the threads are added, R / 2, R / 4, ... rows apart. A warp reads 32 numbers of a row. */
+template <int R>
+static __global__ void __launch_bounds__(32 * R)
+    add_rows_kernel(int64_t M, int64_t C, const float *x, int64_t ld, int64_t part_rows, float beta, float *y)
+{
+    SHARED(float, sums, [R][WARP]);
+    const int lane = lane_id(), r = (int)threadIdx.x / WARP;
+    const int64_t c = (int64_t)blockIdx.x * WARP + lane, p = blockIdx.y, last = MIN(M, (p + 1) * part_rows);
+    float sum = 0.0f;
+    if (c < C)
+        for (int64_t m = p * part_rows + r; m < last; m += R)
+            sum += x[m * ld + c];
+    sums[r][lane] = sum;
+    for (int half = R / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (r < half)
+            sums[r][lane] += sums[r + half][lane];
+    }
+    if (r == 0 && c < C)
+        y[p * C + c] = beta == 0.0f ? sums[0][lane] : fmaf(beta, y[p * C + c], sums[0][lane]);
+}
+void add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, float beta, float *y)
+{
+    LAUNCH(run, add_rows_kernel<32>, div_up(C, WARP), 32 * WARP, 0, M, C, x, ld, M, beta, y);
+}
+
+/* First parts of the rows, at most COLUMN_PARTS, then their sum. M alone says how many. */
+enum { COLUMN_PARTS = 512, COLUMN_ROWS = 32 };
+
+static int64_t column_rows(int64_t M)
+{
+    return MAX((int64_t)COLUMN_ROWS, div_up(M, COLUMN_PARTS));
+}
+size_t cuda_col_sum_work(const Run *run, int64_t M, int64_t C)
+{
+    (void)run;
+    return (size_t)(div_up(M, column_rows(M)) * C) * sizeof(float);
+}
+void cuda_col_sum(const Run *run, int64_t M, int64_t C, const float *x, float beta, float *y)
+{
+    const int64_t rows = column_rows(M), parts = div_up(M, rows);
+    float *sums = (float *)run->work;
+    if (parts <= 1) {
+        add_rows(run, M, C, x, C, beta, y);
+        return;
+    }
+    LAUNCH(run, add_rows_kernel<8>, dim3((unsigned)div_up(C, WARP), (unsigned)parts), 8 * WARP, 0, M, C, x, C, rows,
+           0.0f, sums);
+    add_rows(run, parts, C, sums, C, beta, y);
+}
+
+/* ---- sums of rows ---------------------------------------------------------------------------- */
+
+template <int V, int W, int T, int K>
+static __global__ void __launch_bounds__(256) row_sum_kernel(int64_t M, int64_t C, const float *x, float *y)
+{
+    for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
+        const int64_t n = m < M ? C : 0;
+        float kept[MAX(K, 1)][V], sum[V] = {0.0f}, v[V];
+        load_row<V, W, T, K>(x + m * C, n, kept);
+        FOR_PIECES(V, T, K, n)
+        {
+            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            for (int j = 0; j < V; j++)
+                sum[j] += v[j];
+        }
+        const float total = row_total<T>(own_total<V>(sum));
+        if (m < M && thread_of_row<T>() == 0)
+            y[m] = total;
+    }
+}
+void cuda_row_sum(const Run *run, int64_t M, int64_t C, const float *x, float *y)
+{
+    LAUNCH_ROWS(run, row_sum_kernel, M, C, aligned16(x), M, C, x, y);
+}
+
+template <int V, int W, int T, int K>
+static __global__ void __launch_bounds__(256)
+    row_dot_kernel(int64_t M, int64_t C, const float *a, const float *b, float *y)
+{
+    for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
+        const int64_t n = m < M ? C : 0;
+        float kept_a[MAX(K, 1)][V], kept_b[MAX(K, 1)][V], sum[V] = {0.0f}, v[V], w[V];
+        load_row<V, W, T, K>(a + m * C, n, kept_a);
+        load_row<V, W, T, K>(b + m * C, n, kept_b);
+        FOR_PIECES(V, T, K, n)
+        {
+            load_piece<V, W, K>(a + m * C + c, k, kept_a, v);
+            load_piece<V, W, K>(b + m * C + c, k, kept_b, w);
+            for (int j = 0; j < V; j++)
+                sum[j] = fmaf(v[j], w[j], sum[j]);
+        }
+        const float total = row_total<T>(own_total<V>(sum));
+        if (m < M && thread_of_row<T>() == 0)
+            y[m] = total;
+    }
+}
+void cuda_row_dot(const Run *run, int64_t M, int64_t C, const float *a, const float *b, float *y)
+{
+    LAUNCH_ROWS(run, row_dot_kernel, M, C, aligned16(a) && aligned16(b), M, C, a, b, y);
+}
+
+/* ---- length 1 -------------------------------------------------------------------------------- */
+
+template <int V, int W, int T, int K>
+static __global__ void __launch_bounds__(256)
+    row_normalize_kernel(int64_t M, int64_t C, float eps, const float *x, float *y, float *norm)
+{
+    for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
+        const int64_t n = m < M ? C : 0;
+        float kept[MAX(K, 1)][V], squares[V] = {0.0f}, v[V];
+        load_row<V, W, T, K>(x + m * C, n, kept);
+        FOR_PIECES(V, T, K, n)
+        {
+            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            for (int j = 0; j < V; j++)
+                squares[j] = fmaf(v[j], v[j], squares[j]);
+        }
+        const float length = sqrtf(row_total<T>(own_total<V>(squares))), size = length > eps ? length : eps,
+                    scale = size > 0.0f ? 1.0f / size : 0.0f;
+        FOR_PIECES(V, T, K, n)
+        {
+            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            for (int j = 0; j < V; j++)
+                v[j] *= scale;
+            store_numbers<V, W>(v, y + m * C + c);
+        }
+        if (norm && m < M && thread_of_row<T>() == 0)
+            norm[m] = size;
+    }
+}
+void cuda_row_normalize(const Run *run, int64_t M, int64_t C, float eps, const float *x, float *y, float *norm)
+{
+    LAUNCH_ROWS(run, row_normalize_kernel, M, C, aligned16(x) && aligned16(y), M, C, eps, x, y, norm);
+}
+
+/* dx = (dy - y (y . dy)) / norm; a row whose length was raised to eps was divided by a constant */
+template <int V, int W, int T, int K>
+static __global__ void __launch_bounds__(256) row_normalize_back_kernel(int64_t M, int64_t C, float eps, const float *y,
+                                                                        const float *norm, const float *dy, float *dx)
+{
+    for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
+        const int64_t n = m < M ? C : 0;
+        float kept[MAX(K, 1)][V], kept_d[MAX(K, 1)][V], dot[V] = {0.0f}, v[V], d[V];
+        load_row<V, W, T, K>(y + m * C, n, kept);
+        load_row<V, W, T, K>(dy + m * C, n, kept_d);
+        FOR_PIECES(V, T, K, n)
+        {
+            load_piece<V, W, K>(y + m * C + c, k, kept, v);
+            load_piece<V, W, K>(dy + m * C + c, k, kept_d, d);
+            for (int j = 0; j < V; j++)
+                dot[j] = fmaf(v[j], d[j], dot[j]);
+        }
+        const float size = m < M ? norm[m] : 0.0f, scale = size > 0.0f ? 1.0f / size : 0.0f,
+                    total = row_total<T>(own_total<V>(dot)), along = size > eps ? total : 0.0f;
+        FOR_PIECES(V, T, K, n)
+        {
+            load_piece<V, W, K>(y + m * C + c, k, kept, v);
+            load_piece<V, W, K>(dy + m * C + c, k, kept_d, d);
+            for (int j = 0; j < V; j++)
+                d[j] = fmaf(-v[j], along, d[j]) * scale;
+            store_numbers<V, W>(d, dx + m * C + c);
+        }
+    }
+}
+void cuda_row_normalize_back(const Run *run, int64_t M, int64_t C, float eps, const float *y, const float *norm,
+                             const float *dy, float *dx)
+{
+    LAUNCH_ROWS(run, row_normalize_back_kernel, M, C, aligned16(y) && aligned16(dy) && aligned16(dx), M, C, eps, y,
+                norm, dy, dx);
+}
+
+/* ---- rows of which nothing is summed: a thread has V numbers of one row ---------------------- */
+
+template <int V>
+static __global__ void __launch_bounds__(256)
+    row_scale_kernel(int64_t n, int64_t C, const float *x, const float *s, float beta, float *y)
+{
+    for (int64_t i = V * first_index(); i < n; i += V * all_threads()) {
+        const float scale = s[row_of(i, C)];
+        float v[V], w[V];
+        load_numbers<V, V>(x + i, v);
+        if (beta == 0.0f) {
+            for (int j = 0; j < V; j++)
+                v[j] *= scale;
+        } else {
+            load_numbers<V, V>(y + i, w);
+            for (int j = 0; j < V; j++)
+                v[j] = fmaf(scale, v[j], beta * w[j]);
+        }
+        store_numbers<V, V>(v, y + i);
+    }
+}
+void cuda_row_scale(const Run *run, int64_t M, int64_t C, const float *x, const float *s, float beta, float *y)
+{
+    LAUNCH_NUMBERS(run, row_scale_kernel, M * C, C % 4 == 0 && aligned16(x) && aligned16(y), M * C, C, x, s, beta, y);
+}
+
+template <int V>
+static __global__ void __launch_bounds__(256)
+    copy_cols_kernel(int64_t n, int64_t C, const float *x, int64_t ldx, float beta, float *y, int64_t ldy)
+{
+    for (int64_t i = V * first_index(); i < n; i += V * all_threads()) {
+        const int64_t m = row_of(i, C), c = i - m * C;
+        float v[V], w[V];
+        load_numbers<V, V>(x + m * ldx + c, v);
+        if (beta != 0.0f) {
+            load_numbers<V, V>(y + m * ldy + c, w);
+            for (int j = 0; j < V; j++)
+                v[j] = fmaf(beta, w[j], v[j]);
+        }
+        store_numbers<V, V>(v, y + m * ldy + c);
+    }
+}
+void cuda_copy_cols(const Run *run, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y,
+                    int64_t ldy)
+{
+    const bool aligned = C % 4 == 0 && ldx % 4 == 0 && ldy % 4 == 0 && aligned16(x) && aligned16(y);
+    LAUNCH_NUMBERS(run, copy_cols_kernel, M * C, aligned, M * C, C, x, ldx, beta, y, ldy);
+}

@@ -1,0 +1,65 @@
+/* kernels/cuda/types.cu: numbers of one type to another, and which entries take which types. */
+#include "kernels/cuda/cuda.h"
+
+bool cuda_supports(const char *entry, const char *operand, DType type)
+{
+    static const struct {
+        const char *entry, *operand;
+        unsigned types; /* beside F32 */
+    } NARROW[] = {{"gather", "table", 1u << F16 | 1u << BF16},
+                  {"convert", "x", 1u << F16 | 1u << BF16},
+                  {"convert", "y", 1u << F16 | 1u << BF16}};
+    for (size_t i = 0; i < COUNT(NARROW); i++)
+        if (strcmp(NARROW[i].entry, entry) == 0 && strcmp(NARROW[i].operand, operand) == 0 &&
+            (NARROW[i].types >> type & 1u))
+            return true;
+    return type == F32;
+}
+
+/* A number of the same type keeps its bits, those of a NaN and of an infinity too. */
+template <class X, class Y> static __device__ inline void convert_one(X x, Y *y)
+{
+    from_f32(to_f32(x), y);
+}
+template <class T> static __device__ inline void convert_one(T x, T *y)
+{
+    *y = x;
+}
+
+/* V numbers, read and written at once: 16 bytes of float32, 8 of the others */
+template <class T, int V> struct alignas(V * sizeof(T)) Numbers {
+    T x[V];
+};
+
+/* A thread converts four numbers, or one where the pointers are not aligned; limited by bandwidth. */
+template <class X, class Y, int V>
+static __global__ void __launch_bounds__(256) convert_kernel(int64_t n, const X *x, Y *y)
+{
+    for (int64_t i = V * first_index(); i < n; i += V * all_threads()) {
+        if (i + V <= n) {
+            CHECK_ALIGNED(x + i, sizeof(Numbers<X, V>));
+            CHECK_ALIGNED(y + i, sizeof(Numbers<Y, V>));
+            const Numbers<X, V> from = *(const Numbers<X, V> *)(x + i);
+            Numbers<Y, V> to;
+            for (int j = 0; j < V; j++)
+                convert_one(from.x[j], &to.x[j]);
+            *(Numbers<Y, V> *)(y + i) = to;
+        } else {
+            for (int64_t j = i; j < n; j++)
+                convert_one(x[j], y + j);
+        }
+    }
+}
+
+template <class X, class Y> static void convert(const Run *run, int64_t n, const X *x, Y *y)
+{
+    if ((uintptr_t)x % (4 * sizeof(X)) == 0 && (uintptr_t)y % (4 * sizeof(Y)) == 0)
+        LAUNCH(run, (convert_kernel<X, Y, 4>), blocks_for(n, 1024), 256, 0, n, x, y);
+    else
+        LAUNCH(run, (convert_kernel<X, Y, 1>), blocks_for(n, 256), 256, 0, n, x, y);
+}
+
+void cuda_convert(const Run *run, int64_t n, DType x_type, const void *x, DType y_type, void *y)
+{
+    WITH_TYPE(x_type, X, WITH_TYPE(y_type, Y, convert(run, n, (const X *)x, (Y *)y)));
+}
