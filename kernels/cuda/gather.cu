@@ -187,11 +187,11 @@ void cuda_segment_pool(const Run *run, int64_t B, int64_t D, const int32_t *offs
                        float *y, int32_t *arg)
 {
     const dim3 grid((unsigned)blocks_for(B, 1), tiles_for(D));
-    WITH_VECTOR(
-        rows_in_fours(x, D, sizeof *x), V,
-        if (how == REDUCE_MAX) { LAUNCH(run, (max_pool_kernel<V>), grid, BLOCK, 0, B, D, offsets, x, y, arg); } else {
-            LAUNCH(run, (sum_pool_kernel<V>), grid, BLOCK, 0, B, D, offsets, how, x, y);
-        });
+    const bool fours = rows_in_fours(x, D, sizeof *x);
+    if (how == REDUCE_MAX)
+        WITH_VECTOR(fours, V, LAUNCH(run, (max_pool_kernel<V>), grid, BLOCK, 0, B, D, offsets, x, y, arg));
+    else
+        WITH_VECTOR(fours, V, LAUNCH(run, (sum_pool_kernel<V>), grid, BLOCK, 0, B, D, offsets, how, x, y));
 }
 
 /* A warp: rows of a text, as above; each row of dx is written once, whole. */

@@ -27,7 +27,7 @@ template <bool VECTOR, int LANES>
 static __global__ void __launch_bounds__(BLOCK)
     sddmm_kernel(Sparse A, int64_t D, const float *x, const float *y, float alpha, float beta, float *out)
 {
-    enum { PLACES = WARP / LANES, DEEP = LANES < 4 ? LANES : 4 }; /* entries of a place that are loaded together */
+    enum { PLACES = WARP / LANES, DEEP = LANES < 2 ? 1 : 2 }; /* entries of a place that are loaded together */
     const int place = lane_id() / LANES, lane = lane_id() % LANES;
     for (int64_t at = first_warp() * WARP; at < A.entries; at += all_warps() * WARP) {
         const int n = (int)MIN(A.entries - at, (int64_t)WARP);
@@ -35,19 +35,17 @@ static __global__ void __launch_bounds__(BLOCK)
         const int32_t row = lane_id() < n ? row_of(A, e) : 0, col = lane_id() < n ? A.col[e] : 0;
         float dot = 0.0f;
         for (int i = 0; i < n; i += PLACES * DEEP) {
-            const float *x_row[DEEP], *y_row[DEEP];
+            int32_t r[DEEP], c[DEEP];
             float sum[DEEP] = {0};
             for (int k = 0; k < DEEP; k++) {
-                const int64_t r = __shfl_sync(FULL_MASK, row, i + k * PLACES + place),
-                              c = __shfl_sync(FULL_MASK, col, i + k * PLACES + place);
-                x_row[k] = x + r * D;
-                y_row[k] = y + c * D;
+                r[k] = __shfl_sync(FULL_MASK, row, i + k * PLACES + place);
+                c[k] = __shfl_sync(FULL_MASK, col, i + k * PLACES + place);
             }
             for (int64_t d = EACH * lane; d < D; d += EACH * LANES) {
                 float a[DEEP][EACH], b[DEEP][EACH];
                 for (int k = 0; k < DEEP; k++) {
-                    load_neighbours(x_row[k], VECTOR, d, D, a[k]);
-                    load_neighbours(y_row[k], VECTOR, d, D, b[k]);
+                    load_neighbours(x + r[k] * D, VECTOR, d, D, a[k]);
+                    load_neighbours(y + c[k] * D, VECTOR, d, D, b[k]);
                 }
                 for (int k = 0; k < DEEP; k++) {
                     for (int j = 0; j < EACH; j++)

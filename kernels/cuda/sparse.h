@@ -32,15 +32,15 @@ static __device__ inline unsigned long_rows(const Sparse &A, int64_t turn)
     for (int64_t turn_ = 0; turn_row(turn_, 0) < (A).rows; turn_++) {                                                  \
         const int warp_ = (int)threadIdx.x / WARP;                                                                     \
         const unsigned long_ = long_rows(A, turn_);                                                                    \
-        const int64_t r = turn_row(turn_, warp_);                                                                      \
-        if (r < (A).rows && !(long_ >> warp_ & 1)) {                                                                   \
-            alone;                                                                                                     \
+        {                                                                                                              \
+            const int64_t r = turn_row(turn_, warp_);                                                                  \
+            if (r < (A).rows && !(long_ >> warp_ & 1))                                                                 \
+                alone;                                                                                                 \
         }                                                                                                              \
         for (int w_ = 0; long_ >> w_ > 0; w_++) {                                                                      \
             const int64_t r = turn_row(turn_, w_);                                                                     \
-            if (long_ >> w_ & 1) {                                                                                     \
+            if (long_ >> w_ & 1)                                                                                       \
                 together;                                                                                              \
-            }                                                                                                          \
         }                                                                                                              \
     }
 static inline unsigned row_blocks(const Sparse *A)

@@ -24,6 +24,7 @@ static const Case bpr_cases[] = {
     {.bpr = {.B = 16, .D = 128, .E = 0, .width = 1, .l2 = 5}},
     {.bpr = {.B = 33, .D = 7, .E = 2, .width = 1, .l2 = 3}},
     {.bpr = {.B = 100, .D = 20, .E = 64, .width = 2, .l2 = 0}},
+    {.bpr = {.B = 5, .D = 131, .E = 200, .width = 1, .l2 = 2}},
     {.bpr = {.B = 19, .D = 3, .E = 1, .width = 40, .l2 = 1}},
     {.bpr = {.B = 700, .D = 64, .E = 33, .width = 1, .l2 = 2}},
     {.bpr = {.B = 2048, .D = 64, .E = 0, .width = 1, .l2 = 1}, .timed = true},
