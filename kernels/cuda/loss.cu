@@ -5,10 +5,10 @@
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/columns.h"
 
-enum { BLOCK = 256, WARPS = BLOCK / WARP, MOST_PARTS = 8 };
+enum { BLOCK = 256, WARPS = BLOCK / WARP, MOST_PARTS = 4 };
 
-/* Parts of a launch: the descriptors are copied into the kernel's parameters, of which there are at most 4 KB. More
- * parts are more launches. */
+/* Parts of a launch: the descriptors are copied into the kernel's parameters, whose room is limited (4 KB before CUDA
+ * 12.1). More parts are more launches. */
 typedef struct Parts {
     int count;
     BprPart part[MOST_PARTS];
