@@ -1,5 +1,5 @@
-/* kernels/cuda/columns.h: rows of D numbers, four columns a thread: how gathers, sums of rows, sparse products and losses
- * read and write them.
+/* kernels/cuda/columns.h: rows of D numbers, four columns a thread: how gathers, sums of rows, sparse products and
+ * losses read and write them.
  *
  * Where all rows begin at multiples of 16 bytes and D is a multiple of 4, `vector` is true: a lane's four columns are
  * neighbours and move in one access. A warp then reads 512 bytes at once, and has a quarter of the instructions of a
@@ -85,7 +85,7 @@ template <class T> static __device__ inline void load_four(const T *p, float x[E
         x[k] = to_f32(T{(uint16_t)(bits >> (16 * k))});
 }
 
-/* ---- columns that do not meet: lane l of `lanes` ---------------------------------------------- */
+/* ---- columns that do not meet: lane l of `lanes` --------------------------------------------- */
 
 /* Column k of a lane's four: the neighbours 4 l .. 4 l + 3; without vector l, l + lanes, ..., so that each of the four
  * accesses is of neighbours, too. */
@@ -136,7 +136,7 @@ static __device__ inline void write_columns(float *row, bool vector, int lane, i
     store_columns(row, vector, lane, lanes, count, y);
 }
 
-/* ---- columns that are summed: always neighbours, so that the order is the same without vector -- */
+/* ---- columns that are summed: always neighbours, so the order is the same without vector ----- */
 
 /* Columns d .. d + 3 of a row of D, zeros from D on */
 static __device__ inline void load_neighbours(const float *row, bool vector, int64_t d, int64_t D, float x[EACH])

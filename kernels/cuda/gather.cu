@@ -1,6 +1,6 @@
-/* kernels/cuda/gather.cu: rows by index: gathers, sums and pools of rows. All are bound by the bandwidth of memory: there
- * is at most one addition a number. Lanes take four neighbouring columns each (columns.h), so a row is read in whole
- * lines; the rows themselves lie anywhere. */
+/* kernels/cuda/gather.cu: rows by index: gathers, sums and pools of rows. All are bound by the bandwidth of memory:
+ * there is at most one addition a number. Lanes take four columns each (columns.h), and lanes side by side read whole
+ * lines; the rows themselves may be anywhere. */
 #include "kernels/cuda/columns.h"
 
 enum { BLOCK = 256, WARPS = BLOCK / WARP };
@@ -49,8 +49,8 @@ void cuda_gather(const Run *run, int64_t n, int64_t D, DType type, const void *t
                                  (const T *)table, ids, beta, y)));
 }
 
-/* Adds rows x[order ? order[j] : j, :] of D numbers, j = first, first + step, ... below end, to a thread's four columns
- * of the tile. The sum is in this order. Four rows are loaded before they are added, so that their latencies overlap. */
+/* Adds rows x[order ? order[j] : j, :] of D numbers, j = first, first + step, ... below end, to a thread's four
+ * columns of the tile, in this order. Four rows are loaded before they are added, so that their latencies overlap. */
 static __device__ inline void add_rows(const float *x, int64_t D, const int32_t *order, int64_t first, int64_t end,
                                        int step, bool vector, int lane, int lanes, float sum[EACH])
 {
@@ -98,8 +98,9 @@ void cuda_segment_sum(const Run *run, int64_t S, int64_t D, const int64_t *start
 
 /* ---- pools of ragged rows -------------------------------------------------------------------- */
 
-/* A block: 128 columns of one text at a time. There are few texts and each has many rows, so a text's rows are dealt out
- * to the warps: warp w takes first + w, first + w + 8, ..., and the warps' results are combined in their order. */
+/* A block: 128 columns of one segment (a text) at a time. There are few texts and each has many rows, so the rows of a
+ * text are dealt out to the warps: warp w takes first + w, first + w + 8, ..., and the warps' results are combined in
+ * their order. */
 typedef struct Segment {
     int64_t first, end; /* rows */
     float scale;
@@ -194,7 +195,7 @@ void cuda_segment_pool(const Run *run, int64_t B, int64_t D, const int32_t *offs
         WITH_VECTOR(fours, V, LAUNCH(run, (sum_pool_kernel<V>), grid, BLOCK, 0, B, D, offsets, how, x, y));
 }
 
-/* A warp: rows of a text, as above; each row of dx is written once, whole. */
+/* A warp: rows of a segment, as above; each row of dx is written once, whole. */
 template <bool VECTOR>
 static __global__ void __launch_bounds__(BLOCK)
     segment_pool_back_kernel(int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,

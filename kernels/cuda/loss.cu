@@ -77,8 +77,8 @@ static __device__ inline float score_difference(const Parts &parts, int64_t b, f
     return warp_sum(sum);
 }
 
-/* What a launch does with its parts. Where there are more of them than MOST_PARTS, `loss` first collects the differences
- * of scores, then is the loss, then gets the penalties of the parts before. */
+/* What a launch does with its parts. Where there are more of them than MOST_PARTS, `loss` first collects the
+ * differences of scores, then is the loss, then gets the penalties of the parts before. */
 typedef enum Pass { PASS_DIFFERENCE, PASS_LOSS, PASS_PENALTY } Pass;
 
 static __global__ void __launch_bounds__(BLOCK)
@@ -88,7 +88,7 @@ static __global__ void __launch_bounds__(BLOCK)
         float penalty, d = score_difference(parts, b, &penalty);
         if (lane_id() != 0)
             continue;
-        if (pass != PASS_PENALTY && !first)
+        if (!first)
             d += loss[b];
         if (pass == PASS_DIFFERENCE)
             loss[b] = d;

@@ -2,7 +2,7 @@
 #include "kernels/cuda/columns.h"
 #include "kernels/cuda/sparse.h"
 
-/* ---- by entry: no sum over a row, so entries are dealt out evenly whatever the rows are -------- */
+/* ---- by entry: no sum over a row, so entries are dealt out evenly whatever the rows are ------ */
 
 /* The row of entry e: the last one that begins at or before it. All lanes of a warp take nearly the same path, so one
  * access of the cache serves them. */
@@ -93,9 +93,10 @@ void cuda_edge_scale(const Run *run, const Sparse *A, const float *val, const fl
     LAUNCH(run, edge_scale_kernel, blocks_for(A->entries, BLOCK), BLOCK, 0, *A, val, rs, cs, out);
 }
 
-/* ---- by row: THREADS is a warp, or the block for a long row; both read neighbouring entries ----- */
+/* ---- by row: THREADS is a warp, or the block for a long row ---------------------------------- */
 
-/* Thread t of THREADS adds up numbers t, t + THREADS, ...; these sums are then added as cuda.h says. */
+/* Thread t of THREADS reads entries t, t + THREADS, ... of the row (coalesced); their sums are added as cuda.h says.
+ * Bound by the bandwidth of memory. */
 template <int THREADS> static __device__ inline float sum_of(float x)
 {
     return THREADS == WARP ? warp_sum(x) : block_sum<BLOCK>(x);

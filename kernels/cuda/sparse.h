@@ -2,8 +2,8 @@
  *
  * A block has WARPS warps and takes WARPS rows in a turn. A warp computes its row alone where that has at most LONG_ROW
  * entries; a longer one, which would keep a warp busy long after all others, is then computed by the whole block. Which
- * of the two it is depends on the row's length alone, and so do the bits of its result. The host cannot deal out rows by
- * their lengths: they are in memory of the device. */
+ * of the two it is depends on the row's length alone, and so do the bits of its result. The host cannot deal out rows
+ * by their lengths: they are in memory of the device. */
 #ifndef SAPOR_CUDA_SPARSE_H
 #define SAPOR_CUDA_SPARSE_H
 

@@ -1,8 +1,8 @@
 /* kernels/cuda/spmm.cu: y = alpha A x + beta y. docs/kernels/spmm.md ("On a GPU") tells how it came to be.
  *
- * What bounds it: each entry reads one row of x, 256 bytes at D = 64, for 128 operations: the bandwidth of the L2 cache,
- * or of memory where x does not fit there. So a row of x is read in as few accesses as possible, and the loads of many
- * entries are under way together. */
+ * What bounds it: each entry reads one row of x, 256 bytes at D = 64, for 128 operations: the bandwidth of the L2
+ * cache, or of memory where x does not fit there. So a row of x is read in as few accesses as possible, and the loads
+ * of many entries are under way together. */
 #include "kernels/cuda/columns.h"
 #include "kernels/cuda/sparse.h"
 

@@ -3,8 +3,8 @@
 
 #include "tests/kernel_cases.h"
 
-/* Two parts, of D and E numbers, the second's items normalised (E 0: one part), given `again` times more. Buffers: user,
- * pos, neg of each part, then the rest. */
+/* Two parts, of D and E numbers, the second's items normalised (E 0: one part), given `again` times more. Buffers:
+ * user, pos, neg of each part, then the rest. */
 enum { LOSS = 6, SLOPE, DX = 6, SLOPES = 12, DLOSS, MOST_PARTS = 10 };
 static const float eps = 0.5f; /* some rows are shorter, in cases of few numbers */
 
