@@ -11,7 +11,14 @@
 
 #include "kernels/cuda/cuda.h"
 
+/* Threads and warps of a block: few warps wait for the slowest one, and eight blocks fill a multiprocessor. */
+enum { BLOCK = 256, WARPS = BLOCK / WARP };
 enum { EACH = 4, TILE = EACH * WARP }; /* columns of a lane, of a warp */
+
+static __device__ inline int warp_in_block(void)
+{
+    return (int)threadIdx.x / WARP;
+}
 
 /* Lanes that share a row: a power of two, enough for D columns, at most a warp. Wider rows are cut in tiles: the y
  * dimension of the grid (at most 65,535 tiles: D is below 8,388,608). */

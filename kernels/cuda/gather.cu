@@ -3,8 +3,6 @@
  * lines; the rows themselves may be anywhere. */
 #include "kernels/cuda/columns.h"
 
-enum { BLOCK = 256, WARPS = BLOCK / WARP };
-
 /* A block of lanes x rows: threadIdx.x is the lane of a row, threadIdx.y the row. */
 static dim3 row_block(int lanes)
 {
@@ -25,7 +23,8 @@ static __device__ inline int64_t all_rows(void)
 
 /* ---- gather ---------------------------------------------------------------------------------- */
 
-/* A thread: four columns of row i. No two rows wait for each other, so the loads of 2,048 threads hide the latency. */
+/* A thread: four columns of row i. No row waits for another: the loads of all threads of a multiprocessor are under way
+ * at once. */
 template <class T, bool VECTOR>
 static __global__ void __launch_bounds__(BLOCK)
     gather_kernel(int64_t n, int64_t D, const T *table, const int32_t *ids, float beta, float *y)
@@ -110,10 +109,6 @@ static __device__ inline Segment segment_at(const int32_t *offsets, int64_t b, R
     const int64_t first = offsets[b], end = offsets[b + 1];
     return (Segment){first, how == REDUCE_FIRST ? MIN(first + 1, end) : end,
                      how == REDUCE_MEAN ? 1.0f / (float)MAX(end - first, (int64_t)1) : 1.0f};
-}
-static __device__ inline int warp_in_block(void)
-{
-    return (int)threadIdx.x / WARP;
 }
 
 /* REDUCE_SUM, REDUCE_MEAN, REDUCE_FIRST */

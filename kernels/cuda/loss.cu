@@ -5,7 +5,7 @@
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/columns.h"
 
-enum { BLOCK = 256, WARPS = BLOCK / WARP, MOST_PARTS = 4 };
+enum { MOST_PARTS = 4 };
 
 /* Parts of a launch: the descriptors are copied into the kernel's parameters, whose room is limited (4 KB before CUDA
  * 12.1). More parts are more launches. */

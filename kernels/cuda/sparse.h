@@ -7,9 +7,9 @@
 #ifndef SAPOR_CUDA_SPARSE_H
 #define SAPOR_CUDA_SPARSE_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/columns.h"
 
-enum { BLOCK = 256, WARPS = BLOCK / WARP, LONG_ROW = 512 };
+enum { LONG_ROW = 512 }; /* entries */
 
 /* The row of a warp in a turn. Rows of one turn are gridDim.x apart: neighbours are often long together, as nodes that
  * were numbered by their degree. */
@@ -30,7 +30,7 @@ static __device__ inline unsigned long_rows(const Sparse &A, int64_t turn)
 /* `alone` for the rows that a warp computes, then `together` for those of a block, each with the row's number as r. */
 #define FOR_ROWS(A, r, alone, together)                                                                                \
     for (int64_t turn_ = 0; turn_row(turn_, 0) < (A).rows; turn_++) {                                                  \
-        const int warp_ = (int)threadIdx.x / WARP;                                                                     \
+        const int warp_ = warp_in_block();                                                                             \
         const unsigned long_ = long_rows(A, turn_);                                                                    \
         {                                                                                                              \
             const int64_t r = turn_row(turn_, warp_);                                                                  \

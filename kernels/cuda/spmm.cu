@@ -3,7 +3,6 @@
  * What bounds it: each entry reads one row of x, 256 bytes at D = 64, for 128 operations: the bandwidth of the L2
  * cache, or of memory where x does not fit there. So a row of x is read in as few accesses as possible, and the loads
  * of many entries are under way together. */
-#include "kernels/cuda/columns.h"
 #include "kernels/cuda/sparse.h"
 
 /* What entry e, in column c, is multiplied by, but for the row's scale */
@@ -79,7 +78,7 @@ template <bool VECTOR, int LANES>
 static __device__ inline void row_together(const Sparse &A, const Spmm &p, int64_t r, float scale)
 {
     SHARED(float, part, [WARPS][EACH * LANES]);
-    const int columns = tile_columns(p.D), warp = (int)threadIdx.x / WARP, c = (int)threadIdx.x;
+    const int columns = tile_columns(p.D), warp = warp_in_block(), c = (int)threadIdx.x;
     float sum[EACH];
     sum_entries<VECTOR, LANES>(A, p.x + tile_first(), p.ldx, columns, A.start[r] + warp * WARP, A.start[r + 1], BLOCK,
                                sum);
