@@ -136,7 +136,7 @@ typedef struct Case {
             int64_t B, I, D, k, flags;
         } topk;
         struct {
-            int64_t B, D, E, width, l2;
+            int64_t B, D, E, width, l2, again;
         } bpr;
     };
     bool timed; /* large enough to be timed, too long for the naive reference */

@@ -91,8 +91,13 @@ static inline dim3 as_grid(dim3 g)
 #define allow_shared(kernel, bytes)                                                                                    \
     (void)cudaFuncSetAttribute((const void *)(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
 
-/* Blocks for a loop over n with a stride of the grid: enough to fill any card several times. */
+/* Blocks for a loop over n with a stride of the grid: enough to fill any card several times. On the emulator few, so
+ * that the small sizes of tests take more than one turn of these loops. */
+#ifdef SAPOR_CUDA_EMU
+enum { MOST_BLOCKS = 5 };
+#else
 enum { MOST_BLOCKS = 1 << 16 };
+#endif
 static inline int64_t blocks_for(int64_t n, int64_t per_block)
 {
     return MIN(div_up(n, per_block), (int64_t)MOST_BLOCKS);

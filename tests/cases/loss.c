@@ -3,14 +3,18 @@
 
 #include "tests/kernel_cases.h"
 
-/* Two parts, of D and E numbers, the second's items normalised (E 0: one part). Buffers: user, pos, neg of each part,
- * then the rest. */
-enum { LOSS = 6, SLOPE, DX = 6, SLOPES = 12, DLOSS };
+/* Two parts, of D and E numbers, the second's items normalised (E 0: one part), given `again` times more. Buffers:
+ * user, pos, neg of each part, then the rest. */
+enum { LOSS = 6, SLOPE, DX = 6, SLOPES = 12, DLOSS, MOST_PARTS = 10 };
 static const float eps = 0.5f; /* some rows are shorter, in cases of few numbers */
 
-static int parts_of(const Case *s)
+static int different(const Case *s) /* parts */
 {
     return s->bpr.E > 0 ? 2 : 1;
+}
+static int parts_of(const Case *s)
+{
+    return different(s) * (1 + (int)s->bpr.again);
 }
 static float l2_of(const Case *s)
 {
@@ -24,7 +28,9 @@ static const Case bpr_cases[] = {
     {.bpr = {.B = 16, .D = 128, .E = 0, .width = 1, .l2 = 5}},
     {.bpr = {.B = 33, .D = 7, .E = 2, .width = 1, .l2 = 3}},
     {.bpr = {.B = 100, .D = 20, .E = 64, .width = 2, .l2 = 0}},
+    {.bpr = {.B = 5, .D = 131, .E = 200, .width = 1, .l2 = 2}},
     {.bpr = {.B = 19, .D = 3, .E = 1, .width = 40, .l2 = 1}},
+    {.bpr = {.B = 9, .D = 8, .E = 5, .width = 1, .l2 = 2, .again = 4}},
     {.bpr = {.B = 700, .D = 64, .E = 33, .width = 1, .l2 = 2}},
     {.bpr = {.B = 2048, .D = 64, .E = 0, .width = 1, .l2 = 1}, .timed = true},
 };
@@ -41,19 +47,24 @@ static void inputs(Job *j, const Case *s)
         case_set(j, i);
     }
 }
-static void parts(const Job *j, const Case *s, BprPart part[2])
+/* With back the gradients of the first part are added, those of the second written, and those of later ones added. */
+static void parts(const Job *j, const Case *s, bool back, BprPart part[MOST_PARTS])
 {
-    for (int i = 0; i < 6; i++) {
-        part[i / 3].D = i / 3 ? s->bpr.E : s->bpr.D;
-        part[i / 3].eps = i / 3 ? eps : 0;
-        part[i / 3].x[i % 3] = f32_of(j, i);
+    for (int k = 0; k < parts_of(s); k++) {
+        const int which = k % different(s);
+        part[k] = (BprPart){.D = which ? s->bpr.E : s->bpr.D, .eps = which ? eps : 0};
+        for (int i = 0; i < 3; i++) {
+            part[k].x[i] = f32_of(j, 3 * which + i);
+            part[k].dx[i] = back ? f32_of(j, DX + 3 * which + i) : NULL;
+            part[k].beta[i] = back && (which == 0 || k > 1) ? 1 : 0;
+        }
     }
 }
 /* Scores, and the penalty's squares, of row b */
 static double score(const Job *j, const Case *s, int64_t b, int side, double *squares)
 {
     double sum = 0;
-    for (int k = 0; k < parts_of(s); k++) {
+    for (int k = 0; k < different(s); k++) {
         const int64_t D = k ? s->bpr.E : s->bpr.D;
         const double *u = exact_of(j, 3 * k) + b * D, *x = exact_of(j, 3 * k + side) + b * D;
         double dot = 0, uu = 0, xx = 0;
@@ -71,9 +82,10 @@ static double score(const Job *j, const Case *s, int64_t b, int side, double *sq
 static double row_loss(const Job *j, const Case *s, int64_t b, double *slope)
 {
     double squares = 0;
-    const double pos = score(j, s, b, BPR_POS, &squares), neg = score(j, s, b, BPR_NEG, &squares);
+    const double times = 1 + (double)s->bpr.again, pos = times * score(j, s, b, BPR_POS, &squares),
+                 neg = times * score(j, s, b, BPR_NEG, &squares);
     *slope = -1 / (1 + exp(pos - neg));
-    return case_act(ACT_SOFTPLUS, 0, neg - pos) + (double)l2_of(s) * squares;
+    return case_act(ACT_SOFTPLUS, 0, neg - pos) + (double)l2_of(s) * times * squares;
 }
 
 static void bpr_make(Job *j, const Case *s)
@@ -86,8 +98,8 @@ static void bpr_make(Job *j, const Case *s)
 }
 static void bpr_call(Job *j, const Case *s)
 {
-    BprPart part[2] = {{0}};
-    parts(j, s, part);
+    BprPart part[MOST_PARTS];
+    parts(j, s, false, part);
     j->k->bpr(&j->run, s->bpr.B, parts_of(s), part, l2_of(s), f32_of(j, LOSS), f32_of(j, SLOPE));
 }
 static void bpr_reference(Job *j, const Case *s)
@@ -96,7 +108,7 @@ static void bpr_reference(Job *j, const Case *s)
         exact_of(j, LOSS)[b] = row_loss(j, s, b, &exact_of(j, SLOPE)[b]);
 }
 const Family family_bpr = {.kernel = "bpr",
-                           .letters = "B D E width l2",
+                           .letters = "B D E width l2 again",
                            .cases = bpr_cases,
                            .count = COUNT(bpr_cases),
                            .make = bpr_make,
@@ -106,7 +118,7 @@ const Family family_bpr = {.kernel = "bpr",
                            .optional = {SLOPE},
                            .optional_count = 1};
 
-/* ---- bpr_back: the first part's gradients are added, the second's written -------------------- */
+/* ---- bpr_back -------------------------------------------------------------------------------- */
 
 static const float scale = 0.25f;
 static void bpr_back_make(Job *j, const Case *s)
@@ -129,12 +141,8 @@ static void bpr_back_make(Job *j, const Case *s)
 }
 static void bpr_back_call(Job *j, const Case *s)
 {
-    BprPart part[2] = {{0}};
-    parts(j, s, part);
-    for (int i = 0; i < 6; i++) {
-        part[i / 3].dx[i % 3] = f32_of(j, DX + i);
-        part[i / 3].beta[i % 3] = i < 3 ? 1 : 0;
-    }
+    BprPart part[MOST_PARTS];
+    parts(j, s, true, part);
     j->k->bpr_back(&j->run, s->bpr.B, parts_of(s), part, l2_of(s), f32_of(j, SLOPES), scale, f32_of(j, DLOSS));
 }
 static double bpr_back_loss(const Job *j, const Case *s)
@@ -145,7 +153,7 @@ static double bpr_back_loss(const Job *j, const Case *s)
     return sum * (double)scale * exact_of(j, DLOSS)[0];
 }
 const Family family_bpr_back = {.kernel = "bpr_back",
-                                .letters = "B D E width l2",
+                                .letters = "B D E width l2 again",
                                 .cases = bpr_cases,
                                 .count = COUNT(bpr_cases),
                                 .make = bpr_back_make,

@@ -5,19 +5,11 @@
 
 /* ---- gather ---------------------------------------------------------------------------------- */
 
-static const Case gather_cases[] = {CASE(0, 8, 5, 0),
-                                    CASE(5, 0, 5, 0),
-                                    CASE(7, 3, 4, 0),
-                                    CASE(7, 3, 4, 1),
-                                    CASE(1000, 67, 50, 0),
-                                    CASE(900, 33, 50, 3),
-                                    CASE(7, 3, 4, 0, F16),
-                                    CASE(1000, 67, 50, 0, F16),
-                                    CASE(900, 32, 50, 3, F16),
-                                    CASE(7, 3, 4, 1, BF16),
-                                    CASE(1000, 67, 50, 0, BF16),
-                                    CASE(900, 32, 50, 3, BF16),
-                                    TIMED(6144, 64, 9300, 0)};
+static const Case gather_cases[] = {CASE(0, 8, 5, 0),           CASE(5, 0, 5, 0),        CASE(7, 3, 4, 0),
+                                    CASE(7, 3, 4, 1),           CASE(1000, 67, 50, 0),   CASE(900, 33, 50, 3),
+                                    CASE(20, 200, 9, 1),        CASE(7, 3, 4, 0, F16),   CASE(1000, 67, 50, 0, F16),
+                                    CASE(900, 32, 50, 3, F16),  CASE(7, 3, 4, 1, BF16),  CASE(1000, 67, 50, 0, BF16),
+                                    CASE(900, 32, 50, 3, BF16), TIMED(6144, 64, 9300, 0)};
 enum { GATHER_TABLE, GATHER_IDS, GATHER_Y, GATHER_NARROW };
 static void gather_make(Job *j, const Case *s)
 {
@@ -123,22 +115,22 @@ const Family family_segment_sum = {.kernel = "segment_sum",
 /* ---- segment_pool, segment_pool_back --------------------------------------------------------- */
 
 static const Case segment_pool_cases[] = {
-    CASE(0, 8, REDUCE_SUM),   CASE(3, 0, REDUCE_MEAN),   CASE(5, 7, REDUCE_SUM),
-    CASE(5, 7, REDUCE_MEAN),  CASE(5, 7, REDUCE_MAX),    CASE(5, 7, REDUCE_FIRST),
-    CASE(60, 67, REDUCE_MAX), CASE(60, 67, REDUCE_MEAN), TIMED(32, 384, REDUCE_MEAN)};
+    CASE(0, 8, REDUCE_SUM),        CASE(3, 0, REDUCE_MEAN),      CASE(5, 7, REDUCE_SUM),     CASE(5, 7, REDUCE_MEAN),
+    CASE(5, 7, REDUCE_MAX),        CASE(5, 7, REDUCE_FIRST),     CASE(60, 67, REDUCE_MAX),   CASE(60, 67, REDUCE_MEAN),
+    CASE(3, 132, REDUCE_MEAN, 60), CASE(3, 132, REDUCE_MAX, 60), TIMED(32, 384, REDUCE_MEAN)};
 enum { POOL_OFFSETS, POOL_X, POOL_Y, POOL_ARG };
-static int64_t make_offsets(Job *j, int64_t B)
+static int64_t make_offsets(Job *j, int64_t B, int64_t longest) /* below `longest` rows; 0: below 12 */
 {
     int32_t *offsets = case_i32(j, "offsets", ROLE_IN, B + 1), n = 0;
     for (int64_t b = 0; j->ok && b <= B; b++) {
         offsets[b] = n;
-        n += (int32_t)case_draw(j, (uint64_t)b, 12);
+        n += (int32_t)case_draw(j, (uint64_t)b, longest > 0 ? (uint32_t)longest : 12);
     }
     return j->ok ? offsets[B] : 0;
 }
 static void segment_pool_make(Job *j, const Case *s)
 {
-    const int64_t T = make_offsets(j, s->n[0]);
+    const int64_t T = make_offsets(j, s->n[0], s->n[3]);
     float *x = case_f32(j, "x", ROLE_IN, T * s->n[1]);
     for (int64_t i = 0; j->ok && s->n[2] == REDUCE_MAX && i < T * s->n[1]; i++)
         x[i] = (float)(int)(4 * x[i]); /* ties */
@@ -175,7 +167,7 @@ static void segment_pool_reference(Job *j, const Case *s)
         exact_of(j, POOL_Y)[i] = pool_of(j, s, i / s->n[1], i % s->n[1], &expected_of(j, POOL_ARG)[i]);
 }
 const Family family_segment_pool = {.kernel = "segment_pool",
-                                    .letters = "B D how",
+                                    .letters = "B D how longest",
                                     .cases = segment_pool_cases,
                                     .count = COUNT(segment_pool_cases),
                                     .make = segment_pool_make,
@@ -184,13 +176,13 @@ const Family family_segment_pool = {.kernel = "segment_pool",
                                     .optional = {3},
                                     .optional_count = 1};
 
-static const Case segment_pool_back_cases[] = {CASE(0, 8, REDUCE_SUM),   CASE(5, 7, REDUCE_SUM),
-                                               CASE(5, 7, REDUCE_MEAN),  CASE(5, 7, REDUCE_MAX),
-                                               CASE(5, 7, REDUCE_FIRST), CASE(40, 33, REDUCE_MEAN)};
+static const Case segment_pool_back_cases[] = {
+    CASE(0, 8, REDUCE_SUM),   CASE(5, 7, REDUCE_SUM),    CASE(5, 7, REDUCE_MEAN),     CASE(5, 7, REDUCE_MAX),
+    CASE(5, 7, REDUCE_FIRST), CASE(40, 33, REDUCE_MEAN), CASE(3, 132, REDUCE_MAX, 60)};
 enum { PB_DY = 2, PB_ARG, PB_DX };
 static void segment_pool_back_make(Job *j, const Case *s)
 {
-    const int64_t T = make_offsets(j, s->n[0]);
+    const int64_t T = make_offsets(j, s->n[0], s->n[3]);
     case_f32(j, "x", ROLE_IN, T * s->n[1]);
     case_f32(j, "dy", ROLE_IN, s->n[0] * s->n[1]);
     int32_t *arg = case_i32(j, "arg", ROLE_IN, s->n[0] * s->n[1]);
@@ -213,7 +205,7 @@ static double segment_pool_back_loss(const Job *j, const Case *s)
     return loss;
 }
 const Family family_segment_pool_back = {.kernel = "segment_pool_back",
-                                         .letters = "B D how",
+                                         .letters = "B D how longest",
                                          .cases = segment_pool_back_cases,
                                          .count = COUNT(segment_pool_back_cases),
                                          .make = segment_pool_back_make,

@@ -58,12 +58,17 @@ static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 
 /* ---- spmm: movielens-1m's shape is 9,300 rows with 172 entries on average -------------------- */
 
-enum { SCALES = HAS_ROW_SCALE | HAS_COL_SCALE, ALL = 15 };
+enum {
+    SCALES = HAS_ROW_SCALE | HAS_COL_SCALE,
+    ALL = 15,
+    NAN_FIRST = 16 /* row 0 of x, which not all rows of A read */
+};
 static const Case spmm_cases[] = {
     {.spmm = {.rows = 0, .cols = 5, .mean = 3, .D = 64}},
     {.spmm = {.rows = 5, .cols = 5, .mean = 0, .D = 0}},
     {.spmm = {.rows = 1, .cols = 1, .mean = 1, .D = 1, .has = SCALES}},
     {.spmm = {.rows = 7, .cols = 9, .mean = 2, .D = 3, .has = HAS_VAL}},
+    {.spmm = {.rows = 9, .cols = 40, .mean = 2, .D = 8, .has = HAS_VAL | NAN_FIRST}},
     {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = SCALES}},
     {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .beta2 = 1}},
     {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = HAS_VAL, .pad = 3, .beta2 = 1}},
@@ -73,6 +78,10 @@ static const Case spmm_cases[] = {
     {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 100, .has = SCALES, .pad = 1}},
     {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 33, .has = ALL, .beta2 = 1}},
     {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 17, .has = HAS_VAL | HAS_ROW_SCALE}},
+    {.spmm = {.rows = 7, .cols = 9, .mean = 2, .D = 5, .has = SCALES, .pad = 3}},
+    /* rows so long that a device may cut them, side by side */
+    {.spmm = {.rows = 5, .cols = 700, .mean = 900, .D = 3, .has = SCALES}},
+    {.spmm = {.rows = 5, .cols = 1100, .mean = 3, .D = 130, .has = ALL, .beta2 = 1}},
     {.spmm = {.rows = 700, .cols = 500, .mean = 12, .D = 64, .has = SCALES}},
     {.spmm = {.rows = 700, .cols = 500, .mean = 12, .D = 200, .has = HAS_VAL}},
     {.spmm = {.rows = 9300, .cols = 9300, .mean = 172, .D = 64, .has = SCALES}, .timed = true},
@@ -83,7 +92,11 @@ enum { SP_X = A_COUNT, SP_Y };
 static void spmm_make(Job *j, const Case *s)
 {
     const int64_t E = make_graph(j, s->spmm.rows, s->spmm.cols, s->spmm.mean), D = s->spmm.D, pad = s->spmm.pad;
-    case_f32(j, "x", ROLE_IN, s->spmm.cols > 0 ? s->spmm.cols * (D + pad) - pad : 0);
+    float *x = case_f32(j, "x", ROLE_IN, s->spmm.cols > 0 ? s->spmm.cols * (D + pad) - pad : 0);
+    for (int64_t d = 0; j->ok && s->spmm.has & NAN_FIRST && d < D; d++)
+        x[d] = NAN;
+    if (j->ok)
+        case_set(j, SP_X);
     case_f32(j, "y", s->spmm.beta2 || pad ? ROLE_INOUT : ROLE_OUT,
              s->spmm.rows > 0 ? s->spmm.rows * (D + pad) - pad : 0);
     j->flops = 2.0 * (double)(E * D);
@@ -124,6 +137,8 @@ static const Case sddmm_cases[] = {
     {.sddmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = SCALES, .beta = 1}},
     {.sddmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = HAS_VAL}},
     {.sddmm = {.rows = 31, .cols = 300, .mean = 20, .D = 100, .has = HAS_COL_SCALE, .beta = 1}},
+    {.sddmm = {.rows = 7, .cols = 9, .mean = 2, .D = 140, .has = SCALES}},
+    {.sddmm = {.rows = 5, .cols = 700, .mean = 900, .D = 3, .has = SCALES}},
     {.sddmm = {.rows = 300, .cols = 500, .mean = 12, .D = 128, .has = SCALES}},
     {.sddmm = {.rows = 9300, .cols = 9300, .mean = 172, .D = 64, .has = SCALES}, .timed = true},
 };
@@ -185,8 +200,8 @@ const Family family_sddmm = {.kernel = "sddmm",
 
 /* ---- edge_softmax, edge_softmax_back --------------------------------------------------------- */
 
-static const Case edge_cases[] = {CASE(0, 5, 3, 0), CASE(1, 1, 1, 0), CASE(7, 9, 2, 0), CASE(500, 300, 12, 0),
-                                  TIMED(9300, 9300, 172, 0)};
+static const Case edge_cases[] = {CASE(0, 5, 3, 0),      CASE(1, 1, 1, 0),     CASE(7, 9, 2, 0),
+                                  CASE(500, 300, 12, 0), CASE(5, 700, 900, 0), TIMED(9300, 9300, 172, 0)};
 enum { ED_X = A_COUNT, ED_Y, ED_DY, ED_DX };
 static void softmax_entries(const Job *j, int64_t rows, const double *x, double *y)
 {
@@ -226,7 +241,8 @@ const Family family_edge_softmax = {.kernel = "edge_softmax",
                                     .in_place = {{ED_Y, ED_X}},
                                     .in_place_count = 1};
 
-static const Case edge_softmax_back_cases[] = {CASE(0, 5, 3), CASE(1, 1, 1), CASE(7, 9, 2), CASE(200, 100, 12)};
+static const Case edge_softmax_back_cases[] = {CASE(0, 5, 3), CASE(1, 1, 1), CASE(7, 9, 2), CASE(200, 100, 12),
+                                               CASE(5, 700, 900)};
 static void edge_softmax_back_make(Job *j, const Case *s)
 {
     const int64_t E = make_graph(j, s->n[0], s->n[1], s->n[2]);
@@ -267,8 +283,8 @@ const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
 
 /* ---- edge_row_sum, edge_scale ---------------------------------------------------------------- */
 
-static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_AT),
-                                          CASE(500, 300, 12, 0), CASE(500, 300, 12, HAS_AT)};
+static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0),      CASE(7, 9, 2, 0),           CASE(7, 9, 2, HAS_AT),
+                                          CASE(500, 300, 12, 0), CASE(500, 300, 12, HAS_AT), CASE(5, 700, 900, HAS_AT)};
 static void edge_row_sum_make(Job *j, const Case *s)
 {
     make_graph(j, s->n[0], s->n[1], s->n[2]);

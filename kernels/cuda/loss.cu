@@ -1,0 +1,205 @@
+/* kernels/cuda/loss.cu: BPR: a user's rows against those of a positive and of a negative item, in one pass each way. A
+ * warp takes a row of the batch, with all its parts: lanes read four neighbouring columns, so each row is read in whole
+ * lines, and from the cache where it is read again. A batch has thousands of rows of some hundred numbers: less work
+ * than fills a large card, so the latency of a row's loads and sums is what counts. */
+#include "kernels/cuda/act.h"
+#include "kernels/cuda/columns.h"
+
+enum { MOST_PARTS = 4 };
+
+/* Parts of a launch: the descriptors are copied into the kernel's parameters, whose room is limited (4 KB before CUDA
+ * 12.1). More parts are more launches. */
+typedef struct Parts {
+    int count;
+    BprPart part[MOST_PARTS];
+    bool vector[MOST_PARTS]; /* four numbers are read at once */
+} Parts;
+
+static Parts some_parts(int count, const BprPart *part)
+{
+    Parts p = {MIN(count, (int)MOST_PARTS), {}, {}};
+    for (int k = 0; k < p.count; k++) {
+        p.part[k] = part[k];
+        p.vector[k] = true;
+        for (int i = 0; i < 3; i++)
+            p.vector[k] = p.vector[k] && rows_in_fours(part[k].x[i], part[k].D, sizeof(float)) &&
+                          rows_in_fours(part[k].dx[i], part[k].D, sizeof(float));
+    }
+    return p;
+}
+
+/* A statement for each four columns of a lane, d .. d + 3. The sums of a lane are then added by halves: an order that D
+ * alone decides. */
+#define FOR_FOURS(d, D) for (int64_t d = EACH * lane_id(); d < (D); d += TILE)
+
+/* What item row x is multiplied with before it is compared: 1, or 1 / max(|x|, eps). *length: |x| in that case. */
+static __device__ inline float to_unit(const float *x, bool vector, int64_t D, float eps, float *length)
+{
+    *length = 0.0f;
+    if (eps <= 0.0f)
+        return 1.0f;
+    float squares = 0.0f;
+    FOR_FOURS(d, D)
+    {
+        float v[EACH];
+        load_neighbours(x, vector, d, D, v);
+        for (int k = 0; k < EACH; k++)
+            squares = fmaf(v[k], v[k], squares);
+    }
+    *length = sqrtf(warp_sum(squares));
+    return 1.0f / fmaxf(*length, eps);
+}
+
+/* Score of neg - score of pos of row b; *penalty: the squares that l2 weighs */
+static __device__ inline float score_difference(const Parts &parts, int64_t b, float *penalty)
+{
+    float sum = 0.0f, squares = 0.0f, length;
+    for (int i = 0; i < parts.count; i++) {
+        const BprPart &p = parts.part[i];
+        const bool vector = parts.vector[i];
+        const float *user = p.x[BPR_USER] + b * p.D, *pos = p.x[BPR_POS] + b * p.D, *neg = p.x[BPR_NEG] + b * p.D;
+        const float pos_scale = to_unit(pos, vector, p.D, p.eps, &length),
+                    neg_scale = to_unit(neg, vector, p.D, p.eps, &length);
+        FOR_FOURS(d, p.D)
+        {
+            float u[EACH], x[EACH], y[EACH];
+            load_neighbours(user, vector, d, p.D, u);
+            load_neighbours(pos, vector, d, p.D, x);
+            load_neighbours(neg, vector, d, p.D, y);
+            for (int k = 0; k < EACH; k++) {
+                const float a = pos_scale * x[k], c = neg_scale * y[k];
+                sum = fmaf(u[k], c - a, sum);
+                squares = fmaf(u[k], u[k], fmaf(a, a, fmaf(c, c, squares)));
+            }
+        }
+    }
+    *penalty = warp_sum(squares);
+    return warp_sum(sum);
+}
+
+/* What a launch does with its parts. Where there are more of them than MOST_PARTS, `loss` first collects the
+ * differences of scores, then is the loss, then gets the penalties of the parts before. */
+typedef enum Pass { PASS_DIFFERENCE, PASS_LOSS, PASS_PENALTY } Pass;
+
+static __global__ void __launch_bounds__(BLOCK)
+    bpr_kernel(Parts parts, int64_t B, Pass pass, bool first, float l2, float *loss, float *slope)
+{
+    for (int64_t b = first_warp(); b < B; b += all_warps()) {
+        float penalty, d = score_difference(parts, b, &penalty);
+        if (lane_id() != 0)
+            continue;
+        if (!first)
+            d += loss[b];
+        if (pass == PASS_DIFFERENCE)
+            loss[b] = d;
+        if (pass == PASS_LOSS) {
+            loss[b] = fmaf(l2, penalty, softplus_of(d));
+            if (slope)
+                slope[b] = -sigmoid_of(d);
+        }
+        if (pass == PASS_PENALTY)
+            loss[b] = fmaf(l2, penalty, loss[b]);
+    }
+}
+
+static void launch_bpr(const Run *run, int64_t B, int count, const BprPart *part, Pass pass, bool first, float l2,
+                       float *loss, float *slope)
+{
+    LAUNCH(run, bpr_kernel, blocks_for(B, WARPS), BLOCK, 0, some_parts(count, part), B, pass, first, l2, loss, slope);
+}
+
+void cuda_bpr(const Run *run, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope)
+{
+    int k = 0;
+    for (; parts - k > MOST_PARTS; k += MOST_PARTS)
+        launch_bpr(run, B, MOST_PARTS, part + k, PASS_DIFFERENCE, k == 0, l2, loss, NULL);
+    launch_bpr(run, B, parts - k, part + k, PASS_LOSS, k == 0, l2, loss, slope);
+    for (int before = 0; before < k && l2 != 0.0f; before += MOST_PARTS)
+        launch_bpr(run, B, MOST_PARTS, part + before, PASS_PENALTY, false, l2, loss, NULL);
+}
+
+/* ---- backward -------------------------------------------------------------------------------- */
+
+/* Two rows of a part in one lane's columns: their gradients are combinations of them. */
+typedef struct Item {
+    const float *x; /* its row */
+    float scale, length;
+} Item;
+
+static __device__ inline void user_back(const BprPart &p, bool vector, const float *user, const Item &pos,
+                                        const Item &neg, float slope, float l2, float *dx)
+{
+    FOR_FOURS(d, p.D)
+    {
+        float u[EACH], x[EACH], y[EACH], g[EACH];
+        load_neighbours(user, vector, d, p.D, u);
+        load_neighbours(pos.x, vector, d, p.D, x);
+        load_neighbours(neg.x, vector, d, p.D, y);
+        for (int k = 0; k < EACH; k++)
+            g[k] = fmaf(slope * pos.scale, x[k], fmaf(-slope * neg.scale, y[k], 2.0f * l2 * u[k]));
+        write_neighbours(dx, vector, d, p.D, p.beta[BPR_USER], g);
+    }
+}
+
+/* dx = beta dx + gradient of slope (u . y) + l2 |y|^2 with y = scale x, as to_unit says */
+static __device__ inline void item_back(const BprPart &p, bool vector, const float *user, const Item &item, float slope,
+                                        float l2, float beta, float *dx)
+{
+    const float penalty_scale = 2.0f * l2 * item.scale;
+    float projection = 0.0f;
+    if (p.eps > 0.0f && item.length > p.eps) { /* the part of the gradient along y only makes the row longer */
+        float dot = 0.0f;
+        FOR_FOURS(d, p.D)
+        {
+            float u[EACH], x[EACH];
+            load_neighbours(user, vector, d, p.D, u);
+            load_neighbours(item.x, vector, d, p.D, x);
+            for (int k = 0; k < EACH; k++)
+                dot = fmaf(fmaf(slope, u[k], penalty_scale * x[k]), x[k], dot);
+        }
+        projection = warp_sum(dot) * item.scale * item.scale;
+    }
+    FOR_FOURS(d, p.D)
+    {
+        float u[EACH], x[EACH], g[EACH];
+        load_neighbours(user, vector, d, p.D, u);
+        load_neighbours(item.x, vector, d, p.D, x);
+        for (int k = 0; k < EACH; k++)
+            g[k] = (fmaf(slope, u[k], penalty_scale * x[k]) - projection * x[k]) * item.scale;
+        write_neighbours(dx, vector, d, p.D, beta, g);
+    }
+}
+
+/* A lane has the same columns in every pass, vector or not: where one dx is given several times, it adds to what it
+ * wrote itself. */
+static __global__ void __launch_bounds__(BLOCK)
+    bpr_back_kernel(Parts parts, int64_t B, float l2, const float *slope, float scale, const float *dloss)
+{
+    const float each = scale * dloss[0];
+    for (int64_t b = first_warp(); b < B; b += all_warps()) {
+        const float s = slope[b] * each;
+        for (int i = 0; i < parts.count; i++) {
+            const BprPart &p = parts.part[i];
+            const bool vector = parts.vector[i];
+            const int64_t at = b * p.D;
+            const float *user = p.x[BPR_USER] + at;
+            Item pos = {p.x[BPR_POS] + at, 0, 0}, neg = {p.x[BPR_NEG] + at, 0, 0};
+            pos.scale = to_unit(pos.x, vector, p.D, p.eps, &pos.length);
+            neg.scale = to_unit(neg.x, vector, p.D, p.eps, &neg.length);
+            if (p.dx[BPR_USER])
+                user_back(p, vector, user, pos, neg, s, l2 * each, p.dx[BPR_USER] + at);
+            if (p.dx[BPR_POS])
+                item_back(p, vector, user, pos, s, l2 * each, p.beta[BPR_POS], p.dx[BPR_POS] + at);
+            if (p.dx[BPR_NEG])
+                item_back(p, vector, user, neg, -s, l2 * each, p.beta[BPR_NEG], p.dx[BPR_NEG] + at);
+        }
+    }
+}
+
+void cuda_bpr_back(const Run *run, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
+                   const float *dloss)
+{
+    for (int k = 0; k < parts; k += MOST_PARTS)
+        LAUNCH(run, bpr_back_kernel, blocks_for(B, WARPS), BLOCK, 0, some_parts(parts - k, part + k), B, l2, slope,
+               scale, dloss);
+}
