@@ -128,12 +128,14 @@ typedef struct Case {
         } rmsprop;
         struct {
             int64_t Q, I, D, k, itself; /* itself: q is x */
+            int64_t type;               /* where the table takes it, as those below */
         } knn;
         struct {
             int64_t Q, I, L, D, P, k; /* I rows in L lists, of which each query searches P */
+            int64_t type;
         } knn_lists;
         struct {
-            int64_t B, I, D, k, flags;
+            int64_t B, I, D, k, flags, type;
         } topk;
         struct {
             int64_t B, D, E, width, l2;

@@ -250,8 +250,12 @@ typedef struct Lists {
 
 template <int R> static __device__ inline Best best_of(RankShared<R> *s, const Lists *lists, int row)
 {
-    return Best{lists->k,     lists->value + (int64_t)row * lists->k, lists->id + (int64_t)row * lists->k,
-                s->fresh[row], s->fresh_id[row],                      &s->state[row]};
+    return Best{lists->k,
+                lists->value + (int64_t)row * lists->k,
+                lists->id + (int64_t)row * lists->k,
+                s->fresh[row],
+                s->fresh_id[row],
+                &s->state[row]};
 }
 
 /* Of the warp's first `rows` rows: empties their lists; the others' never take a score. */
@@ -277,22 +281,22 @@ static __device__ inline void lists_end(RankShared<R> *s, const Lists *lists, in
 /* Rows of T, D numbers each. wide: all begin at multiples of 16 bytes */
 typedef struct Rows {
     const void *data;
-    int64_t D;
+    int D;
     bool wide;
 } Rows;
 
 static inline Rows rows_of(const void *data, int64_t D)
 {
-    return Rows{data, D, D % 4 == 0 && aligned16(data)};
+    return Rows{data, (int)D, D % 4 == 0 && aligned16(data)};
 }
 
 /* Features d .. d+3 of a row; zeros behind its end, and for no row */
-template <class T> static __device__ inline void load_features(const T *row, int64_t d, const Rows *x, float to[4])
+template <class T> static __device__ inline void load_features(const T *row, int d, const Rows *x, float to[4])
 {
     for (int i = 0; i < 4; i++)
         to[i] = row && d + i < x->D ? to_f32(row[d + i]) : 0.0f;
 }
-static __device__ inline void load_features(const float *row, int64_t d, const Rows *x, float to[4])
+static __device__ inline void load_features(const float *row, int d, const Rows *x, float to[4])
 {
     if (x->wide) { /* D is a multiple of four */
         const float4 f = row && d < x->D ? load4(row + d) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -313,10 +317,10 @@ typedef struct Part {
 /* Four neighbouring threads read 64 bytes of a row. */
 template <class T>
 static __device__ inline Part fetch_part(const Rows *rows, const T *row, const Rows *items, int64_t first, int64_t last,
-                                         int64_t d)
+                                         int d)
 {
     Part p;
-    d += threadIdx.x % 4 * 4;
+    d += (int)threadIdx.x % 4 * 4;
     load_features(row, d, rows, p.a);
     for (int i = 0; i < 2; i++) {
         const int64_t item = first + threadIdx.x / 4 + i * (RANK_THREADS / 4);
@@ -363,8 +367,8 @@ typedef struct Product {
 
 /* Lowers what is not ranked: items from `last` on, and excluded ones. Adds the bias. */
 template <int R>
-static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, int64_t first, int64_t last,
-                                            float sum[R][4])
+static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, bool excludes, int64_t first,
+                                            int64_t last, float sum[R][4])
 {
     const int row = (int)threadIdx.x / WARP * R, lane = lane_id();
     for (int c = 0; c < 4; c++) {
@@ -373,7 +377,7 @@ static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, 
         for (int r = 0; r < R && (p->bias || item >= last); r++)
             sum[r][c] = item >= last ? LOWEST : sum[r][c] + bias;
     }
-    for (int r = 0; r < R && p->excludes; r++) {
+    for (int r = 0; r < R && excludes; r++) {
         const uint32_t bits = s->excluded[row + r][lane / 8] >> lane % 8 * 4;
         for (int c = 0; c < 4; c++)
             sum[r][c] = bits >> c & 1 ? LOWEST : sum[r][c];
@@ -397,7 +401,8 @@ static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, co
     }
     for (pending &= active; pending; pending &= pending - 1) {
         const int row = __ffs((int)pending) - 1;
-        for (int r = 0; r < R; r++) /* not sum[row], nor r == row, which compilers turn into it: registers have no index */
+        for (int r = 0; r < R;
+             r++) /* not sum[row], nor r == row, which compilers turn into it: registers have no index */
             if (pending >> r & ~(pending - 1) >> r & 1)
                 store4(&s->scores[warp][4 * lane], make_float4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]));
         __syncwarp();
@@ -437,14 +442,16 @@ static __device__ inline void rank_range(const Product *p, RankShared<R> *s, con
     if (first >= last)
         return;
     float sum[R][4] = {};
-    const int64_t D = p->rows.D;
+    const int D = p->rows.D;
+    const bool excludes = skip && p->excludes;
     Part part = fetch_part(&p->rows, row, &p->items, first, last, 0);
     put_part(s, 0, &part);
     __syncthreads();
-    int64_t tile = first, d = 0;
-    for (int buffer = 0; tile < last; buffer ^= 1) {
+    int64_t tile = first;
+    for (int buffer = 0, d = 0; tile < last; buffer ^= 1) {
         const bool ends = d + K_PART >= D;
-        const int64_t next_tile = ends ? tile + TILE : tile, next_d = ends ? 0 : d + K_PART;
+        const int64_t next_tile = ends ? tile + TILE : tile;
+        const int next_d = ends ? 0 : d + K_PART;
         if (next_tile < last)
             part = fetch_part(&p->rows, row, &p->items, next_tile, last, next_d);
         if (active)
@@ -453,9 +460,9 @@ static __device__ inline void rank_range(const Product *p, RankShared<R> *s, con
             put_part(s, buffer ^ 1, &part);
         __syncthreads();
         if (ends && active) {
-            if (p->excludes)
+            if (excludes)
                 mark_excluded<WARP / R>(skip, tile, s->excluded[threadIdx.x / WARP * R + lane_id() / (WARP / R)]);
-            finish_scores(p, s, tile, last, sum);
+            finish_scores(p, s, excludes, tile, last, sum);
             if (strip)
                 store_scores<R>(strip, tile, last, sum);
             else

@@ -30,8 +30,7 @@ typedef struct Ranking {
 /* A block takes 8 R rows of the batch and a range of items. What bounds it: the multiply-adds where D is large; with D
  * at 64 and k at 50 it is an instruction of ranking to two or three multiply-adds. Two blocks fit into an SM, and one
  * multiplies while the other ranks. */
-template <int R, class T, bool STORE>
-static __global__ void __launch_bounds__(RANK_THREADS, 2) rank_kernel(Ranking x)
+template <int R, class T, bool STORE> static __global__ void __launch_bounds__(RANK_THREADS, 2) rank_kernel(Ranking x)
 {
     DYNAMIC_SHARED(RankShared<R>, s);
     enum { ROWS = RANK_WARPS * R };
@@ -415,7 +414,7 @@ static void rank_product(const Run *run, Ranking x, int64_t k, DType type)
         for (x.first = 0; x.first < x.B; x.first += p.strip) {
             x.last = MIN(x.first + p.strip, x.B);
             WITH_TYPE(type, T, launch_rows<T>(run, &x, &p));
-            const Dense dense = {x.last - x.first, x.I,    k, x.value, exclude, x.first, id + x.first * k,
+            const Dense dense = {x.last - x.first,   x.I, k, x.value, exclude, x.first, id + x.first * k,
                                  value + x.first * k};
             rank_dense(run, &dense);
         }
@@ -429,8 +428,8 @@ static void rank_product(const Run *run, Ranking x, int64_t k, DType type)
     }
     WITH_TYPE(type, T, launch_rows<T>(run, &x, &p));
     if (p.parts > 1)
-        LAUNCH(run, join_kernel, blocks_for(x.B, JOIN_WARPS), (int)JOIN_WARPS * WARP, warps_shared(JOIN_WARPS, k), x.B, x.k,
-               (int)p.parts, x.value, x.id, value, id);
+        LAUNCH(run, join_kernel, blocks_for(x.B, JOIN_WARPS), (int)JOIN_WARPS * WARP, warps_shared(JOIN_WARPS, k), x.B,
+               x.k, (int)p.parts, x.value, x.id, value, id);
 }
 
 size_t cuda_knn_work(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k)
