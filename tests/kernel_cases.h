@@ -261,5 +261,7 @@ void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 
 bool case_check(const Family *f, const Case *c, const Kernels *k, void *const contexts[3], char why[512]);
 /* The same bits by both tables. */
 bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, void *context, char why[512]);
+/* Every form of Adam gives the bits of the dense one (lazy_adam.c). */
+bool lazy_adam_check(const Kernels *k, void *context, char why[512]);
 
 #endif
