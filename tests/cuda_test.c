@@ -105,7 +105,7 @@ static void check_lazy_adam(void **state)
         skip();
     }
     char why[512];
-    const bool ok = lazy_adam_check(opened.k, opened.context, why);
+    bool ok = lazy_adam_check(opened.k, opened.context, why);
     finish("lazy Adam", ok, why);
 }
 

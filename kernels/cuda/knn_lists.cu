@@ -1,11 +1,10 @@
 /* kernels/cuda/knn_lists.cu: nearest rows among those of some lists: the search of an inverted file (nn/knn.c).
  *
- * A block has 32 queries, 4 a warp, and keeps the k best of each, as in topk.cu. Which of them search a list is a word of
- * 32 bits; the block takes the lists that have a bit one after the other, and its warps rank those of their queries
- * whose bit is set. So a list is read once for all queries of the block that search it. nn/knn.c gives queries sorted by
- * list, which then search mostly the same lists; queries in any order read a list for a few of them only, and memory
- * limits the kernel. Lists follow one another with two barriers and a wait for memory between them: three blocks an SM
- * hide it. */
+ * A block has 32 queries, 4 a warp, and keeps the k best of each, as in topk.cu. Which of them search a list is a word
+ * of 32 bits; the block takes the lists that have a bit one after the other, and its warps rank those of their queries
+ * whose bit is set. So a list is read once for all queries of the block that search it. nn/knn.c gives queries sorted
+ * by list, which then search mostly the same lists; queries in any order read a list for a few of them only, and memory
+ * limits the kernel. A list begins with a barrier and a wait for memory; the other block of the SM hides it in part. */
 #include "kernels/cuda/rank.h"
 
 /* Blocks at a time: more than a card runs at once. Each has a word a list in scratch. */
@@ -80,7 +79,8 @@ size_t cuda_knn_lists_work(const Run *run, int64_t Q, int64_t L, int64_t D, int6
 template <class T> static void launch_search(const Run *run, const Search *x)
 {
     const size_t lists = x->in_shared ? (size_t)(QUERIES * x->k) * (sizeof(float) + sizeof(int32_t)) : 0;
-    const size_t shared = sizeof(RankShared<R>) + lists;
+    typedef RankShared<R> Shared;
+    const size_t shared = sizeof(Shared) + lists;
     allow_shared((search_kernel<T>), shared);
     LAUNCH(run, (search_kernel<T>), blocks_of(x->Q), RANK_THREADS, shared, *x);
 }

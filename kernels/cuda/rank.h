@@ -1,8 +1,8 @@
-/* kernels/cuda/rank.h: what the ranking kernels share: the k best of a row, the excluded items of a tile, and tiles of a
- * product that are ranked while they are in registers.
+/* kernels/cuda/rank.h: what the ranking kernels share: the k best of a row, the excluded items of a tile, and tiles of
+ * a product that are ranked while they are in registers.
  *
- * Scores are ordered by value, then by lower id; each id comes to a row at most once. So the k best do not depend on the
- * order in which scores arrive: a product may be cut into tiles, ranges of items and blocks as is convenient. */
+ * Scores are ordered by value, then by lower id; each id comes to a row at most once. So the k best do not depend on
+ * the order in which scores arrive: a product may be cut into tiles, ranges of items and blocks as is convenient. */
 #ifndef SAPOR_CUDA_RANK_H
 #define SAPOR_CUDA_RANK_H
 
@@ -113,14 +113,14 @@ static __device__ inline void best_merge(const Best *b, int n)
     __syncwarp();
 }
 
-/* Each lane has a score. LOWEST and NaN never enter. */
-static __device__ inline void best_offer(const Best *b, float value, int32_t id)
+/* Each lane has a score. LOWEST and NaN never enter. False: no lane's entered. */
+static __device__ inline bool best_offer(const Best *b, float value, int32_t id)
 {
     const BestState state = *b->state;
     const bool enters = better(value, id, state.worst, state.worst_id);
     const uint32_t who = __ballot_sync(FULL_MASK, enters);
     if (who == 0)
-        return;
+        return false;
     const int all = state.waiting + __popc(who);
     const int at = state.waiting + __popc(who & ((1u << lane_id()) - 1));
     if (enters && at < WARP) {
@@ -138,6 +138,7 @@ static __device__ inline void best_offer(const Best *b, float value, int32_t id)
     if (lane_id() == 0)
         b->state->waiting = all % WARP;
     __syncwarp();
+    return true;
 }
 
 /* Merges the rest. The list is in order then; lanes copy it to value and id where these are elsewhere. */
@@ -153,23 +154,26 @@ static __device__ inline void best_end(const Best *b, float *value, int32_t *id)
     }
 }
 
-/* Offers what another list [n], sorted, has. */
+/* Offers another list [n], best first: where none of 32 enters, those behind are worse. */
 static __device__ inline void best_join(const Best *b, int n, const float *value, const int32_t *id)
 {
-    for (int begin = 0; begin < n; begin += WARP) {
+    bool enters = true;
+    for (int begin = 0; begin < n && enters; begin += WARP) {
         const int i = begin + lane_id();
-        best_offer(b, i < n ? value[i] : LOWEST, i < n ? id[i] : EMPTY);
+        enters = best_offer(b, i < n ? value[i] : LOWEST, i < n ? id[i] : EMPTY);
     }
 }
 
 enum { TILE = 4 * WARP }; /* items of a tile: each lane has four scores of a row */
 
-/* Offers scores [TILE] of items first, first + 1, ..., or number[first], ...; ids come in ascending order. */
+/* Offers scores [TILE] of items first, first + 1, ..., or number[first], ... */
 static __device__ inline void best_offer_tile(const Best *b, const float *scores, int64_t first, const int32_t *number)
 {
+    const float worst = b->state->worst;
     for (int at = lane_id(); at < TILE; at += WARP) {
         const float value = scores[at];
-        best_offer(b, value, value > LOWEST && number ? number[first + at] : (int32_t)(first + at));
+        if (__any_sync(FULL_MASK, value >= worst))
+            best_offer(b, value, value > LOWEST && number ? number[first + at] : (int32_t)(first + at));
     }
     __syncwarp();
 }
@@ -223,10 +227,10 @@ template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_
 /* ---- tiles of a product ---------------------------------------------------------------------- */
 
 /* A block of 8 warps computes 8 R rows x TILE items at a time. A warp has R whole rows of the tile: each lane 4
- * neighbouring items of each, in 4 R registers. So a warp ranks its rows without the others. For each of K_PART features
- * a warp reads R numbers of its rows, the same for all lanes, and 128 of the items: R / 4 + 4 accesses of 128 bytes for
- * 4 R multiply-adds. With R = 8 these keep the arithmetic of an SM busy; R = 4 has smaller blocks, where there are few
- * rows or the lists need the memory. */
+ * neighbouring items of each, in 4 R registers. So a warp ranks its rows without the others. For each of K_PART
+ * features a warp reads R numbers of its rows, the same for all lanes, and 128 of the items: R / 4 + 4 accesses of 128
+ * bytes for 4 R multiply-adds. With R = 8 these keep the arithmetic of an SM busy; R = 4 has smaller blocks, where
+ * there are few rows or the lists need the memory. */
 enum { RANK_WARPS = 8, RANK_THREADS = RANK_WARPS * WARP, K_PART = 16 };
 
 /* In dynamic shared memory; behind it the lists, k scores of each row and then k ids of each row, unless they are where
@@ -386,7 +390,7 @@ static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, 
 
 /* Enters the scores of a warp's rows into their lists. Most rows have nothing above their worst, and that is one
  * comparison a score. Those that have are done one after the other through shared memory, so that the code, and the
- * registers it needs, are there once; their ids then come in ascending order. `active`: bit r is set where row r of the
+ * registers it needs, are there once. `active`: bit r is set where row r of the
  * warp is ranked. */
 template <int R>
 static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, const Lists *lists, int64_t first,
@@ -429,12 +433,12 @@ static __device__ inline void store_scores(const Strip *to, int64_t first, int64
         }
 }
 
-/* Scores of the block's rows and of items first .. last-1, tile by tile: entered into `lists`, or stored in `strip`. row:
- * the row whose features the thread brings, NULL where there is none. skip: of the row whose items the lane marks.
+/* Scores of the block's rows and of items first .. last-1, tile by tile: entered into `lists`, or stored in `strip`.
+ * row: the row whose features the thread brings, NULL where there is none. skip: of the row whose items the lane marks.
  *
- * A score is one chain of fmaf over features 0 .. D-1 from 0, and zeros behind it: it does not depend on the tile. While
- * a part of the features is multiplied, the next one is on its way to registers, that of the next tile too: one barrier
- * a part. Warps without an active row bring features for the others. */
+ * A score is one chain of fmaf over features 0 .. D-1 from 0, and zeros behind it: it does not depend on the tile.
+ * While a part of the features is multiplied, the next one is on its way to registers, that of the next tile too: one
+ * barrier a part. Warps without an active row bring features for the others. */
 template <int R, class T>
 static __device__ inline void rank_range(const Product *p, RankShared<R> *s, const Lists *lists, const Strip *strip,
                                          const T *row, Skip *skip, int64_t first, int64_t last, uint32_t active)

@@ -27,9 +27,9 @@ typedef struct Ranking {
     int32_t *id;
 } Ranking;
 
-/* A block takes 8 R rows of the batch and a range of items. What bounds it: the multiply-adds where D is large; with D
- * at 64 and k at 50 it is an instruction of ranking to two or three multiply-adds. Two blocks fit into an SM, and one
- * multiplies while the other ranks. */
+/* A block takes 8 R rows of the batch and a range of items. Where D is large, multiply-adds bound it; with D at 64,
+ * 3,260 items and k at 50, ranking takes about as many instructions as they do. Two blocks fit into an SM (by their
+ * registers; by shared memory, too), and one multiplies while the other ranks. */
 template <int R, class T, bool STORE> static __global__ void __launch_bounds__(RANK_THREADS, 2) rank_kernel(Ranking x)
 {
     DYNAMIC_SHARED(RankShared<R>, s);
@@ -103,8 +103,8 @@ typedef struct Dense {
 } Dense;
 enum { DENSE_WARPS = 8, DENSE_THREADS = DENSE_WARPS * WARP };
 
-/* The lane's four scores of a tile: items first + lane, + 32, + 64, + 96, so that reads are coalesced. Excluded ones and
- * those from `last` on are LOWEST. */
+/* The lane's four scores of a tile: items first + lane, + 32, + 64, + 96, so that reads are coalesced. Excluded ones
+ * and those from `last` on are LOWEST. */
 static __device__ inline void read_scores(const Dense *x, int64_t b, int64_t first, int64_t last, Skip *skip,
                                           uint32_t *excluded, float to[4])
 {
@@ -345,7 +345,7 @@ void cuda_topk_rows(const Run *run, int64_t B, int64_t I, int64_t k, const float
 /* ---- how a product is divided ---------------------------------------------------------------- */
 
 /* Blocks that fill the largest cards of today twice: 132 SMs. It is not the card's own number, as scratch is the same
- * on all; results do not depend on it. STRIP scores are 32 MB: they stay in the second-level cache of an A100 or H100. */
+ * on all; results do not depend on it. STRIP scores are 32 MB: the second-level cache of an A100 or H100 holds them. */
 enum { ENOUGH_BLOCKS = 264, STRIP = 8 << 20, MOST_IN_LARGE = 64 };
 
 typedef struct Plan {
@@ -380,7 +380,8 @@ static Plan plan_for(int64_t B, int64_t I, int64_t D, int64_t k)
 template <int R, class T> static void launch_rank(const Run *run, const Ranking *x, int64_t parts)
 {
     const dim3 grid((unsigned)div_up(x->last - x->first, RANK_WARPS * R), (unsigned)parts);
-    const size_t shared = sizeof(RankShared<R>) + (size_t)(RANK_WARPS * R * x->k) * (sizeof(float) + sizeof(int32_t));
+    typedef RankShared<R> Shared;
+    const size_t shared = sizeof(Shared) + (size_t)(RANK_WARPS * R * x->k) * (sizeof(float) + sizeof(int32_t));
     if (x->k > 0) {
         allow_shared((rank_kernel<R, T, false>), shared);
         LAUNCH(run, (rank_kernel<R, T, false>), grid, RANK_THREADS, shared, *x);

@@ -214,6 +214,7 @@ static const Case topk_cases[] = {
     {.topk = {.B = 0, .I = 9, .D = 4, .k = 3}},
     {.topk = {.B = 3, .I = 0, .D = 4, .k = 3}},
     {.topk = {.B = 3, .I = 9, .D = 4, .k = 0}},
+    {.topk = {.B = 2, .I = 0, .D = 4, .k = 130}},
     {.topk = {.B = 5, .I = 9, .D = 4, .k = 3}},
     {.topk = {.B = 5, .I = 9, .D = 4, .k = 9, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE}},
     {.topk = {.B = 50, .I = 100, .D = 8, .k = 10, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE}},
