@@ -32,6 +32,25 @@ static double cost(const Family *f, const Case *c)
     return numbers;
 }
 
+/* After a test: fails with the emulator's first fault, the table's error, or `why` where it is not ok. */
+static void finish(const char *name, bool ok, const char *why)
+{
+    if (emu_fault && emu_fault_count()) {
+        char fault[1024];
+        snprintf(fault, sizeof fault, "%s", emu_fault());
+        emu_forget();
+        plugin_close(&opened); /* a context that failed stays failed */
+        Error e = {0};
+        assert_true(open_device(&e));
+        fail_msg("%s: %s", name, fault);
+    }
+    Error e = {0};
+    if (!opened.k->check(&(Run){.context = opened.context}, &e))
+        fail_msg("%s: %s", name, e.message);
+    if (!ok)
+        fail_msg("%s: %s", name, why);
+}
+
 static void check_family(void **state)
 {
     const Family *f = *state;
@@ -56,21 +75,20 @@ static void check_family(void **state)
         const bool ok = case_check(f, &f->cases[i], opened.k, contexts, why);
         if (getenv("VERBOSE"))
             print_message("  %.3f s, %.0f\n", now_seconds() - begun, cost(f, &f->cases[i]));
-        if (emu_fault && emu_fault_count()) {
-            char fault[1024];
-            snprintf(fault, sizeof fault, "%s", emu_fault());
-            emu_forget();
-            plugin_close(&opened); /* a context that failed stays failed */
-            Error e = {0};
-            assert_true(open_device(&e));
-            fail_msg("%s: %s", name, fault);
-        }
-        Error e = {0};
-        if (!opened.k->check(&(Run){.context = opened.context}, &e))
-            fail_msg("%s: %s", name, e.message);
-        if (!ok)
-            fail_msg("%s: %s", name, why);
+        finish(name, ok, why);
     }
+}
+
+static void check_lazy_adam(void **state)
+{
+    (void)state;
+    if (emu_why_not) {
+        print_message("skipped: %s\n", emu_why_not);
+        skip();
+    }
+    char why[512];
+    bool ok = lazy_adam_check(opened.k, opened.context, why);
+    finish("lazy Adam", ok, why);
 }
 
 int main(int argc, char **argv)
@@ -82,7 +100,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "cuda_test: %s\n", e.message);
         return 1;
     }
-    struct CMUnitTest *list = calloc(kernel_family_count, sizeof *list);
+    struct CMUnitTest *list = calloc(kernel_family_count + 1, sizeof *list);
     size_t tests = 0;
     for (size_t i = 0; list && i < kernel_family_count; i++) {
         bool wanted = argc < 2;
@@ -92,6 +110,8 @@ int main(int argc, char **argv)
             list[tests++] =
                 (struct CMUnitTest){kernel_families[i]->kernel, check_family, NULL, NULL, (void *)kernel_families[i]};
     }
+    if (list && argc < 2)
+        list[tests++] = (struct CMUnitTest){"lazy Adam", check_lazy_adam, NULL, NULL, NULL};
     if (tests == 0)
         fprintf(stderr, "cuda_test: no kernel of that name; tests/kernel_cases.h lists them\n");
     const int failed = tests == 0 || _cmocka_run_group_tests("cuda", list, tests, NULL, NULL);

@@ -128,12 +128,14 @@ typedef struct Case {
         } rmsprop;
         struct {
             int64_t Q, I, D, k, itself; /* itself: q is x */
+            int64_t type;               /* where the table takes it, as those below */
         } knn;
         struct {
             int64_t Q, I, L, D, P, k; /* I rows in L lists, of which each query searches P */
+            int64_t type;
         } knn_lists;
         struct {
-            int64_t B, I, D, k, flags;
+            int64_t B, I, D, k, flags, type;
         } topk;
         struct {
             int64_t B, D, E, width, l2, again;
@@ -263,5 +265,7 @@ void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 
 bool case_check(const Family *f, const Case *c, const Kernels *k, void *const contexts[3], char why[512]);
 /* The same bits by both tables. */
 bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, void *context, char why[512]);
+/* Every form of Adam gives the bits of the dense one (lazy_adam.c). */
+bool lazy_adam_check(const Kernels *k, void *context, char why[512]);
 
 #endif

@@ -34,8 +34,6 @@ static void check_family(void **state)
     }
 }
 
-/* Sixty steps, each with a gradient for some rows: the dense form over the whole table, the lazy ones over the rows
- * named. */
 static void check_lazy_adam(void **state)
 {
     const OneTest *t = *state;
@@ -43,64 +41,10 @@ static void check_lazy_adam(void **state)
         print_message("skipped: %s: this machine has %s\n", t->level, t->why_not);
         skip();
     }
-    enum { R = 50, D = 37, INNER = 5, STEPS = 60, TABLE = R * D };
     Error e = {0};
-    const Kernels *k = kernels_cpu(t->level, &e);
-    for (int decays = 0; decays < 2; decays++) {
-        float *x = calloc(12 * TABLE + R * INNER + INNER * D, sizeof *x), *g = x + 9 * TABLE, *all = g + TABLE,
-              *dy = x + 12 * TABLE;
-        float *w = dy + R * INNER; /* three copies of p, m, v: dense, by rows, factored */
-        AdamStep history[STEPS + 1];
-        int32_t ids[R], last[2][R] = {{0}};
-        size_t work = k->adam_factored_work(&(Run){0}, R, D, INNER);
-        Run run = {.work = k->alloc(&(Run){0}, NULL, work), .work_bytes = work};
-        assert_non_null(x);
-        for (int i = 0; i < TABLE; i++)
-            x[i] = x[3 * TABLE + i] = x[6 * TABLE + i] = draw_normal((Draw){1, DRAW_TEST, 0}, (uint64_t)i);
-        for (int step = 1; step <= STEPS; step++) {
-            const Draw d = {2, DRAW_TEST, (uint32_t)step};
-            history[step] = adam_step(0.01 / step, 0.9, 0.999, 1e-8, decays ? 0.1 : 0, step);
-            int n = 0;
-            for (int32_t r = 0; r < R; r++) { /* early rows rarely, row 0 never */
-                if ((int)draw_below(d, (uint64_t)r, R) < r / 2)
-                    ids[n++] = r;
-            }
-            for (int i = 0; i < R * INNER + INNER * D; i++)
-                dy[i] = draw_normal(d, (uint64_t)(1000 + i));
-            const Gemm product = {.M = n,
-                                  .N = D,
-                                  .K = INNER,
-                                  .A = dy,
-                                  .a_row = INNER,
-                                  .a_col = 1,
-                                  .B = w,
-                                  .b_row = D,
-                                  .b_col = 1,
-                                  .C = g,
-                                  .ldc = D,
-                                  .alpha = 1.0f};
-            size_t bytes = k->gemm_work(&(Run){0}, &product);
-            Run gemm_run = {.work = k->alloc(&(Run){0}, NULL, bytes + 1), .work_bytes = bytes};
-            k->gemm(&gemm_run, &product);
-            k->free(&(Run){0}, NULL, gemm_run.work, bytes + 1);
-            memset(all, 0, TABLE * sizeof *all);
-            for (int i = 0; i < n; i++)
-                memcpy(all + ids[i] * D, g + i * D, D * sizeof *g);
-            k->adam(&run, TABLE, &history[step], all, x, x + TABLE, x + 2 * TABLE);
-            float *y = x + 3 * TABLE, *z = x + 6 * TABLE;
-            k->adam_rows(&run, n, D, ids, history, step, g, last[0], y, y + TABLE, y + 2 * TABLE);
-            k->adam_factored(&run, n, D, INNER, ids, history, step, dy, w, last[1], z, z + TABLE, z + 2 * TABLE);
-        }
-        for (int form = 0; form < 2; form++) {
-            float *y = x + (3 + 3 * form) * TABLE;
-            k->adam_replay(&run, R, D, NULL, history, STEPS, last[form], y, y + TABLE, y + 2 * TABLE);
-            for (int32_t r = 0; r < R; r++)
-                assert_int_equal(last[form][r], STEPS);
-            assert_memory_equal(x, y, 3 * TABLE * sizeof *x);
-        }
-        k->free(&(Run){0}, NULL, run.work, work);
-        free(x);
-    }
+    char why[512];
+    if (!lazy_adam_check(kernels_cpu(t->level, &e), NULL, why))
+        fail_msg("%s: %s", t->level, why);
 }
 
 static void check_memory(void **state)

@@ -12,6 +12,19 @@ static void coarse_values(Job *j, int buffer)
     case_set(j, buffer);
 }
 
+/* The numbers of a buffer, multiples of 1/4, as F16 or BF16: a new buffer, empty for F32 */
+static void narrow_values(Job *j, int buffer, int64_t type)
+{
+    const size_t count = j->ok && type != F32 ? j->b[buffer].count : 0;
+    uint16_t *narrow = case_bytes(j, "narrow", ROLE_IN, count * sizeof *narrow);
+    for (size_t i = 0; j->ok && i < count; i++)
+        case_narrow((DType)type, host_f32(j, buffer)[i], &narrow[i]);
+}
+static DType type_of(const Job *j, const char *entry, const char *operand, int64_t type)
+{
+    return j->k->supports(entry, operand, (DType)type) ? (DType)type : F32;
+}
+
 /* The k best of score [I], left-out ones being -infinity, best first, ties to the lower id. */
 static void best_of(double *score, int64_t I, int64_t k, int32_t *ids, double *values)
 {
@@ -45,10 +58,13 @@ static const Case knn_cases[] = {
     {.knn = {.Q = 600, .I = 600, .D = 8, .k = 10}},
     {.knn = {.Q = 1200, .I = 1200, .D = 5, .k = 40, .itself = 1}},
     {.knn = {.Q = 1100, .I = 1100, .D = 300, .k = 7, .itself = 1}},
+    {.knn = {.Q = 9, .I = 200, .D = 5, .k = 150}},
+    {.knn = {.Q = 15, .I = 200, .D = 8, .k = 9, .type = F16}},
+    {.knn = {.Q = 50, .I = 50, .D = 7, .k = 40, .itself = 1, .type = BF16}},
     {.knn = {.Q = 7050, .I = 7050, .D = 384, .k = 10, .itself = 1}, .timed = true},
     {.knn = {.Q = 1000, .I = 7050, .D = 4096, .k = 10}, .timed = true},
 };
-enum { KNN_Q, KNN_X, KNN_IDS, KNN_VALUES, KNN_SCORE };
+enum { KNN_Q, KNN_X, KNN_IDS, KNN_VALUES, KNN_SCORE, KNN_Q16, KNN_X16 };
 static void knn_make(Job *j, const Case *s)
 {
     case_f32(j, "q", ROLE_IN, s->knn.Q * s->knn.D);
@@ -58,6 +74,8 @@ static void knn_make(Job *j, const Case *s)
     case_i32(j, "ids", ROLE_OUT, s->knn.Q * s->knn.k);
     case_f32(j, "values", ROLE_OUT, s->knn.Q * s->knn.k);
     case_f32(j, "score", ROLE_IN, s->knn.I); /* the reference's scratch */
+    narrow_values(j, KNN_Q, s->knn.type);
+    narrow_values(j, KNN_X, s->knn.type);
     case_work(j, j->k->knn_work(&j->run, s->knn.Q, s->knn.I, s->knn.D, s->knn.k));
     j->flops =
         (s->knn.itself ? 1.0 : 2.0) * (double)s->knn.Q * (double)s->knn.I * (double)s->knn.D; /* each pair once */
@@ -69,8 +87,10 @@ static int knn_rows(const Case *s)
 }
 static void knn_call(Job *j, const Case *s)
 {
-    j->k->knn(&j->run, s->knn.Q, s->knn.I, s->knn.D, s->knn.k, F32, f32_of(j, knn_rows(s)), f32_of(j, KNN_X),
-              i32_of(j, KNN_IDS), f32_of(j, KNN_VALUES));
+    const DType type = type_of(j, "knn", "x", s->knn.type);
+    const int narrow = type == F32 ? 0 : KNN_Q16 - KNN_Q;
+    j->k->knn(&j->run, s->knn.Q, s->knn.I, s->knn.D, s->knn.k, type, device_of(j, knn_rows(s) + narrow),
+              device_of(j, KNN_X + narrow), i32_of(j, KNN_IDS), f32_of(j, KNN_VALUES));
 }
 static void knn_reference(Job *j, const Case *s)
 {
@@ -88,7 +108,7 @@ static void knn_reference(Job *j, const Case *s)
     }
 }
 const Family family_knn = {.kernel = "knn",
-                           .letters = "Q I D k itself",
+                           .letters = "Q I D k itself type",
                            .cases = knn_cases,
                            .count = COUNT(knn_cases),
                            .make = knn_make,
@@ -111,9 +131,12 @@ static const Case knn_lists_cases[] = {
     {.knn_lists = {.Q = 301, .I = 900, .L = 2, .D = 5, .P = 2, .k = 10}},
     {.knn_lists = {.Q = 40, .I = 700, .L = 90, .D = 33, .P = 20, .k = 1}},
     {.knn_lists = {.Q = 99, .I = 400, .L = 5, .D = 300, .P = 4, .k = 30}},
+    {.knn_lists = {.Q = 12, .I = 250, .L = 3, .D = 7, .P = 3, .k = 150}},
+    {.knn_lists = {.Q = 20, .I = 200, .L = 5, .D = 7, .P = 3, .k = 8, .type = F16}},
+    {.knn_lists = {.Q = 20, .I = 200, .L = 5, .D = 8, .P = 3, .k = 8, .type = BF16}},
     {.knn_lists = {.Q = 4096, .I = 100000, .L = 300, .D = 64, .P = 30, .k = 10}, .timed = true},
 };
-enum { KL_Q, KL_X, KL_PROBE, KL_START, KL_NUMBER, KL_IDS, KL_VALUES, KL_SCORE };
+enum { KL_Q, KL_X, KL_PROBE, KL_START, KL_NUMBER, KL_IDS, KL_VALUES, KL_SCORE, KL_Q16, KL_X16 };
 static void knn_lists_make(Job *j, const Case *s)
 {
     const int64_t I = s->knn_lists.I, L = s->knn_lists.L, P = s->knn_lists.P;
@@ -139,15 +162,19 @@ static void knn_lists_make(Job *j, const Case *s)
     case_i32(j, "ids", ROLE_OUT, s->knn_lists.Q * s->knn_lists.k);
     case_f32(j, "values", ROLE_OUT, s->knn_lists.Q * s->knn_lists.k);
     case_f32(j, "score", ROLE_IN, I); /* the reference's scratch */
+    narrow_values(j, KL_Q, s->knn_lists.type);
+    narrow_values(j, KL_X, s->knn_lists.type);
     case_work(j, j->k->knn_lists_work(&j->run, s->knn_lists.Q, L, s->knn_lists.D, P));
     j->flops = 2.0 * (double)s->knn_lists.Q * (double)I * (double)P / (double)L * (double)s->knn_lists.D;
     j->bytes = (double)(s->knn_lists.Q + I) * (double)s->knn_lists.D * 4;
 }
 static void knn_lists_call(Job *j, const Case *s)
 {
-    j->k->knn_lists(&j->run, s->knn_lists.Q, s->knn_lists.L, s->knn_lists.D, s->knn_lists.P, s->knn_lists.k, F32,
-                    f32_of(j, KL_Q), i32_of(j, KL_PROBE), i64_of(j, KL_START), f32_of(j, KL_X), i32_of(j, KL_NUMBER),
-                    i32_of(j, KL_IDS), f32_of(j, KL_VALUES));
+    const DType type = type_of(j, "knn_lists", "x", s->knn_lists.type);
+    j->k->knn_lists(&j->run, s->knn_lists.Q, s->knn_lists.L, s->knn_lists.D, s->knn_lists.P, s->knn_lists.k, type,
+                    device_of(j, type == F32 ? KL_Q : KL_Q16), i32_of(j, KL_PROBE), i64_of(j, KL_START),
+                    device_of(j, type == F32 ? KL_X : KL_X16), i32_of(j, KL_NUMBER), i32_of(j, KL_IDS),
+                    f32_of(j, KL_VALUES));
 }
 static void knn_lists_reference(Job *j, const Case *s)
 {
@@ -170,7 +197,7 @@ static void knn_lists_reference(Job *j, const Case *s)
     }
 }
 const Family family_knn_lists = {.kernel = "knn_lists",
-                                 .letters = "Q I L D P k",
+                                 .letters = "Q I L D P k type",
                                  .cases = knn_lists_cases,
                                  .count = COUNT(knn_lists_cases),
                                  .make = knn_lists_make,
@@ -187,6 +214,7 @@ static const Case topk_cases[] = {
     {.topk = {.B = 0, .I = 9, .D = 4, .k = 3}},
     {.topk = {.B = 3, .I = 0, .D = 4, .k = 3}},
     {.topk = {.B = 3, .I = 9, .D = 4, .k = 0}},
+    {.topk = {.B = 2, .I = 0, .D = 4, .k = 130}},
     {.topk = {.B = 5, .I = 9, .D = 4, .k = 3}},
     {.topk = {.B = 5, .I = 9, .D = 4, .k = 9, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE}},
     {.topk = {.B = 50, .I = 100, .D = 8, .k = 10, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE}},
@@ -194,10 +222,14 @@ static const Case topk_cases[] = {
     {.topk = {.B = 44, .I = 2100, .D = 16, .k = 20, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE | HEAVY_EXCLUDE}},
     {.topk = {.B = 60, .I = 900, .D = 16, .k = 200, .flags = BY_ROW | WITH_EXCLUDE}},
     {.topk = {.B = 90, .I = 4100, .D = 3, .k = 50, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE | HEAVY_EXCLUDE}},
+    {.topk = {.B = 3, .I = 4300, .D = 2, .k = 4200, .flags = WITH_EXCLUDE}},
+    {.topk = {.B = 8200, .I = 140, .D = 2, .k = 3, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE}},
+    {.topk = {.B = 15, .I = 200, .D = 8, .k = 9, .flags = BY_ROW | WITH_BIAS, .type = F16}},
+    {.topk = {.B = 15, .I = 200, .D = 7, .k = 9, .flags = BY_ROW | WITH_EXCLUDE, .type = BF16}},
     {.topk = {.B = 6040, .I = 3260, .D = 64, .k = 50, .flags = WITH_EXCLUDE}, .timed = true},
     {.topk = {.B = 6040, .I = 3260, .D = 64, .k = 20}, .timed = true},
 };
-enum { TK_USERS, TK_ROW, TK_ITEMS, TK_BIAS, TK_START, TK_ITEM, TK_IDS, TK_SCORES, TK_SCRATCH };
+enum { TK_USERS, TK_ROW, TK_ITEMS, TK_BIAS, TK_START, TK_ITEM, TK_IDS, TK_SCORES, TK_SCRATCH, TK_USERS16, TK_ITEMS16 };
 static int64_t users_of(const Case *s)
 {
     return s->topk.flags & BY_ROW ? s->topk.B + 3 : s->topk.B;
@@ -233,6 +265,8 @@ static void topk_make(Job *j, const Case *s)
     case_i32(j, "ids", ROLE_OUT, s->topk.B * s->topk.k);
     case_f32(j, "scores", ROLE_OUT, s->topk.B * s->topk.k);
     case_f32(j, "scratch", ROLE_IN, s->topk.I);
+    narrow_values(j, TK_USERS, s->topk.type);
+    narrow_values(j, TK_ITEMS, s->topk.type);
     case_work(j, j->k->topk_work(&j->run, s->topk.B, s->topk.I, s->topk.D, s->topk.k));
     j->flops = 2.0 * (double)s->topk.B * (double)s->topk.I * (double)s->topk.D;
     j->bytes = (double)(s->topk.B + s->topk.I) * (double)s->topk.D * 4;
@@ -244,10 +278,11 @@ static Exclude exclude_of(const Job *j, int64_t flags, int start, const int32_t 
 static void topk_call(Job *j, const Case *s)
 {
     const Exclude x = exclude_of(j, s->topk.flags, TK_START, i32_of(j, TK_ROW));
-    j->k->topk(&j->run, s->topk.B, s->topk.I, s->topk.D, s->topk.k, F32, f32_of(j, TK_USERS),
-               s->topk.flags & BY_ROW ? i32_of(j, TK_ROW) : NULL, f32_of(j, TK_ITEMS),
-               s->topk.flags & WITH_BIAS ? f32_of(j, TK_BIAS) : NULL, s->topk.flags & WITH_EXCLUDE ? &x : NULL,
-               i32_of(j, TK_IDS), f32_of(j, TK_SCORES));
+    const DType type = type_of(j, "topk", "items", s->topk.type);
+    j->k->topk(&j->run, s->topk.B, s->topk.I, s->topk.D, s->topk.k, type,
+               device_of(j, type == F32 ? TK_USERS : TK_USERS16), s->topk.flags & BY_ROW ? i32_of(j, TK_ROW) : NULL,
+               device_of(j, type == F32 ? TK_ITEMS : TK_ITEMS16), s->topk.flags & WITH_BIAS ? f32_of(j, TK_BIAS) : NULL,
+               s->topk.flags & WITH_EXCLUDE ? &x : NULL, i32_of(j, TK_IDS), f32_of(j, TK_SCORES));
 }
 static void leave_out(const Job *j, int64_t flags, int start, int64_t list, double *score)
 {
@@ -270,7 +305,7 @@ static void topk_reference(Job *j, const Case *s)
     }
 }
 const Family family_topk = {.kernel = "topk",
-                            .letters = "B I D k flags",
+                            .letters = "B I D k flags type",
                             .cases = topk_cases,
                             .count = COUNT(topk_cases),
                             .make = topk_make,
@@ -278,9 +313,10 @@ const Family family_topk = {.kernel = "topk",
                             .reference = topk_reference,
                             .tolerance = 1e-6};
 
-static const Case topk_rows_cases[] = {CASE(0, 9, 3, 0),      CASE(3, 0, 3, 0),        CASE(3, 9, 0, 0),
-                                       CASE(5, 9, 9, 4),      CASE(50, 100, 10, 5),    CASE(40, 3000, 20, 4),
-                                       CASE(40, 3000, 20, 0), CASE(33, 2100, 100, 12), TIMED(1000, 7050, 50, 0)};
+static const Case topk_rows_cases[] = {CASE(0, 9, 3, 0),       CASE(3, 0, 3, 0),        CASE(3, 9, 0, 0),
+                                       CASE(5, 9, 9, 4),       CASE(50, 100, 10, 5),    CASE(40, 3000, 20, 4),
+                                       CASE(40, 3000, 20, 0),  CASE(33, 2100, 100, 12), CASE(5, 1500, 300, 5),
+                                       CASE(2, 4500, 4300, 0), TIMED(1000, 7050, 50, 0)};
 enum { TR_SCORES, TR_ROW, TR_START, TR_ITEM, TR_IDS, TR_VALUES, TR_SCRATCH };
 static void topk_rows_make(Job *j, const Case *s)
 {

@@ -1,0 +1,108 @@
+/* kernels/cuda/knn_lists.cu: nearest rows among those of some lists: the search of an inverted file (nn/knn.c).
+ *
+ * A block has 32 queries, 4 a warp, and keeps the k best of each, as in topk.cu. Which of them search a list is a word
+ * of 32 bits; the block takes the lists that have a bit one after the other, and its warps rank those of their queries
+ * whose bit is set. So a list is read once for all queries of the block that search it. nn/knn.c gives queries sorted
+ * by list, which then search mostly the same lists; queries in any order read a list for a few of them only, and memory
+ * limits the kernel. A list begins with a barrier and a wait for memory; the other block of the SM hides it in part. */
+#include "kernels/cuda/rank.h"
+
+/* Blocks at a time: more than a card runs at once. Each has a word a list in scratch. */
+enum { MOST_SEARCHES = 512, R = 4, QUERIES = RANK_WARPS * R, MOST_IN_SHARED = 128 };
+
+typedef struct Search {
+    Product product;
+    int64_t Q, L, P;
+    int k;
+    bool in_shared; /* the k best are in shared memory; else where they go */
+    const int32_t *probe;
+    const int64_t *start;
+    uint32_t *searches; /* [blocks, L]: bit q is set where query q of the block searches the list */
+    float *values;
+    int32_t *ids;
+} Search;
+
+/* The block's words */
+static __device__ inline void mark_searches(const Search *x, int64_t begin, int64_t queries, uint32_t *searches)
+{
+    for (int64_t l = threadIdx.x; l < x->L; l += RANK_THREADS)
+        searches[l] = 0;
+    __syncthreads();
+    for (int64_t i = threadIdx.x; i < queries * x->P; i += RANK_THREADS) {
+        const int32_t l = x->probe[begin * x->P + i];
+        if (l >= 0)
+            atomicOr(&searches[l], 1u << (uint32_t)(i / x->P));
+    }
+    __syncthreads();
+}
+
+template <class T> static __global__ void __launch_bounds__(RANK_THREADS, 2) search_kernel(Search x)
+{
+    DYNAMIC_SHARED(RankShared<R>, s);
+    float *value = (float *)(s + 1);
+    uint32_t *searches = x.searches + blockIdx.x * x.L;
+    const int warp = (int)threadIdx.x / WARP;
+    for (int64_t begin = blockIdx.x * (int64_t)QUERIES; begin < x.Q; begin += gridDim.x * (int64_t)QUERIES) {
+        Lists lists = {x.k, value, (int32_t *)(value + QUERIES * x.k)};
+        if (!x.in_shared)
+            lists = Lists{x.k, x.values + begin * x.k, x.ids + begin * x.k};
+        const int64_t queries = MIN(x.Q - begin, (int64_t)QUERIES), brings = threadIdx.x / 4;
+        const int rows = (int)MAX(MIN(queries - warp * R, (int64_t)R), (int64_t)0);
+        const T *row = brings < queries ? (const T *)x.product.rows.data + (begin + brings) * x.product.rows.D : NULL;
+        lists_begin(s, &lists, rows);
+        mark_searches(&x, begin, queries, searches);
+        for (int64_t first = 0; first < x.L; first += WARP) {
+            const uint32_t own = first + lane_id() < x.L ? searches[first + lane_id()] : 0;
+            for (uint32_t some = __ballot_sync(FULL_MASK, own != 0); some; some &= some - 1) {
+                const int at = __ffs((int)some) - 1;
+                const uint32_t active = __shfl_sync(FULL_MASK, own, at) >> warp * R & ((1u << R) - 1);
+                rank_range<R, T>(&x.product, s, &lists, NULL, row, NULL, x.start[first + at], x.start[first + at + 1],
+                                 active);
+            }
+        }
+        lists_end(s, &lists, rows, x.values + begin * x.k, x.ids + begin * x.k);
+        __syncthreads();
+    }
+}
+
+static int64_t blocks_of(int64_t Q)
+{
+    return MIN(div_up(Q, QUERIES), (int64_t)MOST_SEARCHES);
+}
+
+size_t cuda_knn_lists_work(const Run *run, int64_t Q, int64_t L, int64_t D, int64_t P)
+{
+    (void)run, (void)D, (void)P;
+    return (size_t)(blocks_of(Q) * L) * sizeof(uint32_t);
+}
+
+template <class T> static void launch_search(const Run *run, const Search *x)
+{
+    const size_t lists = x->in_shared ? (size_t)(QUERIES * x->k) * (sizeof(float) + sizeof(int32_t)) : 0;
+    typedef RankShared<R> Shared;
+    const size_t shared = sizeof(Shared) + lists;
+    allow_shared((search_kernel<T>), shared);
+    LAUNCH(run, (search_kernel<T>), blocks_of(x->Q), RANK_THREADS, shared, *x);
+}
+
+void cuda_knn_lists(const Run *run, int64_t Q, int64_t L, int64_t D, int64_t P, int64_t k, DType type, const void *q,
+                    const int32_t *probe, const int64_t *start, const void *x, const int32_t *number, int32_t *ids,
+                    float *values)
+{
+    Search search = {};
+    search.product.rows = rows_of(q, D);
+    search.product.items = rows_of(x, D);
+    search.product.number = number;
+    search.Q = Q;
+    search.L = L;
+    search.P = P;
+    search.k = (int)k;
+    search.in_shared = k <= MOST_IN_SHARED;
+    search.probe = probe;
+    search.start = start;
+    search.searches = (uint32_t *)run->work;
+    search.values = values;
+    search.ids = ids;
+    if (k > 0)
+        WITH_TYPE(type, T, launch_search<T>(run, &search));
+}

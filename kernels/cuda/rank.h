@@ -1,0 +1,482 @@
+/* kernels/cuda/rank.h: what the ranking kernels share: the k best of a row, the excluded items of a tile, and tiles of
+ * a product that are ranked while they are in registers.
+ *
+ * Scores are ordered by value, then by lower id; each id comes to a row at most once. So the k best do not depend on
+ * the order in which scores arrive: a product may be cut into tiles, ranges of items and blocks as is convenient. */
+#ifndef SAPOR_CUDA_RANK_H
+#define SAPOR_CUDA_RANK_H
+
+#include "kernels/cuda/cuda.h"
+
+static const float LOWEST = -INFINITY;
+enum { EMPTY = -1 }; /* the id of a place without an item, whose score is LOWEST */
+
+/* False where value is NaN or LOWEST: these enter no list. */
+static __device__ inline bool better(float value, int32_t id, float than, int32_t than_id)
+{
+    return value > than || (value == than && id < than_id);
+}
+
+/* ---- the k best of a row --------------------------------------------------------------------- */
+
+/* The worst of the k best, a copy; how many candidates wait. */
+typedef struct BestState {
+    float worst;
+    int32_t worst_id, waiting;
+} BestState;
+
+/* A warp keeps the k best of a row in a sorted list. What is better than its worst waits as a candidate; 32 candidates
+ * are merged into the list at once. In a row of random order about k + k ln(n / k) of n scores become candidates. */
+typedef struct Best {
+    int k;
+    float *value; /* [k], with id: the list, in shared memory or where the result goes. Free places are EMPTY */
+    int32_t *id;
+    float *fresh; /* [WARP], with fresh_id: candidates, in shared memory */
+    int32_t *fresh_id;
+    BestState *state; /* in shared memory */
+} Best;
+
+static __device__ inline void best_begin(const Best *b)
+{
+    for (int i = lane_id(); i < b->k; i += WARP) {
+        b->value[i] = LOWEST;
+        b->id[i] = EMPTY;
+    }
+    if (lane_id() == 0)
+        *b->state = BestState{LOWEST, EMPTY, 0};
+    __syncwarp();
+}
+
+/* How many of a sorted list [n] are better. */
+static __device__ inline int count_better(const float *value, const int32_t *id, int n, float than, int32_t than_id)
+{
+    int low = 0;
+    for (int high = n; low < high;) {
+        const int middle = (low + high) / 2;
+        if (better(value[middle], id[middle], than, than_id))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Sorts the first n candidates: a candidate's place is how many are better. All lanes read the same candidate at once,
+ * which is one access, and no lane waits for another. */
+static __device__ inline void sort_fresh(const Best *b, int n)
+{
+    const int lane = lane_id();
+    const float value = lane < n ? b->fresh[lane] : LOWEST;
+    const int32_t id = lane < n ? b->fresh_id[lane] : EMPTY;
+    int place = 0;
+    for (int i = 0; i < n; i++)
+        place += better(b->fresh[i], b->fresh_id[i], value, id);
+    __syncwarp();
+    if (lane < n) {
+        b->fresh[place] = value;
+        b->fresh_id[place] = id;
+    }
+    __syncwarp();
+}
+
+/* Merges the n candidates that wait. A number's new place is its own, plus how many of the other list are better: a
+ * binary search. The list moves from its end to its front, 32 places at a time, so that it stays where it is; what is
+ * better than all candidates is not touched. */
+static __device__ inline void best_merge(const Best *b, int n)
+{
+    const int lane = lane_id(), k = b->k;
+    sort_fresh(b, n);
+    const float value = lane < n ? b->fresh[lane] : LOWEST;
+    const int32_t id = lane < n ? b->fresh_id[lane] : EMPTY;
+    const int before = lane < n ? count_better(b->value, b->id, k, value, id) : k;
+    const int first = __shfl_sync(FULL_MASK, before, 0);
+    for (int begin = (k - 1) / WARP * WARP; begin + WARP > first; begin -= WARP) {
+        const int i = begin + lane;
+        const bool moves = i >= first && i < k;
+        const float old = moves ? b->value[i] : LOWEST;
+        const int32_t old_id = moves ? b->id[i] : EMPTY;
+        const int to = i + count_better(b->fresh, b->fresh_id, n, old, old_id);
+        __syncwarp();
+        if (moves && to < k) {
+            b->value[to] = old;
+            b->id[to] = old_id;
+        }
+        __syncwarp();
+    }
+    if (lane < n && before + lane < k) {
+        b->value[before + lane] = value;
+        b->id[before + lane] = id;
+    }
+    __syncwarp();
+    if (lane == 0)
+        *b->state = BestState{b->value[k - 1], b->id[k - 1], 0};
+    __syncwarp();
+}
+
+/* Each lane has a score. LOWEST and NaN never enter. False: no lane's entered. */
+static __device__ inline bool best_offer(const Best *b, float value, int32_t id)
+{
+    const BestState state = *b->state;
+    const bool enters = better(value, id, state.worst, state.worst_id);
+    const uint32_t who = __ballot_sync(FULL_MASK, enters);
+    if (who == 0)
+        return false;
+    const int all = state.waiting + __popc(who);
+    const int at = state.waiting + __popc(who & ((1u << lane_id()) - 1));
+    if (enters && at < WARP) {
+        b->fresh[at] = value;
+        b->fresh_id[at] = id;
+    }
+    __syncwarp();
+    if (all >= WARP) {
+        best_merge(b, WARP);
+        if (enters && at >= WARP) {
+            b->fresh[at - WARP] = value;
+            b->fresh_id[at - WARP] = id;
+        }
+    }
+    if (lane_id() == 0)
+        b->state->waiting = all % WARP;
+    __syncwarp();
+    return true;
+}
+
+/* Merges the rest. The list is in order then; lanes copy it to value and id where these are elsewhere. */
+static __device__ inline void best_end(const Best *b, float *value, int32_t *id)
+{
+    const int waiting = b->state->waiting;
+    __syncwarp();
+    if (waiting > 0)
+        best_merge(b, waiting);
+    for (int i = lane_id(); i < b->k && value != b->value; i += WARP) {
+        value[i] = b->value[i];
+        id[i] = b->id[i];
+    }
+}
+
+/* Offers another list [n], best first: where none of 32 enters, those behind are worse. */
+static __device__ inline void best_join(const Best *b, int n, const float *value, const int32_t *id)
+{
+    bool enters = true;
+    for (int begin = 0; begin < n && enters; begin += WARP) {
+        const int i = begin + lane_id();
+        enters = best_offer(b, i < n ? value[i] : LOWEST, i < n ? id[i] : EMPTY);
+    }
+}
+
+enum { TILE = 4 * WARP }; /* items of a tile: each lane has four scores of a row */
+
+/* Offers scores [TILE] of items first, first + 1, ..., or number[first], ... */
+static __device__ inline void best_offer_tile(const Best *b, const float *scores, int64_t first, const int32_t *number)
+{
+    const float worst = b->state->worst;
+    for (int at = lane_id(); at < TILE; at += WARP) {
+        const float value = scores[at];
+        if (__any_sync(FULL_MASK, value >= worst))
+            best_offer(b, value, value > LOWEST && number ? number[first + at] : (int32_t)(first + at));
+    }
+    __syncwarp();
+}
+
+/* ---- excluded items -------------------------------------------------------------------------- */
+
+/* Those of a row that are not behind: item[at .. end-1] */
+typedef struct Skip {
+    const int32_t *item;
+    int64_t at, end;
+} Skip;
+
+/* The excluded items of row b of a batch, from item `first` on */
+static __device__ inline Skip skip_from(const Exclude *x, int64_t b, int64_t first)
+{
+    if (!x->start)
+        return Skip{NULL, 0, 0};
+    const int64_t list = x->row ? x->row[b] : b, end = x->start[list + 1];
+    int64_t low = x->start[list];
+    for (int64_t high = end; low < high;) {
+        const int64_t middle = low + (high - low) / 2;
+        if (x->item[middle] < first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return Skip{x->item, low, end};
+}
+
+/* bits [4] of shared memory: bit i is set where item first + i is excluded, i < TILE. GROUP neighbouring lanes have the
+ * same row, Skip and bits; they read as many items at a time. Tiles come in ascending order, so each item is read once.
+ */
+template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_t first, uint32_t *bits)
+{
+    const int lane = lane_id() % GROUP;
+    const uint32_t group = (GROUP < WARP ? (1u << GROUP % WARP) - 1 : FULL_MASK) << (lane_id() - lane);
+    if (lane < TILE / 32)
+        bits[lane] = 0;
+    __syncwarp();
+    for (bool more = true; __any_sync(FULL_MASK, more);) {
+        const int64_t at = s->at + lane, place = at < s->end ? s->item[at] - first : (int64_t)TILE;
+        if (place < TILE)
+            atomicOr(&bits[place / 32], 1u << place % 32);
+        const uint32_t inside = __ballot_sync(FULL_MASK, place < TILE) & group;
+        s->at += __popc(inside);
+        more = inside == group;
+    }
+    __syncwarp();
+}
+
+/* ---- tiles of a product ---------------------------------------------------------------------- */
+
+/* A block of 8 warps computes 8 R rows x TILE items at a time. A warp has R whole rows of the tile: each lane 4
+ * neighbouring items of each, in 4 R registers. So a warp ranks its rows without the others. For each of K_PART
+ * features a warp reads R numbers of its rows, the same for all lanes, and 128 of the items: R / 4 + 4 accesses of 128
+ * bytes for 4 R multiply-adds. With R = 8 these keep the arithmetic of an SM busy; R = 4 has smaller blocks, where
+ * there are few rows or the lists need the memory. */
+enum { RANK_WARPS = 8, RANK_THREADS = RANK_WARPS * WARP, K_PART = 16 };
+
+/* In dynamic shared memory; behind it the lists, k scores of each row and then k ids of each row, unless they are where
+ * the result goes. Rows of a and b are padded: the two accesses of a store into four of them meet in few banks. */
+template <int R> struct RankShared {
+    float a[2][K_PART][RANK_WARPS * R + 4]; /* features of rows, transposed; the second while the first is in use */
+    float b[2][K_PART][TILE + 4];           /* of items */
+    float scores[RANK_WARPS][TILE];         /* of a row that is ranked */
+    float fresh[RANK_WARPS * R][WARP];
+    int32_t fresh_id[RANK_WARPS * R][WARP];
+    BestState state[RANK_WARPS * R];
+    uint32_t excluded[RANK_WARPS * R][TILE / 32];
+};
+
+/* Where k places of the block's rows are, row after row */
+typedef struct Lists {
+    int k;
+    float *value;
+    int32_t *id;
+} Lists;
+
+template <int R> static __device__ inline Best best_of(RankShared<R> *s, const Lists *lists, int row)
+{
+    return Best{lists->k,
+                lists->value + (int64_t)row * lists->k,
+                lists->id + (int64_t)row * lists->k,
+                s->fresh[row],
+                s->fresh_id[row],
+                &s->state[row]};
+}
+
+/* Of the warp's first `rows` rows: empties their lists; the others' never take a score. */
+template <int R> static __device__ inline void lists_begin(RankShared<R> *s, const Lists *lists, int rows)
+{
+    for (int r = 0; r < R; r++) {
+        Best best = best_of(s, lists, (int)threadIdx.x / WARP * R + r);
+        best.k = r < rows ? best.k : 0;
+        best_begin(&best);
+    }
+}
+/* Puts the lists in order, and where they go: value and id of the block's first row */
+template <int R>
+static __device__ inline void lists_end(RankShared<R> *s, const Lists *lists, int rows, float *value, int32_t *id)
+{
+    for (int r = 0; r < rows; r++) {
+        const int row = (int)threadIdx.x / WARP * R + r;
+        const Best best = best_of(s, lists, row);
+        best_end(&best, value + (int64_t)row * best.k, id + (int64_t)row * best.k);
+    }
+}
+
+/* Rows of T, D numbers each. wide: all begin at multiples of 16 bytes */
+typedef struct Rows {
+    const void *data;
+    int D;
+    bool wide;
+} Rows;
+
+static inline Rows rows_of(const void *data, int64_t D)
+{
+    return Rows{data, (int)D, D % 4 == 0 && aligned16(data)};
+}
+
+/* Features d .. d+3 of a row; zeros behind its end, and for no row */
+template <class T> static __device__ inline void load_features(const T *row, int d, const Rows *x, float to[4])
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = row && d + i < x->D ? to_f32(row[d + i]) : 0.0f;
+}
+static __device__ inline void load_features(const float *row, int d, const Rows *x, float to[4])
+{
+    if (x->wide) { /* D is a multiple of four */
+        const float4 f = row && d < x->D ? load4(row + d) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        to[0] = f.x;
+        to[1] = f.y;
+        to[2] = f.z;
+        to[3] = f.w;
+    } else {
+        load_features<float>(row, d, x, to);
+    }
+}
+
+/* What a thread brings of K_PART features: four of a row, where there is one for it, and of two items */
+typedef struct Part {
+    float a[4], b[2][4];
+} Part;
+
+/* Four neighbouring threads read 64 bytes of a row. */
+template <class T>
+static __device__ inline Part fetch_part(const Rows *rows, const T *row, const Rows *items, int64_t first, int64_t last,
+                                         int d)
+{
+    Part p;
+    d += (int)threadIdx.x % 4 * 4;
+    load_features(row, d, rows, p.a);
+    for (int i = 0; i < 2; i++) {
+        const int64_t item = first + threadIdx.x / 4 + i * (RANK_THREADS / 4);
+        load_features(item < last ? (const T *)items->data + item * items->D : NULL, d, items, p.b[i]);
+    }
+    return p;
+}
+template <int R> static __device__ inline void put_part(RankShared<R> *s, int buffer, const Part *p)
+{
+    const int row = (int)threadIdx.x / 4, k = (int)threadIdx.x % 4 * 4;
+    for (int i = 0; i < 4; i++) {
+        if (row < RANK_WARPS * R)
+            s->a[buffer][k + i][row] = p->a[i];
+        s->b[buffer][k + i][row] = p->b[0][i];
+        s->b[buffer][k + i][row + RANK_THREADS / 4] = p->b[1][i];
+    }
+}
+
+template <int R> static __device__ inline void multiply_part(const RankShared<R> *s, int buffer, float sum[R][4])
+{
+    const int row = (int)threadIdx.x / WARP * R, item = 4 * lane_id();
+    for (int k = 0; k < K_PART; k++) {
+        const float4 b = load4(&s->b[buffer][k][item]);
+        for (int r = 0; r < R; r += 4) {
+            const float4 four = load4(&s->a[buffer][k][row + r]);
+            const float a[4] = {four.x, four.y, four.z, four.w};
+            for (int i = 0; i < 4; i++) {
+                sum[r + i][0] = fmaf(a[i], b.x, sum[r + i][0]);
+                sum[r + i][1] = fmaf(a[i], b.y, sum[r + i][1]);
+                sum[r + i][2] = fmaf(a[i], b.z, sum[r + i][2]);
+                sum[r + i][3] = fmaf(a[i], b.w, sum[r + i][3]);
+            }
+        }
+    }
+}
+
+/* Of the block */
+typedef struct Product {
+    Rows rows, items;
+    const float *bias; /* of the items, or NULL */
+    bool excludes;
+    const int32_t *number; /* the ids of items, or NULL: their places */
+} Product;
+
+/* Lowers what is not ranked: items from `last` on, and excluded ones. Adds the bias. */
+template <int R>
+static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, bool excludes, int64_t first,
+                                            int64_t last, float sum[R][4])
+{
+    const int row = (int)threadIdx.x / WARP * R, lane = lane_id();
+    for (int c = 0; c < 4; c++) {
+        const int64_t item = first + 4 * lane + c;
+        const float bias = item >= last ? LOWEST : p->bias ? p->bias[item] : 0.0f;
+        for (int r = 0; r < R && (p->bias || item >= last); r++)
+            sum[r][c] = item >= last ? LOWEST : sum[r][c] + bias;
+    }
+    for (int r = 0; r < R && excludes; r++) {
+        const uint32_t bits = s->excluded[row + r][lane / 8] >> lane % 8 * 4;
+        for (int c = 0; c < 4; c++)
+            sum[r][c] = bits >> c & 1 ? LOWEST : sum[r][c];
+    }
+}
+
+/* Enters the scores of a warp's rows into their lists. Most rows have nothing above their worst, and that is one
+ * comparison a score. Those that have are done one after the other through shared memory, so that the code, and the
+ * registers it needs, are there once. `active`: bit r is set where row r of the
+ * warp is ranked. */
+template <int R>
+static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, const Lists *lists, int64_t first,
+                                          float sum[R][4], uint32_t active)
+{
+    const int warp = (int)threadIdx.x / WARP, lane = lane_id();
+    uint32_t pending = 0;
+    for (int r = 0; r < R; r++) {
+        const float worst = s->state[warp * R + r].worst;
+        const bool may = sum[r][0] >= worst || sum[r][1] >= worst || sum[r][2] >= worst || sum[r][3] >= worst;
+        pending |= __any_sync(FULL_MASK, may) ? 1u << r : 0;
+    }
+    for (pending &= active; pending; pending &= pending - 1) {
+        const int row = __ffs((int)pending) - 1;
+        for (int r = 0; r < R;
+             r++) /* not sum[row], nor r == row, which compilers turn into it: registers have no index */
+            if (pending >> r & ~(pending - 1) >> r & 1)
+                store4(&s->scores[warp][4 * lane], make_float4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]));
+        __syncwarp();
+        const Best best = best_of(s, lists, warp * R + row);
+        best_offer_tile(&best, s->scores[warp], first, p->number);
+    }
+}
+
+/* Where all scores of the block's rows go, ld apart: [rows, ld] */
+typedef struct Strip {
+    float *scores;
+    int64_t ld;
+    int rows;
+} Strip;
+template <int R>
+static __device__ inline void store_scores(const Strip *to, int64_t first, int64_t last, float sum[R][4])
+{
+    const int row = (int)threadIdx.x / WARP * R;
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < 4; c++) {
+            const int64_t item = first + 4 * lane_id() + c;
+            if (row + r < to->rows && item < last)
+                to->scores[(row + r) * to->ld + item] = sum[r][c];
+        }
+}
+
+/* Scores of the block's rows and of items first .. last-1, tile by tile: entered into `lists`, or stored in `strip`.
+ * row: the row whose features the thread brings, NULL where there is none. skip: of the row whose items the lane marks.
+ *
+ * A score is one chain of fmaf over features 0 .. D-1 from 0, and zeros behind it: it does not depend on the tile.
+ * While a part of the features is multiplied, the next one is on its way to registers, that of the next tile too: one
+ * barrier a part. Warps without an active row bring features for the others. */
+template <int R, class T>
+static __device__ inline void rank_range(const Product *p, RankShared<R> *s, const Lists *lists, const Strip *strip,
+                                         const T *row, Skip *skip, int64_t first, int64_t last, uint32_t active)
+{
+    if (first >= last)
+        return;
+    float sum[R][4] = {};
+    const int D = p->rows.D;
+    const bool excludes = skip && p->excludes;
+    Part part = fetch_part(&p->rows, row, &p->items, first, last, 0);
+    put_part(s, 0, &part);
+    __syncthreads();
+    int64_t tile = first;
+    for (int buffer = 0, d = 0; tile < last; buffer ^= 1) {
+        const bool ends = d + K_PART >= D;
+        const int64_t next_tile = ends ? tile + TILE : tile;
+        const int next_d = ends ? 0 : d + K_PART;
+        if (next_tile < last)
+            part = fetch_part(&p->rows, row, &p->items, next_tile, last, next_d);
+        if (active)
+            multiply_part(s, buffer, sum);
+        if (next_tile < last)
+            put_part(s, buffer ^ 1, &part);
+        __syncthreads();
+        if (ends && active) {
+            if (excludes)
+                mark_excluded<WARP / R>(skip, tile, s->excluded[threadIdx.x / WARP * R + lane_id() / (WARP / R)]);
+            finish_scores(p, s, excludes, tile, last, sum);
+            if (strip)
+                store_scores<R>(strip, tile, last, sum);
+            else
+                rank_scores(p, s, lists, tile, sum, active);
+            for (int r = 0; r < R; r++)
+                sum[r][0] = sum[r][1] = sum[r][2] = sum[r][3] = 0.0f;
+        }
+        tile = next_tile;
+        d = next_d;
+    }
+}
+
+#endif
