@@ -10,6 +10,8 @@ typedef struct Plan {
     int64_t a_line, b_line;  /* numbers from line to line in scratch memory; 0: the operand is read in place */
     size_t a_bytes, b_bytes; /* in scratch memory; A's scales behind it */
     size_t scale_bytes, zero_bytes;
+    size_t partial_bytes; /* f32_product's */
+    Tile tile;
 } Plan;
 
 static Plan make_plan(const Gemm *g, Unit f32_unit)
@@ -23,7 +25,9 @@ static Plan make_plan(const Gemm *g, Unit f32_unit)
              : pack == PACK_BF16 ? UNIT_BF16
              : pack == PACK_INT8 ? UNIT_INT8
                                  : f32_unit;
+    p.tile = p.unit == UNIT_F32 ? f32_tile(g->M, g->N) : tensor_tile(g->M, g->N);
     if (p.unit == UNIT_F32 || p.unit == UNIT_TF32) {
+        p.partial_bytes = p.unit == UNIT_F32 ? f32_partial_bytes(g->M, g->N, g->K, p.tile) : 0;
         p.a_line = g->A_type == F32 ? 0 : round_up(g->K, 4);
         p.b_line = g->packed || g->B_type == F32 ? 0 : round_up(g->N, 4);
         p.a_bytes = (size_t)g->M * (size_t)p.a_line * sizeof(float);
@@ -48,12 +52,13 @@ size_t cuda_gemm_work(const Run *run, const Gemm *g)
     if (g->M == 0 || g->N == 0)
         return 0;
     const Plan p = make_plan(g, UNIT_F32);
-    return size_round_up(p.a_bytes, LINE) + size_round_up(p.b_bytes, LINE) + p.scale_bytes + p.zero_bytes;
+    return size_round_up(p.a_bytes, LINE) + size_round_up(p.b_bytes, LINE) + p.scale_bytes + p.zero_bytes +
+           p.partial_bytes;
 }
 
 static Way way_of(const Gemm *g, Unit f32_unit)
 {
-    static const char *const TILES[TILE_COUNT] = {"", "128x128", "64x64", "32x32", "8x32", "32x8", "16x64"};
+    static const char *const TILES[TILE_COUNT] = {"128x128", "64x64", "32x32", "8x32", "32x8", "16x64"};
     static const struct {
         const char *name, *why;
     } UNITS[] = {{"f32", "multiply-adds, one chain an element"},
@@ -62,14 +67,13 @@ static Way way_of(const Gemm *g, Unit f32_unit)
                  {"bf16", "tensor cores; A is rounded to bf16"},
                  {"int8", "tensor cores, exact sums, then scales"}};
     const Plan p = make_plan(g, f32_unit);
-    const Tile tile = p.unit == UNIT_F32 ? f32_tile(g->M, g->N) : tensor_tile(g->M, g->N);
     Way way = {};
     way.why = UNITS[p.unit].why;
     if (p.unit == UNIT_F32)
-        way.why = tile == TILE_8_ROWS || tile == TILE_8_COLUMNS ? "few rows or columns: the other operand is read once"
-                  : tile == TILE_128                            ? "enough large tiles to fill the card"
+        way.why = p.tile == TILE_8_ROWS || p.tile == TILE_8_COLUMNS ? "few rows or columns: the other operand is read once"
+                  : p.tile == TILE_128                            ? "enough large tiles to fill the card"
                                      : "a smaller tile, as larger ones would leave multiprocessors idle: K is not split";
-    snprintf(way.name, sizeof way.name, "%s %s", UNITS[p.unit].name, TILES[tile]);
+    snprintf(way.name, sizeof way.name, "%s %s", UNITS[p.unit].name, TILES[p.tile]);
     return way;
 }
 Way cuda_gemm_way(const Run *run, const Gemm *g)
@@ -104,13 +108,12 @@ Finish finish_of(const Gemm *g)
     return f;
 }
 
-/* wide_step: 1 where `step` may be 1 for a wide copy, else k_step may be */
+/* k_inner: wide copies go along K, else across */
 static Side side_of(const void *p, DType type, int64_t step, int64_t k_step, int64_t count, int64_t K, bool k_inner)
 {
     const int64_t bytes = (int64_t)dtype_bytes(type), across = k_inner ? step : k_step;
-    const int64_t lines = k_inner ? count : K;
     Side s = {p, step, k_step, count, K, false};
-    s.wide = (k_inner ? k_step : step) == 1 && aligned16(p) && (across * bytes % 16 == 0 || lines <= 1);
+    s.wide = (k_inner ? k_step : step) == 1 && aligned16(p) && across * bytes % 16 == 0;
     return s;
 }
 
@@ -137,9 +140,9 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
                              : f32_side(run, g->B, g->B_type, g->b_col, g->b_row, g->N, g->K, k_inner, false, b_work,
                                         p->b_line);
     if (p->unit == UNIT_TF32)
-        tensor_product(run, UNIT_TF32, a, b, finish_of(g), TILE_BEST);
+        tensor_product(run, UNIT_TF32, a, b, finish_of(g), p->tile);
     else
-        f32_product(run, a, b, finish_of(g), TILE_BEST);
+        f32_product(run, a, b, finish_of(g), p->tile, (float *)((char *)b_work + size_round_up(p->b_bytes, LINE)));
 }
 
 /* An operand [count, K] of 16 bits with K inside, by way of `work` where 16 bytes cannot be copied at once */
@@ -179,7 +182,7 @@ static void narrow_product(const Run *run, const Gemm *g, const Plan *p)
         b = side_of(g->packed, p->unit == UNIT_INT8 ? I8 : type, p->a_line, 1, g->N, p->parts == 2 ? p->a_line : a.K, true);
     else
         b = half_side(run, type, g->B, g->B_type, g->b_col, g->b_row, g->N, g->K, b_work, p->b_line);
-    tensor_product(run, p->unit, a, b, f, TILE_BEST);
+    tensor_product(run, p->unit, a, b, f, p->tile);
 }
 
 static void product(const Run *run, const Gemm *g, Unit f32_unit)

@@ -2,7 +2,7 @@
  * follows the product.
  *
  *   pack.cu     packed weights, and A brought to the numbers of the weights
- *   f32.cu      float32 by multiply-adds: an element is one chain, k = 0, 1, 2, ...
+ *   f32.cu      float32 by multiply-adds: chains over k = 0, 1, 2, ... of at most K_STEP numbers
  *   tensor.cu   tf32, bf16, f16 and int8 by tensor cores (mma.sync)
  *   gemm.cu     which of them, and the entries of the table
  *
@@ -30,23 +30,24 @@ typedef struct Side {
     bool wide;
 } Side;
 
-/* Where the block's tile of C begins. Blocks go down 8 tiles before they go to the next column of tiles: what runs at
- * the same time reads fewer different rows of A and B, so that more of the reads hit the L2 cache. */
+/* Which tile of C a block computes. Blocks go down 8 tiles before they go to the next column of tiles: what runs at the
+ * same time reads fewer different rows of A and B, so that more of the reads hit the L2 cache. */
 typedef struct Grid {
-    int64_t m_tiles, n_tiles;
+    int m_tiles, n_tiles;
+    int parts; /* f32.cu: of K */
     int64_t K;
 } Grid;
 typedef struct Place {
-    int64_t m, n;
+    int m, n; /* in tiles */
 } Place;
-static __device__ inline Place place_of(Grid grid, int tile_m, int tile_n)
+static __device__ inline Place place_of(Grid grid)
 {
     enum { DOWN = 8 };
-    const int64_t strip = DOWN * grid.n_tiles, first = blockIdx.x / strip * DOWN, in_strip = blockIdx.x % strip;
-    const int64_t rows = MIN(grid.m_tiles - first, (int64_t)DOWN);
+    const int strip = DOWN * grid.n_tiles, block = (int)blockIdx.x, first = block / strip * DOWN;
+    const int rows = MIN(grid.m_tiles - first, (int)DOWN);
     Place at;
-    at.m = (first + in_strip % rows) * tile_m;
-    at.n = in_strip / rows * tile_n;
+    at.m = first + block % strip % rows;
+    at.n = block % strip / rows;
     return at;
 }
 
@@ -83,11 +84,11 @@ template <class P> static __device__ inline int2 first_of(const Side &x)
                ? make_int2(warp / MAX(P::BK / 8, 1) * 4 + slow, warp % MAX(P::BK / 8, 1) * 8 + fast)
                : make_int2(warp / MAX(P::BK / 4, 1) * 8 + fast, warp % MAX(P::BK / 4, 1) * 4 + slow);
 }
-template <class P> static __device__ inline Cursor<typename P::type> cursor_of(const Side &x, int64_t i0)
+template <class P> static __device__ inline Cursor<typename P::type> cursor_of(const Side &x, int64_t i0, int64_t k0)
 {
     const int2 at = first_of<P>(x);
     Cursor<typename P::type> c;
-    c.from = (const typename P::type *)x.p + (i0 + at.x) * x.step + at.y * x.k_step;
+    c.from = (const typename P::type *)x.p + (i0 + at.x) * x.step + (k0 + at.y) * x.k_step;
     c.count = (int)MIN(x.count - i0, (int64_t)P::I) - at.x;
     return c;
 }
@@ -221,7 +222,7 @@ static __device__ inline void finish_slice(const Finish &f, Place at, int slice,
 {
     for (int i = (int)threadIdx.x; i < WARPS_M * R * (BN / 4); i += THREADS) {
         const int r = i / (BN / 4), c = i % (BN / 4) * 4;
-        const int64_t m = at.m + r / R * WM + slice * R + r % R, n = at.n + c;
+        const int64_t m = (int64_t)at.m * (WARPS_M * WM) + r / R * WM + slice * R + r % R, n = (int64_t)at.n * BN + c;
         if (m < f.M && n < f.N)
             finish4(f, m, n, load4(tile + r * (BN + 4) + c));
     }
@@ -229,14 +230,16 @@ static __device__ inline void finish_slice(const Finish &f, Place at, int slice,
 
 /* ---- the products ---------------------------------------------------------------------------- */
 
-/* Tiles of C that a block computes; the result does not depend on them. TILE_BEST: as the shape asks. */
-typedef enum Tile { TILE_BEST, TILE_128, TILE_64, TILE_32, TILE_8_ROWS, TILE_8_COLUMNS, TILE_16_ROWS, TILE_COUNT } Tile;
+/* Tiles of C that a block computes; the result does not depend on them. */
+typedef enum Tile { TILE_128, TILE_64, TILE_32, TILE_8_ROWS, TILE_8_COLUMNS, TILE_16_ROWS, TILE_COUNT } Tile;
 /* Enough tiles to keep the largest cards busy: an H100 has 132 multiprocessors. */
 enum { ENOUGH_TILES = 128 };
 
-/* f32.cu: TILE_128, TILE_64, TILE_32, TILE_8_ROWS, TILE_8_COLUMNS */
+/* f32.cu: TILE_128, TILE_64, TILE_32, TILE_8_ROWS, TILE_8_COLUMNS. partial: f32_partial_bytes of scratch memory */
+enum { K_STEP = 384 };
 Tile f32_tile(int64_t M, int64_t N);
-void f32_product(const Run *run, const Side &a, const Side &b, const Finish &f, Tile tile);
+size_t f32_partial_bytes(int64_t M, int64_t N, int64_t K, Tile tile);
+void f32_product(const Run *run, const Side &a, const Side &b, const Finish &f, Tile tile, float *partial);
 
 /* tensor.cu: TILE_128, TILE_64, TILE_16_ROWS. What multiplies what: */
 typedef enum Unit { UNIT_F32, UNIT_TF32, UNIT_F16, UNIT_BF16, UNIT_INT8 } Unit;

@@ -223,7 +223,8 @@ template <class X>
 static __global__ void __launch_bounds__(ROW_THREADS)
     quantise_kernel(int64_t K, const X *A, int64_t row, int64_t col, int8_t *y, int64_t ld, float *scale, int32_t *zero)
 {
-    enum { TOP = 255, MIDDLE = 128 };
+    constexpr float TOP = 255;
+    constexpr int MIDDLE = 128;
     const int64_t m = blockIdx.x;
     float low = 0, high = 0, probe = 0;
     for (int64_t k = threadIdx.x; k < K; k += ROW_THREADS) {
@@ -244,7 +245,7 @@ static __global__ void __launch_bounds__(ROW_THREADS)
     }
     for (int64_t k = threadIdx.x; k < ld; k += ROW_THREADS) {
         const float x = k < K ? to_f32(A[m * row + k * col]) * by + begin : 0.0f;
-        y[m * ld + k] = (int8_t)((int)rintf(fminf(fmaxf(x, 0.0f), (float)TOP)) - MIDDLE);
+        y[m * ld + k] = (int8_t)((int)rintf(fminf(fmaxf(x, 0.0f), TOP)) - MIDDLE);
     }
 }
 void quantise_rows(const Run *run, int64_t M, int64_t K, DType type, const void *A, int64_t row, int64_t col, int8_t *y,

@@ -56,8 +56,7 @@ template <class T_, int BM_, int BN_, int WM_, int WN_, int STAGES_> struct Shap
     typedef Part<T, BM, BK, true, THREADS> A;
     typedef Part<T, BN, BK, true, THREADS> B;
     static constexpr int STAGE = A::NUMBERS + B::NUMBERS;
-    static constexpr int SLICE = 16; /* rows of a warp that finish together */
-    static constexpr int BYTES = MAX(STAGES * STAGE * (int)sizeof(T), WARPS_M * SLICE * (BN + 4) * (int)sizeof(float));
+    static constexpr int BYTES = MAX(STAGES * STAGE * (int)sizeof(T), BM * (BN + 4) * (int)sizeof(float));
 };
 
 /* The next step's part of A and B. B begins again for A's second part. */
@@ -89,7 +88,7 @@ static __device__ inline void multiply_step(const typename S::T *a_part, const t
     const T *b_line = b_part + (lane / 16 * 8 + lane % 8) * S::B::LD + lane / 8 % 2 * HALF;
     UNROLL
     for (int k = 0; k < S::BK; k += 2 * HALF) {
-        uint32_t a[S::WM / 16][4], b[S::WN / 16][4];
+        uint32_t a[S::WM / 16][4];
         UNROLL
         for (int i = 0; i < S::WM / 16; i++) {
             ldmatrix_x4(a[i], a_line + i * 16 * S::A::LD + k);
@@ -97,14 +96,14 @@ static __device__ inline void multiply_step(const typename S::T *a_part, const t
         }
         UNROLL
         for (int j = 0; j < S::WN / 16; j++) {
-            ldmatrix_x4(b[j], b_line + j * 16 * S::B::LD + k);
-            round_to(T(), b[j]);
-        }
-        UNROLL
-        for (int i = 0; i < S::WM / 16; i++) {
+            uint32_t b[4];
+            ldmatrix_x4(b, b_line + j * 16 * S::B::LD + k);
+            round_to(T(), b);
             UNROLL
-            for (int j = 0; j < S::WN / 8; j++)
-                multiply(T(), acc[i][j], a[i], &b[j / 2][j % 2 * 2]);
+            for (int i = 0; i < S::WM / 16; i++) {
+                multiply(T(), acc[i][2 * j], a[i], b);
+                multiply(T(), acc[i][2 * j + 1], a[i], b + 2);
+            }
         }
     }
 }
@@ -119,9 +118,9 @@ static __global__ void __launch_bounds__(S::THREADS, 256 / S::THREADS * 2)
 {
     typedef typename S::T T;
     DYNAMIC_SHARED(T, shared);
-    const Place at = place_of(grid, S::BM, S::BN);
+    const Place at = place_of(grid);
     const int warp = (int)threadIdx.x / WARP, warp_m = warp / S::WARPS_N, warp_n = warp % S::WARPS_N;
-    Cursor<T> a_at = cursor_of<typename S::A>(a, at.m), b_at = cursor_of<typename S::B>(b, at.n);
+    Cursor<T> a_at = cursor_of<typename S::A>(a, (int64_t)at.m * S::BM, 0), b_at = cursor_of<typename S::B>(b, (int64_t)at.n * S::BN, 0);
     int64_t to_copy = grid.K;
     for (int s = 0; s < S::STAGES - 1; s++, to_copy -= S::BK)
         copy_parts<S>(shared + s * S::STAGE, a, a_at, b, b_at, to_copy);
@@ -136,35 +135,34 @@ static __global__ void __launch_bounds__(S::THREADS, 256 / S::THREADS * 2)
         stage_now = stage_now + 1 < S::STAGES ? stage_now + 1 : 0;
         stage_next = stage_next + 1 < S::STAGES ? stage_next + 1 : 0;
     }
+    __syncthreads();
     float *tile = (float *)shared;
     const int g = lane_id() / 4, t = lane_id() % 4;
-    for (int slice = 0; slice < S::WM / 16; slice++) {
-        __syncthreads();
+    UNROLL
+    for (int i = 0; i < S::WM / 16; i++) {
         UNROLL
-        for (int i = 0; i < S::WM / 16; i++) {
-            UNROLL
-            for (int j = 0; j < S::WN / 8 && i == slice; j++) {
-                float *to = tile + (warp_m * 16 + g) * (S::BN + 4) + warp_n * S::WN + j * 8 + 2 * t;
-                to[0] = sum_bits(acc[i][j][0]);
-                to[1] = sum_bits(acc[i][j][1]);
-                to[8 * (S::BN + 4)] = sum_bits(acc[i][j][2]);
-                to[8 * (S::BN + 4) + 1] = sum_bits(acc[i][j][3]);
-            }
+        for (int j = 0; j < S::WN / 8; j++) {
+            float *to = tile + (warp_m * S::WM + i * 16 + g) * (S::BN + 4) + warp_n * S::WN + j * 8 + 2 * t;
+            to[0] = sum_bits(acc[i][j][0]);
+            to[1] = sum_bits(acc[i][j][1]);
+            to[8 * (S::BN + 4)] = sum_bits(acc[i][j][2]);
+            to[8 * (S::BN + 4) + 1] = sum_bits(acc[i][j][3]);
         }
-        __syncthreads();
-        finish_slice<S::WARPS_M, S::WM, 16, S::BN, S::THREADS>(f, at, slice, tile);
     }
+    __syncthreads();
+    finish_slice<1, S::BM, S::BM, S::BN, S::THREADS>(f, at, 0, tile);
 }
 
 template <class S> static void launch(const Run *run, const Side &a, const Side &b, const Finish &f)
 {
     Grid grid;
-    grid.m_tiles = div_up(f.M, S::BM);
-    grid.n_tiles = div_up(f.N, S::BN);
+    grid.m_tiles = (int)div_up(f.M, S::BM);
+    grid.n_tiles = (int)div_up(f.N, S::BN);
     grid.K = a.K;
+    grid.parts = 1;
     if (S::BYTES > 48 << 10)
         allow_shared(tensor_kernel<S>, S::BYTES);
-    LAUNCH(run, (tensor_kernel<S>), grid.m_tiles * grid.n_tiles, S::THREADS, S::BYTES, a, b, f, grid);
+    LAUNCH(run, (tensor_kernel<S>), (int64_t)grid.m_tiles * grid.n_tiles, S::THREADS, S::BYTES, a, b, f, grid);
 }
 
 template <class T> static void launch_tile(const Run *run, const Side &a, const Side &b, const Finish &f, Tile tile)
@@ -187,11 +185,10 @@ Tile tensor_tile(int64_t M, int64_t N)
 
 void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile)
 {
-    const Tile taken = tile == TILE_BEST ? tensor_tile(f.M, f.N) : tile;
     switch (unit) {
-    case UNIT_F16: launch_tile<Half>(run, a, b, f, taken); break;
-    case UNIT_BF16: launch_tile<Brain>(run, a, b, f, taken); break;
-    case UNIT_INT8: launch_tile<int8_t>(run, a, b, f, taken); break;
-    default: launch_tile<float>(run, a, b, f, taken); break;
+    case UNIT_F16: launch_tile<Half>(run, a, b, f, tile); break;
+    case UNIT_BF16: launch_tile<Brain>(run, a, b, f, tile); break;
+    case UNIT_INT8: launch_tile<int8_t>(run, a, b, f, tile); break;
+    default: launch_tile<float>(run, a, b, f, tile); break;
     }
 }
