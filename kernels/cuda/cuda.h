@@ -69,6 +69,8 @@ static inline dim3 as_grid(dim3 g)
     static char name##_site;                                                                                           \
     name##_shared &name = *(name##_shared *)emu_shared(&name##_site, #name, sizeof(name##_shared))
 #define DYNAMIC_SHARED(type, name) type *name = (type *)emu_dynamic_shared()
+#undef UNROLL
+#define UNROLL /* the emulator's code is only larger */
 #else
 #define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...)                                                       \
     (kernel)<<<grid, block, dynamic, stream>>>(__VA_ARGS__)
@@ -78,6 +80,8 @@ static inline dim3 as_grid(dim3 g)
 #define DYNAMIC_SHARED(type, name)                                                                                     \
     extern __shared__ __align__(16) unsigned char dynamic_shared[];                                                    \
     type *name = (type *)dynamic_shared
+#undef UNROLL
+#define UNROLL _Pragma("unroll") /* nvcc's word, base.h has those of gcc and clang */
 #endif
 #define LAUNCH(run, kernel, grid, block, dynamic, ...)                                                                 \
     do {                                                                                                               \

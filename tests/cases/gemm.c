@@ -130,6 +130,7 @@ static void gemm_make(Job *j, const Case *s)
     case_work(j, j->k->gemm_work(&j->run, &g));
     if (j->ok && s->gemm.B >= PACKED) {
         case_send(j, GEMM_B);
+        case_send(j, GEMM_PACKED); /* what lies round it */
         j->k->gemm_pack(&j->run, pack_of(s), K, N, f32_of(j, GEMM_B), shape.b_row, shape.b_col,
                         device_of(j, GEMM_PACKED));
         case_fetch(j, GEMM_PACKED);
@@ -250,6 +251,7 @@ static void gemm_unpack_make(Job *j, const Case *s)
     case_bytes(j, "packed", ROLE_IN, j->k->gemm_pack_bytes(pack, K, N));
     if (j->ok) {
         case_send(j, UNPACK_B);
+        case_send(j, UNPACK_PACKED);
         j->k->gemm_pack(&j->run, pack, K, N, f32_of(j, UNPACK_B), N, 1, device_of(j, UNPACK_PACKED));
         case_fetch(j, UNPACK_PACKED);
     }

@@ -1,0 +1,271 @@
+/* kernels/cuda/gemm/gemm.h: what the files of the matrix product share: operands, their way to shared memory, and what
+ * follows the product.
+ *
+ *   pack.cu     packed weights, and A brought to the numbers of the weights
+ *   f32.cu      float32 by multiply-adds: chains over k = 0, 1, 2, ... of at most K_STEP numbers
+ *   tensor.cu   tf32, bf16, f16 and int8 by tensor cores (mma.sync)
+ *   gemm.cu     which of them, and the entries of the table
+ *
+ * The forms of packed B [K, N]. What is added to fill a line up is zero.
+ *   PACK_F32    [K, N'] float32, N' a multiple of 4: B's rows
+ *   PACK_F16, PACK_BF16   [N, K'] 16-bit numbers, K' a multiple of 32: B's columns, as tensor cores read them
+ *   PACK_INT8   [N, K'] signed bytes, K' a multiple of 64; behind them scale [N] (float32) and sum [N] (int32):
+ *               B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's bytes */
+#ifndef SAPOR_CUDA_GEMM_H
+#define SAPOR_CUDA_GEMM_H
+
+#include "kernels/cuda/act.h"
+
+enum { LINE = 64 }; /* bytes of a row of an operand that tensor.cu's kernels take at once */
+
+/* ---- operands -------------------------------------------------------------------------------- */
+
+/* A [M, K] or B' [N, K]: number (i, k) is at i step + k k_step. wide: whole groups of 16 bytes can be copied: the
+ * pointer and the larger step are multiples of 16 bytes, and the smaller step is 1: k_step for tensor.cu, step for
+ * f32.cu. Operands of tensor.cu that are not of float32 are always wide. */
+typedef struct Side {
+    const void *p;
+    int64_t step, k_step;
+    int64_t count, K;
+    bool wide;
+} Side;
+
+/* Which tile of C a block computes. Blocks go down 8 tiles before they go to the next column of tiles: what runs at the
+ * same time reads fewer different rows of A and B, so that more of the reads hit the L2 cache. */
+typedef struct Grid {
+    int m_tiles, n_tiles;
+    int parts; /* f32.cu: of K */
+    int64_t K;
+} Grid;
+typedef struct Place {
+    int m, n; /* in tiles */
+} Place;
+static __device__ inline Place place_of(Grid grid)
+{
+    enum { DOWN = 8 };
+    const int strip = DOWN * grid.n_tiles, block = (int)blockIdx.x, first = block / strip * DOWN;
+    const int rows = MIN(grid.m_tiles - first, (int)DOWN);
+    Place at;
+    at.m = first + block % strip % rows;
+    at.n = block % strip / rows;
+    return at;
+}
+
+/* The part of an operand that a step takes: I x BK numbers, in shared memory at tile[i LD + k] where K_INNER, else at
+ * tile[k LD + i]. A line has 16 bytes more than its numbers, so that lines begin in different banks. */
+template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
+    typedef T type;
+    static constexpr bool K_INNER = K_INNER_;
+    static constexpr int I = I_, BK = BK_, THREADS = THREADS_;
+    static constexpr int VEC = 16 / (int)sizeof(T); /* numbers of a wide copy */
+    static constexpr int INNER = K_INNER ? BK : I, OUTER = K_INNER ? I : BK;
+    static constexpr int VECS = INNER / VEC; /* of a line */
+    static constexpr int LD = INNER + VEC, NUMBERS = OUTER * LD;
+};
+/* What a thread copies: its first number, and how many of the part's I, from there on, the operand has */
+template <class T> struct Cursor {
+    const T *from;
+    int count;
+};
+
+/* Place (i, k) of a thread's first number in a part. Wide operands go by 16 bytes a thread. Others are of 4-byte numbers
+ * and go one by one: a warp takes 8 numbers along the smaller step by 4 across, so that it reads whole sectors of 32
+ * bytes and writes to 32 different banks. */
+template <class P> static __device__ inline int2 first_of(const Side &x)
+{
+    const int t = (int)threadIdx.x, warp = t / WARP, fast = lane_id() % 8, slow = lane_id() / 8;
+    if (sizeof(typename P::type) != 4 || x.wide) {
+        const int inner = t % P::VECS * P::VEC, outer = t / P::VECS;
+        return P::K_INNER ? make_int2(outer, inner) : make_int2(inner, outer);
+    }
+    static_assert(sizeof(typename P::type) != 4 || (P::THREADS / 8 % P::BK == 0 && P::I * P::BK % P::THREADS == 0),
+                  "a pass is whole patches");
+    return x.k_step < x.step
+               ? make_int2(warp / MAX(P::BK / 8, 1) * 4 + slow, warp % MAX(P::BK / 8, 1) * 8 + fast)
+               : make_int2(warp / MAX(P::BK / 4, 1) * 8 + fast, warp % MAX(P::BK / 4, 1) * 4 + slow);
+}
+template <class P> static __device__ inline Cursor<typename P::type> cursor_of(const Side &x, int64_t i0, int64_t k0)
+{
+    const int2 at = first_of<P>(x);
+    Cursor<typename P::type> c;
+    c.from = (const typename P::type *)x.p + (i0 + at.x) * x.step + (k0 + at.y) * x.k_step;
+    c.count = (int)MIN(x.count - i0, (int64_t)P::I) - at.x;
+    return c;
+}
+/* Begins to copy a part to shared memory, without registers between (cp.async), and goes on to the next one. `left`
+ * numbers of K are left, at most BK; what lies outside of the operand becomes zero. */
+template <class P>
+static __device__ inline void stage(typename P::type *tile, const Side &x, Cursor<typename P::type> &c, int left)
+{
+    typedef typename P::type T;
+    const int2 at = first_of<P>(x);
+    T *to = tile + (P::K_INNER ? at.x * P::LD + at.y : at.y * P::LD + at.x);
+    const T *from = c.from;
+    if (sizeof(T) != 4 || x.wide) {
+        constexpr int PASS = MAX(P::THREADS / P::VECS, 1); /* lines */
+        const int64_t next = PASS * (P::K_INNER ? x.step : x.k_step);
+        UNROLL
+        for (int j = 0; j < P::OUTER; j += PASS) {
+            const int valid = P::K_INNER ? (j < c.count ? left - at.y : 0) : (j < left - at.y ? c.count : 0);
+            if (P::OUTER % PASS == 0 || j + (P::K_INNER ? at.x : at.y) < P::OUTER)
+                cp_async16(to + j * P::LD, from, MIN(MAX(valid, 0), P::VEC) * (int)sizeof(T));
+            from += next;
+        }
+    } else if constexpr (sizeof(T) == 4) {
+        constexpr int PASS = P::THREADS / P::BK;
+        const int64_t next = PASS * x.step;
+        UNROLL
+        for (int j = 0; j < P::I; j += PASS) {
+            cp_async4(to + (P::K_INNER ? j * P::LD : j), from, at.y < left && j < c.count ? 4 : 0);
+            from += next;
+        }
+    }
+    c.from += P::BK * x.k_step;
+}
+
+/* ---- what follows the product ---------------------------------------------------------------- */
+
+/* C = act(alpha x + beta C + bias + residual), with x from the sums of the tile. */
+typedef struct Finish {
+    int64_t M, N;
+    float alpha, beta;
+    const float *bias;
+    const void *residual;
+    DType residual_type, C_type;
+    int64_t ldr, ldc;
+    void *C;
+    Act act;
+    float act_param;
+    bool vectors; /* C and residual are float32 and go by 16 bytes */
+    /* NULL or: int8's x = (sum - row_zero[m] column_sum[n]) column_scale[n] row_scale[m], the sum an int32; without
+     * column_scale x = sum row_scale[m] */
+    const float *row_scale, *column_scale;
+    const int32_t *row_zero, *column_sum;
+} Finish;
+Finish finish_of(const Gemm *g); /* gemm.cu's; without scales */
+
+static __device__ inline float load_typed(DType type, const void *p, int64_t i)
+{
+    return type == F16    ? to_f32(((const Half *)p)[i])
+           : type == BF16 ? to_f32(((const Brain *)p)[i])
+                          : ((const float *)p)[i];
+}
+static __device__ inline void store_typed(DType type, void *p, int64_t i, float x)
+{
+    if (type == F16)
+        from_f32(x, (Half *)p + i);
+    else if (type == BF16)
+        from_f32(x, (Brain *)p + i);
+    else
+        ((float *)p)[i] = x;
+}
+static __device__ inline float scaled(const Finish &f, int64_t m, int64_t n, float sum)
+{
+    if (f.column_scale) {
+        const int32_t dot = (int32_t)f32_bits(sum) - f.row_zero[m] * f.column_sum[n];
+        return (float)dot * (f.column_scale[n] * f.row_scale[m]);
+    }
+    return f.row_scale ? sum * f.row_scale[m] : sum;
+}
+static __device__ inline float added(const Finish &f, int64_t n, float x, float old, float residual)
+{
+    x *= f.alpha;
+    if (f.beta != 0.0f)
+        x = fmaf(f.beta, old, x);
+    if (f.bias)
+        x += f.bias[n];
+    return f.residual ? x + residual : x;
+}
+/* Columns n .. n + 3 of row m. Where C or residual cannot be taken by 16 bytes, or fewer columns are left, one by one. */
+static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, float4 sum)
+{
+    float x[4] = {sum.x, sum.y, sum.z, sum.w}, old[4] = {0, 0, 0, 0}, residual[4] = {0, 0, 0, 0};
+    const int count = (int)MIN(f.N - n, (int64_t)4);
+    float *C = (float *)f.C + m * f.ldc + n;
+    const bool whole = f.vectors && count == 4;
+    if (whole) {
+        if (f.beta != 0.0f) {
+            const float4 y = load4(C);
+            old[0] = y.x, old[1] = y.y, old[2] = y.z, old[3] = y.w;
+        }
+        if (f.residual) {
+            const float4 y = load4((const float *)f.residual + m * f.ldr + n);
+            residual[0] = y.x, residual[1] = y.y, residual[2] = y.z, residual[3] = y.w;
+        }
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        if (i < count) {
+            if (!whole && f.beta != 0.0f)
+                old[i] = load_typed(f.C_type, f.C, m * f.ldc + n + i);
+            if (!whole && f.residual)
+                residual[i] = load_typed(f.residual_type, f.residual, m * f.ldr + n + i);
+            x[i] = added(f, n + i, scaled(f, m, n + i, x[i]), old[i], residual[i]);
+        }
+    }
+    act_each<4>(f.act, f.act_param, x);
+    if (whole) {
+        store4(C, make_float4(x[0], x[1], x[2], x[3]));
+        return;
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        if (i < count)
+            store_typed(f.C_type, f.C, m * f.ldc + n + i, x[i]);
+    }
+}
+/* A slice of the block's tile, which lies in shared memory as [WARPS_M R, BN + 4]: row r of it is row
+ * r / R WM + slice R + r % R of the tile, at `at` in C. Consecutive threads take consecutive columns, so C, residual and
+ * bias are read and written in whole lines. */
+template <int WARPS_M, int WM, int R, int BN, int THREADS>
+static __device__ inline void finish_slice(const Finish &f, Place at, int slice, const float *tile)
+{
+    for (int i = (int)threadIdx.x; i < WARPS_M * R * (BN / 4); i += THREADS) {
+        const int r = i / (BN / 4), c = i % (BN / 4) * 4;
+        const int64_t m = (int64_t)at.m * (WARPS_M * WM) + r / R * WM + slice * R + r % R, n = (int64_t)at.n * BN + c;
+        if (m < f.M && n < f.N)
+            finish4(f, m, n, load4(tile + r * (BN + 4) + c));
+    }
+}
+
+/* ---- the products ---------------------------------------------------------------------------- */
+
+/* Tiles of C that a block computes; the result does not depend on them. */
+typedef enum Tile { TILE_128, TILE_64, TILE_32, TILE_8_ROWS, TILE_8_COLUMNS, TILE_16_ROWS, TILE_COUNT } Tile;
+/* Enough tiles to keep the largest cards busy: an H100 has 132 multiprocessors. */
+enum { ENOUGH_TILES = 128 };
+
+/* f32.cu: TILE_128, TILE_64, TILE_32, TILE_8_ROWS, TILE_8_COLUMNS. partial: f32_partial_bytes of scratch memory */
+enum { K_STEP = 384 };
+Tile f32_tile(int64_t M, int64_t N);
+size_t f32_partial_bytes(int64_t M, int64_t N, int64_t K, Tile tile);
+void f32_product(const Run *run, const Side &a, const Side &b, const Finish &f, Tile tile, float *partial);
+
+/* tensor.cu: TILE_128, TILE_64, TILE_16_ROWS. What multiplies what: */
+typedef enum Unit { UNIT_F32, UNIT_TF32, UNIT_F16, UNIT_BF16, UNIT_INT8 } Unit;
+Tile tensor_tile(int64_t M, int64_t N);
+/* a.K is b.K, or twice as much: A has two parts, each is multiplied by the same B; b.K is in whole lines then. */
+void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile);
+
+/* pack.cu */
+Pack pack_type(Pack form); /* F32, F16, BF16 or INT8, of a form of kernels/cpu/forms.h, too */
+static inline int64_t pack_line(Pack type, int64_t K, int64_t N) /* numbers from one line to the next */
+{
+    return type == PACK_F32 ? round_up(N, 4) : round_up(K, type == PACK_INT8 ? LINE : LINE / 2);
+}
+/* y[r, c] at r ld + c = x[r, c] at r row + c col, converted; columns from `cols` to ld become 0 */
+void copy_matrix(const Run *run, int64_t rows, int64_t cols, DType x_type, const void *x, int64_t row, int64_t col,
+                 DType y_type, void *y, int64_t ld);
+/* Row m of A [M, K] as two numbers of f16 whose sum it is, divided by scale[m], a power of two: y [M, 2 ld] has the
+ * larger ones in the first half of a row */
+void split_rows(const Run *run, int64_t M, int64_t K, DType type, const void *A, int64_t row, int64_t col, Half *y,
+                int64_t ld, float *scale);
+/* A[m,k] = scale[m] (y[m,k] - zero[m]) */
+void quantise_rows(const Run *run, int64_t M, int64_t K, DType type, const void *A, int64_t row, int64_t col, int8_t *y,
+                   int64_t ld, float *scale, int32_t *zero);
+
+/* The level "cuda:tf32": cuda_gemm with products of float32 operands by tensor cores in tf32 */
+void cuda_gemm_tf32(const Run *run, const Gemm *g);
+Way cuda_gemm_way_tf32(const Run *run, const Gemm *g);
+
+#endif

@@ -1,0 +1,194 @@
+/* kernels/cuda/gemm/tensor.cu: C = A B by tensor cores (mma.sync), of tf32, f16, bf16 and int8. Both operands lie in
+ * shared memory with K inside: A by rows, B by columns. Then the four types differ in nothing but the instruction: it
+ * takes 32 bytes of K, and ldmatrix brings each lane its part, whatever the bytes hold.
+ *
+ * The order of a sum: 32 bytes of K after 32 bytes of K, the order inside is the unit's own. It depends on K alone. */
+#include "kernels/cuda/gemm/gemm.h"
+
+/* What the units multiply, and what they sum to */
+template <class T> struct Sum {
+    typedef float type;
+};
+template <> struct Sum<int8_t> {
+    typedef int32_t type;
+};
+static __device__ inline void multiply(float, float c[4], uint32_t a[4], uint32_t b[2])
+{
+    mma_tf32(c, a, b);
+}
+static __device__ inline void multiply(Half, float c[4], uint32_t a[4], uint32_t b[2])
+{
+    mma_f16(c, a, b);
+}
+static __device__ inline void multiply(Brain, float c[4], uint32_t a[4], uint32_t b[2])
+{
+    mma_bf16(c, a, b);
+}
+static __device__ inline void multiply(int8_t, int32_t c[4], uint32_t a[4], uint32_t b[2])
+{
+    mma_s8(c, a, b);
+}
+/* Four operands as they came from memory become what the unit takes. */
+static __device__ inline void round_to(float, uint32_t x[4])
+{
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        x[i] = f32_to_tf32(bits_f32(x[i]));
+}
+template <class T> static __device__ inline void round_to(T, uint32_t *)
+{
+}
+static __device__ inline float sum_bits(float x)
+{
+    return x;
+}
+static __device__ inline float sum_bits(int32_t x)
+{
+    return bits_f32((uint32_t)x);
+}
+
+/* A block computes BM x BN of C in steps of LINE bytes of K, a warp WM x WN of it, by 16 x 8 an instruction. */
+template <class T_, int BM_, int BN_, int WM_, int WN_, int STAGES_> struct Shape {
+    typedef T_ T;
+    static constexpr int BM = BM_, BN = BN_, WM = WM_, WN = WN_, STAGES = STAGES_;
+    static constexpr int BK = LINE / (int)sizeof(T), WARPS_M = BM / WM, WARPS_N = BN / WN;
+    static constexpr int THREADS = WARPS_M * WARPS_N * WARP;
+    typedef Part<T, BM, BK, true, THREADS> A;
+    typedef Part<T, BN, BK, true, THREADS> B;
+    static constexpr int STAGE = A::NUMBERS + B::NUMBERS;
+    static constexpr int BYTES = MAX(STAGES * STAGE * (int)sizeof(T), BM * (BN + 4) * (int)sizeof(float));
+};
+
+/* The next step's part of A and B. B begins again for A's second part. */
+template <class S>
+static __device__ inline void copy_parts(typename S::T *to, const Side &a, Cursor<typename S::T> &a_at, const Side &b,
+                                         Cursor<typename S::T> &b_at, int64_t left)
+{
+    if (left > 0) {
+        const int count = (int)MIN(left, (int64_t)S::BK);
+        stage<typename S::A>(to, a, a_at, count);
+        stage<typename S::B>(to + S::A::NUMBERS, b, b_at, count);
+        if (left - S::BK == b.K)
+            b_at.from -= b.K * b.k_step;
+    }
+    cp_async_commit();
+}
+
+/* The products of one step. Lane l of ldmatrix points at line l % 8 of matrix l / 8. Of A the matrices are rows 0 - 7 and
+ * 8 - 15 of the first 16 bytes of K, then of the second; of B the first 16 and the second 16 bytes of columns 0 - 7, then
+ * of 8 - 15. Lines are 80 bytes apart, so the 8 lines of a matrix lie in different banks. */
+template <class S>
+static __device__ inline void multiply_step(const typename S::T *a_part, const typename S::T *b_part,
+                                            typename Sum<typename S::T>::type (&acc)[S::WM / 16][S::WN / 8][4])
+{
+    typedef typename S::T T;
+    constexpr int HALF = 16 / (int)sizeof(T);
+    const int lane = lane_id();
+    const T *a_line = a_part + lane % 16 * S::A::LD + lane / 16 * HALF;
+    const T *b_line = b_part + (lane / 16 * 8 + lane % 8) * S::B::LD + lane / 8 % 2 * HALF;
+    UNROLL
+    for (int k = 0; k < S::BK; k += 2 * HALF) {
+        uint32_t a[S::WM / 16][4];
+        UNROLL
+        for (int i = 0; i < S::WM / 16; i++) {
+            ldmatrix_x4(a[i], a_line + i * 16 * S::A::LD + k);
+            round_to(T(), a[i]);
+        }
+        UNROLL
+        for (int j = 0; j < S::WN / 16; j++) {
+            uint32_t b[4];
+            ldmatrix_x4(b, b_line + j * 16 * S::B::LD + k);
+            round_to(T(), b);
+            UNROLL
+            for (int i = 0; i < S::WM / 16; i++) {
+                multiply(T(), acc[i][2 * j], a[i], b);
+                multiply(T(), acc[i][2 * j + 1], a[i], b + 2);
+            }
+        }
+    }
+}
+
+/* A block computes one tile. 128 x 128 with warps of 64 x 32: a warp reads 6 x 512 bytes of shared memory for 16
+ * instructions, and 64 sums a lane with its operands leave room for two blocks on a multiprocessor. Bounded by the
+ * tensor cores for large products, by memory for few rows. STAGES parts of A and B are in shared memory, with one barrier
+ * a step (f32.cu). */
+template <class S>
+static __global__ void __launch_bounds__(S::THREADS, 256 / S::THREADS * 2)
+    tensor_kernel(Side a, Side b, Finish f, Grid grid)
+{
+    typedef typename S::T T;
+    DYNAMIC_SHARED(T, shared);
+    const Place at = place_of(grid);
+    const int warp = (int)threadIdx.x / WARP, warp_m = warp / S::WARPS_N, warp_n = warp % S::WARPS_N;
+    Cursor<T> a_at = cursor_of<typename S::A>(a, (int64_t)at.m * S::BM, 0), b_at = cursor_of<typename S::B>(b, (int64_t)at.n * S::BN, 0);
+    int64_t to_copy = grid.K;
+    for (int s = 0; s < S::STAGES - 1; s++, to_copy -= S::BK)
+        copy_parts<S>(shared + s * S::STAGE, a, a_at, b, b_at, to_copy);
+    typename Sum<T>::type acc[S::WM / 16][S::WN / 8][4] = {};
+    int stage_now = 0, stage_next = S::STAGES - 1;
+    for (int64_t left = grid.K; left > 0; left -= S::BK, to_copy -= S::BK) {
+        cp_async_wait<S::STAGES - 2>();
+        __syncthreads();
+        copy_parts<S>(shared + stage_next * S::STAGE, a, a_at, b, b_at, to_copy);
+        const T *now = shared + stage_now * S::STAGE;
+        multiply_step<S>(now + warp_m * S::WM * S::A::LD, now + S::A::NUMBERS + warp_n * S::WN * S::B::LD, acc);
+        stage_now = stage_now + 1 < S::STAGES ? stage_now + 1 : 0;
+        stage_next = stage_next + 1 < S::STAGES ? stage_next + 1 : 0;
+    }
+    __syncthreads();
+    float *tile = (float *)shared;
+    const int g = lane_id() / 4, t = lane_id() % 4;
+    UNROLL
+    for (int i = 0; i < S::WM / 16; i++) {
+        UNROLL
+        for (int j = 0; j < S::WN / 8; j++) {
+            float *to = tile + (warp_m * S::WM + i * 16 + g) * (S::BN + 4) + warp_n * S::WN + j * 8 + 2 * t;
+            to[0] = sum_bits(acc[i][j][0]);
+            to[1] = sum_bits(acc[i][j][1]);
+            to[8 * (S::BN + 4)] = sum_bits(acc[i][j][2]);
+            to[8 * (S::BN + 4) + 1] = sum_bits(acc[i][j][3]);
+        }
+    }
+    __syncthreads();
+    finish_slice<1, S::BM, S::BM, S::BN, S::THREADS>(f, at, 0, tile);
+}
+
+template <class S> static void launch(const Run *run, const Side &a, const Side &b, const Finish &f)
+{
+    Grid grid;
+    grid.m_tiles = (int)div_up(f.M, S::BM);
+    grid.n_tiles = (int)div_up(f.N, S::BN);
+    grid.K = a.K;
+    grid.parts = 1;
+    if (S::BYTES > 48 << 10)
+        allow_shared(tensor_kernel<S>, S::BYTES);
+    LAUNCH(run, (tensor_kernel<S>), (int64_t)grid.m_tiles * grid.n_tiles, S::THREADS, S::BYTES, a, b, f, grid);
+}
+
+template <class T> static void launch_tile(const Run *run, const Side &a, const Side &b, const Finish &f, Tile tile)
+{
+    if (tile == TILE_128)
+        launch<Shape<T, 128, 128, 64, 32, 3>>(run, a, b, f);
+    else if (tile == TILE_64)
+        launch<Shape<T, 64, 64, 32, 32, 4>>(run, a, b, f);
+    else
+        launch<Shape<T, 16, 64, 16, 16, 4>>(run, a, b, f);
+}
+
+Tile tensor_tile(int64_t M, int64_t N)
+{
+    return M <= 16                                             ? TILE_16_ROWS
+           : div_up(M, 128) * div_up(N, 128) >= ENOUGH_TILES   ? TILE_128
+           : div_up(M, 64) * div_up(N, 64) >= ENOUGH_TILES / 4 ? TILE_64
+                                                               : TILE_16_ROWS;
+}
+
+void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile)
+{
+    switch (unit) {
+    case UNIT_F16: launch_tile<Half>(run, a, b, f, tile); break;
+    case UNIT_BF16: launch_tile<Brain>(run, a, b, f, tile); break;
+    case UNIT_INT8: launch_tile<int8_t>(run, a, b, f, tile); break;
+    default: launch_tile<float>(run, a, b, f, tile); break;
+    }
+}
