@@ -76,6 +76,8 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     memset(b->block, FILLER, inside);
     if (on_host(j))
         guard_before(b, PROT_NONE);
+    else /* a result of `make` is fetched with what is around it */
+        j->k->upload(&j->run, b->device_block, b->block, inside);
     const size_t step = role == ROLE_WORK || type == 'b' ? 64 : size,
                  at = j->at_front && bytes ? 0 : inside - size_round_up(bytes, step);
     b->data = b->block + at;

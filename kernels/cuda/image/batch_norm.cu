@@ -1,6 +1,6 @@
-/* kernels/cuda/image/batch_norm.cu: batch norm (Ioffe & Szegedy 2015) over the columns of x [M, C]. Sums down columns go
- * through parts of rows, whose number M alone decides; the parts' sums are in work memory [parts, C]. All kernels are
- * bound by memory: x is read three times forward, x and dy twice backward. Blocks are those of image.h: columns. */
+/* kernels/cuda/image/batch_norm.cu: batch norm (Ioffe & Szegedy 2015) over the columns of x [M, C]. Sums down columns
+ * go through parts of rows, whose number M alone decides; the parts' sums are in work memory [parts, C]. All kernels
+ * are bound by memory: x is read three times forward, x and dy twice backward. Blocks are those of image.h: columns. */
 #include "kernels/cuda/image/image.h"
 
 enum {
@@ -20,8 +20,8 @@ size_t cuda_batch_norm_work(const Run *run, const BatchNorm *t)
     return t->batch ? (size_t)(part_count(t->M) * t->C) * sizeof(float) : 0;
 }
 
-/* The part's sums of x, or of the squares of its distances from the mean. The second sum comes after the first: one pass
- * for both would round more where a mean is large. */
+/* The part's sums of x, or of the squares of its distances from the mean. The second sum comes after the first: one
+ * pass for both would round more where a mean is large. */
 static __global__ void __launch_bounds__(COLUMNS *LANES)
     part_kernel(BatchNorm t, int64_t parts, bool squares, float *sums)
 {
@@ -135,8 +135,8 @@ static __global__ void __launch_bounds__(COLUMNS *LANES) parameters_kernel(Batch
         b.dgamma[c] += product;
 }
 
-/* dx = gamma rstd dy; by the batch's own mean and variance gamma rstd (dy - mean(dy) - normal mean(dy normal)). A thread
- * computes eight numbers of a column. */
+/* dx = gamma rstd dy; by the batch's own mean and variance gamma rstd (dy - mean(dy) - normal mean(dy normal)). A
+ * thread computes eight numbers of a column. */
 static __global__ void __launch_bounds__(COLUMNS *LANES) input_kernel(BatchNormBack b, const float *total)
 {
     const BatchNorm &t = b.forward;

@@ -13,7 +13,7 @@ enum { SMALL_GROUP = 16 /* output channels of a group: below, half of a tile of 
 
 static bool is_plain(const Conv *c)
 {
-    return c->groups == 1 && c->kh == 1 && c->kw == 1 && c->stride == 1 && c->top == 0 && c->left == 0 &&
+    return false && c->groups == 1 && c->kh == 1 && c->kw == 1 && c->stride == 1 && c->top == 0 && c->left == 0 &&
            c->bottom == 0 && c->right == 0;
 }
 
@@ -70,7 +70,11 @@ void windows_pack(const Run *run, const Packing *p, const float *weights, float 
 
 static Packing packing_of(const Conv *c)
 {
-    Packing p = {c->kh * c->kw, c->C / c->groups, c->groups, c->O / c->groups};
+    Packing p = {};
+    p.taps = c->kh * c->kw;
+    p.depth = c->C / c->groups;
+    p.groups = c->groups;
+    p.columns = c->O / c->groups;
     p.apart = is_direct(c) ? p.columns : round_up(p.columns, 4);
     p.by_depth = p.taps;
     p.by_column = p.depth * p.taps;

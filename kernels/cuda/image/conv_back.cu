@@ -1,11 +1,10 @@
 /* kernels/cuda/image/conv_back.cu: the gradients of a convolution.
  *
  * To the input: windows again, of dy. A pixel (h, w) of dx has a term of tap (i, j) where h + top - i and w + left - j
- * are multiples of the stride. Pixels a stride apart have the same taps: they are the results of one launch, stride^2 of
- * them, so that no multiply-add is made for nothing.
- * To the weights: for each tap and channel, the product of dy, turned, and x: sums over all pixels of all images, which
- * are few and long. They are cut into pieces, whose number the count of pixels alone decides; the pieces' sums are in
- * work memory and are added in order. */
+ * are multiples of the stride. Pixels a stride apart have the same taps: they are the results of one launch, stride^2
+ * of them, so that no multiply-add is made for nothing. To the weights: for each tap and channel, the product of dy,
+ * turned, and x: sums over all pixels of all images, which are few and long. They are cut into pieces, whose number the
+ * count of pixels alone decides; the pieces' sums are in work memory and are added in order. */
 #include "kernels/cuda/image/image.h"
 
 enum {
@@ -36,7 +35,8 @@ static int64_t weight_count(const Conv *c)
 /* The weights as the gradient to x reads them: sums over output channels, a column an input channel */
 static Packing packing_of(const Conv *c)
 {
-    Packing p = {c->kh * c->kw};
+    Packing p = {};
+    p.taps = c->kh * c->kw;
     p.depth = is_depthwise(c) ? 1 : c->O;
     p.groups = c->groups;
     p.columns = is_depthwise(c) ? 1 : c->C;
@@ -61,8 +61,8 @@ size_t cuda_conv_back_work(const Run *run, const ConvBack *b)
 
 /* ---- to the input ---------------------------------------------------------------------------- */
 
-/* Along an axis of n pixels: those from `first` on, `stride` apart, read taps from *tap on, `stride` apart; *from is the
- * output that the first reads by its first tap. Returns how many pixels there are. */
+/* Along an axis of n pixels: those from `first` on, `stride` apart, read taps from *tap on, `stride` apart; *from is
+ * the output that the first reads by its first tap. Returns how many pixels there are. */
 static int along(int64_t n, int64_t kernel, int64_t stride, int64_t pad, int64_t first, int *tap, int *taps, int *from)
 {
     *tap = (int)((first + pad) % stride);
@@ -224,8 +224,7 @@ static __device__ inline void multiply(const float *a, const float *b, float acc
 template <int VECTOR, int TM, int TN, int ACROSS, int DOWN>
 static __global__ void __launch_bounds__(ACROSS *DOWN) weights_kernel(Slopes s, unsigned row_tiles)
 {
-    enum { ROWS = DOWN * TM, COLS = ACROSS * TN, THREADS = ACROSS * DOWN, A = STEP * ROWS, STAGE = A + STEP * COLS };
-    enum { BY = THREADS / (COLS / VECTOR) };
+    const int ROWS = DOWN * TM, COLS = ACROSS * TN, THREADS = ACROSS * DOWN, A = STEP * ROWS, STAGE = A + STEP * COLS;
     SHARED(float, memory, [STAGES * STAGE]);
     const int64_t o0 = (int64_t)(blockIdx.x % row_tiles) * ROWS, piece = blockIdx.x / row_tiles,
                   n0 = (int64_t)blockIdx.y * COLS, begin = piece_begin(s.pixels, s.pieces, piece),
@@ -276,8 +275,8 @@ template <int TM, int TN, int ACROSS, int DOWN> static void launch(const Run *ru
 
 enum { TAPS = 4 /* of a thread of a depthwise gradient */ };
 
-/* A block computes a piece's sums of 32 channels and TAPS taps; its lanes have every 8th pixel (image.h). dy is read once
- * for all the taps, x by channels next to each other. Bound by the loads. */
+/* A block computes a piece's sums of 32 channels and TAPS taps; its lanes have every 8th pixel (image.h). dy is read
+ * once for all the taps, x by channels next to each other. Bound by the loads. */
 static __global__ void __launch_bounds__(COLUMNS *LANES) depthwise_kernel(Slopes s)
 {
     const int tap0 = (int)blockIdx.z * TAPS;

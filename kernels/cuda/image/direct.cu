@@ -4,11 +4,11 @@
 
 enum { PIXELS = 4 /* of a thread */ };
 
-/* A block computes results of one row of an image; a thread PIXELS results of a row, of one channel, so that each weight
- * is loaded once for all of them. Neighbouring threads have neighbouring channels: of a depthwise convolution a warp
- * reads 128 bytes of a pixel next to each other. Each number of x is read by taps / stride^2 threads, mostly from the
- * first-level cache. Bound by the loads, for there is one for each multiply-add. A sum goes through taps and channels in
- * their order, in one chain; what is outside of the image is left out. */
+/* A block computes results of one row of an image; a thread PIXELS results of a row, of one channel, so that each
+ * weight is loaded once for all of them. Neighbouring threads have neighbouring channels: of a depthwise convolution a
+ * warp reads 128 bytes of a pixel next to each other. Each number of x is read by taps / stride^2 threads, mostly from
+ * the first-level cache. Bound by the loads, for there is one for each multiply-add. A sum goes through taps and
+ * channels in their order, in one chain; what is outside of the image is left out. */
 static __global__ void __launch_bounds__(ROW_THREADS) direct_kernel(Windows w, unsigned items)
 {
     const unsigned channels = (unsigned)(w.groups * w.columns), b = blockIdx.x / (unsigned)w.high;

@@ -2,7 +2,8 @@
  * warps read 32 channels of a pixel.
  *
  * A convolution and its gradient to x are the same sum with other numbers: a result is the sum over taps (t, u) and
- * channels of a pixel of the source times a weight. Windows has the numbers; product.cu and direct.cu compute the sum. */
+ * channels of a pixel of the source times a weight. Windows has the numbers; product.cu and direct.cu compute the
+ * sum. */
 #ifndef SAPOR_CUDA_IMAGE_H
 #define SAPOR_CUDA_IMAGE_H
 
@@ -29,7 +30,8 @@ typedef struct Windows {
     Act act;
 } Windows;
 
-/* kernels/cuda/image/product.cu: as a product of matrices; the weights are 16-byte aligned, apart and ld multiples of 4 */
+/* kernels/cuda/image/product.cu: as a product of matrices; the weights are 16-byte aligned, apart and ld multiples of
+ * 4 */
 void windows_product(const Run *run, const Windows *w);
 /* kernels/cuda/image/direct.cu: a thread for each few results; apart is columns */
 void windows_direct(const Run *run, const Windows *w);
@@ -82,9 +84,9 @@ void windows_pack(const Run *run, const Packing *p, const float *weights, float 
 
 /* ---- an image's row -------------------------------------------------------------------------- */
 
-/* For kernels without long sums: a block has some results of one row of an image, blockIdx.x. Threads next to each other
- * have channels next to each other, so that a warp reads and writes whole lines of memory. A row has less than 2^31
- * numbers: their divisions by the channels are of 32 bits, which are few instructions and no calls. */
+/* For kernels without long sums: a block has some results of one row of an image, blockIdx.x. Threads next to each
+ * other have channels next to each other, so that a warp reads and writes whole lines of memory. A row has less than
+ * 2^31 numbers: their divisions by the channels are of 32 bits, which are few instructions and no calls. */
 enum { ROW_THREADS = 256 };
 static inline dim3 row_grid(int64_t rows, int64_t items)
 {

@@ -10,9 +10,8 @@ typedef struct Pool2d {
 
 static Pool2d pool_of(int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad)
 {
-    Pool2d p = {B, (int)C, (int)H, (int)W, (int)k, (int)stride, (int)pad};
-    p.high = (int)outputs(H, k, stride, 2 * pad);
-    p.wide = (int)outputs(W, k, stride, 2 * pad);
+    const int64_t high = outputs(H, k, stride, 2 * pad), wide = outputs(W, k, stride, 2 * pad);
+    const Pool2d p = {B, (int)C, (int)H, (int)W, (int)k, (int)stride, (int)pad, (int)high, (int)wide};
     return p;
 }
 
@@ -54,8 +53,8 @@ static __device__ inline bool is_first(const Pool2d &s, const float *xb, int h0,
     return true;
 }
 
-/* A block computes numbers of one row of dx; a thread one at a time: it adds dy of the windows that took it, row by row,
- * as one that goes through the windows would. So no two threads write to one number. */
+/* A block computes numbers of one row of dx; a thread one at a time: it adds dy of the windows that took it, row by
+ * row, as one that goes through the windows would. So no two threads write to one number. */
 static __global__ void __launch_bounds__(ROW_THREADS)
     max_pool_back_kernel(Pool2d s, const float *x, const float *y, const float *dy, float *dx)
 {

@@ -12,8 +12,8 @@ enum {
 };
 
 /* Numbers of A, VECTOR (4 or 1) next to each other at a time: of channels, so that they are in one tap. Each thread has
- * one column of the tile, and so one tap of the step, for all its rows. Zeros are the border, rows behind the last pixel
- * and the end of the sum. 16 x 4 bytes of a pixel are read next to each other. */
+ * one column of the tile, and so one tap of the step, for all its rows. Zeros are the border, rows behind the last
+ * pixel and the end of the sum. 16 x 4 bytes of a pixel are read next to each other. */
 template <int VECTOR, int ROWS, int THREADS>
 static __device__ inline void load_windows(const Windows &w, const Place *place, int group, int k0, float *tile)
 {
@@ -88,7 +88,6 @@ static __device__ inline void finish(const Windows &w, const Place *place, int r
             store4(tile + ((int)threadIdx.x / ACROSS + i * DOWN) * COLS + (int)threadIdx.x % ACROSS * 4 + j * ACROSS,
                    make_float4(acc[i][j], acc[i][j + 1], acc[i][j + 2], acc[i][j + 3]));
     __syncthreads();
-#pragma unroll 1
     for (int e = (int)threadIdx.x; e < rows * COLS; e += ACROSS * DOWN) {
         const int n = n0 + e % COLS;
         if (n >= w.columns)
@@ -104,14 +103,14 @@ static __device__ inline void finish(const Windows &w, const Place *place, int r
     }
 }
 
-/* A block computes ROWS pixels x COLS columns of one group; a thread TM x TN of them. Blocks next to each other read the
- * same weights and neighbouring pixels, which the second-level cache has then. Large tiles are bound by multiply-adds:
- * at 8 x 8 a thread makes 64 of them for four reads of 16 bytes from shared memory, which is what both can do in the
- * same time. A sum goes through taps and channels in their order, in one chain, whatever the tile is. */
+/* A block computes ROWS pixels x COLS columns of one group; a thread TM x TN of them. Blocks next to each other read
+ * the same weights and neighbouring pixels, which the second-level cache has then. Large tiles are bound by
+ * multiply-adds: at 8 x 8 a thread makes 64 of them for four reads of 16 bytes from shared memory, which is what both
+ * can do in the same time. A sum goes through taps and channels in their order, in one chain, whatever the tile is. */
 template <int VECTOR, int TM, int TN, int ACROSS, int DOWN>
 static __global__ void __launch_bounds__(ACROSS *DOWN) product_kernel(Windows w, int64_t pixels, unsigned row_tiles)
 {
-    enum { ROWS = DOWN * TM, COLS = ACROSS * TN, THREADS = ACROSS * DOWN, A = ROWS * A_LD, STAGE = A + STEP * COLS };
+    const int ROWS = DOWN * TM, COLS = ACROSS * TN, THREADS = ACROSS * DOWN, A = ROWS * A_LD, STAGE = A + STEP * COLS;
     static_assert(STAGES * STAGE >= ROWS * COLS, "the sums have the memory of the stages");
     SHARED(float, memory, [STAGES * STAGE]);
     SHARED(Place, place, [ROWS]);
