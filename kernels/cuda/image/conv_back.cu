@@ -115,10 +115,10 @@ static void input_gradient(const Run *run, const ConvBack *b, const float *packe
 
 typedef struct Slopes {
     const float *x, *dy;
-    int64_t C, O, pixels, pieces;
-    int H, W, high, wide, kw, stride, top, left;
-    int64_t columns; /* taps C */
-    float *sums;     /* [pieces, O, taps, C], or depthwise [pieces, taps, C] */
+    int64_t pixels, pieces;
+    int C, O, H, W, high, wide, kw, stride, top, left;
+    int columns; /* taps C */
+    float *sums; /* [pieces, O, taps, C], or depthwise [pieces, taps, C] */
 } Slopes;
 
 /* A pixel of dy; it goes forward without divisions. */
@@ -160,17 +160,9 @@ enum {
     STAGES = 3 /* steps in shared memory: one is computed, two are on their way */
 };
 
-template <int VECTOR> static __device__ inline void copy_async(float *to, const float *from, bool in)
-{
-    if (VECTOR == 4)
-        cp_async16(to, from, in ? 16 : 0);
-    else
-        cp_async4(to, from, in ? 4 : 0);
-}
-
 /* STEP pixels of dy, channels o0 .. o0+ROWS-1; VECTOR of them at a time. Zeros are behind the end. */
 template <int VECTOR, int ROWS, int THREADS>
-static __device__ inline void load_dy(const Slopes &s, int64_t m0, int64_t end, int64_t o0, float *tile)
+static __device__ inline void load_dy(const Slopes &s, int64_t m0, int64_t end, int o0, float *tile)
 {
     enum { ACROSS = ROWS / VECTOR };
     const int column = (int)threadIdx.x % ACROSS * VECTOR;
@@ -183,10 +175,10 @@ static __device__ inline void load_dy(const Slopes &s, int64_t m0, int64_t end, 
 /* What the taps and channels n0 .. n0+COLS-1 read for STEP pixels. A thread has one column for all its rows; *p is the
  * pixel of its next one. */
 template <int VECTOR, int COLS, int THREADS>
-static __device__ inline void load_x(const Slopes &s, Pixel *p, int64_t end, int64_t n, float *tile)
+static __device__ inline void load_x(const Slopes &s, Pixel *p, int64_t end, int n, float *tile)
 {
     enum { ACROSS = COLS / VECTOR };
-    const int column = (int)threadIdx.x % ACROSS * VECTOR, tap = (int)(n / s.C), i = tap / s.kw;
+    const int column = (int)threadIdx.x % ACROSS * VECTOR, tap = n / s.C, i = tap / s.kw;
     for (int row = (int)threadIdx.x / ACROSS; row < STEP; row += THREADS / ACROSS) {
         const int64_t at = p->m < end && n < s.columns ? under(s, *p, i, tap - i * s.kw) : -1;
         copy_async<VECTOR>(tile + row * COLS + column, at < 0 ? s.x : s.x + at * s.C + (n - tap * s.C), at >= 0);
@@ -226,10 +218,10 @@ static __global__ void __launch_bounds__(ACROSS *DOWN) weights_kernel(Slopes s, 
 {
     const int ROWS = DOWN * TM, COLS = ACROSS * TN, THREADS = ACROSS * DOWN, A = STEP * ROWS, STAGE = A + STEP * COLS;
     SHARED(float, memory, [STAGES * STAGE]);
-    const int64_t o0 = (int64_t)(blockIdx.x % row_tiles) * ROWS, piece = blockIdx.x / row_tiles,
-                  n0 = (int64_t)blockIdx.y * COLS, begin = piece_begin(s.pixels, s.pieces, piece),
+    const int o0 = (int)(blockIdx.x % row_tiles) * ROWS, n0 = (int)blockIdx.y * COLS,
+              n = n0 + (int)threadIdx.x % (COLS / VECTOR) * VECTOR;
+    const int64_t piece = blockIdx.x / row_tiles, begin = piece_begin(s.pixels, s.pieces, piece),
                   end = piece_begin(s.pixels, s.pieces, piece + 1);
-    const int64_t n = n0 + (int)threadIdx.x % (COLS / VECTOR) * VECTOR;
     Pixel p = pixel_at(s, begin + (int)threadIdx.x / (COLS / VECTOR));
     float acc[TM][TN];
     for (int i = 0; i < TM; i++)
@@ -254,9 +246,9 @@ static __global__ void __launch_bounds__(ACROSS *DOWN) weights_kernel(Slopes s, 
         }
     }
     for (int i = 0; i < TM; i++) {
-        const int64_t o = o0 + i / 4 * 4 * DOWN + (int)threadIdx.x / ACROSS * 4 + i % 4;
+        const int o = o0 + i / 4 * 4 * DOWN + (int)threadIdx.x / ACROSS * 4 + i % 4;
         for (int j = 0; j < TN; j++) {
-            const int64_t to = n0 + j / 4 * 4 * ACROSS + (int)threadIdx.x % ACROSS * 4 + j % 4;
+            const int to = n0 + j / 4 * 4 * ACROSS + (int)threadIdx.x % ACROSS * 4 + j % 4;
             if (o < s.O && to < s.columns)
                 s.sums[(piece * s.O + o) * s.columns + to] = acc[i][j];
         }
@@ -318,8 +310,8 @@ static void weight_gradient(const Run *run, const ConvBack *b, float *sums)
     Slopes s = {};
     s.x = (const float *)c->x;
     s.dy = b->dy;
-    s.C = c->C;
-    s.O = c->O;
+    s.C = (int)c->C;
+    s.O = (int)c->O;
     s.pixels = pixel_count(c);
     s.pieces = weight_pieces(c);
     s.H = (int)c->H;
@@ -330,7 +322,7 @@ static void weight_gradient(const Run *run, const ConvBack *b, float *sums)
     s.stride = (int)c->stride;
     s.top = (int)c->top;
     s.left = (int)c->left;
-    s.columns = c->kh * c->kw * c->C;
+    s.columns = (int)(c->kh * c->kw * c->C);
     s.sums = sums;
     const int64_t n = weight_count(c);
     if (is_depthwise(c)) {

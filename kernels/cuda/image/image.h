@@ -55,6 +55,15 @@ static __device__ inline bool inside(int i, int size)
     return (unsigned)i < (unsigned)size;
 }
 
+/* VECTOR (4 or 1) numbers to shared memory without waiting, or zeros where !in */
+template <int VECTOR> static __device__ inline void copy_async(float *to, const float *from, bool in)
+{
+    if (VECTOR == 4)
+        cp_async16(to, from, in ? 16 : 0);
+    else
+        cp_async4(to, from, in ? 4 : 0);
+}
+
 /* Outputs of a convolution along one axis; none where the image is smaller than the kernel */
 static inline int64_t outputs(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {

@@ -25,10 +25,7 @@ static __device__ inline void load_windows(const Windows &w, const Place *place,
     for (int row = (int)threadIdx.x / ACROSS; row < ROWS; row += THREADS / ACROSS) {
         const Place p = place[row];
         const bool in = any && inside(p.h + dh, w.H) && inside(p.w + dw, w.W);
-        if (VECTOR == 4)
-            cp_async16(tile + row * A_LD + column, in ? x + p.from : w.x, in ? 16 : 0);
-        else
-            cp_async4(tile + row * A_LD + column, in ? x + p.from : w.x, in ? 4 : 0);
+        copy_async<VECTOR>(tile + row * A_LD + column, in ? x + p.from : w.x, in);
     }
 }
 
@@ -43,8 +40,8 @@ static __device__ inline void load_weights(const Windows &w, int group, int n0, 
         const int k = k0 + row, tap = k / w.depth, t = tap / w.taps_w;
         const int number = w.tap_first + t * w.tap_h + (tap - t * w.taps_w) * w.tap_w;
         const bool in = k < w.taps_h * w.taps_w * w.depth && n0 + column < w.apart;
-        cp_async16(tile + row * COLS + column,
-                   in ? from + ((int64_t)number * w.depth + k - tap * w.depth) * w.ld : w.packed, in ? 16 : 0);
+        copy_async<4>(tile + row * COLS + column,
+                      in ? from + ((int64_t)number * w.depth + k - tap * w.depth) * w.ld : w.packed, in);
     }
 }
 
