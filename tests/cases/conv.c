@@ -53,6 +53,7 @@ static const Case conv_cases[] = {
     {.conv = {.B = 1, .H = 3, .W = 3, .C = 8, .O = 16, SAME_3X3, .groups = 8}},
     {.conv = {.B = 0, .H = 4, .W = 4, .C = 6, .O = 6, SAME_3X3, .groups = 2}},
     {.conv = {.B = 1, .H = 5, .W = 6, .C = 6, .O = 34, SAME_3X3, .groups = 2, .extra = 1}},
+    {.conv = {.B = 1, .H = 5, .W = 4, .C = 8, .O = 13, SAME_3X3, .extra = 2}},
     {.conv = {.B = 3, .H = 73, .W = 50, .C = 4, .O = 132, .kh = 1, .kw = 2, .stride = 1, .top_left = 1, .extra = 1}},
     {.conv = {.B = 1, .H = 2, .W = 2, .C = 4, .O = 4, .kh = 5, .kw = 5, .stride = 1}},
     {.conv = {.B = 1, .H = 224, .W = 224, .C = 3, .O = 64, .kh = 7, .kw = 7, .stride = 2, .top_left = 33,

@@ -4,7 +4,7 @@
  *   depthwise, small groups            direct.cu
  *   all others                         product.cu
  *
- * Winograd's forms are not used: the plain sum rounds less, and a product of matrices is what a GPU does best. */
+ * Winograd's forms are not used: they round more (docs/kernels/conv.md). */
 #include <stdio.h>
 
 #include "kernels/cuda/image/image.h"
@@ -116,7 +116,7 @@ Way cuda_conv_way(const Run *run, const Conv *c)
     snprintf(way.name, sizeof way.name, "%s", name);
     way.why = is_plain(c)    ? "all pixels are the rows of one product"
               : is_direct(c) ? "few channels of a group: a thread for four results, no tiles"
-                             : "a product whose A is read from the image, tile by tile; the plain sum rounds least";
+                             : "a product whose A is read from the image, tile by tile; rounds less than Winograd";
     return way;
 }
 
