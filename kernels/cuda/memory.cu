@@ -114,9 +114,9 @@ void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes)
 {
     (void)heap;
     Cuda *c = (Cuda *)run->context;
-    if (bytes > (size_t)-1 - ALIGN - PIECE_BYTES)
+    if (bytes > (size_t)-1 - ALIGN - MEMORY_GAP - PIECE_BYTES)
         return NULL;
-    const size_t size = size_round_up(MAX(bytes, (size_t)1), ALIGN);
+    const size_t size = size_round_up(MAX(bytes, (size_t)1) + MEMORY_GAP, ALIGN);
     pthread_mutex_lock(&arena.lock);
     Block *b = find(c, size);
     if (!b && !(b = take_piece(size))) {

@@ -21,6 +21,7 @@
 #define CHECK_ALIGNED(p, bytes)         ((void)0) /* the emulator checks */
 #define MEMORY_SHOW(p, bytes)           ((void)0) /* and knows what of an arena is in use */
 #define MEMORY_HIDE(p, bytes)           ((void)0)
+#define MEMORY_GAP                      0 /* bytes behind each part of an arena */
 
 static __device__ inline float bits_f32(uint32_t bits)
 {

@@ -38,6 +38,8 @@ static const Case conv_back_cases[] = {
     {.conv = {.B = 1, .H = 1, .W = 1, .C = 0, .O = 9, .kh = 5, .kw = 5, .stride = 1, .top_left = 22,
               .bottom_right = 22}},
     {.conv = {.B = 0, .H = 4, .W = 4, .C = 0, .O = 6, SAME_3X3}},
+    {.conv = {.B = 2, .H = 20, .W = 30, .C = 0, .O = 5, SAME_3X3}},
+    {.conv = {.B = 2, .H = 20, .W = 30, .C = 4, .O = 68, .kh = 1, .kw = 2, .stride = 1, .top_left = 1, .extra = 2}},
     {.conv = {.B = 8, .H = 112, .W = 112, .C = 3, .O = 64, .kh = 7, .kw = 7, .stride = 2, .top_left = 33,
               .bottom_right = 33}, .timed = true},
     {.conv = {.B = 1, .H = 56, .W = 56, .C = 64, .O = 64, SAME_3X3}, .timed = true},

@@ -78,6 +78,8 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     memset(b->block, FILLER, inside);
     if (on_host(j))
         guard_before(b, PROT_NONE);
+    else /* a result of `make` is fetched with what is around it */
+        j->k->upload(&j->run, b->device_block, b->block, inside);
     const size_t at = j->place == AT_FRONT && bytes ? 0 : inside - behind - size_round_up(bytes, whole ? 64 : size);
     b->data = b->block + at;
     b->device = b->device_block + at;

@@ -20,6 +20,7 @@ uint16_t emu_f32_to_f16(float x);
 #define CHECK_ALIGNED(p, bytes) emu_check_aligned(p, bytes)
 #define MEMORY_SHOW(p, bytes)   emu_memory_show(p, bytes)
 #define MEMORY_HIDE(p, bytes)   emu_memory_hide(p, bytes)
+#define MEMORY_GAP              256 /* so that what runs over the end of one does not find the next */
 
 static inline float bits_f32(uint32_t bits)
 {
