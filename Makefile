@@ -6,7 +6,7 @@
 #   build.mk    what is built from what
 #   install.mk  make install, make uninstall
 #   dev.mk      tests, demos, benchmarks, fuzzing, lint
-#   cuda.mk     CUDA=1
+#   cuda.mk     CUDA=1: the plug-in for GPUs
 DEBUG ?= 0
 SANITIZE ?=
 COVERAGE ?= 0
@@ -58,10 +58,7 @@ LADDER_SRC := $(wildcard bench/ladder/*.c bench/ladder/*/*.c)
 
 #: make              sapor, libsapor.a, libsapor.so
 all: sapor libsapor.a libsapor.so
-ifeq ($(call on,$(CUDA)),1)
-include mk/cuda.mk
-endif
-include mk/libs.mk mk/emu.mk mk/build.mk mk/dev.mk mk/install.mk
+include mk/libs.mk mk/emu.mk mk/build.mk mk/cuda.mk mk/dev.mk mk/install.mk
 help:
-	@sed -n 's/^#: //p' Makefile mk/dev.mk mk/install.mk mk/libs.mk mk/build.mk
+	@sed -n 's/^#: //p' Makefile mk/cuda.mk mk/dev.mk mk/install.mk mk/libs.mk mk/build.mk
 .PHONY: all help FORCE

@@ -24,6 +24,7 @@ STEP_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -O2 -Os,$(OP
 quoted = '$(subst ','\'',$(1))'
 stamp = @mkdir -p $(@D); printf '%s\n' $(call quoted,$(1)) | cmp -s - $@ || printf '%s\n' $(call quoted,$(1)) > $@
 $(BUILD)/flags: FORCE
+	$(if $(call on,$(CUDA)),$(need_nvcc))
 	@$(if $(strip $(REQUIRED)),echo 'make: nothing was compiled: a package is missing: $(strip $(REQUIRED)) (its name in Debian and Ubuntu)' >&2; \
 	    echo 'make: `make deps MINIMAL=1` gets it' >&2; false)
 	$(call stamp,$(CC) $(FILE_FLAGS) $(foreach l,$(LEVELS),$(FLAGS_$(l))) $(CFLAGS))
