@@ -8,14 +8,14 @@ endif
 all: libsapor_cuda.so
 endif
 
-# ---- nvcc: NVCC= where it is given; else the first of version 12 or 13 in PATH, in CUDA_HOME, unpacked by make deps CUDA=1 ----
+# ---- nvcc: the first of version 12 or 13 in PATH, in CUDA_HOME, unpacked by make deps CUDA=1; or NVCC= ---------------------------
 CUDA_HOME ?= /usr/local/cuda
 DEPS_CUDA = $(CURDIR)/build/deps/cuda
-find_nvcc = $(shell for nvcc in "$$(command -v nvcc)" $(1); do [ -x "$$nvcc" ] && "$$nvcc" --version 2>/dev/null | grep -Eq 'release 1[23]\.' && echo "$$nvcc" && break; done)
-# Both are computed once, when a recipe first reads them.
-SYSTEM_NVCC = $(eval SYSTEM_NVCC := $$(call find_nvcc,$(CUDA_HOME)/bin/nvcc))$(SYSTEM_NVCC)
+find_nvcc = $(shell for nvcc in $(1); do [ -x "$$nvcc" ] && "$$nvcc" --version 2>/dev/null | grep -Eq 'release 1[23]\.' && echo "$$nvcc" && break; done)
+# Each is computed once, when a recipe first reads it. SYSTEM_NVCC= as if the system had none.
+SYSTEM_NVCC = $(eval SYSTEM_NVCC := $$(call find_nvcc,"$$$$(command -v nvcc)" $(CUDA_HOME)/bin/nvcc))$(SYSTEM_NVCC)
 ifeq ($(origin NVCC),undefined)
-NVCC = $(eval NVCC := $$(call find_nvcc,$(CUDA_HOME)/bin/nvcc $(DEPS_CUDA)/bin/nvcc))$(NVCC)
+NVCC = $(eval NVCC := $$(or $$(SYSTEM_NVCC),$$(call find_nvcc,$(DEPS_CUDA)/bin/nvcc)))$(NVCC)
 endif
 NO_NVCC = CUDA=1: no nvcc of CUDA 12 or 13 in PATH, in $(CUDA_HOME)/bin or in build/deps/cuda: `make deps CUDA=1` gets one
 need_nvcc = $(if $(NVCC),,$(error $(NO_NVCC)))
