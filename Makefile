@@ -47,6 +47,7 @@ FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizer
 # MINIMAL has no YAML and no SQLite, so nothing for `run`
 LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(filter-out $(if $(call on,$(MINIMAL)),recsys/protocols),$(FOLDERS))))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
+CUDA_SRC := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu)
 # MINIMAL trains one run (tools/train/train.c) and does not train the encoders of the demo (tools/demo/demo.h); it draws no data (tools/bench/bench.h)
 # and no pages of studies, and it has no prepare, run and compare (tools/main.c).
 NOT_MINIMAL = $(wildcard $(addprefix tools/,compare/*.c prepare/*.c run/*.c study/*.c train/many*.c)) tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c plot.c steps.c)

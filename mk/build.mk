@@ -102,6 +102,6 @@ $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/tests/drawn.o $(
 #: make clean        removes what was built; packages under build/deps stay
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
-	rm -f sapor libsapor.a libsapor.so compile_commands.json
+	rm -f sapor libsapor.a libsapor.so libsapor_cuda.so compile_commands.json
 .PHONY: tests clean
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d) $(BUILD)/tests/draw_models.d $(LADDER_SRC:%.c=$(BUILD)/%.d)

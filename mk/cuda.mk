@@ -1,5 +1,4 @@
 # mk/cuda.mk: CUDA=1: libsapor_cuda.so, the plug-in for GPUs, from kernels/cuda. Other builds do not look for nvcc.
-CUDA_SRC := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu)
 CUDA_OBJ = $(CUDA_SRC:%.cu=$(BUILD)/%.o)
 ifeq ($(call on,$(CUDA)),1)
 ifeq ($(call on,$(MINIMAL)),1)
