@@ -79,19 +79,19 @@ table() { # VERSION LOG ...
     cat <<END
 # Resources of the CUDA kernels
 
-Written by \`make cuda-resources\` with nvcc $version on $(date -u +%Y-%m-%d); not measured on a card. ptxas says
-registers, shared memory and spills when it compiles for the A100 (sm_80) and the H100 (sm_90a). Where the
-two differ, both are given: sm_80 / sm_90a.
+Written by \`make cuda-resources\` with nvcc $version on $(date -u +%Y-%m-%d). Nothing here is measured on a
+card: ptxas reports it when it compiles for the A100 (sm_80) and the H100 (sm_90a). Where the two
+differ, both are given: sm_80 / sm_90a.
 
 - threads: the most in a block, from the kernel's \`__launch_bounds__\`; ? where it has none.
 - registers: of a thread; 255 at most.
-- shared: bytes of static shared memory of a block. +: the launch asks for dynamic shared memory beside it.
-- spills: bytes of registers that are stored to memory and loaded again, as stores + loads; 0 where all
-  values stay in registers. local: bytes of arrays in memory of a thread.
-- occupancy: the share of a multiprocessor's 64 warps that can be resident at once, in %. Limits are 65536
-  registers, 32 blocks, and 164 KB (8.0) or 228 KB (9.0) of shared memory, 1 KB a block of which the system
-  takes (CUDA C++ Programming Guide, Technical Specifications per Compute Capability). Dynamic shared
-  memory is not counted: with + it is the most that is possible.
+- shared: bytes of static shared memory of a block; + where the launch adds dynamic shared memory.
+- spills: bytes of registers that are stored to memory and loaded again, as stores + loads; 0 where
+  all values stay in registers. local: bytes of arrays in memory of a thread.
+- occupancy: the share of a multiprocessor's 64 warps that can be resident at once, in %. The limits
+  are 65536 registers, 32 blocks, and 164 KB (sm_80) or 228 KB (sm_90a) of shared memory, of which
+  the system takes 1 KB per block (CUDA C++ Programming Guide, Technical Specifications per Compute
+  Capability). Dynamic shared memory is not counted: with + it is the most that is possible.
 
 END
     facts "$@" | awk -F '\t' '
@@ -160,6 +160,7 @@ sass() { # NAME ARCH FOLDERS LOG ...
             # The numbers of the instructions in hexadecimal are left out.
             shown && !/^ +\/\* 0x[0-9a-f]+ \*\/$/ { sub(/ +\/\* 0x[0-9a-f]+ \*\/$/, ""); print }' | c++filt
     done
+    return 0 # also where a pager was closed
 }
 
 mode=$1

@@ -54,7 +54,7 @@ if tidy=$(tool clang-tidy); then
     rm -f "$log"
     say clang-tidy $result
 fi
-if cppcheck=$(tool cppcheck); then
+if [ $((${#c_files[@]} + ${#kernels[@]} + ${#tests[@]})) -gt 0 ] && cppcheck=$(tool cppcheck); then
     defines=(-DLEVEL=baseline -DLEVEL_baseline)
     for flag in "${compile[@]:1}"; do
         case $flag in -D*) defines+=("$flag") ;; esac
