@@ -49,7 +49,7 @@ ladder:
 .PHONY: demo demo-encoder demo-movielens bench-peers ladder
 
 # ---- sources: lint, format, what an editor reads -----------------------------------------------------------------------------
-SOURCES = $(wildcard *.[ch] $(foreach d,$(FOLDERS) kernels/cpu kernels/cpu/gemm kernels/cpu/image tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/far tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]) kernels/cuda/*.h kernels/cuda/*/*.h tests/cuda_emu/*.h tests/cuda_emu/*.cc) $(CUDA_SRC)
+SOURCES = $(wildcard *.[ch] $(foreach d,$(FOLDERS) kernels/cpu kernels/cpu/gemm kernels/cpu/image tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/far tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]) kernels/cuda/*.h kernels/cuda/*/*.h tests/cuda_emu/*.h tests/cuda_emu/*.cc tests/cuda_emu/*.cu) $(CUDA_SRC)
 #: make lint         clang-format (nothing is changed), the compiler's warnings of shadowed names and conversions, clang-tidy, cppcheck
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)
