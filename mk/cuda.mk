@@ -59,5 +59,5 @@ cuda-sass: $(CUDA_OBJ)
 #: make cuda-resources  docs/kernels/cuda-resources.md: registers, shared memory, spills and occupancy of every kernel
 cuda-resources: $(CUDA_OBJ)
 	@scripts/cuda-resources.sh table "$(NVCC_VERSION)" $(CUDA_OBJ:.o=.log) >$(BUILD)/cuda-resources.md
-	@cp $(BUILD)/cuda-resources.md docs/kernels/cuda-resources.md && tail -n 1 $(BUILD)/cuda-resources.md
+	@cp $(BUILD)/cuda-resources.md docs/kernels/cuda-resources.md && grep '^Kernels with' $(BUILD)/cuda-resources.md
 .PHONY: cuda-sass cuda-resources

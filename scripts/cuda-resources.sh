@@ -97,40 +97,32 @@ END
     facts "$@" | awk -F '\t' '
         function pair(a, b) { return a == b ? a : a " / " b }
         function spills(s, l, m) { return (s + l ? s " + " l : 0) (m > 0 && !(s + l) ? ", local " m : "") }
-        function flush(    rest, size) {
+        function flush(    rest) {
             if (key == "")
                 return
             kernels++
-            if (file != headed) {
-                printf "%s## %s\n\n| kernel | threads | registers | shared | spills | occupancy |\n|---|---|---|---|---|---|\n", headed == "" ? "" : "\n", file
-                headed = file
-            }
-            size = pair(shared["sm_80"], shared["sm_90a"])
-            rest = (threads ? threads : "?") " | " pair(registers["sm_80"], registers["sm_90a"]) " | " size plus " | " \
-                pair(spill["sm_80"], spill["sm_90a"]) " | " pair(share["sm_80"], share["sm_90a"]) " |"
-            if (length(name) + length(rest) > 93)
-                printf "| `%s` | | | | | |\n| | %s\n", name, rest
-            else
-                printf "| `%s` | %s\n", name, rest
-            if (has_spills)
-                spilling = spilling (spilled++ ? ", " : "") "`" name "`"
-            unbounded += !threads
+            if (file != headed)
+                rows = rows "\n## " file "\n\n| kernel | threads | registers | shared | spills | occupancy |\n|---|---|---|---|---|---|\n"
+            headed = file
+            rest = (threads ? threads : "?") " | " pair(registers["sm_80"], registers["sm_90a"]) " | " pair(shared["sm_80"], shared["sm_90a"]) plus " | " \
+                pair(spill["sm_80"], spill["sm_90a"]) " | " pair(share["sm_80"], share["sm_90a"]) " |\n"
+            rows = rows "| `" name "` |" (length(name) + length(rest) > 94 ? " | | | | |\n| | " : " ") rest
+            if (has_spills) { spilled++; spilling = spilling "- `" name "`\n" }
+            if (has_local) { local++; in_memory = in_memory "- `" name "`\n" }
+            if (!threads) { unbounded++; without = without "- `" name "`\n" }
         }
-        $1 FS $3 != key { flush(); key = $1 FS $3; file = $1; name = $2; threads = $5; plus = $8 ? " +" : ""; has_spills = 0 }
-        { registers[$4] = $6; shared[$4] = $7; spill[$4] = spills($10, $11, $9); share[$4] = $12; has_spills += $10 + $11 }
+        function total(what, count, list) { printf "%s: %d of %d%s\n\n", what, count, kernels, list == "" ? "" : "\n\n" substr(list, 1, length(list) - 1) }
+        $1 FS $3 != key { flush(); key = $1 FS $3; file = $1; name = $2; threads = $5; plus = $8 ? " +" : ""; has_spills = has_local = 0 }
+        { registers[$4] = $6; shared[$4] = $7; spill[$4] = spills($10, $11, $9); share[$4] = $12 }
+        $10 + $11 { has_spills = 1 }
+        $9 && !($10 + $11) { has_local = 1 }
         END {
             flush()
-            if (unbounded)
-                printf "\nKernels without `__launch_bounds__`: %d\n", unbounded
-            printf "\nKernels with spills: %d of %d%s\n", spilled, kernels, spilled ? ": " spilling : ""
-        }' | fold_last
-}
-
-fold_last() { # the line of totals may be long
-    awk '/^Kernels with spills/ && length($0) > 100 { n = split($0, word, ", "); line = word[1]
-            for (i = 2; i <= n; i++) if (length(line ", " word[i]) > 98) { print line ","; line = word[i] } else line = line ", " word[i]
-            print line; next }
-        { print }'
+            total("Kernels with spills", spilled, spilling)
+            total("Kernels with arrays in local memory", local, in_memory)
+            total("Kernels without `__launch_bounds__`", unbounded, without)
+            printf "%s", substr(rows, 2)
+        }'
 }
 
 sass() { # NAME ARCH FOLDERS LOG ...

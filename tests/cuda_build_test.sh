@@ -107,8 +107,8 @@ scripts/cuda-resources.sh table 13.0.88 "$log" >"$work/table.md"
 check table_of_kernels "$(
     awk 'length > 100 { print FNR ": " length " columns" }' "$work/table.md"
     for line in '## rows/norm.cu' '| `tile<float, 64, true>` | 256 | 128 | 34816 + | 0 | 25 |' '| `spill` | 1024 | 64 | 0 | 888 + 884 | 50 |' \
-        '| `unknown` | ? | 20 | 0 | 0, local 16 | - |' 'Kernels with spills: 1 of 5: `spill`' 'Kernels without `__launch_bounds__`: 1'; do
-        grep -qxF "$line" "$work/table.md" || echo "no line $line"
+        '| `unknown` | ? | 20 | 0 | 0, local 16 | - |' 'Kernels with spills: 1 of 5' 'Kernels with arrays in local memory: 1 of 5' 'Kernels without `__launch_bounds__`: 1 of 5' '- `spill`' '- `unknown`'; do
+        grep -qxF -e "$line" "$work/table.md" || echo "no line $line"
     done
 )"
 check sass_without_cuobjdump "$(PATH=$work/none:/usr/bin:/bin scripts/cuda-resources.sh sass tile '' "$work/none" "$log" 2>&1 | grep -qx 'cuda-sass: no cuobjdump and nvdisasm: `make deps CUDA=1` gets them' ||
@@ -132,11 +132,12 @@ else
     check plug_in_exports_sapor_cuda_only "$(nm -D --defined-only "$library" 2>&1 | awk '{ print $3 }' | diff - <(echo sapor_cuda))"
     check plug_in_needs_libc_only "$(readelf -d "$library" | grep NEEDED | grep -vE '\[(libc|libm|libdl|librt|libpthread|ld-).*\]')"
     find "$work/b/kernels/cuda" -name '*.log' -exec scripts/cuda-resources.sh facts {} + >"$work/facts"
-    # Kernels that may spill, each with its reason:
+    # Kernels that may spill, or keep an array in local memory, each with its reason:
     may_spill='
 '
     check no_kernel_spills "$([ -s "$work/facts" ] || echo 'no kernels'
-        awk -F '\t' -v all="$may_spill" '$10 + $11 && !index(all, "\n" $2 " ") { print $1 ": " $2 " for " $4 ": " $10 " bytes stored, " $11 " loaded" }' "$work/facts")"
+        awk -F '\t' -v all="$may_spill" '$9 + $10 + $11 && !index(all, "\n" $2 " ") {
+            print $1 ": " $2 " for " $4 ": " $9 " bytes of local memory, " $10 " stored, " $11 " loaded by spills" }' "$work/facts")"
     check kernels_have_launch_bounds "$(awk -F '\t' '!$5 { print $1 ": " $2 " has no __launch_bounds__" }' "$work/facts" | sort -u)"
 fi
 echo "1..$number"
