@@ -6,7 +6,7 @@
 #   build.mk    what is built from what
 #   install.mk  make install, make uninstall
 #   dev.mk      tests, demos, benchmarks, fuzzing, lint
-#   cuda.mk     CUDA=1
+#   cuda.mk     CUDA=1: the plug-in for GPUs
 DEBUG ?= 0
 SANITIZE ?=
 COVERAGE ?= 0
@@ -47,6 +47,7 @@ FOLDERS = base weights tokenizers tokenizers/classes tokenizers/models tokenizer
 # MINIMAL has no YAML and no SQLite, so nothing for `run`
 LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(filter-out $(if $(call on,$(MINIMAL)),recsys/protocols),$(FOLDERS))))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
+CUDA_SRC := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu)
 # MINIMAL trains one run (tools/train/train.c) and does not train the encoders of the demo (tools/demo/demo.h); it draws no data (tools/bench/bench.h)
 # and no pages of studies, and it has no prepare, run and compare (tools/main.c).
 NOT_MINIMAL = $(wildcard $(addprefix tools/,compare/*.c prepare/*.c run/*.c study/*.c train/many*.c)) tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c plot.c steps.c)
@@ -58,10 +59,7 @@ LADDER_SRC := $(wildcard bench/ladder/*.c bench/ladder/*/*.c)
 
 #: make              sapor, libsapor.a, libsapor.so
 all: sapor libsapor.a libsapor.so
-ifeq ($(call on,$(CUDA)),1)
-include mk/cuda.mk
-endif
-include mk/libs.mk mk/emu.mk mk/build.mk mk/dev.mk mk/install.mk
+include mk/libs.mk mk/emu.mk mk/build.mk mk/cuda.mk mk/dev.mk mk/install.mk
 help:
-	@sed -n 's/^#: //p' Makefile mk/dev.mk mk/install.mk mk/libs.mk mk/build.mk
+	@sed -n 's/^#: //p' Makefile mk/cuda.mk mk/dev.mk mk/install.mk mk/libs.mk mk/build.mk
 .PHONY: all help FORCE

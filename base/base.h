@@ -39,7 +39,9 @@ static inline int64_t part_begin(int64_t n, int64_t parts, int64_t i)
 }
 /* Before a loop over vectors that are to stay in registers: its count is a constant where it is inlined, and no copy of
  * it may loop. */
-#if !defined(__clang__)
+#if defined(__NVCC__)
+#define UNROLL _Pragma("unroll")
+#elif !defined(__clang__)
 #define UNROLL _Pragma("GCC unroll 16")
 #elif __has_feature(address_sanitizer) /* an array will do: unrolled, gemm/tile.c takes its compiler six minutes */
 #define UNROLL

@@ -24,6 +24,7 @@ STEP_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -O2 -Os,$(OP
 quoted = '$(subst ','\'',$(1))'
 stamp = @mkdir -p $(@D); printf '%s\n' $(call quoted,$(1)) | cmp -s - $@ || printf '%s\n' $(call quoted,$(1)) > $@
 $(BUILD)/flags: FORCE
+	$(if $(call on,$(CUDA)),$(need_nvcc))
 	@$(if $(strip $(REQUIRED)),echo 'make: nothing was compiled: a package is missing: $(strip $(REQUIRED)) (its name in Debian and Ubuntu)' >&2; \
 	    echo 'make: `make deps MINIMAL=1` gets it' >&2; false)
 	$(call stamp,$(CC) $(FILE_FLAGS) $(foreach l,$(LEVELS),$(FLAGS_$(l))) $(CFLAGS))
@@ -101,6 +102,6 @@ $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/tests/drawn.o $(
 #: make clean        removes what was built; packages under build/deps stay
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
-	rm -f sapor libsapor.a libsapor.so compile_commands.json
+	rm -f sapor libsapor.a libsapor.so libsapor_cuda.so compile_commands.json
 .PHONY: tests clean
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d) $(BUILD)/tests/draw_models.d $(LADDER_SRC:%.c=$(BUILD)/%.d)

@@ -49,7 +49,7 @@ ladder:
 .PHONY: demo demo-encoder demo-movielens bench-peers ladder
 
 # ---- sources: lint, format, what an editor reads -----------------------------------------------------------------------------
-SOURCES = $(wildcard *.[ch] $(foreach d,$(FOLDERS) kernels/cpu kernels/cpu/gemm kernels/cpu/image tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/far tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]))
+SOURCES = $(wildcard *.[ch] $(foreach d,$(FOLDERS) kernels/cpu kernels/cpu/gemm kernels/cpu/image tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/far tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]) kernels/cuda/*.h kernels/cuda/*/*.h tests/cuda_emu/*.h tests/cuda_emu/*.cc tests/cuda_emu/*.cu) $(CUDA_SRC)
 #: make lint         clang-format (nothing is changed), the compiler's warnings of shadowed names and conversions, clang-tidy, cppcheck
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)
@@ -63,11 +63,14 @@ compile_commands.json: FORCE
 commands_json:
 	@echo '['; $(MAKE) -s --no-print-directory commands | sed -E 's/[\\"]/\\&/g; s/(.*)\t(.*)\t(.*)/{"directory": "\1", "file": "\2", "command": "\3"}/; $$!s/$$/,/'; echo ']'
 # A line for each source: folder, file, command, with tabs between them. Kernels once for each level, the widest first: clangd takes the first.
+# Those of CUDA are plain C++ for an editor, as the emulator compiles them.
 widest_first = $(if $(1),$(call widest_first,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
-list_commands = for f in $(1); do set -- $(call own_flags,"$$f",$(3)); printf '%s\t%s\t%s %s %s -c %s\n' $(call quoted,$(CURDIR)) "$$f" $(call quoted,$(CC) $(filter-out -MMD -MP,$(2))) "$$*" $(call quoted,$(CFLAGS)) "$$f"; done
+# ($(1): sources, $(2): flags, $(3): level, $(4): the compiler, where it is not $(CC).)
+list_commands = for f in $(1); do set -- $(call own_flags,"$$f",$(3)); printf '%s\t%s\t%s %s %s -c %s\n' $(call quoted,$(CURDIR)) "$$f" $(call quoted,$(or $(4),$(CC)) $(filter-out -MMD -MP,$(2))) "$$*" $(call quoted,$(if $(4),,$(CFLAGS))) "$$f"; done
 EXTRA_SRC = $(wildcard tests/fuzz/*.c tests/hostile/*.c tests/embed.c tests/draw_models.c examples/*.c)
 commands:
 	@$(call list_commands,$(LIB_SRC) $(TOOL_SRC) $(CASE_SRC) $(TEST_SRC) $(EXTRA_SRC),$(FILE_FLAGS))
 	@$(foreach l,$(call widest_first,$(LEVELS)),$(call list_commands,$(CPU_SRC),$(call level_flags,$(l)),$(l));)
 	@$(call list_commands,$(LADDER_SRC),$(STEP_FLAGS))
+	@$(if $(HAVE_CXX),$(call list_commands,$(CUDA_SRC),-x c++ $(EMU_FLAGS),,$(CXX)))
 .PHONY: lint format commands commands_json

@@ -1,6 +1,5 @@
 # mk/emu.mk: the CUDA sources on the emulator (tests/cuda_emu): a plug-in that g++ alone builds. Where there is no C++ compiler it is not built,
 # and its tests say "skipped".
-CUDA_SRC := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu)
 EMU_SRC := $(wildcard tests/cuda_emu/*.cc)
 EMU = $(BUILD)/cuda_emu
 # The compiler calls functions of the emulator before each access of a .cu file. -O1: at -O0 there are more of them, at -O2 loops are

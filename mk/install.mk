@@ -7,7 +7,7 @@ PAGES = $(if $(CROSS),,$(addprefix $(BUILD)/share/,$(PAGE_man) $(PAGE_bash) $(PA
 PAGE_man = man/man1/sapor.1
 PAGE_bash = bash-completion/completions/sapor
 PAGE_zsh = zsh/site-functions/_sapor
-INSTALLED = $(PREFIX)/bin/sapor $(PREFIX)/include/sapor.h $(addprefix $(LIBDIR)/,libsapor.a libsapor.so.$(VERSION) $(SONAME) libsapor.so pkgconfig/sapor.pc) $(PAGES:$(BUILD)/%=$(PREFIX)/%)
+INSTALLED = $(PREFIX)/bin/sapor $(PREFIX)/include/sapor.h $(addprefix $(LIBDIR)/,libsapor.a libsapor.so.$(VERSION) $(SONAME) libsapor.so pkgconfig/sapor.pc $(if $(call on,$(CUDA)),libsapor_cuda.so)) $(PAGES:$(BUILD)/%=$(PREFIX)/%)
 $(BUILD)/share/$(PAGE_man): private OPTION = --man
 $(BUILD)/share/$(PAGE_bash): private OPTION = --bash-completion
 $(BUILD)/share/$(PAGE_zsh): private OPTION = --zsh-completion
@@ -18,7 +18,7 @@ $(PAGES): $(BUILD)/sapor
 PRIVATE_LIBS = $(if $(call on,$(MINIMAL)),$(filter-out -Wl%,$(DEP_LIBS)),$(if $(UNPACKED),-L$(DEPS_LIB)) $(if $(API_LIBS),$(shell $(PKG_CONFIG) --static --libs $(API_LIBS))) -lm)
 API_LIBS = $(filter-out sqlite3,$(PRODUCT_LIBS))
 #: make install      sapor, libraries, sapor.h, sapor.pc, man page, completions; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
-install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(PAGES)
+install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so $(if $(call on,$(CUDA)),libsapor_cuda.so)) $(PAGES)
 	install -d $(sort $(dir $(addprefix $(DESTDIR),$(INSTALLED))))
 	install -m 755 $(BUILD)/sapor $(DESTDIR)$(PREFIX)/bin
 	install -m 644 sapor.h $(DESTDIR)$(PREFIX)/include
@@ -26,6 +26,7 @@ install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(PAGES)
 	install -m 755 $(BUILD)/libsapor.so $(DESTDIR)$(LIBDIR)/libsapor.so.$(VERSION)
 	ln -sf libsapor.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsapor.so
+	$(if $(call on,$(CUDA)),install -m 755 $(BUILD)/libsapor_cuda.so $(DESTDIR)$(LIBDIR))
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sapor' 'Description: Multimodal recommendation: encoders of texts and images, graph recommenders' 'Version: $(VERSION)' \
 	    'Cflags: -I$${prefix}/include' 'Libs: -L$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR)) -lsapor' 'Libs.private: $(PRIVATE_LIBS) -pthread' >$(DESTDIR)$(LIBDIR)/pkgconfig/sapor.pc
 	(cd share/encoders && find demo -type f) | while read -r f; do install -D -m 644 "share/encoders/$$f" "$(DESTDIR)$(PREFIX)/share/sapor/encoders/$$f" || exit 1; done

@@ -30,9 +30,11 @@ STATIC = -static $(if $(call on,$(DEBUG)),,-s) -Wl,-z,noseparate-code
 endif
 FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//; s/-0.1//; s/.*/\U&/')) $(if $(call on,$(MINIMAL)),-DSAPOR_MINIMAL)
 
-#: make deps         the needed packages: installed as root or in CI, else unpacked under build/deps
+#: make deps         the needed packages: installed as root or in CI, else unpacked under build/deps; with CUDA=1 also nvcc (BLAS=0: without cuBLAS and cuDNN)
+BLAS ?= 1
 deps:
 	@scripts/deps.sh "$(DEPS_ROOT)" $(MORE_DEPS)
+	$(if $(call on,$(CUDA)),@BLAS="$(BLAS)" scripts/deps-cuda.sh "$(DEPS_CUDA)" "$(SYSTEM_NVCC)")
 #: make check-deps   as root: what check-all also uses: clang, clang-format, clang-tidy, cppcheck, gcovr, qemu, libraries for arm64
 check-deps:
 	@[ "$$(id -u)" = 0 ] && command -v dpkg >/dev/null || { echo "check-deps: installs packages: needs root, and Debian or Ubuntu"; exit 1; }

@@ -11,7 +11,7 @@ export LC_ALL
 cd "$(dirname "$0")/.." || exit 1
 tree() { # every file that is checked
     find . \( -name build -o -name '.?*' -o -name golden -o -name results \) -prune -o -type f \
-        \( -name '*.[ch]' -o -name '*.sh' -o -name '*.md' -o -name Makefile -o -name '*.mk' \) -print | sed 's,^\./,,' | sort
+        \( -name '*.[ch]' -o -name '*.cu' -o -name '*.sh' -o -name '*.md' -o -name Makefile -o -name '*.mk' \) -print | sed 's,^\./,,' | sort
 }
 known=$(mktemp) || exit 1
 trap 'rm -f "$known"' EXIT
@@ -173,7 +173,7 @@ FNR == 1 {
     before_kind = ""
     file = FILENAME
     in_comment = glossary = in_macro = 0
-    is_c = part == "files" && file ~ /\.[ch]$/
+    is_c = part == "files" && file ~ /\.([ch]|cu)$/
     is_ladder = file ~ /^bench\/ladder\//
     spoken = file ~ /^(base|kernels|weights|tokenizers|nn|extractors|recsys|tools|examples)\/|^sapor\.c$/
 }
