@@ -277,6 +277,7 @@ static const Kernels *cuda_open(const char *options, const Heap *heap, void **co
     static Kernels kernels;
     int devices = 0;
     const cudaError_t found = cudaGetDeviceCount(&devices);
+    (void)cudaGetLastError(); /* a later call does not find it */
     if (found != cudaSuccess || devices == 0) {
         fail(e, SP_UNSUPPORTED, "device cuda: no GPU can be used: %s; use --device cpu",
              found != cudaSuccess ? cudaGetErrorString(found) : "there is none");
