@@ -146,22 +146,22 @@ static __device__ inline float number_at(const void *x, DType type, int64_t at)
 }
 
 /* to [COUNT, WIDE + PAD] = columns d .. d+WIDE-1 of rows first .. of x, zeros behind `count` rows and behind D columns.
- * By all threads of the block, neighbours in neighbouring columns; there after cp_async_wait and a barrier. wide:
+ * By all BY threads of the block, neighbours in neighbouring columns; there after cp_async_wait and a barrier. wide:
  * rows_aligned, and the copies take 16 bytes. Numbers of 16 bits become float32. */
-template <int COUNT, int WIDE>
+template <int COUNT, int WIDE, int BY = THREADS>
 static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool wide)
 {
     const int left = count - first, cols = D - d;
     const float *from = (const float *)x->x + first * x->ld + d;
     if (x->type == F32 && wide) {
-        for (int n = (int)threadIdx.x; n < COUNT * WIDE / 4; n += THREADS) {
+        for (int n = (int)threadIdx.x; n < COUNT * WIDE / 4; n += BY) {
             const int row = n / (WIDE / 4), col = n % (WIDE / 4) * 4;
             const bool in = row < left && col < cols;
             cp_async16(to + row * (WIDE + PAD) + col, in ? from + row * x->ld + col : (const float *)x->x, in ? 16 : 0);
         }
         return;
     }
-    for (int n = (int)threadIdx.x; n < COUNT * WIDE; n += THREADS) {
+    for (int n = (int)threadIdx.x; n < COUNT * WIDE; n += BY) {
         const int row = n / WIDE, col = n % WIDE;
         const bool in = row < left && col < cols;
         float *at = to + row * (WIDE + PAD) + col;
