@@ -2,22 +2,24 @@
  * blocks of rows in shared memory, and the products of a warp in float32.
  *
  * A warp has ROWS rows of scores: queries, or for dK and dV keys. A lane has 4 rows, lane_row() + 4 i, and of each 8
- * columns one, lane_col() + 8 j. Lanes of the same row are 2, 4 and 8 apart, so that of 16 lanes, whose 16-byte loads are
- * one access of shared memory, each pair reads the same columns, and eight read the same rows. */
+ * columns one, lane_col() + 8 j. Lanes of the same row are 2, 4 and 8 apart, so that of 16 lanes, whose 16-byte loads
+ * are one access of shared memory, each pair reads the same columns, and eight read the same rows. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 
 #include "kernels/cuda/cuda.h"
 
 enum {
-    ROWS = 16,     /* of a warp */
-    LANE_ROWS = 4, /* of a lane */
-    LANE_COLS = 8, /* lanes side by side in a row */
-    PAD = 4,       /* between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
+    WARPS = 4, /* of a block */
+    THREADS = WARPS * 32,
+    ROWS = 16, /* of a warp */
+    QUERIES = WARPS * ROWS,
+    LANE_ROWS = 4,   /* of a lane */
+    LANE_COLS = 8,   /* lanes side by side in a row */
+    PAD = 4,         /* between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
     WEIGHTS_PAD = 8, /* between rows of weights: 4 rows begin in 4 different groups of 8 banks */
     STATIC_SHARED = 48 << 10
 };
-enum { WARPS = 4, THREADS = WARPS * 32, QUERIES = WARPS * ROWS };
 #define LOG2E     1.44269504088896341f
 #define LN2       0.693147180559945309f
 #define FAR_APART (1 << 30) /* no text has so many rows */
@@ -61,7 +63,8 @@ static __device__ inline int first_place(const TextRows *r)
     return r->keys - r->queries;
 }
 
-/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same keys. */
+/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same
+ * keys. */
 typedef struct Task {
     int64_t b, h;
     int part;
@@ -124,6 +127,16 @@ static __device__ inline Seen seen_between(const Sight *s, int least, int most)
     return seen;
 }
 
+/* Of a key at key - place `away`: whether it is seen, without branches; what is added to its score */
+static __device__ inline bool sees_at(const Sight *s, int away)
+{
+    return (away >= s->least) & (away <= s->most);
+}
+static __device__ inline float bias_at(const Sight *s, int away)
+{
+    return s->relative[MIN(MAX(away, -s->R), s->R) + s->R] * LOG2E;
+}
+
 /* ---- rows in shared memory ------------------------------------------------------------------- */
 
 /* A head's rows, from the first of a text on */
@@ -138,37 +151,53 @@ static __device__ inline HeadRows head_rows(const void *x, DType type, int64_t l
     const HeadRows r = {(char *)x + (row * ld + col) * (type == F32 ? 4 : 2), type, ld};
     return r;
 }
-static __device__ inline float number_at(const void *x, DType type, int64_t at)
+static __device__ inline void copy_number(float *to, const float *from, bool in)
 {
-    float y;
-    WITH_TYPE(type, T, y = to_f32(((const T *)x)[at]));
-    return y;
+    cp_async4(to, from, in ? 4 : 0);
 }
-
+template <class T> static __device__ inline void copy_number(float *to, const T *from, bool in)
+{
+    *to = in ? to_f32(*from) : 0.0f;
+}
+/* load_rows number by number: a warp has a row, its lanes are neighbours. */
+template <int COUNT, int WIDE, int BY, class T>
+static __device__ inline void load_numbers(float *to, const T *from, int64_t ld, int rows, int cols)
+{
+    const T *at = from + (int)threadIdx.x / WARP * ld + lane_id();
+    to += (int)threadIdx.x / WARP * (WIDE + PAD) + lane_id();
+    for (int row = (int)threadIdx.x / WARP; row < COUNT; row += BY / WARP) {
+        UNROLL
+        for (int c = 0; c < WIDE; c += WARP) {
+            const bool in = row < rows && lane_id() + c < cols;
+            copy_number(to + c, in ? at + c : from, in);
+        }
+        at += BY / WARP * ld;
+        to += BY / WARP * (WIDE + PAD);
+    }
+}
 /* to [COUNT, WIDE + PAD] = columns d .. d+WIDE-1 of rows first .. of x, zeros behind `count` rows and behind D columns.
- * By all BY threads of the block, neighbours in neighbouring columns; there after cp_async_wait and a barrier. wide:
- * rows_aligned, and the copies take 16 bytes. Numbers of 16 bits become float32. */
+ * By all BY threads of the block; there after cp_async_wait and a barrier. wide: rows_aligned, and eight neighbours
+ * copy 128 bytes of a row, 16 each. Numbers of 16 bits become float32. */
 template <int COUNT, int WIDE, int BY = THREADS>
 static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool wide)
 {
-    const int left = count - first, cols = D - d;
-    const float *from = (const float *)x->x + first * x->ld + d;
-    if (x->type == F32 && wide) {
-        for (int n = (int)threadIdx.x; n < COUNT * WIDE / 4; n += BY) {
-            const int row = n / (WIDE / 4), col = n % (WIDE / 4) * 4;
-            const bool in = row < left && col < cols;
-            cp_async16(to + row * (WIDE + PAD) + col, in ? from + row * x->ld + col : (const float *)x->x, in ? 16 : 0);
-        }
+    const int rows = count - first, cols = D - d;
+    if (x->type != F32 || !wide) {
+        WITH_TYPE(x->type, T,
+                  load_numbers<COUNT, WIDE, BY>(to, (const T *)x->x + first * x->ld + d, x->ld, rows, cols));
         return;
     }
-    for (int n = (int)threadIdx.x; n < COUNT * WIDE; n += BY) {
-        const int row = n / WIDE, col = n % WIDE;
-        const bool in = row < left && col < cols;
-        float *at = to + row * (WIDE + PAD) + col;
-        if (x->type == F32)
-            cp_async4(at, in ? from + row * x->ld + col : (const float *)x->x, in ? 4 : 0);
-        else
-            *at = in ? number_at(x->x, x->type, (first + row) * x->ld + d + col) : 0.0f;
+    const int begin = (int)threadIdx.x / 8, col = (int)threadIdx.x % 8 * 4;
+    const float *from = (const float *)x->x + first * x->ld + d, *at = from + begin * x->ld + col;
+    to += begin * (WIDE + PAD) + col;
+    UNROLL
+    for (int row = 0; row < COUNT; row += BY / 8) {
+        UNROLL
+        for (int c = 0; c < WIDE; c += 32) {
+            const bool in = begin + row < rows && col + c < cols;
+            cp_async16(to + row * (WIDE + PAD) + c, in ? at + c : from, in ? 16 : 0);
+        }
+        at += BY / 8 * x->ld;
     }
 }
 
@@ -201,9 +230,9 @@ static __device__ inline void unpack(float to[4], float4 x)
     to[0] = x.x, to[1] = x.y, to[2] = x.z, to[3] = x.w;
 }
 
-/* s[i][j] += row lane_row() + 4 i of `rows` times row lane_col() + 8 j of `cols`, both with WIDE + PAD floats a row, over
- * len features in their order; rows are zeros up to a multiple of 4. Four features at a time: LANE_ROWS + COLS loads of
- * 16 bytes for 16 COLS fused multiply-adds. */
+/* s[i][j] += row lane_row() + 4 i of `rows` times row lane_col() + 8 j of `cols`, both with WIDE + PAD floats a row,
+ * over len features in their order; rows are zeros up to a multiple of 4. Four features at a time: LANE_ROWS + COLS
+ * loads of 16 bytes for 16 COLS fused multiply-adds. */
 template <int COLS, int WIDE>
 static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *rows, const float *cols, int len)
 {
@@ -222,8 +251,8 @@ static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *
     }
 }
 
-/* y[i][4 m + e] += row lane_row() + 4 i of weights [ROWS, COUNT + WEIGHTS_PAD] times column 32 m + 4 lane_col() + e of x
- * [COUNT, WIDE + PAD], over COUNT in order. Four at a time: LANE_ROWS + WIDE / 8 loads of 16 bytes for 2 WIDE fused
+/* y[i][4 m + e] += row lane_row() + 4 i of weights [ROWS, COUNT + WEIGHTS_PAD] times column 32 m + 4 lane_col() + e of
+ * x [COUNT, WIDE + PAD], over COUNT in order. Four at a time: LANE_ROWS + WIDE / 8 loads of 16 bytes for 2 WIDE fused
  * multiply-adds. */
 template <int COUNT, int WIDE>
 static __device__ inline void add_weighted(float y[LANE_ROWS][WIDE / 8], const float *weights, const float *x)
@@ -253,36 +282,47 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
             weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + LANE_COLS * j] = s[i][j];
 }
 
-/* Products become scores to the base 2: scaled, with the relative bias, -inf where a key is not seen. away: key - place of
- * the lane's first row and column; SIGN 1: rows are queries, -1: rows are keys. rows, cols: how many there are from the
- * lane's first on. A lane's 4 COLS differences have 2 COLS + 2 values. */
+/* Products become scores to the base 2: scaled, with the relative bias, -inf where a key is not seen. away: key - place
+ * of the lane's first row and column; SIGN 1: rows are queries, -1: rows are keys. rows, cols: how many there are from
+ * the lane's first on. A lane's 4 COLS differences have 2 COLS + 2 values. */
 template <int COLS, int SIGN>
 static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Sight *w, int away, int rows, int cols,
                                             bool all)
 {
-    float bias[2 * COLS + 2];
-    for (int n = 0; n < 2 * COLS + 2; n++) {
-        const int distance = away + SIGN * 4 * (n - 3);
-        bias[n] = w->relative ? w->relative[MIN(MAX(distance, -w->R), w->R) + w->R] * LOG2E : 0.0f;
+    if (w->relative) {
+        float bias[2 * COLS + 2];
+        for (int n = 0; n < 2 * COLS + 2; n++)
+            bias[n] = bias_at(w, away + SIGN * 4 * (n - 3));
+        for (int i = 0; i < LANE_ROWS; i++)
+            for (int j = 0; j < COLS; j++)
+                s[i][j] = fmaf(s[i][j], w->scale, bias[2 * j - i + 3]);
+    } else {
+        for (int i = 0; i < LANE_ROWS; i++)
+            for (int j = 0; j < COLS; j++)
+                s[i][j] *= w->scale;
     }
-    for (int i = 0; i < LANE_ROWS; i++)
+    for (int i = 0; !all && i < LANE_ROWS; i++)
         for (int j = 0; j < COLS; j++) {
-            const int distance = away + SIGN * 4 * (2 * j - i);
-            const bool sees = all || (4 * i < rows && 8 * j < cols && distance >= w->least && distance <= w->most);
-            s[i][j] = sees ? fmaf(s[i][j], w->scale, bias[2 * j - i + 3]) : -INFINITY;
+            const bool sees = sees_at(w, away + SIGN * 4 * (2 * j - i)) & (4 * i < rows) & (8 * j < cols);
+            s[i][j] = sees ? s[i][j] : -INFINITY;
         }
 }
 
-/* Rows of a result: columns d + 32 m + 4 lane_col() + e of row lane_row() + 4 i of y, `rows` from the warp's first on */
+/* Rows of a result: columns d + 32 m + 4 lane_col() + e of row lane_row() + 4 i of y, `rows` from the warp's first
+ * on */
 template <int WIDE, class T>
 static __device__ inline void put_rows_as(T *to, int64_t ld, const float y[LANE_ROWS][WIDE / 8], int rows, int cols)
 {
-#pragma unroll
-    for (int i = 0; i < LANE_ROWS; i++)
-#pragma unroll
-        for (int c = 0; c < WIDE / 8; c++)
-            if (lane_row() + LANE_ROWS * i < rows && c / 4 * 32 + 4 * lane_col() + c % 4 < cols)
-                from_f32(y[i][c], to + (lane_row() + LANE_ROWS * i) * ld + c / 4 * 32 + 4 * lane_col() + c % 4);
+    UNROLL
+    for (int i = 0; i < LANE_ROWS; i++) {
+        const int row = lane_row() + LANE_ROWS * i;
+        UNROLL
+        for (int c = 0; c < WIDE / 8; c++) {
+            const int col = c / 4 * 32 + 4 * lane_col() + c % 4;
+            if (row < rows && col < cols)
+                from_f32(y[i][c], to + row * ld + col);
+        }
+    }
 }
 template <int WIDE>
 static __device__ inline void put_rows(const HeadRows *to, const float y[LANE_ROWS][WIDE / 8], int rows, int d, int D,
@@ -293,12 +333,14 @@ static __device__ inline void put_rows(const HeadRows *to, const float y[LANE_RO
         return;
     }
     float *at = (float *)to->x + lane_row() * to->ld + d + 4 * lane_col();
-#pragma unroll
-    for (int i = 0; i < LANE_ROWS; i++)
-#pragma unroll
+    UNROLL
+    for (int i = 0; i < LANE_ROWS; i++) {
+        UNROLL
         for (int c = 0; c < WIDE / 8; c += 4)
             if (lane_row() + LANE_ROWS * i < rows && d + c * 8 + 4 * lane_col() < D)
-                store4(at + LANE_ROWS * i * to->ld + c * 8, make_float4(y[i][c], y[i][c + 1], y[i][c + 2], y[i][c + 3]));
+                store4(at + c * 8, make_float4(y[i][c], y[i][c + 1], y[i][c + 2], y[i][c + 3]));
+        at += LANE_ROWS * to->ld;
+    }
 }
 
 #endif

@@ -1,12 +1,19 @@
-/* kernels/cuda/attention/back.cu: the gradients of attention (Dao et al. 2022; Dao 2023). Weights are made again from the
- * log-sum-exp of the forward pass, P = e^(S - lse); delta = dO.O by row, dP = dO V', dS = P (dP - delta), dV = P' dO,
- * dQ = scale dS K, dK = scale dS' Q. A block of one kernel has rows of queries and makes their dQ, a block of the other
- * has rows of keys and makes their dK and dV: scores are computed twice, and no two blocks add to the same number. */
+/* kernels/cuda/attention/back.cu: the gradients of attention (Dao et al. 2022; Dao 2023). Weights are made again from
+ * the log-sum-exp of the forward pass, P = e^(S - lse); delta = dO.O by row, dP = dO V', dS = P (dP - delta), dV = P'
+ * dO, dQ = scale dS K, dK = scale dS' Q. A block of one kernel has rows of queries and makes their dQ, a block of the
+ * other has rows of keys and makes their dK and dV: scores are computed twice, and no two blocks add to the same
+ * number. */
 #include "kernels/cuda/attention/attention.h"
 
-enum { COLS = 32, SHARE = COLS / LANE_COLS }; /* columns of a block's scores, and of a lane's */
+enum {
+    COLS = 32,                /* of a block's scores */
+    SHARE = COLS / 8,         /* of a lane's */
+    WEIGHTS_LD = COLS + 8,    /* floats from row to row of a warp's weights */
+    DIAGONALS = COLS + 16 - 1 /* of a warp's scores */
+};
 
-/* Rows of queries with dO, or of keys with values, all `count` of a text, and where a block of them is in shared memory */
+/* Rows of queries with dO, or of keys with values, all `count` of a text, and where a block of them is in shared
+ * memory */
 typedef struct Side {
     HeadRows x, y;
     float *x_block, *y_block;
@@ -20,11 +27,12 @@ typedef struct BackWork {
     int64_t pieces;
 } BackWork;
 
-/* Of a block with WIDE features of two sides in shared memory: threads, rows, and floats of shared memory, at most 80 KB */
+/* Of a block with WIDE features of two sides in shared memory: threads, rows, and floats of shared memory, at most
+ * 80 KB */
 template <int WIDE> static constexpr int back_threads = WIDE <= 64 ? 128 : 64;
 template <int WIDE> static constexpr int back_rows = back_threads<WIDE> / 32 * ROWS;
 template <int WIDE>
-static constexpr int back_floats = 2 * (back_rows<WIDE> + COLS) * (WIDE + PAD) + back_rows<WIDE> * (COLS + WEIGHTS_PAD);
+static constexpr int back_floats = 2 * (back_rows<WIDE> + COLS) * (WIDE + PAD) + back_rows<WIDE> *WEIGHTS_LD;
 
 template <int WIDE, int COUNT>
 static __device__ inline void load_side(const Side *side, int first, int d, int D, bool wide)
@@ -34,8 +42,8 @@ static __device__ inline void load_side(const Side *side, int first, int d, int 
     cp_async_commit();
 }
 
-/* Of one block of columns: s += rows.x cols.x', slope += rows.y cols.y'. Not LONG: all features of the rows are in shared
- * memory already. LONG: features come in steps of WIDE, and afterwards those of the columns from d on. */
+/* Of one block of columns: s += rows.x cols.x', slope += rows.y cols.y'. Not LONG: all features of the rows are in
+ * shared memory already. LONG: features come in steps of WIDE, and afterwards those of the columns from d on. */
 template <int WIDE, bool LONG>
 static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
                                            const Side *cols, int row, int col, int d, int D, bool wide, bool some)
@@ -68,6 +76,10 @@ static __device__ inline float log2_sum(const Attention *t, int64_t h, int64_t r
     return lse == -INFINITY ? 0.0f : lse * LOG2E; /* sees nothing: its scores are -inf */
 }
 
+template <class T> static __device__ inline float product_at(const T *dout, const HeadRows *out, int64_t at, float sum)
+{
+    return fmaf(to_f32(dout[at]), to_f32(((const T *)out->x)[at]), sum);
+}
 /* delta of the lane's rows: a warp takes the rows one after the other, lanes are 32 features apart, then a tree */
 static __device__ inline void row_deltas(float delta[LANE_ROWS], const HeadRows *dout, const HeadRows *out, int first,
                                          int rows, int D)
@@ -75,25 +87,24 @@ static __device__ inline void row_deltas(float delta[LANE_ROWS], const HeadRows 
     for (int row = 0; row < MIN(rows, (int)ROWS); row++) {
         float sum = 0;
         for (int d = lane_id(); d < D; d += WARP)
-            sum = fmaf(number_at(dout->x, dout->type, (first + row) * dout->ld + d),
-                       number_at(out->x, out->type, (first + row) * out->ld + d), sum);
+            WITH_TYPE(out->type, T, sum = product_at((const T *)dout->x, out, (first + row) * out->ld + d, sum));
         sum = warp_sum(sum);
         for (int i = 0; i < LANE_ROWS; i++)
             delta[i] = lane_row() + LANE_ROWS * i == row ? sum : delta[i];
     }
 }
 
-/* A warp's slopes [ROWS, COLS] are added up by key - place. Slopes of one distance are a diagonal: a lane adds up one, row
- * by row; neighbouring lanes read neighbouring banks. Distances within R go to the warp's own table, the others to the
- * lane's ends. first: key - place of row 0 and column 0. */
+/* A warp's slopes [ROWS, COLS] are added up by key - place. Slopes of one distance are a diagonal: a lane adds up one,
+ * row by row; neighbouring lanes read neighbouring banks. Distances within R go to the warp's own table, the others to
+ * the lane's ends. first: key - place of row 0 and column 0. */
 static __device__ inline void add_distances(const float *slopes, int first, int R, float *table, float ends[2])
 {
-    for (int n = lane_id(); n < COLS + ROWS - 1; n += WARP) {
+    for (int n = lane_id(); n < DIAGONALS; n += WARP) {
         const int skew = n - (ROWS - 1), distance = first + skew;
         float sum = 0;
         for (int row = 0; row < ROWS; row++) {
             const int col = row + skew;
-            sum += col >= 0 && col < COLS ? slopes[row * (COLS + WEIGHTS_PAD) + col] : 0.0f;
+            sum += col >= 0 && col < COLS ? slopes[row * WEIGHTS_LD + col] : 0.0f;
         }
         ends[0] += distance <= -R ? sum : 0.0f;
         ends[1] += distance > -R && distance >= R ? sum : 0.0f;
@@ -102,16 +113,17 @@ static __device__ inline void add_distances(const float *slopes, int first, int 
     }
 }
 
-/* A block: dQ of 64 queries (32 where D is above 64) of a head of a text, 16 a warp. Their rows of Q and dO stay in shared
- * memory, keys and values come 32 at a time: a lane computes 4 x 4 scores and as many slopes, which go through shared memory
- * as the lanes of a row need each other's, and 4 x WIDE / 8 numbers of dQ in registers. Two or three blocks on a processor
- * compute while another waits for its copies. LONG: D is above WIDE, and a block has WIDE columns of dQ. Bounded by fused
- * multiply-adds: 3 D of them for each pair of a query and a key, for 2 loads of 16 bytes from shared memory per 16.
+/* A block: dQ of 64 queries (32 where D is above 64) of a head of a text, 16 a warp. Their rows of Q and dO stay in
+ * shared memory, keys and values come 32 at a time: a lane computes 4 x 4 scores and as many slopes, which go through
+ * shared memory as the lanes of a row need each other's, and 4 x WIDE / 8 numbers of dQ in registers. Two or three
+ * blocks on a processor compute while another waits for its copies. LONG: D is above WIDE, and a block has WIDE columns
+ * of dQ. Bounded by fused multiply-adds: 3 D of them for each pair of a query and a key, for 2 loads of 16 bytes from
+ * shared memory per 16.
  *
  * It also leaves delta for the other kernel, and the gradient of the relative bias: each warp its own table. Sums: over
  * features in order, over keys in order. */
 template <int WIDE, bool LONG>
-static __global__ void __launch_bounds__(back_threads<WIDE>)
+static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     attention_dq_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
 {
     enum { COUNT = back_rows<WIDE> };
@@ -119,7 +131,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>)
     float *dout = q + COUNT * (WIDE + PAD), *k = dout + COUNT * (WIDE + PAD), *v = k + COLS * (WIDE + PAD);
     const Attention *t = &back.forward;
     const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
-    float *slopes = v + COLS * (WIDE + PAD) + own * (COLS + WEIGHTS_PAD);
+    float *slopes = v + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
     const Task task = task_of(parts, t->H);
     const TextRows r = text_rows(t, task.b);
     const int i0 = task.part * COUNT, first = i0 + own, left = r.queries - first, place = first_place(&r) + first;
@@ -128,8 +140,8 @@ static __global__ void __launch_bounds__(back_threads<WIDE>)
     const int64_t h = task.h, kh = h / (t->H / (t->Hk ? t->Hk : t->H));
     const Side rows = {head_rows(t->q, t->type, t->q_ld, r.q, h * D),
                        head_rows(back.dout, t->out_type, t->out_ld, r.q, h * D), q, dout, r.queries};
-    const Side cols = {head_rows(t->k, t->type, t->k_ld, r.k, kh * D), head_rows(t->v, t->type, t->v_ld, r.k, kh * D), k,
-                       v, r.keys};
+    const Side cols = {head_rows(t->k, t->type, t->k_ld, r.k, kh * D), head_rows(t->v, t->type, t->v_ld, r.k, kh * D),
+                       k, v, r.keys};
     const HeadRows out = head_rows(t->out, t->out_type, t->out_ld, r.q, h * D);
     const Sight sight = sight_of(t, h);
     const Span span = keys_seen(&sight, &r, i0, COUNT, COLS);
@@ -184,12 +196,12 @@ static __global__ void __launch_bounds__(back_threads<WIDE>)
     }
 }
 
-/* A block: dK and dV of 64 keys (32 where D is above 64) of a head of keys of a text, 16 a warp. As the kernel above with
- * the sides exchanged: keys and values stay, queries and their dO come 32 at a time, of each head that has these keys, one
- * head after the other. Bounded by fused multiply-adds, 4 D for each pair. Sums: over features in order, over heads and
- * their queries in order. */
+/* A block: dK and dV of 64 keys (32 where D is above 64) of a head of keys of a text, 16 a warp. As the kernel above
+ * with the sides exchanged: keys and values stay, queries and their dO come 32 at a time, of each head that has these
+ * keys, one head after the other. Bounded by fused multiply-adds, 4 D for each pair. Sums: over features in order, over
+ * heads and their queries in order. */
 template <int WIDE, bool LONG>
-static __global__ void __launch_bounds__(back_threads<WIDE>)
+static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     attention_dkv_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
 {
     enum { COUNT = back_rows<WIDE> };
@@ -197,7 +209,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>)
     float *v = k + COUNT * (WIDE + PAD), *q = v + COUNT * (WIDE + PAD), *dout = q + COLS * (WIDE + PAD);
     const Attention *t = &back.forward;
     const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
-    float *weights = dout + COLS * (WIDE + PAD) + own * (COLS + WEIGHTS_PAD);
+    float *weights = dout + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
     const int64_t heads = t->Hk ? t->Hk : t->H, shared = t->H / heads;
     const Task task = task_of(parts, heads);
     const TextRows r = text_rows(t, task.b);
@@ -205,8 +217,8 @@ static __global__ void __launch_bounds__(back_threads<WIDE>)
     if (j0 >= r.keys)
         return;
     const int64_t kh = task.h;
-    const Side rows = {head_rows(t->k, t->type, t->k_ld, r.k, kh * D), head_rows(t->v, t->type, t->v_ld, r.k, kh * D), k,
-                       v, r.keys};
+    const Side rows = {head_rows(t->k, t->type, t->k_ld, r.k, kh * D), head_rows(t->v, t->type, t->v_ld, r.k, kh * D),
+                       k, v, r.keys};
     float dk[LANE_ROWS][WIDE / 8] = {}, dv[LANE_ROWS][WIDE / 8] = {};
     if (!LONG)
         load_side<WIDE, COUNT>(&rows, j0, 0, D, wide);
@@ -255,8 +267,8 @@ static __global__ void __launch_bounds__(back_threads<WIDE>)
     put_rows<WIDE>(&to_v, dv, left, d, D, wide);
 }
 
-/* A block: a text's pieces of a head are added in order, into the first of them; one thread an entry, reads are coalesced,
- * and bandwidth is the limit. */
+/* A block: a text's pieces of a head are added in order, into the first of them; one thread an entry, reads are
+ * coalesced, and bandwidth is the limit. */
 static __global__ void __launch_bounds__(THREADS) relative_text_kernel(const Attention t, const BackWork work)
 {
     const int64_t b = blockIdx.x / t.H, entries = 2 * t.R + 1;
@@ -308,7 +320,8 @@ template <int WIDE, bool LONG> static void back_by(const Run *run, const Attenti
                   k_parts = div_up(longest_keys(t), back_rows<WIDE>);
     const bool wide = rows_aligned(t->q, t->type, t->q_ld, D) && rows_aligned(t->k, t->type, t->k_ld, D) &&
                       rows_aligned(t->v, t->type, t->v_ld, D) && rows_aligned(back->dout, t->out_type, t->out_ld, D) &&
-                      rows_aligned(back->dq, t->type, back->dq_ld, D) && rows_aligned(back->dk, t->type, back->dk_ld, D) &&
+                      rows_aligned(back->dq, t->type, back->dq_ld, D) &&
+                      rows_aligned(back->dk, t->type, back->dk_ld, D) &&
                       rows_aligned(back->dv, t->type, back->dv_ld, D);
     const size_t shared = back_floats<WIDE> * sizeof(float);
     const unsigned columns = LONG ? (unsigned)div_up(D, WIDE) : 1;
@@ -333,7 +346,7 @@ void cuda_attention_back(const Run *run, const AttentionBack *back)
     else if (t->D <= 128)
         back_by<128, false>(run, back, &w);
     else
-        back_by<128, true>(run, back, &w);
+        back_by<64, true>(run, back, &w);
     if (back->drelative && t->q_longest > 0) {
         LAUNCH(run, relative_text_kernel, t->B * t->H, THREADS, 0, *t, w);
         LAUNCH(run, relative_kernel, div_up(t->H * (2 * t->R + 1), THREADS), THREADS, 0, *t, w, back->drelative);

@@ -1,23 +1,24 @@
-/* kernels/cuda/attention/forward.cu: softmax(scale Q K' + bias) V in float32, over ragged texts. Scores are never stored:
- * keys come in blocks, each row keeps a running maximum and sum (Milakov & Gimelshein 2018; Dao et al. 2022; Dao 2023). */
+/* kernels/cuda/attention/forward.cu: softmax(scale Q K' + bias) V in float32, over ragged texts. Scores are never
+ * stored: keys come in blocks, each row keeps a running maximum and sum (Milakov & Gimelshein 2018; Dao et al. 2022;
+ * Dao 2023). */
 #include <float.h>
 
 #include "kernels/cuda/attention/attention.h"
 
-
-
-/* A block: 64 queries of a head of a text, 16 a warp; blocks behind the end of their text leave at once. Q stays in shared
- * memory, blocks of KEYS keys and values follow, read as whole rows of 4 WIDE bytes: a head's rows are read once for 64
- * queries. While scores are computed the values arrive, while values are added up the next keys do. A lane computes 4 x
- * KEYS / 8 scores and 4 x WIDE / 8 numbers of the result, all in registers; weights go through shared memory, as the
- * lanes of a row need each other's. KEYS is 64 where that leaves room for two blocks on each processor, else 32. WIDE is
- * D in steps of 32; LONG: D is more, and a block has WIDE columns of the result and computes the scores by WIDE features
- * at a time. Bounded by fused multiply-adds: 3 loads of 16 bytes from shared memory for 32 of them.
+/* A block: 64 queries of a head of a text, 16 a warp; blocks behind the end of their text leave at once. Q stays in
+ * shared memory, blocks of KEYS keys and values follow, read as whole rows of 4 WIDE bytes: a head's rows are read once
+ * for 64 queries. While scores are computed the values arrive, while values are added up the next keys do. A lane
+ * computes 4 x KEYS / 8 scores and 4 x WIDE / 8 numbers of the result, all in registers; weights go through shared
+ * memory, as the lanes of a row need each other's. KEYS is 64 where that leaves room for two blocks on each processor,
+ * else 32. WIDE is D in steps of 32; LONG: D is more, and a block has WIDE columns of the result and computes the
+ * scores by WIDE features at a time. Bounded by fused multiply-adds: 3 loads of 16 bytes from shared memory for 32 of
+ * them.
  *
- * Sums: of scores over features in order, of the result over keys in order; of a row's weights by lanes, each its keys in
- * order, then a tree over lanes. A block of keys that a row does not see multiplies its sums by 1 and adds 0. */
+ * Sums: of scores over features in order, of the result over keys in order; of a row's weights by lanes, each its keys
+ * in order, then a tree over lanes. A block of keys that a row does not see multiplies its sums by 1 and adds 0. */
 template <int WIDE, int KEYS, bool LONG>
-static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2) attention_kernel(const Attention t, int64_t parts, bool wide)
+static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
+    attention_kernel(const Attention t, int64_t parts, bool wide)
 {
     enum { COLS = KEYS / LANE_COLS, OUT = WIDE / LANE_COLS };
     DYNAMIC_SHARED(float, q);
@@ -31,8 +32,8 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2) attention_
     if (i0 >= r.queries)
         return;
     const int64_t kh = task.h / (t.H / (t.Hk ? t.Hk : t.H)), D64 = t.D;
-    const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64), K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64),
-                   V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
+    const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
+                   K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
     const Sight sight = sight_of(&t, task.h);
     const Span span = keys_seen(&sight, &r, i0, QUERIES, KEYS);
     const int place = first_place(&r) + i0 + own;

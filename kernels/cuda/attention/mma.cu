@@ -1,10 +1,11 @@
-/* kernels/cuda/attention/mma.cu: attention of 16-bit q, k and v by tensor cores, as FlashAttention-2 (Dao 2023) does it:
- * products of 16-bit numbers with sums in float32; weights are rounded to the same 16 bits before they multiply values. */
+/* kernels/cuda/attention/mma.cu: attention of 16-bit q, k and v by tensor cores, as FlashAttention-2 (Dao 2023) does
+ * it: products of 16-bit numbers with sums in float32; weights are rounded to the same 16 bits before they multiply
+ * values. */
 #include <float.h>
 
 #include "kernels/cuda/attention/attention.h"
 
-enum { KEYS = 64, TILES = KEYS / 8, HALF_PAD = 8 };
+static constexpr int KEYS = 64, TILES = KEYS / 8, HALF_PAD = 8;
 
 static __device__ inline void multiply(Brain, float c[4], const uint32_t a[4], const uint32_t b[2])
 {
@@ -23,26 +24,47 @@ static __device__ inline uint32_t pack_pair(Half, float low, float high)
     return pack_f16(low, high);
 }
 
-/* to [64, WIDE + HALF_PAD] = rows first .. of x, zeros behind `count` rows and D columns. As load_rows; wide: by 16 bytes */
+/* load_halves number by number: a warp has a row, its lanes are neighbours. */
+template <int WIDE>
+static __device__ inline void load_each(uint16_t *to, const uint16_t *from, int64_t ld, int rows, int D)
+{
+    const uint16_t *at = from + (int)threadIdx.x / WARP * ld + lane_id();
+    to += (int)threadIdx.x / WARP * (WIDE + HALF_PAD) + lane_id();
+    for (int row = (int)threadIdx.x / WARP; row < KEYS; row += WARPS) {
+        UNROLL
+        for (int c = 0; c < WIDE; c += WARP)
+            to[c] = row < rows && lane_id() + c < D ? at[c] : (uint16_t)0;
+        at += WARPS * ld;
+        to += WARPS * (WIDE + HALF_PAD);
+    }
+}
+/* to [64, WIDE + HALF_PAD] = rows first .. of x, zeros behind `count` rows and D columns. As load_rows; wide:
+ * neighbours copy 16 bytes each, 8 or 4 of them have a row. */
 template <int WIDE>
 static __device__ inline void load_halves(uint16_t *to, const HeadRows *x, int first, int count, int D, bool wide)
 {
-    enum { COUNT = 64 };
-    const int left = count - first;
-    const uint16_t *from = (const uint16_t *)x->x + first * x->ld;
-    for (int n = (int)threadIdx.x; wide && n < COUNT * WIDE / 8; n += THREADS) {
-        const int row = n / (WIDE / 8), col = n % (WIDE / 8) * 8;
-        const bool in = row < left && col < D;
-        cp_async16(to + row * (WIDE + HALF_PAD) + col, in ? from + row * x->ld + col : (const uint16_t *)x->x, in ? 16 : 0);
+    constexpr int EACH = WIDE % 64 == 0 ? 8 : 4;
+    const int rows = count - first, begin = (int)threadIdx.x / EACH, col = (int)threadIdx.x % EACH * 8;
+    const uint16_t *from = (const uint16_t *)x->x + first * x->ld, *at = from + begin * x->ld + col;
+    if (!wide) {
+        load_each<WIDE>(to, from, x->ld, rows, D);
+        return;
     }
-    for (int n = (int)threadIdx.x; !wide && n < COUNT * WIDE; n += THREADS) {
-        const int row = n / WIDE, col = n % WIDE;
-        to[row * (WIDE + HALF_PAD) + col] = row < left && col < D ? from[row * x->ld + col] : (uint16_t)0;
+    to += begin * (WIDE + HALF_PAD) + col;
+    UNROLL
+    for (int row = 0; row < KEYS; row += THREADS / EACH) {
+        UNROLL
+        for (int c = 0; c < WIDE; c += 8 * EACH) {
+            const bool in = begin + row < rows && col + c < D;
+            cp_async16(to + row * (WIDE + HALF_PAD) + c, in ? at + c : from, in ? 16 : 0);
+        }
+        at += THREADS / EACH * x->ld;
     }
 }
 
-/* The address that a lane gives ldmatrix for a [16, 16] part of a matrix with `ld` numbers a row: its four 8 x 8 matrices
- * are, in this order, at rows and columns (0, 0), (8, 0), (0, 8), (8, 8); across: (0, 0), (0, 8), (8, 0), (8, 8). */
+/* The address that a lane gives ldmatrix for a [16, 16] part of a matrix with `ld` numbers a row: its four 8 x 8
+ * matrices are, in this order, at rows and columns (0, 0), (8, 0), (0, 8), (8, 8); across: (0, 0), (0, 8), (8, 0), (8,
+ * 8). */
 static __device__ inline const uint16_t *part_down(const uint16_t *x, int ld)
 {
     return x + lane_id() % 16 * ld + lane_id() / 16 * 8;
@@ -52,21 +74,28 @@ static __device__ inline const uint16_t *part_across(const uint16_t *x, int ld)
     return x + (lane_id() % 8 + lane_id() / 16 * 8) * ld + lane_id() / 8 % 2 * 8;
 }
 
-/* A warp's scores [16, KEYS] are tiles of 8 columns: a lane has of rows g and g + 8, g = lane / 4, columns 8 n + 2 (lane % 4)
- * and the next. They become scores to the base 2, -inf where a key is not seen. away: key - place of the lane's first. */
+/* A warp's scores [16, KEYS] are tiles of 8 columns: a lane has of rows g and g + 8, g = lane / 4, columns 8 n + 2
+ * (lane % 4) and the next. They become scores to the base 2, -inf where a key is not seen. away: key - place of the
+ * lane's first. */
 static __device__ inline void finish_tiles(float s[TILES][4], const Sight *w, int away, int cols, bool all)
 {
-    float bias[TILES + 1][2];
-    for (int n = 0; n <= TILES; n++)
-        for (int e = 0; e < 2; e++) {
-            const int distance = away + 8 * (n - 1) + e;
-            bias[n][e] = w->relative ? w->relative[MIN(MAX(distance, -w->R), w->R) + w->R] * LOG2E : 0.0f;
-        }
-    for (int n = 0; n < TILES; n++)
+    if (w->relative) {
+        float bias[TILES + 1][2];
+        for (int n = 0; n <= TILES; n++)
+            for (int e = 0; e < 2; e++)
+                bias[n][e] = bias_at(w, away + 8 * (n - 1) + e);
+        for (int n = 0; n < TILES; n++)
+            for (int c = 0; c < 4; c++)
+                s[n][c] = fmaf(s[n][c], w->scale, bias[n - c / 2 + 1][c % 2]);
+    } else {
+        for (int n = 0; n < TILES; n++)
+            for (int c = 0; c < 4; c++)
+                s[n][c] *= w->scale;
+    }
+    for (int n = 0; !all && n < TILES; n++)
         for (int c = 0; c < 4; c++) {
-            const int distance = away + 8 * (n - c / 2) + c % 2;
-            const bool sees = all || (8 * n + c % 2 < cols && distance >= w->least && distance <= w->most);
-            s[n][c] = sees ? fmaf(s[n][c], w->scale, bias[n - c / 2 + 1][c % 2]) : -INFINITY;
+            const bool sees = sees_at(w, away + 8 * (n - c / 2) + c % 2) & (8 * n + c % 2 < cols);
+            s[n][c] = sees ? s[n][c] : -INFINITY;
         }
 }
 
@@ -86,24 +115,25 @@ static __device__ inline float quad_add(float x)
 template <int WIDE, class T>
 static __device__ inline void put_tiles(T *to, int64_t ld, const float y[WIDE / 8][4], int rows, int cols)
 {
-#pragma unroll
+    UNROLL
     for (int n = 0; n < WIDE / 8; n++)
         for (int c = 0; c < 4; c++)
             if (c / 2 * 8 < rows && 8 * n + c % 2 < cols)
                 from_f32(y[n][c], to + c / 2 * 8 * ld + 8 * n + c % 2);
 }
 
-/* A block: 64 queries of a head of a text, 16 a warp; blocks behind the end of their text leave at once. Q is loaded once
- * and stays in registers as fragments. 64 keys and then their values come to shared memory by 16-byte copies that nothing
- * waits for: the values arrive while scores are computed, the next keys while values are added up. Rows there are WIDE + 8
- * numbers apart, so that the 8 rows of an ldmatrix lie in different banks. The accumulators of the first product are, packed
- * to 16 bits, the operand of the second: no weight goes through shared memory. 64 x 64 scores and 64 x WIDE sums are what
- * the registers of 4 warps hold. Bounded by tensor cores and, with small D, by exponentials.
+/* A block: 64 queries of a head of a text, 16 a warp; blocks behind the end of their text leave at once. Q is loaded
+ * once and stays in registers as fragments. 64 keys and then their values come to shared memory by 16-byte copies that
+ * nothing waits for: the values arrive while scores are computed, the next keys while values are added up. Rows there
+ * are WIDE + 8 numbers apart, so that the 8 rows of an ldmatrix lie in different banks. The accumulators of the first
+ * product are, packed to 16 bits, the operand of the second: no weight goes through shared memory. 64 x 64 scores and
+ * 64 x WIDE sums are what the registers of 4 warps hold. Bounded by tensor cores and, with small D, by exponentials.
  *
  * Sums: over features and keys in steps of 16 in order, each as the tensor core adds; of a row's weights by lanes in
  * order, then by two steps over 4 lanes. */
 template <class T, int WIDE>
-static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2) attention_mma_kernel(const Attention t, int64_t parts, bool wide)
+static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
+    attention_mma_kernel(const Attention t, int64_t parts, bool wide)
 {
     enum { STEPS = WIDE / 16, LD = WIDE + HALF_PAD };
     SHARED(uint16_t, k, [KEYS * LD]);
@@ -116,8 +146,8 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2) attention_
     if (i0 >= r.queries)
         return;
     const int64_t kh = task.h / (t.H / (t.Hk ? t.Hk : t.H)), D64 = t.D;
-    const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64), K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64),
-                   V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
+    const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
+                   K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
     const Sight sight = sight_of(&t, task.h);
     const Span span = keys_seen(&sight, &r, i0, QUERIES, KEYS);
     const int place = first_place(&r) + i0 + own;
