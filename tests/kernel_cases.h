@@ -100,6 +100,8 @@ typedef struct Case {
         struct {
             int64_t B, T, H, D, R, causal;
             int64_t Tk, Hk, window; /* 0: as T, as H, none */
+            int64_t type;           /* a DType: of q, k and v; F32 where the table has no other */
+            int64_t narrow;         /* 1: out has this type, too */
         } attention;
         struct {
             int64_t rows, cols, mean, D, has, pad;

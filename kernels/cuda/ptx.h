@@ -60,6 +60,27 @@ static __device__ inline uint32_t f32_to_tf32(float x)
     return bits;
 }
 
+/* Two numbers to the nearest of 16 bits, `low` in the lower half */
+static __device__ inline uint32_t pack_bf16(float low, float high)
+{
+    uint32_t bits;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+static __device__ inline uint32_t pack_f16(float low, float high)
+{
+    uint32_t bits;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+/* 2^x to 2 units in the last place; below 2^-126 it is 0. One instruction, where exp2f has four. */
+static __device__ inline float exp2_fast(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 /* c += A B, sums in float32 */
 static __device__ inline void mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
 {

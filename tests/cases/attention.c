@@ -20,7 +20,11 @@ enum {
     AT_DQ,
     AT_DK,
     AT_DV,
-    AT_DRELATIVE
+    AT_DRELATIVE,
+    AT_NARROW_Q = AT_DOUT, /* of the forward pass: the same numbers in 16 bits */
+    AT_NARROW_K,
+    AT_NARROW_V,
+    AT_NARROW_OUT
 };
 
 typedef struct Shape {
@@ -53,6 +57,26 @@ static int64_t offsets_make(Job *j, const Case *s, const char *name, int64_t T, 
     }
     return rows;
 }
+/* The numbers of q, k or v to those of the case's type */
+static void narrow_make(Job *j, const Case *s, int buffer, const char *name)
+{
+    const int64_t count = s->attention.type == F32 ? 0 : (int64_t)j->b[buffer].count;
+    uint16_t *narrow = case_bytes(j, name, ROLE_IN, (size_t)count * sizeof *narrow);
+    float *x = host_f32(j, buffer);
+    for (int64_t i = 0; j->ok && i < count; i++)
+        x[i] = case_narrow((DType)s->attention.type, x[i], &narrow[i]);
+    if (j->ok && count)
+        case_set(j, buffer);
+}
+static DType type_of(const Job *j, const Case *s)
+{
+    const DType type = (DType)s->attention.type;
+    return j->k->supports("attention", "q", type) ? type : F32;
+}
+static DType out_type_of(const Job *j, const Case *s)
+{
+    return s->attention.narrow && j->k->supports("attention", "out", type_of(j, s)) ? type_of(j, s) : F32;
+}
 static int64_t texts_make(Job *j, const Case *s)
 {
     const Shape z = shape_of(s);
@@ -73,8 +97,10 @@ static int64_t texts_make(Job *j, const Case *s)
 static Attention attention_of(const Job *j, const Case *s)
 {
     const Shape z = shape_of(s);
-    const float *q = f32_of(j, AT_Q);
     const bool whole = j->n > AT_LSE;
+    const DType type = type_of(j, s), out_type = out_type_of(j, s);
+    const char *q = device_of(j, type == F32 ? AT_Q : AT_NARROW_Q);
+    const size_t fused = (size_t)z.C * dtype_bytes(type);
     return (Attention){.B = s->attention.B,
                        .H = s->attention.H,
                        .Hk = s->attention.Hk,
@@ -84,12 +110,14 @@ static Attention attention_of(const Job *j, const Case *s)
                        .q_longest = s->attention.T,
                        .k_longest = s->attention.Tk,
                        .q = q,
-                       .k = z.apart ? f32_of(j, AT_K) : q + z.C,
-                       .v = z.apart ? f32_of(j, AT_V) : q + 2 * z.C,
+                       .k = z.apart ? device_of(j, type == F32 ? AT_K : AT_NARROW_K) : q + fused,
+                       .v = z.apart ? device_of(j, type == F32 ? AT_V : AT_NARROW_V) : q + 2 * fused,
+                       .type = type,
                        .q_ld = z.q_ld,
                        .k_ld = z.k_ld,
                        .v_ld = z.v_ld,
-                       .out = whole ? f32_of(j, AT_OUT) : NULL,
+                       .out = whole ? device_of(j, out_type == F32 ? AT_OUT : AT_NARROW_OUT) : NULL,
+                       .out_type = out_type,
                        .out_ld = z.C,
                        .scale = (float)(1 / sqrt((double)s->attention.D)),
                        .relative = s->attention.R ? f32_of(j, AT_RELATIVE) : NULL,
@@ -99,8 +127,15 @@ static Attention attention_of(const Job *j, const Case *s)
                        .lse = whole ? f32_of(j, AT_LSE) : NULL};
 }
 
-/* out and lse (NULL: not computed) in double; false when out of memory. */
-static bool attend(const Job *j, const Case *s, double *out, double *lse)
+/* How much a number may change where it becomes one of a type */
+static double rounding_of(DType type)
+{
+    return type == BF16 ? 0x1p-8 : type == F16 ? 0x1p-11 : 0;
+}
+
+/* out and lse (NULL: not computed) in double; false when out of memory. rounding (or NULL): what weights of 16 bits,
+ * where q, k and v have so many, and an out of 16 bits change at most. */
+static bool attend(const Job *j, const Case *s, double *out, double *lse, double *rounding)
 {
     const Attention t = attention_of(j, s);
     const Shape z = shape_of(s);
@@ -133,10 +168,15 @@ static bool attend(const Job *j, const Case *s, double *out, double *lse)
             sum += p[key];
         }
         for (int64_t d = 0; d < D; d++) {
-            double o = 0;
-            for (int64_t key = 0; key < n; key++)
+            double o = 0, size = 0;
+            for (int64_t key = 0; key < n; key++) {
                 o += p[key] * v[(first + key) * t.v_ld + kd + d];
+                size += p[key] * fabs(v[(first + key) * t.v_ld + kd + d]);
+            }
             out[i * C + h * D + d] = sum > 0 ? o / sum : 0;
+            if (rounding && sum > 0)
+                rounding[i * C + h * D + d] =
+                    rounding_of(t.type) * size / sum + rounding_of(t.out_type) * fabs(o / sum);
         }
         if (lse)
             lse[h * rows + i] = sum > 0 ? most + log(sum) : -INFINITY;
@@ -167,6 +207,26 @@ static const Case attention_cases[] = {
     {.attention = {.B = 2, .T = 600, .H = 1, .D = 16, .R = 30, .causal = 1, .window = 70}},
     {.attention = {.B = 1, .T = 560, .H = 2, .D = 8, .window = 257, .Hk = 1}},
     {.attention = {.B = 4, .T = 50, .H = 2, .D = 12, .causal = 1, .Tk = 30, .Hk = 1, .window = 4}},
+    {.attention = {.B = 1, .T = 9, .H = 1, .D = 64, .R = 2}},
+    {.attention = {.B = 1, .T = 8, .H = 1, .D = 68}},
+    {.attention = {.B = 1, .T = 7, .H = 1, .D = 128, .window = 3}},
+    {.attention = {.B = 1, .T = 5, .H = 1, .D = 132, .causal = 1}},
+    {.attention = {.B = 2, .T = 9, .H = 1, .D = 16, .type = BF16}},
+    {.attention = {.B = 1, .T = 8, .H = 1, .D = 33, .R = 1, .causal = 1, .type = F16}},
+    {.attention = {.B = 3, .T = 37, .H = 2, .D = 80, .R = 5}},
+    {.attention = {.B = 3, .T = 70, .H = 1, .D = 128, .causal = 1}},
+    {.attention = {.B = 3, .T = 40, .H = 2, .D = 150, .R = 3, .Tk = 35, .Hk = 1}},
+    {.attention = {.B = 3, .T = 33, .H = 1, .D = 260, .window = 6}},
+    {.attention = {.B = 3, .T = 20, .H = 1, .D = 32, .type = F16}},
+    {.attention = {.B = 5, .T = 40, .H = 2, .D = 32, .type = BF16}},
+    {.attention = {.B = 4, .T = 70, .H = 2, .D = 64, .R = 9, .causal = 1, .type = F16}},
+    {.attention = {.B = 3, .T = 200, .H = 1, .D = 64, .R = 4, .type = BF16, .narrow = 1}},
+    {.attention = {.B = 4, .T = 25, .H = 6, .D = 20, .Tk = 90, .Hk = 2, .type = BF16}},
+    {.attention = {.B = 4, .T = 50, .H = 2, .D = 13, .causal = 1, .Tk = 30, .Hk = 1, .window = 4, .type = F16}},
+    {.attention = {.B = 2, .T = 300, .H = 1, .D = 40, .window = 70, .type = BF16}},
+    {.attention = {.B = 3, .T = 35, .H = 2, .D = 96, .type = F16, .narrow = 1}},
+    {.attention = {.B = 2, .T = 66, .H = 1, .D = 128, .type = BF16}},
+    {.attention = {.B = 3, .T = 20, .H = 1, .D = 140, .R = 2, .type = BF16, .narrow = 1}},
     {.attention = {.B = 1, .T = 128, .H = 12, .D = 32}, .timed = true},
     {.attention = {.B = 1, .T = 197, .H = 12, .D = 64}, .timed = true},
     {.attention = {.B = 1, .T = 512, .H = 12, .D = 64, .R = 128}, .timed = true},
@@ -178,6 +238,13 @@ static void attention_make(Job *j, const Case *s)
         return;
     case_f32(j, "out", ROLE_OUT, rows * s->attention.H * s->attention.D);
     case_f32(j, "lse", ROLE_OUT, rows * s->attention.H);
+    narrow_make(j, s, AT_Q, "narrow q");
+    narrow_make(j, s, AT_K, "narrow k");
+    narrow_make(j, s, AT_V, "narrow v");
+    if (j->ok)
+        case_bytes(j, "narrow out", ROLE_OUT, out_type_of(j, s) == F32 ? 0 : 2 * j->b[AT_OUT].count);
+    if (!j->ok)
+        return;
     const Attention t = attention_of(j, s);
     case_work(j, j->k->attention_work(&j->run, &t));
 }
@@ -185,14 +252,16 @@ static void attention_call(Job *j, const Case *s)
 {
     const Attention t = attention_of(j, s);
     j->k->attention(&j->run, &t);
+    if (t.out_type != F32)
+        j->k->convert(&j->run, (int64_t)j->b[AT_OUT].count, t.out_type, t.out, F32, f32_of(j, AT_OUT));
 }
 static void attention_reference(Job *j, const Case *s)
 {
-    if (!attend(j, s, exact_of(j, AT_OUT), exact_of(j, AT_LSE)))
+    if (!attend(j, s, exact_of(j, AT_OUT), exact_of(j, AT_LSE), case_rounding(j, AT_OUT)))
         exact_of(j, AT_OUT)[0] = NAN;
 }
 const Family family_attention = {.kernel = "attention",
-                                 .letters = "B T H D R causal Tk Hk window",
+                                 .letters = "B T H D R causal Tk Hk window type narrow",
                                  .cases = attention_cases,
                                  .count = COUNT(attention_cases),
                                  .make = attention_make,
@@ -216,6 +285,12 @@ static const Case attention_back_cases[] = {
     {.attention = {.B = 3, .T = 24, .H = 2, .D = 16, .R = 4, .window = 5}},
     {.attention = {.B = 1, .T = 290, .H = 2, .D = 4, .causal = 1, .Hk = 1, .window = 7}},
     {.attention = {.B = 4, .T = 30, .H = 1, .D = 8, .causal = 1, .Tk = 18, .window = 3}},
+    {.attention = {.B = 1, .T = 7, .H = 1, .D = 36, .R = 2}},
+    {.attention = {.B = 1, .T = 5, .H = 1, .D = 66, .causal = 1}},
+    {.attention = {.B = 1, .T = 4, .H = 1, .D = 130, .R = 1}},
+    {.attention = {.B = 3, .T = 35, .H = 2, .D = 64, .R = 6}},
+    {.attention = {.B = 3, .T = 34, .H = 1, .D = 100, .R = 3, .causal = 1}},
+    {.attention = {.B = 3, .T = 20, .H = 2, .D = 150, .R = 2, .Tk = 40, .Hk = 1}},
     {.attention = {.B = 1, .T = 128, .H = 12, .D = 32}, .timed = true},
     {.attention = {.B = 1, .T = 512, .H = 12, .D = 64}, .timed = true},
 };
@@ -252,7 +327,7 @@ static void attention_back_make(Job *j, const Case *s)
     const AttentionBack t = attention_back_of(j, s);
     case_work(j, MAX(j->k->attention_work(&j->run, &t.forward), j->k->attention_back_work(&j->run, &t)));
     if (j->ok) {
-        for (int i = AT_OFFSETS; i <= AT_RELATIVE; i++)
+        for (int i = AT_OFFSETS; i <= AT_LSE; i++) /* with what is round the outputs */
             case_send(j, i);
         j->k->attention(&j->run, &t.forward);
         case_fetch(j, AT_OUT);
@@ -272,7 +347,7 @@ static void attention_back_call(Job *j, const Case *s)
 static double attention_loss(const Job *j, const Case *s)
 {
     double sum = 0;
-    if (!attend(j, s, exact_of(j, AT_OUT), NULL))
+    if (!attend(j, s, exact_of(j, AT_OUT), NULL, NULL))
         return NAN;
     for (size_t i = 0; i < j->b[AT_OUT].count; i++)
         sum += exact_of(j, AT_DOUT)[i] * exact_of(j, AT_OUT)[i];

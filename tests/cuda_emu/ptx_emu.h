@@ -50,6 +50,19 @@ static inline uint32_t f32_to_tf32(float x)
     const uint32_t bits = f32_bits(x);
     return x != x ? bits : (bits + 0x1000) & ~0x1fffu;
 }
+static inline uint32_t pack_bf16(float low, float high)
+{
+    return f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16;
+}
+static inline uint32_t pack_f16(float low, float high)
+{
+    return emu_f32_to_f16(low) | (uint32_t)emu_f32_to_f16(high) << 16;
+}
+static inline float exp2_fast(float x)
+{
+    const float y = exp2f(x);
+    return y < 0x1p-126f ? 0.0f : y;
+}
 static inline void mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
 {
     emu_mma(EMU_MMA_BF16, c, a, b);

@@ -1,0 +1,346 @@
+/* kernels/cuda/attention/attention.h: what the kernels of attention share: the rows of a text and what a query sees,
+ * blocks of rows in shared memory, and the products of a warp in float32.
+ *
+ * A warp has ROWS rows of scores: queries, or for dK and dV keys. A lane has 4 rows, lane_row() + 4 i, and of each 8
+ * columns one, lane_col() + 8 j. Lanes of the same row are 2, 4 and 8 apart, so that of 16 lanes, whose 16-byte loads
+ * are one access of shared memory, each pair reads the same columns, and eight read the same rows. */
+#ifndef SAPOR_CUDA_ATTENTION_H
+#define SAPOR_CUDA_ATTENTION_H
+
+#include "kernels/cuda/cuda.h"
+
+enum {
+    WARPS = 4, /* of a block */
+    THREADS = WARPS * 32,
+    ROWS = 16, /* of a warp */
+    QUERIES = WARPS * ROWS,
+    LANE_ROWS = 4,   /* of a lane */
+    LANE_COLS = 8,   /* lanes side by side in a row */
+    PAD = 4,         /* between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
+    WEIGHTS_PAD = 8, /* between rows of weights: 4 rows begin in 4 different groups of 8 banks */
+    STATIC_SHARED = 48 << 10
+};
+#define LOG2E     1.44269504088896341f
+#define LN2       0.693147180559945309f
+#define FAR_APART (1 << 30) /* no text has so many rows */
+
+/* In mma.cu: 16-bit q, k and v, heads of up to MMA_D numbers */
+enum { MMA_D = 128 };
+void attention_mma(const Run *run, const Attention *t);
+
+static inline int64_t key_heads(const Attention *t)
+{
+    return t->Hk ? t->Hk : t->H;
+}
+static inline int64_t longest_keys(const Attention *t)
+{
+    return t->k_offsets ? t->k_longest : t->q_longest;
+}
+/* Whether each row of each head begins at a multiple of 16 bytes, and heads are whole multiples of 16 bytes */
+static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D)
+{
+    const int64_t many = 16 / (int64_t)dtype_bytes(type);
+    return aligned16(x) && ld % many == 0 && D % many == 0;
+}
+
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+/* One text: its first rows of queries and of keys. The last query is at the place of the last key. */
+typedef struct TextRows {
+    int64_t q, k;
+    int queries, keys;
+} TextRows;
+
+static __device__ inline TextRows text_rows(const Attention *t, int64_t b)
+{
+    const int32_t *q = t->q_offsets, *k = t->k_offsets ? t->k_offsets : q;
+    const TextRows r = {q[b], k[b], q[b + 1] - q[b], k[b + 1] - k[b]};
+    return r;
+}
+/* Query i of the text is at place i + this. */
+static __device__ inline int first_place(const TextRows *r)
+{
+    return r->keys - r->queries;
+}
+
+/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same
+ * keys. */
+typedef struct Task {
+    int64_t b, h;
+    int part;
+} Task;
+
+static __device__ inline Task task_of(int64_t parts, int64_t heads)
+{
+    const int64_t n = blockIdx.x;
+    const Task task = {n / parts / heads, n / parts % heads, (int)(n % parts)};
+    return task;
+}
+
+/* A query sees the keys whose place less its own is least .. most. */
+typedef struct Sight {
+    int least, most, R;
+    const float *relative; /* [2 R + 1] of the head, or NULL */
+    float scale;           /* for scores to the base 2: scale log2(e) */
+} Sight;
+
+static __device__ inline Sight sight_of(const Attention *t, int64_t h)
+{
+    const int far = t->window > 0 && t->window < FAR_APART ? (int)t->window - 1 : FAR_APART, R = (int)t->R;
+    const float *relative = t->relative ? t->relative + h * (2 * t->R + 1) : NULL;
+    const Sight s = {-far, t->causal ? 0 : far, R, relative, t->scale * LOG2E};
+    return s;
+}
+
+/* begin .. end-1 of `count` rows, begin a multiple of a step; none: end <= begin */
+typedef struct Span {
+    int begin, end;
+} Span;
+
+static __device__ inline Span span_of(int64_t from, int64_t to, int count, int step)
+{
+    const int begin = (int)(from < 0 ? 0 : from > count ? count : from), end = (int)(to > count ? count : to);
+    const Span s = {begin / step * step, end > begin ? end : 0};
+    return s;
+}
+/* The keys that queries i .. i+n-1 see, in steps from key 0 on: a row's sums do not depend on the other rows. */
+static __device__ inline Span keys_seen(const Sight *s, const TextRows *r, int i, int n, int step)
+{
+    const int64_t first = (int64_t)first_place(r) + i, last = first + MIN(n, r->queries - i) - 1;
+    return span_of(first + s->least, last + s->most + 1, r->keys, step);
+}
+/* The queries that see one of the keys j .. j+n-1 */
+static __device__ inline Span queries_seeing(const Sight *s, const TextRows *r, int j, int n, int step)
+{
+    const int64_t first = (int64_t)j - first_place(r), last = first + MIN(n, r->keys - j) - 1;
+    return span_of(first - s->most, last - s->least + 1, r->queries, step);
+}
+
+/* Of a warp's scores: whether some, or all, are seen. The difference key - place is from `least` to `most` there. */
+typedef struct Seen {
+    bool some, all;
+} Seen;
+
+static __device__ inline Seen seen_between(const Sight *s, int least, int most)
+{
+    const Seen seen = {most >= s->least && least <= s->most, least >= s->least && most <= s->most};
+    return seen;
+}
+
+/* Of a key at key - place `away`: whether it is seen, without branches; what is added to its score */
+static __device__ inline bool sees_at(const Sight *s, int away)
+{
+    return (away >= s->least) & (away <= s->most);
+}
+static __device__ inline float bias_at(const Sight *s, int away)
+{
+    return s->relative[MIN(MAX(away, -s->R), s->R) + s->R] * LOG2E;
+}
+
+/* ---- rows in shared memory ------------------------------------------------------------------- */
+
+/* A head's rows, from the first of a text on */
+typedef struct HeadRows {
+    void *x;
+    DType type;
+    int64_t ld;
+} HeadRows;
+
+static __device__ inline HeadRows head_rows(const void *x, DType type, int64_t ld, int64_t row, int64_t col)
+{
+    const HeadRows r = {(char *)x + (row * ld + col) * (type == F32 ? 4 : 2), type, ld};
+    return r;
+}
+static __device__ inline void copy_number(float *to, const float *from, bool in)
+{
+    cp_async4(to, from, in ? 4 : 0);
+}
+template <class T> static __device__ inline void copy_number(float *to, const T *from, bool in)
+{
+    *to = in ? to_f32(*from) : 0.0f;
+}
+/* load_rows number by number: a warp has a row, its lanes are neighbours. */
+template <int COUNT, int WIDE, int BY, class T>
+static __device__ inline void load_numbers(float *to, const T *from, int64_t ld, int rows, int cols)
+{
+    const T *at = from + (int)threadIdx.x / WARP * ld + lane_id();
+    to += (int)threadIdx.x / WARP * (WIDE + PAD) + lane_id();
+    for (int row = (int)threadIdx.x / WARP; row < COUNT; row += BY / WARP) {
+        UNROLL
+        for (int c = 0; c < WIDE; c += WARP) {
+            const bool in = row < rows && lane_id() + c < cols;
+            copy_number(to + c, in ? at + c : from, in);
+        }
+        at += BY / WARP * ld;
+        to += BY / WARP * (WIDE + PAD);
+    }
+}
+/* to [COUNT, WIDE + PAD] = columns d .. d+WIDE-1 of rows first .. of x, zeros behind `count` rows and behind D columns.
+ * By all BY threads of the block; there after cp_async_wait and a barrier. wide: rows_aligned, and eight neighbours
+ * copy 128 bytes of a row, 16 each. Numbers of 16 bits become float32. */
+template <int COUNT, int WIDE, int BY = THREADS>
+static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool wide)
+{
+    const int rows = count - first, cols = D - d;
+    if (x->type != F32 || !wide) {
+        WITH_TYPE(x->type, T,
+                  load_numbers<COUNT, WIDE, BY>(to, (const T *)x->x + first * x->ld + d, x->ld, rows, cols));
+        return;
+    }
+    const int begin = (int)threadIdx.x / 8, col = (int)threadIdx.x % 8 * 4;
+    const float *from = (const float *)x->x + first * x->ld + d, *at = from + begin * x->ld + col;
+    to += begin * (WIDE + PAD) + col;
+    UNROLL
+    for (int row = 0; row < COUNT; row += BY / 8) {
+        UNROLL
+        for (int c = 0; c < WIDE; c += 32) {
+            const bool in = begin + row < rows && col + c < cols;
+            cp_async16(to + row * (WIDE + PAD) + c, in ? at + c : from, in ? 16 : 0);
+        }
+        at += BY / 8 * x->ld;
+    }
+}
+
+/* ---- a warp's products ----------------------------------------------------------------------- */
+
+static __device__ inline int lane_row(void)
+{
+    return (lane_id() & 1) + lane_id() / 16 * 2;
+}
+static __device__ inline int lane_col(void)
+{
+    return lane_id() / 2 % LANE_COLS;
+}
+/* Of the 8 lanes of a row */
+static __device__ inline float row_max(float x)
+{
+    for (int apart = 2; apart <= 8; apart *= 2)
+        x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
+    return x;
+}
+static __device__ inline float row_add(float x)
+{
+    for (int apart = 2; apart <= 8; apart *= 2)
+        x += __shfl_xor_sync(FULL_MASK, x, apart);
+    return x;
+}
+
+static __device__ inline void unpack(float to[4], float4 x)
+{
+    to[0] = x.x, to[1] = x.y, to[2] = x.z, to[3] = x.w;
+}
+
+/* s[i][j] += row lane_row() + 4 i of `rows` times row lane_col() + 8 j of `cols`, both with WIDE + PAD floats a row,
+ * over len features in their order; rows are zeros up to a multiple of 4. Four features at a time: LANE_ROWS + COLS
+ * loads of 16 bytes for 16 COLS fused multiply-adds. */
+template <int COLS, int WIDE>
+static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *rows, const float *cols, int len)
+{
+    rows += lane_row() * (WIDE + PAD);
+    cols += lane_col() * (WIDE + PAD);
+    for (int d = 0; d < len; d += 4) {
+        float a[LANE_ROWS][4], b[4];
+        for (int i = 0; i < LANE_ROWS; i++)
+            unpack(a[i], load4(rows + i * LANE_ROWS * (WIDE + PAD) + d));
+        for (int j = 0; j < COLS; j++) {
+            unpack(b, load4(cols + j * LANE_COLS * (WIDE + PAD) + d));
+            for (int i = 0; i < LANE_ROWS; i++)
+                for (int e = 0; e < 4; e++)
+                    s[i][j] = fmaf(a[i][e], b[e], s[i][j]);
+        }
+    }
+}
+
+/* y[i][4 m + e] += row lane_row() + 4 i of weights [ROWS, COUNT + WEIGHTS_PAD] times column 32 m + 4 lane_col() + e of
+ * x [COUNT, WIDE + PAD], over COUNT in order. Four at a time: LANE_ROWS + WIDE / 8 loads of 16 bytes for 2 WIDE fused
+ * multiply-adds. */
+template <int COUNT, int WIDE>
+static __device__ inline void add_weighted(float y[LANE_ROWS][WIDE / 8], const float *weights, const float *x)
+{
+    weights += lane_row() * (COUNT + WEIGHTS_PAD);
+    x += 4 * lane_col();
+    for (int j = 0; j < COUNT; j += 4) {
+        float a[LANE_ROWS][4], b[4];
+        for (int i = 0; i < LANE_ROWS; i++)
+            unpack(a[i], load4(weights + i * LANE_ROWS * (COUNT + WEIGHTS_PAD) + j));
+        for (int k = 0; k < 4; k++)
+            for (int m = 0; m < WIDE / 32; m++) {
+                unpack(b, load4(x + (j + k) * (WIDE + PAD) + 32 * m));
+                for (int i = 0; i < LANE_ROWS; i++)
+                    for (int e = 0; e < 4; e++)
+                        y[i][4 * m + e] = fmaf(a[i][k], b[e], y[i][4 * m + e]);
+            }
+    }
+}
+
+/* Writes a lane's part of its warp's scores or weights: [ROWS, 8 COLS + WEIGHTS_PAD]. Read after __syncwarp. */
+template <int COLS> static __device__ inline void put_weights(float *weights, const float s[LANE_ROWS][COLS])
+{
+    weights += lane_row() * (8 * COLS + WEIGHTS_PAD) + lane_col();
+    for (int i = 0; i < LANE_ROWS; i++)
+        for (int j = 0; j < COLS; j++)
+            weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + LANE_COLS * j] = s[i][j];
+}
+
+/* Products become scores to the base 2: scaled, with the relative bias, -inf where a key is not seen. away: key - place
+ * of the lane's first row and column; SIGN 1: rows are queries, -1: rows are keys. rows, cols: how many there are from
+ * the lane's first on. A lane's 4 COLS differences have 2 COLS + 2 values. */
+template <int COLS, int SIGN>
+static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Sight *w, int away, int rows, int cols,
+                                            bool all)
+{
+    if (w->relative) {
+        float bias[2 * COLS + 2];
+        for (int n = 0; n < 2 * COLS + 2; n++)
+            bias[n] = bias_at(w, away + SIGN * 4 * (n - 3));
+        for (int i = 0; i < LANE_ROWS; i++)
+            for (int j = 0; j < COLS; j++)
+                s[i][j] = fmaf(s[i][j], w->scale, bias[2 * j - i + 3]);
+    } else {
+        for (int i = 0; i < LANE_ROWS; i++)
+            for (int j = 0; j < COLS; j++)
+                s[i][j] *= w->scale;
+    }
+    for (int i = 0; !all && i < LANE_ROWS; i++)
+        for (int j = 0; j < COLS; j++) {
+            const bool sees = sees_at(w, away + SIGN * 4 * (2 * j - i)) & (4 * i < rows) & (8 * j < cols);
+            s[i][j] = sees ? s[i][j] : -INFINITY;
+        }
+}
+
+/* Rows of a result: columns d + 32 m + 4 lane_col() + e of row lane_row() + 4 i of y, `rows` from the warp's first
+ * on */
+template <int WIDE, class T>
+static __device__ inline void put_rows_as(T *to, int64_t ld, const float y[LANE_ROWS][WIDE / 8], int rows, int cols)
+{
+    UNROLL
+    for (int i = 0; i < LANE_ROWS; i++) {
+        const int row = lane_row() + LANE_ROWS * i;
+        UNROLL
+        for (int c = 0; c < WIDE / 8; c++) {
+            const int col = c / 4 * 32 + 4 * lane_col() + c % 4;
+            if (row < rows && col < cols)
+                from_f32(y[i][c], to + row * ld + col);
+        }
+    }
+}
+template <int WIDE>
+static __device__ inline void put_rows(const HeadRows *to, const float y[LANE_ROWS][WIDE / 8], int rows, int d, int D,
+                                       bool wide)
+{
+    if (to->type != F32 || !wide) {
+        WITH_TYPE(to->type, T, put_rows_as<WIDE>((T *)to->x + d, to->ld, y, rows, D - d));
+        return;
+    }
+    float *at = (float *)to->x + lane_row() * to->ld + d + 4 * lane_col();
+    UNROLL
+    for (int i = 0; i < LANE_ROWS; i++) {
+        UNROLL
+        for (int c = 0; c < WIDE / 8; c += 4)
+            if (lane_row() + LANE_ROWS * i < rows && d + c * 8 + 4 * lane_col() < D)
+                store4(at + c * 8, make_float4(y[i][c], y[i][c + 1], y[i][c + 2], y[i][c + 3]));
+        at += LANE_ROWS * to->ld;
+    }
+}
+
+#endif

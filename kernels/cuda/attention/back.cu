@@ -1,0 +1,354 @@
+/* kernels/cuda/attention/back.cu: the gradients of attention (Dao et al. 2022; Dao 2023). Weights are made again from
+ * the log-sum-exp of the forward pass, P = e^(S - lse); delta = dO.O by row, dP = dO V', dS = P (dP - delta), dV = P'
+ * dO, dQ = scale dS K, dK = scale dS' Q. A block of one kernel has rows of queries and makes their dQ, a block of the
+ * other has rows of keys and makes their dK and dV: scores are computed twice, and no two blocks add to the same
+ * number. */
+#include "kernels/cuda/attention/attention.h"
+
+enum {
+    COLS = 32,                /* of a block's scores */
+    SHARE = COLS / 8,         /* of a lane's */
+    WEIGHTS_LD = COLS + 8,    /* floats from row to row of a warp's weights */
+    DIAGONALS = COLS + 16 - 1 /* of a warp's scores */
+};
+
+/* Rows of queries with dO, or of keys with values, all `count` of a text, and where a block of them is in shared
+ * memory */
+typedef struct Side {
+    HeadRows x, y;
+    float *x_block, *y_block;
+    int count;
+} Side;
+
+/* What work memory has: delta [B, H, q_longest]; pieces of the relative bias' gradient [B, H, pieces, 2 R + 1], one per
+ * ROWS queries */
+typedef struct BackWork {
+    float *delta, *relative;
+    int64_t pieces;
+} BackWork;
+
+/* Of a block with WIDE features of two sides in shared memory: threads, rows, and floats of shared memory, at most
+ * 80 KB */
+template <int WIDE> static constexpr int back_threads = WIDE <= 64 ? 128 : 64;
+template <int WIDE> static constexpr int back_rows = back_threads<WIDE> / 32 * ROWS;
+template <int WIDE>
+static constexpr int back_floats = 2 * (back_rows<WIDE> + COLS) * (WIDE + PAD) + back_rows<WIDE> *WEIGHTS_LD;
+
+template <int WIDE, int COUNT>
+static __device__ inline void load_side(const Side *side, int first, int d, int D, bool wide)
+{
+    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->x_block, &side->x, first, side->count, d, D, wide);
+    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->y_block, &side->y, first, side->count, d, D, wide);
+    cp_async_commit();
+}
+
+/* Of one block of columns: s += rows.x cols.x', slope += rows.y cols.y'. Not LONG: all features of the rows are in
+ * shared memory already. LONG: features come in steps of WIDE, and afterwards those of the columns from d on. */
+template <int WIDE, bool LONG>
+static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
+                                           const Side *cols, int row, int col, int d, int D, bool wide, bool some)
+{
+    const int own = (int)threadIdx.x / WARP * ROWS * (WIDE + PAD);
+    for (int from = 0; from < (LONG ? D : 1); from += WIDE) {
+        if (LONG) {
+            __syncthreads(); /* all have left what is there */
+            load_side<WIDE, back_rows<WIDE>>(rows, row, from, D, wide);
+        }
+        load_side<WIDE, COLS>(cols, col, from, D, wide);
+        cp_async_wait<0>();
+        __syncthreads();
+        if (some) {
+            add_scores<SHARE, WIDE>(s, rows->x_block + own, cols->x_block, MIN(D - from, WIDE));
+            add_scores<SHARE, WIDE>(slope, rows->y_block + own, cols->y_block, MIN(D - from, WIDE));
+        }
+    }
+    if (LONG) {
+        __syncthreads();
+        load_side<WIDE, COLS>(cols, col, d, D, wide);
+        cp_async_wait<0>();
+        __syncthreads();
+    }
+}
+
+static __device__ inline float log2_sum(const Attention *t, int64_t h, int64_t row)
+{
+    const float lse = t->lse[h * t->q_offsets[t->B] + row];
+    return lse == -INFINITY ? 0.0f : lse * LOG2E; /* sees nothing: its scores are -inf */
+}
+
+template <class T> static __device__ inline float product_at(const T *dout, const HeadRows *out, int64_t at, float sum)
+{
+    return fmaf(to_f32(dout[at]), to_f32(((const T *)out->x)[at]), sum);
+}
+/* delta of the lane's rows: a warp takes the rows one after the other, lanes are 32 features apart, then a tree */
+static __device__ inline void row_deltas(float delta[LANE_ROWS], const HeadRows *dout, const HeadRows *out, int first,
+                                         int rows, int D)
+{
+    for (int row = 0; row < MIN(rows, (int)ROWS); row++) {
+        float sum = 0;
+        for (int d = lane_id(); d < D; d += WARP)
+            WITH_TYPE(out->type, T, sum = product_at((const T *)dout->x, out, (first + row) * out->ld + d, sum));
+        sum = warp_sum(sum);
+        for (int i = 0; i < LANE_ROWS; i++)
+            delta[i] = lane_row() + LANE_ROWS * i == row ? sum : delta[i];
+    }
+}
+
+/* A warp's slopes [ROWS, COLS] are added up by key - place. Slopes of one distance are a diagonal: a lane adds up one,
+ * row by row; neighbouring lanes read neighbouring banks. Distances within R go to the warp's own table, the others to
+ * the lane's ends. first: key - place of row 0 and column 0. */
+static __device__ inline void add_distances(const float *slopes, int first, int R, float *table, float ends[2])
+{
+    for (int n = lane_id(); n < DIAGONALS; n += WARP) {
+        const int skew = n - (ROWS - 1), distance = first + skew;
+        float sum = 0;
+        for (int row = 0; row < ROWS; row++) {
+            const int col = row + skew;
+            sum += col >= 0 && col < COLS ? slopes[row * WEIGHTS_LD + col] : 0.0f;
+        }
+        ends[0] += distance <= -R ? sum : 0.0f;
+        ends[1] += distance > -R && distance >= R ? sum : 0.0f;
+        if (distance > -R && distance < R)
+            table[distance + R] += sum;
+    }
+}
+
+/* A block: dQ of 64 queries (32 where D is above 64) of a head of a text, 16 a warp. Their rows of Q and dO stay in
+ * shared memory, keys and values come 32 at a time: a lane computes 4 x 4 scores and as many slopes, which go through
+ * shared memory as the lanes of a row need each other's, and 4 x WIDE / 8 numbers of dQ in registers. Two or three
+ * blocks on a processor compute while another waits for its copies. LONG: D is above WIDE, and a block has WIDE columns
+ * of dQ. Bounded by fused multiply-adds: 3 D of them for each pair of a query and a key, for 2 loads of 16 bytes from
+ * shared memory per 16.
+ *
+ * It also leaves delta for the other kernel, and the gradient of the relative bias: each warp its own table. Sums: over
+ * features in order, over keys in order. */
+template <int WIDE, bool LONG>
+static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
+    attention_dq_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
+{
+    enum { COUNT = back_rows<WIDE> };
+    DYNAMIC_SHARED(float, q);
+    float *dout = q + COUNT * (WIDE + PAD), *k = dout + COUNT * (WIDE + PAD), *v = k + COLS * (WIDE + PAD);
+    const Attention *t = &back.forward;
+    const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
+    float *slopes = v + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
+    const Task task = task_of(parts, t->H);
+    const TextRows r = text_rows(t, task.b);
+    const int i0 = task.part * COUNT, first = i0 + own, left = r.queries - first, place = first_place(&r) + first;
+    if (i0 >= r.queries)
+        return;
+    const int64_t h = task.h, kh = h / (t->H / (t->Hk ? t->Hk : t->H));
+    const Side rows = {head_rows(t->q, t->type, t->q_ld, r.q, h * D),
+                       head_rows(back.dout, t->out_type, t->out_ld, r.q, h * D), q, dout, r.queries};
+    const Side cols = {head_rows(t->k, t->type, t->k_ld, r.k, kh * D), head_rows(t->v, t->type, t->v_ld, r.k, kh * D),
+                       k, v, r.keys};
+    const HeadRows out = head_rows(t->out, t->out_type, t->out_ld, r.q, h * D);
+    const Sight sight = sight_of(t, h);
+    const Span span = keys_seen(&sight, &r, i0, COUNT, COLS);
+    float delta[LANE_ROWS] = {}, lse[LANE_ROWS] = {}, dq[LANE_ROWS][WIDE / 8] = {}, ends[2] = {};
+    row_deltas(delta, &rows.y, &out, first, left, D);
+    for (int i = 0; i < LANE_ROWS; i++) {
+        const int row = lane_row() + LANE_ROWS * i;
+        if (row < left) {
+            lse[i] = log2_sum(t, h, r.q + first + row);
+            if (d == 0 && lane_col() == 0)
+                work.delta[(task.b * t->H + h) * t->q_longest + first + row] = delta[i];
+        }
+    }
+    const int64_t entries = 2 * t->R + 1;
+    float *table = back.drelative && d == 0 && left > 0
+                       ? work.relative + ((task.b * t->H + h) * work.pieces + first / ROWS) * entries
+                       : NULL;
+    for (int64_t n = lane_id(); table && n < entries; n += WARP)
+        table[n] = 0;
+    if (!LONG && span.begin < span.end)
+        load_side<WIDE, COUNT>(&rows, i0, 0, D, wide);
+    for (int j0 = span.begin; j0 < span.end; j0 += COLS) {
+        const Seen seen = seen_between(&sight, j0 - place - (ROWS - 1), j0 + COLS - 1 - place);
+        float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
+        two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, wide, seen.some);
+        if (seen.some) {
+            finish_scores<SHARE, 1>(s, &sight, j0 + lane_col() - place - lane_row(), left - lane_row(),
+                                    r.keys - j0 - lane_col(), seen.all && left >= ROWS && j0 + COLS <= r.keys);
+            for (int i = 0; i < LANE_ROWS; i++)
+                for (int j = 0; j < SHARE; j++)
+                    slope[i][j] = exp2_fast(s[i][j] - lse[i]) * (slope[i][j] - delta[i]);
+            put_weights<SHARE>(slopes, slope);
+            __syncwarp();
+            if (table)
+                add_distances(slopes, j0 - place, (int)t->R, table, ends);
+            add_weighted<COLS, WIDE>(dq, slopes, k);
+        }
+        __syncthreads(); /* all have left k and v */
+    }
+    for (int i = 0; i < LANE_ROWS; i++)
+        for (int c = 0; c < WIDE / 8; c++)
+            dq[i][c] *= t->scale;
+    const HeadRows to = head_rows(back.dq, t->type, back.dq_ld, r.q + first, h * D);
+    put_rows<WIDE>(&to, dq, left, d, D, wide);
+    if (table) {
+        const float before = warp_sum(ends[0]), behind = warp_sum(ends[1]);
+        __syncwarp(); /* others have written what is added to */
+        if (lane_id() == 0) {
+            table[0] += before;
+            table[2 * t->R] += behind;
+        }
+    }
+}
+
+/* A block: dK and dV of 64 keys (32 where D is above 64) of a head of keys of a text, 16 a warp. As the kernel above
+ * with the sides exchanged: keys and values stay, queries and their dO come 32 at a time, of each head that has these
+ * keys, one head after the other. Bounded by fused multiply-adds, 4 D for each pair. Sums: over features in order, over
+ * heads and their queries in order. */
+template <int WIDE, bool LONG>
+static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
+    attention_dkv_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
+{
+    enum { COUNT = back_rows<WIDE> };
+    DYNAMIC_SHARED(float, k);
+    float *v = k + COUNT * (WIDE + PAD), *q = v + COUNT * (WIDE + PAD), *dout = q + COLS * (WIDE + PAD);
+    const Attention *t = &back.forward;
+    const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
+    float *weights = dout + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
+    const int64_t heads = t->Hk ? t->Hk : t->H, shared = t->H / heads;
+    const Task task = task_of(parts, heads);
+    const TextRows r = text_rows(t, task.b);
+    const int j0 = task.part * COUNT, first = j0 + own, left = r.keys - first;
+    if (j0 >= r.keys)
+        return;
+    const int64_t kh = task.h;
+    const Side rows = {head_rows(t->k, t->type, t->k_ld, r.k, kh * D), head_rows(t->v, t->type, t->v_ld, r.k, kh * D),
+                       k, v, r.keys};
+    float dk[LANE_ROWS][WIDE / 8] = {}, dv[LANE_ROWS][WIDE / 8] = {};
+    if (!LONG)
+        load_side<WIDE, COUNT>(&rows, j0, 0, D, wide);
+    for (int64_t h = kh * shared; h < (kh + 1) * shared; h++) {
+        const Sight sight = sight_of(t, h);
+        const Span span = queries_seeing(&sight, &r, j0, COUNT, COLS);
+        const float *deltas = work.delta + (task.b * t->H + h) * t->q_longest;
+        const Side cols = {head_rows(t->q, t->type, t->q_ld, r.q, h * D),
+                           head_rows(back.dout, t->out_type, t->out_ld, r.q, h * D), q, dout, r.queries};
+        for (int i0 = span.begin; i0 < span.end; i0 += COLS) {
+            const int away = first - first_place(&r) - i0; /* key - place of the warp's first row and column */
+            const Seen seen = seen_between(&sight, away - (COLS - 1), away + ROWS - 1);
+            float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
+            two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, wide, seen.some);
+            if (seen.some) {
+                finish_scores<SHARE, -1>(s, &sight, away + lane_row() - lane_col(), left - lane_row(),
+                                         r.queries - i0 - lane_col(),
+                                         seen.all && left >= ROWS && i0 + COLS <= r.queries);
+                for (int j = 0; j < SHARE; j++) {
+                    const int query = i0 + lane_col() + LANE_COLS * j;
+                    const float lse = query < r.queries ? log2_sum(t, h, r.q + query) : 0.0f,
+                                delta = query < r.queries ? deltas[query] : 0.0f;
+                    for (int i = 0; i < LANE_ROWS; i++) {
+                        s[i][j] = exp2_fast(s[i][j] - lse);
+                        slope[i][j] = s[i][j] * (slope[i][j] - delta);
+                    }
+                }
+                put_weights<SHARE>(weights, s);
+                __syncwarp();
+                add_weighted<COLS, WIDE>(dv, weights, dout);
+                __syncwarp();
+                put_weights<SHARE>(weights, slope);
+                __syncwarp();
+                add_weighted<COLS, WIDE>(dk, weights, q);
+            }
+            __syncthreads(); /* all have left q and dout */
+        }
+    }
+    cp_async_wait<0>(); /* where no query sees a key */
+    for (int i = 0; i < LANE_ROWS; i++)
+        for (int c = 0; c < WIDE / 8; c++)
+            dk[i][c] *= t->scale;
+    const HeadRows to_k = head_rows(back.dk, t->type, back.dk_ld, r.k + first, kh * D),
+                   to_v = head_rows(back.dv, t->type, back.dv_ld, r.k + first, kh * D);
+    put_rows<WIDE>(&to_k, dk, left, d, D, wide);
+    put_rows<WIDE>(&to_v, dv, left, d, D, wide);
+}
+
+/* A block: a text's pieces of a head are added in order, into the first of them; one thread an entry, reads are
+ * coalesced, and bandwidth is the limit. */
+static __global__ void __launch_bounds__(THREADS) relative_text_kernel(const Attention t, const BackWork work)
+{
+    const int64_t b = blockIdx.x / t.H, entries = 2 * t.R + 1;
+    const int rows = t.q_offsets[b + 1] - t.q_offsets[b];
+    float *piece = work.relative + blockIdx.x * work.pieces * entries;
+    for (int64_t n = threadIdx.x; n < entries; n += THREADS) {
+        float sum = 0;
+        for (int p = 0; p * ROWS < rows; p++)
+            sum += piece[p * entries + n];
+        piece[n] = sum;
+    }
+}
+/* One thread an entry of [H, 2 R + 1]: the texts' sums are added in order. */
+static __global__ void __launch_bounds__(THREADS)
+    relative_kernel(const Attention t, const BackWork work, float *drelative)
+{
+    const int64_t entries = 2 * t.R + 1, n = first_index();
+    if (n >= t.H * entries)
+        return;
+    float sum = 0;
+    for (int64_t b = 0; b < t.B; b++)
+        sum += work.relative[(b * t.H + n / entries) * work.pieces * entries + n % entries];
+    drelative[n] += sum;
+}
+
+static BackWork back_work(const AttentionBack *back, void *work)
+{
+    const Attention *t = &back->forward;
+    BackWork w = {};
+    w.delta = (float *)work;
+    w.relative = w.delta + round_up(t->B * t->H * t->q_longest, 16);
+    w.pieces = div_up(t->q_longest, ROWS);
+    return w;
+}
+
+size_t cuda_attention_back_work(const Run *run, const AttentionBack *back)
+{
+    (void)run;
+    const Attention *t = &back->forward;
+    const BackWork w = back_work(back, NULL);
+    const int64_t relative = back->drelative ? t->B * t->H * w.pieces * (2 * t->R + 1) : 0;
+    return (size_t)(round_up(t->B * t->H * t->q_longest, 16) + relative) * sizeof(float);
+}
+
+template <int WIDE, bool LONG> static void back_by(const Run *run, const AttentionBack *back, const BackWork *w)
+{
+    const Attention *t = &back->forward;
+    const int64_t D = t->D, q_parts = div_up(t->q_longest, back_rows<WIDE>),
+                  k_parts = div_up(longest_keys(t), back_rows<WIDE>);
+    const bool wide = rows_aligned(t->q, t->type, t->q_ld, D) && rows_aligned(t->k, t->type, t->k_ld, D) &&
+                      rows_aligned(t->v, t->type, t->v_ld, D) && rows_aligned(back->dout, t->out_type, t->out_ld, D) &&
+                      rows_aligned(back->dq, t->type, back->dq_ld, D) &&
+                      rows_aligned(back->dk, t->type, back->dk_ld, D) &&
+                      rows_aligned(back->dv, t->type, back->dv_ld, D);
+    const size_t shared = back_floats<WIDE> * sizeof(float);
+    const unsigned columns = LONG ? (unsigned)div_up(D, WIDE) : 1;
+    if (shared > STATIC_SHARED) {
+        allow_shared((attention_dq_kernel<WIDE, LONG>), shared);
+        allow_shared((attention_dkv_kernel<WIDE, LONG>), shared);
+    }
+    LAUNCH(run, (attention_dq_kernel<WIDE, LONG>), dim3((unsigned)(t->B * t->H * q_parts), columns), back_threads<WIDE>,
+           shared, *back, *w, q_parts, wide);
+    LAUNCH(run, (attention_dkv_kernel<WIDE, LONG>), dim3((unsigned)(t->B * key_heads(t) * k_parts), columns),
+           back_threads<WIDE>, shared, *back, *w, k_parts, wide);
+}
+
+void cuda_attention_back(const Run *run, const AttentionBack *back)
+{
+    const Attention *t = &back->forward;
+    const BackWork w = back_work(back, run->work);
+    if (t->D <= 32)
+        back_by<32, false>(run, back, &w);
+    else if (t->D <= 64)
+        back_by<64, false>(run, back, &w);
+    else if (t->D <= 128)
+        back_by<128, false>(run, back, &w);
+    else
+        back_by<64, true>(run, back, &w);
+    if (back->drelative && t->q_longest > 0) {
+        LAUNCH(run, relative_text_kernel, t->B * t->H, THREADS, 0, *t, w);
+        LAUNCH(run, relative_kernel, div_up(t->H * (2 * t->R + 1), THREADS), THREADS, 0, *t, w, back->drelative);
+    }
+}

@@ -1,0 +1,163 @@
+/* kernels/cuda/attention/forward.cu: softmax(scale Q K' + bias) V in float32, over ragged texts. Scores are never
+ * stored: keys come in blocks, each row keeps a running maximum and sum (Milakov & Gimelshein 2018; Dao et al. 2022;
+ * Dao 2023). */
+#include <float.h>
+
+#include "kernels/cuda/attention/attention.h"
+
+/* A block: 64 queries of a head of a text, 16 a warp; blocks behind the end of their text leave at once. Q stays in
+ * shared memory, blocks of KEYS keys and values follow, read as whole rows of 4 WIDE bytes: a head's rows are read once
+ * for 64 queries. While scores are computed the values arrive, while values are added up the next keys do. A lane
+ * computes 4 x KEYS / 8 scores and 4 x WIDE / 8 numbers of the result, all in registers; weights go through shared
+ * memory, as the lanes of a row need each other's. KEYS is 64 where that leaves room for two blocks on each processor,
+ * else 32. WIDE is D in steps of 32; LONG: D is more, and a block has WIDE columns of the result and computes the
+ * scores by WIDE features at a time. Bounded by fused multiply-adds: 3 loads of 16 bytes from shared memory for 32 of
+ * them.
+ *
+ * Sums: of scores over features in order, of the result over keys in order; of a row's weights by lanes, each its keys
+ * in order, then a tree over lanes. A block of keys that a row does not see multiplies its sums by 1 and adds 0. */
+template <int WIDE, int KEYS, bool LONG>
+static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
+    attention_kernel(const Attention t, int64_t parts, bool wide)
+{
+    enum { COLS = KEYS / LANE_COLS, OUT = WIDE / LANE_COLS };
+    DYNAMIC_SHARED(float, q);
+    float *k = q + QUERIES * (WIDE + PAD), *v = k + KEYS * (WIDE + PAD);
+    const int warp = (int)threadIdx.x / WARP, own = warp * ROWS, D = (int)t.D, d = LONG ? (int)blockIdx.y * WIDE : 0;
+    float *weights = v + KEYS * (WIDE + PAD) + own * (KEYS + WEIGHTS_PAD);
+    const Task task = task_of(parts, t.H);
+    const TextRows r = text_rows(&t, task.b);
+    /* the last queries see most where the mask is causal: first come the blocks that take longest */
+    const int i0 = (t.causal ? (int)parts - 1 - task.part : task.part) * QUERIES;
+    if (i0 >= r.queries)
+        return;
+    const int64_t kh = task.h / (t.H / (t.Hk ? t.Hk : t.H)), D64 = t.D;
+    const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
+                   K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
+    const Sight sight = sight_of(&t, task.h);
+    const Span span = keys_seen(&sight, &r, i0, QUERIES, KEYS);
+    const int place = first_place(&r) + i0 + own;
+    float out[LANE_ROWS][OUT] = {}, top[LANE_ROWS], sum[LANE_ROWS] = {};
+    for (int i = 0; i < LANE_ROWS; i++)
+        top[i] = -FLT_MAX; /* finite: a row may see no key of a block */
+    if (!LONG && span.begin < span.end) {
+        load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, 0, D, wide);
+        load_rows<KEYS, WIDE>(k, &K, span.begin, r.keys, 0, D, wide);
+        cp_async_commit();
+    }
+    for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
+        const Seen seen = seen_between(&sight, j0 - place - (ROWS - 1), j0 + KEYS - 1 - place);
+        float s[LANE_ROWS][COLS] = {};
+        for (int from = 0; LONG && from < D; from += WIDE) {
+            __syncthreads(); /* all have left q and k */
+            load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, from, D, wide);
+            load_rows<KEYS, WIDE>(k, &K, j0, r.keys, from, D, wide);
+            cp_async_commit();
+            cp_async_wait<0>();
+            __syncthreads();
+            if (seen.some)
+                add_scores<COLS, WIDE>(s, q + own * (WIDE + PAD), k, MIN(D - from, WIDE));
+        }
+        if (!LONG) {
+            cp_async_wait<0>();
+            __syncthreads(); /* keys are there, and all have left v */
+        }
+        load_rows<KEYS, WIDE>(v, &V, j0, r.keys, d, D, wide);
+        cp_async_commit();
+        if (!LONG && seen.some)
+            add_scores<COLS, WIDE>(s, q + own * (WIDE + PAD), k, D);
+        if (seen.some) {
+            finish_scores<COLS, 1>(s, &sight, j0 + lane_col() - place - lane_row(), ROWS, r.keys - j0 - lane_col(),
+                                   seen.all && j0 + KEYS <= r.keys);
+            for (int i = 0; i < LANE_ROWS; i++) {
+                float most = top[i];
+                for (int j = 0; j < COLS; j++)
+                    most = fmaxf(most, s[i][j]);
+                most = row_max(most);
+                const float shrink = exp2_fast(top[i] - most);
+                top[i] = most;
+                sum[i] *= shrink;
+                for (int j = 0; j < COLS; j++) {
+                    s[i][j] = exp2_fast(s[i][j] - most);
+                    sum[i] += s[i][j];
+                }
+                for (int c = 0; c < OUT; c++)
+                    out[i][c] *= shrink;
+            }
+            put_weights<COLS>(weights, s);
+        }
+        cp_async_wait<0>();
+        __syncthreads(); /* values are there, and all have left k */
+        if (!LONG && j0 + KEYS < span.end) {
+            load_rows<KEYS, WIDE>(k, &K, j0 + KEYS, r.keys, 0, D, wide);
+            cp_async_commit();
+        }
+        if (seen.some)
+            add_weighted<KEYS, WIDE>(out, weights, v);
+    }
+    const int64_t rows = t.q_offsets[t.B], first = r.q + i0 + own;
+    const int left = r.queries - i0 - own;
+    for (int i = 0; i < LANE_ROWS; i++) {
+        const float all = row_add(sum[i]), over = all == 0.0f ? 0.0f : 1.0f / all;
+        for (int c = 0; c < OUT; c++)
+            out[i][c] = all == 0.0f ? 0.0f : out[i][c] * over;
+        const int row = lane_row() + LANE_ROWS * i;
+        if (t.lse && lane_col() == 0 && d == 0 && row < left)
+            t.lse[task.h * rows + first + row] = all == 0.0f ? -INFINITY : fmaf(top[i], LN2, logf(all));
+    }
+    const HeadRows to = head_rows(t.out, t.out_type, t.out_ld, first, task.h * D64);
+    put_rows<WIDE>(&to, out, left, d, D, wide);
+}
+
+template <int WIDE, int KEYS, bool LONG> static void attention_by(const Run *run, const Attention *t)
+{
+    const size_t shared = ((QUERIES + 2 * KEYS) * (WIDE + PAD) + QUERIES * (KEYS + WEIGHTS_PAD)) * sizeof(float);
+    const int64_t parts = div_up(t->q_longest, QUERIES);
+    const bool wide = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
+                      rows_aligned(t->v, t->type, t->v_ld, t->D) && rows_aligned(t->out, t->out_type, t->out_ld, t->D);
+    const dim3 grid((unsigned)(t->B * t->H * parts), LONG ? (unsigned)div_up(t->D, WIDE) : 1);
+    if (shared > STATIC_SHARED)
+        allow_shared((attention_kernel<WIDE, KEYS, LONG>), shared);
+    LAUNCH(run, (attention_kernel<WIDE, KEYS, LONG>), grid, THREADS, shared, *t, parts, wide);
+}
+
+static bool by_mma(const Attention *t)
+{
+    return t->type != F32 && t->D <= MMA_D;
+}
+
+void cuda_attention(const Run *run, const Attention *t)
+{
+    if (by_mma(t))
+        attention_mma(run, t);
+    else if (t->D <= 32)
+        attention_by<32, 64, false>(run, t);
+    else if (t->D <= 64)
+        attention_by<64, 64, false>(run, t);
+    else if (t->D <= 96)
+        attention_by<96, 32, false>(run, t);
+    else if (t->D <= 128)
+        attention_by<128, 32, false>(run, t);
+    else
+        attention_by<128, 32, true>(run, t);
+}
+
+size_t cuda_attention_work(const Run *run, const Attention *t)
+{
+    (void)run, (void)t;
+    return 0;
+}
+
+Way cuda_attention_way(const Run *run, const Attention *t)
+{
+    (void)run;
+    Way way = {};
+    if (by_mma(t)) {
+        snprintf(way.name, sizeof way.name, "mma, %d keys", 64);
+        way.why = "16-bit operands: products by tensor cores, weights rounded to 16 bits";
+        return way;
+    }
+    snprintf(way.name, sizeof way.name, "float32, %d keys", t->D <= 64 ? 64 : 32);
+    way.why = t->D <= 128 ? "exact products; scores stay in registers" : "a head of more than 128 numbers, by parts";
+    return way;
+}

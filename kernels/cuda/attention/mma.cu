@@ -1,0 +1,254 @@
+/* kernels/cuda/attention/mma.cu: attention of 16-bit q, k and v by tensor cores, as FlashAttention-2 (Dao 2023) does
+ * it: products of 16-bit numbers with sums in float32; weights are rounded to the same 16 bits before they multiply
+ * values. */
+#include <float.h>
+
+#include "kernels/cuda/attention/attention.h"
+
+static constexpr int KEYS = 64, TILES = KEYS / 8, HALF_PAD = 8;
+
+static __device__ inline void multiply(Brain, float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    mma_bf16(c, a, b);
+}
+static __device__ inline void multiply(Half, float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    mma_f16(c, a, b);
+}
+static __device__ inline uint32_t pack_pair(Brain, float low, float high)
+{
+    return pack_bf16(low, high);
+}
+static __device__ inline uint32_t pack_pair(Half, float low, float high)
+{
+    return pack_f16(low, high);
+}
+
+/* load_halves number by number: a warp has a row, its lanes are neighbours. */
+template <int WIDE>
+static __device__ inline void load_each(uint16_t *to, const uint16_t *from, int64_t ld, int rows, int D)
+{
+    const uint16_t *at = from + (int)threadIdx.x / WARP * ld + lane_id();
+    to += (int)threadIdx.x / WARP * (WIDE + HALF_PAD) + lane_id();
+    for (int row = (int)threadIdx.x / WARP; row < KEYS; row += WARPS) {
+        UNROLL
+        for (int c = 0; c < WIDE; c += WARP)
+            to[c] = row < rows && lane_id() + c < D ? at[c] : (uint16_t)0;
+        at += WARPS * ld;
+        to += WARPS * (WIDE + HALF_PAD);
+    }
+}
+/* to [64, WIDE + HALF_PAD] = rows first .. of x, zeros behind `count` rows and D columns. As load_rows; wide:
+ * neighbours copy 16 bytes each, 8 or 4 of them have a row. */
+template <int WIDE>
+static __device__ inline void load_halves(uint16_t *to, const HeadRows *x, int first, int count, int D, bool wide)
+{
+    constexpr int EACH = WIDE % 64 == 0 ? 8 : 4;
+    const int rows = count - first, begin = (int)threadIdx.x / EACH, col = (int)threadIdx.x % EACH * 8;
+    const uint16_t *from = (const uint16_t *)x->x + first * x->ld, *at = from + begin * x->ld + col;
+    if (!wide) {
+        load_each<WIDE>(to, from, x->ld, rows, D);
+        return;
+    }
+    to += begin * (WIDE + HALF_PAD) + col;
+    UNROLL
+    for (int row = 0; row < KEYS; row += THREADS / EACH) {
+        UNROLL
+        for (int c = 0; c < WIDE; c += 8 * EACH) {
+            const bool in = begin + row < rows && col + c < D;
+            cp_async16(to + row * (WIDE + HALF_PAD) + c, in ? at + c : from, in ? 16 : 0);
+        }
+        at += THREADS / EACH * x->ld;
+    }
+}
+
+/* The address that a lane gives ldmatrix for a [16, 16] part of a matrix with `ld` numbers a row: its four 8 x 8
+ * matrices are, in this order, at rows and columns (0, 0), (8, 0), (0, 8), (8, 8); across: (0, 0), (0, 8), (8, 0), (8,
+ * 8). */
+static __device__ inline const uint16_t *part_down(const uint16_t *x, int ld)
+{
+    return x + lane_id() % 16 * ld + lane_id() / 16 * 8;
+}
+static __device__ inline const uint16_t *part_across(const uint16_t *x, int ld)
+{
+    return x + (lane_id() % 8 + lane_id() / 16 * 8) * ld + lane_id() / 8 % 2 * 8;
+}
+
+/* A warp's scores [16, KEYS] are tiles of 8 columns: a lane has of rows g and g + 8, g = lane / 4, columns 8 n + 2
+ * (lane % 4) and the next. They become scores to the base 2, -inf where a key is not seen. away: key - place of the
+ * lane's first. */
+static __device__ inline void finish_tiles(float s[TILES][4], const Sight *w, int away, int cols, bool all)
+{
+    if (w->relative) {
+        float bias[TILES + 1][2];
+        for (int n = 0; n <= TILES; n++)
+            for (int e = 0; e < 2; e++)
+                bias[n][e] = bias_at(w, away + 8 * (n - 1) + e);
+        for (int n = 0; n < TILES; n++)
+            for (int c = 0; c < 4; c++)
+                s[n][c] = fmaf(s[n][c], w->scale, bias[n - c / 2 + 1][c % 2]);
+    } else {
+        for (int n = 0; n < TILES; n++)
+            for (int c = 0; c < 4; c++)
+                s[n][c] *= w->scale;
+    }
+    for (int n = 0; !all && n < TILES; n++)
+        for (int c = 0; c < 4; c++) {
+            const bool sees = sees_at(w, away + 8 * (n - c / 2) + c % 2) & (8 * n + c % 2 < cols);
+            s[n][c] = sees ? s[n][c] : -INFINITY;
+        }
+}
+
+/* The 4 lanes of a row */
+static __device__ inline float quad_max(float x)
+{
+    x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, 1));
+    return fmaxf(x, __shfl_xor_sync(FULL_MASK, x, 2));
+}
+static __device__ inline float quad_add(float x)
+{
+    x += __shfl_xor_sync(FULL_MASK, x, 1);
+    return x + __shfl_xor_sync(FULL_MASK, x, 2);
+}
+
+/* A lane's part of a result: rows 0 and 8, columns 8 n and 8 n + 1 from its first on */
+template <int WIDE, class T>
+static __device__ inline void put_tiles(T *to, int64_t ld, const float y[WIDE / 8][4], int rows, int cols)
+{
+    UNROLL
+    for (int n = 0; n < WIDE / 8; n++)
+        for (int c = 0; c < 4; c++)
+            if (c / 2 * 8 < rows && 8 * n + c % 2 < cols)
+                from_f32(y[n][c], to + c / 2 * 8 * ld + 8 * n + c % 2);
+}
+
+/* A block: 64 queries of a head of a text, 16 a warp; blocks behind the end of their text leave at once. Q is loaded
+ * once and stays in registers as fragments. 64 keys and then their values come to shared memory by 16-byte copies that
+ * nothing waits for: the values arrive while scores are computed, the next keys while values are added up. Rows there
+ * are WIDE + 8 numbers apart, so that the 8 rows of an ldmatrix lie in different banks. The accumulators of the first
+ * product are, packed to 16 bits, the operand of the second: no weight goes through shared memory. 64 x 64 scores and
+ * 64 x WIDE sums are what the registers of 4 warps hold. Bounded by tensor cores and, with small D, by exponentials.
+ *
+ * Sums: over features and keys in steps of 16 in order, each as the tensor core adds; of a row's weights by lanes in
+ * order, then by two steps over 4 lanes. */
+template <class T, int WIDE>
+static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
+    attention_mma_kernel(const Attention t, int64_t parts, bool wide)
+{
+    enum { STEPS = WIDE / 16, LD = WIDE + HALF_PAD };
+    SHARED(uint16_t, k, [KEYS * LD]);
+    SHARED(uint16_t, v, [KEYS * LD]);
+    const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t.D, g = lane_id() / 4, c0 = lane_id() % 4 * 2;
+    const Task task = task_of(parts, t.H);
+    const TextRows r = text_rows(&t, task.b);
+    /* the last queries see most where the mask is causal: first come the blocks that take longest */
+    const int i0 = (t.causal ? (int)parts - 1 - task.part : task.part) * QUERIES;
+    if (i0 >= r.queries)
+        return;
+    const int64_t kh = task.h / (t.H / (t.Hk ? t.Hk : t.H)), D64 = t.D;
+    const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
+                   K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
+    const Sight sight = sight_of(&t, task.h);
+    const Span span = keys_seen(&sight, &r, i0, QUERIES, KEYS);
+    const int place = first_place(&r) + i0 + own;
+    load_halves<WIDE>(v, &Q, i0, r.queries, D, wide);
+    load_halves<WIDE>(k, &K, span.begin, r.keys, D, wide);
+    cp_async_commit();
+    cp_async_wait<0>();
+    __syncthreads();
+    uint32_t q[STEPS][4];
+    for (int n = 0; n < STEPS; n++)
+        ldmatrix_x4(q[n], part_down(v + own * LD + 16 * n, LD));
+    float out[2 * STEPS][4] = {}, top[2] = {-FLT_MAX, -FLT_MAX}, sum[2] = {};
+    for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
+        const Seen seen = seen_between(&sight, j0 - place - (ROWS - 1), j0 + KEYS - 1 - place);
+        cp_async_wait<0>();
+        __syncthreads(); /* keys are there, and all have left v */
+        load_halves<WIDE>(v, &V, j0, r.keys, D, wide);
+        cp_async_commit();
+        uint32_t weights[KEYS / 16][4];
+        if (seen.some) {
+            float s[TILES][4] = {};
+            for (int d = 0; d < STEPS; d++)
+                for (int n = 0; n < KEYS / 16; n++) {
+                    uint32_t b[4];
+                    ldmatrix_x4(b, part_across(k + 16 * n * LD + 16 * d, LD));
+                    multiply(T(), s[2 * n], q[d], b);
+                    multiply(T(), s[2 * n + 1], q[d], b + 2);
+                }
+            finish_tiles(s, &sight, j0 + c0 - place - g, r.keys - j0 - c0, seen.all && j0 + KEYS <= r.keys);
+            for (int i = 0; i < 2; i++) {
+                float most = top[i];
+                for (int n = 0; n < TILES; n++)
+                    most = fmaxf(most, fmaxf(s[n][2 * i], s[n][2 * i + 1]));
+                most = quad_max(most);
+                const float shrink = exp2_fast(top[i] - most);
+                top[i] = most;
+                sum[i] *= shrink;
+                for (int n = 0; n < TILES; n++)
+                    for (int c = 2 * i; c < 2 * i + 2; c++) {
+                        s[n][c] = exp2_fast(s[n][c] - most);
+                        sum[i] += s[n][c];
+                    }
+                for (int n = 0; n < 2 * STEPS; n++)
+                    for (int c = 2 * i; c < 2 * i + 2; c++)
+                        out[n][c] *= shrink;
+            }
+            for (int n = 0; n < KEYS / 16; n++)
+                for (int i = 0; i < 4; i++)
+                    weights[n][i] = pack_pair(T(), s[2 * n + i / 2][i % 2 * 2], s[2 * n + i / 2][i % 2 * 2 + 1]);
+        }
+        cp_async_wait<0>();
+        __syncthreads(); /* values are there, and all have left k */
+        if (j0 + KEYS < span.end)
+            load_halves<WIDE>(k, &K, j0 + KEYS, r.keys, D, wide);
+        cp_async_commit();
+        for (int n = 0; seen.some && n < KEYS / 16; n++)
+            for (int d = 0; d < STEPS; d++) {
+                uint32_t b[4];
+                ldmatrix_x4_trans(b, part_down(v + 16 * n * LD + 16 * d, LD));
+                multiply(T(), out[2 * d], weights[n], b);
+                multiply(T(), out[2 * d + 1], weights[n], b + 2);
+            }
+    }
+    const int64_t rows = t.q_offsets[t.B], first = r.q + i0 + own;
+    const HeadRows to = head_rows(t.out, t.out_type, t.out_ld, first, task.h * D64);
+    const int left = r.queries - i0 - own;
+    for (int i = 0; i < 2; i++) {
+        const float all = quad_add(sum[i]), over = all == 0.0f ? 0.0f : 1.0f / all;
+        const int row = g + 8 * i;
+        for (int n = 0; n < 2 * STEPS; n++)
+            for (int c = 2 * i; c < 2 * i + 2; c++)
+                out[n][c] = all == 0.0f ? 0.0f : out[n][c] * over;
+        if (t.lse && c0 == 0 && row < left)
+            t.lse[task.h * rows + first + row] = all == 0.0f ? -INFINITY : fmaf(top[i], LN2, logf(all));
+    }
+    WITH_TYPE(t.out_type, O, put_tiles<WIDE>((O *)to.x + g * to.ld + c0, to.ld, out, left - g, D - c0));
+}
+
+template <class T, int WIDE> static void mma_by(const Run *run, const Attention *t)
+{
+    const int64_t parts = div_up(t->q_longest, QUERIES);
+    const bool wide = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
+                      rows_aligned(t->v, t->type, t->v_ld, t->D);
+    LAUNCH(run, (attention_mma_kernel<T, WIDE>), t->B * t->H * parts, THREADS, 0, *t, parts, wide);
+}
+template <class T> static void mma_of(const Run *run, const Attention *t)
+{
+    if (t->D <= 32)
+        mma_by<T, 32>(run, t);
+    else if (t->D <= 64)
+        mma_by<T, 64>(run, t);
+    else if (t->D <= 96)
+        mma_by<T, 96>(run, t);
+    else
+        mma_by<T, 128>(run, t);
+}
+
+void attention_mma(const Run *run, const Attention *t)
+{
+    if (t->type == BF16)
+        mma_of<Brain>(run, t);
+    else
+        mma_of<Half>(run, t);
+}
