@@ -67,7 +67,7 @@ static Block *find(const Cuda *c, size_t bytes)
 }
 
 /* A new piece from the device: PIECE_BYTES, or what is asked where that is more, or does fit while PIECE_BYTES do not */
-static Block *take_piece(size_t bytes)
+static Block *take_piece(const Cuda *c, size_t bytes)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
         const size_t size = attempt == 0 ? MAX(bytes, PIECE_BYTES) : bytes;
@@ -84,7 +84,7 @@ static Block *take_piece(size_t bytes)
             cudaFree(p);
             return NULL;
         }
-        MEMORY_HIDE(p, size);
+        MEMORY_HIDE(c->stream, p, size);
         b->begins_piece = true;
         if (next)
             next->begins_piece = true;
@@ -119,10 +119,10 @@ void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes)
     const size_t size = size_round_up(MAX(bytes, (size_t)1) + MEMORY_GAP, ALIGN);
     pthread_mutex_lock(&arena.lock);
     Block *b = find(c, size);
-    if (!b && !(b = take_piece(size))) {
+    if (!b && !(b = take_piece(c, size))) {
         cuda_flush(c); /* cudaFree waits, which a capture may not */
         give_back();
-        b = take_piece(size);
+        b = take_piece(c, size);
     }
     if (b && b->bytes > size) {
         Block *rest = insert(b, b->next, b->at + size, b->bytes - size);
@@ -138,7 +138,7 @@ void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes)
         arena.in_use += b->bytes;
         if (other)
             (void)cudaStreamSynchronize(other->stream);
-        MEMORY_SHOW(b->at, MAX(bytes, (size_t)1));
+        MEMORY_SHOW(c->stream, b->at, MAX(bytes, (size_t)1));
     }
     pthread_mutex_unlock(&arena.lock);
     return b ? b->at : NULL;
@@ -154,7 +154,7 @@ void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes)
     while (b && b->at != p)
         b = b->next;
     if (b && !b->is_free) {
-        MEMORY_HIDE(b->at, b->bytes);
+        MEMORY_HIDE(cuda_stream(run), b->at, b->bytes);
         arena.in_use -= b->bytes;
         b->is_free = true;
         b->user = (const Cuda *)run->context;

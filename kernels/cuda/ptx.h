@@ -19,8 +19,9 @@
 #include <stdint.h>
 
 #define CHECK_ALIGNED(p, bytes)         ((void)0) /* the emulator checks */
-#define MEMORY_SHOW(p, bytes)           ((void)0) /* and knows what of an arena is in use */
-#define MEMORY_HIDE(p, bytes)           ((void)0)
+/* What of an arena is in use, from here on in the stream; the emulator finds other accesses. */
+#define MEMORY_SHOW(stream, p, bytes)   ((void)(stream))
+#define MEMORY_HIDE(stream, p, bytes)   ((void)(stream))
 #define MEMORY_GAP                      0 /* bytes behind each part of an arena */
 
 static __device__ inline float bits_f32(uint32_t bits)

@@ -74,8 +74,11 @@ void emu_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void emu_block_begins(const Launch *l);
 /* What the hooks of the compiler do, for accesses of the emulator's own on behalf of the fiber that runs. */
 void emu_access(const void *p, size_t bytes, bool writes, bool atomic, const void *caller);
-/* Whether all bytes are in use in device memory. */
+/* Whether all bytes are of one cudaMalloc; and in use now, which an arena says. */
 bool emu_is_device(const void *p, size_t bytes);
+bool emu_in_use(const void *p, size_t bytes);
+void emu_show(void *p, size_t bytes);
+void emu_hide(void *p, size_t bytes);
 void emu_written(const void *p, size_t bytes); /* by the host */
 
 #endif

@@ -127,7 +127,16 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 
 bool emu_is_device(const void *p, size_t bytes)
 {
-    if (shadow_of(p) != &device || bytes > (size_t)(device.begin + device.bytes - (const unsigned char *)p))
+    const size_t at = (size_t)((const unsigned char *)p - device.begin);
+    for (const Block *b = blocks; b; b = b->next)
+        if (at >= b->at && at < b->at + b->bytes)
+            return bytes <= b->at + b->bytes - at;
+    return false;
+}
+
+bool emu_in_use(const void *p, size_t bytes)
+{
+    if (!emu_is_device(p, bytes))
         return false;
     const uint8_t *state = device.state + ((const unsigned char *)p - device.begin);
     for (size_t i = 0; i < bytes; i++)
@@ -142,16 +151,14 @@ void emu_written(const void *p, size_t bytes)
 }
 
 /* Of an arena: bytes that are in use, or no more. What is shown is as cudaMalloc gives it. */
-void emu_memory_show(void *p, size_t bytes)
+void emu_show(void *p, size_t bytes)
 {
-    cudaDeviceSynchronize();
     memset(p, 0xa5, bytes);
     memset(device.state + ((unsigned char *)p - device.begin), OPEN, bytes);
 }
 
-void emu_memory_hide(void *p, size_t bytes)
+void emu_hide(void *p, size_t bytes)
 {
-    cudaDeviceSynchronize();
     memset(device.state + ((unsigned char *)p - device.begin), CLOSED, bytes);
 }
 

@@ -6,8 +6,8 @@
 
 extern "C" {
 void emu_check_aligned(const void *p, size_t bytes);
-void emu_memory_show(void *p, size_t bytes);
-void emu_memory_hide(void *p, size_t bytes);
+void emu_memory_show(cudaStream_t stream, void *p, size_t bytes);
+void emu_memory_hide(cudaStream_t stream, void *p, size_t bytes);
 typedef enum EmuMma { EMU_MMA_BF16, EMU_MMA_F16, EMU_MMA_TF32, EMU_MMA_S8 } EmuMma;
 void emu_mma(EmuMma kind, void *c, const uint32_t *a, const uint32_t *b);
 void emu_ldmatrix(uint32_t *r, const void *row, bool transposed);
@@ -18,8 +18,8 @@ float emu_f16_to_f32(uint16_t bits);
 uint16_t emu_f32_to_f16(float x);
 }
 #define CHECK_ALIGNED(p, bytes) emu_check_aligned(p, bytes)
-#define MEMORY_SHOW(p, bytes)   emu_memory_show(p, bytes)
-#define MEMORY_HIDE(p, bytes)   emu_memory_hide(p, bytes)
+#define MEMORY_SHOW(stream, p, bytes) emu_memory_show(stream, p, bytes)
+#define MEMORY_HIDE(stream, p, bytes) emu_memory_hide(stream, p, bytes)
 #define MEMORY_GAP              256 /* so that what runs over the end of one does not find the next */
 
 static inline float bits_f32(uint32_t bits)

@@ -183,6 +183,27 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
     return cudaSuccess;
 }
 
+/* ---- memory of an arena ---------------------------------------------------------------------- */
+
+void emu_memory_show(cudaStream_t stream, void *p, size_t bytes)
+{
+    put(stream, {[=] { emu_show(p, bytes); }, NULL, 0, NULL});
+}
+
+void emu_memory_hide(cudaStream_t stream, void *p, size_t bytes)
+{
+    put(stream, {[=] { emu_hide(p, bytes); }, NULL, 0, NULL});
+}
+
+/* A copy's side on the device, when the copy is done. */
+static bool usable(const void *p, size_t bytes, const char *call)
+{
+    if (emu_in_use(p, bytes))
+        return true;
+    emu_fault("%s of %zu bytes: memory of the device that is not in use", call, bytes);
+    return false;
+}
+
 /* ---- launches and copies --------------------------------------------------------------------- */
 
 size_t emu_shared_allowed(const void *kernel);
@@ -255,6 +276,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     if (up && !is_pinned(from)) { /* the run-time library copies it away before it returns */
         std::vector<char> kept((const char *)from, (const char *)from + bytes);
         put(stream, {[=] {
+                         if (!usable(to, bytes, "an upload"))
+                             return;
                          memcpy(to, kept.data(), bytes);
                          emu_written(to, bytes);
                      },
@@ -262,6 +285,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         return state();
     }
     put(stream, {[=] {
+                     if ((!down && !usable(to, bytes, "a copy")) || (!up && !usable(from, bytes, "a copy")))
+                         return;
                      memmove(to, from, bytes);
                      if (!down)
                          emu_written(to, bytes);
@@ -282,8 +307,10 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t strea
         return failed(cudaErrorInvalidValue);
     }
     put(stream, {[=] {
-                     memset(p, value, bytes);
-                     emu_written(p, bytes);
+                     if (bytes > 0 && usable(p, bytes, "cudaMemsetAsync")) {
+                         memset(p, value, bytes);
+                         emu_written(p, bytes);
+                     }
                  },
                  NULL, 0, NULL});
     return state();
