@@ -13,7 +13,7 @@ enum { SMALL_GROUP = 16 /* output channels of a group: below, half of a tile of 
 
 static bool is_plain(const Conv *c)
 {
-    return false && c->groups == 1 && c->kh == 1 && c->kw == 1 && c->stride == 1 && c->top == 0 && c->left == 0 &&
+    return c->groups == 1 && c->kh == 1 && c->kw == 1 && c->stride == 1 && c->top == 0 && c->left == 0 &&
            c->bottom == 0 && c->right == 0;
 }
 
