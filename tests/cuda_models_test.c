@@ -264,16 +264,23 @@ static void plugins_that_do_not_fit(void **state)
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-static void assert_near(const char *name, const char *what, const float *x, const float *y, size_t n, double tolerance)
+static double apart(const float *x, const float *y, size_t n)
 {
     double most = 0;
     for (size_t i = 0; i < n; i++)
         most = fmax(most, fabs((double)x[i] - (double)y[i]) / (1 + fabs((double)x[i])));
-    print_message("  %-40s %s: largest difference %.2g\n", name, what, most);
-    if (!(most <= tolerance))
-        fail_msg("%s: %s: differs by %g from the CPU", name, what, most);
+    return most;
 }
 
+static void assert_near(const char *name, const char *what, double most, double tolerance)
+{
+    print_message("  %-40s %s: largest difference %.2g\n", name, what, most);
+    if (!(most <= tolerance))
+        fail_msg("%s: %s: differs by %g from the CPU, expected %g", name, what, most, tolerance);
+}
+
+/* Training multiplies what two devices round differently, in some models (DGCF) a thousand times in three epochs: so
+ * does another level of the CPU's own instructions, and a device may differ four times as much. */
 static void recommenders_agree_with_the_cpu(void **state)
 {
     (void)state;
@@ -281,26 +288,32 @@ static void recommenders_agree_with_the_cpu(void **state)
         const Recommender *kind = recommender_at(i);
         if (kind->step || !(all() || !strcmp(kind->name, "LATTICE")))
             continue;
-        Device cpu, gpu;
+        Device cpu, baseline, gpu;
         Error e = {0};
         Arena *a = arena_new(NULL, 0);
         DataSet data;
-        Trial one = {0}, other = {0};
+        Trial one = {0}, base = {0}, other = {0};
         open_gpu(&gpu);
         assert_ok(device_open(&cpu, "cpu", 2, NULL, NULL, &e), e);
+        assert_ok(device_open(&baseline, "cpu:baseline", 2, NULL, NULL, &e), e);
         make_data(&data, a);
         try_recommender(&cpu, kind, NULL, &data, &one, a);
+        try_recommender(&baseline, kind, NULL, &data, &base, a);
         try_recommender(&gpu, kind, NULL, &data, &other, a);
         assert_ok(device_check(&gpu, &e), e);
-        assert_near(kind->name, "losses", one.losses, other.losses, one.losses_count, 1e-4);
-        assert_near(kind->name, "users", one.users, other.users, one.users_count, 2e-3);
-        assert_near(kind->name, "items", one.items, other.items, one.items_count, 2e-3);
+        const double levels = fmax(apart(one.users, base.users, one.users_count),
+                                   apart(one.items, base.items, one.items_count)),
+                     usual = fmax(1e-3, 4 * levels);
+        assert_near(kind->name, "losses", apart(one.losses, other.losses, one.losses_count), 2e-4);
+        assert_near(kind->name, "users", apart(one.users, other.users, one.users_count), usual);
+        assert_near(kind->name, "items", apart(one.items, other.items, one.items_count), usual);
         size_t same = 0;
         for (size_t j = 0; j < one.top_count; j++)
             same += one.top[j] == other.top[j];
         assert_true((double)same >= 0.98 * (double)one.top_count);
         arena_free(a);
         device_close(&cpu);
+        device_close(&baseline);
         device_close(&gpu);
     }
 }
@@ -319,7 +332,7 @@ static void encoders_agree_with_the_cpu(void **state)
                     *y = encode(&gpu, trial_encoders[i].name, trial_encoders[i].tower, &m, a);
         assert_int_equal(n, m);
         assert_ok(device_check(&gpu, &e), e);
-        assert_near(trial_encoders[i].name, "features", x, y, n, 1e-4);
+        assert_near(trial_encoders[i].name, "features", apart(x, y, n), 1e-5);
         arena_free(a);
         device_close(&cpu);
         device_close(&gpu);
