@@ -3,7 +3,7 @@
  * lines, and from the cache where it is read again. A batch has thousands of rows of some hundred numbers: less work
  * than fills a large card, so the latency of a row's loads and sums is what counts. */
 #include "kernels/cuda/act.h"
-#include "kernels/cuda/columns.h"
+#include "kernels/cuda/sparse/columns.h"
 
 enum { MOST_PARTS = 4 };
 

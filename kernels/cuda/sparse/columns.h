@@ -1,4 +1,4 @@
-/* kernels/cuda/columns.h: rows of D numbers, four columns a thread: how gathers, sums of rows, sparse products and
+/* kernels/cuda/sparse/columns.h: rows of D numbers, four columns a thread: how gathers, sums of rows, sparse products and
  * losses read and write them.
  *
  * Where all rows begin at multiples of 16 bytes and D is a multiple of 4, `vector` is true: a lane's four columns are

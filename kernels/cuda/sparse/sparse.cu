@@ -1,5 +1,5 @@
-/* kernels/cuda/sparse.cu: one number for each entry of a sparse matrix, or for each row of them. */
-#include "kernels/cuda/sparse.h"
+/* kernels/cuda/sparse/sparse.cu: one number for each entry of a sparse matrix, or for each row of them. */
+#include "kernels/cuda/sparse/sparse.h"
 
 /* ---- by entry: no sum over a row, so entries are dealt out evenly whatever the rows are ------ */
 

@@ -1,4 +1,4 @@
-/* kernels/cuda/topk.cu: ranking: the k best of each row of a product that is never stored, and of dense scores.
+/* kernels/cuda/rank/topk.cu: ranking: the k best of each row of a product that is never stored, and of dense scores.
  *
  * Three ways, by k and by what is given (docs/kernels/topk.md):
  *   lists    k up to 128, products: a block ranks tiles while they are in registers. Where the rows alone are too few
@@ -9,7 +9,7 @@
  * All order scores by value, then by lower id, and a score has the same bits in all: so results do not depend on the
  * way. Unlike the CPU's, the product of rows with themselves is made whole: half of it would give each list to many
  * blocks. */
-#include "kernels/cuda/rank.h"
+#include "kernels/cuda/rank/rank.h"
 
 enum { MOST_IN_SHARED = 128 }; /* places of a list in shared memory */
 

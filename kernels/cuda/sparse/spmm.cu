@@ -1,9 +1,9 @@
-/* kernels/cuda/spmm.cu: y = alpha A x + beta y. docs/kernels/spmm.md ("On a GPU") tells how it came to be.
+/* kernels/cuda/sparse/spmm.cu: y = alpha A x + beta y. docs/kernels/spmm.md ("On a GPU") tells how it came to be.
  *
  * What bounds it: each entry reads one row of x, 256 bytes at D = 64, for 128 operations: the bandwidth of the L2
  * cache, or of memory where x does not fit there. So a row of x is read in as few accesses as possible, and the loads
  * of many entries are under way together. */
-#include "kernels/cuda/sparse.h"
+#include "kernels/cuda/sparse/sparse.h"
 
 /* What entry e, in column c, is multiplied by, but for the row's scale */
 static __device__ inline float entry_weight(const Sparse &A, int64_t e, int64_t c)

@@ -1,11 +1,11 @@
-/* kernels/cuda/knn_lists.cu: nearest rows among those of some lists: the search of an inverted file (nn/knn.c).
+/* kernels/cuda/rank/knn_lists.cu: nearest rows among those of some lists: the search of an inverted file (nn/knn.c).
  *
  * A block has 32 queries, 4 a warp, and keeps the k best of each, as in topk.cu. Which of them search a list is a word
  * of 32 bits; the block takes the lists that have a bit one after the other, and its warps rank those of their queries
  * whose bit is set. So a list is read once for all queries of the block that search it. nn/knn.c gives queries sorted
  * by list, which then search mostly the same lists; queries in any order read a list for a few of them only, and memory
  * limits the kernel. A list begins with a barrier and a wait for memory; the other block of the SM hides it in part. */
-#include "kernels/cuda/rank.h"
+#include "kernels/cuda/rank/rank.h"
 
 /* Blocks at a time: more than a card runs at once. Each has a word a list in scratch. */
 enum { MOST_SEARCHES = 512, R = 4, QUERIES = RANK_WARPS * R, MOST_IN_SHARED = 128 };
