@@ -343,10 +343,11 @@ template <int R> static __device__ inline void put_part(RankShared<R> *s, int bu
     }
 }
 
-template <int R> static __device__ inline void multiply_part(const RankShared<R> *s, int buffer, float sum[R][4])
+template <int R>
+static __device__ inline void multiply_part(const RankShared<R> *s, int buffer, int many, float sum[R][4])
 {
     const int row = (int)threadIdx.x / WARP * R, item = 4 * lane_id();
-    for (int k = 0; k < K_PART; k++) {
+    for (int k = 0; k < many; k++) {
         const float4 b = load4(&s->b[buffer][k][item]);
         for (int r = 0; r < R; r += 4) {
             const float4 four = load4(&s->a[buffer][k][row + r]);
@@ -459,7 +460,7 @@ static __device__ inline void rank_range(const Product *p, RankShared<R> *s, con
         if (next_tile < last)
             part = fetch_part(&p->rows, row, &p->items, next_tile, last, next_d);
         if (active)
-            multiply_part(s, buffer, sum);
+            multiply_part(s, buffer, MIN(D - d, (int)K_PART), sum);
         if (next_tile < last)
             put_part(s, buffer ^ 1, &part);
         __syncthreads();

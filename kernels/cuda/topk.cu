@@ -170,12 +170,6 @@ static __device__ inline uint64_t key_of(float score, int32_t id)
     const uint32_t bits = f32_bits(score + 0.0f); /* -0 is 0 */
     return (uint64_t)(bits >> 31 ? ~bits : bits | 0x80000000u) << 32 | (uint32_t)~id;
 }
-static __device__ inline float score_of(uint64_t key)
-{
-    const uint32_t bits = (uint32_t)(key >> 32);
-    return bits_f32(bits >> 31 ? bits & 0x7fffffffu : ~bits);
-}
-
 enum { LANE_BINS = 8, BINS = WARP * LANE_BINS, SORT_IN_SHARED = 4096 };
 typedef struct Digit {
     int32_t bin, left, inside; /* the digit; how many of its numbers are needed; how many there are */
@@ -303,7 +297,7 @@ static __global__ void __launch_bounds__(DENSE_THREADS, 4) dense_select_kernel(D
                 const uint64_t key = key_of(score[c], item);
                 if (key >= limit && key != 0) { /* in any order: it is sorted */
                     const int at = atomicAdd(taken, 1);
-                    value[at] = score_of(key);
+                    value[at] = score[c];
                     id[at] = item;
                 }
             }
