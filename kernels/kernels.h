@@ -418,7 +418,7 @@ typedef struct Kernels {
      * behind them have id -1 and score -inf. */
     size_t (*knn_work)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k);
     /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product: ids, values [Q,k]. With normalised rows
-     * this is the cosine graph. Where q is x half of the product is made. */
+     * this is the cosine graph. Where q is x the CPU makes half of the product. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
     /* The same among the rows of some lists (knn_lists.c). The rows of x [start[L],D] are sorted by list: list l has

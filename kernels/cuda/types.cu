@@ -3,12 +3,13 @@
 
 bool cuda_supports(const char *entry, const char *operand, DType type)
 {
+    enum { BOTH = 1 << F16 | 1 << BF16 };
     static const struct {
         const char *entry, *operand;
         unsigned types; /* beside F32 */
-    } NARROW[] = {{"gather", "table", 1u << F16 | 1u << BF16},
-                  {"convert", "x", 1u << F16 | 1u << BF16},
-                  {"convert", "y", 1u << F16 | 1u << BF16}};
+    } NARROW[] = {{"gather", "table", BOTH}, {"convert", "x", BOTH},  {"convert", "y", BOTH},
+                  {"knn", "q", BOTH},        {"knn", "x", BOTH},      {"knn_lists", "q", BOTH},
+                  {"knn_lists", "x", BOTH},  {"topk", "users", BOTH}, {"topk", "items", BOTH}};
     for (size_t i = 0; i < COUNT(NARROW); i++)
         if (strcmp(NARROW[i].entry, entry) == 0 && strcmp(NARROW[i].operand, operand) == 0 &&
             (NARROW[i].types >> type & 1u))

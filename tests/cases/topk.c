@@ -223,6 +223,7 @@ static const Case topk_cases[] = {
     {.topk = {.B = 60, .I = 900, .D = 16, .k = 200, .flags = BY_ROW | WITH_EXCLUDE}},
     {.topk = {.B = 90, .I = 4100, .D = 3, .k = 50, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE | HEAVY_EXCLUDE}},
     {.topk = {.B = 3, .I = 4300, .D = 2, .k = 4200, .flags = WITH_EXCLUDE}},
+    {.topk = {.B = 3, .I = 1100, .D = 3, .k = 4, .flags = WITH_EXCLUDE}},
     {.topk = {.B = 8200, .I = 140, .D = 2, .k = 3, .flags = BY_ROW | WITH_BIAS | WITH_EXCLUDE}},
     {.topk = {.B = 15, .I = 200, .D = 8, .k = 9, .flags = BY_ROW | WITH_BIAS, .type = F16}},
     {.topk = {.B = 15, .I = 200, .D = 7, .k = 9, .flags = BY_ROW | WITH_EXCLUDE, .type = BF16}},

@@ -180,17 +180,25 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 
 /* ---- excluded items -------------------------------------------------------------------------- */
 
-/* Those of a row that are not behind: item[at .. end-1] */
+/* Those of a row that are not behind: item[at .. end-1]. next: of item at + the lane's number in its group, read before
+ * it is needed. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
+    int32_t next;
 } Skip;
 
-/* The excluded items of row b of a batch, from item `first` on */
-static __device__ inline Skip skip_from(const Exclude *x, int64_t b, int64_t first)
+template <int GROUP> static __device__ inline void skip_read(Skip *s)
+{
+    const int64_t at = s->at + lane_id() % GROUP;
+    s->next = at < s->end ? s->item[at] : INT32_MAX;
+}
+
+/* The excluded items of row b of a batch, from item `first` on. GROUP neighbouring lanes have the same row. */
+template <int GROUP> static __device__ inline Skip skip_from(const Exclude *x, int64_t b, int64_t first)
 {
     if (!x->start)
-        return Skip{NULL, 0, 0};
+        return Skip{NULL, 0, 0, INT32_MAX};
     const int64_t list = x->row ? x->row[b] : b, end = x->start[list + 1];
     int64_t low = x->start[list];
     for (int64_t high = end; low < high;) {
@@ -200,12 +208,14 @@ static __device__ inline Skip skip_from(const Exclude *x, int64_t b, int64_t fir
         else
             high = middle;
     }
-    return Skip{x->item, low, end};
+    Skip s = {x->item, low, end, 0};
+    skip_read<GROUP>(&s);
+    return s;
 }
 
-/* bits [4] of shared memory: bit i is set where item first + i is excluded, i < TILE. GROUP neighbouring lanes have the
- * same row, Skip and bits; they read as many items at a time. Tiles come in ascending order, so each item is read once.
- */
+/* bits [4] of shared memory: bit i is set where item first + i is excluded, i < TILE. A group has the same Skip and
+ * bits, and reads as many items at a time as it has lanes; those for the next tile come while this one is multiplied.
+ * Tiles come in ascending order, so each item is read about once. */
 template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_t first, uint32_t *bits)
 {
     const int lane = lane_id() % GROUP;
@@ -214,11 +224,13 @@ template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_
         bits[lane] = 0;
     __syncwarp();
     for (bool more = true; __any_sync(FULL_MASK, more);) {
-        const int64_t at = s->at + lane, place = at < s->end ? s->item[at] - first : (int64_t)TILE;
+        const int64_t place = s->next - first;
         if (place < TILE)
             atomicOr(&bits[place / 32], 1u << place % 32);
         const uint32_t inside = __ballot_sync(FULL_MASK, place < TILE) & group;
         s->at += __popc(inside);
+        if (inside)
+            skip_read<GROUP>(s);
         more = inside == group;
     }
     __syncwarp();
@@ -343,10 +355,11 @@ template <int R> static __device__ inline void put_part(RankShared<R> *s, int bu
     }
 }
 
-template <int R> static __device__ inline void multiply_part(const RankShared<R> *s, int buffer, float sum[R][4])
+template <int R>
+static __device__ inline void multiply_part(const RankShared<R> *s, int buffer, int many, float sum[R][4])
 {
     const int row = (int)threadIdx.x / WARP * R, item = 4 * lane_id();
-    for (int k = 0; k < K_PART; k++) {
+    for (int k = 0; k < many; k++) {
         const float4 b = load4(&s->b[buffer][k][item]);
         for (int r = 0; r < R; r += 4) {
             const float4 four = load4(&s->a[buffer][k][row + r]);
@@ -459,7 +472,7 @@ static __device__ inline void rank_range(const Product *p, RankShared<R> *s, con
         if (next_tile < last)
             part = fetch_part(&p->rows, row, &p->items, next_tile, last, next_d);
         if (active)
-            multiply_part(s, buffer, sum);
+            multiply_part(s, buffer, MIN(D - d, (int)K_PART), sum);
         if (next_tile < last)
             put_part(s, buffer ^ 1, &part);
         __syncthreads();

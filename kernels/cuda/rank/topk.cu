@@ -42,7 +42,7 @@ template <int R, class T, bool STORE> static __global__ void __launch_bounds__(R
     const T *row = NULL;
     if (threadIdx.x / 4 < ROWS && brings < x.last)
         row = (const T *)x.product.rows.data + (x.row ? x.row[brings] : brings) * x.product.rows.D;
-    Skip skip = skip_from(&x.exclude, MIN(skips, x.last - 1), first);
+    Skip skip = skip_from<WARP / R>(&x.exclude, MIN(skips, x.last - 1), first);
     const int rows = (int)MAX(MIN(x.last - own, (int64_t)R), (int64_t)0); /* of the warp */
     if (!STORE)
         lists_begin(s, &lists, rows);
@@ -136,7 +136,7 @@ static __global__ void __launch_bounds__(DENSE_THREADS) dense_lists_kernel(Dense
     best_begin(&best);
     if (b < x.B) {
         const int64_t begin = part_first(x.I, share, part), end = part_first(x.I, share, part + 1);
-        Skip skip = skip_from(&x.exclude, x.first + b, begin);
+        Skip skip = skip_from<WARP>(&x.exclude, x.first + b, begin);
         for (int64_t first = begin; first < end; first += TILE) {
             float score[4];
             read_scores(&x, b, first, end, &skip, s[warp].excluded, score);
@@ -170,12 +170,6 @@ static __device__ inline uint64_t key_of(float score, int32_t id)
     const uint32_t bits = f32_bits(score + 0.0f); /* -0 is 0 */
     return (uint64_t)(bits >> 31 ? ~bits : bits | 0x80000000u) << 32 | (uint32_t)~id;
 }
-static __device__ inline float score_of(uint64_t key)
-{
-    const uint32_t bits = (uint32_t)(key >> 32);
-    return bits_f32(bits >> 31 ? bits & 0x7fffffffu : ~bits);
-}
-
 enum { LANE_BINS = 8, BINS = WARP * LANE_BINS, SORT_IN_SHARED = 4096 };
 typedef struct Digit {
     int32_t bin, left, inside; /* the digit; how many of its numbers are needed; how many there are */
@@ -218,7 +212,7 @@ static __device__ inline uint64_t find_limit(const Dense *x, int64_t b, int32_t 
             *total = 0;
         __syncthreads();
         int32_t valid = 0;
-        Skip skip = skip_from(&x->exclude, x->first + b, begin);
+        Skip skip = skip_from<WARP>(&x->exclude, x->first + b, begin);
         for (int64_t first = begin; first < end; first += TILE) {
             float score[4];
             read_scores(x, b, first, end, &skip, excluded, score);
@@ -294,7 +288,7 @@ static __global__ void __launch_bounds__(DENSE_THREADS, 4) dense_select_kernel(D
         if (threadIdx.x == 0)
             *taken = 0;
         __syncthreads();
-        Skip skip = skip_from(&x.exclude, x.first + b, begin);
+        Skip skip = skip_from<WARP>(&x.exclude, x.first + b, begin);
         for (int64_t first = begin; first < end; first += TILE) {
             float score[4];
             read_scores(&x, b, first, end, &skip, excluded[warp], score);
@@ -303,7 +297,7 @@ static __global__ void __launch_bounds__(DENSE_THREADS, 4) dense_select_kernel(D
                 const uint64_t key = key_of(score[c], item);
                 if (key >= limit && key != 0) { /* in any order: it is sorted */
                     const int at = atomicAdd(taken, 1);
-                    value[at] = score_of(key);
+                    value[at] = score[c];
                     id[at] = item;
                 }
             }
