@@ -464,15 +464,16 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* these fork, which takes the longer the more memory a sanitizer keeps: before the others */
+        cmocka_unit_test(kills),
+        cmocka_unit_test(names_belong_to_their_features),
+        cmocka_unit_test(parts_belong_together),
         cmocka_unit_test(refused_memory),
         cmocka_unit_test(refused_pieces),
         cmocka_unit_test(failing_files),
         cmocka_unit_test(interrupted_and_short_calls),
         cmocka_unit_test(a_full_disk),
         cmocka_unit_test(a_full_disk_leaves_the_old_file),
-        cmocka_unit_test(kills),
-        cmocka_unit_test(names_belong_to_their_features),
-        cmocka_unit_test(parts_belong_together),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
