@@ -160,18 +160,17 @@ check rooms_of_tools "$(
     rm -f "$BUILD/rooms"
 )"
 # Only extractors/registry.c names the encoders, and only recsys/registry.c the recommenders: seen in the symbols of the objects.
+find $product -name '*.c' | sed "s,^,$BUILD/,; s/c$/o/" | xargs ls 2>/dev/null | xargs nm -A >"$BUILD/symbols"
 users() { # FOLDER: "object symbol" for each object elsewhere in the product that needs a symbol of FOLDER
-    local object
-    for object in $(find $product -name '*.c' | sed "s,^,$BUILD/,; s/c$/o/"); do
-        [ ! -e "$object" ] || nm -A "$object"
-    done | awk -v mine="$BUILD/$1/" '
+    awk -v mine="$BUILD/$1/" '
         { file = substr($1, 1, index($1, ":") - 1); inside = index(file, mine) == 1 }
         inside && $(NF - 1) ~ /^[BDRT]$/ { defined[$NF] = 1 }
         !inside && $(NF - 1) == "U" { needs[file " " $NF] = $NF }
-        END { for (n in needs) if (needs[n] in defined) print n }'
+        END { for (n in needs) if (needs[n] in defined) print n }' "$BUILD/symbols"
 }
 check encoders_are_used_by_the_registry_only "$(users extractors/models | grep -v "/extractors/registry.o ")"
 check recommenders_are_used_by_the_registry_only "$(users recsys/models | grep -v "/recsys/registry.o ")"
+rm -f "$BUILD/symbols"
 check files_of_models_are_recommenders "$(grep -L '^const Recommender recommender_' recsys/models/*.c)$(grep -l '^const Recommender recommender_' recsys/models/shared/*)"
 
 # ---- the tree: sizes, and lines of flags -----------------------------------------------------------------------------------

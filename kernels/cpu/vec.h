@@ -13,8 +13,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__)
+#if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__x86_64__)
+#include <emmintrin.h> /* immintrin.h takes a compiler as long as a usual kernel does */
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
