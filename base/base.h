@@ -135,7 +135,7 @@ size_t utf8_decode(const char *p, size_t n, uint32_t *code);
 size_t utf8_encode(uint32_t code, char out[4]);
 bool utf8_valid(Text a, size_t *bad_at);
 
-/* The word that is nearest to a misspelt word, in any case, or NULL if none is near (words.c). */
+/* The word that is nearest to a misspelt word, in any case, or NULL if none is near. */
 const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
 
 /* The nearest words for a message, three at most: "A", "B" or "C". NULL if none is near. */
