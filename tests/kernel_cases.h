@@ -151,8 +151,8 @@ typedef struct Case {
 #define TIMED(...) {.n = {__VA_ARGS__}, .timed = true}
 /* clang-format on */
 
-/* Where a buffer is in its pages: next to the guard page behind it, or to the one before it; or one number before the
- * end, so that sizes that are multiples of a vector do not always begin at one */
+/* Where buffers are in their pages: next to the guard page behind, or to the one before; AT_ODD: some of them one
+ * number before the end, so that those whose size is a multiple of a vector do not always begin at a multiple, too */
 typedef enum Place { AT_END, AT_FRONT, AT_ODD } Place;
 
 typedef struct Job {

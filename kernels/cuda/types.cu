@@ -38,8 +38,8 @@ static __global__ void __launch_bounds__(256) convert_kernel(int64_t n, const X 
 {
     for (int64_t i = V * first_index(); i < n; i += V * all_threads()) {
         if (i + V <= n) {
-            CHECK_ALIGNED(x + i, sizeof(Numbers<X, V>));
-            CHECK_ALIGNED(y + i, sizeof(Numbers<Y, V>));
+            CHECK_ALIGNED(x + i, V * sizeof(X));
+            CHECK_ALIGNED(y + i, V * sizeof(Y));
             const Numbers<X, V> from = *(const Numbers<X, V> *)(x + i);
             Numbers<Y, V> to;
             for (int j = 0; j < V; j++)

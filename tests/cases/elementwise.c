@@ -187,6 +187,8 @@ static const Case broadcast_cases[] = {
     CASE(700, 300, BIN_DIV, SPREAD_COLUMN), CASE(9, 600, BIN_MUL, SPREAD_COLUMN),
     CASE(33, 1, BIN_MAX, SPREAD_COLUMN),    CASE(33, 1, BIN_SUB, SPREAD_ROW),
     CASE(1, 40001, BIN_MUL, SPREAD_NUMBER), CASE(80, 500, BIN_ABOVE, SPREAD_NUMBER),
+    CASE(9, 64, BIN_SUB, SPREAD_ROW),       CASE(30, 20, BIN_MAX, SPREAD_ROW),
+    CASE(31, 12, BIN_DIV, SPREAD_ROW),      CASE(3, 8, BIN_MUL, SPREAD_ROW),
     TIMED(2048, 64, BIN_ADD, SPREAD_ROW),   TIMED(2048, 64, BIN_MUL, SPREAD_COLUMN),
 };
 static void broadcast_make(Job *j, const Case *s)
@@ -271,8 +273,14 @@ const Family family_unary = {.kernel = "unary",
                              .in_place_count = 1};
 
 static const Case noise_cases[] = {
-    CASE(0, NOISE_UNIFORM, 0),       CASE(7, NOISE_UNIFORM, 4294967270),  CASE(40001, NOISE_UNIFORM, 1000003),
-    CASE(501, NOISE_NORMAL, 3),      CASE(501, NOISE_GUMBEL, 4294967270), TIMED(1 << 18, NOISE_UNIFORM, 0),
+    CASE(0, NOISE_UNIFORM, 0),
+    CASE(7, NOISE_UNIFORM, 4294967270),
+    CASE(40001, NOISE_UNIFORM, 1000003),
+    CASE(501, NOISE_NORMAL, 3),
+    CASE(501, NOISE_GUMBEL, 4294967270),
+    CASE(33, NOISE_NORMAL, 1099511627779),
+    CASE(33, NOISE_UNIFORM, 1099511627779),
+    TIMED(1 << 18, NOISE_UNIFORM, 0),
     TIMED(1 << 18, NOISE_NORMAL, 0),
 };
 static Draw noise_draw(const Job *j)
@@ -307,9 +315,10 @@ const Family family_noise = {.kernel = "noise",
                              .reference = noise_reference,
                              .tolerance = 1e-12}; /* the same floats on every device */
 
-static const Case add_bias_cases[] = {CASE(0, 5, ACT_NONE),     CASE(5, 0, ACT_NONE),     CASE(3, 7, ACT_NONE),
-                                      CASE(700, 67, ACT_RELU),  CASE(9, 33, ACT_GELU),    CASE(5, 1, ACT_GELU),
-                                      CASE(40000, 1, ACT_NONE), TIMED(197, 768, ACT_NONE)};
+static const Case add_bias_cases[] = {CASE(0, 5, ACT_NONE),     CASE(5, 0, ACT_NONE),   CASE(3, 7, ACT_NONE),
+                                      CASE(700, 67, ACT_RELU),  CASE(9, 33, ACT_GELU),  CASE(5, 1, ACT_GELU),
+                                      CASE(40000, 1, ACT_NONE), CASE(9, 64, ACT_SWISH), CASE(30, 20, ACT_NONE),
+                                      CASE(31, 12, ACT_TANH),   CASE(3, 8, ACT_RELU6),  TIMED(197, 768, ACT_NONE)};
 static void add_bias_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
@@ -341,7 +350,8 @@ const Family family_add_bias = {.kernel = "add_bias",
 /* ---- dropout, fill --------------------------------------------------------------------------- */
 
 static const Case dropout_cases[] = {CASE(0, 10, 0),           CASE(7, 50, 0), CASE(40, 30, 4294967270),
-                                     CASE(40001, 10, 1000003), CASE(50, 0, 7), TIMED(1 << 18, 10, 0)};
+                                     CASE(40001, 10, 1000003), CASE(50, 0, 7), CASE(33, 50, 1099511627779),
+                                     TIMED(1 << 18, 10, 0)};
 static Draw dropout_draw(const Job *j)
 {
     return (Draw){j->seed, DRAW_DROPOUT, 3};

@@ -64,7 +64,7 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     }
     const bool whole = role == ROLE_WORK || type == 'b';
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count,
-                 behind = j->place == AT_ODD && !whole ? size : 0,
+                 behind = j->place == AT_ODD && !whole && (j->seed >> j->n & 1) ? size : 0,
                  inside = size_round_up(MAX(bytes + behind, (size_t)1), page);
     Buffer *b = &j->b[j->n];
     *b = (Buffer){.name = name, .role = role, .type = type, .count = count, .size = size, .block_bytes = inside};
