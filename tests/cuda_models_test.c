@@ -304,13 +304,17 @@ static void recommenders_agree_with_the_cpu(void **state)
         const double levels = fmax(apart(one.users, base.users, one.users_count),
                                    apart(one.items, base.items, one.items_count)),
                      usual = fmax(1e-3, 4 * levels);
-        assert_near(kind->name, "losses", apart(one.losses, other.losses, one.losses_count), 2e-4);
+        assert_near(kind->name, "first loss", apart(one.losses, other.losses, MIN(one.losses_count, (size_t)1)), 1e-6);
+        assert_near(kind->name, "losses", apart(one.losses, other.losses, one.losses_count),
+                    fmax(1e-4, 4 * apart(one.losses, base.losses, one.losses_count)));
         assert_near(kind->name, "users", apart(one.users, other.users, one.users_count), usual);
         assert_near(kind->name, "items", apart(one.items, other.items, one.items_count), usual);
-        size_t same = 0;
-        for (size_t j = 0; j < one.top_count; j++)
+        size_t same = 0, usual_same = 0;
+        for (size_t j = 0; j < one.top_count; j++) {
             same += one.top[j] == other.top[j];
-        assert_true((double)same >= 0.98 * (double)one.top_count);
+            usual_same += one.top[j] == base.top[j];
+        }
+        assert_true((double)same >= 0.9 * (double)usual_same);
         arena_free(a);
         device_close(&cpu);
         device_close(&baseline);
