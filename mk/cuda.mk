@@ -23,9 +23,9 @@ NVCC_VERSION = $(eval NVCC_VERSION := $$(shell $(NVCC) --version | sed -n 's/.*r
 # ---- flags -----------------------------------------------------------------------------------------------------------------
 # Code for the A100 (sm_80: the other cards of compute capability 8 run it, too) and the H100 (sm_90a); PTX for later cards.
 CUDA_ARCH = -gencode arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90a,code=sm_90a
-# -fmad=false: as -ffp-contract=off in Makefile. C++ warns of members that a designated initializer leaves out; C does not.
+# Code is compressed, to a quarter. -fmad=false: as -ffp-contract=off in Makefile. C++ warns of members that a designated initializer leaves out; C does not.
 CUDA_HOST = -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti -Wall -Wextra -Wpointer-arith -Wno-missing-field-initializers
-CUDA_FLAGS = -std=c++20 $(if $(call on,$(DEBUG)),-O0 -g -G,-O3 -lineinfo) -fmad=false $(CUDA_ARCH) $(if $(call on,$(WERROR)),-Werror all-warnings) \
+CUDA_FLAGS = -std=c++20 -Xfatbin -compress-all $(if $(call on,$(DEBUG)),-O0 -g -G,-O3 -lineinfo) -fmad=false $(CUDA_ARCH) $(if $(call on,$(WERROR)),-Werror all-warnings) \
 	$(addprefix -Xcompiler ,$(CUDA_HOST) $(if $(call on,$(WERROR)),-Werror)) -I. $(CUDA_FEATURES) $(NVCCFLAGS)
 # What nvcc finds the header of: -DHAVE_CUBLAS -DHAVE_CUDNN
 has_header = "\#if __has_include(<$(1)>)" "found -DHAVE_$(2)" "\#endif"
