@@ -23,17 +23,18 @@ NVCC_VERSION = $(eval NVCC_VERSION := $$(shell $(NVCC) --version | sed -n 's/.*r
 # ---- flags -----------------------------------------------------------------------------------------------------------------
 # Code for the A100 (sm_80: the other cards of compute capability 8 run it, too) and the H100 (sm_90a); PTX for later cards.
 CUDA_ARCH = -gencode arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90a,code=sm_90a
-# -fmad=false: as -ffp-contract=off in Makefile. C++ warns of members that a designated initializer leaves out; C does not.
+# Code is compressed, to a quarter. -fmad=false: as -ffp-contract=off in Makefile. C++ warns of members that a designated initializer leaves out; C does not.
 CUDA_HOST = -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti -Wall -Wextra -Wpointer-arith -Wno-missing-field-initializers
-CUDA_FLAGS = -std=c++20 $(if $(call on,$(DEBUG)),-O0 -g -G,-O3 -lineinfo) -fmad=false $(CUDA_ARCH) $(if $(call on,$(WERROR)),-Werror all-warnings) \
-	$(addprefix -Xcompiler ,$(CUDA_HOST) $(if $(call on,$(WERROR)),-Werror) $(filter-out -fno-sanitize-recover=%,$(SAN))) -I. $(CUDA_FEATURES) $(NVCCFLAGS)
+CUDA_FLAGS = -std=c++20 -Xfatbin -compress-all $(if $(call on,$(DEBUG)),-O0 -g -G,-O3 -lineinfo) -fmad=false $(CUDA_ARCH) $(if $(call on,$(WERROR)),-Werror all-warnings) \
+	$(addprefix -Xcompiler ,$(CUDA_HOST) $(if $(call on,$(WERROR)),-Werror)) -I. $(CUDA_FEATURES) $(NVCCFLAGS)
 # What nvcc finds the header of: -DHAVE_CUBLAS -DHAVE_CUDNN
 has_header = "\#if __has_include(<$(1)>)" "found -DHAVE_$(2)" "\#endif"
 CUDA_FEATURES = $(eval CUDA_FEATURES := $$(shell printf '%s\n' $(call has_header,cublas_v2.h,CUBLAS) $(call has_header,cudnn.h,CUDNN) | \
 	$(NVCC) -x c++ -E - 2>/dev/null | sed -n 's/^found //p'))$(CUDA_FEATURES)
+# The host code of .cu files is not sanitized; sanitized objects of the library find the sanitizer in the program that loads the plug-in.
 # A program that has loaded the plug-in finds cuBLAS and cuDNN in the toolkit that it was built with.
 CUDA_LIBS = $(foreach l,cublas cudnn,$(dir $(firstword $(wildcard $(foreach d,lib64 lib,$(dir $(lastword $(NVCC)))../$d/lib$l.so*)))))
-CUDA_LINK = -shared -cudart static -nodlink $(addprefix -Xcompiler ,$(SAN) -static-libgcc -static-libstdc++) \
+CUDA_LINK = -shared -cudart static -nodlink $(addprefix -Xcompiler ,$(filter --coverage,$(SAN)) -static-libgcc -static-libstdc++) \
 	$(addprefix -Xlinker ,--gc-sections --exclude-libs=ALL $(if $(SANITIZE),,-z defs) $(sort $(foreach d,$(realpath $(CUDA_LIBS)),-rpath=$d)))
 $(BUILD)/cuda-flags: FORCE
 	$(need_nvcc)$(call stamp,$(NVCC) $(NVCC_VERSION) $(CUDA_FLAGS) $(CUDA_LINK))

@@ -134,6 +134,7 @@ else
     find "$work/b/kernels/cuda" -name '*.log' -exec scripts/cuda-resources.sh facts {} + >"$work/facts"
     # Kernels that may spill, or keep an array in local memory, each with its reason:
     may_spill='
+layer_norm_back_kernel<4, 1, 32, 1>      ptxas keeps 8 bytes for sm_80 and says that they are no spill
 '
     check no_kernel_spills "$([ -s "$work/facts" ] || echo 'no kernels'
         awk -F '\t' -v all="$may_spill" '$9 + $10 + $11 && !index(all, "\n" $2 " ") {

@@ -44,7 +44,7 @@ void cuda_adam(const Run *run, int64_t n, const AdamStep *s, const float *g, flo
     LAUNCH(run, adam_kernel, blocks_for(n, THREADS), THREADS, 0, n, *s, g, p, m, v);
 }
 
-static __global__ void adam_note_kernel(AdamStep s, int32_t now, AdamStep *history)
+static __global__ void __launch_bounds__(WARP) adam_note_kernel(AdamStep s, int32_t now, AdamStep *history)
 {
     if (threadIdx.x == 0)
         history[now] = s;
