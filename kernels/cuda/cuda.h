@@ -176,6 +176,24 @@ static __device__ inline void from_f32(float x, Brain *y)
         }                                                                                                              \
     } while (0)
 
+/* c += A B by tensor cores, of the fragments of ptx.h; float: of tf32 */
+static __device__ inline void multiply(float, float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    mma_tf32(c, a, b);
+}
+static __device__ inline void multiply(Half, float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    mma_f16(c, a, b);
+}
+static __device__ inline void multiply(Brain, float c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    mma_bf16(c, a, b);
+}
+static __device__ inline void multiply(int8_t, int32_t c[4], const uint32_t a[4], const uint32_t b[2])
+{
+    mma_s8(c, a, b);
+}
+
 /* Four floats at once: the pointer is a multiple of 16 bytes. */
 static inline bool aligned16(const void *p)
 {

@@ -60,7 +60,7 @@ static inline uint32_t pack_f16(float low, float high)
 }
 static inline float exp2_fast(float x)
 {
-    const float y = exp2f(x);
+    float y = exp2f(x);
     return y < 0x1p-126f ? 0.0f : y;
 }
 static inline void mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])

@@ -7,14 +7,6 @@
 
 static constexpr int KEYS = 64, TILES = KEYS / 8, HALF_PAD = 8;
 
-static __device__ inline void multiply(Brain, float c[4], const uint32_t a[4], const uint32_t b[2])
-{
-    mma_bf16(c, a, b);
-}
-static __device__ inline void multiply(Half, float c[4], const uint32_t a[4], const uint32_t b[2])
-{
-    mma_f16(c, a, b);
-}
 static __device__ inline uint32_t pack_pair(Brain, float low, float high)
 {
     return pack_bf16(low, high);

@@ -12,22 +12,6 @@ template <class T> struct Sum {
 template <> struct Sum<int8_t> {
     typedef int32_t type;
 };
-static __device__ inline void multiply(float, float c[4], uint32_t a[4], uint32_t b[2])
-{
-    mma_tf32(c, a, b);
-}
-static __device__ inline void multiply(Half, float c[4], uint32_t a[4], uint32_t b[2])
-{
-    mma_f16(c, a, b);
-}
-static __device__ inline void multiply(Brain, float c[4], uint32_t a[4], uint32_t b[2])
-{
-    mma_bf16(c, a, b);
-}
-static __device__ inline void multiply(int8_t, int32_t c[4], uint32_t a[4], uint32_t b[2])
-{
-    mma_s8(c, a, b);
-}
 /* Four operands as they came from memory become what the unit takes. */
 static __device__ inline void round_to(float, uint32_t x[4])
 {
