@@ -226,7 +226,7 @@ bool utf8_valid(Text a, size_t *bad_at)
     return true;
 }
 
-/* ---- near words: what a misspelt word may have been ------------------------------------------- */
+/* ---- near words ------------------------------------------------------------------------------ */
 
 /* Levenshtein's distance with swaps of neighbours; row [3 (n + 1)]. */
 static size_t word_distance(const char *a, const char *b, size_t *row)

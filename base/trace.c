@@ -79,7 +79,7 @@ void trace_end(Trace *t, double begun, const char *op, double flops, double byte
 
 void trace_add(Trace *t, double begun, double ended, const char *op, double flops, double bytes)
 {
-    const double seconds = ended - begun;
+    double seconds = ended - begun;
     pthread_mutex_lock(&t->lock);
     TraceTotal *total = total_of(t, op);
     if (total) {

@@ -50,8 +50,7 @@ static void *load(Error *e)
     }
     void *library = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        fail(e, SP_UNSUPPORTED,
-             "device cuda: " PLUGIN " was not found; `make CUDA=1` builds it");
+        fail(e, SP_UNSUPPORTED, "device cuda: " PLUGIN " was not found; `make CUDA=1` builds it");
     return library;
 }
 

@@ -29,15 +29,16 @@ bool device_open(Device *d, const char *name, int threads, const Heap *heap, Tra
         return false;
     pool_trace(d->pool, trace);
     bool ok = text_next(&rest, ':', &kind);
-    const bool either = ok && text_is(kind, "auto");
+    bool either = ok && text_is(kind, "auto");
     if (ok && text_is(kind, "cpu"))
         ok = open_cpu(d, rest, e);
     else if (ok && (either || text_is(kind, "cuda")))
         ok = open_plugin(d, rest, either ? &d->why_cpu : e) || (either && open_cpu(d, (Text){0}, e));
     else
-        ok = fail(e, SP_USAGE,
-                  "device %s: is unknown; expected cpu, cpu:LEVEL (`sapor info` lists levels), cuda, cuda:OPTIONS or auto",
-                  given);
+        ok = fail(
+            e, SP_USAGE,
+            "device %s: is unknown; expected cpu, cpu:LEVEL (`sapor info` lists levels), cuda, cuda:OPTIONS or auto",
+            given);
     if (!ok)
         device_close(d);
     return ok;

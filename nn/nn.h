@@ -29,10 +29,10 @@ typedef struct Device {
     Error why_cpu; /* of "auto": why the CPU is used, or no error */
 } Device;
 /* name: "cpu", "cpu:avx2" (a level: kernels_cpu), "cuda", "cuda:OPTIONS" (kernels/cuda/context.cu), "auto": a GPU where
- * there is one that can be used, else the CPU; NULL: the environment's SAPOR_DEVICE, else "cpu". threads 0: as many as the machine has. The heap
- * (NULL: malloc) and the trace (NULL: off) stay the caller's. After a failure device_close has nothing to do. A program
- * adds a device of its own by opening "cpu" and putting its table and its context there, before the first store or
- * tape. */
+ * there is one that can be used, else the CPU; NULL: the environment's SAPOR_DEVICE, else "cpu". threads 0: as many as
+ * the machine has. The heap (NULL: malloc) and the trace (NULL: off) stay the caller's. After a failure device_close
+ * has nothing to do. A program adds a device of its own by opening "cpu" and putting its table and its context there,
+ * before the first store or tape. */
 bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e);
 void device_close(Device *d);
 Run device_run(const Device *d); /* for calls of kernels that need no scratch */

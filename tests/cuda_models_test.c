@@ -1,6 +1,6 @@
 /* tests/cuda_models_test.c: the CUDA plug-in as programs use it, on the emulator (tests/cuda_emu) or the device of
- * SAPOR_CUDA: memory, steps as graphs, errors; recommenders and encoders agree with the CPU. SAPOR_TEST_ALL=1 runs every
- * recommender and encoder, else one of each kind. */
+ * SAPOR_CUDA: memory, steps as graphs, errors; recommenders and encoders agree with the CPU. SAPOR_TEST_ALL=1 runs
+ * every recommender and encoder, else one of each kind. */
 #include <dlfcn.h>
 #include <libgen.h>
 #include <math.h>
@@ -71,7 +71,7 @@ static void blocks_do_not_overlap(void **state)
         int32_t first;
     } block[BLOCKS] = {{0}};
     for (uint32_t t = 0; t < TURNS; t++) {
-        const size_t i = draw_below((Draw){1, DRAW_TEST, 0}, t, BLOCKS);
+        size_t i = draw_below((Draw){1, DRAW_TEST, 0}, t, BLOCKS);
         if (block[i].p) {
             int32_t got = 0;
             d.k->download(&run, &got, block[i].p, 4);
@@ -88,7 +88,7 @@ static void blocks_do_not_overlap(void **state)
         assert_non_null(block[i].p);
         assert_int_equal((uintptr_t)block[i].p % 64, 0);
         d.k->upload(&run, block[i].p, &block[i].first, 4);
-        const int32_t last = block[i].first + 1;
+        int32_t last = block[i].first + 1;
         d.k->upload(&run, (char *)block[i].p + block[i].bytes - 4, &last, 4);
     }
     for (size_t i = 0; i < BLOCKS; i++)
@@ -186,7 +186,7 @@ static void a_step_may_download(void **state)
     d.k->step_end(&run);
     d.k->download(&run, got, x, sizeof got);
     assert_float_equal(got[0], 4, 0);
-    const double begun = d.k->clock(&run);
+    double begun = d.k->clock(&run);
     d.k->fill(&run, 4, 5.0f, x);
     assert_true(d.k->clock(&run) >= begun);
     assert_true(fabs(begun - now_seconds()) < 60);
@@ -301,9 +301,9 @@ static void recommenders_agree_with_the_cpu(void **state)
         try_recommender(&baseline, kind, NULL, &data, &base, a);
         try_recommender(&gpu, kind, NULL, &data, &other, a);
         assert_ok(device_check(&gpu, &e), e);
-        const double levels = fmax(apart(one.users, base.users, one.users_count),
-                                   apart(one.items, base.items, one.items_count)),
-                     usual = fmax(1e-3, 4 * levels);
+        double levels =
+                   fmax(apart(one.users, base.users, one.users_count), apart(one.items, base.items, one.items_count)),
+               usual = fmax(1e-3, 4 * levels);
         assert_near(kind->name, "first loss", apart(one.losses, other.losses, MIN(one.losses_count, (size_t)1)), 1e-6);
         assert_near(kind->name, "losses", apart(one.losses, other.losses, one.losses_count),
                     fmax(1e-4, 4 * apart(one.losses, base.losses, one.losses_count)));

@@ -1,5 +1,5 @@
-/* tests/cuda_test.c: Every kernel's cases on the CUDA table: on the emulator (tests/cuda_emu), or with SAPOR_CUDA set on
- * the device of that plug-in. On the emulator only the small cases run, at least one of each kernel, unless
+/* tests/cuda_test.c: Every kernel's cases on the CUDA table: on the emulator (tests/cuda_emu), or with SAPOR_CUDA set
+ * on the device of that plug-in. On the emulator only the small cases run, at least one of each kernel, unless
  * SAPOR_TEST_ALL=1. With names of kernels, `cuda_test spmm`, only theirs, and all of them. */
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"
@@ -71,8 +71,8 @@ static void check_family(void **state)
         case_name(name, f, &f->cases[i]);
         if (getenv("VERBOSE"))
             print_message("%s\n", name);
-        const double begun = now_seconds();
-        const bool ok = case_check(f, &f->cases[i], opened.k, contexts, why);
+        double begun = now_seconds();
+        bool ok = case_check(f, &f->cases[i], opened.k, contexts, why);
         if (getenv("VERBOSE"))
             print_message("  %.3f s, %.0f\n", now_seconds() - begun, cost(f, &f->cases[i]));
         finish(name, ok, why);
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
         list[tests++] = (struct CMUnitTest){"lazy Adam", check_lazy_adam, NULL, NULL, NULL};
     if (tests == 0)
         fprintf(stderr, "cuda_test: no kernel of that name; tests/kernel_cases.h lists them\n");
-    const int failed = tests == 0 || _cmocka_run_group_tests("cuda", list, tests, NULL, NULL);
+    int failed = tests == 0 || _cmocka_run_group_tests("cuda", list, tests, NULL, NULL);
     plugin_close(&opened);
     free(list);
     return failed;

@@ -281,8 +281,8 @@ static void encoders_have_the_bits_of_the_cpu(void **state)
         assert_int_equal(far_live_bytes(), 0);
         assert_int_equal(n, m);
         assert_memory_equal(x, y, n * sizeof *x);
-        print_message("  %-40s %llu up, %llu down, %llu kernels\n", trial_encoders[i].name, (unsigned long long)c.uploads,
-                      (unsigned long long)c.downloads, (unsigned long long)c.kernels);
+        print_message("  %-40s %llu up, %llu down, %llu kernels\n", trial_encoders[i].name,
+                      (unsigned long long)c.uploads, (unsigned long long)c.downloads, (unsigned long long)c.kernels);
         arena_free(a);
         device_close(&cpu);
     }

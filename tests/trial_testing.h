@@ -1,5 +1,5 @@
-/* tests/trial_testing.h: small trials on a device, for tests that compare devices: a recommender is trained and evaluated,
- * an encoder encodes. */
+/* tests/trial_testing.h: small trials on a device, for tests that compare devices: a recommender is trained and
+ * evaluated, an encoder encodes. */
 #ifndef SAPOR_TRIAL_TESTING_H
 #define SAPOR_TRIAL_TESTING_H
 
@@ -149,26 +149,26 @@ static const struct {
     const char *name;
     unsigned tower; /* of a model with two; 0: the usual one */
 } trial_encoders[] = {{"encoders/bert", 0},
-              {"encoders/vit", 0},
-              {"encoders/resnet_basic", 0},
-              {"encoders/distilbert", 0},
-              {"encoders/mpnet", 0},
-              {"encoders/resnet_bottleneck", 0},
-              {"encoders/efficientnet_lite.safetensors", 0},
-              {"encoders/vit_modules", 0},
-              {"encoders/roberta", 0},
-              {"encoders/xlm_roberta", 0},
-              {"encoders/efficientnet", 0},
-              {"encoders/efficientnet_hf", 0},
-              {"encoders/clip", MODALITY_TEXT},
-              {"encoders/clip", MODALITY_IMAGE},
-              {"encoders/altclip", MODALITY_TEXT},
-              {"encoders/altclip", MODALITY_IMAGE},
-              {"encoders/align", MODALITY_TEXT},
-              {"encoders/align", MODALITY_IMAGE},
-              {"layers/resnext.safetensors", 0},
-              {"layers/vit_timm", 0},
-              {"layers/vit_torchvision.safetensors", 0}};
+                      {"encoders/vit", 0},
+                      {"encoders/resnet_basic", 0},
+                      {"encoders/distilbert", 0},
+                      {"encoders/mpnet", 0},
+                      {"encoders/resnet_bottleneck", 0},
+                      {"encoders/efficientnet_lite.safetensors", 0},
+                      {"encoders/vit_modules", 0},
+                      {"encoders/roberta", 0},
+                      {"encoders/xlm_roberta", 0},
+                      {"encoders/efficientnet", 0},
+                      {"encoders/efficientnet_hf", 0},
+                      {"encoders/clip", MODALITY_TEXT},
+                      {"encoders/clip", MODALITY_IMAGE},
+                      {"encoders/altclip", MODALITY_TEXT},
+                      {"encoders/altclip", MODALITY_IMAGE},
+                      {"encoders/align", MODALITY_TEXT},
+                      {"encoders/align", MODALITY_IMAGE},
+                      {"layers/resnext.safetensors", 0},
+                      {"layers/vit_timm", 0},
+                      {"layers/vit_torchvision.safetensors", 0}};
 
 enum { TEXTS = 20, IMAGES = 3, SIDE = 40, WIDE = 30 };
 

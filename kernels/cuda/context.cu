@@ -99,7 +99,8 @@ static void cuda_step_begin(const Run *run)
     cuda_flush(c); /* of a step that did not end */
     if (c->used > SEGMENT_BYTES / 2)
         next_segment(c); /* so that the step's batch has room */
-    c->stepping = !c->failed && cuda_worked(c, cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed), "graph");
+    c->stepping =
+        !c->failed && cuda_worked(c, cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed), "graph");
 }
 
 static void cuda_step_end(const Run *run)
@@ -267,8 +268,8 @@ static const char *describe(void)
     cudaDeviceProp p;
     if (cudaGetDeviceProperties(&p, 0) != cudaSuccess)
         return "a GPU";
-    snprintf(about, sizeof about, "%s, compute capability %d.%d, %d multiprocessors, %.1f GiB", p.name, p.major, p.minor,
-             p.multiProcessorCount, (double)p.totalGlobalMem / (1 << 30));
+    snprintf(about, sizeof about, "%s, compute capability %d.%d, %d multiprocessors, %.1f GiB", p.name, p.major,
+             p.minor, p.multiProcessorCount, (double)p.totalGlobalMem / (1 << 30));
     return about;
 }
 
@@ -305,5 +306,5 @@ static const Kernels *cuda_open(const char *options, const Heap *heap, void **co
     return &kernels;
 }
 
-extern "C" __attribute__((visibility("default"))) const Plugin sapor_cuda = {sizeof(Plugin), KERNELS_VERSION, cuda_open,
-                                                                         cuda_close};
+extern "C" __attribute__((visibility("default")))
+const Plugin sapor_cuda = {sizeof(Plugin), KERNELS_VERSION, cuda_open, cuda_close};

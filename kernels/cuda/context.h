@@ -23,15 +23,15 @@ struct Cuda {
     bool failed;      /* nothing is launched any more */
     sp_error error;   /* the first cause */
 
-    char *ring; /* [RING_SEGMENTS SEGMENT_BYTES], pinned */
-    size_t used;                          /* of the segment */
-    int segment;                          /* that is written */
-    cudaEvent_t written[RING_SEGMENTS];   /* behind the last copy from each */
-    bool stepping;                        /* the stream is captured */
-    cudaGraphExec_t graphs[STEP_GRAPHS];  /* of the shapes of steps, the one used last first */
-    cudaEvent_t first, now;               /* of `clock` */
-    double clock;                         /* seconds up to `first` */
-    void *blas, *dnn;                     /* handles of cuBLAS and cuDNN, or NULL (libs.cu) */
+    char *ring;                          /* [RING_SEGMENTS SEGMENT_BYTES], pinned */
+    size_t used;                         /* of the segment */
+    int segment;                         /* that is written */
+    cudaEvent_t written[RING_SEGMENTS];  /* behind the last copy from each */
+    bool stepping;                       /* the stream is captured */
+    cudaGraphExec_t graphs[STEP_GRAPHS]; /* of the shapes of steps, the one used last first */
+    cudaEvent_t first, now;              /* of `clock` */
+    double clock;                        /* seconds up to `first` */
+    void *blas, *dnn;                    /* handles of cuBLAS and cuDNN, or NULL (libs.cu) */
 };
 
 /* Keeps the first error of a call of the runtime. False where it failed. */
@@ -39,7 +39,7 @@ bool cuda_worked(Cuda *c, cudaError_t code, const char *doing);
 /* Launches what a step has captured so far: before a call that cannot be captured. */
 void cuda_flush(Cuda *c);
 
-/* ---- the table's entries for memory and the device (memory.cu, context.cu) -------------------- */
+/* ---- memory (memory.cu) ---------------------------------------------------------------------- */
 
 void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes);
 void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes);

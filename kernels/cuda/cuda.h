@@ -12,9 +12,9 @@
  *         LAUNCH(run, fill_kernel, blocks_for(n, 256), 256, 0, n, value, y);
  *     }
  *
- * The same sources are compiled by nvcc for a GPU and by g++ for the emulator (tests/cuda_emu), which runs them in tests
- * and finds accesses out of bounds, reads of shared memory that nothing was written to, races, and barriers that not all
- * threads of a block reach. What differs between the two compilers stands here, in ptx.h, and nowhere else.
+ * The same sources are compiled by nvcc for a GPU and by g++ for the emulator (tests/cuda_emu), which runs them in
+ * tests and finds accesses out of bounds, reads of shared memory that nothing was written to, races, and barriers that
+ * not all threads of a block reach. What differs between the two compilers stands here, in ptx.h, and nowhere else.
  *
  * The same bits every time: the order of a sum depends on its length alone, never on the grid or on the card. There are
  * no atomics on floats. The build has -fmad=false: fmaf() is written where it is meant. */
@@ -67,15 +67,14 @@ static inline dim3 as_grid(dim3 g)
 #define SHARED(type, name, dims)                                                                                       \
     typedef type name##_shared dims;                                                                                   \
     static char name##_site;                                                                                           \
-    name##_shared &name = *(name##_shared *)emu_shared(&name##_site, #name, sizeof(name##_shared))
+    name##_shared &name = *(name##_shared *)emu_shared(&name##_site, #name, sizeof *(name##_shared *)0)
 #define DYNAMIC_SHARED(type, name) type *name = (type *)emu_dynamic_shared()
 #undef UNROLL
 #define UNROLL /* the emulator's code is only larger */
 #else
-#define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...)                                                       \
-    (kernel)<<<grid, block, dynamic, stream>>>(__VA_ARGS__)
+#define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...) (kernel)<<<grid, block, dynamic, stream>>>(__VA_ARGS__)
 /* SHARED(float, tile, [32][33]): an array in the block's shared memory. */
-#define SHARED(type, name, dims) __shared__ __align__(16) type name dims
+#define SHARED(type, name, dims)                                 __shared__ __align__(16) type name dims
 /* What the third number of LAUNCH asks for, aligned to 16 bytes. More than 48 KB: allow_shared. */
 #define DYNAMIC_SHARED(type, name)                                                                                     \
     extern __shared__ __align__(16) unsigned char dynamic_shared[];                                                    \
@@ -225,8 +224,8 @@ static __device__ inline float warp_max(float x)
         x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
     return x;
 }
-/* All threads of a block of THREADS (a multiple of 32) get the sum: of each warp, then of the warps' sums from the first
- * to the last. May be called again at once. */
+/* All threads of a block of THREADS (a multiple of 32) get the sum: of each warp, then of the warps' sums from the
+ * first to the last. May be called again at once. */
 template <int THREADS, class T> static __device__ inline T block_sum(T x)
 {
     SHARED(T, part, [THREADS / WARP]);

@@ -66,7 +66,8 @@ static Block *find(const Cuda *c, size_t bytes)
     return own ? own : others;
 }
 
-/* A new piece from the device: PIECE_BYTES, or what is asked where that is more, or does fit while PIECE_BYTES do not */
+/* A new piece from the device: PIECE_BYTES, or what is asked where that is more, or does fit while PIECE_BYTES do
+ * not */
 static Block *take_piece(const Cuda *c, size_t bytes)
 {
     for (int attempt = 0; attempt < 2; attempt++) {

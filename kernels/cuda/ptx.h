@@ -18,11 +18,11 @@
 #else
 #include <stdint.h>
 
-#define CHECK_ALIGNED(p, bytes)         ((void)0) /* the emulator checks */
+#define CHECK_ALIGNED(p, bytes)       ((void)0) /* the emulator checks */
 /* What of an arena is in use, from here on in the stream; the emulator finds other accesses. */
-#define MEMORY_SHOW(stream, p, bytes)   ((void)(stream))
-#define MEMORY_HIDE(stream, p, bytes)   ((void)(stream))
-#define MEMORY_GAP                      0 /* bytes behind each part of an arena */
+#define MEMORY_SHOW(stream, p, bytes) ((void)(stream))
+#define MEMORY_HIDE(stream, p, bytes) ((void)(stream))
+#define MEMORY_GAP                    0 /* bytes behind each part of an arena */
 
 static __device__ inline float bits_f32(uint32_t bits)
 {
@@ -85,7 +85,8 @@ static __device__ inline float exp2_fast(float x)
 /* c += A B, sums in float32 */
 static __device__ inline void mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
 {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, "
+        "%2, "
         "%3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -107,7 +108,8 @@ static __device__ inline void mma_tf32(float c[4], const uint32_t a[4], const ui
 /* Of int8 [16, 32] and [32, 8], exact sums in int32 */
 static __device__ inline void mma_s8(int32_t c[4], const uint32_t a[4], const uint32_t b[2])
 {
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }

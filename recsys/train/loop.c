@@ -167,7 +167,7 @@ static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
     const Kernels *k = tape_device(tape)->k;
     const Run run = device_run(tape_device(tape));
     k->step_begin(&run);
-    const bool ok = step_once(l, c, tape, e);
+    bool ok = step_once(l, c, tape, e);
     k->step_end(&run);
     return ok;
 }

@@ -1,6 +1,6 @@
-/* tests/cuda_emu/cuda_runtime.h: the emulator's face to the sources of kernels/cuda: the part of CUDA's run-time library
- * and of its built-in variables and functions that they use. It takes the place of the toolkit's header of this name,
- * so that g++ alone compiles the .cu files.
+/* tests/cuda_emu/cuda_runtime.h: the emulator's face to the sources of kernels/cuda: the part of CUDA's run-time
+ * library and of its built-in variables and functions that they use. It takes the place of the toolkit's header of this
+ * name, so that g++ alone compiles the .cu files.
  *
  * How it works. A launch runs the blocks of the grid one after the other. The threads of a block are fibers of one
  * thread of the host (fibers.cc): each runs until it waits for others, at a barrier or in a warp's operation. The .cu
@@ -9,11 +9,14 @@
  * for each byte whether it may be used, whether something was written to it, and who used it last.
  *
  * What ends a launch with a fault (emu_first_fault says where, with file and line):
- *   an access outside of device memory, of an array in shared memory, or of what an arena has in use; an access whose
- *   address is not a multiple of its size; a read of memory that nothing was written to; a race: two threads of a launch
- *   use a byte, one of them writes, and neither a barrier (of a block) nor __syncwarp (of a warp) lies between; threads
- *   of a block that wait at different barriers, or at one while others have ended; an operation of a warp that lanes of
- *   its mask do not reach; a configuration that no card takes.
+ *   - an access outside of device memory, of an array in shared memory, or of what an arena has in use;
+ *   - an access whose address is not a multiple of its size;
+ *   - a read of memory that nothing was written to;
+ *   - a race: two threads of a launch use a byte, one of them writes, and neither a barrier (of a block) nor __syncwarp
+ *     (of a warp) lies between;
+ *   - threads of a block that wait at different barriers, or at one while others have ended;
+ *   - an operation of a warp that lanes of its mask do not reach;
+ *   - a configuration that no card takes.
  *
  * Streams are queues: what is put in one is done when something waits for it, so that a missing wait shows. Other
  * orders of blocks and threads: emu_order.
@@ -34,7 +37,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __restrict__    __restrict
+#define __restrict__ __restrict
 #define __launch_bounds__(...)
 #define __constant__ const
 #define __align__(n) __attribute__((aligned(n)))
@@ -51,12 +54,16 @@ struct dim3 {
     }
 };
 #define EMU_VECTOR(type, name, bytes)                                                                                  \
-    typedef struct __align__(bytes) name##2 {                                                                          \
+    typedef struct __align__(bytes) name##2                                                                            \
+    {                                                                                                                  \
         type x, y;                                                                                                     \
-    } name##2;                                                                                                         \
-    typedef struct __align__(2 * bytes) name##4 {                                                                      \
+    }                                                                                                                  \
+    name##2;                                                                                                           \
+    typedef struct __align__(2 * bytes) name##4                                                                        \
+    {                                                                                                                  \
         type x, y, z, w;                                                                                               \
-    } name##4;                                                                                                         \
+    }                                                                                                                  \
+    name##4;                                                                                                           \
     static inline name##2 make_##name##2(type x, type y)                                                               \
     {                                                                                                                  \
         return (name##2){x, y};                                                                                        \
@@ -97,10 +104,10 @@ uint32_t emu_active(void);
 uint64_t emu_atomic(int op, void *p, size_t bytes, uint64_t value, uint64_t expected);
 void emu_thread_fence(void);
 }
-#define __syncthreads()        emu_barrier(__FILE__, __LINE__)
-#define __syncwarp(...)        emu_warp_barrier(emu_mask(__VA_ARGS__))
-#define __threadfence()        emu_thread_fence()
-#define __threadfence_block()  emu_thread_fence()
+#define __syncthreads()       emu_barrier(__FILE__, __LINE__)
+#define __syncwarp(...)       emu_warp_barrier(emu_mask(__VA_ARGS__))
+#define __threadfence()       emu_thread_fence()
+#define __threadfence_block() emu_thread_fence()
 static inline uint32_t emu_mask(uint32_t mask = 0xffffffffu)
 {
     return mask;
@@ -440,8 +447,9 @@ static inline void emu_launch(cudaStream_t stream, const char *name, dim3 grid, 
                               void (*kernel)(P...), A... args)
 {
     static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel has parameters");
-    emu_submit(stream, name, grid, block, dynamic, (const void *)kernel,
-               new EmuCall<P...>(kernel, args...), sizeof(EmuCall<P...>));
+    typedef EmuCall<P...> Call;
+    Call *call = new Call(kernel, args...);
+    emu_submit(stream, name, grid, block, dynamic, (const void *)kernel, call, sizeof *call);
 }
 
 #endif

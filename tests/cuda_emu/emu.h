@@ -4,7 +4,7 @@
 
 #include <cuda_runtime.h>
 
-#include "ptx_emu.h"
+#include "tests/cuda_emu/ptx_emu.h"
 
 enum { EMU_MOST_THREADS = 1024, EMU_WARP = 32, EMU_STACK = 64 << 10 };
 enum { EMU_STATIC_SHARED = 48 << 10, EMU_MOST_SHARED = 227 << 10 };
@@ -54,9 +54,9 @@ typedef struct Emu {
     const Launch *launch;
     uint32_t block; /* its number in the grid, from 1 */
     int threads;
-    uint32_t barriers;     /* of the block, so far */
+    uint32_t barriers;                           /* of the block, so far */
     uint32_t syncs[EMU_MOST_THREADS / EMU_WARP]; /* of each warp */
-    Fiber *fiber;          /* that runs */
+    Fiber *fiber;                                /* that runs */
     uint64_t order;
     int faults;
     char first[1024];

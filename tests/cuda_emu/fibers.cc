@@ -1,5 +1,5 @@
 /* tests/cuda_emu/fibers.cc: runs a launch: the threads of a block as fibers, barriers, operations of a warp. */
-#include "emu.h"
+#include "tests/cuda_emu/emu.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 
 Emu emu;
 
-static Fiber *fibers;     /* [EMU_MOST_THREADS] */
-static void *main_stack;  /* the stack pointer of the host's thread while a fiber runs */
+static Fiber *fibers;    /* [EMU_MOST_THREADS] */
+static void *main_stack; /* the stack pointer of the host's thread while a fiber runs */
 
 /* ---- switching ------------------------------------------------------------------------------- */
 
@@ -432,8 +432,8 @@ static void run_block(const Launch *l, uint32_t number)
         const unsigned t = (unsigned)i;
         fiber_begin(&fibers[i]);
         fibers[i].number = i;
-        fibers[i].at = {{t % l->block.x, t / l->block.x % l->block.y, t / l->block.x / l->block.y}, block, l->block,
-                        l->grid};
+        fibers[i].at = {
+            {t % l->block.x, t / l->block.x % l->block.y, t / l->block.x / l->block.y}, block, l->block, l->grid};
     }
     for (int done = 0; done < emu.threads && !stopped;) {
         bool moved = false;

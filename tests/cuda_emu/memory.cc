@@ -1,6 +1,6 @@
 /* tests/cuda_emu/memory.cc: what is known of each byte of device and shared memory, and the calls that the compiler puts
  * before each access (-fsanitize=thread). */
-#include "emu.h"
+#include "tests/cuda_emu/emu.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -50,8 +50,7 @@ static void open_shadow(Shadow *s, size_t bytes)
 {
     if (s->begin)
         return;
-    *s = {(unsigned char *)reserve(bytes), bytes, (uint8_t *)reserve(bytes),
-          (Word *)reserve(bytes / 4 * sizeof(Word))};
+    *s = {(unsigned char *)reserve(bytes), bytes, (uint8_t *)reserve(bytes), (Word *)reserve(bytes / 4 * sizeof(Word))};
 }
 
 static Shadow *shadow_of(const void *p)
@@ -399,8 +398,8 @@ void emu_access(const void *p, size_t bytes, bool writes, bool atomic, const voi
     Shadow *s = shadow_of(p);
     if (!s) {
         const unsigned char *arguments = (const unsigned char *)emu.launch->kernel;
-        if (!writes && (emu_is_fiber(p) || (at >= arguments && at < arguments + emu.launch->kernel_bytes) ||
-                        in_image(p)))
+        if (!writes &&
+            (emu_is_fiber(p) || (at >= arguments && at < arguments + emu.launch->kernel_bytes) || in_image(p)))
             return;
         wrong("out of bounds", p, bytes, writes, caller);
     }
@@ -415,12 +414,8 @@ void emu_access(const void *p, size_t bytes, bool writes, bool atomic, const voi
         if (writes)
             s->state[offset + i] = FILLED;
     }
-    const Use now = {emu.launch->number,
-                     emu.block,
-                     emu.barriers,
-                     emu.syncs[emu.fiber->number / EMU_WARP],
-                     (uint16_t)emu.fiber->number,
-                     atomic};
+    const Use now = {emu.launch->number,          emu.block, emu.barriers, emu.syncs[emu.fiber->number / EMU_WARP],
+                     (uint16_t)emu.fiber->number, atomic};
     for (size_t i = offset; i < offset + bytes;) {
         const unsigned first = (unsigned)(i % 4);
         const unsigned last = (unsigned)(offset + bytes - i + first < 4 ? offset + bytes - i + first : 4);

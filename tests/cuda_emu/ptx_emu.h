@@ -17,10 +17,10 @@ void emu_cp_wait(int pending);
 float emu_f16_to_f32(uint16_t bits);
 uint16_t emu_f32_to_f16(float x);
 }
-#define CHECK_ALIGNED(p, bytes) emu_check_aligned(p, bytes)
+#define CHECK_ALIGNED(p, bytes)       emu_check_aligned(p, bytes)
 #define MEMORY_SHOW(stream, p, bytes) emu_memory_show(stream, p, bytes)
 #define MEMORY_HIDE(stream, p, bytes) emu_memory_hide(stream, p, bytes)
-#define MEMORY_GAP              256 /* so that what runs over the end of one does not find the next */
+#define MEMORY_GAP                    256 /* so that what runs over the end of one does not find the next */
 
 static inline float bits_f32(uint32_t bits)
 {
@@ -42,12 +42,12 @@ static inline uint16_t f32_to_f16(float x)
 }
 static inline uint16_t f32_to_bf16(float x)
 {
-    const uint32_t bits = f32_bits(x);
+    uint32_t bits = f32_bits(x);
     return x != x ? 0x7fff : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 static inline uint32_t f32_to_tf32(float x)
 {
-    const uint32_t bits = f32_bits(x);
+    uint32_t bits = f32_bits(x);
     return x != x ? bits : (bits + 0x1000) & ~0x1fffu;
 }
 static inline uint32_t pack_bf16(float low, float high)

@@ -1,5 +1,5 @@
 /* tests/cuda_emu/runtime.cc: the run-time library: streams, copies, events, graphs. */
-#include "emu.h"
+#include "tests/cuda_emu/emu.h"
 
 #include <deque>
 #include <functional>

@@ -174,15 +174,15 @@ static __global__ void halves(uint16_t *y)
 }
 static __global__ void sums(const float *x, float *y)
 {
-    const float all = block_sum<64>(x[threadIdx.x]);
-    const float most = block_max<64>(x[threadIdx.x]);
+    float all = block_sum<64>(x[threadIdx.x]);
+    float most = block_max<64>(x[threadIdx.x]);
     y[threadIdx.x] = all + most;
 }
 static __global__ void product(const uint16_t *a, const uint16_t *b, float *c, int kind)
 {
     SHARED(uint16_t, tile, [16][16]);
     SHARED(uint16_t, other, [16][16]); /* [k][n], its upper 8 columns are zero */
-    const int l = lane_id(), g = l / 4, t = l % 4;
+    int l = lane_id(), g = l / 4, t = l % 4;
     for (int i = l; i < 256; i += WARP) {
         tile[i / 16][i % 16] = a[i];
         other[i / 16][i % 16] = i % 16 < 8 ? b[i / 16 * 8 + i % 16] : 0;
@@ -203,7 +203,7 @@ static __global__ void product(const uint16_t *a, const uint16_t *b, float *c, i
 }
 static __global__ void product_tf32(const float *a, const float *b, float *c)
 {
-    const int l = lane_id(), g = l / 4, t = l % 4;
+    int l = lane_id(), g = l / 4, t = l % 4;
     const uint32_t fa[4] = {f32_to_tf32(a[g * 8 + t]), f32_to_tf32(a[(g + 8) * 8 + t]), f32_to_tf32(a[g * 8 + t + 4]),
                             f32_to_tf32(a[(g + 8) * 8 + t + 4])};
     const uint32_t fb[2] = {f32_to_tf32(b[t * 8 + g]), f32_to_tf32(b[(t + 4) * 8 + g])};
@@ -216,7 +216,7 @@ static __global__ void product_tf32(const float *a, const float *b, float *c)
 }
 static __global__ void product_s8(const int8_t *a, const int8_t *b, int32_t *c)
 {
-    const int l = lane_id(), g = l / 4, t = l % 4;
+    int l = lane_id(), g = l / 4, t = l % 4;
     uint32_t fa[4] = {}, fb[2] = {};
     for (int i = 0; i < 4; i++) {
         for (int r = 0; r < 4; r++)
@@ -318,9 +318,9 @@ static void test_mma(float *x, float *y)
     uint16_t a[256], b[128];
     int8_t sa[512], sb[256];
     for (int kind = 0; kind < 4; kind++) {
-        const int K = kind == 2 ? 8 : kind == 3 ? 32 : 16;
+        int K = kind == 2 ? 8 : kind == 3 ? 32 : 16;
         for (int i = 0; i < 16 * K; i++) {
-            const float v = (float)(i * 37 % 19 - 9);
+            float v = (float)(i * 37 % 19 - 9);
             if (kind < 3)
                 fa[i % 256] = v;
             if (kind < 2)
@@ -328,7 +328,7 @@ static void test_mma(float *x, float *y)
             sa[i] = (int8_t)v;
         }
         for (int i = 0; i < K * 8; i++) {
-            const float v = (float)(i * 23 % 17 - 8);
+            float v = (float)(i * 23 % 17 - 8);
             if (kind < 3)
                 fb[i % 128] = v;
             if (kind < 2)
@@ -337,7 +337,7 @@ static void test_mma(float *x, float *y)
         }
         const void *from_a = kind < 2 ? (void *)a : kind == 2 ? (void *)fa : (void *)sa;
         const void *from_b = kind < 2 ? (void *)b : kind == 2 ? (void *)fb : (void *)sb;
-        const size_t bytes_a = (size_t)(16 * K * (kind < 2 ? 2 : kind == 2 ? 4 : 1)), bytes_b = bytes_a / 2;
+        size_t bytes_a = (size_t)(16 * K * (kind < 2 ? 2 : kind == 2 ? 4 : 1)), bytes_b = bytes_a / 2;
         cudaMemcpyAsync(x, from_a, bytes_a, cudaMemcpyHostToDevice, stream);
         cudaMemcpyAsync(x + 256, from_b, bytes_b, cudaMemcpyHostToDevice, stream);
         if (kind < 2)

@@ -357,14 +357,14 @@ static bool read_device(Context *c, Error *e)
     static const char *const DEVICES[] = {"cpu", "auto", "cuda"}, *const BLAS[] = {"own", "cublas", "cudnn"};
     struct Parsed *p = c->parsed;
     const char *name = option_text(c, "device");
-    const bool detailed = name && (!strncmp(name, "cpu:", 4) || !strncmp(name, "cuda:", 5));
+    bool detailed = name && (!strncmp(name, "cpu:", 4) || !strncmp(name, "cuda:", 5));
     int device = 0, blas = 0;
     if ((!detailed && !option_choice(c, "device", DEVICES, COUNT(DEVICES), &device, e)) ||
         !option_choice(c, "blas", BLAS, COUNT(BLAS), &blas, e))
         return false;
     if (blas && (!name || !strncmp(name, "cpu", 3)))
         return fail(e, SP_UNSUPPORTED, "--blas %s: computes on GPUs only; use it with --device cuda", BLAS[blas]);
-    const int n = snprintf(p->device_name, sizeof p->device_name, "%s%s%s", name ? name : "",
+    int n = snprintf(p->device_name, sizeof p->device_name, "%s%s%s", name ? name : "",
                            !blas ? "" : detailed ? "," : ":", blas ? BLAS[blas] : "");
     return (size_t)n < sizeof p->device_name || fail(e, SP_USAGE, "--device %s: is too long", name);
 }

@@ -244,7 +244,8 @@ bool run_command(Context *c, Error *e)
     const RunSystem *system;
     Share share;
     RunPrinter printer;
-    RunJobs j = {.study = &s, .device = context_device_name(c), .heap = c->heap, .printer = &printer, .arena = c->arena};
+    RunJobs j = {
+        .study = &s, .device = context_device_name(c), .heap = c->heap, .printer = &printer, .arena = c->arena};
     if (!read_share(c, &share, e) || !option_i64(c, "jobs", 1, 1024, &j.jobs, e) ||
         !option_i64(c, "threads", 1, 4096, &j.threads, e))
         return false;

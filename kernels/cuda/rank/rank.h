@@ -1,5 +1,5 @@
-/* kernels/cuda/rank/rank.h: what the ranking kernels share: the k best of a row, the excluded items of a tile, and tiles of
- * a product that are ranked while they are in registers.
+/* kernels/cuda/rank/rank.h: what the ranking kernels share: the k best of a row, the excluded items of a tile, and
+ * tiles of a product that are ranked while they are in registers.
  *
  * Scores are ordered by value, then by lower id; each id comes to a row at most once. So the k best do not depend on
  * the order in which scores arrive: a product may be cut into tiles, ranges of items and blocks as is convenient. */

@@ -1,5 +1,5 @@
-/* kernels/cuda/sparse/columns.h: rows of D numbers, four columns a thread: how gathers, sums of rows, sparse products and
- * losses read and write them.
+/* kernels/cuda/sparse/columns.h: rows of D numbers, four columns a thread: how gathers, sums of rows, sparse products
+ * and losses read and write them.
  *
  * Where all rows begin at multiples of 16 bytes and D is a multiple of 4, `vector` is true: a lane's four columns are
  * neighbours and move in one access. A warp then reads 512 bytes at once, and has a quarter of the instructions of a

@@ -1,6 +1,6 @@
-/* kernels/cuda/sparse/gather.cu: rows by index: gathers, sums and pools of rows. All are bound by the bandwidth of memory:
- * there is at most one addition a number. Lanes take four columns each (columns.h), and lanes side by side read whole
- * lines; the rows themselves may be anywhere. */
+/* kernels/cuda/sparse/gather.cu: rows by index: gathers, sums and pools of rows. All are bound by the bandwidth of
+ * memory: there is at most one addition a number. Lanes take four columns each (columns.h), and lanes side by side read
+ * whole lines; the rows themselves may be anywhere. */
 #include "kernels/cuda/sparse/columns.h"
 
 /* A block of lanes x rows: threadIdx.x is the lane of a row, threadIdx.y the row. */

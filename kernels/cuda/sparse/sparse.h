@@ -1,4 +1,5 @@
-/* kernels/cuda/sparse/sparse.h: rows of a sparse matrix that differ in length by orders of magnitude, dealt out to warps.
+/* kernels/cuda/sparse/sparse.h: rows of a sparse matrix that differ in length by orders of magnitude, dealt out to
+ * warps.
  *
  * A block has WARPS warps and takes WARPS rows in a turn. A warp computes its row alone where that has at most LONG_ROW
  * entries; a longer one, which would keep a warp busy long after all others, is then computed by the whole block. Which
