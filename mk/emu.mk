@@ -17,4 +17,6 @@ $(EMU)/libsapor_cuda.so: $(EMU_OBJ) $(BUILD)/internal.a
 	$(CXX) -shared $(LDFLAGS) -Wl,--gc-sections -o $@ $^ -ldl -pthread -lm
 $(EMU)/self_test: $(EMU)/tests/cuda_emu/self_test.o $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o) $(BUILD)/internal.a
 	$(CXX) $(LDFLAGS) -o $@ $^ -ldl -pthread -lm
--include $(EMU)/tests/cuda_emu/self_test.d $(EMU_OBJ:.o=.d)
+$(EMU)/gemm_test: $(EMU)/tests/cuda_emu/gemm_test.o $(patsubst %.cu,$(EMU)/%.o,$(wildcard kernels/cuda/gemm/*.cu)) $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o) $(BUILD)/internal.a
+	$(CXX) $(LDFLAGS) -o $@ $^ -ldl -pthread -lm
+-include $(EMU)/tests/cuda_emu/self_test.d $(EMU)/tests/cuda_emu/gemm_test.d $(EMU_OBJ:.o=.d)
