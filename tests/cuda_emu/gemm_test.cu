@@ -279,8 +279,8 @@ static void test_entry(const Entry *e)
 
 /* Half a unit of C's type, and more for what is not rounded the same way: sums of 43 terms below 1 */
 #define EXACT      2e-6
-#define BF16_ERROR (0x1p-9 + EXACT)
-#define F16_ERROR  (0x1p-12 + EXACT)
+#define BF16_ERROR (0x1p-8 + EXACT)
+#define F16_ERROR  (0x1p-11 + EXACT)
 static const Entry ENTRIES[] = {
     {F16, F16, F32, F32, PACK_COUNT, false, false, EXACT},
     {BF16, BF16, BF16, BF16, PACK_COUNT, false, false, BF16_ERROR},
