@@ -59,7 +59,7 @@ static float number_at(const Matrix *m, const char *host, int64_t r, int64_t c)
 static Matrix matrix(DType type, int64_t rows, int64_t cols, int64_t row, int64_t col, int64_t skip)
 {
     Matrix m = {rows, cols, row, col, type, (float *)malloc((size_t)(rows * cols) * sizeof(float)), NULL, NULL};
-    const size_t bytes = matrix_bytes(&m), before = (size_t)skip * dtype_bytes(type);
+    size_t bytes = matrix_bytes(&m), before = (size_t)skip * dtype_bytes(type);
     char *host = (char *)calloc(1, bytes);
     for (int64_t i = 0; i < rows * cols; i++) {
         store_typed(type, host, i / cols * row + i % cols * col, draw());
@@ -80,7 +80,7 @@ static void matrix_free(Matrix *m)
 /* Its numbers as they are now, [rows, cols] */
 static float *fetch(const Matrix *m)
 {
-    const size_t bytes = matrix_bytes(m);
+    size_t bytes = matrix_bytes(m);
     char *host = (char *)malloc(bytes);
     float *numbers = (float *)malloc((size_t)(m->rows * m->cols) * sizeof(float));
     cudaMemcpyAsync(host, m->p, bytes, cudaMemcpyDeviceToHost, stream);
@@ -93,8 +93,12 @@ static float *fetch(const Matrix *m)
 
 static Side side(const Matrix *m, bool across, bool wide) /* across: K goes down its rows, as in B */
 {
-    Side s = {m->p, across ? m->col : m->row, across ? m->row : m->col, across ? m->cols : m->rows,
-              across ? m->rows : m->cols, wide};
+    Side s = {m->p,
+              across ? m->col : m->row,
+              across ? m->row : m->col,
+              across ? m->cols : m->rows,
+              across ? m->rows : m->cols,
+              wide};
     return s;
 }
 
@@ -102,7 +106,7 @@ static Side side(const Matrix *m, bool across, bool wide) /* across: K goes down
 
 static float chain(const Matrix *a, const Matrix *b, int64_t m, int64_t n)
 {
-    const int64_t K = a->cols, parts = MAX(div_up(K, K_STEP), (int64_t)1);
+    int64_t K = a->cols, parts = MAX(div_up(K, K_STEP), (int64_t)1);
     float sum = 0;
     for (int64_t p = 0; p < parts; p++) {
         float x = 0;
@@ -116,12 +120,12 @@ static float chain(const Matrix *a, const Matrix *b, int64_t m, int64_t n)
 /* odd: nothing is aligned to 16 bytes. columns: A and B lie by columns. */
 static void test_tile(Tile tile, int64_t M, int64_t N, int64_t K, bool columns, bool odd)
 {
-    const int64_t more = odd ? 1 : 4 - M % 4, wide = odd ? 1 : 4 - N % 4;
+    int64_t more = odd ? 1 : 4 - M % 4, wide = odd ? 1 : 4 - N % 4;
     Matrix a = columns ? matrix(F32, M, K, 1, M + more, odd) : matrix(F32, M, K, round_up(K, 4) + odd, 1, odd);
     Matrix b = columns ? matrix(F32, K, N, 1, round_up(K, 4) + odd, odd) : matrix(F32, K, N, N + wide, 1, odd);
     Matrix c = matrix(F32, M, N, N + wide, 1, odd);
     float *partial = NULL;
-    const size_t bytes = f32_partial_bytes(M, N, K, tile);
+    size_t bytes = f32_partial_bytes(M, N, K, tile);
     cudaMalloc((void **)&partial, MAX(bytes, (size_t)1));
     Gemm g = {};
     g.M = M, g.N = N, g.C = c.p, g.ldc = c.row, g.alpha = 0.5f, g.beta = 0.25f, g.residual = c.p, g.ldr = c.row;
@@ -151,7 +155,7 @@ static double tf32(double x) /* to the nearest number with 10 bits of fraction, 
 {
     int exponent;
     frexp(x, &exponent);
-    const double step = ldexp(1, exponent - 11);
+    double step = ldexp(1, exponent - 11);
     return round(x / step) * step;
 }
 static bool near(double got, double expected, double tolerance)
@@ -176,7 +180,7 @@ static void test_unit(Unit unit)
         for (int64_t i = 0; i < M * N; i++) {
             double sum = 0;
             for (int64_t k = 0; k < K; k++) {
-                const double x = (double)a.numbers[i / N * K + k], y = (double)b.numbers[k * N + i % N];
+                double x = (double)a.numbers[i / N * K + k], y = (double)b.numbers[k * N + i % N];
                 sum += unit == UNIT_TF32 ? tf32(x) * tf32(y) : x * y;
             }
             wrong += !near((double)got[i], sum, 2e-6);
@@ -205,14 +209,14 @@ typedef struct Entry {
 /* What the product makes of A's numbers */
 static void narrow_rows(const Entry *e, Matrix *a)
 {
-    const int64_t K = a->cols;
+    int64_t K = a->cols;
     for (int64_t m = 0; m < a->rows; m++) {
         float *row = a->numbers + m * K, low = 0, high = 0;
         for (int64_t k = 0; k < K; k++) {
             low = fminf(low, row[k]);
             high = fmaxf(high, row[k]);
         }
-        const float by = 255 / (high - low), zero = rintf(-low * by);
+        float by = 255 / (high - low), zero = rintf(-low * by);
         for (int64_t k = 0; k < K; k++) {
             Brain near;
             from_f32(row[k], &near);
@@ -227,8 +231,9 @@ static void narrow_rows(const Entry *e, Matrix *a)
 static void test_entry(const Entry *e)
 {
     enum { M = 21, N = 35, K = 43 };
-    const bool packed = e->pack != PACK_COUNT;
-    Matrix a = matrix(e->a, M, K, 48 + e->odd, 1, e->odd), b = matrix(packed ? F32 : e->b, K, N, 40 + e->odd, 1, e->odd),
+    bool packed = e->pack != PACK_COUNT;
+    Matrix a = matrix(e->a, M, K, 48 + e->odd, 1, e->odd),
+           b = matrix(packed ? F32 : e->b, K, N, 40 + e->odd, 1, e->odd),
            c = matrix(e->c, M, N, 40 + e->odd, 1, e->odd), residual = matrix(e->residual, M, N, 40 + e->odd, 1, e->odd);
     Gemm g = {};
     g.M = M, g.N = N, g.K = K, g.alpha = 1, g.beta = 0.5f;

@@ -70,9 +70,10 @@ static Way way_of(const Gemm *g, Unit f32_unit)
     Way way = {};
     way.why = UNITS[p.unit].why;
     if (p.unit == UNIT_F32)
-        way.why = p.tile == TILE_8_ROWS || p.tile == TILE_8_COLUMNS ? "few rows or columns: the other operand is read once"
-                  : p.tile == TILE_128                            ? "enough large tiles to fill the card"
-                                     : "a smaller tile, as larger ones would leave multiprocessors idle: K is not split";
+        way.why =
+            p.tile == TILE_8_ROWS || p.tile == TILE_8_COLUMNS ? "few rows or columns: the other operand is read once"
+            : p.tile == TILE_128                              ? "enough large tiles to fill the card"
+                                 : "a smaller tile, as larger ones would leave multiprocessors idle: K is not split";
     snprintf(way.name, sizeof way.name, "%s %s", UNITS[p.unit].name, TILES[p.tile]);
     return way;
 }
@@ -136,9 +137,9 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
     float *b_work = (float *)((char *)run->work + size_round_up(p->a_bytes, LINE));
     const int64_t line = pack_line(PACK_F32, g->K, g->N);
     const Side a = f32_side(run, g->A, g->A_type, g->a_row, g->a_col, g->M, g->K, k_inner, true, a_work, p->a_line);
-    const Side b = g->packed ? side_of(g->packed, F32, 1, line, g->N, g->K, k_inner)
-                             : f32_side(run, g->B, g->B_type, g->b_col, g->b_row, g->N, g->K, k_inner, false, b_work,
-                                        p->b_line);
+    const Side b =
+        g->packed ? side_of(g->packed, F32, 1, line, g->N, g->K, k_inner)
+                  : f32_side(run, g->B, g->B_type, g->b_col, g->b_row, g->N, g->K, k_inner, false, b_work, p->b_line);
     if (p->unit == UNIT_TF32)
         tensor_product(run, UNIT_TF32, a, b, finish_of(g), p->tile);
     else
@@ -146,8 +147,8 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
 }
 
 /* An operand [count, K] of 16 bits with K inside, by way of `work` where 16 bytes cannot be copied at once */
-static Side half_side(const Run *run, DType type, const void *p, DType p_type, int64_t step, int64_t k_step, int64_t count,
-                      int64_t K, void *work, int64_t line)
+static Side half_side(const Run *run, DType type, const void *p, DType p_type, int64_t step, int64_t k_step,
+                      int64_t count, int64_t K, void *work, int64_t line)
 {
     const Side s = side_of(p, type, step, k_step, count, K, true);
     if (p_type == type && s.wide)
@@ -179,7 +180,8 @@ static void narrow_product(const Run *run, const Gemm *g, const Plan *p)
         a = half_side(run, type, g->A, g->A_type, g->a_row, g->a_col, g->M, g->K, work, p->a_line);
     }
     if (g->packed)
-        b = side_of(g->packed, p->unit == UNIT_INT8 ? I8 : type, p->a_line, 1, g->N, p->parts == 2 ? p->a_line : a.K, true);
+        b = side_of(g->packed, p->unit == UNIT_INT8 ? I8 : type, p->a_line, 1, g->N, p->parts == 2 ? p->a_line : a.K,
+                    true);
     else
         b = half_side(run, type, g->B, g->B_type, g->b_col, g->b_row, g->N, g->K, b_work, p->b_line);
     tensor_product(run, p->unit, a, b, f, p->tile);

@@ -68,21 +68,21 @@ template <class T> struct Cursor {
     int count;
 };
 
-/* Place (i, k) of a thread's first number in a part. Wide operands go by 16 bytes a thread. Others are of 4-byte numbers
- * and go one by one: a warp takes 8 numbers along the smaller step by 4 across, so that it reads whole sectors of 32
- * bytes and writes to 32 different banks. */
+/* Place (i, k) of a thread's first number in a part. Wide operands go by 16 bytes a thread. Others are of 4-byte
+ * numbers and go one by one: a warp takes 8 numbers along the smaller step by 4 across, so that it reads whole
+ * sectors of 32 bytes and writes to 32 different banks. */
 template <class P> static __device__ inline int2 first_of(const Side &x)
 {
+    typedef typename P::type T;
     const int t = (int)threadIdx.x, warp = t / WARP, fast = lane_id() % 8, slow = lane_id() / 8;
-    if (sizeof(typename P::type) != 4 || x.wide) {
+    if (sizeof(T) != 4 || x.wide) {
         const int inner = t % P::VECS * P::VEC, outer = t / P::VECS;
         return P::K_INNER ? make_int2(outer, inner) : make_int2(inner, outer);
     }
-    static_assert(sizeof(typename P::type) != 4 || (P::THREADS / 8 % P::BK == 0 && P::I * P::BK % P::THREADS == 0),
+    static_assert(sizeof(T) != 4 || (P::THREADS / 8 % P::BK == 0 && P::I * P::BK % P::THREADS == 0),
                   "a pass is whole patches");
-    return x.k_step < x.step
-               ? make_int2(warp / MAX(P::BK / 8, 1) * 4 + slow, warp % MAX(P::BK / 8, 1) * 8 + fast)
-               : make_int2(warp / MAX(P::BK / 4, 1) * 8 + fast, warp % MAX(P::BK / 4, 1) * 4 + slow);
+    return x.k_step < x.step ? make_int2(warp / MAX(P::BK / 8, 1) * 4 + slow, warp % MAX(P::BK / 8, 1) * 8 + fast)
+                             : make_int2(warp / MAX(P::BK / 4, 1) * 8 + fast, warp % MAX(P::BK / 4, 1) * 4 + slow);
 }
 template <class P> static __device__ inline Cursor<typename P::type> cursor_of(const Side &x, int64_t i0, int64_t k0)
 {
@@ -176,7 +176,8 @@ static __device__ inline float added(const Finish &f, int64_t n, float x, float 
         x += f.bias[n];
     return f.residual ? x + residual : x;
 }
-/* Columns n .. n + 3 of row m. Where C or residual cannot be taken by 16 bytes, or fewer columns are left, one by one. */
+/* Columns n .. n + 3 of row m. Where C or residual cannot be taken by 16 bytes, or fewer columns are left, one by
+ * one. */
 static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, float4 sum)
 {
     float x[4] = {sum.x, sum.y, sum.z, sum.w}, old[4] = {0, 0, 0, 0}, residual[4] = {0, 0, 0, 0};
@@ -214,9 +215,9 @@ static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, flo
             store_typed(f.C_type, f.C, m * f.ldc + n + i, x[i]);
     }
 }
-/* A slice of the block's tile, which lies in shared memory as [WARPS_M R, BN + 4]: row r of it is row
- * r / R WM + slice R + r % R of the tile, at `at` in C. Consecutive threads take consecutive columns, so C, residual and
- * bias are read and written in whole lines. */
+/* A slice of the block's tile, which lies in shared memory as [WARPS_M R, BN + 4]: row r of it is row r / R WM +
+ * slice R + r % R of the tile, at `at` in C. Consecutive threads take consecutive columns, so C, residual and bias
+ * are read and written in whole lines. */
 template <int WARPS_M, int WM, int R, int BN, int THREADS>
 static __device__ inline void finish_slice(const Finish &f, Place at, int slice, const float *tile)
 {
