@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 static cudaStream_t stream;
-static int number, bad;
+static int number = 1, bad; /* the first is the script's */
 
 /* LAUNCH asks these of a context; here there is a stream alone. */
 cudaStream_t cuda_stream(const Run *)
