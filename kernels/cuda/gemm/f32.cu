@@ -1,9 +1,8 @@
 /* kernels/cuda/gemm/f32.cu: C = A B in float32, by multiply-adds. An element is a chain of fmaf from 0 over k = 0,
  * 1, 2, ..., whatever tile it falls into. A K above K_STEP is cut into parts whose lengths differ by one at most;
- * the chain of each is added to the sum of those before. This is the order of kernels/cpu/gemm/tile.h, and the bits
- * are the CPU's; a chain of 4480 numbers rounds 2.5 times as much. It depends on K alone: K is not split over
- * threads or blocks, and few elements keep few threads busy. Such products wait for memory
- * (docs/kernels/cuda-gemm.md). */
+ * the chain of each is added to the sum of those before, as kernels/cpu/gemm/tile.h does it: one chain of 4480
+ * numbers rounds 2.5 times as much. The order depends on K alone: K is not split over threads or blocks, and few
+ * elements keep few threads busy. Such products wait for memory (docs/kernels/cuda-gemm.md). */
 #include "kernels/cuda/gemm/gemm.h"
 
 /* The tile of a block: BM x BN of C by BK of K in each step. A warp has LANES_M x 32 / LANES_M lanes; a lane computes
