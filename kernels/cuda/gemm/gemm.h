@@ -4,6 +4,7 @@
  *   pack.cu     packed weights, and A brought to the numbers of the weights
  *   f32.cu      float32 by multiply-adds: chains over k = 0, 1, 2, ... of at most K_STEP numbers
  *   tensor.cu   tf32, bf16, f16 and int8 by tensor cores (mma.sync)
+ *   wgmma.cu    bf16 and f16 by wgmma, the H100's own instruction; the emulator leaves it out
  *   gemm.cu     which of them, and the entries of the table
  *
  * The forms of packed B [K, N]. What is added to fill a line up is zero.
@@ -248,6 +249,9 @@ Tile tensor_tile(int64_t M, int64_t N);
 /* a.K is b.K, or twice as much: A has two parts, each is multiplied by the same B; b.K is in whole lines then. */
 void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile);
 
+/* wgmma.cu: the same of f16 and bf16 by wgmma. False: nothing was done, as the card or the unit is another. */
+bool wgmma_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f);
+
 /* pack.cu */
 Pack pack_type(Pack form); /* F32, F16, BF16 or INT8, of a form of kernels/cpu/forms.h, too */
 static inline int64_t pack_line(Pack type, int64_t K, int64_t N) /* numbers from one line to the next */
@@ -268,5 +272,9 @@ void quantise_rows(const Run *run, int64_t M, int64_t K, DType type, const void 
 /* The level "cuda:tf32": cuda_gemm with products of float32 operands by tensor cores in tf32 */
 void cuda_gemm_tf32(const Run *run, const Gemm *g);
 Way cuda_gemm_way_tf32(const Run *run, const Gemm *g);
+/* The level "cuda:wgmma": cuda_gemm with large products of f16 and bf16 by wgmma, on an H100. Off until a card has
+ * shown that it is right. */
+void cuda_gemm_wgmma(const Run *run, const Gemm *g);
+Way cuda_gemm_way_wgmma(const Run *run, const Gemm *g);
 
 #endif
