@@ -18,16 +18,17 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, int V_, int STAGES_> stru
     static constexpr int STAGE = A::NUMBERS + B::NUMBERS;
     static constexpr int SLICE = LANES_M * V; /* rows of a warp that finish together */
     static constexpr int FLOATS = MAX(STAGES * STAGE, WARPS_M *SLICE *(BN + 4));
-    static constexpr bool KEEPS = TM * TN <= 4; /* sums of K's parts so far stay in registers, else in memory */
+    static constexpr bool KEEPS = TM * TN <= 16; /* sums of K's parts so far stay in registers, else in memory */
 };
 
 /* 128 x 128: a lane reads 16 numbers for 64 multiply-adds; 64 sums and two sets of operands fit into 128 registers, so
  * two blocks share a multiprocessor. Smaller tiles read more for each multiply-add and are for products that would be
- * too few large tiles. 8 rows or 8 columns: A or B is so thin that the other operand is read once, at the speed of
- * memory; 32 numbers of K are on their way for each of the 32 columns (rows), twice. */
+ * too few large tiles; the smallest has so little to compute in a step that it copies seven ahead. 8 rows or 8 columns:
+ * A or B is so thin that the other operand is read once, at the speed of memory; 96 numbers of K are on their way for
+ * each of the 32 columns (rows). */
 typedef Shape<128, 128, 8, 8, 8, 4, 4> Large;
 typedef Shape<64, 64, 8, 8, 4, 4, 4> Medium;
-typedef Shape<32, 32, 32, 2, 2, 1, 3> Small;
+typedef Shape<32, 32, 8, 4, 4, 4, 8> Small;
 typedef Shape<8, 32, 32, 1, 1, 1, 4> Rows;
 typedef Shape<32, 8, 32, 1, 1, 1, 4> Columns;
 
