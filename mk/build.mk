@@ -99,7 +99,7 @@ $(BUILD)/ladder/$(1): $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out %/main.c,$
 	$$(LINK) -o $$@ $$^ $$(DEP_LIBS)
 endef
 $(foreach l,$(LADDERS),$(eval $(call ladder_rule,$(l))))
-tests: $(TESTS) $(if $(and $(TESTS),$(HAVE_CXX),$(if $(SANITIZE)$(call on,$(COVERAGE)),,yes)),$(EMU)/libsapor_cuda.so $(EMU)/self_test) $(if $(TESTS),$(BUILD)/tests/far_sapor $(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so tests/draw_models)
+tests: $(TESTS) $(if $(and $(TESTS),$(HAVE_CXX),$(if $(SANITIZE)$(call on,$(COVERAGE)),,yes)),$(EMU)/libsapor_cuda.so $(EMU)/self_test $(EMU)/gemm_test $(EMU)/gemm_ladder) $(if $(TESTS),$(BUILD)/tests/far_sapor $(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so tests/draw_models)
 $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/tests/drawn.o $(BUILD)/commands.a $(BUILD)/internal.a
 	@mkdir -p $(@D)
 	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/tests/drawn.o $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)

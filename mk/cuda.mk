@@ -61,4 +61,15 @@ cuda-sass: $(CUDA_OBJ)
 cuda-resources: $(CUDA_OBJ)
 	@scripts/cuda-resources.sh table "$(NVCC_VERSION)" $(CUDA_OBJ:.o=.log) >$(BUILD)/cuda-resources.md
 	@cp $(BUILD)/cuda-resources.md docs/kernels/cuda-resources.md && grep '^Kernels with' $(BUILD)/cuda-resources.md
-.PHONY: cuda-sass cuda-resources
+#: make cuda-ladder  the steps of docs/kernels/cuda-gemm.md, each checked and timed on the first card
+CUDA_GEMM_LADDER = $(patsubst %.cu,$(BUILD)/%.o,$(sort $(wildcard bench/ladder/cuda_gemm/*.cu)))
+$(BUILD)/bench/ladder/cuda_gemm/%.o: bench/ladder/cuda_gemm/%.cu $(BUILD)/cuda-flags scripts/nvcc.sh
+	@mkdir -p $(@D)
+	scripts/nvcc.sh $(@:.o=) $(NVCC) $(CUDA_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+$(BUILD)/ladder/cuda_gemm: $(CUDA_GEMM_LADDER) $(filter $(BUILD)/kernels/cuda/gemm/%,$(CUDA_OBJ)) $(BUILD)/internal.a
+	@mkdir -p $(@D)
+	$(NVCC) -cudart static -o $@ $^
+cuda-ladder: $(BUILD)/ladder/cuda_gemm
+	@$<
+-include $(CUDA_GEMM_LADDER:.o=.d)
+.PHONY: cuda-sass cuda-resources cuda-ladder

@@ -17,4 +17,10 @@ $(EMU)/libsapor_cuda.so: $(EMU_OBJ) $(BUILD)/internal.a
 	$(CXX) -shared $(LDFLAGS) -Wl,--gc-sections -o $@ $^ -ldl -pthread -lm
 $(EMU)/self_test: $(EMU)/tests/cuda_emu/self_test.o $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o) $(BUILD)/internal.a
 	$(CXX) $(LDFLAGS) -o $@ $^ -ldl -pthread -lm
--include $(EMU)/tests/cuda_emu/self_test.d $(EMU_OBJ:.o=.d)
+EMU_GEMM = $(patsubst %.cu,$(EMU)/%.o,$(wildcard kernels/cuda/gemm/*.cu))
+EMU_GEMM_LADDER = $(patsubst %.cu,$(EMU)/%.o,$(wildcard bench/ladder/cuda_gemm/*.cu))
+$(EMU)/gemm_test: $(EMU)/tests/cuda_emu/gemm_test.o
+$(EMU)/gemm_ladder: $(EMU_GEMM_LADDER)
+$(EMU)/gemm_test $(EMU)/gemm_ladder: $(EMU_GEMM) $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o) $(BUILD)/internal.a
+	$(CXX) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -ldl -pthread -lm
+-include $(EMU)/tests/cuda_emu/self_test.d $(EMU)/tests/cuda_emu/gemm_test.d $(EMU_GEMM_LADDER:.o=.d) $(EMU_OBJ:.o=.d)

@@ -7,11 +7,12 @@ bool cuda_supports(const char *entry, const char *operand, DType type)
     static const struct {
         const char *entry, *operand;
         unsigned types; /* beside F32 */
-    } NARROW[] = {{"gather", "table", BOTH}, {"convert", "x", BOTH},   {"convert", "y", BOTH},
-                  {"knn", "q", BOTH},        {"knn", "x", BOTH},       {"knn_lists", "q", BOTH},
-                  {"knn_lists", "x", BOTH},  {"topk", "users", BOTH},  {"topk", "items", BOTH},
-                  {"attention", "q", BOTH},  {"attention", "k", BOTH}, {"attention", "v", BOTH},
-                  {"attention", "out", BOTH}};
+    } NARROW[] = {{"gather", "table", BOTH},  {"convert", "x", BOTH},    {"convert", "y", BOTH},
+                  {"knn", "q", BOTH},         {"knn", "x", BOTH},        {"knn_lists", "q", BOTH},
+                  {"knn_lists", "x", BOTH},   {"topk", "users", BOTH},   {"topk", "items", BOTH},
+                  {"attention", "q", BOTH},   {"attention", "k", BOTH},  {"attention", "v", BOTH},
+                  {"attention", "out", BOTH}, {"gemm", "A", BOTH},       {"gemm", "B", BOTH},
+                  {"gemm", "C", BOTH},        {"gemm", "residual", BOTH}};
     for (size_t i = 0; i < COUNT(NARROW); i++)
         if (strcmp(NARROW[i].entry, entry) == 0 && strcmp(NARROW[i].operand, operand) == 0 &&
             (NARROW[i].types >> type & 1u))

@@ -1,7 +1,7 @@
-/* kernels/cuda/gemm/f32.cu: C = A B in float32, by multiply-adds. An element is a chain of fmaf from 0 over k = 0, 1, 2,
- * ..., whatever tile it falls into. A K above K_STEP is cut into parts whose lengths differ by one at most; the chain of
- * each is added to the sum of those before. This is the order of kernels/cpu/gemm/tile.h, and the bits are the CPU's; a
- * chain of 4480 numbers rounds 2.5 times as much. It depends on K alone: K is not split over threads or blocks, and few
+/* kernels/cuda/gemm/f32.cu: C = A B in float32, by multiply-adds. An element is a chain of fmaf from 0 over k = 0,
+ * 1, 2, ..., whatever tile it falls into. A K above K_STEP is cut into parts whose lengths differ by one at most;
+ * the chain of each is added to the sum of those before, as kernels/cpu/gemm/tile.h does it: one chain of 4480
+ * numbers rounds 2.5 times as much. The order depends on K alone: K is not split over threads or blocks, and few
  * elements keep few threads busy. Such products wait for memory (docs/kernels/cuda-gemm.md). */
 #include "kernels/cuda/gemm/gemm.h"
 
@@ -10,24 +10,25 @@
  * columns away), so that the lanes of a warp read shared memory in whole lines. STAGES parts of A and B are in shared
  * memory: one is used while the others are on their way. */
 template <int BM_, int BN_, int BK_, int TM_, int TN_, int V_, int STAGES_> struct Shape {
-    typedef Part<float, BM_, BK_, false, BM_ / TM_ * (BN_ / TN_)> A;
-    typedef Part<float, BN_, BK_, false, BM_ / TM_ * (BN_ / TN_)> B;
+    typedef Part<float, BM_, BK_, false, BM_ / TM_ *(BN_ / TN_)> A;
+    typedef Part<float, BN_, BK_, false, BM_ / TM_ *(BN_ / TN_)> B;
     static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_, V = V_, STAGES = STAGES_;
     static constexpr int LANES_M = 4, LANES_N = WARP / LANES_M, WM = LANES_M * TM, WN = LANES_N * TN;
     static constexpr int WARPS_M = BM / WM, WARPS_N = BN / WN, THREADS = WARPS_M * WARPS_N * WARP;
     static constexpr int STAGE = A::NUMBERS + B::NUMBERS;
     static constexpr int SLICE = LANES_M * V; /* rows of a warp that finish together */
-    static constexpr int FLOATS = MAX(STAGES * STAGE, WARPS_M * SLICE * (BN + 4));
-    static constexpr bool KEEPS = TM * TN <= 4; /* sums of K's parts so far stay in registers, else in memory */
+    static constexpr int FLOATS = MAX(STAGES * STAGE, WARPS_M *SLICE *(BN + 4));
+    static constexpr bool KEEPS = TM * TN <= 16; /* sums of K's parts so far stay in registers, else in memory */
 };
 
 /* 128 x 128: a lane reads 16 numbers for 64 multiply-adds; 64 sums and two sets of operands fit into 128 registers, so
  * two blocks share a multiprocessor. Smaller tiles read more for each multiply-add and are for products that would be
- * too few large tiles. 8 rows or 8 columns: A or B is so thin that the other operand is read once, at the speed of
- * memory; 32 numbers of K are on their way for each of the 32 columns (rows), twice. */
+ * too few large tiles; the smallest has so little to compute in a step that it copies seven ahead. 8 rows or 8 columns:
+ * A or B is so thin that the other operand is read once, at the speed of memory; 96 numbers of K are on their way for
+ * each of the 32 columns (rows). */
 typedef Shape<128, 128, 8, 8, 8, 4, 4> Large;
 typedef Shape<64, 64, 8, 8, 4, 4, 4> Medium;
-typedef Shape<32, 32, 32, 2, 2, 1, 3> Small;
+typedef Shape<32, 32, 8, 4, 4, 4, 8> Small;
 typedef Shape<8, 32, 32, 1, 1, 1, 4> Rows;
 typedef Shape<32, 8, 32, 1, 1, 1, 4> Columns;
 
@@ -76,10 +77,11 @@ static __device__ inline void copy_parts(float *to, const Side &a, Cursor<float>
 /* The chains of one part of K: k0 .. k0 + len - 1. One barrier a step of BK: behind it, what came is seen by all, and
  * what was used before is free for the next copy. */
 template <class S>
-static __device__ inline void chains(float *shared, const Side &a, const Side &b, Place at, int64_t k0, int len, int row,
-                                     int column, float (&acc)[S::TM][S::TN])
+static __device__ inline void chains(float *shared, const Side &a, const Side &b, Place at, int64_t k0, int len,
+                                     int row, int column, float (&acc)[S::TM][S::TN])
 {
-    Cursor<float> a_at = cursor_of<typename S::A>(a, (int64_t)at.m * S::BM, k0), b_at = cursor_of<typename S::B>(b, (int64_t)at.n * S::BN, k0);
+    Cursor<float> a_at = cursor_of<typename S::A>(a, (int64_t)at.m * S::BM, k0),
+                  b_at = cursor_of<typename S::B>(b, (int64_t)at.n * S::BN, k0);
     int to_copy = len;
     for (int s = 0; s < S::STAGES - 1; s++, to_copy -= S::BK)
         copy_parts<S>(shared + s * S::STAGE, a, a_at, b, b_at, to_copy);
@@ -109,8 +111,8 @@ static __device__ inline void chains(float *shared, const Side &a, const Side &b
     }
 }
 
-/* acc becomes old + acc, and old that: a thread's sums. In memory they lie so that a warp takes whole lines, each thread
- * its own numbers; 64 KB for each of the blocks that run at a time stay in the L2 cache. */
+/* acc becomes old + acc, and old that: a thread's sums. In memory they lie so that a warp takes whole lines, each
+ * thread its own numbers; 64 KB for each of the blocks that run at a time stay in the L2 cache. */
 template <class S>
 static __device__ inline void add_part(float (&acc)[S::TM][S::TN], float (&kept)[S::KEEPS ? S::TM : 1][S::TN],
                                        float *partial, bool first)
@@ -154,8 +156,8 @@ static __global__ void __launch_bounds__(S::THREADS, S::THREADS *S::TM *S::TN > 
         for (int i = 0; i < S::TM; i++) {
             UNROLL
             for (int j = 0; j < S::TN && i / S::V == slice; j++)
-                shared[(warp_m * S::SLICE + row + i % S::V) * (S::BN + 4) + column +
-                       j / S::V * S::LANES_N * S::V + j % S::V] = acc[i][j];
+                shared[(warp_m * S::SLICE + row + i % S::V) * (S::BN + 4) + column + j / S::V * S::LANES_N * S::V +
+                       j % S::V] = acc[i][j];
         }
         __syncthreads();
         finish_slice<S::WARPS_M, S::WM, S::SLICE, S::BN, S::THREADS>(f, at, slice, shared);
@@ -174,11 +176,11 @@ template <class S> static void launch(const Run *run, const Side &a, const Side 
 
 Tile f32_tile(int64_t M, int64_t N)
 {
-    return M <= 8                                               ? TILE_8_ROWS
-           : N <= 8                                             ? TILE_8_COLUMNS
-           : div_up(M, 128) * div_up(N, 128) >= ENOUGH_TILES    ? TILE_128
-           : div_up(M, 64) * div_up(N, 64) >= ENOUGH_TILES      ? TILE_64
-                                                                : TILE_32;
+    return M <= 8                                            ? TILE_8_ROWS
+           : N <= 8                                          ? TILE_8_COLUMNS
+           : div_up(M, 128) * div_up(N, 128) >= ENOUGH_TILES ? TILE_128
+           : div_up(M, 64) * div_up(N, 64) >= ENOUGH_TILES   ? TILE_64
+                                                             : TILE_32;
 }
 
 size_t f32_partial_bytes(int64_t M, int64_t N, int64_t K, Tile tile)

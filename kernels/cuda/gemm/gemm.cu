@@ -56,7 +56,12 @@ size_t cuda_gemm_work(const Run *run, const Gemm *g)
            p.partial_bytes;
 }
 
-static Way way_of(const Gemm *g, Unit f32_unit)
+static bool by_wgmma(const Plan *p) /* where the level has it */
+{
+    return p->tile == TILE_128 && (p->unit == UNIT_F16 || p->unit == UNIT_BF16);
+}
+
+static Way way_of(const Gemm *g, Unit f32_unit, bool wgmma)
 {
     static const char *const TILES[TILE_COUNT] = {"128x128", "64x64", "32x32", "8x32", "32x8", "16x64"};
     static const struct {
@@ -70,21 +75,29 @@ static Way way_of(const Gemm *g, Unit f32_unit)
     Way way = {};
     way.why = UNITS[p.unit].why;
     if (p.unit == UNIT_F32)
-        way.why = p.tile == TILE_8_ROWS || p.tile == TILE_8_COLUMNS ? "few rows or columns: the other operand is read once"
-                  : p.tile == TILE_128                            ? "enough large tiles to fill the card"
-                                     : "a smaller tile, as larger ones would leave multiprocessors idle: K is not split";
-    snprintf(way.name, sizeof way.name, "%s %s", UNITS[p.unit].name, TILES[p.tile]);
+        way.why =
+            p.tile == TILE_8_ROWS || p.tile == TILE_8_COLUMNS ? "few rows or columns: the other operand is read once"
+            : p.tile == TILE_128                              ? "enough large tiles to fill the card"
+                                 : "a smaller tile, as larger ones would leave multiprocessors idle: K is not split";
+    const bool asynchronous = wgmma && by_wgmma(&p);
+    way.why = asynchronous ? "tensor cores by wgmma on an H100, else by mma.sync: cuda:wgmma" : way.why;
+    snprintf(way.name, sizeof way.name, "%s %s%s", UNITS[p.unit].name, asynchronous ? "wgmma " : "", TILES[p.tile]);
     return way;
 }
 Way cuda_gemm_way(const Run *run, const Gemm *g)
 {
     (void)run;
-    return way_of(g, UNIT_F32);
+    return way_of(g, UNIT_F32, false);
 }
 Way cuda_gemm_way_tf32(const Run *run, const Gemm *g)
 {
     (void)run;
-    return way_of(g, UNIT_TF32);
+    return way_of(g, UNIT_TF32, false);
+}
+Way cuda_gemm_way_wgmma(const Run *run, const Gemm *g)
+{
+    (void)run;
+    return way_of(g, UNIT_F32, true);
 }
 
 Finish finish_of(const Gemm *g)
@@ -136,9 +149,9 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
     float *b_work = (float *)((char *)run->work + size_round_up(p->a_bytes, LINE));
     const int64_t line = pack_line(PACK_F32, g->K, g->N);
     const Side a = f32_side(run, g->A, g->A_type, g->a_row, g->a_col, g->M, g->K, k_inner, true, a_work, p->a_line);
-    const Side b = g->packed ? side_of(g->packed, F32, 1, line, g->N, g->K, k_inner)
-                             : f32_side(run, g->B, g->B_type, g->b_col, g->b_row, g->N, g->K, k_inner, false, b_work,
-                                        p->b_line);
+    const Side b =
+        g->packed ? side_of(g->packed, F32, 1, line, g->N, g->K, k_inner)
+                  : f32_side(run, g->B, g->B_type, g->b_col, g->b_row, g->N, g->K, k_inner, false, b_work, p->b_line);
     if (p->unit == UNIT_TF32)
         tensor_product(run, UNIT_TF32, a, b, finish_of(g), p->tile);
     else
@@ -146,8 +159,8 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
 }
 
 /* An operand [count, K] of 16 bits with K inside, by way of `work` where 16 bytes cannot be copied at once */
-static Side half_side(const Run *run, DType type, const void *p, DType p_type, int64_t step, int64_t k_step, int64_t count,
-                      int64_t K, void *work, int64_t line)
+static Side half_side(const Run *run, DType type, const void *p, DType p_type, int64_t step, int64_t k_step,
+                      int64_t count, int64_t K, void *work, int64_t line)
 {
     const Side s = side_of(p, type, step, k_step, count, K, true);
     if (p_type == type && s.wide)
@@ -155,7 +168,7 @@ static Side half_side(const Run *run, DType type, const void *p, DType p_type, i
     copy_matrix(run, count, K, p_type, p, step, k_step, type, work, line);
     return side_of(work, type, line, 1, count, K, true);
 }
-static void narrow_product(const Run *run, const Gemm *g, const Plan *p)
+static void narrow_product(const Run *run, const Gemm *g, const Plan *p, bool wgmma)
 {
     const DType type = p->unit == UNIT_F16 ? F16 : BF16;
     char *work = (char *)run->work, *b_work = work + size_round_up(p->a_bytes, LINE);
@@ -179,13 +192,15 @@ static void narrow_product(const Run *run, const Gemm *g, const Plan *p)
         a = half_side(run, type, g->A, g->A_type, g->a_row, g->a_col, g->M, g->K, work, p->a_line);
     }
     if (g->packed)
-        b = side_of(g->packed, p->unit == UNIT_INT8 ? I8 : type, p->a_line, 1, g->N, p->parts == 2 ? p->a_line : a.K, true);
+        b = side_of(g->packed, p->unit == UNIT_INT8 ? I8 : type, p->a_line, 1, g->N, p->parts == 2 ? p->a_line : a.K,
+                    true);
     else
         b = half_side(run, type, g->B, g->B_type, g->b_col, g->b_row, g->N, g->K, b_work, p->b_line);
-    tensor_product(run, p->unit, a, b, f, p->tile);
+    if (!wgmma || !by_wgmma(p) || !wgmma_product(run, p->unit, a, b, f))
+        tensor_product(run, p->unit, a, b, f, p->tile);
 }
 
-static void product(const Run *run, const Gemm *g, Unit f32_unit)
+static void product(const Run *run, const Gemm *g, Unit f32_unit, bool wgmma)
 {
     const Plan p = make_plan(g, f32_unit);
     if (g->M == 0 || g->N == 0)
@@ -193,13 +208,17 @@ static void product(const Run *run, const Gemm *g, Unit f32_unit)
     if (p.unit == UNIT_F32 || p.unit == UNIT_TF32)
         wide_product(run, g, &p);
     else
-        narrow_product(run, g, &p);
+        narrow_product(run, g, &p, wgmma);
 }
 void cuda_gemm(const Run *run, const Gemm *g)
 {
-    product(run, g, UNIT_F32);
+    product(run, g, UNIT_F32, false);
 }
 void cuda_gemm_tf32(const Run *run, const Gemm *g)
 {
-    product(run, g, UNIT_TF32);
+    product(run, g, UNIT_TF32, false);
+}
+void cuda_gemm_wgmma(const Run *run, const Gemm *g)
+{
+    product(run, g, UNIT_F32, true);
 }

@@ -4,6 +4,7 @@
  *   pack.cu     packed weights, and A brought to the numbers of the weights
  *   f32.cu      float32 by multiply-adds: chains over k = 0, 1, 2, ... of at most K_STEP numbers
  *   tensor.cu   tf32, bf16, f16 and int8 by tensor cores (mma.sync)
+ *   wgmma.cu    bf16 and f16 by wgmma, the H100's own instruction; the emulator leaves it out
  *   gemm.cu     which of them, and the entries of the table
  *
  * The forms of packed B [K, N]. What is added to fill a line up is zero.
@@ -68,21 +69,21 @@ template <class T> struct Cursor {
     int count;
 };
 
-/* Place (i, k) of a thread's first number in a part. Wide operands go by 16 bytes a thread. Others are of 4-byte numbers
- * and go one by one: a warp takes 8 numbers along the smaller step by 4 across, so that it reads whole sectors of 32
- * bytes and writes to 32 different banks. */
+/* Place (i, k) of a thread's first number in a part. Wide operands go by 16 bytes a thread. Others are of 4-byte
+ * numbers and go one by one: a warp takes 8 numbers along the smaller step by 4 across, so that it reads whole
+ * sectors of 32 bytes and writes to 32 different banks. */
 template <class P> static __device__ inline int2 first_of(const Side &x)
 {
+    typedef typename P::type T;
     const int t = (int)threadIdx.x, warp = t / WARP, fast = lane_id() % 8, slow = lane_id() / 8;
-    if (sizeof(typename P::type) != 4 || x.wide) {
+    if (sizeof(T) != 4 || x.wide) {
         const int inner = t % P::VECS * P::VEC, outer = t / P::VECS;
         return P::K_INNER ? make_int2(outer, inner) : make_int2(inner, outer);
     }
-    static_assert(sizeof(typename P::type) != 4 || (P::THREADS / 8 % P::BK == 0 && P::I * P::BK % P::THREADS == 0),
+    static_assert(sizeof(T) != 4 || (P::THREADS / 8 % P::BK == 0 && P::I * P::BK % P::THREADS == 0),
                   "a pass is whole patches");
-    return x.k_step < x.step
-               ? make_int2(warp / MAX(P::BK / 8, 1) * 4 + slow, warp % MAX(P::BK / 8, 1) * 8 + fast)
-               : make_int2(warp / MAX(P::BK / 4, 1) * 8 + fast, warp % MAX(P::BK / 4, 1) * 4 + slow);
+    return x.k_step < x.step ? make_int2(warp / MAX(P::BK / 8, 1) * 4 + slow, warp % MAX(P::BK / 8, 1) * 8 + fast)
+                             : make_int2(warp / MAX(P::BK / 4, 1) * 8 + fast, warp % MAX(P::BK / 4, 1) * 4 + slow);
 }
 template <class P> static __device__ inline Cursor<typename P::type> cursor_of(const Side &x, int64_t i0, int64_t k0)
 {
@@ -176,7 +177,8 @@ static __device__ inline float added(const Finish &f, int64_t n, float x, float 
         x += f.bias[n];
     return f.residual ? x + residual : x;
 }
-/* Columns n .. n + 3 of row m. Where C or residual cannot be taken by 16 bytes, or fewer columns are left, one by one. */
+/* Columns n .. n + 3 of row m. Where C or residual cannot be taken by 16 bytes, or fewer columns are left, one by
+ * one. */
 static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, float4 sum)
 {
     float x[4] = {sum.x, sum.y, sum.z, sum.w}, old[4] = {0, 0, 0, 0}, residual[4] = {0, 0, 0, 0};
@@ -214,9 +216,9 @@ static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, flo
             store_typed(f.C_type, f.C, m * f.ldc + n + i, x[i]);
     }
 }
-/* A slice of the block's tile, which lies in shared memory as [WARPS_M R, BN + 4]: row r of it is row
- * r / R WM + slice R + r % R of the tile, at `at` in C. Consecutive threads take consecutive columns, so C, residual and
- * bias are read and written in whole lines. */
+/* A slice of the block's tile, which lies in shared memory as [WARPS_M R, BN + 4]: row r of it is row r / R WM +
+ * slice R + r % R of the tile, at `at` in C. Consecutive threads take consecutive columns, so C, residual and bias
+ * are read and written in whole lines. */
 template <int WARPS_M, int WM, int R, int BN, int THREADS>
 static __device__ inline void finish_slice(const Finish &f, Place at, int slice, const float *tile)
 {
@@ -247,6 +249,9 @@ Tile tensor_tile(int64_t M, int64_t N);
 /* a.K is b.K, or twice as much: A has two parts, each is multiplied by the same B; b.K is in whole lines then. */
 void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile);
 
+/* wgmma.cu: the same of f16 and bf16 by wgmma. False: nothing was done, as the card or the unit is another. */
+bool wgmma_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f);
+
 /* pack.cu */
 Pack pack_type(Pack form); /* F32, F16, BF16 or INT8, of a form of kernels/cpu/forms.h, too */
 static inline int64_t pack_line(Pack type, int64_t K, int64_t N) /* numbers from one line to the next */
@@ -267,5 +272,9 @@ void quantise_rows(const Run *run, int64_t M, int64_t K, DType type, const void 
 /* The level "cuda:tf32": cuda_gemm with products of float32 operands by tensor cores in tf32 */
 void cuda_gemm_tf32(const Run *run, const Gemm *g);
 Way cuda_gemm_way_tf32(const Run *run, const Gemm *g);
+/* The level "cuda:wgmma": cuda_gemm with large products of f16 and bf16 by wgmma, on an H100. Off until a card has
+ * shown that it is right. */
+void cuda_gemm_wgmma(const Run *run, const Gemm *g);
+Way cuda_gemm_way_wgmma(const Run *run, const Gemm *g);
 
 #endif

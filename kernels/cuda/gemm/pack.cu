@@ -1,13 +1,13 @@
-/* kernels/cuda/gemm/pack.cu: weights packed once, and A brought to the numbers that packed weights are multiplied by. All
- * kernels here are bounded by the bandwidth of memory; those of weights run once, when a model is loaded. */
+/* kernels/cuda/gemm/pack.cu: weights packed once, and A brought to the numbers that packed weights are multiplied
+ * by. All kernels here are bounded by the bandwidth of memory; those of weights run once, when a model is loaded. */
 #include "kernels/cpu/forms.h"
 #include "kernels/cuda/gemm/gemm.h"
 
 Pack pack_type(Pack form)
 {
     return form == PACK_BF16_WIDE || form == PACK_BF16_DOTS || form == PACK_BF16_AMX ? PACK_BF16
-           : form == PACK_INT8_DOTS || form == PACK_INT8_AMX                          ? PACK_INT8
-                                                                                      : form;
+           : form == PACK_INT8_DOTS || form == PACK_INT8_AMX                         ? PACK_INT8
+                                                                                     : form;
 }
 
 /* A bf16 or int8 product is with A in bf16 or int8: what the forms DOTS say. WIDE and AMX are the CPU's own. */
@@ -69,8 +69,10 @@ void copy_matrix(const Run *run, int64_t rows, int64_t cols, DType x_type, const
                  DType y_type, void *y, int64_t ld)
 {
     const int64_t squares = div_up(rows, WARP) * div_up(ld, WARP);
-    WITH_TYPE(x_type, X, WITH_TYPE(y_type, Y, LAUNCH(run, (copy_kernel<X, Y>), blocks_for(squares, 1), 256, 0, rows, cols,
-                                                     (const X *)x, row, col, (Y *)y, ld)));
+    WITH_TYPE(x_type, X,
+              WITH_TYPE(y_type, Y,
+                        LAUNCH(run, (copy_kernel<X, Y>), blocks_for(squares, 1), 256, 0, rows, cols, (const X *)x, row,
+                               col, (Y *)y, ld)));
 }
 
 /* ---- packed weights -------------------------------------------------------------------------- */
@@ -88,8 +90,9 @@ static __device__ inline uint32_t four_bytes(int64_t K, const float *column, int
     }
     return unit;
 }
-/* A block packs 32 columns: a lane takes one, its 8 warps share the rows. B's rows are read in whole lines; the bytes go
- * by fours, each lane to another line. Sums are of integers. A column with an infinity or a NaN has a scale of NaN. */
+/* A block packs 32 columns: a lane takes one, its 8 warps share the rows. B's rows are read in whole lines; the
+ * bytes go by fours, each lane to another line. Sums are of integers. A column with an infinity or a NaN has a scale
+ * of NaN. */
 static __global__ void __launch_bounds__(256)
     pack_bytes_kernel(int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, uint32_t *to, int64_t line,
                       float *scale, int32_t *sum)
@@ -140,8 +143,8 @@ void cuda_gemm_pack(const Run *run, Pack form, int64_t K, int64_t N, const float
         copy_matrix(run, K, N, F32, B, b_row, b_col, F32, packed, line);
     } else if (type == PACK_INT8) {
         float *scale = (float *)((int8_t *)packed + N * line);
-        LAUNCH(run, pack_bytes_kernel, div_up(N, WARP), 256, 0, K, N, B, b_row, b_col, (uint32_t *)packed, line / 4, scale,
-               (int32_t *)(scale + N));
+        LAUNCH(run, pack_bytes_kernel, div_up(N, WARP), 256, 0, K, N, B, b_row, b_col, (uint32_t *)packed, line / 4,
+               scale, (int32_t *)(scale + N));
     } else {
         copy_matrix(run, N, K, F32, B, b_col, b_row, type == PACK_F16 ? F16 : BF16, packed, line);
     }
@@ -171,7 +174,8 @@ void cuda_gemm_unpack(const Run *run, Pack form, int64_t K, int64_t N, const voi
                       float *B, int64_t ldb)
 {
     const Pack type = pack_type(form);
-    LAUNCH(run, unpack_kernel, blocks_for(K * n, 256), 256, 0, type, K, N, packed, pack_line(type, K, N), first, n, B, ldb);
+    LAUNCH(run, unpack_kernel, blocks_for(K * n, 256), 256, 0, type, K, N, packed, pack_line(type, K, N), first, n, B,
+           ldb);
 }
 
 /* ---- rows of A ------------------------------------------------------------------------------- */
@@ -213,8 +217,7 @@ static __global__ void __launch_bounds__(ROW_THREADS)
 void split_rows(const Run *run, int64_t M, int64_t K, DType type, const void *A, int64_t row, int64_t col, Half *y,
                 int64_t ld, float *scale)
 {
-    WITH_TYPE(type, X,
-              LAUNCH(run, split_kernel<X>, M, ROW_THREADS, 0, K, (const X *)A, row, col, y, ld, scale));
+    WITH_TYPE(type, X, LAUNCH(run, split_kernel<X>, M, ROW_THREADS, 0, K, (const X *)A, row, col, y, ld, scale));
 }
 
 /* A block makes a row of A bytes, -128 to 127. Zero is a byte of its own, so that zeros stay zeros. A row with an

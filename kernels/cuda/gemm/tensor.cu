@@ -40,7 +40,7 @@ template <class T_, int BM_, int BN_, int WM_, int WN_, int STAGES_> struct Shap
     typedef Part<T, BM, BK, true, THREADS> A;
     typedef Part<T, BN, BK, true, THREADS> B;
     static constexpr int STAGE = A::NUMBERS + B::NUMBERS;
-    static constexpr int BYTES = MAX(STAGES * STAGE * (int)sizeof(T), BM * (BN + 4) * (int)sizeof(float));
+    static constexpr int BYTES = MAX(STAGES * STAGE * (int)sizeof(T), BM *(BN + 4) * (int)sizeof(float));
 };
 
 /* The next step's part of A and B. B begins again for A's second part. */
@@ -58,9 +58,9 @@ static __device__ inline void copy_parts(typename S::T *to, const Side &a, Curso
     cp_async_commit();
 }
 
-/* The products of one step. Lane l of ldmatrix points at line l % 8 of matrix l / 8. Of A the matrices are rows 0 - 7 and
- * 8 - 15 of the first 16 bytes of K, then of the second; of B the first 16 and the second 16 bytes of columns 0 - 7, then
- * of 8 - 15. Lines are 80 bytes apart, so the 8 lines of a matrix lie in different banks. */
+/* The products of one step. Lane l of ldmatrix points at line l % 8 of matrix l / 8. Of A the matrices are rows 0 -
+ * 7 and 8 - 15 of the first 16 bytes of K, then of the second; of B the first 16 and the second 16 bytes of columns
+ * 0 - 7, then of 8 - 15. Lines are 80 bytes apart, so the 8 lines of a matrix lie in different banks. */
 template <class S>
 static __device__ inline void multiply_step(const typename S::T *a_part, const typename S::T *b_part,
                                             typename Sum<typename S::T>::type (&acc)[S::WM / 16][S::WN / 8][4])
@@ -94,8 +94,8 @@ static __device__ inline void multiply_step(const typename S::T *a_part, const t
 
 /* A block computes one tile. 128 x 128 with warps of 64 x 32: a warp reads 6 x 512 bytes of shared memory for 16
  * instructions, and 64 sums a lane with its operands leave room for two blocks on a multiprocessor. Bounded by the
- * tensor cores for large products, by memory for few rows. STAGES parts of A and B are in shared memory, with one barrier
- * a step (f32.cu). */
+ * tensor cores for large products, by memory for few rows. STAGES parts of A and B are in shared memory, with one
+ * barrier a step (f32.cu). */
 template <class S>
 static __global__ void __launch_bounds__(S::THREADS, 256 / S::THREADS * 2)
     tensor_kernel(Side a, Side b, Finish f, Grid grid)
@@ -104,7 +104,8 @@ static __global__ void __launch_bounds__(S::THREADS, 256 / S::THREADS * 2)
     DYNAMIC_SHARED(T, shared);
     const Place at = place_of(grid);
     const int warp = (int)threadIdx.x / WARP, warp_m = warp / S::WARPS_N, warp_n = warp % S::WARPS_N;
-    Cursor<T> a_at = cursor_of<typename S::A>(a, (int64_t)at.m * S::BM, 0), b_at = cursor_of<typename S::B>(b, (int64_t)at.n * S::BN, 0);
+    Cursor<T> a_at = cursor_of<typename S::A>(a, (int64_t)at.m * S::BM, 0),
+              b_at = cursor_of<typename S::B>(b, (int64_t)at.n * S::BN, 0);
     int64_t to_copy = grid.K;
     for (int s = 0; s < S::STAGES - 1; s++, to_copy -= S::BK)
         copy_parts<S>(shared + s * S::STAGE, a, a_at, b, b_at, to_copy);
