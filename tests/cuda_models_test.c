@@ -299,8 +299,15 @@ static void recommenders_agree_with_the_cpu(void **state)
         make_data(&data, a);
         try_recommender(&cpu, kind, NULL, &data, &one, a);
         try_recommender(&baseline, kind, NULL, &data, &base, a);
+        const EmuCounts before = emu_count ? emu_count() : (EmuCounts){0};
         try_recommender(&gpu, kind, NULL, &data, &other, a);
         assert_ok(device_check(&gpu, &e), e);
+        if (emu_count) { /* the host waits for what it reads, and before it writes to pinned memory again; a step is a graph */
+            enum { TURNS = 4 };
+            EmuCounts c = emu_count();
+            assert_true(c.waits - before.waits <= c.downloads - before.downloads + TURNS);
+            assert_true(c.graphs - before.graphs >= other.losses_count);
+        }
         double levels =
                    fmax(apart(one.users, base.users, one.users_count), apart(one.items, base.items, one.items_count)),
                usual = fmax(1e-3, 4 * levels);
