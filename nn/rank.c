@@ -37,9 +37,9 @@ static bool rank(const Device *d, const Ranking *r, const Tensor *items, int64_t
         (best = mirror_out(&m, top, count * sizeof *best, e)) &&
         (score = mirror_out(&m, scores ? scores : own, count * sizeof *score, e))) {
         exclude.row = row;
-        double begun = trace_begin(d->trace);
+        double begun = begin_op(d->k, &run);
         d->k->topk(&run, B, I, D, k, F32, r->users, row, items->data, NULL, &exclude, best, score);
-        trace_end(d->trace, begun, "topk", 2.0 * (double)B * (double)I * (double)D, 4.0 * (double)((B + I) * D));
+        end_op(d->k, &run, begun, "topk", 2.0 * (double)B * (double)I * (double)D, 4.0 * (double)((B + I) * D));
     }
     mirror_close(&m);
     if (run.work)

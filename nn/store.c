@@ -447,10 +447,10 @@ void param_settle(Param *p)
     if (!p->pending)
         return;
     Run run = store_run(p->store);
-    double begun = trace_begin(run.trace);
+    double begun = begin_op(p->store->d.k, &run);
     p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->pending, p->last, p->x->data,
                                p->state[STATE_M], p->state[STATE_V]);
-    trace_end(run.trace, begun, "adam replay", 0, 24.0 * (double)p->x->count);
+    end_op(p->store->d.k, &run, begun, "adam replay", 0, 24.0 * (double)p->x->count);
     param_settled(&run, p);
 }
 

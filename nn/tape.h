@@ -360,6 +360,16 @@ Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids);
 /* What a call adds is left out: its images, pointers and activation (layers.c). */
 Conv conv_shape(const Conv2d *c);
 void tape_gemm(Tape *t, const Gemm *g); /* with its workspace */
+/* The device's clock for an op that is no tape's; 0 without a trace. Its end is an end_op. */
+static inline double begin_op(const Kernels *k, const Run *run)
+{
+    return run->trace ? k->clock(run) : 0;
+}
+static inline void end_op(const Kernels *k, const Run *run, double begun, const char *op, double flops, double bytes)
+{
+    if (run->trace)
+        trace_add(run->trace, begun, k->clock(run), op, flops, bytes);
+}
 /* Where an op begins that is traced, and where it ends: every tape_clock has one tape_trace. */
 double tape_clock(Tape *t, const char *name);
 void tape_trace(Tape *t, double begun, const char *name, double flops, double bytes);
