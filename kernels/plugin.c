@@ -4,19 +4,7 @@
 
 #include <stdlib.h>
 
-#ifdef SAPOR_MINIMAL
-bool plugin_open(OpenPlugin *o, const char *options, const Heap *heap, Error *e)
-{
-    (void)options, (void)heap;
-    *o = (OpenPlugin){0};
-    return fail(e, SP_UNSUPPORTED, "device cuda: is not in this build (MINIMAL=1)");
-}
-
-void plugin_close(OpenPlugin *o)
-{
-    (void)o;
-}
-#else
+#ifndef SAPOR_MINIMAL /* a static program loads nothing */
 #include <dlfcn.h>
 #include <limits.h>
 #include <unistd.h>

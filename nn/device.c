@@ -11,6 +11,14 @@ static bool open_cpu(Device *d, Text level, Error *e)
     return true;
 }
 
+#ifdef SAPOR_MINIMAL /* the CPU alone */
+static bool open_named(Device *d, const char *name, Text kind, Text rest, Error *e)
+{
+    return text_is(kind, "cpu") || text_is(kind, "auto")
+               ? open_cpu(d, rest, e)
+               : fail(e, SP_UNSUPPORTED, "device %s: is not in this build (MINIMAL=1); expected cpu", name);
+}
+#else
 static bool open_plugin(Device *d, Text options, Error *e)
 {
     if (!plugin_open(&d->plugin, options.n ? options.p : "", d->heap, e))
@@ -20,6 +28,18 @@ static bool open_plugin(Device *d, Text options, Error *e)
     return true;
 }
 
+static bool open_named(Device *d, const char *name, Text kind, Text rest, Error *e)
+{
+    if (text_is(kind, "cpu"))
+        return open_cpu(d, rest, e);
+    if (text_is(kind, "cuda"))
+        return open_plugin(d, rest, e);
+    if (text_is(kind, "auto"))
+        return open_plugin(d, rest, &d->why_cpu) || open_cpu(d, (Text){0}, e);
+    return fail(e, SP_USAGE, "device %s: is unknown; expected cpu, cpu:LEVEL, cuda, cuda:OPTIONS or auto", name);
+}
+#endif
+
 bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e)
 {
     const char *given = name ? name : getenv("SAPOR_DEVICE");
@@ -28,17 +48,7 @@ bool device_open(Device *d, const char *name, int threads, const Heap *heap, Tra
     if (!(d->pool = pool_new(heap, threads, e)))
         return false;
     pool_trace(d->pool, trace);
-    bool ok = text_next(&rest, ':', &kind);
-    bool either = ok && text_is(kind, "auto");
-    if (ok && text_is(kind, "cpu"))
-        ok = open_cpu(d, rest, e);
-    else if (ok && (either || text_is(kind, "cuda")))
-        ok = open_plugin(d, rest, either ? &d->why_cpu : e) || (either && open_cpu(d, (Text){0}, e));
-    else
-        ok = fail(
-            e, SP_USAGE,
-            "device %s: is unknown; expected cpu, cpu:LEVEL (`sapor info` lists levels), cuda, cuda:OPTIONS or auto",
-            given);
+    bool ok = text_next(&rest, ':', &kind) && open_named(d, given, kind, rest, e);
     if (!ok)
         device_close(d);
     return ok;
@@ -46,7 +56,9 @@ bool device_open(Device *d, const char *name, int threads, const Heap *heap, Tra
 
 void device_close(Device *d)
 {
+#ifndef SAPOR_MINIMAL
     plugin_close(&d->plugin);
+#endif
     pool_free(d->pool);
     *d = (Device){0};
 }
@@ -67,6 +79,7 @@ bool device_check(const Device *d, Error *e)
     return d->k->check(&run, e);
 }
 
+#ifndef SAPOR_MINIMAL
 bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e)
 {
     size_t available, total;
@@ -75,3 +88,4 @@ bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *wha
                         bytes, available, total)
                  : fail_memory(e, bytes, what);
 }
+#endif

@@ -26,7 +26,7 @@ typedef struct Device {
     Pool *pool; /* for tasks of the host, and the CPU's context */
     Trace *trace;
     OpenPlugin plugin; /* of a device that is not the CPU */
-    Error why_cpu; /* of "auto": why the CPU is used, or no error */
+    Error why_cpu;     /* of "auto": why the CPU is used, or no error */
 } Device;
 /* name: "cpu", "cpu:avx2" (a level: kernels_cpu), "cuda", "cuda:OPTIONS" (kernels/cuda/context.cu), "auto": a GPU where
  * there is one that can be used, else the CPU; NULL: the environment's SAPOR_DEVICE, else "cpu". threads 0: as many as
@@ -41,7 +41,11 @@ bool device_is_host(const Device *d);
 /* False: what was called could not be computed (Kernels.check). After reading numbers, before they are used. */
 bool device_check(const Device *d, Error *e);
 /* The error of an alloc that got no memory: what was asked and what there is. Returns false. */
+#ifdef SAPOR_MINIMAL
+#define device_full(k, run, bytes, what, e) fail_memory(e, bytes, what)
+#else
 bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e);
+#endif
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 

@@ -246,6 +246,7 @@ Tensor *node_done(Tape *t, Node *n, double flops, double bytes)
 }
 
 /* The device is idle at both ends of an op that is traced, so that the op's time is its own. */
+#ifndef SAPOR_MINIMAL
 double tape_clock(Tape *t, const char *name)
 {
     if (!t->run.trace)
@@ -261,6 +262,7 @@ void tape_trace(Tape *t, double begun, const char *name, double flops, double by
     trace_add(t->run.trace, begun, t->k->clock(&t->run), name, flops, bytes);
     t->k->range(&t->run, NULL);
 }
+#endif
 
 /* ---- inputs ---------------------------------------------------------------------------------- */
 

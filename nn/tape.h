@@ -360,19 +360,26 @@ Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids);
 /* What a call adds is left out: its images, pointers and activation (layers.c). */
 Conv conv_shape(const Conv2d *c);
 void tape_gemm(Tape *t, const Gemm *g); /* with its workspace */
-/* The device's clock for an op that is no tape's; 0 without a trace. Its end is an end_op. */
+/* Where an op begins that is traced, and where it ends, by the device's clock: every tape_clock has one tape_trace. */
+#ifdef SAPOR_MINIMAL /* the CPU alone, whose clock is the host's */
+#define tape_clock(t, name)                       trace_begin((t)->run.trace)
+#define tape_trace(t, begun, name, flops, bytes)  trace_end((t)->run.trace, begun, name, flops, bytes)
+#define begin_op(k, run)                          trace_begin((run)->trace)
+#define end_op(k, run, begun, name, flops, bytes) trace_end((run)->trace, begun, name, flops, bytes)
+#else
+double tape_clock(Tape *t, const char *name);
+void tape_trace(Tape *t, double begun, const char *name, double flops, double bytes);
+/* The same without a tape. */
 static inline double begin_op(const Kernels *k, const Run *run)
 {
     return run->trace ? k->clock(run) : 0;
 }
-static inline void end_op(const Kernels *k, const Run *run, double begun, const char *op, double flops, double bytes)
+static inline void end_op(const Kernels *k, const Run *run, double begun, const char *name, double flops, double bytes)
 {
     if (run->trace)
-        trace_add(run->trace, begun, k->clock(run), op, flops, bytes);
+        trace_add(run->trace, begun, k->clock(run), name, flops, bytes);
 }
-/* Where an op begins that is traced, and where it ends: every tape_clock has one tape_trace. */
-double tape_clock(Tape *t, const char *name);
-void tape_trace(Tape *t, double begun, const char *name, double flops, double bytes);
+#endif
 
 /* C [M,N] = A B + beta C with strides: A[m,k] at m ar + k ac, B[k,n] at k br + n bc. */
 void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B,
