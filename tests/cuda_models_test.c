@@ -302,7 +302,7 @@ static void recommenders_agree_with_the_cpu(void **state)
         const EmuCounts before = emu_count ? emu_count() : (EmuCounts){0};
         try_recommender(&gpu, kind, NULL, &data, &other, a);
         assert_ok(device_check(&gpu, &e), e);
-        if (emu_count) { /* the host waits for what it reads, and before it writes to pinned memory again; a step is a graph */
+        if (emu_count) { /* the host waits for what it reads and for pinned memory; a step is a graph */
             enum { TURNS = 4 };
             EmuCounts c = emu_count();
             assert_true(c.waits - before.waits <= c.downloads - before.downloads + TURNS);
