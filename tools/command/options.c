@@ -365,7 +365,10 @@ static bool read_device(Context *c, Error *e)
     if (blas && (!name || !strncmp(name, "cpu", 3)))
         return fail(e, SP_UNSUPPORTED, "--blas %s: computes on GPUs only; use it with --device cuda", BLAS[blas]);
     int n = snprintf(p->device_name, sizeof p->device_name, "%s%s%s", name ? name : "",
-                           !blas ? "" : detailed ? "," : ":", blas ? BLAS[blas] : "");
+                     !blas      ? ""
+                     : detailed ? ","
+                                : ":",
+                     blas ? BLAS[blas] : "");
     return (size_t)n < sizeof p->device_name || fail(e, SP_USAGE, "--device %s: is too long", name);
 }
 
@@ -373,9 +376,8 @@ static bool read_common(Context *c, Error *e)
 {
     struct Parsed *p = c->parsed;
     int64_t seed = 42;
-    if (!option_i64(c, "threads", 1, 4096, &p->threads, e) ||
-        !read_device(c, e) || !option_i64(c, "seed", 0, INT64_MAX, &seed, e) ||
-        !option_bytes(c, "max-memory", &c->max_memory, e))
+    if (!option_i64(c, "threads", 1, 4096, &p->threads, e) || !read_device(c, e) ||
+        !option_i64(c, "seed", 0, INT64_MAX, &seed, e) || !option_bytes(c, "max-memory", &c->max_memory, e))
         return false;
     c->seed = (uint64_t)seed;
     c->json = option_given(c, "json");
