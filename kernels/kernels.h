@@ -490,6 +490,10 @@ typedef struct Plugin {
      * words with commas between them, or "". The heap (NULL: malloc) is for memory of the host. NULL: *e says why. */
     const Kernels *(*open)(const char *options, const Heap *heap, void **context, Error *e);
     void (*close)(void *context);
+    /* What the device does at most, measured for about `seconds`: "f32", "tf32", "f16", "bf16" and "int8" are
+     * operations per second of multiply-adds of that type in registers; "copy" is bytes per second, read and written,
+     * while one half of Run.work is copied to the other again and again. 0: not known. For `sapor bench`. */
+    double (*peak)(const Run *run, const char *what, double seconds);
 } Plugin;
 
 /* A plug-in that is loaded, and what its open gave (plugin.c). */

@@ -12,7 +12,8 @@ $(EMU)/%.o: %.cu $(BUILD)/flags
 $(EMU)/%.o: tests/cuda_emu/%.cc $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CXX) $(EMU_FLAGS) -O2 $(CXXFLAGS) -c $< -o $@
-EMU_OBJ = $(CUDA_SRC:%.cu=$(EMU)/%.o) $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o)
+# Libraries for GPUs cannot be emulated.
+EMU_OBJ = $(patsubst %.cu,$(EMU)/%.o,$(filter-out kernels/cuda/libs/%,$(CUDA_SRC))) $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o)
 $(EMU)/libsapor_cuda.so: $(EMU_OBJ) $(BUILD)/internal.a
 	$(CXX) -shared $(LDFLAGS) -Wl,--gc-sections -o $@ $^ -ldl -pthread -lm
 $(EMU)/self_test: $(EMU)/tests/cuda_emu/self_test.o $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o) $(BUILD)/internal.a

@@ -1,20 +1,26 @@
-/* tests/cuda_test.c: Every kernel's cases on the CUDA table: on the emulator (tests/cuda_emu), or with SAPOR_CUDA set
+/* tests/cuda_test.c: every kernel's cases on the CUDA table: on the emulator (tests/cuda_emu), or with SAPOR_CUDA set
  * on the device of that plug-in. On the emulator only the small cases run, at least one of each kernel, unless
- * SAPOR_TEST_ALL=1. With names of kernels, `cuda_test spmm`, only theirs, and all of them. */
+ * SAPOR_TEST_ALL=1; on a card all, unless SAPOR_TEST_SMALL=1. With names of kernels, `cuda_test spmm`, only theirs, and
+ * all of them.
+ *
+ * SAPOR_CUDA_OPTIONS=cublas (also cudnn, tf32, several with commas): the table with these options. Only the kernels
+ * that they replace are checked. A library may add in another order where operands are aligned otherwise, so the bits
+ * are compared with those of the same call alone. */
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"
 
 #include "tests/cuda_testing.h"
 
 static OpenPlugin opened;
-static bool all_cases;
+static bool all_cases, small_cases;
+static const char *options; /* or "" */
 
 static bool open_device(Error *e)
 {
     emu_look();
     if (emu_why_not)
         return true;
-    if (!plugin_open(&opened, "", NULL, e))
+    if (!plugin_open(&opened, options, NULL, e))
         return false;
     emu_find(&opened);
     return true;
@@ -51,6 +57,19 @@ static void finish(const char *name, bool ok, const char *why)
         fail_msg("%s: %s", name, why);
 }
 
+/* Of the fraction of the operands of products of float32 */
+static int fraction_bits(void)
+{
+    return strstr(options, "tf32") ? 10 : 23;
+}
+
+/* Whether the options replace the kernel */
+static bool is_replaced(const Family *f)
+{
+    return !*options || strcmp(f->kernel, "gemm") == 0 ||
+           (strstr(options, "cudnn") && (strncmp(f->kernel, "conv_", 5) == 0 || strcmp(f->kernel, "conv") == 0));
+}
+
 static void check_family(void **state)
 {
     const Family *f = *state;
@@ -61,18 +80,19 @@ static void check_family(void **state)
     enum { SMALL = 60000 };
     void *const contexts[3] = {opened.context, opened.context, opened.context};
     size_t least = 0;
-    for (size_t i = 1; i < f->count && !all_cases && emu_fault; i++)
+    for (size_t i = 1; i < f->count && !all_cases && small_cases; i++)
         if (!f->cases[i].timed && cost(f, &f->cases[i]) < cost(f, &f->cases[least]))
             least = i;
     for (size_t i = 0; i < f->count; i++) {
         char name[160], why[512];
-        if (f->cases[i].timed || (!all_cases && emu_fault && i != least && cost(f, &f->cases[i]) > SMALL))
+        if (f->cases[i].timed || (!all_cases && small_cases && i != least && cost(f, &f->cases[i]) > SMALL))
             continue;
         case_name(name, f, &f->cases[i]);
         if (getenv("VERBOSE"))
             print_message("%s\n", name);
         double begun = now_seconds();
-        bool ok = case_check(f, &f->cases[i], opened.k, contexts, why);
+        bool ok = *options ? case_check_near(f, &f->cases[i], opened.k, opened.context, fraction_bits(), why)
+                           : case_check(f, &f->cases[i], opened.k, contexts, why);
         if (getenv("VERBOSE"))
             print_message("  %.3f s, %.0f\n", now_seconds() - begun, cost(f, &f->cases[i]));
         finish(name, ok, why);
@@ -95,22 +115,26 @@ int main(int argc, char **argv)
 {
     Error e = {0};
     const char *all = getenv("SAPOR_TEST_ALL");
+    options = getenv("SAPOR_CUDA_OPTIONS");
+    options = options ? options : "";
     all_cases = argc > 1 || (all && strcmp(all, "1") == 0);
     if (!open_device(&e)) {
         fprintf(stderr, "cuda_test: %s\n", e.message);
         return 1;
     }
+    const char *small = getenv("SAPOR_TEST_SMALL");
+    small_cases = emu_fault || (small && strcmp(small, "1") == 0);
     struct CMUnitTest *list = calloc(kernel_family_count + 1, sizeof *list);
     size_t tests = 0;
     for (size_t i = 0; list && i < kernel_family_count; i++) {
-        bool wanted = argc < 2;
+        bool wanted = argc < 2 && is_replaced(kernel_families[i]);
         for (int w = 1; w < argc; w++)
             wanted |= strcmp(argv[w], kernel_families[i]->kernel) == 0;
         if (wanted)
             list[tests++] =
                 (struct CMUnitTest){kernel_families[i]->kernel, check_family, NULL, NULL, (void *)kernel_families[i]};
     }
-    if (list && argc < 2)
+    if (list && argc < 2 && !*options)
         list[tests++] = (struct CMUnitTest){"lazy Adam", check_lazy_adam, NULL, NULL, NULL};
     if (tests == 0)
         fprintf(stderr, "cuda_test: no kernel of that name; tests/kernel_cases.h lists them\n");

@@ -265,6 +265,10 @@ void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 
 /* Everything a case promises, on one level. False: what went wrong, in one line. contexts: of Runs; for the CPU NULL
  * and pools of 2 and 3 threads. */
 bool case_check(const Family *f, const Case *c, const Kernels *k, void *const contexts[3], char why[512]);
+/* For a table whose kernels are others than ours (libraries), or round their operands: the result is near the
+ * reference, and the same call again gives the same bits. bits: of the fraction that operands keep; 23: no operand is
+ * rounded. */
+bool case_check_near(const Family *f, const Case *c, const Kernels *k, void *context, int bits, char why[512]);
 /* The same bits by both tables. */
 bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, void *context, char why[512]);
 /* Every form of Adam gives the bits of the dense one (lazy_adam.c). */

@@ -1,5 +1,7 @@
 /* kernels/cuda/context.cu: opens a GPU; copies, steps as graphs, the clock. */
 #include "kernels/cuda/context.h"
+#include "kernels/cuda/gemm/gemm.h"
+#include "kernels/cuda/libs/libs.h"
 
 #if !defined(SAPOR_CUDA_EMU) && __has_include(<nvtx3/nvToolsExt.h>)
 #include <nvtx3/nvToolsExt.h>
@@ -10,11 +12,14 @@
 
 bool cuda_worked(Cuda *c, cudaError_t code, const char *doing)
 {
-    if (code == cudaSuccess)
-        return true;
+    return code == cudaSuccess || cuda_broke(c, code == cudaErrorMemoryAllocation ? SP_MEMORY : SP_UNSUPPORTED, doing,
+                                             cudaGetErrorString(code));
+}
+
+bool cuda_broke(Cuda *c, sp_status code, const char *doing, const char *why)
+{
     if (!c->failed)
-        fail(&c->error, code == cudaErrorMemoryAllocation ? SP_MEMORY : SP_UNSUPPORTED, "device cuda: %s: %s", doing,
-             cudaGetErrorString(code));
+        fail(&c->error, code, "device cuda: %s: %s", doing, why);
     c->failed = true;
     return false;
 }
@@ -169,7 +174,7 @@ static void cuda_zero(const Run *run, void *p, size_t bytes)
 
 /* ---- profiles -------------------------------------------------------------------------------- */
 
-static double cuda_clock(const Run *run)
+double cuda_clock(const Run *run)
 {
     Cuda *c = context_of(run);
     float ms = 0;
@@ -192,7 +197,7 @@ static void cuda_range(const Run *run, const char *op)
 #endif
 }
 
-/* ---- open and close -------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 /* While kernels are being written: those that are not there are NULL. */
 #define WEAK(name) extern "C" __attribute__((weak)) Pointee<decltype(Kernels::name)>::type cuda_##name;
@@ -222,12 +227,59 @@ static Kernels table(void)
     return k;
 }
 
+/* ---- options --------------------------------------------------------------------------------- */
+
+static bool tf32_use(Cuda *c, Error *e)
+{
+    (void)e;
+    c->tf32 = true;
+    c->kernels.gemm = cuda_gemm_tf32;
+    c->kernels.gemm_way = cuda_gemm_way_tf32;
+    return true;
+}
+
+/* The words behind "cuda:". Each replaces entries of the context's table, in this order whatever that of the words
+ * is. */
+typedef struct Option {
+    const char *word;
+    bool (*use)(Cuda *, Error *);
+} Option;
+static const Option OPTIONS[] = {{"tf32", tf32_use}, {"cublas", cublas_use}, {"cudnn", cudnn_use}};
+
+static bool use_options(Cuda *c, const char *options, Error *e)
+{
+    bool given[sizeof OPTIONS / sizeof *OPTIONS] = {};
+    Text rest = text_of(options), word;
+    while (options[0] != '\0' && text_next(&rest, ',', &word)) {
+        size_t i = 0;
+        while (i < COUNT(OPTIONS) && !text_is(word, OPTIONS[i].word))
+            i++;
+        if (i == COUNT(OPTIONS))
+            return fail(e, SP_USAGE,
+                        "device cuda:%.*s: is not available; expected cuda, or cuda: with words of tf32, cublas, cudnn",
+                        (int)MIN(word.n, (size_t)100), word.p);
+        given[i] = true;
+    }
+    c->kernels = table();
+    snprintf(c->level, sizeof c->level, "%s", options[0] != '\0' ? options : "f32");
+    c->kernels.level = c->level;
+    for (size_t i = 0; i < COUNT(OPTIONS); i++) {
+        if (given[i] && !OPTIONS[i].use(c, e))
+            return false;
+    }
+    return true;
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
 static void cuda_close(void *context)
 {
     Cuda *c = (Cuda *)context;
     cuda_flush(c);
     if (c->stream)
         (void)cudaStreamSynchronize(c->stream);
+    cublas_close(c);
+    cudnn_close(c);
     cuda_memory_forget(c);
     for (int i = 0; i < STEP_GRAPHS; i++)
         if (c->graphs[i])
@@ -275,17 +327,12 @@ static const char *describe(void)
 
 static const Kernels *cuda_open(const char *options, const Heap *heap, void **context, Error *e)
 {
-    static Kernels kernels;
     int devices = 0;
     const cudaError_t found = cudaGetDeviceCount(&devices);
     (void)cudaGetLastError(); /* a later call does not find it */
     if (found != cudaSuccess || devices == 0) {
         fail(e, SP_UNSUPPORTED, "device cuda: no GPU can be used: %s; use --device cpu",
              found != cudaSuccess ? cudaGetErrorString(found) : "there is none");
-        return NULL;
-    }
-    if (options[0] != '\0') {
-        fail(e, SP_USAGE, "device cuda:%s: is not available; expected cuda", options);
         return NULL;
     }
     Cuda *c = (Cuda *)heap_alloc(heap, sizeof *c);
@@ -300,11 +347,14 @@ static const Kernels *cuda_open(const char *options, const Heap *heap, void **co
         cuda_close(c);
         return NULL;
     }
-    kernels = table();
-    kernels.about = describe();
+    if (!use_options(c, options, e)) {
+        cuda_close(c);
+        return NULL;
+    }
+    c->kernels.about = describe();
     *context = c;
-    return &kernels;
+    return &c->kernels;
 }
 
 extern "C" __attribute__((visibility("default")))
-const Plugin sapor_cuda = {sizeof(Plugin), KERNELS_VERSION, cuda_open, cuda_close};
+const Plugin sapor_cuda = {sizeof(Plugin), KERNELS_VERSION, cuda_open, cuda_close, cuda_peak};

@@ -31,16 +31,25 @@ struct Cuda {
     cudaGraphExec_t graphs[STEP_GRAPHS]; /* of the shapes of steps, the one used last first */
     cudaEvent_t first, now;              /* of `clock` */
     double clock;                        /* seconds up to `first` */
-    void *blas, *dnn;                    /* handles of cuBLAS and cuDNN, or NULL (libs.cu) */
+
+    Kernels kernels;  /* the table that `open` gave: ours, and what its options replaced */
+    char level[32];   /* of the table: the options, or "f32" */
+    bool tf32;        /* products of float32 may round their operands to tf32 */
+    void *blas, *dnn; /* what libs/ keeps of cuBLAS and cuDNN, or NULL */
 };
 
 /* Keeps the first error of a call of the runtime. False where it failed. */
 bool cuda_worked(Cuda *c, cudaError_t code, const char *doing);
+/* The same of a library's call: false. */
+bool cuda_broke(Cuda *c, sp_status code, const char *doing, const char *why);
+/* Plugin.peak (peak.cu) */
+double cuda_peak(const Run *run, const char *what, double seconds);
 /* Launches what a step has captured so far: before a call that cannot be captured. */
 void cuda_flush(Cuda *c);
 
-/* ---- memory (memory.cu) ---------------------------------------------------------------------- */
+/* ---- the table's entries for memory and the device (memory.cu, context.cu) ------------------- */
 
+double cuda_clock(const Run *run);
 void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes);
 void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes);
 void cuda_memory(const Run *run, size_t *available, size_t *total);

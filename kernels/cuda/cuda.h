@@ -203,6 +203,16 @@ static __device__ inline float4 load4(const float *p)
     CHECK_ALIGNED(p, 16);
     return *(const float4 *)p;
 }
+/* From the L2 cache or memory, not from the L1 cache of a multiprocessor */
+static __device__ inline float4 load4_l2(const float *p)
+{
+    CHECK_ALIGNED(p, 16);
+#ifdef SAPOR_CUDA_EMU
+    return *(const float4 *)p;
+#else
+    return __ldcg((const float4 *)p);
+#endif
+}
 static __device__ inline void store4(float *p, float4 x)
 {
     CHECK_ALIGNED(p, 16);

@@ -347,6 +347,34 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, void *const co
     return ok;
 }
 
+bool case_check_near(const Family *f, const Case *c, const Kernels *k, void *context, int bits, char why[512])
+{
+    Job one, again;
+    Family near = *f;
+    if (bits < 23) /* numbers that are of order 1 */
+        near.tolerance = MAX(f->tolerance, ldexp(2, -bits));
+    snprintf(why, 512, "out of memory");
+    if (!job_open(&one, f, c, k, context, AT_END))
+        return false;
+    bool ok = job_open(&again, f, c, k, context, AT_END);
+    if (ok) {
+        call(&one, f, c);
+        call(&again, f, c);
+        ok = untouched(&one, -1, why) && same_bits(&one, &again, "when it is called again", why);
+        job_close(&again);
+    }
+    if (ok && f->reference) {
+        f->reference(&one, c);
+        for (int i = 0; i < one.n; i++)
+            for (size_t at = 0; one.b[i].rounding && at < one.b[i].count; at++)
+                one.b[i].rounding[at] = ldexp(one.b[i].rounding[at], 24 - bits);
+        ok = as_expected(&near, &one, why);
+    }
+    ok = ok && (!f->loss || as_differences(&near, &one, c, why));
+    job_close(&one);
+    return ok;
+}
+
 bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, void *context, char why[512])
 {
     Job one, other;

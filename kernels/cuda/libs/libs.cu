@@ -1,0 +1,60 @@
+/* kernels/cuda/libs/libs.cu: loads a library; what follows a product that a library has computed. */
+#include "kernels/cuda/libs/libs.h"
+
+#include <dlfcn.h>
+
+#include "kernels/cuda/gemm/gemm.h"
+
+void *library_open(const char *word, const char *const *files, size_t count, Error *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
+        if (library)
+            return library;
+    }
+    fail(e, SP_UNSUPPORTED, "device cuda:%s: no library: %s; install it or set LD_LIBRARY_PATH, or use --blas own",
+         word, dlerror());
+    return NULL;
+}
+
+void *library_find(void *library, const char *word, const char *function, Error *e)
+{
+    void *found = dlsym(library, function);
+    if (!found)
+        fail(e, SP_UNSUPPORTED, "device cuda:%s: the library has no %s; use --blas own", word, function);
+    return found;
+}
+
+/* A thread takes four columns of a row; a warp reads whole lines. Bound by memory: y is read and written once more than
+ * by a kernel that does this before it stores its product. */
+static __global__ void __launch_bounds__(256) follow_kernel(Finish f)
+{
+    const int64_t across = (f.N + 3) / 4;
+    for (int64_t i = first_index(); i < f.M * across; i += all_threads()) {
+        const int64_t m = i / across, n = i % across * 4;
+        const float *y = (const float *)f.C + m * f.ldc + n;
+        float x[4] = {0, 0, 0, 0};
+        for (int k = 0; k < 4; k++)
+            x[k] = n + k < f.N ? y[k] : 0.0f;
+        finish4(f, m, n, make_float4(x[0], x[1], x[2], x[3]));
+    }
+}
+
+void follow(const Run *run, const Follow *f)
+{
+    if (!f->bias && !f->residual && f->act == ACT_NONE)
+        return;
+    Finish x = {};
+    x.M = f->M;
+    x.N = f->N;
+    x.alpha = 1;
+    x.bias = f->bias;
+    x.residual = f->residual;
+    x.residual_type = f->residual_type;
+    x.ldr = f->residual_ld;
+    x.C = f->y;
+    x.ldc = f->ld;
+    x.act = f->act;
+    x.act_param = f->act_param;
+    LAUNCH(run, follow_kernel, blocks_for(f->M * ((f->N + 3) / 4), 256), 256, 0, x);
+}
