@@ -75,6 +75,8 @@ void *bench_copy(Bench *b, const void *host, size_t bytes, Error *e)
 
 void bench_again(Bench *b)
 {
+    if (!b->d) /* it could not be opened */
+        return;
     const Run run = device_run(b->d);
     for (; b->memory; b->memory = b->memory->next)
         b->d->k->free(&run, b->d->heap, b->memory->p, b->memory->bytes);
@@ -127,12 +129,12 @@ Text bench_text(Bench *b, int64_t words, size_t which, Error *e)
     return (Text){p, n};
 }
 
-bool bench_run(Bench *b, Run *r, size_t work_bytes, Error *e)
+bool bench_run(Bench *b, const Device *d, Run *r, size_t work_bytes, Error *e)
 {
-    *r = device_run(b->d);
+    *r = device_run(d);
     r->work_bytes = work_bytes;
     r->work = bench_memory(b, MAX(work_bytes, 64), e);
-    return r->work != NULL;
+    return r->work && (d == b->d || bench_settle(b));
 }
 
 static int ascending(const void *a, const void *b)
@@ -150,17 +152,17 @@ Times times_of(double *times, size_t n)
 
 /* ---- yardsticks: measured when first asked for ----------------------------------------------- */
 
-enum { LARGEST = 28 }; /* 256 MB count as memory */
-
 /* GB/s of the cache or memory that holds `bytes`; 0 where there is no room to measure it. */
 static double bandwidth(Bench *b, double bytes)
 {
     Error ignored = {0};
     int i = 4 * 15;
-    while (i < 4 * LARGEST && exp2(i / 4.0) < bytes)
+    while (i < 4 * BENCH_LARGEST && exp2(i / 4.0) < bytes)
         i++;
-    if (!b->data && (b->data = arena_alloc(b->c->arena, (size_t)1 << LARGEST, 1, &ignored)))
-        memset(b->data, 0, (size_t)1 << LARGEST); /* its pages are there now */
+    if (bench_on_gpu(b))
+        return bench_gpu_bandwidth(b, i);
+    if (!b->data && (b->data = arena_alloc(b->c->arena, (size_t)1 << BENCH_LARGEST, 1, &ignored)))
+        memset(b->data, 0, (size_t)1 << BENCH_LARGEST); /* its pages are there now */
     if (b->data && b->gbs[i] == 0)
         b->gbs[i] = peak_read_gbs(b->d->k->level, b->data, (size_t)exp2(i / 4.0), b->d->pool, 0.03);
     return b->gbs[i];
@@ -169,16 +171,27 @@ static double bandwidth(Bench *b, double bytes)
 /* GFLOP/s of a type of numbers: float32's where the machine has no products of that type. */
 static double peak_of(Bench *b, const char *dtype)
 {
-    static const char *const TYPES[] = {"f32", "bf16", "f16", "int8"};
+    static const char *const TYPES[] = {"f32", "bf16", "f16", "int8", "tf32"};
     size_t i = COUNT(TYPES) - 1;
     while (i > 0 && strcmp(TYPES[i], dtype) != 0)
         i--;
     if (b->peak[i] == 0)
-        b->peak[i] = peak_gflops(b->d->k->level, TYPES[i], b->d->pool, 0.1);
+        b->peak[i] = bench_on_gpu(b) ? bench_gpu_peak(b, TYPES[i], 0, 0.1) / 1e9
+                                     : peak_gflops(b->d->k->level, TYPES[i], b->d->pool, 0.1);
     return b->peak[i] > 0 || i == 0 ? b->peak[i] : peak_of(b, "f32");
 }
 
 /* ---- one figure ------------------------------------------------------------------------------ */
+
+void bench_print_device(const Bench *b)
+{
+    if (bench_on_gpu(b))
+        printf("%s on %s%s; f32 unless another type is named\n", b->d->k->device, b->d->k->about,
+               b->emulated ? ": shapes are small, and times mean nothing" : "");
+    else
+        printf("%s kernels, %d thread%s; f32 unless another type is named\n", b->d->k->level, pool_threads(b->d->pool),
+               pool_threads(b->d->pool) == 1 ? "" : "s");
+}
 
 /* Two columns and the last one say what the figure is about: heading by heading. */
 static void print_heading(Bench *b, const Figure *f)
@@ -194,8 +207,7 @@ static void print_heading(Bench *b, const Figure *f)
     if (b->heading == heading)
         return;
     if (!b->heading)
-        printf("%s kernels, %d thread%s; f32 unless another type is named\n", b->d->k->level, pool_threads(b->d->pool),
-               pool_threads(b->d->pool) == 1 ? "" : "s");
+        bench_print_device(b);
     printf("%-9s %-24s %-13s %8s %8s %6s %8s %8s %s\n", "bench", "shape", "variant", "ms min", "median", "spread",
            speed, rate, last);
     b->heading = heading;
@@ -242,6 +254,8 @@ static void print_json(const Bench *b, const Figure *f, double least, double med
     json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g spread %.4f",
                  f->shape, f->dtype, (long long)pool_threads(b->d->pool), b->d->k->level,
                  f->variant ? f->variant : b->d->k->level, least * 1e3, median * 1e3, spread);
+    if (bench_on_gpu(b))
+        json_members(&w, "device %s", b->d->k->about);
     if (f->flops > 0)
         json_put_number(&w, "gflops", "%.5g", f->flops / least / 1e9);
     if (f->bytes > 0)
@@ -282,33 +296,63 @@ bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error 
     return against_note(b, &f, pool_threads(b->d->pool), 1 / least, spread, e);
 }
 
+/* The time of `inner` runs, by the device's clock */
+static double time_runs(const Device *d, BenchBody *body, void *arg, size_t inner)
+{
+    const Run run = device_run(d);
+    double begun = d->k->clock(&run);
+    for (size_t i = 0; i < inner; i++)
+        body(arg);
+    return d->k->clock(&run) - begun;
+}
+
+enum { MOST = 2000 };
+typedef struct Timing {
+    double *times; /* [MOST] */
+    size_t inner;
+} Timing;
+
+static bool warm_up(Bench *b, const Contender *c, BenchBody *body, Timing *t, Error *e)
+{
+    /* the clock and the call must not count: a GPU's clock waits for it */
+    double least = !bench_on_gpu(b) ? 2e-4 : b->emulated ? 0 : 2e-3, once;
+    if (!(t->times = NEW(b->arena, double, MOST, e)))
+        return false;
+    body(c->arg); /* pages and caches */
+    once = time_runs(c->d, body, c->arg, 1);
+    t->inner = once > 0 && once < least ? (size_t)(least / MAX(once, 1e-8)) + 1 : 1;
+    return true;
+}
+
+bool bench_compare(Bench *b, const Figure *figure, BenchBody *body, const Contender *list, size_t count, Error *e)
+{
+    Timing t[2];
+    double begun = now_seconds();
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!warm_up(b, &list[i], body, &t[i], e))
+            return false;
+    for (; n < MOST && (n < 3 || now_seconds() - begun < b->seconds * (double)count); n++)
+        for (size_t i = 0; i < count; i++)
+            t[i].times[n] = time_runs(list[i].d, body, list[i].arg, t[i].inner) / (double)t[i].inner;
+    for (size_t i = 0; i < count; i++) {
+        Figure f = *figure;
+        f.variant = list[i].variant;
+        if (!device_check(list[i].d, e) || !bench_print(b, &f, t[i].times, n, e))
+            return false;
+    }
+    return true;
+}
+
 bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error *e)
 {
-    enum { MOST = 2000 };
-    double *times = NEW(b->arena, double, MOST, e), begun, once;
-    size_t n = 0, inner = 1;
-    if (!times)
-        return false;
-    begun = now_seconds();
-    body(arg); /* pages and caches */
-    once = now_seconds();
-    body(arg);
-    once = now_seconds() - once;
-    /* the clock and the call must not count */
-    inner = once > 0 && once < 2e-4 ? (size_t)(2e-4 / MAX(once, 1e-8)) + 1 : 1;
-    while (n < MOST && (n < 3 || now_seconds() - begun < b->seconds)) {
-        double start = now_seconds();
-        for (size_t i = 0; i < inner; i++)
-            body(arg);
-        times[n++] = (now_seconds() - start) / (double)inner;
-    }
-    return bench_print(b, f, times, n, e);
+    return bench_compare(b, f, body, &(Contender){b->d, arg, f->variant}, 1, e);
 }
 
 /* ---- what the machine can do ----------------------------------------------------------------- */
 
-static bool print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const Peak *p, double gbs,
-                       int threads, Error *e)
+bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const Peak *p, double gbs,
+                      int threads, Error *e)
 {
     char clock[80] = "";
     double value = p ? p->gflops : gbs;
@@ -325,8 +369,11 @@ static bool print_peak(Bench *b, const char *shape, const char *dtype, const cha
             json_members(&w, "ghz %.4g per_cycle %.4g instruction %s", p->ghz, p->per_cycle, p->instruction);
         json_finish(&w);
     } else {
-        printf("peak  %-5s %-15s %3d thread%s %9.1f %-7s %s\n", dtype, shape, threads, threads == 1 ? " " : "s", value,
-               p ? "GFLOP/s" : "GB/s", clock);
+        if (threads > 0)
+            printf("peak  %-5s %-15s %3d thread%s", dtype, shape, threads, threads == 1 ? " " : "s");
+        else
+            printf("peak  %-5s %-15s %11s", dtype, shape, "");
+        printf(" %9.1f %-7s %s\n", value, p ? "GFLOP/s" : "GB/s", clock);
     }
     fflush(stdout);
     return against_note(b, &(Figure){.bench = "peak", .shape = shape, .dtype = dtype}, threads, value, 0, e);
@@ -336,6 +383,8 @@ static bool print_peak(Bench *b, const char *shape, const char *dtype, const cha
  * one thread. */
 static bool bench_peak(Bench *b, Error *e)
 {
+    if (bench_on_gpu(b))
+        return bench_gpu_peaks(b, e);
     int threads = pool_threads(b->d->pool);
     bool ok = true;
     for (size_t i = 0; ok && i < peak_count(); i++) {
@@ -344,21 +393,21 @@ static bool bench_peak(Bench *b, Error *e)
             continue;
         if (p.here) {
             p = peak_measure(i, b->d->pool, b->seconds);
-            ok = print_peak(b, p.level, p.dtype, p.level, &p, 0, threads, e);
+            ok = bench_print_peak(b, p.level, p.dtype, p.level, &p, 0, threads, e);
         } else if (!b->c->json) {
             printf("peak  %-5s %-15s not available: this processor or build has no %s\n", p.dtype, p.level,
                    p.instruction);
         }
     }
     bandwidth(b, 1);
-    for (int i = 15; ok && b->data && i <= LARGEST; i += i < 18 ? 3 : 5) {
+    for (int i = 15; ok && b->data && i <= BENCH_LARGEST; i += i < 18 ? 3 : 5) {
         char shape[32];
         snprintf(shape, sizeof shape, i < 20 ? "read-%zuKiB" : "read-%zuMiB", ((size_t)1 << i) >> (i < 20 ? 10 : 20));
         if (!bench_selects(b, shape))
             continue;
-        for (int all = i < LARGEST || threads == 1; ok && all < 2; all++) {
+        for (int all = i < BENCH_LARGEST || threads == 1; ok && all < 2; all++) {
             double gbs = peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, all ? b->d->pool : NULL, b->seconds);
-            ok = print_peak(b, shape, "bytes", b->d->k->level, NULL, gbs, all ? threads : 1, e);
+            ok = bench_print_peak(b, shape, "bytes", b->d->k->level, NULL, gbs, all ? threads : 1, e);
         }
     }
     return ok;
@@ -413,8 +462,8 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
     bool all = strcmp(what, "all") == 0, known = all;
     for (size_t i = 0; i < COUNT(JOBS); i++) {
         const Job *j = &JOBS[i];
-        if (strcmp(what, j->name) != 0 && (!all || j->needs || j->writes))
-            continue;
+        if (strcmp(what, j->name) != 0 && (!all || j->needs || j->writes || (j->takes && bench_on_gpu(b))))
+            continue; /* tokenizer and image are the host's work */
         known = true;
         if (arg && (all || !j->takes))
             return fail(e, SP_USAGE, "bench %s: \"%s\" is one argument too many", what, arg);
@@ -444,11 +493,14 @@ bool bench_command(Context *c, Error *e)
     Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e)};
     const char *against = option_text(c, "against");
     double margin = 5;
-    bool ok = b.d && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) &&
+    Device own = {0};
+    bool ok = b.d && bench_gpu_open(&b, &own, e) && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) &&
               option_f64(c, "margin", 0, 1000, &margin, e) &&
               (!against || against_open(&b, against, margin / 100, e)) &&
               run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
     bench_again(&b);
+    if (b.own)
+        device_close(&own);
     arena_free(b.arena);
     return ok;
 }

@@ -4,13 +4,17 @@
 
 #include "tools/features.h"
 
+enum { BENCH_LARGEST = 28 }; /* 256 MB count as memory */
+
 typedef struct Bench {
     Context *c;
     const Device *d;
-    Arena *arena; /* rewound after each figure */
+    const Device *own; /* with options of a GPU (--blas): the same GPU without them, to compare with; else NULL */
+    bool emulated;     /* the GPU is the emulator of tests: shapes are small, times mean nothing */
+    Arena *arena;      /* rewound after each figure */
     struct BenchMemory *memory;
     double seconds;     /* for each figure */
-    double peak[4];     /* GFLOP/s of this level and these threads, by BENCH_TYPES; 0: not measured yet */
+    double peak[5];     /* GFLOP/s of this level and these threads, by BENCH_TYPES; 0: not measured yet */
     double gbs[4 * 32]; /* reading 2^(i/4) bytes; 0: not measured yet */
     float *data;        /* what is read for that */
     size_t figures;
@@ -36,6 +40,13 @@ typedef struct Figure {
 bool bench_selects(Bench *b, const char *shape);
 /* Warms up, repeats for b->seconds, prints one figure. */
 bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error *e);
+/* One of two implementations that are timed in turn: arg is body's, variant takes the place of the figure's. */
+typedef struct Contender {
+    const Device *d;
+    void *arg;
+    const char *variant;
+} Contender;
+bool bench_compare(Bench *b, const Figure *f, BenchBody *body, const Contender *list, size_t n, Error *e);
 typedef struct Times {
     double least, median, quartiles; /* quartiles: their distance, as a share of the median */
 } Times;
@@ -50,7 +61,7 @@ void *bench_memory(Bench *b, size_t bytes, Error *e);
 void *bench_copy(Bench *b, const void *host, size_t bytes, Error *e);
 /* Gives back what the last figure took: the arena, and memory of the device. */
 void bench_again(Bench *b);
-bool bench_run(Bench *b, Run *r, size_t work_bytes, Error *e);
+bool bench_run(Bench *b, const Device *d, Run *r, size_t work_bytes, Error *e);
 /* A drawn text of `words` words, the same for the same `which`. */
 Text bench_text(Bench *b, int64_t words, size_t which, Error *e);
 /* movielens-1m's users, items and pairs, drawn; in b->arena. Only train. */
@@ -60,6 +71,73 @@ bool bench_pairs(Bench *b, DataSet *d, Error *e);
 bool against_open(Bench *b, const char *path, double margin, Error *e);
 bool against_note(Bench *b, const Figure *f, int threads, double speed, double spread, Error *e);
 bool against_show(Bench *b, Error *e); /* what got slower and faster; fails where something got slower */
+
+struct Peak;
+/* Of a type of numbers where p is given, else of memory at gbs GB/s; threads 0: a GPU */
+bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const struct Peak *p,
+                      double gbs, int threads, Error *e);
+void bench_print_device(const Bench *b); /* what computes, before a table */
+
+/* GPUs (bench_gpu.c): what the plug-in measures, and what is compared. */
+#ifndef SAPOR_MINIMAL
+static inline bool bench_on_gpu(const Bench *b)
+{
+    return !device_is_host(b->d);
+}
+bool bench_gpu_open(Bench *b, Device *own, Error *e); /* sets b->own and b->emulated; own is the caller's to close */
+/* The devices whose tables have different functions at `member` (offsetof(Kernels, gemm)), b->own first: 1 or 2 */
+size_t bench_devices(const Bench *b, size_t member, const Device *list[2]);
+/* What b->d was called for is there for other devices then. True */
+bool bench_settle(const Bench *b);
+int64_t bench_size(const Bench *b, int64_t n, int64_t part); /* n; on the emulator a part of it, at least 1 */
+/* what: a type of numbers, or "copy" with the bytes of the working set; 0: not known */
+double bench_gpu_peak(Bench *b, const char *what, size_t bytes, double seconds);
+/* GB/s that the GPU copies in a working set of 2^(i/4) bytes; from BENCH_LARGEST on in one that no cache holds */
+double bench_gpu_bandwidth(Bench *b, int i);
+bool bench_gpu_peaks(Bench *b, Error *e); /* prints them */
+#else
+static inline bool bench_on_gpu(const Bench *b)
+{
+    (void)b;
+    return false;
+}
+static inline bool bench_gpu_open(Bench *b, Device *own, Error *e)
+{
+    (void)b, (void)own, (void)e;
+    return true;
+}
+static inline size_t bench_devices(const Bench *b, size_t member, const Device *list[2])
+{
+    (void)member;
+    list[0] = b->d;
+    return 1;
+}
+static inline bool bench_settle(const Bench *b)
+{
+    (void)b;
+    return true;
+}
+static inline int64_t bench_size(const Bench *b, int64_t n, int64_t part)
+{
+    (void)b, (void)part;
+    return n;
+}
+static inline double bench_gpu_peak(Bench *b, const char *what, size_t bytes, double seconds)
+{
+    (void)b, (void)what, (void)bytes, (void)seconds;
+    return 0;
+}
+static inline double bench_gpu_bandwidth(Bench *b, int i)
+{
+    (void)b, (void)i;
+    return 0;
+}
+static inline bool bench_gpu_peaks(Bench *b, Error *e)
+{
+    (void)b, (void)e;
+    return true;
+}
+#endif
 
 /* Each a bench of its name. */
 bool bench_dense(Bench *b, const char *what, Error *e);     /* gemm, conv, attention, norm (bench_dense.c) */

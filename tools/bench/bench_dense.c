@@ -20,12 +20,15 @@ typedef struct GemmCase {
  *
  * Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with
  * its two backward products; a square. */
+/* The last ones are for GPUs: batches of 32 images, and a large square */
+enum { GPU_GEMMS = 3 };
 static const GemmCase GEMMS[] = {
     {197, 768, 768, WEIGHT},  {197, 3072, 768, WEIGHT},       {197, 768, 3072, WEIGHT},
     {128, 1536, 384, WEIGHT}, {128, 384, 1536, WEIGHT},       {49, 2048, 512, WEIGHT},
     {49, 512, 2048, WEIGHT},  {1, 768, 768, WEIGHT},          {2048, 7050, 64, B_TRANSPOSED},
     {2048, 64, 7050, ROWS},   {7050, 64, 2048, A_TRANSPOSED}, {2800, 64, 4480, B_TRANSPOSED},
-    {2800, 4480, 64, ROWS},   {64, 4480, 2800, A_TRANSPOSED}, {1024, 1024, 1024, WEIGHT}};
+    {2800, 4480, 64, ROWS},   {64, 4480, 2800, A_TRANSPOSED}, {1024, 1024, 1024, WEIGHT},
+    {6304, 768, 768, WEIGHT}, {6304, 3072, 768, WEIGHT},      {4096, 4096, 4096, WEIGHT}};
 
 typedef struct GemmRun {
     const Kernels *k;
@@ -39,12 +42,24 @@ static void gemm_body(void *arg)
     r->k->gemm(&r->run, &r->g);
 }
 
+/* The product by a device: its own packed weights, its own scratch memory */
+static bool open_gemm(Bench *b, const Device *d, const Gemm *g, Pack how, bool packs, GemmRun *r, Error *e)
+{
+    const Run pack = device_run(d);
+    void *packed = packs ? bench_memory(b, d->k->gemm_pack_bytes(how, g->K, g->N), e) : NULL;
+    if (packs && (!packed || !bench_settle(b)))
+        return false;
+    *r = (GemmRun){.k = d->k, .g = *g};
+    r->g.packed = packed;
+    if (packed)
+        d->k->gemm_pack(&pack, how, g->K, g->N, g->B, g->b_row, g->b_col, packed);
+    return bench_run(b, d, &r->run, d->k->gemm_work(&pack, &r->g), e);
+}
+
 static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
 {
-    GemmRun r = {.k = b->d->k};
-    Run pack = device_run(b->d);
     bool b_transposed = c->how == WEIGHT || c->how == B_TRANSPOSED, a_transposed = c->how == A_TRANSPOSED;
-    size_t mk, kn, mn, weights;
+    size_t mk, kn, mn;
     Pack how;
     if (!option_dtype(b->c, &how, e) || !kernels_packs(b->d->k, how, e))
         return false;
@@ -52,36 +67,36 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
         !size_mul((size_t)c->M, (size_t)c->N, &mn))
         return fail(e, SP_USAGE, "--shape %s: does not fit in memory", shape);
     float *A = bench_floats(b, mk, e), *B = bench_floats(b, kn, e), *C = bench_memory(b, mn * sizeof *C, e);
-    weights = c->how == WEIGHT ? r.k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
-    void *packed = c->how == WEIGHT ? bench_memory(b, weights, e) : NULL;
-    if (!A || !B || !C || (c->how == WEIGHT && !packed))
+    if (!A || !B || !C)
         return false;
-    r.g = (Gemm){.M = c->M,
-                 .N = c->N,
-                 .K = c->K,
-                 .A = A,
-                 .a_row = a_transposed ? 1 : c->K,
-                 .a_col = a_transposed ? c->M : 1,
-                 .B = B,
-                 .b_row = b_transposed ? 1 : c->N,
-                 .b_col = b_transposed ? c->K : 1,
-                 .packed = packed,
-                 .pack = how,
-                 .C = C,
-                 .ldc = c->N,
-                 .alpha = 1};
-    if (packed)
-        r.k->gemm_pack(&pack, how, c->K, c->N, B, 1, c->K, packed);
-    if (!bench_run(b, &r.run, r.k->gemm_work(&pack, &r.g), e))
-        return false;
-    Way way = r.k->gemm_way(&r.run, &r.g);
-    Figure f = {"gemm",
-                shape,
-                .dtype = option_text(b->c, "dtype"),
-                .variant = way.name,
-                .flops = 2.0 * (double)mk * (double)c->N,
+    const Gemm g = {.M = c->M,
+                    .N = c->N,
+                    .K = c->K,
+                    .A = A,
+                    .a_row = a_transposed ? 1 : c->K,
+                    .a_col = a_transposed ? c->M : 1,
+                    .B = B,
+                    .b_row = b_transposed ? 1 : c->N,
+                    .b_col = b_transposed ? c->K : 1,
+                    .pack = how,
+                    .C = C,
+                    .ldc = c->N,
+                    .alpha = 1};
+    const Device *list[2];
+    const size_t devices = bench_devices(b, offsetof(Kernels, gemm), list);
+    GemmRun run[2];
+    Way way[2];
+    Contender contender[2];
+    for (size_t i = 0; i < devices; i++) {
+        if (!open_gemm(b, list[i], &g, how, c->how == WEIGHT, &run[i], e))
+            return false;
+        way[i] = run[i].k->gemm_way(&run[i].run, &run[i].g);
+        contender[i] = (Contender){list[i], &run[i], way[i].name};
+    }
+    const size_t weights = c->how == WEIGHT ? run[0].k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
+    Figure f = {"gemm", shape, .dtype = option_text(b->c, "dtype"), .flops = 2.0 * (double)mk * (double)c->N,
                 .bytes = 4.0 * (double)(mk + mn) + (double)weights};
-    return bench_measure(b, &f, gemm_body, &r, e);
+    return bench_compare(b, &f, gemm_body, contender, devices, e);
 }
 
 /* --shape 12x34x56: whether it is three sizes, and a product of its own then. */
@@ -117,51 +132,84 @@ static void conv_body(void *arg)
     r->k->conv(&r->run, &r->c);
 }
 
+/* The convolution by a device: its own packed weights, its own scratch memory */
+static bool open_conv(Bench *b, const Device *d, const Conv *c, const float *weights, ConvRun *r, Error *e)
+{
+    const Run pack = device_run(d);
+    void *packed = bench_memory(b, d->k->conv_pack_bytes(c), e);
+    if (!packed || !bench_settle(b))
+        return false;
+    *r = (ConvRun){.k = d->k, .c = *c};
+    r->c.packed = packed;
+    d->k->conv_pack(&pack, c, weights, packed);
+    return bench_run(b, d, &r->run, d->k->conv_work(&pack, &r->c), e);
+}
+
+/* An image; of GPUs 32 */
+static int64_t conv_batch(const Bench *b)
+{
+    return bench_on_gpu(b) && !b->emulated ? 32 : 1;
+}
+
+static void conv_shape(const Bench *b, size_t i, char shape[80])
+{
+    const long long H = bench_size(b, CONVS[i].H, 8), C = bench_size(b, CONVS[i].C, 16),
+                    O = bench_size(b, CONVS[i].O, 16), B = conv_batch(b), k = CONVS[i].k;
+    size_t n = B > 1 ? (size_t)snprintf(shape, 80, "B%lld-", B) : 0;
+    snprintf(shape + n, 80 - n, "%lldx%lldx%lld-%lldx%lldx%lld-s%lld%s", H, H, C, k, k, O, (long long)CONVS[i].stride,
+             CONVS[i].groups > 1 ? "-dw" : "");
+}
+
 static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
 {
-    int64_t H = CONVS[i].H, C = CONVS[i].C, O = CONVS[i].O, k = CONVS[i].k, pad = k / 2;
-    ConvRun r = {.k = b->d->k,
-                 .c = {.B = 1,
-                       .H = H,
-                       .W = H,
-                       .C = C,
-                       .O = O,
-                       .kh = k,
-                       .kw = k,
-                       .stride = CONVS[i].stride,
-                       .groups = CONVS[i].groups,
-                       .top = pad,
-                       .left = pad,
-                       .bottom = pad,
-                       .right = pad}};
-    if (!option_winograd(b->c, &r.c.winograd, e))
+    const int64_t H = bench_size(b, CONVS[i].H, 8), C = bench_size(b, CONVS[i].C, 16),
+                  O = bench_size(b, CONVS[i].O, 16), k = CONVS[i].k, pad = k / 2, B = conv_batch(b);
+    Conv c = {.B = B,
+              .H = H,
+              .W = H,
+              .C = C,
+              .O = O,
+              .kh = k,
+              .kw = k,
+              .stride = CONVS[i].stride,
+              .groups = bench_size(b, CONVS[i].groups, 16),
+              .top = pad,
+              .left = pad,
+              .bottom = pad,
+              .right = pad};
+    if (!option_winograd(b->c, &c.winograd, e))
         return false;
-    int64_t out = conv_out(H, k, r.c.stride, 2 * pad), weights = O * (C / r.c.groups) * k * k;
-    Run pack = device_run(b->d);
-    float *x = bench_floats(b, (size_t)(H * H * C), e), *w = bench_floats(b, (size_t)weights, e),
-          *y = bench_memory(b, (size_t)(out * out * O) * sizeof *y, e);
-    void *packed = bench_memory(b, r.k->conv_pack_bytes(&r.c), e);
-    if (!x || !w || !y || !packed)
+    int64_t out = conv_out(H, k, c.stride, 2 * pad), weights = O * (C / c.groups) * k * k;
+    float *x = bench_floats(b, (size_t)(B * H * H * C), e), *w = bench_floats(b, (size_t)weights, e),
+          *y = bench_memory(b, (size_t)(B * out * out * O) * sizeof *y, e);
+    if (!x || !w || !y)
         return false;
-    r.c.x = x;
-    r.c.y = y;
-    r.k->conv_pack(&pack, &r.c, w, packed);
-    r.c.packed = packed;
-    if (!bench_run(b, &r.run, r.k->conv_work(&pack, &r.c), e))
-        return false;
-    Way way = r.k->conv_way(&r.run, &r.c);
+    c.x = x;
+    c.y = y;
+    const Device *list[2];
+    const size_t devices = bench_devices(b, offsetof(Kernels, conv), list);
+    ConvRun run[2];
+    Way way[2];
+    Contender contender[2];
+    for (size_t d = 0; d < devices; d++) {
+        if (!open_conv(b, list[d], &c, w, &run[d], e))
+            return false;
+        way[d] = run[d].k->conv_way(&run[d].run, &run[d].c);
+        contender[d] = (Contender){list[d], &run[d], way[d].name};
+    }
     char named[96]; /* --against must not take one for the other */
-    snprintf(named, sizeof named, "%s%s", shape, r.c.winograd ? "-w6" : "");
-    Figure f = {"conv", named, .variant = way.name, .flops = 2.0 * (double)(out * out) * (double)weights,
-                .bytes = 4.0 * (double)(H * H * C + weights + out * out * O)};
-    return bench_measure(b, &f, conv_body, &r, e);
+    snprintf(named, sizeof named, "%s%s", shape, c.winograd ? "-w6" : "");
+    Figure f = {"conv", named, .flops = 2.0 * (double)(B * out * out) * (double)weights,
+                .bytes = 4.0 * (double)(B * H * H * C + weights + B * out * out * O)};
+    return bench_compare(b, &f, conv_body, contender, devices, e);
 }
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
 static const struct {
     int64_t B, T, H, D;
-} ATTENTIONS[] = {{1, 128, 12, 32}, {1, 197, 12, 64}, {16, 128, 12, 64}, {1, 512, 12, 64}};
+} ATTENTIONS[] = {{1, 128, 12, 32}, {1, 197, 12, 64}, {16, 128, 12, 64}, {1, 512, 12, 64}, {32, 197, 12, 64}};
+enum { GPU_ATTENTIONS = 1 }; /* the last of them */
 
 typedef struct AttentionRun {
     const Kernels *k;
@@ -177,8 +225,8 @@ static void attention_body(void *arg)
 
 static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
 {
-    int64_t B = ATTENTIONS[i].B, T = ATTENTIONS[i].T, H = ATTENTIONS[i].H, D = ATTENTIONS[i].D, rows = B * T,
-            ld = 3 * H * D;
+    int64_t B = bench_size(b, ATTENTIONS[i].B, 8), T = bench_size(b, ATTENTIONS[i].T, 16),
+            H = bench_size(b, ATTENTIONS[i].H, 6), D = ATTENTIONS[i].D, rows = B * T, ld = 3 * H * D;
     float *qkv = bench_floats(b, (size_t)(rows * ld), e),
           *out = bench_memory(b, (size_t)(rows * H * D) * sizeof *out, e);
     int32_t *host = NEW(b->arena, int32_t, B + 1, e);
@@ -203,7 +251,7 @@ static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
                             .out_ld = H * D,
                             .scale = (float)(1 / sqrt((double)D))}};
     const Run run = device_run(b->d);
-    if (!bench_run(b, &r.run, r.k->attention_work(&run, &r.a), e))
+    if (!bench_run(b, b->d, &r.run, r.k->attention_work(&run, &r.a), e))
         return false;
     Figure f = {"attention", shape, .flops = 4.0 * (double)(B * T * T) * (double)(H * D),
                 .bytes = 4.0 * (double)(rows * 4 * H * D)};
@@ -242,11 +290,11 @@ static const struct {
 
 static bool bench_norm(Bench *b, size_t i, const char *shape, Error *e)
 {
-    NormRun r = {.k = b->d->k, .which = NORMS[i].which, .M = NORMS[i].M, .C = NORMS[i].C};
+    NormRun r = {.k = b->d->k, .which = NORMS[i].which, .M = bench_size(b, NORMS[i].M, 64), .C = NORMS[i].C};
     r.x = bench_floats(b, (size_t)(r.M * r.C), e);
     r.gamma = bench_floats(b, (size_t)r.C, e);
     r.y = bench_memory(b, (size_t)(r.M * r.C) * sizeof *r.y, e);
-    if (!r.x || !r.gamma || !r.y || !bench_run(b, &r.run, 0, e))
+    if (!r.x || !r.gamma || !r.y || !bench_run(b, b->d, &r.run, 0, e))
         return false;
     Figure f = {"norm", shape, .flops = NORMS[i].flops * (double)(r.M * r.C), .bytes = 8.0 * (double)(r.M * r.C)};
     return bench_measure(b, &f, norm_body, &r, e);
@@ -257,28 +305,34 @@ bool bench_dense(Bench *b, const char *what, Error *e)
     static const char *const NORM_NAMES[] = {"layer_norm", "softmax", "row_normalize"};
     bool gemm = strcmp(what, "gemm") == 0, conv = strcmp(what, "conv") == 0, attention = strcmp(what, "attention") == 0;
     GemmCase own = {0};
-    size_t count = gemm ? COUNT(GEMMS) : conv ? COUNT(CONVS) : attention ? COUNT(ATTENTIONS) : COUNT(NORMS);
+    const bool cpu = !bench_on_gpu(b);
+    size_t count = gemm        ? COUNT(GEMMS) - (cpu ? GPU_GEMMS : 0)
+                   : conv      ? COUNT(CONVS)
+                   : attention ? COUNT(ATTENTIONS) - (cpu ? GPU_ATTENTIONS : 0)
+                               : COUNT(NORMS);
     for (size_t i = 0; i < count; i++) {
         char shape[80];
+        GemmCase g = gemm ? GEMMS[i] : own;
+        g.M = bench_size(b, g.M, 32);
+        g.N = bench_size(b, g.N, 32);
+        g.K = bench_size(b, g.K, 32);
         bench_again(b);
         if (gemm)
-            snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)GEMMS[i].M, (long long)GEMMS[i].N,
-                     (long long)GEMMS[i].K);
+            snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)g.M, (long long)g.N, (long long)g.K);
         else if (conv)
-            snprintf(shape, sizeof shape, "%lldx%lldx%lld-%lldx%lldx%lld-s%lld%s", (long long)CONVS[i].H,
-                     (long long)CONVS[i].H, (long long)CONVS[i].C, (long long)CONVS[i].k, (long long)CONVS[i].k,
-                     (long long)CONVS[i].O, (long long)CONVS[i].stride, CONVS[i].groups > 1 ? "-dw" : "");
+            conv_shape(b, i, shape);
         else if (attention)
-            snprintf(shape, sizeof shape, "B%lld-T%lld-H%lld-D%lld", (long long)ATTENTIONS[i].B,
-                     (long long)ATTENTIONS[i].T, (long long)ATTENTIONS[i].H, (long long)ATTENTIONS[i].D);
+            snprintf(shape, sizeof shape, "B%lld-T%lld-H%lld-D%lld", (long long)bench_size(b, ATTENTIONS[i].B, 8),
+                     (long long)bench_size(b, ATTENTIONS[i].T, 16), (long long)bench_size(b, ATTENTIONS[i].H, 6),
+                     (long long)ATTENTIONS[i].D);
         else
-            snprintf(shape, sizeof shape, "%s-%lldx%lld", NORM_NAMES[NORMS[i].which], (long long)NORMS[i].M,
-                     (long long)NORMS[i].C);
+            snprintf(shape, sizeof shape, "%s-%lldx%lld", NORM_NAMES[NORMS[i].which],
+                     (long long)bench_size(b, NORMS[i].M, 64), (long long)NORMS[i].C);
         if (gemm && GEMMS[i].how != WEIGHT && option_given(b->c, "dtype")) /* only weights are made narrow */
             continue;
         if (!bench_selects(b, shape))
             continue;
-        if (!(gemm        ? bench_gemm(b, &GEMMS[i], shape, e)
+        if (!(gemm        ? bench_gemm(b, &g, shape, e)
               : conv      ? bench_conv(b, i, shape, e)
               : attention ? bench_attention(b, i, shape, e)
                           : bench_norm(b, i, shape, e)))

@@ -35,16 +35,17 @@ static int ascending(const void *a, const void *b)
 /* Pairs whose items are squares of uniform draws, so that some are popular. */
 bool bench_pairs(Bench *b, DataSet *d, Error *e)
 {
-    int64_t *start = NEW(b->arena, int64_t, USERS + 1, e);
-    int32_t *item = NEW(b->arena, int32_t, EDGES, e);
+    int64_t users = bench_size(b, USERS, 100), items = bench_size(b, ITEMS, 100), edges = bench_size(b, EDGES, 1000);
+    int64_t *start = NEW(b->arena, int64_t, users + 1, e);
+    int32_t *item = NEW(b->arena, int32_t, edges, e);
     if (!start || !item)
         return false;
     int64_t total = 0;
-    for (int64_t u = 0, k = 0; u < USERS; u++) {
+    for (int64_t u = 0, k = 0; u < users; u++) {
         int64_t first = total;
-        for (; k < (u + 1) * (int64_t)EDGES / USERS; k++) {
+        for (; k < (u + 1) * edges / users; k++) {
             float v = draw_uniform((Draw){2, DRAW_TEST, 0}, (uint64_t)k);
-            item[total++] = (int32_t)(v * v * ITEMS);
+            item[total++] = (int32_t)(v * v * (float)items);
         }
         qsort(item + first, (size_t)(total - first), sizeof *item, ascending);
         int64_t kept = first;
@@ -53,7 +54,7 @@ bool bench_pairs(Bench *b, DataSet *d, Error *e)
                 item[kept++] = item[j];
         start[u + 1] = total = kept;
     }
-    *d = (DataSet){.U = USERS, .I = ITEMS, .train = {.count = total, .start = start, .item = item}};
+    *d = (DataSet){.U = users, .I = items, .train = {.count = total, .start = start, .item = item}};
     return true;
 }
 
@@ -146,7 +147,7 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     r.ids = bench_memory(b, (size_t)(Q * K) * sizeof *r.ids, e);
     r.values = bench_memory(b, (size_t)(Q * K) * sizeof *r.values, e);
     if (!r.q || !r.x || !r.ids || !r.values || (!knn && !draw_known(b, &r, e)) ||
-        !bench_run(b, &r.run, knn ? r.k->knn_work(&run, Q, I, D, K) : r.k->topk_work(&run, Q, I, D, K), e))
+        !bench_run(b, b->d, &r.run, knn ? r.k->knn_work(&run, Q, I, D, K) : r.k->topk_work(&run, Q, I, D, K), e))
         return false;
     double pairs =
         r.q == r.x ? 0.5 * (double)I * (double)(I + 1) : (double)Q * (double)I; /* of themselves: each once */
@@ -177,7 +178,7 @@ static bool bench_adam(Bench *b, int64_t n, const char *shape, Error *e)
     r.p = bench_floats(b, (size_t)n, e);
     r.m = bench_memory(b, (size_t)n * sizeof *r.m, e);
     r.v = bench_memory(b, (size_t)n * sizeof *r.v, e);
-    if (!r.g || !r.p || !r.m || !r.v || !bench_run(b, &r.run, 0, e))
+    if (!r.g || !r.p || !r.m || !r.v || !bench_run(b, b->d, &r.run, 0, e))
         return false;
     Figure f = {"optimizer", shape, .flops = 12.0 * (double)n, .bytes = 7.0 * 4 * (double)n,
                 .working_set = 16.0 * (double)n}; /* reads g p m v, writes p m v */
@@ -201,10 +202,13 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
     for (size_t i = 0; i < COUNT(CASES); i++) {
         if (strcmp(CASES[i].what, what) != 0 || !bench_selects(b, CASES[i].shape))
             continue;
+        char shape[64];
+        snprintf(shape, sizeof shape, "%s%s", CASES[i].shape, b->emulated ? "-small" : "");
         bench_again(b);
-        bool ok = strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a,
-                                                         CASES[i].i, CASES[i].d, CASES[i].k, CASES[i].shape, e)
-                                            : bench_adam(b, CASES[i].a, CASES[i].shape, e);
+        bool ok = strcmp(what, "topk") == 0
+                      ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, bench_size(b, CASES[i].a, 64),
+                                   bench_size(b, CASES[i].i, 64), bench_size(b, CASES[i].d, 4), CASES[i].k, shape, e)
+                      : bench_adam(b, bench_size(b, CASES[i].a, 4096), shape, e);
         if (!ok)
             return false;
     }

@@ -13,7 +13,7 @@
 const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "number of threads (default: all processors that the process may use)"},
     {"device", 0, "D", "cpu, cuda or auto (a GPU if one can be used, else the CPU; default cpu)"},
-    {"blas", 0, "B", "own (Sapor's kernels), cublas or cudnn (of GPUs; default own)"},
+    {"blas", 0, "B", "own (Sapor's kernels), cublas, cudnn or all (of GPUs; default own)"},
     {"seed", 0, "N", "seed of the random numbers (default 42)"},
     {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
     {"trace", 0, "FILE", "write a trace file for Chrome or Perfetto"},
@@ -354,7 +354,8 @@ static bool read_options(Context *c, int argc, char **argv, Error *e)
 /* --device and --blas are one name of a device: "cuda:cublas". */
 static bool read_device(Context *c, Error *e)
 {
-    static const char *const DEVICES[] = {"cpu", "auto", "cuda"}, *const BLAS[] = {"own", "cublas", "cudnn"};
+    static const char *const DEVICES[] = {"cpu", "auto", "cuda"}, *const BLAS[] = {"own", "cublas", "cudnn", "all"},
+                             *const WORDS[] = {"", "cublas", "cudnn", "cublas,cudnn"};
     struct Parsed *p = c->parsed;
     const char *name = option_text(c, "device");
     bool detailed = name && (!strncmp(name, "cpu:", 4) || !strncmp(name, "cuda:", 5));
@@ -368,7 +369,7 @@ static bool read_device(Context *c, Error *e)
                      !blas      ? ""
                      : detailed ? ","
                                 : ":",
-                     blas ? BLAS[blas] : "");
+                     WORDS[blas]);
     return (size_t)n < sizeof p->device_name || fail(e, SP_USAGE, "--device %s: is too long", name);
 }
 
