@@ -1,8 +1,8 @@
 /* kernels/cuda/peak.cu: what a card does at most, for the shares of `sapor bench`: multiply-adds of numbers that stay
  * in registers, and copies. They compute nothing that is used.
  *
- * Of tensor cores it is the rate of mma.sync, which all cards have. Cards of compute capability 9 have wgmma, too, which
- * is faster. */
+ * Of tensor cores it is the rate of mma.sync, which all cards have. Cards of compute capability 9 have wgmma, too,
+ * which is faster. */
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/gemm/gemm.h"
 

@@ -338,6 +338,7 @@ bool bench_compare(Bench *b, const Figure *figure, BenchBody *body, const Conten
     for (size_t i = 0; i < count; i++) {
         Figure f = *figure;
         f.variant = list[i].variant;
+        f.dtype = i > 0 ? bench_rounded(list[i].d, f.dtype) : f.dtype;
         if (!device_check(list[i].d, e) || !bench_print(b, &f, t[i].times, n, e))
             return false;
     }

@@ -87,6 +87,8 @@ static inline bool bench_on_gpu(const Bench *b)
 bool bench_gpu_open(Bench *b, Device *own, Error *e); /* sets b->own and b->emulated; own is the caller's to close */
 /* The devices whose tables have different functions at `member` (offsetof(Kernels, gemm)), b->own first: 1 or 2 */
 size_t bench_devices(const Bench *b, size_t member, const Device *list[2]);
+/* The type that products of `dtype` are computed in: "tf32" where an option rounds float32 */
+const char *bench_rounded(const Device *d, const char *dtype);
 /* What b->d was called for is there for other devices then. True */
 bool bench_settle(const Bench *b);
 int64_t bench_size(const Bench *b, int64_t n, int64_t part); /* n; on the emulator a part of it, at least 1 */
@@ -111,6 +113,11 @@ static inline size_t bench_devices(const Bench *b, size_t member, const Device *
     (void)member;
     list[0] = b->d;
     return 1;
+}
+static inline const char *bench_rounded(const Device *d, const char *dtype)
+{
+    (void)d;
+    return dtype;
 }
 static inline bool bench_settle(const Bench *b)
 {

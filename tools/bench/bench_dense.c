@@ -83,7 +83,7 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
                     .ldc = c->N,
                     .alpha = 1};
     const Device *list[2];
-    const size_t devices = bench_devices(b, offsetof(Kernels, gemm), list);
+    size_t devices = bench_devices(b, offsetof(Kernels, gemm), list);
     GemmRun run[2];
     Way way[2];
     Contender contender[2];
@@ -93,7 +93,7 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
         way[i] = run[i].k->gemm_way(&run[i].run, &run[i].g);
         contender[i] = (Contender){list[i], &run[i], way[i].name};
     }
-    const size_t weights = c->how == WEIGHT ? run[0].k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
+    size_t weights = c->how == WEIGHT ? run[0].k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
     Figure f = {"gemm", shape, .dtype = option_text(b->c, "dtype"), .flops = 2.0 * (double)mk * (double)c->N,
                 .bytes = 4.0 * (double)(mk + mn) + (double)weights};
     return bench_compare(b, &f, gemm_body, contender, devices, e);
@@ -162,8 +162,8 @@ static void conv_shape(const Bench *b, size_t i, char shape[80])
 
 static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
 {
-    const int64_t H = bench_size(b, CONVS[i].H, 8), C = bench_size(b, CONVS[i].C, 16),
-                  O = bench_size(b, CONVS[i].O, 16), k = CONVS[i].k, pad = k / 2, B = conv_batch(b);
+    int64_t H = bench_size(b, CONVS[i].H, 8), C = bench_size(b, CONVS[i].C, 16), O = bench_size(b, CONVS[i].O, 16),
+            k = CONVS[i].k, pad = k / 2, B = conv_batch(b);
     Conv c = {.B = B,
               .H = H,
               .W = H,
@@ -187,7 +187,7 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
     c.x = x;
     c.y = y;
     const Device *list[2];
-    const size_t devices = bench_devices(b, offsetof(Kernels, conv), list);
+    size_t devices = bench_devices(b, offsetof(Kernels, conv), list);
     ConvRun run[2];
     Way way[2];
     Contender contender[2];
@@ -305,7 +305,7 @@ bool bench_dense(Bench *b, const char *what, Error *e)
     static const char *const NORM_NAMES[] = {"layer_norm", "softmax", "row_normalize"};
     bool gemm = strcmp(what, "gemm") == 0, conv = strcmp(what, "conv") == 0, attention = strcmp(what, "attention") == 0;
     GemmCase own = {0};
-    const bool cpu = !bench_on_gpu(b);
+    bool cpu = !bench_on_gpu(b);
     size_t count = gemm        ? COUNT(GEMMS) - (cpu ? GPU_GEMMS : 0)
                    : conv      ? COUNT(CONVS)
                    : attention ? COUNT(ATTENTIONS) - (cpu ? GPU_ATTENTIONS : 0)

@@ -27,6 +27,11 @@ size_t bench_devices(const Bench *b, size_t member, const Device *list[2])
                                                                                                                     : 2;
 }
 
+const char *bench_rounded(const Device *d, const char *dtype)
+{
+    return strstr(d->k->level, "tf32") && (!dtype || strcmp(dtype, "f32") == 0) ? "tf32" : dtype;
+}
+
 bool bench_settle(const Bench *b)
 {
     const Run run = device_run(b->d);
@@ -50,15 +55,15 @@ double bench_gpu_peak(Bench *b, const char *what, size_t bytes, double seconds)
     if (!run.work)
         return 0;
     b->d->k->zero(&run, run.work, run.work_bytes);
-    const double peak = plugin->peak(&run, what, seconds);
+    double peak = plugin->peak(&run, what, seconds);
     b->d->k->free(&run, b->d->heap, run.work, run.work_bytes);
     return peak;
 }
 
 double bench_gpu_bandwidth(Bench *b, int i)
 {
-    const size_t most = (size_t)1 << (b->emulated ? 16 : 30);
-    const size_t bytes = i < 4 * BENCH_LARGEST ? (size_t)exp2(i / 4.0) : most;
+    size_t most = (size_t)1 << (b->emulated ? 16 : 30);
+    size_t bytes = i < 4 * BENCH_LARGEST ? (size_t)exp2(i / 4.0) : most;
     if (b->gbs[i] == 0)
         b->gbs[i] = bench_gpu_peak(b, "copy", MIN(bytes, most), 0.03) / 1e9;
     return b->gbs[i];

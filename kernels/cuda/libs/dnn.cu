@@ -153,8 +153,8 @@ static const Plan *plan_of(const Run *run, const Conv *c, Pass pass)
     Cuda *cuda = (Cuda *)run->context;
     Dnn *d = (Dnn *)cuda->dnn;
     if (c->top != c->bottom || c->left != c->right || c->x_type != F32 || c->y_type != F32 || c->pack != PACK_F32 ||
-        c->B * MAX(c->H * c->W * c->C, conv_high(c) * conv_wide(c) * c->O) > INT32_MAX ||
-        c->B * c->H * c->W * c->C * conv_high(c) * conv_wide(c) * c->O * c->kh * c->kw == 0)
+        c->B * MAX(c->H * c->W * c->C, conv_high(c) * conv_wide(c) * c->O) > INT32_MAX || c->B == 0 || c->C == 0 ||
+        c->O == 0 || conv_high(c) == 0 || conv_wide(c) == 0)
         return NULL;
     for (size_t i = 0; i < MIN(d->made, (size_t)PLANS); i++) {
         if (memcmp(d->plans[i].size, size, sizeof size) == 0)
@@ -230,7 +230,7 @@ static void cudnn_conv(const Run *run, const Conv *c)
     Cuda *cuda = (Cuda *)run->context;
     const Dnn *d = dnn_of(run);
     const Plan *p = plan_of(run, c, FORWARD);
-    if (!p || !aligned16(c->x) || !aligned16(c->y)) {
+    if (!p || !aligned16(c->x) || !aligned16(c->y) || !aligned16(c->packed)) {
         cuda_conv(run, c);
         return;
     }
