@@ -82,7 +82,7 @@ void bench_print_device(const Bench *b); /* what computes, before a table */
 #ifndef SAPOR_MINIMAL
 static inline bool bench_on_gpu(const Bench *b)
 {
-    return !device_is_host(b->d);
+    return b->d->plugin.plugin != NULL;
 }
 bool bench_gpu_open(Bench *b, Device *own, Error *e); /* sets b->own and b->emulated; own is the caller's to close */
 /* The devices whose tables have different functions at `member` (offsetof(Kernels, gemm)), b->own first: 1 or 2 */

@@ -8,7 +8,7 @@
 
 bool bench_gpu_open(Bench *b, Device *own, Error *e)
 {
-    if (device_is_host(b->d))
+    if (!bench_on_gpu(b))
         return true;
     b->emulated = strncmp(b->d->k->about, "emulator", 8) == 0;
     if (strcmp(b->d->k->level, "f32") == 0)
