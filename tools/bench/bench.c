@@ -326,9 +326,10 @@ static bool warm_up(Bench *b, const Contender *c, BenchBody *body, Timing *t, Er
 
 bool bench_compare(Bench *b, const Figure *figure, BenchBody *body, const Contender *list, size_t count, Error *e)
 {
-    Timing t[2];
+    Timing t[CONTENDERS] = {{0}};
     double begun = now_seconds();
     size_t n = 0;
+    count = MIN(count, (size_t)CONTENDERS);
     for (size_t i = 0; i < count; i++)
         if (!warm_up(b, &list[i], body, &t[i], e))
             return false;
@@ -494,14 +495,12 @@ bool bench_command(Context *c, Error *e)
     Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e)};
     const char *against = option_text(c, "against");
     double margin = 5;
-    Device own = {0};
-    bool ok = b.d && bench_gpu_open(&b, &own, e) && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) &&
+    bool ok = b.d && bench_gpu_open(&b, e) && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) &&
               option_f64(c, "margin", 0, 1000, &margin, e) &&
               (!against || against_open(&b, against, margin / 100, e)) &&
               run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
     bench_again(&b);
-    if (b.own)
-        device_close(&own);
+    bench_gpu_close(&b);
     arena_free(b.arena);
     return ok;
 }

@@ -9,9 +9,9 @@ enum { BENCH_LARGEST = 28 }; /* 256 MB count as memory */
 typedef struct Bench {
     Context *c;
     const Device *d;
-    const Device *own; /* with options of a GPU (--blas): the same GPU without them, to compare with; else NULL */
-    bool emulated;     /* the GPU is the emulator of tests: shapes are small, times mean nothing */
-    Arena *arena;      /* rewound after each figure */
+    Device *own;   /* with options of a GPU (--blas): the same GPU without them, to compare with; else NULL */
+    bool emulated; /* the GPU is the emulator of tests: shapes are small, times mean nothing */
+    Arena *arena;  /* rewound after each figure */
     struct BenchMemory *memory;
     double seconds;     /* for each figure */
     double peak[5];     /* GFLOP/s of this level and these threads, by BENCH_TYPES; 0: not measured yet */
@@ -40,7 +40,12 @@ typedef struct Figure {
 bool bench_selects(Bench *b, const char *shape);
 /* Warms up, repeats for b->seconds, prints one figure. */
 bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error *e);
-/* One of two implementations that are timed in turn: arg is body's, variant takes the place of the figure's. */
+#ifdef SAPOR_MINIMAL
+enum { CONTENDERS = 1 };
+#else
+enum { CONTENDERS = 2 };
+#endif
+/* One of CONTENDERS implementations that are timed in turn: arg is body's, variant takes the place of the figure's. */
 typedef struct Contender {
     const Device *d;
     void *arg;
@@ -84,7 +89,8 @@ static inline bool bench_on_gpu(const Bench *b)
 {
     return b->d->plugin.plugin != NULL;
 }
-bool bench_gpu_open(Bench *b, Device *own, Error *e); /* sets b->own and b->emulated; own is the caller's to close */
+bool bench_gpu_open(Bench *b, Error *e); /* sets b->own and b->emulated */
+void bench_gpu_close(Bench *b);
 /* The devices whose tables have different functions at `member` (offsetof(Kernels, gemm)), b->own first: 1 or 2 */
 size_t bench_devices(const Bench *b, size_t member, const Device *list[2]);
 /* The type that products of `dtype` are computed in: "tf32" where an option rounds float32 */
@@ -103,10 +109,14 @@ static inline bool bench_on_gpu(const Bench *b)
     (void)b;
     return false;
 }
-static inline bool bench_gpu_open(Bench *b, Device *own, Error *e)
+static inline bool bench_gpu_open(Bench *b, Error *e)
 {
-    (void)b, (void)own, (void)e;
+    (void)b, (void)e;
     return true;
+}
+static inline void bench_gpu_close(Bench *b)
+{
+    (void)b;
 }
 static inline size_t bench_devices(const Bench *b, size_t member, const Device *list[2])
 {

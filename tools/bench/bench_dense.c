@@ -19,16 +19,17 @@ typedef struct GemmCase {
  * does not link tests, and a shape is the name that --against finds an earlier figure by, so it never changes.
  *
  * Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with
- * its two backward products; a square. */
-/* The last ones are for GPUs: batches of 32 images, and a large square */
-enum { GPU_GEMMS = 3 };
+ * its two backward products; a square. The last ones are for GPUs: batches of 32 images, and a large square. */
 static const GemmCase GEMMS[] = {
     {197, 768, 768, WEIGHT},  {197, 3072, 768, WEIGHT},       {197, 768, 3072, WEIGHT},
     {128, 1536, 384, WEIGHT}, {128, 384, 1536, WEIGHT},       {49, 2048, 512, WEIGHT},
     {49, 512, 2048, WEIGHT},  {1, 768, 768, WEIGHT},          {2048, 7050, 64, B_TRANSPOSED},
     {2048, 64, 7050, ROWS},   {7050, 64, 2048, A_TRANSPOSED}, {2800, 64, 4480, B_TRANSPOSED},
     {2800, 4480, 64, ROWS},   {64, 4480, 2800, A_TRANSPOSED}, {1024, 1024, 1024, WEIGHT},
-    {6304, 768, 768, WEIGHT}, {6304, 3072, 768, WEIGHT},      {4096, 4096, 4096, WEIGHT}};
+#ifndef SAPOR_MINIMAL
+    {6304, 768, 768, WEIGHT}, {6304, 3072, 768, WEIGHT},      {4096, 4096, 4096, WEIGHT},
+#endif
+};
 
 typedef struct GemmRun {
     const Kernels *k;
@@ -84,9 +85,9 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
                     .alpha = 1};
     const Device *list[2];
     size_t devices = bench_devices(b, offsetof(Kernels, gemm), list);
-    GemmRun run[2];
-    Way way[2];
-    Contender contender[2];
+    GemmRun run[CONTENDERS];
+    Way way[CONTENDERS];
+    Contender contender[CONTENDERS];
     for (size_t i = 0; i < devices; i++) {
         if (!open_gemm(b, list[i], &g, how, c->how == WEIGHT, &run[i], e))
             return false;
@@ -188,9 +189,9 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
     c.y = y;
     const Device *list[2];
     size_t devices = bench_devices(b, offsetof(Kernels, conv), list);
-    ConvRun run[2];
-    Way way[2];
-    Contender contender[2];
+    ConvRun run[CONTENDERS];
+    Way way[CONTENDERS];
+    Contender contender[CONTENDERS];
     for (size_t d = 0; d < devices; d++) {
         if (!open_conv(b, list[d], &c, w, &run[d], e))
             return false;
@@ -208,8 +209,19 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
 
 static const struct {
     int64_t B, T, H, D;
-} ATTENTIONS[] = {{1, 128, 12, 32}, {1, 197, 12, 64}, {16, 128, 12, 64}, {1, 512, 12, 64}, {32, 197, 12, 64}};
-enum { GPU_ATTENTIONS = 1 }; /* the last of them */
+} ATTENTIONS[] = {
+    {1, 128, 12, 32},  {1, 197, 12, 64}, {16, 128, 12, 64}, {1, 512, 12, 64},
+#ifndef SAPOR_MINIMAL
+    {32, 197, 12, 64},
+#endif
+};
+
+/* Those at the end of the two lists are for GPUs alone. */
+#ifdef SAPOR_MINIMAL
+enum { GPU_GEMMS = 0, GPU_ATTENTIONS = 0 };
+#else
+enum { GPU_GEMMS = 3, GPU_ATTENTIONS = 1 };
+#endif
 
 typedef struct AttentionRun {
     const Kernels *k;

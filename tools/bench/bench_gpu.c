@@ -6,17 +6,24 @@
 #include "tools/bench/bench.h"
 #include "tools/bench/peak.h"
 
-bool bench_gpu_open(Bench *b, Device *own, Error *e)
+bool bench_gpu_open(Bench *b, Error *e)
 {
     if (!bench_on_gpu(b))
         return true;
     b->emulated = strncmp(b->d->k->about, "emulator", 8) == 0;
     if (strcmp(b->d->k->level, "f32") == 0)
         return true;
-    if (!device_open(own, "cuda", pool_threads(b->d->pool), b->c->heap, NULL, e))
+    Device *own = NEW(b->c->arena, Device, 1, e);
+    if (!own || !device_open(own, "cuda", pool_threads(b->d->pool), b->c->heap, NULL, e))
         return false;
     b->own = own;
     return true;
+}
+
+void bench_gpu_close(Bench *b)
+{
+    if (b->own)
+        device_close(b->own);
 }
 
 size_t bench_devices(const Bench *b, size_t member, const Device *list[2])

@@ -202,8 +202,12 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
     for (size_t i = 0; i < COUNT(CASES); i++) {
         if (strcmp(CASES[i].what, what) != 0 || !bench_selects(b, CASES[i].shape))
             continue;
-        char shape[64];
-        snprintf(shape, sizeof shape, "%s%s", CASES[i].shape, b->emulated ? "-small" : "");
+        char small[64];
+        const char *shape = CASES[i].shape;
+        if (bench_on_gpu(b) && b->emulated) {
+            snprintf(small, sizeof small, "%s-small", shape);
+            shape = small;
+        }
         bench_again(b);
         bool ok = strcmp(what, "topk") == 0
                       ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, bench_size(b, CASES[i].a, 64),
