@@ -5,10 +5,11 @@ EMU = $(BUILD)/cuda_emu
 # The compiler calls functions of the emulator before each access of a .cu file. -O1: at -O0 there are more of them, at -O2 loops are
 # copied and take longer to compile.
 EMU_FLAGS = -std=c++20 -g1 $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-exceptions -Wno-unknown-pragmas -Wno-deprecated-enum-enum-conversion -DSAPOR_CUDA_EMU -Itests/cuda_emu -I. -MMD -MP
+EMU_CU = -x c++ $(EMU_FLAGS) -O1 -fsanitize=thread --param tsan-instrument-func-entry-exit=0 $(CXXFLAGS)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 $(EMU)/%.o: %.cu $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CXX) -x c++ $(EMU_FLAGS) -O1 -fsanitize=thread --param tsan-instrument-func-entry-exit=0 $(CXXFLAGS) -c $< -o $@
+	$(CXX) $(EMU_CU) -c $< -o $@
 $(EMU)/%.o: tests/cuda_emu/%.cc $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CXX) $(EMU_FLAGS) -O2 $(CXXFLAGS) -c $< -o $@
@@ -16,6 +17,12 @@ $(EMU)/%.o: tests/cuda_emu/%.cc $(BUILD)/flags
 EMU_OBJ = $(patsubst %.cu,$(EMU)/%.o,$(filter-out kernels/cuda/libs/%,$(CUDA_SRC))) $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o)
 $(EMU)/libsapor_cuda.so: $(EMU_OBJ) $(BUILD)/internal.a
 	$(CXX) -shared $(LDFLAGS) -Wl,--gc-sections -o $@ $^ -ldl -pthread -lm
+# The same with a seeded fault (tests/cuda_emu/mutants.sh): MUTANT is a folder with the changed file, UNIT the source that is compiled again.
+ifneq ($(MUTANT),)
+$(MUTANT)/libsapor_cuda.so: $(EMU)/libsapor_cuda.so FORCE
+	$(CXX) -I$(MUTANT) $(EMU_CU) -c $(firstword $(wildcard $(MUTANT)/$(UNIT)) $(UNIT)) -o $(MUTANT)/unit.o
+	$(CXX) -shared $(LDFLAGS) -Wl,--gc-sections -o $@ $(filter-out $(EMU)/$(UNIT:.cu=.o),$(EMU_OBJ)) $(MUTANT)/unit.o $(BUILD)/internal.a -ldl -pthread -lm
+endif
 $(EMU)/self_test: $(EMU)/tests/cuda_emu/self_test.o $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o) $(BUILD)/internal.a
 	$(CXX) $(LDFLAGS) -o $@ $^ -ldl -pthread -lm
 EMU_GEMM = $(patsubst %.cu,$(EMU)/%.o,$(wildcard kernels/cuda/gemm/*.cu))

@@ -1,7 +1,7 @@
 /* tests/cuda_test.c: every kernel's cases on the CUDA table: on the emulator (tests/cuda_emu), or with SAPOR_CUDA set
  * on the device of that plug-in. On the emulator only the small cases run, at least one of each kernel, unless
  * SAPOR_TEST_ALL=1; on a card all, unless SAPOR_TEST_SMALL=1. With names of kernels, `cuda_test spmm`, only theirs, and
- * all of them.
+ * all of them unless SAPOR_TEST_ALL=0.
  *
  * SAPOR_CUDA_OPTIONS=cublas (also cudnn, tf32, several with commas): the table with these options. Only the kernels
  * that they replace are checked. A library may add in another order where operands are aligned otherwise, so the bits
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
     const char *all = getenv("SAPOR_TEST_ALL");
     options = getenv("SAPOR_CUDA_OPTIONS");
     options = options ? options : "";
-    all_cases = argc > 1 || (all && strcmp(all, "1") == 0);
+    all_cases = all ? strcmp(all, "1") == 0 : argc > 1;
     if (!open_device(&e)) {
         fprintf(stderr, "cuda_test: %s\n", e.message);
         return 1;
