@@ -57,6 +57,66 @@ static void copies_of_all_sizes(void **state)
     device_close(&d);
 }
 
+/* More at once than the host's pinned memory takes: none is written over before it was copied. */
+static void uploads_wait_for_earlier_ones(void **state)
+{
+    (void)state;
+    enum { PIECES = 7 };
+    static const size_t bytes = 3 << 20;
+    Device d;
+    Error e = {0};
+    open_gpu(&d);
+    const Run run = device_run(&d);
+    char *p = d.k->alloc(&run, NULL, PIECES * bytes);
+    unsigned char *x = malloc(bytes);
+    assert_non_null(p);
+    assert_non_null(x);
+    for (int i = 0; i < PIECES; i++) {
+        memset(x, i + 1, bytes);
+        d.k->upload(&run, p + (size_t)i * bytes, x, bytes);
+    }
+    for (int i = 0; i < PIECES; i++) {
+        d.k->download(&run, x, p + (size_t)i * bytes, bytes);
+        assert_int_equal(x[0], i + 1);
+        assert_int_equal(x[bytes - 1], i + 1);
+    }
+    d.k->free(&run, NULL, p, PIECES * bytes);
+    free(x);
+    assert_ok(device_check(&d, &e), e);
+    device_close(&d);
+}
+
+/* A block that one context frees while its work still uses it, and another one takes: their work does not meet. */
+static void a_block_goes_to_another_context(void **state)
+{
+    (void)state;
+    static const size_t bytes = 65 << 20; /* more than a piece of the arena: the same block for both */
+    Device one, other;
+    Error e = {0};
+    float got = 0;
+    open_gpu(&one);
+    open_gpu(&other);
+    const Run a = device_run(&one), b = device_run(&other);
+    float *p = one.k->alloc(&a, NULL, bytes), *last = one.k->alloc(&a, NULL, 4);
+    assert_non_null(p);
+    one.k->fill(&a, 1000, 1, p);
+    one.k->fill(&a, 1, 3, last);
+    one.k->free(&a, NULL, p, bytes);
+    p = other.k->alloc(&b, NULL, bytes);
+    assert_non_null(p);
+    other.k->fill(&b, 1000, 2, p);
+    other.k->download(&b, &got, p, 4);
+    one.k->download(&a, &got, last, 4); /* all of its work is done now */
+    assert_float_equal(got, 3, 0);
+    other.k->download(&b, &got, p, 4);
+    assert_float_equal(got, 2, 0);
+    one.k->free(&a, NULL, last, 4);
+    other.k->free(&b, NULL, p, bytes);
+    assert_ok(device_check(&one, &e) && device_check(&other, &e), e);
+    device_close(&one);
+    device_close(&other);
+}
+
 /* Blocks of many sizes at once: none overlaps another, and each keeps its numbers. */
 static void blocks_do_not_overlap(void **state)
 {
@@ -355,10 +415,11 @@ int main(void)
     unsetenv("SAPOR_TEST_DEVICE"); /* both devices are opened here */
     emu_look();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_of_all_sizes),         cmocka_unit_test(blocks_do_not_overlap),
-        cmocka_unit_test(out_of_memory_is_an_error),   cmocka_unit_test(steps_are_graphs),
-        cmocka_unit_test(a_step_may_download),         cmocka_unit_test(errors_are_kept),
-        cmocka_unit_test(plugins_that_do_not_fit),     cmocka_unit_test(recommenders_agree_with_the_cpu),
+        cmocka_unit_test(copies_of_all_sizes),           cmocka_unit_test(blocks_do_not_overlap),
+        cmocka_unit_test(uploads_wait_for_earlier_ones), cmocka_unit_test(a_block_goes_to_another_context),
+        cmocka_unit_test(out_of_memory_is_an_error),     cmocka_unit_test(steps_are_graphs),
+        cmocka_unit_test(a_step_may_download),           cmocka_unit_test(errors_are_kept),
+        cmocka_unit_test(plugins_that_do_not_fit),       cmocka_unit_test(recommenders_agree_with_the_cpu),
         cmocka_unit_test(encoders_agree_with_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -410,8 +410,8 @@ const Family family_fill = {.kernel = "fill",
 
 /* ---- sum, sum_squares ------------------------------------------------------------------------ */
 
-static const Case sum_cases[] = {CASE(0),    CASE(1),    CASE(63),     CASE(64),
-                                 CASE(4096), CASE(4097), CASE(123457), TIMED(1 << 20)};
+static const Case sum_cases[] = {CASE(0),    CASE(1),     CASE(63),     CASE(64),      CASE(4096),
+                                 CASE(4097), CASE(20001), CASE(123457), TIMED(1 << 20)};
 static void sum_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0]);

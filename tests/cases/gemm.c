@@ -32,6 +32,7 @@ static const Case gemm_cases[] = {
     {.gemm = {.M = 1, .N = 300, .K = 40, .B = PACKED, .alpha4 = 4, .bias = 1, .act = ACT_GELU}},
     {.gemm = {.M = 2, .N = 67, .K = 20, .B = PACKED, .alpha4 = 4}},
     {.gemm = {.M = 3, .N = 133, .K = 9, .A = BY_COLUMNS, .alpha4 = 4}},
+    {.gemm = {.M = 3, .N = 5, .K = 401, .alpha4 = 4}},
     {.gemm = {.M = 4, .N = 64, .K = 100, .alpha4 = 4, .residual = 1}},
     {.gemm = {.M = 5, .N = 31, .K = 7, .A = STRIDED, .B = STRIDED, .alpha4 = 2, .beta4 = 1, .bias = 1, .residual = 1,
               .act = ACT_RELU, .pad = 3}},

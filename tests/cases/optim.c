@@ -208,6 +208,7 @@ static const Case factored_cases[] = {
     {.lazy_adam = {.n = 5, .D = 7, .rows = 20, .now = 9, .K = 3, .decay = DECAY_ADAM, .named = 1}},
     {.lazy_adam = {.n = 5, .D = 7, .rows = 20, .now = 9, .K = 3, .decay = DECAY_ADAMW, .named = 1}},
     {.lazy_adam = {.n = 100, .D = 67, .rows = 301, .now = 40, .K = 5, .named = 1}},
+    {.lazy_adam = {.n = 3, .D = 5, .rows = 10, .now = 3, .K = 37, .named = 1}},
     {.lazy_adam = {.n = 90, .D = 40, .rows = 90, .now = 12, .K = 64}},
     {.lazy_adam = {.n = 50, .D = 2100, .rows = 50, .now = 3, .K = 6}},
     {.lazy_adam = {.n = 2800, .D = 4480, .rows = 2800, .now = 4, .K = 64}, .timed = true},
@@ -249,6 +250,7 @@ static const Case sgd_cases[] = {
     {.sgd = {.n = 77}},
     {.sgd = {.n = 40001, .decay = 3}},
     {.sgd = {.n = 77, .momentum = 1}},
+    {.sgd = {.n = 78, .decay = 1, .momentum = 1, .nesterov = 1}},
     {.sgd = {.n = 40001, .decay = 1, .momentum = 1, .nesterov = 1}},
     {.sgd = {.n = 9300 * 64}, .timed = true},
 };

@@ -314,10 +314,10 @@ const Family family_topk = {.kernel = "topk",
                             .reference = topk_reference,
                             .tolerance = 1e-6};
 
-static const Case topk_rows_cases[] = {CASE(0, 9, 3, 0),       CASE(3, 0, 3, 0),        CASE(3, 9, 0, 0),
-                                       CASE(5, 9, 9, 4),       CASE(50, 100, 10, 5),    CASE(40, 3000, 20, 4),
-                                       CASE(40, 3000, 20, 0),  CASE(33, 2100, 100, 12), CASE(5, 1500, 300, 5),
-                                       CASE(2, 4500, 4300, 0), TIMED(1000, 7050, 50, 0)};
+static const Case topk_rows_cases[] = {CASE(0, 9, 3, 0),      CASE(3, 0, 3, 0),       CASE(3, 9, 0, 0),
+                                       CASE(5, 9, 9, 4),      CASE(50, 100, 10, 5),   CASE(40, 3000, 20, 4),
+                                       CASE(40, 3000, 20, 0), CASE(2, 2100, 20, 4),   CASE(33, 2100, 100, 12),
+                                       CASE(5, 1500, 300, 5), CASE(2, 4500, 4300, 0), TIMED(1000, 7050, 50, 0)};
 enum { TR_SCORES, TR_ROW, TR_START, TR_ITEM, TR_IDS, TR_VALUES, TR_SCRATCH };
 static void topk_rows_make(Job *j, const Case *s)
 {

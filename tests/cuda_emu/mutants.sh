@@ -96,7 +96,7 @@ try() { # PATCH FOLDER
     run_tests "$(field "$patch" families)" $all "$folder/libsapor_cuda.so" >"$folder/log"
     status=$?
     rm -f "$folder/libsapor_cuda.so" "$folder/unit.o"
-    report=$(grep -v '^\[ *\(RUN\|OK\|=*\|PASSED\|  *\)' "$folder/log" | grep -m 1 -E 'error:|: |!=' | sed 's/^ *//' | cut -c 1-200)
+    report=$(sed -n 's/^\[  ERROR   \] --- //p' "$folder/log" | grep -m 1 . | cut -c 1-200)
     if [ $status = 0 ]; then
         echo "is not caught" >"$folder/result"
     elif [ $status = 124 ]; then
