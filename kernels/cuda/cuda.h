@@ -95,9 +95,10 @@ static inline dim3 as_grid(dim3 g)
     (void)cudaFuncSetAttribute((const void *)(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
 
 /* Blocks for a loop over n with a stride of the grid: enough to fill any card several times. On the emulator few, so
- * that the small sizes of tests take more than one turn of these loops. */
+ * that the small sizes of tests take more than one turn of these loops, and after each download another number, so that
+ * a result that depends on it has other bits when the case runs again. */
 #ifdef SAPOR_CUDA_EMU
-enum { MOST_BLOCKS = 5 };
+#define MOST_BLOCKS emu_most_blocks()
 #else
 enum { MOST_BLOCKS = 1 << 16 };
 #endif

@@ -202,6 +202,7 @@ static const Case attention_cases[] = {
     {.attention = {.B = 4, .T = 30, .H = 2, .D = 32, .causal = 1, .Tk = 20}},
     {.attention = {.B = 3, .T = 1, .H = 4, .D = 16, .R = 5, .causal = 1, .Tk = 300, .Hk = 2}},
     {.attention = {.B = 1, .T = 3, .H = 1, .D = 4, .Tk = 150}},
+    {.attention = {.B = 1, .T = 3, .H = 1, .D = 8, .Tk = 150, .type = BF16}},
     {.attention = {.B = 4, .T = 25, .H = 6, .D = 20, .Hk = 2}},
     {.attention = {.B = 3, .T = 33, .H = 4, .D = 8, .R = 3, .causal = 1, .Hk = 1}},
     {.attention = {.B = 4, .T = 40, .H = 2, .D = 24, .window = 9}},

@@ -420,13 +420,18 @@ const Family family_rmsprop = {.kernel = "rmsprop",
                                .reference = rmsprop_reference,
                                .tolerance = 3e-6};
 
-/* ---- clip_factor: of n sums of squares, the limit in tenths ---------------------------------- */
+/* ---- clip_factor: of n sums, the limit in tenths; lost: the last sum is NaN ------------------ */
 
-static const Case clip_factor_cases[] = {CASE(0, 10), CASE(1, 1), CASE(1, 100), CASE(5, 10), CASE(100, 3)};
+static const Case clip_factor_cases[] = {CASE(0, 10), CASE(1, 1),   CASE(1, 100),
+                                         CASE(5, 10), CASE(100, 3), CASE(5, 10, 1)};
 static void clip_factor_make(Job *j, const Case *s)
 {
     case_f32(j, "squares", ROLE_IN, s->n[0]);
     positive(j, 0);
+    if (j->ok && s->n[2]) {
+        host_f32(j, 0)[s->n[0] - 1] = NAN;
+        case_set(j, 0);
+    }
     case_f32(j, "out", ROLE_OUT, 1);
 }
 static void clip_factor_call(Job *j, const Case *s)
@@ -438,10 +443,11 @@ static void clip_factor_reference(Job *j, const Case *s)
     double sum = 0;
     for (int64_t i = 0; i < s->n[0]; i++)
         sum += exact_of(j, 0)[i];
-    exact_of(j, 1)[0] = MIN(1.0, (double)(0.1f * (float)s->n[1]) / (sqrt(sum) + 1e-6));
+    const double factor = (double)(0.1f * (float)s->n[1]) / (sqrt(sum) + 1e-6);
+    exact_of(j, 1)[0] = factor > 1 ? 1 : factor;
 }
 const Family family_clip_factor = {.kernel = "clip_factor",
-                                   .letters = "n 10most",
+                                   .letters = "n 10most lost",
                                    .cases = clip_factor_cases,
                                    .count = COUNT(clip_factor_cases),
                                    .make = clip_factor_make,

@@ -61,6 +61,7 @@ typedef struct Emu {
     int faults;
     char first[1024];
     EmuCounts counts;
+    uint64_t downloads; /* since the program began */
 } Emu;
 extern Emu emu;
 
@@ -74,6 +75,8 @@ void emu_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void emu_block_begins(const Launch *l);
 /* What the hooks of the compiler do, for accesses of the emulator's own on behalf of the fiber that runs. */
 void emu_access(const void *p, size_t bytes, bool writes, bool atomic, const void *caller);
+/* A copy to them begins, which is a write; they may not be read until it is done. */
+void emu_write_begins(const void *p, size_t bytes, const void *caller);
 /* Whether all bytes are of one cudaMalloc; and in use now, which an arena says. */
 bool emu_is_device(const void *p, size_t bytes);
 bool emu_in_use(const void *p, size_t bytes);

@@ -361,7 +361,8 @@ void emu_ldmatrix(uint32_t *r, const void *row, bool transposed)
 
 /* ---- copies without waiting ------------------------------------------------------------------ */
 
-/* The copy is done when it is waited for, so that a wait that is missing shows as a read of what was not written. */
+/* The copy is done when it is waited for. A card may do it at any time before: a read in between is one of what was not
+ * written, and what others read before it begins must be behind a barrier. */
 void emu_cp_async(void *shared, const void *global, int bytes, int valid)
 {
     Fiber *f = emu.fiber;
@@ -371,6 +372,7 @@ void emu_cp_async(void *shared, const void *global, int bytes, int valid)
         emu_fault("cp_async%d: %d valid bytes", bytes, valid);
     if (f->copy_count == EMU_COPIES)
         emu_fault("more than %d cp_async that were not waited for", EMU_COPIES);
+    emu_write_begins(shared, (size_t)bytes, __builtin_return_address(0));
     f->copies[f->copy_count++] = {shared, global, bytes, valid, f->group};
 }
 

@@ -429,6 +429,13 @@ void emu_access(const void *p, size_t bytes, bool writes, bool atomic, const voi
     }
 }
 
+void emu_write_begins(const void *p, size_t bytes, const void *caller)
+{
+    emu_access(p, bytes, true, false, caller);
+    if (const Shadow *s = shadow_of(p))
+        memset(s->state + ((const unsigned char *)p - s->begin), OPEN, bytes);
+}
+
 void emu_check_aligned(const void *p, size_t bytes)
 {
     if (emu.inside && (uintptr_t)p % bytes != 0)

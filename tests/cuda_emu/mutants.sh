@@ -64,15 +64,14 @@ if [ $apply = 1 ]; then
     exit $bad
 fi
 
-if ! command -v "${CXX:-g++}" >/dev/null; then
-    echo "skipped: no C++ compiler here"
-    echo "ok 1 - seeded faults # SKIP skipped: no C++ compiler here"
+if ! command -v "${CXX:-g++}" >/dev/null || ! command -v patch >/dev/null; then
+    echo "ok 1 - seeded faults # SKIP skipped: no C++ compiler or no patch here"
     echo "1..1"
     exit 0
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-mutants-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
-"$make" -s "$build/cuda_emu/libsapor_cuda.so" "$build/tests/cuda_test" "$build/tests/cuda_models_test" >"$work/log" 2>&1 ||
+"$make" -s BUILD="$build" "$build/cuda_emu/libsapor_cuda.so" "$build/tests/cuda_test" "$build/tests/cuda_models_test" >"$work/log" 2>&1 ||
     { tail -n 5 "$work/log"; echo "not ok 1 - the build"; exit 1; }
 
 # The tests that a patch names; the lines of a failure. Exit status: the test's.
@@ -91,12 +90,12 @@ try() { # PATCH FOLDER
     mkdir -p "$folder"
     plant "$patch" "$folder" >"$folder/log" 2>&1 || { echo "the patch does not apply" >"$folder/result"; return; }
     [ -n "$unit" ] || unit=$(sed -n 's,^+++ b/,,p' "$patch")
-    "$make" -s MUTANT="$folder" UNIT="$unit" "$folder/libsapor_cuda.so" >"$folder/log" 2>&1 ||
+    "$make" -s BUILD="$build" MUTANT="$folder" UNIT="$unit" "$folder/libsapor_cuda.so" >"$folder/log" 2>&1 ||
         { echo "does not compile: $(grep -m 1 error "$folder/log")" >"$folder/result"; return; }
     run_tests "$(field "$patch" families)" $all "$folder/libsapor_cuda.so" >"$folder/log"
     status=$?
     rm -f "$folder/libsapor_cuda.so" "$folder/unit.o"
-    report=$(sed -n 's/^\[  ERROR   \] --- //p' "$folder/log" | grep -m 1 . | cut -c 1-200)
+    report=$(sed -n 's/^ERROR: //p; s/^\[  ERROR   \] --- //p' "$folder/log" | grep -m 1 -v '^\[   LINE' | cut -c 1-200)
     if [ $status = 0 ]; then
         echo "is not caught" >"$folder/result"
     elif [ $status = 124 ]; then

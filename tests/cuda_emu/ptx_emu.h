@@ -6,6 +6,7 @@
 
 extern "C" {
 void emu_check_aligned(const void *p, size_t bytes);
+int64_t emu_most_blocks(void);
 void emu_memory_show(cudaStream_t stream, void *p, size_t bytes);
 void emu_memory_hide(cudaStream_t stream, void *p, size_t bytes);
 typedef enum EmuMma { EMU_MMA_BF16, EMU_MMA_F16, EMU_MMA_TF32, EMU_MMA_S8 } EmuMma;

@@ -258,6 +258,12 @@ static bool is_pinned(const void *p)
     return false;
 }
 
+/* 1 to 5, the same between two downloads. */
+int64_t emu_most_blocks(void)
+{
+    return 5 - (int64_t)(emu.downloads % 5);
+}
+
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
     if (bytes == 0)
@@ -273,6 +279,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     }
     emu.counts.uploads += up;
     emu.counts.downloads += down;
+    emu.downloads += down;
     if (up && !is_pinned(from)) { /* the run-time library copies it away before it returns */
         std::vector<char> kept((const char *)from, (const char *)from + bytes);
         put(stream, {[=] {

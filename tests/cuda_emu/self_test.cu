@@ -145,6 +145,18 @@ static __global__ void never_waited(const float *x, float *y)
     y[0] = 0;
 }
 
+static __global__ void copies_too_early(const float *x, float *y)
+{
+    SHARED(float, tile, [64]);
+    tile[threadIdx.x] = 1;
+    __syncthreads();
+    y[threadIdx.x] = tile[63 - threadIdx.x];
+    cp_async4(&tile[threadIdx.x], x + threadIdx.x, 4); /* others may not have read */
+    cp_async_commit();
+    __syncthreads();
+    cp_async_wait<0>();
+}
+
 /* ---- what is right --------------------------------------------------------------------------- */
 
 static __global__ void neighbours(float *y)
@@ -273,6 +285,8 @@ static void test_mistakes(float *x, float *y, const float *host)
     expect("cp.async that was not waited for", "uninitialised");
     LAUNCH(run, never_waited, 1, 1, 0, x, y);
     expect("cp.async that is never waited for", "cp_async");
+    LAUNCH(run, copies_too_early, 1, 64, 0, x, y);
+    expect("cp.async to what others still read", "r"); /* a race, or uninitialised: by the order of threads */
     LAUNCH(run, neighbours, 1, 2048, 0, y);
     expect("a block of 2048 threads", "no card takes");
     LAUNCH(run, neighbours, 1, 64, 100 << 10, y);
