@@ -5,7 +5,7 @@
 # A patch begins with a sentence that says what is wrong and how it is noticed; then `families: NAMES`, whose cases cuda_test
 # runs, or `memory`: cuda_models_test; `unit: FILE`, the source that is compiled again, where the fault is in a header;
 # `all: yes` where the quick cases, those of `make test`, are too small for the fault.
-# MUTANTS: another folder of patches. VERBOSE=1 shows what the tests print.
+# MUTANTS: another folder of patches. TEST_TIMEOUT: seconds of a test, 300. VERBOSE=1 shows what the tests print.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -79,7 +79,7 @@ run_tests() { # FAMILIES ALL PLUGIN
     local program=$build/tests/cuda_test names=$1
     [ "$1" = memory ] && program=$build/tests/cuda_models_test names=
     # shellcheck disable=SC2086 # names are words
-    SAPOR_TEST_ALL=$2 SAPOR_CUDA=$3 CMOCKA_MESSAGE_OUTPUT=STDOUT timeout 300 "$program" $names 2>&1
+    SAPOR_TEST_ALL=$2 SAPOR_CUDA=$3 CMOCKA_MESSAGE_OUTPUT=STDOUT timeout "${TEST_TIMEOUT:-300}" "$program" $names 2>&1
 }
 
 # A mutant of its own process: work/N/result has "caught" or what happened, then the first line of the report.
@@ -99,16 +99,17 @@ try() { # PATCH FOLDER
     if [ $status = 0 ]; then
         echo "is not caught" >"$folder/result"
     elif [ $status = 124 ]; then
-        echo "ran longer than 300 s" >"$folder/result"
-    elif [ $status -ge 126 ] || ! grep -q '^\[  FAILED  \]' "$folder/log"; then
+        echo "ran longer than ${TEST_TIMEOUT:-300} s" >"$folder/result"
+    elif [ $status -ge 126 ] || ! grep -q '^\[  FAILED  \]' "$folder/log" || grep -q 'Test failed with exception' "$folder/log"; then
         echo "ended the test program with exit status $status: $report" >"$folder/result"
     else
         printf 'caught\n%s\n' "$report" >"$folder/result"
     fi
 }
 
-families=$(while read -r patch; do field "$patch" families | tr ' ' '\n'; done < <(list) | sort -u | grep -v '^memory$' | tr '\n' ' ')
-for what in "$families" memory; do
+families=$(while read -r patch; do field "$patch" families | tr ' ' '\n'; done < <(list) | sort -u)
+of_kernels=$(grep -v '^memory$' <<<"$families" | tr '\n' ' ')
+for what in "$of_kernels" "$(grep '^memory$' <<<"$families")"; do
     [ -n "${what// /}" ] || continue
     run_tests "$what" 0 "$build/cuda_emu/libsapor_cuda.so" >"$work/log"
     status=$?
