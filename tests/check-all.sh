@@ -1,7 +1,7 @@
 #!/bin/bash
 # make check-all: the tests normally and sanitized, at each level of instructions, built by clang, with line coverage of the
 # library, under the thread sanitizer, MINIMAL, on an old processor and on another kind by qemu, every fuzz target for a minute,
-# hostile cases, kills, the CUDA plug-in, seeded faults of its kernels, and lint. Ends with one line a step; exit status 1 when one failed. Tools that are not here are skipped: `make check-deps`.
+# hostile cases, kills, the CUDA plug-in, its cases on the emulator, seeded faults of its kernels, and lint. Ends with one line a step; exit status 1 when one failed. Tools that are not here are skipped: `make check-deps`.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
@@ -54,6 +54,9 @@ coverage() {
         sed -n '/^File/,$p'
     return "${PIPESTATUS[0]}"
 }
+emulated() {
+    SAPOR_TEST_ALL=1 build/tests/cuda_test && SAPOR_TEST_ALL=1 build/tests/cuda_models_test
+}
 
 export FAR=all # everything that computes runs on the device that the host cannot touch, too
 step "tests, normal and sanitized" tests/run.sh normal sanitized
@@ -94,7 +97,12 @@ ITEMS=10000 step "10,000 items, some damaged" tests/ducho_test.sh
 step "200 kills" "$make" -s kills KILLS=200
 step "leaks of host memory" tests/far/leaks.sh
 if [ -n "$("$make" -n CUDA=1 build/cuda-flags 2>/dev/null)" ]; then SAPOR_TEST_CUDA=1 BUILD=build step cuda tests/cuda_build_test.sh; else skip cuda "no nvcc here"; fi
-if command -v "${CXX:-g++}" >/dev/null; then step mutants tests/cuda_emu/mutants.sh; else skip mutants "no C++ compiler here"; fi
+if command -v "${CXX:-g++}" >/dev/null; then
+    step "CUDA on the emulator, all cases" emulated
+    step mutants tests/cuda_emu/mutants.sh
+else
+    skip "CUDA on the emulator, all cases, and mutants" "no C++ compiler here"
+fi
 step lint "$make" -s lint
 echo "----"
 printf '%s\n' "${results[@]}"

@@ -57,7 +57,7 @@ static void copies_of_all_sizes(void **state)
     device_close(&d);
 }
 
-/* More at once than the host's pinned memory takes: none is written over before it was copied. */
+/* More at once than the host's pinned memory takes, in a step and outside: none is written over before it was copied. */
 static void uploads_wait_for_earlier_ones(void **state)
 {
     (void)state;
@@ -71,14 +71,20 @@ static void uploads_wait_for_earlier_ones(void **state)
     unsigned char *x = malloc(bytes);
     assert_non_null(p);
     assert_non_null(x);
-    for (int i = 0; i < PIECES; i++) {
-        memset(x, i + 1, bytes);
-        d.k->upload(&run, p + (size_t)i * bytes, x, bytes);
-    }
-    for (int i = 0; i < PIECES; i++) {
-        d.k->download(&run, x, p + (size_t)i * bytes, bytes);
-        assert_int_equal(x[0], i + 1);
-        assert_int_equal(x[bytes - 1], i + 1);
+    for (int stepped = 0; stepped < 2; stepped++) {
+        if (stepped)
+            d.k->step_begin(&run);
+        for (int i = 0; i < PIECES; i++) {
+            memset(x, stepped * PIECES + i, bytes);
+            d.k->upload(&run, p + (size_t)i * bytes, x, bytes);
+        }
+        if (stepped)
+            d.k->step_end(&run);
+        for (int i = 0; i < PIECES; i++) {
+            d.k->download(&run, x, p + (size_t)i * bytes, bytes);
+            assert_int_equal(x[0], stepped * PIECES + i);
+            assert_int_equal(x[bytes - 1], stepped * PIECES + i);
+        }
     }
     d.k->free(&run, NULL, p, PIECES * bytes);
     free(x);

@@ -24,6 +24,7 @@ struct EmuEvent {
     uint64_t recorded, done; /* counts of cudaEventRecord */
     double at;
     EmuStream *stream;
+    bool captured; /* recorded in a capture last: only work of that graph may wait for it */
 };
 struct EmuGraph {
     std::vector<Item> items;
@@ -154,6 +155,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     event->stream = stream;
+    event->captured = stream->capture != NULL;
     const uint64_t number = ++event->recorded;
     put(stream, {[event, number] {
                      event->done = number;
@@ -166,6 +168,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     emu.counts.waits++;
+    if (event->captured)
+        return failed(cudaErrorStreamCaptureUnsupported);
     wait_for(event, event->recorded);
     return state();
 }
