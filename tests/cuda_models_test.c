@@ -57,7 +57,7 @@ static void copies_of_all_sizes(void **state)
     device_close(&d);
 }
 
-/* More at once than the host's pinned memory takes, in a step and outside: none is written over before it was copied. */
+/* More than pinned memory takes at once, in a step and outside: none is written over before it was copied. */
 static void uploads_wait_for_earlier_ones(void **state)
 {
     (void)state;
