@@ -61,8 +61,8 @@ static void copies_of_all_sizes(void **state)
 static void uploads_wait_for_earlier_ones(void **state)
 {
     (void)state;
-    enum { PIECES = 7 };
-    static const size_t bytes = 3 << 20;
+    enum { PIECES = 40 };
+    static const size_t bytes = (2 << 20) + 4096; /* a segment of pinned memory, of 4 MB, has one of them */
     Device d;
     Error e = {0};
     open_gpu(&d);
