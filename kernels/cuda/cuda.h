@@ -71,6 +71,7 @@ static inline dim3 as_grid(dim3 g)
 #define DYNAMIC_SHARED(type, name) type *name = (type *)emu_dynamic_shared()
 #undef UNROLL
 #define UNROLL /* the emulator's code is only larger */
+#define NO_UNROLL
 #else
 #define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...) (kernel)<<<grid, block, dynamic, stream>>>(__VA_ARGS__)
 /* SHARED(float, tile, [32][33]): an array in the block's shared memory. */
@@ -80,7 +81,8 @@ static inline dim3 as_grid(dim3 g)
     extern __shared__ __align__(16) unsigned char dynamic_shared[];                                                    \
     type *name = (type *)dynamic_shared
 #undef UNROLL
-#define UNROLL _Pragma("unroll") /* nvcc's word, base.h has those of gcc and clang */
+#define UNROLL    _Pragma("unroll") /* nvcc's word, base.h has those of gcc and clang */
+#define NO_UNROLL _Pragma("unroll 1")
 #endif
 #define LAUNCH(run, kernel, grid, block, dynamic, ...)                                                                 \
     do {                                                                                                               \

@@ -1,6 +1,8 @@
 /* tests/cuda_emu/fibers.cc: runs a launch: the threads of a block as fibers, barriers, operations of a warp. */
 #include "tests/cuda_emu/emu.h"
 
+#include <float.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,7 +212,30 @@ static double mma_element(EmuMma kind, const Fiber *warp, bool of_b, int line, i
     }
 }
 
-/* A card adds the products of one instruction with more bits than a float has and rounds once; so does this. */
+/* c + the products as a card adds them: exact products, aligned to the largest exponent of all and cut off behind EXTRA
+ * bits more than a float has; their sum is cut off to a float. Nothing is rounded to the nearest, so long sums of one
+ * sign end up too small. An A100 takes 8 products at a time (4 of tf32) and one extra bit, an H100 is more exact (Fasi,
+ * Higham, Mikaitis & Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"). */
+static float mma_sum(float c, const double *product, int n)
+{
+    enum { EXTRA = 1 };
+    int most = c != 0.0f ? ilogb(c) : INT_MIN;
+    double exact = c;
+    for (int k = 0; k < n; k++) {
+        exact += product[k];
+        most = product[k] != 0.0 && ilogb(product[k]) > most ? ilogb(product[k]) : most;
+    }
+    if (!(fabs(exact) <= FLT_MAX) || most == INT_MIN)
+        return (float)exact;
+    const double unit = ldexp(1.0, (most > -126 ? most : -126) - 23 - EXTRA);
+    double sum = trunc((double)c / unit);
+    for (int k = 0; k < n; k++)
+        sum += trunc(product[k] / unit);
+    sum *= unit;
+    const float nearest = (float)sum;
+    return fabs((double)nearest) > fabs(sum) ? nextafterf(nearest, 0.0f) : nearest;
+}
+
 static void mma(EmuMma kind, Fiber *warp)
 {
     const int K = kind == EMU_MMA_S8 ? 32 : kind == EMU_MMA_TF32 ? 8 : 16;
@@ -218,13 +243,19 @@ static void mma(EmuMma kind, Fiber *warp)
         for (int j = 0; j < 8; j++) {
             void *c = warp[i % 8 * 4 + j / 2].c;
             const int at = j % 2 + 2 * (i / 8);
-            double sum = kind == EMU_MMA_S8 ? (double)((int32_t *)c)[at] : (double)((float *)c)[at];
-            for (int k = 0; k < K; k++)
-                sum += mma_element(kind, warp, false, i, k) * mma_element(kind, warp, true, j, k);
-            if (kind == EMU_MMA_S8)
-                ((int32_t *)c)[at] = (int32_t)sum;
-            else
-                ((float *)c)[at] = (float)sum;
+            double product[32], whole = kind == EMU_MMA_S8 ? (double)((int32_t *)c)[at] : 0.0;
+            for (int k = 0; k < K; k++) {
+                product[k] = mma_element(kind, warp, false, i, k) * mma_element(kind, warp, true, j, k);
+                whole += product[k];
+            }
+            if (kind == EMU_MMA_S8) {
+                ((int32_t *)c)[at] = (int32_t)whole;
+                continue;
+            }
+            float sum = ((float *)c)[at];
+            for (int k = 0; k < K; k += K / 2)
+                sum = mma_sum(sum, product + k, K / 2);
+            ((float *)c)[at] = sum;
         }
     }
 }

@@ -378,6 +378,19 @@ static void test_mma(float *x, float *y)
 }
 
 /* What is put in a stream is done when something waits for it; a graph does it again. */
+/* 1 + 1.5 2^-24 is 1 on a card, which cuts off; rounded to the nearest it would be 1 + 2^-23. */
+static void test_mma_cuts_off(float *x, float *y)
+{
+    const Run *run = NULL;
+    uint16_t a[256] = {f32_to_f16(1.5f * 0x1p-12f)}, b[128] = {f32_to_f16(0x1p-12f)};
+    float c[128] = {};
+    cudaMemcpyAsync(x, a, sizeof a, cudaMemcpyHostToDevice, stream);
+    cudaMemcpyAsync(x + 256, b, sizeof b, cudaMemcpyHostToDevice, stream);
+    LAUNCH(run, product, 1, 32, 0, (const uint16_t *)x, (const uint16_t *)(x + 256), y, 1);
+    cudaMemcpyAsync(c, y, sizeof c, cudaMemcpyDeviceToHost, stream);
+    report(c[0] == 1.0f, "mma cuts off what a float has no room for", emu_first_fault());
+}
+
 static void test_streams(float *x, float *y)
 {
     const Run *run = NULL;
@@ -431,6 +444,7 @@ int main(void)
     cudaMalloc(&y, 128 * sizeof(float));
     cudaMemsetAsync(x, 0, 512 * sizeof(float), stream);
     test_mma(x, y);
+    test_mma_cuts_off(x, y);
     test_streams(x, y);
     cudaStreamDestroy(stream);
     printf("1..%d\n", number);

@@ -2,7 +2,8 @@
  * shared memory with K inside: A by rows, B by columns. Then the four types differ in nothing but the instruction: it
  * takes 32 bytes of K, and ldmatrix brings each lane its part, whatever the bytes hold.
  *
- * The order of a sum: 32 bytes of K after 32 bytes of K, the order inside is the unit's own. It depends on K alone. */
+ * The order of a sum: 32 bytes of K after 32 bytes of K, added by one rounding to the nearest each; the order inside is
+ * the unit's own. It depends on K alone. */
 #include "kernels/cuda/gemm/gemm.h"
 
 /* What the units multiply, and what they sum to */
@@ -46,16 +47,34 @@ template <class T_, int BM_, int BN_, int WM_, int WN_, int STAGES_> struct Shap
 /* The next step's part of A and B. B begins again for A's second part. */
 template <class S>
 static __device__ inline void copy_parts(typename S::T *to, const Side &a, Cursor<typename S::T> &a_at, const Side &b,
-                                         Cursor<typename S::T> &b_at, int64_t left)
+                                         Cursor<typename S::T> &b_at, int left)
 {
     if (left > 0) {
-        const int count = (int)MIN(left, (int64_t)S::BK);
+        const int count = MIN(left, S::BK);
         stage<typename S::A>(to, a, a_at, count);
         stage<typename S::B>(to + S::A::NUMBERS, b, b_at, count);
         if (left - S::BK == b.K)
             b_at.from -= b.K * b.k_step;
     }
     cp_async_commit();
+}
+
+/* sum += A B of 32 bytes of K. A tensor core cuts off what it adds, where an addition rounds to the nearest (Fasi,
+ * Higham, Mikaitis & Pranesh 2021): a long sum that stays in its accumulators becomes too small by half a unit in the
+ * last place for each 8 products. So the products of an instruction begin at zero, and other units add them to the sum,
+ * as Ootomo & Yokota (2022) do: 4 additions of a lane beside an instruction of 8 cycles (A100). Sums of int8 are
+ * exact. */
+template <class T> static __device__ inline void add_products(T, float sum[4], const uint32_t a[4], const uint32_t b[2])
+{
+    float part[4] = {};
+    multiply(T(), part, a, b);
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        sum[i] += part[i];
+}
+static __device__ inline void add_products(int8_t, int32_t sum[4], const uint32_t a[4], const uint32_t b[2])
+{
+    multiply(int8_t(), sum, a, b);
 }
 
 /* The products of one step. Lane l of ldmatrix points at line l % 8 of matrix l / 8. Of A the matrices are rows 0 -
@@ -70,23 +89,23 @@ static __device__ inline void multiply_step(const typename S::T *a_part, const t
     const int lane = lane_id();
     const T *a_line = a_part + lane % 16 * S::A::LD + lane / 16 * HALF;
     const T *b_line = b_part + (lane / 16 * 8 + lane % 8) * S::B::LD + lane / 8 % 2 * HALF;
-    UNROLL
+    NO_UNROLL /* the second half's operands would not fit into 128 registers */
     for (int k = 0; k < S::BK; k += 2 * HALF) {
-        uint32_t a[S::WM / 16][4];
-        UNROLL
-        for (int i = 0; i < S::WM / 16; i++) {
-            ldmatrix_x4(a[i], a_line + i * 16 * S::A::LD + k);
-            round_to(T(), a[i]);
-        }
+        uint32_t b[S::WN / 16][4];
         UNROLL
         for (int j = 0; j < S::WN / 16; j++) {
-            uint32_t b[4];
-            ldmatrix_x4(b, b_line + j * 16 * S::B::LD + k);
-            round_to(T(), b);
+            ldmatrix_x4(b[j], b_line + j * 16 * S::B::LD + k);
+            round_to(T(), b[j]);
+        }
+        UNROLL
+        for (int i = 0; i < S::WM / 16; i++) {
+            uint32_t a[4];
+            ldmatrix_x4(a, a_line + i * 16 * S::A::LD + k);
+            round_to(T(), a);
             UNROLL
-            for (int i = 0; i < S::WM / 16; i++) {
-                multiply(T(), acc[i][2 * j], a[i], b);
-                multiply(T(), acc[i][2 * j + 1], a[i], b + 2);
+            for (int j = 0; j < S::WN / 16; j++) {
+                add_products(T(), acc[i][2 * j], a, b[j]);
+                add_products(T(), acc[i][2 * j + 1], a, b[j] + 2);
             }
         }
     }
@@ -106,15 +125,16 @@ static __global__ void __launch_bounds__(S::THREADS, 256 / S::THREADS * 2)
     const int warp = (int)threadIdx.x / WARP, warp_m = warp / S::WARPS_N, warp_n = warp % S::WARPS_N;
     Cursor<T> a_at = cursor_of<typename S::A>(a, (int64_t)at.m * S::BM, 0),
               b_at = cursor_of<typename S::B>(b, (int64_t)at.n * S::BN, 0);
-    int64_t to_copy = grid.K;
-    for (int s = 0; s < S::STAGES - 1; s++, to_copy -= S::BK)
-        copy_parts<S>(shared + s * S::STAGE, a, a_at, b, b_at, to_copy);
+    constexpr int AHEAD = (S::STAGES - 1) * S::BK; /* numbers of K on their way */
+    const int K = (int)grid.K;
+    for (int s = 0; s < S::STAGES - 1; s++)
+        copy_parts<S>(shared + s * S::STAGE, a, a_at, b, b_at, K - s * S::BK);
     typename Sum<T>::type acc[S::WM / 16][S::WN / 8][4] = {};
     int stage_now = 0, stage_next = S::STAGES - 1;
-    for (int64_t left = grid.K; left > 0; left -= S::BK, to_copy -= S::BK) {
+    for (int left = K; left > 0; left -= S::BK) {
         cp_async_wait<S::STAGES - 2>();
         __syncthreads();
-        copy_parts<S>(shared + stage_next * S::STAGE, a, a_at, b, b_at, to_copy);
+        copy_parts<S>(shared + stage_next * S::STAGE, a, a_at, b, b_at, left - AHEAD);
         const T *now = shared + stage_now * S::STAGE;
         multiply_step<S>(now + warp_m * S::WM * S::A::LD, now + S::A::NUMBERS + warp_n * S::WN * S::B::LD, acc);
         stage_now = stage_now + 1 < S::STAGES ? stage_now + 1 : 0;
