@@ -83,6 +83,8 @@ bool device_check(const Device *d, Error *e)
 bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e)
 {
     size_t available, total;
+    if (!k->check(run, e))
+        return false; /* memory is not what is missing */
     k->memory(run, &available, &total);
     return total ? fail(e, SP_MEMORY, "out of memory on the device: %s needs %zu bytes; %zu of %zu are available", what,
                         bytes, available, total)

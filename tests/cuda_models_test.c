@@ -261,6 +261,45 @@ static void a_step_may_download(void **state)
     device_close(&d);
 }
 
+/* What a context freed in a step may be in use by work that is not submitted yet: another one neither waits for it,
+ * which would spoil the step, nor takes the memory. */
+static void a_step_keeps_what_it_freed(void **state)
+{
+    (void)state;
+    const size_t bytes = (size_t)150 << 20; /* no piece of the tests before is as large */
+    Device d, other;
+    Error e = {0};
+    open_gpu(&d);
+    if (!emu_limit) {
+        device_close(&d);
+        print_message("skipped: only the emulator has a limit of memory\n");
+        skip();
+    }
+    assert_ok(device_open(&other, "cuda", 1, NULL, NULL, &e), e);
+    const Run run = device_run(&d), run_other = device_run(&other);
+    float *x = d.k->alloc(&run, NULL, bytes), *y = d.k->alloc(&run, NULL, 16), got[4] = {0};
+    assert_non_null(x);
+    emu_limit(1); /* nothing more from the device */
+    d.k->step_begin(&run);
+    d.k->fill(&run, 4, 3.0f, x);
+    d.k->copy(&run, y, x, 16);
+    d.k->free(&run, NULL, x, bytes);
+    assert_null(other.k->alloc(&run_other, NULL, bytes));
+    d.k->step_end(&run);
+    float *z = other.k->alloc(&run_other, NULL, bytes);
+    assert_ptr_equal(z, x);
+    other.k->fill(&run_other, 4, 5.0f, z);
+    d.k->download(&run, got, y, sizeof got);
+    assert_float_equal(got[3], 3, 0);
+    assert_ok(device_check(&d, &e), e);
+    assert_ok(device_check(&other, &e), e);
+    emu_limit((size_t)-1);
+    other.k->free(&run_other, NULL, z, bytes);
+    d.k->free(&run, NULL, y, 16);
+    device_close(&other);
+    device_close(&d);
+}
+
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 static void errors_are_kept(void **state)
@@ -325,6 +364,12 @@ static void plugins_that_do_not_fit(void **state)
         assert_false(device_open(&d, "cuda", 1, NULL, NULL, &e));
         assert_non_null(strstr(e.message, "no GPU can be used"));
         unsetenv("EMU_DEVICES");
+        error_clear(&e);
+        setenv("EMU_CAPABILITY", "7", 1);
+        assert_false(device_open(&d, "cuda", 1, NULL, NULL, &e));
+        assert_non_null(strstr(e.message, "compute capability 7.0"));
+        unsetenv("EMU_CAPABILITY");
+        error_clear(&e);
     }
 }
 
@@ -421,11 +466,17 @@ int main(void)
     unsetenv("SAPOR_TEST_DEVICE"); /* both devices are opened here */
     emu_look();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_of_all_sizes),           cmocka_unit_test(blocks_do_not_overlap),
-        cmocka_unit_test(uploads_wait_for_earlier_ones), cmocka_unit_test(a_block_goes_to_another_context),
-        cmocka_unit_test(out_of_memory_is_an_error),     cmocka_unit_test(steps_are_graphs),
-        cmocka_unit_test(a_step_may_download),           cmocka_unit_test(errors_are_kept),
-        cmocka_unit_test(plugins_that_do_not_fit),       cmocka_unit_test(recommenders_agree_with_the_cpu),
+        cmocka_unit_test(copies_of_all_sizes),
+        cmocka_unit_test(blocks_do_not_overlap),
+        cmocka_unit_test(uploads_wait_for_earlier_ones),
+        cmocka_unit_test(a_block_goes_to_another_context),
+        cmocka_unit_test(out_of_memory_is_an_error),
+        cmocka_unit_test(steps_are_graphs),
+        cmocka_unit_test(a_step_may_download),
+        cmocka_unit_test(a_step_keeps_what_it_freed),
+        cmocka_unit_test(errors_are_kept),
+        cmocka_unit_test(plugins_that_do_not_fit),
+        cmocka_unit_test(recommenders_agree_with_the_cpu),
         cmocka_unit_test(encoders_agree_with_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,8 +12,11 @@
 
 bool cuda_worked(Cuda *c, cudaError_t code, const char *doing)
 {
-    return code == cudaSuccess || cuda_broke(c, code == cudaErrorMemoryAllocation ? SP_MEMORY : SP_UNSUPPORTED, doing,
-                                             cudaGetErrorString(code));
+    if (code == cudaSuccess)
+        return true;
+    (void)cudaGetLastError(); /* the run-time library keeps it for the thread: other contexts would find it */
+    return cuda_broke(c, code == cudaErrorMemoryAllocation ? SP_MEMORY : SP_UNSUPPORTED, doing,
+                      cudaGetErrorString(code));
 }
 
 bool cuda_broke(Cuda *c, sp_status code, const char *doing, const char *why)
@@ -61,11 +64,12 @@ static void launch_graph(Cuda *c, cudaGraph_t graph)
         cudaGraphExecUpdateResultInfo info;
         if (cudaGraphExecUpdate(c->graphs[at], graph, &info) == cudaSuccess)
             exec = c->graphs[at];
+        else
+            (void)cudaGetLastError(); /* shapes that differ are no failure: the next launch would find it */
     }
     if (exec) {
         at--; /* where it was found */
     } else {
-        (void)cudaGetLastError(); /* shapes that differ are no failure */
         if (!cuda_worked(c, cudaGraphInstantiate(&exec, graph, 0), "graph"))
             return;
         if (at == STEP_GRAPHS)
@@ -79,14 +83,14 @@ static void launch_graph(Cuda *c, cudaGraph_t graph)
 
 void cuda_flush(Cuda *c)
 {
+    cudaGraph_t graph = NULL;
     if (!c->stepping)
         return;
-    c->stepping = false;
-    cudaGraph_t graph = NULL;
-    if (!cuda_worked(c, cudaStreamEndCapture(c->stream, &graph), "graph"))
-        return;
-    launch_graph(c, graph);
-    cuda_worked(c, cudaGraphDestroy(graph), "graph");
+    if (cuda_worked(c, cudaStreamEndCapture(c->stream, &graph), "graph")) {
+        launch_graph(c, graph);
+        cuda_worked(c, cudaGraphDestroy(graph), "graph");
+    }
+    cuda_memory_stepping(c, false); /* now its work is in the stream */
 }
 
 /* The next segment of the ring, once what was copied from it is done. */
@@ -104,8 +108,9 @@ static void cuda_step_begin(const Run *run)
     cuda_flush(c); /* of a step that did not end */
     if (c->used > SEGMENT_BYTES / 2)
         next_segment(c); /* so that the step's batch has room */
-    c->stepping =
-        !c->failed && cuda_worked(c, cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed), "graph");
+    cuda_memory_stepping(c, !c->failed);
+    if (c->stepping && !cuda_worked(c, cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed), "graph"))
+        cuda_memory_stepping(c, false);
 }
 
 static void cuda_step_end(const Run *run)
@@ -174,6 +179,7 @@ static void cuda_zero(const Run *run, void *p, size_t bytes)
 
 /* ---- profiles -------------------------------------------------------------------------------- */
 
+/* From event to event, as milliseconds in float32 have a resolution of 1 us for 16 seconds only. */
 double cuda_clock(const Run *run)
 {
     Cuda *c = context_of(run);
@@ -181,9 +187,13 @@ double cuda_clock(const Run *run)
     cuda_flush(c);
     if (c->failed || !cuda_worked(c, cudaEventRecord(c->now, c->stream), "clock") ||
         !cuda_worked(c, cudaEventSynchronize(c->now), "clock") ||
-        !cuda_worked(c, cudaEventElapsedTime(&ms, c->first, c->now), "clock"))
+        !cuda_worked(c, cudaEventElapsedTime(&ms, c->last, c->now), "clock"))
         return c->clock;
-    return c->clock + 1e-3 * (double)ms;
+    cudaEvent_t last = c->last;
+    c->last = c->now;
+    c->now = last;
+    c->clock += 1e-3 * (double)ms;
+    return c->clock;
 }
 
 static void cuda_range(const Run *run, const char *op)
@@ -287,8 +297,8 @@ static void cuda_close(void *context)
     for (int i = 0; i < RING_SEGMENTS; i++)
         if (c->written[i])
             (void)cudaEventDestroy(c->written[i]);
-    if (c->first)
-        (void)cudaEventDestroy(c->first);
+    if (c->last)
+        (void)cudaEventDestroy(c->last);
     if (c->now)
         (void)cudaEventDestroy(c->now);
     if (c->ring)
@@ -303,14 +313,14 @@ static bool open_context(Cuda *c)
     if (!cuda_worked(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream") ||
         !cuda_worked(c, cudaHostAlloc(&c->ring, RING_SEGMENTS * SEGMENT_BYTES, cudaHostAllocDefault),
                      "pinned memory of the host") ||
-        !cuda_worked(c, cudaEventCreateWithFlags(&c->first, cudaEventDefault), "event") ||
+        !cuda_worked(c, cudaEventCreateWithFlags(&c->last, cudaEventDefault), "event") ||
         !cuda_worked(c, cudaEventCreateWithFlags(&c->now, cudaEventDefault), "event"))
         return false;
     for (int i = 0; i < RING_SEGMENTS; i++)
         if (!cuda_worked(c, cudaEventCreateWithFlags(&c->written[i], cudaEventDisableTiming), "event"))
             return false;
     c->clock = now_seconds();
-    return cuda_worked(c, cudaEventRecord(c->first, c->stream), "event");
+    return cuda_worked(c, cudaEventRecord(c->last, c->stream), "event");
 }
 
 /* "NVIDIA H100 80GB HBM3, compute capability 9.0, 132 multiprocessors, 79.1 GiB" */
@@ -325,6 +335,20 @@ static const char *describe(void)
     return about;
 }
 
+/* The code is for compute capability 8.0 and later (cp.async, bf16). */
+static bool is_too_old(Error *e)
+{
+    enum { LEAST = 8 };
+    int major = LEAST, minor = 0;
+    (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    (void)cudaGetLastError();
+    return major < LEAST && !fail(e, SP_UNSUPPORTED,
+                                  "device cuda: no GPU can be used: this one has compute capability %d.%d, %d.0 is the "
+                                  "least; use --device cpu",
+                                  major, minor, LEAST);
+}
+
 static const Kernels *cuda_open(const char *options, const Heap *heap, void **context, Error *e)
 {
     int devices = 0;
@@ -335,6 +359,8 @@ static const Kernels *cuda_open(const char *options, const Heap *heap, void **co
              found != cudaSuccess ? cudaGetErrorString(found) : "there is none");
         return NULL;
     }
+    if (is_too_old(e))
+        return NULL;
     Cuda *c = (Cuda *)heap_alloc(heap, sizeof *c);
     if (!c) {
         fail_memory(e, sizeof *c, "device cuda");

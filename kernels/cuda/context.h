@@ -27,10 +27,10 @@ struct Cuda {
     size_t used;                         /* of the segment */
     int segment;                         /* that is written */
     cudaEvent_t written[RING_SEGMENTS];  /* behind the last copy from each */
-    bool stepping;                       /* the stream is captured */
+    bool stepping;                       /* the stream is captured; written with the arena's lock */
     cudaGraphExec_t graphs[STEP_GRAPHS]; /* of the shapes of steps, the one used last first */
-    cudaEvent_t first, now;              /* of `clock` */
-    double clock;                        /* seconds up to `first` */
+    cudaEvent_t last, now;               /* of `clock` */
+    double clock;                        /* seconds up to `last` */
 
     Kernels kernels;  /* the table that `open` gave: ours, and what its options replaced */
     char level[32];   /* of the table: the options, or "f32" */
@@ -55,5 +55,8 @@ void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes);
 void cuda_memory(const Run *run, size_t *available, size_t *total);
 /* Blocks that the context freed are no longer used by its stream. */
 void cuda_memory_forget(Cuda *c);
+/* Sets c->stepping: true before a capture begins, false when what was captured is in the stream. Between the two no
+ * other context takes the blocks that c has freed. */
+void cuda_memory_stepping(Cuda *c, bool stepping);
 
 #endif

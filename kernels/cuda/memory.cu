@@ -3,7 +3,9 @@
  *
  * Blocks are in a list by address; a free block joins its free neighbours. The smallest free block that is large enough
  * is taken. A freed block may still be used by work that its context has called: the same context may take it at once,
- * since its work is done in order; another one waits for the first's stream. */
+ * since its work is done in order; another one waits for the first's stream. While a step of the first is captured, its
+ * work is not in the stream yet, and a wait for a stream that is captured would spoil the capture: then the block is
+ * left to it. */
 #include "kernels/cuda/context.h"
 
 #include <pthread.h>
@@ -52,12 +54,18 @@ static void join_next(Block *b)
     heap_free(NULL, gone, sizeof *gone);
 }
 
+/* Whether the work that may use a free block is in a stream, or is c's own */
+static bool can_wait(const Cuda *c, const Block *b)
+{
+    return !b->user || b->user == c || !b->user->stepping;
+}
+
 /* The smallest that fits: one that the context freed itself, or that nobody uses, before another context's. */
 static Block *find(const Cuda *c, size_t bytes)
 {
     Block *own = NULL, *others = NULL;
     for (Block *b = arena.first; b; b = b->next) {
-        if (!b->is_free || b->bytes < bytes)
+        if (!b->is_free || b->bytes < bytes || !can_wait(c, b))
             continue;
         Block **best = !b->user || b->user == c ? &own : &others;
         if (!*best || b->bytes < (*best)->bytes)
@@ -68,15 +76,18 @@ static Block *find(const Cuda *c, size_t bytes)
 
 /* A new piece from the device: PIECE_BYTES, or what is asked where that is more, or does fit while PIECE_BYTES do
  * not */
-static Block *take_piece(const Cuda *c, size_t bytes)
+static Block *take_piece(Cuda *c, size_t bytes)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
         const size_t size = attempt == 0 ? MAX(bytes, PIECE_BYTES) : bytes;
         void *p = NULL;
-        if (cudaMalloc(&p, size) != cudaSuccess) {
+        const cudaError_t code = cudaMalloc(&p, size);
+        if (code == cudaErrorMemoryAllocation) {
             (void)cudaGetLastError(); /* it is no failure of what is called next */
             continue;
         }
+        if (!cuda_worked(c, code, "memory")) /* the device is lost, by a kernel that was called before */
+            return NULL;
         Block *before = NULL, *next = arena.first;
         for (; next && next->at < (char *)p; next = next->next)
             before = next;
@@ -95,14 +106,16 @@ static Block *take_piece(const Cuda *c, size_t bytes)
     return NULL;
 }
 
-/* Pieces that are wholly free go back to the device: before a piece is taken that did not fit. */
-static void give_back(void)
+/* Pieces that are wholly free go back to the device: before a piece is taken that did not fit. c has no step. */
+static void give_back(const Cuda *c)
 {
     for (Block *b = arena.first, *next; b; b = next) {
         next = b->next;
-        if (!b->is_free || !b->begins_piece || (next && !next->begins_piece))
+        if (!b->is_free || !b->begins_piece || (next && !next->begins_piece) || !can_wait(c, b))
             continue;
-        cudaFree(b->at); /* waits for all work */
+        if (b->user)
+            (void)cudaStreamSynchronize(b->user->stream);
+        (void)cudaFree(b->at);
         arena.taken -= b->bytes;
         *(b->before ? &b->before->next : &arena.first) = next;
         if (next)
@@ -121,9 +134,12 @@ void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes)
     pthread_mutex_lock(&arena.lock);
     Block *b = find(c, size);
     if (!b && !(b = take_piece(c, size))) {
-        cuda_flush(c); /* cudaFree waits, which a capture may not */
-        give_back();
-        b = take_piece(c, size);
+        pthread_mutex_unlock(&arena.lock);
+        cuda_flush(c); /* what it has freed in the step may be given back, too, once its work is in the stream */
+        pthread_mutex_lock(&arena.lock);
+        give_back(c);
+        if (!(b = find(c, size)))
+            b = take_piece(c, size);
     }
     if (b && b->bytes > size) {
         Block *rest = insert(b, b->next, b->at + size, b->bytes - size);
@@ -166,6 +182,13 @@ void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes)
     pthread_mutex_unlock(&arena.lock);
 }
 
+void cuda_memory_stepping(Cuda *c, bool stepping)
+{
+    pthread_mutex_lock(&arena.lock);
+    c->stepping = stepping;
+    pthread_mutex_unlock(&arena.lock);
+}
+
 void cuda_memory_forget(Cuda *c)
 {
     pthread_mutex_lock(&arena.lock);
@@ -187,6 +210,7 @@ void cuda_memory(const Run *run, size_t *available, size_t *total)
 {
     (void)run;
     if (cudaMemGetInfo(available, total) != cudaSuccess) {
+        (void)cudaGetLastError();
         *available = *total = 0;
         return;
     }

@@ -362,10 +362,10 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph, cudaGra
 {
     info->result = 1;
     if (exec->items.size() != graph->items.size())
-        return cudaErrorGraphExecUpdateFailure;
+        return failed(cudaErrorGraphExecUpdateFailure); /* cudaGetLastError finds it, too */
     for (size_t i = 0; i < graph->items.size(); i++)
         if (exec->items[i].kernel != graph->items[i].kernel)
-            return cudaErrorGraphExecUpdateFailure;
+            return failed(cudaErrorGraphExecUpdateFailure);
     exec->items = graph->items;
     info->result = 0;
     return cudaSuccess;
@@ -423,7 +423,7 @@ cudaError_t cudaPeekAtLastError(void)
     return last_error;
 }
 
-/* EMU_DEVICES=0: as a machine without a GPU. */
+/* EMU_DEVICES=0: as a machine without a GPU. EMU_CAPABILITY=7: with an older one. */
 cudaError_t cudaGetDeviceCount(int *count)
 {
     const char *devices = getenv("EMU_DEVICES");
@@ -458,7 +458,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr what, int)
 {
-    *value = what == cudaDevAttrMultiProcessorCount ? 4 : what == cudaDevAttrComputeCapabilityMajor ? 8 : 0;
+    const char *major = getenv("EMU_CAPABILITY");
+    *value = what == cudaDevAttrMultiProcessorCount      ? 4
+             : what == cudaDevAttrComputeCapabilityMajor ? (major ? atoi(major) : 8)
+                                                         : 0;
     return cudaSuccess;
 }
 
