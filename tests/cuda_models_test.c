@@ -266,7 +266,7 @@ static void a_step_may_download(void **state)
 static void a_step_keeps_what_it_freed(void **state)
 {
     (void)state;
-    const size_t bytes = (size_t)150 << 20; /* no piece of the tests before is as large */
+    size_t bytes = (size_t)150 << 20; /* no piece of the tests before is as large */
     Device d, other;
     Error e = {0};
     open_gpu(&d);

@@ -214,8 +214,8 @@ static double mma_element(EmuMma kind, const Fiber *warp, bool of_b, int line, i
 
 /* c + the products as a card adds them: exact products, aligned to the largest exponent of all and cut off behind EXTRA
  * bits more than a float has; their sum is cut off to a float. Nothing is rounded to the nearest, so long sums of one
- * sign end up too small. An A100 takes 8 products at a time (4 of tf32) and one extra bit, an H100 is more exact (Fasi,
- * Higham, Mikaitis & Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"). */
+ * sign end up too small. 8 products at a time, 4 of tf32, and one extra bit are about what an A100 does (Fasi, Higham,
+ * Mikaitis & Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"); other cards keep more bits. */
 static float mma_sum(float c, const double *product, int n)
 {
     enum { EXTRA = 1 };
@@ -227,12 +227,12 @@ static float mma_sum(float c, const double *product, int n)
     }
     if (!(fabs(exact) <= FLT_MAX) || most == INT_MIN)
         return (float)exact;
-    const double unit = ldexp(1.0, (most > -126 ? most : -126) - 23 - EXTRA);
+    double unit = ldexp(1.0, (most > -126 ? most : -126) - 23 - EXTRA);
     double sum = trunc((double)c / unit);
     for (int k = 0; k < n; k++)
         sum += trunc(product[k] / unit);
     sum *= unit;
-    const float nearest = (float)sum;
+    float nearest = (float)sum;
     return fabs((double)nearest) > fabs(sum) ? nextafterf(nearest, 0.0f) : nearest;
 }
 

@@ -1,6 +1,7 @@
 /* kernels/cuda/gemm/wgmma.cu: C = A B of f16 and bf16 by wgmma, for the H100 (sm_90a): what tensor.cu computes by
  * mma.sync, with operands that the tensor cores read from shared memory themselves. Not run on a card yet, and the
- * emulator leaves wgmma out: only cuda_gemm_wgmma, the level "cuda:wgmma", comes here.
+ * emulator leaves wgmma out: only cuda_gemm_wgmma, the level "cuda:wgmma", comes here. Sums stay in the accumulators,
+ * which cut off what they add (tensor.cu): f16 weights do not have the accuracy of float32 here.
  *
  * The order of a sum: 16 numbers of K after 16 numbers of K, the order inside is the unit's own. */
 #include "kernels/cuda/gemm/gemm.h"
