@@ -143,6 +143,8 @@ static void make_plan(Cuda *cuda, Plan *p, const Conv *c, Pass pass)
             CUDNN_STATUS_SUCCESS &&
         d->cudnnSetConvolutionGroupCount(p->conv, (int)c->groups) == CUDNN_STATUS_SUCCESS &&
         find_algorithm(d, p, pass, cuda->tf32);
+    if (!p->usable)
+        (void)cudaGetLastError(); /* what the library left there: the next launch would find it */
 }
 
 /* NULL: our kernel computes it. Sizes are ints for cuDNN. */
