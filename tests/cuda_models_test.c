@@ -326,6 +326,13 @@ static void errors_are_kept(void **state)
     assert_non_null(t);
     assert_false(tape_ok(t, &e)); /* a model learns of it */
     tape_free(t);
+    error_clear(&e);
+    Store *s = store_new(&d, &e);
+    assert_ok(s != NULL, e);
+    assert_null(store_f32(s, "large", 1, &(int64_t){50 << 20}, NULL, &e));
+    assert_non_null(strstr(e.message, "out of bounds")); /* memory is not what is missing */
+    error_clear(&e);
+    store_free(s);
     d.k->free(&run, NULL, x, 64);
     device_close(&d);
     emu_forget();

@@ -84,4 +84,8 @@ void emu_show(void *p, size_t bytes);
 void emu_hide(void *p, size_t bytes);
 void emu_written(const void *p, size_t bytes); /* by the host */
 
+/* ---- the run-time library (runtime.cc) ------------------------------------------------------- */
+
+cudaError_t emu_failed(cudaError_t code); /* which cudaGetLastError then finds */
+
 #endif

@@ -74,6 +74,8 @@ static size_t in_use, limit = (size_t)-1;
 
 cudaError_t emu_malloc(void **p, size_t bytes)
 {
+    if (emu.faults)
+        return emu_failed(cudaErrorIllegalAddress); /* as each call after a fault */
     open_shadow(&device, DEVICE_BYTES);
     const size_t room = (bytes + 255) / 256 * 256 + 256;
     size_t at = 256;
@@ -84,7 +86,7 @@ cudaError_t emu_malloc(void **p, size_t bytes)
     }
     if (bytes == 0 || at + room > device.bytes || in_use + bytes > limit) {
         *p = NULL;
-        return bytes ? cudaErrorMemoryAllocation : cudaSuccess;
+        return bytes ? emu_failed(cudaErrorMemoryAllocation) : cudaSuccess;
     }
     *link = new Block{at, bytes, *link};
     in_use += bytes;

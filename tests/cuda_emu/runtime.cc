@@ -41,6 +41,10 @@ static cudaError_t failed(cudaError_t code)
     last_error = code;
     return code;
 }
+cudaError_t emu_failed(cudaError_t code)
+{
+    return failed(code);
+}
 
 void emu_forget_faults(void)
 {

@@ -420,6 +420,14 @@ static void test_streams(float *x, float *y)
     unsigned counted = 0;
     cudaMemcpyAsync(&counted, y, 4, cudaMemcpyDeviceToHost, stream);
     report(counted == 96, "a graph is launched three times", emu_first_fault());
+    cudaGraphExecUpdateResultInfo info;
+    cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
+    cudaMemsetAsync(y, 0, 4, stream);
+    cudaStreamEndCapture(stream, &graph);
+    cudaError_t code = cudaGraphExecUpdate(exec, graph, &info);
+    report(code != cudaSuccess && cudaGetLastError() == code, "a graph of another shape is refused, and the error kept",
+           cudaGetErrorString(code));
+    cudaGraphDestroy(graph);
     cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
     report(cudaStreamSynchronize(stream) != cudaSuccess, "a wait inside a capture is refused", "success");
     report(cudaStreamEndCapture(stream, &graph) != cudaSuccess, "and spoils it", "success");
