@@ -145,7 +145,7 @@ static bool run_planned(Tape *t, ForwardAll *forward, const void *model, const v
             tape_fail(t, SP_SHAPE, "infer: the result has %lld numbers, the buffer has room for %zu",
                       (long long)y->count, results[i].room);
         else if (tape_live(t) && results[i].to)
-            t->k->download(&t->run, results[i].to, y->data, (size_t)y->count * sizeof(float));
+            t->k->download_later(&t->run, results[i].to, y->data, (size_t)y->count * sizeof(float));
     }
     return tape_ok(t, e);
 }
@@ -176,6 +176,12 @@ bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *inpu
     return ok;
 }
 
+bool infer_arrive(Tape *t, const float *to, Error *e)
+{
+    t->k->arrive(&t->run, to);
+    return t->k->check(&t->run, e);
+}
+
 typedef struct OneResult { /* infer as a case of infer_all */
     Forward *forward;
     const void *model;
@@ -191,7 +197,7 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
            int64_t shape[4], Error *e)
 {
     Inferred result = {.to = out, .room = capacity};
-    bool ok = infer_all(t, forward_one, &(OneResult){forward, model}, input, 1, &result, e);
+    bool ok = infer_all(t, forward_one, &(OneResult){forward, model}, input, 1, &result, e) && infer_arrive(t, NULL, e);
     if (ok)
         memcpy(shape, result.shape, sizeof result.shape);
     return ok;
