@@ -153,7 +153,7 @@ static bool infer_images(Batches *b, const uint32_t *which, size_t B, Error *e)
     Values v = {.run = r, .which = which};
     Preset p = preset_of(b->call, &r->fitted[which[0]]);
     ArenaMark mark = arena_mark(r->arena);
-    if (b->call->keep_size && !(r->pixels = NEW(r->arena, float, p.width * p.height * 3, e)))
+    if (b->call->keep_size && !(r->pixels = NEW(r->arena, float, p.width *p.height * 3, e)))
         return false;
     ImageBatch batch = {.B = (int64_t)B, .height = p.height, .width = p.width, .pixels = r->pixels};
     double begun = trace_begin(d->trace);

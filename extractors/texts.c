@@ -90,7 +90,7 @@ bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLis
 typedef struct TextRun {
     Batches batches;
     const TokenLists *tokens;
-    uint32_t *order; /* texts by length, the longest first */
+    uint32_t *order;     /* texts by length, the longest first */
     const uint32_t *end; /* of order */
     int32_t *ids, *positions;
 } TextRun;
