@@ -70,9 +70,10 @@ static bool keep_rows(const Batches *b, size_t i, uint32_t input, Error *e)
 bool batches_room(Batches *b, size_t slots, size_t inputs, size_t tokens, Arena *a, Error *e)
 {
     const Call *c = b->call;
-    b->slots = device_is_host(tape_device(b->tape)) ? 1 : slots;
-    b->ring = b->now = NEW(a, Batch, b->slots, e);
-    for (size_t s = 0; b->ring && s < b->slots; s++) {
+    slots = batches_overlap(b) ? slots : 1;
+    b->slots = slots;
+    b->ring = b->now = NEW(a, Batch, slots, e);
+    for (size_t s = 0; b->ring && s < slots; s++) {
         Inferred *results = b->ring[s].results = NEW(a, Inferred, c->count, e);
         if (!results || !(b->ring[s].offsets = NEW(a, int32_t, inputs + 1, e)))
             return false;

@@ -258,14 +258,15 @@ static bool begin_group(ImageRun *r, size_t n, size_t total, Error *e)
 /* Of all calls. Where one fails, the errors and the progress of those before it come first. */
 static bool begin_groups(const ImageRuns *all, size_t n, size_t total, Error *e)
 {
+    bool overlap = batches_overlap(&all->run->batches);
     for (size_t k = 0; k < all->count; k++) {
         Error why = {0};
-        if (begin_group(&all->run[k], n, total, &why))
+        if (begin_group(&all->run[k], n, total, overlap ? &why : e))
             continue;
-        for (size_t j = 0; j < k; j++)
+        for (size_t j = 0; overlap && j < k; j++)
             if (!end_group(&all->run[j], total, e))
                 return false;
-        return fail(e, why.code, "%s", why.message);
+        return overlap && fail(e, why.code, "%s", why.message);
     }
     return true;
 }

@@ -195,14 +195,14 @@ struct Batches {
     /* Called behind each batch, with the end of its inputs; false ends the call. May be NULL. */
     bool (*goes_on)(const Batches *b, const uint32_t *end, Error *e);
 };
-/* Whether several batches are begun at once: not on the CPU, the one device of MINIMAL. */
+/* Whether several batches may be begun at once: not on the CPU, the one device of MINIMAL. */
 static inline bool batches_overlap(const Batches *b)
 {
 #ifdef SAPOR_MINIMAL
     (void)b;
     return false;
 #else
-    return b->slots > 1;
+    return !device_is_host(tape_device(b->tape));
 #endif
 }
 /* Memory for batches of so many inputs and tokens; slots: of how many at most. */

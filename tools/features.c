@@ -237,7 +237,12 @@ static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, co
 
 size_t inputs_at_once(const Device *d, size_t batch)
 {
-    return d && !device_is_host(d) ? MAX(batch, (size_t)256) : batch;
+#ifndef SAPOR_MINIMAL /* its one device is the CPU */
+    if (d && !device_is_host(d))
+        return MAX(batch, (size_t)256);
+#endif
+    (void)d;
+    return batch;
 }
 
 bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
