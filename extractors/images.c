@@ -231,11 +231,13 @@ static void decode(const ImageRun *r, size_t n, bool own, ImageUse *use, void *a
 static bool end_group(ImageRun *r, size_t total, Error *e)
 {
     size_t n = r->begun;
-    double begun = now_seconds();
     r->begun = 0;
-    if (!batches_end(&r->batches, e))
-        return false;
-    r->batches.to->seconds += now_seconds() - begun;
+    if (batches_overlap(&r->batches)) {
+        double begun = now_seconds();
+        if (!batches_end(&r->batches, e))
+            return false;
+        r->batches.to->seconds += now_seconds() - begun;
+    }
     return n == 0 || call_goes_on(r->batches.call, r->batches.first + n, total, e);
 }
 
@@ -252,7 +254,7 @@ static bool begin_group(ImageRun *r, size_t n, size_t total, Error *e)
         if (!batch_run(&r->batches, r->good + i, MIN(r->chunk, good - i), e))
             return false;
     r->batches.to->seconds += now_seconds() - begun;
-    return batches_overlap(&r->batches) || end_group(r, total, e);
+    return batches_overlap(&r->batches) || end_group(r, total, e); /* on the CPU it ends here */
 }
 
 /* Of all calls. Where one fails, the errors and the progress of those before it come first. */
@@ -273,7 +275,7 @@ static bool begin_groups(const ImageRuns *all, size_t n, size_t total, Error *e)
 
 static bool end_groups(const ImageRuns *all, size_t total, Error *e)
 {
-    for (size_t k = 0; k < all->count; k++)
+    for (size_t k = 0; batches_overlap(&all->run->batches) && k < all->count; k++)
         if (!end_group(&all->run[k], total, e))
             return false;
     return true;

@@ -134,6 +134,9 @@ static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void 
     return tape_ok(t, e);
 }
 
+#ifdef SAPOR_MINIMAL /* nothing waits */
+#define download_later download
+#endif
 static bool run_planned(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n,
                         const Inferred *results, Tensor **out, Error *e)
 {
@@ -176,11 +179,13 @@ bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *inpu
     return ok;
 }
 
+#ifndef SAPOR_MINIMAL
 bool infer_arrive(Tape *t, const float *to, Error *e)
 {
     t->k->arrive(&t->run, to);
     return t->k->check(&t->run, e);
 }
+#endif
 
 typedef struct OneResult { /* infer as a case of infer_all */
     Forward *forward;
