@@ -1,4 +1,4 @@
-/* tests/cuda_models.h: what tests share that compare a GPU, or the emulator, with the CPU. Behind the headers of cmocka. */
+/* tests/cuda_models.h: what tests share that compare a GPU, or the emulator, with the CPU. After cmocka's header. */
 #ifndef SAPOR_TESTS_CUDA_MODELS_H
 #define SAPOR_TESTS_CUDA_MODELS_H
 

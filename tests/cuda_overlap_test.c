@@ -1,5 +1,5 @@
-/* tests/cuda_overlap_test.c: copies that do not wait for a GPU (or the emulator), and extraction, which goes on while the
- * device computes. */
+/* tests/cuda_overlap_test.c: copies that do not wait for a GPU (or the emulator), and extraction, whose host goes on
+ * while the device computes. */
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/cuda_models.h"
