@@ -67,19 +67,87 @@ static bool keep_rows(const Batches *b, size_t i, uint32_t input, Error *e)
     return true;
 }
 
-bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e)
+bool batches_room(Batches *b, size_t slots, size_t inputs, size_t tokens, Arena *a, Error *e)
 {
-    Error why = {0};
-    if (!b->infer(b, inputs, B, &why)) {
-        if (why.code == SP_MEMORY)
-            return fail(e, why.code, "%s", why.message);
-        for (size_t i = 0; B > 1 && i < B; i++)
-            if (!batch_run(b, inputs + i, 1, e))
+    const Call *c = b->call;
+    slots = batches_overlap(b) ? slots : 1;
+    b->slots = slots;
+    b->ring = b->now = NEW(a, Batch, slots, e);
+    for (size_t s = 0; b->ring && s < slots; s++) {
+        Inferred *results = b->ring[s].results = NEW(a, Inferred, c->count, e);
+        if (!results || !(b->ring[s].offsets = NEW(a, int32_t, inputs + 1, e)))
+            return false;
+        for (size_t k = 0; k < c->count; k++) {
+            size_t D = (size_t)c->outputs[k].floats, rows = c->outputs[k].per_token ? tokens : inputs;
+            if (!(results[k].to = arena_alloc(a, rows, D * sizeof(float), e)))
                 return false;
-        return B > 1 || input_refused(b, 0, inputs[0], &why, e);
+            results[k].room = rows * D;
+        }
     }
+    return b->ring != NULL;
+}
+
+/* The rows of the batch `now`, or why it has none. */
+static bool keep_batch(Batches *b, const uint32_t *inputs, size_t B, const Error *why, Error *e)
+{
+    if (why->code == SP_MEMORY)
+        return fail(e, why->code, "%s", why->message);
     for (size_t i = 0; i < B; i++)
-        if (!keep_rows(b, i, inputs[i], e))
+        if (!(why->code == SP_OK ? keep_rows(b, i, inputs[i], e) : input_refused(b, i, inputs[i], why, e)))
             return false;
     return true;
+}
+
+static bool run_now(Batches *b, const uint32_t *inputs, size_t B, Error *e)
+{
+    Error why = {0};
+    bool ok = b->infer(b, inputs, B, &why) && infer_arrive(b->tape, NULL, &why);
+    if (ok || B == 1 || why.code == SP_MEMORY)
+        return keep_batch(b, inputs, B, &why, e);
+    for (size_t i = 0; i < B; i++)
+        if (!run_now(b, inputs + i, 1, e))
+            return false;
+    return true;
+}
+
+static bool goes_on(const Batches *b, const uint32_t *end, Error *e)
+{
+    return !b->goes_on || b->goes_on(b, end, e);
+}
+
+static bool keep_oldest(Batches *b, Error *e)
+{
+    Error why = {0};
+    const Batch *x = b->now = &b->ring[b->kept++ % b->slots];
+    infer_arrive(b->tape, x->results[b->call->count - 1].to, &why);
+    return keep_batch(b, x->inputs, x->B, &why, e) && goes_on(b, x->inputs + x->B, e);
+}
+
+bool batches_end(Batches *b, Error *e)
+{
+    if (!batches_overlap(b))
+        return true;
+    infer_arrive(b->tape, NULL, &(Error){0}); /* one wait for all; keep_oldest learns of a failure */
+    while (b->kept < b->begun)
+        if (!keep_oldest(b, e))
+            return false;
+    return true;
+}
+
+bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e)
+{
+    if (batches_overlap(b)) {
+        if (b->begun - b->kept == b->slots && !keep_oldest(b, e))
+            return false;
+        Batch *x = b->now = &b->ring[b->begun % b->slots];
+        if (b->infer(b, inputs, B, &(Error){0})) {
+            x->inputs = inputs;
+            x->B = B;
+            b->begun++;
+            return true;
+        }
+        if (!batches_end(b, e)) /* the errors of earlier inputs come first */
+            return false;
+    }
+    return run_now(b, inputs, B, e) && goes_on(b, inputs + B, e);
 }

@@ -71,14 +71,18 @@ bool images_each(Tape *t, const ImageInput *images, size_t n, ImageUse *use, voi
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-typedef struct ImageRun {     /* of one call */
-    Batches batches;          /* those at work begin with batches.first */
+/* Of one call. Images go through it in groups: while a device other than the CPU computes one, the host decodes the
+ * next. */
+typedef struct ImageRun {
+    Batches batches;          /* of the group that begins with batches.first */
     const ImageInput *images; /* of the whole call */
-    Arena **scratch;
-    Image *fitted;  /* of the images at work: in the preset's size, or with keep_size in their own */
-    Error *errors;  /* of the images at work */
-    uint32_t *good; /* which of them are to be encoded */
-    float *pixels;  /* of a batch */
+    Arena *arena, **scratch;
+    size_t decoded; /* the number of fitted[0] in the call */
+    Image *fitted;  /* of a decoded group: in the preset's size, or with keep_size in their own */
+    Error *errors;  /* of a decoded group */
+    size_t begun;   /* images of the group whose batches were begun and not ended */
+    uint32_t *good; /* which of them are encoded */
+    float *pixels;  /* of a batch; with keep_size of the infer that runs */
     size_t chunk;   /* images in a batch */
 } ImageRun;
 
@@ -144,21 +148,26 @@ static void values_one(void *arg, size_t i, int worker)
 
 static bool infer_images(Batches *b, const uint32_t *which, size_t B, Error *e)
 {
-    const ImageRun *r = (const ImageRun *)b;
+    ImageRun *r = (ImageRun *)b;
     const Device *d = tape_device(b->tape);
     Values v = {.run = r, .which = which};
     Preset p = preset_of(b->call, &r->fitted[which[0]]);
+    ArenaMark mark = arena_mark(r->arena);
+    if (b->call->keep_size && !(r->pixels = NEW(r->arena, float, p.width *p.height * 3, e)))
+        return false;
     ImageBatch batch = {.B = (int64_t)B, .height = p.height, .width = p.width, .pixels = r->pixels};
     double begun = trace_begin(d->trace);
     pool_run(d->pool, B, values_one, &v);
     trace_end(d->trace, begun, "prepare", 0, 12.0 * (double)B * (double)p.width * (double)p.height);
-    return call_infer(b->call, b->tape, NULL, &batch, b->results, e);
+    bool ok = call_infer(b->call, b->tape, NULL, &batch, b->now->results, e);
+    arena_rewind(r->arena, mark);
+    return ok;
 }
 
 static InputRows rows_of_image(const Batches *b, size_t output, size_t i, uint32_t image)
 {
     size_t D = (size_t)b->call->outputs[output].floats;
-    return (InputRows){b->results[output].to + i * D, b->to->out[output] + (b->first + image) * D, D};
+    return (InputRows){b->now->results[output].to + i * D, b->to->out[output] + (b->first + image) * D, D};
 }
 
 /* The images that could be opened, in r->good; the rows of all become zeros. */
@@ -190,25 +199,18 @@ static bool batch_room(ImageRun *r, size_t most, Arena *a, Error *e)
     r->errors = NEW(a, Error, most, e);
     r->good = NEW(a, uint32_t, most, e);
     r->pixels = arena_alloc(a, r->chunk, pixels * sizeof(float), e);
-    Inferred *results = r->batches.results = NEW(a, Inferred, c->count, e);
-    if (!bytes || !r->fitted || !r->errors || !r->good || !r->pixels || !results)
+    if (!bytes || !r->fitted || !r->errors || !r->good || !r->pixels)
         return false;
     for (size_t i = 0; i < most; i++)
         r->fitted[i] = (Image){.width = c->preset.width, .height = c->preset.height, .pixels = bytes + i * pixels};
-    for (size_t k = 0; k < c->count; k++) {
-        size_t D = (size_t)c->outputs[k].floats;
-        if (!(results[k].to = arena_alloc(a, r->chunk, D * sizeof(float), e)))
-            return false;
-        results[k].room = r->chunk * D;
-    }
-    return true;
+    return batches_room(&r->batches, (most + r->chunk - 1) / r->chunk, r->chunk, 0, a, e);
 }
 
 /* Decodes the next n images; errors [n] receives why one cannot be decoded. */
 static void decode(const ImageRun *r, size_t n, bool own, ImageUse *use, void *arg, Error *errors)
 {
     const Device *d = tape_device(r->batches.tape);
-    size_t first = r->batches.first;
+    size_t first = r->decoded;
     Decoding work = {.images = r->images + first,
                      .first = first,
                      .scratch = r->scratch,
@@ -223,21 +225,92 @@ static void decode(const ImageRun *r, size_t n, bool own, ImageUse *use, void *a
     trace_end(d->trace, begun, "decode", 0, bytes);
 }
 
-/* The images at work that this call can use, batch by batch. */
-static bool encode_fitted(ImageRun *r, size_t n, size_t total, Error *e)
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+/* Keeps the rows of the group that was begun, if there is one. */
+static bool end_group(ImageRun *r, size_t total, Error *e)
 {
-    size_t good, first = r->batches.first;
+    size_t n = r->begun;
+    r->begun = 0;
+    if (batches_overlap(&r->batches)) {
+        double begun = now_seconds();
+        if (!batches_end(&r->batches, e))
+            return false;
+        r->batches.to->seconds += now_seconds() - begun;
+    }
+    return n == 0 || call_goes_on(r->batches.call, r->batches.first + n, total, e);
+}
+
+/* Begins the batches of the n images that were decoded; on the CPU they have ended when it returns. */
+static bool begin_group(ImageRun *r, size_t n, size_t total, Error *e)
+{
+    size_t good;
     double begun = now_seconds();
+    r->batches.first = r->decoded;
+    r->begun = n;
     if (!note_errors(r, n, &good, e))
         return false;
     for (size_t i = 0; i < good; i += r->chunk)
         if (!batch_run(&r->batches, r->good + i, MIN(r->chunk, good - i), e))
             return false;
     r->batches.to->seconds += now_seconds() - begun;
-    return call_goes_on(r->batches.call, first + n, total, e);
+    return batches_overlap(&r->batches) || end_group(r, total, e); /* on the CPU it ends here */
 }
 
-static bool run_fitted(const ImageRuns *all, size_t n, Arena *a, Error *e)
+/* Of all calls. Where one fails, the errors and the progress of those before it come first. */
+static bool begin_groups(const ImageRuns *all, size_t n, size_t total, Error *e)
+{
+    bool overlap = batches_overlap(&all->run->batches);
+    for (size_t k = 0; k < all->count; k++) {
+        Error why = {0};
+        if (begin_group(&all->run[k], n, total, overlap ? &why : e))
+            continue;
+        for (size_t j = 0; overlap && j < k; j++)
+            if (!end_group(&all->run[j], total, e))
+                return false;
+        return overlap && fail(e, why.code, "%s", why.message);
+    }
+    return true;
+}
+
+static bool end_groups(const ImageRuns *all, size_t total, Error *e)
+{
+    for (size_t k = 0; batches_overlap(&all->run->batches) && k < all->count; k++)
+        if (!end_group(&all->run[k], total, e))
+            return false;
+    return true;
+}
+
+/* All n images of the calls, in groups of at most `most`. */
+static bool run_groups(const ImageRuns *all, size_t n, size_t most, bool own, ImageUse *use, void *arg, Error *e)
+{
+    Arena *a = all->run->arena;
+    Error *errors = NEW(a, Error, most, e);
+    for (size_t k = 0; errors && k < all->count; k++) {
+        all->run[k].chunk = MIN(all->run[k].chunk, most);
+        if (!batch_room(&all->run[k], most, a, e))
+            return false;
+    }
+    for (size_t first = 0, now; errors && first < n; first += now) {
+        now = MIN(most, n - first);
+        for (size_t k = 0; k < all->count; k++) {
+            all->run[k].decoded = first;
+            memset(all->run[k].errors, 0, now * sizeof *errors);
+        }
+        decode(all->run, now, own, use, arg, errors);
+        if (!end_groups(all, n, e)) /* of the group before */
+            return false;
+        for (size_t k = 0; k < all->count; k++)
+            for (size_t i = 0; i < now; i++)
+                if (errors[i].code != SP_OK)
+                    all->run[k].errors[i] = errors[i];
+        if (!begin_groups(all, now, n, e))
+            return false;
+    }
+    return errors && end_groups(all, n, e);
+}
+
+static bool run_fitted(const ImageRuns *all, size_t n, Error *e)
 {
     size_t threads = (size_t)pool_threads(tape_device(all->run->batches.tape)->pool), largest = 1, bytes = 1;
     for (size_t k = 0; k < all->count; k++) {
@@ -249,31 +322,8 @@ static bool run_fitted(const ImageRuns *all, size_t n, Arena *a, Error *e)
     }
     size_t most = size_round_up(MAX((size_t)DECODED_LEAST, DECODED_EACH * threads), largest);
     most = MIN(n, MIN(most, MAX((size_t)WAITING / bytes, largest)));
-    Error *errors = NEW(a, Error, most, e);
-    for (size_t k = 0; errors && k < all->count; k++) {
-        all->run[k].chunk = MIN(all->run[k].chunk, most);
-        if (!batch_room(&all->run[k], most, a, e))
-            return false;
-    }
-    for (size_t first = 0, now; errors && first < n; first += now) {
-        now = MIN(most, n - first);
-        for (size_t k = 0; k < all->count; k++) {
-            all->run[k].batches.first = first;
-            memset(all->run[k].errors, 0, now * sizeof *errors);
-        }
-        decode(all->run, now, false, fit_one, (void *)all, errors);
-        for (size_t k = 0; k < all->count; k++) {
-            for (size_t i = 0; i < now; i++)
-                if (errors[i].code != SP_OK)
-                    all->run[k].errors[i] = errors[i];
-            if (!encode_fitted(&all->run[k], now, n, e))
-                return false;
-        }
-    }
-    return errors != NULL;
+    return run_groups(all, n, most, false, fit_one, (void *)all, e);
 }
-
-/* ---- images that keep their size ------------------------------------------------------------- */
 
 static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Error *e)
 {
@@ -281,7 +331,7 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
     const Preset *p = &r->batches.call->preset;
     size_t floats;
     if (r->batches.call->one_size && (whole->width != p->width || whole->height != p->height)) {
-        const char *path = r->images[r->batches.first + i].path;
+        const char *path = r->images[r->decoded + i].path;
         return fail(e, SP_USAGE, "%s: has %lld x %lld pixels; this output needs images of one size, %lld x %lld",
                     path ? path : "an image", (long long)whole->width, (long long)whole->height, (long long)p->width,
                     (long long)p->height);
@@ -292,31 +342,11 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
 }
 
 /* As many images are decoded as there are threads; each is then a batch of its own size. */
-static bool run_kept(ImageRun *r, size_t n, Arena *a, Error *e)
+static bool run_kept(ImageRun *r, size_t n, Error *e)
 {
-    size_t most = MIN(n, (size_t)pool_threads(tape_device(r->batches.tape)->pool)), *first = &r->batches.first;
-    double begun = now_seconds();
+    size_t most = MIN(n, (size_t)pool_threads(tape_device(r->batches.tape)->pool));
     r->chunk = 1;
-    if (!batch_room(r, most, a, e))
-        return false;
-    for (size_t now, good; *first < n; *first += now) {
-        now = MIN(most, n - *first);
-        decode(r, now, true, keep_one, r, r->errors);
-        if (!note_errors(r, now, &good, e))
-            return false;
-        for (size_t i = 0; i < good; i++) {
-            const Image *im = &r->fitted[r->good[i]];
-            ArenaMark mark = arena_mark(a);
-            if (!(r->pixels = NEW(a, float, im->width * im->height * 3, e)) ||
-                !batch_run(&r->batches, r->good + i, 1, e))
-                return false;
-            arena_rewind(a, mark);
-        }
-        if (!call_goes_on(r->batches.call, *first + now, n, e))
-            return false;
-    }
-    r->batches.to->seconds += now_seconds() - begun;
-    return true;
+    return run_groups(&(ImageRuns){r, 1}, n, most, true, keep_one, r, e);
 }
 
 bool encode_images_all(const Call *const *calls, Results *results, size_t count, Tape *t, const ImageInput *images,
@@ -339,13 +369,15 @@ bool encode_images_all(const Call *const *calls, Results *results, size_t count,
                                   .infer = infer_images,
                                   .rows = rows_of_image},
                       .images = images,
+                      .arena = a,
                       .scratch = scratch};
         if (calls[k]->keep_size)
-            ok = run_kept(&r, n, a, e);
+            ok = run_kept(&r, n, e);
         else
             fitted.run[fitted.count++] = r;
     }
-    ok = ok && (fitted.count == 0 || run_fitted(&fitted, n, a, e));
+    ok = ok && (fitted.count == 0 || run_fitted(&fitted, n, e));
+    infer_arrive(t, NULL, &(Error){0}); /* the arenas are used again */
     if (scratch)
         trim(t, scratch);
     return ok;

@@ -170,22 +170,48 @@ typedef struct InputRows {
     float *to;
     size_t count; /* floats */
 } InputRows;
+typedef struct Batch { /* one that was begun */
+    Inferred *results; /* [call's outputs]: with memory for a batch */
+    int32_t *offsets;  /* of texts */
+    const uint32_t *inputs;
+    size_t B;
+} Batch;
 /* The batches of a call: first member of a struct that has what is particular to texts or images. */
 typedef struct Batches Batches;
 struct Batches {
     const Call *call;
     Tape *tape;
     Results *to;
-    Inferred *results; /* [call's outputs]: with memory for a batch */
-    const char *what;  /* "text" or "image", for messages */
-    size_t first;      /* the number in the call of input 0 */
-    /* Computes inputs[0 : B] as one batch, into `results`. */
+    const char *what; /* "text" or "image", for messages */
+    size_t first;     /* the number in the call of input 0 */
+    /* Batch number i is ring[i % slots]; kept: how many have their rows in the caller's memory. On the CPU there is one
+     * slot, on other devices the host goes on while they compute. */
+    Batch *ring, *now;
+    size_t slots, begun, kept;
+    /* Computes inputs[0 : B] as one batch, into now->results. */
     bool (*infer)(Batches *b, const uint32_t *inputs, size_t B, Error *e);
-    /* The rows of input number `input`, which is number i of the batch that was computed last. */
+    /* The rows of input number `input`, which is number i of the batch `now`. */
     InputRows (*rows)(const Batches *b, size_t output, size_t i, uint32_t input);
+    /* Called behind each batch, with the end of its inputs; false ends the call. May be NULL. */
+    bool (*goes_on)(const Batches *b, const uint32_t *end, Error *e);
 };
-/* Computes a batch and keeps its rows. Inputs that fail together are tried one by one, as a row does not depend on its
- * neighbours; an input that fails has zeros. */
+/* Whether several batches may be begun at once: not on the CPU, the one device of MINIMAL. */
+static inline bool batches_overlap(const Batches *b)
+{
+#ifdef SAPOR_MINIMAL
+    (void)b;
+    return false;
+#else
+    return !device_is_host(tape_device(b->tape));
+#endif
+}
+/* Memory for batches of so many inputs and tokens; slots: of how many at most. */
+bool batches_room(Batches *b, size_t slots, size_t inputs, size_t tokens, Arena *a, Error *e);
+/* Begins a batch, and keeps the rows of the oldest one where no slot is free; on the CPU, computes it and keeps its
+ * rows. `inputs` stays until then. Inputs that fail together are tried one by one, as a row does not depend on its
+ * neighbours; an input that fails has zeros. Errors and calls of goes_on come in the order of the batches. */
 bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e);
+/* Keeps the rows of all batches that were begun. After a failure, infer_arrive comes before the memory goes. */
+bool batches_end(Batches *b, Error *e);
 
 #endif

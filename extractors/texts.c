@@ -7,8 +7,9 @@
  * activations of MiniLM for 128 tokens still fit the second level, and a fetched weight is used for all of them. */
 enum { TOKENS_EACH = 128 };
 
-/* Texts that are tokenised between two call-backs. */
-enum { TEXTS_EACH = 256 };
+/* Texts that are tokenised between two call-backs. Batches that a device other than the CPU has to do, so that it need
+ * not wait for the host between two of them. */
+enum { TEXTS_EACH = 256, TEXTS_AHEAD = 4 };
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
@@ -89,8 +90,9 @@ bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLis
 typedef struct TextRun {
     Batches batches;
     const TokenLists *tokens;
-    uint32_t *order; /* texts by length, the longest first */
-    int32_t *offsets, *ids, *positions;
+    uint32_t *order;     /* texts by length, the longest first */
+    const uint32_t *end; /* of order */
+    int32_t *ids, *positions;
 } TextRun;
 
 /* Texts which[0 : B] as one batch; the run's arrays have room for them. */
@@ -98,25 +100,25 @@ static TextBatch make_batch(const TextRun *r, const uint32_t *which, size_t B)
 {
     const TokenLists *tokens = r->tokens;
     int32_t first = r->batches.call->encoder->text.first_position, padding = first - 1;
-    int32_t at = 0;
+    int32_t at = 0, *offsets = r->batches.now->offsets;
     for (size_t i = 0; i < B; i++) {
         size_t from = tokens->start[which[i]], to = tokens->start[which[i] + 1];
         int32_t position = first;
-        r->offsets[i] = at;
+        offsets[i] = at;
         for (size_t j = from; j < to; j++, at++) {
             r->ids[at] = tokens->ids.ids[j];
             r->positions[at] = padding >= 0 && r->ids[at] == padding ? padding : position++;
         }
     }
-    r->offsets[B] = at;
+    offsets[B] = at;
     return (TextBatch){
-        .ragged = {.B = (int64_t)B, .total = at, .offsets = r->offsets}, .ids = r->ids, .positions = r->positions};
+        .ragged = {.B = (int64_t)B, .total = at, .offsets = offsets}, .ids = r->ids, .positions = r->positions};
 }
 
 static bool infer_texts(Batches *b, const uint32_t *which, size_t B, Error *e)
 {
     TextBatch batch = make_batch((TextRun *)b, which, B);
-    return call_infer(b->call, b->tape, &batch, NULL, b->results, e);
+    return call_infer(b->call, b->tape, &batch, NULL, b->now->results, e);
 }
 
 static InputRows rows_of_text(const Batches *b, size_t output, size_t i, uint32_t text)
@@ -124,9 +126,9 @@ static InputRows rows_of_text(const Batches *b, size_t output, size_t i, uint32_
     const TextRun *r = (const TextRun *)b;
     const CallOutput *o = &b->call->outputs[output];
     size_t D = (size_t)o->floats, start = r->tokens->start[text], T = r->tokens->start[text + 1] - start;
-    float *from = b->results[output].to, *to = b->to->out[output];
+    float *from = b->now->results[output].to, *to = b->to->out[output];
     if (o->per_token)
-        return (InputRows){from + (size_t)r->offsets[i] * D, to + start * D, T * D};
+        return (InputRows){from + (size_t)b->now->offsets[i] * D, to + start * D, T * D};
     return (InputRows){from + i * D, to + text * D, D};
 }
 
@@ -167,51 +169,56 @@ static bool sort_texts(TextRun *r, size_t *sorted, Arena *a, Error *e)
     return true;
 }
 
-/* Memory for batches of at most `tokens` tokens of at most n texts. */
-static bool batch_room(TextRun *r, size_t tokens, size_t n, Arena *a, Error *e)
+static bool text_goes_on(const Batches *b, const uint32_t *end, Error *e)
 {
-    const Call *c = r->batches.call;
-    r->offsets = NEW(a, int32_t, MIN(tokens, n) + 1, e);
-    r->ids = NEW(a, int32_t, tokens, e);
-    r->positions = NEW(a, int32_t, tokens, e);
-    Inferred *results = r->batches.results = NEW(a, Inferred, c->count, e);
-    if (!r->offsets || !r->ids || !r->positions || !results)
-        return false;
-    for (size_t k = 0; k < c->count; k++) {
-        size_t D = (size_t)c->outputs[k].floats, rows = c->outputs[k].per_token ? tokens : MIN(tokens, n);
-        if (!(results[k].to = arena_alloc(a, rows, D * sizeof(float), e)))
-            return false;
-        results[k].room = rows * D;
-    }
-    return true;
+    const TextRun *r = (const TextRun *)b;
+    return call_goes_on(b->call, r->tokens->n - (size_t)(r->end - end), r->tokens->n, e);
 }
 
-bool encode_tokens(const Call *c, Tape *t, const TokenLists *tokens, Results *results, Error *e)
+static bool run_texts(TextRun *r, Arena *a, Error *e)
 {
-    Batches batches = {.call = c, .tape = t, .to = results, .what = "text", .infer = infer_texts, .rows = rows_of_text};
-    TextRun r = {.batches = batches, .tokens = tokens};
-    Arena *a = tokens->n ? tape_arena(t, 1, e) : NULL;
-    size_t n = 0, longest = 0, most = TOKENS_EACH * (size_t)pool_threads(tape_device(t)->pool);
-    if (!a)
-        return tokens->n == 0;
-    if (!sort_texts(&r, &n, a, e))
+    const TokenLists *tokens = r->tokens;
+    size_t n = 0, longest = 0, most = TOKENS_EACH * (size_t)pool_threads(tape_device(r->batches.tape)->pool);
+    if (!sort_texts(r, &n, a, e))
         return false;
     if (n)
-        longest = tokens->start[r.order[0] + 1] - tokens->start[r.order[0]];
-    if (!batch_room(&r, MAX(most, longest), n, a, e))
+        longest = tokens->start[r->order[0] + 1] - tokens->start[r->order[0]];
+    r->end = r->order + n;
+    r->ids = NEW(a, int32_t, MAX(most, longest), e);
+    r->positions = NEW(a, int32_t, MAX(most, longest), e);
+    if (!r->ids || !r->positions ||
+        !batches_room(&r->batches, TEXTS_AHEAD, MIN(MAX(most, longest), n), MAX(most, longest), a, e))
         return false;
     for (size_t i = 0, B; i < n; i += B) {
         size_t total = 0;
         for (B = 0; i + B < n; B++) {
-            size_t T = tokens->start[r.order[i + B] + 1] - tokens->start[r.order[i + B]];
+            size_t T = tokens->start[r->order[i + B] + 1] - tokens->start[r->order[i + B]];
             if (B && total + T > most)
                 break;
             total += T;
         }
-        if (!batch_run(&r.batches, r.order + i, B, e) || !call_goes_on(c, tokens->n - n + i + B, tokens->n, e))
+        if (!batch_run(&r->batches, r->order + i, B, e))
             return false;
     }
-    return true;
+    return batches_end(&r->batches, e);
+}
+
+bool encode_tokens(const Call *c, Tape *t, const TokenLists *tokens, Results *results, Error *e)
+{
+    Batches batches = {.call = c,
+                       .tape = t,
+                       .to = results,
+                       .what = "text",
+                       .infer = infer_texts,
+                       .rows = rows_of_text,
+                       .goes_on = text_goes_on};
+    TextRun r = {.batches = batches, .tokens = tokens};
+    Arena *a = tokens->n ? tape_arena(t, 1, e) : NULL;
+    if (!a)
+        return tokens->n == 0;
+    bool ok = run_texts(&r, a, e);
+    infer_arrive(t, NULL, &(Error){0}); /* the arena is used again */
+    return ok;
 }
 
 bool encode_texts(const Call *c, Tape *t, const Text *texts, size_t n, Results *r, Error *e)

@@ -11,7 +11,7 @@
  *
  * Order: a device may compute after the call has returned. The calls with one context are computed in their order. What
  * was called with one context is seen by another one after a download by the first. An upload has read the host's
- * memory when it returns, a download has written it.
+ * memory when it returns, a download has written it; of download_later the comment says it.
  *
  * NaN: a sum or a product with a NaN is NaN. Which number a maximum takes beside a NaN is not defined; rankings leave
  * NaN out.
@@ -232,7 +232,7 @@ typedef struct RmspropStep { /* Tieleman & Hinton 2012; centred: Graves 2013 */
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-enum { KERNELS_VERSION = 2 };
+enum { KERNELS_VERSION = 3 };
 
 typedef struct Kernels {
     size_t bytes;       /* sizeof(Kernels): checked when a plug-in is loaded */
@@ -248,6 +248,12 @@ typedef struct Kernels {
     /* Copies take bytes. The two sides of `copy` may overlap. */
     void (*upload)(const Run *, void *device, const void *host, size_t bytes);
     void (*download)(const Run *, void *host, const void *device, size_t bytes);
+    /* A download that need not wait for the device: the host's memory is written when `arrive` returns. Until then the
+     * caller keeps it and does not touch it; the device's side may be used at once. */
+    void (*download_later)(const Run *, void *host, const void *device, size_t bytes);
+    /* Waits for the last download_later to `host` and for those before it; nothing to do where there is none. NULL: for
+     * all. */
+    void (*arrive)(const Run *, const void *host);
     void (*copy)(const Run *, void *to, const void *from, size_t bytes);
     void (*zero)(const Run *, void *p, size_t bytes);
 

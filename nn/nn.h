@@ -223,6 +223,18 @@ typedef struct Inferred {
 } Inferred;
 bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
                Error *e);
+/* infer_all need not wait for a device that is not the host: the results are in their memory when infer_arrive of the
+ * last of them (`to`) returns, and with them those of earlier calls; NULL: of all calls. Until then the caller keeps
+ * their memory; it may call infer_all again. False: the device failed, and the numbers are not results. */
+#ifdef SAPOR_MINIMAL /* the CPU alone: there is nothing to wait for */
+static inline bool infer_arrive(const Tape *t, const float *to, const Error *e)
+{
+    (void)t, (void)to, (void)e;
+    return true;
+}
+#else
+bool infer_arrive(Tape *t, const float *to, Error *e);
+#endif
 size_t plan_bytes(const Tape *t); /* of the last plan */
 
 /* ---- ops: [shapes] in comments --------------------------------------------------------------- */

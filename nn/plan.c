@@ -134,6 +134,9 @@ static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void 
     return tape_ok(t, e);
 }
 
+#ifdef SAPOR_MINIMAL /* nothing waits */
+#define download_later download
+#endif
 static bool run_planned(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n,
                         const Inferred *results, Tensor **out, Error *e)
 {
@@ -145,7 +148,7 @@ static bool run_planned(Tape *t, ForwardAll *forward, const void *model, const v
             tape_fail(t, SP_SHAPE, "infer: the result has %lld numbers, the buffer has room for %zu",
                       (long long)y->count, results[i].room);
         else if (tape_live(t) && results[i].to)
-            t->k->download(&t->run, results[i].to, y->data, (size_t)y->count * sizeof(float));
+            t->k->download_later(&t->run, results[i].to, y->data, (size_t)y->count * sizeof(float));
     }
     return tape_ok(t, e);
 }
@@ -176,6 +179,14 @@ bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *inpu
     return ok;
 }
 
+#ifndef SAPOR_MINIMAL
+bool infer_arrive(Tape *t, const float *to, Error *e)
+{
+    t->k->arrive(&t->run, to);
+    return t->k->check(&t->run, e);
+}
+#endif
+
 typedef struct OneResult { /* infer as a case of infer_all */
     Forward *forward;
     const void *model;
@@ -191,7 +202,7 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
            int64_t shape[4], Error *e)
 {
     Inferred result = {.to = out, .room = capacity};
-    bool ok = infer_all(t, forward_one, &(OneResult){forward, model}, input, 1, &result, e);
+    bool ok = infer_all(t, forward_one, &(OneResult){forward, model}, input, 1, &result, e) && infer_arrive(t, NULL, e);
     if (ok)
         memcpy(shape, result.shape, sizeof result.shape);
     return ok;

@@ -8,24 +8,12 @@
 
 #include "tests/trial_testing.h" /* before cmocka, which has a macro named fail */
 
-#include "tests/cuda_testing.h"
-#include "tests/testing.h"
+#include "tests/cuda_models.h"
 
 static bool all(void)
 {
     const char *text = getenv("SAPOR_TEST_ALL");
     return text && !strcmp(text, "1");
-}
-
-static void open_gpu(Device *d)
-{
-    Error e = {0};
-    if (emu_why_not) {
-        print_message("skipped: %s\n", emu_why_not);
-        skip();
-    }
-    assert_ok(device_open(d, "cuda", 2, NULL, NULL, &e), e);
-    emu_find(&d->plugin);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -381,21 +369,6 @@ static void plugins_that_do_not_fit(void **state)
 }
 
 /* ---- models ---------------------------------------------------------------------------------- */
-
-static double apart(const float *x, const float *y, size_t n)
-{
-    double most = 0;
-    for (size_t i = 0; i < n; i++)
-        most = fmax(most, fabs((double)x[i] - (double)y[i]) / (1 + fabs((double)x[i])));
-    return most;
-}
-
-static void assert_near(const char *name, const char *what, double most, double tolerance)
-{
-    print_message("  %-40s %s: largest difference %.2g\n", name, what, most);
-    if (!(most <= tolerance))
-        fail_msg("%s: %s: differs by %g from the CPU, expected %g", name, what, most, tolerance);
-}
 
 /* Training multiplies what two devices round differently, in some models (DGCF) a thousand times in three epochs: so
  * does another level of the CPU's own instructions, and a device may differ four times as much. */

@@ -47,7 +47,8 @@
     LINE(supports)
 /* Memory and the device, tested in kernels_test.c and cuda_test.c */
 #define KERNEL_MEMORY(LINE) \
-    LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero) LINE(check) LINE(memory) \
+    LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(download_later) LINE(arrive) LINE(copy) LINE(zero) \
+    LINE(check) LINE(memory) \
     LINE(step_begin) LINE(step_end) LINE(clock) LINE(range)
 /* clang-format on */
 

@@ -235,6 +235,16 @@ static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, co
     return true;
 }
 
+size_t inputs_at_once(const Device *d, size_t batch)
+{
+#ifndef SAPOR_MINIMAL /* its one device is the CPU */
+    if (d && !device_is_host(d))
+        return MAX(batch, (size_t)256);
+#endif
+    (void)d;
+    return batch;
+}
+
 bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
                       const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e)
 {
@@ -245,8 +255,8 @@ bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, s
                               inputs[i].image)
                        : fail(e, SP_USAGE, "text %s: this model supports images only (.jpg, .jpeg, .png, .webp)",
                               inputs[i].name);
-    batch = MAX(MIN(batch, n), 1);
     const Device *d = x->encoder || (x->modalities & MODALITY_IMAGE) ? context_device(c, e) : NULL;
+    batch = MAX(MIN(inputs_at_once(d, batch), n), 1);
     size_t numbers = 0;
     Work w = {.c = c,
               .x = x,

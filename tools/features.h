@@ -61,6 +61,9 @@ bool option_resize(const Context *c, Resizer *resizer, Error *e); /* --resize */
             "transformers 5"                                                                                           \
     }
 
+/* How many inputs a call gets where the user asks for `batch`: more on a device that is not the CPU, which computes
+ * some of them while the host decodes others of the same call. The features are the same. */
+size_t inputs_at_once(const Device *d, size_t batch);
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
 /* Computes the rows of all inputs in order, `batch` at a time. An input that cannot be read has no row and is added to

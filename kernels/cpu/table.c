@@ -66,6 +66,11 @@ static void cpu_memory(const Run *run, size_t *available, size_t *total)
     *available = *total = 0;
 }
 
+static void cpu_arrive(const Run *run, const void *host)
+{
+    (void)run, (void)host;
+}
+
 static void cpu_step(const Run *run)
 {
     (void)run;
@@ -93,6 +98,8 @@ const Kernels FN(kernels) = {
     .free = cpu_free,
     .upload = cpu_copy,
     .download = cpu_copy,
+    .download_later = cpu_copy,
+    .arrive = cpu_arrive,
     .copy = cpu_copy,
     .zero = cpu_zero,
     .check = cpu_check,

@@ -93,13 +93,40 @@ void cuda_flush(Cuda *c)
     cuda_memory_stepping(c, false); /* now its work is in the stream */
 }
 
-/* The next segment of the ring, once what was copied from it is done. */
+/* A new segment at this place of the ring. */
+static cudaError_t add_segment(Cuda *c, int at)
+{
+    Segment s = {NULL, NULL};
+    cudaError_t code = cudaHostAlloc(&s.p, SEGMENT_BYTES, cudaHostAllocDefault);
+    if (code == cudaSuccess)
+        code = cudaEventCreateWithFlags(&s.written, cudaEventDisableTiming);
+    if (code != cudaSuccess) {
+        if (s.p)
+            (void)cudaFreeHost(s.p);
+        return code;
+    }
+    for (int i = c->segments++; i > at; i--)
+        c->ring[i] = c->ring[i - 1];
+    c->ring[at] = s;
+    return cudaSuccess;
+}
+
+/* The next segment of the ring, once what was copied from it is done, or a new one. */
 static void next_segment(Cuda *c)
 {
-    cuda_worked(c, cudaEventRecord(c->written[c->segment], c->stream), "upload");
-    c->segment = (c->segment + 1) % RING_SEGMENTS;
+    cuda_worked(c, cudaEventRecord(c->ring[c->segment].written, c->stream), "upload");
     c->used = 0;
-    cuda_worked(c, cudaEventSynchronize(c->written[c->segment]), "upload");
+    const int next = (c->segment + 1) % c->segments;
+    if (cudaEventQuery(c->ring[next].written) == cudaErrorNotReady) {
+        const bool added = c->segments < RING_MOST && add_segment(c, c->segment + 1) == cudaSuccess;
+        (void)cudaGetLastError(); /* neither is a failure */
+        if (added) {
+            c->segment++;
+            return;
+        }
+        cuda_worked(c, cudaEventSynchronize(c->ring[next].written), "upload");
+    }
+    c->segment = next;
 }
 
 static void cuda_step_begin(const Run *run)
@@ -133,7 +160,7 @@ static void cuda_upload(const Run *run, void *device, const void *host, size_t b
             continue;
         }
         const size_t n = MIN(bytes, room);
-        char *pinned = c->ring + (size_t)c->segment * SEGMENT_BYTES + c->used;
+        char *pinned = c->ring[c->segment].p + c->used;
         memcpy(pinned, from, n);
         cuda_worked(c, cudaMemcpyAsync(to, pinned, n, cudaMemcpyHostToDevice, c->stream), "upload");
         c->used += size_round_up(n, 64);
@@ -153,6 +180,79 @@ static void cuda_download(const Run *run, void *host, const void *device, size_t
         cuda_worked(c, cudaStreamSynchronize(c->stream), "download");
     if (c->failed)
         memset(host, 0, bytes); /* numbers that are always the same, until `check` is asked */
+}
+
+/* The n oldest downloads that wait are brought to their places. */
+static void arrive_oldest(Cuda *c, int n)
+{
+    if (n == 0)
+        return;
+    cuda_flush(c); /* a step that is captured may not wait */
+    if (!c->failed)
+        cuda_worked(c, cudaEventSynchronize(c->arrivals[(c->oldest + n - 1) % ARRIVALS].landed), "download");
+    for (; n > 0; n--) {
+        const Arrival *a = &c->arrivals[c->oldest];
+        if (c->failed)
+            memset(a->host, 0, a->bytes); /* as cuda_download */
+        else
+            memcpy(a->host, c->landing + a->at, a->bytes);
+        c->oldest = (c->oldest + 1) % ARRIVALS;
+        c->waiting--;
+    }
+}
+
+static bool open_landing(Cuda *c)
+{
+    if (c->landing || c->failed)
+        return !c->failed;
+    for (int i = 0; i < ARRIVALS; i++)
+        if (!c->arrivals[i].landed &&
+            !cuda_worked(c, cudaEventCreateWithFlags(&c->arrivals[i].landed, cudaEventDisableTiming), "event"))
+            return false;
+    return cuda_worked(c, cudaHostAlloc(&c->landing, LANDING_BYTES, cudaHostAllocDefault), "pinned memory of the host");
+}
+
+static bool is_taken(const Cuda *c, size_t at, size_t bytes)
+{
+    for (int i = 0; i < c->waiting; i++) {
+        const Arrival *a = &c->arrivals[(c->oldest + i) % ARRIVALS];
+        if (at < a->at + a->bytes && a->at < at + bytes)
+            return true;
+    }
+    return false;
+}
+
+static void cuda_download_later(const Run *run, void *host, const void *device, size_t bytes)
+{
+    Cuda *c = context_of(run);
+    cuda_flush(c);
+    if (bytes == 0)
+        return;
+    if (bytes > LANDING_BYTES / 2 || !open_landing(c)) {
+        cuda_download(run, host, device, bytes);
+        return;
+    }
+    const size_t at = c->landed + bytes <= LANDING_BYTES ? c->landed : 0;
+    while (c->waiting == ARRIVALS || is_taken(c, at, bytes))
+        arrive_oldest(c, 1);
+    Arrival *a = &c->arrivals[(c->oldest + c->waiting) % ARRIVALS];
+    a->host = host;
+    a->at = at;
+    a->bytes = bytes;
+    c->waiting++;
+    c->landed = at + size_round_up(bytes, 64);
+    if (!c->failed &&
+        cuda_worked(c, cudaMemcpyAsync(c->landing + at, device, bytes, cudaMemcpyDeviceToHost, c->stream), "download"))
+        cuda_worked(c, cudaEventRecord(a->landed, c->stream), "download");
+}
+
+static void cuda_arrive(const Run *run, const void *host)
+{
+    Cuda *c = context_of(run);
+    int n = c->waiting;
+    while (host && n > 0 && c->arrivals[(c->oldest + n - 1) % ARRIVALS].host != host)
+        n--;
+    arrive_oldest(c, n);
 }
 
 /* The two sides may overlap: a copy of the device may not, so then it goes in pieces that do not. */
@@ -224,6 +324,8 @@ static Kernels table(void)
     k.free = cuda_free;
     k.upload = cuda_upload;
     k.download = cuda_download;
+    k.download_later = cuda_download_later;
+    k.arrive = cuda_arrive;
     k.copy = cuda_copy;
     k.zero = cuda_zero;
     k.check = cuda_check;
@@ -294,15 +396,19 @@ static void cuda_close(void *context)
     for (int i = 0; i < STEP_GRAPHS; i++)
         if (c->graphs[i])
             (void)cudaGraphExecDestroy(c->graphs[i]);
-    for (int i = 0; i < RING_SEGMENTS; i++)
-        if (c->written[i])
-            (void)cudaEventDestroy(c->written[i]);
+    for (int i = 0; i < c->segments; i++) {
+        (void)cudaEventDestroy(c->ring[i].written);
+        (void)cudaFreeHost(c->ring[i].p);
+    }
+    for (int i = 0; i < ARRIVALS; i++)
+        if (c->arrivals[i].landed)
+            (void)cudaEventDestroy(c->arrivals[i].landed);
     if (c->last)
         (void)cudaEventDestroy(c->last);
     if (c->now)
         (void)cudaEventDestroy(c->now);
-    if (c->ring)
-        (void)cudaFreeHost(c->ring);
+    if (c->landing)
+        (void)cudaFreeHost(c->landing);
     if (c->stream)
         (void)cudaStreamDestroy(c->stream);
     heap_free(c->heap, c, sizeof *c);
@@ -311,13 +417,11 @@ static void cuda_close(void *context)
 static bool open_context(Cuda *c)
 {
     if (!cuda_worked(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream") ||
-        !cuda_worked(c, cudaHostAlloc(&c->ring, RING_SEGMENTS * SEGMENT_BYTES, cudaHostAllocDefault),
-                     "pinned memory of the host") ||
         !cuda_worked(c, cudaEventCreateWithFlags(&c->last, cudaEventDefault), "event") ||
         !cuda_worked(c, cudaEventCreateWithFlags(&c->now, cudaEventDefault), "event"))
         return false;
     for (int i = 0; i < RING_SEGMENTS; i++)
-        if (!cuda_worked(c, cudaEventCreateWithFlags(&c->written[i], cudaEventDisableTiming), "event"))
+        if (!cuda_worked(c, add_segment(c, i), "pinned memory of the host"))
             return false;
     c->clock = now_seconds();
     return cuda_worked(c, cudaEventRecord(c->last, c->stream), "event");

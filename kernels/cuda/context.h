@@ -2,7 +2,12 @@
  *
  * Work of a context is done in the order of the calls: all of it is in one stream. An upload is copied to pinned memory
  * of the host first, a ring of segments, so that it need not wait for the device; a segment is written again when the
- * event behind its last copy is done.
+ * event behind its last copy is done. While the device is behind, the ring grows: a copy is behind all that was called
+ * before it, so without that a host with many images would wait for the computing of earlier ones.
+ *
+ * download_later copies to pinned memory, too, the landing, and notes where the numbers belong; `arrive` waits for the
+ * event behind the copy and brings them there. Landed numbers are in the order of the calls, round and round; one that
+ * finds no room there brings the oldest to their places first.
  *
  * Between step_begin and step_end the calls are captured to a CUDA graph. At the end it takes the place of the nodes of
  * an earlier step's graph of the same shape, if there is one (their addresses and numbers may differ), and is launched
@@ -13,8 +18,19 @@
 
 #include "kernels/cuda/cuda.h"
 
-enum { RING_SEGMENTS = 4, STEP_GRAPHS = 4 };
+enum { RING_SEGMENTS = 4, RING_MOST = 32, STEP_GRAPHS = 4, ARRIVALS = 32 };
 #define SEGMENT_BYTES ((size_t)4 << 20)
+#define LANDING_BYTES ((size_t)8 << 20)
+
+typedef struct Segment { /* of pinned memory */
+    char *p;
+    cudaEvent_t written; /* behind the last copy from it */
+} Segment;
+typedef struct Arrival { /* a download_later */
+    void *host;
+    size_t at, bytes; /* in the landing */
+    cudaEvent_t landed;
+} Arrival;
 
 struct Cuda {
     cudaStream_t stream;
@@ -23,10 +39,13 @@ struct Cuda {
     bool failed;      /* nothing is launched any more */
     sp_error error;   /* the first cause */
 
-    char *ring;                          /* [RING_SEGMENTS SEGMENT_BYTES], pinned */
-    size_t used;                         /* of the segment */
-    int segment;                         /* that is written */
-    cudaEvent_t written[RING_SEGMENTS];  /* behind the last copy from each */
+    Segment ring[RING_MOST];    /* the next one is the one used longest ago */
+    int segments, segment;      /* how many; which is written */
+    size_t used;                /* of it */
+    char *landing;              /* [LANDING_BYTES], pinned; NULL until the first download_later */
+    size_t landed;              /* where the next one lands */
+    Arrival arrivals[ARRIVALS]; /* a ring: those that wait begin with `oldest` */
+    int oldest, waiting;
     bool stepping;                       /* the stream is captured; written with the arena's lock */
     cudaGraphExec_t graphs[STEP_GRAPHS]; /* of the shapes of steps, the one used last first */
     cudaEvent_t last, now;               /* of `clock` */

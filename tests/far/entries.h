@@ -26,7 +26,8 @@
     LINE(attention_work) LINE(attention_way) LINE(attention_back_work) \
     LINE(knn_work) LINE(knn_lists_work) LINE(topk_work) LINE(topk_way) LINE(adam_factored_work)
 
-#define FAR_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
+#define FAR_MEMORY(LINE) \
+    LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(download_later) LINE(arrive) LINE(copy) LINE(zero)
 
 #define FAR_ENTRIES(LINE) \
     LINE(convert, (const Run *run, int64_t n, DType x_type, const void *x, DType y_type, void *y), \

@@ -18,6 +18,14 @@ _Static_assert(FAR_ENTRIES(MEMBER) FAR_ASKED(MEMBER) FAR_MEMORY(MEMBER) 0 == siz
 enum { FILLER = 0xff };
 #define RESERVED ((size_t)4 << 30) /* addresses, not memory */
 
+/* What download_later copied: it is written to the host's memory by `arrive`. */
+typedef struct FarCopy {
+    void *host, *kept;
+    size_t bytes;
+    const void *context;
+    struct FarCopy *next; /* the one that was called after it */
+} FarCopy;
+
 typedef struct FarBlock { /* in pages; the page behind it belongs to it and stays closed */
     size_t first, pages, bytes;
     struct FarBlock *next; /* ascending */
@@ -30,6 +38,7 @@ static struct {
     size_t page;
     unsigned char *device, *open; /* two addresses of one memory; `device` is closed for ever */
     FarBlock *blocks;
+    FarCopy *copies_coming;
     uint64_t live;
     pthread_mutex_t lock;
     _Atomic uint64_t kernels, uploads, upload_bytes, downloads, download_bytes, copies, allocations, host_pointers;
@@ -149,6 +158,50 @@ static void far_download(const Run *run, void *host, const void *device, size_t 
     far.download_bytes += bytes;
     must(!is_device(host), "download: both sides are the device's");
     far.cpu->download(run, host, DEV(device), bytes);
+}
+
+/* What has not arrived is NaN. */
+static void far_download_later(const Run *run, void *host, const void *device, size_t bytes)
+{
+    if (!bytes)
+        return;
+    FarCopy *c = malloc(sizeof *c);
+    must(c && (c->kept = malloc(bytes)), "malloc");
+    c->host = host;
+    c->bytes = bytes;
+    c->context = run->context;
+    c->next = NULL;
+    far_download(run, c->kept, device, bytes);
+    memset(host, FILLER, bytes);
+    pthread_mutex_lock(&far.lock);
+    FarCopy **end = &far.copies_coming;
+    while (*end)
+        end = &(*end)->next;
+    *end = c;
+    pthread_mutex_unlock(&far.lock);
+}
+
+static void far_arrive(const Run *run, const void *host)
+{
+    pthread_mutex_lock(&far.lock);
+    const FarCopy *last = NULL;
+    for (const FarCopy *c = far.copies_coming; c; c = c->next)
+        if (c->context == run->context && (!host || c->host == host))
+            last = c;
+    for (FarCopy **at = &far.copies_coming; last;) {
+        FarCopy *c = *at;
+        if (c->context != run->context) {
+            at = &c->next;
+            continue;
+        }
+        if (c == last)
+            last = NULL;
+        *at = c->next;
+        memcpy(c->host, c->kept, c->bytes);
+        free(c->kept);
+        free(c);
+    }
+    pthread_mutex_unlock(&far.lock);
 }
 
 static void far_copy(const Run *run, void *to, const void *from, size_t bytes)

@@ -355,8 +355,8 @@ bool round_run(Round *r, const char *label, Error *e)
     size_t *which, count = 0, longest = 1;
     if (!choose_inputs(r, &which, &count, e) || count == 0)
         return e->code == SP_OK;
-    r->batch = MIN(r->batch, count);
     const Device *d = context_device(r->c, e);
+    r->batch = MIN(inputs_at_once(d, r->batch), count);
     ItemBatch b = {.images = NEW(r->arena, ImageInput, r->batch, e),
                    .texts = NEW(r->arena, Text, r->batch, e),
                    .calls = NEW(r->arena, const Call *, r->count, e),

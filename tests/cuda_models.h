@@ -1,0 +1,36 @@
+/* tests/cuda_models.h: what tests share that compare a GPU, or the emulator, with the CPU. After cmocka's header. */
+#ifndef SAPOR_TESTS_CUDA_MODELS_H
+#define SAPOR_TESTS_CUDA_MODELS_H
+
+#include <math.h>
+
+#include "tests/cuda_testing.h"
+#include "tests/testing.h"
+
+static inline void open_gpu(Device *d)
+{
+    Error e = {0};
+    if (emu_why_not) {
+        print_message("skipped: %s\n", emu_why_not);
+        skip();
+    }
+    assert_ok(device_open(d, "cuda", 2, NULL, NULL, &e), e);
+    emu_find(&d->plugin);
+}
+
+static inline double apart(const float *x, const float *y, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)x[i] - (double)y[i]) / (1 + fabs((double)x[i])));
+    return most;
+}
+
+static inline void assert_near(const char *name, const char *what, double most, double tolerance)
+{
+    print_message("  %-40s %s: largest difference %.2g\n", name, what, most);
+    if (!(most <= tolerance))
+        fail_msg("%s: %s: differs by %g from the CPU, expected %g", name, what, most, tolerance);
+}
+
+#endif
