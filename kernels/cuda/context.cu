@@ -81,12 +81,19 @@ static void launch_graph(Cuda *c, cudaGraph_t graph)
     cuda_worked(c, cudaGraphLaunch(exec, c->stream), "graph");
 }
 
-void cuda_flush(Cuda *c)
+/* What was captured, or NULL. */
+static cudaGraph_t end_capture(Cuda *c)
 {
     cudaGraph_t graph = NULL;
+    return cuda_worked(c, cudaStreamEndCapture(c->stream, &graph), "graph") ? graph : NULL;
+}
+
+void cuda_flush(Cuda *c)
+{
     if (!c->stepping)
         return;
-    if (cuda_worked(c, cudaStreamEndCapture(c->stream, &graph), "graph")) {
+    const cudaGraph_t graph = end_capture(c);
+    if (graph) {
         launch_graph(c, graph);
         cuda_worked(c, cudaGraphDestroy(graph), "graph");
     }
