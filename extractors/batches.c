@@ -72,7 +72,7 @@ bool batches_room(Batches *b, size_t slots, size_t inputs, size_t tokens, Arena 
     const Call *c = b->call;
     slots = batches_overlap(b) ? slots : 1;
     b->slots = slots;
-    b->ring = b->now = NEW(a, Batch, slots, e);
+    b->ring = b->now = NEW(a, InputBatch, slots, e);
     for (size_t s = 0; b->ring && s < slots; s++) {
         Inferred *results = b->ring[s].results = NEW(a, Inferred, c->count, e);
         if (!results || !(b->ring[s].offsets = NEW(a, int32_t, inputs + 1, e)))
@@ -118,7 +118,7 @@ static bool goes_on(const Batches *b, const uint32_t *end, Error *e)
 static bool keep_oldest(Batches *b, Error *e)
 {
     Error why = {0};
-    const Batch *x = b->now = &b->ring[b->kept++ % b->slots];
+    const InputBatch *x = b->now = &b->ring[b->kept++ % b->slots];
     infer_arrive(b->tape, x->results[b->call->count - 1].to, &why);
     return keep_batch(b, x->inputs, x->B, &why, e) && goes_on(b, x->inputs + x->B, e);
 }
@@ -139,7 +139,7 @@ bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e)
     if (batches_overlap(b)) {
         if (b->begun - b->kept == b->slots && !keep_oldest(b, e))
             return false;
-        Batch *x = b->now = &b->ring[b->begun % b->slots];
+        InputBatch *x = b->now = &b->ring[b->begun % b->slots];
         if (b->infer(b, inputs, B, &(Error){0})) {
             x->inputs = inputs;
             x->B = B;

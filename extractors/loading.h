@@ -170,12 +170,12 @@ typedef struct InputRows {
     float *to;
     size_t count; /* floats */
 } InputRows;
-typedef struct Batch { /* one that was begun */
-    Inferred *results; /* [call's outputs]: with memory for a batch */
-    int32_t *offsets;  /* of texts */
+typedef struct InputBatch { /* one that was begun */
+    Inferred *results;      /* [call's outputs]: with memory for a batch */
+    int32_t *offsets;       /* of texts */
     const uint32_t *inputs;
     size_t B;
-} Batch;
+} InputBatch;
 /* The batches of a call: first member of a struct that has what is particular to texts or images. */
 typedef struct Batches Batches;
 struct Batches {
@@ -186,7 +186,7 @@ struct Batches {
     size_t first;     /* the number in the call of input 0 */
     /* Batch number i is ring[i % slots]; kept: how many have their rows in the caller's memory. On the CPU there is one
      * slot, on other devices the host goes on while they compute. */
-    Batch *ring, *now;
+    InputBatch *ring, *now;
     size_t slots, begun, kept;
     /* Computes inputs[0 : B] as one batch, into now->results. */
     bool (*infer)(Batches *b, const uint32_t *inputs, size_t B, Error *e);

@@ -316,10 +316,6 @@ static void cuda_range(const Run *run, const char *op)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-/* While kernels are being written: those that are not there are NULL. */
-#define WEAK(name) extern "C" __attribute__((weak)) Pointee<decltype(Kernels::name)>::type cuda_##name;
-KERNEL_LIST(WEAK)
-
 static Kernels table(void)
 {
     Kernels k = {};
@@ -357,13 +353,24 @@ static bool tf32_use(Cuda *c, Error *e)
     return true;
 }
 
+/* Large products of f16 and bf16 weights; not with tf32, whose products are others. */
+static bool wgmma_use(Cuda *c, Error *e)
+{
+    if (c->tf32)
+        return fail(e, SP_USAGE, "device cuda:tf32,wgmma: one of the two words only");
+    c->kernels.gemm = cuda_gemm_wgmma;
+    c->kernels.gemm_way = cuda_gemm_way_wgmma;
+    return true;
+}
+
 /* The words behind "cuda:". Each replaces entries of the context's table, in this order whatever that of the words
  * is. */
 typedef struct Option {
     const char *word;
     bool (*use)(Cuda *, Error *);
 } Option;
-static const Option OPTIONS[] = {{"tf32", tf32_use}, {"cublas", cublas_use}, {"cudnn", cudnn_use}};
+static const Option OPTIONS[] = {
+    {"tf32", tf32_use}, {"wgmma", wgmma_use}, {"cublas", cublas_use}, {"cudnn", cudnn_use}};
 
 static bool use_options(Cuda *c, const char *options, Error *e)
 {
@@ -374,9 +381,10 @@ static bool use_options(Cuda *c, const char *options, Error *e)
         while (i < COUNT(OPTIONS) && !text_is(word, OPTIONS[i].word))
             i++;
         if (i == COUNT(OPTIONS))
-            return fail(e, SP_USAGE,
-                        "device cuda:%.*s: is not available; expected cuda, or cuda: with words of tf32, cublas, cudnn",
-                        (int)MIN(word.n, (size_t)100), word.p);
+            return fail(
+                e, SP_USAGE,
+                "device cuda:%.*s: is not available; expected cuda, or cuda: with words of tf32, wgmma, cublas, cudnn",
+                (int)MIN(word.n, (size_t)100), word.p);
         given[i] = true;
     }
     c->kernels = table();
