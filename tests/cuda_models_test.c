@@ -349,8 +349,6 @@ static void plugins_that_do_not_fit(void **state)
     else
         unsetenv("SAPOR_CUDA");
     free(kept);
-    if (emu_why_not)
-        return;
     assert_false(device_open(&d, "cuda:nonsense", 1, NULL, NULL, &e));
     assert_int_equal(e.code, SP_USAGE);
     error_clear(&e);
@@ -444,7 +442,8 @@ static void encoders_agree_with_the_cpu(void **state)
 int main(void)
 {
     unsetenv("SAPOR_TEST_DEVICE"); /* both devices are opened here */
-    emu_look();
+    if (!emu_look())
+        return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_of_all_sizes),
         cmocka_unit_test(blocks_do_not_overlap),

@@ -17,9 +17,6 @@ static const char *options; /* or "" */
 
 static bool open_device(Error *e)
 {
-    emu_look();
-    if (emu_why_not)
-        return true;
     if (!plugin_open(&opened, options, NULL, e))
         return false;
     emu_find(&opened);
@@ -73,10 +70,6 @@ static bool is_replaced(const Family *f)
 static void check_family(void **state)
 {
     const Family *f = *state;
-    if (emu_why_not) {
-        print_message("skipped: %s\n", emu_why_not);
-        skip();
-    }
     enum { SMALL = 60000 };
     void *const contexts[3] = {opened.context, opened.context, opened.context};
     size_t least = 0;
@@ -102,10 +95,6 @@ static void check_family(void **state)
 static void check_lazy_adam(void **state)
 {
     (void)state;
-    if (emu_why_not) {
-        print_message("skipped: %s\n", emu_why_not);
-        skip();
-    }
     char why[512];
     bool ok = lazy_adam_check(opened.k, opened.context, why);
     finish("lazy Adam", ok, why);
@@ -118,6 +107,8 @@ int main(int argc, char **argv)
     options = getenv("SAPOR_CUDA_OPTIONS");
     options = options ? options : "";
     all_cases = all ? strcmp(all, "1") == 0 : argc > 1;
+    if (!emu_look())
+        return 0;
     if (!open_device(&e)) {
         fprintf(stderr, "cuda_test: %s\n", e.message);
         return 1;
