@@ -26,7 +26,8 @@ static inline bool emu_find_path(void) /* whether it is the emulator */
     return emu_fault_count != NULL;
 }
 
-/* build/tests/NAME has its emulator in build/cuda_emu. False: there is none, which is said as a test that was skipped. */
+/* build/tests/NAME has its emulator in build/cuda_emu. False: there is none, which is said as a test that was
+ * skipped. */
 static inline bool emu_look(void)
 {
     if (getenv("SAPOR_CUDA"))
