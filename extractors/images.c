@@ -203,7 +203,7 @@ static bool batch_room(ImageRun *r, size_t most, Arena *a, Error *e)
         return false;
     for (size_t i = 0; i < most; i++)
         r->fitted[i] = (Image){.width = c->preset.width, .height = c->preset.height, .pixels = bytes + i * pixels};
-    return batches_room(&r->batches, (most + r->chunk - 1) / r->chunk, r->chunk, 0, a, e);
+    return batches_room(&r->batches, (most + r->chunk - 1) / MAX(r->chunk, (size_t)1), r->chunk, 0, a, e);
 }
 
 /* Decodes the next n images; errors [n] receives why one cannot be decoded. */

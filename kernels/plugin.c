@@ -63,7 +63,7 @@ bool plugin_open(OpenPlugin *o, const char *options, const Heap *heap, Error *e)
 /* The library stays loaded: the run-time library of CUDA has functions that are called at the end of the program. */
 void plugin_close(OpenPlugin *o)
 {
-    if (o->context)
+    if (o->plugin && o->context)
         o->plugin->close(o->context);
     *o = (OpenPlugin){0};
 }

@@ -72,6 +72,14 @@ static void take_step(Test *t, int step, bool decays)
                      d->x[2] + 2 * TABLE);
 }
 
+static bool same_bits(float a, float b)
+{
+    uint32_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y;
+}
+
 static bool compare(Test *t, char why[512])
 {
     static const char *const names[FORMS] = {"adam", "adam_rows", "adam_factored"};
@@ -86,7 +94,7 @@ static bool compare(Test *t, char why[512])
             if (h->last[form - 1][r] != STEPS)
                 return snprintf(why, 512, "%s: row %d is at step %d", names[form], r, h->last[form - 1][r]) < 0;
         for (int i = 0; i < 3 * TABLE; i++)
-            if (memcmp(&h->x[0][i], &h->x[form][i], sizeof(float)) != 0)
+            if (!same_bits(h->x[0][i], h->x[form][i]))
                 return snprintf(why, 512, "%s: %c[%d] has other bits than adam's: %.9g, %.9g", names[form],
                                 "pmv"[i / TABLE], i % TABLE, (double)h->x[form][i], (double)h->x[0][i]) < 0;
     }

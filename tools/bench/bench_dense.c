@@ -94,7 +94,7 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
         way[i] = run[i].k->gemm_way(&run[i].run, &run[i].g);
         contender[i] = (Contender){list[i], &run[i], way[i].name};
     }
-    size_t weights = c->how == WEIGHT ? run[0].k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
+    size_t weights = c->how == WEIGHT ? b->d->k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
     Figure f = {"gemm", shape, .dtype = option_text(b->c, "dtype"), .flops = 2.0 * (double)mk * (double)c->N,
                 .bytes = 4.0 * (double)(mk + mn) + (double)weights};
     return bench_compare(b, &f, gemm_body, contender, devices, e);
