@@ -72,5 +72,5 @@ commands:
 	@$(call list_commands,$(LIB_SRC) $(TOOL_SRC) $(CASE_SRC) $(TEST_SRC) $(EXTRA_SRC),$(FILE_FLAGS))
 	@$(foreach l,$(call widest_first,$(LEVELS)),$(call list_commands,$(CPU_SRC),$(call level_flags,$(l)),$(l));)
 	@$(call list_commands,$(LADDER_SRC),$(STEP_FLAGS))
-	@$(if $(HAVE_CXX),$(call list_commands,$(CUDA_SRC),-x c++ $(EMU_FLAGS),,$(CXX)))
+	@$(if $(HAVE_CXX),$(call list_commands,$(filter-out kernels/cuda/libs/%,$(CUDA_SRC)),-x c++ $(EMU_FLAGS),,$(CXX)))
 .PHONY: lint format commands commands_json
