@@ -5,9 +5,7 @@
 
 Pack pack_type(Pack form)
 {
-    return form == PACK_BF16_WIDE || form == PACK_BF16_DOTS || form == PACK_BF16_AMX ? PACK_BF16
-           : form == PACK_INT8_DOTS || form == PACK_INT8_AMX                         ? PACK_INT8
-                                                                                     : form;
+    return form < PACK_COUNT ? form : form < PACK_INT8_DOTS ? PACK_BF16 : PACK_INT8;
 }
 
 /* A bf16 or int8 product is with A in bf16 or int8: what the forms DOTS say. WIDE and AMX are the CPU's own. */
