@@ -5,7 +5,7 @@
 set -eu
 root=$1
 shift
-packages="pkg-config libjpeg-dev libpng-dev libwebp-dev libyaml-dev libxxhash-dev zlib1g-dev libonig-dev libsqlite3-dev libcmocka-dev $*"
+packages="g++ pkg-config libjpeg-dev libpng-dev libwebp-dev libyaml-dev libxxhash-dev zlib1g-dev libonig-dev libsqlite3-dev libcmocka-dev $*"
 # Only these and their dependencies of these names are unpacked; a machine with a C compiler has the others (libc, ...).
 ours='^(pkg-config|pkgconf|libpkgconf|libjpeg|libpng|libwebp|libsharpyuv|libyaml|libxxhash|zlib1g|libonig|libsqlite3|libcmocka|libstb)'
 
