@@ -14,6 +14,16 @@ static inline void open_gpu(Device *d)
     emu_find(&d->plugin);
 }
 
+/* Skips the test on a card; the device is closed then. */
+static inline void emulator_only(Device *d, const char *why)
+{
+    if (is_emulator())
+        return;
+    device_close(d);
+    print_message("skipped: %s\n", why);
+    skip();
+}
+
 static inline double apart(const float *x, const float *y, size_t n)
 {
     double most = 0;

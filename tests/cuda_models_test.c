@@ -157,11 +157,7 @@ static void out_of_memory_is_an_error(void **state)
     Device d;
     Error e = {0};
     open_gpu(&d);
-    if (!emu_limit) {
-        device_close(&d);
-        print_message("skipped: only the emulator has a limit of memory\n");
-        skip();
-    }
+    emulator_only(&d, "only the emulator has a limit of memory");
     emu_limit((size_t)80 << 20);
     Store *s = store_new(&d, &e);
     assert_ok(s != NULL, e);
@@ -258,11 +254,7 @@ static void a_step_keeps_what_it_freed(void **state)
     Device d, other;
     Error e = {0};
     open_gpu(&d);
-    if (!emu_limit) {
-        device_close(&d);
-        print_message("skipped: only the emulator has a limit of memory\n");
-        skip();
-    }
+    emulator_only(&d, "only the emulator has a limit of memory");
     assert_ok(device_open(&other, "cuda", 1, NULL, NULL, &e), e);
     const Run run = device_run(&d), run_other = device_run(&other);
     float *x = d.k->alloc(&run, NULL, bytes), *y = d.k->alloc(&run, NULL, 16), got[4] = {0};
@@ -296,11 +288,7 @@ static void errors_are_kept(void **state)
     Device d;
     Error e = {0};
     open_gpu(&d);
-    if (!emu_forget) {
-        device_close(&d);
-        print_message("skipped: a card that has met a fault is lost for the process\n");
-        skip();
-    }
+    emulator_only(&d, "a card that has met a fault is lost for the process");
     const Run run = device_run(&d);
     float *x = d.k->alloc(&run, NULL, 64), got[16] = {1, 1};
     d.k->fill(&run, 1000, 1.0f, x); /* behind its end */
@@ -352,7 +340,7 @@ static void plugins_that_do_not_fit(void **state)
     assert_false(device_open(&d, "cuda:nonsense", 1, NULL, NULL, &e));
     assert_int_equal(e.code, SP_USAGE);
     error_clear(&e);
-    if (emu_find_path()) {
+    if (is_emulator()) {
         setenv("EMU_DEVICES", "0", 1);
         assert_false(device_open(&d, "cuda", 1, NULL, NULL, &e));
         assert_non_null(strstr(e.message, "no GPU can be used"));

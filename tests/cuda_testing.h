@@ -21,7 +21,7 @@ static void (*emu_forget)(void);
 static EmuCounts (*emu_count)(void);
 static void (*emu_limit)(size_t bytes);
 
-static inline bool emu_find_path(void) /* whether it is the emulator */
+static inline bool is_emulator(void) /* the plug-in that emu_find was given */
 {
     return emu_fault_count != NULL;
 }

@@ -281,15 +281,15 @@ static void info_json(const Device *d, const char *cpu, const struct utsname *u,
     json_finish(&w);
 }
 
-static void show_gpu(const Context *c)
+static void show_gpu(const Context *c, const Device *d)
 {
 #ifdef SAPOR_MINIMAL
-    (void)c;
+    (void)c, (void)d;
     printf("%-10s cpu\n", "devices");
 #else
-    OpenPlugin o;
-    Error why = {0};
-    if (plugin_open(&o, "", c->heap, &why))
+    OpenPlugin o = {.k = device_is_host(d) ? NULL : d->k}; /* --device may have opened it, or have failed to */
+    Error why = d->why_cpu;
+    if (o.k || (why.code == SP_OK && plugin_open(&o, "", c->heap, &why)))
         printf("%-10s cpu, cuda: %s\n", "devices", o.k->about);
     else
         printf("%-10s cpu (%s)\n", "devices", why.message);
@@ -321,7 +321,7 @@ bool info_command(Context *c, Error *e)
     for (size_t i = 0; i < COUNT(LIBRARIES); i++)
         printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name,
                LIBRARIES[i].in ? "available" : "not in this build", LIBRARIES[i].what_for);
-    show_gpu(c);
+    show_gpu(c, d);
     if (kernels)
         kernels_text(c, d);
     return true;

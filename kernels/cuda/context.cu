@@ -322,7 +322,6 @@ static Kernels table(void)
     k.bytes = sizeof(Kernels);
     k.version = KERNELS_VERSION;
     k.device = "cuda";
-    k.level = "f32";
     k.alloc = cuda_alloc;
     k.free = cuda_free;
     k.upload = cuda_upload;

@@ -163,6 +163,15 @@ static __device__ inline void from_f32(float x, Brain *y)
 {
     y->bits = f32_to_bf16(x);
 }
+/* From one type to another. A number of the same type keeps its bits, those of a NaN and of an infinity too. */
+template <class X, class Y> static __device__ inline void convert_number(X x, Y *y)
+{
+    from_f32(to_f32(x), y);
+}
+template <class T> static __device__ inline void convert_number(T x, T *y)
+{
+    *y = x;
+}
 /* The statement with T as float, Half or Brain, by a DType. */
 #define WITH_TYPE(dtype, T, ...)                                                                                       \
     do {                                                                                                               \

@@ -18,7 +18,7 @@
  *
  * Rows: T threads have one, and thread t of them the numbers V (t + T k) .. + V - 1 for k = 0, 1, ... Up to K of these
  * pieces stay in registers between the passes over a row; K 0: the row is longer, and each pass reads it again, from
- * the second-level cache. V, T and K follow from C alone, so the order of a sum does, too: of a thread's numbers in V
+ * the L2 cache. V, T and K follow from C alone, so the order of a sum does, too: of a thread's numbers in V
  * sums, then of the threads of a warp 16, 8, 4, 2, 1 apart, then of the warps of a block one after the other.
  * LAUNCH_ROWS:
  *
@@ -168,6 +168,25 @@ template <int T> static __device__ inline float row_largest(float x)
         for (int apart = T / 2; apart > 0; apart /= 2)
             x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
     return x;
+}
+
+/* The dot product of two rows of n numbers, for all threads of the row. Both are loaded; kept_a and kept_b are
+ * load_row's. */
+template <int V, int W, int T, int K>
+static __device__ inline float dot_of_rows(const float *a, const float *b, int64_t n, float (*kept_a)[V],
+                                           float (*kept_b)[V])
+{
+    float dot[V] = {0.0f}, v[V], w[V];
+    load_row<V, W, T, K>(a, n, kept_a);
+    load_row<V, W, T, K>(b, n, kept_b);
+    FOR_PIECES(V, T, K, n)
+    {
+        load_piece<V, W, K>(a + c, k, kept_a, v);
+        load_piece<V, W, K>(b + c, k, kept_b, w);
+        for (int j = 0; j < V; j++)
+            dot[j] = fmaf(v[j], w[j], dot[j]);
+    }
+    return row_total<T>(own_total<V>(dot));
 }
 
 #define LAUNCH_ROWS_AS(run, kernel, V, W, M, C, ...)                                                                   \

@@ -235,17 +235,8 @@ static __global__ void __launch_bounds__(256)
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept[MAX(K, 1)][V], kept_d[MAX(K, 1)][V], dot[V] = {0.0f}, v[V], d[V];
-        load_row<V, W, T, K>(y + m * C, n, kept);
-        load_row<V, W, T, K>(dy + m * C, n, kept_d);
-        FOR_PIECES(V, T, K, n)
-        {
-            load_piece<V, W, K>(y + m * C + c, k, kept, v);
-            load_piece<V, W, K>(dy + m * C + c, k, kept_d, d);
-            for (int j = 0; j < V; j++)
-                dot[j] = fmaf(v[j], d[j], dot[j]);
-        }
-        const float total = row_total<T>(own_total<V>(dot));
+        float kept[MAX(K, 1)][V], kept_d[MAX(K, 1)][V], v[V], d[V];
+        const float total = dot_of_rows<V, W, T, K>(y + m * C, dy + m * C, n, kept, kept_d);
         FOR_PIECES(V, T, K, n)
         {
             load_piece<V, W, K>(y + m * C + c, k, kept, v);

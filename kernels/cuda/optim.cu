@@ -7,7 +7,7 @@
  *
  * The lazy forms are two launches: the numbers, then `last` of their rows. A row belongs to several warps, which all
  * read last[row], so none of them may write it. */
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/loops.h"
 
 enum { THREADS = 256 };
 
@@ -97,12 +97,6 @@ static __device__ inline void catch_up(const Lazy *a, int64_t r, int64_t d, int3
     a->p[at] = p;
     a->m[at] = m;
     a->v[at] = v;
-}
-
-/* i / D. The division of 64-bit numbers is a function of some eighty instructions. */
-static __device__ inline int64_t row_of(int64_t i, int64_t D)
-{
-    return i <= INT32_MAX && D <= INT32_MAX ? (int64_t)((uint32_t)i / (uint32_t)D) : i / D;
 }
 
 /* g [n, D]: the gradient of step `now`; NULL: replay only, to step `now` */

@@ -171,17 +171,8 @@ static __global__ void __launch_bounds__(256)
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept_a[MAX(K, 1)][V], kept_b[MAX(K, 1)][V], sum[V] = {0.0f}, v[V], w[V];
-        load_row<V, W, T, K>(a + m * C, n, kept_a);
-        load_row<V, W, T, K>(b + m * C, n, kept_b);
-        FOR_PIECES(V, T, K, n)
-        {
-            load_piece<V, W, K>(a + m * C + c, k, kept_a, v);
-            load_piece<V, W, K>(b + m * C + c, k, kept_b, w);
-            for (int j = 0; j < V; j++)
-                sum[j] = fmaf(v[j], w[j], sum[j]);
-        }
-        const float total = row_total<T>(own_total<V>(sum));
+        float kept_a[MAX(K, 1)][V], kept_b[MAX(K, 1)][V];
+        const float total = dot_of_rows<V, W, T, K>(a + m * C, b + m * C, n, kept_a, kept_b);
         if (m < M && thread_of_row<T>() == 0)
             y[m] = total;
     }
@@ -232,18 +223,10 @@ static __global__ void __launch_bounds__(256) row_normalize_back_kernel(int64_t 
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept[MAX(K, 1)][V], kept_d[MAX(K, 1)][V], dot[V] = {0.0f}, v[V], d[V];
-        load_row<V, W, T, K>(y + m * C, n, kept);
-        load_row<V, W, T, K>(dy + m * C, n, kept_d);
-        FOR_PIECES(V, T, K, n)
-        {
-            load_piece<V, W, K>(y + m * C + c, k, kept, v);
-            load_piece<V, W, K>(dy + m * C + c, k, kept_d, d);
-            for (int j = 0; j < V; j++)
-                dot[j] = fmaf(v[j], d[j], dot[j]);
-        }
-        const float size = m < M ? norm[m] : 0.0f, scale = size > 0.0f ? 1.0f / size : 0.0f,
-                    total = row_total<T>(own_total<V>(dot)), along = size > eps ? total : 0.0f;
+        float kept[MAX(K, 1)][V], kept_d[MAX(K, 1)][V], v[V], d[V];
+        const float dot = dot_of_rows<V, W, T, K>(y + m * C, dy + m * C, n, kept, kept_d),
+                    size = m < M ? norm[m] : 0.0f, scale = size > 0.0f ? 1.0f / size : 0.0f,
+                    along = size > eps ? dot : 0.0f;
         FOR_PIECES(V, T, K, n)
         {
             load_piece<V, W, K>(y + m * C + c, k, kept, v);

@@ -20,16 +20,6 @@ bool cuda_supports(const char *entry, const char *operand, DType type)
     return type == F32;
 }
 
-/* A number of the same type keeps its bits, those of a NaN and of an infinity too. */
-template <class X, class Y> static __device__ inline void convert_one(X x, Y *y)
-{
-    from_f32(to_f32(x), y);
-}
-template <class T> static __device__ inline void convert_one(T x, T *y)
-{
-    *y = x;
-}
-
 /* V numbers, read and written at once: 16 bytes of float32, 8 of the others */
 template <class T, int V> struct alignas(V * sizeof(T)) Numbers {
     T x[V];
@@ -46,11 +36,11 @@ static __global__ void __launch_bounds__(256) convert_kernel(int64_t n, const X 
             const Numbers<X, V> from = *(const Numbers<X, V> *)(x + i);
             Numbers<Y, V> to;
             for (int j = 0; j < V; j++)
-                convert_one(from.x[j], &to.x[j]);
+                convert_number(from.x[j], &to.x[j]);
             *(Numbers<Y, V> *)(y + i) = to;
         } else {
             for (int64_t j = i; j < n; j++)
-                convert_one(x[j], y + j);
+                convert_number(x[j], y + j);
         }
     }
 }

@@ -28,9 +28,14 @@ enum {
 enum { MMA_D = 128 };
 void attention_mma(const Run *run, const Attention *t);
 
-static inline int64_t key_heads(const Attention *t)
+static __host__ __device__ inline int64_t key_heads(const Attention *t)
 {
     return t->Hk ? t->Hk : t->H;
+}
+/* The head of keys that head h of queries has */
+static __device__ inline int64_t key_head(const Attention *t, int64_t h)
+{
+    return h / (t->H / key_heads(t));
 }
 static inline int64_t longest_keys(const Attention *t)
 {
@@ -75,6 +80,13 @@ static __device__ inline Task task_of(int64_t parts, int64_t heads)
     const int64_t n = blockIdx.x;
     const Task task = {n / parts / heads, n / parts % heads, (int)(n % parts)};
     return task;
+}
+
+/* The first query of a block of `queries` of the forward pass, `parts` blocks a text. The last queries see most where
+ * the mask is causal: first come the blocks that take longest. */
+static __device__ inline int first_query(const Attention *t, int part, int64_t parts, int queries)
+{
+    return (t->causal ? (int)parts - 1 - part : part) * queries;
 }
 
 /* A query sees the keys whose place less its own is least .. most. */

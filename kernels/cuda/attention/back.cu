@@ -137,7 +137,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     const int i0 = task.part * COUNT, first = i0 + own, left = r.queries - first, place = first_place(&r) + first;
     if (i0 >= r.queries)
         return;
-    const int64_t h = task.h, kh = h / (t->H / (t->Hk ? t->Hk : t->H));
+    const int64_t h = task.h, kh = key_head(t, h);
     const Side rows = {head_rows(t->q, t->type, t->q_ld, r.q, h * D),
                        head_rows(back.dout, t->out_type, t->out_ld, r.q, h * D), q, dout, r.queries};
     const Side cols = {head_rows(t->k, t->type, t->k_ld, r.k, kh * D), head_rows(t->v, t->type, t->v_ld, r.k, kh * D),
@@ -210,7 +210,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     const Attention *t = &back.forward;
     const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
     float *weights = dout + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
-    const int64_t heads = t->Hk ? t->Hk : t->H, shared = t->H / heads;
+    const int64_t heads = key_heads(t), shared = t->H / heads;
     const Task task = task_of(parts, heads);
     const TextRows r = text_rows(t, task.b);
     const int j0 = task.part * COUNT, first = j0 + own, left = r.keys - first;

@@ -27,11 +27,10 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     float *weights = v + KEYS * (WIDE + PAD) + own * (KEYS + WEIGHTS_PAD);
     const Task task = task_of(parts, t.H);
     const TextRows r = text_rows(&t, task.b);
-    /* the last queries see most where the mask is causal: first come the blocks that take longest */
-    const int i0 = (t.causal ? (int)parts - 1 - task.part : task.part) * QUERIES;
+    const int i0 = first_query(&t, task.part, parts, QUERIES);
     if (i0 >= r.queries)
         return;
-    const int64_t kh = task.h / (t.H / (t.Hk ? t.Hk : t.H)), D64 = t.D;
+    const int64_t kh = key_head(&t, task.h), D64 = t.D;
     const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
                    K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
     const Sight sight = sight_of(&t, task.h);

@@ -25,15 +25,6 @@ size_t cuda_gemm_pack_bytes(Pack form, int64_t K, int64_t N)
 
 /* ---- copies ---------------------------------------------------------------------------------- */
 
-template <class X, class Y> static __device__ inline void copy_number(X x, Y *y)
-{
-    from_f32(to_f32(x), y);
-}
-template <class X> static __device__ inline void copy_number(X x, X *y) /* an infinity of f16 stays one */
-{
-    *y = x;
-}
-
 /* A block takes squares of 32 x 32: read along the smaller step, turned in shared memory, written along the lines of y.
  * Both go by whole lines of 32 numbers. */
 template <class X, class Y>
@@ -55,7 +46,7 @@ static __global__ void __launch_bounds__(256)
         for (int j = warp; j < WARP; j += warps) {
             Y *to = y + (r0 + j) * ld + c0 + lane;
             if (r0 + j < rows && c0 + lane < cols)
-                copy_number(square[j][lane], to);
+                convert_number(square[j][lane], to);
             else if (r0 + j < rows && c0 + lane < ld)
                 from_f32(0.0f, to);
         }

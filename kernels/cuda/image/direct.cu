@@ -15,7 +15,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) direct_kernel(Windows w, u
     const int r = (int)(blockIdx.x % (unsigned)w.high);
     for (unsigned item = first_item(); item < items; item += all_items()) {
         const int n = (int)(item % channels), c = (int)(item / channels) * PIXELS;
-        const Place p = place_of(w, b, r, c);
+        const Origin p = place_of(w, b, r, c);
         const float *x = w.x + p.from + (int64_t)(n / w.columns) * w.depth;
         float acc[PIXELS] = {0};
         for (int t = 0; t < w.taps_h; t++) {

@@ -37,13 +37,13 @@ void windows_product(const Run *run, const Windows *w);
 void windows_direct(const Run *run, const Windows *w);
 
 /* Where the source's pixels of a result begin */
-typedef struct Place {
+typedef struct Origin {
     int64_t from, to; /* numbers of x and of y before channel 0: of tap (0, 0), which may be outside; of the result */
     int h, w;         /* row and column of tap (0, 0) */
-} Place;
-static __device__ inline Place place_of(const Windows &w, int64_t b, int r, int c)
+} Origin;
+static __device__ inline Origin place_of(const Windows &w, int64_t b, int r, int c)
 {
-    Place p;
+    Origin p;
     p.h = r * w.scale + w.first_h;
     p.w = c * w.scale + w.first_w;
     p.from = ((b * w.H + p.h) * w.W + p.w) * w.C;
@@ -145,6 +145,7 @@ static inline int64_t piece_count(int64_t length, int64_t shortest, int64_t most
 {
     return MIN(div_up(length, shortest), most);
 }
+/* base.h's part_begin, on the device */
 static __device__ inline int64_t piece_begin(int64_t length, int64_t pieces, int64_t piece)
 {
     return length / pieces * piece + MIN(length % pieces, piece);

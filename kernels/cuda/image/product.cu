@@ -15,7 +15,7 @@ enum {
  * one column of the tile, and so one tap of the step, for all its rows. Zeros are the border, rows behind the last
  * pixel and the end of the sum. 16 x 4 bytes of a pixel are read next to each other. */
 template <int VECTOR, int ROWS, int THREADS>
-static __device__ inline void load_windows(const Windows &w, const Place *place, int group, int k0, float *tile)
+static __device__ inline void load_windows(const Windows &w, const Origin *place, int group, int k0, float *tile)
 {
     enum { ACROSS = STEP / VECTOR };
     const int column = (int)threadIdx.x % ACROSS * VECTOR, k = k0 + column, tap = k / w.depth, d = k - tap * w.depth;
@@ -23,7 +23,7 @@ static __device__ inline void load_windows(const Windows &w, const Place *place,
     const float *x = w.x + ((int64_t)dh * w.W + dw) * w.C + (int64_t)group * w.depth + d;
     const bool any = k < w.taps_h * w.taps_w * w.depth;
     for (int row = (int)threadIdx.x / ACROSS; row < ROWS; row += THREADS / ACROSS) {
-        const Place p = place[row];
+        const Origin p = place[row];
         const bool in = any && inside(p.h + dh, w.H) && inside(p.w + dw, w.W);
         copy_async<VECTOR>(tile + row * A_LD + column, in ? x + p.from : w.x, in);
     }
@@ -76,7 +76,7 @@ static __device__ inline void multiply(const float *a, const float *b, float acc
 /* The block's sums go through shared memory, so that a warp writes 32 columns of a pixel next to each other wherever y
  * begins, and so that the activation is compiled once. */
 template <int TM, int TN, int ACROSS, int DOWN>
-static __device__ inline void finish(const Windows &w, const Place *place, int rows, int group, int n0,
+static __device__ inline void finish(const Windows &w, const Origin *place, int rows, int group, int n0,
                                      const float acc[TM][TN], float *tile)
 {
     enum { COLS = ACROSS * TN, ROWS = DOWN * TM };
@@ -101,7 +101,7 @@ static __device__ inline void finish(const Windows &w, const Place *place, int r
 }
 
 /* A block computes ROWS pixels x COLS columns of one group; a thread TM x TN of them. Blocks next to each other read
- * the same weights and neighbouring pixels, which the second-level cache has then. Large tiles are bound by
+ * the same weights and neighbouring pixels, which the L2 cache has then. Large tiles are bound by
  * multiply-adds: at 8 x 8 a thread makes 64 of them for four reads of 16 bytes from shared memory, which is what both
  * can do in the same time. A sum goes through taps and channels in their order, in one chain, whatever the tile is. */
 template <int VECTOR, int TM, int TN, int ACROSS, int DOWN>
@@ -110,12 +110,12 @@ static __global__ void __launch_bounds__(ACROSS *DOWN) product_kernel(Windows w,
     const int ROWS = DOWN * TM, COLS = ACROSS * TN, THREADS = ACROSS * DOWN, A = ROWS * A_LD, STAGE = A + STEP * COLS;
     static_assert(STAGES * STAGE >= ROWS * COLS, "the sums have the memory of the stages");
     SHARED(float, memory, [STAGES * STAGE]);
-    SHARED(Place, place, [ROWS]);
+    SHARED(Origin, place, [ROWS]);
     const int group = (int)(blockIdx.x / row_tiles), n0 = (int)blockIdx.y * COLS;
     const int64_t m0 = (int64_t)(blockIdx.x % row_tiles) * ROWS, image = (int64_t)w.high * w.wide;
     for (int row = (int)threadIdx.x; row < ROWS; row += THREADS) {
         const int64_t m = MIN(m0 + row, pixels - 1), b = m / image, at = m % image;
-        Place p = place_of(w, b, (int)(at / w.wide), (int)(at % w.wide));
+        Origin p = place_of(w, b, (int)(at / w.wide), (int)(at % w.wide));
         if (m0 + row >= pixels)
             p.h = INT_MIN / 2; /* outside for each tap */
         place[row] = p;

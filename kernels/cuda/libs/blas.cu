@@ -120,17 +120,10 @@ static void cublas_gemm(const Run *run, const Gemm *g)
                                    c->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
                 "cublasGemmEx"))
         return;
-    Follow f = {};
-    f.M = g->M;
-    f.N = g->N;
-    f.y = (float *)g->C;
-    f.ld = g->ldc;
-    f.bias = g->bias;
+    Finish f = finish_of(g);
+    f.alpha = 1;
+    f.beta = 0;
     f.residual = p.onto_residual ? NULL : g->residual;
-    f.residual_type = g->residual_type;
-    f.residual_ld = g->ldr;
-    f.act = g->act;
-    f.act_param = g->act_param;
     follow(run, &f);
 }
 

@@ -245,10 +245,11 @@ static void cudnn_conv(const Run *run, const Conv *c)
                                                                p->work_bytes, &beta, p->y, c->y),
                                     "cudnnConvolutionForward"))
         return;
-    Follow f = {};
+    Finish f = {};
     f.M = c->B * conv_high(c) * conv_wide(c);
-    f.N = f.ld = f.residual_ld = c->O;
-    f.y = (float *)c->y;
+    f.N = f.ldc = f.ldr = c->O;
+    f.alpha = 1;
+    f.C = c->y;
     f.bias = c->bias;
     f.residual = onto_residual ? NULL : c->residual;
     f.act = c->act;

@@ -3,8 +3,6 @@
 
 #include <dlfcn.h>
 
-#include "kernels/cuda/gemm/gemm.h"
-
 void *library_open(const char *word, const char *const *files, size_t count, Error *e)
 {
     for (size_t i = 0; i < count; i++) {
@@ -40,21 +38,8 @@ static __global__ void __launch_bounds__(256) follow_kernel(Finish f)
     }
 }
 
-void follow(const Run *run, const Follow *f)
+void follow(const Run *run, const Finish *f)
 {
-    if (!f->bias && !f->residual && f->act == ACT_NONE)
-        return;
-    Finish x = {};
-    x.M = f->M;
-    x.N = f->N;
-    x.alpha = 1;
-    x.bias = f->bias;
-    x.residual = f->residual;
-    x.residual_type = f->residual_type;
-    x.ldr = f->residual_ld;
-    x.C = f->y;
-    x.ldc = f->ld;
-    x.act = f->act;
-    x.act_param = f->act_param;
-    LAUNCH(run, follow_kernel, blocks_for(f->M * ((f->N + 3) / 4), 256), 256, 0, x);
+    if (f->bias || f->residual || f->act != ACT_NONE)
+        LAUNCH(run, follow_kernel, blocks_for(f->M * ((f->N + 3) / 4), 256), 256, 0, *f);
 }

@@ -7,6 +7,7 @@
 #define SAPOR_CUDA_LIBS_H
 
 #include "kernels/cuda/context.h"
+#include "kernels/cuda/gemm/gemm.h"
 
 /* Replaces entries of c->kernels. False: *e says why it cannot. `close` is for every context. */
 #ifdef SAPOR_CUDA_EMU
@@ -41,17 +42,9 @@ void *library_open(const char *word, const char *const *files, size_t count, Err
 /* A function of it. NULL: *e says that it is missing. */
 void *library_find(void *library, const char *word, const char *function, Error *e);
 
-/* y [M, N] at m ld + n = act(y + bias[n] + residual[m, n]); bias, residual: or NULL */
-typedef struct Follow {
-    int64_t M, N, ld, residual_ld;
-    float *y;
-    const float *bias;
-    const void *residual;
-    DType residual_type;
-    Act act;
-    float act_param;
-} Follow;
-void follow(const Run *run, const Follow *f);
+/* What is left of `f` for a product that a library has stored in f->C, float32: alpha is 1, beta 0, there are no
+ * scales. Nothing is launched where nothing is left. */
+void follow(const Run *run, const Finish *f);
 #endif
 
 #endif

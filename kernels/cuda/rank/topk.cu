@@ -3,7 +3,7 @@
  * Three ways, by k and by what is given (docs/kernels/topk.md):
  *   lists    k up to 128, products: a block ranks tiles while they are in registers. Where the rows alone are too few
  *            blocks for a card, items are divided among blocks too, and a second kernel joins their lists
- *   strips   larger k, products: scores of some rows, as many as the second-level cache holds, are stored in scratch
+ *   strips   larger k, products: scores of some rows, as many as the L2 cache holds, are stored in scratch
  *            and then ranked as dense ones
  *   dense    scores in memory: lists for k up to 128, else the k-th best number is found digit by digit
  * All order scores by value, then by lower id, and a score has the same bits in all: so results do not depend on the
@@ -339,7 +339,7 @@ void cuda_topk_rows(const Run *run, int64_t B, int64_t I, int64_t k, const float
 /* ---- how a product is divided ---------------------------------------------------------------- */
 
 /* Blocks that fill the largest cards of today twice: 132 SMs. It is not the card's own number, as scratch is the same
- * on all; results do not depend on it. STRIP scores are 32 MB: the second-level cache of an A100 or H100 holds them. */
+ * on all; results do not depend on it. STRIP scores are 32 MB: the L2 cache of an A100 or H100 holds them. */
 enum { ENOUGH_BLOCKS = 264, STRIP = 8 << 20, MOST_IN_LARGE = 64 };
 
 typedef struct Plan {

@@ -1,4 +1,5 @@
 /* kernels/cuda/sparse/sparse.cu: one number for each entry of a sparse matrix, or for each row of them. */
+#include "kernels/cuda/loops.h"
 #include "kernels/cuda/sparse/sparse.h"
 
 /* ---- by entry: no sum over a row, so entries are dealt out evenly whatever the rows are ------ */
@@ -94,16 +95,8 @@ void cuda_edge_scale(const Run *run, const Sparse *A, const float *val, const fl
 
 /* ---- by row: THREADS is a warp, or the block for a long row ---------------------------------- */
 
-/* Thread t of THREADS reads entries t, t + THREADS, ... of the row (coalesced); their sums are added as cuda.h says.
+/* Thread t of THREADS reads entries t, t + THREADS, ... of the row (coalesced); their sums are added as loops.h says.
  * Bound by the bandwidth of memory. */
-template <int THREADS> static __device__ inline float sum_of(float x)
-{
-    return THREADS == WARP ? warp_sum(x) : block_sum<BLOCK>(x);
-}
-template <int THREADS> static __device__ inline float max_of(float x)
-{
-    return THREADS == WARP ? warp_max(x) : block_max<BLOCK>(x);
-}
 
 /* Three passes over a row that is in a cache after the first. A thread reads what it wrote itself, so y may be x. */
 template <int THREADS> static __device__ inline void softmax_row(const Sparse &A, int64_t r, const float *x, float *y)
@@ -112,13 +105,13 @@ template <int THREADS> static __device__ inline void softmax_row(const Sparse &A
     float most = -INFINITY, sum = 0.0f;
     for (int64_t e = first; e < end; e += THREADS)
         most = fmaxf(most, x[e]);
-    most = max_of<THREADS>(most);
+    most = row_largest<THREADS>(most);
     for (int64_t e = first; e < end; e += THREADS) {
         const float power = expf(x[e] - most);
         y[e] = power;
         sum += power;
     }
-    const float scale = 1.0f / sum_of<THREADS>(sum);
+    const float scale = 1.0f / row_total<THREADS>(sum);
     for (int64_t e = first; e < end; e += THREADS)
         y[e] *= scale;
 }
@@ -138,7 +131,7 @@ static __device__ inline void softmax_back_row(const Sparse &A, int64_t r, const
     float dot = 0.0f;
     for (int64_t e = first; e < end; e += THREADS)
         dot = fmaf(y[e], dy[e], dot);
-    dot = sum_of<THREADS>(dot);
+    dot = row_total<THREADS>(dot);
     for (int64_t e = first; e < end; e += THREADS)
         dx[e] = y[e] * (dy[e] - dot);
 }
@@ -157,7 +150,7 @@ template <int THREADS> static __device__ inline void sum_row(const Sparse &A, in
     float sum = 0.0f;
     for (int64_t e = A.start[r] + threadIdx.x % THREADS; e < A.start[r + 1]; e += THREADS)
         sum += val[A.at ? A.at[e] : e];
-    sum = sum_of<THREADS>(sum);
+    sum = row_total<THREADS>(sum);
     if (threadIdx.x % THREADS == 0)
         out[r] = sum;
 }
