@@ -37,6 +37,11 @@ for page in "${pages[@]}"; do
         result $? "commands of $page" "$scratch/$name/log"
     fi
     : >"$scratch/$name/missing"
+    if [ -s "$scratch/$name/log" ]; then # the output that the page shows was printed
+        awk '/^```/ { inside = !inside && $0 == "```text"; next } inside' "$page" | sed 's/ *$//' | while read -r line; do
+            sed 's/ *$//; s/^ *//' "$scratch/$name/log" | grep -qxF -- "$line" || echo "not printed: $line" >>"$scratch/$name/missing"
+        done
+    fi
     commands_of "$page" | sed -nE 's/^(sudo )?make ([a-z-]+).*/\2/p' | while read -r target; do
         grep -qE "^([a-zA-Z -]* )?$target( [a-z -]+)?:" Makefile mk/*.mk || echo "no target $target" >>"$scratch/$name/missing"
     done
@@ -44,7 +49,7 @@ for page in "${pages[@]}"; do
         [ -e "$file" ] || echo "no file $file" >>"$scratch/$name/missing"
     done
     [ ! -s "$scratch/$name/missing" ]
-    result $? "targets and files named in $page" "$scratch/$name/missing"
+    result $? "targets, files and output named in $page" "$scratch/$name/missing"
 done
 
 : >"$scratch/missing"
