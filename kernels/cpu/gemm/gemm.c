@@ -17,8 +17,7 @@
 #include "kernels/cpu/gemm/narrow.h"
 
 enum {
-    /* if A is copied: fewer copies than with N_BLOCK, and the block of B still fits into the L2 cache
-     */
+    /* if A is copied: fewer copies than with N_BLOCK, and the block of B still fits into the L2 cache */
     N_BLOCK_COPIES = 512,
     /* rows of a block with N_BLOCK columns. If N is smaller, a block has more rows, because B is packed once per block
      */
@@ -181,8 +180,7 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
             if (a_row == 1) {
                 if (k + 8 < len)
                     __builtin_prefetch(from + prefetch_distance);
-                /* extra lanes of the last vector are overwritten by the next row, or are in the padding */
-                for (int64_t i = 0; i < rows; i += VW) {
+                for (int64_t i = 0; i < rows; i += VW) { /* extra lanes: overwritten by the next row, or padding */
                     v_store(row + i, left - i >= VW ? v_load(from + i) : v_load_n(from + i, (int)(left - i)));
                 }
             } else {
