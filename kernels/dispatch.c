@@ -1,5 +1,5 @@
-/* kernels/dispatch.c: Which table this machine gets, and what belongs to no level. HAS_avx2, HAS_avx512: the build has
- * the level (LEVELS of the Makefile). */
+/* kernels/dispatch.c: selects the table for this machine, and has the functions that are the same on all levels.
+ * HAS_avx2, HAS_avx512: this build has the level (LEVELS of the Makefile). */
 #include <math.h>
 #include <stdlib.h>
 
@@ -16,12 +16,13 @@ extern const Kernels kernels_avx512;
 typedef struct Level {
     const char *name;
     const Kernels *kernels;
-    const char *missing; /* NULL: usable */
+    const char *missing; /* what the machine lacks; NULL: the level is usable */
 } Level;
 
 enum { MAX_LEVELS = 8 };
 
-/* Best last. The compiler's run-time check asks cpuid, and XGETBV whether the system saves the wide registers. */
+/* Writes the levels of this build, the best last, and returns their number. The compiler's run-time check uses cpuid,
+ * and XGETBV to check that the system saves the wide registers. */
 static size_t find_levels(Level list[MAX_LEVELS])
 {
     size_t n = 0;
