@@ -94,6 +94,10 @@ typedef struct Gemm {
 
 /* ---- images: [batch, height, width, channels] (NHWC) ----------------------------------------- */
 
+/* A convolution, for image b, output pixel (h, w) and output channel o. c counts the input channels of o's group.
+ *
+ *   y[b,h,w,o] = act(sum over i, j, c of x[b, h stride + i - top, w stride + j - left, c] weights[o,c,i,j]
+ *                    + bias[o] + residual[b,h,w,o]) */
 typedef struct Conv {
     int64_t B, H, W, C; /* input [B,H,W,C] */
     int64_t O;          /* output channels */
@@ -110,8 +114,8 @@ typedef struct Conv {
     const float *bias;    /* [O] or NULL */
     const void *residual; /* like y: y = act(conv + bias + residual); or NULL */
     Act act;              /* its parameter is 0 */
-    /* 6: allows Winograd's F(6,3) for 3 x 3 kernels. It is faster on large images, and its rounding errors are four
-     * times as large. */
+    /* 6: allows Winograd's F(6,3) for 3 x 3 kernels. It is faster than F(4,3) on large images, but its rounding errors
+     * are four times as large. */
     int winograd;
 } Conv;
 /* The gradients of a convolution without bias, residual and act. `forward` gives the shape and x. */
@@ -134,9 +138,9 @@ static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64
 typedef struct BatchNorm {
     int64_t M, C;
     const float *x, *gamma, *beta;
-    /* - true: uses the mean and the variance (divided by M) of x, and updates the running values: running += momentum
-     *   (value of x - running). The running variance takes the variance of x divided by M - 1.
-     * - false: uses running_mean and running_var. */
+    /* - true: normalises with the mean and the variance (divided by M) of x. Then running_mean += momentum (mean -
+     *   running_mean); the same for running_var, with the variance divided by M - 1.
+     * - false: normalises with running_mean and running_var. */
     bool batch;
     float eps, momentum;
     float *running_mean, *running_var; /* [C] */
@@ -156,7 +160,7 @@ typedef struct BatchNormBack {
  *
  *   out = softmax(scale Q K' + bias) V
  *
- * The scores are never stored. Text b has the query rows q_offsets[b] .. q_offsets[b+1]-1, and the key and value rows
+ * K' is K transposed. The scores are never stored. Text b has the query rows q_offsets[b] .. q_offsets[b+1]-1, and the key and value rows
  * k_offsets[b] .. k_offsets[b+1]-1. The last query has the position of the last key: if a text has Tq queries and Tk
  * keys, query i has the position i + Tk - Tq. If `causal`, a query attends only to keys j <= position. If `window` > 0,
  * it attends only to keys with |j - position| < window. A query that attends to no key gets a row of zeros in `out`.
@@ -204,9 +208,10 @@ typedef struct Sparse {
     const float *row_scale, *col_scale;
 } Sparse;
 
-/* For each row of a batch, the ids that must not be ranked, in ascending order. start NULL: none */
+/* The ids that must not be ranked, in ascending order per batch row. Batch row b has item[start[r]] ..
+ * item[start[r+1] - 1], with r = row ? row[b] : b. start NULL: none */
 typedef struct Exclude {
-    const int64_t *start; /* row b of the batch uses the ids at start[row ? row[b] : b] */
+    const int64_t *start;
     const int32_t *item;
     const int32_t *row;
 } Exclude;
@@ -291,15 +296,14 @@ typedef struct Kernels {
     bool (*check)(const Run *, Error *e);
     /* Writes the bytes of the device's memory: available and in total. 0: unknown (the CPU). */
     void (*memory)(const Run *, size_t *available, size_t *total);
-    /* Mark the begin and the end of one step. Many steps make the same calls, so that the device may submit all calls
-     * of a step together at its end. A download, an alloc or a free is allowed within a step; the calls before it are
+    /* Mark the start and the end of a step. Many steps make the same calls. The device may submit all calls of a step
+     * together at its end. A download, an alloc or a free is allowed within a step; the calls before it are
      * submitted then. */
     void (*step_begin)(const Run *);
     void (*step_end)(const Run *);
     /* Waits until all calls so far are computed, and returns the time in seconds. For profiles. */
     double (*clock)(const Run *);
-    /* Marks the begin of `op` for the profilers of the device's vendor. NULL: marks the end of the last op that began.
-     */
+    /* Marks the start of `op` for the vendor's profilers. NULL: marks the end of the last op that was started. */
     void (*range)(const Run *, const char *op);
 
     /* types (types.c) */
@@ -314,6 +318,7 @@ typedef struct Kernels {
     /* dense (gemm/gemm.c) */
     bool (*gemm_packs)(Pack); /* whether this table can pack weights to the type, on this processor or device */
     size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
+    /* Packs B [K,N], with B[k,n] at k b_row + n b_col. `packed` has gemm_pack_bytes bytes */
     void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
                       void *packed);
     /* B[k,j] at k ldb + j = column first + j of the packed matrix, as float32, for n columns: the values after the
@@ -408,8 +413,8 @@ typedef struct Kernels {
     /* y[m,c] = act(x[m,c] + bias[c]) */
     void (*add_bias)(const Run *, int64_t M, int64_t C, DType type, const void *x, const float *bias, Act act,
                      float param, void *y);
-    /* y = mask x / (1 - p). Element i is kept if draw_uniform(d, first + i) >= p. The same call with dy is the backward
-     * pass */
+    /* y = mask x / (1 - p). Element i is kept if draw_uniform(d, first + i) >= p. The backward
+     * pass is the same call with dy instead of x */
     void (*dropout)(const Run *, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y);
     void (*fill)(const Run *, int64_t n, float value, float *y);
     size_t (*sum_work)(const Run *, int64_t n);
@@ -465,7 +470,7 @@ typedef struct Kernels {
      * normalised rows the result is the cosine graph. If q is x, the CPU computes only half of the product. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
-    /* The same within some lists of rows (knn_lists.c).
+    /* Like knn, within some lists of rows (knn_lists.c).
      * - x [start[L],D]: the rows, sorted by list: list l has the rows start[l] .. start[l+1] - 1.
      * - number [start[L]]: the numbers of these rows, in ascending order within a list.
      * - probe [Q,P]: the lists to compare a row of q [Q,D] with, each list once; -1: none.
@@ -476,12 +481,12 @@ typedef struct Kernels {
                       float *values);
     size_t (*topk_work)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
     Way (*topk_way)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
-    /* The score is users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0). Leaves out the ids of `exclude` (or
-     * NULL) and keeps the k best: ids, scores [B,k] */
+    /* Ranks the items for each batch row b by the score users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0).
+     * Leaves out the ids of `exclude` (or NULL) and keeps the k best: ids, scores [B,k] */
     void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, DType type, const void *users,
                  const int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids,
                  float *scores);
-    /* The same for given scores [B,I] */
+    /* Like topk, for given scores [B,I] */
     void (*topk_rows)(const Run *, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
                       int32_t *ids, float *values);
 
@@ -502,9 +507,9 @@ typedef struct Kernels {
     /* optimisers (optim.c). p, m, v [rows, D]. All forms of Adam give the same bits as the dense form. Subnormal
      * numbers of m and v become 0. */
     void (*adam)(const Run *, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v);
-    /* Replays the missed steps of rows without a gradient. The row with the number r is up to date to step last[r]. The
-     * kernel computes the steps last[r]+1 .. now with a zero gradient, then sets last[r] = now. history[t] is the
-     * AdamStep of step t, t = 1..now. ids NULL: rows 0..n-1 */
+    /* For the rows ids (NULL: 0..n-1): replays the missed steps of rows that had no gradient. Row r is up to date to
+     * step last[r]. The kernel computes the steps last[r]+1 .. now with a zero gradient, then sets last[r] = now.
+     * history[t] is the AdamStep of step t, t = 1..now. */
     void (*adam_replay)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                         int32_t *last, float *p, float *m, float *v);
     /* history[now] = *s. s is in host memory */

@@ -29,7 +29,7 @@ typedef struct Search {
     char *scratch;
 } Search;
 
-/* The parts of a worker's scratch, in bytes: the begin of each list's queries, the queries, their rows, a packed part
+/* The parts of a worker's scratch, in bytes: the start of each list's queries, the queries, their rows, a packed part
  * of a list, the scores, and the scratch of gemm. */
 typedef struct Space {
     size_t begin, query, rows, packed, scores, product, all;

@@ -29,7 +29,7 @@ const Option bench_options[] = {
      "half of them; default a twentieth of --interactions)"},
     {"users", 0, "N", "data: users (default a tenth of --interactions)"},
     {"interactions", 0, "N", "data: interactions of all parts (default 1000000)"},
-    {"least", 0, "N", "data: interactions that each user has at least (default 5)"},
+    {"least", 0, "N", "data: minimum number of interactions per user (default 5)"},
     {"out", 'o', "PATH", "data: output folder of train.tsv, val.tsv, test.tsv and NAME.npy; plot: an SVG file"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},

@@ -31,11 +31,11 @@ typedef struct World {
     Sizes n;
     uint64_t seed;
     uint32_t groups;
-    int64_t *start; /* [users + 1]: the begin of each user's interactions */
+    int64_t *start; /* [users + 1]: the start of each user's interactions */
     struct {
         int32_t *order;  /* [items], sorted by group */
         uint32_t *sum;   /* [items + 1]: the sum of the popularity of all earlier items in `order` */
-        uint32_t *first; /* [groups + 1]: the begin of each group in `order` */
+        uint32_t *first; /* [groups + 1]: the start of each group in `order` */
     } by[DIVISIONS];
 } World;
 

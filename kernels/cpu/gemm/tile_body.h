@@ -75,7 +75,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             vf bk[VECS_MAX];
             UNROLL
             for (int v = 0; v < vecs; v++) {
-                /* B may be in no cache yet. A prefetch behind the last panel does no harm. */
+                /* B may be in no cache yet. A prefetch after the last panel does no harm. */
                 if (!by_column)
                     __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + PREFETCH_DISTANCE * b_row);
                 bk[v] = load_b(unit, b + v / 2 * b_panel, v % 2);

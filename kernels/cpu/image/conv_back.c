@@ -141,7 +141,7 @@ static void start_row(float *y, int64_t count, float beta)
         FOR_VECTORS(0, count, store_part(y + i, load_part(y + i, n) * beta, n))
 }
 
-/* Returns the end of the range of outputs whose pixel under one tap is inside the image, and writes its begin to
+/* Returns the end of the range of outputs whose pixel under one tap is inside the image, and writes its start to
  * *first. n: pixels of the image along the axis; at: the pixel of output 0 under the tap, may be negative. */
 static int64_t outputs_over(int64_t n, int64_t at, int64_t stride, int64_t outputs, int64_t *first)
 {
