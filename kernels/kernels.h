@@ -156,11 +156,11 @@ typedef struct BatchNormBack {
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
-/* Attention, for each text b and head h:
+/* Attention, for each text b and head h (K' is K transposed):
  *
  *   out = softmax(scale Q K' + bias) V
  *
- * K' is K transposed. The scores are never stored. Text b has the query rows q_offsets[b] .. q_offsets[b+1]-1, and the key and value rows
+ * The scores are never stored. Text b has the query rows q_offsets[b] .. q_offsets[b+1]-1, and the key and value rows
  * k_offsets[b] .. k_offsets[b+1]-1. The last query has the position of the last key: if a text has Tq queries and Tk
  * keys, query i has the position i + Tk - Tq. If `causal`, a query attends only to keys j <= position. If `window` > 0,
  * it attends only to keys with |j - position| < window. A query that attends to no key gets a row of zeros in `out`.

@@ -220,8 +220,8 @@ static void task(void *arg, size_t number, int worker)
                 const bool first = j0 == span.begin;
                 const Tile score = product(query, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
                 FN(tile_row)(score, (int)rows, whole);
-                /* The maxima of all rows are computed before the exponentials, so that rows do not wait for each
-                 * other's results. */
+                /* All maxima are computed before all exponentials. Otherwise the exponentials of a row would wait for
+                 * the maximum of this row. */
                 for (int64_t i = 0; i < rows; i++) {
                     float *s = scores + i * SCORE_LD;
                     const Visible sees = visible(t, &r, i0 + i);

@@ -41,8 +41,8 @@ INLINE void run_rows(const Run *run, int64_t M, int64_t C, RangeFn *fn, const vo
     run_ranges(run, M, MAX(1, 16384 / MAX(1, C)), fn, arg);
 }
 
-/* Executes the last argument once per vector of [first, last). i is the first index of the vector. n is the number of valid
- * lanes: VW, or fewer in the last vector. */
+/* Executes the last argument once per vector of [first, last). i is the first index of the vector. n is the number of
+ * valid lanes: VW, or fewer in the last vector. */
 #define FOR_VECTORS(first, last, ...)                                                                                  \
     {                                                                                                                  \
         const int64_t stop_ = (last);                                                                                  \

@@ -1,5 +1,5 @@
-/* kernels/cpu/topk.c: ranking: finds the k largest scores of each row of the product rows [B, D] . items [I, D]'. The
- * product is never stored.
+/* kernels/cpu/topk.c: ranking: finds the k largest scores of each row of the product of rows [B, D] and transposed
+ * items [I, D]. The product is never stored.
  *
  * How the loop is arranged: the items are cut into blocks, each packed once; the rows are cut into tiles, one per task.
  * The scores of a tile of rows against a block of items stay in the L2 cache. There they are masked, and read once more
@@ -9,8 +9,11 @@
  * last score of the list, 64 at a time. The larger ones are candidates: their places are written to a small buffer.
  * When the buffer is full, and at the end of a block, the candidates are sorted and merged into the list. Ids are in
  * ascending order and sorting is stable, so an equal score never moves before an earlier one: of equal scores the lower
- * id comes first. If the list is empty, an initial threshold is computed first: the k-th largest of the maxima of at
- * least 4 k groups. It is at most the k-th largest score, and only a little smaller. */
+ * id comes first.
+ *
+ * If the list is empty, an initial threshold is computed first: the scores are cut into at least 4 k groups, and the
+ * threshold is the k-th largest of the maxima of the groups. It is at most the k-th largest score, and only a little
+ * smaller. */
 // flags baseline: -Os
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/gemm/tile.h"

@@ -16,8 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The unit reads memory that C code has written. gcc's _tile_loadd does not declare that it reads memory, so a barrier
- * is needed. Sanitizers do not check these reads; the guard pages of the tests do. */
+/* A barrier before the unit reads memory: gcc's _tile_loadd does not declare that it reads memory. Sanitizers do not
+ * check these reads; the guard pages of the tests do. */
 #define READ_BY_UNIT() __asm__ volatile("" ::: "memory")
 
 enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */

@@ -17,16 +17,16 @@
 #include "kernels/cpu/gemm/narrow.h"
 
 enum {
-    /* if A is copied: fewer copies than with N_BLOCK, and the block of B still fits into the L2 cache */
+    /* columns of a block if A is copied: A is copied less often than with N_BLOCK, and the block of B still fits into
+     * the L2 cache */
     N_BLOCK_COPIES = 512,
-    /* rows of a block with N_BLOCK columns. If N is smaller, a block has more rows, because B is packed once per block
-     */
+    /* rows of a block with N_BLOCK columns; narrower blocks have more rows, because B is packed once per block */
     M_BLOCK = 32 * TILE_ROWS,
-    /* If A is transposed, this number of rows of tiles is packed together, so that whole cache lines of A are read. */
+    /* the number of rows of tiles that are packed together if A is transposed: whole cache lines of A are read */
     A_CHUNK = 8,
     LINE = 16,               /* floats per cache line */
     SMALL_M = 2 * TILE_ROWS, /* up to this M, B is read in place if its rows are contiguous */
-    MIN_TASK = 1 << 20       /* a task has at least this number of multiply-adds */
+    MIN_TASK = 1 << 20       /* about the smallest number of multiply-adds per task */
 };
 
 typedef struct Plan {
@@ -153,8 +153,8 @@ Way FN(gemm_way)(const Run *run, const Gemm *product)
     return way;
 }
 
-/* Returns the first row of row of tiles r. even: rows of tiles have even numbers of rows, because these units have no
- * other tiles. */
+/* Returns the first row of the r-th row of tiles. If `even`, each row of tiles has an even number of rows, except the
+ * last: these units have no other tiles. */
 static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 {
     return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;
@@ -162,8 +162,8 @@ static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 
 /* Packs `len` columns of A for the rows of tiles r0 .. r1-1 out of `tile_rows`. Each row of tiles is written as [len,
  * rows], followed by one vector of padding. Transposed A is read in cache lines, with prefetches: the lines are too far
- * apart for the hardware prefetcher. Whole vectors are loaded while the rows of the block allow it, even if the last
- * lanes belong to the next row of tiles. */
+ * apart for the hardware prefetcher. While the block has enough rows, whole vectors are loaded: the last lanes may
+ * belong to the next row of tiles. */
 static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
                    int64_t a_col, float *to)
 {

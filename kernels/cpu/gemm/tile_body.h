@@ -7,7 +7,8 @@
 
 enum { VECS_MAX = 2 * TILE_PANELS_MAX };
 
-/* Returns acc + a b: a is one float32, or b and a are two bf16 or four bytes per lane and a b is their dot product. */
+/* Returns acc + a b per lane. a and b have one float32 per lane, or two bf16 or four bytes; then a b is their dot
+ * product. */
 INLINE vf unit_multiply_add(const Unit unit, vf a, vf b, vf acc)
 {
 #if defined(__AVX512BF16__)

@@ -16,7 +16,7 @@
 #include "kernels/cpu/image/winograd.h"
 
 enum {
-    BAND = 1 << 16, /* floats of padded input that a task copies: half of the L2 cache */
+    BAND = 1 << 16, /* floats of padded input that a task copies: 256 KB of the L2 cache */
     PIXELS = 4      /* output pixels per step of a depthwise convolution */
 };
 

@@ -20,7 +20,7 @@
 #include "kernels/cpu/loops.h"
 
 enum {
-    BAND = 1 << 16,        /* floats of dx per task: half of the L2 cache */
+    BAND = 1 << 16,        /* floats of dx per task: 256 KB of the L2 cache */
     PARTS = 16,            /* the largest number of parts of the images */
     PART_FLOATS = 1 << 21, /* floats of the sums of all parts, if there are several parts */
     CHANNELS = 64          /* channels per depthwise task */

@@ -29,9 +29,9 @@ enum {
     /* floats of a task's transformed squares, before and after the product: three quarters of 1 MB */
     BAND_FLOATS = 3 << 16,
     L2_FLOATS = 1 << 17,   /* floats of weights that fit into the L2 cache together with the squares */
-    FEW_SQUARES = 64,      /* per image */
-    MAX_SQUARES = 256,     /* at a time, if the threads share the squares */
-    MAX_CHANNELS = 512,    /* of C and of O */
+    FEW_SQUARES = 64,      /* small images have at most this number of squares */
+    MAX_SQUARES = 256,     /* squares at a time, if the threads share them */
+    MAX_CHANNELS = 512,    /* the largest C and the largest O */
     MAX_CHANNELS_F4 = 384, /* for F(4,3): the 36 matrices of more weights would all come from memory */
     MAX_CHANNELS_F6 = 128  /* for F(6,3): the 64 matrices of more weights do not stay in the L2 cache */
 };
