@@ -262,8 +262,7 @@ INLINE vl even_indices(uint64_t first)
     return even;
 }
 
-/* Returns draw_uniform for VW indices, beginning at the indices of `even` + first. `even` has the indices of the lanes
- * 0, 2, ... */
+/* Returns draw_uniform for VW consecutive indices. `even` + first has the indices of the lanes 0, 2, ... */
 INLINE vf uniform_lanes(Draw d, vl even, int64_t first)
 {
     const vl a = draw_lanes(d, even + (uint64_t)first), b = draw_lanes(d, even + (uint64_t)first + 1);

@@ -1,13 +1,15 @@
 /* kernels/cpu/optim.c: optimisers. One step of Adam (Kingma & Ba 2015), for the gradient g:
  *
- *   m = beta1 m + (1 - beta1) g
- *   v = beta2 v + (1 - beta2) g^2
- *   p = p - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
+ *   m_new = beta1 m + (1 - beta1) g
+ *   v_new = beta2 v + (1 - beta2) g^2
+ *   p_new = p - lr m_new / (1 - beta1^t) / (sqrt(v_new / (1 - beta2^t)) + eps)
  *
  * All forms of Adam call adam_vector for each vector of a row. Its operations are rounded one by one (no fma) and
  * independently per lane. So a row gets the same bits from the dense form and from the lazy forms. A lazy form replays
- * the missed steps of a row when the row is next read. All forms are memory-bound: p, m and v are read and written
- * once, and several vectors of a row are in registers during a replay. */
+ * the missed steps of a row when the row is next read.
+ *
+ * How the loops are arranged: all forms are memory-bound; p, m and v are read and written once per call. During a
+ * replay, up to four vectors of a row stay in registers. A task has some rows. */
 // flags baseline: -Os
 #include <math.h>
 
@@ -90,7 +92,8 @@ INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf 
     }
 }
 
-/* Replays, and with g steps, V vectors of a row. The last vector has n lanes. */
+/* Replays the missed steps of V vectors of a row. If g is not NULL, also computes the next step. The last vector has n
+ * lanes. */
 INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *g, int V, int n, float *prow,
                           float *mrow, float *vrow)
 {

@@ -5,8 +5,8 @@
 
 #include "kernels/cpu/loops.h"
 
-/* Defines `result`, the sum of `term` over i < C. `term` is an expression of i and n, n lanes of which are valid; its
- * other lanes must be 0. */
+/* Defines `result`, the sum of `term` over i < C. `term` is an expression of the index i and of n, the number of valid
+ * lanes. Its other lanes must be 0. */
 #define ROW_SUM(result, C, term)                                                                                       \
     float result;                                                                                                      \
     {                                                                                                                  \

@@ -18,7 +18,7 @@ static void cpu_free(const Run *run, const Heap *heap, void *p, size_t bytes)
     heap_free(heap, p, bytes);
 }
 
-enum { PIECE = 1 << 20 }; /* a task copies at least this number of bytes */
+enum { PIECE = 1 << 20 }; /* bytes per task */
 
 typedef struct Bytes {
     char *to;

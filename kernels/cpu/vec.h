@@ -15,7 +15,7 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 #elif defined(__x86_64__)
-#include <emmintrin.h> /* compiling immintrin.h takes as long as compiling a typical kernel */
+#include <emmintrin.h> /* not immintrin.h: compiling it takes as long as compiling a typical kernel */
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -421,7 +421,7 @@ INLINE vf v_log1p(vf x)
     vf u = x + 1.0f;
     return v_log(u) + (x - (u - 1.0f)) / u;
 }
-/* tanh x with an error of 1.4 ulp: x + x^3 P(x^2) for |x| < 0.625, else 1 - 2 / (e^2|x| + 1) */
+/* tanh x with an error of 1.4 ulp: x + x^3 P(x^2) for |x| < 0.625, else 1 - 2 / (e^(2|x|) + 1) */
 INLINE vf v_tanh(vf x)
 {
     vf a = v_abs(x), z = x * x;
