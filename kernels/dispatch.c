@@ -64,10 +64,10 @@ const Kernels *kernels_cpu(const char *force, Error *e)
 {
     Level list[MAX_LEVELS];
     size_t n = find_levels(list);
-    const char *asked_by = "level";
+    const char *source = "level";
     if (force == NULL) {
         force = getenv("SAPOR_CPU");
-        asked_by = "SAPOR_CPU";
+        source = "SAPOR_CPU";
     }
     const Kernels *best = NULL;
     char usable[256] = "";
@@ -83,14 +83,14 @@ const Kernels *kernels_cpu(const char *force, Error *e)
     for (size_t i = 0; i < n; i++) {
         if (strcmp(list[i].name, force) == 0) {
             if (list[i].missing != NULL) {
-                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable levels: %s", asked_by, force,
-                     list[i].missing, usable);
+                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable levels: %s", source, force, list[i].missing,
+                     usable);
                 return NULL;
             }
             return list[i].kernels;
         }
     }
-    fail(e, SP_USAGE, "%s=%s: unknown level; usable levels: %s", asked_by, force, usable);
+    fail(e, SP_USAGE, "%s=%s: unknown level; usable levels: %s", source, force, usable);
     return NULL;
 }
 

@@ -474,7 +474,7 @@ Way FN(topk_way)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k)
     (void)run;
     (void)k;
     const Ranking r = {.B = B, .I = I, .D = D};
-    Way way = {.why = D > 256 ? "wide rows: larger tiles, so that the product pays"
+    Way way = {.why = D > 256 ? "wide rows: larger tiles make the product faster"
                               : "a tile of scores is ranked while L2 holds it"};
     snprintf(way.name, sizeof way.name, "tiles %lldx%lld", (long long)max_rows(&r), (long long)max_items(&r));
     return way;

@@ -25,26 +25,26 @@ enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
 /* Requests the AMX registers for this process, once and for its lifetime (Linux, Documentation/arch/x86/xstate.rst).
  * After the request, Linux refuses signal stacks (sigaltstack) of less than 12 KB. If a thread already has a smaller
  * one, Linux refuses the request. */
-static bool ask_for_registers(void)
+static bool request_registers(void)
 {
-    enum { ASK = 0x1023, TILE_DATA = 18, LEAF = 7, BF16_BIT = 22, TILE_BIT = 24, INT8_BIT = 25 };
+    enum { REQUEST = 0x1023, TILE_DATA = 18, LEAF = 7, BF16_BIT = 22, TILE_BIT = 24, INT8_BIT = 25 };
     unsigned a, b, c, d;
     const unsigned all = 1u << BF16_BIT | 1u << TILE_BIT | 1u << INT8_BIT;
     return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) && (d & all) == all &&
-           syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+           syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 
 /* Stored once, because weights that are packed for AMX must be multiplied by AMX. */
 static bool available;
-static void find_out(void)
+static void find_available(void)
 {
-    available = ask_for_registers();
+    available = request_registers();
 }
 
 bool FN(amx_available)(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_out);
+    pthread_once(&once, find_available);
     return available;
 }
 

@@ -294,8 +294,8 @@ static void block(void *arg, size_t task, int worker)
                 }
                 /* Each tile prefetches one cache line of the next chunk. */
                 const int64_t next = (r / A_CHUNK + 1) * A_CHUNK, line = r % A_CHUNK * LINE;
-                const bool asks = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
-                t.a_prefetch = asks ? A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
+                const bool prefetches = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
+                t.a_prefetch = prefetches ? A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
                 t.a_prefetch_step = g->a_col;
                 t.a = a_next;
                 a_next += rows * len + VW;

@@ -147,7 +147,7 @@ Way FN(conv_way)(const Run *run, const Conv *c)
            : p.plain       ? (Way){"1x1: gemm", "all pixels are the rows of one product"}
            : p.picks       ? (Way){"picked pixels", "stride: only the used pixels are rows of a product"}
            : c->kh == 3 && c->kw == 3 && c->stride == 1
-               ? (Way){"implicit gemm", "too few or odd channels for Winograd; a product"}
+               ? (Way){"implicit gemm", "channels unsuitable for Winograd; a product"}
                : (Way){"implicit gemm", "a product whose A is read from a padded image"};
 }
 
