@@ -25,8 +25,8 @@
         LINE(adam_factored) LINE(sgd) \
     KERNEL_TRAINING_LIST(LINE)
 
-/* Kernels that only the training of encoders, the index of large item graphs, or optimisers that no recommender uses
- * yet need. A MINIMAL build does not have them: the members of its table are NULL. */
+/* Kernels for the training of encoders and for the index of large item graphs, and optimisers that no recommender uses
+ * yet. A MINIMAL build does not have these kernels: the members of its table are NULL. */
 #ifdef SAPOR_MINIMAL
 #define KERNEL_TRAINING_LIST(LINE)
 #else

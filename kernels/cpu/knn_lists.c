@@ -1,10 +1,9 @@
 /* kernels/cpu/knn_lists.c: nearest neighbours among the rows of some lists: the search in an inverted file (nn/knn.c).
  *
- * How the loop is arranged: a task has some queries. First it converts "the lists of a query" to "the queries of a
- * list". So a list is packed once for all queries of the task that search it, and the product with the list has as many
- * rows as there are such queries. The scores of QUERY_ROWS queries against LIST_ROWS rows stay in the L2 cache. There
- * they are read once more, and scores that are better than the last neighbour of a query enter the query's row of the
- * output.
+ * How the loop is arranged: a task has some queries. First it converts "the lists of each query" to "the queries of
+ * each list". Then a list is packed once for all queries of the task that search it, and their product with the list is
+ * one gemm. The scores of QUERY_ROWS queries against LIST_ROWS rows stay in the L2 cache, where they are read once
+ * more. Scores that are better than the last neighbour of a query are inserted into the query's row of the output.
  *
  * A query belongs to one task. The order in which its lists are searched does not change the result, because neighbours
  * are compared by value and then by number. So the bits do not depend on how the queries are cut into tasks. */

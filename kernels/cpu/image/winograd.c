@@ -156,7 +156,7 @@ typedef struct Job {
     const Conv *c;
     const Points *points;
     int64_t oh, ow, high, wide; /* oh, ow: outputs per image; high, wide: squares per image */
-    /* true: all threads work on one stage at a time, for some rows of squares; false: each band is a task */
+    /* true: all threads work on the same stage, for some rows of squares at a time; false: each band is a task */
     bool shared;
     int64_t rows;  /* rows of squares at a time, over all images (shared), or rows of the largest band */
     int64_t bands; /* per image */
