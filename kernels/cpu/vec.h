@@ -298,8 +298,8 @@ INLINE vf v_from_bf16(vh x)
     return (vf)(__builtin_convertvector(x, vi) << 16);
 }
 /* Rounds to the nearest f16, in the lower half of each lane; subnormal results are rounded twice. Finite numbers beyond
- * +-65504 become +-65504; infinity and NaN stay. Multiplication by 2^-112 changes the exponent's bias from 127 to 15,
- * and moves subnormal numbers to the place of f16's. */
+ * +-65504 become +-65504; infinity and NaN stay. Multiplication by 2^-112 changes the exponent's bias from 127 to 15:
+ * numbers that are subnormal in f16 become subnormal here. */
 INLINE vi v_to_f16(vf x)
 {
     const vi y = (vi)(v_min(v_set(65504.0f), v_abs(x)) * 0x1p-112f), sign = (vi)x >> 16 & 0x8000;

@@ -1,5 +1,5 @@
 /* kernels/cpu/image/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016). In the paper's
- * letters, for an input square d and a filter g (an apostrophe means transposed):
+ * letters, for an input square d and a filter g (' means transposed, * multiplies element by element):
  *
  *   Y = A' [sum over channels of (G g G') * (B' d B)] A
  *
@@ -12,7 +12,7 @@
  *   computed in float64 when the weights are packed.
  * - The output transform A' M A turns the products M into outputs, and adds bias, residual and activation.
  *
- * Which F is used depends on C and O only, and on Conv.winograd:
+ * The choice of F depends only on C, O and Conv.winograd:
  * - F(2x2, 3x3) if C or O is above 384: 4 x 4 inputs, 16 products instead of 36, and less than half of the weights,
  *   which come from memory.
  * - F(6x6, 3x3) if Conv.winograd is 6 and C and O are at most 128: 6 x 6 outputs from 8 x 8 inputs, 64 products instead
