@@ -1,4 +1,4 @@
-/* kernels/act.c: activation functions by name, and what the backward pass needs of them. */
+/* kernels/act.c: finds activation functions by name, and reports what their backward passes need. */
 #include "kernels/act.h"
 
 bool act_find(Text name, Act *act)

@@ -1,13 +1,18 @@
-/* kernels/act.h: the activation functions. A new one is a line here, and its ACT lines in kernels/cpu/act.h and
+/* kernels/act.h: the activation functions. To add one, add a line here and its ACT lines in kernels/cpu/act.h and
  * kernels/cuda/act.h. The enum, the loops of the kernels, the names in config.json, and the cases and the reference of
- * the tests come from these lines. */
+ * the tests are generated from these lines. */
 #ifndef SAPOR_ACT_H
 #define SAPOR_ACT_H
 
 #include "base/base.h"
 
-/* NAME; its names in Hugging Face's config.json, each followed by a comma; whether act'(x) follows from act(x) alone,
- * so that the backward pass does not need x; act(x) in double. `param` is LEAKY_RELU's slope. */
+/* Each line has:
+ * - NAME.
+ * - Its names in Hugging Face's config.json, each followed by a comma.
+ * - Whether act'(x) can be computed from act(x) alone, so that the backward pass does not need x.
+ * - act(x) in double.
+ *
+ * `param` is the slope of LEAKY_RELU. */
 /* clang-format off */
 #define ACT_LIST(LINE) \
     LINE(NONE, "", true, x) \
@@ -27,8 +32,8 @@
 #define ACT_ENUM(NAME, ...) ACT_##NAME,
 typedef enum Act { ACT_LIST(ACT_ENUM) ACT_COUNT } Act;
 
-bool act_find(Text name, Act *act); /* by its name in config.json */
-Text act_names(void);               /* those names: "gelu, gelu_python, ..." */
+bool act_find(Text name, Act *act); /* finds a function by its name in config.json */
+Text act_names(void);               /* all these names: "gelu, gelu_python, ..." */
 bool act_from_result(Act act, float param);
 
 #endif

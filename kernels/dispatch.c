@@ -1,5 +1,5 @@
-/* kernels/dispatch.c: Which table this machine gets, and what belongs to no level. HAS_avx2, HAS_avx512: the build has
- * the level (LEVELS of the Makefile). */
+/* kernels/dispatch.c: selects the table for this machine, and has the functions that are the same on all levels.
+ * HAS_avx2, HAS_avx512: this build has the level (LEVELS of the Makefile). */
 #include <math.h>
 #include <stdlib.h>
 
@@ -16,12 +16,13 @@ extern const Kernels kernels_avx512;
 typedef struct Level {
     const char *name;
     const Kernels *kernels;
-    const char *missing; /* NULL: usable */
+    const char *missing; /* what the machine lacks; NULL: the level is usable */
 } Level;
 
 enum { MAX_LEVELS = 8 };
 
-/* Best last. The compiler's run-time check asks cpuid, and XGETBV whether the system saves the wide registers. */
+/* Writes the levels of this build, the best last, and returns their number. The compiler's run-time check uses cpuid,
+ * and XGETBV to check that the system saves the wide registers. */
 static size_t find_levels(Level list[MAX_LEVELS])
 {
     size_t n = 0;
@@ -63,10 +64,10 @@ const Kernels *kernels_cpu(const char *force, Error *e)
 {
     Level list[MAX_LEVELS];
     size_t n = find_levels(list);
-    const char *asked_by = "level";
+    const char *source = "level";
     if (force == NULL) {
         force = getenv("SAPOR_CPU");
-        asked_by = "SAPOR_CPU";
+        source = "SAPOR_CPU";
     }
     const Kernels *best = NULL;
     char usable[256] = "";
@@ -82,14 +83,14 @@ const Kernels *kernels_cpu(const char *force, Error *e)
     for (size_t i = 0; i < n; i++) {
         if (strcmp(list[i].name, force) == 0) {
             if (list[i].missing != NULL) {
-                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable levels: %s", asked_by, force,
-                     list[i].missing, usable);
+                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable levels: %s", source, force, list[i].missing,
+                     usable);
                 return NULL;
             }
             return list[i].kernels;
         }
     }
-    fail(e, SP_USAGE, "%s=%s: unknown level; usable levels: %s", asked_by, force, usable);
+    fail(e, SP_USAGE, "%s=%s: unknown level; usable levels: %s", source, force, usable);
     return NULL;
 }
 

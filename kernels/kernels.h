@@ -1,45 +1,53 @@
-/* kernels/kernels.h: every kernel once, with its shapes. One table of function pointers; a device fills it.
+/* kernels/kernels.h: the interface of all kernels: the shapes, the outputs and the rules of each. A device implements
+ * the kernels and fills one table of function pointers, `Kernels`.
  *
- * Rules of a kernel: it takes a Run and raw pointers, computes, and returns. It does not allocate, print, fail or keep
- * state. Sizes may be zero: an empty result is not written, an empty sum is 0. Unless said, matrices are float32,
- * row-major, contiguous; operands that are written overlap no others, and no pointer is NULL. Dimension letters: M N K
- * gemm; B batch, T tokens, C channels, H heads, D features, E edges (stored entries).
+ * Rules: a kernel takes a Run and raw pointers, computes, and returns. A kernel does not allocate, print, fail or keep
+ * state. Sizes may be zero: an empty result is not written, and an empty sum is 0. Unless the comment of a kernel says
+ * otherwise:
+ * - Matrices are float32, row-major and contiguous.
+ * - Memory that a kernel writes does not overlap its other operands.
+ * - No pointer is NULL.
+ *
+ * Letters of dimensions: M, N, K in matrix products (K: the inner dimension); B batch, T tokens, C channels, H heads, D
+ * features, E edges (the stored entries of a sparse matrix).
  *
  * Memory: descriptors (Gemm, Sparse, Exclude, BprPart, AdamStep, ...) are in host memory and are read during the call.
- * The pointers in them, and all others but the host's side of upload and download, are memory of the device. Ids and
- * offsets are in range: the caller has checked them.
+ * All other pointers, including those in descriptors, point to memory of the device, except the host side of an upload
+ * or a download. The caller has checked that ids and offsets are in range.
  *
- * Order: a device may compute after the call has returned. The calls with one context are computed in their order. What
- * was called with one context is seen by another one after a download by the first. An upload has read the host's
- * memory when it returns, a download has written it; of download_later the comment says it.
+ * Order: a device may compute after the call has returned. It computes the calls of one context in their order. Another
+ * context sees the results of a context only after that context has made a download. When an upload returns, it has
+ * read the host's memory. When a download returns, it has written the host's memory; `download_later` has its own rule.
  *
- * NaN: a sum or a product with a NaN is NaN. Which number a maximum takes beside a NaN is not defined; rankings leave
- * NaN out.
+ * NaN: a sum or a product with a NaN is NaN. The maximum of a NaN and a number is undefined. Rankings leave NaN out.
  *
- * Types: an operand that may have others than float32 is a `void *` with a DType beside it. In a descriptor that is the
- * member of its name (Gemm.A_type; 0 is F32), of an entry without one the argument `type`, for all its `void *`.
- * `supports` says which types a table takes. Sums are float32 whatever the operands are.
+ * Types: an operand that may have a type other than float32 is a `void *` with a DType. In a descriptor the DType is
+ * the member with the operand's name (Gemm.A_type; 0 is F32). In a call without a descriptor it is the argument `type`,
+ * for all `void *` of the call. `supports` reports which types a table accepts. Sums are computed in float32, whatever
+ * the types of the operands are.
  *
- * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache
- * sizes; ties go to the lower index. Kernels that need scratch say how much through their `_work` companion, for
- * exactly these sizes: smaller ones may need more. Run.work has at least that. A `_work` or `_way` companion gets the
- * same Run, or one without work; it reads sizes and whether a pointer is NULL, never device memory.
+ * Reproducible bits (DESIGN 6): the order of a sum depends only on its length, never on the number of threads, the
+ * batch size or the cache sizes. If values are equal, the lower index comes first.
  *
- * A new kernel is: its member here, its functions in kernels/cpu/ and kernels/cuda/, its name in list.h, its cases, its
- * line in tests/far/entries.h (CONTRIBUTING.md: Add a kernel). */
+ * Scratch: a kernel that needs scratch has a `_work` companion, which returns the number of bytes for exactly these
+ * sizes. Smaller sizes may need more. Run.work has at least this number of bytes. A `_work` or `_way` companion gets
+ * the same Run, or a Run without `work`. It reads sizes and whether a pointer is NULL, never device memory.
+ *
+ * To add a kernel: add its member here, its functions in kernels/cpu/ and kernels/cuda/, its name in list.h, its test
+ * cases, and its line in tests/far/entries.h (CONTRIBUTING.md: Add a kernel). */
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H
 
 #include "kernels/act.h"
 
 typedef struct Run {
-    void *context; /* where the device computes: a Pool of the CPU (NULL: one thread) */
-    void *work;    /* 64-byte aligned scratch of the device; another call may use it right after this one */
+    void *context; /* where the device computes; on the CPU a Pool, or NULL for one thread */
+    void *work;    /* scratch of the device, 64-byte aligned; the next call may reuse it */
     size_t work_bytes;
-    Trace *trace; /* NULL: off. The caller of a kernel records it, not the kernel */
+    Trace *trace; /* NULL: no trace. The caller of a kernel writes the trace, not the kernel */
 } Run;
 
-/* Which way a kernel goes for an operand, and why: for people (`sapor info --kernels`). */
+/* The method that a kernel uses for an operand, and the reason. Shown by `sapor info --kernels`. */
 typedef struct Way {
     char name[32];
     const char *why;
@@ -47,139 +55,163 @@ typedef struct Way {
 
 /* ---- dense products -------------------------------------------------------------------------- */
 
-/* What weights are packed to. All else stays float32. F16 and BF16 take half the bytes; F16 is multiplied as float32,
- * BF16 as float32 or with A rounded to bf16, too, whichever the processor does faster. INT8 has a scale for each column
- * of B, a scale and a zero point for each row of A, and exact 32-bit sums: up to PACK_INT8_K of them. The packed form
- * is the table's own: it depends on the processor, and only the table that packed reads it. */
+/* The type that weights are packed to. All other operands stay float32.
+ * - PACK_F16: half the bytes. Multiplied as float32.
+ * - PACK_BF16: half the bytes. Multiplied as float32, or with A rounded to bf16 too, whichever is faster on the
+ *   processor.
+ * - PACK_INT8: a scale per column of B, and a scale and a zero point per row of A. The 32-bit sums are exact for K <=
+ *   PACK_INT8_K.
+ *
+ * The packed form depends on the table and on the processor. Only the table that packed the weights can read them. */
 typedef enum Pack { PACK_F32, PACK_F16, PACK_BF16, PACK_INT8, PACK_COUNT } Pack;
 enum { PACK_INT8_K = 1 << 15 };
 const char *pack_name(Pack p); /* "f32", "f16", "bf16" or "int8" */
 
-/* C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]). Strides in elements, so A or B may be
- * transposed. */
+/* A matrix product. Strides are in elements, so that A and B may be transposed.
+ *
+ *   C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]) */
 typedef struct Gemm {
     int64_t M, N, K;
     const void *A;
     DType A_type;
-    int64_t a_row, a_col; /* A[m,k] at m a_row + k a_col */
+    int64_t a_row, a_col; /* A[m,k] is at m a_row + k a_col */
     const void *B;
     DType B_type;
-    int64_t b_row, b_col; /* B[k,n] at k b_row + n b_col; ignored when packed is given */
-    const void *packed;   /* gemm_pack's, or NULL */
-    Pack pack;            /* of packed; where it is not F32, a_col is 1 */
+    int64_t b_row, b_col; /* B[k,n] is at k b_row + n b_col; ignored if `packed` is given */
+    const void *packed;   /* B as gemm_pack wrote it, or NULL */
+    Pack pack;            /* the type of `packed`; if it is not PACK_F32, a_col is 1 */
     void *C;
     DType C_type;
     int64_t ldc;
-    float alpha, beta;    /* beta 0: C is not read */
+    float alpha, beta;    /* if beta is 0, C is not read */
     const float *bias;    /* or NULL */
-    const void *residual; /* or NULL; may be C itself */
+    const void *residual; /* or NULL; may be C */
     DType residual_type;
     int64_t ldr;
     Act act;
     float act_param;
 } Gemm;
 
-/* ---- images: NHWC ---------------------------------------------------------------------------- */
+/* ---- images: [batch, height, width, channels] (NHWC) ----------------------------------------- */
 
+/* A convolution, for image b, output pixel (h, w) and output channel o. c counts the input channels of o's group.
+ *
+ *   y[b,h,w,o] = act(sum over i, j, c of x[b, h stride + i - top, w stride + j - left, c] weights[o,c,i,j]
+ *                    + bias[o] + residual[b,h,w,o]) */
 typedef struct Conv {
-    int64_t B, H, W, C;               /* input [B,H,W,C] */
-    int64_t O;                        /* output channels */
-    int64_t kh, kw, stride, groups;   /* each O / groups outputs read C / groups channels; conv_back: 1 or C == O */
+    int64_t B, H, W, C; /* input [B,H,W,C] */
+    int64_t O;          /* output channels */
+    /* each group of O / groups outputs reads C / groups channels; conv_back: 1 or C == O */
+    int64_t kh, kw, stride, groups;
     int64_t top, left, bottom, right; /* zero padding */
     const void *x;
     DType x_type;
-    const void *packed; /* conv_pack's */
-    Pack pack;          /* what 1 x 1 kernels without stride and padding are packed to; all others stay float32 */
-    void *y;            /* [B,OH,OW,O] */
+    const void *packed; /* the weights as conv_pack wrote them */
+    /* the type of packed 1 x 1 kernels without stride and padding; other kernels are packed as float32 */
+    Pack pack;
+    void *y; /* [B,OH,OW,O] */
     DType y_type;
     const float *bias;    /* [O] or NULL */
-    const void *residual; /* like y, or NULL: y = act(conv + bias + residual) */
-    Act act;              /* with parameter 0 */
-    /* 6: 3 x 3 kernels may go by Winograd's F(6,3), which is quicker on large images and rounds four times as much */
+    const void *residual; /* like y: y = act(conv + bias + residual); or NULL */
+    Act act;              /* its parameter is 0 */
+    /* 6: allows Winograd's F(6,3) for 3 x 3 kernels. It is faster than F(4,3) on large images, but its rounding errors
+     * are four times as large. */
     int winograd;
 } Conv;
-/* The gradients of a convolution without its bias, residual and act: `forward` gives the shape and x. */
+/* The gradients of a convolution without bias, residual and act. `forward` gives the shape and x. */
 typedef struct ConvBack {
     Conv forward;
     const float *weights; /* [O, C/groups, kh, kw] */
     const float *dy;      /* [B,OH,OW,O] */
-    float *dx, *dweights; /* like x, like weights; NULL: not computed */
-    float x_beta, w_beta; /* 0: written; 1: added to */
+    float *dx, *dweights; /* dx is like x, dweights like `weights`; NULL: not computed */
+    float x_beta, w_beta; /* 0: the gradient is written; 1: it is added */
 } ConvBack;
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {
     return (in + pad - kernel) / stride + 1;
 }
 
-/* y = (x - mean) rstd gamma + beta by column of x [M, C], M pixels of all images */
+/* Batch normalisation of x [M, C], where M is the number of pixels of all images. Each column (channel) c is
+ * normalised:
+ *
+ *   y = (x - mean) rstd gamma + beta,  rstd = 1 / sqrt(variance + eps) */
 typedef struct BatchNorm {
     int64_t M, C;
     const float *x, *gamma, *beta;
-    /* true: by x's own mean and variance (divided by M), and running += momentum (x's - running), the variance divided
-     * by M - 1; false: by the running ones */
+    /* - true: normalises with the mean and the variance (divided by M) of x. Then running_mean += momentum (mean -
+     *   running_mean); the same for running_var, with the variance divided by M - 1.
+     * - false: normalises with running_mean and running_var. */
     bool batch;
     float eps, momentum;
     float *running_mean, *running_var; /* [C] */
     float *y;                          /* may be x */
-    float *mean, *rstd;                /* [C]: what x was normalised by */
+    float *mean, *rstd;                /* [C]: written: the mean and rstd that x was normalised with */
 } BatchNorm;
 typedef struct BatchNormBack {
-    BatchNorm forward; /* with mean and rstd as the forward pass left them; y is not read */
+    BatchNorm forward; /* with mean and rstd from the forward pass; y is not read */
     const float *dy;
-    float *dx;             /* written; NULL: not computed; may be dy */
+    float *dx;             /* written; NULL: not computed. May be dy */
     float *dgamma, *dbeta; /* [C], added to; NULL: not computed */
 } BatchNormBack;
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
-/* softmax(scale Q K' + bias) V for each text b and head h. Scores are never stored.
+/* Attention, for each text b and head h (K' is K transposed):
  *
- * Text b has rows q_offsets[b] .. q_offsets[b+1]-1 of queries, and of keys and values those of k_offsets. The last
- * query is at the place of the last key: query i of Tq is at place i + Tk - Tq. A query sees key j where
- *   causal: j <= place; window > 0: |j - place| < window.
- * Where it sees none, its row of `out` is 0. Each head of keys serves H / Hk heads of queries, one after the other
- * (grouped-query attention, Ainslie et al. 2023). */
+ *   out = softmax(scale Q K' + bias) V
+ *
+ * The scores are never stored. Text b has the query rows q_offsets[b] .. q_offsets[b+1]-1, and the key and value rows
+ * k_offsets[b] .. k_offsets[b+1]-1. The last query has the position of the last key: if a text has Tq queries and Tk
+ * keys, query i has the position i + Tk - Tq. If `causal`, a query attends only to keys j <= position. If `window` > 0,
+ * it attends only to keys with |j - position| < window. A query that attends to no key gets a row of zeros in `out`.
+ * Each key head serves H / Hk consecutive query heads (grouped-query attention, Ainslie et al. 2023). */
 typedef struct Attention {
-    int64_t B, H, Hk, D;                  /* Hk: heads of keys and values, H is a multiple; 0: H. D: size of one head */
-    const int32_t *q_offsets, *k_offsets; /* [B+1]; k_offsets NULL: keys have the rows of the queries */
-    int64_t q_longest, k_longest;         /* rows of the longest text */
-    const void *q, *k, *v;                /* row r, head h, feature d at r ld + h D + d */
+    /* Hk: number of key and value heads, a divisor of H; 0 means H. D: the size of one head */
+    int64_t B, H, Hk, D;
+    const int32_t *q_offsets, *k_offsets; /* [B+1]; k_offsets NULL: keys have the same rows as queries */
+    int64_t q_longest, k_longest;         /* the number of rows of the longest text */
+    const void *q, *k, *v;                /* row r, head h, feature d is at r ld + h D + d */
     DType type;                           /* of q, k and v */
-    int64_t q_ld, k_ld, v_ld;             /* of a fused [rows, 3 H D] projection 3 H D, and k = q + H D */
+    int64_t q_ld, k_ld, v_ld;             /* for a fused [rows, 3 H D] projection: ld is 3 H D, and k is q + H D */
     void *out;                            /* [rows, H D] */
     DType out_type;
     int64_t out_ld;
     float scale;
-    /* [H, 2 R + 1]: relative[h][clamp(j - place, -R, R) + R] is added to the score of key j; or NULL */
+    /* [H, 2 R + 1], or NULL: relative[h][clamp(j - position, -R, R) + R] is added to the score of key j */
     const float *relative;
     int64_t R;
     bool causal;
-    int64_t window; /* 0: none */
-    float *lse;     /* [H, rows of queries] log-sum-exp for the backward pass, or NULL; -inf where no key is seen */
+    int64_t window; /* 0: no window */
+    /* [H, query rows]: the log-sum-exp for the backward pass, or NULL; -inf for a query that attends to no key */
+    float *lse;
 } Attention;
 typedef struct AttentionBack {
-    Attention forward;  /* with out and lse as the forward pass left them */
+    Attention forward;  /* with out and lse from the forward pass */
     const void *dout;   /* like out */
-    void *dq, *dk, *dv; /* written; as q, k and v, with their own strides */
+    void *dq, *dk, *dv; /* written; laid out like q, k and v, with their own strides */
     int64_t dq_ld, dk_ld, dv_ld;
-    float *drelative; /* like relative, added to; NULL: not computed */
+    float *drelative; /* like `relative`, added to; NULL: not computed */
 } AttentionBack;
 
 /* ---- sparse ---------------------------------------------------------------------------------- */
 
-/* Entry e of row r, start[r] <= e < start[r+1], is in column col[e] (ascending in a row) and has the value
- *   (val ? val[at ? at[e] : e] : 1) * (row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[col[e]] : 1). */
+/* A sparse matrix in CSR form. Row r has the entries start[r] <= e < start[r+1]. Entry e is in column col[e]; the
+ * columns of a row are in ascending order. The value of the entry is:
+ *
+ *   (val ? val[at ? at[e] : e] : 1) * (row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[col[e]] : 1) */
 typedef struct Sparse {
     int64_t rows, cols, entries; /* E */
     const int64_t *start;        /* [rows+1], from 0 to E */
     const int32_t *col;          /* [E] */
-    const float *val;            /* [E], or what `at` numbers */
+    const float *val;            /* [E], or the array that `at` indexes */
     const int32_t *at;           /* [E] */
     const float *row_scale, *col_scale;
 } Sparse;
 
-typedef struct Exclude {  /* for each row of a batch, ascending ids that must not be ranked; start NULL: none */
-    const int64_t *start; /* row b of the batch reads start[row ? row[b] : b] */
+/* The ids that must not be ranked, in ascending order per batch row. Batch row b has item[start[r]] ..
+ * item[start[r+1] - 1], with r = row ? row[b] : b. start NULL: none */
+typedef struct Exclude {
+    const int64_t *start;
     const int32_t *item;
     const int32_t *row;
 } Exclude;
@@ -187,25 +219,25 @@ typedef struct Exclude {  /* for each row of a batch, ascending ids that must no
 enum { BPR_USER, BPR_POS, BPR_NEG };
 typedef struct BprPart {
     int64_t D;
-    const float *x[3]; /* [B, D] of users, of positive items, of negative items */
-    float eps;         /* > 0: items' rows are compared as x / max(|x|, eps), zeros as zeros */
-    float *dx[3];      /* backward: where gradients go, or NULL */
-    float beta[3];     /* 0: written; 1: added */
+    const float *x[3]; /* [B, D] each: users, positive items, negative items */
+    float eps;         /* > 0: the rows of items are used as x / max(|x|, eps); rows of zeros stay zeros */
+    float *dx[3];      /* backward pass: the gradients, or NULL */
+    float beta[3];     /* 0: dx is written; 1: the gradient is added to dx */
 } BprPart;
 
-/* BIN_ABOVE: 1 where a > b, 1/2 where they are equal, else 0: the derivative of max(a, b) by a */
+/* BIN_ABOVE is the derivative of max(a, b) by a: 1 if a > b, 1/2 if a = b, else 0 */
 typedef enum Binary { BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX, BIN_ABOVE } Binary;
-/* What the second operand of a [M,C] matrix is: a row [C], a column [M], or one number [1] */
+/* The shape of the second operand next to a matrix [M,C]: a row [C], a column [M], or one number [1] */
 typedef enum Spread { SPREAD_ROW, SPREAD_COLUMN, SPREAD_NUMBER } Spread;
-/* UN_CLAMP: x between lo and hi; UN_INSIDE: its derivative, 1 where lo <= x <= hi, else 0 */
+/* UN_CLAMP: x limited to [lo, hi]. UN_INSIDE: its derivative, 1 if lo <= x <= hi, else 0 */
 typedef enum Unary { UN_EXP, UN_LOG, UN_SQRT, UN_SIGN, UN_CLAMP, UN_INSIDE } Unary;
 /* NOISE_UNIFORM: draw_uniform, [0, 1); NOISE_NORMAL: draw_normal; NOISE_GUMBEL: -log(-log u), u uniform in (0, 1) */
 typedef enum Noise { NOISE_UNIFORM, NOISE_NORMAL, NOISE_GUMBEL } Noise;
-typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce; /* of no rows: 0 */
+typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce; /* the result for no rows is 0 */
 
-/* One step of Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay
- * added to the gradient; and of AdamW, Loshchilov & Hutter 2019, whose weight decay multiplies the parameter before the
- * step. Step t's numbers are made once, so that replayed steps use the very same floats. */
+/* One step of Adam (Kingma & Ba 2015), as torch.optim.Adam computes it: bias-corrected, eps added after the root,
+ * weight decay added to the gradient. Or one step of AdamW (Loshchilov & Hutter 2019): weight decay multiplies the
+ * parameter before the step. The numbers of step t are computed once, so that replayed steps use the same floats. */
 typedef struct AdamStep {
     float step_size;  /* lr / (1 - beta1^t) */
     float root_scale; /* 1 / sqrt(1 - beta2^t) */
@@ -215,19 +247,19 @@ typedef struct AdamStep {
 AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
 AdamStep adamw_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
 
-/* The other optimisers, as torch.optim defines them; with weight decay d = g + weight_decay p takes the place of g. */
+/* The other optimisers, as torch.optim defines them. With weight decay, d = g + weight_decay p is used instead of g. */
 typedef struct SgdStep {
     float lr, weight_decay;
-    float momentum, damped; /* buffer = momentum buffer + damped d; damped is 1 - dampening, and 1 in the first step */
+    float momentum, damped; /* buffer = momentum buffer + damped d; damped is 1 - dampening, but 1 in the first step */
     bool nesterov;
 } SgdStep;
 typedef struct AdagradStep { /* Duchi et al. 2011 */
-    float lr;                /* lr / (1 + (t - 1) lr_decay) in step t */
+    float lr;                /* in step t: lr / (1 + (t - 1) lr_decay) */
     float eps, weight_decay;
 } AdagradStep;
 typedef struct RmspropStep { /* Tieleman & Hinton 2012; centred: Graves 2013 */
     float lr, eps, weight_decay, momentum;
-    float alpha, fresh; /* fresh is 1 - alpha */
+    float alpha, fresh; /* fresh = 1 - alpha */
 } RmspropStep;
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -239,60 +271,66 @@ typedef struct Kernels {
     uint32_t version;   /* KERNELS_VERSION */
     const char *device; /* "cpu" */
     const char *level;  /* "avx512" */
-    const char *about;  /* one line on the level: its vectors, its register tile */
+    const char *about;  /* one line about the level: the size of its vectors and its register tile */
 
-    /* Memory of the device, 64-byte aligned; the CPU's is the heap's, other devices may have their own. NULL: there is
-     * not so much. What was called before with the same context may still use what is given to `free`. */
+    /* Allocate and free memory of the device, 64-byte aligned. On the CPU the memory comes from `heap`; other devices
+     * may have their own. `alloc` returns NULL if there is not enough memory. Earlier calls of the same context may
+     * still use the memory that is passed to `free`. */
     void *(*alloc)(const Run *, const Heap *heap, size_t bytes);
     void (*free)(const Run *, const Heap *heap, void *p, size_t bytes);
-    /* Copies take bytes. The two sides of `copy` may overlap. */
+    /* Copy `bytes` bytes. The two sides of `copy` may overlap. */
     void (*upload)(const Run *, void *device, const void *host, size_t bytes);
     void (*download)(const Run *, void *host, const void *device, size_t bytes);
-    /* A download that need not wait for the device: the host's memory is written when `arrive` returns. Until then the
-     * caller keeps it and does not touch it; the device's side may be used at once. */
+    /* Starts a download that does not have to wait for the device. The host memory is written when `arrive` returns.
+     * Until then the caller keeps this memory and does not access it. The device memory may be used immediately. */
     void (*download_later)(const Run *, void *host, const void *device, size_t bytes);
-    /* Waits for the last download_later to `host` and for those before it; nothing to do where there is none. NULL: for
-     * all. */
+    /* Waits for the last download_later to `host` and for all earlier ones. Returns immediately if there is none. NULL:
+     * waits for all. */
     void (*arrive)(const Run *, const void *host);
     void (*copy)(const Run *, void *to, const void *from, size_t bytes);
     void (*zero)(const Run *, void *p, size_t bytes);
 
     /* the device */
-    /* False: a call with this context could not be computed; *e has the first cause, and every later check fails too.
-     * What was called after the last download may not be computed yet. */
+    /* Reports whether all calls with this context could be computed. If false, *e has the first cause, and every later
+     * check fails too. Calls after the last download may not be computed yet. */
     bool (*check)(const Run *, Error *e);
-    /* Bytes of the device's memory: available, all. 0: not known (the CPU). */
+    /* Writes the bytes of the device's memory: available and in total. 0: unknown (the CPU). */
     void (*memory)(const Run *, size_t *available, size_t *total);
-    /* The calls between the two are one step of many with the same calls: the device may submit them at once, at the
-     * end. A download, an alloc or a free between them is allowed; what was called before it is submitted then. */
+    /* Mark the start and the end of a step. Many steps make the same calls. The device may submit all calls of a step
+     * together at its end. A download, an alloc or a free is allowed within a step; the calls before it are
+     * submitted then. */
     void (*step_begin)(const Run *);
     void (*step_end)(const Run *);
-    /* For profiles: the time in seconds when all that was called so far is computed. The device is idle then. */
+    /* Waits until all calls so far are computed, and returns the time in seconds. For profiles. */
     double (*clock)(const Run *);
-    /* For the profilers of the device's maker: op begins; NULL: the last one that began ends. */
+    /* Marks the start of `op` for the vendor's profilers. NULL: marks the end of the last op that was started. */
     void (*range)(const Run *, const char *op);
 
     /* types (types.c) */
-    /* Whether an entry takes a type for an operand: supports("gather", "table", F16). Operands have the names of this
-     * header. F32 is supported by all that take types; a caller asks for the others and converts, or refuses. */
+    /* Reports whether a kernel accepts a type for an operand: supports("gather", "table", F16). Operands have the names
+     * of this header. F32 is always supported. For another type a caller checks first, and converts or refuses if it is
+     * unsupported. */
     bool (*supports)(const char *entry, const char *operand, DType type);
-    /* y[i] = x[i], rounded to the nearest number of y's type, ties to even; beyond F16's largest that is the result */
+    /* y[i] = x[i], rounded to the nearest number of y's type, ties to even. Finite numbers beyond the largest F16
+     * become the largest F16. */
     void (*convert)(const Run *, int64_t n, DType x_type, const void *x, DType y_type, void *y);
 
     /* dense (gemm/gemm.c) */
-    bool (*gemm_packs)(Pack); /* whether this table, on this processor or device, does */
+    bool (*gemm_packs)(Pack); /* whether this table can pack weights to the type, on this processor or device */
     size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
+    /* Packs B [K,N], with B[k,n] at k b_row + n b_col. `packed` has gemm_pack_bytes bytes */
     void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
                       void *packed);
-    /* B[k, j] at k ldb + j = the packed B[k, first + j] as it is after packing, n columns */
+    /* B[k,j] at k ldb + j = column first + j of the packed matrix, as float32, for n columns: the values after the
+     * rounding of packing */
     void (*gemm_unpack)(const Run *, Pack, int64_t K, int64_t N, const void *packed, int64_t first, int64_t n, float *B,
                         int64_t ldb);
     size_t (*gemm_work)(const Run *, const Gemm *);
     Way (*gemm_way)(const Run *, const Gemm *);
     void (*gemm)(const Run *, const Gemm *);
 
-    /* convolution, pooling, batch norm (image/). Weights come as [O, C/groups, kh, kw]. An image with its padding that
-     * is smaller than the kernel has no output, and its gradient is zero. */
+    /* convolution, pooling, batch normalisation (image/). Weights are [O, C/groups, kh, kw]. If an image with its
+     * padding is smaller than the kernel, it has no output, and its gradient is zero. */
     size_t (*conv_pack_bytes)(const Conv *);
     void (*conv_pack)(const Run *, const Conv *, const float *weights, void *packed);
     size_t (*conv_work)(const Run *, const Conv *);
@@ -300,16 +338,16 @@ typedef struct Kernels {
     void (*conv)(const Run *, const Conv *);
     size_t (*conv_back_work)(const Run *, const ConvBack *);
     void (*conv_back)(const Run *, const ConvBack *);
-    /* max over kh x kw windows, padding is -inf; x [B,H,W,C] */
+    /* Maximum over k x k windows; the padding is -inf. x [B,H,W,C] */
     void (*max_pool)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
                      const float *x, float *y);
-    /* mean over all HW = H W > 0 places; y [B,C] */
+    /* y [B,C] = mean over all HW = H W > 0 pixels */
     void (*mean_pool)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
-    /* y[b, p, c] = s[b, c] x[b, p, c] at all HW places p; y may be x */
+    /* y[b,p,c] = s[b,c] x[b,p,c] at all HW pixels p. y may be x */
     void (*channel_scale)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, const float *s, float *y);
-    /* y[b, c] = the sum over p of a[b, p, c] b[b, p, c]: the gradient of channel_scale to s */
+    /* y[b,c] = sum over p of a[b,p,c] b[b,p,c]: the gradient of channel_scale by s */
     void (*channel_dot)(const Run *, int64_t B, int64_t HW, int64_t C, const float *a, const float *b, float *y);
-    /* dx is written: each window's dy goes to the first of its largest numbers; y is max_pool's */
+    /* dx is written: the dy of a window goes to the first maximum of the window. y is the output of max_pool */
     void (*max_pool_back)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride,
                           int64_t pad, const float *x, const float *y, const float *dy, float *dx);
     void (*mean_pool_back)(const Run *, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx);
@@ -319,33 +357,34 @@ typedef struct Kernels {
     void (*batch_norm_back)(const Run *, const BatchNormBack *);
 
     /* rows (norm.c). x [M,C] */
-    /* y = (s - mean) rstd gamma + beta with s = x + residual (or NULL); mean and rstd [M] are kept where not NULL. y
-     * may be x. */
+    /* y = (s - mean) rstd gamma + beta, with s = x + residual (residual may be NULL). mean, rstd [M] are written unless
+     * NULL. y may be x */
     void (*layer_norm)(const Run *, int64_t M, int64_t C, DType type, const void *x, const void *residual,
                        const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd);
-    /* dx = gradient to s, may be dy; dgamma, dbeta [C] are added to (NULL: not computed) */
+    /* dx is the gradient by s, may be dy. dgamma, dbeta [C] are added to (NULL: not computed) */
     size_t (*layer_norm_back_work)(const Run *, int64_t M, int64_t C);
     void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual,
                             const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx,
                             float *dgamma, float *dbeta);
     void (*softmax)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y may be x */
-    /* dx = y (dy - y.dy), may be dy */
+    /* dx = y (dy - y . dy). dx may be dy */
     void (*softmax_back)(const Run *, int64_t M, int64_t C, const float *y, const float *dy, float *dx);
-    /* y = x / max(|x|, eps) by row; norm [M] = max(|x|, eps), or NULL. Zero rows stay zero. y may be x. */
+    /* y = x / max(|x|, eps) per row; norm [M] = max(|x|, eps), or NULL. Rows of zeros stay zero. y may be x */
     void (*row_normalize)(const Run *, int64_t M, int64_t C, float eps, const float *x, float *y, float *norm);
-    /* dx = (dy - y (y . dy)) / norm; of rows whose norm is eps dy / eps. dx may be dy */
+    /* dx = (dy - y (y . dy)) / norm; for rows with norm = eps: dx = dy / eps. dx may be dy */
     void (*row_normalize_back)(const Run *, int64_t M, int64_t C, float eps, const float *y, const float *norm,
                                const float *dy, float *dx);
     void (*row_dot)(const Run *, int64_t M, int64_t C, const float *a, const float *b, float *y); /* y [M] */
-    /* y = s[m] x + beta y */
+    /* y[m,c] = s[m] x[m,c] + beta y[m,c] */
     void (*row_scale)(const Run *, int64_t M, int64_t C, const float *x, const float *s, float beta, float *y);
     void (*row_sum)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y [M] */
-    /* y[m] = log(exp(y[m]) + sum over c of exp(x[m,c])), without overflow: -inf to begin with, then block by block */
+    /* y[m] = log(exp(y[m]) + sum over c of exp(x[m,c])), without overflow. The caller sets y to -inf first and may pass
+     * x block by block */
     void (*log_sum_exp)(const Run *, int64_t M, int64_t C, const float *x, float *y);
     size_t (*col_sum_work)(const Run *, int64_t M, int64_t C);
-    /* y [C] = sum over m + beta y */
+    /* y [C] = sum over m of x[m,:] + beta y */
     void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y);
-    /* y[m, c] at m ldy + c = x[m, c] at m ldx + c: slices and concatenations; beta 1 adds */
+    /* y[m,c] at m ldy + c = x[m,c] at m ldx + c, + beta y: slices and concatenations */
     void (*copy_cols)(const Run *, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y,
                       int64_t ldy);
 
@@ -356,171 +395,190 @@ typedef struct Kernels {
     size_t (*attention_back_work)(const Run *, const AttentionBack *);
     void (*attention_back)(const Run *, const AttentionBack *);
 
-    /* element by element (elementwise.c); y may be x, or a, or b */
+    /* element by element (elementwise.c). y may be x, a or b */
     void (*act)(const Run *, int64_t n, Act act, float param, DType type, const void *x, void *y);
-    /* dx = dy act'(x), written; may be dy or x. x is act's input, or its result where act_from_result(act, param) */
+    /* dx = dy act'(x), written. x is the input of act, or its output if act_from_result(act, param). dx may be dy or x
+     */
     void (*act_back)(const Run *, int64_t n, Act act, float param, const float *x, const float *dy, float *dx);
     void (*binary)(const Run *, int64_t n, Binary op, const float *a, const float *b, float *y);
-    /* y[m,c] = x[m,c] op v, v as `how` says */
+    /* y[m,c] = x[m,c] op v; `how` gives the shape of v */
     void (*broadcast)(const Run *, int64_t M, int64_t C, Binary op, Spread how, const float *x, const float *v,
                       float *y);
-    /* lo, hi: limits of UN_CLAMP and UN_INSIDE */
+    /* lo, hi: the limits of UN_CLAMP and UN_INSIDE */
     void (*unary)(const Run *, int64_t n, Unary op, float lo, float hi, const float *x, float *y);
-    /* y[i] = number first + i of the stream */
+    /* y[i] = number first + i of the random stream d */
     void (*noise)(const Run *, int64_t n, Noise kind, Draw d, uint64_t first, float *y);
-    /* y = a x + b y; b 0: y is not read */
+    /* y = a x + b y; if b is 0, y is not read */
     void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y);
     /* y[m,c] = act(x[m,c] + bias[c]) */
     void (*add_bias)(const Run *, int64_t M, int64_t C, DType type, const void *x, const float *bias, Act act,
                      float param, void *y);
-    /* y = mask x / (1 - p), mask element i kept where draw_uniform(d, first + i) >= p: the same call undoes the forward
-     * pass */
+    /* y = mask x / (1 - p). Element i is kept if draw_uniform(d, first + i) >= p. The backward
+     * pass is the same call with dy instead of x */
     void (*dropout)(const Run *, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y);
     void (*fill)(const Run *, int64_t n, float value, float *y);
     size_t (*sum_work)(const Run *, int64_t n);
-    /* out [1] = sum of x; out = sum of x^2; both in fixed blocks */
+    /* out [1] = sum of x; out [1] = sum of x^2. Both sum in fixed blocks */
     void (*sum)(const Run *, int64_t n, const float *x, float *out);
     void (*sum_squares)(const Run *, int64_t n, const float *x, float *out);
 
     /* rows by index (gather.c) */
-    /* y[i,:] = beta y[i,:] + table[ids[i],:]; id < 0 counts as a row of zeros */
+    /* y[i,:] = beta y[i,:] + table[ids[i],:]. An id < 0 means a row of zeros */
     void (*gather)(const Run *, int64_t n, int64_t D, DType type, const void *table, const int32_t *ids, float beta,
                    float *y);
-    /* y[to ? to[s] : s, :] = beta y + scale sum over j in [start[s], start[s+1]) of x[order ? order[j] : j, :]; each
-     * sum in order of j. `to` is distinct. order, to: or NULL */
+    /* y[to ? to[s] : s, :] = beta y + scale (sum over j in [start[s], start[s+1]) of x[order ? order[j] : j, :]),
+     * summed in the order of j. `to` has distinct rows. order and to may be NULL */
     void (*segment_sum)(const Run *, int64_t S, int64_t D, const int64_t *start, const int32_t *order,
                         const int32_t *to, DType type, const void *x, float scale, float beta, float *y);
-    /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row
-     * (the first of equals, -1 where there is none) or is NULL. Backward: the rows offsets[0] .. offsets[B]-1 of dx are
-     * written; arg is read for REDUCE_MAX. */
+    /* Pooling of ragged rows.
+     * - y [B,D]: y[b] is computed from the rows offsets[b] .. offsets[b+1]-1 of x.
+     * - arg [B,D]: for REDUCE_MAX, the row of the maximum (the first of equal ones; -1 if there are no rows); or NULL.
+     *
+     * The backward pass writes the rows offsets[0] .. offsets[B]-1 of dx. It reads arg for REDUCE_MAX. */
     void (*segment_pool)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x,
                          float *y, int32_t *arg);
     void (*segment_pool_back)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
                               const float *dy, float *dx);
 
     /* sparse (sparse.c) */
-    /* y = alpha A x + beta y; x [cols, D] has rows ldx apart, y [rows, D] rows ldy apart */
+    /* y = alpha A x + beta y. The rows of x [cols, D] are ldx apart, those of y [rows, D] ldy apart */
     void (*spmm)(const Run *, const Sparse *A, int64_t D, DType type, const void *x, int64_t ldx, float alpha,
                  float beta, void *y, int64_t ldy);
-    /* out[e] = beta out[e] + alpha x[row of e] . y[col of e] for every stored entry (values of A are ignored, scales
-     * applied): the gradient to values */
+    /* out[e] = beta out[e] + alpha (x[row of e] . y[col of e]), for every stored entry e: the gradient by the values.
+     * The values of A are ignored, its scales are applied */
     void (*sddmm)(const Run *, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
                   float *out);
-    /* over each row's entries; x, y, dy, dx [E]; A's values and scales are ignored. y may be x, dx may be dy */
+    /* Softmax over the entries of each row. x, y, dy, dx [E]. A's values and scales are ignored. y may be x, dx may be
+     * dy */
     void (*edge_softmax)(const Run *, const Sparse *A, const float *x, float *y);
     void (*edge_softmax_back)(const Run *, const Sparse *A, const float *y, const float *dy, float *dx);
-    /* out [rows] = sum of val[at ? at[e] : e] over a row, `at` that of A */
+    /* out [rows] = sum of val[at ? at[e] : e] over the entries e of a row; `at` is that of A */
     void (*edge_row_sum)(const Run *, const Sparse *A, const float *val, float *out);
-    /* out[e] = val[e] * rs[row] * cs[col] (NULL scales are 1): normalising values. out may be val. */
+    /* out[e] = val[e] rs[row] cs[col], to normalise values. A NULL scale is 1. out may be val */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
 
-    /* y = x > 0 ? x^-1/2 : 0, computed in float64: the scale of a node whose values sum to x. y may be x */
+    /* y = x > 0 ? x^-1/2 : 0, computed in float64: the scale of a node with the sum of values x. y may be x */
     void (*inverse_root)(const Run *, int64_t n, const float *x, float *y);
-    /* d = -1/2 y^3 d, in float64: from the gradient to y to that of x */
+    /* d = -1/2 y^3 d, computed in float64: turns the gradient by y into the gradient by x */
     void (*inverse_root_back)(const Run *, int64_t n, const float *y, float *d);
 
-    /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored.
-     * Best first, ties to the lower id. Scores of -inf and NaN are never kept; where fewer than k are, the places
-     * behind them have id -1 and score -inf. */
+    /* ranking (topk.c). The scores are computed in tiles and ranked while a cache holds them; the whole product is
+     * never stored. The best score comes first; of equal scores the lower id comes first. Scores of -inf and NaN are
+     * never kept. If fewer than k scores are left, the remaining places have id -1 and score -inf. */
     size_t (*knn_work)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k);
-    /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product: ids, values [Q,k]. With normalised rows
-     * this is the cosine graph. Where q is x the CPU makes half of the product. */
+    /* For each row of q [Q,D], finds the k rows of x [I,D] with the largest dot products: ids, values [Q,k]. With
+     * normalised rows the result is the cosine graph. If q is x, the CPU computes only half of the product. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
-    /* The same among the rows of some lists (knn_lists.c). The rows of x [start[L],D] are sorted by list: list l has
-     * rows start[l] to start[l+1] - 1, whose numbers, number[], ascend. Each row of q [Q,D] is compared with the rows
-     * of the lists that probe [Q,P] names, each once (-1: none): ids, values [Q,k], ties to the lower number. */
+    /* Like knn, within some lists of rows (knn_lists.c).
+     * - x [start[L],D]: the rows, sorted by list: list l has the rows start[l] .. start[l+1] - 1.
+     * - number [start[L]]: the numbers of these rows, in ascending order within a list.
+     * - probe [Q,P]: the lists to compare a row of q [Q,D] with, each list once; -1: none.
+     * - ids, values [Q,k]: the best rows by number; of equal values the lower number comes first. */
     size_t (*knn_lists_work)(const Run *, int64_t Q, int64_t L, int64_t D, int64_t P);
     void (*knn_lists)(const Run *, int64_t Q, int64_t L, int64_t D, int64_t P, int64_t k, DType type, const void *q,
                       const int32_t *probe, const int64_t *start, const void *x, const int32_t *number, int32_t *ids,
                       float *values);
     size_t (*topk_work)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
     Way (*topk_way)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
-    /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude (or NULL) names,
-     * keeps the k best: ids, scores [B,k] */
+    /* Ranks the items for each batch row b by the score users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0).
+     * Leaves out the ids of `exclude` (or NULL) and keeps the k best: ids, scores [B,k] */
     void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, DType type, const void *users,
                  const int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids,
                  float *scores);
-    /* The same from dense scores [B,I] */
+    /* Like topk, for given scores [B,I] */
     void (*topk_rows)(const Run *, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
                       int32_t *ids, float *values);
 
-    /* losses (loss.c). Scores pos, neg [B] are sums over parts of dot products by row.
-     * loss[b] = softplus(neg - pos) + l2 (squares of all rows compared) = -log sigmoid(pos - neg) + ..., stable;
-     * slope[b] = -sigmoid(neg - pos) = d loss / d pos, or NULL */
+    /* losses (loss.c). The scores pos, neg [B] are sums over parts of row-wise dot products.
+     *
+     *   loss[b] = softplus(neg - pos) + l2 (sum of squares of the compared rows)
+     *           = -log sigmoid(pos - neg) + ...
+     *   slope[b] = -sigmoid(neg - pos) = d loss / d pos
+     *
+     * The loss is computed without overflow. slope may be NULL. */
     void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
-    /* dx = beta dx + the gradients, each row's loss weighted by scale dloss[0]; slope is bpr's. dx NULL: not computed.
-     * One dx may be given several times, its
-     * later betas 1: it is filled in the order of parts and, in each, of x[] */
+    /* dx = beta dx + gradient; the loss of each row has the weight scale dloss[0]. slope is the output of bpr. dx NULL:
+     * not computed. The same dx may be given several times, then its later betas are 1: the gradients are added in the
+     * order of parts, and within a part in the order of x[]. */
     void (*bpr_back)(const Run *, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                      const float *dloss);
 
-    /* optimisers (optim.c). p, m, v [rows, D]. Every form of Adam gives the bits of the dense one. Numbers of m and v
-     * below the normal range become 0. */
+    /* optimisers (optim.c). p, m, v [rows, D]. All forms of Adam give the same bits as the dense form. Subnormal
+     * numbers of m and v become 0. */
     void (*adam)(const Run *, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v);
-    /* Rows that had no gradient for a while: row r of the list has seen steps up to last[row]; replay steps last[row]+1
-     * .. now with a zero gradient, then set last[row] = now. history[t] is step t's AdamStep (index 1..now). ids NULL:
-     * rows 0..n-1 */
+    /* For the rows ids (NULL: 0..n-1): replays the missed steps of rows that had no gradient. Row r is up to date to
+     * step last[r]. The kernel computes the steps last[r]+1 .. now with a zero gradient, then sets last[r] = now.
+     * history[t] is the AdamStep of step t, t = 1..now. */
     void (*adam_replay)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                         int32_t *last, float *p, float *m, float *v);
-    /* history[now] = *s. s is an argument of the call, in host memory */
+    /* history[now] = *s. s is in host memory */
     void (*adam_note)(const Run *, const AdamStep *s, int32_t now, AdamStep *history);
-    /* Replay to step now-1, then step `now` with gradient g [n, D] for rows ids (distinct) */
+    /* For the rows ids (distinct): replays up to step now-1, then computes step `now` with the gradient g [n, D] */
     void (*adam_rows)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                       const float *g, int32_t *last, float *p, float *m, float *v);
-    /* The gradient of rows ids (NULL: all n) is dy[n,K] w[K,D], formed tile by tile and consumed; replay first, as
-     * adam_rows */
+    /* Like adam_rows, with the gradient dy[n,K] w[K,D]. The gradient is computed tile by tile and is not stored. ids
+     * NULL: rows 0..n-1 */
     size_t (*adam_factored_work)(const Run *, int64_t n, int64_t D, int64_t K);
     void (*adam_factored)(const Run *, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
                           int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v);
-    /* p -= lr d; with a buffer (NULL where momentum is 0), p -= lr buffer, or lr (d + momentum buffer) if nesterov */
+    /* p -= lr d. With a buffer (NULL if momentum is 0): p -= lr buffer; if nesterov, p -= lr (d + momentum buffer) */
     void (*sgd)(const Run *, int64_t n, const SgdStep *s, const float *g, float *p, float *buffer);
-    /* Rows ids (distinct; NULL: 0..n-1) of p and sum, with gradient g [n, D]: sum += d^2,
-     * p -= lr d / (sqrt(sum) + eps). Without weight decay a row whose gradient is zero does not change. */
+    /* For the rows ids (distinct; NULL: 0..n-1) with the gradient g [n, D]: sum += d^2, p -= lr d / (sqrt(sum) + eps).
+     * Without weight decay, a row with a zero gradient does not change. */
     void (*adagrad)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdagradStep *s, const float *g,
                     float *p, float *sum);
-    /* v = alpha v + fresh d^2; mean (NULL: not centred) = alpha mean + fresh d; u = d / (sqrt(v - mean^2) +
-     * eps); p -= lr u, or with a buffer (NULL where momentum is 0) buffer = momentum buffer + u, p -= lr buffer */
+    /* With u = d / (sqrt(v - mean^2) + eps):
+     *
+     *   v = alpha v + fresh d^2
+     *   mean = alpha mean + fresh d   (NULL: not centred, mean is 0)
+     *   p -= lr u, or with a buffer: buffer = momentum buffer + u, p -= lr buffer
+     *
+     * buffer is NULL if momentum is 0. */
     void (*rmsprop)(const Run *, int64_t n, const RmspropStep *s, const float *g, float *p, float *v, float *mean,
                     float *buffer);
-    /* out [1] = min(1, most / (sqrt(sum of squares [n]) + 1e-6)): what torch.nn.utils.clip_grad_norm_ multiplies
-     * gradients by; squares are their sum_squares */
+    /* out [1] = min(1, most / (sqrt(sum of squares [n]) + 1e-6)): the factor of gradients in
+     * torch.nn.utils.clip_grad_norm_. `squares` are the results of sum_squares */
     void (*clip_factor)(const Run *, int64_t n, const float *squares, float most, float *out);
 } Kernels;
 
-/* What a plug-in exports under the name sapor_cuda. The program checks bytes and version before it reads the rest. */
+/* The symbol that a plug-in exports as `sapor_cuda`. The program checks `bytes` and `version` before it reads the rest.
+ */
 typedef struct Plugin {
     size_t bytes;     /* sizeof(Plugin) */
     uint32_t version; /* KERNELS_VERSION */
-    /* The table of a device and the context of its Runs. options: what stands behind "cuda:" in the device's name:
-     * words with commas between them, or "". The heap (NULL: malloc) is for memory of the host. NULL: *e says why. */
+    /* Returns the table of a device, and in *context the context of its Runs; or NULL, and *e has the reason.
+     * - options: the part of the device's name after "cuda:": words separated by commas, or "".
+     * - heap: for host memory; NULL: malloc. */
     const Kernels *(*open)(const char *options, const Heap *heap, void **context, Error *e);
     void (*close)(void *context);
-    /* What the device does at most, measured for about `seconds`: "f32", "tf32", "f16", "bf16" and "int8" are
-     * operations per second of multiply-adds of that type in registers; "copy" is bytes per second, read and written,
-     * while one half of Run.work is copied to the other again and again. 0: not known. For `sapor bench`. */
+    /* Measures a peak rate of the device for about `seconds`, for `sapor bench`. Returns 0 if it is unknown.
+     * - what = "f32", "tf32", "f16", "bf16" or "int8": operations per second of multiply-adds of this type in
+     *   registers.
+     * - what = "copy": bytes per second, read and written, of repeated copies of one half of Run.work to the other. */
     double (*peak)(const Run *run, const char *what, double seconds);
 } Plugin;
 
-/* A plug-in that is loaded, and what its open gave (plugin.c). */
+/* A loaded plug-in and the results of its `open` (plugin.c). */
 typedef struct OpenPlugin {
     void *library;
     const Plugin *plugin;
     const Kernels *k;
     void *context;
 } OpenPlugin;
-/* The CUDA plug-in: $SAPOR_CUDA where it is set, else libsapor_cuda.so beside the program, in ../lib from there, or
- * where the system looks. After a failure plugin_close has nothing to do. */
+/* Loads the CUDA plug-in: $SAPOR_CUDA if it is set, else libsapor_cuda.so in the program's folder, in ../lib relative
+ * to it, or where the system searches. After a failure, plugin_close is not necessary. */
 bool plugin_open(OpenPlugin *o, const char *options, const Heap *heap, Error *e);
 void plugin_close(OpenPlugin *o);
 
-/* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the
- * environment's SAPOR_CPU, else the best) picks one, or fails and lists what there is. */
+/* Returns the CPU's table of the best level that this machine and this build support. `force` ("baseline", "avx2",
+ * "avx512") selects a level; NULL: the environment variable SAPOR_CPU, else the best level. If the level is
+ * unavailable, returns NULL, and *e lists the available levels. */
 const Kernels *kernels_cpu(const char *force, Error *e);
-/* Fails where the level does not pack weights to the type. */
+/* Fails if the level does not support weights packed to the type. */
 bool kernels_packs(const Kernels *k, Pack type, Error *e);
-/* Levels of this build, best last; usable[i] says whether this machine can run it and why[i] what is missing. Returns
- * how many. */
+/* Writes the levels of this build, the best last, and returns their number. usable[i] says whether this machine can run
+ * level i, why[i] what is missing. */
 size_t kernels_levels(const char *names[8], bool usable[8], const char *why[8]);
 
 #endif

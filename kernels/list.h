@@ -1,5 +1,5 @@
-/* kernels/list.h: every kernel, by the name of its member in Kernels, with the file of kernels/cpu/ that has it. The
- * tables of the CPU and of CUDA are made from it. */
+/* kernels/list.h: the list of all kernels. Each kernel has the name of its member in Kernels; comments name its file in
+ * kernels/cpu/. The tables of the CPU and of CUDA are generated from this list. */
 #ifndef SAPOR_KERNEL_LIST_H
 #define SAPOR_KERNEL_LIST_H
 
@@ -25,8 +25,8 @@
         LINE(adam_factored) LINE(sgd) \
     KERNEL_TRAINING_LIST(LINE)
 
-/* What only the training of encoders needs, the index of large item graphs, and optimisers that no recommender uses
- * yet: MINIMAL leaves it out, and the members of the table are NULL. */
+/* Kernels for the training of encoders and for the index of large item graphs, and optimisers that no recommender uses
+ * yet. A MINIMAL build does not have these kernels: the members of its table are NULL. */
 #ifdef SAPOR_MINIMAL
 #define KERNEL_TRAINING_LIST(LINE)
 #else

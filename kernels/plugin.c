@@ -1,18 +1,18 @@
-/* kernels/plugin.c: finds and loads the plug-in of a device that not every machine has. */
+/* kernels/plugin.c: finds and loads the plug-in of a device. */
 // flags: -Os
 #include "kernels/kernels.h"
 
 #include <stdlib.h>
 
-#ifndef SAPOR_MINIMAL /* a static program loads nothing */
+#ifndef SAPOR_MINIMAL /* a static program cannot load plug-ins */
 #include <dlfcn.h>
 #include <limits.h>
 #include <unistd.h>
 
 #define PLUGIN "libsapor_cuda.so"
 
-/* The library beside the program, in ../lib from there, or where the system looks for libraries; $SAPOR_CUDA alone
- * where it is set. */
+/* Loads the library. If $SAPOR_CUDA is set, only this path is used. Otherwise the library is searched in the program's
+ * folder, in ../lib relative to it, and where the system searches for libraries. */
 static void *load(Error *e)
 {
     const char *given = getenv("SAPOR_CUDA");
@@ -60,7 +60,7 @@ bool plugin_open(OpenPlugin *o, const char *options, const Heap *heap, Error *e)
     return false;
 }
 
-/* The library stays loaded: the run-time library of CUDA has functions that are called at the end of the program. */
+/* The library stays loaded: the CUDA runtime has functions that are called at the end of the program. */
 void plugin_close(OpenPlugin *o)
 {
     if (o->plugin && o->context)

@@ -84,7 +84,7 @@ cp out steps.json
 right 'beside an earlier run' bench train FREEDOM --pairs data/train.tsv --features visual=data/visual.npy,textual=data/textual.npy --steps 2 --set batch_size=256 --against steps.json --margin 1000
 says '0 not in that file' 'it is found there'
 wrong 2 'has [0-9]* steps in an epoch' 'more steps than an epoch has' bench train LightGCN --pairs data/train.tsv --steps 100000
-wrong 2 'learns nothing' 'steps of a model that has none' bench train MostPop --pairs data/train.tsv --steps 2
+wrong 2 'does not train in steps' 'steps of a model that has none' bench train MostPop --pairs data/train.tsv --steps 2
 wrong 2 '--features visual=data/visual.npy: --pairs FILE is missing' 'features of no items' bench train FREEDOM --features visual=data/visual.npy --steps 2
 wrong 2 'is not NAME=PATH' 'features without a name' bench train FREEDOM --pairs data/train.tsv --features data/visual.npy --steps 2
 wrong 1 'the loss is' 'steps that go wrong' bench train LightGCN --pairs data/train.tsv --steps 3 --set lr=1e30

@@ -1,4 +1,4 @@
-/* kernels/cpu/act.h: the activation functions of kernels/act.h in vectors, with their derivatives. */
+/* kernels/cpu/act.h: the activation functions of kernels/act.h and their derivatives, for vectors. */
 #ifndef SAPOR_CPU_ACT_H
 #define SAPOR_CPU_ACT_H
 
@@ -24,7 +24,7 @@ INLINE vf tanh_slope(vf x)
     const vf t = v_tanh(x);
     return 1.0f - t * t;
 }
-INLINE vf swish_slope(vf x, float k) /* of x sigmoid(k x) */
+INLINE vf swish_slope(vf x, float k) /* derivative of x sigmoid(k x) */
 {
     const vf s = v_sigmoid(k * x);
     return v_fma(k * x * s, 1.0f - s, s);

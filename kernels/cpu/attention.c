@@ -1,7 +1,21 @@
-/* kernels/cpu/attention.c: Attention over ragged batches: for TILE_ROWS queries at a time, scores against KEYS keys
- * stand in the first level of cache, are turned into weights, and multiply V at once. Long texts go on block after
- * block with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022). Blocks begin at multiples of KEYS: a row's
- * bits depend on its own text alone. A block in which a row has no key leaves the row as it was. */
+/* kernels/cpu/attention.c: attention over ragged batches.
+ *
+ *   O = softmax(scale Q K' + bias) V    (K' is K transposed)
+ *
+ * How the loop is arranged: a task has one text and one head of keys; K and V are packed once per task. For TILE_ROWS
+ * queries at a time, the scores against a block of KEYS keys are computed in register tiles (gemm/tile.h) and stay in
+ * the L1 cache. There they become weights P, which are immediately multiplied by V. The matrix of all scores is never
+ * stored. If a text has several blocks of keys, the softmax is computed with a running maximum m and a running sum l
+ * (Milakov & Gimelshein 2018; Dao et al. 2022). For each block:
+ *
+ *   S = scale Q K_block' + bias
+ *   m_new = max(m, the maximum of S per row)
+ *   P = e^(S - m_new)
+ *   l_new = e^(m - m_new) l + the sum of P per row
+ *   O_new = e^(m - m_new) O + P V_block
+ *
+ * After the last block, O is divided by l, and lse = m + ln l. Blocks begin at multiples of KEYS, so the bits of a row
+ * depend on its own text only. A block in which a query attends to no key does not change the query's row. */
 // flags baseline: -Os
 #include <float.h>
 #include <math.h>
@@ -16,7 +30,7 @@ static int64_t key_heads(const Attention *t)
     return t->Hk ? t->Hk : t->H;
 }
 
-/* One text: its rows of queries and of keys. The last query is at the place of the last key. */
+/* The rows of one text: its queries and its keys. The last query has the position of the last key. */
 typedef struct Rows {
     int64_t q, queries, k, keys;
 } Rows;
@@ -27,7 +41,7 @@ static Rows text_rows(const Attention *t, int64_t b)
     return (Rows){t->q_offsets[b], t->q_offsets[b + 1] - t->q_offsets[b], k[b], k[b + 1] - k[b]};
 }
 
-/* Keys begin .. end-1 are visible to a query: the place of query i of the text is i + keys - queries. */
+/* A query attends to the keys begin .. end-1. Its position is i + keys - queries, for query i of the text. */
 typedef struct Visible {
     int64_t place, begin, end;
 } Visible;
@@ -45,7 +59,8 @@ static Visible visible(const Attention *t, const Rows *r, int64_t i)
     return v;
 }
 
-/* The blocks of keys that queries first .. last (the last one included) of a text need; none: end <= begin */
+/* The range of keys that the queries first .. last of a text (inclusive) need; `begin` is rounded down to a block. No
+ * keys: end <= begin */
 typedef struct Span {
     int64_t begin, end;
 } Span;
@@ -55,7 +70,7 @@ static Span span_of(const Attention *t, const Rows *r, int64_t first, int64_t la
     return (Span){visible(t, r, first).begin / KEYS * KEYS, visible(t, r, last).end};
 }
 
-typedef struct Sizes { /* of a worker's scratch, in floats */
+typedef struct Sizes { /* the parts of a worker's scratch, in floats */
     size_t keys, values, query, out, all;
 } Sizes;
 
@@ -77,7 +92,7 @@ size_t FN(attention_work)(const Run *run, const Attention *t)
     return scratch(t).all * sizeof(float) * (size_t)threads_of(run);
 }
 
-/* Tasks that the queries of a text and a head of keys are cut into */
+/* Returns the number of tasks per text and head of keys. If there are few texts and heads, their queries are split. */
 static int64_t parts_of(const Run *run, const Attention *t)
 {
     const int64_t threads = threads_of(run), pairs = t->B * key_heads(t);
@@ -93,7 +108,7 @@ Way FN(attention_way)(const Run *run, const Attention *t)
     return way;
 }
 
-/* C (+)= A B; B's panels lie `panel` rows of TILE_COLS numbers apart and give `len` of them. */
+/* Returns the tile C (+)= A B with K = len. The panels of B are `panel` rows of TILE_COLS numbers apart. */
 static Tile product(const float *a, int64_t a_row, int64_t len, const float *b, int64_t panel, float *c, int64_t ldc,
                     bool first)
 {
@@ -110,19 +125,20 @@ static Tile product(const float *a, int64_t a_row, int64_t len, const float *b, 
                   .first = first};
 }
 
-/* s += x, or + from where it is not NULL */
+/* s += from, or s += x if `from` is NULL */
 INLINE void add_row(float *s, int64_t count, vf x, const float *from)
 {
     FOR_VECTORS(0, count, store_part(s + i, load_part(s + i, n) + (from ? load_part(from + i, n) : x), n));
 }
 
-/* to = x times by */
+/* to = by x */
 INLINE void scale_row(float *to, const float *x, int64_t count, float by)
 {
     FOR_VECTORS(0, count, store_part(to + i, load_part(x + i, n) * by, n))
 }
 
-/* scores of a query against keys j0 .. j0+n-1: adds what stands in the table for their distance */
+/* Adds the relative bias to the scores of a query against the keys j0 .. j0+n-1. `table` has a value per distance from
+ * -R to R. */
 static void add_relative(float *s, const float *table, int64_t R, int64_t query, int64_t j0, int64_t n)
 {
     const int64_t near = MIN(MAX(query - R - j0, 0), n), far = MIN(MAX(query + R + 1 - j0, 0), n);
@@ -131,7 +147,7 @@ static void add_relative(float *s, const float *table, int64_t R, int64_t query,
     add_row(s + far, n - far, v_set(table[2 * R]), NULL);
 }
 
-/* The largest of `least` and s [n, padded with -inf to whole vectors] */
+/* Returns the maximum of `least` and s [n]; s is padded with -inf to whole vectors. */
 static float largest(const float *s, int64_t n, float least)
 {
     vf most = v_set(least);
@@ -140,7 +156,7 @@ static float largest(const float *s, int64_t n, float least)
     return v_max_lane(most);
 }
 
-/* s [n, in whole vectors] becomes e^(s - top) in place. Returns the sum. */
+/* Replaces s [n] by e^(s - top), in whole vectors, and returns the sum. */
 static float exponentials(float *s, int64_t n, float top)
 {
     vf sum = v_zero();
@@ -152,7 +168,8 @@ static float exponentials(float *s, int64_t n, float top)
     return v_sum(sum);
 }
 
-/* Outside of the keys that a query sees, scores [n, in whole vectors] of keys j0 .. are -inf. */
+/* Sets the scores of keys to which the query does not attend to -inf. The scores begin at key j0; n are valid, `whole`
+ * includes the padding. */
 static void hide(float *s, const Visible *v, int64_t j0, int64_t n, int64_t whole)
 {
     for (int64_t j = 0; j < MIN(v->begin - j0, n); j++)
@@ -203,14 +220,15 @@ static void task(void *arg, size_t number, int worker)
                 const bool first = j0 == span.begin;
                 const Tile score = product(query, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
                 FN(tile_row)(score, (int)rows, whole);
-                /* all maxima before all exponentials: else each row waits for its own */
+                /* All maxima are computed before all exponentials. Otherwise the exponentials of a row would wait for
+                 * the maximum of this row. */
                 for (int64_t i = 0; i < rows; i++) {
                     float *s = scores + i * SCORE_LD;
                     const Visible sees = visible(t, &r, i0 + i);
                     if (t->relative)
                         add_relative(s, t->relative + h * (2 * t->R + 1), t->R, sees.place, j0, n);
                     hide(s, &sees, j0, n, whole);
-                    before[i] = first ? -FLT_MAX : top[i]; /* finite: a row may see no key of the block */
+                    before[i] = first ? -FLT_MAX : top[i]; /* finite, because a row may have no key in this block */
                     top[i] = largest(s, whole, before[i]);
                 }
                 for (int64_t i = 0; i < rows; i++) {
@@ -251,13 +269,21 @@ void FN(attention)(const Run *run, const Attention *t)
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-/* P = e^(S - lse) is made again tile by tile. dV = P' dO, dP = dO V', dS = P (dP - dO.O), dQ = scale dS K,
- * dK = scale dS' Q. A text and a head of keys are one task: dK and dV add up over its heads of queries and over the
- * queries in order, TILE_ROWS at a time. The relative bias' gradient is dS by distance: each text and head has its own
- * sums, and those of the texts are added in order. */
+/* The backward pass (Dao et al. 2022). P is recomputed block by block from lse:
+ *
+ *   P = e^(S - lse)
+ *   dV = P' dO
+ *   dP = dO V'
+ *   dS = P (dP - delta),  delta = the sum of dO O per row
+ *   dQ = scale dS K
+ *   dK = scale dS' Q
+ *
+ * A task has one text and one head of keys. dK and dV are summed in scratch over the query heads of this key head and
+ * over the queries in order, TILE_ROWS at a time. The gradient of the relative bias is the sum of dS per distance. Each
+ * text and head has its own sums; the sums of the texts are added in order. */
 
 typedef struct BackSizes {
-    /* floats; keys, k_rows and dk are each there for K (or dK) and V (or dV) */
+    /* in floats; `keys` and `dk` are needed twice: for K and V, for dK and dV */
     size_t keys, k_rows, dk, tile, scores, all;
 } BackSizes;
 
@@ -269,7 +295,7 @@ static BackSizes back_scratch(const Attention *t)
     return s;
 }
 
-/* Floats of the relative bias' gradient: one table per text. */
+/* Returns the number of floats for the gradients of the relative bias: one table per text. */
 static size_t tables(const AttentionBack *t)
 {
     const Attention *f = &t->forward;
@@ -287,7 +313,7 @@ typedef struct BackJob {
     float *tables, *work;
 } BackJob;
 
-/* Adds up s [count]. */
+/* Returns the sum of s [count]. */
 static float row_sum(const float *s, int64_t count)
 {
     vf sum = v_zero();
@@ -295,7 +321,7 @@ static float row_sum(const float *s, int64_t count)
     return v_sum(sum);
 }
 
-/* The slopes of a query against keys j0 .. j0+n-1, added to the table by distance */
+/* Adds the dS of a query against the keys j0 .. j0+n-1 to the table, by distance. */
 static void sum_relative(float *table, const float *s, int64_t R, int64_t query, int64_t j0, int64_t n)
 {
     const int64_t near = MIN(MAX(query - R - j0, 0), n), far = MIN(MAX(query + R + 1 - j0, 0), n);
@@ -304,7 +330,8 @@ static void sum_relative(float *table, const float *s, int64_t R, int64_t query,
     table[2 * R] += row_sum(s + far, n - far);
 }
 
-/* rows x D numbers times `scale`, as B's panels [rows, TILE_COLS] at distance TILE_ROWS TILE_COLS; zeros behind D */
+/* Packs x [rows, D], multiplied by `scale`, as panels of B: [rows, TILE_COLS], TILE_ROWS TILE_COLS numbers apart. The
+ * columns after D are zeros. */
 static void pack_rows(int64_t rows, int64_t D, const float *x, int64_t ld, float scale, float *to)
 {
     for (int64_t d = 0; d < D; d += TILE_COLS) {
@@ -314,18 +341,19 @@ static void pack_rows(int64_t rows, int64_t D, const float *x, int64_t ld, float
     }
 }
 
-/* sums [keys, ld] += weights' [keys, rows] B, B by pack_rows */
+/* sums [keys, ld] += W' B, where W [rows, keys] are the weights and B [rows, ld] is packed by pack_rows. */
 static void add_transposed(const float *weights, int64_t rows, int64_t keys, const float *B, float *sums, int64_t ld)
 {
     for (int64_t j = 0, many; j < keys; j += many) {
         many = MIN(keys - j, TILE_ROWS);
         Tile t = product(weights + j, 1, rows, B, TILE_ROWS, sums + j * ld, ld, false);
-        t.a_step = SCORE_LD; /* by columns */
+        t.a_step = SCORE_LD; /* W is read by columns */
         FN(tile_row)(t, (int)many, ld);
     }
 }
 
-/* A worker's scratch, and what all heads of a task share: K and V packed by columns, K by rows, the sums dK and dV */
+/* The parts of a worker's scratch, shared by all heads of a task: K and V packed as columns, K packed as rows, and the
+ * sums dK and dV. */
 typedef struct BackTask {
     const AttentionBack *back;
     Rows r;
@@ -333,7 +361,7 @@ typedef struct BackTask {
     float *keys, *values, *k_rows, *dk, *dv, *query, *dout, *dq, *scaled, *scores, *slopes, *table;
 } BackTask;
 
-/* A tile of queries i0 .. i0+rows-1 of one head: writes dQ, adds to dK and dV. */
+/* Computes the queries i0 .. i0+rows-1 of one head: writes dQ, adds to dK and dV. */
 static void back_tile(const BackTask *w, int64_t i0, int64_t rows)
 {
     const AttentionBack *back = w->back;
@@ -366,7 +394,8 @@ static void back_tile(const BackTask *w, int64_t i0, int64_t rows)
         for (int64_t i = 0; i < rows; i++) {
             float *s = w->scores + i * SCORE_LD, *ds = w->slopes + i * SCORE_LD;
             const Visible sees = visible(t, r, i0 + i);
-            const float log_sum = lse[i] == -INFINITY ? 0.0f : lse[i]; /* sees nothing: its weights are 0 */
+            /* a query that attends to no key: its weights are 0 */
+            const float log_sum = lse[i] == -INFINITY ? 0.0f : lse[i];
             if (t->relative)
                 add_relative(s, t->relative + h * (2 * t->R + 1), t->R, sees.place, j0, n);
             hide(s, &sees, j0, n, whole);

@@ -1,5 +1,5 @@
-/* kernels/cpu/cpu.h: names of the CPU kernels. Every file of this folder is compiled once per level; FN(gemm) is
- * gemm_avx512 there. The functions are as kernels.h declares their members. */
+/* kernels/cpu/cpu.h: the names of the CPU kernels. Every file of this folder is compiled once per level. At the AVX-512
+ * level FN(gemm) is gemm_avx512. kernels.h describes the functions. */
 #ifndef SAPOR_CPU_H
 #define SAPOR_CPU_H
 
@@ -12,17 +12,17 @@
 
 extern const Kernels FN(kernels);
 
-/* Declared here with the type of its member in Kernels, listed by table.c. */
+/* Declares each kernel with the type of its member in Kernels. table.c lists the kernels. */
 #define DECLARE_KERNEL(name) extern __typeof__(*((const Kernels *)0)->name) FN(name);
 KERNEL_LIST(DECLARE_KERNEL)
 
-/* The context of a Run is a pool here; NULL: one thread. */
+/* Returns the number of threads. On the CPU the context of a Run is a pool; NULL means one thread. */
 static inline int threads_of(const Run *run)
 {
     return pool_threads(run->context);
 }
 
-/* y = act(x), n numbers by one thread; y may be x (elementwise.c) */
+/* y = act(x) for n numbers, computed by one thread. y may be x (elementwise.c) */
 void FN(act_span)(Act act, float param, int64_t n, const float *x, float *y);
 
 #endif

@@ -1,10 +1,10 @@
-/* kernels/cpu/elementwise.c: Kernels that treat every number alone, and the sum of all. All are bound by memory; what
- * they need is a full vector and no branch. */
+/* kernels/cpu/elementwise.c: kernels that compute each number independently, and the sum of all numbers. They are
+ * memory-bound. The loops use whole vectors and have no branch inside. A task has GRAIN numbers. */
 // flags baseline: -Os
 #include "kernels/cpu/act.h"
 #include "kernels/cpu/loops.h"
 
-enum { GRAIN = 16384 }; /* numbers a piece: 64 KB, a multiple of every vector width */
+enum { GRAIN = 16384 }; /* numbers per task: 64 KB, a multiple of every vector width */
 
 typedef struct Elements {
     const float *a, *b, *bias;
@@ -20,7 +20,8 @@ typedef struct Elements {
     uint64_t begin;
 } Elements;
 
-/* One loop per activation; one body for whole vectors and the last: many functions of many instructions each. */
+/* There is one loop per activation. Whole vectors and the last vector share one loop body, because there are many
+ * activations and each has many instructions. */
 void FN(act_span)(Act act, float param, int64_t n, const float *x, float *y)
 {
     switch (act) {
@@ -145,7 +146,7 @@ void FN(broadcast)(const Run *run, int64_t M, int64_t C, Binary op, Spread how, 
         run_rows(run, M, C, broadcast_rows, &e);
 }
 
-/* One body for whole vectors and the last, as act_span's: these loops are long. */
+/* As in act_span, whole vectors and the last vector share one loop body, because the bodies are long. */
 static void unary_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
@@ -194,7 +195,8 @@ void FN(axpby)(const Run *run, int64_t n, float a, const float *x, float b, floa
 static void add_bias_rows(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-    const int64_t step = MAX(1, 4096 / MAX(1, e->C)); /* rows that stay in the first level for the activation */
+    /* rows that stay in the L1 cache until the activation is applied */
+    const int64_t step = MAX(1, 4096 / MAX(1, e->C));
     for (int64_t m = first; m < last; m += step) {
         const int64_t end = MIN(m + step, last);
         for (int64_t r = m; r < end; r++) {
@@ -207,7 +209,7 @@ static void add_bias_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-/* Rows of one number would waste the vectors. */
+/* The case C = 1: with one number per row, vectors along rows would be nearly empty. */
 static void add_scalar_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
@@ -232,8 +234,8 @@ void FN(add_bias)(const Run *run, int64_t M, int64_t C, DType type, const void *
         run_rows(run, M, C, add_bias_rows, &e);
 }
 
-/* Word 0 of draw4 for VW / 2 indices: base/random.c's Philox with a 32-bit word in the lower half of each lane. What
- * the upper halves are left with, vl_multiply does not look at. */
+/* Returns word 0 of draw4 for VW / 2 indices. It is the Philox of base/random.c with a 32-bit word in the lower half of
+ * each 64-bit lane. The upper halves may contain anything, because vl_multiply ignores them. */
 INLINE vl draw_lanes(Draw d, vl index)
 {
     uint32_t k0 = (uint32_t)d.seed, k1 = (uint32_t)(d.seed >> 32);
@@ -251,7 +253,7 @@ INLINE vl draw_lanes(Draw d, vl index)
     return c0;
 }
 
-/* The even indices of a vector of draws that begins at `first` */
+/* Returns the even indices of a vector of draws that begins at `first`. */
 INLINE vl even_indices(uint64_t first)
 {
     vl even = {0};
@@ -260,7 +262,7 @@ INLINE vl even_indices(uint64_t first)
     return even;
 }
 
-/* draw_uniform for VW indices from `first` on, of which `even` has those at 0, 2, ... */
+/* Returns draw_uniform for VW consecutive indices. `even` + first has the indices of the lanes 0, 2, ... */
 INLINE vf uniform_lanes(Draw d, vl even, int64_t first)
 {
     const vl a = draw_lanes(d, even + (uint64_t)first), b = draw_lanes(d, even + (uint64_t)first + 1);
@@ -321,14 +323,14 @@ void FN(fill)(const Run *run, int64_t n, float value, float *y)
     run_ranges(run, n, GRAIN, fill_range, &e);
 }
 
-/* ---- the sum of all: blocks of BLOCK numbers in float32, their sums in double from the first to the last ---- */
+/* ---- the sum of all numbers: blocks in float32, their sums added in float64 in order --------- */
 
 enum { BLOCK = 4096 };
 
 typedef struct Sum {
     const float *x;
     int64_t n;
-    float *parts; /* one a block */
+    float *parts; /* the sum of each block */
     bool squares;
 } Sum;
 

@@ -1,14 +1,17 @@
-/* kernels/cpu/forms.h: the forms of packed weights (gemm/narrow.h). A caller asks for a type. BF16 and INT8 have
- * several forms, and FN(pack_form) takes the best one of the processor. Tests and peaks name a form: what takes a Pack
- * takes these, too. */
+/* kernels/cpu/forms.h: the forms of packed weights (gemm/narrow.h). A caller gives a type. BF16 and INT8 have several
+ * forms, and FN(pack_form) selects the best form for the processor. Tests and peak measurements name a form: functions
+ * that take a Pack also take these forms. */
 #ifndef SAPOR_FORMS_H
 #define SAPOR_FORMS_H
 
 #include "kernels/kernels.h"
 
-/* WIDE is multiplied as float32. DOTS and AMX round A to the type, too, and sum products by pairs (BF16) or by fours
- * (INT8, exact), AMX 16 of them at once. AMX is Intel's matrix unit; INT8_AMX has INT8_DOTS's bits. F32 and F16 have
- * one form, themselves. */
+/* F32 and F16 have one form each. The forms of BF16 and INT8:
+ * - WIDE is multiplied as float32.
+ * - DOTS rounds A to the type, too, and adds the products of pairs (BF16), or the exact products of groups of four
+ *   (INT8).
+ * - AMX does the same on Intel's matrix unit, for 16 pairs or groups at a time. INT8_AMX gives the bits of INT8_DOTS.
+ */
 #define PACK_BF16_WIDE ((Pack)(PACK_COUNT + 0))
 #define PACK_BF16_DOTS ((Pack)(PACK_COUNT + 1))
 #define PACK_BF16_AMX  ((Pack)(PACK_COUNT + 2))

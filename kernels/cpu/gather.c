@@ -1,4 +1,5 @@
-/* kernels/cpu/gather.c: Rows by index: gathers, sums and pools of rows. */
+/* kernels/cpu/gather.c: rows by index: gathers, segment sums, and pooling of rows. A task has some output rows. The
+ * kernels are memory-bound, so `gather` prefetches rows of the table PREFETCH_DISTANCE rows ahead. */
 // flags baseline: -Os
 #include "kernels/cpu/sparse.h"
 
@@ -52,7 +53,7 @@ static void gather_bf16(const void *g, int64_t first, int64_t last)
     gather_rows(g, BF16, first, last);
 }
 #else
-#define gather_f16  gather_f32 /* `supports` says no */
+#define gather_f16  gather_f32 /* never called: `supports` returns false */
 #define gather_bf16 gather_f32
 #endif
 
@@ -83,7 +84,7 @@ void FN(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start,
     FN(gather_sum)(run, &g);
 }
 
-/* ---- pools of ragged rows -------------------------------------------------------------------- */
+/* ---- pooling of ragged rows ------------------------------------------------------------------ */
 
 typedef struct PoolRows {
     int64_t B, D;
@@ -101,7 +102,7 @@ static void max_pool_segment(const PoolRows *p, int64_t b)
         float best = first < last ? p->x[first * D + d] : 0.0f;
         int64_t at = first < last ? first : -1;
         for (int64_t r = first + 1; r < last; r++) {
-            if (p->x[r * D + d] > best) { /* ties stay with the lower row */
+            if (p->x[r * D + d] > best) { /* of equal values the lower row is kept */
                 best = p->x[r * D + d];
                 at = r;
             }

@@ -1,11 +1,12 @@
-/* kernels/cpu/knn_lists.c: nearest rows among those of some lists: the search of an inverted file (nn/knn.c).
+/* kernels/cpu/knn_lists.c: nearest neighbours among the rows of some lists: the search in an inverted file (nn/knn.c).
  *
- * A task is some queries. It turns what they search, lists of a query, into queries of a list: so a list is packed once
- * for all queries of the task that search it, and the product has as many rows. The tile of scores is read once more
- * while a cache has it: what is better than a query's last place is put into the query's row of the output.
+ * How the loop is arranged: a task has some queries. First it converts "the lists of each query" to "the queries of
+ * each list". Then a list is packed once for all queries of the task that search it, and their product with the list is
+ * one gemm. The scores of QUERY_ROWS queries against LIST_ROWS rows stay in the L2 cache, where they are read once
+ * more. Scores that are better than the last neighbour of a query are inserted into the query's row of the output.
  *
- * A query belongs to one task, and the order in which its lists are searched does not matter: places are compared by
- * value, then by number. So its row has the same bits however queries are cut into tasks. */
+ * A query belongs to one task. The order in which its lists are searched does not change the result, because neighbours
+ * are compared by value and then by number. So the bits do not depend on how the queries are cut into tasks. */
 // flags: -O3
 // flags baseline: -Os
 #ifndef SAPOR_MINIMAL
@@ -23,12 +24,12 @@ typedef struct Search {
     const int32_t *number;
     int32_t *ids;
     float *values;
-    int64_t share; /* queries of a task */
+    int64_t share; /* queries per task */
     char *scratch;
 } Search;
 
-/* A worker's scratch, in bytes: where each list's queries begin, the queries, their rows, a packed part of a list,
- * scores, the product's own. */
+/* The parts of a worker's scratch, in bytes: the start of each list's queries, the queries, their rows, a packed part
+ * of a list, the scores, and the scratch of gemm. */
 typedef struct Space {
     size_t begin, query, rows, packed, scores, product, all;
 } Space;
@@ -49,7 +50,7 @@ static Gemm product_of(const Search *s, int64_t M, int64_t N, const float *A, co
 
 static Space space_for(const Search *s)
 {
-    const char any = 0; /* stands for a packed list: only whether there is one is asked */
+    const char any = 0; /* stands for a packed list: only whether it is NULL is checked */
     const Gemm g = product_of(s, QUERY_ROWS, LIST_ROWS, NULL, &any, NULL);
     Space x = {
         .begin = size_round_up((size_t)(s->L + 2) * sizeof(int64_t), 64),
@@ -63,7 +64,8 @@ static Space space_for(const Search *s)
     return x;
 }
 
-/* Puts a row into the k best so far, which are sorted: by value, then by lower number. */
+/* Inserts a row into the k best so far, if it is good enough. They are sorted by value, then in ascending order of the
+ * number. */
 static void put(int64_t k, float *values, int32_t *ids, float value, int32_t number)
 {
     int64_t at = k - 1;
@@ -77,7 +79,7 @@ static void put(int64_t k, float *values, int32_t *ids, float value, int32_t num
     ids[at] = number;
 }
 
-/* Puts what belongs there of scores x [N] of the rows with these numbers. */
+/* Inserts those of the scores x [N] that are good enough; number[j] is the number of the row of x[j]. */
 static void put_all(int64_t k, float *values, int32_t *ids, int64_t N, const float *x, const int32_t *number)
 {
     FOR_VECTORS(0, N, {
@@ -89,7 +91,7 @@ static void put_all(int64_t k, float *values, int32_t *ids, int64_t N, const flo
     });
 }
 
-/* query: numbers of queries by list, those of list l from begin[l] on. */
+/* Groups the queries first .. first+n-1 by list. Those of list l are query[begin[l]] .. query[begin[l + 1] - 1]. */
 static void queries_by_list(const Search *s, int64_t first, int64_t n, int64_t *begin, int32_t *query)
 {
     memset(begin, 0, (size_t)(s->L + 2) * sizeof *begin);

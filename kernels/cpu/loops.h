@@ -1,6 +1,6 @@
-/* kernels/cpu/loops.h: the two loops of most kernels. A range is cut into pieces for the pool, for balance alone: what
- * is computed for an index must not depend on where its piece begins. A row is walked in vectors, the last one
- * partial. */
+/* kernels/cpu/loops.h: the two loops of most kernels. The outer loop cuts a range into pieces for the pool. The cuts
+ * only balance the load: the result for an index must not depend on where its piece begins. The inner loop computes a
+ * row in vectors, the last of which may be partial. */
 #ifndef SAPOR_LOOPS_H
 #define SAPOR_LOOPS_H
 
@@ -22,7 +22,7 @@ static inline void ranges_task(void *arg, size_t task, int worker)
     r->fn(r->arg, first, MIN(r->n, first + r->grain));
 }
 
-/* fn over [0, n) in pieces of `grain`, in one piece where there is one thread. */
+/* Calls fn for [0, n) in pieces of `grain`, or in one piece if there is one thread. */
 INLINE void run_ranges(const Run *run, int64_t n, int64_t grain, RangeFn *fn, const void *arg)
 {
     if (n <= 0)
@@ -35,14 +35,14 @@ INLINE void run_ranges(const Run *run, int64_t n, int64_t grain, RangeFn *fn, co
     pool_run(run->context, (size_t)div_up(n, grain), ranges_task, &r);
 }
 
-/* Rows of C numbers: pieces of about 64 KB. */
+/* Calls fn for M rows of C numbers, in pieces of about 64 KB. */
 INLINE void run_rows(const Run *run, int64_t M, int64_t C, RangeFn *fn, const void *arg)
 {
     run_ranges(run, M, MAX(1, 16384 / MAX(1, C)), fn, arg);
 }
 
-/* The last argument once for each vector of [first, last): i is where it begins, n how many lanes count (VW, fewer in
- * the last). */
+/* Executes the last argument once per vector of [first, last). i is the first index of the vector. n is the number of
+ * valid lanes: VW, or fewer in the last vector. */
 #define FOR_VECTORS(first, last, ...)                                                                                  \
     {                                                                                                                  \
         const int64_t stop_ = (last);                                                                                  \
@@ -61,7 +61,7 @@ INLINE vf load_part(const float *p, int n)
 {
     return n == VW ? v_load(p) : v_load_n(p, n);
 }
-/* n numbers of type F32, F16 or BF16 (a constant at each call), from number i on */
+/* Loads n numbers of the type F32, F16 or BF16, beginning at number i. `type` is a constant in every call. */
 INLINE vf load_as(const DType type, const void *x, int64_t i, int n)
 {
     if (type == F32)
@@ -79,7 +79,7 @@ INLINE void store_part(float *p, vf x, int n)
     else
         v_store_n(p, x, n);
 }
-/* x with zeros in the lanes from n on */
+/* Returns x with zeros in the lanes n, n + 1, ... */
 INLINE vf keep_part(vf x, int n)
 {
     return n == VW ? x : v_select(v_lanes() < n, x, v_zero());

@@ -1,18 +1,26 @@
-/* kernels/cpu/loss.c: Losses over a batch. */
+/* kernels/cpu/loss.c: the BPR loss (Rendle et al. 2009) over a batch. pos and neg are the scores of a user with a
+ * positive and with a negative item:
+ *
+ *   loss[b] = softplus(neg - pos) + l2 (sum of squares of the compared rows)
+ *   slope[b] = d loss / d pos = -sigmoid(neg - pos)
+ *
+ * How the loop is arranged: a task has some rows of the batch. Each pass reads the three rows of a sample once; a row
+ * is read again from the L1 cache. The logarithm is computed for a vector of samples. */
 // flags baseline: -Os
 #include "kernels/cpu/row_sum.h"
 
-/* ---- BPR: a user's rows against those of a positive and of a negative item, in one pass each way ---- */
+/* ---- BPR ------------------------------------------------------------------------------------- */
 
 typedef struct Batch {
     int parts;
     const BprPart *part;
     float l2;
     float *loss, *slope;
-    float each; /* backward: gradient of one row's loss */
+    float each; /* backward pass: the gradient of each loss[b] */
 } Batch;
 
-/* What item row x is multiplied with before it is compared: 1, or 1 / max(|x|, eps). *length: |x| in that case. */
+/* Returns the factor of item row x before it is compared: 1, or 1 / max(|x|, eps) if eps > 0. In the second case,
+ * writes |x| to *length. */
 static NOINLINE float to_unit(const float *x, int64_t D, float eps, float *length)
 {
     if (eps <= 0.0f)
@@ -22,7 +30,7 @@ static NOINLINE float to_unit(const float *x, int64_t D, float eps, float *lengt
     return 1.0f / (*length > eps ? *length : eps);
 }
 
-/* score of neg - score of pos of row b, adds up what the penalty counts */
+/* Returns neg - pos of row b, and adds the sum of squares of the compared rows to *penalty if l2 is used. */
 INLINE float score_difference(const Batch *t, int64_t b, float *penalty)
 {
     float sum = 0, length;
@@ -44,7 +52,7 @@ INLINE float score_difference(const Batch *t, int64_t b, float *penalty)
 static void bpr_range(const void *arg, int64_t first, int64_t last)
 {
     const Batch *t = arg;
-    for (int64_t b = first; b < last; b += VW) { /* a vector of rows: the logarithm costs most */
+    for (int64_t b = first; b < last; b += VW) { /* VW rows together, because the logarithm takes the most time */
         const int n = (int)MIN(VW, last - b);
         float each[VW] = {0}, penalty[VW] = {0};
         for (int i = 0; i < n; i++)
@@ -56,7 +64,7 @@ static void bpr_range(const void *arg, int64_t first, int64_t last)
     }
 }
 
-static int64_t row_floats(int parts, const BprPart *part) /* that a row of the batch reads */
+static int64_t row_floats(int parts, const BprPart *part) /* floats that are read per row of the batch */
 {
     int64_t sum = 1;
     for (int k = 0; k < parts; k++)
@@ -70,14 +78,16 @@ void FN(bpr)(const Run *run, int64_t B, int parts, const BprPart *part, float l2
     run_rows(run, B, row_floats(parts, part), bpr_range, &t);
 }
 
-/* dx = beta dx + gradient of an item's row: of slope (u . y) + l2 |y|^2 with y = scale x, as to_unit says */
+/* dx = beta dx + the gradient by the row x of an item. The differentiated term is slope (u . y) + l2 |y|^2, with y =
+ * scale x (to_unit). */
 static NOINLINE void item_back(const BprPart *p, const float *u, const float *x, float scale, float length, float slope,
                                float l2, float beta, float *dx)
 {
     const int64_t D = p->D;
     float projection = 0;
     const vf s = v_set(slope), penalty_scale = v_set(2 * l2 * scale), to_y = v_set(scale);
-    if (p->eps > 0.0f && length > p->eps) { /* the part of the gradient along y only makes the row longer */
+    /* the length of x does not change y: removes the part of the gradient along x */
+    if (p->eps > 0.0f && length > p->eps) {
         ROW_SUM(dot, D, v_fma(s, LOAD(u), penalty_scale * LOAD(x)) * LOAD(x))
         projection = dot * scale * scale;
     }

@@ -1,6 +1,9 @@
-/* kernels/cpu/norm.c: Kernels over the rows of x [M,C]: norms, softmax, products of rows, and sums over rows and
- * columns. A row is read once from memory and again from the first-level cache. Sums over a row run in four vectors and
- * then by halves: an order that C alone decides. */
+/* kernels/cpu/norm.c: kernels over the rows of x [M,C]: layer norm, softmax, dot products of rows, and sums over rows
+ * and columns. kernels.h has the formulas.
+ *
+ * How the loops are arranged: a task has some rows. A row is read from memory once, and then from the L1 cache again in
+ * each further pass over the row. Sums over a row are computed in four vectors and then by halves, in an order that
+ * depends on C alone (row_sum.h). Sums over columns are computed in parts of rows. */
 // flags baseline: -Os
 #include "kernels/cpu/row_sum.h"
 
@@ -29,7 +32,7 @@ static void layer_norm_rows(const void *arg, int64_t first, int64_t last)
     for (int64_t m = first; m < last; m++) {
         const float *s = r->x + m * C;
         float *y = r->y + m * C, mean;
-        if (r->residual) { /* y holds x + residual until its last pass */
+        if (r->residual) { /* y holds x + residual until the last pass */
             const float *residual = r->residual + m * C;
             ROW_SUM(sum, C, store_and_return(y + i, LOAD(s) + LOAD(residual), n))
             mean = sum * scale;
@@ -66,7 +69,7 @@ void FN(layer_norm)(const Run *run, int64_t M, int64_t C, DType type, const void
     run_rows(run, M, C, layer_norm_rows, &r);
 }
 
-/* Column sums go through at most PARTS partial rows, each over a run of rows whose length M alone decides. */
+/* Sums over columns are computed in at most PARTS parts. The number of rows per part depends on M alone. */
 enum { PARTS = 64, PART_ROWS = 32 };
 
 static int64_t part_rows(int64_t M)
@@ -78,7 +81,7 @@ static int64_t part_count(int64_t M)
     return div_up(M, part_rows(M));
 }
 
-/* y = beta y + the sum of parts [count, ld] over their rows, columns 0 .. C-1 */
+/* y = beta y + the sum of the rows of parts [count, ld], columns 0 .. C-1. Overwrites parts. */
 static void add_parts(int64_t count, int64_t C, const float *parts, int64_t ld, float beta, float *y)
 {
     for (int64_t p = 1; p < count; p++) {
@@ -91,7 +94,7 @@ static void add_parts(int64_t count, int64_t C, const float *parts, int64_t ld, 
 
 typedef struct NormBack {
     Rows r;
-    float *dx, *parts; /* parts [part_count, 2 C]: dgamma, dbeta; NULL: not computed */
+    float *dx, *parts; /* parts [part_count, 2 C]: the sums of dgamma and dbeta; NULL: not computed */
 } NormBack;
 
 static void layer_norm_back_parts(const void *arg, int64_t first, int64_t last)
@@ -201,7 +204,8 @@ void FN(row_normalize)(const Run *run, int64_t M, int64_t C, float eps, const fl
     run_rows(run, M, C, row_normalize_rows, &r);
 }
 
-/* dx = (dy - y (y . dy)) / |x|; a row whose length was raised to eps is divided by a constant: dx = dy / eps */
+/* dx = (dy - y (y . dy)) / norm. If the length of a row was below eps, the row was divided by the constant eps: dx = dy
+ * / eps. */
 static void row_normalize_back_rows(const void *arg, int64_t first, int64_t last)
 {
     const Rows *r = arg;

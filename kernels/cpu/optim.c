@@ -1,14 +1,23 @@
-/* kernels/cpu/optim.c: Optimisers. Every Adam here runs adam_vector on each vector of a row, whose operations are
- * rounded one by one (no fma) and lane by lane: a row gets the same bits from the dense form and from the lazy ones,
- * however its vectors fall. */
+/* kernels/cpu/optim.c: optimisers. One step of Adam (Kingma & Ba 2015), for the gradient g:
+ *
+ *   m_new = beta1 m + (1 - beta1) g
+ *   v_new = beta2 v + (1 - beta2) g^2
+ *   p_new = p - lr m_new / (1 - beta1^t) / (sqrt(v_new / (1 - beta2^t)) + eps)
+ *
+ * All forms of Adam call adam_vector for each vector of a row. Its operations are rounded one by one (no fma) and
+ * independently per lane. So a row gets the same bits from the dense form and from the lazy forms. A lazy form replays
+ * the missed steps of a row when the row is next read.
+ *
+ * How the loops are arranged: all forms are memory-bound; p, m and v are read and written once per call. During a
+ * replay, up to four vectors of a row stay in registers. A task has some rows. */
 // flags baseline: -Os
 #include <math.h>
 
 #include "kernels/cpu/gemm/tile.h"
 #include "kernels/cpu/loops.h"
 
-/* Numbers below the normal range count as zero: a momentum without new gradients would otherwise stay at the smallest
- * subnormal number for ever. */
+/* Returns x, with subnormal numbers replaced by zero. Otherwise a momentum without new gradients would stay at the
+ * smallest subnormal number forever. */
 INLINE vf flush_to_zero(vf x)
 {
     return v_select(v_abs(x) < 1.17549435e-38f, v_zero(), x);
@@ -28,7 +37,7 @@ INLINE void adam_vector(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
 typedef struct Adam {
     int64_t D;
     const int32_t *ids;
-    const AdamStep *history; /* of the dense form: the one step */
+    const AdamStep *history; /* in the dense form: only the current step */
     int32_t now;
     const float *g;
     int32_t *last;
@@ -56,9 +65,9 @@ void FN(adam_note)(const Run *run, const AdamStep *s, int32_t now, AdamStep *his
     history[now] = *s;
 }
 
-/* Steps from+1 .. to of V vectors with no gradient; each waits for its own step before, so several go side by side.
- * Where m is zero and there is no weight decay, p does not change and v is only multiplied by beta2: the same numbers
- * as adam_vector's, with less work. */
+/* Computes the steps from+1 .. to for V vectors without a gradient. Each step of a vector depends on the one before, so
+ * several vectors are computed together. If m is zero and there is no weight decay, p does not change and v is only
+ * multiplied by beta2: the same bits as adam_vector, with less work. */
 INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf *p, vf *m, vf *v)
 {
     vi m_nonzero = *m != 0.0f, v_nonzero = *v != 0.0f;
@@ -83,7 +92,8 @@ INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf 
     }
 }
 
-/* V vectors of a row, the last of n lanes. */
+/* Replays the missed steps of V vectors of a row. If g is not NULL, also computes the next step. The last vector has n
+ * lanes. */
 INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *g, int V, int n, float *prow,
                           float *mrow, float *vrow)
 {
@@ -106,8 +116,8 @@ INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *
     }
 }
 
-/* Columns first .. last-1 of row id: replays the steps that it has not seen, up to step `to`; with g, the gradient of
- * these columns, it then takes step to + 1. The caller sets a->last[id] when all columns are done. */
+/* Replays the missed steps of the columns first .. last-1 of row id, up to step `to`. If g is not NULL, it is the
+ * gradient of these columns, and step to + 1 is computed too. The caller sets a->last[id] after all columns. */
 INLINE void catch_up_span(const Adam *a, int64_t id, int64_t first, int64_t last, int32_t to, const float *g)
 {
     const int32_t from = a->last[id];
@@ -159,8 +169,9 @@ void FN(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, con
 
 /* ---- factored -------------------------------------------------------------------------------- */
 
-/* The gradient dy w never exists as a whole. For TILE_ROWS rows at a time, CHUNK of its columns are computed into the
- * L1 cache and used at once. Meanwhile p, m and v of the next CHUNK columns are prefetched: they come from memory. */
+/* The gradient dy w is never stored completely. For TILE_ROWS rows at a time, CHUNK columns of it are computed into the
+ * L1 cache and used immediately. Meanwhile p, m and v of the next CHUNK columns are prefetched, because they come from
+ * memory. */
 enum { CHUNK = 64, TASK_TILES = 3 };
 
 typedef struct Factored {
@@ -169,7 +180,8 @@ typedef struct Factored {
     const float *dy, *packed;
 } Factored;
 
-/* g [rows, n], CHUNK apart: columns d .. d + n - 1 of rows dy w. The same bits as gemm's. */
+/* Computes the columns d .. d + n - 1 of `rows` rows of dy w into g, with rows CHUNK apart. The bits are those of gemm.
+ */
 static void gradient_part(const Factored *f, int64_t row, int rows, int64_t d, int64_t n, float *g)
 {
     const int64_t k_blocks = MAX(div_up(f->K, K_STEP), 1);
@@ -245,7 +257,7 @@ void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const in
     pool_run(run->context, (size_t)div_up(n, TASK_TILES * TILE_ROWS), adam_factored_task, &f);
 }
 
-/* ---- the other optimisers: without lazy forms ------------------------------------------------ */
+/* ---- optimisers without lazy forms ----------------------------------------------------------- */
 
 typedef struct Sgd {
     SgdStep s;
@@ -326,7 +338,7 @@ INLINE void rmsprop_part(const Rmsprop *a, int64_t i, int n)
     if (a->mean) {
         const vf mean = s.alpha * load_part(a->mean + i, n) + s.fresh * d;
         store_part(a->mean + i, mean, n);
-        centred = v_max(v_zero(), v - mean * mean); /* rounding may leave it below zero */
+        centred = v_max(v_zero(), v - mean * mean); /* rounding errors may make it negative */
     }
     vf u = d / (v_sqrt(centred) + s.eps);
     if (a->buffer) {
@@ -355,5 +367,5 @@ void FN(clip_factor)(const Run *run, int64_t n, const float *squares, float most
     for (int64_t i = 0; i < n; i++)
         sum += squares[i];
     const float factor = most / (sqrtf(sum) + 1e-6f);
-    *out = factor > 1.0f ? 1.0f : factor; /* not a number where the sum is none, as torch */
+    *out = factor > 1.0f ? 1.0f : factor; /* NaN if the sum is NaN, as in torch */
 }

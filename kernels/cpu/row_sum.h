@@ -1,11 +1,12 @@
-/* kernels/cpu/row_sum.h: one row of C numbers. Its sum runs in four vectors and then by halves: an order that C alone
- * decides. */
+/* kernels/cpu/row_sum.h: sums and softmax over one row of C numbers. A sum is computed in four vectors, which are then
+ * added by halves. The order of the additions depends on C alone. */
 #ifndef SAPOR_ROW_SUM_H
 #define SAPOR_ROW_SUM_H
 
 #include "kernels/cpu/loops.h"
 
-/* Sum over i < C of `term`, an expression of i and n that is 0 in the lanes from n on. */
+/* Defines `result`, the sum of `term` over i < C. `term` is an expression of the index i and of n, the number of valid
+ * lanes. Its other lanes must be 0. */
 #define ROW_SUM(result, C, term)                                                                                       \
     float result;                                                                                                      \
     {                                                                                                                  \
@@ -36,7 +37,7 @@ INLINE vf square(vf x)
     return x * x;
 }
 
-/* y may be x */
+/* y = softmax(x). y may be x */
 INLINE void softmax_row(int64_t C, const float *x, float *y)
 {
     const vf lowest = v_set(-__builtin_inff());
@@ -48,7 +49,7 @@ INLINE void softmax_row(int64_t C, const float *x, float *y)
     const float scale = 1.0f / sum;
     FOR_VECTORS(0, C, store_part(y + i, LOAD(y) * scale, n))
 }
-/* dx = y (dy - y . dy) */
+/* dx = y (dy - y . dy). dx may be dy */
 INLINE void softmax_back_row(int64_t C, const float *y, const float *dy, float *dx)
 {
     ROW_SUM(dot, C, LOAD(y) * LOAD(dy))

@@ -1,8 +1,11 @@
-/* kernels/cpu/sparse.c: Products with a sparse matrix and sums over the entries of its rows. docs/kernels/spmm.md tells
- * how spmm came to be.
+/* kernels/cpu/sparse.c: products with a sparse matrix A in CSR form, and sums over the entries of its rows.
+ * docs/kernels/spmm.md describes how spmm was developed.
  *
- * A row's result stays in registers during the loop over its entries. Each entry reads one row of x, which is
- * prefetched PREFETCH_DISTANCE entries early. */
+ *   spmm: y = alpha A x + beta y
+ *
+ * How the loop is arranged: tasks have rows with about the same number of entries. The result of a row, up to 8 vectors
+ * of columns at a time, stays in registers during the loop over the row's entries. Each entry reads one row of x, which
+ * is prefetched PREFETCH_DISTANCE entries ahead: the kernel is memory-bound. */
 // flags baseline: -Os
 #include <math.h>
 
@@ -10,7 +13,7 @@
 
 enum { PREFETCH_DISTANCE = 24 };
 
-/* How an entry gets its weight: a constant in each copy of the loop. */
+/* The source of an entry's weight. It is a compile-time constant in each copy of the loop. */
 typedef enum Weight { ONE, ONE_IN_ORDER, BY_COL, BY_VALUE, BY_VALUE_AT, BY_ALL } Weight;
 
 INLINE float weight_of(const GatherSum *g, Weight w, int64_t e, int64_t c)
@@ -26,7 +29,7 @@ INLINE float weight_of(const GatherSum *g, Weight w, int64_t e, int64_t c)
     return 1.0f;
 }
 
-/* Columns d .. d + V VW - 1 of row r; the last vector has `lanes` lanes. V is a constant at every call. */
+/* Computes the columns d .. d + V VW - 1 of row r. The last vector has `lanes` lanes. V is a constant in every call. */
 INLINE void row_block(const GatherSum *g, Weight w, int V, int lanes, int64_t r, int64_t d)
 {
     const float *x = g->x + d;
@@ -130,7 +133,7 @@ void FN(spmm)(const Run *run, const Sparse *A, int64_t D, DType type, const void
     FN(gather_sum)(run, &g);
 }
 
-/* ---- one number an entry --------------------------------------------------------------------- */
+/* ---- one number per entry -------------------------------------------------------------------- */
 
 typedef struct Edges {
     const Sparse *A;

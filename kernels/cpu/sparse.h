@@ -1,12 +1,16 @@
-/* kernels/cpu/sparse.h: what the sparse kernels and the segment sums share. */
+/* kernels/cpu/sparse.h: code for the sparse kernels and for the segment sums. */
 #ifndef SAPOR_CPU_SPARSE_H
 #define SAPOR_CPU_SPARSE_H
 
 #include "kernels/cpu/row_sum.h"
 
-/* For each row r: y[to ? to[r] : r, :] = alpha row_scale[r] sum over e of w(e) x[c(e), :] + beta y, with c(e) = col ?
- * col[e] : e and w(e) = val[at ? at[e] : e] col_scale[c(e)]; NULL stands for ones. The sum runs from the first entry to
- * the last. */
+/* Weighted sums of rows. For each row r:
+ *
+ *   y[to ? to[r] : r, :] = alpha row_scale[r] (sum over e of w(e) x[c(e), :]) + beta y
+ *   c(e) = col ? col[e] : e
+ *   w(e) = val[at ? at[e] : e] col_scale[c(e)]
+ *
+ * A NULL pointer means ones. The sum is computed from the first entry to the last. */
 typedef struct GatherSum {
     int64_t rows, D;
     const int64_t *start;
@@ -27,7 +31,8 @@ typedef struct Balanced {
     const int64_t *start;
 } Balanced;
 
-/* The first row with at least part/parts of the work before it; a row costs its entries and two more. */
+/* Returns the first row with at least part/pieces of the total work before it. The work of a row is its number of
+ * entries plus two. */
 static inline int64_t balanced_begin(const Balanced *b, int64_t part)
 {
     const int64_t base = b->start[0];
@@ -54,8 +59,8 @@ static inline void balanced_task(void *arg, size_t task, int worker)
         b->fn(b->arg, first, last);
 }
 
-/* fn over rows in pieces of about the same number of entries; `cost` multiply-adds an entry decide how many pieces
- * pay. */
+/* Calls fn for all rows, in pieces with about the same number of entries. `cost`, the multiply-adds per entry, decides
+ * how many pieces are made. */
 INLINE void run_balanced(const Run *run, int64_t rows, const int64_t *start, int64_t cost, RangeFn *fn, const void *arg)
 {
     if (rows <= 0)

@@ -1,4 +1,5 @@
-/* kernels/cpu/table.c: The table of one level: the kernels that list.h names. */
+/* kernels/cpu/table.c: the table of one level, with the kernels that list.h names, and the memory functions of the CPU.
+ */
 #include "kernels/cpu/gemm/tile.h"
 #include "kernels/cpu/loops.h"
 
@@ -17,7 +18,7 @@ static void cpu_free(const Run *run, const Heap *heap, void *p, size_t bytes)
     heap_free(heap, p, bytes);
 }
 
-enum { PIECE = 1 << 20 }; /* bytes that are worth a task */
+enum { PIECE = 1 << 20 }; /* bytes per task */
 
 typedef struct Bytes {
     char *to;

@@ -1,11 +1,19 @@
-/* kernels/cpu/topk.c: Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed
- * once), rows in tiles; a tile of scores is computed, masked and read once more by the selection.
+/* kernels/cpu/topk.c: ranking: finds the k largest scores of each row of the product of rows [B, D] and transposed
+ * items [I, D]. The product is never stored.
  *
- * Selection of a row: the list of the k best so far, best first, is kept in the output itself. Scores are compared with
- * the last of them, 64 at a time. The places of larger ones are the candidates, in a small buffer that is sorted and
- * merged into the list when it is full and at the block's end. Ids ascend and sorting is stable, so an equal score
- * never passes an earlier one: ties stay with the lower id. Where the list is still empty an initial threshold is found
- * first: the k-th largest of the maxima of 4 k groups or more is at most the k-th largest score, and not much less. */
+ * How the loop is arranged: the items are cut into blocks, each packed once; the rows are cut into tiles, one per task.
+ * The scores of a tile of rows against a block of items stay in the L2 cache. There they are masked, and read once more
+ * by the selection.
+ *
+ * Selection in a row: the list of the k best so far is kept in the output, best first. The scores are compared with the
+ * last score of the list, 64 at a time. The larger ones are candidates: their places are written to a small buffer.
+ * When the buffer is full, and at the end of a block, the candidates are sorted and merged into the list. Ids are in
+ * ascending order and sorting is stable, so an equal score never moves before an earlier one: of equal scores the lower
+ * id comes first.
+ *
+ * If the list is empty, an initial threshold is computed first: the scores are cut into at least 4 k groups, and the
+ * threshold is the k-th largest of the maxima of the groups. It is at most the k-th largest score, and only a little
+ * smaller. */
 // flags baseline: -Os
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/gemm/tile.h"
@@ -17,19 +25,20 @@ static const float LOWEST = -__builtin_inff();
 enum { MAX_CANDIDATES = 256, BATCH = 64 };
 
 typedef struct Best {
-    float *value; /* k places of the output, `count` of them taken */
+    float *value; /* [k], in the output; the first `count` places are used */
     int32_t *id;
     int64_t k, count;
-    float threshold; /* what a score must exceed to enter */
+    float threshold; /* a score above this enters the list */
 } Best;
 
 typedef struct Candidates {
-    int32_t at[MAX_CANDIDATES]; /* of the scores at hand, ascending */
+    int32_t at[MAX_CANDIDATES]; /* the places of candidates among the current scores, in ascending order */
     int n;
 } Candidates;
 
-/* Sorts the scores s[w->at[.]] into value, descending and stable, and their ids. A number's place is how many go before
- * it, counted for VW numbers at a time. For the few at hand that is fast. */
+/* Sorts the scores s[w->at[.]] into `value`, in descending order and stable, and writes their ids. The place of a
+ * number is the count of numbers that come before it, computed for VW numbers at a time. For few numbers this is fast.
+ */
 INLINE void sort(const Candidates *w, const float *s, int32_t first_id, float *value, int32_t *id)
 {
     float x[MAX_CANDIDATES];
@@ -40,7 +49,7 @@ INLINE void sort(const Candidates *w, const float *s, int32_t first_id, float *v
     for (int own = 0; own < w->n; own += VW) {
         const vf mine = v_load(x + own);
         const int next = MIN(own + VW, w->n);
-        vi place = {0}; /* comparisons give -1 */
+        vi place = {0}; /* a comparison gives -1 if it is true */
         for (int i = 0; i < own; i++)
             place -= v_set(x[i]) >= mine;
         for (int i = own; i < next; i++)
@@ -56,14 +65,14 @@ INLINE void sort(const Candidates *w, const float *s, int32_t first_id, float *v
     }
 }
 
-/* Merges the candidates into the list, from the back, so that it can stay where it is. */
+/* Merges the candidates into the list in place, from the end. */
 static void merge(Best *b, Candidates *w, const float *s, int32_t first_id)
 {
     float value[MAX_CANDIDATES];
     int32_t id[MAX_CANDIDATES];
     sort(w, s, first_id, value, id);
     int64_t old = b->count, new = w->n;
-    while (old + new > b->k) { /* the worst go; of equals the new one */
+    while (old + new > b->k) { /* remove the smallest; of equal scores the new one */
         if (new > 0 && (old == 0 || value[new - 1] <= b->value[old - 1]))
             new --;
         else
@@ -92,7 +101,7 @@ static void merge(Best *b, Candidates *w, const float *s, int32_t first_id)
     w->n = 0;
 }
 
-/* Places without an item get id -1. */
+/* Sets the id of unused places to -1. */
 static void fill_empty(Best *b)
 {
     for (int64_t i = b->count; i < b->k; i++) {
@@ -103,9 +112,9 @@ static void fill_empty(Best *b)
 
 /* ---- the initial threshold ------------------------------------------------------------------- */
 
-enum { GROUP_VECTORS = 1024 / VW, HELD = 8 /* in registers, as many at a time */ };
+enum { GROUP_VECTORS = 1024 / VW, HELD = 8 /* vectors of maxima that are in registers at the same time */ };
 
-/* The next float below x */
+/* Returns the next smaller float. */
 static float just_below(float x)
 {
     int32_t bits;
@@ -115,8 +124,8 @@ static float just_below(float x)
     return x;
 }
 
-/* A number that at least k of s [n] exceed, LOWEST where none is found: the k-th largest of group maxima, by
- * bisection. */
+/* Returns a number that is smaller than at least k of the scores s [n], or LOWEST if none is found: just below the k-th
+ * largest of group maxima, found by bisection. */
 static float initial_threshold(const float *s, int64_t n, int64_t k)
 {
     const int64_t vectors = div_up(4 * k, HELD * VW) * HELD, step = vectors * VW;
@@ -143,13 +152,13 @@ static float initial_threshold(const float *s, int64_t n, int64_t k)
     vf most = group[0], least = v_set(-LOWEST);
     for (int64_t v = 1; v < vectors; v++)
         most = v_max(most, group[v]);
-    for (int64_t v = 0; v < vectors; v++) { /* groups that were left out whole do not count */
+    for (int64_t v = 0; v < vectors; v++) { /* groups without any score above LOWEST do not count */
         least = v_min(least, v_select(group[v] > LOWEST, group[v], most));
     }
     float low = -v_max_lane(-least), high = v_max_lane(most);
     for (int round = 0; round < 9; round++) {
         const float middle =
-            round == 0 ? low : 0.5f * low + 0.5f * high; /* low itself may be too high where there is a NaN */
+            round == 0 ? low : 0.5f * low + 0.5f * high; /* first tests `low`, which is too high if there are NaNs */
         int64_t sum = 0;
         for (int64_t v = 0; v < vectors; v++)
             sum += __builtin_popcount(v_mask(group[v] >= middle));
@@ -166,7 +175,7 @@ static float initial_threshold(const float *s, int64_t n, int64_t k)
     return low > LOWEST ? just_below(low) : LOWEST;
 }
 
-/* Drops the candidates that `skip` names. Ids of both ascend, so each is compared once. */
+/* Removes the candidates whose ids are in `skip`. Both are in ascending order, so each id is compared once. */
 static void drop_excluded(Candidates *w, int32_t first_id, const int32_t **skip, int64_t *skips)
 {
     int kept = 0;
@@ -182,9 +191,10 @@ static void drop_excluded(Candidates *w, int32_t first_id, const int32_t **skip,
     w->n = kept;
 }
 
-/* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending,
- * are left out. Whether the next score is above cannot be predicted, so there is no branch on it: of 64 scores as many
- * as FEW are written to the buffer whether there are or not, and more than that are rare. */
+/* Updates the list with the scores s [I] of the ids first_id, first_id + 1, ... The ids skip [skips], in ascending
+ * order, are left out. The comparison with the threshold is unpredictable, so this loop does not branch on it. It
+ * always writes FEW candidates out of 64 scores, and counts the real ones. More than FEW are rare and are handled
+ * separately. */
 static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip,
                                  int64_t skips)
 {
@@ -194,7 +204,7 @@ static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t fir
     Candidates w;
     w.n = 0;
     for (int64_t i = 0; i < I; i += BATCH) {
-        uint64_t above = 0; /* bit j: score i + j is */
+        uint64_t above = 0; /* bit j: score i + j is above the threshold */
         if (i + BATCH <= I) {
             for (int v = 0; v < BATCH; v += VW)
                 above |= (uint64_t)v_mask(v_load(s + i + v) > b->threshold) << v;
@@ -227,19 +237,21 @@ typedef struct Ranking {
     const Exclude *exclude;
     int32_t *ids;
     float *scores;
-    bool symmetric; /* rows are the items */
+    bool symmetric; /* the rows are the items */
     int threads;
     int64_t block, block_items;
-    int64_t slab, slab_rows; /* first and number of the rows that are being multiplied */
-    int64_t tile;            /* rows of a task */
+    /* the slab: the rows that are multiplied by the current block; its first row and its number of rows */
+    int64_t slab, slab_rows;
+    int64_t tile; /* rows per task */
     void *packed;
-    int32_t *count;    /* [B] places taken */
-    float *transposed; /* [block_items, transposed_ld] the slab's scores by items, where the product is symmetric */
+    int32_t *count; /* [B]: used places of each list */
+    /* [block_items, transposed_ld]: the scores of the slab, transposed; only if the product is symmetric */
+    float *transposed;
     char *scratch;
 } Ranking;
 
-/* Tiles are whole register tiles; tile and block stay in the second-level cache. With wide rows the product itself
- * needs larger tiles. */
+/* The sizes of a task: the rows of a tile are whole register tiles, and the scores of a tile and the packed block stay
+ * in the L2 cache. If D is large, the product is faster with larger tiles. */
 static int64_t max_rows(const Ranking *r)
 {
     return r->D <= 256 ? 2 * TILE_ROWS : 24 * TILE_ROWS;
@@ -265,26 +277,27 @@ static Gemm tile_product(const Ranking *r, int64_t M, const float *A, float *C)
                   .bias = r->bias ? r->bias + r->block : NULL};
 }
 
-/* Rows that are kept together in `transposed`: 1,008 per thread where a register tile has 14. Four threads count at
- * most, because all rows share the cache. */
+/* Returns the number of rows that are kept together in `transposed`: 1,008 per thread if a register tile has 14 rows.
+ * At most four threads are counted, because the rows of all threads share the cache. */
 static int64_t max_slab_rows(const Ranking *r)
 {
     return MIN((int64_t)72 * TILE_ROWS * MIN(r->threads, 4), r->B);
 }
-/* Its rows lie an odd number of lines apart, so that they do not share cache sets. */
+/* Returns the distance between the rows of `transposed`: an odd number of cache lines, so that the rows do not share
+ * cache sets. */
 static int64_t transposed_ld(const Ranking *r)
 {
     return max_slab_rows(r) / 32 * 32 + 48;
 }
 
-/* Bytes of the parts of the workspace; a worker's scratch is rows, scores, the product's own. */
+/* The bytes of the parts of the scratch. A worker's part has rows, scores, and the scratch of gemm. */
 typedef struct Space {
     size_t packed, count, transposed, rows, scores, product;
 } Space;
 
 static Space space_for(const Ranking *r)
 {
-    const char any = 0; /* stands for the packed block: only whether there is one is asked */
+    const char any = 0; /* stands for the packed block: only whether it is NULL is checked */
     const int64_t M = max_rows(r);
     const Ranking largest = {.D = r->D, .block_items = max_items(r), .packed = (void *)&any};
     const Gemm g = tile_product(&largest, M, NULL, NULL);
@@ -304,13 +317,13 @@ static size_t work_for(const Ranking *r)
     return s.packed + s.count + s.transposed + (s.rows + s.scores + s.product) * (size_t)r->threads;
 }
 
-/* Lowers the scores [r->block_items] of batch row b that `exclude` names. */
+/* Sets the scores [r->block_items] of batch row b that `exclude` names to LOWEST. */
 static void mask(const Ranking *r, int64_t b, float *scores)
 {
     const Exclude *x = r->exclude;
     const int64_t list = x->row ? x->row[b] : b, end = x->start[list + 1];
     int64_t low = x->start[list], high = end;
-    while (low < high) { /* the first that is in this block */
+    while (low < high) { /* finds the first excluded item in this block */
         const int64_t middle = low + (high - low) / 2;
         if (x->item[middle] < r->block)
             low = middle + 1;
@@ -321,7 +334,7 @@ static void mask(const Ranking *r, int64_t b, float *scores)
         scores[x->item[low] - r->block] = LOWEST;
 }
 
-/* to[j,m] = from[m,j] of M x n scores, by squares of whole cache lines */
+/* to[j,m] = from[m,j] for M x n scores, in squares of whole cache lines */
 static void transpose(int64_t M, int64_t n, const float *from, float *to, int64_t ld)
 {
     enum { LINE = 16 };
@@ -340,7 +353,7 @@ static void transpose(int64_t M, int64_t n, const float *from, float *to, int64_
     }
 }
 
-/* Updates the list of batch row b with new scores s [n], ids from first_id on. */
+/* Updates the list of batch row b with new scores s [n]; their ids begin at first_id. */
 static void update_row(const Ranking *r, int64_t b, const float *s, int64_t n, int64_t first_id)
 {
     Best best = {r->scores + b * r->k, r->ids + b * r->k, r->k, r->count[b], LOWEST};
@@ -379,7 +392,7 @@ static void rank_tile(void *arg, size_t task, int worker)
         transpose(M, r->block_items, scores, r->transposed + first, transposed_ld(r));
 }
 
-/* Items of the block among the slab's rows behind it */
+/* Ranks the slab's rows after the block as neighbours of the block's items `first` .. `last` - 1. */
 static void rank_transposed(const void *arg, int64_t first, int64_t last)
 {
     const Ranking *r = arg;
@@ -389,10 +402,10 @@ static void rank_transposed(const void *arg, int64_t first, int64_t last)
                    r->slab + r->slab_rows - behind, behind);
 }
 
-/* A symmetric product has equal bits on both sides of its diagonal, so that a block is multiplied with itself and with
- * later items only: a tile's rows rank its columns, and in the transposed tile its columns rank its rows. To every item
- * ids come in ascending order: those of earlier blocks, for which it was a row; those of its own block; those of the
- * rows behind. */
+/* Ranks all rows. If the product is symmetric, both halves have equal bits. So a block of items is multiplied only with
+ * its own and with later rows. The scores of a tile update the lists of its rows; the transposed scores update the
+ * lists of its columns. Each item gets its neighbours in ascending order of their ids: first those of earlier blocks
+ * (where the item was a row), then those of its own block, then the later rows. */
 static void rank(const Run *run, Ranking r)
 {
     if (r.k == 0 || r.B == 0)
@@ -414,7 +427,7 @@ static void rank(const Run *run, Ranking r)
         FN(gemm_pack)(run, PACK_F32, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
         for (r.slab = r.symmetric ? r.block : 0; r.slab < r.B; r.slab += r.slab_rows) {
             r.slab_rows = r.symmetric ? MIN(max_slab_rows(&r), r.B - r.slab) : r.B;
-            /* something for all threads */
+            /* small enough that every thread gets about two tiles */
             const int64_t fair = (r.slab_rows / (2 * r.threads) / TILE_ROWS + 1) * TILE_ROWS;
             r.tile = r.threads == 1 ? max_rows(&r) : MIN(max_rows(&r), fair);
             pool_run(run->context, (size_t)div_up(r.slab_rows, r.tile), rank_tile, &r);
@@ -429,7 +442,7 @@ size_t FN(knn_work)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k)
     (void)k;
     Ranking r = {.B = Q, .I = I, .D = D, .threads = threads_of(run)};
     const size_t any = work_for(&r);
-    r.symmetric = Q == I; /* perhaps */
+    r.symmetric = Q == I; /* q may be x */
     return MAX(any, work_for(&r));
 }
 
@@ -452,7 +465,7 @@ void FN(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, DType t
 size_t FN(topk_work)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k)
 {
     (void)k;
-    const int32_t row = 0; /* stands for the batch: only whether there is one is asked */
+    const int32_t row = 0; /* stands for the batch: only whether it is NULL is checked */
     return work_for(&(Ranking){.B = B, .I = I, .D = D, .row = &row, .threads = threads_of(run)});
 }
 
@@ -461,7 +474,7 @@ Way FN(topk_way)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k)
     (void)run;
     (void)k;
     const Ranking r = {.B = B, .I = I, .D = D};
-    Way way = {.why = D > 256 ? "wide rows: larger tiles, so that the product pays"
+    Way way = {.why = D > 256 ? "wide rows: larger tiles make the product faster"
                               : "a tile of scores is ranked while L2 holds it"};
     snprintf(way.name, sizeof way.name, "tiles %lldx%lld", (long long)max_rows(&r), (long long)max_items(&r));
     return way;
@@ -486,7 +499,7 @@ void FN(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, DType 
                         .scores = scores});
 }
 
-/* ---- dense scores ---------------------------------------------------------------------------- */
+/* ---- given scores ---------------------------------------------------------------------------- */
 
 static void topk_rows_range(const void *arg, int64_t first, int64_t last)
 {

@@ -1,4 +1,4 @@
-/* kernels/cpu/types.c: numbers of one type to another, and which entries take which types. */
+/* kernels/cpu/types.c: converts numbers from one type to another, and reports which kernels accept which types. */
 // flags baseline: -Os
 #include "kernels/cpu/loops.h"
 
@@ -12,7 +12,7 @@ bool FN(supports)(const char *entry, const char *operand, DType type)
 {
     static const struct {
         const char *entry, *operand;
-        unsigned types; /* beside F32 */
+        unsigned types; /* in addition to F32 */
     } NARROW[] = {{"gather", "table", NARROW_TABLES}, {"convert", "x", NARROW_TABLES}, {"convert", "y", NARROW_TABLES}};
     for (size_t i = 0; i < COUNT(NARROW); i++)
         if (strcmp(NARROW[i].entry, entry) == 0 && strcmp(NARROW[i].operand, operand) == 0 &&

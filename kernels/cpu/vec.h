@@ -1,12 +1,11 @@
-/* kernels/cpu/vec.h: the small vector vocabulary that every CPU kernel is written in, over the vector types of GCC and
- * clang.
+/* kernels/cpu/vec.h: the vector types and functions of all CPU kernels, built on the vector types of GCC and clang.
  *
- * A `vf` holds VW floats: 16 at the AVX-512 level, 8 at AVX2, 4 at the baseline: SSE2, NEON on 64-bit ARM, elsewhere
- * what the compiler makes of it. (NEON of 32-bit ARM is not used: it flushes denormals and has no division.)
- * Loads and stores need no alignment. `_n` variants touch only the first n lanes (0 <= n <= VW); the other lanes load
- * as 0. Nothing here fuses or reorders: v_fma is one rounding where the level has it, two elsewhere; v_sum adds halves,
- * always the same way. Errors of the functions in units in the last place (ulp) were measured against double on every
- * 61st float. */
+ * A `vf` has VW floats: 16 at the AVX-512 level, 8 at the AVX2 level, 4 at the baseline. The baseline is SSE2, or NEON
+ * on 64-bit ARM, or what the compiler generates elsewhere. (NEON of 32-bit ARM is not used: it flushes denormals and
+ * has no division.) Loads and stores need no alignment. The `_n` variants access only the first n lanes (0 <= n <= VW);
+ * the other lanes are loaded as 0. Nothing here is fused or reordered: v_fma rounds once if the level has such an
+ * instruction, else twice; v_sum adds halves, always in the same order. The errors of the functions are in units in the
+ * last place (ulp). They were measured against float64 on every 61st float. */
 #ifndef SAPOR_VEC_H
 #define SAPOR_VEC_H
 
@@ -16,7 +15,7 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 #elif defined(__x86_64__)
-#include <emmintrin.h> /* immintrin.h takes a compiler as long as a usual kernel does */
+#include <emmintrin.h> /* not immintrin.h: compiling it takes as long as compiling a typical kernel */
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -44,8 +43,8 @@ typedef int32_t vi_any __attribute__((vector_size(4 * VW), aligned(4), may_alias
 typedef int32_t int32_any __attribute__((may_alias));
 
 #define INLINE   static inline __attribute__((always_inline, unused))
-#define NOINLINE __attribute__((noinline)) /* called rarely: one copy is enough */
-/* The compiler knows nothing of p: it reloads what depends on it */
+#define NOINLINE __attribute__((noinline)) /* for functions that are called rarely: one copy is enough */
+/* Hides the value of p from the compiler, which then reloads everything that depends on p. */
 #define HIDE_FROM_OPTIMIZER(p) __asm__ volatile("" : "+r"(p))
 
 /* ---- loads, stores, lanes -------------------------------------------------------------------- */
@@ -136,7 +135,7 @@ INLINE void transpose4(const float *from, int64_t ld_from, float *to, int64_t ld
     *(v4_any *)(to + 3 * ld_to) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
 }
 
-/* ---- arithmetic: + - * / and comparisons are the compiler's own ------------------------------ */
+/* ---- arithmetic: + - * / and comparisons are the operators of the compiler ------------------- */
 
 /* a b + c */
 INLINE vf v_fma(vf a, vf b, vf c)
@@ -151,7 +150,7 @@ INLINE vf v_fma(vf a, vf b, vf c)
     return a * b + c;
 #endif
 }
-/* m is all ones or all zeros in each lane, as comparisons give it */
+/* Selects a or b per lane: a if m is all ones, b if m is all zeros. Comparisons give such an m. */
 INLINE vf v_select(vi m, vf a, vf b)
 {
 #if VW == 16
@@ -162,7 +161,7 @@ INLINE vf v_select(vi m, vf a, vf b)
     return (vf)((m & (vi)a) | (~m & (vi)b));
 #endif
 }
-/* Bit i is set where lane i of m is all ones */
+/* Returns a mask: bit i is set if lane i of m is all ones. */
 INLINE uint32_t v_mask(vi m)
 {
 #if VW == 16
@@ -178,7 +177,7 @@ INLINE uint32_t v_mask(vi m)
     return bits;
 #endif
 }
-/* The second one where either is NaN: v_max(limit, x) keeps x's NaN. */
+/* Returns the maximum per lane, or b if either is NaN: v_max(limit, x) keeps a NaN of x. */
 INLINE vf v_max(vf a, vf b)
 {
 #if VW == 16
@@ -227,10 +226,10 @@ INLINE vf v_copysign(vf x, vf sign)
 {
     return (vf)(((vi)x & vi_set(0x7fffffff)) | ((vi)sign & vi_set(INT32_MIN)));
 }
-/* Nearest whole number, ties to even; |x| < 2^22 */
+/* Rounds to the nearest whole number, ties to even; |x| < 2^22 */
 INLINE vf v_round(vf x)
 {
-    vf magic = v_set(12582912.0f); /* 1.5 * 2^23: adding it leaves no bit for a fraction */
+    vf magic = v_set(12582912.0f); /* 1.5 * 2^23: after the addition no bit is left for a fraction */
     return (x + magic) - magic;
 }
 INLINE vi v_to_int(vf x) /* |x| < 2^31 */
@@ -242,7 +241,8 @@ INLINE vf v_from_int(vi x)
     return __builtin_convertvector(x, vf);
 }
 
-/* VW / 2 lanes of 64 bits: lower halves times b, 32 by 32 bits to 64; upper halves are not looked at */
+/* Multiplies the lower half of each of VW / 2 64-bit lanes by b: 32 by 32 bits to 64 bits. The upper halves are
+ * ignored. */
 INLINE vl vl_multiply(vl a, uint32_t b)
 {
 #if VW == 16
@@ -256,8 +256,8 @@ INLINE vl vl_multiply(vl a, uint32_t b)
 #endif
 }
 
-/* acc + the four products of a's unsigned and b's signed bytes, lane by lane. a's bytes are at most V_BYTE_TOP: AVX2
- * sums two products in 16 bits. */
+/* Returns acc + the sum of the four products of a's unsigned and b's signed bytes, per lane. The bytes of a are at most
+ * V_BYTE_TOP, because AVX2 adds two products in 16 bits. */
 #define V_BYTE_TOP (VW == 8 ? 127 : 255)
 INLINE vi v_dot_int8(vi acc, vi a, vi b)
 {
@@ -273,7 +273,7 @@ INLINE vi v_dot_int8(vi acc, vi a, vi b)
 #endif
 }
 
-/* ---- 16 bits: vh holds VW of them ------------------------------------------------------------ */
+/* ---- 16-bit numbers: a vh has VW of them ----------------------------------------------------- */
 
 typedef uint16_t vh __attribute__((vector_size(2 * VW)));
 typedef uint16_t vh_any __attribute__((vector_size(2 * VW), aligned(2), may_alias));
@@ -286,7 +286,7 @@ INLINE void vh_store(uint16_t *p, vh x)
 {
     *(vh_any *)p = x;
 }
-/* The nearest bf16, ties to even, in the upper half of each lane; NaN stays NaN */
+/* Rounds to the nearest bf16, ties to even, in the upper half of each lane. NaN stays NaN. */
 INLINE vi v_to_bf16(vf x)
 {
     const vi bits = (vi)x;
@@ -297,9 +297,9 @@ INLINE vf v_from_bf16(vh x)
 {
     return (vf)(__builtin_convertvector(x, vi) << 16);
 }
-/* The nearest f16 (but where a subnormal one is rounded twice), in the lower half; numbers beyond +-65504 become that,
- * infinity and NaN stay. Scaling by 2^-112 moves the exponent's bias from 127 to 15, and subnormal numbers to where
- * f16's lie. */
+/* Rounds to the nearest f16, in the lower half of each lane; subnormal results are rounded twice. Finite numbers beyond
+ * +-65504 become +-65504; infinity and NaN stay. Multiplication by 2^-112 changes the exponent's bias from 127 to 15:
+ * numbers that are subnormal in f16 become subnormal here. */
 INLINE vi v_to_f16(vf x)
 {
     const vi y = (vi)(v_min(v_set(65504.0f), v_abs(x)) * 0x1p-112f), sign = (vi)x >> 16 & 0x8000;
@@ -321,7 +321,7 @@ INLINE vf v_from_f16(vh x)
 #endif
 }
 
-/* Sums and maxima over the lanes, by halves: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)) for eight. */
+/* Sum and maximum over the lanes, by halves. For eight lanes: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)). */
 #if defined(__x86_64__)
 INLINE float v_reduce(vf x, bool max)
 {
@@ -363,15 +363,17 @@ INLINE float v_max_lane(vf x)
     return v_reduce(x, true);
 }
 
-/* ---- functions: coefficients fitted by weighted least squares on Chebyshev points, minimax-refined ---- */
+/* ---- functions: the coefficients are weighted least squares fits on Chebyshev points, refined to minimax ---- */
 
-/* e^x, 1.1 ulp, subnormal results too; 0 below -104, infinity above 88.73, NaN kept.
- * x = n ln 2 + r, |r| <= ln 2 / 2. */
+/* e^x with an error of 1.1 ulp, also for subnormal results; 0 below -104, infinity above 88.73; NaN stays NaN.
+ *
+ *   x = n ln 2 + r, |r| <= ln 2 / 2 */
 INLINE vf v_exp(vf x)
 {
     x = v_max(v_set(-105.0f), v_min(v_set(89.0f), x));
     vf n = v_round(x * 1.44269504f);
-    vf r = v_fma(n, v_set(-0.693359375f), x); /* ln 2 in two parts; the first has few bits: exact product */
+    /* ln 2 as the sum of two numbers; the first has few bits, so that the product is exact */
+    vf r = v_fma(n, v_set(-0.693359375f), x);
     r = v_fma(n, v_set(2.12194440e-4f), r);
     vf q = v_set(1.395059400e-03f);
     q = v_fma(q, r, v_set(8.368954062e-03f));
@@ -382,12 +384,14 @@ INLINE vf v_exp(vf x)
 #if VW == 16
     return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
 #else
-    vi k = v_to_int(n), half = k >> 1; /* two factors, so that 2^128 and subnormal results come out right */
+    vi k = v_to_int(n), half = k >> 1; /* two factors, so that 2^128 and subnormal results are correct */
     return p * (vf)((half + 127) << 23) * (vf)((k - half + 127) << 23);
 #endif
 }
 
-/* ln x, 0.9 ulp; -infinity at 0, NaN below. x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2). */
+/* ln x with an error of 0.9 ulp; -infinity at 0, NaN for x < 0.
+ *
+ *   x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2) */
 INLINE vf v_log(vf x)
 {
     vi tiny = x < 1.17549435e-38f;
@@ -411,13 +415,13 @@ INLINE vf v_log(vf x)
     r = v_select(x == 0.0f, v_set(-__builtin_inff()), r);
     return v_select(x >= 0.0f, r, v_set(__builtin_nanf("")));
 }
-/* ln(1 + x) for x >= 0, 1.3 ulp: small x is not lost */
+/* ln(1 + x) for x >= 0 with an error of 1.3 ulp; accurate for small x */
 INLINE vf v_log1p(vf x)
 {
     vf u = x + 1.0f;
     return v_log(u) + (x - (u - 1.0f)) / u;
 }
-/* 1.4 ulp: x + x^3 P(x^2) below 0.625, 1 - 2 / (e^2|x| + 1) above */
+/* tanh x with an error of 1.4 ulp: x + x^3 P(x^2) for |x| < 0.625, else 1 - 2 / (e^(2|x|) + 1) */
 INLINE vf v_tanh(vf x)
 {
     vf a = v_abs(x), z = x * x;
@@ -430,7 +434,7 @@ INLINE vf v_tanh(vf x)
     vf big = 1.0f - 2.0f / (v_exp(a + a) + 1.0f);
     return v_select(a < 0.625f, small, v_copysign(big, x));
 }
-/* Error function, 2 ulp: x P(x^2) below 1, 1 - e^Q(|x|) above (Q fits ln erfc) */
+/* The error function, with an error of 2 ulp: x P(x^2) for |x| < 1, else 1 - e^Q(|x|), where Q approximates ln erfc */
 INLINE vf v_erf(vf x)
 {
     vf t = v_min(v_set(4.0f), v_abs(x)), z = x * x;
@@ -440,7 +444,7 @@ INLINE vf v_erf(vf x)
     p = v_fma(p, z, v_set(-2.685444430e-02f));
     p = v_fma(p, z, v_set(1.128360033e-01f));
     p = v_fma(p, z, v_set(-3.761262596e-01f));
-    p = v_fma(p, z, v_set(1.283791070e-01f)); /* 2 / sqrt(pi) - 1: the one is added below, exactly */
+    p = v_fma(p, z, v_set(1.283791070e-01f)); /* 2 / sqrt(pi) - 1; the 1 is added below, exactly */
     vf q = v_set(-2.149632564e-05f);
     q = v_fma(q, t, v_set(4.391086986e-04f));
     q = v_fma(q, t, v_set(-4.193622153e-03f));
@@ -451,9 +455,13 @@ INLINE vf v_erf(vf x)
     q = v_fma(q, t, v_set(1.834475697e-04f));
     return v_select(t < 1.0f, v_fma(p, x, x), v_copysign(1.0f - v_exp(q), x));
 }
-/* x Phi(x) as max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, where nothing cancels: 2 ulp above 0, within 6e-8 below. ln erfc
- * is a polynomial up to |x| = 5.5, which goes on down behind. A third less work than by v_erf, whose two halves are
- * both made for every x. */
+/* GELU, without cancellation:
+ *
+ *   x Phi(x) = max(x, 0) - |x| erfc(|x| / sqrt 2) / 2
+ *
+ * The error is 2 ulp for x > 0, and 6e-8 for x < 0. ln erfc is approximated by a polynomial up to |x| = 5.5; beyond,
+ * the polynomial keeps decreasing. This needs a third less work than v_erf, which computes both of its formulas for
+ * every x. */
 INLINE vf v_gelu(vf x)
 {
     const vf u = v_min(v_set(40.0f), v_abs(x));
@@ -471,7 +479,7 @@ INLINE vf v_sigmoid(vf x)
 {
     return 1.0f / (v_exp(-x) + 1.0f);
 }
-/* ln(1 + e^x), exact at both ends */
+/* ln(1 + e^x), exact for large |x| */
 INLINE vf v_softplus(vf x)
 {
     return v_max(v_zero(), x) + v_log1p(v_exp(-v_abs(x)));

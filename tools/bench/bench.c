@@ -1,4 +1,4 @@
-/* tools/bench/bench.c: sapor bench [WHAT]: how fast, against what the machine can do at most. */
+/* tools/bench/bench.c: `sapor bench [WHAT]`: measures speed, and compares it with the peak of the machine. */
 // flags: -Os
 #include <math.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ const Option bench_options[] = {
      "half of them; default a twentieth of --interactions)"},
     {"users", 0, "N", "data: users (default a tenth of --interactions)"},
     {"interactions", 0, "N", "data: interactions of all parts (default 1000000)"},
-    {"least", 0, "N", "data: interactions that each user has at least (default 5)"},
+    {"least", 0, "N", "data: minimum number of interactions per user (default 5)"},
     {"out", 'o', "PATH", "data: output folder of train.tsv, val.tsv, test.tsv and NAME.npy; plot: an SVG file"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},
@@ -42,7 +42,7 @@ bool bench_selects(Bench *b, const char *shape)
     return selected;
 }
 
-struct BenchMemory { /* of the device */
+struct BenchMemory { /* a list of memory of the device */
     struct BenchMemory *next;
     void *p;
     size_t bytes;
@@ -75,7 +75,7 @@ void *bench_copy(Bench *b, const void *host, size_t bytes, Error *e)
 
 void bench_again(Bench *b)
 {
-    if (!b->d) /* it could not be opened */
+    if (!b->d) /* the device could not be opened */
         return;
     const Run run = device_run(b->d);
     for (; b->memory; b->memory = b->memory->next)
@@ -150,9 +150,9 @@ Times times_of(double *times, size_t n)
     return (Times){times[0], median, (times[3 * n / 4] - times[n / 4]) / median};
 }
 
-/* ---- yardsticks: measured when first asked for ----------------------------------------------- */
+/* ---- peaks: measured at the first use -------------------------------------------------------- */
 
-/* GB/s of the cache or memory that holds `bytes`; 0 where there is no room to measure it. */
+/* Returns the GB/s of the cache or memory that holds `bytes`, or 0 if the memory for the measurement is missing. */
 static double bandwidth(Bench *b, double bytes)
 {
     Error ignored = {0};
@@ -162,13 +162,13 @@ static double bandwidth(Bench *b, double bytes)
     if (bench_on_gpu(b))
         return bench_gpu_bandwidth(b, i);
     if (!b->data && (b->data = arena_alloc(b->c->arena, (size_t)1 << BENCH_LARGEST, 1, &ignored)))
-        memset(b->data, 0, (size_t)1 << BENCH_LARGEST); /* its pages are there now */
+        memset(b->data, 0, (size_t)1 << BENCH_LARGEST); /* so that all pages are mapped */
     if (b->data && b->gbs[i] == 0)
         b->gbs[i] = peak_read_gbs(b->d->k->level, b->data, (size_t)exp2(i / 4.0), b->d->pool, 0.03);
     return b->gbs[i];
 }
 
-/* GFLOP/s of a type of numbers: float32's where the machine has no products of that type. */
+/* Returns the GFLOP/s of a type of numbers. If the machine has no products of this type, returns that of float32. */
 static double peak_of(Bench *b, const char *dtype)
 {
     static const char *const TYPES[] = {"f32", "bf16", "f16", "int8", "tf32"};
@@ -193,7 +193,8 @@ void bench_print_device(const Bench *b)
                pool_threads(b->d->pool) == 1 ? "" : "s");
 }
 
-/* Two columns and the last one say what the figure is about: heading by heading. */
+/* Prints the heading of the table if it differs from the last one: two columns and the last column depend on the
+ * figure. */
 static void print_heading(Bench *b, const Figure *f)
 {
     const char *speed = f->megabytes > 0 ? "MB/s" : "GFLOP/s",
@@ -296,7 +297,7 @@ bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error 
     return against_note(b, &f, pool_threads(b->d->pool), 1 / least, spread, e);
 }
 
-/* The time of `inner` runs, by the device's clock */
+/* Returns the time of `inner` runs by the clock of the device. */
 static double time_runs(const Device *d, BenchBody *body, void *arg, size_t inner)
 {
     const Run run = device_run(d);
@@ -314,11 +315,11 @@ typedef struct Timing {
 
 static bool warm_up(Bench *b, const Contender *c, BenchBody *body, Timing *t, Error *e)
 {
-    /* the clock and the call must not count: a GPU's clock waits for it */
+    /* long enough that the clock and the call do not matter: the clock of a GPU waits for the GPU */
     double least = !bench_on_gpu(b) ? 2e-4 : b->emulated ? 0 : 2e-3, once;
     if (!(t->times = NEW(b->arena, double, MOST, e)))
         return false;
-    body(c->arg); /* pages and caches */
+    body(c->arg); /* maps the pages and fills the caches */
     once = time_runs(c->d, body, c->arg, 1);
     t->inner = once > 0 && once < least ? (size_t)(least / MAX(once, 1e-8)) + 1 : 1;
     return true;
@@ -351,7 +352,7 @@ bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error 
     return bench_compare(b, f, body, &(Contender){b->d, arg, f->variant}, 1, e);
 }
 
-/* ---- what the machine can do ----------------------------------------------------------------- */
+/* ---- peaks of the machine -------------------------------------------------------------------- */
 
 bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const Peak *p, double gbs,
                       int threads, Error *e)
@@ -381,8 +382,8 @@ bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char
     return against_note(b, &(Figure){.bench = "peak", .shape = shape, .dtype = dtype}, threads, value, 0, e);
 }
 
-/* A multiply-add loop for each level and type that this machine can run, and reading caches and memory; memory also by
- * one thread. */
+/* Measures a loop of multiply-adds for each level and type that this machine can run, and the reading of caches and of
+ * memory. Memory is also measured with one thread. */
 static bool bench_peak(Bench *b, Error *e)
 {
     if (bench_on_gpu(b))
@@ -419,10 +420,12 @@ static bool bench_peak(Bench *b, Error *e)
 
 typedef struct Job {
     const char *name;
-    bool (*with)(Bench *b, const char *arg, Error *e); /* arg: the name, or where it takes one the second argument */
-    bool takes;                                        /* a second argument */
-    const char *needs;                                 /* what it is, if it must be given; such a job is not in "all" */
-    bool writes;                                       /* files; nor is such a job */
+    /* arg: the name of the job, or its second argument if it takes one */
+    bool (*with)(Bench *b, const char *arg, Error *e);
+    bool takes; /* the job takes a second argument */
+    /* the meaning of a required second argument; "all" leaves out such a job */
+    const char *needs;
+    bool writes; /* the job writes files; "all" leaves it out */
 } Job;
 
 static bool peak_job(Bench *b, const char *arg, Error *e)
@@ -465,7 +468,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
     for (size_t i = 0; i < COUNT(JOBS); i++) {
         const Job *j = &JOBS[i];
         if (strcmp(what, j->name) != 0 && (!all || j->needs || j->writes || (j->takes && bench_on_gpu(b))))
-            continue; /* tokenizer and image are the host's work */
+            continue; /* tokenizer and image run on the host */
         known = true;
         if (arg && (all || !j->takes))
             return fail(e, SP_USAGE, "bench %s: \"%s\" is one argument too many", what, arg);

@@ -1,5 +1,5 @@
-/* tools/bench/bench_against.c: `sapor bench --against FILE`: this run's figures beside those of an earlier one, which
- * --json wrote. */
+/* tools/bench/bench_against.c: `sapor bench --against FILE`: compares the figures of this run with those of an earlier
+ * run, which --json wrote. */
 // flags: -Os
 #include <math.h>
 
@@ -8,7 +8,7 @@
 typedef struct Change {
     const char *bench, *shape, *dtype;
     double before, now; /* speeds: larger is better */
-    double noise;       /* the larger spread of the two */
+    double noise;       /* the larger spread of the two runs */
 } Change;
 struct BenchAgainst {
     const char *path;
@@ -25,7 +25,7 @@ static double number(const Json *j, const char *key)
     return value && value->type == JSON_NUMBER ? value->number : 0;
 }
 
-/* Peaks have no time of their own; for all else it is the fastest run that counts. */
+/* Returns the speed of a figure. A peak is a speed itself; for all other figures the fastest run counts. */
 static double speed_of(const Json *j)
 {
     double gflops = number(j, "gflops"), ms = number(j, "ms_min");
@@ -49,7 +49,7 @@ bool against_open(Bench *b, const char *path, double margin, Error *e)
         const Json *j = where ? json_parse(a, line, where, e) : NULL;
         if (!j)
             return false;
-        /* profiles, --check, the lines of an earlier comparison */
+        /* skips profiles, results of --check, and lines of an earlier comparison */
         if (!json_get(j, "bench") || json_get(j, "cosine_min"))
             continue;
         const char *name = json_cstring(json_get(j, "bench")), *shape = json_cstring(json_get(j, "shape"));
@@ -67,7 +67,7 @@ bool against_open(Bench *b, const char *path, double margin, Error *e)
 
 static const Json *find(const struct BenchAgainst *g, const Figure *f, int threads)
 {
-    for (size_t i = g->count; i-- > 0;) { /* the last one counts */
+    for (size_t i = g->count; i-- > 0;) { /* if there are several, the last one counts */
         const Json *j = g->figures[i];
         if (strcmp(json_cstring(json_get(j, "bench")), f->bench) == 0 &&
             strcmp(json_cstring(json_get(j, "shape")), f->shape) == 0 &&
@@ -90,7 +90,7 @@ bool against_note(Bench *b, const Figure *f, int threads, double speed, double s
     }
     if (!(g->changes = arena_grow(a, g->changes, g->changed, &g->change_room, sizeof *g->changes, e)))
         return false;
-    const char *shape = arena_strndup(a, f->shape, strlen(f->shape), e); /* the figure's goes with its memory */
+    const char *shape = arena_strndup(a, f->shape, strlen(f->shape), e); /* a copy: the memory of the figure is freed */
     g->changes[g->changed++] = (Change){f->bench,    shape, json_cstring(json_get(j, "dtype")),
                                         speed_of(j), speed, MAX(spread, number(j, "spread"))};
     return shape != NULL;

@@ -1,16 +1,17 @@
-/* tools/bench/bench_data.c: drawn data of any size: interactions with planted tastes in three parts, and features.
+/* tools/bench/bench_data.c: draws random data of any size: interactions with known tastes in three parts, and features.
  *
- * Items are divided into groups twice, each time at random: once by what a first kind of features shows, once by what
- * a second kind shows. A user has a favourite group of each division, and draws two of five items from one, two from
- * the other and one from all items, in proportion to the items' popularity: 1 / (rank + 40), Zipf-Mandelbrot, where the
- * most popular item of a million has a quarter of a percent of all draws. So the train pairs say what else a user
- * likes, and the features of each modality say something about it that the other does not. Every item goes to one user
- * besides, who need not like it: train has all items.
+ * Items are divided into random groups, twice: the first division decides the first kind of features, the second
+ * division the second kind. A user has a favourite group in each division. Of five items of a user, two are drawn from
+ * one favourite group, two from the other, and one from all items. The probability of an item is proportional to its
+ * popularity 1 / (rank + 40) (Zipf-Mandelbrot): the most popular of a million items gets a quarter of a percent of all
+ * draws. So the train pairs show which other items a user likes, and the features of each modality have information
+ * that the other modality does not have. In addition, every item is given to one user, who may not like it, so that the
+ * train part has all items.
  *
- * No number has a meaning by its place: ids say nothing about popularity, groups or tastes, as a graph whose
- * neighbours have near numbers would be faster than a real one. Every draw is a function of the seed and of the user or
- * the item: the bytes are the same for any number of threads. Memory: 16 bytes per item and 20 more at the beginning, 8
- * per user, a bit per item and thread. */
+ * The order of numbers has no meaning: ids are independent of popularity, groups and tastes. A graph whose neighbours
+ * have close numbers would be faster than a real graph. Every draw is a function of the seed and of the user or the
+ * item, so the bytes are the same for any number of threads. Memory: 16 bytes per item, 20 more per item at the
+ * beginning, 8 per user, and a bit per item and thread. */
 // flags: -ffp-contract=off
 #include "tools/bench/bench.h"
 
@@ -18,22 +19,23 @@ enum { DIVISIONS = 2, OF_A_FAVOURITE = 2, ONE_IN = DIVISIONS * OF_A_FAVOURITE + 
 enum { MOST_ITEMS = 100000000, MOST_USERS = 1000000000, HEAD = 40, TENTH = 10 };
 enum { TRAIN, VALID, TEST, PARTS };
 
-/* What each stream of draws is for: the epoch of its Draw. Those of features have the modality's number above. */
+/* The purpose of each stream of draws: the epoch of its Draw. Streams of features have the number of the modality in
+ * the higher bits. */
 enum { FOR_RANK, FOR_GROUP, FOR_DEGREE = FOR_GROUP + DIVISIONS, FOR_FAVOURITE, FOR_CHOICE, FOR_SIZE, FOR_PART };
 enum { FOR_AXIS = 16, FOR_CENTRE, FOR_PLACE, FOR_NOISE };
 
-typedef struct Wanted {
-    int64_t users, items, interactions, least; /* least: of a user */
-} Wanted;
+typedef struct Sizes {
+    int64_t users, items, interactions, least; /* least: per user */
+} Sizes;
 typedef struct World {
-    Wanted n;
+    Sizes n;
     uint64_t seed;
     uint32_t groups;
-    int64_t *start; /* [users + 1]: where the interactions of a user begin */
+    int64_t *start; /* [users + 1]: the start of each user's interactions */
     struct {
-        int32_t *order;  /* [items] by group */
-        uint32_t *sum;   /* [items + 1] of the popularity of those before */
-        uint32_t *first; /* [groups + 1]: where a group begins in order */
+        int32_t *order;  /* [items], sorted by group */
+        uint32_t *sum;   /* [items + 1]: the sum of the popularity of all earlier items in `order` */
+        uint32_t *first; /* [groups + 1]: the start of each group in `order` */
     } by[DIVISIONS];
 } World;
 
@@ -47,7 +49,7 @@ static uint32_t group_of(const World *w, int division, int64_t item)
     return draw_below(stream(w, FOR_GROUP + (uint32_t)division), (uint64_t)item, w->groups);
 }
 
-/* x / 2^32 of n, rounded down */
+/* Returns x / 2^32 of n, rounded down. */
 static uint32_t share(uint32_t x, uint32_t n)
 {
     return (uint32_t)((uint64_t)x * n >> 32);
@@ -55,7 +57,7 @@ static uint32_t share(uint32_t x, uint32_t n)
 
 /* ---- items ----------------------------------------------------------------------------------- */
 
-/* The sum over 10^8 items is below 2^31 + 10^8. */
+/* Returns the popularity. The sum over 10^8 items is below 2^31 + 10^8. */
 static uint32_t popularity(uint32_t rank)
 {
     return (1u << 27) / (rank + HEAD) + 1;
@@ -69,7 +71,7 @@ static bool divide_items(World *w, int division, const uint32_t *rank, Arena *a,
     uint32_t *first = w->by[division].first = NEW(a, uint32_t, w->groups + 1, e);
     if (!order || !sum || !first)
         return false;
-    first++; /* while it is filled, a group's place is that of the one before */
+    first++; /* shifted by one: while the groups are filled, first[g] is the next place of group g */
     for (int64_t i = 0; i < I; i++)
         first[group_of(w, division, i)]++;
     for (uint32_t g = 0, before = 0; g < w->groups; g++) {
@@ -88,7 +90,7 @@ static bool make_items(World *w, Arena *a, Error *e)
 {
     size_t I = (size_t)w->n.items;
     while ((int64_t)(w->groups + 1) * (w->groups + 1) <= w->n.items)
-        w->groups++; /* the root of the number of items */
+        w->groups++; /* the square root of the number of items */
     Arena *scratch = arena_new(arena_heap(a), 0);
     uint32_t *rank = scratch ? NEW(scratch, uint32_t, I, e) : NULL;
     uint64_t *keys = rank ? NEW(scratch, uint64_t, 2 * I, e) : NULL;
@@ -103,7 +105,8 @@ static bool make_items(World *w, Arena *a, Error *e)
     return ok;
 }
 
-/* The place in a division's order that x / 2^32 of the popularity of places from `low` to before `high` comes to. */
+/* Returns the place in a division's order at which the popularity, summed from `low` on, reaches x / 2^32 of the total
+ * from `low` to `high` - 1. */
 static uint32_t find_place(const World *w, int division, uint32_t low, uint32_t high, uint32_t x)
 {
     const uint32_t *sum = w->by[division].sum;
@@ -120,17 +123,18 @@ static uint32_t find_place(const World *w, int division, uint32_t low, uint32_t 
 
 /* ---- users ----------------------------------------------------------------------------------- */
 
-/* No user has more than half of the items, so that new ones are found at once. */
-static int64_t most_of(const Wanted *n)
+/* Returns the largest number of items of a user: half of all items, so that an item that the user does not have is
+ * found quickly. */
+static int64_t most_of(const Sizes *n)
 {
     return n->items / 2;
 }
 
-/* How many interactions each user has: `least`, and of the others a share that follows the square of an exponential
- * draw: a few users have a hundred times the mean. */
+/* Draws the number of interactions of each user: `least`, and a share of the rest that is proportional to the square of
+ * an exponential draw. A few users have a hundred times the mean. */
 static bool make_users(World *w, Arena *a, Error *e)
 {
-    const Wanted *n = &w->n;
+    const Sizes *n = &w->n;
     int64_t *start = w->start = NEW(a, int64_t, n->users + 1, e), surplus = 0, most = most_of(n);
     if (!start)
         return false;
@@ -151,7 +155,7 @@ static bool make_users(World *w, Arena *a, Error *e)
         }
         total = sum;
     }
-    /* what the users with the most may not have goes to all, and if they have no room, to the first who have */
+    /* what is above the maximum of a user goes to all users in equal parts, and then to the first users with room */
     for (int pass = 0; pass < 2 && surplus; pass++) {
         int64_t each = pass ? surplus : div_up(surplus, n->users);
         for (int64_t u = 0; u < n->users && surplus; u++) {
@@ -165,7 +169,8 @@ static bool make_users(World *w, Arena *a, Error *e)
     return true;
 }
 
-/* How many items are given away before the interactions of users with `interactions` of them begin. */
+/* Returns the number of items that are given away before a user. `interactions`: the number of interactions of the
+ * users before. */
 static int64_t given_before(const World *w, int64_t interactions)
 {
     return interactions * w->n.items / w->n.interactions;
@@ -182,13 +187,14 @@ static bool take(uint64_t *taken, int32_t item)
 typedef struct Block { /* users that are drawn together */
     const World *w;
     int64_t first, count;
-    int32_t *item;      /* of users `first` on, from start[first] on: train, validation, test of each */
-    int32_t (*held)[2]; /* [count] of them in validation and test */
-    uint64_t **taken;   /* [threads] a bit for each item, all 0 between users */
+    /* from start[first] on, for the users from `first` on: the train, validation and test items of each */
+    int32_t *item;
+    int32_t (*held)[2]; /* [count]: the numbers of items in validation and test */
+    uint64_t **taken;   /* [threads]: a bit per item; all are 0 between users */
 } Block;
 
-/* The last of a user's items go into validation and test: a tenth each, rounded by chance, but none that was given:
- * these are the first. One at least stays. */
+/* Moves the last items of a user to validation and test: a tenth each, rounded at random. The items that were given to
+ * the user come first and stay in the train part. At least one item stays. */
 static void hold_out(const World *w, int64_t user, int32_t *item, int64_t n, int64_t given, int32_t held[2])
 {
     uint32_t x[4];
@@ -209,7 +215,7 @@ static void hold_out(const World *w, int64_t user, int32_t *item, int64_t n, int
 
 static void draw_user(const Block *b, int64_t user, uint64_t *taken)
 {
-    enum { TRIES = 8 }; /* of a favourite, and as many of all items by popularity, before any item will do */
+    enum { TRIES = 8 }; /* tries in a favourite group; then as many in all items by popularity; then any item */
     const World *w = b->w;
     int64_t at = w->start[user], n = w->start[user + 1] - at, given = 0;
     int32_t *item = b->item + (at - w->start[b->first]);
@@ -251,7 +257,7 @@ static void draw_users(void *arg, size_t task, int worker)
         draw_user(b, b->first + i, b->taken[worker]);
 }
 
-/* ---- interactions written -------------------------------------------------------------------- */
+/* ---- writing of interactions ----------------------------------------------------------------- */
 
 static size_t put_digits(char *to, int64_t number)
 {
@@ -325,8 +331,9 @@ static bool write_interactions(Bench *bench, const World *w, Out *const out[PART
 
 /* ---- features -------------------------------------------------------------------------------- */
 
-/* Features of neighbours are near, and few directions matter, as in those of real encoders: the features of an item are
- * its group's centre and its own place, both normal in AXES dimensions and then turned into D, and a little noise. */
+/* As with real encoders, items of a group have similar features, and few directions matter. The features of an item are
+ * the centre of its group, plus its own place, plus a little noise. Centre and place are normal draws in AXES
+ * dimensions, which are then mapped to D dimensions. */
 enum { AXES = 16, ITEMS_PER_TASK = 64 };
 #define PLACE 0.6f
 #define NOISE 0.1f
@@ -401,7 +408,7 @@ static NpyOut *write_features(Bench *b, const World *w, const Modality *m, uint3
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* NAME=WIDTH of each feature; a name becomes that of a file. */
+/* Reads NAME=WIDTH of each feature. The name becomes a file name. */
 static bool read_features(Bench *b, Modality **list, size_t *count, Error *e)
 {
     static const char LETTERS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
@@ -427,7 +434,7 @@ static bool read_features(Bench *b, Modality **list, size_t *count, Error *e)
     return true;
 }
 
-static bool check_sizes(const Wanted *n, Error *e)
+static bool check_sizes(const Sizes *n, Error *e)
 {
     if (n->users * n->least > n->interactions)
         return fail(e, SP_USAGE, "--interactions: %lld users with %lld each (--least) have %lld; %lld are too few",
@@ -450,7 +457,7 @@ static bool check_sizes(const Wanted *n, Error *e)
 static void print_data(const Bench *b, const World *w, const char *folder, const int64_t counts[PARTS],
                        const Modality *m, size_t modalities)
 {
-    const Wanted *n = &w->n;
+    const Sizes *n = &w->n;
     if (b->c->json) {
         JsonWriter j = json_record(stdout, "event", "result");
         json_members(&j, "users %lld items %lld interactions %lld train %lld val %lld test %lld groups %lld",
@@ -468,7 +475,7 @@ static void print_data(const Bench *b, const World *w, const char *folder, const
     }
 }
 
-/* Draws everything into files that are not in place yet: set [PARTS + modalities], NULL where not begun. */
+/* Draws all data into files that get their final names later: set [PARTS + modalities]; NULL: not begun. */
 static bool fill_set(Bench *b, World *w, const char *folder, const Modality *m, size_t modalities, Out **set,
                      int64_t counts[PARTS], Error *e)
 {
@@ -496,7 +503,7 @@ bool bench_data(Bench *b, const char *what, Error *e)
     (void)what;
     const char *folder = option_text(b->c, "out");
     World w = {.n = {.interactions = 1000000, .least = 5}, .seed = b->c->seed, .groups = 1};
-    Wanted *n = &w.n;
+    Sizes *n = &w.n;
     Modality *m;
     size_t modalities;
     int64_t counts[PARTS] = {0};

@@ -1,4 +1,4 @@
-/* tools/bench/bench_dense.c: gemm, conv, attention, norm. */
+/* tools/bench/bench_dense.c: measures gemm, conv, attention and norm. */
 // flags: -Os
 #include <math.h>
 
@@ -15,11 +15,12 @@ typedef struct GemmCase {
         A_TRANSPOSED  /* A [K,M] */
     } how;
 } GemmCase;
-/* The shapes of this file and of bench_sparse.c are the command's own, not those of tests/kernel_cases.h: a command
- * does not link tests, and a shape is the name that --against finds an earlier figure by, so it never changes.
+/* The shapes of this file and of bench_sparse.c are independent of those in tests/kernel_cases.h, because a command
+ * does not link tests. --against finds an earlier figure by its shape, so a shape never changes.
  *
- * Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with
- * its two backward products; a square. The last ones are for GPUs: batches of 32 images, and a large square. */
+ * The shapes are: blocks of transformers with 197 and 128 tokens; the last layers of ResNet; one row; the scores and
+ * the projection of a recommender, each with its two backward products; a square. The last ones are for GPUs: batches
+ * of 32 images, and a large square. */
 static const GemmCase GEMMS[] = {
     {197, 768, 768, WEIGHT},  {197, 3072, 768, WEIGHT},       {197, 768, 3072, WEIGHT},
     {128, 1536, 384, WEIGHT}, {128, 384, 1536, WEIGHT},       {49, 2048, 512, WEIGHT},
@@ -43,7 +44,7 @@ static void gemm_body(void *arg)
     r->k->gemm(&r->run, &r->g);
 }
 
-/* The product by a device: its own packed weights, its own scratch memory */
+/* Opens the product on a device, with its own packed weights and its own scratch. */
 static bool open_gemm(Bench *b, const Device *d, const Gemm *g, Pack how, bool packs, GemmRun *r, Error *e)
 {
     const Run pack = device_run(d);
@@ -100,7 +101,7 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
     return bench_compare(b, &f, gemm_body, contender, devices, e);
 }
 
-/* --shape 12x34x56: whether it is three sizes, and a product of its own then. */
+/* Reports whether `text` (--shape 12x34x56) is three sizes, and writes the product to *c. */
 static bool is_product(const char *text, GemmCase *c)
 {
     int64_t *at[] = {&c->M, &c->N, &c->K};
@@ -133,7 +134,7 @@ static void conv_body(void *arg)
     r->k->conv(&r->run, &r->c);
 }
 
-/* The convolution by a device: its own packed weights, its own scratch memory */
+/* Opens the convolution on a device, with its own packed weights and its own scratch. */
 static bool open_conv(Bench *b, const Device *d, const Conv *c, const float *weights, ConvRun *r, Error *e)
 {
     const Run pack = device_run(d);
@@ -146,7 +147,7 @@ static bool open_conv(Bench *b, const Device *d, const Conv *c, const float *wei
     return bench_run(b, d, &r->run, d->k->conv_work(&pack, &r->c), e);
 }
 
-/* An image; of GPUs 32 */
+/* Returns the number of images: one, or 32 on a GPU. */
 static int64_t conv_batch(const Bench *b)
 {
     return bench_on_gpu(b) && !b->emulated ? 32 : 1;
@@ -198,7 +199,7 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
         way[d] = run[d].k->conv_way(&run[d].run, &run[d].c);
         contender[d] = (Contender){list[d], &run[d], way[d].name};
     }
-    char named[96]; /* --against must not take one for the other */
+    char named[96]; /* distinct names for --against */
     snprintf(named, sizeof named, "%s%s", shape, c.winograd ? "-w6" : "");
     Figure f = {"conv", named, .flops = 2.0 * (double)(B * out * out) * (double)weights,
                 .bytes = 4.0 * (double)(B * H * H * C + weights + B * out * out * O)};
@@ -216,7 +217,7 @@ static const struct {
 #endif
 };
 
-/* Those at the end of the two lists are for GPUs alone. */
+/* The number of entries at the end of the two lists that are measured only on GPUs. */
 #ifdef SAPOR_MINIMAL
 enum { GPU_GEMMS = 0, GPU_ATTENTIONS = 0 };
 #else
@@ -292,8 +293,8 @@ static void norm_body(void *arg)
         r->k->row_normalize(&r->run, r->M, r->C, 1e-12f, r->x, r->y, NULL);
 }
 
-/* flops: operations a number, about: two sums, scale, shift; maximum, exponential (counted as 10), sum, scale; square,
- * sum, scale */
+/* flops: the approximate number of operations per number. layer_norm: two sums, scale, shift. softmax: maximum,
+ * exponential (counted as 10), sum, scale. row_normalize: square, sum, scale. */
 static const struct {
     int which;
     int64_t M, C;
@@ -340,7 +341,7 @@ bool bench_dense(Bench *b, const char *what, Error *e)
         else
             snprintf(shape, sizeof shape, "%s-%lldx%lld", NORM_NAMES[NORMS[i].which],
                      (long long)bench_size(b, NORMS[i].M, 64), (long long)NORMS[i].C);
-        if (gemm && GEMMS[i].how != WEIGHT && option_given(b->c, "dtype")) /* only weights are made narrow */
+        if (gemm && GEMMS[i].how != WEIGHT && option_given(b->c, "dtype")) /* only weights can have another type */
             continue;
         if (!bench_selects(b, shape))
             continue;

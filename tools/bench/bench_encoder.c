@@ -1,4 +1,4 @@
-/* tools/bench/bench_encoder.c: a whole encoder, texts or images in, features out. */
+/* tools/bench/bench_encoder.c: measures a complete encoder, from texts or images to features. */
 // flags: -Os
 #include <math.h>
 
@@ -24,7 +24,7 @@ static void encoder_body(void *arg)
         encode_images(r->call, r->tape, r->images, r->n, &to, &r->error);
 }
 
-/* Multiply-adds and bytes of one run: from a tape that keeps count. */
+/* Counts the multiply-adds and bytes of one run with a tape that has a trace. */
 static bool count_work(Bench *b, EncoderRun *r, Figure *f, Error *e)
 {
     Device counting = *b->d;
@@ -44,7 +44,7 @@ static bool count_work(Bench *b, EncoderRun *r, Figure *f, Error *e)
     return ok;
 }
 
-/* Times the encoder; or, where `features` is given, leaves what it makes of the inputs there, [batch, D]. */
+/* Measures the encoder. If `features` is not NULL, writes the features of the inputs there, [batch, D], instead. */
 static bool measure_encoder(Bench *b, const Call *call, int64_t batch, int64_t tokens, float *features, Error *e)
 {
     const Encoder *en = call->encoder;
@@ -86,7 +86,7 @@ static bool measure_encoder(Bench *b, const Call *call, int64_t batch, int64_t t
     return ok;
 }
 
-/* A model and the call that is timed: its usual output. */
+/* Opens a model and creates the call that is timed, with the model's usual output. */
 static Encoder *open_encoder(Bench *b, const char *model, const EncoderOptions *o, int64_t tokens, Call **call,
                              Error *e)
 {
@@ -99,7 +99,7 @@ static Encoder *open_encoder(Bench *b, const char *model, const EncoderOptions *
     return NULL;
 }
 
-/* What the type and the squares of convolutions cost: features of the same inputs against the defaults'. */
+/* Prints how much --dtype and --winograd change the features, compared with the defaults for the same inputs. */
 static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Call *call, int64_t batch, int64_t tokens,
                        Error *e)
 {

@@ -1,5 +1,5 @@
-/* tools/bench/bench_extract.c: how long the models of a Ducho configuration take by batch size: a row for each model, a
- * column for each size, as in Table 6 of Attimonelli et al. 2024. */
+/* tools/bench/bench_extract.c: measures the models of a Ducho configuration by batch size: one row per model, one
+ * column per batch size, as in Table 6 of Attimonelli et al. 2024. */
 // flags: -Os
 #include "tools/bench/bench.h"
 #include "tools/ducho/extract.h"

@@ -1,5 +1,5 @@
-/* tools/bench/bench_gpu.c: sapor bench on a GPU: its peak, measured by the plug-in, and our kernels beside those of
- * libraries (--blas). */
+/* tools/bench/bench_gpu.c: `sapor bench` on a GPU: prints the peak rates that the plug-in measures, and compares
+ * Sapor's kernels with those of libraries (--blas). */
 // flags: -Os
 #include <math.h>
 

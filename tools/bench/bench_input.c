@@ -1,5 +1,5 @@
-/* tools/bench/bench_input.c: what comes before an encoder: texts to tokens, files to pixels to numbers. Shared out
- * among all threads. */
+/* tools/bench/bench_input.c: measures the preparation of an encoder's input: from texts to tokens, and from image files
+ * to pixels and numbers. All threads share the work. */
 // flags: -Os
 #include <stdlib.h>
 
@@ -21,7 +21,7 @@ typedef struct TokenRun {
     const Bench *b;
     Text *texts;
     size_t n, tasks;
-    Arena **arenas; /* of the tasks */
+    Arena **arenas; /* one per task */
     Error *errors;
     size_t *tokens;
 } TokenRun;
@@ -55,7 +55,7 @@ static void open_body(void *arg)
     arena_free(a);
 }
 
-/* Arenas for `n` tasks; freed by close_arenas, also after a failure. */
+/* Creates arenas for `n` tasks. The caller frees them with close_arenas, also after a failure. */
 static Arena **open_arenas(Bench *b, size_t n, Error *e)
 {
     Arena **list = NEW(b->arena, Arena *, n, e);
@@ -73,7 +73,7 @@ static void close_arenas(Arena **list, size_t n)
         arena_free(list[i]);
 }
 
-/* Lines of the file that --texts names, else drawn texts. */
+/* Takes the lines of the file of --texts, or draws random texts. */
 static bool find_texts(Bench *b, TokenRun *r, Error *e)
 {
     enum { WORDS = 2000 };
@@ -148,11 +148,11 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e)
 /* ---- images ---------------------------------------------------------------------------------- */
 
 typedef struct ImageRun {
-    Tape *tape; /* of the threads that decode */
+    Tape *tape; /* for the threads that decode */
     enum { DECODE, RESIZE, WHOLE } stage;
     size_t n;
     const ImageInput *files, *decoded; /* the same images */
-    Error *errors;                     /* [n]; every image is known to be good */
+    Error *errors;                     /* [n]; no image has an error, because all were decoded before */
     float *pixels;                     /* [n, SIDE, SIDE, 3] */
 } ImageRun;
 
@@ -160,7 +160,7 @@ enum { SIDE = 224 };
 
 static bool use_image(void *arg, size_t i, const Image *image, Arena *scratch, Error *e)
 {
-    /* as ResNet-50 and ViT read images */
+    /* the preprocessing of ResNet-50 and ViT */
     static const Preset PRESET = {.fit = FIT_SHORT_SIDE,
                                   .resize = 256,
                                   .width = SIDE,
@@ -214,7 +214,8 @@ static bool bench_images(Bench *b, const Text *files, const char *const *names, 
                   .errors = NEW(b->arena, Error, n, e),
                   .pixels = NEW(b->arena, float, n *SIDE *SIDE * 3, e)};
     bool ok = inputs && decoded && kept && r.tape && r.errors && r.pixels && !e->code;
-    for (size_t i = 0; ok && i < n; i++) { /* decoded once, for the resizing, and to tell which image is bad */
+    /* decoded once: for the resizing, and to report an image that cannot be decoded */
+    for (size_t i = 0; ok && i < n; i++) {
         inputs[i].bytes = files[i];
         ok = image_decode(&decoded[i].pixels, files[i], names[i], 0, kept[i], e);
     }
@@ -230,7 +231,8 @@ static void stop_coding(j_common_ptr j)
     longjmp(j->client_data, 1);
 }
 
-/* A photograph of sorts: blurred blots under grain, quality 90, in memory of malloc's. */
+/* Draws an image similar to a photograph: blurred blots with grain. Encodes it as JPEG with quality 90; the caller
+ * frees the memory with free(). */
 static bool draw_jpeg(Bench *b, uint32_t which, unsigned char **data, unsigned long *bytes, Error *e)
 {
     enum { WIDE = 500, HIGH = 375, BLOTS = 12 };
@@ -290,7 +292,7 @@ static bool bench_drawn(Bench *b, Error *e)
 #else
 static bool bench_drawn(Bench *b, Error *e)
 {
-    return !b->c->arg_count || strcmp(b->c->args[0], "image") != 0 || /* all but what this build cannot */
+    return !b->c->arg_count || strcmp(b->c->args[0], "image") != 0 || /* "all" skips what this build does not support */
            fail(e, SP_UNSUPPORTED,
                 "bench image: name an image or a folder; this build cannot write a JPEG to measure with");
 }

@@ -1,4 +1,4 @@
-/* tools/bench/bench_plot.c: a table of points as lines in an SVG file, both axes logarithmic. */
+/* tools/bench/bench_plot.c: draws a table of points as lines in an SVG file, with logarithmic axes. */
 // flags: -Os
 #include "tools/bench/bench.h"
 #include "tools/report/page.h"
@@ -37,7 +37,8 @@ static bool read_point(Points *p, const Table *t, size_t *x_room, size_t *y_room
     return true;
 }
 
-/* The first row names the columns: of the lines, of x, of y. Rows of one line follow each other. */
+/* Reads the table. The first row has the names of the columns: the name of the line, x, y. The rows of a line are
+ * consecutive. */
 static bool read_points(Points *p, Bench *b, const char *path, Error *e)
 {
     Text content;

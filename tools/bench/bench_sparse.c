@@ -1,12 +1,12 @@
-/* tools/bench/bench_sparse.c: spmm and its training, topk, optimizer. */
+/* tools/bench/bench_sparse.c: measures spmm and its training, topk, and the optimizer. */
 // flags: -Os
 #include <stdlib.h>
 
 #include "tools/bench/bench.h"
 
-/* ---- spmm: normalised graph of users and items, as LightGCN takes it; on the tape ------------ */
+/* ---- spmm: the normalised graph of users and items of LightGCN; on the tape ------------------ */
 
-enum { USERS = 6040, ITEMS = 3260, EDGES = 801218 }; /* movielens-1m's sizes, where no --pairs are given */
+enum { USERS = 6040, ITEMS = 3260, EDGES = 801218 }; /* the sizes of movielens-1m, if --pairs is not given */
 
 typedef struct SpmmRun {
     Tape *tape;
@@ -32,7 +32,7 @@ static int ascending(const void *a, const void *b)
     return *(const int32_t *)a < *(const int32_t *)b ? -1 : *(const int32_t *)a > *(const int32_t *)b;
 }
 
-/* Pairs whose items are squares of uniform draws, so that some are popular. */
+/* Draws pairs. The items are squares of uniform draws, so that some items are popular. */
 bool bench_pairs(Bench *b, DataSet *d, Error *e)
 {
     int64_t users = bench_size(b, USERS, 100), items = bench_size(b, ITEMS, 100), edges = bench_size(b, EDGES, 1000);
@@ -50,7 +50,7 @@ bool bench_pairs(Bench *b, DataSet *d, Error *e)
         qsort(item + first, (size_t)(total - first), sizeof *item, ascending);
         int64_t kept = first;
         for (int64_t j = first; j < total; j++)
-            if (j == first || item[j] != item[j - 1]) /* each pair once */
+            if (j == first || item[j] != item[j - 1]) /* keeps each pair once */
                 item[kept++] = item[j];
         start[u + 1] = total = kept;
     }
@@ -73,7 +73,7 @@ static bool measure_spmm(Bench *b, Store *store, const DataSet *d, int64_t D, Er
         r.trains = trains;
         r.tape = tape_new(b->d, trains, e);
         double passes = 1 + trains, entries = (double)r.graph->entries, x_bytes = 4.0 * (double)(n * D);
-        /* a row of x is read for each entry, from the cache that holds x */
+        /* one row of x is read per entry, from the cache that holds x */
         Figure f = {trains ? "spmm-train" : "spmm", shape, .flops = passes * 2 * entries * (double)D,
                     .bytes = passes * (entries * (4 + 4 * (double)D) + x_bytes), .working_set = x_bytes};
         ok = r.tape && bench_measure(b, &f, spmm_body, &r, e);
@@ -108,7 +108,7 @@ typedef struct RankRun {
     int64_t Q, I, D, K;
     bool knn;
     const float *q, *x;
-    Exclude known; /* what a user has, a twenty-fifth of all, is not ranked */
+    Exclude known; /* the items of a user, a twenty-fifth of all, are not ranked */
     int32_t *ids;
     float *values;
 } RankRun;
@@ -150,7 +150,7 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
         !bench_run(b, b->d, &r.run, knn ? r.k->knn_work(&run, Q, I, D, K) : r.k->topk_work(&run, Q, I, D, K), e))
         return false;
     double pairs =
-        r.q == r.x ? 0.5 * (double)I * (double)(I + 1) : (double)Q * (double)I; /* of themselves: each once */
+        r.q == r.x ? 0.5 * (double)I * (double)(I + 1) : (double)Q * (double)I; /* if q is x, each pair counts once */
     Figure f = {"topk", shape, .flops = 2.0 * pairs * (double)D, .bytes = 4.0 * (double)((Q + I) * D)};
     return bench_measure(b, &f, rank_body, &r, e);
 }
@@ -181,7 +181,7 @@ static bool bench_adam(Bench *b, int64_t n, const char *shape, Error *e)
     if (!r.g || !r.p || !r.m || !r.v || !bench_run(b, b->d, &r.run, 0, e))
         return false;
     Figure f = {"optimizer", shape, .flops = 12.0 * (double)n, .bytes = 7.0 * 4 * (double)n,
-                .working_set = 16.0 * (double)n}; /* reads g p m v, writes p m v */
+                .working_set = 16.0 * (double)n}; /* reads g, p, m, v; writes p, m, v */
     return bench_measure(b, &f, adam_body, &r, e);
 }
 

@@ -1,16 +1,18 @@
-/* tools/bench/bench_steps.c: single steps of a recommender, as `sapor train` takes them, without the rest of an epoch:
- * an epoch of twenty million pairs has thousands of steps. */
+/* tools/bench/bench_steps.c: measures single steps of a recommender, as `sapor train` computes them, without the rest
+ * of an epoch. An epoch of twenty million pairs has thousands of steps. */
 // flags: -Os
 #include "tools/bench/bench.h"
 
 typedef struct Steps {
-    int64_t most;         /* to measure, after the first */
-    double begun, built;  /* clock: before the model is made, and before its epoch begins */
-    double last, *second; /* clock at the last step's end; [1 + most] of each step; the first is in number 0 */
+    int64_t most;        /* the number of steps to measure after the first */
+    double begun, built; /* times: before the model is created, and before its epoch begins */
+    /* last: the time at the end of the last step. second [1 + most]: the seconds of each step; number 0 is the first
+     * step */
+    double last, *second;
     int64_t count, batches;
 } Steps;
 
-/* Ends the run after enough steps by an error that bench_steps clears. */
+/* Records a step. After enough steps, ends the run with an error, which bench_steps clears. */
 static bool note_step(void *arg, const TrainEvent *event, Error *e)
 {
     Steps *s = arg;
@@ -19,7 +21,7 @@ static bool note_step(void *arg, const TrainEvent *event, Error *e)
         s->built = s->last = now;
         s->batches = event->batches;
         if (!event->batches)
-            return fail(e, SP_USAGE, "bench train --steps: %s learns nothing in steps", event->recommender->name);
+            return fail(e, SP_USAGE, "bench train --steps: %s does not train in steps", event->recommender->name);
         if (event->batches <= s->most)
             return fail(e, SP_USAGE,
                         "bench train --steps %lld: %s has %lld steps in an epoch of these data; the first one is not "
@@ -85,7 +87,7 @@ bool bench_steps(Bench *b, const TrainConfig *config, const Recommender *kind, d
     if (!option_i64(b->c, "steps", 1, MOST, &s.most, e) || !(s.second = NEW(b->arena, double, (size_t)s.most + 1, e)))
         return false;
     s.begun = now_seconds();
-    train_run(b->d, &c, &r, b->arena, e); /* note_step ends it */
+    train_run(b->d, &c, &r, b->arena, e); /* note_step ends the run */
     if (s.count <= s.most)
         return false;
     error_clear(e);

@@ -1,9 +1,9 @@
-/* tools/bench/bench_train.c: whole epochs of a recommender, with random features where it needs some, and the share of
- * time outside of kernels. */
+/* tools/bench/bench_train.c: measures complete epochs of a recommender, and the share of the time outside of kernels.
+ * If the recommender needs features and none are given, they are random. */
 // flags: -Os
 #include "tools/bench/bench.h"
 
-/* An image's and a text's features, as ResNet-50's and MiniLM's are wide. */
+/* Adds random features with the widths of ResNet-50 (images) and MiniLM (texts). */
 static bool add_features(Bench *b, DataSet *d, Error *e)
 {
     static const Feature KINDS[] = {{.name = "visual", .D = 2048}, {.name = "textual", .D = 384}};
@@ -22,7 +22,7 @@ static bool measure_epochs(Bench *b, const Recommender *kind, const TrainConfig 
     enum { MOST = 50 };
     double *times = NEW(b->arena, double, MOST, e), spent = 0, in_ops = 0;
     const DataSet *d = config->given;
-    Device counting = *b->d; /* with a count of what runs */
+    Device counting = *b->d; /* the same device, with a trace that counts the operations */
     size_t n = 0;
     char shape[64];
     snprintf(shape, sizeof shape, "%s-%lldx%lld-%lld", kind->name, (long long)d->U, (long long)d->I,
@@ -30,7 +30,8 @@ static bool measure_epochs(Bench *b, const Recommender *kind, const TrainConfig 
     if (!times || (!counting.trace && !(counting.trace = trace_new(b->c->heap, false, e))))
         return false;
     bool ok = true;
-    while (ok && n < MOST && (n < 1 || (n < 3 && spent < 10) || spent < b->seconds)) { /* each run the first epoch */
+    /* each run trains the first epoch again */
+    while (ok && n < MOST && (n < 1 || (n < 3 && spent < 10) || spent < b->seconds)) {
         TrainResult r;
         ArenaMark mark = arena_mark(b->arena);
         ok = train_run(&counting, config, &r, b->arena, e);
@@ -52,7 +53,7 @@ static bool measure_epochs(Bench *b, const Recommender *kind, const TrainConfig 
     return ok;
 }
 
-/* --pairs, --features and --set */
+/* Reads --pairs, --features and --set. */
 static bool read_options(Bench *b, DataConfig *data, TrainConfig *c, Error *e)
 {
     const char *const *given;
@@ -66,7 +67,7 @@ static bool read_options(Bench *b, DataConfig *data, TrainConfig *c, Error *e)
         if (!data->train || !strchr(data->features[i], '='))
             return fail(e, SP_USAGE, "--features %s: %s", data->features[i],
                         data->train ? "is not NAME=PATH, such as visual=features.npy"
-                                    : "--pairs FILE is missing: whose features are these?");
+                                    : "--pairs FILE is missing");
     for (size_t i = 0; i < count; i++)
         set[i] = given[i];
     set[count++] = "epochs=1";

@@ -1,4 +1,5 @@
-/* tools/bench/counters.c: perf_event_open(2). Many containers and virtual machines refuse it: then a line says why. */
+/* tools/bench/counters.c: hardware counters, by perf_event_open(2). Many containers and virtual machines refuse it:
+ * then a line says why. */
 #include "tools/bench/counters.h"
 
 #include <errno.h>
@@ -43,7 +44,7 @@ bool counters_read(Counters *c)
 {
     bool any = false;
     for (int i = 0; i < COUNTERS; i++) {
-        uint64_t v[3]; /* count, time enabled, time on a counter: those that share one are scaled up */
+        uint64_t v[3]; /* count, time enabled, time running: if events share a counter, the count is scaled up */
         c->value[i] = 0;
         if (c->fd[i] < 0)
             continue;

@@ -1,12 +1,12 @@
-/* tools/bench/peak.c: register-only multiply-add loops, one a level of instructions and a type of numbers, and a read
- * loop.
+/* tools/bench/peak.c: loops of multiply-adds in registers, one per level of instructions and type of numbers, and a
+ * read loop.
  *
- * Twelve independent sums hide the latency of the multiply-add (4 or 5 cycles, two a cycle); nothing is loaded or
- * stored. The empty asm keeps the compiler from folding the loop: it claims to change a register without doing so.
+ * Twelve independent sums hide the latency of the multiply-add (4 or 5 cycles, two per cycle). Nothing is loaded or
+ * stored. An empty asm statement that claims to change a register prevents the compiler from folding the loop.
  *
- * The clock is the rate of a chain of additions, each of which waits a cycle for the one before; it runs between the
- * rounds of a loop, since wide instructions may slow the clock. Of the two the share of what clock and units allow
- * follows. */
+ * The clock rate is measured by a chain of additions, each of which takes one cycle after the one before. The chain
+ * runs between the rounds of a loop, because wide instructions may lower the clock rate. The share of the possible rate
+ * is computed from both. */
 #include <math.h>
 
 #include "kernels/cpu/forms.h"
@@ -21,9 +21,9 @@
 
 enum { SUMS = 12, ROUNDS = 4096 };
 
-/* A level's two loops. The first does ROUNDS x SUMS x lanes multiply-adds and returns how many floating-point
- * operations that is; the second reads count floats (what is left over of 8 vectors is not read). Sums have names, not
- * places in an array, so that they are registers whatever the compiler does. */
+/* The two loops of a level. The first computes ROUNDS x SUMS x lanes multiply-adds, and returns the number of
+ * floating-point operations. The second reads `count` floats, except a remainder of less than 8 vectors. The sums are
+ * variables, not an array, so that they stay in registers with every compiler. */
 typedef double FmaLoop(void);
 typedef void ReadLoop(const float *p, size_t count);
 #define ALL_SUMS(DO) DO(s0) DO(s1) DO(s2) DO(s3) DO(s4) DO(s5) DO(s6) DO(s7) DO(s8) DO(s9) DO(s10) DO(s11)
@@ -50,8 +50,8 @@ typedef void ReadLoop(const float *p, size_t count);
 
 #if defined(__x86_64__)
 #define KEPT(s) "+x"(s)
-/* SSE2 has no fused one: half of the sums are multiplied while the others are added to, two by two, as the units come
- * in pairs. */
+/* SSE2 has no fused multiply-add. Half of the sums are multiplied while the others are added, in pairs, because the
+ * units come in pairs. */
 #define TIMES(s)                                                                                                       \
     s = _mm_mul_ps(s, a);                                                                                              \
     KEEP(s)
@@ -99,8 +99,8 @@ __attribute__((target("avx512f"))) static void read_avx512(const float *p, size_
 {
     READ_LOOP(__m512, _mm512_set1_ps, _mm512_loadu_ps, _mm512_add_ps, 16)
 }
-/* What gcc 12 and clang 14 have no portable name for is written as the instruction itself: products of pairs of
- * bfloat16 and of fours of bytes. */
+/* Instructions without an intrinsic in gcc 12 and clang 14 are written in assembly: products of pairs of bfloat16 and
+ * of groups of four bytes. */
 #define NARROW_LOOP(ones, products)                                                                                    \
     const __m512i a = _mm512_set1_epi32(ones), b = _mm512_setzero_si512();                                             \
     __m512i ALL_SUMS(DECLARE) unused = a;                                                                              \
@@ -127,8 +127,8 @@ __attribute__((target("avx512f,avx512vnni"))) static double dot_int8(void)
 {
     NARROW_LOOP(0x01010101, 64);
 }
-/* AMX, Intel's matrix unit: 16 rows of 16 columns, each the sum of 16 units' products. Six of its eight registers are
- * sums. */
+/* AMX, Intel's matrix unit: 16 rows by 16 columns, each the sum of the products of 16 units. Six of the eight registers
+ * are sums. */
 #define AMX_LOOP(product, products)                                                                                    \
     static const struct {                                                                                              \
         uint8_t palette, begin, reserved[14];                                                                          \
@@ -150,8 +150,8 @@ static double amx_int8(void)
 {
     AMX_LOOP("tdpbusd", 64);
 }
-/* Intel's Software Developer's Manual, CPUID leaf 7: a feature's bit in EDX. The compilers' own tests do not know all
- * of them. */
+/* Returns a feature bit of CPUID leaf 7, EDX (Intel's Software Developer's Manual). The compilers do not have tests for
+ * all features. */
 static bool has_bit(int bit)
 {
     unsigned a, b, c, d;
@@ -190,9 +190,9 @@ static void read_baseline(const float *p, size_t count)
 typedef struct Loop {
     const char *dtype, *level, *instruction;
     FmaLoop *fma;
-    ReadLoop *read; /* of the level, with its float32 loop */
-    Pack packs;     /* what the level must pack: its products need the same instruction */
-    int bit;        /* of no product: has_bit; 0: nothing */
+    ReadLoop *read; /* only in the float32 loop of a level */
+    Pack packs;     /* a form that the level must be able to pack: its products need the same instruction */
+    int bit;        /* for an instruction that no product uses: the bit for has_bit; 0: none */
 } Loop;
 static const Loop LOOPS[] = {
 #if defined(__x86_64__)
@@ -235,11 +235,11 @@ typedef struct PeakRun {
     const Loop *loop;
     int times;
     const float *data;
-    size_t count; /* floats of each task */
+    size_t count; /* floats per task */
 } PeakRun;
 
-/* CHAIN additions one after the other: a cycle each on every processor that we know of. Of registers: some fold
- * additions of constants. */
+/* CHAIN dependent additions: each takes one cycle on all processors that were tried. The operands are registers,
+ * because some processors fold additions of constants. */
 enum { CHAIN = 1 << 20 };
 static void chain_task(void *arg, size_t task, int worker)
 {
@@ -270,7 +270,7 @@ static void measure(const Loop *l, Pool *pool, double seconds, Peak *p)
 {
     PeakRun r = {.loop = l, .times = 1};
     double threads = (double)pool_threads(pool), begun = now_seconds(), flops = l->fma(), lanes, times;
-    /* rounds long enough for the clock, short enough to fall between interruptions; the best counts */
+    /* A round is long enough for the clock, and short enough to run between interruptions. The best round counts. */
     while (now_seconds() - begun < seconds) {
         double start = now_seconds(), took, chained;
         pool_run(pool, (size_t)threads, fma_task, &r);
@@ -288,10 +288,10 @@ static void measure(const Loop *l, Pool *pool, double seconds, Peak *p)
     }
     if (p->ghz <= 0)
         return;
-    lanes = flops / ((double)SUMS * ROUNDS); /* operations of one instruction */
+    lanes = flops / ((double)SUMS * ROUNDS); /* operations per instruction */
     p->per_cycle = p->gflops / threads / p->ghz / lanes;
     times = p->per_cycle >= 0.75 ? nearbyint(p->per_cycle) : 1 / nearbyint(1 / p->per_cycle);
-    /* of the units: a whole number of instructions a cycle, or one in so many cycles */
+    /* the units do a whole number of instructions per cycle, or one instruction in a whole number of cycles */
     p->share = p->per_cycle / times;
 }
 
@@ -318,7 +318,7 @@ double peak_gflops(const char *level, const char *dtype, Pool *pool, double seco
     return most;
 }
 
-/* Reads this task's part of the data r->times over. */
+/* Reads the task's part of the data r->times times. */
 static void read_task(void *arg, size_t task, int worker)
 {
     const PeakRun *r = arg;
@@ -329,7 +329,7 @@ static void read_task(void *arg, size_t task, int worker)
 
 double peak_read_gbs(const char *level, const float *data, size_t bytes, Pool *pool, double seconds)
 {
-    enum { ROUND = 8 << 20 }; /* bytes of a round: what is larger is read a part after the other, round and round */
+    enum { ROUND = 8 << 20 }; /* bytes per round: larger data is read in parts, one part per round */
     size_t threads = (size_t)pool_threads(pool), parts = (bytes + ROUND - 1) / ROUND, part = bytes / MAX(parts, 1),
            at = 0;
     PeakRun r = {.loop = f32_loop(level), .count = part / sizeof *data / threads, .times = 1};
@@ -341,7 +341,7 @@ double peak_read_gbs(const char *level, const float *data, size_t bytes, Pool *p
         double start = now_seconds();
         pool_run(pool, threads, read_task, &r);
         double took = now_seconds() - start, gbs = (double)(r.count * sizeof *data * threads) * r.times / took / 1e9;
-        if (at > parts) /* the first time round only fills caches */
+        if (at > parts) /* the first pass over the parts only fills the caches */
             best = MAX(best, gbs);
         if (took < 3e-4 && parts == 1)
             r.times *= 2;

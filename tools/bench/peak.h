@@ -1,25 +1,27 @@
-/* tools/bench/peak.h: what the machine can do at most, by measuring: the yardstick of every other figure. */
+/* tools/bench/peak.h: measures the peak rates of the machine. Other figures are shown as a share of them. */
 #ifndef SAPOR_PEAK_H
 #define SAPOR_PEAK_H
 
 #include "base/base.h"
 
-/* A loop of multiply-adds that live in registers: of one type of numbers, at a level of instructions, on all threads of
- * a pool together. */
+/* The result of a loop of multiply-adds in registers, for one type of numbers and one level of instructions. All
+ * threads of a pool run the loop together. */
 typedef struct Peak {
     const char *dtype, *level, *instruction;
-    bool here;          /* the machine has the instruction; else the figures are 0 */
-    double gflops, ghz; /* all threads; one thread's clock, 0 where it cannot be measured */
-    /* instructions per cycle and thread, and as a share of the whole number (or 1 in n) that it is nearest to */
+    bool here;          /* the machine has the instruction; else all figures are 0 */
+    double gflops, ghz; /* gflops: of all threads; ghz: the clock rate of one thread, 0 if it cannot be measured */
+    /* per_cycle: instructions per cycle and thread. share: per_cycle divided by the nearest whole number n, or by the
+     * nearest 1 / n */
     double per_cycle, share;
 } Peak;
 size_t peak_count(void);
-/* Loop i, for about `seconds` (0: only what it is and whether the machine has it). */
+/* Measures loop i for about `seconds`. 0: only describes the loop and whether the machine has the instruction. */
 Peak peak_measure(size_t i, Pool *pool, double seconds);
-/* GFLOP/s of a level and type ("f32", "bf16", "f16", "int8"): 0 where there is no such loop or the machine lacks it. */
+/* Returns the GFLOP/s of a level and type ("f32", "bf16", "f16", "int8"), or 0 if there is no such loop or the machine
+ * does not have the instruction. */
 double peak_gflops(const char *level, const char *dtype, Pool *pool, double seconds);
-/* GB/s of reading `bytes` again and again, from whichever cache or memory holds them, shared out among the pool's
- * threads. `data` must hold that much; 0 where it is too little to share out. */
+/* Returns the GB/s of reading `bytes` repeatedly, from the cache or memory that holds them. The pool's threads share
+ * the bytes. `data` must have at least `bytes`. Returns 0 if `bytes` is too small to share. */
 double peak_read_gbs(const char *level, const float *data, size_t bytes, Pool *pool, double seconds);
 
 #endif

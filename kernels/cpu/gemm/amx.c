@@ -1,10 +1,11 @@
-/* kernels/cpu/gemm/amx.c: Products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids (Intel's
- * Software Developer's Manual, volume 1, chapter 18): eight registers of 16 rows of 64 bytes. One instruction
- * multiplies 16 rows of A, 16 units each, by 16 units of B, 16 columns each, and adds to a register of C: sixteen times
- * the work of the vector units' dots in as many cycles.
+/* kernels/cpu/gemm/amx.c: matrix products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids
+ * (Intel's Software Developer's Manual, volume 1, chapter 18). AMX has eight registers of 16 rows of 64 bytes. One
+ * instruction multiplies 16 rows of A (16 units each) by 16 units of B (16 columns each), and adds the result to a
+ * register of C. This is sixteen times the work of a vector instruction of dots.c in the same number of cycles.
  *
- * C takes four registers, two by two, so that each of A's and B's two is loaded once for two products; a panel of
- * dots.c's is B as the unit wants it. The sum's order is the instruction's own: by K, whatever the rows. */
+ * How the loop is arranged: a tile of C has 2 x 2 registers, so that each register of A and B is loaded once and used
+ * in two products. B is a panel in the layout of dots.c, which is also the layout of AMX. The order of a sum is fixed
+ * by the instruction: it depends on K only, not on the rows. */
 // flags avx512: -mamx-tile -mamx-bf16 -mamx-int8
 #include "kernels/cpu/gemm/narrow.h"
 
@@ -15,39 +16,39 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What C has stored is about to be read: gcc's _tile_loadd does not say that it reads memory. Nor do the sanitizers see
- * it: guard pages do. */
+/* A barrier before the unit reads memory: gcc's _tile_loadd does not declare that it reads memory. Sanitizers do not
+ * check these reads; the guard pages of the tests do. */
 #define READ_BY_UNIT() __asm__ volatile("" ::: "memory")
 
 enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
 
-/* The system gives a process the registers when it asks, for good (Linux, Documentation/arch/x86/xstate.rst). Signal
- * stacks (sigaltstack) of less than 12 KB are refused from then on, and where a thread has one already, it is the
- * request that is refused. */
-static bool ask_for_registers(void)
+/* Requests the AMX registers for this process, once and for its lifetime (Linux, Documentation/arch/x86/xstate.rst).
+ * After the request, Linux refuses signal stacks (sigaltstack) of less than 12 KB. If a thread already has a smaller
+ * one, Linux refuses the request. */
+static bool request_registers(void)
 {
-    enum { ASK = 0x1023, TILE_DATA = 18, LEAF = 7, BF16_BIT = 22, TILE_BIT = 24, INT8_BIT = 25 };
+    enum { REQUEST = 0x1023, TILE_DATA = 18, LEAF = 7, BF16_BIT = 22, TILE_BIT = 24, INT8_BIT = 25 };
     unsigned a, b, c, d;
     const unsigned all = 1u << BF16_BIT | 1u << TILE_BIT | 1u << INT8_BIT;
     return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) && (d & all) == all &&
-           syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+           syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 
-/* Asked once: what is packed for the unit must be multiplied by it. */
+/* Stored once, because weights that are packed for AMX must be multiplied by AMX. */
 static bool available;
-static void find_out(void)
+static void find_available(void)
 {
-    available = ask_for_registers();
+    available = request_registers();
 }
 
 bool FN(amx_available)(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_out);
+    pthread_once(&once, find_available);
     return available;
 }
 
-/* Registers 0 .. 3 are C, two by two; 4 and 5 are A, 6 and 7 are B. */
+/* Configures the registers: 0 .. 3 are C (2 x 2), 4 and 5 are A, 6 and 7 are B. */
 static void configure(int rows)
 {
     struct {
@@ -63,19 +64,20 @@ static void configure(int rows)
     __asm__ volatile("ldtilecfg %0" : : "m"(to));
 }
 
-/* Between two of the unit's instructions: prefetches four lines of B, 4 KB ahead, and adds four nops. On a core whose
- * other thread is busy the unit's instructions, one right behind the other, take three times as long as on a quiet one;
- * with others between them twice (docs/kernels/narrow.md). The quiet core does not mind. */
+/* Is placed between two AMX instructions: prefetches four cache lines of B, 4 KB ahead, and adds four nops. If the
+ * other thread of the core is busy, consecutive AMX instructions take three times as long as on an idle core. With
+ * other instructions between them they take twice as long (docs/kernels/narrow.md). On an idle core the speed does not
+ * change. */
 INLINE void prefetch_with_nops(const float *b, const int part)
 {
-    enum { PREFETCH_DISTANCE = 1024, LINES = 4 * 16 }; /* floats */
+    enum { PREFETCH_DISTANCE = 1024, LINES = 4 * 16 }; /* in floats */
     __asm__ volatile(
         "prefetcht0 (%0)\n\tprefetcht0 64(%0)\n\tprefetcht0 128(%0)\n\tprefetcht0 192(%0)\n\tnop\n\tnop\n\tnop\n\tnop"
         :
         : "r"(b + PREFETCH_DISTANCE + part * LINES));
 }
 
-/* C's four registers (two, unless low) += those of A times those of B. */
+/* The four registers of C (two, unless `low`) += registers of A times registers of B. */
 #define MULTIPLY(dot)                                                                                                  \
     prefetch_with_nops(b, 4);                                                                                          \
     dot(0, 4, 6);                                                                                                      \
@@ -90,7 +92,7 @@ INLINE void prefetch_with_nops(const float *b, const int part)
         dot(3, 5, 7);                                                                                                  \
     }
 
-/* One panel. low: there are more than ROWS rows. */
+/* Computes one panel. low: there are more than ROWS rows. */
 INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const bool low)
 {
     enum { B_STEP = TILE_COLS * sizeof(float) };
@@ -140,7 +142,7 @@ void FN(amx_row)(Tile t, int rows, int64_t n)
     float edge[AMX_ROWS * TILE_COLS];
     configure(rows);
     for (; n > 0; n -= TILE_COLS, t.c += TILE_COLS, t.b += t.b_panel) {
-        const bool whole = n >= TILE_COLS; /* beside C's last columns may stand what is not ours */
+        const bool whole = n >= TILE_COLS; /* the last columns use a buffer: memory right of C must not be written */
         float *c = whole ? t.c : edge;
         const int64_t ldc = whole ? t.ldc : TILE_COLS;
         for (int i = 0; i < rows && !whole && !t.first; i++) {

@@ -1,6 +1,7 @@
-/* kernels/cpu/gemm/dots.c: Products of units that hold two bf16 or four bytes: their tiles, and A's rows made narrow,
- * for these tiles and amx.c's. Compiled at the AVX-512 level for processors with VNNI and BF16 instructions; gemm_packs
- * says which of the two this one has, and nothing here is called without. */
+/* kernels/cpu/gemm/dots.c: the register tiles for units of two bf16 or four bytes, and the conversion of A's rows to
+ * such units, also for amx.c. The loop is that of tile_body.h, with a dot product of a unit instead of a multiply-add.
+ * At the AVX-512 level this file is compiled for processors with the VNNI and BF16 instructions. gemm_packs reports
+ * which of them the processor has, and no function here that needs a missing one is called. */
 // flags: -O3
 // flags avx512: -mavx512vnni -mavx512bf16
 #include "kernels/cpu/gemm/narrow.h"
@@ -39,7 +40,8 @@ static void pairs_row(int64_t K, const float *x, uint16_t *to)
 typedef uint8_t vb __attribute__((vector_size(VW)));
 typedef uint8_t vb_any __attribute__((vector_size(VW), aligned(1), may_alias));
 
-/* Zero is a byte of its own, so that zeros stay zeros. A row with an infinity or a NaN has a scale that is NaN. */
+/* Converts a row of A to bytes. Zero has an exact byte value, so that zeros stay zeros. The scale of a row with an
+ * infinity or a NaN is NaN. */
 static void bytes_row(int64_t K, const float *x, uint8_t *to, float *scale, int32_t *zero)
 {
     vf low = v_zero(), high = v_zero(), probe = v_zero();
@@ -51,7 +53,7 @@ static void bytes_row(int64_t K, const float *x, uint8_t *to, float *scale, int3
     }
     const float from = -v_max_lane(-low), range = v_max_lane(high) - from;
     const float finite = range < __builtin_inff() ? V_BYTE_TOP / range : 0;
-    const float by = finite < __builtin_inff() ? finite : 0; /* 0, and what is next to it, is all zeros */
+    const float by = finite < __builtin_inff() ? finite : 0; /* for a range of 0, or close to 0, all bytes are zero */
     const vf begin = v_round(v_set(by > 0 ? -from * by : 0));
     *scale = range / V_BYTE_TOP + v_sum(probe);
     *zero = v_to_int(begin)[0];
@@ -67,7 +69,7 @@ void FN(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1)
     const int64_t units = narrow_count(g->pack, g->K);
     for (int64_t m = m0; m < m1; m++) {
         float *row = to->units + m * to->ld;
-        if (is_amx(g->pack) && units > 0) { /* what the last group of AMX_UNITS reads behind K */
+        if (is_amx(g->pack) && units > 0) { /* the padding that the last group of AMX_UNITS reads after K */
             memset(row + (units - AMX_UNITS), 0, AMX_UNITS * sizeof *row);
         }
         if (is_bytes(g->pack))

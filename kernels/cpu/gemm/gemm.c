@@ -1,38 +1,51 @@
-/* kernels/cpu/gemm/gemm.c: General matrix product. C is cut into blocks, the tasks of the pool; a block goes through K
- * in steps, packs what needs packing into its worker's scratch, and sweeps rows of tiles over a part of B that stays in
- * the second-level cache. Goto & van de Geijn 2008, with their roles turned: the panel of A (TILE_ROWS x K_STEP) sits
- * in the first level, B streams. docs/kernels/gemm.md tells the story.
+/* kernels/cpu/gemm/gemm.c: the general matrix product, with an epilogue.
  *
- * Blocks depend on the shape and the threads; bits do not (tile.h). */
+ *   C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N])
+ *
+ * How the loop is arranged:
+ * - Task of the pool: a block of C. Its size depends on the shape and on the number of threads.
+ * - Step of K (K_STEP): a block is computed in steps of K. Per step, A and B are packed into the worker's scratch if
+ *   necessary.
+ * - Row of tiles: its part of A, TILE_ROWS x K_STEP, stays in the L1 cache.
+ * - Block of B: K_STEP x N_BLOCK, stays in the L2 cache. All rows of tiles of the block of C read it.
+ * - Tile: TILE_ROWS x 2 vectors of C, stays in registers (tile.h).
+ *
+ * This is the scheme of Goto & van de Geijn 2008 with the roles of A and B exchanged: A's thin panel stays in the L1
+ * cache, and B is streamed. docs/kernels/gemm.md explains each step with measurements. The blocks depend on the number
+ * of threads; the bits of the result do not (tile.h). */
 // flags: -O3
 #include "kernels/cpu/gemm/narrow.h"
 
 enum {
-    N_BLOCK_COPIES = 512,     /* where A is copied: fewer copies, and a block of B fits into the L2 cache */
-    M_BLOCK = 32 * TILE_ROWS, /* by N_BLOCK; more where N is less, for B is packed once a block */
-    A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
-    LINE = 16,   /* floats of a cache line */
-    SMALL_M = 2 * TILE_ROWS, /* up to here B is read in place where its rows are contiguous */
-    MIN_TASK = 1 << 20       /* multiply-adds that are worth a task */
+    /* columns of a block if A is copied: A is copied less often than with N_BLOCK, and the block of B still fits into
+     * the L2 cache */
+    N_BLOCK_COPIES = 512,
+    /* rows of a block with N_BLOCK columns; narrower blocks have more rows, because B is packed once per block */
+    M_BLOCK = 32 * TILE_ROWS,
+    /* the number of rows of tiles that are packed together if A is transposed: whole cache lines of A are read */
+    A_CHUNK = 8,
+    LINE = 16,               /* floats per cache line */
+    SMALL_M = 2 * TILE_ROWS, /* up to this M, B is read in place if its rows are contiguous */
+    MIN_TASK = 1 << 20       /* about the smallest number of multiply-adds per task */
 };
 
 typedef struct Plan {
-    int64_t panels; /* of B */
-    int64_t tile;   /* rows of one, at most */
-    int64_t group;  /* K is cut at multiples of it */
+    int64_t panels; /* panels of B */
+    int64_t tile;   /* the largest number of rows of a tile */
+    int64_t group;  /* K is split only at multiples of `group` */
     int64_t m_blocks, n_blocks;
-    int64_t rows, cols;      /* of the largest block; cols in whole panels */
-    int64_t k_blocks, k_len; /* k_len of the longest */
-    bool a_packs, b_packs;   /* per block, on the fly */
-    /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
+    int64_t rows, cols;      /* of the largest block; cols is a number of whole panels */
+    int64_t k_blocks, k_len; /* k_len: the length of the longest step */
+    bool a_packs, b_packs;   /* packed per block and step of K */
+    /* A's rows are a multiple of 2 KB apart and would evict each other from the L1 cache: they are copied */
     bool a_copies;
-    bool b_direct; /* b's full panels are read in place, its last one is packed */
-    bool b_widens; /* a block of 16 bits becomes float32 as its first row of tiles goes over it */
-    bool partial;  /* C's old content is read at the end: partial sums are in scratch */
+    bool b_direct; /* the full panels of B are read in place, and the last one is packed */
+    bool b_widens; /* 16-bit weights are converted to float32 while the first row of tiles of a block is computed */
+    bool partial;  /* the partial sums are in scratch, because the old C is read at the end */
     size_t a_floats, b_floats, c_floats;
 } Plan;
 
-static bool accumulates(const Gemm *g) /* C += A B: the tiles add by themselves */
+static bool accumulates(const Gemm *g) /* C += A B: the tiles add to C themselves */
 {
     return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C && !is_bytes(pack_of(g));
 }
@@ -52,7 +65,8 @@ static Plan make_plan(const Gemm *g, int threads)
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
     p.n_blocks = MAX(div_up(g->N, p.a_copies ? N_BLOCK_COPIES : N_BLOCK), 1);
     p.m_blocks = MAX(div_up(g->M, (int64_t)M_BLOCK * N_BLOCK / MIN(MAX(p.panels, 1) * TILE_COLS, N_BLOCK)), 1);
-    if (threads > 1) { /* about four tasks a thread, where the work allows: first by rows, so that B is packed once */
+    /* About four tasks per thread, if there is enough work. M is split first, because B is packed once per block. */
+    if (threads > 1) {
         const double work = (double)g->M * (double)g->N * (double)g->K;
         const int64_t most = (int64_t)MIN((double)(4 * threads), work / MIN_TASK) + 1;
         if (p.m_blocks * p.n_blocks < most)
@@ -79,7 +93,8 @@ static Plan make_plan(const Gemm *g, int threads)
     return p;
 }
 
-/* The same product in units: narrow weights meet an A of their own kind. Without `a` for its sizes only. */
+/* Returns the product with K and A in 32-bit units: packed weights of 16 or 8 bits are multiplied with an A of the same
+ * type. If `a` is empty, only the sizes are valid. */
 static Gemm in_units(const Gemm *g, const NarrowA *a)
 {
     Gemm u = *g;
@@ -138,15 +153,17 @@ Way FN(gemm_way)(const Run *run, const Gemm *product)
     return way;
 }
 
-/* Row of tiles r of `tiles` begins at this row of M: even numbers of rows where there are no other tiles. */
+/* Returns the first row of the r-th row of tiles. If `even`, each row of tiles has an even number of rows, except the
+ * last: these units have no other tiles. */
 static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 {
     return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;
 }
 
-/* Columns k of A for the chunk of tile rows r0 .. r1-1 of `tile_rows`: the rows m .. of one tile go to [len, rows],
- * with a vector of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the
- * hardware prefetcher. A whole vector is loaded where the block's rows go on for so long, whoever they belong to. */
+/* Packs `len` columns of A for the rows of tiles r0 .. r1-1 out of `tile_rows`. Each row of tiles is written as [len,
+ * rows], followed by one vector of padding. Transposed A is read in cache lines, with prefetches: the lines are too far
+ * apart for the hardware prefetcher. While the block has enough rows, whole vectors are loaded: the last lanes may
+ * belong to the next row of tiles. */
 static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
                    int64_t a_col, float *to)
 {
@@ -163,7 +180,7 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
             if (a_row == 1) {
                 if (k + 8 < len)
                     __builtin_prefetch(from + prefetch_distance);
-                for (int64_t i = 0; i < rows; i += VW) { /* what the last one spills is overwritten next, or slack */
+                for (int64_t i = 0; i < rows; i += VW) { /* extra lanes: overwritten by the next row, or padding */
                     v_store(row + i, left - i >= VW ? v_load(from + i) : v_load_n(from + i, (int)(left - i)));
                 }
             } else {
@@ -175,8 +192,8 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
     }
 }
 
-/* Whole panels of a B whose rows are contiguous, row by row and ahead of the hardware, which does not follow steps
- * beyond a page. Returns how many columns that were. */
+/* Packs the whole panels of a B with contiguous rows, row by row. It prefetches, because the hardware prefetcher does
+ * not follow strides above a page. Returns the number of packed columns. */
 static int64_t pack_rows(int64_t len, int64_t N, const float *B, int64_t b_row, int64_t b_col, float *to)
 {
     enum { PREFETCH_DISTANCE = 4 };
@@ -196,14 +213,14 @@ static int64_t pack_rows(int64_t len, int64_t N, const float *B, int64_t b_row, 
 }
 
 typedef struct Job {
-    const Gemm *g; /* in units */
+    const Gemm *g; /* with K and A in 32-bit units */
     const Gemm *numbers;
     NarrowA a;
     Plan p;
     float *work;
 } Job;
 
-enum { ROWS_EACH = 16 }; /* that a task makes narrow */
+enum { ROWS_EACH = 16 }; /* rows of A that a task converts */
 
 static void narrow(void *arg, size_t task, int worker)
 {
@@ -256,7 +273,7 @@ static void block(void *arg, size_t task, int worker)
         } else if (full < N) {
             FN(tile_pack)(len, N - full, B + full * g->b_col, g->b_row, g->b_col, b_work);
         }
-        const float *a_next = a_work; /* packed rows of the next tile */
+        const float *a_next = a_work; /* the packed rows of A for the next tile */
         for (int64_t r = 0; r < tile_rows; r++) {
             const int64_t m = tile_begin(M, tile_rows, r, even), rows = tile_begin(M, tile_rows, r + 1, even) - m;
             if (p->a_copies) {
@@ -275,10 +292,10 @@ static void block(void *arg, size_t task, int worker)
                            g->a_row, g->a_col, a_work);
                     a_next = a_work;
                 }
-                /* The lines of the next chunk are asked for, one a tile. */
+                /* Each tile prefetches one cache line of the next chunk. */
                 const int64_t next = (r / A_CHUNK + 1) * A_CHUNK, line = r % A_CHUNK * LINE;
-                const bool asks = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
-                t.a_prefetch = asks ? A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
+                const bool prefetches = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
+                t.a_prefetch = prefetches ? A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
                 t.a_prefetch_step = g->a_col;
                 t.a = a_next;
                 a_next += rows * len + VW;
@@ -309,7 +326,7 @@ static void block(void *arg, size_t task, int worker)
             } else {
                 FN(tile_row)(t, (int)rows, N);
             }
-            if (t.wide) { /* the first row of tiles has made the block float32 for all others */
+            if (t.wide) { /* the first row of tiles has converted the block to float32 for all others */
                 t.unit = UNIT_F32;
                 t.b = t.wide;
                 t.b_row = TILE_COLS;
@@ -333,7 +350,7 @@ void FN(gemm)(const Run *run, const Gemm *product)
         return;
     const Gemm g = with_form(product);
     const bool units = narrows(&g);
-    float none = 0; /* without scratch memory: an address that offsets of 0 may be added to */
+    float none = 0; /* without scratch: an address to which an offset of 0 may be added */
     Job job = {.numbers = &g, .work = run->work ? run->work : &none};
     if (units)
         job.a = FN(narrow_a)(&g, run->work);

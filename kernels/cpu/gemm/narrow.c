@@ -1,7 +1,9 @@
-/* kernels/cpu/gemm/narrow.c: Weights packed into 16 and 8 bits, and back: see narrow.h. */
+/* kernels/cpu/gemm/narrow.c: packs weights into 16 and 8 bits, and applies the scales of INT8 after a product
+ * (narrow.h). One panel is one task of the pool. A panel is packed in chunks of CHUNK rows, which are read as float32
+ * into a buffer in the L1 cache and then converted. */
 #include "kernels/cpu/gemm/narrow.h"
 
-enum { CHUNK = 64 }; /* rows of a panel that wait as float32 */
+enum { CHUNK = 64 }; /* rows of a panel in the float32 buffer */
 
 static bool has_form(Pack p)
 {
@@ -11,7 +13,8 @@ static bool has_form(Pack p)
 #else
     const bool bytes = true, pairs = false;
 #endif
-    return is_amx(p)             ? bytes && pairs && FN(amx_available)() /* dots.c makes A narrow for amx.c */
+    /* AMX also needs VNNI and BF16: dots.c converts A for amx.c */
+    return is_amx(p)             ? bytes && pairs && FN(amx_available)()
            : p == PACK_BF16_DOTS ? pairs
                                  : p != PACK_INT8_DOTS || bytes;
 }
@@ -22,11 +25,11 @@ Pack FN(pack_form)(Pack type)
         return has_form(PACK_INT8_AMX) ? PACK_INT8_AMX : PACK_INT8_DOTS;
     if (type != PACK_BF16)
         return type;
-    if (has_form(PACK_BF16_AMX)) /* eight times the rate of dots and more */
+    if (has_form(PACK_BF16_AMX)) /* at least eight times as fast as BF16_DOTS */
         return PACK_BF16_AMX;
 #if defined(LEVEL_avx512)
-    /* vdpbf16ps has twice the rate of float32's multiply-add on AMD's processors (Zen 4), half of it on Intel's
-     * (Emerald Rapids): docs/kernels/narrow.md */
+    /* Compared with the float32 multiply-add, vdpbf16ps runs at twice the rate on AMD processors (Zen 4), but at half
+     * the rate on Intel processors (Emerald Rapids): docs/kernels/narrow.md */
     if (has_form(PACK_BF16_DOTS) && !__builtin_cpu_is("intel"))
         return PACK_BF16_DOTS;
 #endif
@@ -38,7 +41,7 @@ bool FN(gemm_packs)(Pack type)
     return has_form(FN(pack_form)(type));
 }
 
-static int64_t whole_columns(int64_t N) /* columns in whole panels */
+static int64_t whole_columns(int64_t N) /* N, rounded up to whole panels */
 {
     return round_up(N, TILE_COLS);
 }
@@ -61,11 +64,12 @@ typedef struct Packing {
 } Packing;
 
 typedef struct Panel {
-    int64_t n, columns; /* first column, how many */
+    int64_t n, columns; /* n: the first column; columns: the number of columns */
     float rows[CHUNK * TILE_COLS];
 } Panel;
 
-/* Rows k .. of the panel, at most CHUNK, zeros behind the last; returns how many, in whole groups */
+/* Reads up to CHUNK rows of the panel from row k on and pads them with zeros to whole groups. Returns the number of
+ * rows, with the padding. */
 static int64_t take_rows(const Packing *p, Panel *panel, int64_t k)
 {
     const int64_t rows = MIN(p->K - k, CHUNK), group = narrow_group(p->pack), whole_groups = round_up(rows, group);
@@ -99,7 +103,7 @@ static void pack_pairs(const Packing *p, Panel *panel, int32_t *to)
     }
 }
 
-/* A column with an infinity or a NaN has a scale that is NaN. */
+/* Packs one panel to INT8. The scale of a column with an infinity or a NaN is NaN. */
 static void pack_bytes(const Packing *p, Panel *panel, int32_t *to, float *scale, int32_t *sum)
 {
     vf most[2] = {v_zero(), v_zero()}, probe[2] = {v_zero(), v_zero()};
@@ -174,7 +178,8 @@ size_t FN(narrow_a_bytes)(const Gemm *g)
 NarrowA FN(narrow_a)(const Gemm *g, void *work)
 {
     NarrowA a = {.ld = round_up(narrow_count(g->pack, g->K), 16), .units = work};
-    a.ld += a.ld % 512 == 0 ? 16 : 0; /* rows 2 KB apart would evict each other */
+    /* rows that are a multiple of 2 KB apart would evict each other from the L1 cache */
+    a.ld += a.ld % 512 == 0 ? 16 : 0;
     if (work) {
         a.scale = a.units + g->M * a.ld;
         a.zero = (int32_t *)(void *)(a.scale + g->M);

@@ -1,22 +1,24 @@
-/* kernels/cpu/gemm/narrow.h: packed weights of 16 and 8 bits. Panels of TILE_COLS columns as in float32, of
- *   F16, BF16_WIDE [K, TILE_COLS] 16-bit numbers
- *   BF16_DOTS      [units, TILE_COLS] pairs: rows 2u (low half) and 2u + 1 of B
- *   INT8_DOTS      [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N'
- *                  columns in whole panels: B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's
- *                  bytes
- *   BF16_AMX       as BF16_DOTS, INT8_AMX as INT8_DOTS, with zeros up to a multiple of AMX_UNITS units
- * A meets all but the first in its own units, made once a product: bf16 pairs, or bytes: A[m,k] = scale[m] (byte -
- * zero[m]). */
+/* kernels/cpu/gemm/narrow.h: packed weights of 16 and 8 bits. They are stored in panels of TILE_COLS columns, like
+ * float32 weights. Content of a panel, by form:
+ * - F16, BF16_WIDE: [K, TILE_COLS] 16-bit numbers.
+ * - BF16_DOTS: [units, TILE_COLS] pairs. Pair u has the rows 2u (low half) and 2u + 1 of B.
+ * - INT8_DOTS: [units, TILE_COLS] groups of four signed bytes. After the last panel follow scale [P] and sum [P], where
+ *   P is N rounded up to whole panels: B[k,n] = scale[n] byte, |byte| <= 127. sum[n] is the sum of the bytes of column
+ *   n.
+ * - BF16_AMX: like BF16_DOTS, INT8_AMX: like INT8_DOTS, padded with zeros to a multiple of AMX_UNITS units.
+ *
+ * For the forms with units, A is converted to the same units once per product. A unit has two bf16 or four bytes, with
+ * A[m,k] = scale[m] (byte - zero[m]). */
 #ifndef SAPOR_NARROW_H
 #define SAPOR_NARROW_H
 
 #include "kernels/cpu/forms.h"
 #include "kernels/cpu/gemm/tile.h"
 
-/* The form in which this processor has weights of a type; of a form, itself. */
+/* Returns the form that this processor uses for a type. If `type` is already a form, returns it. */
 Pack FN(pack_form)(Pack type);
 
-/* Of a product whose `pack` is a form */
+/* The following functions take a form, or a product whose `pack` is a form. */
 static inline Pack pack_of(const Gemm *g)
 {
     return g->packed ? g->pack : PACK_F32;
@@ -39,7 +41,8 @@ static inline Unit narrow_unit(Pack p)
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }
-/* 32-bit units of A that are taken together, and their numbers */
+/* narrow_units: the number of 32-bit units of A that are multiplied together. narrow_group: the number of K that these
+ * units hold. */
 static inline int64_t narrow_units(Pack p)
 {
     return is_amx(p) ? AMX_UNITS : 1;
@@ -48,30 +51,32 @@ static inline int64_t narrow_group(Pack p)
 {
     return narrow_units(p) * (p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1);
 }
-static inline bool narrows(const Gemm *g) /* A is made narrow, too */
+static inline bool narrows(const Gemm *g) /* A is converted, too */
 {
     return narrow_group(pack_of(g)) > 1;
 }
-/* Units that K numbers of A take */
+/* Returns the number of units for K numbers of a row of A. */
 static inline int64_t narrow_count(Pack p, int64_t K)
 {
     const int64_t group = narrow_group(p);
     return div_up(K, group) * narrow_units(p);
 }
 
-/* A in units. */
+/* A, converted to 32-bit units. */
 typedef struct NarrowA {
-    int64_t ld;    /* units from row to row */
+    int64_t ld;    /* units between the starts of two rows */
     float *units;  /* [M, ld] */
-    float *scale;  /* [M], INT8 */
-    int32_t *zero; /* [M], INT8 */
+    float *scale;  /* [M]; INT8 only */
+    int32_t *zero; /* [M]; INT8 only */
 } NarrowA;
 size_t FN(narrow_a_bytes)(const Gemm *g);
-NarrowA FN(narrow_a)(const Gemm *g, void *work); /* where it goes */
-/* Rows m0 .. m1-1 */
+NarrowA FN(narrow_a)(const Gemm *g, void *work); /* the places of the arrays in `work` */
+/* Converts the rows m0 .. m1-1 of A. */
 void FN(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1);
 
-/* Exact sums to numbers, in place: c[i,j] = (sum - zero[m0 + i] sum_b[n0 + j]) scale[m0 + i] scale_b[n0 + j] */
+/* Converts exact integer sums to float32, in place:
+ *
+ *   c[i,j] = (sum - zero[m0 + i] sum_b[n0 + j]) scale[m0 + i] scale_b[n0 + j] */
 void FN(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
                       int64_t ldc);
 

@@ -1,5 +1,5 @@
-/* kernels/cpu/gemm/tile.c: The register tile: see tile.h. One inlined body; a table holds it for every number of rows
- * and vectors. */
+/* kernels/cpu/gemm/tile.c: the register tiles for float32 A (tile.h). One inlined body (tile_body.h) is compiled for
+ * every number of rows and of vectors; tables list the resulting functions. */
 // flags: -O3
 #include "kernels/cpu/gemm/tile_body.h"
 
@@ -35,9 +35,9 @@ static TileFn *const of_bf16[][3] = {TILE_EVEN_ROWS(BF16_SET)};
 static TileFn *const by_row[][3] = {EVERY_ROWS(ROW_ENTRY)};
 static TileFn *const by_column[][3] = {TILE_EVEN_ROWS(COLUMN_ENTRY)};
 
-enum { LINE = 16 }; /* floats of a cache line */
+enum { LINE = 16 }; /* floats per cache line */
 
-/* One tile of so many columns, and on to the next */
+/* Computes one tile of `cols` columns and moves `t` to the next. */
 static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 {
     if (t->prefetch) {
@@ -71,7 +71,7 @@ void FN(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
         make_tile(&t, rows, TILE_COLS, fn[1]);
     if (n == VW && fn[0] != fn[1]) {
         fn[0](&t);
-    } else if (n > 0) { /* beside C's last columns may stand what is not ours */
+    } else if (n > 0) { /* the last columns, in a buffer: memory right of C must not be written */
         float edge[TILE_ROWS * TILE_COLS];
         float *c = t.c;
         const int64_t ldc = t.ldc;
@@ -124,7 +124,7 @@ void FN(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t 
         }
         return;
     }
-    int64_t squares_k = 0, squares_n = 0; /* what 4 x 4 transpositions cover */
+    int64_t squares_k = 0, squares_n = 0; /* the part that is packed by 4 x 4 transposes */
     if (b_row == 1) {
         squares_k = K / 4 * 4;
         squares_n = n / 4 * 4;
@@ -139,7 +139,8 @@ void FN(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t 
     }
 }
 
-/* What of the finish is one instruction a vector: activations that only limit are among it. */
+/* The part of the epilogue that needs one instruction per vector and operand, with the activations that only limit the
+ * value. */
 INLINE vf finish_vector(const Finish *f, vf low, vf high, vf x, vf y, vf bias, vf residual)
 {
     x = x * f->alpha;
@@ -154,7 +155,7 @@ INLINE vf finish_vector(const Finish *f, vf low, vf high, vf x, vf y, vf bias, v
 
 void FN(tile_finish)(const Finish *finish, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
 {
-    const Finish f = *finish; /* its own, so that no store to y can change it */
+    const Finish f = *finish; /* a local copy: a store to y cannot change it */
     const bool limits = f.act == ACT_NONE || f.act == ACT_RELU || f.act == ACT_RELU6;
     const vf none = v_zero(), low = limits && f.act != ACT_NONE ? none : v_set(-__builtin_inff());
     const vf high = v_set(f.act == ACT_RELU6 ? 6.0f : __builtin_inff());

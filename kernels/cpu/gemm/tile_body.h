@@ -1,5 +1,5 @@
-/* kernels/cpu/gemm/tile_body.h: the register tile, inlined where its numbers of rows and vectors are constants: tile.c
- * where A is float32, dots.c for what lies several to a 32-bit unit. */
+/* kernels/cpu/gemm/tile_body.h: the body of the register tile. It is inlined with constant numbers of rows and vectors:
+ * in tile.c if A is float32, in dots.c if a 32-bit unit of A has several numbers. */
 #ifndef SAPOR_TILE_BODY_H
 #define SAPOR_TILE_BODY_H
 
@@ -7,7 +7,8 @@
 
 enum { VECS_MAX = 2 * TILE_PANELS_MAX };
 
-/* acc + a b: one float32, or the dot product of two bf16 or four bytes, as the unit holds */
+/* Returns acc + a b per lane. a and b have one float32 per lane, or two bf16 or four bytes; then a b is their dot
+ * product. */
 INLINE vf unit_multiply_add(const Unit unit, vf a, vf b, vf acc)
 {
 #if defined(__AVX512BF16__)
@@ -17,7 +18,7 @@ INLINE vf unit_multiply_add(const Unit unit, vf a, vf b, vf acc)
     return unit == UNIT_INT8 ? (vf)v_dot_int8((vi)acc, (vi)a, (vi)b) : v_fma(a, b, acc);
 }
 
-/* Vector `half` of a row of B's panel, 16-bit numbers widened to float32 */
+/* Loads vector `half` of a row of B's panel; 16-bit numbers are converted to float32. */
 INLINE vf load_b(const Unit unit, const float *row, const int half)
 {
     const uint16_t *narrow = (const uint16_t *)(const void *)row + half * VW;
@@ -26,12 +27,13 @@ INLINE vf load_b(const Unit unit, const float *row, const int half)
                                     : v_load(row + half * VW);
 }
 
-/* acc + *a b, with a's load and broadcast inside the instruction: one less to decode than a load for two products would
- * save. Where another thread wants its half of the core's decoders, that is time: docs/kernels/gemm.md. */
+/* Returns acc + *a b, with a load and broadcast of *a inside the instruction. Two such instructions decode faster than
+ * one broadcast and two multiply-adds. This saves time if another thread uses half of the core's decoders
+ * (docs/kernels/gemm.md). */
 INLINE vf v_fma_broadcast(const float *a, vf b, vf acc)
 {
 #if VW == 16
-    /* indexed, it would be two again */
+    /* the address has no index: with an index the processor splits the instruction into two */
     __asm__("vfmadd231ps (%1)%{1to16%}, %2, %0" : "+v"(acc) : "r"(a), "v"(b), "m"(*a));
     return acc;
 #else
@@ -39,8 +41,8 @@ INLINE vf v_fma_broadcast(const float *a, vf b, vf acc)
 #endif
 }
 
-/* rows, vecs and by_column are constants where this is inlined, acc stays in registers. Rows go by threes off one
- * pointer, so that x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
+/* Computes one tile; acc stays in registers. rows, vecs and by_column are constants after inlining. Three rows of A
+ * share one pointer: x86 addressing reaches them as 0, a_row and 2 a_row, so that few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
 {
     enum { GROUPS = (TILE_ROWS + 2) / 3, PREFETCH_DISTANCE = 32 };
@@ -57,7 +59,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             acc[i][v] = v_zero();
     }
     UNROLL
-    for (int i = 0; i < rows; i++) { /* C's lines are on their way while the products are made */
+    for (int i = 0; i < rows; i++) { /* prefetch C while the products are computed */
         UNROLL
         for (int v = 0; v < vecs; v += 16 / VW)
             __builtin_prefetch(c + v * VW, 1);
@@ -74,7 +76,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             vf bk[VECS_MAX];
             UNROLL
             for (int v = 0; v < vecs; v++) {
-                /* weights that no cache holds yet; a prefetch behind the last panel is harmless */
+                /* B may be in no cache yet. A prefetch after the last panel does no harm. */
                 if (!by_column)
                     __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + PREFETCH_DISTANCE * b_row);
                 bk[v] = load_b(unit, b + v / 2 * b_panel, v % 2);
@@ -86,7 +88,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             UNROLL
             for (int i = 0; i < rows; i++) {
                 const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
-                if (embedded_broadcast && i % 3 == 0) { /* not all: two loads a cycle are the limit, too */
+                /* only every third row: the processor does at most two loads per cycle */
+                if (embedded_broadcast && i % 3 == 0) {
                     UNROLL
                     for (int v = 0; v < vecs; v++)
                         acc[i][v] = v_fma_broadcast(one, bk[v], acc[i][v]);
@@ -110,7 +113,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             }
         }
     }
-    /* else the compiler keeps C's addresses from the prefetches until here, and puts A's and B's on the stack */
+    /* Without this line the compiler keeps the addresses of C from the prefetches, and spills those of A and B. */
     HIDE_FROM_OPTIMIZER(t);
     c = t->c;
     if (t->first) {
@@ -132,7 +135,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     }
 }
 
-/* Vectors that the widest tile of so many rows takes: as many accumulators as 2 x TILE_ROWS. */
+/* The number of vectors of the widest tile with this number of rows: at most 2 x TILE_ROWS accumulators. */
 #define WIDE(rows) ((rows)*8 <= 2 * TILE_ROWS ? 8 : (rows)*4 <= 2 * TILE_ROWS ? 4 : 2)
 
 #define TILE(rows, name, vecs, by_column, unit)                                                                        \
@@ -141,8 +144,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
         tile_body(t, rows, vecs, by_column, unit);                                                                     \
     }
 
-/* Both widths of a unit that needs no tile of a single vector; a set of tile_sweep's, whose first is the second
- * again. */
+/* TILE_KIND defines the tiles of both widths for a unit that needs no tile of a single vector. TILE_SET lists them for
+ * tile_sweep; the tile of two vectors is listed twice. */
 #define TILE_KIND(rows, name, unit)                                                                                    \
     TILE(rows, name, 2, false, unit)                                                                                   \
     TILE(rows, name##_wide, WIDE(rows), false, unit)

@@ -1,4 +1,5 @@
-/* kernels/cpu/gemm/unpack.c: Packed weights as float32 again: the backward pass of a frozen layer needs them. */
+/* kernels/cpu/gemm/unpack.c: converts packed weights back to float32. The backward pass of a frozen layer needs them.
+ * One panel is one task of the pool. */
 #include "kernels/cpu/gemm/narrow.h"
 
 #ifndef SAPOR_MINIMAL
@@ -11,7 +12,8 @@ typedef struct Unpacking {
     int64_t ldb;
 } Unpacking;
 
-/* Row k of the panel that begins at unit `at`: TILE_COLS numbers. scale: of its columns, where it has bytes. */
+/* Writes row k, TILE_COLS numbers, of the panel that begins at unit `at` to x. scale: the scales of the panel's
+ * columns; only for bytes. */
 static void panel_row(const Unpacking *u, Unit unit, int64_t at, int64_t k, const float *scale, vf x[2])
 {
     for (int half = 0; half < 2; half++) {

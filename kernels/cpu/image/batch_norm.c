@@ -1,5 +1,10 @@
-/* kernels/cpu/image/batch_norm.c: Batch norm (Ioffe & Szegedy 2015): each column of x [M, C] is normalised by its own
- * mean and variance, or by given ones. A column's sums go through parts of rows that M alone decides. */
+/* kernels/cpu/image/batch_norm.c: batch normalisation (Ioffe & Szegedy 2015). Each column c of x [M, C] is normalised
+ * with its own mean and variance, or with given ones:
+ *
+ *   y = (x - mean) rstd gamma + beta,  rstd = 1 / sqrt(variance + eps)
+ *
+ * The sum of a column is computed in parts of rows, one task per part; then the parts are added in order. The number of
+ * parts depends on M alone, so the bits do not depend on the threads. Vectors run along the columns. */
 #include "kernels/cpu/loops.h"
 
 enum { PARTS = 64, PART_ROWS = 32 };
@@ -18,8 +23,8 @@ size_t FN(batch_norm_work)(const Run *run, const BatchNorm *t)
 typedef struct Job {
     const BatchNorm *t;
     const BatchNormBack *back;
-    float *sums;  /* [parts, C]; of the backward pass [parts, 2 C]: of dy, of dy times the normalised x */
-    bool squares; /* of the distances from the mean */
+    float *sums;  /* [parts, C]; in the backward pass [parts, 2 C]: the sums of dy and of dy times the normalised x */
+    bool squares; /* sum the squared distances from the mean instead of x */
 } Job;
 
 static void sum_rows(void *arg, size_t part, int worker)
@@ -43,7 +48,7 @@ static void sum_rows(void *arg, size_t part, int worker)
     }
 }
 
-/* Row 0 of parts [count, C] becomes the sum of the rows. */
+/* Adds the rows of parts [count, C] to row 0. */
 static void add_parts(float *parts, int64_t count, int64_t C)
 {
     for (int64_t p = 1; p < count; p++) {
@@ -128,7 +133,13 @@ static void sum_slopes(void *arg, size_t part, int worker)
     }
 }
 
-/* dx = gamma rstd dy; by the batch's own mean and variance gamma rstd (dy - mean(dy) - normal mean(dy normal)) */
+/* With given statistics:
+ *
+ *   dx = gamma rstd dy
+ *
+ * With the statistics of the batch (z: the normalised x):
+ *
+ *   dx = gamma rstd (dy - mean(dy) - z mean(dy z)) */
 static void slope_rows(const void *arg, int64_t first, int64_t last)
 {
     const Job *j = arg;

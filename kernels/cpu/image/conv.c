@@ -1,27 +1,36 @@
-/* kernels/cpu/image/conv.c: Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels
- * last, the pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the
- * outputs of one image row are rows of A at distance stride C. All that is copied is a band of the image with its zero
- * border. Depthwise runs over channels, four pixels at a time. Of a grouped convolution, some groups together are one
- * product, as many as fill the width of a tile: its weights have zeros where a group does not read another's channels.
- * Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
+/* kernels/cpu/image/conv.c: convolution, in NHWC.
+ *
+ *   y[b,h,w,o] = act(sum over i, j, c of x[b, h stride + i - top, w stride + j - left, c] W[o,c,i,j] + bias + residual)
+ *
+ * Each kind of convolution has its own loop:
+ * - 1 x 1 without stride and padding: one gemm over all pixels.
+ * - k x k: an implicit gemm. A matrix A of patches is never built. Channels are last in memory, so the pixels under one
+ *   row of the kernel are contiguous: K is kh segments of kw C numbers. The outputs of one image row are rows of A that
+ *   are stride C numbers apart. Only a band of the image is copied, with its border of zeros; it stays in the L2 cache.
+ *   The products are register tiles (gemm/tile.h).
+ * - Depthwise: vectors of channels, four output pixels at a time in registers.
+ * - Grouped: several groups together are one product, enough groups to fill the width of a tile. The weights are zero
+ *   between different groups.
+ * - Most 3 x 3 kernels of stride 1: Winograd's method, see winograd.c. */
 // flags: -O3
 #include "kernels/cpu/image/winograd.h"
 
 enum {
-    BAND = 1 << 16, /* floats of padded input that a task copies: half a second-level cache */
-    PIXELS = 4      /* of a depthwise step */
+    BAND = 1 << 16, /* floats of padded input that a task copies: 256 KB of the L2 cache */
+    PIXELS = 4      /* output pixels per step of a depthwise convolution */
 };
 
 typedef struct Plan {
     int64_t oh, ow;
-    bool depthwise, plain; /* plain: a gemm over all pixels */
-    bool picks;            /* 1x1 with stride: the band holds the picked pixels, densely */
-    bool taps;             /* many channels: K goes by single pixels, and pixels in the band may be spread */
-    int64_t sets;          /* of a grouped convolution: products; else 1 */
-    int64_t channels;      /* that a product reads */
-    int64_t width, pixel;  /* of the band: pixels a row, floats a pixel */
+    bool depthwise, plain; /* plain: one gemm over all pixels */
+    bool picks;            /* 1 x 1 with stride: the band has only the pixels that are used, contiguously */
+    /* many channels: a step of K is in one tap of the kernel, and pixels in the band may be padded */
+    bool taps;
+    int64_t sets;         /* grouped: the number of products (sets of groups); else 1 */
+    int64_t channels;     /* input channels of a product */
+    int64_t width, pixel; /* of the band: pixels per row, floats per pixel */
     int64_t bands, n_blocks;
-    size_t floats; /* scratch of a worker */
+    size_t floats; /* scratch per worker, in floats */
 } Plan;
 
 static Gemm as_gemm(const Conv *c)
@@ -48,7 +57,8 @@ static bool is_depthwise(const Conv *c)
     return c->groups > 1 && c->groups == c->C && c->O == c->C;
 }
 
-/* The sets of groups that are one product each: the most sets whose outputs fill a tile's width. */
+/* Returns the number of sets of groups. Each set is one product. It is the largest number of sets whose outputs still
+ * fill the width of a tile. */
 static int64_t set_count(const Conv *c)
 {
     int64_t sets = c->groups;
@@ -57,7 +67,7 @@ static int64_t set_count(const Conv *c)
     return sets;
 }
 
-/* Floats of a set's packed weights. */
+/* Returns the number of floats of the packed weights of a set. */
 static int64_t set_floats(const Conv *c, int64_t sets)
 {
     return c->kh * c->kw * (c->C / sets) * round_up(c->O / sets, TILE_COLS);
@@ -84,9 +94,10 @@ static Plan make_plan(const Conv *c, int threads)
     p.channels = c->C / p.sets;
     p.taps = c->C >= 128 || c->groups > 1;
     p.pixel = p.taps && p.channels * c->stride % 512 == 0 ? p.channels + 16
-                                                          : p.channels; /* rows of A must not share cache sets */
+                                                          /* padded: rows of A must not fall into the same cache sets */
+                                                          : p.channels;
     p.width = p.picks ? p.ow : c->W + c->left + c->right;
-    const int64_t row = p.width * p.pixel * (p.picks ? 1 : c->stride); /* input of one more output row */
+    const int64_t row = p.width * p.pixel * (p.picks ? 1 : c->stride); /* floats of input per output row */
     p.bands = MIN(div_up(p.oh * row, BAND), p.oh);
     p.n_blocks = c->groups > 1 ? p.sets : div_up(c->O, N_BLOCK);
     if (threads > 1 && c->groups > 1) {
@@ -136,7 +147,7 @@ Way FN(conv_way)(const Run *run, const Conv *c)
            : p.plain       ? (Way){"1x1: gemm", "all pixels are the rows of one product"}
            : p.picks       ? (Way){"picked pixels", "stride: only the used pixels are rows of a product"}
            : c->kh == 3 && c->kw == 3 && c->stride == 1
-               ? (Way){"implicit gemm", "too few or odd channels for Winograd; a product"}
+               ? (Way){"implicit gemm", "channels unsuitable for Winograd; a product"}
                : (Way){"implicit gemm", "a product whose A is read from a padded image"};
 }
 
@@ -156,7 +167,7 @@ typedef struct Packing {
     float *packed;
 } Packing;
 
-/* A panel of output channels: rows (i, j, channel), as K runs. */
+/* Packs a panel of output channels. Its rows are (i, j, channel), the order of K. */
 static void pack_panel(void *arg, size_t panel, int worker)
 {
     (void)worker;
@@ -169,7 +180,8 @@ static void pack_panel(void *arg, size_t panel, int worker)
     }
 }
 
-/* A set of groups: rows as K runs, taps and then the set's channels; zeros between groups. */
+/* Packs a set of groups. Its rows are (tap, channel of the set), the order of K. Weights between different groups are
+ * zero. */
 static void pack_set(void *arg, size_t set, int worker)
 {
     (void)worker;
@@ -221,15 +233,15 @@ typedef struct Job {
     float *work;
 } Job;
 
-/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, their channels from `first` on, into [input rows,
- * width, pixel], zeros where the border is. */
+/* Copies the pixels that the output rows oh0 .. oh0+rows-1 of image b read to [input rows, width, pixel]. `first` is
+ * the first of the copied channels. The border is filled with zeros. */
 static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, int64_t first, float *to)
 {
     const float *x = (const float *)c->x + b * c->H * c->W * c->C + first;
     const size_t bytes = (size_t)p->channels * sizeof(float);
     if (p->picks) {
         for (int64_t h = oh0; h < oh0 + rows; h++) {
-            for (int64_t w = 0; w < p->ow; w++, to += p->pixel) { /* at row h stride, column w stride */
+            for (int64_t w = 0; w < p->ow; w++, to += p->pixel) { /* the pixel at row h stride, column w stride */
                 memcpy(to, x + (h * c->W + w) * c->stride * c->C, bytes);
             }
         }
@@ -254,8 +266,8 @@ static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int6
     }
 }
 
-/* One step of K for the band's outputs: `segs` runs of `len` numbers of A from `a`, B's rows from b; the last step
- * finishes. */
+/* Computes one step of K for all outputs of the band. t.a points to A (t.segs segments of t.len numbers), t.b to the
+ * rows of B. The last step applies bias, residual and activation. */
 static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0, int64_t N, float *y,
                   const float *residual, bool last)
 {
@@ -284,7 +296,7 @@ static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0
     }
 }
 
-/* All taps of a set of groups: a kernel row is kw segments of the set's channels. */
+/* Computes all taps for a set of groups. A row of the kernel is kw segments of the set's channels. */
 static void sweep_set(const Conv *c, const Plan *p, const float *image, int64_t set, int64_t rows, float *y,
                       const float *residual)
 {
@@ -329,7 +341,7 @@ static void band(void *arg, size_t task, int worker)
               .b_panel = K * TILE_COLS,
               .a_seg = p->width * p->pixel,
               .first = true};
-    if (!p->taps) { /* whole kernel rows, as many as make a step */
+    if (!p->taps) { /* a step has whole rows of the kernel, up to about K_STEP numbers */
         const int64_t run = c->kw * c->C, group = MAX(K_STEP / MAX(run, 1), 1);
         for (int64_t i = 0; i < c->kh; i += group) {
             t.a = image + i * t.a_seg;
@@ -357,8 +369,8 @@ static void band(void *arg, size_t task, int worker)
 
 /* ---- depthwise ------------------------------------------------------------------------------- */
 
-/* `pixels` outputs in a row, all channels, from kernel rows i0 .. i1-1 and columns j0 .. j1-1. x is under the first
- * output's kernel, which may begin outside of the image. */
+/* Computes `pixels` consecutive outputs for all channels, from the kernel rows i0 .. i1-1 and the kernel columns j0 ..
+ * j1-1. x is the pixel under the top left corner of the first output's kernel; it may be outside the image. */
 INLINE void depthwise_pixels(const Conv *c, const int pixels, const float *x, int64_t i0, int64_t i1, int64_t j0,
                              int64_t j1, float *y)
 {
@@ -398,7 +410,8 @@ static void depthwise_row(void *arg, size_t task, int worker)
     const float *x = (const float *)c->x + b * c->H * c->W * c->C + (h * c->W - c->left) * c->C;
     float *y = (float *)c->y + (int64_t)task * ow * c->C;
     const int64_t inner_end =
-        c->W + c->left - c->kw >= 0 ? (c->W + c->left - c->kw) / c->stride + 1 : 0; /* kernels wholly inside end here */
+        /* outputs before this one have kernels that do not cross the right border */
+        c->W + c->left - c->kw >= 0 ? (c->W + c->left - c->kw) / c->stride + 1 : 0;
     for (int64_t w = 0, count; w < ow; w += count) {
         const float *from = x + w * c->stride * c->C;
         float *to = y + w * c->C;

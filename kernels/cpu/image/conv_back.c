@@ -1,35 +1,41 @@
-/* kernels/cpu/image/conv_back.c: the gradients of a convolution. No matrix of columns is made.
+/* kernels/cpu/image/conv_back.c: the gradients of a convolution by its input and by its weights. No matrix of patches
+ * is built.
  *
- * To the input: a tap (i, j) of the kernel adds dy [pixels, O] W[:, :, i, j] [O, C] to the pixels of dx that lie under
- * it, `stride` pixels apart: a product whose rows of C are spread. A task has some rows of an image of dx and goes
- * through the taps in their order.
- * To the weights: with channels last, the pixels under one row of the kernel are contiguous. So the gradient
- * [kw C, O] of row i is a product, over the output pixels, of x, read by columns from a band with its zero border, and
- * of dy, packed in panels. The images are cut into parts, by the shape alone; each part has its own sum, and the sums
- * are added in order. 1 x 1 without stride and padding is one product over all pixels. Depthwise runs over channels.
- */
+ * Gradient by the input. For each tap (i, j) of the kernel:
+ *
+ *   dx[pixels under the tap, C] += dy[pixels, O] W[:, :, i, j] [O, C]
+ *
+ * The pixels under a tap are `stride` pixels apart, so this is a product whose rows of C are not contiguous. A task
+ * computes some rows of an image of dx, which stay in the L2 cache, tap by tap.
+ *
+ * Gradient by the weights. Channels are last in memory, so the pixels under one row of the kernel are contiguous. The
+ * gradient [kw C, O] of kernel row i is a product over the output pixels. Its A is x, read by columns from a band of
+ * the image with a border of zeros. Its B is dy, packed in panels. The images are split into parts, which depend on the
+ * shape only. Each part has its own sum, and the sums are added in order.
+ *
+ * 1 x 1 without stride and padding is one gemm over all pixels. Depthwise convolutions use vectors of channels. */
 // flags: -O3
 // flags baseline: -Os
 #include "kernels/cpu/gemm/tile.h"
 #include "kernels/cpu/loops.h"
 
 enum {
-    BAND = 1 << 16,        /* floats of dx that a task fills: half a second-level cache */
-    PARTS = 16,            /* of the images, at most */
-    PART_FLOATS = 1 << 21, /* of all parts' sums, where there is more than one */
-    CHANNELS = 64          /* of a depthwise task */
+    BAND = 1 << 16,        /* floats of dx per task: 256 KB of the L2 cache */
+    PARTS = 16,            /* the largest number of parts of the images */
+    PART_FLOATS = 1 << 21, /* floats of the sums of all parts, if there are several parts */
+    CHANNELS = 64          /* channels per depthwise task */
 };
 
 typedef struct Plan {
     int64_t oh, ow, taps;
     bool plain, depthwise;
-    /* to the input */
-    int64_t bands, x_blocks; /* of rows of an image, of panels of C */
-    size_t weights;          /* floats: packed, or [taps, C] */
-    /* to the weights */
-    int64_t parts, w_blocks;  /* of panels of O, or of channels */
-    int64_t rows, width;      /* of a band: output rows, pixels of a padded row */
-    size_t sums, band, panel; /* floats: of a part's sum; of a worker's band, of its packed dy */
+    /* for the gradient by the input */
+    int64_t bands, x_blocks; /* bands: groups of rows of an image; x_blocks: blocks of the panels of C */
+    size_t weights;          /* floats: the packed weights, or [taps, C] */
+    /* for the gradient by the weights */
+    int64_t parts, w_blocks;  /* w_blocks: blocks of the panels of O, or of channels */
+    int64_t rows, width;      /* of a band: output rows, pixels per padded row */
+    size_t sums, band, panel; /* floats: the sum of a part; the band of a worker, and its packed dy */
 } Plan;
 
 static bool is_empty(const Conv *c)
@@ -126,7 +132,7 @@ typedef struct Job {
     float *work;
 } Job;
 
-/* y [count] = beta y */
+/* y [count] = beta y; if beta is 0, y is not read */
 static void start_row(float *y, int64_t count, float beta)
 {
     if (beta == 0.0f)
@@ -135,16 +141,17 @@ static void start_row(float *y, int64_t count, float beta)
         FOR_VECTORS(0, count, store_part(y + i, load_part(y + i, n) * beta, n))
 }
 
-/* Of one tap, at distance `at` from the padded border: outputs *first .. end - 1 lie over the n pixels of the image. */
+/* Returns the end of the range of outputs whose pixel under one tap is inside the image, and writes its start to
+ * *first. n: pixels of the image along the axis; at: the pixel of output 0 under the tap, may be negative. */
 static int64_t outputs_over(int64_t n, int64_t at, int64_t stride, int64_t outputs, int64_t *first)
 {
     *first = at < 0 ? div_up(-at, stride) : 0;
     return n - 1 - at < 0 ? 0 : MIN(outputs, (n - 1 - at) / stride + 1);
 }
 
-/* ---- to the input ---------------------------------------------------------------------------- */
+/* ---- gradient by the input ------------------------------------------------------------------- */
 
-/* A panel of a tap: [O, TILE_COLS] of its C. */
+/* Packs the panel [O, TILE_COLS] of one tap. */
 static void pack_panel(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -204,7 +211,7 @@ static void fill_band(void *arg, size_t task, int worker)
     }
 }
 
-/* A row of an image of dx. The work has the weights as [taps, C]. */
+/* Computes one row of an image of dx. The scratch has the weights as [taps, C]. */
 static void depthwise_row(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -251,10 +258,10 @@ static void back_to_input(const Run *run, Job *job)
     }
 }
 
-/* ---- to the weights -------------------------------------------------------------------------- */
+/* ---- gradient by the weights ----------------------------------------------------------------- */
 
-/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, into [input rows, width, C], zeros where the border
- * is. */
+/* Copies the pixels that the output rows oh0 .. oh0+rows-1 of image b read to [input rows, width, C]. The border is
+ * filled with zeros. */
 static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, float *to)
 {
     const size_t left = (size_t)(c->left * c->C), inner = (size_t)(c->W * c->C), right = (size_t)(c->right * c->C);
@@ -270,7 +277,7 @@ static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int6
     }
 }
 
-/* The sum [kh, kw C, O] over a part of the images, some panels of O. */
+/* Computes the sum [kh, kw C, O] over one part of the images, for some panels of O. */
 static void sum_part(void *arg, size_t task, int worker)
 {
     const Job *job = arg;
@@ -312,7 +319,8 @@ static void sum_part(void *arg, size_t task, int worker)
     }
 }
 
-/* The sum [taps, C] over a part of the images, some channels: an output row is one chain of additions. */
+/* Computes the sum [taps, C] over one part of the images, for some channels. Each output row is one chain of additions.
+ */
 static void sum_depthwise(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -346,7 +354,7 @@ static void sum_depthwise(void *arg, size_t task, int worker)
     }
 }
 
-/* Channels first .. last-1 of the gradient, from the parts' sums. */
+/* Adds the sums of the parts, and writes the channels first .. last-1 of the gradient. */
 static void finish_channels(const void *arg, int64_t first, int64_t last)
 {
     const Job *job = arg;

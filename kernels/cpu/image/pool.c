@@ -1,4 +1,5 @@
-/* kernels/cpu/image/pool.c: Pooling over NHWC images: channels side by side in vectors, an output row a task. */
+/* kernels/cpu/image/pool.c: pooling over NHWC images, and products by channel. Channels are contiguous, so a vector
+ * holds VW channels of one pixel. A task is one output row, one image, or MEAN_BLOCK pixels. */
 #include <math.h>
 
 #include "kernels/cpu/cpu.h"
@@ -6,7 +7,7 @@
 typedef struct Job {
     int64_t B, H, W, C, k, stride, pad, oh, ow;
     const float *x;
-    const float *s; /* the second operand of channel_scale and channel_dot */
+    const float *s; /* the second operand of channel_scale and of channel_dot */
     float *y;       /* max_pool_back only reads it */
     const float *dy;
     float *dx;
@@ -44,7 +45,7 @@ static void max_row(void *arg, size_t task, int worker)
     }
 }
 
-/* The windows of images; none where they are smaller than a window. */
+/* Returns a job with the sizes of the output. An image that is smaller than a window has no output. */
 static Job windows(int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad)
 {
     Job j = {.B = B, .H = H, .W = W, .C = C, .k = k, .stride = stride, .pad = pad};
@@ -64,7 +65,7 @@ void FN(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, in
     pool_run(run->context, (size_t)(B * j.oh), max_row, &j);
 }
 
-enum { MEAN_BLOCK = 64 /* places whose sum is one chain; blocks are added in order */ };
+enum { MEAN_BLOCK = 64 /* pixels per block: each block is one chain of additions, and blocks are added in order */ };
 
 static void mean_image(void *arg, size_t b, int worker)
 {
@@ -112,9 +113,9 @@ void FN(channel_scale)(const Run *run, int64_t B, int64_t HW, int64_t C, const f
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-enum { CHANNELS = 64 /* of a task */ };
+enum { CHANNELS = 64 /* per task */ };
 
-/* An image's channels: each window adds its dy to the first of its places where x is y. */
+/* For some channels of an image: each window adds its dy to the first of its pixels whose x equals the maximum y. */
 static void max_image_back(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -130,7 +131,7 @@ static void max_image_back(void *arg, size_t task, int worker)
                       at = (b * j->oh * j->ow + o) * j->C;
         for (int64_t c = c0; c < c1; c += VW) {
             const vf most = load_some(j->y + at + c, c1 - c);
-            vf left = load_some(j->dy + at + c, c1 - c); /* becomes 0 where its place is found */
+            vf left = load_some(j->dy + at + c, c1 - c); /* set to 0 when the pixel is found */
             for (int64_t i = MAX(h, 0); i < MIN(h + j->k, j->H); i++) {
                 for (int64_t l = MAX(w, 0); l < MIN(w + j->k, j->W); l++) {
                     const int64_t place = (i * j->W + l) * j->C + c;

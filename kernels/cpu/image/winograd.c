@@ -1,39 +1,57 @@
-/* kernels/cpu/image/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4,
- * 3x3): each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes
- * 144. The input transform B' of a band's squares makes 36 matrices [squares, C]; each is multiplied with its [C, O]
- * of the filter transform (G, made at packing, in double); the output transform A' makes outputs of the products. (The
- * paper calls a square a tile; here a tile is gemm's.) F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products
- * instead of 324: a fifth less again, but it rounds four times as much. It is used where Conv.winograd is 6, up to 128
- * channels. From 385 channels on F(2x2, 3x3) is used: 4 x 4 inputs, 16 products instead of 36, and less than half the
- * weights, which come from memory. Of a convolution's shape only C and O decide what is computed here, and a square's
- * bits depend on nothing but its own pixels. */
+/* kernels/cpu/image/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016). In the paper's
+ * letters, for an input square d and a filter g (' means transposed, * multiplies element by element):
+ *
+ *   Y = A' [sum over channels of (G g G') * (B' d B)] A
+ *
+ * A square is what the paper calls a tile; in this code a tile is the register tile of gemm. F(4x4, 3x3) computes a
+ * square of 4 x 4 outputs from 6 x 6 inputs with 36 products. The direct method needs 144.
+ *
+ * How the loop is arranged, for a band of rows of squares (one task), whose transformed squares stay in the L2 cache:
+ * - The input transform B' d B writes 36 matrices [squares, C], one per place in a square.
+ * - Each matrix is multiplied by the matrix [C, O] of its place in register tiles. The filter transform G g G' is
+ *   computed in float64 when the weights are packed.
+ * - The output transform A' M A turns the products M into outputs, and adds bias, residual and activation.
+ *
+ * The choice of F depends only on C, O and Conv.winograd:
+ * - F(2x2, 3x3) if C or O is above 384: 4 x 4 inputs, 16 products instead of 36, and less than half of the weights,
+ *   which come from memory.
+ * - F(6x6, 3x3) if Conv.winograd is 6 and C and O are at most 128: 6 x 6 outputs from 8 x 8 inputs, 64 products instead
+ *   of 324. This is a fifth less work than F(4x4, 3x3), but its rounding errors are four times as large.
+ * - F(4x4, 3x3) otherwise.
+ *
+ * The bits of a square depend on its own pixels only. */
 #include "kernels/cpu/image/winograd.h"
 
 enum {
     MAX_OUT = 6,
     MAX_IN = MAX_OUT + 2,
-    SLACK = 16,            /* floats: rows of A and C a power of two apart would share cache sets */
-    BAND_FLOATS = 3 << 16, /* transformed squares of a task, before and after the product: three quarters of 1 MB */
-    L2_FLOATS = 1 << 17,   /* of weights that a second level has room for beside the squares */
-    FEW_SQUARES = 64,      /* of an image */
-    MAX_SQUARES = 256,     /* at a time, where threads share them */
-    MAX_CHANNELS = 512,    /* C and O */
-    MAX_CHANNELS_F4 = 384, /* F(4,3): 36 matrices of more weights would all come from memory */
-    MAX_CHANNELS_F6 = 128  /* F(6,3): 64 matrices of more weights do not stay in the second level */
+    SLACK = 16, /* padding of rows of A and C, in floats: rows a power of two apart would share cache sets */
+    /* floats of a task's transformed squares, before and after the product: three quarters of 1 MB */
+    BAND_FLOATS = 3 << 16,
+    L2_FLOATS = 1 << 17,   /* floats of weights that fit into the L2 cache together with the squares */
+    FEW_SQUARES = 64,      /* small images have at most this number of squares */
+    MAX_SQUARES = 256,     /* squares at a time, if the threads share them */
+    MAX_CHANNELS = 512,    /* the largest C and the largest O */
+    MAX_CHANNELS_F4 = 384, /* for F(4,3): the 36 matrices of more weights would all come from memory */
+    MAX_CHANNELS_F6 = 128  /* for F(6,3): the 64 matrices of more weights do not stay in the L2 cache */
 };
 
-/* One axis: out + 2 inputs and 3 weights are valued as polynomials at 0, +-p[0], +-p[1], ... and infinity. */
+/* The evaluation points along one axis. The out + 2 inputs and the 3 weights are polynomials, evaluated at 0, +-p[0],
+ * +-p[1], ... and infinity. */
 typedef struct Points {
     int out, pairs;
     double p[3];
-    float all_pairs[4];       /* of the product of x^2 - p^2 over all pairs, the coefficients of x^0, x^2, ... */
-    float without_pair[3][3]; /* the same without pair i */
+    float all_pairs[4];       /* the coefficients of x^0, x^2, ... in the product of (x^2 - p^2) over all pairs */
+    float without_pair[3][3]; /* the same product without pair i */
     float power[3][6];        /* p[i]^j */
 } Points;
 
-/* Lavin & Gray's 1 and 2 would save a few products, but err 2.2 times as much (root mean square, 256 channels); these
- * err 1.7 times as much as the direct way. 0.5, 1 and 2 err 7 times as much, and no others by sixteenths are better.
- * Every constant is a float32 number. */
+/* The points of F(4,3). The root mean square error for 256 channels, compared with the direct method:
+ * - P = 0.6875, Q = 1.5: 1.7 times as large. No other multiples of 1/16 are better.
+ * - Lavin & Gray's points 1 and 2: 2.2 times as large as with these points. They would save a few multiplications.
+ * - 0.5, 1 and 2 (F(6,3)): 7 times as large.
+ *
+ * Every constant is an exact float32 number. */
 #define P  0.6875f
 #define Q  1.5f
 #define PP (P * P)
@@ -67,7 +85,7 @@ static const Points *points_of(const Conv *c)
     return c->winograd == 6 && c->C <= MAX_CHANNELS_F6 && c->O <= MAX_CHANNELS_F6 ? &points_6 : &points_4;
 }
 
-static int places(const Conv *c) /* of a transformed square */
+static int places(const Conv *c) /* the number of values in a transformed square */
 {
     const int in = points_of(c)->out + 2;
     return in * in;
@@ -86,7 +104,7 @@ typedef struct Packing {
     float *packed;
 } Packing;
 
-/* Filter transform G w: 3 numbers to out + 2 */
+/* The filter transform along one axis, G w: 3 weights become out + 2 values. */
 static void filter_transform_1d(const Points *f, const double w[3], double to[MAX_IN])
 {
     to[0] = w[0] / (double)f->all_pairs[0];
@@ -137,14 +155,16 @@ void FN(winograd_pack)(const Run *run, const Conv *c, const float *weights, void
 typedef struct Job {
     const Conv *c;
     const Points *points;
-    int64_t oh, ow, high, wide; /* outputs; squares of an image */
-    bool shared;   /* rows of squares go through each stage together, all threads at one; else by bands, a task each */
-    int64_t rows;  /* of squares: of all images together, at a time (shared), or of the largest band */
-    int64_t bands; /* of an image */
+    int64_t oh, ow, high, wide; /* oh, ow: outputs per image; high, wide: squares per image */
+    /* true: all threads work on the same stage, for some rows of squares at a time; false: each band is a task */
+    bool shared;
+    int64_t rows;  /* rows of squares at a time, over all images (shared), or rows of the largest band */
+    int64_t bands; /* per image */
     float *work;
 } Job;
 
-/* Rows of squares from `first` on, counted through all images, that are transformed and multiplied */
+/* Some rows of squares, from `first` on, that are transformed and multiplied together. Rows are counted over all
+ * images. */
 typedef struct Part {
     const Job *job;
     int64_t first, rows;
@@ -164,7 +184,8 @@ static Job plan(const Conv *c, int threads)
     if (threads > 1)
         j.bands = MIN(MAX(j.bands, div_up(2 * threads, MAX(c->B, 1))), j.high);
     j.rows = div_up(j.high, MAX(j.bands, 1));
-    /* Too few images for the threads, and each band of so few squares would read weights that no second level holds. */
+    /* Shared: there are fewer images than threads, and the bands would be so small that each would read all weights
+     * from memory. */
     j.shared = c->B < threads && j.high * j.wide <= FEW_SQUARES && places(c) * c->C * c->O > L2_FLOATS;
     if (j.shared)
         j.rows = MIN(c->B * j.high, div_up(MAX_SQUARES, j.wide));
@@ -188,7 +209,7 @@ size_t FN(winograd_work)(const Run *run, const Conv *c)
     return part_floats(&j) * sizeof(float) * (size_t)(j.shared ? 1 : threads);
 }
 
-/* sum of by[k] d[2 k] over k < n, the last by[k] being 1 */
+/* Returns the sum over k < n of by[k] d[2 k]; by[n-1] is 1. */
 INLINE vf even_sum(const int n, const float *by, const vf *d)
 {
     vf sum = d[2 * n - 2];
@@ -198,7 +219,8 @@ INLINE vf even_sum(const int n, const float *by, const vf *d)
     return sum;
 }
 
-/* Input transform B' d: out + 2 vectors to as many. What +-p share is computed once. */
+/* The input transform along one axis, B' d: out + 2 vectors become out + 2 vectors. The terms that +p and -p share are
+ * computed once. */
 INLINE void input_transform_1d(const Points *f, const int pairs, const vf *d, vf *to)
 {
     to[0] = even_sum(pairs + 1, f->all_pairs, d);
@@ -211,7 +233,7 @@ INLINE void input_transform_1d(const Points *f, const int pairs, const vf *d, vf
     to[2 * pairs + 1] = even_sum(pairs + 1, f->all_pairs, d + 1);
 }
 
-/* Output transform A' m: out + 2 vectors to out */
+/* The output transform along one axis, A' m: out + 2 vectors become out vectors. */
 INLINE void output_transform_1d(const Points *f, const int pairs, const vf *m, vf *to)
 {
     vf even[3], odd[3], sum = m[0];
@@ -234,7 +256,8 @@ INLINE void output_transform_1d(const Points *f, const int pairs, const vf *m, v
     }
 }
 
-/* Where the in x in inputs under outputs (h, w) .. of image x are; zeros beside the image */
+/* Writes pointers to the `in` x `in` input pixels of the square whose first output is (h, w); x is the image. Pointers
+ * of pixels outside the image point to zeros. */
 static NOINLINE void find_pixels(const Conv *c, const float *x, int64_t h, int64_t w, int in,
                                  const float *pixel[MAX_IN][MAX_IN])
 {
@@ -247,7 +270,8 @@ static NOINLINE void find_pixels(const Conv *c, const float *x, int64_t h, int64
     }
 }
 
-/* The square under outputs (h, w) .. of image x, all channels: place p goes to to + p ld. */
+/* Transforms the input square whose first output is (h, w), for all channels; x is the image. The values of place p are
+ * written to to + p ld. */
 INLINE void input_transform_2d(const Points *f, const int pairs, const Conv *c, const float *x, int64_t h, int64_t w,
                                float *to, int64_t ld)
 {
@@ -256,7 +280,7 @@ INLINE void input_transform_2d(const Points *f, const int pairs, const Conv *c, 
     const float *pixel[IN][IN];
     find_pixels(c, x, h, w, in, pixel);
     for (int64_t ch = 0; ch < c->C; ch += VW) {
-        vf half[IN][IN]; /* [row][column], rows transformed */
+        vf half[IN][IN]; /* [row][column]: transformed along the columns */
         for (int j = 0; j < in; j++) {
             vf d[IN], t[IN];
             UNROLL
@@ -276,7 +300,8 @@ INLINE void input_transform_2d(const Points *f, const int pairs, const Conv *c, 
         }
     }
 }
-/* The products of one square become its outputs, of which rows x cols are inside the image; y is the first. */
+/* Transforms the products of one square to outputs. rows x cols of the outputs are inside the image. y is the first
+ * output. */
 INLINE void output_transform_2d(const Points *f, const int pairs, const float *from, int64_t ld, int64_t O,
                                 int64_t rows, int64_t cols, float *y, int64_t y_row)
 {
@@ -304,7 +329,7 @@ INLINE void output_transform_2d(const Points *f, const int pairs, const float *f
         }
     }
 }
-/* Both for each size, the numbers of loops known; the points are theirs. */
+/* Both transforms for one size. The sizes and the points are compile-time constants. */
 typedef struct Transform {
     void (*input_transform_2d)(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld);
     void (*output_transform_2d)(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y,

@@ -1,11 +1,11 @@
-/* kernels/cpu/image/winograd.h: how conv.c hands on the 3 x 3 convolutions that Winograd's transform serves. All as
- * the members of Kernels. */
+/* kernels/cpu/image/winograd.h: the functions that conv.c calls for convolutions that Winograd's method supports. They
+ * correspond to the conv members of Kernels. */
 #ifndef SAPOR_WINOGRAD_H
 #define SAPOR_WINOGRAD_H
 
 #include "kernels/cpu/gemm/tile.h"
 
-/* By kernel, stride, groups, C and O: what is known when weights are packed */
+/* Depends only on the kernel size, stride, groups, C and O, which are known when the weights are packed. */
 bool FN(winograd_supports)(const Conv *c);
 size_t FN(winograd_pack_bytes)(const Conv *c);
 void FN(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed);
