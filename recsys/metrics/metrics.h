@@ -1,21 +1,21 @@
-/* recsys/metrics/metrics.h: what the files of metrics share.
+/* recsys/metrics/metrics.h: declarations that the files of recsys/metrics/ share.
  *
- *   metrics.c       the table of metrics, and how one is asked for: "DSC:beta=2"
- *   lists.c         from lists to figures
+ *   metrics.c       the table of metrics; parses a metric such as "DSC:beta=2"
+ *   lists.c         computes figures from lists
  *   accuracy.c      hits and their ranks
  *   ranks.c         AUC and errors of predicted scores
  *   beyond.c        coverage, diversity, novelty, popularity
  *   groups.c        clusters of users and items
  *   sampled.c       candidates of a sampled evaluation
- *   significance.c  whether two systems differ
+ *   significance.c  tests whether two systems differ
  *
- * A new metric is a function (Figure, or an end of sums that others made) and a row of the table. */
+ * A new metric is a function (a Figure, or Begin, Add and End) and a row of the table. */
 #ifndef SAPOR_METRICS_H
 #define SAPOR_METRICS_H
 
 #include "recsys/evaluation.h"
 
-/* Whose definition a row of the table is. A name may have several rows; "recbole.MAP" asks for one of them. */
+/* The systems whose definition a row of the table follows. A name may have several rows; "recbole.MAP" selects one. */
 enum { ELLIOT = 1, MMREC = 2, RECBOLE = 4 };
 
 typedef enum Parameter {
@@ -35,40 +35,43 @@ typedef enum Parameter {
     PARAMETERS
 } Parameter;
 
-typedef struct Judge { /* what all metrics of a configuration share */
+typedef struct Judge { /* shared by all metrics of a configuration */
     Protocol protocol;
     const EvalConfig *config;
-    const DataSet *data; /* NULL: no metric needs it */
-    int64_t items;       /* numbers of items in lists and truth are below it, where there are data */
-    const int64_t *at;   /* [n] cutoffs, ascending */
+    const DataSet *data; /* NULL if no metric needs it */
+    int64_t items;       /* all item numbers in lists and truth are below it; set if there are data */
+    const int64_t *at;   /* [n] cutoffs in ascending order */
     size_t n;
     double *discount;    /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
     double *harmonic;    /* [longest cutoff + 1]: 1 + 1/2 + ... + 1/k */
-    int64_t *popularity; /* [items] users who have it in train; NULL: not asked for */
-    int64_t *count;      /* [n, items] how often it is listed above a cutoff and below the one before; NULL: as above */
-    int64_t listed;      /* users with a list and truth */
-    int64_t judged;      /* those of them with a relevant item */
+    int64_t *popularity; /* [items] number of users who have the item in train; NULL if no metric needs it */
+    /* [n, items] how often an item is listed below cutoff c - 1 and up to cutoff c; NULL if no metric needs it */
+    int64_t *count;
+    int64_t listed; /* number of users with a list and truth */
+    int64_t judged; /* number of these users with at least one relevant item */
 } Judge;
 
-/* One user's list as metrics need it. Under Elliot some of its users have no relevant item: `relevant` is 0. */
+/* The list of one user, prepared for the metrics. Under Elliot a user may have no relevant item: `relevant` is 0. */
 typedef struct Judged {
     int64_t user, relevant;
-    int64_t length;       /* of the list */
-    const int32_t *item;  /* [length]; -1: none at that rank */
+    int64_t length;       /* number of ranks of the list */
+    const int32_t *item;  /* [length]; -1: no item at that rank */
     const double *score;  /* [length], or NULL */
-    const int32_t *liked; /* [relevant] the relevant items */
-    const int64_t *hits;  /* [length+1]: hits among the first k */
-    const int64_t *held;  /* [length+1]: items among the first k */
+    const int32_t *liked; /* [relevant] item numbers */
+    const int64_t *hits;  /* [length + 1] number of hits among the first k */
+    const int64_t *held;  /* [length + 1] number of items among the first k */
     const bool *hit;      /* [length] */
-    const double *gain;   /* [length]: 2^(rating - threshold + 1) - 1 of a hit, else 0 */
-    const float *rating;  /* [length] of a hit, else 0 */
-    const double *ideal;  /* [relevant]: the user's gains, largest first */
+    const double *gain;   /* [length] 2^(rating - threshold + 1) - 1 for a hit, else 0 */
+    const float *rating;  /* [length] rating of a hit, else 0 */
+    const double *ideal;  /* [relevant] gains of the relevant items, largest first */
 } Judged;
 
 typedef struct Use Use;
-/* A user's values at the cutoffs, which ascend; the list is walked once for all of them. */
+/* Computes the values of one user at all cutoffs, out [n]. The cutoffs are in ascending order, so one pass over the
+ * list is enough. */
 typedef void Figure(const Use *u, const Judged *j, double *out);
-/* What a metric of all lists together is made by. value: the figure's, NULL where there is none. */
+/* The three functions of a metric that is computed over all lists together. `value`: the user's values by `figure`,
+ * NULL if the row has no `figure`. */
 typedef bool Begin(Use *u, Arena *a, Error *e);
 typedef void Add(Use *u, const Judged *j, const double *value);
 typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
@@ -76,76 +79,78 @@ typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
 typedef struct Row {
     Metric metric;
     int systems;
-    bool listed;          /* users without a relevant item count, too */
-    bool inner;           /* users' values are a means only */
-    Figure *figure;       /* NULL: users have no values */
-    const char *label[2]; /* of a name with parameters: "RSP_items:", "-m1:" */
-    Begin *begin;         /* NULL: one figure, named as the metric */
+    bool listed;          /* users without a relevant item count too */
+    bool inner;           /* the values of single users are intermediate results, not figures */
+    Figure *figure;       /* NULL: no values per user */
+    const char *label[2]; /* prefixes of figure names of a metric with parameters: "RSP_items:", "-m1:" */
+    Begin *begin;         /* NULL: one figure, with the name of the metric */
     Add *add;             /* NULL: nothing to add */
-    End *end;             /* NULL: the mean of users' values */
+    End *end;             /* NULL: the mean of the users' values */
 } Row;
 
-struct Use { /* a metric of a configuration at work */
+struct Use { /* a metric of a configuration, with its parameters and its state */
     const Row *row;
     const char *name;
-    const char *value[PARAMETERS]; /* as given; NULL: the default holds */
+    const char *value[PARAMETERS]; /* as given; NULL: the default */
     Judge *judge;
-    double number;      /* of beta, pop_ratio or tail_ratio */
-    Use *part[2];       /* of metric_0 and metric_1 */
+    double number;      /* the value of beta, pop_ratio or tail_ratio */
+    Use *part[2];       /* the metrics that metric_0 and metric_1 name */
     const char **names; /* [figures] */
     size_t figures;
-    double *one, *sum; /* [n] a user's values, and the sum of them */
-    void *own;         /* of begin, add and end */
+    double *one, *sum; /* [n] the values of one user, and their sum over users */
+    void *own;         /* state of begin, add and end */
 };
 
-/* Rows of the table (metrics.c), by a name with or without its system, and by the protocol. NULL when unknown. */
+/* Returns the row of the table (metrics.c) with this name, with or without a system before it, for protocol `p`. NULL
+ * if the name is unknown. */
 const Row *row_find(Text name, Protocol p);
 /* sampled.c */
-const char *sampled_words(const EvalConfig *c, Arena *a, Error *e); /* Scores.sampled */
+const char *sampled_words(const EvalConfig *c, Arena *a, Error *e); /* text for Scores.sampled */
 #ifndef SAPOR_MINIMAL
-bool sampled_read(EvalConfig *c, const TextList *words, Error *e); /* of the setting negatives */
-/* What is ranked for a user, where that is not every item: [start[user], start[user + 1]) of item, ascending; at most
- * `most` for one. The user's items of the part are among them. */
+bool sampled_read(EvalConfig *c, const TextList *words, Error *e); /* reads the setting `negatives` */
+/* The items that are ranked for each user, if not all items are: item[start[user]] to item[start[user + 1] - 1], in
+ * ascending order. `most` is the largest number of candidates of a user. They include the user's items of the evaluated
+ * part. */
 typedef struct Candidates {
     int64_t *start; /* [U+1] */
     int32_t *item;
     int64_t count, most;
 } Candidates;
 bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bool test, Arena *a, Error *e);
-/* All others, of users ids [n], which ascend */
+/* The items that are not candidates, of users ids [n]. The ids are in ascending order. */
 typedef struct Excluded {
     int64_t *start; /* [U+1] */
     int32_t *item;  /* [n, I] */
 } Excluded;
 void candidates_exclude(const Candidates *x, const DataSet *data, const int32_t *ids, int64_t n, Excluded *out);
 #endif
-/* "NAME:key=value:key=value". Nothing is read from files. */
+/* Parses "NAME:key=value:key=value" into `u`. It does not read any file. */
 bool use_read(Use *u, const char *text, Protocol p, Arena *a, Error *e);
-/* A rating below config->relevance_threshold says under Elliot that the item is not relevant. MMRec reads no ratings:
- * every item of the truth is. */
+/* Reports whether entry `at` of `truth` is relevant. Under Elliot an item with a rating below
+ * config->relevance_threshold is not relevant. MMRec ignores ratings: every item of the truth is relevant. */
 bool is_relevant(const EvalConfig *c, Protocol p, const Pairs *truth, int64_t at);
 
 static inline int64_t hits_at(const Judged *j, int64_t k)
 {
     return j->hits[MIN(k, j->length)];
 }
-/* The length of the list that is cut off at k */
+/* Returns the number of items in the list after it is cut off at k. */
 static inline int64_t held_at(const Judged *j, int64_t k)
 {
     return j->held[MIN(k, j->length)];
 }
 
-/* metrics.c, beside what recsys/evaluation.h declares */
-/* "unknown metric ..." with near names, for an unknown name */
+/* metrics.c, in addition to the functions in recsys/evaluation.h */
+/* Fails with "unknown metric ..." and names that are similar. */
 bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
-/* lists.c: score_lists_of in blocks of lists. `users`: at most so many in all; `data` as in Lists. c, truth and data
- * stay the caller's until the end. */
+/* lists.c: computes the same as score_lists_of, but gets the lists in blocks. `users` is an upper bound of the number
+ * of users. `data` is described at Lists. `c`, `truth` and `data` must stay valid until scorer_end. */
 typedef struct Scorer Scorer;
 Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *truth, const DataSet *data, int64_t users,
                    Arena *a, Error *e);
 bool scorer_add(Scorer *s, const Lists *l, Error *e);
 bool scorer_end(Scorer *s, Error *e);
-/* Names of the figures and room for them, without values */
+/* Allocates the names of the figures and space for their values, without values. */
 bool scores_make(Scores *s, Protocol p, const EvalConfig *c, const DataSet *data, Arena *a, Error *e);
 
 /* accuracy.c */
@@ -153,7 +158,7 @@ Figure recall, precision, hit_rate, reciprocal_rank, ndcg_graded, ndcg_binary, m
     average_precision, f1, f_beta;
 Begin f_beta_begin, two_sums_begin;
 Add pooled_recall_add;
-End ratio_end; /* of two_sums_begin's */
+End ratio_end; /* for metrics that begin with two_sums_begin */
 
 #ifndef SAPOR_MINIMAL
 /* ranks.c */
@@ -168,13 +173,13 @@ Begin popularity_begin, tail_begin, least_popular_begin, efd_begin, epc_begin, c
     features_begin;
 Add entropy_add, users_add, full_lists_add;
 End coverage_end, coverage_share_end, gini_end, inequality_end, entropy_end, natural_entropy_end, sum_end;
-/* Elliot's Gini of counts [items], which it sorts */
+/* Returns Elliot's Gini index of counts [items]. It sorts the counts in place. */
 double gini_of(const Judge *judge, int64_t *count);
-/* [items] 0: the most popular items, which have `ratio` of the train pairs; 1: the others of train; -1: unknown to it.
- */
+/* Returns [items]: 0 for the most popular items, which together have the share `ratio` of the train pairs; 1 for the
+ * other items of train; -1 for items that are not in train. */
 int32_t *head_and_tail(Judge *judge, double ratio, Arena *a, Error *e);
 bool count_popularity(Judge *judge, Arena *a, Error *e);
-bool open_table(Table *t, const char *path, Arena *a, Error *e); /* tabs between fields */
+bool open_table(Table *t, const char *path, Arena *a, Error *e); /* fields are separated by tabs */
 
 /* groups.c */
 Figure mean_score, group_tail_share;

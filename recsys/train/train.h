@@ -1,23 +1,23 @@
-/* recsys/train/train.h: what the files of a run share. train.c is the run; its pieces:
+/* recsys/train/train.h: declarations that the files of a run share. train.c runs the training. The other files:
  *
- *   measures.c   what is measured, from the settings
- *   loop.c       an epoch of steps
- *   vectors.c    an epoch's vectors and figures
+ *   measures.c   metrics and cutoffs, from the settings
+ *   loop.c       the steps of an epoch
+ *   vectors.c    vectors and figures of an epoch
  *   stopping.c   the best epoch, and when to stop
  *   history.c    history.tsv
  *   by_user.c    by_user.tsv, written and read
  *   checkpoint.c checkpoint.safetensors
- *   run_files.c  the other files of the folder, written
- *   run_config.c the same, read
- *   trained.c    a folder opened to recommend from
+ *   run_files.c  writes the other files of the run folder
+ *   run_config.c reads them
+ *   trained.c    opens a run folder for recommendations
  *   kept.c       the same from memory
- *   answer.c     what it answers */
+ *   answer.c     computes the answers */
 #ifndef SAPOR_TRAIN_H
 #define SAPOR_TRAIN_H
 
 #include "recsys/trained.h"
 
-/* The text that a common setting was given as, for messages. */
+/* The value of a common setting as text, as the user gave it, for messages. */
 #define TEXT_AS_GIVEN(settings, member) settings_text(settings, offsetof(CommonSettings, member))
 #define LR_AS_GIVEN(model)              TEXT_AS_GIVEN((const CommonSettings *)(model)->settings, lr)
 
@@ -25,7 +25,7 @@
 
 typedef struct Measures {
     EvalConfig eval;
-    const char *metric; /* what the best epoch is chosen by */
+    const char *metric; /* the metric that selects the best epoch */
     int64_t cutoff;
 } Measures;
 bool measures_read(Measures *m, const CommonSettings *s, Protocol p, Arena *a, Error *e);
@@ -33,12 +33,12 @@ bool measures_read(Measures *m, const CommonSettings *s, Protocol p, Arena *a, E
 /* ---- loop.c ---------------------------------------------------------------------------------- */
 
 typedef struct Loop Loop;
-typedef bool AfterBatch(void *arg, int64_t batch, Error *e); /* false ends the epoch */
-/* The sampler and the optimiser as the settings say. */
+typedef bool AfterBatch(void *arg, int64_t batch, Error *e); /* returning false ends the epoch */
+/* Makes the sampler and the optimiser that the settings name. */
 Loop *loop_new(Model *m, const CommonSettings *s, Arena *a, Error *e);
-int64_t loop_batches(const Loop *l); /* in an epoch; 0: nothing to train */
-/* *loss: the mean of the batches' losses. A loss that is not finite is an error, and so is a parameter at the end of
- * the epoch: nothing is evaluated or saved then. */
+int64_t loop_batches(const Loop *l); /* number of batches per epoch; 0: nothing to train */
+/* Trains one epoch. *loss is the mean of the losses of the batches. A loss that is not finite is an error, and so is a
+ * parameter that is not finite at the end of the epoch. Then nothing is evaluated or saved. */
 bool loop_epoch(Loop *l, int64_t epoch, AfterBatch *after, void *arg, double *loss, Error *e);
 
 /* ---- vectors.c ------------------------------------------------------------------------------- */
@@ -46,17 +46,18 @@ bool loop_epoch(Loop *l, int64_t epoch, AfterBatch *after, void *arg, double *lo
 typedef struct Evaluation {
     Tape *tape;            /* owns the vectors */
     Tensor *users, *items; /* NULL for a model that scores by itself */
-    Scores valid, test;    /* mean NULL where there is no such part */
+    Scores valid, test;    /* `mean` is NULL if there is no such part */
 } Evaluation;
-/* After `epoch` epochs. evaluation_free is to follow, also after a failure; the scores are in `scratch`. by_user: with
- * the figures of each user of evaluation_judged. */
+/* Computes the vectors and the figures after `epoch` epochs. Call evaluation_free afterwards, also after a failure. The
+ * scores are in `scratch`. `by_user`: also computes the figures of each user for evaluation_judged. */
 bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, bool by_user, Arena *scratch,
                      Error *e);
 void evaluation_free(Evaluation *v);
-/* The figures that runs are compared by: of the test part, where there is none of valid; NULL without both. */
+/* Returns the figures by which runs are compared: those of the test part, else those of the validation part, else NULL.
+ */
 const Scores *evaluation_judged(const Evaluation *v);
-/* Refuses vectors of D numbers, at most `user` and `item` in magnitude, whose dot products may be beyond float32: for a
- * run that would write them and for one that is read. */
+/* Refuses vectors of D numbers whose dot products may exceed float32. `user` and `item` are the largest magnitudes of
+ * their numbers. Both a run that writes vectors and a reader of vectors call it. */
 bool products_fit(double user, double item, int64_t D);
 
 /* ---- stopping.c ------------------------------------------------------------------------------ */
@@ -64,13 +65,13 @@ bool products_fit(double user, double item, int64_t D);
 typedef struct Stopping {
     Protocol rules;
     bool validates;     /* there is a validation part */
-    int64_t patience;   /* 0: no early stopping */
-    int64_t best_epoch; /* from 1; 0: none yet */
-    int64_t unimproved; /* evaluations in a row */
-    double best;        /* the best epoch's figure; -1 before the first */
-    bool done;          /* Elliot: there is nothing more to learn */
+    int64_t patience;   /* number of evaluations without improvement until the run stops; 0: no early stopping */
+    int64_t best_epoch; /* counted from 1; 0: none yet */
+    int64_t unimproved; /* number of evaluations in a row without improvement */
+    double best;        /* figure of the best epoch; -1 before the first */
+    bool done;          /* Elliot: training cannot improve any more */
 } Stopping;
-/* Takes note of an evaluation's figure and its epoch's loss; true where the figure is the best so far. */
+/* Records the figure of an evaluation and the loss of its epoch. Returns true if the figure is the best so far. */
 bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss);
 bool stopping_due(const Stopping *s);
 
@@ -85,8 +86,8 @@ bool history_note(History *h, int64_t epoch, double loss, const Evaluation *v, A
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-typedef struct RunState { /* what a checkpoint holds, beside the store's tensors */
-    int64_t epoch;        /* the next one to train */
+typedef struct RunState { /* what a checkpoint contains, in addition to the tensors of the store */
+    int64_t epoch;        /* the next epoch to train */
     Stopping stopping;
     bool finished;
     Scores valid, test; /* of the best epoch */
@@ -95,45 +96,50 @@ typedef struct RunState { /* what a checkpoint holds, beside the store's tensors
 typedef struct Trainer {
     const Device *device;
     const TrainConfig *config;
-    Arena *arena;   /* the run's */
-    Arena *scratch; /* an evaluation's */
+    Arena *arena;   /* valid during the whole run */
+    Arena *scratch; /* reset after each evaluation */
     DataSet data;
     const CommonSettings *settings; /* the model's */
     Measures measures;
     Model model;
     Loop *loop;
     RunState state;
-    double checkpointed; /* clock; at first when the run began */
-    bool told;           /* the data */
-    const char **notes;  /* said before */
+    double checkpointed; /* time of the last checkpoint (clock), at first the start of the run */
+    bool told;           /* TRAIN_DATA was reported */
+    const char **notes;  /* notes that were already reported */
     size_t note_count, note_room;
-    double op_seconds; /* TrainResult's */
+    double op_seconds; /* for TrainResult */
 } Trainer;
 
 /* ---- checkpoint.c ---------------------------------------------------------------------------- */
 
 bool checkpoint_save(const char *path, const Model *m, const RunState *s, Arena *scratch, Error *e);
-/* Checks the whole file before the model changes. `last`: the largest number of epochs there can be. */
+/* Reads a checkpoint. It checks the whole file before it changes the model. `last`: the largest possible number of
+ * epochs. */
 bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t last, RunState *s, Arena *a,
                      Arena *scratch, Error *e);
 
 /* ---- run_files.c ----------------------------------------------------------------------------- */
 
-/* config.json's text: the whole run with every default filled in, and a hash of the data. */
+/* Returns the text of config.json: the whole run, with every default filled in, and a hash of the data. */
 const char *run_describe(const Trainer *t, Error *e);
-/* Refuses a folder whose files, as this run would write them, are inputs of the run; and paths that config.json cannot
- * hold. */
+/* Refuses an output folder if a file that this run would write there is an input of the run. It also refuses paths that
+ * config.json cannot contain. */
 bool run_spares_inputs(const Trainer *t, Error *e);
-/* In the locked folder: refuses one that another run made, writes config.json, loads a checkpoint where there is one.
- */
+/* Opens the locked run folder: refuses the folder of another run, writes config.json, and loads a checkpoint if there
+ * is one. */
 bool run_open(Trainer *t, Error *e);
 bool run_checkpoint(Trainer *t, Error *e);
-/* What the best epoch gives. What recommends: user.npy, item.npy, or model.safetensors of a model with `arrays`; the
- * ids; seen.safetensors, the train pairs that recommendations leave out. And by_user.tsv. */
+/* Writes the files of the best epoch:
+ * - user.npy and item.npy, or model.safetensors of a model with `arrays`;
+ * - the ids;
+ * - seen.safetensors: the train pairs, which recommendations leave out;
+ * - by_user.tsv. */
 bool run_write_best(Trainer *t, const Evaluation *v, Error *e);
-/* *missing: the first file that recommendations need and the folder does not have, or NULL. False: no memory. */
+/* Sets *missing to the first file that recommendations need and that the folder does not have, or to NULL. Returns
+ * false if memory runs out. */
 bool run_find_missing(const char *dir, const Recommender *kind, const char **missing, Arena *a, Error *e);
-/* result.json and history.tsv, without times: the same bytes for the same run. */
+/* Writes result.json and history.tsv. They contain no times, so that the same run gives the same bytes. */
 bool run_write_result(const Trainer *t, Error *e);
 
 /* ---- trained.c, kept.c ----------------------------------------------------------------------- */
@@ -145,24 +151,25 @@ struct Trained {
     Store *store;
     Npy files[2];
     Weights *seen, *arrays;
-    Tensor *user, *item; /* NULL: `model` scores by itself */
-    Array vectors[2];    /* the numbers of user and item, in host memory */
+    Tensor *user, *item; /* NULL if `model` scores by itself */
+    Array vectors[2];    /* the vectors of users and items, in host memory */
     Model model;
-    DataSet data;      /* users, items, train pairs without ratings; `features` of new items, without data */
-    const char **name; /* [data.feature_count]: the features', for callers */
+    /* users, items, and train pairs without ratings; `features` describes those of new items and has no data */
+    DataSet data;
+    const char **name; /* [data.feature_count] names of the features, for callers */
     size_t *width;
-    double *largest;     /* [data.feature_count]: the largest magnitude in the weights of each projection */
-    double largest_bias; /* the same in their bias */
-    Arena *kept;         /* of TrainConfig.keep: what the best epoch gave */
-    const Array *state;  /* [state_count] model_arrays there */
+    double *largest;     /* [data.feature_count] the largest magnitude in the weights of each projection */
+    double largest_bias; /* the largest magnitude in the bias of the projections */
+    Arena *kept;         /* arena of TrainConfig.keep: the results of the best epoch */
+    const Array *state;  /* [state_count] the copied model_arrays */
     size_t state_count;
 };
-/* What the run folder's model.safetensors holds: kind->arrays, or the parameters that kind->new_items reads, copied
- * into the arena; *n 0: neither. */
+/* Lists the arrays of model.safetensors in the run folder, copied into the arena: kind->arrays, or the parameters that
+ * kind->new_items reads. *n is 0 if the model has neither. */
 bool model_arrays(const Model *m, const Array **list, size_t *n, Arena *a, Error *e);
-/* The recommender from its parts: `vectors` (of a model that has them), config, data, and its arrays (NULL: none). */
+/* Builds the recommender from its parts: `vectors` (if the model has them), config, data, and `arrays` (or NULL). */
 bool trained_build(Trained *t, const Weights *arrays, Error *e);
-/* Copies an evaluated model that is the best so far; after the run trained_kept. */
+/* trained_keep copies an evaluated model that is the best so far. trained_kept ends the work after the run. */
 bool trained_keep(Trained *t, const Model *m, const Tensor *users, const Tensor *items, Error *e);
 bool trained_kept(Trained *t, Error *e);
 
