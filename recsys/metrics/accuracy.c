@@ -1,8 +1,8 @@
-/* recsys/metrics/accuracy.c: hits and their ranks, as Elliot (recipes.md 6.2), MMRec and RecBole (6.3) count
- * them.
+/* recsys/metrics/accuracy.c: metrics of hits and their ranks, with the definitions of Elliot (recipes.md 6.2), MMRec
+ * and RecBole (6.3).
  *
- * They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is a mean of precisions,
- * not of precisions at hits. */
+ * The systems agree on Recall, Precision, HR and MRR. Elliot's nDCG uses graded gains. Elliot's MAP is a mean of the
+ * precisions at all ranks, not only at hits. */
 #include "recsys/metrics/metrics.h"
 
 void recall(const Use *u, const Judged *j, double *out)
@@ -65,7 +65,7 @@ void ndcg_binary(const Use *u, const Judged *j, double *out)
     }
 }
 
-/* Elliot's MAP: the mean over n = 1..k of Precision@n. */
+/* Computes Elliot's MAP: the mean of Precision@n over n = 1..k. */
 void mean_precision(const Use *u, const Judged *j, double *out)
 {
     double total = 0;
@@ -75,7 +75,7 @@ void mean_precision(const Use *u, const Judged *j, double *out)
             total += precision_at(j, ++k);
         double behind = u->judge->at[c] > k
                             ? (double)j->hits[k] * (u->judge->harmonic[u->judge->at[c]] - u->judge->harmonic[k])
-                            : 0; /* the list's end */
+                            : 0; /* ranks after the end of the list */
         out[c] = (total + behind) / (double)u->judge->at[c];
     }
 }
@@ -92,7 +92,8 @@ void mean_recall(const Use *u, const Judged *j, double *out)
     }
 }
 
-/* Average precision, the classic: precision at each hit, over the most hits that there can be. */
+/* Computes the usual average precision: the sum of the precisions at the hits, divided by the largest possible number
+ * of hits. */
 void average_precision(const Use *u, const Judged *j, double *out)
 {
     double total = 0;
@@ -124,7 +125,7 @@ bool f_beta_begin(Use *u, Arena *a, Error *e)
     return true;
 }
 
-/* (1 + beta^2) A B / (beta^2 A + B) of two metrics of users */
+/* Computes (1 + beta^2) A B / (beta^2 A + B) from two metrics A and B of the user. */
 void f_beta(const Use *u, const Judged *j, double *out)
 {
     double squared = u->number * u->number;
@@ -136,9 +137,9 @@ void f_beta(const Use *u, const Judged *j, double *out)
     }
 }
 
-/* ---- quotients of two sums over users -------------------------------------------------------- */
+/* ---- ratios of two sums over users */
 
-/* own: [2, cutoffs] */
+/* own [2, cutoffs]: numerators, denominators */
 bool two_sums_begin(Use *u, Arena *a, Error *e)
 {
     return (u->own = NEW(a, double, 2 * u->judge->n, e)) != NULL;
@@ -152,7 +153,7 @@ void ratio_end(const Use *u, double *out)
         out[c] = sum[c] / sum[n + c];
 }
 
-/* MMRec's Recall2 */
+/* Adds up MMRec's Recall2: all hits / all relevant items. */
 void pooled_recall_add(Use *u, const Judged *j, const double *value)
 {
     double *sum = u->own;

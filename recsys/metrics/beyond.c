@@ -1,5 +1,5 @@
-/* recsys/metrics/beyond.c: coverage, diversity, novelty and popularity, as Elliot (recipes.md 6.2) and RecBole
- * (6.3) count them. */
+/* recsys/metrics/beyond.c: coverage, diversity, novelty and popularity, with the definitions of Elliot (recipes.md 6.2)
+ * and RecBole (6.3). */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
 #include "recsys/metrics/metrics.h"
@@ -26,7 +26,7 @@ bool popularity_begin(Use *u, Arena *a, Error *e)
     return count_popularity(u->judge, a, e);
 }
 
-/* of the first items of a list: their train users, summed up at each cutoff */
+/* Computes, at each cutoff, the sum of the popularities of the first items of a list. */
 static void sum_popularity(const Use *u, const Judged *j, double *out)
 {
     int64_t sum = 0, r = 0;
@@ -37,7 +37,7 @@ static void sum_popularity(const Use *u, const Judged *j, double *out)
     }
 }
 
-/* An empty list counts 0. */
+/* Divides by the number of listed items. For an empty list the result is 0. */
 static void per_item(const Use *u, const Judged *j, double *out)
 {
     for (size_t c = 0; c < u->judge->n; c++)
@@ -116,7 +116,7 @@ bool tail_begin(Use *u, Arena *a, Error *e)
     return (u->own = head_and_tail(u->judge, 0.8, a, e)) != NULL;
 }
 
-/* RecBole's tail: of the items that train has, those with at most `number` users, or that share of them */
+/* RecBole's tail: of the items in train, those with at most `number` users, or this share of the items. */
 bool least_popular_begin(Use *u, Arena *a, Error *e)
 {
     int64_t I = u->judge->data->I, first = 0;
@@ -159,11 +159,11 @@ void tail_per_rank(const Use *u, const Judged *j, double *out)
 /* ---- novelty --------------------------------------------------------------------------------- */
 
 typedef struct Novelty {
-    double *of; /* [items] */
-    bool gains; /* relevance=discounted */
+    double *of; /* [items] novelty of each item */
+    bool gains; /* relevance=discounted: the terms are weighted by gain */
 } Novelty;
 
-/* of: for an item that train lacks, what otherwise. */
+/* Allocates `of`; the caller fills it. */
 static Novelty *novelty_begin(Use *u, Arena *a, Error *e)
 {
     Novelty *n = count_popularity(u->judge, a, e) ? NEW(a, Novelty, 1, e) : NULL;
@@ -255,7 +255,7 @@ void coverage_end(const Use *u, double *out)
         out[c] = (double)different(counts_at(u, c), 0, u->judge->items);
 }
 
-/* How many items there are: those of train, and listed ones that it lacks. */
+/* Returns the number of items: those in train, and listed items that are not in train. */
 static double catalogue(const Judge *judge, const int64_t *count)
 {
     return (double)(judge->data->I + different(count, judge->data->I, judge->items));
@@ -274,7 +274,8 @@ static int compare_counts(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* sum of (2 k - N - 1) share_k over the N items, k from 1, the most listed last; sorts the counts */
+/* Returns the sum of (2 k - N - 1) share_k over the N items, k = 1..N, in ascending order of counts. It sorts the
+ * counts in place. */
 static double inequality(const Judge *judge, int64_t *count, double N)
 {
     double sum = 0, all = (double)total(count, judge->items);
@@ -291,7 +292,7 @@ double gini_of(const Judge *judge, int64_t *count)
     return 1 - inequality(judge, count, N) / (N - 1);
 }
 
-/* Sorting spoils the counts for those that come later. */
+/* The counts are copied before they are sorted, because other metrics need them in the order of the items. */
 static void from_sorted(const Use *u, bool elliot, double *out)
 {
     int64_t items = u->judge->items, *sorted = u->own;
@@ -317,7 +318,7 @@ void inequality_end(const Use *u, double *out)
     from_sorted(u, false, out);
 }
 
-/* own: [cutoffs, items]: 1 / length, summed over the lists that have the item */
+/* own [cutoffs, items]: the sum of 1 / length over the lists that contain the item */
 bool entropy_begin(Use *u, Arena *a, Error *e)
 {
     return count_begin(u, a, e) &&
@@ -367,7 +368,7 @@ void list_length(const Use *u, const Judged *j, double *out)
         out[c] = (double)held_at(j, u->judge->at[c]);
 }
 
-/* Counts in the sums that a figure has for its means. */
+/* Counts the users whose list is not empty. The count is in u->sum, which other rows use for their means. */
 void users_add(Use *u, const Judged *j, const double *value)
 {
     (void)value;
@@ -389,7 +390,7 @@ void sum_end(const Use *u, double *out)
 
 /* ---- features of items ----------------------------------------------------------------------- */
 
-/* Tables of clusters, too */
+/* Opens a table of item features or of clusters. */
 bool open_table(Table *t, const char *path, Arena *a, Error *e)
 {
     Text content;
@@ -400,10 +401,10 @@ bool open_table(Table *t, const char *path, Arena *a, Error *e)
 }
 
 typedef struct Features {
-    int64_t *start, *end; /* [items] into feature */
+    int64_t *start, *end; /* [items] positions in `feature` */
     int64_t *feature;
     size_t count, room;
-    int64_t *seen; /* [features] the last user with it, from 1 */
+    int64_t *seen; /* [features] the last user with this feature, counted from 1 */
     int64_t total, user;
 } Features;
 
@@ -428,7 +429,8 @@ static bool add_features(Features *f, const Table *t, int64_t item, TextIndex *n
     return true;
 }
 
-/* item, feature, feature, ... between tabs; features of items that train lacks do not count. */
+/* Reads a file of lines "item, feature, feature, ...", separated by tabs. Features of items that are not in train do
+ * not count. */
 bool features_begin(Use *u, Arena *a, Error *e)
 {
     Features *f = u->own = NEW(a, Features, 1, e);

@@ -1,5 +1,5 @@
-/* recsys/metrics/groups.c: metrics of clusters of users and items, as Elliot counts them (recipes.md 6.2). Their
- * files are described in docs/formats.md. */
+/* recsys/metrics/groups.c: metrics of clusters of users and items, with Elliot's definitions (recipes.md 6.2).
+ * docs/formats.md describes the files of clusters. */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
 #include "recsys/metrics/metrics.h"
@@ -10,13 +10,13 @@
 /* ---- clusters -------------------------------------------------------------------------------- */
 
 typedef struct Clusters {
-    int32_t *of;   /* [ids] of users or items; -1: in none */
-    int64_t n;     /* numbered from 0 */
-    int64_t *size; /* [n] ids of the file, known or not */
-    int64_t ids;   /* in all of them */
+    int32_t *of;   /* [users] or [items] the cluster of each; -1: none */
+    int64_t n;     /* number of clusters; they are numbered from 0 */
+    int64_t *size; /* [n] number of ids per cluster in the file, including unknown ids */
+    int64_t ids;   /* number of ids in all clusters */
 } Clusters;
 
-/* Each cluster has an id or more: so there are no more clusters than rows. */
+/* Every cluster must have at least one id, so there are at most as many clusters as rows. */
 static bool count_clusters(Clusters *c, const int32_t *cluster, size_t rows, const char *path, Arena *a, Error *e)
 {
     c->ids = (int64_t)rows;
@@ -36,7 +36,7 @@ static bool count_clusters(Clusters *c, const int32_t *cluster, size_t rows, con
     return true;
 }
 
-/* id, cluster between tabs. ids: those that are known, with numbers below `count`. */
+/* Reads a file of lines "id, cluster", separated by tabs. `ids` has the known ids, with numbers below `count`. */
 static bool read_clusters(Clusters *c, const char *path, const TextIndex *ids, int64_t count, Arena *a, Error *e)
 {
     Table t;
@@ -85,7 +85,7 @@ static bool name_figures(Use *u, size_t figures, Arena *a, Error *e)
     return (u->names = NEW(a, const char *, figures, e)) != NULL;
 }
 
-/* "NAME-0", "NAME-1", ... */
+/* Names the figures "NAME-0", "NAME-1", ... */
 static bool name_clusters(Use *u, const char *name, int64_t n, Arena *a, Error *e)
 {
     for (int64_t k = 0; k < n; k++)
@@ -99,12 +99,12 @@ static double *cells_of(const Use *u, int64_t rows, Arena *a, Error *e)
     return arena_alloc(a, (size_t)rows, u->judge->n * sizeof(double), e);
 }
 
-/* ---- what share of each group of items is listed --------------------------------------------- */
+/* ---- the share of each group of items that is listed */
 
 typedef struct Shares {
     Clusters groups;
-    double *listed; /* [groups, cutoffs] */
-    double *could;  /* [groups] */
+    double *listed; /* [groups, cutoffs] how often items of the group are listed */
+    double *could;  /* [groups] how often items of the group could be listed */
 } Shares;
 
 static Shares *shares_new(Use *u, Arena *a, Error *e)
@@ -157,7 +157,7 @@ static void add_listed(const Use *u, const Judged *j, bool hits_only)
     }
 }
 
-/* Of a group an item could be listed that the user does not have in train. */
+/* An item of a group can be listed if the user does not have it in train. */
 void parity_add(Use *u, const Judged *j, const double *value)
 {
     Shares *s = u->own;
@@ -189,7 +189,7 @@ static double share(const Use *u, int64_t k, size_t c)
     return s->listed[(size_t)k * u->judge->n + c] / s->could[k];
 }
 
-/* Standard deviation / mean */
+/* Computes standard deviation / mean over the groups. */
 void spread_end(const Use *u, double *out)
 {
     const Shares *s = u->own;
@@ -218,11 +218,11 @@ void shares_end(const Use *u, double *out)
 
 typedef struct Means {
     Clusters groups;
-    const int32_t *tail; /* of clustered_APLT */
-    double *sum;         /* [groups, cutoffs]; count: those that are in it */
-    int64_t *count;      /* [groups] */
+    const int32_t *tail; /* for clustered_APLT: see head_and_tail */
+    double *sum;         /* [groups, cutoffs] */
+    int64_t *count;      /* [groups] number of users or items in the sum */
     double *gain;        /* of items: [cutoffs, items] */
-    int64_t *times;      /* the same: how often they are listed */
+    int64_t *times;      /* of items: [cutoffs, items] how often each item is listed */
     double *mean;        /* [groups] */
 } Means;
 
@@ -271,7 +271,7 @@ static int compare_up(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The mean over pairs of |x[i] - x[k]|; sorts x. A group without a mean leaves none. */
+/* Returns the mean of |x[i] - x[k]| over all pairs. It sorts x. If a group has no mean, the result is NaN. */
 static double mean_difference(double *x, int64_t n)
 {
     double sum = 0;
@@ -279,7 +279,7 @@ static double mean_difference(double *x, int64_t n)
         if (isnan(x[i]))
             return NAN;
     qsort(x, (size_t)n, sizeof *x, compare_up);
-    for (int64_t i = 0; i + 1 < n; i++) /* n - 1 - i pairs lie across this gap on one side, i + 1 on the other */
+    for (int64_t i = 0; i + 1 < n; i++) /* of all pairs, (i + 1) (n - 1 - i) have one number on each side of this gap */
         sum += (x[i + 1] - x[i]) * (double)(i + 1) * (double)(n - 1 - i);
     return sum / ((double)n * (double)(n - 1) / 2);
 }
@@ -368,7 +368,8 @@ void item_difference_end(const Use *u, double *out)
     }
 }
 
-/* clustered_APLT's figure reads the tail from u->own: a use within the use. */
+/* clustered_APLT uses the function of APLT, which reads the tail from u->own: group_tail_share calls it with a Use of
+ * its own. */
 bool user_groups_tail_begin(Use *u, Arena *a, Error *e)
 {
     if (!user_groups_begin(u, a, e))
@@ -433,15 +434,15 @@ void group_gini_end(const Use *u, double *out)
     }
 }
 
-/* ---- bias disparity: clusters of items in the lists of clusters of users --------------------- */
+/* ---- bias disparity: clusters of items in the lists of clusters of users */
 
 typedef struct Disparity {
     Clusters users, items;
-    double *listed; /* [users, items, cutoffs] */
-    double *train;  /* [users, items] */
+    double *listed; /* [users, items, cutoffs] counts of listed items, by cluster of users and of items */
+    double *train;  /* [users, items] counts of train pairs */
 } Disparity;
 
-/* Without a file there is one cluster of all. */
+/* If no file is given, all ids are in one cluster. */
 static bool one_cluster(Clusters *c, int64_t count, Arena *a, Error *e)
 {
     *c = (Clusters){.n = 1, .ids = 1};
@@ -494,7 +495,7 @@ void disparity_add(Use *u, const Judged *j, const double *value)
     }
 }
 
-/* Row g of column c of n: the sum over clusters of items. */
+/* Returns the sum over the clusters of items, for cluster g of users and column c of n. */
 static double sum_of_row(const Disparity *d, const double *cells, int64_t g, size_t n, size_t c)
 {
     double all = 0;
@@ -503,7 +504,8 @@ static double sum_of_row(const Disparity *d, const double *cells, int64_t g, siz
     return all;
 }
 
-/* Cell [g, k, c] of n columns: its share in its row, by the share of that cluster of items in the file. */
+/* Returns the bias of cell [g, k, c]: the share of cluster k in the row of g, divided by the share of cluster k among
+ * the items of the file. */
 static double bias(const Disparity *d, const double *cells, double all, int64_t g, int64_t k, size_t n, size_t c)
 {
     return cells[(size_t)(g * d->items.n + k) * n + c] / all / ((double)d->items.size[k] / (double)d->items.ids);

@@ -1,4 +1,5 @@
-/* recsys/metrics/lists.c: from lists to figures. Lists come in blocks: no metric needs all of them at once. */
+/* recsys/metrics/lists.c: computes figures from lists. Lists are added in blocks: no metric needs all of them at the
+ * same time. */
 #include "recsys/metrics/metrics.h"
 
 #include <math.h>
@@ -41,7 +42,7 @@ int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U)
     return relevant_users_of(&(EvalConfig){0}, truth, p, U);
 }
 
-enum { LARGEST_RATING = 1000 }; /* sums of a million gains are finite */
+enum { LARGEST_RATING = 1000 }; /* with it, a sum of a million gains is finite */
 static double gain_of(const EvalConfig *c, float rating)
 {
     return exp2((double)rating - c->relevance_threshold + 1) - 1;
@@ -62,7 +63,7 @@ bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const ch
 
 /* ---- the scorer ------------------------------------------------------------------------------ */
 
-/* Cutoffs in ascending order, each with its place in the caller's. */
+/* A cutoff (they are sorted in ascending order) and its index in the caller's list. */
 typedef struct Cutoff {
     int64_t at;
     size_t place;
@@ -82,9 +83,9 @@ struct Scorer {
     Use *use;
     size_t uses;
     Cutoff *order;
-    int64_t longest;       /* of the cutoffs; INT64_MAX: lists are read to their ends */
-    int64_t users;         /* room in scores->by_user */
-    int64_t length, liked; /* room in what follows */
+    int64_t longest;       /* the largest cutoff; INT64_MAX: lists are read to their ends */
+    int64_t users;         /* allocated users in scores->by_user */
+    int64_t length, liked; /* allocated lengths of the arrays below */
     int64_t *hits, *held;
     bool *hit;
     double *gain, *ideal;
@@ -138,7 +139,7 @@ static bool has_what_it_needs(const Use *u, Error *e)
                 needs & METRIC_TRAIN ? "train interactions" : "numbers of users and items");
 }
 
-/* Opens the metrics, and names the figures. */
+/* Parses the metrics and names their figures. */
 static bool make_uses(Scorer *s, const EvalConfig *c, Error *e)
 {
     size_t figures = 0, n = 0;
@@ -235,7 +236,7 @@ static bool make_room(Scorer *s, int64_t length, int64_t liked, Error *e)
     return true;
 }
 
-/* The first n ranks of a list are judged. */
+/* Prepares the first n ranks of a list for the metrics. */
 static Judged judge(const Scorer *s, int64_t user, const int32_t *top, const double *score, int64_t n)
 {
     const Pairs *truth = s->truth;
@@ -315,7 +316,7 @@ static void add_user(Scorer *s, const Judged *j)
     s->scores->users += j->relevant > 0;
 }
 
-/* Elliot leaves out who has no list, MMRec who has no truth. */
+/* Elliot leaves out users without a list. MMRec leaves out users without truth. */
 bool scorer_add(Scorer *s, const Lists *l, Error *e)
 {
     if (ALL_METRICS && !l->score && measures_needs(s->judge.config, s->judge.protocol) & METRIC_SCORES)
@@ -338,7 +339,7 @@ bool scorer_add(Scorer *s, const Lists *l, Error *e)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* Users' values, with a row for each that counts. */
+/* Removes the unused space between the rows of by_user: only users who count have a column. */
 static void close_rows(Scorer *s)
 {
     Scores *out = s->scores;

@@ -1,4 +1,4 @@
-/* recsys/metrics/metrics.c: the table of metrics, and how one is asked for. */
+/* recsys/metrics/metrics.c: the table of metrics, and the parser of metrics with parameters. */
 // flags: -Os
 #include "recsys/metrics/metrics.h"
 
@@ -14,12 +14,13 @@
 #define CLUSTERS    "clustering_name= clustering_file=FILE"
 #define USER_GROUPS "user_clustering_name= user_clustering_file=FILE"
 #define ITEM_GROUPS "item_clustering_name= item_clustering_file=FILE"
-/* A row by its name, its systems, their words, what it needs, group, text and parameters, then what computes it. */
+/* A row of the table: name, systems, the systems in words, needs, group, description, parameters, then the functions
+ * that compute it. */
 #define ROW(name, systems, words, needs, group, about, parameters, ...)                                                \
     {                                                                                                                  \
         {name, TOLD(about), TOLD(group), TOLD(words), parameters, needs}, systems, __VA_ARGS__                         \
     }
-#define TOLD(text)   (ALL_METRICS ? (text) : "") /* what show_metrics tells */
+#define TOLD(text)   (ALL_METRICS ? (text) : "") /* shown by show_metrics only, so MINIMAL leaves it out */
 #define ROW_OF(...)  ROW(__VA_ARGS__)
 #define WHOLE_SCORES METRIC_WHOLE | METRIC_SCORES
 
@@ -182,7 +183,7 @@ static bool same_name(Text a, const char *name)
     return a.p && name && a.n == strlen(name) && !strncasecmp(a.p, name, a.n);
 }
 
-/* Takes "recbole." off a name; 0: there is no system before it. */
+/* Removes a prefix such as "recbole." from a name and returns the system. Returns 0 if there is no such prefix. */
 static int take_system(Text *name, const char **word)
 {
     static const char *const WORDS[] = {"elliot.", "mmrec.", "recbole."};
@@ -203,7 +204,7 @@ const Row *row_find(Text name, Protocol p)
     static const int ORDER[2][4] = {{ELLIOT, RECBOLE, MMREC, 0}, {MMREC, RECBOLE, ELLIOT, 0}};
     const char *word;
     int system = take_system(&name, &word);
-    if (same_name(name, "Hit")) /* RecBole's name */
+    if (same_name(name, "Hit")) /* name in RecBole */
         name = TEXT("HR");
     for (int k = 0; k < 4; k++)
         for (size_t i = 0; i < COUNT(ROWS); i++)
@@ -240,7 +241,7 @@ bool metric_unknown(const char *where, const char *name, Arena *a, Error *e)
 /* ---- parameters ------------------------------------------------------------------------------ */
 
 #ifdef SAPOR_MINIMAL
-/* There are none. */
+/* MINIMAL has no parameters. */
 static Text next_part(Text *rest)
 {
     Text all = *rest;
@@ -262,7 +263,7 @@ static const char *const PARAMETER_NAMES[PARAMETERS] = {"beta",
                                                         "item_clustering_name",
                                                         "item_clustering_file"};
 
-/* "key=" at the beginning of a text, where it is a parameter; else PARAMETERS */
+/* Returns the parameter if the text begins with "key=" of a parameter; else PARAMETERS. */
 static Parameter parameter_of(Text at)
 {
     Parameter p = 0;
@@ -274,7 +275,7 @@ static Parameter parameter_of(Text at)
     return p;
 }
 
-/* Cuts a text behind the colon that a parameter follows: what stands before it. */
+/* Splits *rest at the first colon that a parameter follows. Returns the part before the colon. */
 static Text next_part(Text *rest)
 {
     Text all = *rest;
@@ -305,7 +306,7 @@ static bool read_number(Use *u, Parameter p, double least, double most, double o
                 PARAMETER_NAMES[p], u->value[p], least, most);
 }
 
-/* Metrics whose users' values another one combines */
+/* Reads the metrics that another metric combines (metric_0, metric_1). */
 static bool read_parts(Use *u, Protocol p, Arena *a, Error *e)
 {
     static const char *const DEFAULTS[] = {"Precision", "Recall"};
@@ -446,14 +447,14 @@ bool measures_check(const EvalConfig *c, Arena *a, Error *e)
 }
 
 #ifdef SAPOR_MINIMAL
-/* There are no groups. */
+/* MINIMAL has no groups. */
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e)
 {
     (void)names, (void)count, (void)p, (void)a, (void)e;
     return true;
 }
 #else
-/* 0: not of the group that a word names; "all" names every one. */
+/* Reports whether a row belongs to the group `word` and is included in it. "all" is every group. */
 static bool in_group(const Row *r, const char *word, Protocol p)
 {
     bool all = !strcasecmp(word, "all");
@@ -526,7 +527,7 @@ unsigned measures_needs(const EvalConfig *c, Protocol p)
         while (rest.n) {
             Text part = next_part(&rest);
             Parameter key = parameter_of(part);
-            size_t n = sizeof "metric_0"; /* with the = */
+            size_t n = sizeof "metric_0"; /* length of "metric_0=" */
             row = key == P_METRIC_0 || key == P_METRIC_1 ? row_find((Text){part.p + n, part.n - n}, p) : NULL;
             needs |= row ? row->metric.needs : 0;
         }

@@ -1,4 +1,4 @@
-/* recsys/metrics/ranks.c: areas under the ROC curve, and errors of predicted scores, from the ranks and scores of
+/* recsys/metrics/ranks.c: areas under the ROC curve (AUC), and errors of predicted scores, from the ranks and scores of
  * the relevant items (recipes.md 6.2). */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
@@ -6,9 +6,10 @@
 
 #include <math.h>
 
-/* ---- AUC: of a hit at rank r (from 0), before which there are p hits: (n - r + p) / n -------- */
+/* ---- AUC: a hit at rank r (from 0) after p hits adds (n - r + p) / n */
 
-/* Elliot's n: the items that the user has neither in train nor as relevant ones, and 1. */
+/* Returns n as Elliot defines it: 1 + the number of items that the user does not have in train and that are not
+ * relevant. */
 static double negatives(const Use *u, const Judged *j)
 {
     const Pairs *train = &u->judge->data->train;
@@ -48,7 +49,7 @@ void group_auc(const Use *u, const Judged *j, double *out)
     fill(u, area(u, j, 0, j->length) / (double)j->relevant, out);
 }
 
-/* To the sums of ratio_end */
+/* Adds to the two sums of ratio_end. */
 static void add_to_ratio(Use *u, double above, double below)
 {
     double *sum = u->own;
@@ -65,8 +66,8 @@ void pooled_auc_add(Use *u, const Judged *j, const double *value)
     add_to_ratio(u, area(u, j, 0, j->length), (double)j->hits[j->length]);
 }
 
-/* RecBole: items of equal score share the mean of their ranks. Users whose list has hits alone, or none, are left out.
- */
+/* RecBole: items with equal scores share the mean of their ranks. Users are left out if all items of their list are
+ * hits, or none is. */
 void weighted_auc_add(Use *u, const Judged *j, const double *value)
 {
     double hits = (double)j->hits[j->length], ranks = 0, rank = 0;
@@ -83,7 +84,7 @@ void weighted_auc_add(Use *u, const Judged *j, const double *value)
         add_to_ratio(u, ((hits + others + 1) * hits - hits * (hits + 1) / 2 - ranks) / others, hits);
 }
 
-/* ---- errors: relevant items that the list lacks count as predicted without error (Elliot) ---- */
+/* ---- errors: a relevant item that the list lacks counts as an error of 0 (Elliot) */
 
 static double squares(const Judged *j)
 {

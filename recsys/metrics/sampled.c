@@ -1,5 +1,5 @@
-/* recsys/metrics/sampled.c: sampled evaluation: a user's items of a part are ranked among drawn ones, or those
- * of a file (recipes.md 6.1). What is drawn depends on the part and the user alone: all runs rank the same items. */
+/* recsys/metrics/sampled.c: sampled evaluation. The user's items of a part are ranked among drawn items, or among the
+ * items of a file (recipes.md 6.1). The draws depend on the part and the user only, so all runs rank the same items. */
 // flags: -Os
 #include "recsys/metrics/metrics.h"
 
@@ -18,7 +18,7 @@ const char *sampled_words(const EvalConfig *c, Arena *a, Error *e)
 }
 
 #ifndef SAPOR_MINIMAL
-/* N or uniN */
+/* Parses N or uniN. */
 static bool negatives_count(const char *word, int64_t *number, bool *each)
 {
     Text digits = text_of(word);
@@ -60,9 +60,9 @@ typedef struct Drawing {
     const EvalConfig *config;
     const Pairs *truth;
     Draw draw;
-    int8_t *taken;  /* [I] 1: the user's in train or the part; 2: a candidate */
-    int32_t *free;  /* [I] what may be drawn */
-    bool *chosen;   /* [I] draw_subset's */
+    int8_t *taken;  /* [I] 1: the user has the item in train or in the part; 2: a candidate */
+    int32_t *free;  /* [I] items that may be drawn */
+    bool *chosen;   /* [I] scratch of draw_subset */
     int32_t *drawn; /* [I] */
     size_t room;
 } Drawing;
@@ -74,7 +74,7 @@ static void take(Drawing *d, const Pairs *p, int64_t user, int8_t how)
             d->taken[p->item[i]] = how;
 }
 
-/* RecBole draws with replacement, and not from either part. */
+/* As RecBole, uniN draws with replacement, and never an item of the user in train or in the part. */
 static void draw_negatives(Drawing *d, int64_t user)
 {
     const EvalConfig *c = d->config;
@@ -113,11 +113,11 @@ static bool close_user(Candidates *x, Drawing *d, int64_t user, Arena *a, Error 
     return true;
 }
 
-/* A user's line of Elliot's file: "(7,)" or an id, then items between tabs. */
+/* A line of Elliot's file: "(7,)" or an id of a user, then items, separated by tabs. */
 typedef struct FileLine {
     int64_t user;
-    Text items;    /* the row behind the first tab */
-    size_t number; /* of the line, from 1 */
+    Text items;    /* the rest of the line after the first tab */
+    size_t number; /* number of the line, counted from 1 */
 } FileLine;
 
 static int by_user(const void *a, const void *b)
@@ -148,7 +148,7 @@ static bool read_file(FileLine **lines, size_t *n, const DataSet *d, const char 
         text_next(&line, '\t', &user);
         int64_t u = text_index_find(d->users, id_of(user));
         if (u < 0 || u >= d->U)
-            continue; /* as in the parts: users without a train row are left out */
+            continue; /* users without a train row are left out, as in the parts */
         if (*n == room && !(*lines = arena_grow(a, *lines, *n, &room, sizeof **lines, e)))
             return false;
         (*lines)[(*n)++] = (FileLine){u, line, number};
@@ -212,7 +212,7 @@ bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bo
 void candidates_exclude(const Candidates *x, const DataSet *data, const int32_t *ids, int64_t n, Excluded *out)
 {
     int64_t at = 0, row = 0;
-    for (int64_t u = 0; u < data->U; u++) { /* ids ascend */
+    for (int64_t u = 0; u < data->U; u++) { /* `ids` is in ascending order */
         out->start[u] = at;
         if (row == n || ids[row] != u)
             continue;

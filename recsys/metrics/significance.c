@@ -1,15 +1,16 @@
-/* recsys/metrics/significance.c: whether two systems differ, by a figure of each for every user: recipes.md 6.8.
+/* recsys/metrics/significance.c: tests whether two systems differ, from a figure of each system for every user
+ * (recipes.md 6.8).
  *
- * The tests are those of scipy 1.17.1. Its sums are repeated in the order of NumPy (sum_of): where all differences are
- * nearly equal, the statistic depends on how sums are rounded. The tails are computed here, by other means than
- * scipy's: see student_tail. */
+ * The tests are those of scipy 1.17.1. Sums are computed in NumPy's order (sum_of), because the statistic depends on
+ * the rounding of sums if all differences are nearly equal. The tail probabilities use other methods than scipy: see
+ * student_tail. */
 // flags: -Os
 #include "recsys/evaluation.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* NumPy's pairwise sum: eight running sums of at most 128 numbers, halves above that. */
+/* Computes NumPy's pairwise sum: eight running sums for up to 128 numbers; longer arrays are split in halves. */
 static double sum_of(const double *x, int64_t n)
 {
     enum { LANES = 8, BLOCK = 128 };
@@ -33,8 +34,9 @@ static double sum_of(const double *x, int64_t n)
 
 /* ---- Student's t ----------------------------------------------------------------------------- */
 
-/* Gamma(z + 1/2) / Gamma(z), z > 0: by Stirling's series of the logarithm of both, whose large terms cancel on paper.
- * The difference of two lgamma would lose as many digits as the values have: 1e-10 at z = 50,000. */
+/* Returns Gamma(z + 1/2) / Gamma(z) for z > 0. It uses the difference of Stirling's series of both logarithms; their
+ * large terms cancel in the formula. The difference of two calls of lgamma would lose many digits: the error would be
+ * 1e-10 at z = 50,000. */
 static double gamma_ratio(double z)
 {
     double below = 1, r, s;
@@ -50,9 +52,12 @@ static double gamma_ratio(double z)
     return below * sqrt(z) * exp(tail);
 }
 
-/* The regularised incomplete beta function I_x(a, b) is x^a y^b / B(a, b), y = 1 - x, over this continued fraction
- * (Didonato and Morris 1992, ACM TOMS 708, eq. 9). above: a y - b x + 1, which the caller computes without taking near
- * numbers from each other. Evaluated from the front (modified Lentz). */
+/* Returns the continued fraction of the regularised incomplete beta function I_x(a, b) (Didonato and Morris 1992, ACM
+ * TOMS 708, eq. 9), by the modified method of Lentz:
+ *
+ *   I_x(a, b) = x^a y^b / B(a, b) / fraction,  y = 1 - x
+ *
+ * `above` is a y - b x + 1. The caller computes it, without a difference of nearly equal numbers. */
 static double beta_fraction(double a, double b, double x, double above)
 {
     enum { MOST = 10000 };
@@ -72,8 +77,9 @@ static double beta_fraction(double a, double b, double x, double above)
     return f;
 }
 
-/* x^(df / 2), x = df / (df + t^2), for a square that does not overflow. At p = 1e-200 the exponent is 460, and an error
- * in its last place is one of 5e-14 in the result: so the roundings of t^2 / df and of the product are put back. */
+/* Returns x^(df / 2) with x = df / (df + t^2), for a t^2 that does not overflow. At p = 1e-200 the exponent is 460, and
+ * an error in its last digit is an error of 5e-14 in the result. The rounding errors of t^2 / df and of the product are
+ * therefore corrected. */
 static double power_of_share(double t, double df)
 {
     double square = t * t, rest = fma(t, t, -square), q = square / df;
@@ -82,8 +88,8 @@ static double power_of_share(double t, double df)
     return exp(-exponent) * (1 - (fma(df / 2, l, -exponent) + df / 2 * rest_q / (1 + q)));
 }
 
-/* P(|T| >= |t|) of Student's t with df degrees of freedom: I_x(df / 2, 1 / 2), x = df / (df + t^2). The tail itself
- * where it is small, however small, else 1 less the middle. */
+/* Returns P(|T| >= |t|) of Student's t with df degrees of freedom: I_x(df / 2, 1 / 2), x = df / (df + t^2). A small
+ * tail is computed directly, a large one as 1 minus the middle. */
 double student_tail(double t, double df)
 {
     double big = 1e100, a = df / 2;
@@ -104,7 +110,7 @@ double student_tail(double t, double df)
 
 static double *differences(const double *a, const double *b, int64_t n, Arena *scratch, Error *e)
 {
-    double most = 1e100; /* squares and their sum are far from overflow */
+    double most = 1e100; /* the squares and their sum do not overflow */
     double *d = n > 0 ? NEW(scratch, double, n, e) : NULL;
     if (n < 1)
         fail(e, SP_USAGE, "there are no pairs of figures to test");
@@ -141,11 +147,12 @@ static int by_magnitude(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-typedef struct SignedRanks { /* of the differences that are not 0, equal magnitudes by the mean of their ranks */
+/* ranks of the magnitudes of the differences that are not 0; equal magnitudes get the mean of their ranks */
+typedef struct SignedRanks {
     int64_t count;
-    double plus, minus; /* sums: whole and half numbers, exact */
-    double ties;        /* sum of t^3 - t over groups of t equal magnitudes */
-    int *twice;         /* [count] 2 rank, ascending; NULL where count is over SMALL */
+    double plus, minus; /* sums of ranks: multiples of 1/2, exact */
+    double ties;        /* sum of t^3 - t over the groups of t equal magnitudes */
+    int *twice;         /* [count] 2 x rank, in ascending order; NULL if count is above SMALL */
 } SignedRanks;
 enum { SMALL = 50, TINY = 13 };
 
@@ -170,8 +177,8 @@ static void sum_ranks(SignedRanks *r, double *d, int64_t n)
     }
 }
 
-/* Every sign is as likely as the other: how many of the 2^count choices give each sum of the positive ranks, by adding
- * one rank after the other. The counts are below 2^53, so that they are exact. */
+/* Returns the exact p. All 2^count choices of signs are equally probable. It counts how many choices give each sum of
+ * the positive ranks, by adding one rank after the other. The counts are below 2^53, so they are exact. */
 static double exact_p(const SignedRanks *r)
 {
     double ways[SMALL * (SMALL + 1) + 1] = {1}, below = 0, above = 0;
