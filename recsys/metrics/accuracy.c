@@ -137,7 +137,7 @@ void f_beta(const Use *u, const Judged *j, double *out)
     }
 }
 
-/* ---- ratios of two sums over users */
+/* ---- ratios of two sums over users ----------------------------------------------------------- */
 
 /* own [2, cutoffs]: numerators, denominators */
 bool two_sums_begin(Use *u, Arena *a, Error *e)

@@ -99,7 +99,7 @@ static double *cells_of(const Use *u, int64_t rows, Arena *a, Error *e)
     return arena_alloc(a, (size_t)rows, u->judge->n * sizeof(double), e);
 }
 
-/* ---- the share of each group of items that is listed */
+/* ---- the share of each group of items that is listed ----------------------------------------- */
 
 typedef struct Shares {
     Clusters groups;
@@ -434,7 +434,7 @@ void group_gini_end(const Use *u, double *out)
     }
 }
 
-/* ---- bias disparity: clusters of items in the lists of clusters of users */
+/* ---- bias disparity: clusters of items in the lists of clusters of users --------------------- */
 
 typedef struct Disparity {
     Clusters users, items;

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* ---- AUC: a hit at rank r (from 0) after p hits adds (n - r + p) / n */
+/* ---- AUC: a hit at rank r (from 0) after p hits adds (n - r + p) / n ------------------------- */
 
 /* Returns n as Elliot defines it: 1 + the number of items that the user does not have in train and that are not
  * relevant. */
@@ -84,7 +84,7 @@ void weighted_auc_add(Use *u, const Judged *j, const double *value)
         add_to_ratio(u, ((hits + others + 1) * hits - hits * (hits + 1) / 2 - ranks) / others, hits);
 }
 
-/* ---- errors: a relevant item that the list lacks counts as an error of 0 (Elliot) */
+/* ---- errors: a relevant item that the list lacks counts as an error of 0 (Elliot) ------------ */
 
 static double squares(const Judged *j)
 {
