@@ -2,7 +2,7 @@
 // flags: -Os
 #include "extractors/loading.h"
 
-/* ---- kind ---- */
+/* ---- the kind of a model --------------------------------------------------------------------- */
 
 /* Returns the folder of a model. A weights file inside a Hugging Face folder means that folder. NULL: a weights file
  * without a folder, or an error. */
