@@ -4,7 +4,7 @@
 
 #include "tools/ducho/extract.h"
 
-enum { MAX_RESHAPED = 1 << 26 }; /* pixels; an image that is reshaped may have a few more */
+enum { MAX_RESHAPED = 1 << 26 }; /* pixels; below the limit of image_resize */
 /* Limits of a plan. By aliases, a short file can name many layers for each of many models, and a path is made for each
  * combination. */
 enum { MAX_EXTRACTIONS = 4096, MAX_PATH = 4096 };

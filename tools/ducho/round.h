@@ -82,7 +82,7 @@ struct Round {
 
 /* ---- targets.c ------------------------------------------------------------------------------- */
 
-/* Adds the model's files to the hash *h. */
+/* Computes the hash of a model's files. */
 bool model_hash(uint64_t *h, const char *path, Arena *a, Error *e);
 /* Sets the paths of a target for this model and these settings. */
 bool target_paths(Target *t, uint64_t model, Shard s, Arena *a, Error *e);

@@ -3,7 +3,10 @@
  * A run resumes by ROOT/.sapor/<key>/manifest.tsv. It has one line per finished item: id, hash of its input, hash of
  * its features. The key is a hash of the settings and the model files. An item is skipped if its line matches its
  * present input and its present file. The whole manifest is rewritten every few seconds; after a kill, items without a
- * line are computed again. */
+ * line are computed again.
+ *
+ * An item that cannot be read does not stop the others. It is listed with its reason in
+ * ROOT/backend/model/missing_<layer>.tsv, and the next run tries it again. */
 // flags: -Os
 #include <stdlib.h>
 
