@@ -253,7 +253,7 @@ static bool use_resizer(Encoder *en, Error *e)
     if (en->options.resizer == RESIZE_PILLOW)
         return true;
     if (!(en->towers & MODALITY_IMAGE))
-        return fail(e, SP_USAGE, "%s: resize torchvision is for images, and this model encodes none here; remove it",
+        return fail(e, SP_USAGE, "%s: resize torchvision is for images, but no tower of images is open; remove it",
                     en->path);
     if (preset_resizer(&en->image.preset, en->options.resizer, e))
         return true;

@@ -94,6 +94,7 @@ static inline bool pass_asks(const Pass *p, int output) /* output -1: false */
 {
     return output >= 0 && p->asked[output];
 }
+/* Stores the tensor x as the result of an output; output -1: does nothing. */
 static inline void pass_put(Pass *p, int output, Tensor *x)
 {
     if (output >= 0)
@@ -140,7 +141,7 @@ typedef struct EncoderKind {
 } EncoderKind;
 
 /* Which weights of an encoder are trained, and how. The lists are patterns separated by commas. A pattern is a name, or
- * the end of a name behind a dot, with * ? [] as in file names. A pattern after ! excludes names again. If several
+ * the end of a name after a dot, with * ? [] as in file names. A pattern after ! excludes names again. If several
  * patterns match, the last one decides. "*" selects all weights; "encoder.layer.11.*, pooler.*, !*.key.bias" selects
  * some. A pattern that matches no weight is an error. */
 typedef struct TrainOptions {
@@ -187,7 +188,7 @@ typedef struct TextTower {
     Text prompt;               /* from the folder: put before each text */
     bool lower;                /* from the folder: texts are made lower-case first */
     /* Set by `load`: */
-    int64_t vocabulary; /* number of tokens that have a vector: an id that is not below it is an error; 0: not stated */
+    int64_t vocabulary; /* the number of token vectors; every id must be below it; 0: not stated */
     int64_t max_tokens; /* the most that the model supports; then texts are cut to this length */
     /* position of a text's first token: 0 for BERT; 2 for MPNet, because its padding token (1) has position 1 */
     int32_t first_position;

@@ -237,8 +237,8 @@ static bool read_module(Reading *r, const char *path, const Json *m, int64_t *ma
     if (text_is(class, "Transformer"))
         return read_transformer(r, where, max_seq_length);
     if ((dense && !r->pooled) || (pooling && r->pooled))
-        return fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: expected one Pooling, and every Dense behind it", path,
-                    m->line, m->column);
+        return fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: expected one Pooling, and each Dense after it", path, m->line,
+                    m->column);
     if (pooling)
         return read_pooling(r, where);
     if (dense)
@@ -367,7 +367,7 @@ static Tensor *rows_behind(Tape *t, Tensor *x, const Ragged *r, int64_t count, R
     int64_t total = r->total - r->B * count, n = 0;
     for (int64_t b = 0; b < r->B; b++)
         if (r->offsets[b + 1] - r->offsets[b] <= count)
-            return tape_fail(t, SP_SHAPE, "a text has no tokens behind the prompt"), NULL;
+            return tape_fail(t, SP_SHAPE, "a text has only tokens of the prompt"), NULL;
     if (!offsets || !(at = tape_scratch(t, total, sizeof *at)))
         return NULL;
     for (int64_t b = 0; b < r->B; b++) {

@@ -47,7 +47,7 @@ static bool tokenize_one(const Call *c, Text text, TokenIds *ids, bool *cut, Joi
     if (ids->count == start)
         return fail(e, SP_FORMAT, "has no tokens");
     if ((int64_t)(ids->count - start) <= sentence_left_out(c))
-        return fail(e, SP_FORMAT, "has no tokens behind the prompt, which pooling leaves out");
+        return fail(e, SP_FORMAT, "has only tokens of the prompt, which pooling leaves out");
     for (size_t j = start; en->text.vocabulary && j < ids->count; j++)
         if (ids->ids[j] >= en->text.vocabulary) {
             Text piece = token_text(en->text.tokenizer, ids->ids[j]);

@@ -85,7 +85,7 @@ bool tuning_open(Encoder *en, Error *e)
            read_patterns(&en->tuning->adapters, o->adapters, en->arena, e);
 }
 
-/* Reports whether a pattern matches the name, or an end of the name behind a dot. */
+/* Reports whether a pattern matches the name, or an end of the name after a dot. */
 static bool fits(const Pattern *p, const char *name)
 {
     for (; name; name = strchr(name, '.') ? strchr(name, '.') + 1 : NULL)
@@ -132,7 +132,7 @@ bool tuning_check(const Encoder *en, const ModelSource *s, Error *e)
     for (size_t k = 0; en->tuning && k < COUNT(all); k++)
         for (size_t i = 0; i < all[k]->count; i++)
             if (!all[k]->list[i].used)
-                return fail(e, SP_USAGE, "%s: no %s that the encoder uses has a name that fits %s", s->path,
+                return fail(e, SP_USAGE, "%s: no %s that the encoder uses matches %s", s->path,
                             k ? "linear layer" : "weight", all[k]->list[i].text);
     return true;
 }

@@ -113,8 +113,8 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
         jpeg_destroy_decompress(&jpeg);
         if (failure.manager.msg_code == JERR_NO_BACKING_STORE)
             return fail(e, SP_FORMAT,
-                        "%s: a progressive JPEG of this size needs more than its %zu bytes; save it as baseline JPEG",
-                        name, bytes.n);
+                        "%s: a progressive JPEG of %zu bytes needs too much memory; save it as baseline JPEG", name,
+                        bytes.n);
         return failure.manager.msg_code == JERR_INPUT_EOF
                    ? fail(e, SP_FORMAT, "%s: JPEG is truncated after %zu bytes; fetch the file again", name, bytes.n)
                    : fail(e, SP_FORMAT, "%s: damaged JPEG: %s", name, failure.message);

@@ -46,9 +46,9 @@ static void *resize(void *p, size_t n)
  * all coefficients. */
 enum { PIXELS = 1 << 25, MAX_SCANS = 100 };
 
-/* Checks a JPEG for tables that stb_image before 2.28 would overflow: it writes behind a Huffman table of more than 256
- * codes, and reads a whole table even if its segment ends earlier. Reads the markers in the same way as stb_image.
- * Returns NULL, or what is wrong. */
+/* Checks the Huffman tables of a JPEG. stb_image before 2.28 writes past the end of its table if a file's table has
+ * more than 256 codes, and it reads a whole table even if its segment ends earlier. This function therefore reads the
+ * markers in the same way as stb_image. Returns NULL, or what is wrong. */
 static const char *jpeg_problem(const stbi_uc *p, size_t n)
 {
     int scans = 0;

@@ -181,7 +181,7 @@ static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N, cons
                     (long long)N, l->prefix, positions);
     return image_size_fits(p->width, p->height) ||
            fail(l->error, SP_UNSUPPORTED,
-                "%s: images of %lld x %lld are not supported: at most 16384 pixels a side, 16,777,216 in all",
+                "%s: images of %lld x %lld are not supported: at most 16384 pixels per side, 16,777,216 in all",
                 l->source->path, (long long)p->width, (long long)p->height);
 }
 

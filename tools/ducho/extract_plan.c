@@ -144,8 +144,8 @@ static bool check_own(const Extraction *x, const Yaml *model, Error *e)
         const Yaml *y = yaml_get(model, KEYS[i]);
         if (y && !yaml_is_null(y) && (y->type != YAML_TEXT || !text_is(y->text, x->model)))
             return fail(e, SP_UNSUPPORTED,
-                        "%s: %s: other than the model's own is not supported; copy its files into the model's folder",
-                        y->where, KEYS[i]);
+                        "%s: %s: only the model's own is supported; copy these files into the model's folder", y->where,
+                        KEYS[i]);
     }
     return true;
 }
