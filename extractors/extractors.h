@@ -48,7 +48,7 @@ typedef struct Output {
     unsigned modality;
     RowKind rows;
     bool inner;      /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
-    int64_t depth;   /* of an inner output: the number of blocks that must run before it is known */
+    int64_t depth;   /* for an inner output: the number of blocks that must run to compute it */
     int64_t width;   /* of a vector, or of a token's row; of a map: its channels */
     Pooling pool;    /* the pooling that POOL_MODEL means for tokens: POOL_NONE unless the model states another */
     bool normalized; /* with POOL_MODEL, and if the call states nothing else, rows have length 1 */
@@ -79,18 +79,22 @@ typedef struct Pass {
     const TextBatch *texts;
     const ImageBatch *images;
     size_t outputs;
-    const Output *table; /* [outputs]: the encoder's */
-    const bool *asked;   /* [outputs] */
+    const Output *table; /* [outputs]: the encoder's table */
+    const bool *asked;   /* [outputs]: true: the output is requested */
     Tensor **out;        /* [outputs]: the results of the requested outputs; set by pass_put */
 } Pass;
-/* Computes the requested outputs and puts them by pass_put: vectors [B, width]; tokens [total, width] of texts and [B
- * T, width] of images (T tokens per image); maps [B, h, w, width].
+/* Computes the requested outputs and stores them by pass_put:
+ *
+ * - vectors [B, width];
+ * - tokens of texts [total, width]; tokens of images [B T, width], with T tokens per image;
+ * - maps [B, h, w, width].
  *
  * The function runs twice; the first run has shapes, but no numbers. Its ops and their shapes must depend on shapes and
  * `asked` only. It may read the ids of texts, to find a token (text_rows). Anything computed from ids must be in
  * tape_scratch and enter ops by input_i32. */
 typedef void TowerForward(Tape *t, const void *model, Pass *p);
-static inline bool pass_asks(const Pass *p, int output) /* output -1: false */
+/* Reports whether an output is requested; output -1: false. */
+static inline bool pass_asks(const Pass *p, int output)
 {
     return output >= 0 && p->asked[output];
 }
@@ -111,11 +115,11 @@ Tensor *text_rows(Tape *t, const TextBatch *b, int64_t id);
 typedef struct Encoder Encoder;
 typedef struct EncoderKind {
     const char *name;  /* "bert": for --arch and `sapor models` */
-    const char *about; /* one line: which published models */
+    const char *about; /* one line that names published models */
     /* What the outputs were compared with, and the largest difference: max|a-b| / max|b| per input, over all outputs
      * (tests/golden/check_full.py, models of full size). */
     const char *checked;
-    /* the model_type of config.json, several separated by spaces; NULL: files of this kind state none */
+    /* values of model_type in config.json, separated by spaces; NULL: files of this kind state none */
     const char *model_type;
     unsigned modalities; /* the modalities of its towers */
     /* The module classes that a pickled model of this kind may have, separated by spaces. NULL: pickled models are not
@@ -189,7 +193,7 @@ typedef struct TextTower {
     bool lower;                /* from the folder: texts are made lower-case first */
     /* Set by `load`: */
     int64_t vocabulary; /* the number of token vectors; every id must be below it; 0: not stated */
-    int64_t max_tokens; /* the most that the model supports; then texts are cut to this length */
+    int64_t max_tokens; /* the most that the model supports; texts are cut to this length */
     /* position of a text's first token: 0 for BERT; 2 for MPNet, because its padding token (1) has position 1 */
     int32_t first_position;
 } TextTower;
@@ -214,6 +218,7 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     TextTower text;
 };
 
+/* The list of encoders (registry.c). encoder_kind_at returns NULL if i is out of range. */
 size_t encoder_kind_count(void);
 const EncoderKind *encoder_kind_at(size_t i);
 /* Returns the kind of a model: by --arch, else by config.json's model_type, else by the tensors. NULL on failure. */
@@ -225,8 +230,9 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e);
  * hub cache of Hugging Face, and torch's hub checkpoints. In the first and the last, NAME also matches torchvision's
  * NAME-HASH.pth. The error lists the paths that were tried, and says how to get the model. */
 const char *model_find(const char *name, Arena *a, Error *e);
+/* Opens the model that model_find finds for NAME. encoder_close must close it. Returns NULL on failure. */
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
-/* Opens a model of a folder on disk or in memory. What `f` points to must stay valid until encoder_close. */
+/* Opens a model of a folder on disk or in memory, like encoder_open. What `f` points to must stay valid until encoder_close. */
 Encoder *encoder_open_files(const Device *d, const Files *f, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);
 /* Writes the weights to a safetensors file with the names and shapes of the file that was opened. Trained parameters
@@ -267,7 +273,7 @@ typedef struct CallOutput { /* an output of a call, checked */
     bool per_token;
     int64_t map[3]; /* c, h, w of a feature map, else zeros */
 } CallOutput;
-/* checked; immutable, shared by threads; valid until its arena is freed or the encoder is closed */
+/* A checked call: immutable, shared by threads, valid until its arena is freed or the encoder is closed. */
 typedef struct Call {
     const Encoder *encoder;
     unsigned modality;
@@ -277,7 +283,7 @@ typedef struct Call {
     int64_t max_tokens;
     Preset preset;
     bool keep_size;
-    bool one_size; /* an output has rows of places of an image; therefore all images have the preset's size */
+    bool one_size; /* an output has rows for positions in the image, so all images must have the preset's size */
     int64_t reshape_width, reshape_height;
     /* Called between batches, with the number of finished inputs and the number of all inputs; also while texts are
      * tokenised, with 0 finished. If it returns false, the call ends (SP_CANCELLED). May be NULL. */
@@ -320,6 +326,7 @@ typedef struct ImageInput { /* a file, the bytes of a file, or pixels */
     Text bytes;
     Image pixels;
 } ImageInput;
+/* Encodes n images. */
 bool encode_images(const Call *c, Tape *t, const ImageInput *images, size_t n, Results *r, Error *e);
 /* Encodes n images by several calls [count], of one encoder or of several. Each call has its results [count]. An image
  * is decoded once for all calls, except for calls with keep_size. */

@@ -30,6 +30,7 @@ bool model_stated(const ModelSource *s);
 /* Begins a load. The prefix is the part before `suffix` in the name of the tensor that ends in it. Fails if there is no
  * such tensor. */
 bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e);
+/* Reports whether there is a tensor with the loader's prefix and this name. */
 bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Returns the loader of one tower. Its tensors have PREFIX after the prefix of `l`; its settings are the object SECTION
  * of config.json ("vision_config"). If config.json has no such section, every setting is the family's default, as in
@@ -66,7 +67,7 @@ int64_t loader_rows(const Loader *l, const char *name);
 
 /* Returns the tensor with that name and shape; -1 in the shape means any length. NULL on failure. */
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
-/* Returns the same as a tensor: a table of embeddings, a class token. */
+/* Loads the same as a tensor, for a table of embeddings or a class token. NULL on failure. */
 Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
 /* Load the tables of a text tower, NAME.weight: words [V, C], and positions [P, C], in which the first token of a text
  * has number `first`. load_words sets the tower's vocabulary; load_positions sets first_position and max_tokens. A
@@ -96,9 +97,10 @@ int64_t load_groups(const Loader *l, int64_t C, const char *name);
  * each tensor whose name (after the prefix) begins with `begin`; # in `begin` is a number ("layer#.#."). The next word
  * of the name must be in `parts`, which ends in NULL. */
 bool load_only(Loader *l, const char *begin, const char *const *parts);
-/* All of these hold the weights as the encoder's options state: packed, as parameters, with adapters (tuning.c). */
+/* All load_* functions above hold the weights as the encoder's options state: packed, as parameters, with adapters
+ * (tuning.c). */
 
-/* Returns the prefix and the formatted name, in the encoder's arena; "" on failure. */
+/* Returns the formatted name, without the loader's prefix, in the encoder's arena; "" on failure. */
 const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* How weights are held (tuning.c). tuning_open parses options.train into en->tuning. */
@@ -127,8 +129,8 @@ bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 /* Returns a JSON file of the folder, an object or a list as `type` says. NULL without an error if there is no such
  * file. */
 const Json *folder_json(const Files *f, const char *name, JsonType type, const char **path, Arena *a, Error *e);
-/* Sets *p as preprocessor_config.json means to Hugging Face's image processors; `usual` (EncoderKind) has the values
- * that the file does not have. Without the file, *p is unchanged. False on failure. */
+/* Reads preprocessor_config.json into *p, as Hugging Face's image processors do. Values that the file does not have are
+ * taken from `usual` (EncoderKind). Without the file, *p is unchanged. False on failure. */
 bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Arena *a, Error *e);
 /* Reads modules.json and the files it names: pooling, normalisation, max_seq_length (0: not stated). Without the file,
  * nothing is changed. */
@@ -145,7 +147,7 @@ Tensor *sentence_rows(Tape *t, const struct Sentence *s, Tensor *x, const Ragged
 /* Reports whether images of this size are supported: each side 1 to 16384 pixels, 16,777,216 pixels in all (published
  * models read up to 1536 x 1536). */
 bool image_size_fits(int64_t width, int64_t height);
-/* Sets *p as the pretrained_cfg in timm's config.json says. Unchanged if *p has a width already, or if there is no
+/* Reads the pretrained_cfg of timm's config.json into *p. *p is unchanged if it already has a width, or if there is no
  * pretrained_cfg. */
 bool preset_from_timm(Preset *p, const ModelSource *s, Error *e);
 /* Fails if the folder has its own Python code for the model, unless --arch names an architecture. */

@@ -17,7 +17,7 @@
  * a large size. */
 static _Thread_local size_t most;
 
-/* The memory is zeroed because stb_image before 2.28 reads a table that is missing from the file. */
+/* Allocates zeroed memory, because stb_image before 2.28 reads a table even if it is missing from the file. */
 static void *resize(void *p, size_t n)
 {
     return n > most ? NULL : p ? realloc(p, n) : calloc(1, n);

@@ -60,7 +60,7 @@ typedef enum Scale {
     SCALE_ZSCORE,   /* (v / 255 - mean) / std, as torchvision's presets and Ducho */
     SCALE_MINMAX,   /* to 0 .. 1 over the whole image, as Ducho */
     SCALE_UNIT,     /* v / 255 */
-    SCALE_PROCESSOR /* as transformers' image processors: v factor, then as the members of Preset say */
+    SCALE_PROCESSOR /* as transformers' image processors: v times `factor`, then the steps in the members of Preset */
 } Scale;
 typedef struct Preset { /* how pixels become a tensor */
     Fit fit;

@@ -16,7 +16,7 @@ void convnorm_none(ConvNorm *c);
 /* Loads by load_conv. Must be called after the numbers are set. */
 bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                    int64_t pad, int64_t groups);
-/* Returns the result, and puts the requested nodes. Each of these nodes is computed by its own convolution, so that the
+/* Returns the result, and stores the requested nodes. Each of these nodes is computed by its own convolution, so that the
  * bits of the result do not depend on them. */
 Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residual, Act act);
 

@@ -26,7 +26,7 @@ bool efficientnet_layer(Loader *l, Conv2d *to, int64_t O, int64_t C, const char 
                         int64_t stride, int64_t groups);
 /* Loads a block with C channels in and project.O channels out. The caller sets `residual`. */
 bool mbconv_load(Loader *l, MbConv *b, const MbConvNames *n, int64_t C, double eps, int64_t stride);
-/* Returns the result of a block for x [B, h, w, C], and puts its nodes. */
+/* Returns the result of a block for x [B, h, w, C], and stores its nodes. */
 Tensor *mbconv(Tape *t, const MbConv *b, Tensor *x, Pass *p, Act act);
 
 /* ---- efficientnet_hf.c ----------------------------------------------------------------------- */
@@ -47,7 +47,7 @@ int64_t efficientnet_hf_width(Loader *l, bool top);
 /* Adds pooler_output, logits (if the file has a classifier), last_hidden_state and hidden_states.N, and loads what they
  * need. */
 bool efficientnet_hf_load(Loader *l, HfEfficientNet *m, bool top);
-/* Puts these outputs. Returns the pooled map [B, C]; NULL if `pool` is false and no output needs it. */
+/* Stores these outputs. Returns the pooled map [B, C]; NULL if `pool` is false and no output needs it. */
 Tensor *efficientnet_hf_forward(Tape *t, const HfEfficientNet *m, Pass *p, bool pool);
 
 #endif

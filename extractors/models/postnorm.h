@@ -42,7 +42,7 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *names, doub
  * not call postnorm_outputs. */
 bool postnorm_weights(Loader *l, PostNormModel *m, const PostNormNames *names, double eps, int32_t first_position);
 bool postnorm_outputs(Loader *l, PostNormModel *m, const PostNormNames *names);
-/* Runs the blocks that the pass needs and puts their outputs. Returns last_hidden_state [total, C]; NULL if the pass
+/* Runs the blocks that the pass needs and stores their outputs. Returns last_hidden_state [total, C]; NULL if the pass
  * ends at an earlier block, because no output needs the later ones. */
 Tensor *postnorm_run(Tape *t, const PostNormModel *m, Pass *p);
 TowerForward postnorm_forward; /* postnorm_run, then the pooler */

@@ -42,7 +42,7 @@ bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *names, int64_t
 /* Adds the nodes inside the blocks as inner outputs BLOCK.NAME; `layer` and `between` of PreNormNames give BLOCK. */
 bool prenorm_nodes(Loader *l, PreNormModel *m, unsigned modality, const PreNormNames *names,
                    const PreNormNodeNames *nodes);
-/* Runs the blocks that the pass needs on x [total, C], and puts last_hidden_state and the hidden states. Returns one
+/* Runs the blocks that the pass needs on x [total, C], and stores last_hidden_state and the hidden states. Returns one
  * row [B, C] per text or image after the last norm: the rows at [B] (text_rows), or, if `at` is NULL, the rows of the
  * first tokens. If no other row is needed, the last block computes only these rows. Returns NULL if the pass ends at an
  * earlier block, because no output needs the later ones. */
