@@ -232,7 +232,8 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e);
 const char *model_find(const char *name, Arena *a, Error *e);
 /* Opens the model that model_find finds for NAME. encoder_close must close it. Returns NULL on failure. */
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
-/* Opens a model of a folder on disk or in memory, like encoder_open. What `f` points to must stay valid until encoder_close. */
+/* Opens a model of a folder on disk or in memory, like encoder_open. What `f` points to must stay valid until
+ * encoder_close. */
 Encoder *encoder_open_files(const Device *d, const Files *f, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);
 /* Writes the weights to a safetensors file with the names and shapes of the file that was opened. Trained parameters

@@ -28,11 +28,12 @@ typedef enum Filter {
 /* The library whose resized pixels are reproduced exactly. Pillow and torchvision round to 8 bits between two passes,
  * so the order of the passes changes the result.
  *
- * - Pillow up to version 12 computes the horizontal pass first. Pillow 13 computes the vertical pass first if the
- *   height loses more than twice the pixels that the width loses (a poster squashed to a square).
- * - torchvision: the path for uint8 tensors with antialias, which transformers 5 uses by default. The horizontal pass
- *   is first, and weights have 15 bits. It supports neither box nor hamming. On an x86 processor without AVX2,
- *   torchvision computes bilinear in float32 instead; these pixels are not reproduced. */
+ * - RESIZE_PILLOW_12: Pillow up to version 12 computes the horizontal pass first.
+ * - RESIZE_PILLOW: Pillow 13 computes the vertical pass first if the height loses more than twice the pixels that the
+ *   width loses (a poster squashed to a square).
+ * - RESIZE_TORCHVISION: torchvision's path for uint8 tensors with antialias, which transformers 5 uses by default. The
+ *   horizontal pass is first, and weights have 15 bits. Box and hamming are not supported. On an x86 processor without
+ *   AVX2, torchvision computes bilinear in float32 instead; these pixels are not reproduced. */
 typedef enum Resizer { RESIZE_PILLOW, RESIZE_PILLOW_12, RESIZE_TORCHVISION } Resizer;
 typedef struct Resampling {
     Filter filter;

@@ -33,9 +33,9 @@ Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residua
     return x;
 }
 
-Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool wanted, int pool, int logits, const Linear *fc)
+Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool need_mean, int pool, int logits, const Linear *fc)
 {
-    if (!wanted && !pass_asks(p, pool) && !pass_asks(p, logits))
+    if (!need_mean && !pass_asks(p, pool) && !pass_asks(p, logits))
         return NULL;
     x = mean_pool(t, x);
     pass_put(p, pool, x);

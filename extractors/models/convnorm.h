@@ -16,13 +16,13 @@ void convnorm_none(ConvNorm *c);
 /* Loads by load_conv. Must be called after the numbers are set. */
 bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                    int64_t pad, int64_t groups);
-/* Returns the result, and stores the requested nodes. Each of these nodes is computed by its own convolution, so that the
- * bits of the result do not depend on them. */
+/* Returns the result, and stores the requested nodes. Each of these nodes has its own convolution, so that the bits of
+ * the result do not depend on them. */
 Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residual, Act act);
 
 /* Computes the end of the network: the mean of a map x [B, h, w, C] as output `pool`, and `fc` of the mean as output
- * `logits`. Returns the mean; NULL if neither output is requested and `wanted` is false. */
-Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool wanted, int pool, int logits, const Linear *fc);
+ * `logits`. Returns the mean; NULL if neither output is requested and `need_mean` is false. */
+Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool need_mean, int pool, int logits, const Linear *fc);
 
 /* Returns the convolution with the padding of TensorFlow's SAME for this input: the output size is 1 / stride of the
  * input size, rounded up; an odd pixel of padding is at the end. Valid until the tape is reset. */

@@ -2,8 +2,8 @@
  * TextualDataset._pre_processing, which follows ReviewGraph).
  *
  * After the first pass, a text has only ASCII letters, digits, spaces and ',.!;?(), so each byte is one character. The
- * last call in Ducho, strip().lower(), has no effect because its result is not used. Therefore texts are neither
- * lower-cased nor trimmed here. */
+ * last call in Ducho, strip().lower(), has no effect because its result is not used. Therefore texts are not
+ * lower-cased and not trimmed here. */
 // flags: -Os
 #include <ctype.h>
 

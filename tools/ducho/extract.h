@@ -43,7 +43,7 @@ typedef struct Extraction {
 /* Reads a configuration and checks it completely before anything runs. Unknown keys, wrong types and missing keys are
  * errors with their line. */
 bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *a, Error *e);
-/* Does the same for a file, or for the first .yml file of a folder, with the overrides of the command line. */
+/* Does the same for a file, or for the first .yml file of a folder. The overrides of the command line are applied. */
 #ifdef HAVE_YAML
 bool extract_config(Extraction **list, size_t *count, Context *c, const char *path, Error *e);
 #else /* always false, so that the compiler removes the code that uses a configuration */
@@ -61,7 +61,7 @@ bool extraction_times(Context *c, const Extraction *x, size_t *items, const int6
                       double *seconds, Error *e);
 
 /* Lists the images of x, sorted by file name. The id is the file's name without its last ending; with as_ducho, the
- * name up to its first dot. */
+ * name up to its first dot. Messages are printed to `notes`; NULL: no messages. */
 bool extraction_images(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e);
 /* Lists the texts of x in the order of the table. If rows have the same id, the first is used. */
 bool extraction_texts(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e);

@@ -309,11 +309,11 @@ static bool choose_inputs(const Round *r, size_t **which, size_t *count, Error *
     if (!(*which = NEW(r->arena, size_t, r->n, e)))
         return false;
     for (size_t i = 0; i < r->n; i++) {
-        bool wanted = false;
-        for (size_t k = 0; k < r->count && !wanted; k++)
+        bool needed = false;
+        for (size_t k = 0; k < r->count && !needed; k++)
             for (size_t m = 0; m < r->jobs[k].count; m++)
-                wanted = wanted || r->jobs[k].targets[m].todo[i];
-        if (wanted)
+                needed = needed || r->jobs[k].targets[m].todo[i];
+        if (needed)
             (*which)[(*count)++] = i;
     }
     return true;

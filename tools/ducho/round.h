@@ -41,7 +41,7 @@ typedef struct Target {
     FolderLock group, lock;
     bool locked;
     double noted;    /* time of the last write of the manifest */
-    int image, text; /* numbers of the outputs in the job's calls */
+    int image, text; /* indices of the outputs in the job's calls; -1: none */
     int dims;
     int64_t shape[4], floats; /* of one item's features */
 } Target;
@@ -58,7 +58,7 @@ struct Job {
     const Statistics *statistics; /* NULL: an encoder */
     Encoder *encoder;
     Call *images, *words;              /* of the encoder; NULL: not needed */
-    size_t image_count, text_count;    /* numbers of the calls' outputs */
+    size_t image_count, text_count;    /* counts of the calls' outputs */
     float **image_rows, **text_rows;   /* [outputs]: [batch, floats] */
     Error *image_errors, *text_errors; /* [batch] */
     size_t done, refused;              /* inputs that the encoder encoded, and inputs that it refused */

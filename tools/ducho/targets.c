@@ -45,10 +45,10 @@ static bool hash_folder(uint64_t *h, const char *path, int depth, Arena *a, Erro
         return false;
     for (size_t i = 0; i < n; i++) {
         const char *inside = path_join(a, path, entries[i].name, e);
-        bool wanted = entries[i].is_folder ? depth == 0
+        bool hashed = entries[i].is_folder ? depth == 0
                       : depth == 0         ? is_model_file(entries[i].name)
                                            : text_ends(text_of(entries[i].name), ".json");
-        if (!inside || (wanted && !hash_folder(h, inside, depth + 1, a, e)))
+        if (!inside || (hashed && !hash_folder(h, inside, depth + 1, a, e)))
             return false;
     }
     return true;
