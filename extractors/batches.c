@@ -1,9 +1,10 @@
-/* extractors/batches.c: what batches of texts and of images have in common: inputs that fail, rows to the caller's
- * memory, call-backs. */
+/* extractors/batches.c: the common part of batches of texts and of images: inputs that fail, copying rows to the
+ * caller's memory, callbacks. */
 // flags: -Os
 #include "extractors/loading.h"
 
-/* Damaged weights give NaN or infinity. They are an error, so that they do not reach a recommender unnoticed. */
+/* Fails if a number is NaN or infinite, which damaged weights cause. Without this check, such features would reach a
+ * recommender unnoticed. */
 static bool check_finite(const Encoder *en, const float *x, size_t n, Error *e)
 {
     float sum = 0;
@@ -37,7 +38,7 @@ static void to_torch_order(const int64_t map[3], const float *in, float *out)
             out[c * HW + i] = in[i * C + c];
 }
 
-/* Input i of the batch leaves zeros in all its rows. */
+/* Fills all rows of input i of the batch with zeros and keeps the reason. */
 static bool input_refused(const Batches *b, size_t i, uint32_t input, const Error *why, Error *e)
 {
     b->to->refused++;
@@ -87,7 +88,7 @@ bool batches_room(Batches *b, size_t slots, size_t inputs, size_t tokens, Arena 
     return b->ring != NULL;
 }
 
-/* The rows of the batch `now`, or why it has none. */
+/* Keeps the rows of the batch `now`, or the reason why it failed. */
 static bool keep_batch(Batches *b, const uint32_t *inputs, size_t B, const Error *why, Error *e)
 {
     if (why->code == SP_MEMORY)
@@ -127,7 +128,7 @@ bool batches_end(Batches *b, Error *e)
 {
     if (!batches_overlap(b))
         return true;
-    infer_arrive(b->tape, NULL, &(Error){0}); /* one wait for all; keep_oldest learns of a failure */
+    infer_arrive(b->tape, NULL, &(Error){0}); /* waits once for all batches; keep_oldest reports a failure */
     while (b->kept < b->begun)
         if (!keep_oldest(b, e))
             return false;

@@ -1,4 +1,4 @@
-/* extractors/call.c: what a call asks of a model's outputs: checked options, and one pass. */
+/* extractors/call.c: checks the options of a call, and runs one pass of a call. */
 // flags: -Os
 #include "extractors/loading.h"
 
@@ -22,7 +22,7 @@ typedef struct PassInput {
     const ImageBatch *images;
 } PassInput;
 
-/* T rows of each image as a ragged batch; NULL on failure. */
+/* Returns the rows of B images as a ragged batch: T = total / B rows per image. NULL on failure. */
 static const Ragged *image_rows(Tape *t, int64_t B, int64_t total)
 {
     Ragged *r = tape_scratch(t, 1, sizeof *r);
@@ -96,7 +96,7 @@ static const char *pool_name(Pooling p)
     return NAMES[p];
 }
 
-/* A tower of the model that is open. */
+/* Checks that the model has this tower and that the tower is open. */
 static bool check_tower(const Encoder *en, unsigned modality, Error *e)
 {
     bool text = modality == MODALITY_TEXT;
@@ -141,7 +141,8 @@ static bool check_output(const Call *c, const OutputOptions *o, CallOutput *to, 
     return true;
 }
 
-/* The sizes of maps and of unpooled patches follow from the size of the images: a pass without numbers gives them. */
+/* Finds the sizes of maps and of unpooled patches. They follow from the size of the images, so a pass without numbers
+ * computes them. */
 static bool find_sizes(const Call *c, Error *e)
 {
     const Encoder *en = c->encoder;

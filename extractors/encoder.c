@@ -1,10 +1,11 @@
-/* extractors/encoder.c: opening a model: its kind, its weights, what its towers need of the folder. */
+/* extractors/encoder.c: opens a model: its kind, its weights, and the files that its towers need. */
 // flags: -Os
 #include "extractors/loading.h"
 
-/* ---- which kind ------------------------------------------------------------------------------ */
+/* ---- the kind of a model --------------------------------------------------------------------- */
 
-/* A weights file inside a Hugging Face folder means the folder. */
+/* Returns the folder of a model. A weights file inside a Hugging Face folder means that folder. NULL: a weights file
+ * without a folder, or an error. */
 static const char *folder_of(const char *path, Arena *a, Error *e)
 {
     Text base = path_base(path);
@@ -19,7 +20,7 @@ static const char *folder_of(const char *path, Arena *a, Error *e)
     return config && file_exists(config) ? folder : NULL;
 }
 
-/* Whether a list of words between spaces (or NULL) has this one. */
+/* Reports whether a list of words separated by spaces (or NULL) has this word. */
 static bool list_has(const char *list, const char *word)
 {
     Text rest = list ? text_of(list) : (Text){0}, part;
@@ -29,14 +30,14 @@ static bool list_has(const char *list, const char *word)
     return false;
 }
 
-/* transformers' model_type; NULL where config.json states none. */
+/* Returns transformers' model_type; NULL if config.json states none. */
 static const char *model_type_of(const ModelSource *s)
 {
     const char *type = json_cstring(json_get(s->config, "model_type"));
     return type && *type ? type : NULL;
 }
 
-/* "bert, distilbert, ..." */
+/* Returns "bert, distilbert, ..."; "" if memory runs out. */
 static const char *kind_names(Arena *a, Error *e)
 {
     const char *list = "";
@@ -53,7 +54,8 @@ static const EncoderKind *kind_of_type(const char *type)
     return NULL;
 }
 
-/* Whether the name begins with one of the kind's words: the longest such word decides between kinds. */
+/* Returns the length of the longest of the kind's words that the name begins with; 0: none. The longest word decides
+ * between kinds. */
 static size_t sized_length(const EncoderKind *k, const char *arch)
 {
     Text rest = k->sized ? text_of(k->sized) : (Text){0}, part;
@@ -88,7 +90,7 @@ static const EncoderKind *unsupported_kind(const ModelSource *s, const char *sta
     return NULL;
 }
 
-/* A pickled model is made of the kind's classes alone; --arch says that it is of this kind whatever its classes. */
+/* Checks that all classes of a pickled model are among the kind's. With --arch, the classes are not checked. */
 static bool check_classes(const ModelSource *s, const EncoderKind *k, Error *e)
 {
     for (size_t i = 0; !s->arch && i < weights_module_count(s->weights); i++) {
@@ -148,7 +150,7 @@ static bool read_config(ModelSource *s, Arena *a, Error *e)
            fail(e, SP_FORMAT, "%s:1:1: expected a JSON object with the model's settings", config);
 }
 
-/* Of the files in memory, or of what `name` means. */
+/* Reads the files in memory, or finds and reads the model `name`. */
 static bool read_source(ModelSource *s, const char *name, const Files *memory, const EncoderOptions *o, Arena *a,
                         Error *e)
 {
@@ -165,7 +167,7 @@ static bool read_source(ModelSource *s, const char *name, const Files *memory, c
         return true;
     const char *type = model_type_of(s), *timm = json_cstring(json_get(s->config, "architecture"));
     bool known = type ? kind_of_type(type) != NULL : !timm || !*timm || kind_of_arch(timm);
-    if (!known && !s->arch && e->code != SP_MEMORY) /* other weights would not help */
+    if (!known && !s->arch && e->code != SP_MEMORY) /* other weights would not make this model supported */
         unsupported_kind(s, type ? type : timm, a, e);
     return false;
 }
@@ -177,7 +179,7 @@ static int64_t lower_of(int64_t limit, int64_t other) /* 0: not stated */
     return other > 0 ? MIN(limit, other) : limit;
 }
 
-/* What comes before load: settings of the folder. */
+/* Reads the settings of the folder. Must be called before `load`. */
 static bool read_settings(Encoder *en, const ModelSource *s, unsigned tower, int64_t *max_seq_length, Error *e)
 {
     if (!s->folder)
@@ -189,7 +191,7 @@ static bool read_settings(Encoder *en, const ModelSource *s, unsigned tower, int
            preset_from_timm(&en->image.preset, s, e);
 }
 
-/* What comes after load: the tokenizer. */
+/* Loads the tokenizer and the modules after the tokens. Must be called after `load`. */
 static bool finish_text(Encoder *en, const ModelSource *s, int64_t max_seq_length, Error *e)
 {
     TextTower *t = &en->text;
@@ -217,7 +219,8 @@ static bool finish_text(Encoder *en, const ModelSource *s, int64_t max_seq_lengt
     return !t->sentence || sentence_prompt(t, en->arena, e);
 }
 
-/* A tower that cannot be opened is left out where the model has another, unless the options name it. */
+/* Leaves out a tower that cannot be opened, if the model has another open tower and the options do not name this one.
+ * Otherwise returns false. */
 static bool tower_fails(Encoder *en, unsigned tower, Error *e)
 {
     if (e->code == SP_MEMORY || en->towers == tower || (en->options.towers & tower))
@@ -250,14 +253,14 @@ static bool use_resizer(Encoder *en, Error *e)
     if (en->options.resizer == RESIZE_PILLOW)
         return true;
     if (!(en->towers & MODALITY_IMAGE))
-        return fail(e, SP_USAGE, "%s: resize torchvision is for images, and this model encodes none here; remove it",
+        return fail(e, SP_USAGE, "%s: resize torchvision is for images, but no tower of images is open; remove it",
                     en->path);
     if (preset_resizer(&en->image.preset, en->options.resizer, e))
         return true;
     return error_prefix(e, "%s: ", en->path), false;
 }
 
-/* The outputs that calls will ask for must be among the model's. */
+/* Checks that the model has the outputs that calls will use. */
 static bool check_outputs(const Encoder *en, Error *e)
 {
     for (size_t i = 0; i < en->options.output_count; i++) {
@@ -305,7 +308,7 @@ static Encoder *open_new(const Device *d, const char *name, const Files *memory,
     en->arena = a;
     en->options = *o;
     bool ok = open_into(en, d, name, memory, e);
-    en->options.arch = NULL; /* the caller's */
+    en->options.arch = NULL; /* the caller's memory */
     en->options.outputs = NULL;
     if (ok)
         return en;

@@ -1,9 +1,9 @@
-/* extractors/hf_files.c: JSON files of a folder; what config.json says beside the architecture: code of the folder's
- * own, and timm's settings of images. */
+/* extractors/hf_files.c: JSON files of a folder, and the parts of config.json other than the architecture: the folder's
+ * own code, and timm's settings of images. */
 // flags: -Os
 #include "extractors/loading.h"
 
-enum { MAX_JSON = 1 << 16 }; /* bytes of a file */
+enum { MAX_JSON = 1 << 16 }; /* bytes per file */
 
 const Json *folder_json(const Files *f, const char *name, JsonType type, const char **path, Arena *a, Error *e)
 {
@@ -40,7 +40,7 @@ static bool bad(Error *e, const ModelSource *s, const Json *j, const char *key, 
     return fail(e, SP_FORMAT, "%s/config.json:%u:%u: pretrained_cfg.%s: %s", s->folder, j->line, j->column, key, what);
 }
 
-/* Three numbers of a list, from `least` on; unchanged where the key is absent. */
+/* Reads a list of three numbers, each at least `least`; unchanged if the key is absent. */
 static bool read_three(const ModelSource *s, const Json *cfg, const char *key, double least, float out[3], Error *e)
 {
     const Json *j = json_get(cfg, key);
@@ -70,8 +70,9 @@ static bool read_filter(const ModelSource *s, const Json *cfg, Filter *to, Error
     return bad(e, s, j, "interpolation", "expected bilinear, bicubic, nearest, box, hamming or lanczos");
 }
 
-/* As timm's create_transform does in evaluation: the short side to size / crop_pct, rounded down, then the centre; with
- * crop_mode squash both sides, whatever the image's shape. */
+/* Reads the settings as timm's create_transform does for evaluation. The short side is resized to size / crop_pct,
+ * rounded down, and the centre is cropped. With crop_mode squash, both sides are resized without keeping the image's
+ * proportions. */
 bool preset_from_timm(Preset *p, const ModelSource *s, Error *e)
 {
     const Json *cfg = json_get(s->config, "pretrained_cfg"), *size = json_get(cfg, "input_size"), *j;

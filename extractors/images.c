@@ -1,12 +1,12 @@
-/* extractors/images.c: images to features: files, bytes or pixels are decoded and resized by all threads, then encoded
- * in batches. */
+/* extractors/images.c: encodes images. All threads decode and resize files, bytes or pixels; then the images are
+ * encoded in batches. */
 #include "extractors/loading.h"
 
-/* A thread's share of a batch: about this many pixels, at most so many images. KEPT: bytes of scratch memory that a
- * thread keeps from one image to the next; WAITING: of fitted images that wait for the encoder. */
+/* PIXELS_EACH, IMAGES_MOST: a thread's share of a batch, in pixels (approximate) and in images (at most). KEPT: bytes
+ * of scratch memory that a thread keeps between images. WAITING: bytes of fitted images that wait for the encoder. */
 enum { PIXELS_EACH = 224 * 224, IMAGES_MOST = 16, KEPT = 64 << 20, WAITING = 64 << 20 };
-/* Images that are decoded before the first of them is encoded: enough of them that large ones do not leave threads
- * idle. */
+/* The number of images that are decoded before the first of them is encoded. It is large enough that a few large images
+ * do not leave threads idle. */
 enum { DECODED_LEAST = 16, DECODED_EACH = 4 };
 
 /* ---- decoding -------------------------------------------------------------------------------- */
@@ -14,7 +14,7 @@ enum { DECODED_LEAST = 16, DECODED_EACH = 4 };
 typedef struct Decoding {
     const ImageInput *images;
     size_t first;    /* the number of images[0] in the call */
-    Arena **scratch; /* one per worker; one per image where `own` */
+    Arena **scratch; /* one per worker; one per image if `own` */
     bool own;
     ImageUse *use;
     void *arg;
@@ -38,7 +38,7 @@ static void decode_one(void *arg, size_t i, int worker)
         d->use(d->arg, i, im, a, e);
 }
 
-/* The tape's arenas: of the call, and of each worker from FIRST_WORKER on. Texts have numbers 0 and 1. */
+/* Numbers of the tape's arenas: of the call, and of each worker from FIRST_WORKER on. Texts use the arenas 0 and 1. */
 enum { CALL_ARENA = 2, FIRST_WORKER = 3 };
 
 static Arena **worker_arenas(Tape *t, Arena *a, Error *e)
@@ -71,27 +71,27 @@ bool images_each(Tape *t, const ImageInput *images, size_t n, ImageUse *use, voi
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* Of one call. Images go through it in groups: while a device other than the CPU computes one, the host decodes the
- * next. */
+/* The run of one call over its images, group by group. While a device other than the CPU computes one group, the host
+ * decodes the next. */
 typedef struct ImageRun {
-    Batches batches;          /* of the group that begins with batches.first */
+    Batches batches;          /* of the group that begins at batches.first */
     const ImageInput *images; /* of the whole call */
     Arena *arena, **scratch;
     size_t decoded; /* the number of fitted[0] in the call */
-    Image *fitted;  /* of a decoded group: in the preset's size, or with keep_size in their own */
+    Image *fitted;  /* of a decoded group: in the preset's size, or with keep_size in their own size */
     Error *errors;  /* of a decoded group */
-    size_t begun;   /* images of the group whose batches were begun and not ended */
-    uint32_t *good; /* which of them are encoded */
-    float *pixels;  /* of a batch; with keep_size of the infer that runs */
-    size_t chunk;   /* images in a batch */
+    size_t begun;   /* images of the group whose batches were begun and have not ended */
+    uint32_t *good; /* numbers of the images in the group that are encoded */
+    float *pixels;  /* of one batch; with keep_size, of the running `infer` */
+    size_t chunk;   /* images per batch */
 } ImageRun;
 
-typedef struct ImageRuns { /* calls that read each image together */
+typedef struct ImageRuns { /* calls that share the decoding of each image */
     ImageRun *run;
     size_t count;
 } ImageRuns;
 
-/* What makes numbers of an image; with keep_size the size is the image's own. */
+/* Returns the preset that converts an image to numbers. With keep_size, the size is the image's own. */
 static Preset preset_of(const Call *c, const Image *im)
 {
     Preset p = c->preset;
@@ -119,7 +119,7 @@ static bool fit_for(const ImageRun *r, size_t i, const Image *whole, Arena *scra
     return true;
 }
 
-/* For each call; one that cannot use the image does not stop the others. */
+/* Fits an image for each call. A call that cannot use the image does not stop the others. */
 static bool fit_one(void *arg, size_t i, const Image *whole, Arena *scratch, Error *e)
 {
     const ImageRuns *all = arg;
@@ -170,7 +170,7 @@ static InputRows rows_of_image(const Batches *b, size_t output, size_t i, uint32
     return (InputRows){b->now->results[output].to + i * D, b->to->out[output] + (b->first + image) * D, D};
 }
 
-/* The images that could be opened, in r->good; the rows of all become zeros. */
+/* Lists the images that could be opened in r->good. Fills the rows of all images with zeros. */
 static bool note_errors(ImageRun *r, size_t n, size_t *good, Error *e)
 {
     const Batches *b = &r->batches;
@@ -189,7 +189,7 @@ static bool note_errors(ImageRun *r, size_t n, size_t *good, Error *e)
     return true;
 }
 
-/* Memory for `most` images at work in batches of r->chunk. */
+/* Allocates memory for `most` images in batches of r->chunk. */
 static bool batch_room(ImageRun *r, size_t most, Arena *a, Error *e)
 {
     const Call *c = r->batches.call;
@@ -206,7 +206,7 @@ static bool batch_room(ImageRun *r, size_t most, Arena *a, Error *e)
     return batches_room(&r->batches, (most + r->chunk - 1) / MAX(r->chunk, (size_t)1), r->chunk, 0, a, e);
 }
 
-/* Decodes the next n images; errors [n] receives why one cannot be decoded. */
+/* Decodes the next n images. If an image cannot be decoded, errors [n] has the reason. */
 static void decode(const ImageRun *r, size_t n, bool own, ImageUse *use, void *arg, Error *errors)
 {
     const Device *d = tape_device(r->batches.tape);
@@ -227,7 +227,7 @@ static void decode(const ImageRun *r, size_t n, bool own, ImageUse *use, void *a
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* Keeps the rows of the group that was begun, if there is one. */
+/* Keeps the rows of the group in progress, if there is one. */
 static bool end_group(ImageRun *r, size_t total, Error *e)
 {
     size_t n = r->begun;
@@ -241,7 +241,7 @@ static bool end_group(ImageRun *r, size_t total, Error *e)
     return n == 0 || call_goes_on(r->batches.call, r->batches.first + n, total, e);
 }
 
-/* Begins the batches of the n images that were decoded; on the CPU they have ended when it returns. */
+/* Begins the batches of the n decoded images. On the CPU, the batches have ended when the function returns. */
 static bool begin_group(ImageRun *r, size_t n, size_t total, Error *e)
 {
     size_t good;
@@ -254,10 +254,11 @@ static bool begin_group(ImageRun *r, size_t n, size_t total, Error *e)
         if (!batch_run(&r->batches, r->good + i, MIN(r->chunk, good - i), e))
             return false;
     r->batches.to->seconds += now_seconds() - begun;
-    return batches_overlap(&r->batches) || end_group(r, total, e); /* on the CPU it ends here */
+    return batches_overlap(&r->batches) || end_group(r, total, e);
 }
 
-/* Of all calls. Where one fails, the errors and the progress of those before it come first. */
+/* Begins the groups of all calls. If a call fails, the errors and the progress of the calls before it are reported
+ * first. */
 static bool begin_groups(const ImageRuns *all, size_t n, size_t total, Error *e)
 {
     bool overlap = batches_overlap(&all->run->batches);
@@ -281,7 +282,7 @@ static bool end_groups(const ImageRuns *all, size_t total, Error *e)
     return true;
 }
 
-/* All n images of the calls, in groups of at most `most`. */
+/* Encodes all n images for the calls, in groups of at most `most`. */
 static bool run_groups(const ImageRuns *all, size_t n, size_t most, bool own, ImageUse *use, void *arg, Error *e)
 {
     Arena *a = all->run->arena;
@@ -298,7 +299,7 @@ static bool run_groups(const ImageRuns *all, size_t n, size_t most, bool own, Im
             memset(all->run[k].errors, 0, now * sizeof *errors);
         }
         decode(all->run, now, own, use, arg, errors);
-        if (!end_groups(all, n, e)) /* of the group before */
+        if (!end_groups(all, n, e)) /* of the previous group */
             return false;
         for (size_t k = 0; k < all->count; k++)
             for (size_t i = 0; i < now; i++)
@@ -338,10 +339,11 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
     }
     if (!size_mul((size_t)whole->width * 3, (size_t)whole->height, &floats))
         return fail_memory(e, SIZE_MAX, "an image");
-    return image_opaque(&r->fitted[i], whole, p->white, scratch, e); /* in its own scratch until the next group */
+    /* in the image's own scratch, valid until the next group */
+    return image_opaque(&r->fitted[i], whole, p->white, scratch, e);
 }
 
-/* As many images are decoded as there are threads; each is then a batch of its own size. */
+/* Encodes images in their own sizes. A group has one image per thread, and each image is a batch. */
 static bool run_kept(ImageRun *r, size_t n, Error *e)
 {
     size_t most = MIN(n, (size_t)pool_threads(tape_device(r->batches.tape)->pool));
@@ -377,7 +379,7 @@ bool encode_images_all(const Call *const *calls, Results *results, size_t count,
             fitted.run[fitted.count++] = r;
     }
     ok = ok && (fitted.count == 0 || run_fitted(&fitted, n, e));
-    infer_arrive(t, NULL, &(Error){0}); /* the arenas are used again */
+    infer_arrive(t, NULL, &(Error){0}); /* the arenas will be reused */
     if (scratch)
         trim(t, scratch);
     return ok;

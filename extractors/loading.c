@@ -1,4 +1,4 @@
-/* extractors/loading.c: reading an architecture's tensors by name, and its config.json. */
+/* extractors/loading.c: reads an architecture's tensors by name, and its config.json. */
 // flags: -Os
 #include "extractors/loading.h"
 
@@ -57,7 +57,7 @@ Loader loader_part(Loader *l, const char *section, const char *prefix)
 
 static const char *name_of(const Loader *l, const char *format, va_list args)
 {
-    char text[512]; /* longer names are cut, and then not found */
+    char text[512]; /* a longer name is cut, and is then not found */
     vsnprintf(text, sizeof text, format, args);
     return arena_printf(l->encoder->arena, l->error, "%s%s", l->prefix, text);
 }
@@ -189,7 +189,7 @@ bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
     return norm_load(to, l->encoder->store, gamma, beta, (float)eps, &how, l->error);
 }
 
-/* Of a pickled model: what the module states is what the family computes. */
+/* Checks the settings of a pickled module against what the family computes. */
 static bool check_module(Loader *l, const char *layer, int64_t stride, int64_t pad, int64_t groups, double eps)
 {
     static const char *const NAMES[] = {"stride", "padding", "dilation", "groups"};
@@ -222,7 +222,7 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
         (norm && !check_module(l, norm, SETTING_ABSENT, SETTING_ABSENT, SETTING_ABSENT, eps)))
         return false;
     Hold how = tuning_hold(l->encoder, 2, (const Array *[]){w, n[0]}, (const Array *[]){bias, n[1]}, false);
-    how.plain = l->encoder->options.train.weights != NULL; /* below it there may be parameters */
+    how.plain = l->encoder->options.train.weights != NULL; /* layers before this one may have parameters */
     return conv_load(to, l->encoder->store, w, bias, n[0], n[1], n[2], n[3], eps, stride, pad, groups, &how, l->error);
 }
 
@@ -233,7 +233,7 @@ int64_t load_groups(const Loader *l, int64_t C, const char *name)
     return w && w->dims == 4 && w->shape[1] > 0 && C % w->shape[1] == 0 ? C / w->shape[1] : 1;
 }
 
-/* Cuts `begin` off, in which # stands for a number; false where the name has another beginning. */
+/* Cuts `begin` off a name; # in `begin` is a number. Returns false if the name begins differently. */
 static bool cut_begin(Text *name, const char *begin)
 {
     for (; *begin; begin++) {
@@ -269,14 +269,14 @@ bool load_only(Loader *l, const char *begin, const char *const *parts)
 
 /* ---- config.json ----------------------------------------------------------------------------- */
 
-/* transformers takes an absent key and null for "as usual". */
+/* Returns the value of a key; NULL if absent or null. transformers also uses the default for null. */
 const Json *config_get(const Loader *l, const char *key)
 {
     const Json *j = json_get(l->config, key);
     return j && j->type != JSON_NULL ? j : NULL;
 }
 
-/* "vision_config." before a key of that section; in the encoder's arena. */
+/* Returns "vision_config.", which is put before a key of that section, in the encoder's arena; "" without a section. */
 static const char *section_of(Loader *l)
 {
     return l->section ? load_name(l, "%s.", l->section) : "";

@@ -1,201 +1,216 @@
-/* extractors/loading.h: what architecture files share while they load: names under a prefix, checked shapes, config
- * values. Private to this folder. */
+/* extractors/loading.h: what architecture files share while they load: names with a prefix, checked shapes, values of
+ * config.json. Private to this folder. */
 #ifndef SAPOR_LOADING_H
 #define SAPOR_LOADING_H
 
 #include "extractors/extractors.h"
 
-/* Loads tensors PREFIX + NAME of a model into an encoder. A failure leaves its line in `error`, and every later call
- * that reads tensors (load_*, output_*) fails too: ask once, at the end. Calls that only look (loader_has, loader_rows,
- * config_*) go on, so check what they return before it is used as a size. */
+/* Loads the tensors PREFIX + NAME of a model into an encoder. A failure is kept in `error`, and every later call that
+ * reads tensors (load_*, output_*) fails too. Therefore one check at the end is enough. Calls that only look up
+ * (loader_has, loader_rows, config_*) do not stop after a failure: check what they return before it is used as a size.
+ */
 typedef struct Loader {
     Encoder *encoder;
     const ModelSource *source;
-    /* "bert.", "module.", or "": found by loader_start. An encoder may set it, where some tensors have another one. */
+    /* "bert.", "module.", or "": found by loader_start. An encoder may set another prefix for some of its tensors. */
     const char *prefix;
     const Json *config;  /* config.json, or a section of it (loader_part); NULL: there is none */
     const char *section; /* the section's name, or NULL */
     Error *error;
 } Loader;
 
-/* Whether a tensor is named SUFFIX, or ends in ".SUFFIX"; *prefix (may be NULL) becomes the part before it. */
+/* Reports whether a tensor is named SUFFIX, or its name ends in ".SUFFIX". *prefix (may be NULL) becomes the part
+ * before the suffix. */
 bool model_has(const ModelSource *s, const char *suffix, Text *prefix);
-/* The first length of that tensor, for `matches`; 0 if there is none. */
+/* Returns the first dimension of that tensor; 0 if there is no such tensor. For `matches`. */
 int64_t model_rows(const ModelSource *s, const char *suffix);
-/* Whether config.json states a model_type. Then `matches` is asked only whether the tensors can be of this kind. */
+/* Reports whether config.json states a model_type. Then `matches` only checks whether the tensors can be of this kind.
+ */
 bool model_stated(const ModelSource *s);
-/* The prefix is the part before `suffix` in the name of the tensor that ends in it; fails if there is none. */
+/* Begins a load. The prefix is the part before `suffix` in the name of the tensor that ends in it. Fails if there is no
+ * such tensor. */
 bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e);
+/* Reports whether there is a tensor with the loader's prefix and this name. */
 bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
-/* The loader of one tower: its tensors have PREFIX behind l's own, its settings are the object SECTION of config.json
- * ("vision_config"). Where config.json has no such object, every setting is the family's default, as in transformers;
- * a section of another kind is a failure. SECTION NULL: the settings are l's. */
+/* Returns the loader of one tower. Its tensors have PREFIX after the prefix of `l`; its settings are the object SECTION
+ * of config.json ("vision_config"). If config.json has no such section, every setting is the family's default, as in
+ * transformers. A section that is not an object is a failure. SECTION NULL: the settings of `l`. */
 Loader loader_part(Loader *l, const char *section, const char *prefix);
 
-/* Adds an output to the encoder's table; its number, or -1 where no call will ask for it (EncoderOptions.outputs): then
- * what only this output needs is not loaded. It is in the table either way, with the number that output_count had. */
+/* Adds an output to the encoder's table. Returns its number, or -1 if no call will use it (EncoderOptions.outputs); the
+ * encoder then does not load what only this output needs. In both cases the output is in the table, at the number that
+ * output_count had before. */
 int output_add(Loader *l, Output o);
-/* The two usual forms: one row per input; one row per token, or per patch of an image. */
+/* Add outputs of the two usual forms: one row per input; one row per token, or per patch of an image. */
 int output_vector(Loader *l, unsigned modality, const char *name, int64_t width);
 int output_tokens(Loader *l, unsigned modality, const char *name, int64_t width);
-/* A vector that the model itself scales to length 1 (Output.normalized), as CLIP's image_embeds. */
+/* Adds a vector that the model itself scales to length 1 (Output.normalized), such as CLIP's image_embeds. */
 static inline int output_unit(Loader *l, unsigned modality, const char *name, int64_t width)
 {
     Output o = {.name = name, .modality = modality, .rows = ROWS_VECTOR, .width = width, .normalized = true};
     return output_add(l, o);
 }
-/* A node inside a block, by its name: Output.inner. What o.depth says must be set; -1 where no call names it, which is
+/* Adds a node inside a block (Output.inner) by its name; o.depth must be set. Returns -1 if no call names it, which is
  * the usual case. */
 int output_inner(Loader *l, Output o, const char *format, ...) PRINTF_LIKE(3, 4);
-/* Adds names to an output that has been added: several between spaces, or NULL. */
+/* Adds other names to an output: several separated by spaces, or NULL. */
 void output_also(Loader *l, int number, const char *names);
-/* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS", and from
- * the end as "hidden_states.-1"; the number of the first. */
+/* Adds the hidden states of a transformer: "hidden_states.0" (the input of the first block) to "hidden_states.BLOCKS",
+ * also counted from the end, as "hidden_states.-1". Returns the number of the first. */
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
-/* How many of `blocks` blocks of a tower are to be loaded: pass_blocks of all the outputs that calls may ask for. For
- * encoders that load their blocks after their outputs (resnet.c); prenorm_load and postnorm_load load all blocks. */
+/* Returns how many of `blocks` blocks of a tower must be loaded: pass_blocks over all outputs that calls may use. Only
+ * for encoders that add their outputs before they load their blocks (resnet.c). prenorm_load and postnorm_load load all
+ * blocks. */
 int64_t load_blocks(const Loader *l, int first, int64_t blocks);
-/* The first length of a tensor: N of NAME.weight [N, K]; 0 if there is no such tensor. */
+/* Returns the first dimension of a tensor: N of NAME.weight [N, K]; 0 if there is no such tensor. */
 int64_t loader_rows(const Loader *l, const char *name);
 
-/* The tensor of that name with that shape, -1 for any length; NULL on failure. */
+/* Returns the tensor with that name and shape; -1 in the shape means any length. NULL on failure. */
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
-/* The same as a tensor: a table of embeddings, a class token. */
+/* Loads the same as a tensor, for a table of embeddings or a class token. NULL on failure. */
 Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
-/* The tables of a text tower, NAME.weight: words [V, C], positions [P, C] of which a text's first token has number
- * `first`. They set the tower's vocabulary; first_position and max_tokens. No position for the first token is a
- * failure. */
+/* Load the tables of a text tower, NAME.weight: words [V, C], and positions [P, C], in which the first token of a text
+ * has number `first`. load_words sets the tower's vocabulary; load_positions sets first_position and max_tokens. A
+ * table without a position for the first token is a failure. */
 Tensor *load_words(Loader *l, const char *name);
 Tensor *load_positions(Loader *l, int64_t C, int32_t first, const char *name);
-/* The only number of a tensor, as a logit scale; 0 on failure. */
+/* Returns the only number of a tensor, such as a logit scale; 0 on failure. */
 float load_number(Loader *l, const char *name);
-/* NAME.weight [N, K] and NAME.bias [N]; N -1: any; a width that config.json states is checked to be above 0 and passed
- * as N. n of them (at most 4) stacked along N: a fused QKV.
- * bias false: without biases. */
+/* Load NAME.weight [N, K] and NAME.bias [N]; bias false: no biases. N -1 means any N. A width that config.json states
+ * must be checked to be above 0 before it is passed as N. load_stacked stacks n of them (at most 4) along N: a fused
+ * QKV. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, bool bias, const char *name);
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
-/* The same of one array of its own name: WEIGHT [N, K], BIAS [N] or NULL. */
+/* Loads the same from arrays with whole names: WEIGHT [N, K], BIAS [N] or NULL. */
 bool load_fused(Loader *l, Linear *to, int64_t N, int64_t K, const char *weight, const char *bias);
-/* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a
- * failure. */
+/* Loads NAME.weight and NAME.bias [C], or .gamma and .beta as in old checkpoints. An eps outside [0, 1] is a failure.
+ */
 bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name);
-/* CONV.weight [-1, C / groups, k, k] with the batch norm NORM.weight, .bias, .running_mean, .running_var; norm NULL:
- * with CONV.bias, where there is one. */
+/* Loads CONV.weight [-1, C / groups, k, k] with the batch norm NORM.weight, .bias, .running_mean, .running_var. If norm
+ * is NULL, loads CONV.bias if the file has it. */
 bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                int64_t pad, int64_t groups);
-/* The groups of a convolution of C channels: C / the second length of NAME.weight; 1 where that does not divide C. */
+/* Returns the number of groups of a convolution of C channels: C / the second dimension of NAME.weight; 1 if that does
+ * not divide C. */
 int64_t load_groups(const Loader *l, int64_t C, const char *name);
-/* A failure where a tensor with this beginning (behind the prefix), in which # stands for a number ("layer#.#."), goes
- * on with another word than PARTS has, which ends in NULL: a layer that this architecture does not have would be left
- * out of the results. */
+/* Fails if the model has a layer that this architecture does not have: its results would be without that layer. Checks
+ * each tensor whose name (after the prefix) begins with `begin`; # in `begin` is a number ("layer#.#."). The next word
+ * of the name must be in `parts`, which ends in NULL. */
 bool load_only(Loader *l, const char *begin, const char *const *parts);
-/* All of these hold the weights as the encoder's options say: packed, as parameters, with adapters (tuning.c). */
+/* All load_* functions above hold the weights as the encoder's options state: packed, as parameters, with adapters
+ * (tuning.c). */
 
-/* PREFIX formatted into the encoder's arena; "" on failure. */
+/* Returns the formatted name, without the loader's prefix, in the encoder's arena; "" on failure. */
 const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* How weights are held (tuning.c). Reads options.train into en->tuning. */
+/* How weights are held (tuning.c). tuning_open parses options.train into en->tuning. */
 bool tuning_open(Encoder *en, Error *e);
-/* After the load: every pattern has matched a weight. */
+/* Checks after the load that every pattern has matched a weight. */
 bool tuning_check(const Encoder *en, const ModelSource *s, Error *e);
-/* How arrays and their biases are held; b NULL or with NULL entries. `adapts`: a linear layer, which may have an
- * adapter. */
+/* Returns how n arrays and their biases are held; b may be NULL or have NULL entries. `adapts`: they are a linear
+ * layer, which may have an adapter. */
 Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
 
-/* config.json, or the loader's section of it: the value of a key, or `fallback` where it is absent; a failure where it
- * is of another kind, and then `fallback`. The number may have any sign. */
+/* Returns the value of a key in config.json, or in the loader's section of it; `fallback` if the key is absent. A value
+ * of another type is a failure and also returns `fallback`. The number may have any sign. */
 int64_t config_i64(Loader *l, const char *key, int64_t fallback);
-/* The number of heads, which is not in the tensors: no config.json is a failure. */
+/* Returns the number of heads. The tensors do not show it, so a missing config.json is a failure. */
 int64_t config_heads(Loader *l, const char *key, int64_t fallback);
 double config_f64(Loader *l, const char *key, double fallback);
-const Json *config_get(const Loader *l, const char *key);            /* NULL where absent or null */
-bool config_is(const Loader *l, const char *key, const char *value); /* false where absent or null */
-/* A failure at a value: "FOLDER/config.json:3:7: vision_config.image_size: expected WHAT". */
+const Json *config_get(const Loader *l, const char *key);            /* NULL if absent or null */
+bool config_is(const Loader *l, const char *key, const char *value); /* false if absent or null */
+/* Fails with the place of a value: "FOLDER/config.json:3:7: vision_config.image_size: expected WHAT". */
 bool config_bad(Loader *l, const Json *value, const char *key, const char *expected);
-/* A transformer's layers and heads against the tensors: how many layers they have, and how wide. */
+/* Checks a transformer's layers and heads in config.json against the tensors: `found` layers of this width. */
 bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_t width);
-/* An activation by name ("hidden_act"; what the key is differs between families). */
+/* Reads an activation by its name; the key differs between families ("hidden_act"). */
 bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 
-/* A JSON file of the folder, an object or a list, of the given type; NULL without an error if there is no such file. */
-const Json *folder_json(const Files *f, const char *name, JsonType type, const char **path, Arena *a, Error *e);
-/* What preprocessor_config.json says to Hugging Face's image processors, and `usual` (EncoderKind) where it has no
- * value; false on failure, untouched without the file. */
-bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Arena *a, Error *e);
-/* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
+/* Returns a JSON file of the folder, an object or a list as `type` says. NULL without an error if there is no such
  * file. */
+const Json *folder_json(const Files *f, const char *name, JsonType type, const char **path, Arena *a, Error *e);
+/* Reads preprocessor_config.json into *p, as Hugging Face's image processors do. Values that the file does not have are
+ * taken from `usual` (EncoderKind). Without the file, *p is unchanged. False on failure. */
+bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Arena *a, Error *e);
+/* Reads modules.json and the files it names: pooling, normalisation, max_seq_length (0: not stated). Without the file,
+ * nothing is changed. */
 bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
-/* Loads the weights of en->text.sentence, for rows of tokens of this width, and sets sentence_width. */
+/* Loads the weights of en->text.sentence for token rows of this width, and sets sentence_width. */
 bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e);
 /* Counts the tokens of a prompt that pooling leaves out. */
 bool sentence_prompt(TextTower *t, Arena *a, Error *e);
-/* How many tokens at the beginning of a text pooling leaves out in this call: usually none. A text must have more. */
+/* Returns how many tokens at the beginning of a text pooling leaves out in this call, usually 0. A text must have more
+ * tokens than that. */
 int64_t sentence_left_out(const Call *c);
-/* The rows of texts [B, width] by these modules, from rows of tokens. */
+/* Returns the rows of texts [B, width] by these modules, from the rows of tokens. */
 Tensor *sentence_rows(Tape *t, const struct Sentence *s, Tensor *x, const Ragged *r, int64_t left_out);
-/* Whether images of this size are supported: a side of 1 to 16384 pixels, 16,777,216 in all (published models read up
- * to 1536 x 1536). */
+/* Reports whether images of this size are supported: each side 1 to 16384 pixels, 16,777,216 pixels in all (published
+ * models read up to 1536 x 1536). */
 bool image_size_fits(int64_t width, int64_t height);
-/* What timm's config.json says of images (pretrained_cfg); untouched where p has a width, or without it. */
+/* Reads the pretrained_cfg of timm's config.json into *p. *p is unchanged if it already has a width, or if there is no
+ * pretrained_cfg. */
 bool preset_from_timm(Preset *p, const ModelSource *s, Error *e);
-/* A failure where the folder has Python code of its own for the model, unless --arch names an architecture. */
+/* Fails if the folder has its own Python code for the model, unless --arch names an architecture. */
 bool custom_code_check(const ModelSource *s, Error *e);
-/* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
+/* Returns torchvision's preset of this geometry, with ImageNet's mean and standard deviation. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
-/* `usual` of families for whose files transformers has no image processor: 224 x 224, bicubic, without a crop, with
- * ImageNet's mean and deviation. */
+/* `usual` of families without an image processor in transformers: 224 x 224, bicubic, no crop, ImageNet's mean and
+ * standard deviation. */
 extern const Preset preset_224;
-/* Sets e->image.preset unless it is set already. */
+/* Sets e->image.preset unless it is already set. */
 void encoder_preset(Encoder *en, Preset p);
 
 /* ---- the encoder's files share these --------------------------------------------------------- */
 
-/* What follows an output's name in messages: " for texts" or " for images" where the model has two towers, else "". */
+/* Returns what follows an output's name in messages: " for texts" or " for images" if the model has two towers, else
+ * "". */
 const char *of_tower(const Encoder *en, unsigned modality);
-/* "PATH: has no layer NAME; it has ..." */
+/* Fails with "PATH: has no layer NAME; it has ...". */
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e);
-/* One pass of a call over a batch; results [call's outputs]. */
+/* Runs one pass of a call over a batch; results [the call's outputs]. */
 bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch *images, Inferred *results, Error *e);
 
 /* ---- batches.c ------------------------------------------------------------------------------- */
 
-/* The reason why input i failed: kept in its status, or without one in e, behind "text 3: " (`what` NULL: behind
- * nothing). False where the call ends. */
+/* Keeps the reason why input i failed: in its status, or, without a status, in e after "text 3: " (`what` NULL: nothing
+ * before it). Returns false if the call ends. */
 bool input_failed(const Results *r, size_t i, const char *what, const Error *why, Error *e);
 bool call_goes_on(const Call *c, size_t done, size_t n, Error *e); /* false: cancelled */
 
-/* The rows of an input of a batch, in one output of the call: in the results of the batch, in the caller's memory. */
+/* The rows of one input of a batch, in one output of the call: where they are in the batch's results, and where they go
+ * in the caller's memory. */
 typedef struct InputRows {
     const float *from;
     float *to;
     size_t count; /* floats */
 } InputRows;
-typedef struct InputBatch { /* one that was begun */
+typedef struct InputBatch { /* a batch that was begun */
     Inferred *results;      /* [call's outputs]: with memory for a batch */
     int32_t *offsets;       /* of texts */
     const uint32_t *inputs;
     size_t B;
 } InputBatch;
-/* The batches of a call: first member of a struct that has what is particular to texts or images. */
+/* The batches of a call: the first member of a struct with what is specific to texts or to images. */
 typedef struct Batches Batches;
 struct Batches {
     const Call *call;
     Tape *tape;
     Results *to;
     const char *what; /* "text" or "image", for messages */
-    size_t first;     /* the number in the call of input 0 */
-    /* Batch number i is ring[i % slots]; kept: how many have their rows in the caller's memory. On the CPU there is one
-     * slot, on other devices the host goes on while they compute. */
+    size_t first;     /* the number of input 0 in the call */
+    /* Batch i is ring[i % slots]. `kept` counts the batches whose rows are in the caller's memory. The CPU has one
+     * slot. On other devices, the host continues while they compute. */
     InputBatch *ring, *now;
     size_t slots, begun, kept;
     /* Computes inputs[0 : B] as one batch, into now->results. */
     bool (*infer)(Batches *b, const uint32_t *inputs, size_t B, Error *e);
-    /* The rows of input number `input`, which is number i of the batch `now`. */
+    /* Returns the rows of input number `input`, which is number i of the batch `now`. */
     InputRows (*rows)(const Batches *b, size_t output, size_t i, uint32_t input);
-    /* Called behind each batch, with the end of its inputs; false ends the call. May be NULL. */
+    /* Called after each batch, with the end of its inputs; false ends the call. May be NULL. */
     bool (*goes_on)(const Batches *b, const uint32_t *end, Error *e);
 };
-/* Whether several batches may be begun at once: not on the CPU, the one device of MINIMAL. */
+/* Reports whether several batches may be in progress at the same time: not on the CPU, which is the only device of
+ * MINIMAL. */
 static inline bool batches_overlap(const Batches *b)
 {
 #ifdef SAPOR_MINIMAL
@@ -205,13 +220,16 @@ static inline bool batches_overlap(const Batches *b)
     return !device_is_host(tape_device(b->tape));
 #endif
 }
-/* Memory for batches of so many inputs and tokens; slots: of how many at most. */
+/* Allocates memory for batches of at most `inputs` inputs and `tokens` tokens; `slots`: the most batches in progress.
+ */
 bool batches_room(Batches *b, size_t slots, size_t inputs, size_t tokens, Arena *a, Error *e);
-/* Begins a batch, and keeps the rows of the oldest one where no slot is free; on the CPU, computes it and keeps its
- * rows. `inputs` stays until then. Inputs that fail together are tried one by one, as a row does not depend on its
- * neighbours; an input that fails has zeros. Errors and calls of goes_on come in the order of the batches. */
+/* Begins a batch. If no slot is free, keeps the rows of the oldest batch first. On the CPU, computes the batch and
+ * keeps its rows. `inputs` must stay valid until the rows are kept. If a batch fails, its inputs are tried one by one,
+ * because a row does not depend on the other rows of the batch. An input that fails has zeros. Errors, and calls of
+ * goes_on, are in the order of the batches. */
 bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e);
-/* Keeps the rows of all batches that were begun. After a failure, infer_arrive comes before the memory goes. */
+/* Keeps the rows of all batches that were begun. After a failure, infer_arrive must be called before the memory is
+ * freed. */
 bool batches_end(Batches *b, Error *e);
 
 #endif

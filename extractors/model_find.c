@@ -1,4 +1,4 @@
-/* extractors/model_find.c: from a model's name to its folder or file. */
+/* extractors/model_find.c: finds the folder or file of a model's name. */
 // flags: -Os
 #include "extractors/extractors.h"
 
@@ -22,13 +22,13 @@ static bool try_path(Search *s, const char *path)
     return s->found != NULL;
 }
 
-static const char *variable(const char *name) /* NULL where it is not set, or empty */
+static const char *variable(const char *name) /* NULL if unset or empty */
 {
     const char *value = getenv(name);
     return value && *value ? value : NULL;
 }
 
-/* Below $XDG_CACHE_HOME, else ~/.cache. NULL where there is no home folder. */
+/* Returns a path in $XDG_CACHE_HOME, else in ~/.cache; NULL if there is no home folder. */
 static const char *in_cache(Search *s, const char *below)
 {
     const char *cache = variable("XDG_CACHE_HOME"), *home = variable("HOME");
@@ -37,7 +37,7 @@ static const char *in_cache(Search *s, const char *below)
     return cache ? path_join(s->a, cache, below, s->e) : NULL;
 }
 
-/* As huggingface_hub has it: the cache itself, or "hub" in its home. */
+/* Returns the hub cache as huggingface_hub finds it: $HF_HUB_CACHE, or "hub" in $HF_HOME. May be NULL. */
 static const char *hub_folder(Search *s)
 {
     const char *hub = variable("HF_HUB_CACHE"), *home = variable("HF_HOME");
@@ -56,7 +56,7 @@ static const char *torch_folder(Search *s)
     return home ? path_join(s->a, home, "hub/checkpoints", s->e) : NULL;
 }
 
-/* HUB/models--org--name/snapshots/COMMIT: the commit that refs/main names, else the last by name. */
+/* Tries HUB/models--org--name/snapshots/COMMIT: the commit in refs/main, else the last folder by name. */
 static void try_hub(Search *s, const char *hub, const char *name)
 {
     char *folder = arena_printf(s->a, s->e, "%s/models--%s", hub, name);
@@ -84,8 +84,8 @@ static void try_hub(Search *s, const char *hub, const char *name)
         try_path(s, path_join(s->a, snapshots, entries[n - 1].name, s->e));
 }
 
-/* FOLDER/name, or name-xxxxxxxx.pth in any case of letters ("ResNet50"), as torchvision calls its files. Of several the
- * last by name, which among torchvision's is the one of weights="DEFAULT". */
+/* Tries FOLDER/name, and name-xxxxxxxx.pth in upper or lower case ("ResNet50"), as torchvision names its files. If
+ * several match, the last by name is used; among torchvision's files, that is the one of weights="DEFAULT". */
 static void try_files(Search *s, const char *folder, const char *name)
 {
     FolderEntry *entries;
@@ -101,7 +101,7 @@ static void try_files(Search *s, const char *folder, const char *name)
         }
 }
 
-/* The beginnings of torchvision's names, in small letters, of models that are supported. */
+/* Reports whether a name begins like a supported model of torchvision (any case). */
 static bool is_torchvision(const char *name)
 {
     static const char *const BEGINNINGS[] = {"resnet", "resnext", "wide_resnet", "efficientnet_b",
@@ -112,7 +112,8 @@ static bool is_torchvision(const char *name)
     return false;
 }
 
-/* What was tried, then how to get the model: the end of the line must not be cut off, so long lists are. */
+/* Fails with the paths that were tried and the way to get the model. A long list of paths is cut, so that the end of
+ * the message is complete. */
 static void not_found(Search *s, const char *name, const char *models)
 {
     enum { MOST = 400 };
@@ -150,7 +151,7 @@ const char *model_find(const char *name, Arena *a, Error *e)
         try_files(&s, models, name);
     if (!s.found && (hub = hub_folder(&s))) {
         try_hub(&s, hub, name);
-        if (!s.found && !strchr(name, '/')) /* as sentence-transformers completes names */
+        if (!s.found && !strchr(name, '/')) /* sentence-transformers completes names in this way */
             try_hub(&s, hub, arena_printf(a, e, "sentence-transformers/%s", name));
     }
     if (!s.found && !strchr(name, '/') && (torch = torch_folder(&s)))

@@ -1,9 +1,9 @@
-/* extractors/outputs.c: the table of outputs: their names, which of them calls may ask for, how many blocks must be
+/* extractors/outputs.c: the table of outputs: their names, which of them calls may use, and how many blocks must be
  * loaded and run for them. */
 // flags: -Os
 #include "extractors/loading.h"
 
-/* transformers' name of a tower's results, in front of an output's name: "vision_model_output.pooler_output". */
+/* Removes transformers' name of a tower's results before an output's name: "vision_model_output.pooler_output". */
 static const char *without_tower(const char *name, unsigned modality)
 {
     const char *tower = modality == MODALITY_TEXT ? "text_model_output." : "vision_model_output.";
@@ -31,7 +31,7 @@ int output_find(const Encoder *en, unsigned modality, const char *name)
     return -1;
 }
 
-/* The length of "layer3." in "layer3.17"; 0 if the name does not end in a number. */
+/* Returns the length of "layer3." in "layer3.17"; 0 if the name does not end in a number. */
 static size_t stem_length(const char *name)
 {
     size_t n = strlen(name), end = n;
@@ -82,7 +82,7 @@ static const char *inner_outputs(const Encoder *en, unsigned modality, Arena *a)
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e)
 {
     const char *near = near_outputs(en, modality, name, a);
-    const char *list = "", *before = NULL; /* in a run of names that differ in their number: the last one so far */
+    const char *list = "", *before = NULL; /* the last name so far of a series that differs only in its number */
     for (size_t i = 0; i < en->output_count && list; i++) {
         const Output *o = &en->outputs[i], *next = i + 1 < en->output_count ? o + 1 : NULL;
         if (!(o->modality & modality) || o->inner)
@@ -98,7 +98,7 @@ bool output_unknown(const Encoder *en, unsigned modality, const char *name, Aren
                         near, list, inner_outputs(en, modality, a));
 }
 
-/* Whether the options let a call ask for it. */
+/* Reports whether the options allow calls to use this output. */
 static bool is_asked(const Encoder *en, const Output *o, bool usual)
 {
     if (!(o->modality & en->towers))
@@ -118,7 +118,7 @@ int output_add(Loader *l, Output o)
     if (l->error->code != SP_OK)
         return -1;
     o.loaded = is_asked(en, &o, output_find(en, o.modality, NULL) < 0);
-    o.pool = POOL_NONE; /* of texts: set when the folder's settings are known */
+    o.pool = POOL_NONE; /* for texts: set when the folder's settings are known */
     if (n == en->output_room) {
         Output *more = arena_grow(en->arena, en->outputs, n, &en->output_room, sizeof *more, l->error);
         if (!more)
@@ -173,7 +173,7 @@ void output_also(Loader *l, int number, const char *names)
     o->loaded |= is_asked(l->encoder, o, false);
 }
 
-/* What the output with this number means for the count of blocks. */
+/* Returns how many blocks the output with this number needs. */
 static int64_t reach(const Output *o, int64_t number, int first, int64_t blocks)
 {
     if (o->inner)

@@ -1,4 +1,4 @@
-/* extractors/processors.c: preprocessor_config.json, as transformers' image processors read it
+/* extractors/processors.c: reads preprocessor_config.json as transformers' image processors do
  * (image_processing_backends.py, and the classes of EfficientNet and ConvNeXT). */
 // flags: -Os
 #include "extractors/loading.h"
@@ -25,7 +25,7 @@ static bool unsupported(const Reading *r, const Json *j, const char *key, const 
     return fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: %s: %s", r->path, j->line, j->column, key, what);
 }
 
-/* The value of a key; NULL where it is absent or null: then the family's holds. */
+/* Returns the value of a key. NULL if absent or null: the family's default applies. */
 static const Json *value_of(const Json *config, const char *key)
 {
     const Json *j = json_get(config, key);
@@ -46,7 +46,7 @@ static bool in_range(const Reading *r, const Json *j, const char *key, const cha
                 what, least > 0 ? "above 0, " : "", least, largest);
 }
 
-/* A number of least .. largest, left as it is where the key is absent or null. */
+/* Reads a number from `least` to `largest`; unchanged if the key is absent or null. */
 static bool read_number(const Reading *r, const char *key, double least, double largest, double *out)
 {
     const Json *j = value_of(r->config, key);
@@ -56,7 +56,8 @@ static bool read_number(const Reading *r, const char *key, double least, double 
     return in_range(r, j, key, "a number", least, largest);
 }
 
-/* Three numbers, or one for all channels; least .. largest: so what is computed of them stays finite in float32. */
+/* Reads three numbers, or one for all channels. The bounds keep the results that are computed from them finite in
+ * float32. */
 static bool read_three(const Reading *r, const char *key, double least, double largest, float out[3])
 {
     const Json *j = value_of(r->config, key);
@@ -71,8 +72,8 @@ static bool read_three(const Reading *r, const char *key, double least, double l
     return true;
 }
 
-/* size or crop_size: a number, [height, width], {"height", "width"} or {"shortest_edge"}; *shorter is set for the last,
- * and for a number where `short_side` holds. */
+/* Reads size or crop_size: a number, [height, width], {"height", "width"} or {"shortest_edge"}. *shorter is set for
+ * shortest_edge, and for a number if `short_side` is true; otherwise it is 0. */
 static bool read_size(const Reading *r, const Json *j, const char *key, bool short_side, int64_t *w, int64_t *h,
                       int64_t *shorter)
 {
@@ -99,7 +100,7 @@ static bool read_size(const Reading *r, const Json *j, const char *key, bool sho
                "expected a size from 1 to 16384 pixels; more than 16,777,216 pixels in all are not supported");
 }
 
-/* Whether the file names this class of image processors, by its name of today or the one before. */
+/* Reports whether the file names this class of image processors, by its present or its former name. */
 static bool is_class(const Reading *r, const char *name)
 {
     const Json *type = value_of(r->config, "image_processor_type");
@@ -108,8 +109,8 @@ static bool is_class(const Reading *r, const char *name)
     return type && type->type == JSON_STRING && text_starts(type->text, name);
 }
 
-/* ConvNextImageProcessor, which ResNets use: below 384 the short side goes to size / crop_pct, then the centre; else
- * squash. */
+/* Reads the geometry of ConvNextImageProcessor, which ResNets use. Below size 384, the short side is resized to size /
+ * crop_pct and the centre is cropped. From 384 on, the image is squashed to the size. */
 static bool read_crop_pct(const Reading *r, Preset *p, int64_t size)
 {
     const Json *crop = value_of(r->config, "do_center_crop");
@@ -125,7 +126,7 @@ static bool read_crop_pct(const Reading *r, Preset *p, int64_t size)
     return true;
 }
 
-/* What size, crop_pct, do_resize, do_center_crop and crop_size say. */
+/* Reads size, crop_pct, do_resize, do_center_crop and crop_size. */
 static bool read_geometry(const Reading *r, Preset *p, const Preset *usual)
 {
     const Json *j = value_of(r->config, "size"), *size = value_of(r->config, "crop_size");
@@ -169,7 +170,8 @@ static bool read_filter(const Reading *r, Filter *filter)
     return true;
 }
 
-/* rescale_offset and include_top are EfficientNetImageProcessor's; other classes ignore them. */
+/* Reads the settings of the pixel values. rescale_offset and include_top belong to EfficientNetImageProcessor; other
+ * classes ignore them. */
 static bool read_values(const Reading *r, Preset *p, const Preset *usual)
 {
     bool rescale, named = value_of(r->config, "image_processor_type") || value_of(r->config, "feature_extractor_type"),
@@ -186,7 +188,7 @@ static bool read_values(const Reading *r, Preset *p, const Preset *usual)
     if ((efficient || !named) && (!read_flag(r, "rescale_offset", usual->offset, &p->offset) ||
                                   !read_flag(r, "include_top", efficient || usual->again, &p->again)))
         return false;
-    if (!rescale) { /* neither is the offset then */
+    if (!rescale) { /* without a rescale there is no offset */
         p->factor = 1.0;
         p->offset = false;
     }

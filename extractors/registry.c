@@ -1,5 +1,5 @@
 /* extractors/registry.c: the list of encoders. A new encoder needs a file in extractors/models/ and a line here. A test
- * program may have a list of its own: where it has these two functions, this file is not linked. */
+ * program may define these two functions with its own list; then this file is not linked. */
 #include "extractors/extractors.h"
 
 /* clang-format off */

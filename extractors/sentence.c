@@ -1,27 +1,28 @@
-/* extractors/sentence.c: sentence-transformers' modules.json with the files that it names: pooling, Dense, Normalize,
- * the length of texts and the prompt in front of them; and what comes of the rows of tokens by these modules. */
+/* extractors/sentence.c: reads sentence-transformers' modules.json and the files that it names: pooling, Dense,
+ * Normalize, the length of texts and the prompt before them. Computes the rows of texts from the rows of tokens by
+ * these modules. */
 // flags: -Os
 #include <math.h>
 
 #include "extractors/loading.h"
 
-/* Of a pipeline, which usually has three modules. Each file is read once for each module that names it; json_parse
+/* Limits of a pipeline, which usually has three modules. A file is read once for each module that names it; json_parse
  * states its memory. */
 enum { MAX_MODULES = 16, MAX_WIDTH = 1 << 20 };
 
-/* sentence-transformers' modules behind the tokens, where a Pooling and a Normalize at the end do not say it all: modes
- * of pooling, whose rows follow each other in a row; then steps. */
+/* The sentence-transformers modules after the tokens, if a Pooling and a Normalize at the end do not describe them
+ * completely: one or more modes of pooling, whose rows are concatenated; then steps. */
 typedef enum PoolMode {
     MODE_CLS,
     MODE_MAX,
     MODE_MEAN,
-    MODE_MEAN_SQRT_LEN, /* the sum by the root of the length */
-    MODE_WEIGHTED_MEAN, /* weights 1, 2, 3, ... */
+    MODE_MEAN_SQRT_LEN, /* the sum divided by the square root of the length */
+    MODE_WEIGHTED_MEAN, /* the weights are 1, 2, 3, ... */
     MODE_LAST,
     MODE_COUNT
 } PoolMode;
-typedef struct SentenceStep { /* act(x W' + b), or, where `where` is NULL, to length 1 */
-    const char *where;        /* the folder of its weights, inside the model's */
+typedef struct SentenceStep { /* act(x W' + b); if `where` is NULL: scale to length 1 */
+    const char *where;        /* the folder of its weights, inside the model's folder */
     int64_t in, out;
     bool bias;
     Act act;
@@ -32,9 +33,9 @@ struct Sentence {
     int modes;
     SentenceStep *step;
     size_t steps, room;
-    bool without_prompt;   /* pooling leaves the prompt's tokens out */
-    int64_t prompt_tokens; /* special tokens included; set by sentence_prompt */
-    bool prompt_ends;      /* with a special token, which pooling does not leave out */
+    bool without_prompt;   /* pooling leaves out the prompt's tokens */
+    int64_t prompt_tokens; /* with its special tokens; set by sentence_prompt */
+    bool prompt_ends;      /* the prompt ends with a special token, which pooling does not leave out */
 };
 typedef struct Sentence Sentence;
 
@@ -52,18 +53,18 @@ static bool bad_value(Error *e, const char *path, const Json *j, const char *wha
     return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
 }
 
-/* "1_Pooling/config.json" of a module's folder inside the model's, which may be "". */
+/* Returns "1_Pooling/config.json" for a module's folder inside the model's folder; the module's folder may be "". */
 static const char *inside(const char *where, const char *name, Arena *a, Error *e)
 {
     return *where ? path_join(a, where, name, e) : name;
 }
 
-/* config.json of a module: it must be there. */
+/* Returns the config.json of a module. A missing file is an error. */
 static const Json *module_config(const Reading *r, const char *where, const char **path)
 {
     const char *name = inside(where, "config.json", r->arena, r->error);
     const Json *config = name ? folder_json(r->folder, name, JSON_OBJECT, path, r->arena, r->error) : NULL;
-    if (!config) /* or it is damaged: then its own error is kept */
+    if (!config) /* if the file is damaged, its own error is kept */
         fail(r->error, SP_IO, "%s/%s: is missing, but modules.json names it; fetch the whole folder of the model",
              r->folder->folder, name ? name : "config.json");
     return config;
@@ -73,7 +74,7 @@ static const Json *module_config(const Reading *r, const char *where, const char
 
 static const struct {
     const char *key, *mode;
-    Pooling alone; /* what it is without other modes; POOL_SENTENCE: no word for it */
+    Pooling alone; /* the pooling if there are no other modes; POOL_SENTENCE: no Pooling describes it */
 } MODES[MODE_COUNT] = {
     [MODE_CLS] = {"pooling_mode_cls_token", "cls", POOL_CLS},
     [MODE_MAX] = {"pooling_mode_max_tokens", "max", POOL_MAX},
@@ -92,7 +93,8 @@ static bool add_mode(Sentence *s, const Json *word)
     return false;
 }
 
-/* "pooling_mode", a word or a list of words; before version 5 a key for each mode, of which none means the mean. */
+/* Reads "pooling_mode": a word or a list of words. Before version 5, there is one key per mode, and no key means the
+ * mean. */
 static bool read_pooling(Reading *r, const char *where)
 {
     const char *path;
@@ -115,7 +117,7 @@ static bool read_pooling(Reading *r, const char *where)
     s->without_prompt = prompt && prompt->type == JSON_BOOL && !json_is_true(prompt);
     if (known && s->modes)
         return true;
-    s->modes = 0; /* a call that chooses its own can do without */
+    s->modes = 0; /* a call that chooses its own pooling does not need it */
     r->tower->no_pool =
         arena_printf(r->arena, r->error,
                      "%s: pooling_mode: expected cls, max, mean, mean_sqrt_len_tokens, weightedmean or lasttoken, or a "
@@ -124,7 +126,7 @@ static bool read_pooling(Reading *r, const char *where)
     return r->tower->no_pool != NULL;
 }
 
-/* "Pooling" of "sentence_transformers.models.Pooling". */
+/* Returns "Pooling" of "sentence_transformers.models.Pooling". */
 static Text class_name(Text type)
 {
     size_t n = type.n;
@@ -133,7 +135,8 @@ static Text class_name(Text type)
     return (Text){type.p + n, type.n - n};
 }
 
-/* The activation of a Dense: a class of torch, as "torch.nn.modules.activation.Tanh", which is the default. */
+/* Reads the activation of a Dense: a class of torch, such as "torch.nn.modules.activation.Tanh", which is the default.
+ */
 static bool read_activation(const Reading *r, const Json *config, const char *path, Act *act)
 {
     const Json *j = json_get(config, "activation_function");
@@ -184,7 +187,7 @@ static bool read_dense(Reading *r, const char *where)
     return read_activation(r, config, path, &step->act);
 }
 
-/* The settings of a Transformer: the file is called after the first models of the package. */
+/* Reads the settings of a Transformer. Its file is named after one of the first models of the package. */
 static bool read_transformer(const Reading *r, const char *where, int64_t *max_seq_length)
 {
     static const char *const MODELS[] = {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta"};
@@ -204,7 +207,7 @@ static bool read_transformer(const Reading *r, const char *where, int64_t *max_s
            bad_value(r->error, path, n, "max_seq_length: expected a whole number above 0");
 }
 
-/* The prompt that is put before each text: default_prompt_name of config_sentence_transformers.json. */
+/* Reads the prompt that is put before each text: default_prompt_name of config_sentence_transformers.json. */
 static bool read_prompt(const Reading *r)
 {
     const char *path;
@@ -234,15 +237,15 @@ static bool read_module(Reading *r, const char *path, const Json *m, int64_t *ma
     if (text_is(class, "Transformer"))
         return read_transformer(r, where, max_seq_length);
     if ((dense && !r->pooled) || (pooling && r->pooled))
-        return fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: expected one Pooling, and every Dense behind it", path,
-                    m->line, m->column);
+        return fail(r->error, SP_UNSUPPORTED, "%s:%u:%u: expected one Pooling, and each Dense after it", path, m->line,
+                    m->column);
     if (pooling)
         return read_pooling(r, where);
     if (dense)
         return read_dense(r, where);
     if (text_is(class, "Normalize"))
         return add_step(r) != NULL;
-    return text_is(class, "Dropout") || /* of training only */
+    return text_is(class, "Dropout") || /* for training only */
            fail(r->error, SP_UNSUPPORTED,
                 "%s:%u:%u: modules of type %.*s are not supported; Transformer, Pooling, Dense, Normalize and Dropout "
                 "are",
@@ -267,7 +270,7 @@ bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_len
     if (!s || !read_prompt(&r))
         return false;
     for (; s->steps && !s->step[s->steps - 1].where; s->steps--)
-        t->normalize = true; /* a call may choose otherwise */
+        t->normalize = true; /* a call may choose differently */
     s->without_prompt = s->without_prompt && t->prompt.n;
     if (s->modes == 1 && !s->steps && !s->without_prompt && MODES[s->mode[0]].alone != POOL_SENTENCE) {
         t->pool = MODES[s->mode[0]].alone;
@@ -280,7 +283,7 @@ bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_len
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-/* The files of a folder inside of this one. */
+/* Makes the list of the files of a folder inside this folder. */
 static bool files_inside(Files *to, const Files *from, const char *where, Arena *a, Error *e)
 {
     size_t n = strlen(where);
@@ -354,17 +357,17 @@ int64_t sentence_left_out(const Call *c)
     if (!used || !s->without_prompt)
         return 0;
     int64_t n = c->max_tokens ? MIN(s->prompt_tokens, c->max_tokens) : s->prompt_tokens;
-    return n - s->prompt_ends; /* which is one of them */
+    return n - s->prompt_ends; /* prompt_ends: pooling keeps the special token at the end, so it is not counted */
 }
 
-/* The rows of each text behind its first `count` ones. */
+/* Returns the rows of each text after its first `count` rows. */
 static Tensor *rows_behind(Tape *t, Tensor *x, const Ragged *r, int64_t count, Ragged *rest)
 {
     int32_t *offsets = tape_scratch(t, r->B + 1, sizeof *offsets), *at = NULL;
     int64_t total = r->total - r->B * count, n = 0;
     for (int64_t b = 0; b < r->B; b++)
         if (r->offsets[b + 1] - r->offsets[b] <= count)
-            return tape_fail(t, SP_SHAPE, "a text has no tokens behind the prompt"), NULL;
+            return tape_fail(t, SP_SHAPE, "a text has only tokens of the prompt"), NULL;
     if (!offsets || !(at = tape_scratch(t, total, sizeof *at)))
         return NULL;
     for (int64_t b = 0; b < r->B; b++) {
@@ -379,8 +382,11 @@ static Tensor *rows_behind(Tape *t, Tensor *x, const Ragged *r, int64_t count, R
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* Of each text with n tokens behind `before` others: sqrt(n), or of its token i: what weights the mean by its number in
- * the text, before + i + 1. */
+/* Returns one of two kinds of factors; each text has n tokens after `before` tokens that are left out.
+ *
+ * - of_tokens false [B]: sqrt(n) of each text.
+ * - of_tokens true [total]: the weight of each token i in the mean. It is proportional to the token's number in the
+ *   text, before + i + 1. */
 static Tensor *factors(Tape *t, const Ragged *r, bool of_tokens, int64_t before)
 {
     int64_t count = of_tokens ? r->total : r->B;

@@ -1,19 +1,21 @@
-/* extractors/texts.c: texts to features: tokens, batches by length, results in the order of the texts. */
+/* extractors/texts.c: encodes texts: tokenises them, makes batches by length, and returns results in the order of the
+ * texts. */
 #include "extractors/loading.h"
 
 #include <stdlib.h>
 
-/* A thread's share of a batch, about. Chosen for caches only, as no row's bits depend on its neighbours: the widest
- * activations of MiniLM for 128 tokens still fit the second level, and a fetched weight is used for all of them. */
+/* The approximate share of a batch per thread. It is chosen for the caches only: the bits of a row do not depend on the
+ * other rows. The widest activations of MiniLM for 128 tokens fit into the L2 cache, and each weight that is fetched is
+ * used for all these tokens. */
 enum { TOKENS_EACH = 128 };
 
-/* Texts that are tokenised between two call-backs. Batches that a device other than the CPU has to do, so that it need
- * not wait for the host between two of them. */
+/* TEXTS_EACH: texts that are tokenised between two callbacks. TEXTS_AHEAD: batches in progress on a device other than
+ * the CPU, so that the device does not wait for the host between batches. */
 enum { TEXTS_EACH = 256, TEXTS_AHEAD = 4 };
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-/* The prompt and a text, in memory that is used again. */
+/* The prompt joined with a text, in memory that is reused. */
 typedef struct Joined {
     char *p;
     size_t room;
@@ -45,7 +47,7 @@ static bool tokenize_one(const Call *c, Text text, TokenIds *ids, bool *cut, Joi
     if (ids->count == start)
         return fail(e, SP_FORMAT, "has no tokens");
     if ((int64_t)(ids->count - start) <= sentence_left_out(c))
-        return fail(e, SP_FORMAT, "has no tokens behind the prompt, which pooling leaves out");
+        return fail(e, SP_FORMAT, "has only tokens of the prompt, which pooling leaves out");
     for (size_t j = start; en->text.vocabulary && j < ids->count; j++)
         if (ids->ids[j] >= en->text.vocabulary) {
             Text piece = token_text(en->text.tokenizer, ids->ids[j]);
@@ -90,12 +92,12 @@ bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLis
 typedef struct TextRun {
     Batches batches;
     const TokenLists *tokens;
-    uint32_t *order;     /* texts by length, the longest first */
-    const uint32_t *end; /* of order */
+    uint32_t *order;     /* texts sorted by length, the longest first */
+    const uint32_t *end; /* the end of `order` */
     int32_t *ids, *positions;
 } TextRun;
 
-/* Texts which[0 : B] as one batch; the run's arrays have room for them. */
+/* Makes one batch of the texts which[0 : B]. The run's arrays must have room for them. */
 static TextBatch make_batch(const TextRun *r, const uint32_t *which, size_t B)
 {
     const TokenLists *tokens = r->tokens;
@@ -143,7 +145,7 @@ static int longest_first(const void *a, const void *b)
     return x->tokens != y->tokens ? (x->tokens < y->tokens ? 1 : -1) : (x->text > y->text) - (x->text < y->text);
 }
 
-/* The texts that have tokens, sorted into r->order; the rows of the others become zeros. */
+/* Sorts the texts that have tokens into r->order. Fills the rows of the other texts with zeros. */
 static bool sort_texts(TextRun *r, size_t *sorted, Arena *a, Error *e)
 {
     const TokenLists *tokens = r->tokens;
@@ -217,7 +219,7 @@ bool encode_tokens(const Call *c, Tape *t, const TokenLists *tokens, Results *re
     if (!a)
         return tokens->n == 0;
     bool ok = run_texts(&r, a, e);
-    infer_arrive(t, NULL, &(Error){0}); /* the arena is used again */
+    infer_arrive(t, NULL, &(Error){0}); /* the arena will be reused */
     return ok;
 }
 

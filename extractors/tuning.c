@@ -1,11 +1,11 @@
-/* extractors/tuning.c: which weights of an encoder are packed, trained or adapted, by patterns of their names; and the
- * file of a trained encoder. */
+/* extractors/tuning.c: finds by patterns of names which weights of an encoder are packed, trained or adapted; writes
+ * the file of a trained encoder. */
 // flags: -Os
 #include <fnmatch.h>
 
 #include "extractors/loading.h"
 
-#ifdef SAPOR_MINIMAL /* trains no encoders */
+#ifdef SAPOR_MINIMAL /* does not train encoders */
 
 bool tuning_open(Encoder *en, Error *e)
 {
@@ -45,7 +45,7 @@ typedef struct Patterns {
 } Patterns;
 struct Tuning {
     Patterns weights, adapters;
-    Error failed; /* out of memory for a name */
+    Error failed; /* memory ran out for a name */
 };
 
 static bool read_patterns(Patterns *to, const char *list, Arena *a, Error *e)
@@ -85,7 +85,7 @@ bool tuning_open(Encoder *en, Error *e)
            read_patterns(&en->tuning->adapters, o->adapters, en->arena, e);
 }
 
-/* The name, or its end behind a dot. */
+/* Reports whether a pattern matches the name, or an end of the name after a dot. */
 static bool fits(const Pattern *p, const char *name)
 {
     for (; name; name = strchr(name, '.') ? strchr(name, '.') + 1 : NULL)
@@ -105,7 +105,7 @@ static bool chosen(Patterns *p, const char *name)
     return is;
 }
 
-/* The layer of a weight: its name without .weight. */
+/* Returns the layer of a weight: its name without .weight. */
 static const char *layer_of(const Array *w, Arena *a, Error *e)
 {
     static const char SUFFIX[] = ".weight";
@@ -132,7 +132,7 @@ bool tuning_check(const Encoder *en, const ModelSource *s, Error *e)
     for (size_t k = 0; en->tuning && k < COUNT(all); k++)
         for (size_t i = 0; i < all[k]->count; i++)
             if (!all[k]->list[i].used)
-                return fail(e, SP_USAGE, "%s: no %s that the encoder uses has a name that fits %s", s->path,
+                return fail(e, SP_USAGE, "%s: no %s that the encoder uses matches %s", s->path,
                             k ? "linear layer" : "weight", all[k]->list[i].text);
     return true;
 }
@@ -141,15 +141,16 @@ bool tuning_check(const Encoder *en, const ModelSource *s, Error *e)
 
 enum { CHUNK = 1 << 16 }; /* numbers */
 
-/* A tensor of the store that training changes: a parameter, or a running number of a batch norm; else NULL. */
+/* Returns the tensor of this name if training changes it: a parameter, or the running statistics of a batch norm.
+ * Otherwise NULL. */
 static const Tensor *param_of(const Encoder *en, const char *name)
 {
     const Tensor *x = name ? store_find(en->store, name) : NULL;
     return x && (x->param || (en->hold.batch && strstr(name, ".running_"))) ? x : NULL;
 }
 
-/* What stands for an array: a parameter, or a constant that training may move (of a batch norm), which has memory of
- * its own; or NULL. */
+/* Returns the tensor whose numbers replace an array in the file: a parameter, or a constant with its own memory, which
+ * training may change (of a batch norm). Otherwise NULL. */
 static const Tensor *tensor_of(const Encoder *en, const Array *w)
 {
     const Tensor *x = store_find(en->store, w->name.p);
@@ -157,9 +158,9 @@ static const Tensor *tensor_of(const Encoder *en, const Array *w)
                                                                                                                : NULL;
 }
 
-typedef struct Change {   /* of an array */
-    const Tensor *tensor; /* tensor_of */
-    float *a, *b;         /* of its adapter, on the host: [rank, K], [N, rank]; or NULL */
+typedef struct Change {   /* what changed in an array */
+    const Tensor *tensor; /* by tensor_of */
+    float *a, *b;         /* the adapter of the array, on the host: [rank, K], [N, rank]; or NULL */
     int64_t rank;
 } Change;
 
@@ -180,7 +181,9 @@ static bool change_of(const Encoder *en, const Array *w, Change *c, Arena *a, Er
     return true;
 }
 
-/* x += alpha / rank B A, of the elements first .. first + n - 1 of an array whose rows have K */
+/* Adds the adapter to the elements first .. first + n - 1 of an array with rows of K numbers:
+ *
+ *   x += alpha / rank B A */
 static void merge(const Encoder *en, const Change *c, int64_t K, int64_t first, int64_t n, float *x)
 {
     double scale = en->hold.alpha / (double)c->rank;

@@ -87,7 +87,7 @@ static void wrong_models_fail_in_one_line(void **state)
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}");
     refuses(b, folder, (Wish){0}, SP_IO, "tokenizer");
     put(folder, "modules.json", "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Dense\"}]");
-    refuses(b, folder, (Wish){0}, SP_UNSUPPORTED, "every Dense behind it");
+    refuses(b, folder, (Wish){0}, SP_UNSUPPORTED, "each Dense after it");
     put(folder, "modules.json", "[{\"path\": \"../x\", \"type\": \"Pooling\"}]");
     refuses(b, folder, (Wish){0}, SP_FORMAT, "inside the folder");
     put(folder, "modules.json", "[{\"path\": \"1_Pooling\", \"type\": \"Pooling\"}]");

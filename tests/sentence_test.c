@@ -130,7 +130,7 @@ static void wrong_modules_fail_in_one_line(void **state)
     static const struct {
         const char *name, *text, *why; /* why NULL: opens */
     } cases[] = {
-        {"modules.json", "[" DENSE ", " POOLING "]", "expected one Pooling, and every Dense behind it"},
+        {"modules.json", "[" DENSE ", " POOLING "]", "expected one Pooling, and each Dense after it"},
         {"modules.json", "[" POOLING ", " POOLING "]", "expected one Pooling"},
         {"modules.json", "[" POOLING ", {\"type\": \"sentence_transformers.models.CNN\", \"path\": \"2_CNN\"}]",
          "modules of type sentence_transformers.models.CNN are not supported"},

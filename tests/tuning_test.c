@@ -443,14 +443,13 @@ static void wrong_options(void **state)
     static const struct {
         TrainOptions train;
         const char *error;
-    } wrong[] = {
-        {{.weights = "encoder.layer.7.*"}, "no weight that the encoder uses has a name that fits encoder.layer.7.*"},
-        {{.weights = "*, !decoder.*"}, "fits decoder.*"},
-        {{.adapters = "query, q_proj"}, "no linear layer that the encoder uses has a name that fits q_proj"},
-        {{.adapters = "LayerNorm"}, "fits LayerNorm"},
-        {{.adapters = "query", .rank = -1}, "expected a rank"},
-        {{.adapters = "query", .alpha = NAN}, "alpha"},
-        {{.adapters = "query", .dropout = 1}, "dropout"}};
+    } wrong[] = {{{.weights = "encoder.layer.7.*"}, "no weight that the encoder uses matches encoder.layer.7.*"},
+                 {{.weights = "*, !decoder.*"}, "matches decoder.*"},
+                 {{.adapters = "query, q_proj"}, "no linear layer that the encoder uses matches q_proj"},
+                 {{.adapters = "LayerNorm"}, "matches LayerNorm"},
+                 {{.adapters = "query", .rank = -1}, "expected a rank"},
+                 {{.adapters = "query", .alpha = NAN}, "alpha"},
+                 {{.adapters = "query", .dropout = 1}, "dropout"}};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         Error e = {0};
         assert_null(encoder_open(&b->d, drawn(ENCODERS "bert"), &(EncoderOptions){.train = wrong[i].train}, &e));

@@ -1,6 +1,6 @@
-/* extractors/media/axis.c: the weights of one axis: a filter stretched by the scale, computed in double, normalised,
- * rounded to fixed point: with 22 bits behind the point as in Pillow (libImaging/Resample.c), or as many as let the
- * largest weight of the axis fit 16 bits, as in torch (ATen/native/cpu/UpSampleKernel.cpp). */
+/* extractors/media/axis.c: the weights of one axis. A filter is stretched by the scale, computed in double, normalised,
+ * and rounded to fixed point. Pillow uses 22 fractional bits (libImaging/Resample.c). torch uses the largest number of
+ * bits for which the largest weight of the axis fits into 16 bits (ATen/native/cpu/UpSampleKernel.cpp). */
 #include "extractors/media/axis.h"
 
 #include <math.h>
@@ -26,7 +26,7 @@ static double hamming(double x)
     if (x >= 1.0)
         return 0.0;
     x *= M_PI;
-    return sin(x) / x * ((double)0.54f + (double)0.46f * cos(x)); /* as Pillow has them, in float32 */
+    return sin(x) / x * ((double)0.54f + (double)0.46f * cos(x)); /* Pillow has these constants in float32 */
 }
 
 static double cubic(double x) /* Keys's kernel with a = -0.5 */
@@ -51,15 +51,15 @@ static double lanczos(double x)
     return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0;
 }
 
-/* support: where a filter ends, in inputs where it is not stretched */
+/* support: the distance from the centre at which a filter ends, in inputs, before it is stretched */
 static const struct {
     double support, (*weight)(double x);
 } FILTERS[] = {
     [FILTER_BILINEAR] = {1.0, triangle}, [FILTER_BICUBIC] = {2.0, cubic},   [FILTER_NEAREST] = {0.5, box},
     [FILTER_BOX] = {0.5, box},           [FILTER_HAMMING] = {1.0, hamming}, [FILTER_LANCZOS] = {3.0, lanczos}};
 
-/* The most weights in a table, 8 bytes each. For a longer axis, a million pixels for example, the table would be larger
- * than the image; it is then made for a block of positions at a time. */
+/* The most weights in a table, 8 bytes each. For a longer axis (a million pixels, for example), the table would be
+ * larger than the image. Such an axis is computed in blocks of positions, with one table per block. */
 enum { TABLE_MOST = 1 << 20 };
 
 static double scale_of(const Stretch *s)
@@ -72,13 +72,13 @@ static double support_of(const Stretch *s)
     return FILTERS[s->filter].support * scale_of(s);
 }
 
-/* The most inputs that a position has. */
+/* Returns the most inputs that one position reads. */
 static int64_t size_of(const Stretch *s)
 {
     return MIN((int64_t)ceil(support_of(s)) * 2 + 1, s->in);
 }
 
-/* Inputs [*start, *end) of position i, and where its centre is among them. */
+/* Finds the inputs [*start, *end) of position i. Returns the position's centre, in inputs. */
 static double span_of(const Stretch *s, int64_t i, int64_t *start, int64_t *end)
 {
     double centre = ((double)i + 0.5) * ((double)s->in / (double)s->out), support = support_of(s);
@@ -87,7 +87,7 @@ static double span_of(const Stretch *s, int64_t i, int64_t *start, int64_t *end)
     return centre;
 }
 
-/* The weights of position i into w; the number of its inputs. */
+/* Writes the normalised weights of position i to w. Returns the number of its inputs. */
 static int64_t weights_of(const Stretch *s, int64_t i, double *w, int64_t *start)
 {
     int64_t end;
@@ -102,7 +102,8 @@ static int64_t weights_of(const Stretch *s, int64_t i, double *w, int64_t *start
     return count;
 }
 
-/* How many bits torch's weights have: those of the whole axis decide, whatever part is made. */
+/* Finds the number of bits of torch's weights. The weights of the whole axis decide, even if only a part is computed.
+ */
 static bool torch_bits(Stretch *s, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
@@ -130,7 +131,7 @@ bool stretch_make(Stretch *s, int64_t in, int64_t out, int64_t first, int64_t n,
 
 void stretch_range(const Stretch *s, int64_t *start, int64_t *end)
 {
-    int64_t none; /* starts and ends never fall */
+    int64_t none; /* starts and ends increase with the position */
     span_of(s, s->first, start, &none);
     span_of(s, s->first + s->n - 1, &none, end);
 }

@@ -1,18 +1,22 @@
-/* extractors/media/image.c: from the bytes of an image to RGB, and from RGB to the tensor that an encoder reads. The
- * formats are in image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
+/* extractors/media/image.c: decodes the bytes of an image to RGB, and converts RGB to the tensor that an encoder reads.
+ * image_jpeg.c, image_png.c and image_webp.c decode the formats; resize.c resamples.
  *
- * Pillow also decides which images are damaged: truncated data is an error, a PNG that lacks only its end
- * or a JPEG with garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen;
- * what takes time or memory out of proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of
- * samples, JPEGs of more than 100 scans or whose coefficients take too much. Milder: all of a PNG but its palette and
- * pixels is skipped. GIF, BMP, TIFF and AVIF are not read at all. */
+ * Images count as damaged if Pillow treats them as damaged: truncated data is an error, but a PNG that lacks only its
+ * end, or a JPEG followed by garbage, is read. There are these differences from Pillow:
+ *
+ * - Stricter: a palette PNG whose palette is missing or malformed is an error. Inputs that need too much time or memory
+ *   are errors: sides of more than a million pixels, 16-bit PNGs of more than 716 MB of samples, JPEGs of more than 100
+ *   scans or with too many coefficients.
+ * - More tolerant: of a PNG, only the palette, the transparency and the pixels are checked; the other chunks are
+ *   skipped.
+ * - GIF, BMP, TIFF and AVIF are not supported. */
 #include "extractors/media/decode.h"
 
 #include <math.h>
 
-/* Pillow refuses images of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side
- * of more than a million, which Pillow reads. MAX_FILE: more bytes than so many pixels have without compression. Each
- * decoder states the memory that it takes in addition to the pixels, 3 bytes each. */
+/* PILLOW_MAX_PIXELS: Pillow refuses images of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3). MAX_SIDE: libpng
+ * refuses longer sides by default, but Pillow reads them. MAX_FILE: more bytes than an image of that many pixels has
+ * without compression. Each decoder states the memory that it needs in addition to the pixels (3 bytes per pixel). */
 enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000, MAX_FILE = 1 << 30 };
 
 bool image_size(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Error *e)
@@ -61,7 +65,7 @@ bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, A
 
 bool image_open(Image *im, const char *path, Arena *a, Error *e)
 {
-    Text bytes; /* read, not mapped: another process may cut the file short */
+    Text bytes; /* read, not mapped: another process may truncate the file */
     Arena *file = arena_new(arena_heap(a), 0);
     bool ok = file ? file_read(&bytes, file, path, MAX_FILE, e) && image_decode(im, bytes, path, 0, a, e)
                    : fail_memory(e, sizeof bytes, path);
@@ -92,7 +96,7 @@ bool image_opaque(Image *out, const Image *in, bool white, Arena *a, Error *e)
     if (!image_room(&im, in->width, in->height, "an image", 0, a, e))
         return false;
     for (int64_t i = 0; i < 3 * in->width * in->height; i++) {
-        /* Pillow's alpha_composite (libImaging/AlphaComposite.c) on an opaque white, which rounds with 7 bits more */
+        /* Pillow's alpha_composite (libImaging/AlphaComposite.c) on opaque white; it rounds with 7 more bits */
         uint32_t alpha = in->alpha[i / 3], sum = (in->pixels[i] * alpha + 255 * (255 - alpha) + 128) << 7;
         im.pixels[i] = (unsigned char)((((sum >> 8) + sum) >> 8) >> 7);
     }
@@ -100,7 +104,7 @@ bool image_opaque(Image *out, const Image *in, bool white, Arena *a, Error *e)
     return true;
 }
 
-/* Where a centre crop of `crop` begins in `size`; negative where the image is smaller. */
+/* Returns where a centre crop of `crop` pixels begins in `size` pixels; negative if the image is smaller. */
 static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
 {
     int64_t room = size - crop;
@@ -131,7 +135,7 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
     if (!image_opaque(&opaque, im, p->white, a, e))
         return false;
     im = &opaque;
-    if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short) as torchvision and Hugging Face */
+    if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short), as in torchvision and Hugging Face */
         int64_t short_side = MIN(im->width, im->height), long_side = MAX(im->width, im->height);
         int64_t longer = (int64_t)((double)(p->resize * long_side) / (double)short_side);
         full_w = im->width <= im->height ? p->resize : longer;
@@ -153,8 +157,8 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
     return true;
 }
 
-/* One value of a channel as transformers computes it: by NumPy, which rounds v factor from float64, or by torch, which
- * takes the factor into mean and deviation where it can. */
+/* Returns a value of a channel as transformers computes it. NumPy rounds v factor from float64. torch includes the
+ * factor in the mean and the deviation if it can. */
 static float processed(const Preset *p, int c, int v)
 {
     double factor = p->factor > 0 ? p->factor : 1.0 / 255.0;
@@ -181,7 +185,7 @@ void image_values(const Image *fitted, const Preset *p, float *out)
         low = MIN(low, pixels[i]);
         high = MAX(high, pixels[i]);
     }
-    float table[3][256]; /* a byte has 256 values: the same divisions as torchvision's, each made once */
+    float table[3][256]; /* a byte has 256 values: torchvision's divisions, each computed once */
     for (int c = 0; c < 3; c++)
         for (int v = 0; v < 256; v++) {
             float x = (float)v / 255.0f;
@@ -189,7 +193,8 @@ void image_values(const Image *fitted, const Preset *p, float *out)
                 x = processed(p, c, v);
             else if (p->scale == SCALE_ZSCORE)
                 x = (x - p->mean[c]) / p->std[c];
-            else if (p->scale == SCALE_MINMAX) /* one colour has no range: all zero, where Ducho divides by zero */
+            /* an image of one colour has no range: all values are zero (Ducho divides by zero) */
+            else if (p->scale == SCALE_MINMAX)
                 x = high > low ? (x - (float)low / 255.0f) / ((float)high / 255.0f - (float)low / 255.0f) : 0.0f;
             table[c][v] = x;
         }

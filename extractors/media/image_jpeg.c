@@ -1,5 +1,5 @@
-/* extractors/media/image_jpeg.c: JPEG by libjpeg-turbo with its defaults (islow DCT, fancy upsampling, block
- * smoothing), which are Pillow's; baseline and progressive, grey, RGB, YCbCr, CMYK and YCCK. */
+/* extractors/media/image_jpeg.c: decodes JPEG by libjpeg-turbo with its defaults (islow DCT, fancy upsampling, block
+ * smoothing), which are Pillow's. Supports baseline and progressive files, in grey, RGB, YCbCr, CMYK and YCCK. */
 #include "extractors/media/decode.h"
 
 #ifdef HAVE_JPEG
@@ -9,11 +9,12 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-/* Bounds. A file of one scan is decoded row by row: 3 bytes a pixel for the result, and some rows. One of several scans
- * (progressive, or not interleaved) is kept whole, 2 bytes a coefficient: at most 64 MB, 3 bytes a pixel and 20 bytes a
- * byte of the file together, which all images of halved colours (4:2:0) keep. Each scan goes over all coefficients,
- * however short it is: at most 100 of them, where encoders write about ten, and at most so many that all together go
- * over WORK blocks of 64. */
+/* Bounds. A file of one scan is decoded row by row: 3 bytes per pixel for the result, and a few rows.
+ *
+ * A file of several scans (progressive, or not interleaved) is kept in memory, 2 bytes per coefficient: at most 64 MB +
+ * 3 bytes per pixel + 20 bytes per byte of the file. All images with 4:2:0 subsampling are within this limit. Each scan
+ * reads all coefficients, even if the scan is short. Therefore a file has at most 100 scans (encoders write about ten),
+ * and all scans together read at most WORK blocks of 64 coefficients. */
 enum { MAX_SCANS = 100, MEMORY = 64 << 20, MEMORY_A_BYTE = 20 };
 static const double WORK = 2e8;
 
@@ -71,14 +72,14 @@ static void count_scans(j_common_ptr jpeg)
     longjmp(f->jump, 1);
 }
 
-static inline unsigned char over_255(int a, int b) /* a b / 255, rounded as Pillow's MULDIV255 */
+static inline unsigned char over_255(int a, int b) /* a b / 255, rounded like Pillow's MULDIV255 */
 {
     int t = a * b + 128;
     return (unsigned char)(((t >> 8) + t) >> 8);
 }
 
-/* One row as libjpeg gives it to RGB. Four channels are inverted CMYK, as Adobe writes them and Pillow assumes for
- * all. */
+/* Converts one row of libjpeg to RGB. Four channels are inverted CMYK, as Adobe writes them; Pillow assumes this for
+ * all files. */
 static void row_to_rgb(const unsigned char *in, int channels, int64_t n, unsigned char *out)
 {
     for (int64_t i = 0; i < n; i++, in += channels, out += 3)
@@ -108,12 +109,12 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     jpeg.err = jpeg_std_error(&failure.manager);
     failure.manager.error_exit = on_error;
     failure.manager.emit_message = on_message;
-    if (setjmp(failure.jump)) { /* nothing that changes after this line is read here, except through `jpeg` */
+    if (setjmp(failure.jump)) { /* no local variable that changes after this line is read here, except through `jpeg` */
         jpeg_destroy_decompress(&jpeg);
         if (failure.manager.msg_code == JERR_NO_BACKING_STORE)
             return fail(e, SP_FORMAT,
-                        "%s: a progressive JPEG of this size needs more than its %zu bytes; save it as baseline JPEG",
-                        name, bytes.n);
+                        "%s: a progressive JPEG of %zu bytes needs too much memory; save it as baseline JPEG", name,
+                        bytes.n);
         return failure.manager.msg_code == JERR_INPUT_EOF
                    ? fail(e, SP_FORMAT, "%s: JPEG is truncated after %zu bytes; fetch the file again", name, bytes.n)
                    : fail(e, SP_FORMAT, "%s: damaged JPEG: %s", name, failure.message);

@@ -1,15 +1,17 @@
-/* extractors/media/image_png.c: PNG by libpng, to the pixels that Pillow's convert("RGB") and convert("RGBA") give: no
- * gamma, 16-bit colour and alpha keep their high byte, 16-bit grey is clipped at 255, grey of 1, 2, 4 bits is
- * stretched. */
+/* extractors/media/image_png.c: decodes PNG by libpng to the pixels that Pillow's convert("RGB") and convert("RGBA")
+ * give: gamma is ignored; 16-bit colour and alpha keep their high byte; 16-bit grey is clipped at 255; grey of 1, 2 or
+ * 4 bits is scaled to 8 bits. */
 #include "extractors/media/decode.h"
 
 #ifdef HAVE_PNG
 #include <png.h>
 
-/* Bounds. Rows are decoded into the result, 3 bytes a pixel and 1 of alpha, of interlaced RGBA 4 and 1; libpng keeps
- * two rows of at most 8 MB (a side has at most a million pixels). Of the chunks only the header, the palette, tRNS and
- * the pixels are read: the others could inflate without end. All rows together, as they are in the file, have at most
- * ROWS bytes, as many as 8 bits with alpha of the most pixels that are read: the time follows from them. */
+/* Bounds. Rows are decoded into the result: 3 bytes per pixel and 1 of alpha; for interlaced RGBA 4 and 1. libpng keeps
+ * two rows of at most 8 MB (a side has at most a million pixels).
+ *
+ * Only the header, the palette, tRNS and the pixels are read, because other chunks could inflate without limit. All
+ * rows of the file together have at most ROWS bytes: the most pixels that are read, with 8 bits per channel and alpha.
+ * This bounds the time. */
 static const double ROWS = 4.0 * 178956970;
 
 typedef struct Reader {
@@ -39,15 +41,15 @@ static void take(png_structp png, png_bytep to, size_t bytes)
     r->rest.n -= bytes;
 }
 
-typedef struct Layout { /* of pixels as libpng leaves them */
+typedef struct Layout { /* of the pixels that libpng returns */
     int type, bytes;
     bool wide;                     /* big-endian 16-bit grey */
     unsigned char palette[256][4]; /* with alpha; entries missing from the file are black */
-    int clear[3];                  /* the colour that is transparent, by tRNS; -1: none */
+    int clear[3];                  /* the colour that tRNS makes transparent; -1: none */
 } Layout;
 
-/* What tRNS says; false: the file has none. Pillow compares 8 bits of a pixel, as they are in the result, with the low
- * 8 bits of tRNS; of grey of 1 bit the number is 0 or not. */
+/* Reads tRNS; false: the file has none. As in Pillow, the 8 bits of a pixel in the result are compared with the low 8
+ * bits of tRNS; for 1-bit grey, tRNS counts as 0 or not 0. */
 static bool read_clear(Layout *f, png_structp png, png_infop info)
 {
     png_bytep alpha = NULL;
@@ -77,7 +79,7 @@ static unsigned char alpha_of(const Layout *f, const unsigned char *p)
     return 0;
 }
 
-/* `bytes` and `wide` are constants of the caller, so that the loop has no branch. */
+/* Converts a row of grey. The caller passes constants as `bytes` and `wide`, so that the loop has no branch. */
 static inline void grey_row(const unsigned char *from, int64_t n, unsigned char *to, int bytes, bool wide)
 {
     for (int64_t x = n - 1; x >= 0; x--) {
@@ -86,8 +88,8 @@ static inline void grey_row(const unsigned char *from, int64_t n, unsigned char 
     }
 }
 
-/* One row to RGB and alpha (or NULL). `from` and `to` may be in the same memory: alpha is read first; then pixels that
- * are narrower than RGB are converted from the row's end, wider ones from its beginning. */
+/* Converts one row to RGB and alpha (or NULL). `from` and `to` may be the same memory: alpha is read first; then pixels
+ * narrower than RGB are converted from the row's end, and wider ones from its beginning. */
 static void convert_row(const Layout *f, const unsigned char *from, int64_t n, unsigned char *to, unsigned char *alpha)
 {
     for (int64_t x = 0; alpha && x < n; x++)
@@ -131,7 +133,8 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         return fail(e, SP_FORMAT, "%s: %.0f bytes of 16-bit samples are more than the limit of %.0f", name, all, ROWS);
     }
     if (!image_size(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, e)) {
-        png_destroy_read_struct(&png, &info, NULL); /* now: png_read_update_info makes room for a row of any width */
+        /* before png_read_update_info, which allocates a row of any width */
+        png_destroy_read_struct(&png, &info, NULL);
         return false;
     }
     png_colorp colours;
@@ -149,7 +152,7 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         png_set_expand_gray_1_2_4_to_8(png);
     if (depth == 16 && type != PNG_COLOR_TYPE_GRAY)
         png_set_strip_16(png);
-    /* 16-bit grey with alpha is stripped like colour, as Pillow does */
+    /* 16-bit grey with alpha keeps its high byte like colour, as in Pillow */
     f.wide = depth == 16 && type == PNG_COLOR_TYPE_GRAY;
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
@@ -164,7 +167,7 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         return false;
     }
     for (int pass = 0; pass < passes; pass++)
-        for (int64_t y = 0; y < im->height; y++) { /* rows of interlaced images grow from pass to pass */
+        for (int64_t y = 0; y < im->height; y++) { /* the rows of an interlaced image are completed over all passes */
             unsigned char *from = row ? row : im->pixels + y * step;
             png_read_row(png, from, NULL);
             if (pass == passes - 1)

@@ -1,5 +1,5 @@
-/* extractors/media/image_stb.c: stb_image for builds without libjpeg or libpng (MINIMAL). Its JPEG pixels are near
- * Pillow's, not equal. */
+/* extractors/media/image_stb.c: decodes by stb_image in builds without libjpeg or libpng (MINIMAL). Its JPEG pixels are
+ * close to Pillow's, but not equal. */
 #include "extractors/media/decode.h"
 
 #if !defined(HAVE_JPEG) || !defined(HAVE_PNG)
@@ -13,11 +13,11 @@
 #ifdef STB_HEADER
 #include <stdlib.h>
 
-/* The most that stb_image may allocate at once in this thread's call. It stops small files that claim or inflate to a
- * lot. */
+/* The most bytes of one allocation by stb_image in this thread's call. This stops small files that claim or inflate to
+ * a large size. */
 static _Thread_local size_t most;
 
-/* Zeroed: before 2.28 a table missing from the file was read uninitialised. */
+/* Allocates zeroed memory, because stb_image before 2.28 reads a table even if it is missing from the file. */
 static void *resize(void *p, size_t n)
 {
     return n > most ? NULL : p ? realloc(p, n) : calloc(1, n);
@@ -28,7 +28,7 @@ static void *resize(void *p, size_t n)
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
-#define STBI_ASSERT(x)     ((void)0) /* a damaged image may not end the program */
+#define STBI_ASSERT(x)     ((void)0) /* a damaged image must not end the program */
 #define STBI_MALLOC(n)     resize(NULL, n)
 #define STBI_REALLOC(p, n) resize(p, n)
 #define STBI_FREE(p)       free(p)
@@ -41,13 +41,14 @@ static void *resize(void *p, size_t n)
 #include STB_HEADER
 #pragma GCC diagnostic pop
 
-/* Bounds. stb_image holds an image whole and several times, with what its file inflates to: up to 20 bytes a pixel at
- * once. So it gets images of at most PIXELS, 33 million, and JPEGs of at most 100 scans, as each goes over all
- * coefficients. */
+/* Bounds. stb_image holds the whole image several times, and the inflated data of the file: up to 20 bytes per pixel
+ * together. Therefore images have at most PIXELS, 33 million, and JPEGs have at most 100 scans, because each scan reads
+ * all coefficients. */
 enum { PIXELS = 1 << 25, MAX_SCANS = 100 };
 
-/* stb_image before 2.28 writes behind a Huffman table of more than 256 codes; it takes one as a whole even where its
- * segment ends sooner. Walks the markers of a JPEG as stb_image does: NULL, or what is wrong. */
+/* Checks the Huffman tables of a JPEG. stb_image before 2.28 writes past the end of its table if a file's table has
+ * more than 256 codes, and it reads a whole table even if its segment ends earlier. This function therefore reads the
+ * markers in the same way as stb_image. Returns NULL, or what is wrong. */
 static const char *jpeg_problem(const stbi_uc *p, size_t n)
 {
     int scans = 0;
@@ -61,7 +62,7 @@ static const char *jpeg_problem(const stbi_uc *p, size_t n)
         int marker = p[i++];
         if (marker == 0xda && ++scans > MAX_SCANS)
             return "it has more than 100 scans";
-        if (marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) /* of a scan's data */
+        if (marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) /* inside the data of a scan */
             continue;
         size_t end = i + (size_t)(p[i] << 8 | p[i + 1]);
         for (size_t at = i + 2; marker == 0xc4 && at < MIN(end, n);) {
@@ -94,7 +95,7 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         return fail(e, SP_FORMAT, "%s: damaged %s: %s", name, kind, stbi_failure_reason());
     if (!image_room(im, width, height, name, max_pixels, a, e))
         return false;
-    /* 16-bit RGBA, doubled as it grows; padded to blocks */
+    /* 16-bit RGBA, in a buffer that grows by doubling; sizes padded to blocks */
     most += 20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
     int step = data[0] == 0x89 ? 4 : 3;
     im->alpha = step == 4 ? NEW(a, unsigned char, im->width * im->height, e) : NULL;

@@ -1,15 +1,16 @@
-/* extractors/media/image_webp.c: WebP by libwebp with its defaults, which are Pillow's. Of an animation the first
- * frame, as Pillow: where it does not cover the canvas, black, and transparent if the file states alpha. */
+/* extractors/media/image_webp.c: decodes WebP by libwebp with its defaults, which are Pillow's. From an animation, the
+ * first frame is decoded, as in Pillow. The canvas outside the frame is black, and it is transparent if the file states
+ * alpha. */
 #include "extractors/media/decode.h"
 
 #ifdef HAVE_WEBP
 #include <webp/decode.h>
 
-/* Bounds. A side has at most 16,383 pixels; lossy images take some rows in addition to the result, lossless ones 4
- * bytes a pixel, and images with alpha 9 bytes a pixel. Of an animation one frame is decoded; other chunks (ICC, EXIF,
- * XMP) are not read. */
+/* Bounds. A side has at most 16,383 pixels. In addition to the result, lossy images need a few rows, lossless images 4
+ * bytes per pixel, and images with alpha 9 bytes per pixel. One frame of an animation is decoded; other chunks (ICC,
+ * EXIF, XMP) are not read. */
 
-typedef struct Frame { /* what WebPDecodeRGBInto reads, and where on the canvas it goes */
+typedef struct Frame { /* what WebPDecodeRGBInto reads, and its place on the canvas */
     Text bytes;
     int64_t left, top, width, height;
 } Frame;
@@ -22,11 +23,12 @@ static uint32_t little_endian(const char *p, int bytes)
     return v;
 }
 
-/* The first ANMF chunk (WebP container specification, "Animation"): a head of 16 bytes, then the frame's own chunks. */
+/* Finds the first ANMF chunk (WebP container specification, "Animation"): a head of 16 bytes, then the frame's own
+ * chunks. */
 static bool first_frame(Text file, Frame *f)
 {
     enum { CHUNK = 8, HEAD = 16 };
-    Text rest = {file.p + 12, file.n - 12}; /* behind RIFF, its size, WEBP */
+    Text rest = {file.p + 12, file.n - 12}; /* after RIFF, its size and WEBP */
     while (rest.n >= CHUNK) {
         size_t n = little_endian(rest.p + 4, 4), step = CHUNK + n + n % 2;
         const char *p = rest.p + CHUNK;

@@ -1,6 +1,6 @@
-/* extractors/media/resize.c: antialiased resampling of 8-bit RGB to the bytes of Pillow (libImaging/Resample.c) or of
- * torchvision (ATen/native/cpu/UpSampleKernelAVXAntialias.h): two passes with the weights of axis.c, each rounded to 8
- * bits; and the nearest pixel. */
+/* extractors/media/resize.c: antialiased resampling of 8-bit RGB with the exact bytes of Pillow (libImaging/Resample.c)
+ * or of torchvision (ATen/native/cpu/UpSampleKernelAVXAntialias.h): two passes with the weights of axis.c, each rounded
+ * to 8 bits. Also nearest-neighbour resampling. */
 #include "extractors/media/axis.h"
 
 #include <math.h>
@@ -9,8 +9,8 @@
 #include <emmintrin.h>
 #endif
 
-/* The most pixels of a whole image that torchvision resizes to: all its weights are computed before the first, and it
- * makes the image whole, even where a crop takes a part. */
+/* The most pixels of the whole image for RESIZE_TORCHVISION, even if a crop takes only a part. torchvision computes all
+ * weights before the first pixel and makes the whole image. */
 enum { MAX_TORCHVISION = 178956970 };
 
 enum { SIDE = 16 };
@@ -24,8 +24,8 @@ static inline unsigned char clip(int32_t sum, int bits)
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-/* to[0 .. 15] = the sums for place i of 16 bytes at p, p + step, ... SSE2 multiplies 16 bits by 16 and adds pairs, so
- * weights come as pairs in two halves: the same whole numbers. */
+/* Computes to[0 .. 15], the sums of position i for the 16 bytes at p, p + step, ... SSE2 multiplies 16 bits by 16 bits
+ * and adds pairs. Therefore weights are pairs in two halves; the integer results are the same. */
 static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, unsigned char *to)
 {
 #if defined(__SSE2__)
@@ -64,7 +64,7 @@ static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int6
 #endif
 }
 
-/* The same for n < 16 bytes */
+/* Computes the same for n < 16 bytes. */
 static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, int64_t n, unsigned char *to)
 {
     for (int64_t v = 0; v < n; v++) {
@@ -75,8 +75,8 @@ static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t
     }
 }
 
-/* to[j,r] = from[r,j], 16 x 16 bytes. Interleaving the halves of 16 rows moves each bit of a byte's address up by one:
- * four times swaps row and column. */
+/* Transposes 16 x 16 bytes: to[j,r] = from[r,j]. Interleaving the halves of 16 rows rotates the bits of each byte's
+ * address by one. Four such steps exchange row and column. */
 static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
     Bytes a[SIDE], b[SIDE];
@@ -100,9 +100,11 @@ static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
         *(BytesAny *)(to + r * ld_to) = a[r];
 }
 
-/* Columns x0 .. of `out`, the axis's, from rows first .. of `in` across; column 0 of `in` is column `shift` of the
- * whole image. Sixteen rows are transposed, so that the same place of all is contiguous and they are computed together.
- * The last squares and the last sixteen rows overlap the ones before. docs/kernels/resize.md has the steps. */
+/* Horizontal pass: computes the axis's columns of `out`, from column x0 on, from the rows first .. of `in`. Column 0 of
+ * `in` is column `shift` of the whole image.
+ *
+ * Sixteen rows are transposed, so that the bytes of all rows at one position are contiguous and are computed together.
+ * The last square and the last sixteen rows overlap the previous ones. docs/kernels/resize.md has the steps. */
 static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t x0, int64_t first, int64_t shift,
                         Arena *a, Error *e)
 {
@@ -137,8 +139,8 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
     return true;
 }
 
-/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the whole image; columns left ..
- * left + out->width - 1. */
+/* Vertical pass: computes the axis's rows of `out`, from row y0 on, from the columns left .. left + out->width - 1 of
+ * `in`. Row 0 of `in` is row `first` of the whole image. */
 static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0, int64_t first, int64_t left)
 {
     int64_t from = in->width * 3, to = out->width * 3;
@@ -154,7 +156,7 @@ static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0,
     }
 }
 
-/* Both work block by block; a block's table is freed after it. */
+/* all_across and all_down run a pass block by block. The table of a block is freed after it. */
 static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t shift, Arena *a, Error *e)
 {
     Axis axis;
@@ -184,8 +186,8 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
 
 /* ---- nearest --------------------------------------------------------------------------------- */
 
-/* The inputs of the stretch's positions. Pillow adds up steps in double precision (libImaging/Geometry.c,
- * ImagingScaleAffine); where that leads behind the last input there is none (-1). torch multiplies, in float32. */
+/* Returns the input of each position of the stretch. Pillow adds up steps in double precision (libImaging/Geometry.c,
+ * ImagingScaleAffine); if a sum is beyond the last input, there is no input (-1). torch multiplies in float32. */
 static int64_t *nearest_inputs(const Stretch *s, Resizer resizer, Arena *a, Error *e)
 {
     int64_t *in = NEW(a, int64_t, s->n, e);
@@ -214,8 +216,8 @@ static bool resize_nearest(Image *out, const Image *in, const Stretch *across, c
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-/* Takes, in addition to the result, the image between the passes and 8 MB for a table, or 16 bytes for each pixel of
- * the longer side where that is more; 48 bytes for each pixel of a row that is read. */
+/* Memory in addition to the result: the image between the passes; 8 MB for a table, or 16 bytes per pixel of the longer
+ * side if that is more; 48 bytes per pixel of a row that is read. */
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top,
                        int64_t width, int64_t height, Resampling r, Arena *a, Error *e)
 {

@@ -1,5 +1,6 @@
 /* extractors/models/align.c: ALIGN (Jia et al. 2021) as Hugging Face's AlignModel computes it: kakaobrain/align-base.
- * An EfficientNet-B7 whose pooled map is the image's feature, and a BERT whose first token has a projection. */
+ * The feature of an image is the pooled map of an EfficientNet-B7. The feature of a text is a projection of BERT's
+ * first token. */
 // flags: -Os
 #include "extractors/models/efficientnet.h"
 #include "extractors/models/postnorm.h"
@@ -11,7 +12,7 @@ typedef struct AlignTexts {
 } AlignTexts;
 typedef struct Align {
     HfEfficientNet image;
-    int embeds; /* of images: number of the output */
+    int embeds; /* number of the output of images */
     AlignTexts text;
 } Align;
 

@@ -1,15 +1,15 @@
-/* extractors/models/altclip.c: AltCLIP (Chen et al. 2022) as Hugging Face's AltCLIPModel computes it: BAAI/AltCLIP.
- * CLIP's tower of images; texts are read by XLM-R, whose last states have a norm and a linear layer to the width of the
+/* extractors/models/altclip.c: AltCLIP (Chen et al. 2022) as Hugging Face's AltCLIPModel computes it: BAAI/AltCLIP. The
+ * tower of images is CLIP's. The tower of texts is XLM-R, followed by a norm and a linear layer to the width of the
  * teacher's texts. */
 // flags: -Os
 #include "extractors/models/clip.h"
 #include "extractors/models/postnorm.h"
 
 typedef struct AltClip {
-    ClipImages image; /* first: clip_forward_image */
+    ClipImages image; /* must be the first member, for clip_forward_image */
     PostNormModel text;
-    Norm norm;     /* of XLM-R's last states, */
-    Linear mapped; /* before this layer: last_hidden_state */
+    Norm norm;     /* of XLM-R's last states */
+    Linear mapped; /* applied after `norm`; gives last_hidden_state */
     ClipHead head; /* of texts */
     int last;      /* number of the output */
 } AltClip;
@@ -36,7 +36,7 @@ static bool load_text(Loader *whole, AltClip *m)
         return false;
     int64_t C = m->text.words->shape[1];
     m->text.last = m->text.pooled =
-        -1; /* last_hidden_state is behind the mapping; the last hidden state is before it */
+        -1; /* last_hidden_state is after the mapping; the last of the hidden states is before it */
     if (!clip_head_load(whole, &m->head, MODALITY_TEXT, width, 768))
         return false;
     m->last = output_tokens(&l, MODALITY_TEXT, "last_hidden_state", width);
@@ -61,7 +61,7 @@ static void forward_text(Tape *t, const void *model, Pass *p)
     bool all = pass_asks(p, m->last);
     if (!all && !pass_asks(p, m->head.pooled) && !pass_asks(p, m->head.embeds))
         return;
-    if (!all) /* the first token alone */
+    if (!all) /* only the first token */
         x = pool_ragged(t, x, &p->texts->ragged, REDUCE_FIRST);
     x = linear(t, layer_norm(t, x, &m->norm), &m->mapped);
     pass_put(p, m->last, x);

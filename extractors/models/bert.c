@@ -3,7 +3,7 @@
 // flags: -Os
 #include "extractors/models/postnorm.h"
 
-/* Many families have these names. A BERT inside a model of texts and images is behind "text_model.". */
+/* Many families use these names. A BERT inside a model of texts and images has the prefix "text_model.". */
 static int matches(const ModelSource *s)
 {
     Text prefix;

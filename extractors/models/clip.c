@@ -1,13 +1,14 @@
 /* extractors/models/clip.c: CLIP (Radford et al. 2021) as Hugging Face's CLIPModel computes it:
- * openai/clip-vit-base-patch32, laion/CLIP-ViT-B-32-laion2B-s34B-b79K. Two pre-norm transformers. An image's feature is
- * its class token, a text's its end-of-text token; each has a projection into one space. */
+ * openai/clip-vit-base-patch32, laion/CLIP-ViT-B-32-laion2B-s34B-b79K. Both towers are pre-norm transformers. The
+ * feature of an image is its class token, and the feature of a text its end-of-text token; each has a projection into
+ * one space. */
 // flags: -Os
 #include "extractors/models/clip.h"
 
 #include <math.h>
 
 typedef struct Clip {
-    ClipImages image; /* first: clip_forward_image */
+    ClipImages image; /* must be the first member, for clip_forward_image */
     PreNormModel text;
     ClipHead head; /* of texts */
     Tensor *words, *positions;
@@ -38,7 +39,7 @@ const Preset clip_preset = {.white = true,
                             .mean = {0.48145466f, 0.4578275f, 0.40821073f},
                             .std = {0.26862954f, 0.26130258f, 0.27577711f}};
 
-/* The published name of the first norm is misspelt, which distinguishes CLIP from SigLIP and others. */
+/* The published name of the first norm is misspelt. This distinguishes CLIP from SigLIP and others. */
 static int matches(const ModelSource *s)
 {
     return model_has(s, "vision_model.pre_layrnorm.weight", NULL) &&
@@ -48,7 +49,7 @@ static int matches(const ModelSource *s)
                : 0;
 }
 
-/* ---- what similar models have too ------------------------------------------------------------ */
+/* ---- parts that similar models share --------------------------------------------------------- */
 
 Loader clip_part(Loader *whole, const char *section, const char *old, const char *prefix)
 {
@@ -74,7 +75,7 @@ void clip_head_put(Tape *t, const ClipHead *h, Pass *p, Tensor *pooled)
         pass_put(p, h->embeds, linear(t, pooled, &h->projection));
 }
 
-/* The blocks of a tower with its head and its outputs. */
+/* Loads the blocks of a tower, its last norm and its head, and adds its outputs. */
 static bool load_tower(Loader *l, Loader *whole, PreNormModel *m, ClipHead *head, unsigned modality, int64_t C,
                        int64_t heads, int64_t width)
 {
@@ -125,7 +126,7 @@ static bool load_text(Loader *whole, Clip *m)
     m->end = config_i64(&l, "eos_token_id", 49407);
     if (m->end < 0)
         return config_bad(&l, config_get(&l, "eos_token_id"), "eos_token_id", "the id of a token");
-    if (m->end == 2) /* as OpenAI's files state it, wrongly: the end of text is the last entry of the vocabulary */
+    if (m->end == 2) /* OpenAI's files state 2, which is wrong: the end of text is the last entry of the vocabulary */
         m->end = LARGEST_ID;
     return (m->words = load_words(&l, "embeddings.token_embedding")) &&
            (m->positions = load_positions(&l, m->words->shape[1], 0, "embeddings.position_embedding")) &&

@@ -1,5 +1,5 @@
-/* extractors/models/clip.h: the parts of CLIP that similar models have too (clip.c defines them): the tower of images
- * and the projections into the common space. */
+/* extractors/models/clip.h: the parts that CLIP shares with similar models (defined in clip.c): the tower of images and
+ * the projections into the common space. */
 #ifndef SAPOR_CLIP_H
 #define SAPOR_CLIP_H
 
@@ -10,22 +10,23 @@ typedef struct ClipHead {
     Linear projection;
     int embeds, pooled; /* numbers of outputs */
 } ClipHead;
-/* Adds both outputs, K numbers the second; the names of the projections have no prefix of a tower: `whole` is the
- * loader of the model. Its projection_dim is `width` where config.json states none. */
+/* Loads a head and adds both outputs; pooler_output has K numbers. `whole` is the loader of the whole model, because
+ * the names of the projections have no tower prefix. If config.json states no projection_dim, it is `width`. */
 bool clip_head_load(Loader *whole, ClipHead *h, unsigned modality, int64_t K, int64_t width);
 void clip_head_put(Tape *t, const ClipHead *h, Pass *p, Tensor *pooled);
 
-typedef struct ClipImages { /* a pre-norm transformer whose first block's input has a norm of its own */
+typedef struct ClipImages { /* a pre-norm transformer with an additional norm before its first block */
     PreNormModel blocks;
     ClipHead head;
     PatchTokens patches;
     Norm before;
 } ClipImages;
 extern const Preset clip_preset; /* CLIPImageProcessor's defaults */
-/* The loader of a tower. Old files have a second section, as "text_config_dict"; transformers then reads this alone. */
+/* Returns the loader of a tower. Old files have a second section, such as "text_config_dict"; if it is present, only
+ * this section is read, as in transformers. */
 Loader clip_part(Loader *whole, const char *section, const char *old, const char *prefix);
-bool clip_scale(Loader *whole); /* the encoder's logit_scale, from the tensor with its logarithm */
+bool clip_scale(Loader *whole); /* sets the encoder's logit_scale from the tensor that has its logarithm */
 bool clip_images_load(Loader *whole, ClipImages *m, int64_t width);
-TowerForward clip_forward_image; /* of a model whose struct begins with ClipImages */
+TowerForward clip_forward_image; /* for a model whose struct begins with ClipImages */
 
 #endif

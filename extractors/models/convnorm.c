@@ -1,4 +1,4 @@
-/* extractors/models/convnorm.c: a convolution with its batch norm and activation, and the nodes inside of it. */
+/* extractors/models/convnorm.c: a convolution with its batch norm and activation, and the nodes inside. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
 
@@ -12,7 +12,7 @@ bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const c
 {
     if (!load_conv(l, &to->whole, C, conv, norm, eps, stride, pad, groups))
         return false;
-    if (to->whole.norm.gamma) { /* not folded: the same weights, which may be parameters */
+    if (to->whole.norm.gamma) { /* the norm is not folded: `bare` uses the same weights, which may be parameters */
         to->bare = to->whole;
         to->bare.norm = (Norm2d){0};
         return true;
@@ -33,9 +33,9 @@ Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residua
     return x;
 }
 
-Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool wanted, int pool, int logits, const Linear *fc)
+Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool need_mean, int pool, int logits, const Linear *fc)
 {
-    if (!wanted && !pass_asks(p, pool) && !pass_asks(p, logits))
+    if (!need_mean && !pass_asks(p, pool) && !pass_asks(p, logits))
         return NULL;
     x = mean_pool(t, x);
     pass_put(p, pool, x);
@@ -44,7 +44,7 @@ Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool wanted, int pool, int lo
     return x;
 }
 
-/* The padding of one side length, divided into *before and *after. */
+/* Returns the padding of one side, divided into *before and *after. */
 static void same_padding(int64_t in, int64_t kernel, int64_t stride, int64_t *before, int64_t *after)
 {
     int64_t all = MAX(((in + stride - 1) / stride - 1) * stride + kernel - in, 0);

@@ -1,30 +1,31 @@
-/* extractors/models/convnorm.h: a convolution with its batch norm and activation, one op until a call asks for a node
- * inside of it (convnorm.c). */
+/* extractors/models/convnorm.h: a convolution with its batch norm and activation. They are one op unless a call needs a
+ * node inside (convnorm.c). */
 #ifndef SAPOR_CONVNORM_H
 #define SAPOR_CONVNORM_H
 
 #include "extractors/loading.h"
 
-/* act(norm(conv(x)) + residual). The numbers are of inner outputs, or -1: convnorm_none, then those that a name has. */
+/* act(norm(conv(x)) + residual). The members `conv`, `norm`, `sum` and `act` are numbers of inner outputs, or -1. Set
+ * all to -1 by convnorm_none, then set those that have a name. */
 typedef struct ConvNorm {
     Conv2d whole;
-    Conv2d bare; /* without the norm: loaded where `conv` is asked for */
+    Conv2d bare; /* without the norm: loaded if the output `conv` is needed */
     int conv, norm, sum, act;
 } ConvNorm;
 void convnorm_none(ConvNorm *c);
-/* load_conv, after the numbers are set */
+/* Loads by load_conv. Must be called after the numbers are set. */
 bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                    int64_t pad, int64_t groups);
-/* The result, with the nodes put that are asked for: each of them is a convolution of its own, so that the result's
- * bits do not depend on them. */
+/* Returns the result, and stores the requested nodes. Each of these nodes has its own convolution, so that the bits of
+ * the result do not depend on them. */
 Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residual, Act act);
 
-/* The end of the network: the mean of a map x [B, h, w, C] as output `pool`, and fc of it as output `logits`. Returns
- * the mean, or NULL where neither is asked for and it is not `wanted`. */
-Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool wanted, int pool, int logits, const Linear *fc);
+/* Computes the end of the network: the mean of a map x [B, h, w, C] as output `pool`, and `fc` of the mean as output
+ * `logits`. Returns the mean; NULL if neither output is requested and `need_mean` is false. */
+Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool need_mean, int pool, int logits, const Linear *fc);
 
-/* The convolution with the padding of TensorFlow's SAME for this input: outputs are 1 / stride of it, rounded up, the
- * odd pixel at the end. Valid until the tape is reset. */
+/* Returns the convolution with the padding of TensorFlow's SAME for this input: the output size is 1 / stride of the
+ * input size, rounded up; an odd pixel of padding is at the end. Valid until the tape is reset. */
 const Conv2d *conv_same(Tape *t, const Tensor *x, const Conv2d *c);
 
 #endif

@@ -1,6 +1,6 @@
 /* extractors/models/distilbert.c: DistilBERT (Sanh et al. 2019) as Hugging Face's DistilBertModel computes it:
- * distilbert-base-uncased and sentence-transformers made of it. BERT without token types and pooler, under other
- * names. */
+ * distilbert-base-uncased and the sentence-transformers based on it. Like BERT without token types and pooler, with
+ * other names. */
 // flags: -Os
 #include "extractors/models/postnorm.h"
 

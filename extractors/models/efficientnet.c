@@ -1,8 +1,8 @@
 /* extractors/models/efficientnet.c: EfficientNet-B0 to B7 (Tan & Le 2019) with the tensor names of torchvision
  * (efficientnet_b0_rwightman-7f5810bc.pth) or timm (efficientnet_b0_ra-3dd342df.pth). Widths, kernels and depth are
  * read from the tensors; strides, and what differs between the sizes, are torchvision's. timm's models with weights
- * from TensorFlow (tf_efficientnet_b0) pad as TensorFlow does, and have its epsilon. Hugging Face's
- * (google/efficientnet-b0) are in efficientnet_hf.c. */
+ * from TensorFlow (tf_efficientnet_b0) use TensorFlow's padding and epsilon. efficientnet_hf.c has Hugging Face's
+ * models (google/efficientnet-b0). */
 // flags: -Os
 #include "extractors/models/convnorm.h"
 #include "extractors/models/efficientnet.h"
@@ -12,23 +12,23 @@ enum { STAGES = 7 };
 typedef struct EfficientNet {
     Conv2d stem, head;
     MbConv *block;
-    int64_t blocks; /* that are loaded: all, or up to the last one that calls may ask for */
+    int64_t blocks; /* the number that is loaded: all, or up to the last one that calls may need */
     Linear classifier;
     bool timm, tensorflow;
     int pool, logits, last, maps; /* numbers of outputs; maps + i: the map of the first i blocks */
-    HfEfficientNet *hf;           /* or NULL; then nothing else here is used */
+    HfEfficientNet *hf;           /* or NULL; if set, nothing else in this struct is used */
 } EfficientNet;
-typedef struct Names { /* of the layers that are not in a block */
+typedef struct Names { /* names of the layers outside the blocks */
     const char *stem, *stem_norm, *head, *head_norm, *classifier;
 } Names;
 static const Names TORCHVISION = {"features.0.0", "features.0.1", "features.8.0", "features.8.1", "classifier.1"},
                    TIMM = {"conv_stem", "bn1", "conv_head", "bn2", "classifier"};
 
-/* torchvision's sizes: the number of blocks in all, and how its default weights were evaluated. B1 and B2 are equally
- * deep: B2's last convolution is wider. */
+/* torchvision's sizes: the number of blocks in all, and how its default weights were evaluated. B1 and B2 have the same
+ * depth, but B2's last convolution is wider. */
 typedef struct Size {
     const char *arch;
-    int64_t blocks, width; /* width: of the last convolution of B1; 0: any */
+    int64_t blocks, width; /* width of the last convolution, to recognise B1; 0: any */
     int64_t resize, crop;
     Filter filter;
     double eps; /* of torchvision's batch norms */
@@ -45,8 +45,8 @@ static const Size SIZES[] = {{"efficientnet_b0", 16, 0, 256, 224, FILTER_BICUBIC
 static const char FIRST[] = "features.1.0.block.1.fc1.weight", FIRST_TIMM[] = "blocks.0.0.se.conv_reduce.weight",
                   TOP[] = "encoder.top_bn.running_mean";
 
-/* EfficientNetV2 begins with blocks of another kind, which have no squeeze and excitation; MobileNetV3's has no norm
- * behind its last convolution; ALIGN has no last convolution. */
+/* The checks exclude similar models. EfficientNetV2 begins with blocks of another kind, without squeeze and excitation.
+ * MobileNetV3 has no norm after its last convolution. ALIGN has no last convolution. */
 static int matches(const ModelSource *s)
 {
     return model_has(s, FIRST, NULL) || model_has(s, TOP, NULL) ||
@@ -54,7 +54,8 @@ static int matches(const ModelSource *s)
             model_has(s, "conv_head.weight", NULL));
 }
 
-/* The name of timm's model: --arch, the architecture that config.json states, or else the file's. */
+/* Reports whether timm's name of the model begins with tf_. The name is --arch, else the architecture in config.json,
+ * else the file's name. */
 static bool from_tensorflow(const ModelSource *s)
 {
     const char *stated = json_cstring(json_get(s->config, "architecture"));
@@ -85,7 +86,7 @@ static const Size *size_of(Loader *l, int64_t blocks, int64_t width)
     return l->error->code == SP_OK ? size : NULL;
 }
 
-/* The names of a block's layers. */
+/* Returns the names of a block's layers. */
 static MbConvNames block_names(Loader *l, const EfficientNet *m, int stage, int at)
 {
     if (m->timm) {
@@ -101,8 +102,7 @@ static MbConvNames block_names(Loader *l, const EfficientNet *m, int stage, int 
                              .project_norm = load_name(l, expands ? "%s.bn3" : "%s.bn2", b)};
     }
     const char *b = load_name(l, "features.%d.%d.block", stage + 1, at);
-    int i =
-        loader_has(l, "%s.3.0.weight", b) ? 1 : 0; /* of the first stage, without an expansion, numbers begin with 0 */
+    int i = loader_has(l, "%s.3.0.weight", b) ? 1 : 0; /* the first stage has no expansion, so its numbers begin at 0 */
     return (MbConvNames){.expand = i ? load_name(l, "%s.0.0", b) : NULL,
                          .expand_norm = load_name(l, "%s.0.1", b),
                          .depthwise = load_name(l, "%s.%d.0", b, i),
@@ -123,7 +123,7 @@ bool efficientnet_layer(Loader *l, Conv2d *to, int64_t O, int64_t C, const char 
     return w && load_conv(l, to, C, name, norm, eps, stride, w->shape[2] / 2, groups);
 }
 
-/* A 1 x 1 convolution with a bias. */
+/* Loads a 1 x 1 convolution with a bias. */
 static bool load_pointwise(Loader *l, Conv2d *to, int64_t O, int64_t C, const char *name)
 {
     const Array *w = load_array(l, 4, (int64_t[]){O, C, 1, 1}, "%s.weight", name);
@@ -145,7 +145,7 @@ bool mbconv_load(Loader *l, MbConv *b, const MbConvNames *n, int64_t C, double e
            efficientnet_layer(l, &b->project, -1, wide, n->project, n->project_norm, eps, 1, 1);
 }
 
-/* *C: channels in, then out */
+/* Loads a block. *C is the number of input channels before the call, and of output channels after it. */
 static bool load_block(Loader *l, const EfficientNet *m, MbConv *b, int stage, int at, double eps, int64_t *C)
 {
     static const int STRIDES[STAGES] = {1, 2, 2, 2, 1, 2, 1};
@@ -159,8 +159,8 @@ static bool load_block(Loader *l, const EfficientNet *m, MbConv *b, int stage, i
     return true;
 }
 
-/* The nodes inside a block: its parts, numbered in their order; the last one is the block's result where nothing is
- * added to it (`residual` is known when the block is loaded: then the width stays the same). timm numbers norms. */
+/* Adds the nodes inside a block: its parts, numbered in their order. If the block has no residual, its last part is its
+ * result. `residual` is set only when the block is loaded; here, equal widths show it. timm numbers norms. */
 static const MbNodes *add_nodes(Loader *l, const MbConvNames *n, int stage, int at, int64_t depth)
 {
     MbNodes *nodes = NEW(l->encoder->arena, MbNodes, 1, l->error);
@@ -186,8 +186,8 @@ static const MbNodes *add_nodes(Loader *l, const MbConvNames *n, int stage, int 
     return nodes;
 }
 
-/* avgpool, classifier, the map before the blocks, that of each block and that of the last convolution; the last block
- * of a stage has the stage's name too. */
+/* Adds avgpool, classifier, the map before the blocks, and the maps of each block and of the last convolution. The last
+ * block of a stage also has the stage's name. */
 static bool add_outputs(Loader *l, EfficientNet *m, const Names *names, const int count[STAGES])
 {
     Output o = {
@@ -231,7 +231,8 @@ static bool add_outputs(Loader *l, EfficientNet *m, const Names *names, const in
     return l->error->code == SP_OK;
 }
 
-/* B1's first weights, recognised by the name of their file, were evaluated as the others. */
+/* Returns the preset of a size. B1's first weights are recognised by the name of their file; they were evaluated like
+ * the other sizes. */
 static Preset preset_of(const ModelSource *s, const Size *size)
 {
     return strstr(s->path, "-bac287d4") ? preset_imagenet(256, 240, FILTER_BICUBIC)
@@ -289,7 +290,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
            (m->logits < 0 || load_linear(&l, &m->classifier, -1, m->head.O, true, names->classifier));
 }
 
-/* Each channel is scaled by a function of the means of all channels. */
+/* Scales each channel by a function of the means of all channels. */
 static Tensor *squeeze_excite(Tape *t, const MbConv *b, Tensor *x, int64_t B, Act act)
 {
     Tensor *s = mean_pool(t, x);

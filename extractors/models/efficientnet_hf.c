@@ -1,6 +1,6 @@
 /* extractors/models/efficientnet_hf.c: EfficientNet as Hugging Face's EfficientNetModel computes it
- * (google/efficientnet-b0), and ALIGN's tower of images, which has no last convolution. config.json states strides and
- * padding; widths and kernels are read from the tensors. */
+ * (google/efficientnet-b0), and ALIGN's tower of images, which has no last convolution. Strides and padding are in
+ * config.json; widths and kernels are read from the tensors. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
 #include "extractors/models/efficientnet.h"
@@ -21,9 +21,9 @@ const Preset efficientnet_preset = {.fit = FIT_SQUASH,
                                     .normalize = true,
                                     .again = true};
 
-/* ---- what config.json says ------------------------------------------------------------------- */
+/* ---- config.json ----------------------------------------------------------------------------- */
 
-/* Entry i of a list of config.json; `fallback`, which has STAGES entries, where there is no list. */
+/* Returns entry i of a list in config.json. If there is no list: entry i of `fallback`, which has STAGES entries. */
 static int64_t list_at(Loader *l, const char *key, const int64_t *fallback, int64_t i)
 {
     const Json *list = config_get(l, key), *j = list && list->type == JSON_ARRAY ? json_at(list, (size_t)i) : NULL;
@@ -35,7 +35,7 @@ static int64_t list_at(Loader *l, const char *key, const int64_t *fallback, int6
     return n;
 }
 
-/* even[i]: whether config.json lists block i of `all` under depthwise_padding. */
+/* Returns for each of `all` blocks whether config.json lists it under depthwise_padding; NULL on failure. */
 static bool *pads_evenly(Loader *l, int64_t all)
 {
     const Json *list = config_get(l, "depthwise_padding");
@@ -49,7 +49,8 @@ static bool *pads_evenly(Loader *l, int64_t all)
     return l->error->code == SP_OK ? even : NULL;
 }
 
-/* TensorFlow's padding for inputs of even size: one less above and on the left. A kernel of 1 x 1 has none to take. */
+/* Sets TensorFlow's padding for inputs of even size: one less above and on the left. A 1 x 1 kernel has no padding to
+ * reduce and fails. */
 static bool pad_below(Loader *l, Conv2d *c, const char *name)
 {
     if (c->kh < 3 || c->kw < 3)
@@ -62,7 +63,8 @@ static bool pad_below(Loader *l, Conv2d *c, const char *name)
     return true;
 }
 
-/* How many blocks stage i has: its number in config.json times the depth coefficient, rounded up; 0 on failure. */
+/* Returns the number of blocks in stage i: its number in config.json times the depth coefficient, rounded up; 0 on
+ * failure. */
 static int64_t stage_blocks(Loader *l, int64_t i)
 {
     static const int64_t USUAL[STAGES] = {1, 2, 2, 3, 3, 4, 1};
@@ -70,8 +72,8 @@ static int64_t stage_blocks(Loader *l, int64_t i)
     return n >= 1 && n <= 1 << 20 ? (int64_t)n : 0;
 }
 
-/* stride[i] of each of `all` blocks: the stage's for its first block; 0 for the others, which have stride 1 and give
- * the sum with their input. */
+/* Sets stride[i] of each of `all` blocks: the stage's stride for its first block; 0 for the others, which have stride 1
+ * and a residual. */
 static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
 {
     static const int64_t STRIDES[STAGES] = {1, 2, 2, 2, 1, 2, 1};
@@ -84,7 +86,7 @@ static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
         blocks = stage_blocks(l, i);
         if (l->error->code != SP_OK)
             return false;
-        if (first != 1 && first != 2) /* without `strides`, the usual list is too short for the stages of `list` */
+        if (first != 1 && first != 2) /* without `strides`, the default list may have fewer stages than `list` */
             return config_bad(l, strides ? strides : list, "strides", "a list of 1 and 2 for each stage");
         if (blocks > all - at)
             blocks = 0;
@@ -132,7 +134,7 @@ static int64_t count_blocks(const Loader *l)
     return all;
 }
 
-/* The channels that block i gives. */
+/* Returns the output channels of block i. */
 static int64_t block_width(Loader *l, int64_t i)
 {
     return loader_rows(l, load_name(l, "encoder.blocks.%lld.projection.project_conv", (long long)i));
@@ -143,8 +145,8 @@ int64_t efficientnet_hf_width(Loader *l, bool top)
     return top ? loader_rows(l, "encoder.top_conv") : block_width(l, count_blocks(l) - 1);
 }
 
-/* pooler_output, logits where there is a classifier, last_hidden_state, and the map before each block and behind the
- * last. */
+/* Adds pooler_output, logits (if the file has a classifier), last_hidden_state, and the maps before each block and
+ * after the last. */
 static bool add_outputs(Loader *l, HfEfficientNet *m, int64_t all, int64_t width, int64_t classes)
 {
     Arena *a = l->encoder->arena;

@@ -1,6 +1,6 @@
 /* extractors/models/efficientnet_lite.c: EfficientNet-Lite 0 to 4 (Tan & Le 2019 without squeeze-and-excitation and
- * swish) with the tensor names of lukemelas' EfficientNet-PyTorch, as the efficientnet_lite_pytorch package has them
- * (efficientnet-lite0-57934424.pth). Convolutions pad as TensorFlow's "SAME"; widths, kernels and depth are read from
+ * swish) with the tensor names of lukemelas' EfficientNet-PyTorch, which the package efficientnet_lite_pytorch uses
+ * (efficientnet-lite0-57934424.pth). Convolutions pad like TensorFlow's "SAME". Widths, kernels and depth are read from
  * the tensors. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
@@ -45,7 +45,7 @@ static bool load_block(Loader *l, Block *b, int at, int64_t stride, int64_t *C)
     return true;
 }
 
-/* Input size by depth and width: 224, 240, 260, 280, 300 for Lite 0 to 4. */
+/* Returns the input size for a depth and a width: 224, 240, 260, 280, 300 for Lite 0 to 4. */
 static int64_t input_size(int64_t blocks, int64_t last_width)
 {
     return blocks < 21 ? 224 : blocks < 24 ? (last_width <= 320 ? 240 : 260) : blocks < 30 ? 280 : 300;
@@ -63,13 +63,14 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     const Array *head = load_array(&l, 4, (int64_t[]){-1, -1, 1, 1}, "_conv_head.weight");
     if (!head || !(m->block = NEW(en->arena, Block, m->blocks, e)))
         return false;
-    /* The geometry is torchvision's for EfficientNet-B0: the short side to size / 0.875, bicubic, then the centre. */
+    /* The geometry is that of torchvision's EfficientNet-B0: the short side is resized to size / 0.875, bicubic, and
+     * the centre is cropped. */
     int64_t size = input_size(m->blocks, head->shape[1]);
     encoder_preset(en, preset_imagenet(size * 8 / 7, size, FILTER_BICUBIC));
     static const int strides[] = {1, 2, 2, 2, 1, 2, 1};
     int64_t C = m->stem.O;
     size_t stage = 0;
-    for (int64_t i = 0; i < m->blocks; i++) { /* a stage's first block is the one that changes the width */
+    for (int64_t i = 0; i < m->blocks; i++) { /* the first block of a stage is the one that changes the width */
         const Array *p = load_array(&l, 4, (int64_t[]){-1, -1, 1, 1}, "_blocks.%d._project_conv.weight", (int)i);
         bool first = p && p->shape[0] != C;
         if (!p)

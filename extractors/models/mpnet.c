@@ -1,6 +1,6 @@
-/* extractors/models/mpnet.c: MPNet (Song et al. 2020) as Hugging Face's MPNetModel computes it: all-mpnet-base-v2. BERT
- * without token types, its positions counted from the padding token's number + 1, and a bias by relative position, in
- * buckets, shared by all layers. */
+/* extractors/models/mpnet.c: MPNet (Song et al. 2020) as Hugging Face's MPNetModel computes it: all-mpnet-base-v2. Like
+ * BERT without token types; positions begin at the padding token's number + 1. All layers share a bias by relative
+ * position, in buckets. */
 // flags: -Os
 #include "extractors/models/postnorm.h"
 
@@ -27,8 +27,9 @@ static int matches(const ModelSource *s)
     return model_has(s, "encoder.layer.0.attention.attn.q.weight", NULL);
 }
 
-/* The bucket of key - query = `distance`: half the buckets for each side; half of those exact, the rest logarithmic up
- * to MAX_DISTANCE. In float, as torch computes it: the edges fall where its rounding puts them. */
+/* Returns the bucket of `distance` = key - query. Each sign has half the buckets. Half of these are for one exact
+ * distance each; the others are logarithmic up to MAX_DISTANCE. The computation is in float, like torch's, because
+ * rounding decides the edges of the buckets. */
 static int64_t bucket(int64_t distance, int64_t buckets)
 {
     int64_t half = buckets / 2, exact = half / 2, n = distance < 0 ? -distance : distance,
@@ -40,7 +41,7 @@ static int64_t bucket(int64_t distance, int64_t buckets)
     return side + MIN(far, half - 1);
 }
 
-/* The table of biases [buckets, H] and the bucket of each distance; H comes from the file. */
+/* Loads the table of biases [buckets, H], computes the bucket of each distance, and sets H from the table. */
 static bool load_bias(Loader *l, PostNormModel *m)
 {
     static const char NAME[] = "encoder.relative_attention_bias.weight";

@@ -1,5 +1,5 @@
-/* extractors/models/postnorm.c: the post-norm transformer that BERT, MPNet and DistilBERT share: what differs is names,
- * positions and a bias. */
+/* extractors/models/postnorm.c: the post-norm transformer that BERT, MPNet and DistilBERT share. The models differ in
+ * names, positions and a bias. */
 // flags: -Os
 #include "extractors/models/postnorm.h"
 
@@ -83,7 +83,7 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     return postnorm_weights(l, m, n, eps, first_position) && postnorm_outputs(l, m, n);
 }
 
-/* Words, positions and the first kind of token; the last two are added first. */
+/* Returns the sum of words, positions and the first kind of token. The last two are added first. */
 static Tensor *embed(Tape *t, const PostNormModel *m, const TextBatch *b)
 {
     int64_t n = b->ragged.total;

@@ -1,5 +1,5 @@
-/* extractors/models/prenorm.c: the pre-norm transformer that ViT, CLIP's two towers and similar models share: what
- * differs is names, the tokens at the beginning, and what is taken at the end. */
+/* extractors/models/prenorm.c: the pre-norm transformer that ViT, both towers of CLIP and similar models share. The
+ * models differ in their names, in the tokens at the beginning, and in the rows that are used at the end. */
 // flags: -Os
 #include "extractors/models/prenorm.h"
 
@@ -49,7 +49,7 @@ bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *n, int64_t C, 
     return true;
 }
 
-/* One node: the first name is its own, the others are `also`. */
+/* Adds one node. The first name is its own; the other names go to `also`. Returns its number, or -1. */
 static int add_node(Loader *l, Output o, const char *block, const char *names)
 {
     Text rest = text_of(names ? names : ""), part;
@@ -93,8 +93,8 @@ static Tensor *attend(Tape *t, const PreNormModel *m, const PreNorm *b, Pass *p,
     return attention(t, linear(t, h, &b->qkv), r, m->H, (Relative){0}, m->causal);
 }
 
-/* The rest of the block, from the result of the attention on. A node that is not a result of these ops is computed by
- * one of its own. */
+/* Computes the rest of a block after the attention. The fused ops do not give some of the nodes; such a node is
+ * computed by its own op. */
 static Tensor *finish(Tape *t, const PreNormModel *m, const PreNorm *b, Pass *p, const PreNormNodes *n, Tensor *x,
                       Tensor *attended)
 {
@@ -113,7 +113,7 @@ static Tensor *finish(Tape *t, const PreNormModel *m, const PreNorm *b, Pass *p,
     return linear_add(t, h, &b->fc2, x);
 }
 
-/* Whether a call asks for rows of all tokens inside of a block. */
+/* Reports whether a call needs rows of all tokens inside a block. */
 static bool asks_inside(const Pass *p, const PreNormNodes *n)
 {
     return pass_asks(p, n->attended) || pass_asks(p, n->sum) || pass_asks(p, n->norm2) || pass_asks(p, n->fc1) ||
@@ -129,7 +129,8 @@ Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ra
 {
     static const PreNormNodes NONE = {-1, -1, -1, -1, -1, -1, -1};
     int64_t blocks = pass_blocks(p, m->hidden, m->layers), last = m->layers - 1;
-    bool whole = pass_asks(p, m->last) || pass_asks(p, m->hidden + (int)m->layers); /* rows of all tokens, to the end */
+    /* all blocks must compute the rows of all tokens */
+    bool whole = pass_asks(p, m->last) || pass_asks(p, m->hidden + (int)m->layers);
     pass_put(p, m->hidden, x);
     for (int64_t i = 0; i < blocks; i++) {
         const PreNorm *b = &m->layer[i];
@@ -158,7 +159,7 @@ Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ra
 
 /* ---- tokens of images ------------------------------------------------------------------------ */
 
-/* image_size: a number or [height, width]; where absent, the square that the positions make. */
+/* Reads image_size: a number or [height, width]; if absent, the square that the positions make. */
 static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N, const char *positions)
 {
     const Json *size = config_get(l, "image_size"), *h = size, *w = size;
@@ -180,7 +181,7 @@ static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N, cons
                     (long long)N, l->prefix, positions);
     return image_size_fits(p->width, p->height) ||
            fail(l->error, SP_UNSUPPORTED,
-                "%s: images of %lld x %lld are not supported: at most 16384 pixels a side, 16,777,216 in all",
+                "%s: images of %lld x %lld are not supported: at most 16384 pixels per side, 16,777,216 in all",
                 l->source->path, (long long)p->width, (long long)p->height);
 }
 
@@ -216,7 +217,7 @@ bool patch_tokens_preset(Loader *l, const PatchTokens *p)
                 (long long)p->width, (long long)p->height, (long long)set->width, (long long)set->height);
 }
 
-/* Patches and their positions by one convolution, the class token's row before them. */
+/* Computes the patches and adds their positions by one convolution. The class token's row is before them. */
 Tensor *patch_tokens(Tape *t, const PatchTokens *p, const ImageBatch *b, Ragged *r)
 {
     int32_t *offsets = tape_scratch(t, b->B + 1, sizeof *offsets);

@@ -1,7 +1,7 @@
-/* extractors/models/resnet.c: ResNet-18, 34, 50, 101, 152 (He et al. 2016; the stride sits in the 3x3, as
- * torchvision's), ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko & Komodakis 2016), with the tensor names of
- * torchvision, which timm and MMFashion's backbone have too, or of Hugging Face's ResNetModel. Depth, widths and groups
- * are read from the tensors. Nodes inside a block have torchvision's names, whatever those of the tensors. */
+/* extractors/models/resnet.c: ResNet-18, 34, 50, 101, 152 (He et al. 2016; the stride is in the 3 x 3 convolution, as
+ * in torchvision), ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko & Komodakis 2016). The tensor names are those
+ * of torchvision, which timm and MMFashion's backbone also use, or of Hugging Face's ResNetModel. Depth, widths and
+ * groups are read from the tensors. Nodes inside a block always have torchvision's names. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
 
@@ -9,14 +9,14 @@ enum { STAGES = 4, MAX_BLOCKS = 4096 };
 
 typedef struct Block {
     ConvNorm conv[3], shortcut;
-    int convs; /* 2: basic, 3: bottleneck */
+    int convs; /* 2: basic block; 3: bottleneck */
     bool has_shortcut;
 } Block;
 
 typedef struct ResNet {
     ConvNorm stem;
     Block *block;
-    int64_t blocks; /* that are loaded: all, or up to the last one that calls may ask for */
+    int64_t blocks; /* the number that is loaded: all, or up to the last one that calls may need */
     Linear fc;
     int pool, logits, maps; /* numbers of outputs; maps + i: the map of the first i blocks */
 } ResNet;
@@ -24,7 +24,7 @@ typedef struct ResNet {
 static const char TORCHVISION[] = "layer1.0.conv1.weight",
                   HUGGING_FACE[] = "encoder.stages.0.layers.0.layer.0.convolution.weight";
 
-/* Convolution i (or its norm) of a block, both counted from 0; i -1: the shortcut. */
+/* Returns the name of convolution i of a block (or of its norm). `block` and i count from 0; i -1 is the shortcut. */
 static const char *part(Loader *l, bool hf, int stage, int block, int i, bool norm)
 {
     if (hf && i < 0)
@@ -43,7 +43,7 @@ static int matches(const ModelSource *s)
     return model_has(s, TORCHVISION, NULL) || model_has(s, HUGGING_FACE, NULL);
 }
 
-/* *C: channels in, then out */
+/* Loads a block. *C is the number of input channels before the call, and of output channels after it. */
 static bool load_block(Loader *l, bool hf, bool early_stride, int stage, int at, Block *b, int64_t *C)
 {
     int64_t stride = stage > 0 && at == 0 ? 2 : 1, in = *C;
@@ -65,15 +65,15 @@ static bool load_block(Loader *l, bool hf, bool early_stride, int stage, int at,
                 at, stage + 1);
 }
 
-/* The channels that a block gives: of its last convolution. */
+/* Returns the output channels of a block: those of its last convolution. */
 static int64_t block_width(Loader *l, bool hf, int stage, int at)
 {
     int64_t third = loader_rows(l, part(l, hf, stage, at, 2, false));
     return third ? third : loader_rows(l, part(l, hf, stage, at, 1, false));
 }
 
-/* The nodes inside a block, but for its result: conv, bn and relu of each convolution, downsample.0 and .1, add. timm
- * calls an activation act1. */
+/* Adds the nodes inside a block, except its result: conv, bn and relu of each convolution, downsample.0 and .1, add.
+ * timm calls an activation act1. */
 static void add_nodes(Loader *l, bool hf, int stage, int at, int64_t depth, Block *b)
 {
     Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_MAP, .depth = depth};
@@ -96,7 +96,8 @@ static void add_nodes(Loader *l, bool hf, int stage, int at, int64_t depth, Bloc
     b->shortcut.act = output_inner(l, o, "%s.downsample.1", block);
 }
 
-/* Other names of a block's result: its last node; the last block of a stage has the stage's name. */
+/* Returns other names of a block's result: those of its last node, and for the last block of a stage the stage's name.
+ */
 static const char *block_names(Loader *l, int stage, int at, int convs, bool last)
 {
     const char *own =
@@ -106,7 +107,7 @@ static const char *block_names(Loader *l, int stage, int at, int convs, bool las
                              STAGES - stage, stage == STAGES - 1 ? " last_hidden_state" : "");
 }
 
-/* avgpool, fc, the map before the blocks and that of each block, the nodes inside of them. */
+/* Adds avgpool, fc, the map before the blocks, the map of each block, and the nodes inside the blocks. */
 static bool add_outputs(Loader *l, ResNet *m, bool hf, const int count[STAGES])
 {
     Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_VECTOR};
@@ -154,8 +155,8 @@ static bool add_outputs(Loader *l, ResNet *m, bool hf, const int count[STAGES])
     return l->error->code == SP_OK;
 }
 
-/* torchvision's preset of its default weights (V2 for 50, 101, 152), or of the V1 weights where the file has their
- * name; Hugging Face's models were trained on 224 of 256, bicubic. */
+/* Returns torchvision's preset of its default weights (V2 for 50, 101, 152), or of the V1 weights if the file has their
+ * name. Hugging Face's models were trained with 224 of 256, bicubic. */
 static Preset preset_of(const ModelSource *s, bool hf, bool bottleneck)
 {
     static const char *const v1[] = {"-0676ba61", "-19c8e357", "-63fe2227", "-5d3b4d8f", "-394f9c45",
@@ -175,7 +176,7 @@ static const Preset PROCESSOR = {.fit = FIT_SQUASH,
                                  .mean = {0.5f, 0.5f, 0.5f},
                                  .std = {0.5f, 0.5f, 0.5f}};
 
-typedef struct Size { /* groups and mid: of the first block's 3x3 */
+typedef struct Size { /* groups and mid: of the 3 x 3 convolution of the first block */
     const char *name;
     int convs, count[STAGES];
     int64_t groups, mid;
@@ -191,7 +192,7 @@ static const Size SIZES[] = {{"resnet18", 2, {2, 2, 2, 2}, 1, 64},
                              {"wide_resnet50_2", 3, {3, 4, 6, 3}, 1, 128},
                              {"wide_resnet101_2", 3, {3, 4, 23, 3}, 1, 128}};
 
-/* --arch with a size: the tensors must be of that size. */
+/* Checks that the tensors have the size that --arch names. */
 static bool check_arch(const ModelSource *s, const Block *first, const int count[STAGES], Error *e)
 {
     const Conv2d *square = &first->conv[first->convs == 3].whole;

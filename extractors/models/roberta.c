@@ -1,10 +1,11 @@
 /* extractors/models/roberta.c: RoBERTa (Liu et al. 2019) and XLM-R (Conneau et al. 2020) as Hugging Face's RobertaModel
- * and XLMRobertaModel compute them: FacebookAI/roberta-base, FacebookAI/xlm-roberta-base, BAAI/bge-m3. BERT with one
- * kind of token, its positions counted from the padding token's number + 1. */
+ * and XLMRobertaModel compute them: FacebookAI/roberta-base, FacebookAI/xlm-roberta-base, BAAI/bge-m3. Like BERT, but
+ * with one kind of token, and with positions that begin at the padding token's number + 1. */
 // flags: -Os
 #include "extractors/models/postnorm.h"
 
-/* BERT has two kinds of token. A RoBERTa inside a model of texts and images has a longer prefix. */
+/* BERT is excluded because it has two kinds of token. A RoBERTa inside a model of texts and images is excluded because
+ * its prefix is longer. */
 static int matches(const ModelSource *s)
 {
     Text prefix;
@@ -23,7 +24,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     en->model = m;
     if (!m || !loader_start(&l, en, s, "embeddings.word_embeddings.weight", e))
         return false;
-    if (!loader_has(&l, "%s.weight", names.pooler)) /* models of masked words and classifiers have none */
+    if (!loader_has(&l, "%s.weight", names.pooler)) /* masked language models and classifiers have no pooler */
         names.pooler = NULL;
     int32_t first;
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);

@@ -1,8 +1,8 @@
 /* extractors/models/vit.c: ViT (Dosovitskiy et al. 2021) as Hugging Face's ViTModel and ViTForImageClassification
  * compute it: google/vit-base-patch16-224, facebook/dino-vitb16; torchvision's vit_b_16 (vit_b_16-c867db91.pth); timm's
- * vit_base_patch16_224. Pre-norm blocks over a class token and one token a patch; the feature is the class token after
- * the last norm. Hugging Face's tensors have the names of published checkpoints, or those that transformers 5 gives its
- * modules. */
+ * vit_base_patch16_224. The tokens are a class token and one token per patch; the blocks are pre-norm. The feature is
+ * the class token after the last norm. Hugging Face's tensors have the names of published checkpoints, or the names
+ * that transformers 5 gives its modules. */
 // flags: -Os
 #include "extractors/models/prenorm.h"
 
@@ -12,19 +12,19 @@ typedef struct ViT {
     Act pooler_act;
     Linear pooler, classifier;
     bool classifies_pooled;  /* the classifier reads the pooler's result */
-    int cls, pooled, logits; /* numbers of outputs, besides those of the blocks */
+    int cls, pooled, logits; /* numbers of outputs other than those of the blocks */
 } ViT;
 
-/* What differs between those who name the tensors. */
+/* The names that one source of weights gives its tensors and outputs. */
 typedef struct Layout {
     PatchNames tokens;
     PreNormNames blocks;
     const char *norm, *pooler, *classifier;
-    const char *cls_names, *last_names, *logits_names; /* of outputs, beside Hugging Face's */
-    const char *first_names;                           /* of what the first block reads */
-    const char *block_names; /* of a block's last node, behind the block's name; NULL: Hugging Face's */
+    const char *cls_names, *last_names, *logits_names; /* names of outputs in addition to Hugging Face's */
+    const char *first_names;                           /* names of the first block's input */
+    const char *block_names; /* name of a block's last node, put after the block's name; NULL: Hugging Face's layout */
     PreNormNodeNames nodes;
-    /* The only words with which names of tensors begin, and those of a block go on; NULL: others are not looked at */
+    /* The only words that may begin names of tensors, and that may follow the name of a block. NULL: not checked. */
     const char *const *parts, *const *block_parts;
 } Layout;
 
@@ -34,7 +34,7 @@ static const char PUBLISHED[] = "encoder.layer.0.layernorm_before.weight",
                   TORCHVISION[] = "encoder.layers.encoder_layer_0.ln_1.weight", TIMM[] = "blocks.0.attn.qkv.weight";
 
 static const char *const MARKS[] = {PUBLISHED, MODULES, TORCHVISION, TIMM};
-enum { TORCHVISION_LAYOUT = 2, TIMM_LAYOUT, LAYOUT_COUNT }; /* those below are Hugging Face's */
+enum { TORCHVISION_LAYOUT = 2, TIMM_LAYOUT, LAYOUT_COUNT }; /* smaller numbers are Hugging Face's layouts */
 
 #define HUGGING_FACE_TOKENS                                                                                            \
     {                                                                                                                  \
@@ -117,8 +117,8 @@ static const Layout LAYOUTS[LAYOUT_COUNT] = {
          (const char *const[]){"cls_token", "pos_embed", "patch_embed", "blocks", "norm", "head", "pre_logits", NULL},
      .block_parts = (const char *const[]){"norm1", "attn", "norm2", "mlp", NULL}},
 };
-/* The layout of the tensors; -1: none of these. DeiT, YOLOS, BEiT and similar models have Hugging Face's names too;
- * config.json's model_type distinguishes them. */
+/* Returns the layout of the tensors; -1: none of these. DeiT, YOLOS, BEiT and similar models also have Hugging Face's
+ * names; config.json's model_type distinguishes them. */
 static int layout_of(const ModelSource *s)
 {
     bool tokens = model_has(s, PATCHES, NULL);
@@ -144,7 +144,8 @@ static const Preset PRESET = {.fit = FIT_SQUASH,
                               .mean = {0.5f, 0.5f, 0.5f},
                               .std = {0.5f, 0.5f, 0.5f}};
 
-/* torchvision's and timm's names of the hidden states: of a block's result, its last node, or the module before. */
+/* Adds torchvision's and timm's names of the hidden states: names of a block's result and of its last node, or of the
+ * module before the blocks. */
 static void name_blocks(Loader *l, const ViT *m, const Layout *names)
 {
     const PreNormNames *n = &names->blocks;
@@ -191,8 +192,8 @@ static bool load_outputs(Loader *l, ViT *m, const Layout *names)
     return !names->block_names || prenorm_nodes(l, &m->blocks, MODALITY_IMAGE, &names->blocks, &names->nodes);
 }
 
-/* Heads, layers and activations: of config.json, or of torchvision's and timm's models: a head of 64 numbers, 16 heads
- * at most (L, H, g, G), unless timm's config.json has other arguments. */
+/* Sets heads, layers and the activation from config.json. The models of torchvision and timm have 64 numbers per head,
+ * with at most 16 heads (L, H, g, G), unless timm's config.json has other arguments. */
 static bool read_config(Loader *l, ViT *m, const Layout *names, int64_t C)
 {
     if (!names->block_names) {
@@ -211,7 +212,7 @@ static bool read_config(Loader *l, ViT *m, const Layout *names, int64_t C)
     return l->error->code == SP_OK;
 }
 
-/* Tensors that Sapor would leave out: tokens, norms and scales that similar models have. */
+/* Fails if there are tensors that this encoder would not use: tokens, norms and scales of similar models. */
 static bool check_parts(Loader *l, const Layout *names)
 {
     const PreNormNames *n = &names->blocks;
@@ -219,8 +220,8 @@ static bool check_parts(Loader *l, const Layout *names)
     return !names->parts || (load_only(l, "", names->parts) && load_only(l, block, names->block_parts));
 }
 
-/* torchvision evaluates vit_l_16 at 224 of 242 and the others at 224 of 256; larger ones (SWAG) without a border.
- * timm's models without config.json: 0.9 of the image, as most of its ViTs. */
+/* Sets the preset. torchvision evaluates vit_l_16 at 224 of 242, the other models at 224 of 256, and larger images
+ * (SWAG) without a border. timm's models without config.json use 0.9 of the image, as most of timm's ViTs do. */
 static void set_preset(Encoder *en, const PatchTokens *p, int layout)
 {
     int64_t side = MIN(p->width, p->height);

@@ -1,8 +1,9 @@
-/* tools/ducho/clear_text.c: Ducho's `clear_text: True`, pass by pass (recipes.md 9.2; Ducho's
+/* tools/ducho/clear_text.c: Ducho's `clear_text: True`, one function per pass (recipes.md 9.2; Ducho's
  * TextualDataset._pre_processing, which follows ReviewGraph).
  *
- * After the first pass only ASCII letters, digits and ',.!;?() and spaces are left, so bytes are characters from there
- * on. Ducho's last call, strip().lower(), throws its result away: there is no lower-casing and no trimming. */
+ * After the first pass, a text has only ASCII letters, digits, spaces and ',.!;?(), so each byte is one character. The
+ * last call in Ducho, strip().lower(), has no effect because its result is not used. Therefore texts are not
+ * lower-cased and not trimmed here. */
 // flags: -Os
 #include <ctype.h>
 
@@ -31,7 +32,7 @@ static bool starts_at(Text t, size_t i, const char *word)
     return t.n - i >= n && memcmp(t.p + i, word, n) == 0;
 }
 
-/* Every occurrence of `from`, left to right without overlap, becomes `to`. */
+/* Replaces every occurrence of `from` by `to`, from left to right, without overlap. */
 static bool replace(Buffer *b, const char *from, const char *to)
 {
     Buffer out = {.arena = b->arena, .e = b->e};
@@ -47,7 +48,7 @@ static bool replace(Buffer *b, const char *from, const char *to)
     return true;
 }
 
-/* Every run of at least `least` characters out of `set` becomes `to`. */
+/* Replaces every run of at least `least` characters of `set` by `to`. */
 static bool replace_runs(Buffer *b, const char *set, size_t least, const char *to)
 {
     Buffer out = {.arena = b->arena, .e = b->e};
@@ -65,7 +66,7 @@ static bool replace_runs(Buffer *b, const char *set, size_t least, const char *t
     return true;
 }
 
-/* First pass: what is not [A-Za-z0-9',.!;?()] becomes a space, a character at a time. */
+/* First pass: replaces every character that is not [A-Za-z0-9',.!;?()] by a space. */
 static bool keep_plain(Buffer *b, Text text)
 {
     for (size_t i = 0; i < text.n;) {
@@ -85,13 +86,13 @@ static bool is_word(const Buffer *b, size_t i)
     return i < b->n && isalnum((unsigned char)b->p[i]);
 }
 
-/* "\w \." at i */
+/* Reports whether "\w \." is at i. */
 static bool is_initial(const Buffer *b, size_t i)
 {
     return is_word(b, i) && i + 2 < b->n && b->p[i + 1] == ' ' && b->p[i + 2] == '.';
 }
 
-/* (?<= )(\w \. )+(\w \.) loses its spaces: "U . S . A ." -> "U.S.A." */
+/* Removes the spaces in (?<= )(\w \. )+(\w \.): "U . S . A ." -> "U.S.A." */
 static bool join_initials(Buffer *b)
 {
     Buffer out = {.arena = b->arena, .e = b->e};
@@ -113,7 +114,7 @@ static bool join_initials(Buffer *b)
     return true;
 }
 
-/* Quotes that open no contraction ('s 've 're 'd 'll 'm, and n't) become spaces. */
+/* Replaces quotes by spaces, except quotes that begin a contraction ('s 've 're 'd 'll 'm, and n't). */
 static bool drop_quotes(Buffer *b)
 {
     static const char *const ENDS[] = {"s", "ve", "re", "d", "ll", "m"};

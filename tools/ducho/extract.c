@@ -1,5 +1,5 @@
-/* tools/ducho/extract.c: sapor extract CONFIG.yml: reads a configuration of Ducho and writes its folders of .npy files
- * (recipes.md 9.3). Models that read the same folder of images run together (round.h). */
+/* tools/ducho/extract.c: the command `sapor extract CONFIG.yml`. It reads a configuration of Ducho and writes its
+ * folders of .npy files (recipes.md 9.3). Models that read the same folder of images run together (round.h). */
 // flags: -Os
 #include <stdarg.h>
 #include <time.h>
@@ -17,7 +17,7 @@ const Option extract_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* A line as Ducho logs it. */
+/* Prints a line in the format of Ducho's log. */
 static void log_line(const Context *c, const char *level, const char *format, ...) PRINTF_LIKE(3, 4);
 static void log_line(const Context *c, const char *level, const char *format, ...)
 {
@@ -38,15 +38,16 @@ static void log_line(const Context *c, const char *level, const char *format, ..
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
-/* Extractions over the same inputs; they run in one round, or in several where their models are too large together. */
+/* Extractions over the same inputs. They run in one round, or in several rounds if their models together are too large.
+ */
 typedef struct Group {
-    Round round; /* its inputs; without jobs */
+    Round round; /* its inputs; it has no jobs */
     const Extraction **list;
     size_t count;
     Error *strict; /* with --strict: the first error, reported at the end */
 } Group;
 
-/* False where not one text is UTF-8: nothing is made then, not even a folder. */
+/* Fails if no text at all is UTF-8. Then nothing is written, not even a folder. */
 static bool any_readable(const Input *texts, size_t n, Arena *a, Error *e)
 {
     for (size_t i = 0; i < n; i++)
@@ -84,14 +85,15 @@ static bool find_inputs(Job *j, Round *r, Error *e)
     return true;
 }
 
-/* Bytes of weights that models of one round have together; the last model may go beyond. */
+/* Returns the most bytes of weights that the models of one round may have together. The last model may exceed the
+ * limit. */
 static double weights_limit(const Context *c)
 {
     double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     return (c->max_memory ? MIN(memory, (double)c->max_memory) : memory) / 4;
 }
 
-/* Opens the job's model, or puts it off to a later round: *later. */
+/* Opens the job's model. If the round has too many weights already, sets *later: the job must run in a later round. */
 static bool open_beside(Job *j, Round *r, bool *later, Error *e)
 {
     double weights = 0;
@@ -112,7 +114,7 @@ static void end_targets(Job *j)
         target_end(&j->targets[i]);
 }
 
-/* A job with its targets: which items are to do is known then, and the model is open where there are any. */
+/* Begins a job and its targets: selects the items to compute, and opens the model if there are any. */
 static bool begin_job(Job *j, Round *r, const Extraction *x, bool *later, Error *e)
 {
     uint64_t model;
@@ -133,7 +135,8 @@ static bool begin_job(Job *j, Round *r, const Extraction *x, bool *later, Error 
             return false;
         fresh = fresh || !folder_exists(t->own);
     }
-    if (fresh && (!open_beside(j, r, later, e) || *later)) /* an unsupported model creates no folder */
+    /* the model is opened first: an unsupported model creates no folder */
+    if (fresh && (!open_beside(j, r, later, e) || *later))
         return *later;
     for (size_t i = 0; fresh && i < j->count && option_given(r->c, "single"); i++)
         if (j->targets[i].dims != 2)
@@ -165,7 +168,7 @@ static void report(const Target *t, const Context *c, double seconds)
     log_line(c, "INFO", "%s: %zu made, %zu skipped (unchanged)", t->x->path, t->made, t->skipped);
 }
 
-/* Notes and reports what was done; also after a failure, where only the manifests are written. */
+/* Writes the manifests and reports what was done. After a failure, only the manifests are written. */
 static bool end_job(Job *j, const Group *g, const Round *r, double seconds, Error *e)
 {
     bool ok = e->code == SP_OK;
@@ -202,7 +205,7 @@ static const char *round_label(const Round *r, Error *e)
     return arena_printf(r->arena, e, "%.*s/%s", (int)base.n, base.p, x->folders[0].layer);
 }
 
-/* Runs as many of the group's extractions as fit; the others stay in its list. */
+/* Runs the extractions of the group that fit into one round. The others stay in the group's list. */
 static bool run_round(Group *g, Arena *a, Error *e)
 {
     Round r = g->round;
@@ -213,7 +216,7 @@ static bool run_round(Group *g, Arena *a, Error *e)
         return false;
     bool ok = true;
     for (size_t i = 0; ok && i < g->count; i++) {
-        bool later = put_off > 0; /* the order of the configuration */
+        bool later = put_off > 0; /* keeps the order of the configuration */
         ok = later || begin_job(&r.jobs[r.count], &r, g->list[i], &later, e);
         if (!ok)
             job_close(&r.jobs[r.count]);
@@ -237,13 +240,13 @@ static bool run_round(Group *g, Arena *a, Error *e)
     double all = now_seconds() - begun;
     for (size_t i = 0; i < r.count; i++)
         encoders += r.jobs[i].seconds;
-    for (size_t i = 0; i < r.count; i++) /* without the time of the others' encoders */
+    for (size_t i = 0; i < r.count; i++) /* without the time of the other jobs' encoders */
         ok = end_job(&r.jobs[i], g, &r, all - encoders + r.jobs[i].seconds, e) && ok;
     g->count = put_off;
     return ok;
 }
 
-/* The hashes of the shard's images. */
+/* Hashes the images of the shard. */
 static bool read_images(Round *r, Error *e)
 {
     r->hashes = NEW(r->arena, uint64_t, r->n, e);
@@ -296,7 +299,7 @@ static bool read_shard(const Context *c, Shard *s, Error *e)
 }
 
 #ifdef HAVE_YAML
-/* As in Ducho: for a folder, the first .yml or .yaml file in it. */
+/* Returns the configuration's path. For a folder: the first .yml or .yaml file in it, as in Ducho. */
 static const char *find_config(const char *path, Arena *a, Error *e)
 {
     FolderEntry *entries;
@@ -341,7 +344,7 @@ bool extract_config(Extraction **list, size_t *count, Context *c, const char *gi
 bool extraction_times(Context *c, const Extraction *x, size_t *items, const int64_t *batches, size_t count,
                       double *seconds, Error *e)
 {
-    enum { WARM = 4 }; /* items before the first measurement: pages and plans */
+    enum { WARM = 4 }; /* items that run before the first measurement, to warm up pages and plans */
     Arena *a = arena_new(c->heap, 0);
     Job j = {.x = x, .count = x->count};
     Round r = {.c = c, .arena = a, .dry = true, .jobs = &j, .count = 1, .shard = {0, 1}};
@@ -387,7 +390,8 @@ bool extract_command(Context *c, Error *e)
     Resizer resizer = RESIZE_PILLOW;
     if (!read_shard(c, &s, e) || !option_resize(c, &resizer, e) || !extract_config(&list, &count, c, c->args[0], e))
         return false;
-    for (size_t i = 0; i < count; i++) /* what Ducho does before a torch model is Pillow's */
+    /* only transformers' image processors: before a torch model, Ducho itself resizes by Pillow */
+    for (size_t i = 0; i < count; i++)
         if (list[i].images && strcmp(list[i].backend, "transformers") == 0 && !statistics_find(list[i].model))
             list[i].resizer = resizer;
     const Extraction **group = NEW(c->arena, const Extraction *, count, e);

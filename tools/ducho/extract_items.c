@@ -1,4 +1,4 @@
-/* tools/ducho/extract_items.c: what an extraction runs over: images of a folder, rows of a table. */
+/* tools/ducho/extract_items.c: lists the inputs of an extraction: images of a folder, rows of a table. */
 // flags: -Os
 #include "tools/ducho/extract.h"
 
@@ -24,12 +24,12 @@ static bool find_columns(Table *t, const char *const names[2], size_t at[2], Err
     return true;
 }
 
-/* The separator of a table of texts: a tab, as Ducho has it; comma or semicolon where the header has both names only
- * so. */
+/* Returns the separator of a table of texts: a tab, as in Ducho; a comma or semicolon if the header has both names only
+ * with that separator, and no tab. */
 static char texts_cut(Text content, const char *path, const char *const names[2], Arena *a)
 {
     for (const char *cut = ",;"; *cut; cut++) {
-        Error ignored = {0}; /* the reading that counts finds it again */
+        Error ignored = {0}; /* an error is found again when the table is read */
         Table t = table_open(content, *cut, path, a);
         size_t at[2];
         t.loose = true;
@@ -58,7 +58,7 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
     size_t columns = t.count;
     for (const char *p = content.p, *end = p + content.n; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
         room++;
-    if (!(list = NEW(a, Input, room, e))) /* all rows that there can be */
+    if (!(list = NEW(a, Input, room, e))) /* room for the largest possible number of rows */
         return false;
     while (table_next(&t, e)) {
         if (t.next > UINT32_MAX)
@@ -84,7 +84,7 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
     return true;
 }
 
-/* Ids become file names in one folder. */
+/* Checks that ids are valid file names: they become files of one folder. */
 static bool check_file_names(const Input *rows, size_t n, Error *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -108,7 +108,7 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* Rows with the same id: Ducho looks rows up by id and uses the first. */
+/* Drops rows with a duplicate id: Ducho looks rows up by their id and uses the first. */
 static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
 {
     TextIndex *seen = text_index_new(a, e);
@@ -127,7 +127,7 @@ static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *
     return seen != NULL;
 }
 
-/* Whether pandas reads the ids as whole numbers and prints them as they stand. */
+/* Reports whether pandas would read the ids as whole numbers and print them unchanged. */
 static bool are_numbers(const Input *rows, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -139,7 +139,7 @@ static bool are_numbers(const Input *rows, size_t n)
     return true;
 }
 
-/* A text as Python's repr shows it: 'a', or "a'b" where it holds a single quote and no double one. */
+/* Returns a text as Python's repr shows it: 'a', or "a'b" if it has a single quote and no double quote. */
 static const char *python_text(const char *id, Arena *a, Error *e)
 {
     size_t n = strlen(id), m = 0;
@@ -157,7 +157,7 @@ static const char *python_text(const char *id, Arena *a, Error *e)
     return out;
 }
 
-/* The name of an interaction, as Ducho writes it: Python's str((user, item)), such as ('U1', 'I7') or (1, 7). */
+/* Names interactions as Ducho does: by Python's str((user, item)), such as ('U1', 'I7') or (1, 7). */
 static bool name_interactions(Input *rows, size_t n, const Extraction *x, Arena *a, Error *e)
 {
     Input *items = NULL;
@@ -208,7 +208,8 @@ bool extraction_pairs(PairedTexts *p, const Input *images, size_t n, const Extra
     bool *used = NEW(a, bool, count, e);
     if (!texts || !first || !used)
         return false;
-    for (size_t i = 0; i < count; i++) { /* Ducho reads the row at a position by its id, so the first with that id */
+    /* Ducho takes the id of the row at a position and reads the first row with that id */
+    for (size_t i = 0; i < count; i++) {
         int64_t number = text_index_add(ids, text_of(rows[i].name), e);
         if (number < 0)
             return false;
@@ -233,7 +234,7 @@ bool extraction_pairs(PairedTexts *p, const Input *images, size_t n, const Extra
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-/* The length of an image's id in its file's name. */
+/* Returns the length of an image's id in the name of its file. */
 static size_t id_length(const char *name, bool as_ducho)
 {
     const char *last = strrchr(name, '.');

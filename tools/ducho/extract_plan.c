@@ -1,14 +1,14 @@
-/* tools/ducho/extract_plan.c: from the YAML tree to a list of extractions. */
+/* tools/ducho/extract_plan.c: makes the list of extractions from the YAML tree. */
 // flags: -Os
 #include <float.h>
 
 #include "tools/ducho/extract.h"
 
-enum { MAX_RESHAPED = 1 << 26 }; /* pixels; what resize makes at most is a little more */
-/* Of a plan. By aliases a short file can name each of many layers for each of many models; a path is made for each of
- * them. */
+enum { MAX_RESHAPED = 1 << 26 }; /* pixels; below the limit of image_resize */
+/* Limits of a plan. By aliases, a short file can name many layers for each of many models, and a path is made for each
+ * combination. */
 enum { MAX_EXTRACTIONS = 4096, MAX_PATH = 4096 };
-/* of pixels from 0 to 1; also of the distance of a mean from 0 */
+/* Bounds of a deviation, for pixels from 0 to 1. The larger one also bounds the absolute value of a mean. */
 static const double LEAST_STD = 1e-6, LARGEST_STD = 1e6;
 
 static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",       "model map", "compat",
@@ -24,7 +24,7 @@ static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",  
                              "batch_size",     "fusion",        "tokenizer_name", "image_processor_name",
                              "image_processor"};
 
-/* What became of a key of Ducho 1, or NULL. */
+/* Returns what replaced a key of Ducho 1, or NULL. */
 static const char *first_key(Text key)
 {
     static const char *const KEYS[][2] = {
@@ -85,8 +85,8 @@ const char *file_stem(const char *path, Arena *a, Error *e)
     return arena_strndup(a, base.p, n > 1 ? n - 1 : base.n, e);
 }
 
-/* A model's folder: an image model's bare name; otherwise the full name, organisation and all, as Ducho. A path that
- * leads out of the output folder is cut to its last part. */
+/* Returns a model's folder: for an image model the bare name, otherwise the full name with its organisation, as in
+ * Ducho. If the path would lead out of the output folder, only its last part is used. */
 static const char *model_folder(const Extraction *x, Arena *a, Error *e)
 {
     if (x->modality == MODALITY_IMAGE)
@@ -106,7 +106,7 @@ static bool read_backend(Extraction *x, const Yaml *model, Error *e)
 {
     static const struct {
         const char *name, *backend;
-        unsigned modality; /* of one that it serves alone; a model of both is of transformers */
+        unsigned modality; /* of a backend for one modality; models of both modalities are from transformers */
     } BACKENDS[] = {{"torch", "torch", MODALITY_IMAGE},
                     {"transformers", "transformers", MODALITY_IMAGE},
                     {"transformers", "transformers", MODALITY_TEXT},
@@ -136,7 +136,7 @@ static bool read_backend(Extraction *x, const Yaml *model, Error *e)
                               y->where, y->text.p, choice);
 }
 
-/* A tokenizer or an image processor other than the model's own. */
+/* Refuses a tokenizer or an image processor other than the model's own. */
 static bool check_own(const Extraction *x, const Yaml *model, Error *e)
 {
     static const char *const KEYS[] = {"tokenizer_name", "image_processor_name", "image_processor"};
@@ -144,8 +144,8 @@ static bool check_own(const Extraction *x, const Yaml *model, Error *e)
         const Yaml *y = yaml_get(model, KEYS[i]);
         if (y && !yaml_is_null(y) && (y->type != YAML_TEXT || !text_is(y->text, x->model)))
             return fail(e, SP_UNSUPPORTED,
-                        "%s: %s: other than the model's own is not supported; copy its files into the model's folder",
-                        y->where, KEYS[i]);
+                        "%s: %s: only the model's own is supported; copy these files into the model's folder", y->where,
+                        KEYS[i]);
     }
     return true;
 }
@@ -167,7 +167,7 @@ static bool read_fusion(Extraction *x, const Yaml *model, Error *e)
 
 static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
 {
-    /* ImageNet's, as torchvision */
+    /* ImageNet's values, as in torchvision */
     static const double MEAN[3] = {0.485, 0.456, 0.406}, STD[3] = {0.229, 0.224, 0.225};
     const Yaml *how = yaml_get(model, "preprocessing"), *mean = yaml_get(model, "mean"), *std = yaml_get(model, "std"),
                *reshape = yaml_get(model, "reshape"), *clear = yaml_get(model, "clear_text"),
@@ -216,7 +216,7 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
     if (clear && !yaml_is_null(clear) && !yaml_bool(clear, &x->clear_text))
         return fail(e, SP_FORMAT, "%s: clear_text: True or False is expected", clear->where);
     x->batch = 1;
-    if (batch && !yaml_is_null(batch) && /* quoted too, as Ducho */
+    if (batch && !yaml_is_null(batch) && /* a quoted number is valid too, as in Ducho */
         (batch->type != YAML_TEXT || !text_i64(batch->text, &x->batch) || x->batch < 1 || x->batch > 1 << 16))
         return fail(e, SP_FORMAT, "%s: batch_size: a whole number from 1 to 65536 is expected", batch->where);
     return true;
@@ -230,7 +230,7 @@ typedef struct Plan {
     bool as_ducho;
 } Plan;
 
-/* Where the features of a source go: of images, of texts, or fused. */
+/* The output folders of a source: for features of images, of texts, and fused ones. */
 typedef struct Roots {
     const char *image, *text, *fused;
 } Roots;
@@ -265,7 +265,8 @@ static bool add_folder(Plan *p, Extraction *x, FeatureFolder f, const Yaml *laye
     return true;
 }
 
-/* The outputs of the two towers: numbers mean the usual ones; one name is of both; of two the first is of images. */
+/* Names the outputs of the two towers. Numbers mean the usual outputs. One name is used for both towers. Of two names,
+ * the first is for images and the second for texts. */
 static bool name_outputs(const Yaml *layers, size_t n, const char *names[2], Error *e)
 {
     size_t numbers = 0;
@@ -286,7 +287,7 @@ static bool name_outputs(const Yaml *layers, size_t n, const char *names[2], Err
     return true;
 }
 
-/* The folders of a layer: one, or of a model with two towers one of each. */
+/* Adds the folder of a layer. A model with two towers has one folder per tower. */
 static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *layer, const char *const names[2],
                       Error *e)
 {
@@ -303,13 +304,14 @@ static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *la
     if (both) {
         f.image = names[0];
         f.text = names[1];
-    } else if (strcmp(x->backend, "sentence_transformers") != 0) { /* whose output_layers is only a folder's name */
+        /* for sentence_transformers, output_layers is only the name of a folder */
+    } else if (strcmp(x->backend, "sentence_transformers") != 0) {
         *(x->modality == MODALITY_IMAGE ? &f.image : &f.text) = f.layer;
     }
-    /* Ducho makes the names of layers lower-case before it looks for them in what an image model of transformers
-     * gives. */
+    /* For an image model of transformers, Ducho makes the names of layers lower-case before it looks them up in the
+     * model's results. */
     bool lower =
-        x->modality == MODALITY_IMAGE && !torch && strlen(f.layer) <= MAX_PATH; /* longer: add_folder refuses */
+        x->modality == MODALITY_IMAGE && !torch && strlen(f.layer) <= MAX_PATH; /* add_folder refuses longer names */
     if (lower && !(f.image = arena_lower(p->arena, f.layer, strlen(f.layer), e)))
         return false;
     if (x->fusion != FUSION_NONE) {
@@ -326,7 +328,7 @@ static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *la
     return true;
 }
 
-/* "visual_textual_concat" beside "visual", of outputs "visual" and "textual". */
+/* Returns "visual_textual_concat", next to "visual", for the output folders "visual" and "textual". */
 static const char *fused_root(const Roots *roots, Fusion fusion, Arena *a, Error *e)
 {
     static const char *const NAMES[] = {"", "sum", "concat", "mul", "mean"};
@@ -357,7 +359,7 @@ static bool add_model(Plan *p, Extraction x, Roots roots, const Yaml *model, Err
     const Yaml *layer = list ? layers->first : layers;
     size_t n = list ? layers->count : 1;
     if (x.modality == (MODALITY_IMAGE | MODALITY_TEXT)) {
-        x.reshape[0] = x.reshape[1] = 0; /* as Ducho: the image processor sees the image itself */
+        x.reshape[0] = x.reshape[1] = 0; /* as in Ducho: the image processor reads the original image */
         x.clear_text = x.clear_text && !x.as_ducho;
         if (!name_outputs(layer, n, names, e))
             return false;
@@ -377,7 +379,7 @@ static bool add_model(Plan *p, Extraction x, Roots roots, const Yaml *model, Err
     return true;
 }
 
-/* The paths of a key: one, or of visual_textual one of each side. */
+/* Reads the paths of a key: one; for visual_textual, one per modality. */
 static bool read_paths(const Plan *p, const Extraction *x, const Yaml *source, const char *key, const char *paths[2],
                        Error *e)
 {
@@ -448,7 +450,7 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
     static const struct {
         const char *key;
         unsigned modality;
-        /* in Ducho's order, whatever the file's */
+        /* in Ducho's order, which is independent of the order in the file */
     } MODALITIES[] = {
         {"visual", MODALITY_IMAGE}, {"textual", MODALITY_TEXT}, {"visual_textual", MODALITY_IMAGE | MODALITY_TEXT}};
     Plan p = {.arena = a};

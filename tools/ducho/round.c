@@ -1,25 +1,26 @@
-/* tools/ducho/round.c: several models over the same items, batch by batch. */
+/* tools/ducho/round.c: runs several models over the same items, batch by batch. */
 // flags: -Os
 #include "tools/ducho/round.h"
 
-/* An encoder that fails on so many inputs and has done none is itself at fault: the run ends. */
+/* If an encoder has failed on this many inputs and succeeded on none, the encoder itself is faulty, and the run ends.
+ */
 enum { TRIES = 16 };
 
 /* ---- a model --------------------------------------------------------------------------------- */
 
-/* What Ducho does to an image before a torch model: resized to `reshape`, or kept as it is. */
+/* Returns Ducho's preprocessing before a torch model: images are resized to `reshape`, or keep their size. */
 static Preset torch_preset(const Extraction *x)
 {
     Preset p = {.fit = FIT_SQUASH, .width = x->reshape[0], .height = x->reshape[1], .how = {.filter = FILTER_BICUBIC}};
     p.scale = x->scale == SCALE_ZSCORE ? SCALE_ZSCORE : x->scale == SCALE_MINMAX ? SCALE_MINMAX : SCALE_UNIT;
     memcpy(p.mean, x->mean, sizeof p.mean);
     memcpy(p.std, x->std, sizeof p.std);
-    if (p.width == 0) /* images keep their sizes; each gets its own */
+    if (p.width == 0) /* images keep their sizes: each image's own size replaces this one */
         p.width = p.height = 224;
     return p;
 }
 
-/* The number of `name` in a list without repeats, where it is put if it is new. */
+/* Returns the number of `name` in a list without duplicates; a new name is added. */
 static int output_number(OutputOptions *list, size_t *n, const char *name)
 {
     for (size_t i = 0; i < *n; i++)
@@ -47,7 +48,7 @@ static bool open_encoder(Job *j, Context *c, OutputOptions *images, OutputOption
         return fail(e, SP_FORMAT, "%s does not support %s", x->model, lacks & MODALITY_IMAGE ? "images" : "texts");
     bool torch = strcmp(x->backend, "torch") == 0;
     Preset preset = torch ? torch_preset(x) : j->encoder->image.preset;
-    preset.white = false; /* Ducho: convert("RGB") before all else */
+    preset.white = false; /* Ducho calls convert("RGB") first */
     CallOptions image = {.outputs = images, .output_count = j->image_count},
                 text = {.outputs = texts, .output_count = j->text_count};
     if (x->modality & MODALITY_IMAGE)
@@ -62,7 +63,7 @@ static bool open_encoder(Job *j, Context *c, OutputOptions *images, OutputOption
            (!j->text_count || (j->words = call_new(j->encoder, MODALITY_TEXT, &text, a, e)));
 }
 
-/* Ducho takes axes of length 1 out of what a torch model gives (numpy's squeeze). */
+/* Sets the shape of a feature map. For torch models, Ducho removes axes of length 1 (numpy's squeeze). */
 static void shape_of_map(Target *t, const int64_t map[3])
 {
     bool torch = strcmp(t->job->x->backend, "torch") == 0;
@@ -70,11 +71,12 @@ static void shape_of_map(Target *t, const int64_t map[3])
     for (int i = 0; i < 3; i++)
         if (!torch || map[i] != 1)
             t->shape[t->dims++] = map[i];
-    if (t->dims == 1) /* one number */
+    if (t->dims == 1) /* a single number */
         t->shape[t->dims++] = 1;
 }
 
-/* (1, D), or of a feature map (1, channels, height, width), or of the patches of an image (1, patches, D). */
+/* Sets the shape of a target: (1, D); of a feature map (1, channels, height, width); of an image's patches (1, patches,
+ * D). */
 static void shape_of(Target *t, const Call *c, int output)
 {
     const CallOutput *o = &c->outputs[output];
@@ -160,7 +162,7 @@ typedef struct ItemBatch {
     size_t n;
     ImageInput *images;
     Text *texts;
-    const Call **calls; /* of the jobs that read images now */
+    const Call **calls; /* of the jobs that read images in this batch */
     Results *results;
     Job **readers;
 } ItemBatch;
@@ -235,7 +237,7 @@ static int64_t row_length(const Job *j, bool text, int output)
     return j->statistics ? j->statistics->features : (text ? j->words : j->images)->outputs[output].floats;
 }
 
-/* The features of number i of the batch; fused ones are in `room`. */
+/* Returns the features of input i of the batch. Fused features are computed in `room`. */
 static const float *target_row(const Target *t, size_t i, float *room)
 {
     const Job *j = t->job;
@@ -259,7 +261,7 @@ static const float *target_row(const Target *t, size_t i, float *room)
     return room;
 }
 
-/* The batch's features of one target: to its folder, or to its list of unreadable items. */
+/* Writes the batch's features of one target to its folder; inputs that failed go to its list of unreadable items. */
 static bool keep_rows(Round *r, Target *t, const ItemBatch *b, float *room, Error *e)
 {
     Job *j = t->job;
@@ -301,17 +303,17 @@ static bool make_rows(float ***rows, Error **errors, size_t outputs, const Job *
     return *rows && *errors;
 }
 
-/* The inputs that some target needs. */
+/* Selects the inputs that at least one target needs. */
 static bool choose_inputs(const Round *r, size_t **which, size_t *count, Error *e)
 {
     if (!(*which = NEW(r->arena, size_t, r->n, e)))
         return false;
     for (size_t i = 0; i < r->n; i++) {
-        bool wanted = false;
-        for (size_t k = 0; k < r->count && !wanted; k++)
+        bool needed = false;
+        for (size_t k = 0; k < r->count && !needed; k++)
             for (size_t m = 0; m < r->jobs[k].count; m++)
-                wanted = wanted || r->jobs[k].targets[m].todo[i];
-        if (wanted)
+                needed = needed || r->jobs[k].targets[m].todo[i];
+        if (needed)
             (*which)[(*count)++] = i;
     }
     return true;

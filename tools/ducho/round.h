@@ -1,14 +1,14 @@
 /* tools/ducho/round.h: models of a configuration that run together over the same inputs.
  *
- * A round has inputs: the images of a folder, with the texts that belong to them, or the rows of a table. Its jobs are
- * models; a job has targets, the folders of features that it fills. Each image is decoded once for all jobs, and all
- * targets of a job come from one forward pass. */
+ * The inputs of a round are the images of a folder, with their texts, or the rows of a table. The jobs of a round are
+ * models. The targets of a job are the folders of features that it fills. Each image is decoded once for all jobs, and
+ * one forward pass computes all targets of a job. */
 #ifndef SAPOR_ROUND_H
 #define SAPOR_ROUND_H
 
 #include "tools/ducho/extract.h"
 
-typedef struct Shard { /* every item whose number leaves `index` when divided by `count` */
+typedef struct Shard { /* the items whose number modulo `count` is `index` */
     int64_t index, count;
 } Shard;
 
@@ -20,17 +20,17 @@ typedef struct Done {
 typedef struct Job Job;
 typedef struct Round Round;
 
-/* A folder of features and what is known of its files (targets.c). */
+/* A folder of features, and the state of its files (targets.c). */
 typedef struct Target {
     const FeatureFolder *x;
     Job *job;
-    uint64_t key;          /* a hash of settings and model */
+    uint64_t key;          /* a hash of the settings and the model */
     const char *state;     /* ROOT/.sapor/<key>: the manifests of these settings */
-    const char *manifest;  /* this process's */
+    const char *manifest;  /* written by this process */
     const char *missing;   /* the list of unreadable items */
-    const char *all, *own; /* folders of the locks: of every run that writes these features; of this shard */
-    TextIndex *ids;        /* of finished items */
-    Done *done;            /* by their number */
+    const char *all, *own; /* folders of the locks. all: of every run that writes these features; own: of this shard */
+    TextIndex *ids;        /* ids of the finished items */
+    Done *done;            /* [ids], by the numbers in `ids` */
     size_t room;
     bool *todo;     /* [the round's inputs] */
     size_t items;   /* of the shard */
@@ -40,16 +40,16 @@ typedef struct Target {
     UnreadableList unreadable;
     FolderLock group, lock;
     bool locked;
-    double noted;    /* when the manifest was written */
-    int image, text; /* the outputs' numbers in the job's calls */
+    double noted;    /* time of the last write of the manifest */
+    int image, text; /* indices of the outputs in the job's calls; -1: none */
     int dims;
-    int64_t shape[4], floats; /* of an item's features */
+    int64_t shape[4], floats; /* of one item's features */
 } Target;
 
-/* A model at work. */
+/* One model of a round. */
 struct Job {
     const Extraction *x;
-    const char *model; /* its path, or the name of statistics */
+    const char *model; /* its path, or the name of statistics (Statistics) */
     Input *texts;      /* [inputs], or NULL */
     Input *alone;      /* rows of the table without an image */
     size_t alone_count;
@@ -58,22 +58,22 @@ struct Job {
     const Statistics *statistics; /* NULL: an encoder */
     Encoder *encoder;
     Call *images, *words;              /* of the encoder; NULL: not needed */
-    size_t image_count, text_count;    /* their outputs */
+    size_t image_count, text_count;    /* counts of the calls' outputs */
     float **image_rows, **text_rows;   /* [outputs]: [batch, floats] */
     Error *image_errors, *text_errors; /* [batch] */
-    size_t done, refused;              /* inputs that the encoder did and did not take */
-    double seconds;                    /* of its encoder alone */
+    size_t done, refused;              /* inputs that the encoder encoded, and inputs that it refused */
+    double seconds;                    /* of its encoder only */
 };
 
 struct Round {
     Context *c;
     Shard shard;
     Arena *arena;
-    bool dry;      /* features are computed, but not kept: no folder, no manifest */
-    Input *inputs; /* [n]: with images, or with texts alone */
+    bool dry;      /* features are computed, but not kept: no folder and no manifest */
+    Input *inputs; /* [n]: images (with or without texts), or texts only */
     size_t n;
-    uint64_t *hashes;      /* [n] of images; NULL: texts alone */
-    const char **problems; /* [n]: why an image's file cannot be read, or NULL */
+    uint64_t *hashes;      /* [n]: hashes of the images; NULL: texts only */
+    const char **problems; /* [n]: why an image file cannot be read, or NULL */
     Job *jobs;
     size_t count;
     Tape *tape;
@@ -82,22 +82,22 @@ struct Round {
 
 /* ---- targets.c ------------------------------------------------------------------------------- */
 
-/* The hash of a model's files. */
+/* Computes the hash of a model's files. */
 bool model_hash(uint64_t *h, const char *path, Arena *a, Error *e);
-/* The paths of a target, of this model and these settings. */
+/* Sets the paths of a target for this model and these settings. */
 bool target_paths(Target *t, uint64_t model, Shard s, Arena *a, Error *e);
-/* Locks the folders, reads the manifests and chooses the items that are still to do. */
+/* Locks the folders, reads the manifests and selects the items that must be computed. */
 bool target_begin(Target *t, const Round *r, Error *e);
 /* Writes the features of input i. */
 bool target_write(Target *t, const Round *r, size_t i, const float *row, Error *e);
 bool target_manifest(Target *t, const Context *c, Error *e);
-/* Lists the items that could not be read. Features that such an item has from an earlier input are removed: they are
- * not its own now. With --strict the first of them is in *strict. */
+/* Writes the list of items that could not be read. If such an item has features from an earlier input, they are
+ * removed, because they no longer belong to it. With --strict, *strict becomes an error about these items. */
 bool target_missing(Target *t, const Context *c, Arena *a, Error *strict, Error *e);
 void target_end(Target *t);
-/* The hash of input i as this target reads it. */
+/* Returns the hash of input i as this target reads it. */
 uint64_t target_input(const Target *t, const Round *r, size_t i);
-/* ROOT/.../LAYER.npy with the features of all items, in the order of the inputs, and LAYER.ids.txt. */
+/* Writes ROOT/.../LAYER.npy, the features of all finished items in the order of the inputs, and LAYER.ids.txt. */
 bool target_single(const Target *t, const Round *r, Error *e);
 
 /* ---- round.c --------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ bool target_single(const Target *t, const Round *r, Error *e);
 /* Opens the job's model and finds the shapes of its targets. */
 bool job_open(Job *j, Context *c, Arena *a, Error *e);
 void job_close(Job *j);
-/* Computes what the targets still need. */
+/* Computes the features that the targets do not have yet. */
 bool round_run(Round *r, const char *label, Error *e);
 
 #endif

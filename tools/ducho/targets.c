@@ -1,9 +1,9 @@
-/* tools/ducho/targets.c: which features of a folder are finished, and which are still to compute.
+/* tools/ducho/targets.c: finds which features of a folder are finished, and which must be computed.
  *
- * Resuming: ROOT/.sapor/<key>/manifest.tsv has one line per finished item: id, hash of its input, hash of its
- * features. The key is a hash of the settings and the model files. An item is skipped if its line matches its present
- * input and its present file. The whole manifest is rewritten every few seconds; after a kill, items without a line are
- * computed again.
+ * A run resumes by ROOT/.sapor/<key>/manifest.tsv. It has one line per finished item: id, hash of its input, hash of
+ * its features. The key is a hash of the settings and the model files. An item is skipped if its line matches its
+ * present input and its present file. The whole manifest is rewritten every few seconds; after a kill, items without a
+ * line are computed again.
  *
  * An item that cannot be read does not stop the others. It is listed with its reason in
  * ROOT/backend/model/missing_<layer>.tsv, and the next run tries it again. */
@@ -33,7 +33,8 @@ static bool is_model_file(const char *name)
     return false;
 }
 
-/* The bytes of a model: its file, or its folder's configurations and weights and the JSON of folders inside. */
+/* Hashes the files of a model: its weights file, or the configurations and weights of its folder and the JSON files of
+ * the folders inside. */
 static bool hash_folder(uint64_t *h, const char *path, int depth, Arena *a, Error *e)
 {
     FolderEntry *entries;
@@ -44,10 +45,10 @@ static bool hash_folder(uint64_t *h, const char *path, int depth, Arena *a, Erro
         return false;
     for (size_t i = 0; i < n; i++) {
         const char *inside = path_join(a, path, entries[i].name, e);
-        bool wanted = entries[i].is_folder ? depth == 0
+        bool hashed = entries[i].is_folder ? depth == 0
                       : depth == 0         ? is_model_file(entries[i].name)
                                            : text_ends(text_of(entries[i].name), ".json");
-        if (!inside || (wanted && !hash_folder(h, inside, depth + 1, a, e)))
+        if (!inside || (hashed && !hash_folder(h, inside, depth + 1, a, e)))
             return false;
     }
     return true;
@@ -59,7 +60,7 @@ bool model_hash(uint64_t *h, const char *path, Arena *a, Error *e)
     return statistics_find(path) || hash_folder(h, path, 0, a, e);
 }
 
-/* Without the root: a catalogue may be moved. */
+/* Hashes the settings, without the root folder: a catalogue may be moved. */
 static bool hash_settings(Target *t, uint64_t model, Arena *a, Error *e)
 {
     const Extraction *x = t->job->x;
@@ -73,7 +74,7 @@ static bool hash_settings(Target *t, uint64_t model, Arena *a, Error *e)
     return text != NULL;
 }
 
-/* ROOT/backend/model/missing_<layer>.tsv; a shard has a list of its own. */
+/* Returns ROOT/backend/model/missing_<layer>.tsv; each shard has its own list. */
 static const char *missing_path(const FeatureFolder *x, Shard s, Arena *a, Error *e)
 {
     int before = (int)(path_base(x->path).p - x->path);
@@ -127,7 +128,7 @@ static bool read_hash(Text t, uint64_t *h)
     return t.n == 16;
 }
 
-/* Every shard's manifest counts. A line that cannot be read is an item not done. */
+/* Reads the manifests of all shards. If a line cannot be read, its item counts as not done. */
 static bool read_manifests(Target *t, Arena *a, Error *e)
 {
     FolderEntry *entries;
@@ -163,7 +164,7 @@ static int by_id(const void *a, const void *b)
     return strcmp(((const Line *)a)->id, ((const Line *)b)->id);
 }
 
-/* Sorted by id: the same bytes whatever was done first. */
+/* Lines are sorted by id, so the bytes do not depend on the order of the work. */
 bool target_manifest(Target *t, const Context *c, Error *e)
 {
     Arena *scratch = arena_new(c->heap, 0);
@@ -205,7 +206,7 @@ uint64_t target_input(const Target *t, const Round *r, size_t i)
     return h;
 }
 
-/* Why the target has no features of input i before anything is computed, or NULL. */
+/* Returns why the target cannot have features of input i, as far as it is known before the computation; or NULL. */
 static const char *known_problem(const Target *t, const Round *r, size_t i)
 {
     const Input *text = t->job->texts ? &t->job->texts[i] : NULL;
@@ -223,7 +224,7 @@ static bool note_problem(Target *t, const Input *in, const char *problem, Arena 
     return unreadable_add(&t->unreadable, in, &why, a, e);
 }
 
-/* Whether the item's file is there and is what the manifest says. */
+/* Reports whether the item's file exists and matches the manifest. */
 static bool is_done(const Target *t, const Input *in, uint64_t input, Arena *scratch)
 {
     int64_t number = text_index_find(t->ids, text_of(in->name));
@@ -246,7 +247,7 @@ static bool in_shard(size_t i, Shard s)
     return (int64_t)(i % (size_t)s.count) == s.index;
 }
 
-/* Keeps those of the shard's items that are still to do; counts those whose features are there, notes those that cannot
+/* Selects the items of the shard that must be computed. Counts items whose features exist, and lists items that cannot
  * be read. */
 static bool choose_items(Target *t, const Round *r, Arena *scratch, Error *e)
 {
@@ -286,8 +287,8 @@ static bool choose_items(Target *t, const Round *r, Arena *scratch, Error *e)
 
 bool target_begin(Target *t, const Round *r, Error *e)
 {
-    /* One run at a time writes a folder of features, whatever its settings; the shards I/N of one setting and one N
-     * share it. */
+    /* Only one run at a time may write a folder of features, whatever its settings. An exception are shards I/N with
+     * the same settings and the same N. */
     int64_t sharing = (int64_t)(hash_bytes(&r->shard.count, sizeof r->shard.count, t->key) >> 2) + 1;
     if (!folder_make(t->state, e) || !folder_make(t->own, e) || !folder_make(t->x->path, e) ||
         !folder_join(&t->group, t->all, sharing, e))
@@ -327,7 +328,7 @@ bool target_write(Target *t, const Round *r, size_t i, const float *row, Error *
     return ok && (now_seconds() - t->noted < 5 || target_manifest(t, c, e));
 }
 
-/* N of "missing_LAYER-I-of-N.tsv", 1 of "missing_LAYER.tsv"; 0: another name. */
+/* Returns N for "missing_LAYER-I-of-N.tsv", 1 for "missing_LAYER.tsv", and 0 for another name. */
 static int64_t shards_of_list(Text name, const char *layer)
 {
     Text start = TEXT("missing_"), rest = name, part[4] = {{NULL, 0}};
@@ -346,7 +347,7 @@ static int64_t shards_of_list(Text name, const char *layer)
                                                                                                               : 0;
 }
 
-/* After a run of all items: the lists of shards, as their items have been tried again. */
+/* Removes the lists of shards after a run of all items, because the items were tried again. */
 static bool drop_lists(const Target *t, const Context *c, Arena *a, Error *e)
 {
     Text own = path_base(t->missing);
@@ -367,7 +368,7 @@ static bool drop_lists(const Target *t, const Context *c, Arena *a, Error *e)
 bool target_missing(Target *t, const Context *c, Arena *a, Error *strict, Error *e)
 {
     const UnreadableList *u = &t->unreadable;
-    if (t->items && u->count == t->items) /* perhaps the disk is at fault: nothing is changed */
+    if (t->items && u->count == t->items) /* the disk may be faulty, so nothing is changed */
         return unreadable_fail(u, t->items, e);
     for (size_t i = 0; i < u->count; i++) {
         const char *path = feature_path(t, a, u->list[i].id, e);
