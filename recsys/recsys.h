@@ -1,4 +1,5 @@
-/* recsys/recsys.h: data sets, splits, samplers, recommenders. Beside it: recsys/evaluation.h (metrics), training.h.
+/* recsys/recsys.h: data sets, splits, samplers and recommenders. Two more headers: recsys/evaluation.h (metrics) and
+ * recsys/training.h.
  *
  * A new recommender is one file in recsys/models/ and one line in registry.c. */
 #ifndef SAPOR_RECSYS_H
@@ -10,14 +11,15 @@
 
 typedef enum Format {
     FORMAT_AUTO,
-    /* a table: user item [rating [time]]; columns by name where the first line names a user and an item column */
+    /* a table: user item [rating [time]]. Columns are found by name if the first line names a user and an item column
+     */
     FORMAT_TSV,
-    FORMAT_INTER,    /* MMRec: columns by name, x_label 0 1 2 */
-    FORMAT_RECBOLE,  /* columns by typed name: user_id:token */
-    FORMAT_LIGHTGCN, /* user item item ... */
+    FORMAT_INTER,    /* MMRec: columns by name; x_label is 0, 1 or 2 */
+    FORMAT_RECBOLE,  /* columns by name and type: user_id:token */
+    FORMAT_LIGHTGCN, /* lines: user item item ... */
 } Format;
-/* Every name of a format, once: what links it to the one before in a sentence, the name, the format, and its words for
- * people where it is not a table. */
+/* Every name of a format: the separator before it in a list, the name, the format, and its description if it is not a
+ * table. */
 #define FORMAT_NAMES(LINE)                                                                                             \
     LINE("", "auto", FORMAT_AUTO, NULL)                                                                                \
     LINE(", ", "tsv", FORMAT_TSV, NULL)                                                                                \
@@ -25,58 +27,60 @@ typedef enum Format {
     LINE(", ", "inter", FORMAT_INTER, "MMRec .inter")                                                                  \
     LINE(", ", "recbole", FORMAT_RECBOLE, "RecBole .inter")                                                            \
     LINE(" or ", "lightgcn", FORMAT_LIGHTGCN, "LightGCN text")
-Format format_find(const char *name);         /* -1 when unknown */
-const char *format_name(Format f);            /* the first that it has */
+Format format_find(const char *name);         /* -1 if the name is unknown */
+const char *format_name(Format f);            /* the first name of the format */
 const char *format_words(Format f, char cut); /* "tab-separated table", "LightGCN text" */
-/* How a file of interactions is laid out, where its content does not say so: docs/formats.md. */
+/* The layout of a file of interactions, if the file does not show it: see docs/formats.md. */
 typedef struct Layout {
-    /* Names of the file's columns for user, item[, rating[, time]]; or, for a file without names, what its columns are
-     * in their order: the words user, item, rating, time, and - for a column that is not read. NULL: found by name or
-     * place */
+    /* Names of the file's columns for user, item[, rating[, time]]. For a file without names: the meaning of its
+     * columns in order, from the words user, item, rating, time, and - for a column that is ignored. NULL: found by
+     * name or position */
     const char *columns;
-    char cut; /* the separator: '\t', ',', ';', ':' for "::", ' '; 0: found */
+    char cut; /* the separator: '\t', ',', ';', ':' for "::", ' '; 0: detected */
 } Layout;
-/* "tab", "comma", "semicolon", "colons", "blank" or the character */
+/* Parses "tab", "comma", "semicolon", "colons", "blank", or the character itself. */
 bool layout_separator(const char *word, char *cut);
-typedef struct Ratings { /* as read, in file order */
+typedef struct Ratings { /* the rows of a file, in file order */
     size_t count;
-    /* ids, numbered by their first appearance in the file; each keeps the rule of ids (id_check) */
+    /* ids, numbered by their first appearance in the file; each satisfies id_check */
     TextIndex *users, *items;
-    int32_t *user, *item; /* [count] numbers in users and items */
-    float *rating;        /* NULL where the file has none: each is 1 */
-    bool decimal;         /* a rating is written with a point */
-    int64_t *time;        /* NULL where the file has none */
-    int8_t *part;         /* MMRec's x_label: 0 train, 1 validation, 2 test; NULL where the file has none */
-    uint32_t *line;       /* where a row begins, from 1; a LightGCN line gives several rows */
+    int32_t *user, *item; /* [count] indices into users and items */
+    float *rating;        /* NULL if the file has none: each rating is 1 */
+    bool decimal;         /* a rating is written with a decimal point */
+    int64_t *time;        /* NULL if the file has none */
+    int8_t *part;         /* MMRec's x_label: 0 train, 1 validation, 2 test; NULL if the file has none */
+    uint32_t *line;       /* the line where each row begins, from 1; a LightGCN line gives several rows */
     const char *path;
-    Format format;       /* as found */
+    Format format;       /* the format that was found */
     Text content;        /* the file, unpacked, without its byte order mark; ratings_rows reads it again */
-    uint32_t header;     /* number of the line that names the columns; 0: none */
-    char cut;            /* as found */
-    const char *columns; /* what is read, for people: "user_id, book_id, rating" */
-    const char *doubt;   /* not NULL: the first row may be names of columns that are not known; the message */
+    uint32_t header;     /* number of the line with the column names; 0: none */
+    char cut;            /* the separator that was found */
+    const char *columns; /* the columns that are read, for messages: "user_id, book_id, rating" */
+    const char *doubt;   /* a message if the first row may contain unknown column names; else NULL */
 } Ratings;
-/* Every malformed line is an error "file:line: what", and so is a first row in doubt. */
+/* Reads a file. Every malformed line is an error "file:line: what"; so is a first row in doubt (Ratings.doubt). */
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
-/* The same with a layout; a doubt is left to the caller: ratings_sure, or what else is known of the row. */
+/* The same with a layout. A doubt is not an error here: the caller calls ratings_sure, or decides by other knowledge.
+ */
 bool ratings_read_as(Ratings *r, const char *path, Format f, const Layout *layout, Arena *a, Error *e);
 bool ratings_sure(const Ratings *r, Error *e);
-/* A first row of recommendations that names its columns: at[0] the user's, at[1] the item's, at[2] the score's or
- * -1. */
+/* Reports whether the first row of recommendations names its columns. Then at[0] is the column of the user, at[1] of
+ * the item, and at[2] of the score, or -1. */
 bool recommendations_header(const Text *field, size_t n, int at[3]);
-/* The rows of r->content as they stand, for table_skip; one a line in LightGCN text. */
+/* Returns the unchanged rows of r->content, for table_skip. In LightGCN text each line is one row. */
 Table ratings_rows(const Ratings *r, Arena *a);
 
-/* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts), as in
- * Elliot. MMRec draws a pair that a file has twice twice an epoch, and counts it twice in the truth, so that Recall
- * cannot reach 1: not done here. */
+/* One part of the data, sorted by user: CSR over U users. The items of a user are in ascending order, each once (the
+ * last row counts), as in Elliot. In MMRec a duplicate pair is drawn twice per epoch and counts twice in the truth, so
+ * that Recall cannot reach 1: Sapor does not do this. */
 typedef struct Pairs {
     int64_t count;
-    int64_t *start; /* [U+1]; NULL: there is no such part */
+    int64_t *start; /* [U+1]; NULL: the part does not exist */
     int32_t *item;
-    float *rating; /* NULL: each is 1 */
+    float *rating; /* NULL: each rating is 1 */
 } Pairs;
-/* Where an item is among a user's, which ascend: its place in p->item; -1 where the user does not have it. */
+/* Returns the position of an item of a user in p->item, or -1 if the user does not have it. (Binary search: the items
+ * are in ascending order.) */
 static inline int64_t pairs_find(const Pairs *p, int64_t user, int32_t item)
 {
     int64_t low = p->start[user], high = p->start[user + 1];
@@ -94,21 +98,21 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
     int64_t D;
     const float *data;   /* [I, D], finite; in the arena or in the mapped file */
     Npy file;            /* open until dataset_close */
-    const char *path;    /* NULL: the numbers were not in files */
-    int64_t rows;        /* of the one .npy; 0: they were not in one */
-    int64_t missing;     /* items that the source lacks, filled */
-    const char *knocked; /* the mode of a knock-out, or NULL */
+    const char *path;    /* NULL: the numbers are not from files */
+    int64_t rows;        /* number of rows of the single .npy; 0: the numbers are from elsewhere */
+    int64_t missing;     /* number of items without features in the source, filled */
+    const char *knocked; /* mode of the knock-out, or NULL */
 } Feature;
-/* Items that a modality has no features for: an error; left out with their interactions, as in Elliot; or filled with
- * zeros, or with the mean of the items that have some. */
+/* What happens to items without features in a modality: an error; or they are left out with their interactions, as in
+ * Elliot; or they get zeros, or the mean of the other items. */
 typedef enum Gaps { GAPS_ERROR, GAPS_DROP, GAPS_ZERO, GAPS_MEAN, GAPS_COUNT } Gaps;
 extern const char *const gap_names[GAPS_COUNT]; /* "error", "drop", "zero", "mean" */
-/* A knock-out (knock.c): what features are replaced by. Noise is N(1, 0.1), drawn for each number; the mean is that of
- * all items; shuffle gives each item the features of another one, each modality by an order of its own. */
+/* A knock-out (knock.c): what replaces the features. noise: each number is drawn from N(1, 0.1). mean: the mean of all
+ * items. shuffle: each item gets the features of another item, in a different order per modality. */
 typedef enum KnockMode { KNOCK_NOISE, KNOCK_ZERO, KNOCK_ONE, KNOCK_MEAN, KNOCK_SHUFFLE, KNOCK_MODES } KnockMode;
 extern const char *const knock_modes[KNOCK_MODES];
 typedef struct Knock {
-    const char *const *names; /* of modalities; "both": all */
+    const char *const *names; /* names of modalities; "both" means all */
     size_t count;             /* 0: none */
     KnockMode mode;
     uint64_t seed;
@@ -116,41 +120,46 @@ typedef struct Knock {
 bool knocks(const Knock *k, const char *modality);
 typedef enum Protocol { PROTOCOL_ELLIOT, PROTOCOL_MMREC } Protocol;
 extern const char *const protocol_names[2];                  /* "elliot", "mmrec" */
-bool protocol_find(const char *name, Protocol *p, Error *e); /* NULL: elliot */
+bool protocol_find(const char *name, Protocol *p, Error *e); /* name NULL: elliot */
 
-typedef struct Counted { /* rows of one part, in numbers */
-    int64_t rows;        /* in the file */
-    int64_t cold;        /* left out: train has no row of their user */
+typedef struct Counted { /* numbers of rows of one part */
+    int64_t rows;        /* rows in the file */
+    int64_t cold;        /* left out: train has no row of the user */
     int64_t repeated;    /* left out: a later row has the same user and item */
-    int64_t below;       /* of valid and test under Elliot, left out by the metrics: the rating is below 0 */
-    int64_t unknown;     /* kept, and always missed: train has no row of their item */
-    int64_t bare;        /* left out with GAPS_DROP: their item has no features */
+    int64_t below;       /* of valid and test under Elliot: left out by the metrics, because the rating is below 0 */
+    int64_t unknown;     /* kept, but never found: train has no row of the item */
+    int64_t bare;        /* left out with GAPS_DROP: the item has no features */
 } Counted;
 typedef struct DataSet {
     int64_t U, I;
-    /* number <-> id; items that only valid or test know are numbered from I on: they count as missed */
+    /* number <-> id; items that occur only in valid or test are numbered from I on: they count as missed */
     TextIndex *users, *items;
     Pairs train, valid, test;
-    int64_t cold;        /* rows of valid and test left out because train does not know their user */
+    int64_t cold;        /* rows of valid and test that are left out, because train does not have their user */
     Counted counted[3];  /* train, valid, test */
-    const char *columns; /* Ratings of train: what was read */
-    Format format;       /* of train, as found; and its separator */
+    const char *columns; /* columns that were read (Ratings.columns of train) */
+    Format format;       /* format and separator of train, as found */
     char cut;
     Feature *features;
     size_t feature_count;
     Gaps gaps;
-    int64_t dropped; /* items of the files that GAPS_DROP has left out */
+    int64_t dropped; /* number of items that GAPS_DROP left out */
     Protocol protocol;
     Arena *arena;
 } DataSet;
-/* Elliot (recipes.md 2.1): users and items are train's, users by first appearance, items by number where all ids are
- * whole numbers, else the last that appears first. MMRec (recipes.md 2.2): ids are whole numbers, U and I are the
- * largest + 1 over all rows; tokens of a RecBole file that are no such numbers are numbered by first appearance over
- * train, valid, test. valid and test may be NULL or the train file; a train file with x_label splits itself. features:
- * "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row names in .ids.txt beside
- * it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is item id
- * r. Items without features are an error that names the first few, unless `gaps` says what becomes of them. Under MMRec
- * items keep their numbers, so that GAPS_DROP is an error. `knock` replaces features after they are read. */
+/* The sources of a data set.
+ *
+ * - Elliot (recipes.md 2.1): users and items are those of train. Users are numbered by first appearance. Items are
+ *   numbered by value if all ids are whole numbers, else from the last that appears to the first.
+ * - MMRec (recipes.md 2.2): ids are whole numbers; U and I are the largest id + 1 over all rows. Tokens of a RecBole
+ *   file that are not such numbers are numbered by first appearance over train, valid, test.
+ * - valid and test may be NULL, or the train file: a train file with x_label contains all parts.
+ * - features: "name=path". The path is a folder of <item id>.npy, each (1, D) or (D,); or one .npy [rows, D] with its
+ *   row names in .ids.txt (OUT.ids.txt of OUT.npy; of a path, the file name up to the first dot counts); or one .npy
+ *   whose row r belongs to item id r.
+ * - Items without features are an error that names the first few, unless `gaps` says otherwise. Under MMRec items keep
+ *   their numbers, so GAPS_DROP is an error.
+ * - `knock` replaces features after they are read. */
 typedef struct DataConfig {
     const char *train, *valid, *test;
     Format format;
@@ -162,126 +171,129 @@ typedef struct DataConfig {
     Knock knock;
 } DataConfig;
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
-void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
-/* Hashes of the numbers of all parts, and of all features in their order (data_hash.c); `hash` is hash_bytes or
- * hash_own. Ids, which are texts, are not in them. */
+void dataset_close(DataSet *d); /* unmaps features; everything else is in the arena */
+/* Hash the numbers of all parts, and all features in their order (data_hash.c). `hash` is hash_bytes or hash_own. Ids,
+ * which are texts, are not included. */
 typedef uint64_t HashBytes(const void *data, size_t bytes, uint64_t seed);
 uint64_t pairs_hash(const DataSet *d, HashBytes *hash);
 uint64_t features_hash(const DataSet *d, HashBytes *hash, uint64_t seed);
-/* Replaces features as k says, in a list of its own in `a`. A name that no modality has is an error. */
+/* Replaces features as `k` says, in a new list in `a`. A name that no modality has is an error. */
 bool features_knock(DataSet *d, const Knock *k, Arena *a, Error *e);
 
-/* lacks [n] becomes true for each of n items that the source "name=path" has no features of (features.c). */
+/* Sets lacks[i], of [n], to true for each item i for which the source "name=path" has no features (features.c). */
 bool feature_lacks(const char *spec, const TextIndex *items, int64_t n, bool *lacks, Arena *scratch, Error *e);
 
-/* near [I, k]: each item, then the k - 1 that are nearest to it by features f, as the .npy `path` says
- * (neighbour_file.c, docs/formats.md), -1 behind the last; k at most I. *few: items with fewer. `a` is scratch. */
+/* Reads nearest neighbours from the .npy `path` (neighbour_file.c, docs/formats.md). near [I, k]: the item itself, then
+ * the k - 1 items that are nearest by features f, then -1. k is at most I. *few: number of items with fewer neighbours.
+ * `a` is scratch. */
 bool neighbour_file_read(int32_t *near, const DataSet *d, const Feature *f, const char *path, int64_t k, int64_t *few,
                          Arena *a, Error *e);
 
-bool catalogue_check(size_t users, size_t items, Error *e); /* as many as sp_data may have */
-/* Data from arrays of the caller's, checked (arrays.c): users and items are the caller's numbers, their ids these
- * numbers. Features stay the caller's. */
+bool catalogue_check(size_t users, size_t items, Error *e); /* at most the number that sp_data allows */
+/* Makes a data set from the caller's arrays, and checks them (arrays.c). Users and items have the caller's numbers;
+ * their ids are these numbers as text. The features stay owned by the caller. */
 bool dataset_make(DataSet *d, const sp_data *from, Arena *a, Error *e);
-/* One part of it, by users and items of these numbers. `train`: rows of users without pairs there are left out; or
- * NULL. name: of the part, for messages. */
+/* Makes one part of a data set from arrays. `train`: rows of users without pairs there are left out; may be NULL.
+ * `name`: name of the part, for messages. */
 bool pairs_make(Pairs *p, const sp_interactions *from, const char *name, int64_t users, int64_t items,
                 const Pairs *train, Arena *a, Error *e);
 
-bool ids_count(TextIndex **ix, int64_t n, Arena *a, Error *e); /* the ids "0" to "n - 1" */
+bool ids_count(TextIndex **ix, int64_t n, Arena *a, Error *e); /* makes the ids "0" to "n - 1" */
 
-/* The k rows of a matrix that are nearest to each query, best first, ties to the lower row (nearest.c). By cosine a row
- * of zeros is never listed, nor has a query of zeros a list. Rows and queries must be finite. */
+/* The k rows of a matrix that are nearest to each query, best first; ties go to the lower row (nearest.c). With
+ * cosines, a row of zeros is never listed, and a query of zeros has an empty list. Rows and queries must be finite. */
 typedef struct NearestRows {
-    const Array *rows;    /* [N, D], any type of number; N and D at least 1 */
+    const Array *rows;    /* [N, D], any numeric type; N and D are at least 1 */
     const float *queries; /* [n, D] */
     int64_t n, k;
-    bool dot; /* else cosine */
-    /* rows that are not listed, ascending: those of query q are left_out[start[q]] to left_out[start[q + 1] - 1]; start
-     * NULL: none */
+    bool dot; /* true: dot product; false: cosine */
+    /* rows that are not listed, in ascending order: for query q, left_out[start[q]] to left_out[start[q + 1] - 1].
+     * start NULL: none */
     const int64_t *start;
     const int32_t *left_out;
-    int32_t *ids;                                        /* [n, k], -1 where there are fewer */
+    int32_t *ids;                                        /* [n, k]; -1 if there are fewer rows */
     float *similarity;                                   /* [n, k] or NULL */
-    bool (*progress)(void *user, size_t done, size_t n); /* sp_call_options', or NULL */
+    bool (*progress)(void *user, size_t done, size_t n); /* as in sp_call_options; or NULL */
     void *user;
-    int64_t zeros; /* result: rows of zeros */
-    int64_t bad;   /* result: the first row that is not finite + 1, where that is the error */
+    int64_t zeros; /* result: number of rows of zeros */
+    int64_t bad;   /* result: 1 + the first row that is not finite, if that is the error */
 } NearestRows;
 bool rows_nearest(NearestRows *x, const Device *d, Error *e);
 
-/* Features apart from a data set (feature_table.c): an .npy [rows, D] with its row names in .ids.txt beside it, or
- * without names; or a folder of <id>.npy, each (1, D) or (D,), in the order of their names. */
+/* Features without a data set (feature_table.c): an .npy [rows, D], with row names in .ids.txt or without names; or a
+ * folder of <id>.npy, each (1, D) or (D,), sorted by name. */
 typedef struct FeatureTable {
     const char *path;
-    Array rows;       /* [N, D], N and D at least 1 */
-    TextIndex *names; /* row r is name r; NULL: rows are known by number, from 0 */
+    Array rows;       /* [N, D]; N and D are at least 1 */
+    TextIndex *names; /* row r has name r; NULL: a row is named by its number, from 0 */
     Npy file;
 } FeatureTable;
 bool feature_table_open(FeatureTable *t, const char *path, Arena *a, Error *e);
 void feature_table_close(FeatureTable *t);
-int64_t feature_table_find(const FeatureTable *t, Text id); /* -1 when absent */
-/* The k rows of largest cosine with query [D], best first, ties to the lower row: ids and similarity [k], -1 where
- * there are fewer. Row `except` (-1: none) and rows of zeros, which have no cosine, are left out. A query or row that
- * is not finite is an error. */
+int64_t feature_table_find(const FeatureTable *t, Text id); /* -1 if there is no such row */
+/* Finds the k rows with the largest cosine to query [D], best first; ties go to the lower row. ids and similarity are
+ * [k]; ids are -1 if there are fewer rows. Row `except` (-1: none) is left out, and so are rows of zeros, which have no
+ * cosine. A query or a row that is not finite is an error. */
 bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
                            int32_t *ids, float *similarity, int64_t *zeros, Error *e);
 
 /* ---- splits (split.c): recipes.md 3 ---------------------------------------------------------- */
 
-typedef struct SplitSource { /* what was read; rows, users and items that the core left */
+typedef struct SplitSource { /* what was read; the rows, users and items that remain after the k-core */
     const Ratings *ratings;
     int64_t k_core, users, items, rows;
-    int64_t repeated; /* rows whose user and item occur before, kept */
+    int64_t repeated; /* rows whose user and item occur before; they are kept */
 } SplitSource;
 typedef struct SplitConfig {
     enum {
-        /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
+        /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: leave_n rows instead */
         SPLIT_RANDOM,
-        /* the latest rows of each user; of equal times the last in the file; leave_n > 0: as the next */
+        /* the latest rows of each user; of equal times, the last in the file. leave_n > 0: as SPLIT_LEAVE_N_OUT */
         SPLIT_TEMPORAL,
-        /* leave_n rows of each user: the latest where the file has times (of equal times the first in the file),
-         * else at random; all rows of a user who has no more */
+        /* leave_n rows of each user: the latest if the file has times (of equal times, the first in the file), else at
+         * random. All rows of a user who has at most leave_n */
         SPLIT_LEAVE_N_OUT,
-        /* MMRec's (recipes.md 3.4): of each user's shuffled rows the last; its shares are fixed */
+        /* MMRec's split (recipes.md 3.4): the last of each user's shuffled rows; its shares are fixed */
         SPLIT_V4,
-        /* MMRec's: the latest rows of all, by quantiles of the times; both ratios are shares of all rows */
+        /* MMRec's split: the latest rows of all users, by quantiles of the times; both ratios are shares of all rows */
         SPLIT_GLOBAL_TIME
     } strategy;
-    /* 0: no such part. With leave_n validation takes leave_n rows too, unless its ratio is 0 */
+    /* 0: the part does not exist. With leave_n, validation also gets leave_n rows, unless its ratio is 0 */
     double test_ratio, validation_ratio;
     int64_t leave_n;
-    int64_t k_core; /* 0: none; else users and items with fewer rows go, until none does */
+    int64_t k_core; /* 0: none; else users and items with fewer rows are removed, until all have enough */
     uint32_t seed;
     Format format;
     Layout layout;
-    void (*visit)(void *arg, const SplitSource *s); /* called once, after the files are written; NULL: none */
+    void (*visit)(void *arg, const SplitSource *s); /* called once, after the files are written; or NULL */
     void *arg;
     const Heap *heap; /* NULL: malloc */
 } SplitConfig;
-/* Writes DIR/train.tsv, val.tsv, test.tsv: the lines of the source file in their order, byte for byte (its header
- * first, if it has one); LightGCN's as user and item between tabs. counts: rows of train, validation, test. A
- * validation file that an earlier split left in DIR, where there is no such part now, is an error. */
+/* Writes DIR/train.tsv, val.tsv and test.tsv: the lines of the source file in their order, byte for byte (after its
+ * header, if it has one). Lines of LightGCN text become user and item, separated by a tab. counts: rows of train,
+ * validation, test. If there is no validation part now, but DIR has the validation file of an earlier split, this is an
+ * error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
-/* The same of numbers: part [x->count], an sp_part of each row. */
+/* The same for arrays. part [x->count]: the sp_part of each row. */
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,
                   Error *e);
-/* out [n] becomes true for the rows that the core leaves out: rows of users with fewer than user_least rows, and of
- * items with fewer than item_least, until there is none (core.c). Rows that are out before do not count. Time and
- * memory are linear in n, users and items; `a` is scratch. */
+/* Computes the core (core.c). out [n] becomes true for rows that are left out: rows of users with fewer than user_least
+ * rows, and of items with fewer than item_least, repeated until none is left. Rows with out[i] already true do not
+ * count. Time and memory are linear in n, users and items; `a` is scratch. */
 bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
                int64_t item_least, bool *out, Arena *a, Error *e);
 
-/* What splits are made of, for recipes that combine it (recsys/protocols/elliot_split.c).
- * sorted [users]: the users in the order in which Elliot goes through them, pandas' order of the id column: as numbers
- * where all ids are whole numbers, else by the bytes of their ids. */
+/* The parts of a split, for recipes that combine them (recsys/protocols/elliot_split.c).
+ *
+ * split_users: sorted [users] becomes the users in the order in which Elliot processes them. This is pandas' order of
+ * the id column: by value if all ids are whole numbers, else by the bytes of the ids. */
 bool split_users(int32_t *sorted, const Ratings *r, Arena *a, Error *e);
-/* flag [n]: `stay` zeros, then ones, shuffled as numpy.random.shuffle does; the k-th of a user's rows follows the k-th
- * flag. */
+/* flag [n]: `stay` zeros, then ones, shuffled as numpy.random.shuffle does. Flag k belongs to the k-th row of the user.
+ */
 void split_random(Mt19937 *m, uint8_t *flag, int64_t n, int64_t stay);
-/* flag [n] of a user's rows: one for the latest n - stay. time: by row. Rows with the same time: Elliot ranks them in
- * file order, by rising time for a share of the rows and by falling time for a number of them. A share thus takes the
- * last of them in the file, a number (`first_of_ties`) the first. */
+/* flag [n] of the user's rows becomes 1 for the latest n - stay rows. time: of each row of the file. For rows of equal
+ * time, Elliot ranks in file order: by rising time if a share is held out, by falling time if a number is. A share
+ * therefore takes the last of them in the file, a number (`first_of_ties`) the first. */
 bool split_latest(uint8_t *flag, const int64_t *time, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties,
                   Arena *a, Error *e);
 
@@ -290,30 +302,31 @@ bool split_latest(uint8_t *flag, const int64_t *time, const uint32_t *rows, int6
 typedef struct Recommender Recommender;
 typedef struct StepContext StepContext;
 typedef struct TrainEvent TrainEvent; /* recsys/training.h */
-/* The event is valid during the call. false ends the run with e; its last checkpoint stays. */
+/* The event is valid during the call. Returning false ends the run with `e`; the last checkpoint stays. */
 typedef bool TrainVisit(void *arg, const TrainEvent *event, Error *e);
 
-/* The recipe that a recommender follows: the setting `variant`. The first two are numbered as their protocols. */
+/* The recipe that a recommender follows: the setting `variant`. The first two have the same numbers as their protocols.
+ */
 typedef enum Variant { VARIANT_ELLIOT, VARIANT_MMREC, VARIANT_PAPER, VARIANT_COUNT } Variant;
 
-/* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused
- * with what to set. */
+/* The name of a setting in MMRec, RecBole or Elliot. A name with another meaning there, or without a meaning here, is
+ * refused; the message says what to set. */
 typedef enum AliasUse { ALIAS_SAME, ALIAS_VARIANT_MMREC, ALIAS_PROTOCOL_MMREC, ALIAS_REFUSED } AliasUse;
 typedef struct Alias {
     const char *name;
-    const char *instead; /* what to do where the name is refused */
+    const char *instead; /* what to set if the name is refused */
     AliasUse use;        /* accepted always, with variant mmrec, under protocol mmrec, or never */
-    double least;        /* smallest value that means the same */
+    double least;        /* smallest value with the same meaning */
 } Alias;
-/* Where a setting's value goes: a member of a struct of settings, by its kind. */
+/* The type of the member of a settings struct that holds a setting's value. */
 typedef enum SettingKind {
     SETTING_I64,  /* int64_t */
-    SETTING_F64,  /* double; finite as a float too */
+    SETTING_F64,  /* double; also finite as a float */
     SETTING_BOOL, /* bool: true or false */
-    SETTING_WORD, /* int: the number of one of `words` */
+    SETTING_WORD, /* int: index into `words` */
     SETTING_TEXT, /* const char * */
-    SETTING_I64S, /* I64List: numbers between commas */
-    SETTING_TEXTS /* TextList: texts between commas */
+    SETTING_I64S, /* I64List: numbers separated by commas */
+    SETTING_TEXTS /* TextList: texts separated by commas */
 } SettingKind;
 typedef struct I64List {
     const int64_t *at;
@@ -326,10 +339,10 @@ typedef struct TextList {
 typedef struct Member {
     SettingKind kind;
     size_t at;                /* offsetof */
-    const char *const *words; /* of SETTING_WORD; NULL where a number has no word */
+    const char *const *words; /* of SETTING_WORD; NULL: an index without a word */
     size_t word_count;
 } Member;
-/* A member that is missing or has another type is a compile error. */
+/* A missing member, or a member of another type, is a compile error. */
 #define MEMBER_OF(S, member, type, kind, ...)                                                                          \
     {                                                                                                                  \
         kind, _Generic(((S *)0)->member, type : offsetof(S, member)), __VA_ARGS__                                      \
@@ -341,15 +354,15 @@ typedef struct Member {
 #define TEXT_OF(S, member)        MEMBER_OF(S, member, const char *, SETTING_TEXT, NULL, 0)
 #define I64S_OF(S, member)        MEMBER_OF(S, member, I64List, SETTING_I64S, NULL, 0)
 #define TEXTS_OF(S, member)       MEMBER_OF(S, member, TextList, SETTING_TEXTS, NULL, 0)
-/* `most` of a number that must be below 1 as a float */
+/* The upper limit of a number that must be below 1 as a float. */
 #define BELOW_ONE 0x1.fffffep-1
 
 typedef struct Setting {              /* a hyper-parameter */
-    const char *key, *elliot, *mmrec; /* defaults by protocol */
+    const char *key, *elliot, *mmrec; /* key, and defaults by protocol */
     const char *about;
     Member member;
-    double least, most;   /* of SETTING_I64 and SETTING_F64 */
-    const Alias *aliases; /* ends with name NULL; NULL: none */
+    double least, most;   /* limits of SETTING_I64 and SETTING_F64 */
+    const Alias *aliases; /* the last one has name NULL; NULL: no aliases */
 } Setting;
 #define ALIASES(...)                                                                                                   \
     (const Alias[])                                                                                                    \
@@ -359,26 +372,25 @@ typedef struct Setting {              /* a hyper-parameter */
             0                                                                                                          \
         }                                                                                                              \
     }
-/* What becomes of a parameter that no batch of a step uses: recipes.md 5.1. */
+/* How the optimiser treats a parameter that no batch of a step uses: recipes.md 5.1. */
 typedef enum ZeroGrad { ZERO_GRAD_NONE, ZERO_GRAD_ZEROS } ZeroGrad;
-/* The settings that every recommender has. A recommender's own struct begins with this one and goes on with its own
- * settings:
+/* The settings that every recommender has. A recommender's own struct begins with this one; its own settings follow:
  *
  *     typedef struct NameSettings {
  *         CommonSettings common;
  *         int64_t layers;
  *     } NameSettings;
  *
- * Its table of settings names each member (I64_OF(NameSettings, layers)); its functions read
- * `const NameSettings *s = m->settings`. */
+ * Its table of settings names each member (I64_OF(NameSettings, layers)). Its functions read `const NameSettings *s =
+ * m->settings`. */
 typedef struct CommonSettings {
     const struct Written *written; /* the values as texts: settings_value */
-    int variant;                   /* a Variant. Without a setting `variant` that of the data's protocol */
+    int variant;                   /* a Variant; if there is no setting `variant`, that of the data's protocol */
     double lr, lr_decay, weight_decay;
     int zero_grad;         /* a ZeroGrad */
     bool mg;               /* Mirror Gradient: recipes.md 5.8 */
-    double alpha1, alpha2; /* its weights of the first and of the second loss of a batch */
-    int64_t beta;          /* it has every beta-th batch */
+    double alpha1, alpha2; /* Mirror Gradient's weights of the first and the second loss of a batch */
+    int64_t beta;          /* Mirror Gradient is used for every beta-th batch */
     int64_t batch_size, epochs, validation_rate, patience, checkpoint_seconds;
     const char *validation_metric;
     TextList metrics;
@@ -386,132 +398,148 @@ typedef struct CommonSettings {
     double relevance_threshold;
     TextList negatives;
 } CommonSettings;
-/* Their table; ends with key NULL. A recommender's table may have a row with one of its keys and another default. */
+/* The table of the common settings; the last key is NULL. A recommender's table may have a row with the same key and
+ * another default. */
 extern const Setting common_settings[];
-extern const Alias lr_decay_aliases[]; /* for a recommender with a default of its own */
-/* The protocol's defaults, those of the recommender's table, with variant paper those of paper_settings, then
- * "key=value" texts; a key may be an alias, a list may
- * be written as in YAML, "[5, 10]". Of a key that is given twice the last value counts. Unknown keys, values of the
- * wrong kind or outside the bounds and a setting that is given under two names are errors that name what there is. The
- * result is the recommender's own struct, valid until the arena is freed. */
+extern const Alias lr_decay_aliases[]; /* for a recommender with its own default */
+/* Makes the struct of settings. Later sources replace earlier ones:
+ *
+ * - the defaults of the protocol;
+ * - the defaults in the recommender's table;
+ * - with variant paper, those of paper_settings;
+ * - the "key=value" texts of `set`. A key may be an alias. A list may be written as in YAML, "[5, 10]". If a key is
+ *   given twice, the last value counts.
+ *
+ * Errors: unknown keys, values of the wrong kind or outside the limits, and a setting that is given under two names.
+ * The message lists what is allowed. The result is the recommender's own struct, valid until the arena is freed. */
 const CommonSettings *settings_make(const Recommender *kind, Protocol p, const char *const *set, size_t set_count,
                                     Arena *a, Error *e);
-/* What a comma means in a value that is given under this name: nothing, or a part of one value (knn_file, an alias of
- * lr_decay); the next of a list; or, where the setting takes one value, the next one to try. */
+/* The meaning of a comma in a value that is given under this name. COMMAS_OWN: none, or a part of one value (knn_file,
+ * an alias of lr_decay). COMMAS_LIST: the next element of a list. COMMAS_CHOICES: the setting has one value, and the
+ * next value is another one to try. */
 typedef enum Commas { COMMAS_OWN, COMMAS_LIST, COMMAS_CHOICES } Commas;
-Commas setting_commas(const Recommender *kind, Text name); /* COMMAS_OWN of an unknown name */
+Commas setting_commas(const Recommender *kind, Text name); /* COMMAS_OWN if the name is unknown */
 /* The settings as texts, in the order of the tables. */
 size_t settings_count(const CommonSettings *s);
 const char *settings_key(const CommonSettings *s, size_t i);
 const char *settings_value(const CommonSettings *s, size_t i);
-/* the name it was given under, where that is another; else NULL */
+/* the alias under which it was given, or NULL */
 const char *settings_alias(const CommonSettings *s, size_t i);
-/* The text of the setting whose member is at this offset, for messages: settings_text(s, offsetof(CommonSettings,
+/* Returns the text of the setting whose member has this offset, for messages: settings_text(s, offsetof(CommonSettings,
  * lr)). */
 const char *settings_text(const CommonSettings *s, size_t member);
 
-/* What an epoch is made of: recipes.md 4.1. */
+/* The samples of an epoch: recipes.md 4.1. "#train" is the number of train pairs. */
 typedef enum Sampling {
     SAMPLE_NONE,         /* nothing to train */
-    SAMPLE_UNIFORM_USER, /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
-    /* S3: batches of distinct users, one positive and one negative each; the last batch is cut */
+    SAMPLE_UNIFORM_USER, /* S1/S2: #train triples: a uniform user, a uniform positive of the user, one negative */
+    /* S3: batches of distinct users, with one positive and one negative each; the last batch is smaller */
     SAMPLE_DISTINCT_USERS,
-    SAMPLE_DISTINCT_USERS_FULL,    /* the same, the last batch as long as the others */
-    SAMPLE_EVERY_EDGE,             /* S4: every train pair once, shuffled, one negative */
-    SAMPLE_EVERY_EDGE_REPEATED,    /* the same, and every epoch has the order and the negatives of the first: SimGCL */
-    SAMPLE_EVERY_EDGE_NO_NEGATIVE, /* S5 of BM3 */
-    SAMPLE_UNIFORM_EDGE,           /* #train triples, pair uniform, with replacement, one negative: LearnBPR */
+    SAMPLE_DISTINCT_USERS_FULL,    /* the same; the last batch has the size of the others */
+    SAMPLE_EVERY_EDGE,             /* S4: every train pair once, shuffled, with one negative */
+    SAMPLE_EVERY_EDGE_REPEATED,    /* the same; every epoch has the order and the negatives of the first (SimGCL) */
+    SAMPLE_EVERY_EDGE_NO_NEGATIVE, /* S5: every train pair once, shuffled, without negatives (BM3) */
+    /* #train triples: a uniform train pair, drawn with replacement, with one negative (LearnBPR) */
+    SAMPLE_UNIFORM_EDGE,
 } Sampling;
-/* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again.
- * Negatives are items that occur in train and that the user has no train pair with. Users who have every such item are
- * left out: Elliot and MMRec draw for them without end. A batch of distinct users has at most as many as there are,
- * where Elliot stops with an error. */
+/* Draws the events of an epoch. All numbers are functions of (seed, epoch, event), so an epoch can be drawn again.
+ *
+ * Negatives are items that occur in train and that the user does not have in train. A user who has every such item is
+ * left out; Elliot and MMRec never stop drawing for such a user. A batch of distinct users has at most as many entries
+ * as there are users; Elliot stops with an error. */
 typedef struct Sampler Sampler;
 Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e);
-int64_t sampler_batches(const Sampler *s); /* in an epoch; 0 with SAMPLE_NONE */
+int64_t sampler_batches(const Sampler *s); /* number of batches per epoch; 0 with SAMPLE_NONE */
 void sampler_epoch(Sampler *s, Pool *pool, int64_t epoch);
-/* Batch b of the epoch drawn: pointers into the sampler, negatives NULL where there are none. Returns its size. */
+/* Gives batch b of the drawn epoch: pointers into the sampler; *negatives is NULL if there are none. Returns the size
+ * of the batch. */
 int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const int32_t **positives,
                       const int32_t **negatives);
 
-typedef struct Batch {        /* tensors on the tape, and host copies for those who want them */
-    int64_t B, index;         /* index in the epoch: 0 is the first */
-    bool again;               /* Mirror Gradient's second loss of this batch: what is made once an epoch is there */
-    Tensor *user, *pos, *neg; /* I32 [B]; neg NULL where there are none */
+typedef struct Batch { /* tensors on the tape, and the same ids on the host */
+    int64_t B, index;  /* number of inputs; index of the batch in the epoch, from 0 */
+    /* the second loss of this batch (Mirror Gradient): tensors that are made once per epoch already exist */
+    bool again;
+    Tensor *user, *pos, *neg; /* I32 [B]; neg is NULL if there are no negatives */
     const int32_t *users, *positives, *negatives;
 } Batch;
-/* user, pos and neg from the host's lists: a step begins with this. */
+/* Makes user, pos and neg from the host's lists. Every step begins with it. */
 bool batch_inputs(Tape *t, Batch *b);
 
-typedef struct Model { /* one recommender at work */
+typedef struct Model { /* a recommender and its state */
     const Recommender *kind;
     const DataSet *data;
-    const void *settings; /* the recommender's struct of settings, which begins with CommonSettings */
+    const void *settings; /* the recommender's struct of settings; it begins with CommonSettings */
     Store *store;
     Arena *arena;
     uint64_t seed;
     int64_t epoch;
-    uint64_t files_hash;  /* a hash of what `init` read from files that its settings name; 0: nothing */
+    uint64_t files_hash;  /* hash of the contents of files that settings name and `init` read; 0: none */
     void *own;            /* the recommender's struct, in `arena` */
-    const Device *device; /* where a trained model scores; NULL: the store's */
-    TrainVisit *tell;     /* a run's: model_note and model_made call it; NULL: no one listens */
+    const Device *device; /* the device on which a trained model computes scores; NULL: that of the store */
+    TrainVisit *tell;     /* called by model_note and model_made during a run; or NULL */
     void *tell_arg;
 } Model;
 static inline const Device *model_device(const Model *m)
 {
     return m->device ? m->device : store_device(m->store);
 }
-/* What a step has to work with (train/loop.c). */
+/* The context of one training step (train/loop.c). */
 struct StepContext {
-    const Optim *optim; /* as the settings say, for all parameters, at the epoch's rate */
-    double decay;       /* the factor that lr_decay gives in this epoch, for the rates of a model's own optimisers */
+    const Optim *optim; /* the optimiser of the settings, for all parameters, with the learning rate of this epoch */
+    double decay;       /* the factor of lr_decay in this epoch, for the learning rates of a model's own optimisers */
     int64_t step;       /* number of the step in the whole run, from 0: for schedule_rate */
-    int64_t batch;      /* the same in the epoch */
+    int64_t batch;      /* number of the step in the epoch, from 0 */
     struct Loop *loop;
 };
-/* Adds a scalar of the tape to the loss that the epoch reports; to be called before backward. Where kernels read host
- * memory it is read at once, else within 16 steps: a loss that is not finite ends the run then, with the epoch, the
- * step and the parameter that made it so. */
+/* Adds a scalar of the tape to the loss that the epoch reports. Call it before `backward`. The value is read
+ * immediately if kernels read host memory, else within 16 steps. If it is not finite, the run ends; the error names the
+ * epoch, the step and the parameter that caused it. */
 bool step_report(StepContext *c, Tape *t, const Tensor *loss, Error *e);
-/* step_report, backward and a step of `o`. The next loss of the same step is made by new ops after it. */
+/* Calls step_report and backward, then takes a step of `o`. A second loss of the same step must be computed by new ops
+ * afterwards. */
 bool step_learn(StepContext *c, Tape *t, Tensor *loss, const Optim *o, Error *e);
 
 struct Recommender {
     const char *name, *paper;
     const char *alias;       /* its name in other systems, or NULL */
-    const Setting *settings; /* ends with key NULL; NULL: it has the common ones alone */
-    size_t settings_size;    /* of its struct of settings; 0: CommonSettings */
-    /* "lr=0.0001 l_w=1e-4": the defaults of variant paper that are not those of elliot; NULL: none */
+    const Setting *settings; /* the last key is NULL; NULL: only the common settings */
+    size_t settings_size;    /* size of its settings struct; 0: CommonSettings */
+    /* "lr=0.0001 l_w=1e-4": defaults of variant paper that differ from those of elliot; or NULL */
     const char *paper_settings;
     Sampling (*sampling)(const Model *m);
-    Optim (*optim)(const Model *m); /* at the rate of the setting lr; NULL: Adam */
+    Optim (*optim)(const Model *m); /* with the learning rate of the setting lr; NULL: Adam */
     bool needs_features;
     bool (*init)(Model *m, Error *e);
     bool (*epoch)(Model *m, Error *e); /* before each epoch; may be NULL */
-    /* One of the two, NULL for a model that learns nothing. loss: a scalar, which the settings' optimiser follows.
-     * step: the model does the whole step itself, by step_learn: several losses, optimisers, phases. */
+    /* One of the two; both are NULL for a model without training. loss: returns a scalar, which the optimiser of the
+     * settings minimises. step: does the whole step with step_learn, for several losses, optimisers or phases. */
     Tensor *(*loss)(Tape *t, Model *m, const Batch *b);
     bool (*step)(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e);
-    /* Final vectors for scoring by dot product: users [U, D], items [I, D]; on an inference tape. NULL where `score` is
-     * given. */
+    /* Makes the final vectors, whose dot products are the scores: users [U, D], items [I, D], on an inference tape.
+     * NULL for a model with `score`. */
     bool (*represent)(Tape *t, Model *m, Tensor **users, Tensor **items);
-    /* Dense scores [n, I] of users ids, for models without vectors (ItemKNN, MostPop, Random). */
+    /* Computes dense scores [n, I] of users ids [n], for models without vectors (ItemKNN, MostPop, Random). */
     bool (*score)(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e);
-    /* For a model with `score`. A run writes these arrays, in host memory, to model.safetensors; `restore` makes the
-     * model from them and the train pairs, without ratings. Both NULL: `init` makes it from the train pairs alone. */
+    /* For a model with `score`. A run writes these arrays (in host memory) to model.safetensors. `restore` makes the
+     * model from them and the train pairs, without ratings. If both are NULL, `init` makes the model from the train
+     * pairs. */
     const Array *(*arrays)(const Model *m, size_t *count, Error *e);
     bool (*restore)(Model *m, const Weights *w, Error *e);
-    /* The next two may be NULL: the model does not know such users or items.
-     * Of a model with `score`: the same of n users who are not in training, by their items; rating NULL: each is 1. A
-     * model with vectors takes the mean of the items' vectors instead. */
+    /* The next two may be NULL: the model does not support new users or new items.
+     *
+     * score_new: for a model with `score`, the scores of n users who are not in training, from their items. rating
+     * NULL: each is 1. For a model with vectors, a new user is the mean of the items' vectors instead. */
     bool (*score_new)(const Model *m, const Pairs *liked, int64_t n, float *scores, Error *e);
-    /* Of a model with `represent` whose item vectors can be made of features alone: those [n, D] of features[i] [n,
-     * D_m] for each of m->data->features. `store` has the parameters "projection.*" alone; init was not called. */
+    /* For a model with `represent` that can make item vectors from features only: makes vectors [n, D] from features[i]
+     * [n, D_m], one array for each of m->data->features. `store` contains only the parameters "projection.*"; init was
+     * not called. */
     Tensor *(*new_items)(Tape *t, const Model *m, Tensor *const *features);
 };
 size_t recommender_count(void);
 const Recommender *recommender_at(size_t i);
-/* By name or alias, in any case, with or without Elliot's "external."; NULL when absent. */
+/* Finds a recommender by name or alias, in upper or lower case, with or without Elliot's "external.". NULL if there is
+ * none. */
 const Recommender *recommender_find(const char *name);
 
 #endif

@@ -107,7 +107,7 @@ static const Row ROWS[] = {
     ROW_OF("ACLT", OF_ELLIOT, METRIC_TRAIN, "popularity", "number of such items in the list", "", .listed = true,
            .figure = tail_count, .begin = tail_begin),
     ROW_OF("TailPercentage", OF_RECBOLE, METRIC_TRAIN, "popularity",
-           "items of the least popular tenth (tail_ratio above 1: with so many train users or fewer) / cutoff",
+           "items of the least popular tenth (tail_ratio above 1: with at most that number of train users) / cutoff",
            "tail_ratio=0.1", .listed = true, .figure = tail_per_rank, .begin = least_popular_begin),
     ROW_OF("PopRSP", OF_ELLIOT, METRIC_TRAIN, "popularity",
            "deviation / mean over popular and other items of the share that is listed", "", .listed = true,
