@@ -25,7 +25,7 @@
     LINE(freedom)              \
     LINE(bm3)                  \
     LINE(mgcn)                 \
-    /* new lines above this one */
+    /* add new lines above this one */
 /* clang-format on */
 
 #define DECLARE(name) extern const Recommender recommender_##name;

@@ -1,5 +1,5 @@
-/* recsys/settings.c: hyper-parameters as key=value, checked against the tables that declare them and parsed once into
- * the recommender's struct. */
+/* recsys/settings.c: hyper-parameters as key=value. They are checked with the tables that declare them, and parsed once
+ * into the recommender's struct. */
 // flags: -Os
 #include "recsys/recsys.h"
 
@@ -63,7 +63,7 @@ const Setting common_settings[] = {
     {0},
 };
 
-/* Names of the other systems' configurations that no setting here stands for, and what to do instead. */
+/* Names of settings in other systems that have no equivalent here, and what to do instead. */
 static const struct {
     const char *names, *instead;
 } not_settings[] = {
@@ -119,7 +119,7 @@ static const struct {
 typedef struct Entry {
     const Setting *declared;
     const char *value;
-    const char *given; /* the name that it was given under; NULL: its default holds */
+    const char *given; /* the name under which it was given; NULL: the default */
 } Entry;
 typedef struct Written {
     size_t count;
@@ -150,7 +150,7 @@ static Entry *find_alias(const Written *s, Text name, const Alias **alias)
     return NULL;
 }
 
-/* What to do instead of giving a name of not_settings; NULL where it is none. */
+/* Returns what to do instead of giving a name of not_settings; NULL if it is no such name. */
 static const char *instead_of(Text name)
 {
     for (size_t i = 0; i < COUNT(not_settings); i++)
@@ -205,7 +205,7 @@ static bool parse_texts(const char *value, TextList *to, Arena *a, Error *e)
     return at != NULL;
 }
 
-/* `largest` is the number as the models compute with it. */
+/* `largest` is the number in the precision in which the models compute. */
 static bool in_bounds(const Setting *d, const char *value, double number, double largest, Error *e)
 {
     if (number < d->least)
@@ -216,7 +216,7 @@ static bool in_bounds(const Setting *d, const char *value, double number, double
                                 : fail(e, SP_USAGE, "setting %s=%s: must be at most %.10g", d->key, value, d->most);
 }
 
-/* [0.1, 0.1]: MMRec has lists where there is one number here, and lists of values to try. */
+/* Refuses a list such as [0.1, 0.1]: MMRec has lists where Sapor has one number, and lists of values to try. */
 static bool refuse_list(const Setting *d, const char *value, Error *e)
 {
     if (*value != '[' && *value != '(')
@@ -279,7 +279,7 @@ static void add_defaults(Written *s, const Setting *table, Variant v)
     }
 }
 
-/* A model's own defaults go with the variant, where one is asked for. */
+/* Returns the variant that `set` names, else that of the protocol. A model's defaults depend on it. */
 static Variant variant_asked(Protocol p, const char *const *set, size_t set_count)
 {
     static const char *const asked[VARIANT_COUNT] = {"variant=elliot", "variant=mmrec", "variant=paper"};
@@ -290,7 +290,7 @@ static Variant variant_asked(Protocol p, const char *const *set, size_t set_coun
     return variant;
 }
 
-/* What variant paper changes of the defaults: "key=value" between blanks. */
+/* Sets the defaults of variant paper: "key=value", separated by blanks. */
 static bool add_paper(Written *s, const Recommender *kind, Arena *a, Error *e)
 {
     Text rest = kind->paper_settings ? text_of(kind->paper_settings) : (Text){0}, value, key;
@@ -321,7 +321,7 @@ static bool unknown_key(const Written *s, Text key, Arena *a, Error *e)
                 : fail(e, SP_USAGE, "unknown setting %s; choose one of %s", name, known);
 }
 
-/* Takes out what YAML and Python write around a list: "[5, 10]", "['Recall']". True is true. */
+/* Removes what YAML and Python write around a list: "[5, 10]", "['Recall']". True becomes true. */
 static void plain_value(const Setting *d, char *value)
 {
     bool list = d->member.kind == SETTING_I64S || d->member.kind == SETTING_TEXTS || !strcmp(d->key, "lr_decay");
@@ -335,7 +335,8 @@ static void plain_value(const Setting *d, char *value)
         *value = *value == 'T' ? 't' : 'f';
 }
 
-/* Whether the value of an alias means what the setting does. [a, 50] of lr_decay's aliases becomes a. */
+/* Reports whether the value of an alias has the same meaning for the setting. A value [a, 50] of lr_decay's aliases
+ * becomes a. */
 static bool alias_holds(const Alias *a, Protocol p, Variant variant, char *value)
 {
     double number;
@@ -394,7 +395,7 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
     values->variant = (int)p;
     Variant variant = variant_asked(p, set, set_count);
     add_defaults(s, common_settings, (Variant)p);
-    /* a part of the recipe, not of the protocol */
+    /* zero_grad belongs to the recipe (variant), not to the protocol */
     find(s, TEXT("zero_grad"))->value = variant == VARIANT_MMREC ? "zeros" : "none";
     add_defaults(s, kind->settings, variant);
     if (variant == VARIANT_PAPER && !add_paper(s, kind, a, e))

@@ -1,5 +1,5 @@
-/* recsys/train/answer.c: what a trained recommender answers by number: lists for its users and for new ones, similar
- * items, scores of pairs, vectors. Nothing here changes the recommender. */
+/* recsys/train/answer.c: the answers of a trained recommender by number: lists for users of training and for new users,
+ * similar items, scores of pairs, vectors. Nothing here changes the recommender. */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -8,7 +8,7 @@
 
 enum { ROWS_AT_ONCE = 1024, SCORES_AT_ONCE = 1 << 24, ITEMS_AT_ONCE = 4096 };
 
-/* ---- what is asked --------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static bool in_range(const int32_t *numbers, size_t n, int64_t count, const char *what, Error *e)
 {
@@ -21,7 +21,7 @@ static bool in_range(const int32_t *numbers, size_t n, int64_t count, const char
     return true;
 }
 
-/* Lists [n, k] of the caller's. */
+/* Checks the caller's lists [n, k]. */
 static bool has_room(size_t n, size_t k, const int32_t *top, Error *e)
 {
     size_t cells;
@@ -38,7 +38,7 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The items that no list may have, ascending, each once. */
+/* The items that no list may contain: in ascending order, each once. */
 typedef struct Excluded {
     int32_t *item;
     int64_t count;
@@ -60,7 +60,7 @@ static bool read_excluded(Excluded *x, const sp_recommend_options *o, int64_t it
     return true;
 }
 
-/* The items of new users as pairs: ascending, each once. */
+/* Converts the items of new users to pairs: in ascending order, each once. */
 static bool read_liked(Pairs *p, const Trained *t, const sp_liked *users, size_t n, Arena *a, Error *e)
 {
     int64_t I = t->config.items;
@@ -103,11 +103,11 @@ static bool read_liked(Pairs *p, const Trained *t, const sp_liked *users, size_t
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* Users of a call: those of training by number, or new ones by what they like. */
+/* The users of a call: users of training by number, or new users with the items that they like. */
 typedef struct Asked {
     const Trained *t;
     const Device *d;
-    const int32_t *ids; /* or */
+    const int32_t *ids; /* users of training, or NULL if `liked` is set */
     const Pairs *liked;
     bool keep_seen;
     Excluded excluded;
@@ -124,7 +124,7 @@ static const Pairs *pairs_of(const Asked *x)
     return x->liked ? x->liked : &x->t->data.train;
 }
 
-/* What the lists of rows first to first + n may not hold: two ascending lists become one. */
+/* Lists the items that the lists of rows first to first + n - 1 must not contain. It merges two sorted lists. */
 static bool left_out(const Asked *x, int64_t first, int64_t n, int64_t **start, int32_t **item, Arena *a, Error *e)
 {
     const Pairs *p = pairs_of(x);
@@ -179,7 +179,7 @@ static bool user_vectors(const Asked *x, int64_t first, int64_t n, float *out, A
     return true;
 }
 
-/* Dense scores [n, I] of a model that scores by itself. */
+/* Computes dense scores [n, I] of a model that scores by itself. */
 static bool dense_scores(const Asked *x, int64_t first, int64_t n, float *scores, Error *e)
 {
     Model m = x->t->model;
@@ -197,7 +197,8 @@ static bool dense_scores(const Asked *x, int64_t first, int64_t n, float *scores
     return true;
 }
 
-/* The vector of a new user is one of items: the products of two items were not checked when the run was opened. */
+/* Checks that all scores are finite. The vector of a new user is a mean of item vectors; the products of item vectors
+ * with each other were not checked when the run was opened. */
 static bool check_scores(const Asked *x, int64_t first, int64_t n, const int32_t *top, const float *scores, Error *e)
 {
     for (int64_t i = 0; i < n * x->k; i++)
@@ -226,7 +227,7 @@ static bool rank_block(const Asked *x, int64_t first, int64_t n, int32_t *top, f
            rank_scores(x->d, width, rows, NULL, n, x->k, n, start, item, top, scores, e);
 }
 
-/* Lists [n, k] of the kernel's, of which the caller's [n, wide] begin with these. */
+/* Moves the kernel's lists [n, k] to the beginning of the caller's wider lists [n, wide]. */
 static void spread(int64_t n, int64_t k, size_t wide, int32_t *top, float *scores)
 {
     if ((int64_t)wide == k)
@@ -245,7 +246,7 @@ static bool report(const sp_recommend_options *o, int64_t done, size_t n, Error 
            fail(e, SP_CANCELLED, "cancelled after %lld of %zu rows", (long long)done, n);
 }
 
-/* The lists of all rows, a block at a time. k may be larger than the catalogue. */
+/* Ranks all rows, one block at a time. k may be larger than the number of items. */
 static bool rank_all(Asked *x, size_t n, size_t k, const sp_recommend_options *o, int32_t *top, float *scores, Arena *a,
                      Error *e)
 {
@@ -324,7 +325,7 @@ bool trained_fold_users(const Trained *t, const Device *d, const sp_liked *users
     return ok;
 }
 
-/* The caller's features in the order of training: *data[i] [n, width[i]]. */
+/* Arranges the caller's features in the order of training: *data[i] is [n, width[i]]. */
 static bool match_features(const Trained *t, const sp_feature *features, size_t count, size_t n, const float **data,
                            Error *e)
 {
@@ -354,7 +355,8 @@ static bool match_features(const Trained *t, const sp_feature *features, size_t 
     return true;
 }
 
-/* A projection is at most a sum of magnitudes of features times the largest weight. Its squares are added up too. */
+/* Checks that no number overflows. The magnitude of a projection is at most the sum of the magnitudes of the features
+ * times the largest weight. The squares of these are also added up. */
 static bool check_sizes(const Trained *t, const float *const *data, size_t n, Error *e)
 {
     const DataSet *d = &t->data;
@@ -492,8 +494,8 @@ bool trained_similar(const Trained *t, const Device *d, const int32_t *items, si
     return ok;
 }
 
-/* Pairs of one user: items [n], at most ITEMS_AT_ONCE. Ranking them gives the scores that lists have, by the same
- * products. */
+/* Computes the scores of one user with items [n], at most ITEMS_AT_ONCE. It ranks these items, because ranking gives
+ * the same bits as the scores in lists. */
 static bool score_items(const Trained *t, const Device *d, int32_t user, const int32_t *items, int64_t n, float *scores,
                         Arena *a, Error *e)
 {
@@ -542,7 +544,7 @@ bool trained_scores(const Trained *t, const Device *d, const int32_t *users, con
     return ok;
 }
 
-/* ---- what it is, and how good ---------------------------------------------------------------- */
+/* ---- description and evaluation -------------------------------------------------------------- */
 
 void trained_describe(const Trained *t, sp_recommender_info *info)
 {
@@ -579,7 +581,7 @@ bool trained_evaluate(const Trained *t, const Device *d, const sp_interactions *
         return fail(e, SP_USAGE, "truth: has no relevant item for any user of training");
     for (size_t i = 0; i < c->cutoff_count; i++)
         K = MAX(K, (size_t)c->cutoffs[i]);
-    K = whole ? (size_t)I : MIN(K, (size_t)I); /* no list is longer */
+    K = whole ? (size_t)I : MIN(K, (size_t)I); /* no list is longer than the catalogue */
     int32_t *users = NEW(a, int32_t, U, e);
     for (int64_t u = 0; users && u < U; u++)
         if (pairs.start[u + 1] > pairs.start[u])

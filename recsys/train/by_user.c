@@ -1,13 +1,13 @@
-/* recsys/train/by_user.c: by_user.tsv: the figures of each user, by which runs are compared; and what says that two
- * runs are judged by the same truth. */
+/* recsys/train/by_user.c: by_user.tsv, the figures of each user, by which runs are compared; and a hash of the truth,
+ * which shows that two runs were evaluated with the same truth. */
 // flags: -Os
 #include "recsys/train/train.h"
 
 #include <math.h>
 
-/* ---- written --------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
-/* Most figures of most users are 0, and HR has no others than 0 and 1. */
+/* Two short cases: most figures of most users are 0, and HR is always 0 or 1. */
 static bool put_figure(Out *o, double x, Error *e)
 {
     return x == 0 ? out_write(o, "\t0", 2, e) : x == 1 ? out_write(o, "\t1", 2, e) : out_printf(o, e, "\t%.17g", x);
@@ -34,7 +34,7 @@ Out *by_user_write(const char *path, const Scores *s, const TextIndex *ids, cons
     return NULL;
 }
 
-/* ---- read ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool read_header(ByUser *b, const Table *t, Arena *a, Error *e)
 {
@@ -60,7 +60,7 @@ static bool read_header(ByUser *b, const Table *t, Arena *a, Error *e)
     return true;
 }
 
-/* Row r of `rows`. */
+/* Reads row r of `rows`. */
 static bool read_row(ByUser *b, const Table *t, int64_t r, int64_t rows, Error *e)
 {
     Text id = t->field[0];
@@ -93,8 +93,8 @@ bool by_user_read(ByUser *b, const char *path, Arena *a, Error *e)
         return e->code == SP_OK ? fail(e, SP_FORMAT, "%s: is empty", path) : false;
     if (!read_header(b, &t, a, e))
         return false;
-    /* A row has two bytes or more for each figure: what is stored is at most four times the content, even where the
-     * first line has many names and the others are short. */
+    /* A row has at least two bytes per figure. The memory is therefore at most four times the content, even if the
+     * first line has many names and the other lines are short. */
     size_t rows = 0, most = t.rest.n / (2 * b->figures) + 1, r = 0;
     for (Table ahead = t; rows < most && table_skip(&ahead, e);)
         rows++;
@@ -108,16 +108,16 @@ bool by_user_read(ByUser *b, const char *path, Arena *a, Error *e)
     return e->code == SP_OK && (rows > 0 || fail(e, SP_FORMAT, "%s: has no users", path));
 }
 
-/* ---- the truth ------------------------------------------------------------------------------- */
+/* ---- the hash of the truth ------------------------------------------------------------------- */
 
 static const uint64_t FNV_PRIME = UINT64_C(0x100000001b3);
 
-/* FNV-1a: hash_bytes differs between builds. */
+/* FNV-1a. hash_bytes is not used, because it differs between builds. */
 static uint64_t fnv1a(Text id, uint64_t h)
 {
     for (size_t i = 0; i < id.n; i++)
         h = (h ^ (unsigned char)id.p[i]) * FNV_PRIME;
-    return h * FNV_PRIME; /* the end of the id */
+    return h * FNV_PRIME; /* marks the end of the id */
 }
 
 uint64_t truth_hash(const DataSet *d, const Pairs *truth)

@@ -1,7 +1,7 @@
-/* recsys/train/checkpoint.c: checkpoint.safetensors: a run's state as metadata, and the store's tensors.
+/* recsys/train/checkpoint.c: checkpoint.safetensors: the state of a run as metadata, and the tensors of the store.
  *
- * Format 1 has no tensors but parameters and their optimiser state, and does not name its format. Format 2 adds the
- * tensors of kept_new; it is written for models that have some. */
+ * Format 1 contains only parameters and their optimiser state, and does not name its format. Format 2 adds the tensors
+ * of kept_new; it is written only for models that have such tensors. */
 // flags: -Os
 #include "recsys/metrics/metrics.h"
 #include "recsys/train/train.h"
@@ -67,7 +67,7 @@ static bool read_whole(const Json *meta, const char *key, const char *path, int6
     return true;
 }
 
-/* The best epoch's figures of one part of the data; `expected`: there are an epoch and a part. */
+/* Reads the figures of the best epoch for one part of the data. `expected`: both a best epoch and the part exist. */
 static bool read_scores(const EvalConfig *eval, const DataSet *d, const Json *meta, const char *key, const char *path,
                         bool expected, Scores *s, Arena *a, Error *e)
 {
@@ -81,7 +81,7 @@ static bool read_scores(const EvalConfig *eval, const DataSet *d, const Json *me
         return false;
     n = s->metrics * s->cutoffs;
     for (Text rest = j->text, part; text_next(&rest, ' ', &part); i++)
-        if (i >= n || !text_f64(part, &s->mean[i])) /* nan: 0 / 0 */
+        if (i >= n || !text_f64(part, &s->mean[i])) /* may be nan: 0 / 0 */
             return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; %s", path, key, n, START_AGAIN);
     return i == n ||
            fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers, %zu are expected; %s", path, key, i, n, START_AGAIN);
@@ -104,7 +104,7 @@ static bool check_format(const Json *meta, const char *path, Error *e)
                 START_AGAIN);
 }
 
-/* A step that was taken with numbers out of range is not gone on with. */
+/* Refuses a checkpoint with numbers that are not finite: the run would continue from a step that had failed. */
 static bool check_tensors(const Weights *w, const char *path, Error *e)
 {
     enum { CHUNK = 4096 };
@@ -123,14 +123,14 @@ static bool check_tensors(const Weights *w, const char *path, Error *e)
     return true;
 }
 
-/* What a reader of any file says does not say what to do with this one. */
+/* Adds to the error of a general reader what the user must do with this file. */
 static bool cannot_load(const char *path, Error *e)
 {
     Error why = *e;
     Text words = text_of(why.message);
     if (why.code == SP_IO || why.code == SP_MEMORY)
         return false;
-    if (text_starts(words, path)) { /* "path: words" or "path:line:column: words" */
+    if (text_starts(words, path)) { /* the message begins with "path: " or "path:line:column: " */
         size_t n = strlen(path) + 1;
         words = text_trim((Text){words.p + MIN(n, words.n), words.n - MIN(n, words.n)});
     }

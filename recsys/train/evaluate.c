@@ -1,4 +1,4 @@
-/* recsys/train/evaluate.c: from a model to the lists it recommends, and from the lists to figures. */
+/* recsys/train/evaluate.c: ranks the items for each user, and computes the figures of the lists. */
 #include "recsys/metrics/metrics.h"
 #include "recsys/train/train.h"
 
@@ -7,15 +7,15 @@
 enum {
     BLOCK = 1024,
     BLOCK_SCORES = 1 << 24
-}; /* at most: users ranked at once by models that score densely, and their scores */
+}; /* limits: users per block of a model with dense scores; numbers in a block */
 
-/* Items of a user that are not ranked, by user number */
+/* The items of each user that are not ranked, by user number. */
 typedef struct Without {
     const int64_t *start; /* [U+1] */
     const int32_t *item;
 } Without;
 
-/* Models without vectors: dense scores of a block of users, ranked by the device. */
+/* Ranks for models without vectors: the model computes dense scores of a block of users, and the device ranks them. */
 static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, const Without *x, int32_t *top,
                            float *scores, Arena *scratch, Error *e)
 {
@@ -57,15 +57,15 @@ static bool has_pairs(const Pairs *p, int64_t user)
     return p->start && p->start[user + 1] > p->start[user];
 }
 
-/* How long the lists are, and how many users are ranked at once */
+/* The length of the lists, and the number of users per block. */
 typedef struct Block {
     int64_t K, users;
     int32_t *top;
-    float *score;   /* NULL: not asked for */
-    double *scores; /* the same */
+    float *score;   /* NULL if no metric needs it */
+    double *scores; /* the same numbers in double */
 } Block;
 
-/* most: items that a user's list can have; wide: room for what is not ranked */
+/* most: the largest number of items in a user's list; wide: allocates space for the items that are not ranked */
 static bool block_make(Block *b, const EvalConfig *c, const DataSet *d, int64_t n, int64_t most, bool wide, Arena *a,
                        Error *e)
 {
@@ -76,7 +76,7 @@ static bool block_make(Block *b, const EvalConfig *c, const DataSet *d, int64_t 
     b->K = needs & METRIC_WHOLE ? I : 1;
     for (size_t i = 0; i < c->cutoff_count; i++)
         b->K = MAX(b->K, c->cutoffs[i]);
-    b->K = MIN(b->K, I); /* no list is longer */
+    b->K = MIN(b->K, I); /* no list is longer than the catalogue */
     b->users = n;
     if (wide || needs & METRIC_WHOLE)
         b->users = MIN(n, MAX(CELLS / MAX(wide ? d->I : b->K, (int64_t)1), (int64_t)1));
@@ -107,7 +107,7 @@ static int32_t *users_with(const Pairs *p, const Pairs *q, int64_t U, int64_t *n
 }
 
 #ifndef SAPOR_MINIMAL
-/* Each part has candidates of its own. */
+/* Evaluates one part of the data. Each part has its own candidates. */
 static bool evaluate_sampled(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, bool test,
                              Scores *out, Arena *a, Error *e)
 {

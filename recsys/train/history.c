@@ -1,4 +1,4 @@
-/* recsys/train/history.c: history.tsv: a line for each evaluation, written and read. */
+/* recsys/train/history.c: writes and reads history.tsv, which has a line per evaluation. */
 // flags: -Os
 #include "recsys/train/train.h"
 

@@ -1,5 +1,5 @@
-/* recsys/train/kept.c: what a run learned, kept in memory to recommend from: the same parts as the files of a run's
- * folder. */
+/* recsys/train/kept.c: keeps the result of a run in memory for recommendations. The parts are the same as the files of
+ * a run folder. */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -39,9 +39,9 @@ bool model_arrays(const Model *m, const Array **list, size_t *n, Arena *a, Error
     return true;
 }
 
-/* ---- from a run's best epoch ----------------------------------------------------------------- */
+/* ---- the best epoch of a run ----------------------------------------------------------------- */
 
-/* What does not change from epoch to epoch. */
+/* Copies everything that is the same in all epochs. */
 static bool keep_run(Trained *t, const Model *m, Error *e)
 {
     const DataSet *d = m->data;

@@ -1,8 +1,8 @@
-/* recsys/train/loop.c: an epoch: its steps, and the loss that it reports.
+/* recsys/train/loop.c: the steps of an epoch, and the loss that it reports.
  *
- * A step does not wait for the device. The losses are copied into a list there; it is read every LOSSES_READ steps and
- * at the end of the epoch, and added up in the order of the steps. Where kernels read host memory a loss is read at
- * once: a step that would spoil the parameters is not taken, and those that spoiled it are named. */
+ * A step does not wait for the device. The losses are copied into a list on the device. The list is read every
+ * LOSSES_READ steps and at the end of the epoch; the losses are added up in the order of the steps. If kernels read
+ * host memory, a loss is read immediately: if it is not finite, no step is taken, and the error names the cause. */
 #include "recsys/train/train.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@ enum { LOSSES_READ = 16, LOSS_ROOM = 4 * LOSSES_READ };
 typedef struct Losses {
     Tensor *list; /* [LOSS_ROOM] */
     int64_t batch[LOSS_ROOM];
-    bool again[LOSS_ROOM]; /* Mirror Gradient's second loss: it is checked, not added */
+    bool again[LOSS_ROOM]; /* Mirror Gradient's second loss: it is checked, but not added up */
     int64_t count;
     double sum;
 } Losses;
@@ -32,7 +32,7 @@ Loop *loop_new(Model *m, const CommonSettings *s, Arena *a, Error *e)
     l->settings = s;
     l->optim = m->kind->optim ? m->kind->optim(m) : optim_adam(s->lr);
     l->optim.weight_decay = s->weight_decay;
-    /* torch 2's zero_grad leaves no gradient, torch 1's (MMRec) leaves zeros: recipes.md 5.1 */
+    /* the zero_grad of torch 2 leaves no gradient; that of torch 1 (MMRec) leaves zeros: recipes.md 5.1 */
     l->optim.skip_missing = s->zero_grad == ZERO_GRAD_NONE;
     if (s->mg && m->kind->step) {
         fail(e, SP_USAGE, "%s: makes its steps itself, so mg=true has no meaning: leave it out", m->kind->name);
@@ -50,8 +50,8 @@ int64_t loop_batches(const Loop *l)
 
 /* ---- losses ---------------------------------------------------------------------------------- */
 
-/* The line of a run that ends. `loss`: it is not finite; NULL: only a parameter may be. Numbers are printed without the
- * sign of NaN, which the machine chooses. */
+/* Writes the error of a run that ends. `loss`: the loss that is not finite; NULL: only parameters are checked. Numbers
+ * are printed without the sign of NaN, because it depends on the machine. */
 static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error *e)
 {
     const Model *m = l->model;
@@ -63,7 +63,7 @@ static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error
         return false;
     if (loss && !isnan(*loss))
         snprintf(number, sizeof number, "%g", (double)*loss);
-    if (loss && !bad.name && epoch == 1 && step == 1) /* no step was taken: lr is not to blame */
+    if (loss && !bad.name && epoch == 1 && step == 1) /* no step was taken yet, so lr cannot be the cause */
         return fail(e, SP_FORMAT,
                     "%s: the loss is %s in epoch 1, step 1; all parameters are finite; scale features with large "
                     "numbers, or set smaller weights",
@@ -130,8 +130,8 @@ bool step_learn(StepContext *c, Tape *t, Tensor *loss, const Optim *o, Error *e)
 
 /* ---- an epoch -------------------------------------------------------------------------------- */
 
-/* Mirror Gradient, Zhong et al. 2024, as MMRec's trainer has it (recipes.md 5.8): a step down alpha1 times the batch's
- * loss, then one up alpha2 times its loss at the new parameters. */
+/* Mirror Gradient (Zhong et al. 2024), as in MMRec's trainer (recipes.md 5.8). First a descent step on alpha1 times the
+ * loss of the batch; then an ascent step on alpha2 times its loss at the new parameters. */
 static bool mirror_step(Loop *l, StepContext *c, Tape *t, Batch *b, Error *e)
 {
     const CommonSettings *s = l->settings;
@@ -161,7 +161,7 @@ static bool step_once(Loop *l, StepContext *c, Tape *tape, Error *e)
     return step_learn(c, tape, m->kind->loss(tape, m, &batch), c->optim, e);
 }
 
-/* The calls of a step are one after the other, so that a device may submit them together. */
+/* All calls of a step follow each other without waiting, so that a device may submit them together. */
 static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
 {
     const Kernels *k = tape_device(tape)->k;
@@ -172,7 +172,7 @@ static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
     return ok;
 }
 
-/* The tape is freed after the epoch: its memory is free when the model is evaluated. */
+/* The tape is freed after each epoch, so that its memory is available for the evaluation. */
 bool loop_epoch(Loop *l, int64_t epoch, AfterBatch *after, void *arg, double *loss, Error *e)
 {
     Model *m = l->model;
@@ -183,7 +183,7 @@ bool loop_epoch(Loop *l, int64_t epoch, AfterBatch *after, void *arg, double *lo
         return false;
     sampler_epoch(l->sampler, store_device(m->store)->pool, epoch);
     StepContext c = {.optim = &l->optim, .loop = l};
-    c.decay = pow(l->settings->lr_decay, (double)epoch / 50); /* LambdaLR with a^(epoch/50): recipes.md 5.2 */
+    c.decay = pow(l->settings->lr_decay, (double)epoch / 50); /* LambdaLR with a^(epoch / 50): recipes.md 5.2 */
     l->optim.lr = l->settings->lr * c.decay;
     int64_t batches = sampler_batches(l->sampler);
     Tape *tape = tape_new(store_device(m->store), true, e);

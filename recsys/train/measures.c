@@ -1,4 +1,4 @@
-/* recsys/train/measures.c: what the settings metrics, cutoffs and validation_metric say. */
+/* recsys/train/measures.c: reads the settings metrics, cutoffs and validation_metric. */
 // flags: -Os
 #include "recsys/metrics/metrics.h"
 #include "recsys/train/train.h"
@@ -20,7 +20,7 @@ static bool read_metrics(Measures *m, const CommonSettings *s, Protocol p, Arena
     return false;
 }
 
-/* "Recall@20" must be one of the figures that are measured, and the only one of its metric. */
+/* "Recall@20" must be a figure that is computed, and the metric must have only one figure. */
 static bool read_validation_metric(Measures *m, const CommonSettings *s, Arena *a, Error *e)
 {
     Text rest = text_of(s->validation_metric), name;

@@ -1,6 +1,5 @@
-/* recsys/train/run_config.c: what a run's folder says about the run, read back. config.json and result.json
- * are checked like any other input: every value before it is used, and each error names the file, the line
- * and the key. */
+/* recsys/train/run_config.c: reads config.json and result.json of a run folder. They are checked like any other input:
+ * every value before it is used. Each error names the file, the line and the key. */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -9,7 +8,7 @@
 typedef struct ConfigReader {
     const char *path;
     const Json *object;
-    const char *within; /* "data." inside that object, else "" */
+    const char *within; /* prefix of keys in messages: "data." inside that object, else "" */
 } ConfigReader;
 
 static const char *const KINDS[] = {"null", "true or false", "a number", "a string", "a list", "an object"};
@@ -44,7 +43,7 @@ static const char *need_text(const ConfigReader *r, const char *key, Error *e)
     return text && *text ? text : NULL;
 }
 
-/* A path or null: parts that the run did not have. */
+/* Reads a path or null; null means that the run did not have this part. */
 static bool read_path(const ConfigReader *r, const char *key, const char **path, Error *e)
 {
     const Json *j = json_get(r->object, key);
@@ -71,7 +70,7 @@ static bool read_word(const ConfigReader *r, const char *key, const char *const 
                         (unsigned)json_get(r->object, key)->line, key, text, expected);
 }
 
-/* `columns` and `separator` are missing where the run was not given them. */
+/* `columns` and `separator` are missing if the user did not give them. */
 static bool read_layout(Layout *layout, const ConfigReader *r, Error *e)
 {
     const Json *separator = json_get(r->object, "separator");
@@ -100,7 +99,7 @@ static bool read_features(RunConfig *c, const ConfigReader *r, Arena *a, Error *
     return true;
 }
 
-/* `missing_features`, and `knock` with `mode`, are missing where the run was not given them. */
+/* `missing_features`, and `knock` with `mode`, are missing if the user did not give them. */
 static bool read_replaced(RunConfig *c, const ConfigReader *r, Arena *a, Error *e)
 {
     DataConfig *d = &c->train.data;
@@ -123,7 +122,7 @@ static bool read_replaced(RunConfig *c, const ConfigReader *r, Arena *a, Error *
     return true;
 }
 
-/* Keys and values by the tables of settings, as `train --set` reads them. */
+/* Reads keys and values with the tables of settings, as `train --set` does. */
 static bool read_settings(RunConfig *c, const ConfigReader *r, Arena *a, Error *e)
 {
     const Json *settings = need(r, "settings", JSON_OBJECT, e);

@@ -1,5 +1,5 @@
-/* recsys/train/run_files.c: the folder of a run. Every file appears whole or not at all; a run that was cut off finds
- * its last checkpoint and goes on to the same bytes. */
+/* recsys/train/run_files.c: writes the folder of a run. Every file is complete or absent. A run that was killed finds
+ * its last checkpoint and ends with the same bytes. */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -14,14 +14,14 @@ static const char *in_folder(const Trainer *t, const char *name, Error *e)
     return path_join(t->scratch, t->config->out, name, e);
 }
 
-/* files_hash: Model.files_hash */
+/* files_hash: as Model.files_hash */
 static uint64_t hash_data(const DataSet *d, uint64_t files_hash)
 {
     uint64_t h = features_hash(d, hash_bytes, pairs_hash(d, hash_bytes));
     return files_hash ? hash_bytes(&files_hash, sizeof files_hash, h) : h;
 }
 
-/* The same bytes for the same run: run_open compares them. */
+/* Writes config.json. The same run gives the same bytes: run_open compares them. */
 static void print_description(FILE *f, const void *trainer)
 {
     const Trainer *t = trainer;
@@ -33,7 +33,7 @@ static void print_description(FILE *f, const void *trainer)
                  protocol_names[t->data.protocol]);
     json_put_number(&w, "seed", "%llu", (unsigned long long)t->config->seed);
     json_members(&w, "train %s valid %s test %s format %s", c->train, c->valid, c->test, format_name(c->format));
-    if (c->layout.columns) /* absent where not given, as in runs of versions without it */
+    if (c->layout.columns) /* absent if not given, as in runs of older versions */
         json_put_string(&w, "columns", c->layout.columns);
     if (c->layout.cut)
         json_put_string(&w, "separator", c->layout.cut == ':' ? "::" : (char[2]){c->layout.cut, 0});
@@ -41,7 +41,7 @@ static void print_description(FILE *f, const void *trainer)
     for (size_t i = 0; i < c->feature_count; i++)
         json_put_string(&w, NULL, c->features[i]);
     json_end(&w);
-    if (c->gaps != GAPS_ERROR) /* absent where they say nothing, as the layout */
+    if (c->gaps != GAPS_ERROR) /* absent if not given, as above */
         json_put_string(&w, "missing_features", gap_names[c->gaps]);
     if (c->knock.count) {
         json_array(&w, "knock");
@@ -79,7 +79,7 @@ static Out *write_text(const char *path, const char *text, Error *e)
     return NULL;
 }
 
-/* `path` is an .npy with its row names, or a folder of .npy. */
+/* Adds the files of a feature. `path` is an .npy with its row names, or a folder of .npy. */
 static bool add_feature(FileSet *s, const char *path, Arena *a, Error *e)
 {
     FolderEntry *entries;
@@ -96,7 +96,7 @@ static bool add_feature(FileSet *s, const char *path, Arena *a, Error *e)
     return ok;
 }
 
-/* config.json holds paths as texts, by which the data are found again. */
+/* Checks that config.json can contain a path as text; the data are found again by this text. */
 static bool check_path(const char *path, Error *e)
 {
     size_t at;
@@ -140,8 +140,8 @@ bool run_checkpoint(Trainer *t, Error *e)
     return ok;
 }
 
-/* A folder without config.json, which is the first file of a run, has none of the others: a checkpoint of another run
- * would be loaded by the next start of this one. */
+/* config.json is the first file that a run writes. A folder without config.json must not contain the other files:
+ * otherwise the next start of this run would load the checkpoint of another run. */
 static bool check_leftovers(const Trainer *t, Error *e)
 {
     for (size_t i = 0; i < COUNT(WRITTEN); i++) {
@@ -157,7 +157,7 @@ static bool check_leftovers(const Trainer *t, Error *e)
     return true;
 }
 
-/* config.json's hash is of numbers; the ids that they stand for are in a file of their own from the first evaluation
+/* Checks the ids. The hash in config.json covers only numbers; the ids are in their own files from the first evaluation
  * on. */
 static bool check_ids(const Trainer *t, const char *name, const TextIndex *ids, int64_t n, Error *e)
 {
@@ -175,7 +175,7 @@ static bool check_ids(const Trainer *t, const char *name, const TextIndex *ids, 
     return ok;
 }
 
-/* What recommendations need; run_write_best writes it. */
+/* The files that recommendations need; run_write_best writes them. */
 bool run_find_missing(const char *dir, const Recommender *kind, const char **missing, Arena *a, Error *e)
 {
     const char *const needed[] = {kind->represent ? "user.npy"
@@ -201,7 +201,7 @@ static Text value_of_line(Text line)
     return (Text){line.p, MIN(line.n, (size_t)SHOWN)};
 }
 
-/* config.json is not what this run would write: names the first line that differs. */
+/* Fails because config.json differs from what this run would write. The message names the first line that differs. */
 static bool other_run(const char *path, Text there, Text now, Error *e)
 {
     Text was = TEXT(""), is = TEXT("");
@@ -241,7 +241,7 @@ bool run_open(Trainer *t, Error *e)
     if (file_exists(checkpoint) &&
         !checkpoint_load(checkpoint, &t->model, &t->measures.eval, last, &t->state, t->arena, t->scratch, e))
         return false;
-    /* What says that the run has finished goes before its vectors change again. */
+    /* result.json shows that the run has finished, so it is removed before the vectors change again. */
     return t->state.finished || file_remove(result, e);
 }
 
@@ -291,7 +291,7 @@ static Out *write_seen(const Trainer *t, Error *e)
     return NULL;
 }
 
-/* What recommendations need beside vectors and train pairs. */
+/* Writes the arrays that recommendations need in addition to vectors and train pairs. */
 static Out *write_arrays(const Trainer *t, const Array *x, size_t n, Error *e)
 {
     const char *path = in_folder(t, "model.safetensors", e);
@@ -316,7 +316,7 @@ static Out *write_by_user(const Trainer *t, const Scores *s, Error *e)
 bool run_write_best(Trainer *t, const Evaluation *v, Error *e)
 {
     ArenaMark mark = arena_mark(t->scratch);
-    /* user.npy or model.safetensors says that the rest is there: it goes first and comes last */
+    /* user.npy or model.safetensors shows that the other files exist: it is removed first and written last */
     Out *set[7] = {NULL};
     const Scores *judged = evaluation_judged(v);
     const Array *list = NULL;
@@ -354,7 +354,7 @@ void scores_json(JsonWriter *w, const Scores *valid, const Scores *test)
     put_scores(w, "test", test);
 }
 
-/* Of the part that by_user.tsv is about. */
+/* Writes the part of the data that by_user.tsv is about, and the hash of its truth. */
 static void put_judged_by(JsonWriter *w, const DataSet *d)
 {
     char hash[17];
@@ -386,7 +386,7 @@ bool run_write_result(const Trainer *t, Error *e)
     put_judged_by(&w, &t->data);
     json_finish(&w);
     bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
-    Out *set[2] = {NULL}; /* result.json says that the run is finished: it comes last */
+    Out *set[2] = {NULL}; /* result.json shows that the run has finished: it is written last */
     ok = ok && (set[0] = write_text(in_folder(t, "result.json", e), text, e)) &&
          (set[1] = write_text(in_folder(t, "history.tsv", e), t->state.history.text ? t->state.history.text : "", e));
     free(text);

@@ -1,6 +1,6 @@
-/* recsys/train/sampler.c: the events of an epoch, as the systems draw them (recipes.md 4.1), but from counters: event
- * n's numbers are a function of (seed, epoch, n) alone, whoever draws it, and an epoch that was cut off is drawn again
- * alike. */
+/* recsys/train/sampler.c: draws the events of an epoch as the systems do (recipes.md 4.1), but from counters. The
+ * numbers of event n are a function of (seed, epoch, n) only. They do not depend on the thread that draws them, and an
+ * interrupted epoch is drawn again with the same numbers. */
 #include "recsys/train/train.h"
 
 struct Sampler {
@@ -9,14 +9,14 @@ struct Sampler {
     uint64_t seed;
     int64_t batch, events;
     int64_t user_count, candidate_count;
-    int32_t *users;                      /* those with a train pair and a possible negative */
-    int32_t *candidates;                 /* items that occur in train, ascending */
-    int32_t *edge_user;                  /* draws_edges: the user of each train pair */
-    int32_t *edges;                      /* the train pairs that may be drawn */
-    uint32_t *order;                     /* S4, S5: their order in the epoch */
+    int32_t *users;                      /* users with a train pair and a possible negative */
+    int32_t *candidates;                 /* items that occur in train, in ascending order */
+    int32_t *edge_user;                  /* if draws_edges: the user of each train pair */
+    int32_t *edges;                      /* train pairs that may be drawn */
+    uint32_t *order;                     /* S4, S5: order of the edges in the epoch */
     uint64_t *scratch;                   /* [2 events] */
-    bool *taken;                         /* S3: [user_count], of draw_subset */
-    int32_t *user, *positive, *negative; /* the epoch, [events] */
+    bool *taken;                         /* S3: [user_count] scratch of draw_subset */
+    int32_t *user, *positive, *negative; /* [events] the samples of the epoch */
     int64_t epoch;
 };
 
@@ -94,7 +94,7 @@ Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_
     if (!list_candidates(s, a, e) || !list_users(s, a, e))
         return NULL;
     if (distinct_users(how))
-        s->batch = MIN(batch_size, s->user_count); /* a batch cannot hold more distinct users than there are */
+        s->batch = MIN(batch_size, s->user_count); /* a batch cannot have more distinct users than exist */
     if (how == SAMPLE_DISTINCT_USERS_FULL && s->batch > 0)
         s->events = (s->events + s->batch - 1) / s->batch * s->batch;
     s->user = NEW(a, int32_t, s->events, e);

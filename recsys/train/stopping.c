@@ -1,4 +1,4 @@
-/* recsys/train/stopping.c: the best epoch so far, and when to stop. recipes.md 5.3. */
+/* recsys/train/stopping.c: the best epoch so far, and when training stops (recipes.md 5.3). */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -6,8 +6,8 @@
 
 /* Both systems keep the first of equal figures. MMRec compares figures rounded to four decimals.
  *
- * Without a validation part the last epoch is taken: Elliot then chooses by the test part, which makes the test figure
- * too high. */
+ * Without a validation part, the last epoch is chosen. Elliot chooses by the test part in this case, which makes the
+ * test figure too high. */
 bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss)
 {
     s->done = s->validates && loss == 0 && s->rules == PROTOCOL_ELLIOT;
@@ -20,9 +20,9 @@ bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss)
     return better;
 }
 
-/* Elliot stops when the first of the last patience + 1 figures is above all others: at the patience-th evaluation in a
- * row below the best one; and where the loss is 0. MMRec stops at one more, and an equal figure counts as one of
- * them. */
+/* Elliot stops if the first of the last patience + 1 figures is above all others, that is, at the patience-th
+ * evaluation in a row below the best one. It also stops if the loss is 0. MMRec stops one evaluation later, and counts
+ * an equal figure as no improvement. */
 bool stopping_due(const Stopping *s)
 {
     return s->patience > 0 && (s->done || s->unimproved >= s->patience + (s->rules == PROTOCOL_MMREC));

@@ -1,7 +1,8 @@
-/* recsys/train/train.c: a run: epochs, evaluations, the best one, and the end. recipes.md 5.
+/* recsys/train/train.c: a training run: epochs, evaluations, the best epoch, and the end (recipes.md 5).
  *
- * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed,
- * epoch, event): a run that was killed anywhere and started again ends with the bytes of one that was not. */
+ * A checkpoint contains everything that the rest of the run depends on, and every random number is a function of (seed,
+ * epoch, event). A run that was killed at any moment and started again therefore ends with the same bytes as a run
+ * without interruption. */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -9,7 +10,7 @@
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-/* An event that its receiver refuses ends the run; its last checkpoint stays. */
+/* Reports an event. If the receiver returns false, the run ends; its last checkpoint stays. */
 static bool tell(const Trainer *t, TrainEvent event, Error *e)
 {
     if (!t->config->visit)
@@ -31,7 +32,7 @@ static bool tell_batch(void *arg, int64_t batch, Error *e)
     return tell(arg, (TrainEvent){.kind = TRAIN_BATCH, .batch = batch}, e);
 }
 
-/* The data, and what the model said of its work until now. */
+/* Reports the data, and the notes of the model so far. */
 static bool tell_data(Trainer *t, Error *e)
 {
     if (t->told)
@@ -43,8 +44,8 @@ static bool tell_data(Trainer *t, Error *e)
     return ok;
 }
 
-/* What the model says while it works. A run that cannot start says nothing but its error, unless it took long to find:
- * notes wait for the data's event. */
+/* Reports a note of the model. A run that cannot start prints only its error, so notes are kept until the data are
+ * reported, unless this takes long. */
 static bool tell_model(void *arg, const TrainEvent *event, Error *e)
 {
     enum { LONG = 1 }; /* seconds */
@@ -54,7 +55,7 @@ static bool tell_model(void *arg, const TrainEvent *event, Error *e)
         if (!grown)
             return false;
         t->notes = grown;
-        t->notes[t->note_count++] = event->note; /* in the model's arena */
+        t->notes[t->note_count++] = event->note; /* the text is in the model's arena */
         return true;
     }
     return (now_seconds() - t->checkpointed < LONG || tell_data(t, e)) && tell(t, *event, e);
@@ -81,7 +82,7 @@ static bool check_features(const Recommender *kind, const TrainConfig *c, Error 
                 c->given ? "give them with the data" : "add --features visual=PATH,textual=PATH");
 }
 
-/* What a part is evaluated with is checked before any epoch is trained. */
+/* Checks the metrics of a part before any epoch is trained. */
 static bool check_part(const Trainer *t, const Pairs *truth, const char *path, const char *name, Error *e)
 {
     Protocol p = t->data.protocol;
@@ -95,7 +96,7 @@ static bool check_part(const Trainer *t, const Pairs *truth, const char *path, c
     return ratings_check(&t->measures.eval, p, truth, name, e);
 }
 
-/* What can be said before the data are read. */
+/* Checks what does not depend on the data. */
 static bool read_settings(Trainer *t, Error *e)
 {
     const TrainConfig *c = t->config;
@@ -115,7 +116,7 @@ bool train_check(const TrainConfig *c, Arena *a, Error *e)
     return read_settings(t, e);
 }
 
-/* Loads data and settings and makes the model, not yet trained. */
+/* Loads data and settings, and makes the model. The model is not yet trained. */
 static bool load(Trainer *t, Error *e)
 {
     const TrainConfig *c = t->config;
@@ -145,7 +146,7 @@ static bool load(Trainer *t, Error *e)
            (t->loop = loop_new(&t->model, t->settings, t->arena, e));
 }
 
-/* Evaluates the model, and keeps what the best epoch gives. */
+/* Evaluates the model. If the epoch is the best so far, stores its results. */
 static bool evaluate(Trainer *t, Evaluation *v, double loss, Error *e)
 {
     RunState *s = &t->state;
@@ -198,7 +199,7 @@ static double traced_seconds(const Trainer *t)
     return seconds;
 }
 
-/* Trains the next epoch, evaluates where one is due, decides whether it was the last. */
+/* Trains the next epoch, evaluates it if an evaluation is due, and decides whether it is the last one. */
 static bool advance(Trainer *t, Times *epochs, Times *evals, Error *e)
 {
     RunState *s = &t->state;
@@ -209,8 +210,8 @@ static bool advance(Trainer *t, Times *epochs, Times *evals, Error *e)
     s->epoch = MIN(s->epoch + 1, last);
     double trained = now_seconds();
     t->op_seconds += traced_seconds(t) - traced;
-    /* The last epoch is always evaluated. Elliot and MMRec evaluate every validation_rate-th epoch alone: where the
-     * number of epochs is no multiple, what they train after the last evaluation has no effect on any figure. */
+    /* The last epoch is always evaluated. Elliot and MMRec evaluate only every validation_rate-th epoch; if the number
+     * of epochs is no multiple of it, the epochs after the last evaluation have no effect on any figure. */
     bool due = s->epoch == last || s->epoch % t->settings->validation_rate == 0;
     Evaluation v = {0};
     bool ok = times_add(epochs, trained - begun, t->arena, e) &&
@@ -255,7 +256,7 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
         return fail_memory(e, sizeof(Trainer), "training");
     FolderLock lock = {-1};
     bool ok = (!c->out || run_spares_inputs(t, e)) &&
-              load(t, e); /* before a folder is made: what cannot start leaves nothing behind */
+              load(t, e); /* before a folder is made: a run that cannot start leaves nothing behind */
     if (c->out)
         ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);
     ok = ok && tell_data(t, e) && train_all(t, r, e);

@@ -1,5 +1,5 @@
-/* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from: by vectors, or by a model that
- * scores by itself. Nothing outside the folder is read. */
+/* recsys/train/trained.c: opens a folder that train_run wrote for recommendations, by vectors or by a model that scores
+ * by itself. It reads nothing outside the folder. */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -25,7 +25,7 @@ static TextIndex *read_ids(Trained *t, const char *dir, const char *name, int64_
     return ids;
 }
 
-/* The largest magnitude among x [rows, D]; every number must be finite. */
+/* Finds the largest magnitude in x [rows, D]. Every number must be finite. */
 static bool check_numbers(const Array *x, const char *path, Arena *a, double *largest, Error *e)
 {
     int64_t D = x->shape[1];
@@ -65,7 +65,7 @@ static bool read_vectors(Trained *t, const char *dir, int which, int64_t rows, d
     return true;
 }
 
-/* The train pairs, which recommendations leave out. */
+/* Reads the train pairs, which recommendations leave out. */
 static bool read_seen(Trained *t, const char *dir, Error *e)
 {
     const char *path = path_join(t->arena, dir, "seen.safetensors", e);
@@ -89,7 +89,7 @@ static bool read_seen(Trained *t, const char *dir, Error *e)
     for (int64_t u = 0; ok && u < U; u++)
         ok = p->start[u + 1] >= p->start[u];
     for (int64_t u = 0; ok && u < U; u++)
-        for (int64_t i = p->start[u]; ok && i < p->start[u + 1]; i++) /* ranking needs them in order */
+        for (int64_t i = p->start[u]; ok && i < p->start[u + 1]; i++) /* ranking needs sorted items */
             ok = p->item[i] >= 0 && p->item[i] < I && (i == p->start[u] || p->item[i] > p->item[i - 1]);
     return ok || fail(e, SP_FORMAT, "%s: its train pairs do not fit the users and items; train again", path);
 }
@@ -109,7 +109,7 @@ static bool read_both(Trained *t, const char *dir, Error *e)
                 user, item);
 }
 
-/* Runs of versions that wrote no projections know no new items. */
+/* Reads the arrays. Runs of older versions have no projections, and therefore no new items. */
 static bool read_arrays(Trained *t, const char *dir, Error *e)
 {
     const Recommender *kind = t->config.kind;
@@ -123,7 +123,8 @@ static bool read_arrays(Trained *t, const char *dir, Error *e)
 
 /* ---- the recommender from its parts ---------------------------------------------------------- */
 
-/* The features of new items, by the names and shapes of their projections: "projection.visual.weight" [D, width]. */
+/* Finds the features of new items by the names and shapes of their projections: "projection.visual.weight" [D, width].
+ */
 static bool find_features(Trained *t, const Weights *w, Error *e)
 {
     static const char BEFORE[] = "projection.", BEHIND[] = ".weight";
@@ -236,7 +237,7 @@ void trained_close(Trained *t)
     arena_free(t->arena);
 }
 
-/* at most: users ranked at once, and the items in their lists */
+/* limits: users per block, and items in their lists */
 enum { USERS_AT_ONCE = 1024, LISTED_AT_ONCE = 1 << 24 };
 
 bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, RecommendVisit *visit, void *arg, Error *e)
@@ -245,7 +246,7 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
     if (k < 1)
         return fail(e, SP_USAGE, "-k %lld: a whole number of at least 1 is expected", (long long)k);
     k = MIN(k, I);
-    Arena *scratch = arena_new(t->device->heap, 0); /* its own: threads may share t */
+    Arena *scratch = arena_new(t->device->heap, 0); /* separate scratch, because threads may share t */
     if (!scratch)
         return fail_memory(e, (size_t)count, "recommending");
     int64_t block = MAX(MIN(MIN(count, (int64_t)USERS_AT_ONCE), LISTED_AT_ONCE / k), (int64_t)1);

@@ -1,4 +1,4 @@
-/* recsys/train/vectors.c: an epoch's vectors: made, checked, and ranked by. */
+/* recsys/train/vectors.c: makes and checks the vectors of an epoch, and evaluates them. */
 #include "recsys/train/train.h"
 
 #include <float.h>
@@ -9,7 +9,7 @@ bool products_fit(double user, double item, int64_t D)
     return user * item * (double)D < (double)FLT_MAX;
 }
 
-/* *largest: the largest magnitude in x; every number must be finite. */
+/* *largest: the largest magnitude in x. Every number must be finite. */
 static bool check_finite(const Model *m, const Tensor *x, const char *whose, int64_t epoch, double *largest, Arena *a,
                          Error *e)
 {
@@ -31,8 +31,8 @@ static bool check_finite(const Model *m, const Tensor *x, const char *whose, int
     return host != NULL;
 }
 
-/* A step can end beyond float32 after its loss was computed: nothing is ranked by such vectors, and none that
- * trained_open would refuse are written. */
+/* Checks the vectors. A step can exceed float32 after its loss was computed. Such vectors are not ranked, and vectors
+ * that trained_open would refuse are not written. */
 static bool check_vectors(const Model *m, const Evaluation *v, int64_t epoch, Arena *a, Error *e)
 {
     double user, item;
