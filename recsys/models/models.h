@@ -1,5 +1,5 @@
-/* recsys/models/models.h: what the recommenders share. Registry: one line per model in recsys/registry.c. Comments name
- * the models that use a function; some of them are not in the registry yet. */
+/* recsys/models/models.h: functions that recommenders share. The registry is recsys/registry.c, with one line per
+ * model. Comments name the models that use a function; some of these models are not in the registry yet. */
 #ifndef SAPOR_MODELS_H
 #define SAPOR_MODELS_H
 
@@ -7,21 +7,23 @@
 
 #include "recsys/recsys.h"
 
-/* Whether the setting `variant` says mmrec (recipes.md 7). The default follows the protocol, in a model without the
- * setting too. */
+/* Reports whether the setting `variant` is mmrec (recipes.md 7). In a model without this setting, the protocol decides.
+ */
 bool is_mmrec(const Model *m);
-/* Whether it says paper: the authors' code, or the paper where they published none. */
+/* Reports whether it is paper: the recipe of the authors' code, or of the paper if the authors published no code. */
 bool is_paper(const Model *m);
 enum { MOST_LAYERS = 1000 };
 extern const char *const mmrec_variants[2], *const paper_variants[3], *const elliot_variants[3];
-/* Rows that several tables of settings have; S is the recommender's struct, with the member that the row names. */
+/* Rows that several tables of settings have. S is the recommender's settings struct, with a member of the row's name.
+ */
 #define VARIANT_SETTING                                                                                                \
     {                                                                                                                  \
         "variant", "elliot", "mmrec", "the recipe to follow: elliot or mmrec",                                         \
             WORD_OF(CommonSettings, variant, mmrec_variants), 0, 0, NULL                                               \
     }
-/* The same where the recipe of the paper differs from both; and of a model that Elliot has and MMRec does not: under
- * MMRec's protocol its default is elliot too. Recommender.paper_settings has the defaults of paper. */
+/* VARIANT_PAPER_SETTING: the recipe of the paper differs from both. VARIANT_ELLIOT_PAPER_SETTING: MMRec does not have
+ * the model, so the default is elliot under MMRec's protocol too. Recommender.paper_settings has the defaults of paper.
+ */
 #define VARIANT_PAPER_SETTING                                                                                          \
     {                                                                                                                  \
         "variant", "elliot", "mmrec", "the recipe to follow: elliot, mmrec or paper",                                  \
@@ -42,9 +44,9 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
         "n_layers", elliot, mmrec, "propagation steps on the graph of users and items", I64_OF(S, n_layers), 0,        \
             MOST_LAYERS, NULL                                                                                          \
     }
-/* A number whose key is the member's name. I64_SETTING, F64_SETTING: other systems call it the same. I64_ALSO, F64_ALSO
- * and WORD_ALSO end with other names of it: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is refused.
- * Any row may have a refused name: it need not be a name of that setting. */
+/* A number whose key is the member's name. I64_SETTING and F64_SETTING: the other systems use the same name. I64_ALSO,
+ * F64_ALSO and WORD_ALSO end with other names: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is
+ * refused. A refused name may be in any row, even if it is no other name of that setting. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
@@ -61,10 +63,10 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
     {                                                                                                                  \
 #member, elliot, mmrec, about, F64_OF(S, member), least, most, ALIASES(__VA_ARGS__)                            \
     }
-/* A setting that is one of words, an array such as view_names: its member is an int, or an enum's number in an int.
- * Words are compared exactly, and aliases do not map them: refuse another system's name with other words (RecBole's
- * type: ED) by NOT_HERE. WORD_OF(S, member, words) is the same member in a row that is written out; it counts the
- * array, so a pointer to one does not do. */
+/* A setting whose value is one of several words. `words` is an array such as view_names (not a pointer: its elements
+ * are counted), and the member is an int, possibly the number of an enum. Words are compared exactly, and aliases do
+ * not translate them: if another system uses other words (RecBole's type: ED), refuse its name with NOT_HERE.
+ * WORD_OF(S, member, words) is the member of a row that is written in full. */
 #define WORD_SETTING(S, member, words, elliot, mmrec, about)                                                           \
     {                                                                                                                  \
 #member, elliot, mmrec, about, WORD_OF(S, member, words), 0, 0, NULL                                           \
@@ -81,9 +83,9 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
     {                                                                                                                  \
         name, instead, ALIAS_REFUSED, 0                                                                                \
     }
-/* reg_weight is MMRec's weight of norms; Elliot's l_w weighs halves of squares: for models with VARIANT_SETTING whose
- * recipes differ so (add_l2, add_norms). Where reg_weight means the same in both, or l_w is another weight: F64_ALSO
- * with SAME_AS("reg_weight") or NOT_HERE. */
+/* MMRec's reg_weight is a weight of norms; Elliot's l_w is a weight of half squares (add_norms, add_l2). L_W_SETTING is
+ * for models with VARIANT_SETTING whose recipes differ in this way. If reg_weight has the same meaning in both, or l_w
+ * is another weight, use F64_ALSO with SAME_AS("reg_weight") or NOT_HERE. */
 #define L_W_SETTING(S, elliot, mmrec)                                                                                  \
     {                                                                                                                  \
         "l_w", elliot, mmrec, "weight of the regularisation", F64_OF(S, l_w), 0, FLT_MAX,                              \
@@ -92,31 +94,32 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
 #define REG_WEIGHT_INSTEAD                                                                                             \
     "set variant=mmrec, whose recipe has this setting, or set l_w, the weight in the recipe of variant elliot"
 
-/* Recommender.sampling of a model that always draws in one way; sampling_by_variant: uniform users as in Elliot's
- * recipe, or every pair once as in MMRec's. */
+/* Functions for Recommender.sampling of a model that always samples in the same way. sampling_by_variant: uniform users
+ * as in Elliot's recipe, or every pair once as in MMRec's. */
 Sampling sampling_none(const Model *m);
 Sampling sampling_uniform_user(const Model *m);
-Sampling sampling_distinct_users_full(const Model *m); /* NGCF's own sampler; LATTICE's cuts the last batch */
+Sampling sampling_distinct_users_full(const Model *m); /* NGCF's sampler; LATTICE's has a smaller last batch */
 Sampling sampling_every_edge(const Model *m);
 Sampling sampling_every_edge_repeated(const Model *m);
 Sampling sampling_no_negative(const Model *m);
 Sampling sampling_by_variant(const Model *m);
 
-/* ---- what a model says (shared/told.c) ------------------------------------------------------- */
+/* ---- notes of a model (shared/told.c) -------------------------------------------------------- */
 
-/* A sentence about the model's work, without a full stop: `sapor train` prints it behind the model's name. false: the
- * run is to end. */
+/* Reports a sentence about the model's work, without a full stop. `sapor train` prints it after the model's name. If
+ * the result is false, the run must end. */
 bool model_note(const Model *m, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
-/* Of `init`: so many parts of the work are done. To be called at least once a second where the work takes long: the
- * user may end the run, and then the result is false. */
+/* For `init`: reports that `made` of `parts` parts of the work are done. Call it at least once per second in long work.
+ * If the result is false, the user ended the run. */
 bool model_made(const Model *m, int64_t made, int64_t parts, Error *e);
-/* pool_run on the store's device, some tasks at a time; after each time model_made with before + the tasks done. */
+/* Calls pool_run on the store's device, for some tasks at a time. After each call it reports before + the number of
+ * finished tasks by model_made. */
 bool model_tasks(const Model *m, size_t tasks, PoolTask *task, void *arg, int64_t before, int64_t parts, Error *e);
 
 /* ---- tables (shared/tables.c) ---------------------------------------------------------------- */
 
-/* The embeddings of users [U, D] and items [I, D]: parameters "user" and "item". All recommenders that learn. Numbers
- * that a recipe draws and never trains are store_random's (MMGCN). */
+/* The embeddings of users [U, D] and items [I, D]: the parameters "user" and "item" of all recommenders that are
+ * trained. For numbers that are drawn and never trained, use store_random (MMGCN). */
 typedef struct Tables {
     Tensor *user, *item;
 } Tables;
@@ -124,107 +127,121 @@ bool tables_new(Model *m, Tables *x, int64_t D, Init init, Error *e);
 
 /* One modality: its features, and their projection W f + b. */
 typedef struct Modality {
-    const char *name; /* of the data set's feature: "visual" */
+    const char *name; /* name of the data set's feature: "visual" */
     Tensor *features; /* [I, D_m], "features.NAME" */
-    Linear linear;    /* [width, D_m], "projection.NAME.weight" and ".bias"; w NULL where width is 0 */
+    Linear linear;    /* [width, D_m], "projection.NAME.weight" and ".bias"; w is NULL if width is 0 */
 } Modality;
 typedef struct ModalityPlan {
-    bool trained;  /* the features are parameters that start at the data's numbers: BM3, FREEDOM, LATTICE, MGCN */
-    bool joined;   /* one projection of all features side by side, in one piece a modality; the first has its bias */
-    int64_t width; /* of a projection; 0: none */
+    bool trained; /* the features are parameters with the data as initial values: BM3, FREEDOM, LATTICE, MGCN */
+    /* one projection of the concatenated features, stored in one piece per modality; the first piece has the bias */
+    bool joined;
+    int64_t width; /* width of the projection; 0: none */
     Init w, b;     /* (Init){INIT_FAN_IN, 0} is torch's default for both */
 } ModalityPlan;
-/* The data set's modalities, in its order: m->data->feature_count of them. NULL on failure. Without `trained` the
- * features are a view of the file where it allows that. */
+/* Makes the modalities of the data set, m->data->feature_count of them, in its order. NULL on failure. Without
+ * `trained`, the features are a view of the file if the file allows it. */
 Modality *modalities_new(Model *m, ModalityPlan plan, Error *e);
-/* W f + b of items ids [n], or of all where ids is NULL -> [n, width]. Give each item once (batch_rows): a projection
- * costs D_m x width products an item. */
+/* Computes W f + b -> [n, width] for items ids [n], or for all items if ids is NULL. List each item once (batch_rows):
+ * a projection costs D_m x width multiplications per item. */
 Tensor *project(Tape *t, const Modality *x, Tensor *ids);
-/* sum over n modalities of W_m f_m, with one b: W [f_1 || f_2] + b of a joined plan. The table of all features side by
- * side never exists. VBPR, NGCF-M. */
+/* Computes W [f_1 || f_2] + b of a joined plan, as the sum over n modalities of W_m f_m, plus b. The concatenated
+ * features are never stored. VBPR, NGCF-M. */
 Tensor *project_joined(Tape *t, const Modality *x, size_t n, Tensor *ids);
-/* The same for items that training does not have, in new_items: by the trained parameters in m->store alone;
- * features[i] [n, D_m] of each modality -> [n, width]. */
+/* The same for items that are not in training, in new_items: with the trained parameters in m->store only. features[i]
+ * [n, D_m] of each modality -> [n, width]. */
 Tensor *project_new(Tape *t, const Model *m, Tensor *const *features);
-/* A data set's features as a constant [I, D_m]: a view, not a copy, where the file allows. */
+/* Makes a constant [I, D_m] of a data set's features: a view, not a copy, if the file allows it. */
 Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
 
 /* ---- batches (shared/propagate.c) ------------------------------------------------------------ */
 
-/* A batch's users and items, each once and ascending, and where the batch's rows are in these lists. What a step
- * computes for `users` and `items` alone it computes once. LightGCN, SGL, LATTICE, VBPR, FREEDOM, BM3, MGCN. */
+/* The distinct users and items of a batch, in ascending order, and the position of each row of the batch in these
+ * lists. A step computes once what depends on `users` and `items` only. LightGCN, SGL, LATTICE, VBPR, FREEDOM, BM3,
+ * MGCN. */
 typedef struct BatchRows {
-    Tensor *users, *items;    /* I32 [n] */
-    Tensor *user, *pos, *neg; /* I32 [B]: users[user[b]] is b's user; neg NULL where the batch has none */
+    Tensor *users, *items; /* I32 [n] */
+    /* I32 [B]: users[user[b]] is the user of row b; neg is NULL if the batch has no negatives */
+    Tensor *user, *pos, *neg;
 } BatchRows;
 BatchRows batch_rows(Tape *t, const Batch *b);
-/* batch_bpr from vectors of r->users and r->items. LightGCN, SGL, LATTICE, FREEDOM, MGCN. */
+/* The same as batch_bpr, from vectors of r->users and r->items. LightGCN, SGL, LATTICE, FREEDOM, MGCN. */
 Tensor *rows_bpr(Tape *t, Tensor *users, Tensor *items, const BatchRows *r, double l2);
 
 /* ---- propagation (shared/propagate.c) -------------------------------------------------------- */
 
 typedef enum Combine { COMBINE_MEAN, COMBINE_SUM, COMBINE_LAST } Combine;
-/* E_l = A E_(l-1), l = 1 .. layers, and what becomes of the layers: their mean (LightGCN, BM3, FREEDOM, SGL, SLMRec,
- * MGCN), sum (GRCN, DualGNN, LayerGCN) or the last (item graphs; LGMRec's modalities). */
+/* E_l = A E_(l-1) for l = 1 .. layers, and how the layers are combined: their mean (LightGCN, BM3, FREEDOM, SGL,
+ * SLMRec, MGCN), their sum (GRCN, DualGNN, LayerGCN), or the last layer (item graphs; LGMRec's modalities). */
 typedef struct Propagation {
     const Csr *graph;
-    const Csr *const *graphs; /* one per layer instead of graph (SGL's random walks), or NULL */
+    const Csr *const *graphs; /* one graph per layer (SGL's random walks), instead of `graph`; or NULL */
     int64_t layers;
     Combine combine;
-    bool skip_input; /* layer 0 is not one of those that are combined: SimGCL, LayerGCN */
-    bool normalize;  /* each layer by row_normalize: GRCN, Elliot's LATTICE */
-    float noise;     /* > 0: E_l += noise sign(E_l) normalize(draws of [0, 1)): SimGCL, MENTOR */
+    bool skip_input; /* layer 0 is not combined: SimGCL, LayerGCN */
+    bool normalize;  /* row_normalize of each layer: GRCN, Elliot's LATTICE */
+    float noise;     /* if above 0: E_l += noise sign(E_l) normalize(draws of [0, 1)): SimGCL, MENTOR */
 } Propagation;
-/* What some rows of the result read of each layer below, as lists of ids. */
+/* The rows of each layer that some rows of the result depend on, as lists of ids. */
 typedef struct Reach {
-    Tensor *low, *high;    /* layer 0: these rows of each table; NULL: all rows */
-    const struct Hop *hop; /* the layers above; NULL: all rows of all layers */
+    Tensor *low, *high;    /* layer 0: rows of the tables `low` and `high` of propagate; NULL: all rows */
+    const struct Hop *hop; /* the layers above layer 0; NULL: all rows of all layers */
 } Reach;
-/* Of rows ids, ascending and each once; NULL: all. Make the lists of a step before its first op that reads one: they
- * travel to the device in one upload. Where two reaches read one table, say so by ids_together, as in two_graphs. */
+/* Makes the reach of rows ids, which are distinct and in ascending order; NULL: all rows. Make the lists of a step
+ * before its first op that reads one: they are then copied to the device in one upload. If two reaches read one table,
+ * say so with ids_together, as two_graphs does. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
-/* The rows of the result that `of` says (NULL: all). E_0 is `low` with the rows of `high` behind it, or `low` alone
- * where high is NULL. With a reach only the nodes that its rows read are computed: cheaper than all where layers are
- * few and the graph is sparse, and the gradients of low and high are those of rows. */
+/* Computes the rows of the result that `of` lists (NULL: all). E_0 is `low` followed by the rows of `high`, or only
+ * `low` if high is NULL. With a reach, only the nodes that these rows depend on are computed, and the gradients of low
+ * and high are gradients of rows. This is cheaper if there are few layers and the graph is sparse. */
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
-/* Two propagations over the same tables: items' embeddings on a graph of items, and all nodes on that of users and
- * items. LATTICE, FREEDOM, DRAGON, MENTOR, PGL. */
+/* Two propagations over the same tables: embeddings of items on a graph of items, and of all nodes on the graph of
+ * users and items. LATTICE, FREEDOM, DRAGON, MENTOR, PGL. */
 typedef struct TwoGraphs {
     Propagation items, nodes;
-    Reach item_reach, node_reach; /* set by two_graphs_reach, with the numbers of rows */
+    Reach item_reach, node_reach; /* two_graphs_reach sets these, and the numbers of rows */
     int64_t user_count, item_count;
 } TwoGraphs;
-/* The lists of a step, for users and items as batch_rows has them (both NULL: all). A graph whose values are not made
- * yet (nn.h) may be given: its values come later. */
+/* Makes the lists of a step, for users and items as in batch_rows (both NULL: all). The values of a graph may be
+ * computed later (nn.h). */
 void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Tensor *users, Tensor *items);
-/* Outputs *users and *items: the vectors [n, D] by `nodes` of two_graphs_reach's users and items. The result: those of
- * the items by `items`. FREEDOM's step, r = batch_rows(t, b):
+/* Computes two results for the users and items of two_graphs_reach:
+ *
+ * - *users and *items: vectors [n, D] by the propagation `nodes`;
+ * - the returned tensor: vectors of the items by the propagation `items`.
+ *
+ * FREEDOM's step, with r = batch_rows(t, b):
+ *
  *     two_graphs_reach(t, m, &g, &x, r.users, r.items);
  *     Tensor *users, *items, *near = two_graphs(t, &g, &x, &users, &items);
  *     loss = rows_bpr(t, users, add(t, items, near), &r, 0); */
 Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users, Tensor **items);
-/* A tensor [U + I, D] as users [U, D] and items [I, D]. */
+/* Splits a tensor [U + I, D] into users [U, D] and items [I, D]. */
 void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
-/* The mean of layers 0 to `layers` of r's users and items (NULL: all): LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN,
- * LGMRec, PGL. With r, the nodes that these rows read are computed, as with a reach. */
+/* Computes LightGCN's mean of layers 0 to `layers` for r's users and items (r NULL: all). With r, only the nodes that
+ * these rows depend on are computed, as with a reach. LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN, LGMRec, PGL. */
 void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, const BatchRows *r,
                Tensor **users, Tensor **items);
 
 /* ---- NGCF's layers (shared/ngcf.c) ----------------------------------------------------------- */
 
-/* M = A E_l,  E_l+1 = normalize(dropout(LeakyReLU(M W1' + b1 + (M * E_l) W2' + b2))): Elliot's NGCF and NGCF-M. */
+/* The layers of Elliot's NGCF and NGCF-M:
+ *
+ *   M = A E_l,  E_(l+1) = normalize(dropout(LeakyReLU(M W1' + b1 + (M * E_l) W2' + b2)))
+ *
+ * `*` is the product of elements, W' the transposed W. */
 typedef struct NgcfLayers {
-    Linear *sum, *product; /* [layers]: W1, b1: parameters "sum.L"; W2, b2: "product.L" */
+    Linear *sum, *product; /* [layers]: W1, b1 are the parameters "sum.L"; W2, b2 are "product.L" */
     int64_t layers;
-    float slope;    /* of LeakyReLU */
-    bool two_acts;  /* LeakyReLU(M W1' + b1) + LeakyReLU((M * E_l) W2' + b2): the paper, MMRec's LATTICE */
+    float slope;    /* slope of LeakyReLU */
+    bool two_acts;  /* LeakyReLU(M W1' + b1) + LeakyReLU((M * E_l) W2' + b2) instead: the paper, MMRec's LATTICE */
     bool raw_input; /* the next layer reads the rows before normalize: the paper, MMRec's LATTICE */
 } NgcfLayers;
-/* The parameters of g: layer 0 reads rows of length D, each layer's result has rows of length `width`. */
+/* Makes the parameters of g. Layer 0 reads rows of length D; the result of each layer has rows of length `width`. */
 bool ngcf_new(Model *m, NgcfLayers *g, int64_t D, int64_t width, int64_t layers, Init w, Init b, Error *e);
-/* layer[0] [n, D] is given; sets layer[1 .. g->layers]. graph: [n, n]. drop: also where the tape does not train. */
+/* Computes layer[1 .. g->layers] from layer[0] [n, D]. graph: [n, n]. `drop` is applied even if the tape is not
+ * training. */
 void ngcf_layers(Tape *t, const NgcfLayers *g, const Csr *graph, float drop, Tensor **layer);
-/* NGCF's and NGCF-M's rows. */
+/* Rows of the settings of NGCF and NGCF-M. */
 #define NODE_DROPOUT_SETTING(S)                                                                                        \
     F64_SETTING(S, node_dropout, "0.1", "0.1", "share of graph entries dropped per epoch (below 1)", 0, BELOW_ONE)
 #define MESSAGE_DROPOUT_SETTING(S)                                                                                     \
@@ -237,75 +254,76 @@ void ngcf_layers(Tape *t, const NgcfLayers *g, const Csr *graph, float drop, Ten
 
 /* ---- graphs of users and items (shared/user_item.c) ------------------------------------------ */
 
-/* The train pairs as a graph [U + I, U + I], users first. Call csr_index for graph_with (GRCN, DGCF). */
+/* Makes the graph of the train pairs [U + I, U + I], users first. Call csr_index if graph_with follows (GRCN, DGCF). */
 Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e);
 
-/* g (without values) with each entry dropped with probability p and the others divided by 1 - p, drawn for m->epoch:
- * NGCF's node dropout. Call it from `epoch`. */
+/* Copies g (which has no values): each entry is dropped with probability p, and the others are 1 / (1 - p). The draws
+ * depend on m->epoch. This is NGCF's node dropout. Call it from `epoch`. */
 Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e);
 
 typedef enum Share {
     SHARE_ONES, /* R */
     SHARE_SYM,  /* D_u^-1/2 R D_i^-1/2: a block of ADJ_SYM. MGCN, SMORE */
-    SHARE_USER, /* D_u^-1 R: means of a user's items. LGMRec, MMSSL */
-    SHARE_ITEM  /* R D_i^-1: its transpose has means of an item's users */
+    SHARE_USER, /* D_u^-1 R: the mean over a user's items. LGMRec, MMSSL */
+    SHARE_ITEM  /* R D_i^-1: its transpose gives the mean over an item's users */
 } Share;
-/* The train pairs as a block [U, I]; [I, U] is csr_turned's. A node without pairs gets no message. */
+/* Makes the train pairs as a block [U, I]; csr_turned gives [I, U]. A node without pairs gets zeros. */
 Csr *interaction_graph(Model *m, const char *name, Share how, Error *e);
 
 typedef enum ThinKind {
-    THIN_EDGES,     /* keep int(E (1 - drop)) pairs, all as likely. SGL: two_views */
-    THIN_BY_DEGREE, /* the same with probabilities ~ 1 / sqrt(d_u d_i), without replacement: FREEDOM, MMGCF, LayerGCN */
-    THIN_NODES      /* drop int(U drop) users and int(I drop) items with all their pairs */
+    THIN_EDGES, /* keep int(E (1 - drop)) of the E pairs, with equal probabilities. SGL: two_views */
+    /* the same with probabilities proportional to 1 / sqrt(d_u d_i), without replacement: FREEDOM, MMGCF, LayerGCN */
+    THIN_BY_DEGREE,
+    THIN_NODES /* drop int(U drop) users and int(I drop) items, with all their pairs */
 } ThinKind;
 typedef struct Thinning {
     ThinKind kind;
     double drop;     /* [0, 1) */
-    uint32_t stream; /* below 2^31; other numbers have other draws */
+    uint32_t stream; /* below 2^31; different streams have different draws */
     Adjacency adjacency;
-    bool rounded; /* THIN_EDGES, THIN_NODES: round(n drop) things are dropped, ties to even, as Elliot does */
+    bool rounded; /* THIN_EDGES, THIN_NODES: round(n drop) of n are dropped, ties to even, as in Elliot */
 } Thinning;
-/* user_item_graph of a part of the train pairs, normalised by its own degrees. The part is a function of (m->seed,
- * m->epoch, stream): call it from `epoch`, and a resumed run has the same graphs. One name is one graph, refilled; the
- * name is copied. */
+/* Makes user_item_graph of a part of the train pairs, normalised by the degrees of this part. The part is a function of
+ * (m->seed, m->epoch, stream): call it from `epoch`, and a resumed run gets the same graphs. The same name gives the
+ * same graph, refilled. The name is copied. */
 Csr *thinned_graph(Model *m, const char *name, Thinning how, Error *e);
 
 typedef enum ViewKind {
     VIEW_EDGES, /* THIN_EDGES: SGL's ED */
     VIEW_NODES, /* THIN_NODES: SGL's ND */
-    VIEW_WALKS  /* THIN_EDGES, drawn anew for each layer: SGL's RW */
+    VIEW_WALKS  /* THIN_EDGES, drawn again for each layer: SGL's RW */
 } ViewKind;
-extern const char *const view_names[3]; /* the words of a setting with a ViewKind: ed, nd, rw */
+extern const char *const view_names[3]; /* the words of a setting of type ViewKind: ed, nd, rw */
 typedef struct Views {
-    const Csr **view[2]; /* view[v][l] is the graph of layer l + 1: Propagation.graphs is view[v] */
+    const Csr **view[2]; /* view[v][l] is the graph of layer l + 1; use view[v] as Propagation.graphs */
 } Views;
-/* Two views of the train pairs, drawn for m->epoch: call it from `epoch`, always with the same x, {0} at first (NEW
- * gives zeros). A view has one graph for all layers, but for VIEW_WALKS. `how` is that of all graphs but for kind and
- * stream. The graphs have names of their own in the store, "view.V.LAYER": one Views per model. */
+/* Draws two views of the train pairs for m->epoch. Call it from `epoch`, always with the same x, which is {0} at first
+ * (as NEW makes it). A view has one graph for all layers, except with VIEW_WALKS. `how` applies to all graphs, except
+ * its kind and stream. The graphs are named "view.V.LAYER" in the store, so a model has only one Views. */
 bool two_views(Model *m, Views *x, ViewKind kind, Thinning how, int64_t layers, Error *e);
-/* light_gcn of both views, each layer with its graph: users[v] and items[v] are those of view v. `layers` as given to
- * two_views. */
+/* Computes light_gcn for both views, with the graph of each layer: users[v] and items[v] belong to view v. `layers`
+ * must be that of two_views. */
 void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, const Tables *x, Tensor *users[2],
                      Tensor *items[2]);
 
 /* ---- graphs of items, graphs of users (shared/neighbours.c) ---------------------------------- */
 
-/* Where nearest items are from: the settings knn and knn_file. */
+/* The source of the nearest items: the settings knn and knn_file. */
 typedef struct KnnSource {
-    int search; /* a KnnSearch */
-    const char
-        *file; /* "visual=PATH,textual=PATH": those of these modalities are read; "none" or NULL: no file is read */
+    int search;       /* a KnnSearch */
+    const char *file; /* "visual=PATH,textual=PATH": files for these modalities; "none" or NULL: no file */
 } KnnSource;
 typedef enum KnnKind {
     KNN_BINARY, /* each of the k values is 1 / k. FREEDOM, DRAGON, PGL, MENTOR */
-    KNN_COSINE  /* s_i^-1/2 cos(f_i, f_j) s_j^-1/2, s = sums of rows. MGCN, SMORE, MICRO */
+    KNN_COSINE  /* s_i^-1/2 cos(f_i, f_j) s_j^-1/2, where s are the sums of rows. MGCN, SMORE, MICRO */
 } KnnKind;
-/* sum over n modalities of weight[i] (NULL: 1) times the graph [I, I] of each item's k nearest by cosine of features,
- * itself included. Made once, in tiles, and kept in the store under `name`; it has no gradient. */
+/* Makes the sum over n modalities of weight[i] (NULL: 1) times the graph [I, I] of the k nearest items of each item, by
+ * cosine of features, including the item itself. The graph is computed once, in tiles, and stored under `name`. It has
+ * no gradient. */
 Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
                 KnnSource source, Error *e);
-/* The settings `knn` and `knn_file`: how the nearest items are found. Their member is a KnnSource, `knn`. FREEDOM,
- * MGCN, LATTICE. */
+/* The settings `knn` and `knn_file`: how the nearest items are found. The struct has a member `knn` of type KnnSource.
+ * FREEDOM, MGCN, LATTICE. */
 #define KNN_SETTINGS(S)                                                                                                \
     {"knn",                                                                                                            \
      "auto",                                                                                                           \
@@ -319,48 +337,58 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
         "knn_file", "none", "none", "NAME=PATH,...: an .npy of the nearest items by these features, found elsewhere",  \
             TEXT_OF(S, knn.file), 0, 0, NULL                                                                           \
     }
-/* knn_graph of the items by x [I, D], the raw features of modality `name`: read or found as `source` says. A note says
- * how. */
+/* Makes knn_graph of the items from x [I, D], the raw features of modality `name`. The neighbours are read or computed
+ * as `source` says; a note reports it. */
 Csr *nearest_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k, KnnSource source);
-/* The same by projected features, which change: never read. A note says so only if an index was made. */
+/* The same with projected features, which change: they are never read from a file. A note is reported only if an index
+ * was made. */
 Csr *nearest_again(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, KnnSource source);
 
-/* Weights of item graphs [M], m->data->feature_count of them, for item_graph: modality `name` has `weight`, the others
- * share 1 - weight; the only one has 1, whatever its name. It is an error (NULL) if there are several and none has this
- * name. Data sets name features as --features does; "visual", "textual", "audio" are usual. FREEDOM (mm_image_weight),
- * DRAGON, MENTOR, PGL. */
+/* Returns the weights of item graphs, one per modality of the data set, for item_graph. Modality `name` has `weight`;
+ * the others share 1 - weight. A single modality has 1, whatever its name is. If there are several and none has this
+ * name, it is an error (NULL). The names are those of --features; usual names are "visual", "textual", "audio". FREEDOM
+ * (mm_image_weight), DRAGON, MENTOR, PGL. */
 const double *modality_weights(Model *m, const char *name, double weight, Error *e);
 
 typedef enum Side { SIDE_USERS, SIDE_ITEMS } Side;
-/* For each user (item) the k others with the most items (users) in common, at least `least` of them; ties go to the
- * lower number. The values are these counts: edge_softmax makes DualGNN's weights of them. [U, U] or [I, I]. DualGNN,
- * DRAGON (users), DA-MRS (items). */
+/* Makes, for each user (item), the k other users (items) with the most common items (users), at least `least` of them;
+ * ties go to the lower number. The values are these counts; edge_softmax turns them into DualGNN's weights. The shape
+ * is [U, U] or [I, I]. DualGNN, DRAGON (users), DA-MRS (items). */
 Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_t least, Error *e);
 
 /* ---- losses (shared/losses.c) ---------------------------------------------------------------- */
 
-/* BPR of a batch from vectors of all users and items, with l2 as bpr_loss has it. */
+/* Computes BPR of a batch from the vectors of all users and items. l2 is as in bpr_loss. */
 Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double l2);
-/* loss + weight term, both of one number; loss NULL: 0. A number alone is add_number's (nn.h). Losses here are means
- * over the batch. A paper that adds up (SGL): add all terms as means, then scale the total by B once. */
+/* Returns loss + weight term; both are one number; loss NULL: 0. To add a plain number, use add_number (nn.h). Losses
+ * in this file are means over the batch. If a paper has sums (SGL), add all terms as means, then multiply the total by
+ * B once. */
 Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight);
-/* l_w as each system means it, of tensors x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's EmbLoss, l_w
- * sum of Frobenius norms / B. Usually x are the batch's rows and B is their number, but any tensors and any B will do:
- * BM3 has all users and items and their number. Returns loss + that; loss NULL: 0. */
+/* Return loss + the regularisation of tensors x[0..n); loss NULL: 0.
+ *
+ *   add_l2     l_w / 2 (sum of squares) / B            elliot; LATTICE
+ *   add_norms  l_w (sum of the Frobenius norms) / B    MMRec's EmbLoss
+ *
+ * Usually x are the rows of the batch and B is their number. Any tensors and any B are allowed: BM3 uses all users and
+ * items, and their number. */
 Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
-/* cos(a[b], b[b]) of each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
+/* Returns the cosine of a[b] and b[b] for each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
 Tensor *cosines(Tape *t, Tensor *a, Tensor *b);
-/* mean over rows of 1 - cos(a[b], b[b]) -> [1]: BM3, SELFCF. */
+/* Returns the mean over rows of 1 - cos(a[b], b[b]) -> [1]: BM3, SELFCF. */
 Tensor *cosine_distance(Tape *t, Tensor *a, Tensor *b);
-/* InfoNCE, van den Oord et al. 2018: for each row log sum over n of exp(a_i . all_n / tau) - a_i . pos_i / tau -> [B].
- * tau > 0. all NULL: pos, the batch's own rows. Rows are taken as they are; row_normalize makes cosines of products.
- * The products [B, N] are never stored. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE; over all nodes: SGL, LGMRec,
- * DiffMM, MENTOR. mean() or sum() follows. */
+/* InfoNCE (van den Oord et al. 2018), for each row -> [B]:
+ *
+ *   log(sum over n of exp(a_i . all_n / tau)) - a_i . pos_i / tau,  tau > 0
+ *
+ * `all` NULL means `pos`: the rows of the batch itself. Rows are not scaled; apply row_normalize first to get cosines.
+ * The products [B, N] are never stored. mean() or sum() follows. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE. Over
+ * all nodes: SGL, LGMRec, DiffMM, MENTOR. */
 Tensor *info_nce(Tape *t, Tensor *a, Tensor *pos, Tensor *all, double tau);
-/* info_nce of rows ids of two views [N, D] of the same nodes, as cosines, against all rows of b -> [B]: SGL, MENTOR. */
+/* Computes info_nce of rows ids of two views [N, D] of the same nodes, with cosines, against all rows of b -> [B]: SGL,
+ * MENTOR. */
 Tensor *contrast_views(Tape *t, Tensor *a, Tensor *b, Tensor *ids, double tau);
-/* The mean over the batch of contrast_views of its users, plus that of its positive items -> [1]: SGL. */
+/* Returns the mean over the batch of contrast_views of the users, plus that of the positive items -> [1]: SGL. */
 Tensor *contrast_batch(Tape *t, Tensor *const users[2], Tensor *const items[2], const Batch *b, double tau);
 
 #endif
