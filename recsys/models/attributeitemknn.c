@@ -1,12 +1,12 @@
-/* recsys/models/attributeitemknn.c: AttributeItemKNN: ItemKNN whose neighbours are near by their features, not by their
- * ratings (MyMediaLite: Gantner et al. 2011), as Elliot computes it (recipes.md 7.21).
+/* recsys/models/attributeitemknn.c: AttributeItemKNN: ItemKNN with neighbours by features instead of ratings
+ * (MyMediaLite: Gantner et al. 2011), as Elliot computes it (recipes.md 7.21).
  *
- * S [I, I] holds the similarities of the items' features, all modalities side by side; W keeps the `neighbors` largest
- * entries that are not zero of each column of S; scores = R W.
+ * S [I, I] are the similarities of the items' features, with all modalities concatenated. W keeps the `neighbors`
+ * largest nonzero entries of each column of S. scores = R W.
  *
- * Cost: 2 I^2 D operations of products in float32, a tile of some items by all items at a time; manhattan has no
- * product and takes as many operations of a plain loop. The neighbours that are kept get their similarity in double
- * precision. */
+ * Cost: 2 I^2 D operations of matrix products in float32, in tiles of some items by all items. manhattan is no matrix
+ * product; it takes the same number of operations in a plain loop. The similarities of the neighbours that are kept are
+ * computed again in double precision. */
 // flags: -O3
 #include <float.h>
 #include <math.h>
@@ -31,20 +31,21 @@ static const Setting settings[] = {
     {0},
 };
 
-enum { TILE = 1 << 22, MOST_ROWS = 512 }; /* similarities in a tile, and its items, at most */
+enum { TILE = 1 << 22, MOST_ROWS = 512 }; /* largest number of similarities in a tile, and of its items */
 
 typedef struct Build {
-    const Feature *feature; /* with 0 and 1 instead of numbers where only that counts */
+    const Feature *feature; /* numbers are replaced by 0 and 1 if the measure is binary */
     size_t features;
     int64_t I;
     bool manhattan;
     Measure measure;
     Nearest near;
-    int64_t first; /* the tile's first item */
+    int64_t first; /* first item of the tile */
     float *tile;   /* [rows, I]: sums */
 } Build;
 
-/* Sums in double precision, in one order for all pairs: equal features have a distance of 0. */
+/* Computes the sum in double precision, in the same order for all pairs, so that equal features have a distance of 0.
+ */
 static double exact_sum(const Build *b, int64_t i, int64_t j)
 {
     double sum = 0;
@@ -59,7 +60,7 @@ static double exact_sum(const Build *b, int64_t i, int64_t j)
     return sum;
 }
 
-enum { LANES = 16 }; /* partial sums, for vectors */
+enum { LANES = 16 }; /* number of partial sums, so that the compiler can use vectors */
 
 static float distance(const float *p, const float *q, int64_t D)
 {
@@ -100,7 +101,7 @@ static void find_nearest(void *arg, size_t task, int worker)
     b->near.count[j] = kept;
 }
 
-/* The products of the tile's items with all items, to b->tile. */
+/* Computes the products of the tile's items with all items, into b->tile. */
 static bool multiply(const Build *b, Tape *t, Tensor *const *x, int64_t rows_now, Error *e)
 {
     tape_reset(t, (Draw){0});
@@ -130,7 +131,7 @@ static bool find_all(Build *b, const Model *m, Tape *t, Tensor *const *x, Arena 
     return true;
 }
 
-/* Copies features as 0 and 1 where only that counts. */
+/* Replaces features by 0 and 1 if the measure is binary. */
 static bool reduce(Build *b, Arena *a, Error *e)
 {
     Feature *own = NEW(a, Feature, b->features, e);
@@ -162,7 +163,7 @@ static bool prepare(Build *b, const Model *m, Arena *a, Error *e)
         return false;
     double largest = 0;
     for (int64_t i = 0; i < b->I; i++) {
-        double size = exact_sum(b, i, i); /* of manhattan twice the sum of magnitudes */
+        double size = exact_sum(b, i, i); /* for manhattan, twice the sum of magnitudes */
         largest = fmax(largest, size);
         b->measure.own[i] = b->manhattan ? size / 2 : s->similarity == SIM_COSINE ? sqrt(size) : size;
         b->near.first[i + 1] = MIN(s->neighbors, b->I);
@@ -178,7 +179,7 @@ static bool prepare(Build *b, const Model *m, Arena *a, Error *e)
 static bool find(Build *b, Model *m, const float *rating, Arena *scratch, Error *e)
 {
     const Device *d = store_device(m->store);
-    Model own = *m; /* its store has the features during this call alone */
+    Model own = *m; /* the features are in its store only during this call */
     if (!prepare(b, m, scratch, e) || !(own.store = store_new(d, e)))
         return false;
     Tape *t = tape_new(d, false, e);

@@ -1,14 +1,15 @@
 /* recsys/models/bm3.c: BM3: Zhou et al. 2023, "Bootstrap Latent Representations for Multi-modal Recommendation", as the
- * benchmark's Elliot and MMRec train it: both have one recipe, without negatives (recipes.md 7.19).
+ * benchmark's Elliot and MMRec train it. Both have the same recipe, without negatives (recipes.md 7.19).
  *
  *   O_u, O_i = LightGCN, O_i += E_i;  t_m = W_m f_m + b_m;  P a linear layer;  x~ = dropout(x), without gradient
  *   loss = d(P O_u, O_i~) + d(P O_i, O_u~) + cl_weight sum over m of [d(P t_m, O_i~) + d(P t_m, t_m~)]
  *          + reg_weight (|O_u|_F + |O_i|_F) / I,  d(x, y) the mean of 1 - cos(x, y) over the batch's pairs
  *   score(u, i) = P O_u . P O_i
  *
- * The norms are those of all users and items: a step propagates all of them. The rest reads the batch's rows: it
- * projects the batch's items and passes its users and items through P, each once. The published code computes all
- * items and drops out whole tables, one mask per row: so each user and item of a batch is dropped out once here. */
+ * The norms are over all users and items, so a step propagates all of them. The other terms read only the rows of the
+ * batch: a step projects the distinct items of the batch, and applies P to its distinct users and items. The published
+ * code computes all items and applies dropout to whole tables, with one mask per row. Therefore each user and item of a
+ * batch has one mask here, too. */
 #include "recsys/models/models.h"
 
 typedef struct Bm3 {
@@ -56,7 +57,7 @@ static void compute(Tape *t, const Model *m, Tensor **users, Tensor **items)
     *items = add(t, *items, x->x.item);
 }
 
-/* Of distinct users or items x, for the batch's rows `at`. */
+/* Returns x~ for the batch's rows `at` of the distinct users or items x. */
 static Tensor *target(Tape *t, Tensor *x, double p, Tensor *at)
 {
     return gather(t, dropout(t, detach(t, x), (float)p), at);

@@ -1,9 +1,11 @@
-/* recsys/models/bprmf.c: BPR-MF: Rendle et al. 2009, as Elliot and MMRec train it (recipes.md 7.4). score(u, i) = g_u .
- * g_i, no biases.
+/* recsys/models/bprmf.c: BPR-MF: Rendle et al. 2009, as Elliot and MMRec train it (recipes.md 7.4). There are no
+ * biases:
  *
- * Variant paper is LearnBPR, with the start of the authors' MyMediaLite: SGD on the sum over the batch of -log sigmoid
- * and l_w / 2 times the squares of its rows. LearnBPR's steps have one triple each: batch_size 1. A larger batch adds
- * the gradients of its triples up. */
+ *   score(u, i) = g_u . g_i
+ *
+ * Variant paper is LearnBPR, with the initial values of the authors' MyMediaLite. It is SGD on a sum over the batch:
+ * -log sigmoid, plus l_w / 2 times the squares of the batch's rows. A step of LearnBPR has one triple: batch_size 1. A
+ * larger batch adds up the gradients of its triples. */
 #include "recsys/models/models.h"
 
 typedef struct BprmfSettings {

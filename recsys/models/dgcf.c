@@ -1,25 +1,27 @@
-/* recsys/models/dgcf.c: DGCF: Wang et al. 2020, as Elliot, after RecBole, and the authors' code train it (recipes.md
- * 7.14). MMRec has no DGCF: its protocol gets Elliot's recipe.
+/* recsys/models/dgcf.c: DGCF: Wang et al. 2020, as Elliot (which follows RecBole) and the authors' code train it
+ * (recipes.md 7.14). MMRec has no DGCF: under its protocol, Elliot's recipe is used.
  *
- * Vectors are cut into `intents` chunks. An edge h -> t has a strength a_k for each intent, 0 at first. Each of a
- * layer's routing iterations computes, from the layer's input x,
+ * Vectors are split into `intents` chunks. An edge h -> t has a strength a_k for each intent k, initially 0. Each
+ * routing iteration of a layer computes, from the input x of the layer:
  *
  *   w_k = softmax over k of a_k,  d_k(h) = sum of w_k over the edges of h
  *   z_k(h) = sum over its t of d_k(h)^-1/2 w_k d_k(t)^-1/2 x_k(t)
  *   a_k += normalize(z_k(h)) . tanh(normalize(x_k(t)))
  *
- * The last z is the layer's output; strengths go on from layer to layer. A node's vector is the mean of layers 0 to
- * n_layers.
+ * The last z is the output of the layer. The next layer starts with the strengths of this one. The vector of a node is
+ * the mean of layers 0 to n_layers.
  *
  *   loss = mean of BPR + l_w_bpr / 2 (squares of layer 0 of the batch's rows) / B
  *          + l_w_ind sum over k of dcor(chunk k, chunk k + 1) / (intents (intents + 1) / 2)
  *
  * dcor is the distance correlation (Szekely et al. 2007) over users and items that are drawn for each batch: max(U, I)
- * / batches of each, at most MOST_SAMPLED. Its matrices are [n, n] with n users and items, 4 n^2 bytes: 16 MiB at most.
- * Three per intent remain until the backward pass. No other matrix here has two dimensions of users or items.
+ * / batches of each, at most MOST_SAMPLED. For n users and items, its matrices are [n, n] of 4 n^2 bytes, at most 16
+ * MiB. Three matrices per intent are kept until the backward pass. No other matrix here is users by users, users by
+ * items or items by items.
  *
- * Variant elliot has no distances, but what RecBole's code computes, which Elliot's follows: r - 2 X (X' + r') where
- * r - 2 X X' + r' is meant, r the squares of the rows; its last term becomes -2 (sum of x_i) r_j. */
+ * Variant elliot does not compute distances; it repeats RecBole's code, which Elliot follows. Let r be the squares of
+ * the rows. The paper's formula is r - 2 X X' + r'; the code computes r - 2 X (X' + r'). The last term becomes -2 (sum
+ * of x_i) r_j. */
 #include "recsys/models/models.h"
 
 enum { MOST_SAMPLED = 1024, MOST_ROUTINGS = 100 };
@@ -28,16 +30,16 @@ typedef struct Dgcf {
     Tables x;
     Csr *graph;         /* [U + I, U + I] */
     int64_t chunk;      /* factors / intents */
-    int64_t sampled[2]; /* users and items in the distance correlation */
+    int64_t sampled[2]; /* numbers of users and of items in the distance correlation */
     int32_t *ids[2];    /* [sampled] */
-    bool *taken;        /* [max(U, I)]: draw_subset's */
-    Tensor *others;     /* [n, n], variant paper: see others_new */
+    bool *taken;        /* [max(U, I)] scratch of draw_subset */
+    Tensor *others;     /* [n, n] for variant paper: see others_new */
     Tensor **input;     /* [intents]: chunks of a layer's input */
     Tensor **tail;      /* tanh(normalize(input)) */
-    Tensor **output;    /* of the last iteration */
+    Tensor **output;    /* of the latest iteration */
     Tensor **strength;  /* [entries]; NULL: 0 */
     Tensor **weight;    /* [entries]: softmax of the strengths */
-    Tensor **live;      /* [intents + 2]: what is read after a layer */
+    Tensor **live;      /* [intents + 2] tensors that are read after a layer */
 } Dgcf;
 
 typedef struct DgcfSettings {
@@ -62,11 +64,11 @@ static const Setting settings[] = {
 
 static bool is_independent(const DgcfSettings *s)
 {
-    return s->intents > 1 && s->l_w_ind > 1e-9; /* both codes leave smaller weights out */
+    return s->intents > 1 && s->l_w_ind > 1e-9; /* both codes ignore smaller weights */
 }
 
-/* 0 on the diagonal, else 1: a node's distance to itself is 0 and has no slope. Rounding would make it 1e-8, and the
- * slope of the root 5,000. */
+/* Makes a matrix with 0 on the diagonal, else 1. The distance of a node to itself is 0 and has no gradient. With
+ * rounding errors it would be 1e-8, and the derivative of the square root 5,000. */
 static Tensor *others_new(Model *m, int64_t n, Error *e)
 {
     Arena *scratch = arena_new(store_device(m->store)->heap, 0);
@@ -107,7 +109,7 @@ static bool init(Model *m, Error *e)
     if (s->factors % K != 0)
         return fail(e, SP_USAGE, "DGCF: factors=%lld is not a multiple of intents=%lld; set one of them",
                     (long long)s->factors, (long long)K);
-    /* strengths are sums of this many numbers of at most tanh 1: their exponentials stay in float32 */
+    /* a strength is a sum of this number of terms of at most tanh(1), so its exponential fits float32 */
     if (s->n_layers * s->routing_iterations > MOST_ROUTINGS)
         return fail(e, SP_USAGE, "DGCF: n_layers=%lld times routing_iterations=%lld is above %d",
                     (long long)s->n_layers, (long long)s->routing_iterations, MOST_ROUTINGS);
@@ -133,8 +135,8 @@ static void soften(Tape *t, const Dgcf *x, int64_t K)
         x->weight[k] = divide(t, x->weight[k], sum);
 }
 
-/* An iteration: output from input and strengths. Equal strengths give LightGCN's graph for every intent: the factors
- * 1 / intents of a weight and of its two degrees cancel. */
+/* Computes the output of one iteration from the input and the strengths. With equal strengths, every intent has
+ * LightGCN's graph: the factors 1 / intents of a weight and of its two degrees cancel. */
 static void convolve(Tape *t, const Dgcf *x, int64_t K, Tensor *all)
 {
     if (!x->strength[0]) {
@@ -153,14 +155,14 @@ static Tensor *layer(Tape *t, const Model *m, Tensor *all, bool last)
     const DgcfSettings *s = m->settings;
     const Dgcf *x = m->own;
     int64_t K = s->intents;
-    float shortest = is_paper(m) ? 1e-6f : 1e-12f; /* TensorFlow's l2_normalize, PyTorch's normalize */
+    float shortest = is_paper(m) ? 1e-6f : 1e-12f; /* epsilon of TensorFlow's l2_normalize, of PyTorch's normalize */
     for (int64_t k = 0; k < K; k++) {
         x->input[k] = cols(t, all, k * x->chunk, x->chunk);
         x->tail[k] = activate(t, row_normalize(t, x->input[k], shortest), ACT_TANH, 0);
     }
     for (int64_t i = 0; i < s->routing_iterations; i++) {
         convolve(t, x, K, all);
-        bool read = !last || i + 1 < s->routing_iterations; /* another iteration reads the strengths */
+        bool read = !last || i + 1 < s->routing_iterations; /* whether another iteration reads the strengths */
         for (int64_t k = 0; read && k < K; k++) {
             Tensor *by = sddmm(t, x->graph, row_normalize(t, x->output[k], shortest), x->tail[k]);
             x->strength[k] = x->strength[k] ? add(t, x->strength[k], by) : by;
@@ -195,7 +197,8 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 
 /* ---- independence ---------------------------------------------------------------------------- */
 
-/* The users (side 0) or items of the batch's distance correlation: a function of seed, epoch and batch. */
+/* Draws the users (side 0) or items for the distance correlation of a batch. The draw is a function of seed, epoch and
+ * batch. */
 static Tensor *draw_sample(Tape *t, const Model *m, const Batch *b, int side)
 {
     const Dgcf *x = m->own;
@@ -208,13 +211,14 @@ static Tensor *draw_sample(Tape *t, const Model *m, const Batch *b, int side)
     return ids;
 }
 
-/* sqrt(max(x, 0) + 1e-8) */
+/* Returns sqrt(max(x, 0) + 1e-8). */
 static Tensor *root(Tape *t, Tensor *x)
 {
     return unary(t, add_number(t, clamp(t, x, 0, FLT_MAX), 1e-8f), UN_SQRT);
 }
 
-/* Distances of the rows of x [n, d], less the means of their row and column, plus the mean of all -> [n, n] */
+/* Returns the distances of the rows of x [n, d], minus the means of their row and column, plus the mean of all -> [n,
+ * n]. */
 static Tensor *distances(Tape *t, const Model *m, Tensor *x)
 {
     const Dgcf *own = m->own;
@@ -246,7 +250,7 @@ static Tensor *covariance(Tape *t, Tensor *a, Tensor *b)
     return root(t, scale(t, sum(t, row_dot(t, a, b)), 1 / n / n));
 }
 
-/* The mean over pairs of intents of the distance correlation of neighbours, over the rows of x [n, factors] -> [1] */
+/* Returns the mean of the distance correlations of neighbouring chunks, over the rows of x [n, factors] -> [1]. */
 static Tensor *independence(Tape *t, const Model *m, Tensor *x)
 {
     const DgcfSettings *s = m->settings;
@@ -271,7 +275,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const DgcfSettings *s = m->settings;
     const Dgcf *x = m->own;
     Tensor *users, *items, *sample[2] = {NULL, NULL};
-    for (int side = 0; is_independent(s) && side < 2; side++) /* before the first op: one upload with the batch */
+    /* before the first op, so that these ids and the batch are one upload */
+    for (int side = 0; is_independent(s) && side < 2; side++)
         sample[side] = draw_sample(t, m, b, side);
     represent(t, m, &users, &items);
     Tensor *ego[] = {gather(t, x->x.user, b->user), gather(t, x->x.item, b->pos), gather(t, x->x.item, b->neg)};

@@ -1,12 +1,13 @@
-/* recsys/models/easer.c: EASE^R: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", as Elliot has it
- * (recipes.md 7.22).
+/* recsys/models/easer.c: EASE^R: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", as Elliot computes
+ * it (recipes.md 7.22).
  *
  *     G = R' R with its diagonal replaced,  P = G^-1,  B_ij = -P_ij / P_jj and B_jj = 0,  scores = R B
  *
- * The diagonal of G is the number of ratings + l2_norm. In the paper R has no numbers but 0 and 1, and this is
- * (R' R)_jj + l2_norm; Elliot keeps it for ratings, too.
+ * The diagonal of G is the number of ratings + l2_norm. In the paper all numbers of R are 0 or 1, and the diagonal is
+ * (R' R)_jj + l2_norm. Elliot uses the number of ratings for other ratings, too.
  *
- * B [I, I] is the only dense matrix of items by items: 4 I^2 bytes. G becomes P and then B in its memory. */
+ * B [I, I] is the only dense matrix of items by items: 4 I^2 bytes. G, P and B use the same memory, one after the
+ * other. */
 // flags: -O3
 #include <float.h>
 #include <math.h>
@@ -20,7 +21,7 @@ typedef struct EaserSettings {
 } EaserSettings;
 typedef struct Easer {
     float *b;            /* [I, I] */
-    const float *rating; /* of each train pair; NULL: all are 1 */
+    const float *rating; /* [pairs] rating of each train pair; NULL: all are 1 */
 } Easer;
 static const Setting settings[] = {
     F64_ALSO(EaserSettings, l2_norm, "1000.0", "1000.0", "added to the diagonal of the products of items", 0, FLT_MAX,
@@ -39,7 +40,7 @@ typedef struct Work {
     double *sum; /* [workers, I] */
 } Work;
 
-/* One row of G, summed in the order of users. */
+/* Computes one row of G. The sum is in the order of users. */
 static void multiply_row(void *arg, size_t task, int worker)
 {
     const Work *w = arg;
@@ -59,21 +60,22 @@ static void multiply_row(void *arg, size_t task, int worker)
 
 /* ---- refinement ------------------------------------------------------------------------------ */
 
-/* P of float32 is wrong where G has eigenvalues near 0. Newton's step for columns of it: P_j + P (e_j - G P_j). The
- * difference is computed in double precision, with G as products with R: so each step leaves about the square of the
- * error. Some vectors v of +1 and -1 tell which columns need it: P (v - G P v) is the error of P times v. */
+/* In float32, P is inaccurate if G has eigenvalues near 0. A Newton step improves its columns: P_j + P (e_j - G P_j).
+ * The difference is computed in double precision, with G as two products with R. Each step roughly squares the relative
+ * error. The columns that need it are found with some vectors v of +1 and -1: P (v - G P v) is the error of P times v.
+ */
 enum { LANES = 16, COLUMNS = 256, ROWS_A_TASK = 64, ROUNDS = 4 };
 
 typedef struct Refinement {
     const Work *w;
-    double (*x)[LANES];       /* [I]: what P or G is multiplied by */
+    double (*x)[LANES];       /* [I] the vectors that P or G is multiplied by */
     double (*by_user)[LANES]; /* [U]: R x */
     double (*y)[LANES];       /* [I]: the product */
     double (*z)[LANES];       /* [I] */
-    double *size, *wrong;     /* [I]: lengths of P's columns, and of their errors, estimated */
+    double *size, *wrong;     /* [I] lengths of the columns of P, and estimates of their errors */
     int32_t *column;          /* [I]: columns to refine */
-    float *rest, *step;       /* [I, COLUMNS]: e_j - G P_j of some columns; P times this */
-    int64_t count, first, at; /* of column; of rest, in column */
+    float *rest, *step;       /* [I, COLUMNS] e_j - G P_j for some columns j; P times this */
+    int64_t count, first, at; /* number of columns to refine; the first one in `rest`; the next index into `column` */
 } Refinement;
 
 static void times_r(void *arg, size_t task, int worker)
@@ -119,14 +121,14 @@ static size_t tasks_of(int64_t rows)
     return (size_t)div_up(rows, ROWS_A_TASK);
 }
 
-/* y = G x */
+/* Computes y = G x. */
 static void times_g(Refinement *f, Pool *p)
 {
     pool_run(p, tasks_of(f->w->users.rows), times_r, f);
     pool_run(p, tasks_of(f->w->items.rows), times_transpose, f);
 }
 
-/* y = P' x, and the lengths of P's columns */
+/* Computes y = P' x, and the lengths of the columns of P. */
 static void times_p(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -145,7 +147,8 @@ static void times_p(void *arg, size_t task, int worker)
         f->size[first + j] = sqrt(square[j]);
 }
 
-/* Estimates how wrong each column of P is: z - P' G z with z = P' v. *whole: the length of this in parts of z's. */
+/* Estimates the error of each column of P: z - P' G z with z = P' v. *whole: the length of this vector relative to that
+ * of z. */
 static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
 {
     const Draw d = {m->seed, DRAW_NOISE, 0};
@@ -176,7 +179,7 @@ static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
     return true;
 }
 
-/* Lanes `lane` and up of f->rest: e_j - G P_j of columns j. */
+/* Computes f->rest from lane `lane` on: e_j - G P_j of columns j. */
 static void find_rest(Refinement *f, Pool *p, int64_t n, int64_t lane)
 {
     int64_t I = f->w->items.rows;
@@ -192,12 +195,12 @@ static void find_rest(Refinement *f, Pool *p, int64_t n, int64_t lane)
             f->rest[i * n + lane + c] = (float)((i == column[c]) - f->y[i][c]);
 }
 
-/* f->step = P f->rest, [I, n] */
+/* Computes f->step = P f->rest, [I, n]. */
 static bool find_step(const Refinement *f, const Device *d, int64_t n, Error *e)
 {
     int64_t I = f->w->items.rows;
     const Array whole = {.name = TEXT(""), .type = F32, .dims = 2, .shape = {I, I}, .count = I * I, .data = f->w->g};
-    Store *s = store_new(d, e); /* the memory of P itself, where the device is the host */
+    Store *s = store_new(d, e); /* if the device is the host, it uses the memory of P itself */
     Tensor *p = s ? store_array(s, &whole, e) : NULL;
     Tape *t = p ? tape_new(d, false, e) : NULL;
     bool ok = t != NULL;
@@ -230,7 +233,7 @@ static bool refine_columns(Refinement *f, const Model *m, Error *e)
     return true;
 }
 
-/* P becomes B; false: a number of it is not finite. */
+/* Converts P to B in place. Returns false if a number is not finite. */
 static bool finish(float *p, int64_t I, double *diagonal)
 {
     bool ok = true;
@@ -244,7 +247,7 @@ static bool finish(float *p, int64_t I, double *diagonal)
     return ok;
 }
 
-/* A score is a sum of ratings times weights. */
+/* Checks that scores fit float32: a score is a sum of ratings times weights. */
 static bool check_range(const Model *m, Error *e)
 {
     const Easer *x = m->own;
@@ -278,11 +281,11 @@ static Easer *new_weights(Model *m, Error *e)
 
 static const double LARGEST_RESIDUAL = 0.1;
 
-/* Columns whose error is longer than these parts of their number on the diagonal, by which B divides them, and of their
- * length are refined. */
+/* A column is refined if its error is longer than ENOUGH times its number on the diagonal (by which B divides it), and
+ * longer than ROUNDING times its length. */
 static const double ENOUGH = 1e-6, ROUNDING = 1e-7;
 
-/* Makes P better. *wrong: how far it is from the inverse of G in the end: |v - G P v| / |v|. */
+/* Refines P. *wrong: the remaining relative error |v - G P v| / |v|. */
 static bool refine(const Model *m, const Work *w, double *wrong, Arena *scratch, Error *e)
 {
     int64_t I = w->items.rows;
@@ -312,14 +315,14 @@ static bool refine(const Model *m, const Work *w, double *wrong, Arena *scratch,
     }
 }
 
-/* Half of the parts are rows of G, half columns of P. */
+/* Reports progress: half of the work is rows of G, half is columns of P. */
 static bool columns_made(void *arg, int64_t columns, Error *e)
 {
     const Model *m = arg;
     return model_made(m, m->data->I + columns, 2 * m->data->I, e);
 }
 
-/* Ratings far above 1 outweigh the diagonal of G, which has their number: what is said then. */
+/* Writes the error for ratings far above 1, which are larger than the diagonal of G (the number of ratings). */
 static bool refuse_rating(const Model *m, int64_t at, Error *e)
 {
     const DataSet *d = m->data;
@@ -335,7 +338,7 @@ static bool refuse_rating(const Model *m, int64_t at, Error *e)
                 settings_text(m->settings, offsetof(EaserSettings, l2_norm)));
 }
 
-/* G has no inverse, which e says, or it is wrong by this part. */
+/* Writes the error: G has no inverse (see e), or the relative error of the inverse is `wrong`. */
 static bool no_inverse(const Model *m, const float *rating, double wrong, Error *e)
 {
     enum { LARGE = 1000 };
@@ -384,7 +387,7 @@ static bool init(Model *m, Error *e)
     return ok;
 }
 
-/* ---- in a run's folder ----------------------------------------------------------------------- */
+/* ---- files of a run folder ------------------------------------------------------------------- */
 
 static const Array *arrays(const Model *m, size_t *count, Error *e)
 {
@@ -428,7 +431,7 @@ static bool restore(Model *m, const Weights *file, Error *e)
 typedef struct Scoring {
     const Easer *x;
     SparseRows ratings;
-    const int32_t *ids; /* rows of ratings; NULL: 0, 1, ... */
+    const int32_t *ids; /* rows of ratings; NULL: 0, 1, 2, ... */
     float *scores;
     double *sum; /* [workers, I] */
 } Scoring;

@@ -1,14 +1,16 @@
 /* recsys/models/freedom.c: FREEDOM: Zhou and Shen 2023, "A Tale of Two Graphs: Freezing and Denoising Graph Structures
- * for Multimodal Recommendation", as the benchmark's Elliot and MMRec train it: both have one recipe (recipes.md 7.18).
+ * for Multimodal Recommendation", as the benchmark's Elliot and MMRec train it. Both have the same recipe (recipes.md
+ * 7.18).
  *
  *   user = mean of layers 0 .. n_ui_layers of LightGCN;  item = the same + S^n_layers E_i
  *   loss = BPR(user, item) + l_w sum over modalities of BPR(user, W_m f_m + b_m)
  *
- * S is mixed once from each modality's nearest items and frozen. The features of the loss are trained. Each epoch
- * trains on a part of the train pairs, drawn with probabilities ~ 1 / sqrt(d_u d_i); an evaluation uses them all.
+ * S is computed once from the nearest items of each modality; it does not change. The features in the loss are trained.
+ * Each epoch trains on a part of the train pairs, drawn with probabilities proportional to 1 / sqrt(d_u d_i). An
+ * evaluation uses all pairs.
  *
- * A step computes the rows of both graphs that its batch reads, and projects the batch's items, each once. Where l_w is
- * 0 nothing reads the features once S is made: they are constants, and there are no projections. */
+ * A step computes only the rows of both graphs that its batch depends on, and projects the distinct items of the batch.
+ * If l_w is 0, the features are read only to make S: they are constants, and there are no projections. */
 #include "recsys/models/models.h"
 
 typedef struct Freedom {
@@ -68,7 +70,7 @@ static bool epoch(Model *m, Error *e)
     return s->drop == 0 || (f->thinned = thinned_graph(m, "thinned", how, e));
 }
 
-/* The vectors of these users and items, as batch_rows lists them; r NULL: of all. */
+/* Computes the vectors of the users and items in batch_rows; r NULL: of all. */
 static void compute(Tape *t, const Model *m, const Csr *graph, const BatchRows *r, Tensor **users, Tensor **items)
 {
     const FreedomSettings *s = m->settings;

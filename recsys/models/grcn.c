@@ -1,30 +1,30 @@
 /* recsys/models/grcn.c: GRCN: Wei et al. 2020, "Graph-Refined Convolutional Network for Multimedia Recommendation with
  * Implicit Feedback", as the benchmark's Elliot and MMRec train it (recipes.md 7.16).
  *
- * For each modality a user has a preference and an item its projected features, all of length 1. Attention between
- * them, over a node's train pairs, gives the modality's vectors and a weight of each pair in both directions. The
- * largest of these weights times a node's confidence in the modality, cut at 0, is the graph on which embeddings of
- * users and items are convolved. A node's vector is its convolved embedding and its vectors of all modalities side by
- * side.
+ * For each modality, a user has a preference and an item has its projected features, all scaled to length 1. Attention
+ * between them, over the train pairs of a node, gives the vectors of the modality and a weight of each pair in both
+ * directions. Each weight is multiplied by the confidence of a node in the modality. The largest product over the
+ * modalities, at least 0, is the weight of the pair in the graph on which the embeddings of users and items are
+ * convolved. The vector of a node is the concatenation of its convolved embedding and its vectors of all modalities.
  *
- * Both directions of an attention have the same scores p_u . f_i, computed once a pair. Each direction is a block,
- * [U, I] or [I, U].
+ * Both directions of attention use the same scores p_u . f_i, computed once per pair. Each direction is a block, [U, I]
+ * or [I, U].
  *
- * Elliot and MMRec evaluate the vectors of the last step's forward pass, which are older than the parameters by that
- * step. Here they are computed from the parameters: recipes.md 7.16 says why. */
+ * Elliot and MMRec evaluate the vectors of the last step's forward pass, which are one step older than the parameters.
+ * Here they are computed from the parameters: recipes.md 7.16 gives the reason. */
 #include <math.h>
 
 #include "recsys/models/models.h"
 
-#define SLOPE 0.01f /* of LeakyReLU */
+#define SLOPE 0.01f /* slope of LeakyReLU */
 
 typedef struct Grcn {
     Tables x;
     Modality *modality;
     Tensor **preference; /* [M]: [U, P] */
-    Tensor *confidence;  /* [U + I, M]; NULL where no weight reads it */
-    Csr *to_users;       /* [U, I]: an entry is a message of an item to a user */
-    Csr *to_items;       /* [I, U] */
+    Tensor *confidence;  /* [U + I, M]; NULL if no weight depends on it */
+    Csr *to_users;       /* [U, I]: an entry is a message from an item to a user */
+    Csr *to_items;       /* [I, U]: an entry is a message from a user to an item */
 } Grcn;
 
 static const char *const weight_modes[] = {"confid", "max", "mean"};
@@ -63,7 +63,7 @@ static const Setting settings[] = {
     {0},
 };
 
-/* init of a matrix [rows, cols] for a part of its rows */
+/* Returns the Init of some rows of a matrix [rows, cols], as if the whole matrix were drawn. */
 static Init part_of(Init init, int64_t rows, int64_t cols)
 {
     return init.kind == INIT_XAVIER_NORMAL ? (Init){INIT_NORMAL, sqrt(2.0 / ((double)rows + (double)cols))} : init;
@@ -107,7 +107,7 @@ static bool init(Model *m, Error *e)
            (g->to_items = csr_turned(m->store, g->to_users, e)) && csr_index(m->store, g->to_items, e);
 }
 
-/* The sums of messages x by the weights of the graph's entries. */
+/* Returns the sums of messages x, weighted by the entries of the graph. */
 static Tensor *messages(Tape *t, const Model *m, const Csr *g, Tensor *weight, Tensor *x)
 {
     const GrcnSettings *s = m->settings;
@@ -115,7 +115,7 @@ static Tensor *messages(Tape *t, const Model *m, const Csr *g, Tensor *weight, T
     return s->has_act ? activate(t, sum, ACT_LEAKY_RELU, SLOPE) : sum;
 }
 
-typedef struct Refined {         /* of one modality */
+typedef struct Refined {         /* the results of one modality */
     Tensor *user, *item;         /* [U, P], [I, P] */
     Tensor *to_users, *to_items; /* attention of each entry */
 } Refined;
@@ -127,14 +127,15 @@ static Refined refine(Tape *t, const Model *m, const Modality *x, Tensor *prefer
     int64_t mark = tape_mark(t);
     Tensor *p = row_normalize(t, preference, 1e-12f);
     Tensor *f = row_normalize(t, linear_act(t, x->features, &x->linear, ACT_LEAKY_RELU, SLOPE), 1e-12f);
-    /* MMRec's routings send users' messages to items, and add what users received: nothing */
+    /* MMRec's routings send messages from users to items, but add the messages that users received, which are 0. So
+     * nothing is done */
     for (int64_t i = 0; i < s->num_routings && !is_mmrec(m); i++) {
         Tensor *attention = edge_softmax(t, g->to_users, sddmm(t, g->to_users, p, f));
         p = row_normalize(t, add(t, p, messages(t, m, g->to_users, attention, f)), 1e-12f);
     }
     Tensor *score = sddmm(t, g->to_users, p, f);
-    /* Elliot gives the scores to the items in the order of users' entries: entry n of the block [I, U] has the score
-     * of entry n of [U, I] */
+    /* Elliot gives the scores to the items in the order of the users' entries: entry n of the block [I, U] gets the
+     * score of entry n of [U, I] */
     Tensor *turned = s->edge_order == ORDER_ELLIOT ? score : edge_turn(t, g->to_users, g->to_items, score);
     Refined r = {.to_users = edge_softmax(t, g->to_users, score), .to_items = edge_softmax(t, g->to_items, turned)};
     r.user = add(t, p, messages(t, m, g->to_users, r.to_users, f));
@@ -143,22 +144,22 @@ static Refined refine(Tape *t, const Model *m, const Modality *x, Tensor *prefer
     return r;
 }
 
-/* x [rows] at each entry of g by its row, or x [cols] by its column */
+/* Returns, for each entry of g, x [rows] of its row, or x [cols] of its column. */
 static Tensor *at_entries(Tape *t, const Csr *g, bool by_row, Tensor *x)
 {
     Tensor *ones = filled(t, 1, 2, (int64_t[]){by_row ? g->cols : g->rows, 1});
     return by_row ? sddmm(t, g, x, ones) : sddmm(t, g, ones, x);
 }
 
-/* The weight of each entry: over M modalities. */
+/* Returns the weight of each entry, computed over the M modalities. */
 static Tensor *weigh(Tape *t, const Model *m, const Refined *r, bool to_items)
 {
     const GrcnSettings *s = m->settings;
     const Grcn *g = m->own;
     int64_t M = (int64_t)m->data->feature_count, U = m->data->U, I = m->data->I;
-    /* Whose confidence: in Elliot that of the node that receives a message, in MMRec that of the node that sends it */
+    /* Elliot uses the confidence of the receiver of a message, MMRec that of the sender */
     bool of_items = to_items != is_mmrec(m);
-    /* in Elliot's order, also by the users' entries */
+    /* in Elliot's order, the users' entries are used for items, too */
     const Csr *order = to_items && s->edge_order == ORDER_PAPER ? g->to_items : g->to_users;
     Tensor *confidence = g->confidence ? rows(t, g->confidence, of_items ? U : 0, of_items ? I : U) : NULL, *sum = NULL;
     for (int64_t i = 0; i < M; i++) {
@@ -172,7 +173,7 @@ static Tensor *weigh(Tape *t, const Model *m, const Refined *r, bool to_items)
     return s->pruning ? activate(t, sum, ACT_RELU, 0) : sum;
 }
 
-/* The convolution of the embeddings: the sum of layers 0 to num_layers. */
+/* Convolves the embeddings: the sum of layers 0 to num_layers. */
 static void convolve(Tape *t, const Model *m, const Refined *r, Tensor **users, Tensor **items)
 {
     const GrcnSettings *s = m->settings;
@@ -194,12 +195,12 @@ static void convolve(Tape *t, const Model *m, const Refined *r, Tensor **users, 
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
 }
 
-typedef struct Parts { /* of users' and items' vectors, side by side */
+typedef struct Parts { /* the parts of the vectors, which are concatenated */
     int count;
     Tensor **user, **item;
 } Parts;
 
-/* false: the tape has failed */
+/* Returns false if the tape has failed. */
 static bool compute(Tape *t, const Model *m, Parts *out)
 {
     const GrcnSettings *s = m->settings;
@@ -227,8 +228,9 @@ static bool compute(Tape *t, const Model *m, Parts *out)
     return true;
 }
 
-/* Means of squares, where add_l2 has halves of sums: of users' and items' embeddings, two rows a sample. Preferences:
- * in Elliot without a weight; in MMRec with it, and the visual ones a second time, of all users. */
+/* Adds the regularisation. The terms are means of squares (add_l2 has half sums): of the embeddings of users and items,
+ * two rows per sample. Elliot adds the preferences without a weight. MMRec adds them with the weight, and adds the
+ * visual preferences of all users once more. */
 static Tensor *add_regularisation(Tape *t, const Model *m, const Batch *b, Tensor *loss)
 {
     const GrcnSettings *s = m->settings;
@@ -260,7 +262,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     Parts x;
     if (!compute(t, m, &x))
-        return true; /* the caller asks the tape */
+        return true; /* the caller checks the tape */
     *users = x.user[0];
     *items = x.item[0];
     for (int i = 1; i < x.count; i++) {
