@@ -1,8 +1,8 @@
-/* recsys/models/itemknn.c: ItemKNN: Sarwar et al. 2001 (standard) and Aiolli 2013 in Ferrari Dacrema's form (aiolli),
- * as Elliot computes them (recipes.md 7.3).
+/* recsys/models/itemknn.c: ItemKNN, as Elliot computes it (recipes.md 7.3): Sarwar et al. 2001 (standard), and Aiolli
+ * 2013 in Ferrari Dacrema's form (aiolli).
  *
- * S [I, I] holds the similarities of the columns of the ratings R [U, I]; W keeps the `neighbors` largest entries of
- * each column of S (standard: of those that are not zero); scores = R W. */
+ * S [I, I] are the similarities of the columns of the ratings R [U, I]. W keeps the `neighbors` largest entries of each
+ * column of S (standard: only nonzero entries). scores = R W. */
 #include "recsys/models/shared/knn.h"
 
 static bool init(Model *m, Error *e)

@@ -1,21 +1,21 @@
 /* recsys/models/lattice.c: LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the
  * benchmark's Elliot and MMRec train it (recipes.md 7.8).
  *
- * A graph of alike items is mined from each modality's features: once from the raw ones, and once an epoch from their
- * learned projections. Both kinds are mixed over modalities with learned weights, then with each other; item embeddings
- * are smoothed on the mixture and added to those of a graph convolution on users and items.
+ * A graph of similar items is made from the features of each modality: once from the raw features, and once per epoch
+ * from their learned projections. Each kind is mixed over modalities with learned weights, then both mixtures are
+ * mixed. Item embeddings are smoothed on the result, and added to those of a graph convolution on users and items.
  *
- * cf_model is what users and items are convolved by (MMRec's setting): LightGCN, NGCF's layers, or nothing (mf).
+ * cf_model (a setting of MMRec) is this convolution: LightGCN, NGCF's layers, or none (mf).
  *
- * The mixture is made with gradient on an epoch's first batch and is a constant for its others. The reference code
- * holds dense item x item matrices; here every graph keeps k entries a row, and gradients flow through the kept cosines
- * alone, as they do there. */
+ * The mixture is computed with gradient in the first batch of an epoch; it is a constant in the other batches. The
+ * reference code has dense item x item matrices. Here every graph has k entries per row. As in the reference code,
+ * gradients flow only through the kept cosines. */
 #include "recsys/models/models.h"
 
 typedef struct Mined { /* graphs of one modality */
     Csr *original;     /* [I, I], from the raw features, normalised */
-    Csr *nearest;      /* the last evaluation's neighbours by projected features */
-    const char *key;   /* that one's name in the store */
+    Csr *nearest;      /* the neighbours by projected features, from the last evaluation */
+    const char *key;   /* name of `nearest` in the store */
 } Mined;
 typedef struct Lattice {
     Tables x;
@@ -23,10 +23,10 @@ typedef struct Lattice {
     Modality *modality;   /* [M] trained features; projections are [P, D_m] */
     Mined *mined;         /* [M] */
     Csr *adjacency;       /* [U + I, U + I] */
-    NgcfLayers ngcf;      /* cf_model=ngcf */
-    Tensor **layer;       /* [n_ui_layers + 1]: of a pass, [U + I, D] */
-    Csr *items;           /* the epoch's item graph, without gradient */
-    bool evaluated;       /* no step since the last evaluation: `nearest` holds for the next epoch */
+    NgcfLayers ngcf;      /* if cf_model=ngcf */
+    Tensor **layer;       /* [n_ui_layers + 1] layers of a pass, each [U + I, D] */
+    Csr *items;           /* item graph of the epoch, without gradient */
+    bool evaluated;       /* no step was taken since the last evaluation, so `nearest` is valid for the next epoch */
 } Lattice;
 
 typedef enum CfModel { CF_LIGHTGCN, CF_NGCF, CF_MF } CfModel;
@@ -66,13 +66,13 @@ static Sampling sampling(const Model *m)
     return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_DISTINCT_USERS;
 }
 
-/* Elliot's normalisation sets the diagonal to 1 first; MMRec's leaves the cosine of an item with itself. */
+/* Elliot's normalisation first sets the diagonal to 1. MMRec's keeps the cosine of an item with itself. */
 static Csr *normalized(Tape *t, const Model *m, Csr *g)
 {
     return graph_normalize(t, is_mmrec(m) ? g : graph_set_diagonal(t, g, 1));
 }
 
-/* g alone stays of what was made since `mark`, once it has its values. */
+/* Frees all tensors made since `mark` except g, after the values of g are computed. */
 static Csr *only(Tape *t, int64_t mark, Csr *g)
 {
     if (g && !g->later)
@@ -80,7 +80,7 @@ static Csr *only(Tape *t, int64_t mark, Csr *g)
     return g;
 }
 
-/* The graph of the raw features, kept in the store. */
+/* Makes the graph of the raw features, and stores it. */
 static bool mine_original(Model *m, Mined *g, const Modality *x, Error *e)
 {
     const LatticeSettings *s = m->settings;
@@ -122,8 +122,8 @@ static bool init(Model *m, Error *e)
     return (l->adjacency = user_item_graph(m, "adjacency", is_mmrec(m) ? ADJ_ROW_SELF : ADJ_BOTH_SELF, e));
 }
 
-/* Neighbours by projected features. An epoch begins with the parameters that were evaluated last: what was found then
- * is kept. */
+/* Finds the neighbours by projected features. If the parameters have not changed since the last evaluation, its
+ * neighbours are used again. */
 static Csr *learn(Tape *t, const Model *m, int i)
 {
     const LatticeSettings *s = m->settings;
@@ -140,7 +140,7 @@ static Csr *learn(Tape *t, const Model *m, int i)
     return only(t, mark, g);
 }
 
-/* (1 - l_m) normalise(sum w_m knn(W_m f + b)) + l_m sum w_m original_m, w = softmax(modal_weight) */
+/* Returns (1 - l_m) normalise(sum w_m knn(W_m f + b)) + l_m sum w_m original_m, with w = softmax(modal_weight). */
 static Csr *mine_items(Tape *t, Model *m)
 {
     const LatticeSettings *s = m->settings;
@@ -166,17 +166,17 @@ static Csr *mine_items(Tape *t, Model *m)
     return only(t, mark, graph_mix(t, 2, both, shares));
 }
 
-/* What the vectors of users and items are made of (NULL: of all). A batch reads few rows, and these read few of a large
- * graph; NGCF's layers are computed for all nodes. */
+/* The inputs of the vectors of users and items (NULL: of all). A batch reads few rows, and these depend on few rows of
+ * a large graph. NGCF's layers are computed for all nodes. */
 typedef struct Parts {
     TwoGraphs two;
-    Tensor *nodes; /* of cf_model=ngcf: users and items in one list */
+    Tensor *nodes; /* if cf_model=ngcf: users and items in one list */
 } Parts;
 static Parts graphs(Tape *t, const Model *m, const Csr *items_graph, Tensor *users, Tensor *items)
 {
     const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
-    bool light = s->cf_model == CF_LIGHTGCN; /* else the layers of `nodes` are the tables alone */
+    bool light = s->cf_model == CF_LIGHTGCN; /* otherwise `nodes` has no layers: its vectors are the tables */
     Parts p = {.two = {
                    .items = {.graph = items_graph, .layers = s->n_layers, .combine = COMBINE_LAST},
                    .nodes = {.graph = l->adjacency, .layers = light ? s->n_ui_layers : 0, .normalize = !is_mmrec(m)},
@@ -187,7 +187,7 @@ static Parts graphs(Tape *t, const Model *m, const Csr *items_graph, Tensor *use
     return p;
 }
 
-/* The mean of NGCF's layers, of p's users and items */
+/* Computes the mean of NGCF's layers, for the users and items of p. */
 static void ngcf(Tape *t, const Model *m, const Parts *p, Tensor **users, Tensor **items)
 {
     const LatticeSettings *s = m->settings;
@@ -224,7 +224,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     int64_t mark = tape_mark(t);
     bool mines = b->index == 0 && !b->again;
     Csr *mined = mines ? mine_items(t, m) : l->items;
-    Parts p = graphs(t, m, mined, r.users, r.items); /* all patterns come first: they are one upload */
+    Parts p = graphs(t, m, mined, r.users, r.items); /* all patterns are made first, so that they are one upload */
     if (mines) {
         Error e = {0};
         l->evaluated = false;
@@ -234,8 +234,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     }
     compute(t, m, &p, &r.users, &r.items);
     tape_drop(t, mark, 2, (Tensor *[]){r.users, r.items});
-    /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's
-     * rows. */
+    /* MMRec divides the squares by the configured batch size, even for a shorter last batch. Elliot divides by the rows
+     * of the batch. */
     double size = is_mmrec(m) ? (double)s->common.batch_size : (double)b->B;
     return rows_bpr(t, r.users, r.items, &r, s->l_w / 2 * ((double)b->B / size));
 }

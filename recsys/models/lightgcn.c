@@ -1,11 +1,13 @@
 /* recsys/models/lightgcn.c: LightGCN: He et al. 2020, as the benchmark's Elliot, MMRec and the authors' PyTorch code
  * train it (recipes.md 7.5).
  *
- * E_l+1 = A E_l on the graph of users and items, A = D^-1/2 R D^-1/2 without self loops; a node's vector is the mean of
- * its layers 0 to n_layers, score(u, i) their dot product. All regularise layer 0 of the batch's rows. Elliot and MMRec
- * differ in the start (N(0, 0.1) or xavier_uniform), in the degree (MMRec adds 1e-7) and in the norm. Elliot's recipe
- * is that of the authors' code: variant paper has their defaults. Both pass scores through a sigmoid, which ranks alike
- * but above about 17, where all are 1 in float32: not done here. */
+ *   E_(l+1) = A E_l,  A = D^-1/2 R D^-1/2 on the graph of users and items, without self loops
+ *
+ * The vector of a node is the mean of its layers 0 to n_layers; score(u, i) is the dot product. All recipes regularise
+ * layer 0 of the batch's rows. Elliot and MMRec differ in the initial values (N(0, 0.1) or xavier_uniform), in the
+ * degrees (MMRec adds 1e-7) and in the norm. Elliot's recipe is that of the authors' code; variant paper has the
+ * authors' defaults. Elliot and the authors apply a sigmoid to the scores. It does not change the ranking, except above
+ * about 17, where all values are 1 in float32. Sapor does not apply it. */
 #include "recsys/models/models.h"
 
 typedef struct LightGcn {

@@ -1,5 +1,5 @@
 /* recsys/models/mgcn.c: MGCN: Yu et al. 2023, "Multi-View Graph Convolutional Network for Multimedia Recommendation",
- * as MMRec trains it. Elliot has none: its protocol trains the same (recipes.md 7.23).
+ * as MMRec trains it. Elliot has no MGCN: under its protocol, the same recipe is used (recipes.md 7.23).
  *
  *   h_m = E_i * sigmoid(gate_m(W_m f_m + b_m)),  y_m = S_m^n_layers h_m,  V_m = [R y_m; y_m]
  *   C = mean of layers 0 .. n_ui_layers of LightGCN
@@ -7,15 +7,17 @@
  *   side = (common + sum of (V_m - common) * sigmoid(prefer_m(C))) / (modalities + 1),  vectors = C + side
  *   loss = BPR + reg_weight / 2 squares / batch_size + cl_loss [InfoNCE(side_i, C_i) + InfoNCE(side_u, C_u)]
  *
- * S_m [I, I] is made once, of raw features; R [U, I] is the users' block of LightGCN's graph. All but the products by
- * these graphs is row by row. So a step computes V, a, side and the losses for its batch's users and items alone; y_m
- * for these items and those that its users have; h_m, with the projection, for the nearest of these. On Amazon Baby
- * these are nearly all items: there a step costs three products of [I, D_m] by [D_m, D] a modality (forward, weights,
- * features) and one step of Adam for the features, whose gradient stays in two factors. */
+ * S_m [I, I] is made once from the raw features. R [U, I] is the users' block of LightGCN's graph.
+ *
+ * Everything except the products with these graphs is computed row by row. A step therefore computes V, a, side and the
+ * losses only for the users and items of its batch; y_m for these items and the items of these users; and h_m, with the
+ * projection, for the neighbours of these items. On Amazon Baby these are nearly all items. There, a step costs three
+ * products of [I, D_m] by [D_m, D] per modality (forward pass, gradient of W_m, gradient of the features), and a step
+ * of Adam for the features, whose gradient is stored as two factors. */
 #include "recsys/models/models.h"
 
 typedef struct View { /* one modality */
-    Csr *items;       /* S_m */
+    Csr *items;       /* S_m [I, I] */
     Linear gate, prefer;
 } View;
 typedef struct Mgcn {
@@ -47,7 +49,7 @@ static const Setting settings[] = {
     {0},
 };
 
-/* PyTorch's Linear(D, out) */
+/* Makes a layer like PyTorch's Linear(D, out). */
 static Linear layer(Model *m, const char *format, const char *name, int64_t out, bool bias, Error *e)
 {
     const MgcnSettings *s = m->settings;
@@ -94,16 +96,16 @@ static Propagation of_items(const Model *m, size_t i)
     return (Propagation){.graph = g->view[i].items, .layers = s->n_layers, .combine = COMBINE_LAST};
 }
 
-/* What the vectors of some users and items read; lists that are NULL: all rows. */
+/* The rows that the vectors of some users and items depend on. A list that is NULL means all rows. */
 typedef struct Read {
     int64_t user_count, item_count;
     Reach nodes;
-    Reach *items;             /* [M]: the rows of y_m, and what they read */
-    const Csr *block;         /* R's rows of the users */
-    Tensor *had_at, *item_at; /* where the items that the users have, and the items, are in y_m */
+    Reach *items;             /* [M] the rows of y_m, and the rows they depend on */
+    const Csr *block;         /* the rows of R of these users */
+    Tensor *had_at, *item_at; /* positions in y_m: of the items of the users, and of the items */
 } Read;
 
-/* r NULL: of all. All lists of a step are made here. */
+/* Makes all lists of a step. r NULL: for all users and items. */
 static bool read_lists(Tape *t, const Model *m, const BatchRows *r, Read *x)
 {
     const Mgcn *g = m->own;
@@ -135,7 +137,7 @@ static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
     return ids ? gather(t, x, ids) : x;
 }
 
-/* V_m of the users, then of the items */
+/* Returns V_m of the users, followed by V_m of the items. */
 static Tensor *view(Tape *t, const Model *m, size_t i, const Read *x)
 {
     const Mgcn *g = m->own;
@@ -143,14 +145,14 @@ static Tensor *view(Tape *t, const Model *m, size_t i, const Read *x)
     const Propagation items = of_items(m, i);
     Reach picked = x->items[i];
     Tensor *low = picked.low, *gate = linear_act(t, project(t, &g->modality[i], low), &g->view[i].gate, ACT_SIGMOID, 0);
-    picked.low = NULL; /* these rows alone are computed */
+    picked.low = NULL; /* only these rows are computed */
     Tensor *y = propagate(t, &items, mul(t, pick(t, g->x.item, low), gate), NULL, &picked);
     y = stack_rows(t, spmm(t, x->block, pick(t, y, x->had_at)), pick(t, y, x->item_at));
     tape_drop(t, mark, 1, &y);
     return y;
 }
 
-/* side and C [users + items, D] */
+/* Computes side and C, each [users + items, D]. */
 static void compute(Tape *t, const Model *m, const Read *x, Tensor **side, Tensor **content)
 {
     const Mgcn *g = m->own;
@@ -180,7 +182,8 @@ static void compute(Tape *t, const Model *m, const Read *x, Tensor **side, Tenso
     tape_drop(t, mark, 2, (Tensor *[]){*side, *content});
 }
 
-/* InfoNCE of the batch's rows `at` of both, first .. first + count - 1: cosines, the batch's rows as negatives. */
+/* Returns InfoNCE of rows first .. first + count - 1 of both tensors, at positions `at`: with cosines, and the other
+ * rows of the batch as negatives. */
 static Tensor *contrast(Tape *t, Tensor *side, Tensor *content, int64_t first, int64_t count, Tensor *at)
 {
     Tensor *a = gather(t, row_normalize(t, rows(t, side, first, count), 1e-12f), at);
@@ -198,7 +201,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
         compute(t, m, &x, &side, &content);
     int64_t n = x.user_count, k = x.item_count;
     Tensor *all = add(t, content, side);
-    /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too. */
+    /* MMRec divides the squares by the configured batch size, even for a shorter last batch. */
     double l2 = s->reg_weight / 2 * (double)b->B / (double)s->common.batch_size;
     Tensor *sum = rows_bpr(t, rows(t, all, 0, n), rows(t, all, n, k), &r, l2);
     if (s->cl_loss > 0)

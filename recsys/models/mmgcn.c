@@ -1,49 +1,53 @@
 /* recsys/models/mmgcn.c: MMGCN: Wei et al. 2019, "MMGCN: Multi-modal Graph Convolution Network for Personalized
  * Recommendation of Micro-video", as MMRec and Elliot train it (recipes.md 7.17).
  *
- * For each modality layer 0 is a preference of each user and the features of each item, rows of length 1. A layer:
+ * For each modality, layer 0 is a preference of each user and the features of each item, as rows of length 1. A layer
+ * is:
  *
  *   h = LeakyReLU(mean of neighbours' (x W'))       conv
  *   z = LeakyReLU(x L' + l) + identity              linear
  *   x = LeakyReLU([h, z] G' + g)                    combine
  *
- * A node's vector is the mean of the last layer over modalities. Visual features are projected first; the others are
- * read as they are, so that a text of 384 numbers has conv's W of 384 x 384 in layer 1.
+ * The vector of a node is the mean of the last layer over the modalities. Visual features are projected first. Other
+ * features are used without projection: a text of 384 numbers has a W of 384 x 384 in conv of the first layer.
  *
- * MMRec and the authors' code never train identities and preferences: these are plain tensors there, not parameters.
- * train_id=true makes them parameters, as they are in Elliot's code and as the paper reads.
+ * MMRec and the authors' code do not train identities and preferences: they are tensors, but not parameters.
+ * train_id=true makes them parameters, as in Elliot's code and as the paper describes.
  *
- * Cost. Layer 1 costs most, with D numbers a node: 256, and 384 of raw texts. Products by W have I rows, not U + I:
- * what users receive is projected, x_i W', before it is averaged; what items receive is averaged, and then projected.
- * Where preferences are not trained this average is a constant of layer 1, as are normalised preferences and texts.
- * They are made in the first step, [U, D] and twice [I, D] a modality: in layer 1 no later step sums rows of users.
- * What remains per step and modality, in multiplications: I D_m D of the projection, 2 I D^2 of `conv`, (U + I) D 64 of
- * `linear` and as much of `combine`. The backward pass has them again for W, L and G, and once more for x where x has a
- * gradient. Of Baby's two modalities (4,096 and 384 numbers) the visual projection is half of all.
+ * Cost. The first layer costs most, with D numbers per node: 256, or 384 for raw texts. Products with W have I rows,
+ * not U + I: items are projected (x_i W') before users average them, and users are averaged before the result is
+ * projected for items. If preferences are not trained, this average is a constant of the first layer, and so are
+ * normalised preferences and texts. These constants are made in the first step: [U, D] and twice [I, D] per modality.
+ * Later steps sum no rows of users in the first layer.
  *
- * MMRec and Elliot evaluate the vectors of the last step's forward pass; here they are computed from the parameters, as
+ * The remaining cost per step and modality, in multiplications: I D_m D for the projection, 2 I D^2 for `conv`, (U + I)
+ * D 64 for `linear`, and the same for `combine`. The backward pass repeats this for W, L and G, and once more for x if
+ * x has a gradient. With the two modalities of Baby (4,096 and 384 numbers), the visual projection is half of the
+ * total.
+ *
+ * MMRec and Elliot evaluate the vectors of the last step's forward pass. Here they are computed from the parameters, as
  * in GRCN (recipes.md 7.16). */
 #include <math.h>
 
 #include "recsys/models/models.h"
 
-#define SLOPE 0.01f /* of LeakyReLU */
+#define SLOPE 0.01f /* slope of LeakyReLU */
 
-typedef struct Channel { /* of one modality */
+typedef struct Channel { /* the tensors of one modality */
     Tensor *features;    /* [I, D_m] */
-    Linear projection;   /* [D, D_m]; w NULL: features are read as they are, D is D_m */
+    Linear projection;   /* [D, D_m]; w NULL: the features are not projected, and D is D_m */
     Tensor *preference;  /* [U, D] */
-    /* Constants of layer 0, or NULL where a step makes them: rows of length 1, and what items receive */
+    /* Constants of layer 0: rows of length 1, and the means that items receive. NULL if each step computes them */
     Tensor *user, *item, *received;  /* [U, D], [I, D], [I, D] */
     Linear *conv, *linear, *combine; /* [n_layers]: W, L and l, G and g */
 } Channel;
 typedef struct Mmgcn {
     Tables identity;
-    Channel *channel; /* [M] */
-    Tensor *squares;  /* [1]: the sum of squares of the first channel's preference, where it is constant */
-    int64_t first;    /* the channel that is projected and regularised; -1: none */
-    const Csr *to_users, *to_items; /* means of neighbours: [U, I], [I, U] */
-    bool ready;                     /* the constants are made */
+    Channel *channel;               /* [M] */
+    Tensor *squares;                /* [1] the sum of squares of the first channel's preference, if it is constant */
+    int64_t first;                  /* the channel that is projected and regularised; -1: none */
+    const Csr *to_users, *to_items; /* means over neighbours: [U, I], [I, U] */
+    bool ready;                     /* the constants exist */
 } Mmgcn;
 
 typedef struct MmgcnSettings {
@@ -58,7 +62,8 @@ static const Setting settings[] = {
     FACTORS_SETTING(MmgcnSettings),
     I64_SETTING(MmgcnSettings, factors_multimod, "256", "256",
                 "length of projected visual features; 0: these are read as they are, too", 0, INT32_MAX),
-    /* Elliot's is its code's: the benchmark has no MMGCN. MMRec's code has 3, whatever its configuration says. */
+    /* Elliot's default is that of its code, because the benchmark has no MMGCN. MMRec's code always has 3, whatever its
+     * configuration says. */
     I64_ALSO(MmgcnSettings, n_layers, "2", "3", "propagation steps on the graph of users and items", 1, MOST_LAYERS,
              SAME_AS("num_layers")),
     {"train_id", "true", "false", "train identities and preferences, which MMRec's code leaves as they are drawn",
@@ -66,13 +71,14 @@ static const Setting settings[] = {
      ALIASES(NOT_HERE("has_id", BOTH_HAVE_IT), NOT_HERE("aggregation", BOTH_HAVE_IT),
              NOT_HERE("concatenation", BOTH_HAVE_IT))},
     F64_ALSO(MmgcnSettings, l_w, "1e-2", "1e-4", "weight of the regularisation: no effect unless train_id", 0, FLT_MAX,
-             SAME_AS("reg_weight")), /* Elliot's: its code's */
+             SAME_AS("reg_weight")), /* Elliot's default is that of its code */
     {0},
 };
 
 /* ---- parameters and constants ---------------------------------------------------------------- */
 
-/* A drawn table [rows, cols] of identities or preferences. of_rows: of the table that it is a part of. */
+/* Draws a table [rows, cols] of identities or preferences. of_rows: the rows of the whole table that it is a part of.
+ */
 static Tensor *table_new(Model *m, const char *name, int64_t rows, int64_t cols, int64_t of_rows, Error *e)
 {
     const MmgcnSettings *s = m->settings;
@@ -118,7 +124,7 @@ static bool channel_new(Model *m, Channel *c, const Feature *f, bool projected, 
         !constants_new(m, c, D, e))
         return false;
     for (int64_t l = 0; l < s->n_layers; l++) {
-        /* MMRec draws G by xavier in layer 1 alone */
+        /* MMRec draws G with xavier only in the first layer */
         Init combine = l == 0 || !is_mmrec(m) ? xavier : usual;
         if (!layer_new(m, &c->conv[l], "conv", f, l, D, D, false, xavier, e) ||
             !layer_new(m, &c->linear[l], "linear", f, l, s->factors, D, true, xavier, e) ||
@@ -129,7 +135,8 @@ static bool channel_new(Model *m, Channel *c, const Feature *f, bool projected, 
     return true;
 }
 
-/* The modality that is projected and regularised: "visual", else the first one in Elliot and none in MMRec. */
+/* Finds the modality that is projected and regularised: "visual"; if there is none, the first one in Elliot and none in
+ * MMRec. */
 static bool find_first(const Model *m, int64_t *first, Error *e)
 {
     const MmgcnSettings *s = m->settings;
@@ -165,7 +172,7 @@ static bool init(Model *m, Error *e)
            (g->to_users = interaction_graph(m, "to_users", SHARE_USER, e));
 }
 
-/* Computes the constants, once: in the first step, as they follow from the numbers that the tables have then. */
+/* Makes the constants once, in the first step, because they depend on the initial values of the tables. */
 static void make_constants(Tape *t, Mmgcn *g, size_t channels)
 {
     for (size_t i = 0; i < channels && !g->ready; i++) {
@@ -188,7 +195,7 @@ static void make_constants(Tape *t, Mmgcn *g, size_t channels)
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-typedef struct Joined { /* [h, z] G' + g = h A' + z B' + g: the joined rows never exist */
+typedef struct Joined { /* Computes [h, z] G' + g as h A' + z B' + g, without storing the concatenated rows. */
     Linear h, z;
 } Joined;
 
@@ -199,7 +206,7 @@ static Joined combine_of(Tape *t, const Linear *l, int64_t D)
                     {.w = cols(t, l->w, D, K - D), .b = l->b, .N = N, .K = K - D}};
 }
 
-/* A layer's result for one side of the graph; h before its LeakyReLU. */
+/* Returns the result of a layer for the users or the items; h is the value before its LeakyReLU. */
 static Tensor *next(Tape *t, const Linear *l, const Joined *c, Tensor *x, Tensor *h, Tensor *identity)
 {
     h = activate(t, h, ACT_LEAKY_RELU, SLOPE);
@@ -207,7 +214,7 @@ static Tensor *next(Tape *t, const Linear *l, const Joined *c, Tensor *x, Tensor
     return activate(t, linear_add(t, z, &c->z, linear(t, h, &c->h)), ACT_LEAKY_RELU, SLOPE);
 }
 
-/* The last layer of a modality. */
+/* Returns the last layer of a modality. */
 static Tables channel_layers(Tape *t, const Model *m, const Channel *c)
 {
     const MmgcnSettings *s = m->settings;
@@ -229,7 +236,7 @@ static Tables channel_layers(Tape *t, const Model *m, const Channel *c)
     return x;
 }
 
-/* The vectors of users and items, or of a batch's where b is not NULL: [U, D] and [I, D], or rows by its lists. */
+/* Computes the vectors of users [U, D] and items [I, D]; if b is not NULL, only those in its lists. */
 static void compute(Tape *t, const Model *m, const BatchRows *b, Tensor **users, Tensor **items)
 {
     Mmgcn *g = m->own;
@@ -247,8 +254,8 @@ static void compute(Tape *t, const Model *m, const BatchRows *b, Tensor **users,
     *items = scale(t, *items, 1 / (float)M);
 }
 
-/* l_w times the mean of squares of identities, two rows a sample, and the mean of squares of all preferences of one
- * modality. */
+/* Adds l_w times two terms: the mean of squares of identities, two rows per sample; and the mean of squares of all
+ * preferences of one modality. */
 static Tensor *add_regularisation(Tape *t, const Model *m, const Batch *b, Tensor *loss)
 {
     const MmgcnSettings *s = m->settings;

@@ -1,6 +1,6 @@
-/* recsys/models/mostpop.c: MostPop: the same list for everybody, items by how many users train has for them. Elliot
- * gives no list to a user whose train items and the cutoff together reach the number of items; here every user has
- * one. */
+/* recsys/models/mostpop.c: MostPop: the same list for every user: items by their number of users in train. Elliot gives
+ * no list to a user if the number of train items plus the cutoff reaches the number of items. Here every user has a
+ * list. */
 #include "recsys/models/models.h"
 
 static bool init(Model *m, Error *e)

@@ -1,15 +1,15 @@
 /* recsys/models/ngcf.c: NGCF: Wang et al. 2019, as the benchmark's Elliot and the authors' code train it (recipes.md
- * 7.6). MMRec has no NGCF: its protocol gets Elliot's recipe.
+ * 7.6). MMRec has no NGCF: under its protocol, Elliot's recipe is used.
  *
- *   M = L E_l,  E_l+1 = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
+ *   M = L E_l,  E_(l+1) = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
  *
- * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are
- * regularised. Node dropout drops entries of L, once an epoch. Message dropout stays on in evaluation under Elliot: its
- * code keeps the dropout layers in a plain list, which eval() does not reach. A run writes the vectors that were
- * evaluated.
+ * The vector of a node is the concatenation of its layers 0 to n_layers; score(u, i) is the dot product. The vectors of
+ * the batch are regularised. Node dropout drops entries of L, once per epoch. Under Elliot, message dropout stays on in
+ * evaluation: its code has the dropout layers in a plain list, which eval() does not reach. A run writes the vectors
+ * that were evaluated.
  *
- * Variant paper has a LeakyReLU of each of the two terms, and its next layer starts from the rows before they are
- * normalised; node dropout is off, and message dropout is off in evaluation. */
+ * In variant paper, each of the two terms has its own LeakyReLU, and the next layer reads the rows before they are
+ * normalised. Node dropout is off, and message dropout is off in evaluation. */
 #include <math.h>
 
 #include "recsys/models/models.h"
@@ -17,9 +17,9 @@
 typedef struct Ngcf {
     Tables x;
     NgcfLayers ngcf;
-    Tensor **layer;   /* [n_layers + 1]: of the last pass, [U + I, its width] */
+    Tensor **layer;   /* [n_layers + 1] layers of the last pass, each [U + I, width of the layer] */
     Csr *adjacency;   /* [U + I, U + I] */
-    const Csr *epoch; /* the same after node dropout */
+    const Csr *epoch; /* the same graph after node dropout */
 } Ngcf;
 
 typedef struct NgcfSettings {
@@ -50,7 +50,7 @@ static bool init(Model *m, Error *e)
     Ngcf *g = m->own = NEW(m->arena, Ngcf, 1, e);
     if (!g)
         return false;
-    /* xavier's of [1, weight_size] */
+    /* the limits of xavier for [1, weight_size] */
     Init xavier = {INIT_XAVIER_UNIFORM, 0}, bias = {INIT_UNIFORM, sqrt(6.0 / (1.0 + (double)s->weight_size))};
     g->ngcf = (NgcfLayers){.slope = 0.2f, .two_acts = is_paper(m), .raw_input = is_paper(m)};
     if (!(g->layer = NEW(m->arena, Tensor *, s->n_layers + 1, e)) || !tables_new(m, &g->x, s->factors, xavier, e) ||
@@ -78,9 +78,9 @@ static void make_layers(Tape *t, const Model *m, const Csr *graph)
                 g->layer);
 }
 
-/* Layers side by side, of nodes first to first + count: those of ids [n], counted from first, or of all where ids is
- * NULL. Rows are gathered before they are joined: the joined table [U + I, D + n_layers weight_size] exists in
- * evaluation alone. */
+/* Returns concatenated layers of nodes first to first + count - 1: of ids [n], counted from first, or of all if ids is
+ * NULL. Rows are gathered before they are concatenated, so the whole table [U + I, D + n_layers weight_size] exists
+ * only in evaluation. */
 static Tensor *vectors(Tape *t, const Ngcf *g, int64_t first, int64_t count, Tensor *ids)
 {
     Tensor *out = NULL;

@@ -1,11 +1,12 @@
 /* recsys/models/ngcfm.c: NGCF-M: NGCF's propagation (Wang et al. 2019) with VBPR's features (He and McAuley 2016), as
- * the benchmark's Elliot trains it (recipes.md 7.15). MMRec has no NGCF-M: its protocol gets the same recipe.
+ * the benchmark's Elliot trains it (recipes.md 7.15). MMRec has no NGCF-M: under its protocol, the same recipe is used.
  *
  *   score(u, i) = g_u . g_i + t_u . normalize(W f_i + b)
  *
- * g is the mean of NGCF's layers 0 to n_layers, so that all have the length `factors`; f_i is the concatenation of all
- * modalities, frozen. As in NGCF node dropout drops entries of the graph, once an epoch, and message dropout stays on
- * in evaluation under Elliot (ngcf.c says why). As in VBPR only the items of a batch are projected, each once. */
+ * g is the mean of NGCF's layers 0 to n_layers, so all layers have the width `factors`. f_i is the concatenation of all
+ * modalities; it is not trained. As in NGCF, node dropout drops entries of the graph once per epoch, and message
+ * dropout stays on in evaluation under Elliot (ngcf.c gives the reason). As in VBPR, only the distinct items of a batch
+ * are projected. */
 #include <math.h>
 
 #include "recsys/models/models.h"
@@ -15,9 +16,9 @@ typedef struct NgcfM {
     Tensor *user_visual; /* [U, D]: t_u */
     Modality *modality;  /* projections are [D, D_m] */
     NgcfLayers ngcf;
-    Tensor **layer;   /* [n_layers + 1]: of the last pass, [U + I, D] */
+    Tensor **layer;   /* [n_layers + 1] layers of the last pass, each [U + I, D] */
     Csr *adjacency;   /* [U + I, U + I] */
-    const Csr *epoch; /* the same after node dropout */
+    const Csr *epoch; /* the same graph after node dropout */
 } NgcfM;
 
 typedef struct NgcfMSettings {
@@ -64,7 +65,7 @@ static bool epoch(Model *m, Error *e)
     return e->code == SP_OK;
 }
 
-/* The mean of the layers, of nodes ids, or of all where ids is NULL. Rows are gathered before they are added. */
+/* Returns the mean of the layers for nodes ids, or for all if ids is NULL. Rows are gathered before they are added. */
 static Tensor *mean_of_layers(Tape *t, const Model *m, const Csr *graph, Tensor *ids)
 {
     const NgcfMSettings *s = m->settings;
@@ -80,7 +81,7 @@ static Tensor *mean_of_layers(Tape *t, const Model *m, const Csr *graph, Tensor 
     return scale(t, sum, 1 / (float)(s->n_layers + 1));
 }
 
-/* Elliot clamps differences of scores to -80 and above, as in VBPR: not done here (recipes.md 7.7). */
+/* Elliot limits differences of scores to at least -80, as in VBPR. Sapor does not (recipes.md 7.7). */
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
     const NgcfMSettings *s = m->settings;
@@ -104,8 +105,9 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     return true;
 }
 
-/* An item without interactions has g_i = 0, as in VBPR. The layers would make of an embedding of zeros a vector of
- * their biases, the same for each new item: it says nothing about the item (recipes.md 7.15). */
+/* An item without interactions has g_i = 0, as in VBPR. With an embedding of zeros, the layers would give a vector that
+ * depends only on their biases. It would be the same for each new item, and without information about it (recipes.md
+ * 7.15). */
 static Tensor *new_items(Tape *t, const Model *m, Tensor *const *features)
 {
     Tensor *p = row_normalize(t, project_new(t, m, features), 1e-12f);

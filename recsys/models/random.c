@@ -1,5 +1,5 @@
-/* recsys/models/random.c: Random: every item an independent number for every user. What all others must beat. Elliot
- * draws the items of a list with replacement; here a list has each item once. */
+/* recsys/models/random.c: Random: an independent random score for every user and item. Every other recommender should
+ * be better. Elliot draws the items of a list with replacement; here a list has each item once. */
 #include "recsys/models/models.h"
 
 static bool init(Model *m, Error *e)

@@ -1,13 +1,14 @@
 /* recsys/models/sgl.c: SGL: Wu et al. 2021, as Elliot and the authors' SGL-Torch train it (recipes.md 7.12). MMRec has
- * no SGL: its protocol gets Elliot's recipe.
+ * no SGL: under its protocol, Elliot's recipe is used.
  *
  *   loss = sum over the batch of BPR + l_w / 2 (squares of layer 0 of its rows)
- *          + ssl_reg sum over its users u of [log sum over all v of exp(cos(z'_u, z''_v) / ssl_temp)
- *                                             - cos(z'_u, z''_u) / ssl_temp], and the same over its positive items
+ *          + ssl_reg sum over its users u of [log sum over all v of exp(cos(y_u, z_v) / ssl_temp)
+ *                                             - cos(y_u, z_u) / ssl_temp], and the same over its positive items
  *
- * Vectors are LightGCN's mean of layers 0 to n_layers. z' and z'' are those of two parts of the train pairs that each
- * epoch draws: ed drops a share of the pairs, nd a share of users and items, rw other pairs in each layer. The variants
- * differ in the number that is dropped: Elliot rounds it, the authors round down what is kept (nd: what is dropped). */
+ * Vectors are LightGCN's mean of layers 0 to n_layers. y and z are the vectors of two views: parts of the train pairs
+ * that are drawn in each epoch. ed drops a share of the pairs; nd drops a share of users and items; rw drops other
+ * pairs in each layer. The variants differ in the number that is dropped: Elliot rounds it; the authors round down the
+ * number that is kept (nd: that is dropped). */
 #include "recsys/models/models.h"
 
 typedef struct Sgl {

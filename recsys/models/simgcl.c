@@ -1,16 +1,17 @@
 /* recsys/models/simgcl.c: SimGCL: Yu et al. 2022, as Elliot and the authors' QRec train it (recipes.md 7.13). MMRec has
- * no SimGCL: its protocol gets Elliot's recipe.
+ * no SimGCL: under its protocol, Elliot's recipe is used.
  *
- *   E_l+1 = A E_l;  in a noisy view E_l+1 = A E_l + eps sign(A E_l) * normalize(draws of [0, 1))
+ *   E_(l+1) = A E_l;  in a noisy view E_(l+1) = A E_l + eps sign(A E_l) * normalize(draws of [0, 1))
  *
- * A node's vector is the mean of layers 1 to n_layers, without layer 0. Two noisy views are contrasted over the batch's
- * users, each once, and over its positive items, each once; the negatives of a row are the other rows of the list.
+ * The vector of a node is the mean of layers 1 to n_layers, without layer 0. Two noisy views are contrasted over the
+ * distinct users of the batch, and over its distinct positive items. The negatives of a row are the other rows of the
+ * list.
  *
  *   elliot: mean of BPR + reg_cl (means of InfoNCE) + l_w (norm of the users' vectors + norm of the positives') / B
  *   paper:  sum of BPR + reg_cl (sums of InfoNCE) + l_w / 2 (squares of users', positives' and negatives' vectors)
  *
- * Elliot seeds Python's generator in every epoch: all epochs have the order and the negatives of the first. Its noise
- * is drawn anew in each step, as the authors' is. */
+ * Elliot seeds Python's generator in every epoch, so all epochs have the order and the negatives of the first. The
+ * noise is drawn again in each step, in Elliot and in the authors' code. */
 #include "recsys/models/models.h"
 
 typedef struct Simgcl {
@@ -62,7 +63,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     return true;
 }
 
-/* InfoNCE of rows ids of two views, as cosines -> [n] */
+/* Returns InfoNCE of rows ids of two views, with cosines -> [n]. */
 static Tensor *contrast(Tape *t, Tensor *const view[2], Tensor *ids, double tau)
 {
     Tensor *a = row_normalize(t, gather(t, view[0], ids), 1e-12f);

@@ -1,9 +1,10 @@
 /* recsys/models/userknn.c: UserKNN: Resnick et al. 1994, as Elliot computes it (recipes.md 7.20).
  *
- * ItemKNN of the transposed ratings: S [U, U] holds the similarities of the rows of R [U, I]; W keeps the `neighbors`
- * largest entries of each column of S (standard: of those that are not zero); scores = W R. So a user's scores come
- * from the users who have this user among their neighbours, as in Elliot and in Ferrari Dacrema's code; in the paper
- * they come from the user's own neighbours. */
+ * It is ItemKNN of the transposed ratings. S [U, U] are the similarities of the rows of R [U, I]. W keeps the
+ * `neighbors` largest entries of each column of S (standard: only nonzero entries). scores = W R.
+ *
+ * The scores of a user therefore come from the users who have this user among their neighbours, as in Elliot and in
+ * Ferrari Dacrema's code. In the paper, they come from the user's own neighbours. */
 #include "recsys/models/shared/knn.h"
 
 static bool init(Model *m, Error *e)

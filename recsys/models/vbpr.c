@@ -1,14 +1,14 @@
 /* recsys/models/vbpr.c: VBPR: He and McAuley 2016, as the benchmark's Elliot and MMRec train it (recipes.md 7.7).
  *
- * elliot: score(u, i) = g_u . g_i + t_u . normalize(W f_i + b)
- * mmrec:  score(u, i) = g_u . [g_i || W f_i + b], g_u of twice the length
+ *   elliot  score(u, i) = g_u . g_i + t_u . normalize(W f_i + b)
+ *   mmrec   score(u, i) = g_u . [g_i || W f_i + b],  g_u has twice the length
  *
- * f_i is the concatenation of all modalities, frozen. W is kept in one piece a modality: W f = sum over m of W_m f_m,
- * so that the concatenated table never exists. Only the items of a batch are projected, each once. */
+ * f_i is the concatenation of all modalities; it is not trained. W is stored in one piece per modality: W f = sum over
+ * m of W_m f_m, so the concatenated features are never stored. Only the distinct items of a batch are projected. */
 #include "recsys/models/models.h"
 
 typedef struct Vbpr {
-    Tensor *user, *item, *user_visual; /* [U, D] or [U, 2D], [I, D], [U, D] (elliot) */
+    Tensor *user, *item, *user_visual; /* [U, D] (mmrec: [U, 2 D]); [I, D]; [U, D] (elliot only) */
     Modality *modality;                /* projections are [D, D_m] */
 } Vbpr;
 
@@ -36,7 +36,7 @@ static bool init(Model *m, Error *e)
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
     v->user = param_new(m->store, "user", d->U, mmrec ? 2 * D : D, xavier, m->seed, e);
     v->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
-    if (!mmrec) /* the code initialises g_u twice and t_u never: it keeps torch's N(0, 1) */
+    if (!mmrec) /* Elliot's code initialises g_u twice and never t_u, which keeps torch's N(0, 1) */
         v->user_visual = param_new(m->store, "user_visual", d->U, D, (Init){INIT_NORMAL, 1}, m->seed, e);
     if (e->code != SP_OK)
         return false;
@@ -48,15 +48,15 @@ static bool init(Model *m, Error *e)
     return (v->modality = modalities_new(m, plan, e));
 }
 
-/* W f + b of some items [n, D], or of all where ids is NULL */
+/* Returns W f + b of items ids -> [n, D], or of all items if ids is NULL. */
 static Tensor *visual(Tape *t, const Model *m, Tensor *ids)
 {
     const Vbpr *v = m->own;
     return project_joined(t, v->modality, m->data->feature_count, ids);
 }
 
-/* Elliot clamps differences of scores to -80 and above: a triple that is wrong by more has no gradient there. Not done
- * here: differences start at a few units, and the triple that is most wrong should learn. */
+/* Elliot limits differences of scores to at least -80, so a triple with a larger error has no gradient. Sapor does not:
+ * differences are a few units at first, and the triples with the largest errors should be learned. */
 static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
 {
     const VbprSettings *s = m->settings;
@@ -95,7 +95,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     return true;
 }
 
-/* An item without interactions has g_i = 0: its features alone say where it stands. */
+/* Returns the vectors of items without interactions: g_i = 0, so only the features count. */
 static Tensor *new_items(Tape *t, const Model *m, Tensor *const *features)
 {
     Tensor *p = project_new(t, m, features);
