@@ -1,4 +1,4 @@
-/* recsys/models/shared/knn.c: settings, scores and run folders of recommenders by neighbours: see knn.h. */
+/* recsys/models/shared/knn.c: settings, scores and run folders of recommenders with neighbours: see knn.h. */
 #include <float.h>
 #include <math.h>
 
@@ -31,7 +31,8 @@ const Setting knn_settings[] = {
 
 /* ---- the model ------------------------------------------------------------------------------- */
 
-/* Settings that Elliot ignores with a note, or refuses in a later step. */
+/* Checks the settings. Some are ignored with a note, as in Elliot; others are refused because a later step of Elliot
+ * would fail. */
 static bool settings_fit(const KnnSettings *s, const Model *m, bool rated, Error *e)
 {
     Similarity x = (Similarity)s->similarity;
@@ -52,7 +53,7 @@ static bool settings_fit(const KnnSettings *s, const Model *m, bool rated, Error
                 word);
 }
 
-/* A score is a sum, over a row, of ratings times weights. */
+/* Checks that scores fit float32: a score is a sum over a row of ratings times weights. */
 static bool check_range(const Model *m, Error *e)
 {
     const Knn *x = m->own;
@@ -75,7 +76,8 @@ static bool check_range(const Model *m, Error *e)
 bool knn_new(Model *m, Side side, const float *rating, const Nearest *x, Error *e)
 {
     Knn *knn = m->own = NEW(m->arena, Knn, 1, e);
-    int64_t total = 0, *start = NEW(m->arena, int64_t, x->n + 2, e); /* filling moves each start by one place */
+    /* the filling below moves each start by one position */
+    int64_t total = 0, *start = NEW(m->arena, int64_t, x->n + 2, e);
     for (int64_t j = 0; start && j < x->n; j++)
         for (int64_t k = 0; k < x->count[j]; k++, total++)
             start[x->kept[x->first[j] + k].id + 2]++;
@@ -129,7 +131,7 @@ bool knn_score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e)
     return sparse_products(model_device(m), items ? &ratings : w, items ? w : &ratings, ids, n, scores, e);
 }
 
-/* ---- in a run's folder ----------------------------------------------------------------------- */
+/* ---- files of a run folder ------------------------------------------------------------------- */
 
 static Array array_of(const char *name, DType type, int64_t n, const void *data)
 {
@@ -157,7 +159,7 @@ const Array *knn_arrays(const Model *m, size_t *count, Error *e)
     return list;
 }
 
-/* W and the ratings, as knn_arrays gave them. */
+/* Reads W and the ratings that knn_arrays wrote. */
 static bool read_arrays(const Model *m, Knn *x, const Weights *file, Error *e)
 {
     int64_t n = x->side == SIDE_ITEMS ? m->data->I : m->data->U, pairs = m->data->train.count, before = 0;

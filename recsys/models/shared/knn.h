@@ -1,8 +1,8 @@
 /* recsys/models/shared/knn.h: what ItemKNN, UserKNN and AttributeItemKNN share: settings, similarities, neighbours,
- * scores, and what a run folder holds of them. recipes.md 7.3.
+ * scores, and the files in a run folder (recipes.md 7.3).
  *
- * S [n, n] holds the similarities of n things, which are items or users; each is a sparse row of ratings. W keeps the
- * largest entries of each column of S. S never exists: each column is computed in a row of n numbers. */
+ * S [n, n] are the similarities of n things. A thing is an item or a user; it is a sparse row of ratings. W keeps the
+ * largest entries of each column of S. S is never stored: each column is computed in a buffer of n numbers. */
 #ifndef SAPOR_KNN_H
 #define SAPOR_KNN_H
 
@@ -17,7 +17,7 @@ typedef enum Similarity {
     SIM_MANHATTAN,
     SIM_JACCARD,
     SIM_DICE,
-    SIM_TVERSKY, /* from here on: aiolli alone */
+    SIM_TVERSKY, /* from here on: aiolli only */
     SIM_PEARSON,
     SIM_ADJUSTED,
     SIM_ASYMMETRIC,
@@ -36,7 +36,7 @@ typedef struct KnnSettings {
     bool implicit, normalize;
     double shrink, asymmetric_alpha, tversky_alpha, tversky_beta;
 } KnnSettings;
-extern const Setting knn_settings[]; /* of ItemKNN and UserKNN */
+extern const Setting knn_settings[]; /* settings of ItemKNN and UserKNN */
 #define NEIGHBORS_SETTING(S, member, about)                                                                            \
     {                                                                                                                  \
         "neighbors", "40", "40", about, I64_OF(S, member), 1, INT32_MAX, ALIASES(SAME_AS("k"))                         \
@@ -44,16 +44,16 @@ extern const Setting knn_settings[]; /* of ItemKNN and UserKNN */
 
 /* ---- similarities ---------------------------------------------------------------------------- */
 
-/* How S[i, j] is computed from a sum over what the things i and j share, and a number of each thing: the sum is that of
- * products, for MEASURE_MANHATTAN of |a| + |b| - |a - b|. */
+/* The formula of S[i, j]. `sum` is the sum over the features that things i and j share: of products, or for
+ * MEASURE_MANHATTAN of |a| + |b| - |a - b|. `own` and `other` are numbers of each thing. */
 typedef struct Measure {
     enum MeasureForm {
-        MEASURE_DOT,            /* sum, divided by shrink where that is not 0 */
-        MEASURE_COSINE,         /* sum / (own[j] other[i]), 0 where that is 0: lengths */
-        MEASURE_SHRUNK,         /* sum / (own[j] other[i] + shrink + 1e-6): lengths, or powers of them */
-        MEASURE_EUCLIDEAN,      /* 1 / (1 + distance): squares of lengths */
-        MEASURE_MANHATTAN,      /* 1 / (1 + distance): sums of magnitudes */
-        MEASURE_JACCARD,        /* 1 / (1 + distance): counts, as in the next four */
+        MEASURE_DOT,            /* sum, divided by shrink if shrink is not 0 */
+        MEASURE_COSINE,         /* sum / (own[j] other[i]), or 0 if that product is 0; own, other: lengths */
+        MEASURE_SHRUNK,         /* sum / (own[j] other[i] + shrink + 1e-6); own, other: lengths, or powers of them */
+        MEASURE_EUCLIDEAN,      /* 1 / (1 + distance); own: squares of lengths */
+        MEASURE_MANHATTAN,      /* 1 / (1 + distance); own: sums of magnitudes */
+        MEASURE_JACCARD,        /* 1 / (1 + distance); own: counts, also for the next four */
         MEASURE_DICE,           /* 1 / (1 + distance) */
         MEASURE_AIOLLI_JACCARD, /* sum / (own[j] + other[i] - sum + shrink + 1e-6) */
         MEASURE_AIOLLI_DICE,    /* sum / (own[j] + other[i] + shrink + 1e-6): half of Dice's coefficient */
@@ -70,37 +70,38 @@ typedef struct Neighbour {
     double value;
     int32_t id;
 } Neighbour;
-/* The neighbours that W keeps of each of n things: of thing j `count[j]` from kept[first[j]] on, in any order. */
+/* The neighbours in W of each of n things. Thing j has `count[j]` neighbours from kept[first[j]] on, in any order. */
 typedef struct Nearest {
     int64_t n;
-    int64_t *first; /* [n+1]: first[j+1] - first[j] is the most that j may have */
+    int64_t *first; /* [n + 1] first[j + 1] - first[j] is the largest possible number of neighbours of j */
     int64_t *count; /* [n] */
     Neighbour *kept;
 } Nearest;
-/* Room for neighbours, where x->first holds the most that each thing may have: most[j] in first[j + 1]. */
+/* Allocates neighbours. On entry first[j + 1] is the largest number of neighbours of thing j. */
 bool nearest_new(Nearest *x, Arena *a, Error *e);
-/* Adds a neighbour to the `n` of a heap, or puts it in the worst one's place where there are `most`. Returns the new n.
- * Of equal values the lower id is the better one. */
+/* Adds a neighbour to a heap of n, or replaces the worst one if there are already `most`. Returns the new n. If values
+ * are equal, the lower id is better. */
 int64_t nearest_put(Neighbour *heap, int64_t n, int64_t most, Neighbour x);
 
-/* The neighbours of all users, or items, by their ratings [U, I] and m's KnnSettings; in arena a, which holds the
- * scratch too. Time: over what things share, the sum of the square of how many have it. Memory: 16 bytes per neighbour,
- * and 16 per thing and thread. Distances cost no more: of pairs that share nothing only the nearest are looked at. */
+/* Finds the neighbours of all users or items, by their ratings [U, I] and the KnnSettings of m. The result and the
+ * scratch are in arena `a`. Time: the sum, over shared features, of the square of the number of things that have the
+ * feature. Memory: 16 bytes per neighbour, and 16 per thing and thread. Distances do not cost more: of the pairs that
+ * share nothing, only the nearest are visited. */
 bool knn_find(Nearest *x, const Model *m, const SparseRows *ratings, Side side, Arena *a, Error *e);
 
 /* ---- a model --------------------------------------------------------------------------------- */
 
-/* Scores are R W with items' neighbours, W R with users'. */
+/* Scores are R W for neighbours of items, W R for neighbours of users. */
 typedef struct Knn {
     Side side;
-    SparseRows weights;  /* W by row: [I, I] or [U, U] */
-    const float *rating; /* of each train pair; NULL: all are 1 */
+    SparseRows weights;  /* rows of W: [I, I] or [U, U] */
+    const float *rating; /* [pairs] rating of each train pair; NULL: all are 1 */
 } Knn;
-/* ItemKNN and UserKNN: Recommender.init, with settings KnnSettings. */
+/* Recommender.init of ItemKNN and UserKNN, with KnnSettings. */
 bool knn_init(Model *m, Side side, Error *e);
-/* The model m->own from the neighbours that were found. rating: of each train pair, or NULL. */
+/* Makes the model m->own from the neighbours. rating: of each train pair, or NULL. */
 bool knn_new(Model *m, Side side, const float *rating, const Nearest *x, Error *e);
-/* Of items' neighbours. Ratings count where those of training do. */
+/* Recommender.score_new for neighbours of items. The ratings of new users are used if those of training are used. */
 bool knn_score_new(const Model *m, const Pairs *liked, int64_t n, float *scores, Error *e);
 bool knn_score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e);
 const Array *knn_arrays(const Model *m, size_t *count, Error *e);

@@ -1,18 +1,18 @@
-/* recsys/models/shared/knn_nearest.c: the neighbours of each item or user by similarity: see knn.h. Elliot's formulas
- * (recipes.md 7.3). */
+/* recsys/models/shared/knn_nearest.c: finds the neighbours of each item or user by similarity (knn.h), with Elliot's
+ * formulas (recipes.md 7.3). */
 #include <math.h>
 #include <stdlib.h>
 
 #include "recsys/models/shared/knn.h"
 
-/* ---- the best of many ------------------------------------------------------------------------ */
+/* ---- a heap of the best neighbours ----------------------------------------------------------- */
 
 static bool worse(Neighbour a, Neighbour b)
 {
     return a.value != b.value ? a.value < b.value : a.id > b.id;
 }
 
-/* heap[0] is the worst of n; puts x there and lets it sink */
+/* Replaces heap[0], the worst of n, by x, and restores the order of the heap. */
 static void sink(Neighbour *heap, int64_t n, Neighbour x)
 {
     int64_t at = 0, child;
@@ -64,7 +64,9 @@ double measure(const Measure *m, int64_t i, int64_t j, double sum)
     case MEASURE_JACCARD: /* the distance of two empty sets is 0, as in SciPy */
         all = a + b - sum;
         return all > 0 ? 1 / (1 + (all - sum) / all) : 1;
-    case MEASURE_DICE: /* SciPy's is NaN there */ all = a + b; return all > 0 ? 1 / (1 + (all - 2 * sum) / all) : 1;
+    case MEASURE_DICE: /* SciPy's is NaN for two empty sets */
+        all = a + b;
+        return all > 0 ? 1 / (1 + (all - 2 * sum) / all) : 1;
     case MEASURE_AIOLLI_JACCARD: return sum / (a + b - sum + m->shrink + 1e-6);
     case MEASURE_AIOLLI_DICE: return sum / (a + b + m->shrink + 1e-6);
     case MEASURE_TVERSKY: break;
@@ -74,17 +76,18 @@ double measure(const Measure *m, int64_t i, int64_t j, double sum)
 
 typedef struct Build {
     const KnnSettings *s;
-    SparseRows things, features; /* the ratings by thing, and by what things share: each the other's transpose */
+    SparseRows things, features; /* the ratings by thing, and by feature: each is the transpose of the other */
     Measure measure;
-    int32_t *order; /* [n] things, the smallest first; NULL: what shares nothing has similarity 0 */
+    int32_t *order; /* [n] things, smallest first; NULL: things that share nothing have similarity 0 */
     double *size;   /* [n] */
     double *sum;    /* [workers, n] */
-    int32_t *met;   /* [workers, n] things with an entry in sum */
-    int32_t *mark;  /* [workers, n] j + 1 where sum belongs to thing j */
+    int32_t *met;   /* [workers, n] things with an entry in `sum` */
+    int32_t *mark;  /* [workers, n] j + 1 if the entry in `sum` belongs to thing j */
     Nearest near;
 } Build;
 
-/* The sums of thing j with all that share something with it, in the order of what they share. Returns how many. */
+/* Computes the sums of thing j with all things that share a feature with it, in the order of the features. Returns
+ * their number. */
 static int64_t add_up(const Build *b, int64_t j, double *sum, int32_t *met, int32_t *mark)
 {
     const SparseRows *x = &b->things, *f = &b->features;
@@ -105,8 +108,8 @@ static int64_t add_up(const Build *b, int64_t j, double *sum, int32_t *met, int3
     return n;
 }
 
-/* Distances have a similarity above 0 also where things share nothing. It depends on their sizes alone, and the smaller
- * is the nearer: so the walk ends at the first that is no longer among the best. */
+/* Adds things that share nothing with j. With a distance, their similarity is above 0; it depends only on their sizes,
+ * and smaller things are nearer. The loop stops at the first thing that is not among the best. */
 static int64_t add_disjoint(const Build *b, int64_t j, Neighbour *heap, int64_t n, int64_t most, const int32_t *mark)
 {
     bool sizes = b->measure.form == MEASURE_EUCLIDEAN || b->measure.form == MEASURE_MANHATTAN || b->size[j] == 0;
@@ -122,7 +125,7 @@ static int64_t add_disjoint(const Build *b, int64_t j, Neighbour *heap, int64_t 
     return n;
 }
 
-/* One column of S, and its best. */
+/* Computes one column of S and keeps its best entries. */
 static void find_nearest(void *arg, size_t task, int worker)
 {
     const Build *b = arg;
@@ -144,18 +147,18 @@ static void find_nearest(void *arg, size_t task, int worker)
     }
     if (b->order)
         n = add_disjoint(b, j, heap, n, most, mark);
-    /* standard takes the best of what is not 0. aiolli takes the best of all and leaves out zeros then: a value below 0
-     * stays only where the others do not fill the list */
+    /* standard takes the best nonzero entries. aiolli takes the best of all entries, then drops zeros: a negative entry
+     * stays only if the others do not fill the list */
     int64_t room = MAX(MIN(b->s->neighbors, all) - (all - below), (int64_t)0), kept = MAX(n - above, (int64_t)0);
     for (; aiolli && kept > room; kept--, n--)
         sink(heap, n - 1, heap[n - 1]);
     b->near.count[j] = n;
 }
 
-/* ---- what is compared ------------------------------------------------------------------------ */
+/* ---- the numbers that are compared ----------------------------------------------------------- */
 
-/* pearson: without the mean of the thing (ItemKNN: of the item), adjusted: without that of what is shared (of the
- * user). Means are over the train pairs, those with rating 0 too. */
+/* Subtracts means over the train pairs (including pairs with rating 0). pearson: the mean of the thing (for ItemKNN, of
+ * the item). adjusted: the mean of the feature (of the user). */
 static bool centre(SparseRows *x, bool by_thing, Arena *a, Error *e)
 {
     int64_t groups = by_thing ? x->rows : x->cols, pairs = x->start[x->rows];
@@ -181,7 +184,7 @@ static bool centre(SparseRows *x, bool by_thing, Arena *a, Error *e)
     return true;
 }
 
-/* The standard kind compares what is not 0, aiolli every train pair. */
+/* Replaces ratings by 1. standard keeps nonzero ratings; aiolli keeps every train pair. */
 static bool reduce_to_sets(SparseRows *x, bool aiolli, Arena *a, Error *e)
 {
     int64_t pairs = x->start[x->rows];
@@ -223,7 +226,8 @@ static int by_size(const void *a, const void *b)
 
 static bool order_by_size(Build *b, Arena *a, Error *e)
 {
-    bool sets = is_set((Similarity)b->s->similarity); /* of those the empty set has the empty ones first */
+    /* for sets, the empty set has the other empty sets as nearest neighbours */
+    bool sets = is_set((Similarity)b->s->similarity);
     int64_t n = b->near.n;
     Neighbour *x = NEW(a, Neighbour, n, e);
     if (!x || !(b->order = NEW(a, int32_t, n, e)))
@@ -236,7 +240,7 @@ static bool order_by_size(Build *b, Arena *a, Error *e)
     return true;
 }
 
-/* The numbers of each thing that its similarities depend on. */
+/* Computes, for each thing, the numbers `own` and `other` of its similarities. */
 static bool find_sizes(Build *b, Arena *a, Error *e)
 {
     const SparseRows *x = &b->things;
@@ -281,7 +285,8 @@ static bool prepare(Build *b, const SparseRows *ratings, Side side, int workers,
     if (!b->sum || !b->met || !b->mark || !b->near.first || !find_sizes(b, a, e))
         return false;
     bool disjoint = !aiolli && s >= SIM_EUCLIDEAN;
-    for (int64_t r = 0; r < x->rows; r++) { /* no more neighbours than what shares something */
+    /* a thing has at most as many neighbours as things that share a feature with it */
+    for (int64_t r = 0; r < x->rows; r++) {
         int64_t most = disjoint ? x->rows : 0;
         for (int64_t k = x->start[r]; k < x->start[r + 1] && most < x->rows; k++)
             most += b->features.start[x->col[k] + 1] - b->features.start[x->col[k]];

@@ -1,18 +1,18 @@
-/* recsys/models/shared/neighbours.c: graphs of like items and like users: see models.h. */
+/* recsys/models/shared/neighbours.c: graphs of similar items and similar users: see models.h. */
 #include <stdlib.h>
 
 #include "recsys/models/shared/sparse.h"
 
 /* ---- nearest by features --------------------------------------------------------------------- */
 
-/* The path of `name` in "visual=PATH,textual=PATH"; *path NULL: it is not there. */
+/* Finds the path of `name` in "visual=PATH,textual=PATH". *path is NULL if the name is not in the list. */
 static bool given_path(const Model *m, const char *list, const char *name, const char **path, Error *e)
 {
     size_t at, M = m->data->feature_count;
     *path = NULL;
     if (!list || !strcmp(list, "none"))
         return true;
-    if (!utf8_valid(text_of(list), &at)) /* config.json holds it */
+    if (!utf8_valid(text_of(list), &at)) /* config.json must be able to contain it */
         return fail(e, SP_USAGE, "knn_file: is not valid UTF-8; rename the file");
     for (Text rest = text_of(list), part, own; text_next(&rest, ',', &part);) {
         size_t known = 0;
@@ -33,7 +33,7 @@ static bool given_path(const Model *m, const char *list, const char *name, const
     return true;
 }
 
-/* knn_graph with the neighbours that a file has. */
+/* Makes knn_graph from the neighbours in a file. */
 static Csr *read_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k, const char *path, Error *e)
 {
     const Feature *f = m->data->features;
@@ -149,14 +149,14 @@ const double *modality_weights(Model *m, const char *name, double weight, Error 
     return found && names ? w : NULL;
 }
 
-/* ---- nearest by pairs in common -------------------------------------------------------------- */
+/* ---- nearest by common pairs ----------------------------------------------------------------- */
 
 typedef struct Common {
     int64_t rows;
-    const int64_t *start, *tstart; /* pairs by row, and by what rows have in common */
+    const int64_t *start, *tstart; /* pairs by row, and by feature: what rows have in common */
     const int32_t *col, *tcol;
     int64_t k, least;
-    int32_t *count;  /* [workers, rows], zeros between rows */
+    int32_t *count;  /* [workers, rows], zero between rows */
     uint64_t *found; /* [workers, rows] */
     int32_t *best;   /* [rows, k] */
     float *common;   /* [rows, k] */
@@ -186,7 +186,7 @@ static void common_of_row(void *arg, size_t task, int worker)
             if (c->tcol[q] != r && count[c->tcol[q]]++ == 0)
                 found[n++] = (uint64_t)c->tcol[q];
     int64_t candidates = 0;
-    for (int64_t i = 0; i < n; i++) { /* by count, then by lower number */
+    for (int64_t i = 0; i < n; i++) { /* sorted by count, then by lower number */
         uint64_t other = found[i];
         if (count[other] >= c->least)
             found[candidates++] = (uint64_t)count[other] << 32 | (UINT32_MAX - (uint32_t)other);
@@ -194,7 +194,8 @@ static void common_of_row(void *arg, size_t task, int worker)
     }
     qsort(found, (size_t)candidates, sizeof *found, descending);
     c->kept[r] = MIN(candidates, c->k);
-    for (int64_t i = 0; i < c->kept[r]; i++) /* columns ascend: number first, then count */
+    /* columns in ascending order: the number in the upper half, the count in the lower */
+    for (int64_t i = 0; i < c->kept[r]; i++)
         found[i] = (uint64_t)(UINT32_MAX - (uint32_t)found[i]) << 32 | found[i] >> 32;
     qsort(found, (size_t)c->kept[r], sizeof *found, ascending);
     for (int64_t i = 0; i < c->kept[r]; i++) {
@@ -228,7 +229,7 @@ static Csr *common_graph(Model *m, const char *name, Side side, int64_t k, int64
         return NULL;
     pool_run(pool, (size_t)c.rows, common_of_row, &c);
     int64_t n = 0;
-    for (int64_t r = 0; r < c.rows; r++) { /* in place: a row moves to the front */
+    for (int64_t r = 0; r < c.rows; r++) { /* in place: each row moves towards the front */
         memmove(c.best + n, c.best + r * c.k, (size_t)c.kept[r] * sizeof *c.best);
         memmove(c.common + n, c.common + r * c.k, (size_t)c.kept[r] * sizeof *c.common);
         start[r + 1] = n += c.kept[r];

@@ -1,4 +1,5 @@
-/* recsys/models/shared/propagate.c: layers on a graph, of all nodes or of those that a batch reads: see models.h. */
+/* recsys/models/shared/propagate.c: layers on a graph, for all nodes or for the nodes that a batch depends on: see
+ * models.h. */
 #include "recsys/models/models.h"
 
 BatchRows batch_rows(Tape *t, const Batch *b)
@@ -9,10 +10,10 @@ BatchRows batch_rows(Tape *t, const Batch *b)
     return r;
 }
 
-typedef struct Hop { /* of one layer */
+typedef struct Hop { /* the nodes of one layer */
     const Csr *graph;
     Tensor *ids;    /* the nodes that are computed; NULL: all */
-    Tensor *result; /* which of them are the result's rows; NULL: all of them */
+    Tensor *result; /* indices of the nodes that are rows of the result; NULL: all are */
 } Hop;
 
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids)
@@ -23,9 +24,9 @@ Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *id
         return r;
     hop[p->layers].ids = ids;
     for (int64_t n = p->layers; n > 0; n--) {
-        Tensor *at; /* where the nodes of layer n are in the layer below */
+        Tensor *at; /* positions of layer n's nodes in the layer below */
         hop[n].graph = csr_rows(t, p->graphs ? p->graphs[n - 1] : p->graph, hop[n].ids, &hop[n - 1].ids, &at);
-        if (!at) /* all nodes: their places do not change */
+        if (!at) /* all nodes: positions do not change */
             hop[n - 1].result = hop[n].result;
         else
             hop[n - 1].result = hop[n].result ? ids_pick(t, at, hop[n].result) : at;
@@ -52,7 +53,7 @@ static bool is_combined(const Propagation *p, int64_t layer)
     return p->combine == COMBINE_LAST ? layer == p->layers : layer > 0 || !p->skip_input;
 }
 
-/* sum + the result's rows of this layer, where it is one of those that are combined. sum NULL: 0 */
+/* Returns sum + the result's rows of this layer, if the layer is one that is combined. sum NULL: 0. */
 static Tensor *combine(Tape *t, const Propagation *p, const Hop *hop, int64_t layer, Tensor *sum, Tensor *x)
 {
     if (!is_combined(p, layer))
@@ -64,7 +65,7 @@ static Tensor *combine(Tape *t, const Propagation *p, const Hop *hop, int64_t la
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of)
 {
     const Hop *hop = of ? of->hop : NULL;
-    for (int64_t l = 1; l <= p->layers; l++) /* before the mark: other ops read them too */
+    for (int64_t l = 1; l <= p->layers; l++) /* computed before the mark, because other ops read them too */
         csr_values(t, hop ? hop[l].graph : p->graphs ? p->graphs[l - 1] : p->graph);
     int64_t mark = tape_mark(t), combined = p->layers + !p->skip_input;
     if (combined == 0) {

@@ -1,4 +1,4 @@
-/* recsys/models/shared/sampling.c: the recipe that a model follows, and how it draws: see models.h. */
+/* recsys/models/shared/sampling.c: the recipe that a model follows, and its sampling: see models.h. */
 #include "recsys/models/models.h"
 
 const char *const mmrec_variants[] = {[VARIANT_ELLIOT] = "elliot", [VARIANT_MMREC] = "mmrec"};

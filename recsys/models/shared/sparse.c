@@ -1,4 +1,4 @@
-/* recsys/models/shared/sparse.c: sparse matrices of the host: see sparse.h. */
+/* recsys/models/shared/sparse.c: sparse matrices in host memory: see sparse.h. */
 #include "recsys/models/shared/sparse.h"
 
 SparseRows train_rows(const Model *m, const float *rating)
@@ -9,7 +9,8 @@ SparseRows train_rows(const Model *m, const float *rating)
 
 bool sparse_turned(SparseRows *t, const SparseRows *x, Arena *a, Error *e)
 {
-    int64_t n = x->start[x->rows], *at = NEW(a, int64_t, x->cols + 2, e); /* filling moves each start by one place */
+    /* the filling below moves each start by one position */
+    int64_t n = x->start[x->rows], *at = NEW(a, int64_t, x->cols + 2, e);
     int32_t *col = NEW(a, int32_t, n, e);
     float *value = x->value ? NEW(a, float, n, e) : NULL;
     if (!at || !col || (x->value && !value))
@@ -56,7 +57,8 @@ bool sparse_products(const Device *d, const SparseRows *a, const SparseRows *b, 
                      float *scores, Error *e)
 {
     size_t bytes = sizeof(double) * (size_t)pool_threads(d->pool) * (size_t)b->cols;
-    Products s = {a, b, ids, scores, heap_alloc(d->heap, bytes)}; /* its own: threads may share the model */
+    /* separate scratch, because threads may share the model */
+    Products s = {a, b, ids, scores, heap_alloc(d->heap, bytes)};
     if (!s.sum)
         return fail_memory(e, bytes, "scores");
     pool_run(d->pool, (size_t)n, product_of_row, &s);

@@ -23,7 +23,7 @@ Tensor *feature_tensor(Model *m, const Feature *f, Error *e)
     return name ? store_array(m->store, &view, e) : NULL;
 }
 
-/* `init` of a piece of a matrix [rows, cols] or of its bias: by the size of the whole. */
+/* Returns the Init of a piece of a matrix [rows, cols], or of its bias, as if the whole matrix were drawn. */
 static Init of_whole(Init init, int64_t rows, int64_t cols)
 {
     switch (init.kind) {
@@ -50,7 +50,7 @@ Modality *modalities_new(Model *m, ModalityPlan plan, Error *e)
         x[i].name = f->name;
         x[i].features =
             plan.trained ? param_from(m->store, table, m->data->I, f->D, f->data, e) : feature_tensor(m, f, e);
-        if (plan.trained) /* a copy: the file's pages are not needed any more */
+        if (plan.trained) /* a copy, so the pages of the file are no longer needed */
             array_done(&f->file.array);
         Init w = plan.joined ? of_whole(plan.w, plan.width, whole) : plan.w,
              b = plan.joined ? of_whole(plan.b, plan.width, whole) : plan.b;
@@ -85,7 +85,7 @@ Tensor *project_new(Tape *t, const Model *m, Tensor *const *features)
     Tensor *sum = NULL;
     for (size_t i = 0; i < m->data->feature_count; i++) {
         const char *name = m->data->features[i].name;
-        Tensor *part[2]; /* weight, bias: only the first piece has one */
+        Tensor *part[2]; /* weight and bias; only the first piece has a bias */
         for (int k = 0; k < 2; k++) {
             size_t room = strlen(name) + sizeof "projection..weight";
             char *key = tape_scratch(t, (int64_t)room, 1);

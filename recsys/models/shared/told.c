@@ -1,4 +1,4 @@
-/* recsys/models/shared/told.c: what a model says of its work, and long work that can be ended. */
+/* recsys/models/shared/told.c: notes of a model about its work, and progress of long work that the user can end. */
 // flags: -Os
 #include "recsys/models/models.h"
 
@@ -40,7 +40,7 @@ static void run_task(void *arg, size_t task, int worker)
     c->task(c->arg, c->first + task, worker);
 }
 
-/* A chunk takes 50 to 200 ms where tasks are short enough. */
+/* The number of tasks per call is chosen so that a call takes 50 to 200 ms, if the tasks are short enough. */
 bool model_tasks(const Model *m, size_t tasks, PoolTask *task, void *arg, int64_t before, int64_t parts, Error *e)
 {
     Pool *p = store_device(m->store)->pool;

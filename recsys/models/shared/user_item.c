@@ -23,7 +23,7 @@ Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e)
     return kept;
 }
 
-/* Numbers of pairs of each user [U], then of each item [I] */
+/* Counts the pairs of each user [U], then of each item [I]. */
 static int32_t *degrees(const DataSet *d, Arena *a, Error *e)
 {
     int32_t *degree = NEW(a, int32_t, d->U + d->I, e);
@@ -61,13 +61,14 @@ Csr *interaction_graph(Model *m, const char *name, Share how, Error *e)
 
 /* ---- thinned graphs -------------------------------------------------------------------------- */
 
-/* The things that are kept (or dropped) are those with the smallest keys. A key is a draw for the thing's number alone:
- * uniform, or exponential with rate 1 / sqrt(d_u d_i), whose smallest are a sample without replacement. */
+/* Keys of things (pairs, users or items). The things with the smallest keys are kept (or dropped). A key is a draw that
+ * depends only on the number of the thing. It is uniform, or exponential with rate 1 / sqrt(d_u d_i): then the smallest
+ * keys are a weighted sample without replacement. */
 typedef struct Keys {
     Draw draw;
     uint64_t base;       /* number of the first thing */
-    int64_t n;           /* uniform keys: of how many things */
-    const DataSet *data; /* weighted keys */
+    int64_t n;           /* for uniform keys: number of things */
+    const DataSet *data; /* for weighted keys */
     const int32_t *degree;
     uint32_t *key;
 } Keys;
@@ -97,11 +98,11 @@ static void weighted_keys(void *arg, size_t task, int worker)
             draw4(k->draw, k->base + (uint64_t)p, 0, x);
             double both = (double)k->degree[u] * (double)k->degree[k->data->U + train->item[p]];
             float key = (float)(-own_log(((double)x[0] + 0.5) * 0x1p-32) * sqrt(both));
-            memcpy(&k->key[p], &key, sizeof key); /* positive floats are ordered as their bits are */
+            memcpy(&k->key[p], &key, sizeof key); /* the bits of positive floats have the same order as the floats */
         }
 }
 
-/* chosen[i]: whether key i is one of the `count` smallest; of equal keys the first ones are. */
+/* Returns chosen[i]: whether key i is one of the `count` smallest. Of equal keys, the first ones are chosen. */
 static bool *choose(const uint32_t *key, int64_t n, int64_t count, Arena *a, Error *e)
 {
     enum { HALF = 1 << 16 };
@@ -110,7 +111,8 @@ static bool *choose(const uint32_t *key, int64_t n, int64_t count, Arena *a, Err
     if (!chosen)
         return NULL;
     uint32_t limit = 0;
-    for (int part = 0; part < 2 && count > 0; part++) { /* the upper halves of keys, then the lower */
+    /* a histogram of the upper halves of the keys, then of the lower halves */
+    for (int part = 0; part < 2 && count > 0; part++) {
         int64_t *bin = seen + part * HALF;
         for (int64_t i = 0; i < n; i++)
             if (part == 0 || key[i] >> 16 == limit >> 16)
@@ -125,7 +127,7 @@ static bool *choose(const uint32_t *key, int64_t n, int64_t count, Arena *a, Err
     return chosen;
 }
 
-/* How many of n things are dropped. */
+/* Returns how many of n things are dropped. */
 static int64_t dropped_count(const Thinning *how, int64_t n)
 {
     double share = (double)n * how->drop;
@@ -134,7 +136,7 @@ static int64_t dropped_count(const Thinning *how, int64_t n)
     return how->kind == THIN_NODES ? (int64_t)share : n - (int64_t)((double)n * (1 - how->drop));
 }
 
-/* Which pairs stay */
+/* Returns for each pair whether it is kept. */
 static bool *kept_pairs(const Model *m, const Thinning *how, Arena *a, Error *e)
 {
     const DataSet *d = m->data;
