@@ -14,7 +14,7 @@ ParamGrad *grad_of_param(Tape *t, Param *p, bool make)
     return g;
 }
 
-/* Of a tensor whose parts are parameters. */
+/* Returns where the dense gradient of a tensor with parts is stored. */
 static float **stack_slot(Tape *t, Stored *x)
 {
     for (StackGrad *g = t->stacks; g; g = g->next)
@@ -28,7 +28,7 @@ static float **stack_slot(Tape *t, Stored *x)
     return &g->g;
 }
 
-/* Hands the gradients of stacked parameters to their parts. */
+/* Splits the gradients of stacked parameters among their parts. */
 static void split_stacks(Tape *t)
 {
     for (StackGrad *s = t->stacks; s && s->g && t->error.code == SP_OK; s = s->next) {
@@ -46,7 +46,7 @@ static void split_stacks(Tape *t)
     t->stacks = NULL;
 }
 
-/* Where x's gradient is kept; NULL when x needs no gradient or the tape has failed. */
+/* Returns where the gradient of x is stored. NULL if x needs no gradient or the tape has failed. */
 static float **grad_slot(Tape *t, Tensor *x)
 {
     if (!grad_needed(x) || t->error.code != SP_OK)
@@ -118,7 +118,7 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             Node *n = t->nodes[i];
             if (!n->grad)
                 continue;
-            if (n->passed) { /* it has given back what its own backward pass reads */
+            if (n->passed) { /* the memory that its backward pass reads was already freed */
                 tape_fail(t, SP_USAGE, "backward: %s belongs to an earlier loss, too: each loss needs ops of its own",
                           n->op->name);
                 break;
@@ -131,7 +131,7 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             n->op->back(t, n);
             tape_trace(t, begun, n->op->back_name, needed * n->flops, needed * n->bytes);
             step_give_floats(t, grad_take(n), n->out.count);
-            if (i != loss->id && !n->pinned) /* nothing before it reads it */
+            if (i != loss->id && !n->pinned) /* no earlier node reads it */
                 node_release(t, n);
         }
         split_stacks(t);

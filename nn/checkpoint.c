@@ -1,15 +1,15 @@
 /* nn/checkpoint.c: parameters, their optimiser state and kept tensors, as safetensors.
  *
- * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 is stored too, and what
- * its optimiser keeps: optim.m.NAME and optim.v.NAME for Adam; optim.momentum.NAME, optim.square.NAME and
- * optim.mean.NAME for the others. Rows with pending steps are brought up to date first, so a file does not depend
- * on when rows were last read. A tensor of kept_new is stored under its name. */
+ * A parameter NAME is stored under its name. After its first step, the file also has optim.step.NAME [1] I64 and the
+ * state of the optimiser: optim.m.NAME and optim.v.NAME for Adam; optim.momentum.NAME, optim.square.NAME and
+ * optim.mean.NAME for the others. Delayed steps are done first, so a file does not depend on when rows were last read.
+ * A tensor of kept_new is stored under its name. */
 // flags: -Os
 #include <math.h>
 
 #include "nn/tape.h"
 
-/* The parts of a parameter, in the order of the file. */
+/* The arrays of a parameter, in the order of the file. */
 typedef enum Part { PART_VALUE, PART_STATE, PART_STEP = PART_STATE + STATE_COUNT, PART_COUNT } Part;
 static const char *const prefix[PART_COUNT] = {"",
                                                [PART_STATE + STATE_M] = "optim.m.",
@@ -23,7 +23,7 @@ Tensor *kept_new(Store *s, const char *name, int64_t rows, int64_t cols, Error *
 {
     Tensor *x = store_f32(s, name, cols ? 2 : 1, (int64_t[]){rows, cols}, NULL, e);
     if (x)
-        ((Stored *)x)->kept = true; /* a stored tensor is the first member of its Stored */
+        ((Stored *)x)->kept = true; /* a Stored begins with its tensor */
     return x;
 }
 
@@ -93,10 +93,11 @@ bool store_declare(Store *s, SafetensorsOut *out, Error *e)
     return ok && e->code == SP_OK;
 }
 
-enum { CHUNK = 1 << 16 };             /* numbers copied at a time */
-#define MOST_STEPS ((int64_t)1 << 53) /* a double counts them */
+enum { CHUNK = 1 << 16 };             /* numbers per copy */
+#define MOST_STEPS ((int64_t)1 << 53) /* largest integer that a double counts exactly */
 
-/* A sum that is finite has finite terms. One that is not may still have: they are looked at. */
+/* Computes a sum. If it is finite, all its terms are finite. If it is not, the terms may still be finite: then they are
+ * read one by one. */
 static bool sum_is_finite(const Device *d, const Run *r, int64_t n, const float *x, float *sum)
 {
     float value;
@@ -127,7 +128,7 @@ bool store_not_finite(const Store *s, NotFinite *found, Error *e)
     for (size_t i = 0; i < store_count(s); i++)
         if (is_saved(store_at(s, i)))
             work = MAX(work, d->k->sum_work(&run, store_at(s, i)->count));
-    work = (work + ALIGN - 1) / ALIGN * ALIGN; /* the sum is behind it */
+    work = (work + ALIGN - 1) / ALIGN * ALIGN; /* the sum is stored after the scratch */
     char *scratch = d->k->alloc(&run, d->heap, work + ALIGN);
     float *host = heap_alloc(d->heap, CHUNK * sizeof *host);
     bool ok = (scratch && host) || fail_memory(e, work + ALIGN + CHUNK * sizeof *host, "checking numbers");
@@ -175,7 +176,7 @@ bool store_save(Store *s, SafetensorsOut *out, Error *e)
     return ok;
 }
 
-/* The array of a part, or NULL: absent, or not of the tensor's shape. */
+/* Returns the array of a part, or NULL if it is absent or its shape differs from the tensor's. */
 static const Array *part_array(Store *s, const Weights *w, const Tensor *x, Part part, Error *e)
 {
     const char *name = part_name(s, x, part, e);
@@ -224,7 +225,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     if (e->code != SP_OK || !really)
         return e->code == SP_OK;
     Run run = store_run(s);
-    p->steps = 0; /* of the numbers that are replaced */
+    p->steps = 0; /* steps of the numbers that are replaced */
     if (!param_state(p, states, false, e))
         return false;
     const Device *d = store_device(s);
@@ -238,7 +239,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     }
     p->steps = steps;
     if (p->last)
-        param_settled(&run, p); /* pending steps belong to the numbers that were replaced */
+        param_settled(&run, p); /* delayed steps belong to the numbers that were replaced */
     return true;
 }
 
@@ -254,7 +255,7 @@ bool store_load(Store *s, const Weights *w, Error *e)
     float *host = heap_alloc(d->heap, CHUNK * sizeof *host);
     bool ok = host || fail_memory(e, CHUNK * sizeof *host, "a checkpoint");
     ArenaMark mark = arena_mark(store_arena(s));
-    for (int really = 0; ok && really < 2; really++) /* all is checked before anything changes */
+    for (int really = 0; ok && really < 2; really++) /* everything is checked before anything changes */
         for (size_t i = 0; ok && i < store_count(s); i++) {
             const Tensor *x = store_at(s, i);
             ok = !is_saved(x) ||

@@ -1,4 +1,4 @@
-/* nn/device.c: what computes: a table of kernels, where it computes, and the threads of the host beside it. */
+/* nn/device.c: a device: the table of kernels, its context, and the threads of the host. */
 #include "nn/tape.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ static bool open_cpu(Device *d, Text level, Error *e)
     return true;
 }
 
-#ifdef SAPOR_MINIMAL /* the CPU alone */
+#ifdef SAPOR_MINIMAL /* MINIMAL has the CPU only */
 static bool open_named(Device *d, const char *name, Text kind, Text rest, Error *e)
 {
     return text_is(kind, "cpu") || text_is(kind, "auto")
@@ -84,7 +84,7 @@ bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *wha
 {
     size_t available, total;
     if (!k->check(run, e))
-        return false; /* memory is not what is missing */
+        return false; /* the cause is not missing memory */
     k->memory(run, &available, &total);
     return total ? fail(e, SP_MEMORY, "out of memory on the device: %s needs %zu bytes; %zu of %zu are available", what,
                         bytes, available, total)

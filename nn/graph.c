@@ -1,4 +1,4 @@
-/* nn/graph.c: sparse patterns: made from host arrays, transposed by counting, kept, read. */
+/* nn/graph.c: sparse patterns: made from host arrays, transposed by counting, stored, read. */
 #include <math.h>
 
 #include "nn/tape.h"
@@ -31,11 +31,12 @@ void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const i
             if (tat)
                 tat[at] = (int32_t)e;
         }
-    memmove(tstart + 1, tstart, (size_t)cols * sizeof *tstart); /* each start has moved to the next one's */
+    /* each start was moved to the start of the next column */
+    memmove(tstart + 1, tstart, (size_t)cols * sizeof *tstart);
     tstart[0] = 0;
 }
 
-/* ---- in a store ------------------------------------------------------------------------------ */
+/* ---- graphs in a store ----------------------------------------------------------------------- */
 
 static bool check_pattern(const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col,
                           Error *e)
@@ -83,13 +84,13 @@ typedef struct FillPart {
     const void *host;
     size_t bytes;
 } FillPart;
-typedef struct Fill { /* what a graph gets from the host */
+typedef struct Fill { /* arrays of the host that become parts of a graph */
     FillPart part[10];
     int count;
 } Fill;
 
-/* Memory of *x for n numbers: its own where they fit, else new memory, an eighth larger where the next graph should fit
- * too. */
+/* Returns memory of *x for n numbers: its present memory if they fit, else new memory. `more`: new memory is an eighth
+ * larger, so that the next graph probably fits. */
 static Stored *refit(Store *s, Tensor **x, DType type, int64_t n, bool more, Error *e)
 {
     size_t bytes = (size_t)n * dtype_bytes(type);
@@ -109,7 +110,7 @@ static Stored *refit(Store *s, Tensor **x, DType type, int64_t n, bool more, Err
     return own;
 }
 
-/* *x gets room for n numbers of the host, which fill_parts uploads, or becomes NULL where there are none. */
+/* Allocates *x for n numbers of the host, which fill_parts uploads. *x becomes NULL if host is NULL. */
 static bool fill_from(Store *s, Fill *f, Tensor **x, DType type, int64_t n, const void *host, Error *e)
 {
     if (!host) {
@@ -125,7 +126,7 @@ static bool fill_from(Store *s, Fill *f, Tensor **x, DType type, int64_t n, cons
     return stored_host(s, own, host, e);
 }
 
-/* Uploads the parts of f: in one piece where the device does not read host memory. */
+/* Uploads the parts of f, in one piece if the device does not read host memory. */
 static bool fill_parts(Store *s, Fill *f, Error *e)
 {
     const Device *d = store_device(s);
@@ -155,7 +156,7 @@ static bool fill_parts(Store *s, Fill *f, Error *e)
     return !whole || device || fail_memory(e, bytes, "a graph");
 }
 
-/* Before a refill: what was one tensor in two places may be two now. */
+/* Call it before a refill: two members that share a tensor may need two tensors afterwards. */
 static void unshare(Csr *g)
 {
     if (g->col_scale == g->row_scale)
@@ -164,8 +165,8 @@ static void unshare(Csr *g)
         g->tstart = g->tcol = NULL;
 }
 
-/* The index of g's transpose from its pattern on the host, in memory of h; with places where `places`. `mirrored`: the
- * pattern is its own transpose. */
+/* Adds the index of g's transpose, computed from its pattern on the host, in memory of h. `places`: with the positions
+ * of values. `mirrored`: the pattern is its own transpose. */
 static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, bool mirrored,
                           bool places, Error *e)
 {
@@ -185,7 +186,7 @@ static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *sta
     return fill_from(s, f, &g->tat, I32, g->entries, places ? tat : NULL, e);
 }
 
-/* The row of each entry, and the index of the transpose with places. */
+/* Adds the row of each entry, and the index of the transpose with the positions of values. */
 static bool add_index(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, Error *e)
 {
     int32_t *row = host_take(h, g->entries, sizeof *row, e);
@@ -303,7 +304,8 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
             from[n + 1] += from[n];
             at[n] = from[n];
         }
-        /* a user's own column is before its items' columns, an item's own is after its users' */
+        /* in ascending order, the column of a user itself is before the columns of items; that of an item is after the
+         * columns of users */
         for (int64_t u = 0; u < U; u++) {
             if (self)
                 col[at[u]++] = (int32_t)u;
@@ -330,7 +332,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
     return g;
 }
 
-/* ---- on a tape ------------------------------------------------------------------------------- */
+/* ---- graphs on a tape ------------------------------------------------------------------------ */
 
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col)
 {
@@ -354,7 +356,7 @@ void csr_pin(Tape *t, const Csr *g)
     tape_pin(t, g->col_scale);
 }
 
-/* The index of g's transpose with places of values: g's own, or made once a step. */
+/* Returns the index of g's transpose with positions of values: the stored one, or one that is made once per step. */
 static const Transposed *transposed(Tape *t, const Csr *g)
 {
     for (const Transposed *k = t->transposed; k; k = k->next)
@@ -403,7 +405,7 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
     out->cols = g->rows;
     out->row_scale = g->col_scale ? g->col_scale->data : NULL;
     out->col_scale = g->row_scale ? g->row_scale->data : NULL;
-    if (!val && !g->val && g->tstart && g->tcol) { /* no values: their places are not needed */
+    if (!val && !g->val && g->tstart && g->tcol) { /* without values, their positions are not needed */
         out->start = g->tstart->data;
         out->col = g->tcol->data;
         return true;
@@ -472,7 +474,7 @@ Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e)
     return keep(t, s, name, g, false, e);
 }
 
-/* The numbers of x: the host's copy, or one download. NULL: x is NULL, or out of memory. */
+/* Returns the numbers of x on the host: the host's copy, or a download. NULL if x is NULL or memory runs out. */
 static const void *numbers(Host *h, const Device *d, const Tensor *x, Error *e)
 {
     if (!x)

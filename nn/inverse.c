@@ -4,20 +4,21 @@
 
 #include "nn/tape.h"
 
-/* Gauss and Jordan by blocks of columns [at, at + w), with the pivots of an LU factorisation. A step swaps rows so that
- * the block D on the diagonal has the pivots of its columns; P are these columns of the other rows, R these rows:
+/* Gauss-Jordan elimination by blocks of columns [at, at + w), with the pivots of an LU factorisation. A step first
+ * swaps rows, so that the diagonal block D has the pivots of its columns. P are these columns in the other rows; R are
+ * these rows in the other columns; A is the rest of the matrix:
  *
- *     D -> D^-1,  R -> D^-1 R,  P -> -P D^-1,  the rest A -> A - P D^-1 R
+ *   D -> D^-1,  R -> D^-1 R,  P -> -P D^-1,  A -> A - P D^-1 R
  *
- * 2 n^3 operations, as many as by LU factors, and nearly all of them in one product per step. After the last step
- * columns are swapped as rows were, in the reverse order. D is inverted in double precision. */
+ * This takes 2 n^3 operations, the same as with LU factors, and nearly all of them are one product per step. After the
+ * last step, columns are swapped as the rows were, in reverse order. D is inverted in double precision. */
 enum { WIDE = 128 };
-static const int64_t MOST_PRODUCTS = (int64_t)1 << 33; /* in a band */
+static const int64_t MOST_PRODUCTS = (int64_t)1 << 33; /* multiply-adds per band */
 
 typedef struct Inverse {
     const Kernels *k;
     Run run;
-    bool dry; /* only work_bytes is found: the scratch of the products */
+    bool dry; /* true: computes only work_bytes, the scratch of the products */
     size_t work_bytes;
     int64_t n, at, w; /* w: columns of this step, at most WIDE */
     float *x;         /* [n, n] */
@@ -25,9 +26,9 @@ typedef struct Inverse {
     float *one, *d;   /* [w, w]: the identity, D^-1 */
     bool (*after)(void *arg, int64_t columns, Error *e);
     void *arg;
-    /* of the host: */
+    /* host memory: */
     float *panel;         /* [n, w] */
-    int64_t *from;        /* [n]: the row that row i was swapped with in its step */
+    int64_t *from;        /* [n] the row that row i was swapped with */
     double *block, *rest; /* [w, w] */
 } Inverse;
 
@@ -36,7 +37,7 @@ typedef struct Operand {
     int64_t row, col;
 } Operand;
 
-/* C [M, N] with rows of ldc = alpha A B + beta C */
+/* Describes C [M, N] = alpha A B + beta C; rows of C are ldc apart. */
 static Gemm product(int64_t M, int64_t N, int64_t K, Operand a, Operand b, float *c, int64_t ldc, float alpha,
                     float beta)
 {
@@ -55,7 +56,7 @@ static Gemm product(int64_t M, int64_t N, int64_t K, Operand a, Operand b, float
                   .beta = beta};
 }
 
-/* In bands of rows: the caller may end the work between them. */
+/* Multiplies in bands of rows. Between two bands the caller may end the work. */
 static bool multiply(Inverse *v, Gemm g, Error *e)
 {
     int64_t band = MAX((int64_t)WIDE, MOST_PRODUCTS / MAX(g.N * g.K, (int64_t)1) / WIDE * WIDE), M = g.M;
@@ -73,7 +74,8 @@ static bool multiply(Inverse *v, Gemm g, Error *e)
     return true;
 }
 
-/* x [w, w] becomes its inverse, by Gauss and Jordan with the largest pivot of each column; false: it has none. */
+/* Replaces x [w, w] by its inverse, by Gauss-Jordan with the largest pivot of each column. Returns false if it has
+ * none. */
 static bool invert_block(double *x, double *rest, int64_t w)
 {
     memset(rest, 0, sizeof *rest * (size_t)(w * w));
@@ -105,7 +107,8 @@ static bool invert_block(double *x, double *rest, int64_t w)
     return true;
 }
 
-/* The pivots of the columns in `panel`, rows `at` and below, as in an LU factorisation; from[at ..]. */
+/* Finds the pivots of the columns in `panel`, in rows `at` and below, as an LU factorisation does. They are from[at
+ * ..]. */
 static void find_pivots(const Inverse *v)
 {
     int64_t n = v->n, w = v->w;
@@ -129,7 +132,7 @@ static void find_pivots(const Inverse *v)
     }
 }
 
-/* Swaps the rows of x and of p as find_pivots found; the first row of r is scratch. */
+/* Swaps the rows of x and of p as find_pivots says. The first row of r is scratch. */
 static void swap_rows(const Inverse *v)
 {
     const Kernels *k = v->k;
@@ -147,7 +150,7 @@ static void swap_rows(const Inverse *v)
         }
 }
 
-/* D^-1 to v->d; false: D has none. */
+/* Computes D^-1 into v->d. Returns false if D has no inverse. */
 static bool invert_diagonal(const Inverse *v)
 {
     int64_t w = v->w, count = w * w;
@@ -180,7 +183,8 @@ static bool step(Inverse *v, Error *e)
     float *row = v->x + at * n;
     if (!v->dry)
         set_identity(v);
-    if (!multiply(v, product(n, w, w, (Operand){v->x + at, n, 1}, one, v->p, w, 1, 0), e)) /* a copy: exact */
+    /* multiplication by the identity: an exact copy */
+    if (!multiply(v, product(n, w, w, (Operand){v->x + at, n, 1}, one, v->p, w, 1, 0), e))
         return false;
     if (!v->dry) {
         k->download(&v->run, v->panel, v->p, (size_t)(n * w) * sizeof *v->panel);
@@ -198,7 +202,7 @@ static bool step(Inverse *v, Error *e)
     return multiply(v, product(n, at, w, p, r, v->x, n, -1, 1), e) &&
            multiply(v, product(n, n - end, w, p, (Operand){v->r + end, n, 1}, v->x + end, n, -1, 1), e) &&
            multiply(v, product(n, w, w, p, d, v->x + at, n, -1, 0), e) &&
-           multiply(v, product(w, w, w, one, d, row + at, n, 1, 0), e); /* behind the line above, which makes it 0 */
+           multiply(v, product(w, w, w, one, d, row + at, n, 1, 0), e); /* after the line above, which sets it to 0 */
 }
 
 static bool all_steps(Inverse *v, Error *e)
@@ -211,7 +215,7 @@ static bool all_steps(Inverse *v, Error *e)
     return ok;
 }
 
-/* Swaps columns; false: a number is not finite. */
+/* Swaps columns. Returns false if a number is not finite. */
 static bool swap_columns(const Inverse *v, float *a)
 {
     bool ok = true;
@@ -242,13 +246,13 @@ static bool run_steps(Inverse *v, float *a, bool host, Trace *trace, Error *e)
     return ok && (swap_columns(v, a) || fail(e, SP_FORMAT, NO_INVERSE));
 }
 
-/* `count` floats in whole cache lines */
+/* Rounds `count` floats up to whole cache lines. */
 static size_t room(size_t count)
 {
     return size_round_up(count, ALIGN / sizeof(float));
 }
 
-/* Memory of the host; v->n is above 0. */
+/* Allocates host memory; v->n is above 0. */
 static bool host_memory(Inverse *v, size_t w, Arena *a, Error *e)
 {
     v->block = NEW(a, double, w *w, e);
@@ -273,7 +277,7 @@ static bool invert(Inverse *v, const Device *d, float *a, Arena *scratch, Error 
         v->r = own + panel;
         v->one = own + 2 * panel;
         v->d = own + 2 * panel + square;
-        all_steps(v, e); /* without numbers */
+        all_steps(v, e); /* a run without numbers, to find work_bytes */
         v->run.work_bytes = MAX(v->work_bytes, (size_t)1);
         v->run.work = d->k->alloc(&run, d->heap, v->run.work_bytes);
     }

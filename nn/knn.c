@@ -1,12 +1,13 @@
-/* nn/knn.c: the nearest rows of a matrix to each of its rows, by cosine. All are compared, or those that an index
- * says.
+/* nn/knn.c: the nearest rows of a matrix to each of its rows, by cosine. Either all rows are compared, or the rows that
+ * an index selects.
  *
- * The index (Sivic and Zisserman 2003): the rows are divided into lists by spherical k-means (Dhillon and Modha 2001),
- * trained on a sample; a row is compared with those of the lists whose centroids are nearest to it. A second sample
- * decides how many lists these are: its nearest rows are found by comparing all; the share of them that the index
- * finds, without the row itself, is the recall. So data without clusters are searched more, at worst as a whole.
+ * The index (Sivic and Zisserman 2003) divides the rows into lists by spherical k-means (Dhillon and Modha 2001),
+ * trained on a sample. A row is compared with the rows of the lists whose centroids are nearest to it. A second sample
+ * decides how many lists are searched: the nearest rows of its rows are found by comparing all rows. The recall is the
+ * share of them that the index finds, not counting the row itself. For data without clusters, more lists are searched,
+ * at worst all.
  *
- * What a row finds does not depend on threads or blocks: the samples are draws, products have the same bits in any
+ * The result of a row does not depend on threads or blocks: the samples are draws, products have the same bits in any
  * tile, and ties go to the lower row. */
 #include <stdlib.h>
 
@@ -14,11 +15,11 @@
 
 const char *const knn_searches[SEARCH_COUNT] = {"auto", "exact", "index"};
 
-/* GFLOP/s that `auto` counts with: two cores with AVX2. It is not measured, as the same run has the same graph on any
- * machine, with any number of threads. */
+/* The speed in GFLOP/s that `auto` assumes: two cores with AVX2. It is not measured, because the same run must have the
+ * same graph on any machine, with any number of threads. */
 enum { ASSUMED_GFLOPS = 200, EXACT_SECONDS = 600 };
 
-/* An index is not for more: a row's best are a sorted list. */
+/* Larger k are not supported by the index, because the best rows are a sorted list. */
 enum { MOST_NEAREST = 1024 };
 
 static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
@@ -30,7 +31,8 @@ static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
         return false;
     double begun = tape_clock(t, "knn");
     t->k->knn(&t->run, I, I, D, k, F32, z->data, z->data, ids, cosines);
-    tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
+    /* each pair is computed once */
+    tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count);
     if (!t->host_memory)
         t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
     step_give_floats(t, cosines, I * k);
@@ -41,10 +43,14 @@ static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* PER_LIST rows of the sample that centroids are trained on; SAMPLE rows that the recall is measured by; at least
- * LIST_ROWS rows for a list; BLOCK rows at once, fewer where they search many lists. */
+/* Constants of the index:
+ * - PER_LIST rows of the sample per centroid in training;
+ * - SAMPLE rows for measuring the recall;
+ * - at least LIST_ROWS rows per list;
+ * - BLOCK rows per search, fewer if they search many lists. */
 enum { PER_LIST = 64, ROUNDS = 8, SAMPLE = 1000, LIST_ROWS = 8, BLOCK = 8192, BLOCK_PROBES = 1 << 23, PIECES = 24 };
-/* The lists are as many as this share of the sample's nearest rows needs; the rest is what a sample may be wrong by. */
+/* The number of searched lists is chosen for this share of the sample's nearest rows. It is above KNN_RECALL because of
+ * the error of a sample. */
 static const double AIM = KNN_RECALL + 0.01;
 
 typedef struct Index {
@@ -54,13 +60,13 @@ typedef struct Index {
     int64_t I, D, k, L, P;
     uint64_t seed;
     float *centroid;  /* [L, D] */
-    int32_t *list;    /* host [I]: of each row */
+    int32_t *list;    /* host [I]: the list of each row */
     int64_t *start;   /* host [L + 1] */
-    int32_t *order;   /* host [I]: rows by list, ascending in a list */
+    int32_t *order;   /* host [I]: rows by list, in ascending order within a list */
     float *sorted;    /* [I, D] the rows in this order */
-    int64_t *d_start; /* the device's */
+    int64_t *d_start; /* the device's copy */
     int32_t *d_order;
-    Piece piece[PIECES]; /* memory of the device that is given back */
+    Piece piece[PIECES]; /* device memory to free */
     int pieces;
 } Index;
 
@@ -100,7 +106,8 @@ static void download(Index *x, void *host, const void *device, int64_t count, si
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* n distinct rows, ascending, one of each n-th part of all: *rows [n, D] of the device; their numbers. */
+/* Draws n distinct rows, one from each n-th part of all rows, in ascending order. *rows [n, D] is device memory.
+ * Returns their numbers. */
 static int32_t *sample(Index *x, int64_t n, uint32_t which, float **rows)
 {
     int32_t *number = host_take(x, n, sizeof *number), *ids = device_take(x, n, sizeof *ids);
@@ -115,7 +122,7 @@ static int32_t *sample(Index *x, int64_t n, uint32_t which, float **rows)
     return number;
 }
 
-/* The k nearest rows of `of` [m, D] to each of q [n, D]: ids, values [n, k] */
+/* Finds the k nearest rows in `of` [m, D] for each row of q [n, D]: ids and values [n, k]. */
 static bool nearest(Index *x, int64_t n, const float *q, int64_t m, const float *of, int64_t k, int32_t *ids,
                     float *values)
 {
@@ -126,7 +133,7 @@ static bool nearest(Index *x, int64_t n, const float *q, int64_t m, const float 
     return true;
 }
 
-/* list [n], of the host: the nearest centroid of each row, -1 where it has none (NaN) */
+/* Sets list [n] (host) to the nearest centroid of each row; -1 if it has none (NaN). */
 static bool assign(Index *x, int64_t n, const float *rows, int32_t *list)
 {
     int mark = x->pieces;
@@ -142,8 +149,8 @@ static bool assign(Index *x, int64_t n, const float *rows, int32_t *list)
     return x->t->error.code == SP_OK;
 }
 
-/* Rows by list: start [L + 1], order; next [L] is scratch. Rows without a list are left out. stand_in: a list without
- * rows gets one of the n, drawn. */
+/* Sorts rows by list: start [L + 1] and order; next [L] is scratch. Rows without a list are left out. stand_in: an
+ * empty list gets one drawn row. */
 static void sort_rows(const Index *x, int64_t n, const int32_t *list, int64_t *start, int32_t *order, int64_t *next,
                       const Draw *stand_in)
 {
@@ -162,7 +169,8 @@ static void sort_rows(const Index *x, int64_t n, const int32_t *list, int64_t *s
             order[next[l]] = (int32_t)draw_below(*stand_in, (uint64_t)l, (uint32_t)n);
 }
 
-/* Centroids: at first rows of a sample, then means of those rows of it that are nearest to each, of length 1. */
+/* Trains the centroids. At first they are rows of a sample; then the means of the nearest rows of the sample, scaled to
+ * length 1. */
 static bool train(Index *x)
 {
     Tape *t = x->t;
@@ -205,7 +213,8 @@ static bool build(Index *x)
         !(x->start = host_take(x, x->L + 1, sizeof *x->start)) || !assign(x, x->I, x->z, x->list))
         return false;
     int64_t *next = host_take(x, x->L, sizeof *next);
-    for (int64_t i = 0; i < x->I; i++) /* NaN finds nothing and is never found, in any list */
+    /* a row with NaN has no neighbours and is not the neighbour of any row, so any list will do */
+    for (int64_t i = 0; i < x->I; i++)
         x->list[i] = MAX(x->list[i], 0);
     if (!next || !(x->d_start = device_take(x, x->L + 1, sizeof *x->d_start)) ||
         !(x->d_order = device_take(x, x->I, sizeof *x->d_order)) ||
@@ -220,7 +229,7 @@ static bool build(Index *x)
 
 /* ---- search ---------------------------------------------------------------------------------- */
 
-/* Memory of a block of queries, and what to do with its result. */
+/* Memory for a block of queries, and how its result is used. */
 typedef struct Block {
     int32_t *probe, *ids; /* [BLOCK, P], [BLOCK, k] */
     float *near, *values;
@@ -240,7 +249,7 @@ static bool block_new(Index *x, Block *b)
            (b->cosine = host_take(x, b->rows * x->k, sizeof *b->cosine));
 }
 
-/* The nearest rows of n queries, at most b->rows, among those of P lists each: b->found, b->cosine. */
+/* Searches the nearest rows of n queries (at most b->rows), each in P lists: b->found, b->cosine. */
 static bool search(Index *x, Block *b, int64_t n, const float *q)
 {
     Tape *t = x->t;
@@ -254,15 +263,15 @@ static bool search(Index *x, Block *b, int64_t n, const float *q)
     return true;
 }
 
-/* ---- how many lists -------------------------------------------------------------------------- */
+/* ---- the number of lists to search ----------------------------------------------------------- */
 
-typedef struct Truth { /* of a sample */
+typedef struct Truth { /* exact neighbours of a sample */
     int64_t n;
-    const int32_t *number; /* [n] its rows */
+    const int32_t *number; /* [n] numbers of the sample's rows */
     float *rows;           /* device [n, D] */
     int32_t *nearest;      /* host [n, k] */
-    float *score;          /* host [n, L]: by centroid */
-    int64_t others;        /* nearest rows without the row itself */
+    float *score;          /* host [n, L]: scores by centroid */
+    int64_t others;        /* number of nearest rows, without the row itself */
 } Truth;
 
 static bool truth_new(Index *x, Truth *s)
@@ -286,7 +295,7 @@ static bool truth_new(Index *x, Truth *s)
     return t->error.code == SP_OK;
 }
 
-/* How many centroids are nearer to a query than that of list l. */
+/* Returns how many centroids are nearer to a query than the centroid of list l. */
 static int64_t rank_of(const float *score, int64_t L, int64_t l)
 {
     int64_t rank = 0;
@@ -295,7 +304,7 @@ static int64_t rank_of(const float *score, int64_t L, int64_t l)
     return rank;
 }
 
-/* Sets P: so many lists have AIM of the sample's nearest rows. */
+/* Sets P so that P lists contain the share AIM of the sample's nearest rows. */
 static bool choose_probes(Index *x, Truth *s)
 {
     int64_t *at = host_take(x, x->L, sizeof *at);
@@ -308,13 +317,14 @@ static bool choose_probes(Index *x, Truth *s)
         at[rank_of(s->score + q * x->L, x->L, x->list[j])]++;
         s->others++;
     }
-    x->P = 1; /* there is at least one list */
+    x->P = 1; /* at least one list is searched */
     for (int64_t sum = at[0]; x->P < x->L && (double)sum < AIM * (double)s->others; x->P++)
         sum += at[x->P];
     return true;
 }
 
-/* Searches the sample: the share of its nearest rows that is found, and of all rows that a query is compared with. */
+/* Searches the sample. Computes the share of its nearest rows that is found, and the share of all rows that a query is
+ * compared with. */
 static bool measure(Index *x, Block *b, const Truth *s, KnnPlan *plan)
 {
     int32_t *of = host_take(x, x->I, sizeof *of), *probe = host_take(x, b->rows * x->P, sizeof *probe);
@@ -345,7 +355,7 @@ static bool measure(Index *x, Block *b, const Truth *s, KnnPlan *plan)
 
 /* ---- all rows -------------------------------------------------------------------------------- */
 
-/* Rows whose lists together have fewer than k rows are compared with all. */
+/* Compares rows with all rows if their lists have fewer than k rows together. */
 static bool fill_short(Index *x, Block *b, int64_t n, const int32_t *row, int32_t *host)
 {
     int mark = x->pieces;
@@ -396,7 +406,7 @@ static int64_t list_count(int64_t I) /* 4 sqrt(I) */
     return MAX(MIN(4 * root, I / LIST_ROWS), (int64_t)1);
 }
 
-/* Sets plan->index where the index was searched; else all rows are to be compared, or the tape has failed. */
+/* Sets plan->index if the index was searched. Otherwise all rows must be compared, or the tape has failed. */
 static void index_rows(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan, int32_t *host)
 {
     Index x = {.t = t, .z = z->data, .I = rows_of(z), .D = cols_of(z), .k = k, .seed = plan->seed};
@@ -408,7 +418,7 @@ static void index_rows(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan, int32
         fail_memory(&t->error, 0, "an index of nearest rows");
     if (x.arena && build(&x) && truth_new(&x, &truth) && choose_probes(&x, &truth) && block_new(&x, &block) &&
         measure(&x, &block, &truth, plan)) {
-        /* comparing all makes half of the products */
+        /* comparing all rows computes each product only once for both rows */
         plan->index = plan->search == SEARCH_INDEX || plan->share < 0.5;
         if (plan->index && !search_all(&x, &block, host))
             plan->index = false;
@@ -421,7 +431,7 @@ static void index_rows(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan, int32
 
 #endif
 
-/* host [I, k], a list: the nearest rows of each, best first, -1 where there are fewer. */
+/* Finds the nearest rows of each row: host [I, k], a list, best first, -1 if there are fewer. */
 static bool knn_rows(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan, int32_t *host)
 {
     double I = (double)rows_of(z);
@@ -473,7 +483,7 @@ Csr *knn_pattern(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan)
     if (!host || !start || !knn_rows(t, z, k, plan, host))
         return NULL;
     start[0] = 0;
-    for (int64_t r = 0; r < I; r++) { /* rows of neighbours become rows of ascending columns, in place */
+    for (int64_t r = 0; r < I; r++) { /* in place: the neighbours of a row are sorted by column */
         int64_t n = 0;
         while (n < k && host[r * k + n] >= 0)
             n++;

@@ -1,5 +1,5 @@
-/* nn/layers.c: layers with their weights: made new for training, or loaded as Hold says: packed, plain, as parameters,
- * with low-rank adapters. */
+/* nn/layers.c: layers with their weights: made for training, or loaded as Hold says: packed, plain, as parameters, with
+ * low-rank adapters. */
 // flags: -Os
 #include <math.h>
 
@@ -31,12 +31,12 @@ static void host_give(float *p, const Heap *heap, int64_t n)
         heap_free(heap, p, (size_t)MAX(n, 1) * sizeof(float));
 }
 
-/* Packs n arrays stacked along N. */
+/* Packs n arrays that are stacked along N. */
 static bool linear_pack(Linear *l, Store *s, int n, const Array *const *w, Error *e)
 {
     const Device *d = store_device(s);
     int64_t K = l->K, N = l->N;
-    const float *view = n == 1 ? array_view(w[0]) : NULL; /* one float32 array is packed from where it is */
+    const float *view = n == 1 ? array_view(w[0]) : NULL; /* a single float32 array is packed without a copy */
     float *host = NULL;
     Mirror m = {.d = d};
     bool ok = view || host_scratch(&host, d->heap, N * K, e);
@@ -56,7 +56,7 @@ static bool linear_pack(Linear *l, Store *s, int n, const Array *const *w, Error
     return packed != NULL;
 }
 
-/* Adds an adapter to the rows first .. of the array w. */
+/* Adds an adapter to rows first, first + 1, ... of the layer, for the array w. */
 static bool adapter_new(Adapter *a, Store *s, const Array *w, int64_t first, const Hold *how, Error *e)
 {
     static const char SUFFIX[] = ".weight";
@@ -160,7 +160,7 @@ static bool conv_pack(Conv2d *c, Store *s, const float *host, Error *e)
     return packed != NULL;
 }
 
-/* An array as a kept tensor: steps change it. */
+/* Loads an array as a kept tensor, which steps may change. */
 static Tensor *kept_load(Store *s, const Array *a, Error *e)
 {
     Tensor *x = store_copy(s, a, e);
@@ -169,7 +169,8 @@ static Tensor *kept_load(Store *s, const Array *a, Error *e)
     return x;
 }
 
-/* The convolution with tensors as in the file; by_channel: bias, gamma, beta, mean, var, NULL where there is none. */
+/* Loads the convolution with tensors as in the file. by_channel: bias, gamma, beta, mean, var; NULL if there is none.
+ */
 static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, const Array *w, double eps,
                          const Hold *how, Error *e)
 {
@@ -189,14 +190,16 @@ static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, co
     return true;
 }
 
-/* The convolution with its norm folded into it: y = gamma (conv + bias - mean) / sqrt(var + eps) + beta, in double. */
+/* Loads the convolution with its norm folded into the weights, computed in double:
+ *
+ *   y = gamma (conv + bias - mean) / sqrt(var + eps) + beta */
 static bool conv_folded(Conv2d *c, Store *s, const Array *const *by_channel, const Array *w, double eps, bool plain,
                         Error *e)
 {
     static const float neutral[] = {0, 1, 0, 0, 1};
     const Device *d = store_device(s);
     int64_t O = c->O, per = w->count / O;
-    float *host = NULL, *numbers = NULL; /* numbers: [6, O]: bias, gamma, beta, mean, var; the folded bias */
+    float *host = NULL, *numbers = NULL; /* numbers [6, O]: bias, gamma, beta, mean, var, and the folded bias */
     bool ok = host_scratch(&host, d->heap, w->count, e) && host_scratch(&numbers, d->heap, 6 * O, e);
     if (ok) {
         array_f32(w, 0, w->count, host);
