@@ -1,9 +1,9 @@
-/* nn/lists.c: lists of integers: ids, offsets, patterns of graphs. The host makes them and keeps its copy: no op reads
- * one back from a device.
+/* nn/lists.c: lists of integers: ids, offsets, patterns of graphs. The host makes them and keeps its copy, so no op
+ * reads a list back from a device.
  *
- * On the CPU kernels read the host's copy. On other devices a list has a place in a block of device memory that mirrors
- * a block of host memory; lists_send copies what was added since the last call, all lists in one upload. A step whose
- * lists are made before its first op that computes needs one upload. */
+ * On the CPU, kernels read the host's copy. On other devices, a list has a place in a block of device memory that
+ * mirrors a block of host memory. lists_send copies what was added since the last call: all lists in one upload. A step
+ * needs one upload if its lists are made before its first op that computes. */
 #include "nn/tape.h"
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -39,7 +39,7 @@ static void free_blocks(Tape *t)
 void lists_reset(Tape *t)
 {
     ListMemory *m = &t->lists;
-    if (m->count > 1) { /* one block as large as they were together, at the next list */
+    if (m->count > 1) { /* the next list gets one block of the total size */
         free_blocks(t);
     } else if (m->count == 1) {
         m->blocks[0].used = m->blocks[0].sent = 0;
@@ -112,8 +112,8 @@ void lists_send(Tape *t)
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n] such that segment s holds the places of unique[s],
- * ascending. Returns how many are unique. scratch [4 n] */
+/* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n]. Segment s of order has the positions of unique[s], in
+ * ascending order. Returns the number of unique ids. scratch [4 n] */
 static int64_t sort_ids(int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
                         int32_t *scratch)
 {
@@ -191,7 +191,7 @@ const Groups *ids_groups(Tape *t, const Tensor *ids)
     return g;
 }
 
-/* 0, 1, 2, ... as order and start: what ids that ascend, each once, are grouped by. */
+/* Makes 0, 1, 2, ... as order and start: the groups of ids that are distinct and in ascending order. */
 static bool same_lists(Tape *t, int64_t n)
 {
     if (t->same_count > n)

@@ -1,4 +1,5 @@
-/* nn/mirror.c: host arrays where kernels reach them, for one call: themselves on the CPU, copies on other devices. */
+/* nn/mirror.c: makes host arrays available to kernels for one call: the arrays themselves on the CPU, copies on other
+ * devices. */
 #include "nn/tape.h"
 
 static void *mirror(Mirror *m, void *host, size_t bytes, bool in, Error *e)

@@ -1,25 +1,27 @@
-/* nn/optim.c: one step of an optimiser over gradients of three kinds.
+/* nn/optim.c: one step of an optimiser, for gradients of three kinds:
  *
  *   dense     g [rows, D]
- *   rows      ids [n] and g [n, D]: what gather leaves. Sorted and summed by segments; only these rows are touched
- *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside
- *             the kernel. Of gathered rows of a table: the same for rows ids
+ *   rows      ids [n] and g [n, D]: the gradient of gather. Ids are sorted and equal ids summed; only these rows change
+ *   factors   dy [rows, K] and w [K, D]: the gradient of linear on a table that is trained. The kernel computes the
+ *             product tile by tile. For gathered rows of a table, dy and w belong to rows ids
  *
- * One factor alone, or rows alone, are used as they are where the optimiser's entry in `methods` says so; everything
- * else becomes dense. Adam moves rows without gradient too (by their momentum): these steps are kept in a history and
- * done when the row is next read. Every path of Adam gives the bits of the dense step. */
+ * A single pair of factors, or rows only, are used without conversion if the optimiser's entry in `methods` supports
+ * it. Everything else is converted to a dense gradient. Adam also updates rows without a gradient, by their momentum.
+ * These steps are recorded in a history and replayed when the row is next read (delayed steps). All ways of Adam give
+ * the bits of the dense step. */
 #include <math.h>
 
 #include "nn/tape.h"
 
-/* All row parts as one, sorted: segment i of `groups` holds the places in g of row groups->device.unique[i]. */
+/* All row parts merged and sorted: segment i of `groups` has the positions in g of row groups->device.unique[i]. */
 typedef struct Merged {
     const Groups *groups;
     int64_t n;
-    float *g, *own; /* own: g where it is a copy */
+    float *g, *own; /* own: g if it is a copy */
 } Merged;
 
-/* The groups of several parts, one behind the other: those of input_ids where the parts are its lists in order. */
+/* Returns the groups of several parts, concatenated. If the parts are the lists of one input_ids in order, these are
+ * its groups. */
 static const Groups *groups_of_parts(Tape *t, const RowPart *p, int64_t n)
 {
     const IdSet *set = p->ids->id >= 0 ? t->nodes[p->ids->id]->set : NULL;
@@ -43,7 +45,7 @@ static bool merge_rows(Tape *t, const ParamGrad *grad, Merged *m)
     const RowPart *p = grad->rows;
     int64_t D = param_width(grad->param);
     *m = (Merged){.n = p->ids->count, .g = p->g};
-    for (const RowPart *q = p->next; q; q = q->next) /* several gathers of one table: one behind the other */
+    for (const RowPart *q = p->next; q; q = q->next) /* several gathers of one table are concatenated */
         m->n += q->ids->count;
     m->groups = p->next ? groups_of_parts(t, p, m->n) : ids_groups(t, p->ids);
     lists_send(t);
@@ -55,7 +57,7 @@ static bool merge_rows(Tape *t, const ParamGrad *grad, Merged *m)
     return m->groups && m->g;
 }
 
-/* table[ids] += a g */
+/* Computes table[ids] += a g. */
 static bool add_rows(Tape *t, const ParamGrad *grad, float a, float *table)
 {
     Merged m;
@@ -68,7 +70,7 @@ static bool add_rows(Tape *t, const ParamGrad *grad, float a, float *table)
     return true;
 }
 
-/* Factors of some rows become gradients of rows. */
+/* Converts factors of some rows to gradients of rows. */
 static void multiply_rows(Tape *t, ParamGrad *g)
 {
     int64_t D = param_width(g->param);
@@ -115,7 +117,7 @@ static AdamStep adam_numbers(const Optim *o, const Param *p)
                                                              p->steps + 1);
 }
 
-/* Appends this step to the parameter's history; its number there. */
+/* Appends this step to the parameter's history. Returns its number there. */
 static int32_t history_push(Tape *t, const Optim *o, Param *p)
 {
     if (p->pending == HISTORY)
@@ -125,7 +127,7 @@ static int32_t history_push(Tape *t, const Optim *o, Param *p)
     return p->pending;
 }
 
-/* The gradients of distinct rows, m->groups->device.unique: *sum [m->groups->count, D]. */
+/* Computes the gradients of the distinct rows m->groups->device.unique: *sum [m->groups->count, D]. */
 static bool sum_rows(Tape *t, const ParamGrad *g, Merged *m, float **sum)
 {
     int64_t D = param_width(g->param);
@@ -187,7 +189,7 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
     p->steps++;
 }
 
-/* No gradient in this step, but one before: the step is pending for every row. */
+/* Handles a parameter without a gradient in this step, but with one before: the step is delayed for every row. */
 static void skip_adam(Tape *t, const Optim *o, Param *p)
 {
     if (param_state(p, STATES_ADAM, true, &t->error)) {
@@ -301,10 +303,11 @@ static unsigned dense_only(const Optim *o)
 }
 
 typedef struct Method {
-    unsigned (*takes)(const Optim *o); /* kinds of gradients that are not made dense */
-    /* One step; counts it. */
+    unsigned (*takes)(const Optim *o); /* the kinds of gradients that need no conversion to dense */
+    /* takes one step and counts it */
     void (*step)(Tape *t, const Optim *o, ParamGrad *g, Kind kind);
-    /* A step without gradient; NULL: as one with zeros, of which an optimiser that takes rows moves nothing. */
+    /* takes a step without a gradient; NULL: as with a gradient of zeros (an optimiser that supports rows changes
+     * nothing) */
     void (*skip)(Tape *t, const Optim *o, Param *p);
 } Method;
 static const Method methods[OPTIM_COUNT] = {
@@ -349,7 +352,7 @@ double schedule_rate(const Schedule *s, int64_t step)
         return (double)step / (double)s->warm_up;
     double period = (double)MAX(s->period, (int64_t)1);
     double span = (double)MAX(s->period - s->warm_up, (int64_t)1);
-    double done = MIN((double)(step - s->warm_up) / span, 1.0); /* of the way to step `period` */
+    double done = MIN((double)(step - s->warm_up) / span, 1.0); /* share of the schedule's steps that are done */
     switch (s->kind) {
     case RATE_STEP: return pow(s->factor, floor((double)(step - s->warm_up) / period));
     case RATE_EXPONENTIAL: return pow(s->factor, (double)(step - s->warm_up));
@@ -360,14 +363,14 @@ double schedule_rate(const Schedule *s, int64_t step)
     return 1;
 }
 
-/* ---- a step ---------------------------------------------------------------------------------- */
+/* ---- one step -------------------------------------------------------------------------------- */
 
 static bool clips(const Optim *o)
 {
     return o->clip_norm > 0 || o->clip_value > 0;
 }
 
-/* A gradient that the optimiser does not take as it is becomes one dense sum. */
+/* Converts a gradient that the optimiser does not support to a dense sum. */
 static void densify(Tape *t, const Optim *o, ParamGrad *g)
 {
     for (int tries = 0; tries < 2; tries++) {
@@ -412,7 +415,7 @@ static void clip(Tape *t, const Optim *o, const Store *s)
     step_give_floats(t, squares, count + 1);
 }
 
-/* MINIMAL has kernels of the optimisers that recommenders use. */
+/* Reports whether MINIMAL has the kernels: only those of optimisers that recommenders use. */
 static bool has_kernels(Tape *t, const Optim *o)
 {
     bool missing = (o->kind == OPTIM_ADAGRAD && !t->k->adagrad) || (o->kind == OPTIM_RMSPROP && !t->k->rmsprop) ||
@@ -421,7 +424,7 @@ static bool has_kernels(Tape *t, const Optim *o)
                                  o->clip_norm > 0 ? " with clip_norm" : "");
 }
 
-/* A step without gradient. */
+/* Takes a step without a gradient. */
 static void skip(Tape *t, const Optim *o, Param *p)
 {
     const Method *m = &methods[o->kind];
@@ -439,7 +442,7 @@ static void skip(Tape *t, const Optim *o, Param *p)
     }
 }
 
-/* The optimiser as it is for a parameter; false: the parameter is in none of its groups. */
+/* Sets *own to the optimiser with the rate for a parameter. Returns false if the parameter is in none of its groups. */
 static bool optim_of(const Optim *o, const Param *p, Optim *own)
 {
     *own = *o;
@@ -452,7 +455,7 @@ static bool optim_of(const Optim *o, const Param *p, Optim *own)
     return o->group_count == 0;
 }
 
-/* Takes the store's gradients off the tape: all, or those of parameters that o does not step. */
+/* Removes the store's gradients from the tape: all, or those of parameters that o does not step. */
 static void drop_grads(Tape *t, const Store *s, const Optim *o)
 {
     Optim own;
@@ -474,7 +477,7 @@ bool optim_step(const Optim *o, Store *s, Tape *t, Error *e)
             densify(t, o, g);
     if (clips(o))
         clip(t, o, s);
-    for (int late = 0; late < 2; late++) /* factors first: they read weights that are about to be stepped */
+    for (int late = 0; late < 2; late++) /* factors first: they read weights that change in this step */
         for (ParamGrad *g = t->grads; g && t->error.code == SP_OK; g = g->next)
             if (g->param->store == s && (kind_of(g) >= KIND_FACTORS) == !late && optim_of(o, g->param, &own))
                 methods[o->kind].step(t, &own, g, kind_of(g));

@@ -1,8 +1,8 @@
 /* nn/plan.c: inference with planned memory.
  *
- * The dry run records how large every tensor is and which nodes use it first and last; the plan gives each an offset in
- * one block such that two in use at the same time never overlap (greedy by size, as in Pisarchyk & Lee 2020, arXiv
- * 2001.03288). */
+ * The dry run records the size of every tensor, and the first and last node that use it. The plan gives each tensor an
+ * offset in one block, so that tensors that are in use at the same time never overlap. The method is greedy by size
+ * (Pisarchyk & Lee 2020, arXiv 2001.03288). */
 #include <stdlib.h>
 
 #include "nn/tape.h"
@@ -35,11 +35,12 @@ typedef struct Placed {
 
 static int larger_first(const void *a, const void *b)
 {
-    const Placed *x = a, *y = b; /* end holds the size while sorting; ties by number */
+    const Placed *x = a, *y = b; /* `end` is the size during the sort; ties by number */
     return x->end != y->end ? (x->end < y->end ? 1 : -1) : (x->buffer > y->buffer) - (x->buffer < y->buffer);
 }
 
-/* Offsets for all buffers. order: scratch [2 n]; the first n are kept sorted by offset as they are placed. */
+/* Computes the offsets of all buffers. order: scratch [2 n]; its first entries are the placed buffers, sorted by
+ * offset. */
 static void place(Plan *p, Placed *order)
 {
     size_t n = p->buffers, placed = 0;
@@ -51,7 +52,8 @@ static void place(Plan *p, Placed *order)
     for (size_t i = 0; i < n; i++) {
         const Buffer *b = &p->buffer[by_size[i].buffer];
         size_t at = 0;
-        for (size_t j = 0; j < placed; j++) { /* the lowest gap between those in use at the same time */
+        /* finds the lowest gap between buffers that are in use at the same time */
+        for (size_t j = 0; j < placed; j++) {
             const Buffer *o = &p->buffer[order[j].buffer];
             if (o->last < b->first || b->last < o->first)
                 continue;
@@ -68,7 +70,7 @@ static void place(Plan *p, Placed *order)
     }
 }
 
-/* The plan of what the dry run recorded: a known one, or a new one that replaces the one used longest ago. */
+/* Returns the plan of the dry run: a cached one, or a new one that replaces the least recently used one. */
 static const Plan *find_plan(Tape *t)
 {
     size_t n = t->buffer_count, bytes = n * sizeof *t->buffers;
@@ -102,7 +104,7 @@ static const Plan *find_plan(Tape *t)
     return p;
 }
 
-/* The pass that finds shapes, last uses and a plan; with `shapes` only the first of these. */
+/* Runs the pass that finds shapes, last uses and a plan. With `shapes`, it finds only the shapes. */
 static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
                     bool shapes, Tensor **out, Error *e)
 {
@@ -117,7 +119,7 @@ static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void 
         for (int k = 0; k < 4; k++)
             results[i].shape[k] = k < y->dims ? y->shape[k] : 1;
         if (y->id >= 0 && t->nodes[y->id]->buffer >= 0)
-            t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* a result is used to the end */
+            t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* a result is in use until the end */
     }
     if (shapes)
         return tape_ok(t, e);
@@ -134,7 +136,7 @@ static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void 
     return tape_ok(t, e);
 }
 
-#ifdef SAPOR_MINIMAL /* nothing waits */
+#ifdef SAPOR_MINIMAL /* nothing to wait for */
 #define download_later download
 #endif
 static bool run_planned(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n,
@@ -187,7 +189,7 @@ bool infer_arrive(Tape *t, const float *to, Error *e)
 }
 #endif
 
-typedef struct OneResult { /* infer as a case of infer_all */
+typedef struct OneResult { /* the arguments of infer, as one result of infer_all */
     Forward *forward;
     const void *model;
 } OneResult;

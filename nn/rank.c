@@ -1,12 +1,13 @@
-/* nn/rank.c: the best items of users, for evaluation and recommendation. Scores are never stored as a whole. */
+/* nn/rank.c: finds the best items of users, for evaluation and recommendation. The matrix of all scores is never
+ * stored. */
 #include "nn/tape.h"
 
-/* Vectors of B users on the device: rows `row` of `users`, or B rows where row is NULL; start and item by user number,
- * or by row of the call. */
+/* The vectors of B users on the device: rows `row` of `users`, or rows 0 to B - 1 if row is NULL. `start` and `item`
+ * are indexed by user number, or by row of the call. */
 typedef struct Ranking {
     const float *users;
     const int32_t *row; /* on the host */
-    int64_t B, U;       /* U: rows of start */
+    int64_t B, U;       /* U + 1 is the length of start */
     const int64_t *start;
     const int32_t *item;
 } Ranking;

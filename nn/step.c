@@ -1,5 +1,5 @@
-/* nn/step.c: the memory of a step: taken, given back, and tensors that no later op reads. The address sanitizer finds
- * who reads it after that. */
+/* nn/step.c: the memory of a step: allocated, freed, and tensors that no later op reads. The address sanitizer reports
+ * code that reads freed memory. */
 #include "nn/tape.h"
 
 bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size)
@@ -39,7 +39,7 @@ static void free_list(const Heap *heap, void *p, size_t room, size_t size)
         heap_free(heap, p, room * size);
 }
 
-/* For the address sanitizer: memory of a step that is not in use. It knows memory of the host only. */
+/* Marks memory of a step as unused for the address sanitizer, which knows host memory only. */
 static void hide(const Tape *t, void *p, size_t bytes)
 {
     if (t->host_memory)
@@ -65,7 +65,7 @@ static void free_blocks(Tape *t)
 void step_reset(Tape *t)
 {
     StepMemory *m = &t->step;
-    if (m->block_count > 1) { /* one block as large as they were together, and some: graphs grow and shrink a little */
+    if (m->block_count > 1) { /* one block of the total size plus a reserve, because graphs grow and shrink a little */
         size_t bytes = aligned_bytes((m->total + m->used) / 32 * 33);
         free_blocks(t);
         unsigned char *p = t->k->alloc(&t->run, t->heap, bytes);
@@ -95,7 +95,7 @@ void *step_alloc(Tape *t, size_t bytes)
     if (t->error.code != SP_OK)
         return NULL;
     bytes = aligned_bytes(bytes);
-    size_t best = m->spare_count; /* the smallest piece given back that is large enough */
+    size_t best = m->spare_count; /* the smallest freed piece that is large enough */
     for (size_t i = 0; i < m->spare_count; i++)
         if (m->spare[i].bytes >= bytes && (best == m->spare_count || m->spare[i].bytes < m->spare[best].bytes))
             best = i;
@@ -133,7 +133,7 @@ void step_give(Tape *t, void *p, size_t bytes)
     Piece own = {p, aligned_bytes(bytes)};
     if (p)
         hide(t, p, own.bytes);
-    for (size_t i = 0; p && i < m->spare_count;) { /* with its neighbours it is one piece */
+    for (size_t i = 0; p && i < m->spare_count;) { /* merges it with neighbouring pieces */
         Piece s = m->spare[i];
         if (s.p + s.bytes != own.p && own.p + own.bytes != s.p) {
             i++;
@@ -142,7 +142,7 @@ void step_give(Tape *t, void *p, size_t bytes)
         own = (Piece){MIN(s.p, own.p), s.bytes + own.bytes};
         m->spare[i] = m->spare[--m->spare_count];
     }
-    /* where the list cannot grow the piece is lost until the reset */
+    /* if the list cannot grow, the piece is unused until the reset */
     if (p && tape_grow(t, (void **)&m->spare, m->spare_count, &m->spare_room, sizeof *m->spare))
         m->spare[m->spare_count++] = own;
 }

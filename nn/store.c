@@ -1,5 +1,5 @@
-/* nn/store.c: tensors that outlive tapes: parameters with their optimiser state, frozen features, weights of
- * encoders. */
+/* nn/store.c: tensors that stay valid when tapes are freed: parameters with their optimiser state, frozen features,
+ * weights of encoders. */
 #include <math.h>
 
 #include "nn/tape.h"
@@ -14,15 +14,15 @@ struct Store {
     Device d;
     Arena *arena;
     TextIndex *names;
-    size_t *named; /* by number in names: place in items */
+    size_t *named; /* index in items, by number in names */
     size_t named_count, named_room;
     Stored **items;
     size_t count, room;
-    Piece *blobs; /* device memory to free */
+    Piece *blobs; /* device memory to free at the end */
     size_t blob_count, blob_room;
     Kept *kept;
-    /* packed weights are next to each other, on large pages (base/memory.c): loading all-MiniLM-L6-v2 takes 18 ms
-     * less */
+    /* packed weights are allocated next to each other, on large pages (base/memory.c): loading all-MiniLM-L6-v2 then
+     * takes 18 ms less */
     char *slab;
     size_t slab_left, packed_bytes;
 };
@@ -90,12 +90,12 @@ void *store_packed(Store *s, size_t bytes, Error *e)
 {
     enum { SMALL = 256 << 10, LEAST = 8 << 20, MOST = 64 << 20 };
     size_t whole = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    if (whole < SMALL) /* a small model takes no more than it needs */
+    if (whole < SMALL) /* a small model allocates only what it needs */
         return store_alloc(s, whole, "packed weights", e);
     if (whole > s->slab_left) {
         size_t slab = MAX(whole, MIN(MAX(s->packed_bytes / 4, (size_t)LEAST), (size_t)MOST));
         char *p = store_alloc(s, slab, "packed weights", e);
-        if (!p && slab > whole) { /* a smaller block may still fit */
+        if (!p && slab > whole) { /* if the large block failed, a smaller one may succeed */
             error_clear(e);
             return store_alloc(s, whole, "packed weights", e);
         }
@@ -166,7 +166,7 @@ Csr *store_kept(Store *s, const char *name, Error *e)
     return &k->csr;
 }
 
-/* The same with memory of the store; host NULL: zeros. */
+/* The same, in memory of the store; host NULL: zeros. */
 static Stored *store_filled(Store *s, const char *name, DType type, int dims, const int64_t *shape, const void *host,
                             Error *e)
 {
@@ -249,7 +249,7 @@ const float *array_view(const Array *a)
     return a->type == F32 && (uintptr_t)a->data % sizeof(float) == 0 ? a->data : NULL;
 }
 
-/* The array's numbers as float32 into x, from number `at`. */
+/* Writes the array's numbers as float32 into x, from number `at` on. */
 static bool array_upload(Store *s, const Array *a, Tensor *x, int64_t at, Error *e)
 {
     enum { CHUNK = 1 << 16 };
@@ -266,7 +266,7 @@ static bool array_upload(Store *s, const Array *a, Tensor *x, int64_t at, Error 
     return true;
 }
 
-/* A name for a tensor of the array: its own, unless the store has a tensor of that name. */
+/* Returns a name for a tensor of the array: its name, unless the store already has a tensor of that name. */
 static const char *free_name(const Store *s, const Array *a)
 {
     return a->name.n && !store_find(s, a->name.p) ? a->name.p : "";
@@ -312,7 +312,7 @@ Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const
     return x && make_param(s, x, e) ? &x->x : NULL;
 }
 
-/* `rows` rows of a tensor, from number `first`, as a tensor of its own; a parameter under `name` unless NULL. */
+/* Makes a tensor of `rows` rows of `whole`, from row `first` on; a parameter if `name` is not NULL. */
 static Tensor *stack_part(Store *s, Stored *whole, int64_t first, int64_t rows, const char *name, Error *e)
 {
     int64_t shape[4] = {rows, cols_of(&whole->x)};
@@ -348,7 +348,7 @@ Tensor *store_stack(Store *s, int n, const Array *const *a, const int64_t *rows,
     return &x->x;
 }
 
-typedef struct Filler { /* draws of elements first .. first + n - 1 into host memory, in parallel */
+typedef struct Filler { /* draws elements first .. first + n - 1 into host memory, in parallel */
     Draw draw;
     Init init;
     double a;
@@ -373,7 +373,7 @@ static void fill_task(void *arg, size_t task, int worker)
     }
 }
 
-/* Draws of (seed, DRAW_INIT, hash of name) into x [rows, cols] */
+/* Fills x [rows, cols] with draws of (seed, DRAW_INIT, hash of name). */
 static Tensor *drawn(Store *s, Tensor *x, const char *name, Init init, uint64_t seed, Error *e)
 {
     if (!x || init.kind == INIT_ZERO)
@@ -471,7 +471,7 @@ void store_settle(Store *s)
             param_settle(s->items[i]->x.param);
 }
 
-/* ---- looking --------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 Tensor *store_find(const Store *s, const char *name)
 {
@@ -509,7 +509,7 @@ void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, voi
     Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     const char *own = x->id < 0 ? ((const Stored *)x)->host : ((const Node *)x)->host;
-    if (own) { /* a list: the host knows it */
+    if (own) { /* a list: the host has a copy */
         memcpy(host, own + (size_t)first * size, (size_t)n * size);
         return;
     }
@@ -525,7 +525,7 @@ void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const vo
     Stored *list = x->id == -1 && ((Stored *)x)->host ? (Stored *)x : NULL;
     if (list && list->host != x->data)
         memcpy((char *)list->host + (size_t)first * size, host, (size_t)n * size);
-    for (int64_t i = 0; list && x->type == I32 && i < n; i++) { /* what gather checks */
+    for (int64_t i = 0; list && x->type == I32 && i < n; i++) { /* gather checks this range */
         list->lo = MIN(list->lo, ((const int32_t *)host)[i]);
         list->hi = MAX(list->hi, ((const int32_t *)host)[i]);
     }

@@ -1,5 +1,5 @@
-/* nn/subgraph.c: what a batch needs of a graph: some rows, and the nodes that they read. Lists of ids depend on values,
- * so infer does not support any of this. */
+/* nn/subgraph.c: the part of a graph that a batch depends on: some rows, and the nodes that they read. Lists of ids
+ * depend on values, so infer does not support these functions. */
 #include "nn/tape.h"
 
 static bool check_lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
@@ -11,7 +11,7 @@ static bool check_lists(Tape *t, const char *op, const Tensor *a, const Tensor *
     return t->error.code == SP_OK;
 }
 
-/* Places of a list's ids in the distinct ones; `of`: the groups of that list alone. */
+/* Returns the positions of a list's ids among the distinct ids. `of`: the groups of that list. */
 static Tensor *places(Tape *t, const Tensor *ids, const int32_t *at)
 {
     int64_t n = ids->count;
@@ -24,7 +24,7 @@ static Tensor *places(Tape *t, const Tensor *ids, const int32_t *at)
     return of ? list_renumbered(t, x, of) : x;
 }
 
-/* The groups of a and b, one behind the other. */
+/* Returns the groups of a and b, concatenated. */
 static const Groups *groups_of_both(Tape *t, const Tensor *a, const Tensor *b)
 {
     if (!b)
@@ -77,7 +77,7 @@ static bool ascends(int64_t n, const int32_t *ids)
     return true;
 }
 
-/* ids [n], a list of the tape, with its groups if they ascend */
+/* Makes a list ids [n] of the tape; if the ids are in ascending order, with its groups. */
 static Tensor *ids_tensor(Tape *t, int64_t n, int32_t *ids)
 {
     Tensor *x = list_tensor(t, I32, n, ids);
@@ -132,7 +132,7 @@ Tensor *ids_pick(Tape *t, Tensor *ids, Tensor *at)
     return ids_tensor(t, at->count, list);
 }
 
-/* x[ids] of a vector x: by the host where it knows x, else by a kernel. */
+/* Returns x[ids] of a vector x: computed by the host if it has a copy of x, else by a kernel. */
 static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
 {
     bool stored = x->id < 0 && ((const Stored *)x)->host;
@@ -148,7 +148,7 @@ static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
     return list_tensor(t, F32, ids->count, list);
 }
 
-/* Numbers the marked columns in order and lists them. Returns how many there are. */
+/* Numbers the marked columns in order, and lists them. Returns their number. */
 static int64_t number_marked(int64_t n, int32_t *mark, int32_t *list)
 {
     int64_t count = 0;
@@ -160,8 +160,9 @@ static int64_t number_marked(int64_t n, int32_t *mark, int32_t *list)
     return count;
 }
 
-/* Whether all nodes of the layer below are cheaper than a selection: the rows of the marked ones have half of the
- * entries. The rows of columns of a graph that is not square are not known: half of the columns. */
+/* Reports whether using all nodes of the layer below is cheaper than a selection: if the rows of the marked nodes have
+ * half of the entries or more. For a graph that is not square, the rows of its columns are not known; then the limit is
+ * half of the columns. */
 static bool reads_most(const Csr *g, const int64_t *start, const int32_t *mark)
 {
     bool square = g->rows == g->cols;
@@ -171,7 +172,7 @@ static bool reads_most(const Csr *g, const int64_t *start, const int32_t *mark)
     return 2 * some >= (square ? start[g->rows] : g->cols);
 }
 
-/* Gives sub, which has no values, its transpose: a list of the step, not of the backward pass. */
+/* Gives sub, which has no values, its transpose now, as a list of the step, instead of in the backward pass. */
 static void list_transpose(Tape *t, Csr *sub)
 {
     int64_t *tstart = list_alloc(t, sub->cols + 1, sizeof *tstart);
@@ -250,18 +251,18 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     sub->col_scale = g->col_scale && *from ? pick(t, g->col_scale, *from) : g->col_scale;
     bool gathered = valued && (g->later || grad_needed(g->val));
     Tensor *places = valued ? list_tensor(t, I32, entries, place) : NULL;
-    if (gathered && !t->host_memory && ascends(entries, place)) /* the groups of their gradient are lists too */
+    if (gathered && !t->host_memory && ascends(entries, place)) /* the groups for the gradient are lists too */
         list_ascending(t, places);
     if (g->later) {
         sub = graph_later(t, sub, (Values){.make = picked_values, .n = 1, .from = &g, .x = places});
-    } else if (places && !gathered) { /* values stay where they are */
+    } else if (places && !gathered) { /* the values are not copied */
         sub->val = g->val;
         sub->at = places;
     } else if (places) {
         sub->val = pick(t, g->val, places);
     }
     Sparse unused;
-    if (t->training && valued && sub) /* among the lists of the step, not in the backward pass */
+    if (t->training && valued && sub) /* made with the lists of the step, not in the backward pass */
         csr_transposed(t, sub, NULL, &unused);
     tape_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
     return t->error.code == SP_OK ? sub : NULL;

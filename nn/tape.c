@@ -1,4 +1,4 @@
-/* nn/tape.c: a tape from its start to its end: nodes, inputs, and what several ops need. */
+/* nn/tape.c: the tape: nodes, inputs, and functions that several ops need. */
 #include "nn/tape.h"
 
 /* ---- start and end --------------------------------------------------------------------------- */
@@ -67,7 +67,7 @@ bool tape_fail(Tape *t, sp_status code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return fail(&t->error, code, "%s", text); /* which keeps the first */
+    return fail(&t->error, code, "%s", text); /* only the first failure is kept */
 }
 
 bool tape_training(const Tape *t)
@@ -84,7 +84,8 @@ const Device *tape_device(const Tape *t)
 
 bool shape_count(int dims, const int64_t *shape, int64_t *count)
 {
-    size_t n = 1, bytes; /* n counts 0 as 1: the product of any of the dimensions fits, too */
+    /* a dimension of 0 counts as 1, so that the product of any subset of the dimensions fits too */
+    size_t n = 1, bytes;
     bool empty = false;
     for (int i = 0; i < dims; i++) {
         empty = empty || shape[i] == 0;
@@ -245,7 +246,7 @@ Tensor *node_done(Tape *t, Node *n, double flops, double bytes)
     return t->error.code == SP_OK ? &n->out : &t->failed;
 }
 
-/* The device is idle at both ends of an op that is traced, so that the op's time is its own. */
+/* The trace waits for the device before and after an op, so that the measured time is that of the op. */
 #ifndef SAPOR_MINIMAL
 double tape_clock(Tape *t, const char *name)
 {
@@ -289,7 +290,8 @@ Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host)
 
 enum { SMALL_INPUT = 4096 }; /* bytes */
 
-/* Integers are lists, and so are a few numbers: one upload for all. A planned run has its own place for numbers. */
+/* Makes an input. Integers and short arrays are lists, so that all of them are one upload. In a planned run, floats
+ * have their own place. */
 static Tensor *input(Tape *t, DType type, const void *host, int dims, const int64_t *shape)
 {
     Node *n = node_new(t, &INPUT, 0, NULL);
@@ -327,7 +329,7 @@ Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host)
     return input(t, type, host, 1, &n);
 }
 
-/* ---- what several ops need ------------------------------------------------------------------- */
+/* ---- functions that several ops need --------------------------------------------------------- */
 
 void tape_gemm(Tape *t, const Gemm *g)
 {
