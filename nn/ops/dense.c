@@ -1,14 +1,14 @@
-/* nn/ops/dense.c: products and element-by-element ops. */
+/* nn/ops/dense.c: matrix products and elementwise ops. */
 #include "nn/tape.h"
 
-/* Out shape of an op that keeps all but the last dimension. */
+/* Computes the output shape of an op that keeps all dimensions except the last. */
 static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
 {
     memcpy(shape, x->shape, sizeof x->shape);
     shape[x->dims - 1] = last;
 }
 
-/* The product of all dimensions but the last. */
+/* Returns the product of all dimensions except the last. */
 static int64_t leading(const Tensor *x)
 {
     int64_t n = 1;
@@ -21,17 +21,17 @@ static int64_t leading(const Tensor *x)
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
-enum { UNPACKED = 256 }; /* columns of packed weights that are float32 at a time */
+enum { UNPACKED = 256 }; /* columns of packed weights per conversion to float32 */
 
-/* Columns first .. first + n - 1 of the weights of a layer as [K, n], in memory of the step. */
+/* Converts columns first .. first + n - 1 of a layer's weights to [K, n], in memory of the step. */
 static float *unpack(Tape *t, const Linear *l, int64_t first, int64_t n, float *to)
 {
     t->k->gemm_unpack(&t->run, l->pack, l->K, l->N, l->packed, first, n, to, n);
     return to;
 }
 
-/* g, the product by a packed layer, by its weights in float32. A training tape multiplies by them, so that gradients
- * are those of what was computed: inference may make x narrow, too. */
+/* Computes the product g of a packed layer with its weights in float32. A training tape uses these weights, so that the
+ * gradients match the forward pass: inference may also convert x to a narrower type. */
 static void unpacked_gemm(Tape *t, const Linear *l, const Gemm *g)
 {
     float *w = step_floats(t, l->K * MIN(l->N, (int64_t)UNPACKED));
@@ -50,7 +50,7 @@ static void unpacked_gemm(Tape *t, const Linear *l, const Gemm *g)
     step_give_floats(t, w, l->K * MIN(l->N, (int64_t)UNPACKED));
 }
 
-/* dx += dz W of packed weights, or dx = dz W */
+/* Computes dx += dz W of packed weights, or dx = dz W if beta is 0. */
 static void unpacked_back(Tape *t, const Linear *l, int64_t M, const float *dz, float *dx, float beta)
 {
     float *w = step_floats(t, l->K * MIN(l->N, (int64_t)UNPACKED));
@@ -77,8 +77,8 @@ static void linear_back(Tape *t, Node *n)
     float *db = grad_needed(n->in[LINEAR_B]) ? grad_into(t, n->in[LINEAR_B], &beta) : NULL;
     if (db && tape_work(t, t->k->col_sum_work(&t->run, M, N)))
         t->k->col_sum(&t->run, M, N, dz, beta, db);
-    /* The gradient of a trainable table, or of rows of one, stays in two factors. Weights of the tape are given back
-     * before the step. */
+    /* The gradient of a table that is trained, or of some of its rows, is stored as two factors. Weights on the tape
+     * are freed before the step, so they cannot be a factor. */
     const Tensor *ids = NULL;
     Tensor *table = !grad_needed(x) || !w || w->id >= 0 ? NULL : x->param ? x : gathered_from(t, x, &ids);
     if (table) {
@@ -204,7 +204,7 @@ static void adapters_back(Tape *t, Node *n)
         grad_put(t, n->in[0], grad_take(n));
 }
 
-/* What the adapters of a layer add to its result, and the residual. */
+/* Returns the sum of the residual and of what the adapters of a layer add to its result. */
 static Tensor *adapters_add(Tape *t, Tensor *x, const Linear *l, Tensor *residual)
 {
     static const Op op = {.name = "adapter", .back_name = "adapter back", .back = adapters_back, .optional = 1};
@@ -257,7 +257,7 @@ static Tensor *adapters_add(Tape *t, Tensor *x, const Linear *l, Tensor *residua
 
 static Tensor *linear_with(Tape *t, Tensor *x, const Linear *l, Tensor *residual, Act act, float param)
 {
-    bool fits = x->dims >= 1 && tensor_last_dim(x) == l->K; /* else linear_op says so */
+    bool fits = x->dims >= 1 && tensor_last_dim(x) == l->K; /* if false, linear_op reports it */
     if (l->adapters && fits)
         residual = adapters_add(t, x, l, residual);
     return linear_op(t, x, l, residual, act, param);
@@ -320,9 +320,9 @@ Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt)
     return node_done(t, n, 2.0 * (double)M * (double)N * (double)K, 4.0 * (double)(M * K + K * N + M * N));
 }
 
-/* ---- sums of two: x a + y b ------------------------------------------------------------------ */
+/* ---- sum of two tensors: x a + y b ----------------------------------------------------------- */
 
-/* f is y's factor */
+/* f is the factor of y */
 static void sum_of_two_back(Tape *t, Node *n)
 {
     grad_axpy(t, n->in[1], n->f, n->grad);
@@ -388,9 +388,9 @@ Tensor *mul(Tape *t, Tensor *a, Tensor *b)
     return node_done(t, n, (double)a->count, 12.0 * (double)a->count);
 }
 
-/* ---- of one tensor --------------------------------------------------------------------------- */
+/* ---- ops of one tensor ----------------------------------------------------------------------- */
 
-/* A node with x's shape; NULL when the tape has failed. */
+/* Makes a node with x's shape. NULL if the tape has failed. */
 static Node *node_like(Tape *t, const Op *op, Tensor *x)
 {
     Node *n = node_new(t, op, INPUTS(x));
@@ -458,7 +458,7 @@ Tensor *dropout_always(Tape *t, Tensor *x, float p)
     if (!n)
         return tape_failed(t);
     n->f = p;
-    n->i[0] = (int64_t)t->drawn; /* no two dropouts of a step share draws */
+    n->i[0] = (int64_t)t->drawn; /* so that each dropout of a step has other draws */
     t->drawn += (uint64_t)x->count;
     if (tape_live(t))
         t->k->dropout(&t->run, x->count, p, t->draw, (uint64_t)n->i[0], x->data, n->out.data);

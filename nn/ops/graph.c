@@ -1,8 +1,8 @@
-/* nn/ops/graph.c: products with sparse graphs, and graphs whose values carry gradients.
+/* nn/ops/graph.c: products with sparse graphs, and graphs whose values have gradients.
  *
- * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. On a device that does
- * not read host memory, an op makes its pattern at once and its values when they are first read: all patterns of a step
- * travel together. */
+ * Patterns are made on the host and have no gradient. Values are tensors [entries] of the tape. On a device that does
+ * not read host memory, an op makes its pattern immediately, and its values when they are first read: all patterns of a
+ * step are then one upload. */
 #include <math.h>
 
 #include "nn/tape.h"
@@ -14,7 +14,7 @@ static bool has_graph(Tape *t, const char *op, const Csr *g)
     return g && t->error.code == SP_OK;
 }
 
-/* The same, and kernels may read the pattern. */
+/* The same, for an op whose kernels read the pattern. */
 static bool reads_graph(Tape *t, const char *op, const Csr *g)
 {
     if (has_graph(t, op, g))
@@ -39,7 +39,8 @@ Csr *graph_later(Tape *t, Csr *g, Values v)
             weights[i] = v.weights[i];
     }
     g->later = own;
-    if (t->host_memory) /* no upload to wait for: what they are made of can be given back early */
+    /* there is no upload to wait for, so the values are computed now and their inputs can be freed early */
+    if (t->host_memory)
         csr_values(t, g);
     return t->error.code == SP_OK ? g : NULL;
 }
@@ -49,7 +50,8 @@ Tensor *csr_values(Tape *t, const Csr *g)
     if (!has_graph(t, "csr_values", g))
         return tape_failed(t);
     if (g->later) {
-        Csr *own = (Csr *)(uintptr_t)g; /* graphs of a store have no `later` */
+        /* the cast is safe: `later` is set only for graphs of a tape, which are not const */
+        Csr *own = (Csr *)(uintptr_t)g;
         const Values *v = g->later;
         own->later = NULL;
         own->val = v->make(t, g, v);
@@ -107,7 +109,7 @@ static Sparse pattern_of(const Csr *g)
         .rows = g->rows, .cols = g->cols, .entries = g->entries, .start = g->start->data, .col = g->col->data};
 }
 
-/* The pattern with other values, and its transpose. */
+/* Gives the pattern other values, and returns its transpose. */
 static bool pattern_back(Tape *t, const Csr *g, const float *val, Sparse *s, Sparse *back)
 {
     Csr bare = *g;
@@ -269,13 +271,13 @@ Csr *graph_with(Tape *t, const Csr *g, Tensor *val)
 
 /* ---- unions of patterns ---------------------------------------------------------------------- */
 
-typedef struct Pattern { /* host arrays */
+typedef struct Pattern { /* arrays of the host */
     const int64_t *start;
     const int32_t *col;
 } Pattern;
 
-/* Rows of n patterns merged. col NULL: only counted. map[g][e]: entry of g at the union's e, or -1; back[g][i]: the
- * union's entry of g's i. */
+/* Merges the rows of n patterns. col NULL: only counts. map[g][e]: entry of pattern g at entry e of the union, or -1.
+ * back[g][i]: entry of the union for entry i of pattern g. */
 static int64_t merge(int n, const Pattern *p, int64_t rows, int64_t *next, int64_t *start, int32_t *col,
                      int32_t *const *map, int32_t *const *back)
 {
@@ -309,7 +311,7 @@ static int64_t merge(int n, const Pattern *p, int64_t rows, int64_t *next, int64
     return e;
 }
 
-/* Where each input's values lie in the union; staged at first, the kernels' once the node has them. */
+/* The positions of each input's values in the union: first on the host, later those for the kernels. */
 typedef struct Places {
     int32_t **map, **back;
 } Places;
@@ -324,7 +326,7 @@ static void place_values_back(Tape *t, Node *n)
     }
 }
 
-/* out[e] = sum over g of in[g][map[g][e]] */
+/* Computes out[e] = sum over g of in[g][map[g][e]]. */
 static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entries, const Places *host)
 {
     static const Op op = {.name = "graph_mix", .back_name = "graph_mix back", .back = place_values_back};
@@ -354,7 +356,7 @@ static bool check_eager(Tape *t, const char *op)
     return t->error.code == SP_OK;
 }
 
-/* The union of n patterns, with places; values are the caller's. */
+/* Makes the union of n patterns, with positions. The caller adds values. */
 static Csr *unite(Tape *t, int n, const Pattern *p, int64_t rows, int64_t cols, Places *places)
 {
     int64_t *next = tape_scratch(t, n, sizeof *next), *start = list_alloc(t, rows + 1, sizeof *start);
@@ -436,7 +438,7 @@ Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
     Csr *out = unite(t, 2, p, g->rows, g->cols, places);
     if (!out)
         return NULL;
-    for (int64_t e = 0; e < out->entries; e++) /* g's own diagonal is not read and gets no gradient */
+    for (int64_t e = 0; e < out->entries; e++) /* the old diagonal of g is not read and gets no gradient */
         if (places->map[1][e] >= 0 && places->map[0][e] >= 0) {
             places->back[0][places->map[0][e]] = -1;
             places->map[0][e] = -1;
@@ -486,7 +488,7 @@ Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
     return cosines_later(t, g, row_normalize(t, x, 1e-12f));
 }
 
-/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---- */
+/* ---- normalisation by row sums at both ends: w_ij = v_ij r_i r_j with r_i = (sum_j v_ij)^-1/2 ---- */
 
 static void graph_normalize_back(Tape *t, Node *n)
 {
@@ -497,7 +499,7 @@ static void graph_normalize_back(Tape *t, Node *n)
     if (!d || !dr || !ones)
         return;
     t->k->binary(&t->run, g->entries, BIN_MUL, n->grad, n->in[0]->data, d);
-    if (!pattern_back(t, g, d, &s, &back)) /* dr_i = sum_j q_ij r_j + sum_j q_ji r_j with q = d' v */
+    if (!pattern_back(t, g, d, &s, &back)) /* dr_i = sum_j q_ij r_j + sum_j q_ji r_j with q = dw v */
         return;
     t->k->spmm(&t->run, &s, 1, F32, r, 1, 1, 0, dr, 1);
     t->k->spmm(&t->run, &back, 1, F32, r, 1, 1, 1, dr, 1);

@@ -1,14 +1,14 @@
-/* nn/ops/loss.c: sums to one number. The number stays on the device, so the backward passes scale by it as a row of
- * one. */
+/* nn/ops/loss.c: sums to one number. The number stays on the device, so the backward passes multiply by it as a matrix
+ * of one row. */
 #include "nn/tape.h"
 
-/* Memory of x's size that an op fills in addition to its result. */
+/* Allocates a tensor of x's size that an op fills in addition to its result. */
 static Tensor *scratch_like(Tape *t, const Tensor *x)
 {
     return tape_constant(t, F32, x ? x->count : 0, NULL);
 }
 
-/* Adds a dy[0] x to the gradient of `to`; x has to's count. */
+/* Adds a dy[0] x to the gradient of `to`; x has as many elements as `to`. */
 static void add_times_scalar(Tape *t, Tensor *to, float a, const float *dy, const float *x)
 {
     float *s = grad_needed(to) ? step_floats(t, 1) : NULL, beta;
@@ -24,12 +24,12 @@ static void add_times_scalar(Tape *t, Tensor *to, float a, const float *dy, cons
 static void sum_back(Tape *t, Node *n)
 {
     t->k->axpby(&t->run, 1, n->f, n->grad, 0, n->grad);
-    float *g = grad_zeroed(t, n->in[0]); /* every element gets the same number: a bias of one column */
+    float *g = grad_zeroed(t, n->in[0]); /* every element gets the same gradient, so this is a bias of one column */
     if (g)
         t->k->add_bias(&t->run, n->in[0]->count, 1, F32, g, n->grad, ACT_NONE, 0, g);
 }
 
-/* factor times the sum of x */
+/* Computes factor times the sum of x. */
 static Tensor *sum_op(Tape *t, const Op *op, Tensor *x, bool by_count)
 {
     Node *n = node_new(t, op, INPUTS(x));
@@ -77,19 +77,19 @@ static void frobenius_back(Tape *t, Node *n)
     add_times_scalar(t, n->in[0], 1, n->grad, n->in[1]->data);
 }
 
-/* The whole of x is one row: its norm, and x / norm for the backward pass. */
+/* x is one row: computes its norm, and x / norm for the backward pass. */
 Tensor *frobenius(Tape *t, Tensor *x)
 {
     static const Op op = {.name = "frobenius", .back_name = "frobenius back", .back = frobenius_back};
     Node *n = node_new(t, &op, INPUTS(x, scratch_like(t, x)));
     if (!n || !node_out(t, n, F32, SHAPE(1)))
         return tape_failed(t);
-    if (tape_live(t)) /* below 1e-30 the norm counts as zero and has no direction */
+    if (tape_live(t)) /* a norm below 1e-30 counts as zero: it has no direction */
         t->k->row_normalize(&t->run, 1, x->count, 1e-30f, x->data, n->in[1]->data, n->out.data);
     return node_done(t, n, 2.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-/* ---- BPR: inputs are user, pos, neg of each part, then room for a loss per row --------------- */
+/* ---- BPR: inputs are user, pos, neg of each part, then space for a loss per row -------------- */
 
 static const BprPart *bpr_parts(Tape *t, const Node *n, bool back)
 {

@@ -1,14 +1,14 @@
-/* nn/ops/math.c: numbers by numbers: two tensors with broadcasting, functions of one, sums of rows and columns, noise,
- * and the log-sum-exp of a product that is never stored. */
+/* nn/ops/math.c: elementwise ops of two tensors with broadcasting, functions of one tensor, sums of rows and columns,
+ * noise, and the log-sum-exp of a product that is never stored. */
 #include <math.h>
 
 #include "nn/tape.h"
 
-/* ---- two operands: same shape, or the second a row, a column or a number of a [M,C] matrix ---- */
+/* ---- two operands: same shape, or the second is a row, a column or a number of a [M,C] matrix ---- */
 
 enum { SPREAD_NOT = SPREAD_NUMBER + 1 };
 
-/* y = a op v, v as the node's second input */
+/* Computes y = a op v, where v has the shape of the node's second input. */
 static void spread(Tape *t, const Node *n, Binary op, const float *a, const float *v, float *y)
 {
     if (n->i[1] == SPREAD_NOT)
@@ -17,7 +17,7 @@ static void spread(Tape *t, const Node *n, Binary op, const float *a, const floa
         t->k->broadcast(&t->run, rows_of(&n->out), cols_of(&n->out), op, (Spread)n->i[1], a, v, y);
 }
 
-/* x [M,C] summed to the shape of the node's second input: x itself, or memory of the step */
+/* Sums x [M,C] to the shape of the node's second input. Returns x itself, or memory of the step. */
 static float *summed(Tape *t, const Node *n, float *x)
 {
     int64_t M = rows_of(&n->out), C = cols_of(&n->out);
@@ -33,7 +33,7 @@ static float *summed(Tape *t, const Node *n, float *x)
     return sum;
 }
 
-/* dx [M,C] is written, and dv [M,C] what the second operand's gradient is summed from. */
+/* Writes dx [M,C], and in dv [M,C] the terms whose sum is the gradient of the second operand. */
 static void slopes(Tape *t, const Node *n, float *dx, float *dv)
 {
     const float *x = n->in[0]->data, *v = n->in[1]->data, *y = n->out.data, *dy = n->grad;
@@ -116,7 +116,7 @@ Tensor *broadcast(Tape *t, Binary which, Spread how, Tensor *x, Tensor *v)
     return two_op(t, &op, which, how, x, v);
 }
 
-/* ---- functions of one number ----------------------------------------------------------------- */
+/* ---- functions of one tensor ----------------------------------------------------------------- */
 
 static void unary_back(Tape *t, Node *n)
 {
@@ -227,7 +227,7 @@ Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape)
         return tape_failed(t);
     if (tape_live(t))
         t->k->noise(&t->run, n->out.count, kind, t->draw, t->drawn, n->out.data);
-    t->drawn += (uint64_t)n->out.count; /* no two draws of a step are the same */
+    t->drawn += (uint64_t)n->out.count; /* so that each call in a step has other draws */
     return node_done(t, n, 10.0 * (double)n->out.count, 4.0 * (double)n->out.count);
 }
 
@@ -249,12 +249,12 @@ Tensor *add_number(Tape *t, Tensor *x, float value)
 
 /* ---- y[m] = log sum over n of exp(scale a[m] . b[n]) ----------------------------------------- */
 
-/* The product is made tile by tile, forward and again backward: a tile is in the second level of cache, and the order
- * of sums depends on the sizes alone. */
+/* The product is computed tile by tile, in the forward pass and again in the backward pass. A tile fits the L2 cache.
+ * The order of sums depends on the sizes only. */
 enum { PRODUCT_ROWS = 256, PRODUCT_COLS = 1024 };
 
 typedef struct ProductTile {
-    int64_t m, n, M, N; /* first row and column, how many */
+    int64_t m, n, M, N; /* first row and column of a tile, numbers of rows and columns */
 } ProductTile;
 
 static bool next_tile(ProductTile *p, int64_t rows, int64_t columns)
@@ -269,7 +269,7 @@ static bool next_tile(ProductTile *p, int64_t rows, int64_t columns)
     return p->M > 0 && p->N > 0;
 }
 
-/* scale a b' at a tile */
+/* Computes a tile of scale a b'. */
 static void tile_product(Tape *t, const Node *n, const ProductTile *p, float *out)
 {
     int64_t D = cols_of(n->in[0]);
@@ -287,7 +287,7 @@ static void tile_product(Tape *t, const Node *n, const ProductTile *p, float *ou
                          .alpha = n->f});
 }
 
-/* P = dy scale softmax(scale a b'): da = P b, db = P' a */
+/* P = dy scale softmax(scale a b'); da = P b, db = P' a */
 static void log_sum_exp_back(Tape *t, Node *n)
 {
     Tensor *a = n->in[0], *b = n->in[1];

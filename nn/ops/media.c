@@ -1,4 +1,4 @@
-/* nn/ops/media.c: texts (ragged rows) and images (NHWC). */
+/* nn/ops/media.c: ops on texts (ragged rows) and images (NHWC). */
 #include <math.h>
 
 #include "nn/tape.h"
@@ -11,7 +11,7 @@ static bool are_offsets(const Ragged *r)
     return ascends;
 }
 
-/* The offsets as a tensor, uploaded once a run and for all layers. */
+/* Returns the offsets as a tensor. They are uploaded once per run, for all layers. */
 static Tensor *offsets_of(Tape *t, const Ragged *r)
 {
     if (t->error.code == SP_OK && !are_offsets(r))
@@ -169,12 +169,12 @@ static void conv_op_back(Tape *t, Node *n)
         step_give_floats(t, dz, count);
 }
 
-/* Runs k; weights that are not packed are packed into the workspace, for this call. */
+/* Runs k. Weights that are not packed are packed into the scratch, for this call. */
 static void conv_run(Tape *t, Conv k, const Tensor *w)
 {
     size_t packed = w ? aligned_bytes(t->k->conv_pack_bytes(&k)) : 0;
     if (w)
-        k.packed = w->data; /* conv_work asks only whether there are packed weights */
+        k.packed = w->data; /* conv_work checks only whether there are packed weights */
     if (!tape_work(t, packed + t->k->conv_work(&t->run, &k)))
         return;
     Run run = t->run;
@@ -187,7 +187,7 @@ static void conv_run(Tape *t, Conv k, const Tensor *w)
     t->k->conv(&run, &k);
 }
 
-/* act(conv(x) + bias + residual), without the batch norm */
+/* Computes act(conv(x) + bias + residual), without the batch norm. */
 static Tensor *conv_op(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
 {
     static const Op op = {.name = "conv",
@@ -242,8 +242,8 @@ static Tensor *conv_op(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Ac
                      4.0 * ((double)x->count + (double)n->out.count + (double)c->O * each));
 }
 
-/* Groups first .. first + n - 1 of a grouped convolution, each a convolution of its own: x [pixels, C] of B images of
- * H x W, w [O, K]; [pixels, their outputs]. */
+/* Computes groups first .. first + n - 1 of a grouped convolution; each group is a separate convolution. x [pixels, C]
+ * of B images of H x W, w [O, K]; the result is [pixels, outputs of these groups]. */
 static Tensor *conv_groups(Tape *t, Tensor *x, Tensor *w, const int64_t image[3], const Conv2d *c, int64_t first,
                            int64_t n)
 {
@@ -261,11 +261,11 @@ static Tensor *conv_groups(Tape *t, Tensor *x, Tensor *w, const int64_t image[3]
     return reshape(t, x, 2, (int64_t[]){x->count / one.O, one.O});
 }
 
-/* conv_back takes no groups, so that those of a ResNeXt are trained one by one. */
+/* conv_back does not support groups, so the groups of a ResNeXt are trained one by one. */
 static Tensor *conv_trained(Tape *t, Tensor *x, const Conv2d *c)
 {
     if (x->dims != 4 || x->shape[3] != c->C || !c->w || c->w->count != c->O * (c->C / c->groups) * c->kh * c->kw)
-        return conv_op(t, x, c, NULL, ACT_NONE); /* whose failure says so */
+        return conv_op(t, x, c, NULL, ACT_NONE); /* conv_op reports the failure */
     const int64_t image[3] = {x->shape[0], x->shape[1], x->shape[2]},
                   OH = conv_out(image[1], c->kh, c->stride, c->top + c->bottom),
                   OW = conv_out(image[2], c->kw, c->stride, c->left + c->right);

@@ -6,7 +6,7 @@
 static void gather_back(Tape *t, Node *n)
 {
     Tensor *table = n->in[0], *ids = n->in[1];
-    if (table->param) { /* the rows' gradient is the gradient of the result, unchanged */
+    if (table->param) { /* the gradient of these rows is the gradient of the result, unchanged */
         ParamGrad *g = grad_of_param(t, table->param, true);
         RowPart *r = g ? tape_scratch(t, 1, sizeof *r) : NULL;
         if (r) {
@@ -32,8 +32,8 @@ Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids)
     return g && g->distinct ? n->in[0] : NULL;
 }
 
-/* Brings rows ids of a parameter up to date, and those of the lists that were given together with ids: their groups are
- * one. */
+/* Does the delayed steps of rows ids of a parameter, and of the rows in lists of the same input_ids, because these
+ * lists share their groups. */
 static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
 {
     const IdSet *set = ids->id >= 0 ? t->nodes[ids->id]->set : NULL;
@@ -42,7 +42,8 @@ static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
         return;
     }
     const Groups *g = set ? set->groups : ids_groups(t, ids);
-    if (set && g->count && g->host.unique[g->count - 1] >= rows_of(p->x)) /* the others number rows of another table */
+    /* the other lists are about rows of another table */
+    if (set && g->count && g->host.unique[g->count - 1] >= rows_of(p->x))
         g = ids_groups(t, ids);
     lists_send(t);
     if (g)
@@ -69,7 +70,7 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
                   hi >= rows_of(table) ? hi : lo, (long long)rows_of(table));
     if (tape_live(t) && table->param && table->param->pending)
         replay_rows(t, table->param, ids, lo);
-    else if (tape_live(t) && !table->param) /* parameters below one another */
+    else if (tape_live(t) && !table->param) /* stacked parameters */
         tensor_settle(table);
     if (tape_live(t))
         t->k->gather(&t->run, ids->count, cols_of(table), table->type, table->data, ids->data, 0, n->out.data);
@@ -109,7 +110,8 @@ Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count)
 static void stack_rows_back(Tape *t, Node *n)
 {
     Tensor *a = n->in[0], *b = n->in[1];
-    /* The gradient is cut in two, each part handed on: each is whole pieces of the step's memory. */
+    /* The gradient is split in two, and each part is passed on. This is possible if each part is whole pieces of the
+     * step's memory. */
     if (a->count > 0 && b->count > 0 && (size_t)a->count * sizeof(float) % ALIGN == 0) {
         float *d = grad_take(n);
         grad_put(t, a, d);
@@ -188,7 +190,7 @@ Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count)
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
 }
 
-/* ---- row by row ------------------------------------------------------------------------------ */
+/* ---- ops on each row ------------------------------------------------------------------------- */
 
 static void row_dot_back(Tape *t, Node *n)
 {
