@@ -1,70 +1,78 @@
-/* tokenizers/tokenizers.h: text to token ids exactly as Hugging Face's tokenizers give them, and back. */
+/* tokenizers/tokenizers.h: text to token ids, exactly as Hugging Face's tokenizers, and ids to text. */
 #ifndef SAPOR_TOKENIZERS_H
 #define SAPOR_TOKENIZERS_H
 
 #include "base/base.h"
 
-/* Immutable after loading; shared by threads. Valid until its arena is freed. */
+/* Immutable after loading, so threads may share it. Valid until its arena is freed. */
 typedef struct Tokenizer Tokenizer;
 
-/* PATH is a model folder or one of its files. Of a folder the first of these is read: tokenizer.json; vocab.txt;
- * vocab.json with merges.txt; a SentencePiece .model (spiece.model, sentencepiece.bpe.model, tokenizer.model);
- * qwen.tiktoken; CLIP's bpe_simple_vocab_16e6.txt.gz. tokenizer_class of tokenizer_config.json, or else model_type of
- * config.json, says which class of transformers builds the tokenizer. A .model without either has the ids that
- * sentencepiece itself gives, and no special tokens. */
+/* Loads a tokenizer. `path` is a model folder or one of its files. In a folder, the first of these is read:
+ *
+ * - tokenizer.json;
+ * - vocab.txt;
+ * - vocab.json with merges.txt;
+ * - a SentencePiece .model (spiece.model, sentencepiece.bpe.model, tokenizer.model);
+ * - qwen.tiktoken;
+ * - CLIP's bpe_simple_vocab_16e6.txt.gz.
+ *
+ * The class of transformers that makes the tokenizer is tokenizer_class of tokenizer_config.json, else it follows from
+ * model_type of config.json. A .model without either gives the ids of the library sentencepiece, and no special tokens.
+ */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
-/* The same of a folder on disk or in memory; files in memory are kept as long as the tokenizer. */
+/* The same for a folder on disk or in memory. Files in memory must stay valid as long as the tokenizer. */
 Tokenizer *tokenizer_load_files(const Files *f, Arena *a, Error *e);
-/* Makes texts lower-case before the tokenizer's own normalisers, unless one of them does so: `do_lower_case` of
- * sentence-transformers. Only right after loading. */
+/* Makes texts lower-case before the tokenizer's normalisers, unless one of them already does this: `do_lower_case` of
+ * sentence-transformers. Call it only directly after loading. */
 bool tokenizer_lower_case(Tokenizer *t, Error *e);
 const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece", "Unigram", "BPE" */
 int64_t tokenizer_vocabulary(const Tokenizer *t);
-int64_t tokenizer_max_length(const Tokenizer *t); /* model_max_length of tokenizer_config.json; 0: none stated */
-/* From now on it remembers no words that it met. Before other threads use it; for measurements. */
+int64_t tokenizer_max_length(const Tokenizer *t); /* model_max_length of tokenizer_config.json; 0: not stated */
+/* Turns the cache of words off, for measurements. Call it before other threads use the tokenizer. */
 void tokenizer_no_cache(Tokenizer *t);
-Text token_text(const Tokenizer *t, int32_t id);  /* its piece, "" for an unknown id */
-int32_t token_id(const Tokenizer *t, Text piece); /* -1 when absent */
+Text token_text(const Tokenizer *t, int32_t id);  /* piece of an id; "" for an unknown id */
+int32_t token_id(const Tokenizer *t, Text piece); /* -1 if there is no such piece */
 
 /* ---- texts to ids ---------------------------------------------------------------------------- */
 
 typedef struct TokenIds {
     int32_t *ids;
-    size_t count, capacity; /* grown by tokenize inside the arena */
-    bool truncated;         /* of the last text: it has more tokens than max_length allows */
+    size_t count, capacity; /* ids grows inside the arena */
+    bool truncated;         /* the last text has more tokens than max_length allows */
 } TokenIds;
-/* Appends the ids of one text, special tokens included, at most max_length of them (0: no limit; truncation keeps the
- * special tokens, and takes away the end of the text, or its beginning: tokenizer_from_left). Invalid UTF-8 is read as
- * U+FFFD, as Python's errors="replace".
- * Memory: up to 3 bytes per byte of text for its normal form, 4 bytes per id (16 while the list grows). Time: linear in
- * the text, with a factor that follows from the longest piece (256 characters at most) and the logarithm of the number
- * of added tokens. Stages other than those of BERT: see tokenize_texts. */
+/* Appends the ids of one text with special tokens, at most max_length ids (0: no limit). Truncation keeps the special
+ * tokens, and removes the end of the text, or its beginning (tokenizer_from_left). Invalid UTF-8 is read as U+FFFD, as
+ * with Python's errors="replace".
+ *
+ * Memory: up to 3 bytes per byte of text for its normal form, and 4 bytes per id (16 while the list grows). Time:
+ * linear in the text; the factor depends on the longest piece (at most 256 characters) and on the logarithm of the
+ * number of added tokens. These limits are for BERT's stages; for others see tokenize_texts. */
 bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, Arena *a, Error *e);
 
-/* Where a token comes from, as Hugging Face's offsets, word_ids, type_ids, sequence_ids and special_tokens_mask. */
+/* The source of a token, as Hugging Face's offsets, word_ids, type_ids, sequence_ids and special_tokens_mask. */
 typedef struct TokenPlace {
-    /* Bytes [begin, end) of its text, as it was given. Hugging Face counts code points: token_code_points. What a
-     * normaliser adds has the place of its neighbour: two tokens may have the same place. */
+    /* Bytes [begin, end) of the original text. Hugging Face counts code points: see token_code_points. Text that a
+     * normaliser inserts has the position of its neighbour, so two tokens may have the same position. */
     size_t begin, end;
-    int64_t word; /* number of the word, or of the added token, in its text; -1: a special token of the template */
+    int64_t word; /* number of the word or of the added token in its text; -1: a special token of the template */
     int32_t type; /* type id */
-    uint8_t text; /* 0 or 1; of a special token of the template 0 */
-    bool special; /* it is of the template, or padding, not of a text: begin and end are 0 */
+    uint8_t text; /* 0 or 1; 0 for a special token of the template */
+    bool special; /* true: it belongs to the template or is padding; begin and end are 0 */
     bool padding;
 } TokenPlace;
 
-/* Which of two texts loses tokens when both are too long. */
+/* Which of two texts is shortened if both together are too long. */
 typedef enum TokenCut {
-    CUT_LONGEST, /* both end up equally long at most; of one text: that one */
+    CUT_LONGEST, /* the longer one, until both have the same length; a single text is shortened itself */
     CUT_FIRST,
     CUT_SECOND
 } TokenCut;
 
 typedef struct TokenOptions {
-    size_t max_length; /* 0: no limit; special tokens included */
+    size_t max_length; /* including special tokens; 0: no limit */
     TokenCut cut;
-    bool from_left; /* a text that is too long loses its beginning */
-    bool bare;      /* no special tokens */
+    bool from_left; /* the beginning of a text that is too long is removed */
+    bool bare;      /* without special tokens */
     bool ids_only;  /* `places` stays NULL */
 } TokenOptions;
 
@@ -72,31 +80,36 @@ typedef struct TokenList {
     int32_t *ids;       /* [count] */
     TokenPlace *places; /* [count] */
     size_t count;
-    size_t total; /* how many there are without a limit */
+    size_t total; /* number of tokens without a limit */
     bool truncated;
 } TokenList;
-/* One text, or two (a pair, n is 2) joined by the template of the tokenizer. *out is filled anew, in the arena. Fails
- * with SP_USAGE where max_length is shorter than the special tokens, or where CUT_FIRST or CUT_SECOND would leave
- * nothing of its text, and with SP_UNSUPPORTED where the tokenizer has no template for two texts, or for a text of
- * 4 GB.
- * Memory: the normal form twice, each with 5 bytes per byte, and it may be 16 times as long as the text (the error
- * SP_UNSUPPORTED says so where stages make more of it); 12 bytes for each word, up to four times while they grow; 72
- * bytes per token. With max_length, and unless from_left, no more than that many tokens of each text are kept. Time:
- * linear in the text, times the number of stages (32 of a kind at most). Unigram: 16 bytes more for a byte of the
- * longest word, and time for a byte of it with the longest piece (1024 bytes at most). BPE of a .model: 68 bytes more,
- * and time n log n. Regular expressions: 50 MB more, and about 4 s and 2 us for a byte of the text at most (the error
- * SP_UNSUPPORTED names the one that takes longer). */
+/* Tokenizes one text, or two (a pair, n is 2) that are joined by the tokenizer's template. *out is overwritten; its
+ * lists are in the arena.
+ *
+ * Errors: SP_USAGE if max_length is below the number of special tokens, or if CUT_FIRST or CUT_SECOND would remove its
+ * text completely. SP_UNSUPPORTED if the tokenizer has no template for two texts, or a text has 4 GB.
+ *
+ * Memory: the normal form twice, each with 5 bytes per byte, and at most 16 times as long as the text (SP_UNSUPPORTED
+ * if stages make more of it); 12 bytes per word, up to four times that while the list grows; 72 bytes per token. With
+ * max_length, unless from_left, at most that number of tokens per text is kept. Time: linear in the text, times the
+ * number of stages (at most 32 of a kind). Additional:
+ *
+ * - Unigram: 16 bytes per byte of the longest word; the time per byte depends on the longest piece (at most 1024
+ *   bytes).
+ * - BPE of a .model: 68 bytes per byte of the longest word; time n log n.
+ * - Regular expressions: 50 MB; at most about 4 s and 2 us per byte of the text (SP_UNSUPPORTED names an expression
+ *   that takes longer). */
 bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *options, TokenList *out,
                     Arena *a, Error *e);
-/* Makes begin and end of the places in text 0 or 1 numbers of code points, as Hugging Face's Python gives them; what is
- * not UTF-8 counts as tokenize reads it. Memory: 8 bytes for a byte of text. */
+/* Converts begin and end of the positions in text 0 or 1 from bytes to code points, as in Hugging Face's Python.
+ * Invalid UTF-8 is counted as tokenize reads it. Memory: 8 bytes per byte of text. */
 bool token_code_points(TokenList *list, int number, Text text, Arena *a, Error *e);
 
 /* ---- truncation and padding of tokenizer.json ------------------------------------------------ */
 
-/* Hugging Face's Tokenizer.from_file cuts and pads every text as these two sections of the file say. transformers and
- * sentence-transformers do not: they cut at the length that the call or another file of the folder states, and pad a
- * batch to its longest text. tokenize and tokenize_texts do as transformers. What from_file gives:
+/* Hugging Face's Tokenizer.from_file truncates and pads every text as these two sections of the file say. transformers
+ * and sentence-transformers do not: they truncate at the length given by the call or by another file of the folder, and
+ * pad a batch to its longest text. tokenize and tokenize_texts behave as transformers. To get the results of from_file:
  *
  *     TokenOptions o = tokenizer_truncation(t);
  *     for (size_t i = 0; i < n; i++)
@@ -104,39 +117,39 @@ bool token_code_points(TokenList *list, int number, Text text, Arena *a, Error *
  *     const TokenPadding *p = tokenizer_padding(t);
  *     if (p && !pad_tokens(lists, n, p, a, e)) ... */
 typedef struct TokenPadding {
-    size_t length;   /* that lists get; 0: that of the longest */
-    size_t multiple; /* the length is rounded up to a multiple of it; 0: it is not */
+    size_t length;   /* length of the padded lists; 0: that of the longest list */
+    size_t multiple; /* the length is rounded up to a multiple of this; 0: no rounding */
     int32_t id, type;
-    bool left; /* in front of the tokens */
+    bool left; /* padding goes before the tokens */
 } TokenPadding;
-TokenOptions tokenizer_truncation(const Tokenizer *t);     /* max_length 0: the file states none */
-const TokenPadding *tokenizer_padding(const Tokenizer *t); /* NULL: the file states none */
-/* Whether transformers takes away the beginning of a text that is too long: truncation_side of tokenizer_config.json,
- * else the side in tokenizer.json. tokenize does so too. */
+TokenOptions tokenizer_truncation(const Tokenizer *t);     /* max_length 0: not stated in the file */
+const TokenPadding *tokenizer_padding(const Tokenizer *t); /* NULL: not stated in the file */
+/* Reports whether transformers removes the beginning of a text that is too long: truncation_side of
+ * tokenizer_config.json, else the side in tokenizer.json. tokenize follows it too. */
 bool tokenizer_from_left(const Tokenizer *t);
-/* Lists [n] of a batch; longer ones stay. Memory: 52 bytes for a token of a list that is padded. */
+/* Pads lists [n] of a batch; longer lists stay. Memory: 52 bytes per token of a padded list. */
 bool pad_tokens(TokenList *lists, size_t n, const TokenPadding *padding, Arena *a, Error *e);
 
-/* ---- ids to a text --------------------------------------------------------------------------- */
+/* ---- ids to text ----------------------------------------------------------------------------- */
 
 typedef struct DecodeOptions {
-    bool keep_special; /* special tokens too (skip_special_tokens=False); unknown ids are always left out */
-    bool clean_up;     /* transformers' clean_up_tokenization_spaces, of the whole text: " ." to "." and the like */
+    bool keep_special; /* keep special tokens (skip_special_tokens=False); unknown ids are always left out */
+    bool clean_up;     /* transformers' clean_up_tokenization_spaces for the whole text: " ." becomes ".", and so on */
 } DecodeOptions;
-/* The text of ids, in the arena, by the decoder of the tokenizer. Not the text that they came from: a normaliser loses
- * some of it. SP_UNSUPPORTED: its decoder is not supported, makes a piece more than 16 times as long, or has a regular
- * expression that takes too long. Time and memory: linear in the pieces of the ids. */
+/* Converts ids to text, in the arena, with the decoder of the tokenizer. This is not always the original text, because
+ * a normaliser changes it. SP_UNSUPPORTED: the decoder is not supported, makes a piece more than 16 times as long, or
+ * has a regular expression that takes too long. Time and memory: linear in the pieces of the ids. */
 bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const DecodeOptions *options, Text *out, Arena *a,
                 Error *e);
 
-typedef struct RegexTime { /* that all regular expressions take for a text */
-    size_t bytes;          /* of the text */
+typedef struct RegexTime { /* limits of the time of all regular expressions for a text */
+    size_t bytes;          /* bytes of the text */
     size_t searches;
-    double seconds; /* of the processor */
+    double seconds; /* processor time so far */
 } RegexTime;
 
-/* The same id by id, for text that is generated: the parts together are what detokenize gives (without clean_up, and
- * of CLIPTokenizer with "</w>" at the ends of words).
+/* The same for one id after the other, for generated text. The parts together equal the result of detokenize (without
+ * clean_up; for CLIPTokenizer, with "</w>" at the ends of words).
  *
  *     TokenStream s = {.tokenizer = t};
  *     while (...)
@@ -145,16 +158,17 @@ typedef struct RegexTime { /* that all regular expressions take for a text */
 typedef struct TokenStream {
     const Tokenizer *tokenizer;
     bool keep_special;
-    uint32_t begun; /* the rest: the stream's own. A bit for each decoder that had a token */
-    bool any;       /* there was a token */
+    uint32_t begun; /* private from here on. A bit for each decoder that has processed a token */
+    bool any;       /* a token was processed */
     char *p, *token, *held;
     size_t room, token_room, held_room;
-    size_t held_count; /* bytes of byte tokens, or of a character, that wait for the next tokens */
+    size_t held_count; /* bytes of byte tokens, or of an incomplete character, that are completed by later tokens */
     RegexTime regex;
 } TokenStream;
-/* What this id adds to the text, maybe nothing; valid until the next call. All calls take the same arena. */
+/* Returns the text that this id adds, which may be empty; valid until the next call. All calls must use the same arena.
+ */
 bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e);
-/* What the text ends with: what waited for more tokens. U+FFFD where the tokens end inside a character. */
+/* Returns the end of the text: bytes that were kept for later tokens. U+FFFD if the tokens end inside a character. */
 bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e);
 
 #endif
