@@ -1,8 +1,10 @@
-/* S steps of Adam on a table of R rows of D numbers (p), as a training run takes them: in step t only the n rows ids[t]
- * have a gradient, g[t] [n, D]; for all others it is zero, and Adam moves them all the same while their momentum lasts.
+/* S steps of Adam on a table p of R rows of D numbers, as in a training run. In step t only the n rows ids[t] have a
+ * gradient, g[t] [n, D]. The gradient of all other rows is zero, but Adam changes them too while their momentum lasts.
  * At the end all rows are up to date.
+ *
  *   m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g g;  p -= step_size m / (sqrt(v) root_scale + eps)
- * with step_size = lr / (1 - beta1^t) and root_scale = 1 / sqrt(1 - beta2^t) (Kingma & Ba 2015, as torch.optim.Adam
+ *
+ * Here step_size = lr / (1 - beta1^t) and root_scale = 1 / sqrt(1 - beta2^t) (Kingma & Ba 2015, as torch.optim.Adam
  * computes it). */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H

@@ -1,5 +1,5 @@
-/* Nodes renumbered by degree, the popular ones first and so close together. A row of x is four whole cache lines
- * wherever it lies: nothing shares a line that did not before. */
+/* Nodes are renumbered by degree, so that the popular ones are next to each other. A row of x is four whole cache lines
+ * at any place, so the new order lets no two nodes share a line. */
 #include <stdlib.h>
 
 #include "bench/ladder/spmm/rows.h"

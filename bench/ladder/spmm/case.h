@@ -1,5 +1,6 @@
-/* y[r,:] = sum over the entries e of row r of val[e] x[col[e],:], with x and y [nodes, 64]: LightGCN's propagation over
- * the graph of users and items, whose values are val[e] = scale[r] scale[col[e]], scale = 1 / sqrt(degree). */
+/* y[r,:] = sum over the entries e of row r of val[e] x[col[e],:], with x and y [nodes, 64]. This is LightGCN's
+ * propagation over the graph of users and items. Its values are val[e] = scale[r] scale[col[e]], with scale = 1 /
+ * sqrt(degree). */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 
