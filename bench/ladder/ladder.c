@@ -1,5 +1,5 @@
 /* bench/ladder/ladder.c: checks and times the steps of a ladder. Usage: NAME [--check | --rounds N] [STEP ...]. STEP is
- * the begin of a step's file name ("03"). */
+ * the start of a step's file name ("03"). */
 #include "bench/ladder/ladder.h"
 
 #include <math.h>

@@ -11,7 +11,7 @@ struct Case {
     const float *q, *k, *v;
     float scale;
     float *out;
-    float *scores;        /* room for T x T (T + 64) numbers */
+    float *scores;        /* room for (T + 16) (T + 64) numbers */
     float *keys, *values; /* room for the packed keys and values of a head */
     double *expected;
     Run run; /* of Sapor's gemm */

@@ -19,8 +19,8 @@ typedef struct Axis {
 struct Case {
     Axis across, down;
     unsigned char *in, *out; /* [down.in, across.in, 3], [down.out, across.out, 3] */
-    unsigned char *middle;   /* [down.in, across.out, 3], between the passes, and room for 64 bytes more */
-    unsigned char *room;     /* 16 rows of in and of out */
+    unsigned char *middle;   /* [down.in, across.out, 3], the result of the first pass, and room for 64 more bytes */
+    unsigned char *room;     /* room for 16 rows of `in` and of `out` */
     unsigned char *expected;
     Image picture;
     Arena *arena;

@@ -31,7 +31,7 @@ static Case *make(int shape, Work *work)
                 .y = ladder_room((size_t)(n * D), sizeof(float)),
                 .work = ladder_room((size_t)(n * (D + 10) + entries + 256), sizeof(float)),
                 .expected = ladder_room((size_t)(n * D), sizeof(double))};
-    /* first the number of entries of each row, then the place of each row's next entry; at the end, the begin of the
+    /* first the number of entries of each row, then the place of each row's next entry; at the end, the start of the
      * next row */
     int64_t *next = c->start + 1;
     for (int64_t k = 0; k < s->edges; k++) {

@@ -55,7 +55,8 @@ static inline void merge(List *l)
         l->threshold = l->score[n - 1];
 }
 
-/* `threshold`: a number that at least K scores exceed, or -infinity */
+/* Writes the K best of s [I] to the list of user u. `threshold`: a number that at least K scores exceed, or -infinity.
+ */
 INLINE void select_list(const Case *c, const float *s, int64_t u, float threshold)
 {
     List l = {.score = c->scores + u * c->K, .id = c->ids + u * c->K, .K = c->K, .threshold = threshold};
