@@ -1,5 +1,5 @@
-/* bench/ladder/ladder.c: checks and times the steps of a ladder. Usage: NAME [--check | --rounds N] [STEP ...]; STEP is
- * how a step's file begins ("03"). */
+/* bench/ladder/ladder.c: checks and times the steps of a ladder. Usage: NAME [--check | --rounds N] [STEP ...]. STEP is
+ * the start of a step's file name ("03"). */
 #include "bench/ladder/ladder.h"
 
 #include <math.h>
@@ -10,14 +10,15 @@
 
 enum { ROUNDS_MAX = 400, STEPS_MAX = 32, ROUND_SAMPLES = 32, READ_BYTES = 256 << 20 };
 
-/* from the linker */
+/* defined by the linker */
 extern const Step *const __start_ladder_steps[], *const __stop_ladder_steps[];
 
 static Arena *arena;
 static const Kernels *kernels;
-static uint32_t drawn; /* arrays so far */
+static uint32_t drawn; /* number of arrays drawn so far */
 
-/* A step's memory is the table's: the same for the steps, which are code of the host, and for Sapor's kernel. */
+/* Allocates memory through the kernel table: the same memory for the steps, which are host code, and for Sapor's
+ * kernel. */
 static void *from_table(void *user, void *p, size_t old, size_t size)
 {
     (void)user;
@@ -100,9 +101,9 @@ typedef struct Row {
     int samples;
 } Row;
 
-enum { SLOW = 3 }; /* tenths of a second: such a step runs three times in all */
+enum { SLOW = 3 }; /* tenths of a second: a slower step runs only three times in total */
 
-/* Samples of about 40 ms, of single runs or of as many as make 0.2 ms */
+/* Takes samples for about 40 ms. A sample is one run, or the number of runs that take 0.2 ms. */
 static void sample(Row *r, Case *c)
 {
     if (r->once > 0.1 * SLOW && r->samples > 1)
@@ -110,7 +111,7 @@ static void sample(Row *r, Case *c)
     if (r->step->prepare)
         r->step->prepare(c);
     if (r->once < 0.1 * SLOW)
-        r->step->run(c); /* caches */
+        r->step->run(c); /* fills the caches */
     const int inner = r->once < 2e-4 ? (int)(2e-4 / fmax(r->once, 1e-8)) + 1 : 1, before = r->samples;
     const double begun = now_seconds();
     do {
@@ -141,7 +142,7 @@ static void check(Row *r, Case *c)
     r->error = ladder.error(c);
 }
 
-/* The processor's name as the system tells it, and the compiler's. */
+/* Prints the names of the processor and the compiler. */
 static void print_machine(void)
 {
     char line[256], name[256] = "", model[64] = "", family[64] = "";
@@ -229,8 +230,8 @@ static bool measure(int shape, int rounds, Row *rows, int count, const float *me
     return print_table(rows, count, &w, gflops, gbs);
 }
 
-/* Rows for the steps whose names begin with one of `asked`, or for all where none is; Sapor's, the last, always.
- * Returns how many. */
+/* Fills `rows` with the steps whose file names begin with one of `asked`, or with all steps if `count_asked` is 0.
+ * Sapor's step, the last, is always included. Returns the number of rows. */
 static int find_steps(Row *rows, int count_asked, char **asked)
 {
     int count = 0;
@@ -264,7 +265,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", e.code ? e.message : "out of memory");
         return 1;
     }
-    if (checks) { /* TAP, without a clock */
+    if (checks) { /* TAP, without timing */
         Work w = {.limit = 0};
         Case *c = ladder.make(-1, &w);
         printf("1..%d\n", count);

@@ -1,6 +1,7 @@
 #!/bin/bash
-# bench/ladder/write.sh PAGE: passes a ladder's table on and puts it into PAGE, between "<!-- ladder: MACHINE -->" and "<!-- ladder end -->";
-# behind the other machines' tables where this one has none yet. The page is left alone where a step was wrong.
+# bench/ladder/write.sh PAGE: copies a ladder's table from standard input to standard error and writes it into PAGE, between
+# "<!-- ladder: MACHINE -->" and "<!-- ladder end -->". The table of a new machine is put after the tables of the others.
+# If a step is wrong, the page is not changed.
 set -eu
 page=$1
 table=$(tee /dev/stderr)

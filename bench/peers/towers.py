@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The image towers of the five settings against OpenVINO, in float32: the same weights and the same pixels, which are in memory; batch by batch in
-turn, at the machine's level of instructions and at AVX2. `settings.py openvino` calls this.
+"""Compares the image towers of the five settings with OpenVINO, in float32: the same weights and the same pixels in memory, batch by batch in turn,
+at the machine's instruction level and at AVX2. `settings.py openvino` calls this.
 
-Each side is a process of its own, as both read the level when they start: SAPOR_CPU, ONEDNN_MAX_CPU_ISA. A batch of Sapor's begins with bytes and
-ends with features, so its time has the crop and the normalisation in it; OpenVINO's begins with normalised floats. Features of both are compared:
-a cosine below 0.9999 is an error."""
+Each side is a separate process, because both read the level when they start (SAPOR_CPU, ONEDNN_MAX_CPU_ISA). A batch of Sapor begins with bytes
+and ends with features, so its time includes the crop and the normalisation. A batch of OpenVINO begins with normalised floats. The features of
+both are compared: a cosine below 0.9999 is an error."""
 import ctypes as c
 import json
 import os
@@ -25,14 +25,14 @@ LEVELS = {"machine": {}, "avx2": {"SAPOR_CPU": "avx2", "ONEDNN_MAX_CPU_ISA": "AV
 
 
 def images(tower, batch):
-    """[batch, side, side, 3] bytes, the same in every process."""
+    """Returns [batch, side, side, 3] bytes, the same in every process."""
     import numpy as np
     side = TOWERS[tower][2]
     return np.random.default_rng(1).integers(0, 256, (batch, side, side, 3), np.uint8)
 
 
 def pixels(tower, batch):
-    """What the model's image processor makes of them: [batch, 3, crop, crop] floats."""
+    """Applies the model's image processor to the pixels. Returns [batch, 3, crop, crop] floats."""
     import numpy as np
     _, kind, side, crop = TOWERS[tower]
     first = (side - crop) // 2
@@ -49,7 +49,7 @@ def pixels(tower, batch):
 # ---- processes -------------------------------------------------------------------------------------------------------------
 
 def convert(tower, models, batch, path):
-    """The tower as OpenVINO's file, float32."""
+    """Writes the tower as OpenVINO's file, in float32."""
     import openvino as ov
     import torch
     import transformers as hf
@@ -63,7 +63,7 @@ def convert(tower, models, batch, path):
         whole = {"clip": hf.CLIPModel, "align": hf.AlignModel, "altclip": hf.AltCLIPModel}[kind].from_pretrained(
             pathlib.Path(models, name), dtype=torch.float32, **({} if kind == "align" else {"attn_implementation": "sdpa"}))
 
-        if kind == "align":  # its AvgPool2d is larger than the map, which OpenVINO refuses
+        if kind == "align":  # its AvgPool2d is larger than the map, which is an error in OpenVINO
             whole.vision_model.pooler = torch.nn.AdaptiveAvgPool2d(1)
 
         class Tower(torch.nn.Module):
@@ -82,7 +82,7 @@ def convert(tower, models, batch, path):
 
 
 def serve(run, features, note):
-    """A batch for each line of standard input: its seconds and processor seconds."""
+    """Runs one batch for each line of standard input. Prints its seconds and processor seconds."""
     run()
     print(json.dumps({"note": note, "features": features().tolist()}), flush=True)
     for _ in sys.stdin:
@@ -96,7 +96,7 @@ def serve_openvino(tower, batch, threads, path):
     core = ov.Core()
     net = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1,
                                            "INFERENCE_NUM_THREADS": threads, "ENABLE_HYPER_THREADING": True})
-    ways = {}  # what computes the products: jit_avx512, brgemm_avx2, ...
+    ways = {}  # the implementations of the products: jit_avx512, brgemm_avx2, ...
     for op in net.get_runtime_model().get_ops():
         info = {k: str(v.astype(str) if hasattr(v, "astype") else v) for k, v in op.get_rt_info().items()}
         if any(word in info.get("layerType", "") for word in ("Convolution", "MatMul", "FullyConnected")):
@@ -155,7 +155,7 @@ def serve_sapor(tower, batch, threads, library):
 
 
 class Side:
-    """A process that runs a batch when it is asked to."""
+    """A process that runs one batch per request."""
 
     def __init__(self, words, level):
         self.process = subprocess.Popen([sys.executable, __file__, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -1,7 +1,7 @@
-/* One pass over the table an operation, with temporaries, as a framework's tensors compute it. */
+/* One pass over the table per operation, with temporaries, as a framework computes it with tensors. */
 #include "bench/ladder/adam/case.h"
 
-/* Inlined, each call is a loop of its own that the compiler makes vectors of. */
+/* Each use is a separate loop, which the compiler turns into vector code. */
 #define PASS(expression)                                                                                               \
     for (int64_t i = 0; i < n; i++) {                                                                                  \
         expression;                                                                                                    \
@@ -28,4 +28,4 @@ static void adam(Case *c)
         clear_gradient(c, t);
     }
 }
-STEP("a pass over the table an operation", NULL, adam)
+STEP("one pass over the table per operation", NULL, adam)

@@ -1,4 +1,5 @@
-/* Rows without a gradient wait. The same arithmetic in the end, but a row is read and written once for many steps. */
+/* Rows without a gradient are updated later. The arithmetic is the same, but a row is read and written once for many
+ * steps. */
 #include "bench/ladder/adam/rows.h"
 
 static void adam(Case *c)

@@ -1,5 +1,5 @@
-/* Four vectors of a row side by side, to hide the root and the division. But all that a step waits for is m of the one
- * before: the processor runs several steps at once by itself. */
+/* Four vectors of a row at the same time, to hide the latency of root and division. It gains nothing: a step depends
+ * only on m of the step before, so the processor already overlaps several steps. */
 #include "bench/ladder/adam/rows.h"
 
 static void adam(Case *c)

@@ -1,5 +1,5 @@
-/* A row without momentum has one chain of operations left, v times beta2 for each missed step. Now four vectors side
- * by side pay. */
+/* A row without momentum is one chain of products: v times beta2 for each missed step. Four vectors at the same time
+ * now hide the latency of this chain. */
 #include "bench/ladder/adam/rows.h"
 
 static void adam(Case *c)

@@ -1,6 +1,6 @@
-/* Every operation rounded by itself, so that each level of instructions gives the same bits, and numbers below the
- * normal range taken for zero: momentum without new gradients would stay at the smallest number for ever, and its
- * rows would never count as rows without momentum. */
+/* Every operation is rounded separately, so that every instruction level gives the same bits. Numbers below the normal
+ * range count as zero. Otherwise a momentum without new gradients would stay at the smallest number, and its row would
+ * never count as a row without momentum. */
 // flags: -ffp-contract=off
 #define FLUSH_TO_ZERO
 #include "bench/ladder/adam/rows.h"
@@ -9,4 +9,4 @@ static void adam(Case *c)
 {
     adam_by_rows(c, 4, true);
 }
-STEP("each operation rounded by itself, tiny numbers are zero", NULL, adam)
+STEP("each operation rounded separately, tiny numbers are zero", NULL, adam)

@@ -1,4 +1,4 @@
-/* One loop, plain C, for the steps that compile it differently */
+/* One loop in plain C, for the steps that compile it with different flags */
 #include "bench/ladder/adam/case.h"
 
 static inline void fused(Case *c)

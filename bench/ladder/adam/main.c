@@ -1,5 +1,5 @@
-/* Adam: a table that every step touches all of, and one that it touches a part of; reference, and Sapor's kernel as the
- * last step. */
+/* Adam on a table whose rows all have a gradient in each step, and on two tables of which a step reaches a part.
+ * Reference, and Sapor's kernel as the last step. */
 #include <math.h>
 
 #include "bench/ladder/adam/case.h"
@@ -7,8 +7,8 @@
 typedef struct Size {
     int64_t R, D, S, n;
 } Size;
-/* LightGCN's embeddings of movielens-1m; a trainable table of features under batches of 2,048; one that is read once an
- * epoch */
+/* LightGCN's embeddings of movielens-1m; a trainable table of features with batches of 2,048; a table that is read once
+ * per epoch */
 static const Size SIZES[] = {{9300, 64, 4, 9300}, {28224, 384, 8, 2048}, {7050, 256, 57, 124}}, TINY = {40, 64, 6, 9};
 
 static void reference(const Case *c, const double lr, double *m, double *v)

@@ -1,11 +1,11 @@
-/* Rows that have no gradient are left alone. When one gets a gradient again, and at the end, the steps that it missed
- * are computed, each with its own numbers: what dense Adam would have computed, at another time. */
+/* Rows without a gradient are not updated. When a row gets a gradient again, and at the end, its missed steps are
+ * computed, each with its own step size and scale. The result is that of dense Adam. */
 #ifndef SAPOR_LADDER_ROWS_H
 #define SAPOR_LADDER_ROWS_H
 
 #include "bench/ladder/adam/case.h"
 
-/* Where FLUSH_TO_ZERO is defined, numbers below the normal range count as zero. */
+/* Returns x. If FLUSH_TO_ZERO is defined, numbers below the normal range become zero. */
 INLINE vf flush_to_zero(vf x)
 {
 #ifdef FLUSH_TO_ZERO
@@ -22,9 +22,9 @@ INLINE void step(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
     *p -= s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
 }
 
-/* V vectors of a row from step from + 1 to step to with no gradient, then, where g is given, step to + 1. V is a
- * constant where this is inlined. skip_zero_m: where m is zero (there is no weight decay), p does
- * not change, and only v is computed. */
+/* Computes steps from + 1 .. to without a gradient for V vectors of a row, then step to + 1 with the gradient g, if g
+ * is not NULL. V is a constant after inlining. `skip_zero_m`: if m is zero, only v is computed, because p does not
+ * change (there is no weight decay). */
 INLINE void catch_up(const Case *c, const int V, const bool skip_zero_m, int32_t from, int32_t to, int64_t at,
                      const float *g)
 {
@@ -60,7 +60,7 @@ INLINE void catch_up(const Case *c, const int V, const bool skip_zero_m, int32_t
     }
 }
 
-/* V vectors side by side; D is a multiple of 4 VW. */
+/* Computes all steps, V vectors of a row at the same time. D is a multiple of 4 VW. */
 INLINE void adam_by_rows(const Case *c, const int V, const bool skip_zero_m)
 {
     memset(c->last, 0, (size_t)c->R * sizeof *c->last);

@@ -1,5 +1,5 @@
-/* As written: a query's scores, their softmax, the weighted sum of values. The dot product waits for each of its
- * additions. */
+/* As written: the scores of a query, their softmax, and the weighted sum of values. Each addition of the dot product
+ * waits for the one before. */
 #include <math.h>
 
 #include "bench/ladder/attention/case.h"

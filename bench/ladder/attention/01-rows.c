@@ -1,4 +1,4 @@
-/* Both products as row operations; the exponential is libm's, one number at a time. */
+/* Both products as row operations. The exponential is that of libm, one number at a time. */
 #include "bench/ladder/attention/rows.h"
 
 static float exponentials(float *s, int64_t T)

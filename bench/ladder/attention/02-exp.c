@@ -1,5 +1,5 @@
-/* The exponential by vectors (kernels/cpu/vec.h has its polynomial): one a token pair and head, it cost more than both
- * products. */
+/* The exponential in vectors (its polynomial is in kernels/cpu/vec.h). There is one exponential per pair of tokens and
+ * head. Before this step they cost more than both products. */
 #include "bench/ladder/attention/rows.h"
 #include "bench/ladder/attention/softmax.h"
 

@@ -1,5 +1,5 @@
-/* Both products by gemm, a head at a time. The head's scores are stored in between: T x T numbers, written, read and
- * written by the softmax, and read again. */
+/* Both products by gemm, one head at a time. The T x T scores of the head are stored between the products: written by
+ * the first, read and written by the softmax, and read by the second. */
 #include "bench/ladder/attention/softmax.h"
 
 static void attention(Case *c)

@@ -1,6 +1,6 @@
-/* As many queries at a time as a register tile has rows: their scores, 14 x T numbers, are turned into weights and
- * multiplied with V while they are in the first-level cache. The division by the sum comes last, on D numbers instead
- * of T. */
+/* Queries are processed in groups of 14, the number of rows of a register tile. Their 14 x T scores are turned into
+ * weights and multiplied with V while they are in the L1 cache. The division by the sum comes last, on D numbers
+ * instead of T. */
 #include "bench/ladder/attention/softmax.h"
 
 enum { QUERIES = VW == 16 ? 14 : 6 };
@@ -28,4 +28,4 @@ static void attention(Case *c)
         }
     }
 }
-STEP("14 queries at a time: scores stay in the first level", NULL, attention)
+STEP("14 queries at a time: scores stay in the L1 cache", NULL, attention)

@@ -1,5 +1,5 @@
-/* Keys in blocks of 256 with a running maximum (Milakov & Gimelshein 2018): when a block raises it, what was summed
- * before shrinks by e^(old - new). Scores are 14 x 256 numbers however long the text is. */
+/* Keys in blocks of 256 with a running maximum (Milakov & Gimelshein 2018). When a block raises the maximum, the sums
+ * so far are multiplied by e^(old - new). The scores are 14 x 256 numbers for a text of any length. */
 #include "bench/ladder/attention/softmax.h"
 
 enum { QUERIES = VW == 16 ? 14 : 6, KEYS = 256, LD = KEYS + 16 };

@@ -34,7 +34,7 @@ static Case *make(int shape, Work *work)
     int32_t *offsets = ladder_room(2, sizeof *offsets);
     float *qkv = ladder_numbers((size_t)(T * 3 * H * D));
     Case *c = ladder_room(1, sizeof *c);
-    for (int64_t i = 0; i < T * 3 * H * D; i++) { /* scores as far apart as a trained model's */
+    for (int64_t i = 0; i < T * 3 * H * D; i++) { /* spreads the scores as widely as those of a trained model */
         qkv[i] *= i % (3 * H * D) < 2 * H * D ? 3.0f : 1.0f;
     }
     *c = (Case){.T = T,

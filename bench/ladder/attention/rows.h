@@ -1,10 +1,10 @@
-/* What the steps before the register tile share: a head's keys are transposed once, so that both products are row
- * operations that the compiler makes vectors of. */
+/* Shared by the steps before the register tile. The keys of a head are transposed once, so that both products are row
+ * operations, which the compiler turns into vector code. */
 #include <math.h>
 
 #include "bench/ladder/attention/case.h"
 
-/* s [T] becomes e^(s - max), returns their sum. */
+/* Replaces s [T] by e^(s - max) and returns the sum of these numbers. */
 typedef float Exponentials(float *s, int64_t T);
 
 INLINE void by_rows(Case *c, Exponentials *exponentials)

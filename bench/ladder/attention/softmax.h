@@ -1,4 +1,4 @@
-/* e^(s - max) by vectors, for the later steps. */
+/* e^(s - max) in vectors, for the later steps. */
 #ifndef SAPOR_LADDER_SOFTMAX_H
 #define SAPOR_LADDER_SOFTMAX_H
 
@@ -6,7 +6,8 @@
 
 #include "bench/ladder/attention/case.h"
 
-/* s [n], padded with -infinity to whole vectors, becomes e^(s - top); top grows to the maximum. Returns their sum. */
+/* Replaces s [n] by e^(s - top) and returns the sum of these numbers. `top` is first raised to the maximum of s. s is
+ * padded with -infinity to whole vectors. */
 static inline float exponentials_of(float *s, int64_t n, float *top)
 {
     vf most = v_set(*top), sum = v_zero();
@@ -27,7 +28,7 @@ static inline void pad(float *s, int64_t n)
         s[n] = -INFINITY;
 }
 
-/* Head h's keys, transposed, and values from token j on, n of them, as gemm wants them */
+/* Packs n keys of head h, transposed, and n values, from token j on, for gemm. */
 static inline void pack_head(const Case *c, int64_t h, int64_t j, int64_t n)
 {
     const Kernels *k = ladder_kernels();

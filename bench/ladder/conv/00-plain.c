@@ -1,5 +1,5 @@
-/* As written, with the weights as they come, [O, C, 3, 3]: the innermost loop over channels reads them nine numbers
- * apart. */
+/* As written, with the weights in their original layout, [O, C, 3, 3]. The innermost loop over channels reads weights
+ * that are nine numbers apart. */
 #include "bench/ladder/conv/case.h"
 
 static void conv(Case *c)

@@ -1,5 +1,5 @@
-/* Weights transposed once, so that output channels stand together: the inner loop runs along them, in weights and in y.
- * It is a matrix product in the order i k j, and as slow. */
+/* The weights are transposed once, so that output channels are contiguous. The inner loop runs along them, in the
+ * weights and in y. This is a matrix product in the order i k j, with the same speed. */
 #include "bench/ladder/conv/taps.h"
 
 static void transpose(Case *c)

@@ -1,5 +1,5 @@
-/* The classic: each output's 9 C inputs are copied into a row of a matrix, nine times the image, and one gemm does the
- * rest. */
+/* The classic form. The 9 C inputs of each output are copied into a row of a matrix, nine times the image in total. One
+ * gemm computes the rest. */
 #include "bench/ladder/conv/taps.h"
 
 static void pack(Case *c)

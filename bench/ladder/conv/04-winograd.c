@@ -1,5 +1,5 @@
-/* Winograd with the points of the literature, 0, +-1, +-2, infinity, all squares of the image at once. A quarter of the
- * products, fifteen times the error. */
+/* Winograd with the points of the literature, 0, +-1, +-2, infinity, on all squares of the image together. A quarter of
+ * the products, fifteen times the error. */
 #include "bench/ladder/conv/winograd.h"
 
 static void pack(Case *c)

@@ -1,5 +1,5 @@
-/* Other points, the same work. Simulated over a grid of pairs in float32, 0.6875 and 1.5 round best among those whose
- * constants are float32 numbers. */
+/* Other points for the same work. Of the pairs in a grid whose constants are float32 numbers, 0.6875 and 1.5 round
+ * best, by simulation in float32. */
 #include "bench/ladder/conv/winograd.h"
 
 static void pack(Case *c)

@@ -1,5 +1,4 @@
-/* Sapor's kernel asked for squares of 6: F(6,3), points 0, 0.5, 1, 2. With more than 128 channels it goes the default
- * way. */
+/* Sapor's kernel with squares of 6: F(6,3), points 0, 0.5, 1, 2. With more than 128 channels it uses the default. */
 #include "bench/ladder/conv/case.h"
 
 static void pack(Case *c)

@@ -13,7 +13,7 @@ static void reference(const Case *c)
             const int64_t y = at / c->W + tap / 3 - 1, x = at % c->W + tap % 3 - 1;
             for (int64_t ch = 0; ch < c->C && y >= 0 && y < c->H && x >= 0 && x < c->W; ch++) {
                 const double in = (double)c->x[(y * c->W + x) * c->C + ch];
-                for (int64_t o = 0; o < c->O; o++) { /* packed holds the weights transposed */
+                for (int64_t o = 0; o < c->O; o++) { /* `packed` contains the transposed weights here */
                     c->expected[at * c->O + o] += in * (double)c->packed[(tap * c->C + ch) * c->O + o];
                 }
             }

@@ -1,4 +1,4 @@
-/* Weights as a product wants them: B[(i, j, channel), o], packed for gemm, either in one piece or a piece for each row
+/* The weights as matrix B[(i, j, channel), o] of a product, packed for gemm: in one piece, or in one piece for each row
  * i of the kernel. */
 #include "bench/ladder/conv/case.h"
 

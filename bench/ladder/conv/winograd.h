@@ -1,14 +1,19 @@
 /* Winograd's F(4 x 4, 3 x 3) (Lavin & Gray 2016), for the later steps: a 4 x 4 square of outputs from its 6 x 6 square
- * of inputs by 36 products instead of 144. Along one axis, inputs and kernel are polynomials: the input and filter
- * transforms compute their values at the six points 0, +-P, +-Q, infinity, the values are multiplied, and the output
- * transform makes outputs of the products. Two axes do so twice. Place p of all transformed squares is a matrix
- * [squares, C], multiplied with place p of the transformed weights. */
+ * of inputs, by 36 products instead of 144. Along one axis, inputs and kernel are polynomials. The input and filter
+ * transforms compute their values at the six points 0, +-P, +-Q, infinity. The values are multiplied, and the output
+ * transform computes the outputs from the products. Two axes use this twice. Place p of all transformed squares is a
+ * matrix [squares, C]. It is multiplied with place p of the transformed weights. */
 #ifndef SAPOR_LADDER_WINOGRAD_H
 #define SAPOR_LADDER_WINOGRAD_H
 
 #include "bench/ladder/conv/case.h"
 
-enum { IN = 6, OUT = 4, PLACES = IN * IN, SLACK = 16 /* rows of A a power of two apart would share cache sets */ };
+enum {
+    IN = 6,
+    OUT = 4,
+    PLACES = IN * IN,
+    SLACK = 16 /* rows of A at a distance of a power of two would share cache sets */
+};
 
 static inline void filter_transform_1d(const double w[3], double P, double Q, double to[IN])
 {
@@ -21,12 +26,12 @@ static inline void filter_transform_1d(const double w[3], double P, double Q, do
     to[5] = w[2];
 }
 
-static inline size_t weights_of_place(const Case *c) /* numbers */
+static inline size_t weights_of_place(const Case *c) /* in numbers */
 {
     return ladder_kernels()->gemm_pack_bytes(PACK_F32, c->C, c->O) / sizeof(float);
 }
 
-/* 36 packed matrices [C, O], made in double */
+/* Makes 36 packed matrices [C, O], computed in double. */
 static inline void pack_weights(Case *c, double P, double Q)
 {
     for (int64_t o = 0; o < c->O; o++) {
@@ -52,7 +57,7 @@ INLINE vf multiply_add(double a, vf x, vf y) /* a x + y */
     return v_fma(v_set((float)a), x, y);
 }
 
-/* Input transform: six vectors to their values at the six points */
+/* Input transform: computes the values of six vectors at the six points. */
 INLINE void input_transform_1d(const double P, const double Q, const vf d[IN], vf to[IN])
 {
     const double PP = P * P, QQ = Q * Q;
@@ -66,7 +71,7 @@ INLINE void input_transform_1d(const double P, const double Q, const vf d[IN], v
     to[5] = multiply_add(PP * QQ, d[1], multiply_add(-(PP + QQ), d[3], d[5]));
 }
 
-/* Output transform: six products to four outputs */
+/* Output transform: computes four outputs from six products. */
 INLINE void output_transform_1d(const double P, const double Q, const vf m[IN], vf to[OUT])
 {
     const vf p = m[1] + m[2], p_odd = m[1] - m[2], q = m[3] + m[4], q_odd = m[3] - m[4];
@@ -76,7 +81,8 @@ INLINE void output_transform_1d(const double P, const double Q, const vf m[IN], 
     to[3] = multiply_add(P * P * P, p_odd, multiply_add(Q * Q * Q, q_odd, m[5]));
 }
 
-/* The 6 x 6 inputs whose corner is at (h, w), VW channels from ch on, to place p of the square at to + p ld */
+/* Transforms the 6 x 6 inputs whose corner is at (h, w), VW channels from ch on. Place p of the square is written to to
+ * + p ld. */
 INLINE void input_transform_2d(const Case *c, const double P, const double Q, int64_t h, int64_t w, int64_t ch,
                                float *to, int64_t ld)
 {
@@ -115,7 +121,7 @@ INLINE void output_transform_2d(const Case *c, const double P, const double Q, c
     }
 }
 
-/* Squares in bands of `rows` rows of squares. P and Q are constants where this is inlined. */
+/* Computes the convolution in bands of `rows` rows of squares. P and Q are constants after inlining. */
 INLINE void winograd(Case *c, const double P, const double Q, int64_t rows)
 {
     const int64_t high = div_up(c->H, OUT), wide = div_up(c->W, OUT), in_ld = c->C + SLACK, out_ld = c->O + SLACK;

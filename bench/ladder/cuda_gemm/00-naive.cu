@@ -1,5 +1,5 @@
-/* bench/ladder/cuda_gemm/00-naive.cu: the definition, a thread an element. Threads of a warp have neighbouring rows:
- * each of their reads of A, and of their writes to C, goes to another line of 128 bytes, of which it uses 4. */
+/* bench/ladder/cuda_gemm/00-naive.cu: the definition, one thread per element. Threads of a warp have neighbouring rows.
+ * Each of their reads of A, and of their writes to C, uses 4 bytes of another line of 128 bytes. */
 #include "bench/ladder/cuda_gemm/case.h"
 
 static __global__ void __launch_bounds__(256)

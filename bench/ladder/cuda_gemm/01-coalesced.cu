@@ -1,5 +1,6 @@
-/* bench/ladder/cuda_gemm/01-coalesced.cu: threads of a warp have neighbouring columns. A read of B and a write to C is
- * one line of 128 bytes; the read of A is one number for all of them. Each multiply-add still waits for two loads. */
+/* bench/ladder/cuda_gemm/01-coalesced.cu: threads of a warp have neighbouring columns. A warp's read of B and its write
+ * to C are one line of 128 bytes each. Its read of A is one number for all threads. Each multiply-add still waits for
+ * two loads. */
 #include "bench/ladder/cuda_gemm/case.h"
 
 static __global__ void __launch_bounds__(128) coalesced_kernel(int N, int K, const float *A, const float *B, float *C)

@@ -1,5 +1,6 @@
-/* bench/ladder/cuda_gemm/02-shared.cu: a block brings squares of 32 x 32 of A and B to shared memory and uses each
- * number 32 times: a 32nd of the reads of memory. Now the limit is shared memory: two reads for each multiply-add. */
+/* bench/ladder/cuda_gemm/02-shared.cu: a block copies squares of 32 x 32 of A and B to shared memory and uses each
+ * number 32 times, so memory is read a 32nd as often. Now shared memory is the limit: two reads for each multiply-add.
+ */
 #include "bench/ladder/cuda_gemm/case.h"
 
 enum { SIDE = 32 };

@@ -1,6 +1,6 @@
-/* bench/ladder/cuda_gemm/03-registers.cu: a thread computes 8 x 8 elements: 16 reads of shared memory for 64
- * multiply-adds, where the step before had 128. The block's tile is 128 x 128, so that each number of A and B is
- * brought from memory for 128 products. */
+/* bench/ladder/cuda_gemm/03-registers.cu: a thread computes 8 x 8 elements, with 16 reads of shared memory for 64
+ * multiply-adds. The step before needed 128. The tile of a block is 128 x 128, so each number of A and B that is read
+ * from memory is used for 128 products. */
 #include "bench/ladder/cuda_gemm/case.h"
 
 enum { TILE = 128, STEP_K = 8, EACH = 8, THREADS = 256 };

@@ -1,5 +1,6 @@
-/* bench/ladder/cuda_gemm/04-vectors.cu: 16 bytes a load, from memory and from shared memory: a quarter of the
- * instructions. For that A is turned on its way to shared memory, so that the 8 rows of a thread lie side by side. */
+/* bench/ladder/cuda_gemm/04-vectors.cu: 16 bytes per load, from memory and from shared memory: a quarter of the load
+ * instructions. For this, A is transposed on its way to shared memory, so that the 8 rows of a thread are contiguous.
+ */
 #include "bench/ladder/cuda_gemm/case.h"
 
 enum { TILE = 128, STEP_K = 8, EACH = 8, THREADS = 256 };

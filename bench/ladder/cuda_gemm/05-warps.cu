@@ -1,7 +1,7 @@
-/* bench/ladder/cuda_gemm/05-warps.cu: a warp computes a part of its own, 32 x 64, and its lanes take groups of 4 x 4
- * that are 16 rows or 32 columns apart: the 32 lanes read 64 and 128 bytes in a row from shared memory, in 4 x 16
- * and 8 x 16 bytes, so that no bank is asked twice. The next part of A and B is copied (cp.async) while this one is
- * used: one barrier a step, and no wait for memory but for the first part. */
+/* bench/ladder/cuda_gemm/05-warps.cu: a warp computes a tile of 32 x 64. Its lanes compute groups of 4 x 4 that are 16
+ * rows or 32 columns apart. The 32 lanes read 64 and 128 contiguous bytes from shared memory, as 4 x 16 and 8 x 16
+ * bytes, so there are no bank conflicts. The next part of A and B is copied (cp.async) while this one is used: one
+ * barrier per step, and only the first part is waited for. */
 #include "bench/ladder/cuda_gemm/case.h"
 
 enum { TILE = 128, STEP_K = 8, EACH = 8, THREADS = 256, LD = TILE + 4, STAGES = 3 };
@@ -11,7 +11,7 @@ static __device__ inline void copy(float *a, float *b, int64_t m0, int64_t n0, i
 {
     const int t = (int)threadIdx.x;
     if (k0 < K) {
-        for (int m = t / STEP_K; m < TILE; m += THREADS / STEP_K) /* turned: 4 bytes a copy */
+        for (int m = t / STEP_K; m < TILE; m += THREADS / STEP_K) /* transposed: 4 bytes per copy */
             cp_async4(a + t % STEP_K * LD + m, A + (m0 + m) * K + k0 + t % STEP_K, 4);
         cp_async16(b + t / 32 * LD + t % 32 * 4, B + (int64_t)(k0 + t / 32) * N + n0 + t % 32 * 4, 16);
     }

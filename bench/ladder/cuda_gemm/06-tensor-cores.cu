@@ -1,7 +1,7 @@
-/* bench/ladder/cuda_gemm/06-tensor-cores.cu: an instruction multiplies 16 x 8 by 8 x 8 numbers, rounded to tf32 (10
- * bits of fraction): 1024 multiply-adds of a warp, where fmaf has 32. Lanes take their parts of A and B from shared
- * memory one number at a time; lines of A are 12 numbers apart, those of B 136, so that the 32 lanes use 32 banks.
- * What is missing, ldmatrix and copies ahead, is in kernels/cuda/gemm/tensor.cu. */
+/* bench/ladder/cuda_gemm/06-tensor-cores.cu: one instruction multiplies 16 x 8 by 8 x 8 numbers, rounded to tf32 (10
+ * bits of fraction). A warp does 1024 multiply-adds per instruction, and 32 with fmaf. Lanes load their parts of A and
+ * B from shared memory one number at a time. Rows of A are 12 numbers apart and rows of B 136, so that the 32 lanes use
+ * 32 banks. kernels/cuda/gemm/tensor.cu also uses ldmatrix and copies ahead. */
 #include "bench/ladder/cuda_gemm/case.h"
 
 enum { TILE = 128, STEP_K = 8, THREADS = 256, LDA = STEP_K + 4, LDB = TILE + 8, WARP_M = 64, WARP_N = 32 };

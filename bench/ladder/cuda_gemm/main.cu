@@ -1,5 +1,5 @@
-/* bench/ladder/cuda_gemm/main.cu: holds every step against the product in double precision and times it. On a card:
- * `make cuda-ladder`; on the emulator, `--check` alone, which is a test. */
+/* bench/ladder/cuda_gemm/main.cu: compares every step with the product in double precision and times it. On a card:
+ * `make cuda-ladder`. On the emulator only `--check` is available, which is a test. */
 #include "bench/ladder/cuda_gemm/case.h"
 #include "kernels/cuda/gemm/gemm.h"
 
@@ -9,7 +9,7 @@
 static cudaStream_t stream;
 static cudaError_t failed;
 
-/* LAUNCH asks these of a context; here there is a stream alone. */
+/* LAUNCH calls these functions of a context. Here the context is only a stream. */
 cudaStream_t cuda_stream(const Run *)
 {
     return stream;
@@ -72,21 +72,21 @@ static void *on_device(size_t bytes, const void *host)
     return p;
 }
 
-/* The largest difference from double precision, as a share of the largest number; of 1000 elements and more */
+/* Returns the largest difference from double precision, divided by the largest number, over at least 1000 elements. */
 static double error_of(const Case *c, const float *A, const float *B)
 {
     const size_t bytes = (size_t)(c->M * c->N) * sizeof(float);
     float *C = (float *)malloc(bytes);
     cudaMemcpyAsync(C, c->C, bytes, cudaMemcpyDeviceToHost, stream);
     cudaStreamSynchronize(stream);
-    const int64_t every = MAX(c->M * c->N / 16384 / 2 * 2 + 1, (int64_t)1); /* odd: all columns are met */
+    const int64_t every = MAX(c->M * c->N / 16384 / 2 * 2 + 1, (int64_t)1); /* odd, so that all columns are sampled */
     double most = 0, largest = 0;
     for (int64_t i = 0; i < c->M * c->N; i += every) {
         double x = 0;
         for (int64_t k = 0; k < c->K; k++)
             x += (double)A[i / c->N * c->K + k] * (double)B[k * c->N + i % c->N];
         const double error = fabs((double)C[i] - x);
-        most = error <= most ? most : error; /* a NaN is kept */
+        most = error <= most ? most : error; /* keeps a NaN */
         largest = fmax(largest, fabs(x));
     }
     free(C);

@@ -1,4 +1,4 @@
-/* As written: a call for each draw. */
+/* As written: one function call per draw. */
 #include "bench/ladder/dropout/case.h"
 
 static void dropout(Case *c)
@@ -7,4 +7,4 @@ static void dropout(Case *c)
     for (int64_t i = 0; i < c->n; i++)
         c->y[i] = draw_uniform(c->draw, (uint64_t)i) >= c->p ? c->x[i] * kept : 0.0f;
 }
-STEP("a call a draw", NULL, dropout)
+STEP("one call per draw", NULL, dropout)

@@ -1,5 +1,5 @@
-/* The ten rounds where they are needed; the compiler may make vectors of them. Its vectors multiply 64-bit numbers by
- * 64-bit numbers where two 32-bit ones are wanted. */
+/* The ten rounds are inlined, and the compiler may make vectors of them. Its vectors multiply 64-bit numbers, although
+ * the products need only 32-bit numbers. */
 #include "bench/ladder/dropout/case.h"
 
 static void dropout(Case *c)

@@ -1,8 +1,8 @@
-/* VW draws side by side. A 64-bit lane holds a 32-bit word, so that a product's two halves are a shift and a mask away;
- * two such vectors make VW draws. */
+/* VW draws at the same time. A 64-bit lane holds a 32-bit word, so that a shift and a mask give the two halves of a
+ * product. Two such vectors make VW draws. */
 #include "bench/ladder/dropout/case.h"
 
-/* Word 0 of the draws whose counters begin with `index` */
+/* Returns word 0 of the draws at the counters `index`. */
 INLINE vl philox_lanes(const Draw *d, vl index)
 {
     uint32_t k0 = (uint32_t)d->seed, k1 = (uint32_t)(d->seed >> 32);
@@ -10,7 +10,7 @@ INLINE vl philox_lanes(const Draw *d, vl index)
     UNROLL
     for (int r = 0; r < ROUNDS; r++) {
         const vl a = vl_multiply(c0, 0xd2511f53u), b = vl_multiply(c2, 0xcd9e8d57u);
-        c0 = (b >> 32) ^ c1 ^ k0; /* upper halves hold leftovers of c1: vl_multiply does not look at them */
+        c0 = (b >> 32) ^ c1 ^ k0; /* upper halves hold remains of c1; vl_multiply does not read them */
         c1 = b;
         c2 = (a >> 32) ^ c3 ^ k1;
         c3 = a;
@@ -29,7 +29,7 @@ static void dropout(Case *c)
     int64_t i = 0;
     for (; i + VW <= c->n; i += VW) {
         const vl a = philox_lanes(&c->draw, even + (uint64_t)i), b = philox_lanes(&c->draw, even + (uint64_t)(i + 1));
-        const vl bits = (a >> 8 & 0xffffffu) | b >> 8 << 32; /* 24 of each draw, those of a and b in turn */
+        const vl bits = (a >> 8 & 0xffffffu) | b >> 8 << 32; /* 24 bits of each draw, alternately from a and b */
         const vf u = v_from_int((vi)bits & 0xffffff) * 0x1p-24f;
         v_store(c->y + i, v_select(u >= c->p, kept * v_load(c->x + i), v_zero()));
     }

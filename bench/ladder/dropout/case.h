@@ -1,5 +1,5 @@
-/* y[i] = x[i] / (1 - p) where draw i is at least p, else 0. Draw i is word 0 of Philox4x32-10 (Salmon et al. 2011) of
- * the counter (i, epoch, purpose) and the key seed: any part of it can be drawn again, by any thread, in any order. */
+/* y[i] = x[i] / (1 - p) if draw i is at least p, otherwise 0. Draw i is word 0 of Philox4x32-10 (Salmon et al. 2011) at
+ * the counter (i, epoch, purpose), with the seed as its key. Any thread can compute any part again, in any order. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 

@@ -1,5 +1,5 @@
-/* The definition. The inner loop walks down a column of B: every number from another cache line; and the sum waits for
- * itself, four cycles an addition, since the compiler may not reorder it. */
+/* The definition. The inner loop walks down a column of B, so each number comes from another cache line. Each addition
+ * waits about four cycles for the one before, because the compiler may not reorder a float sum. */
 #include "bench/ladder/gemm/case.h"
 
 static void gemm(Case *c)

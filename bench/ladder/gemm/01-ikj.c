@@ -1,5 +1,5 @@
-/* The loops change places: the inner one runs along a row of B and a row of C, and the compiler makes vectors of it.
- * But it loads twice and stores once for each multiply-add. */
+/* The two inner loops are exchanged. The innermost one now runs along a row of B and a row of C, and the compiler makes
+ * vectors of it. But each multiply-add needs two loads and one store. */
 #include "bench/ladder/gemm/case.h"
 
 static void gemm(Case *c)

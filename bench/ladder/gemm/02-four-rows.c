@@ -1,8 +1,8 @@
-/* Four rows of C and four steps of k at once: 4 x 4 multiply-adds for 4 vectors of B, 4 loads and 4 stores of C. Still
+/* Four rows of C and four steps of k together: 4 x 4 multiply-adds for 4 vectors of B, 4 loads and 4 stores of C. Still
  * plain C. */
 #include "bench/ladder/gemm/case.h"
 
-/* R rows of C += R x S numbers of A times S rows of B; R and S are constants where this is inlined. */
+/* Adds R x S numbers of A times S rows of B to R rows of C. R and S are constants after inlining. */
 INLINE void block(int R, int S, int64_t N, const float *A, int64_t lda, const float *restrict B, float *restrict C)
 {
     for (int64_t n = 0; n < N; n++) {

@@ -1,9 +1,8 @@
-/* The step that counts: a block of C, 4 rows x 2 vectors, stays in registers while k runs through all of K. Nothing is
- * stored before the end. Eight sums hide the four cycles that each of them takes; but for 8 multiply-adds there are
- * still 6 loads. */
+/* The most important step. A tile of C, 4 rows x 2 vectors, stays in registers while k runs through all of K. It is
+ * stored once, at the end. Eight sums hide the four cycles of latency. But 8 multiply-adds still need 6 loads. */
 #include "bench/ladder/gemm/case.h"
 
-/* R is a constant where this is inlined. */
+/* R is a constant after inlining. */
 INLINE void block(int R, const Case *c, int64_t m, int64_t n)
 {
     const float *a = c->A + m * c->K, *b = c->B + n;

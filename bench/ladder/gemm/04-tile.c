@@ -1,5 +1,5 @@
-/* As many rows as there are registers: 14 x 2 vectors of C (6 x 2 with 16 registers). 28 multiply-adds for 16 loads.
- * Rows are cut evenly: 50 are 13 + 13 + 12 + 12, not 14 + 14 + 14 + 8. */
+/* The tile gets all the rows that the registers allow: 14 x 2 vectors of C (6 x 2 with 16 registers). 28 multiply-adds
+ * need 16 loads. The rows are divided evenly: 50 rows are 13 + 13 + 12 + 12, not 14 + 14 + 14 + 8. */
 #include "bench/ladder/gemm/tile.h"
 
 static void gemm(Case *c)

@@ -1,5 +1,6 @@
-/* A tile reads 2 vectors from each row of B, a whole row apart: a new page every time, and with N a power of two always
- * the same sets of the cache. Packed into panels, once, when the model is loaded, B is read in one straight line. */
+/* A tile reads 2 vectors from each row of B. Each row is another memory page, and if N is a power of two, the rows are
+ * in the same cache sets. B is packed into panels once, when the model is loaded. A tile then reads B as one contiguous
+ * piece. */
 #include "bench/ladder/gemm/tile.h"
 
 static void gemm(Case *c)

@@ -1,5 +1,5 @@
-/* K in steps of at most 384: the tiles' part of A, 14 x 384 numbers or 21 KB, stays in the first-level cache while all
- * panels of B go by. C is loaded and stored once a step. */
+/* K is divided into steps of at most 384. The part of A of a row of tiles, 14 x 384 numbers or 21 KB, stays in the L1
+ * cache while all panels of B are read. C is loaded and stored once per step. */
 #include "bench/ladder/gemm/tile.h"
 
 static void gemm(Case *c)
@@ -15,4 +15,4 @@ static void gemm(Case *c)
         }
     }
 }
-STEP("K in steps of 384: a tile row's part of A stays in the first-level cache", pack, gemm)
+STEP("K in steps of 384: a tile row's part of A stays in the L1 cache", pack, gemm)

@@ -1,5 +1,5 @@
-/* N in blocks of 320: a step's part of B, 384 x 320 numbers or 480 KB, stays in the second-level cache while all rows
- * of A go by. */
+/* N is divided into blocks of 320. The part of B of a step, 384 x 320 numbers or 480 KB, stays in the L2 cache while
+ * all rows of A are read. */
 #include "bench/ladder/gemm/tile.h"
 
 enum { N_BLOCK = 320 };
@@ -19,4 +19,4 @@ static void gemm(Case *c)
         }
     }
 }
-STEP("N in blocks of 320: a step's part of B stays in the second level", pack, gemm)
+STEP("N in blocks of 320: a step's part of B stays in the L2 cache", pack, gemm)

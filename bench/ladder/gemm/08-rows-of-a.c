@@ -1,5 +1,5 @@
-/* Rows of A that lie a multiple of 2 KB apart fall into the same few sets of the first-level cache and throw each other
- * out. The 14 rows of a tile are copied to a small place of their own first, at a distance that is no power of two. */
+/* Rows of A at distances of a multiple of 2 KB are in the same few sets of the L1 cache and evict each other. So the 14
+ * rows of a tile are first copied to a small buffer, at a distance that is not a power of two. */
 #include "bench/ladder/gemm/tile.h"
 
 enum { N_BLOCK = 320 };

@@ -1,5 +1,5 @@
-/* N in blocks of 1024: B then comes from the third level for each row of tiles, which its prefetch hides, and A is
- * copied a third as often, which nothing hides. */
+/* N is divided into blocks of 1024. Each row of tiles then reads B from the L3 cache, which the prefetch hides. A is
+ * copied a third as often, and nothing hides that copy. */
 #include "bench/ladder/gemm/tile.h"
 
 enum { N_BLOCK = 1024 };

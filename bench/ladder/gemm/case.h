@@ -1,4 +1,4 @@
-/* C[M,N] = A[M,K] B[K,N], row-major, contiguous. M and K are any, N is a multiple of 64. */
+/* C[M,N] = A[M,K] B[K,N], row-major, contiguous. M and K are arbitrary, N is a multiple of 64. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 
@@ -6,10 +6,10 @@
 
 struct Case {
     int64_t M, N, K;
-    const float *A, *B; /* B is a weight: a step may bring it into a form of its own beforehand */
+    const float *A, *B; /* B is a weight: a step may convert it to another layout beforehand */
     float *C;
-    float *packed; /* room for that: K N floats */
-    float *work;   /* room for M K floats */
+    float *packed; /* room for the converted B: K N floats */
+    float *work;   /* room for a copy of A: M K floats or more */
     double *expected;
     Gemm gemm; /* for Sapor's kernel */
     Run run;

@@ -3,8 +3,8 @@
 
 #include "bench/ladder/gemm/case.h"
 
-/* MiniLM's first feed-forward layer; a long K by a wide N, where blocks of both count; the square that libraries are
- * compared by. */
+/* MiniLM's first feed-forward layer; a long K and a wide N, for which both kinds of blocks matter; and the square that
+ * libraries are usually compared by */
 static const int64_t SHAPES[][3] = {{128, 1536, 384}, {140, 4096, 1024}, {1024, 1024, 1024}}, TINY[3] = {17, 384, 390};
 
 static Case *make(int shape, Work *work)

@@ -1,16 +1,17 @@
-/* The register tile of the later steps: a block of C, `rows` x VECS vectors, stays in registers while k runs. */
+/* The register tile of the later steps: a part of C, `rows` x VECS vectors, stays in registers while k runs. */
 #ifndef SAPOR_LADDER_TILE_H
 #define SAPOR_LADDER_TILE_H
 
 #include "bench/ladder/gemm/case.h"
 
-/* With 32 registers (AVX-512): 14 x 2 sums, 2 vectors of B, 1 number of A. With 16: 6 x 2. */
+/* With 32 registers (AVX-512): 14 x 2 sums, 2 vectors of B, 1 number of A. With 16 registers: 6 x 2 sums. */
 enum { ROWS = VW == 16 ? 14 : 6, VECS = 2, COLS = VECS * VW };
-/* From step 06 on, K is cut into steps of at most so many: 14 rows of A, 21 KB, stay in the first-level cache. From
+/* From step 06 on, K is divided into steps of at most K_STEP, so that 14 rows of A, 21 KB, stay in the L1 cache. From
  * step 08 on, A is copied to rows of LDA numbers. */
 enum { K_STEP = 384, LDA = K_STEP + 16 };
 
-/* C[rows, COLS] = or += A[rows, len] B[len, COLS]; rows is a constant where this is inlined. */
+/* Computes C[rows, COLS] = A[rows, len] B[len, COLS] if `first`, otherwise adds the product to C. `rows` is a constant
+ * after inlining. */
 INLINE void tile_of(int rows, int64_t len, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
                     int64_t ldc, bool first)
 {
@@ -40,7 +41,7 @@ INLINE void tile_of(int rows, int64_t len, const float *a, int64_t lda, const fl
     }
 }
 
-/* A copy for each number of rows */
+/* Calls the copy of tile_of for this number of rows. */
 static inline void tile(int64_t rows, int64_t len, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
                         int64_t ldc, bool first)
 {
@@ -67,7 +68,7 @@ static inline void tile(int64_t rows, int64_t len, const float *a, int64_t lda, 
 #undef OF
 }
 
-/* B in panels of COLS columns, each [K, COLS]: a tile reads one straight line. */
+/* Packs B into panels of COLS columns, each [K, COLS], so that a tile reads one contiguous piece. */
 static inline void pack(Case *c)
 {
     float *to = c->packed;

@@ -1,4 +1,4 @@
-/* As written, a loop a formula. The sums wait for each of their additions. */
+/* As written, one loop per formula. Each addition of a sum waits for the one before. */
 #include <math.h>
 
 #include "bench/ladder/norm/case.h"

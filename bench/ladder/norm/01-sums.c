@@ -1,4 +1,4 @@
-/* Each sum in four vectors. */
+/* Each sum is computed in four vectors. */
 #include "bench/ladder/norm/rows.h"
 
 static void norm(Case *c)

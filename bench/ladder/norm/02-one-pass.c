@@ -1,5 +1,5 @@
-/* Mean and variance in one pass, variance = mean of squares - square of mean: a difference of two large numbers where
- * the mean is large. Look at the error. */
+/* Mean and variance in one pass, with variance = mean of squares - square of mean. If the mean is large, this is the
+ * difference of two large numbers: the column `error` shows the loss. */
 #include "bench/ladder/norm/rows.h"
 
 static void norm(Case *c)

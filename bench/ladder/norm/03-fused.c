@@ -1,4 +1,4 @@
-/* The residual is added in the pass that sums: one pass less, the same sums. */
+/* The residual is added in the pass that sums: the same sums with one pass less. */
 #include "bench/ladder/norm/rows.h"
 
 static void norm(Case *c)

@@ -1,5 +1,5 @@
-/* Layer norm after a residual: s = x + residual, y = (s - mean(s)) / sqrt(variance(s) + eps) gamma + beta, each row of
- * C numbers by itself. C is a multiple of 64. */
+/* Layer norm after a residual, separately for each row of C numbers: s = x + residual, y = (s - mean(s)) /
+ * sqrt(variance(s) + eps) gamma + beta. C is a multiple of 64. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 

@@ -1,5 +1,5 @@
-/* Layer norm: rows of MiniLM and of a ViT, whose means are not small; reference, and Sapor's kernel as the last
- * step. */
+/* Layer norm: rows of MiniLM and of a ViT, whose means are not small. Reference, and Sapor's kernel as the last step.
+ */
 #include <math.h>
 
 #include "bench/ladder/norm/case.h"

@@ -1,5 +1,4 @@
-/* What the vector steps share: a sum in four vectors, so that no addition waits for the one before, and the last
- * pass */
+/* Shared by the vector steps: a sum in four vectors, so that no addition waits for the one before, and the last pass */
 #ifndef SAPOR_LADDER_ROWS_H
 #define SAPOR_LADDER_ROWS_H
 
@@ -10,7 +9,7 @@ INLINE float total(const vf s[4])
     return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
-/* Sum over i < C of s[i], or of (s[i] - mean)^2 */
+/* Returns the sum of s[i] over i < C. squares_of returns the sum of (s[i] - mean)^2. */
 INLINE float sum_of(int64_t C, const float *s)
 {
     vf sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
@@ -35,7 +34,7 @@ INLINE float squares_of(int64_t C, const float *s, float mean)
     return total(sum);
 }
 
-/* y = (y - mean) rstd gamma + beta */
+/* Computes y = (y - mean) rstd gamma + beta in place, with rstd = 1 / sqrt(variance + eps). */
 INLINE void scale_row(const Case *c, float *y, float mean, float variance)
 {
     const float rstd = 1.0f / __builtin_sqrtf(variance + c->eps);

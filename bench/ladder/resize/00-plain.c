@@ -1,5 +1,5 @@
-/* The definition in two dimensions: each output is a weighted sum of a window, in floating point, rounded once. Pillow
- * rounds twice, so that some bytes differ by one: the error. */
+/* The definition in two dimensions. Each output is the weighted sum of a window, in floating point, rounded once.
+ * Pillow rounds twice, so some bytes differ by one: this is the error in the table. */
 #include "bench/ladder/resize/case.h"
 
 static void resize(Case *c)

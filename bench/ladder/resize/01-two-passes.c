@@ -1,5 +1,5 @@
-/* One axis after the other: a + b multiplications instead of a b. In whole numbers, the middle in bytes, as Pillow has
- * it. */
+/* One axis after the other: a + b multiplications instead of a b. In whole numbers, with bytes between the passes, as
+ * in Pillow. */
 // flags: -fno-tree-vectorize
 #include "bench/ladder/resize/passes.h"
 
@@ -10,4 +10,4 @@ static void resize(Case *c)
     for (int64_t i = 0; i < c->down.out; i++)
         row_down(c, i);
 }
-STEP("an axis after the other, in whole numbers, scalar", NULL, resize)
+STEP("one axis after the other, in whole numbers, scalar", NULL, resize)

@@ -1,4 +1,4 @@
-/* Down by vectors of sums that are called so: 16 bytes side by side, results narrowed by one instruction. */
+/* The pass down with explicit vectors of sums: 16 contiguous bytes at a time. One instruction narrows the results. */
 #include "bench/ladder/resize/lanes.h"
 
 static void resize(Case *c)
@@ -8,4 +8,4 @@ static void resize(Case *c)
     for (int64_t i = 0; i < c->down.out; i++)
         line_down(c, i);
 }
-STEP("down: vectors of sums by name", NULL, resize)
+STEP("down: explicit vectors of sums", NULL, resize)

@@ -1,6 +1,6 @@
-/* Across, 16 rows at once: a band of rows is transposed by squares of 16 x 16 bytes, so that the same place of all 16
- * stands together; a weight times 16 bytes is then one vector operation, as in the pass down. The results are
- * transposed back. */
+/* The pass across for 16 rows together. A band of rows is transposed in squares of 16 x 16 bytes, so that the bytes of
+ * the same place in 16 rows are contiguous. A weight times 16 bytes is then one vector operation, as in the pass down.
+ * The results are transposed back. */
 #include "bench/ladder/resize/lanes.h"
 
 static void resize(Case *c)

@@ -1,6 +1,6 @@
-/* An RGB picture made smaller as Pillow does it: a triangle as wide as the scale (bilinear with antialiasing) along one
- * axis, rounded to bytes, then along the other. Output place i of an axis = sum over k < count[i] of weight[i size + k]
- * input[start[i] + k] / 2^22, the weights being whole numbers. */
+/* An RGB picture is made smaller as in Pillow: a triangle filter as wide as the scale (bilinear with antialiasing)
+ * along one axis, rounded to bytes, then along the other. Output place i of an axis is the sum over k < count[i] of
+ * weight[i size + k] input[start[i] + k] / 2^22. The weights are whole numbers. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 
@@ -11,7 +11,7 @@
 enum { BITS = 22, HALF = 1 << (BITS - 1) };
 
 typedef struct Axis {
-    int64_t in, out, size; /* size: most weights of a place */
+    int64_t in, out, size; /* size: the largest number of weights of a place */
     int64_t *start, *count;
     int32_t *weight;
 } Axis;
@@ -19,8 +19,8 @@ typedef struct Axis {
 struct Case {
     Axis across, down;
     unsigned char *in, *out; /* [down.in, across.in, 3], [down.out, across.out, 3] */
-    unsigned char *middle;   /* [down.in, across.out, 3], between the passes, and room for 64 bytes more */
-    unsigned char *room;     /* 16 rows of in and of out */
+    unsigned char *middle;   /* [down.in, across.out, 3], the result of the first pass, and room for 64 more bytes */
+    unsigned char *room;     /* room for 16 rows of `in` and of `out` */
     unsigned char *expected;
     Image picture;
     Arena *arena;

@@ -1,4 +1,4 @@
-/* Sums of bytes times whole weights, VW side by side */
+/* Sums of bytes times whole-number weights, VW at a time */
 #ifndef SAPOR_LADDER_LANES_H
 #define SAPOR_LADDER_LANES_H
 
@@ -7,7 +7,7 @@
 enum { SIDE = 16, PARTS = SIDE / VW }; /* 16 bytes are PARTS vectors of sums */
 typedef unsigned char bytes __attribute__((vector_size(SIDE), aligned(1), may_alias));
 
-INLINE vi widen(const unsigned char *p) /* VW bytes; the compiler's own conversion takes them one by one */
+INLINE vi widen(const unsigned char *p) /* Widens VW bytes. The compiler's own conversion takes them one by one. */
 {
 #if VW == 16
     return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
@@ -18,7 +18,8 @@ INLINE vi widen(const unsigned char *p) /* VW bytes; the compiler's own conversi
 #endif
 }
 
-/* 16 sums to 16 bytes. A triangle's weights are not negative and add up to one: no sum is below 0 or above 255. */
+/* Narrows 16 sums to 16 bytes. The weights of a triangle are not negative and add up to one, so no sum is below 0 or
+ * above 255. */
 INLINE void narrow(const vi sum[PARTS], unsigned char *to)
 {
     UNROLL
@@ -28,7 +29,7 @@ INLINE void narrow(const vi sum[PARTS], unsigned char *to)
     }
 }
 
-/* to [16] = sum over k < n of weight[k] p[k step + 0 .. 15] */
+/* Computes to [16] = sum over k < n of weight[k] p[k step + 0 .. 15]. */
 INLINE void weighted_sum(const unsigned char *p, int64_t step, const int32_t *weight, int64_t n, unsigned char *to)
 {
     vi sum[PARTS];
@@ -43,8 +44,8 @@ INLINE void weighted_sum(const unsigned char *p, int64_t step, const int32_t *we
     narrow(sum, to);
 }
 
-/* Square of 16 x 16 bytes, to[j,r] = from[r,j]. Interleaving the halves of 16 rows moves each bit of a byte's address
- * up by one; four times swaps row and column. */
+/* Transposes a square of 16 x 16 bytes: to[j,r] = from[r,j]. Interleaving the halves of 16 rows moves each bit of a
+ * byte's address up by one. Four rounds exchange row and column. */
 INLINE void transpose(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
     bytes a[SIDE], b[SIDE];
@@ -68,7 +69,8 @@ INLINE void transpose(const unsigned char *from, int64_t ld_from, unsigned char 
         *(bytes *)(to + r * ld_to) = a[r];
 }
 
-/* Rows y .. y + 15 across; the last square of a row begins where a whole one is left. */
+/* Computes rows y .. y + 15 of the pass across. The last square of a row overlaps the one before, so that it is a whole
+ * square. */
 INLINE void band_across(const Case *c, int64_t y)
 {
     const Axis *x = &c->across;
@@ -87,7 +89,7 @@ INLINE void band_across(const Case *c, int64_t y)
     }
 }
 
-/* Row i down */
+/* Computes row i of the pass down. */
 INLINE void line_down(const Case *c, int64_t i)
 {
     const Axis *y = &c->down;

@@ -1,4 +1,4 @@
-/* Resizing: a poster to ResNet's 256 pixels across, reference, and Sapor's way as the last step. */
+/* Resizing: a poster to ResNet's 256 pixels across, reference, and Sapor's kernel as the last step. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@ typedef struct Size {
 } Size;
 static const Size SIZES[] = {{500, 740, 256, 379}}, TINY = {61, 40, 23, 17};
 
-/* Weights of a triangle stretched by the scale, as extractors/media/resize.c makes them */
+/* The weights of a triangle stretched by the scale, as extractors/media/resize.c computes them */
 static Axis axis_of(int64_t in, int64_t out)
 {
     const double scale = (double)in / (double)out;
@@ -91,7 +91,7 @@ static double error_of(const Case *c)
 
 const Ladder ladder = {COUNT(SIZES), make, reset, error_of};
 
-/* It computes its weights and takes memory in each call. */
+/* Computes its weights and allocates memory in each call. */
 static void sapor(Case *c)
 {
     const ArenaMark mark = arena_mark(c->arena);

@@ -4,7 +4,7 @@
 
 #include "bench/ladder/resize/case.h"
 
-/* Row y of the picture along the axis `across`: three sums side by side */
+/* Computes row y of the pass across, three sums (the colours) at a time. */
 static inline void row_across(const Case *c, int64_t y)
 {
     const Axis *x = &c->across;
@@ -25,8 +25,8 @@ static inline void row_across(const Case *c, int64_t y)
     }
 }
 
-/* Row i of the result: STRIP sums stay in registers while the rows of the window go by. The strips go on into the room
- * behind the last row. */
+/* Computes row i of the result. STRIP sums stay in registers during the rows of the window. The last strip may read
+ * past the last row, into the extra room of `middle`. */
 static inline void row_down(const Case *c, int64_t i)
 {
     enum { STRIP = 64 };

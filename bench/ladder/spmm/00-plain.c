@@ -1,4 +1,4 @@
-/* As written, one number at a time. y goes to memory and back at every entry. */
+/* As written, one number at a time. y is loaded and stored at every entry. */
 // flags: -fno-tree-vectorize
 #include "bench/ladder/spmm/plain.h"
 

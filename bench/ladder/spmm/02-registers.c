@@ -1,5 +1,4 @@
-/* D is known: the row of y is four vectors in registers (eight with AVX2) while its entries go by, and is stored
- * once. */
+/* D is known. The row of y is four vectors in registers (eight with AVX2) during its entries, and is stored once. */
 #include "bench/ladder/spmm/case.h"
 
 static void spmm(Case *c)

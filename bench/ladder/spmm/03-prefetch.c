@@ -1,5 +1,5 @@
-/* Which row of x comes next is in col, far ahead of its use, but the processor sees an address only when the load is in
- * its window. The row of the entry 24 further on is prefetched. */
+/* `col` contains the next rows of x long before they are read, but the processor only knows an address when it decodes
+ * the load. So the row of x of the entry 24 places ahead is prefetched. */
 #include "bench/ladder/spmm/rows.h"
 
 static void spmm(Case *c)

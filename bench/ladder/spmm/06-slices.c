@@ -1,5 +1,5 @@
-/* x in slices of one cache line a node: a slice of 9,300 nodes is 0.6 MB and fits the second-level cache, where all of
- * x (2.4 MB) does not. But the entries go by once for each slice. The copy into slices is timed. */
+/* x in slices of one cache line per node. A slice of 9,300 nodes is 0.6 MB and fits the L2 cache; all of x (2.4 MB)
+ * does not. But all entries are read once per slice. The copy into slices is timed. */
 #include "bench/ladder/spmm/case.h"
 
 enum { SLICE = 16, V = SLICE / VW };
@@ -29,4 +29,4 @@ static void spmm(Case *c)
         }
     }
 }
-ASIDE("x in slices of 16 columns, each of which fits the second level", NULL, spmm)
+ASIDE("x in slices of 16 columns that fit the L2 cache", NULL, spmm)

@@ -1,5 +1,5 @@
-/* Nodes renumbered by degree, the popular ones first and so close together. A row of x is four whole cache lines
- * wherever it lies: nothing shares a line that did not before. */
+/* Nodes are renumbered by degree, so that the popular ones are next to each other. A row of x is four whole cache lines
+ * at any place, so the new order lets no two nodes share a line. */
 #include <stdlib.h>
 
 #include "bench/ladder/spmm/rows.h"
@@ -21,11 +21,11 @@ static Case *renumbered(const Case *c)
     return (Case *)((float *)c->work + c->nodes * D);
 }
 
-/* x, the graph and its scales under their new numbers, all in c->work */
+/* Writes x, the graph and its scales in the new order of nodes, all to c->work. */
 static void renumber(Case *c)
 {
     const int64_t n = c->nodes;
-    float *x = c->work; /* first, since its rows are to be whole cache lines */
+    float *x = c->work; /* first in c->work, because its rows must be whole cache lines */
     Case *new = renumbered(c);
     *new = *c;
     new->x = x;
@@ -47,7 +47,9 @@ static void renumber(Case *c)
     }
     memcpy(next, new->start, (size_t)n * sizeof *next);
     for (int64_t i = 0; i < n;
-         i++) { /* the graph is its own transpose: node i goes to its neighbours' rows, in ascending order */
+         /* The graph is its own transpose: the new node i is appended to the rows of its neighbours, in ascending
+          * order. */
+         i++) {
         const int64_t old = node[i].id;
         for (int64_t e = c->start[old]; e < c->start[old + 1]; e++)
             new->col[next[c->place[c->col[e]]]++] = (int32_t)i;

@@ -1,4 +1,4 @@
-/* x begins 16 bytes behind a cache line: a row is parts of five lines instead of four whole ones. */
+/* x begins 16 bytes after the start of a cache line. A row is then parts of five lines instead of four whole ones. */
 #include "bench/ladder/spmm/rows.h"
 
 static void shift(Case *c)

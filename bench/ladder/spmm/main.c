@@ -1,4 +1,4 @@
-/* Sparse times dense: a graph of movielens-1m's size, reference, and Sapor's kernel as the last step. */
+/* Sparse times dense: a graph of the size of movielens-1m, reference, and Sapor's kernel as the last step. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -9,9 +9,8 @@ typedef struct Size {
 } Size;
 static const Size SIZES[] = {{6040, 3260, 801218}}, TINY = {70, 30, 500};
 
-/* Edges from users to items, whose numbers are squares of uniform draws, so that some are popular, in an order of their
- * own; edge k belongs to user k users / edges. Duplicate edges are left in: the product does not depend on them being
- * distinct. */
+/* Returns the item of edge k. Edge k belongs to user k users / edges. Item numbers are squares of uniform draws,
+ * renumbered by a permutation, so that some items are popular. Duplicate edges are kept: the product accepts them. */
 static int32_t item_of(const Size *s, int64_t k)
 {
     const float v = draw_uniform((Draw){2, DRAW_TEST, 0}, (uint64_t)k);
@@ -32,7 +31,8 @@ static Case *make(int shape, Work *work)
                 .y = ladder_room((size_t)(n * D), sizeof(float)),
                 .work = ladder_room((size_t)(n * (D + 10) + entries + 256), sizeof(float)),
                 .expected = ladder_room((size_t)(n * D), sizeof(double))};
-    /* counts, then where each row's next entry goes, in the end where the row after begins */
+    /* first the number of entries of each row, then the place of each row's next entry; at the end, the start of the
+     * next row */
     int64_t *next = c->start + 1;
     for (int64_t k = 0; k < s->edges; k++) {
         next[k * s->users / s->edges + 1]++;
@@ -64,7 +64,8 @@ static Case *make(int shape, Work *work)
                          .row_scale = c->scale,
                          .col_scale = c->scale};
     *work = (Work){.flops = 2.0 * (double)entries * D,
-                   .bytes = (double)entries * (4 + 4 * D) + 4.0 * (double)n * D, /* col, a row of x an entry; y */
+                   /* per entry: col and a row of x; then y */
+                   .bytes = (double)entries * (4 + 4 * D) + 4.0 * (double)n * D,
                    .working_set = 4.0 * (double)n * D,
                    .limit = 1e-5};
     snprintf(work->name, sizeof work->name, "%lld nodes, %lld entries, D = %d", (long long)n, (long long)entries, D);
@@ -84,7 +85,7 @@ static double error_of(const Case *c)
     for (int64_t r = 0; r < c->nodes; r++) {
         const int64_t row = c->place ? c->place[r] : r;
         const double off = ladder_difference(c->y + row * D, c->expected + r * D, D);
-        most = off <= most ? most : off; /* NaN is kept */
+        most = off <= most ? most : off; /* keeps a NaN */
     }
     return most;
 }

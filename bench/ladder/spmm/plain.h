@@ -1,4 +1,4 @@
-/* The definition, for the two steps that compile it differently. */
+/* The definition, for the two steps that compile it with different flags. */
 #include "bench/ladder/spmm/case.h"
 
 static void spmm_plain(Case *c)

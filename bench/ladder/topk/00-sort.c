@@ -1,4 +1,4 @@
-/* As written: all scores of a user, sorted, the first K kept. */
+/* As written: all scores of a user are sorted, and the first K are kept. */
 #include <stdlib.h>
 
 #include "bench/ladder/topk/plain.h"

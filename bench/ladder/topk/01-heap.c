@@ -1,4 +1,4 @@
-/* A heap of K instead of sorting all I. */
+/* A heap of the K best scores, instead of sorting all I scores. */
 #include "bench/ladder/topk/heap.h"
 #include "bench/ladder/topk/plain.h"
 

@@ -1,4 +1,4 @@
-/* All scores by one product, U x I numbers in memory (79 MB here), then masked, then ranked. The usual way of
+/* All scores by one product: U x I numbers in memory (79 MB here), then masked, then ranked. This is the usual way of
  * frameworks. */
 #include "bench/ladder/topk/heap.h"
 

@@ -1,4 +1,4 @@
-/* Scores stay in the cache between product and selection. */
+/* The scores stay in the L2 cache between the product and the selection. */
 #include "bench/ladder/topk/heap.h"
 #include "bench/ladder/topk/tiles.h"
 
@@ -14,4 +14,4 @@ static void topk(Case *c)
 {
     by_tiles(c, select_by_heap);
 }
-STEP("28 users at a time: scores stay in the second-level cache", NULL, topk)
+STEP("28 users at a time: scores stay in the L2 cache", NULL, topk)

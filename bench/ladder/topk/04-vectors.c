@@ -1,4 +1,4 @@
-/* A vector of scores is compared with the heap's worst at once; most vectors have none above it. */
+/* A whole vector of scores is compared with the worst score of the heap. Most vectors contain no score above it. */
 #include "bench/ladder/topk/heap.h"
 #include "bench/ladder/topk/tiles.h"
 
@@ -23,4 +23,4 @@ static void topk(Case *c)
 {
     by_tiles(c, select_above);
 }
-STEP("16 scores compared with the heap's worst at once", NULL, topk)
+STEP("16 scores compared with the heap's worst in one vector", NULL, topk)

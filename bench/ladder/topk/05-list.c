@@ -1,5 +1,5 @@
-/* Each entry into a heap costs about log2 K steps whose branches cannot be predicted. A small buffer takes what is
- * above the last of a sorted list instead, and is merged in when it is full. */
+/* An insertion into a heap takes about log2 K steps with unpredictable branches. Instead, scores above the last of a
+ * sorted list go into a small buffer. A full buffer is merged into the list. */
 #include "bench/ladder/topk/list.h"
 
 static void select_by_list(const Case *c, const float *s, int64_t u)

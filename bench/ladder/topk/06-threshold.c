@@ -1,6 +1,6 @@
-/* At first everything enters. An initial threshold: the scores in 4 K groups; the K-th largest of the groups' maxima
- * is exceeded or met by at least K scores, and not much below the K-th largest of all. Found by bisection over 4 K
- * numbers, until few more than K of them are above. */
+/* Without a threshold, the first scores all enter. The initial threshold divides the scores into 4 K groups. The K-th
+ * largest of the group maxima is met or exceeded by at least K scores, and is close to the K-th largest score. A
+ * bisection over the 4 K maxima stops when few more than K of them are above. */
 #include "bench/ladder/topk/threshold.h"
 
 static void select_above_threshold(const Case *c, const float *s, int64_t u)

@@ -1,12 +1,12 @@
-/* No branch can be predicted that asks whether the next sixteen scores have one above the threshold, and how many: a
- * fifth of them do. So there is no such branch: comparisons of 64 scores make one word of bits, and the places of its
- * first three are written to the buffer, there or not; what was written too much is overwritten. In the sort a score's
- * place is counted by lanes, for sixteen scores at a time, and never leaves its register before the end. */
+/* A fifth of the vectors of sixteen scores contain one above the threshold. Which ones is unpredictable, so this loop
+ * does not branch on it. Comparisons of 64 scores become one word of bits. The loop always writes the places of the
+ * first three set bits to the buffer; the next word overwrites the unused ones. In the sort, the places of sixteen
+ * scores are counted by lanes, in one register. */
 #include "bench/ladder/topk/threshold.h"
 
 enum { BATCH = 64, FEW = 3 };
 
-/* Sorts the n scores s[at[.]] into the list of user u; K of them stay. */
+/* Sorts the n scores s[at[.]] and writes the first K to the list of user u. */
 static void place_all(const Case *c, const float *s, const int32_t *at, int n, int64_t u)
 {
     float x[MAX_CANDIDATES + VW], sorted[MAX_CANDIDATES];
@@ -16,10 +16,10 @@ static void place_all(const Case *c, const float *s, const int32_t *at, int n, i
     v_store(x + n, v_set(-__builtin_inff()));
     for (int own = 0; own < n; own += VW) {
         const vf mine = v_load(x + own);
-        vi place = {0}; /* comparisons give -1 */
+        vi place = {0}; /* a true comparison is -1 in its lane */
         for (int i = 0; i < own; i++)
             place -= v_set(x[i]) >= mine;
-        for (int i = own; i < n; i++) { /* behind the sixteen, no lane is */
+        for (int i = own; i < n; i++) { /* after these sixteen scores the second term is false in every lane */
             place -= (v_set(x[i]) > mine) | ((v_set(x[i]) == mine) & (v_lanes() > i - own));
         }
         vi_store(to, place);
@@ -44,7 +44,8 @@ static void select_without_branches(const Case *c, const float *s, int64_t u)
         for (int v = 0; v < BATCH && i + v < c->I; v += VW)
             above |= (uint64_t)v_mask(v_load(s + i + v) > threshold) << v;
         const int more = __builtin_popcountll(above);
-        if (n + MAX(more, FEW) > MAX_CANDIDATES) { /* more candidates than there is room for: as before */
+        /* too many candidates for the buffer: uses the list of the step before */
+        if (n + MAX(more, FEW) > MAX_CANDIDATES) {
             select_list(c, s, u, threshold);
             return;
         }

@@ -1,5 +1,5 @@
-/* For each of U users the K items of largest users[u,:] . items[i,:], best first, without those that the user knows
- * already (exclude). users [U,D], items [I,D]; ids and scores are [U,K]. D is a multiple of 16, K <= 128. */
+/* For each of U users, the K items with the largest users[u,:] . items[i,:], best first, without the items that the
+ * user already has (`exclude`). users [U,D], items [I,D]; ids and scores are [U,K]. D is a multiple of 16, K <= 128. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 
@@ -12,13 +12,13 @@ struct Case {
     int32_t *ids;
     float *scores;
     float *work;      /* room for U x (I + 16) numbers, at least 4 KB */
-    void *packed;     /* room for the items as gemm wants them */
+    void *packed;     /* room for the items, packed by gemm_pack */
     double *expected; /* [U,K] scores */
     Run run, topk_run;
 };
 
-/* Scores of users u .. u+n-1 with items i .. i+m-1, packed for gemm, into s [n, ld]; what is excluded becomes
- * -infinity */
+/* Writes the scores of users u .. u+n-1 with items i .. i+m-1 to s [n, ld]. `packed`: these items, packed by gemm_pack.
+ * Excluded items get -infinity. */
 static inline void score(const Case *c, int64_t u, int64_t n, int64_t i, int64_t m, const void *packed, float *s,
                          int64_t ld)
 {

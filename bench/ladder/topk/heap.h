@@ -1,5 +1,5 @@
-/* The K best so far as a binary heap with the worst on top, in the output itself. Items come by ascending id, so that
- * of two equal ones the later is the worse. */
+/* The K best scores so far as a binary heap in the output, with the worst at the root. Items arrive in ascending order
+ * of id, so the later of two equal scores is the worse. */
 #ifndef SAPOR_LADDER_HEAP_H
 #define SAPOR_LADDER_HEAP_H
 
@@ -36,7 +36,7 @@ static inline void sink(Best *b, int64_t i)
     }
 }
 
-/* A score above the worst one, or while there are fewer than K any, goes in. */
+/* Enters a score if it is above the worst one, or if there are fewer than K. */
 static inline void enter(Best *b, int64_t K, float score, int32_t id)
 {
     if (b->n < K) {
@@ -51,7 +51,7 @@ static inline void enter(Best *b, int64_t K, float score, int32_t id)
     }
 }
 
-/* The heap becomes a list, best first. */
+/* Turns the heap into a list, best first. */
 static inline void in_order(Best *b)
 {
     const int64_t n = b->n;

@@ -1,4 +1,4 @@
-/* The K best so far as a list, best first, in the output itself, and behind it a buffer of candidates, scores above the
+/* The K best scores so far as a list in the output, best first, and a buffer of candidates, which are scores above the
  * last of the list. A full buffer is sorted and merged into the list. */
 #ifndef SAPOR_LADDER_LIST_H
 #define SAPOR_LADDER_LIST_H
@@ -11,14 +11,14 @@ typedef struct List {
     float *score;
     int32_t *id;
     int64_t K, n;
-    float threshold; /* what a score must exceed */
+    float threshold; /* a score must exceed it to enter */
     int candidates;
     float candidate_score[MAX_CANDIDATES + VW];
     int32_t candidate_id[MAX_CANDIDATES];
 } List;
 
-/* A candidate's place is the number of those before it: counted by vectors. Ids ascend, so of equal ones the
- * earlier goes first. */
+/* Sorts the candidates and merges them into the list. The place of a candidate is the number of candidates before it,
+ * counted with vectors. Ids ascend, so the earlier of two equal scores comes first. */
 static inline void merge(List *l)
 {
     if (l->candidates == 0)
@@ -55,7 +55,8 @@ static inline void merge(List *l)
         l->threshold = l->score[n - 1];
 }
 
-/* `threshold`: a number that at least K scores exceed, or -infinity */
+/* Writes the K best of s [I] to the list of user u. `threshold`: a number that at least K scores exceed, or -infinity.
+ */
 INLINE void select_list(const Case *c, const float *s, int64_t u, float threshold)
 {
     List l = {.score = c->scores + u * c->K, .id = c->ids + u * c->K, .K = c->K, .threshold = threshold};

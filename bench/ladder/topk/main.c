@@ -1,4 +1,5 @@
-/* Evaluation: all items ranked for all users at movielens-1m's size, reference, and Sapor's kernel as the last step. */
+/* Evaluation: all items are ranked for all users, at the size of movielens-1m. Shapes, reference, and Sapor's kernel as
+ * the last step. */
 #include <math.h>
 
 #include "bench/ladder/topk/case.h"
@@ -44,7 +45,7 @@ static void reference(const Case *c, int64_t u)
 static Case *make(int shape, Work *work)
 {
     const Size *z = shape < 0 ? &TINY : &SIZES[shape];
-    const int64_t U = z->U, I = z->I, D = z->D, each = I / 40; /* what a user knows, 2.5 % */
+    const int64_t U = z->U, I = z->I, D = z->D, each = I / 40; /* items that a user already has: 2.5 % */
     const Kernels *k = ladder_kernels();
     int64_t *start = ladder_room((size_t)(U + 1), sizeof *start);
     int32_t *item = ladder_room((size_t)(U * each), sizeof *item);
@@ -88,7 +89,8 @@ static void reset(Case *c)
     }
 }
 
-/* Scores are those of the reference, and of the items that are named; known ones and any named twice are errors. */
+/* Compares the scores with the reference, and with the products of the returned items. An excluded item, or an item
+ * returned twice, is an error. */
 static double error_of(const Case *c)
 {
     double most = ladder_difference(c->scores, c->expected, (size_t)(c->U * c->K));

@@ -1,4 +1,4 @@
-/* A user's scores as written, for the two steps that begin so */
+/* The scores of one user, as written, for the first two steps */
 #include "bench/ladder/topk/case.h"
 
 static inline void plain_scores(const Case *c, int64_t u, float *s)

@@ -1,5 +1,5 @@
-/* The initial threshold: the K-th largest of the maxima of 4 K groups of scores, or a little less; at least K scores
- * exceed it. -infinity where none was found. */
+/* The initial threshold: a number just below the K-th largest of the maxima of 4 K groups of scores. At least K scores
+ * exceed it. If none was found, it is -infinity. */
 #ifndef SAPOR_LADDER_THRESHOLD_H
 #define SAPOR_LADDER_THRESHOLD_H
 
@@ -9,7 +9,7 @@ enum { GROUPS = 4 * K_MAX / VW };
 
 static inline float initial_threshold(const float *s, int64_t I, int64_t K)
 {
-    const int64_t groups = MIN(4 * K / VW + 1, I / VW); /* in vectors */
+    const int64_t groups = MIN(4 * K / VW + 1, I / VW); /* number of vectors of group maxima; each lane is a group */
     vf most[GROUPS + 1], high = v_set(-__builtin_inff()), low = v_set(__builtin_inff());
     for (int64_t v = 0; v < groups; v++)
         most[v] = v_load(s + v * VW);

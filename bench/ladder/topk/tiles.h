@@ -1,6 +1,6 @@
-/* Users in tiles of 28, two rows of register tiles, so that a tile's scores (28 x 3,260 numbers, 365 KB) stay in the
- * second-level cache between the product and the selection; U x I numbers are never stored. Larger catalogues would
- * also go in blocks of items. */
+/* Users in tiles of 28, which are two rows of register tiles. The scores of a tile (28 x 3,260 numbers, 365 KB) stay in
+ * the L2 cache between the product and the selection, and the U x I scores are never stored. A larger catalogue would
+ * also need blocks of items. */
 #ifndef SAPOR_LADDER_TILES_H
 #define SAPOR_LADDER_TILES_H
 
@@ -8,7 +8,7 @@
 
 enum { USERS = 28 };
 
-/* Enters the K best of s [I], padded with -infinity to whole vectors, as the list of user u. */
+/* Writes the K best of s [I] to the list of user u. s is padded with -infinity to whole vectors. */
 typedef void Select(const Case *c, const float *s, int64_t u);
 
 INLINE void by_tiles(Case *c, Select *select)
