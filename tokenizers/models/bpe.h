@@ -1,4 +1,4 @@
-/* tokenizers/models/bpe.h: byte pair encoding in memory: bpe.c builds it, bpe_word.c cuts words with it. */
+/* tokenizers/models/bpe.h: a byte pair encoding in memory. bpe.c builds it; bpe_word.c tokenizes words with it. */
 #ifndef SAPOR_TOKENIZERS_BPE_H
 #define SAPOR_TOKENIZERS_BPE_H
 
@@ -6,35 +6,36 @@
 
 #include "tokenizers/pipeline.h"
 
-enum { LOW_CODES = 0x250 }; /* characters whose ids are in a table: those of byte-level words are among them */
+enum { LOW_CODES = 0x250 }; /* characters with ids in a table; they include the letters of byte-level words */
 
-/* Of a pair, by open addressing: both pieces and the rank, from the highest bit down. All ones: empty. */
+/* A merge, stored by open addressing: both pieces and the rank, from the highest bit to the lowest. All bits set:
+ * empty. */
 typedef uint64_t Merge;
 enum { PIECE_BITS = 21, RANK_BITS = 22, NO_RANK = (1 << RANK_BITS) - 1 };
 static_assert(MAX_TOKENS <= 1 << PIECE_BITS && 2 * PIECE_BITS + RANK_BITS == 64, "a merge has 64 bits");
-#define MARK "\xe2\x96\x81" /* U+2581, SentencePiece's blank */
+#define MARK "\xe2\x96\x81" /* U+2581, which stands for a blank in SentencePiece */
 
 struct Bpe {
     const char *path;
     const Text *pieces; /* t->pieces */
     int32_t *slots;     /* pieces by hash; -1: empty */
     Merge *merges;
-    int32_t *made; /* [ranks]: the piece that a merge makes */
+    int32_t *made; /* [ranks] the piece that a merge makes */
     uint32_t slot_mask, merge_mask;
-    uint64_t seed; /* an address: a file cannot be prepared to collide */
+    uint64_t seed; /* derived from an address, so that no file can be prepared to cause collisions */
     BpeSettings set;
-    uint32_t count;               /* of merges so far */
+    uint32_t count;               /* number of merges so far */
     int32_t unknown_id;           /* -1: not in the vocabulary */
-    int32_t low[2][2][LOW_CODES]; /* [first][last]; -1: not in the vocabulary */
-    int32_t bytes[256];           /* of byte fallback */
-    int32_t letters[2][256];      /* of ByteLevel: [last]; -1: not in the vocabulary */
-    char letter_text[256][2];     /* the second byte 0: it has one */
-    WholeFlag *known;             /* [pieces]: a word that is this piece is not split */
-    bool grows;                   /* every merge makes a piece that is longer than both */
-    bool marked;                  /* words are cut in front of marks (bpe_part_end) */
+    int32_t low[2][2][LOW_CODES]; /* [first in the word][last in the word]; -1: not in the vocabulary */
+    int32_t bytes[256];           /* ids of <0x00> to <0xFF>, for byte fallback */
+    int32_t letters[2][256];      /* ids of the letters of ByteLevel: [last in the word]; -1: not in the vocabulary */
+    char letter_text[256][2];     /* UTF-8 of each letter; second byte 0: it has one byte */
+    WholeFlag *known;             /* [pieces] flag: a word equal to this piece is not split */
+    bool grows;                   /* every merge makes a piece that is longer than both parts */
+    bool marked;                  /* words are split before each MARK (bpe_part_end) */
 };
 
-/* -1: no such piece */
+/* -1 if there is no such piece */
 static inline int32_t bpe_find(const Bpe *m, Text piece)
 {
     for (uint32_t i = (uint32_t)hash_bytes(piece.p, piece.n, m->seed) & m->slot_mask;; i = (i + 1) & m->slot_mask) {
@@ -55,7 +56,7 @@ static inline Merge merge_of(int32_t a, int32_t b, uint32_t rank)
     return (Merge)(uint32_t)a << (PIECE_BITS + RANK_BITS) | (Merge)(uint32_t)b << RANK_BITS | rank;
 }
 
-/* The place of a pair, or an empty one. */
+/* Returns the slot of a pair, or an empty slot. */
 static inline Merge *merge_at(const Bpe *m, int32_t a, int32_t b)
 {
     Merge pair = merge_of(a, b, NO_RANK);
@@ -73,9 +74,9 @@ static inline uint32_t rank_of(const Bpe *m, int32_t a, int32_t b)
 
 /* ---- bpe_word.c ------------------------------------------------------------------------------ */
 
-/* The id of a character with what is put around it. */
+/* Returns the id of a character, with the prefix or suffix of its position. */
 int32_t bpe_character(const Bpe *m, const char *p, size_t n, bool first, bool last);
-/* As ModelKind has them. */
+/* These functions are described at ModelKind. */
 bool bpe_run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
 bool bpe_run_bytes(const void *model, Text word, TokenIds *ids, Arena *a, Error *e);
 size_t bpe_part_end(const void *model, Text word, size_t at);
