@@ -1,4 +1,5 @@
-/* tokenizers/added.c: added and special tokens, found in a text before it is split: leftmost, then longest. */
+/* tokenizers/added.c: finds added and special tokens in a text before it is split: the leftmost match, then the
+ * longest. */
 #include "tokenizers/pipeline.h"
 
 #include <stdlib.h>
@@ -33,7 +34,8 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
     for (size_t i = 0; i < n; i++) {
         if (kept && text_equal(set->tokens[kept - 1].content, order[i]->content))
             continue;
-        uint32_t parent = (uint32_t)kept; /* in this order a token's parent is the one before it, or above that */
+        /* in sorted order, the parent of a token is the token before it, or one of its ancestors */
+        uint32_t parent = (uint32_t)kept;
         while (parent && !begins_with(order[i]->content, set->tokens[parent - 1].content))
             parent = set->nodes[parent].parent;
         uint32_t jump = set->nodes[parent].jump;
@@ -49,8 +51,8 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
     return true;
 }
 
-/* How many bytes p and q have in common, of n; the first `from` are known to be. Eight at a time: hostile tokens share
- * hundreds. */
+/* Returns how many leading bytes p and q have in common, of n; the first `from` are known to be equal. It compares
+ * eight bytes at a time, because hostile tokens may share hundreds of bytes. */
 static size_t common(const char *p, const char *q, size_t from, size_t n)
 {
     uint64_t x, y;
@@ -65,14 +67,14 @@ static size_t common(const char *p, const char *q, size_t from, size_t n)
     return from;
 }
 
-/* The longest token that t, which is not empty, begins with; NULL: none. By halves among the tokens of its first byte
- * to the last one that is not behind t: every token that t begins with is that one or above it. Time: log n comparisons
- * of at most MAX_ADDED_BYTES, also of normal forms. */
+/* Returns the longest token that is a prefix of t (t is not empty); NULL if there is none. A binary search among the
+ * tokens with the same first byte finds the last token that is not after t. Every prefix of t is this token or one of
+ * its ancestors. Time: log n comparisons of at most MAX_ADDED_BYTES, also of normal forms. */
 static const Added *longest_token(const AddedSet *set, Text t)
 {
     unsigned char b = (unsigned char)t.p[0];
     uint32_t low = set->first[b], high = set->first[b + 1];
-    size_t below = 0, above = 0; /* bytes in which t equals the tokens at both ends of the search */
+    size_t below = 0, above = 0; /* number of bytes that t shares with the tokens at both ends of the search */
     if (low == high)
         return NULL;
     uint32_t least = low;
@@ -88,7 +90,7 @@ static const Added *longest_token(const AddedSet *set, Text t)
             above = same;
         }
     }
-    /* its last comparison to the left was with low - 1: it shares `below` bytes */
+    /* the last comparison to the left was with token low - 1: it shares `below` bytes with t */
     uint32_t node = low > least ? low : 0;
     while (node && set->tokens[node - 1].content.n > below) {
         uint32_t jump = set->nodes[node].jump;
@@ -97,14 +99,14 @@ static const Added *longest_token(const AddedSet *set, Text t)
     return node ? &set->tokens[node - 1] : NULL;
 }
 
-/* The character that ends p[0, n), n > 0; a byte that is not UTF-8 reads as U+FFFD. */
+/* Returns the character at the end of p[0, n), n > 0. Invalid UTF-8 gives U+FFFD. */
 static uint32_t code_before(const char *p, size_t n)
 {
     size_t back = code_length_before(p, n), length;
     return next_code(p + n - back, back, &length);
 }
 
-/* How many bytes of white space end p[0, n), not going below `least`. */
+/* Returns how many bytes of white space are at the end of p[0, n), without going below position `least`. */
 static size_t spaces_before(const char *p, size_t n, size_t least)
 {
     size_t end = n;
@@ -155,12 +157,12 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
             continue;
         }
         size_t begin = scan->found, end = begin + hit->content.n;
-        scan->found = end; /* a match that does not count is skipped as a whole */
+        scan->found = end; /* a match that does not count is skipped completely */
         if (hit->single_word && !stands_alone(t, begin, end))
             continue;
-        if (hit->lstrip) /* white space in front, unless the last token has taken it */
+        if (hit->lstrip) /* takes the white space before the token, unless the last token has taken it */
             begin = begin > scan->at ? begin - spaces_before(t.p, begin, scan->at) : MIN(scan->at, end);
-        /* the white space behind the token may be tokens itself, each with the same white space behind it */
+        /* the white space after the token may contain tokens, each of which takes the same white space */
         if (hit->rstrip) {
             if (end < scan->white || end > scan->white_end) {
                 scan->white = end;

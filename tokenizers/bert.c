@@ -1,5 +1,5 @@
-/* tokenizers/bert.c: BertNormalizer and BertPreTokenizer of Hugging Face tokenizers: clean_text, spaces around
- * Chinese characters, NFD without marks, lower case, in this order, in one pass; then words at white space and
+/* tokenizers/bert.c: BertNormalizer and BertPreTokenizer of Hugging Face tokenizers. In one pass and in this order:
+ * clean_text, spaces around Chinese characters, NFD without marks, lower case. Then words are split at white space and
  * punctuation. */
 #include "tokenizers/pipeline.h"
 
@@ -7,14 +7,15 @@ typedef struct Sink {
     const Tokenizer *t;
     char *out;
     size_t n;
-    /* The combining characters since the last starter, for canonical order: they begin at out[run]. Marks that are
-     * dropped at once are not among them: taking some away does not change the order of the rest. */
+    /* For canonical order: the combining characters since the last starter begin at out[run]. Marks that are dropped
+     * immediately are not among them; removing some does not change the order of the others. */
     size_t run;
     int last_class;
     bool disorder;
 } Sink;
 
-/* Canonical order (Unicode 3.11, D109): a stable sort of out[run..n) by combining class, one pass a class. */
+/* Restores canonical order (Unicode 3.11, D109): a stable sort of out[run..n) by combining class, with one pass per
+ * class. */
 static bool sort_run(Sink *s, Arena *a, Error *e)
 {
     size_t bytes = s->n - s->run;
@@ -51,7 +52,7 @@ static void put(Sink *s, uint32_t c, uint8_t flags)
     }
 }
 
-/* One code point through NFD, dropping marks. */
+/* Appends one code point in NFD, and drops marks. */
 static bool put_decomposed(Sink *s, uint32_t c, uint8_t flags, Arena *a, Error *e)
 {
     uint32_t parts[UNICODE_PARTS] = {c};
@@ -113,7 +114,7 @@ bool bert_normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *
         } else if ((pad && !put_decomposed(&s, ' ', 0, a, e)) || !put_decomposed(&s, c, flags, a, e)) {
             return false;
         }
-        if (pad) /* Chinese characters end in a starter: nothing is left to sort */
+        if (pad) /* the output ends with a starter (the blank), so nothing has to be sorted */
             s.out[s.n++] = ' ';
     }
     if (s.disorder && !sort_run(&s, a, e))
@@ -132,7 +133,7 @@ bool bert_next_word(const Tokenizer *t, Text *rest, Text *word)
         uint8_t flags = b < 128 ? t->plane[b] : flags_of(t, next_code(p + i, n - i, &length));
         if (flags & (U_SPACE | U_PUNCT)) {
             if (i > begin)
-                break; /* the word before it; this one comes next time */
+                break; /* the word before this character is complete; the character itself is the next word */
             if (flags & U_PUNCT) {
                 i += length;
                 break;
@@ -146,7 +147,7 @@ bool bert_next_word(const Tokenizer *t, Text *rest, Text *word)
     return i > begin;
 }
 
-/* ---- as stages ------------------------------------------------------------------------------- */
+/* ---- the same as stages ---------------------------------------------------------------------- */
 
 static bool parse_normalizer(Load *l, const Json *j, const void **settings)
 {

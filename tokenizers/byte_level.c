@@ -1,8 +1,9 @@
-/* tokenizers/byte_level.c: ByteLevel, as GPT-2 has it: every byte is a character that can be printed, so that a
+/* tokenizers/byte_level.c: ByteLevel, as in GPT-2: every byte is replaced by a printable character, so that a
  * vocabulary of 256 characters has a piece for any text. */
 #include "tokenizers/pipeline.h"
 
-/* Bytes that are printed as themselves in Latin-1; the others are characters from U+0100 on, in their order. */
+/* Reports whether a byte stays the Latin-1 character of its value. The others become characters from U+0100 on, in
+ * their order. */
 static bool is_printed(uint32_t b)
 {
     return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xff && b != 0xad);
@@ -10,7 +11,7 @@ static bool is_printed(uint32_t b)
 
 enum { MOVED = 0x100, MOVED_END = MOVED + 68 };
 
-/* 0x00 to 0x20, 0x7f to 0xa0 and 0xad are moved, in their order. */
+/* The bytes 0x00 to 0x20, 0x7f to 0xa0 and 0xad are replaced, in this order. */
 uint32_t byte_level_code(unsigned char b)
 {
     uint32_t moved = b <= 0x20 ? b : b <= 0xa0 ? b - 0x7fu + 0x21 : MOVED_END - MOVED - 1;
@@ -25,7 +26,7 @@ typedef struct ByteLevel {
     uint16_t codes[256];
 } ByteLevel;
 
-/* Puts a blank before every word that begins with another character. */
+/* Inserts a blank before every word that does not begin with one. */
 static bool put_blanks(Work *w)
 {
     bool any = false;
@@ -139,7 +140,7 @@ const StageKind post_processor_byte_level = {
 
 /* ---- decoder --------------------------------------------------------------------------------- */
 
-/* A token with a character that stands for no byte is its own bytes. */
+/* A token with a character that stands for no byte is decoded as its own bytes. */
 static bool decode(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e)
 {
     (void)settings, (void)first, (void)a, (void)e;

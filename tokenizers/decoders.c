@@ -30,7 +30,8 @@ static size_t replace_all(char *p, size_t n, Text from, Text to)
     return kept;
 }
 
-/* One after the other, in place: each makes the text shorter. transformers has no " do not" among them. */
+/* Applies the replacements one after the other, in place: each makes the text shorter. do_not: includes " do not",
+ * which transformers does not have. */
 static size_t clean_up(char *p, size_t n, bool do_not)
 {
     static const char *const PAIRS[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
@@ -106,21 +107,21 @@ static void decode_bpe_last(const void *settings, TokenBytes *token)
 const StageKind decoder_bpe = {
     .name = "BPEDecoder", .parse = parse_bpe, .decode = decode_bpe, .decode_last = decode_bpe_last};
 
-/* ---- parts of characters --------------------------------------------------------------------- */
+/* ---- incomplete characters ------------------------------------------------------------------- */
 
 static TokenBytes held_bytes(const TokenStream *s)
 {
     return (TokenBytes){.p = s->held, .n = s->held_count, .room = s->held_room};
 }
 
-/* What is held back and the token as UTF-8: a part of a character is U+FFFD, as in Rust's from_utf8_lossy. At the end
- * of the token it is held back, unless the text ends here. */
+/* Converts the held bytes and the token to UTF-8. An incomplete character becomes U+FFFD, as in Rust's from_utf8_lossy.
+ * At the end of the token its bytes are held, unless the text ends here. */
 static bool complete(TokenStream *s, TokenBytes *token, bool ends, Arena *a, Error *e)
 {
     size_t held = s->held_count, n = held + token->n, written = 0;
     TokenBytes waiting = held_bytes(s);
-    if (!token_bytes_room(token, 3 * n, a, e) || /* the bytes at the end, and what they become in front of them */
-        !token_bytes_room(&waiting, 4, a, e))
+    /* the input is at the end of the buffer, the output at its beginning */
+    if (!token_bytes_room(token, 3 * n, a, e) || !token_bytes_room(&waiting, 4, a, e))
         return false;
     s->held = waiting.p;
     s->held_room = waiting.room;
@@ -160,7 +161,7 @@ static int hex_value(char c)
                                   : -1;
 }
 
-/* The byte of "<0x41>", or of "<0x+1>" as Rust reads a number; -1: another token. */
+/* Returns the byte of "<0x41>", or of "<0x+1>", which Rust also reads as a number. -1: another token. */
 static int byte_of(const TokenBytes *t)
 {
     if (t->n != 6 || memcmp(t->p, "<0x", 3) != 0 || t->p[5] != '>')
@@ -190,7 +191,7 @@ static bool is_partial(const TokenStream *s)
     return d->count && d->list[d->count - 1].kind->partial;
 }
 
-/* The decoder whose last token differs from the others, or NULL. */
+/* Returns the decoder that treats the last token differently, or NULL. */
 static const Stage *waiting_stage(const TokenStream *s)
 {
     const Stages *d = &s->tokenizer->decoders;
@@ -198,7 +199,7 @@ static const Stage *waiting_stage(const TokenStream *s)
     return last && last->kind->decode_last ? last : NULL;
 }
 
-/* The token waits for the next one; *token becomes the one that waited. */
+/* Holds the token until the next one; *token becomes the token that was held. */
 static bool wait_for_next(TokenStream *s, TokenBytes *token, Arena *a, Error *e)
 {
     TokenBytes held = held_bytes(s), next = *token;
@@ -213,7 +214,7 @@ static bool wait_for_next(TokenStream *s, TokenBytes *token, Arena *a, Error *e)
 
 static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e);
 
-/* A token through the decoders from `stage` on, to the end of `out`. */
+/* Decodes a token with the decoders from `stage` on, and appends it to `out`. */
 static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBytes *out, Arena *a, Error *e)
 {
     const Stages *d = &s->tokenizer->decoders;
@@ -252,7 +253,7 @@ static size_t most_decoded(Text token)
     return MOST_GROWTH * token.n + MOST_MORE_DECODED;
 }
 
-/* The bytes that were held back. */
+/* Decodes the bytes that were held. */
 static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e)
 {
     Text held = {s->held, s->held_count};
@@ -265,7 +266,7 @@ static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a,
         char c[4];
         length = apart ? 0 : utf8_decode(held.p + i, held.n - i, &code);
         code = length ? code : 0xfffd;
-        length = MAX(length, (size_t)1); /* one for each byte, as sentencepiece */
+        length = MAX(length, (size_t)1); /* one U+FFFD per byte, as in sentencepiece */
         if (!append(&token, (Text){c, utf8_encode(code, c)}, a, e))
             return false;
         if (!apart && i + length < held.n)
@@ -293,7 +294,7 @@ bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *
     TokenBytes token = {.p = s->token, .room = s->token_room, .most = most_decoded(shown.text), .time = &s->regex},
                out = {.p = s->p, .room = s->room};
     s->regex.bytes += shown.text.n;
-    bool apart = s->any && !t->decoders.count; /* without a decoder tokens are words */
+    bool apart = s->any && !t->decoders.count; /* without a decoder, tokens are separated by blanks */
     bool ok = append(&token, apart ? TEXT(" ") : TEXT(""), a, e) && append(&token, shown.text, a, e) &&
               decode_from(s, 0, &token, &out, a, e);
     s->any = true;
@@ -322,7 +323,7 @@ bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e)
     return ok;
 }
 
-/* As Python's str.strip. */
+/* Reports whether Python's str.strip removes the character. */
 static bool is_stripped(uint32_t c)
 {
     return unicode_flags(c) & U_SPACE || (c >= 0x1c && c <= 0x1f);

@@ -1,5 +1,5 @@
-/* tokenizers/load.c: a tokenizer from the files of a folder: tokenizer.json, or those that a class of transformers or
- * SentencePiece reads. */
+/* tokenizers/load.c: loads a tokenizer from the files of a folder: tokenizer.json, or the files of a class of
+ * transformers or of SentencePiece. */
 // flags: -Os
 #include "tokenizers/pipeline.h"
 
@@ -66,8 +66,8 @@ bool load_added(Load *l, const Json *list)
     return true;
 }
 
-/* Gives every added token its id as Hugging Face does: the vocabulary's, else the next one free; the ids that the file
- * states are not used. */
+/* Numbers the added tokens as Hugging Face does: the id of the vocabulary, else the next free id. The ids in the file
+ * are ignored. */
 static bool number_added(Load *l, TextIndex *seen)
 {
     Tokenizer *t = l->t;
@@ -82,7 +82,7 @@ static bool number_added(Load *l, TextIndex *seen)
             return false;
         token.was_special = token.special;
         token.was_normalized = token.normalized;
-        if (same < (int64_t)kept) { /* its last flags count */
+        if (same < (int64_t)kept) { /* the last flags of a token count */
             token.id = l->added[same].id;
             token.was_special |= l->added[same].was_special;
             token.was_normalized |= l->added[same].was_normalized;
@@ -116,8 +116,8 @@ static bool normalize_added(Work *w, Text content, Text *normal)
                  NAME(content), normal->n, MAX_ADDED_BYTES));
 }
 
-/* What the added tokens look for, and what they are in a decoded text: their normal form, if it was ever asked for. A
- * token is left out as special where that text is the content of a special one. */
+/* Computes the text that each added token is searched by, and its text for decoding: its normal form, if it is searched
+ * in normalised text. A token is left out as special if this text is the content of a special token. */
 static bool finish_added(Load *l, const TextIndex *seen)
 {
     Tokenizer *t = l->t;
@@ -141,7 +141,8 @@ static bool finish_added(Load *l, const TextIndex *seen)
     work_end(&w);
     if (!ok)
         return false;
-    for (size_t i = 0, k = 0; i < 2 * n; i++) { /* special ones first: they win where two look for the same */
+    /* special tokens first: of two tokens with the same text, the special one counts */
+    for (size_t i = 0, k = 0; i < 2 * n; i++) {
         const Added *token = &t->added[i % n];
         if (token->special != (i < n))
             continue;
@@ -263,7 +264,7 @@ bool load_special_id(Load *l, Text token, int32_t *id)
            fail(l->e, SP_FORMAT, "%s: the special token '%.*s' is missing from the vocabulary", l->path, NAME(token));
 }
 
-/* The defaults of BertTokenizer and MPNetTokenizer of transformers. */
+/* Uses the defaults of BertTokenizer and MPNetTokenizer of transformers. */
 static bool load_vocab(Load *l)
 {
     const Json *config = l->config, *map = l->map;
@@ -331,9 +332,9 @@ bool load_class(Load *l, Text *class, Text *model_type)
     return true;
 }
 
-/* What a folder may have; the first that it has is read. */
+/* The files that a folder may have; the first one that exists is read. */
 typedef struct TokenizerFile {
-    const char *name, *second; /* second: a file that goes with it */
+    const char *name, *second; /* second: another file of the same format, or NULL */
     bool (*load)(Load *l);
     bool has_map; /* special_tokens_map.json is read too */
 } TokenizerFile;
@@ -349,7 +350,7 @@ static const TokenizerFile FILES[] = {
     {"bpe_simple_vocab_16e6.txt", NULL, load_clip_merges, true},
 };
 
-/* Sets l->path and l->second. NULL: the folder has none of them, or half of a pair, or it cannot be read. */
+/* Sets l->path and l->second. NULL: the folder has none of the files, or only one of a pair, or it cannot be read. */
 static const TokenizerFile *find_file(Load *l)
 {
     const TokenizerFile *half = NULL;
@@ -374,7 +375,7 @@ static const TokenizerFile *find_file(Load *l)
     return NULL;
 }
 
-/* The kind of a file that is named by itself: by its name, else its ending, else a tokenizer.json. */
+/* Finds the format of a file that the user named: by its name, else by its extension, else tokenizer.json. */
 static const TokenizerFile *named_file(Load *l, const char *path)
 {
     Text name = path_base(path);
@@ -403,7 +404,7 @@ static bool load(Load *l, const char *path)
         return false;
     const Json *longest = json_get(l->config, "model_max_length");
     if (!longest || !json_i64(longest, &l->t->max_length) || l->t->max_length < 0 || l->t->max_length > 1 << 30)
-        l->t->max_length = 0; /* transformers writes 1e30 for "none" */
+        l->t->max_length = 0; /* transformers writes 1e30 if there is no limit */
     l->t->path = arena_printf(l->a, l->e, "%s", l->path);
     unicode_plane(l->t->plane);
     if (!l->t->path || !template_default(l) || !f->load(l) || !read_side(l, l->config))
@@ -411,11 +412,12 @@ static bool load(Load *l, const char *path)
     return l->t->fused || (l->t->cache = word_cache_new(l->a, l->e)) != NULL;
 }
 
-/* Memory: the bytes of a tokenizer.json or vocab.txt, what json_parse takes of the other files and of a tokenizer.json
- * besides its vocabulary and merges; 16 bytes an id (at most 2 ids a token and 65,536, in all MAX_TOKENS) and its text,
- * 6 to 48 bytes a token for its hashes, 16 to 28 bytes a merge, 250 bytes an added token (at most MAX_ADDED), 0.9 MB
- * for words.
- * Time: n log n. */
+/* Loads a tokenizer.
+ *
+ * Memory: the bytes of a tokenizer.json or vocab.txt; the memory of json_parse for the other files, and for a
+ * tokenizer.json without its vocabulary and merges; 16 bytes per id (at most 2 ids per token and 65,536, in total
+ * MAX_TOKENS) and its text; 6 to 48 bytes per token for hashes; 16 to 28 bytes per merge; 250 bytes per added token (at
+ * most MAX_ADDED); 0.9 MB for words. Time: n log n. */
 static Tokenizer *load_new(const char *path, const Files *memory, Arena *a, Error *e)
 {
     Load l = {.t = NEW(a, Tokenizer, 1, e), .path = path, .memory = memory, .a = a, .e = e};

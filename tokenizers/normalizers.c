@@ -1,7 +1,7 @@
-/* tokenizers/normalizers.c: a text on its way through the stages, and the normalisers. */
+/* tokenizers/normalizers.c: the text between stages, and the normalisers. */
 #include "tokenizers/pipeline.h"
 
-/* ---- the text -------------------------------------------------------------------------------- */
+/* ---- the text between stages ----------------------------------------------------------------- */
 
 static void release(const Work *w, Normal *text)
 {
@@ -16,13 +16,13 @@ static bool grows(const Work *w)
                 MOST_GROWTH);
 }
 
-/* Whether these bytes, and what was made of the stretches before, are too many. */
+/* Reports whether n bytes, and the bytes made of earlier stretches, exceed the limit. */
 static bool is_too_much(const Work *w, size_t n)
 {
     return w->made + n > (uint64_t)MOST_GROWTH * w->given + MOST_MORE || n > UINT32_MAX - MOST_MORE;
 }
 
-/* From the heap, not from the arena: what was outgrown is given back. */
+/* Allocates from the heap, not from the arena, so that outgrown memory is freed. */
 static bool make_room(Work *w, Normal *text, size_t more)
 {
     if (text->room - text->n >= more)
@@ -35,7 +35,7 @@ static bool make_room(Work *w, Normal *text, size_t more)
     if (!block)
         return fail_memory(w->e, room, "the normal form of a text");
     Normal grown = {block, NULL, text->n, room, bytes};
-    if (w->traced) { /* first, where it is aligned */
+    if (w->traced) { /* `from` comes first, where it is aligned */
         grown.from = (uint32_t *)(void *)block;
         grown.p = block + room * sizeof *grown.from;
     }
@@ -104,13 +104,14 @@ void work_swap(Work *w)
 bool work_begin(Work *w, Text text, size_t begin, size_t end)
 {
     w->words.count = w->next.count = w->other.n = 0;
-    w->made += w->largest; /* too much, where the room of a longer stretch before it let it through */
+    /* earlier, longer stretches left enough allocated memory, so make_room did not check the limit */
+    w->made += w->largest;
     w->largest = 0;
     if (is_too_much(w, 0))
         return grows(w);
     w->given += end - begin;
     w->regex.bytes = w->given;
-    w->text.n = end - begin; /* the room that the first character asks for */
+    w->text.n = end - begin; /* allocates the memory of the first character */
     if (!w->traced && utf8_valid((Text){text.p + begin, end - begin}, NULL)) {
         if (!make_room(w, &w->other, w->text.n))
             return false;
@@ -123,10 +124,11 @@ bool work_begin(Work *w, Text text, size_t begin, size_t end)
         if (!work_put(w, next_code(text.p + i, end - i, &length), (uint32_t)i))
             return false;
     work_swap(w);
-    return w->other.p || make_room(w, &w->other, end - begin); /* stages that write nothing leave no null pointer */
+    /* so that stages that write nothing leave no null pointer */
+    return w->other.p || make_room(w, &w->other, end - begin);
 }
 
-/* Where the run of bytes below `limit` ends that begins at `at`. */
+/* Returns the end of the run of bytes below `limit` that begins at `at`. */
 static size_t run_below(const Work *w, size_t at, unsigned char limit)
 {
     while (at < w->text.n && (unsigned char)w->text.p[at] < limit)
@@ -134,21 +136,21 @@ static size_t run_below(const Work *w, size_t at, unsigned char limit)
     return at;
 }
 
-enum { ASCII = 0x80, MARKS = 0xcc }; /* the first bytes of U+0080 and U+0300 */
+enum { ASCII = 0x80, MARKS = 0xcc }; /* the first bytes of U+0080 and U+0300 in UTF-8 */
 
 /* ---- normal forms ---------------------------------------------------------------------------- */
 
-/* Hugging Face's rule for places: a character of the result replaces some characters of the source, in their order, and
- * has the place of the first of them; one that replaces none has the place of the last one that was replaced. Canonical
- * order moves characters, but not the numbers of characters that they replace: `replaces` says how many. */
+/* Hugging Face's rule for positions: a character of the result replaces some characters of the source, in order, and
+ * gets the position of the first of them. A character that replaces none gets the position of the last one that was
+ * replaced. Canonical order moves characters, but not these counts: `replaces` is the count. */
 typedef struct Former {
     Work *w;
     bool compose;
     WorkCode source;
-    uint32_t last;  /* place of the last character that was replaced */
-    bool has_first; /* a starter that may still be composed with what follows */
+    uint32_t last;  /* position of the last character that was replaced */
+    bool has_first; /* `first` is a starter that may be composed with following characters */
     Formed first;
-    int last_class; /* of those that wait behind it; 0: none waits */
+    int last_class; /* combining class of the last waiting character; 0: none waits */
 } Former;
 
 static bool put_formed(Former *f, Formed c)
@@ -172,7 +174,7 @@ static bool push_formed(Work *w, FormedList *list, Formed c)
     return true;
 }
 
-/* The starter, and what could not be composed with it. */
+/* Writes the starter, and the characters that could not be composed with it. */
 static bool put_composed(Former *f)
 {
     FormedList *held = &f->w->held;
@@ -185,7 +187,7 @@ static bool put_composed(Former *f)
     return ok;
 }
 
-/* The next character in canonical order (Unicode 3.11, D117). */
+/* Processes the next character in canonical order (Unicode 3.11, D117). */
 static bool form(Former *f, Formed c)
 {
     if (!f->compose || (!f->has_first && c.class))
@@ -209,7 +211,7 @@ static bool form(Former *f, Formed c)
     return true;
 }
 
-/* Characters with a class that wait: sorted by class, stably, one pass per class (Unicode 3.11, D109). */
+/* Processes the waiting characters, stably sorted by combining class, with one pass per class (Unicode 3.11, D109). */
 static bool form_waiting(Former *f)
 {
     FormedList *waiting = &f->w->waiting;
@@ -226,8 +228,9 @@ static bool form_waiting(Former *f)
     return true;
 }
 
-/* A run of characters that stay as they are and are not composed with those before them: all but the last are copied,
- * which may be composed with what follows. *at: where it begins; where that last one begins. */
+/* Copies a run of characters that do not change and are not composed with earlier characters. The last one is not
+ * copied, because it may be composed with what follows. *at: on entry the start of the run, on return the start of the
+ * last character. */
 static bool copy_plain(Former *f, size_t *at, unsigned char limit)
 {
     Work *w = f->w;

@@ -1,4 +1,4 @@
-/* tokenizers/pipeline.c: a text, or two, through all stages, with the place of each token. */
+/* tokenizers/pipeline.c: runs all stages on one text or two, and computes the position of each token. */
 #include "tokenizers/pipeline.h"
 
 /* ---- one text -------------------------------------------------------------------------------- */
@@ -7,19 +7,19 @@ typedef struct Found {
     size_t begin, end;
     int64_t word;
     int32_t id;
-    uint32_t lead, trail; /* characters of white space at both ends of the token; where the tokenizer trims */
+    uint32_t lead, trail; /* characters of white space at both ends of the token, if the tokenizer trims */
 } Found;
 
 typedef struct Tokens {
     Text text;
-    TokenIds *plain; /* only ids, until there are more than `limit`; or, where it is NULL, */
+    TokenIds *plain; /* if not NULL: only ids, until there are more than `limit` */
     size_t limit;
-    Found *found; /* [count]: `keep` at most, of `total` */
+    Found *found; /* otherwise: [count], at most `keep` of `total` */
     size_t count, room, keep, total;
     int64_t word;
 } Tokens;
 
-/* Where the character that begins at `from` ends. */
+/* Returns the end of the character that begins at `from`. */
 static size_t end_of(Text text, uint32_t from)
 {
     size_t length;
@@ -29,7 +29,7 @@ static size_t end_of(Text text, uint32_t from)
 
 static bool is_trimmed(const Tokenizer *t, uint32_t c)
 {
-    return c == 0x120 || is_space(t, c); /* the blank of byte-level tokens */
+    return c == 0x120 || is_space(t, c); /* U+0120 is the blank of byte-level tokens */
 }
 
 static void count_white(const Tokenizer *t, Text value, Found *f)
@@ -43,7 +43,7 @@ static void count_white(const Tokenizer *t, Text value, Found *f)
     }
 }
 
-/* A token of the bytes [begin, end) of the text; `value` is what Hugging Face has as its token. */
+/* Adds a token of the bytes [begin, end) of the text. `value` is the token's text in Hugging Face's library. */
 static bool found_push(Work *w, Tokens *out, int32_t id, size_t begin, size_t end, Text value)
 {
     if (out->total++ >= out->keep)
@@ -59,7 +59,7 @@ static bool found_push(Work *w, Tokens *out, int32_t id, size_t begin, size_t en
     return true;
 }
 
-/* The ids of a part of a word: those that it had before, or what the model gives. */
+/* Returns the ids of a part of a word: from the cache, or from the model. */
 static bool part_ids(Work *w, Text part, TokenIds *out)
 {
     const Tokenizer *t = w->t;
@@ -78,7 +78,7 @@ static bool part_ids(Work *w, Text part, TokenIds *out)
     return true;
 }
 
-/* The tokens of a part of a word with their places. `from`: of its bytes; `ids` is scratch. */
+/* Adds the tokens of a part of a word with their positions. `from`: source positions of its bytes. `ids` is scratch. */
 static bool part_places(Work *w, Text part, const uint32_t *from, Tokens *out, TokenIds *ids)
 {
     const Tokenizer *t = w->t;
@@ -119,7 +119,7 @@ static bool word_tokens(Work *w, Word word, Tokens *out, TokenIds *ids)
     return true;
 }
 
-/* The added tokens in a normal form, and what is between them, as words. */
+/* Splits a normal form at added tokens; they and the text between them become words. */
 static bool cut_added(Work *w)
 {
     AddedScan scan = {.text = {w->text.p, w->text.n}};
@@ -143,7 +143,7 @@ static bool normalize(Work *w)
     return true;
 }
 
-/* Bytes [begin, end) of the text, which are between added tokens. */
+/* Runs the stages on bytes [begin, end) of the text, which contain no added token. */
 static bool run_stages(Work *w, size_t begin, size_t end, Tokens *out, TokenIds *ids)
 {
     const Tokenizer *t = w->t;
@@ -209,11 +209,12 @@ bool pipeline_normalize(Work *w, Text text, Text *out)
 
 /* ---- one text or two ------------------------------------------------------------------------- */
 
-/* RobertaProcessing's trim_offsets: the white space at both ends of a token is left out of its place. `index`: of the
- * token in its text. */
+/* RobertaProcessing's trim_offsets: removes the white space at both ends of a token from its position. `index`: number
+ * of the token in its text. */
 static void trim(const Tokenizer *t, Text text, Found *f, size_t index)
 {
-    bool kept = t->prefix_space && f->lead == 1 && (!index || !f->begin); /* it was put there, not found */
+    /* the blank was inserted, so it is not in the text */
+    bool kept = t->prefix_space && f->lead == 1 && (!index || !f->begin);
     for (uint32_t i = kept ? f->lead : 0; i < f->lead && f->begin < f->end; i++)
         f->begin = end_of(text, (uint32_t)f->begin);
     size_t end = f->end;
@@ -224,7 +225,7 @@ static void trim(const Tokenizer *t, Text text, Found *f, size_t index)
         f->end = MAX(end, f->begin);
 }
 
-/* How many tokens of each text are kept, by Hugging Face's rules. */
+/* Computes how many tokens of each text are kept, by Hugging Face's rules. */
 static bool cut_texts(const Tokenizer *t, const TokenOptions *o, size_t n, size_t special, const size_t total[2],
                       size_t keep[2], Error *e)
 {
@@ -254,7 +255,7 @@ static bool cut_texts(const Tokenizer *t, const TokenOptions *o, size_t n, size_
     return true;
 }
 
-/* The parts of the template in their order; tokens [from[i], from[i] + keep[i]) of text i. */
+/* Writes the parts of the template in order, with tokens [from[i], from[i] + keep[i]) of text i. */
 static bool fill(const Tokenizer *t, const Template *template, const TokenOptions *o, const Tokens texts[2],
                  const TokenIds plain[2], const size_t keep[2], TokenList *out, Arena *a, Error *e)
 {

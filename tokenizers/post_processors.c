@@ -1,5 +1,5 @@
-/* tokenizers/post_processors.c: templates: which special tokens are before, between and behind one text or two, and the
- * type ids; the truncation and the padding that a tokenizer.json states. */
+/* tokenizers/post_processors.c: templates: the special tokens before, between and after one text or two, and the type
+ * ids; truncation and padding in tokenizer.json. */
 #include "tokenizers/pipeline.h"
 
 static bool too_many(Load *l)
@@ -19,7 +19,7 @@ static bool special_id(Load *l, const Json *j, int32_t *id)
 
 /* ---- TemplateProcessing ---------------------------------------------------------------------- */
 
-/* The ids of the special token that a part names. */
+/* Reads the ids of the special token that a part names. */
 static bool read_special(Load *l, const Json *part, const Json *tokens, Text name, TemplatePart *out)
 {
     const Json *entry = tokens ? tokens->first : NULL;
@@ -53,7 +53,7 @@ static bool read_type(Load *l, const Json *part, int32_t *type)
     return true;
 }
 
-/* A list of parts: special tokens around A, or around A and B. */
+/* Reads a list of parts: special tokens around A, or around A and B. */
 static bool read_template(Load *l, const Json *list, const Json *tokens, int texts, Template *out)
 {
     enum { MOST = 2 * MAX_AROUND };
@@ -166,7 +166,7 @@ static bool parse_roberta(Load *l, const Json *j, const void **settings)
 
 const StageKind post_processor_roberta = {.name = "RobertaProcessing", .parse = parse_roberta, .trims = true};
 
-/* ---- what all have in common ----------------------------------------------------------------- */
+/* ---- shared by all kinds --------------------------------------------------------------------- */
 
 bool template_default(Load *l)
 {
@@ -219,13 +219,13 @@ static bool bad_limit(Load *l, const Json *section, const char *what)
     return fail(l->e, SP_FORMAT, "%s:%u: %s", l->path, (unsigned)section->line, what);
 }
 
-/* A whole number of least to most. */
+/* Reads a whole number from least to most. */
 static bool read_count(const Json *section, const char *key, int64_t least, int64_t most, int64_t *value)
 {
     return json_i64(json_get(section, key), value) && *value >= least && *value <= most;
 }
 
-/* "Left" or "Right", the default. */
+/* Reads "Left" or "Right"; the default is "Right". */
 static bool read_direction(const Json *section, bool *left)
 {
     const Json *j = json_get(section, "direction");

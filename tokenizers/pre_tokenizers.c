@@ -1,4 +1,4 @@
-/* tokenizers/pre_tokenizers.c: a normalised text into words. */
+/* tokenizers/pre_tokenizers.c: splits a normalised text into words. */
 #include "tokenizers/pipeline.h"
 
 bool work_word(Work *w, size_t begin, size_t end, int32_t id)
@@ -34,7 +34,7 @@ bool is_punctuation(const Tokenizer *t, uint32_t c)
 static bool split_one(Work *w, Word word, const void *how, SplitPart *part, SplitRule rule)
 {
     size_t first = w->next.count;
-    bool matched = false; /* the part before this one is a match */
+    bool matched = false; /* whether the part before this one is a match */
     Text text = {w->text.p + word.begin, word.end - word.begin};
     for (size_t at = 0, end; at < text.n; at = end) {
         bool match;
@@ -63,7 +63,7 @@ typedef struct Accepts {
     bool (*is)(const Tokenizer *t, uint32_t c);
 } Accepts;
 
-/* Every character that `is` accepts is a match, and a stretch between two of them is a part. */
+/* Every character that `is` accepts is a match. The text between two matches is a part. */
 static size_t part_of_characters(const void *how, const Tokenizer *t, Text text, size_t at, bool *match)
 {
     const Accepts *a = how;
@@ -96,7 +96,7 @@ static int class_of(const Tokenizer *t, uint32_t c)
     return unicode_is_word(c) ? 1 : is_space(t, c) ? 0 : 2;
 }
 
-/* The regular expression \w+|[^\w\s]+ */
+/* Splits by the regular expression \w+|[^\w\s]+ */
 static bool whitespace(const void *settings, Work *w)
 {
     (void)settings;

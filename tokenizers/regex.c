@@ -1,4 +1,4 @@
-/* tokenizers/regex.c: any regular expression of Split and Replace, by Oniguruma, as Hugging Face's library has it. A
+/* tokenizers/regex.c: any regular expression of Split and Replace, with Oniguruma, as in Hugging Face's library. A
  * build without Oniguruma refuses them. */
 // flags: -Os
 #include "tokenizers/pipeline.h"
@@ -8,10 +8,10 @@
 #include <pthread.h>
 #include <time.h>
 
-/* One search tries few enough beginnings that each may read the text to its end: STEPS bytes at most, and STEPS steps
- * back. The processor's time is limited too: it is read after so many searches in whatever words of a text. */
+/* Limits. The number of start positions of a search is limited, so that each may read the text to its end: at most STEPS bytes, and STEPS
+ * steps back. The processor time is limited too; it is read once per SEARCHES searches, over all words of a text. */
 enum { STEPS = 4 << 20, STACK = 1 << 20, MAX_EXPRESSION = 4096, SEARCHES = 16 };
-/* Groups that call a group twice each are read in 2^n steps, before anything is matched. */
+/* If n groups each call a group twice, Oniguruma needs 2^n steps before it matches anything. */
 enum { MAX_CALLS = 16 };
 static const double MOST_SECONDS = 2, SECONDS_PER_BYTE = 2e-6;
 
@@ -84,8 +84,8 @@ typedef struct Search {
     Text text;
     OnigRegion *region;
     OnigMatchParam *limits;
-    size_t at;   /* where the next search begins */
-    size_t last; /* where the last match ended; SIZE_MAX: none */
+    size_t at;   /* where the next search starts */
+    size_t last; /* end of the last match; SIZE_MAX: none */
     RegexTime *time;
     double begun;
 } Search;
@@ -103,7 +103,7 @@ static bool too_slow(const Search *s, Error *e)
                 s->r->path, NAME(s->r->text), s->time->bytes);
 }
 
-/* One search from s->at on, ONIG_MISMATCH at the end. */
+/* Searches once from s->at on. ONIG_MISMATCH at the end. */
 static bool search(Search *s, int *status, Error *e)
 {
     const OnigUChar *begin = (const OnigUChar *)s->text.p, *end = begin + s->text.n;
@@ -126,7 +126,7 @@ static bool search(Search *s, int *status, Error *e)
     return *status >= ONIG_MISMATCH || too_slow(s, e);
 }
 
-/* The next match, as rust-onig's find_iter: an empty one does not follow another match. */
+/* Finds the next match, as rust-onig's find_iter: an empty match does not directly follow another match. */
 static bool next_match(Search *s, bool *found, Error *e)
 {
     for (*found = false; s->at <= s->text.n;) {
@@ -210,11 +210,11 @@ bool regex_each(const Regex *r, Text text, RegexTime *time, RegexMatch *match, v
 
 typedef struct Cutter {
     Work *w;
-    size_t base; /* of the text in the normalised text */
+    size_t base; /* position of the text in the normalised text */
     SplitRule rule;
     bool invert, matched, waits;
-    size_t begin, end; /* the part that waits, which may be empty */
-    size_t last;       /* where the last match ended */
+    size_t begin, end; /* the part that is not written yet; it may be empty */
+    size_t last;       /* end of the last match */
 } Cutter;
 
 static bool put_part(Cutter *c)

@@ -1,5 +1,5 @@
-/* tokenizers/split.c: Split: words where a pattern matches. The regular expressions of GPT-2, CLIP and Qwen2 are
- * recognised by their text, and matched by hand; \p{L}, \p{N} and \s are unicode_kind. */
+/* tokenizers/split.c: Split: splits words at the matches of a pattern. The regular expressions of GPT-2, CLIP and Qwen2
+ * are recognised by their text and matched by hand-written code; \p{L}, \p{N} and \s are unicode_kind. */
 #include "tokenizers/pipeline.h"
 
 static inline CodeKind kind_at(const Pattern *p, Text text, size_t at, uint32_t *c, size_t *length)
@@ -8,7 +8,7 @@ static inline CodeKind kind_at(const Pattern *p, Text text, size_t at, uint32_t 
     return *c < LOW_KINDS ? (CodeKind)p->low[*c] : unicode_kind(*c);
 }
 
-/* The end of the characters of this kind from `at` on. */
+/* Returns the end of the run of characters of this kind that begins at `at`. */
 static size_t run_end(const Pattern *p, Text text, size_t at, CodeKind kind)
 {
     uint32_t c;
@@ -17,7 +17,8 @@ static size_t run_end(const Pattern *p, Text text, size_t at, CodeKind kind)
     return at;
 }
 
-/* 's 't 're 've 'm 'll 'd; `any`: in any case, where s has a third form, U+017F. 0: none is at `at`. */
+/* Matches 's 't 're 've 'm 'll 'd. `any`: in upper and lower case; s has a third form, U+017F. Returns 0 if there is
+ * none at `at`. */
 static size_t contraction(Text text, size_t at, bool any)
 {
     static const char *const ENDS[] = {"s", "t", "re", "ve", "m", "ll", "d"};
@@ -36,7 +37,7 @@ static size_t contraction(Text text, size_t at, bool any)
     return 0;
 }
 
-/* \s+(?!\S)|\s+ of white space that ends at `end`: the last character stays for the word behind it. */
+/* Matches \s+(?!\S)|\s+ in white space that ends at `end`: the last character belongs to the word after it. */
 static size_t white_end(Text text, size_t at, size_t end)
 {
     size_t last = end - code_length_before(text.p + at, end - at);
@@ -48,7 +49,8 @@ static bool is_line_end(uint32_t c)
     return c == '\r' || c == '\n';
 }
 
-/* ` ?` in front of a run of some kind: whether the blank at `at` is of the run behind it, which is of *kind then. */
+/* Matches ` ?` before a run: returns the position after the blank if a run follows it. *kind becomes the kind of that
+ * run. */
 static size_t skip_blank(const Pattern *p, Text text, size_t at, CodeKind *kind)
 {
     uint32_t c;
@@ -93,7 +95,7 @@ static size_t match_clip_special(const Pattern *p, Text text, size_t at)
     return match_clip(p, text, at);
 }
 
-/* White space with a line end in it goes up to the last of them. */
+/* White space that contains line ends is matched up to the last line end. */
 static size_t match_qwen2(const Pattern *p, Text text, size_t at)
 {
     uint32_t c, next;

@@ -17,7 +17,7 @@
     LINE(normalizer_replace)        \
     LINE(normalizer_prepend)        \
     LINE(normalizer_strip)          \
-    /* new lines above this one */
+    /* add new lines above this one */
 #define PRE_TOKENIZER_LIST(LINE)    \
     LINE(pre_tokenizer_bert)        \
     LINE(pre_tokenizer_whitespace)  \
@@ -27,13 +27,13 @@
     LINE(pre_tokenizer_split)       \
     LINE(pre_tokenizer_byte_level)  \
     LINE(pre_tokenizer_metaspace)   \
-    /* new lines above this one */
+    /* add new lines above this one */
 #define POST_PROCESSOR_LIST(LINE)   \
     LINE(post_processor_template)   \
     LINE(post_processor_bert)       \
     LINE(post_processor_roberta)    \
     LINE(post_processor_byte_level) \
-    /* new lines above this one */
+    /* add new lines above this one */
 #define DECODER_LIST(LINE)          \
     LINE(decoder_wordpiece)         \
     LINE(decoder_bpe)               \
@@ -43,12 +43,12 @@
     LINE(decoder_strip)             \
     LINE(decoder_fuse)              \
     LINE(decoder_byte_fallback)     \
-    /* new lines above this one */
+    /* add new lines above this one */
 #define MODEL_LIST(LINE)            \
     LINE(model_bpe)                 \
     LINE(model_wordpiece)           \
     LINE(model_unigram)             \
-    /* new lines above this one */
+    /* add new lines above this one */
 /* clang-format on */
 
 #define DECLARE(name)       extern const StageKind name;
@@ -67,7 +67,7 @@ static const ModelKind *const models[] = {MODEL_LIST(ENTRY)};
 
 typedef struct Section {
     const char *name;
-    const char *members; /* the list in a Sequence */
+    const char *members; /* key of the list in a Sequence */
     const StageKind *const *kinds;
 } Section;
 
@@ -77,7 +77,7 @@ static bool has_type(const Json *j, const char *type)
     return json_is_text(t, type);
 }
 
-/* `known` is a list of names, as ", A, B". */
+/* Reports an unsupported kind. `known` is a list of names, as ", A, B". */
 static bool unsupported(Load *l, const char *section, const Json *j, const char *known)
 {
     const Json *type = json_get(j, "type");
@@ -125,8 +125,9 @@ bool read_pre_tokenizers(Load *l, const Json *j, Stages *out)
     return is_absent(j) || read_stages(l, j, &(Section){"pre_tokenizer", "pretokenizers", pre_tokenizers}, out);
 }
 
-/* One of them sets the whole template: a second one would have to add its tokens around those of the first. ByteLevel
- * sets how places are trimmed, which Hugging Face does before special tokens are there. */
+/* Reads the post-processors. At most one of them may set the template: a second one would have to add its tokens around
+ * those of the first. ByteLevel sets how positions are trimmed; Hugging Face does this before it adds special tokens.
+ */
 bool read_post_processors(Load *l, const Json *j)
 {
     Stages done = {.count = 0};
@@ -177,7 +178,7 @@ bool read_model(Load *l, const Json *j)
 
 bool pieces_new(Load *l, size_t ids)
 {
-    enum { NAMED = 16 }; /* more than the special tokens that files next to a vocab.txt can name */
+    enum { NAMED = 16 }; /* more than the number of special tokens that the files next to a vocab.txt can name */
     if (ids > MAX_TOKENS)
         return fail(l->e, SP_UNSUPPORTED, "%s: more than %d tokens are not supported", l->path, MAX_TOKENS);
     return (l->t->pieces = NEW(l->a, Text, ids + l->added_count + NAMED, l->e)) != NULL;
@@ -206,7 +207,7 @@ bool duplicate_piece(Load *l, Text piece)
                 NAME(piece));
 }
 
-/* `room`: of t->pieces. */
+/* `room`: capacity of t->pieces. */
 static bool read_piece(Load *l, const Json *vocab, const Json *j, size_t *room)
 {
     Tokenizer *t = l->t;

@@ -1,4 +1,4 @@
-/* tokenizers/tokenizers.c: what a tokenizer says of itself, and texts to ids in the fastest way. */
+/* tokenizers/tokenizers.c: properties of a tokenizer, and texts to ids in the fastest way. */
 #include "tokenizers/pipeline.h"
 
 const char *tokenizer_kind(const Tokenizer *t)
@@ -34,9 +34,9 @@ int32_t token_id(const Tokenizer *t, Text piece)
     return t->kind->find(t->model, piece);
 }
 
-/* ---- the fused pass -------------------------------------------------------------------------- */
+/* ---- the single pass ------------------------------------------------------------------------- */
 
-/* Words of a normalised text until there are more than `limit` tokens. */
+/* Appends the words of a normalised text, until there are more than `limit` tokens. */
 static bool split_words(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e)
 {
     Text word;
@@ -46,11 +46,11 @@ static bool split_words(const Tokenizer *t, Text text, size_t limit, TokenIds *o
     return true;
 }
 
-/* A stretch of raw text between added tokens. */
+/* Processes a stretch of raw text between added tokens. */
 static bool split_normal(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e)
 {
     char small[4096], *normal = small;
-    if (text.n > (SIZE_MAX - NORMAL_ROOM(0)) / 4) /* of 32 bits */
+    if (text.n > (SIZE_MAX - NORMAL_ROOM(0)) / 4) /* possible only with 32-bit sizes */
         return fail_memory(e, SIZE_MAX, "the normal form of a text");
     if (NORMAL_ROOM(text.n) > sizeof small && !(normal = NEW(a, char, NORMAL_ROOM(text.n), e)))
         return false;

@@ -1,9 +1,9 @@
-/* tokenizers/unicode.c: properties of code points as tokenizers need them. */
+/* tokenizers/unicode.c: the properties of code points that tokenizers use. */
 #include "tokenizers/unicode.h"
 
 #include "tokenizers/unicode_tables.h"
 
-/* The last entry whose `from` is not above c; entries begin at or below c. */
+/* The last entry whose `from` is at most c. The first entry's `from` is at most c. */
 #define FIND(table, c, at)                                                                                             \
     size_t at = 0, above_##at = COUNT(table);                                                                          \
     while (above_##at - at > 1) {                                                                                      \
@@ -14,7 +14,7 @@
             above_##at = middle;                                                                                       \
     }
 
-/* The same of a table of code point << 8 | value. */
+/* The same for a table of code point << 8 | value. */
 static uint8_t step_at(const uint32_t *table, size_t count, uint32_t c)
 {
     size_t at = 0, above = count;
@@ -28,10 +28,10 @@ static uint8_t step_at(const uint32_t *table, size_t count, uint32_t c)
     return (uint8_t)table[at];
 }
 
-/* Whether a property holds, of a table of the places where it begins and ends to hold. */
+/* Reports a property, from a table of the code points where it begins and ends to hold. */
 static bool holds(const uint32_t *table, size_t count, uint32_t c)
 {
-    size_t low = 0, high = count; /* how many bounds are at or below c */
+    size_t low = 0, high = count; /* number of bounds that are at most c */
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (table[middle] <= c)
@@ -128,7 +128,7 @@ size_t unicode_part(const char *p, size_t n, bool *open)
 
 /* ---- normal forms ---------------------------------------------------------------------------- */
 
-/* Hangul syllables by arithmetic (Unicode 3.12): 19 leads, 21 vowels, 27 tails and none. */
+/* Hangul syllables are computed (Unicode 3.12): 19 leads, 21 vowels, 27 tails or none. */
 enum { SYLLABLE = 0xac00, LEAD = 0x1100, VOWEL = 0x1161, TAIL = 0x11a7, LEADS = 19, VOWELS = 21, TAILS = 28 };
 enum { SYLLABLES = LEADS * VOWELS * TAILS };
 
@@ -154,7 +154,8 @@ static int decompose_once(uint32_t c, bool compatible, uint32_t *out)
     }
     if (at == end)
         return 1;
-    uint32_t i = (uint16_t)c - FORM[at].from, units = FORM[at].units & 0x7f; /* i is large where c is below `from` */
+    /* i is very large if c is below `from`, because it is unsigned */
+    uint32_t i = (uint16_t)c - FORM[at].from, units = FORM[at].units & 0x7f;
     if (i >= FORM[at].count || (FORM[at].units & 0x80 && !compatible))
         return 1;
     const uint16_t *unit = &FORM_UNITS[FORM[at].at + i * units], *stop = unit + units;
@@ -172,7 +173,7 @@ int unicode_decompose(uint32_t c, bool compatible, uint32_t out[UNICODE_PARTS])
     if (!compatible)
         return decompose_once(c, false, out);
     int n = decompose_once(c, true, parts), count = 0;
-    for (int i = 0; i < n; i++) /* parts of canonical forms may have compatibility forms */
+    for (int i = 0; i < n; i++) /* the parts of canonical forms may have compatibility forms */
         count += decompose_once(parts[i], compatible, out + count);
     return count;
 }
@@ -188,7 +189,7 @@ uint32_t unicode_compose(uint32_t a, uint32_t b)
         return SYLLABLE + ((a - LEAD) * VOWELS + b - VOWEL) * TAILS;
     if (a - SYLLABLE < SYLLABLES && (a - SYLLABLE) % TAILS == 0 && b - TAIL - 1 < TAILS - 1)
         return a + b - TAIL;
-    if (b < 0x300) /* no combining mark is below */
+    if (b < 0x300) /* no combining mark is below U+0300 */
         return 0;
     for (size_t i = 0; a >= UNICODE_PLANE && i < COUNT(PAIR_FAR); i++)
         if (PAIR_FAR[i][0] == a && PAIR_FAR[i][1] == b)

@@ -259,7 +259,7 @@ print_list("static const uint32_t WORD[] = {", ["0x%x," % c for c in bounds(is_w
 print("/* Combining marks of any kind, numbers: the same. */")
 print_list("static const uint32_t MARK[] = {", ["0x%x," % c for c in bounds(is_mark)])
 print_list("static const uint32_t NUMBER[] = {", ["0x%x," % c for c in bounds(is_number)])
-print("/* Exceptions, both ways, the same: \\p{L} of a regular expression is \\w that is neither a mark nor a number; \\p{N} is a number. */")
+print("/* Exceptions, both ways, the same: \\p{L} of a regular expression is \\w that is not a mark and not a number; \\p{N} is a number. */")
 print_list("static const uint32_t LETTER_NOT[] = {", ["0x%x," % c for c in bounds(letter_differs)])
 print_list("static const uint32_t NUMBER_NOT[] = {", ["0x%x," % c for c in bounds(number_differs)])
 print("/* Code point << 8 | flags of grapheme clusters, which hold up to the next. JOINS 1: it belongs to the cluster before it, or a\n"
