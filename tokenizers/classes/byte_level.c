@@ -1,18 +1,18 @@
-/* tokenizers/classes/byte_level.c: a tokenizer from vocab.json and merges.txt, or CLIP's list of merges, as
- * transformers builds it. */
+/* tokenizers/classes/byte_level.c: makes a tokenizer from vocab.json and merges.txt, or from CLIP's list of merges, as
+ * transformers does. */
 // flags: -Os
 #include "tokenizers/pipeline.h"
 
-/* What the classes of transformers make of the two files. CLIP's also puts a blank where white space is, before Split
- * takes all white space out: that changes nothing and is left out here. */
+/* What the classes of transformers make of the two files. CLIP's class also replaces white space by a blank, before
+ * Split removes all white space. This has no effect and is left out here. */
 typedef struct ByteClass {
-    const char *name, *model_type, *unknown; /* unknown: of the model */
+    const char *name, *model_type, *unknown; /* unknown: the unknown token of the model */
     const char *bos, *eos, *unk, *sep, *pad, *cls, *mask;
-    const char *first, *last; /* special tokens around a text, by their keys */
+    const char *first, *last; /* special tokens around a text, by their keys in the files */
     bool nfc, lower;
-    bool no_regex;                /* ByteLevel does not split */
+    bool no_regex;                /* ByteLevel does not split words */
     bool again;                   /* special tokens lose the flags that the file has for them */
-    const char *pattern, *suffix; /* pattern: of Split; NULL: GPT-2's */
+    const char *pattern, *suffix; /* pattern: of Split; NULL: that of GPT-2 */
     SplitRule rule;
 } ByteClass;
 
@@ -57,7 +57,7 @@ static const ByteClass BYTE_CLASSES[] = {
      .rule = SPLIT_ISOLATED},
 };
 
-/* By tokenizer_class of tokenizer_config.json, or model_type of config.json. */
+/* Finds the class by tokenizer_class of tokenizer_config.json, or by model_type of config.json. */
 static const ByteClass *byte_class(Load *l)
 {
     Text class, model;
@@ -96,7 +96,7 @@ static size_t lines_of(Text source)
     return lines;
 }
 
-/* vocab.json and merges.txt. */
+/* Reads vocab.json and merges.txt. */
 static Bpe *read_pair(Load *l, const ByteClass *class)
 {
     Text source, row;
@@ -116,8 +116,9 @@ static Bpe *read_pair(Load *l, const ByteClass *class)
     return m;
 }
 
-/* OpenAI's simple_tokenizer.py: 256 bytes, those at the end of a word, what the merges make in their order, the special
- * tokens. The first line is a title; merges behind the last one that CLIP has are not used. */
+/* The vocabulary of OpenAI's simple_tokenizer.py: 256 bytes, the same at the end of a word, the results of the merges
+ * in order, the special tokens. The first line of the file is a title. Merges after the last one that CLIP uses are
+ * ignored. */
 enum { CLIP_MERGES = 49152 - 256 - 2 };
 
 static char *put_code(char *to, uint32_t code, const char *suffix)
@@ -131,7 +132,7 @@ static void clip_bytes(Load *l, const ByteClass *class, char *to)
 {
     Tokenizer *t = l->t;
     for (int last = 0; last < 2; last++)
-        for (int moved = 0; moved < 2; moved++) /* bytes that are printed as themselves come first */
+        for (int moved = 0; moved < 2; moved++) /* bytes that stay themselves come first */
             for (int b = 0; b < 256; b++) {
                 uint32_t code = byte_level_code((unsigned char)b);
                 if ((code != (uint32_t)b) != moved)
@@ -203,7 +204,7 @@ static bool set_stages(Load *l, const ByteClass *class)
     if (class->lower)
         t->normalizers.list[t->normalizers.count++] = (Stage){&normalizer_lowercase, NULL};
     t->decoders = (Stages){.list = {{&decoder_byte_level, NULL}}, .count = 1};
-    if (class->suffix) /* CLIPTokenizer changes what its decoder gives */
+    if (class->suffix) /* CLIPTokenizer changes the result of its decoder */
         t->word_end = text_of(class->suffix);
     return true;
 }

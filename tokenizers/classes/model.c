@@ -1,5 +1,5 @@
-/* tokenizers/classes/model.c: a tokenizer from a SentencePiece .model, as the classes of transformers build it: other
- * ids than those of the file, Hugging Face's Unigram or BPE, and special tokens. */
+/* tokenizers/classes/model.c: makes a tokenizer from a SentencePiece .model as the classes of transformers do: with
+ * other ids than the file, Hugging Face's Unigram or BPE, and special tokens. */
 // flags: -Os
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
@@ -8,17 +8,17 @@ typedef enum Special { BOS, EOS, UNK, SEP, PAD, CLS, MASK, SPECIALS } Special;
 typedef bool ModelStages(Load *l, const ModelFile *m);
 
 struct ModelClass {
-    const char *name, *model_types; /* model_types: each between blanks */
+    const char *name, *model_types; /* model_types: a list, each name between blanks */
     const char *special[SPECIALS];
-    Special front[4], behind; /* special tokens that are put before and behind the pieces, where */
-    size_t fronts, replaced;  /* `fronts` of them replace so many pieces */
-    int unknown;              /* id; of Unigram */
+    Special front[4], behind; /* special tokens that are inserted before and after the pieces, if set */
+    size_t fronts, replaced;  /* the first `fronts` special tokens replace the first `replaced` pieces */
+    int unknown;              /* id of the unknown piece, for Unigram */
     Special first, last;      /* around a text; SPECIALS: none */
-    size_t between;           /* two texts: template_around; 0: template_ends, by add_bos_token */
+    size_t between;           /* for two texts: argument of template_around; 0: template_ends, if add_bos_token */
     int second_type;
-    int64_t extra; /* <extra_id_N>; extra_ids of the configuration */
-    bool merges;   /* BPE */
-    bool as_file;  /* the unknown piece and the byte fallback are those of the file */
+    int64_t extra; /* number of <extra_id_N>; extra_ids in the configuration */
+    bool merges;   /* true: BPE */
+    bool as_file;  /* the unknown piece and the byte fallback are as in the file */
     ModelStages *stages;
 };
 
@@ -26,7 +26,7 @@ struct ModelClass {
 
 typedef bool ReadStages(Load *l, const Json *j, Stages *out);
 
-/* Stages as they are in tokenizer.json. */
+/* Makes stages from a text in the form of tokenizer.json. */
 static bool stages_of(Load *l, ReadStages *read, const char *json, Stages *out)
 {
     const Json *j = json ? json_parse(l->a, text_of(json), l->path, l->e) : NULL;
@@ -53,7 +53,7 @@ static bool adds_prefix(const Load *l)
     return is_absent(j) || json_is_true(j);
 }
 
-/* WhitespaceSplit, then Metaspace. */
+/* Makes WhitespaceSplit, then Metaspace. */
 static bool words(Load *l, const char *scheme)
 {
     const char *mark = metaspace(l, scheme, true);
@@ -185,7 +185,7 @@ static bool names_type(const char *types, Text type)
     return false;
 }
 
-/* *class NULL: no file names one. */
+/* *class is NULL if no file names a class. */
 static bool find_class(Load *l, const ModelClass **class)
 {
     Text name, type;
@@ -239,7 +239,7 @@ static bool read_extra(Load *l, const ModelClass *c, Given *g)
     return extra != NULL;
 }
 
-/* The pieces in the order of the class, and the model of them. */
+/* Arranges the pieces in the order of the class, and makes the model. */
 static bool lay_pieces(Load *l, const ModelClass *c, const ModelFile *m, const Given *g, const Text special[SPECIALS])
 {
     Tokenizer *t = l->t;
@@ -275,14 +275,15 @@ static bool lay_pieces(Load *l, const ModelClass *c, const ModelFile *m, const G
 
 /* ---- special tokens -------------------------------------------------------------------------- */
 
-/* `seen`: the contents of the added tokens so far. */
+/* Adds a special token. `seen`: contents of the added tokens so far. */
 static bool add_special(Load *l, TextIndex *seen, Text content, bool special)
 {
     int64_t count = text_index_count(seen), number = text_index_add(seen, content, l->e);
     return number >= 0 && (number < count || add_token(l, (Added){.content = content, .special = special}, l->path, 0));
 }
 
-/* Those that the configuration lists, else the control and user-defined pieces of the file and the extra ids. */
+/* Adds the special tokens that the configuration lists; without a list, the control and user-defined pieces of the file
+ * and the extra ids. */
 static bool add_more(Load *l, const ModelFile *m, const Given *g)
 {
     const Json *list = json_get(l->config, "extra_special_tokens");

@@ -1,10 +1,10 @@
-/* tokenizers/classes/tiktoken.c: ranks of tiktoken, a line of base64 and a rank for each token, as Qwen's first models
- * have them (tokenization_qwen.py of Qwen/Qwen-7B): NFC, Qwen's pattern, and special tokens behind the last rank. */
+/* tokenizers/classes/tiktoken.c: ranks of tiktoken (one line of base64 and a rank per token), as in the first Qwen
+ * models (tokenization_qwen.py of Qwen/Qwen-7B): NFC, Qwen's pattern, and special tokens after the last rank. */
 // flags: -Os
 #include "tokenizers/pipeline.h"
 
-enum { MAX_RANK_BYTES = 1024 }; /* of a token: the time for a byte of the file grows with it */
-enum { EXTRAS = 205 };          /* <|extra_0|>, ... */
+enum { MAX_RANK_BYTES = 1024 }; /* bytes of a token; the time per byte of the file grows with it */
+enum { EXTRAS = 205 };          /* number of <|extra_0|>, <|extra_1|>, ... */
 
 static bool is_qwen(Load *l, bool *qwen)
 {
@@ -16,7 +16,7 @@ static bool is_qwen(Load *l, bool *qwen)
     return true;
 }
 
-/* A line: the token into out, as characters of ByteLevel, and its rank. */
+/* Reads a line: the token into `out`, as letters of ByteLevel, and its rank. */
 static bool read_rank(Load *l, Text row, unsigned line, char *out, Text *piece, int64_t *rank)
 {
     char bytes[MAX_RANK_BYTES];
@@ -41,7 +41,8 @@ static bool read_ranks(Load *l)
         return false;
     for (size_t i = 0; i < source.n; i++)
         lines += source.p[i] == '\n';
-    char *out = NEW(l->a, char, 2 * source.n + 1, l->e); /* 4 characters of base64 are 3 bytes, 2 bytes each at most */
+    /* 4 characters of base64 are 3 bytes, which become at most 2 bytes each */
+    char *out = NEW(l->a, char, 2 * source.n + 1, l->e);
     if (!out || !pieces_new(l, lines + EXTRAS + 3))
         return false;
     for (unsigned line = 1; text_line(&source, &row); line++) {
@@ -65,7 +66,7 @@ static bool read_ranks(Load *l)
     return t->ids || fail(l->e, SP_FORMAT, "%s: is empty", l->path);
 }
 
-/* Looked for in the normalised text, as Qwen does. */
+/* Adds the special tokens. They are searched in the normalised text, as in Qwen. */
 static bool add_special_tokens(Load *l)
 {
     static const char *const FIRST[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};

@@ -1,5 +1,5 @@
 /* tokenizers/models/bpe.c: the model of byte pair encoding: pieces and merges of tokenizer.json and of other files.
- * tokenizers/models/bpe_word.c cuts words. */
+ * tokenizers/models/bpe_word.c tokenizes words. */
 #include "tokenizers/models/bpe.h"
 
 /* ---- the model ------------------------------------------------------------------------------- */
@@ -21,7 +21,8 @@ static bool build_pieces(Load *l, Bpe *m)
         if (!piece.p)
             continue;
         uint32_t i = (uint32_t)hash_bytes(piece.p, piece.n, m->seed) & m->slot_mask;
-        while (m->slots[i] >= 0 && !text_equal(t->pieces[m->slots[i]], piece)) /* of equal ones the last one counts */
+        /* of equal pieces, the last one counts */
+        while (m->slots[i] >= 0 && !text_equal(t->pieces[m->slots[i]], piece))
             i = (i + 1) & m->slot_mask;
         if (m->slots[i] >= 0 && l->keys)
             return duplicate_piece(l, piece);
@@ -43,13 +44,14 @@ static bool build_pieces(Load *l, Bpe *m)
             m->letters[last][b] = bpe_character(m, name, n, true, last);
     }
     m->unknown_id = m->set.unknown.p ? bpe_find(m, m->set.unknown) : -1;
-    /* A mark that is no piece would be unknown; without an unknown token, what is unknown has no place. */
+    /* Words may be split before MARK only if MARK is a piece. Otherwise it would be unknown; and without an unknown
+     * token, unknown characters have no position. */
     m->marked = m->set.unknown.n && !text_ends(m->set.unknown, MARK) && !m->set.prefix.n && !m->set.suffix.n &&
                 !m->set.whole && bpe_find(m, text_of(MARK)) >= 0;
     return true;
 }
 
-/* The merge of two pieces, whose texts are a and b. */
+/* Adds the merge of two pieces with the texts a and b. */
 static void add_merge(Bpe *m, int32_t left, Text a, int32_t right, Text b, uint32_t rank, int32_t id)
 {
     m->grows &= a.n && b.n > m->set.prefix.n;
@@ -69,7 +71,7 @@ static Bpe *new_pieces(Load *l, const BpeSettings *settings)
     return build_pieces(l, m) ? m : NULL;
 }
 
-/* Room for so many merges of so many ranks. */
+/* Allocates this number of merges and ranks. */
 static bool new_merges(Load *l, Bpe *m, size_t merges, size_t ranks)
 {
     size_t slots = 64;
@@ -92,8 +94,8 @@ Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges)
     return m && new_merges(l, m, merges, merges) ? m : NULL;
 }
 
-/* The cuts of a piece into two others, the shortest left part first; returns how many. `apart`: each has a rank of its
- * own, else all have that of the piece. Only counted while there is no room for merges. */
+/* Adds the splits of a piece into two pieces, the shortest left part first. Returns their number. `apart`: each split
+ * has its own rank, else all have the rank of the piece. If merges are not allocated yet, it only counts. */
 static size_t cut_piece(Bpe *m, int32_t id, bool apart)
 {
     Text piece = m->pieces[id];

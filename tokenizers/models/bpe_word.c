@@ -1,15 +1,15 @@
-/* tokenizers/models/bpe_word.c: a word by byte pair encoding (Sennrich et al. 2016): the pair of the lowest rank is
- * merged first, of equal pairs the one on the left. As Hugging Face's BPE without dropout: prefix, suffix, byte
- * fallback, fused unknowns. */
+/* tokenizers/models/bpe_word.c: tokenizes a word by byte pair encoding (Sennrich et al. 2016). The pair of the lowest
+ * rank is merged first; of equal pairs, the leftmost one. The details follow Hugging Face's BPE without dropout:
+ * prefix, suffix, byte fallback, fused unknown characters. */
 #include "tokenizers/models/bpe.h"
 
-enum { SHORT = 40 }; /* pieces of a word up to which the lowest rank is searched for */
+enum { SHORT = 40 }; /* in words of at most this number of pieces, the lowest rank is found by linear search */
 
 /* ---- characters ------------------------------------------------------------------------------ */
 
 typedef struct Symbol {
     int32_t id;
-    uint32_t length; /* bytes of the word; 0: merged into the one before it */
+    uint32_t length; /* bytes in the word; 0: it was merged into the symbol before it */
     uint32_t previous, next;
 } Symbol;
 
@@ -51,11 +51,11 @@ static bool add_bytes(const Bpe *m, Symbols *s, const char *p, size_t n)
     return true;
 }
 
-/* The characters of a word. Hugging Face adds unknown ones late, behind the bytes of a fallback, and leaves them out
- * where the file names no unknown token: the ends of tokens then count the bytes of what is there. */
+/* Makes the symbols of a word. Hugging Face adds unknown characters late, after the bytes of a fallback, and leaves
+ * them out if the file names no unknown token. The ends of tokens count only the bytes of existing tokens. */
 static bool begin_word(const Bpe *m, Text word, Symbols *s, Error *e)
 {
-    size_t unknown = 0; /* bytes that wait */
+    size_t unknown = 0; /* bytes of unknown characters that are not added yet */
     for (size_t at = 0, n; at < word.n; at += n) {
         uint32_t c = next_code(word.p + at, word.n - at, &n);
         bool first = !at, last = at + n == word.n;
@@ -83,7 +83,7 @@ static bool begin_word(const Bpe *m, Text word, Symbols *s, Error *e)
     return true;
 }
 
-/* The lowest rank by search, again and again. */
+/* Merges by linear search for the lowest rank. */
 static void merge_short(const Bpe *m, Symbols *s)
 {
     uint32_t ranks[SHORT];
@@ -115,7 +115,7 @@ static void merge_short(const Bpe *m, Symbols *s)
     s->count = n;
 }
 
-typedef struct Candidates { /* a heap of pairs that may be merged: rank << 32 | place */
+typedef struct Candidates { /* a heap of possible merges: rank << 32 | position */
     uint64_t *list;
     size_t count;
 } Candidates;
@@ -147,11 +147,11 @@ static uint64_t pop(Candidates *h)
     return top;
 }
 
-/* By a heap: n log n. A candidate counts while the pair at its place still makes its piece. */
+/* Merges with a heap: time n log n. A candidate is valid if the pair at its position still makes its piece. */
 static bool merge_long(const Bpe *m, Symbols *s, Arena *a, Error *e)
 {
     uint32_t n = s->count;
-    Candidates h = {NEW(a, uint64_t, 2 * (size_t)n, e), 0}; /* a merge takes one away and adds two at most */
+    Candidates h = {NEW(a, uint64_t, 2 * (size_t)n, e), 0}; /* a merge removes one pair and adds at most two */
     Symbol *list = s->list;
     if (!h.list)
         return false;
@@ -185,7 +185,7 @@ static bool merge_long(const Bpe *m, Symbols *s, Arena *a, Error *e)
     return true;
 }
 
-/* `list` with room for n more: what is allocated behind it can be given back. */
+/* Returns `list` with space for n more elements. Memory that was allocated after it may then be freed. */
 static void *more(void *list, size_t count, size_t *room, size_t n, size_t size, Arena *a, Error *e)
 {
     if (*room - count >= n)
@@ -216,7 +216,7 @@ static bool merge_word(const Bpe *m, Symbols *s, Arena *a, Error *e)
     return true;
 }
 
-/* Into `room` tokens at most. */
+/* Writes at most `room` tokens. */
 static bool split_word(const Bpe *m, Text word, size_t room, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
     Symbol few[SHORT];
@@ -236,11 +236,11 @@ static bool split_word(const Bpe *m, Text word, size_t room, TokenIds *ids, Toke
     return true;
 }
 
-/* Memory besides the ids: 32 bytes for a character of a long word, until its end. */
+/* Memory in addition to the ids: 32 bytes per character of a long word, freed at the end. */
 bool bpe_run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
     const Bpe *m = model;
-    size_t room = word.n; /* bytes of a fallback, or characters */
+    size_t room = word.n; /* tokens of a word: bytes of a fallback, or characters */
     if (room > SHORT && !m->set.fallback) {
         room = 0;
         for (size_t at = 0, n; at < word.n; at += n, room++)
@@ -266,10 +266,10 @@ static bool is_mark(Text word, size_t at)
     return word.n - at >= sizeof MARK - 1 && !memcmp(word.p + at, MARK, sizeof MARK - 1);
 }
 
-/* A part ends in front of a mark behind another character. If m->marked, no merge has a mark at the beginning of its
- * right piece and another character at the end of its left piece: no merge joins two parts. The merges of one part do
- * not change which pairs another part has, nor their order by rank and place: each part has its tokens alone. A mark is
- * a piece, so unknown characters that are fused end in front of it. */
+/* Returns the end of a part of the word. A part ends before each MARK that follows another character. If m->marked, no
+ * merge has a right piece that begins with MARK and a left piece that ends with another character. So no merge joins
+ * two parts, and the merges of one part do not change the pairs of another part or their order by rank and position.
+ * Each part can be tokenized separately. MARK is a piece, so fused unknown characters end before it. */
 size_t bpe_part_end(const void *model, Text word, size_t at)
 {
     const Bpe *m = model;
@@ -285,11 +285,11 @@ size_t bpe_part_end(const void *model, Text word, size_t at)
     return word.n;
 }
 
-/* ---- a word of bytes ------------------------------------------------------------------------- */
+/* ---- words of plain bytes -------------------------------------------------------------------- */
 
-enum { MOST_WHOLE = 64 }; /* bytes of a word that is looked up as a piece */
+enum { MOST_WHOLE = 64 }; /* largest number of bytes of a word that is searched as a piece */
 
-/* The piece that all of a word is, in the letters of ByteLevel: -1: none. */
+/* Finds the piece that equals the whole word, in the letters of ByteLevel. -1: none. */
 static bool find_whole(const Bpe *m, Text word, int32_t *piece, Arena *a, Error *e)
 {
     char few[2 * MOST_WHOLE + MAX_AFFIX], *text = few;

@@ -1,15 +1,16 @@
-/* tokenizers/models/word_cache.c: the ids of words that were met, for all threads. A word is put in once and stays;
- * where there is no more room, further words are not kept. */
+/* tokenizers/models/word_cache.c: a cache of the ids of words, shared by all threads. A word is stored once and never
+ * removed. When the memory is full, no more words are stored. */
 #include "tokenizers/pipeline.h"
 
-enum { SLOTS = 1 << 15, TRIES = 8, POOL = 3 << 18 }; /* slots in which a word may be; bytes */
-enum { MOST_BYTES = 64, MOST_IDS = 16 };             /* of a word */
+/* number of slots; slots in which a word may be; bytes of the pool */
+enum { SLOTS = 1 << 15, TRIES = 8, POOL = 3 << 18 };
+enum { MOST_BYTES = 64, MOST_IDS = 16 }; /* limits of a word */
 
 struct WordCache {
     const Heap *heap;
-    uint64_t seed; /* an address: texts cannot be prepared to collide */
+    uint64_t seed; /* derived from an address, so that no text can be prepared to cause collisions */
     atomic_uint used;
-    atomic_uint slots[SLOTS]; /* places in the pool; 0: empty */
+    atomic_uint slots[SLOTS]; /* positions in the pool; 0: empty */
     char *pool;
 };
 
@@ -45,16 +46,16 @@ void word_cache_add(WordCache *c, Text word, uint64_t hash, const int32_t *ids, 
         i = (i + 1) % SLOTS;
         n++;
     }
-    if (n == TRIES) /* before room is taken */
+    if (n == TRIES) /* checked before memory is taken */
         return;
     unsigned place = atomic_fetch_add_explicit(&c->used, (unsigned)size, memory_order_relaxed);
-    if (place > POOL - size) /* another thread took the last room */
+    if (place > POOL - size) /* another thread took the last memory */
         return;
     CachedWord *w = (void *)(c->pool + place);
     *w = (CachedWord){(uint32_t)(hash >> 32), (uint16_t)word.n, (uint16_t)count};
     memcpy(w->ids, ids, count * sizeof *ids);
     memcpy(w->ids + count, word.p, word.n);
-    for (; n < TRIES; i = (i + 1) % SLOTS, n++) { /* a slot is never empty again */
+    for (; n < TRIES; i = (i + 1) % SLOTS, n++) { /* a slot that is used stays used */
         unsigned empty = 0;
         if (atomic_compare_exchange_strong_explicit(&c->slots[i], &empty, place, memory_order_release,
                                                     memory_order_relaxed))
@@ -75,7 +76,7 @@ WordCache *word_cache_new(Arena *a, Error *e)
         return NULL;
     c->heap = arena_heap(a);
     c->seed = hash_bytes("words", 5, (uint64_t)(uintptr_t)c);
-    atomic_init(&c->used, 8); /* place 0: none */
+    atomic_init(&c->used, 8); /* position 0 means empty */
     if (!(c->pool = heap_alloc(c->heap, POOL))) {
         fail_memory(e, POOL, "the words of a tokenizer");
         return NULL;

@@ -38,7 +38,7 @@ static int32_t piece_find(const void *model, Text piece)
     return slot_find(m, hash_of(m, piece, false), piece.p, piece.n, 0);
 }
 
-/* False where the piece is there already. */
+/* Returns false if the piece is already stored. */
 static bool slot_put(WordPiece *m, int32_t id, bool continues)
 {
     Text piece = m->pieces[id];
@@ -81,7 +81,7 @@ WordPiece *wordpiece_new(Load *l, Text prefix, size_t max_word)
         return NULL;
     memset(m->slots, 0xff, slots * sizeof *m->slots);
     l->distinct = 0;
-    for (int64_t i = t->ids; i-- > 0;) { /* of equal lines in a vocab.txt the last one counts */
+    for (int64_t i = t->ids; i-- > 0;) { /* of equal lines in a vocab.txt, the last one counts */
         Text piece = t->pieces[i];
         if (!piece.p)
             continue;
@@ -112,7 +112,8 @@ bool ids_push(TokenIds *out, int32_t id, Arena *a, Error *e)
     return true;
 }
 
-/* The id of the longest piece that p[0, n) begins with, its bytes in *used; -1: none. */
+/* Returns the id of the longest piece that is a prefix of p[0, n), and its number of bytes in *used. -1: there is none.
+ */
 static int32_t longest_match(const WordPiece *m, const char *p, size_t n, bool continues, size_t *used)
 {
     uint64_t hashes[LONGEST_MATCH];
@@ -122,7 +123,7 @@ static int32_t longest_match(const WordPiece *m, const char *p, size_t n, bool c
         hashes[i] = h = hash_step(h, p[i]);
     for (size_t i = window; i > 0; i--) {
         if (i < n && ((unsigned char)p[i] & 0xc0) == 0x80)
-            continue; /* inside a character */
+            continue; /* a position inside a character */
         int32_t id = slot_find(m, hashes[i - 1], p, i, cut);
         if (id >= 0) {
             *used = i;
@@ -142,8 +143,8 @@ bool ends_push(TokenEnds *ends, size_t end, Arena *a, Error *e)
     return true;
 }
 
-/* A word of more than max_word characters, or with a part that no piece covers, is one unknown token. Inlined twice:
- * the fused pass has no ends. */
+/* Splits a word. A word of more than max_word characters, or with a part that no piece covers, becomes one unknown
+ * token. The function is inlined twice, because the single pass has no ends. */
 static inline __attribute__((always_inline)) bool split_word(const WordPiece *m, Text word, TokenIds *out,
                                                              TokenEnds *ends, Arena *a, Error *e)
 {

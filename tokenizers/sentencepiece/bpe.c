@@ -1,14 +1,15 @@
-/* tokenizers/sentencepiece/bpe.c: BPE of a SentencePiece model: of all neighbours that make a piece together, those of
- * the highest score are merged first, from left to right (bpe_model.cc). By a heap of pairs: n log n. */
+/* tokenizers/sentencepiece/bpe.c: BPE of a SentencePiece model (bpe_model.cc). Of all neighbours that together are a
+ * piece, the pair with the highest score is merged first; equal scores from left to right. It uses a heap of pairs:
+ * time n log n. */
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
-typedef struct Symbol { /* a stretch of the word; end 0: it was merged into the one before it */
+typedef struct Symbol { /* a part of the word; end 0: it was merged into the symbol before it */
     uint32_t begin, end;
-    uint32_t before, after; /* NONE: none */
+    uint32_t before, after; /* indices of the neighbours; NONE: there is none */
     bool fixed;
 } Symbol;
 
-typedef struct Pair { /* two neighbours that make a piece of `n` bytes */
+typedef struct Pair { /* two neighbours that together are a piece of `n` bytes */
     float score;
     uint32_t left, right, n;
 } Pair;
@@ -17,7 +18,7 @@ typedef struct Merger {
     const Pieces *m;
     Text word;
     Symbol *symbols;
-    Pair *heap; /* a new pair for each symbol, and two for each merge */
+    Pair *heap; /* holds one pair per symbol at first, and gets two per merge */
     size_t count;
 } Merger;
 
@@ -61,7 +62,7 @@ static void meet(Merger *g, uint32_t left, uint32_t right)
         push(g, (Pair){(float)g->m->scores[id], left, right, n});
 }
 
-/* The characters, and pieces that are not cut. */
+/* Splits the word into characters, and pieces that must not be split. */
 static uint32_t cut(Merger *g)
 {
     uint32_t count = 0;

@@ -1,9 +1,11 @@
-/* tokenizers/sentencepiece/charsmap.c: the normaliser Precompiled: the rules that a SentencePiece model has in its
- * precompiled_charsmap. The bytes are the length of a trie (u32, little endian), the trie (Darts' double array of u32),
- * and the replacements, each with a NUL behind it. Its use follows Hugging Face's crate spm_precompiled: grapheme
- * cluster by grapheme cluster, and the shortest rule that a cluster begins with replaces all of it.
- * A cluster counts as one up to five bytes. Three joins of longer ones are left out, as they matter only where a mark
- * of two bytes follows: Hangul (GB6-8), consonants after a linker (GB9c), pictographs after a joiner (GB11). */
+/* tokenizers/sentencepiece/charsmap.c: the normaliser Precompiled: the rules in precompiled_charsmap of a SentencePiece
+ * model. The bytes are: the length of a trie (u32, little endian); the trie (the double array of Darts, of u32); the
+ * replacements, each followed by a NUL.
+ *
+ * The rules are applied as in Hugging Face's crate spm_precompiled: for each grapheme cluster, the shortest rule that
+ * is a prefix of the cluster replaces the whole cluster. Only clusters of at most five bytes count. Three rules for
+ * joining longer clusters are left out, because they matter only if a mark of two bytes follows: Hangul (GB6-8),
+ * consonants after a linker (GB9c), pictographs after a joiner (GB11). */
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
 /* ---- the trie -------------------------------------------------------------------------------- */
@@ -14,15 +16,15 @@ static uint32_t unit_at(const Charsmap *m, size_t i)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* The replacement from `at` on, up to a NUL. */
+/* Returns the replacement at `at`, up to a NUL. */
 static Text content_at(Text contents, size_t at)
 {
     const char *begin = contents.p + at, *end = memchr(begin, 0, contents.n - at);
     return (Text){begin, end ? (size_t)(end - begin) : contents.n - at};
 }
 
-/* Every place is checked against the array, so that no trie leads out of it. One that leads back into itself is
- * followed for MAX_RULE bytes. */
+/* Every index is checked against the array, so a malformed trie cannot cause a read outside of it. A trie with a cycle
+ * is followed for at most MAX_RULE bytes. */
 size_t charsmap_find(const Charsmap *m, const char *p, size_t n, bool longest, Text *to)
 {
     size_t used = 0, at = 0;
@@ -51,7 +53,7 @@ size_t charsmap_find(const Charsmap *m, const char *p, size_t n, bool longest, T
     return used;
 }
 
-/* Bytes of the longest replacement. */
+/* Returns the number of bytes of the longest replacement. */
 static size_t longest_content(Text contents)
 {
     size_t longest = 0;
@@ -88,10 +90,10 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
 
 /* ---- the normaliser -------------------------------------------------------------------------- */
 
-/* What is written, with Hugging Face's counts of characters: a character with `change` 0 replaces one of the source,
- * with -n n more, with 1 none: then it has the place of the last one that was replaced. The last character waits, as
- * the count of what is removed behind it is added to it. What is removed at the beginning is not counted: all places
- * are too early then, as Hugging Face's are. */
+/* The output, with Hugging Face's counts of characters. A character with `change` 0 replaces one source character; with
+ * -n, n more; with 1, none (it gets the position of the last one that was replaced). The last character is not written
+ * immediately, because characters that are removed after it are added to its count. Characters that are removed at the
+ * beginning are not counted. All positions are too small then, as they are in Hugging Face's library. */
 typedef struct Mapper {
     Work *w;
     WorkCode source;
@@ -135,7 +137,7 @@ static bool map_replace(Mapper *m, int64_t characters, Text to)
     return true;
 }
 
-/* The bytes of the cluster that begins at p, and its characters. */
+/* Returns the number of bytes of the cluster that begins at p; *characters: its number of characters. */
 static size_t cluster_at(const char *p, size_t n, int64_t *characters)
 {
     size_t length, end;
@@ -158,13 +160,13 @@ static size_t cluster_at(const char *p, size_t n, int64_t *characters)
     return end;
 }
 
-/* Where the characters end that are clusters of their own, and have no rule, from `at` on. */
+/* Returns the end of the run of characters from `at` on that are single clusters without a rule. */
 static size_t plain_end(const Charsmap *m, Text text, size_t at)
 {
     size_t begin = at;
     while (at < text.n && (unsigned char)text.p[at] < 0x80 && m->plain[(unsigned char)text.p[at]])
         at++;
-    return at - (at > begin && at < text.n); /* what follows may belong to the last one */
+    return at - (at > begin && at < text.n); /* the next character may belong to the cluster of the last one */
 }
 
 static bool normalize(const void *settings, Work *w)

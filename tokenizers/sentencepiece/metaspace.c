@@ -1,13 +1,15 @@
-/* tokenizers/sentencepiece/metaspace.c: Metaspace, a visible mark for each blank: the pre-tokeniser and the decoder. */
+/* tokenizers/sentencepiece/metaspace.c: Metaspace: a visible mark replaces each blank. The pre-tokeniser and the
+ * decoder. */
 #include "tokenizers/pipeline.h"
 
 typedef enum Prepend { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER } Prepend;
 
 typedef struct Metaspace {
     uint32_t mark;
-    char lead;       /* its first byte */
-    Prepend prepend; /* a mark before a word without one: always; where it begins the text; never */
-    bool split;      /* each mark begins a word */
+    char lead; /* first byte of the mark */
+    /* whether a mark is inserted before a word without one: always, only at the beginning of the text, or never */
+    Prepend prepend;
+    bool split; /* a word begins at each mark */
 } Metaspace;
 
 static bool parse(Load *l, const Json *j, const void **settings)
@@ -50,7 +52,7 @@ static bool parse_split(Load *l, const Json *j, const void **settings)
     return true;
 }
 
-/* Copies a word to `other`; the words of it to `next`. */
+/* Copies a word to `other`, and the words that it is split into to `next`. */
 static bool copy_word(const Metaspace *s, Work *w, Word word)
 {
     WorkCode c = {.end = word.begin};
@@ -67,7 +69,7 @@ static bool copy_word(const Metaspace *s, Work *w, Word word)
                 return false;
             begin = w->other.n;
         }
-        size_t at = c.end; /* what follows, up to what may be a mark */
+        size_t at = c.end; /* copies the following characters, up to one that may be a mark */
         while (at < word.end && w->text.p[at] != ' ' && w->text.p[at] != s->lead)
             at++;
         if (!work_put(w, code, c.from) || !work_copy(w, c.end, at))
@@ -89,7 +91,7 @@ static bool split(const void *settings, Work *w)
 
 const StageKind pre_tokenizer_metaspace = {.name = "Metaspace", .parse = parse_split, .split = split};
 
-/* Marks become blanks. Those of the first token are left out, unless none was put in. */
+/* Replaces marks by blanks. Marks of the first token are removed, unless the stage inserts none. */
 static bool decode(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e)
 {
     const Metaspace *s = settings;

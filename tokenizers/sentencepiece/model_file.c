@@ -1,5 +1,5 @@
-/* tokenizers/sentencepiece/model_file.c: a SentencePiece .model: a protocol buffer (sentencepiece_model.proto), read
- * field by field with bounds; and the tokenizer that sentencepiece itself makes of it. */
+/* tokenizers/sentencepiece/model_file.c: a SentencePiece .model: a protocol buffer (sentencepiece_model.proto), which
+ * is parsed field by field with bounds; and the tokenizer that the library sentencepiece makes of it. */
 // flags: -Os
 #include <float.h>
 #include <math.h>
@@ -11,9 +11,9 @@
 enum { WIRE_NUMBER = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 typedef struct Field {
-    uint64_t number, value; /* value: of WIRE_NUMBER, and the bits of WIRE_32 */
+    uint64_t number, value; /* value: of WIRE_NUMBER, or the bits of WIRE_32 */
     int wire;
-    Text bytes; /* of WIRE_BYTES */
+    Text bytes; /* content of WIRE_BYTES */
 } Field;
 
 static bool read_number(Text *from, uint64_t *value)
@@ -29,7 +29,8 @@ static bool read_number(Text *from, uint64_t *value)
     return false;
 }
 
-/* False at the end, and where the bytes are no message: then *from is not empty, or has no .p. */
+/* Returns false at the end. It also returns false if the bytes are no message; then *from is not empty, or its .p is
+ * NULL. */
 static bool next_field(Text *from, Field *f)
 {
     uint64_t key, n = 0;
@@ -144,8 +145,8 @@ static bool read_piece(Reading *r, Text message)
     return true;
 }
 
-/* The scores that sentencepiece computes with: an unknown character has the lowest one less 10, a piece that is not cut
- * one for each byte that is above all others. */
+/* Computes the scores that the library uses. An unknown character has the lowest score minus 10. A piece that must not
+ * be split has a score per byte that is above all other scores. */
 static bool finish_pieces(Load *l, ModelFile *file)
 {
     Pieces *m = file->pieces;
@@ -219,7 +220,7 @@ static bool read_normalizer(Reading *r, Text message)
     return !map.n || charsmap_read(&r->text->map, map, r->l, 0);
 }
 
-/* How many pieces there are; the trainer's settings are needed before them. */
+/* Counts the pieces, and reads the settings of the trainer, which must be known before the pieces are read. */
 static bool read_settings(Reading *r, Text bytes, size_t *pieces)
 {
     for (Field f; next_field(&bytes, &f);) {

@@ -1,11 +1,11 @@
-/* tokenizers/sentencepiece/plain.c: a text as sentencepiece itself normalises it (normalizer.cc), and its decoder
+/* tokenizers/sentencepiece/plain.c: the normaliser of the library sentencepiece (normalizer.cc), and its decoder
  * (sentencepiece_processor.cc). */
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
-static const uint32_t MARK = 0x2581; /* in place of a blank */
+static const uint32_t MARK = 0x2581; /* stands for a blank */
 
-/* The longest piece that is not normalised, else the longest rule, else one character: how many bytes it is, and what
- * becomes of it. */
+/* Returns the number of bytes of the next part, and its normal form in *to: the longest piece that is not normalised,
+ * else the longest rule, else one character. */
 static size_t next_part(const PlainText *s, Text text, size_t at, Text *to)
 {
     const char *p = text.p + at;
@@ -77,7 +77,7 @@ static bool normalize(const void *settings, Work *w)
 
 const StageKind normalizer_plain = {.name = "sentencepiece", .normalize = normalize};
 
-/* Marks become blanks; where `settings` is there, not the one that the text begins with. */
+/* Replaces marks by blanks. If `settings` is not NULL, a mark at the beginning of the text is removed. */
 static bool decode(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e)
 {
     size_t n = token->n, kept = 0;

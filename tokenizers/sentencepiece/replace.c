@@ -1,13 +1,14 @@
-/* tokenizers/sentencepiece/replace.c: normalisers and decoders that replace, add or take away characters: Replace,
- * Strip, Nmt, Prepend, and the decoders ByteFallback and Fuse. */
+/* tokenizers/sentencepiece/replace.c: normalisers and decoders that replace, add or remove characters: Replace, Strip,
+ * Nmt, Prepend, and the decoders ByteFallback and Fuse. */
 #include "tokenizers/pipeline.h"
 
 enum { ASCII = 0x80 };
-enum { MAX_PATTERN = 256 }; /* bytes: the time for a byte of text grows with the pattern */
+enum { MAX_PATTERN = 256 }; /* bytes; the time per byte of text grows with the pattern */
 
 /* ---- Replace --------------------------------------------------------------------------------- */
 
-typedef enum Run { RUN_NONE, RUN_BLANKS, RUN_SPACES } Run; /* the regular expressions " {2,}" and "\\s+" */
+/* the regular expressions " {2,}" and "\\s+", which have their own code */
+typedef enum Run { RUN_NONE, RUN_BLANKS, RUN_SPACES } Run;
 
 typedef struct Replace {
     Text pattern, content;
@@ -40,7 +41,7 @@ static bool parse_replace(Load *l, const Json *j, const void **settings)
                 (unsigned)j->line, s->pattern.n, MAX_PATTERN);
 }
 
-/* The bytes of a match at the beginning of p[0, n); 0: none. */
+/* Returns the number of bytes of a match at the beginning of p[0, n); 0: there is none. */
 static size_t match(const Replace *s, const char *p, size_t n)
 {
     size_t end = 0;
@@ -57,7 +58,8 @@ static size_t match(const Replace *s, const char *p, size_t n)
     return end;
 }
 
-/* Where a match may begin, from `at` on. One blank that becomes one is none. */
+/* Returns the position of the next possible match, from `at` on. A single blank that is replaced by a blank is skipped.
+ */
 static size_t next_match(const Replace *s, Text t, size_t at)
 {
     if (s->run == RUN_NONE) {
@@ -73,11 +75,11 @@ static size_t next_match(const Replace *s, Text t, size_t at)
     return at;
 }
 
-/* All of the content has the place of the last character that it replaces. */
+/* State of a replacement. The whole replacement gets the position of the last character that it replaces. */
 typedef struct Replacing {
     const Replace *s;
     Work *w;
-    size_t done; /* bytes of the text */
+    size_t done; /* bytes of the text that are done */
 } Replacing;
 
 static bool put_content(const Replace *s, Work *w, uint32_t from)
@@ -88,7 +90,8 @@ static bool put_content(const Replace *s, Work *w, uint32_t from)
     return true;
 }
 
-/* What replaces nothing has the place of the character in front of it. */
+/* Writes the replacement of a match. If the match is empty, the replacement gets the position of the character before
+ * it. */
 static bool replace_match(void *to, size_t begin, size_t end)
 {
     Replacing *r = to;
@@ -197,7 +200,7 @@ static bool decode_replace(const void *settings, bool first, TokenBytes *token, 
         return token_grows(s, e);
     if (!token_bytes_room(token, token->n + n, a, e))
         return false;
-    char *to = token->p + token->n; /* behind what it reads */
+    char *to = token->p + token->n; /* the output is after the input in the buffer */
     for (size_t i = 0; i < token->n; i += length ? length : 1) {
         length = match(s, token->p + i, token->n - i);
         Text put = length ? s->content : (Text){token->p + i, 1};
@@ -253,7 +256,7 @@ const StageKind normalizer_strip = {.name = "Strip", .parse = parse_strip, .norm
 
 typedef struct StripDecoder {
     uint32_t content;
-    int64_t start, stop; /* at most so many at the beginning, at the end */
+    int64_t start, stop; /* largest numbers of characters to remove at the beginning and at the end */
 } StripDecoder;
 
 static bool parse_strip_decoder(Load *l, const Json *j, const void **settings)
@@ -324,7 +327,7 @@ static bool parse_prepend(Load *l, const Json *j, const void **settings)
     return true;
 }
 
-/* It has the place of the first character. */
+/* The inserted text gets the position of the first character. */
 static bool normalize_prepend(const void *settings, Work *w)
 {
     Text prepend = *(const Text *)settings;
@@ -344,6 +347,6 @@ const StageKind normalizer_prepend = {.name = "Prepend", .parse = parse_prepend,
 
 /* ---- ByteFallback, Fuse ---------------------------------------------------------------------- */
 
-/* They join tokens: decoders.c does it. */
+/* They join tokens, which decoders.c does. */
 const StageKind decoder_byte_fallback = {.name = "ByteFallback", .joins = JOIN_BYTES};
 const StageKind decoder_fuse = {.name = "Fuse", .joins = JOIN_ALL};

@@ -8,7 +8,7 @@ typedef struct TrieText {
     int32_t id;
 } TrieText;
 
-typedef struct TrieRange { /* of the sorted texts that begin with the bytes of a node */
+typedef struct TrieRange { /* the range of the sorted texts that begin with the bytes of a node */
     uint32_t begin, end, depth;
 } TrieRange;
 
@@ -29,7 +29,7 @@ static size_t shared_bytes(Text a, Text b)
     return n;
 }
 
-/* Level by level: the nodes after `made` are those whose children are not there yet. */
+/* Adds nodes level by level: the nodes from `made` on have no children yet. */
 static void grow(TrieNode *nodes, const TrieText *sorted, TrieRange *ranges)
 {
     uint32_t made = 1;
@@ -53,9 +53,9 @@ static void grow(TrieNode *nodes, const TrieText *sorted, TrieRange *ranges)
     }
 }
 
-enum { MANY = 4, MOST_BYTES = 4 }; /* children of a node that gets a table; bytes of tables for each node, and 64 KB */
+enum { MANY = 4, MOST_BYTES = 4 }; /* smallest number of children for a table; bytes of tables per node, plus 64 KB */
 
-/* Breadth first, as the nodes are: from the root on, until the memory for tables is used up. */
+/* Makes tables for nodes in breadth-first order, from the root on, until the memory for tables is used up. */
 static bool make_tables(Trie *t, size_t nodes, Arena *a, Error *e)
 {
     size_t most = 64 + nodes * MOST_BYTES / sizeof(TrieTable), count = 0;

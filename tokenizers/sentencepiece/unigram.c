@@ -1,19 +1,20 @@
-/* tokenizers/sentencepiece/unigram.c: Unigram (Kudo 2018): of all ways to cut a word into pieces, the one with the
- * highest sum of scores, found by Viterbi over a trie of the pieces. Scores, ties and unknown characters as in Hugging
- * Face's tokenizers (models/unigram/model.rs); of a model file as in sentencepiece (unigram_model.cc). */
+/* tokenizers/sentencepiece/unigram.c: Unigram (Kudo 2018): of all ways to split a word into pieces, the one with the
+ * highest sum of scores. The Viterbi algorithm finds it, with a trie of the pieces. Scores, ties and unknown characters
+ * are as in Hugging Face's tokenizers (models/unigram/model.rs); for a model file as in sentencepiece
+ * (unigram_model.cc). */
 #include <math.h>
 
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
-enum { FEW = 128 }; /* bytes of a word whose table is on the stack */
+enum { FEW = 128 }; /* bytes; the table of a shorter word is on the stack */
 static const double UNKNOWN_PENALTY = 10;
 
 /* ---- the best pieces of a word --------------------------------------------------------------- */
 
-typedef struct Best { /* of all ways to cut the bytes up to here */
+typedef struct Best { /* the best split of the bytes up to here */
     double score;
-    uint32_t begin; /* of its last piece */
-    int32_t id;     /* of that; -1: no way was found */
+    uint32_t begin; /* start of its last piece */
+    int32_t id;     /* id of its last piece; -1: no split exists */
 } Best;
 
 static inline void better(const Pieces *m, Best *to, double score, size_t begin, int32_t id)
@@ -23,8 +24,8 @@ static inline void better(const Pieces *m, Best *to, double score, size_t begin,
         *to = (Best){score, (uint32_t)begin, id};
 }
 
-/* best[0 .. n], or of a word that is known to be one piece best[n] alone. False where a character has no piece and the
- * model no unknown one. */
+/* Computes best[0 .. n]; for a word that is known to be one piece, only best[n]. Returns false if a character has no
+ * piece and the model has no unknown piece. */
 static bool find_best(const Pieces *m, Text word, Best *best)
 {
     for (size_t i = 0; i <= word.n; i++)
@@ -66,13 +67,14 @@ bool put_token(int32_t id, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
 static bool put_bytes(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
                       Error *e)
 {
-    for (size_t i = begin; i < end; i++) /* each has the place of all of them */
+    for (size_t i = begin; i < end; i++) /* each byte token has the position of all of them */
         if (!put_token(m->bytes[(uint8_t)word.p[i]], end, ids, ends, a, e))
             return false;
     return true;
 }
 
-/* Hugging Face: fused they may be a piece, then they are that; or all of their bytes are pieces. */
+/* As Hugging Face: fused unknown characters become a piece if they equal one; else their bytes, if all of these are
+ * pieces. */
 bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
                  Error *e)
 {
@@ -90,7 +92,8 @@ bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds 
     return m->plain || put_bytes(m, word, begin, end, ids, ends, a, e);
 }
 
-/* Follows the best way back, and turns it round in place: best[begin].begin becomes the end of the piece there. */
+/* Follows the best split backwards and reverses it in place: best[begin].begin becomes the end of the piece at `begin`.
+ */
 static bool put_best(const Pieces *m, Text word, Best *best, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
     size_t next;
@@ -136,7 +139,7 @@ static int32_t find_piece(const void *model, Text piece)
 
 /* ---- tokenizer.json -------------------------------------------------------------------------- */
 
-/* Hugging Face looks byte pieces up by their names: "<0x41>". */
+/* Finds byte pieces by their names, as Hugging Face does: "<0x41>". */
 static void find_bytes(Pieces *m)
 {
     for (unsigned i = 0; i < 256; i++) {
@@ -146,11 +149,11 @@ static void find_bytes(Pieces *m)
     }
 }
 
-/* The nearest double, 0 <= n. */
+/* Returns the nearest double of 10^n, n >= 0. */
 static double power_of_ten(int64_t n)
 {
     double power = 1;
-    if (n <= 22) { /* exact */
+    if (n <= 22) { /* exact in double */
         while (n--)
             power *= 10;
     } else {
@@ -160,9 +163,9 @@ static double power_of_ten(int64_t n)
     return power;
 }
 
-/* A score as Hugging Face reads it: its JSON reader (serde_json, without float_roundtrip) takes the digits that fit in
- * 64 bits and divides by a power of ten, which is sometimes off by a unit in the last place. Equal sums depend on it.
- */
+/* Reads a score as Hugging Face does. Its JSON reader (serde_json without float_roundtrip) takes the digits that fit in
+ * 64 bits, and divides by a power of ten. The result is sometimes wrong in the last bit, and ties between sums depend
+ * on it. */
 static double score_of(Text number)
 {
     uint64_t digits = 0;
