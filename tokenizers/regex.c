@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <time.h>
 
-/* Limits. The number of start positions of a search is limited, so that each may read the text to its end: at most STEPS
- * bytes, and STEPS steps back. The processor time is limited too; it is read once per SEARCHES searches, over all words
- * of a text. */
+/* Limits. The number of start positions of a search is limited, so that each may read the text to its end: at most
+ * STEPS bytes, and STEPS steps back. The processor time is limited too; it is read once per SEARCHES searches, over all
+ * words of a text. */
 enum { STEPS = 4 << 20, STACK = 1 << 20, MAX_EXPRESSION = 4096, SEARCHES = 16 };
 /* If n groups each call a group twice, Oniguruma needs 2^n steps before it matches anything. */
 enum { MAX_CALLS = 16 };
