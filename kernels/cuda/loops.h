@@ -59,7 +59,7 @@ template <int V, int W> static __device__ inline void store_numbers(const float 
             p[j] = v[j];
     }
 }
-/* Those from number n on are 0, and are not stored. */
+/* Numbers from index n on are read as 0 and are not stored. */
 template <int V> static __device__ inline void load_part(const float *x, int64_t i, int64_t n, float *v)
 {
     if (i + V <= n) {
@@ -78,7 +78,7 @@ template <int V> static __device__ inline void store_part(const float *v, float 
             y[i + j] = v[j];
     }
 }
-/* i / C for i >= 0: by the division of 32 bits where that is enough, a third of the instructions */
+/* i / C for i >= 0. If both fit in 32 bits, the division has 32 bits, which takes a third of the instructions. */
 static __device__ inline int64_t row_of(int64_t i, int64_t C)
 {
     return (i | C) >> 32 == 0 ? (int64_t)((uint32_t)i / (uint32_t)C) : i / C;
@@ -94,8 +94,8 @@ static __device__ inline int64_t row_of(int64_t i, int64_t C)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()): all threads of a warp (T 256: of a block) go
- * on together; those with m >= M have a row of no numbers. */
+/* The rows of a thread: for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()). All threads of a warp
+ * (T 256: of a block) stay in this loop together. Threads with m >= M have a row without numbers. */
 template <int T> static __device__ inline int64_t first_row(void)
 {
     return first_index() / T;
@@ -112,8 +112,8 @@ template <int T> static __device__ inline int thread_of_row(void)
 {
     return (int)(threadIdx.x % T);
 }
-/* A row's first pass begins with load_row: all loads of a thread are on their way before the first is used. `kept` is
- * float [MAX(K, 1)][V]; numbers from n on are 0. */
+/* Loads a thread's pieces of a row before any of them is used, so that all loads are in flight together. `kept` is
+ * float [MAX(K, 1)][V]; numbers from index n on are 0. */
 template <int V, int W, int T, int K>
 static __device__ inline void load_row(const float *row, int64_t n, float (*kept)[V])
 {
@@ -127,11 +127,12 @@ static __device__ inline void load_row(const float *row, int64_t n, float (*kept
         }
     }
 }
-/* The statement behind it for each piece k of the row's n numbers that the thread has; it begins at column c. */
+/* Runs the statement that follows for each piece k of the thread in a row of n numbers; c is the column at which the
+ * piece begins. */
 #define FOR_PIECES(V, T, K, n)                                                                                         \
     for (int64_t k = 0, c = (V) * (int64_t)thread_of_row<T>(); (K) > 0 ? k < (K) : c < (n); k++, c += (V) * (T))       \
         if ((K) == 0 || c < (n))
-/* Piece k: as load_row kept it, or from p again */
+/* Returns piece k in v: from `kept`, or, if K is 0, loaded from p. */
 template <int V, int W, int K>
 static __device__ inline void load_piece(const float *p, int64_t k, const float (*kept)[V], float *v)
 {
@@ -143,7 +144,8 @@ static __device__ inline void load_piece(const float *p, int64_t k, const float 
     }
 }
 
-/* A thread's V sums together; then of the threads of a row: all get the sum, or the largest. */
+/* own_total: the sum of a thread's V sums. row_total and row_largest: the sum and the maximum over the threads of a
+ * row, in each of these threads. */
 template <int V> static __device__ inline float own_total(const float *sum)
 {
     if constexpr (V == 4)
@@ -170,8 +172,8 @@ template <int T> static __device__ inline float row_largest(float x)
     return x;
 }
 
-/* The dot product of two rows of n numbers, for all threads of the row. Both are loaded; kept_a and kept_b are
- * load_row's. */
+/* Returns the dot product of two rows of n numbers in all threads of the row. Loads both rows; kept_a and kept_b are
+ * those of load_row. */
 template <int V, int W, int T, int K>
 static __device__ inline float dot_of_rows(const float *a, const float *b, int64_t n, float (*kept_a)[V],
                                            float (*kept_b)[V])
@@ -204,7 +206,7 @@ static __device__ inline float dot_of_rows(const float *a, const float *b, int64
         else                                                                                                           \
             LAUNCH(run, (kernel<V, W, 256, 0>), blocks_for(M, 1), 256, 0, __VA_ARGS__);                                \
     } while (0)
-/* aligned: the pointers to rows, those that the kernel reads or writes V numbers at a time */
+/* aligned: whether the row pointers that the kernel reads or writes V numbers at a time are aligned to 16 bytes. */
 #define LAUNCH_ROWS(run, kernel, M, C, aligned, ...)                                                                   \
     do {                                                                                                               \
         if ((C) % 4 != 0)                                                                                              \
