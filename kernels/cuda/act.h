@@ -2,7 +2,7 @@
  * activation.
  *
  *     act_of(act, param, x)         act(x). If `act` is constant, as a template's argument, no branch remains
- *     slope_of(act, param, x)       act's derivative at x. If act_from_result(act, param), x is the result of act instead
+ *     slope_of(act, param, x)       its derivative; x is the input or, for act_from_result(act, param), the result
  *     act_each<N>(act, param, x)    act of x[0 .. N-1] in registers, with one branch for all of them
  *     slope_each<N>(act, param, x)  the same for the derivative
  *

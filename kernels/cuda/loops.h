@@ -1,8 +1,8 @@
-/* kernels/cuda/loops.h: the two loops of most kernels: over numbers, and over the rows of x [M, C]. Both are limited by
- * the bandwidth of memory, so what counts is that a warp reads whole lines of 128 bytes, 16 bytes a thread where the
- * pointers allow it, and that each number is read once.
+/* kernels/cuda/loops.h: the two loops of most kernels: over numbers, and over the rows of x [M, C]. Both are
+ * memory-bound. A warp should therefore read whole lines of 128 bytes, with 16 bytes per thread if the pointers are
+ * aligned, and read each number once.
  *
- * Numbers: a thread has V of them, 4 or 1. LAUNCH_NUMBERS picks by what is aligned.
+ * Numbers: a thread has V consecutive numbers, 4 or 1. LAUNCH_NUMBERS chooses V by the alignment of the pointers.
  *
  *     template <int V> static __global__ void __launch_bounds__(256) root_kernel(int64_t n, const float *x, float *y)
  *     {
@@ -16,11 +16,13 @@
  *     }
  *     LAUNCH_NUMBERS(run, root_kernel, n, aligned16(x) && aligned16(y), n, x, y);
  *
- * Rows: T threads have one, and thread t of them the numbers V (t + T k) .. + V - 1 for k = 0, 1, ... Up to K of these
- * pieces stay in registers between the passes over a row; K 0: the row is longer, and each pass reads it again, from
- * the L2 cache. V, T and K follow from C alone, so the order of a sum does, too: of a thread's numbers in V
- * sums, then of the threads of a warp 16, 8, 4, 2, 1 apart, then of the warps of a block one after the other.
- * LAUNCH_ROWS:
+ * Rows: T threads share one row. Thread t has the numbers V (t + T k) .. V (t + T k) + V - 1 for k = 0, 1, ... Up to K
+ * of these pieces stay in registers between the passes over a row. With K = 0 the row is longer, and each pass reads it
+ * again from the L2 cache.
+ *
+ * V, T and K depend only on C, and so does the order of a sum. First each thread adds up its numbers in V sums. Then
+ * the threads of a warp that are 16, 8, 4, 2, 1 apart are added. Then the warps of a block are added one after the
+ * other. LAUNCH_ROWS chooses:
  *
  *     C            V 4 (C is a multiple of 4)    V 1
  *     T 16, K 1    to 64                         to 16       half a warp
@@ -30,9 +32,9 @@
  *     T 256, K 4   to 4096                       to 1024     a block
  *     T 256, K 0   above                         above
  *
- * W is how many numbers a load takes: V, or 1 where V is 4 and a pointer is not aligned to 16 bytes. A block has 256
- * threads. Fewer threads per row would need more registers than a thread has; more than 32 wait for each other at
- * barriers. */
+ * W is the number of floats per load: V, or 1 if V is 4 and a pointer is not aligned to 16 bytes. A block has 256
+ * threads. Fewer threads per row would need more registers than a thread has. More than 32 threads per row must wait
+ * for each other at barriers. */
 #ifndef SAPOR_CUDA_LOOPS_H
 #define SAPOR_CUDA_LOOPS_H
 
