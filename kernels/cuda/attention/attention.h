@@ -14,15 +14,15 @@ enum {
     THREADS = WARPS * 32,
     ROWS = 16, /* of a warp */
     QUERIES = WARPS * ROWS,
-    LANE_ROWS = 4,   /* of a lane */
-    LANE_COLS = 8,   /* lanes side by side in a row */
-    PAD = 4,         /* between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
-    WEIGHTS_PAD = 8, /* between rows of weights: 4 rows begin in 4 different groups of 8 banks */
+    LANE_ROWS = 4,   /* rows per lane */
+    LANE_COLS = 8,   /* lanes per row */
+    PAD = 4,         /* floats between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
+    WEIGHTS_PAD = 8, /* floats between rows of weights: 4 rows begin in 4 different groups of 8 banks */
     STATIC_SHARED = 48 << 10
 };
 #define LOG2E     1.44269504088896341f
 #define LN2       0.693147180559945309f
-#define FAR_APART (1 << 30) /* no text has so many rows */
+#define FAR_APART (1 << 30) /* more than the rows of any text */
 
 /* In mma.cu: 16-bit q, k and v, heads of up to MMA_D numbers */
 enum { MMA_D = 128 };
@@ -32,7 +32,7 @@ static __host__ __device__ inline int64_t key_heads(const Attention *t)
 {
     return t->Hk ? t->Hk : t->H;
 }
-/* The head of keys that head h of queries has */
+/* Returns the head of keys that belongs to head h of queries. */
 static __device__ inline int64_t key_head(const Attention *t, int64_t h)
 {
     return h / (t->H / key_heads(t));
@@ -41,7 +41,7 @@ static inline int64_t longest_keys(const Attention *t)
 {
     return t->k_offsets ? t->k_longest : t->q_longest;
 }
-/* Whether each row of each head begins at a multiple of 16 bytes, and heads are whole multiples of 16 bytes */
+/* Reports whether every row of every head begins at a multiple of 16 bytes and has a multiple of 16 bytes. */
 static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D)
 {
     const int64_t many = 16 / (int64_t)dtype_bytes(type);
@@ -50,7 +50,8 @@ static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* One text: its first rows of queries and of keys. The last query is at the place of the last key. */
+/* The rows of one text: its first rows of queries and keys, and their numbers. The last query has the place of the last
+ * key. */
 typedef struct TextRows {
     int64_t q, k;
     int queries, keys;
@@ -62,14 +63,14 @@ static __device__ inline TextRows text_rows(const Attention *t, int64_t b)
     const TextRows r = {q[b], k[b], q[b + 1] - q[b], k[b + 1] - k[b]};
     return r;
 }
-/* Query i of the text is at place i + this. */
+/* Returns p such that query i of the text has the place i + p. */
 static __device__ inline int first_place(const TextRows *r)
 {
     return r->keys - r->queries;
 }
 
-/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same
- * keys. */
+/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same keys.
+ */
 typedef struct Task {
     int64_t b, h;
     int part;
@@ -82,18 +83,18 @@ static __device__ inline Task task_of(int64_t parts, int64_t heads)
     return task;
 }
 
-/* The first query of a block of `queries` of the forward pass, `parts` blocks a text. The last queries see most where
- * the mask is causal: first come the blocks that take longest. */
+/* Returns the first query of a block of `queries` queries; a text has `parts` blocks. With a causal mask the last
+ * queries see the most keys, so the blocks that take longest come first. */
 static __device__ inline int first_query(const Attention *t, int part, int64_t parts, int queries)
 {
     return (t->causal ? (int)parts - 1 - part : part) * queries;
 }
 
-/* A query sees the keys whose place less its own is least .. most. */
+/* A query sees a key if the key's place minus its own place is from `least` to `most`. */
 typedef struct Sight {
     int least, most, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
-    float scale;           /* for scores to the base 2: scale log2(e) */
+    float scale;           /* scale log2(e): for scores to the base 2 */
 } Sight;
 
 static __device__ inline Sight sight_of(const Attention *t, int64_t h)
@@ -104,7 +105,7 @@ static __device__ inline Sight sight_of(const Attention *t, int64_t h)
     return s;
 }
 
-/* begin .. end-1 of `count` rows, begin a multiple of a step; none: end <= begin */
+/* Rows begin .. end-1; `begin` is a multiple of a step. Empty if end <= begin. */
 typedef struct Span {
     int begin, end;
 } Span;
@@ -115,13 +116,14 @@ static __device__ inline Span span_of(int64_t from, int64_t to, int count, int s
     const Span s = {begin / step * step, end > begin ? end : 0};
     return s;
 }
-/* The keys that queries i .. i+n-1 see, in steps from key 0 on: a row's sums do not depend on the other rows. */
+/* Returns the keys that queries i .. i+n-1 see. It begins at a multiple of `step`, so the sums of a row do not depend
+ * on the other rows. */
 static __device__ inline Span keys_seen(const Sight *s, const TextRows *r, int i, int n, int step)
 {
     const int64_t first = (int64_t)first_place(r) + i, last = first + MIN(n, r->queries - i) - 1;
     return span_of(first + s->least, last + s->most + 1, r->keys, step);
 }
-/* The queries that see one of the keys j .. j+n-1 */
+/* Returns the queries that see at least one of the keys j .. j+n-1. */
 static __device__ inline Span queries_seeing(const Sight *s, const TextRows *r, int j, int n, int step)
 {
     const int64_t first = (int64_t)j - first_place(r), last = first + MIN(n, r->keys - j) - 1;
@@ -223,7 +225,7 @@ static __device__ inline int lane_col(void)
 {
     return lane_id() / 2 % LANE_COLS;
 }
-/* Of the 8 lanes of a row */
+/* The maximum and the sum over the 8 lanes of a row. */
 static __device__ inline float row_max(float x)
 {
     for (int apart = 2; apart <= 8; apart *= 2)
