@@ -1,9 +1,10 @@
-/* kernels/cuda/attention/attention.h: what the kernels of attention share: the rows of a text and what a query sees,
+/* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query sees,
  * blocks of rows in shared memory, and the products of a warp in float32.
  *
- * A warp has ROWS rows of scores: queries, or for dK and dV keys. A lane has 4 rows, lane_row() + 4 i, and of each 8
- * columns one, lane_col() + 8 j. Lanes of the same row are 2, 4 and 8 apart, so that of 16 lanes, whose 16-byte loads
- * are one access of shared memory, each pair reads the same columns, and eight read the same rows. */
+ * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
+ * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart.
+ * Sixteen lanes make one access of shared memory with their 16-byte loads: among these, each pair reads the same
+ * columns, and each eight read the same rows. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 
@@ -130,7 +131,7 @@ static __device__ inline Span queries_seeing(const Sight *s, const TextRows *r, 
     return span_of(first - s->most, last - s->least + 1, r->queries, step);
 }
 
-/* Of a warp's scores: whether some, or all, are seen. The difference key - place is from `least` to `most` there. */
+/* Whether some, or all, of a warp's scores are seen, if the difference key - place is from `least` to `most`. */
 typedef struct Seen {
     bool some, all;
 } Seen;
@@ -141,7 +142,8 @@ static __device__ inline Seen seen_between(const Sight *s, int least, int most)
     return seen;
 }
 
-/* Of a key at key - place `away`: whether it is seen, without branches; what is added to its score */
+/* For a key at the difference `away` = key - place. sees_at: whether the query sees it, without a branch. bias_at: the
+ * number that is added to its score. */
 static __device__ inline bool sees_at(const Sight *s, int away)
 {
     return (away >= s->least) & (away <= s->most);
@@ -153,7 +155,7 @@ static __device__ inline float bias_at(const Sight *s, int away)
 
 /* ---- rows in shared memory ------------------------------------------------------------------- */
 
-/* A head's rows, from the first of a text on */
+/* The rows of one head, beginning with the first row of a text. */
 typedef struct HeadRows {
     void *x;
     DType type;
@@ -173,7 +175,7 @@ template <class T> static __device__ inline void copy_number(float *to, const T 
 {
     *to = in ? to_f32(*from) : 0.0f;
 }
-/* load_rows number by number: a warp has a row, its lanes are neighbours. */
+/* load_rows for unaligned rows or 16-bit numbers: one warp per row, neighbouring lanes copy neighbouring numbers. */
 template <int COUNT, int WIDE, int BY, class T>
 static __device__ inline void load_numbers(float *to, const T *from, int64_t ld, int rows, int cols)
 {
@@ -189,9 +191,10 @@ static __device__ inline void load_numbers(float *to, const T *from, int64_t ld,
         to += BY / WARP * (WIDE + PAD);
     }
 }
-/* to [COUNT, WIDE + PAD] = columns d .. d+WIDE-1 of rows first .. of x, zeros behind `count` rows and behind D columns.
- * By all BY threads of the block; there after cp_async_wait and a barrier. wide: rows_aligned, and eight neighbours
- * copy 128 bytes of a row, 16 each. Numbers of 16 bits become float32. */
+/* Loads to [COUNT, WIDE + PAD] = columns d .. d+WIDE-1 of the rows of x from row `first` on. Rows from `count` on and
+ * columns from D on are zeros. All BY threads of the block must call it; the numbers are valid after cp_async_wait and
+ * a barrier. `wide`: the result of rows_aligned; then eight neighbouring threads copy 128 bytes of a row, 16 bytes
+ * each. 16-bit numbers become float32. */
 template <int COUNT, int WIDE, int BY = THREADS>
 static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool wide)
 {
@@ -244,9 +247,9 @@ static __device__ inline void unpack(float to[4], float4 x)
     to[0] = x.x, to[1] = x.y, to[2] = x.z, to[3] = x.w;
 }
 
-/* s[i][j] += row lane_row() + 4 i of `rows` times row lane_col() + 8 j of `cols`, both with WIDE + PAD floats a row,
- * over len features in their order; rows are zeros up to a multiple of 4. Four features at a time: LANE_ROWS + COLS
- * loads of 16 bytes for 16 COLS fused multiply-adds. */
+/* s[i][j] += the dot product of row lane_row() + 4 i of `rows` and row lane_col() + 8 j of `cols`, over `len` features
+ * in order. Both have WIDE + PAD floats per row, with zeros up to a multiple of 4 features. Four features need
+ * LANE_ROWS + COLS loads of 16 bytes for 16 COLS fused multiply-adds. */
 template <int COLS, int WIDE>
 static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *rows, const float *cols, int len)
 {
@@ -265,9 +268,9 @@ static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *
     }
 }
 
-/* y[i][4 m + e] += row lane_row() + 4 i of weights [ROWS, COUNT + WEIGHTS_PAD] times column 32 m + 4 lane_col() + e of
- * x [COUNT, WIDE + PAD], over COUNT in order. Four at a time: LANE_ROWS + WIDE / 8 loads of 16 bytes for 2 WIDE fused
- * multiply-adds. */
+/* y[i][4 m + e] += the product of row lane_row() + 4 i of weights [ROWS, COUNT + WEIGHTS_PAD] and column 32 m + 4
+ * lane_col() + e of x [COUNT, WIDE + PAD], summed over COUNT in order. Four steps of COUNT need LANE_ROWS + WIDE / 8
+ * loads of 16 bytes for 2 WIDE fused multiply-adds. */
 template <int COUNT, int WIDE>
 static __device__ inline void add_weighted(float y[LANE_ROWS][WIDE / 8], const float *weights, const float *x)
 {
@@ -287,7 +290,8 @@ static __device__ inline void add_weighted(float y[LANE_ROWS][WIDE / 8], const f
     }
 }
 
-/* Writes a lane's part of its warp's scores or weights: [ROWS, 8 COLS + WEIGHTS_PAD]. Read after __syncwarp. */
+/* Writes a lane's part of its warp's scores or weights to [ROWS, 8 COLS + WEIGHTS_PAD]. The other lanes may read it
+ * after __syncwarp. */
 template <int COLS> static __device__ inline void put_weights(float *weights, const float s[LANE_ROWS][COLS])
 {
     weights += lane_row() * (8 * COLS + WEIGHTS_PAD) + lane_col();
