@@ -191,10 +191,10 @@ static __device__ inline void load_numbers(float *to, const T *from, int64_t ld,
         to += BY / WARP * (WIDE + PAD);
     }
 }
-/* Loads to [COUNT, WIDE + PAD] = columns d .. d+WIDE-1 of the rows of x from row `first` on. Rows from `count` on and
- * columns from D on are zeros. All BY threads of the block must call it; the numbers are valid after cp_async_wait and
- * a barrier. `wide`: the result of rows_aligned; then eight neighbouring threads copy 128 bytes of a row, 16 bytes
- * each. 16-bit numbers become float32. */
+/* Writes columns d .. d+WIDE-1 of the rows of x, from row `first` on, to `to` [COUNT, WIDE + PAD]. Rows from `count` on
+ * and columns from D on become zeros. All BY threads of the block must call it. The numbers are valid after
+ * cp_async_wait and a barrier. If `wide`, which is the result of rows_aligned, eight neighbouring threads copy 128
+ * bytes of a row, 16 bytes each. 16-bit numbers become float32. */
 template <int COUNT, int WIDE, int BY = THREADS>
 static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool wide)
 {
@@ -300,9 +300,13 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
             weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + LANE_COLS * j] = s[i][j];
 }
 
-/* Products become scores to the base 2: scaled, with the relative bias, -inf where a key is not seen. away: key - place
- * of the lane's first row and column; SIGN 1: rows are queries, -1: rows are keys. rows, cols: how many there are from
- * the lane's first on. A lane's 4 COLS differences have 2 COLS + 2 values. */
+/* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.
+ * - `away`: key - place of the lane's first row and column.
+ * - SIGN: 1 if rows are queries, -1 if rows are keys.
+ * - `rows`, `cols`: how many rows and columns exist from the lane's first on.
+ * - `all`: all scores of the warp are seen.
+ *
+ * The 4 COLS differences of a lane have only 2 COLS + 2 distinct values. */
 template <int COLS, int SIGN>
 static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Sight *w, int away, int rows, int cols,
                                             bool all)
@@ -326,8 +330,8 @@ static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Sigh
         }
 }
 
-/* Rows of a result: columns d + 32 m + 4 lane_col() + e of row lane_row() + 4 i of y, `rows` from the warp's first
- * on */
+/* Writes a lane's part of a result: columns d + 32 m + 4 lane_col() + e of row lane_row() + 4 i, with m >= 0 and e < 4.
+ * The destination begins at the warp's first row; `rows` rows exist from that row on. */
 template <int WIDE, class T>
 static __device__ inline void put_rows_as(T *to, int64_t ld, const float y[LANE_ROWS][WIDE / 8], int rows, int cols)
 {
