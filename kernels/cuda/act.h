@@ -1,12 +1,14 @@
-/* kernels/cuda/act.h: the activation functions of kernels/act.h, with their derivatives: for kernels that end in one.
+/* kernels/cuda/act.h: the activation functions of kernels/act.h and their derivatives, for kernels that end with an
+ * activation.
  *
- *     act_of(act, param, x)         act(x). With a constant `act`, as a template's argument, no branch is left
- *     slope_of(act, param, x)       act'(x); x is act's input, or its result where act_from_result(act, param)
- *     act_each<N>(act, param, x)    x[0 .. N-1] of a thread's registers: one branch for all of them; slope_each
+ *     act_of(act, param, x)         act(x). If `act` is constant, as a template's argument, no branch remains
+ *     slope_of(act, param, x)       its derivative; x is the input or, for act_from_result(act, param), the result
+ *     act_each<N>(act, param, x)    act of x[0 .. N-1] in registers, with one branch for all of them
+ *     slope_each<N>(act, param, x)  the same for the derivative
  *
- * `act` is the same for all threads, so a branch costs instructions but no divergence. Errors are those of CUDA's
- * functions (CUDA Programming Guide, "Mathematical Functions"): expf and tanhf 1, erff 2, log1pf 1 units in the last
- * place. A NaN stays NaN. */
+ * `act` is the same for all threads, so a branch costs instructions but no divergence. The errors are those of CUDA's
+ * functions (CUDA Programming Guide, "Mathematical Functions"): 1 unit in the last place for expf, tanhf and log1pf, 2
+ * for erff. A NaN stays NaN. */
 #ifndef SAPOR_CUDA_ACT_H
 #define SAPOR_CUDA_ACT_H
 
@@ -24,7 +26,7 @@ static __device__ inline float gelu_slope(float x) /* Phi(x) + x phi(x) */
 {
     return fmaf(x * 0.398942280f, expf(x * x * -0.5f), fmaf(0.5f, erff(x * 0.707106781f), 0.5f));
 }
-/* The tanh form is 0.5 x (1 + tanh u) = x sigmoid(2 u): one exponential. This is 2 u. */
+/* The tanh form of GELU is 0.5 x (1 + tanh u) = x sigmoid(2 u), which needs one exponential. Returns 2 u. */
 static __device__ inline float gelu_tanh_argument(float x)
 {
     return x * 1.595769122f * fmaf(x * x, 0.044715f, 1.0f);
@@ -34,7 +36,7 @@ static __device__ inline float gelu_tanh_slope(float x)
     const float s = sigmoid_of(gelu_tanh_argument(x)), du = 1.595769122f * fmaf(x * x, 3 * 0.044715f, 1.0f);
     return fmaf(x * du, s * (1.0f - s), s);
 }
-static __device__ inline float swish_slope(float x, float k) /* of x sigmoid(k x) */
+static __device__ inline float swish_slope(float x, float k) /* the derivative of x sigmoid(k x) */
 {
     const float s = sigmoid_of(k * x);
     return fmaf(k * x * s, 1.0f - s, s);
@@ -58,7 +60,8 @@ static __device__ inline float softplus_of(float x)
     return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)));
 }
 
-/* act_NAME(param, x) is act(x), slope_NAME(param, x) is act'(x). */
+/* Defines act_NAME(param, x), which returns act(x), and slope_NAME(param, x), which returns the derivative of act at x.
+ */
 #define ACT(NAME, value, slope)                                                                                        \
     static __device__ inline float act_##NAME(float param, float x)                                                    \
     {                                                                                                                  \
@@ -107,7 +110,7 @@ static __device__ inline float slope_of(Act act, float param, float x)
     }
     return 1.0f;
 }
-/* x[i] = act(x[i]), and act'(x[i]), i < N: x is an array in registers */
+/* Replaces x[i] by act(x[i]), or by the derivative of act, for i < N. x is an array in registers. */
 template <int N> static __device__ inline void act_each(Act act, float param, float *x)
 {
     switch (act) {

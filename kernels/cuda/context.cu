@@ -1,4 +1,4 @@
-/* kernels/cuda/context.cu: opens a GPU; copies, steps as graphs, the clock. */
+/* kernels/cuda/context.cu: opens and closes a GPU; its copies, its steps as CUDA graphs, its clock. */
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/libs/libs.h"
@@ -14,7 +14,7 @@ bool cuda_worked(Cuda *c, cudaError_t code, const char *doing)
 {
     if (code == cudaSuccess)
         return true;
-    (void)cudaGetLastError(); /* the run-time library keeps it for the thread: other contexts would find it */
+    (void)cudaGetLastError(); /* The runtime keeps the error for the thread, and another context would receive it. */
     return cuda_broke(c, code == cudaErrorMemoryAllocation ? SP_MEMORY : SP_UNSUPPORTED, doing,
                       cudaGetErrorString(code));
 }
@@ -55,7 +55,8 @@ static bool cuda_check(const Run *run, Error *e)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-/* Launches a graph by the executable of an earlier one of the same shape, or by a new one. */
+/* Launches a graph. If an earlier step had a graph of the same shape, its executable graph is updated and used;
+ * otherwise a new one is made. */
 static void launch_graph(Cuda *c, cudaGraph_t graph)
 {
     cudaGraphExec_t exec = NULL;
@@ -65,10 +66,11 @@ static void launch_graph(Cuda *c, cudaGraph_t graph)
         if (cudaGraphExecUpdate(c->graphs[at], graph, &info) == cudaSuccess)
             exec = c->graphs[at];
         else
-            (void)cudaGetLastError(); /* shapes that differ are no failure: the next launch would find it */
+            /* A different shape is not an error: it must not be reported after the next launch. */
+            (void)cudaGetLastError();
     }
     if (exec) {
-        at--; /* where it was found */
+        at--; /* the index of the one that was found */
     } else {
         if (!cuda_worked(c, cudaGraphInstantiate(&exec, graph, 0), "graph"))
             return;
@@ -81,7 +83,7 @@ static void launch_graph(Cuda *c, cudaGraph_t graph)
     cuda_worked(c, cudaGraphLaunch(exec, c->stream), "graph");
 }
 
-/* What was captured, or NULL. */
+/* Ends the capture. Returns the captured graph, or NULL after an error; the caller destroys it. */
 static cudaGraph_t end_capture(Cuda *c)
 {
     cudaGraph_t graph = NULL;
@@ -97,10 +99,10 @@ void cuda_flush(Cuda *c)
         launch_graph(c, graph);
         cuda_worked(c, cudaGraphDestroy(graph), "graph");
     }
-    cuda_memory_stepping(c, false); /* now its work is in the stream */
+    cuda_memory_stepping(c, false); /* the captured work is now in the stream */
 }
 
-/* A new segment at this place of the ring. */
+/* Adds a new segment to the ring, at index `at`. */
 static cudaError_t add_segment(Cuda *c, int at)
 {
     Segment s = {NULL, NULL};
@@ -118,7 +120,8 @@ static cudaError_t add_segment(Cuda *c, int at)
     return cudaSuccess;
 }
 
-/* The next segment of the ring, once what was copied from it is done, or a new one. */
+/* Begins the next segment. If copies from the next segment of the ring are unfinished, a new segment is added, or, if
+ * that is not possible, the call waits for these copies. */
 static void next_segment(Cuda *c)
 {
     cuda_worked(c, cudaEventRecord(c->ring[c->segment].written, c->stream), "upload");
@@ -126,7 +129,7 @@ static void next_segment(Cuda *c)
     const int next = (c->segment + 1) % c->segments;
     if (cudaEventQuery(c->ring[next].written) == cudaErrorNotReady) {
         const bool added = c->segments < RING_MOST && add_segment(c, c->segment + 1) == cudaSuccess;
-        (void)cudaGetLastError(); /* neither is a failure */
+        (void)cudaGetLastError(); /* Neither "not ready" nor a failed allocation is an error here. */
         if (added) {
             c->segment++;
             return;
@@ -139,9 +142,9 @@ static void next_segment(Cuda *c)
 static void cuda_step_begin(const Run *run)
 {
     Cuda *c = context_of(run);
-    cuda_flush(c); /* of a step that did not end */
+    cuda_flush(c); /* if the last step did not end */
     if (c->used > SEGMENT_BYTES / 2)
-        next_segment(c); /* so that the step's batch has room */
+        next_segment(c); /* so that there is room for the batch of this step */
     cuda_memory_stepping(c, !c->failed);
     if (c->stepping && !cuda_worked(c, cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed), "graph"))
         cuda_memory_stepping(c, false);
@@ -162,7 +165,7 @@ static void cuda_upload(const Run *run, void *device, const void *host, size_t b
     while (bytes > 0 && !c->failed) {
         const size_t room = SEGMENT_BYTES - c->used;
         if (room < MIN(bytes, SEGMENT_BYTES)) {
-            cuda_flush(c); /* the segment's event must be behind its copies */
+            cuda_flush(c); /* The event of the segment must follow its copies in the stream. */
             next_segment(c);
             continue;
         }
@@ -186,21 +189,21 @@ static void cuda_download(const Run *run, void *host, const void *device, size_t
     if (!c->failed)
         cuda_worked(c, cudaStreamSynchronize(c->stream), "download");
     if (c->failed)
-        memset(host, 0, bytes); /* numbers that are always the same, until `check` is asked */
+        memset(host, 0, bytes); /* The same numbers every time; `check` reports the error. */
 }
 
-/* The n oldest downloads that wait are brought to their places. */
+/* Moves the numbers of the n oldest waiting downloads to their addresses in the host's memory. */
 static void arrive_oldest(Cuda *c, int n)
 {
     if (n == 0)
         return;
-    cuda_flush(c); /* a step that is captured may not wait */
+    cuda_flush(c); /* A wait is not allowed during a capture. */
     if (!c->failed)
         cuda_worked(c, cudaEventSynchronize(c->arrivals[(c->oldest + n - 1) % ARRIVALS].landed), "download");
     for (; n > 0; n--) {
         const Arrival *a = &c->arrivals[c->oldest];
         if (c->failed)
-            memset(a->host, 0, a->bytes); /* as cuda_download */
+            memset(a->host, 0, a->bytes); /* as cuda_download does */
         else
             memcpy(a->host, c->landing + a->at, a->bytes);
         c->oldest = (c->oldest + 1) % ARRIVALS;
@@ -262,7 +265,8 @@ static void cuda_arrive(const Run *run, const void *host)
     arrive_oldest(c, n);
 }
 
-/* The two sides may overlap: a copy of the device may not, so then it goes in pieces that do not. */
+/* Copies in the memory of the device. `to` and `from` may overlap. A copy of the CUDA runtime must not overlap, so
+ * overlapping memory is copied in pieces that do not overlap. */
 static void cuda_copy(const Run *run, void *to, const void *from, size_t bytes)
 {
     Cuda *c = context_of(run);
@@ -286,7 +290,8 @@ static void cuda_zero(const Run *run, void *p, size_t bytes)
 
 /* ---- profiles -------------------------------------------------------------------------------- */
 
-/* From event to event, as milliseconds in float32 have a resolution of 1 us for 16 seconds only. */
+/* Returns seconds. The time is added up from event to event: an event gives milliseconds in float32, whose resolution
+ * is 1 us only up to 16 seconds. */
 double cuda_clock(const Run *run)
 {
     Cuda *c = context_of(run);
@@ -352,7 +357,7 @@ static bool tf32_use(Cuda *c, Error *e)
     return true;
 }
 
-/* Large products of f16 and bf16 weights; not with tf32, whose products are others. */
+/* Uses wgmma for large products with f16 or bf16 weights. It cannot be combined with tf32, which has other products. */
 static bool wgmma_use(Cuda *c, Error *e)
 {
     if (c->tf32)
@@ -362,8 +367,8 @@ static bool wgmma_use(Cuda *c, Error *e)
     return true;
 }
 
-/* The words behind "cuda:". Each replaces entries of the context's table, in this order whatever that of the words
- * is. */
+/* The words after "cuda:". Each one replaces entries of the context's table. They are applied in the order of this
+ * list, whatever the order of the words in the option. */
 typedef struct Option {
     const char *word;
     bool (*use)(Cuda *, Error *);
@@ -441,7 +446,8 @@ static bool open_context(Cuda *c)
     return cuda_worked(c, cudaEventRecord(c->last, c->stream), "event");
 }
 
-/* "NVIDIA H100 80GB HBM3, compute capability 9.0, 132 multiprocessors, 79.1 GiB" */
+/* Returns a description of the GPU, as "NVIDIA H100 80GB HBM3, compute capability 9.0, 132 multiprocessors, 79.1 GiB".
+ * It is valid until the next call. */
 static const char *describe(void)
 {
     static char about[400];
@@ -453,7 +459,7 @@ static const char *describe(void)
     return about;
 }
 
-/* The code is for compute capability 8.0 and later (cp.async, bf16). */
+/* Reports whether the GPU is too old, with an error. The code needs compute capability 8.0 (cp.async, bf16). */
 static bool is_too_old(Error *e)
 {
     enum { LEAST = 8 };
@@ -471,7 +477,7 @@ static const Kernels *cuda_open(const char *options, const Heap *heap, void **co
 {
     int devices = 0;
     const cudaError_t found = cudaGetDeviceCount(&devices);
-    (void)cudaGetLastError(); /* a later call does not find it */
+    (void)cudaGetLastError(); /* so that a later call does not report this error */
     if (found != cudaSuccess || devices == 0) {
         fail(e, SP_UNSUPPORTED, "device cuda: no GPU can be used: %s; use --device cpu",
              found != cudaSuccess ? cudaGetErrorString(found) : "there is none");

@@ -1,18 +1,21 @@
-/* kernels/cuda/context.h: the context of a GPU: one stream of work, the memory it comes from, the first error.
+/* kernels/cuda/context.h: the context of a GPU: one stream of work, the memory of its copies, the first error.
  *
- * Work of a context is done in the order of the calls: all of it is in one stream. An upload is copied to pinned memory
- * of the host first, a ring of segments, so that it need not wait for the device; a segment is written again when the
- * event behind its last copy is done. While the device is behind, the ring grows: a copy is behind all that was called
- * before it, so without that a host with many images would wait for the computing of earlier ones.
+ * A context has one stream, so its work is done in the order of the calls.
  *
- * download_later copies to pinned memory, too, the landing, and notes where the numbers belong; `arrive` waits for the
- * event behind the copy and brings them there. Landed numbers are in the order of the calls, round and round; one that
- * finds no room there brings the oldest to their places first.
+ * Upload: the numbers are first copied to pinned memory of the host, so that the call does not wait for the device. The
+ * pinned memory is a ring of segments. A segment is reused after the event that follows its last copy. A copy waits in
+ * the stream for all earlier calls. If the device is late, the ring therefore grows: otherwise a host with many images
+ * would wait until the earlier ones are computed.
  *
- * Between step_begin and step_end the calls are captured to a CUDA graph. At the end it takes the place of the nodes of
- * an earlier step's graph of the same shape, if there is one (their addresses and numbers may differ), and is launched
- * as a whole: one launch a step. What cannot be captured (a download, a wait) ends the capture early: what was captured
- * is launched, the rest of the step goes call by call. */
+ * download_later copies to pinned memory, too, called the landing, and notes the address for which the numbers are
+ * meant. `arrive` waits for the event that follows the copy and moves the numbers to that address. The landing is
+ * filled from its start to its end and then from its start again, in the order of the calls. If a download finds no
+ * room, the oldest downloads are moved to their addresses first.
+ *
+ * Between step_begin and step_end the calls are captured to a CUDA graph, so that a step is one launch. If an earlier
+ * step had a graph of the same shape, its executable graph is updated with the new addresses and numbers and launched.
+ * A call that cannot be captured (a download, a wait) ends the capture early: the captured part is launched, and the
+ * rest of the step is launched call by call. */
 #ifndef SAPOR_CUDA_CONTEXT_H
 #define SAPOR_CUDA_CONTEXT_H
 
@@ -22,48 +25,49 @@ enum { RING_SEGMENTS = 4, RING_MOST = 32, STEP_GRAPHS = 4, ARRIVALS = 32 };
 #define SEGMENT_BYTES ((size_t)4 << 20)
 #define LANDING_BYTES ((size_t)8 << 20)
 
-typedef struct Segment { /* of pinned memory */
+typedef struct Segment { /* pinned memory of the host */
     char *p;
-    cudaEvent_t written; /* behind the last copy from it */
+    cudaEvent_t written; /* recorded after the last copy from `p` */
 } Segment;
-typedef struct Arrival { /* a download_later */
+typedef struct Arrival { /* a download_later that has not arrived */
     void *host;
-    size_t at, bytes; /* in the landing */
+    size_t at, bytes; /* its place in the landing, in bytes */
     cudaEvent_t landed;
 } Arrival;
 
 struct Cuda {
     cudaStream_t stream;
     int device;
-    const Heap *heap; /* of the host */
-    bool failed;      /* nothing is launched any more */
-    sp_error error;   /* the first cause */
+    const Heap *heap; /* for memory of the host */
+    bool failed;      /* true: nothing is launched any more */
+    sp_error error;   /* the first error, if `failed` */
 
-    Segment ring[RING_MOST];    /* the next one is the one used longest ago */
-    int segments, segment;      /* how many; which is written */
-    size_t used;                /* of it */
+    Segment ring[RING_MOST];    /* used in turn: the next one is the one used longest ago */
+    int segments, segment;      /* the number of segments; the one that is being written */
+    size_t used;                /* bytes of that segment */
     char *landing;              /* [LANDING_BYTES], pinned; NULL until the first download_later */
-    size_t landed;              /* where the next one lands */
-    Arrival arrivals[ARRIVALS]; /* a ring: those that wait begin with `oldest` */
+    size_t landed;              /* where the next download begins, in bytes */
+    Arrival arrivals[ARRIVALS]; /* a ring: `waiting` downloads, from `oldest` on */
     int oldest, waiting;
-    bool stepping;                       /* the stream is captured; written with the arena's lock */
-    cudaGraphExec_t graphs[STEP_GRAPHS]; /* of the shapes of steps, the one used last first */
-    cudaEvent_t last, now;               /* of `clock` */
+    bool stepping;                       /* the stream is being captured; written under the arena's lock */
+    cudaGraphExec_t graphs[STEP_GRAPHS]; /* executable graphs of different shapes, the last used one first */
+    cudaEvent_t last, now;               /* events of `clock` */
     double clock;                        /* seconds up to `last` */
 
-    Kernels kernels;  /* the table that `open` gave: ours, and what its options replaced */
-    char level[32];   /* of the table: the options, or "f32" */
+    Kernels kernels;  /* the table that `open` returns, with the entries that the options replaced */
+    char level[32];   /* the table's level: the options, or "f32" */
     bool tf32;        /* products of float32 may round their operands to tf32 */
-    void *blas, *dnn; /* what libs/ keeps of cuBLAS and cuDNN, or NULL */
+    void *blas, *dnn; /* the state of libs/ for cuBLAS and cuDNN, or NULL */
 };
 
-/* Keeps the first error of a call of the runtime. False where it failed. */
+/* Checks the result of a call of the CUDA runtime. If it is an error, keeps it if it is the first one, and returns
+ * false. `doing` names the call in the message. */
 bool cuda_worked(Cuda *c, cudaError_t code, const char *doing);
-/* The same of a library's call: false. */
+/* The same for an error of a library. Always returns false. */
 bool cuda_broke(Cuda *c, sp_status code, const char *doing, const char *why);
 /* Plugin.peak (peak.cu) */
 double cuda_peak(const Run *run, const char *what, double seconds);
-/* Launches what a step has captured so far: before a call that cannot be captured. */
+/* Launches the captured part of a step. It comes before a call that cannot be captured. */
 void cuda_flush(Cuda *c);
 
 /* ---- the table's entries for memory and the device (memory.cu, context.cu) ------------------- */
@@ -72,10 +76,10 @@ double cuda_clock(const Run *run);
 void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes);
 void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes);
 void cuda_memory(const Run *run, size_t *available, size_t *total);
-/* Blocks that the context freed are no longer used by its stream. */
+/* Is called when the context closes: its stream has finished, so it no longer uses the blocks that it freed. */
 void cuda_memory_forget(Cuda *c);
-/* Sets c->stepping: true before a capture begins, false when what was captured is in the stream. Between the two no
- * other context takes the blocks that c has freed. */
+/* Sets c->stepping: to true before a capture begins, and to false after the captured work is in the stream. While it is
+ * true, no other context takes the blocks that c has freed. */
 void cuda_memory_stepping(Cuda *c, bool stepping);
 
 #endif

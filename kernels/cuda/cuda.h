@@ -1,6 +1,7 @@
 /* kernels/cuda/cuda.h: what the CUDA kernels share: launches, types of numbers, loads, sums of a warp and of a block.
  *
- * A kernel is a `static __global__` function. A host function of the table's signature, cuda_NAME, launches it:
+ * A kernel is a `static __global__` function. It is launched by a host function cuda_NAME, which has the signature of
+ * the member NAME of the table:
  *
  *     static __global__ void fill_kernel(int64_t n, float value, float *y)
  *     {
@@ -12,16 +13,17 @@
  *         LAUNCH(run, fill_kernel, blocks_for(n, 256), 256, 0, n, value, y);
  *     }
  *
- * The same sources are compiled by nvcc for a GPU and by g++ for the emulator (tests/cuda_emu), which runs them in
- * tests and finds accesses out of bounds, reads of shared memory that nothing was written to, races, and barriers that
- * not all threads of a block reach. What differs between the two compilers stands here, in ptx.h, and nowhere else.
+ * The same sources are compiled by nvcc for a GPU and by g++ for the emulator (tests/cuda_emu). The emulator runs them
+ * in tests. It finds accesses out of bounds, reads of shared memory that was never written, races, and barriers that
+ * not all threads of a block reach. The kernels use this file and ptx.h and do not depend on the compiler.
  *
- * The same bits every time: the order of a sum depends on its length alone, never on the grid or on the card. There are
- * no atomics on floats. The build has -fmad=false: fmaf() is written where it is meant. */
+ * Every run gives the same bits: the order of a sum depends only on its length, never on the grid or on the card. There
+ * are no atomics on floats. The build has -fmad=false, so a fused multiply-add is computed only where the code says
+ * fmaf(). */
 #ifndef SAPOR_CUDA_H
 #define SAPOR_CUDA_H
 
-#include <cuda_runtime.h> /* of the toolkit, or the emulator's */
+#include <cuda_runtime.h> /* from the toolkit, or from the emulator */
 #include <math.h>
 extern "C" {
 #include "kernels/list.h"
@@ -32,7 +34,7 @@ extern "C" {
 #define FULL_MASK 0xffffffffu
 enum { WARP = 32 };
 
-/* Each function of the table: cuda_NAME, with the type of its member. */
+/* Declares cuda_NAME for each function of the table, with the type of the table's member. */
 template <class T> struct Pointee;
 template <class T> struct Pointee<T *> {
     typedef T type;
@@ -46,9 +48,9 @@ KERNEL_LIST(DECLARE_KERNEL)
 
 typedef struct Cuda Cuda; /* context.h */
 cudaStream_t cuda_stream(const Run *run);
-/* Whether the context can still compute. */
+/* Reports whether the context has not failed. If it has failed, nothing is launched. */
 bool cuda_ready(const Run *run);
-/* After a launch: keeps the first error for `check`. */
+/* Is called after each launch. Keeps the first error for `check`. */
 void cuda_launched(const Run *run, const char *kernel);
 
 static inline dim3 as_grid(int64_t x)
@@ -59,8 +61,9 @@ static inline dim3 as_grid(dim3 g)
 {
     return g;
 }
-/* grid and block: a count, or dim3. Nothing is launched where a size of the grid is 0. Arguments are copied; they are
- * converted to the types of the kernel's parameters. A kernel with template arguments stands in parentheses. */
+/* Launches a kernel. `grid` and `block` are a count or a dim3. If a size of the grid is 0, nothing is launched. The
+ * arguments are copied and converted to the types of the kernel's parameters. A kernel with template arguments must be
+ * in parentheses. */
 #ifdef SAPOR_CUDA_EMU
 #define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...)                                                       \
     emu_launch(stream, #kernel, grid, block, dynamic, kernel, __VA_ARGS__)
@@ -70,18 +73,19 @@ static inline dim3 as_grid(dim3 g)
     name##_shared &name = *(name##_shared *)emu_shared(&name##_site, #name, sizeof *(name##_shared *)0)
 #define DYNAMIC_SHARED(type, name) type *name = (type *)emu_dynamic_shared()
 #undef UNROLL
-#define UNROLL /* the emulator's code is only larger */
+#define UNROLL /* unrolling would only make the emulator's code larger */
 #define NO_UNROLL
 #else
 #define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...) (kernel)<<<grid, block, dynamic, stream>>>(__VA_ARGS__)
-/* SHARED(float, tile, [32][33]): an array in the block's shared memory. */
+/* SHARED(float, tile, [32][33]) declares an array in the shared memory of the block. */
 #define SHARED(type, name, dims)                                 __shared__ __align__(16) type name dims
-/* What the third number of LAUNCH asks for, aligned to 16 bytes. More than 48 KB: allow_shared. */
+/* The dynamic shared memory, aligned to 16 bytes: its size is the argument `dynamic` of LAUNCH. More than 48 KB need
+ * allow_shared. */
 #define DYNAMIC_SHARED(type, name)                                                                                     \
     extern __shared__ __align__(16) unsigned char dynamic_shared[];                                                    \
     type *name = (type *)dynamic_shared
 #undef UNROLL
-#define UNROLL    _Pragma("unroll") /* nvcc's word, base.h has those of gcc and clang */
+#define UNROLL    _Pragma("unroll") /* nvcc's spelling; base.h has those of gcc and clang */
 #define NO_UNROLL _Pragma("unroll 1")
 #endif
 #define LAUNCH(run, kernel, grid, block, dynamic, ...)                                                                 \
@@ -92,13 +96,13 @@ static inline dim3 as_grid(dim3 g)
             cuda_launched(run, #kernel);                                                                               \
         }                                                                                                              \
     } while (0)
-/* Before the launch of a kernel with more than 48 KB of shared memory a block. */
+/* Must be called before the launch of a kernel with more than 48 KB of shared memory per block. */
 #define allow_shared(kernel, bytes)                                                                                    \
     (void)cudaFuncSetAttribute((const void *)(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
 
-/* Blocks for a loop over n with a stride of the grid: enough to fill any card several times. On the emulator few, so
- * that the small sizes of tests take more than one turn of these loops, and after each download another number, so that
- * a result that depends on it has other bits when the case runs again. */
+/* Returns the number of blocks for a loop over n with the stride of the grid. MOST_BLOCKS fill any card several times.
+ * The emulator has few blocks, so that these loops take more than one turn for the small sizes of tests. Its number of
+ * blocks changes after each download: a result that depends on it has other bits when the case runs again. */
 #ifdef SAPOR_CUDA_EMU
 #define MOST_BLOCKS emu_most_blocks()
 #else
@@ -116,7 +120,8 @@ static __device__ inline int64_t all_threads(void)
 {
     return (int64_t)gridDim.x * blockDim.x;
 }
-/* The same for a warp of work: its number in the grid, and how many there are. Blocks are whole warps. */
+/* The same for work that is divided among warps: the warp's number in the grid, and the number of warps. A block is a
+ * multiple of 32 threads. */
 static __device__ inline int64_t first_warp(void)
 {
     return first_index() / WARP;
@@ -132,7 +137,8 @@ static __device__ inline int lane_id(void)
 
 /* ---- types of numbers ------------------------------------------------------------------------ */
 
-/* 16-bit floats by their bits. F16 beyond its largest is the largest (kernels.h: convert). */
+/* 16-bit floats, stored as bits. F16: finite numbers beyond the largest F16 become the largest one (kernels.h:
+ * convert). */
 typedef struct Half {
     uint16_t bits;
 } Half;
@@ -163,7 +169,8 @@ static __device__ inline void from_f32(float x, Brain *y)
 {
     y->bits = f32_to_bf16(x);
 }
-/* From one type to another. A number of the same type keeps its bits, those of a NaN and of an infinity too. */
+/* Converts a number to another type. If the type is the same, the bits stay the same, also those of a NaN or an
+ * infinity. */
 template <class X, class Y> static __device__ inline void convert_number(X x, Y *y)
 {
     from_f32(to_f32(x), y);
@@ -172,7 +179,7 @@ template <class T> static __device__ inline void convert_number(T x, T *y)
 {
     *y = x;
 }
-/* The statement with T as float, Half or Brain, by a DType. */
+/* Compiles the statement three times, with T as float, Half or Brain, and runs the one for `dtype`. */
 #define WITH_TYPE(dtype, T, ...)                                                                                       \
     do {                                                                                                               \
         if ((dtype) == F16) {                                                                                          \
@@ -187,7 +194,8 @@ template <class T> static __device__ inline void convert_number(T x, T *y)
         }                                                                                                              \
     } while (0)
 
-/* c += A B by tensor cores, of the fragments of ptx.h; float: of tf32 */
+/* c += A B by tensor cores, with the fragments that ptx.h describes. The operands of the version for float are in tf32.
+ */
 static __device__ inline void multiply(float, float c[4], const uint32_t a[4], const uint32_t b[2])
 {
     mma_tf32(c, a, b);
@@ -205,7 +213,7 @@ static __device__ inline void multiply(int8_t, int32_t c[4], const uint32_t a[4]
     mma_s8(c, a, b);
 }
 
-/* Four floats at once: the pointer is a multiple of 16 bytes. */
+/* Loads and stores of four floats. The pointer must be aligned to 16 bytes. */
 static inline bool aligned16(const void *p)
 {
     return (uintptr_t)p % 16 == 0;
@@ -215,7 +223,7 @@ static __device__ inline float4 load4(const float *p)
     CHECK_ALIGNED(p, 16);
     return *(const float4 *)p;
 }
-/* From the L2 cache or memory, not from the L1 cache of a multiprocessor */
+/* Loads from the L2 cache or from memory, not from the L1 cache of the multiprocessor. */
 static __device__ inline float4 load4_l2(const float *p)
 {
     CHECK_ALIGNED(p, 16);
@@ -233,7 +241,7 @@ static __device__ inline void store4(float *p, float4 x)
 
 /* ---- sums of a warp and of a block ----------------------------------------------------------- */
 
-/* All 32 lanes get the sum; the order is a tree over lanes 16, 8, 4, 2, 1 apart. */
+/* Returns the sum over the 32 lanes in every lane. The order is a tree: lanes 16, 8, 4, 2 and 1 apart are added. */
 template <class T> static __device__ inline T warp_sum(T x)
 {
     for (int apart = WARP / 2; apart > 0; apart /= 2)
@@ -246,8 +254,8 @@ static __device__ inline float warp_max(float x)
         x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
     return x;
 }
-/* All threads of a block of THREADS (a multiple of 32) get the sum: of each warp, then of the warps' sums from the
- * first to the last. May be called again at once. */
+/* Returns the sum over a block of THREADS threads (a multiple of 32) in every thread. Each warp adds up its numbers,
+ * then the sums of the warps are added from the first to the last. Another call may follow immediately. */
 template <int THREADS, class T> static __device__ inline T block_sum(T x)
 {
     SHARED(T, part, [THREADS / WARP]);

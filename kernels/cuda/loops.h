@@ -1,8 +1,8 @@
-/* kernels/cuda/loops.h: the two loops of most kernels: over numbers, and over the rows of x [M, C]. Both are limited by
- * the bandwidth of memory, so what counts is that a warp reads whole lines of 128 bytes, 16 bytes a thread where the
- * pointers allow it, and that each number is read once.
+/* kernels/cuda/loops.h: the two loops of most kernels: over numbers, and over the rows of x [M, C]. Both are
+ * memory-bound. A warp should therefore read whole lines of 128 bytes, with 16 bytes per thread if the pointers are
+ * aligned, and read each number once.
  *
- * Numbers: a thread has V of them, 4 or 1. LAUNCH_NUMBERS picks by what is aligned.
+ * Numbers: a thread has V consecutive numbers, 4 or 1. LAUNCH_NUMBERS chooses V by the alignment of the pointers.
  *
  *     template <int V> static __global__ void __launch_bounds__(256) root_kernel(int64_t n, const float *x, float *y)
  *     {
@@ -16,11 +16,13 @@
  *     }
  *     LAUNCH_NUMBERS(run, root_kernel, n, aligned16(x) && aligned16(y), n, x, y);
  *
- * Rows: T threads have one, and thread t of them the numbers V (t + T k) .. + V - 1 for k = 0, 1, ... Up to K of these
- * pieces stay in registers between the passes over a row; K 0: the row is longer, and each pass reads it again, from
- * the L2 cache. V, T and K follow from C alone, so the order of a sum does, too: of a thread's numbers in V
- * sums, then of the threads of a warp 16, 8, 4, 2, 1 apart, then of the warps of a block one after the other.
- * LAUNCH_ROWS:
+ * Rows: T threads share one row. Thread t has the numbers V (t + T k) .. V (t + T k) + V - 1 for k = 0, 1, ... Up to K
+ * of these pieces stay in registers between the passes over a row. With K = 0 the row is longer, and each pass reads it
+ * again from the L2 cache.
+ *
+ * V, T and K depend only on C, and so does the order of a sum. First each thread adds up its numbers in V sums. Then
+ * the threads of a warp that are 16, 8, 4, 2, 1 apart are added. Then the warps of a block are added one after the
+ * other. LAUNCH_ROWS chooses:
  *
  *     C            V 4 (C is a multiple of 4)    V 1
  *     T 16, K 1    to 64                         to 16       half a warp
@@ -30,9 +32,9 @@
  *     T 256, K 4   to 4096                       to 1024     a block
  *     T 256, K 0   above                         above
  *
- * W is how many numbers a load takes: V, or 1 where V is 4 and a pointer is not aligned to 16 bytes. A block has 256
- * threads. Fewer threads per row would need more registers than a thread has; more than 32 wait for each other at
- * barriers. */
+ * W is the number of floats per load: V, or 1 if V is 4 and a pointer is not aligned to 16 bytes. A block has 256
+ * threads. Fewer threads per row would need more registers than a thread has. More than 32 threads per row must wait
+ * for each other at barriers. */
 #ifndef SAPOR_CUDA_LOOPS_H
 #define SAPOR_CUDA_LOOPS_H
 
@@ -59,7 +61,7 @@ template <int V, int W> static __device__ inline void store_numbers(const float 
             p[j] = v[j];
     }
 }
-/* Those from number n on are 0, and are not stored. */
+/* Numbers from index n on are read as 0 and are not stored. */
 template <int V> static __device__ inline void load_part(const float *x, int64_t i, int64_t n, float *v)
 {
     if (i + V <= n) {
@@ -78,7 +80,7 @@ template <int V> static __device__ inline void store_part(const float *v, float 
             y[i + j] = v[j];
     }
 }
-/* i / C for i >= 0: by the division of 32 bits where that is enough, a third of the instructions */
+/* i / C for i >= 0. If both fit in 32 bits, the division has 32 bits, which takes a third of the instructions. */
 static __device__ inline int64_t row_of(int64_t i, int64_t C)
 {
     return (i | C) >> 32 == 0 ? (int64_t)((uint32_t)i / (uint32_t)C) : i / C;
@@ -94,8 +96,8 @@ static __device__ inline int64_t row_of(int64_t i, int64_t C)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()): all threads of a warp (T 256: of a block) go
- * on together; those with m >= M have a row of no numbers. */
+/* The rows of a thread: for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()). All threads of a warp
+ * (T 256: of a block) stay in this loop together. Threads with m >= M have a row without numbers. */
 template <int T> static __device__ inline int64_t first_row(void)
 {
     return first_index() / T;
@@ -112,8 +114,8 @@ template <int T> static __device__ inline int thread_of_row(void)
 {
     return (int)(threadIdx.x % T);
 }
-/* A row's first pass begins with load_row: all loads of a thread are on their way before the first is used. `kept` is
- * float [MAX(K, 1)][V]; numbers from n on are 0. */
+/* Loads a thread's pieces of a row before any of them is used, so that all loads are in flight together. `kept` is
+ * float [MAX(K, 1)][V]; numbers from index n on are 0. */
 template <int V, int W, int T, int K>
 static __device__ inline void load_row(const float *row, int64_t n, float (*kept)[V])
 {
@@ -127,11 +129,12 @@ static __device__ inline void load_row(const float *row, int64_t n, float (*kept
         }
     }
 }
-/* The statement behind it for each piece k of the row's n numbers that the thread has; it begins at column c. */
+/* Runs the statement that follows for each piece k of the thread in a row of n numbers; c is the column at which the
+ * piece begins. */
 #define FOR_PIECES(V, T, K, n)                                                                                         \
     for (int64_t k = 0, c = (V) * (int64_t)thread_of_row<T>(); (K) > 0 ? k < (K) : c < (n); k++, c += (V) * (T))       \
         if ((K) == 0 || c < (n))
-/* Piece k: as load_row kept it, or from p again */
+/* Returns piece k in v: from `kept`, or, if K is 0, loaded from p. */
 template <int V, int W, int K>
 static __device__ inline void load_piece(const float *p, int64_t k, const float (*kept)[V], float *v)
 {
@@ -143,7 +146,8 @@ static __device__ inline void load_piece(const float *p, int64_t k, const float 
     }
 }
 
-/* A thread's V sums together; then of the threads of a row: all get the sum, or the largest. */
+/* own_total: the sum of a thread's V sums. row_total and row_largest: the sum and the maximum over the threads of a
+ * row, in each of these threads. */
 template <int V> static __device__ inline float own_total(const float *sum)
 {
     if constexpr (V == 4)
@@ -170,8 +174,8 @@ template <int T> static __device__ inline float row_largest(float x)
     return x;
 }
 
-/* The dot product of two rows of n numbers, for all threads of the row. Both are loaded; kept_a and kept_b are
- * load_row's. */
+/* Returns the dot product of two rows of n numbers in all threads of the row. Loads both rows; kept_a and kept_b are
+ * those of load_row. */
 template <int V, int W, int T, int K>
 static __device__ inline float dot_of_rows(const float *a, const float *b, int64_t n, float (*kept_a)[V],
                                            float (*kept_b)[V])
@@ -204,7 +208,7 @@ static __device__ inline float dot_of_rows(const float *a, const float *b, int64
         else                                                                                                           \
             LAUNCH(run, (kernel<V, W, 256, 0>), blocks_for(M, 1), 256, 0, __VA_ARGS__);                                \
     } while (0)
-/* aligned: the pointers to rows, those that the kernel reads or writes V numbers at a time */
+/* aligned: whether the row pointers that the kernel reads or writes V numbers at a time are aligned to 16 bytes. */
 #define LAUNCH_ROWS(run, kernel, M, C, aligned, ...)                                                                   \
     do {                                                                                                               \
         if ((C) % 4 != 0)                                                                                              \

@@ -1,11 +1,14 @@
-/* kernels/cuda/memory.cu: one arena for all contexts of the process. cudaMalloc and cudaFree wait for the whole device
- * and take up to a millisecond, so large pieces are taken, cut into blocks and kept.
+/* kernels/cuda/memory.cu: one arena of device memory for all contexts of the process. cudaMalloc and cudaFree wait for
+ * the whole device and take up to a millisecond. The arena therefore allocates large pieces, divides them into blocks,
+ * and keeps them.
  *
- * Blocks are in a list by address; a free block joins its free neighbours. The smallest free block that is large enough
- * is taken. A freed block may still be used by work that its context has called: the same context may take it at once,
- * since its work is done in order; another one waits for the first's stream. While a step of the first is captured, its
- * work is not in the stream yet, and a wait for a stream that is captured would spoil the capture: then the block is
- * left to it. */
+ * The blocks are in a list, sorted by address. A freed block is joined with its free neighbours. An allocation takes
+ * the smallest free block that is large enough.
+ *
+ * Work that was called earlier may still use a freed block. The context that freed it may take it again immediately, as
+ * its work is done in order. Another context first waits for the stream of that context. If that stream is being
+ * captured, the work is not in the stream yet, and waiting for it would end the capture with an error. In that case
+ * another context does not take the block. */
 #include "kernels/cuda/context.h"
 
 #include <pthread.h>
@@ -14,13 +17,13 @@ typedef struct Block {
     char *at;
     size_t bytes; /* a multiple of ALIGN */
     bool is_free, begins_piece;
-    const Cuda *user; /* whose work may still use a free block; NULL: nobody's */
+    const Cuda *user; /* the context whose work may still use this free block; NULL: none */
     struct Block *next, *before;
 } Block;
 
 static struct {
     Block *first;
-    size_t taken, in_use; /* from the device; of that, in blocks that are not free */
+    size_t taken, in_use; /* bytes from cudaMalloc; bytes in blocks that are not free */
     pthread_mutex_t lock;
 } arena = {NULL, 0, 0, PTHREAD_MUTEX_INITIALIZER};
 
@@ -45,7 +48,7 @@ static void join_next(Block *b)
     if (!gone || !b->is_free || !gone->is_free || gone->begins_piece)
         return;
     if (b->user != gone->user && b->user && gone->user)
-        return; /* the work of two contexts: joined when one of them has ended */
+        return; /* Two contexts may still use the blocks. They are joined when one of the contexts has closed. */
     b->user = b->user ? b->user : gone->user;
     b->bytes += gone->bytes;
     b->next = gone->next;
@@ -54,13 +57,15 @@ static void join_next(Block *b)
     heap_free(NULL, gone, sizeof *gone);
 }
 
-/* Whether the work that may use a free block is in a stream, or is c's own */
+/* Reports whether context c may take free block b: either no other context uses it, or the work of that context is in
+ * its stream, so that c can wait for it. */
 static bool can_wait(const Cuda *c, const Block *b)
 {
     return !b->user || b->user == c || !b->user->stepping;
 }
 
-/* The smallest that fits: one that the context freed itself, or that nobody uses, before another context's. */
+/* Returns the smallest free block that is large enough, or NULL. A block that needs no wait is preferred: c freed it,
+ * or no context uses it. */
 static Block *find(const Cuda *c, size_t bytes)
 {
     Block *own = NULL, *others = NULL;
@@ -74,8 +79,8 @@ static Block *find(const Cuda *c, size_t bytes)
     return own ? own : others;
 }
 
-/* A new piece from the device: PIECE_BYTES, or what is asked where that is more, or does fit while PIECE_BYTES do
- * not */
+/* Allocates a new piece from the device: PIECE_BYTES, or `bytes` if that is more. If PIECE_BYTES do not fit, only
+ * `bytes` are allocated. Returns the piece as one free block, or NULL. */
 static Block *take_piece(Cuda *c, size_t bytes)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -83,10 +88,10 @@ static Block *take_piece(Cuda *c, size_t bytes)
         void *p = NULL;
         const cudaError_t code = cudaMalloc(&p, size);
         if (code == cudaErrorMemoryAllocation) {
-            (void)cudaGetLastError(); /* it is no failure of what is called next */
+            (void)cudaGetLastError(); /* The error must not be reported after the next call. */
             continue;
         }
-        if (!cuda_worked(c, code, "memory")) /* the device is lost, by a kernel that was called before */
+        if (!cuda_worked(c, code, "memory")) /* The device failed in an earlier kernel. */
             return NULL;
         Block *before = NULL, *next = arena.first;
         for (; next && next->at < (char *)p; next = next->next)
@@ -106,7 +111,7 @@ static Block *take_piece(Cuda *c, size_t bytes)
     return NULL;
 }
 
-/* Pieces that are wholly free go back to the device: before a piece is taken that did not fit. c has no step. */
+/* Returns the pieces that are completely free to the device, after a new piece did not fit. c must not be in a step. */
 static void give_back(const Cuda *c)
 {
     for (Block *b = arena.first, *next; b; b = next) {
@@ -135,7 +140,9 @@ void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes)
     Block *b = find(c, size);
     if (!b && !(b = take_piece(c, size))) {
         pthread_mutex_unlock(&arena.lock);
-        cuda_flush(c); /* what it has freed in the step may be given back, too, once its work is in the stream */
+        /* After this, the blocks that the context freed during the step may be returned, too: their work is in the
+         * stream. */
+        cuda_flush(c);
         pthread_mutex_lock(&arena.lock);
         give_back(c);
         if (!(b = find(c, size)))
@@ -198,7 +205,7 @@ void cuda_memory_forget(Cuda *c)
     }
     for (Block *b = arena.first; b; b = b->next) {
         const Block *next;
-        do { /* as long as there is one to join */
+        do { /* until no neighbour was joined */
             next = b->next;
             join_next(b);
         } while (b->next != next);

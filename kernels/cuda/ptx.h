@@ -1,15 +1,18 @@
-/* kernels/cuda/ptx.h: the instructions that CUDA C++ has no function for, and bits of numbers. Under g++ the emulator
- * has the same names (tests/cuda_emu/ptx_emu.h), so kernels hold no assembly.
+/* kernels/cuda/ptx.h: instructions for which CUDA C++ has no function, and the bits of numbers. The emulator has
+ * functions with the same names (tests/cuda_emu/ptx_emu.h), so the kernels contain no assembly.
  *
- * Fragments of mma (PTX ISA, "Matrix fragments for mma.m16n8k16" and its neighbours), g = lane / 4, t = lane % 4:
- *   A [16, 16] of 16-bit numbers, row-major: a[0] is A[g][2t, 2t+1], a[1] A[g+8][2t..], a[2] A[g][2t+8..], a[3]
- *   A[g+8][2t+8..]; B [16, 8]: b[0] is B[2t, 2t+1][g], b[1] B[2t+8, 2t+9][g]; the lower index is in the lower half.
- *   A [16, 8] of tf32: a[0] A[g][t], a[1] A[g+8][t], a[2] A[g][t+4], a[3] A[g+8][t+4]; B [8, 8]: b[0] B[t][g], b[1]
- *   B[t+4][g].
- *   A [16, 32] of int8: a[0] A[g][4t..4t+3], a[1] A[g+8][4t..], a[2] A[g][4t+16..], a[3] A[g+8][4t+16..]; B [32, 8]:
- *   b[0] B[4t..4t+3][g], b[1] B[4t+16..][g].
- *   C [16, 8]: c[0] C[g][2t], c[1] C[g][2t+1], c[2] C[g+8][2t], c[3] C[g+8][2t+1].
- * All 32 lanes call them together. */
+ * Fragments of mma (PTX ISA, "Matrix fragments for mma.m16n8k16" and the sections next to it), with g = lane / 4 and t
+ * = lane % 4:
+ *   A [16, 16], 16-bit numbers, row-major: a[0] = A[g][2t, 2t+1], a[1] = A[g+8][2t, 2t+1], a[2] = A[g][2t+8, 2t+9],
+ *     a[3] = A[g+8][2t+8, 2t+9]
+ *   B [16, 8], 16-bit numbers: b[0] = B[2t, 2t+1][g], b[1] = B[2t+8, 2t+9][g]
+ *   A [16, 8], tf32: a[0] = A[g][t], a[1] = A[g+8][t], a[2] = A[g][t+4], a[3] = A[g+8][t+4]
+ *   B [8, 8], tf32: b[0] = B[t][g], b[1] = B[t+4][g]
+ *   A [16, 32], int8: a[0] = A[g][4t .. 4t+3], a[1] = A[g+8][4t .. 4t+3], a[2] = A[g][4t+16 .. 4t+19],
+ *     a[3] = A[g+8][4t+16 .. 4t+19]
+ *   B [32, 8], int8: b[0] = B[4t .. 4t+3][g], b[1] = B[4t+16 .. 4t+19][g]
+ *   C [16, 8]: c[0] = C[g][2t], c[1] = C[g][2t+1], c[2] = C[g+8][2t], c[3] = C[g+8][2t+1]
+ * The number with the lower index is in the lower bits. All 32 lanes must call these functions together. */
 #ifndef SAPOR_PTX_H
 #define SAPOR_PTX_H
 
@@ -18,11 +21,12 @@
 #else
 #include <stdint.h>
 
-#define CHECK_ALIGNED(p, bytes)       ((void)0) /* the emulator checks */
-/* What of an arena is in use, from here on in the stream; the emulator finds other accesses. */
+#define CHECK_ALIGNED(p, bytes)       ((void)0) /* only the emulator checks */
+/* MEMORY_SHOW: this part of an arena is in use from this point of the stream on. MEMORY_HIDE: it is no longer in use.
+ * The emulator reports accesses to hidden parts. */
 #define MEMORY_SHOW(stream, p, bytes) ((void)(stream))
 #define MEMORY_HIDE(stream, p, bytes) ((void)(stream))
-#define MEMORY_GAP                    0 /* bytes behind each part of an arena */
+#define MEMORY_GAP                    0 /* unused bytes after each part of an arena */
 
 static __device__ inline float bits_f32(uint32_t bits)
 {
@@ -38,7 +42,7 @@ static __device__ inline float f16_to_f32(uint16_t bits)
     asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
     return x;
 }
-/* To the nearest, ties to even; finite numbers beyond 65504 become that. Infinity and NaN stay. */
+/* Rounds to the nearest number, ties to even. Finite numbers beyond 65504 become 65504. Infinity and NaN stay. */
 static __device__ inline uint16_t f32_to_f16(float x)
 {
     uint16_t bits;
@@ -53,7 +57,7 @@ static __device__ inline uint16_t f32_to_bf16(float x)
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
     return bits;
 }
-/* To the nearest number of tf32 (10 bits of fraction), ties away from zero, as bits of a float */
+/* Rounds to the nearest number of tf32 (10 bits of fraction), ties away from zero. Returns the bits of a float. */
 static __device__ inline uint32_t f32_to_tf32(float x)
 {
     uint32_t bits;
@@ -61,7 +65,7 @@ static __device__ inline uint32_t f32_to_tf32(float x)
     return bits;
 }
 
-/* Two numbers to the nearest of 16 bits, `low` in the lower half */
+/* Rounds two numbers to the nearest 16-bit numbers and packs them: `low` is in the lower half. */
 static __device__ inline uint32_t pack_bf16(float low, float high)
 {
     uint32_t bits;
@@ -74,7 +78,7 @@ static __device__ inline uint32_t pack_f16(float low, float high)
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
     return bits;
 }
-/* 2^x to 2 units in the last place; below 2^-126 it is 0. One instruction, where exp2f has four. */
+/* 2^x, within 2 units in the last place; below 2^-126 it is 0. It is one instruction; exp2f has four. */
 static __device__ inline float exp2_fast(float x)
 {
     float y;
@@ -82,9 +86,10 @@ static __device__ inline float exp2_fast(float x)
     return y;
 }
 
-/* c += A B, sums in float32. A tensor core cuts off what it adds behind a bit or two more than a float has, it does not
- * round to the nearest (Fasi, Higham, Mikaitis & Pranesh 2021). volatile: the compiler does not know that all lanes
- * must come here together, and may move other assembly into a branch that only some lanes take. */
+/* c += A B, with sums in float32. A tensor core does not round a sum to the nearest number: it keeps one or two bits
+ * more than a float has and cuts off the rest (Fasi, Higham, Mikaitis & Pranesh 2021). The assembly is volatile: the
+ * compiler has no information that all lanes must execute it together, and could move other assembly into a branch that
+ * only some lanes take. */
 static __device__ inline void mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
 {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
@@ -108,7 +113,7 @@ static __device__ inline void mma_tf32(float c[4], const uint32_t a[4], const ui
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-/* Of int8 [16, 32] and [32, 8], exact sums in int32 */
+/* The same for int8 [16, 32] and [32, 8], with exact sums in int32. */
 static __device__ inline void mma_s8(int32_t c[4], const uint32_t a[4], const uint32_t b[2])
 {
     asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, "
@@ -117,9 +122,9 @@ static __device__ inline void mma_s8(int32_t c[4], const uint32_t a[4], const ui
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-/* Four 8 x 8 matrices of 16-bit numbers from shared memory: lane l gives the address of row l % 8 of matrix l / 8 (16
- * bytes, aligned), and gets of matrix i in r[i] the numbers [lane / 4][2 (lane % 4), + 1]. _trans: of the transposed
- * matrices. */
+/* Loads four 8 x 8 matrices of 16-bit numbers from shared memory. Lane l passes the address of row l % 8 of matrix l /
+ * 8: 16 bytes, aligned. Its r[i] receives two numbers of matrix i: row lane / 4, columns 2 (lane % 4) and the next. The
+ * version with _trans loads the transposed matrices. */
 static __device__ inline void ldmatrix_x4(uint32_t r[4], const void *row)
 {
     const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
@@ -138,20 +143,21 @@ static __device__ inline void ldmatrix_x4_trans(uint32_t r[4], const void *row)
 }
 
 /* Copies 16 bytes (both sides aligned) from global to shared memory without waiting. Only the first `valid` bytes, 0 to
- * 16, are read; the rest of the 16 becomes zero. What a thread copied can be read by it after cp_async_wait, by others
- * of the block after a barrier behind that. */
+ * 16, are read; the rest of the 16 bytes becomes zero. A thread may read its own copy after cp_async_wait. The other
+ * threads of the block may read it after a barrier that follows that wait. */
 static __device__ inline void cp_async16(void *shared, const void *global, int valid)
 {
     const uint32_t at = (uint32_t)__cvta_generic_to_shared(shared);
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(global), "r"(valid) : "memory");
 }
-/* The same of 4 bytes: valid is 0 or 4 */
+/* The same for 4 bytes: `valid` is 0 or 4. */
 static __device__ inline void cp_async4(void *shared, const void *global, int valid)
 {
     const uint32_t at = (uint32_t)__cvta_generic_to_shared(shared);
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at), "l"(global), "r"(valid) : "memory");
 }
-/* The copies since the last commit are a group; waits until at most PENDING of the thread's groups are not done. */
+/* cp_async_commit makes one group of the copies since the last commit. cp_async_wait waits until at most PENDING groups
+ * of this thread are unfinished. */
 static __device__ inline void cp_async_commit(void)
 {
     asm volatile("cp.async.commit_group;" ::: "memory");

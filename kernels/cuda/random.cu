@@ -1,6 +1,8 @@
-/* kernels/cuda/random.cu: what is drawn for each number. A thread has four numbers that follow each other, or one where
- * a pointer is not aligned to 16 bytes. Uniform draws are limited by integer instructions and bandwidth alike; the
- * others by float64. */
+/* kernels/cuda/random.cu: kernels that draw a random number for each element: noise and dropout.
+ *
+ * One thread per four consecutive numbers. If a pointer is not aligned to 16 bytes, it is one thread per number.
+ * Accesses are coalesced. Uniform draws are bounded by integer instructions and memory about equally, the other draws
+ * by float64 arithmetic. */
 #include "kernels/cuda/loops.h"
 #include "kernels/cuda/random.h"
 
@@ -28,7 +30,7 @@ void cuda_noise(const Run *run, int64_t n, Noise kind, Draw d, uint64_t first, f
 {
     if (kind == NOISE_UNIFORM)
         LAUNCH_NUMBERS(run, noise_kernel, n, aligned16(y), n, kind, d, first, y);
-    else /* long work for each number: more threads */
+    else /* One thread per number: each number needs much work, so more threads are better. */
         LAUNCH(run, noise_kernel<1>, blocks_for(n, 256), 256, 0, n, kind, d, first, y);
 }
 

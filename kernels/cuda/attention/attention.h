@@ -1,9 +1,10 @@
-/* kernels/cuda/attention/attention.h: what the kernels of attention share: the rows of a text and what a query sees,
+/* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query sees,
  * blocks of rows in shared memory, and the products of a warp in float32.
  *
- * A warp has ROWS rows of scores: queries, or for dK and dV keys. A lane has 4 rows, lane_row() + 4 i, and of each 8
- * columns one, lane_col() + 8 j. Lanes of the same row are 2, 4 and 8 apart, so that of 16 lanes, whose 16-byte loads
- * are one access of shared memory, each pair reads the same columns, and eight read the same rows. */
+ * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
+ * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart.
+ * Sixteen lanes make one access of shared memory with their 16-byte loads: among these, each pair reads the same
+ * columns, and each eight read the same rows. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 
@@ -14,15 +15,15 @@ enum {
     THREADS = WARPS * 32,
     ROWS = 16, /* of a warp */
     QUERIES = WARPS * ROWS,
-    LANE_ROWS = 4,   /* of a lane */
-    LANE_COLS = 8,   /* lanes side by side in a row */
-    PAD = 4,         /* between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
-    WEIGHTS_PAD = 8, /* between rows of weights: 4 rows begin in 4 different groups of 8 banks */
+    LANE_ROWS = 4,   /* rows per lane */
+    LANE_COLS = 8,   /* lanes per row */
+    PAD = 4,         /* floats between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
+    WEIGHTS_PAD = 8, /* floats between rows of weights: 4 rows begin in 4 different groups of 8 banks */
     STATIC_SHARED = 48 << 10
 };
 #define LOG2E     1.44269504088896341f
 #define LN2       0.693147180559945309f
-#define FAR_APART (1 << 30) /* no text has so many rows */
+#define FAR_APART (1 << 30) /* more than the rows of any text */
 
 /* In mma.cu: 16-bit q, k and v, heads of up to MMA_D numbers */
 enum { MMA_D = 128 };
@@ -32,7 +33,7 @@ static __host__ __device__ inline int64_t key_heads(const Attention *t)
 {
     return t->Hk ? t->Hk : t->H;
 }
-/* The head of keys that head h of queries has */
+/* Returns the head of keys that belongs to head h of queries. */
 static __device__ inline int64_t key_head(const Attention *t, int64_t h)
 {
     return h / (t->H / key_heads(t));
@@ -41,7 +42,7 @@ static inline int64_t longest_keys(const Attention *t)
 {
     return t->k_offsets ? t->k_longest : t->q_longest;
 }
-/* Whether each row of each head begins at a multiple of 16 bytes, and heads are whole multiples of 16 bytes */
+/* Reports whether every row of every head begins at a multiple of 16 bytes and has a multiple of 16 bytes. */
 static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D)
 {
     const int64_t many = 16 / (int64_t)dtype_bytes(type);
@@ -50,7 +51,8 @@ static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* One text: its first rows of queries and of keys. The last query is at the place of the last key. */
+/* The rows of one text: its first rows of queries and keys, and their numbers. The last query has the place of the last
+ * key. */
 typedef struct TextRows {
     int64_t q, k;
     int queries, keys;
@@ -62,14 +64,14 @@ static __device__ inline TextRows text_rows(const Attention *t, int64_t b)
     const TextRows r = {q[b], k[b], q[b + 1] - q[b], k[b + 1] - k[b]};
     return r;
 }
-/* Query i of the text is at place i + this. */
+/* Returns p such that query i of the text has the place i + p. */
 static __device__ inline int first_place(const TextRows *r)
 {
     return r->keys - r->queries;
 }
 
-/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same
- * keys. */
+/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same keys.
+ */
 typedef struct Task {
     int64_t b, h;
     int part;
@@ -82,18 +84,18 @@ static __device__ inline Task task_of(int64_t parts, int64_t heads)
     return task;
 }
 
-/* The first query of a block of `queries` of the forward pass, `parts` blocks a text. The last queries see most where
- * the mask is causal: first come the blocks that take longest. */
+/* Returns the first query of a block of `queries` queries; a text has `parts` blocks. With a causal mask the last
+ * queries see the most keys, so the blocks that take longest come first. */
 static __device__ inline int first_query(const Attention *t, int part, int64_t parts, int queries)
 {
     return (t->causal ? (int)parts - 1 - part : part) * queries;
 }
 
-/* A query sees the keys whose place less its own is least .. most. */
+/* A query sees a key if the key's place minus its own place is from `least` to `most`. */
 typedef struct Sight {
     int least, most, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
-    float scale;           /* for scores to the base 2: scale log2(e) */
+    float scale;           /* scale log2(e): for scores to the base 2 */
 } Sight;
 
 static __device__ inline Sight sight_of(const Attention *t, int64_t h)
@@ -104,7 +106,7 @@ static __device__ inline Sight sight_of(const Attention *t, int64_t h)
     return s;
 }
 
-/* begin .. end-1 of `count` rows, begin a multiple of a step; none: end <= begin */
+/* Rows begin .. end-1; `begin` is a multiple of a step. Empty if end <= begin. */
 typedef struct Span {
     int begin, end;
 } Span;
@@ -115,20 +117,21 @@ static __device__ inline Span span_of(int64_t from, int64_t to, int count, int s
     const Span s = {begin / step * step, end > begin ? end : 0};
     return s;
 }
-/* The keys that queries i .. i+n-1 see, in steps from key 0 on: a row's sums do not depend on the other rows. */
+/* Returns the keys that queries i .. i+n-1 see. It begins at a multiple of `step`, so the sums of a row do not depend
+ * on the other rows. */
 static __device__ inline Span keys_seen(const Sight *s, const TextRows *r, int i, int n, int step)
 {
     const int64_t first = (int64_t)first_place(r) + i, last = first + MIN(n, r->queries - i) - 1;
     return span_of(first + s->least, last + s->most + 1, r->keys, step);
 }
-/* The queries that see one of the keys j .. j+n-1 */
+/* Returns the queries that see at least one of the keys j .. j+n-1. */
 static __device__ inline Span queries_seeing(const Sight *s, const TextRows *r, int j, int n, int step)
 {
     const int64_t first = (int64_t)j - first_place(r), last = first + MIN(n, r->keys - j) - 1;
     return span_of(first - s->most, last - s->least + 1, r->queries, step);
 }
 
-/* Of a warp's scores: whether some, or all, are seen. The difference key - place is from `least` to `most` there. */
+/* Whether some, or all, of a warp's scores are seen, if the difference key - place is from `least` to `most`. */
 typedef struct Seen {
     bool some, all;
 } Seen;
@@ -139,7 +142,8 @@ static __device__ inline Seen seen_between(const Sight *s, int least, int most)
     return seen;
 }
 
-/* Of a key at key - place `away`: whether it is seen, without branches; what is added to its score */
+/* For a key at the difference `away` = key - place. sees_at: whether the query sees it, without a branch. bias_at: the
+ * number that is added to its score. */
 static __device__ inline bool sees_at(const Sight *s, int away)
 {
     return (away >= s->least) & (away <= s->most);
@@ -151,7 +155,7 @@ static __device__ inline float bias_at(const Sight *s, int away)
 
 /* ---- rows in shared memory ------------------------------------------------------------------- */
 
-/* A head's rows, from the first of a text on */
+/* The rows of one head, beginning with the first row of a text. */
 typedef struct HeadRows {
     void *x;
     DType type;
@@ -171,7 +175,7 @@ template <class T> static __device__ inline void copy_number(float *to, const T 
 {
     *to = in ? to_f32(*from) : 0.0f;
 }
-/* load_rows number by number: a warp has a row, its lanes are neighbours. */
+/* load_rows for unaligned rows or 16-bit numbers: one warp per row, neighbouring lanes copy neighbouring numbers. */
 template <int COUNT, int WIDE, int BY, class T>
 static __device__ inline void load_numbers(float *to, const T *from, int64_t ld, int rows, int cols)
 {
@@ -187,9 +191,10 @@ static __device__ inline void load_numbers(float *to, const T *from, int64_t ld,
         to += BY / WARP * (WIDE + PAD);
     }
 }
-/* to [COUNT, WIDE + PAD] = columns d .. d+WIDE-1 of rows first .. of x, zeros behind `count` rows and behind D columns.
- * By all BY threads of the block; there after cp_async_wait and a barrier. wide: rows_aligned, and eight neighbours
- * copy 128 bytes of a row, 16 each. Numbers of 16 bits become float32. */
+/* Writes columns d .. d+WIDE-1 of the rows of x, from row `first` on, to `to` [COUNT, WIDE + PAD]. Rows from `count` on
+ * and columns from D on become zeros. All BY threads of the block must call it. The numbers are valid after
+ * cp_async_wait and a barrier. If `wide`, which is the result of rows_aligned, eight neighbouring threads copy 128
+ * bytes of a row, 16 bytes each. 16-bit numbers become float32. */
 template <int COUNT, int WIDE, int BY = THREADS>
 static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool wide)
 {
@@ -223,7 +228,7 @@ static __device__ inline int lane_col(void)
 {
     return lane_id() / 2 % LANE_COLS;
 }
-/* Of the 8 lanes of a row */
+/* The maximum and the sum over the 8 lanes of a row. */
 static __device__ inline float row_max(float x)
 {
     for (int apart = 2; apart <= 8; apart *= 2)
@@ -242,9 +247,9 @@ static __device__ inline void unpack(float to[4], float4 x)
     to[0] = x.x, to[1] = x.y, to[2] = x.z, to[3] = x.w;
 }
 
-/* s[i][j] += row lane_row() + 4 i of `rows` times row lane_col() + 8 j of `cols`, both with WIDE + PAD floats a row,
- * over len features in their order; rows are zeros up to a multiple of 4. Four features at a time: LANE_ROWS + COLS
- * loads of 16 bytes for 16 COLS fused multiply-adds. */
+/* s[i][j] += the dot product of row lane_row() + 4 i of `rows` and row lane_col() + 8 j of `cols`, over `len` features
+ * in order. Both have WIDE + PAD floats per row, with zeros up to a multiple of 4 features. Four features need
+ * LANE_ROWS + COLS loads of 16 bytes for 16 COLS fused multiply-adds. */
 template <int COLS, int WIDE>
 static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *rows, const float *cols, int len)
 {
@@ -263,9 +268,9 @@ static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *
     }
 }
 
-/* y[i][4 m + e] += row lane_row() + 4 i of weights [ROWS, COUNT + WEIGHTS_PAD] times column 32 m + 4 lane_col() + e of
- * x [COUNT, WIDE + PAD], over COUNT in order. Four at a time: LANE_ROWS + WIDE / 8 loads of 16 bytes for 2 WIDE fused
- * multiply-adds. */
+/* y[i][4 m + e] += the product of row lane_row() + 4 i of weights [ROWS, COUNT + WEIGHTS_PAD] and column 32 m + 4
+ * lane_col() + e of x [COUNT, WIDE + PAD], summed over COUNT in order. Four steps of COUNT need LANE_ROWS + WIDE / 8
+ * loads of 16 bytes for 2 WIDE fused multiply-adds. */
 template <int COUNT, int WIDE>
 static __device__ inline void add_weighted(float y[LANE_ROWS][WIDE / 8], const float *weights, const float *x)
 {
@@ -285,7 +290,8 @@ static __device__ inline void add_weighted(float y[LANE_ROWS][WIDE / 8], const f
     }
 }
 
-/* Writes a lane's part of its warp's scores or weights: [ROWS, 8 COLS + WEIGHTS_PAD]. Read after __syncwarp. */
+/* Writes a lane's part of its warp's scores or weights to [ROWS, 8 COLS + WEIGHTS_PAD]. The other lanes may read it
+ * after __syncwarp. */
 template <int COLS> static __device__ inline void put_weights(float *weights, const float s[LANE_ROWS][COLS])
 {
     weights += lane_row() * (8 * COLS + WEIGHTS_PAD) + lane_col();
@@ -294,9 +300,13 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
             weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + LANE_COLS * j] = s[i][j];
 }
 
-/* Products become scores to the base 2: scaled, with the relative bias, -inf where a key is not seen. away: key - place
- * of the lane's first row and column; SIGN 1: rows are queries, -1: rows are keys. rows, cols: how many there are from
- * the lane's first on. A lane's 4 COLS differences have 2 COLS + 2 values. */
+/* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.
+ * - `away`: key - place of the lane's first row and column.
+ * - SIGN: 1 if rows are queries, -1 if rows are keys.
+ * - `rows`, `cols`: how many rows and columns exist from the lane's first on.
+ * - `all`: all scores of the warp are seen.
+ *
+ * The 4 COLS differences of a lane have only 2 COLS + 2 distinct values. */
 template <int COLS, int SIGN>
 static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Sight *w, int away, int rows, int cols,
                                             bool all)
@@ -320,8 +330,8 @@ static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Sigh
         }
 }
 
-/* Rows of a result: columns d + 32 m + 4 lane_col() + e of row lane_row() + 4 i of y, `rows` from the warp's first
- * on */
+/* Writes a lane's part of a result: columns d + 32 m + 4 lane_col() + e of row lane_row() + 4 i, with m >= 0 and e < 4.
+ * The destination begins at the warp's first row; `rows` rows exist from that row on. */
 template <int WIDE, class T>
 static __device__ inline void put_rows_as(T *to, int64_t ld, const float y[LANE_ROWS][WIDE / 8], int rows, int cols)
 {
