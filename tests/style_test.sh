@@ -177,7 +177,7 @@ broken comment 2 nn/a.c <<<'enum { A /* the first */,
        B };'
 broken comment 3 nn/a.c <<'END'
 bool some_name_of_a_function(int64_t a,
-                             Error *e); /* a comment that is too long to stand behind the declaration */
+                             Error *e); /* a comment that is too long to come after the declaration */
 END
 clean 'comment: behind code, above, and flags of the file' nn/a.c <<'END'
 // flags: -O3

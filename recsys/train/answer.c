@@ -1,5 +1,4 @@
-/* recsys/train/answer.c: the answers of a trained recommender by number: lists for users of training and for new users,
- * similar items, scores of pairs, vectors. Nothing here changes the recommender. */
+/* recsys/train/answer.c: answers of a trained recommender, by number: lists, similar items, scores, vectors. */
 // flags: -Os
 #include "recsys/train/train.h"
 
@@ -197,8 +196,7 @@ static bool dense_scores(const Asked *x, int64_t first, int64_t n, float *scores
     return true;
 }
 
-/* Checks that all scores are finite. The vector of a new user is a mean of item vectors; the products of item vectors
- * with each other were not checked when the run was opened. */
+/* Checks that scores are finite: products of item vectors were not checked when the run was opened. */
 static bool check_scores(const Asked *x, int64_t first, int64_t n, const int32_t *top, const float *scores, Error *e)
 {
     for (int64_t i = 0; i < n * x->k; i++)
