@@ -1,5 +1,5 @@
-/* recsys/data/arrays.c: a data set from arrays of the caller's. Nothing in them is trusted: every id and number is
- * checked before it is used. */
+/* recsys/data/arrays.c: makes a data set from arrays of the caller. Every id and number is checked before it is used.
+ */
 // flags: -Os
 #include "recsys/data/data.h"
 
@@ -78,7 +78,7 @@ bool catalogue_check(size_t users, size_t items, Error *e)
            fail(e, SP_UNSUPPORTED, "more than %d users and items", INT32_MAX / 2);
 }
 
-/* A part without a pair is no part. */
+/* Makes a part; a part without pairs does not exist. */
 static bool make_part(Pairs *p, const DataSet *d, const sp_interactions *from, const char *name, Arena *a, Error *e)
 {
     if (!from || !from->count)

@@ -1,12 +1,12 @@
-/* recsys/data/columns.c: which column of a table of interactions is the user, the item, the rating, the time.
- * docs/formats.md has the table of names. */
+/* recsys/data/columns.c: finds which columns of a table of interactions are the user, the item, the rating and the
+ * time. docs/formats.md has the table of names. */
 #include "recsys/data/data.h"
 
 #include <math.h>
 
-/* Names in lower case, without '_', '-', '.' and blanks. Of two groups the first wins: a column of ids before one of
- * names. Inside a group of users or items two different columns are an error; of ratings and times the name that comes
- * first here is taken. */
+/* Names in lower case, without '_', '-', '.' and blanks. There are groups of names; an earlier group is preferred: a
+ * column of ids before one of names. Within a group, two different columns for users or items are an error; for ratings
+ * and times, the name that is first here is used. */
 static const char *const KNOWN[ROLES] = {
     [ROLE_USER] =
         "userid user uid reviewerid customerid memberid visitorid steamid accountid personid playerid readerid "
@@ -24,14 +24,15 @@ static const char *const KNOWN[ROLES] = {
         "location place restaurant hotel post course event sku "
         "| title itemname productname moviename movietitle gametitle booktitle artistname trackname songname beername",
     [ROLE_RATING] = ("rating ratings stars starrating overall score reviewoverall bookrating reviewscore reviewrating "
-                     "userrating label"), /* in brackets: clang warns of two strings in a list otherwise */
+                     /* in parentheses, because clang warns about two strings in a list otherwise */
+                     "userrating label"),
     [ROLE_TIME] =
         "timestamp unixtimestamp unixreviewtime time datetime date createdat reviewdate ratingdate ratedat reviewtime",
     [ROLE_PART] = "xlabel",
 };
 const char *const role_names[ROLES] = {"user", "item", "rating", "time", "x_label"};
 
-/* Writes a name in the form of KNOWN; returns its length, 0 where it is too long for any of them. */
+/* Writes a name in the form of KNOWN. Returns its length, or 0 if it is too long to be one of them. */
 static size_t plain_name(Text name, char out[24])
 {
     size_t n = 0;
@@ -46,7 +47,7 @@ static size_t plain_name(Text name, char out[24])
     return n;
 }
 
-/* The place of a name in a list, from 0 on, and its group; -1 where it is not in the list. */
+/* Returns the index of a name in a list (from 0), and its group; -1 if it is not in the list. */
 static int find_known(const char *list, Text name, int *group)
 {
     char plain[24];
@@ -88,7 +89,7 @@ int column_place(const char *list, Text name)
     return find_known(list, without_type(name, &typed), &group);
 }
 
-/* Returns a second column that fits the role as well, or 0. */
+/* Returns a second column that also fits the role, or 0. */
 static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
 {
     int best = 0, best_group = 0;
@@ -112,7 +113,7 @@ static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
     return second;
 }
 
-/* Finds the columns by the names in `told`: true where the first row has all of them. */
+/* Finds the columns by the names in `told`. Returns true if the first row has all of them. */
 static bool told_names(Columns *c, const Text *field, size_t n, const char *told)
 {
     int role = ROLE_USER;
@@ -130,7 +131,7 @@ static bool told_names(Columns *c, const Text *field, size_t n, const char *told
     return role > ROLE_ITEM;
 }
 
-/* Takes `told` for a list of roles, one for each column in the file's order. */
+/* Reads `told` as a list of roles, one per column in the file's order. */
 static bool told_places(Columns *c, const char *told, int *count)
 {
     *count = 0;
@@ -224,7 +225,7 @@ bool recommendations_header(const Text *field, size_t n, int at[3])
 
 /* ---- times ----------------------------------------------------------------------------------- */
 
-/* `digits` decimal digits at *t, then `end` where it is not 0. */
+/* Parses `digits` decimal digits at *t, followed by `end` unless it is 0. */
 static bool take_digits(Text *t, size_t digits, char end, int64_t *value)
 {
     if (t->n < digits + (end != 0) || !text_i64((Text){t->p, digits}, value) || *t->p == '-' || *t->p == '+' ||
@@ -234,7 +235,7 @@ static bool take_digits(Text *t, size_t digits, char end, int64_t *value)
     return true;
 }
 
-/* Days from 1970-01-01 in the Gregorian calendar. */
+/* Returns the days since 1970-01-01 in the Gregorian calendar. */
 static int64_t days_of(int64_t year, int64_t month, int64_t day)
 {
     year -= month <= 2;

@@ -2,11 +2,11 @@
 // flags: -Os
 #include "recsys/data/data.h"
 
-/* Users and items are nodes, users first. A node goes when too few rows are left of it, and its rows go with it. */
+/* Users and items are nodes, users first. A node is removed if too few of its rows remain; its rows are removed too. */
 typedef struct Node {
-    int64_t rows;   /* the first row in its list + 1; 0: none */
-    int64_t left;   /* rows that are not out */
-    int64_t behind; /* the node that goes after this one, where it goes */
+    int64_t rows;   /* 1 + the first row in its list; 0: none */
+    int64_t left;   /* number of remaining rows */
+    int64_t behind; /* the next node in the stack of nodes to remove */
     bool goes;
 } Node;
 
@@ -14,9 +14,9 @@ bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users
                int64_t item_least, bool *out, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
-    int64_t nodes = users + items, queued = -1; /* the node that goes next: a stack */
+    int64_t nodes = users + items, queued = -1; /* top of the stack of nodes to remove */
     Node *node = NEW(a, Node, nodes, e);
-    int64_t *next = NEW(a, int64_t, 2 * n, e); /* the row behind this one in its user's list, in its item's, + 1 */
+    int64_t *next = NEW(a, int64_t, 2 * n, e); /* 1 + the next row in the list of the row's user, and of its item */
     if (!node || !next)
         return false;
     for (size_t r = 0; r < n; r++)
@@ -44,7 +44,7 @@ bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users
             int64_t other = side ? user[r] : users + item[r];
             Node *y = &node[other];
             if (--y->left < (side ? user_least : item_least) && !y->goes) {
-                y->goes = true; /* once */
+                y->goes = true; /* each node is pushed once */
                 y->behind = queued;
                 queued = other;
             }

@@ -1,5 +1,4 @@
-/* recsys/data/data.c: from rows of text to numbered users and items, as Elliot (recipes.md 2.1) and MMRec (recipes.md
- * 2.2) number them. */
+/* recsys/data/data.c: numbers the users and items of rows, as Elliot (recipes.md 2.1) and MMRec (recipes.md 2.2) do. */
 #include "recsys/data/data.h"
 
 #include <stdlib.h>
@@ -18,7 +17,7 @@ bool all_whole(const Text *ids, size_t n, int64_t *numbers)
     return true;
 }
 
-/* Stable counting sort of `order` by one column of the rows. */
+/* Sorts `order` by one column of the rows: a stable counting sort. */
 static void sort_by(const Row *rows, bool by_item, size_t n, const uint32_t *order, uint32_t *sorted, int64_t *count,
                     int64_t keys)
 {
@@ -67,10 +66,12 @@ bool pairs_build(Pairs *p, int64_t users, int64_t items, const Row *rows, size_t
 /* ---- numbering ------------------------------------------------------------------------------- */
 
 enum { TRAIN, VALID, TEST, PARTS };
-typedef struct Source { /* the rows of one part before they are numbered: all of a file, or those with one x_label */
+/* the rows of one part before they are numbered: all rows of a file, or those with one x_label */
+typedef struct Source {
     const Ratings *r;
     int8_t part;
-    const bool *bare; /* by item of the file: it has no features, and its rows are left out; NULL: none is */
+    /* by item of the file: true if it has no features, so its rows are left out; NULL: no item is left out */
+    const bool *bare;
 } Source;
 
 static bool in_part(const Source *s, size_t row)
@@ -94,7 +95,7 @@ static int compare_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The numbers of one file's ids in the data set: [ids] of -1, each asked for once. */
+/* The numbers of one file's ids in the data set: [ids], -1 at first; each id is looked up once. */
 typedef struct Renumber {
     const TextIndex *from;
     TextIndex *to;
@@ -110,7 +111,7 @@ static bool renumber_new(Renumber *n, const TextIndex *from, TextIndex *to, Aren
     return n->number != NULL;
 }
 
-/* A new id gets the next number. -1 on failure. */
+/* Returns the number of an id; a new id gets the next number. -1 on failure. */
 static int32_t renumber(Renumber *n, int32_t id, Error *e)
 {
     if (n->number[id] < 0) {
@@ -122,9 +123,9 @@ static int32_t renumber(Renumber *n, int32_t id, Error *e)
     return n->number[id];
 }
 
-/* Numbers the items anew: whole numbers ascend; texts go from the last that appeared to the first. Elliot's order of
- * texts is that of a Python set, thus any; this one, with equal scores going to the lower number, gives the lists that
- * the figures of recipes.md 6.4 were taken from. */
+/* Numbers the items again. Whole numbers are in ascending order. Texts are numbered from the last that appeared to the
+ * first: Elliot's order of texts is that of a Python set, so it is undefined. This order gives the lists from which the
+ * figures of recipes.md 6.4 were computed; equal scores go to the lower number. */
 static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Error *e)
 {
     size_t n = (size_t)text_index_count(found);
@@ -176,7 +177,7 @@ static bool number_elliot(DataSet *d, const Source *train, Error *e)
     return true;
 }
 
-/* The line of the first row that has an id. */
+/* Returns the line of the first row that has an id. */
 static uint32_t first_line(const Ratings *r, bool of_items, int64_t number)
 {
     const int32_t *of_row = of_items ? r->item : r->user;
@@ -186,8 +187,8 @@ static uint32_t first_line(const Ratings *r, bool of_items, int64_t number)
     return r->line[row];
 }
 
-/* The largest id + 1 of a file, in users or in items. A number far above the row count is a wrong file, not a data
- * set. */
+/* Returns the largest id + 1 of users or items in a file. If it is far above the number of rows, the file is not a data
+ * set, which is an error. */
 static bool largest_id(const Ratings *r, bool of_items, int64_t *n, Error *e)
 {
     const TextIndex *ids = of_items ? r->items : r->users;
@@ -232,7 +233,8 @@ bool ids_count(TextIndex **ix, int64_t n, Arena *a, Error *e)
     return true;
 }
 
-/* Whether the ids of a role, over all files, are numbers that MMRec can count. Tokens of RecBole files need not be. */
+/* Reports whether the ids of a role, in all files, are texts rather than the numbers that MMRec expects. This is
+ * allowed in RecBole files. */
 static bool is_tokens(const Source *source, bool of_items)
 {
     for (int p = 0; p < PARTS; p++) {
@@ -249,7 +251,7 @@ static bool is_tokens(const Source *source, bool of_items)
     return false;
 }
 
-/* Numbers by first appearance over train, valid and test, as RecBole numbers tokens. */
+/* Numbers ids by first appearance in train, valid and test, as RecBole numbers tokens. */
 static bool number_tokens(TextIndex **ix, int64_t *count, const Source *source, bool of_items, Arena *a, Error *e)
 {
     if (!(*ix = text_index_new(a, e)))
@@ -286,7 +288,7 @@ static bool number_mmrec(DataSet *d, const Source *source, Error *e)
     return number_role(d, source, false, e) && number_role(d, source, true, e);
 }
 
-/* Numbers the rows of one part; of valid and test those whose user train has. */
+/* Numbers the rows of one part. Rows of valid and test are left out if their user is not in train. */
 static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const bool *in_train, Error *e)
 {
     bool is_train = part == TRAIN;
@@ -328,7 +330,7 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const boo
     return ok;
 }
 
-/* Valid or test with labels of its own: it may be the train file again, or have the rows of this part alone. */
+/* Checks a file of valid or test that has labels: it may be the train file, or contain only the rows of this part. */
 static bool check_labels(Ratings *r, int part, Error *e)
 {
     for (size_t row = 0; r->part && row < r->count; row++)
@@ -338,7 +340,7 @@ static bool check_labels(Ratings *r, int part, Error *e)
     return true;
 }
 
-/* The items of train, whose numbers are known now. */
+/* Marks the items of train, whose numbers are known now. */
 static const bool *note_items(const DataSet *d, Arena *scratch, Error *e)
 {
     bool *in_train = NEW(scratch, bool, d->I, e);
@@ -353,9 +355,9 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
     for (int p = 0; p < PARTS; p++) {
         if (p != TRAIN && !path[p])
             continue;
-        if (p != TRAIN && !strcmp(path[p], path[TRAIN])) { /* read once: it may be a pipe */
+        if (p != TRAIN && !strcmp(path[p], path[TRAIN])) { /* each file is read once, because it may be a pipe */
             source[p] = (Source){.r = &r[TRAIN]};
-            continue; /* labels: below */
+            continue; /* labels are handled below */
         }
         if (!ratings_read_as(&r[p], path[p], c->format, &c->layout, scratch, e) ||
             (p == TRAIN && !ratings_sure(&r[p], e)))
@@ -373,7 +375,7 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
     return true;
 }
 
-/* Elliot takes the items that its data and all folders of features have: GAPS_DROP. */
+/* GAPS_DROP: keeps the items that occur in the data and in all folders of features, as Elliot does. */
 static bool drop_items(DataSet *d, Source source[PARTS], const DataConfig *c, Arena *scratch, Error *e)
 {
     for (int p = 0; p < PARTS; p++) {
@@ -427,7 +429,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
         return fail(e, SP_UNSUPPORTED, "%s: more than %d users and items", c->train, INT32_MAX / 2);
     Pairs *pairs[PARTS] = {&d->train, &d->valid, &d->test};
     for (int p = 0; p < PARTS; p++) {
-        /* A first row of a known user is no header. */
+        /* A first row with a known user is not a header. */
         if (p != TRAIN && source[p].r && text_index_find(d->users, text_index_at(source[p].r->users, 0)) < 0 &&
             !ratings_sure(source[p].r, e))
             return false;
@@ -443,7 +445,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
             if (source[p].r != source[TRAIN].r)
                 return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s%s; use files of the same data",
                             source[p].r->path, c->train, d->counted[p].bare ? " with items that have features" : "");
-            *pairs[p] = (Pairs){0}; /* no row has that x_label */
+            *pairs[p] = (Pairs){0}; /* no row has this x_label */
         }
     }
     return true;

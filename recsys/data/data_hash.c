@@ -1,4 +1,4 @@
-/* recsys/data/data_hash.c: a data set as a number, by which runs with other data are recognised. */
+/* recsys/data/data_hash.c: a hash of a data set, which detects runs with other data. */
 // flags: -Os
 #include "recsys/recsys.h"
 
@@ -23,7 +23,7 @@ uint64_t features_hash(const DataSet *d, HashBytes *hash, uint64_t seed)
     uint64_t h = seed;
     for (size_t i = 0; i < d->feature_count; i++) {
         h = hash(d->features[i].data, (size_t)(d->I * d->features[i].D) * sizeof(float), h);
-        array_done(&d->features[i].file.array); /* a model that trains features has a copy of them */
+        array_done(&d->features[i].file.array); /* a model that trains features has its own copy of them */
     }
     return h;
 }

@@ -1,5 +1,5 @@
-/* recsys/data/feature_table.c: features as a table of named rows, apart from any data set: an .npy with its row names,
- * or a folder of <id>.npy. */
+/* recsys/data/feature_table.c: features as a table of named rows, without a data set: an .npy with its row names, or a
+ * folder of <id>.npy. */
 #include "recsys/data/data.h"
 
 #include <math.h>
@@ -94,7 +94,7 @@ int64_t feature_table_find(const FeatureTable *t, Text id)
     return all_whole(&id, 1, &row) && row < t->rows.shape[0] ? row : -1;
 }
 
-/* ---- likeness -------------------------------------------------------------------------------- */
+/* ---- similarity ------------------------------------------------------------------------------ */
 
 bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
                            int32_t *ids, float *similarity, int64_t *zeros, Error *e)

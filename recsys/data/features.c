@@ -1,11 +1,11 @@
-/* recsys/data/features.c: one modality's rows put in the order of the data set's items. */
+/* recsys/data/features.c: loads the features of one modality, in the order of the data set's items. */
 #include "recsys/data/data.h"
 
 #include <math.h>
 
 const char *const gap_names[GAPS_COUNT] = {"error", "drop", "zero", "mean"};
 
-/* Up to three items that a source lacks, for one line of error. */
+/* Up to three items without features, for a one-line error. */
 typedef struct Missing {
     int64_t count;
     int64_t first[3];
@@ -18,7 +18,7 @@ static void note_missing(Missing *m, int64_t item)
     m->count++;
 }
 
-/* `hint`: more about the source, for the message; or "". */
+/* `hint`: additional information about the source for the message, or "". */
 static bool report_missing(const Missing *m, const DataSet *d, const char *path, const char *hint, Error *e)
 {
     if (m->count == 0)
@@ -54,7 +54,7 @@ static bool check_finite(const Feature *f, const DataSet *d, const char *path, E
     return true;
 }
 
-/* What Ducho names an item after an image file: the file's name up to its first dot (recipes.md 2.3). */
+/* Returns the item of an image file as Ducho names it: the file name up to its first dot (recipes.md 2.3). */
 static Text bare_name(Text name)
 {
     for (size_t i = name.n; i > 0; i--)
@@ -68,8 +68,8 @@ static Text bare_name(Text name)
 
 /* ---- a folder of <item id>.npy --------------------------------------------------------------- */
 
-/* The file of an item: its id, or as Ducho cuts it, its id up to the first dot. "" where there is none; *cut: the
- * shortened name was taken. */
+/* Returns the file of an item: named by its id, or as Ducho shortens it, by its id up to the first dot. "" if there is
+ * none. *cut: the shortened name, if it was used. */
 static const char *file_of(Text id, const char *path, Text *cut, Arena *scratch, Error *e)
 {
     *cut = (Text){0};
@@ -86,8 +86,8 @@ static const char *file_of(Text id, const char *path, Text *cut, Arena *scratch,
     return file;
 }
 
-/* Two items may not share a file: `owners` has the names of the cut files, `whose` their items; the full id of another
- * item is one too. */
+/* Checks that two items do not share a file. `owners` has the shortened names, `whose` their items; the full id of
+ * another item is checked too. */
 static bool check_owner(TextIndex *owners, int64_t **whose, size_t *room, Text cut, int64_t item, const DataSet *d,
                         const char *file, Arena *a, Error *e)
 {
@@ -146,8 +146,8 @@ static bool read_item(Feature *f, const DataSet *d, const char *file, int64_t i,
     return ok;
 }
 
-/* Fills the rows of items that have no features, as d->gaps says; data [I, D] has zeros there. Where the mean is not
- * finite they keep them, so that check_finite names the item that is to blame. */
+/* Fills the rows of items without features, as d->gaps says; data [I, D] has zeros there. If the mean is not finite,
+ * the rows stay zero, so that check_finite names the item that causes it. */
 static bool fill_missing(const Feature *f, const DataSet *d, const bool *lacks, float *data, Arena *scratch, Error *e)
 {
     float *mean = NEW(scratch, float, f->D, e);
@@ -230,7 +230,7 @@ bool feature_names(TextIndex **names, const char **ids_path, const char *path, i
     return true;
 }
 
-/* A second index over the bare names; -2 where two rows share one. */
+/* Makes a second index by shortened names; -2 if two rows share one. */
 static bool index_bare(TextIndex **bare, int64_t **row, const TextIndex *names, Arena *a, Error *e)
 {
     int64_t n = text_index_count(names);
@@ -338,7 +338,7 @@ static bool from_matrix(Feature *f, const DataSet *d, const char *path, Arena *s
     return !missing.count || fill_missing(f, d, lacks, data, scratch, e);
 }
 
-/* The path of name=path; NULL: it is not so. */
+/* Returns the path of name=path; NULL if the text has another form. */
 static const char *spec_path(const char *spec, Error *e)
 {
     const char *equals = strchr(spec, '=');

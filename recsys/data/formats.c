@@ -1,5 +1,5 @@
-/* recsys/data/formats.c: interactions, from the text files that people have. docs/formats.md says how each is
- * recognised. */
+/* recsys/data/formats.c: reads interactions from text files. docs/formats.md describes how each format is recognised.
+ */
 #include "recsys/data/data.h"
 
 #include <math.h>
@@ -66,14 +66,14 @@ bool layout_separator(const char *word, char *cut)
 
 /* ---- the first row --------------------------------------------------------------------------- */
 
-/* The format of a text that is not a table, by its first line; NULL where it may be a table. */
+/* Returns the format of a text that is not a table, by its first line; NULL if it may be a table. */
 static const char *other_text(Text line)
 {
     static const struct {
         const char *begins, *kind;
     } KINDS[] = {
         {"{\"", "JSON"},
-        {"{'", "JSON"}, /* as Python prints it: Amazon's reviews of 2014 */
+        {"{'", "JSON"}, /* as printed by Python: Amazon's reviews of 2014 */
         {"{ ", "JSON"},
         {"[{", "JSON"},
         {"<?xml", "XML"},
@@ -93,7 +93,7 @@ static const char *other_text(Text line)
     return NULL;
 }
 
-/* The first `most` words of a line; returns how many there are, most + 1 where there are more. */
+/* Splits the first `most` words off a line. Returns their number, or most + 1 if there are more. */
 static size_t words_of(Text line, Text *word, size_t most)
 {
     size_t n = 0;
@@ -108,12 +108,12 @@ static size_t words_of(Text line, Text *word, size_t most)
 /* What the lines of a space-separated text have in common. */
 typedef struct Blanks {
     size_t columns;
-    bool alike;          /* as many words in each line, 2 to 4, those behind the second numbers */
-    bool whole, natural; /* all are whole numbers; and from 0 on */
-    bool repeats;        /* a first word comes twice: LightGCN text has a line a user */
+    bool alike;          /* every line has the same number of words, 2 to 4; all words after the second are numbers */
+    bool whole, natural; /* all words are whole numbers; and >= 0 */
+    bool repeats;        /* a first word occurs twice; LightGCN text has one line per user */
 } Blanks;
 
-/* Digits, of any length: a number too large for an id is not a rating either. */
+/* Checks for digits only, of any length: a number that is too large for an id is not a rating either. */
 static bool is_whole(Text word)
 {
     size_t i = word.n > 1 && *word.p == '-';
@@ -122,7 +122,7 @@ static bool is_whole(Text word)
     return i == word.n;
 }
 
-/* Looks at lines until one is unlike the first or repeats a user. */
+/* Reads lines until one differs from the first, or repeats a user. */
 static bool compare_lines(Blanks *b, Text content, Arena *scratch, Error *e)
 {
     TextIndex *users = text_index_new(scratch, e);
@@ -149,7 +149,7 @@ static bool compare_lines(Blanks *b, Text content, Arena *scratch, Error *e)
     return users != NULL;
 }
 
-/* LightGCN text or a space-separated table. */
+/* Distinguishes LightGCN text from a space-separated table. */
 static bool tell_blanks(Ratings *r, Arena *a, Error *e)
 {
     Blanks b = {0};
@@ -158,12 +158,12 @@ static bool tell_blanks(Ratings *r, Arena *a, Error *e)
     arena_free(scratch);
     if (!ok)
         return false;
-    if (!b.alike || (b.columns == 2 && b.natural)) /* two columns: both readings give the same pairs */
+    if (!b.alike || (b.columns == 2 && b.natural)) /* with two columns, both readings give the same pairs */
         r->format = FORMAT_LIGHTGCN;
     else if (!b.whole || b.repeats)
         r->format = FORMAT_TSV;
     else if (!b.natural)
-        r->format = FORMAT_LIGHTGCN; /* which names the number below 0 */
+        r->format = FORMAT_LIGHTGCN; /* this format's error names the negative number */
     else
         return fail(e, SP_FORMAT,
                     "%s: may be LightGCN text (user item item ...) or a space-separated table (user item rating%s): "
@@ -172,7 +172,7 @@ static bool tell_blanks(Ratings *r, Arena *a, Error *e)
     return true;
 }
 
-/* The separator: given, or the only one in the line, or the one that gives a header. */
+/* Finds the separator: the given one, or the only one in the line, or the one that makes the first row a header. */
 static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, size_t number, Arena *a, Error *e)
 {
     char found[3];
@@ -200,7 +200,7 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
     return true;
 }
 
-/* Where the columns are, by the first row in t. */
+/* Finds the columns by the first row in t. */
 static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns *c, Error *e)
 {
     char names[256];
@@ -224,7 +224,7 @@ static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns 
     return true;
 }
 
-/* "user_id, book_id, rating" for people. */
+/* Makes "user_id, book_id, rating" for messages. */
 static bool describe_columns(Ratings *r, const Columns *c, const Table *t, Arena *a, Error *e)
 {
     r->columns = "";
@@ -243,12 +243,12 @@ static bool describe_columns(Ratings *r, const Columns *c, const Table *t, Arena
 typedef struct RatingsReader {
     Ratings *r;
     Columns c;
-    size_t rated, timed; /* rows that have one */
+    size_t rated, timed; /* numbers of rows with a rating, with a time */
     Arena *a;
     Error *e;
 } RatingsReader;
 
-/* Room for all rows that the file can hold, counted by its line ends or, of LightGCN's, its blanks. */
+/* Allocates space for all rows that the file can have, counted by line ends, or by blanks in LightGCN text. */
 static bool make_room(RatingsReader *in)
 {
     Ratings *r = in->r;
@@ -265,8 +265,7 @@ static bool make_room(RatingsReader *in)
            (!table || in->c.at[ROLE_PART] == NO_COLUMN || (r->part = NEW(in->a, int8_t, most, in->e)));
 }
 
-/* The number of an id of a line; a new one must keep the rule of ids, as it is written to other files. -1 on
- * failure. */
+/* Returns the number of an id. A new id must satisfy id_check, because it is written to other files. -1 on failure. */
 static int32_t number_id(const RatingsReader *in, TextIndex *ids, Text id, size_t line)
 {
     int64_t before = text_index_count(ids), number = text_index_add(ids, id, in->e);
@@ -279,7 +278,7 @@ static int32_t number_id(const RatingsReader *in, TextIndex *ids, Text id, size_
     return (int32_t)number;
 }
 
-/* `first`: the fields of a first row that may be names, or NULL. */
+/* `first`: the fields of a first row that may be a header, or NULL. */
 static bool at_line(RatingsReader *in, size_t line, const char *what, Text value, const Table *first)
 {
     char names[256] = "";
@@ -377,7 +376,8 @@ static bool occurs_again(const int32_t *id, size_t n)
     return false;
 }
 
-/* The first row's is no whole number, and those of all other rows are. id [n]: numbers in ids. */
+/* Reports whether the first row's id is not a whole number while the ids of all other rows are. id [n]: numbers in ids.
+ */
 static bool unlike_the_rest(const int32_t *id, size_t n, const TextIndex *ids)
 {
     int64_t value;
@@ -389,7 +389,7 @@ static bool unlike_the_rest(const int32_t *id, size_t n, const TextIndex *ids)
     return true;
 }
 
-/* In a file without ratings only the ids show whether the first line is a header of unknown names. */
+/* In a file without ratings, only the ids show whether the first line is a header of unknown names. */
 static bool note_doubt(RatingsReader *in, Error *e)
 {
     Ratings *r = in->r;
@@ -458,7 +458,7 @@ static bool read_lists(RatingsReader *in, Error *e)
     return true;
 }
 
-/* Chooses between lists and a table, and the table's separator, by the first line that is not blank. */
+/* Chooses between lists and a table, and finds the table's separator, by the first line that is not blank. */
 static bool choose_format(Ratings *r, const Layout *layout, Arena *a, Error *e)
 {
     enum { MOST = 64 };

@@ -1,5 +1,5 @@
-/* recsys/data/knock.c: knock-outs: features replaced by numbers that say nothing about their items, so that training
- * shows what a modality is worth (recipes.md 2.4). */
+/* recsys/data/knock.c: knock-outs: replaces features by numbers without information about their items. Training then
+ * shows how much a modality helps (recipes.md 2.4). */
 // flags: -Os
 #include "recsys/data/data.h"
 
@@ -51,7 +51,7 @@ bool feature_mean(const Feature *f, int64_t I, const bool *lacks, float *mean, A
     return sum != NULL;
 }
 
-/* to [I, D] */
+/* Writes the replacements to `to` [I, D]. */
 static bool replace(const Feature *f, int64_t I, const Knock *k, float *to, Arena *scratch, Error *e)
 {
     int64_t D = f->D;

@@ -1,10 +1,10 @@
-/* recsys/data/nearest.c: the rows of a matrix that are nearest to queries, by cosine or dot product. Products are
- * summed in float64, in an order that depends on their length alone: a query has the same rows in any batch.
+/* recsys/data/nearest.c: finds the rows of a matrix that are nearest to queries, by cosine or dot product. Products are
+ * summed in float64, in an order that depends only on their length: a query has the same result in any batch.
  *
- * Many queries: a product in float32, a tile of rows at a time, finds more rows than are asked for; these are compared
- * in float64. A float32 product of rows of length 1 is wrong by `eps` at most. So a query's rows are right where the
- * last of them is better than any that was left out can be. Where it is not, as among equal rows, the query is compared
- * with all rows in float64. */
+ * Many queries: a product in float32, in tiles of rows, finds more rows than requested. These are compared in float64.
+ * The error of a float32 product of rows of length 1 is at most `eps`. The list of a query is therefore correct if its
+ * last row is better than any other row can be. If this cannot be shown, for example among equal rows, the query is
+ * compared with all rows in float64. */
 // flags: -O3
 #include "recsys/data/data.h"
 
@@ -14,13 +14,13 @@
 enum { ROWS_A_TASK = 256, LANES = 8, SCORES_AT_ONCE = 1 << 22, QUERIES_AT_ONCE = 256 };
 typedef struct Likeness {
     const NearestRows *of;
-    int64_t n;            /* queries at once */
+    int64_t n;            /* number of queries in this batch */
     const double *query;  /* [n, D] */
-    const double *length; /* [n] of the queries */
+    const double *length; /* [n] lengths of the queries */
     float *score;         /* [n, N] */
     float *row;           /* [workers, D] */
-    double *wide;         /* [workers, D] the same row */
-    int64_t *bad, *zeros; /* by worker: the first row that is not finite + 1; rows of zeros */
+    double *wide;         /* [workers, D] the same row in double */
+    int64_t *bad, *zeros; /* [workers] 1 + the first row that is not finite; number of rows of zeros */
 } Likeness;
 
 static double dot(const double *a, const double *b, int64_t n)
@@ -37,7 +37,8 @@ static double dot(const double *a, const double *b, int64_t n)
     return rest;
 }
 
-/* Of a row and a query of these lengths. A row or query of zeros has no cosine: -infinity, which is never listed. */
+/* Returns the similarity of a row and a query with these lengths. With cosines, a row or a query of zeros gives
+ * -infinity, which is never listed. */
 static float likeness(bool by_dot, double product, double length, double query_length)
 {
     if (by_dot)
@@ -67,7 +68,7 @@ static void compare_rows(void *arg, size_t task, int worker)
     }
 }
 
-/* Queries as float64, and their lengths. */
+/* Converts queries to float64, and computes their lengths. */
 static bool widen(const NearestRows *x, int64_t first, int64_t n, double *query, double *length, Error *e)
 {
     int64_t D = x->rows->shape[1];
@@ -92,7 +93,7 @@ static bool report(const NearestRows *x, int64_t done, Error *e)
     return !x->progress || x->progress(x->user, (size_t)done, (size_t)x->n) || cancelled(x, done, e);
 }
 
-/* What the workers have found: the first bad row (1 + its number; 0: none), how many rows are zeros. */
+/* Combines the results of the workers: the first bad row (1 + its number; 0: none), and the number of rows of zeros. */
 static void join_workers(NearestRows *x, int workers, const int64_t *bad, const int64_t *zeros)
 {
     x->zeros = 0;
@@ -136,11 +137,14 @@ static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
 
 /* ---- many queries ---------------------------------------------------------------------------- */
 
-/* By products: from MANY queries on, for at most MOST rows in a list, of at most MOST_WIDE numbers each. MORE rows are
- * found than a list has. */
+/* float32 products are used from MANY queries on, for lists of at most MOST rows, with at most MOST_WIDE numbers per
+ * row. A list is computed with MORE additional rows. */
 enum { MANY = 32, MOST = 1000, MORE = 32, MOST_WIDE = 1 << 16 };
-enum { TILE = 1 << 22, QUERIES = 1 << 21, MOST_QUERIES = 1024 }; /* numbers at once, of rows and of queries */
-enum { GAP = 16 }; /* of sure queries between others: fewer are compared again, as reading the rows costs more */
+/* largest numbers of floats in a tile of rows, and in a batch of queries */
+enum { TILE = 1 << 22, QUERIES = 1 << 21, MOST_QUERIES = 1024 };
+/* if fewer sure queries are between unsure ones, they are compared again: this costs less than reading the rows once
+ * more */
+enum { GAP = 16 };
 
 typedef struct Near {
     float value;
@@ -149,20 +153,20 @@ typedef struct Near {
 
 typedef struct Many {
     const NearestRows *of;
-    int64_t k, n, first;  /* rows of a list; queries at once, and the first of them */
-    int64_t row, rows;    /* of the tile */
-    double eps, *longest; /* [workers] the length of the longest row; [0]: of all */
+    int64_t k, n, first;  /* rows per list; number of queries in the batch; the first of them */
+    int64_t row, rows;    /* first row and number of rows of the tile */
+    double eps, *longest; /* [workers] length of the longest row; [0]: of all rows */
     double *query, *length;
-    float *unit, *tile;       /* [n, D] queries of length 1; [rows, D] rows as scale_rows makes them */
-    float *value, *new_value; /* [n, k] lists by float32: of the tiles so far, of this one */
+    float *unit, *tile;       /* [n, D] queries scaled to length 1; [rows, D] the tile, as scale_rows makes it */
+    float *value, *new_value; /* [n, k] values of the float32 lists: of the tiles so far, and of this tile */
     int32_t *id, *new_id;
-    int64_t *start, *at; /* [n + 1] rows of the tile that are left out; [n] where the next tile's are */
+    int64_t *start, *at; /* [n + 1] rows of the tile that are left out; [n] where those of the next tile begin */
     int32_t *left_out;
     Near *near;           /* [workers, k] */
     bool *sure;           /* [n] */
     float *row_f32;       /* [workers, D] */
     double *wide;         /* [workers, D] */
-    int64_t *bad, *zeros; /* [workers] as in Likeness */
+    int64_t *bad, *zeros; /* [workers] as in struct Likeness */
 } Many;
 
 static const double *row_of(const Many *m, int64_t r, int worker)
@@ -190,7 +194,7 @@ static void measure_rows(void *arg, size_t task, int worker)
     }
 }
 
-/* Rows of the tile, of length 1 or, by dot product, in parts of the longest. */
+/* Scales the rows of the tile: to length 1, or, for dot products, relative to the longest row. */
 static void scale_rows(void *arg, size_t task, int worker)
 {
     const Many *m = arg;
@@ -203,7 +207,7 @@ static void scale_rows(void *arg, size_t task, int worker)
     }
 }
 
-/* Of rows that are left out, those of the tile, by their place in it. */
+/* Selects, of the rows that are left out, those in the tile, by their position in it. */
 static void leave_out(Many *m)
 {
     const NearestRows *x = m->of;
@@ -215,7 +219,7 @@ static void leave_out(Many *m)
     }
 }
 
-/* The tile's list behind the list so far: equal values keep the order of rows. */
+/* Merges the tile's list into the list so far. Equal values keep the order of rows. */
 static void merge_lists(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -227,7 +231,7 @@ static void merge_lists(void *arg, size_t task, int worker)
         old--;
     while (fresh < k && new_id[fresh] >= 0)
         fresh++;
-    /* how many of each stay */
+    /* how many rows of each list are kept */
     int64_t a = 0, b = 0;
     for (; total < k && (a < old || b < fresh); total++)
         *(b == fresh || (a < old && value[a] >= new_value[b]) ? &a : &b) += 1;
@@ -246,7 +250,7 @@ static int best_first(const void *a, const void *b)
     return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* The best of a query's list by float64, and whether they are sure to be the best of all. */
+/* Chooses the best rows of a query's list in float64, and decides whether they are surely the best of all rows. */
 static void choose(void *arg, size_t task, int worker)
 {
     Many *m = arg;
@@ -261,7 +265,8 @@ static void choose(void *arg, size_t task, int worker)
         n += near[n].value > -INFINITY;
     }
     qsort(near, (size_t)n, sizeof *near, best_first);
-    double most = listed ? (double)m->value[q * m->k + listed - 1] + m->eps : 0; /* of any row that was left out */
+    /* upper bound for all rows outside of the list */
+    double most = listed ? (double)m->value[q * m->k + listed - 1] + m->eps : 0;
     if (x->dot)
         most *= m->length[q] * *m->longest;
     m->sure[q] = listed < m->k || (n >= x->k && near[x->k - 1].value > (float)most);
@@ -297,7 +302,7 @@ static bool many_new(Many *m, int workers, Arena *a, Error *e)
            (m->longest = NEW(a, double, workers, e));
 }
 
-/* The lists of m->n queries by float32 */
+/* Computes the lists of m->n queries in float32. */
 static bool list_rows(Many *m, const Device *d, Error *e)
 {
     const NearestRows *x = m->of;
@@ -329,7 +334,7 @@ static bool list_rows(Many *m, const Device *d, Error *e)
     return ok;
 }
 
-/* In the middle of a batch no further query is done. */
+/* Reports progress. In the middle of a batch, no further query is done. */
 static bool goes_on(void *user, size_t done, size_t n)
 {
     const Many *m = user;
@@ -337,7 +342,7 @@ static bool goes_on(void *user, size_t done, size_t n)
     return m->of->progress(m->of->user, (size_t)m->first, (size_t)m->of->n);
 }
 
-/* Queries that are not sure, by float64 alone, in groups. */
+/* Compares the queries that are not sure, in float64 and in groups. */
 static bool compare_unsure(Many *m, const Device *d, Arena *a, Error *e)
 {
     const NearestRows *x = m->of;
@@ -360,7 +365,7 @@ static bool compare_unsure(Many *m, const Device *d, Arena *a, Error *e)
         ok = compare(&part, d, a, e);
         arena_rewind(a, mark);
     }
-    if (!ok && e->code == SP_CANCELLED) { /* the group's numbers are not the caller's */
+    if (!ok && e->code == SP_CANCELLED) { /* the numbers of the group differ from those of the caller */
         error_clear(e);
         cancelled(x, m->first, e);
     }

@@ -1,5 +1,5 @@
-/* recsys/data/neighbour_file.c: the nearest items by features as another program found them: an .npy [rows, k] of row
- * numbers, its rows those of the features (docs/formats.md). */
+/* recsys/data/neighbour_file.c: reads the nearest items by features that another program found: an .npy [rows, k] of
+ * row numbers; its rows are those of the features (docs/formats.md). */
 // flags: -Os
 #include "recsys/data/data.h"
 
@@ -19,7 +19,7 @@ static bool check_array(const Array *x, const DataSet *d, const Feature *f, cons
                 path, (long long)x->shape[0], f->path ? f->path : f->name, (long long)expected);
 }
 
-/* item [rows]: whose row it is, -1: of no item of training */
+/* Computes item [rows]: the item of each row; -1: an item that is not in training. */
 static bool find_items(int32_t *item, const Array *x, const DataSet *d, const Feature *f, const char *path, bool named,
                        Arena *a, Error *e)
 {
@@ -27,7 +27,7 @@ static bool find_items(int32_t *item, const Array *x, const DataSet *d, const Fe
     int64_t rows = x->shape[0], *row = NEW(a, int64_t, d->I, e);
     if (!row || !feature_find_rows(row, d->items, d->I, by, rows, &hint, a, e))
         return false;
-    memset(item, 0xff, (size_t)rows * sizeof *item); /* -1 */
+    memset(item, 0xff, (size_t)rows * sizeof *item); /* sets all to -1 */
     for (int64_t i = 0; i < d->I; i++) {
         Text id = text_index_at(d->items, i);
         int shown = (int)MIN(id.n, (size_t)60);
@@ -46,12 +46,13 @@ typedef struct Reader {
     const char *path;
     const Array *array;  /* [rows, W] */
     const int32_t *item; /* [rows] */
-    int32_t *seen;       /* [rows] r + 1 where row r has this one */
+    int32_t *seen;       /* [rows] r + 1 if row r lists this one */
     int64_t *line;       /* [W] */
     int64_t k;
 } Reader;
 
-/* Row r, checked, to near [k]: its own item, then the first of the others that are items of training. *n: how many. */
+/* Reads and checks row r into near [k]: its own item, then the other items of training in its order. *n: their number.
+ */
 static bool read_row(const Reader *x, int64_t r, int32_t *near, int64_t *n, Error *e)
 {
     int64_t rows = x->array->shape[0], W = x->array->shape[1], others = 0, count = 0, c = 0;
@@ -99,7 +100,7 @@ bool neighbour_file_read(int32_t *near, const DataSet *d, const Feature *f, cons
     Reader r = {path, x, item, NEW(a, int32_t, rows, e), NEW(a, int64_t, W, e), k};
     ok = unused && r.seen && r.line && find_items(item, x, d, f, path, named, a, e);
     *few = 0;
-    for (int64_t i = 0; ok && i < rows; i++) { /* rows of no item are checked too */
+    for (int64_t i = 0; ok && i < rows; i++) { /* rows without an item are checked too */
         ok = read_row(&r, i, item[i] < 0 ? unused : near + item[i] * k, &n, e);
         *few += ok && item[i] >= 0 && n < k;
     }

@@ -1,4 +1,4 @@
-/* recsys/data/split.c: train, validation and test files from one file of ratings, by the recipe of recipes.md 3. */
+/* recsys/data/split.c: makes train, validation and test files from a file of ratings, by the recipe of recipes.md 3. */
 #include "recsys/data/data.h"
 
 #include <math.h>
@@ -10,19 +10,19 @@ typedef struct Splitting {
     const SplitConfig *c;
     const Ratings *r;
     int64_t users, items;
-    int32_t *sorted; /* users in ascending order of their ids */
-    int8_t *part;    /* of each row */
+    int32_t *sorted; /* users sorted by their ids */
+    int8_t *part;    /* [rows] */
     int64_t *start;  /* [users+1] */
-    uint32_t *row;   /* rows by user, in file order */
+    uint32_t *row;   /* rows sorted by user, in file order */
     uint8_t *flag;   /* [longest user] */
     uint32_t *order; /* [longest user] */
-    uint32_t *drawn; /* split_ratings */
+    uint32_t *drawn; /* for split_ratings */
     Mt19937 random;
 } Splitting;
 
 typedef struct Name {
     Text text;
-    int64_t value; /* as a whole number; 0 for all unless every id is one */
+    int64_t value; /* the id as a whole number; 0 for all unless every id is one */
     int32_t number;
 } Name;
 
@@ -76,7 +76,7 @@ static bool keep_core(Splitting *w, Arena *a, Error *e)
     return true;
 }
 
-/* Lists the rows of each user in file order, DROPPED left out. */
+/* Lists the rows of each user in file order, without DROPPED ones. */
 static bool group_rows(Splitting *w, Arena *a, Error *e)
 {
     size_t n = w->r->count;
@@ -115,7 +115,7 @@ void split_random(Mt19937 *m, uint8_t *flag, int64_t n, int64_t stay)
 
 typedef struct Timed {
     int64_t time;
-    int64_t tie; /* orders rows with the same time */
+    int64_t tie; /* order of rows with the same time */
     int64_t at;
 } Timed;
 
@@ -141,7 +141,7 @@ bool split_latest(uint8_t *flag, const int64_t *time, const uint32_t *rows, int6
     return true;
 }
 
-/* Moves a share of what is still in train to `part`, user by user. */
+/* Moves a share of the rows that are still in train to `part`, one user after the other. */
 static bool take(Splitting *w, int8_t part, double ratio, Arena *a, Error *e)
 {
     const SplitConfig *c = w->c;
@@ -221,7 +221,7 @@ static bool write_parts(const Splitting *w, const char *dir, size_t counts[3], A
         if (counts[p])
             ok = (out[p] = out_open(path[p], arena_heap(a), e)) && write_part(w, out[p], (int8_t)p, a, e);
     if (ok)
-        ok = out_commit_set(out, PARTS, e); /* train.tsv is the first: without it there is no split */
+        ok = out_commit_set(out, PARTS, e); /* train.tsv appears first: without it there is no split */
     else
         for (int p = 0; p < PARTS; p++)
             out_discard(out[p]);
@@ -229,14 +229,14 @@ static bool write_parts(const Splitting *w, const char *dir, size_t counts[3], A
     return ok;
 }
 
-typedef struct Kept { /* what is split, in numbers */
+typedef struct Kept { /* the rows that are split, as numbers */
     int64_t users, items, rows, repeated;
 } Kept;
 
 static bool count_kept(Kept *n, const Splitting *w, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
-    int32_t *seen = NEW(a, int32_t, w->items, e); /* the last user that had the item, + 1 */
+    int32_t *seen = NEW(a, int32_t, w->items, e); /* 1 + the last user that had the item */
     if (!seen)
         return false;
     *n = (Kept){.rows = w->start[w->users]};
@@ -267,13 +267,13 @@ static bool check_config(const SplitConfig *c, Error *e)
     return true;
 }
 
-/* The parts of all rows, of users in the order w->sorted. */
+/* Sets the parts of all rows, for users in the order w->sorted. */
 static bool set_parts(Splitting *w, Arena *a, Error *e)
 {
     const SplitConfig *c = w->c;
     if (c->strategy == SPLIT_TEMPORAL && !w->r->time)
         return fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", w->r->path);
-    mt_seed(&w->random, c->seed); /* once: validation goes on where test ended */
+    mt_seed(&w->random, c->seed); /* seeded once: the draws of validation follow those of test */
     if (!(w->part = NEW(a, int8_t, w->r->count, e)) || !keep_core(w, a, e) || !group_rows(w, a, e))
         return false;
     if (c->strategy == SPLIT_V4)
@@ -301,7 +301,7 @@ bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const 
     if (!a)
         return fail_memory(e, 4096, "splitting");
     const Ratings r = {.count = x->count,
-                       .user = (int32_t *)(uintptr_t)x->user, /* only read */
+                       .user = (int32_t *)(uintptr_t)x->user, /* the cast is safe: the array is only read */
                        .item = (int32_t *)(uintptr_t)x->item,
                        .time = (int64_t *)(uintptr_t)x->time,
                        .path = "sp_split"};
@@ -329,7 +329,7 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     Kept kept = {0};
     bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e) && begin(&w, a, e) &&
               set_parts(&w, a, e) && count_kept(&kept, &w, a, e) && write_parts(&w, dir, counts, a, e);
-    if (ok && c->visit) /* now that nothing can fail: an error is one line */
+    if (ok && c->visit) /* called when nothing can fail any more, so that an error stays one line */
         c->visit(c->arg, &(SplitSource){&r, c->k_core, kept.users, kept.items, kept.rows, kept.repeated});
     arena_free(a);
     return ok;

@@ -1,4 +1,4 @@
-/* recsys/data/split_mmrec.c: the two splits of MMRec's preprocessing: recipes.md 3.4. */
+/* recsys/data/split_mmrec.c: the two splits of MMRec's preprocessing (recipes.md 3.4). */
 // flags: -Os
 #include "recsys/data/data.h"
 
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #ifndef SAPOR_MINIMAL
-/* How many of a user's n shuffled rows are validation, and how many test. A user of one row is not covered by the
- * published code, which fails there; that row stays in train. */
+/* Computes how many of a user's n shuffled rows are validation, and how many test. The published code fails for a user
+ * with one row; here this row stays in train. */
 static void label_counts(int64_t n, int64_t *valid, int64_t *test)
 {
     int64_t held = (int64_t)((double)n * 0.2);
@@ -54,7 +54,8 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* numpy.quantile of ascending numbers, to the last bit: linear between the two neighbours, from the nearer one. */
+/* Returns numpy.quantile of sorted numbers with the same bits: linear between the two neighbours, computed from the
+ * nearer one. */
 static double quantile(const int64_t *sorted, size_t n, double q)
 {
     double at = (double)(n - 1) * q, below = floor(at), t = at - below;

@@ -1,4 +1,4 @@
-/* recsys/data/prepare/items.c: what is known of the items: Amazon's metadata, a table, a folder of images. */
+/* recsys/data/prepare/items.c: collects information about items: Amazon's metadata, a table, a folder of images. */
 // flags: -Os
 #include "recsys/data/prepare/prepare.h"
 
@@ -26,7 +26,7 @@ const char *const lack_words[LACK_COUNT] = {
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* A text is not NUL, so that tables with it can be read again. */
+/* Copies a text without NUL bytes, so that tables with it can be read again. */
 static bool copy_text(Preparation *p, Text *to, Text from, Error *e)
 {
     char *copy = arena_strndup(p->arena, from.n ? from.p : "", from.n, e);
@@ -45,7 +45,7 @@ bool item_note(Preparation *p, Text id, const ItemInfo *found, Error *e)
     if (item < 0)
         return true;
     ItemInfo *old = &p->info[item], in = {.found = true};
-    /* Of several entries the first with a description and a url is used, else the first. */
+    /* Of several entries, the first with a description and a url is used; if there is none, the first. */
     if (old->found && ((old->description.n && old->url.n) || !found->description.n || !found->url.n))
         return true;
     if (!copy_text(p, &in.title, found->title, e) || !copy_text(p, &in.description, found->description, e) ||
@@ -57,7 +57,7 @@ bool item_note(Preparation *p, Text id, const ItemInfo *found, Error *e)
 
 /* ---- Amazon's metadata ----------------------------------------------------------------------- */
 
-/* The texts of a member: a text, or a list of them, with a blank behind each but the last. */
+/* Joins the texts of a member (a text or a list of texts), separated by blanks. */
 static bool join_texts(Arena *a, const Json *j, Text *out, Error *e)
 {
     *out = (Text){0};
@@ -84,7 +84,7 @@ static bool join_texts(Arena *a, const Json *j, Text *out, Error *e)
     return true;
 }
 
-/* imUrl of 2014; the first of the lists of 2018; the first large one of 2023. */
+/* Returns imUrl (2014), or the first of the lists (2018), or the first large image (2023). */
 static Text image_url(const Json *o)
 {
     static const char *const KEYS[] = {"imUrl", "imageURLHighRes", "imageURL", "images"};
@@ -103,8 +103,8 @@ static Text image_url(const Json *o)
     return (Text){0};
 }
 
-/* MMRec's sentence between title and description: the brand, then the first list of categories, a blank behind each. A
- * missing brand is a blank. */
+/* Makes MMRec's text between title and description: the brand, then the first list of categories, each followed by a
+ * blank. A missing brand is a blank. */
 static bool brand_and_categories(Arena *a, const Json *o, Text *out, Error *e)
 {
     const Json *brand = json_get(o, "brand"), *store = json_get(o, "store"), *list = json_get(o, "categories");
@@ -138,7 +138,7 @@ static bool add_metadata(Preparation *p, const Json *o, const char *path, size_t
         id = json_get(o, "asin");
     p->entries++;
     if (!id || id->type == JSON_NULL)
-        return true; /* Ducho drops it */
+        return true; /* Ducho ignores such an entry */
     if (id->type != JSON_STRING)
         return fail(e, SP_FORMAT, "%s:%zu: %.*s is not a text", path, line, (int)id->key.n, id->key.p);
     if (text_index_find(p->r.items, id->text) < 0)
@@ -153,7 +153,7 @@ static bool add_metadata(Preparation *p, const Json *o, const char *path, size_t
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-/* The name of a file without its ending: the id of its item. */
+/* Returns the file name without its extension: the id of its item. */
 static Text without_ending(const char *name)
 {
     const char *dot = strrchr(name, '.');
@@ -192,7 +192,7 @@ static bool check_images(Preparation *p, Error *e)
     return ok;
 }
 
-/* ---- what an item lacks ---------------------------------------------------------------------- */
+/* ---- missing texts and images ---------------------------------------------------------------- */
 
 static bool is_nan(Text text, NanRule rule)
 {

@@ -1,35 +1,35 @@
-/* recsys/data/prepare/prepare.h: what the files of this folder share and nobody else sees. */
+/* recsys/data/prepare/prepare.h: private to this folder: declarations that its files share. */
 #ifndef SAPOR_DATA_PREPARE_H
 #define SAPOR_DATA_PREPARE_H
 
 #include "recsys/data/data.h"
 #include "recsys/prepare.h"
 
-typedef struct ItemInfo { /* the metadata of an item; texts have n 0 where there is none */
+typedef struct ItemInfo { /* the metadata of an item; n of a text is 0 if it is missing */
     Text title, description, url;
-    Text more; /* what MMRec puts between title and description: brand and categories */
+    Text more; /* MMRec's text between title and description: brand and categories */
     bool found;
-    uint8_t text_lack, image_lack; /* Lack */
+    uint8_t text_lack, image_lack; /* values of Lack */
 } ItemInfo;
 
 typedef struct Preparation {
     const PrepareConfig *c;
-    Arena *arena;    /* of the result */
-    Arena *scratch;  /* rewound by who uses it */
-    Ratings r;       /* rows in the order of the sources; after prepare_number only ids that rows have */
-    size_t room;     /* of rows */
-    int64_t read;    /* rows, with those that are incomplete */
-    bool decimal;    /* a rating was written with a point: then all are */
-    bool rated;      /* the rows have ratings, or the first source shows whether they do */
-    int64_t timed;   /* rows with a time */
-    bool *untimed;   /* [room] */
-    int64_t entries; /* of metadata */
-    ItemInfo *info;  /* [items] by number in r.items at the time of prepare_items; NULL: no metadata and no images */
-    TextIndex *all;  /* the items at that time */
-    bool *dropped;   /* [items of all] left out for what they lack */
-    int32_t *origin; /* [items] the number in `all` of an item */
-    int8_t *part;    /* of each row; NULL: no split */
-    uint32_t *order; /* of rows in an .inter */
+    Arena *arena;    /* arena of the result */
+    Arena *scratch;  /* each user of it rewinds it */
+    Ratings r;       /* rows in the order of the sources; after prepare_number it contains only ids that rows have */
+    size_t room;     /* capacity of the rows */
+    int64_t read;    /* number of rows read, including incomplete ones */
+    bool decimal;    /* a rating was written with a decimal point: then all are */
+    bool rated;      /* the rows have ratings; unset until the first source shows it */
+    int64_t timed;   /* number of rows with a time */
+    bool *untimed;   /* [room] rows without a time */
+    int64_t entries; /* number of entries of metadata */
+    ItemInfo *info;  /* [items] by the numbers in r.items when prepare_items ran; NULL: no metadata and no images */
+    TextIndex *all;  /* the items when prepare_items ran */
+    bool *dropped;   /* [items of `all`] left out because text or image is missing */
+    int32_t *origin; /* [items] the item's number in `all` */
+    int8_t *part;    /* part of each row; NULL: no split */
+    uint32_t *order; /* order of rows in an .inter */
     int32_t *user_number, *item_number; /* NULL: ids are kept; else a permutation */
     PrepareResult result;
 } Preparation;
@@ -37,36 +37,36 @@ typedef struct Preparation {
 /* ---- record.c -------------------------------------------------------------------------------- */
 
 enum { LONGEST_RECORD = 8 << 20 };
-/* A line of an Amazon file, an object: JSON, or a dict as Python prints it. Strings of Python are what Python 3 reads:
- * '\xe9' is U+00E9. Unpaired surrogates become U+FFFD. The tree is in the arena. Bounds: those of json_parse, on at
- * most six bytes for each byte of the line. Errors are "path:line: what". */
+/* Parses a line of an Amazon file: an object as JSON, or a dict as Python prints it. Python's strings are read as
+ * Python 3 reads them: '\xe9' is U+00E9. Unpaired surrogates become U+FFFD. The tree is in the arena. Limits: those of
+ * json_parse, with at most six bytes per byte of the line. Errors are "path:line: what". */
 const Json *record_parse(Arena *a, Text line, const char *path, size_t number, Error *e);
-/* The lines of such a file. `visit` gets a record and may add to the arena it was opened with, not to the record's. */
+/* Reads the lines of such a file. `visit` gets each record. It may add to its own arena, but not to the record's. */
 typedef bool RecordVisit(Preparation *p, const Json *record, const char *path, size_t line, Error *e);
 bool records_read(Preparation *p, const char *path, RecordVisit *visit, Error *e);
-/* Whether its first line that is not blank begins with {; a file that cannot be read is none. Fails for lack of memory
- * only. */
+/* Checks whether the first line that is not blank begins with {. If the file cannot be read, *records is false. The
+ * function fails only if memory runs out. */
 bool is_records(bool *records, const char *path, const Heap *heap, Error *e);
 
 /* ---- read.c, items.c ------------------------------------------------------------------------- */
 
 bool prepare_read(Preparation *p, Error *e);
-/* Reads metadata and the list of images, and says what each item lacks. */
+/* Reads metadata and the list of images, and records what each item lacks. */
 bool prepare_items(Preparation *p, Error *e);
 bool metadata_table(Preparation *p, const char *path, Error *e); /* tables.c */
-/* Keeps a copy of the texts for the item `id`, where it has interactions and no better entry. */
+/* Stores a copy of the texts for item `id`, if it has interactions and no better entry. */
 bool item_note(Preparation *p, Text id, const ItemInfo *found, Error *e);
 
 /* ---- steps.c --------------------------------------------------------------------------------- */
 
-/* Lists a step that left out that many rows. */
+/* Records a step that left out this number of rows. */
 bool prepare_note(Preparation *p, const char *name, const char *words, int64_t dropped, Error *e);
-/* Leaves out the rows marked in `out`; the step is listed where it is `told` or rows were left out. */
+/* Leaves out the rows marked in `out`. The step is recorded if `told` is true, or if rows were left out. */
 bool prepare_drop(Preparation *p, const bool *out, const char *name, const char *words, bool told, Error *e);
 bool prepare_unique(Preparation *p, Error *e);
 bool prepare_filter(Preparation *p, Error *e);
 bool prepare_core(Preparation *p, Error *e);
-bool prepare_number(Preparation *p, Error *e); /* users and items by first appearance in the rows that are left */
+bool prepare_number(Preparation *p, Error *e); /* numbers users and items by first appearance in the remaining rows */
 bool prepare_split(Preparation *p, Error *e);
 
 /* ---- write.c --------------------------------------------------------------------------------- */

@@ -1,11 +1,12 @@
-/* recsys/data/prepare/read.c: the sources of a preparation, one after the other, as one list of rows. */
+/* recsys/data/prepare/read.c: reads the sources of a preparation one after the other, into one list of rows. */
 // flags: -Os
 #include "recsys/data/prepare/prepare.h"
 
 #include <math.h>
 
 typedef struct
-    NewRow { /* user or item n 0: there is none; a rating or time that is missing: not `rated`, not `timed` */
+    /* n of user or item is 0 if it is missing; rated and timed are false if the rating or the time is missing */
+    NewRow {
     Text user, item;
     float rating;
     int64_t time;
@@ -19,7 +20,7 @@ static bool copy_into(void *to, const void *from, size_t n)
     return to != NULL;
 }
 
-/* Room for `more` rows: of a table exactly that, of records, which come one by one, twice as much as before. */
+/* Allocates `more` rows: exactly that for a table; for records, which come one by one, it doubles the capacity. */
 static bool grow(Preparation *p, size_t more, Error *e)
 {
     Ratings *r = &p->r;
@@ -45,7 +46,7 @@ static bool grow(Preparation *p, size_t more, Error *e)
     return true;
 }
 
-/* The number of an id; a new one must keep the rule of ids. -1 on failure. */
+/* Returns the number of an id; a new one must satisfy id_check. -1 on failure. */
 static int32_t number_id(TextIndex *ids, Text id, const char *path, size_t line, Error *e)
 {
     int64_t before = text_index_count(ids);
@@ -80,7 +81,7 @@ static bool add_row(Preparation *p, const NewRow *x, const char *path, size_t li
 
 /* ---- reviews of Amazon ----------------------------------------------------------------------- */
 
-/* The first of the members that is there and not null. */
+/* Returns the first of the named members that exists and is not null. */
 static const Json *member(const Json *o, const char *const *names)
 {
     for (; *names; names++) {
@@ -99,7 +100,7 @@ static bool take_id(const Json *o, const char *const *names, Text *id, const cha
            fail(e, SP_FORMAT, "%s:%zu: %.*s is not a text", path, line, (int)j->key.n, j->key.p);
 }
 
-/* A number, or a text that is one; *some: it is there and not nan. */
+/* Reads a number, or a text that is a number. *some: it exists and is not nan. */
 static bool take_number(const Json *o, const char *const *names, double *value, bool *some, Text *text,
                         const char *path, size_t line, Error *e)
 {
@@ -201,8 +202,8 @@ static bool read_source(Preparation *p, const char *path, bool first, Error *e)
     return ok;
 }
 
-/* Times are of use where all rows have one: rows without are left out, as MMRec does. Ducho reads no times, so that it
- * keeps all rows. */
+/* If some rows have a time, rows without one are left out, as in MMRec. Ducho does not read times, so it keeps all
+ * rows. */
 static bool settle_times(Preparation *p, Error *e)
 {
     if (p->timed == (int64_t)p->r.count)

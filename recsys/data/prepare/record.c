@@ -1,5 +1,5 @@
-/* recsys/data/prepare/record.c: the lines of Amazon's files. Metadata of 2014 are dicts as Python 2 printed them, which
- * are turned into JSON; all others are JSON. */
+/* recsys/data/prepare/record.c: parses the lines of Amazon's files. Metadata of 2014 are dicts as Python 2 printed
+ * them; they are converted to JSON. All other files are JSON. */
 // flags: -Os
 #include "recsys/data/prepare/prepare.h"
 
@@ -7,9 +7,9 @@
 
 typedef struct Turn {
     const char *p, *end;
-    char *out; /* NULL: the first pass, which counts */
+    char *out; /* NULL: the first pass, which only counts */
     size_t n;
-    const char *bad, *why; /* where and what is wrong */
+    const char *bad, *why; /* position of the error, and its description */
 } Turn;
 
 static void put(Turn *t, const char *bytes, size_t n)
@@ -37,7 +37,7 @@ static void put_code(Turn *t, uint32_t code)
         put(t, bytes, utf8_encode(code, bytes));
 }
 
-/* `most` digits of the base, at least `least`. */
+/* Reads at least `least` and at most `most` digits of the base. */
 static bool take_code(Turn *t, unsigned base, int least, int most, uint32_t *code)
 {
     int n = 0;
@@ -53,7 +53,7 @@ static bool take_code(Turn *t, unsigned base, int least, int most, uint32_t *cod
     return n >= least;
 }
 
-/* Joins a surrogate with the one that follows as \uXXXX. */
+/* Combines a surrogate with a following one written as \uXXXX. */
 static uint32_t join_surrogates(Turn *t, uint32_t high)
 {
     const char *p = t->p;
@@ -67,7 +67,7 @@ static uint32_t join_surrogates(Turn *t, uint32_t high)
     return 0xfffd;
 }
 
-/* Behind the backslash at `begin`. */
+/* Converts the escape after the backslash at `begin`. */
 static bool turn_escape(Turn *t, const char *begin)
 {
     static const char names[] = "\\'\"abfnrtv", codes[] = "\\'\"\a\b\f\n\r\t\v";
@@ -89,7 +89,7 @@ static bool turn_escape(Turn *t, const char *begin)
     if (c == 'N')
         return wrong(t, begin, "the escape \\N is not supported");
     int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
-    if (!digits) { /* no escape: Python keeps the backslash */
+    if (!digits) { /* not an escape: Python keeps the backslash */
         put_code(t, '\\');
         return true;
     }
@@ -148,7 +148,7 @@ static bool turn_word(Turn *t)
     return wrong(t, begin, "a value is expected here: {, [, (, a string, a number, None, True or False");
 }
 
-/* A number; Python 2 puts an L behind a long one. json_parse checks it. */
+/* Converts a number. Python 2 writes L after a long one. json_parse checks the number. */
 static void turn_number(Turn *t)
 {
     const char *begin = t->p;
@@ -160,7 +160,8 @@ static void turn_number(Turn *t)
 
 static bool turn(Turn *t)
 {
-    size_t comma = 0; /* 1 + where the last comma stands, if only white space is behind it: it may end a list */
+    /* 1 + position of the last comma if only white space follows it, because such a comma may end a list */
+    size_t comma = 0;
     while (t->p < t->end) {
         char c = *t->p;
         if (c == '}' || c == ']' || c == ')') {
@@ -204,7 +205,8 @@ static bool from_python(Text *json, Text line, const char *path, size_t number, 
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* An object of JSON has its first key in double quotes; Python's dicts have theirs in single ones, or after a u. */
+/* Detects Python's form. The first key of a JSON object is in double quotes; that of a Python dict is in single quotes,
+ * or after a u. */
 static bool is_python(Text line)
 {
     Text inside = text_trim((Text){line.p + 1, line.n - 1});
@@ -234,7 +236,7 @@ const Json *record_parse(Arena *a, Text line, const char *path, size_t number, E
         *e = why;
         return NULL;
     }
-    /* ":1:COLUMN: what": the column is that of the JSON */
+    /* ":1:COLUMN: what": COLUMN refers to the JSON */
     const char *what = why.message + strlen(":1:");
     const char *colon = strstr(what, ": ");
     fail(e, SP_FORMAT, "%s:%zu:%s", path, number, python && colon ? colon + 1 : what);
@@ -252,12 +254,12 @@ bool is_records(bool *records, const char *path, const Heap *heap, Error *e)
     *records = line.n && *line.p == '{';
     lines_close(l);
     if (why.code != SP_MEMORY)
-        return true; /* the table's reader says what is wrong with the file */
+        return true; /* the reader of tables reports what is wrong with the file */
     *e = why;
     return false;
 }
 
-/* A broken line is counted where the caller asks for it; the first message is kept. */
+/* Counts a malformed line if the caller allows it, and keeps the first message. */
 static bool skip(Preparation *p, Error *why, Error *e)
 {
     if (why->code != SP_FORMAT || !p->c->skip_broken) {

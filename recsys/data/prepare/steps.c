@@ -1,4 +1,4 @@
-/* recsys/data/prepare/steps.c: what is left out, numbering, and parts. */
+/* recsys/data/prepare/steps.c: leaves out rows, numbers ids, and makes the parts. */
 // flags: -Os
 #include "recsys/data/prepare/prepare.h"
 
@@ -6,7 +6,7 @@
 
 const char *const unique_names[UNIQUE_COUNT] = {"none", "pair", "rating", "time"};
 
-/* ---- what is there, and what goes ------------------------------------------------------------ */
+/* ---- remaining rows, and rows to leave out --------------------------------------------------- */
 
 static int64_t count_used(const int32_t *id, size_t n, bool *seen)
 {
@@ -58,7 +58,7 @@ bool prepare_drop(Preparation *p, const bool *out, const char *name, const char 
 
 typedef struct RowKey {
     int32_t user, item;
-    int64_t value; /* time, or the bits of the rating */
+    int64_t value; /* the time, or the bits of the rating */
     size_t row;
 } RowKey;
 
@@ -96,7 +96,7 @@ bool prepare_unique(Preparation *p, Error *e)
     if (!key || !out)
         return false;
     for (size_t i = 0; i < r->count; i++) {
-        float rating = r->rating[i] + 0.0f; /* -0 is 0 */
+        float rating = r->rating[i] + 0.0f; /* -0 becomes 0 */
         int32_t bits;
         memcpy(&bits, &rating, sizeof bits);
         key[i] = (RowKey){r->user[i], r->item[i], u == UNIQUE_TIME ? r->time[i] : u == UNIQUE_RATING ? bits : 0, i};
@@ -150,7 +150,7 @@ bool prepare_core(Preparation *p, Error *e)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* ids anew, by their first appearance in the rows; origin [new ids] may be NULL. */
+/* Numbers ids again by their first appearance in the rows; origin [new ids] may be NULL. */
 static bool renumber(TextIndex **ids, int32_t *of_row, size_t n, int32_t **origin, Preparation *p, Error *e)
 {
     TextIndex *old = *ids;
@@ -183,7 +183,7 @@ bool prepare_number(Preparation *p, Error *e)
            renumber(&r->items, r->item, r->count, &p->origin, p, e);
 }
 
-/* Numbers by first appearance in train, then validation, then test, as Elliot's users number their parts. */
+/* Numbers ids by first appearance in train, then validation, then test, as users of Elliot number their parts. */
 static bool number_by_part(Preparation *p, Error *e)
 {
     const Ratings *r = &p->r;
@@ -208,7 +208,7 @@ static bool number_by_part(Preparation *p, Error *e)
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-/* Stable: rows in the order of `key`, which is below `keys`. */
+/* Sorts rows by `key`, which is below `keys`. The sort is stable. */
 static bool sort_rows(const Preparation *p, uint32_t *order, bool by_user, Error *e)
 {
     const Ratings *r = &p->r;
@@ -229,11 +229,11 @@ static bool sort_rows(const Preparation *p, uint32_t *order, bool by_user, Error
     return true;
 }
 
-/* The rows of an .inter: by user, then part; those of a split by time as MMRec writes them, by part alone. */
+/* Sorts the rows of an .inter by user, then part. With a split by time, by part only, as MMRec writes them. */
 static bool order_rows(Preparation *p, Error *e)
 {
     if (p->c->split.strategy == SPLIT_V4)
-        return true; /* drawn in their order */
+        return true; /* already in the order of the draws */
     for (size_t i = 0; i < p->r.count; i++)
         p->order[i] = (uint32_t)i;
     return sort_rows(p, p->order, false, e) &&

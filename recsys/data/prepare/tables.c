@@ -1,4 +1,4 @@
-/* recsys/data/prepare/tables.c: tables of items: MovieLens, RecBole's .item, and any table with names of columns. */
+/* recsys/data/prepare/tables.c: reads tables of items: MovieLens, RecBole's .item, and any table with column names. */
 // flags: -Os
 #include "recsys/data/prepare/prepare.h"
 
@@ -6,7 +6,8 @@ static const size_t LARGEST_TABLE = (size_t)1 << 34;
 
 typedef enum ItemColumn { COLUMN_ITEM, COLUMN_TITLE, COLUMN_DESCRIPTION, COLUMN_URL, COLUMN_MORE, COLUMNS } ItemColumn;
 
-/* Names without case, '_', '-', '.', blanks and RecBole's type; the first in the file that fits is used. */
+/* Names in lower case, without '_', '-', '.', blanks and RecBole's type. The first column of the file that fits is
+ * used. */
 static const char *const NAMES[COLUMNS] = {
     [COLUMN_ITEM] = "itemid item iid asin parentasin productid movieid id",
     [COLUMN_TITLE] = "title movietitle itemname name",
@@ -15,13 +16,13 @@ static const char *const NAMES[COLUMNS] = {
     [COLUMN_MORE] = "genres genre class categories category brand",
 };
 
-/* Behind the five first columns of MovieLens 100K's u.item. */
+/* The columns after the first five of MovieLens 100K's u.item. */
 static const char *const GENRES[] = {"unknown",   "Action",   "Adventure",   "Animation", "Children's",
                                      "Comedy",    "Crime",    "Documentary", "Drama",     "Fantasy",
                                      "Film-Noir", "Horror",   "Musical",     "Mystery",   "Romance",
                                      "Sci-Fi",    "Thriller", "War",         "Western"};
 
-/* Texts of rows: blanks in place of the separators of genres. */
+/* Replaces the separators of genres by blanks. */
 static bool spaced(Arena *a, Text text, Text *out, Error *e)
 {
     char *copy = arena_strndup(a, text.n ? text.p : "", text.n, e);
@@ -42,7 +43,7 @@ static bool genres_of(Arena *a, const Text *flags, Text *out, Error *e)
     return text != NULL;
 }
 
-/* One row of MovieLens, whose columns have no names: id|title|...|19 flags, or id::title::genres. */
+/* Reads a row of MovieLens, whose columns have no names: id|title|...|19 flags, or id::title::genres. */
 static bool movielens_row(Preparation *p, const Table *t, Arena *scratch, Error *e)
 {
     size_t columns = t->cut == '|' ? 5 + COUNT(GENRES) : 3;
@@ -86,7 +87,7 @@ static bool named_row(Preparation *p, const Table *t, const int at[COLUMNS], siz
     return spaced(scratch, value[COLUMN_MORE], &in.more, e) && item_note(p, value[COLUMN_ITEM], &in, e);
 }
 
-/* Each byte is a code point. */
+/* Converts Latin-1: each byte is a code point. */
 static bool from_latin1(Text *content, Arena *a, Error *e)
 {
     char *out = arena_alloc(a, 2 * content->n + 1, 1, e);
@@ -97,7 +98,7 @@ static bool from_latin1(Text *content, Arena *a, Error *e)
     return out != NULL;
 }
 
-/* Files of MovieLens, known by their first line, may be Latin-1; all others are UTF-8. */
+/* Files of MovieLens, which are recognised by their first line, may be Latin-1. All others are UTF-8. */
 static bool decode(Preparation *p, Text *content, bool movielens, Arena *a, Error *e)
 {
     if (movielens && !utf8_valid(*content, NULL) && !memchr(content->p, 0, content->n)) {

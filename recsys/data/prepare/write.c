@@ -1,8 +1,8 @@
-/* recsys/data/prepare/write.c: the files of a preparation: docs/formats.md. All appear together. */
+/* recsys/data/prepare/write.c: writes the files of a preparation (docs/formats.md). All files appear together. */
 // flags: -Os
 #include "recsys/data/prepare/prepare.h"
 
-typedef struct Written { /* what a file needs */
+typedef struct Written { /* the state of writing a file */
     const Preparation *p;
     Out *o;
     Error *e;
@@ -11,7 +11,7 @@ typedef struct Written { /* what a file needs */
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-/* A text as a field of a TSV; RFC 4180, as pandas writes it: in quotes where it holds a separator, a quote or a line
+/* Writes a text as a field of a TSV, as pandas does (RFC 4180): in quotes if it contains a separator, a quote or a line
  * end. */
 static bool write_text(Written *w, Text text)
 {
@@ -30,7 +30,8 @@ static bool write_text(Written *w, Text text)
     return ok && out_write(w->o, "\"", 1, w->e);
 }
 
-/* The shortest digits that give the same float, as pandas prints them: with a point where the source's have one. */
+/* Returns the shortest digits that give the same float, as pandas prints them: with a decimal point if the source has
+ * one. */
 static const char *rating_text(Written *w, float rating)
 {
     double back = 0;
@@ -38,7 +39,7 @@ static const char *rating_text(Written *w, float rating)
         snprintf(w->rating, sizeof w->rating - 2, "%.*g", digits, (double)rating);
         for (char *c = w->rating; *c; c++)
             if (*c == ',')
-                *c = '.'; /* of a locale */
+                *c = '.'; /* the decimal point of a locale */
         if (text_f64(text_of(w->rating), &back) && (float)back == rating)
             break;
     }
@@ -52,7 +53,7 @@ static bool write_id(Written *w, const TextIndex *ids, const int32_t *number, in
     return number ? out_printf(w->o, w->e, "%d", number[id]) : out_tsv_field(w->o, text_index_at(ids, id), w->e);
 }
 
-/* Ducho's files have no times. */
+/* Reports whether times are written; Ducho's files have none. */
 static bool writes_times(const Preparation *p)
 {
     return p->r.time && p->c->recipe != RECIPE_DUCHO;
@@ -114,7 +115,8 @@ static bool write_inter(Written *w)
     return ok;
 }
 
-/* What MMRec encodes: title, brand, categories and description; a missing one is a blank, a line end too. */
+/* Returns the text that MMRec encodes: title, brand, categories and description. A missing text and a line end become a
+ * blank. */
 static const char *sentence(const Preparation *p, const ItemInfo *in, Error *e)
 {
     Text title = in->title.n ? in->title : TEXT(" "), about = in->description.n ? in->description : TEXT(" ");
@@ -180,7 +182,8 @@ static bool write_urls(Written *w)
     return write_each(w, true, "item\turl");
 }
 
-/* Items that were left out for what they lack, and those of the output that lack it: their own ids, and why. */
+/* Writes the items that were left out because text or image is missing, and the items of the output without it: their
+ * ids, and the reason. */
 static bool write_missing(Written *w, bool image)
 {
     const Preparation *p = w->p;
@@ -244,8 +247,8 @@ typedef struct OutFile {
 } OutFile;
 enum { MOST_FILES = 12 };
 
-/* The files of a preparation; the first is the last that appears. A name that is not wanted may be left by an earlier
- * preparation. */
+/* Lists the files of a preparation. The first one appears last. Files that this preparation does not write may exist
+ * from an earlier one. */
 static size_t list_files(OutFile list[MOST_FILES], const Preparation *p, const char *inter)
 {
     const PrepareConfig *c = p->c;
