@@ -1,15 +1,16 @@
-/* recsys/protocols/mmrec.c: MMRec's configuration (enoche/MMRec, src/utils/configurator.py) becomes a study.
+/* recsys/protocols/mmrec.c: converts MMRec's configuration (enoche/MMRec, src/utils/configurator.py) to a study
+ * (recipes.md 11).
  *
- * overall.yaml, dataset/<D>.yaml, model/<M>.yaml, with `mg: True` mg.yaml, then a file of the user's and the overrides
- * of the command line: of a key that several have the last counts. The lists `hyper_parameters` are joined; their keys
- * have lists of values, and every combination is trained. recipes.md 11. */
+ * The files are overall.yaml, dataset/<D>.yaml, model/<M>.yaml, mg.yaml with `mg: True`, then a file of the user and
+ * the overrides of the command line. If several have a key, the last one counts. The lists `hyper_parameters` are
+ * joined. Their keys have lists of values, and every combination is trained. */
 // flags: -Os
 #include "recsys/protocols/mmrec.h"
 #include "recsys/protocols/setting_keys.h"
 
 #define PUBLISHED "MMRec's defaults"
 
-/* The values of MMRec's overall.yaml, for a file without configs/ beside it. */
+/* The values of MMRec's overall.yaml, used for a file without configs/ next to it. */
 static const char OVERALL[] = "gpu_id: 0\nuse_gpu: True\nseed: [999]\n"
                               "data_path: '../data/'\ninter_splitting_label: 'x_label'\n"
                               "filter_out_cod_start_users: True\nis_multimodal_model: True\n"
@@ -26,7 +27,7 @@ static const char OVERALL[] = "gpu_id: 0\nuse_gpu: True\nseed: [999]\n"
                               "type_vocab_size: 2\nhidden_size: 4\npad_token_id: 0\n"
                               "max_position_embeddings: 512\nlayer_norm_eps: 1e-12\nhidden_dropout_prob: 0.1\n"
                               "end2end: False\nhyper_parameters: [seed]\n";
-/* What its files of data sets have in common, and mg.yaml. */
+/* The common part of its data set files, and mg.yaml. */
 static const char DATASET[] = "USER_ID_FIELD: userID\nITEM_ID_FIELD: itemID\nTIME_FIELD: timestamp\n"
                               "filter_out_cod_start_users: True\nvision_feature_file: 'image_feat.npy'\n"
                               "text_feature_file: 'text_feat.npy'\nuser_graph_dict_file: 'user_graph_dict.npy'\n"
@@ -38,7 +39,7 @@ static const char DATASET[] = "USER_ID_FIELD: userID\nITEM_ID_FIELD: itemID\nTIM
 static const KeyRow COMMON[] = {
     {"model", KEY_READ, NULL},
     {"dataset", KEY_READ, NULL},
-    {"mg", KEY_READ, NULL}, /* MMRec has it as an argument of quick_start */
+    {"mg", KEY_READ, NULL}, /* in MMRec, mg is an argument of quick_start */
     {"select", KEY_READ, NULL},
     {"seed", KEY_READ, NULL},
     {"hyper_parameters", KEY_READ, NULL},
@@ -96,10 +97,10 @@ bool mmrec_common_key(Text key)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* One file after the other: a later value replaces an earlier one, the lists hyper_parameters are joined. */
+/* Merges one file after the other: a later value replaces an earlier one; the lists hyper_parameters are joined. */
 typedef struct Merged {
     Yaml *root;
-    Yaml **end, **hyper_end; /* where the next child goes */
+    Yaml **end, **hyper_end; /* where the next child is appended */
     Yaml *hyper;
 } Merged;
 
@@ -174,7 +175,8 @@ static bool merge_text(Merged *m, Mmrec *x, const char *text, const char *name)
     return layer && merge(m, x, layer);
 }
 
-/* configs/PART, or what MMRec publishes where there is none. what: "model VBPR" for the note, NULL: none. */
+/* Merges configs/PART, or MMRec's published values if there is no such file. what: "model VBPR" for the note; NULL: no
+ * note. */
 static bool merge_part(Merged *m, Mmrec *x, const char *part, const char *otherwise)
 {
     const char *path = x->configs ? path_join(x->k.arena, x->configs, part, x->k.e) : NULL;
@@ -185,7 +187,7 @@ static bool merge_part(Merged *m, Mmrec *x, const char *part, const char *otherw
     return !otherwise || merge_text(m, x, otherwise, PUBLISHED);
 }
 
-/* FOLDER/configs where that has overall.yaml */
+/* Finds FOLDER/configs if it has overall.yaml. */
 static bool configs_in(Mmrec *x, const char *folder, const char *name, bool *found)
 {
     const char *configs = path_join(x->k.arena, folder, name, x->k.e);
@@ -204,7 +206,7 @@ static bool find_configs(Mmrec *x, const char *path)
     if (!folder || !configs_in(x, folder, "configs", &found) ||
         (!found && !configs_in(x, folder, "src/configs", &found)))
         return false;
-    if (!found && !is_folder) /* the file is in configs/ */
+    if (!found && !is_folder) /* the file itself is in configs/ */
         x->base = folder;
     if (!found && is_folder)
         return fail(x->k.e, SP_IO, "%s: has neither configs/overall.yaml nor src/configs/overall.yaml, as MMRec has",
@@ -212,7 +214,7 @@ static bool find_configs(Mmrec *x, const char *path)
     return true;
 }
 
-/* The model or data set: of the command line, else of the file. */
+/* Returns the model or data set: from the command line, else from the file. */
 static const char *named(const Mmrec *x, const ProtocolConfig *c, const Yaml *file, const char *key, const char *given)
 {
     size_t n = strlen(key);
@@ -229,14 +231,14 @@ static const char *named(const Mmrec *x, const ProtocolConfig *c, const Yaml *fi
     return NULL;
 }
 
-/* A name is a part of a path: no folder may be in it. */
+/* A name is a part of a path, so it must not contain a folder. */
 static bool plain_name(const Mmrec *x, const ProtocolConfig *c, const char *key, const char *name)
 {
     return (!strchr(name, '/') && name[0] != '.') ||
            fail(x->k.e, SP_USAGE, "%s: %s: found %.60s; allowed is a name without a folder", c->path, key, name);
 }
 
-/* Whether `mg` is true: the last override counts, else the file. */
+/* Reports whether `mg` is true: the last override counts, else the file. */
 static bool truth(const ProtocolConfig *c, const Yaml *file, const char *key)
 {
     Yaml given = {.type = YAML_TEXT};
@@ -295,7 +297,7 @@ bool mmrec_published(const Mmrec *x, const Yaml *y)
     return false;
 }
 
-/* Every key is known. One without effect gives a note where its value is not the one that MMRec publishes. */
+/* Checks every key. A key without effect gives a note if its value differs from the published one. */
 static bool check_keys(const Mmrec *x)
 {
     KeyRow *rows;
@@ -311,7 +313,7 @@ static bool check_keys(const Mmrec *x)
     return mmrec_rows(x, COMMON, COUNT(COMMON), &rows, &n) && keys_check(&k, rows, n);
 }
 
-/* A key whose value is fixed here. */
+/* Checks a key with a fixed value. */
 static bool must_be(const Mmrec *x, const char *key, bool expected, const char *why)
 {
     bool value = expected;
@@ -323,7 +325,7 @@ static bool fixed_keys(const Mmrec *x)
 {
     static const char *const ADAM[] = {"adam", "Adam"}, *const LABEL[] = {"x_label"};
     size_t word = 0;
-    bool mirror = false, pairs = !strcmp(x->kind->name, "BM3"); /* MMRec's ignores negatives that it is given */
+    bool mirror = false, pairs = !strcmp(x->kind->name, "BM3"); /* MMRec's BM3 ignores the negatives that it is given */
     return key_bool(&x->k, "mg", &mirror) && key_word(&x->k, "learner", ADAM, COUNT(ADAM), &word) &&
            key_word(&x->k, "inter_splitting_label", LABEL, COUNT(LABEL), &word) &&
            must_be(x, "filter_out_cod_start_users", true, "users without a train row are never evaluated") &&
@@ -336,7 +338,8 @@ static bool fixed_keys(const Mmrec *x)
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
-/* data_path/dataset/NAME. A path of the command line begins in the current folder, another where configs/ is. */
+/* Returns data_path/dataset/NAME. A path of the command line is relative to the current folder, another path to
+ * configs/. */
 static const char *data_file(const Mmrec *x, const char *name)
 {
     const Yaml *root = key_get(&x->k, "data_path");

@@ -1,8 +1,8 @@
-/* recsys/protocols/mmrec_files.c: what MMRec writes at the end of a search: its log (src/utils/quick_start.py and
- * src/common/trainer.py) and its table of recommendations (src/utils/topk_evaluator.py).
+/* recsys/protocols/mmrec_files.c: writes what MMRec writes at the end of a search: its log (src/utils/quick_start.py
+ * and src/common/trainer.py) and its table of recommendations (src/utils/topk_evaluator.py).
  *
- * The combinations are in MMRec's order: the first seed with every point, then the next. Epochs are numbered from 0, as
- * in MMRec; losses are means over batches, where MMRec logs sums. */
+ * The combinations are in MMRec's order: the first seed with every point, then the next seed. Epochs are numbered from
+ * 0, as in MMRec. Losses are means over batches; MMRec logs sums. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 #include "recsys/protocols/mmrec.h"
@@ -18,7 +18,7 @@ typedef struct Log {
     const StudyView *v;
     const StudyModel *model;
     const Group *group;
-    const char **order; /* figures as MMRec lists them: "Recall@5", ... */
+    const char **order; /* figures in MMRec's order: "Recall@5", ... */
     size_t figures;
     char stamp[64], file_time[64];
     Arena *arena;
@@ -27,7 +27,7 @@ typedef struct Log {
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* "Tue 24 Nov 2026 23:12:01" and "Nov-24-2026-23-12-01", in English whatever the locale. */
+/* Makes "Tue 24 Nov 2026 23:12:01" and "Nov-24-2026-23-12-01", in English in every locale. */
 static void set_times(Log *l, int64_t now)
 {
     static const char *const DAYS[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}, *const MONTHS[] = {
@@ -47,7 +47,7 @@ static void set_times(Log *l, int64_t now)
              t.tm_min, t.tm_sec);
 }
 
-/* A value as Python's repr prints it: 0.00001 is 1e-05, 2 is 2, 2.0 is 2.0, a word has quotes. */
+/* Formats a value as Python's repr: 0.00001 is 1e-05, 2 is 2, 2.0 is 2.0, a word has quotes. */
 static void python_value(const char *text, char *out, size_t size)
 {
     int64_t whole;
@@ -83,7 +83,7 @@ static void line(Log *l, const char *format, ...)
     arena_rewind(l->arena, mark);
 }
 
-/* "recall@5: 0.0123    ..." of a JSON object of figures. */
+/* Makes "recall@5: 0.0123 ..." from a JSON object of figures. */
 static const char *figures_text(Log *l, const char *json)
 {
     const Json *object = json_parse(l->arena, text_of(json), "ledger", l->e), *j;
@@ -98,7 +98,7 @@ static const char *figures_text(Log *l, const char *json)
     return object && text ? text : "";
 }
 
-/* "['seed', 'lr']=(999, 0.001)": the keys and values of a combination. */
+/* Makes "['seed', 'lr']=(999, 0.001)": the keys and values of a combination. */
 static const char *parameters(Log *l, const GroupPoint *p, uint64_t seed)
 {
     const char *keys = "['seed'", *values = arena_printf(l->arena, l->e, "(%llu", (unsigned long long)seed);
@@ -119,7 +119,7 @@ static const char *parameters(Log *l, const GroupPoint *p, uint64_t seed)
 
 /* ---- combinations ---------------------------------------------------------------------------- */
 
-/* One line of history.tsv by column: NaN where there is none. */
+/* Returns a figure from a line of history.tsv; NaN if there is none. */
 static double history_figure(const Text *cells, const Text *names, size_t n, const char *part, const char *figure)
 {
     for (size_t i = 0; i < n; i++) {
@@ -151,7 +151,7 @@ static size_t cells_of(Text row, Text *cells, size_t room)
     return n;
 }
 
-/* The lines of each epoch that was evaluated. */
+/* Writes the lines of each evaluated epoch. */
 static bool write_epochs(Log *l, const TrialRow *r)
 {
     Text rest = text_of(r->history), row, header;
@@ -169,7 +169,7 @@ static bool write_epochs(Log *l, const TrialRow *r)
         if (n < 2 || !text_i64(cells[0], &epoch))
             continue;
         text_f64(cells[1], &loss);
-        double score = rint(1e4 * history_figure(cells, names, n, "valid", chosen)) / 1e4; /* MMRec rounds it */
+        double score = rint(1e4 * history_figure(cells, names, n, "valid", chosen)) / 1e4; /* rounded as in MMRec */
         line(l, "epoch %lld training [time: %.2fs, train loss: %.4f]", (long long)epoch - 1, r->epoch_seconds, loss);
         line(l, "epoch %lld evaluating [time: %.2fs, valid_score: %f]", (long long)epoch - 1, r->eval_seconds, score);
         line(l, "valid result: \n%s", history_text(l, cells, names, n, "valid"));
@@ -271,7 +271,7 @@ static bool write_log(Log *l, const char *path, size_t *best)
 
 /* ---- recommendations ------------------------------------------------------------------------- */
 
-/* The file of study_recs, lines of user, item and score, as MMRec's table: id, top_0, top_1, ... */
+/* Converts the file of study_recs (lines of user, item and score) to MMRec's table: id, top_0, top_1, ... */
 static bool write_table(Log *l, const char *from, const char *path, int64_t k)
 {
     Text content, user = {0};

@@ -1,20 +1,20 @@
-/* recsys/protocols/mmrec_models.c: the settings of MMRec's recommenders: keys of model/<M>.yaml become settings, those
- * that `hyper_parameters` names become dimensions. */
+/* recsys/protocols/mmrec_models.c: converts keys of model/<M>.yaml of MMRec's recommenders to settings; keys in
+ * `hyper_parameters` become dimensions. */
 // flags: -Os
 #include "recsys/protocols/mmrec.h"
 #include "recsys/protocols/setting_keys.h"
 
-/* Keys of published model files that no setting here has under that name, with what MMRec's code makes of them. */
+/* Keys of published model files that are no settings here, and how MMRec's code uses them. */
 typedef enum How {
     HOW_IDLE,    /* the code does not use it */
-    HOW_FACTORS, /* it must be embedding_size */
-    HOW_LAYERS,  /* a list as long as n_ui_layers, each embedding_size */
-    HOW_EQUAL    /* a list of equal numbers, here one */
+    HOW_FACTORS, /* the value must be embedding_size */
+    HOW_LAYERS,  /* a list of length n_ui_layers; each value must be embedding_size */
+    HOW_EQUAL    /* a list of equal numbers; here a single number */
 } How;
 typedef struct Special {
-    const char *model, *key; /* model as recommender_find knows it */
+    const char *model, *key; /* model: name for recommender_find */
     How how;
-    const char *about; /* HOW_IDLE: the note */
+    const char *about; /* text of the note, for HOW_IDLE */
 } Special;
 static const Special SPECIAL[] = {
     {"BM3", "feat_embed_dim", HOW_IDLE, "no effect, as in MMRec: projected features are as long as embeddings"},
@@ -54,7 +54,7 @@ bool mmrec_rows(const Mmrec *x, const KeyRow *common, size_t common_count, KeyRo
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* The number of a list of equal ones, or NULL. */
+/* Returns the number of a list of equal numbers, or NULL. */
 static const char *one_of_equal(const Yaml *y)
 {
     if (y->type == YAML_TEXT)
@@ -95,7 +95,7 @@ static bool add_special(const Mmrec *x, SettingList *s, const Special *p, const 
            setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, p->key, y);
 }
 
-/* [1.0, N] is a constant rate for every N. */
+/* [1.0, N] is a constant learning rate for every N. */
 static bool is_constant_rate(Text key, const Yaml *y)
 {
     double factor;
@@ -111,7 +111,7 @@ static bool has_factors(const Mmrec *x)
     return false;
 }
 
-/* Whether it is a setting that trainings are given, not how a study is run. */
+/* Reports whether a key is a setting of training, and not about how a study runs. */
 static bool is_setting(const Mmrec *x, const Yaml *y)
 {
     if (yaml_is_null(y) || (text_is(y->key, "embedding_size") && !has_factors(x) && mmrec_published(x, y)))
@@ -128,7 +128,7 @@ static const Yaml *searched(const Mmrec *x, Text key)
     return NULL;
 }
 
-/* Settings that do not vary. */
+/* Adds the settings that do not vary. */
 static bool fixed_settings(const Mmrec *x, SettingList *s)
 {
     if (x->mirror && !setting_add(&x->k, s, "mg", "true"))
@@ -157,7 +157,7 @@ static bool fixed_settings(const Mmrec *x, SettingList *s)
     return true;
 }
 
-/* One key of hyper_parameters: its values, each checked. */
+/* Makes a dimension from one key of hyper_parameters, and checks each value. */
 static bool add_dimension(const Mmrec *x, SettingList *fixed, const Yaml *name, Dimension *d)
 {
     const Yaml *y = key_get(&x->k, name->text.p);
@@ -205,7 +205,7 @@ bool mmrec_model(const Mmrec *x, StudyModel *m)
             continue;
         if (!add_dimension(x, &fixed, y, &dims[m->dim_count]))
             return false;
-        if (!p || p->how != HOW_IDLE) /* a key without effect makes no other points */
+        if (!p || p->how != HOW_IDLE) /* a key without effect makes no further points */
             m->dim_count++;
     }
     m->set = fixed.at;

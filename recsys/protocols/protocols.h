@@ -1,5 +1,5 @@
-/* recsys/protocols/protocols.h: configurations of other systems become a Study (recsys/search/search.h), and results
- * become the files that these systems write.
+/* recsys/protocols/protocols.h: converts configurations of other systems to a Study (recsys/search/search.h), and
+ * writes results as the files of these systems.
  *
  *   elliot.c        an Elliot YAML: the experiment (docs/recipes.md)
  *   elliot_data.c   its prefiltering and splitting
@@ -8,7 +8,7 @@
  *   mmrec.c         MMRec's configuration files
  *   mmrec_files.c   its log and its recommendations
  *
- * Every key of a file is known: it is read, it is known to have no effect here (a note says so), or it is an error
+ * Every key of a file is handled: it is read; or it has no effect here, and a note says so; or it is an error
  * "file:line:column: key: found X; allowed is Y". */
 #ifndef SAPOR_PROTOCOLS_H
 #define SAPOR_PROTOCOLS_H
@@ -16,21 +16,24 @@
 #include "base/yaml.h"
 #include "recsys/search/search.h"
 
-/* What a configuration says that does not matter here ("gpu: this build computes on the processor"), one line each. */
+/* Receives notes, one line each, about keys of a configuration without effect ("gpu: this build computes on the
+ * processor"). */
 typedef void ProtocolNote(void *arg, const char *line);
 typedef struct ProtocolConfig {
-    const char *path;             /* of the YAML; MMRec: or a folder that has configs/ */
+    const char *path;             /* path of the YAML; for MMRec it may be a folder that has configs/ */
     const char *const *overrides; /* "key.path=value" */
     size_t override_count;
-    const char *model, *dataset; /* MMRec: as its -m and -d; NULL: the file's keys `model` and `dataset` */
-    const char *out;             /* folder; NULL: where the system writes */
+    /* MMRec: the values of its options -m and -d; NULL: the keys `model` and `dataset` of the file */
+    const char *model, *dataset;
+    const char *out; /* output folder; NULL: the folder of the other system */
     ProtocolNote *note;
     void *arg;
 } ProtocolConfig;
-/* Reads the configuration, splits the data where it says so, fills the study. */
+/* Read the configuration, split the data if it says so, and fill the study. */
 bool elliot_read(Study *s, const ProtocolConfig *c, const Yaml *root, Arena *a, Error *e);
 bool mmrec_read(Study *s, const ProtocolConfig *c, Arena *a, Error *e);
-/* The system's result files, when all trials are finished. now: the time in file names, seconds since 1970. */
+/* Write the result files of the system when all trials are finished. now: time for file names, in seconds since 1970.
+ */
 bool elliot_write(const Study *s, const StudyView *v, int64_t now, Arena *a, Error *e);
 bool mmrec_write(const Study *s, const StudyView *v, int64_t now, Arena *a, Error *e);
 

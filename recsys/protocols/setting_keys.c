@@ -20,7 +20,7 @@ size_t setting_rows_most(const Recommender *kind)
     return count_table(kind->settings) + count_table(common_settings);
 }
 
-/* A setting of how a study evaluates: all its trials have the same. */
+/* Reports whether a setting is about evaluation: all trials of a study have the same value. */
 static bool is_evaluation(const Setting *s)
 {
     static const size_t MEMBERS[] = {offsetof(CommonSettings, validation_metric), offsetof(CommonSettings, metrics),
@@ -89,7 +89,7 @@ bool setting_check(const Keys *k, const SettingList *s, const Recommender *kind,
         return true;
     if (why.code == SP_MEMORY)
         return fail(k->e, why.code, "%s", why.message);
-    Text rest = text_of(why.message), head; /* "setting lr=abc: a number is expected" */
+    Text rest = text_of(why.message), head; /* the message is "setting lr=abc: a number is expected" */
     bool cut = text_starts(rest, "setting ") && strchr(why.message, ':') && text_next(&rest, ':', &head);
     return key_refuse(k, key, y, "what Sapor accepts: %s", cut ? text_trim(rest).p : why.message);
 }
