@@ -1,5 +1,5 @@
-/* recsys/protocols/elliot.c: an Elliot YAML becomes a study. The schema is that of Elliot 0.3.1
- * (elliot/namespace/namespace_model.py); docs/recipes.md says what equals Elliot and what differs. */
+/* recsys/protocols/elliot.c: converts an Elliot YAML to a study. The schema is that of Elliot 0.3.1
+ * (elliot/namespace/namespace_model.py). docs/recipes.md lists the differences. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 
@@ -10,7 +10,7 @@ static const char VERSION[] = "0.3.1";
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-/* os.path.normpath: "." and ".." are taken away by their names. */
+/* Computes os.path.normpath: removes "." and ".." by name only. */
 static const char *normal_path(const char *path, Arena *a, Error *e)
 {
     size_t n = strlen(path), used = 0;
@@ -24,7 +24,7 @@ static const char *normal_path(const char *path, Arena *a, Error *e)
     for (Text rest = text_of(path), part; text_next(&rest, '/', &part);) {
         if (part.n == 0 || text_is(part, "."))
             continue;
-        size_t last = used; /* where the last part begins */
+        size_t last = used; /* start of the last part */
         while (last > base && out[last - 1] != '/')
             last--;
         bool up = used - last == 2 && !strncmp(out + last, "..", 2);
@@ -45,7 +45,7 @@ static const char *normal_path(const char *path, Arena *a, Error *e)
     return out;
 }
 
-/* Whether Elliot takes a text for a path, by its expression [\D][\w-]+\.[\w-]+. */
+/* Reports whether Elliot takes a text for a path, by its regular expression [\D][\w-]+\.[\w-]+. */
 static bool looks_like_path(const char *text)
 {
     if (*text == '.')
@@ -56,7 +56,8 @@ static bool looks_like_path(const char *text)
                (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '-' || (unsigned char)p[-1] > 127))
             p--;
         bool after = isalnum((unsigned char)dot[1]) || dot[1] == '_' || dot[1] == '-' || (unsigned char)dot[1] > 127;
-        /* p..dot are word characters; one of them, and one before it that is no digit, which may be a word character */
+        /* all characters from p to dot are word characters. One of them is needed, after a character that is no digit;
+         * this character may be a word character */
         for (const char *first = p > text ? p - 1 : p; after && first + 1 < dot; first++)
             if (!isdigit((unsigned char)*first))
                 return true;
@@ -64,7 +65,7 @@ static bool looks_like_path(const char *text)
     return false;
 }
 
-/* str.format(dataset) of a path: {0} and {} are the data set, {{ and }} are braces. */
+/* Applies str.format(dataset) to a path: {0} and {} are the data set, {{ and }} are braces. */
 static const char *with_dataset(const Keys *k, const char *key, const Yaml *y, const char *dataset)
 {
     const char *p = y->text.p, *end = p + y->text.n, *out = "";
@@ -104,8 +105,8 @@ const char *elliot_path(const Elliot *x, const Keys *k, const char *key, const Y
     return path ? normal_path(path, k->arena, k->e) : NULL;
 }
 
-/* A folder of results: relative to the working directory where it is given, as with Elliot, else beside the
- * configuration's folder. */
+/* Reads a folder of results. A given folder is relative to the working directory, as in Elliot; the default is next to
+ * the configuration's folder. */
 static bool read_folder(const Elliot *x, const char *out, const char *key, const char *usual, const char **folder)
 {
     const Keys *k = &x->experiment;
@@ -205,14 +206,15 @@ static bool read_scalars(Elliot *x)
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
-/* Each note once, whichever model it is about first. They are passed on when all is read: an error is one line. */
+/* Collects each note once, whichever model it is about first. Notes are passed on when everything is read, so that an
+ * error is one line. */
 typedef struct Notes {
     const char **said;
     size_t count, room;
     Arena *arena;
 } Notes;
 
-/* A note without where and the key: "test.yml:3:4: experiment.gpu: ..." */
+/* Returns a note without its position and key: "test.yml:3:4: experiment.gpu: ..." */
 static const char *about_of(const char *line)
 {
     const char *about = strstr(line, ": ");
@@ -236,7 +238,8 @@ static void note_once(void *arg, const char *line)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Without a validation part Elliot chooses by the test part. Its tests of significance are for one split. */
+/* Sets the remaining members. Without a validation part, Elliot chooses by the test part. Its tests of significance are
+ * for one split. */
 static bool settle(Study *s, const Elliot *x)
 {
     const Keys *k = &x->experiment;
@@ -289,7 +292,7 @@ bool elliot_read(Study *s, const ProtocolConfig *c, const Yaml *root, Arena *a, 
         k.arg = notes;
     }
     bool ok = read_all(s, x, c, &k, a, e);
-    x->experiment.note = x->data.note = NULL; /* the caller's may be gone later */
+    x->experiment.note = x->data.note = NULL; /* the caller's memory may become invalid */
     for (size_t i = 0; ok && i < notes->count; i++)
         c->note(c->arg, notes->said[i]);
     return ok;

@@ -35,7 +35,7 @@ static bool existing(const Keys *k, const char *key, const char *path, bool fold
                 key_get(k, key)->where, name, path, folder ? "a folder of .npy files" : "a file");
 }
 
-/* One loader: its features as "name=path". */
+/* Reads one loader: its features as "name=path". */
 static bool read_side(const Elliot *x, const Keys *side, const Side **which, const char **spec)
 {
     static const char none[] = "nothing: it is not supported; only the loader's folder of features is read";
@@ -102,8 +102,8 @@ static bool is_part(const char *name, bool inner)
     return !strcmp(name, "train.tsv") || !strcmp(name, inner ? "val.tsv" : "test.tsv");
 }
 
-/* Whether a folder holds nothing but parts of a split with these folds. Elliot deletes the folder with all that is in
- * it; here nothing is deleted. depth 0: save_folder, 1: its <i>, 2: its <i>/<j>. */
+/* Checks that a folder contains only parts of a split with these folds. Elliot deletes the folder with all its
+ * contents; here nothing is deleted. depth 0: save_folder; 1: its <i>; 2: its <i>/<j>. */
 static bool holds_parts(const char *path, int depth, const int64_t folds[2], bool nested, Arena *a, Error *e)
 {
     static const char what[] = "Elliot deletes save_folder first, which Sapor does not: remove it, or name another";
@@ -139,12 +139,12 @@ typedef struct Cutting {
     Study *study;
     Elliot *x;
     const char *folder;
-    const DataConfig *config; /* of each data set, but its files */
+    const DataConfig *config; /* common to all data sets, without files */
     StudyData *data;
     ElliotSource source;
     ElliotSplit test, valid;
     bool nested;
-    const Yaml *where; /* splitting */
+    const Yaml *where; /* the map `splitting` */
     Error *e;
 } Cutting;
 
@@ -167,7 +167,7 @@ static bool add_data(Cutting *c, const char *train, const char *valid, const cha
     return true;
 }
 
-/* FOLDER/<i>[/<j>]/NAME, with its folder made. */
+/* Makes the folder of FOLDER/<i>[/<j>]/NAME, and returns the path. */
 static const char *part_path(const Cutting *c, int64_t i, int64_t j, const char *name)
 {
     Arena *a = c->x->experiment.arena;
@@ -186,7 +186,7 @@ static bool write_part(const Cutting *c, const char *path, const ElliotRows *row
     return elliot_write_rows(&c->source, path, rows, c->e);
 }
 
-/* The rows of test fold i: its test part, and the train part with its validation folds. */
+/* Writes the parts of test fold i: its test part, and the train part with its validation folds. */
 static bool cut_one(Cutting *c, const ElliotRows *rows, const uint8_t *flag, int64_t i, Mt19937 *random)
 {
     Arena *a = c->source.arena;
@@ -222,7 +222,7 @@ static bool cut_all(Cutting *c, const ElliotRows *rows)
     Mt19937 random;
     uint8_t *flag = arena_alloc(a, (size_t)c->test.folds, rows->count + 1, c->e);
     int64_t folds[2] = {c->test.folds, c->nested ? c->valid.folds : 0};
-    mt_seed(&random, (uint32_t)c->x->seed); /* once: validation goes on where test ended */
+    mt_seed(&random, (uint32_t)c->x->seed); /* seeded once: the draws of validation follow those of test */
     bool ok = flag && holds_parts(c->folder, 0, folds, c->nested, a, c->e) &&
               elliot_cut(&c->source, &c->test, rows, &random, flag, c->e);
     for (int64_t i = 0; ok && i < c->test.folds; i++) {
@@ -233,7 +233,7 @@ static bool cut_all(Cutting *c, const ElliotRows *rows)
     return ok;
 }
 
-/* Rows of items without features go before all else. */
+/* Rows of items without features are removed first. */
 static bool drop_bare(const Cutting *c, ElliotRows *rows)
 {
     const Ratings *r = c->source.ratings;
@@ -338,7 +338,7 @@ static bool strategy_dataset(Cutting *c, const Keys *data)
     return ok;
 }
 
-/* A copy with ratings of 1, as binarize says. */
+/* Writes a copy with ratings of 1, for `binarize`. */
 static bool binary_copy(const Cutting *c, const char **path, int64_t j, const char *name)
 {
     Arena *scratch = arena_new(arena_heap(c->x->experiment.arena), 0);
@@ -371,7 +371,7 @@ static bool strategy_fixed(Cutting *c, const Keys *data)
     return (c->study->data = c->data = NEW(data->arena, StudyData, 1, c->e)) && add_data(c, train, valid, test, 0, 0);
 }
 
-/* The folders "0", "1", ... of a folder, which must hold no gaps. *count 0: there is none. */
+/* Counts the folders "0", "1", ... of a folder; a missing number is an error. *count 0: there is none. */
 static bool count_folders(const char *path, int64_t *count, Arena *a, Error *e)
 {
     FolderEntry *entry;
@@ -440,7 +440,7 @@ static bool strategy_hierarchy(Cutting *c, const Keys *data)
                                         "experiment.binarize: has no effect with strategy hierarchy, as with Elliot");
 }
 
-/* Keys that the other strategies read. */
+/* Notes keys that only other strategies read. */
 static bool note_others(const Keys *data, size_t strategy)
 {
     static const char *const keys[] = {"dataset_path", "train_path", "validation_path", "test_path", "root_folder"};

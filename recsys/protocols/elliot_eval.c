@@ -13,7 +13,7 @@ static bool is_elliots(const Metric *m)
     return !*m->systems || strstr(m->systems, "elliot");
 }
 
-/* In any case, as Elliot finds them. */
+/* Finds a metric in upper or lower case, as Elliot does. */
 static const Metric *find_metric(const Yaml *y)
 {
     for (size_t i = 0; y && y->type == YAML_TEXT && i < metric_count(); i++)
@@ -58,7 +58,7 @@ static bool read_simple(Study *s, Elliot *x, const Keys *k, const char **names)
     return true;
 }
 
-/* Whether "key=" is among the parameters of a metric. */
+/* Reports whether "key=" is a parameter of a metric. */
 static bool has_parameter(const Metric *m, Text key)
 {
     for (Text rest = text_of(m->parameters), word, name; text_next(&rest, ' ', &word);)
@@ -81,7 +81,7 @@ static bool add_parameter(const Elliot *x, const Keys *k, const Metric *m, const
     return value && (*text = arena_printf(k->arena, k->e, "%s:%s=%s", *text, y->key.p, value));
 }
 
-/* {metric: DSC, beta: 2} becomes "DSC:beta=2". */
+/* Converts {metric: DSC, beta: 2} to "DSC:beta=2". */
 static bool read_one_complex(const Elliot *x, const Keys *k, const char **text)
 {
     const Yaml *name = key_get(k, "metric");
@@ -134,7 +134,7 @@ static bool read_metrics(Study *s, Elliot *x, const Keys *k)
     return names && read_simple(s, x, k, names) && read_complex(s, x, k, names);
 }
 
-/* ---- the others ------------------------------------------------------------------------------ */
+/* ---- other keys ------------------------------------------------------------------------------ */
 
 static bool read_cutoffs(Study *s, const Elliot *x, const Keys *k)
 {
@@ -181,12 +181,12 @@ static bool read_files(Study *s, const Elliot *x, const Keys *k)
         if (!file_exists(path[i]) || strchr(path[i], ','))
             return key_refuse(k, "files", entry, "%s; %s is not there, or has a comma", allowed, path[i]);
     }
-    s->eval.negative_files[0] = path[n - 1]; /* of validation */
+    s->eval.negative_files[0] = path[n - 1]; /* files of validation */
     s->eval.negative_files[1] = path[0];
     return true;
 }
 
-/* The names of the figures say how many items were ranked. */
+/* Reads sampled evaluation. The names of the figures state the number of ranked items. */
 static bool read_negatives(Study *s, Elliot *x)
 {
     static const KeyRow rows[] = {

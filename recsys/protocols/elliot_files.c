@@ -1,4 +1,4 @@
-/* recsys/protocols/elliot_files.c: results as Elliot's files: performance, recommendations, weights, log
+/* recsys/protocols/elliot_files.c: writes results as Elliot's files: performance, recommendations, weights, log
  * (elliot/result_handler/result_handler.py, elliot/utils/write.py). */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-typedef struct Best { /* the result of a model; point NULL: it has none */
+typedef struct Best { /* the result of a model; point NULL: no result */
     const ElliotModel *model;
     const StudyModel *of;
     const Group *group;
-    size_t index; /* of the group in the view */
+    size_t index; /* index of the group in the view */
     const GroupPoint *point;
     const char *name;
 } Best;
@@ -27,7 +27,7 @@ typedef struct Writer {
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-/* The metric of a figure at the cutoff: "Recall" of "Recall@20". n 0: the figure is of another cutoff. */
+/* Returns the metric of a figure at the cutoff: "Recall" of "Recall@20". n 0: the figure has another cutoff. */
 static Text metric_at_cutoff(const char *figure, int64_t cutoff)
 {
     char number[32];
@@ -89,14 +89,14 @@ static bool put_header(const Writer *w, Out *o, int64_t cutoff)
     return ok && out_printf(o, w->e, "\n");
 }
 
-/* An empty field is NaN, as pandas writes it. */
+/* NaN is an empty field, as pandas writes it. */
 static bool put_figure(Out *o, double figure, Error *e)
 {
     char text[32];
     return isnan(figure) || out_printf(o, e, "%s", python_float(figure, text));
 }
 
-/* One line of all metrics; or, as triplets, a line for each of those that have a value. */
+/* Writes one line with all metrics; or, as triplets, one line per metric that has a value. */
 static bool put_point(const Writer *w, Out *o, const char *name, const GroupPoint *p, int64_t cutoff, bool triplets)
 {
     bool ok = triplets || out_tsv_field(o, text_of(name), w->e);
@@ -117,7 +117,7 @@ static bool put_title(const Writer *w, Out *o, int64_t cutoff, bool triplets)
     return triplets ? out_printf(o, w->e, "model\tmetric\tvalue\n") : put_header(w, o, cutoff);
 }
 
-/* rec_cutoff_...: the best point of each model. */
+/* Writes rec_cutoff_...: the best point of each model. */
 static bool write_best(const Writer *w, int64_t cutoff, bool triplets)
 {
     Out *o = open_table(w, triplets ? "triplets_rec" : "rec", "", cutoff, "tsv");
@@ -128,7 +128,7 @@ static bool write_best(const Writer *w, int64_t cutoff, bool triplets)
     return close_table(o, ok, w->e);
 }
 
-/* rec_VBPR_cutoff_...: all points of a model that was searched. */
+/* Writes rec_VBPR_cutoff_...: all points of a model with a search. */
 static bool write_points(const Writer *w, const Best *b, int64_t cutoff, bool triplets)
 {
     Out *o = open_table(w, triplets ? "triplets_rec" : "rec", b->model->kind->name, cutoff, "tsv");
@@ -225,7 +225,7 @@ static bool write_tests(const Writer *w, bool wilcoxon)
 
 /* ---- files of trials ------------------------------------------------------------------------- */
 
-/* *from becomes the file `to`. */
+/* Copies *from to the file `to`. */
 static bool copy_file(const Writer *w, const char *from, const char *to)
 {
     Map map;
@@ -237,7 +237,7 @@ static bool copy_file(const Writer *w, const char *from, const char *to)
     return close_table(o, ok, w->e);
 }
 
-/* Elliot writes lists at each evaluation; here there are those of the best epoch. */
+/* Elliot writes lists at each evaluation; here only those of the best epoch are written. */
 static bool copy_recs(const Writer *w, const Best *b)
 {
     const TrialRow *row = b->point->rows[0];
@@ -279,7 +279,7 @@ static bool copy_files(const Writer *w)
 
 /* ---- log ------------------------------------------------------------------------------------- */
 
-/* {20: {'Recall': 0.1, ...}}: scripts look for "Best Model results". */
+/* Writes {20: {'Recall': 0.1, ...}}; scripts search for "Best Model results". */
 static bool put_results(const Writer *w, Out *o, const GroupPoint *p)
 {
     bool ok = out_printf(o, w->e, "{");
@@ -319,7 +319,7 @@ static bool write_log(const Writer *w)
     return close_table(o, ok, w->e);
 }
 
-/* ---- all ------------------------------------------------------------------------------------- */
+/* ---- all files ------------------------------------------------------------------------------- */
 
 static bool set_stamp(Writer *w, int64_t now)
 {

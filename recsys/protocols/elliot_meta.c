@@ -1,4 +1,4 @@
-/* recsys/protocols/elliot_meta.c: what the models of an Elliot configuration have in common: meta, epochs, batch_size,
+/* recsys/protocols/elliot_meta.c: the keys that all models of an Elliot configuration have: meta, epochs, batch_size,
  * seed, early_stopping, the search. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
@@ -7,14 +7,14 @@
 
 enum { MOST_MODELS = 1000, MOST_EVALS = 1 << 20 };
 
-/* ---- which model ----------------------------------------------------------------------------- */
+/* ---- the name of a model --------------------------------------------------------------------- */
 
-/* The recommender with the nearest name, without "external." on both sides; NULL: none is near. */
+/* Returns the recommender with the most similar name, ignoring "external."; NULL: none is similar. */
 static const char *near_model(const char *const *names, size_t n, const char *name, Arena *a, Error *e)
 {
     static const char prefix[] = "external.";
     const char **bare = NEW(a, const char *, n, e);
-    const Recommender *same = recommender_find(name); /* under another name of it */
+    const Recommender *same = recommender_find(name); /* the recommender by its other name */
     for (size_t i = 0; same && i < n; i++)
         if (recommender_find(names[i]) == same)
             return names[i];
@@ -67,7 +67,7 @@ static bool is_metric(const Elliot *x, const Study *s, Text name, const char **f
     return false;
 }
 
-/* "Recall@20"; the first metric and cutoff where parts of it are missing. */
+/* Reads "Recall@20"; missing parts are the first metric and the first cutoff. */
 static bool read_measure(ElliotReader *r, const Keys *k, const char *key, const char **metric, int64_t *cutoff)
 {
     const Study *s = r->study;
@@ -88,7 +88,7 @@ static bool read_measure(ElliotReader *r, const Keys *k, const char *key, const 
                                      s->eval.metrics[0], (long long)s->eval.cutoffs[0]);
 }
 
-/* The study has one metric: that of its first model that is trained or searched. */
+/* Reads the metric of the study: that of its first model that is trained or searched. */
 static bool read_metric(ElliotReader *r, const Keys *meta)
 {
     Study *s = r->study;
@@ -121,12 +121,12 @@ static bool read_search(ElliotReader *r, const Keys *meta)
         !key_i64(meta, "hyper_max_evals", 1, MOST_EVALS, &evals))
         return false;
     if (m->dim_count == 0)
-        return true; /* one point */
+        return true; /* a single point needs no search */
     if (!r->product && !y)
         return key_missing(meta, "hyper_max_evals", "a whole number of at least 1, as a distribution has no end");
     m->evals = evals ? evals : r->points;
     m->search = how == 1 ? SEARCH_RANDOM : how == 2 ? SEARCH_TPE : SEARCH_GRID;
-    /* Elliot's grid draws points without repetition: some of them, or all */
+    /* Elliot's grid draws points without repetition: some or all of them */
     if (m->search == SEARCH_GRID && (!r->product || m->evals < r->points))
         m->search = SEARCH_RANDOM;
     if (m->search == SEARCH_GRID)
@@ -170,7 +170,7 @@ static bool read_meta(ElliotReader *r)
 
 /* ---- epochs, batches, early stopping --------------------------------------------------------- */
 
-/* Elliot has no evaluation of a run that ends before the first one is due. */
+/* Elliot does not evaluate a run that ends before the first evaluation is due. */
 static bool check_epochs(ElliotReader *r)
 {
     const ElliotParam *p = elliot_param(r->m->kind, PARAM_EPOCHS);

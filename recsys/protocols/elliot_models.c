@@ -1,16 +1,16 @@
-/* recsys/protocols/elliot_models.c: `models` of an Elliot configuration: each parameter a setting, a dimension of the
- * search, or an error. */
+/* recsys/protocols/elliot_models.c: `models` of an Elliot configuration: each parameter becomes a setting, a dimension
+ * of the search, or an error. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 
 #include <math.h>
 #include <strings.h>
 
-enum { MOST_VALUES = 1000 }; /* of a list */
+enum { MOST_VALUES = 1000 }; /* largest number of values of a list */
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* int(): a whole number, 64.0 too. */
+/* Converts as Python's int(): a whole number, also 64.0. */
 static bool whole_of(Text text, int64_t *value)
 {
     double number;
@@ -52,7 +52,7 @@ static const char *kind_words(const ElliotParam *p)
     return p->kind == PARAM_INT ? "a whole number" : p->kind == PARAM_FLOAT ? "a number" : "True or False";
 }
 
-/* The value as the text of a setting. */
+/* Returns the value as the text of a setting. */
 static const char *setting_text(const ElliotParam *p, const char *printed, PythonType type, Text value)
 {
     if (p->kind == PARAM_INT)
@@ -62,7 +62,7 @@ static const char *setting_text(const ElliotParam *p, const char *printed, Pytho
     return value.p;
 }
 
-/* Whether Sapor's setting takes the value. */
+/* Reports whether Sapor's setting accepts the value. */
 static bool fits(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *setting)
 {
     Error own = {0};
@@ -84,7 +84,7 @@ static bool add_setting(ElliotReader *r, const ElliotParam *p, const Yaml *y, co
     return text && fits(r, p, y, text);
 }
 
-/* What messages show of a value that is not in the file. */
+/* Returns what messages show for a value that is not in the file. */
 static const Yaml *shown(const ElliotReader *r, const ElliotParam *p, const Yaml *y)
 {
     Yaml *copy = key_get(&r->k, p->key) ? NULL : NEW(r->a, Yaml, 1, r->e);
@@ -98,7 +98,7 @@ static const Yaml *shown(const ElliotReader *r, const ElliotParam *p, const Yaml
 
 /* ---- one value ------------------------------------------------------------------------------- */
 
-/* `only` of a parameter. */
+/* Checks the member `only` of a parameter. */
 static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *printed)
 {
     if (strcmp(p->only, "=factors") != 0)
@@ -115,7 +115,7 @@ static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
     return true;
 }
 
-/* Numbers that the standard ItemKNN and UserKNN ignore. */
+/* Reports whether it is a number that the standard ItemKNN and UserKNN ignore. */
 static bool is_aiolli(const ElliotParam *p)
 {
     static const char *const keys[] = {"shrink", "normalize", "asymmetric_alpha", "tversky_alpha", "tversky_beta"};
@@ -152,7 +152,7 @@ static bool read_value(ElliotReader *r, size_t i, const ElliotParam *p, const Ya
 
 /* ---- tuples ---------------------------------------------------------------------------------- */
 
-/* str() of a list without blanks and brackets, commas as '-': 'visual'-'textual', 0.1-0.9. */
+/* Formats str() of a list without blanks and brackets, with '-' for commas: 'visual'-'textual', 0.1-0.9. */
 static const char *print_tuple(const ElliotReader *r, const char *const *part, size_t n)
 {
     const char *text = "";
@@ -182,7 +182,7 @@ static size_t place_of(const char *word, const char *const *words, size_t n)
     return i;
 }
 
-/* The loaders must be those of the modalities, in their order. */
+/* Reads a tuple of names. Loaders must be those of the modalities, in the same order. */
 static bool read_names(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *const *part, size_t n)
 {
     const Elliot *x = r->x;
@@ -192,7 +192,7 @@ static bool read_names(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
     if (n != x->modality_count)
         return refuse_modalities(r, p, y, words);
     if (of && p->kind == PARAM_LOADERS && !key_tuple(&r->k, of, &modality, &count))
-        return r->e->code == SP_OK; /* refused with the modalities */
+        return r->e->code == SP_OK; /* an error was reported with the modalities */
     for (size_t i = 0; i < n; i++) {
         size_t at = place_of(part[i], words, n);
         if (at == n || place_of(part[i], part, i) < i)
@@ -203,7 +203,7 @@ static bool read_names(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
     return true;
 }
 
-/* mw: the weight of each modality; the setting has that of visual, and the other has the rest. */
+/* Reads mw, the weight of each modality. The setting has the weight of visual; the other modality has the rest. */
 static bool read_weights(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *const *part, size_t n)
 {
     const Yaml *of = key_get(&r->k, "modalities");
@@ -216,14 +216,14 @@ static bool read_weights(ElliotReader *r, const ElliotParam *p, const Yaml *y, c
         "two weights from 0 to 1 that add up to 1, one of each modality, of which one is visual";
     visual = place_of("visual", modality, count);
     if (n == 1 && count == 1)
-        return true; /* the only one has weight 1 */
+        return true; /* a single modality has weight 1 */
     if (n != 2 || count != 2 || visual == 2 || !text_f64(text_of(part[0]), &w[0]) ||
         !text_f64(text_of(part[1]), &w[1]) || !(fabs(w[0] + w[1] - 1) < 1e-9))
         return key_refuse(&r->k, p->key, y, "%s", allowed);
     return add_setting(r, p, y, part[visual]);
 }
 
-/* (a, b): a^(epoch / b); lr_decay is the factor of 50 epochs. */
+/* Reads (a, b): the factor a^(epoch / b); lr_decay is the factor for 50 epochs. */
 static bool read_schedule(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *const *part, size_t n)
 {
     double factor, epochs;
@@ -286,7 +286,7 @@ static bool read_choices(ElliotReader *r, const ElliotParam *p, const Yaml *list
     return true;
 }
 
-/* [quniform, 5, 1000, 1] */
+/* Reads a distribution such as [quniform, 5, 1000, 1]. */
 static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml *list, Dimension *d)
 {
     static const int numbers[DIST_COUNT] = {1, 2, 2, 3, 2, 3, 2, 3, 2, 3};
@@ -323,7 +323,7 @@ static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml 
     return true;
 }
 
-/* Dimensions are in the order of the file. */
+/* Returns the index of a dimension; dimensions are in the order of the file. */
 static size_t dimension_of(const ElliotReader *r, const Yaml *list)
 {
     size_t at = 0;

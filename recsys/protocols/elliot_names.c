@@ -1,5 +1,5 @@
-/* recsys/protocols/elliot_names.c: numbers and words as Python and PyYAML have them; the names that Elliot gives to a
- * model with its parameters, and its configuration as JSON. */
+/* recsys/protocols/elliot_names.c: numbers and words as in Python and PyYAML; Elliot's name of a model with its
+ * parameters, and its configuration as JSON. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 
@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* ---- Python ---------------------------------------------------------------------------------- */
+/* ---- Python's values ------------------------------------------------------------------------- */
 
 const char *python_float(double x, char buffer[32])
 {
@@ -24,7 +24,7 @@ const char *python_float(double x, char buffer[32])
     }
     const char *p = text;
     for (; *p && *p != 'e'; p++)
-        if (isdigit((unsigned char)*p)) /* not the point, which a locale may write otherwise */
+        if (isdigit((unsigned char)*p)) /* skips the decimal point, which depends on the locale */
             digits[count++] = *p;
     exponent = *p ? (int)strtol(p + 1, NULL, 10) : 0;
     while (count > 1 && digits[count - 1] == '0')
@@ -62,7 +62,7 @@ static bool is_sign(Text a, size_t i)
     return i < a.n && (a.p[i] == '+' || a.p[i] == '-');
 }
 
-/* An exponent at i; PyYAML asks for its sign. */
+/* Checks for an exponent at i; PyYAML requires its sign. */
 static bool is_exponent(Text a, size_t i, bool sign)
 {
     if (i == a.n)
@@ -77,7 +77,7 @@ static bool is_exponent(Text a, size_t i, bool sign)
     return digits_at(a, i) > 0 && i + digits_at(a, i) == a.n;
 }
 
-/* A plain number as PyYAML (`yaml`) or Python has it. */
+/* Returns the type of a plain number in PyYAML (`yaml`) or in Python. */
 static PythonType number_type(Text a, bool yaml)
 {
     size_t i = is_sign(a, 0), whole = digits_at(a, i);
@@ -131,7 +131,7 @@ const char *python_str(PythonType type, Text text, Arena *a, Error *e)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* Value `dim` of "lr=0.001 l_w=1e-05". */
+/* Returns value `dim` of "lr=0.001 l_w=1e-05". */
 static Text value_at(const char *point, int dim)
 {
     Text rest = text_of(point), part = {0}, key;
@@ -150,7 +150,7 @@ static PythonType type_of(Text value)
     return type == PYTHON_STR ? python_literal(value) : type;
 }
 
-/* A parameter's value at a point, as Python prints it. */
+/* Returns a parameter's value at a point, as Python prints it. */
 static const char *printed_at(const Elliot *x, const ElliotModel *m, size_t i, const char *point, Arena *a, Error *e)
 {
     const ElliotParam *p = elliot_param(m->kind, i);
@@ -181,7 +181,7 @@ const char *elliot_name(const Elliot *x, const ElliotModel *m, const char *point
     return name;
 }
 
-/* ---- JSON as json.dump(indent=4) writes it --------------------------------------------------- */
+/* ---- JSON, as json.dump(indent=4) writes it -------------------------------------------------- */
 
 static bool put_string(Out *o, Text text, Error *e)
 {
@@ -238,7 +238,7 @@ static bool put_yaml(Out *o, const Yaml *y, int indent, Error *e)
     return ok && out_printf(o, e, "\n%*s%c", indent, "", map ? '}' : ']');
 }
 
-/* The value of a dimension as hyperopt gives it: an entry of the list, or a number. */
+/* Writes the value of a dimension as hyperopt gives it: an entry of the list, or a number. */
 static bool put_drawn(Out *o, const ElliotModel *m, size_t i, const char *point, Arena *a, Error *e)
 {
     const ElliotParam *p = elliot_param(m->kind, i);
@@ -258,7 +258,7 @@ static bool put_drawn(Out *o, const ElliotModel *m, size_t i, const char *point,
     }
     if (e->code)
         return false;
-    double number; /* a distribution's: randint draws whole numbers */
+    double number; /* a value of a distribution; randint draws whole numbers */
     char buffer[32];
     bool whole = list->first && text_is(list->first->text, "randint");
     return text_f64(text_of(text), &number) ? out_printf(o, e, "%s", whole ? text : python_float(number, buffer))

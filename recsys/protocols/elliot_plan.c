@@ -1,4 +1,4 @@
-/* recsys/protocols/elliot_plan.c: the maps of prefiltering and splitting, read. */
+/* recsys/protocols/elliot_plan.c: reads the maps of prefiltering and splitting. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 
@@ -93,7 +93,7 @@ static bool read_share(ElliotSplit *how, const Keys *k)
     return key_i64(k, "leave_n_out", 1, UINT32_MAX, &how->leave_n);
 }
 
-/* Keys that the strategy does not read. */
+/* Notes keys that the strategy does not read. */
 static bool note_idle(const Keys *k, const ElliotSplit *how)
 {
     static const struct {

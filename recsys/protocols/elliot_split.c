@@ -1,5 +1,5 @@
-/* recsys/protocols/elliot_split.c: a file of interactions as pandas reads and writes it; Elliot's prefilters and
- * splitters (elliot/prefiltering/standard_prefilters.py, elliot/splitter/base_splitter.py), row by row. */
+/* recsys/protocols/elliot_split.c: reads and writes a file of interactions as pandas does; Elliot's prefilters and
+ * splitters (elliot/prefiltering/standard_prefilters.py, elliot/splitter/base_splitter.py), with the same rows. */
 #include "recsys/protocols/elliot.h"
 
 #include <math.h>
@@ -25,7 +25,8 @@ static double rating_of(const ElliotSource *s, uint32_t row)
     return s->rating ? s->rating[row] : 1;
 }
 
-/* Rows of at least the mean of all rows (`of` NULL), or of those with the same number in `of`. */
+/* Keeps rows with a rating of at least the mean: of all rows (`of` NULL), or of the rows with the same number in `of`.
+ */
 static void from_mean(const ElliotSource *s, ElliotRows *rows, const int32_t *of, double *sum, int64_t *count,
                       bool *kept)
 {
@@ -40,7 +41,7 @@ static void from_mean(const ElliotSource *s, ElliotRows *rows, const int32_t *of
     keep(rows, kept);
 }
 
-/* Rows of users or items with at least `least` rows and at most `most`. */
+/* Keeps rows of users or items that have at least `least` and at most `most` rows. */
 static void by_count(ElliotRows *rows, const int32_t *of, int64_t groups, int64_t least, int64_t most, int64_t *count,
                      bool *kept)
 {
@@ -52,7 +53,7 @@ static void by_count(ElliotRows *rows, const int32_t *of, int64_t groups, int64_
     keep(rows, kept);
 }
 
-/* Rows of users and items with at least `least` rows each. */
+/* Keeps rows of users and items that have at least `least` rows each. */
 static bool to_core(const ElliotSource *s, ElliotRows *rows, int64_t least, bool *kept, Error *e)
 {
     const Ratings *r = s->ratings;
@@ -100,7 +101,7 @@ bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *row
             before = rows->count;
             by_count(rows, r->user, users, f->least, INT64_MAX, count, kept);
             by_count(rows, r->item, items, f->least, INT64_MAX, count, kept);
-            if (rows->count == before) /* further rounds change nothing */
+            if (rows->count == before) /* more rounds would change nothing */
                 break;
         }
         break;
@@ -111,9 +112,9 @@ bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *row
 
 /* ---- users ----------------------------------------------------------------------------------- */
 
-typedef struct UserRows { /* positions in ElliotRows by user, in order */
+typedef struct UserRows { /* positions in ElliotRows, sorted by user */
     int64_t *start;       /* [users+1] */
-    uint32_t *at, *row;   /* position, and the row of the file */
+    uint32_t *at, *row;   /* position in ElliotRows, and row of the file */
     int64_t longest;
 } UserRows;
 
@@ -144,7 +145,7 @@ static bool group(UserRows *g, const ElliotSource *s, const ElliotRows *rows, Er
 
 /* ---- fixed_timestamp ------------------------------------------------------------------------- */
 
-typedef struct Turn { /* from `after` on, exclusive, one more (less) user has enough rows on both sides */
+typedef struct Turn { /* for times above `after`, one more (or less) user has enough rows on both sides */
     int64_t after;
     int64_t change;
 } Turn;
@@ -161,8 +162,9 @@ static int compare_i64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Of all times that occur, the one where most users have min_below rows before it and min_over from it on; the latest
- * of equal ones. A user has them for every time above its min_below-th and up to its (n - min_over + 1)-th. */
+/* Finds the time at which most users have min_below rows before it and min_over rows from it on; of equal times, the
+ * latest. This is true for a user at every time above the user's min_below-th time and up to the (n - min_over + 1)-th.
+ */
 static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, const ElliotRows *rows,
                            int64_t *best, Error *e)
 {
@@ -212,14 +214,14 @@ static bool cut_at_time(const ElliotSource *s, const ElliotSplit *how, const Use
     return true;
 }
 
-/* ---- user by user ---------------------------------------------------------------------------- */
+/* ---- splits of one user after the other ------------------------------------------------------ */
 
 static int64_t staying(const ElliotSplit *how, int64_t n)
 {
     return how->ratio > 0 ? (int64_t)floor((double)n * (1 - how->ratio)) : MAX(n - how->leave_n, (int64_t)0);
 }
 
-/* Elliot's random form of leave_n_out fails where a user has fewer rows; here all of them are test. */
+/* Elliot's random leave_n_out fails if a user has fewer rows. Here all rows of such a user are test. */
 static bool cut_users(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, Mt19937 *random, uint8_t *flag,
                       Error *e)
 {
@@ -237,7 +239,7 @@ static bool cut_users(const ElliotSource *s, const ElliotSplit *how, const UserR
     return own != NULL;
 }
 
-/* The fold of a row is its place among its user's rows, modulo the folds. */
+/* The fold of a row is its index among the user's rows, modulo the number of folds. */
 static void cut_fold(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, int64_t fold, uint8_t *flag)
 {
     int64_t users = text_index_count(s->ratings->users);
@@ -283,7 +285,7 @@ static Column column_with(Column c, Text field)
     return text_i64(field, &whole) ? c : text_f64(field, &number) ? MAX(c, COLUMN_FLOAT) : COLUMN_TEXT;
 }
 
-/* What pandas makes of the third and fourth column: whole numbers if all are. */
+/* Finds the types that pandas gives to the third and fourth column: whole numbers if all values are. */
 static bool find_columns(ElliotSource *s, Column kind[2], Error *e)
 {
     kind[0] = kind[1] = COLUMN_INT;
@@ -299,7 +301,7 @@ static const char *as_written(Text field, Column kind, Arena *a, Error *e)
     return python_str(kind == COLUMN_INT ? PYTHON_INT : kind == COLUMN_FLOAT ? PYTHON_FLOAT : PYTHON_STR, field, a, e);
 }
 
-/* A field that has double quotes is written between them, each twice. */
+/* Returns a field for CSV: if it has double quotes, it is written between double quotes, and each of them twice. */
 static const char *quoted(Text field, Arena *a, Error *e)
 {
     if (!memchr(field.p, '"', field.n))
@@ -317,7 +319,7 @@ static const char *quoted(Text field, Arena *a, Error *e)
     return text;
 }
 
-/* A row as pandas writes it: 5 becomes 5.0 in a column that has 4.5. */
+/* Returns a row as pandas writes it: 5 becomes 5.0 in a column that contains 4.5. */
 static bool write_line(Text *line, const ElliotSource *s, const Table *t, const Column kind[2], bool binary, Arena *a,
                        Error *e)
 {
@@ -385,7 +387,7 @@ bool elliot_rows_all(ElliotRows *rows, const ElliotSource *s, Error *e)
     return rows->row != NULL;
 }
 
-/* Whether the file has these rows already. */
+/* Reports whether the file already has these rows. */
 static bool is_written(const ElliotSource *s, const char *path, const ElliotRows *rows)
 {
     Error none = {0};
@@ -404,7 +406,8 @@ static bool is_written(const ElliotSource *s, const char *path, const ElliotRows
     return same;
 }
 
-/* Several processes may read one configuration at once: they write the same bytes, and only one of them at a time. */
+/* Opens an output that several processes may write at the same time: they write the same bytes, and only one process
+ * writes at a time. */
 static Out *open_shared(const ElliotSource *s, const char *path, const ElliotRows *rows, bool *written, Error *e)
 {
     enum { TRIES = 600, WAIT = 100 * 1000 * 1000 };

@@ -1,13 +1,12 @@
-/* recsys/protocols/elliot_tables.c: Elliot's recommenders: their parameters, in the order of their names in files, with
- * the defaults of Elliot's code, and the settings that they are here. Sources: external/models/ of
- * sisinflab/Ducho-meets-Elliot; DGCF: sisinflab/Graph-RSs-Reproducibility; MGCN: sisinflab/Graph-Missing-Modalities;
- * the others: elliot/recommender/. */
+/* recsys/protocols/elliot_tables.c: Elliot's recommenders: their parameters in the order of their names in files, the
+ * defaults of Elliot's code, and Sapor's settings. Sources: external/models/ of sisinflab/Ducho-meets-Elliot; DGCF:
+ * sisinflab/Graph-RSs-Reproducibility; MGCN: sisinflab/Graph-Missing-Modalities; the others: elliot/recommender/. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 
 #include <strings.h>
 
-/* Keys that are the same in many. */
+/* Keys that many recommenders have. */
 #define LR(usual)                                                                                                      \
     {                                                                                                                  \
         "lr", "lr", usual, PARAM_FLOAT, "lr", NULL                                                                     \
@@ -23,7 +22,7 @@
 #define MODALITIES                                                                                                     \
     {                                                                                                                  \
         "modalities", "modalites", "('visual','textual')", PARAM_MODALITIES, NULL, NULL                                \
-    } /* the code's spelling */
+    } /* spelling of Elliot's code */
 #define LOADERS                                                                                                        \
     {                                                                                                                  \
         "loaders", "loads", "('VisualAttribute','TextualAttribute')", PARAM_LOADERS, NULL, NULL                        \
@@ -97,7 +96,7 @@ static const ElliotParam grcn[] = {
     INT("num_routings", "10"),
     INT("factors_multimod", "64"),
     MODALITIES,
-    {"aggregation", "aggr", "concat", PARAM_TEXT, NULL, NULL}, /* the code does not use it */
+    {"aggregation", "aggr", "concat", PARAM_TEXT, NULL, NULL}, /* Elliot's code does not use it */
     {"weight_mode", "w_mod", "max", PARAM_TEXT, "weight_mode", NULL},
     {"pruning", "prun", "True", PARAM_BOOL, "pruning", NULL},
     {"has_act", "act", "False", PARAM_BOOL, "has_act", NULL},
@@ -165,7 +164,7 @@ static const ElliotParam mgcn[] = {LR("0.0005"),
                                    SCHEDULE,
                                    LOADERS,
                                    END};
-/* what the standard implementation ignores is set with aiolli alone: elliot_models.c */
+/* parameters that the standard implementation ignores are set only with aiolli: elliot_models.c */
 static const ElliotParam knn[] = {{"neighbors", "nn", "40", PARAM_INT, "neighbors", NULL},
                                   {"similarity", "sim", "cosine", PARAM_RAW, "similarity", NULL},
                                   {"implementation", "imp", "standard", PARAM_RAW, "implementation", NULL},

@@ -1,4 +1,4 @@
-/* recsys/protocols/keys.c: keys of a configuration, read or refused with their line. */
+/* recsys/protocols/keys.c: reads the keys of a configuration, or refuses them with their line. */
 // flags: -Os
 #include "recsys/protocols/keys.h"
 
@@ -92,7 +92,7 @@ bool keys_root(Keys *k, const Yaml *source, const ProtocolConfig *c, Arena *a, E
     Yaml *root = NEW(a, Yaml, 1, e);
     if (!root)
         return false;
-    *root = *source; /* the root alone is copied: what overrides change is in the tree below */
+    *root = *source; /* only the root is copied: overrides change the tree below it */
     if (!keys_override(root, c, a, e))
         return false;
     *k = (Keys){.map = root, .path = "", .note = c->note, .arg = c->arg, .arena = a, .e = e};
@@ -164,8 +164,8 @@ const Yaml *key_get(const Keys *k, const char *key)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* A text without control characters: it becomes a name, a path or a part of a message. A tab alone is a
- * separator. */
+/* Checks that a text has no control characters, because it becomes a name, a path or a part of a message. A single tab
+ * is allowed: it is a separator. */
 static bool is_plain(const Yaml *y)
 {
     bool plain = y->type == YAML_TEXT && y->text.n > 0;
@@ -235,7 +235,7 @@ bool key_word(const Keys *k, const char *key, const char *const *words, size_t n
     return !y || (all && key_refuse(k, key, y, "%s", all));
 }
 
-/* The entries of a list, or a single value. */
+/* Returns the number of entries of a list, or 1 for a single value; *first is the first one. */
 static size_t entries(const Yaml *y, const Yaml **first)
 {
     *first = y->type == YAML_LIST ? y->first : y;
@@ -341,7 +341,7 @@ bool key_tuple(const Keys *k, const Yaml *y, const char *const **value, size_t *
     if (text.n < 2 || !((*text.p == '(' && text.p[text.n - 1] == ')') || (*text.p == '[' && text.p[text.n - 1] == ']')))
         return false;
     Text rest = text_trim((Text){text.p + 1, text.n - 2});
-    if (rest.n && rest.p[rest.n - 1] == ',') /* (a,) has one */
+    if (rest.n && rest.p[rest.n - 1] == ',') /* (a,) is a tuple of one entry */
         rest.n--;
     size_t room = 0, n = 0;
     const char **at = NULL;

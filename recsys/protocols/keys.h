@@ -67,7 +67,7 @@ bool key_measure(const Keys *k, const char *key, const EvalConfig *c, const char
 bool key_tuple(const Keys *k, const Yaml *y, const char *const **value, size_t *count);
 /* Describes a value of the file for messages: "abc", a list of 3 values, a map of the keys a and b. */
 const char *key_found(const Keys *k, const Yaml *y);
-/* Makes "a, b or c"; the words false and true stay without quotes. */
+/* Makes "a, b or c" from words. */
 const char *key_words(const Keys *k, const char *const *words, size_t n);
 
 #endif
