@@ -103,10 +103,8 @@ typedef struct ElliotKind { /* one of Elliot's recommenders (elliot_tables.c) */
     const char *name;       /* name in Elliot's files */
     ElliotBatch batch;      /* BATCH_NONE: no training; its names have no seed, epochs and batch size */
     const ElliotParam *params;
-    const char
-        /* for an external recommender: how the recommender of the same name in Elliot's core differs; NULL: there is
-         * none */
-        *own;
+    /* for an external recommender: how the recommender of the same name in Elliot's core differs; NULL: there is none */
+    const char *own;
     bool external;
 } ElliotKind;
 /* Finds a recommender by a key of `models`, with or without "external."; NULL: there is none. */

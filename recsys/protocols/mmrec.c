@@ -209,8 +209,8 @@ static bool find_configs(Mmrec *x, const char *path)
     if (!found && !is_folder) /* the file itself is in configs/ */
         x->base = folder;
     if (!found && is_folder)
-        return fail(x->k.e, SP_IO, "%s: has neither configs/overall.yaml nor src/configs/overall.yaml, as MMRec has",
-                    path);
+        return fail(x->k.e, SP_IO,
+                    "%s: has no configs/overall.yaml and no src/configs/overall.yaml; MMRec has one of them", path);
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* recsys/search/grid.h: values to try for some settings, their product, and the names of its points. No function here
+/* recsys/search/grid.h: lists of values for some settings, their product, and the names of its points. No function here
  * reads or writes a file. */
 #ifndef SAPOR_GRID_H
 #define SAPOR_GRID_H
@@ -7,34 +7,34 @@
 
 enum { GRID_MOST = 1 << 20 }; /* points */
 
-/* The dimensions are of DIST_CHOICE. *points: how many there are, 1 without dimensions; more than GRID_MOST is an
- * error, SP_USAGE. */
+/* Counts the points of DIST_CHOICE dimensions: 1 without dimensions. More than GRID_MOST is SP_USAGE. */
 bool grid_points(const Dimension *dims, size_t n, int64_t *points, Error *e);
-/* The values [n] of a point, 0 to grid_points - 1: the last dimension is the fastest. */
+/* Returns the values [n] of a point, 0 to grid_points - 1. The last dimension changes fastest. */
 void grid_point(const Dimension *dims, size_t n, int64_t point, const char **values);
 
-/* The one spelling of a value in names and files: a number as %d or %.6g writes it, with more digits where it needs
- * them; True and False in lower case; other texts unchanged. Two values of one spelling are the same value. */
+/* Returns the canonical spelling of a value, for names and files: a number as %d or %.6g, with more digits if needed;
+ * true and false in lower case; other texts unchanged. Values with the same spelling are the same value. */
 const char *point_value(const char *value, Arena *a, Error *e);
-/* "lr=0.001 l_w=1e-05": keys and spellings of the values [n], with `between` between them; "" where n is 0. */
+/* Returns "lr=0.001 l_w=1e-05": keys and spellings of the values [n], separated by `between`; "" if n is 0. */
 const char *point_name(const Dimension *dims, size_t n, const char *const *values, char between, Arena *a, Error *e);
-/* The name with commas as that of a folder: letters, digits and "=,.+-_@" alone, at most 120 bytes. A name that is
- * longer or has other characters ends in '-' and 8 hex digits, a hash of the name. */
+/* Returns a folder name for a point: its name with commas, only letters, digits and "=,.+-_@", at most 120 bytes. If
+ * the name is longer or has other characters, it is shortened, and ends in '-' and 8 hex digits, a hash of the name. */
 const char *point_folder(const Dimension *dims, size_t n, const char *const *values, Arena *a, Error *e);
 
-/* "key=value" texts, in which a value may be several: "lr=0.001,0.01". Commas in brackets, and those of settings that
- * take a list or a text, belong to the value. */
+/* "key=value" texts, in which there may be several values: "lr=0.001,0.01". Commas in brackets, and commas of settings
+ * that are lists or texts, belong to the value. */
 typedef struct Grid {
-    const char **fixed; /* texts with one value, in their order */
+    const char **fixed; /* texts with one value, in order */
     size_t fixed_count;
-    Dimension *dims; /* the others, in their order */
+    Dimension *dims; /* the other texts, in order */
     size_t dim_count;
     int64_t points;
 } Grid;
-/* Of a key that is given twice the last text counts. A value given twice, an empty one and several lists for a setting
- * that takes a list ("cutoffs=[5],[10]") are errors, SP_USAGE; other settings are not checked. */
+/* Parses the texts. If a key is given twice, the last text counts. Errors (SP_USAGE): a value that is given twice, an
+ * empty value, and several lists for a setting that is a list ("cutoffs=[5],[10]"). The values themselves are not
+ * checked. */
 bool grid_read(Grid *g, const Recommender *kind, const char *const *set, size_t n, Arena *a, Error *e);
-/* The texts of a point, for settings_make: *set in the arena. */
+/* Returns the texts of a point for settings_make; *set is in the arena. */
 bool grid_set(const Grid *g, int64_t point, const char *const **set, size_t *n, Arena *a, Error *e);
 
 #endif

@@ -1,29 +1,30 @@
 /* recsys/search/space.h: points of spaces that are not grids. Draws are functions of (seed, model, key, number of the
- * point, attempt): the same on every machine, whoever draws them. */
+ * point, attempt), so they are the same on every machine and in every process. */
 #ifndef SAPOR_SPACE_H
 #define SAPOR_SPACE_H
 
 #include "recsys/search/grid.h"
 
-/* A search: of a model's dimensions. `name` separates the draws of models with the same dimensions. */
+/* The space of a model's dimensions. `name` gives models with the same dimensions different draws. */
 typedef struct Space {
     const char *name;
     const Dimension *dims;
     size_t count;
     uint64_t seed;
 } Space;
-/* Refuses bounds in the wrong order, q of 0 and the like: "setting lr: ...", SP_USAGE. */
+/* Refuses bounds in the wrong order, q = 0 and similar errors: "setting lr: ...", SP_USAGE. */
 bool space_check(const Dimension *d, Error *e);
-/* How many points there are; INT64_MAX where a dimension is continuous, or there are more than GRID_MOST. */
+/* Returns the number of points; INT64_MAX if a dimension is continuous, or if there are more than GRID_MOST. */
 int64_t space_points(const Dimension *dims, size_t n);
-/* The values [count] of draw `attempt` of point `number`, texts in the arena or those of the dimension. */
+/* Computes the values [count] of draw `attempt` of point `number`; texts are in the arena, or those of the dimension.
+ */
 bool space_draw(const Space *s, int64_t number, uint32_t attempt, const char **values, Arena *a, Error *e);
-/* A drawn number as the text of a value of d: six digits, a multiple of q, within the bounds. */
+/* Formats a drawn number as a value of d: six digits, a multiple of q, within the bounds. */
 const char *space_text(const Dimension *d, double x, Arena *a, Error *e);
-/* [0, 1), 53 bits; N(0, 1) */
+/* uniform in [0, 1) with 53 bits; normal N(0, 1) */
 double draw_f64(Draw d, uint64_t index, uint32_t attempt);
 double draw_normal_f64(Draw d, uint64_t index, uint32_t attempt);
-double own_exp(double x); /* plain C: no two machines differ in its last bit */
+double own_exp(double x); /* in plain C, so that all machines give the same bits */
 static inline bool is_quantised(Distribution how)
 {
     return how == DIST_QUNIFORM || how == DIST_QLOGUNIFORM || how == DIST_QNORMAL || how == DIST_QLOGNORMAL;
@@ -41,11 +42,11 @@ static inline bool is_normal(Distribution how)
 
 typedef struct TpeResult {
     const char *const *values;
-    double figure; /* the higher, the better; NaN: the point failed, and says nothing */
+    double figure; /* higher is better; NaN: the point failed and gives no information */
 } TpeResult;
-/* Point `number`, the successor of the results [count]. Another attempt gives another point. */
+/* Draws point `number` from the results [count]. Another attempt gives another point. */
 bool tpe_draw(const Space *s, const TpeResult *results, size_t count, int64_t number, uint32_t attempt,
               const char **values, Arena *a, Error *e);
-enum { TPE_STARTUP = 20 }; /* points that are drawn at random first: hyperopt's n_startup_jobs */
+enum { TPE_STARTUP = 20 }; /* number of points that are first drawn at random: hyperopt's n_startup_jobs */
 
 #endif
