@@ -311,7 +311,7 @@ static void test_malformed(void **state)
     assert_false(read_with(f, &s, CONFIGS, "../BM3", NULL, 0, &e));
     assert_error(e, SP_USAGE, "model: found ../BM3; allowed is a name without a folder");
     assert_false(read_with(f, &s, f->folder, "BM3", NULL, 0, &e));
-    assert_error(e, SP_IO, "has neither configs/overall.yaml nor src/configs/overall.yaml");
+    assert_error(e, SP_IO, "has no configs/overall.yaml and no src/configs/overall.yaml");
     ProtocolConfig c = {.path = CONFIGS, .dataset = "tiny"};
     assert_false(mmrec_read(&s, &c, f->arena, &e));
     assert_error(e, SP_USAGE, "model: found nothing; allowed is the name of a model: give it with --model");

@@ -103,7 +103,7 @@ typedef struct ElliotKind { /* one of Elliot's recommenders (elliot_tables.c) */
     const char *name;       /* name in Elliot's files */
     ElliotBatch batch;      /* BATCH_NONE: no training; its names have no seed, epochs and batch size */
     const ElliotParam *params;
-    /* for an external recommender: how the recommender of the same name in Elliot's core differs; NULL: there is none */
+    /* for an external recommender: how that of the same name in Elliot's core differs; NULL: there is none */
     const char *own;
     bool external;
 } ElliotKind;

@@ -134,7 +134,7 @@ Ledger *ledger_open(const char *path, Error *e);
 void ledger_close(Ledger *l);
 /* Replaces the row with the same (data, setting, fold, model, point, seed), or adds a row. */
 bool ledger_put(Ledger *l, const TrialRow *row, Error *e);
-/* Find a row: ledger_get by its unique columns; ledger_done a finished row by its key. *found: false if there is none. */
+/* Find a row by its unique columns, or a finished row by its key. *found is false if there is none. */
 bool ledger_get(Ledger *l, const TrialRow *which, TrialRow *row, bool *found, Arena *a, Error *e);
 bool ledger_done(Ledger *l, const char *key, TrialRow *row, bool *found, Arena *a, Error *e);
 /* Returns all rows, in the order data, setting, fold, model, number, seed of the study (names that the study does not
