@@ -1,6 +1,8 @@
-/* kernels/cuda/elementwise.cu: kernels that treat every number alone. A thread has four numbers, or one where a pointer
- * is not aligned to 16 bytes (loops.h). All are limited by the bandwidth of memory; what is computed for a number, the
- * longest are the derivative of GELU and a division, is less than the 60 instructions that a card has time for. */
+/* kernels/cuda/elementwise.cu: kernels that compute each number separately. A thread has four consecutive numbers, or
+ * one if a pointer is not aligned to 16 bytes (loops.h). Accesses are coalesced.
+ *
+ * All kernels but inverse_root are memory-bound. A card has time for 60 instructions per number while the memory moves
+ * the number. The longest computations here, the derivative of GELU and a division, need fewer. */
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/loops.h"
 
@@ -65,7 +67,7 @@ void cuda_add_bias(const Run *run, int64_t M, int64_t C, DType type, const void 
 
 /* ---- two operands ---------------------------------------------------------------------------- */
 
-/* a[j] = a[j] op b[j], j < V */
+/* Sets a[j] = a[j] op b[j] for j < V. */
 template <int V> static __device__ inline void binary_each(Binary op, float *a, const float *b)
 {
 #define EACH(expression)                                                                                               \
@@ -100,7 +102,8 @@ void cuda_binary(const Run *run, int64_t n, Binary op, const float *a, const flo
     LAUNCH_NUMBERS(run, binary_kernel, n, aligned16(a) && aligned16(b) && aligned16(y), n, op, a, b, y);
 }
 
-/* With V 4 the four numbers are of one row: C is a multiple of 4. */
+/* Computes y[m, c] = x[m, c] op v, where `v` is v[0] (SPREAD_NUMBER), v[c] (SPREAD_ROW) or v[m]. One thread per V
+ * numbers. With V = 4 the four numbers are in one row, because C is a multiple of 4. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     broadcast_kernel(int64_t n, int64_t C, Binary op, Spread how, const float *x, const float *v, float *y)
@@ -150,7 +153,7 @@ void cuda_axpby(const Run *run, int64_t n, float a, const float *x, float b, flo
 
 /* ---- one operand, and none ------------------------------------------------------------------- */
 
-/* x[j] = op(x[j]), j < V; UN_CLAMP keeps a NaN. */
+/* Sets x[j] = op(x[j]) for j < V. UN_CLAMP keeps a NaN. */
 template <int V> static __device__ inline void unary_each(Unary op, float lo, float hi, float *x)
 {
 #define EACH(expression)                                                                                               \
@@ -197,7 +200,8 @@ void cuda_fill(const Run *run, int64_t n, float value, float *y)
     LAUNCH_NUMBERS(run, fill_kernel, n, aligned16(y), n, value, y);
 }
 
-/* A root and a division in float64 for each number: limited by these where a card has few units for float64. */
+/* Computes y = 1 / sqrt(x), or 0 if x <= 0. One thread per V numbers, coalesced. Each number needs a square root and a
+ * division in float64. These limit the kernel on a card with few units for float64. */
 template <int V> static __global__ void __launch_bounds__(256) inverse_root_kernel(int64_t n, const float *x, float *y)
 {
     for (int64_t i = V * first_index(); i < n; i += V * all_threads()) {
