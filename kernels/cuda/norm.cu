@@ -89,9 +89,8 @@ void cuda_layer_norm(const Run *run, int64_t M, int64_t C, DType type, const voi
                      const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd)
 {
     (void)type;
-    const bool aligned =
-        /* NULL counts as aligned */
-        aligned16(x) && aligned16(residual) && aligned16(gamma) && aligned16(beta) && aligned16(y);
+    /* NULL counts as aligned. */
+    const bool aligned = aligned16(x) && aligned16(residual) && aligned16(gamma) && aligned16(beta) && aligned16(y);
     LAUNCH_ROWS(run, layer_norm_kernel, M, C, aligned, M, C, (const float *)x, (const float *)residual, gamma, beta,
                 eps, (float *)y, mean, rstd);
 }
