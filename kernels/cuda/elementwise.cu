@@ -8,6 +8,7 @@
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
+/* Computes y = act(x) for n numbers. */
 template <int V>
 static __global__ void __launch_bounds__(256) act_kernel(int64_t n, Act act, float param, const float *x, float *y)
 {
@@ -24,6 +25,7 @@ void cuda_act(const Run *run, int64_t n, Act act, float param, DType type, const
     LAUNCH_NUMBERS(run, act_kernel, n, aligned16(x) && aligned16(y), n, act, param, (const float *)x, (float *)y);
 }
 
+/* Computes dx = slope dy for n numbers, where the slope is the derivative of act at x. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     act_back_kernel(int64_t n, Act act, float param, const float *x, const float *dy, float *dx)
@@ -43,6 +45,7 @@ void cuda_act_back(const Run *run, int64_t n, Act act, float param, const float 
     LAUNCH_NUMBERS(run, act_back_kernel, n, aligned16(x) && aligned16(dy) && aligned16(dx), n, act, param, x, dy, dx);
 }
 
+/* Computes y[m, c] = act(x[m, c] + bias[c]). n is M C. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     add_bias_kernel(int64_t n, int64_t C, const float *x, const float *bias, Act act, float param, float *y)
@@ -85,6 +88,7 @@ template <int V> static __device__ inline void binary_each(Binary op, float *a, 
 #undef EACH
 }
 
+/* Computes y = a op b for n numbers. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     binary_kernel(int64_t n, Binary op, const float *a, const float *b, float *y)
@@ -129,6 +133,7 @@ void cuda_broadcast(const Run *run, int64_t M, int64_t C, Binary op, Spread how,
     LAUNCH_NUMBERS(run, broadcast_kernel, M * C, aligned, M * C, C, op, how, x, v, y);
 }
 
+/* Computes y = a x + b y for n numbers. If b is 0, the old y is not read. */
 template <int V>
 static __global__ void __launch_bounds__(256) axpby_kernel(int64_t n, float a, const float *x, float b, float *y)
 {
@@ -171,6 +176,7 @@ template <int V> static __device__ inline void unary_each(Unary op, float lo, fl
 #undef EACH
 }
 
+/* Computes y = op(x) for n numbers. `lo` and `hi` are the bounds of UN_CLAMP and UN_INSIDE. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     unary_kernel(int64_t n, Unary op, float lo, float hi, const float *x, float *y)
@@ -187,6 +193,7 @@ void cuda_unary(const Run *run, int64_t n, Unary op, float lo, float hi, const f
     LAUNCH_NUMBERS(run, unary_kernel, n, aligned16(x) && aligned16(y), n, op, lo, hi, x, y);
 }
 
+/* Sets n numbers y to `value`. */
 template <int V> static __global__ void __launch_bounds__(256) fill_kernel(int64_t n, float value, float *y)
 {
     float v[V];
@@ -217,6 +224,7 @@ void cuda_inverse_root(const Run *run, int64_t n, const float *x, float *y)
     LAUNCH_NUMBERS(run, inverse_root_kernel, n, aligned16(x) && aligned16(y), n, x, y);
 }
 
+/* Computes d = -1/2 y^3 d in place, the backward pass of y = 1 / sqrt(x), in float64. */
 template <int V>
 static __global__ void __launch_bounds__(256) inverse_root_back_kernel(int64_t n, const float *y, float *d)
 {

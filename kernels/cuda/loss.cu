@@ -89,6 +89,12 @@ static __device__ inline float score_difference(const Parts &parts, int64_t b, f
  * - PASS_PENALTY: adds the penalty of the earlier parts to `loss`. */
 typedef enum Pass { PASS_DIFFERENCE, PASS_LOSS, PASS_PENALTY } Pass;
 
+/* Computes, for each row b of the batch, with d = the score of the negative item - the score of the positive item:
+ *
+ *   loss[b] = softplus(d) + l2 penalty
+ *   slope[b] = -sigmoid(d)
+ *
+ * `pass` says which part of this a launch computes. first: no launch has written to `loss` yet. */
 static __global__ void __launch_bounds__(BLOCK)
     bpr_kernel(Parts parts, int64_t B, Pass pass, bool first, float l2, float *loss, float *slope)
 {
@@ -135,6 +141,7 @@ typedef struct Item {
     float scale, length;
 } Item;
 
+/* Computes dx = beta dx + the gradient of slope (u . (y_pos - y_neg)) + l2 |u|^2 by u, the row of the user. */
 static __device__ inline void user_back(const BprPart &p, bool vector, const float *user, const Item &pos,
                                         const Item &neg, float slope, float l2, float *dx)
 {

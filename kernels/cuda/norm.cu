@@ -241,6 +241,7 @@ void cuda_softmax(const Run *run, int64_t M, int64_t C, const float *x, float *y
     LAUNCH_ROWS(run, softmax_kernel, M, C, aligned16(x) && aligned16(y), M, C, x, y);
 }
 
+/* Computes dx = y (dy - the sum over the row of y dy). */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     softmax_back_kernel(int64_t M, int64_t C, const float *y, const float *dy, float *dx)

@@ -17,6 +17,13 @@ static __device__ inline float flush_to_zero(float x)
     return fabsf(x) < 1.17549435e-38f ? 0.0f : x;
 }
 
+/* Computes one step of Adam for one number p with gradient g and moments m and v (kernels.h: AdamStep):
+ *
+ *   g_new = g + weight_decay p
+ *   p_new = shrink p
+ *   m_new = m + (1 - beta1) (g_new - m)
+ *   v_new = beta2 v + (1 - beta2) g_new^2
+ *   p = p_new - step_size m_new / (sqrt(v_new) root_scale + eps) */
 static __device__ inline void adam_number(const AdamStep *s, float g, float *p, float *m, float *v)
 {
     if (s->weight_decay != 0.0f)
@@ -28,6 +35,7 @@ static __device__ inline void adam_number(const AdamStep *s, float g, float *p, 
     *p = *p - s->step_size * *m / (sqrtf(*v) * s->root_scale + s->eps);
 }
 
+/* Computes one step of Adam for n numbers. One thread per number, coalesced, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     adam_kernel(int64_t n, AdamStep s, const float *g, float *p, float *m, float *v)
 {
@@ -44,6 +52,7 @@ void cuda_adam(const Run *run, int64_t n, const AdamStep *s, const float *g, flo
     LAUNCH(run, adam_kernel, blocks_for(n, THREADS), THREADS, 0, n, *s, g, p, m, v);
 }
 
+/* Writes the step `now` to the history, which is in device memory. */
 static __global__ void __launch_bounds__(WARP) adam_note_kernel(AdamStep s, int32_t now, AdamStep *history)
 {
     if (threadIdx.x == 0)
@@ -108,6 +117,8 @@ static __global__ void __launch_bounds__(THREADS) lazy_kernel(Lazy a, const floa
         catch_up(&a, r, i - r * a.D, g ? a.now - 1 : a.now, g ? g + i : NULL);
     }
 }
+/* Sets `last` of the n rows to `now`. One thread per row. stepped: the rows had a gradient. Otherwise only smaller
+ * values are replaced. */
 static __global__ void __launch_bounds__(THREADS) last_kernel(Lazy a, bool stepped)
 {
     for (int64_t r = first_index(); r < a.n; r += all_threads()) {
@@ -209,6 +220,8 @@ void cuda_adam_factored(const Run *run, int64_t n, int64_t D, int64_t K, const i
 
 /* ---- the other optimisers, without lazy forms ------------------------------------------------ */
 
+/* Computes one step of SGD for n numbers. `buffer` has the momentum; NULL: no momentum. One thread per number,
+ * coalesced, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     sgd_kernel(int64_t n, SgdStep s, const float *g, float *p, float *buffer)
 {
@@ -228,6 +241,8 @@ void cuda_sgd(const Run *run, int64_t n, const SgdStep *s, const float *g, float
     LAUNCH(run, sgd_kernel, blocks_for(n, THREADS), THREADS, 0, n, *s, g, p, buffer);
 }
 
+/* Computes one step of Adagrad for n rows of D numbers. ids: the row in p and `sum` of each row of g; NULL: the same
+ * row. One thread per number, coalesced along the rows, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     adagrad_kernel(int64_t n, int64_t D, const int32_t *ids, AdagradStep s, const float *g, float *p, float *sum)
 {
@@ -244,6 +259,8 @@ void cuda_adagrad(const Run *run, int64_t n, int64_t D, const int32_t *ids, cons
     LAUNCH(run, adagrad_kernel, blocks_for(n * D, THREADS), THREADS, 0, n, D, ids, *s, g, p, sum);
 }
 
+/* Computes one step of RMSprop for n numbers. `mean` is for the centred form, `buffer` for momentum; NULL: not used.
+ * One thread per number, coalesced, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     rmsprop_kernel(int64_t n, RmspropStep s, const float *g, float *p, float *v, float *mean, float *buffer)
 {

@@ -74,6 +74,11 @@ void cuda_sum_squares(const Run *run, int64_t n, const float *x, float *out)
     sum_all<true>(run, n, x, out);
 }
 
+/* Computes the factor that scales gradients to a length of at most `most`:
+ *
+ *   out = min(most / (sqrt(sum of squares) + 1e-6), 1)
+ *
+ * One block. `squares` has n sums of squares. */
 static __global__ void __launch_bounds__(256)
     clip_factor_kernel(int64_t n, const float *squares, float most, float *out)
 {
@@ -144,6 +149,7 @@ void cuda_col_sum(const Run *run, int64_t M, int64_t C, const float *x, float be
 
 /* ---- sums of rows ---------------------------------------------------------------------------- */
 
+/* Computes y[m] = the sum over c of x[m, c]. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) row_sum_kernel(int64_t M, int64_t C, const float *x, float *y)
 {
@@ -167,6 +173,7 @@ void cuda_row_sum(const Run *run, int64_t M, int64_t C, const float *x, float *y
     LAUNCH_ROWS(run, row_sum_kernel, M, C, aligned16(x), M, C, x, y);
 }
 
+/* Computes y[m] = the sum over c of a[m, c] b[m, c]. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     row_dot_kernel(int64_t M, int64_t C, const float *a, const float *b, float *y)
@@ -186,6 +193,7 @@ void cuda_row_dot(const Run *run, int64_t M, int64_t C, const float *a, const fl
 
 /* ---- rows scaled to length 1 ----------------------------------------------------------------- */
 
+/* Computes y = x / norm by row, with norm = max(|x|, eps). Rows with norm 0 become 0. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     row_normalize_kernel(int64_t M, int64_t C, float eps, const float *x, float *y, float *norm)
@@ -249,6 +257,7 @@ void cuda_row_normalize_back(const Run *run, int64_t M, int64_t C, float eps, co
 
 /* ---- rows without sums: a thread has V numbers of one row ------------------------------------ */
 
+/* Computes y[m, c] = s[m] x[m, c] + beta y[m, c]. n is M C. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     row_scale_kernel(int64_t n, int64_t C, const float *x, const float *s, float beta, float *y)
@@ -273,6 +282,7 @@ void cuda_row_scale(const Run *run, int64_t M, int64_t C, const float *x, const 
     LAUNCH_NUMBERS(run, row_scale_kernel, M * C, C % 4 == 0 && aligned16(x) && aligned16(y), M * C, C, x, s, beta, y);
 }
 
+/* Computes y[m ldy + c] = x[m ldx + c] + beta y[m ldy + c] for c < C. n is M C. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     copy_cols_kernel(int64_t n, int64_t C, const float *x, int64_t ldx, float beta, float *y, int64_t ldy)

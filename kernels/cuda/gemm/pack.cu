@@ -174,7 +174,7 @@ void cuda_gemm_unpack(const Run *run, Pack form, int64_t K, int64_t N, const voi
 enum { ROW_THREADS = 128 }; /* a block reads a row twice; the second read comes from the L2 cache */
 
 /* Splits a row of A into two f16 numbers per number (gemm.h: split_rows). One block per row. The first number is the
- * f16 nearest to x / scale, the second is the f16 nearest to the remainder. Both together have at least 22 bits.
+ * f16 nearest to x / scale, the second is the f16 nearest to the remainder. Both together have 22 bits or more.
  *
  * The scale is a power of two such that the row's largest number, divided by the scale, is below 2^15. The remainder of
  * a number that is 2^29 times smaller is then still in the normal range of f16. Infinities and NaN keep their values,

@@ -1,10 +1,13 @@
 /* kernels/cuda/libs/blas.cu: products by cuBLAS: the option "cublas". It computes products of float32, and products of
  * f16 or bf16 if both operands have this type. With the option "tf32", cuBLAS may round float32 operands to tf32.
  *
- * The matrices of cuBLAS are column-major. A row-major C [M, N] with ldc is a column-major C' [N, M], so it computes C'
- * = B' A' (A' is A transposed). bias, residual and act follow in a kernel of ours. Our own kernel computes products
- * with an operand whose strides are both not 1, products of int8, and products of packed 16-bit weights with an A of
- * another type. */
+ * The matrices of cuBLAS are column-major. A row-major C [M, N] with ldc is a column-major C' [N, M], where A' is the
+ * transposed A. cuBLAS therefore computes
+ *
+ *   C' = B' A'
+ *
+ * bias, residual and act follow in a kernel of ours. Our own kernel computes products with an operand whose strides are
+ * both not 1, products of int8, and products of packed 16-bit weights with an A of another type. */
 #include "kernels/cuda/libs/libs.h"
 
 #ifndef HAVE_CUBLAS
