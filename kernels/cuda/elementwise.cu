@@ -25,7 +25,7 @@ void cuda_act(const Run *run, int64_t n, Act act, float param, DType type, const
     LAUNCH_NUMBERS(run, act_kernel, n, aligned16(x) && aligned16(y), n, act, param, (const float *)x, (float *)y);
 }
 
-/* Computes dx = slope dy for n numbers, where the slope is the derivative of act at x. */
+/* Computes dx = slope dy for n numbers. The slope is the derivative of act, computed from x (kernels.h: act_back). */
 template <int V>
 static __global__ void __launch_bounds__(256)
     act_back_kernel(int64_t n, Act act, float param, const float *x, const float *dy, float *dx)
