@@ -1,8 +1,9 @@
 /* kernels/cuda/elementwise.cu: kernels that compute each number separately. A thread has four consecutive numbers, or
  * one if a pointer is not aligned to 16 bytes (loops.h). Accesses are coalesced.
  *
- * All kernels but inverse_root are memory-bound. A card has time for 60 instructions per number while the memory moves
- * the number. The longest computations here, the derivative of GELU and a division, need fewer. */
+ * The kernels are memory-bound. A card has time for 60 instructions per number while the memory moves the number. The
+ * longest computations, the derivative of GELU and a division, need fewer. The exceptions are inverse_root and
+ * inverse_root_back on a card with few units for float64. */
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/loops.h"
 
@@ -106,8 +107,8 @@ void cuda_binary(const Run *run, int64_t n, Binary op, const float *a, const flo
     LAUNCH_NUMBERS(run, binary_kernel, n, aligned16(a) && aligned16(b) && aligned16(y), n, op, a, b, y);
 }
 
-/* Computes y[m, c] = x[m, c] op v, where `v` is v[0] (SPREAD_NUMBER), v[c] (SPREAD_ROW) or v[m]. One thread per V
- * numbers. With V = 4 the four numbers are in one row, because C is a multiple of 4. */
+/* Computes y[m, c] = x[m, c] op v. The operand `v` is v[0] (SPREAD_NUMBER), v[c] (SPREAD_ROW) or v[m] (SPREAD_COLUMN).
+ * With V = 4 the four numbers are in one row, because C is a multiple of 4. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     broadcast_kernel(int64_t n, int64_t C, Binary op, Spread how, const float *x, const float *v, float *y)
@@ -207,8 +208,8 @@ void cuda_fill(const Run *run, int64_t n, float value, float *y)
     LAUNCH_NUMBERS(run, fill_kernel, n, aligned16(y), n, value, y);
 }
 
-/* Computes y = 1 / sqrt(x), or 0 if x <= 0. One thread per V numbers, coalesced. Each number needs a square root and a
- * division in float64. These limit the kernel on a card with few units for float64. */
+/* Computes y = 1 / sqrt(x), or 0 if x <= 0. Each number needs a square root and a division in float64. These limit the
+ * kernel on a card with few units for float64. */
 template <int V> static __global__ void __launch_bounds__(256) inverse_root_kernel(int64_t n, const float *x, float *y)
 {
     for (int64_t i = V * first_index(); i < n; i += V * all_threads()) {

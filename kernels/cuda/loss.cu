@@ -191,9 +191,11 @@ static __device__ inline void item_back(const BprPart &p, bool vector, const flo
     }
 }
 
-/* Computes the gradients of the rows. One warp per row of the batch. A lane has the same columns in every pass, whether
- * `vector` is true or not. If several operands have the same dx, a lane therefore adds to numbers that it wrote itself,
- * and no barrier is needed. */
+/* Computes the gradients of the rows from `slope` and from the gradient of the loss (scale dloss[0]). One warp per row
+ * of the batch; lanes read and write neighbouring columns.
+ *
+ * A lane has the same columns in every pass, whether `vector` is true or not. If several operands have the same dx, a
+ * lane therefore adds to numbers that it wrote itself, and no barrier is needed. */
 static __global__ void __launch_bounds__(BLOCK)
     bpr_back_kernel(Parts parts, int64_t B, float l2, const float *slope, float scale, const float *dloss)
 {

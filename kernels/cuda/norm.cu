@@ -113,11 +113,11 @@ typedef struct NormBack {
 /* Computes, with hat = (x - mean) rstd and averages over the columns of a row,
  *
  *   dx = rstd (dy gamma - average(dy gamma) - hat average(dy gamma hat))
- *   dgamma += dy hat, dbeta += dy
+ *   dgamma = the sum over the rows of dy hat, dbeta = the sum over the rows of dy
  *
  * The T threads of a row process the rows of a part one after the other and keep the sums dgamma and dbeta of their
- * columns in registers. With K = 0 these sums are in `parts` in memory. The kernel is memory-bound: x and dy are read
- * once, and `parts` has at most an eighth of their size. */
+ * columns in registers until they write them to `parts`. With K = 0 these sums are in `parts` from the beginning. The
+ * kernel is memory-bound: x and dy are read once from memory, and `parts` has at most an eighth of their size. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) layer_norm_back_kernel(NormBack b, const float *__restrict__ gamma)
 {

@@ -1,4 +1,4 @@
-/* kernels/cuda/optim.cu: optimisers. One thread per number; all kernels but factored_kernel are memory-bound.
+/* kernels/cuda/optim.cu: optimisers. One thread per number, except in factored_kernel. The kernels are memory-bound.
  *
  * Every Adam calls adam_number, whose operations are rounded one by one (no fmaf). A number therefore gets the same
  * bits from the dense and from the lazy forms. Neighbouring threads have neighbouring numbers, so all accesses are
@@ -74,10 +74,10 @@ typedef struct Lazy {
     float *p, *m, *v; /* [rows, D] */
 } Lazy;
 
-/* Replays steps from+1 .. to, which have no gradient. If D is at least 32, most warps have one row only: its threads
- * replay the same number of steps and read the same steps of the history. If m is zero and there is no weight decay, p
- * does not change and v is only multiplied. The short form then gives the same bits as adam_number, without the root
- * and the division, whose latency would add up over the steps. */
+/* Replays steps from+1 .. to, which have no gradient. If D is a multiple of 32, the threads of a warp have the same
+ * row: they replay the same number of steps and read the same steps of the history. If m is zero and there is no weight
+ * decay, p does not change and v is only multiplied. The short form then gives the same bits as adam_number, without
+ * the root and the division, whose latency would add up over the steps. */
 static __device__ inline void replay(const AdamStep *history, int32_t from, int32_t to, float *p, float *m, float *v)
 {
     for (int32_t t = from + 1; t <= to; t++) {
@@ -108,7 +108,8 @@ static __device__ inline void catch_up(const Lazy *a, int64_t r, int64_t d, int3
     a->v[at] = v;
 }
 
-/* One thread per number.
+/* Replays the delayed steps of the rows of the list. With gradients, it then computes step `now`. One thread per
+ * number, coalesced along the rows, memory-bound if few steps are replayed.
  * - g [n, D]: the gradient of step `now`. NULL: the delayed steps are replayed up to step `now`. */
 static __global__ void __launch_bounds__(THREADS) lazy_kernel(Lazy a, const float *g)
 {
@@ -241,7 +242,7 @@ void cuda_sgd(const Run *run, int64_t n, const SgdStep *s, const float *g, float
     LAUNCH(run, sgd_kernel, blocks_for(n, THREADS), THREADS, 0, n, *s, g, p, buffer);
 }
 
-/* Computes one step of Adagrad for n rows of D numbers. ids: the row in p and `sum` of each row of g; NULL: the same
+/* Computes one step of Adagrad for n rows of D numbers. ids: for each row of g, its row in p and `sum`; NULL: the same
  * row. One thread per number, coalesced along the rows, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     adagrad_kernel(int64_t n, int64_t D, const int32_t *ids, AdagradStep s, const float *g, float *p, float *sum)

@@ -19,7 +19,7 @@ constexpr int BLOCKS = 8192, THREADS = 256, ROUNDS = 1024;
 constexpr int CHAINS = 8;
 constexpr uint32_t ONES = 0x3c003c00; /* two f16 numbers 1; small numbers in the other types */
 
-/* Runs CHAINS chains of multiply-adds per thread; arithmetic-bound. The sum is never -1, but the compiler does not know
+/* Runs CHAINS chains of multiply-adds per thread; arithmetic-bound. The sum is never -1, but the compiler cannot prove
  * this. The store to y therefore keeps the loop from being removed. */
 static __global__ void __launch_bounds__(THREADS) fma_kernel(float a, float b, float *y)
 {
@@ -69,8 +69,8 @@ template <Unit UNIT, class T> static __global__ void __launch_bounds__(THREADS) 
         *y = (float)sum;
 }
 
-/* Copies 4 `fours` floats x to y, `turns` times. A thread copies 16 bytes at a time, so a warp reads and writes whole
- * lines of 128 bytes. Memory-bound. */
+/* Copies 4 fours floats from x to y, `turns` times. A thread copies 16 bytes at a time, so a warp reads and writes
+ * whole lines of 128 bytes. Memory-bound. */
 static __global__ void __launch_bounds__(256) copy_kernel(int64_t fours, int turns, const float *x, float *y)
 {
     for (int t = 0; t < turns; t++)

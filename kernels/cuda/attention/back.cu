@@ -1,6 +1,6 @@
-/* kernels/cuda/attention/back.cu: the backward pass of attention (Dao et al. 2022; Dao 2023). The weights P are
- * computed again from the scores S and from the log-sum-exp of the forward pass (lse). Products of P and dS are by
- * element; A' is the transposed A.
+/* kernels/cuda/attention/back.cu: the backward pass of attention (Dao et al. 2022; Dao 2023). S are the scores, lse is
+ * their log-sum-exp in each row, from the forward pass. The weights P are computed again. A' is the transposed A; P (dP
+ * - delta) is a product by element.
  *
  *   P = e^(S - lse)
  *   delta = the dot product of a row of dO and the same row of O

@@ -20,8 +20,8 @@
  * - WIDE: D rounded up to a multiple of 32. LONG: D is larger than WIDE. A block then has WIDE columns of the result,
  *   and computes the scores from WIDE features at a time.
  *
- * The kernel is limited by fused multiply-adds: 32 of them need 3 loads of 16 bytes from shared memory with KEYS = 64,
- * and 4 with KEYS = 32.
+ * The kernel is limited by fused multiply-adds. For 32 of them, the scores need 3 loads of 16 bytes from shared memory
+ * with KEYS = 64, and 4 with KEYS = 32. The result needs from 4 loads (WIDE = 32) to 2.5 (WIDE = 128).
  *
  * The order of the sums: a score is added over the features in order, the result over the keys in order. A lane adds
  * its weights of a row in the order of the keys, and a tree adds the sums of the lanes. A block of keys that a row does

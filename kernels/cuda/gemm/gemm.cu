@@ -46,8 +46,8 @@ static Plan make_plan(const Gemm *g, Unit f32_unit)
     return p;
 }
 
-/* The result is the same for both units of float32 operands. It does not depend on addresses: if an operand turns out
- * to be readable in place, its scratch memory is not used. */
+/* The size is for UNIT_F32, and is enough for UNIT_TF32. It does not depend on addresses: if an operand turns out to be
+ * readable in place, its scratch memory is not used. */
 size_t cuda_gemm_work(const Run *run, const Gemm *g)
 {
     (void)run;
@@ -68,7 +68,7 @@ static Way way_of(const Gemm *g, Unit f32_unit, bool wgmma)
     static const char *const TILES[TILE_COUNT] = {"128x128", "64x64", "32x32", "8x32", "32x8", "16x64"};
     static const struct {
         const char *name, *why;
-    } UNITS[] = {{"f32", "multiply-adds, one chain an element"},
+    } UNITS[] = {{"f32", "multiply-adds, one chain per element"},
                  {"tf32", "tensor cores, operands rounded to 10 bits of fraction: cuda:tf32"},
                  {"f16", "tensor cores; a float32 A is two numbers of f16"},
                  {"bf16", "tensor cores; A is rounded to bf16"},

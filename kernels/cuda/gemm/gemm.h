@@ -36,8 +36,9 @@ typedef struct Side {
     bool wide;
 } Side;
 
-/* Chooses the tile of C that a block computes. Blocks process 8 tiles of one column of tiles before the next column.
- * The blocks that run at the same time then read fewer different rows of A and B, so more reads hit the L2 cache. */
+/* Chooses the tile of C that a block computes. Consecutive blocks have 8 tiles of one column of tiles, then 8 tiles of
+ * the next column. The blocks that run at the same time then read fewer different rows of A and B, so more reads hit
+ * the L2 cache. */
 typedef struct Grid {
     int m_tiles, n_tiles;
     int parts; /* f32.cu: parts of K. wgmma.cu: parts of A, 1 or 2 */

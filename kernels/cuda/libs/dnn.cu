@@ -228,7 +228,7 @@ static Way cudnn_conv_way(const Run *run, const Conv *c)
         return cuda_conv_way(run, c);
     Way way = {};
     snprintf(way.name, sizeof way.name, "cudnn %d", p->algorithm);
-    way.why = "the option cudnn; the number is cuDNN's of the algorithm";
+    way.why = "the option cudnn; the number is cuDNN's number of the algorithm";
     return way;
 }
 
