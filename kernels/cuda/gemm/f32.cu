@@ -20,7 +20,7 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, int V_, int STAGES_> stru
     static constexpr int STAGE = A::NUMBERS + B::NUMBERS;
     static constexpr int SLICE = LANES_M * V; /* rows of a warp that are finished together */
     static constexpr int FLOATS = MAX(STAGES * STAGE, WARPS_M *SLICE *(BN + 4));
-    /* the sums of the earlier parts of K stay in registers, otherwise in memory */
+    /* true: the sums of the earlier parts of K are in registers; false: in memory */
     static constexpr bool KEEPS = TM * TN <= 16;
 };
 

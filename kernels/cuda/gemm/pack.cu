@@ -68,7 +68,8 @@ void copy_matrix(const Run *run, int64_t rows, int64_t cols, DType x_type, const
 
 /* ---- packed weights -------------------------------------------------------------------------- */
 
-/* Returns the bytes of rows k .. k + 3 of a column, and adds them to *sum. */
+/* Returns rows k .. k + 3 of a column as four bytes, 127 / `most` times the numbers, and adds the bytes to *sum. `most`
+ * is the largest absolute value of the column. */
 static __device__ inline uint32_t four_bytes(int64_t K, const float *column, int64_t b_row, int64_t k, float most,
                                              int32_t *sum)
 {
@@ -174,11 +175,12 @@ void cuda_gemm_unpack(const Run *run, Pack form, int64_t K, int64_t N, const voi
 enum { ROW_THREADS = 128 }; /* a block reads a row twice; the second read comes from the L2 cache */
 
 /* Splits a row of A into two f16 numbers per number (gemm.h: split_rows). One block per row. The first number is the
- * f16 nearest to x / scale, the second is the f16 nearest to the remainder. Both together have 22 bits or more.
+ * f16 nearest to x / scale, the second is the f16 nearest to the remainder.
  *
- * The scale is a power of two such that the row's largest number, divided by the scale, is below 2^15. The remainder of
- * a number that is 2^29 times smaller is then still in the normal range of f16. Infinities and NaN keep their values,
- * and the scale is computed from the other numbers. */
+ * The scale is a power of two such that the row's largest number, divided by the scale, is below 2^15. Both numbers
+ * together have 22 bits or more if |x / scale| is at least 1/8. The remainder of a smaller x is a subnormal f16, with
+ * an error of at most 2^-25 scale. Infinities and NaN keep their values, and the scale is computed from the other
+ * numbers. */
 template <class X>
 static __global__ void __launch_bounds__(ROW_THREADS)
     split_kernel(int64_t K, const X *A, int64_t row, int64_t col, Half *y, int64_t ld, float *scale)
