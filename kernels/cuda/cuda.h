@@ -15,7 +15,8 @@
  *
  * The same sources are compiled by nvcc for a GPU and by g++ for the emulator (tests/cuda_emu). The emulator runs them
  * in tests. It finds accesses out of bounds, reads of shared memory that was never written, races, and barriers that
- * not all threads of a block reach. The kernels use this file and ptx.h and do not depend on the compiler.
+ * not all threads of a block reach. Most kernels use this file and ptx.h and do not depend on the compiler.
+ * gemm/wgmma.cu, peak.cu, libs/ and context.cu have code of their own for each compiler.
  *
  * Every run gives the same bits: the order of a sum depends only on its length, never on the grid or on the card. There
  * are no atomics on floats. The build has -fmad=false, so a fused multiply-add is computed only where the code says

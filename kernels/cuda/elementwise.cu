@@ -1,11 +1,15 @@
-/* kernels/cuda/elementwise.cu: kernels that treat every number alone. A thread has four numbers, or one where a pointer
- * is not aligned to 16 bytes (loops.h). All are limited by the bandwidth of memory; what is computed for a number, the
- * longest are the derivative of GELU and a division, is less than the 60 instructions that a card has time for. */
+/* kernels/cuda/elementwise.cu: kernels that compute each number separately. A thread has four consecutive numbers, or
+ * one if a pointer is not aligned to 16 bytes (loops.h). Accesses are coalesced.
+ *
+ * The kernels are memory-bound. A card has time for 60 instructions per number while the memory moves the number. The
+ * longest computations, the derivative of GELU and a division, need fewer. The exceptions are inverse_root and
+ * inverse_root_back on a card with few units for float64. */
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/loops.h"
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
+/* Computes y = act(x) for n numbers. */
 template <int V>
 static __global__ void __launch_bounds__(256) act_kernel(int64_t n, Act act, float param, const float *x, float *y)
 {
@@ -22,6 +26,7 @@ void cuda_act(const Run *run, int64_t n, Act act, float param, DType type, const
     LAUNCH_NUMBERS(run, act_kernel, n, aligned16(x) && aligned16(y), n, act, param, (const float *)x, (float *)y);
 }
 
+/* Computes dx = slope dy for n numbers. The slope is the derivative of act, computed from x (kernels.h: act_back). */
 template <int V>
 static __global__ void __launch_bounds__(256)
     act_back_kernel(int64_t n, Act act, float param, const float *x, const float *dy, float *dx)
@@ -41,6 +46,7 @@ void cuda_act_back(const Run *run, int64_t n, Act act, float param, const float 
     LAUNCH_NUMBERS(run, act_back_kernel, n, aligned16(x) && aligned16(dy) && aligned16(dx), n, act, param, x, dy, dx);
 }
 
+/* Computes y[m, c] = act(x[m, c] + bias[c]). n is M C. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     add_bias_kernel(int64_t n, int64_t C, const float *x, const float *bias, Act act, float param, float *y)
@@ -65,7 +71,7 @@ void cuda_add_bias(const Run *run, int64_t M, int64_t C, DType type, const void 
 
 /* ---- two operands ---------------------------------------------------------------------------- */
 
-/* a[j] = a[j] op b[j], j < V */
+/* Sets a[j] = a[j] op b[j] for j < V. */
 template <int V> static __device__ inline void binary_each(Binary op, float *a, const float *b)
 {
 #define EACH(expression)                                                                                               \
@@ -83,6 +89,7 @@ template <int V> static __device__ inline void binary_each(Binary op, float *a, 
 #undef EACH
 }
 
+/* Computes y = a op b for n numbers. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     binary_kernel(int64_t n, Binary op, const float *a, const float *b, float *y)
@@ -100,7 +107,8 @@ void cuda_binary(const Run *run, int64_t n, Binary op, const float *a, const flo
     LAUNCH_NUMBERS(run, binary_kernel, n, aligned16(a) && aligned16(b) && aligned16(y), n, op, a, b, y);
 }
 
-/* With V 4 the four numbers are of one row: C is a multiple of 4. */
+/* Computes y[m, c] = x[m, c] op v. The operand `v` is v[0] (SPREAD_NUMBER), v[c] (SPREAD_ROW) or v[m] (SPREAD_COLUMN).
+ * With V = 4 the four numbers are in one row, because C is a multiple of 4. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     broadcast_kernel(int64_t n, int64_t C, Binary op, Spread how, const float *x, const float *v, float *y)
@@ -126,6 +134,7 @@ void cuda_broadcast(const Run *run, int64_t M, int64_t C, Binary op, Spread how,
     LAUNCH_NUMBERS(run, broadcast_kernel, M * C, aligned, M * C, C, op, how, x, v, y);
 }
 
+/* Computes y = a x + b y for n numbers. If b is 0, the old y is not read. */
 template <int V>
 static __global__ void __launch_bounds__(256) axpby_kernel(int64_t n, float a, const float *x, float b, float *y)
 {
@@ -150,7 +159,7 @@ void cuda_axpby(const Run *run, int64_t n, float a, const float *x, float b, flo
 
 /* ---- one operand, and none ------------------------------------------------------------------- */
 
-/* x[j] = op(x[j]), j < V; UN_CLAMP keeps a NaN. */
+/* Sets x[j] = op(x[j]) for j < V. UN_CLAMP keeps a NaN. */
 template <int V> static __device__ inline void unary_each(Unary op, float lo, float hi, float *x)
 {
 #define EACH(expression)                                                                                               \
@@ -168,6 +177,7 @@ template <int V> static __device__ inline void unary_each(Unary op, float lo, fl
 #undef EACH
 }
 
+/* Computes y = op(x) for n numbers. `lo` and `hi` are the bounds of UN_CLAMP and UN_INSIDE. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     unary_kernel(int64_t n, Unary op, float lo, float hi, const float *x, float *y)
@@ -184,6 +194,7 @@ void cuda_unary(const Run *run, int64_t n, Unary op, float lo, float hi, const f
     LAUNCH_NUMBERS(run, unary_kernel, n, aligned16(x) && aligned16(y), n, op, lo, hi, x, y);
 }
 
+/* Sets n numbers y to `value`. */
 template <int V> static __global__ void __launch_bounds__(256) fill_kernel(int64_t n, float value, float *y)
 {
     float v[V];
@@ -197,7 +208,8 @@ void cuda_fill(const Run *run, int64_t n, float value, float *y)
     LAUNCH_NUMBERS(run, fill_kernel, n, aligned16(y), n, value, y);
 }
 
-/* A root and a division in float64 for each number: limited by these where a card has few units for float64. */
+/* Computes y = 1 / sqrt(x), or 0 if x <= 0. Each number needs a square root and a division in float64. These limit the
+ * kernel on a card with few units for float64. */
 template <int V> static __global__ void __launch_bounds__(256) inverse_root_kernel(int64_t n, const float *x, float *y)
 {
     for (int64_t i = V * first_index(); i < n; i += V * all_threads()) {
@@ -213,6 +225,7 @@ void cuda_inverse_root(const Run *run, int64_t n, const float *x, float *y)
     LAUNCH_NUMBERS(run, inverse_root_kernel, n, aligned16(x) && aligned16(y), n, x, y);
 }
 
+/* Computes d = -1/2 y^3 d in place, the backward pass of y = 1 / sqrt(x), in float64. */
 template <int V>
 static __global__ void __launch_bounds__(256) inverse_root_back_kernel(int64_t n, const float *y, float *d)
 {

@@ -40,7 +40,7 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* ---- V numbers of a thread ------------------------------------------------------------------- */
+/* ---- the V numbers of a thread --------------------------------------------------------------- */
 
 template <int V, int W> static __device__ inline void load_numbers(const float *p, float *v)
 {
@@ -219,8 +219,11 @@ static __device__ inline float dot_of_rows(const float *a, const float *b, int64
             LAUNCH_ROWS_AS(run, kernel, 4, 1, M, C, __VA_ARGS__);                                                      \
     } while (0)
 
-/* y[c] = beta y[c] + the sum over m < M of x[m ld + c], for c < C, by one block for 32 columns: for the sums of up to
- * some thousand parts (reduce.cu) */
+/* Sets, for c < C,
+ *
+ *   y[c] = beta y[c] + the sum over m < M of x[m ld + c]
+ *
+ * One block sums 32 columns, so M should be at most some thousand (reduce.cu). */
 void add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, float beta, float *y);
 
 #endif

@@ -1,18 +1,21 @@
-/* kernels/cuda/loss.cu: BPR: a user's rows against those of a positive and of a negative item, in one pass each way. A
- * warp takes a row of the batch, with all its parts: lanes read four neighbouring columns, so each row is read in whole
- * lines, and from the cache where it is read again. A batch has thousands of rows of some hundred numbers: less work
- * than fills a large card, so the latency of a row's loads and sums is what counts. */
+/* kernels/cuda/loss.cu: BPR, the loss of a user's row with the rows of a positive and of a negative item. The forward
+ * pass and the backward pass are one kernel each.
+ *
+ * One warp per row of the batch; the row has one or more parts. A lane reads four neighbouring columns at a time, so a
+ * warp reads whole lines of 128 bytes. Rows that are read again come from the cache. A batch has thousands of rows of
+ * some hundred numbers. This does not fill a large card, so the kernels are limited by the latency of the loads and
+ * sums of a row. */
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/sparse/columns.h"
 
 enum { MOST_PARTS = 4 };
 
-/* Parts of a launch: the descriptors are copied into the kernel's parameters, whose room is limited (4 KB before CUDA
- * 12.1). More parts are more launches. */
+/* The parts of one launch. The descriptors are copied into the kernel's parameters, whose size is limited (4 KB before
+ * CUDA 12.1). More than MOST_PARTS parts need several launches. */
 typedef struct Parts {
     int count;
     BprPart part[MOST_PARTS];
-    bool vector[MOST_PARTS]; /* four numbers are read at once */
+    bool vector[MOST_PARTS]; /* one access reads or writes four numbers */
 } Parts;
 
 static Parts some_parts(int count, const BprPart *part)
@@ -28,11 +31,12 @@ static Parts some_parts(int count, const BprPart *part)
     return p;
 }
 
-/* A statement for each four columns of a lane, d .. d + 3. The sums of a lane are then added by halves: an order that D
- * alone decides. */
+/* Runs the statement that follows for each four columns d .. d + 3 of a lane. The sums of the lanes are then added by
+ * warp_sum, so the order of a sum depends only on D. */
 #define FOR_FOURS(d, D) for (int64_t d = EACH * lane_id(); d < (D); d += TILE)
 
-/* What item row x is multiplied with before it is compared: 1, or 1 / max(|x|, eps). *length: |x| in that case. */
+/* Returns the factor by which item row x is multiplied before its score is computed: 1 if eps <= 0, otherwise 1 /
+ * max(|x|, eps). *length: |x| in the second case, otherwise 0. */
 static __device__ inline float to_unit(const float *x, bool vector, int64_t D, float eps, float *length)
 {
     *length = 0.0f;
@@ -50,7 +54,8 @@ static __device__ inline float to_unit(const float *x, bool vector, int64_t D, f
     return 1.0f / fmaxf(*length, eps);
 }
 
-/* Score of neg - score of pos of row b; *penalty: the squares that l2 weighs */
+/* Returns, for row b, the score of the negative item minus the score of the positive item, summed over the parts.
+ * *penalty: the sum of the squares that l2 multiplies. */
 static __device__ inline float score_difference(const Parts &parts, int64_t b, float *penalty)
 {
     float sum = 0.0f, squares = 0.0f, length;
@@ -77,10 +82,19 @@ static __device__ inline float score_difference(const Parts &parts, int64_t b, f
     return warp_sum(sum);
 }
 
-/* What a launch does with its parts. Where there are more of them than MOST_PARTS, `loss` first collects the
- * differences of scores, then is the loss, then gets the penalties of the parts before. */
+/* What a launch does with its parts. With at most MOST_PARTS parts, there is one launch, PASS_LOSS. Otherwise:
+ *
+ * - PASS_DIFFERENCE: adds the score differences of its parts to `loss`. For all parts but the last ones.
+ * - PASS_LOSS: computes the loss and the slope, with the penalty of its own parts. For the last parts.
+ * - PASS_PENALTY: adds the penalty of the earlier parts to `loss`. */
 typedef enum Pass { PASS_DIFFERENCE, PASS_LOSS, PASS_PENALTY } Pass;
 
+/* Computes, for each row b of the batch, with d = the score of the negative item - the score of the positive item:
+ *
+ *   loss[b] = softplus(d) + l2 penalty
+ *   slope[b] = -sigmoid(d)
+ *
+ * `pass` says which part of this a launch computes. first: no launch has written to `loss` yet. */
 static __global__ void __launch_bounds__(BLOCK)
     bpr_kernel(Parts parts, int64_t B, Pass pass, bool first, float l2, float *loss, float *slope)
 {
@@ -118,14 +132,16 @@ void cuda_bpr(const Run *run, int64_t B, int parts, const BprPart *part, float l
         launch_bpr(run, B, MOST_PARTS, part + before, PASS_PENALTY, false, l2, loss, NULL);
 }
 
-/* ---- backward -------------------------------------------------------------------------------- */
+/* ---- backward pass --------------------------------------------------------------------------- */
 
-/* Two rows of a part in one lane's columns: their gradients are combinations of them. */
+/* The row of an item, and the factor and the length of to_unit. The gradients are linear combinations of the rows of
+ * the user and the items, column by column. */
 typedef struct Item {
-    const float *x; /* its row */
+    const float *x; /* the item's row */
     float scale, length;
 } Item;
 
+/* Computes dx = beta dx + the gradient of slope (u . (y_pos - y_neg)) + l2 |u|^2 by u, the row of the user. */
 static __device__ inline void user_back(const BprPart &p, bool vector, const float *user, const Item &pos,
                                         const Item &neg, float slope, float l2, float *dx)
 {
@@ -141,13 +157,18 @@ static __device__ inline void user_back(const BprPart &p, bool vector, const flo
     }
 }
 
-/* dx = beta dx + gradient of slope (u . y) + l2 |y|^2 with y = scale x, as to_unit says */
+/* Computes
+ *
+ *   dx = beta dx + the gradient of slope (u . y) + l2 |y|^2 by x, with y = scale x
+ *
+ * The scale depends on x if eps > 0 and |x| > eps (to_unit). */
 static __device__ inline void item_back(const BprPart &p, bool vector, const float *user, const Item &item, float slope,
                                         float l2, float beta, float *dx)
 {
     const float penalty_scale = 2.0f * l2 * item.scale;
     float projection = 0.0f;
-    if (p.eps > 0.0f && item.length > p.eps) { /* the part of the gradient along y only makes the row longer */
+    /* A change of x along y does not change y: the part of the gradient along y is subtracted. */
+    if (p.eps > 0.0f && item.length > p.eps) {
         float dot = 0.0f;
         FOR_FOURS(d, p.D)
         {
@@ -170,8 +191,11 @@ static __device__ inline void item_back(const BprPart &p, bool vector, const flo
     }
 }
 
-/* A lane has the same columns in every pass, vector or not: where one dx is given several times, it adds to what it
- * wrote itself. */
+/* Computes the gradients of the rows from `slope` and from the gradient of the loss (scale dloss[0]). One warp per row
+ * of the batch; lanes read and write neighbouring columns.
+ *
+ * A lane has the same columns in every pass, whether `vector` is true or not. If several operands have the same dx, a
+ * lane therefore adds to numbers that it wrote itself, and no barrier is needed. */
 static __global__ void __launch_bounds__(BLOCK)
     bpr_back_kernel(Parts parts, int64_t B, float l2, const float *slope, float scale, const float *dloss)
 {

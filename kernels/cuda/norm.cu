@@ -1,11 +1,11 @@
-/* kernels/cuda/norm.cu: layer norm, softmax and the log of a sum of exponentials, by row of x [M, C]. loops.h says how
- * many threads have a row; up to C = 4096 (1024 where it is no multiple of 4) a row is read once and stays in registers
- * for the passes over it. All are limited by the bandwidth of memory. */
+/* kernels/cuda/norm.cu: layer norm, softmax, and the logarithm of a sum of exponentials, for each row of x [M, C].
+ * loops.h chooses the number of threads per row. Up to C = 4096 (1024 if C is not a multiple of 4), a row is read once
+ * and stays in registers between the passes over it. Loads are coalesced. All kernels are memory-bound. */
 #include "kernels/cuda/loops.h"
 
 /* ---- layer norm ------------------------------------------------------------------------------ */
 
-/* kept += more, after load_row */
+/* Adds the row `more` to the row that load_row loaded into `kept`. */
 template <int V, int W, int T, int K>
 static __device__ inline void add_row(const float *more, int64_t n, float (*kept)[V])
 {
@@ -19,7 +19,8 @@ static __device__ inline void add_row(const float *more, int64_t n, float (*kept
         }
     }
 }
-/* Piece k of x + more; more is NULL, or one row as x is. */
+/* Returns piece k, at column c, of the row x + more in v. `more` is NULL or a row as long as x. If K > 0, `kept` has
+ * the sum already (add_row). */
 template <int V, int W, int K>
 static __device__ inline void load_with(const float *x, const float *more, int64_t c, int64_t k, const float (*kept)[V],
                                         float *v)
@@ -33,7 +34,12 @@ static __device__ inline void load_with(const float *x, const float *more, int64
     }
 }
 
-/* The variance is that of differences from the mean: a mean that is far from 0 costs no digits. */
+/* Computes, with the mean and the variance of the row x + residual,
+ *
+ *   y[m, c] = (x[m, c] - mean) / sqrt(variance + eps) * gamma[c] + beta[c]
+ *
+ * The variance is computed from the differences to the mean, in a second pass. A mean far from 0 therefore does not
+ * cancel digits. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     layer_norm_kernel(int64_t M, int64_t C, const float *x, const float *residual, const float *__restrict__ gamma,
@@ -83,14 +89,14 @@ void cuda_layer_norm(const Run *run, int64_t M, int64_t C, DType type, const voi
                      const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd)
 {
     (void)type;
-    const bool aligned =
-        aligned16(x) && aligned16(residual) && aligned16(gamma) && aligned16(beta) && aligned16(y); /* NULL is */
+    /* NULL counts as aligned. */
+    const bool aligned = aligned16(x) && aligned16(residual) && aligned16(gamma) && aligned16(beta) && aligned16(y);
     LAUNCH_ROWS(run, layer_norm_kernel, M, C, aligned, M, C, (const float *)x, (const float *)residual, gamma, beta,
                 eps, (float *)y, mean, rstd);
 }
 
-/* The gradients to gamma and beta are sums over rows: first over the rows of a part, then over the parts. M alone says
- * how many rows a part has. */
+/* The gradients of gamma and beta are sums over rows. The sum is first computed over the rows of each part, then over
+ * the parts. The rows per part depend only on M. */
 enum { BACK_PARTS = 1024, BACK_ROWS = 8 };
 
 static int64_t back_rows(int64_t M)
@@ -99,14 +105,19 @@ static int64_t back_rows(int64_t M)
 }
 
 typedef struct NormBack {
-    int64_t M, C, part_rows, count; /* of parts */
+    int64_t M, C, part_rows, count; /* number of parts */
     const float *x, *residual, *mean, *rstd, *dy;
-    float *dx, *parts; /* parts [count, 2 C]: dgamma, dbeta; NULL: not computed */
+    float *dx, *parts; /* parts [count, 2 C]: dgamma and dbeta of each part; NULL: not computed */
 } NormBack;
 
-/* The T threads of a row go through the rows of a part, one after the other, and keep the sums of their columns in
- * registers; of a row that is not kept (K 0), the sums are in the part's memory. x and dy are read once, and the
- * parts are an eighth of them at most. */
+/* Computes, with hat = (x - mean) rstd and averages over the columns of a row,
+ *
+ *   dx = rstd (dy gamma - average(dy gamma) - hat average(dy gamma hat))
+ *   dgamma = the sum over the rows of dy hat, dbeta = the sum over the rows of dy
+ *
+ * The T threads of a row process the rows of a part one after the other and keep the sums dgamma and dbeta of their
+ * columns in registers until they write them to `parts`. With K = 0 these sums are in `parts` from the beginning. The
+ * kernel is memory-bound: x and dy are read once from memory, and `parts` has at most an eighth of their size. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) layer_norm_back_kernel(NormBack b, const float *__restrict__ gamma)
 {
@@ -189,7 +200,8 @@ void cuda_layer_norm_back(const Run *run, int64_t M, int64_t C, const float *x, 
 
 /* ---- softmax --------------------------------------------------------------------------------- */
 
-/* With K > 0 the exponentials are kept; else they are computed again, which is cheaper than to write and read them. */
+/* Computes y[m, c] = exp(x[m, c] - max) / the sum over c of exp(x[m, c] - max). With K > 0 the exponentials stay in
+ * registers. With K = 0 they are computed twice, which is cheaper than a write and a read. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) softmax_kernel(int64_t M, int64_t C, const float *x, float *y)
 {
@@ -229,6 +241,7 @@ void cuda_softmax(const Run *run, int64_t M, int64_t C, const float *x, float *y
     LAUNCH_ROWS(run, softmax_kernel, M, C, aligned16(x) && aligned16(y), M, C, x, y);
 }
 
+/* Computes dx = y (dy - the sum over the row of y dy). */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     softmax_back_kernel(int64_t M, int64_t C, const float *y, const float *dy, float *dx)
@@ -252,7 +265,8 @@ void cuda_softmax_back(const Run *run, int64_t M, int64_t C, const float *y, con
     LAUNCH_ROWS(run, softmax_back_kernel, M, C, aligned16(y) && aligned16(dy) && aligned16(dx), M, C, y, dy, dx);
 }
 
-/* y[m] before counts as one more number of the row: of its first thread. */
+/* Computes y[m] = log(exp(y[m]) + the sum over c of exp(x[m, c])). The old y[m] is one more number of the row and is
+ * added last, by the first thread of the row. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) log_sum_exp_kernel(int64_t M, int64_t C, const float *x, float *y)
 {

@@ -1,22 +1,29 @@
-/* kernels/cuda/optim.cu: optimisers: one thread a number, limited by the bandwidth of memory.
+/* kernels/cuda/optim.cu: optimisers. One thread per number, except in factored_kernel. The kernels are memory-bound.
  *
- * Every Adam runs adam_number, whose operations are rounded one by one (no fmaf), so a number gets the same bits from
- * the dense form and from the lazy ones. Neighbouring threads have neighbouring numbers: all accesses are coalesced. A
- * warp reads 128 bytes of each operand at a time; a full multiprocessor has 32 KB on the way, more than its share of
- * the bandwidth needs, so wider loads would not help.
+ * Every Adam calls adam_number, whose operations are rounded one by one (no fmaf). A number therefore gets the same
+ * bits from the dense and from the lazy forms. Neighbouring threads have neighbouring numbers, so all accesses are
+ * coalesced. A warp reads 128 bytes of each operand at a time. A full multiprocessor has 32 KB of loads in flight, more
+ * than its share of the bandwidth needs, so wider loads would not help.
  *
- * The lazy forms are two launches: the numbers, then `last` of their rows. A row belongs to several warps, which all
- * read last[row], so none of them may write it. */
+ * A lazy form is two launches: the first one updates the numbers, the second one updates `last` of their rows. Several
+ * warps read last[row] of one row, so none of them may write it in the first launch. */
 #include "kernels/cuda/loops.h"
 
 enum { THREADS = 256 };
 
-/* Numbers below the normal range count as zero (kernels/cpu/optim.c). */
+/* Returns 0 for numbers below the normal range (see kernels/cpu/optim.c). */
 static __device__ inline float flush_to_zero(float x)
 {
     return fabsf(x) < 1.17549435e-38f ? 0.0f : x;
 }
 
+/* Computes one step of Adam for one number p with gradient g and moments m and v (kernels.h: AdamStep):
+ *
+ *   g_new = g + weight_decay p
+ *   p_new = shrink p
+ *   m_new = m + (1 - beta1) (g_new - m)
+ *   v_new = beta2 v + (1 - beta2) g_new^2
+ *   p = p_new - step_size m_new / (sqrt(v_new) root_scale + eps) */
 static __device__ inline void adam_number(const AdamStep *s, float g, float *p, float *m, float *v)
 {
     if (s->weight_decay != 0.0f)
@@ -28,6 +35,7 @@ static __device__ inline void adam_number(const AdamStep *s, float g, float *p, 
     *p = *p - s->step_size * *m / (sqrtf(*v) * s->root_scale + s->eps);
 }
 
+/* Computes one step of Adam for n numbers. One thread per number, coalesced, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     adam_kernel(int64_t n, AdamStep s, const float *g, float *p, float *m, float *v)
 {
@@ -44,6 +52,7 @@ void cuda_adam(const Run *run, int64_t n, const AdamStep *s, const float *g, flo
     LAUNCH(run, adam_kernel, blocks_for(n, THREADS), THREADS, 0, n, *s, g, p, m, v);
 }
 
+/* Writes the step `now` to the history, which is in device memory. */
 static __global__ void __launch_bounds__(WARP) adam_note_kernel(AdamStep s, int32_t now, AdamStep *history)
 {
     if (threadIdx.x == 0)
@@ -65,10 +74,10 @@ typedef struct Lazy {
     float *p, *m, *v; /* [rows, D] */
 } Lazy;
 
-/* Steps from+1 .. to without a gradient. Threads of a warp have the same row where D is at least 32: they do the same
- * number of steps and read the same step of the history. Where m is zero and there is no weight decay, p does not
- * change and v is only multiplied: the same numbers as adam_number's without the root and the division, which a chain
- * of steps waits for. */
+/* Replays steps from+1 .. to, which have no gradient. If D is a multiple of 32, the threads of a warp have the same
+ * row: they replay the same number of steps and read the same steps of the history. If m is zero and there is no weight
+ * decay, p does not change and v is only multiplied. The short form then gives the same bits as adam_number, without
+ * the root and the division, whose latency would add up over the steps. */
 static __device__ inline void replay(const AdamStep *history, int32_t from, int32_t to, float *p, float *m, float *v)
 {
     for (int32_t t = from + 1; t <= to; t++) {
@@ -80,8 +89,8 @@ static __device__ inline void replay(const AdamStep *history, int32_t from, int3
     }
 }
 
-/* Column d of row r of the list: replays the steps that it has not seen, up to `to`. With a gradient it then takes step
- * to + 1. */
+/* Updates column d of row r of the list: replays its delayed steps, up to step `to`. With a gradient *g, it then
+ * computes step to + 1. */
 static __device__ inline void catch_up(const Lazy *a, int64_t r, int64_t d, int32_t to, const float *g)
 {
     const int64_t id = a->ids ? a->ids[r] : r, at = id * a->D + d;
@@ -99,7 +108,9 @@ static __device__ inline void catch_up(const Lazy *a, int64_t r, int64_t d, int3
     a->v[at] = v;
 }
 
-/* g [n, D]: the gradient of step `now`; NULL: replay only, to step `now` */
+/* Replays the delayed steps of the rows of the list. With gradients, it then computes step `now`. One thread per
+ * number, coalesced along the rows, memory-bound if few steps are replayed.
+ * - g [n, D]: the gradient of step `now`. NULL: the delayed steps are replayed up to step `now`. */
 static __global__ void __launch_bounds__(THREADS) lazy_kernel(Lazy a, const float *g)
 {
     for (int64_t i = first_index(); i < a.n * a.D; i += all_threads()) {
@@ -107,6 +118,8 @@ static __global__ void __launch_bounds__(THREADS) lazy_kernel(Lazy a, const floa
         catch_up(&a, r, i - r * a.D, g ? a.now - 1 : a.now, g ? g + i : NULL);
     }
 }
+/* Sets `last` of the n rows to `now`. One thread per row. stepped: the rows had a gradient. Otherwise only smaller
+ * values are replaced. */
 static __global__ void __launch_bounds__(THREADS) last_kernel(Lazy a, bool stepped)
 {
     for (int64_t r = first_index(); r < a.n; r += all_threads()) {
@@ -134,17 +147,21 @@ void cuda_adam_rows(const Run *run, int64_t n, int64_t D, const int32_t *ids, co
 
 /* ---- factored -------------------------------------------------------------------------------- */
 
-/* A block makes SIDE x SIDE numbers of the gradient, a thread 4 x 4 of them, in parts of PART of K. The gradient then
- * passes through shared memory, so that the step itself, which moves 24 bytes a number, is coalesced as above: a warp
- * takes 32 neighbouring columns of a row. With K at 64 the product is 128 operations for those 24 bytes: memory limits
- * the kernel where products reach 40 % of an A100's peak, 27 % of an H100's, so tiles are small and nothing is read
- * ahead.
+/* Adam with the gradient dy w [n, D], a product that is not stored: dy [n, K], w [K, D].
  *
- * An element is one chain of fmaf over k = 0 .. K-1 from 0: the bits of gemm, which cuts chains above 384 only. */
+ * A block computes SIDE x SIDE numbers of the gradient, one thread 4 x 4 of them. K is processed in parts of PART
+ * numbers. The gradient then goes through shared memory, so that the step itself is coalesced: a warp has 32
+ * neighbouring columns of a row. The step moves 24 bytes per number. With K = 64 the product has 128 operations per 24
+ * bytes, so the kernel is memory-bound if the product reaches 40 % of an A100's peak, or 27 % of an H100's. Small tiles
+ * without prefetch suffice for this.
+ *
+ * A number of the gradient is one chain of fmaf over k = 0 .. K-1, starting from 0. These are the bits of gemm, which
+ * cuts only chains above 384. */
 enum { SIDE = 64, PART = 16 };
 
-/* dy and w: parts of K from k on, `many` of them. a[i][j] = dy[row0 + j, k + i]: 16 neighbouring threads read 64 bytes
- * of a row. b[i][j] = w[k + i, col0 + j]: coalesced. */
+/* Loads the `many` columns of dy and rows of w from k on into shared memory.
+ * - a[i][j] = dy[row0 + j, k + i]: 16 neighbouring threads read 64 bytes of a row.
+ * - b[i][j] = w[k + i, col0 + j]: coalesced. */
 static __device__ inline void load_factors(const Lazy *x, int64_t K, const float *dy, const float *w, int64_t row0,
                                            int64_t col0, int64_t k, int many, float (*a)[SIDE + 4], float (*b)[SIDE])
 {
@@ -202,8 +219,10 @@ void cuda_adam_factored(const Run *run, int64_t n, int64_t D, int64_t K, const i
     LAUNCH(run, last_kernel, blocks_for(n, THREADS), THREADS, 0, a, true);
 }
 
-/* ---- the other optimisers: without lazy forms ------------------------------------------------ */
+/* ---- the other optimisers, without lazy forms ------------------------------------------------ */
 
+/* Computes one step of SGD for n numbers. `buffer` has the momentum; NULL: no momentum. One thread per number,
+ * coalesced, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     sgd_kernel(int64_t n, SgdStep s, const float *g, float *p, float *buffer)
 {
@@ -223,6 +242,8 @@ void cuda_sgd(const Run *run, int64_t n, const SgdStep *s, const float *g, float
     LAUNCH(run, sgd_kernel, blocks_for(n, THREADS), THREADS, 0, n, *s, g, p, buffer);
 }
 
+/* Computes one step of Adagrad for n rows of D numbers. ids: for each row of g, its row in p and `sum`; NULL: the same
+ * row. One thread per number, coalesced along the rows, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     adagrad_kernel(int64_t n, int64_t D, const int32_t *ids, AdagradStep s, const float *g, float *p, float *sum)
 {
@@ -239,6 +260,8 @@ void cuda_adagrad(const Run *run, int64_t n, int64_t D, const int32_t *ids, cons
     LAUNCH(run, adagrad_kernel, blocks_for(n * D, THREADS), THREADS, 0, n, D, ids, *s, g, p, sum);
 }
 
+/* Computes one step of RMSprop for n numbers. `mean` is for the centred form, `buffer` for momentum; NULL: not used.
+ * One thread per number, coalesced, memory-bound. */
 static __global__ void __launch_bounds__(THREADS)
     rmsprop_kernel(int64_t n, RmspropStep s, const float *g, float *p, float *v, float *mean, float *buffer)
 {
@@ -249,7 +272,7 @@ static __global__ void __launch_bounds__(THREADS)
         if (mean) {
             const float average = s.alpha * mean[i] + s.fresh * d, rest = square - average * average;
             mean[i] = average;
-            centred = rest < 0.0f ? 0.0f : rest; /* rounding may leave it below zero; NaN stays */
+            centred = rest < 0.0f ? 0.0f : rest; /* rounding may make it negative; a NaN stays */
         }
         float u = d / (sqrtf(centred) + s.eps);
         if (buffer) {

@@ -1,13 +1,14 @@
-/* kernels/cuda/peak.cu: what a card does at most, for the shares of `sapor bench`: multiply-adds of numbers that stay
- * in registers, and copies. They compute nothing that is used.
+/* kernels/cuda/peak.cu: measures the peak rates of a card, for the percentages of `sapor bench`: multiply-adds of
+ * numbers that stay in registers, and copies. The results are not used.
  *
- * Of tensor cores it is the rate of mma.sync, which all cards have. Cards of compute capability 9 have wgmma, too,
+ * The rate of tensor cores is that of mma.sync, which all cards have. Cards of compute capability 9 also have wgmma,
  * which is faster. */
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/gemm/gemm.h"
 
-/* CHAINS sums that do not depend on each other, so that none waits for the one before. Enough blocks to fill any card
- * several times; on the emulator, what shows that the loops run. */
+/* Each thread (for tensor cores: each warp) has CHAINS independent sums, so that no instruction waits for the result of
+ * the one before. BLOCKS blocks fill any card several times. On the emulator, the loops are only as long as a test
+ * needs. */
 #ifdef SAPOR_CUDA_EMU
 constexpr int BLOCKS = 2, THREADS = 32, ROUNDS = 4;
 #define COPY_BYTES ((int64_t)1 << 12)
@@ -16,9 +17,10 @@ constexpr int BLOCKS = 8192, THREADS = 256, ROUNDS = 1024;
 #define COPY_BYTES ((int64_t)1 << 28)
 #endif
 constexpr int CHAINS = 8;
-constexpr uint32_t ONES = 0x3c003c00; /* 1 twice of f16, small numbers of the other types */
+constexpr uint32_t ONES = 0x3c003c00; /* two f16 numbers 1; small numbers in the other types */
 
-/* Each thread has its own chains; y is written where a sum is a number that it never is, so that the loop is kept. */
+/* Runs CHAINS chains of multiply-adds per thread; arithmetic-bound. The sum is never -1, but the compiler cannot prove
+ * this. The store to y therefore keeps the loop from being removed. */
 static __global__ void __launch_bounds__(THREADS) fma_kernel(float a, float b, float *y)
 {
     float x[CHAINS];
@@ -38,14 +40,14 @@ static __global__ void __launch_bounds__(THREADS) fma_kernel(float a, float b, f
         *y = sum;
 }
 
-/* The same with products of tiles, a warp each: CHAINS tiles of sums. */
+/* Runs chains of matrix products on tensor cores: CHAINS tiles of sums per warp. Bounded by the tensor cores. */
 template <Unit UNIT, class T> static __global__ void __launch_bounds__(THREADS) mma_kernel(uint32_t bits, float *y)
 {
     const uint32_t a[4] = {bits, bits, bits, bits}, b[2] = {bits, bits};
     T c[CHAINS][4];
     UNROLL
     for (int i = 0; i < 4 * CHAINS; i++)
-        c[i / 4][i % 4] = (T)(threadIdx.x + i); /* equal chains would be made one */
+        c[i / 4][i % 4] = (T)(threadIdx.x + i); /* the compiler would compute equal chains only once */
     for (int r = 0; r < ROUNDS; r++) {
         UNROLL
         for (int i = 0; i < CHAINS; i++) {
@@ -67,7 +69,8 @@ template <Unit UNIT, class T> static __global__ void __launch_bounds__(THREADS) 
         *y = (float)sum;
 }
 
-/* A thread copies 16 bytes at a time, a warp whole lines. */
+/* Copies 4 fours floats from x to y, `turns` times. A thread copies 16 bytes at a time, so a warp reads and writes
+ * whole lines of 128 bytes. Memory-bound. */
 static __global__ void __launch_bounds__(256) copy_kernel(int64_t fours, int turns, const float *x, float *y)
 {
     for (int t = 0; t < turns; t++)
@@ -75,11 +78,13 @@ static __global__ void __launch_bounds__(256) copy_kernel(int64_t fours, int tur
             store4(y + 4 * i, load4_l2(x + 4 * i));
 }
 
-/* Launches once. Returns operations, or bytes; 0: unknown */
+/* Launches the kernel of `what` once. Returns the number of its operations, or of bytes for "copy". Returns 0 if `what`
+ * is unknown or the scratch memory is too small. */
 static double launch(const Run *run, const char *what)
 {
     float *y = (float *)run->work;
-    const double tiles = 1.0 * BLOCKS * (THREADS / 32) * CHAINS * ROUNDS; /* 2 16 8 K operations each */
+    /* a product of tiles has 2 * 16 * 8 * k operations, with k = 8, 16 or 32 */
+    const double tiles = 1.0 * BLOCKS * (THREADS / 32) * CHAINS * ROUNDS;
     if (strcmp(what, "f32") == 0) {
         LAUNCH(run, fma_kernel, BLOCKS, THREADS, 0, 0.5f, 1.0f, y);
         return 2.0 * BLOCKS * THREADS * CHAINS * ROUNDS;
@@ -111,7 +116,7 @@ static double launch(const Run *run, const char *what)
 double cuda_peak(const Run *run, const char *what, double seconds)
 {
     double best = 0, spent = 0, launches = 1;
-    launch(run, what); /* the clock of the card rises */
+    launch(run, what); /* warms up: the clock of the card rises */
     for (double at = cuda_clock(run); cuda_ready(run) && (best == 0 || spent < seconds);) {
         double done = 0;
         for (int i = 0; i < (int)launches; i++)

@@ -1,13 +1,13 @@
-/* kernels/cuda/reduce.cu: sums: of all numbers, of rows, of columns; and what rows are scaled by. Each number is read
- * once, and these kernels are limited by the bandwidth of memory. The order of a sum follows from the sizes alone. */
+/* kernels/cuda/reduce.cu: sums of all numbers, of rows and of columns, and the scaling of rows. Each number is read
+ * once; loads are coalesced, and the kernels are memory-bound. The order of a sum depends only on the sizes. */
 #include "kernels/cuda/loops.h"
 
-/* ---- the sum of all: blocks of SUM_BLOCK numbers in float32, their sums in double ------------ */
+/* ---- the sum of all numbers ------------------------------------------------------------------ */
 
 enum { SUM_BLOCK = 4096 };
 
-/* A block of threads sums a block of numbers: thread t the numbers 4 t + 1024 k + j in its sum j of four, k from 0 to
- * 3. */
+/* Sums blocks of SUM_BLOCK numbers, or their squares, in float32: parts[b] = the sum of block b. One block of threads
+ * per block of numbers. Thread t has four sums; sum j adds the numbers 4 t + 1024 k + j for k = 0 .. 3. */
 template <int W, bool SQUARES>
 static __global__ void __launch_bounds__(256) sum_blocks_kernel(int64_t n, const float *x, float *parts)
 {
@@ -32,7 +32,7 @@ static __global__ void __launch_bounds__(256) sum_blocks_kernel(int64_t n, const
     }
 }
 
-/* One block: thread t sums the parts t, t + PART_THREADS, ... in double. */
+/* Sums the parts in double, in one block. Thread t adds the parts t, t + PART_THREADS, ... */
 enum { PART_THREADS = 1024 };
 
 static __device__ inline double sum_of_parts(int64_t count, const float *parts)
@@ -74,12 +74,17 @@ void cuda_sum_squares(const Run *run, int64_t n, const float *x, float *out)
     sum_all<true>(run, n, x, out);
 }
 
+/* Computes the factor that scales gradients to a length of at most `most`:
+ *
+ *   out = min(most / (sqrt(sum of squares) + 1e-6), 1)
+ *
+ * One block. `squares` has n sums of squares. */
 static __global__ void __launch_bounds__(256)
     clip_factor_kernel(int64_t n, const float *squares, float most, float *out)
 {
     const float length = sqrtf((float)sum_of_parts(n, squares)), factor = most / (length + 1e-6f);
     if (threadIdx.x == 0)
-        out[0] = factor > 1.0f ? 1.0f : factor; /* not a number where the sum is none */
+        out[0] = factor > 1.0f ? 1.0f : factor; /* a NaN if the sum is a NaN */
 }
 void cuda_clip_factor(const Run *run, int64_t n, const float *squares, float most, float *out)
 {
@@ -88,8 +93,9 @@ void cuda_clip_factor(const Run *run, int64_t n, const float *squares, float mos
 
 /* ---- columns --------------------------------------------------------------------------------- */
 
-/* A block of 32 R threads sums 32 columns of the rows of part blockIdx.y: thread (r, lane) the rows r, r + R, ... of
- * the part; then halves of the threads are added, R / 2, R / 4, ... rows apart. A warp reads 32 numbers of a row. */
+/* Sums columns over the rows of part blockIdx.y. A block of 32 R threads has 32 columns. Thread (r, lane) adds the rows
+ * r, r + R, ... of the part. Then the sums of the threads that are R / 2, R / 4, ..., 1 rows apart are added in shared
+ * memory. A warp reads 32 consecutive numbers of a row. Memory-bound. */
 template <int R>
 static __global__ void __launch_bounds__(32 * R)
     add_rows_kernel(int64_t M, int64_t C, const float *x, int64_t ld, int64_t part_rows, float beta, float *y)
@@ -115,7 +121,8 @@ void add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, 
     LAUNCH(run, add_rows_kernel<32>, div_up(C, WARP), 32 * WARP, 0, M, C, x, ld, M, beta, y);
 }
 
-/* First parts of the rows, at most COLUMN_PARTS, then their sum. M alone says how many. */
+/* col_sum first sums parts of the rows, at most COLUMN_PARTS, then adds the parts. The number of parts depends only on
+ * M. */
 enum { COLUMN_PARTS = 512, COLUMN_ROWS = 32 };
 
 static int64_t column_rows(int64_t M)
@@ -142,6 +149,7 @@ void cuda_col_sum(const Run *run, int64_t M, int64_t C, const float *x, float be
 
 /* ---- sums of rows ---------------------------------------------------------------------------- */
 
+/* Computes y[m] = the sum over c of x[m, c]. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) row_sum_kernel(int64_t M, int64_t C, const float *x, float *y)
 {
@@ -165,6 +173,7 @@ void cuda_row_sum(const Run *run, int64_t M, int64_t C, const float *x, float *y
     LAUNCH_ROWS(run, row_sum_kernel, M, C, aligned16(x), M, C, x, y);
 }
 
+/* Computes y[m] = the sum over c of a[m, c] b[m, c]. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     row_dot_kernel(int64_t M, int64_t C, const float *a, const float *b, float *y)
@@ -182,8 +191,9 @@ void cuda_row_dot(const Run *run, int64_t M, int64_t C, const float *a, const fl
     LAUNCH_ROWS(run, row_dot_kernel, M, C, aligned16(a) && aligned16(b), M, C, a, b, y);
 }
 
-/* ---- length 1 -------------------------------------------------------------------------------- */
+/* ---- rows scaled to length 1 ----------------------------------------------------------------- */
 
+/* Computes y = x / norm by row, with norm = max(|x|, eps). Rows with norm 0 become 0. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     row_normalize_kernel(int64_t M, int64_t C, float eps, const float *x, float *y, float *norm)
@@ -216,7 +226,8 @@ void cuda_row_normalize(const Run *run, int64_t M, int64_t C, float eps, const f
     LAUNCH_ROWS(run, row_normalize_kernel, M, C, aligned16(x) && aligned16(y), M, C, eps, x, y, norm);
 }
 
-/* dx = (dy - y (y . dy)) / norm; a row whose length was raised to eps was divided by a constant */
+/* Computes dx = (dy - y (y . dy)) / norm. If the norm was raised to eps, it was a constant in the forward pass, and dx
+ * = dy / norm. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) row_normalize_back_kernel(int64_t M, int64_t C, float eps, const float *y,
                                                                         const float *norm, const float *dy, float *dx)
@@ -244,8 +255,9 @@ void cuda_row_normalize_back(const Run *run, int64_t M, int64_t C, float eps, co
                 norm, dy, dx);
 }
 
-/* ---- rows of which nothing is summed: a thread has V numbers of one row ---------------------- */
+/* ---- rows without sums: a thread has V numbers of one row ------------------------------------ */
 
+/* Computes y[m, c] = s[m] x[m, c] + beta y[m, c]. n is M C. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     row_scale_kernel(int64_t n, int64_t C, const float *x, const float *s, float beta, float *y)
@@ -270,6 +282,7 @@ void cuda_row_scale(const Run *run, int64_t M, int64_t C, const float *x, const 
     LAUNCH_NUMBERS(run, row_scale_kernel, M * C, C % 4 == 0 && aligned16(x) && aligned16(y), M * C, C, x, s, beta, y);
 }
 
+/* Computes y[m ldy + c] = x[m ldx + c] + beta y[m ldy + c] for c < C. n is M C. */
 template <int V>
 static __global__ void __launch_bounds__(256)
     copy_cols_kernel(int64_t n, int64_t C, const float *x, int64_t ldx, float beta, float *y, int64_t ldy)

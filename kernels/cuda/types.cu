@@ -1,4 +1,4 @@
-/* kernels/cuda/types.cu: numbers of one type to another, and which entries take which types. */
+/* kernels/cuda/types.cu: the conversion of numbers to another type, and which kernels support which types. */
 #include "kernels/cuda/cuda.h"
 
 bool cuda_supports(const char *entry, const char *operand, DType type)
@@ -6,7 +6,7 @@ bool cuda_supports(const char *entry, const char *operand, DType type)
     enum { BOTH = 1 << F16 | 1 << BF16 };
     static const struct {
         const char *entry, *operand;
-        unsigned types; /* beside F32 */
+        unsigned types; /* in addition to F32 */
     } NARROW[] = {{"gather", "table", BOTH},  {"convert", "x", BOTH},    {"convert", "y", BOTH},
                   {"knn", "q", BOTH},         {"knn", "x", BOTH},        {"knn_lists", "q", BOTH},
                   {"knn_lists", "x", BOTH},   {"topk", "users", BOTH},   {"topk", "items", BOTH},
@@ -20,12 +20,13 @@ bool cuda_supports(const char *entry, const char *operand, DType type)
     return type == F32;
 }
 
-/* V numbers, read and written at once: 16 bytes of float32, 8 of the others */
+/* V numbers that one access loads or stores: 16 bytes of float32, 8 bytes of a 16-bit type for V = 4 */
 template <class T, int V> struct alignas(V * sizeof(T)) Numbers {
     T x[V];
 };
 
-/* A thread converts four numbers, or one where the pointers are not aligned; limited by bandwidth. */
+/* Converts n numbers x to the type of y. A thread converts four consecutive numbers, or one if the pointers are not
+ * aligned. Accesses are coalesced; the kernel is memory-bound. */
 template <class X, class Y, int V>
 static __global__ void __launch_bounds__(256) convert_kernel(int64_t n, const X *x, Y *y)
 {

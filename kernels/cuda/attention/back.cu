@@ -1,34 +1,43 @@
-/* kernels/cuda/attention/back.cu: the gradients of attention (Dao et al. 2022; Dao 2023). Weights are made again from
- * the log-sum-exp of the forward pass, P = e^(S - lse); delta = dO.O by row, dP = dO V', dS = P (dP - delta), dV = P'
- * dO, dQ = scale dS K, dK = scale dS' Q. A block of one kernel has rows of queries and makes their dQ, a block of the
- * other has rows of keys and makes their dK and dV: scores are computed twice, and no two blocks add to the same
- * number. */
+/* kernels/cuda/attention/back.cu: the backward pass of attention (Dao et al. 2022; Dao 2023). S are the scores, lse is
+ * their log-sum-exp in each row, from the forward pass. The weights P are computed again. A' is the transposed A; P (dP
+ * - delta) is a product by element.
+ *
+ *   P = e^(S - lse)
+ *   delta = the dot product of a row of dO and the same row of O
+ *   dP = dO V'          dS = P (dP - delta)
+ *   dQ = scale dS K     dK = scale dS' Q     dV = P' dO
+ *
+ * There are two kernels. A block of the first one has rows of queries and computes their dQ. A block of the second one
+ * has rows of keys and computes their dK and dV. The scores are therefore computed twice, but no two blocks add to the
+ * same number. */
 #include "kernels/cuda/attention/attention.h"
 
 enum {
-    COLS = 32,                /* of a block's scores */
-    SHARE = COLS / 8,         /* of a lane's */
-    WEIGHTS_LD = COLS + 8,    /* floats from row to row of a warp's weights */
-    DIAGONALS = COLS + 16 - 1 /* of a warp's scores */
+    COLS = 32,                /* columns of a block's scores */
+    SHARE = COLS / 8,         /* columns of a lane's scores */
+    WEIGHTS_LD = COLS + 8,    /* floats between the rows of a warp's weights */
+    DIAGONALS = COLS + 16 - 1 /* diagonals of a warp's scores */
 };
 
-/* Rows of queries with dO, or of keys with values, all `count` of a text, and where a block of them is in shared
- * memory */
+/* One side of the score matrix: the rows x and y of one text and head, and their blocks in shared memory. The rows are
+ * Q and dO, or K and V. */
 typedef struct Side {
     HeadRows x, y;
     float *x_block, *y_block;
     int count;
 } Side;
 
-/* What work memory has: delta [B, H, q_longest]; pieces of the relative bias' gradient [B, H, pieces, 2 R + 1], one per
- * ROWS queries */
+/* The parts of the scratch memory.
+ *
+ * - `delta` [B, H, q_longest].
+ * - `relative` [B, H, pieces, 2 R + 1]: the gradient of the relative bias in pieces, one piece per ROWS queries. */
 typedef struct BackWork {
     float *delta, *relative;
     int64_t pieces;
 } BackWork;
 
-/* Of a block with WIDE features of two sides in shared memory: threads, rows, and floats of shared memory, at most
- * 80 KB */
+/* The threads of a block, its rows, and its floats of shared memory (at most 80 KB), if the shared memory has WIDE
+ * features of both sides. */
 template <int WIDE> static constexpr int back_threads = WIDE <= 64 ? 128 : 64;
 template <int WIDE> static constexpr int back_rows = back_threads<WIDE> / 32 * ROWS;
 template <int WIDE>
@@ -42,8 +51,13 @@ static __device__ inline void load_side(const Side *side, int first, int d, int 
     cp_async_commit();
 }
 
-/* Of one block of columns: s += rows.x cols.x', slope += rows.y cols.y'. Not LONG: all features of the rows are in
- * shared memory already. LONG: features come in steps of WIDE, and afterwards those of the columns from d on. */
+/* Computes the two products of one block of columns:
+ *
+ *   s += rows.x cols.x'
+ *   slope += rows.y cols.y'
+ *
+ * If not LONG, shared memory has all features of the rows already. If LONG, WIDE features of rows and columns are
+ * loaded at a time, and at the end the features d .. d+WIDE-1 of the columns. */
 template <int WIDE, bool LONG>
 static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
                                            const Side *cols, int row, int col, int d, int D, bool wide, bool some)
@@ -51,7 +65,7 @@ static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slop
     const int own = (int)threadIdx.x / WARP * ROWS * (WIDE + PAD);
     for (int from = 0; from < (LONG ? D : 1); from += WIDE) {
         if (LONG) {
-            __syncthreads(); /* all have left what is there */
+            __syncthreads(); /* no warp reads the old blocks any more */
             load_side<WIDE, back_rows<WIDE>>(rows, row, from, D, wide);
         }
         load_side<WIDE, COLS>(cols, col, from, D, wide);
@@ -73,14 +87,15 @@ static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slop
 static __device__ inline float log2_sum(const Attention *t, int64_t h, int64_t row)
 {
     const float lse = t->lse[h * t->q_offsets[t->B] + row];
-    return lse == -INFINITY ? 0.0f : lse * LOG2E; /* sees nothing: its scores are -inf */
+    return lse == -INFINITY ? 0.0f : lse * LOG2E; /* the row sees no key: its scores are -inf */
 }
 
 template <class T> static __device__ inline float product_at(const T *dout, const HeadRows *out, int64_t at, float sum)
 {
     return fmaf(to_f32(dout[at]), to_f32(((const T *)out->x)[at]), sum);
 }
-/* delta of the lane's rows: a warp takes the rows one after the other, lanes are 32 features apart, then a tree */
+/* Computes delta for the lane's rows. The warp processes its rows one after the other. A lane adds features 32 apart,
+ * then a tree adds the sums of the lanes. */
 static __device__ inline void row_deltas(float delta[LANE_ROWS], const HeadRows *dout, const HeadRows *out, int first,
                                          int rows, int D)
 {
@@ -94,9 +109,10 @@ static __device__ inline void row_deltas(float delta[LANE_ROWS], const HeadRows 
     }
 }
 
-/* A warp's slopes [ROWS, COLS] are added up by key - place. Slopes of one distance are a diagonal: a lane adds up one,
- * row by row; neighbouring lanes read neighbouring banks. Distances within R go to the warp's own table, the others to
- * the lane's ends. first: key - place of row 0 and column 0. */
+/* Adds a warp's slopes [ROWS, COLS] by their distance, key - place. `first` is the distance of row 0 and column 0.
+ * Slopes of one distance are a diagonal. One lane adds one diagonal, row by row, so neighbouring lanes read
+ * neighbouring banks. Sums of distances between -R and R are added to the warp's own `table`. Sums of distances up to
+ * -R and from R on are added to the lane's ends[0] and ends[1]. */
 static __device__ inline void add_distances(const float *slopes, int first, int R, float *table, float ends[2])
 {
     for (int n = lane_id(); n < DIAGONALS; n += WARP) {
@@ -113,15 +129,19 @@ static __device__ inline void add_distances(const float *slopes, int first, int 
     }
 }
 
-/* A block: dQ of 64 queries (32 where D is above 64) of a head of a text, 16 a warp. Their rows of Q and dO stay in
- * shared memory, keys and values come 32 at a time: a lane computes 4 x 4 scores and as many slopes, which go through
- * shared memory as the lanes of a row need each other's, and 4 x WIDE / 8 numbers of dQ in registers. Two or three
- * blocks on a processor compute while another waits for its copies. LONG: D is above WIDE, and a block has WIDE columns
- * of dQ. Bounded by fused multiply-adds: 3 D of them for each pair of a query and a key, for 2 loads of 16 bytes from
- * shared memory per 16.
+/* Computes dQ. One block per 64 queries (32 if D is above 64) of one head of one text; each warp has 16 queries.
  *
- * It also leaves delta for the other kernel, and the gradient of the relative bias: each warp its own table. Sums: over
- * features in order, over keys in order. */
+ * - Shared memory: the rows of Q and dO stay in it. 32 keys and values are loaded at a time, in whole rows.
+ * - Registers: a lane has 4 x 4 scores, the same number of slopes, and 4 x WIDE / 8 numbers of dQ. The slopes go
+ *   through shared memory, because the lanes of a row need each other's slopes.
+ * - Two or three blocks share a multiprocessor. While one block waits for its copies, another one computes.
+ * - LONG: D is above WIDE, and a block has WIDE columns of dQ.
+ *
+ * The kernel is limited by fused multiply-adds: 3 D for each pair of a query and a key. 16 of them need at most 2 loads
+ * of 16 bytes from shared memory.
+ *
+ * The kernel also writes delta, which the other kernel reads, and the gradient of the relative bias, in a separate
+ * table per warp. Sums are over features in order and over keys in order. */
 template <int WIDE, bool LONG>
 static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     attention_dq_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
@@ -179,7 +199,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
                 add_distances(slopes, j0 - place, (int)t->R, table, ends);
             add_weighted<COLS, WIDE>(dq, slopes, k);
         }
-        __syncthreads(); /* all have left k and v */
+        __syncthreads(); /* no warp reads k and v any more */
     }
     for (int i = 0; i < LANE_ROWS; i++)
         for (int c = 0; c < WIDE / 8; c++)
@@ -188,7 +208,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     put_rows<WIDE>(&to, dq, left, d, D, wide);
     if (table) {
         const float before = warp_sum(ends[0]), behind = warp_sum(ends[1]);
-        __syncwarp(); /* others have written what is added to */
+        __syncwarp(); /* wait until the other lanes have written table[0] and table[2 R] */
         if (lane_id() == 0) {
             table[0] += before;
             table[2 * t->R] += behind;
@@ -196,10 +216,13 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     }
 }
 
-/* A block: dK and dV of 64 keys (32 where D is above 64) of a head of keys of a text, 16 a warp. As the kernel above
- * with the sides exchanged: keys and values stay, queries and their dO come 32 at a time, of each head that has these
- * keys, one head after the other. Bounded by fused multiply-adds, 4 D for each pair. Sums: over features in order, over
- * heads and their queries in order. */
+/* Computes dK and dV. One block per 64 keys (32 if D is above 64) of one head of keys of one text; each warp has 16
+ * keys. The kernel is attention_dq_kernel with the sides exchanged: the keys and values stay in shared memory, and 32
+ * queries with their dO are loaded at a time. If several heads of queries have these keys, the block processes one head
+ * after the other.
+ *
+ * The kernel is limited by fused multiply-adds: 4 D for each pair. Sums are over features in order, and over heads and
+ * their queries in order. */
 template <int WIDE, bool LONG>
 static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     attention_dkv_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
@@ -254,10 +277,10 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
                 __syncwarp();
                 add_weighted<COLS, WIDE>(dk, weights, q);
             }
-            __syncthreads(); /* all have left q and dout */
+            __syncthreads(); /* no warp reads q and dout any more */
         }
     }
-    cp_async_wait<0>(); /* where no query sees a key */
+    cp_async_wait<0>(); /* if no query sees these keys, the copies of load_side are still in flight */
     for (int i = 0; i < LANE_ROWS; i++)
         for (int c = 0; c < WIDE / 8; c++)
             dk[i][c] *= t->scale;
@@ -267,8 +290,8 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     put_rows<WIDE>(&to_v, dv, left, d, D, wide);
 }
 
-/* A block: a text's pieces of a head are added in order, into the first of them; one thread an entry, reads are
- * coalesced, and bandwidth is the limit. */
+/* Adds the pieces of the relative bias' gradient of one text and head, in order, into the first piece. One block per
+ * text and head, one thread per entry. Reads are coalesced; the kernel is memory-bound. */
 static __global__ void __launch_bounds__(THREADS) relative_text_kernel(const Attention t, const BackWork work)
 {
     const int64_t b = blockIdx.x / t.H, entries = 2 * t.R + 1;
@@ -281,7 +304,7 @@ static __global__ void __launch_bounds__(THREADS) relative_text_kernel(const Att
         piece[n] = sum;
     }
 }
-/* One thread an entry of [H, 2 R + 1]: the texts' sums are added in order. */
+/* Adds the sums of the texts, in order, to drelative [H, 2 R + 1]. One thread per entry; reads are coalesced. */
 static __global__ void __launch_bounds__(THREADS)
     relative_kernel(const Attention t, const BackWork work, float *drelative)
 {

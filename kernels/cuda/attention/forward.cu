@@ -1,21 +1,31 @@
-/* kernels/cuda/attention/forward.cu: softmax(scale Q K' + bias) V in float32, over ragged texts. Scores are never
- * stored: keys come in blocks, each row keeps a running maximum and sum (Milakov & Gimelshein 2018; Dao et al. 2022;
- * Dao 2023). */
+/* kernels/cuda/attention/forward.cu: the forward pass of attention in float32, over ragged texts:
+ *
+ *   out = softmax(scale Q K' + bias) V
+ *
+ * The scores are never stored. Keys are processed in blocks, and each row keeps a running maximum and a running sum
+ * (Milakov & Gimelshein 2018; Dao et al. 2022; Dao 2023). */
 #include <float.h>
 
 #include "kernels/cuda/attention/attention.h"
 
-/* A block: 64 queries of a head of a text, 16 a warp; blocks behind the end of their text leave at once. Q stays in
- * shared memory, blocks of KEYS keys and values follow, read as whole rows of 4 WIDE bytes: a head's rows are read once
- * for 64 queries. While scores are computed the values arrive, while values are added up the next keys do. A lane
- * computes 4 x KEYS / 8 scores and 4 x WIDE / 8 numbers of the result, all in registers; weights go through shared
- * memory, as the lanes of a row need each other's. KEYS is 64 where that leaves room for two blocks on each processor,
- * else 32. WIDE is D in steps of 32; LONG: D is more, and a block has WIDE columns of the result and computes the
- * scores by WIDE features at a time. Bounded by fused multiply-adds: 3 loads of 16 bytes from shared memory for 32 of
- * them.
+/* One block per 64 queries of one head of one text; each warp has 16 queries. Blocks after the end of their text return
+ * immediately.
  *
- * Sums: of scores over features in order, of the result over keys in order; of a row's weights by lanes, each its keys
- * in order, then a tree over lanes. A block of keys that a row does not see multiplies its sums by 1 and adds 0. */
+ * - Shared memory: Q stays in it. KEYS keys and values are loaded at a time, in whole rows of 4 WIDE bytes, so a head's
+ *   rows are read once per 64 queries. The values are copied while the scores are computed, and the next keys while the
+ *   values are added up.
+ * - Registers: a lane has 4 x KEYS / 8 scores and 4 x WIDE / 8 numbers of the result. The weights go through shared
+ *   memory, because the lanes of a row need each other's weights.
+ * - KEYS: 64 if two blocks then fit into each multiprocessor, otherwise 32.
+ * - WIDE: D rounded up to a multiple of 32. LONG: D is larger than WIDE. A block then has WIDE columns of the result,
+ *   and computes the scores from WIDE features at a time.
+ *
+ * The kernel is limited by fused multiply-adds. For 32 of them, the scores need 3 loads of 16 bytes from shared memory
+ * with KEYS = 64, and 4 with KEYS = 32. The result needs from 4 loads (WIDE = 32) to 2.5 (WIDE = 128).
+ *
+ * The order of the sums: a score is added over the features in order, the result over the keys in order. A lane adds
+ * its weights of a row in the order of the keys, and a tree adds the sums of the lanes. A block of keys that a row does
+ * not see multiplies the row's sums by 1 and adds 0. */
 template <int WIDE, int KEYS, bool LONG>
 static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     attention_kernel(const Attention t, int64_t parts, bool wide)
@@ -38,7 +48,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     const int place = first_place(&r) + i0 + own;
     float out[LANE_ROWS][OUT] = {}, top[LANE_ROWS], sum[LANE_ROWS] = {};
     for (int i = 0; i < LANE_ROWS; i++)
-        top[i] = -FLT_MAX; /* finite: a row may see no key of a block */
+        top[i] = -FLT_MAX; /* finite: -inf - (-inf) is a NaN if a row sees no key of the first block */
     if (!LONG && span.begin < span.end) {
         load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, 0, D, wide);
         load_rows<KEYS, WIDE>(k, &K, span.begin, r.keys, 0, D, wide);
@@ -48,7 +58,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         const Seen seen = seen_between(&sight, j0 - place - (ROWS - 1), j0 + KEYS - 1 - place);
         float s[LANE_ROWS][COLS] = {};
         for (int from = 0; LONG && from < D; from += WIDE) {
-            __syncthreads(); /* all have left q and k */
+            __syncthreads(); /* no warp reads the old q and k any more */
             load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, from, D, wide);
             load_rows<KEYS, WIDE>(k, &K, j0, r.keys, from, D, wide);
             cp_async_commit();
@@ -59,7 +69,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         }
         if (!LONG) {
             cp_async_wait<0>();
-            __syncthreads(); /* keys are there, and all have left v */
+            __syncthreads(); /* the keys are in k; no warp reads the old v any more */
         }
         load_rows<KEYS, WIDE>(v, &V, j0, r.keys, d, D, wide);
         cp_async_commit();
@@ -86,7 +96,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
             put_weights<COLS>(weights, s);
         }
         cp_async_wait<0>();
-        __syncthreads(); /* values are there, and all have left k */
+        __syncthreads(); /* the values are in v; no warp reads the old k any more */
         if (!LONG && j0 + KEYS < span.end) {
             load_rows<KEYS, WIDE>(k, &K, j0 + KEYS, r.keys, 0, D, wide);
             cp_async_commit();

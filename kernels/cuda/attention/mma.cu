@@ -1,6 +1,6 @@
-/* kernels/cuda/attention/mma.cu: attention of 16-bit q, k and v by tensor cores, as FlashAttention-2 (Dao 2023) does
- * it: products of 16-bit numbers with sums in float32; weights are rounded to the same 16 bits before they multiply
- * values. */
+/* kernels/cuda/attention/mma.cu: the forward pass of attention for 16-bit q, k and v, by tensor cores, as in
+ * FlashAttention-2 (Dao 2023). Products are of 16-bit numbers, sums are float32. The weights are rounded to the same
+ * 16-bit type before they are multiplied by the values. */
 #include <float.h>
 
 #include "kernels/cuda/attention/attention.h"
@@ -16,7 +16,7 @@ static __device__ inline uint32_t pack_pair(Half, float low, float high)
     return pack_f16(low, high);
 }
 
-/* load_halves number by number: a warp has a row, its lanes are neighbours. */
+/* load_halves for unaligned rows: one warp per row; neighbouring lanes copy neighbouring numbers. */
 template <int WIDE>
 static __device__ inline void load_each(uint16_t *to, const uint16_t *from, int64_t ld, int rows, int D)
 {
@@ -30,8 +30,9 @@ static __device__ inline void load_each(uint16_t *to, const uint16_t *from, int6
         to += WARPS * (WIDE + HALF_PAD);
     }
 }
-/* to [64, WIDE + HALF_PAD] = rows first .. of x, zeros behind `count` rows and D columns. As load_rows; wide:
- * neighbours copy 16 bytes each, 8 or 4 of them have a row. */
+/* Writes KEYS rows of x, from row `first` on, to `to` [KEYS, WIDE + HALF_PAD]. Rows from `count` on and columns from D
+ * on become zeros. The rest is as in load_rows. If `wide`, 8 or 4 neighbouring threads copy one row, 16 bytes each at a
+ * time. */
 template <int WIDE>
 static __device__ inline void load_halves(uint16_t *to, const HeadRows *x, int first, int count, int D, bool wide)
 {
@@ -54,9 +55,11 @@ static __device__ inline void load_halves(uint16_t *to, const HeadRows *x, int f
     }
 }
 
-/* The address that a lane gives ldmatrix for a [16, 16] part of a matrix with `ld` numbers a row: its four 8 x 8
- * matrices are, in this order, at rows and columns (0, 0), (8, 0), (0, 8), (8, 8); across: (0, 0), (0, 8), (8, 0), (8,
- * 8). */
+/* Returns the address that a lane passes to ldmatrix for a [16, 16] part of a matrix with `ld` numbers per row. The
+ * four 8 x 8 matrices begin at these rows and columns, in this order:
+ *
+ *   part_down     (0, 0), (8, 0), (0, 8), (8, 8)
+ *   part_across   (0, 0), (0, 8), (8, 0), (8, 8) */
 static __device__ inline const uint16_t *part_down(const uint16_t *x, int ld)
 {
     return x + lane_id() % 16 * ld + lane_id() / 16 * 8;
@@ -66,9 +69,13 @@ static __device__ inline const uint16_t *part_across(const uint16_t *x, int ld)
     return x + (lane_id() % 8 + lane_id() / 16 * 8) * ld + lane_id() / 8 % 2 * 8;
 }
 
-/* A warp's scores [16, KEYS] are tiles of 8 columns: a lane has of rows g and g + 8, g = lane / 4, columns 8 n + 2
- * (lane % 4) and the next. They become scores to the base 2, -inf where a key is not seen. away: key - place of the
- * lane's first. */
+/* Turns a warp's products [16, KEYS] into scores to the base 2: scaled, with the relative bias, and -inf if the key is
+ * not seen. The products are tiles of 8 columns. A lane has rows g and g + 8, with g = lane / 4, and columns 8 n + 2
+ * (lane % 4) and the next column.
+ *
+ * - `away`: key - place of the lane's first row and column.
+ * - `cols`: how many keys exist from the lane's first column on.
+ * - `all`: all scores of the warp are seen. */
 static __device__ inline void finish_tiles(float s[TILES][4], const Sight *w, int away, int cols, bool all)
 {
     if (w->relative) {
@@ -91,7 +98,7 @@ static __device__ inline void finish_tiles(float s[TILES][4], const Sight *w, in
         }
 }
 
-/* The 4 lanes of a row */
+/* The maximum and the sum over the 4 lanes of a row. */
 static __device__ inline float quad_max(float x)
 {
     x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, 1));
@@ -103,7 +110,8 @@ static __device__ inline float quad_add(float x)
     return x + __shfl_xor_sync(FULL_MASK, x, 2);
 }
 
-/* A lane's part of a result: rows 0 and 8, columns 8 n and 8 n + 1 from its first on */
+/* Writes a lane's part of a result: columns 8 n and 8 n + 1 of rows 0 and 8. `to` is the place of the lane's first
+ * number; `rows` rows and `cols` columns exist from there on. */
 template <int WIDE, class T>
 static __device__ inline void put_tiles(T *to, int64_t ld, const float y[WIDE / 8][4], int rows, int cols)
 {
@@ -114,15 +122,21 @@ static __device__ inline void put_tiles(T *to, int64_t ld, const float y[WIDE / 
                 from_f32(y[n][c], to + c / 2 * 8 * ld + 8 * n + c % 2);
 }
 
-/* A block: 64 queries of a head of a text, 16 a warp; blocks behind the end of their text leave at once. Q is loaded
- * once and stays in registers as fragments. 64 keys and then their values come to shared memory by 16-byte copies that
- * nothing waits for: the values arrive while scores are computed, the next keys while values are added up. Rows there
- * are WIDE + 8 numbers apart, so that the 8 rows of an ldmatrix lie in different banks. The accumulators of the first
- * product are, packed to 16 bits, the operand of the second: no weight goes through shared memory. 64 x 64 scores and
- * 64 x WIDE sums are what the registers of 4 warps hold. Bounded by tensor cores and, with small D, by exponentials.
+/* One block per 64 queries of one head of one text; each warp has 16 queries. Blocks after the end of their text return
+ * immediately.
  *
- * Sums: over features and keys in steps of 16 in order, each as the tensor core adds; of a row's weights by lanes in
- * order, then by two steps over 4 lanes. */
+ * - Q is loaded once and stays in registers as fragments.
+ * - 64 keys, and then their values, are copied to shared memory asynchronously, 16 bytes per thread. The values are
+ *   copied while the scores are computed, and the next keys while the values are added up.
+ * - Rows in shared memory are WIDE + 8 numbers apart, so that the 8 rows of an ldmatrix are in different banks.
+ * - The accumulators of the first product, packed to 16 bits, are an operand of the second product. No weight goes
+ *   through shared memory.
+ * - 64 x 64 scores and 64 x WIDE sums fill the registers of the 4 warps.
+ *
+ * The kernel is limited by the tensor cores, and with a small D by the exponentials.
+ *
+ * The order of the sums: features and keys are added in steps of 16, in order; the tensor core adds each step. A lane
+ * adds its weights of a row in order. Then two steps add the sums of 4 lanes. */
 template <class T, int WIDE>
 static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
     attention_mma_kernel(const Attention t, int64_t parts, bool wide)
@@ -154,7 +168,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
     for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
         const Seen seen = seen_between(&sight, j0 - place - (ROWS - 1), j0 + KEYS - 1 - place);
         cp_async_wait<0>();
-        __syncthreads(); /* keys are there, and all have left v */
+        __syncthreads(); /* the keys are in k; no warp reads the old v any more */
         load_halves<WIDE>(v, &V, j0, r.keys, D, wide);
         cp_async_commit();
         uint32_t weights[KEYS / 16][4];
@@ -190,7 +204,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
                     weights[n][i] = pack_pair(T(), s[2 * n + i / 2][i % 2 * 2], s[2 * n + i / 2][i % 2 * 2 + 1]);
         }
         cp_async_wait<0>();
-        __syncthreads(); /* values are there, and all have left k */
+        __syncthreads(); /* the values are in v; no warp reads the old k any more */
         if (j0 + KEYS < span.end)
             load_halves<WIDE>(k, &K, j0 + KEYS, r.keys, D, wide);
         cp_async_commit();

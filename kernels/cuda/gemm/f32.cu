@@ -1,14 +1,16 @@
-/* kernels/cuda/gemm/f32.cu: C = A B in float32, by multiply-adds. An element is a chain of fmaf from 0 over k = 0,
- * 1, 2, ..., whatever tile it falls into. A K above K_STEP is cut into parts whose lengths differ by one at most;
- * the chain of each is added to the sum of those before, as kernels/cpu/gemm/tile.h does it: one chain of 4480
- * numbers rounds 2.5 times as much. The order depends on K alone: K is not split over threads or blocks, and few
- * elements keep few threads busy. Such products wait for memory (docs/kernels/cuda-gemm.md). */
+/* kernels/cuda/gemm/f32.cu: C = A B in float32, by multiply-adds. An element is a chain of fmaf over k = 0, 1, 2, ...,
+ * starting from 0, whatever tile contains it. If K is above K_STEP, it is cut into parts whose lengths differ by at
+ * most one. The chain of each part is added to the sum of the parts before, as in kernels/cpu/gemm/tile.h: one chain of
+ * 4480 numbers would have 2.5 times the rounding error.
+ *
+ * The order depends only on K: K is not split over threads or blocks. A product with few elements therefore keeps few
+ * threads busy. Such products are limited by memory (docs/kernels/cuda-gemm.md). */
 #include "kernels/cuda/gemm/gemm.h"
 
-/* The tile of a block: BM x BN of C by BK of K in each step. A warp has LANES_M x 32 / LANES_M lanes; a lane computes
- * TM x TN elements, in groups of V x V (V consecutive rows and columns, the next group LANES_M V rows or LANES_N V
- * columns away), so that the lanes of a warp read shared memory in whole lines. STAGES parts of A and B are in shared
- * memory: one is used while the others are on their way. */
+/* The tile of a block: BM x BN of C, with BK numbers of K per step. A warp has LANES_M x 32 / LANES_M lanes. A lane
+ * computes TM x TN elements in groups of V x V: V consecutive rows and columns. The next group is LANES_M V rows or
+ * LANES_N V columns further, so that the lanes of a warp read shared memory in whole lines. Shared memory has STAGES
+ * parts of A and B: one is used while the others are being copied. */
 template <int BM_, int BN_, int BK_, int TM_, int TN_, int V_, int STAGES_> struct Shape {
     typedef Part<float, BM_, BK_, false, BM_ / TM_ *(BN_ / TN_)> A;
     typedef Part<float, BN_, BK_, false, BM_ / TM_ *(BN_ / TN_)> B;
@@ -16,23 +18,27 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, int V_, int STAGES_> stru
     static constexpr int LANES_M = 4, LANES_N = WARP / LANES_M, WM = LANES_M * TM, WN = LANES_N * TN;
     static constexpr int WARPS_M = BM / WM, WARPS_N = BN / WN, THREADS = WARPS_M * WARPS_N * WARP;
     static constexpr int STAGE = A::NUMBERS + B::NUMBERS;
-    static constexpr int SLICE = LANES_M * V; /* rows of a warp that finish together */
+    static constexpr int SLICE = LANES_M * V; /* rows of a warp that are finished together */
     static constexpr int FLOATS = MAX(STAGES * STAGE, WARPS_M *SLICE *(BN + 4));
-    static constexpr bool KEEPS = TM * TN <= 16; /* sums of K's parts so far stay in registers, else in memory */
+    /* true: the sums of the earlier parts of K are in registers; false: in memory */
+    static constexpr bool KEEPS = TM * TN <= 16;
 };
 
-/* 128 x 128: a lane reads 16 numbers for 64 multiply-adds; 64 sums and two sets of operands fit into 128 registers, so
- * two blocks share a multiprocessor. Smaller tiles read more for each multiply-add and are for products that would be
- * too few large tiles; the smallest has so little to compute in a step that it copies seven ahead. 8 rows or 8 columns:
- * A or B is so thin that the other operand is read once, at the speed of memory; 96 numbers of K are on their way for
- * each of the 32 columns (rows). */
+/* The shapes:
+ * - Large, 128 x 128: a lane reads 16 numbers for 64 multiply-adds. 64 sums and two sets of operands fit into 128
+ *   registers, so two blocks share a multiprocessor.
+ * - Medium and Small: they read more numbers per multiply-add. They are for products that would have too few large
+ *   tiles. A step of Small is so short that seven steps are copied ahead.
+ * - Rows and Columns, for 8 rows or 8 columns: A or B is thin, and the other operand is read once, at the bandwidth of
+ *   the memory. 96 numbers of K are in flight for each of the 32 columns (rows). */
 typedef Shape<128, 128, 8, 8, 8, 4, 4> Large;
 typedef Shape<64, 64, 8, 8, 4, 4, 4> Medium;
 typedef Shape<32, 32, 8, 4, 4, 4, 8> Small;
 typedef Shape<8, 32, 32, 1, 1, 1, 4> Rows;
 typedef Shape<32, 8, 32, 1, 1, 1, 4> Columns;
 
-/* T numbers of a line of shared memory, in groups of V that are `apart` */
+/* Loads T numbers of a line of shared memory into x, in groups of V numbers whose beginnings are `apart` numbers apart.
+ */
 template <int T, int V> static __device__ inline void take(const float *line, int apart, float *x)
 {
     UNROLL
@@ -46,7 +52,7 @@ template <int T, int V> static __device__ inline void take(const float *line, in
     }
 }
 
-/* One step of k for all sums of a lane */
+/* Adds the products of one k to all sums of a lane. */
 template <class S>
 static __device__ inline void multiply_add(const float *a_line, const float *b_line, float (&acc)[S::TM][S::TN])
 {
@@ -61,7 +67,7 @@ static __device__ inline void multiply_add(const float *a_line, const float *b_l
     }
 }
 
-/* The next step's numbers of A and B, where this part of K has any */
+/* Starts the copies of A and B for the next step, if this part of K has more numbers. */
 template <class S>
 static __device__ inline void copy_parts(float *to, const Side &a, Cursor<float> &a_at, const Side &b,
                                          Cursor<float> &b_at, int left)
@@ -74,8 +80,8 @@ static __device__ inline void copy_parts(float *to, const Side &a, Cursor<float>
     cp_async_commit();
 }
 
-/* The chains of one part of K: k0 .. k0 + len - 1. One barrier a step of BK: behind it, what came is seen by all, and
- * what was used before is free for the next copy. */
+/* Computes the chains of one part of K: k0 .. k0 + len - 1. There is one barrier per step of BK. After it, all threads
+ * can read the numbers that were copied, and the memory of the step before may be overwritten. */
 template <class S>
 static __device__ inline void chains(float *shared, const Side &a, const Side &b, Place at, int64_t k0, int len,
                                      int row, int column, float (&acc)[S::TM][S::TN])
@@ -102,7 +108,7 @@ static __device__ inline void chains(float *shared, const Side &a, const Side &b
             UNROLL
             for (int k = 0; k < S::BK; k++)
                 multiply_add<S>(a_line + k * S::A::LD, b_line + k * S::B::LD, acc);
-        } else { /* zeros behind K would turn a sum of -0 into 0 */
+        } else { /* no padding with zeros: fmaf(0, 0, -0) would turn a sum of -0 into 0 */
             for (int k = 0; k < left; k++)
                 multiply_add<S>(a_line + k * S::A::LD, b_line + k * S::B::LD, acc);
         }
@@ -111,8 +117,9 @@ static __device__ inline void chains(float *shared, const Side &a, const Side &b
     }
 }
 
-/* acc becomes old + acc, and old that: a thread's sums. In memory they lie so that a warp takes whole lines, each
- * thread its own numbers; 64 KB for each of the blocks that run at a time stay in the L2 cache. */
+/* Sets acc = old + acc and old = acc for a thread's sums. `old` is in registers (kept) or in memory (partial). In
+ * memory, consecutive threads have consecutive numbers, so accesses are coalesced. A block has 64 KB there; those of
+ * the running blocks stay in the L2 cache. */
 template <class S>
 static __device__ inline void add_part(float (&acc)[S::TM][S::TN], float (&kept)[S::KEEPS ? S::TM : 1][S::TN],
                                        float *partial, bool first)
@@ -128,9 +135,10 @@ static __device__ inline void add_part(float (&acc)[S::TM][S::TN], float (&kept)
     }
 }
 
-/* A block computes one tile. Bounded by multiply-adds for the larger tiles: in a step of k a lane of the largest reads
- * 4 x 16 bytes of shared memory for 64 of them. partial: S::BM x S::BN floats for each block, where K has several parts
- * and registers do not keep their sums. */
+/* Computes one tile per block, with A and B in shared memory. Copies from memory are asynchronous and coalesced. The
+ * larger tiles are limited by multiply-adds: for each k, a lane of the largest tile reads 4 x 16 bytes of shared memory
+ * for 64 multiply-adds.
+ * - `partial`: S::BM x S::BN floats per block, if K has several parts and the registers do not keep their sums. */
 template <class S>
 static __global__ void __launch_bounds__(S::THREADS, S::THREADS *S::TM *S::TN > 8192 ? 2 : 1)
     f32_kernel(Side a, Side b, Finish f, Grid grid, float *partial)

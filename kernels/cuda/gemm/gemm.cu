@@ -1,16 +1,18 @@
-/* kernels/cuda/gemm/gemm.cu: the matrix product of the table: how a product is computed, what of it lies in scratch
- * memory, and in what order. */
+/* kernels/cuda/gemm/gemm.cu: the matrix product of the table: how a product is computed, which operands are converted
+ * in scratch memory, and in what order. */
 #include "kernels/cuda/gemm/gemm.h"
 
-/* How a product goes. What an operand lacks is made in scratch memory first: A in the type and lines of packed weights;
- * an operand of 16 bits that meets one of another type as float32. */
+/* How a product is computed. Operands that a kernel cannot read in place are first converted in scratch memory:
+ * - A, to the type and the line length of packed weights.
+ * - A 16-bit operand whose other operand has another type, to float32. */
 typedef struct Plan {
     Unit unit;
-    int parts;               /* of A */
-    int64_t a_line, b_line;  /* numbers from line to line in scratch memory; 0: the operand is read in place */
-    size_t a_bytes, b_bytes; /* in scratch memory; A's scales behind it */
+    int parts; /* parts of A, 1 or 2 */
+    /* numbers between the beginnings of two lines in scratch memory; 0: the operand is read in place */
+    int64_t a_line, b_line;
+    size_t a_bytes, b_bytes; /* in scratch memory; the scales of A come after the operands */
     size_t scale_bytes, zero_bytes;
-    size_t partial_bytes; /* f32_product's */
+    size_t partial_bytes; /* of f32_product */
     Tile tile;
 } Plan;
 
@@ -44,8 +46,8 @@ static Plan make_plan(const Gemm *g, Unit f32_unit)
     return p;
 }
 
-/* The same for every unit of float32 operands. Addresses are not looked at: an operand that turns out to lie so that it
- * is read in place leaves its room unused. */
+/* The size is for UNIT_F32, and is enough for UNIT_TF32. It does not depend on addresses: if an operand turns out to be
+ * readable in place, its scratch memory is not used. */
 size_t cuda_gemm_work(const Run *run, const Gemm *g)
 {
     (void)run;
@@ -56,7 +58,7 @@ size_t cuda_gemm_work(const Run *run, const Gemm *g)
            p.partial_bytes;
 }
 
-static bool by_wgmma(const Plan *p) /* where the level has it */
+static bool by_wgmma(const Plan *p) /* if the level has wgmma */
 {
     return p->tile == TILE_128 && (p->unit == UNIT_F16 || p->unit == UNIT_BF16);
 }
@@ -66,7 +68,7 @@ static Way way_of(const Gemm *g, Unit f32_unit, bool wgmma)
     static const char *const TILES[TILE_COUNT] = {"128x128", "64x64", "32x32", "8x32", "32x8", "16x64"};
     static const struct {
         const char *name, *why;
-    } UNITS[] = {{"f32", "multiply-adds, one chain an element"},
+    } UNITS[] = {{"f32", "multiply-adds, one chain per element"},
                  {"tf32", "tensor cores, operands rounded to 10 bits of fraction: cuda:tf32"},
                  {"f16", "tensor cores; a float32 A is two numbers of f16"},
                  {"bf16", "tensor cores; A is rounded to bf16"},
@@ -121,7 +123,7 @@ Finish finish_of(const Gemm *g)
     return f;
 }
 
-/* k_inner: wide copies go along K, else across */
+/* Returns an operand. k_inner: the copies of 16 bytes are along K; otherwise along `count`. */
 static Side side_of(const void *p, DType type, int64_t step, int64_t k_step, int64_t count, int64_t K, bool k_inner)
 {
     const int64_t bytes = (int64_t)dtype_bytes(type), across = k_inner ? step : k_step;
@@ -130,7 +132,8 @@ static Side side_of(const void *p, DType type, int64_t step, int64_t k_step, int
     return s;
 }
 
-/* An operand [count, K] in float32 of any steps, by way of `work` where it is not float32 */
+/* Returns the operand [count, K] in float32. The steps may have any size. If its type is not float32, it is first
+ * converted to `work`, with K inner if `k_lines`. */
 static Side f32_side(const Run *run, const void *p, DType type, int64_t step, int64_t k_step, int64_t count, int64_t K,
                      bool k_inner, bool k_lines, float *work, int64_t line)
 {
@@ -158,7 +161,8 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
         f32_product(run, a, b, finish_of(g), p->tile, (float *)((char *)b_work + size_round_up(p->b_bytes, LINE)));
 }
 
-/* An operand [count, K] of 16 bits with K inside, by way of `work` where 16 bytes cannot be copied at once */
+/* Returns the operand [count, K] in the 16-bit type `type`, with K inner. If its type is another one, or if it cannot
+ * be copied by 16 bytes, it is first copied to `work`. */
 static Side half_side(const Run *run, DType type, const void *p, DType p_type, int64_t step, int64_t k_step,
                       int64_t count, int64_t K, void *work, int64_t line)
 {

@@ -1,29 +1,34 @@
-/* kernels/cuda/gemm/gemm.h: what the files of the matrix product share: operands, their way to shared memory, and what
- * follows the product.
+/* kernels/cuda/gemm/gemm.h: what the files of the matrix product C = A B share: the operands, their copies to shared
+ * memory, and the operations after the product. A is [M, K], B is [K, N], C is [M, N].
  *
- *   pack.cu     packed weights, and A brought to the numbers of the weights
+ *   pack.cu     packs weights, and converts A to the type of the packed weights
  *   f32.cu      float32 by multiply-adds: chains over k = 0, 1, 2, ... of at most K_STEP numbers
  *   tensor.cu   tf32, bf16, f16 and int8 by tensor cores (mma.sync)
- *   wgmma.cu    bf16 and f16 by wgmma, the H100's own instruction; the emulator leaves it out
- *   gemm.cu     which of them, and the entries of the table
+ *   wgmma.cu    bf16 and f16 by wgmma, an instruction of the H100; not compiled for the emulator
+ *   gemm.cu     chooses one of them; the entries of the table
  *
- * The forms of packed B [K, N]. What is added to fill a line up is zero.
- *   PACK_F32    [K, N'] float32, N' a multiple of 4: B's rows
- *   PACK_F16, PACK_BF16   [N, K'] 16-bit numbers, K' a multiple of 32: B's columns, as tensor cores read them
- *   PACK_INT8   [N, K'] signed bytes, K' a multiple of 64; behind them scale [N] (float32) and sum [N] (int32):
- *               B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's bytes */
+ * The forms of packed B [K, N]. The padding of a line is zero.
+ *
+ *   PACK_F32              [K, N_pad] float32, N_pad a multiple of 4: the rows of B
+ *   PACK_F16, PACK_BF16   [N, K_pad] 16-bit numbers, K_pad a multiple of 32: the columns of B,
+ *                         as tensor cores read them
+ *   PACK_INT8             [N, K_pad] signed bytes, K_pad a multiple of 64; then scale [N] (float32)
+ *                         and sum [N] (int32): B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the
+ *                         sum of the bytes of column n */
 #ifndef SAPOR_CUDA_GEMM_H
 #define SAPOR_CUDA_GEMM_H
 
 #include "kernels/cuda/act.h"
 
-enum { LINE = 64 }; /* bytes of a row of an operand that tensor.cu's kernels take at once */
+enum { LINE = 64 }; /* bytes of an operand's row per step of tensor.cu's kernels */
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-/* A [M, K] or B' [N, K]: number (i, k) is at i step + k k_step. wide: whole groups of 16 bytes can be copied: the
- * pointer and the larger step are multiples of 16 bytes, and the smaller step is 1: k_step for tensor.cu, step for
- * f32.cu. Operands of tensor.cu that are not of float32 are always wide. */
+/* An operand: A [count, K] or the transposed B [count, K]. Number (i, k) is at i step + k k_step.
+ *
+ * - `wide`: groups of 16 bytes can be copied. The pointer and the larger step are multiples of 16 bytes, and the
+ *   smaller step is 1. The smaller step is k_step for tensor.cu, and `step` for f32.cu. Operands of tensor.cu that are
+ *   not float32 are always wide. */
 typedef struct Side {
     const void *p;
     int64_t step, k_step;
@@ -31,11 +36,12 @@ typedef struct Side {
     bool wide;
 } Side;
 
-/* Which tile of C a block computes. Blocks go down 8 tiles before they go to the next column of tiles: what runs at the
- * same time reads fewer different rows of A and B, so that more of the reads hit the L2 cache. */
+/* Chooses the tile of C that a block computes. Consecutive blocks have 8 tiles of one column of tiles, then 8 tiles of
+ * the next column. The blocks that run at the same time then read fewer different rows of A and B, so more reads hit
+ * the L2 cache. */
 typedef struct Grid {
     int m_tiles, n_tiles;
-    int parts; /* f32.cu: of K */
+    int parts; /* f32.cu: parts of K. wgmma.cu: parts of A, 1 or 2 */
     int64_t K;
 } Grid;
 typedef struct Place {
@@ -52,26 +58,28 @@ static __device__ inline Place place_of(Grid grid)
     return at;
 }
 
-/* The part of an operand that a step takes: I x BK numbers, in shared memory at tile[i LD + k] where K_INNER, else at
- * tile[k LD + i]. A line has 16 bytes more than its numbers, so that lines begin in different banks. */
+/* The part of an operand for one step: I x BK numbers in shared memory. Number (i, k) is at tile[i LD + k] if K_INNER,
+ * otherwise at tile[k LD + i]. A line is 16 bytes longer than its numbers, so that the lines begin in different banks.
+ */
 template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
     typedef T type;
     static constexpr bool K_INNER = K_INNER_;
     static constexpr int I = I_, BK = BK_, THREADS = THREADS_;
-    static constexpr int VEC = 16 / (int)sizeof(T); /* numbers of a wide copy */
+    static constexpr int VEC = 16 / (int)sizeof(T); /* numbers per copy of 16 bytes */
     static constexpr int INNER = K_INNER ? BK : I, OUTER = K_INNER ? I : BK;
-    static constexpr int VECS = INNER / VEC; /* of a line */
+    static constexpr int VECS = INNER / VEC; /* copies of 16 bytes per line */
     static constexpr int LD = INNER + VEC, NUMBERS = OUTER * LD;
 };
-/* What a thread copies: its first number, and how many of the part's I, from there on, the operand has */
+/* The source of a thread's copies: its first number, and how many of the part's I rows exist in the operand from there
+ * on. */
 template <class T> struct Cursor {
     const T *from;
     int count;
 };
 
-/* Place (i, k) of a thread's first number in a part. Wide operands go by 16 bytes a thread. Others are of 4-byte
- * numbers and go one by one: a warp takes 8 numbers along the smaller step by 4 across, so that it reads whole
- * sectors of 32 bytes and writes to 32 different banks. */
+/* Returns the place (i, k) of a thread's first number in a part. For wide operands a thread copies 16 bytes at a time.
+ * Other operands have 4-byte numbers, which are copied one by one: a warp copies 8 numbers along the smaller step by 4
+ * numbers along the larger one. It then reads whole sectors of 32 bytes and writes to 32 different banks. */
 template <class P> static __device__ inline int2 first_of(const Side &x)
 {
     typedef typename P::type T;
@@ -93,8 +101,8 @@ template <class P> static __device__ inline Cursor<typename P::type> cursor_of(c
     c.count = (int)MIN(x.count - i0, (int64_t)P::I) - at.x;
     return c;
 }
-/* Begins to copy a part to shared memory, without registers between (cp.async), and goes on to the next one. `left`
- * numbers of K are left, at most BK; what lies outside of the operand becomes zero. */
+/* Starts the asynchronous copy of a part to shared memory (cp.async, without registers) and advances the cursor to the
+ * next part. `left` numbers of K are left, at most BK. Numbers outside the operand become zero. */
 template <class P>
 static __device__ inline void stage(typename P::type *tile, const Side &x, Cursor<typename P::type> &c, int left)
 {
@@ -103,7 +111,7 @@ static __device__ inline void stage(typename P::type *tile, const Side &x, Curso
     T *to = tile + (P::K_INNER ? at.x * P::LD + at.y : at.y * P::LD + at.x);
     const T *from = c.from;
     if (sizeof(T) != 4 || x.wide) {
-        constexpr int PASS = MAX(P::THREADS / P::VECS, 1); /* lines */
+        constexpr int PASS = MAX(P::THREADS / P::VECS, 1); /* lines per pass of all threads */
         const int64_t next = PASS * (P::K_INNER ? x.step : x.k_step);
         UNROLL
         for (int j = 0; j < P::OUTER; j += PASS) {
@@ -124,9 +132,9 @@ static __device__ inline void stage(typename P::type *tile, const Side &x, Curso
     c.from += P::BK * x.k_step;
 }
 
-/* ---- what follows the product ---------------------------------------------------------------- */
+/* ---- the operations after the product -------------------------------------------------------- */
 
-/* C = act(alpha x + beta C + bias + residual), with x from the sums of the tile. */
+/* C = act(alpha x + beta C + bias + residual). x is computed from the sums of a tile. */
 typedef struct Finish {
     int64_t M, N;
     float alpha, beta;
@@ -137,13 +145,14 @@ typedef struct Finish {
     void *C;
     Act act;
     float act_param;
-    bool vectors; /* C and residual are float32 and go by 16 bytes */
-    /* NULL or: int8's x = (sum - row_zero[m] column_sum[n]) column_scale[n] row_scale[m], the sum an int32; without
-     * column_scale x = sum row_scale[m] */
+    bool vectors; /* C and residual are float32 and are accessed by 16 bytes */
+    /* NULL, or the scales of x:
+     * - int8: x = (sum - row_zero[m] column_sum[n]) column_scale[n] row_scale[m], with an int32 sum.
+     * - column_scale is NULL: x = sum row_scale[m]. */
     const float *row_scale, *column_scale;
     const int32_t *row_zero, *column_sum;
 } Finish;
-Finish finish_of(const Gemm *g); /* gemm.cu's; without scales */
+Finish finish_of(const Gemm *g); /* of gemm.cu; without scales */
 
 static __device__ inline float load_typed(DType type, const void *p, int64_t i)
 {
@@ -177,8 +186,8 @@ static __device__ inline float added(const Finish &f, int64_t n, float x, float 
         x += f.bias[n];
     return f.residual ? x + residual : x;
 }
-/* Columns n .. n + 3 of row m. Where C or residual cannot be taken by 16 bytes, or fewer columns are left, one by
- * one. */
+/* Writes columns n .. n + 3 of row m of C. If C or residual cannot be accessed by 16 bytes, or if fewer columns are
+ * left, the numbers are accessed one by one. */
 static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, float4 sum)
 {
     float x[4] = {sum.x, sum.y, sum.z, sum.w}, old[4] = {0, 0, 0, 0}, residual[4] = {0, 0, 0, 0};
@@ -216,9 +225,9 @@ static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, flo
             store_typed(f.C_type, f.C, m * f.ldc + n + i, x[i]);
     }
 }
-/* A slice of the block's tile, which lies in shared memory as [WARPS_M R, BN + 4]: row r of it is row r / R WM +
- * slice R + r % R of the tile, at `at` in C. Consecutive threads take consecutive columns, so C, residual and bias
- * are read and written in whole lines. */
+/* Writes a slice of the block's tile to C. `tile` is the slice in shared memory, [WARPS_M R, BN + 4]. Its row r is row
+ * r / R WM + slice R + r % R of the block's tile, whose place in C is `at`. Consecutive threads have consecutive
+ * columns, so C, residual and bias are accessed in whole lines. */
 template <int WARPS_M, int WM, int R, int BN, int THREADS>
 static __device__ inline void finish_slice(const Finish &f, Place at, int slice, const float *tile)
 {
@@ -232,48 +241,54 @@ static __device__ inline void finish_slice(const Finish &f, Place at, int slice,
 
 /* ---- the products ---------------------------------------------------------------------------- */
 
-/* Tiles of C that a block computes; the result does not depend on them. */
+/* The sizes of the tile of C that a block computes. The result does not depend on the size. */
 typedef enum Tile { TILE_128, TILE_64, TILE_32, TILE_8_ROWS, TILE_8_COLUMNS, TILE_16_ROWS, TILE_COUNT } Tile;
-/* Enough tiles to keep the largest cards busy: an H100 has 132 multiprocessors. */
+/* A number of tiles that keeps the largest cards busy: an H100 has 132 multiprocessors. */
 enum { ENOUGH_TILES = 128 };
 
-/* f32.cu: TILE_128, TILE_64, TILE_32, TILE_8_ROWS, TILE_8_COLUMNS. partial: f32_partial_bytes of scratch memory */
+/* f32.cu has TILE_128, TILE_64, TILE_32, TILE_8_ROWS and TILE_8_COLUMNS. `partial`: f32_partial_bytes of scratch
+ * memory. */
 enum { K_STEP = 384 };
 Tile f32_tile(int64_t M, int64_t N);
 size_t f32_partial_bytes(int64_t M, int64_t N, int64_t K, Tile tile);
 void f32_product(const Run *run, const Side &a, const Side &b, const Finish &f, Tile tile, float *partial);
 
-/* tensor.cu: TILE_128, TILE_64, TILE_16_ROWS. What multiplies what: */
+/* tensor.cu has TILE_128, TILE_64 and TILE_16_ROWS. Unit: the type of the numbers that are multiplied. */
 typedef enum Unit { UNIT_F32, UNIT_TF32, UNIT_F16, UNIT_BF16, UNIT_INT8 } Unit;
 Tile tensor_tile(int64_t M, int64_t N);
-/* a.K is b.K, or twice as much: A has two parts, each is multiplied by the same B; b.K is in whole lines then. */
+/* a.K is b.K or 2 b.K. If it is 2 b.K, A has two parts; each is multiplied by the same B, and the products are added.
+ * b.K numbers are then a multiple of LINE bytes. */
 void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile);
 
-/* wgmma.cu: the same of f16 and bf16 by wgmma. False: nothing was done, as the card or the unit is another. */
+/* wgmma.cu: tensor_product for f16 and bf16 by wgmma. Returns false and does nothing if the card or the unit is another
+ * one. */
 bool wgmma_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f);
 
-/* pack.cu */
-Pack pack_type(Pack form); /* F32, F16, BF16 or INT8, of a form of kernels/cpu/forms.h, too */
-static inline int64_t pack_line(Pack type, int64_t K, int64_t N) /* numbers from one line to the next */
+/* ---- pack.cu --------------------------------------------------------------------------------- */
+Pack pack_type(Pack form); /* Returns F32, F16, BF16 or INT8, also for the forms of kernels/cpu/forms.h. */
+static inline int64_t pack_line(Pack type, int64_t K, int64_t N) /* numbers between the beginnings of two lines */
 {
     return type == PACK_F32 ? round_up(N, 4) : round_up(K, type == PACK_INT8 ? LINE : LINE / 2);
 }
-/* y[r, c] at r ld + c = x[r, c] at r row + c col, converted; columns from `cols` to ld become 0 */
+/* Copies and converts a matrix: y[r ld + c] = x[r row + c col]. Columns from `cols` to ld-1 of y become 0. */
 void copy_matrix(const Run *run, int64_t rows, int64_t cols, DType x_type, const void *x, int64_t row, int64_t col,
                  DType y_type, void *y, int64_t ld);
-/* Row m of A [M, K] as two numbers of f16 whose sum it is, divided by scale[m], a power of two: y [M, 2 ld] has the
- * larger ones in the first half of a row */
+/* Splits A [M, K] into the sum of two f16 numbers:
+ *
+ *   A[m,k] = scale[m] (y[m,k] + y[m, ld + k])
+ *
+ * scale[m] is a power of two. y is [M, 2 ld]; the first half of a row has the larger numbers. */
 void split_rows(const Run *run, int64_t M, int64_t K, DType type, const void *A, int64_t row, int64_t col, Half *y,
                 int64_t ld, float *scale);
-/* A[m,k] = scale[m] (y[m,k] - zero[m]) */
+/* Quantises the rows of A to bytes: A[m,k] = scale[m] (y[m,k] - zero[m]). */
 void quantise_rows(const Run *run, int64_t M, int64_t K, DType type, const void *A, int64_t row, int64_t col, int8_t *y,
                    int64_t ld, float *scale, int32_t *zero);
 
-/* The level "cuda:tf32": cuda_gemm with products of float32 operands by tensor cores in tf32 */
+/* The level "cuda:tf32": cuda_gemm, but products of float32 operands are computed by tensor cores in tf32. */
 void cuda_gemm_tf32(const Run *run, const Gemm *g);
 Way cuda_gemm_way_tf32(const Run *run, const Gemm *g);
-/* The level "cuda:wgmma": cuda_gemm with large products of f16 and bf16 by wgmma, on an H100. Off until a card has
- * shown that it is right. */
+/* The level "cuda:wgmma": cuda_gemm, but large products of f16 and bf16 use wgmma on an H100. Not the default until a
+ * run on a card has shown that the results are correct. */
 void cuda_gemm_wgmma(const Run *run, const Gemm *g);
 Way cuda_gemm_way_wgmma(const Run *run, const Gemm *g);
 

@@ -1,5 +1,5 @@
-/* kernels/cuda/gemm/pack.cu: weights packed once, and A brought to the numbers that packed weights are multiplied
- * by. All kernels here are bounded by the bandwidth of memory; those of weights run once, when a model is loaded. */
+/* kernels/cuda/gemm/pack.cu: packs weights once, and converts A to the type of the packed weights. All kernels here are
+ * memory-bound. Those for weights run once, when a model is loaded. */
 #include "kernels/cpu/forms.h"
 #include "kernels/cuda/gemm/gemm.h"
 
@@ -8,7 +8,8 @@ Pack pack_type(Pack form)
     return form < PACK_COUNT ? form : form < PACK_INT8_DOTS ? PACK_BF16 : PACK_INT8;
 }
 
-/* A bf16 or int8 product is with A in bf16 or int8: what the forms DOTS say. WIDE and AMX are the CPU's own. */
+/* A bf16 or int8 product here has A in bf16 or int8, as the forms named DOTS specify. The forms named WIDE and AMX are
+ * for the CPU only. */
 bool cuda_gemm_packs(Pack form)
 {
     return form <= PACK_INT8 || form == PACK_BF16_DOTS || form == PACK_INT8_DOTS;
@@ -25,8 +26,9 @@ size_t cuda_gemm_pack_bytes(Pack form, int64_t K, int64_t N)
 
 /* ---- copies ---------------------------------------------------------------------------------- */
 
-/* A block takes squares of 32 x 32: read along the smaller step, turned in shared memory, written along the lines of y.
- * Both go by whole lines of 32 numbers. */
+/* Copies and converts a matrix (gemm.h: copy_matrix). A block copies squares of 32 x 32 numbers. It reads a square
+ * along the smaller step, transposes it in shared memory if needed, and writes it along the lines of y. Reads and
+ * writes are whole lines of 32 numbers. */
 template <class X, class Y>
 static __global__ void __launch_bounds__(256)
     copy_kernel(int64_t rows, int64_t cols, const X *x, int64_t row, int64_t col, Y *y, int64_t ld)
@@ -66,7 +68,8 @@ void copy_matrix(const Run *run, int64_t rows, int64_t cols, DType x_type, const
 
 /* ---- packed weights -------------------------------------------------------------------------- */
 
-/* The bytes of a column, four of them, rows k .. k + 3 */
+/* Returns rows k .. k + 3 of a column as four bytes, 127 / `most` times the numbers, and adds the bytes to *sum. `most`
+ * is the largest absolute value of the column. */
 static __device__ inline uint32_t four_bytes(int64_t K, const float *column, int64_t b_row, int64_t k, float most,
                                              int32_t *sum)
 {
@@ -79,9 +82,9 @@ static __device__ inline uint32_t four_bytes(int64_t K, const float *column, int
     }
     return unit;
 }
-/* A block packs 32 columns: a lane takes one, its 8 warps share the rows. B's rows are read in whole lines; the
- * bytes go by fours, each lane to another line. Sums are of integers. A column with an infinity or a NaN has a scale
- * of NaN. */
+/* Packs 32 columns of B as bytes per block. Each lane has one column, and the 8 warps share the rows. If b_col is 1,
+ * the rows of B are read in whole lines. The bytes are written four at a time, each lane in another line. The sums are
+ * of integers, so their order does not matter. A column with an infinity or a NaN gets a NaN as its scale. */
 static __global__ void __launch_bounds__(256)
     pack_bytes_kernel(int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, uint32_t *to, int64_t line,
                       float *scale, int32_t *sum)
@@ -139,7 +142,7 @@ void cuda_gemm_pack(const Run *run, Pack form, int64_t K, int64_t N, const float
     }
 }
 
-/* One thread a number */
+/* Unpacks n columns of B, from column `first` on. One thread per number; writes are coalesced. */
 static __global__ void __launch_bounds__(256)
     unpack_kernel(Pack type, int64_t K, int64_t N, const void *packed, int64_t line, int64_t first, int64_t n, float *B,
                   int64_t ldb)
@@ -169,12 +172,15 @@ void cuda_gemm_unpack(const Run *run, Pack form, int64_t K, int64_t N, const voi
 
 /* ---- rows of A ------------------------------------------------------------------------------- */
 
-enum { ROW_THREADS = 128 }; /* a block goes over a row twice; the second time it comes from the L2 cache */
+enum { ROW_THREADS = 128 }; /* a block reads a row twice; the second read comes from the L2 cache */
 
-/* A block makes a row of A two numbers of f16 each: the nearest to x / scale, and the nearest to what is left, 22 bits
- * and more together. The scale is a power of two for which the row's largest number, divided by it, is below 2^15: what
- * is left of numbers 2^29 times smaller than that is not below f16's normal range. Infinities and NaN keep what they
- * are, and the scale is that of the other numbers. */
+/* Splits a row of A into two f16 numbers per number (gemm.h: split_rows). One block per row. The first number is the
+ * f16 nearest to x / scale, the second is the f16 nearest to the remainder.
+ *
+ * The scale is a power of two such that the row's largest number, divided by the scale, is below 2^15. Both numbers
+ * together have 22 bits or more if |x / scale| is at least 1/8. The remainder of a smaller x is a subnormal f16, with
+ * an error of at most 2^-25 scale. Infinities and NaN keep their values, and the scale is computed from the other
+ * numbers. */
 template <class X>
 static __global__ void __launch_bounds__(ROW_THREADS)
     split_kernel(int64_t K, const X *A, int64_t row, int64_t col, Half *y, int64_t ld, float *scale)
@@ -209,8 +215,8 @@ void split_rows(const Run *run, int64_t M, int64_t K, DType type, const void *A,
     WITH_TYPE(type, X, LAUNCH(run, split_kernel<X>, M, ROW_THREADS, 0, K, (const X *)A, row, col, y, ld, scale));
 }
 
-/* A block makes a row of A bytes, -128 to 127. Zero is a byte of its own, so that zeros stay zeros. A row with an
- * infinity or a NaN has a scale of NaN. */
+/* Quantises a row of A to bytes, -128 to 127 (gemm.h: quantise_rows). One block per row. The number 0 is exactly one of
+ * the bytes, so that zeros stay zeros. A row with an infinity or a NaN gets a NaN as its scale. */
 template <class X>
 static __global__ void __launch_bounds__(ROW_THREADS)
     quantise_kernel(int64_t K, const X *A, int64_t row, int64_t col, int8_t *y, int64_t ld, float *scale, int32_t *zero)
@@ -229,7 +235,7 @@ static __global__ void __launch_bounds__(ROW_THREADS)
     high = block_max<ROW_THREADS>(high);
     probe = block_sum<ROW_THREADS>(probe);
     const float range = high - low, steps = range < INFINITY ? TOP / range : 0;
-    const float by = steps < INFINITY ? steps : 0; /* 0, and what is next to it, is all zeros */
+    const float by = steps < INFINITY ? steps : 0; /* a row of zeros, or of numbers close to 0, becomes zeros */
     const float begin = rintf(by > 0 ? -low * by : 0);
     if (threadIdx.x == 0) {
         scale[m] = range / TOP + probe;

@@ -1,19 +1,19 @@
-/* kernels/cuda/gemm/tensor.cu: C = A B by tensor cores (mma.sync), of tf32, f16, bf16 and int8. Both operands lie in
- * shared memory with K inside: A by rows, B by columns. Then the four types differ in nothing but the instruction: it
- * takes 32 bytes of K, and ldmatrix brings each lane its part, whatever the bytes hold.
+/* kernels/cuda/gemm/tensor.cu: C = A B by tensor cores (mma.sync), in tf32, f16, bf16 and int8. Both operands are in
+ * shared memory with K inner: the rows of A, the columns of B. The four types then differ only in the instruction. An
+ * instruction processes 32 bytes of K, and ldmatrix loads the part of each lane, whatever the type of the bytes.
  *
- * The order of a sum: 32 bytes of K after 32 bytes of K, added by one rounding to the nearest each; the order inside is
- * the unit's own. It depends on K alone. */
+ * The order of a sum: blocks of 32 bytes of K are added in order, each with one rounding to nearest. The order inside a
+ * block is that of the tensor core. It depends only on K. */
 #include "kernels/cuda/gemm/gemm.h"
 
-/* What the units multiply, and what they sum to */
+/* The type of the sums of each type of operands. */
 template <class T> struct Sum {
     typedef float type;
 };
 template <> struct Sum<int8_t> {
     typedef int32_t type;
 };
-/* Four operands as they came from memory become what the unit takes. */
+/* Converts four numbers from memory to the operands of the tensor core. */
 static __device__ inline void round_to(float, uint32_t x[4])
 {
     UNROLL
@@ -32,7 +32,7 @@ static __device__ inline float sum_bits(int32_t x)
     return bits_f32((uint32_t)x);
 }
 
-/* A block computes BM x BN of C in steps of LINE bytes of K, a warp WM x WN of it, by 16 x 8 an instruction. */
+/* A block computes BM x BN of C, in steps of LINE bytes of K. A warp computes WM x WN, and one instruction 16 x 8. */
 template <class T_, int BM_, int BN_, int WM_, int WN_, int STAGES_> struct Shape {
     typedef T_ T;
     static constexpr int BM = BM_, BN = BN_, WM = WM_, WN = WN_, STAGES = STAGES_;
@@ -44,7 +44,7 @@ template <class T_, int BM_, int BN_, int WM_, int WN_, int STAGES_> struct Shap
     static constexpr int BYTES = MAX(STAGES * STAGE * (int)sizeof(T), BM *(BN + 4) * (int)sizeof(float));
 };
 
-/* The next step's part of A and B. B begins again for A's second part. */
+/* Starts the copies of A and B for the next step. B begins again for the second part of A. */
 template <class S>
 static __device__ inline void copy_parts(typename S::T *to, const Side &a, Cursor<typename S::T> &a_at, const Side &b,
                                          Cursor<typename S::T> &b_at, int left)
@@ -59,11 +59,12 @@ static __device__ inline void copy_parts(typename S::T *to, const Side &a, Curso
     cp_async_commit();
 }
 
-/* sum += A B of 32 bytes of K. A tensor core cuts off what it adds, where an addition rounds to the nearest (Fasi,
- * Higham, Mikaitis & Pranesh 2021): a long sum that stays in its accumulators becomes too small by half a unit in the
- * last place for each 8 products. So the products of an instruction begin at zero, and other units add them to the sum,
- * as Ootomo & Yokota (2022) do: 4 additions of a lane beside an instruction of 8 cycles (A100). Sums of int8 are
- * exact. */
+/* Adds A B for 32 bytes of K to `sum`.
+ *
+ * A tensor core truncates when it adds; it does not round to nearest (Fasi, Higham, Mikaitis & Pranesh 2021). A long
+ * sum that stays in its accumulators becomes too small, by half a unit in the last place for each 8 products. Therefore
+ * the products of an instruction start from zero, and normal additions add them to the sum, as in Ootomo & Yokota
+ * (2022). This takes 4 additions per lane for an instruction of 8 cycles (A100). Sums of int8 are exact. */
 template <class T> static __device__ inline void add_products(T, float sum[4], const uint32_t a[4], const uint32_t b[2])
 {
     float part[4] = {};
@@ -77,9 +78,10 @@ static __device__ inline void add_products(int8_t, int32_t sum[4], const uint32_
     multiply(int8_t(), sum, a, b);
 }
 
-/* The products of one step. Lane l of ldmatrix points at line l % 8 of matrix l / 8. Of A the matrices are rows 0 -
- * 7 and 8 - 15 of the first 16 bytes of K, then of the second; of B the first 16 and the second 16 bytes of columns
- * 0 - 7, then of 8 - 15. Lines are 80 bytes apart, so the 8 lines of a matrix lie in different banks. */
+/* Computes the products of one step. For ldmatrix, lane l points to line l % 8 of matrix l / 8. The matrices of A are
+ * rows 0 - 7 and 8 - 15 of the first 16 bytes of K, then the same rows of the second 16 bytes. The matrices of B are
+ * the first and the second 16 bytes of columns 0 - 7, then those of columns 8 - 15. Lines are 80 bytes apart, so the 8
+ * lines of a matrix are in different banks. */
 template <class S>
 static __device__ inline void multiply_step(const typename S::T *a_part, const typename S::T *b_part,
                                             typename Sum<typename S::T>::type (&acc)[S::WM / 16][S::WN / 8][4])
@@ -89,7 +91,7 @@ static __device__ inline void multiply_step(const typename S::T *a_part, const t
     const int lane = lane_id();
     const T *a_line = a_part + lane % 16 * S::A::LD + lane / 16 * HALF;
     const T *b_line = b_part + (lane / 16 * 8 + lane % 8) * S::B::LD + lane / 8 % 2 * HALF;
-    NO_UNROLL /* the second half's operands would not fit into 128 registers */
+    NO_UNROLL /* the operands of a second turn would not fit into 128 registers */
     for (int k = 0; k < S::BK; k += 2 * HALF) {
         uint32_t b[S::WN / 16][4];
         UNROLL
@@ -111,10 +113,12 @@ static __device__ inline void multiply_step(const typename S::T *a_part, const t
     }
 }
 
-/* A block computes one tile. 128 x 128 with warps of 64 x 32: a warp reads 6 x 512 bytes of shared memory for 16
- * instructions, and 64 sums a lane with its operands leave room for two blocks on a multiprocessor. Bounded by the
- * tensor cores for large products, by memory for few rows. STAGES parts of A and B are in shared memory, with one
- * barrier a step (f32.cu). */
+/* Computes one tile per block. Shared memory has STAGES parts of A and B, with one barrier per step, as in f32.cu.
+ * Copies from memory are asynchronous and coalesced.
+ *
+ * In the tile of 128 x 128, a warp has 64 x 32 elements. It reads 6 x 512 bytes of shared memory for 16 instructions. A
+ * lane has 64 sums and its operands, so two blocks fit into a multiprocessor. Large products are limited by the tensor
+ * cores, products with few rows by memory. */
 template <class S>
 static __global__ void __launch_bounds__(S::THREADS, 256 / S::THREADS * 2)
     tensor_kernel(Side a, Side b, Finish f, Grid grid)
@@ -125,7 +129,7 @@ static __global__ void __launch_bounds__(S::THREADS, 256 / S::THREADS * 2)
     const int warp = (int)threadIdx.x / WARP, warp_m = warp / S::WARPS_N, warp_n = warp % S::WARPS_N;
     Cursor<T> a_at = cursor_of<typename S::A>(a, (int64_t)at.m * S::BM, 0),
               b_at = cursor_of<typename S::B>(b, (int64_t)at.n * S::BN, 0);
-    constexpr int AHEAD = (S::STAGES - 1) * S::BK; /* numbers of K on their way */
+    constexpr int AHEAD = (S::STAGES - 1) * S::BK; /* numbers of K whose copies are in flight */
     const int K = (int)grid.K;
     for (int s = 0; s < S::STAGES - 1; s++)
         copy_parts<S>(shared + s * S::STAGE, a, a_at, b, b_at, K - s * S::BK);

@@ -1,9 +1,10 @@
-/* kernels/cuda/gemm/wgmma.cu: C = A B of f16 and bf16 by wgmma, for the H100 (sm_90a): what tensor.cu computes by
- * mma.sync, with operands that the tensor cores read from shared memory themselves. Not run on a card yet, and the
- * emulator leaves wgmma out: only cuda_gemm_wgmma, the level "cuda:wgmma", comes here. Sums stay in the accumulators,
- * which cut off what they add (tensor.cu): f16 weights do not have the accuracy of float32 here.
+/* kernels/cuda/gemm/wgmma.cu: C = A B in f16 and bf16 by wgmma, for the H100 (sm_90a). It computes the same products as
+ * tensor.cu, but the tensor cores read the operands directly from shared memory. It has not run on a card yet, and the
+ * emulator does not have wgmma. Only cuda_gemm_wgmma, the level "cuda:wgmma", calls it.
  *
- * The order of a sum: 16 numbers of K after 16 numbers of K, the order inside is the unit's own. */
+ * Sums stay in the accumulators, which truncate when they add (tensor.cu). Products with f16 weights therefore do not
+ * have the accuracy of float32 here. The order of a sum: blocks of 16 numbers of K are added in order; the order inside
+ * a block is that of the tensor core. */
 #include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/gemm/wgmma.h"
 
@@ -15,12 +16,12 @@ bool wgmma_product(const Run *, Unit, const Side &, const Side &, const Finish &
 #else
 
 enum {
-    TILE = 128, /* of C a block: 64 rows a group of four warps, all columns */
+    TILE = 128, /* rows and columns of C per block; a group of four warps has 64 rows and all columns */
     BK = 64,    /* a line of 128 bytes */
     GROUP = 128,
     THREADS = TILE / 64 * GROUP,
     STAGES = 3,
-    PART = TILE * BK * 2, /* bytes of an operand in a stage */
+    PART = TILE * BK * 2, /* bytes of an operand per stage */
     ALIGN = 1024,
     BYTES = STAGES * 2 * PART + ALIGN
 };
@@ -35,8 +36,8 @@ static __device__ inline void multiply(Brain, float (&c)[64], uint64_t a, uint64
 {
     wgmma_bf16(c, a, b);
 }
-/* 128 lines of `left` numbers, at most BK, from column `from` of the operand on. A thread takes the same 16 bytes of
- * every 32nd line. */
+/* Copies 128 lines of `left` numbers, at most BK, from column `from` of the operand on. A thread copies 16 bytes of
+ * every 32nd line, at the same place of each line. Eight threads copy one line, so reads are coalesced. */
 template <class T>
 static __device__ inline void copy_part(unsigned char *to, const Side &x, int64_t i0, int64_t from, int64_t left)
 {
@@ -49,8 +50,9 @@ static __device__ inline void copy_part(unsigned char *to, const Side &x, int64_
 }
 #endif
 
-/* A block computes one tile. Bounded by the tensor cores: the four instructions of a step take 64 x 128 by 128 x 64
- * numbers, of which no thread reads any. The next two steps' numbers are on their way meanwhile. */
+/* Computes one tile per block, limited by the tensor cores. The four instructions of a step multiply [64, 64] by [64,
+ * 128] for each group of four warps. No thread loads these operands into registers. The numbers of the next two steps
+ * are copied at the same time. */
 template <class T>
 static __global__ void __launch_bounds__(THREADS, 2) wgmma_kernel(Side a, Side b, Finish f, Grid grid)
 {
@@ -120,7 +122,7 @@ template <class T> static void launch(const Run *run, const Side &a, const Side 
     LAUNCH(run, wgmma_kernel<T>, (int64_t)grid.m_tiles * grid.n_tiles, THREADS, BYTES, a, b, f, grid);
 }
 
-/* Code for sm_90a runs on cards of compute capability 9.0 alone. */
+/* Code for sm_90a runs only on cards of compute capability 9.0. */
 static bool card_has_wgmma(void)
 {
     int device = 0, major = 0, minor = 0;

@@ -1,27 +1,27 @@
-/* kernels/cuda/gemm/wgmma.h: the instructions of sm_90a that let four warps multiply 64 x 16 by 16 x 128 numbers that
- * lie in shared memory (PTX ISA, "Asynchronous Warpgroup Level Matrix Multiply-Accumulate"). Only code for sm_90a has
- * them: a user guards its kernel by __CUDA_ARCH_FEAT_SM90_ALL. The emulator has none of this. */
+/* kernels/cuda/gemm/wgmma.h: the instructions of sm_90a by which four warps multiply [64, 16] by [16, 128] numbers in
+ * shared memory (PTX ISA, "Asynchronous Warpgroup Level Matrix Multiply-Accumulate"). Only code for sm_90a has them: a
+ * kernel must use them inside `#ifdef __CUDA_ARCH_FEAT_SM90_ALL`. The emulator has none of them. */
 #ifndef SAPOR_WGMMA_H
 #define SAPOR_WGMMA_H
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #include <stdint.h>
 
-/* Both operands lie with K inside, in lines of 128 bytes, 8 of which are a block of 1024, aligned to that. In line r
- * the 16 bytes c are at place c ^ (r % 8) (the swizzle of 128 bytes, mode 1 in bits 62 and 63). Blocks are 1024 bytes
- * apart (bits 32 to 45, in units of 16 bytes); the other step is not used in this mode. The next 16 numbers of K are 32
- * bytes further. */
+/* Returns the descriptor of an operand. Both operands have K inner, in lines of 128 bytes. 8 lines are a block of 1024
+ * bytes, aligned to 1024. In line r, group c of 16 bytes is at place c ^ (r % 8): this is the swizzle of 128 bytes,
+ * mode 1 in bits 62 and 63. Blocks are 1024 bytes apart (bits 32 to 45, in units of 16 bytes). The other step is not
+ * used in this mode. The next 16 numbers of K are 32 bytes further. */
 static __device__ inline uint64_t wgmma_descriptor(uint32_t shared_address)
 {
     return (uint64_t)((shared_address & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 |
            (uint64_t)1 << 62;
 }
-/* What this thread has written to shared memory is seen by wgmma, after a barrier. */
+/* Makes this thread's writes to shared memory visible to wgmma, after a barrier. */
 static __device__ inline void wgmma_publish(void)
 {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
-/* Before the first wgmma, and where registers of its sums were used since the last one */
+/* Must be called before the first wgmma, and again if the registers of the sums were accessed since the last wgmma. */
 static __device__ inline void wgmma_fence(void)
 {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -35,8 +35,8 @@ template <int PENDING> static __device__ inline void wgmma_wait(void)
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
 }
 
-/* c += A B, [64, 16] by [16, 128]. Warp w of the four has rows 16 w to 16 w + 15; c[4 j .. 4 j + 3] lie in columns 8 j
- * to 8 j + 7 as the four of mma (ptx.h). */
+/* c += A B, with A [64, 16] and B [16, 128]. Warp w of the four has rows 16 w to 16 w + 15. c[4 j .. 4 j + 3] are in
+ * columns 8 j to 8 j + 7, at the places of the four numbers of mma (ptx.h). */
 #define WGMMA_4(c, i)  "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
 #define WGMMA_16(c, i) WGMMA_4(c, i), WGMMA_4(c, i + 4), WGMMA_4(c, i + 8), WGMMA_4(c, i + 12)
 #define WGMMA(type)                                                                                                    \

@@ -1,9 +1,13 @@
-/* kernels/cuda/libs/blas.cu: products by cuBLAS: the option "cublas". Of float32; of f16 and bf16 where both operands
- * have the type. With the option "tf32" cuBLAS may round operands of float32 to tf32, too.
+/* kernels/cuda/libs/blas.cu: products by cuBLAS: the option "cublas". It computes products of float32, and products of
+ * f16 or bf16 if both operands have this type. With the option "tf32", cuBLAS may round float32 operands to tf32.
  *
- * cuBLAS's matrices are column-major: a row-major C [M, N] with ldc is a column-major C' [N, M], and C' = B' A'.
- * bias, residual and act follow in a kernel of ours. Strides of which neither is 1, int8, and packed weights of 16 bits
- * with an A of another type go to our kernel. */
+ * The matrices of cuBLAS are column-major. A row-major C [M, N] with ldc is a column-major C' [N, M], where A' is the
+ * transposed A. cuBLAS therefore computes
+ *
+ *   C' = B' A'
+ *
+ * bias, residual and act follow in a kernel of ours. Our own kernel computes products with an operand whose strides are
+ * both not 1, products of int8, and products of packed 16-bit weights with an A of another type. */
 #include "kernels/cuda/libs/libs.h"
 
 #ifndef HAVE_CUBLAS
@@ -36,9 +40,10 @@ typedef struct Blas {
     cublasHandle_t handle;
     Pointee<decltype(Kernels::gemm)>::type *gemm; /* our kernel */
     Pointee<decltype(Kernels::gemm_way)>::type *gemm_way;
-    void *work; /* the library's own; a handle without it would allocate, which a captured step may not */
+    /* the library's workspace; without it the handle would allocate, which is not allowed in a captured step */
+    void *work;
 } Blas;
-/* What cuBLAS recommends for compute capability 9; more than older cards need */
+/* The size that cuBLAS recommends for compute capability 9; older cards need less. */
 #define WORK_BYTES   ((size_t)32 << 20)
 
 static bool worked(Cuda *c, cublasStatus_t status, const char *function)
@@ -51,8 +56,8 @@ static bool worked(Cuda *c, cublasStatus_t status, const char *function)
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-/* A matrix [rows, cols] at r row + c col as cuBLAS takes it: column-major [cols, rows] (CUBLAS_OP_N) or its transpose.
- * False: it cannot be taken. */
+/* A matrix [rows, cols] for cuBLAS, either a column-major [cols, rows] (CUBLAS_OP_N) or its transpose. operand_of
+ * describes the matrix whose number (r, c) is at r row + c col. It returns false if cuBLAS cannot read this matrix. */
 typedef struct Operand {
     const void *p;
     cublasOperation_t op;
@@ -75,11 +80,11 @@ static cudaDataType_t type_of(DType type)
 
 typedef struct Product {
     Operand a, b;
-    DType type;         /* of A and B */
-    bool onto_residual; /* C is the residual: beta adds it */
+    DType type;         /* type of A and B */
+    bool onto_residual; /* C is the residual: it is added by beta */
 } Product;
 
-/* Whether cuBLAS computes it */
+/* Reports whether cuBLAS computes this product. If so, fills *p. */
 static bool takes(const Gemm *g, Product *p)
 {
     const Pack pack = g->packed ? pack_type(g->pack) : PACK_F32;
@@ -155,7 +160,7 @@ bool cublas_use(Cuda *c, Error *e)
     b->work = cuda_alloc(&run, c->heap, WORK_BYTES);
     if (!b->work)
         return fail(e, SP_MEMORY, "device cuda:cublas: out of memory on the device: %zu bytes", WORK_BYTES);
-    /* a new stream takes the handle's workspace away: it is given last */
+    /* The workspace is set last, because cublasSetStream resets it. */
     if (!worked(c, b->cublasCreate_v2(&b->handle), "cublasCreate") ||
         !worked(c, b->cublasSetStream_v2(b->handle, c->stream), "cublasSetStream") ||
         !worked(c, b->cublasSetWorkspace_v2(b->handle, b->work, WORK_BYTES), "cublasSetWorkspace"))

@@ -1,11 +1,13 @@
-/* kernels/cuda/libs/dnn.cu: convolutions of float32 by cuDNN: the option "cudnn". With the option "tf32" cuDNN may
- * round operands to tf32, too.
+/* kernels/cuda/libs/dnn.cu: float32 convolutions by cuDNN: the option "cudnn". With the option "tf32", cuDNN may round
+ * operands to tf32.
  *
- * cuDNN reads weights as [O, kh, kw, C/groups]; its form is behind ours in packed weights. The gradients make and read
- * it in scratch memory. bias, residual and act follow in a kernel of ours. Padding that differs between two sides,
- * images that are not aligned to 16 bytes, and what cuDNN has no deterministic algorithm for go to our kernels.
+ * cuDNN reads weights as [O, kh, kw, C/groups]. Packed weights have this form after ours. The backward pass makes this
+ * form in scratch memory. bias, residual and act follow in a kernel of ours. Our own kernels compute convolutions with
+ * different padding on two opposite sides, with images that are not aligned to 16 bytes, and those for which cuDNN has
+ * no deterministic algorithm.
  *
- * A plan is what cuDNN is asked once a shape: descriptors and algorithm. The context keeps the last PLANS of them. */
+ * A plan has the descriptors and the algorithm of one shape and pass. It is made once. The context keeps the last PLANS
+ * plans. */
 #include "kernels/cuda/libs/libs.h"
 
 #ifndef HAVE_CUDNN
@@ -44,8 +46,8 @@ typedef enum Pass { FORWARD, BACK_DATA, BACK_WEIGHTS } Pass;
 enum { SIZES = 13, PLANS = 64, MOST_ALGORITHMS = 16 };
 
 typedef struct Plan {
-    int64_t size[SIZES]; /* of the shape, and the pass: what it is found by */
-    bool usable;         /* false: our kernel computes it */
+    int64_t size[SIZES]; /* the sizes of the shape, and the pass: the key of the plan */
+    bool usable;         /* false: our kernel computes this shape */
     cudnnTensorDescriptor_t x, y;
     cudnnFilterDescriptor_t w;
     cudnnConvolutionDescriptor_t conv;
@@ -57,7 +59,7 @@ typedef struct Dnn {
     FUNCTIONS(MEMBER)
     cudnnHandle_t handle;
     Plan plans[PLANS];
-    size_t made; /* plans so far; plan i is in place i % PLANS */
+    size_t made; /* number of plans made so far; plan i is in place i % PLANS */
 } Dnn;
 
 static Dnn *dnn_of(const Run *run)
@@ -72,7 +74,8 @@ static bool worked(Cuda *c, cudnnStatus_t status, const char *function)
 
 /* ---- plans ----------------------------------------------------------------------------------- */
 
-/* The first of the algorithms, which are sorted by the time that cuDNN expects, that gives the same bits every time */
+/* Chooses the first algorithm that gives the same bits in every run. The list is sorted by the time that cuDNN expects.
+ * Returns false if there is no such algorithm. */
 template <class Perf> static bool choose(Plan *p, const Perf *list, int count, bool tf32)
 {
     for (int i = 0; i < count; i++) {
@@ -121,7 +124,8 @@ static void drop_plan(Dnn *d, Plan *p)
     *p = {};
 }
 
-/* Where a call fails, or no algorithm is right, the plan is not usable: that is no error, our kernel computes it. */
+/* Makes a plan. If a call fails, or if no algorithm is suitable, the plan is not usable. This is not an error: our
+ * kernel computes the shape. */
 static void make_plan(Cuda *cuda, Plan *p, const Conv *c, Pass pass)
 {
     Dnn *d = (Dnn *)cuda->dnn;
@@ -144,10 +148,11 @@ static void make_plan(Cuda *cuda, Plan *p, const Conv *c, Pass pass)
         d->cudnnSetConvolutionGroupCount(p->conv, (int)c->groups) == CUDNN_STATUS_SUCCESS &&
         find_algorithm(d, p, pass, cuda->tf32);
     if (!p->usable)
-        (void)cudaGetLastError(); /* what the library left there: the next launch would find it */
+        (void)cudaGetLastError(); /* clears the library's error: otherwise the next launch would report it */
 }
 
-/* NULL: our kernel computes it. Sizes are ints for cuDNN. */
+/* Returns the plan, and makes it if it is new. NULL: our kernel computes the shape. The sizes must fit in an int for
+ * cuDNN. */
 static const Plan *plan_of(const Run *run, const Conv *c, Pass pass)
 {
     const int64_t size[SIZES] = {c->B,      c->H,      c->W,   c->C,    c->O,      c->kh, c->kw,
@@ -176,8 +181,8 @@ static size_t weight_bytes(const Conv *c)
     return (size_t)(c->O * (c->C / c->groups) * c->kh * c->kw) * sizeof(float);
 }
 
-/* y[o, t, d] = x[o, d, t] + beta y: [O, depth, taps] to [O, taps, depth]. A thread takes a number; what is written is
- * coalesced. */
+/* y[o, t, d] = x[o, d, t] + beta y[o, t, d]: changes [O, depth, taps] to [O, taps, depth]. One thread per number;
+ * writes are coalesced, reads are not. It runs for weights only, which are small. */
 static __global__ void __launch_bounds__(256)
     turn_kernel(int64_t n, int64_t depth, int64_t taps, const float *x, float beta, float *y)
 {
@@ -223,7 +228,7 @@ static Way cudnn_conv_way(const Run *run, const Conv *c)
         return cuda_conv_way(run, c);
     Way way = {};
     snprintf(way.name, sizeof way.name, "cudnn %d", p->algorithm);
-    way.why = "the option cudnn; the number is cuDNN's of the algorithm";
+    way.why = "the option cudnn; the number is cuDNN's number of the algorithm";
     return way;
 }
 
@@ -236,7 +241,7 @@ static void cudnn_conv(const Run *run, const Conv *c)
         cuda_conv(run, c);
         return;
     }
-    const bool onto_residual = c->residual && c->residual == c->y; /* cuDNN adds it */
+    const bool onto_residual = c->residual && c->residual == c->y; /* cuDNN adds the residual, by beta */
     const float one = 1, beta = onto_residual ? 1.0f : 0.0f;
     if (!cuda_ready(run) || !worked(cuda,
                                     d->cudnnConvolutionForward(d->handle, &one, p->x, c->x, p->w,
@@ -256,7 +261,7 @@ static void cudnn_conv(const Run *run, const Conv *c)
     follow(run, &f);
 }
 
-/* ---- backward: scratch memory has the weights in cuDNN's form, then cuDNN's own -------------- */
+/* ---- backward pass: scratch memory has the weights in cuDNN's form, then cuDNN's memory ------ */
 
 static size_t cudnn_conv_back_work(const Run *run, const ConvBack *b)
 {
@@ -298,7 +303,7 @@ static void cudnn_conv_back(const Run *run, const ConvBack *b)
                to_w = b->dweights && dy && aligned16(b->forward.x);
     const Plan *data = to_x ? plan_of(run, &b->forward, BACK_DATA) : NULL;
     const Plan *weights = to_w ? plan_of(run, &b->forward, BACK_WEIGHTS) : NULL;
-    ConvBack rest = *b; /* what our kernel computes */
+    ConvBack rest = *b; /* the gradients that our kernel computes */
     float *turned = (float *)run->work;
     void *work = (char *)run->work + size_round_up(weight_bytes(&b->forward), 256);
     if (!cuda_ready(run) || (data && !back_data(run, b, data, turned, work)) ||

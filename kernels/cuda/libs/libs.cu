@@ -1,4 +1,4 @@
-/* kernels/cuda/libs/libs.cu: loads a library; what follows a product that a library has computed. */
+/* kernels/cuda/libs/libs.cu: loads a library, and computes what follows a library's product. */
 #include "kernels/cuda/libs/libs.h"
 
 #include <dlfcn.h>
@@ -23,8 +23,8 @@ void *library_find(void *library, const char *word, const char *function, Error 
     return found;
 }
 
-/* A thread takes four columns of a row; a warp reads whole lines. Bound by memory: y is read and written once more than
- * by a kernel that does this before it stores its product. */
+/* C = act(C + bias + residual). One thread per four columns of a row; a warp accesses whole lines. Memory-bound: a
+ * kernel of ours computes this before it stores its product, so C is read and written once more here. */
 static __global__ void __launch_bounds__(256) follow_kernel(Finish f)
 {
     const int64_t across = (f.N + 3) / 4;

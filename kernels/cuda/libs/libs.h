@@ -1,15 +1,16 @@
-/* kernels/cuda/libs/libs.h: cuBLAS and cuDNN in place of some of our kernels: the options "cublas" and "cudnn".
+/* kernels/cuda/libs/libs.h: cuBLAS and cuDNN instead of some of our kernels: the options "cublas" and "cudnn".
  *
- * The libraries are loaded when an option asks for them; nothing is linked. What a library cannot compute is computed
- * by our kernel. Each entry of the table checks every status, and the first error is the context's (Kernels.check). The
- * emulator has no libraries, and refuses the options. */
+ * A library is loaded if its option is given; nothing is linked. What a library cannot compute is computed by our
+ * kernel. Each entry of the table checks every status, and the first error is kept in the context (Kernels.check). The
+ * emulator has no libraries and refuses the options. */
 #ifndef SAPOR_CUDA_LIBS_H
 #define SAPOR_CUDA_LIBS_H
 
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/gemm/gemm.h"
 
-/* Replaces entries of c->kernels. False: *e says why it cannot. `close` is for every context. */
+/* The *_use functions replace entries of c->kernels. They return false if they cannot; *e says why. The *_close
+ * functions may be called for every context. */
 #ifdef SAPOR_CUDA_EMU
 static inline bool cublas_use(Cuda *c, Error *e)
 {
@@ -37,13 +38,13 @@ void cudnn_close(Cuda *c);
 
 /* ---- for blas.cu and dnn.cu ------------------------------------------------------------------ */
 
-/* The first of some names of files that can be loaded. word: the option, for the error */
+/* Loads the first of `files` that can be loaded. word: the option, for the error. NULL: *e says why. */
 void *library_open(const char *word, const char *const *files, size_t count, Error *e);
-/* A function of it. NULL: *e says that it is missing. */
+/* Returns a function of the library. NULL: *e says that the function is missing. */
 void *library_find(void *library, const char *word, const char *function, Error *e);
 
-/* What is left of `f` for a product that a library has stored in f->C, float32: alpha is 1, beta 0, there are no
- * scales. Nothing is launched where nothing is left. */
+/* Computes what follows a product that a library has stored in f->C (float32): bias, residual and act. In `f`, alpha is
+ * 1, beta is 0, and there are no scales. If nothing follows, no kernel is launched. */
 void follow(const Run *run, const Finish *f);
 #endif
 
