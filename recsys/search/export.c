@@ -1,7 +1,7 @@
-/* recsys/search/export.c: a ledger as TSV, written and read: docs/formats.md.
+/* recsys/search/export.c: writes and reads a ledger as TSV (docs/formats.md).
  *
- * A line is a finished trial: the columns of row.c that do not differ between machines, between tabs. Tabs, line ends
- * and backslashes of a text are \t, \n, \r and \\. */
+ * A line is a finished trial: the columns of row.c that do not differ between machines, separated by tabs. Tabs, line
+ * ends and backslashes of a text are written as \t, \n, \r and \\. */
 // flags: -Os
 #include "recsys/search/ledger.h"
 
@@ -9,7 +9,7 @@
 
 static const char SPECIAL[] = "\t\n\r\\", LETTERS[] = "tnr\\";
 
-/* ---- written --------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void put_escaped(FILE *f, const char *text)
 {
@@ -45,7 +45,7 @@ static void put_line(FILE *f, const void *trial)
             if (row)
                 put_value(f, &trial_columns[i], row);
             else
-                fputs(trial_columns[i].name, f); /* the first line */
+                fputs(trial_columns[i].name, f); /* the first line has the names of the columns */
             before = "\t";
         }
     fputc('\n', f);
@@ -93,7 +93,7 @@ bool ledger_export(Ledger *l, const char *path, Error *e)
     return ok;
 }
 
-/* ---- added to a ledger ----------------------------------------------------------------------- */
+/* ---- adding to a ledger ---------------------------------------------------------------------- */
 
 static bool same_value(const Column *c, const TrialRow *x, const TrialRow *y)
 {
@@ -118,7 +118,7 @@ static bool check_equal(const Ledger *l, const TrialRow *there, const TrialRow *
     return true;
 }
 
-/* A trial that is done stays; one that failed gives way to one that is done. */
+/* A finished trial is kept; a failed one is replaced by a finished one. */
 static bool add_row(Ledger *l, const TrialRow *row, const char *where, int64_t *added, Arena *a, Error *e)
 {
     TrialRow there;
@@ -135,9 +135,9 @@ static bool add_row(Ledger *l, const TrialRow *row, const char *where, int64_t *
     return ok;
 }
 
-/* ---- from TSV -------------------------------------------------------------------------------- */
+/* ---- reading TSV ----------------------------------------------------------------------------- */
 
-/* Undoes put_escaped. */
+/* Reverses put_escaped. */
 static char *unescape(Text field, const char *where, const char *column, Arena *a, Error *e)
 {
     char *text = NEW(a, char, field.n + 1, e);
@@ -234,7 +234,7 @@ static bool import_text(Ledger *l, Text content, const char *path, int64_t *adde
     return ok && e->code == SP_OK;
 }
 
-/* ---- from another ledger --------------------------------------------------------------------- */
+/* ---- reading another ledger ------------------------------------------------------------------ */
 
 static bool import_ledger(Ledger *l, const char *path, int64_t *added, Arena *a, Error *e)
 {
@@ -254,7 +254,7 @@ static bool import_ledger(Ledger *l, const char *path, int64_t *added, Arena *a,
 
 bool ledger_import(Ledger *l, const char *path, int64_t *added, Error *e)
 {
-    static const char MAGIC[] = "SQLite format 3"; /* with its NUL */
+    static const char MAGIC[] = "SQLite format 3"; /* including its NUL */
     Arena *a = arena_new(NULL, 0);
     Text content = {NULL, 0};
     Map m;

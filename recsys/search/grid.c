@@ -1,4 +1,4 @@
-/* recsys/search/grid.c: values to try for some settings, their product, and the names of its points. */
+/* recsys/search/grid.c: lists of values for some settings, their product, and the names of its points. */
 // flags: -Os
 #include "recsys/search/grid.h"
 
@@ -83,7 +83,7 @@ const char *point_folder(const Dimension *dims, size_t n, const char *const *val
 
 /* ---- texts of settings ----------------------------------------------------------------------- */
 
-/* Cuts `rest` at the next comma that is in no bracket. */
+/* Splits `rest` at the next comma that is outside of brackets. */
 static bool next_value(Text *rest, Text *value)
 {
     int open = 0;

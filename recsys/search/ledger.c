@@ -1,8 +1,8 @@
-/* recsys/search/ledger.c: the trials of a study in an SQLite file: docs/formats.md.
+/* recsys/search/ledger.c: the trials of a study in an SQLite file (docs/formats.md).
  *
- * The file has a rollback journal, not a write-ahead log: that needs memory that processes share, which file systems of
- * a cluster do not have. A commit is on the disk before the call returns. SQLite opens the file itself; this is the one
- * place besides base/ that opens files. */
+ * The file has a rollback journal, not a write-ahead log, because the latter needs memory shared between processes,
+ * which file systems of clusters do not support. A commit is on the disk before the call returns. SQLite opens the file
+ * itself; only this file and base/ open files. */
 // flags: -Os
 #include "recsys/search/ledger.h"
 
@@ -12,17 +12,18 @@
 #include <stdlib.h>
 
 enum {
-    APPLICATION = 0x5361706f, /* "Sapo" */
+    APPLICATION = 0x5361706f, /* "Sapo", the application id of the file */
     VERSION = 1,
-    WAIT_SECONDS = 60,        /* for other processes */
-    LONGEST_VALUE = 17 << 20, /* above the longest column */
+    WAIT_SECONDS = 60,        /* how long to wait for other processes */
+    LONGEST_VALUE = 17 << 20, /* above the limit of the longest column */
     ROWS_MOST = 1 << 20,
     STUDY_MOST = 16 << 20,
-    TICK = 100 * 1000, /* instructions of SQLite */
-    TICKS_MOST = 200   /* for one step of a statement; 1 << 20 rows are sorted in less */
+    TICK = 100 * 1000, /* SQLite instructions per tick */
+    TICKS_MOST = 200   /* ticks per step of a statement; sorting 1 << 20 rows needs fewer */
 };
 
-/* As sqlite_schema has them: a file with anything else is refused, so that no trigger, view or other index is run. */
+/* The schema, as in sqlite_schema. A file with anything else is refused, so that no trigger, view or other index is
+ * run. */
 static const char *const SCHEMA[] = {
     "CREATE TABLE study(id INTEGER PRIMARY KEY CHECK(id=1),json TEXT NOT NULL)",
     "CREATE TABLE trial(data TEXT NOT NULL,setting TEXT NOT NULL,fold TEXT NOT NULL,model TEXT NOT NULL,"
@@ -76,7 +77,7 @@ struct Ledger {
     sqlite3 *db;
     char *path;
     sqlite3_stmt *made[STATEMENTS];
-    int ticks;   /* of this step */
+    int ticks;   /* ticks of this step */
     size_t room; /* bytes of text that may still be read */
 };
 
@@ -108,7 +109,7 @@ static bool fail_sql(const Ledger *l, int rc, const char *doing, Error *e)
     }
 }
 
-/* Pages of a hostile file may form circles. */
+/* Limits the number of ticks, because the pages of a hostile file may form cycles. */
 static int count_tick(void *arg)
 {
     Ledger *l = arg;
@@ -127,7 +128,7 @@ static sqlite3_stmt *statement(Ledger *l, Statement which, Error *e)
     return l->made[which];
 }
 
-/* One step of a statement; *row: there is a row to read. */
+/* Runs one step of a statement. *row: there is a row to read. */
 static bool step(Ledger *l, sqlite3_stmt *s, bool *row, const char *doing, Error *e)
 {
     l->ticks = 0;
@@ -136,7 +137,7 @@ static bool step(Ledger *l, sqlite3_stmt *s, bool *row, const char *doing, Error
     return rc == SQLITE_ROW || rc == SQLITE_DONE || fail_sql(l, rc, doing, e);
 }
 
-/* For a statement without rows. */
+/* Runs a statement without rows. */
 static bool run_once(Ledger *l, Statement which, const char *doing, Error *e)
 {
     bool row;
@@ -162,7 +163,7 @@ bool ledger_end(Ledger *l, bool keep, Error *e)
     return false;
 }
 
-/* ---- opened ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool pragma_number(Ledger *l, const char *sql, int64_t *value, Error *e)
 {
@@ -183,12 +184,12 @@ static bool execute(Ledger *l, const char *sql, Error *e)
     return rc == SQLITE_OK || fail_sql(l, rc, "write to it", e);
 }
 
-/* *known: how many of its tables and indices are ours, *others: how many are not. */
+/* *known: number of tables and indices in SCHEMA; *others: number of all others. */
 static bool read_schema(Ledger *l, size_t *known, size_t *others, Error *e)
 {
     sqlite3_stmt *s = NULL;
     bool row = true;
-    /* an index that a PRIMARY KEY makes has no text */
+    /* indices that a PRIMARY KEY makes have no text */
     int rc = sqlite3_prepare_v2(l->db, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL", -1, &s, NULL);
     bool ok = rc == SQLITE_OK || fail_sql(l, rc, "read it", e);
     *known = *others = 0;
@@ -214,7 +215,7 @@ static bool make_schema(Ledger *l, Error *e)
     return ok;
 }
 
-/* Of a file that SQLite reads: that it is a ledger of this version; of an empty one: makes it one. */
+/* Checks that the file is a ledger of this version. If it is empty, makes it one. */
 static bool check_schema(Ledger *l, bool make, bool *is_empty, Error *e)
 {
     int64_t application, version;
@@ -256,12 +257,12 @@ static bool open_file(Ledger *l, Error *e)
     sqlite3_db_config(l->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     sqlite3_db_config(l->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     bool is_empty;
-    /* one transaction: another process may make the tables between two reads */
+    /* in one transaction, because another process may make the tables between two reads */
     if (!execute(l, "BEGIN", e) || !ledger_end(l, check_schema(l, false, &is_empty, e), e))
         return false;
     if (!is_empty)
         return true;
-    /* of processes that come at once, one makes the tables */
+    /* if several processes come here at the same time, one of them makes the tables */
     return ledger_begin(l, e) && ledger_end(l, check_schema(l, true, &is_empty, e), e);
 }
 
@@ -316,7 +317,7 @@ static bool bind_row(Ledger *l, sqlite3_stmt *s, const TrialRow *row, int column
     return rc == SQLITE_OK || fail_sql(l, rc, "write to it", e);
 }
 
-/* A value of another type than its column's is that of a file that another program wrote. */
+/* A value whose type differs from its column's was written by another program. */
 static bool read_text_value(Ledger *l, sqlite3_stmt *s, int at, const char **text, Arena *a, Error *e)
 {
     const char *p = sqlite3_column_type(s, at) == SQLITE_TEXT ? (const char *)sqlite3_column_text(s, at) : NULL;
@@ -388,7 +389,7 @@ bool ledger_put(Ledger *l, const TrialRow *row, Error *e)
     return ok;
 }
 
-/* The first row of a statement whose values are bound. */
+/* Returns the first row of a statement whose values are bound. */
 static bool first_row(Ledger *l, sqlite3_stmt *s, TrialRow *row, bool *found, Arena *a, Error *e)
 {
     *found = false;
@@ -411,7 +412,7 @@ bool ledger_done(Ledger *l, const char *key, TrialRow *row, bool *found, Arena *
     return s && (rc == SQLITE_OK || fail_sql(l, rc, "read it", e)) && first_row(l, s, row, found, a, e);
 }
 
-/* All rows together have no more text than the file has bytes; of UTF-16, half as much again. */
+/* Limits the text of all rows to the size of the file; with UTF-16, 1.5 times the size. */
 static bool set_room(Ledger *l, Error *e)
 {
     int64_t pages, bytes;
@@ -512,7 +513,7 @@ bool ledger_put_study(Ledger *l, const Study *study, Error *e)
     if (json && strlen(json) > STUDY_MOST)
         ok = fail(e, SP_USAGE, "%s: this study needs %zu bytes to be described, at most %d are allowed", l->path,
                   strlen(json), STUDY_MOST);
-    Study again; /* what is written can be read */
+    Study again; /* checks that the written study can be read */
     ok = ok && json && study_parse(&again, text_of(json), l->path, a, e);
     sqlite3_stmt *s = ok ? statement(l, PUT_STUDY, e) : NULL;
     int rc = s ? bind_text(s, 1, json) : SQLITE_OK;
@@ -539,7 +540,7 @@ bool ledger_study(Ledger *l, Study *study, bool *found, Arena *a, Error *e)
 
 #else
 
-/* Without SQLite no ledger is ever open: the rest is there to be linked. */
+/* Without SQLite a ledger is never opened. The other functions exist only for the linker. */
 #ifdef SAPOR_MINIMAL
 static const char NO_SQLITE[] = "this build has no SQLite; build without MINIMAL=1";
 #else

@@ -1,4 +1,4 @@
-/* recsys/search/ledger_check.c: what is looked at before SQLite sees a file. */
+/* recsys/search/ledger_check.c: checks of a file before SQLite opens it. */
 // flags: -Os
 #include "recsys/search/ledger.h"
 
@@ -11,12 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* SQLite rolls back what a journal beside the file holds, and removes the file that the journal's end names as one
- * that several databases share. Ours never names one. */
+/* Checks the journal. SQLite rolls back the contents of a journal next to the file. It also removes the file that the
+ * end of the journal names as the one that several databases share. Our journals never name one. */
 static bool check_journal(const char *path, Error *e)
 {
     static const unsigned char MAGIC[] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
-    char whole[PATH_MAX + 16]; /* SQLite follows links first */
+    char whole[PATH_MAX + 16]; /* SQLite resolves links first */
     unsigned char end[sizeof MAGIC];
     struct stat st;
     if (!realpath(path, whole))
@@ -27,7 +27,7 @@ static bool check_journal(const char *path, Error *e)
     if (!S_ISREG(st.st_mode))
         return fail(e, SP_FORMAT, "%s: is not a regular file; remove it", whole);
     int fd = open(whole, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) /* that of another process may have gone since */
+    if (fd < 0) /* a journal of another process may have been removed in the meantime */
         return errno == ENOENT || fail(e, SP_IO, "%s: cannot open: %s", whole, strerror(errno));
     bool whose = fstat(fd, &st) == 0 && st.st_size >= (off_t)sizeof end &&
                  pread(fd, end, sizeof end, st.st_size - (off_t)sizeof end) == (ssize_t)sizeof end &&
@@ -38,7 +38,7 @@ static bool check_journal(const char *path, Error *e)
 
 bool ledger_check(const char *path, Error *e)
 {
-    static const char MAGIC[] = "SQLite format 3"; /* with its NUL */
+    static const char MAGIC[] = "SQLite format 3"; /* including its NUL */
     enum { LEAST = 100, JOURNAL_AT = 18 };
     Map m;
     if (!file_exists(path) && !folder_exists(path))

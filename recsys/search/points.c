@@ -51,7 +51,7 @@ bool points_draw(Points *p, const StudyModel *m, const TpeResult *results, Arena
     const char **values = NEW(a, const char *, m->dim_count, e);
     bool new = false, ok = values != NULL;
     for (uint32_t attempt = 0; ok && !new &&attempt < DRAWS_MOST; attempt++) {
-        /* the second half of the attempts is at random */
+        /* the second half of the attempts are random draws */
         bool follows = results && attempt < DRAWS_MOST / 2;
         int64_t number = (int64_t)p->count;
         ok = (follows ? tpe_draw(&space, results, p->count, number, attempt, values, a, e)

@@ -1,4 +1,4 @@
-/* recsys/search/recs.c: the recommendations of a trial, by the vectors that it keeps. */
+/* recsys/search/recs.c: writes the recommendations of a trial, with the vectors that it keeps. */
 // flags: -Os
 #include "recsys/search/study.h"
 #include "recsys/trained.h"
@@ -28,7 +28,8 @@ bool study_recs(const Study *s, const TrialRow *row, int64_t k, const char **pat
 {
     const char *trials = study_trials(s, a, e), *folder = trials ? path_join(a, trials, row->key, e) : NULL;
     const char *recs = folder ? arena_printf(a, e, "%s/recs-%lld.tsv", folder, (long long)k) : NULL;
-    const char *ids = recs ? path_join(a, folder, "item.ids.txt", e) : NULL; /* is there as long as the vectors are */
+    /* this file exists as long as the vectors do */
+    const char *ids = recs ? path_join(a, folder, "item.ids.txt", e) : NULL;
     Device d;
     *path = recs;
     if (!ids || file_exists(recs))

@@ -12,8 +12,8 @@ enum {
     NAME_MOST = 1000,
     POINT_MOST = 1 << 14,
     MESSAGE_MOST = 4096,
-    OBJECT_MOST = 1 << 20,  /* a thousand cutoffs of thirty metrics */
-    HISTORY_MOST = 1 << 24, /* ten figures of 100,000 epochs */
+    OBJECT_MOST = 1 << 20,  /* enough for a thousand cutoffs of thirty metrics */
+    HISTORY_MOST = 1 << 24, /* enough for ten figures of 100,000 epochs */
     KEY_DIGITS = 32
 };
 
@@ -60,7 +60,7 @@ static bool has_control(Text t)
     return false;
 }
 
-/* An object of one kind of values; numbers are finite. */
+/* Checks an object whose values all have one type; numbers must be finite. */
 static bool is_object(Text text, JsonType of, const char *where, Error *e)
 {
     Arena *scratch = arena_new(NULL, 0);
@@ -78,7 +78,7 @@ static bool is_object(Text text, JsonType of, const char *where, Error *e)
     return ok;
 }
 
-/* What an import checks besides bytes and lengths. */
+/* Checks what an import checks in addition to bytes and lengths. */
 static bool check_deep(const Column *c, Text value, const char *where, Error *e)
 {
     char place[200];
@@ -170,7 +170,7 @@ int row_compare(const TrialRow *a, const TrialRow *b)
     return (a->seed > b->seed) - (a->seed < b->seed);
 }
 
-typedef struct Ranked { /* a row, and where the study lists its parts; SIZE_MAX: nowhere */
+typedef struct Ranked { /* a row, and the positions of its parts in the study; SIZE_MAX: not in the study */
     TrialRow row;
     size_t part[3], seed;
 } Ranked;
@@ -194,7 +194,7 @@ static int by_rank(const void *x, const void *y)
     return row_compare(&a->row, &b->row);
 }
 
-/* part[0]: of the data set's name, [1]: of data set, setting and fold together, [2]: of the model */
+/* Sets part[0] for the data set's name, [1] for data set, setting and fold together, [2] for the model. */
 static void rank(Ranked *r, const Study *s)
 {
     r->part[0] = r->part[1] = r->part[2] = r->seed = SIZE_MAX;

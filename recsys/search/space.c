@@ -9,9 +9,9 @@ double own_exp(double x)
     static const double LOG2_E = 1.4426950408889634, HIGH = 0x1.62e42feep-1, LOW = 0x1.a39ef35793c76p-33;
     double k = floor(x * LOG2_E + 0.5), r = x - k * HIGH - k * LOW, y = 1;
     if (!(fabs(x) < 700))
-        return x > 0 ? 0x1p1000 : 0; /* as good as infinite */
+        return x > 0 ? 0x1p1000 : 0; /* large enough to act as infinity */
     for (int i = 13; i > 0; i--)
-        y = 1 + y * r / i; /* |r| <= 0.35: the next term is below 1e-17 */
+        y = 1 + y * r / i; /* |r| <= 0.35, so the next term is below 1e-17 */
     return ldexp(y, (int)k);
 }
 
@@ -75,7 +75,7 @@ const char *space_text(const Dimension *d, double x, Arena *a, Error *e)
 {
     if (is_quantised(d->how))
         x = round(x / d->q) * d->q;
-    x = x == 0 ? 0 : x; /* no -0 */
+    x = x == 0 ? 0 : x; /* -0 becomes 0 */
     if (x == floor(x) && fabs(x) < 1e15)
         return arena_printf(a, e, "%.0f", x);
     return arena_printf(a, e, "%.6g", x);

@@ -1,7 +1,8 @@
-/* recsys/search/study.c: the trials of a study: which there are, which of them is next.
+/* recsys/search/study.c: the trials of a study, and which one is next.
  *
- * Every trial has a slot. What is known of a slot is in the ledger and in the locks of trials/: processes that work on
- * one ledger do not talk to each other. No connection to the ledger stays open between calls: the caller forks. */
+ * Every trial has a slot. The state of a slot is in the ledger and in the locks of trials/, because the processes that
+ * work on one ledger do not communicate. No connection to the ledger stays open between calls, because the caller
+ * forks. */
 // flags: -Os
 #include "recsys/search/study.h"
 
@@ -10,16 +11,16 @@
 typedef struct PlannedGroup { /* a data set with its folds, and a model */
     size_t data, folds;
     const StudyModel *model;
-    Points *points; /* of groups that are not TPE: shared by those of one model */
-    size_t most;    /* points */
-    size_t first;   /* of its slots: fold, number, seed; the last is the fastest */
-    bool own;       /* of TPE: in the share */
+    Points *points; /* shared by all groups of a model, except with TPE */
+    size_t most;    /* largest number of points */
+    size_t first;   /* its first slot; slots are ordered by fold, number, seed; the seed changes fastest */
+    bool own;       /* with TPE: the group is in the share */
 } PlannedGroup;
 typedef enum SlotState {
-    SLOT_OTHER, /* not in the share */
+    SLOT_OTHER, /* not in this process's share */
     SLOT_FREE,
     SLOT_GIVEN,
-    SLOT_OVER, /* given, and its process has ended */
+    SLOT_OVER, /* returned by study_next, and its process has ended */
     SLOT_DONE,
     SLOT_FAILED
 } SlotState;
@@ -30,14 +31,14 @@ struct StudyRun {
     DataHash *hashes; /* [data_count] */
     PlannedGroup *groups;
     size_t group_count;
-    unsigned char *slots; /* [slot_count] a SlotState */
+    unsigned char *slots; /* [slot_count] values of SlotState */
     size_t slot_count;
-    size_t cursor; /* slots before it are not free */
+    size_t cursor; /* no slot before this one is free */
 };
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
-/* Folds of one data set and setting follow each other. */
+/* Returns the number of folds; folds of one data set and setting are consecutive. */
 static size_t folds_from(const Study *s, size_t first)
 {
     size_t n = 1;
@@ -113,7 +114,7 @@ static PlannedGroup *group_of(StudyRun *r, size_t slot)
     return &r->groups[low];
 }
 
-/* False: the point of this slot is not known yet. */
+/* Returns false if the point of this slot is not known yet. */
 static bool trial_at(StudyRun *r, size_t slot, Trial *t)
 {
     const PlannedGroup *g = group_of(r, slot);
@@ -140,7 +141,7 @@ static size_t slot_of(StudyRun *r, const Trial *t)
     return SIZE_MAX;
 }
 
-/* The row that the ledger has of a trial, where it is of the same settings and data; *key: the trial's. */
+/* Returns the ledger's row of a trial if it has the same settings and data. *key: the key of the trial. */
 static bool find_row(StudyRun *r, Ledger *l, const Trial *t, TrialRow *row, bool *found, char key[KEY_BYTES], Arena *a,
                      Error *e)
 {
@@ -163,7 +164,7 @@ bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a
     return ok;
 }
 
-/* Whether another process trains the trial of this key. */
+/* Reports whether another process is training the trial with this key. */
 static bool is_locked(StudyRun *r, const char *key, bool *locked, Error *e)
 {
     FolderLock lock = {-1};
@@ -176,7 +177,7 @@ static bool is_locked(StudyRun *r, const char *key, bool *locked, Error *e)
     return ok;
 }
 
-/* Looks a slot up that is not known to be finished. */
+/* Finds the state of a slot that is not known to be finished. */
 static bool look_up(StudyRun *r, Ledger *l, size_t slot, const Trial *t, bool *running, Error *e)
 {
     char key[KEY_BYTES];
@@ -187,7 +188,7 @@ static bool look_up(StudyRun *r, Ledger *l, size_t slot, const Trial *t, bool *r
     *running = false;
     if (ok && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED)) {
         r->slots[slot] = row.state == TRIAL_DONE ? SLOT_DONE : SLOT_FAILED;
-        if (row.number != t->number) { /* the grid was another one when it was trained */
+        if (row.number != t->number) { /* the grid was different when it was trained */
             row.number = t->number;
             ok = ledger_put(l, &row, e);
         }
@@ -200,7 +201,8 @@ static bool look_up(StudyRun *r, Ledger *l, size_t slot, const Trial *t, bool *r
 
 /* ---- TPE ------------------------------------------------------------------------------------- */
 
-/* The mean over folds and seeds of one point; NaN where a trial failed. *whole false: one is not finished. */
+/* Returns the mean over folds and seeds of one point; NaN if a trial failed. *whole is false if a trial is not
+ * finished. */
 static bool point_figure(StudyRun *r, Ledger *l, const PlannedGroup *g, size_t number, double *figure, bool *whole,
                          Error *e)
 {
@@ -222,7 +224,7 @@ static bool point_figure(StudyRun *r, Ledger *l, const PlannedGroup *g, size_t n
     return true;
 }
 
-/* The points that follow from results which are there by now. */
+/* Proposes the points that follow from the results so far. */
 static bool propose(StudyRun *r, Ledger *l, const PlannedGroup *g, Error *e)
 {
     Points *p = g->points;
@@ -251,9 +253,10 @@ static bool propose_all(StudyRun *r, Ledger *l, bool others, Error *e)
     return ok;
 }
 
-/* ---- opened ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
-/* Of the pairs alone, or also of the features. Data that cannot be read have 0: their trials fail with the reason. */
+/* Hashes the pairs, and optionally the features. If data cannot be read, the hash is 0; their trials fail with the
+ * reason. */
 static bool hash_data(StudyRun *r, const DataConfig *c, bool features, DataHash *h, Error *e)
 {
     Arena *a = arena_new(arena_heap(r->arena), 0);
@@ -291,7 +294,7 @@ static bool hash_all(StudyRun *r, Error *e)
     return ok;
 }
 
-/* Every point that is known must be one that the model takes. */
+/* Checks that the model accepts every known point. */
 static bool check_points(StudyRun *r, Error *e)
 {
     bool ok = true;
@@ -337,7 +340,7 @@ void study_close(StudyRun *r)
         arena_free(r->scratch);
 }
 
-/* ---- asked ----------------------------------------------------------------------------------- */
+/* ---- the next trial -------------------------------------------------------------------------- */
 
 static bool count_slots(StudyRun *r, StudyCounts *c, bool others, Error *e)
 {
@@ -372,7 +375,7 @@ bool study_counts_all(StudyRun *r, StudyCounts *c, Error *e)
     return count_slots(r, c, true, e);
 }
 
-/* The first slot of one state whose trial can be trained now. */
+/* Finds the first slot in this state whose trial can be trained now. */
 static bool next_of(StudyRun *r, Ledger *l, size_t from, SlotState state, Trial *t, bool *found, Error *e)
 {
     for (size_t i = from; i < r->slot_count; i++) {
@@ -409,7 +412,7 @@ void study_over(StudyRun *r, const Trial *t)
         r->slots[slot] = SLOT_OVER;
 }
 
-/* The row of a trial that is not finished, or that failed, becomes one of this state. */
+/* Changes the row of a trial that is not finished, or that failed, to this state. */
 static bool change(StudyRun *r, Ledger *l, const Trial *t, bool failed, TrialState to, const char *message, Error *e)
 {
     TrialRow row;

@@ -1,4 +1,4 @@
-/* recsys/search/study_json.c: a study as the JSON text in its ledger, written and read. docs/formats.md. */
+/* recsys/search/study_json.c: writes and reads a study as the JSON text in its ledger (docs/formats.md). */
 // flags: -Os
 #include "recsys/search/ledger.h"
 
@@ -9,7 +9,7 @@ const char *const distribution_names[DIST_COUNT] = {"choice",      "randint", "u
                                                     "qloguniform", "normal",  "qnormal", "lognormal", "qlognormal"};
 static const char *const SEARCHES[] = {"grid", "random", "tpe"};
 
-/* ---- written --------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void put_data(JsonWriter *w, const Study *s)
 {
@@ -51,7 +51,7 @@ static void put_model(JsonWriter *w, const StudyModel *m)
     json_put_string(w, "recommender", m->kind->name);
     json_put_string(w, "search", SEARCHES[m->search]);
     json_put_i64(w, "evals", m->evals);
-    json_array(w, "seeds"); /* texts, as JSON's numbers end at 2^53 */
+    json_array(w, "seeds"); /* as texts, because numbers of JSON are exact only up to 2^53 */
     for (size_t i = 0; i < m->seed_count; i++) {
         char seed[24];
         snprintf(seed, sizeof seed, "%llu", (unsigned long long)m->seeds[i]);
@@ -100,10 +100,10 @@ const char *study_json(const Study *s, Arena *a, Error *e)
     return arena_written(put_study, s, a, e);
 }
 
-/* ---- read ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct StudyReader {
-    const char *name; /* of the file, for messages */
+    const char *name; /* name of the file, for messages */
     Arena *arena;
 } StudyReader;
 
@@ -113,7 +113,7 @@ static bool refuse(const StudyReader *r, const char *key, const char *expected, 
                 key ? key : "", expected);
 }
 
-/* Names are shown on terminals, and are parts of keys. */
+/* Checks a name: names are shown on terminals and are parts of keys. */
 static bool is_plain(const char *text)
 {
     for (; text && *text; text++)
@@ -166,7 +166,7 @@ static bool read_number(const StudyReader *r, const Json *object, const char *ke
     return ok || refuse(r, key, "a number", e);
 }
 
-/* An array: its first element and how many there are. */
+/* Reads an array: its first element and its length. */
 static bool read_array(const StudyReader *r, const Json *object, const char *key, const Json **first, size_t *count,
                        Error *e)
 {

@@ -1,10 +1,10 @@
-/* recsys/search/tpe.c: the tree-structured Parzen estimator of Bergstra et al., Algorithms for Hyper-Parameter
- * Optimization, NIPS 2011, with the constants of hyperopt.
+/* recsys/search/tpe.c: the tree-structured Parzen estimator (Bergstra et al., Algorithms for Hyper-Parameter
+ * Optimization, NIPS 2011), with the constants of hyperopt.
  *
- * The results are divided into the best ones and the others. For each dimension, a mixture of normal distributions
- * around the best values (l) and one around the others (g) are made, each with the prior as a component. Of 24 draws
- * from l the one with the largest l / g is taken. Two things differ from hyperopt: the draws are Philox's, and the
- * density of a quantised dimension is that of the number before rounding. */
+ * The results are divided into the best ones and the others. For each dimension, l is a mixture of normal distributions
+ * around the best values, and g one around the other values; both include the prior as a component. 24 candidates are
+ * drawn from l, and the one with the largest l / g is taken. There are two differences from hyperopt: the draws are
+ * Philox's, and the density of a quantised dimension is that of the number before rounding. */
 // flags: -Os
 #include "recsys/search/space.h"
 
@@ -18,7 +18,7 @@ static const double GAMMA = 0.25;
 
 typedef struct Ordered {
     double figure;
-    size_t at; /* in the results: their order in time */
+    size_t at; /* index in the results, which are in the order of time */
 } Ordered;
 
 static int by_figure(const void *a, const void *b)
@@ -33,7 +33,7 @@ static int by_time(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* *list: the best ones, then the others, each in the order of time; returns how many are the best. */
+/* Writes to *list the best results, then the others, each in the order of time. Returns the number of the best. */
 static size_t split_results(const TpeResult *results, size_t count, Ordered *list, size_t *n)
 {
     *n = 0;
@@ -49,7 +49,7 @@ static size_t split_results(const TpeResult *results, size_t count, Ordered *lis
     return best;
 }
 
-/* Old results count less: hyperopt's linear forgetting. */
+/* Gives old results a lower weight: hyperopt's linear forgetting. */
 static double weight_of(size_t i, size_t n)
 {
     if (n <= REMEMBERED || i >= n - REMEMBERED)
@@ -67,7 +67,7 @@ typedef struct Component {
 typedef struct Mixture {
     Component *list;
     size_t count;
-    double total; /* of weights */
+    double total; /* sum of the weights */
     double low, high;
 } Mixture;
 
@@ -77,7 +77,7 @@ static int by_mean(const void *a, const void *b)
     return (x->mean > y->mean) - (x->mean < y->mean);
 }
 
-/* A value where the prior is a plain uniform or normal distribution. */
+/* Returns the value for which the prior is an untransformed uniform or normal distribution. */
 static double inner(const Dimension *d, const char *text)
 {
     double x = 0;
@@ -87,7 +87,7 @@ static double inner(const Dimension *d, const char *text)
     return d->how == DIST_RANDINT ? x + 0.5 : x;
 }
 
-/* The widths follow from the distances to the neighbours, within bounds that shrink with the number of components. */
+/* Computes the widths from the distances to the neighbours, with limits that shrink with the number of components. */
 static void set_widths(Mixture *m, double prior_sigma)
 {
     double least = prior_sigma / (double)MIN((size_t)SIGMA_PARTS, 1 + m->count);
@@ -118,7 +118,7 @@ static bool make_mixture(Mixture *m, const Dimension *d, size_t dim, const TpeRe
     return true;
 }
 
-/* Without the constant factors, which l and g share for all x. */
+/* Computes the density without the constant factors, which are the same in l and g for all x. */
 static double density(const Mixture *m, double x)
 {
     double sum = 0;
@@ -157,7 +157,7 @@ static bool better(double l, double g, double *best)
     return true;
 }
 
-typedef struct TpeDraw { /* of one dimension */
+typedef struct TpeDraw { /* the draw of one dimension */
     const TpeResult *results;
     const Ordered *list;
     size_t best, count, dim;
@@ -184,7 +184,7 @@ static bool draw_between(const TpeDraw *t, const Dimension *d, const char **valu
     return (*value = space_text(d, chosen, a, e)) != NULL;
 }
 
-/* Shares of the values among results [n], each value counted once more: the prior. */
+/* Computes the shares of the values among results [n]. Each value counts once more; this is the prior. */
 static void shares_of(const TpeDraw *t, const Dimension *d, const Ordered *list, size_t n, double *share)
 {
     double total = (double)d->count;

@@ -41,7 +41,7 @@ static void put_cutoffs(FILE *f, const void *study)
         fprintf(f, "%s%lld", i ? "," : "cutoffs=", (long long)s->eval.cutoffs[i]);
 }
 
-/* Features are read for models that use them, and where they decide which items there are. */
+/* Returns the data of a trial. Features are read for models that use them, and if they decide which items are kept. */
 static DataConfig data_of(const StudyData *d, const Recommender *kind)
 {
     DataConfig c = d->config;
@@ -112,7 +112,7 @@ typedef struct Described {
     const DataHash *hash;
 } Described;
 
-/* A file that a setting names counts by its bytes; one that cannot be read has 0, and its trials fail. */
+/* Adds the contents of a file that a setting names. A file that cannot be read adds 0; its trials fail. */
 static void put_file(FILE *f, Text path)
 {
     char name[4096];
@@ -159,7 +159,7 @@ static void put_described(FILE *f, const void *what)
 {
     const Described *d = what;
     const TrialPlan *p = d->plan;
-    /* without features nothing is known of data that need them */
+    /* if features are not read, nothing is known about data that need them */
     bool read = !p->data.feature_count || d->hash->features[0];
     fprintf(f, "sapor %s\nmodel %s\nprotocol %s\nseed %llu\npairs %016llx%016llx\n", SAPOR_VERSION,
             d->trial->model->kind->name, protocol_names[p->data.protocol], (unsigned long long)d->trial->seed,
@@ -276,18 +276,18 @@ double row_figure(const TrialRow *row, const Study *s, Arena *scratch)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-typedef struct Running { /* the trial of this process */
+typedef struct Running { /* the trial that this process runs */
     Ledger *ledger;
     const Study *study;
     const char *trials, *folder;
     TrialRow *row;
-    double begun, before, noted; /* clock; seconds of earlier attempts; clock of the last note in the ledger */
+    double begun, before, noted; /* start (clock); seconds of earlier attempts; time of the last note in the ledger */
     TrainVisit *visit;
     void *arg;
-    bool stopped, ledger_failed; /* by the visit; a note could not be written */
+    bool stopped, ledger_failed; /* the visit ended the run; a note could not be written */
 } Running;
 
-/* How long a trial has taken is noted now and then: a process that is killed cannot. */
+/* Notes the time spent on a trial from time to time, because a process that is killed cannot do it at the end. */
 static bool visit_run(void *arg, const TrainEvent *event, Error *e)
 {
     enum { SECONDS = 30 };
@@ -315,7 +315,7 @@ static void remove_files(const char *folder, const char *const *names, size_t n)
     arena_free(a);
 }
 
-/* The files of a run that are not kept, in the order in which they are removed; then those that are. */
+/* The files of a run that are removed, in this order; then the files that stay. */
 static const char *const FILES[] = {
     "checkpoint.safetensors", ".sapor.lock",  "user.npy",    "item.npy",    "seen.safetensors", "model.safetensors",
     "user.ids.txt",           "item.ids.txt", "result.json", "history.tsv", "by_user.tsv",      "config.json"};
@@ -332,7 +332,7 @@ void study_prune(const Study *s, const TrialRow *row)
     arena_free(a);
 }
 
-/* A message is the same wherever OUT is. */
+/* Returns a message that does not depend on the path of OUT. */
 static const char *message_of(const Running *r, const char *message, Arena *a, Error *e)
 {
     size_t n = strlen(r->study->out);
@@ -340,7 +340,7 @@ static const char *message_of(const Running *r, const char *message, Arena *a, E
     char *text = at && at[n] == '/' ? arena_printf(a, e, "%.*s%s", (int)(at - message), message, at + n + 1)
                                     : arena_strndup(a, message, strlen(message), e);
     for (size_t bad; text && !utf8_valid(text_of(text), &bad);)
-        text[bad] = '?'; /* of a path */
+        text[bad] = '?'; /* an invalid byte in a path */
     return text;
 }
 
@@ -369,7 +369,7 @@ static bool record_result(Running *r, const TrainResult *result, Arena *a, Error
     return record(r, TRIAL_DONE, e);
 }
 
-/* In the locked folder, the row is `running`. */
+/* Trains the trial in its locked folder; its row is `running`. */
 static bool train(Running *r, const Device *d, const Trial *t, const TrialPlan *p, const DataSet *data,
                   TrialOutcome *outcome, Arena *a, Error *e)
 {
@@ -387,7 +387,7 @@ static bool train(Running *r, const Device *d, const Trial *t, const TrialPlan *
     const char *config = path_join(a, r->folder, "config.json", e);
     bool resumes = config && file_exists(config), ok = config && train_run(d, &c, &result, a, e);
     if (!ok && resumes && e->code == SP_USAGE && !r->stopped) {
-        /* the data had another path when it was begun: the key says that they are the same */
+        /* the data had another path when the run began; the key shows that they are the same */
         error_clear(e);
         remove_files(r->folder, FILES, COUNT(FILES));
         ok = train_run(d, &c, &result, a, e);
@@ -396,11 +396,11 @@ static bool train(Running *r, const Device *d, const Trial *t, const TrialPlan *
         *outcome = OUTCOME_DONE;
         if (!record_result(r, &result, a, e))
             return false;
-        /* a folder without its checkpoint is not trained again, as its row is done */
+        /* a folder without its checkpoint is not trained again, because its row is done */
         remove_files(r->folder, FILES, t->model->save_weights || t->model->save_recs > 0 ? ALWAYS : WITH_VECTORS);
         return true;
     }
-    if (r->stopped || r->ledger_failed || e->code == SP_IO) /* the folder cannot be written to */
+    if (r->stopped || r->ledger_failed || e->code == SP_IO) /* the folder cannot be written */
         return false;
     *outcome = OUTCOME_FAILED;
     if (!(r->row->message = message_of(r, e->message, a, e)))
@@ -409,7 +409,7 @@ static bool train(Running *r, const Device *d, const Trial *t, const TrialPlan *
     return record(r, TRIAL_FAILED, e);
 }
 
-/* The lock may be looked at by another process for a moment (study.c). */
+/* Waits for the lock, because another process may hold it for a moment to check it (study.c). */
 static bool lock_patiently(FolderLock *l, const char *folder, const char *name, bool *taken, Error *e)
 {
     enum { TRIES = 5, NANOSECONDS = 20 * 1000 * 1000 };
@@ -421,7 +421,7 @@ static bool lock_patiently(FolderLock *l, const char *folder, const char *name, 
     return true;
 }
 
-/* What the ledger says of this trial, under its lock: finished in the meantime, or done elsewhere. */
+/* Looks a trial up in the ledger, under its lock: it may have been finished in the meantime, or in another folder. */
 static bool look_up(Running *r, TrialOutcome *outcome, bool *found, Arena *a, Error *e)
 {
     TrialRow there;
@@ -469,7 +469,8 @@ static bool run_locked(Running *r, const Device *d, const Trial *t, const TrialP
     return record(r, TRIAL_FAILED, e);
 }
 
-/* From the lock to its release. `data` NULL: they could not be read; row->message says why. */
+/* Does everything from the lock to its release. `data` NULL: the data could not be read; row->message has the reason.
+ */
 static bool run_trial(Running *r, const Device *d, const Trial *t, const TrialPlan *p, const DataSet *data,
                       TrialOutcome *outcome, Arena *a, Error *e)
 {
@@ -501,7 +502,7 @@ bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *vi
     if (!key || !trial_plan(&plan, s, t, a, e))
         return false;
     DataConfig config = plan.data;
-    config.knock.count = 0; /* train_run replaces features */
+    config.knock.count = 0; /* train_run already replaced features */
     bool loaded = dataset_load(&data, &config, a, e);
     if (loaded)
         data_hash(&hash, &data);

@@ -1,4 +1,4 @@
-/* recsys/search/view.c: a ledger read for people: the groups of a study, their points, the best ones. */
+/* recsys/search/view.c: summarises a ledger: the groups of a study, their points, the best ones. */
 // flags: -Os
 #include "recsys/search/study.h"
 
@@ -9,7 +9,7 @@ enum { CELLS_MOST = 1 << 22 };
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-typedef struct Names { /* distinct texts in the order of their first appearance */
+typedef struct Names { /* distinct texts, in the order of their first appearance */
     TextIndex *index;
     Arena *arena;
 } Names;
@@ -48,7 +48,7 @@ static bool study_names(StudyView *v, const Study *s, Arena *a, Error *e)
 /* ---- figures --------------------------------------------------------------------------------- */
 
 typedef struct RowFigures {
-    double *part[2]; /* [figures] of valid and test; NaN where there is none */
+    double *part[2]; /* [figures] of valid and of test; NaN if there is none */
 } RowFigures;
 
 /* Adds the names of an object's members. */
@@ -74,7 +74,7 @@ static double *read_figures(const char *json, const StudyView *v, Arena *a, Aren
     return j ? figures : NULL;
 }
 
-/* The names of all figures and, for each row that is done, its figures. */
+/* Collects the names of all figures, and the figures of each finished row. */
 static bool row_figures(StudyView *v, RowFigures **of_row, const char *path, Arena *a, Arena *scratch, Error *e)
 {
     enum { SPARSE = 8 };
@@ -85,7 +85,7 @@ static bool row_figures(StudyView *v, RowFigures **of_row, const char *path, Are
         ok = v->rows[i].state != TRIAL_DONE || (add_names(names.index, v->rows[i].test, &members, scratch, e) &&
                                                 add_names(names.index, v->rows[i].valid, &members, scratch, e));
     ok = ok && names_list(&names, &v->figures, &v->figure_count, e);
-    /* rows of one study have the same figures, but for an earlier configuration's */
+    /* all rows of a study have the same figures, except rows of an earlier configuration */
     if (ok && (!size_mul(v->figure_count, v->row_count, &cells) || cells > CELLS_MOST) && cells / SPARSE > members)
         ok = fail(e, SP_FORMAT, "%s: has %zu figures of different names, and most trials have a few of them only", path,
                   v->figure_count);
@@ -102,27 +102,27 @@ static bool row_figures(StudyView *v, RowFigures **of_row, const char *path, Are
 
 /* ---- points ---------------------------------------------------------------------------------- */
 
-/* The points of a model; shared by all its groups. Of TPE those after the first are not known here. */
+/* The points of a model, shared by all its groups. With TPE, the points after the first ones are not known here. */
 typedef struct ModelPoints {
     size_t most;
     const Points *points;
 } ModelPoints;
-typedef struct DataCell { /* a data set and a setting of the study */
+typedef struct DataCell { /* a data set with a setting */
     const StudyData *first;
-    int64_t data, setting; /* their places in the view */
+    int64_t data, setting; /* indices in the view */
     size_t folds;
 } DataCell;
 typedef struct Viewer {
     StudyView *view;
-    const char *path; /* of the ledger */
+    const char *path; /* path of the ledger */
     const Study *study;
     const RowFigures *of_row;
     ModelPoints *points; /* [models] */
-    DataCell *cells;     /* [cell_count] in the order of the view */
+    DataCell *cells;     /* [cell_count], in the order of the view */
     size_t cell_count;
-    TextIndex *folds;     /* data, setting and fold */
-    TextIndex *groups;    /* data, setting and model of rows */
-    size_t *first, *next; /* [groups], [rows]: the rows of a group, as a chain that SIZE_MAX ends */
+    TextIndex *folds;     /* index of data, setting and fold */
+    TextIndex *groups;    /* index of data, setting and model of the rows */
+    size_t *first, *next; /* [groups], [rows]: the rows of a group as a linked list; SIZE_MAX ends it */
     Arena *arena, *scratch;
 } Viewer;
 
@@ -134,7 +134,7 @@ static bool is_seed(const StudyModel *m, uint64_t seed)
     return false;
 }
 
-/* Names have no line ends, so that three of them are one text. */
+/* Joins three names; names have no line ends, so the result is unique. */
 static const char *joined(const char *a, const char *b, const char *c, Arena *arena, Error *e)
 {
     return arena_printf(arena, e, "%s\n%s\n%s", a, b, c);
@@ -148,7 +148,7 @@ static int by_place(const void *a, const void *b)
     return x->setting != y->setting ? (x->setting < y->setting ? -1 : 1) : 0;
 }
 
-/* The place of a name in a list without doubles. */
+/* Makes an index of names; duplicates are not added. */
 static TextIndex *index_of(const char *const *names, size_t n, Arena *a, Error *e)
 {
     TextIndex *index = text_index_new(a, e);
@@ -238,8 +238,8 @@ static bool make_points(Viewer *w, Error *e)
     return ok;
 }
 
-/* The number of a row's point; -1: rows of an earlier configuration stay in the ledger, and this one has no such
- * point. */
+/* Returns the number of a row's point. -1: the row belongs to an earlier configuration, and this one has no such point.
+ */
 static int64_t number_of(const ModelPoints *p, const TrialRow *row)
 {
     int64_t at = text_index_find(p->points->index, text_of(row->point));
@@ -247,7 +247,7 @@ static int64_t number_of(const ModelPoints *p, const TrialRow *row)
     return at < 0 && later && row->number < (int64_t)p->most ? row->number : at;
 }
 
-/* Rows of the group, by point. */
+/* Collects the rows of the group by point. */
 static bool collect(Viewer *w, Group *g, const StudyModel *m, const ModelPoints *points, size_t trials, Error *e)
 {
     StudyView *v = w->view;
@@ -319,7 +319,7 @@ static bool set_figures(const Viewer *w, GroupPoint *p, Error *e)
     return true;
 }
 
-/* The first point with the largest figure, of those that are complete. */
+/* Chooses the first point with the largest figure among the complete points. */
 static void choose(const Viewer *w, Group *g)
 {
     const StudyView *v = w->view;
@@ -330,7 +330,7 @@ static void choose(const Viewer *w, Group *g)
     g->best = -1;
     if (figure == v->figure_count)
         return;
-    /* all points by one part: that which is selected, where any of them has it */
+    /* all points are compared by the same part: the selected one, if any point has it */
     bool test = v->select == SELECT_TEST, has = false;
     for (size_t i = 0; i < g->count; i++)
         has = has || isfinite(test ? g->points[i].test[figure] : g->points[i].valid[figure]);
@@ -372,7 +372,7 @@ static bool view_group(Viewer *w, const DataCell *cell, size_t model, Error *e)
     return ok;
 }
 
-/* One for each data set, setting and model, in that order; folds are joined. */
+/* Makes one group per data set, setting and model, in this order; folds are joined. */
 static bool view_groups(Viewer *w, Error *e)
 {
     StudyView *v = w->view;

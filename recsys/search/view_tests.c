@@ -1,14 +1,14 @@
-/* recsys/search/view_tests.c: tests of significance between the best points of a study, by the figures of each user in
- * the folders of its trials. */
+/* recsys/search/view_tests.c: tests of significance between the best points of a study, with the figures of each user
+ * in the trial folders. */
 // flags: -Os
 #include "recsys/search/study.h"
 
 #include <math.h>
 
-typedef struct GroupUsers { /* of the best point: each user's mean over the trials that have the user */
+typedef struct GroupUsers { /* of the best point: the mean of each user over the trials that have the user */
     TextIndex *users;       /* NULL: a file is missing, or there is no best point */
-    double **value;         /* [figures], NULL where the files do not have it; [users] */
-    int32_t *trials;        /* [users] how many have the user */
+    double **value;         /* [figures][users]; NULL if the files do not have the figure */
+    int32_t *trials;        /* [users] number of trials with the user */
 } GroupUsers;
 typedef struct Tester {
     StudyView *view;
@@ -18,14 +18,14 @@ typedef struct Tester {
     Arena *arena, *scratch;
 } Tester;
 
-/* ---- read ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static const char *by_user_path(const Tester *x, const TrialRow *row, Error *e)
 {
     return arena_printf(x->scratch, e, "%s/trials/%s/by_user.tsv", x->out, row->key);
 }
 
-/* Adds the values of a file; users and figures are numbered already. */
+/* Adds the values of a file. Users and figures are already numbered. */
 static bool add_file(const Tester *x, GroupUsers *g, const ByUser *b, Error *e)
 {
     int64_t n = text_index_count(b->users);
@@ -94,9 +94,9 @@ static bool read_groups(Tester *x, size_t *missing, Error *e)
     return true;
 }
 
-/* ---- tested ---------------------------------------------------------------------------------- */
+/* ---- testing --------------------------------------------------------------------------------- */
 
-/* One pair by one figure; t->users 0: there is nothing to compare. */
+/* Tests one pair by one figure. If t->users is 0, there is nothing to compare. */
 static bool test_pair(const Tester *x, PairTest *t, Error *e)
 {
     const GroupUsers *a = &x->of_group[t->first], *b = &x->of_group[t->second];
@@ -125,7 +125,7 @@ static bool test_pair(const Tester *x, PairTest *t, Error *e)
     return ok;
 }
 
-/* Holm's adjustment over the n tests of one data set and figure. */
+/* Applies Holm's adjustment to the n tests of one data set and figure. */
 static bool adjust(const Tester *x, PairTest *tests, size_t n, Error *e)
 {
     ArenaMark mark = arena_mark(x->scratch);
@@ -144,7 +144,7 @@ static bool adjust(const Tester *x, PairTest *tests, size_t n, Error *e)
     return ok;
 }
 
-/* All pairs of the groups [begin, end) of one data set by one figure, behind the tests that there are. */
+/* Tests all pairs of the groups [begin, end) of one data set by one figure. The tests are appended. */
 static bool test_all(Tester *x, size_t begin, size_t end, size_t figure, size_t *room, Error *e)
 {
     StudyView *v = x->view;
@@ -167,7 +167,7 @@ static bool test_all(Tester *x, size_t begin, size_t end, size_t figure, size_t 
     return v->test_count == first || adjust(x, v->tests + first, v->test_count - first, e);
 }
 
-/* Groups of a data set follow each other. */
+/* Returns the end of the groups of a data set; they are consecutive. */
 static size_t data_end(const StudyView *v, size_t begin)
 {
     size_t end = begin;
