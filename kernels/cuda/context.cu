@@ -129,7 +129,7 @@ static void next_segment(Cuda *c)
     const int next = (c->segment + 1) % c->segments;
     if (cudaEventQuery(c->ring[next].written) == cudaErrorNotReady) {
         const bool added = c->segments < RING_MOST && add_segment(c, c->segment + 1) == cudaSuccess;
-        (void)cudaGetLastError(); /* Neither "not ready" nor a failed allocation is an error here. */
+        (void)cudaGetLastError(); /* "not ready" and a failed allocation are no errors here */
         if (added) {
             c->segment++;
             return;
