@@ -79,7 +79,7 @@ void cuda_sum_squares(const Run *run, int64_t n, const float *x, float *out)
  *   out = min(most / (sqrt(sum of squares) + 1e-6), 1)
  *
  * One block. `squares` has n sums of squares. */
-static __global__ void __launch_bounds__(256)
+static __global__ void __launch_bounds__(PART_THREADS)
     clip_factor_kernel(int64_t n, const float *squares, float most, float *out)
 {
     const float length = sqrtf((float)sum_of_parts(n, squares)), factor = most / (length + 1e-6f);
