@@ -1,6 +1,5 @@
-/* tests/cases/attention.c: cases of kernels/cpu/attention.c. If a case has neither Tk nor Hk, q, k and v have the
- * layout that layers give them: next to each other in a row. Otherwise each has its own memory and its own row stride.
- */
+/* tests/cases/attention.c: cases of kernels/cpu/attention.c. If a case has no Tk and no Hk, q, k and v are next to each
+ * other in a row, as layers make them. Otherwise each has its own memory and its own row stride. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -141,7 +141,7 @@ static void softmax_of_row(const double *x, double *y, int64_t C)
 static void softmax_make(Job *j, const Case *s)
 {
     float *x = case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
-    /* some numbers are masked, some are far from each other */
+    /* masked numbers, distant numbers */
     for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) {
         x[i] = i % 11 == 3 && s->n[1] > 1 ? -INFINITY : x[i] * (float)(1 + i % 5 * 8);
     }
