@@ -362,7 +362,7 @@ static void threads_share_a_recommender(void **state)
     }
 }
 
-/* Checks that a recommender needs neither the data of its training after it, or the session; all memory is the caller's
+/* Checks that a recommender does not need the data and the session of its training; all memory is the caller's
  * allocator's, and is freed. */
 static void nothing_is_kept(void **state)
 {

@@ -141,8 +141,7 @@ static void softmax_of_row(const double *x, double *y, int64_t C)
 static void softmax_make(Job *j, const Case *s)
 {
     float *x = case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
-    /* masked numbers, distant numbers */
-    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) {
+    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) { /* some are masked, some distant */
         x[i] = i % 11 == 3 && s->n[1] > 1 ? -INFINITY : x[i] * (float)(1 + i % 5 * 8);
     }
     case_set(j, 0);
