@@ -225,7 +225,7 @@ static double cosine(const float *x, int width, int i, int j)
     return dot / sqrt(a * c);
 }
 
-/* Computes the k nearest items of each item, binary or by cosine, normalised by the sums of rows on both sides. @15* */
+/* Computes the k nearest items of each item, binary or by cosine, normalised by the sums of rows on both sides. */
 static void naive_knn(const float *x, int width, int k, KnnKind kind, double weight, double out[I * I])
 {
     double a[I * I] = {0}, sum[I] = {0};
@@ -260,7 +260,7 @@ static void item_graphs(void **state)
         got = dense(b, item_graph(&b->model, "texts", 1, &x[1], NULL, 4, kind, (KnnSource){0}, &b->e));
         for (int i = 0; i < I * I; i++)
             assert_true(fabs(got[i] - one[i]) < 1e-6);
-        Tape *t = fresh_tape(b, true); /* it has what a backward pass needs */
+        Tape *t = fresh_tape(b, true); /* the graph has the transpose that a backward pass needs */
         OK(b, backward(t, sum(t, spmm(t, both, b->x.item)), &b->e));
         tape_free(t);
     }
@@ -292,7 +292,7 @@ static void cooccurrence(void **state)
         }
 }
 
-/* Every request for memory refused, one after another: a clean error, and nothing is left behind. */
+/* Refuses every request for memory in turn: there is an error each time, and no leak. */
 static void refused_memory(void **state)
 {
     Bench *b = *state;
