@@ -242,8 +242,8 @@ static void long_images_are_resized_in_blocks(void **state)
         Resampling how = HOWS[each / 2];
         Image whole, part;
         ArenaMark mark = arena_mark(a);
-        /* Memory for one block and for the result. A table of all weights would be 10 MB, twice. torchvision resizes the
-         * width first: it has 18 MB between the passes. */
+        /* Memory for one block and for the result. A table of all weights would be 10 MB, twice.
+         * torchvision resizes the width first: it has 18 MB between the passes. */
         Arena *few = arena_new(NULL, (how.resizer == RESIZE_TORCHVISION ? 40 : 22) << 20);
         assert_ok(image_resize(&whole, &im, w, h, how, few, &e), e);
         for (int64_t i = 0; i < 230; i += 23) {

@@ -19,9 +19,9 @@
  *                     processor; memory above base + extra + 64 MB + 20 bytes per byte of input
  *   fsize=N nofile=N as=N stack=N data=N core=N    limits of the system (setrlimit), in bytes or files; with
  *                     fsize standard error is a pipe, because the limit applies to its file too
- *   user=nobody       changes from root to this user, because root can read forbidden files
+ *   user=NAME         changes from root to this user, because root can read forbidden files
  *   gone              the command starts in a folder that is removed
- *   kill=NAME@MS      sends KILL, TERM, INT or HUP after MS milliseconds; then neither status nor files are compared
+ *   kill=NAME@MS      sends KILL, TERM, INT or HUP after MS milliseconds; then status and files are not compared
  *   peak              prints the peak of memory in bytes, and checks nothing
  *   xfsz=ignore pipe=ignore      signal dispositions that a parent can leave */
 #include <dirent.h>
