@@ -76,8 +76,8 @@ CUTS = ["longest_first", "only_first", "only_second"]
 
 
 def places(name, hf, out):
-    """Texts alone and in pairs, cut by every rule. Hugging Face has no number of a text for the tokens of one that was cut, where there
-    is no post-processor."""
+    """Writes texts alone and in pairs, truncated by every rule. Without a post-processor, Hugging Face gives no sequence number for the tokens
+    of a truncated text."""
     hf.no_padding()
     hf.no_truncation()
     texts = TEXTS + ["the \u3000<mask> \t<mask>", "\u00a0\u2003the\u3000", "e\u0323\u0301\u1e69x \u0f73\u0f71 \uac01\u11a8", "naïve [X]  [X] x  the"]
@@ -135,7 +135,7 @@ BPE_TEXTS = ["", " ", "  the  running\n\n of\t\tit ", "it's WE'VE don'T I'LL 'S'
 
 
 def made(pre_tokenizer, specials, **model):
-    """A model whose merges build the words of LEARNED, from the left and from the right in turn. A trainer's would differ from run to run."""
+    """Returns a model whose merges build the words of LEARNED, from the left and from the right in turn. A trainer's merges would differ between runs."""
     prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet()) if "ByteLevel" in str(pre_tokenizer) else sorted(set("".join(LEARNED)) - {" "})
     vocab, merges = specials + alphabet + [c + suffix for c in alphabet if suffix] + [prefix + c for c in alphabet if prefix], []
@@ -216,7 +216,7 @@ def bpe_cases(name, hf, placed, texts):
 # ---- truncation and padding --------------------------------------------------------------------
 
 def limits(model):
-    """What Tokenizer.from_file gives for batches, where the file states truncation and padding."""
+    """Writes the results of Tokenizer.from_file for batches, with truncation and padding in the file."""
     cut = dict(direction="Right", max_length=8, strategy="LongestFirst", stride=0)
     fill = dict(strategy="BatchLongest", direction="Right", pad_to_multiple_of=None, pad_id=0, pad_type_id=0, pad_token="[PAD]")
     no_side = {k: v for k, v in cut.items() if k != "direction"}

@@ -421,7 +421,7 @@ WHOLE = ("AUC", "GAUC", "recbole.GAUC", "MAE", "MSE", "RMSE")
 
 
 def user_values(w):
-    """What users have beside USERS: the errors."""
+    """Returns the values of users in addition to USERS: the errors."""
     return {"MAE": lambda u: np.abs(errors(w, u)).sum() / len(w.relevant(u)),
             "MSE": lambda u: (errors(w, u) ** 2).sum() / len(w.relevant(u)),
             "RMSE": lambda u: np.sqrt((errors(w, u) ** 2).sum() / len(w.relevant(u)))}
