@@ -516,6 +516,7 @@ static void ids_of_one_table(void **state)
     device_close(&device);
 }
 
+/* Checks that `distinct` lists each id once, and that it gives the places of both lists' ids. */
 static void distinct_ids(void **state)
 {
     (void)state;

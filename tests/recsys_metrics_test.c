@@ -187,6 +187,8 @@ static void ratings_that_are_large(void **state)
     arena_free(a);
 }
 
+/* Checks that several cutoffs in any order, also above the length of the lists, give the figures of one cutoff at a
+ * time. */
 static void many_cutoffs_at_once(void **state)
 {
     (void)state;

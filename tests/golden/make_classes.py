@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/classes/: tiny folders of models without tokenizer.json, and what transformers gives for them (tiktoken for ranks):
-places.json has all that an encoding has, decoded.json texts of ids, plain.json ids and their text.
+"""Writes tests/golden/tokenizer/classes/: tiny folders of models without tokenizer.json, and the results of transformers for them (tiktoken for
+ranks): places.json has all members of an encoding, decoded.json texts of ids, plain.json ids and their text.
 
     pip install tokenizers==0.23.3 transformers==5.23.0 sentencepiece==0.2.3 protobuf==7.36.2 tiktoken==0.14.0
     tests/golden/make_classes.py"""

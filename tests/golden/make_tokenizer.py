@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/: tiny WordPiece and BPE tokenizers in every form that is read, and what Hugging Face gives for them: cases.json
-has ids, places.json all that an encoding has, of one text and of two, decoded.json texts of ids.
+"""Writes tests/golden/tokenizer/: tiny WordPiece and BPE tokenizers in every supported form, and the results of Hugging Face for them: cases.json
+has ids, places.json all members of an encoding, of one text and of two, decoded.json texts of ids.
 
     pip install tokenizers==0.23.3 transformers==5.23.0
     tests/golden/make_tokenizer.py"""
@@ -247,7 +247,7 @@ def main():
     roberta = dict(type="RobertaProcessing", sep=["</s>", 2], cls=["<s>", 0], trim_offsets=True, add_prefix_space=False)
     mpnet = tokenizer_json(MPNET, ["<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>"], roberta)
     plain = dict(tokenizer_json(BERT, [], None), normalizer=None)
-    # types, order and number of special tokens as nobody has them; a decoder that cleans; words that begin with ##
+    # types, order and number of special tokens that no published tokenizer has; a decoder that cleans; words that begin with ##
     pair = [dict(SpecialToken=dict(id="[SEP]", type_id=3)), dict(Sequence=dict(id="B", type_id=1)), dict(SpecialToken=dict(id="two", type_id=2)),
             dict(Sequence=dict(id="A", type_id=0))]
     special = dict(template["special_tokens"], two=dict(id="two", ids=[2, 3], tokens=["[CLS]", "[SEP]"]))
