@@ -31,7 +31,8 @@ static void check_lists(Bench *b, const char *model, const List *l)
     }
 }
 
-/* Checks that a user's list depends on no other user, on no number of threads and on no length of the list. */
+/* Checks that a user's list does not depend on the other users, on the number of threads or on the length of the list.
+ */
 static void check_alone(const sp_recommender *r, const List *l)
 {
     sp_error e;
@@ -362,8 +363,8 @@ static void threads_share_a_recommender(void **state)
     }
 }
 
-/* Checks that a recommender does not need the data and the session of its training; all memory is the caller's
- * allocator's, and is freed. */
+/* Checks that a recommender can be used after the data and the session of its training are freed. All memory is from
+ * the caller's allocators, and is freed. */
 static void nothing_is_kept(void **state)
 {
     (void)state;

@@ -167,7 +167,8 @@ static void changed_files_fail_in_one_line(void **state)
     test_folder_remove(folder);
 }
 
-/* Files that are valid alone but not together, and weights with NaN: the error comes where it can be found. */
+/* Files that are valid alone but do not fit together, and weights with NaN. Checks that the error comes in the first
+ * call that can find it. */
 static void wrong_numbers_fail_where_they_show(void **state)
 {
     Bench *b = *state;

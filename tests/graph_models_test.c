@@ -1,5 +1,5 @@
-/* tests/graph_models_test.c: SGL, SimGCL, DGCF, and BPRMF as in its paper. Losses and gradients equal plain dense code,
- * and draws are functions of seed, epoch, batch and step. */
+/* tests/graph_models_test.c: SGL, SimGCL, DGCF, and BPRMF in the variant of its paper. Losses and gradients equal plain
+ * dense code, and draws are functions of seed, epoch, batch and step. */
 #include "tests/shared_testing.h"
 
 enum { B = 6, FACTORS = 8, LAYERS = 2 };

@@ -36,7 +36,7 @@ static void model_free(Model *m)
 
 typedef enum Kinds { ROWS = 1, FACTORS = 2, MIXED = 4, GATHERED = 8, ALL = 15 } Kinds;
 
-/* Returns a loss that depends on the parameters by other ops in other steps. */
+/* Returns a loss that changes with the step: it reaches the parameters through other ops in each step. */
 static Tensor *loss_of(Model *m, int step, Kinds kinds)
 {
     int32_t id[3][B];
