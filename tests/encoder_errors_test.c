@@ -167,8 +167,8 @@ static void changed_files_fail_in_one_line(void **state)
     test_folder_remove(folder);
 }
 
-/* Files that are valid alone but do not fit together, and weights with NaN. Checks that the error comes in the first
- * call that can find it. */
+/* A vocabulary that is larger than the model's table of tokens, and weights with NaN: the model opens. Checks that the
+ * error comes when a text is encoded, and that it names the text. */
 static void wrong_numbers_fail_where_they_show(void **state)
 {
     Bench *b = *state;
