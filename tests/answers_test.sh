@@ -1,6 +1,7 @@
 #!/bin/sh
-# tests/answers_test.sh: what nearest, train, recommend and evaluate answer: nearest rows by every kind of query; runs that were killed or
-# damaged; models without epochs; items with few interactions judged apart. Speaks TAP; $BUILD is the folder of the build.
+# tests/answers_test.sh: the output of nearest, train, recommend and evaluate: nearest rows by every kind of query;
+# killed and damaged runs; models without epochs; items with few interactions, evaluated separately. Speaks TAP; $BUILD
+# is the folder of the build.
 test=answers
 . "$(dirname "$0")/shell.sh"
 tab=$(printf '\t')
@@ -98,7 +99,7 @@ is 'itself' "1\tRGB\t1\n"
 wrong 1 'no image file none.png' 'an image that is not there' nearest images.npy --query none.png --model colour-statistics
 wrong 2 'supports images only' 'a text for an image model' nearest images.npy --query red --model colour-statistics
 
-# ---- runs: what train says, what recommend refuses -------------------------------------------------------------------------
+# ---- runs: messages of train, errors of recommend --------------------------------------------------------------------------
 i=0
 while [ $i -lt 12 ]; do
     for j in 0 1 2; do echo "u$i${tab}i$(((i + j * j) % 15))${tab}5"; done

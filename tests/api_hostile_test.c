@@ -1,5 +1,6 @@
-/* tests/api_hostile_test.c: sapor.h under arguments that are wrong on purpose: sizes of structs, NULL, sessions in two
- * calls at once, models in memory that are cut, unaligned or damaged, inputs that fail among others. */
+/* tests/api_hostile_test.c: sapor.h with arguments that are wrong on purpose: sizes of structs, NULL, a session in two
+ * calls at the same time, models in memory that are cut, unaligned or damaged, failing inputs among good ones. Each
+ * must end in an error and never in a crash. */
 #include "tests/testing.h"
 
 #include <pthread.h>
@@ -27,7 +28,7 @@ static sp_session *open_session(int threads)
 
 /* ---- structs and NULL ------------------------------------------------------------------------ */
 
-/* Of every size a struct is read whole or refused: a pointer is never cut. */
+/* For every size, a struct is read completely or refused: a pointer is never cut in half. */
 static void sizes_of_structs(void **state)
 {
     (void)state;
@@ -58,7 +59,7 @@ static void sizes_of_structs(void **state)
         memset(bytes, 0x55, sizeof bytes);
         memcpy(bytes, &size, sizeof size);
         assert_int_equal(sp_encoder_output(m, 0, (sp_output *)(void *)bytes, &e), whole);
-        assert_true(bytes[MAX(size, sizeof size)] == 0x55); /* no more is written */
+        assert_true(bytes[MAX(size, sizeof size)] == 0x55); /* no byte after the struct is written */
         for (size_t i = sizeof known; whole && i < size; i++)
             assert_int_equal(bytes[i], 0);
     }
@@ -147,7 +148,7 @@ static void options_of_calls(void **state)
     assert_int_equal(sp_encoder_features(m), 0);
     assert_ok(sp_text_lengths(m, s, &text, 1, NULL, &info, NULL, &e), e);
     assert_int_equal(info.tokens, 4);
-    assert_ok(sp_text_lengths(m, s, &text, 1, &call, &info, NULL, &e), e); /* a default is what a call can change */
+    assert_ok(sp_text_lengths(m, s, &text, 1, &call, &info, NULL, &e), e); /* a call can change the default */
     assert_int_equal(info.tokens, 7);
     float x[4 * 64];
     assert_false(sp_encode_texts(m, s, &text.text, 1, x, &e));
@@ -246,7 +247,7 @@ static bool stop(void *user, size_t done, size_t n)
     return !s->now;
 }
 
-/* Call-backs come while texts are only tokenised, too, and count the inputs that fail. */
+/* Checks that the call-back is also called while texts are tokenised, and that it counts the inputs that fail. */
 static void progress_counts_all(void **state)
 {
     (void)state;
@@ -265,7 +266,7 @@ static void progress_counts_all(void **state)
     assert_error(e, SP_CANCELLED, "cancelled after");
     assert_int_equal(at.calls, 1);
     at = (Stop){.now = false};
-    call.max_length = 1; /* too short for the special tokens: all fail */
+    call.max_length = 1; /* too short for the special tokens: all inputs fail */
     assert_ok(sp_encode_text_batch(m, s, texts, N, &call, &x, NULL, status, &e), e);
     assert_true(status[N - 1].code == SP_USAGE && at.n == N);
     free(x);
@@ -282,7 +283,7 @@ static const char *const NAMES[FILES] = {
     "config.json",           "model.safetensors",        "vocab.txt", "tokenizer_config.json", "modules.json",
     "1_Pooling/config.json", "sentence_bert_config.json"};
 
-/* Copies that end where the file ends, `shift` bytes from an aligned place. */
+/* Copies the files into memory that ends where the file ends, `shift` bytes after an aligned address. */
 static void copy_files(sp_file files[FILES], size_t shift)
 {
     for (size_t i = 0; i < FILES; i++) {
@@ -315,7 +316,7 @@ static void encode_bag(const sp_encoder *m, float *x)
     sp_session_close(s);
 }
 
-/* Of any alignment; the list and the names may go after the call. */
+/* Checks that files in memory may have any alignment, and that the list and the names may be freed after the call. */
 static void bytes_at_any_place(void **state)
 {
     (void)state;
@@ -343,7 +344,7 @@ static void bytes_at_any_place(void **state)
     sp_encoder_close(there);
 }
 
-/* Every beginning of every file: an encoder or one line. */
+/* Opens every prefix of every file: the result is an encoder or an error of one line. */
 static void cut_anywhere(void **state)
 {
     (void)state;
@@ -379,7 +380,7 @@ static void spoil_row(sp_file *weights, const char *tensor, size_t row, size_t w
     memset(bytes + 8 + header + begin + row * width * 4, 0xff, width * 4);
 }
 
-/* A text that the model fails on has zeros in all its rows, also where they are tokens. */
+/* Checks that a text on which the model fails has zeros in all its rows, also if the rows are tokens. */
 static void rows_of_a_text_that_fails(void **state)
 {
     (void)state;
@@ -427,7 +428,7 @@ static void rows_of_a_text_that_fails(void **state)
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-/* The number of an image in messages is that in the call, in later groups of it, too. */
+/* Checks that the number of an image in a message is its number in the call, also in later groups of the call. */
 static void numbers_of_images(void **state)
 {
     (void)state;

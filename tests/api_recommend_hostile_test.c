@@ -1,5 +1,5 @@
-/* tests/api_recommend_hostile_test.c: the recommenders of sapor.h under arguments that are wrong on purpose: NULL,
- * sizes of structs, numbers out of range or not finite, a session in two calls, memory that is refused. */
+/* tests/api_recommend_hostile_test.c: the recommenders of sapor.h with arguments that are wrong on purpose: NULL, sizes
+ * of structs, numbers out of range or not finite, a session in two calls, refused memory. Each must end in an error. */
 #include "tests/recommend_testing.h"
 
 static int32_t no[TOP];
@@ -51,7 +51,7 @@ static void wrong_data(void **state)
     d.users = SIZE_MAX;
     d.items = SIZE_MAX;
     WRONG(sp_train(s, &d, &o, NULL, &e), SP_UNSUPPORTED, "more than 1073741823 users and items");
-    /* a validation row of a user who has no train row */
+    /* a validation row of a user without train rows */
     int32_t some[] = {1, 2, 3}, other[] = {4};
     sp_interactions few = {.count = 3, .user = some, .item = some};
     x = (sp_interactions){.count = 1, .user = other, .item = at};
@@ -216,7 +216,7 @@ static void wrong_questions(void **state)
     sp_recommender_close(r);
 }
 
-/* Ratings beyond what a score can hold. */
+/* Checks ratings that are too large for a score. */
 static void ratings_beyond_float32(void **state)
 {
     Bench *b = *state;
@@ -309,7 +309,7 @@ static void wrong_matrices(void **state)
 
 /* ---- a folder whose projections are damaged -------------------------------------------------- */
 
-/* model.safetensors with one tensor; dims 1: [rows]. */
+/* Writes a model.safetensors with one tensor. dims 1: its shape is [rows]. */
 static void put_tensor(const char *folder, const char *name, DType type, int dims, int64_t rows, float first)
 {
     sp_error e = {0};
@@ -330,7 +330,7 @@ static void damaged_projections(void **state)
         DType type;
         int dims, rows;
         float first;
-        const char *why; /* NULL: it opens */
+        const char *why; /* NULL: opening succeeds */
     } CASES[] = {
         {"projection.visual.weight", F32, 2, 3, NAN, "model.safetensors: row 0 contains nan"},
         {"projection.visual.weight", F32, 1, 3, 0, "projection.visual.weight is no projection"},
@@ -366,7 +366,7 @@ static void damaged_projections(void **state)
         assert_true(strstr(e.message, "train again") && !strchr(e.message, '\n'));
         sp_recommender_close(r);
     }
-    snprintf(path, sizeof path, "%s/model.safetensors", out); /* a run of a version that wrote none */
+    snprintf(path, sizeof path, "%s/model.safetensors", out); /* a run of a version that wrote no projections */
     assert_int_equal(unlink(path), 0);
     assert_ok((r = sp_recommender_open(out, NULL, &e)) != NULL, e);
     WRONG(sp_new_item_vectors(r, b->session, b->features, 2, 1, nowhere, &e), SP_UNSUPPORTED, "has no projections");
@@ -374,7 +374,8 @@ static void damaged_projections(void **state)
     test_folder_remove(folder);
 }
 
-/* Features that float32 cannot project: neither NaN nor a vector of zeros. */
+/* Checks features whose projection overflows float32: the result must not have NaN and must not be a vector of zeros.
+ */
 static void features_that_are_too_large(void **state)
 {
     static const float LARGE[] = {3.4e38f, 1e38f, 1e30f, 1e20f};
@@ -395,7 +396,7 @@ static void features_that_are_too_large(void **state)
                      (double)LARGE[i]);
             USAGE(sp_new_item_vectors(r, b->session, f, 2, ITEMS, out, &e), says);
         }
-        visual[3 * WIDE + 1] = 1e15f; /* large, and right */
+        visual[3 * WIDE + 1] = 1e15f; /* large but valid */
         assert_ok(sp_new_item_vectors(r, b->session, f, 2, ITEMS, out, &e), e);
         double square = 0;
         for (size_t c = 0; c < info.width; c++) {
@@ -412,7 +413,7 @@ static void features_that_are_too_large(void **state)
 
 /* ---- structs and sessions -------------------------------------------------------------------- */
 
-/* Of every size a struct is read whole or refused. */
+/* For every size, a struct is read completely or refused. */
 static void sizes_of_structs(void **state)
 {
     enum { MOST = 4200 };
@@ -443,7 +444,7 @@ static void sizes_of_structs(void **state)
         memset(bytes, 0x55, sizeof bytes);
         memcpy(bytes, &size, sizeof size);
         assert_int_equal(sp_recommender_describe(r, (void *)bytes, &e), whole);
-        assert_true(bytes[MAX(size, sizeof size)] == 0x55); /* no more is written */
+        assert_true(bytes[MAX(size, sizeof size)] == 0x55); /* no byte after the struct is written */
         for (size_t i = sizeof known; whole && i < size; i++)
             assert_int_equal(bytes[i], 0);
     }
@@ -501,7 +502,7 @@ static void a_session_is_in_one_call(void **state)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Everything that needs memory, in one go. */
+/* Makes every call that allocates memory, one after the other. */
 static bool live_once(Bench *b, const char *model, const sp_allocator *memory, sp_error *e)
 {
     static const char *const METRICS[] = {"Recall"};

@@ -1,12 +1,12 @@
-/* tests/api_recommend_test.c: the recommenders of sapor.h: trained from arrays, asked by many threads, for users and
- * items of training and for new ones; every recommender of the registry. */
+/* tests/api_recommend_test.c: the recommenders of sapor.h: trained from arrays and used by many threads, for users and
+ * items of training and for new ones. Every recommender of the registry is tested. */
 #include "tests/recommend_testing.h"
 
 #include <pthread.h>
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* Best first, ties by number, nothing of train, whole. */
+/* Checks that lists are best first with ties by number, complete, and without items of the train part. */
 static void check_lists(Bench *b, const char *model, const List *l)
 {
     for (int32_t u = 0; u < USERS; u++) {
@@ -20,7 +20,7 @@ static void check_lists(Bench *b, const char *model, const List *l)
                 assert_true(isinf(score) && score < 0);
                 continue;
             }
-            assert_int_equal(kept, k); /* none behind an empty place */
+            assert_int_equal(kept, k); /* no item after an empty place */
             kept++;
             assert_in_range(item, 0, ITEMS - 1);
             if (has_pair(b, u, item) || !isfinite(score) ||
@@ -31,7 +31,8 @@ static void check_lists(Bench *b, const char *model, const List *l)
     }
 }
 
-/* A user's list does not depend on the others, nor on the session's threads, nor on how long it is. */
+/* Checks that a user's list does not depend on the other users, on the number of threads or on the length of the list.
+ */
 static void check_alone(const sp_recommender *r, const List *l)
 {
     sp_error e;
@@ -48,7 +49,7 @@ static void check_alone(const sp_recommender *r, const List *l)
     sp_session_close(s);
 }
 
-/* More places than items: the rest is empty. */
+/* Checks that a list with more places than items has empty places at its end. */
 static void check_long_lists(Bench *b, const sp_recommender *r, const List *l)
 {
     enum { LONG = ITEMS + 9 };
@@ -66,7 +67,7 @@ static void check_long_lists(Bench *b, const sp_recommender *r, const List *l)
         }
 }
 
-/* Scores of pairs are those of lists, in any order of pairs. */
+/* Checks that scores of pairs equal those of lists, for any order of the pairs. */
 static void check_scores(Bench *b, const sp_recommender *r, const List *l)
 {
     int32_t user[USERS * ITEMS], item[USERS * ITEMS], n = 0;
@@ -74,7 +75,7 @@ static void check_scores(Bench *b, const sp_recommender *r, const List *l)
     sp_error e;
     for (int turn = 0; turn < 2; turn++, n = 0) {
         for (int at = 0; at < USERS * ITEMS; at++) {
-            int place = turn ? at * 7 % (USERS * ITEMS) : at; /* by user; then mixed */
+            int place = turn ? at * 7 % (USERS * ITEMS) : at; /* sorted by user, then mixed */
             if (l->item[place] < 0)
                 continue;
             user[n] = place / ITEMS;
@@ -121,7 +122,8 @@ static void check_new_users(Bench *b, const sp_recommender *r, const sp_recommen
     }
     for (int k = 0; k < TOP; k++)
         assert_true(item[k] >= 0 && item[k] != 1 && item[k] != 3 && item[k] != 9 && isfinite(score[k]));
-    assert_ok(sp_recommend_new(r, b->session, &again, 1, TOP, NULL, one, NULL, &e), e); /* order, repeats */
+    /* the order of items and duplicates do not change the list */
+    assert_ok(sp_recommend_new(r, b->session, &again, 1, TOP, NULL, one, NULL, &e), e);
     assert_memory_equal(one, item, sizeof one);
     assert_ok(sp_similar_items(r, b->session, liked, 2, TOP, NULL, item, score, &e), e);
     assert_ok(sp_similar_items(r, b->session, liked + 1, 1, TOP, NULL, one, NULL, &e), e);
@@ -133,7 +135,7 @@ static void check_new_users(Bench *b, const sp_recommender *r, const sp_recommen
     assert_memory_equal(one, item + 1, sizeof *one * (TOP - 1));
 }
 
-/* The mean of the items' vectors, and its products. */
+/* Checks that a new user's vector is the mean of the items' vectors, and that scores are products of vectors. */
 static void check_vectors(Bench *b, const sp_recommender *r, const sp_recommender_info *info, const List *l)
 {
     sp_error e;
@@ -204,7 +206,7 @@ static void every_recommender_answers(void **state)
         check_new_users(b, r, &info);
         check_vectors(b, r, &info, &here);
         check_new_items(b, r, &info);
-        /* The same into a folder, and the folder opened again */
+        /* the same training into a folder; the folder is then opened */
         snprintf(out, sizeof out, "%s/%s", folder, model);
         sp_train_options o = short_run(model);
         o.out = out;
@@ -247,7 +249,7 @@ static void ids_and_numbers(void **state)
 
 /* ---- what new users and items are made of ---------------------------------------------------- */
 
-/* ItemKNN scores by a user's items alone: as a new user, a user of training has the same list. */
+/* ItemKNN scores by a user's items alone. So a user of training has the same list if it is given as a new user. */
 static void a_known_user_as_a_new_one(void **state)
 {
     Bench *b = *state;
@@ -266,8 +268,8 @@ static void a_known_user_as_a_new_one(void **state)
     sp_recommender_close(r);
 }
 
-/* VBPR, NGCF-M: the part of an item's vector that is made of features is that of an item of training with these
- * features. */
+/* VBPR and NGCF-M compute a part of an item's vector from features. Checks that this part equals the part of a train
+ * item with the same features. */
 static void items_by_features_alone(void **state)
 {
     Bench *b = *state;
@@ -292,7 +294,7 @@ static void items_by_features_alone(void **state)
                 assert_true(new[i * D + c] == 0);
             assert_memory_equal(new + i *D + half, known + i * D + half, half * sizeof *new);
         }
-        /* in any order of features, and alone */
+        /* features in any order, and one alone */
         const sp_feature turned[] = {{"textual", NARROW, b->textual + 5 * NARROW},
                                      {"visual", WIDE, b->visual + 5 * WIDE}};
         assert_ok(sp_new_item_vectors(r, b->session, turned, 2, 1, one, &e), e);
@@ -361,8 +363,8 @@ static void threads_share_a_recommender(void **state)
     }
 }
 
-/* The recommender needs neither the data nor the session of its training; all memory is the callers', and comes
- * back. */
+/* Checks that a recommender can be used after the data and the session of its training are freed. All memory is from
+ * the caller's allocators, and is freed. */
 static void nothing_is_kept(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* tests/api_test.c: sapor.h as a program that links the library uses it: several threads on one model, memory
- * of the caller's, wrong calls. */
+/* tests/api_test.c: sapor.h as a program that links the library uses it: several threads with one model, the caller's
+ * memory, wrong calls. */
 #include "tests/testing.h"
 
 #include <pthread.h>
@@ -22,7 +22,7 @@ typedef struct Models {
     sp_tokenizer *tokenizer;
 } Models;
 
-/* What one thread computes: all features and token ids, as bytes to be compared. */
+/* The results of one thread: all features and token ids, compared as bytes. */
 typedef struct Result {
     float texts[COUNT(TEXTS)][64], images[COUNT(IMAGE_FILES) + 2][64];
     int32_t ids[COUNT(TEXTS)][64];
@@ -33,7 +33,7 @@ typedef struct Caller {
     pthread_t thread;
     const Models *models;
     int session_threads;
-    bool whole; /* all texts in one call, else one by one: the same bits */
+    bool whole; /* all texts in one call, otherwise one by one: the bits must be the same */
     Result result;
     sp_error e;
     bool ok;
@@ -108,7 +108,7 @@ static void threads_share_a_model(void **state)
         assert_ok(callers[i].ok, callers[i].e);
         assert_memory_equal(&callers[i].result, &callers[THREADS].result, sizeof(Result));
     }
-    /* A file is the same image in memory. */
+    /* A file and its bytes in memory are the same image. */
     assert_memory_equal(callers[0].result.images[0], callers[0].result.images[COUNT(IMAGE_FILES)],
                         sizeof callers[0].result.images[0]);
     close_models(&m);
@@ -124,12 +124,13 @@ static void memory_is_the_callers(void **state)
     test_heap(&heap, 0);
     open_models(&m, &heap.heap);
     sp_session *s = sp_session_open(1, &heap.heap, &e);
-    for (int i = 0; s && i < 2; i++) /* once for room, once for the order of images of several sizes */
+    /* the first call allocates room, the second also for the order of images of several sizes */
+    for (int i = 0; s && i < 2; i++)
         assert_ok(compute(&m, s, true, &once, &e), e);
     size_t live = heap.live;
     for (int i = 0; i < 3; i++)
         assert_ok(compute(&m, s, true, &again, &e), e);
-    assert_int_equal(heap.live, live); /* a steady stream keeps what it has */
+    assert_int_equal(heap.live, live); /* repeated calls allocate nothing more */
     assert_memory_equal(&once, &again, sizeof once);
     sp_session_close(s);
     close_models(&m);
@@ -171,7 +172,7 @@ static void wrong_calls_are_told(void **state)
     assert_int_equal(sp_encoder_features(NULL), 0);
     int32_t ids[2] = {-1, -1};
     assert_ok(sp_tokenize(m.tokenizer, TEXTS[0], strlen(TEXTS[0]), 0, ids, 1, &count, &e), e);
-    assert_true(count > 2 && ids[0] >= 0 && ids[1] == -1); /* no more than there is room for */
+    assert_true(count > 2 && ids[0] >= 0 && ids[1] == -1); /* ids beyond the given room are not written */
     assert_null(sp_tokenizer_open(IMAGES, NULL, &e));
     assert_true(e.code != SP_OK);
     assert_null(sp_recommender_open(IMAGES, NULL, &e));
@@ -221,7 +222,7 @@ static void a_run_recommends(void **state)
         size_t count = 0;
         for (; count < 20 && best[count] >= 0; count++) {
             assert_true(count == 0 || score[count - 1] >= score[count]);
-            for (int j = 0; j < 5; j++) /* what u3 has had is left out */
+            for (int j = 0; j < 5; j++) /* items that u3 has are left out */
                 assert_string_not_equal(sp_recommender_id(r, SP_ITEMS, best[count]),
                                         arena_printf(a, &e, "i%d", (9 + j * j) % 17));
         }

@@ -1,5 +1,5 @@
-/* tests/api_train_test.c: sapor.h's calls that split, train and evaluate arrays, as files are split, trained and
- * evaluated; nearest rows; calls that are cancelled. */
+/* tests/api_train_test.c: the calls of sapor.h that split, train and evaluate arrays give the results of files. Also
+ * nearest rows, and cancelled calls. */
 #include "tests/recommend_testing.h"
 
 /* ---- arrays are files without a file --------------------------------------------------------- */
@@ -52,7 +52,7 @@ static void arrays_train_as_files_do(void **state)
     test_folder_remove(folder);
 }
 
-/* Rows of a file and of arrays go to the same parts. */
+/* Checks that the rows of a file and of arrays are split into the same parts. */
 static void arrays_are_split_as_files_are(void **state)
 {
     static const sp_split_options WAYS[] = {
@@ -73,7 +73,7 @@ static void arrays_are_split_as_files_are(void **state)
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     for (size_t r = 0; r < x.count; r++) {
-        time[r] = draw_below((Draw){5, DRAW_TEST, 4}, r, 9); /* some are equal */
+        time[r] = draw_below((Draw){5, DRAW_TEST, 4}, r, 9); /* some times are equal */
         fprintf(f, "%d\t%d\t%g\t%d\n", x.user[r], x.item[r], (double)x.rating[r], (int)time[r]);
     }
     fclose(f);
@@ -120,7 +120,7 @@ static void arrays_are_split_as_files_are(void **state)
 /* ---- figures --------------------------------------------------------------------------------- */
 
 typedef struct Watched {
-    size_t batches, epochs, stop_at; /* stop_at > 0: after so many calls */
+    size_t batches, epochs, stop_at; /* stop_at > 0: the call-back cancels at call number stop_at */
     double test[8];
     size_t figures;
     char name[32];
@@ -204,7 +204,7 @@ static void calls_are_cancelled(void **state)
     assert_null(sp_train(b->session, &b->data, &o, NULL, &e));
     assert_error(e, SP_CANCELLED, "training was cancelled after 0 epochs");
     assert_int_equal(w.batches, 2);
-    sp_recommender *r = train(b, "BPRMF"); /* the session goes on */
+    sp_recommender *r = train(b, "BPRMF"); /* the session can still be used */
     sp_recommend_options ask = {.size = sizeof ask, .progress = refuse, .user = &done};
     assert_false(sp_recommend(r, b->session, users, 2, TOP, &ask, item, NULL, &e));
     assert_error(e, SP_CANCELLED, "cancelled after 2 of 2");
@@ -216,7 +216,7 @@ static void calls_are_cancelled(void **state)
 }
 
 typedef struct Making {
-    size_t calls, made, parts, notes, stop_at; /* stop_at > 0: after so many calls */
+    size_t calls, made, parts, notes, stop_at; /* stop_at > 0: the call-back cancels at call number stop_at */
 } Making;
 
 static bool watch_making(void *user, const sp_train_event *e)
@@ -234,7 +234,7 @@ static bool watch_making(void *user, const sp_train_event *e)
     return m->calls != m->stop_at || !m->stop_at;
 }
 
-/* Models without epochs say how far they are, and may be ended while they are made, at each call. */
+/* Checks that models without epochs report their progress, and that each report can cancel them. */
 static void models_without_epochs_are_followed(void **state)
 {
     static const char *const MODELS[] = {"ItemKNN", "UserKNN", "AttributeItemKNN", "EASER"};
@@ -325,7 +325,8 @@ static bool count_calls(void *user, size_t done, size_t n)
     return true;
 }
 
-/* A query has the same rows, with the same bits, alone and among others: alone it is compared in float64. */
+/* Checks that a query has the same rows, with the same bits, alone and among others. Alone, it is compared in float64.
+ */
 static void check_many(const Device *d, const float *rows, int64_t N, int64_t D, const float *queries, int64_t n,
                        int64_t k, const int64_t *start, const int32_t *left_out)
 {
@@ -379,14 +380,14 @@ static void many_queries(void **state)
     static int64_t start[Q + 1];
     static int32_t left_out[Q * Q];
     assert_ok(device_open(&d, NULL, 2, NULL, NULL, &e), e);
-    for (int64_t q = 0; q < Q; q++) { /* q of them: rows 0, 13, 26, ... */
+    for (int64_t q = 0; q < Q; q++) { /* query q excludes q rows: 0, 13, 26, ... */
         start[q + 1] = start[q] + q;
         for (int64_t i = 0; i < q; i++)
             left_out[start[q] + i] = (int32_t)(13 * i);
     }
     for (size_t i = 0; i < 2 * COUNT(SCALES); i++) {
         float scale = SCALES[i / 2];
-        for (uint64_t c = 0; c < N * WIDE; c++) { /* whole numbers: most scores are those of several rows */
+        for (uint64_t c = 0; c < N * WIDE; c++) { /* whole numbers: most scores occur in several rows */
             float x = draw_normal((Draw){6, DRAW_TEST, 1}, c);
             rows[c] = scale * (i % 2 ? roundf(x) : x);
         }
@@ -395,10 +396,10 @@ static void many_queries(void **state)
                 i % 2 ? roundf(draw_normal((Draw){6, DRAW_TEST, 2}, c)) : draw_normal((Draw){6, DRAW_TEST, 2}, c);
         memset(rows + 8 * WIDE, 0, WIDE * sizeof *rows);
         memset(queries + 5 * WIDE, 0, WIDE * sizeof *queries);
-        for (int r = 100; r < 150; r++) /* equal rows, more than the products find at first */
+        for (int r = 100; r < 150; r++) /* more equal rows than the products find at first */
             memcpy(rows + r * WIDE, rows + 4 * WIDE, WIDE * sizeof *rows);
         memcpy(queries + 6 * WIDE, rows + 4 * WIDE, WIDE * sizeof *queries);
-        for (uint64_t c = 0; c < 300 * WIDE; c++) /* rows that float32 cannot order */
+        for (uint64_t c = 0; c < 300 * WIDE; c++) /* rows whose order float32 cannot decide */
             rows[500 * WIDE + c] = rows[4 * WIDE + c % WIDE] + scale * 3e-4f * draw_normal((Draw){6, DRAW_TEST, 4}, c);
         for (int c = 0; c < WIDE; c++) /* one row is much longer than the others */
             rows[7 * WIDE + c] *= 8;
@@ -410,7 +411,7 @@ static void many_queries(void **state)
     device_close(&d);
 }
 
-/* Rows and queries that do not fit into one block each. */
+/* Checks rows and queries that do not fit into one block each. */
 static void wide_queries(void **state)
 {
     enum { N = 300, Q = 40, K = 2, D = 1 << 16 };
@@ -428,7 +429,7 @@ static void wide_queries(void **state)
     }
     for (size_t q = 0; q < Q; q++) {
         const float *near[] = {rows + q * D, rows + (299 - q) * D, rows + (100 + q) * D, rows + (259 - q) * D};
-        for (size_t c = 0; c < D; c++) /* four rows are near, two of them are left out */
+        for (size_t c = 0; c < D; c++) /* four rows are near the query, two of them are left out */
             queries[q * D + c] = near[0][c] + near[1][c] + near[2][c] + near[3][c];
         start[q + 1] = start[q] + 2;
         left_out[2 * q] = (int32_t)q;

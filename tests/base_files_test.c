@@ -1,4 +1,4 @@
-/* tests/base_files_test.c: files and folders read, written whole or not at all, locked. */
+/* tests/base_files_test.c: files and folders are read, written completely or not at all, and locked. */
 #include "tests/testing.h"
 
 #include <fcntl.h>
@@ -46,7 +46,7 @@ static void files_are_read_and_mapped(void **state)
     snprintf(path, sizeof path, "%s/none", folder);
     assert_false(file_read(&t, a, path, 0, &e));
     assert_error(e, SP_IO, "cannot open: No such file");
-    assert_ok(file_read(&t, a, "/proc/self/status", 0, &e) && t.n > 100, e); /* says its size is 0 */
+    assert_ok(file_read(&t, a, "/proc/self/status", 0, &e) && t.n > 100, e); /* a file that states the size 0 */
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     char big[50000];
@@ -61,7 +61,7 @@ static void files_are_read_and_mapped(void **state)
 }
 
 #define TEN(x)    x x x x x x x x x x
-#define LONG_NAME TEN(TEN("abc")) /* 300 bytes: no file system takes it */
+#define LONG_NAME TEN(TEN("abc")) /* 300 bytes: too long for every file system */
 
 static void folders_are_made_and_listed(void **state)
 {
@@ -91,7 +91,7 @@ static void folders_are_made_and_listed(void **state)
     snprintf(path, sizeof path, "%s/b.txt/z", folder);
     assert_false(folder_make(path, &e));
     assert_error(e, SP_IO, "is a file, a folder is expected");
-    /* nothing is left of it */
+    /* no folder remains after the failure */
     assert_false(folder_make(path_join(a, folder, "x/new/newer/" LONG_NAME "/last", &e), &e));
     assert_error(e, SP_IO, "cannot make the folder");
     assert_false(folder_exists(path_join(a, folder, "x/new", &e)));
@@ -159,7 +159,7 @@ static void outputs_appear_whole_or_not(void **state)
     struct stat st;
     assert_true(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
     assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "through"), e);
-    unlink(path); /* a link to nothing: its target is made */
+    unlink(path); /* a link without a target: the target is made */
     write_text(link, "again");
     assert_true(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
     assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "again"), e);
@@ -173,7 +173,7 @@ static void outputs_appear_whole_or_not(void **state)
     assert_error(e, SP_IO, "cannot create");
     unlink(link);
     assert_int_equal(symlink(path, link), 0);
-    pid_t child = fork(); /* dies while it writes: its temporary file is taken over by the next writer */
+    pid_t child = fork(); /* the child ends while it writes; the next writer removes its temporary file */
     if (child == 0) {
         o = out_open(path, NULL, &e);
         out_write(o, big, 300000, &e);
@@ -229,7 +229,8 @@ static void outputs_report_failures(void **state)
     test_folder_remove(folder);
 }
 
-/* Descriptors 0 to 2 are the caller's, closed or not: what is printed there would go into a file. */
+/* Descriptors 0 to 2 are the caller's, even if they are closed. Checks that no file gets one of them: text printed to
+ * standard output would go into the file. */
 static void descriptors_are_three_or_more(void **state)
 {
     (void)state;
@@ -241,7 +242,7 @@ static void descriptors_are_three_or_more(void **state)
     int saved = dup(0), way[3], n = 0;
     assert_true(saved > 2 && close(0) == 0);
     Out *o = out_open(path, NULL, &e);
-    way[n++] = open("/dev/null", O_RDONLY); /* still the lowest that is free */
+    way[n++] = open("/dev/null", O_RDONLY); /* still the lowest free descriptor */
     bool ok = o && out_printf(o, &e, "kept") && out_commit(o, &e);
     close(0);
     FolderLock lock;
@@ -288,7 +289,7 @@ static void pipes_and_devices_are_not_waited_for(void **state)
     assert_false(stream_read(&t, a, folder, 0, &e));
     assert_error(e, SP_IO, "is a folder");
     int ends[2];
-    for (int k = 0; k < 2; k++) { /* a text that is longer than its limit; a NUL byte ends a stream */
+    for (int k = 0; k < 2; k++) { /* a text longer than its limit; a NUL byte ends a stream */
         assert_int_equal(pipe(ends), 0);
         assert_int_equal(write(ends[1], k ? "12\0" : "12345678", k ? 3 : 8), k ? 3 : 8);
         if (!k)
@@ -307,7 +308,7 @@ static void pipes_and_devices_are_not_waited_for(void **state)
     test_folder_remove(folder);
 }
 
-/* What stands where a temporary file goes is not written through. */
+/* Checks that an existing file with the name of a temporary file is not overwritten. */
 static void temporary_files_are_new(void **state)
 {
     (void)state;
@@ -344,8 +345,8 @@ static void temporary_files_are_new(void **state)
     test_folder_remove(folder);
 }
 
-/* The command's list of temporary files, as its handlers see it: a signal may come at any moment but those of a
- * change. */
+/* The command's list of temporary files, as its signal handlers read it. A signal may come at any moment except during
+ * a change of the list. */
 static int listed, unlisted;
 static void note_temporary(const char *path, bool is_there)
 {
@@ -445,7 +446,7 @@ static void locks_have_names(void **state)
     lock_drop(&first, folder, "a.lock");
     assert_false(file_exists(path));
     assert_ok(lock_take(&second, folder, "a.lock", &taken, &e) && taken, e);
-    /* a lock whose file was removed and made again by others is no lock */
+    /* a lock is void if its file was removed and made again by another process */
     assert_int_equal(unlink(path), 0);
     assert_ok(lock_take(&first, folder, "a.lock", &taken, &e) && taken, e);
     folder_unlock(&second);

@@ -1,4 +1,4 @@
-/* tests/base_memory_test.c: errors, and memory: sizes, arenas, requests refused. */
+/* tests/base_memory_test.c: errors, and memory: sizes, arenas, refused requests. */
 #include "tests/testing.h"
 
 #include <errno.h>
@@ -138,7 +138,7 @@ static void arenas_grow_lists_and_print(void **state)
     arena_free(a);
 }
 
-/* Every request refused in turn: a clean error each time, nothing left over. */
+/* Refuses each request in turn: each time there is an error, and no memory is leaked. */
 static void refused_memory_is_an_error(void **state)
 {
     (void)state;
@@ -190,7 +190,7 @@ static void arenas_give_back_what_is_much(void **state)
     size_t kept = h.live;
     assert_true(kept > 1 << 20);
     assert_non_null(NEW(a, char, 1 << 20, &e));
-    assert_int_equal(h.live, kept); /* the same block again */
+    assert_int_equal(h.live, kept); /* the same block is used again */
     assert_non_null(NEW(a, char, 8 << 20, &e));
     arena_trim(a, 4 << 20);
     assert_int_equal(h.live, empty);
@@ -204,7 +204,7 @@ static void count_up(void *p)
     ++*(int *)p;
 }
 
-/* What was registered behind a mark ends with the rewind, the rest with the arena; each once. */
+/* Checks that objects registered after a mark are ended by the rewind, and the others with the arena, each once. */
 static void arenas_end_what_they_hold(void **state)
 {
     (void)state;
@@ -214,7 +214,7 @@ static void arenas_end_what_they_hold(void **state)
     assert_true(arena_at_end(a, count_up, &ended[0], &e));
     ArenaMark mark = arena_mark(a);
     for (int round = 1; round <= 2; round++) {
-        assert_non_null(NEW(a, char, round * 100000, &e)); /* another block */
+        assert_non_null(NEW(a, char, round * 100000, &e)); /* in another block */
         assert_true(arena_at_end(a, count_up, &ended[1], &e));
         assert_non_null(NEW(a, char, 100000, &e));
         arena_rewind(a, arena_mark(a));

@@ -1,4 +1,4 @@
-/* tests/base_random_test.c: random numbers, and the functions they are made with. */
+/* tests/base_random_test.c: random numbers, and the functions that make them. */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -53,7 +53,8 @@ static void draws_have_their_distribution(void **state)
     assert_true(draw_uniform(d, 5) != draw_uniform((Draw){42, DRAW_TEST, 4}, 5));
 }
 
-/* Numbers of a subset are different, each is in it as often, and the marks are as before. */
+/* Checks that the numbers of a subset are distinct, that each number is equally likely, and that the marks are
+ * restored. */
 static void subsets_are_uniform(void **state)
 {
     (void)state;
@@ -75,7 +76,7 @@ static void subsets_are_uniform(void **state)
         assert_true(abs(counts[i] - ROUNDS * N / OF) < 350);
     draw_subset((Draw){7, DRAW_TEST, 4}, (ROUNDS - 1) * N, OF, N, again, taken);
     assert_memory_equal(again, out, N * sizeof *out);
-    draw_subset((Draw){7, DRAW_TEST, 5}, 0, OF, OF, out, taken); /* all of them */
+    draw_subset((Draw){7, DRAW_TEST, 5}, 0, OF, OF, out, taken); /* a subset of all numbers */
     int sum = 0;
     for (int i = 0; i < OF; i++)
         sum += out[i];
@@ -102,7 +103,7 @@ static void shuffles_are_permutations(void **state)
     for (uint32_t i = 0; i < N; i++)
         assert_int_equal(seen[i], 1);
     assert_true(fabs(moved / N - 1.0 / 3) < 0.01);
-    int orders[6] = {0}; /* every order of three is as likely */
+    int orders[6] = {0}; /* every order of three numbers is equally likely */
     for (uint32_t epoch = 0; epoch < 6000; epoch++) {
         uint32_t three[3] = {0, 1, 2};
         draw_shuffle((Draw){7, DRAW_SHUFFLE, epoch}, three, 3, scratch);
@@ -114,7 +115,8 @@ static void shuffles_are_permutations(void **state)
     arena_free(a);
 }
 
-/* numpy 2.4: RandomState(seed).randint(0, 2**32, dtype=uint32), its 1,000th value, and shuffle(arange(12)). */
+/* Compares with numpy 2.4: value number 1,000 of RandomState(seed).randint(0, 2**32, dtype=uint32), and
+ * shuffle(arange(12)). */
 static void mt19937_draws_as_numpy(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* tests/base_text_test.c: texts, numbers in them, UTF-8, indexes, hashes. JSON has json_test.c. */
+/* tests/base_text_test.c: texts, numbers in them, UTF-8, indexes, hashes. json_test.c tests JSON. */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -118,7 +118,7 @@ static void real_numbers_are_exact(void **state)
     many[1] = '.';
     assert_true(text_f64((Text){many, 1000}, &v) && fabs(v - 1.1111) < 1e-4);
     assert_false(text_f64((Text){many, 1200}, &v));
-    for (uint64_t i = 0; i < 20000; i++) { /* what %.17g wrote comes back */
+    for (uint64_t i = 0; i < 20000; i++) { /* a number printed with %.17g is read back exactly */
         uint32_t x[4];
         draw4((Draw){1, DRAW_TEST, 0}, i, 0, x);
         uint64_t bits = (uint64_t)x[0] << 32 | x[1];
@@ -189,7 +189,7 @@ static void ids_keep_one_rule(void **state)
     (void)state;
     static const struct {
         Text id;
-        const char *problem; /* NULL: an id */
+        const char *problem; /* NULL: the text is a valid id */
     } cases[] = {
         {TEXT("1"), NULL},
         {TEXT("B00 x, 'y' \"z\" #;"), NULL},

@@ -25,7 +25,7 @@ static void count_task(void *arg, size_t task, int worker)
     Job *j = arg;
     atomic_fetch_add(&j->done[task], 1);
     atomic_fetch_add(&j->workers[worker], 1);
-    if (j->nest) { /* stays on this worker */
+    if (j->nest) { /* inner tasks run on the same worker */
         Job inner = {0};
         pool_run(j->pool, 10, inner_task, &inner);
         assert_int_equal(inner.nested, 10 * (worker + 1));
@@ -46,7 +46,7 @@ static void pools_run_each_task_once(void **state)
                 for (int round = 0; round < 20; round++) {
                     pool_run(p, tasks, count_task, &j);
                     if (round == 10)
-                        usleep(300); /* workers fall asleep */
+                        usleep(300); /* long enough for the workers to sleep */
                 }
                 size_t sum = 0;
                 for (int w = 0; w < threads; w++)
@@ -185,7 +185,7 @@ static void traces_add_up(void **state)
         assert_true(line.n <= 100);
         lines++;
     }
-    assert_int_equal(lines, 3 + 1); /* heading, two ops, all */
+    assert_int_equal(lines, 3 + 1); /* a heading, two ops, the total */
     assert_non_null(strstr(text, "gemm "));
     free(text);
     arena_free(a);
@@ -201,8 +201,8 @@ static void short_nap(void *arg, size_t task, int worker)
     usleep(100);
 }
 
-/* Every task is in some span, spans of one thread do not overlap, workers have names, tasks that of the op around
- * them. */
+/* Checks that every task is in a span, that spans of one thread do not overlap, that workers have names, and that tasks
+ * have the name of the op around them. */
 static void pools_are_traced(void **state)
 {
     (void)state;
@@ -275,11 +275,12 @@ static void mask_task(void *arg, size_t task, int worker)
             met, sigismember(&now, SIGTERM) == 1 && !sigismember(&now, SIGBUS) && !sigismember(&now, SIGSEGV) ? 1 : -1);
         return;
     }
-    for (int i = 0; i < 5000 && !atomic_load(met); i++) /* the worker takes its task meanwhile */
+    for (int i = 0; i < 5000 && !atomic_load(met); i++) /* until the worker has taken its task */
         usleep(1000);
 }
 
-/* A blocked SIGBUS would kill without the handler that says which file was cut short. */
+/* Checks that workers do not block SIGBUS. If they did, the process would end without the message of the handler, which
+ * names the file that was truncated. */
 static void workers_leave_faults_to_the_handlers(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# tests/bench_data_test.sh: data that `sapor bench data` draws, single steps on them, and charts. Speaks TAP; $BUILD is the folder of the build.
+# tests/bench_data_test.sh: data that `sapor bench data` draws, single steps with them, and charts. Speaks TAP; $BUILD
+# is the folder of the build.
 test=bench-data
 . "$(dirname "$0")/shell.sh"
 case $sapor in *minimal*)
@@ -9,7 +10,7 @@ case $sapor in *minimal*)
     ;;
 esac
 
-# ---- what is drawn -------------------------------------------------------------------------------------------------------
+# ---- drawn data ----------------------------------------------------------------------------------------------------------
 right 'bench data' bench data --out data --interactions 20000 --features visual=64,textual=33 --seed 7 --threads 2 -q
 tail -qn +2 data/train.tsv data/val.tsv data/test.tsv >all.tsv
 [ "$(wc -l <all.tsv)" = 20000 ] && [ "$(sort -u all.tsv | wc -l)" = 20000 ]
@@ -22,7 +23,8 @@ ok $? 'all items are in train'
 ok $? 'and so are all users'
 wc -l <data/val.tsv | cat - data/test.tsv | awk 'NR == 1 { val = $1 } END { exit !(val > 1850 && val < 2150 && NR > 1850 && NR < 2150) }'
 ok $? 'a tenth of the interactions each for validation and test'
-# weights 1 / (rank + 40): the first hundredth of the items has 7 %, the first tenth 38 %, the last half 21 %; users have no item twice
+# The weights are 1 / (rank + 40): the first hundredth of the items has 7 %, the first tenth 38 %, the last half 21 %.
+# No user has an item twice.
 cut -f2 all.tsv | sort -n | uniq -c | sort -rn | awk '{ n[NR] = $1; all += $1; if (NR <= 10) head += $1; if (NR <= 100) tenth += $1; if (NR > 500) tail += $1 }
     END { print head / all, tenth / all, tail / all; exit !(head / all > .05 && head / all < .11 && tenth / all > .3 && tenth / all < .45 && tail / all > .12 && tail / all < .26) }' >shares
 ok $? "few items have many interactions: $(cat shares)"
@@ -44,7 +46,7 @@ right 'users with as many items as there may be' bench data --out full --users 3
 ok $? 'each has half of the items'
 right 'four interactions' bench data --out least --users 4 --items 2 --interactions 4 --least 1 -q
 
-# ---- tastes: a recommender beats the most popular items, by the pairs and by the features of each modality -----------------
+# ---- tastes: a recommender is better than the most popular items, with pairs and with the features of each modality --------
 recall() { # MODEL...: Recall@20 of the test part
     "$sapor" train "$@" --train data/train.tsv --test data/test.tsv --set metrics=Recall --set cutoffs=20 -q --json | sed -n 's/.*"event":"result".*"Recall@20":\([0-9.]*\).*/\1/p'
 }

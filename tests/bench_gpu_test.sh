@@ -1,6 +1,6 @@
 #!/bin/bash
-# tests/bench_gpu_test.sh: `sapor bench --device cuda` and bench/gpu.sh on the emulator: which rows there are, not how fast. Speaks TAP; $BUILD
-# is the folder of the build.
+# tests/bench_gpu_test.sh: `sapor bench --device cuda` and bench/gpu.sh on the emulator: checks the rows, not the speed.
+# Speaks TAP; $BUILD is the folder of the build.
 test=bench_gpu
 . "${0%/*}/shell.sh"
 plugin=${binary%/*}/cuda_emu/libsapor_cuda.so

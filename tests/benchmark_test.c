@@ -1,4 +1,4 @@
-/* tests/benchmark_test.c: the file of a benchmark: what becomes of its keys, malformed files, data that are absent, an
+/* tests/benchmark_test.c: the file of a benchmark: the study that its keys give, malformed files, absent data, an
  * extraction. */
 #include "tests/folder_testing.h"
 
@@ -137,7 +137,7 @@ static void test_study(void **state)
     assert_int_equal(s.data[9].config.feature_count, 1);
     assert_non_null(strstr(s.data[9].config.features[0], "visual="));
     assert_null(s.data[9].config.valid);
-    /* the split is in a folder of its own */
+    /* the split has its own folder */
     size_t counts[3];
     assert_ok(split_file(path_join(f->arena, f->folder, "shop/reviews.tsv", &e),
                          path_join(f->arena, f->folder, "by_hand", &e),
@@ -178,7 +178,7 @@ static void test_defaults(void **state)
     assert_string_equal(s.out, path_join(f->arena, f->folder, "results", &e));
 }
 
-/* What is not there is a reason, never an error. */
+/* Checks that missing data give a reason in the study, and never an error. */
 static void test_absent(void **state)
 {
     Fixture *f = *state;
@@ -383,7 +383,7 @@ static bool extract_twice(Context *ctx, Error *e)
             if (!strcmp(rows[i].model, "word-statistics"))
                 words[!strcmp(rows[i].setting, "again")] = rows[i].seconds;
         }
-        assert_true(words[0] == words[1]); /* the second setting's encoder had run */
+        assert_true(words[0] == words[1]); /* the encoder of the second setting had run */
         assert_true(!run || words[0] == seconds);
         seconds = words[0];
         ledger_close(l);

@@ -1,6 +1,5 @@
-/* tests/bounds.h: large hostile inputs and the bound of memory and time that their readers keep: 64 MB and 20 bytes for
- * each byte of input, and SECONDS of the processor for a whole program. For resources_test.c and
- * table_bounds_test.c. */
+/* tests/bounds.h: large hostile inputs, and the bounds of their readers: 64 MB plus 20 bytes of memory per byte of
+ * input, and SECONDS of processor time for a whole program. For resources_test.c and table_bounds_test.c. */
 #ifndef SAPOR_TESTS_BOUNDS_H
 #define SAPOR_TESTS_BOUNDS_H
 
@@ -48,7 +47,7 @@ static void repeat(Bytes *b, Text what, size_t times)
     if (!all)
         return;
     add_bytes(b, what.p, what.n);
-    while (b->n - from < all) { /* what is there once more, so that 100 MB are a few copies */
+    while (b->n - from < all) { /* doubles the content, so that 100 MB are a few copies */
         size_t have = b->n - from, n = MIN(have, all - have);
         if (b->room - b->n < n) {
             b->room = b->n + n + all;
@@ -68,7 +67,7 @@ static const char *put(const char *name, Bytes *b)
     return path;
 }
 
-/* `ok` is how it ended; `why` is in the line of a failure, NULL: it must succeed. */
+/* Checks how a call ended. `ok` is its result. `why` is in the line of an error; NULL: the call must succeed. */
 static void check(const char *what, bool ok, const char *why, Error *e, const TestHeap *h)
 {
     if (ok != !why || (why && (!strstr(e->message, why) || strchr(e->message, '\n') || e->code == SP_MEMORY)))

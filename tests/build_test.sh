@@ -1,5 +1,6 @@
 #!/bin/bash
-# What the libraries show and weigh, and what the tree may not hold. TAP on standard output; $BUILD is the build to look at.
+# tests/build_test.sh: the symbols and sizes of the libraries, and rules for the tree. Speaks TAP; $BUILD is the build
+# to check.
 BUILD=${BUILD:-build}
 n=0
 check() { # NAME PROBLEM: the problem is shown; none is a pass
@@ -27,7 +28,7 @@ if [ "$BUILD" = build ]; then # a program that has only the header and a library
     awk 'BEGIN { for (u = 0; u < 12; u++) for (k = 0; k < 4; k++) printf "u%d\ti%d\n", u, (u * 3 + k * 5) % 16 }' >"$out/train.tsv"
     ${EMULATOR:-} "$BUILD/tests/draw_models" "$out/drawn"
     "$BUILD/sapor" train MostPop --train "$out/train.tsv" --out "$out/run" --quiet >"$out/log" 2>&1
-    # what the static library needs is what the shared one says
+    # the static library needs the symbols that the shared library lists
     needs=$(readelf -d "$BUILD/libsapor.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/-l:\1/p' | grep -v 'ld-linux')
     unpacked=$(ls -d build/deps/root/usr/lib/*/ 2>/dev/null | sed 's/\(.*\)/-L\1 -Wl,-rpath,\1/')
     for language in c c++; do
@@ -73,7 +74,7 @@ if [ "$BUILD" = build ]; then # what must be there is looked for before anything
         rm -rf "$here"
     }
     cross=$(mktemp -d)
-    # A compiler for another machine that can be asked, and cannot compile.
+    # A compiler for another machine that answers questions but cannot compile.
     printf '#!/bin/sh\ncase $* in\n-dumpmachine | -print-multiarch) echo aarch64-linux-gnu ;;\n*) echo compiled >&2; exit 1 ;;\nesac\n' >"$cross/aarch64-linux-gnu-gcc"
     chmod +x "$cross/aarch64-linux-gnu-gcc"
     dry() { # MAKE-ARGUMENT ...: the problem, if make would stop
@@ -83,7 +84,7 @@ if [ "$BUILD" = build ]; then # what must be there is looked for before anything
     check make_minimal_without_stb_image_stops "$(stops libstb-dev '`make deps MINIMAL=1` gets it' MINIMAL=1 CC=cc STB_ROOTS=/nowhere)"
     check make_for_another_machine_needs_no_library "$(dry CC="$cross/aarch64-linux-gnu-gcc" PKG_CONFIG_LIBDIR=/nowhere)"
     rm -rf "$cross"
-    # Packages that are unpacked under a folder are found there, whatever make exports to $(shell).
+    # Packages unpacked under a folder are found there, whatever variables make exports to $(shell).
     unpacked=$(mktemp -d)
     mkdir -p "$unpacked/usr/lib/$(${CC:-cc} -print-multiarch)/pkgconfig"
     printf 'Name: libwebp\nDescription: none\nVersion: 9\nLibs: -lwebp-unpacked\n' >"$unpacked/usr/lib/$(${CC:-cc} -print-multiarch)/pkgconfig/libwebp.pc"
@@ -94,7 +95,7 @@ if [ "$BUILD" = build ]; then # what must be there is looked for before anything
     }
     check make_without_libraries "$(flags WITHOUT='oniguruma libpng' | grep -oE -- '-lonig|-lpng[0-9]*|HAVE_(ONIGURUMA|PNG)')"
     check make_names_an_unknown_library "$(flags WITHOUT='libpng curl' | grep -q 'WITHOUT: curl is unknown; known are libjpeg ' || echo 'it does not')"
-    # Products of 128 bits by halves, as on a processor without them, give the same hashes.
+    # Products of 128 bits computed from halves, as for a processor without them, give the same hashes.
     for wide in '' '-U__SIZEOF_INT128__ -D__uint128_t=none'; do
         printf '%s\n' '#include "base/hash.c"' 'int main(void) { uint64_t h = 1; for (size_t n = 0; n < 4096; n++) h = hash_bytes(&h, n % 9 > 8 ? 8 : n % 9, h ^ ~n);' \
             'printf("%016llx\n", (unsigned long long)h); return 0; }' | ${CC:-cc} $wide -x c -std=c11 -D_GNU_SOURCE -I. - -o "$BUILD/hash_halves" 2>&1 && "$BUILD/hash_halves"
@@ -102,7 +103,7 @@ if [ "$BUILD" = build ]; then # what must be there is looked for before anything
     check hashes_without_128_bits "$([ "$(sort -u "$BUILD/hash_halves.log" | wc -l)" = 1 ] && [ "$(wc -l <"$BUILD/hash_halves.log")" = 2 ] || cat "$BUILD/hash_halves.log")"
     rm -f "$BUILD/hash_halves" "$BUILD/hash_halves.log"
 fi
-# ---- the tree: which folder includes which -----------------------------------------------------------------------------
+# ---- the tree: the folders that a folder may include -------------------------------------------------------------------
 upwards() { # FOLDER WHAT-IT-MAY-NOT-INCLUDE
     grep -nE "^#include \"($2)/" -r "$1" --include=*.c --include=*.h --include=*.cu 2>/dev/null
 }
@@ -137,7 +138,8 @@ check rooms_of_recsys "$(
     private recsys/metrics | grep -v '^recsys/train/'
 )"
 check rooms_of_kernels "$(includes $product tests bench examples | grep ' includes kernels/cpu/gemm/' | grep -v '^kernels/cpu/')"
-# A room of tools/ does not include another. The exceptions, each with its reason; one that is not needed any more is a problem too.
+# A folder of tools/ does not include another. Each exception has a reason. An exception that is not needed any more is
+# an error.
 tools_exceptions='
 tools/bench/bench_extract.c includes tools/ducho/extract.h      bench extract times what extract does
 tools/bench/bench_input.c includes tools/demo/demo.h            without a model, bench takes the encoders of the demo
@@ -159,7 +161,8 @@ check rooms_of_tools "$(
         sed -n 's/^> //p; s/^< \(.*\)/an exception that is not needed: \1/p'
     rm -f "$BUILD/rooms"
 )"
-# Only extractors/registry.c names the encoders, and only recsys/registry.c the recommenders: seen in the symbols of the objects.
+# Only extractors/registry.c names the encoders, and only recsys/registry.c the recommenders. The symbols of the objects
+# are checked.
 find $product -name '*.c' | sed "s,^,$BUILD/,; s/c$/o/" | xargs ls 2>/dev/null | xargs nm -A >"$BUILD/symbols"
 users() { # FOLDER: "object symbol" for each object elsewhere in the product that needs a symbol of FOLDER
     awk -v mine="$BUILD/$1/" '
@@ -178,7 +181,8 @@ check folders_have_at_most_twenty_source_files "$(find $product bench examples t
     grep -vE '(^tests|/models|/cases|/fuzz|/golden)$' | sort | uniq -c | awk '$1 > 20 { print $2 ": " $1 " source files, 20 at most" }')"
 check source_files_have_at_most_600_lines "$(find $product bench examples tests \( -name '*.[ch]' -o -name '*.cu' \) -exec wc -l {} + |
     awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines, 600 at most" }')"
-# A line of flags in another shape or place would do nothing: only kernels have levels, and other rules build the tests.
+# A line of flags in another form or place would have no effect: only kernels have levels, and other rules build the
+# tests.
 check lines_of_flags_are_read "$({
     grep -rnE '(^|[^"])// *flags' $product bench examples tests --include=*.[ch] --include=*.cu | grep -vE '^[^:]*:[0-9]+:// flags( [a-z0-9]+)?: -[^ ].*$'
     grep -rE '^// flags' examples tests --include=*.[ch] | grep -v '^tests/cases/'

@@ -1,4 +1,4 @@
-/* tests/by_user_test.c: by_user.tsv: written by runs, read back; malformed files; the hash of a truth. */
+/* tests/by_user_test.c: by_user.tsv: written by runs, read again; malformed files; the hash of a truth. */
 #include "tests/run_testing.h"
 
 /* ---- of a run -------------------------------------------------------------------------------- */
@@ -37,7 +37,7 @@ static void a_run_has_the_figures_of_its_best_epoch(void **state)
             assert_non_null(mean);
             assert_true(fabs(sum / (double)users - mean->number) <= 1e-8 * mean->number);
         }
-        for (int64_t u = 1; u < users; u++) /* by number, which is the order of the train part here */
+        for (int64_t u = 1; u < users; u++) /* by number: here this is the order of the train part */
             assert_true(text_is(text_index_at(by.users, u), arena_printf(b->arena, &e, "u%d", (int)u)));
     }
 }
@@ -67,7 +67,7 @@ static void the_part_is_checked(void **state)
     }
 }
 
-/* The part that counts: valid where there is no test part, and no file without both. */
+/* Checks which part is evaluated: validation if there is no test part. Without both, no file is written. */
 static void without_a_test_part(void **state)
 {
     Bench *b = *state;
@@ -171,8 +171,8 @@ static void malformed_files_are_refused(void **state)
     unlink(in(b, "bad.tsv", NULL));
 }
 
-/* Memory stays in the bound of readers where the first line has many names and the other lines are short, and where
- * each line is as short as it can be. */
+/* Checks that memory stays below the bound of readers if the first line has many names and the others are short, and if
+ * every line is as short as possible. */
 static void memory_is_bounded(void **state)
 {
     Bench *b = *state;
@@ -235,7 +235,7 @@ static void the_hash_is_of_the_truth_alone(void **state)
     assert_true(hash != hash_of(b, train, "1\t3\t5\n2\t2\t4\n", PROTOCOL_ELLIOT)); /* items exchanged */
     assert_true(hash != hash_of(b, train, "1\t2\t5\n", PROTOCOL_ELLIOT));
     assert_true(hash_of(b, train, "1\t2\n2\t3\n", PROTOCOL_ELLIOT) ==
-                hash_of(b, train, "1\t2\t1\n2\t3\t1\n", PROTOCOL_ELLIOT)); /* without ratings each is 1 */
+                hash_of(b, train, "1\t2\t1\n2\t3\t1\n", PROTOCOL_ELLIOT)); /* without ratings, each rating is 1 */
 }
 
 int main(void)

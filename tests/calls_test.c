@@ -1,5 +1,5 @@
-/* tests/calls_test.c: what a call asks of an encoder: any outputs of one pass, options that do not apply, inputs that
- * fail among others, files in memory, the threads that do the work. */
+/* tests/calls_test.c: calls of an encoder: any outputs in one pass, options that do not apply, failing inputs among
+ * good ones, files in memory, and the threads that compute. */
 #include <pthread.h>
 #include <unistd.h>
 
@@ -55,7 +55,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* With all outputs, also those of nodes inside a block, which are loaded only where they are named. */
+/* Opens a model with all outputs, including nodes inside a block, which are loaded only if they are named. */
 static Encoder *open_all(Bench *b, const char *model)
 {
     const char *path = drawn(arena_printf(b->a, &b->e, ENCODERS "%s", model));
@@ -73,7 +73,7 @@ static Encoder *open_all(Bench *b, const char *model)
     return en;
 }
 
-/* What a call gives for the golden inputs: out[i] and the bytes of it. */
+/* The result of a call for the golden inputs: out[i], and its size in bytes. */
 typedef struct Given {
     float **out;
     size_t *bytes;
@@ -101,7 +101,7 @@ static Given encode(Bench *b, const Call *c)
     return g;
 }
 
-/* All outputs of a tower in one pass have the bits that each has alone, and the shapes that the table states. */
+/* Checks that all outputs of a tower in one pass have the bits that each has alone, and the shapes of the table. */
 static void check_tower(Bench *b, const char *model, const Encoder *en, unsigned tower)
 {
     OutputOptions *all = NEW(b->a, OutputOptions, 2 * en->output_count, &b->e);
@@ -154,7 +154,7 @@ static float *output_of(Bench *b, const Encoder *en, const char *name, Pooling p
     return g.out[0];
 }
 
-/* Outputs that are the same thing under two names, or one made of the other. */
+/* Pairs of outputs where both are the same tensor, or one is computed from the other. */
 static void outputs_fit_together(void **state)
 {
     static const struct {
@@ -178,13 +178,13 @@ static void outputs_fit_together(void **state)
     }
 }
 
-/* Each of these is one line, before anything is computed. */
+/* Checks that each of these options ends in an error of one line before anything is computed. */
 static void options_that_do_not_apply(void **state)
 {
     static const Preset SMALL = {.width = 8, .height = 8, .std = {1, 1, 1}};
     static const struct {
         const char *model;
-        unsigned modality; /* 0: the model's own */
+        unsigned modality; /* 0: the model's only one */
         OutputOptions output;
         CallOptions call;
         const char *why;
@@ -219,7 +219,7 @@ static void options_that_do_not_apply(void **state)
     }
 }
 
-/* Only what was named is loaded, and asked for. */
+/* Checks that only named outputs are loaded, and that a call can request only those. */
 static void named_outputs_are_loaded(void **state)
 {
     Bench *b = *state;
@@ -242,7 +242,7 @@ static void named_outputs_are_loaded(void **state)
     encoder_close(en);
 }
 
-/* A text or an image that fails leaves zeros and its reason; the others have their bits. */
+/* Checks that a text or an image that fails has zeros and an error, and that the other inputs keep their bits. */
 static void failures_among_others(void **state)
 {
     Bench *b = *state;
@@ -294,7 +294,7 @@ static void failures_among_others(void **state)
     test_folder_remove(folder);
 }
 
-/* Images that keep their sizes: a vector has one width whatever they are; a map is of one size. */
+/* Images that keep their sizes: a vector has one width for all sizes; a map must have one size. */
 static void kept_sizes(void **state)
 {
     static const char *const layers[] = {NULL, "layer1"};
@@ -347,7 +347,8 @@ static bool see_thread(void *arg, size_t i, const Image *image, Arena *scratch, 
     return true;
 }
 
-/* An encoder that was opened by one thread works with the threads of the tape: the same bits, and all of them. */
+/* Checks that an encoder opened by one thread uses the threads of the tape: the bits are the same, and every thread
+ * works. */
 static void the_tapes_threads_work(void **state)
 {
     Bench *b = *state;
@@ -406,7 +407,7 @@ static void a_call_is_cancelled(void **state)
     }
 }
 
-/* A text's row is its first token with the id, or with the largest id. */
+/* Checks that a text's row is its first token with the given id, or with the largest id. */
 static void rows_of_texts(void **state)
 {
     static const int32_t ids[] = {5, 9, 3, 9, 3, 7, 8, 3}, offsets[] = {0, 5, 7, 8};

@@ -1,5 +1,5 @@
-/* tests/catalogue_test.c: the demo's catalogue is drawn without waiting for the disk, file by file;
- * other files are still synced. */
+/* tests/catalogue_test.c: the demo's catalogue is drawn without a sync of each file, because syncs are slow. Other
+ * files are still synced. */
 #include "tools/demo/catalogue.h" /* before cmocka, which has a macro named fail */
 
 #include <unistd.h>
@@ -8,7 +8,7 @@
 
 static int syncs;
 
-int fsync(int fd) /* in place of the system's */
+int fsync(int fd) /* replaces the system's fsync */
 {
     (void)fd;
     syncs++;

@@ -1,7 +1,9 @@
 #!/bin/bash
-# make check-all: the tests normally and sanitized, at each level of instructions, built by clang, with line coverage of the
-# library, under the thread sanitizer, MINIMAL, on an old processor and on another kind by qemu, every fuzz target for a minute,
-# hostile cases, kills, the CUDA plug-in, its cases on the emulator, seeded faults of its kernels, and lint. Ends with one line a step; exit status 1 when one failed. Tools that are not here are skipped: `make check-deps`.
+# make check-all runs all checks: the tests, normal and sanitized, at each level of instructions, built by clang, with
+# line coverage of the library, under the thread sanitizer, MINIMAL, on an old processor and on another architecture by
+# qemu; every fuzz target for a minute; hostile cases; kills; the CUDA plug-in, its cases on the emulator, seeded faults
+# of its kernels; and lint. The last lines are one line per step. The exit status is 1 if a step failed. Missing tools
+# are skipped: `make check-deps`.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
@@ -39,7 +41,7 @@ by_clang() {
 minimal() {
     "$make" -s MINIMAL=1 have-deps && tests/run.sh minimal
 }
-# Debian's libraries for aarch64 lie beside this system's.
+# Debian's libraries for aarch64 are next to those of this system.
 by_aarch64() {
     local build=build/minimal/aarch64
     "$make" -s -j"$jobs" MINIMAL=1 WERROR=1 CC=aarch64-linux-gnu-gcc BUILD=$build tests &&

@@ -1,6 +1,7 @@
 #!/bin/bash
-# tests/compare_test.sh: sapor compare: figures worked out by hand, users that are not the same, run folders, seeds, errors. Speaks TAP;
-# $BUILD is the folder of the build. The tests themselves: tests/significance_test.c.
+# tests/compare_test.sh: sapor compare: figures computed by hand, files with different users, run folders, seeds,
+# errors. Speaks TAP; $BUILD is the folder of the build. tests/significance_test.c has the significance tests
+# themselves.
 test=compare
 . "$(dirname "$0")/shell.sh"
 same() { # NAME EXPECTED: ./out is this text
@@ -37,7 +38,7 @@ case $sapor in *minimal*)
     ;;
 esac
 
-# ---- by hand: differences of 1 to 5 eighths; the same with the second one below 0; one that is not 0 -----------------------------
+# ---- by hand: differences of 1 to 5 eighths; the same with the second one negative; one difference that is not 0 -----------------
 right 'compare three files' compare a.tsv b.tsv c.tsv --metrics Recall@20 --json -q
 near 't' "$(value t 4)" "$(awk 'BEGIN { printf "%.17g", 3 * sqrt(2) }')"
 near 'p of t, four degrees of freedom' "$(value t_p 4)" "$(awk 'BEGIN { t = 3 * sqrt(2); printf "%.17g", 1 - t * (t * t + 6) / (t * t + 4) ^ 1.5 }')"
@@ -57,7 +58,7 @@ right 'tables' compare a.tsv b.tsv c.tsv -q
 has 'what people read' '^run  users  Recall@20   *HR@20 $' '^a        5     0.3750\*  0.0000 $' '^c        5     0.1000   1.0000\*$' \
     '^a - b +\+0.3750 +4.243 +0.013 +0.04\* +0.062 +0.19 $' '^b - c +-1.0000 +-inf +0 +0\* +0.062 +0.19 $' '^a - b +\+0.0000 +- +- +- +- +- $'
 
-# ---- users that are not the same -----------------------------------------------------------------------------------------------------
+# ---- different users -----------------------------------------------------------------------------------------------------------------
 { sed '2d' b.tsv; printf 'new\t1\t1\n"""quoted"\t1\t1\n'; } >d.tsv
 right 'common users' compare a.tsv d.tsv --metrics Recall@20
 has 'how many are common' '^d +6 +0.3333 $' '^a - d: 4 common users, of 5 and 6$'

@@ -1,5 +1,5 @@
-/* tests/config_test.c: Ducho's configurations and tables of texts, well formed and not: each wrong one ends in one line
- * that says where. */
+/* tests/config_test.c: Ducho's configurations and tables of texts, valid and malformed. A malformed one ends in an
+ * error of one line with its place. */
 #include "tools/ducho/extract.h"
 
 #include "tests/testing.h"
@@ -17,7 +17,7 @@
 
 static Yaml *read_yaml(const char *text, size_t n, Arena *a, Error *e)
 {
-    char *exact = malloc(n ? n : 1); /* no NUL behind it */
+    char *exact = malloc(n ? n : 1); /* no NUL after the text */
     memcpy(exact, text, n);
     Yaml *y = yaml_parse(a, (Text){exact, n}, "c.yml", e);
     free(exact);
@@ -45,7 +45,7 @@ static void trees_are_read(void **state)
     bool b = true;
     assert_true(list && list->count == 5 && yaml_i64(list->first, &i) && i == 1);
     assert_true(yaml_f64(list->first->next, &f) && f == -2.5);
-    assert_false(yaml_bool(list->first->next->next, &b)); /* quoted: a text */
+    assert_false(yaml_bool(list->first->next->next, &b)); /* quoted, so it is a text */
     assert_true(yaml_bool(list->first->next->next->next, &b) && !b);
     assert_true(yaml_is_null(list->first->next->next->next->next));
     assert_true(text_is(yaml_get(yaml_get(root, "e"), "k")->text, "v"));
@@ -111,8 +111,8 @@ static void malformed_yaml_names_its_place(void **state)
     }
 }
 
-/* Lists nested 100,000 deep; a list of nine aliases of such a list of nine, thirty times; 200,000 keys; 200,000
- * anchors: refused, or read in little memory and time. */
+/* Tests hostile configurations: lists nested 100,000 deep; a list of nine aliases of a list of nine aliases, thirty
+ * levels; 200,000 keys; 200,000 anchors. Each is refused, or read in little memory and time. */
 static void bombs_do_not_explode(void **state)
 {
     (void)state;
@@ -263,12 +263,12 @@ static void plans_that_cannot_be(void **state)
     }
 }
 
-/* The folders of a plan, as Ducho names them. */
+/* Checks that the folders of a plan have the names that Ducho gives them. */
 static void folders_are_ducho_s(void **state)
 {
     (void)state;
     static const struct {
-        const char *text, *folders; /* between spaces */
+        const char *text, *folders; /* separated by spaces */
     } cases[] = {
         {HEAD "      - {model_name: ResNet50, backend: torch, output_layers: [avgpool, layer4], batch_size: '2'}\n"
               "      - {model_name: ./demos/demo_office/MMFashion.pt, backend: torch, output_layers: avgpool}\n"
@@ -381,7 +381,7 @@ static void tables(void **state)
             fail_msg("%s: %s", cases[i].text, e.message);
         arena_free(a);
     }
-    /* a megabyte of quoted fields takes memory in proportion */
+    /* a megabyte of quoted fields needs memory in proportion to its size */
     enum { FIELDS = 250000 };
     Error e = {0};
     Input *rows;

@@ -1,7 +1,8 @@
 #!/bin/bash
-# tests/crash_test.sh: kill -9 at random moments of extract and train, then the same command: the bytes of a run that nothing disturbed.
-# A full disk leaves the old file; two runs into one folder: the second says so and stops. Speaks TAP; $BUILD is the folder of the build,
-# KILLS how many kills (default 8; `make kills`: 100), SEED where they begin. tests/faults_test.c kills before every change to a file.
+# tests/crash_test.sh: kill -9 at random moments of extract and train, then the same command again: the bytes are those
+# of an undisturbed run. A full disk leaves the old file. Of two runs in one folder, the second stops with an error.
+# Speaks TAP. $BUILD is the folder of the build, KILLS the number of kills (default 8; `make kills`: 100), SEED the
+# first seed. tests/faults_test.c kills before every change to a file.
 [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && TMPDIR=/dev/shm # runs are shorter than a disk's sync
 test=crash
 . "$(dirname "$0")/shell.sh"
@@ -26,7 +27,8 @@ milliseconds() { # COMMAND...: how long it takes
     "$@" >/dev/null 2>&1 || return 1
     echo $((($(date +%s%N) - from) / 1000000 + 1))
 }
-# The same command undisturbed into WHOLE, then into CUT with kills: one time in three the run after a kill is killed too.
+# Runs the command undisturbed into WHOLE, then into CUT with kills. In one of three cases the run after a kill is
+# killed too.
 kills() { # NAME HOW_MANY OUTPUT COMMAND...
     local name=$1 many=$2 output=$3 took killed=0 runs=0 bad=0 at
     shift 3
@@ -97,7 +99,7 @@ else
 fi
 kills train $((many / 2)) run "$sapor" "${train[@]}"
 
-# ---- a full disk: the limit on a file's size says no as a disk does ------------------------------------------------------
+# ---- a full disk: the limit on a file's size has the same effect ---------------------------------------------------------
 limited() { # COMMAND...: no file may pass 8 KiB
     (
         trap '' XFSZ
@@ -145,7 +147,7 @@ if command -v flock >/dev/null; then
 else
     skip 'two runs' 'no flock here'
 fi
-# A run over many texts is stopped in the middle, with its locks.
+# A run with many texts is paused in the middle, while it has its locks.
 shards() { # OPTION...
     "$sapor" extract s.yml --quiet "$@"
 }

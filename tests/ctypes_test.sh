@@ -1,5 +1,5 @@
 #!/bin/bash
-# tests/ctypes_test.sh: libsapor.so called through a foreign-function interface, Python's ctypes (ctypes_test.py). Speaks
+# tests/ctypes_test.sh: calls libsapor.so through a foreign-function interface, Python's ctypes (ctypes_test.py). Speaks
 # TAP; $BUILD is the build to test. Skipped without python3, and for builds that another program cannot load.
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}

@@ -1,5 +1,5 @@
-/* tests/data_files_test.c: quoted fields in every table, what of the data is left out, recommendations, gzip, foreign
- * files, arrays in Fortran order, Ducho's names of files. */
+/* tests/data_files_test.c: quoted fields in every table, rows that are left out, recommendations, gzip, files of other
+ * programs, arrays in Fortran order, Ducho's file names. */
 #include "recsys/data/data.h"
 #include "tools/ducho/extract.h"
 #include "tools/recommendations.h"
@@ -31,7 +31,7 @@ static void quoted_fields_everywhere(void **state)
     Text made;
     /* interactions, joined with texts and row names */
     assert_ok(npy_write_f32(put("n.npy", ""), 2, (int64_t[]){2, 1}, (float[]){7, 8}, NULL, &e), e);
-    put("n.ids.txt", "c\na,b\n"); /* a line is an id as it stands */
+    put("n.ids.txt", "c\na,b\n"); /* a line is an id, unchanged */
     snprintf(spec, sizeof spec, "visual=%s/n.npy", dir);
     assert_ok(load(&d, a, PROTOCOL_ELLIOT, put("r.csv", RATINGS), NULL, spec, &e), e);
     int64_t doe = text_index_find(d.users, TEXT("Doe \"A\"")), ab = text_index_find(d.items, TEXT("a,b"));
@@ -52,7 +52,7 @@ static void quoted_fields_everywhere(void **state)
         table_read(&rows, &n, put("t.csv", "\"id\",text\n\"a,b\",\"so \"\"red\"\"\nor, blue\"\n"), "id", "text", a, &e),
         e);
     assert_true(n == 1 && !strcmp(rows[0].name, "a,b") && text_is(rows[0].text, "so \"red\"\nor, blue"));
-    /* a split keeps the rows byte for byte, line ends inside quotes too */
+    /* a split keeps the bytes of the rows, including line ends inside quotes */
     size_t counts[3];
     snprintf(out, sizeof out, "%s/parts", dir);
     SplitConfig c = {.strategy = SPLIT_LEAVE_N_OUT, .leave_n = 1, .seed = 1};
@@ -76,11 +76,11 @@ static void recbole_tokens_under_mmrec(void **state)
     assert_ok(load(&d, a, PROTOCOL_MMREC, put("a.inter", "user_id:token\titem_id:token\nx\tB7\ny\tB2\nx\tB2\n"),
                    put("b.inter", "user_id:token\titem_id:token\ny\tB9\nx\tB7\n"), NULL, &e),
               e);
-    assert_true(d.U == 2 && d.I == 3); /* B9 is of the data set, as MMRec counts items over all rows */
+    assert_true(d.U == 2 && d.I == 3); /* B9 is in the data set: MMRec counts items over all rows */
     assert_true(text_is(text_index_at(d.users, 1), "y") && text_is(text_index_at(d.items, 0), "B7") &&
                 text_is(text_index_at(d.items, 2), "B9"));
     assert_int_equal(d.counted[2].unknown, 1);
-    /* whole numbers stay what they are */
+    /* whole numbers are not renumbered */
     assert_ok(load(&d, a, PROTOCOL_MMREC, put("a.inter", "user_id:token\titem_id:token\n3\t5\n"), NULL, NULL, &e), e);
     assert_true(d.U == 4 && d.I == 6);
     assert_false(load(&d, a, PROTOCOL_MMREC, put("a.tsv", "x\tB7\ny\tB2\n"), NULL, NULL, &e));
@@ -120,11 +120,11 @@ static void what_is_left_out_is_counted(void **state)
     assert_ok(load(&d, a, PROTOCOL_ELLIOT, put("a.tsv", "u\ti\t5\nv\tj\t3\n"), below, NULL, &e), e);
     assert_int_equal(d.counted[2].below, 1);
     assert_ok(load(&d, a, PROTOCOL_MMREC, put("a.tsv", "0\t1\t5\n1\t0\t3\n"), put("c.tsv", "0\t0\t-5\n"), NULL, &e), e);
-    assert_int_equal(d.counted[2].below, 0); /* MMRec reads no ratings */
+    assert_int_equal(d.counted[2].below, 0); /* MMRec does not read ratings */
     arena_free(a);
 }
 
-/* The rule for ids holds for interactions too: a run writes ids a line each. */
+/* Checks that the rule for ids applies to interactions too, because a run writes one id per line. */
 static void ids_keep_the_rule(void **state)
 {
     (void)state;
@@ -156,7 +156,7 @@ static void labels_split_one_file(void **state)
     const char *path = put("a.inter", INTER);
     assert_ok(load(&d, a, PROTOCOL_MMREC, path, path, NULL, &e), e);
     assert_true(d.train.count == 2 && d.valid.count == 1 && d.test.count == 1);
-    /* its train rows are no test rows */
+    /* its train rows are not test rows */
     assert_false(load(&d, a, PROTOCOL_MMREC, put("t.tsv", "0\t1\n"), path, NULL, &e));
     assert_error(e, SP_USAGE, "a.inter: is split by its own x_label column");
     error_clear(&e);
@@ -166,7 +166,7 @@ static void labels_split_one_file(void **state)
     arena_free(a);
 }
 
-/* A first row of a user that train has is no header. */
+/* Checks that a first row with a user of the train part is not taken as a header. */
 static void a_test_row_in_doubt(void **state)
 {
     (void)state;
@@ -194,7 +194,7 @@ static void recommendations(void **state)
         {"userId,movieId\n0,1\n0,2\n", "0 1 -2; 0 2 -3; "},
         {"0,1,.5\n", "0 1 0.5; "},
         {"0::1::.5\n", "0 1 0.5; "},
-        {"id\ttop_0\ttop_1\n0\t2\t1\n1\t0\t2\n", "0 2 -1; 0 1 -2; 1 0 -1; 1 2 -2; "}, /* MMRec's file */
+        {"id\ttop_0\ttop_1\n0\t2\t1\n1\t0\t2\n", "0 2 -1; 0 1 -2; 1 0 -1; 1 2 -2; "}, /* a file of MMRec */
         {"id\ttop_0\ttop_1\n0\t2\n", ":2: has 2 columns, the header has 3"},
         {"0,1,.5\n0,2\n", ":2: has 2 columns; without a header, three columns are expected"},
         {"0 1\n", ":1: has 2 columns; without a header, three columns are expected"},
@@ -264,7 +264,7 @@ static void gzip_files(void **state)
     assert_error(e, SP_FORMAT, "the bytes after the gzip data are not gzip");
     error_clear(&e);
     arena_free(a);
-    /* a bomb: 96 MB of zeros in 94 KB, refused in little memory */
+    /* a bomb: 96 MB of zeros in 94 KB, refused without much memory */
     deflateReset(&s);
     s.next_out = packed;
     s.avail_out = 1 << 20;

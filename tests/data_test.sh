@@ -1,5 +1,6 @@
 #!/bin/sh
-# tests/data_test.sh: how commands read interactions and recommendations, and what they say about them. Speaks TAP; $BUILD is the folder of the build.
+# tests/data_test.sh: how commands read interactions and recommendations, and their messages. Speaks TAP; $BUILD is the
+# folder of the build.
 test=data
 . "$(dirname "$0")/shell.sh"
 number=0
@@ -64,7 +65,7 @@ else
     wrong 'damaged gzip' 'broken.gz: the gzip data are' train MostPop --train broken.gz
 fi
 
-# ---- what is said about the data --------------------------------------------------------------------------------------------------------
+# ---- messages about the data ------------------------------------------------------------------------------------------------------------
 printf 'u\ta\t5\nu\tb\t5\nv\ta\t4\nv\ta\t4\n' >train.tsv
 printf 'u\tc\t5\nv\tb\t4\nz\ta\t1\n' >test.tsv
 printf 'u\ta\t1\nv\tb\t1\n' >recs.tsv
@@ -80,7 +81,7 @@ right 'and programs' '^{"event":"data",.*"rows":2,.*"left_out":{"core":2},"repea
 ok $? 'quiet is quiet'
 
 # ---- the rule of ids -----
-# An id goes into files of one id a line and into tables.
+# An id is written into files with one id per line, and into tables.
 printf 'user,item\nann,dune\n"bob\njr",emma\ncid,dune\n' >lines.csv
 printf 'user,item\nann,dune\nbob,"em\tma"\ncid,dune\n' >tabs.csv
 printf 'user,item\nann,dune\nbob,dune\n' >plain.csv

@@ -1,6 +1,7 @@
 #!/bin/bash
-# tests/demo_test.sh: the tour ends with its table and a page that needs nothing beside itself; the project's own encoders find the picture of a
-# text at least ten times more often than chance; the same command again gives the same figures. Speaks TAP; finds the build in $BUILD.
+# tests/demo_test.sh: the tour of the demo ends with its table and with a page that needs no other file. The project's
+# own encoders find the picture of a text at least ten times more often than chance. The same command again gives the
+# same figures. Speaks TAP; $BUILD is the folder of the build.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -48,7 +49,8 @@ figures "$work/second.jsonl" >"$work/b"
 check "again: the same figures" diff "$work/a" "$work/b"
 check "quiet: the table and no more" bash -c 'cd "$1" && "$2" demo --quiet >out.txt 2>err.txt && [ ! -s err.txt ] && grep -q "^LATTICE " out.txt &&
     ! grep -qE "Open |report\.html|recommend" out.txt' _ "$work" "$sapor"
-# It takes ten minutes, so it is stopped. The weights of an earlier run may not be left with the vocabulary of this one.
+# The command needs ten minutes, so it is stopped. The weights of an earlier run must not remain next to the vocabulary
+# of this run.
 half() {
     mkdir -p "$work/e/vision" "$work/e/text" && touch "$work/e/vision/model.safetensors" "$work/e/text/model.safetensors"
     "$sapor" demo --train-encoder "$work/e" --quiet &

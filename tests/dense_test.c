@@ -1,5 +1,5 @@
-/* tests/dense_test.c: What tests/kernel_cases.h cannot see: a row of a product, a text of a batch, an image of a batch
- * has the same bits in any company. */
+/* tests/dense_test.c: properties that tests/kernel_cases.h cannot check: a row of a product, a text of a batch and an
+ * image of a batch have the same bits, whatever else is computed with them. */
 #include <math.h>
 
 #include "tests/testing.h"
@@ -19,7 +19,7 @@ static Run run_with(size_t bytes)
 {
     Run r = {.work = heap_alloc(NULL, bytes + 1), .work_bytes = bytes};
     assert_non_null(r.work);
-    memset(r.work, 0xff, bytes); /* NaNs: reading what was not written shows */
+    memset(r.work, 0xff, bytes); /* NaN: a read of unwritten scratch shows in the result */
     return r;
 }
 
@@ -93,7 +93,7 @@ static void rows_apart(const Kernels *k)
     }
 }
 
-/* Narrow weights where numbers end: rows next to zero, infinities and NaN in A and in B. */
+/* Tests narrow weights at the limits of their numbers: rows near zero, infinities and NaN in A and in B. */
 static void narrow_ends(const Kernels *k)
 {
     enum { M = 4, N = 40, K = 70 };
@@ -108,7 +108,8 @@ static void narrow_ends(const Kernels *k)
         assert_non_null(packed);
         g.packed = packed;
         k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
-        for (int m = 0; m < M; m++) /* two rows of numbers next to zero, two with one that is none */
+        /* two rows of numbers near zero, two rows with one number that is infinite or NaN */
+        for (int m = 0; m < M; m++)
             for (int i = 0; i < K; i++)
                 A[m * K + i] = m < 2 ? (i % 2 ? -odd[m] : odd[m]) : i == 3 ? odd[m] : A[m * K + i];
         gemm_run(k, &g);
@@ -131,7 +132,7 @@ static void narrow_ends(const Kernels *k)
     }
 }
 
-/* A type is packed to one of its forms: it gives the bits of that form, and needs no more memory. */
+/* Checks that a type is packed as one of its forms: it has the bits of this form and needs no more memory. */
 static void types_take_a_form(const Kernels *k)
 {
     enum { M = 5, N = 40, K = 70 };
@@ -174,7 +175,7 @@ static void texts_apart(const Kernels *k)
     static const int32_t offsets[] = {0, 1, 1, 14, 31, 48, 348, 353};
     enum { H = 3, D = 40, R = 9, B = COUNT(offsets) - 1, C = H * D };
     int64_t rows = offsets[B];
-    for (int causal = 0; causal < 4; causal++) { /* with a window from 2 on */
+    for (int causal = 0; causal < 4; causal++) { /* with a window if 2 or more */
         float *qkv = numbers(rows * 3 * C, 1), *relative = numbers((2 * R + 1) * H, 2), *out = numbers(rows * C, 3),
               *apart = numbers(rows * C, 4);
         Attention t = {.B = B,

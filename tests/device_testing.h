@@ -1,4 +1,4 @@
-/* tests/device_testing.h: what tests of encoders share: an arena and an open device for the whole program. */
+/* tests/device_testing.h: an arena and an open device for a whole program, for tests of encoders. */
 #ifndef SAPOR_DEVICE_TESTING_H
 #define SAPOR_DEVICE_TESTING_H
 

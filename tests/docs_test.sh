@@ -1,7 +1,8 @@
 #!/bin/bash
-# Every command in README.md and docs/ is run: blocks fenced as ```sh, from top to bottom, each page in an empty folder of its own, with
-# the build's sapor. Lines that call make are not run here; their targets must exist. Also: pages that are linked, and files, tests and
-# functions that docs/reading-path.md names, are there; docs/results.md has the figures of docs/results/. Speaks TAP; finds the build in $BUILD.
+# tests/docs_test.sh: runs every command in README.md and docs/: the blocks fenced as ```sh, from top to bottom, each
+# page in an empty folder of its own, with the sapor of the build. Lines that call make are not run; their targets must
+# exist. Also checks that linked pages exist, that files, tests and functions named in docs/reading-path.md exist, and
+# that docs/results.md has the figures of docs/results/. Speaks TAP; $BUILD is the folder of the build.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -68,7 +69,8 @@ done
 [ ! -s "$scratch/wide" ]
 result $? "README is short, with lines of at most 120 columns; links of all pages lead somewhere" "$scratch/wide"
 
-# The tables of names are those of the code, both ways: columns of interactions, and settings of other systems.
+# The tables of names equal those of the code, in both directions: columns of interactions, and settings of other
+# systems.
 words() { grep -oE '[A-Za-z_-]*[A-Za-z][A-Za-z_-]*' | tr 'A-Z' 'a-z' | tr -d '_-' | sort -u; }
 sed -n '/^### Names of columns/,/^Counts/p' docs/formats.md | grep '^| [a-z]' | grep -oE '`[^`]*`' | words >"$scratch/documented"
 sed -n '/KNOWN\[ROLES\] = {/,/^};/p' recsys/data/columns.c | grep -oE '"[^"]*"' | words >"$scratch/known"
@@ -86,7 +88,7 @@ done
 [ -s "$scratch/known" ] && [ ! -s "$scratch/names" ]
 result $? "names of columns in docs/formats.md, names of settings in docs/recipes.md" "$scratch/names"
 
-# The complete recommender of CONTRIBUTING compiles without a warning, and what is named beside it is there.
+# The complete recommender of CONTRIBUTING compiles without a warning, and the names next to it exist.
 sed -n '/^## Add a recommender/,/^## Add an encoder/p' CONTRIBUTING.md >"$scratch/recommender"
 awk '/^```/ { inside = !inside && $0 == "```c"; next } inside' "$scratch/recommender" >"$scratch/example.c"
 grep -q '^const Recommender recommender_example' "$scratch/example.c" || echo 'CONTRIBUTING has no example' >"$scratch/compiled"
@@ -97,7 +99,7 @@ done
 [ ! -s "$scratch/compiled" ]
 result $? "the recommender in CONTRIBUTING compiles" "$scratch/compiled"
 
-# What comments cite is in the repository: sections of docs/recipes.md, as "recipes.md 4.1" or "recipes.md 6.2, 6.3".
+# Sections of docs/recipes.md that comments cite must exist: "recipes.md 4.1" or "recipes.md 6.2, 6.3".
 everywhere() { # GREP-OPTIONS...: in all sources and pages
     grep "$@" --include='*.[ch]' --include='*.md' --include='*.sh' --include='*.py' --include=Makefile --include='*.mk' \
         --exclude-dir=build --exclude-dir=.git .

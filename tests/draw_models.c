@@ -1,5 +1,5 @@
-/* tests/draw_models.c: build/tests/draw_models FOLDER: the tiny models of tests/golden, drawn into a folder, for tests
- * that are scripts. Run it in the repository. */
+/* tests/draw_models.c: build/tests/draw_models FOLDER draws the tiny models of tests/golden into a folder, for tests
+ * that are scripts. Run it in the root of the repository. */
 #include "tests/drawn.h"
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-/* tests/drawn.c: the tiny models of tests/golden: numbers are drawn, the other files copied. */
+/* tests/drawn.c: the tiny models of tests/golden: numbers are drawn, other files are copied. */
 #include "tests/drawn.h"
 
 #include <math.h>
@@ -8,11 +8,12 @@
 #include "weights/weights.h"
 
 #define GOLDEN "tests/golden"
-static const char *const FOLDERS[] = {"encoders", "gradients", "layers", "sentence", "towers"}; /* that hold models */
+/* folders that have models */
+static const char *const FOLDERS[] = {"encoders", "gradients", "layers", "sentence", "towers"};
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
-typedef struct Row { /* a line of a list */
+typedef struct Row { /* a line of a list of tensors */
     Text name, drawn_as;
     DType type;
     int dims;
@@ -49,7 +50,7 @@ static bool row_read(Row *r, Text line)
     return part[5].n == 0 || r->type != F32;
 }
 
-/* |x| < 2; the nearest, ties to even. */
+/* Rounds |x| < 2 to the nearest F16 number, ties to even. */
 static uint16_t to_f16(float x)
 {
     float size = fabsf(x), step = 0x1p-10f;
@@ -195,7 +196,7 @@ static void remove_folder(const char *path, Arena *a)
 
 static void remove_root(void)
 {
-    if (getpid() != owner) /* a child of the test */
+    if (getpid() != owner) /* the process is a child of the test */
         return;
     Arena *a = arena_new(NULL, 0);
     remove_folder(root, a);

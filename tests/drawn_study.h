@@ -1,4 +1,4 @@
-/* tests/drawn_study.h: a StudyView that is drawn: data sets, settings, models and points of any number, with
+/* tests/drawn_study.h: makes a drawn StudyView with any number of data sets, settings, models and points. It may have
  * failures, absent data, copied trials and knock-outs. */
 #ifndef SAPOR_DRAWN_STUDY_H
 #define SAPOR_DRAWN_STUDY_H
@@ -11,11 +11,12 @@
 typedef struct DrawnStudy {
     const char *const *data, *const *settings, *const *models;
     size_t data_count, setting_count, model_count;
-    size_t rates, weights; /* values of lr and of l_w */
+    size_t rates, weights; /* number of values of lr and of l_w */
     size_t seeds, epochs;
-    size_t without_features; /* the first models: their trials are the same in every setting */
-    bool failures;           /* every trial of the last model, and one point of the first */
-    const char *absent;      /* why the last setting of the last data set is not here, or NULL */
+    /* number of models without features, which come first: their trials are the same in every setting */
+    size_t without_features;
+    bool failures;      /* every trial of the last model fails, and one point of the first model */
+    const char *absent; /* why the last setting of the last data set is missing, or NULL */
     bool t_test, wilcoxon;
 } DrawnStudy;
 
@@ -26,7 +27,7 @@ static inline double study_draw(uint64_t index)
     return draw_uniform((Draw){1, DRAW_TEST, 5}, index);
 }
 
-/* Rises to `top`, then falls a little. */
+/* Returns a history of a metric that rises to `top` and then falls a little. */
 static inline const char *study_history(Arena *a, double top, size_t epochs, uint64_t draw, Error *e)
 {
     size_t room = 64 + 48 * (epochs + 1), n = 0;

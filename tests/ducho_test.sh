@@ -1,7 +1,7 @@
 #!/bin/bash
-# tests/ducho_test.sh: a Ducho configuration of all kinds: its folders and names, pairs by id, fusion, several models and layers in one pass,
-# shards, resuming, one file for all items, damaged images. Speaks TAP; $BUILD is the folder of the build. ITEMS: items of the last part
-# (default 300; `make check-all`: 10,000).
+# tests/ducho_test.sh: a Ducho configuration with all kinds of entries: its folders and names, pairs by id, fusion,
+# several models and layers in one pass, shards, resuming, one file for all items, damaged images. Speaks TAP; $BUILD is
+# the folder of the build. ITEMS: the number of items in the last part (default 300; `make check-all`: 10,000).
 test=ducho
 . "$(dirname "$0")/shell.sh"
 golden=$root/tests/golden
@@ -105,7 +105,7 @@ shape o/visual/torch/resnet_basic/avgpool/b.npy '1, [0-9]*' && shape o/visual/to
     shape o/visual/transformers/vit/last_hidden_state/b.npy '1, [0-9]*, [0-9]*'
 ok $? 'vectors, maps and patches keep their shapes'
 
-# ---- each alone gives the same ------------------------------------------------------------------------------------------------------
+# ---- each entry alone gives the same files ------------------------------------------------------------------------------------------
 printf 'the third\na red bag\ntwo lamps of brass\n' >texts.txt
 row() { # N D: bytes of row N of x.npy
     tail -c +129 x.npy | tail -c +$(($1 * $2 * 4 + 1)) | head -c $(($2 * 4))
@@ -170,7 +170,7 @@ right 'bench extract' bench extract few.yml --items 2
 [ "$(grep -cE '^[^ ]+ +(visual|textual|visual_textual) +2( +[0-9.]+){7}$' out)" = 6 ] && grep -qE '^model +modality +items +1 +2 +4 +8 +16 +32 +64$' out
 ok $? 'seconds by batch size, a row for each model'
 
-# ---- overrides, compat, items that have no partner -----------------------------------------------------------------------------------
+# ---- overrides, compat, items without a partner --------------------------------------------------------------------------------------
 sed '/^visual:/,/^visual_textual/ { /^visual_textual/!d }' c.yml >pairs.yml
 rm -rf o
 right 'overrides' extract pairs.yml --quiet --visual_textual.items.output_path.textual=o/other --visual_textual.items.model.0.output_layers=2 \

@@ -1,6 +1,6 @@
-/* tests/edges_test.c: data at the edge of what makes sense, through every recommender: users who have every item, one
- * user, one item, features that are constant or zero, numbers of neighbours and cutoffs above the number of items,
- * empty parts. A run ends with finite numbers and lists without repeats, or with one line that says why not. */
+/* tests/edges_test.c: extreme data for every recommender: users who have every item, one user, one item, constant or
+ * zero features, more neighbours and larger cutoffs than items, empty parts. A run ends with finite numbers and lists
+ * without duplicates, or with an error of one line that gives the reason. */
 #include "tests/recsys_testing.h"
 
 #include <math.h>
@@ -39,10 +39,10 @@ static int teardown(void **state)
 
 typedef enum Kind { FEATURES_DRAWN, FEATURES_ZERO, FEATURES_CONSTANT, FEATURES_ONE_ROW_ZERO, FEATURES_OPPOSITE } Kind;
 typedef struct Case {
-    const char *name, *train, *valid, *test; /* rows "user item" with a space for the tab */
+    const char *name, *train, *valid, *test; /* rows "user item"; a space is written as a tab */
     Kind features;
     int64_t items;
-    const char *refused; /* what the error of models that draw negatives says; NULL: they train */
+    const char *refused; /* the error of models that draw negatives; NULL: they train */
 } Case;
 static const Case cases[] = {
     {"a user has every item", "0 0,0 1,0 2,0 3,1 0,1 1,2 2,2 3,3 1", "1 2,2 0", "1 3,2 1,0 0", FEATURES_DRAWN, 4, NULL},
@@ -89,7 +89,8 @@ static const char *write_features(Bench *b, const char *name, Kind kind, int64_t
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-/* Small, and with more neighbours than there are items; of these the settings that the recommender has. */
+/* Returns the settings for a small model, with more neighbours than items. Settings that the recommender does not have
+ * are left out. */
 static size_t settings_for(const Recommender *kind, const char **set)
 {
     static const char *const all[] = {"factors=4",  "factors_multimod=4", "weight_size=4",
@@ -199,7 +200,7 @@ static void parts_that_cannot_be(void **state)
     static const struct {
         const char *train, *valid;
         Protocol protocol;
-        const char *says; /* NULL: trains, without a validation part */
+        const char *says; /* NULL: training succeeds, without a validation part */
     } parts[] = {
         {"", NULL, PROTOCOL_ELLIOT, "train.tsv"},
         {"0\t0\n1\t1\n", "", PROTOCOL_ELLIOT, "valid.tsv"},

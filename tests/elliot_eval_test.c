@@ -53,7 +53,7 @@ static void ranks_among_few(void **state)
     assert_ok(read_with(&s, "simple_metrics: [Recall]",
                         "  negative_sampling: {strategy: fixed, files: [../groups.tsv, ../x.tsv]}\n", a, &e),
               e);
-    assert_string_equal(s.eval.negative_files[0], in_dir(a, "x.tsv")); /* of validation: Elliot's second */
+    assert_string_equal(s.eval.negative_files[0], in_dir(a, "x.tsv")); /* of validation: Elliot's second file */
     assert_string_equal(s.eval.negative_files[1], in_dir(a, "groups.tsv"));
     arena_free(a);
 }

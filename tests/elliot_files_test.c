@@ -1,4 +1,4 @@
-/* tests/elliot_files_test.c: a study's results as Elliot's files, compared with those that Elliot's own code writes. */
+/* tests/elliot_files_test.c: the results of a study as Elliot's files equal the files that Elliot's own code writes. */
 #include "tests/elliot_testing.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 
 static const char results[] = "tests/golden/elliot/results", stamp[] = "2026_01_02_03_04_05";
 
-/* A view with the figures of figures.txt. */
+/* A view that has the figures of figures.txt. */
 typedef struct Given {
     StudyView view;
     Group groups[32];
@@ -179,7 +179,7 @@ static void a_model_without_a_result(void **state)
     arena_free(a);
 }
 
-/* The first, the second, ... request for memory is refused, until all is read and written. */
+/* Refuses the first request for memory, then the second, and so on, until everything is read and written. */
 static void refused_memory(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 #!/bin/bash
-# tests/elliot_run_test.sh: sapor run of an Elliot configuration: the files of Elliot, name by name; the same command again; an error.
+# tests/elliot_run_test.sh: sapor run with an Elliot configuration: Elliot's files by name, the same command again, an
+# error.
 test=elliot-run . "$(dirname "$0")/shell.sh"
 [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && { rm -rf "$work"; work=$(mktemp -d /dev/shm/sapor-elliot-XXXXXX) && cd "$work" || exit 1; }
 

@@ -1,7 +1,7 @@
-/* tests/elliot_split_test.c: prefilters and splits of an Elliot configuration equal those of Elliot's own code. */
+/* tests/elliot_split_test.c: prefilters and splits of an Elliot configuration give the rows of Elliot's own code. */
 #include "tests/elliot_testing.h"
 
-/* The rows of tests/golden/elliot/splits.txt that a case is about. */
+/* The rows of tests/golden/elliot/splits.txt for a case. */
 typedef struct GoldenData {
     char name[32];
     Text rows[200];

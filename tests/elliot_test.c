@@ -77,7 +77,7 @@ static const char *show_model(const StudyModel *m)
     return shown;
 }
 
-/* The settings with the first value of each list are those of the recommender. */
+/* Checks that the recommender accepts the settings with the first value of each list. */
 static void check_settings(const StudyModel *m)
 {
     Error e = {0};
@@ -159,7 +159,7 @@ static void the_multimodal_benchmark(void **state)
     assert_non_null(strstr(notes, ": experiment.gpu: --device says where to compute\n"));
     assert_non_null(strstr(notes, "external.GRCN.aggregation: Elliot does not use it\n"));
     const char *verbose = strstr(notes, "verbose");
-    assert_true(!verbose || !strstr(verbose + 1, "verbose")); /* once for all models */
+    assert_true(!verbose || !strstr(verbose + 1, "verbose")); /* the note occurs once for all models */
     arena_free(a);
 }
 
@@ -218,7 +218,7 @@ static void other_keys(void **state)
     assert_file(a, s.data[0].config.test, "1\t4\t1\t9\n2\t4\t1\t9\n3\t4\t1\t9\n");
     assert_string_equal(s.data[0].config.train, in_dir(a, "results/small/splits/0/0/train.tsv"));
     const Elliot *x = s.own;
-    assert_string_equal(x->recs, "results/small/recs"); /* Elliot: relative to the working directory */
+    assert_string_equal(x->recs, "results/small/recs"); /* relative to the working directory, as in Elliot */
     assert_non_null(strstr(notes, "experiment.models.BPRMF: trained as external.BPRMF"));
     arena_free(a);
 }
@@ -305,7 +305,7 @@ static const char usual[] = "experiment:\n"
                             "      batch_size: 16\n"
                             "      lr: [0.1, 0.01]\n";
 
-/* What replaces a part of `usual`, and the error. */
+/* A part of `usual`, its replacement, and the error. */
 static const char *const refused[][3] = {
     {"experiment:", "experimen:", "2:3: experimen: found an unknown key; did you mean \"experiment\"?"},
     {usual, "- a\n", "1:1: the file: found a list of 1 value; allowed is a map"},

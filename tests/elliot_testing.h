@@ -1,4 +1,4 @@
-/* tests/elliot_testing.h: an Elliot configuration read in a folder of the test's own. */
+/* tests/elliot_testing.h: reads an Elliot configuration in a temporary folder. */
 #ifndef SAPOR_ELLIOT_TESTING_H
 #define SAPOR_ELLIOT_TESTING_H
 
@@ -15,7 +15,7 @@ static void keep_note(void *arg, const char *line)
     snprintf(notes + n, NOTES - n, "%s\n", line);
 }
 
-/* The text as the file config/test.yml of the folder; `out` NULL: as Elliot writes. */
+/* Writes the text as config/test.yml of the folder and reads it. `out` NULL: the output paths are Elliot's. */
 static inline bool read_elliot(Study *s, const char *yaml, const char *out, Arena *a, Error *e)
 {
     char path[600];
@@ -29,7 +29,7 @@ static inline bool read_elliot(Study *s, const char *yaml, const char *out, Aren
     return root && elliot_read(s, &c, root, a, e);
 }
 
-/* A file with its folders. */
+/* Writes a file and makes its folders. */
 static inline void put_file(const char *name, const char *text)
 {
     char path[600];

@@ -1,6 +1,7 @@
-/* tests/embed.c: a program that sees only sapor.h and a library, as one outside the tree does. tests/build_test.sh
- * compiles it as C and as C++, against libsapor.so and libsapor.a, and runs it: embed TEXT_MODEL IMAGE_MODEL IMAGE.
- * tests/embed_recommend.c has the recommenders. Exit 0 when all is as the header says. */
+/* tests/embed.c: a program that uses only sapor.h and a library, as a program outside of the tree does.
+ * tests/build_test.sh compiles it as C and as C++, against libsapor.so and libsapor.a, and runs it: embed TEXT_MODEL
+ * IMAGE_MODEL IMAGE. tests/embed_recommend.c tests the recommenders. Exit status 0: every call does what the header
+ * states. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 static int failures = 0;
 #define CHECK(x) ((x) ? (void)0 : (void)(failures++, fprintf(stderr, "embed.c:%d: not so: %s\n", __LINE__, #x)))
 
-/* An allocator that counts, and so knows at the end whether all came back. */
+/* An allocator that counts, to check at the end that all memory was freed. */
 typedef struct Meter {
     pthread_mutex_t lock;
     size_t bytes, calls;
@@ -41,7 +42,7 @@ static float *new_rows(size_t n, size_t D)
     return (float *)malloc((n * D + 1) * sizeof(float));
 }
 
-/* One of two threads: the same encoder, a session of its own. */
+/* One of two threads: the same encoder, its own session. */
 typedef struct Task {
     const sp_encoder *encoder;
     float *out;
@@ -74,7 +75,7 @@ static void check_texts(const char *model, const sp_allocator *memory)
         pthread_t threads[2];
         CHECK(sp_encode_texts(m, s, TEXTS, 2, both, &e));
         CHECK(sp_encode_texts(m, s, TEXTS + 1, 1, one, &e));
-        CHECK(memcmp(both + D, one, D * sizeof *one) == 0); /* whatever else is in the call */
+        CHECK(memcmp(both + D, one, D * sizeof *one) == 0); /* the bits do not depend on the other texts of the call */
         for (int i = 0; i < 2; i++)
             CHECK(pthread_create(&threads[i], NULL, encode, &tasks[i]) == 0);
         for (int i = 0; i < 2; i++)
@@ -83,8 +84,9 @@ static void check_texts(const char *model, const sp_allocator *memory)
         CHECK(memcmp(shared, both, 2 * D * sizeof *both) == 0 &&
               memcmp(shared + 2 * D, both, 2 * D * sizeof *both) == 0);
         CHECK(sp_encode_texts(m, s, TEXTS, 0, NULL, &e));
-        CHECK(!sp_encode_image(m, s, "x", 1, one, &e) && e.code == SP_USAGE); /* it does not read images */
-        CHECK(sp_encode_texts(m, s, TEXTS, 1, one, &e) && e.code == SP_OK);   /* an error does not stick */
+        CHECK(!sp_encode_image(m, s, "x", 1, one, &e) && e.code == SP_USAGE); /* the model does not read images */
+        /* an error does not affect the next call */
+        CHECK(sp_encode_texts(m, s, TEXTS, 1, one, &e) && e.code == SP_OK);
         free(both);
         free(one);
         free(shared);
@@ -157,7 +159,7 @@ static void check_names(void)
           strcmp(sp_status_name((sp_status)-1), "unknown") == 0);
 }
 
-/* How a model is opened. */
+/* Checks the options with which a model is opened. */
 static void check_encoder_options(const char *text_model, const char *image_model, const sp_allocator *memory)
 {
     sp_error e;
@@ -185,12 +187,13 @@ static void check_encoder_options(const char *text_model, const char *image_mode
     } longer;
     memset(&longer, 0, sizeof longer);
     longer.o.size = sizeof longer;
-    CHECK((m = sp_encoder_open_with(text_model, &longer.o, memory, &e)) != NULL); /* what is not known is not set */
+    /* the members that this version does not know are 0 */
+    CHECK((m = sp_encoder_open_with(text_model, &longer.o, memory, &e)) != NULL);
     sp_encoder_close(m);
     longer.later = 1;
     CHECK(!sp_encoder_open_with(text_model, &longer.o, memory, &e) && says(&e, SP_UNSUPPORTED, "does not know"));
     o = no_options();
-    o.size = offsetof(sp_encoder_options, device); /* as of a version that had no more */
+    o.size = offsetof(sp_encoder_options, device); /* the size in a version without later members */
     o.dtype = "f99";
     CHECK(!sp_encoder_open_with(text_model, &o, memory, &e) && says(&e, SP_USAGE, "f32, f16, bf16, int8"));
     o = no_options();
@@ -206,7 +209,7 @@ static void check_encoder_options(const char *text_model, const char *image_mode
     o.pool = (sp_pool)77;
     CHECK(!sp_encoder_open_with(text_model, &o, memory, &e) && says(&e, SP_USAGE, "pool: 77"));
     o = no_options();
-    o.pool = SP_POOL_MEAN; /* it has one row per image already */
+    o.pool = SP_POOL_MEAN; /* the output has one row per image already */
     CHECK(!sp_encoder_open_with(image_model, &o, memory, &e) && says(&e, SP_USAGE, "no tokens to pool"));
     o = no_options();
     o.max_length = 5;
@@ -277,8 +280,9 @@ static double length_of(const float *x, size_t n)
 enum { LISTED = 3 };
 static const sp_text LIST[LISTED] = {{"a red leather bag, and no more", 17}, {"a brass lamp", 12}, {"", 0}};
 
-/* Several outputs of one pass; the rows of tokens are those of all texts, one after the other. usual [LISTED, D]: what
- * a call without options gives; total: tokens of all texts. */
+/* Checks several outputs of one pass; the rows of tokens are those of all texts, one after the other.
+ * - usual [LISTED, D]: the result of a call without options.
+ * - total: the tokens of all texts. */
 static void check_text_outputs(const sp_encoder *m, sp_session *s, const float *usual, const sp_text_info *info,
                                size_t total)
 {
@@ -308,7 +312,7 @@ static void check_text_outputs(const sp_encoder *m, sp_session *s, const float *
     free(cls);
 }
 
-/* What is too long is cut, and the call says so. rows [LISTED, D] */
+/* Checks that a text which is too long is truncated, and that the call reports it. rows: [LISTED, D]. */
 static void check_cut_texts(const sp_encoder *m, sp_session *s, float *rows)
 {
     sp_error e, status[LISTED];
@@ -326,7 +330,7 @@ static void check_cut_texts(const sp_encoder *m, sp_session *s, float *rows)
     CHECK(length_of(rows, LISTED * sp_encoder_features(m)) == 0);
 }
 
-/* What does not apply, and what is not there. */
+/* Checks options that do not apply, and outputs that do not exist. */
 static void check_wrong_texts(const sp_encoder *m, sp_session *s, float *rows)
 {
     static const struct {
@@ -351,7 +355,7 @@ static void check_wrong_texts(const sp_encoder *m, sp_session *s, float *rows)
     CHECK(!sp_encode_image_batch(m, s, &image, 1, NULL, &rows, NULL, &e) && says(&e, SP_USAGE, "does not read images"));
 }
 
-/* Progress, and its end. */
+/* Checks progress calls, and that they can cancel the call. */
 static void check_progress(const sp_encoder *m, sp_session *s)
 {
     enum { MANY = 300 };
@@ -370,7 +374,7 @@ static void check_progress(const sp_encoder *m, sp_session *s)
     w.stop_at = 1;
     CHECK(!sp_encode_text_batch(m, s, many, MANY, &call, &rows, NULL, NULL, &e) && says(&e, SP_CANCELLED, "cancelled"));
     CHECK(w.calls == 1);
-    CHECK(sp_encode_texts(m, s, TEXTS, 2, rows, &e)); /* the session goes on */
+    CHECK(sp_encode_texts(m, s, TEXTS, 2, rows, &e)); /* the session can still be used */
     free(rows);
 }
 
@@ -388,7 +392,7 @@ static void check_text_batch(const char *model, const sp_allocator *memory)
     float *usual = new_rows(LISTED, D), *again = new_rows(LISTED, D);
     CHECK(sp_encode_texts(m, s, TEXTS, 2, again, &e));
     CHECK(sp_encode_text_batch(m, s, LIST, LISTED, NULL, &usual, info, status, &e));
-    CHECK(memcmp(usual, again, 2 * D * sizeof(float)) == 0); /* the length counts, not what follows */
+    CHECK(memcmp(usual, again, 2 * D * sizeof(float)) == 0); /* the length is used, not the bytes after it */
     for (int i = 0; i < LISTED; i++) {
         CHECK(status[i].code == SP_OK && info[i].tokens >= 2 && !info[i].truncated);
         total += info[i].tokens;
@@ -416,7 +420,7 @@ static size_t read_file(const char *folder, const char *name, char *to, size_t r
     return n;
 }
 
-/* Outputs of one pass, and options that do not apply; list [1]. */
+/* Checks outputs of one pass, and options that do not apply; list: [1]. */
 static void check_image_outputs(const sp_encoder *m, sp_session *s, const sp_image *list)
 {
     sp_error e;
@@ -480,7 +484,7 @@ static void check_image_batch(const char *model, const char *path, const sp_allo
     CHECK(!sp_encode_image_batch(m, s, list, N, NULL, &rows, NULL, &e) && says(&e, SP_IO, "absent.png"));
 
     check_image_outputs(m, s, list);
-    memset(list, 0, sizeof list); /* neither a path nor data */
+    memset(list, 0, sizeof list); /* no path and no data */
     CHECK(!sp_encode_image_batch(m, s, list, 1, NULL, &rows, status, &e) && says(&e, SP_USAGE, "set path or data"));
     list[0].data = grey;
     list[0].width = 8;
@@ -542,7 +546,8 @@ static void check_tokens(const char *model, const sp_allocator *memory)
     CHECK(t != NULL);
     if (!t)
         return;
-    CHECK(sp_tokenize(t, TEXTS[0], strlen(TEXTS[0]), 0, NULL, 0, &count, &e)); /* how many? */
+    /* without room: only the number of ids */
+    CHECK(sp_tokenize(t, TEXTS[0], strlen(TEXTS[0]), 0, NULL, 0, &count, &e));
     CHECK(count > 2 && count <= 64);
     CHECK(sp_tokenize(t, TEXTS[0], strlen(TEXTS[0]), 0, ids, 64, &again, &e) && again == count);
     CHECK(sp_tokenize(t, TEXTS[0], strlen(TEXTS[0]), 0, few, 2, &again, &e) && again == count && few[0] == ids[0] &&

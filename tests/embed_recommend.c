@@ -1,5 +1,5 @@
-/* tests/embed_recommend.c: as tests/embed.c, for recommenders: embed_recommend RUN USER. RUN: a run of MostPop with
- * this user. Exit 0 when all is as the header says. */
+/* tests/embed_recommend.c: like tests/embed.c, for recommenders: embed_recommend RUN USER. RUN is a run of MostPop that
+ * has this user. Exit status 0: every call does what the header states. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +130,7 @@ static void check_figures(const sp_recommender *r, sp_session *s, const sp_inter
     CHECK(!sp_evaluate(r, s, truth, &m, &figure, &e) && says(&e, SP_USAGE, "unknown metric"));
 }
 
-/* Train and test part by sp_split; their rows one behind the other. */
+/* Splits into train and test parts by sp_split; the rows of the test part follow those of the train part. */
 static size_t check_split(sp_interactions part[2], int32_t *user, int32_t *item)
 {
     sp_error e;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# tests/encode_test.sh: encode and extract where inputs cannot be read, where ids break the rule, and encode as a filter. Speaks TAP; $BUILD is
-# the folder of the build.
+# tests/encode_test.sh: encode and extract with inputs that cannot be read and with invalid ids, and encode as a filter.
+# Speaks TAP; $BUILD is the folder of the build.
 test=encode
 . "$(dirname "$0")/shell.sh"
 draw_models

@@ -1,5 +1,5 @@
-/* tests/encoder_errors_test.c: models that are wrong, missing, changed on disk or too large for memory end in one
- * line. */
+/* tests/encoder_errors_test.c: models that are wrong, incomplete, changed on disk or too large for memory. Each ends in
+ * an error of one line. */
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/device_testing.h"
@@ -97,13 +97,13 @@ static void wrong_models_fail_in_one_line(void **state)
     test_folder_remove(folder);
 }
 
-/* One file of a folder that otherwise opens, changed; none of these may crash, and each names the file and what is
- * wrong. */
+/* Changes one file of a folder that is otherwise valid. No change may crash, and each error names the file and the
+ * cause. */
 static void changed_files_fail_in_one_line(void **state)
 {
     static const char GOOD[] = "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}";
     static const struct {
-        const char *name, *text, *why; /* why NULL: opens */
+        const char *name, *text, *why; /* `why` NULL: opening succeeds */
     } cases[] = {
         {"config.json", "", "config.json:1:1"},
         {"config.json", "null", "expected a JSON object"},
@@ -167,7 +167,8 @@ static void changed_files_fail_in_one_line(void **state)
     test_folder_remove(folder);
 }
 
-/* What the files say singly is right, but not together; or the numbers are none. */
+/* A vocabulary that is larger than the model's table of tokens, and weights with NaN: the model opens. Checks that the
+ * error comes when a text is encoded, and that it names the text. */
 static void wrong_numbers_fail_where_they_show(void **state)
 {
     Bench *b = *state;
@@ -193,7 +194,7 @@ static void wrong_numbers_fail_where_they_show(void **state)
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
-    size_t keep = weights.n / 2; /* the second half becomes NaN */
+    size_t keep = weights.n / 2; /* the second half is replaced by NaN */
     assert_int_equal(fwrite(weights.p, 1, keep, f), keep);
     for (; keep < weights.n; keep++)
         fputc(0xff, f);
@@ -207,7 +208,7 @@ static void wrong_numbers_fail_where_they_show(void **state)
     test_folder_remove(folder);
 }
 
-/* Every allocation refused once: a clean error, nothing left. */
+/* Refuses each allocation once: there is an error each time, and no memory is leaked. */
 static void refused_memory_is_an_error(void **state)
 {
     Bench *b = *state;

@@ -1,6 +1,6 @@
-/* tests/encoder_files_test.c: models whose config.json asks for what the tensors cannot be, models
- * with a tensor missing or of another shape: made from the tiny ones of tests/golden/encoders, each ends in one line
- * that says which. */
+/* tests/encoder_files_test.c: models whose config.json does not fit the tensors, and models with a tensor that is
+ * missing or has another shape. They are made from the tiny models of tests/golden/encoders. Each ends in an error of
+ * one line that names the cause. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/device_testing.h"
@@ -12,7 +12,7 @@ static int set_up(void **state)
     return bench_open(state, 1);
 }
 
-/* A tiny model's folder, its config.json and tensors included; sentence-transformers' files are not. */
+/* Copies the folder of a tiny model with config.json and the tensors, without the files of sentence-transformers. */
 static void copy_model(Bench *b, const char *model, const char *folder)
 {
     static const char *const files[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json",
@@ -27,7 +27,7 @@ static void copy_model(Bench *b, const char *model, const char *folder)
     }
 }
 
-/* A kind has what others read of it. */
+/* Checks that each kind has all members that the other files read. */
 static void kinds_are_complete(void **state)
 {
     (void)state;
@@ -53,7 +53,7 @@ static void kinds_are_complete(void **state)
 #define SIXTEEN "1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, "
 #define STAGES  "\"num_block_repeats\": [1, 1, 1], \"depth_coefficient\": 1.1"
 
-/* A model's tensors beside other settings: each ends in one line, whatever it asks for. */
+/* Opens a model's tensors with other settings: each ends in an error of one line, whatever the settings are. */
 static void hostile_settings_fail_in_one_line(void **state)
 {
     static const struct {
@@ -166,8 +166,8 @@ static void hostile_settings_fail_in_one_line(void **state)
     }
 }
 
-/* Writes a model's tensors but for the one numbered `but`: it is missing, or has one more row, of zeros. Gives its
- * name. */
+/* Writes a model's tensors except number `but`, which is missing, or has one more row, of zeros. Returns the name of
+ * this tensor. */
 static const char *write_but(Bench *b, const Weights *w, const char *folder, size_t but, bool longer)
 {
     const char *path = path_join(b->a, folder, "model.safetensors", &b->e);
@@ -192,13 +192,14 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
         }
     Out *file = safetensors_finish(out, &b->e);
     assert_ok(file != NULL, b->e);
-    out_unsynced(file); /* there are many */
+    out_unsynced(file); /* unsynced, because there are many files */
     assert_ok(out_commit(file, &b->e), b->e);
     return weights_at(w, but)->name.p;
 }
 
-/* One line that names the layer of a tensor, or says what follows where layers are counted by that tensor, the
- * architecture is recognised by it, or the width is its length: then it is longer, and the next tensor does not fit. */
+/* Reports whether the error names the layer of a tensor, or another cause. Another cause is possible if the layers are
+ * counted by this tensor, if the architecture is recognised by it, or if the width is its length: a longer tensor is
+ * then valid, and the next tensor does not fit. */
 static bool one_line_about(const Array *x, bool longer, const char *message)
 {
     static const char *const otherwise[] = {"no known architecture", "are not those of a", "1 layers and ",
@@ -217,14 +218,14 @@ static bool one_line_about(const Array *x, bool longer, const char *message)
     return named && !strchr(message, '\n');
 }
 
-/* Each tensor in turn is missing, then one row too long: one line says which, unless the output asked for does
- * without. */
+/* Removes each tensor in turn, then makes it one row too long: the error names the tensor, unless the requested output
+ * does not need it. */
 static void missing_tensors_are_named(void **state)
 {
     static const struct {
         const char *model, *layer;
-        const char *spare;  /* what tensors that are not needed have in their names */
-        const char *tables; /* and what those have of which another row is as good */
+        const char *spare;  /* part of the names of tensors that are not needed */
+        const char *tables; /* part of the names of tensors for which another number of rows is valid */
     } cases[] = {{"distilbert", NULL, NULL, "_embeddings.weight"},
                  {"distilbert_prefixed", NULL, "vocab_transform", "_embeddings.weight"},
                  {"vit", NULL, "classifier", NULL},
@@ -247,7 +248,7 @@ static void missing_tensors_are_named(void **state)
         Weights *w = weights_open(drawn(from), b->a, &b->e);
         assert_non_null(w);
         for (size_t i = 0; i < 2 * weights_count(w); i++) {
-            if (i % 2 && weights_at(w, i / 2)->dims == 0) /* one number has no rows */
+            if (i % 2 && weights_at(w, i / 2)->dims == 0) /* a single number has no rows */
                 continue;
             const char *name = write_but(b, w, folder, i / 2, i % 2);
             EncoderOptions o = {.outputs = &cases[c].layer, .output_count = 1};
@@ -266,7 +267,8 @@ static void missing_tensors_are_named(void **state)
     }
 }
 
-/* Kernels whose name ends in `cut` are 1 x 1: what an architecture pads by half a kernel less one must not be. */
+/* Makes kernels whose name ends in `cut` 1 x 1. Some architectures pad by half a kernel less one, which must not be
+ * negative: these models are refused. */
 static void small_kernels_are_refused(void **state)
 {
     static const char *const cases[][2] = {
@@ -302,7 +304,7 @@ static void small_kernels_are_refused(void **state)
     }
 }
 
-/* Whether a kind's list of model types has this one. */
+/* Reports whether a kind's list of model types has this type. */
 static bool lists_type(const EncoderKind *k, const char *type)
 {
     Text rest = k->model_type ? text_of(k->model_type) : (Text){0}, part;
@@ -312,8 +314,8 @@ static bool lists_type(const EncoderKind *k, const char *type)
     return false;
 }
 
-/* A model has one kind, whatever the order in which kinds are asked: by config.json's model_type one kind alone lists
- * it, by tensors one kind matches by the most facts. */
+/* Checks that a model has one kind, whatever the order of the kinds is: only one kind lists the model_type of
+ * config.json, and only one kind matches the tensors by the most facts. */
 static void one_kind_claims_a_model(void **state)
 {
     Bench *b = *state;

@@ -1,5 +1,5 @@
-/* tests/encoder_gradients_test.c: the gradients of every weight of tiny encoders, loaded by their own definitions with
- * all weights trained, equal those of float64 PyTorch (tests/golden/make_gradients.py). */
+/* tests/encoder_gradients_test.c: gradients of every weight of tiny encoders equal those of float64 PyTorch
+ * (tests/golden/make_gradients.py). The models are loaded by their own definitions, with all weights trained. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -42,8 +42,9 @@ static double largest_of(const float *x, int64_t count)
     return largest;
 }
 
-/* Within 1e-4 of the largest magnitude. A tensor whose gradient is 0 up to float64's rounding (a key's bias adds the
- * same to all scores of a query) is within 1e-6 of the largest gradient of all tensors. */
+/* Checks that gradients are within 1e-4 of the largest magnitude. Some gradients are 0 except for float64's rounding
+ * (the bias of a key adds the same number to all scores of a query). These are within 1e-6 of the largest gradient of
+ * all tensors. */
 static void assert_near(const char *name, const float *x, const float *expected, int64_t count, double of_all)
 {
     double worst = 0, largest = largest_of(expected, count);
@@ -57,7 +58,8 @@ static void assert_near(const char *name, const float *x, const float *expected,
         fail_msg("%s: off by %g, the largest is %g", name, worst, largest);
 }
 
-/* The golden files' input through the encoder: the sum of its outputs times their fixed weights */
+/* Runs the encoder on the input of the golden files. Returns the sum of its outputs times the fixed weights of these
+ * files. */
 static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *inputs, Tape *t)
 {
     const Array *pixels = weights_find(inputs, "pixels"), *offsets = weights_find(w, "offsets");
@@ -107,7 +109,7 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *i
     return loss;
 }
 
-/* tower: of a model with two, 0: the only one */
+/* tower: which of two towers; 0: the model has one tower. */
 static void check_model(Bench *b, const char *model, const char *expected, unsigned tower, bool batch)
 {
     char path[256];

@@ -1,4 +1,5 @@
-/* tests/encoder_testing.h: a model opened with the call that a test makes. Included before cmocka (tests/testing.h). */
+/* tests/encoder_testing.h: opens a model with the call that a test makes. Include it before cmocka (tests/testing.h).
+ */
 #ifndef SAPOR_ENCODER_TESTING_H
 #define SAPOR_ENCODER_TESTING_H
 
@@ -7,14 +8,14 @@
 #include "extractors/extractors.h"
 #include "tests/drawn.h"
 
-#ifdef SAPOR_MINIMAL /* trains no encoders */
+#ifdef SAPOR_MINIMAL /* MINIMAL does not train encoders */
 #define QUERY_ADAPTERS NULL
 #else
 #define QUERY_ADAPTERS "query"
 #endif
 
-typedef struct Wish {  /* options of the model and of its one call, with one output */
-    unsigned modality; /* of the call, whose tower alone is opened; 0: the model's only one */
+typedef struct Wish {  /* options of the model and of its one call, which has one output */
+    unsigned modality; /* of the call; only the tower of this modality is opened. 0: the only one of the model */
     const char *arch, *layer;
     Pooling pool;
     int normalize;
@@ -27,10 +28,11 @@ typedef struct Wish {  /* options of the model and of its one call, with one out
 typedef struct Opened {
     Encoder *en;
     Call *call;
-    size_t D; /* floats of a row */
+    size_t D; /* floats per row */
 } Opened;
 
-/* Opens what the wish needs, no more, of a golden model or another; the call is in the arena. en is NULL on failure. */
+/* Opens the parts of a model that the wish needs. The model is golden or another. The call is in the arena. On failure
+ * `en` is NULL. */
 static inline Opened open_wish(const Device *d, const char *path, const Wish *w, Arena *a, Error *e)
 {
     Opened o = {0};

@@ -1,5 +1,5 @@
-/* tests/encoders_test.c: encoders equal transformers and torch on the tiny models of
- * tests/golden/encoders (make_encoders.py). */
+/* tests/encoders_test.c: encoders equal transformers and torch on the tiny models of tests/golden/encoders
+ * (make_encoders.py). */
 #include <math.h>
 
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
@@ -45,7 +45,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Within 5e-5 of the largest magnitude: float32 sums in another order, up to sixteen blocks deep. */
+/* Checks that numbers are within 5e-5 of the largest magnitude: the float32 sums have another order and pass up to
+ * sixteen blocks. */
 static void assert_near(Bench *b, const char *name, const float *x, int64_t count)
 {
     const Array *want = weights_find(b->expected, name);
@@ -80,7 +81,7 @@ static void check_texts(Bench *b, const char *model, Wish w, const char *expecte
     float *x = NEW(b->a, float, b->count *D, &b->e), *one = NEW(b->a, float, D, &b->e);
     assert_ok(encode_some_texts(&m, t, b->texts, b->count, x, &b->e), b->e);
     assert_near(b, expected, x, (int64_t)(b->count * D));
-    for (size_t i = 0; i < b->count; i++) { /* the same bits alone as among others */
+    for (size_t i = 0; i < b->count; i++) { /* a text has the same bits alone and among others */
         assert_ok(encode_some_texts(&m, t, &b->texts[i], 1, one, &b->e), b->e);
         assert_memory_equal(one, x + i * D, D * sizeof *one);
     }
@@ -156,7 +157,7 @@ static void check_image(Bench *b, const char *model, const char *layer, int64_t 
     float *x = NEW(b->a, float, 5 * D, &b->e);
     assert_ok(encode_some_images(&m, t, five, 5, x, &b->e), b->e);
     assert_near(b, expected, x, (int64_t)D);
-    for (size_t i = 1; i < 5; i++) /* a batch of four and a batch of one: the same bits */
+    for (size_t i = 1; i < 5; i++) /* a batch of four and a batch of one have the same bits */
         assert_memory_equal(x, x + i * D, D * sizeof *x);
     tape_free(t);
     encoder_close(m.en);
@@ -244,7 +245,7 @@ static void altclip_and_align_are_transformers(void **state)
     }
 }
 
-/* logits_per_image of transformers: the model's number times the products of the usual outputs. */
+/* Checks the logits_per_image of transformers: the number of the model times the products of the usual outputs. */
 static void logits_are_transformers(void **state)
 {
     Bench *b = *state;
@@ -300,7 +301,8 @@ static double cosine(const float *a, const float *b, size_t D)
 }
 
 enum { NARROW_INPUTS = 3 };
-/* Features of the first texts, or of one image again and again: in one call, then one by one: the same bits. */
+/* Computes features of the first texts, or of one image several times, in one call and then one by one: the bits must
+ * be the same. */
 static void features_alone_and_together(Bench *b, const Opened *m, const Device *d, float *out)
 {
     bool texts = m->call->modality == MODALITY_TEXT;

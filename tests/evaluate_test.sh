@@ -1,5 +1,6 @@
 #!/bin/bash
-# tests/evaluate_test.sh: metrics as commands ask for them: parameters, groups, values of users, thresholds, sampled evaluation.
+# tests/evaluate_test.sh: how commands request metrics: parameters, groups, values of users, thresholds, sampled
+# evaluation.
 test=evaluate
 . "$(dirname "$0")/shell.sh"
 golden=$root/tests/golden/metrics
@@ -23,7 +24,7 @@ wrong() { # EXPRESSION NAME, arguments
     ok $? "$name"
 }
 
-# ---- what there is ---------------------------------------------------------------------------------------------------------
+# ---- the list of metrics ---------------------------------------------------------------------------------------------------
 run evaluate --metrics help
 ok $? 'metrics help'
 for group in accuracy rating coverage diversity novelty popularity groups; do has out "^$group +definition of" "the group $group"; done
@@ -42,7 +43,7 @@ printf '100\t1\n100\t2\n' >bare.tsv
 "$sapor" evaluate bare.csv --train train.tsv --test test.tsv --metrics MAE >out 2>err
 [ $? = 1 ] && has err 'bare.csv: has no scores' 'errors of scores without scores'
 
-# ---- figures, as the golden file has them ----------------------------------------------------------------------------------
+# ---- figures equal those of the golden file --------------------------------------------------------------------------------
 expect() { # METRIC NAME COLUMN CUTOFF, arguments: the figure of golden/metrics/figures.tsv under elliot, recs.tsv
     awk -F'\t' -v m="$1" -v n="$2" -v c="$3" '$1 == "elliot" && $2 == "recs" && $3 == 0 && $4 == m && $5 == n { print $c }' figures.tsv >want
     run "${base[@]}" --metrics "$1" --cutoffs "$4" --json -q
@@ -91,7 +92,8 @@ sed 's/"eval_seconds.*//' seven >a && sed 's/"eval_seconds.*//' out >b && cmp -s
 ok $? 'which does not depend on the seed'
 run "${train[@]}" --set metrics=Recall --set negatives=uni2 --json -q
 has out '"Recall@5 \(uni2 sampled\)":' "RecBole's uniN"
-# user 1 has i1 and is judged by i2 and i3 among i4 and i5; train has i4 four times, i2 three, i5 two, i3 once
+# user 1 has i1 and is evaluated with i2 and i3 among i4 and i5; the train part has i4 four times, i2 three times, i5
+# twice, i3 once
 printf 'u1\ti1\nu2\ti4\nu3\ti4\nu4\ti4\nu5\ti4\nu2\ti2\nu3\ti2\nu4\ti2\nu2\ti5\nu3\ti5\nu4\ti3\n' >t.tsv
 printf 'u1\ti2\nu1\ti3\n' >e.tsv; printf 'u1\ti2\n' >e2.tsv
 printf "(u1,)\ti4\ti5\tix\n(ux,)\ti4\n" >n.tsv
@@ -105,7 +107,7 @@ printf "(u1,)\ti4\n(u1,)\ti5\n" >n.tsv
 [ $? = 1 ] && has err 'n.tsv:2: the user of line 1 has a second line here' 'a file that names a user twice'
 wrong 'negatives=0: a number from 1' 'no negatives' train MostPop --train t.tsv --test e.tsv --set negatives=0
 wrong 'metrics: RSP: clustering_file' 'settings are checked, too' "${train[@]}" --set metrics=Recall,RSP
-# the figure of an empty group is 0 / 0: the run is finished and read again all the same
+# The figure of an empty group is 0 / 0. The run must finish and be readable.
 one=(train BPRMF --train t.tsv --test e2.tsv --valid e2.tsv --set epochs=4 --set validation_rate=2 --set cutoffs=1 --set validation_metric=Recall@1
     --set metrics=Recall,PopREO --set factors=2 --out run -q)
 run "${one[@]}" && cp run/result.json first && run "${one[@]}" && cmp -s run/result.json first

@@ -1,5 +1,5 @@
-/* tests/extractors_test.c: broken images end in one line; values of pixels. That pixels equal Pillow's is tested in
- * pixels_test.c; encoders are in encoders_test.c. */
+/* tests/extractors_test.c: damaged images end in an error of one line; values of pixels. pixels_test.c tests that
+ * pixels equal Pillow's, encoders_test.c tests encoders. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"
@@ -8,7 +8,8 @@
 
 #define GOLDEN "tests/golden/"
 
-/* Each image cut anywhere either decodes or fails with one line that names it; nothing leaks (sanitizers watch). */
+/* Cuts each image at every length: it is decoded, or fails with an error of one line that names it. Sanitizers check
+ * for leaks. */
 static void cut_images_fail_in_one_line(void **state)
 {
     (void)state;
@@ -26,7 +27,7 @@ static void cut_images_fail_in_one_line(void **state)
             ArenaMark mark = arena_mark(a);
             Error bad = {0};
             Image im;
-            char *copy = arena_strndup(a, bytes.p, cut, &e); /* so that reading past the end is seen */
+            char *copy = arena_strndup(a, bytes.p, cut, &e); /* a copy, so that a read after the end is detected */
             if (!image_decode(&im, (Text){copy, cut}, entries[i].name, 0, a, &bad)) {
                 assert_non_null(strstr(bad.message, entries[i].name));
                 assert_null(strchr(bad.message, '\n'));
@@ -49,7 +50,8 @@ static void cut_images_fail_in_one_line(void **state)
     arena_free(a);
 }
 
-/* stb_image, in the place of libpng and libjpeg, has words of its own and reads some of what they refuse. */
+/* stb_image replaces libpng and libjpeg in some builds. It has its own messages, and reads some files that they refuse.
+ */
 static bool by_stb(const char *bytes, size_t n)
 {
 #ifndef HAVE_PNG
@@ -122,9 +124,9 @@ static void hostile_pngs(void **state)
     static const struct {
         uint32_t width, height;
         unsigned char depth, colour;
-        const char *palette, *data; /* NULL: no such chunk */
+        const char *palette, *data; /* NULL: the chunk is missing */
         size_t n;
-        const char *why; /* NULL: must be read */
+        const char *why; /* NULL: reading succeeds */
     } cases[] = {
         {1, 1, 8, 0, NULL, ZEROS, 10, NULL},
         {0, 1, 8, 0, NULL, ZEROS, 10, "damaged PNG"},
@@ -178,12 +180,12 @@ static void hostile_pngs(void **state)
     }
 }
 
-/* A baseline file's frame header changed, and a progressive file whose last scan comes 101 times more. */
+/* Tests a baseline file with a changed frame header, and a progressive file whose last scan is repeated 101 times. */
 static void hostile_jpegs(void **state)
 {
     (void)state;
     static const struct {
-        size_t at; /* behind the marker */
+        size_t at; /* after the marker */
         unsigned char bytes[4];
         size_t n;
         const char *why;
@@ -191,7 +193,7 @@ static void hostile_jpegs(void **state)
         {3, {0, 0, 0, 0}, 4, "damaged JPEG"},
         {3, {0, 0, 0, 9}, 4, "damaged JPEG"},
         {3, {0, 9, 0, 0}, 4, "damaged JPEG"},
-        {3, {0xff, 0xff, 0xff, 0xff}, 4, "damaged JPEG"}, /* 65,535 x 65,535 is beyond libjpeg itself */
+        {3, {0xff, 0xff, 0xff, 0xff}, 4, "damaged JPEG"}, /* 65,535 x 65,535 exceeds the limit of libjpeg */
         {3, {0xff, 0xdc, 0xff, 0xdc}, 4, "more than the limit"},
         {2, {7}, 1, "damaged JPEG"},
         {7, {0}, 1, "damaged JPEG"},
@@ -278,7 +280,7 @@ static void hostile_images_are_refused(void **state)
     must_refuse("\x89PNG\r\n\x1a\n", 8, 0, "PNG");
     must_refuse("\xff\xd8", 2, 0, "is not a JPEG");
     must_refuse("RIFF\0\0\0\0WEBP", 12, 0, "WebP");
-    /* Heads alone; 2,147,483,647 x 1 took half a minute while the row was made before the size was checked. */
+    /* Headers alone. 2,147,483,647 x 1 needed half a minute when the row was made before the size was checked. */
     static const struct {
         const char *size, *crc, *why;
     } heads[] = {{"\x7f\xff\xff\xff\0\0\0\1", "\x2f\x54\xa4\x8a", "2147483647 x 1 pixels are more than the limit"},

@@ -1,7 +1,8 @@
 #!/bin/sh
-# tests/far_programs_test.sh: test programs on the far device, whose memory the host cannot touch (tests/far/far.h): what they check holds
-# there too, and no kernel is given a pointer of the host. FAR=all runs those that compute on a device of device_open, else the recipes
-# alone. Speaks TAP; $BUILD is the folder of the build.
+# tests/far_programs_test.sh: runs test programs on the far device, whose memory the host cannot access
+# (tests/far/far.h). Their checks must hold there too, and no kernel may get a pointer of the host. FAR=all runs all
+# programs that compute on a device of device_open; otherwise only the recipes are run. Speaks TAP; $BUILD is the folder
+# of the build.
 test=far-programs
 . "$(dirname "$0")/shell.sh"
 build=$(dirname "$binary")

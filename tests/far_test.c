@@ -1,7 +1,8 @@
-/* tests/far_test.c: the far device (tests/far/far.h): what it refuses; the case table, recommenders and encoders with
- * the bits of the CPU; how often a step and an epoch copy between host and device.
+/* tests/far_test.c: the far device (tests/far/far.h): the accesses that it refuses; the case table, recommenders and
+ * encoders with the bits of the CPU; the number of copies between host and device in a step and in an epoch.
  *
- * FAR=all runs every encoder, else a text and an image encoder. tests/far_programs_test.sh runs other programs. */
+ * FAR=all runs every encoder; otherwise one text and one image encoder are run. tests/far_programs_test.sh runs other
+ * programs. */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -19,7 +20,7 @@ static bool all(void)
     return far && !strcmp(far, "all");
 }
 
-/* An open device, and the far one over the same kernels. */
+/* Opens a CPU device, and a far device with the same kernels. */
 static void open_both(Device *cpu, Device *far, int threads)
 {
     Error e = {0};
@@ -38,8 +39,8 @@ static void no_host_pointers(void)
 
 /* ---- positive controls ----------------------------------------------------------------------- */
 
-/* Whether the host faults when it reads, or writes, p. A process of its own does it: sanitizers handle the signal
- * themselves and end the process with a report. */
+/* Reports whether the host faults when it reads or writes p. A separate process makes the access, because sanitizers
+ * handle the signal themselves and end the process with a report. */
 static bool faults(volatile float *p, bool writes)
 {
     int status = 0;
@@ -48,7 +49,7 @@ static bool faults(volatile float *p, bool writes)
         int null = open("/dev/null", O_WRONLY);
         dup2(null, STDERR_FILENO);
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-        signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the next test */
+        signal(SIGSEGV, SIG_DFL); /* cmocka's handler would continue with the next test */
         if (writes)
             p[0] = 1;
         else
@@ -72,7 +73,7 @@ static void the_host_cannot_touch_it(void **state)
     assert_true(faults(x, false));
     assert_true(faults(x, true));
     far.k->axpby(&run, 4, 2, x, 0, x);
-    assert_true(faults(x + 3, false)); /* after a kernel too */
+    assert_true(faults(x + 3, false)); /* also after a kernel */
     far.k->download(&run, back, x, sizeof back);
     assert_int_equal(back[3], 8);
     assert_true(far_live_bytes() == sizeof host);
@@ -145,16 +146,19 @@ static void cases_have_the_bits_of_the_cpu(void **state)
 
 /* ---- recommenders ---------------------------------------------------------------------------- */
 
-/* Copies between host and device: uploads of a step, all of them small; uploads and downloads of an epoch's first step,
- * of one that no evaluation precedes, of what a recommender does before an epoch, and of an evaluation. A step has no
- * download. */
+/* Copies between host and device.
+ * - `step`: uploads of a step, all of them small. A step has no download.
+ * - `first`: uploads and downloads of the first step of an epoch.
+ * - `opening`: of a first step without an evaluation before it.
+ * - `begin`: of the recommender's work before an epoch.
+ * - `evaluation`: of an evaluation. */
 typedef struct Copies {
     uint64_t step, first[2], opening[2], begin[2], evaluation[2];
 } Copies;
 
-/* What is right for a recommender that is not listed below: one upload a step, also in the first one; before an epoch
- * nothing, or one upload for each graph that `epoch` draws; in an evaluation the lists of users and of what they have,
- * and their two results. `score` gives scores of the host: one more upload. */
+/* The expected copies of a recommender that is not listed below: one upload per step, also in the first step; before an
+ * epoch nothing, or one upload for each graph that `epoch` draws; in an evaluation the list of users, the lists of
+ * their items, and the two results. `score` computes scores on the host, which needs one more upload. */
 enum { MOST_DRAWN = 2 };
 static Copies usual(const Recommender *kind)
 {
@@ -167,9 +171,9 @@ static Copies usual(const Recommender *kind)
                     .evaluation = {3, 2}};
 }
 
-/* Recommenders that copy more, and why; and exactly what `epoch` uploads. A new one needs no row. */
+/* Recommenders with more copies, and the reason; and the exact uploads of `epoch`. A new recommender needs no row. */
 static const struct {
-    const char *name, *variant; /* NULL: all */
+    const char *name, *variant; /* NULL: all variants */
     Copies copies;
     const char *why;
 } exceptions[] = {
@@ -244,8 +248,8 @@ static const Setting *variants_of(const Recommender *kind)
     return NULL;
 }
 
-/* Every recommender of the registry, in each of its recipes. One with a step of its own is trained by the trainer
- * alone: tests/own_step_test.c. */
+/* Tests every recommender of the registry with each of its recipes. A recommender with a step of its own is trained by
+ * the trainer only: tests/own_step_test.c. */
 static void recommenders_have_the_bits_of_the_cpu(void **state)
 {
     (void)state;
@@ -290,7 +294,7 @@ static void encoders_have_the_bits_of_the_cpu(void **state)
 
 int main(void)
 {
-    unsetenv("SAPOR_TEST_DEVICE"); /* both devices are opened here */
+    unsetenv("SAPOR_TEST_DEVICE"); /* this program opens both devices itself */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_host_cannot_touch_it),          cmocka_unit_test(host_pointers_are_counted),
         cmocka_unit_test(cases_have_the_bits_of_the_cpu),    cmocka_unit_test(recommenders_have_the_bits_of_the_cpu),

@@ -1,6 +1,6 @@
-/* tests/faults.h: the system refusing, as tests ask for it. A program that includes this is linked with --wrap for the
- * functions below (FAULTS in mk/build.mk), so that every call that Sapor makes to them comes by here first; the product
- * knows nothing of it. */
+/* tests/faults.h: makes system calls fail. A program that includes this file is linked with --wrap for the functions
+ * below (FAULTS in mk/build.mk), so that every call of Sapor to them is first a call to the wrapper here. The product
+ * has no code for it. */
 #ifndef SAPOR_FAULTS_H
 #define SAPOR_FAULTS_H
 
@@ -18,13 +18,13 @@
 
 typedef enum FaultKind {
     FAULT_NONE,
-    FAULT_MEMORY,    /* the `at`th request to malloc and its kin is refused */
-    FAULT_ARENA,     /* the `at`th request to an arena is refused */
-    FAULT_ERROR,     /* the `at`th call to a file fails: EIO */
-    FAULT_FULL,      /* the `at`th write takes half, those behind it nothing: ENOSPC */
-    FAULT_INTERRUPT, /* every second call to a file that may wait says EINTR */
-    FAULT_SHORT,     /* reads and writes take 1, 2, ... 7 bytes and again */
-    FAULT_KILL       /* the process dies before its `at`th change to a file */
+    FAULT_MEMORY,    /* request number `at` to malloc and similar functions is refused */
+    FAULT_ARENA,     /* request number `at` to an arena is refused */
+    FAULT_ERROR,     /* file call number `at` fails: EIO */
+    FAULT_FULL,      /* write number `at` writes half of its bytes, later writes nothing: ENOSPC */
+    FAULT_INTERRUPT, /* every second file call that may wait fails with EINTR */
+    FAULT_SHORT,     /* reads and writes transfer 1, 2, ... 7 bytes, again and again */
+    FAULT_KILL       /* the process ends before its change number `at` to a file */
 } FaultKind;
 
 static struct {
@@ -40,7 +40,7 @@ static void fault_arm(FaultKind kind, size_t at)
     atomic_store(&fault.kind, (int)kind);
 }
 
-/* How many calls of the kind there were; more than `at`: the fault came. */
+/* Disarms the fault and returns the number of calls of the kind. More than `at`: the fault occurred. */
 static size_t fault_disarm(void)
 {
     atomic_store(&fault.kind, FAULT_NONE);
@@ -82,12 +82,12 @@ static size_t fault_short(size_t n)
     return MIN(n, few);
 }
 
-/* ---- memory: what is out is kept in a table, for leaks --------------------------------------- */
+/* ---- memory: a table of all live allocations, to find leaks ---------------------------------- */
 
 enum { SLOTS = 1 << 18 };
 static struct {
     pthread_mutex_t lock;
-    uintptr_t slot[SLOTS]; /* 0: empty, 1: was used */
+    uintptr_t slot[SLOTS]; /* 0: empty, 1: was used before */
     size_t count;
 } live = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -140,7 +140,7 @@ void *__wrap_realloc(void *p, size_t n)
     if (is_next(FAULT_MEMORY))
         return NULL;
     if (p)
-        live_change(p, false); /* before another thread may get the address */
+        live_change(p, false); /* before another thread can be given the same address */
     void *q = __real_realloc(p, n);
     if (atomic_load(&fault.kind) && (q || p))
         live_change(q ? q : p, true);

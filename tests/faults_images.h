@@ -32,7 +32,7 @@ READER(webp)
 }
 #endif
 
-/* A preprocessor_config.json, and images resized as it says by each method. */
+/* A preprocessor_config.json, and images that are resized by each of its methods. */
 READER(image_processor)
 {
     static const char CONFIG[] = "{\"size\": 12, \"crop_size\": [9, 14], \"do_center_crop\": true, \"resample\": %d}";

@@ -1,4 +1,4 @@
-/* tests/faults_prepare.h: the preparation of tests/faults_subjects.h: reviews in JSON, metadata in Python. */
+/* tests/faults_prepare.h: the preparation of data, for tests/faults_subjects.h: reviews in JSON, metadata in Python. */
 #ifndef SAPOR_FAULTS_PREPARE_H
 #define SAPOR_FAULTS_PREPARE_H
 

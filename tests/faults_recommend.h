@@ -1,4 +1,4 @@
-/* tests/faults_recommend.h: the subjects of faults_subjects.h that train from arrays and ask the recommender. */
+/* tests/faults_recommend.h: the subjects of faults_subjects.h that train from arrays and request recommendations. */
 #ifndef SAPOR_FAULTS_RECOMMEND_H
 #define SAPOR_FAULTS_RECOMMEND_H
 

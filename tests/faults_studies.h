@@ -1,4 +1,4 @@
-/* tests/faults_studies.h: configurations, those that become studies, and exported trials, for
+/* tests/faults_studies.h: configurations, configurations that become studies, and exported trials, for
  * tests/faults_subjects.h. */
 #ifndef SAPOR_FAULTS_STUDIES_H
 #define SAPOR_FAULTS_STUDIES_H
@@ -9,7 +9,7 @@
 #endif
 
 #ifdef HAVE_SQLITE3
-/* In memory: SQLite opens and writes files by itself, as the faults do not see. */
+/* The database is in memory: SQLite opens and writes files itself, and these calls do not reach the faults. */
 READER(exported_trials)
 {
     int64_t added = 0;
@@ -60,7 +60,7 @@ READER(mmrec_study)
     return true;
 }
 
-/* A split, and ready features. */
+/* A configuration with a split and with features that are already files. */
 READER(benchmark_study)
 {
     Study s;

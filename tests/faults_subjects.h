@@ -1,5 +1,5 @@
-/* tests/faults_subjects.h: what tests/faults_test.c tries faults on: every reader and writer, and commands. Each gives
- * a digest of what came out. */
+/* tests/faults_subjects.h: the subjects of tests/faults_test.c: every reader and writer, and commands. Each subject
+ * returns a digest of its result. */
 #ifndef SAPOR_FAULTS_SUBJECTS_H
 #define SAPOR_FAULTS_SUBJECTS_H
 
@@ -16,7 +16,7 @@ static Device device;
 typedef struct Subject {
     const char *name;
     bool (*run)(uint64_t *digest, Error *e);
-    bool writes; /* into the folder `out`, which is part of the result */
+    bool writes; /* writes into the folder `out`, which is part of the result */
 } Subject;
 
 static const char *in(const char *name)
@@ -77,7 +77,7 @@ static bool torch_legacy(uint64_t *digest, Error *e)
            read_weights(GOLDEN "layers/module.pt", digest, e); /* a pickled module */
 }
 
-/* What the readers below have in common: an arena that goes at the end. */
+/* Defines a reader. The body is called with an arena that is freed at the end. */
 #define READER(name)                                                                                                   \
     static bool name##_in(Arena *a, uint64_t *digest, Error *e);                                                       \
     static bool name(uint64_t *digest, Error *e)                                                                       \
@@ -219,7 +219,7 @@ READER(features_of_files)
     return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
 }
 
-/* Items without features are looked for, and the features of the others are replaced. */
+/* Reports the items without features, and replaces the features of the others. */
 READER(features_replaced)
 {
     static const char *const names[] = {"both"};
@@ -407,7 +407,7 @@ static bool train(uint64_t *digest, Error *e)
 
 extern const Option extract_options[], encode_options[], train_options[], recommend_options[];
 
-/* Runs a command; its one line on standard error becomes the error. */
+/* Runs a command. Its one line on standard error becomes the error. */
 static bool command(const Command *k, int argc, const char *const *words, Error *e)
 {
     char *argv[16];
@@ -472,7 +472,8 @@ static bool encode_swapped(uint64_t *digest, Error *e)
     return encode_two(GOLDEN "images/grey.jpg", GOLDEN "images/RGB.png", e);
 }
 
-/* Of three rows one cannot be read: it is listed, and the header's count is changed at the end. */
+/* Encodes a table of three rows, one of which cannot be read: it is listed, and the count in the header is changed at
+ * the end. */
 static bool encode_table(uint64_t *digest, Error *e)
 {
     (void)digest;

@@ -1,18 +1,22 @@
-/* tests/faults_test.c: every reader, writer and command while the system refuses. For each: the 1st, 2nd, ...
- * allocation is refused, the 1st, 2nd, ... call to a file fails, the disk is full from some byte on, calls are
- * interrupted, reads and writes are short, the process is killed before its 1st, 2nd, ... change to a file. What ends
- * well must give what it gives undisturbed; what fails says so in one line, leaks nothing, leaves no file half-written;
- * and the same again, undisturbed, gives the same bytes. FAULTS=all tries each place; the default tries the first ones
- * and ever fewer of the later. */
+/* tests/faults_test.c: every reader, writer and command with failing system calls. For each subject:
+ * - allocation number 1, 2, ... is refused;
+ * - file call number 1, 2, ... fails;
+ * - the disk is full from some byte on;
+ * - calls are interrupted, and reads and writes are short;
+ * - the process is killed before its change number 1, 2, ... to a file.
+ *
+ * A run that succeeds must have the result of an undisturbed run. A run that fails gives an error of one line, leaks
+ * nothing and leaves no partial file. Then the subject is run again without faults, and must give the same bytes.
+ * FAULTS=all tries each place. The default tries the first places and a decreasing share of the later ones. */
 #include "tests/faults_subjects.h"
 
 #include <errno.h>
 #include <ftw.h>
 #include <sys/wait.h>
 
-/* ---- what must hold -------------------------------------------------------------------------- */
+/* ---- required properties --------------------------------------------------------------------- */
 
-/* Names and bytes of everything in a folder; a temporary file in it is a fault. */
+/* Adds the names and bytes of everything in a folder to the digest. A temporary file in the folder is a failure. */
 static void mix_folder(const char *path, uint64_t *digest)
 {
     Error e = {0};
@@ -41,7 +45,7 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
     return remove(path);
 }
 
-/* Here, not by rm: it is done before each of thousands of runs. */
+/* Removed here and not by rm, because it is done before each of thousands of runs. */
 static void remove_out(void)
 {
     if (nftw(out, remove_entry, 16, FTW_DEPTH | FTW_PHYS))
@@ -59,7 +63,7 @@ static uint64_t undisturbed(const Subject *s)
     return digest;
 }
 
-/* One run under the fault armed; says whether it came. */
+/* Runs the subject with a fault armed. Returns whether the fault occurred. */
 static bool disturbed(const Subject *s, FaultKind kind, size_t at, uint64_t wanted)
 {
     uint64_t digest = 0;
@@ -100,7 +104,7 @@ static void at_each_place(FaultKind kind)
         for (size_t at = 1; came; at = following(at), tries++) {
             remove_out();
             came = disturbed(s, kind, at, wanted);
-            if (undisturbed(s) != wanted) /* over what the disturbed run left */
+            if (undisturbed(s) != wanted) /* over the files that the disturbed run left */
                 fail_msg("%s, fault %d at %zu: other results when run again", s->name, (int)kind, at);
         }
         printf("# %s: %zu places\n", s->name, tries - 1);
@@ -131,7 +135,7 @@ static void a_full_disk(void **state)
     at_each_place(FAULT_FULL);
 }
 
-/* Nothing but time is lost. */
+/* Checks that interrupted and short calls cost only time. */
 static void interrupted_and_short_calls(void **state)
 {
     (void)state;
@@ -145,7 +149,7 @@ static void interrupted_and_short_calls(void **state)
     }
 }
 
-/* The old file stays until the new one is whole. */
+/* Checks that the old file stays until the new file is complete. */
 static void a_full_disk_leaves_the_old_file(void **state)
 {
     (void)state;
@@ -166,7 +170,7 @@ static void a_full_disk_leaves_the_old_file(void **state)
     }
 }
 
-/* Runs in a process that dies before its `at`th change to a file; says whether it came so far. */
+/* Runs in a process that ends before its change number `at` to a file. Returns whether it reached this change. */
 static bool dies(const char *name, bool (*run)(uint64_t *digest, Error *e), size_t at)
 {
     fflush(NULL);
@@ -185,7 +189,7 @@ static bool dies(const char *name, bool (*run)(uint64_t *digest, Error *e), size
     return !WIFEXITED(status);
 }
 
-/* Killed before each change to a file, then once more: the bytes of a run that nothing disturbed. */
+/* Kills a run before each change to a file and runs it again: the bytes are those of an undisturbed run. */
 static void kills(void **state)
 {
     (void)state;
@@ -208,7 +212,8 @@ static void kills(void **state)
     }
 }
 
-/* The two files that `encode` leaves; 0 where there is no .npy, and the names alone say nothing. */
+/* Returns a digest of the two files that `encode` writes. It is 0 if there is no .npy, because names alone have no
+ * meaning. */
 static uint64_t pair_digest(void)
 {
     Error e = {0};
@@ -228,7 +233,8 @@ static uint64_t pair_digest(void)
     return digest;
 }
 
-/* Killed before each change while features and names replace older ones: no .npy stands beside names of another one. */
+/* Kills a run before each change while it replaces features and names. Checks that no .npy is next to the names of
+ * another one. */
 static void names_belong_to_their_features(void **state)
 {
     (void)state;
@@ -249,7 +255,7 @@ static void names_belong_to_their_features(void **state)
     assert_true(pair_digest() == after);
 }
 
-/* The three parts in `out`: 0 where train.tsv is missing, and then there is no split. */
+/* Returns a digest of the three parts in `out`. It is 0 if train.tsv is missing: then there is no split. */
 static uint64_t parts_digest(void)
 {
     static const char *const NAMES[] = {"train.tsv", "val.tsv", "test.tsv"};
@@ -280,7 +286,8 @@ static bool split_again(uint64_t *digest, Error *e)
     return split_seeded(2, e);
 }
 
-/* A split that replaces another one fails, or is killed, at each step: the old parts, the new ones, or none. */
+/* A split that replaces another one fails, or is killed, at each step. Checks that the folder has the old parts, the
+ * new parts, or none. */
 static void parts_belong_together(void **state)
 {
     (void)state;
@@ -319,7 +326,7 @@ static void parts_belong_together(void **state)
         }
 }
 
-/* ---- files to work on ------------------------------------------------------------------------ */
+/* ---- input files ----------------------------------------------------------------------------- */
 
 static void put(const char *name, const char *text)
 {
@@ -354,7 +361,7 @@ static void put_fortran(const char *name, int rows, int columns, const float *x)
     fclose(f);
 }
 
-/* "a,x,1\nb,y,2\n" in a stored block. */
+/* Writes "a,x,1\nb,y,2\n" in a stored block. */
 static void put_gzip(const char *name)
 {
     static const char CONTENT[] = "a,x,1\nb,y,2\n";
@@ -382,7 +389,7 @@ static int setup(void **state)
     float x[ITEMS * D];
     char text[4096], *p = text;
     if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 0); /* where syncing costs nothing */
+        setenv("TMPDIR", "/dev/shm", 0); /* a sync costs nothing there */
     test_folder(root);
     snprintf(out, sizeof out, "%s/out", root);
     assert_ok(device_open(&device, NULL, 1, NULL, NULL, &e), e);
@@ -464,7 +471,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        /* these fork, which takes the longer the more memory a sanitizer keeps: before the others */
+        /* These tests fork. A fork is slower if a sanitizer holds much memory, so they come first. */
         cmocka_unit_test(kills),
         cmocka_unit_test(names_belong_to_their_features),
         cmocka_unit_test(parts_belong_together),

@@ -1,4 +1,4 @@
-/* tests/faults_tokenizers.h: the readers of tokenizers, for tests/faults_subjects.h, which has their macro and names
+/* tests/faults_tokenizers.h: the readers of tokenizers, for tests/faults_subjects.h, which defines the macro and lists
  * them. */
 #ifndef SAPOR_FAULTS_TOKENIZERS_H
 #define SAPOR_FAULTS_TOKENIZERS_H
@@ -18,7 +18,7 @@ static bool tokens(const char *path, Arena *a, uint64_t *digest, Error *e)
         return false;
     mix(digest, list.ids, list.count * sizeof *list.ids);
     for (size_t i = 0; i < list.count; i++)
-        mix(digest, &list.places[i].begin, 2 * sizeof(size_t)); /* and end */
+        mix(digest, &list.places[i].begin, 2 * sizeof(size_t)); /* `begin` and `end` */
     mix(digest, back.p, back.n);
     return true;
 }

@@ -1,10 +1,10 @@
-/* tests/folder_testing.h: what tests of runs share: two folders with the same files. */
+/* tests/folder_testing.h: compares two folders, for tests of runs. */
 #ifndef SAPOR_FOLDER_TESTING_H
 #define SAPOR_FOLDER_TESTING_H
 
 #include "tests/testing.h"
 
-/* The same names, and the same bytes in each. */
+/* Checks that two folders have files of the same names with the same bytes. */
 static inline void assert_same_folders(Arena *a, const char *x, const char *y)
 {
     Error e = {0};

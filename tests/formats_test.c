@@ -5,7 +5,7 @@
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-/* The rows as "line:field|field;" */
+/* Checks the rows, written as "line:field|field;". */
 static void check_table(Text content, char cut, bool loose, bool trim, const char *expected)
 {
     char text[1600] = "";
@@ -64,7 +64,7 @@ static void rows_of_fields(void **state)
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         check_table(text_of(cases[i].text), cases[i].cut, cases[i].loose, cases[i].trim, cases[i].expected);
-    /* one row of many fields and a quote: time and memory stay in proportion */
+    /* one row with many fields and a quote: time and memory are in proportion to its size */
     enum { BYTES = 1 << 20 };
     char *many = malloc(BYTES);
     assert_non_null(many);
@@ -84,7 +84,7 @@ static void rows_of_fields(void **state)
 
 /* ---- interactions ---------------------------------------------------------------------------- */
 
-/* "format cut columns: user item rating time; ..." or the error. */
+/* Checks the result, "format cut columns: user item rating time; ...", or the error. */
 static void check_ratings(const char *content, Format f, const char *columns, char cut, const char *expected)
 {
     char text[1024];
@@ -137,7 +137,7 @@ static void names_of_columns(void **state)
     static const struct {
         const char *text, *columns, *expected;
     } cases[] = {
-        /* names of public data sets */
+        /* column names of public data sets */
         {"u_id,i_id\n1,2\n", NULL, "(u_id, i_id): 1 2 1 0;"},
         {"review_id,user_id,business_id,stars,date\nr,u,b,4,2018-07-07 22:09:11\n", NULL,
          "(user_id, business_id, stars, date): u b 4 1531001351;"},                                     /* Yelp */
@@ -164,7 +164,7 @@ static void names_of_columns(void **state)
         {"rating,asin,parent_asin,user_id\n5,a,b,u\n", NULL, "both \"asin\" and \"parent_asin\" may be the item"},
         {"rating,asin,parent_asin,user_id\n5,a,b,u\n", "user_id,parent_asin,rating",
          "(user_id, parent_asin, rating): u b 5 0;"},
-        /* names that are not known */
+        /* unknown names */
         {"reader_nr,novel\nu1,i1\nu2,i2\n", NULL,
          "r:1: the first line may name the columns or be an interaction: choose with --columns "
          "reader_nr,novel (names) or --columns user,item (an interaction)"},
@@ -197,7 +197,7 @@ static void names_of_columns(void **state)
     }
 }
 
-/* Every name that docs/formats.md lists is known as what it says. */
+/* Checks that every name in the list of docs/formats.md is recognised with the meaning that the page states. */
 static void names_that_the_page_lists(void **state)
 {
     (void)state;
@@ -282,7 +282,7 @@ static void times_and_dates(void **state)
         {"2005-09", -1},
         {"2004-02-29", 1078012800},
         {"2004-12-31", 1104451200},
-        {"2005-02-29", -1}, /* there is no such day */
+        {"2005-02-29", -1}, /* a day that does not exist */
         {"2005-09-31", -1},
         {"2005-09-06 24:30", -1},
         {"09 13, 2009", -1},

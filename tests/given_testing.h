@@ -1,4 +1,4 @@
-/* tests/given_testing.h: a small data set in memory, for runs that get their data and their recommender from a test. */
+/* tests/given_testing.h: a small data set in memory, for runs whose data and recommender are from a test. */
 #ifndef SAPOR_GIVEN_TESTING_H
 #define SAPOR_GIVEN_TESTING_H
 
@@ -30,7 +30,7 @@ static inline void make_part(Bench *b, Pairs *p, int first, int n)
     for (int u = 0; u <= USERS; u++)
         p->start[u] = (int64_t)u * n;
     for (int u = 0; u < USERS; u++)
-        for (int j = 0; j < n; j++) { /* ascending */
+        for (int j = 0; j < n; j++) { /* sorted in ascending order */
             int32_t x = (int32_t)((u + 5 * (first + j)) % ITEMS);
             int at = u * n + j;
             for (; at > u * n && p->item[at - 1] > x; at--)

@@ -1,5 +1,5 @@
-/* tests/golden_data.h: a golden file that has a data set: pairs.user, pairs.item (by user, then item), pairs.rating
- * where there are ratings; `users` and `items` of the metadata. */
+/* tests/golden_data.h: reads the data set in a golden file: pairs.user, pairs.item (by user, then item), pairs.rating
+ * if there are ratings; `users` and `items` are in the metadata. */
 #ifndef SAPOR_GOLDEN_DATA_H
 #define SAPOR_GOLDEN_DATA_H
 
@@ -23,7 +23,7 @@ typedef struct Case {
             fail_msg("%s: %s", #condition, (c)->e.message);                                                            \
     } while (0)
 
-/* The array `format` with `name`, or NULL. */
+/* Returns the array whose name is `format` filled with `name`, or NULL. */
 static inline const Array *array_if(Case *c, const char *format, const char *name)
 {
     return weights_find(c->golden, arena_printf(c->arena, &c->e, format, name));
@@ -78,7 +78,7 @@ static inline void case_close(Case *c)
     arena_free(c->arena);
 }
 
-/* The pairs, without features. */
+/* Loads the pairs, without features. */
 static inline void load_pairs(Case *c)
 {
     const Array *user = array(c, "%s", "pairs.user"), *item = array(c, "%s", "pairs.item");

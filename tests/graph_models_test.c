@@ -1,18 +1,18 @@
-/* tests/graph_models_test.c: SGL, SimGCL, DGCF and BPRMF as in its paper: losses and gradients against plain dense
- * code, and what they draw as a function of seed, epoch, batch and step. */
+/* tests/graph_models_test.c: SGL, SimGCL, DGCF, and BPRMF in the variant of its paper. Losses and gradients equal plain
+ * dense code, and draws are functions of seed, epoch, batch and step. */
 #include "tests/shared_testing.h"
 
 enum { B = 6, FACTORS = 8, LAYERS = 2 };
 static const int32_t users_of[B] = {0, 1, 4, 9, 4, 29};
 
-typedef struct Trial { /* a model with a store of its own, and a batch */
+typedef struct Trial { /* a model with its own store, and a batch */
     Model m;
     Tape *tape;
     Batch batch;
     int32_t pos[B], neg[B];
 } Trial;
 
-/* words: settings between blanks */
+/* words: settings separated by blanks */
 static Trial start(Bench *b, const char *name, const char *words)
 {
     Trial r = {.m = b->model};
@@ -25,7 +25,7 @@ static Trial start(Bench *b, const char *name, const char *words)
     OK(b, (r.m.settings = settings_make(r.m.kind, PROTOCOL_ELLIOT, set, n, b->arena, &b->e)) != NULL);
     OK(b, (r.m.store = store_new(&b->device, &b->e)) != NULL && r.m.kind->init(&r.m, &b->e));
     OK(b, (r.tape = tape_new(&b->device, true, &b->e)) != NULL);
-    for (int i = 0; i < B; i++) { /* the user's last item, and the first that the user does not have */
+    for (int i = 0; i < B; i++) { /* the last item of the user, and the first that the user does not have */
         r.pos[i] = b->data.train.item[b->data.train.start[users_of[i] + 1] - 1];
         while (b->R[users_of[i]][r.neg[i]] > 0)
             r.neg[i]++;
@@ -39,7 +39,7 @@ static void end(Trial *r)
     store_free(r->m.store);
 }
 
-/* The loss of the batch as number `index` of an epoch, in a step of the run */
+/* Returns the loss of the batch as number `index` of an epoch, in a step of the run. */
 static Tensor *loss_tensor(Bench *b, Trial *r, int64_t epoch, int64_t index, uint32_t step)
 {
     r->m.epoch = epoch;
@@ -71,7 +71,7 @@ static bool edge(const Bench *b, int h, int t)
     return h < U ? t >= U && b->R[h][t - U] > 0 : t < U && b->R[t][h - U] > 0;
 }
 
-/* The mean of LightGCN's layers `first` to LAYERS */
+/* Computes the mean of LightGCN's layers `first` to LAYERS. */
 static void naive_gcn(Bench *b, const double *x0, int first, double out[N * FACTORS])
 {
     double x[N * FACTORS], next[N * FACTORS];
@@ -98,7 +98,7 @@ static double dot(const double *a, const double *c, int n)
     return sum;
 }
 
-/* The sum over the batch of BPR, and of squares of its rows of x */
+/* Returns the sum of BPR over the batch, and in *squares the squares of its rows of x. */
 static double naive_bpr(const Trial *r, const double *x, double *squares)
 {
     double sum = 0;
@@ -121,7 +121,8 @@ struct Formula { /* a loss in dense code, as a function of the tables [N, FACTOR
     bool paper;
 };
 
-/* The batch's loss, and its gradients by some numbers of both tables: the slopes of the formula */
+/* Checks the loss of the batch, and its gradient by some numbers of both tables: they are the value and the slopes of
+ * the formula. */
 static void assert_formula(const char *what, Trial *r, Formula f)
 {
     Bench *b = f.bench;
@@ -129,8 +130,8 @@ static void assert_formula(const char *what, Trial *r, Formula f)
     static float grad[N * FACTORS];
     double worst = 0, largest = 0;
     f.trial = r;
-    /* Larger numbers than xavier's, and no distance just above 0: the slope of its root is large there, and float32's
-     * error with it. */
+    /* The numbers are larger than xavier's, and no distance is just above 0: the slope of the square root is large
+     * there, and so is float32's error. */
     for (int side = 0; side < 2; side++) {
         Tensor *p = store_find(r->m.store, side ? "item" : "user");
         float *values = numbers(b, p);
@@ -162,7 +163,7 @@ static void assert_formula(const char *what, Trial *r, Formula f)
 
 /* ---- SGL ------------------------------------------------------------------------------------- */
 
-/* The sum over `all` of exp(cos / .2) with a */
+/* Returns the sum over `all` of exp(cos / .2) with a. */
 static double naive_shares(const double *x, int all, const double *a)
 {
     double sum = 0;
@@ -173,7 +174,7 @@ static double naive_shares(const double *x, int all, const double *a)
     return sum;
 }
 
-/* The sum over the batch's ids of log of naive_shares, less 1 / .2: both views are x. */
+/* Returns the sum over the ids of the batch of log of naive_shares, minus 1 / .2: both views are x. */
 static double naive_views(const double *x, int all, const int32_t *ids)
 {
     double sum = 0;
@@ -192,7 +193,7 @@ static double sgl_loss(const Formula *f, const double *x0)
            0.1 * (naive_views(x, U, users_of) + naive_views(x + U * FACTORS, I, f->trial->pos));
 }
 
-/* Whole graphs as views */
+/* Checks SGL with whole graphs as views. */
 static void sgl_is_its_formula(void **state)
 {
     Bench *b = *state;
@@ -205,7 +206,7 @@ static void sgl_is_its_formula(void **state)
     }
 }
 
-/* Views are drawn for each epoch; the variants drop other numbers of pairs or nodes. */
+/* Checks that views are drawn for each epoch, and that the variants drop other numbers of pairs or nodes. */
 static void sgl_draws_views(void **state)
 {
     Bench *b = *state;
@@ -216,7 +217,7 @@ static void sgl_draws_views(void **state)
         Trial r = start(b, "SGL", words),
               paper = start(b, "SGL", arena_printf(b->arena, &b->e, "variant=paper l_w=1e-5 %s", words));
         double first = loss_at(b, &r, 0, 0, 0);
-        assert_true(loss_at(b, &r, 0, 3, 9) == first); /* of the epoch, not of the step */
+        assert_true(loss_at(b, &r, 0, 3, 9) == first); /* depends on the epoch, not on the step */
         assert_true(loss_at(b, &r, 1, 0, 0) != first);
         assert_true(loss_at(b, &r, 0, 0, 0) == first);
         r.m.seed = 5;
@@ -231,7 +232,11 @@ static void sgl_draws_views(void **state)
 
 /* ---- SimGCL ---------------------------------------------------------------------------------- */
 
-/* The sum over distinct ids of log sum over the others' and its own exp(cos / .2) - 1 / .2; *count: how many */
+/* Returns the sum over distinct ids of
+ *
+ *   log sum_j exp(cos(i, j) / .2) - 1 / .2
+ *
+ * where j is every id of the batch, i included. *count is the number of distinct ids. */
 static double naive_contrast(const double *x, int base, const int32_t *ids, int *count)
 {
     double sum = 0;
@@ -283,7 +288,7 @@ static void simgcl_is_its_formula(void **state)
     }
 }
 
-/* The noise is the step's; the order of an epoch is always the first one's with variant elliot. */
+/* Checks that the noise depends on the step. With variant elliot, every epoch has the order of the first. */
 static void simgcl_draws(void **state)
 {
     Bench *b = *state;
@@ -320,7 +325,7 @@ static void unit(const double *x, int n, double *out)
         out[i] = x[i] / length;
 }
 
-/* z of one intent, from strengths that are softmaxed over K */
+/* Computes z of one intent, from strengths that are softmaxed over K. */
 static void naive_intent(Bench *b, const double *x, int K, int k, double *z)
 {
     int C = FACTORS / K;
@@ -372,7 +377,7 @@ static void naive_dgcf(Bench *b, const double *x0, int K, double out[N * FACTORS
     }
 }
 
-/* Distances of a chunk of all nodes, or what elliot has for them, centred */
+/* Computes the centred distances of a chunk of all nodes, or elliot's numbers instead of distances. */
 static void naive_distances(const double *x, int C, bool paper, double out[N][N])
 {
     double rows[N] = {0}, columns[N] = {0}, all = 0;
@@ -415,7 +420,7 @@ static double dgcf_loss(const Formula *f, const double *x0)
     return bpr / B + 0.3 / 2 * squares / B + 0.7 * sum / (K * (K + 1) / 2.0);
 }
 
-/* One batch has all pairs: the distance correlation is over all users and items. */
+/* One batch has all pairs, so the distance correlation is over all users and items. */
 static void dgcf_is_its_formula(void **state)
 {
     Bench *b = *state;
@@ -434,7 +439,7 @@ static void dgcf_is_its_formula(void **state)
     }
 }
 
-/* With one intent every weight is 1: LightGCN's vectors. */
+/* With one intent every weight is 1: the vectors are LightGCN's. */
 static void dgcf_of_one_intent(void **state)
 {
     Bench *b = *state;
@@ -452,7 +457,8 @@ static void dgcf_of_one_intent(void **state)
     end(&r);
 }
 
-/* The users and items of the distance correlation are those of seed, epoch and batch; without it nothing is drawn. */
+/* Checks that the users and items of the distance correlation depend on seed, epoch and batch. Without the correlation,
+ * nothing is drawn. */
 static void dgcf_draws(void **state)
 {
     Bench *b = *state;
@@ -490,7 +496,9 @@ static void dgcf_refuses(void **state)
 
 /* ---- BPRMF's variant paper ------------------------------------------------------------------- */
 
-/* A step of LearnBPR: w += lr (sigmoid(-x) (h_i - h_j) - l_w w), and h_i, h_j alike; no other row moves. */
+/* Checks a step of LearnBPR, and that no other row changes:
+ *
+ *   w += lr (sigmoid(-x) (h_i - h_j) - l_w w), and h_i, h_j in the same way */
 static void bprmf_of_the_paper(void **state)
 {
     Bench *b = *state;
@@ -518,7 +526,7 @@ static void bprmf_of_the_paper(void **state)
     end(&r);
 }
 
-/* LearnBPR draws pairs with replacement. */
+/* Checks that LearnBPR draws pairs with replacement. */
 static void pairs_with_replacement(void **state)
 {
     Bench *b = *state;

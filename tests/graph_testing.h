@@ -22,7 +22,7 @@ static int teardown(void **state)
 
 /* Pairs of users and items. */
 enum { U = 5, I = 7, N = U + I };
-static const int64_t pairs_start[] = {0, 3, 3, 5, 6, 9}; /* user 1 has none, item 5 neither */
+static const int64_t pairs_start[] = {0, 3, 3, 5, 6, 9}; /* user 1 and item 5 have no pairs */
 static const int32_t pairs_item[] = {0, 2, 6, 1, 2, 4, 0, 3, 6};
 
 #endif

@@ -1,5 +1,5 @@
-/* tests/grid_test.c: the pure part of a grid: texts into values, their product and its order, names of points and of
- * their folders. */
+/* tests/grid_test.c: the part of a grid without files: texts are split into values; their product and its order; names
+ * of points and of their folders. */
 #include "recsys/search/grid.h"
 
 #include "tests/testing.h"
@@ -13,7 +13,7 @@ static size_t words(const char *list, char cut, const char **out, Arena *a)
     return n;
 }
 
-/* A grid as one text: what is fixed, then each dimension: "epochs=3 | lr: 0.1 0.2 | l_w: 1 2". */
+/* Returns a grid as one text: the fixed settings, then each dimension: "epochs=3 | lr: 0.1 0.2 | l_w: 1 2". */
 static const char *shown(const Grid *g, Arena *a)
 {
     Error e = {0};
@@ -32,7 +32,7 @@ static void texts_are_read(void **state)
 {
     (void)state;
     static const struct {
-        const char *model, *set; /* texts between ';' */
+        const char *model, *set; /* texts separated by ';' */
         const char *grid;
         int64_t points;
     } cases[] = {
@@ -50,13 +50,13 @@ static void texts_are_read(void **state)
         {"BPRMF", "learning_rate_scheduler=[0.96, 50]", "learning_rate_scheduler=[0.96, 50]", 1},
         {"LATTICE", "knn_file=visual=a.npy,textual=b.npy", "knn_file=visual=a.npy,textual=b.npy", 1},
         {"BPRMF", "validation_metric=Recall@5,HR@5", "validation_metric=Recall@5,HR@5", 1},
-        /* commas in brackets are not between values: the settings refuse what they do not take */
+        /* commas in brackets do not separate values: the settings refuse values that they do not support */
         {"BPRMF", "lr=[0.1,0.2]", "lr=[0.1,0.2]", 1},
         {"BPRMF", "lr=(0.1,0.2),0.3", " | lr: (0.1,0.2) 0.3", 2},
-        /* of a key that is given twice the last text counts */
+        /* if a key is given twice, the last text is used */
         {"BPRMF", "lr=0.1,0.2;lr=0.3", "lr=0.3", 1},
         {"BPRMF", "lr=0.3;epochs=1;lr=0.1,0.2", "epochs=1 | lr: 0.1 0.2", 2},
-        /* not for a grid to say */
+        /* not checked by the grid */
         {"BPRMF", "nonsense=1,2", "nonsense=1,2", 1},
         {"BPRMF", "early_stopping=1", "early_stopping=1", 1},
     };

@@ -1,6 +1,6 @@
 #!/bin/bash
-# tests/help_test.sh: what is made from the rows of the command's table (help, manual page, completions), and that --quiet prints results only.
-# Speaks TAP; $BUILD is the folder of the build.
+# tests/help_test.sh: the texts made from the rows of the command's table (help, manual page, completions), and --quiet,
+# which prints results only. Speaks TAP; $BUILD is the folder of the build.
 test=help
 . "$(dirname "$0")/shell.sh"
 check() { # NAME PROBLEM: the problem is shown; none is a pass
@@ -12,7 +12,7 @@ check() { # NAME PROBLEM: the problem is shown; none is a pass
 commands=$("$sapor" --help | sed -n 's/^  \([a-z][a-z]*\)  *.*/\1/p')
 everywhere="threads device blas seed json trace profile max-memory quiet help"
 
-# ---- options that every command takes ----------------------------------------------------------------------------------------
+# ---- options of every command ------------------------------------------------------------------------------------------------
 shown() { "$sapor" "$1" --help | sed -n '/^common options/,/^example/p' | grep -cE '^  (-., |    )--'; }
 check 'a short help where little applies' "$(n=$(shown models); [ "$n" -le 3 ] || echo "models --help shows $n common options")"
 check 'all of them where all apply' "$(n=$(shown train); [ "$n" = 10 ] || echo "train --help shows $n common options")"
@@ -121,7 +121,7 @@ check "docs/formats.md has every event and key of --json" "$({
     done
     { grep -rhoE 'event\\":\\"[a-z]+' "$root/tools" "$root/recsys" --include=*.c | grep -oE '[a-z]+$'; grep -oE '"event":"[a-z]+' lines | grep -oE '[a-z]+$'; } |
         sort -u | while read -r event; do grep -q "^| \`$event\` |" "$root/docs/formats.md" || echo "event $event"; done)"
-# The figures of the MovieLens demo are taken from this line by an expression of its script: it must find them.
+# The script of the MovieLens demo takes its figures from this line by an expression, which must match.
 figure=$(sed -n "s/^ *users_and_recall='\(.*\)'$/\1/p" "$root/scripts/demo-movielens.sh")
 check "demo-movielens: it finds the figures in evaluate's JSON" "$([ -n "$figure" ] || echo 'no expression in scripts/demo-movielens.sh'
     "$sapor" evaluate recs.tsv --test parts/test.tsv --train parts/train.tsv --few 5 --metrics Recall --cutoffs 20 --json --quiet |

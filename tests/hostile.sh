@@ -1,12 +1,12 @@
 #!/bin/bash
 # tests/hostile.sh [OPTION ...] [GROUP | GROUP/NUMBER | /WORDS ...]: hostile files, environments, limits and tables against the command.
-# It must end by itself with status 0, 1 or 2 within 10 s and 64 MB + 20 bytes a byte of input (decoded pixels apart); where it fails it
-# says one line that begins with "sapor: "; it leaves nothing behind and changes no file of the user.
+# The command must end with status 0, 1 or 2 within 10 s and 64 MB + 20 bytes per byte of input (decoded pixels are extra). If it fails, it
+# prints one line that begins with "sapor: ". It leaves no temporary files and changes no file of the user.
 #   --list      the cases, not run          --jobs N    cases at a time (default: processors, at most 4)
 #   --verbose   every case, with its time   --keep      the folder of the cases stays; its name is printed
-# $SAPOR is the command (default ./sapor), $CC the compiler of tests/hostile/*.c. SLOWER=3 multiplies the limits of time, MEMORY=off
-# leaves out those of memory (sanitizers). A group is a file tests/hostile/GROUP.cases, which says in its first lines how it is written.
-# One line for each failure, and last "N passed, N failed, N skipped". Exit status 1 when one failed.
+# $SAPOR is the command (default ./sapor), $CC the compiler of tests/hostile/*.c. SLOWER=3 multiplies the limits of time. MEMORY=off
+# turns off the limits of memory (sanitizers). A group is a file tests/hostile/GROUP.cases; its first lines describe the rows.
+# Prints one line per failure, and last "N passed, N failed, N skipped". The exit status is 1 if a case failed.
 set -u
 LC_ALL=C
 export LC_ALL

@@ -1,5 +1,4 @@
-/* tests/image_bounds_test.c: small files that say that they are large, or that take time or memory out of
- * proportion. */
+/* tests/image_bounds_test.c: small files that state a large size, or that need time or memory out of proportion. */
 #include "extractors/extractors.h"
 
 #include "tests/testing.h"
@@ -11,7 +10,7 @@
 #include <zlib.h>
 #endif
 
-static char sapor[600]; /* the command of this build */
+static char sapor[600]; /* the path of the command of this build */
 
 typedef struct Bytes {
     unsigned char *p;
@@ -97,7 +96,7 @@ static void sizes_of_pngs(void **state)
         {178956970, 1, 1, 0, "a side of more than 1000000"},
         {1, 178956970, 8, 2, "a side of more than 1000000"},
         {1000001, 1, 1, 0, "a side of more than 1000000"},
-        {1789569700, 1, 1, 0, "more than the limit of 178956970"}, /* ten times as wide */
+        {1789569700, 1, 1, 0, "more than the limit of 178956970"}, /* ten times wider */
         {42300, 42300, 1, 0, "more than the limit of 178956970"},
         {13377, 13377, 16, 6, "16-bit samples are more than the limit"},
         {42300, 42300, 16, 6, "16-bit samples are more than the limit"},
@@ -109,7 +108,7 @@ static void sizes_of_pngs(void **state)
 #ifdef HAVE_PNG
         must_refuse(&b, cases[i].why);
 #else
-        must_refuse(&b, "image"); /* stb_image has words and limits of its own */
+        must_refuse(&b, "image"); /* stb_image has its own messages and limits */
 #endif
     }
 }
@@ -135,7 +134,7 @@ static void png_of_zeros(Bytes *b, uint32_t width, uint32_t height)
     chunk(b, "IEND", "", 0);
 }
 
-/* Each of 400 text chunks inflates to 8 MB: none is read. */
+/* Each of 400 text chunks inflates to 8 MB. Checks that none is read. */
 static void chunks_that_inflate(void **state)
 {
     (void)state;
@@ -168,8 +167,8 @@ static void segment(Bytes *b, int marker, const void *data, size_t n)
     append(b, data, n);
 }
 
-/* A progressive file: a scan of all DC coefficients, zeros, then scans of AC coefficients whose blocks all end at
- * once. */
+/* Writes a progressive file: a scan of all DC coefficients, zeros, then scans of AC coefficients whose blocks all end
+ * immediately. */
 static void progressive(Bytes *b, int width, int height, int components, int scans)
 {
     unsigned char quantise[65] = {0}, codes[18] = {0, 1}, frame[15] = {8}, first[10] = {0}, body[4096];
@@ -188,7 +187,7 @@ static void progressive(Bytes *b, int width, int height, int components, int sca
     segment(b, 0xc2, frame, 6 + 3 * (size_t)components);
     segment(b, 0xc4, codes, 18); /* DC: the one code 0 is "no difference" */
     codes[0] = 0x10;
-    codes[17] = 0xe0; /* AC: the one code 0 is a run of 2^14 blocks and 14 bits more that end here */
+    codes[17] = 0xe0; /* AC: the one code 0 is a run of 2^14 blocks, plus 14 more bits, that end here */
     segment(b, 0xc4, codes, 18);
     segment(b, 0xda, first, 4 + 2 * (size_t)components);
     for (size_t i = 0; i < blocks * (size_t)components / 8 + 1; i++)
@@ -213,7 +212,7 @@ static void scans_of_jpegs(void **state)
     assert_true(im.pixels[0] == 128);
     arena_free(a);
     free(b.p);
-    progressive(&b, 640, 480, 1, 9000); /* ten times as many scans as took ten seconds on a large image */
+    progressive(&b, 640, 480, 1, 9000); /* ten times the number of scans that needed ten seconds on a large image */
     must_refuse(&b, "more than 100 scans");
 #ifdef HAVE_JPEG
     progressive(&b, 4900, 4900, 3, 10); /* 144 MB of coefficients and 72 MB of pixels from 140 KB */
@@ -223,8 +222,8 @@ static void scans_of_jpegs(void **state)
 
 /* ---- resizing -------------------------------------------------------------------------------- */
 
-/* Images that are far longer than wide: tables of weights are made in blocks, to the same bytes as columns or rows
- * one by one. */
+/* Checks images that are much longer than wide: tables of weights are made in blocks, and the bytes are those of
+ * columns or rows one by one. */
 static void long_images_are_resized_in_blocks(void **state)
 {
     (void)state;
@@ -243,8 +242,8 @@ static void long_images_are_resized_in_blocks(void **state)
         Resampling how = HOWS[each / 2];
         Image whole, part;
         ArenaMark mark = arena_mark(a);
-        /* the result and one block; a table of all weights would be 10 MB twice. torchvision goes across first: it has
-         * 18 MB between the passes */
+        /* Memory for one block and for the result. A table of all weights would be 10 MB, twice.
+         * torchvision resizes the width first: it has 18 MB between the passes. */
         Arena *few = arena_new(NULL, (how.resizer == RESIZE_TORCHVISION ? 40 : 22) << 20);
         assert_ok(image_resize(&whole, &im, w, h, how, few, &e), e);
         for (int64_t i = 0; i < 230; i += 23) {
@@ -259,7 +258,7 @@ static void long_images_are_resized_in_blocks(void **state)
         }
         arena_free(few);
     }
-    const Image line = {.width = LONG, .height = 1, .pixels = pixels}; /* torchvision would make it whole */
+    const Image line = {.width = LONG, .height = 1, .pixels = pixels}; /* torchvision would need it completely */
     const Preset p = {.fit = FIT_SHORT_SIDE, .resize = 224, .width = 8, .height = 8, .how = HOWS[1]};
     Image part;
     assert_false(image_fit(&part, &line, &p, a, &e));
@@ -269,7 +268,7 @@ static void long_images_are_resized_in_blocks(void **state)
 
 /* ---- a batch --------------------------------------------------------------------------------- */
 
-/* Sixteen files of one batch, 48 MB of pixels each: a thread holds one of them at a time. */
+/* Sixteen files in one batch, with 48 MB of pixels each. Checks that a thread holds one of them at a time. */
 static void a_batch_holds_one_image_per_thread(void **state)
 {
     (void)state;
@@ -305,7 +304,7 @@ static void a_batch_holds_one_image_per_thread(void **state)
     }
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                                                 \
-    defined(HAVE_PNG) /* they have memory of their own */
+    defined(HAVE_PNG) /* sanitizers need memory of their own */
     if (used.ru_maxrss > 112 << 10)
         fail_msg("%ld KB", used.ru_maxrss);
 #endif

@@ -1,6 +1,6 @@
 #!/bin/bash
-# tests/install_test.sh: the examples, built by pkg-config against an installed copy, give what the command gives. Speaks TAP.
-# $BUILD is the build to install; $EMULATOR runs what is cross-compiled.
+# tests/install_test.sh: the examples, built by pkg-config against an installed copy, give the results of the command.
+# Speaks TAP. $BUILD is the build to install; $EMULATOR runs cross-compiled programs.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -61,7 +61,7 @@ page=$root/share/man/man1/sapor.1
 if [ "$BUILD" = build/minimal/aarch64 ]; then
     echo "skipped: the man page: the command that writes it is for another machine"
 else
-    # Each line of every --help, as roff has it back; either may break lines where it likes.
+    # Each line of every --help as roff prints it; line breaks may differ.
     sed 's/\\f[BIR]//g; s/\\&//g; s/\\-/-/g; s/\\(ga/`/g; s/\\(aq/'"'"'/g; s/\\(ha/^/g; s/\\(ti/~/g; s/\\(dq/"/g; s/\\(rs/\\/g' "$page" >"$work/page"
     for command in $("$root/bin/sapor" help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
         sed -n "/^\.SS $command/,/^\.S[SH]/p; /COMMON OPTIONS/,\$p" "$work/page" | sed '/^\.[A-Z]/d' | tr -s ' \n' ' ' >"$work/section"
@@ -89,7 +89,7 @@ else
 fi
 
 for example in examples/*.c; do
-    # As its first lines say, and strictly: a public header may not warn.
+    # Compiled as the first lines of the example say, with strict warnings: a public header must not cause a warning.
     said=$(sed -n 's/^ \*     cc [a-z_]*\.c -o [a-z_]* \(.*\)/\1/p' "$example")
     check "$example" eval "$cc -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror $example -o $work/$(basename "$example" .c)" \
         "${linked[0]:+-static} ${said/pkg-config/pkg-config ${linked[0]:+--static}}"
@@ -107,7 +107,7 @@ fi
 if [ -z "${linked[*]}" ]; then
     check static_archive "$cc" examples/recommend.c -o "$work/static" "$root/lib/libsapor.a" -I"$root/include" \
         $(sed -n 's/^Libs.private: //p' "$root/lib/pkgconfig/sapor.pc") ${LDFLAGS:-}
-    # As sapor.h says. A library that a library needs is in, as libsharpyuv behind libwebp from 1.3 on.
+    # Linked as sapor.h says. A library needed by a library is included, as libsharpyuv for libwebp from 1.3 on.
     links_statically() { echo 'int main(void) { return 0; }' | "$cc" -static -x c - -o "$work/probe" "$@" 2>/dev/null; }
     others=$(sed -n 's/^Libs.private: //p' "$root/lib/pkgconfig/sapor.pc") lacking= without=$work/without
     for word in $others; do
@@ -146,7 +146,7 @@ golden=$PWD/tests/golden
 run "$BUILD/tests/draw_models" "$work/drawn" >"$work/log" 2>&1
 ok $? draw_models
 cd "$work" || exit 1
-# A sentence is as far from itself as 1, and from others as the command's vectors say.
+# The similarity of a sentence to itself is 1; that to others follows from the vectors of the command.
 run ./embed_sentence "$work/drawn/encoders/bert" "the red shirt" "the red shirt" "blue leathers" >embedded 2>log
 ok $? embed_sentence
 check embed_sentence_itself test "$(grep -c '^1.0000  the red shirt$' embedded)" = 2 -a "$(wc -l <embedded)" = 3
@@ -173,7 +173,7 @@ check recommend_as_the_command diff got wanted
 run ./recommend run nobody 3 >out 2>err
 ok $((! ($? == 1 && $(grep -c . err) == 1))) recommend_for_nobody
 
-# Two tastes: those who like items of the lower half get others of it.
+# Two tastes: users who like items of the lower half are recommended others of the lower half.
 run ./train_arrays LightGCN >out 2>said
 ok $? train_arrays
 check train_arrays_says_how_good grep -q '^Recall@5 0\.[0-9]*, nDCG@5 0\.[0-9]*$' out

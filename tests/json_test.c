@@ -1,4 +1,4 @@
-/* tests/json_test.c: the JSON reader on good, bad, deep and huge input, and the writer. */
+/* tests/json_test.c: the JSON reader on valid, malformed, deep and huge input, and the writer. */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -111,7 +111,7 @@ static void malformed_texts_are_refused(void **state)
         Error e = {0};
         Arena *a = arena_new(NULL, 0);
         size_t n = strlen(bad[i].source);
-        char *exact = malloc(n ? n : 1); /* no NUL behind it: reading past the end shows under the sanitizer */
+        char *exact = malloc(n ? n : 1); /* no NUL after the text: the sanitizer detects a read after the end */
         memcpy(exact, bad[i].source, n);
         assert_null(json_parse(a, (Text){exact, n}, "j", &e));
         assert_error(e, SP_FORMAT, bad[i].message);
@@ -129,7 +129,7 @@ static void malformed_texts_are_refused(void **state)
     arena_free(a);
 }
 
-/* Every child of a folded container as in the tree that is not folded. */
+/* Checks that every child of a folded container equals that of the tree without folding. */
 static void same_children(const Json *folded, const Json *tree, Arena *a)
 {
     Error e = {0};
@@ -212,7 +212,7 @@ static void malformed_folds_are_refused(void **state)
     }
 }
 
-/* Whatever is cut off or changed, the reader ends with a value or one line. */
+/* Checks that the reader returns a value or an error of one line for any truncated or changed text. */
 static void damaged_texts_do_not_crash(void **state)
 {
     (void)state;
@@ -289,7 +289,7 @@ static void big_containers_are_fast(void **state)
     const Json *list = json_parse(a, (Text){source, (size_t)(p - source)}, "list", &e);
     for (size_t i = 0; i < KEYS; i++)
         assert_true(json_at(list, i)->number == (double)i);
-    assert_true(now_seconds() - begun < 5); /* milliseconds; minutes if it were quadratic */
+    assert_true(now_seconds() - begun < 5); /* milliseconds if linear, minutes if quadratic */
     arena_free(a);
 }
 
@@ -316,7 +316,8 @@ static void strings_are_written_back(void **state)
     }
 }
 
-/* Keys and values around the size of the writer's buffer, with an escape and a character cut off at their ends. */
+/* Checks keys and values near the size of the writer's buffer, with an escape and a character split at the end of the
+ * buffer. */
 static void long_strings_are_written_back(void **state)
 {
     (void)state;
@@ -345,7 +346,7 @@ static void long_strings_are_written_back(void **state)
     }
 }
 
-/* What `write` writes is `expected`, to a stream and to a file. */
+/* Checks that `write` writes `expected`, to a stream and to a file. */
 static void check_written(void (*write)(JsonWriter *w), const char *expected)
 {
     Error e = {0};

@@ -1,5 +1,6 @@
-/* tests/kernels_test.c: Every case of tests/kernel_cases.h at every level of instructions that this machine can run.
- * With names of kernels, `kernels_test clip`, only their cases; the TIMED ones are then also timed, on one thread. */
+/* tests/kernels_test.c: every case of tests/kernel_cases.h at every level of instructions that this machine can run.
+ * With names of kernels, as `kernels_test clip`, it runs only their cases, and also times the TIMED cases on one
+ * thread. */
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"
 
@@ -8,7 +9,7 @@ typedef struct OneTest {
     const char *level, *why_not; /* why_not "": usable */
 } OneTest;
 
-static void *contexts[3]; /* one thread, two, three */
+static void *contexts[3]; /* one, two and three threads */
 
 static void check_family(void **state)
 {
@@ -23,12 +24,12 @@ static void check_family(void **state)
     assert_true(t->family->count > 0);
     for (size_t i = 0; i < t->family->count; i++) {
         if (t->family->cases[i].timed) {
-            continue; /* too long for the naive reference; the shapes are others' */
+            continue; /* too large for the naive reference; other cases have such shapes */
         }
         char name[160], why[512];
         case_name(name, t->family, &t->family->cases[i]);
         if (getenv("VERBOSE"))
-            print_message("%s\n", name); /* what crashes, crashed in the last one named */
+            print_message("%s\n", name); /* after a crash, the last name is the case that crashed */
         if (!case_check(t->family, &t->family->cases[i], k, contexts, why))
             fail_msg("%s, %s: %s", name, t->level, why);
     }
@@ -77,7 +78,7 @@ static void check_memory(void **state)
     assert_int_equal(heap.live, 0);
 }
 
-/* The least time of many calls. */
+/* Returns the shortest time of many calls. */
 static void time_family(void **state)
 {
     const OneTest *t = *state;

@@ -1,5 +1,5 @@
-/* tests/knn_file_test.c: the setting knn_file: the nearest items of another program: their rows, what is refused, the
- * same model as by comparing all, runs that go on. */
+/* tests/knn_file_test.c: the setting knn_file, a file of nearest items that another program wrote: its rows, refused
+ * files, the same model as by exact search, resumed runs. */
 #include "tests/recommend_testing.h"
 
 enum { SPARE = 4, TABLE = ITEMS + SPARE, MOST = TABLE + 1, KEEP = 5 };
@@ -18,7 +18,7 @@ static int close_all(void **state)
     return teardown(state);
 }
 
-/* A path in the folder; valid until the eighth call after. */
+/* Returns a path in the folder. It is valid until the eighth call after this one. */
 static const char *at(const char *name)
 {
     static char path[8][400];
@@ -52,7 +52,7 @@ static double cosine(const float *x, int D, int i, int j)
     return product / sqrt(own * other);
 }
 
-/* The k nearest rows of each of n, as FAISS writes them: its own row first. */
+/* Writes the k nearest rows of each of n rows, as FAISS does: its own row comes first. */
 static void put_nearest(const char *name, const float *x, int D, int n, int k, DType type)
 {
     static int64_t wide[MOST * MOST];
@@ -161,7 +161,7 @@ static void settings_are_checked(void **state)
     sp_recommender_close(r);
 }
 
-/* A finished run opens without the file; a run goes on with the same neighbours alone. */
+/* Checks that a finished run opens without the file, and that a run resumes only with the same neighbours. */
 static void runs_know_their_neighbours(void **state)
 {
     Bench *b = *state;
@@ -174,7 +174,7 @@ static void runs_know_their_neighbours(void **state)
         sp_recommender *r = train_with(b, MODELS[m], out, set, NULL, &e);
         assert_ok(r != NULL, e);
         sp_recommender_close(r);
-        put_nearest("near.npy", b->visual, WIDE, ITEMS, KEEP + 1, I32); /* the same, with more behind */
+        put_nearest("near.npy", b->visual, WIDE, ITEMS, KEEP + 1, I32); /* the same neighbours, then more */
         assert_ok((r = train_with(b, MODELS[m], out, set, NULL, &e)) != NULL, e);
         sp_recommender_close(r);
         put_nearest("near.npy", b->textual, NARROW, ITEMS, KEEP, I64);
@@ -189,7 +189,7 @@ static void runs_know_their_neighbours(void **state)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Interactions of ITEMS items of this name, "i%d" or "%d". */
+/* Writes interactions of ITEMS items with names of this format, "i%d" or "%d". */
 static const char *put_train(const char *name, const char *id)
 {
     FILE *f = fopen(at(name), "w");
@@ -203,7 +203,7 @@ static const char *put_train(const char *name, const char *id)
     return at(name);
 }
 
-/* The row of item number `id` in the shuffled table; rows that no item has are above. */
+/* Returns the row of item number `id` in the shuffled table. Rows without an item come last. */
 static int row_of(int id)
 {
     return (id * 11 + 3) % TABLE;
@@ -219,7 +219,7 @@ static void put_names(const char *name)
     put_text(name, text);
 }
 
-/* Row r has r, r + 1, ...: `width` of them */
+/* Writes rows of neighbours: row r has the `width` numbers r, r + 1, ... */
 static void put_ring(const char *name, int rows, int width)
 {
     int32_t ring[TABLE * TABLE];
@@ -263,7 +263,7 @@ static void rows_are_those_of_the_features(void **state)
     float x[TABLE * WIDE] = {1};
     assert_ok(npy_write_f32(at("x.npy"), 2, (int64_t[]){TABLE, WIDE}, x, NULL, &e), e);
     put_ring("near.npy", TABLE, TABLE);
-    /* by number; some rows are of no item */
+    /* by number; some rows have no item */
     assert_ok(load(&d, put_train("train.tsv", "%d"), at("x.npy"), GAPS_ERROR, a, &e), e);
     assert_ok(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
     check_ring(&d, "%d", false, KEEP, near);
@@ -274,14 +274,14 @@ static void rows_are_those_of_the_features(void **state)
     assert_ok(load(&d, put_train("train.tsv", "i%d"), at("x.npy"), GAPS_ERROR, a, &e), e);
     assert_ok(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
     check_ring(&d, "i%d", true, KEEP, near);
-    /* fewer: of the five rows there, some are of no item */
+    /* fewer neighbours: some of the five rows have no item */
     put_ring("near.npy", TABLE, KEEP);
     assert_ok(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
     assert_in_range(few, SPARE, ITEMS - 1);
     for (int i = 0; i < ITEMS; i++)
         assert_int_equal(near[i * KEEP], i);
     dataset_close(&d);
-    /* names of its own: the features are a folder, which has no rows */
+    /* a file of names for the neighbours: the features are a folder, which has no rows */
     assert_ok(folder_make(at("items"), &e), e);
     for (int i = 0; i < ITEMS; i++) {
         char name[32];
@@ -321,7 +321,7 @@ static void malformed_rows(void **state)
     static const struct {
         int64_t k, row, line[W];
         sp_status code;
-        const char *says; /* NULL: none */
+        const char *says; /* NULL: no error */
     } CASES[] = {
         {3, 2, {3, 6, 0}, SP_FORMAT, "row 2 has 6 in column 1; a row from 0 to 5 is expected, or -1 behind the last"},
         {3, 2, {3, -2, 0}, SP_FORMAT, "row 2 has -2 in column 1"},
@@ -379,7 +379,7 @@ static void malformed_files(void **state)
     put_text("bad.npy", "0\t1\n");
     assert_false(read_of_arrays("bad.npy", W, near, a, &e));
     assert_error(e, SP_FORMAT, "bad.npy");
-    /* of the rows of a file */
+    /* numbers of rows of a file */
     put_ring("near.npy", TABLE, KEEP);
     put_names("x.ids.txt");
     assert_ok(npy_write_f32(at("x.npy"), 2, (int64_t[]){TABLE, WIDE}, x, NULL, &e), e);
@@ -396,7 +396,7 @@ static void malformed_files(void **state)
     assert_error(e, SP_SHAPE, " has no row (in its .ids.txt the first row is 'i0'); write one for each item");
     unlink(at("near.ids.txt"));
     dataset_close(&d);
-    /* an item whose features were filled has no row; two items may not have one */
+    /* an item whose features were filled has no row; two items may not share a row */
     put_text("train.tsv", "u\ti1\nu\ti2\nv\tj9\n");
     assert_ok(load(&d, at("train.tsv"), at("x.npy"), GAPS_ZERO, a, &e), e);
     assert_false(neighbour_file_read(near, &d, d.features, at("near.npy"), 2, &few, a, &e));
@@ -417,7 +417,7 @@ static void malformed_files(void **state)
     arena_free(a);
 }
 
-/* Features that a knock-out replaces have other neighbours. */
+/* Checks that features replaced by a knock-out have other neighbours. */
 static void replaced_features(void **state)
 {
     (void)state;

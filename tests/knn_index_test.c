@@ -1,8 +1,8 @@
-/* tests/knn_index_test.c: graphs of nearest rows by an inverted-file index against graphs by comparing all.
+/* tests/knn_index_test.c: graphs of nearest rows by an inverted-file index, compared with graphs by exact search.
  *
- * ROWS=2000000 COLS=64 K=20 build/tests/knn_index_test measures a large one: the recall on rows of its own, the lists
- * searched, time and peak memory. CLUSTERS=20000 (0: none) of SPREAD=15 hundredths, THREADS=2; INDEX=1: an index
- * whatever the size. */
+ * ROWS=2000000 COLS=64 K=20 build/tests/knn_index_test measures a large graph: the recall on rows that the index did
+ * not use to choose its lists, the number of lists that are searched, time, and peak memory. More variables:
+ * CLUSTERS=20000 (0: none), SPREAD=15 in hundredths, THREADS=2, INDEX=1 (use an index for any size). */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -24,7 +24,7 @@ typedef struct Make {
     float spread; /* of a cluster: 0.15 */
 } Make;
 
-/* Normal numbers, for speed by a sum of uniform ones. */
+/* Returns an approximately normal number: a sum of uniform numbers, which is fast. */
 static float normal_of(uint64_t *state)
 {
     float sum = 0;
@@ -35,7 +35,8 @@ static float normal_of(uint64_t *state)
     return (sum - 2) * 1.7320508f;
 }
 
-/* Row r: a cluster's centre and a step of 8 of its directions; without clusters, a point in all directions. */
+/* Makes row r: the centre of a cluster plus a step along 8 of its directions; without clusters, a point in any
+ * direction. */
 static void make_row(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -66,7 +67,7 @@ static float *make_rows(const Device *d, int64_t rows, int64_t D, int64_t cluste
     return m.x;
 }
 
-typedef struct Graph { /* as csr_read gives it */
+typedef struct Graph { /* copies of the arrays that csr_read returns */
     int64_t rows, entries, *start;
     int32_t *col;
     float *val;
@@ -119,7 +120,7 @@ static void same_graph(const Graph *a, const Graph *b)
     assert_memory_equal(a->val, b->val, (size_t)a->entries * sizeof *a->val);
 }
 
-/* The share of a's entries beside the diagonal that b has. */
+/* Returns the share of a's off-diagonal entries that b has. */
 static double recall_of(const Graph *a, const Graph *b)
 {
     int64_t all = 0, found = 0;
@@ -161,14 +162,15 @@ static void needs_index(void)
 #endif
 }
 
-/* The graph has the recall that is measured, on clusters with a part of the work, and without clusters too. */
+/* Checks that the graph has the measured recall, with clusters and without them, while only a part of the rows is
+ * compared. */
 static void recall(void **state)
 {
     (void)state;
     needs_index();
     const struct {
         int64_t rows, D, clusters, k;
-        double most; /* of all rows are compared */
+        double most; /* the largest share of rows that is compared */
     } cases[] = {{6000, 16, 60, 10, 0.2}, {3000, 24, 0, 5, 1}, {2500, 64, 25, 30, 0.5}, {700, 3, 0, 7, 0.4}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         float *x = make_rows(&device, cases[i].rows, cases[i].D, cases[i].clusters);
@@ -189,7 +191,7 @@ static void recall(void **state)
     }
 }
 
-/* Where all lists are searched the graph is the exact one, bit by bit, ties too. */
+/* Checks that the graph equals the exact graph, bit by bit and with the same ties, if all lists are searched. */
 static void ties(void **state)
 {
     (void)state;
@@ -197,11 +199,11 @@ static void ties(void **state)
     enum { ROWS = 900, D = 3, K = 12 };
     float *x = make_rows(&device, ROWS, D, 0);
     for (int i = 0; i < ROWS * D; i++)
-        x[i] = x[i] > 0.4f ? 1 : x[i] < -0.4f ? -1 : 0; /* 27 different rows, among them those of zeros */
+        x[i] = x[i] > 0.4f ? 1 : x[i] < -0.4f ? -1 : 0; /* 27 distinct rows, one of them zeros */
     Graph exact, index;
     graph_must(&exact, &device, x, ROWS, D, K, SEARCH_EXACT);
     graph_must(&index, &device, x, ROWS, D, K, SEARCH_INDEX);
-    same_graph(&exact, &index); /* the nearest are equal rows: they are in one list */
+    same_graph(&exact, &index); /* the nearest rows are equal rows, which are in one list */
     graph_free(&exact);
     graph_free(&index);
     free(x);
@@ -230,7 +232,8 @@ static void threads(void **state)
     free(x);
 }
 
-/* Few rows, equal rows, zeros, numbers that are not finite, more neighbours than rows: as by comparing all. */
+/* Few rows, equal rows, zeros, numbers that are not finite, more neighbours than rows: the result is that of exact
+ * search. */
 static void edges(void **state)
 {
     (void)state;
@@ -286,7 +289,7 @@ static void refused_memory(void **state)
 
 /* ---- a large one ----------------------------------------------------------------------------- */
 
-/* The recall on rows that the index did not choose its lists by. */
+/* Returns the recall on rows that the index did not use to choose its lists. */
 static double checked_recall(const Graph *g, const float *x, int64_t D, int64_t k)
 {
     enum { CHECKED = 500 };

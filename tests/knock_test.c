@@ -1,5 +1,5 @@
-/* tests/knock_test.c: features that are replaced: knock-outs in each mode, and items that a modality has no features
- * for, dropped or filled. What a run's folder keeps of it. */
+/* tests/knock_test.c: replaced features: knock-outs in each mode, and items without features in a modality, which are
+ * dropped or filled. Checks also what the folder of a run records of them. */
 #include "tests/recsys_testing.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@ typedef struct Bench {
     Arena *arena;
     Device device;
     const char *train, *test;
-    const char *features[2]; /* visual, textual: an .npy whose row is the item */
+    const char *features[2]; /* visual, textual: an .npy with one row per item */
     float visual[ITEMS * VISUAL], textual[ITEMS * TEXTUAL];
 } Bench;
 
@@ -75,7 +75,7 @@ static DataSet knocked(Bench *b, const char *name, KnockMode mode, uint64_t seed
     return d;
 }
 
-/* Of each row of x: which row of `from` it is, -1: none. */
+/* Finds each row of x in `from`: its number, or -1. */
 static void find_rows(const float *x, const float *from, int D, int *row)
 {
     for (int i = 0; i < ITEMS; i++) {
@@ -124,11 +124,11 @@ static void shuffles_are_permutations(void **state)
         moved += visual[i] != i;
         different += visual[i] != textual[i];
     }
-    assert_true(moved > ITEMS / 2 && different > ITEMS / 2); /* an order for each modality */
+    assert_true(moved > ITEMS / 2 && different > ITEMS / 2); /* each modality has its own order */
     dataset_close(&d);
 }
 
-/* N(1, 0.1), a function of the seed and of the modality's name. */
+/* Checks noise of N(1, 0.1): it is a function of the seed and of the modality's name. */
 static void noise_is_drawn_by_seed_and_name(void **state)
 {
     Bench *b = *state;
@@ -232,7 +232,7 @@ static void a_run_records_its_knock_out(void **state)
     assert_ok(t && trained_recommend(t, NULL, 0, 3, count_items, &items, &e), e);
     assert_int_equal(items, 3 * USERS);
     trained_close(t);
-    /* what the folder says is checked */
+    /* the record in the folder is checked when it is read */
     static const struct {
         const char *old, *new, *says;
     } cases[] = {{"\"mode\": \"mean\"", "\"mode\": \"moan\"", "key mode: \"moan\", noise, zero, one"},
@@ -250,7 +250,7 @@ static void a_run_records_its_knock_out(void **state)
     }
 }
 
-/* Data in memory are knocked out, too, and stay as they were. */
+/* Checks that data in memory are knocked out too, and that the caller's arrays do not change. */
 static void given_data_are_knocked_out(void **state)
 {
     Bench *b = *state;
@@ -281,7 +281,7 @@ static bool load_gaps(Bench *b, DataSet *d, const char *spec, Gaps gaps, Protoco
     return dataset_load(d, &c, b->arena, e);
 }
 
-/* Items 3 and 7 have no visual features, in each kind of source. */
+/* Returns a source of each kind in which items 3 and 7 have no visual features. */
 static const char *source(Bench *b, int kind)
 {
     Error e = {0};
@@ -329,7 +329,7 @@ static void gaps_are_filled(void **state)
             }
 }
 
-/* MMRec's matrix, whose rows are the items, may end early. */
+/* Checks that MMRec's matrix, whose rows are the items, may have fewer rows than items. */
 static void short_matrices_are_filled(void **state)
 {
     Bench *b = *state;

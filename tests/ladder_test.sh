@@ -1,5 +1,6 @@
 #!/bin/bash
-# Every step of every ladder (bench/ladder/) gives the right result on a tiny size. Speaks TAP; the programs are in $BUILD/ladder.
+# tests/ladder_test.sh: every step of every ladder (bench/ladder/) gives the right result for a tiny size. Speaks TAP;
+# the programs are in $BUILD/ladder.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}

@@ -1,6 +1,6 @@
-/* tests/layers_test.c: outputs by their names, also nodes inside a block, equal torchvision's create_feature_extractor
- * and timm (tests/golden/make_layers.py); models in the layouts of torchvision, timm and MMFashion, and pickled
- * modules, load. */
+/* tests/layers_test.c: outputs by name, including nodes inside a block, equal torchvision's create_feature_extractor
+ * and timm (tests/golden/make_layers.py). Models in the layouts of torchvision, timm and MMFashion load, and pickled
+ * modules. */
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/device_testing.h"
@@ -29,7 +29,7 @@ static int close_all(void **state)
     return tear_down(state);
 }
 
-/* Within 5e-5 of the largest magnitude: float32 sums in another order. */
+/* Checks that numbers are within 5e-5 of the largest magnitude: the float32 sums have another order. */
 static void assert_near(Bench *b, const char *name, const float *x, size_t count)
 {
     const Array *want = weights_find(expected, name);
@@ -46,8 +46,8 @@ static void assert_near(Bench *b, const char *name, const float *x, size_t count
         fail_msg("%s: off by %g, the largest is %g", name, (double)worst, (double)largest);
 }
 
-/* The features of the image by one layer; the usual ones asked for in the same pass have the bits that they have
- * alone. */
+/* Checks the features of the image by one layer. The usual outputs, requested in the same pass, have the bits that they
+ * have alone. */
 static void check_layer(Bench *b, const char *model, const char *arch, const char *layer, const Preset *preset,
                         const char *name)
 {
@@ -76,7 +76,7 @@ static void check_layer(Bench *b, const char *model, const char *arch, const cha
     encoder_close(en);
 }
 
-/* Every expected tensor GROUP.LAYER. */
+/* Checks every expected tensor GROUP.LAYER. */
 static void check_all(Bench *b, const char *group, const char *model, const char *arch)
 {
     size_t checked = 0;
@@ -106,7 +106,7 @@ static void nodes_are_torchvision(void **state)
     check_layer(b, LAYERS "vit_timm", NULL, "logits", NULL, "vit_timm.preset");
 }
 
-/* Other names of the same outputs. */
+/* Checks that other names give the same outputs. */
 static void names_have_synonyms(void **state)
 {
     static const struct {
@@ -139,7 +139,7 @@ static void behind_backbone(char *to, size_t size, const char *from)
     snprintf(to, size, "backbone.%s", from);
 }
 
-/* timm's name of a tensor of torchvision's EfficientNet. */
+/* Writes timm's name of a tensor of torchvision's EfficientNet. */
 static void timm_name(char *to, size_t size, const char *from)
 {
     static const char *const WIDE[] = {"conv_pw", "conv_dw", "", "conv_pwl"};
@@ -165,7 +165,7 @@ static void timm_name(char *to, size_t size, const char *from)
         snprintf(to, size, "classifier.%s", last);
 }
 
-/* A file with the tensors of another under other names. */
+/* Writes a copy of a file of tensors with other names. */
 static void write_renamed(Bench *b, const char *from, const char *to, Rename *rename)
 {
     Weights *w = weights_open(drawn(from), b->a, &b->e);
@@ -235,7 +235,8 @@ static void unknown_layers_are_named(void **state)
     encoder_close(en);
 }
 
-/* The pickled module with a piece of its pickle changed: from `at` bytes behind the first `after` on. */
+/* Writes the pickled module with a change in its pickle: `bytes` replace those that begin `at` bytes after the first
+ * `after`. */
 static void write_changed(Bench *b, const char *path, const char *after, size_t at, const char *bytes, size_t n)
 {
     Text whole;
@@ -277,7 +278,8 @@ static void pickled_modules_are_read_by_class(void **state)
             assert_error(b->e, SP_UNSUPPORTED, cases[i].why);
         encoder_close(en);
     }
-    /* the first number behind "stride" is a part of the stem's tuple (2, 2), behind "eps" the stem's norm's 1e-5 */
+    /* the first number after "stride" is a part of the stem's tuple (2, 2); the first after "eps" is the 1e-5 of the
+     * stem's norm */
     static const struct {
         const char *after, *op, *why;
     } settings[] = {{"stride", "K", "module conv1: expected stride 2, found "},
@@ -297,7 +299,7 @@ static void pickled_modules_are_read_by_class(void **state)
     test_folder_remove(folder);
 }
 
-/* transformers' names of a tower's results, and hidden states from the end. */
+/* Checks transformers' names of a tower's results, and hidden states counted from the end. */
 static void outputs_have_transformers_names(void **state)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* tests/ledger_test.c: a ledger as a file, as TSV, and what is no ledger. */
+/* tests/ledger_test.c: a ledger as a file and as TSV, and files that are not ledgers. */
 #include "tests/testing.h"
 
 #include <sys/stat.h>
@@ -137,7 +137,7 @@ static void rows_come_back(void **state)
     ledger_close(l);
 }
 
-/* Whoever finished which trials, the exported bytes are the same. */
+/* Checks that the exported bytes do not depend on which process finished which trial. */
 static void exports_merge(void **state)
 {
     Place *p = *state;
@@ -174,8 +174,8 @@ static void other_results_are_refused(void **state)
     export_to(p, "a.sqlite", "a.tsv");
     fill(in(p, "again.sqlite"), 0, 3);
     export_to(p, "again.sqlite", "again.tsv");
-    same_files(p, "a.tsv", "again.tsv"); /* nothing of it was added */
-    /* what is done elsewhere replaces what failed here */
+    same_files(p, "a.tsv", "again.tsv"); /* the import added nothing */
+    /* a trial that failed here is replaced by its result from elsewhere */
     l = ledger_open(in(p, "c.sqlite"), &e);
     assert_ok(l && ledger_put(l, &failed, &e), e);
     ledger_close(l);
@@ -258,7 +258,7 @@ static void foreign_files_are_refused(void **state)
     }
 }
 
-/* A journal that names a file which several databases share: SQLite would remove that file. */
+/* Checks that a journal which names a file shared by several databases is refused: SQLite would remove that file. */
 static void planted_journals_are_refused(void **state)
 {
     Place *p = *state;
@@ -290,7 +290,7 @@ static void planted_journals_are_refused(void **state)
     refuses(p, "l.sqlite", "l.sqlite-journal: is not a regular file");
 }
 
-/* Whatever bytes of a ledger are changed: rows or one line. */
+/* Checks that any changed bytes of a ledger give rows or an error of one line. */
 static void damage_is_one_line(void **state)
 {
     Place *p = *state;

@@ -1,7 +1,8 @@
 #!/bin/bash
-# tests/lint.sh COMPILER FLAG ... -- SOURCE ...: the rules of style (tests/style.sh, of the whole tree), clang-format (nothing is
-# changed), gcc's warnings that the build does not ask for, clang-tidy, cppcheck. Version 14 of clang's tools is taken where it is
-# installed: other versions format and warn a little differently. Exit status 1 when one complains.
+# tests/lint.sh COMPILER FLAG ... -- SOURCE ...: checks the rules of style (tests/style.sh, for the whole tree),
+# clang-format (no file is changed), gcc's warnings that the build does not request, clang-tidy and cppcheck. Version 14
+# of clang's tools is used if it is installed: other versions have slightly different formats and warnings. The exit
+# status is 1 if one finds a problem.
 set -u
 compile=()
 while [ "$1" != -- ]; do
@@ -28,8 +29,8 @@ if format=$(tool clang-format); then
     "$format" --dry-run -Werror "${sources[@]}" 2>&1 | grep -E 'error:' | cut -d: -f1 | sort | uniq -c | sed 's/^/    /'
     say clang-format "${PIPESTATUS[0]}"
 fi
-# Every C file of every folder, kernels at every level, those of CUDA as the emulator compiles them: names that shadow others, conversions
-# that may change a value. clang-tidy and cppcheck do not read .cu.
+# Every C file of every folder, kernels at every level, those of CUDA as the emulator compiles them: names that shadow
+# others, conversions that may change a value. clang-tidy and cppcheck do not read .cu files.
 if "${compile[0]}" --version | grep -q 'Free Software Foundation'; then
     commands=$("${MAKE:-make}" -s --no-print-directory commands) || exit 1
     found=$(while IFS=$'\t' read -r _ file command; do

@@ -1,5 +1,5 @@
-/* tests/metrics_test.c: every metric against float64 NumPy (tests/golden/metrics_float64.py), and how metrics are asked
- * for. */
+/* tests/metrics_test.c: every metric equals float64 NumPy (tests/golden/metrics_float64.py); how metrics are requested.
+ */
 #include "recsys/metrics/metrics.h"
 
 #include "tests/testing.h"
@@ -14,7 +14,7 @@ typedef struct Given {
     Lists recs, full;
 } Given;
 
-/* user, item, score: users in the file's order, which is that of their numbers here */
+/* Reads lists of user, item, score. Users are in the file's order, which is the order of their numbers here. */
 static void read_lists(Given *g, Lists *l, const char *path)
 {
     Error e = {0};
@@ -38,7 +38,7 @@ static void read_lists(Given *g, Lists *l, const char *path)
     assert_ok(e.code == SP_OK, e);
 }
 
-/* In MMRec's protocol users without a list count, too. */
+/* Adds users with empty lists: MMRec's protocol counts them too. */
 static Lists with_empty(Given *g, const Lists *l)
 {
     Error e = {0};
@@ -61,7 +61,7 @@ static Lists with_empty(Given *g, const Lists *l)
     return all;
 }
 
-/* In the folder of the files, whose names are values of parameters */
+/* Opens the data in the folder of the files, because the names of files are values of parameters. */
 static void open_given(Given *g)
 {
     Error e = {0};
@@ -160,7 +160,8 @@ static void users_as_numpy(void **state)
     close_given(&g);
 }
 
-/* All metrics at once, cutoffs in any order and in blocks of lists, give what each gives alone. */
+/* Checks that each metric has the same value alone and together with all others, with cutoffs in any order and with
+ * lists in blocks. */
 static void together_and_in_blocks(void **state)
 {
     (void)state;
@@ -172,7 +173,7 @@ static void together_and_in_blocks(void **state)
     const char *const *metrics = given;
     size_t n = COUNT(given);
     assert_ok(metrics_expand(&metrics, &n, PROTOCOL_ELLIOT, g.arena, &e), e);
-    metrics++; /* DSC is among all of them */
+    metrics++; /* DSC is one of all metrics */
     n--;
     for (size_t m = 0; m < n; m++)
         assert_true(metric_find(metrics[m]) >= 0);

@@ -1,4 +1,4 @@
-/* tests/mmrec_test.c: MMRec's configurations, published and malformed, as studies; what is written at the end. */
+/* tests/mmrec_test.c: MMRec's configurations, published and malformed, as studies; the files written at the end. */
 #include "tests/folder_testing.h"
 
 #include <time.h>
@@ -20,7 +20,7 @@ static void keep_note(void *arg, const char *line)
     snprintf(f->notes + n, sizeof f->notes - n, "%s\n", line);
 }
 
-/* F32 [rows, cols], row r has r + 1 in column r mod cols */
+/* Writes features F32 [rows, cols]: row r has r + 1 in column r mod cols. */
 static void write_features(const char *folder, const char *name, int rows, int cols)
 {
     char path[512], header[128];
@@ -70,7 +70,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Reads `path` with the fixture's data and further overrides. */
+/* Reads `path` with the fixture's data and more overrides. */
 static bool read_with(Fixture *f, Study *s, const char *path, const char *model, const char *const *set, size_t n,
                       Error *e)
 {
@@ -105,12 +105,13 @@ static const CommonSettings *settings_of(Fixture *f, const StudyModel *m)
     return s;
 }
 
-/* The published file of each recommender that is here: combinations, and what is without effect. */
+/* Checks the published file of each recommender that Sapor has: the number of combinations, and the keys without
+ * effect. */
 static void test_published(void **state)
 {
     Fixture *f = *state;
     static const struct {
-        const char *model, *first, *idle; /* the dimensions in their order; keys with a note */
+        const char *model, *first, *idle; /* the dimensions in order; the keys with a note */
         size_t points, features;
         double decay;
     } CASES[] = {
@@ -173,7 +174,7 @@ static void test_values(void **state)
         assert_string_equal(settings_value(c, k), EXPECTED[i][1]);
     }
     assert_string_equal(s.models->dims[0].values[1], "1e-05");
-    /* mg: its file, its dimensions behind those of the model */
+    /* mg: its file; its dimensions come after those of the model */
     static const char *const MIRROR[] = {"mg=True"};
     assert_ok(read_with(f, &s, CONFIGS, "BPR", MIRROR, 1, &e), e);
     assert_int_equal(points_of(s.models), 21);
@@ -186,7 +187,8 @@ static void test_values(void **state)
     dataset_close(&d);
 }
 
-/* The last of overall, data set, model, the user's file and overrides counts. */
+/* Checks the precedence: overall file, data set's file, model's file, user's file, overrides. The last value is used.
+ */
 static void test_precedence(void **state)
 {
     Fixture *f = *state;
@@ -219,7 +221,7 @@ static void test_precedence(void **state)
     assert_non_null(strstr(f->notes, "dataset/tiny.yaml: is missing"));
     assert_null(strstr(f->notes, "select"));
     assert_string_equal(s.out, arena_printf(f->arena, &e, "%s/own/results/VBPR-tiny", f->folder));
-    /* without configs/: what MMRec publishes; the path of a data set begins at the file */
+    /* without configs/: the values that MMRec publishes; the path of a data set is relative to the file */
     test_write(f->folder, "alone.yaml", TEXT("model: BM3\ndataset: tiny\ndata_path: data\nn_layers: 2\n"));
     snprintf(file, sizeof file, "%s/alone.yaml", f->folder);
     ProtocolConfig c = {.path = file, .out = "somewhere"};
@@ -230,7 +232,7 @@ static void test_precedence(void **state)
     assert_string_equal(s.data->config.train, arena_printf(f->arena, &e, "%s/data/tiny/tiny.inter", f->folder));
 }
 
-/* One line each, with the place and what is allowed. */
+/* Checks that each malformed file gives an error of one line with the place and the allowed values. */
 static void test_malformed(void **state)
 {
     Fixture *f = *state;
@@ -317,7 +319,7 @@ static void test_malformed(void **state)
     assert_error(e, SP_USAGE, "model: found nothing; allowed is the name of a model: give it with --model");
 }
 
-/* Every allocation that is refused is an error, no more. */
+/* Checks that each refused allocation is an error without a crash or a leak. */
 static void test_memory(void **state)
 {
     Fixture *f = *state;
@@ -452,7 +454,8 @@ static void run_all(const Device *d, const Study *s, Arena *a)
     study_close(r);
 }
 
-/* From MMRec's folder to its files: the log has every combination, the table the lists of the best one. */
+/* Runs a search from MMRec's folder to its files: the log has every combination, and the table has the lists of the
+ * best combination. */
 static void test_search(void **state)
 {
     Fixture *f = *state;

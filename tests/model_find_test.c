@@ -1,5 +1,5 @@
-/* tests/model_find_test.c: where models are looked up by name, and what the line says that ends a
- * search or refuses what was found. */
+/* tests/model_find_test.c: where models are searched by name, and the message if a search fails or the result is
+ * refused. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/device_testing.h"
@@ -71,7 +71,8 @@ static void names_are_found(void **state)
         "; fetch it by `hf download org/none` (formerly huggingface-cli), or put its folder or weights file into "));
     assert_true(text_ends(text_of(b->e.message), "/models"));
     assert_error(b->e, SP_IO, "models--org--none");
-    assert_null(model_find("resnet50-00000000.pth", b->a, &b->e)); /* a file is not fetched from a hub by its name */
+    /* the name of a file does not suggest a download from a hub */
+    assert_null(model_find("resnet50-00000000.pth", b->a, &b->e));
     assert_null(strstr(b->e.message, "huggingface-cli"));
     assert_error(b->e, SP_IO, "; put its file into ");
     assert_null(model_find("./none", b->a, &b->e));
@@ -83,7 +84,7 @@ static void names_are_found(void **state)
     char deep[900];
     memset(deep, 'x', sizeof deep - 1);
     deep[sizeof deep - 1] = '\0';
-    assert_null(model_find(deep, b->a, &b->e)); /* the list is cut, what to do is not */
+    assert_null(model_find(deep, b->a, &b->e)); /* the list of places is cut, the advice is not */
     assert_true(text_ends(text_of(b->e.message), "into a folder and set SAPOR_MODELS to that folder"));
     error_clear(&b->e);
     unsetenv("HF_HOME");
@@ -112,11 +113,11 @@ static void names_are_found(void **state)
     assert_int_equal(system(command), 0);
 }
 
-/* The files of a folder decide its message. No folder here is a model that can be read. */
+/* Checks that the message follows from the files of a folder. No folder here is a model that can be read. */
 static void unsupported_folders(void **state)
 {
     static const struct {
-        const char *file, *text, *more, *why; /* `more`: an empty file beside */
+        const char *file, *text, *more, *why; /* `more`: an empty file next to it */
     } cases[] = {
         {"config.json", "{\"model_type\": \"yolos\"}", NULL,
          "config.json states yolos, which is not supported (supported: bert, "},
@@ -149,13 +150,13 @@ static void unsupported_folders(void **state)
         assert_null(strstr(b->e.message, "--arch"));
         assert_error(b->e, b->e.code, cases[i].why);
         const char *path = path_join(b->a, folder, cases[i].more ? cases[i].more : cases[i].file, &b->e);
-        assert_null(weights_open(path, b->a, &b->e)); /* by its own name, no better */
+        assert_null(weights_open(path, b->a, &b->e)); /* the file itself cannot be opened by name either */
         error_clear(&b->e);
         test_folder_remove(folder);
     }
 }
 
-/* --arch is for a bare file of weights: a folder says what it is. */
+/* Checks that --arch is accepted for a bare file of weights only: a folder states its architecture. */
 static void arch_is_for_bare_files(void **state)
 {
     Bench *b = *state;

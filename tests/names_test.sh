@@ -1,6 +1,6 @@
 #!/bin/sh
-# tests/names_test.sh: recommenders and settings under the names of MMRec, RecBole and Elliot, as the command takes and prints them; a run
-# without a validation file. Speaks TAP; $BUILD is the folder of the build.
+# tests/names_test.sh: recommenders and settings under the names of MMRec, RecBole and Elliot, as arguments and in the
+# output; a run without a validation file. Speaks TAP; $BUILD is the folder of the build.
 test=names
 . "$(dirname "$0")/shell.sh"
 number=0 failed=0

@@ -1,6 +1,6 @@
-/* tests/neighbours_test.c: Scores of recommenders without epochs against float64 NumPy
- * (tests/golden/neighbours_float64.py): ItemKNN, UserKNN, AttributeItemKNN, EASE^R, each within 1e-5 of its case's
- * largest score. Ratings, attributes, settings and scores come from the golden file. */
+/* tests/neighbours_test.c: scores of recommenders without epochs equal float64 NumPy
+ * (tests/golden/neighbours_float64.py): ItemKNN, UserKNN, AttributeItemKNN, EASE^R. Each score is within 1e-5 of the
+ * largest score of its case. Ratings, attributes, settings and scores are in the golden file. */
 #include "tests/golden_data.h"
 
 #include <math.h>
@@ -26,7 +26,7 @@ static void check_scores(Case *c, const char *what, const Array *expected)
         fail_msg("%s: off by %g of %g", what, worst, largest);
 }
 
-/* "MODEL key=value ..." */
+/* what: "MODEL key=value ..." */
 static void run_case(Case *c, const char *what, const Array *expected)
 {
     const char *set[MOST_WORDS], *name = NULL;

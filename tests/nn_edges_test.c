@@ -1,4 +1,4 @@
-/* tests/nn_edges_test.c: empty tensors, memory of a step that is given back, parameters that ops share, wrong use. */
+/* tests/nn_edges_test.c: empty tensors, freed memory of a step, parameters shared by ops, wrong use. */
 #include "tests/nn_testing.h"
 
 #include <math.h>
@@ -41,7 +41,7 @@ static void failed_with(Edges *x, sp_status code, const char *words)
     tape_reset(x->t, (Draw){0});
 }
 
-/* Of no rows above or below others the gradient is cut, too: the other part keeps its memory. */
+/* Checks that the gradient of stacked tensors is split even if one has no rows: the other part keeps its memory. */
 static void empty_parts(void **state)
 {
     Edges *x = *state;
@@ -55,7 +55,8 @@ static void empty_parts(void **state)
         float *factor = test_numbers(9, D), got[D];
         Tensor *stacked = below ? stack_rows(t, all, none) : stack_rows(t, none, all);
         Tensor *y = mul(t, scale(t, stacked, 1), input_f32(t, factor, SHAPE(1, D)));
-        Tensor *more = scale(t, scale(t, p, 3), 1); /* whose gradients take memory after the part is handed on */
+        /* the gradients of `more` take memory after the part was passed on */
+        Tensor *more = scale(t, scale(t, p, 3), 1);
         assert_ok(backward(t, add(t, sum(t, more), sum(t, y)), &error), error);
         assert_ok(tensor_grad(t, p, got, &error), error);
         for (int i = 0; i < D; i++)
@@ -64,7 +65,8 @@ static void empty_parts(void **state)
     }
 }
 
-/* Weights that are made on the tape are given back in the backward pass: no factor of a gradient may be in them. */
+/* Weights that are made on the tape are freed in the backward pass. Checks that no factor of a gradient is in their
+ * memory. */
 static void weights_of_the_tape(void **state)
 {
     Edges *x = *state;
@@ -77,7 +79,7 @@ static void weights_of_the_tape(void **state)
         Linear l = {.w = made ? scale(t, w, 1) : w, .N = M, .K = K};
         Tensor *y = linear(t, table, &l);
         assert_ok(backward(t, sum(t, mul(t, y, input_f32(t, factor, SHAPE(M, M)))), &error), error);
-        for (int i = 0; i < 8; i++) /* over what was given back */
+        for (int i = 0; i < 8; i++) /* overwrites the freed memory */
             x->d.k->fill(&t->run, M * K, NAN, step_floats(t, M * K));
         assert_ok(tensor_grad(t, table, got[made], &error), error);
     }
@@ -86,7 +88,7 @@ static void weights_of_the_tape(void **state)
     free(factor);
 }
 
-/* No numbers per row: a product of nothing is the bias. */
+/* Checks a product of rows without numbers: it is the bias. */
 static void no_features(void **state)
 {
     Edges *x = *state;
@@ -102,7 +104,7 @@ static void no_features(void **state)
     free(bias);
 }
 
-/* An empty batch: every parameter that it reaches has a gradient of zeros. */
+/* Checks an empty batch: every parameter in the loss has a gradient of zeros. */
 static void empty_batch(void **state)
 {
     Edges *x = *state;
@@ -134,7 +136,8 @@ static void empty_batch(void **state)
     free(after);
 }
 
-/* Lists that were given together may number rows of several tables: each brings its own rows up to date. */
+/* Lists that were given together may have ids of several tables. Checks that each list brings the rows of its own table
+ * up to date. */
 static void lists_of_two_tables(void **state)
 {
     Edges *x = *state;
@@ -170,7 +173,7 @@ static void wrong_use(void **state)
     Tensor *p = test_param(x->s, "p", 3, D, 1), *kept = kept_new(x->s, "kept", 3, D, &error);
     Tensor *y = scale(t, p, 2), *first = sum_squares(t, y), *second = sum(t, mul(t, y, y));
     assert_ok(backward(t, first, &error), error);
-    assert_false(backward(t, second, &e)); /* y's memory is given back */
+    assert_false(backward(t, second, &e)); /* y's memory is freed */
     failed_with(x, SP_USAGE, "each loss needs ops of its own");
     y = scale(t, p, 2);
     assert_ok(backward(t, sum_squares(t, y), &error), error);

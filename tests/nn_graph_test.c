@@ -1,9 +1,9 @@
-/* tests/nn_graph_test.c: graphs against plain dense code, and ranking. */
+/* tests/nn_graph_test.c: graphs equal plain dense code; ranking. */
 #include "tests/graph_testing.h"
 
 #include <math.h>
 
-/* [rows, cols] of a graph, zeros where no entry. */
+/* Returns a graph as a dense matrix [rows, cols], with zeros if there is no entry. */
 static double *dense(const Csr *g)
 {
     int64_t *start = malloc((size_t)(g->rows + 1) * sizeof *start);
@@ -69,7 +69,7 @@ static void adjacencies(void **state)
     store_free(s);
 }
 
-/* The k largest cosines of each row, ties to the lower id; [n, n]. */
+/* Returns the k largest cosines of each row, ties to the lower id: [n, n]. */
 static double *naive_knn(const float *x, int n, int d, int k)
 {
     double *a = calloc((size_t)(n * n), sizeof *a), *row = malloc((size_t)n * sizeof *row);
@@ -119,14 +119,14 @@ static void learned_graphs(void **state)
     Tape *t = tape_new(&device, true, &error);
     Tensor *x = test_param(s, "x", n, d, 3), *y = test_param(s, "y", n, d, 4), *w = test_param(s, "w", 1, 0, 5);
     float *hx = test_read(&device, x), *hy = test_read(&device, y), *hw = test_read(&device, w), zero[d] = {0};
-    tensor_write(&device, x, 4 * d, d, zero); /* a row of zeros is like nothing, itself not either */
+    tensor_write(&device, x, 4 * d, d, zero); /* a row of zeros is similar to no row, and not to itself */
     memset(hx + 4 * d, 0, sizeof zero);
     Csr *gx = knn_graph(t, x, 5, NULL), *gy = knn_graph(t, y, 3, NULL), *all = knn_graph(t, y, INT32_MAX, NULL);
     tape_must(t);
     double *kx = naive_knn(hx, n, d, 5), *ky = naive_knn(hy, n, d, 3), *kall = naive_knn(hy, n, d, n), *got = dense(gx);
     close_to(got, kx, n * n, 1e-6);
     free(got);
-    got = dense(all); /* fewer rows than k: all of them */
+    got = dense(all); /* fewer rows than k: every row is a neighbour */
     close_to(got, kall, n * n, 1e-6);
     assert_int_equal(all->entries, n * n);
     free(got);
@@ -152,7 +152,7 @@ static void learned_graphs(void **state)
     got = dense(set);
     close_to(got, want, n * n, 1e-6);
     free(got);
-    /* kept graphs: same values, the transpose in place, refilled under the same name */
+    /* kept graphs: the same values; the transpose in place; refilled under the same name */
     Csr *kept = csr_keep(t, s, "items", gy, &error);
     assert_non_null(kept);
     assert_ptr_equal(csr_keep(t, s, "items", mixed, &error), kept);
@@ -167,7 +167,7 @@ static void learned_graphs(void **state)
     size_t bytes = store_bytes(s);
     assert_non_null(csr_keep(t, s, "items", gy, &error));
     assert_int_equal(store_bytes(s), bytes);
-    tape_reset(t, (Draw){0}); /* the kept one outlives the step */
+    tape_reset(t, (Draw){0}); /* the kept graph is still valid after the step */
     float g[n * d];
     assert_true(backward(t, sum(t, spmm(t, kept, y)), &error) && tensor_grad(t, y, g, &error));
     for (int i = 0; i < n * d; i++) {
@@ -187,8 +187,8 @@ static void learned_graphs(void **state)
     store_free(s);
 }
 
-/* Entries dropped at random, as NGCF's node dropout does it: each entry is gone or larger, and the graphs of many
- * epochs have the whole one for their mean. */
+/* Drops entries at random, as NGCF's node dropout does. Checks that each entry is gone or larger, and that the mean
+ * over many epochs is the whole graph. */
 static void thinned_graphs(void **state)
 {
     (void)state;
@@ -225,7 +225,7 @@ static void thinned_graphs(void **state)
     store_free(s);
 }
 
-/* Dense, from host arrays; at(r, c): 0 where there is no entry */
+/* Returns host arrays as a dense matrix, with 0 if there is no entry. */
 static double *dense_host(const HostGraph *h)
 {
     double *a = calloc((size_t)(h->rows * h->cols), sizeof *a);
@@ -245,8 +245,8 @@ static void same_as_host(Csr *g, const HostGraph *h)
     free(want);
 }
 
-/* One name is one graph, refilled: scales stay scales, what was shared is not shared any more, and no memory is added
- * once the largest was there. */
+/* Checks that one name is one graph, which can be refilled: scales stay scales, shared arrays are no longer shared, and
+ * no memory is added after the largest graph. */
 static void refilled_graphs(void **state)
 {
     (void)state;
@@ -299,13 +299,14 @@ static void refilled_graphs(void **state)
     int32_t row[6];
     tensor_read(&device, g->row, 0, 6, row);
     assert_memory_equal(row, ((int32_t[]){0, 3, 4, 5, 8, 11}), sizeof row);
-    tensor_read(&device, g->tat, 0, 6, row); /* entry 0 is user 0's item 6, whose own entry is the last */
+    tensor_read(&device, g->tat, 0, 6, row); /* entry 0 is the pair of user 0 and item 6, whose own entry is the last */
     assert_memory_equal(row, ((int32_t[]){5, 3, 4, 1, 2, 0}), sizeof row);
     free(number);
     store_free(s);
 }
 
-/* The scores of a block's entries in the order of its transpose are the transpose's own, bit for bit. */
+/* Checks that the scores of a block's entries, in the order of its transpose, are the transpose's own scores, bit for
+ * bit. */
 static void turned_values(void **state)
 {
     (void)state;
@@ -335,7 +336,7 @@ static void turned_values(void **state)
     store_free(s);
 }
 
-/* gather by a list of a graph: the table needs as many rows as the list's largest id says. */
+/* Checks gather by a list of a graph: the table needs more rows than the list's largest id. */
 static void lists_are_checked(void **state)
 {
     (void)state;
@@ -406,7 +407,7 @@ static void ranking(void **state)
     float *hu = test_read(&device, u), *hv = test_read(&device, v);
     int64_t start[users + 1] = {0};
     int32_t item[users * items], ids[B] = {7, 0, 7, 10}, top[B * k];
-    for (int r = 0; r < users; r++) { /* user r has seen items j with j % (r + 2) == 0; user 10 all but three */
+    for (int r = 0; r < users; r++) { /* user r has items j with j % (r + 2) == 0; user 10 has all but three */
         start[r + 1] = start[r];
         for (int j = 0; j < items; j++)
             if (r == 10 ? j > 2 : j % (r + 2) == 0)

@@ -1,11 +1,14 @@
-/* tests/nn_inverse_test.c: the inverse of matrices against plain code in double precision. */
+/* tests/nn_inverse_test.c: the inverse of matrices equals plain code in double precision. */
 #include "tests/nn_testing.h"
 
 #include <math.h>
 
 enum { INNER = 40 };
-/* M M' / n for M [n, INNER] of numbers around 0, and a diagonal of 1; of 1 and -1 in turn: half of the eigenvalues are
- * below 0; of 1, with the rows in reverse order: every pivot is far from the diagonal; numbers without any order */
+/* Kinds of matrices. The first three are M M' / n, with M [n, INNER] of numbers around 0, plus a diagonal.
+ * - DEFINITE: the diagonal is 1.
+ * - INDEFINITE: the diagonal is 1 and -1 in turn, so half of the eigenvalues are negative.
+ * - REVERSED: the diagonal is 1 and the rows are in reverse order, so every pivot is far from the diagonal.
+ * - DRAWN: numbers without structure. */
 typedef enum Kind { DEFINITE, INDEFINITE, REVERSED, DRAWN, KINDS } Kind;
 
 static float *matrix(int64_t n, Kind kind)
@@ -23,7 +26,7 @@ static float *matrix(int64_t n, Kind kind)
     return a;
 }
 
-/* The largest |A X - 1| */
+/* Returns the largest |A X - 1|. */
 static double wrong_by(const float *a, const float *x, int64_t n)
 {
     double largest = 0;

@@ -1,4 +1,5 @@
-/* tests/nn_ops_test.c: the gradient of every op against central differences. One line an op in the table below. */
+/* tests/nn_ops_test.c: the gradient of every op is compared with central differences. One line per op in the table
+ * below. */
 #include "tests/nn_testing.h"
 
 #include <math.h>
@@ -34,7 +35,7 @@ static Linear layer(Tensor *w, Tensor *b)
     return (Linear){.w = w, .b = b, .N = w->shape[0], .K = w->shape[1]};
 }
 
-/* The same with a tape's tensor as input, whose gradient is dense. */
+/* Returns a tensor of the tape as input, whose gradient is dense. */
 static Tensor *made(Tape *t, Tensor *x)
 {
     return scale(t, x, 1.5f);
@@ -51,7 +52,7 @@ BUILD(b_linear_twice, Linear l = layer(p[1], NULL); return add(t, linear(t, p[0]
 BUILD(b_linear_act, Linear l = layer(p[1], p[2]); return linear_act(t, p[0], &l, act_now, 0.1f);)
 BUILD(b_linear_add, Linear l = layer(p[1], p[2]); return linear_add(t, p[0], &l, p[3]);)
 BUILD(b_linear_add_made, Linear l = layer(p[1], p[2]); Tensor *x = made(t, p[0]); return linear_add(t, x, &l, x);)
-/* Two adapters of rank 2, over the first three rows of the layer and over its last two. */
+/* Makes two adapters of rank 2, for the first three rows of the layer and for its last two. */
 static Linear adapted(Tape *t, Tensor **p)
 {
     Linear l = layer(p[1], NULL);
@@ -113,7 +114,7 @@ BUILD(b_attention_relative, return attention(t, p[0], texts(), 2, (Relative){p[1
 BUILD(b_attention_bias, Relative r = {scale(t, p[1], 0.5f), 6}; Tensor *x = attention(t, p[0], texts(), 3, r, true);
       return add(t, x, attention(t, p[0], texts(), 3, r, false));)
 
-/* p[0] as images of C channels, p[1] the weights of O x kernel x kernel, then the bias and the residual */
+/* p[0]: images of C channels; p[1]: weights of O x kernel x kernel; then the bias and the residual. */
 static Tensor *images(Tape *t, Tensor *x, int64_t H, int64_t W, int64_t C)
 {
     return reshape(t, x, 4, (int64_t[]){x->count / (H * W * C), H, W, C});
@@ -165,7 +166,7 @@ BUILD(b_sddmm, return sddmm(t, graph_values, p[0], p[1]);)
 BUILD(b_sddmm_self, return sddmm(t, graph_sym, p[0], p[0]);)
 BUILD(b_edge_softmax, return edge_softmax(t, graph_values, p[0]);)
 BUILD(b_edge_turn, return edge_turn(t, graph_block, graph_turned, p[0]);)
-/* Scores of one direction, attention of the other: what GRCN's items receive. */
+/* Scores of one direction, attention of the other: the sum over neighbours of GRCN's items. */
 BUILD(b_edge_turn_attention, Tensor *score = edge_turn(t, graph_block, graph_turned, sddmm(t, graph_block, p[0], p[1]));
       return spmm(t, graph_with(t, graph_turned, edge_softmax(t, graph_turned, score)), p[0]);)
 BUILD(b_knn, return spmm(t, knn_graph(t, p[0], 3, NULL), p[1]);)
@@ -267,7 +268,7 @@ static const Case cases[] = {
     {"bpr_loss, two parts", b_bpr_parts, {{3, 7}, {3, 7}, {3, 7}, {3, 5}, {3, 5}, {3, 5}}},
     {"bpr_loss, many parts", b_bpr_many, {{3, 5}, {3, 5}, {3, 5}}},
     {"bpr_loss, shared rows", b_bpr_shared, {{4, 6}, {4, 6}}},
-#ifndef SAPOR_MINIMAL /* has no kernels that only the training of encoders needs */
+#ifndef SAPOR_MINIMAL /* MINIMAL has no kernels that only the training of encoders needs */
     {"attention", b_attention, {{7, 24}}},
     {"attention, causal", b_attention_causal, {{7, 27}}},
     {"attention, relative", b_attention_relative, {{7, 24}, {2, 5}}},
@@ -411,7 +412,7 @@ static void gradients(void **state)
     device_close(&d);
 }
 
-/* What carries no gradient: the rest of the expression still does. */
+/* Checks tensors without a gradient: the rest of the expression still has one. */
 static void detached(void **state)
 {
     (void)state;
@@ -430,7 +431,7 @@ static void detached(void **state)
     device_close(&d);
 }
 
-/* A zero tensor has norm 0 and no direction; a zero row stays zero. */
+/* Checks gradients at zero: a zero tensor has norm 0 and no direction; a zero row stays zero. */
 static void at_zero(void **state)
 {
     (void)state;
@@ -447,8 +448,7 @@ static void at_zero(void **state)
     device_close(&d);
 }
 
-/* Each id once, and where the two lists' ids went. */
-/* Sorted ids against the definition: every id once, ascending, with its places in order. */
+/* Checks sorted ids against the definition: every id once, in ascending order, with its places in order. */
 static void groups_of_ids(void **state)
 {
     (void)state;
@@ -483,7 +483,7 @@ static void groups_of_ids(void **state)
     device_close(&device);
 }
 
-/* Lists that are declared to belong together give the bits of lists that are not. */
+/* Checks that lists declared as of one table give the same bits as other lists. */
 static void ids_of_one_table(void **state)
 {
     (void)state;
@@ -516,6 +516,7 @@ static void ids_of_one_table(void **state)
     device_close(&device);
 }
 
+/* Checks that `distinct` lists each id once, and that it gives the places of both lists' ids. */
 static void distinct_ids(void **state)
 {
     (void)state;

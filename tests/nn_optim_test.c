@@ -36,23 +36,25 @@ static void model_free(Model *m)
 
 typedef enum Kinds { ROWS = 1, FACTORS = 2, MIXED = 4, GATHERED = 8, ALL = 15 } Kinds;
 
-/* A loss that reaches parameters by other ways in other steps. */
+/* Returns a loss that changes with the step: it reaches the parameters through other ops in each step. */
 static Tensor *loss_of(Model *m, int step, Kinds kinds)
 {
     int32_t id[3][B];
     for (int k = 0; k < 3; k++)
-        for (int b = 0; b < B; b++) /* few distinct ones: duplicates inside a batch, rows left alone for long */
+        /* few distinct ids: duplicates in a batch, and rows that are not read for many steps */
+        for (int b = 0; b < B; b++)
             id[k][b] = (int32_t)draw_below((Draw){100 + (uint64_t)k, DRAW_TEST, (uint32_t)step}, (uint64_t)b,
                                            step % 7 ? 9 : I);
     Tape *t = m->t;
     Tensor *u = gather(t, m->users, input_i32(t, id[0], B));
     Tensor *pos = input_i32(t, id[1], B), *neg = input_i32(t, id[2], B);
     Tensor *loss = NULL;
-    if (kinds & ROWS && step % 5 != 4) { /* in some steps the items get no gradient at all */
+    if (kinds & ROWS && step % 5 != 4) { /* in some steps the items have no gradient */
         Tensor *p = gather(t, m->items, pos), *n = gather(t, m->items, neg);
         loss = add(t, bpr_loss(t, 1, &(Triples){u, p, n, 0}, 0), scale(t, frobenius(t, p), 0.01f));
     }
-    if (kinds & GATHERED) { /* the gradient of some rows in two factors; in some steps of other rows too */
+    /* the gradient of some rows is in two factors; in some steps other rows have a gradient too */
+    if (kinds & GATHERED) {
         Tensor *pos_at, *neg_at, *some = distinct(t, pos, neg, &pos_at, &neg_at);
         Tensor *rows = gather(t, m->features, some), *y = linear_act(t, rows, &m->project, ACT_LEAKY_RELU, 0.01f);
         Tensor *x = bpr_loss(t, 1, &(Triples){u, gather(t, y, pos_at), gather(t, y, neg_at), 0}, 0.01f);
@@ -78,7 +80,7 @@ static Tensor *loss_of(Model *m, int step, Kinds kinds)
     return loss;
 }
 
-/* What the lazy ways must equal: every gradient made dense before the step. */
+/* Makes every gradient dense before the step. The lazy forms must give the same bits. */
 static void force_dense(Tape *t)
 {
     for (ParamGrad *g = t->grads; g; g = g->next) {
@@ -112,7 +114,7 @@ static void train(Model *m, Optim o, int from, int to, Kinds kinds, bool dense)
     }
 }
 
-/* n floats of two stores' device memory */
+/* Reports whether n floats of the device memory of two stores are equal. */
 static bool same_floats(const Store *of_a, const float *a, const Store *of_b, const float *b, int64_t n)
 {
     size_t bytes = (size_t)n * sizeof *a;
@@ -152,7 +154,7 @@ static void lazy_is_dense(void **state)
             Optim o = optim_adam(0.05);
             o.skip_missing = variant == 1;
             o.weight_decay = variant == 2 ? 0.01 : 0;
-            int steps = kinds == ROWS ? HISTORY + 20 : 40; /* more steps than the history holds */
+            int steps = kinds == ROWS ? HISTORY + 20 : 40; /* more steps than the history has room for */
             train(&lazy, o, 0, steps, kinds, false);
             train(&dense, o, 0, steps, kinds, true);
             same_stores(lazy.s, dense.s);
@@ -161,7 +163,7 @@ static void lazy_is_dense(void **state)
         }
 }
 
-/* The same bits whatever the number of threads. */
+/* Checks that the bits do not depend on the number of threads. */
 static void threads(void **state)
 {
     (void)state;
@@ -173,7 +175,7 @@ static void threads(void **state)
     model_free(&three);
 }
 
-/* Adam of the paper, in double, on a gradient that is given: what one parameter should become. */
+/* Computes Adam of the paper in double, on a given gradient: the expected value of one parameter. */
 static void against_the_formula(void **state)
 {
     (void)state;
@@ -246,8 +248,8 @@ static void assert_same_numbers(const Model *m, const Tensor *x, const Model *ot
     free(q);
 }
 
-/* A parameter is stepped by the first group that its name fits, at the group's rate; one that fits none stays as it
- * is, with a gradient and without. */
+/* Checks that the first group whose name matches updates a parameter, at the group's rate. A parameter without a group
+ * does not change, with a gradient or without. */
 static void groups(void **state)
 {
     (void)state;
@@ -267,7 +269,7 @@ static void groups(void **state)
         assert_same_numbers(&grouped, grouped.items, &all, all.items, false);
         assert_same_numbers(&grouped, grouped.project.w, &start, start.project.w, true);
         assert_same_numbers(&all, all.project.w, &start, start.project.w, false);
-        float *before = test_read(&grouped.d, grouped.users); /* momentum does not move it either */
+        float *before = test_read(&grouped.d, grouped.users); /* momentum does not change it */
         own.groups = none;
         own.group_count = COUNT(none);
         train(&grouped, own, 4, 9, ROWS | FACTORS, false);
@@ -302,7 +304,7 @@ static void checkpoints_go_on(void **state)
     train(&m, o, 0, 11, ALL, false);
     save(&m, path);
     train(&m, o, 11, 23, ALL, false);
-    train(&fresh, o, 50, 53, ROWS, false); /* leaves rows with pending steps, which the load must clear */
+    train(&fresh, o, 50, 53, ROWS, false); /* leaves rows with delayed steps, which the load must clear */
     Arena *a = arena_new(NULL, 0);
     Weights *w = weights_open(path, a, &error);
     assert_non_null(w);
@@ -325,7 +327,7 @@ static void checkpoints_go_on(void **state)
     assert_non_null(x);
     error_clear(&e);
     param_new(other, "nobody", 2, 2, (Init){INIT_ZERO, 0}, 0, &error);
-    x->shape[1] = D; /* the first fits now, the second is missing: nothing is loaded */
+    x->shape[1] = D; /* the first tensor fits now, the second is missing: nothing is loaded */
     assert_false(store_load(other, w, &e));
     assert_non_null(strstr(e.message, "tensor nobody"));
     float zero = 1;
@@ -353,8 +355,8 @@ static void steady_step_allocates_nothing(void **state)
     assert_int_equal(h.live, 0);
 }
 
-/* Memory that runs out anywhere: an error, no crash, no leak, and parameters that were not half stepped are not looked
- * at. */
+/* Lets memory run out in every place. Checks for an error, without a crash or a leak. Parameters may be updated in
+ * part, and are not compared. */
 static void out_of_memory(void **state)
 {
     (void)state;

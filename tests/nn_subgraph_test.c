@@ -1,9 +1,10 @@
-/* tests/nn_subgraph_test.c: what a batch needs of a graph: rows, the nodes that they read, lists of ids. */
+/* tests/nn_subgraph_test.c: the part of a graph that a batch needs: rows, the nodes that they read, lists of ids. */
 #include "tests/graph_testing.h"
 
 #include <math.h>
 
-/* Some rows of A x by way of the nodes that they read: the same bits, the same gradients. */
+/* Computes some rows of A x from the nodes that they read. Checks that the bits and the gradients are those of the
+ * whole product. */
 static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, bool all)
 {
     int64_t D = cols_of(x);
@@ -41,7 +42,8 @@ static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, b
 static void rows_of_graphs(void **state)
 {
     (void)state;
-    /* The nodes that the second read hold 15 of 18 entries, the first's 6: its own and 2's and 5's. */
+    /* The nodes read by the second list have 15 of 18 entries. Those of the first list have 6: its own and those of
+     * nodes 2 and 5. */
     static const int32_t one[] = {3}, few[] = {3, 9}, many[] = {1, 4, 7, 11};
     Store *s = store_new(&device, &error);
     Tensor *x = test_param(s, "x", N, 6, 21);
@@ -54,7 +56,7 @@ static void rows_of_graphs(void **state)
     store_free(s);
 }
 
-/* Ids at given places of a list; places outside it are refused. */
+/* Checks ids at given places of a list; places outside of the list are refused. */
 static void picked_ids(void **state)
 {
     (void)state;
@@ -75,7 +77,7 @@ static void picked_ids(void **state)
     tape_free(t);
 }
 
-/* The same of a graph that is not square. */
+/* The same for a graph that is not square. */
 static void rows_of_blocks(void **state)
 {
     (void)state;
@@ -96,8 +98,8 @@ static void rows_of_blocks(void **state)
     }
 }
 
-/* A graph whose values carry gradient, its rows taken, all else dropped: the gradient of the whole. What was dropped is
- * refused. */
+/* Takes rows of a graph whose values have a gradient, and drops everything else. Checks that the gradient is that of
+ * the whole graph, and that a dropped tensor is refused. */
 static void dropped(void **state)
 {
     (void)state;
@@ -107,7 +109,7 @@ static void dropped(void **state)
     Tensor *x = test_param(s, "x", n, D, 31), *y = test_param(s, "y", n, D, 32);
     float gx[3][n * D], gy[3][n * D];
     Tape *t = tape_new(&device, true, &error);
-    for (int drops = 0; drops < 3; drops++) { /* 2: the rows are taken before there are values */
+    for (int drops = 0; drops < 3; drops++) { /* 2: the rows are taken before the values exist */
         tape_reset(t, (Draw){0});
         Tensor *ids = input_i32(t, wanted, COUNT(wanted)), *from, *at;
         int64_t mark = tape_mark(t);
@@ -120,7 +122,7 @@ static void dropped(void **state)
         Tensor *h = spmm(t, few, from ? gather(t, y, from) : y);
         if (drops)
             tape_drop(t, mark, 1, &h);
-        for (int i = 0; drops && i < 8; i++) /* what was given back is written over */
+        for (int i = 0; drops && i < 8; i++) /* overwrites the freed memory */
             input_f32(t, gx[0], 2, (int64_t[]){n, D});
         assert_true(backward(t, sum_squares(t, h), &error));
         assert_true(tensor_grad(t, x, gx[drops], &error) && tensor_grad(t, y, gy[drops], &error));

@@ -1,4 +1,4 @@
-/* tests/nn_test.c: the tape, layers as they are loaded, inference plans. */
+/* tests/nn_test.c: the tape, loaded layers, inference plans. */
 #include "tests/nn_testing.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 static Device device;
 static Hold hold; /* packed as float32 */
 
-/* A named array of test numbers; the caller frees data. */
+/* Returns a named array of test numbers. The caller frees `data`. */
 static Array array(const char *name, uint64_t seed, int dims, const int64_t *shape)
 {
     Array a = {.name = {name, strlen(name)}, .type = F32, .dims = dims, .count = 1, .file = "model.safetensors"};
@@ -29,7 +29,7 @@ static void near_all(const float *a, const float *b, int64_t n, double tolerance
             fail_msg("number %lld: %g, not %g", (long long)i, (double)a[i], (double)b[i]);
 }
 
-/* ---- planned inference: a little of everything that encoders use ----------------------------- */
+/* ---- planned inference: an example of each op that encoders use ------------------------------ */
 
 enum { WIDTH = 12, VOCABULARY = 9 };
 typedef struct Net {
@@ -106,7 +106,8 @@ static Tensor *encode_images(Tape *t, const void *model, const void *input)
     return softmax(t, reshape(t, mean_pool(t, x), SHAPE(*B * 16)));
 }
 
-/* Planned results equal plain ones to the bit, and tensors that live at the same time share no memory. */
+/* Checks that planned results have the bits of plain results, and that tensors that are valid at the same time share no
+ * memory. */
 static void plan_equals_plain(Tape *planned, Tape *plain, Forward *forward, const Net *m, const void *input)
 {
     int64_t shape[4];
@@ -130,7 +131,7 @@ static void plan_equals_plain(Tape *planned, Tape *plain, Forward *forward, cons
                             p->offset[j] + p->buffer[j].bytes <= p->offset[i]);
     }
     assert_int_equal(plan_bytes(planned), p->bytes);
-    assert_true(p->bytes < all * 2 / 3); /* memory is used again */
+    assert_true(p->bytes < all * 2 / 3); /* memory is reused */
 }
 
 static void planned_inference(void **state)
@@ -145,7 +146,7 @@ static void planned_inference(void **state)
     const Texts texts[] = {{ids, {2, 12, a}}, {ids, {3, 9, b}}, {ids, {1, 12, c}}};
     size_t requests = 0;
     for (int round = 0; round < 3; round++) {
-        if (round == 2) /* all plans are known and the block is large enough */
+        if (round == 2) /* all plans exist and the block is large enough */
             requests = h.requests;
         for (size_t i = 0; i < COUNT(texts); i++)
             plan_equals_plain(planned, plain, encode_texts, &m, &texts[i]);
@@ -172,7 +173,7 @@ static void planned_inference(void **state)
     assert_int_equal(h.live, 0);
 }
 
-/* More shapes than plans are kept for: the one used longest ago goes. */
+/* More shapes than the number of kept plans: the least recently used plan is removed. */
 static void many_shapes(void **state)
 {
     (void)state;
@@ -190,7 +191,7 @@ static void many_shapes(void **state)
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-/* The choice of squares reaches the kernel. */
+/* Checks that the choice of wider squares is passed to the kernel. */
 static void wider_squares(void **state)
 {
     (void)state;
@@ -254,7 +255,7 @@ static void folded_convolution(void **state)
     assert_error(e, SP_SHAPE, "tensor mean");
     assert_false(conv_load(&c, s, &gamma, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 1, &hold, &e));
     assert_error(e, SP_SHAPE, "tensor gamma");
-    /* O is no multiple of 3 groups */
+    /* O is not a multiple of 3 groups */
     assert_false(conv_load(&c, s, &w, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 3, &hold, &e));
     assert_error(e, SP_USAGE, "tensor w");
     free(got);
@@ -268,7 +269,7 @@ static void folded_convolution(void **state)
     store_free(s);
 }
 
-/* Three weights stacked, one without bias, equal three layers. */
+/* Checks that three stacked weights, one without bias, equal three layers. */
 static void stacked_linear(void **state)
 {
     (void)state;
@@ -310,7 +311,7 @@ static void stacked_linear(void **state)
     store_free(s);
 }
 
-/* Aligned float32 is seen where it lies; other types and places are converted. */
+/* Checks that an array of aligned float32 is used without a copy; other types and addresses are converted. */
 static void arrays_in_the_store(void **state)
 {
     (void)state;
@@ -327,7 +328,7 @@ static void arrays_in_the_store(void **state)
     odd.data = bytes + 1;
     const uint16_t halves[] = {0x3c00, 0xc000};
     half.data = halves;
-    /* the name is taken: it has none */
+    /* both names are new copies */
     Tensor *copy = store_array(s, &odd, &error), *wide = store_array(s, &half, &error);
     float *x = test_read(&device, copy), *y = test_read(&device, wide);
     assert_memory_equal(x, a.data, 48);
@@ -347,11 +348,12 @@ static void arrays_in_the_store(void **state)
     store_free(s);
 }
 
-/* The gradient to a packed layer's input is that to a plain layer's with the weights that packing leaves. */
+/* Checks that the gradient to the input of a packed layer equals that of a plain layer with the weights after packing.
+ */
 static void gradients_through_packed_weights(void **state)
 {
     if (!device.k->gemm_unpack)
-        skip(); /* MINIMAL trains no encoders */
+        skip(); /* MINIMAL does not train encoders */
     (void)state;
     enum { M = 5, N = 600, K = 37 }; /* N: more than one part of the weights */
     float *c = test_numbers(9, M * N);
@@ -393,7 +395,8 @@ static void gradients_through_packed_weights(void **state)
     free(c);
 }
 
-/* Three arrays of a fused layer, two of them trained: each has its name, its gradient and its optimiser state. */
+/* A fused layer has three arrays, two of them trained. Checks that each has its name, its gradient and its optimiser
+ * state. */
 static void stacked_parameters(void **state)
 {
     (void)state;
@@ -408,13 +411,13 @@ static void stacked_parameters(void **state)
     assert_true(q && q->param && v && v->param && bias && bias->param && !store_find(s, "k") &&
                 !store_find(s, "q.bias"));
     assert_true(fused.w->needs_grad && !fused.w->param && fused.w->data == q->data);
-    Store *other = store_new(&device, &error); /* v alone, as a layer of its own */
+    Store *other = store_new(&device, &error); /* v alone, as a layer */
     assert_true(linear_load(&alone, other, 1, &ws[2], &bs[2], &(Hold){.train_w = 1, .train_b = 1}, &error));
     Tape *t = tape_new(&device, true, &error);
     float *x = test_numbers(6, M * K), got[N * K], expected[N * K], *before = test_read(&device, fused.w);
     Tensor *in = input_f32(t, x, SHAPE(M, K));
     Tensor *loss = sum_squares(t, linear(t, in, &fused));
-    loss = add(t, loss, sum_squares(t, q)); /* a part that is read by itself, too */
+    loss = add(t, loss, sum_squares(t, q)); /* a part that is also read separately */
     assert_true(backward(t, loss, &error));
     assert_true(tensor_grad(t, v, got, &error));
     Optim sgd = {.kind = OPTIM_SGD, .lr = 0.5};
@@ -473,7 +476,8 @@ static void failures_stick(void **state)
     tape_reset(t, (Draw){0});
     assert_true(tape_ok(t, &e));
 
-    Tensor *a = scale(t, x, 2); /* a tensor of another tape, of an earlier step, none at all, of another type */
+    /* a tensor of another tape, of an earlier step, a missing tensor, a tensor of another type */
+    Tensor *a = scale(t, x, 2);
     add(other, a, a);
     assert_false(tape_ok(other, &e));
     assert_error(e, SP_USAGE, "add: input 0 belongs to another tape");
@@ -512,7 +516,7 @@ static void failures_stick(void **state)
     store_free(s);
 }
 
-/* Every op and every backward pass is in the trace, with its work. */
+/* Checks that every op and every backward pass is in the trace with its work. */
 static void traced(void **state)
 {
     (void)state;

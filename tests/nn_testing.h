@@ -1,4 +1,4 @@
-/* tests/nn_testing.h: what the tests of nn/ share: a device, parameters with known numbers, host copies. */
+/* tests/nn_testing.h: shared by the tests of nn/: a device, parameters with known numbers, host copies. */
 #ifndef SAPOR_NN_TESTING_H
 #define SAPOR_NN_TESTING_H
 
@@ -15,7 +15,7 @@ static inline Device test_device(const Heap *heap, int threads)
     return d;
 }
 
-/* Number i of a stream: away from zero, so that kinks there do not disturb finite differences. */
+/* Returns number i of a stream. Its size is 0.2 or more, so that a kink at 0 does not disturb finite differences. */
 static inline float test_number(uint64_t seed, int64_t i)
 {
     float u = 2 * draw_uniform((Draw){seed, DRAW_TEST, 0}, (uint64_t)i) - 1;

@@ -1,4 +1,4 @@
-/* tests/optimisers_test.c: Fifty steps of each optimiser, and the rates of schedules, against float64 PyTorch
+/* tests/optimisers_test.c: fifty steps of each optimiser, and the learning rates of schedules, equal float64 PyTorch
  * (tests/golden/optimisers_float64.py). */
 #include "tests/nn_testing.h"
 
@@ -34,7 +34,7 @@ static int golden_close(void **state)
     return 0;
 }
 
-/* `count` numbers from element `first` of PREFIX.NAME. */
+/* Reads `count` numbers from element `first` of PREFIX.NAME. */
 static void golden_read(const Golden *g, const char *prefix, const char *name, int64_t first, int64_t count, float *to)
 {
     char full[128];
@@ -52,7 +52,8 @@ typedef struct Run50 {
     Tensor *x[2]; /* the table, the head */
 } Run50;
 
-/* A loss whose gradient is what the golden file gives for a step. By rows: a gather of the rows that are not zero. */
+/* Returns a loss whose gradient is the golden file's gradient of a step. by_rows: a gather of the rows that are not
+ * zero. */
 static Tensor *loss_at(const Golden *g, Run50 *r, int step, bool by_rows)
 {
     float all[ROWS * D], head[HEAD], some[ROWS * D];
@@ -112,7 +113,8 @@ static void check(const Golden *g, const char *name, Optim o, bool by_rows)
         golden_read(g, prefix, names[i], 0, r.x[i]->count, expected);
         for (int64_t j = 0; j < r.x[i]->count; j++)
             largest = fmaxf(largest, fabsf(expected[j]));
-        for (int64_t j = 0; j < r.x[i]->count; j++) /* of the tensor's largest number: float32 has rounded 50 times */
+        /* relative to the tensor's largest number: float32 has rounded 50 times */
+        for (int64_t j = 0; j < r.x[i]->count; j++)
             if (!(fabsf(found[j] - expected[j]) <= 1e-6f * largest))
                 fail_msg("%s%s, %s[%lld]: %.9g, expected %.9g", name, by_rows ? " by rows" : "", names[i], (long long)j,
                          (double)found[j], (double)expected[j]);
@@ -206,7 +208,7 @@ static void schedules(void **state)
                 schedule_rate(&cosine, 90) == schedule_rate(&cosine, 30));
 }
 
-/* Each number of a gradient is clipped. */
+/* Checks that each number of a gradient is clipped. */
 static void clip_value(void **state)
 {
     Run50 r = run_open(*state);
@@ -224,7 +226,7 @@ static void clip_value(void **state)
     run_close(&r);
 }
 
-/* A parameter keeps to one optimiser: the state of another is missing. */
+/* Checks that a parameter cannot change to another optimiser: the state of the other is missing. */
 static void another_optimiser(void **state)
 {
     Run50 r = run_open(*state);

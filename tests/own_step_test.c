@@ -1,6 +1,6 @@
-/* tests/own_step_test.c: a recommender that drives its own step: two phases, two optimisers, vectors kept from the last
- * step. Killed and stopped at many points and resumed, it ends with the bytes of an undisturbed run. What a run tells,
- * in which order; when a loss that is not finite is found; checkpoints with kept tensors. */
+/* tests/own_step_test.c: a recommender with a training step of its own: two phases, two optimisers, vectors kept from
+ * the last step. A run that is killed or stopped at many points and resumed has the bytes of an undisturbed run. Also
+ * the events of a run and their order, when a loss that is not finite is found, and checkpoints with kept tensors. */
 #include "tests/given_testing.h"
 
 #include <math.h>
@@ -16,7 +16,7 @@ typedef struct OwnSettings {
     int64_t factors;
     double critic_lr;
     int critic;                   /* an OptimKind */
-    int64_t nan_epoch, nan_batch; /* where the first loss is not a number; nan_epoch -1: nowhere */
+    int64_t nan_epoch, nan_batch; /* the place of the first loss that is NaN; nan_epoch -1: none */
 } OwnSettings;
 static const Setting settings[] = {
     {"factors", "8", "8", "length of the vectors", I64_OF(OwnSettings, factors), 1, 64, NULL},
@@ -27,8 +27,9 @@ static const Setting settings[] = {
     {0},
 };
 typedef struct Own {
-    Tensor *user, *item, *critic;  /* [U, D], [I, D]: Adam, the items at half the rate; [1, D]: its own */
-    Tensor *last_user, *last_item; /* what the last step scored with */
+    /* [U, D], [I, D]: trained by Adam, the items at half the rate; [1, D]: its own optimiser */
+    Tensor *user, *item, *critic;
+    Tensor *last_user, *last_item; /* vectors with which the last step computed scores */
 } Own;
 static const ParamGroup tables[] = {{"user", 1}, {"item", 0.5}}, critics[] = {{"critic", 1}};
 static int64_t steps; /* taken in this process */
@@ -54,14 +55,14 @@ static bool init(Model *m, Error *e)
     return e->code == SP_OK;
 }
 
-/* How much higher the critic scores positives than negatives. */
+/* Returns the mean difference between the critic's scores of positives and of negatives. */
 static Tensor *margin(Tape *t, const Own *w, Tensor *pos, Tensor *neg)
 {
     return mean(t, sub(t, matmul(t, pos, false, w->critic, true), matmul(t, neg, false, w->critic, true)));
 }
 
-/* First the critic learns to score positives higher than negatives, by an optimiser and a schedule of its own; then
- * users and items learn BPR against it, by Adam. */
+/* Takes a step in two phases. First the critic is trained to give positives higher scores than negatives, with its own
+ * optimiser and schedule. Then users and items are trained by BPR against the critic, with Adam. */
 static bool step(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
 {
     const OwnSettings *s = m->settings;
@@ -133,7 +134,7 @@ static bool run(Bench *b, const char *out, const char *extra, TrainVisit *visit,
     return ok;
 }
 
-/* Ends a run at its n-th event: with an error, or as kill -9 does. */
+/* Ends a run at its n-th event: with an error, or like kill -9. */
 typedef struct Cut {
     int at;
     bool kill;
@@ -166,7 +167,7 @@ static void kill_and_resume(Bench *b, const char *critic)
     int kills = 0;
     for (size_t i = 0; i < COUNT(ats); i++) {
         const char *out = arena_printf(b->arena, &(Error){0}, "%s/killed%zu%s", b->folder, i, critic ? critic : "");
-        for (int again = 0; again < 2; again++) { /* a second kill on the way, of the resumed run */
+        for (int again = 0; again < 2; again++) { /* the resumed run is killed too */
             pid_t child = fork();
             assert_true(child >= 0);
             if (child == 0) {
@@ -192,7 +193,7 @@ static void killed_and_resumed_it_is_the_same(void **state)
     Error e = {0};
     kill_and_resume(b, NULL);
     kill_and_resume(b, "critic=adamw");
-    if (kernels_cpu(NULL, &e)->rmsprop) /* not in MINIMAL */
+    if (kernels_cpu(NULL, &e)->rmsprop) /* MINIMAL does not have it */
         kill_and_resume(b, "critic=rmsprop");
 }
 
@@ -210,7 +211,8 @@ static void stopped_and_resumed_it_is_the_same(void **state)
     assert_same_folders(b->arena, whole, out);
 }
 
-/* Both phases learn: other rates give other vectors; and the last step's vectors are what was evaluated. */
+/* Checks that both phases train: other rates give other vectors. The vectors of the last step must be those that were
+ * evaluated. */
 static void both_optimisers_step(void **state)
 {
     Bench *b = *state;
@@ -232,14 +234,14 @@ static void both_optimisers_step(void **state)
     Npy file;
     assert_ok(npy_open(&file, path_join(b->arena, whole, "item.npy", &e), b->arena, &e), e);
     const Json *best = json_get(weights_metadata(x), "best_epoch");
-    if (text_is(best->text, "6")) /* the last epoch's */
+    if (text_is(best->text, "6")) /* the best epoch is the last */
         assert_memory_equal(file.array.data, kept->data, (size_t)kept->count * sizeof(float));
     npy_close(&file);
     weights_close(x);
     weights_close(y);
 }
 
-/* ---- what a run tells ------------------------------------------------------------------------ */
+/* ---- events of a run ------------------------------------------------------------------------- */
 
 typedef struct Told {
     int count[TRAIN_END + 1];
@@ -280,7 +282,7 @@ static void events_come_in_order(void **state)
     Told t = {0};
     assert_ok(run(b, NULL, NULL, note, &t, &e), e);
     assert_int_equal(t.batches, (USERS * (OWN - 2) + BATCH - 1) / BATCH);
-    assert_int_equal(t.count[TRAIN_DATA], 0); /* the data were given */
+    assert_int_equal(t.count[TRAIN_DATA], 0); /* data in memory: nothing is loaded */
     assert_int_equal(t.count[TRAIN_BEGIN], 1);
     assert_int_equal(t.count[TRAIN_BATCH], EPOCHS * t.batches);
     assert_int_equal(t.count[TRAIN_EPOCH], EPOCHS);
@@ -289,8 +291,8 @@ static void events_come_in_order(void **state)
     assert_true(isfinite(t.losses[0]) && t.losses[EPOCHS - 1] < t.losses[0]);
 }
 
-/* A loss that is not finite is found at once where kernels read host memory, else within 16 steps and at the end of an
- * epoch; the message names its step. */
+/* Checks that a loss that is not finite is found immediately if kernels read host memory, and otherwise within 16 steps
+ * and at the end of an epoch. The message names its step. */
 static void losses_that_are_not_finite(void **state)
 {
     Bench *b = *state;
@@ -322,8 +324,10 @@ static void formats_of_checkpoints(void **state)
 {
     Bench *b = *state;
     static const struct {
-        const char *old, *new, *says;                            /* of the same length: the header's */
-    } cases[] = {{"\"format\":\"2\"", "\"format\":\"1\"", NULL}, /* a tensor's presence decides what can be loaded */
+        /* of equal length, because the header has a fixed length */
+        const char *old, *new, *says;
+        /* the tensors in the file decide whether it can be loaded */
+    } cases[] = {{"\"format\":\"2\"", "\"format\":\"1\"", NULL},
                  {"\"format\":\"2\"", "\"format\":\"3\"", "metadata format: 1 or 2 is expected"},
                  {"\"last.user\"", "\"lost.user\"", "tensor last.user: missing"},
                  {"\"last.item\"", "\"lost.item\"", "tensor last.item: missing"},
@@ -349,9 +353,9 @@ static void formats_of_checkpoints(void **state)
     test_write(whole, "checkpoint.safetensors", bytes);
 }
 
-/* ---- data that are given --------------------------------------------------------------------- */
+/* ---- data in memory -------------------------------------------------------------------------- */
 
-/* Their protocol is the run's; ratings may be missing. */
+/* Checks that the protocol of data in memory is that of the run, and that ratings may be missing. */
 static void given_data(void **state)
 {
     Bench *b = *state;

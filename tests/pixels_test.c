@@ -1,14 +1,14 @@
-/* tests/pixels_test.c: pixels equal Pillow's and torchvision's, and what an encoder reads equals what transformers'
- * image processors give (tests/golden/make_images.py).
+/* tests/pixels_test.c: pixels equal Pillow's and torchvision's, and the input of an encoder equals the output of
+ * transformers' image processors (tests/golden/make_images.py).
  *
- * For tests/golden/check_pixels.py: LIST names an image a line, and OUT receives of each int32 width, int32 height
- * (-1 -1 where it fails), then its numbers.
+ * The program also works for tests/golden/check_pixels.py. LIST names one image per line. For each image, OUT receives
+ * the width and the height as int32 (-1 -1 if the image fails), then its numbers.
  *
- * pixels_test --pixels MODES LIST OUT writes RGB bytes, of each image all MODES, which are between commas: "decode",
- * "FILTER W H" (squash), or "FILTER W H SHORT" (short side, then centre crop); FILTER is a name of FILTERS, with 12
- * behind it for Pillow 12, tv for torchvision.
+ * pixels_test --pixels MODES LIST OUT writes RGB bytes, for each image in all MODES. Modes are separated by commas:
+ * "decode", "FILTER W H" (squash), or "FILTER W H SHORT" (short side, then centre crop). FILTER is a name of FILTERS,
+ * followed by 12 for Pillow 12 or tv for torchvision.
  *
- * pixels_test --values KIND FOLDER RESIZER LIST OUT writes floats, of FOLDER's preprocessor_config.json and the
+ * pixels_test --values KIND FOLDER RESIZER LIST OUT writes floats, by FOLDER's preprocessor_config.json and the
  * defaults of that kind of encoders. RESIZER is pil or torchvision. */
 #include "extractors/loading.h" /* before cmocka, which has a macro named fail */
 
@@ -147,7 +147,7 @@ static uint64_t fnv(const void *data, size_t n)
     return h;
 }
 
-static bool readable(const char *name) /* whether this build decodes such a file to Pillow's pixels */
+static bool readable(const char *name) /* reports whether this build decodes this file to Pillow's pixels */
 {
 #ifndef HAVE_JPEG
     if (strstr(name, ".jpg"))
@@ -157,7 +157,7 @@ static bool readable(const char *name) /* whether this build decodes such a file
     if (strstr(name, ".webp"))
         return false;
 #endif
-#ifndef HAVE_PNG /* stb_image takes the high byte of 16-bit grey, and compares tRNS by its own bits */
+#ifndef HAVE_PNG /* stb_image takes the high byte of 16-bit grey, and compares tRNS with its own bits */
     static const char *const OTHERS[] = {"I16", "grey16", "palette_short", "grey2_trns3", "sixteen2_trns"};
     for (size_t i = 0; i < COUNT(OTHERS); i++)
         if (strstr(name, OTHERS[i]))
@@ -205,7 +205,8 @@ static void pixels_are_pillows(void **state)
     arena_free(a);
 }
 
-/* What a preprocessor_config.json makes of an image: the floats of transformers' image processors, bit by bit. */
+/* Checks the floats that a preprocessor_config.json makes of an image: they are those of transformers' image
+ * processors, bit by bit. */
 static void values_are_the_processors(void **state)
 {
     (void)state;

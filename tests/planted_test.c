@@ -1,11 +1,12 @@
-/* tests/planted_test.c: what recommenders learn from groups of users and items that are in the data. */
+/* tests/planted_test.c: recommenders learn groups of users and items that are planted in the data. */
 #include "recsys/training.h"
 
 #include "tests/testing.h"
 
 enum { GROUPS = 3, MEMBERS = 24, OWN = 16, TRAINED = 10 };
 
-/* Users of a group like the group's items: 10 of 16 are known, and the six others come first. */
+/* Makes users who like the items of their group: 10 of 16 are in the train part, and the other six must be recommended
+ * first. */
 static void planted(DataSet *d, Arena *a)
 {
     Error e = {0};
@@ -28,7 +29,7 @@ static void planted(DataSet *d, Arena *a)
     }
 }
 
-/* The contrast has little weight: it moves the users of a group apart. */
+/* The contrastive loss has a small weight, because it separates the users of a group. */
 static void groups_are_learned(void **state)
 {
     (void)state;
@@ -55,7 +56,7 @@ static void groups_are_learned(void **state)
         assert_ok(train_run(&d, &c, &r, a, &e), e);
         double recall = score_of(&r.test, "Recall", 6);
         printf("  %-8s %-14s %-14s Recall@6 %.3f\n", cases[i].model, cases[i].variant, cases[i].more, recall);
-        assert_true(recall > 0.9); /* by chance .16 */
+        assert_true(recall > 0.9); /* a random order has .16 */
     }
     arena_free(a);
     device_close(&d);

@@ -1,4 +1,4 @@
-/* tests/prepare_record_test.c: lines of Amazon's files, JSON and Python, and files read line by line. */
+/* tests/prepare_record_test.c: lines of Amazon's files, in JSON and in Python; files that are read line by line. */
 #include "recsys/data/prepare/prepare.h"
 
 #include "tests/recsys_testing.h"
@@ -13,7 +13,7 @@ static void records_are_read(void **state)
 {
     (void)state;
     static const struct {
-        const char *line, *text; /* of the member "a" */
+        const char *line, *text; /* the value of the member "a" */
     } CASES[] = {
         {"{\"a\": \"x\"}", "x"},
         {" { \"a\" : \"\\u00e9\\n\" } ", "\xc3\xa9\n"},
@@ -23,13 +23,13 @@ static void records_are_read(void **state)
         {"{U'a': U\"x\"}", "x"},
         {"{'a': \"it's\"}", "it's"},
         {"{'a': 'it\\'s \\\"so\\\" \"or\" so'}", "it's \"so\" \"or\" so"},
-        {"{'a': '\\xe9\\t\\x41'}", "\xc3\xa9\tA"}, /* as Python 3 reads it, not as a byte */
+        {"{'a': '\\xe9\\t\\x41'}", "\xc3\xa9\tA"}, /* as Python 3 reads it: a character, not a byte */
         {"{'a': '\\u4f60\\U0001f600'}", "\xe4\xbd\xa0\xf0\x9f\x98\x80"},
         {"{'a': '\\ud83d\\ude00'}", "\xf0\x9f\x98\x80"},
         {"{'a': '\\ud83d!'}", "\xef\xbf\xbd!"},
         {"{'a': '\\ude00\\ud83d'}", "\xef\xbf\xbd\xef\xbf\xbd"},
         {"{'a': '\\101\\7\\0619'}", "A\a19"},
-        {"{'a': 'c:\\d\\q\\\\'}", "c:\\d\\q\\"}, /* no escapes: Python keeps the backslash */
+        {"{'a': 'c:\\d\\q\\\\'}", "c:\\d\\q\\"}, /* not escapes: Python keeps the backslash */
         {"{'a': '\\a\\b\\f\\n\\r\\t\\v'}", "\a\b\f\n\r\t\v"},
         {"{'a': '\ttab'}", "\ttab"},
         {"{'a': '\xc3\xa9'}", "\xc3\xa9"},
@@ -106,7 +106,7 @@ static void broken_records_are_refused(void **state)
     arena_free(a);
 }
 
-/* Time and memory follow from the line: the bound of every reader. */
+/* Checks that time and memory are proportional to the line: the bound of every reader. */
 static void large_records_are_bounded(void **state)
 {
     (void)state;
@@ -132,7 +132,7 @@ static void large_records_are_bounded(void **state)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* The lines of a file, each in brackets; or what is wrong. */
+/* Returns the lines of a file, each in brackets, or the error. */
 static const char *lines_of(const char *path, size_t longest)
 {
     static char out[1024];
@@ -194,7 +194,7 @@ static void packed_lines(void **state)
     enum { LINES = 40000 };
     char path[600], cut[600];
     snprintf(path, sizeof path, "%s/long.gz", dir);
-    for (int member = 0; member < 2; member++) { /* one behind the other */
+    for (int member = 0; member < 2; member++) { /* one after the other */
         gzFile z = gzopen(path, member ? "ab" : "wb");
         for (int i = 0; i < LINES / 2; i++)
             gzprintf(z, "%d %d\n", member * LINES / 2 + i, i * 7919);
@@ -244,7 +244,7 @@ static void packed_lines(void **state)
     map_close(&m);
 }
 
-/* A small file of very many lines is refused where text_unpack refuses it. */
+/* Checks that a small file with very many lines is refused, at the limit of text_unpack. */
 static void a_bomb_is_refused(void **state)
 {
     (void)state;

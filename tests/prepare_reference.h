@@ -1,5 +1,6 @@
-/* tests/prepare_reference.h: a small Amazon catalogue that is drawn, its files, and what the published scripts make of
- * it, written as plainly as can be: rows in an array, ids compared as texts, counts by going through all rows. */
+/* tests/prepare_reference.h: a small drawn Amazon catalogue, its files, and the expected output of the published
+ * scripts. The reference is as simple as possible: rows in an array, ids compared as texts, counts by a loop over all
+ * rows. */
 #ifndef SAPOR_PREPARE_REFERENCE_H
 #define SAPOR_PREPARE_REFERENCE_H
 
@@ -8,12 +9,12 @@
 enum { USERS = 40, ITEMS = 30, REVIEWS = 700, METAS = 28 };
 typedef struct Review {
     char user[8], item[8];
-    int rating, time; /* rating 0: there is none */
+    int rating, time; /* rating 0: missing */
     bool out;
 } Review;
 typedef struct Meta {
     char item[8];
-    const char *title, *description, *url; /* NULL: there is none */
+    const char *title, *description, *url; /* NULL: missing */
 } Meta;
 static Review reviews[REVIEWS];
 static Meta metas[METAS];
@@ -56,7 +57,7 @@ static void draw_catalogue(void)
             r->time = 1300000000 + (int)drawn_below(300) * 86400;
         }
     }
-    for (int i = 0; i < METAS; i++) { /* of some items none, of some two */
+    for (int i = 0; i < METAS; i++) { /* some items have no entry, some have two */
         Meta *m = &metas[i];
         snprintf(m->item, sizeof m->item, "I%d", i * 7 % (ITEMS - 3));
         m->title = drawn_below(5) ? TEXTS[drawn_below(COUNT(TEXTS))] : NULL;
@@ -67,7 +68,7 @@ static void draw_catalogue(void)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* A text as json.dumps writes it, or as Python 2 prints a unicode string. */
+/* Writes a text as json.dumps writes it, or as Python 2 prints a unicode string. */
 static void put_literal(FILE *f, const char *text, bool python)
 {
     char quote = python && !(strchr(text, '\'') && !strchr(text, '"')) ? '\'' : '"';
@@ -148,7 +149,7 @@ static bool holds_nan(const char *text)
            strstr(text, "n/a") || strstr(text, "N/A");
 }
 
-/* The first entry with a description and a url, as the merge of the script would list it. */
+/* Returns the first entry with a description and a url, in the order of the script's merge. */
 static const Meta *usable(const char *item)
 {
     for (int i = 0; i < METAS; i++)
@@ -200,7 +201,7 @@ static size_t put_field(char *text, const char *field)
     return n;
 }
 
-/* After reference_ducho. */
+/* Call it after reference_ducho. */
 static void reference_meta(char *text)
 {
     size_t n = (size_t)sprintf(text, "asin\tdescription\timUrl\n");
@@ -224,7 +225,8 @@ static int rows_left(bool user, const char *id)
     return n;
 }
 
-/* Marks what is left out, by a round over all rows for each row that goes; returns the rows that stay. */
+/* Marks the rows that are left out. It starts a new pass over all rows after each row that it marks. Returns the number
+ * of rows that stay. */
 static int reference_mmrec(int core)
 {
     int left = 0;
@@ -246,7 +248,7 @@ static int reference_mmrec(int core)
     return left;
 }
 
-/* The number of an id: how many others appear before it. */
+/* Returns the number of an id: how many distinct ids appear before it. */
 static int number_of(bool user, const char *id)
 {
     int n = 0;

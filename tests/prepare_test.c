@@ -1,4 +1,4 @@
-/* tests/prepare_test.c: from published files to interactions, items and splits, compared with plain references. */
+/* tests/prepare_test.c: published files become interactions, items and splits; the results equal plain references. */
 #include "recsys/prepare.h"
 
 #include "recsys/data/data.h"
@@ -126,7 +126,7 @@ static void duchos_script(void **state)
     }
 }
 
-/* "banana" stays where the rule is off; items without a description go all the same. */
+/* Checks that "banana" stays if the rule is off. Items without a description are removed in any case. */
 static void without_the_rule(void **state)
 {
     (void)state;
@@ -154,7 +154,7 @@ static void mmrecs_notebooks(void **state)
     int left = reference_mmrec(CORE);
     assert_true(left > 0 && left < REVIEWS && step("core")->dropped > 0);
     assert_int_equal(step("core")->rows, left);
-    /* each row of the file is one of the reference, and none twice; parts follow each other in a user */
+    /* each row of the file is a row of the reference, without duplicates; the parts are in order within a user */
     Arena *a = arena_new(NULL, 0);
     Text rest = read_out(a, &c, "mmrec.inter"), line;
     assert_true(text_line(&rest, &line) && text_is(line, "userID\titemID\trating\ttimestamp\tx_label"));
@@ -165,7 +165,7 @@ static void mmrecs_notebooks(void **state)
         more = text_line(&rest, &line);
         if (more)
             assert_int_equal(sscanf(line.p, "%d\t%d\t%f\t%d\t%d", &user, &item, &rating, &time, &label), 5);
-        if (user != at_user) { /* the user before is complete */
+        if (user != at_user) { /* the rows of the previous user are complete */
             int held = n < 10 ? 2 : n / 5, valid = held / 2;
             for (int i = 0; i < n; i++)
                 assert_int_equal(labels[i], i < n - held ? 0 : i < n - held + valid ? 1 : 2);
@@ -217,7 +217,8 @@ static bool is_there(const char *name)
     return false;
 }
 
-/* Rounds over all rows that strike out users, then items, until a round strikes out nothing. */
+/* Removes users, then items, in passes over all rows, until a pass removes nothing. Returns the number of rows that
+ * stay. */
 static size_t plain_core(const Ratings *r, int k, bool *out)
 {
     size_t left = r->count;
@@ -276,7 +277,7 @@ static void cores_of_real_data(void **state)
     check_core("tiktok/tiktok.inter", "tiktok9", 9);
 }
 
-/* Drawn data of long chains: rows that go one after the other. */
+/* Drawn data with long chains: the removal of a row causes the removal of the next. */
 static void cores_of_drawn_data(void **state)
 {
     (void)state;
@@ -387,7 +388,7 @@ static void several_sources(void **state)
     assert_error(e, SP_FORMAT, "rated.tsv: has ratings, unlike the files before it");
 }
 
-/* Ratings are written as they were: 5.0 where a rating has a point, else 5. */
+/* Checks that ratings are written in their form: 5.0 if a rating has a point, otherwise 5. */
 static void numbers_and_ids(void **state)
 {
     (void)state;
@@ -397,10 +398,10 @@ static void numbers_and_ids(void **state)
     check_out(&c, "interactions.tsv", "u\ta\t5.0\t30\nv\tb\t3.5\t10\nu\tb\t0.1\t20\nw\tc\t1.0\t40\n");
     c = config(&source, "time", RECIPE_NONE);
     c.splits = c.number = true;
-    c.split.strategy = SPLIT_GLOBAL_TIME; /* numpy.quantile of 10, 20, 30, 40 at 0.5, 0.75: 25, 32.5 */
+    c.split.strategy = SPLIT_GLOBAL_TIME; /* numpy.quantile of 10, 20, 30, 40 at 0.5 and 0.75: 25 and 32.5 */
     c.split.test_ratio = c.split.validation_ratio = 0.25;
     prepare(&c);
-    /* numbers by first appearance in train, validation, test */
+    /* numbered by first appearance in train, validation, test */
     check_out(&c, "train.tsv", "0\t0\t3.5\t10\n1\t0\t0.1\t20\n");
     check_out(&c, "val.tsv", "1\t1\t5.0\t30\n");
     check_out(&c, "test.tsv", "2\t2\t1.0\t40\n");
@@ -523,7 +524,7 @@ static void what_cannot_be(void **state)
     assert_error(e, SP_USAGE, "is an input too");
 }
 
-/* With the first, the second, ... request of memory refused, until it succeeds. */
+/* Refuses the first request of memory, then the second, and so on, until the call succeeds. */
 static void without_memory(void **state)
 {
     (void)state;

@@ -1,6 +1,7 @@
 #!/bin/sh
-# tests/process_test.sh: the built command where its surroundings are hostile: closed descriptors, full devices, pipes without a writer, devices
-# without an end, outputs that are inputs, planted links, signals and limits. Speaks TAP; $BUILD is the folder of the build.
+# tests/process_test.sh: the command in hostile surroundings: closed descriptors, full devices, pipes without a writer,
+# endless devices, outputs that are inputs, planted links, signals and limits. Speaks TAP; $BUILD is the folder of the
+# build.
 test=process
 . "$(dirname "$0")/shell.sh"
 limit="timeout 60"
@@ -55,7 +56,7 @@ $limit "$sapor" evaluate - --test d/test.tsv <&- >out 2>err
 status=$?
 ended 1 'standard input: cannot read' 'standard input closed'
 
-# ---- what is printed must arrive ----------------------------------------------------------------------------------------
+# ---- output that cannot be written is an error --------------------------------------------------------------------------
 full=': No space' broken=': Broken pipe'
 case $sapor in */minimal/sapor) full='' broken='' ;; esac # musl writes the first line early: the reason is gone when its end is looked at
 for words in --help -h --version -V help 'help --man' 'help split' 'split --help' 'info' 'models' 'models VBPR' 'recommend run' \

@@ -1,5 +1,5 @@
-/* tests/processors_test.c: preprocessor_config.json, as transformers reads it: all layouts of size and crop_size, the
- * defaults of each family for keys without a value, malformed files; timm's settings. */
+/* tests/processors_test.c: preprocessor_config.json as transformers reads it: all layouts of size and crop_size, the
+ * defaults of each family for missing keys, malformed files; timm's settings. */
 #include <math.h>
 
 #include "extractors/loading.h" /* before cmocka, which has a macro named fail */
@@ -27,7 +27,7 @@ static void copy_model(Bench *b, const char *model, const char *folder)
     }
 }
 
-/* What preprocessor_config.json does not state is the default of the family's class. */
+/* Checks that keys missing in preprocessor_config.json have the defaults of the family's class. */
 static void processors_without_all_keys(void **state)
 {
     Bench *b = *state;
@@ -58,7 +58,7 @@ static void processors_without_all_keys(void **state)
     copy_model(b, "resnet_basic", folder);
     Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
     assert_ok(en != NULL, b->e);
-    const Preset *p = &en->image.preset; /* ConvNextImageProcessor's */
+    const Preset *p = &en->image.preset; /* the defaults of ConvNextImageProcessor */
     assert_true(p->fit == FIT_SQUASH && p->width == 384 && p->how.filter == FILTER_BICUBIC);
     assert_true(p->mean[0] == 0.5f && p->std[2] == 0.5f);
     encoder_close(en);
@@ -68,7 +68,7 @@ static void processors_without_all_keys(void **state)
 static void processors_of_hugging_face(void **state)
 {
     static const struct {
-        const char *json, *why; /* why NULL: opens */
+        const char *json, *why; /* `why` NULL: opening succeeds */
         Fit fit;
         int64_t resize, width, height;
     } cases[] = {
@@ -137,7 +137,7 @@ static void processors_of_hugging_face(void **state)
     test_folder_remove(folder);
 }
 
-/* CLIPImageProcessor's defaults. */
+/* The defaults of CLIPImageProcessor. */
 static const Preset CLIP = {.fit = FIT_SHORT_SIDE,
                             .crop = CROP_FLOOR,
                             .resize = 224,
@@ -152,11 +152,11 @@ static const Preset CLIP = {.fit = FIT_SHORT_SIDE,
     "\"feature_extractor_type\": \"CLIPFeatureExtractor\", \"image_mean\": [0.48145466, 0.4578275, "                   \
     "0.40821073], \"image_std\": [0.26862954, 0.26130258, 0.27577711], \"resample\": 3, \"size\": 24}"
 
-/* A preprocessor_config.json of the layouts that CLIP's files have; what it does not state is the family's. */
+/* Checks preprocessor_config.json in the layouts of CLIP's files; missing keys have the family's defaults. */
 static void processors_of_clip(void **state)
 {
     static const struct {
-        const char *json, *why; /* why NULL: opens */
+        const char *json, *why; /* `why` NULL: opening succeeds */
         Fit fit;
         int64_t resize, side;
     } cases[] = {
@@ -205,12 +205,12 @@ static void processors_of_clip(void **state)
     test_folder_remove(folder);
 }
 
-/* pretrained_cfg of timm's config.json. */
+/* Checks pretrained_cfg in timm's config.json. */
 static void settings_of_timm(void **state)
 {
 #define SIZE(height, width) "\"input_size\": [3, " #height ", " #width "]"
     static const struct {
-        const char *json, *why; /* why NULL: opens */
+        const char *json, *why; /* `why` NULL: opening succeeds */
         Fit fit;
         int64_t resize, width, height;
     } cases[] = {
@@ -263,7 +263,7 @@ static void settings_of_timm(void **state)
     }
 }
 
-/* EncoderOptions.resizer: the image processor on torchvision. */
+/* Checks EncoderOptions.resizer: it selects the image processor on torchvision. */
 static void the_resizer_is_an_option(void **state)
 {
     static const EncoderOptions TORCHVISION = {.resizer = RESIZE_TORCHVISION};
@@ -293,7 +293,7 @@ static void the_resizer_is_an_option(void **state)
     test_folder_remove(folder);
 }
 
-/* RGBA.png is RGB.png with an alpha. */
+/* Checks that an image with alpha is composed on white for CLIP. RGBA.png is RGB.png with an alpha channel. */
 static void transparent_images_are_on_white_for_clip(void **state)
 {
     Bench *b = *state;

@@ -1,9 +1,9 @@
-/* tests/recipes_test.c: Ten steps of each recipe against float64 PyTorch (tests/golden/recommenders_float64.py): the
- * losses, the gradients of step 1, the parameters after step 10, each within 1e-4 of its tensor's largest number.
- * SAPOR_RECIPES names a folder with larger cases.
+/* tests/recipes_test.c: ten steps of each recipe equal float64 PyTorch (tests/golden/recommenders_float64.py). The
+ * losses, the gradients of step 1 and the parameters after step 10 are each within 1e-4 of the largest number of their
+ * tensor. SAPOR_RECIPES names a folder with larger cases.
  *
- * Data, settings and numbers all come from the golden file: a new recipe is a row of `recipes`. A tensor of the store
- * that is not trained gets its numbers too, where the file has them (MMGCN). */
+ * Data, settings and numbers are in the golden file: a new recipe is a row of `recipes`. A tensor of the store that is
+ * not trained gets its numbers from the file too, if the file has them (MMGCN). */
 #include "tests/golden_data.h"
 
 #include <math.h>
@@ -22,12 +22,12 @@ static void load_data(Case *c)
     static const char *const names[] = {"visual", "textual"};
     for (size_t i = 0; i < d->feature_count; i++) {
         const Array *a = array_if(c, "features.%s", names[i]);
-        a = a ? a : array(c, "start.features.%s", names[i]); /* trained: the start is the data */
+        a = a ? a : array(c, "start.features.%s", names[i]); /* trained features: the data are the start of training */
         d->features[i] = (Feature){.name = names[i], .D = a->shape[1], .data = floats_of(c, a)};
     }
 }
 
-/* The numbers `prefix`.NAME of the golden file that belong to our tensor. */
+/* Returns the numbers `prefix`.NAME of the golden file for our tensor. */
 static float *golden_of(Case *c, const char *prefix, const Tensor *p, const char *ours)
 {
     const Array *a = array(c, arena_printf(c->arena, &c->e, "%s.%%s", prefix), ours);
@@ -39,11 +39,12 @@ static double largest_of(const float *x, int64_t n)
 {
     double largest = 0;
     for (int64_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs((double)x[i])); /* NaN is left out */
+        largest = fmax(largest, fabs((double)x[i])); /* NaN is skipped */
     return largest;
 }
 
-/* Where `theirs` is NaN the recipe does not decide the number (recommenders_float64.py). */
+/* Checks that numbers are close. If a number of `theirs` is NaN, the recipe does not determine it
+ * (recommenders_float64.py). */
 static void assert_close(Case *c, const char *what, const char *name, const float *ours, const float *theirs, int64_t n)
 {
     double worst = 0, largest = largest_of(theirs, n);
@@ -58,7 +59,8 @@ static void assert_close(Case *c, const char *what, const char *name, const floa
         fail_msg("%s %s of %s is off", what, name, c->model.kind->name);
 }
 
-/* A parameter whose gradient is 0 but for rounding (FREEDOM's projection.NAME.bias). Adam makes steps of that. */
+/* Reports whether a parameter's gradient is 0 except for rounding (FREEDOM's projection.NAME.bias). Adam makes large
+ * steps of rounding errors. */
 static bool without_effect(Case *c, const char *name)
 {
     Text word;
@@ -144,7 +146,7 @@ static void ten_steps(Case *c)
     tape_free(t);
 }
 
-/* "a=1 b=2" as two texts; batch_size is that of the golden batches, which are all full. */
+/* Splits "a=1 b=2" into two texts. batch_size is that of the golden batches, which are all full. */
 static const CommonSettings *settings_of(Case *c, const Recommender *kind, const char *variant)
 {
     const char *set[32];

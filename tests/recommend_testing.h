@@ -1,4 +1,4 @@
-/* tests/recommend_testing.h: what tests of sapor.h's recommenders share: small data in arrays, training, lists. */
+/* tests/recommend_testing.h: shared by tests of sapor.h's recommenders: small data in arrays, training, lists. */
 #ifndef SAPOR_RECOMMEND_TESTING_H
 #define SAPOR_RECOMMEND_TESTING_H
 
@@ -11,7 +11,8 @@
 
 enum { USERS = 30, ITEMS = 24, WIDE = 7, NARROW = 5, ROWS = 400, TOP = 6 };
 
-/* Ratings 1 to 5; every user and every item is in train; rows by user, items ascending. */
+/* Ratings are 1 to 5. Every user and every item is in the train part. Rows are sorted by user, then by item in
+ * ascending order. */
 typedef struct Bench {
     int32_t user[3][ROWS], item[3][ROWS];
     float rating[3][ROWS];
@@ -94,7 +95,7 @@ static inline bool has_pair(const Bench *b, int32_t user, int32_t item)
     return false;
 }
 
-/* What a user has in train, in any order. */
+/* Returns the items that a user has in the train part, in any order. */
 static inline sp_liked likes_of(const Bench *b, int32_t user)
 {
     size_t first = 0, n = 0;

@@ -1,4 +1,4 @@
-/* tests/recsys_data_test.c: reading interactions and features, numbering them. */
+/* tests/recsys_data_test.c: interactions and features are read and numbered. */
 #include "recsys/data/data.h"
 
 #include "tests/recsys_testing.h"
@@ -160,20 +160,21 @@ static void elliot_numbers_what_train_has(void **state)
     assert_int_equal(d.U, 2);
     assert_int_equal(d.I, 2);
     assert_true(text_is(text_index_at(d.users, 0), "b")); /* by first appearance */
-    assert_true(text_is(text_index_at(d.items, 0), "9")); /* numbers ascend: 9 before 10 */
-    check_pairs(&d.train, d.U, "0:0=3 0:1=2 1:0=4 ");     /* of two rows for (b, 10) the last counts */
-    check_pairs(&d.test, d.U, "1:1=5 1:2=1 ");            /* item 77 is unknown: numbered from I on; user z is cold */
+    assert_true(text_is(text_index_at(d.items, 0), "9")); /* numbers ascend: 9 comes before 10 */
+    check_pairs(&d.train, d.U, "0:0=3 0:1=2 1:0=4 ");     /* of two rows for (b, 10) the last is used */
+    /* item 77 is unknown and is numbered from I on; user z is cold */
+    check_pairs(&d.test, d.U, "1:1=5 1:2=1 ");
     assert_int_equal(d.cold, 1);
     assert_null(d.valid.start);
     c.train = put("train.tsv", "b\t-0\t5\na\t7\t4\nb\t0\t4\n");
     c.test = NULL;
     assert_ok(dataset_load(&d, &c, a, &e), e);
-    check_pairs(&d.train, d.U, "0:0=4 0:2=5 1:1=4 "); /* -0 is spelt as no number is: three texts */
+    check_pairs(&d.train, d.U, "0:0=4 0:2=5 1:1=4 "); /* -0 is not a canonical number: all three are texts */
     c.train = put("train.tsv", "b\tx\t5\na\tw\t4\nb\ty\t4\n");
     c.test = NULL;
     assert_ok(dataset_load(&d, &c, a, &e), e);
     assert_true(text_is(text_index_at(d.items, 0), "y") &&
-                text_is(text_index_at(d.items, 2), "x")); /* texts: the last first */
+                text_is(text_index_at(d.items, 2), "x")); /* texts: the last comes first */
     arena_free(a);
 }
 
@@ -190,7 +191,7 @@ static void mmrec_counts_ids_over_all_rows(void **state)
     assert_int_equal(d.U, 5);
     assert_int_equal(d.I, 6);
     check_pairs(&d.train, d.U, "0:2=1 3:1=1 ");
-    check_pairs(&d.valid, d.U, "0:5=1 "); /* users 2 and 4 have no train row */
+    check_pairs(&d.valid, d.U, "0:5=1 "); /* users 2 and 4 have no train rows */
     check_pairs(&d.test, d.U, "3:0=1 ");
     assert_int_equal(d.cold, 2);
     arena_free(a);
@@ -237,7 +238,7 @@ static const char *put_npy(const char *name, int dims, const int64_t *shape, con
     return path;
 }
 
-/* Loads items 1, 2, 4 (numbers 0, 1, 2) with the features that `spec` names. */
+/* Loads items 1, 2, 4 (numbers 0, 1, 2) with the features of `spec`. */
 static bool load_features(DataSet *d, Protocol p, const char *spec, Arena *a, Error *e)
 {
     const char *specs[] = {spec};

@@ -1,5 +1,5 @@
-/* tests/recsys_graphs_test.c: the graphs of recommenders (recsys/models/models.h), against plain dense code and against
- * what must hold of draws. */
+/* tests/recsys_graphs_test.c: the graphs of recommenders (recsys/models/models.h) equal plain dense code, and their
+ * draws have the required properties. */
 #include "tests/shared_testing.h"
 
 static void blocks(void **state)
@@ -22,7 +22,7 @@ static void blocks(void **state)
     }
 }
 
-/* Pairs of the thinned graph */
+/* Returns the number of pairs in the thinned graph, and marks them. */
 static int64_t pairs_of(Bench *b, const double *a, bool kept[U][I])
 {
     int64_t n = 0;
@@ -37,7 +37,8 @@ static int64_t pairs_of(Bench *b, const double *a, bool kept[U][I])
     return n;
 }
 
-/* A thinned graph is a function of seed, epoch and stream; it has as many pairs as asked for, and its own degrees. */
+/* Checks that a thinned graph is a function of seed, epoch and stream, and that it has the requested number of pairs
+ * and its own degrees. */
 static void thinned(void **state)
 {
     Bench *b = *state;
@@ -51,7 +52,7 @@ static void thinned(void **state)
         double *first = dense(b, g);
         bool kept[U][I];
         int64_t n = pairs_of(b, first, kept);
-        if (kinds[k] == THIN_NODES) { /* a node is there with its pairs with all others that are there, or not at all */
+        if (kinds[k] == THIN_NODES) { /* a node is kept with its pairs with all kept nodes, or it is dropped */
             int users = 0, items = 0;
             bool user[U] = {0}, item[I] = {0};
             for (int u = 0; u < U; u++)
@@ -89,7 +90,7 @@ static void thinned(void **state)
     }
 }
 
-/* Elliot drops round(n drop) things, ties to even, where others keep or drop int(n share). */
+/* Checks rounding: Elliot drops round(n drop) nodes or pairs, ties to even; other systems keep or drop int(n share). */
 static void thinned_by_rounded_numbers(void **state)
 {
     Bench *b = *state;
@@ -103,7 +104,7 @@ static void thinned_by_rounded_numbers(void **state)
         how.rounded = false;
         assert_int_equal(thinned_graph(m, "rounded", how, &b->e)->entries, 2 * (E - dropped - 1));
     }
-    for (int rounded = 0; rounded < 2; rounded++) { /* of 30 users 10.5 and of 22 items 7.7 */
+    for (int rounded = 0; rounded < 2; rounded++) { /* 10.5 of 30 users and 7.7 of 22 items */
         const Thinning how = {.kind = THIN_NODES, .drop = 0.35, .rounded = rounded};
         double *a = dense(b, thinned_graph(m, "rounded", how, &b->e));
         int64_t items = 0;
@@ -119,8 +120,8 @@ static void thinned_by_rounded_numbers(void **state)
     }
 }
 
-/* Over many epochs every pair is kept as often as its weight says. For one draw without replacement the chance that
- * pair e is first is w_e / sum w. */
+/* Checks over many epochs that every pair is kept in proportion to its weight. For one draw without replacement, the
+ * probability that pair e is first is w_e / sum w. */
 static void thinned_by_degree(void **state)
 {
     Bench *b = *state;
@@ -129,7 +130,7 @@ static void thinned_by_degree(void **state)
     int64_t E = b->data.train.count;
     double kept[U * I] = {0}, total = 0;
     const Thinning how = {
-        .kind = THIN_BY_DEGREE, .drop = 1 - 1.5 / (double)E, .adjacency = ADJ_SYM}; /* one pair is left */
+        .kind = THIN_BY_DEGREE, .drop = 1 - 1.5 / (double)E, .adjacency = ADJ_SYM}; /* one pair remains */
     for (m->epoch = 0; m->epoch < EPOCHS; m->epoch++) {
         Csr *g = thinned_graph(m, "thin", how, &b->e);
         OK(b, g && g->entries == 2);
@@ -151,7 +152,8 @@ static void thinned_by_degree(void **state)
     m->epoch = 1;
 }
 
-/* The two views of an epoch are different thinned graphs; only walks have another graph in each layer. */
+/* Checks that the two views of an epoch are different thinned graphs. Only random walks have another graph in each
+ * layer. */
 static void views(void **state)
 {
     Bench *b = *state;
@@ -168,7 +170,7 @@ static void views(void **state)
             for (int l = 0; l < LAYERS; l++) {
                 first[v][l] = dense(b, x.view[v][l]);
                 pairs_of(b, first[v][l], NULL);
-                for (int n = 0; n < v * LAYERS + l; n++) /* as the draws of the graphs before? */
+                for (int n = 0; n < v * LAYERS + l; n++) /* compares with the draws of the graphs before */
                     assert_int_equal(
                         memcmp((void *)first[n / LAYERS][n % LAYERS], (void *)first[v][l], N * N * sizeof(double)) == 0,
                         kind != VIEW_WALKS && n / LAYERS == v);
@@ -184,7 +186,7 @@ static void views(void **state)
         OK(b, two_views(m, &again, kind, how, LAYERS, &b->e));
         assert_memory_equal(dense(b, again.view[1][LAYERS - 1]), first[1][LAYERS - 1], N * N * sizeof(double));
 
-        /* each layer of each view is that of its graph */
+        /* each layer of each view is computed with its graph */
         Tape *t = fresh_tape(b, false);
         Tensor *users[2], *items[2];
         light_gcn_views(t, m, &again, LAYERS, &b->x, users, items);
@@ -223,7 +225,7 @@ static double cosine(const float *x, int width, int i, int j)
     return dot / sqrt(a * c);
 }
 
-/* The k nearest of each item, binary or by cosine, normalised by sums of rows at both ends */
+/* Computes the k nearest items of each item, binary or by cosine, normalised by the sums of rows on both sides. */
 static void naive_knn(const float *x, int width, int k, KnnKind kind, double weight, double out[I * I])
 {
     double a[I * I] = {0}, sum[I] = {0};
@@ -258,7 +260,7 @@ static void item_graphs(void **state)
         got = dense(b, item_graph(&b->model, "texts", 1, &x[1], NULL, 4, kind, (KnnSource){0}, &b->e));
         for (int i = 0; i < I * I; i++)
             assert_true(fabs(got[i] - one[i]) < 1e-6);
-        Tape *t = fresh_tape(b, true); /* it has what a backward pass needs */
+        Tape *t = fresh_tape(b, true); /* the graph has the transpose that a backward pass needs */
         OK(b, backward(t, sum(t, spmm(t, both, b->x.item)), &b->e));
         tape_free(t);
     }
@@ -290,7 +292,7 @@ static void cooccurrence(void **state)
         }
 }
 
-/* Every request for memory refused, one after another: a clean error, and nothing is left behind. */
+/* Refuses every request for memory in turn: there is an error each time, and no leak. */
 static void refused_memory(void **state)
 {
     Bench *b = *state;

@@ -1,5 +1,5 @@
-/* tests/recsys_knn_test.c: recommenders by neighbours and EASE^R against plain dense code in double precision, and the
- * edges: pairs with rating 0, constant and empty columns, users with every item, more neighbours than there are. */
+/* tests/recsys_knn_test.c: recommenders by neighbours and EASE^R equal plain dense code in double precision. Edge
+ * cases: pairs with rating 0, constant and empty columns, users with every item, more neighbours than items. */
 #include "recsys/recsys.h"
 
 #include "tests/testing.h"
@@ -14,11 +14,12 @@ typedef struct Bench {
     DataSet data;
     double R[USERS][ITEMS];        /* ratings */
     bool has[USERS][ITEMS];        /* train pairs: some have rating 0 */
-    double F[ITEMS][WIDTH + MORE]; /* features, of two modalities */
+    double F[ITEMS][WIDTH + MORE]; /* features of two modalities */
 } Bench;
 
-/* Ratings that are not whole numbers, so that similarities differ. User 0 has every item, user 1 none; the ratings of
- * item 3 are all equal, those of item 4 are 0, item 5 has no pair. Items 8 and 9 have equal features, item 10 none. */
+/* Makes ratings that are not whole numbers, so that similarities differ. User 0 has every item, user 1 none. The
+ * ratings of item 3 are equal, those of item 4 are 0, item 5 has no pair. Items 8 and 9 have equal features, item 10
+ * has none. */
 static int setup(void **state)
 {
     Error e = {0};
@@ -100,7 +101,7 @@ typedef struct Case {
     double shrink, alpha, beta; /* alpha of asymmetric or tversky */
 } Case;
 
-/* Things that are compared, dense: `n` rows of m numbers. */
+/* The compared users or items, dense: `n` rows of m numbers. */
 typedef struct Things {
     int n, m;
     double x[MOST][MOST];
@@ -115,7 +116,7 @@ static double power_sum(const double *x, int m)
     return sum;
 }
 
-/* What Elliot compares: centred ratings, or sets. */
+/* Makes the rows that Elliot compares: centred ratings, or sets. */
 static void reduce(Things *t, const Case *c)
 {
     bool pearson = !strcmp(c->similarity, "pearson"), adjusted = !strcmp(c->similarity, "adjusted");
@@ -140,7 +141,7 @@ static void reduce(Things *t, const Case *c)
         }
 }
 
-/* The similarity of i for the column of j: Elliot's item_knn_similarity.py and aiolli_ferrari.py. */
+/* Returns the similarity of i for the column of j, as in Elliot's item_knn_similarity.py and aiolli_ferrari.py. */
 static double similarity(const Things *t, const Case *c, int i, int j)
 {
     double product = 0, squares = 0, magnitudes = 0, x = power_sum(t->x[i], t->m), y = power_sum(t->x[j], t->m);
@@ -179,7 +180,7 @@ static double similarity(const Things *t, const Case *c, int i, int j)
     return product / (sqrt(x) * sqrt(y) + more);
 }
 
-/* W: the largest of each column, by repeated search; aiolli looks at zeros, too. */
+/* Computes W: the largest entries of each column, by repeated search. aiolli counts zeros too. */
 static void neighbourhoods(const Things *t, const Case *c, double W[MOST][MOST])
 {
     for (int j = 0; j < t->n; j++) {
@@ -188,7 +189,7 @@ static void neighbourhoods(const Things *t, const Case *c, double W[MOST][MOST])
         for (int i = 0; i < t->n; i++) {
             W[i][j] = 0;
             s[i] = similarity(t, c, i, j);
-            if (fabs(s[i]) < 1e-12) /* rounding of what is 0 */
+            if (fabs(s[i]) < 1e-12) /* rounding errors of 0 */
                 s[i] = 0;
         }
         for (int n = 0; n < c->neighbors; n++) {
@@ -298,7 +299,7 @@ static void similarities_are_their_formulas(void **state)
     static float scores[USERS * ITEMS];
     static double expected[USERS][ITEMS];
     for (size_t k = 0; k < COUNT(cases) * 2; k++)
-        for (int more = 0; more < 2; more++) { /* and with more neighbours than there are */
+        for (int more = 0; more < 2; more++) { /* also with more neighbours than rows */
             Case c = cases[k / 2];
             bool users = k % 2;
             c.neighbors = more ? 1000 : c.neighbors;
@@ -332,7 +333,7 @@ static void attributes_are_compared(void **state)
     }
 }
 
-/* G, its inverse by Gauss and Jordan, B, R B. */
+/* Computes G, its inverse by Gauss-Jordan, B and R B. */
 static void ease(const Bench *b, double l2, bool implicit, double scores[USERS][ITEMS])
 {
     double G[ITEMS][2 * ITEMS] = {{0}};
@@ -379,7 +380,8 @@ static void ease_is_its_formula(void **state)
     static const struct {
         double l2;
         bool implicit;
-    } settings[] = {{1000, false}, {1000, true}, {50, false}, {1, true}, {1, false}}; /* the last: not definite */
+        /* the last is not positive definite */
+    } settings[] = {{1000, false}, {1000, true}, {50, false}, {1, true}, {1, false}};
     for (size_t k = 0; k < COUNT(settings); k++) {
         Error e = {0};
         const char *set[] = {arena_printf(b->arena, &e, "reg_weight=%g", settings[k].l2),
@@ -445,7 +447,8 @@ static void without_ratings_each_is_1(void **state)
     }
 }
 
-/* Scores do not depend on the number of threads; what cannot be allocated is one error that leaves nothing behind. */
+/* Checks that scores do not depend on the number of threads, and that a refused allocation gives one error and no leak.
+ */
 static void memory_and_threads(void **state)
 {
     Bench *b = *state;
@@ -480,7 +483,7 @@ static void memory_and_threads(void **state)
     }
 }
 
-/* Ratings that float32 cannot multiply, not l2_norm, are to blame. */
+/* Checks that the error names the rating that float32 cannot multiply, and not l2_norm. */
 static void ease_names_a_rating_that_is_too_large(void **state)
 {
     Bench *b = *state;
@@ -508,7 +511,7 @@ static void ease_names_a_rating_that_is_too_large(void **state)
     b->data.train.rating = ratings;
 }
 
-/* A limit that the matrix of items is above: the message has its size. */
+/* Checks a memory limit that the matrix of items exceeds: the message has the size of the matrix. */
 static void ease_says_what_it_needs(void **state)
 {
     Bench *b = *state;

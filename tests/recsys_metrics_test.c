@@ -1,11 +1,12 @@
-/* tests/recsys_metrics_test.c: every metric against figures worked out by hand. */
+/* tests/recsys_metrics_test.c: every metric equals figures computed by hand. */
 #include "recsys/evaluation.h"
 
 #include "tests/testing.h"
 
 #include <math.h>
 
-/* Two users with truth, one without. u0 likes 1 (rating 5), 3 (1), 7 (3); u1 likes 2 (4); u2 nothing. Lists of five. */
+/* Two users have a truth, one has none. u0 likes 1 (rating 5), 3 (1) and 7 (3); u1 likes 2 (4); u2 has nothing. Lists
+ * have five items. */
 static int64_t start[] = {0, 3, 4, 4};
 static int32_t item[] = {1, 3, 7, 2};
 static float rating[] = {5, 1, 3, 4};
@@ -18,7 +19,7 @@ typedef struct Expected {
     double u0[2], u1[2]; /* at cutoffs 2 and 4 */
 } Expected;
 
-/* Metrics of lists and truth alone, without parameters */
+/* Reports whether a metric needs only lists and truth, without parameters. */
 static bool is_plain(size_t m)
 {
     return !(metric_at(m)->needs & ~(unsigned)METRIC_GAINS) && !strstr(metric_at(m)->parameters, "METRIC");
@@ -88,7 +89,7 @@ static void who_counts(void **state)
     const char *names[] = {"Recall", "HR"};
     const int64_t cutoffs[] = {1};
     assert_ok(score_lists(&s, PROTOCOL_ELLIOT, users, 2, 2, empty, &truth, names, 2, cutoffs, 1, a, &e), e);
-    assert_int_equal(s.users, 1); /* a user without recommendations is left out */
+    assert_int_equal(s.users, 1); /* a user without recommendations does not count */
     assert_true(s.mean[0] == 1 && s.mean[1] == 1);
     assert_ok(score_lists(&s, PROTOCOL_MMREC, users, 2, 2, empty, &truth, names, 2, cutoffs, 1, a, &e), e);
     assert_int_equal(s.users, 2);
@@ -98,7 +99,7 @@ static void who_counts(void **state)
     arena_free(a);
 }
 
-/* Elliot: an item rated below 0 is neither a hit nor part of the truth, and a user of such items alone does not
+/* Elliot: an item with a rating below 0 is not a hit and not part of the truth. A user with such items alone does not
  * count. */
 static void ratings_below_zero(void **state)
 {
@@ -113,18 +114,17 @@ static void ratings_below_zero(void **state)
     assert_ok(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
     assert_int_equal(s.users, 1);
     assert_true(relevant_users(&rated, PROTOCOL_ELLIOT, 3) == 1 && relevant_users(&rated, PROTOCOL_MMREC, 3) == 2);
-    /* the hit is item 1, at rank 3; 7 is relevant and not in the list */
+    /* the hit is item 1, at rank 3; item 7 is relevant but not in the list */
     assert_true(s.mean[0] == 0.5 && s.mean[1] == 0.25);
     assert_true(fabs(s.mean[2] - 63 * 0.5 / (63 + 0.63092975357145743)) < 1e-12);
     assert_true(fabs(s.mean[3] - 0.5 / 1.63092975357145743) < 1e-12);
     assert_ok(score_lists(&s, PROTOCOL_MMREC, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
-    assert_int_equal(s.users, 2); /* MMRec reads no ratings */
+    assert_int_equal(s.users, 2); /* MMRec does not read ratings */
     assert_true(fabs(s.mean[0] - (2.0 / 3 + 1) / 2) < 1e-12);
     arena_free(a);
 }
 
-/* Cutoffs in any order, all at once, above the lists' length too, are the figures of one cutoff at a time. */
-/* Without ratings each is 1. */
+/* Checks that a missing rating is 1. */
 static void ratings_that_are_missing(void **state)
 {
     (void)state;
@@ -150,7 +150,8 @@ static void ratings_that_are_missing(void **state)
     arena_free(a);
 }
 
-/* Gains beyond double: refused where Elliot's nDCG is asked for; up to that, figures are finite. */
+/* Checks gains that overflow double: they are refused if Elliot's nDCG is requested. Below this limit, figures are
+ * finite. */
 static void ratings_that_are_large(void **state)
 {
     (void)state;
@@ -186,6 +187,8 @@ static void ratings_that_are_large(void **state)
     arena_free(a);
 }
 
+/* Checks that several cutoffs in any order, also above the length of the lists, give the figures of one cutoff at a
+ * time. */
 static void many_cutoffs_at_once(void **state)
 {
     (void)state;
@@ -205,12 +208,12 @@ static void many_cutoffs_at_once(void **state)
                 assert_true(all.at[c] == cutoffs[c] && all.mean[c] == one.mean[0]);
             }
             if (!strcmp(name, "Recall"))
-                assert_true(all.mean[2] == all.mean[4]); /* at 7 as at 5 */
+                assert_true(all.mean[2] == all.mean[4]); /* cutoff 7 gives the figure of cutoff 5 */
         }
     arena_free(a);
 }
 
-/* Lists of their own lengths are judged as the same lists filled up with nothing. */
+/* Checks that lists of different lengths have the figures of the same lists filled with empty places. */
 static void lists_of_any_length(void **state)
 {
     (void)state;

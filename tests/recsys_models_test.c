@@ -1,4 +1,4 @@
-/* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the figures of recipes.md
+/* tests/recsys_models_test.c: the recommenders without training equal plain dense code and the figures of recipes.md
  * 6.4; samplers. */
 #include "recsys/training.h"
 
@@ -17,7 +17,7 @@ typedef struct Bench {
     double R[USERS][ITEMS];
 } Bench;
 
-/* Ratings 1 to 5 at about a fifth of all places; item 7 is everybody's, so that no column is empty. */
+/* Makes ratings 1 to 5 for about a fifth of all pairs. Every user has item 7, so that no column is empty. */
 static int setup(void **state)
 {
     Error e = {0};
@@ -53,7 +53,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Scores of all users by a model with these settings. */
+/* Computes the scores of all users by a model with these settings. */
 static void score_all(Bench *b, const char *name, const char *const *set, size_t n, float *scores)
 {
     Error e = {0};
@@ -70,7 +70,7 @@ static void score_all(Bench *b, const char *name, const char *const *set, size_t
     store_free(m.store);
 }
 
-/* ItemKNN as its formula reads: S dense, the best of each column by repeated search, R W. */
+/* Computes ItemKNN by its formula: S dense, the best of each column by repeated search, R W. */
 static void naive(Bench *b, int neighbours, bool cosine, bool aiolli, double shrink, bool implicit,
                   double expected[USERS][ITEMS])
 {
@@ -141,7 +141,7 @@ static void itemknn_is_its_formula(void **state)
     }
     static const struct {
         const char *set, *says;
-    } wrong[] = {{"shrink=10", "implementation=aiolli"}, /* the standard similarity takes none */
+    } wrong[] = {{"shrink=10", "implementation=aiolli"}, /* the standard similarity has no shrink */
                  {"normalize=false", "implementation=aiolli"}};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         Error e = {0};
@@ -178,8 +178,8 @@ static void popular_and_random(void **state)
 
 /* ---- samplers -------------------------------------------------------------------------------- */
 
-/* Elliot's NGCF draws as many distinct users for the last batch of an epoch as for the others; LATTICE's sampler cuts
- * it. */
+/* Elliot's NGCF draws the same number of distinct users for the last batch of an epoch as for the others. LATTICE's
+ * sampler makes the last batch shorter. */
 static void batches_of_distinct_users(void **state)
 {
     Bench *b = *state;
@@ -204,14 +204,15 @@ static void batches_of_distinct_users(void **state)
             for (int64_t j = 0; j < n; j++) {
                 assert_true(users[j] >= 0 && users[j] < USERS && !taken[users[j]]);
                 taken[users[j]] = true;
-                /* Users and items are whole numbers here: users by first appearance, items by number. */
+                /* Ids are whole numbers here: users are numbered by first appearance, items by number. */
                 assert_true(b->R[users[j]][positives[j]] > 0 && b->R[users[j]][negatives[j]] == 0);
             }
         }
     }
 }
 
-/* Every train pair once, in an order of each epoch or in that of the first; an epoch can be drawn again. */
+/* Checks that an epoch has every train pair once, in an order drawn for each epoch or in that of the first, and that an
+ * epoch can be drawn again. */
 static void epochs_of_every_pair(void **state)
 {
     Bench *b = *state;
@@ -225,7 +226,7 @@ static void epochs_of_every_pair(void **state)
             Sampler *s = sampler_new(&b->data, how[k], SIZE, 1, b->arena, &e);
             assert_ok(s, e);
             assert_true(count % SIZE > 0 && sampler_batches(s) == count / SIZE + 1);
-            sampler_epoch(s, b->device.pool, epoch % 3); /* the last one again */
+            sampler_epoch(s, b->device.pool, epoch % 3); /* the last epoch is drawn again */
             int32_t *x = drawn[epoch % 3];
             if (epoch == 3)
                 memcpy(first, x, sizeof first);
@@ -253,7 +254,7 @@ static void epochs_of_every_pair(void **state)
         }
 }
 
-/* MMRec numbers items that train does not have; no negative is one of them. */
+/* MMRec numbers items that the train part does not have. Checks that no negative is such an item. */
 static void negatives_occur_in_train(void **state)
 {
     Bench *b = *state;
@@ -311,7 +312,8 @@ static void lattice_divides_by_the_batch_size(void **state)
     float none = lattice_loss(b, "variant=mmrec", "l_w=0", "batch_size=4");
     float full = lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=4") - none;
     float part =
-        lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=16") - none; /* 4 rows, as the last batch of an epoch */
+        /* 4 rows, as in the last batch of an epoch */
+        lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=16") - none;
     assert_true(full > 0.1f && fabsf(part - full / 4) < 1e-5f);
     assert_true(lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=4") ==
                 lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=16"));
@@ -319,7 +321,8 @@ static void lattice_divides_by_the_batch_size(void **state)
 
 /* ---- NGCF's dropout -------------------------------------------------------------------------- */
 
-/* Loss of one batch in an epoch, under the draws of a step; represented: layers 1 to 3 of user 0 as scored with. */
+/* Returns the loss of one batch in an epoch, with the draws of a step. represented: layers 1 to 3 of user 0 as used for
+ * scores. */
 static float ngcf_loss(Bench *b, const char *const *set, size_t n, int64_t epoch, uint32_t step, float *represented)
 {
     Error e = {0};
@@ -357,7 +360,7 @@ static void ngcf_drops_while_it_learns(void **state)
     float plain = ngcf_loss(b, none, 4, 0, 0, full);
     assert_true(ngcf_loss(b, none, 4, 1, 1, full) == plain);
     float of_epoch = ngcf_loss(b, node, 4, 0, 0, dropped);
-    assert_memory_equal(full, dropped, sizeof full); /* what is scored with is whole */
+    assert_memory_equal(full, dropped, sizeof full); /* scores use the whole layers */
     assert_true(of_epoch != plain && ngcf_loss(b, node, 4, 0, 1, dropped) == of_epoch);
     assert_true(ngcf_loss(b, node, 4, 1, 0, dropped) != of_epoch);
     float of_step = ngcf_loss(b, message, 5, 0, 0, dropped);
@@ -365,7 +368,7 @@ static void ngcf_drops_while_it_learns(void **state)
     assert_true(of_step != plain && ngcf_loss(b, message, 5, 1, 0, dropped) == of_step);
     assert_true(ngcf_loss(b, message, 5, 0, 1, dropped) != of_step);
 
-    /* Elliot's way is the default under its protocol: evaluation drops 0.4 of a layer's numbers, by draws of its
+    /* Elliot's dropout is the default under its protocol: evaluation drops 0.4 of a layer's numbers, with draws of its
      * own. */
     assert_true(ngcf_loss(b, message, 4, 0, 0, dropped) == of_step);
     int zeros = 0;
@@ -384,7 +387,7 @@ static void itemknn_gives_the_published_figures(void **state)
     static const struct {
         const char *data, *similarity;
         int neighbours, users;
-        double recall, graded, binary, hr; /* in %; binary 0: not given */
+        double recall, graded, binary, hr; /* in %; binary 0: not published */
     } cases[] = {
         {"amazon-baby", "cosine", 20, 19181, 2.04, 1.02, 1.04, 3.32},
         {"amazon-baby", "cosine", 100, 19181, 2.36, 1.15, 1.17, 3.90},

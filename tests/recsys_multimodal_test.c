@@ -1,5 +1,5 @@
-/* tests/recsys_multimodal_test.c: the vectors of multimodal recommenders against plain dense code in double precision,
- * with other words of their settings than the golden traces have. */
+/* tests/recsys_multimodal_test.c: the vectors of multimodal recommenders equal plain dense code in double precision,
+ * for settings that the golden traces do not have. */
 #include "tests/shared_testing.h"
 
 enum { MODALITIES = 2 };
@@ -22,7 +22,7 @@ static double *row(Matrix a, int64_t r)
     return a.x + r * a.cols;
 }
 
-/* A tensor of the model, "KIND.NAME" or "KIND.NAME.LAYER.WHAT"; a vector is one row. */
+/* Returns a tensor of the model, "KIND.NAME" or "KIND.NAME.LAYER.WHAT". A vector is one row. */
 static Matrix stored(Bench *b, const Model *m, const char *format, const char *name, int layer)
 {
     const char *full = arena_printf(b->arena, &b->e, format, name, layer);
@@ -45,7 +45,7 @@ static Matrix features(Bench *b, int modality)
     return a;
 }
 
-/* x w' + bias; bias.x NULL: none */
+/* Returns x w' + bias. bias.x NULL: no bias. */
 static Matrix affine(Bench *b, Matrix x, Matrix w, Matrix bias)
 {
     assert_int_equal(x.cols, w.cols);
@@ -78,7 +78,7 @@ static Matrix beside(Bench *b, Matrix x, Matrix y)
     return z;
 }
 
-/* x + by y */
+/* Returns x + by y. */
 static Matrix plus(Bench *b, Matrix x, Matrix y, double by)
 {
     assert_true(x.rows == y.rows && x.cols == y.cols);
@@ -134,7 +134,7 @@ static Model model_new(Bench *b, const char *name, Protocol protocol, const char
     return m;
 }
 
-/* Users' and items' vectors of the model are the rows of `expected`, users first. */
+/* Checks that the users' and items' vectors of the model are the rows of `expected`, users first. */
 static void assert_represents(Bench *b, Model *m, const char *set, Matrix expected)
 {
     Tape *t = fresh_tape(b, false);
@@ -156,14 +156,14 @@ static void assert_represents(Bench *b, Model *m, const char *set, Matrix expect
 
 /* ---- GRCN ------------------------------------------------------------------------------------ */
 
-/* Messages: E to users in the order of users' pairs, then E to items. Elliot holds them as a matrix in the order of
- * (receiver, sender). */
+/* Messages: E to users in the order of the users' pairs, then E to items. Elliot stores them as a matrix in the order
+ * of (receiver, sender). */
 typedef struct Edge {
     int to, from;
 } Edge;
 typedef struct Edges {
-    Edge *pair;   /* users' pairs, then the same turned: the order in which Elliot computes values */
-    Edge *sorted; /* by receiver, then sender: the order in which its matrix has them */
+    Edge *pair;   /* the users' pairs, then the same pairs reversed: the order in which Elliot computes values */
+    Edge *sorted; /* by receiver, then sender: the order of Elliot's matrix */
     int count;
 } Edges;
 
@@ -185,7 +185,7 @@ static Edges edges_of(Bench *b)
     return x;
 }
 
-/* In place, over the entries with the same receiver of `by`. */
+/* In place: a softmax over the entries that have the same receiver in `by`. */
 static void softmax_by(const Edge *by, int count, double *x)
 {
     double sum[N] = {0};
@@ -195,7 +195,7 @@ static void softmax_by(const Edge *by, int count, double *x)
         x[e] = exp(x[e]) / sum[by[e].to];
 }
 
-/* The sums of x at receivers, by the weights of the edges. */
+/* Returns the sums of x at the receivers, weighted by the edges. */
 static Matrix receive(Bench *b, const Edge *edge, int count, const double *weight, Matrix x)
 {
     Matrix y = matrix(b, N, x.cols);
@@ -217,7 +217,7 @@ static Matrix naive_grcn(Bench *b, const Model *m, const GrcnCase *k)
 {
     Edges edge = edges_of(b);
     int count = edge.count, E = count / 2;
-    /* values are computed in the order of `pair`; where Elliot's order is kept they belong to `sorted` */
+    /* values are computed in the order of `pair`; if Elliot's order is kept, they belong to `sorted` */
     const Edge *to = k->elliot_order ? edge.sorted : edge.pair;
     Matrix content[MODALITIES];
     double *weight[MODALITIES], *total = NEW(b->arena, double, count, &b->e);
@@ -228,7 +228,7 @@ static Matrix naive_grcn(Bench *b, const Model *m, const GrcnCase *k)
         Matrix x = below(b, unit_rows(b, stored(b, m, "preference.%s", names[i], 0)), unit_rows(b, leaky(b, f, 0.01)));
         double *w = weight[i] = NEW(b->arena, double, count, &b->e);
         for (int r = 0; r < k->routings; r++) {
-            /* MMRec: user -> item edges alone, so that users receive nothing */
+            /* MMRec has user -> item edges only, so users receive nothing */
             for (int e = 0; e < E; e++)
                 w[e] = dot(x, edge.pair[e].to, edge.pair[e].from);
             softmax_by(edge.pair, E, w);
@@ -353,7 +353,7 @@ static void mmgcn(void **state)
     }
 }
 
-/* Where no features are named visual, Elliot's recipe projects the first ones, MMRec's none. */
+/* Checks features of which none is named visual: Elliot's recipe projects the first ones, MMRec's projects none. */
 static void mmgcn_without_visual(void **state)
 {
     Bench *b = *state;

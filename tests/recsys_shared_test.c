@@ -1,5 +1,5 @@
-/* tests/recsys_shared_test.c: what recommenders share (recsys/models/models.h): propagation, tables and losses,
- * against plain dense code and against float64 PyTorch (tests/golden/losses_float64.py). */
+/* tests/recsys_shared_test.c: the parts that recommenders share (recsys/models/models.h): propagation, tables and
+ * losses equal plain dense code and float64 PyTorch (tests/golden/losses_float64.py). */
 #include "tests/shared_testing.h"
 
 static void assert_near(const char *what, const float *got, const double *expected, int64_t n, double tolerance)
@@ -25,7 +25,7 @@ static void normalize(double *x, int64_t rows)
     }
 }
 
-/* The layers as the formula reads; x0 [N, D] */
+/* Computes the layers by the formula; x0 [N, D]. */
 static void naive_layers(Bench *b, const Propagation *p, const double *x0, double out[N * D])
 {
     double x[N * D], next[N * D];
@@ -49,7 +49,7 @@ static void naive_layers(Bench *b, const Propagation *p, const double *x0, doubl
         out[i] /= (double)(p->layers + !p->skip_input);
 }
 
-/* Every way to combine, for all nodes and for some, from two tables and from one. */
+/* Checks every way to combine layers, for all nodes and for some, from two tables and from one. */
 static void propagation(void **state)
 {
     Bench *b = *state;
@@ -97,7 +97,7 @@ static void propagation(void **state)
     tape_free(t);
 }
 
-/* SimGCL's noise: each row moves by `noise`, away from 0, otherwise at each call; nothing else changes. */
+/* Checks SimGCL's noise: each row changes by `noise`, away from 0, differently in each call; nothing else changes. */
 static void noisy_layers(void **state)
 {
     Bench *b = *state;
@@ -123,7 +123,7 @@ static void noisy_layers(void **state)
     tape_free(t);
 }
 
-/* The batch's lists: each id once, and every row finds its own. */
+/* Checks the lists of a batch: each id occurs once, and every row has the index of its id. */
 static void rows_of_a_batch(void **state)
 {
     Bench *b = *state;
@@ -147,7 +147,7 @@ static void rows_of_a_batch(void **state)
     tape_free(t);
 }
 
-/* Vectors of some rows by two graphs: those of the two propagations one by one. */
+/* Computes vectors of some rows by two graphs in one call: they equal those of two separate propagations. */
 static void two_graphs_at_once(void **state)
 {
     Bench *b = *state;
@@ -187,7 +187,7 @@ static void two_graphs_at_once(void **state)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-/* A joined projection is one matrix over the features side by side. */
+/* Checks that a joined projection is one matrix over the concatenated features. */
 static void joined_projection(void **state)
 {
     Bench *b = *state;
@@ -217,7 +217,8 @@ static void joined_projection(void **state)
         largest = fmax(largest, fabs((double)w[0][i]));
     assert_true(largest <= bound && largest > 0.8 * bound);
     tape_free(t);
-    /* what is drawn and never trained begins as a parameter of the name would, and is none */
+    /* a drawn tensor that is not trained begins with the numbers of a parameter of the same name, but is not a
+     * parameter */
     Tensor *frozen = store_random(s, "frozen", 7, 3, (Init){INIT_XAVIER_NORMAL, 0}, 5, &b->e);
     Store *other = store_new(&b->device, &b->e);
     Tensor *trained = param_new(other, "frozen", 7, 3, (Init){INIT_XAVIER_NORMAL, 0}, 5, &b->e);
@@ -263,7 +264,7 @@ static void check_golden(Bench *b, const Weights *w, const char *name, const cha
     double *expected = NEW(b->arena, double, a->count, &b->e);
     for (int64_t i = 0; i < a->count; i++)
         expected[i] = (double)((const float *)a->data)[i];
-    /* logits of some hundreds have an error of 6e-5, which their exponentials multiply */
+    /* logits of some hundreds have an error of 6e-5, which the exponentials amplify */
     double tolerance = strcmp(name, "large") == 0 ? 1e-4 : 1e-5;
     assert_near(arena_printf(b->arena, &b->e, "%s.%s", name, part), got, expected, a->count, tolerance);
 }
@@ -280,7 +281,7 @@ static void distances(void **state)
     tape_free(t);
 }
 
-/* InfoNCE over all nodes and over a batch, with gradients. */
+/* Checks InfoNCE over all nodes and over a batch, with gradients. */
 static void info_nce_is_torchs(void **state)
 {
     Bench *b = *state;
@@ -301,7 +302,8 @@ static void info_nce_is_torchs(void **state)
         if (n == 0) {
             const Array *ids = golden(b, w, "all", "ids");
             Tensor *at = input_i32(t, ids->data, ids->count), *views[] = {x, y};
-            const Batch batch = {.user = at, .pos = at}; /* users and items are the same: half their means' sum */
+            /* users and items are the same, so the loss is half of the sum of their means */
+            const Batch batch = {.user = at, .pos = at};
             loss = scale(t, contrast_batch(t, views, views, &batch, tau), (float)ids->count / 2);
         } else {
             loss = mean(t, info_nce(t, x, y, NULL, tau));

@@ -1,4 +1,4 @@
-/* tests/recsys_split_test.c: splitting interactions into parts. */
+/* tests/recsys_split_test.c: interactions are split into parts. */
 #include "recsys/data/data.h"
 
 #include "tests/recsys_testing.h"
@@ -40,9 +40,9 @@ static void the_latest_rows_are_test(void **state)
     (void)state;
     const char *ratings = "u\ta\t1\t30\nu\tb\t1\t10\nv\ta\t1\t1\nu\tc\t1\t20\nu\td\t1\t30\nu\te\t1\t5";
     SplitConfig c = {.strategy = SPLIT_TEMPORAL, .test_ratio = 0.2, .validation_ratio = 0.25};
-    /* v's only row goes to test: floor(1 * 0.8) = 0 stay */
+    /* v's only row is in the test part: floor(1 * 0.8) = 0 rows stay */
     split(ratings, "temporal", c, 3, 1, 2);
-    check_file("temporal/test.tsv", "v\ta\t1\t1\nu\td\t1\t30\n"); /* of two at time 30 the later line */
+    check_file("temporal/test.tsv", "v\ta\t1\t1\nu\td\t1\t30\n"); /* of two rows at time 30, the later line */
     check_file("temporal/val.tsv", "u\ta\t1\t30\n");
     check_file("temporal/train.tsv", "u\tb\t1\t10\nu\tc\t1\t20\nu\te\t1\t5\n");
     c = (SplitConfig){.strategy = SPLIT_LEAVE_N_OUT, .leave_n = 2, .validation_ratio = 0.1};
@@ -52,7 +52,8 @@ static void the_latest_rows_are_test(void **state)
     check_file("leave/test.tsv", "u\ta\t1\t30\nv\ta\t1\t1\nu\td\t1\t30\n");
 }
 
-/* Elliot's rank by falling time holds out the first of equal times in the file, its rank by rising time the last. */
+/* Checks ties: Elliot's rank by descending time holds out the first row of equal times in the file, its rank by
+ * ascending time the last. */
 static void of_equal_times(void **state)
 {
     (void)state;
@@ -77,21 +78,23 @@ static void lines_are_kept_byte_for_byte(void **state)
     check_file("bytes/train.tsv", "rating,user,item,timestamp\r\n5,u,a,1\r\n4,u, b,2\r\n");
     check_file("bytes/test.tsv", "rating,user,item,timestamp\r\n3,u,\"c\",3\r\n");
     split("0 1 2\n1 5\n", "lightgcn", c, 1, 0, 2);
-    check_file("lightgcn/test.tsv", "0\t1\n1\t5\n"); /* no times, so drawn: RandomState(42) swaps [0, 1] */
+    /* there are no times, so rows are drawn: RandomState(42) swaps [0, 1] */
+    check_file("lightgcn/test.tsv", "0\t1\n1\t5\n");
 }
 
 static void k_core_is_iterative(void **state)
 {
     (void)state;
-    /* c has one row; without it w has one; without w's row b has one, and so on: only u, v with a, d are left */
+    /* c has one row. Without c, w has one row; without w's row, b has one row, and so on. Only u and v with a and d
+     * remain. */
     const char *ratings = "u\ta\nu\td\nv\ta\nv\td\nw\tb\nw\tc\nu\tb\n";
     SplitConfig c = {.strategy = SPLIT_RANDOM, .test_ratio = 0, .k_core = 2};
     split(ratings, "core", c, 4, 0, 0);
     check_file("core/train.tsv", "u\ta\nu\td\nv\ta\nv\td\n");
 }
 
-/* Golden from numpy 2.4.6: RandomState(7).shuffle of [0]*floor(n*.8)+[1]*rest for users 2, 10 (numbers ascend), then of
- * [0]*floor(n*.5)+... for what stayed. */
+/* Golden numbers from numpy 2.4.6: RandomState(7).shuffle of [0]*floor(n*.8)+[1]*rest for users 2, 10 (numbers ascend),
+ * then of [0]*floor(n*.5)+... for the remaining rows. */
 static void the_random_split_is_numpys(void **state)
 {
     (void)state;
@@ -136,7 +139,7 @@ static void splits_that_cannot_be(void **state)
     assert_false(split_file(longer, path, &one, counts, &e));
     assert_error(e, SP_USAGE, "val.tsv: is a file of an earlier split");
     snprintf(path, sizeof path, "%s/longer.tsv", dir);
-    assert_false(split_file(longer, path, &one, counts, &e)); /* a file stands where the folder should */
+    assert_false(split_file(longer, path, &one, counts, &e)); /* a file has the name of the folder */
     assert_error(e, SP_IO, "longer.tsv");
 }
 
@@ -152,7 +155,7 @@ static void check_same(const char *a, const char *b)
     map_close(&y);
 }
 
-/* The benchmark's own files, bit for bit (recipes.md 3.1). */
+/* Checks that the benchmark's own files are reproduced, bit for bit (recipes.md 3.1). */
 static void amazon_splits_are_reproduced(void **state)
 {
     (void)state;

@@ -1,12 +1,12 @@
-/* tests/recsys_steps_test.c: steps of multimodal recommenders that compute what their batch reads: they have the losses
- * of the vectors of all users and items, and their gradients are slopes of the loss. */
+/* tests/recsys_steps_test.c: some multimodal recommenders compute only the vectors that a batch reads. Checks that the
+ * losses are those of the vectors of all users and items, and that gradients are slopes of the loss. */
 #include "recsys/recsys.h"
 
 #include "tests/testing.h"
 
 #include <math.h>
 
-/* Sparse: a small batch reads a small part of each graph. */
+/* Sparse data: a small batch reads a small part of each graph. */
 enum { U = 600, I = 500, HAS = 3, B = 4, VISUAL = 24, TEXTUAL = 10 };
 
 typedef struct Trial {
@@ -79,7 +79,7 @@ static void end(Trial *t)
     arena_free(t->arena);
 }
 
-/* The loss of the first n rows, as batch `index` of an epoch */
+/* Returns the loss of the first n rows, as batch `index` of an epoch. */
 static Tensor *loss_of(Trial *t, int64_t n, int64_t index)
 {
     Batch b = {.B = n, .index = index, .users = t->users, .positives = t->positives, .negatives = t->negatives};
@@ -99,7 +99,7 @@ static double value_of(Trial *t, Tensor *x)
     return (double)host;
 }
 
-/* The mean of -log sigmoid(score(u, i) - score(u, j)) by the vectors of an evaluation. */
+/* Returns the mean of -log sigmoid(score(u, i) - score(u, j)), with the vectors of an evaluation. */
 static double bpr_of_vectors(Trial *t)
 {
     Tape *tape = tape_new(&t->device, false, &t->e);
@@ -128,7 +128,7 @@ static double bpr_of_vectors(Trial *t)
 #define INDEX "knn=index"
 #endif
 static const struct {
-    const char *name, *set; /* without regularisation and draws: the loss is BPR */
+    const char *name, *set; /* without regularisation and without draws: the loss is BPR alone */
 } bpr_models[] = {
     {"FREEDOM", LARGER "l_w=0 drop=0"},
     {"FREEDOM", LARGER "l_w=0 drop=0 n_layers=2 n_ui_layers=1 top_k=3"},
@@ -158,7 +158,8 @@ static void a_step_has_the_vectors_of_an_evaluation(void **state)
     }
 }
 
-/* Along its gradient g each parameter has the slope |g|. Not in BM3, whose targets have no gradient. */
+/* Checks that the slope of the loss along a parameter's gradient g is |g|. BM3 is excluded: its targets have no
+ * gradient. */
 static void gradients_are_slopes(void **state)
 {
     (void)state;
@@ -174,7 +175,7 @@ static void gradients_are_slopes(void **state)
     for (size_t i = 0; i < COUNT(models); i++) {
         Trial t;
         begin(&t, models[i].name, models[i].set);
-        loss_of(&t, B, 0); /* LATTICE's item graph is a constant from the second batch on */
+        loss_of(&t, B, 0); /* from the second batch on, LATTICE's item graph is a constant */
         for (size_t k = 0; k < store_count(t.model.store); k++) {
             Tensor *p = store_at(t.model.store, k);
             if (!p->param)
@@ -189,7 +190,7 @@ static void gradients_are_slopes(void **state)
                 largest = fmax(largest, fabs((double)x[n]));
             }
             norm = sqrt(norm);
-            if (norm < 1e-6) /* what the loss does not read, and biases that BPR cancels */
+            if (norm < 1e-6) /* parameters that the loss does not read, and biases that cancel in BPR */
                 continue;
             double h = fmin(2e-3 / norm, 0.02 * largest + 1e-4);
             for (int s = 0; s < 2; s++) {
@@ -208,7 +209,7 @@ static void gradients_are_slopes(void **state)
     }
 }
 
-/* With l_w 0 nothing of the features is trained, nor held. */
+/* Checks that with l_w 0 no tensor of the features is trained or stored. */
 static void freedom_without_losses_of_modalities(void **state)
 {
     (void)state;
@@ -228,7 +229,8 @@ static void freedom_without_losses_of_modalities(void **state)
     end(&t);
 }
 
-/* One mask per user and item: a pair that a batch has several times counts as once. Another draw is another loss. */
+/* Checks dropout with one mask per user and item: a pair that occurs several times in a batch has the loss of one pair.
+ * Another draw gives another loss. */
 static void bm3_drops_out_rows(void **state)
 {
     (void)state;

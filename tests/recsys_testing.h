@@ -1,5 +1,5 @@
-/* tests/recsys_testing.h: a folder for the tests of one program, files put into it, and data
- * sets loaded without memory. */
+/* tests/recsys_testing.h: a folder for the tests of one program, files written into it, and loading of data sets with
+ * refused memory. */
 #ifndef SAPOR_RECSYS_TESTING_H
 #define SAPOR_RECSYS_TESTING_H
 
@@ -23,7 +23,7 @@ static int remove_dir(void **state)
     return 0;
 }
 
-/* Writes a file into the folder; the path stays valid until the eighth call after. */
+/* Writes a file into the folder and returns its path. The path is valid until the eighth call after this one. */
 static const char *put_bytes(const char *name, const void *bytes, size_t n)
 {
     static char path[8][600];
@@ -39,7 +39,8 @@ static const char *put(const char *name, const char *text)
     return put_bytes(name, text, strlen(text));
 }
 
-/* Loads the data set with the first, the second, ... request of memory refused, until it loads. */
+/* Loads the data set while the first request of memory is refused, then the second, and so on, until loading succeeds.
+ */
 static inline void load_without_memory(const DataConfig *c)
 {
     bool ok = false;

@@ -1,11 +1,11 @@
-/* tests/report_run_test.c: sapor report of a folder with a ledger: a small study is run, then the command. */
+/* tests/report_run_test.c: runs a small study, then sapor report for its folder with a ledger. */
 #include "tests/study_testing.h"
 
 #include "tools/tools.h"
 
 extern const Option report_options[];
 
-/* The exit status of `sapor report` with these words. */
+/* Returns the exit status of `sapor report` with these arguments. */
 static int report(const char *const *words, size_t count)
 {
     static const Command COMMAND = {.name = "report",
@@ -58,7 +58,7 @@ static void a_ledger_becomes_a_page(void **state)
     assert_int_equal(n, 3); /* the head and two models */
     assert_non_null(strstr(written(&b, "tables/toy-pairs.csv").p, "\nRecall@5,BPRMF,LightGCN,"));
 
-    /* outputs do not replace the ledger; options of other pages, other folders */
+    /* an output does not replace the ledger; options of other pages and other folders are refused */
     const char *ledger = arena_printf(b.arena, &e, "%s/ledger.sqlite", b.out);
     const char *onto[] = {b.out, "-o", ledger, "-q"}, *many[] = {b.out, b.out, "-o", page, "-q"},
                *items[] = {b.out, "--stages", b.train, "-o", page, "-q"};

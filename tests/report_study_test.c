@@ -1,5 +1,5 @@
-/* tests/report_study_test.c: the page about a study and its tables: drawn studies, studies that lack something, names
- * that would break out of a format. */
+/* tests/report_study_test.c: the page about a study and its tables: drawn studies, incomplete studies, and names that
+ * could break a format. */
 #include "tools/study/study.h"
 
 #include "tests/drawn_study.h"
@@ -42,7 +42,8 @@ static bool write_page(Written *w, const StudyView *v, const Heap *heap)
     return report_page_write(v, &c, &w->e);
 }
 
-/* Every element is closed in order, every attribute quoted, every & begins an entity, and nothing is loaded. */
+/* Checks that every element is closed in order, every attribute is quoted, every & begins an entity, and nothing is
+ * loaded from elsewhere. */
 static void check_page(Text page)
 {
     static const char *const EMPTY[] = {"meta", "br", "!doctype"};
@@ -76,7 +77,7 @@ static void check_page(Text page)
             snprintf(stack[depth++], sizeof stack[0], "%.*s", (int)name, p + 1);
         }
         i += n;
-        if (!closes && !strncmp(p, "<style", 6)) /* not markup: as it is */
+        if (!closes && !strncmp(p, "<style", 6)) /* not markup: skipped */
             i = (size_t)(strstr(p, "</style>") - page.p) - 1;
     }
     assert_int_equal(depth, 0);
@@ -85,7 +86,7 @@ static void check_page(Text page)
         assert_null(strstr(page.p, FROM_ELSEWHERE[i]));
 }
 
-/* Every section is linked at the top, and every link leads to a section. */
+/* Checks that every section is linked at the top, and that every link leads to a section. */
 static void check_links(Text page)
 {
     static const char SECTION[] = "<h2 id=\"", LINK[] = "<a href=\"#";
@@ -162,7 +163,7 @@ static void page_has_every_section(void **state)
         if (!at)
             fail_msg("no section %s behind the one before", HEADS[i]);
     }
-    /* BPRMF uses no features: one row for all settings; knock-outs are no rows */
+    /* BPRMF uses no features, so it has one row for all settings; knock-outs have no rows */
     Text accuracy = table(&w, "office-accuracy.csv");
     assert_int_equal(count(accuracy.p, "\nBPRMF,-,"), 1);
     assert_int_equal(count(accuracy.p, "\nVBPR,ResNet50,"), 1);
@@ -174,7 +175,7 @@ static void page_has_every_section(void **state)
     assert_true(has(&w, "<dt>trials done</dt>"));
     assert_true(has(&w, "<h4>VBPR: lr</h4>"));
     assert_true(has(&w, "<h4>VBPR: l_w</h4>"));
-    assert_true(has(&w, "images of Amazon are missing")); /* a knock-out that is absent */
+    assert_true(has(&w, "images of Amazon are missing")); /* an absent knock-out */
     end(&w);
 }
 
@@ -248,7 +249,7 @@ static void knock_outs_are_compared(void **state)
     double x = with->points[with->best].test[0], y = without->points[without->best].test[0];
     assert_non_null(
         strstr(text.p, arena_printf(w.a, &w.e, "VBPR,CLIP,visual (noise),%.4f,%.4f,%.9g,", x, y, 100 * (y - x) / x)));
-    assert_null(strstr(text.p, "BPRMF")); /* nothing to leave out */
+    assert_null(strstr(text.p, "BPRMF")); /* it has no features to leave out */
     end(&w);
 }
 
@@ -264,7 +265,8 @@ static void absent_data_say_why(void **state)
     assert_true(has(&w, "<sup>1</sup> images of Amazon are missing</p>"));
     Text csv = table(&w, "music-accuracy.csv"), latex = table(&w, "music-accuracy.tex"),
          markdown = table(&w, "music-accuracy.md");
-    assert_int_equal(count(csv.p, ",images of Amazon are missing\n"), 2); /* BPRMF has its result from elsewhere */
+    /* BPRMF has its result from another setting */
+    assert_int_equal(count(csv.p, ",images of Amazon are missing\n"), 2);
     assert_non_null(strstr(csv.p, "\nVBPR,CLIP,,,"));
     assert_non_null(strstr(latex.p, " & CLIP & -\\textsuperscript{1} & "));
     assert_non_null(strstr(markdown.p, "| VBPR | CLIP | - <sup>1</sup> |"));
@@ -301,7 +303,7 @@ static void studies_may_lack_anything(void **state)
     end(&w);
     begin(&w);
     study_drawn(&v, &d, w.a);
-    v.groups[0].count = 0; /* nothing was begun */
+    v.groups[0].count = 0; /* no trial was started */
     v.row_count = v.extraction_count = 0;
     assert_ok(write_page(&w, &v, NULL), w.e);
     v.figure_count = 0;
@@ -394,16 +396,16 @@ static void hostile_names_stay_text(void **state)
     assert_ok(write_page(&w, &v, NULL), w.e);
     assert_ok(file_read(&w.page, w.a, file_in(&w, "report.html"), 0, &w.e), w.e);
     char *http = arena_strndup(w.a, w.page.p, w.page.n, &w.e);
-    for (char *p = strstr(http, "http"); p; p = strstr(p, "http")) /* as text it may be there */
+    for (char *p = strstr(http, "http"); p; p = strstr(p, "http")) /* as text it is allowed */
         memcpy(p, "text", 4);
     check_page((Text){http, w.page.n});
 
-    /* names of files hold nothing but letters, digits and _, and differ */
+    /* names of files have only letters, digits and _, and are distinct */
     static const char *const FILES[] = {"a_b-accuracy.csv", "a_b-2-accuracy.csv", "_.-accuracy.csv"};
     for (size_t i = 0; i < COUNT(FILES); i++)
         table(&w, FILES[i]);
 
-    /* CSV: what was a name is one field again */
+    /* CSV: a name is one field when it is read */
     Table rows = table_open(table(&w, "failed.csv"), ',', "failed.csv", w.a);
     size_t n = 0, hostile = 0;
     while (table_next(&rows, &w.e)) {
@@ -414,7 +416,7 @@ static void hostile_names_stay_text(void **state)
     assert_int_equal(w.e.code, SP_OK);
     assert_true(hostile > 0);
 
-    /* Markdown: every row has as many separators as the first; LaTeX: no command of a name's */
+    /* Markdown: every row has the number of separators of the first; LaTeX: a name adds no command */
     Text rest = table(&w, "a_b-accuracy.md"), line;
     size_t bars = 0;
     while (text_line(&rest, &line)) {

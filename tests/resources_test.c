@@ -1,7 +1,7 @@
-/* tests/resources_test.c: small hostile files. Each reader of texts and weights stays under 64 MB and 20 bytes for each
- * byte of its input, whatever is in it, and takes time in proportion. The heap refuses more memory. The whole program
- * has SECONDS of the processor: a reader of quadratic time needs minutes for these sizes. Either the file is read, or
- * one line says why not. */
+/* tests/resources_test.c: small hostile files. Each reader of texts and weights needs less than 64 MB plus 20 bytes per
+ * byte of input, whatever the input is, and time in proportion to it. The heap refuses more memory. The whole program
+ * has SECONDS of processor time: a reader of quadratic time would need minutes for these sizes. A file is read, or
+ * there is an error of one line. */
 #include "extractors/extractors.h"
 #include "tokenizers/tokenizers.h"
 #include "tools/ducho/extract.h"
@@ -49,7 +49,7 @@ static void small_json_values(void **state)
     print(&b, "\"\":0}");
     json("an object of many keys", &b, NULL);
     print(&b, "[");
-    repeat(&b, TEXT("1234567,"), 600000); /* many, but not small */
+    repeat(&b, TEXT("1234567,"), 600000); /* many numbers, not small ones */
     print(&b, "0]");
     json("a list of numbers", &b, NULL);
     free(b.p);
@@ -83,7 +83,7 @@ static void safetensors_headers(void **state)
     (void)state;
     Bytes b = {0};
     print(&b, "{\"__metadata__\":[");
-    repeat(&b, TEXT("0,"), 49000000); /* 98 MB; safetensors has headers of 100 MB at most */
+    repeat(&b, TEXT("0,"), 49000000); /* 98 MB; the limit of a safetensors header is 100 MB */
     print(&b, "0]}");
     safetensors("a list of small numbers", &b, "too many small values");
     print(&b, "{");
@@ -104,7 +104,7 @@ static void safetensors_headers(void **state)
 #define STORAGE "(U\7storagectorch\nFloatStorage\nU\0010U\3cpuK\4tQ"
 #define TENSOR  "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE "K\0(K\4t(K\1t\x89NtR"
 
-/* A torch archive of data.pkl and four floats; method 8: data.pkl claims to unpack to `claims` bytes. */
+/* Writes a torch archive of data.pkl and four floats. method 8: data.pkl states an unpacked size of `claims` bytes. */
 static void torch_file(const char *what, Bytes *pickle, uint64_t claims, const char *why)
 {
     static const char *const NAMES[] = {"a/data.pkl", "a/data/0"};
@@ -149,7 +149,7 @@ static void long_key(Bytes *b, size_t n)
     repeat(b, TEXT("k"), n);
 }
 
-/* Level 0 is a tensor, each further one a dictionary of `fan` keys whose values are all the level before it. */
+/* Level 0 is a tensor. Each further level is a dictionary with `fan` keys whose values are all the previous level. */
 static void levels(Bytes *b, int depth, int fan)
 {
     add_bytes(b,
@@ -235,7 +235,7 @@ static void tokenizer_json(Bytes *b, const Bytes *added, const Bytes *after, con
     print(b, "}");
 }
 
-/* Loads and splits `text`; returns how many ids that gives. */
+/* Loads the tokenizer and splits `text`. Returns the number of ids. */
 static size_t tokenizer(const char *what, const char *path, size_t bytes, const Bytes *text, const char *why)
 {
     Error e = {0};
@@ -252,7 +252,7 @@ static size_t tokenizer(const char *what, const char *path, size_t bytes, const 
     return ids.count;
 }
 
-/* A text with all places, in a memory that is linear in it. */
+/* Checks a text with all places: the memory is linear in the text. */
 static void with_places(const char *what, const char *path, const Bytes *text, size_t count)
 {
     Error e = {0};
@@ -261,7 +261,7 @@ static void with_places(const char *what, const char *path, const Bytes *text, s
     Text back, whole = {text->p, text->n};
     Arena *a = arena_new(NULL, 0);
     Tokenizer *t = tokenizer_load(path, a, &e);
-    test_heap_bounded(&h, 15 * text->n); /* 300 bytes for each */
+    test_heap_bounded(&h, 15 * text->n); /* 300 bytes per byte */
     Arena *scratch = arena_new(&h.heap, 0);
     bool ok = t && tokenize_texts(t, &whole, 1, &(TokenOptions){0}, &list, scratch, &e) &&
               token_code_points(&list, 0, whole, scratch, &e) &&
@@ -368,7 +368,7 @@ static void vocabularies(void **state)
     b.n = strlen("[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\n");
     repeat(&b, TEXT("\n"), 2 * 1000 * 1000);
     tokenizer("fewer empty lines", put("vocab.txt", &b), b.n, NULL, NULL);
-    /* a word of a's is one piece each time, and 99 pieces of a and b's are longer */
+    /* a word of a's is one piece each time, and 99 pieces of a and b are longer */
     b.n = v.n = 0;
     print(&v, "{\"[UNK]\":0,\"a\":1,\"##a\":2");
     for (int i = 1; i < 100; i++) {

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Builds and runs the test programs: tests/run.sh normal|sanitized|minimal|thread|FOLDER ... (FOLDER: a build made already)
-# $EMULATOR, say "qemu-aarch64", is put before each program; kills and pages of documentation are left out then.
-# Each program speaks TAP. What failed is shown with its output, what was skipped with its reason; the last line is the
-# sum: "N passed, N failed, N skipped". Exit status 1 when anything failed.
+# tests/run.sh normal|sanitized|minimal|thread|FOLDER ...: builds and runs the test programs (FOLDER: an existing
+# build). $EMULATOR, for example "qemu-aarch64", is put before each program; then kills and pages of documentation are
+# left out. Each program speaks TAP. Failed tests are shown with their output, skipped ones with their reason. The last
+# line is the sum: "N passed, N failed, N skipped". The exit status is 1 if a test failed.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
 jobs=$(nproc 2>/dev/null || echo 2)
-# These take longest and start first, so that no processor is idle in the end.
+# These need the longest time and start first, so that no processor is idle at the end.
 slow='train_test kernels_test faults_test docs_test.sh tools_test.sh api_train_test far_test run_test.sh steady_test install_test.sh demo_test.sh
 resources_test table_bounds_test process_test.sh'
 passed=0 failed=0 skipped=0
@@ -58,7 +58,7 @@ run_all() { # LABEL BUILD: the programs in BUILD, and the scripts, which find it
         ls tests/*_test.sh
     fi >>"$logs/list"
     export -f run_program
-    # One more than processors: some wait for a disk, or sleep.
+    # One more than the number of processors: some programs wait for a disk, or sleep.
     awk -v slow="$slow" 'BEGIN { n = split(slow, name); for (i = 1; i <= n; i++) rank[name[i]] = n - i + 1 }
         { file = $0; sub(".*/", "", file); print rank[file] + 0, $0 }' "$logs/list" | sort -s -k 1,1nr | cut -d ' ' -f 2- |
         BUILD=$2 xargs -P "$((jobs + 1))" -I{} bash -c 'run_program "$1" "$2/$(basename "$1").log"' _ {} "$logs"
@@ -82,7 +82,7 @@ build() { # LABEL BUILD [make argument ...]: false when it did not build
     rm -f "$log"
 }
 
-# Whether a sanitized program can run here at all, and whether leaks can be looked for (not under a tracer).
+# Reports whether a sanitized program can run here, and whether leaks can be found (not under a tracer).
 sanitizer_works() { # FOLDER SANITIZER
     local folder=$1/probe
     mkdir -p "$folder"
@@ -100,7 +100,8 @@ for what in "$@"; do
         elif build sanitized build/sanitized SANITIZE=address,undefined; then
             leaks=1
             build/sanitized/probe/probe >/dev/null 2>&1 || { leaks=0; echo "sanitized    leaks are not looked for: the leak sanitizer cannot run here"; }
-            # The fake stacks of use-after-return do not align 64-byte vectors; a crash is the sanitizer's to tell, not cmocka's.
+            # The fake stacks of use-after-return do not align 64-byte vectors. The sanitizer reports a crash, not
+            # cmocka.
             export ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0:detect_stack_use_after_return=0:allow_user_segv_handler=0
             export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
             run_all sanitized build/sanitized

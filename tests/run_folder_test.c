@@ -1,5 +1,5 @@
-/* tests/run_folder_test.c: A run's folder as input: each file changed in one place is refused by one line that names
- * the file and the place; what a finished run wrote answers. */
+/* tests/run_folder_test.c: the folder of a run as input. A file that is changed in one place is refused with an error
+ * of one line that names the file and the place. An unchanged folder of a finished run gives recommendations. */
 #include "tests/run_testing.h"
 
 static void whole_folders_answer(void **state)
@@ -66,7 +66,7 @@ static void vectors_are_checked(void **state)
     Error e = {0};
     static const struct {
         const char *file, *says;
-        int64_t rows, D, at; /* at: where `value` goes in ones */
+        int64_t rows, D, at; /* at: the index of `value`; the other numbers are 1 */
         float value;
     } cases[] = {{"user.npy", "user.npy: row 2 contains nan in column 1", USERS, 4, 9, NAN},
                  {"item.npy", "item.npy: row 14 contains inf in column 3", ITEMS, 4, 59, INFINITY},
@@ -80,7 +80,7 @@ static void vectors_are_checked(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         const char *path = in(b, "bprmf", cases[i].file);
         Text whole = read_all(b, path);
-        if (i + 1 == COUNT(cases)) { /* both sides large */
+        if (i + 1 == COUNT(cases)) { /* both vectors are large */
             float x[USERS * 4] = {1e10f};
             Text user = read_all(b, in(b, "bprmf", "user.npy"));
             float y[ITEMS * 4] = {0, 0, cases[i].value};
@@ -99,7 +99,7 @@ static void vectors_are_checked(void **state)
     }
     const char *path = in(b, "bprmf", "user.npy");
     Text whole = read_all(b, path);
-    put(path, replaced(b, (Text){whole.p + 10, whole.n - 10}, "<f4", "<i4")); /* no magic */
+    put(path, replaced(b, (Text){whole.p + 10, whole.n - 10}, "<f4", "<i4")); /* the magic is missing */
     opens(b, in(b, "bprmf", NULL), false, "user.npy");
     char *copy = arena_strndup(b->arena, whole.p, whole.n, &e);
     memcpy(strstr(copy + 10, "<f4"), "<i4", 3);
@@ -109,7 +109,7 @@ static void vectors_are_checked(void **state)
     opens(b, in(b, "bprmf", NULL), false, NULL);
 }
 
-/* A new user's vector is one of items, which are large here. */
+/* Checks scores of new users. A new user's vector is a mean of items' vectors, which are large here. */
 static void scores_of_new_users_are_checked(void **state)
 {
     Bench *b = *state;
@@ -186,7 +186,7 @@ static bool add_list(void *arg, Text user, int64_t k, const Text *items, const f
     return true;
 }
 
-/* Users, items and scores that a folder gives. */
+/* Returns a hash of the users, items and scores of a folder. */
 static uint64_t hash_lists(Bench *b, const char *folder)
 {
     Error e = {0};
@@ -197,7 +197,7 @@ static uint64_t hash_lists(Bench *b, const char *folder)
     return hash;
 }
 
-/* Nothing but the folder is read: the data may have changed, or be gone. */
+/* Checks that only the folder is read: the data may have changed or may be missing. */
 static void folders_answer_without_the_data(void **state)
 {
     Bench *b = *state;
@@ -226,7 +226,7 @@ static void folders_answer_without_the_data(void **state)
     put(b->test, test);
 }
 
-/* model.safetensors of ItemKNN: I + 1 starts, n items and weights, a rating for each train pair. */
+/* Checks model.safetensors of ItemKNN: I + 1 starts, n items and weights, a rating for each train pair. */
 static void neighbours_are_checked(void **state)
 {
     Bench *b = *state;
@@ -297,7 +297,7 @@ static void checkpoints_are_checked(void **state)
 {
     Bench *b = *state;
     static const struct {
-        const char *old, *new, *says; /* of the same length: the header's */
+        const char *old, *new, *says; /* of equal length, because the header has a fixed length */
     } cases[] = {
         {"\"epoch\":\"2\"", "\"epoch\":\"3\"", "metadata epoch: 3, a whole number from 0 to 2"},
         {"\"finished\":\"1\"", "\"finished\":\"7\"", "metadata finished: 7"},
@@ -344,7 +344,7 @@ static void checkpoints_are_checked(void **state)
     put(path, whole);
 }
 
-/* A number of steps that no run takes. */
+/* Checks that a number of steps that no run takes is refused. */
 static void counts_of_steps_are_checked(void **state)
 {
     Bench *b = *state;

@@ -1,9 +1,9 @@
 #!/bin/bash
-# tests/run_test.sh: sapor run: searches that share a ledger, are killed, are joined; the file for sbatch.
+# tests/run_test.sh: sapor run: searches that share a ledger, are killed, and are joined; the file for sbatch.
 test=run . "$(dirname "$0")/shell.sh"
 [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && { rm -rf "$work"; work=$(mktemp -d /dev/shm/sapor-run-XXXXXX) && cd "$work" || exit 1; }
 
-# ---- a search of MMRec's: 8 users of 2 kinds, two models -----------------------------------------------------------------------------
+# ---- a search of MMRec: 8 users of 2 kinds, two models -------------------------------------------------------------------------------
 mkdir -p data/tiny
 {
     printf 'userID\titemID\trating\ttimestamp\tx_label\n'
@@ -70,7 +70,7 @@ ok $((!$?)) 'nothing is trained then'
 cmp -s one.tsv joined.tsv
 ok $? 'joined they are the ledger of one worker, byte for byte'
 
-# One of four is killed and started again. A trial that was trained twice has two events of it.
+# One of four workers is killed and started again. A trial that was trained twice has two events.
 set_epochs=(--set epochs=600 --set stopping_step=600)
 for i in 1 2 3 4; do
     "$sapor" "${run[@]}" "${set_epochs[@]}" --out four --json >events.$i 2>err.$i &
@@ -143,7 +143,7 @@ ok $? 'SIGTERM: one line, exit status 1'
 ended stopped
 ok $? 'no trial goes on without its search'
 
-# a trial that is killed alone has failed, and is not repeated unless asked
+# a trial whose own process is killed has failed, and is repeated only on request
 "$sapor" "${run[@]}" --out child --set epochs=4000 --set stopping_step=4000 --set n_layers=[1] --set reg_weight=[0.01] --set seed=[1] \
     >out 2>err &
 worker=$!

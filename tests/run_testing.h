@@ -1,4 +1,4 @@
-/* tests/run_testing.h: what tests of run folders share: small data, two finished runs, a folder opened and asked. */
+/* tests/run_testing.h: shared by tests of run folders: small data, two finished runs, a check that opens a folder. */
 #ifndef SAPOR_RUN_TESTING_H
 #define SAPOR_RUN_TESTING_H
 
@@ -21,7 +21,8 @@ static inline const char *in(Bench *b, const char *run, const char *name)
     return arena_printf(b->arena, &(Error){0}, "%s/%s%s%s", b->folder, run, name ? "/" : "", name ? name : "");
 }
 
-/* A row per pair: the format `row` gets the user, the item and the rating; 0: ratings from 1 to 5 in turn. */
+/* Writes one row per pair. The format `row` gets the user, the item and the rating. rating 0: ratings from 1 to 5 in
+ * turn. */
 static inline void write_rows(const char *path, const char *row, int rating, int first, int n)
 {
     FILE *f = fopen(path, "w");
@@ -117,7 +118,8 @@ static inline bool look(void *arg, Text user, int64_t k, const Text *items, cons
     return true;
 }
 
-/* Opened and asked: `says` NULL: answers; else refused in one line that says it. */
+/* Opens a folder and requests recommendations. `says` NULL: both must succeed. Otherwise opening must fail with an
+ * error of one line that contains `says`. */
 static inline void opens(Bench *b, const char *folder, bool unfinished, const char *says)
 {
     Error e = {0};

@@ -1,5 +1,5 @@
-/* tests/run_training_test.c: Training into a run's folder: runs do not mix, a run that was killed is not answered from,
- * vectors that are not finite are not written, layouts of data come back. */
+/* tests/run_training_test.c: training into the folder of a run: runs do not mix, the folder of a killed run gives no
+ * recommendations, vectors that are not finite are not written, layouts of data are restored. */
 #include "tests/run_testing.h"
 
 #include <sys/stat.h>
@@ -10,7 +10,7 @@ static bool stop(void *arg, const TrainEvent *event, Error *e)
     return event->kind != TRAIN_BATCH || (fail)(e, SP_IO, "stopped");
 }
 
-/* Files of a run without its config.json; ids that changed; files that were removed. */
+/* Checks folders with files of a run without its config.json, changed ids, and missing files. */
 static void runs_do_not_mix(void **state)
 {
     Bench *b = *state;
@@ -21,7 +21,7 @@ static void runs_do_not_mix(void **state)
         static const char *const files[] = {"config.json",  "user.npy",         "item.npy",         "user.ids.txt",
                                             "item.ids.txt", "seen.safetensors", "model.safetensors"};
         Error e = {0};
-        assert_ok(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &e), e); /* finished already */
+        assert_ok(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &e), e); /* already finished */
         for (size_t i = 0; i < COUNT(files); i++) {
             const char *path = in(b, runs[k], files[i]);
             if (!file_exists(path))
@@ -57,7 +57,8 @@ static void runs_do_not_mix(void **state)
     opens(b, in(b, "early", NULL), true, "user.npy: is missing: the run has not been evaluated yet");
 }
 
-/* A run that was killed has no result.json; one that goes on from an earlier state takes the old one away first. */
+/* Checks that a killed run has no result.json. A run that resumes from an earlier state first removes the old
+ * result.json. */
 static void unfinished_runs_are_refused(void **state)
 {
     Bench *b = *state;
@@ -67,7 +68,8 @@ static void unfinished_runs_are_refused(void **state)
     opens(b, in(b, "bprmf", NULL), false, "is not finished");
     opens(b, in(b, "bprmf", NULL), true, NULL);
     put(result, whole);
-    unlink(checkpoint); /* trained again from the start, into a file that cannot be written: user.npy is a folder */
+    /* the run is trained again from the start, and user.npy cannot be written because it is a folder */
+    unlink(checkpoint);
     const char *user = in(b, "bprmf", "user.npy");
     Text vectors = read_all(b, user);
     unlink(user);
@@ -86,7 +88,8 @@ static void unfinished_runs_are_refused(void **state)
     opens(b, in(b, "knn", NULL), false, "is not finished");
 }
 
-/* What the folder would be refused for is not written either: a step beyond float32 after the last loss. */
+/* Checks that vectors which would be refused when the folder is read are not written: here the last step, after the
+ * last loss, overflows float32. */
 static void vectors_that_are_not_finite_are_not_written(void **state)
 {
     Bench *b = *state;
@@ -99,14 +102,15 @@ static void vectors_that_are_not_finite_are_not_written(void **state)
     assert_false(train_run(&b->device, &c, &r, b->arena, &e));
     assert_error(e, SP_FORMAT, "try a smaller lr than 3.4e38");
     assert_false(file_exists(in(b, "diverged", "user.npy")));
-    set[2] = "l_w=3e38"; /* no step is taken: another lr would not help */
+    set[2] = "l_w=3e38"; /* no step is taken, so another lr would not avoid it */
     c.out = in(b, "infinite", NULL);
     e = (Error){0};
     assert_false(train_run(&b->device, &c, &r, b->arena, &e));
     assert_error(e, SP_FORMAT, "the loss is inf in epoch 1, step 1; all parameters are finite; scale features");
 }
 
-/* Finite vectors whose products are not: trained_open refuses them by the same rule. */
+/* Checks finite vectors whose products overflow: they are not written, by the same rule by which trained_open refuses
+ * them. */
 static void vectors_whose_products_are_too_large_are_not_written(void **state)
 {
     Bench *b = *state;
@@ -124,12 +128,12 @@ static void vectors_whose_products_are_too_large_are_not_written(void **state)
     assert_false(file_exists(in(b, "large", "user.npy")));
 }
 
-/* --columns and --separator are in config.json, and a run is read with them. */
+/* Checks that --columns and --separator are in config.json, and that a run is read with them. */
 static void layouts_come_back(void **state)
 {
     Bench *b = *state;
     static const struct {
-        const char *row, *columns; /* row: of a user and an item */
+        const char *row, *columns; /* row: the format of a user and an item */
         char cut;
     } cases[] = {{"u%d\ti%d\n", "who,a \"b\"", '\t'},
                  {"u%d,i%d,note\n", "user,item,-", ','},
@@ -161,7 +165,8 @@ static void layouts_come_back(void **state)
     }
 }
 
-/* Under MMRec validation and test say which items there are, too; a model without vectors has all of them again. */
+/* Under MMRec, items of the validation and test parts are numbered too. Checks that a model without vectors has all of
+ * them when it is opened. */
 static void mmrec_items_come_back(void **state)
 {
     Bench *b = *state;
@@ -184,8 +189,8 @@ static void mmrec_items_come_back(void **state)
     write_data(b->test, 3, 1);
 }
 
-/* Nothing would be measured, or nothing that is finite: refused before an epoch is trained. Under MMRec every item of a
- * part is relevant, whatever its rating. */
+/* Checks data whose parts give no figure or no finite figure: they are refused before an epoch is trained. Under MMRec
+ * every item of a part is relevant, whatever its rating is. */
 static void parts_that_measure_nothing_are_refused(void **state)
 {
     Bench *b = *state;

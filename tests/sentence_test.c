@@ -1,5 +1,5 @@
-/* tests/sentence_test.c: sentence-transformers' modules give what that package gives
- * (tests/golden/make_sentence.py); wrong ones end in one line. */
+/* tests/sentence_test.c: the modules of sentence-transformers give the results of that package
+ * (tests/golden/make_sentence.py). Malformed ones end in an error of one line. */
 #include <sys/stat.h>
 
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
@@ -29,7 +29,7 @@ static void put(const char *folder, const char *name, const char *text)
     test_write(folder, name, (Text){text, strlen(text)});
 }
 
-/* A folder with the tiny BERT, without modules. */
+/* Makes a folder with the tiny BERT, without modules. */
 static void make_folder(Bench *b, char folder[256])
 {
     static const char *const FILES[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"};
@@ -46,7 +46,7 @@ static void make_folder(Bench *b, char folder[256])
     }
 }
 
-/* And with the modules of a golden folder. */
+/* Adds the modules of a golden folder. */
 static void add_modules(Bench *b, const char *folder, const char *name)
 {
     static const char *const FILES[] = {
@@ -93,7 +93,7 @@ static void modules_are_the_packages(void **state)
         }
         if (!(worst <= 2e-5f * largest))
             fail_msg("%s: off by %g, the largest is %g", NAMES[i], (double)worst, (double)largest);
-        for (size_t k = 0; k < n; k++) { /* the same bits alone as among others */
+        for (size_t k = 0; k < n; k++) { /* a text has the same bits alone and among others */
             assert_ok(encode_some_texts(&m, t, &texts[k], 1, one, &b->e), b->e);
             assert_memory_equal(one, x + k * m.D, m.D * sizeof *one);
         }
@@ -104,7 +104,7 @@ static void modules_are_the_packages(void **state)
     weights_close(expected);
 }
 
-/* A call that chooses a pooling of its own has that alone. */
+/* Checks that a call with its own pooling uses only that pooling. */
 static void calls_may_choose_their_pooling(void **state)
 {
     Bench *b = *state;
@@ -128,7 +128,7 @@ static void calls_may_choose_their_pooling(void **state)
 static void wrong_modules_fail_in_one_line(void **state)
 {
     static const struct {
-        const char *name, *text, *why; /* why NULL: opens */
+        const char *name, *text, *why; /* `why` NULL: opening succeeds */
     } cases[] = {
         {"modules.json", "[" DENSE ", " POOLING "]", "expected one Pooling, and each Dense after it"},
         {"modules.json", "[" POOLING ", " POOLING "]", "expected one Pooling"},

@@ -1,5 +1,6 @@
-/* tests/settings_test.c: settings under the names of MMRec, RecBole and Elliot: accepted where they mean the same, else
- * refused with what to set; values parsed into typed structs; recommenders under their other names. */
+/* tests/settings_test.c: settings under the names of MMRec, RecBole and Elliot. A setting with the same meaning is
+ * accepted; others are refused, and the error says which setting to use. Also values parsed into typed structs, and
+ * other names of recommenders. */
 #include "recsys/recsys.h"
 
 #include "tests/testing.h"
@@ -168,7 +169,7 @@ static void names_that_do_not(void **state)
     arena_free(a);
 }
 
-/* A test's own recommender, with a setting of each kind. */
+/* The recommender of this test, with a setting of each kind. */
 typedef struct KindSettings {
     CommonSettings common;
     int64_t count;
@@ -233,7 +234,8 @@ static void values_are_parsed_once(void **state)
     arena_free(a);
 }
 
-/* Variant paper has the defaults of elliot but for those of paper_settings; what is given counts. */
+/* Checks that variant paper has the defaults of elliot, except those of paper_settings, and that a given value replaces
+ * a default. */
 static void defaults_of_the_paper(void **state)
 {
     (void)state;
@@ -264,8 +266,8 @@ static void defaults_of_the_paper(void **state)
     arena_free(a);
 }
 
-/* Every name of the systems' own configurations (MMRec's and RecBole's overall.yaml and their models' files, Elliot's
- * documentation) is accepted or refused with what to do; none is unknown. */
+/* Checks every name in the systems' own configurations (overall.yaml and the models' files of MMRec and RecBole, the
+ * documentation of Elliot): it is accepted, or refused with advice, and never unknown. */
 static void no_name_is_unknown(void **state)
 {
     (void)state;
@@ -337,7 +339,8 @@ static void no_name_is_unknown(void **state)
     arena_free(a);
 }
 
-/* A name stands for one setting of a recommender, and is no setting's own key there. */
+/* Checks that a name means one setting of a recommender, and that it is not the key of another setting of the same
+ * recommender. */
 static void no_name_stands_for_two(void **state)
 {
     (void)state;
@@ -372,8 +375,8 @@ static const Setting *common_of(const char *key)
     return s->key ? s : NULL;
 }
 
-/* What a new recommender may forget: a function that a run calls, a member of its struct for each setting, one that two
- * settings share, defaults within the bounds under each protocol and variant. */
+/* Checks what the author of a new recommender may forget: a function that a run calls; a member of its struct for each
+ * setting; a member that two settings share; defaults within the bounds under each protocol and variant. */
 static void recommenders_are_complete(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* tests/shared_testing.h: what tests of recsys/models/shared have in common: small data, their matrix, dense graphs. */
+/* tests/shared_testing.h: shared by tests of recsys/models/shared: small data, the matrix of the data, dense graphs. */
 #ifndef SAPOR_SHARED_TESTING_H
 #define SAPOR_SHARED_TESTING_H
 
@@ -31,7 +31,7 @@ static inline int setup(void **state)
     Pairs *train = &b->data.train;
     train->start = NEW(b->arena, int64_t, U + 1, &b->e);
     train->item = NEW(b->arena, int32_t, U * I, &b->e);
-    for (uint32_t u = 0; u < U; u++) { /* user 3 and item 5 have none; item 0 is a hub */
+    for (uint32_t u = 0; u < U; u++) { /* user 3 and item 5 have no pairs; item 0 has most users */
         for (uint32_t i = 0; i < I; i++)
             if (u != 3 && i != 5 && (i == 0 || draw_below((Draw){9, DRAW_TEST, 0}, u * I + i, 4) == 0)) {
                 train->item[train->count++] = (int32_t)i;

@@ -1,6 +1,7 @@
-# tests/shell.sh: how a test of the built command begins; sourced by tests/*_test.sh with the name of the test in $test.
-# Gives $root, the repository; $sapor, the command of the build in $BUILD, behind $EMULATOR where that is set; $binary, the file itself;
-# $work, an empty folder that is removed in the end, and the current folder; and the functions below, which speak TAP. A test may define its own.
+# tests/shell.sh: the beginning of each test of the built command. tests/*_test.sh source it with the name of the test
+# in $test. It sets $root, the repository; $sapor, the command of the build in $BUILD, after $EMULATOR if that is set;
+# $binary, the file itself; $work, an empty folder that is the current folder and is removed at the end. It also defines
+# the functions below, which speak TAP. A test may define others.
 set -u
 LC_ALL=C
 export LC_ALL

@@ -1,5 +1,4 @@
-/* tests/significance_test.c: paired tests and Student's tail against scipy and mpmath
- * (golden/significance_scipy.py). */
+/* tests/significance_test.c: paired tests and Student's tail equal scipy and mpmath (golden/significance_scipy.py). */
 #include "recsys/evaluation.h"
 #include "tests/testing.h"
 
@@ -13,7 +12,7 @@ static double draw(uint64_t *x)
     return (double)(*x >> 11) / 9007199254740992.0;
 }
 
-/* The same figures as in the script's pair(). */
+/* Draws the same figures as pair() of the script. */
 static void draw_pairs(int kind, uint64_t x, int64_t n, double c, double *a, double *b)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -50,7 +49,7 @@ static void check_pair(const double x[8], Arena *a, const char *line)
         fail_msg("%s: t %.17g, p %.17g", line, t.statistic, t.p);
     if (!near(w.statistic, x[6]) || !near(w.p, x[7]))
         fail_msg("%s: W %.17g, p %.17g", line, w.statistic, w.p);
-    assert_ok(wilcoxon_test(&other, v, u, n, a, &e), e); /* either way round */
+    assert_ok(wilcoxon_test(&other, v, u, n, a, &e), e); /* with the two sides exchanged */
     assert_true(near(other.p, w.p) && near(other.statistic, w.statistic));
     assert_ok(paired_t_test(&other, v, u, n, a, &e), e);
     assert_true(near(other.p, t.p) && near(other.statistic, -t.statistic));
@@ -89,7 +88,7 @@ static void as_scipy(void **state)
     arena_free(a);
 }
 
-/* ---- what is exact, and what is refused ------------------------------------------------------ */
+/* ---- exact results, refused inputs ----------------------------------------------------------- */
 
 static void tails_with_a_closed_form(void **state)
 {
@@ -102,7 +101,7 @@ static void tails_with_a_closed_form(void **state)
     assert_true(isnan(student_tail(NAN, 7)) && isnan(student_tail(1, 0)));
 }
 
-/* Wilcoxon's p of few pairs, by going through all signs. */
+/* Computes Wilcoxon's p of few pairs from all combinations of signs. */
 static void wilcoxon_of_few(void **state)
 {
     (void)state;
@@ -161,12 +160,12 @@ static void refused(void **state)
     bad[1] = -INFINITY;
     assert_false(wilcoxon_test(&t, x, bad, 3, a, &e));
     assert_error(e, SP_USAGE, "pair 1 of figures");
-    assert_ok(paired_t_test(&t, x, far, 1, a, &e), e); /* one pair has no deviation */
+    assert_ok(paired_t_test(&t, x, far, 1, a, &e), e); /* one pair has no standard deviation */
     assert_true(isnan(t.p) && isnan(t.statistic));
     assert_ok(wilcoxon_test(&t, x, bad + 2, 1, a, &e), e);
     assert_true(t.p == 1);
     arena_free(a);
-    a = arena_new(NULL, 4096); /* no memory */
+    a = arena_new(NULL, 4096); /* memory runs out */
     static double many[10000];
     assert_false(wilcoxon_test(&t, many, many, COUNT(many), a, &e));
     assert_error(e, SP_MEMORY, "memory");
@@ -175,7 +174,8 @@ static void refused(void **state)
     arena_free(a);
 }
 
-/* Holm's definition: the largest (how many p are at least this one) p among those that are not larger. */
+/* Checks Holm's definition: the adjusted p is the maximum, over all p that are not larger, of p times the number of p
+ * that are at least as large. */
 static void holm(void **state)
 {
     (void)state;

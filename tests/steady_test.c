@@ -1,6 +1,6 @@
-/* tests/steady_test.c: once warm, training steps and encoding allocate nothing: neither from their heap
- * nor, where the C library lets us look, from malloc behind its back (qsort does). Inputs that were seen before come
- * again; the count must stand still. */
+/* tests/steady_test.c: after warm-up, training steps and encoding allocate nothing: from their heap, and, if the C
+ * library can be checked, from malloc (qsort allocates with it). Inputs are repeated; the number of allocations must
+ * not grow. */
 #include "tests/testing.h"
 
 #include <stdatomic.h>
@@ -8,7 +8,8 @@
 #include "tests/encoder_testing.h"
 #include "recsys/recsys.h"
 
-/* The C library's own functions under their own names, so that its calls count too; sanitizers have theirs. */
+/* These replace the C library's functions, so that its own calls are counted too. Sanitizers have functions of their
+ * own. */
 static atomic_size_t mallocs;
 #if defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 enum { SEES_MALLOC = 1 };
@@ -132,8 +133,8 @@ static void steps_allocate_nothing(void **state)
 
 static void encoding_allocates_nothing(void **state)
 {
-    /* Images by one thread: which thread decodes an image is chance, and each keeps scratch memory from its first one
-     * on. */
+    /* One thread for images: with several, it is random which thread decodes an image, and each thread keeps scratch
+     * memory after its first image. */
     static const struct {
         const char *name;
         int threads;

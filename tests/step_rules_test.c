@@ -1,5 +1,5 @@
-/* tests/step_rules_test.c: what every recommender's step is made of: Mirror Gradient, parameters without a gradient,
- * and numbers that are not finite, which end a run before they are saved. */
+/* tests/step_rules_test.c: the rules of every recommender's step: Mirror Gradient, parameters without a gradient, and
+ * numbers that are not finite, which end a run before they are saved. */
 #include "tests/given_testing.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@ static const char *const breaks[] = {"nothing", "gradient", "row", "state", "los
 typedef struct RuleSettings {
     CommonSettings common;
     int breaks; /* in epoch 2, step 3 */
-    bool rare;  /* `extra` is used on the first batch of an epoch alone */
+    bool rare;  /* `extra` is used in the first batch of an epoch only */
 } RuleSettings;
 static const Setting settings[] = {
     {"breaks", "nothing", "nothing", "what", WORD_OF(RuleSettings, breaks, breaks), 0, 0, NULL},
@@ -47,7 +47,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     bool now = m->epoch == 1 && b->index == 2;
     if (!s->rare || b->index == 0)
         x = add_scaled(t, x, mean(t, r->extra), 0.5f);
-    if (now && (s->breaks == BREAK_GRADIENT || s->breaks == BREAK_ROW)) /* 0, with a gradient of 0 times infinity */
+    /* the value is 0, and the gradient is 0 times infinity */
+    if (now && (s->breaks == BREAK_GRADIENT || s->breaks == BREAK_ROW))
         x = add(t, x, sum(t, unary(t, scale(t, row, 0), UN_SQRT)));
     if (now && s->breaks == BREAK_STATE)
         x = add(t, x, sum(t, scale(t, row, 1e25f)));
@@ -60,12 +61,12 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     const Rule *r = m->own;
     *users = stack_rows(t, r->user, r->extra);
-    *users = rows(t, *users, 3, m->data->U); /* the last of the users' rows are those of extra */
+    *users = rows(t, *users, 3, m->data->U); /* the last of the users' rows are the rows of extra */
     *items = r->item;
     return true;
 }
 
-/* What mg=true, alpha1=0.5, alpha2=0.2, beta=3 should do. */
+/* The expected result of mg=true, alpha1=0.5, alpha2=0.2, beta=3. */
 static bool mirror(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
 {
     if (b->index % 3)
@@ -130,7 +131,7 @@ static const char *folder(Bench *b)
     return in(b, arena_printf(b->arena, &(Error){0}, "run-%d", number++));
 }
 
-/* Where a run's user.npy is. */
+/* Returns the path of a run's user.npy. */
 static const char *trained(Bench *b, Trial r)
 {
     Error e = {0};
@@ -173,7 +174,7 @@ static void mirror_gradient_is_two_steps(void **state)
     assert_error(e, SP_USAGE, "Rule: makes its steps itself, so mg=true has no meaning");
 }
 
-/* The loss that is reported is that before the first step, not weighted, as in MMRec. */
+/* Checks that the reported loss is the loss before the first step, without a weight, as in MMRec. */
 static bool note_loss(void *arg, const TrainEvent *event, Error *e)
 {
     (void)e;
@@ -190,10 +191,10 @@ static void mirror_gradient_reports_the_loss(void **state)
     double plain = 0, mirrored = 0;
     assert_ok(run(b, (Trial){.visit = note_loss, .arg = &plain, WITH("lr=0")}, &r, &e), e);
     assert_ok(run(b, (Trial){.visit = note_loss, .arg = &mirrored, WITH("lr=0", "mg=true", "alpha1=7")}, &r, &e), e);
-    assert_true(plain > 0.1 && fabs(plain - mirrored) < 1e-6); /* lr=0: nothing moves */
+    assert_true(plain > 0.1 && fabs(plain - mirrored) < 1e-6); /* lr=0: no parameter changes */
 }
 
-/* Adam in double precision for BPRMF without regularisation, with the sampler's batches. */
+/* Adam in double precision for BPRMF without regularisation, with the batches of the sampler. */
 typedef struct Reference {
     double x[ITEMS * D], m[ITEMS * D], v[ITEMS * D], g[ITEMS * D];
     int rows;
@@ -294,7 +295,7 @@ static bool stop_at(void *arg, const TrainEvent *event, Error *e)
     return s->events++ != s->at || (fail)(e, SP_USAGE, "stopped here");
 }
 
-/* A run with 2 threads that is cut off and resumed has the bytes of one with 1 thread. */
+/* Checks that a run with 2 threads that is ended and resumed has the bytes of a run with 1 thread. */
 static void mirror_gradient_of_every_recommender(void **state)
 {
     Bench *b = *state;
@@ -329,7 +330,7 @@ static void mirror_gradient_of_every_recommender(void **state)
 
 /* ---- zero_grad ------------------------------------------------------------------------------- */
 
-/* The number of steps that a parameter has had, from the run's checkpoint. */
+/* Returns the number of steps of a parameter, from the checkpoint of the run. */
 static int64_t steps_of(Bench *b, const char *out, const char *name)
 {
     Error e = {0};
@@ -360,7 +361,7 @@ static void parameters_without_a_gradient(void **state)
         assert_int_equal(steps_of(b, out, "user"), EPOCHS * batches);
         assert_int_equal(steps_of(b, out, "extra"), cases[i].moves ? EPOCHS * batches : EPOCHS);
     }
-    /* the default is the variant's */
+    /* the default is that of the variant */
     Error e = {0};
     static const char *const variant[] = {"variant=mmrec"};
     const CommonSettings *s = settings_make(recommender_find("BPRMF"), PROTOCOL_ELLIOT, variant, 1, b->arena, &e);
@@ -398,7 +399,7 @@ static void numbers_that_are_not_finite(void **state)
     }
 }
 
-/* Sums that overflow and sums of nothing do not name finite numbers. */
+/* Checks that the error does not name finite numbers if only their sum overflows, or if the sum is empty. */
 static void finite_numbers_are_not_named(void **state)
 {
     Bench *b = *state;
@@ -432,7 +433,7 @@ static void finite_numbers_are_not_named(void **state)
 
 /* ---- a loss of 0 ----------------------------------------------------------------------------- */
 
-/* Elliot's early stopping ends a run then; without it, and under MMRec, nothing happens. */
+/* Checks that Elliot's early stopping ends a run with a loss of 0. Without it, and under MMRec, the run continues. */
 static void a_loss_of_zero(void **state)
 {
     Bench *b = *state;

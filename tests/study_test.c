@@ -1,4 +1,4 @@
-/* tests/study_test.c: the trials of a study: each once, whoever trains it; what is left after a kill. */
+/* tests/study_test.c: the trials of a study: each is trained once, by any process; the state after a kill. */
 #include "tests/study_testing.h"
 
 #include <signal.h>
@@ -59,7 +59,7 @@ static void same_exports(StudyBench *b, const char *x, const char *y)
     assert_true(text_equal(first, second));
 }
 
-/* Four folders with a share each, joined, are what one process gives in one folder. */
+/* Checks that four folders with one share each, joined, equal one folder of one process. */
 static void shares_join(void **state)
 {
     (void)state;
@@ -87,7 +87,7 @@ static void shares_join(void **state)
     study_bench_end(&b);
 }
 
-typedef struct Stop { /* ends the process after so many epochs */
+typedef struct Stop { /* ends the process after this number of epochs */
     int epochs;
 } Stop;
 
@@ -100,7 +100,7 @@ static bool stop_after(void *arg, const TrainEvent *event, Error *e)
     return true;
 }
 
-/* A process that trains until it is killed; returns whether it was. */
+/* Trains in a child that is killed after some epochs. Returns whether it was killed. */
 static bool killed_after(StudyBench *b, int epochs)
 {
     pid_t child = fork();
@@ -139,7 +139,7 @@ static void a_killed_search_goes_on(void **state)
         Ledger *l = study_ledger_of(&b);
         assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
         ledger_close(l);
-        assert_int_equal(rows[n - 1].state, TRIAL_RUNNING); /* the next ones are not begun */
+        assert_int_equal(rows[n - 1].state, TRIAL_RUNNING); /* the next trials are not started */
         StudyCounts c;
         StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
         assert_ok(r && study_counts(r, &c, &e), e);
@@ -153,7 +153,8 @@ static void a_killed_search_goes_on(void **state)
     study_bench_end(&b);
 }
 
-/* A search whose points follow from results: killed or not, its points are the same; a group is one worker's. */
+/* A search whose points follow from results. Checks that its points do not depend on kills, and that one worker trains
+ * all points of a group. */
 static void tpe_goes_on(void **state)
 {
     (void)state;
@@ -189,7 +190,7 @@ static void tpe_goes_on(void **state)
     study_bench_end(&b);
 }
 
-/* Four processes on one ledger: each trial is trained once. */
+/* Checks four processes with one ledger: each trial is trained once. */
 static void processes_share_a_ledger(void **state)
 {
     (void)state;
@@ -253,7 +254,7 @@ static void failures_are_kept(void **state)
     assert_int_equal(n, 8);
     assert_int_equal(rows[7].state, TRIAL_FAILED);
     assert_non_null(strstr(rows[7].message, "/nowhere/test.tsv"));
-    b.data.config.test = b.test; /* other data: other trials */
+    b.data.config.test = b.test; /* other data give other trials */
     StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
     assert_ok(r && study_next(r, &t, &found, &e), e);
     assert_true(found);
@@ -270,7 +271,8 @@ static void failures_are_kept(void **state)
     study_bench_end(&b);
 }
 
-/* A fixed setting is no part of a trial's name: what was trained with another one does not count. */
+/* Checks that a fixed setting is not in the name of a trial, but that a trial with another value of it is a different
+ * trial. */
 static void other_settings_are_other_trials(void **state)
 {
     (void)state;
@@ -286,7 +288,7 @@ static void other_settings_are_other_trials(void **state)
     study_bench_end(&b);
 }
 
-/* A model that needs no features is trained once for all settings of extractors. */
+/* Checks that a model without features is trained once for all settings of extractors. */
 static void equal_trials_are_copied(void **state)
 {
     (void)state;
@@ -320,7 +322,7 @@ static void equal_trials_are_copied(void **state)
     study_bench_end(&b);
 }
 
-/* The view of a ledger alone: means over seeds and folds, the best point. */
+/* Checks the view of a ledger: means over seeds and folds, the best point. */
 static void views_have_the_best(void **state)
 {
     (void)state;
@@ -371,7 +373,7 @@ static void views_have_the_best(void **state)
     study_bench_end(&b);
 }
 
-/* Trains what is left, then reads the ledger: the only group of the first model. */
+/* Trains the remaining trials, then reads the ledger. Returns the only group of the first model. */
 static const Group *viewed(StudyBench *b, StudyView *v, int trained)
 {
     Error e = {0};
@@ -382,7 +384,7 @@ static const Group *viewed(StudyBench *b, StudyView *v, int trained)
     return &v->groups[0];
 }
 
-/* A larger grid has other numbers for the points that are finished: they are not trained again, and none is lost. */
+/* A larger grid gives finished points other numbers. Checks that they are not trained again, and that none is lost. */
 static void grids_may_grow(void **state)
 {
     (void)state;
@@ -406,7 +408,7 @@ static void grids_may_grow(void **state)
     study_bench_end(&b);
 }
 
-/* Points of a random search in other bounds stay in the ledger, and are no points of this search. */
+/* Checks that points of a random search with other bounds stay in the ledger, but are not points of this search. */
 static void random_searches_may_change(void **state)
 {
     (void)state;
@@ -428,7 +430,7 @@ static void random_searches_may_change(void **state)
     study_bench_end(&b);
 }
 
-/* A file that a metric or the setting negatives names: with other bytes, it gives other trials. */
+/* Checks the file of a metric or of the setting `negatives`: other bytes give other trials. */
 static void files_of_measures_count(void **state)
 {
     (void)state;
@@ -456,7 +458,8 @@ static void files_of_measures_count(void **state)
     study_bench_end(&b);
 }
 
-/* All points of a group are compared by one part: one without a figure there is not chosen by the other part. */
+/* Checks that all points of a group are compared by the same part. A point without a figure in this part is not chosen
+ * by the other part. */
 static void points_are_compared_by_one_part(void **state)
 {
     (void)state;
@@ -483,7 +486,8 @@ static void points_are_compared_by_one_part(void **state)
     study_bench_end(&b);
 }
 
-/* The best points of two models, by the users of by_user.tsv: what the tests give for the files themselves. */
+/* Tests the best points of two models by the users of by_user.tsv: the result is that of the tests for the files
+ * themselves. */
 static void best_points_are_tested(void **state)
 {
     (void)state;

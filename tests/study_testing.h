@@ -1,4 +1,4 @@
-/* tests/study_testing.h: what tests of searches share: a small study, rows of a ledger. */
+/* tests/study_testing.h: shared by tests of searches: a small study, rows of a ledger. */
 #ifndef SAPOR_STUDY_TESTING_H
 #define SAPOR_STUDY_TESTING_H
 
@@ -6,7 +6,7 @@
 
 #include "recsys/search/search.h"
 
-/* A folder, data of its own, and a study of two grids of four points. */
+/* A folder with its own data, and a study of two grids of four points. */
 typedef struct StudyBench {
     Arena *arena;
     Device device;
@@ -66,7 +66,7 @@ static inline void study_bench_end(StudyBench *b)
     arena_free(b->arena);
 }
 
-/* Trains what is left of a share in this process; returns how many trials. */
+/* Trains the remaining trials of a share in this process. Returns the number of trials. */
 static inline int study_all(StudyBench *b, Share share)
 {
     Error e = {0};

@@ -1,10 +1,10 @@
 #!/bin/bash
 # tests/style.sh [FILE ...]: the rules of style and the words of CONTRIBUTING.md, checked in the whole tree or in some files (paths from
 # the root). Prints FILE:LINE: RULE: what to write instead; exit status 1 when something is found. It needs find, sort and awk.
-# No mark excepts a line. Some files are excepted from a rule:
+# No mark in a line excepts it from a rule. Some files are excepted:
 #   bench/ladder/                   banner: `make ladder` prints the first comment of a step
 #   tokenizers/unicode_tables.h     width: a program wrote this table
-#   kernels/, bench/, tests/cases/  const: there it says what a loop may take as constant
+#   kernels/, bench/, tests/cases/  const: it states what a loop may treat as constant
 set -u
 LC_ALL=C
 export LC_ALL
@@ -29,7 +29,7 @@ function report(line, rule, text) {
     found = 1
 }
 
-# Splits a line of C: code (literals empty, comments as a blank), literals, comment.
+# Splits a line of C into code (empty literals, comments as a blank), literals, and comment.
 function scan(s,    c) {
     code = literals = comment = ""
     if (!in_comment && s !~ /["\047\/]/) {
@@ -77,7 +77,7 @@ function scan(s,    c) {
     }
 }
 
-# Looks for the words of the glossary in a text, which may go on from the line before.
+# Searches a text for the words of the glossary. A phrase may begin on the line before.
 function words(text, kind,    i, all, start) {
     text = tolower(text)
     gsub(/\\[a-z]|%[-+ 0-9.*#]*[hlz]*[a-z]/, " ", text)
@@ -100,7 +100,7 @@ function words(text, kind,    i, all, start) {
             report(FNR, "word", "\"" phrase[i] "\": write \"" instead[i] "\" (CONTRIBUTING.md, Glossary)")
 }
 
-# Whether lines a to b are one simple statement. A line that ends in ")" may be a macro without a semicolon.
+# Reports whether lines a to b are one simple statement. A line that ends in ")" may be a macro without a semicolon.
 function is_simple(a, b,    i) {
     if (a > b || L[a] ~ /^[ \t]*(if|for|while|do|switch|else|case|default|UNROLL|[{}#])/ || L[b] !~ /;$/)
         return 0
@@ -110,7 +110,7 @@ function is_simple(a, b,    i) {
     return 1
 }
 
-# The line on which the parentheses that open on line i are closed.
+# Returns the line on which the parentheses that open on line i are closed.
 function head_end(i,    open, text) {
     for (open = 0; i <= lines; i++) {
         text = L[i]

@@ -1,4 +1,4 @@
-/* tests/table_bounds_test.c: tables of the shortest rows stay under the bound of resources_test.c too. */
+/* tests/table_bounds_test.c: tables of the shortest rows also stay below the bound of resources_test.c. */
 #include "tools/ducho/extract.h"
 
 #include "tests/bounds.h"
@@ -54,7 +54,8 @@ static void texts_of(const char *what, Bytes *b)
     const char *path = put("texts", b);
     test_heap_bounded(&h, b->n);
 #ifdef __SANITIZE_ADDRESS__
-    h.most += b->n / 3 * 32; /* base/memory.c: the name of a row is aligned then, with a gap behind it */
+    /* base/memory.c: with this sanitizer, the name of a row is aligned and followed by a gap */
+    h.most += b->n / 3 * 32;
 #endif
     Arena *a = arena_new(&h.heap, 0);
     bool ok = table_rows(&rows, &n, path, "i", "t", a, &e);

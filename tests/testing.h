@@ -1,4 +1,4 @@
-/* tests/testing.h: what every test program starts with. */
+/* tests/testing.h: what every test program includes. */
 #ifndef SAPOR_TESTING_H
 #define SAPOR_TESTING_H
 
@@ -13,9 +13,9 @@
 #include "base/base.h"
 #include "tests/drawn.h"
 
-#include <cmocka.h> /* behind base.h: its macro fail() hides base's function, which tests reach as (fail)(...) */
+#include <cmocka.h> /* after base.h: cmocka's macro fail() hides base's function, which tests call as (fail)(...) */
 
-/* A folder of the test's own under $TMPDIR; the caller removes it with test_folder_remove. */
+/* Makes a temporary folder under $TMPDIR. The caller removes it with test_folder_remove. */
 static inline const char *test_folder(char path[256])
 {
     const char *root = getenv("TMPDIR");
@@ -24,7 +24,7 @@ static inline const char *test_folder(char path[256])
     return path;
 }
 
-/* From now on folders are in memory where the system has a place for them: for tests that sync a file every few
+/* Puts later folders in memory if the system has a folder for it. Used by tests that sync a file every few
  * milliseconds. */
 static inline void test_folders_in_memory(void)
 {
@@ -32,7 +32,7 @@ static inline void test_folders_in_memory(void)
         setenv("TMPDIR", "/dev/shm", 0);
 }
 
-/* Removes a folder of files and of folders of files. */
+/* Removes a folder with its files and with the files of its folders. */
 static inline void test_folder_remove(const char *path)
 {
     Error e = {0};
@@ -61,11 +61,12 @@ static inline void test_write(const char *folder, const char *name, Text bytes)
     assert_int_equal(fclose(f), 0);
 }
 
-/* A heap that counts what is out, now and at most, and refuses the `refuse_at`th request (0: none) and what would be
- * over `most` (0: no limit). `peak` is exact where one thread asks at a time. */
+/* A heap that counts the bytes in use (`live`) and their maximum (`peak`). It refuses request number `refuse_at` (0:
+ * none) and every request that would exceed `most` bytes (0: no limit). `peak` is exact if only one thread allocates at
+ * a time. */
 typedef struct TestHeap {
     Heap heap;
-    _Atomic size_t live, requests; /* several threads may ask */
+    _Atomic size_t live, requests; /* atomic: several threads may allocate */
     size_t refuse_at, most;
     _Atomic size_t peak;
 } TestHeap;
@@ -93,8 +94,8 @@ static inline void test_heap(TestHeap *h, size_t refuse_at)
     *h = (TestHeap){.heap = {test_resize, h}, .refuse_at = refuse_at};
 }
 
-/* The bound of every reader of files: 64 MB and 20 bytes for each byte of input. Over it, requests are refused: a
- * reader that needs more fails for lack of memory, whatever machine the test runs on. */
+/* Returns the memory bound of every reader of files: 64 MB plus 20 bytes per byte of input. Requests above the bound
+ * are refused. So a reader that needs more fails on every machine. */
 static inline size_t test_bound(size_t input_bytes)
 {
     return ((size_t)64 << 20) + 20 * input_bytes;

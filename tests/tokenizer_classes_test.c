@@ -1,12 +1,12 @@
 /* tests/tokenizer_classes_test.c: malformed folders of the classes of transformers, with the words of their errors;
- * settings that would take without end: regular expressions, growth, charsmaps. */
+ * settings that would never end: regular expressions, growth of texts, charsmaps. */
 #include "tests/testing.h"
 
 #include <time.h>
 
 #include "tokenizers/tokenizers.h"
 
-/* A folder of one file of tokens and a tokenizer_config.json. */
+/* Tests folders with one file of tokens and a tokenizer_config.json. */
 static void classes(void **state)
 {
     (void)state;
@@ -81,14 +81,15 @@ static void classes(void **state)
     test_folder_remove(folder);
 }
 
-/* Regular expressions that go back again and again end with an error, soon; a build without Oniguruma names them. */
+/* Checks that regular expressions with excessive backtracking end early, with an error. A build without Oniguruma names
+ * the expression in its error. */
 static void expressions(void **state)
 {
     (void)state;
     enum { LONG = 100000 };
 #define CALLS "\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>\\\\g<n>"
     static const struct {
-        const char *pattern, *text, *why; /* text: many times, then an exclamation mark; why NULL: it is no error */
+        const char *pattern, *text, *why; /* text: repeated many times, then an exclamation mark; why NULL: no error */
     } table[] = {
         {"(a+)+$", "a", "the regular expression '(a+)+$' takes too many steps on a text of 100001 bytes"},
         {"(a|a)*b", "a", ""},
@@ -165,7 +166,7 @@ static char *json_of(const char *normalizers, const char *added, const char *dec
 #define PREPEND                   "{\"type\":\"Prepend\",\"prepend\":\"a b c d e f g h i j k l m n o p q r s t u v \"}"
 #define FUSE                      "{\"type\":\"Fuse\"}"
 
-/* The growth of a text is bounded as a whole, that of each added token, and that of a decoded token. */
+/* Checks the bounds on the growth of a whole text, of each added token, and of a decoded token. */
 static void growth(void **state)
 {
     (void)state;
@@ -180,7 +181,7 @@ static void growth(void **state)
     assert_false(tokenize(t, times(1000, "ab ", a), 0, &ids, a, &e));
     assert_non_null(strstr(e.message, "its normalizers make a text more than 16 times as long"));
     error_clear(&e);
-    /* short stretches behind a long one, whose memory they use */
+    /* short parts after a long part, whose memory they reuse */
     char *replace = arena_printf(a, &e, REPLACE("{\"String\":\"b\"}", "%s"), times(20000, "a", a).p);
     t = from_memory("tokenizer.json", text_of(json_of(replace, "{\"content\":\" \"}", FUSE, a)), a, &e);
     assert_non_null(t);
@@ -203,7 +204,7 @@ static void growth(void **state)
                     strstr(e.message, "this build has no Oniguruma"));
         error_clear(&e);
     }
-    /* the longest compatibility form, with marks for its blanks, is no error */
+    /* the longest compatibility form, with marks for its blanks, is valid */
     char *marks = json_of("{\"type\":\"NFKC\"}," REPLACE("{\"String\":\" \"}", "\xe2\x96\x81"), "", FUSE, a);
     t = from_memory("tokenizer.json", text_of(marks), a, &e);
     assert_non_null(t);
@@ -217,7 +218,7 @@ static void put_u32(char *to, uint32_t value)
         to[i] = (char)(uint8_t)(value >> 8 * i);
 }
 
-/* A .model of the pieces <unk> and a, with a charsmap: the byte a leads to `unit`, which stands at 353. */
+/* Returns a .model with the pieces <unk> and a, and a charsmap: the byte a leads to `unit`, which is at index 353. */
 static Text charsmap_model(uint32_t unit, Text contents, Arena *a)
 {
     enum { UNITS = 512, AT = 256 + 'a' };
@@ -239,8 +240,8 @@ static Text charsmap_model(uint32_t unit, Text contents, Arena *a)
     return (Text){p, n + 12};
 }
 
-/* A trie that leads back into itself is not followed to the end of the text from each of its characters; what a rule
- * puts is short. */
+/* Checks a trie with a cycle: it is not followed to the end of the text from each character. The output of a rule is
+ * short. */
 static void rules(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* tests/tokenizer_files_test.c: malformed files of tokenizers, each with the words that its error must hold. */
+/* tests/tokenizer_files_test.c: malformed files of tokenizers, with the words that the error of each must contain. */
 #include "tokenizers/tokenizers.h" /* before cmocka, which has a macro named fail */
 
 #include <stdarg.h>
@@ -47,7 +47,7 @@ static Tokenizer *load(const char *path, Arena *a)
     return t;
 }
 
-/* A tokenizer.json with one part replaced. */
+/* Returns a tokenizer.json with one part replaced. */
 static char *json_with(Arena *a, const char *normalizer, const char *split, const char *post, const char *added,
                        const char *model)
 {
@@ -329,7 +329,7 @@ static void malformed(void **state)
     assert_null(tokenizer_load("tests/golden/absent", a, &e));
     assert_non_null(strstr(e.message, "No such file"));
     error_clear(&e);
-    /* no [UNK] in the vocabulary: fails only where it is needed */
+    /* no [UNK] in the vocabulary: an error only if a text needs it */
     put("tokenizer_config.json", "{}", 2);
     Tokenizer *t = load(folder, a);
     TokenIds ids = {0};
@@ -346,7 +346,7 @@ static void malformed(void **state)
     arena_free(a);
 }
 
-/* Where only the decoder is not supported, texts are tokenized all the same. */
+/* Checks that texts are tokenised if only the decoder is unsupported. */
 static void decoders(void **state)
 {
     (void)state;
@@ -381,7 +381,7 @@ static void decoders(void **state)
     }
 }
 
-/* A charsmap whose trie leads out of itself, or into the middle of a character, has no rule there. */
+/* Checks a charsmap whose trie leads outside of itself, or into the middle of a character: it has no rule there. */
 static void charsmaps(void **state)
 {
     (void)state;
@@ -392,7 +392,7 @@ static void charsmaps(void **state)
         static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         unsigned char bytes[BYTES + 2] = {0, 4};
         Draw d = {.seed = seed, .purpose = DRAW_TEST};
-        for (uint32_t i = 0; i < UNITS; i++) { /* half of them are units of that byte, with any place behind it */
+        for (uint32_t i = 0; i < UNITS; i++) { /* half of them are units of that byte, with any next index */
             uint32_t unit = draw_below(d, i, 2) ? draw_below(d, UNITS + i, UINT32_MAX)
                                                 : i | 0x100 | draw_below(d, UNITS + i, 700) << 10;
             memcpy(bytes + 4 + 4 * i, &unit, 4);
@@ -420,7 +420,8 @@ static void charsmaps(void **state)
     }
 }
 
-/* A piece of 1024 bytes is read, a longer one is not; a text without an unknown piece in the model. */
+/* Checks that a piece of 1024 bytes is read and a longer one is refused; also a text whose characters are all known,
+ * for a model without an unknown piece. */
 static void unigram(void **state)
 {
     (void)state;
@@ -446,7 +447,7 @@ static void unigram(void **state)
     }
 }
 
-/* A Sequence may have 32 normalisers. */
+/* Checks that a Sequence may have 32 normalisers. */
 static void many_stages(void **state)
 {
     (void)state;
@@ -472,7 +473,7 @@ static void many_stages(void **state)
     }
 }
 
-/* vocab.json and merges.txt without tokenizer.json. */
+/* Tests vocab.json and merges.txt without tokenizer.json. */
 static void merges(void **state)
 {
     (void)state;
@@ -521,8 +522,8 @@ static void merges(void **state)
     arena_free(a);
 }
 
-/* A word of a million characters in less than a second, by a heap; what it used is given back. An unknown character
- * is an error only where the text has one. */
+/* Checks that a word of a million characters needs less than a second, because of a heap, and that its memory is freed.
+ * An unknown character is an error only if the text has one. */
 static void long_words(void **state)
 {
     (void)state;

@@ -1,12 +1,12 @@
-/* tests/tokenizer_limits_test.c: truncation and padding of tokenizer.json, against Hugging Face's Tokenizer.from_file
- * (tests/golden/make_tokenizer.py); the side at which transformers cuts; malformed sections. */
+/* tests/tokenizer_limits_test.c: truncation and padding of tokenizer.json equal Hugging Face's Tokenizer.from_file
+ * (tests/golden/make_tokenizer.py); the side at which transformers truncates; malformed sections. */
 #include "tests/testing.h"
 
 #include "tokenizers/tokenizers.h"
 
 #define GOLDEN "tests/golden/tokenizer/"
 
-/* bert.json with other sections. */
+/* Returns the tokenizer of bert.json with other sections. */
 static Tokenizer *with_limits(Text truncation, Text padding, const char *config, Arena *a, Error *e)
 {
     static const char ABSENT[] = "\"truncation\": null, \"padding\": null";
@@ -23,7 +23,7 @@ static Tokenizer *with_limits(Text truncation, Text padding, const char *config,
     return tokenizer_load_files(&(Files){"model", files, 2}, a, e);
 }
 
-/* A list as the golden has it, with a mask of what is no padding. */
+/* Writes a list in the form of the golden file, with a mask that is 0 for padding. */
 static char *line_of(const TokenList *list, Arena *a, Error *e)
 {
     char *line = arena_printf(a, e, "%s", "");
@@ -83,7 +83,8 @@ static void goldens(void **state)
 #define FILL(more) "{\"strategy\":\"BatchLongest\",\"direction\":\"Right\",\"pad_id\":0,\"pad_type_id\":0" more "}"
 #define LEFT       "\"direction\":\"Left\","
 
-/* tokenize cuts where transformers does: tokenizer_config.json comes first. The sections change nothing else. */
+/* Checks that tokenize truncates on the side that transformers uses: tokenizer_config.json has precedence. The sections
+ * change nothing else. */
 static void sides(void **state)
 {
     (void)state;
@@ -112,7 +113,7 @@ static void sides(void **state)
         assert_true(tokenize(t, TEXT("the"), 0, &ids, a, &e));
         for (size_t most = 2; most <= 13; most++) {
             TokenOptions o = {.max_length = most, .from_left = table[i].left, .ids_only = true};
-            ids.count = 3; /* what is there stays */
+            ids.count = 3; /* earlier ids stay */
             assert_true(tokenize(t, text, most, &ids, a, &e));
             assert_true(tokenize_texts(t, &text, 1, &o, &list, a, &e));
             assert_int_equal(ids.count - 3, list.count);

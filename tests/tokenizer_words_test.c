@@ -1,5 +1,5 @@
-/* tests/tokenizer_words_test.c: byte pair encoding by parts of a word, and words that were met before: the same tokens
- * as without both. */
+/* tests/tokenizer_words_test.c: byte pair encoding splits words into parts and keeps the ids of earlier words. The
+ * tokens must be those without both. */
 #include "tokenizers/models/bpe.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"
@@ -13,7 +13,7 @@ static Draw draw_of(uint32_t number)
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-/* Pieces by drawn merges, none of which joins a character and a mark behind it. */
+/* Pieces from drawn merges. No merge joins a character and a mark after it. */
 typedef struct Drawn {
     char pieces[64][64];
     size_t count, merges;
@@ -52,7 +52,7 @@ static void draw_pieces(Drawn *d, uint32_t number)
     }
 }
 
-/* `joins`: the merge of "q" and a mark is one of them, so that words are not cut. */
+/* `joins`: one merge joins "q" and a mark, so words are not split into parts. */
 static Tokenizer *drawn_tokenizer(const Drawn *d, bool joins, uint32_t number, Arena *a)
 {
     Error e = {0};
@@ -82,7 +82,7 @@ static Tokenizer *drawn_tokenizer(const Drawn *d, bool joins, uint32_t number, A
     return t;
 }
 
-/* Letters, blanks, marks, and two characters that are no pieces. */
+/* Returns letters, blanks, marks, and two characters that are not pieces. */
 static Text drawn_text(uint32_t number, const char *letters, Arena *a)
 {
     Error e = {0};
@@ -141,7 +141,7 @@ static void parts_of_a_word(void **state)
     }
 }
 
-/* ---- words that were met --------------------------------------------------------------------- */
+/* ---- kept words ------------------------------------------------------------------------------ */
 
 #define GOLDEN "tests/golden/tokenizer/"
 static const char *const FILES[] = {"gpt2.json", "clip.json", "qwen.json", "nfkc.json", "sentencepiece/xlmr.json"};
@@ -151,7 +151,7 @@ typedef struct Users {
     bool differs[8];
 } Users;
 
-/* More words than are kept, of a few letters, some of them again and again. */
+/* Tokenises more words than are kept. They have few letters, and some occur several times. */
 static void use_words(void *arg, size_t task, int worker)
 {
     Users *u = arg;

@@ -1,9 +1,13 @@
-/* tests/tokenizers_test.c: ids, places and decoded texts against those made by Hugging Face
- * (tests/golden/make_tokenizer.py). With arguments it is a filter for tests/golden/check_tokenizer.py:
- * `tokenizers_test MODEL MAX_LENGTH MODE` reads texts from standard input (a file), each behind its length in 4 bytes.
- * Modes: `ids` writes a line of ids; `words` the words, each behind its length; `normal` the normal form; `places` a
- * line of tokens with their places, `places-pair` for every two texts (more words in the mode: first, second, left,
- * bare); `decode` reads ids and writes texts (more: special, clean). */
+/* tests/tokenizers_test.c: ids, places and decoded texts equal those of Hugging Face (tests/golden/make_tokenizer.py).
+ *
+ * With arguments, the program is a filter for tests/golden/check_tokenizer.py: `tokenizers_test MODEL MAX_LENGTH MODE`
+ * reads texts from standard input (a file); each follows its length in 4 bytes. Modes:
+ * - `ids` writes one line of ids per text.
+ * - `words` writes the words, each after its length.
+ * - `normal` writes the normal form.
+ * - `places` writes a line of tokens with their places; `places-pair` writes it for every two texts. More words in the
+ *   mode: first, second, left, bare.
+ * - `decode` reads ids and writes texts. More words: special, clean. */
 #include "tokenizers/pipeline.h" /* before cmocka, which has a macro named fail */
 
 #include <stdarg.h>
@@ -33,7 +37,7 @@ static void write_words(const Tokenizer *t, Text text, Arena *a, Error *e)
     write_block(TEXT("")); /* ends the list */
 }
 
-/* Every token as ID:BEGIN:END:WORD:TYPE:TEXT:SPECIAL, in code points. */
+/* Returns every token as ID:BEGIN:END:WORD:TYPE:TEXT:SPECIAL, in code points. */
 static char *places_line(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *o, TokenList *list,
                          Arena *a, Error *e)
 {
@@ -134,7 +138,7 @@ static Tokenizer *load(const char *path, Arena *a)
     return t;
 }
 
-/* A file of cases, and the tokenizer of the case that comes. */
+/* A file of cases, and the tokenizer of the next case. */
 typedef struct Cases {
     Arena *a;
     const char *name, *loaded;
@@ -301,7 +305,7 @@ static void same_plain(const char *name)
     }
 }
 
-/* A .model file alone: ids and texts as sentencepiece gives them; ranks: as tiktoken. */
+/* Checks a .model file alone: ids and texts equal those of sentencepiece; ranks equal those of tiktoken. */
 static void plain(void **state)
 {
     (void)state;
@@ -309,7 +313,7 @@ static void plain(void **state)
     same_plain("classes/plain.json");
 }
 
-/* CLIP's list of merges packed by gzip is what it is unpacked. */
+/* Checks that CLIP's list of merges gives the same ids compressed by gzip and uncompressed. */
 static void packed(void **state)
 {
     (void)state;
@@ -332,7 +336,7 @@ static void packed(void **state)
     arena_free(a);
 }
 
-/* A text of pieces, added tokens, code points of every treatment, and bytes that are not UTF-8. */
+/* Returns a text of pieces, added tokens, code points of every kind, and bytes that are not UTF-8. */
 static Text random_text(const Tokenizer *t, uint32_t number, Arena *a)
 {
     enum { MOST = 30 };
@@ -356,7 +360,8 @@ static Text random_text(const Tokenizer *t, uint32_t number, Arena *a)
     return (Text){p, n};
 }
 
-/* The fused pass, or words of bytes, and the stages give the same ids; places are in the text, in order in a word. */
+/* Checks that the fused pass (or words of bytes) and the separate stages give the same ids. Places are inside the text,
+ * and in order within a word. */
 static void fused_and_stages(void **state)
 {
     (void)state;
@@ -418,11 +423,12 @@ static void faces(void **state)
     arena_free(a);
 }
 
-/* What is not UTF-8 reads as Python's errors="replace" has it: clean_text drops U+FFFD, without it they are unknown. */
+/* Checks bytes that are not UTF-8: they are read as with Python's errors="replace". clean_text drops U+FFFD; without
+ * clean_text it is an unknown token. */
 static void broken_utf8(void **state)
 {
     (void)state;
-    static const char *const PARTS[][2] = {/* bytes, and where Python has one U+FFFD ('-'), or a character ('a') */
+    static const char *const PARTS[][2] = {/* bytes, and Python's result: '-' for a U+FFFD, 'a' for a character */
                                            {"\xff\xc3"
                                             "a",
                                             "--a"},
@@ -460,7 +466,8 @@ static void broken_utf8(void **state)
     arena_free(a);
 }
 
-/* Empty texts have their special tokens; NUL bytes count as any control character, which clean_text drops. */
+/* Checks that empty texts have their special tokens, and that NUL bytes are control characters, which clean_text drops.
+ */
 static void empty_and_nul(void **state)
 {
     (void)state;
@@ -480,7 +487,8 @@ static void empty_and_nul(void **state)
     arena_free(a);
 }
 
-/* A megabyte of misplaced combining marks that are not dropped, and of one word, in reasonable time. */
+/* Checks that a megabyte of misplaced combining marks which are not dropped, and a megabyte of one word, need
+ * reasonable time. */
 static void long_texts(void **state)
 {
     (void)state;
@@ -505,7 +513,7 @@ static void long_texts(void **state)
     arena_free(a);
 }
 
-/* Calls that are wrong, and limits that cannot be kept. */
+/* Checks wrong calls, and limits that leave no room. */
 static void refused(void **state)
 {
     (void)state;

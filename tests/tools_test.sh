@@ -1,6 +1,7 @@
 #!/bin/sh
-# tests/tools_test.sh: the built command on right and on wrong input. Speaks TAP; $BUILD is the folder of the build.
-# A wrong call must end with the stated exit status, one line on standard error that begins with "sapor: ", and nothing written.
+# tests/tools_test.sh: the built command with right and with wrong input. Speaks TAP; $BUILD is the folder of the build.
+# A wrong call must end with the stated exit status, with one line on standard error that begins with "sapor: ", and
+# without writing a file.
 test=tools
 . "$(dirname "$0")/shell.sh"
 
@@ -102,7 +103,7 @@ wrong 1 'absent' 'a run folder that is not there' recommend absent
 wrong 1 'parts' 'a folder that holds nothing trained' recommend parts -o other.tsv
 wrong 2 'nobody' 'an unknown user' recommend run --users nobody -o other.tsv
 
-# ---- wrong input: exit status | what the message says | name | command; every one leaves the folder as it is ------------------
+# ---- wrong input: exit status | words of the message | name | command; each leaves the folder unchanged -----------------------
 npy() { # FILE SHAPE NUMBERS [LAST]: a NumPy file of ones, float32; LAST: the last number's bytes
     printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': $2, }" >"$1"
     awk -v n="$3" 'BEGIN { for (i = 0; i < n; i++) printf "o" }' | sed 's/o/\x00\x00\x80\x3f/g' >>"$1"

@@ -1,6 +1,6 @@
-/* tests/towers_test.c: a model with two towers, CLIP; the program has a registry of its own. Features and gradients
- * equal transformers' (tests/golden/make_towers.py); a folder without the files of one tower serves the other; options
- * that do not apply and hostile settings name the tower. */
+/* tests/towers_test.c: a model with two towers, CLIP. The program has a registry of its own. Features and gradients
+ * equal those of transformers (tests/golden/make_towers.py). A folder without the files of one tower can be used for
+ * the other. Errors of options that do not apply and of hostile settings name the tower. */
 #include <math.h>
 
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
@@ -15,7 +15,7 @@
 extern const EncoderKind encoder_vit, encoder_bert, encoder_clip;
 static const EncoderKind *const KINDS[] = {&encoder_vit, &encoder_bert, &encoder_clip};
 
-/* Instead of extractors/registry.c, which the linker leaves out where a program has these two. */
+/* These replace extractors/registry.c: the linker leaves it out if a program defines both functions. */
 size_t encoder_kind_count(void)
 {
     return COUNT(KINDS);
@@ -57,7 +57,8 @@ static Golden golden_open(Bench *b)
     return g;
 }
 
-/* The sample's files without one of them (or NULL), with another config.json (or NULL). */
+/* Makes a folder with the sample's files. One file is left out (`without`, or NULL: none), and config.json is replaced
+ * (or NULL: unchanged). */
 static void make_folder(Bench *b, char folder[256], const char *without, const char *config)
 {
     static const char *const FILES[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"};
@@ -77,7 +78,8 @@ static Encoder *open_towers(Bench *b, const char *folder, unsigned towers)
     return encoder_open(&b->d, drawn(folder), &(EncoderOptions){.towers = towers}, &b->e);
 }
 
-/* What a call gives for n texts or images from `first` on, in the arena; the count of floats in *floats. */
+/* Returns the result of a call for n texts or images from `first` on. It is in the arena; *floats is the number of
+ * floats. */
 static float *encode(Bench *b, const Call *c, const Golden *g, size_t first, size_t n, size_t *floats)
 {
     Tape *t = tape_new(&b->d, false, &b->e);
@@ -97,7 +99,7 @@ static float *encode(Bench *b, const Call *c, const Golden *g, size_t first, siz
     return x;
 }
 
-/* Within a part of the largest magnitude. */
+/* Checks that numbers are within a part of the largest magnitude. */
 static void assert_near(const char *name, const float *x, const Array *expected, size_t n, double part)
 {
     double worst = 0, largest = 0;
@@ -145,13 +147,13 @@ static void outputs_are_transformers(void **state)
         assert_int_equal(o.en->towers, cases[i].wish.modality);
         float *x = encode(b, o.call, &g, 0, n, &floats), *last = encode(b, o.call, &g, n - 1, 1, &one);
         assert_near(cases[i].expected, x, weights_find(g.expected, cases[i].expected), floats, 1e-5);
-        assert_memory_equal(x + floats - one, last, one * sizeof *x); /* alone, the same bits */
+        assert_memory_equal(x + floats - one, last, one * sizeof *x); /* an input alone has the same bits */
         encoder_close(o.en);
     }
     weights_close(g.expected);
 }
 
-/* Of one encoder: the lists of both towers, and each output with the others of its tower in one pass. */
+/* Checks one encoder: the outputs of both towers, and each output together with the others of its tower in one pass. */
 static void both_towers_are_open(void **state)
 {
     static const char *const USUAL[] = {"image_embeds", "text_embeds"};
@@ -201,7 +203,7 @@ static void check_embeds(Bench *b, const Encoder *en, unsigned modality, const G
     assert_near(name, x, weights_find(g->expected, name), n, 1e-5);
 }
 
-/* A tower whose files are missing or damaged is left out, unless it is named. */
+/* Checks that a tower with missing or damaged files is left out, unless it is named. */
 static void one_tower_serves(void **state)
 {
     Bench *b = *state;
@@ -232,7 +234,7 @@ static void one_tower_serves(void **state)
     assert_null(open_towers(b, folder, MODALITY_IMAGE));
     assert_error(b->e, SP_FORMAT, "preprocessor_config.json:1:2");
     test_write(folder, "preprocessor_config.json", TEXT("{\"size\": 24, \"crop_size\": 24, \"do_center_crop\": true}"));
-    en = open_towers(b, folder, MODALITY_IMAGE); /* OpenAI's layout; the rest is the family's */
+    en = open_towers(b, folder, MODALITY_IMAGE); /* OpenAI's layout; the other keys have the family's defaults */
     assert_ok(en != NULL, b->e);
     assert_true(en->image.preset.fit == FIT_SHORT_SIDE && en->image.preset.resize == SIDE);
     check_embeds(b, en, MODALITY_IMAGE, &g);
@@ -244,12 +246,12 @@ static void one_tower_serves(void **state)
     weights_close(g.expected);
 }
 
-/* config.json's model_type decides, and without one the tensors. */
+/* Checks that the kind follows from model_type of config.json, and without it from the tensors. */
 static void the_model_type_decides(void **state)
 {
     Bench *b = *state;
     static const struct {
-        const char *config, *why; /* why NULL: opens */
+        const char *config, *why; /* `why` NULL: opening succeeds */
     } cases[] = {
         {"{\"projection_dim\": 6, \"vision_config\": {\"num_attention_heads\": 2, \"num_hidden_layers\": 2},"
          " \"text_config\": {\"num_attention_heads\": 3, \"num_hidden_layers\": 2}}",
@@ -310,7 +312,7 @@ static void options_name_the_tower(void **state)
         assert_error(b->e, SP_USAGE, cases[i].why);
         encoder_close(en);
     }
-    const char *name = "text_embeds"; /* what only the other tower's outputs need is not loaded */
+    const char *name = "text_embeds"; /* tensors that only the outputs of the other tower need are not loaded */
     EncoderOptions one = {.outputs = &name, .output_count = 1};
     Encoder *en = encoder_open(&b->d, drawn(TOWERS), &one, &b->e);
     assert_ok(en != NULL, b->e);
@@ -328,7 +330,7 @@ static void options_name_the_tower(void **state)
 static void hostile_settings_name_the_section(void **state)
 {
     static const struct {
-        const char *config, *why; /* why NULL: opens */
+        const char *config, *why; /* `why` NULL: opening succeeds */
     } cases[] = {
         {"{" IMAGE_HEADS "}, " TEXT_HEADS "}}", NULL},
         {"{\"vision_config\": [2], " TEXT_HEADS "}}",

@@ -1,5 +1,5 @@
 /* tests/tpe_test.c: spaces that are not grids: distributions, random search, and TPE, which finds the optimum of a
- * simple function with fewer points. */
+ * simple function with fewer points than random search. */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -28,7 +28,7 @@ static void functions_are_exact(void **state)
     assert_true(fabs(sum / 20000) < 0.03 && fabs(squares / 20000 - 1) < 0.03);
 }
 
-/* Bounds, steps, and the median of each distribution. */
+/* Checks the bounds, the steps and the median of each distribution. */
 static void draws_follow_their_distributions(void **state)
 {
     (void)state;
@@ -115,7 +115,7 @@ static const Dimension SPACE[] = {
     {.key = "layers", .values = LAYERS, .count = 4},
 };
 
-/* Largest, 0, at lr = 0.003, dropout 0.7, factors 64, layers 3. */
+/* Returns a figure that is largest, 0, at lr = 0.003, dropout 0.7, factors 64, layers 3. */
 static double figure_at(const char *const *values)
 {
     double lr = log(number(values[0])) - log(0.003), dropout = number(values[1]) - 0.7;
@@ -123,7 +123,7 @@ static double figure_at(const char *const *values)
     return -(lr * lr / 9 + 4 * dropout * dropout + factors * factors + layers * layers / 4);
 }
 
-/* The best figure after POINTS points; the texts of all in *trace. */
+/* Returns the best figure after POINTS points, and the hash of all texts in *trace. */
 static double search(uint64_t seed, bool tpe, bool some_fail, uint64_t *trace)
 {
     Error e = {0};
@@ -143,8 +143,8 @@ static double search(uint64_t seed, bool tpe, bool some_fail, uint64_t *trace)
     return best;
 }
 
-/* Over 20 searches: the mean best figure, and how often it is better than that of as many random points. hyperopt 0.3.0
- * gives means of -0.20 and -0.36, and is better in 15. */
+/* Runs 20 searches. Checks the mean best figure, and how often TPE is better than the same number of random points.
+ * hyperopt 0.3.0 gives means of -0.20 and -0.36, and is better in 15. */
 static void tpe_is_faster_than_random(void **state)
 {
     (void)state;
@@ -169,7 +169,7 @@ static void tpe_is_a_function_of_the_results(void **state)
     search(7, true, false, &b);
     search(7, true, true, &c);
     assert_true(a == b && a != c);
-    /* the same on every machine: a change of these bits is a change of all searches */
+    /* the bits are the same on every machine: if they change, all searches change */
     assert_int_equal(search(7, true, true, &(uint64_t){0}) > -0.5, 1);
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# tests/train_many_test.sh: train with several seeds, with a grid of settings, and with --save-recs: each run has the bytes of `train` alone, a
-# command that was killed goes on, means and deviations are those of the runs, the best is chosen by the validation part. Speaks TAP; $BUILD is
-# the folder of the build.
+# tests/train_many_test.sh: train with several seeds, with a grid of settings, and with --save-recs. Each run has the
+# bytes of `train` alone. A killed command resumes. Means and deviations are those of the runs, and the best run is
+# chosen by the validation part. Speaks TAP; $BUILD is the folder of the build.
 [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && TMPDIR=/dev/shm # runs are shorter than a disk's sync
 test=many
 . "$(dirname "$0")/shell.sh"
@@ -50,7 +50,7 @@ done
 same 'recs.tsv is what recommend writes' seeds/seed-1/recs.tsv recs.tsv
 [ "$(wc -l <recs.tsv)" = 200 ]
 ok $? 'five items for each user'
-# Mean and deviation from the rows of trials.tsv, for each column behind the epoch's.
+# Mean and deviation of the rows of trials.tsv, for each column after that of the epoch.
 awk -F'\t' 'NR == 1 { columns = NF; for (i = 3; i <= NF; i++) name[i] = $i; next } { for (i = 3; i <= NF; i++) { n[i]++; x[i, n[i]] = $i } }
     END { for (i = 3; i <= columns; i++) { s = q = 0; for (k = 1; k <= n[i]; k++) s += x[i, k]; m = s / n[i]
         for (k = 1; k <= n[i]; k++) q += (x[i, k] - m) ^ 2; split(name[i], w, " "); printf "%s %.12f %.12f\n", name[i], m, sqrt(q / (n[i] - 1)) } }' seeds/trials.tsv >expected
@@ -94,7 +94,8 @@ ok $? 'a folder for each point'
 "$sapor" "${base[@]}" --set lr=0.02 --set l_w=1e-5 --out point --quiet >out 2>err
 same 'a point has the bytes of a run alone' -x recs.tsv 'grid/lr=0.02,l_w=1e-05' point
 best=$(sed -n 's/^  "best": {.*"folder": "\(.*\)"}.*/\1/p' grid/summary.json)
-# By trials.tsv: columns lr, l_w, seed, best epoch, valid Recall@20; in the order of the grid the first of the best.
+# By trials.tsv (columns lr, l_w, seed, best epoch, valid Recall@20): the first of the best points, in the order of the
+# grid.
 right_best=$(tr ';' '\n' <order | grep . | while read -r lr l_w; do awk -F'\t' -v a="$lr" -v b="$l_w" '$1 == a && $2 == b { print $5 "\tlr=" a ",l_w=" b }' grid/trials.tsv; done |
     awk -F'\t' 'NR == 1 || $1 > most { most = $1; name = $2 } END { print name }')
 [ -n "$best" ] && [ "$best" = "$right_best" ]

@@ -1,5 +1,5 @@
-/* tests/train_test.c: A run's folder: the same bytes for 1 and 2 threads, and after any number of kills; other settings
- * are refused; what cannot start leaves nothing behind; recommendations come from the folder alone. */
+/* tests/train_test.c: the folder of a run. It has the same bytes for 1 and 2 threads and after any number of kills;
+ * other settings are refused; a run that cannot start writes no files; recommendations need the folder alone. */
 #include "tests/folder_testing.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@ static const char *in(Bench *b, const char *name)
     return arena_printf(b->arena, &(Error){0}, "%s/%s", b->folder, name);
 }
 
-/* User u likes items near u's own place, so that there is something to learn. */
+/* Writes users who like items near a place of their own, so that a model can learn something. */
 static void write_part(Bench *b, const char *path, int first, int n)
 {
     FILE *f = fopen(path, "w");
@@ -46,7 +46,7 @@ static int setup(void **state)
     write_part(b, b->train, 0, OWN - 4);
     write_part(b, b->valid, OWN - 4, 2);
     write_part(b, b->test, OWN - 2, 2);
-    FILE *f = fopen(b->test, "a"); /* an item that train does not know is missed, and has no vector */
+    FILE *f = fopen(b->test, "a"); /* an item that the train part does not have is always missed, and has no vector */
     assert_non_null(f);
     fputs("0\t999\t5\n", f);
     fclose(f);
@@ -114,7 +114,7 @@ static void same_bytes_for_any_threads(void **state)
     }
 }
 
-/* Starts the run in a child, kills it after some milliseconds. Returns whether it had ended by itself. */
+/* Starts the run in a child and kills it after some milliseconds. Returns whether it had finished before. */
 static bool run_and_kill(Bench *b, const char *model, const char *out, unsigned milliseconds)
 {
     pid_t child = fork();
@@ -157,8 +157,8 @@ static void same_bytes_after_kills(void **state)
 
 enum { MOST = 20 };
 
-/* A run that is evaluated after each epoch; figures: Recall@20 of the validation part as history.tsv has it. Returns
- * its epochs. */
+/* Trains a run that is evaluated after each epoch. figures: Recall@20 of the validation part, as in history.tsv.
+ * Returns the number of epochs. */
 static int64_t run_patiently(Bench *b, const char *out, const char *patience, Protocol p, bool valid, TrainResult *r,
                              double *figures)
 {
@@ -185,7 +185,7 @@ static int64_t run_patiently(Bench *b, const char *out, const char *patience, Pr
     return r->epochs;
 }
 
-/* Elliot's window: the first of the last patience + 1 figures is above all others. */
+/* Returns the epoch at which Elliot's window stops: the first of the last patience + 1 figures is above all others. */
 static int64_t elliot_stops(const double *x, int64_t n, int64_t patience)
 {
     for (int64_t epoch = patience + 1; epoch <= n; epoch++) {
@@ -198,8 +198,8 @@ static int64_t elliot_stops(const double *x, int64_t n, int64_t patience)
     return n;
 }
 
-/* MMRec's count: steps without a figure, rounded to four decimals, above the best; the end is at more than `patience`
- * of them. */
+/* Returns the epoch at which MMRec stops: it counts figures, rounded to four decimals, that are not above the best, and
+ * stops at more than `patience` of them. */
 static int64_t mmrec_stops(const double *x, int64_t n, int64_t patience)
 {
     double best = -1;
@@ -232,7 +232,7 @@ static void each_system_has_its_patience(void **state)
             assert_true(expected < MOST);
         }
     }
-    /* without a validation part: the last epoch, and no early stop */
+    /* without a validation part: the last epoch is used, and there is no early stop */
     assert_int_equal(run_patiently(b, in(b, "no-valid"), "patience=1", PROTOCOL_ELLIOT, false, &r, ignored), MOST);
     assert_int_equal(r.best_epoch, MOST);
 }
@@ -285,7 +285,7 @@ static void a_loss_that_is_no_number_stops(void **state)
     assert_non_null(strstr(e.message, "smaller lr"));
 }
 
-/* A run of one epoch without a folder, on a heap that refuses one request. */
+/* Trains one epoch without a folder, on a heap that refuses one request. */
 static bool run_refused(Bench *b, const char *model, TestHeap *heap, double *recall, Error *e)
 {
     const char *set[] = {"epochs=1", "validation_rate=1", "batch_size=512", "lr=0.01"};
@@ -305,7 +305,7 @@ static bool run_refused(Bench *b, const char *model, TestHeap *heap, double *rec
     return ok;
 }
 
-/* Nothing is left over; a run that can do without what it was refused ends as others do. */
+/* Checks that no memory is leaked. A run that does not need the refused memory has the usual result. */
 static void refused_memory_is_an_error(void **state)
 {
     Bench *b = *state;
@@ -317,7 +317,8 @@ static void refused_memory_is_an_error(void **state)
         test_heap(&heap, 0);
         assert_ok(run_refused(b, model, &heap, &whole, &e), e);
         size_t requests = heap.requests;
-        for (size_t refuse = 2; refuse <= requests; refuse++) { /* the first is the arena itself, which has no words */
+        /* the first request is the arena itself, which has no error message */
+        for (size_t refuse = 2; refuse <= requests; refuse++) {
             test_heap(&heap, refuse);
             bool ok = run_refused(b, model, &heap, &recall, &e);
             if (ok ? recall != whole : e.code != SP_MEMORY)
@@ -351,7 +352,7 @@ static bool look(void *arg, Text user, int64_t k, const Text *items, const float
     for (int64_t i = 0; i < k; i++) {
         assert_true(text_i64(items[i], &item));
         assert_true(i == 0 || scores[i] <= scores[i - 1]);
-        for (int j = 0; j < OWN - 4; j++) /* no train item */
+        for (int j = 0; j < OWN - 4; j++) /* no item of the train part */
             assert_int_not_equal(item, (u * 4 / 3 + j * j) % ITEMS);
     }
     s->users++;
@@ -383,8 +384,8 @@ static void recommends_from_the_folder(void **state)
     device_close(&d);
 }
 
-/* Each file of a trained folder lost, emptied, cut and overwritten: one line that says what, or what a run that goes on
- * mends. */
+/* Deletes, empties, truncates and overwrites each file of a trained folder: there is an error of one line with the
+ * cause, or a resumed run repairs the file. */
 static void damaged_folders_are_refused(void **state)
 {
     Bench *b = *state;

@@ -13,7 +13,8 @@
 
 enum { USERS = 120, ITEMS = 90, OWN = 10, BATCH = 200, EPOCHS = 3 };
 
-/* User u has OWN items near a place of its own, one more to validate and one to test; two tables of features. */
+/* User u has OWN items that are near each other, one more item for validation and one for the test. There are two
+ * tables of features. */
 static void make_data(DataSet *d, Arena *a)
 {
     Error e = {0};
@@ -44,12 +45,12 @@ static void make_data(DataSet *d, Arena *a)
     }
 }
 
-typedef struct Trial { /* what a run of a few epochs leaves */
+typedef struct Trial { /* the results of a run of a few epochs */
     float *losses, *users, *items, *scores;
     int32_t *top;
     size_t losses_count, users_count, items_count, top_count;
-    /* of a step in the middle of the last epoch, of its first, of `epoch`; of a first step without an evaluation before
-     * it */
+    /* counts of a step in the middle of the last epoch, of the first step of the last epoch, of `epoch`, of the
+     * evaluation, and of a first step without an evaluation before it */
     FarCounts step, first, begin, evaluation, opening;
 } Trial;
 
@@ -98,7 +99,7 @@ static void try_evaluation(const Device *d, Model *m, Trial *r, Arena *a)
     tape_free(t);
 }
 
-/* Training as recsys/train does it, on one device; losses are read at the end of an epoch. */
+/* Trains as recsys/train does, on one device. Losses are read at the end of an epoch. */
 static void try_recommender(const Device *d, const Recommender *kind, const char *variant, const DataSet *data,
                             Trial *r, Arena *a)
 {
@@ -147,7 +148,7 @@ static void try_recommender(const Device *d, const Recommender *kind, const char
 
 static const struct {
     const char *name;
-    unsigned tower; /* of a model with two; 0: the usual one */
+    unsigned tower; /* of a model with two towers; 0: the usual one */
 } trial_encoders[] = {{"encoders/bert", 0},
                       {"encoders/vit", 0},
                       {"encoders/resnet_basic", 0},
@@ -190,7 +191,7 @@ static float *encode(const Device *d, const char *name, unsigned tower, size_t *
         texts[i] = (Text){"a small red leather bag for the new light", 8 + i % 30};
     for (size_t i = 0; i < IMAGES; i++)
         images[i] = (Image){.width = SIDE, .height = WIDE, .pixels = pixels};
-    for (int round = 0; round < 2; round++) { /* the second has its plans */
+    for (int round = 0; round < 2; round++) { /* the second round has its plans */
         far_reset();
         assert_ok(reads ? encode_some_texts(&o, t, texts, TEXTS, out, &e)
                         : encode_some_images(&o, t, images, IMAGES, out, &e),

@@ -1,5 +1,5 @@
-/* tests/tuning_test.c: encoders whose weights are trained or have adapters: the same architectures, other ways to hold
- * their weights. Gradients of adapters over packed weights equal PyTorch's in float64 (tests/golden/adapters.py). */
+/* tests/tuning_test.c: encoders with trained weights or adapters: the architectures are the same, the weights are held
+ * in other ways. Gradients of adapters over packed weights equal PyTorch's in float64 (tests/golden/adapters.py). */
 #include <math.h>
 
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
@@ -20,7 +20,7 @@ static void must(const Error *e)
         fail_msg("%s", e->message);
 }
 
-/* MINIMAL does not train encoders. */
+/* Reports whether the build trains encoders: MINIMAL does not. */
 static bool trains(Bench *b)
 {
     Error e = {0};
@@ -53,7 +53,7 @@ typedef struct Batch {
     ImageBatch images;
     int32_t ids[TOKENS], positions[TOKENS], offsets[TEXTS + 1];
     float pixels[IMAGES * SIDE * SIDE * 3];
-    bool is_text; /* else the images are the input */
+    bool is_text; /* false: the images are the input */
 } Batch;
 
 static void batch_positions(Batch *b, const Encoder *en)
@@ -66,7 +66,8 @@ static void batch_positions(Batch *b, const Encoder *en)
     assert_true(b->is_text || b->images.height * b->images.width <= SIDE * SIDE);
 }
 
-/* For the tower of a modality, 0: the model's only one. Of the golden files, or drawn where they are NULL. */
+/* Makes a batch for the tower of a modality (0: the model's only one), from the golden files, or drawn if they are
+ * NULL. */
 static void batch_of(Batch *b, const Encoder *en, unsigned modality, const Weights *golden, const Weights *inputs)
 {
     static const int32_t offsets[] = {0, 5, 6, TOKENS};
@@ -86,7 +87,7 @@ static void batch_of(Batch *b, const Encoder *en, unsigned modality, const Weigh
     batch_positions(b, en);
 }
 
-/* The model's usual output of a batch, unpooled. */
+/* Returns the usual output of the model for a batch, without pooling. */
 static Tensor *features(Tape *t, const Encoder *en, const Batch *b, Arena *a, Error *e)
 {
     unsigned modality = b->is_text ? MODALITY_TEXT : MODALITY_IMAGE;
@@ -108,7 +109,7 @@ static Tensor *loss_of(Tape *t, const Encoder *en, const Batch *b, const float *
     return sum(t, mul(t, x, input_f32(t, c, x->dims, x->shape)));
 }
 
-/* Its numbers by inference, in the arena. */
+/* Returns the numbers of `features` by inference, in the arena. */
 static const float *inferred(Bench *b, const Encoder *en, const Batch *batch, int64_t *n)
 {
     Tape *t = tape_new(&b->d, false, &b->e);
@@ -120,7 +121,7 @@ static const float *inferred(Bench *b, const Encoder *en, const Batch *batch, in
     return out;
 }
 
-/* Within a part of the largest magnitude. */
+/* Checks that numbers are within a part of the largest magnitude. */
 static void assert_close(const float *x, const float *y, int64_t n, double tolerance, const char *what)
 {
     double largest = 0;
@@ -133,7 +134,7 @@ static void assert_close(const float *x, const float *y, int64_t n, double toler
 
 /* ---- gradients of adapters ------------------------------------------------------------------- */
 
-/* |got - expected| / |expected| of a tensor */
+/* Returns |got - expected| / |expected| of a tensor. */
 static double distance(const float *got, const Array *expected)
 {
     double off = 0, all = 0;
@@ -199,7 +200,7 @@ static void check_adapters(Bench *b, const char *name, Pack dtype, const char *t
         assert_true(optim_step(&adam, en->store, t, &b->e));
     }
     assert_int_equal(checked, 2 * 2 * 6); /* A and B of six layers in two blocks */
-    set_adapters(b, en, inputs, 0);       /* the weights below them are what they were */
+    set_adapters(b, en, inputs, 0);       /* the weights below the adapters are unchanged */
     after = inferred(b, en, &batch, &n);
     assert_memory_equal(before, after, (size_t)n * sizeof *before);
     tape_free(t);
@@ -234,9 +235,9 @@ static void adapters_over_packed_weights(void **state)
 typedef struct Example {
     const char *model;
     const char *adapters; /* or NULL */
-    const char *weights;  /* of some of them */
-    unsigned modality;    /* of the tower that is trained; 0: the model's only one */
-    bool f32_only;        /* its weights are not packed to another type */
+    const char *weights;  /* names of trained weights, a part of all, or NULL */
+    unsigned modality;    /* of the trained tower; 0: the model's only one */
+    bool f32_only;        /* the weights cannot be packed as another type */
 } Example;
 static const Example EXAMPLES[] = {
     {"bert", "query, output.dense", "encoder.layer.1.*, !*.key.*", 0, false},
@@ -268,7 +269,7 @@ static float *factors(Bench *b, int64_t n)
     return c;
 }
 
-/* Steps of SGD; returns the last loss. */
+/* Takes steps of SGD. Returns the last loss. */
 static float train(Bench *b, Encoder *en, const Batch *batch, const float *c, int steps, double lr)
 {
     Tape *t = tape_new(&b->d, true, &b->e);
@@ -285,7 +286,7 @@ static float train(Bench *b, Encoder *en, const Batch *batch, const float *c, in
     return last;
 }
 
-/* The model's folder with other weights, in the test's folder. */
+/* Copies the model with other weights into the test's folder. */
 static const char *copy_model(Bench *b, const char *to, const char *model, const Encoder *en)
 {
     static const char *const files[] = {"config.json", "tokenizer_config.json", "vocab.txt", "tokenizer.json",
@@ -304,7 +305,8 @@ static const char *copy_model(Bench *b, const char *to, const char *model, const
     return folder;
 }
 
-/* Which names of the saved file differ from the published one: those of `expected`, and at least one. */
+/* Checks which tensors of the saved file differ from the published file: only those for which `changed` is true, and at
+ * least one. */
 static void check_saved(Bench *b, const char *model, const char *folder, bool changed(const char *name))
 {
     Weights *old = weights_open(drawn(arena_printf(b->a, &b->e, ENCODERS "%s", model)), b->a, &b->e),
@@ -338,7 +340,8 @@ static bool is_weight(const char *name)
     return strstr(name, ".weight") != NULL;
 }
 
-/* An adapted model starts as the model itself, learns, and is saved merged. */
+/* Checks that an adapted model has the features of the model at first, that it can be trained, and that its adapters
+ * are merged when it is saved. */
 static void adapted(Bench *b, const char *folder, const Example *w, Pack dtype)
 {
     Encoder *plain = open_model(b, w->model, dtype, (TrainOptions){0}),
@@ -360,8 +363,8 @@ static void adapted(Bench *b, const char *folder, const Example *w, Pack dtype)
     encoder_close(plain);
 }
 
-/* All weights, or some, as parameters. SUMS: float32 sums in another order, as encoders_test has it: a batch norm that
- * is trained is not folded. */
+/* Checks training of all weights, or of some. SUMS: the tolerance of float32 sums in another order, as in
+ * encoders_test: a trained batch norm is not folded. */
 #define SUMS 5e-5
 static void trained(Bench *b, const char *folder, const Example *w, const char *weights)
 {
@@ -377,7 +380,7 @@ static void trained(Bench *b, const char *folder, const Example *w, const char *
     assert_true(last < first);
     const char *saved = copy_model(b, folder, w->model, en);
     check_saved(b, w->model, saved, any);
-    for (Pack dtype = PACK_F32; dtype < PACK_COUNT; dtype++) { /* and packed again */
+    for (Pack dtype = PACK_F32; dtype < PACK_COUNT; dtype++) { /* also packed when it is opened again */
         if (w->f32_only && dtype != PACK_F32) {
             assert_null(encoder_open(&b->d, saved, &(EncoderOptions){.dtype = dtype}, &b->e));
             assert_error(b->e, SP_UNSUPPORTED, "f32 only");
@@ -410,7 +413,8 @@ static void one_forward_function(void **state)
     test_folder_remove(folder);
 }
 
-/* Queries are trained, keys and values are not: of the fused projection one part changes. */
+/* Reports whether a tensor is of the queries. Queries are trained, keys and values are not: one part of the fused
+ * projection changes. */
 static bool is_query(const char *name)
 {
     return strstr(name, "query") != NULL;

@@ -1,4 +1,4 @@
-/* tests/weights_arrays_test.c: conversion of numbers, and NumPy files, well formed and not. */
+/* tests/weights_arrays_test.c: conversion of numbers; valid and malformed NumPy files. */
 #include "tests/weights_testing.h"
 
 #include <math.h>
@@ -87,7 +87,7 @@ static void npy_files(void **state)
     static const struct {
         const char *header;
         size_t data;
-        const char *why; /* NULL: must open */
+        const char *why; /* NULL: opening succeeds */
     } table[] = {
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }  \n", 24, NULL},
         {"{\"shape\":(3L,),\"fortran_order\":False,\"descr\":\"|b1\"}", 3, NULL},
@@ -158,11 +158,11 @@ static void npy_round(void **state)
     assert_true(npy_open(&n, at("y.npy"), a, &e));
     assert_int_equal(n.array.dims, 2);
     assert_int_equal(n.array.shape[1], 3);
-    assert_int_equal(n.map.bytes, 128 + 24); /* as numpy.save */
+    assert_int_equal(n.map.bytes, 128 + 24); /* the layout of numpy.save */
     float y;
     array_f32(&n.array, 5, 1, &y);
     assert_true(y == -6 && n.array.mapped);
-    array_done(&n.array); /* what is read again comes from the file */
+    array_done(&n.array); /* numbers that are read again come from the file */
     array_f32(&n.array, 4, 1, &y);
     assert_true(y == 5);
     npy_close(&n);

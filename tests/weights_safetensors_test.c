@@ -1,4 +1,4 @@
-/* tests/weights_safetensors_test.c: safetensors and their index, well formed and not; files that are no weights. */
+/* tests/weights_safetensors_test.c: valid and malformed safetensors with their index; files that are not weights. */
 #include "tests/weights_testing.h"
 
 static void put_safetensors(const char *name, const char *header, size_t data)
@@ -69,7 +69,7 @@ static void safetensors_malformed(void **state)
     must_fail(at("x.safetensors"), "at most 100000000");
     put("x.safetensors", "\3\0\0\0\0\0\0\0{}", 10);
     must_fail(at("x.safetensors"), "truncated?");
-    /* 100,000,000, and as many bytes after it: a sparse file */
+    /* 100,000,000, with this number of bytes after it: a sparse file */
     put("x.safetensors", "\0\xe1\xf5\5\0\0\0\0{", 9);
     assert_int_equal(truncate(at("x.safetensors"), 100000008), 0);
     must_fail(at("x.safetensors"), "x.safetensors:1:");
@@ -183,7 +183,7 @@ static void safetensors_index(void **state)
     put("model.safetensors.index.json", good, strlen(good));
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Weights *w = weights_open(folder, a, &e); /* the folder: finds the index */
+    Weights *w = weights_open(folder, a, &e); /* opening the folder finds the index */
     if (!w)
         fail_msg("%s", e.message);
     assert_int_equal(weights_count(w), 2);
@@ -192,7 +192,7 @@ static void safetensors_index(void **state)
     arena_free(a);
 }
 
-/* Numbers whose memory was given back are the same when they are read again, of a file and in memory. */
+/* Checks that numbers whose memory was released are the same when they are read again, from a file and from memory. */
 static void arrays_done(void **state)
 {
     (void)state;

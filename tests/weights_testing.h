@@ -1,5 +1,5 @@
-/* tests/weights_testing.h: what the tests of weights/ share: a folder for the whole program, files in it, errors that
- * must come. */
+/* tests/weights_testing.h: shared by the tests of weights/: a folder for the whole program, files in it, expected
+ * errors. */
 #ifndef SAPOR_WEIGHTS_TESTING_H
 #define SAPOR_WEIGHTS_TESTING_H
 
@@ -23,7 +23,7 @@ static inline int remove_folder(void **state)
     return 0;
 }
 
-/* The path of a file there; the last four stay valid. */
+/* Returns the path of a file in the folder. The last four paths are valid. */
 static inline const char *at(const char *name)
 {
     static char path[4][512];
@@ -38,7 +38,7 @@ static inline void put(const char *name, const void *data, size_t n)
     test_write(folder, name, (Text){data, n});
 }
 
-/* The one line must say why. */
+/* Checks that opening the file fails with an error of one line that contains `why`. */
 static inline void must_fail(const char *path, const char *why)
 {
     Error e = {0};

@@ -1,5 +1,5 @@
-/* tests/weights_torch_test.c: torch files, well formed and not. Goldens: tests/golden/make_weights.py, which also calls
- * `weights_torch_test FILE` and compares every tensor that it writes to standard output with torch's. */
+/* tests/weights_torch_test.c: valid and malformed torch files. The goldens are from tests/golden/make_weights.py. This
+ * script also calls `weights_torch_test FILE`, and compares every tensor on standard output with torch's. */
 #include "tests/weights_testing.h"
 
 #define GOLDEN "tests/golden/torch/"
@@ -80,7 +80,7 @@ typedef struct Member {
     size_t n;
 } Member;
 
-/* A zip archive of stored members. */
+/* Writes a zip archive of stored members. */
 static void put_zip(const char *archive, const Member *members, size_t count)
 {
     Bytes b = {.n = 0}, directory = {.n = 0};
@@ -124,11 +124,11 @@ static void put_zip(const char *archive, const Member *members, size_t count)
     }
 #define PAIR(a, b) "(K" a "K" b "t"
 
-/* data.pkl with a storage "0" of four floats beside it. */
+/* A data.pkl next to a storage "0" of four floats. */
 static const struct {
     const char *pickle;
     size_t n;
-    const char *why; /* NULL: must open */
+    const char *why; /* NULL: opening succeeds */
 } PICKLES[] = {
     PICKLE(FLOATS("\0", PAIR("\2", "\2"), PAIR("\2", "\1")), NULL),
     PICKLE(FLOATS("\1", PAIR("\3", "\1"), PAIR("\1", "\1")), NULL),
@@ -136,14 +136,14 @@ static const struct {
     PICKLE(FLOATS("\0", ")", ")"), NULL),
     PICKLE(FLOATS("\4", PAIR("\0", "\2"), PAIR("\2", "\1")), NULL),
     PICKLE("\x80\2" FLOATS("\0", ")", ")"), NULL),
-    /* circles, and calls that are not made */
+    /* cycles, and calls that must not be made */
     PICKLE("}q\0U\4selfh\0sU\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s.", NULL),
     PICKLE("}U\3bomcos\nsystem\n(U\4exittRsU\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s.",
            NULL),
     PICKLE("cmodel\nThing\n)\x81}U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "sb.", NULL),
     PICKLE("(imodel\nThing\n}U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "sb.", NULL),
     PICKLE("((cmodel\nThing\noU\1xt}U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s.", NULL),
-    /* tensors that are not */
+    /* malformed tensors */
     PICKLE(FLOATS("\0", PAIR("\3", "\2"), PAIR("\2", "\1")), "tensor a: reaches beyond its storage of 4"),
     PICKLE(FLOATS("\1", PAIR("\2", "\2"), PAIR("\2", "\1")), "tensor a: reaches beyond"),
     PICKLE(FLOATS("\4", ")", ")"), "tensor a: reaches beyond"),
@@ -170,7 +170,7 @@ static const struct {
     PICKLE("(1.", "empty stack"),
     PICKLE("cos\nsystem\n(U\4exittR.", "contains no tensors"),
     PICKLE("]q\0h\0a.", "contains no tensors"),
-    /* the machine */
+    /* the pickle machine */
     PICKLE("", "truncated?"),
     PICKLE("}", "truncated?"),
     PICKLE(".", "empty stack"),
@@ -233,7 +233,8 @@ static void torch_pickles(void **state)
     }
 }
 
-/* Lists of lists, each twice in the next: 2^60 ways through 60 lists; and 100,000 lists, each in the next. */
+/* Tests lists of lists: each list is twice in the next, which gives 2^60 paths through 60 lists; and 100,000 lists,
+ * each in the next. */
 static void torch_bombs(void **state)
 {
     (void)state;
@@ -272,7 +273,7 @@ static void torch_archives(void **state)
         fail_msg("%s", e.message);
     assert_memory_equal(weights_need(w, &e, "a", 1, 4)->data, floats, 16);
     weights_close(w);
-    /* cut anywhere, and every byte of the directory set to 255: an error or not, never a crash */
+    /* truncated anywhere, and every byte of the directory set to 255: an error or success, but never a crash */
     for (size_t n = 4; n < whole.n; n++) {
         put("y.pt", whole.p, n);
         must_fail(at("y.pt"), "y.pt: ");
@@ -355,12 +356,12 @@ static void torch_legacy(void **state)
     }
 }
 
-/* A module by its class, its tensor `a` and what else its state has. */
+/* A module with its class, its tensor `a` and the rest of its state. */
 #define MODULE(class, inside, state) "c" class "\n)\x81}(U\13_parameters}" inside "U\10_modules}" state "ub"
 #define TENSOR_A                     "U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s"
 
-/* Classes and settings of the modules of a pickled model; what is no setting is no error, as another kind of model may
- * have it. */
+/* Checks classes and settings of the modules of a pickled model. An unknown setting is not an error, because another
+ * kind of model may have it. */
 static void torch_modules(void **state)
 {
     static const struct {
@@ -382,7 +383,7 @@ static void torch_modules(void **state)
              SETTING_OTHER, -1),
         CASE(MODULE("m\nNet", TENSOR_A, "U\6stride\x8a\11\1\1\1\1\1\1\1\1\1U\7padding]") ".", 1, "m.Net", SETTING_OTHER,
              SETTING_OTHER, -1),
-        /* a module in a module, in itself, and of a class that is none */
+        /* a module in a module, a module in itself, and a class that is not a module's */
         CASE("cm\nNet\n)\x81}(U\13_parameters}U\10_modules}U\1x" MODULE("n\nPart", TENSOR_A, "") "sub.", 2, "m.Net",
              SETTING_ABSENT, SETTING_ABSENT, -1),
         CASE("cm\nNet\n)\x81q\1}(U\13_parameters}" TENSOR_A "U\10_modules}U\1xh\1sub.", 1, "m.Net", SETTING_ABSENT,
@@ -411,7 +412,7 @@ static void torch_modules(void **state)
     }
 }
 
-/* Two modules of one name: one of them would say what the other computes. */
+/* Checks that two modules of one name are refused: the settings of one would be used for the other. */
 static void torch_module_twice(void **state)
 {
     static const char TWICE[] = "}(K\0" MODULE("m\nNet", "", "") "U\0010" MODULE("m\nNet", TENSOR_A, "") "u.";
@@ -422,7 +423,8 @@ static void torch_module_twice(void **state)
     must_fail(at("x.pt"), "module 0: duplicate name");
 }
 
-/* Dictionaries with the one before twice: a million ways to one module are too many for a file of this size. */
+/* Checks dictionaries that each have the previous one twice: a million paths to one module are too many for a file of
+ * this size. */
 static void torch_module_bombs(void **state)
 {
     static const char HEAD[] = "cm\nNet\n)\x81}U\13_parameters}sbq\0";
@@ -438,7 +440,7 @@ static void torch_module_bombs(void **state)
     must_fail(at("x.pt"), "too large for a file of this size");
 }
 
-/* Name, type and shape as a line, then the bytes, for every tensor. */
+/* Writes a line with name, type and shape, then the bytes, for every tensor. */
 static int dump(const char *path)
 {
     Error e = {0};

@@ -1,12 +1,14 @@
-/* tests/cases/attention.c: Cases of kernels/cpu/attention.c. Where a case has neither Tk nor Hk, the projections lie as
- * layers make them: q, k and v side by side in a row. Else each has memory and a row stride of its own. */
+/* tests/cases/attention.c: cases of kernels/cpu/attention.c. If a case has no Tk and no Hk, q, k and v are next to each
+ * other in a row, as layers make them. Otherwise each has its own memory and its own row stride. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "tests/kernel_cases.h"
 
-/* A case has B texts of up to T tokens, the last of T, the second empty; R 0: no relative bias. Tk: a text has up to so
- * many keys, the last text has all, the third none; 0: as many as queries. Hk: heads of keys; 0: H. */
+/* A case has B texts of up to T tokens. The last text has T tokens, the second is empty.
+ * - R: 0 means no relative bias.
+ * - Tk: a text has up to Tk keys. The last text has Tk, the third none. 0: as many keys as queries.
+ * - Hk: heads of keys; 0: H. */
 enum {
     AT_OFFSETS,
     AT_KEY_OFFSETS,
@@ -28,7 +30,7 @@ enum {
 };
 
 typedef struct Shape {
-    bool apart; /* q, k and v are */
+    bool apart; /* q, k and v are in memory of their own */
     int64_t C, Ck, q_ld, k_ld, v_ld, longest_keys;
 } Shape;
 static Shape shape_of(const Case *s)
@@ -45,7 +47,7 @@ static Shape shape_of(const Case *s)
                    .longest_keys = s->attention.Tk ? s->attention.Tk : s->attention.T};
 }
 
-/* The offsets of rows of queries or keys, up to T per text */
+/* Makes the offsets of the rows of queries or keys, up to T rows per text. */
 static int64_t offsets_make(Job *j, const Case *s, const char *name, int64_t T, bool keys)
 {
     int32_t *offsets = case_i32(j, name, ROLE_IN, T ? s->attention.B + 1 : 0);
@@ -57,7 +59,7 @@ static int64_t offsets_make(Job *j, const Case *s, const char *name, int64_t T, 
     }
     return rows;
 }
-/* The numbers of q, k or v to those of the case's type */
+/* Writes the numbers of q, k or v in the type of the case. */
 static void narrow_make(Job *j, const Case *s, int buffer, const char *name)
 {
     const int64_t count = s->attention.type == F32 ? 0 : (int64_t)j->b[buffer].count;
@@ -127,14 +129,14 @@ static Attention attention_of(const Job *j, const Case *s)
                        .lse = whole ? f32_of(j, AT_LSE) : NULL};
 }
 
-/* How much a number may change where it becomes one of a type */
+/* Returns the largest relative change of a number that is rounded to the type. */
 static double rounding_of(DType type)
 {
     return type == BF16 ? 0x1p-8 : type == F16 ? 0x1p-11 : 0;
 }
 
-/* out and lse (NULL: not computed) in double; false when out of memory. rounding (or NULL): what weights of 16 bits,
- * where q, k and v have so many, and an out of 16 bits change at most. */
+/* Writes out and lse (NULL: not computed) in double. Returns false if memory ran out. rounding (or NULL): the largest
+ * change of a number by 16-bit weights (if q, k and v have 16 bits) and by a 16-bit out. */
 static bool attend(const Job *j, const Case *s, double *out, double *lse, double *rounding)
 {
     const Attention t = attention_of(j, s);
@@ -319,7 +321,7 @@ static void attention_back_make(Job *j, const Case *s)
     case_f32(j, "out", ROLE_IN, rows * s->attention.H * s->attention.D);
     case_f32(j, "lse", ROLE_IN, rows * s->attention.H);
     case_f32(j, "dout", ROLE_IN, rows * s->attention.H * s->attention.D);
-    for (int i = 0; j->ok && i < 3; i++) { /* between rows that are apart nothing is written */
+    for (int i = 0; j->ok && i < 3; i++) { /* the gaps between separate rows are not written */
         float *d = case_f32(j, (const char *[]){"dq", "dk", "dv"}[i], ROLE_OUT, (int64_t)j->b[AT_Q + i].count);
         if (j->ok && shape_of(s).apart)
             memset(d, 0, j->b[AT_Q + i].count * sizeof *d);
@@ -330,7 +332,7 @@ static void attention_back_make(Job *j, const Case *s)
     const AttentionBack t = attention_back_of(j, s);
     case_work(j, MAX(j->k->attention_work(&j->run, &t.forward), j->k->attention_back_work(&j->run, &t)));
     if (j->ok) {
-        for (int i = AT_OFFSETS; i <= AT_LSE; i++) /* with what is round the outputs */
+        for (int i = AT_OFFSETS; i <= AT_LSE; i++) /* including the bytes round the outputs */
             case_send(j, i);
         j->k->attention(&j->run, &t.forward);
         case_fetch(j, AT_OUT);
@@ -346,7 +348,7 @@ static void attention_back_call(Job *j, const Case *s)
     const AttentionBack t = attention_back_of(j, s);
     j->k->attention_back(&j->run, &t);
 }
-/* sum of dout out: the exact numbers of out serve as scratch, its numbers are not asked for */
+/* Returns the sum of dout out. The exact numbers of out serve as scratch: they are not needed otherwise. */
 static double attention_loss(const Job *j, const Case *s)
 {
     double sum = 0;

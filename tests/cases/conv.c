@@ -1,4 +1,4 @@
-/* tests/cases/conv.c: Cases of kernels/cpu/image/conv.c and pool.c. */
+/* tests/cases/conv.c: cases of kernels/cpu/image/conv.c and pool.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"
@@ -120,7 +120,7 @@ static void conv_make(Job *j, const Case *s)
     case_f32(j, "x", ROLE_IN, shape.B * shape.H * shape.W * shape.C);
     float *weights = case_f32(j, "weights", ROLE_IN, shape.O * taps);
     for (int64_t i = 0; j->ok && i < shape.O * taps;
-         i++) { /* results of order 1: the tolerance means the same for all sizes */
+         i++) { /* results of order 1: the tolerance then has the same meaning for all sizes */
         weights[i] /= sqrtf((float)taps);
     }
     if (j->ok) {
@@ -173,7 +173,8 @@ const Family family_conv = {.kernel = "conv",
                             .reference = conv_reference,
                             .tolerance = 1.5e-5};
 
-/* F(6,3), which rounds more; with images of less than a square, parts of squares, and more channels than it takes. */
+/* Winograd's F(6,3), which has larger rounding errors. Cases: images smaller than a square, parts of squares, and more
+ * channels than one pass takes. */
 /* clang-format off */
 static const Case conv_wide_cases[] = {
     {.conv = {.B = 1, .H = 14, .W = 14, .C = 32, .O = 48, SAME_3X3, .extra = 7, .act = ACT_RELU}},

@@ -1,4 +1,4 @@
-/* tests/cases/conv_back.c: Cases of the backward passes in kernels/cpu/image/, and of batch_norm.c. */
+/* tests/cases/conv_back.c: cases of the backward passes in kernels/cpu/image/, and of batch_norm.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"
@@ -87,7 +87,7 @@ static int64_t out_wide(const Conv *c)
 {
     return c->W + c->left + c->right < c->kw ? 0 : conv_out(c->W, c->kw, c->stride, c->left + c->right);
 }
-/* Numbers of a size that gives results of order 1: the tolerance means the same for all cases. */
+/* Scales the numbers so that results are of order 1: the tolerance then has the same meaning for all cases. */
 static void shrink(Job *j, int buffer, int64_t terms)
 {
     float *x = host_f32(j, buffer);
@@ -118,7 +118,7 @@ static void conv_back_call(Job *j, const Case *s)
     const ConvBack b = conv_back_of(j, s);
     j->k->conv_back(&j->run, &b);
 }
-/* Calls `each` for every product dy x w of the loss, sum of dy conv(x, w), by their numbers. */
+/* Calls `each` for every product dy x w of the loss, the sum of dy conv(x, w), with the three indices. */
 typedef void Product(const Job *j, int64_t dy, int64_t x, int64_t w, double *sum);
 static void each_product(const Job *j, const Case *s, Product *each, double *sum)
 {
@@ -189,7 +189,7 @@ static int64_t pool_out(const Case *s, int64_t n)
     const int64_t k = s->max_pool.k, pad = 2 * s->max_pool.pad;
     return n + pad < k ? 0 : conv_out(n, k, s->max_pool.stride, pad);
 }
-/* The place of a window's first largest number, of its channel */
+/* Returns the index of the first largest number of a window, in its channel. */
 static int64_t first_largest(const Job *j, const Case *s, int64_t window)
 {
     const int64_t H = s->max_pool.H, W = s->max_pool.W, C = s->max_pool.C, step = s->max_pool.stride,
@@ -210,7 +210,7 @@ static void max_pool_back_make(Job *j, const Case *s)
     const int64_t inputs = s->max_pool.B * s->max_pool.H * s->max_pool.W * s->max_pool.C;
     const int64_t outputs = s->max_pool.B * pool_out(s, s->max_pool.H) * pool_out(s, s->max_pool.W) * s->max_pool.C;
     float *x = case_f32(j, "x", ROLE_IN, inputs);
-    for (int64_t i = 0; j->ok && i < inputs; i++) /* many are equal */
+    for (int64_t i = 0; j->ok && i < inputs; i++) /* many numbers are equal */
         x[i] = rintf(2 * x[i]);
     if (j->ok)
         case_set(j, POOL_X);
@@ -365,7 +365,7 @@ static void batch_norm_call(Job *j, const Case *s)
     t.y = f32_of(j, BN_Y);
     j->k->batch_norm(&j->run, &t);
 }
-/* A column's mean and 1 / sqrt(variance + eps); *var as the running variance takes it */
+/* Computes a column's mean and 1 / sqrt(variance + eps). *var is the variance that updates the running variance. */
 static void statistics(const Job *j, const Case *s, int64_t c, double *mean, double *rstd, double *var)
 {
     const double *x = exact_of(j, BN_X);

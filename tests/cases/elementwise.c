@@ -1,9 +1,9 @@
-/* tests/cases/elementwise.c: Cases of kernels/cpu/elementwise.c. */
+/* tests/cases/elementwise.c: cases of kernels/cpu/elementwise.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"
 
-/* Wide enough to reach both branches and both ends of every function; 0 and -0 too. */
+/* Scales the numbers so that they reach both branches and both ends of every function. Some are 0 and -0. */
 static void spread(Job *j, int buffer, double width)
 {
     float *x = host_f32(j, buffer);
@@ -43,7 +43,7 @@ static void act_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0]);
     spread(j, 0, (double)s->n[2]);
-    if (j->ok && s->n[0] == SHORT) { /* a NaN stays one */
+    if (j->ok && s->n[0] == SHORT) { /* a NaN stays a NaN */
         host_f32(j, 0)[5] = NAN;
         case_set(j, 0);
     }
@@ -81,7 +81,7 @@ static const Case act_back_cases[] = {
 static void act_back_make(Job *j, const Case *s)
 {
     float *x = case_f32(j, "x", ROLE_IN, s->n[0]);
-    for (int64_t i = 0; j->ok && i < s->n[0]; i++) { /* kinks have no derivative */
+    for (int64_t i = 0; j->ok && i < s->n[0]; i++) { /* no number near a kink: a kink has no derivative */
         x[i] = fabsf(x[i]) < 0.01f ? 0.5f : (float)s->n[2] * x[i];
     }
     case_set(j, 0);
@@ -229,7 +229,7 @@ const Family family_broadcast = {.kernel = "broadcast",
 static const Case unary_cases[] = {CASE(0, UN_EXP, 1),     CASE(LONG, UN_EXP, 20),   CASE(LONG, UN_LOG, 3),
                                    CASE(LONG, UN_SQRT, 9), CASE(77, UN_SIGN, 1),     CASE(77, UN_CLAMP, 1),
                                    CASE(77, UN_INSIDE, 1), TIMED(1 << 18, UN_EXP, 3)};
-enum { UNARY_LO = -1, UNARY_HI = 1 }; /* of quarters of `width`: some numbers are beyond either */
+enum { UNARY_LO = -1, UNARY_HI = 1 }; /* in quarters of `width`: some numbers are below or above them */
 static void unary_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0]);

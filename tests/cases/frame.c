@@ -1,4 +1,4 @@
-/* tests/cases/frame.c: What runs a case: guarded buffers, comparison, finite differences. */
+/* tests/cases/frame.c: runs a case: guarded buffers, comparison, finite differences. */
 #include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -14,18 +14,20 @@ const Family *const kernel_families[] = {KERNEL_FAMILIES(POINTER_TO) KERNEL_VARI
 };
 const size_t kernel_family_count = COUNT(kernel_families);
 
-/* Every member of the table is named once: adding one without a family stops here. */
+/* Every member of the table is named once: a member without a family does not compile. */
 #define MEMBER(name) sizeof(((Kernels *)0)->name) +
 _Static_assert(KERNEL_FAMILIES(MEMBER) KERNEL_TRAINING_FAMILIES(MEMBER) KERNEL_COMPANIONS(MEMBER)
                        KERNEL_MEMORY(MEMBER) 0 == sizeof(Kernels) - offsetof(Kernels, alloc),
                "a member of Kernels has no case: name it in tests/kernel_cases.h and write its family");
 
-enum { FILLER = 0xff }; /* NaN as a float: what was not written, or was read and should not have been, shows */
+/* NaN as a float: it shows numbers that were not written, and reads of numbers that must not be read */
+enum { FILLER = 0xff };
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-/* A heap of whole pages, one closed behind each allocation and one before it, to be closed by the caller: heap_alloc
- * keeps a byte there. The result of heap_alloc(., a multiple of a page) is the pages between the two. */
+/* A heap of whole pages. The page after each allocation is inaccessible. The page before it is made inaccessible by the
+ * caller, because heap_alloc keeps a byte there. If the size is a multiple of a page, the result of heap_alloc is the
+ * pages between the two. */
 static void *guard_resize(void *user, void *p, size_t old, size_t size)
 {
     (void)user;
@@ -78,7 +80,7 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     memset(b->block, FILLER, inside);
     if (on_host(j))
         guard_before(b, PROT_NONE);
-    else /* a result of `make` is fetched with what is around it */
+    else /* a result of `make` is fetched together with the bytes round it */
         j->k->upload(&j->run, b->device_block, b->block, inside);
     const size_t at = j->place == AT_FRONT && bytes ? 0 : inside - behind - size_round_up(bytes, whole ? 64 : size);
     b->data = b->block + at;
@@ -212,8 +214,8 @@ void case_name(char text[160], const Family *f, const Case *c)
 
 /* ---- comparison ------------------------------------------------------------------------------ */
 
-/* Nothing outside the buffer was written, nothing in an input. `shared` is an input that an output was given the memory
- * of. */
+/* Checks that nothing outside of the buffers was written, and nothing in an input. `shared` is an input whose memory an
+ * output has. */
 static bool untouched(const Job *j, int shared, char why[512])
 {
     for (int i = 0; i < j->n; i++) {
@@ -282,7 +284,8 @@ static bool as_expected(const Family *f, const Job *j, char why[512])
     return true;
 }
 
-/* Central differences of the loss at up to 48 places of each input; double precision leaves them about nine digits. */
+/* Compares with central differences of the loss at up to 48 places of each input. In double precision they have about
+ * nine correct digits. */
 static bool as_differences(const Family *f, const Job *j, const Case *s, char why[512])
 {
     for (int g = 0; g < f->by_count; g++) {
@@ -351,7 +354,7 @@ bool case_check_near(const Family *f, const Case *c, const Kernels *k, void *con
 {
     Job one, again;
     Family near = *f;
-    if (bits < 23) /* numbers that are of order 1 */
+    if (bits < 23) /* the numbers are of order 1 */
         near.tolerance = MAX(f->tolerance, ldexp(2, -bits));
     snprintf(why, 512, "out of memory");
     if (!job_open(&one, f, c, k, context, AT_END))

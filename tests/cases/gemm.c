@@ -1,4 +1,4 @@
-/* tests/cases/gemm.c: Cases of kernels/cpu/gemm/gemm.c. */
+/* tests/cases/gemm.c: cases of kernels/cpu/gemm/gemm.c. */
 #include <math.h>
 
 #include "kernels/cpu/forms.h"
@@ -6,7 +6,7 @@
 
 /* ---- gemm ------------------------------------------------------------------------------------ */
 
-enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* how A and B lie; PACKED + p: packed to form p */
+enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* layouts of A and B; PACKED + p: packed as p */
 /* clang-format off */
 #define NARROW(pack) \
     {.gemm = {.M = 0, .N = 5, .K = 5, .B = PACKED + (pack), .alpha4 = 4}}, \
@@ -86,7 +86,7 @@ static Pack pack_of(const Case *s)
 {
     return s->gemm.B > PACKED ? (Pack)(s->gemm.B - PACKED) : PACK_F32;
 }
-/* Of no rows where this level, or this processor, lacks the packed type. */
+/* M is 0 if this level or this processor does not support the packed type. */
 static Gemm gemm_of(const Job *j, const Case *s)
 {
     Gemm g = {.M = j->k->gemm_packs(pack_of(s)) ? s->gemm.M : 0,
@@ -131,7 +131,7 @@ static void gemm_make(Job *j, const Case *s)
     case_work(j, j->k->gemm_work(&j->run, &g));
     if (j->ok && s->gemm.B >= PACKED) {
         case_send(j, GEMM_B);
-        case_send(j, GEMM_PACKED); /* what lies round it */
+        case_send(j, GEMM_PACKED); /* the bytes round it */
         j->k->gemm_pack(&j->run, pack_of(s), K, N, f32_of(j, GEMM_B), shape.b_row, shape.b_col,
                         device_of(j, GEMM_PACKED));
         case_fetch(j, GEMM_PACKED);
@@ -144,7 +144,7 @@ static void gemm_call(Job *j, const Case *s)
     const Gemm g = gemm_of(j, s);
     j->k->gemm(&j->run, &g);
 }
-/* The nearest number of `bits` significant ones, at least 2^low apart; ties to even, as nearbyint. */
+/* Rounds to the nearest number of `bits` significant bits; the step is at least 2^low. Ties to even, as nearbyint. */
 static double round_bits(double x, int bits, int low)
 {
     int exponent;
@@ -156,7 +156,7 @@ static bool is_bytes(Pack p)
 {
     return p == PACK_INT8 || p == PACK_INT8_DOTS || p == PACK_INT8_AMX;
 }
-/* What packing leaves of B [K,N]; the bytes by the same float32 steps. */
+/* Replaces B [K,N] by its numbers after packing. Bytes are computed by the same float32 steps. */
 static void packed_exact(double *B, Pack pack, int64_t K, int64_t N, int64_t b_row, int64_t b_col)
 {
     const bool bytes = is_bytes(pack), bf16 = !bytes && pack != PACK_F16;
@@ -171,8 +171,8 @@ static void packed_exact(double *B, Pack pack, int64_t K, int64_t N, int64_t b_r
         }
     }
 }
-/* What narrow weights leave of B, and of A where it meets them narrow: kernels.h, Pack. The bytes by the same float32
- * steps. */
+/* Replaces B by its numbers as narrow weights, and A where the product narrows it: kernels.h, Pack. Bytes are computed
+ * by the same float32 steps. */
 static void narrow_exact(Job *j, const Case *s, const Gemm *g)
 {
     double *A = exact_of(j, GEMM_A), *B = exact_of(j, GEMM_B);

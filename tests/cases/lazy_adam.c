@@ -1,11 +1,11 @@
-/* tests/cases/lazy_adam.c: every form of Adam gives the bits of the dense one. */
+/* tests/cases/lazy_adam.c: checks that every form of Adam gives the bits of the dense form. */
 #include <stdlib.h>
 
 #include "tests/kernel_cases.h"
 
 enum { R = 50, D = 37, INNER = 5, STEPS = 60, TABLE = R * D, FORMS = 3 /* dense, by rows, factored */ };
 
-/* In host memory: what a step gives the device, and a table of each form with its m and v */
+/* In host memory: the inputs of a step, and for each form a table with its m and v. */
 typedef struct Host {
     float x[FORMS][3 * TABLE];
     float dy[R * INNER], w[INNER * D], g[TABLE], all[TABLE];
@@ -37,8 +37,8 @@ static Gemm gradient(const Test *t, int64_t n)
                   .alpha = 1.0f};
 }
 
-/* Draws the step's rows and their gradient; early rows rarely, row 0 never. The dense form gets the gradient of the
- * whole table, zero where the others have none. */
+/* Draws the rows of the step and their gradient. Early rows are drawn rarely, row 0 never. The dense form gets the
+ * gradient of the whole table, with zeros in the other rows. */
 static void take_step(Test *t, int step, bool decays)
 {
     const Kernels *k = t->k;
@@ -101,8 +101,8 @@ static bool compare(Test *t, char why[512])
     return true;
 }
 
-/* Sixty steps, each with a gradient for some rows: the dense form over the whole table, the lazy ones over the rows
- * named. */
+/* Takes sixty steps, each with a gradient for some rows. The dense form updates the whole table, the lazy forms the
+ * listed rows only. Delayed steps must not change a bit. */
 bool lazy_adam_check(const Kernels *k, void *context, char why[512])
 {
     const Run plain = {.context = context};

@@ -1,14 +1,14 @@
-/* tests/cases/loss.c: Cases of kernels/cpu/loss.c. */
+/* tests/cases/loss.c: cases of kernels/cpu/loss.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"
 
-/* Two parts, of D and E numbers, the second's items normalised (E 0: one part), given `again` times more. Buffers:
- * user, pos, neg of each part, then the rest. */
+/* Two parts, with D and E numbers; the items of the second are normalised. E 0: one part. The parts are given `again`
+ * more times. Buffers: user, pos and neg of each part, then the rest. */
 enum { LOSS = 6, SLOPE, DX = 6, SLOPES = 12, DLOSS, MOST_PARTS = 10 };
-static const float eps = 0.5f; /* some rows are shorter, in cases of few numbers */
+static const float eps = 0.5f; /* some rows are shorter than eps in cases of few numbers */
 
-static int different(const Case *s) /* parts */
+static int different(const Case *s) /* distinct parts */
 {
     return s->bpr.E > 0 ? 2 : 1;
 }
@@ -41,13 +41,13 @@ static void inputs(Job *j, const Case *s)
     for (int i = 0; i < 6; i++) {
         const int64_t n = s->bpr.B * (i < 3 ? s->bpr.D : s->bpr.E);
         case_f32(j, names[i], ROLE_IN, n);
-        for (int64_t k = 0; k < n; k++) { /* a row of zeros now and then */
+        for (int64_t k = 0; k < n; k++) { /* some rows are zeros */
             host_f32(j, i)[k] *= k / MAX(i < 3 ? s->bpr.D : s->bpr.E, 1) % 11 == 7 ? 0 : (float)s->bpr.width;
         }
         case_set(j, i);
     }
 }
-/* With back the gradients of the first part are added, those of the second written, and those of later ones added. */
+/* If `back`: the gradients of the first part are added, those of the second written, and those of later parts added. */
 static void parts(const Job *j, const Case *s, bool back, BprPart part[MOST_PARTS])
 {
     for (int k = 0; k < parts_of(s); k++) {
@@ -60,7 +60,7 @@ static void parts(const Job *j, const Case *s, bool back, BprPart part[MOST_PART
         }
     }
 }
-/* Scores, and the penalty's squares, of row b */
+/* Returns the score of row b and adds the squares of the penalty. */
 static double score(const Job *j, const Case *s, int64_t b, int side, double *squares)
 {
     double sum = 0;
@@ -75,7 +75,7 @@ static double score(const Job *j, const Case *s, int64_t b, int side, double *sq
         }
         const double scale = k ? 1 / fmax(sqrt(xx), eps) : 1;
         sum += dot * scale;
-        *squares += xx * scale * scale + (side == BPR_POS ? uu : 0); /* the user's once */
+        *squares += xx * scale * scale + (side == BPR_POS ? uu : 0); /* the squares of the user once */
     }
     return sum;
 }

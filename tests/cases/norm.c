@@ -1,4 +1,4 @@
-/* tests/cases/norm.c: Cases of kernels/cpu/norm.c. */
+/* tests/cases/norm.c: cases of kernels/cpu/norm.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"
@@ -79,7 +79,7 @@ static void layer_norm_back_make(Job *j, const Case *s)
     case_f32(j, "dx", ROLE_OUT, s->n[0] * s->n[1]);
     case_f32(j, "dgamma", ROLE_INOUT, s->n[1]);
     case_f32(j, "dbeta", ROLE_INOUT, s->n[1]);
-    case_f32(j, "row", ROLE_IN, s->n[1]); /* the reference's scratch */
+    case_f32(j, "row", ROLE_IN, s->n[1]); /* scratch of the reference */
     case_work(j, j->k->layer_norm_back_work(&j->run, s->n[0], s->n[1]));
     for (int64_t m = 0; j->ok && m < s->n[0]; m++) {
         double mu, r;
@@ -141,7 +141,7 @@ static void softmax_of_row(const double *x, double *y, int64_t C)
 static void softmax_make(Job *j, const Case *s)
 {
     float *x = case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
-    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) { /* some masked, some far apart */
+    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) { /* some are masked, some distant */
         x[i] = i % 11 == 3 && s->n[1] > 1 ? -INFINITY : x[i] * (float)(1 + i % 5 * 8);
     }
     case_set(j, 0);
@@ -215,7 +215,7 @@ const Family family_softmax_back = {.kernel = "softmax_back",
 
 static const Case normalize_cases[] = {CASE(0, 5),   CASE(4, 1),    CASE(5, 7),    CASE(9, 64),   CASE(300, 100),
                                        CASE(3, 301), CASE(2, 1200), CASE(2, 1031), CASE(2, 4104), TIMED(9300, 64)};
-static const float NORM_EPS = 0.25f; /* large, so that some rows are under it */
+static const float NORM_EPS = 0.25f; /* large, so that the norms of some rows are below it */
 static double norm_of(const double *x, int64_t C)
 {
     double squares = 0;
@@ -223,7 +223,7 @@ static double norm_of(const double *x, int64_t C)
         squares += x[c] * x[c];
     return fmax(sqrt(squares), (double)NORM_EPS);
 }
-static void small_rows(Job *j, const Case *s) /* every fourth row is short, the one before it zero */
+static void small_rows(Job *j, const Case *s) /* every fourth row is short, the row before it is zero */
 {
     float *x = host_f32(j, 0);
     for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++)
@@ -395,7 +395,8 @@ const Family family_row_sum = {.kernel = "row_sum",
                                .call = row_sum_call,
                                .reference = row_sum_reference};
 
-/* `width` spreads the numbers: exp alone would overflow; with 0 they are all -inf. Odd rows begin with -inf. */
+/* `width` spreads the numbers, so that exp alone would overflow. If width is 0, all numbers are -inf. Odd rows begin
+ * with -inf. */
 static const Case log_sum_exp_cases[] = {CASE(4, 3, 0),    CASE(0, 5, 1),    CASE(4, 0, 1),     CASE(4, 1, 1),
                                          CASE(5, 7, 300),  CASE(9, 64, 100), CASE(700, 100, 4), CASE(3, 301, 9),
                                          CASE(2, 1200, 1), CASE(2, 1031, 4), CASE(2, 4104, 2),  TIMED(256, 1024, 5)};
@@ -482,7 +483,8 @@ static void copy_cols_make(Job *j, const Case *s)
              s->copy_cols.M > 0 ? s->copy_cols.M * (s->copy_cols.C + s->copy_cols.skip_x) - s->copy_cols.skip_x : 0);
     case_f32(j, "y", ROLE_INOUT,
              s->copy_cols.M > 0 ? s->copy_cols.M * (s->copy_cols.C + s->copy_cols.skip_y) - s->copy_cols.skip_y : 0);
-    for (int64_t i = 0; j->ok && s->copy_cols.beta == 0 && i < s->copy_cols.M * s->copy_cols.C; i++) /* not read */
+    /* these numbers must not be read */
+    for (int64_t i = 0; j->ok && s->copy_cols.beta == 0 && i < s->copy_cols.M * s->copy_cols.C; i++)
         host_f32(j, 1)[i + i / s->copy_cols.C * s->copy_cols.skip_y] = NAN;
     j->bytes = (double)(s->copy_cols.M * s->copy_cols.C) * 8;
 }

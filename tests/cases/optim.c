@@ -1,5 +1,5 @@
-/* tests/cases/optim.c: Cases of kernels/cpu/optim.c. kernels_test.c also compares the lazy forms bit for bit with the
- * dense one. */
+/* tests/cases/optim.c: cases of kernels/cpu/optim.c. kernels_test.c also compares the lazy forms with the dense form,
+ * bit for bit. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ static AdamStep step_at(int64_t t, int64_t decay)
                                 : adam_step(lr, 0.9, 0.999, 1e-8, decay == DECAY_ADAM ? 0.01 : 0, t);
 }
 
-/* Step t by the paper, in double but with the floats that a step is made of. */
+/* Computes step t as the paper does, in double but with the floats of AdamStep. */
 static void adam_in_double(const AdamStep *s, double g, double *p, double *m, double *v)
 {
     g += (double)s->weight_decay * *p;
@@ -67,7 +67,7 @@ const Family family_adam = {.kernel = "adam",
                             .reference = adam_reference,
                             .tolerance = 1e-6};
 
-/* ---- the lazy forms: rows of the table, n of them named (every third from 1), `now` steps ---- */
+/* ---- the lazy forms: n rows of the table are listed (every third from 1), `now` steps -------- */
 
 static const Case lazy_cases[] = {
     {.lazy_adam = {.n = 0, .D = 8, .rows = 5, .now = 4, .K = 3, .named = 1}},
@@ -216,7 +216,7 @@ static const Case factored_cases[] = {
 static void adam_factored_make(Job *j, const Case *s)
 {
     lazy_make(j, s);
-    case_f32(j, "g", ROLE_IN, s->lazy_adam.n * s->lazy_adam.D); /* what dy w comes to, for the reference */
+    case_f32(j, "g", ROLE_IN, s->lazy_adam.n * s->lazy_adam.D); /* the product dy w, for the reference */
     case_f32(j, "dy", ROLE_IN, s->lazy_adam.n * s->lazy_adam.K);
     case_f32(j, "w", ROLE_IN, s->lazy_adam.K * s->lazy_adam.D);
     case_work(j, j->k->adam_factored_work(&j->run, s->lazy_adam.n, s->lazy_adam.D, s->lazy_adam.K));
@@ -299,7 +299,7 @@ const Family family_sgd = {.kernel = "sgd",
                            .reference = sgd_reference,
                            .tolerance = 1e-6};
 
-/* ---- adagrad: rows of the table, n of them named (every third from 1) ------------------------ */
+/* ---- adagrad: n rows of the table are listed (every third from 1) ---------------------------- */
 
 static const Case adagrad_cases[] = {
     {.adagrad = {.n = 0, .D = 8, .rows = 3}},
@@ -380,7 +380,7 @@ static void rmsprop_make(Job *j, const Case *s)
     case_f32(j, "v", ROLE_INOUT, s->rmsprop.n);
     case_f32(j, "mean", ROLE_INOUT, s->rmsprop.centred ? s->rmsprop.n : 0);
     case_f32(j, "buffer", ROLE_INOUT, s->rmsprop.momentum ? s->rmsprop.n : 0);
-    for (int64_t i = 0; j->ok && i < s->rmsprop.n; i++) { /* v is above mean^2 */
+    for (int64_t i = 0; j->ok && i < s->rmsprop.n; i++) { /* v must be above mean^2 */
         host_f32(j, RM_V)[i] = 0.25f + host_f32(j, RM_V)[i] * host_f32(j, RM_V)[i];
         if (s->rmsprop.centred)
             host_f32(j, RM_MEAN)[i] *= 0.25f;
@@ -420,7 +420,7 @@ const Family family_rmsprop = {.kernel = "rmsprop",
                                .reference = rmsprop_reference,
                                .tolerance = 3e-6};
 
-/* ---- clip_factor: of n sums, the limit in tenths; lost: the last sum is NaN ------------------ */
+/* ---- clip_factor: n sums, the limit in tenths; lost: the last sum is NaN --------------------- */
 
 static const Case clip_factor_cases[] = {CASE(0, 10), CASE(1, 1),   CASE(1, 100),
                                          CASE(5, 10), CASE(100, 3), CASE(5, 10, 1)};

@@ -1,4 +1,4 @@
-/* tests/cases/rows.c: Cases of kernels/cpu/gather.c. */
+/* tests/cases/rows.c: cases of kernels/cpu/gather.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"
@@ -29,7 +29,8 @@ static void gather_make(Job *j, const Case *s)
 }
 static void gather_call(Job *j, const Case *s)
 {
-    const DType type = j->k->supports("gather", "table", (DType)s->n[4]) ? (DType)s->n[4] : F32; /* MINIMAL has F32 */
+    /* MINIMAL supports F32 only */
+    const DType type = j->k->supports("gather", "table", (DType)s->n[4]) ? (DType)s->n[4] : F32;
     j->k->gather(&j->run, s->n[0], s->n[1], type, device_of(j, type == F32 ? GATHER_TABLE : GATHER_NARROW),
                  i32_of(j, GATHER_IDS), 0.5f * (float)s->n[3], f32_of(j, GATHER_Y));
 }
@@ -52,7 +53,7 @@ const Family family_gather = {.kernel = "gather",
                               .reference = gather_reference,
                               .tolerance = 1e-6};
 
-/* ---- segment_sum: about `mean` rows a segment, some none; with order and to where asked ------ */
+/* ---- segment_sum: about `mean` rows per segment, some none; `order` and `to` if set ---------- */
 
 static const Case segment_sum_cases[] = {
     {.segment_sum = {.S = 0, .D = 8, .mean = 2, .order = 1}},

@@ -1,5 +1,5 @@
-/* tests/cases/sparse.c: Cases of kernels/cpu/sparse.c. Rows have from none to many entries, one row most of them: what
- * a graph of users and items looks like. */
+/* tests/cases/sparse.c: cases of kernels/cpu/sparse.c. A row has from zero to many entries, and one row has most of
+ * them, as in a graph of users and items. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -8,18 +8,19 @@
 enum { A_START, A_COL, A_VAL, A_AT, A_ROW_SCALE, A_COL_SCALE, A_COUNT };
 enum { HAS_VAL = 1, HAS_AT = 2, HAS_ROW_SCALE = 4, HAS_COL_SCALE = 8 };
 
-/* About `mean` entries a row: buffers 0 .. A_COUNT-1. Returns how many entries. */
+/* Makes about `mean` entries per row in buffers 0 .. A_COUNT-1. Returns the number of entries. */
 static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
 {
     int64_t *start = case_i64(j, "start", ROLE_IN, rows + 1);
-    for (int64_t r = 0, n = 0; j->ok && r <= rows; r++) { /* squares of a uniform draw: many small rows, few large */
+    /* squares of a uniform draw: many short rows, few long ones */
+    for (int64_t r = 0, n = 0; j->ok && r <= rows; r++) {
         const double u = case_uniform(j, (uint64_t)r);
         start[r] = n;
         n += MIN(cols, r == rows / 2 ? cols : (int64_t)(u * u * 3 * (double)mean));
     }
     const int64_t E = j->ok ? start[rows] : 0;
     int32_t *col = case_i32(j, "col", ROLE_IN, E);
-    /* ascending: `many` of `cols` by an even stride and a draw inside it */
+    /* sorted in ascending order: `many` of `cols` by an even stride, with a draw inside each stride */
     for (int64_t r = 0; j->ok && r < rows; r++) {
         const int64_t many = start[r + 1] - start[r];
         for (int64_t i = 0; i < many; i++) {
@@ -56,12 +57,12 @@ static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
            (has & HAS_COL_SCALE ? exact_of(j, A_COL_SCALE)[host_i32(j, A_COL)[e]] : 1);
 }
 
-/* ---- spmm: movielens-1m's shape is 9,300 rows with 172 entries on average -------------------- */
+/* ---- spmm: the shape of movielens-1m is 9,300 rows with 172 entries on average --------------- */
 
 enum {
     SCALES = HAS_ROW_SCALE | HAS_COL_SCALE,
     ALL = 15,
-    NAN_FIRST = 16 /* row 0 of x, which not all rows of A read */
+    NAN_FIRST = 16 /* row 0 of x, which some rows of A do not read */
 };
 static const Case spmm_cases[] = {
     {.spmm = {.rows = 0, .cols = 5, .mean = 3, .D = 64}},
@@ -79,7 +80,7 @@ static const Case spmm_cases[] = {
     {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 33, .has = ALL, .beta2 = 1}},
     {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 17, .has = HAS_VAL | HAS_ROW_SCALE}},
     {.spmm = {.rows = 7, .cols = 9, .mean = 2, .D = 5, .has = SCALES, .pad = 3}},
-    /* rows so long that a device may cut them, side by side */
+    /* rows that are long enough for a device to cut them */
     {.spmm = {.rows = 5, .cols = 700, .mean = 900, .D = 3, .has = SCALES}},
     {.spmm = {.rows = 5, .cols = 1100, .mean = 3, .D = 130, .has = ALL, .beta2 = 1}},
     {.spmm = {.rows = 700, .cols = 500, .mean = 12, .D = 64, .has = SCALES}},
@@ -128,7 +129,7 @@ const Family family_spmm = {.kernel = "spmm",
                             .call = spmm_call,
                             .reference = spmm_reference};
 
-/* ---- sddmm: also the derivative of spmm's result by its values ------------------------------- */
+/* ---- sddmm: it is also the derivative of spmm's result by the values ------------------------- */
 
 static const Case sddmm_cases[] = {
     {.sddmm = {.rows = 0, .cols = 5, .mean = 3, .D = 64}},
@@ -172,7 +173,7 @@ static void sddmm_reference(Job *j, const Case *s)
         }
     }
 }
-static double sddmm_loss(const Job *j, const Case *s) /* 0.75 x . (A y), by A's values */
+static double sddmm_loss(const Job *j, const Case *s) /* 0.75 x . (A y); its derivative is by the values of A */
 {
     double loss = 0;
     for (int64_t r = 0; r < s->sddmm.rows; r++) {
@@ -344,7 +345,7 @@ const Family family_edge_scale = {.kernel = "edge_scale",
 /* ---- inverse_root, inverse_root_back --------------------------------------------------------- */
 
 static const Case inverse_root_cases[] = {CASE(0), CASE(1), CASE(77), CASE(9001), TIMED(1 << 20)};
-static void inverse_root_make(Job *j, const Case *s) /* sums of values: some are zero or below */
+static void inverse_root_make(Job *j, const Case *s) /* sums of values: some are zero or negative */
 {
     case_f32(j, "x", ROLE_IN, s->n[0]);
     for (int64_t i = 0; j->ok && i < s->n[0]; i += 5)

@@ -1,5 +1,5 @@
-/* tests/cases/topk.c: Cases of kernels/cpu/topk.c and knn_lists.c. Factors are multiples of 1/4: every product is
- * exact, so that ties are true ties and the ids must be the reference's. */
+/* tests/cases/topk.c: cases of kernels/cpu/topk.c and knn_lists.c. Factors are multiples of 1/4, so that every product
+ * is exact: ties are true ties, and the ids must be equal to the reference's. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@ static void coarse_values(Job *j, int buffer)
     case_set(j, buffer);
 }
 
-/* The numbers of a buffer, multiples of 1/4, as F16 or BF16: a new buffer, empty for F32 */
+/* Makes a buffer with the numbers of another buffer, multiples of 1/4, as F16 or BF16. It is empty for F32. */
 static void narrow_values(Job *j, int buffer, int64_t type)
 {
     const size_t count = j->ok && type != F32 ? j->b[buffer].count : 0;
@@ -25,7 +25,7 @@ static DType type_of(const Job *j, const char *entry, const char *operand, int64
     return j->k->supports(entry, operand, (DType)type) ? (DType)type : F32;
 }
 
-/* The k best of score [I], left-out ones being -infinity, best first, ties to the lower id. */
+/* Writes the k best of score [I], best first, ties to the lower id. Excluded items have the score -infinity. */
 static void best_of(double *score, int64_t I, int64_t k, int32_t *ids, double *values)
 {
     for (int64_t n = 0; n < k; n++) {
@@ -73,12 +73,13 @@ static void knn_make(Job *j, const Case *s)
     coarse_values(j, KNN_X);
     case_i32(j, "ids", ROLE_OUT, s->knn.Q * s->knn.k);
     case_f32(j, "values", ROLE_OUT, s->knn.Q * s->knn.k);
-    case_f32(j, "score", ROLE_IN, s->knn.I); /* the reference's scratch */
+    case_f32(j, "score", ROLE_IN, s->knn.I); /* scratch of the reference */
     narrow_values(j, KNN_Q, s->knn.type);
     narrow_values(j, KNN_X, s->knn.type);
     case_work(j, j->k->knn_work(&j->run, s->knn.Q, s->knn.I, s->knn.D, s->knn.k));
     j->flops =
-        (s->knn.itself ? 1.0 : 2.0) * (double)s->knn.Q * (double)s->knn.I * (double)s->knn.D; /* each pair once */
+        /* each pair is computed once */
+        (s->knn.itself ? 1.0 : 2.0) * (double)s->knn.Q * (double)s->knn.I * (double)s->knn.D;
     j->bytes = (double)(s->knn.Q + s->knn.I) * (double)s->knn.D * 4;
 }
 static int knn_rows(const Case *s)
@@ -146,7 +147,7 @@ static void knn_lists_make(Job *j, const Case *s)
     coarse_values(j, KL_X);
     int32_t *probe = case_i32(j, "probe", ROLE_IN, s->knn_lists.Q * P);
     for (int64_t q = 0; j->ok && q < s->knn_lists.Q; q++) {
-        for (int64_t i = 0; i < P; i++) /* distinct lists, and some that are none */
+        for (int64_t i = 0; i < P; i++) /* distinct lists, and some probes without a list */
             probe[q * P + i] = i % 7 == 6 ? -1 : (int32_t)((q * 5 + i) % L);
     }
     int64_t *start = case_i64(j, "start", ROLE_IN, L + 1);
@@ -161,7 +162,7 @@ static void knn_lists_make(Job *j, const Case *s)
     }
     case_i32(j, "ids", ROLE_OUT, s->knn_lists.Q * s->knn_lists.k);
     case_f32(j, "values", ROLE_OUT, s->knn_lists.Q * s->knn_lists.k);
-    case_f32(j, "score", ROLE_IN, I); /* the reference's scratch */
+    case_f32(j, "score", ROLE_IN, I); /* scratch of the reference */
     narrow_values(j, KL_Q, s->knn_lists.type);
     narrow_values(j, KL_X, s->knn_lists.type);
     case_work(j, j->k->knn_lists_work(&j->run, s->knn_lists.Q, L, s->knn_lists.D, P));
@@ -209,7 +210,7 @@ const Family family_knn_lists = {.kernel = "knn_lists",
 /* ---- topk, topk_rows ------------------------------------------------------------------------- */
 
 enum { BY_ROW = 1, WITH_BIAS = 2, WITH_EXCLUDE = 4, HEAVY_EXCLUDE = 8 };
-/* timed: evaluation on movielens-1m */
+/* The timed case is the evaluation on movielens-1m. */
 static const Case topk_cases[] = {
     {.topk = {.B = 0, .I = 9, .D = 4, .k = 3}},
     {.topk = {.B = 3, .I = 0, .D = 4, .k = 3}},
@@ -235,7 +236,7 @@ static int64_t users_of(const Case *s)
 {
     return s->topk.flags & BY_ROW ? s->topk.B + 3 : s->topk.B;
 }
-/* Buffers start and item: for each of `lists` users some ascending items below I. */
+/* Makes buffers `start` and `item`: for each of `lists` users some items below I, sorted in ascending order. */
 static void make_exclude(Job *j, int64_t lists, int64_t I, int64_t flags)
 {
     int64_t *start = case_i64(j, "start", ROLE_IN, lists + 1);
@@ -322,7 +323,7 @@ enum { TR_SCORES, TR_ROW, TR_START, TR_ITEM, TR_IDS, TR_VALUES, TR_SCRATCH };
 static void topk_rows_make(Job *j, const Case *s)
 {
     case_f32(j, "scores", ROLE_IN, s->n[0] * s->n[1]);
-    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) { /* exact ties, and some that are never kept */
+    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) { /* exact ties, and some scores that are never kept */
         const double x = exact_of(j, TR_SCORES)[i];
         host_f32(j, TR_SCORES)[i] = i % 13 == 4    ? -INFINITY
                                     : i % 101 == 7 ? NAN

@@ -1,4 +1,4 @@
-/* tests/cases/types.c: Cases of kernels/cpu/types.c. */
+/* tests/cases/types.c: cases of kernels/cpu/types.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"
@@ -28,7 +28,7 @@ float case_narrow(DType type, float x, uint16_t *bits)
 
 /* ---- convert --------------------------------------------------------------------------------- */
 
-/* n is even: what is 16 bits wide is compared by pairs. MINIMAL converts nothing narrow: its n is 0 there. */
+/* n is even: 16-bit numbers are compared in pairs. MINIMAL converts no narrow types: its n is 0 there. */
 static const Case convert_cases[] = {
     CASE(0, F32, F16),     CASE(2, F32, F16),  CASE(46, F32, F16),        CASE(30000, F32, F16), CASE(46, F32, BF16),
     CASE(1000, F32, BF16), CASE(46, F16, F32), CASE(1000, BF16, F32),     CASE(46, F16, BF16),   CASE(46, BF16, F16),

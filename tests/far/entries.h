@@ -1,17 +1,17 @@
-/* tests/far/entries.h: the entries of the table as the far device wraps them: one line per kernel. A kernel without a
+/* tests/far/entries.h: the entries of the table as the far device wraps them, one line per kernel. A kernel without a
  * line does not compile (far.c).
  *
- *     LINE(name, (parameters), (arguments))
+ *   LINE(name, (parameters), (arguments))
  *
- * An argument that is a pointer to memory of the device is in DEV(); Run, and a descriptor that has such pointers, in
- * its own macro of far.c. All else is passed on.
+ * An argument that is a pointer to memory of the device is in DEV(). Run, and each descriptor with such pointers, has
+ * its own macro in far.c. All other arguments are passed unchanged.
  *
- * Host values by contract are the descriptors themselves (Run, Gemm, Conv, Attention, Sparse, Exclude, BprPart, ...: a
- * launch copies them), the numbers of an optimiser's step (AdamStep, SgdStep, ...), and the host's side of upload and
- * download.
+ * By contract, these values are in host memory: the descriptors themselves (Run, Gemm, Conv, Attention, Sparse,
+ * Exclude, BprPart, ...; a launch copies them), the numbers of an optimiser's step (AdamStep, SgdStep, ...), and the
+ * host's side of upload and download.
  *
- * FAR_ASKED lists entries that compute nothing: they are the CPU's own. Their descriptors have the device's addresses:
- * one that reads memory faults. */
+ * FAR_ASKED lists entries that compute nothing: the CPU's own functions are used. Their descriptors have the device's
+ * addresses, so an entry that reads memory faults. */
 #ifndef SAPOR_TESTS_FAR_ENTRIES_H
 #define SAPOR_TESTS_FAR_ENTRIES_H
 

@@ -16,19 +16,19 @@ _Static_assert(FAR_ENTRIES(MEMBER) FAR_ASKED(MEMBER) FAR_MEMORY(MEMBER) 0 == siz
                "a member of Kernels is unknown to the far device: add its line to tests/far/entries.h");
 
 enum { FILLER = 0xff };
-#define RESERVED ((size_t)4 << 30) /* addresses, not memory */
+#define RESERVED ((size_t)4 << 30) /* bytes of addresses, not of memory */
 
-/* What download_later copied: it is written to the host's memory by `arrive`. */
+/* A copy that download_later made: `arrive` writes it to the host's memory. */
 typedef struct FarCopy {
     void *host, *kept;
     size_t bytes;
     const void *context;
-    struct FarCopy *next; /* the one that was called after it */
+    struct FarCopy *next; /* the next call of download_later */
 } FarCopy;
 
-typedef struct FarBlock { /* in pages; the page behind it belongs to it and stays closed */
+typedef struct FarBlock { /* in pages; the page after a block belongs to it and stays inaccessible */
     size_t first, pages, bytes;
-    struct FarBlock *next; /* ascending */
+    struct FarBlock *next; /* sorted in ascending order */
 } FarBlock;
 
 static struct {
@@ -36,7 +36,7 @@ static struct {
     Kernels table;
     int file;
     size_t page;
-    unsigned char *device, *open; /* two addresses of one memory; `device` is closed for ever */
+    unsigned char *device, *open; /* two addresses of one memory; `device` is always inaccessible */
     FarBlock *blocks;
     FarCopy *copies_coming;
     uint64_t live;
@@ -120,7 +120,8 @@ static bool is_device(const void *p)
     return (const unsigned char *)p >= far.device && (const unsigned char *)p < far.device + RESERVED;
 }
 
-/* The open address of a device pointer. What is no device pointer is counted, and used as it is. */
+/* Returns the accessible address of a device pointer. A pointer that is not the device's is counted and returned
+ * unchanged. */
 static void *open_address(const char *entry, const char *argument, const void *p)
 {
     if (!p)
@@ -160,7 +161,7 @@ static void far_download(const Run *run, void *host, const void *device, size_t 
     far.cpu->download(run, host, DEV(device), bytes);
 }
 
-/* What has not arrived is NaN. */
+/* Numbers that have not arrived yet are NaN. */
 static void far_download_later(const Run *run, void *host, const void *device, size_t bytes)
 {
     if (!bytes)

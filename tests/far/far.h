@@ -1,12 +1,13 @@
-/* tests/far/far.h: a device whose memory the host cannot touch, for tests without a GPU.
+/* tests/far/far.h: the far device. The host cannot access its memory. It tests code for devices without a GPU.
  *
- * Its memory has two addresses. The one that `alloc` gives is never readable or writable: a host access is a SIGSEGV.
- * The other is known to this folder alone: a wrapper round every entry of the CPU's table (entries.h) checks that each
- * pointer it was given is the device's, replaces it by the other address, and calls the CPU's kernel. So results have
- * the CPU's bits, kernels and threads are as fast as on the CPU, and nothing is opened while a kernel runs.
+ * The memory has two addresses. The address that `alloc` returns is never readable or writable: a host access is a
+ * SIGSEGV. Only this folder uses the other address. A wrapper round every entry of the CPU's table (entries.h) checks
+ * that each pointer argument is a pointer of the device, replaces it by the other address, and calls the CPU's kernel.
+ * So results have the CPU's bits, kernels and threads are as fast as on the CPU, and the first address stays
+ * inaccessible while a kernel runs.
  *
- * Each allocation has pages of its own, is full of 0xff at first, and is gone when it is freed: a kernel that reads or
- * writes outside of one, or after its end, faults too. */
+ * Each allocation has pages of its own. It is filled with 0xff at first, and its pages are unmapped when it is freed: a
+ * kernel that reads or writes outside of an allocation, or after it was freed, faults too. */
 #ifndef SAPOR_TESTS_FAR_H
 #define SAPOR_TESTS_FAR_H
 
@@ -15,15 +16,15 @@
 typedef struct FarCounts { /* since far_reset */
     uint64_t kernels;      /* calls */
     uint64_t uploads, upload_bytes, downloads, download_bytes, copies, allocations;
-    uint64_t host_pointers; /* arguments that had to be pointers of the device and were not */
+    uint64_t host_pointers; /* arguments that should be pointers of the device but are not */
     char first[160];        /* the first of these: "axpby: x" */
 } FarCounts;
 
-/* Puts the far device in the place of an open CPU device. One at a time in a program.
+/* Replaces an open CPU device by the far device. A program may have one far device at a time.
  *
- * Where the environment's SAPOR_TEST_DEVICE is "far", device_open does so for every device that a test program opens
- * (the linker puts __wrap_device_open in its place), and a program that gave a kernel a pointer of the host ends with
- * status 1. */
+ * If the environment variable SAPOR_TEST_DEVICE is "far", device_open does this for every device that a test program
+ * opens (the linker replaces device_open by __wrap_device_open). A program that passed a pointer of the host to a
+ * kernel then ends with status 1. */
 void far_device(Device *d);
 void far_reset(void);
 FarCounts far_counts(void);

@@ -1,7 +1,7 @@
 #!/bin/sh
-# tests/far/leaks.sh: each patch of tests/far/leaks makes the code of one folder touch memory of a device from the host. In a copy of the
-# tree, built with DEBUG=1, each is applied in turn; the program that its second line names must fail on the far device, and pass without
-# it. Minutes: make check-all runs it. Speaks TAP.
+# tests/far/leaks.sh: each patch of tests/far/leaks makes the code of one folder access memory of a device from the
+# host. Each patch is applied in turn to a copy of the tree, built with DEBUG=1. The program on the second line of the
+# patch must fail on the far device, and pass without it. This takes minutes: make check-all runs it. Speaks TAP.
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 copy=$(mktemp -d "${TMPDIR:-/tmp}/sapor-leaks-XXXXXX") || exit 1

@@ -1,4 +1,4 @@
-/* tests/fuzz/benchmark_fuzz.c: the file of a benchmark: every key; data that are named are not there. */
+/* tests/fuzz/benchmark_fuzz.c: the file of a benchmark: every key. The data that it names are missing. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tools/run/benchmark.h"

@@ -1,4 +1,4 @@
-/* tests/fuzz/by_user_fuzz.c: figures by user, and the tests of two of them. */
+/* tests/fuzz/by_user_fuzz.c: figures by user, and the significance tests of two such files. */
 #include "tests/fuzz/fuzz.h"
 
 #include "recsys/training.h"

@@ -1,5 +1,5 @@
-/* tests/fuzz/classes_fuzz.c: after a first byte, which says the file and the class of transformers: that file; then a
- * text through what was read, and its ids back. */
+/* tests/fuzz/classes_fuzz.c: the first byte chooses a file and a class of transformers; the rest is this file. Then a
+ * text is tokenised, and its ids are decoded. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/tokenizers.h"

@@ -1,5 +1,5 @@
-/* tests/fuzz/elliot_fuzz.c: Elliot's configurations: from YAML to a study, with its parts on the disk. Files are in a
- * folder of the target's own: a text with a slash or with ".." ends a case. */
+/* tests/fuzz/elliot_fuzz.c: Elliot's configurations: from YAML to a study, with its files on the disk. Files are in a
+ * folder of this target: an input with a slash or with ".." is skipped. */
 #include "tests/fuzz/fuzz.h"
 
 #include <sys/stat.h>
@@ -63,7 +63,7 @@ static void no_note(void *arg, const char *line)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int before = -1; /* the fuzzer's own folder: its corpus has relative paths */
+    static int before = -1; /* the fuzzer's own folder: the paths of its corpus are relative */
     Error e = {0};
     Study s;
     if (before < 0) {

@@ -1,5 +1,6 @@
-/* tests/fuzz/fuzz.h: what the fuzz targets share. A target gives LLVMFuzzerTestOneInput; tests/fuzz/run.sh runs them.
- * Whatever the bytes are, a reader ends with what it read or with one line; the sanitizers see the rest. */
+/* tests/fuzz/fuzz.h: shared by the fuzz targets. A target defines LLVMFuzzerTestOneInput; tests/fuzz/run.sh runs the
+ * targets. For any bytes, a reader must return a result or an error of one line. The sanitizers find the other faults.
+ */
 #ifndef SAPOR_FUZZ_H
 #define SAPOR_FUZZ_H
 
@@ -20,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                                              \
     } while (0)
 
-/* The bytes as a file in memory, for readers that open a path; the path stays valid until the next call. */
+/* Writes the bytes to a file in memory, for readers that open a path. Returns its path, which is valid until the next
+ * call. */
 static inline const char *as_file(const uint8_t *data, size_t size)
 {
     static char path[64];
@@ -32,7 +34,7 @@ static inline const char *as_file(const uint8_t *data, size_t size)
     return path;
 }
 
-/* The same as a file of this name in a folder. */
+/* Writes the bytes to a file at this path. */
 static inline void put_file(const char *path, const uint8_t *data, size_t size)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -40,7 +42,8 @@ static inline void put_file(const char *path, const uint8_t *data, size_t size)
     close(fd);
 }
 
-/* A heap of the bound of every reader, 64 MB and 20 bytes for each byte of input: over it requests are refused. */
+/* A heap with the bound of every reader: 64 MB plus 20 bytes per byte of input. Requests above the bound are refused.
+ */
 typedef struct FuzzHeap {
     Heap heap;
     size_t live, most;
@@ -59,7 +62,7 @@ static inline void *fuzz_resize(void *user, void *p, size_t old_bytes, size_t ne
     return q;
 }
 
-/* The heap for an input of that size; it is valid until the next call. */
+/* Returns the heap for an input of this size. It is valid until the next call. */
 static inline const Heap *fuzz_heap(size_t size)
 {
     static FuzzHeap h;
@@ -67,7 +70,8 @@ static inline const Heap *fuzz_heap(size_t size)
     return &h.heap;
 }
 
-/* Success without an error, or failure with one line; not for lack of memory: then the bound does not hold. */
+/* Checks that a call either succeeds without an error, or fails with a one-line error. An error of memory means that
+ * the reader needs more than the bound: it is a failure. */
 static inline void check_end(bool ok, const Error *e)
 {
     REQUIRE(e->code != SP_MEMORY);

@@ -1,4 +1,4 @@
-/* tests/fuzz/image_fuzz.c: Images: JPEG, PNG and WebP are told by content. */
+/* tests/fuzz/image_fuzz.c: images: JPEG, PNG and WebP are recognised by content. */
 #include "tests/fuzz/fuzz.h"
 
 #include "extractors/extractors.h"

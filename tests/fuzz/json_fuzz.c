@@ -1,4 +1,4 @@
-/* tests/fuzz/json_fuzz.c: The JSON reader, and back: what was read and written again reads the same. */
+/* tests/fuzz/json_fuzz.c: the JSON reader and the writer: a value that is read, written and read again is the same. */
 #include "tests/fuzz/fuzz.h"
 
 static size_t walk(const Json *j)
@@ -28,7 +28,7 @@ static bool same_json(const Json *a, const Json *b)
     return true;
 }
 
-/* What is folded reads the same as what is not. */
+/* Checks that a folded container reads the same as the tree without folding. */
 static void fold_again(Text source, const Json *whole)
 {
     static const char *const KEYS[] = {"a", "vocab", NULL};

@@ -1,6 +1,6 @@
-/* tests/fuzz/ledger_fuzz.c: what is added to a ledger: an exported TSV, or, where the first byte is odd, a ledger in
- * which bytes are changed: two bytes say where, the third one what. What was added is exported, and that is added to a
- * second ledger. */
+/* tests/fuzz/ledger_fuzz.c: imports into a ledger. The input is an exported TSV; if the first byte is odd, it is a
+ * ledger with changed bytes: two bytes give the place, the third the value. The imported rows are exported, and the
+ * export is imported into a second ledger. */
 #include "tests/fuzz/fuzz.h"
 
 #include "recsys/search/search.h"
@@ -32,7 +32,7 @@ static void read_it(const char *path)
     arena_free(a);
 }
 
-/* A ledger with a row, into which SQLite writes as little as it can. */
+/* Makes a ledger with one row, in the smallest file that SQLite writes. */
 static size_t make_ledger(uint8_t *bytes, size_t most)
 {
     Error e = {0};

@@ -1,5 +1,6 @@
-/* tests/fuzz/memory_fuzz.c: models in memory, through sapor.h: the first byte says which model, its number type and its
- * pooling; then files that replace the model's: a number, a length in 3 bytes, the bytes. What opens also encodes. */
+/* tests/fuzz/memory_fuzz.c: models in memory, through sapor.h. The first byte chooses the model, its number type and
+ * its pooling. Then come files that replace the model's files: a number, a length in 3 bytes, the bytes. A model that
+ * opens also encodes. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tests/drawn.h"
@@ -23,7 +24,7 @@ static const char *const MODELS[] = {"tests/golden/encoders/bert", "tests/golden
                                      "tests/golden/encoders/resnet_basic", "tests/golden/encoders/mpnet"};
 enum { MOST = 24 };
 
-static Map original[COUNT(MODELS)][COUNT(FILES)]; /* data NULL: the model has no such file */
+static Map original[COUNT(MODELS)][COUNT(FILES)]; /* data NULL: the model does not have this file */
 
 static void read_models(void)
 {
@@ -37,7 +38,8 @@ static void read_models(void)
         }
 }
 
-/* The files as they end in memory: nothing behind them may be read, and they need not be aligned. */
+/* Copies a file to memory that ends where the file ends: no byte after it may be read, and the copy need not be
+ * aligned. */
 static sp_file copy_of(size_t name, const void *data, size_t bytes)
 {
     char *copy = malloc(bytes + 1);
@@ -54,7 +56,7 @@ static size_t make_files(sp_file files[MOST], size_t model, const uint8_t *data,
     while (size >= 4 && n < MOST - COUNT(FILES)) {
         size_t which = (data[0] & 127) % COUNT(FILES), bytes = data[1] | (size_t)data[2] << 8 | (size_t)data[3] << 16;
         bytes = MIN(bytes, size - 4);
-        if (data[0] < 128) /* else the file is missing */
+        if (data[0] < 128) /* otherwise the file is missing */
             files[n++] = copy_of(which, data + 4, bytes);
         replaced[which] = true;
         data += 4 + bytes;
@@ -86,7 +88,8 @@ static void encode(const sp_encoder *m, unsigned modality, sp_pool pool)
     static const unsigned char pixels[3 * 5 * 4] = {200, 10, 30, 255};
     static const sp_text texts[] = {{"a red leather bag", 17}, {"\xff\xe4\xbd\xa0 lamp\0[MASK]", 16}, {"", 0}};
     static sp_session *session;
-    static FuzzHeap heap = {.heap = {fuzz_resize, &heap}, .most = (size_t)100 << 20}; /* over it SP_MEMORY is right */
+    /* above this limit SP_MEMORY is the right error */
+    static FuzzHeap heap = {.heap = {fuzz_resize, &heap}, .most = (size_t)100 << 20};
     const sp_image image = {.data = pixels, .width = 5, .height = 4};
     sp_output_options output = {.pool = pool};
     sp_call_options o = {.size = sizeof o, .outputs = &output, .output_count = 1, .progress = go_on};

@@ -1,5 +1,5 @@
 /* tests/fuzz/metrics_files_fuzz.c: files that metrics read: clusters of users and items, features of items, and the
- * items that a user's are ranked among. The first byte chooses what reads the file. */
+ * items among which a user's items are ranked. The first byte chooses the reader. */
 #include "tests/fuzz/fuzz.h"
 
 #include "recsys/metrics/metrics.h"
@@ -7,7 +7,7 @@
 enum { USERS = 3, ITEMS = 5, K = 3 };
 
 static const struct {
-    const char *first, *second; /* their value is the file */
+    const char *first, *second; /* parameters whose value is the file */
 } METRICS[] = {
     {"RSP:clustering_file", NULL},
     {"REO:clustering_name=a:clustering_file", NULL},

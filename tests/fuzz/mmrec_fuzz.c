@@ -1,4 +1,4 @@
-/* tests/fuzz/mmrec_fuzz.c: a configuration of MMRec in one file: every key, up to the data, which are not there. */
+/* tests/fuzz/mmrec_fuzz.c: a configuration of MMRec in one file: every key. The data that it names are missing. */
 #include "tests/fuzz/fuzz.h"
 
 #include "recsys/protocols/protocols.h"

@@ -1,5 +1,5 @@
-/* tests/fuzz/model_fuzz.c: A model's folder with one file replaced: the first byte says which. config.json and its kin
- * are read with the weights beside them. */
+/* tests/fuzz/model_fuzz.c: the folder of a model with one replaced file: the first byte chooses the file. config.json
+ * and similar files are read together with the weights. */
 #include "tests/fuzz/fuzz.h"
 
 #include "extractors/extractors.h"

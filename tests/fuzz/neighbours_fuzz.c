@@ -1,4 +1,4 @@
-/* tests/fuzz/neighbours_fuzz.c: the nearest items of six items, as another program may have written them. */
+/* tests/fuzz/neighbours_fuzz.c: a file of the nearest items of six items, as another program may write it. */
 #include "tests/fuzz/fuzz.h"
 
 #include "recsys/recsys.h"

@@ -1,5 +1,6 @@
-/* tests/fuzz/processor_fuzz.c: preprocessor_config.json: the first byte says whose defaults hold and which library
- * resizes, the second the size of an image; the rest is the file. An image that is not too large is then prepared. */
+/* tests/fuzz/processor_fuzz.c: preprocessor_config.json. The first byte chooses the defaults and the library that
+ * resizes, the second the size of an image; the rest is the file. If the image is not too large, it is then prepared.
+ */
 #include "tests/fuzz/fuzz.h"
 
 #include "extractors/loading.h"

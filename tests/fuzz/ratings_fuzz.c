@@ -1,5 +1,5 @@
-/* tests/fuzz/ratings_fuzz.c: Interactions: the first byte chooses the format and the protocol, the rest is the file,
- * which is read alone, then made a data set. */
+/* tests/fuzz/ratings_fuzz.c: interactions. The first byte chooses the format and the protocol. The rest is the file,
+ * which is read alone and then as a data set. */
 #include "tests/fuzz/fuzz.h"
 
 #include "recsys/recsys.h"
@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool ok = ratings_read_as(&r, path, f, layout, a, &e) && ratings_sure(&r, &e);
     check_end(ok, &e);
     error_clear(&e);
-    size_t rows = 0; /* a row begins in one of the rows as they stand */
+    size_t rows = 0; /* each interaction begins at a row of the table */
     Table t = ratings_rows(&r, a);
     while (ok && table_skip(&t, &e))
         for (; rows < r.count && r.line[rows] == t.line; rows++)

@@ -1,4 +1,4 @@
-/* tests/fuzz/recommendations_fuzz.c: Lists of recommendations, judged by a small data set. */
+/* tests/fuzz/recommendations_fuzz.c: lists of recommendations, evaluated with a small data set. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tools/recommendations.h"

@@ -1,9 +1,10 @@
 #!/bin/bash
-# tests/fuzz/run.sh SECONDS TARGET ...: builds each target of tests/fuzz by clang with its fuzzer and sanitizers, makes its corpus from
-# the goldens, runs it that long. Prints a line a target: executions, executions per second, what was found. Exit status 1 on a find;
-# An input has ten seconds, and the memory of every reader: 64 MB and 20 bytes for each byte of it (fuzz_heap), one piece of at most 128 MB
-# (what a library asks for itself), the process 1000 MB with the sanitizers' own.
-# What breaks a target is kept as build/fuzz/found/TARGET-*, and `build/fuzz/fuzz/TARGET FILE` shows it again.
+# tests/fuzz/run.sh SECONDS TARGET ...: builds each target of tests/fuzz by clang with its fuzzer and sanitizers, makes
+# its corpus from the goldens, and runs it for SECONDS. Prints one line per target: executions, executions per second,
+# findings. The exit status is 1 if a fault was found. An input has ten seconds and the memory of every reader, 64 MB
+# plus 20 bytes per byte of input (fuzz_heap). One allocation may have at most 128 MB (a library's own), the process
+# 1000 MB with the memory of the sanitizers. An input that breaks a target is kept as build/fuzz/found/TARGET-*;
+# `build/fuzz/fuzz/TARGET FILE` runs it again.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 seconds=$1
@@ -65,7 +66,7 @@ seeds() { # TARGET: its corpus
         printf '\x4c\0\0\0\0\0\0\0{"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"__metadata__":{}}  01234567' | seed safetensors
         printf '{"weight_map":{"a":"x.safetensors"}}' | seed index
         (printf '\x53\x9c\0\0\0\0\0\0{"__metadata__":[' && times 20000 '0,' && printf '0]}') | seed small-values
-        # one tensor many times under a long key; dictionaries of the same dictionary, again and again
+        # one tensor many times under a long key; dictionaries of the same dictionary, nested
         (legacy && printf '}' && torch_tensor && printf 'q\0000(X\0\x80\0\0' && times 32768 k && printf '](' &&
             for ((j = 0; j < 4000; j++)); do printf 'h\0'; done && printf 'eu.' && storage) | seed long-key
         (legacy && torch_tensor && printf 'q\0000' && for j in 1 2 3 4 5 6 7 8 9; do
@@ -232,7 +233,7 @@ fuzz() { # TARGET: its line, and what it found, on standard output
     seeds "$target"
     options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1000 -malloc_limit_mb=128 -max_len=65536 -artifact_prefix="$build/found/$target-" -print_final_stats=1)
     [ -e tests/fuzz/"$target".dict ] && options+=(-dict=tests/fuzz/"$target".dict)
-    # An arena of 64-byte vectors and fake stacks do not go together; leaks are looked for where the leak sanitizer can run.
+    # An arena of 64-byte vectors is incompatible with fake stacks. Leaks are checked if the leak sanitizer can run.
     ASAN_OPTIONS=detect_stack_use_after_return=0:allocator_may_return_null=1:quarantine_size_mb=64:detect_leaks="${LEAKS:-1}" UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
         $build/fuzz/"$target" "${options[@]}" "$corpus" >$build/"$target".log 2>&1
     result=$?

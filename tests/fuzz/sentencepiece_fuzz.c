@@ -1,5 +1,5 @@
-/* tests/fuzz/sentencepiece_fuzz.c: after a first byte, 0: a SentencePiece .model, and a text and random ids through it;
- * 1: the bytes of a charsmap, and a text through the normaliser Precompiled. */
+/* tests/fuzz/sentencepiece_fuzz.c: if the first byte is 0, the rest is a SentencePiece .model, with which a text and
+ * random ids are processed. If it is 1, the rest is a charsmap, and a text is normalised by Precompiled. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/sentencepiece/sentencepiece.h"

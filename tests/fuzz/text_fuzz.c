@@ -1,11 +1,11 @@
-/* tests/fuzz/text_fuzz.c: Hostile texts through a tokenizer that reads cased words, one that does not, and the cleaning
- * of Ducho's tables. */
+/* tests/fuzz/text_fuzz.c: hostile texts for a cased tokenizer, an uncased one, and the cleaning of Ducho's tables. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/tokenizers.h"
 #include "tools/ducho/extract.h"
 
-/* All stages give the ids of the fused pass, and places inside the text; the text in two parts is a pair. */
+/* Checks that the separate stages give the ids of the fused pass, and that places are inside the text. The text in two
+ * parts is a pair. */
 static void check_places(const Tokenizer *t, Text text, const TokenIds *ids, Arena *a, Error *e)
 {
     TokenList list = {0};

@@ -1,5 +1,4 @@
-/* tests/fuzz/tokenizer_fuzz.c: tokenizer.json, or vocab.txt; then a text with a little of everything through what was
- * read. */
+/* tests/fuzz/tokenizer_fuzz.c: tokenizer.json, or vocab.txt. Then a text with many kinds of characters is tokenised. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/tokenizers.h"

@@ -1,5 +1,5 @@
-/* tests/fuzz/trained_fuzz.c: A trained folder, of a model with vectors or of one without, with one file replaced: the
- * first byte says which. */
+/* tests/fuzz/trained_fuzz.c: a trained folder, of a model with vectors or without, with one replaced file: the first
+ * byte chooses the file. */
 #include "tests/fuzz/fuzz.h"
 
 #include <dirent.h>
@@ -20,7 +20,7 @@ static void remove_folder(void)
         perror(command);
 }
 
-/* A small data set, trained; every file of the run's folder can be replaced. */
+/* Trains on a small data set. Every file in the folder of the run can be replaced. */
 static void train(void)
 {
     static const char TRAIN[] = "0\t0\n0\t1\n1\t1\n1\t2\n2\t0\n2\t3\n3\t3\n3\t2\n";

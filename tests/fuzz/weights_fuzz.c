@@ -1,5 +1,5 @@
-/* tests/fuzz/weights_fuzz.c: Safetensors, its index, torch's archives and legacy streams: told by content, so one
- * target for all. */
+/* tests/fuzz/weights_fuzz.c: safetensors, its index, torch's archives and legacy streams. They are recognised by
+ * content, so one target tests all. */
 #include "tests/fuzz/fuzz.h"
 
 #include "weights/weights.h"

@@ -1,8 +1,8 @@
 """Writes tests/golden/adapters_{bert,vit}.safetensors: gradients of low-rank adapters over packed weights, by transformers in float64.
 The models are tests/golden/encoders/{bert,vit} (make_encoders.py). For each type of packed weights P (f32, bf16, int8) every linear layer
-of the blocks computes W x + b + 2 / RANK B A x, with the weights W that are left after packing and random A and B, the same for all P. The
+of the blocks computes W x + b + 2 / RANK B A x. W are the weights after packing; A and B are random and the same for all P. The
 loss is the sum of `c` times the hidden states (bert) or the class token (vit). Tensors: `ids` and `offsets` of texts; `P.loss`, `P.grad.NAME`, where
-NAME is a parameter's name in our store. gradients/adapters_{bert,vit}.drawn has what is drawn (drawn.py): `c`, `pixels` [B, H, W, 3], `start.NAME`.
+NAME is a parameter's name in our store. gradients/adapters_{bert,vit}.drawn lists the drawn tensors (drawn.py): `c`, `pixels` [B, H, W, 3], `start.NAME`.
 Versions: torch 2.15.0, transformers 5.23.0, safetensors 0.8.0, numpy 2.4.6.
     python tests/golden/adapters.py
 """
@@ -20,7 +20,7 @@ RANK, ALPHA, SEED = 3, 2.0, 17
 
 
 def packed(w, kind):
-    """What a type leaves of a weight [N, K], as float64 (kernels/kernels.h, Pack)."""
+    """Returns a weight [N, K] after packing as a type, in float64 (kernels/kernels.h, Pack)."""
     w = w.astype(np.float32)
     if kind == "bf16":
         return torch.from_numpy(w).to(torch.bfloat16).to(torch.float64)
@@ -42,7 +42,7 @@ class Adapted(nn.Module):
 
 
 def adapt(model, published, raw, kind, start):
-    """Replaces the linear layers of the blocks; `published` gives a module's name in the file."""
+    """Replaces the linear layers of the blocks. `published` returns the name of a module in the file."""
     made = {}
     for name, module in list(model.named_modules()):
         if not isinstance(module, nn.Linear) or "pooler" in name:
@@ -76,7 +76,7 @@ def config_of(folder, kind):
 
 
 def loaded(model, raw, renamed):
-    """The file's numbers, under the names that this version of transformers gives its modules."""
+    """Returns the numbers of the file, with the names of the modules in this version of transformers."""
     state = {renamed(n): torch.from_numpy(w.astype(np.float64)) for n, w in raw.items()}
     missing, _ = model.load_state_dict(state, strict=False)
     assert not [m for m in missing if "pooler" not in m and "position_ids" not in m], missing

@@ -1,6 +1,6 @@
 """Encoders at full size, with drawn weights, against transformers, torchvision and timm on real photos and texts: every output that a model has, nodes
-inside blocks and logits of images and texts included, per item max|a-b| <= 1e-4 max|b|. An architecture has a line for its largest difference, and one for
-each output that is too far; the exit status is 1 where there is one, or where an output has nothing to be compared with.
+inside blocks and logits of images and texts included, per item max|a-b| <= 1e-4 max|b|. Prints a line per architecture with its largest difference, and a line
+per output that differs too much. The exit status is 1 if an output differs too much, or has no reference.
 
 Not part of `make test` (needs Python; 8 GB of memory and 4 GB of $TMPDIR for AltCLIP). Versions used: torch 2.15.0, torchvision 0.29.2, timm 1.0.31,
 transformers 5.23.0, tokenizers 0.23.3, safetensors 0.8.0, pillow 13.0.0.
@@ -8,7 +8,7 @@ transformers 5.23.0, tokenizers 0.23.3, safetensors 0.8.0, pillow 13.0.0.
     python tests/golden/check_full.py build/libsapor.so FOLDER [--only NAME ...] [--items 3] [--all]       (--all: a line for each output)
 
 FOLDER has fashion/images, movielens-1m/posters and movielens-100k/items.tsv; what is missing is skipped. Weights are drawn (drawn.py)
-by the name in the file. A seed is used for which torch in float32 and float64 agrees to 1e-5; else the next one is tried. Texts
+by the name in the file. The first seed is used for which float32 and float64 of torch agree to 1e-5. Texts
 are read with a WordPiece vocabulary of the texts' own words at ids all over the model's vocabulary: tokenizers have their own tests.
 """
 import argparse, ctypes as c, gc, json, os, re, struct, sys, tempfile
@@ -63,7 +63,7 @@ def descriptions():
 
 
 def drawn_values(name, x, seed):
-    if name == "logit_scale":  # the configurations' start; transformers 5.23 leaves AltCLIP's without a value
+    if name == "logit_scale":  # the initial value in the configuration; transformers 5.23 does not initialise AltCLIP's
         return torch.full_like(x, 2.6592)
     if x.dim() == 0 or not x.is_floating_point():
         return x
@@ -101,7 +101,7 @@ def vocabulary(folder, kind, V, limit, texts):
     return [torch.tensor([i[:limit - 1] + i[-1:] if len(i) > limit else i]) for i in ids]
 
 
-# ---- what the libraries give: {name of ours: tensor} -------------------------------------------------------------------------------------------------
+# ---- outputs of the libraries: {our name: tensor} ----------------------------------------------------------------------------------------------------
 
 
 def numbered(states):
@@ -141,7 +141,7 @@ def of_efficientnet(model, wanted, ids=None, pixels=None):
 
 
 def of_resnet(model, wanted, ids=None, pixels=None):
-    """What modules of transformers give, by torchvision's names"""
+    """Returns the outputs of modules of transformers, with torchvision's names."""
     out, hooks, modules = {}, [], dict(model.named_modules())
     for w in wanted:
         name = renamed(w, TRANSFORMERS_RESNET)
@@ -159,7 +159,7 @@ def renamed(name, theirs):
 
 
 class Nodes(torch.fx.Interpreter):
-    """Keeps what nodes give, each at its time: a later one may change it in place."""
+    """Keeps a copy of the output of each node when it is computed, because a later node may change it in place."""
     def __init__(self, graph, names, kept):
         super().__init__(graph)
         self.names, self.kept, self.rows = names, kept, {}
@@ -172,7 +172,7 @@ class Nodes(torch.fx.Interpreter):
 
 
 def of_nodes(theirs):
-    """The nodes of torchvision and timm by name; the beginning of names means the last of them."""
+    """Returns the nodes of torchvision and timm by name. A prefix of several names means the last of them."""
     def run(model, wanted, ids=None, pixels=None):
         from torchvision.models.feature_extraction import NodePathTracer
         leaves = []
@@ -370,7 +370,7 @@ def need(ok):
 
 
 def opened(path, names):
-    """The encoder; calls may ask for these outputs."""
+    """Opens the encoder; calls may request these outputs."""
     names = sorted(set(names))
     options = EncoderOptions(size=c.sizeof(EncoderOptions), outputs=(c.c_char_p * len(names))(*names), output_count=len(names))
     return need(lib.sp_encoder_open_with(path.encode(), c.byref(options), None, c.byref(e)))
@@ -387,7 +387,7 @@ def outputs_of(encoder):
 
 
 def ours(encoder, session, modality, item):
-    """Every output of one item: {name: floats}"""
+    """Returns every output of one item: {name: floats}."""
     names = [(name, POOL_NONE if rows == 1 else 0) for name, m, rows in outputs_of(encoder) if m == modality]
     asked = (OutputOptions * len(names))(*(OutputOptions(n, pool, 0) for n, pool in names))
     call = CallOptions(size=c.sizeof(CallOptions), outputs=asked, output_count=len(names))
@@ -429,7 +429,7 @@ def header(path):
 
 
 def write_drawn(path, tensors, seed):
-    """One tensor after the other: the file may be larger than half of the memory."""
+    """Writes one tensor after the other: the file may be larger than half of the memory."""
     values = lambda k: drawn_values(k, torch.empty(tensors[k][0]) if tensors[k][1] is None else tensors[k][1], seed).contiguous().numpy()
     head, at = {}, 0
     for k, (shape, value) in tensors.items():
@@ -445,7 +445,7 @@ def write_drawn(path, tensors, seed):
 
 
 def published(path, subject):
-    """The names and shapes of the file of such a model."""
+    """Returns the names and shapes of the tensors in the published file of a model."""
     if subject.config is None:
         return {k: (list(v.shape), None if v.is_floating_point() and v.dim() else v) for k, v in subject.make().state_dict().items()}
     subject.kind(subject.config).save_pretrained(os.path.dirname(path))
@@ -477,7 +477,7 @@ def read_inputs(subject, folder, texts, images):
 
 
 def references(subject, model, inputs, wanted):
-    """Of each input its outputs in the type of the model, one after the other. Of two towers the other reads the first of its inputs."""
+    """Yields the outputs of each input, in the type of the model. If the model has two towers, the other tower reads its first input."""
     first = {m: next((x for k, _, x in inputs if k == m), None) for m in (TEXTS, IMAGES)}
     real = lambda x: x if x is None else x.to(next(model.parameters()).dtype)
     for modality, _, x in inputs:
@@ -488,12 +488,12 @@ def references(subject, model, inputs, wanted):
 
 
 def pairs(rows):
-    """What is compared of all items together: one number per item would be compared with itself."""
+    """Returns the outputs that are compared for all items together: with one number per item, a relative difference would compare the number with itself."""
     return np.concatenate([r.pop(PAIR) for r in rows]) if rows and PAIR in rows[0] else None
 
 
 def draw_and_run(name, subject, path, tensors, inputs, wanted):
-    """Outputs in float32 with the first seed for which those in float64 are the same; (seed, rows, logits of pairs), or None"""
+    """Returns the outputs in float32 with the first seed for which float64 agrees: (seed, rows, logits of pairs), or None."""
     for seed in range(1, 6):
         if seed > 1:
             write_drawn(path, tensors, seed)
@@ -546,7 +546,7 @@ def check(name, texts, images, session):
                     worst[key] = max(worst.get(key, 0), difference(a[k], b[k]))
                 else:
                     unknown.add(k)
-        if logits is not None:  # of each text and the first image, then of the first text and each image
+        if logits is not None:  # each text with the first image, then the first text with each image
             scale = lib.sp_encoder_logit_scale(encoder)
             a = [scale * np.dot(t, embeds[IMAGES][0]) for t in embeds[TEXTS]] + [scale * np.dot(embeds[TEXTS][0], i) for i in embeds[IMAGES]]
             worst["logits"] = difference(a, logits)

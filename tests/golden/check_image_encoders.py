@@ -23,7 +23,7 @@ torch.set_grad_enabled(False)
 
 
 def randomise(model, seed=9):
-    """Norms with statistics, weights and biases of their own: what is left out or folded wrongly would show."""
+    """Gives norms random statistics, weights and biases, so that a norm which is omitted or folded wrongly changes the result."""
     g = torch.Generator().manual_seed(seed)
     for m in model.modules():
         if isinstance(m, torch.nn.BatchNorm2d):

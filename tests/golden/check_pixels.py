@@ -4,7 +4,7 @@ float for float: posters, product photos, variants that Pillow writes, and image
 Not part of `make test` (needs Python). Made with pillow 13.0.0, numpy 2.4.6, torch 2.15.0, torchvision 0.29.2, transformers 5.23.0:
     python tests/golden/check_pixels.py build/tests/pixels_test [SAPOR_DATA folder] [--all] [--differences]
 --all: the pixels of all images of the folder, not of 200 of each kind; what encoders read is always of 200.
---differences: of a build that decodes by stb_image; prints how far its pixels are.
+--differences: for a build that decodes by stb_image; prints how much its pixels differ.
 """
 import io, json, os, random, struct, subprocess, sys, tempfile, zlib
 import numpy as np
@@ -106,7 +106,7 @@ class Count:
 
 
 def compare(c, path, im, got, expect):
-    """got None: refused by our program; im None: by Pillow."""
+    """Compares an image. got None: our program refused it; im None: Pillow refused it."""
     if got is None or im is None:
         c.refused += 1
         if (got is None) != (im is None):
@@ -126,7 +126,7 @@ def compare(c, path, im, got, expect):
 
 
 def check(title, paths, modes):
-    """Prints a line a mode: images, how many both refuse, how many differ, bytes (or floats) that differ, the largest difference."""
+    """Prints one line per mode: images, images that both refuse, images that differ, bytes (or floats) that differ, the largest difference."""
     counts = {m: Count() for m in modes}
     pixels = [m for m in modes if not m.startswith("values")]
     runs = ([(pixels, np.uint8, None, None)] if pixels else []) + [([m], np.float32, *processors(m)[:2]) for m in modes if m not in pixels]
@@ -250,7 +250,7 @@ def variants(folder):
 
 
 def awkward(folder):
-    """200 images of sizes that are hard: one pixel, one row, one column, primes, just off a square, as PNG, JPEG and WebP."""
+    """Makes 200 images of difficult sizes: one pixel, one row, one column, primes, almost a square, as PNG, JPEG and WebP."""
     n, r, paths = np.random.RandomState(5), random.Random(11), []
     sizes = [(1, 1), (1, 4000), (4000, 1), (7, 3), (3, 7), (2, 2), (1, 2), (2, 1), (15, 17), (16, 16), (17, 15), (223, 225), (224, 223), (256, 257),
              (2, 3000), (3000, 2), (5, 1999), (1021, 13), (225, 224), (448, 447)]
@@ -284,7 +284,7 @@ with tempfile.TemporaryDirectory() as folder:
     bad += check("variants", variants(folder), ALL + VALUES + ["bicubic 33 47", "bilinear 16 16 12", "bilinear 17 40 12"])
 with tempfile.TemporaryDirectory() as folder:
     paths = awkward(folder)
-    long = [p for p in paths if max(Image.open(p).size) > 100 * min(Image.open(p).size)]  # Pillow makes the resized image whole
+    long = [p for p in paths if max(Image.open(p).size) > 100 * min(Image.open(p).size)]  # Pillow makes the complete resized image
     others = [p for p in paths if p not in long]
     bad += check("awkward sizes", others, ALL + VALUES + ["box 5 3", "hamming 1 1", "lanczos 2 700", "nearest 13 11 17", "bicubictv 5 3"])
     bad += check("long", long, [m for m in ALL if len(m.split()) < 4] + [m for m in VALUES if "clip" not in m and "resnet" not in m] +

@@ -5,7 +5,7 @@
     make build/tests/tokenizers_test
     tests/golden/check_tokenizer.py MODEL_FOLDER [DATA_FOLDER] [--data-only]
 
-MODEL_FOLDER holds tokenizer.json, vocab.txt or both: each is checked by itself on every line and every cell of every text
+MODEL_FOLDER has tokenizer.json, vocab.txt or both: each is checked separately on every line and every cell of every text
 file below DATA_FOLDER, whole and truncated; tokenizer.json on hostile texts also. Prints the number of texts and of mismatches for each part; exits 1 when there is one."""
 import json
 import os
@@ -62,7 +62,7 @@ def encoding(e):
 
 
 def check_places(name, model, hf, texts, limit=0):
-    """One text and pairs of two, whole and cut; and their ids back to texts."""
+    """Checks one text and pairs of texts, whole and truncated; then their ids are decoded."""
     hf.no_padding()
     for mode, direction in (("places", "right"), ("places-left", "left"), ("places-pair", "right"), ("places-pair-left-bare", "left")):
         inputs = list(zip(texts[::2], texts[1::2])) if "pair" in mode else texts
@@ -101,7 +101,7 @@ def check_words(name, model, hf, texts):
 
 
 def variants(model, folder):
-    """The same tokenizer with every combination of the normaliser's switches that matters."""
+    """Returns the same tokenizer with every relevant combination of the normaliser's switches."""
     source = json.load(open(model))
     for clean, chinese, strip, lower in [(1, 1, None, 1), (1, 1, None, 0), (0, 0, True, 0), (0, 1, False, 1), (1, 0, True, 1)]:
         source["normalizer"].update(clean_text=bool(clean), handle_chinese_chars=bool(chinese), strip_accents=strip, lowercase=bool(lower))
@@ -142,8 +142,8 @@ PRE_TOKENIZERS += [dict(type="Digits", individual_digits=b) for b in (False, Tru
 
 
 def check_stages(model, folder, rng):
-    """Every normaliser alone and some in a row on every code point, on all marks in random order and on hostile texts; every
-    pre-tokeniser behind them."""
+    """Checks every normaliser alone and some in sequence, on every code point, on all marks in random order and on hostile texts;
+    and every pre-tokeniser after them."""
     source = json.load(open(model))
     points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     moving = [c for c in points if unicodedata.combining(c)] + list("\u1100\u1161\u11a8\uac00\u1112\u1175\u11c2\ud7a3")
@@ -174,7 +174,7 @@ def check_stages(model, folder, rng):
 
 
 def odd_added_tokens(model, folder, rng):
-    """Tokens with every combination of flags, overlapping, new and old."""
+    """Returns tokens with every combination of flags, overlapping, new and old."""
     source = json.load(open(model))
     contents = ["<x>", "<xy>", "x", "word", "<X>", "café", " lead", "trail ", "..", "é", "日本", "the", "[new]", "İ", "a b", "##x", "W"]
     for round in range(12):
@@ -188,7 +188,7 @@ def odd_added_tokens(model, folder, rng):
 
 
 def forms(folder, scratch):
-    """What the folder holds: tokenizer.json as it is; vocab.txt as transformers sets it up where there is no tokenizer.json."""
+    """Returns the tokenizers of the folder: tokenizer.json unchanged; vocab.txt as transformers uses it if there is no tokenizer.json."""
     path = os.path.join(folder, "tokenizer.json")
     if os.path.exists(path):
         yield "tokenizer.json", folder, Tokenizer.from_file(path)
@@ -200,7 +200,7 @@ def forms(folder, scratch):
 
 
 def text_files(folder):
-    """Every file below it that is UTF-8, pictures and arrays left out by what they hold."""
+    """Returns every UTF-8 file below the folder. Images and arrays are recognised by their content and left out."""
     for root, _, names in sorted(os.walk(folder)):
         for name in sorted(names):
             path = os.path.join(root, name)

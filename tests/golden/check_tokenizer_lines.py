@@ -8,8 +8,8 @@
 
 Nothing is downloaded: --data has text files, the others are vocabularies (tokenizer_kinds.py). Ids are compared with encode_batch_fast, places,
 words, types and masks with encode_batch; where a line is UTF-8 without line ends and NUL bytes, also the ids that `sapor tokenize` prints. Lines of bytes that are not
-UTF-8 are compared with Python's errors="replace". The same lines for every kind: they depend on --seed and --lines alone. --from and --to
-(multiples of 10000) are for a run in parts. Prints lines and mismatches per kind, and exits 1 when there is a mismatch."""
+UTF-8 are compared with Python's errors="replace". The lines are the same for every kind: they depend on --seed and --lines only. --from and --to
+(multiples of 10000) run a part of the lines. Prints lines and mismatches per kind, and exits 1 when there is a mismatch."""
 import argparse
 import os
 import random
@@ -126,7 +126,7 @@ def invalid(r):
 
 
 def code_points():
-    """Every one alone between letters, in lines of 16, in an order that puts near and far ones beside each other."""
+    """Returns every code point alone between letters, in lines of 16, in an order in which near and distant code points are neighbours."""
     r = random.Random(1)
     order = EVERY[:]
     r.shuffle(order)
@@ -139,7 +139,7 @@ DRAWN = [(script, 26), (emoji, 7), (marked, 12), (right_to_left, 6), (chinese, 1
 
 
 def data_texts(folder):
-    """Cells and lines of its text files that have a letter: each once."""
+    """Returns the cells and lines of the text files that have a letter, without duplicates."""
     texts = set()
     for root, _, names in sorted(os.walk(folder)):
         for name in sorted(names):
@@ -153,7 +153,7 @@ def data_texts(folder):
 
 
 def lines_of(a):
-    """Blocks of lines, as (number of the first, lines): texts of the data, every code point, then drawn ones."""
+    """Yields blocks of lines, as (number of the first, lines): texts of the data, every code point, then drawn lines."""
     texts = data_texts(a.data) if a.data else []
     random.Random(2).shuffle(texts)
     texts = texts[:a.lines // 5]
@@ -182,7 +182,7 @@ def run(model, blobs, mode):
 
 
 def printed(model, blobs, texts):
-    """What `sapor tokenize` prints for lines that its files may have, by place. A first line keeps a byte order mark where it is."""
+    """Returns the output of `sapor tokenize` by line number, for lines that its files may have. A byte order mark in a first line is kept."""
     plain = [i for i, (b, t) in enumerate(zip(blobs, texts)) if b == t.encode() and not re.search(b"[\r\n\0]", b)]
     with tempfile.NamedTemporaryFile() as f:
         f.write(b"x\n" + b"".join(blobs[i] + b"\n" for i in plain))
@@ -214,7 +214,7 @@ class HuggingFace:
 
 
 class SentencePiece:
-    """A .model file: ids alone. sentencepiece ends a text at no character, but counts bytes that are not UTF-8 in its own way: they are
+    """A .model file: ids only. sentencepiece accepts every character in a text, but counts bytes that are not UTF-8 differently: they are
     replaced before."""
     def __init__(self, path):
         self.t = sentencepiece.SentencePieceProcessor(model_file=path)

@@ -1,4 +1,4 @@
-"""Numbers of models that are drawn, not committed: the generator of base/random.c, and the lists of tensors that tests/drawn.c reads.
+"""Draws the numbers of models, which are not committed: the generator of base/random.c, and the lists of tensors that tests/drawn.c reads.
 
 Number i of a tensor is word i % 4 of draw4 at index i / 4, with the seed, DRAW_TEST as purpose and the 32-bit FNV-1a hash of the tensor's name as epoch,
 to 24 bits as in draw_uniform. A list, NAME.drawn, stands for NAME.safetensors; its layout is in tests/drawn.h. Float32 is computed as in C: the bits are
@@ -32,7 +32,7 @@ def fnv(data, value=0x811c9dc5):
 def uniform(name, count, seed):
     """[0, 1), 24 bits"""
     out = np.empty((count + 3) // 4 * 4, np.float32)
-    for first in range(0, len(out) // 4, 1 << 14):  # as much as a cache holds
+    for first in range(0, len(out) // 4, 1 << 14):  # fits into a cache
         index = np.arange(first, min(first + (1 << 14), len(out) // 4), dtype=np.uint64)
         zero = np.zeros_like(index)
         words = philox((index & np.uint64(0xffffffff), index >> np.uint64(32), zero + np.uint64(fnv(name.encode())), zero + np.uint64(11 << 24)), (seed, 0))
@@ -96,7 +96,7 @@ def load(path):
 
 
 def published(model):
-    """{name in state_dict: name in the file of save_pretrained}"""
+    """Returns {name in state_dict: name in the file of save_pretrained}."""
     state = model.state_dict()
     kept = {k: v.clone() for k, v in state.items()}
     for i, v in enumerate(state.values()):
@@ -129,12 +129,12 @@ def draw(model, seed, rule, names=None):
 
 
 def rows_of(shapes, seed):
-    """{name: (shape, centre, limit)} as rows, for what is in no module"""
+    """Returns {name: (shape, centre, limit)} as rows, for tensors outside of modules."""
     return {k: Row(list(s), c, l, None, "F32", numbers(k, list(s), c, l, seed)) for k, (s, c, l) in shapes.items()}
 
 
 def usual(name, x):
-    """Numbers with a spread of 0.4; norms around 1, statistics of batch norms positive"""
+    """Rule: numbers with a spread of 0.4; norms around 1, positive statistics of batch norms."""
     if name.endswith("running_mean"):
         return 0, limit_of(0.1)
     if name.endswith("running_var"):
@@ -143,7 +143,7 @@ def usual(name, x):
 
 
 def by_inputs(name, x):
-    """A convolution keeps the size of what it reads: for deep networks"""
+    """Rule: the output of a convolution has the magnitude of its input. For deep networks."""
     if name.endswith("running_mean"):
         return 0, limit_of(0.1)
     if x.dim() > 1:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Losses of several recommenders in float64 PyTorch: the reference of tests/recsys_shared_test.c. One safetensors file, float32:
 
-    all.a, all.b [N, D], all.ids [B]   SGL's term: sum over the batch of logsumexp over all n of a_i . b_n / tau less a_i . b_i / tau,
-                                       with a and b by rows of length 1 (F.normalize), i = ids; all.loss, all.grad_a, all.grad_b
-    batch.a, batch.b [B, D]            cross_entropy(a b' / tau, diagonal), rows as they are: SLMRec's; batch.loss, batch.grad_a, batch.grad_b
+    all.a, all.b [N, D], all.ids [B]   SGL's term: sum over the batch of logsumexp over all n of a_i . b_n / tau, minus a_i . b_i / tau,
+                                       with rows of a and b scaled to length 1 (F.normalize), i = ids; all.loss, all.grad_a, all.grad_b
+    batch.a, batch.b [B, D]            cross_entropy(a b' / tau, diagonal), rows not scaled: SLMRec's; batch.loss, batch.grad_a, batch.grad_b
     large.*                            the same with logits of some hundreds, where exp alone overflows
 
 N and B are larger than a tile of the product (1024 and 256). The metadata have tau. a and b are drawn (drawn.py): gradients/losses.drawn.

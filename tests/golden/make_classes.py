@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/classes/: tiny folders of models without tokenizer.json, and what transformers gives for them (tiktoken for ranks):
-places.json has all that an encoding has, decoded.json texts of ids, plain.json ids and their text.
+"""Writes tests/golden/tokenizer/classes/: tiny folders of models without tokenizer.json, and the results of transformers for them (tiktoken for
+ranks): places.json has all members of an encoding, decoded.json texts of ids, plain.json ids and their text.
 
     pip install tokenizers==0.23.3 transformers==5.23.0 sentencepiece==0.2.3 protobuf==7.36.2 tiktoken==0.14.0
     tests/golden/make_classes.py"""
@@ -93,7 +93,7 @@ BYTES.update({b: chr(256 + i) for i, b in enumerate(b for b in range(256) if not
 
 
 def byte_pairs(size, **more):
-    """Merges as "left right", trained."""
+    """Returns trained merges, as "left right"."""
     hf = Tokenizer(models.BPE(**more))
     hf.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     hf.train_from_iterator(CORPUS * 3 + ["aa aaa aaaaaa"] * 9, trainers.BpeTrainer(vocab_size=size, initial_alphabet=sorted(BYTES.values()), show_progress=False, **more))
@@ -101,7 +101,7 @@ def byte_pairs(size, **more):
 
 
 def qwen(plain):
-    """Ranks, and what tiktoken gives with the settings of tokenization_qwen.py."""
+    """Writes ranks, and the results of tiktoken with the settings of tokenization_qwen.py."""
     back = {c: b for b, c in BYTES.items()}
     tokens = [bytes([b]) for b in BYTES] + [bytes(back[c] for c in m.replace(" ", "")) for m in byte_pairs(340)]
     ranks = {t: i for i, t in enumerate(dict.fromkeys(tokens))}
@@ -114,7 +114,7 @@ def qwen(plain):
 
 
 def clip(placed, texts):
-    """A list of merges, and CLIPTokenizer with the vocabulary that simple_tokenizer.py makes of it."""
+    """Writes a list of merges, and the results of CLIPTokenizer with the vocabulary that simple_tokenizer.py makes from it."""
     merges = byte_pairs(600, end_of_word_suffix="</w>")
     merges = list(dict((m.replace(" ", ""), m) for m in merges).values())
     text = "\n".join(["\"bpe_simple_vocab_16e6.txt#version: 0.2"] + merges) + "\n"
@@ -136,7 +136,7 @@ REGEX_TEXTS = TEXTS + ["12345 It's I'LL x2x", "thth \t\n\n  b ", "xxaxx", "Пр�
 
 
 def regex(placed):
-    """Expressions that Sapor has no matcher for, in Split and in Replace."""
+    """Writes expressions for which Sapor has no matcher of its own, in Split and in Replace."""
     level = dict(type="ByteLevel", add_prefix_space=False, trim_offsets=False, use_regex=False)
     for name, (pattern, behavior, invert, replaced) in REGEX.items():
         split = dict(type="Split", pattern=dict(Regex=pattern), behavior=behavior, invert=invert)

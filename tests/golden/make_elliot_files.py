@@ -52,7 +52,7 @@ def module(root, name, path):
 
 
 class Test:
-    """Stands for scipy's tests: the figures of users are the models' numbers here."""
+    """Replaces scipy's tests: the figures of users are the models' numbers here."""
     kind = 0
 
     @staticmethod
@@ -88,7 +88,7 @@ def stub(root):
 
 
 def name_of(root, base, cls, params, config):
-    """The model's own list of parameters and its own property `name`, on an object without a model."""
+    """Returns the name of a point, by the model's own list of parameters and its property `name`, on an object without a model."""
     tree = ast.parse(open(os.path.join(root, CODE[cls] + ".py")).read())
     me = type("Named", (base.BaseRecommenderModel,), {m: lambda self, *a: None for m in base.BaseRecommenderModel.__abstractmethods__})
     self = me.__new__(me)

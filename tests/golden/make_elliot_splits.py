@@ -4,7 +4,7 @@ tests/golden/elliot/splits.txt. ELLIOT: a checkout of github.com/sisinflab/ellio
 sisinflab/Ducho-meets-Elliot 70bc0dc).
 
 Versions: Python 3.11, numpy 1.26.3, pandas 2.2.0. Elliot asks pandas for rank(axis=1) of a column, which pandas before 2
-ignored and pandas 2 refuses: the argument is taken away here.
+ignored and pandas 2 refuses: this script removes the argument.
 
 splits.txt: "data NAME N" and N rows; "case DATA SEED", a line with prefiltering as JSON, a line with splitting as JSON, then
 a line for each fold: "i.j LETTERS", a letter for each row of the data: t train, v validation, s test, - none."""
@@ -25,7 +25,7 @@ SeriesGroupBy.rank = lambda self, axis=None, **keys: rank(self, **keys)
 
 
 def load(root, name):
-    """A module of Elliot, without the packages above it, which ask for TensorFlow."""
+    """Loads a module of Elliot without the packages above it, which import TensorFlow."""
     for part in ("elliot", "elliot.utils"):
         sys.modules.setdefault(part, types.ModuleType(part))
     for module in ("elliot.utils.folder", name):
@@ -36,7 +36,7 @@ def load(root, name):
 
 
 def make(random, users, items, rows, times, text, half):
-    """Rows without a pair twice. times: how many different times there are, 0: no times."""
+    """Makes rows without duplicate pairs. times: the number of distinct times; 0: no times."""
     pairs = [(u, i) for u in range(users) for i in range(items)]
     random.shuffle(pairs)
     pairs = [p for p in pairs if p[0] % 3 or random.random() < 0.5][:rows]

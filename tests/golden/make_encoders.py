@@ -1,5 +1,5 @@
-"""Writes tests/golden/encoders: tiny models with drawn weights (drawn.py) in the published layouts, and what transformers, sentence-transformers
-and torch give for them in float32, which float64 confirms. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, sentence-transformers
+"""Writes tests/golden/encoders: tiny models with drawn weights (drawn.py) in the published layouts, and the results of transformers,
+sentence-transformers and torch for them in float32, confirmed in float64. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, sentence-transformers
 6.2.0, pillow 13.0.0.
     python tests/golden/make_encoders.py
 """

@@ -1,4 +1,4 @@
-"""Writes tests/golden/images: small pictures in many modes; pixels.tsv with the FNV-1a hash of the RGB bytes that Pillow gives for each, decoded
+"""Writes tests/golden/images: small images in many modes; pixels.tsv with the FNV-1a hash of the RGB bytes that Pillow gives for each, decoded
 and resized, and torchvision ("tv") resized; values.tsv with the hash of the floats that transformers' image processors give. Made with
 pillow 13.0.0, numpy 2.4.6, torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, on x86-64 with AVX2:  python tests/golden/make_images.py
 """

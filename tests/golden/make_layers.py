@@ -1,5 +1,5 @@
-"""Writes tests/golden/layers: nodes inside of models by torchvision's names, models in the layouts of torchvision and timm, and what
-create_feature_extractor and timm give in float32, which float64 confirms. ResNets and EfficientNet have the tensors of tests/golden/encoders.
+"""Writes tests/golden/layers: nodes inside of models by torchvision's names, models in the layouts of torchvision and timm, and the
+results of create_feature_extractor and timm in float32, confirmed in float64. ResNets and EfficientNet have the tensors of tests/golden/encoders.
 Versions: torch 2.15.0, torchvision 0.29.2, timm 1.0.31, pillow 13.0.0.
     python tests/golden/make_layers.py
 """
@@ -54,7 +54,7 @@ def draw(model, seed, name, rename=lambda k: k):
 
 
 def tiny_resnet(block, depths, planes, groups=1, width=64):
-    """torchvision's ResNet with other widths: the stem has planes[0] * block.expansion // 2 channels."""
+    """Makes torchvision's ResNet with other widths: the stem has planes[0] * block.expansion // 2 channels."""
     m = ResNet(block, [1, 1, 1, 1], num_classes=5, groups=groups, width_per_group=width)
     m.inplanes = 4
     m.conv1, m.bn1 = nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4)
@@ -89,7 +89,7 @@ nodes("resnext", resnext, ("layer1.0.conv2", "layer3", "avgpool", "fc"))
 
 
 def timm_tiny(block, depths, planes, groups=1):
-    """timm's ResNet with other widths, as tiny_resnet"""
+    """Makes timm's ResNet with other widths, as tiny_resnet."""
     m = timm_resnet.ResNet(block, (1, 1, 1, 1), num_classes=5)
     m.conv1, m.bn1 = nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4)
     options = dict(inplanes=4, cardinality=groups, base_width=64)

@@ -1,5 +1,5 @@
-"""Writes tests/golden/sentence: folders with sentence-transformers' modules for the tiny BERT of tests/golden/encoders/bert, and what that package
-gives for its texts. Versions: torch 2.15.0, transformers 5.23.0, sentence-transformers 6.2.0.
+"""Writes tests/golden/sentence: folders with sentence-transformers' modules for the tiny BERT of tests/golden/encoders/bert, and the results of
+that package for its texts. Versions: torch 2.15.0, transformers 5.23.0, sentence-transformers 6.2.0.
     python tests/golden/make_sentence.py
 """
 import glob, json, os, shutil, tempfile

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/sentencepiece/: tiny models trained by sentencepiece, as they are and as tokenizer.json, and what
-sentencepiece (plain.json) and Hugging Face (places.json, decoded.json) give for them.
+"""Writes tests/golden/tokenizer/sentencepiece/: tiny models trained by sentencepiece, unchanged and as tokenizer.json, and the
+results of sentencepiece (plain.json) and Hugging Face (places.json, decoded.json) for them.
 
     pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf==7.36.2
     tests/golden/make_sentencepiece.py
 
-The charsmap has some rules of nmt_nfkc, as all of them are 240 KB."""
+The charsmap has only some rules of nmt_nfkc, because all of them are 240 KB."""
 import base64
 import io
 import json

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/: tiny WordPiece and BPE tokenizers in every form that is read, and what Hugging Face gives for them: cases.json
-has ids, places.json all that an encoding has, of one text and of two, decoded.json texts of ids.
+"""Writes tests/golden/tokenizer/: tiny WordPiece and BPE tokenizers in every supported form, and the results of Hugging Face for them: cases.json
+has ids, places.json all members of an encoding, of one text and of two, decoded.json texts of ids.
 
     pip install tokenizers==0.23.3 transformers==5.23.0
     tests/golden/make_tokenizer.py"""
@@ -76,8 +76,8 @@ CUTS = ["longest_first", "only_first", "only_second"]
 
 
 def places(name, hf, out):
-    """Texts alone and in pairs, cut by every rule. Hugging Face has no number of a text for the tokens of one that was cut, where there
-    is no post-processor."""
+    """Writes texts alone and in pairs, truncated by every rule. Without a post-processor, Hugging Face gives no sequence number for the tokens
+    of a truncated text."""
     hf.no_padding()
     hf.no_truncation()
     texts = TEXTS + ["the \u3000<mask> \t<mask>", "\u00a0\u2003the\u3000", "e\u0323\u0301\u1e69x \u0f73\u0f71 \uac01\u11a8", "naïve [X]  [X] x  the"]
@@ -135,7 +135,7 @@ BPE_TEXTS = ["", " ", "  the  running\n\n of\t\tit ", "it's WE'VE don'T I'LL 'S'
 
 
 def made(pre_tokenizer, specials, **model):
-    """A model whose merges build the words of LEARNED, from the left and from the right in turn. A trainer's would differ from run to run."""
+    """Returns a model whose merges build the words of LEARNED, from the left and from the right in turn. A trainer's merges would differ between runs."""
     prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet()) if "ByteLevel" in str(pre_tokenizer) else sorted(set("".join(LEARNED)) - {" "})
     vocab, merges = specials + alphabet + [c + suffix for c in alphabet if suffix] + [prefix + c for c in alphabet if prefix], []
@@ -216,7 +216,7 @@ def bpe_cases(name, hf, placed, texts):
 # ---- truncation and padding --------------------------------------------------------------------
 
 def limits(model):
-    """What Tokenizer.from_file gives for batches, where the file states truncation and padding."""
+    """Writes the results of Tokenizer.from_file for batches, with truncation and padding in the file."""
     cut = dict(direction="Right", max_length=8, strategy="LongestFirst", stride=0)
     fill = dict(strategy="BatchLongest", direction="Right", pad_to_multiple_of=None, pad_id=0, pad_type_id=0, pad_token="[PAD]")
     no_side = {k: v for k, v in cut.items() if k != "direction"}
@@ -247,7 +247,7 @@ def main():
     roberta = dict(type="RobertaProcessing", sep=["</s>", 2], cls=["<s>", 0], trim_offsets=True, add_prefix_space=False)
     mpnet = tokenizer_json(MPNET, ["<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>"], roberta)
     plain = dict(tokenizer_json(BERT, [], None), normalizer=None)
-    # types, order and number of special tokens as nobody has them; a decoder that cleans; words that begin with ##
+    # types, order and number of special tokens that no published tokenizer has; a decoder that cleans; words that begin with ##
     pair = [dict(SpecialToken=dict(id="[SEP]", type_id=3)), dict(Sequence=dict(id="B", type_id=1)), dict(SpecialToken=dict(id="two", type_id=2)),
             dict(Sequence=dict(id="A", type_id=0))]
     special = dict(template["special_tokens"], two=dict(id="two", ids=[2, 3], tokens=["[CLS]", "[SEP]"]))

@@ -1,5 +1,5 @@
-"""Writes tests/golden/towers: a tiny CLIP with drawn weights (drawn.py) and a WordPiece vocabulary, and what transformers gives for its two towers;
-gradients in float64. Versions: torch 2.15.0, transformers 5.23.0, tokenizers 0.23.3.
+"""Writes tests/golden/towers: a tiny CLIP with drawn weights (drawn.py) and a WordPiece vocabulary, and the results of transformers for its two
+towers; gradients in float64. Versions: torch 2.15.0, transformers 5.23.0, tokenizers 0.23.3.
     python tests/golden/make_towers.py
 """
 import json, os

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Torch files: writes the small ones under tests/golden/torch/ with what is in them (expect.txt), and compares every tensor of these
-and of larger ones with what weights_torch_test reads.
+"""Torch files: writes the small files under tests/golden/torch/ with a list of their contents (expect.txt), and compares every tensor
+of these files and of larger ones with the tensor that weights_torch_test reads.
 
     pip install torch==2.15.0 torchvision==0.29.2
     make build/tests/weights_torch_test

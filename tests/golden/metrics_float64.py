@@ -2,8 +2,8 @@
 """Every metric of Elliot, MMRec and RecBole in float64 NumPy, written from the definitions (recipes.md 6.2, 6.3): the reference of
 tests/metrics_test.c. It writes a folder of small files:
 
-    train.tsv test.tsv   user, item, rating; test has items that train lacks, users without rows, ratings of 0 and below
-    recs.tsv             user, item, score: lists of several lengths, equal scores, items that train lacks; some users have none
+    train.tsv test.tsv   user, item, rating; test has items that train does not have, users without rows, ratings of 0 and below
+    recs.tsv             user, item, score: lists of several lengths, equal scores, items that train does not have; some users have none
     full.tsv             the same with every item that is not in train: for metrics of whole lists
     users.tsv items.tsv  id, cluster; some ids are in none, some are unknown
     features.tsv         item, feature, ...
@@ -421,7 +421,7 @@ WHOLE = ("AUC", "GAUC", "recbole.GAUC", "MAE", "MSE", "RMSE")
 
 
 def user_values(w):
-    """What users have beside USERS: the errors."""
+    """Returns the values of users in addition to USERS: the errors."""
     return {"MAE": lambda u: np.abs(errors(w, u)).sum() / len(w.relevant(u)),
             "MSE": lambda u: (errors(w, u) ** 2).sum() / len(w.relevant(u)),
             "RMSE": lambda u: np.sqrt((errors(w, u) ** 2).sum() / len(w.relevant(u)))}

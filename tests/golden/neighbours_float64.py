@@ -31,7 +31,7 @@ class Tie(Exception):
 
 
 def largest(column, k):
-    """`column` with all but its k largest entries set to 0."""
+    """Returns `column` with all entries set to 0 except the k largest."""
     order = np.argsort(-column, kind="stable")
     if k < len(order) and column[order[k - 1]] != 0 and column[order[k - 1]] - column[order[k]] < GAP * np.abs(column).max():
         raise Tie
@@ -49,14 +49,14 @@ def keep(S, k, standard):
 
 
 def counts(X):
-    """Of the columns of X != 0: in both, in the row's alone, in the column's alone [n, n]."""
+    """Returns counts over the columns of X != 0: entries in both, in the row's column only, in the column's only [n, n]."""
     B = (X != 0).astype(float)
     both, own = B.T @ B, B.sum(0)
     return both, own[:, None] - both, own[None, :] - both
 
 
 def standard(X, how):
-    """Similarities of the columns of X."""
+    """Returns the similarities of the columns of X."""
     if how == "dot":
         return X.T @ X
     if how == "cosine":
@@ -71,13 +71,13 @@ def standard(X, how):
 
 
 def without_means(X, axis):
-    """Each entry that is not 0 less the mean of such entries of its row (axis 1) or column (axis 0)."""
+    """Subtracts from each entry that is not 0 the mean of the entries that are not 0 in its row (axis 1) or column (axis 0)."""
     there = X != 0
     return np.where(there, X - X.sum(axis, keepdims=True) / np.maximum(there.sum(axis, keepdims=True), 1), 0)
 
 
 def aiolli(X, how, shrink=0.0, normalize=True, asymmetric_alpha=0.0, tversky_alpha=0.0, tversky_beta=0.0):
-    """Similarities of the columns of X, its diagonal 0: entry [i, j] is row i of the column of j."""
+    """Returns the similarities of the columns of X, with a diagonal of 0: entry [i, j] is row i of the column of j."""
     if how in ("jaccard", "dice", "tversky"):
         w, one, other = counts(X)
         below = {"jaccard": w + one + other, "dice": 2 * w + one + other, "tversky": w + tversky_alpha * other + tversky_beta * one}[how]
@@ -96,7 +96,7 @@ def aiolli(X, how, shrink=0.0, normalize=True, asymmetric_alpha=0.0, tversky_alp
 
 
 def knn(R, attributes, model, neighbors=40, similarity="cosine", implementation="standard", implicit=False, binary=False, **more):
-    """The recommender's scores [U, I]."""
+    """Returns the recommender's scores [U, I]."""
     R = (R != 0).astype(float) if implicit else R
     X = R.T if model == "UserKNN" else attributes.T if model == "AttributeItemKNN" else R
     X = (X != 0).astype(float) if binary else X
@@ -106,7 +106,7 @@ def knn(R, attributes, model, neighbors=40, similarity="cosine", implementation=
 
 
 def easer(R, l2_norm=1e3, implicit=False):
-    """EASE^R. The diagonal is the number of ratings + l2_norm, whatever the ratings are."""
+    """Returns the scores of EASE^R. The diagonal is the number of ratings + l2_norm, for any ratings."""
     R = (R != 0).astype(float) if implicit else R
     G = R.T @ R
     np.fill_diagonal(G, (R != 0).sum(0) + l2_norm)
@@ -135,7 +135,7 @@ CASES += [("EASER", {"l2_norm": 2.0}), ("EASER", {}), ("EASER", {"l2_norm": 2.0,
 
 
 def nearly_singular(R):
-    """An l2_norm with which G is not definite and has an eigenvalue of 0.001: an inverse in float32 is wrong by some percent."""
+    """Returns an l2_norm with which G is indefinite and has an eigenvalue of 0.001: an inverse in float32 has an error of some percent."""
     G = R.T @ R
     np.fill_diagonal(G, (R != 0).sum(0))
     return round(0.001 - np.sort(np.linalg.eigvalsh(G))[2], 9)

@@ -5,24 +5,24 @@ For each model and variant it draws a small data set, a start and ten batches, a
 `start.NAME`, `batch.user|positive|negative|index` [10, B], `loss` [10], `grad.NAME` (step 1), `after.NAME` (step 10). NAME is the
 parameter's name in our store; features that are parameters are in start alone. The metadata have the model's name, the sizes, `settings`:
 the key=value words that the test trains with, variant among them where one is not the default, and `without_effect`: parameters whose
-gradients are 0 but for rounding, in every step. Single numbers of this kind are NaN in after.NAME.
+gradients are 0 except for rounding, in every step. Single numbers of this kind are NaN in after.NAME.
 
 A new recipe is a class in recipes/, its name in KINDS, and its row in tests/recipes_test.c. A class has `variants`, `settings(a, variant)`,
 `start` (the parameters, drawn by the generator g that it is given) and `loss`; where the recipe has them, `model` (the name that it is
 registered by, if not the class's), `needs_features`, `decay` (of the learning rate, in 50 epochs), `sizes` (other than those below),
 `optimiser` (if not Adam), `constants` (names in start that are not trained) and `rounding` (which numbers have gradients that are
-rounding). What is random in a step (dropout, thinned graphs, noise) is off: no other program
+rounding). The random parts of a step (dropout, thinned graphs, noise) are off, because no other program
 has the same draws.
 
-float32 must decide as float64 does. Cosines at the k-th place, arguments of activations and what else has a tie or a kink is watched
-(recipes/parts.py), and data, start and batches are drawn again where one is too close.
+Comparisons must have the same result in float32 and float64. Cosines at the k-th place, arguments of activations and other numbers with
+ties or kinks are watched (recipes/parts.py). If one is too close, data, start and batches are drawn again.
 
     pip install torch==2.15.0 safetensors numpy
     python tests/golden/recommenders_float64.py tests/golden        # rewrites recipe_*.safetensors
     python tests/golden/recommenders_float64.py DIR --only Vbpr --users 2000 --items 1500 --visual 4096 --textual 384 --factors 64 \\
         --batch 1024 --near-ties                                    # a large case has ties always
 
-Adam: torch's. elliot: a parameter without a gradient is not stepped (zero_grad to None); others: it goes on by its momentum (torch
+Adam: torch's. elliot: a parameter without a gradient is not updated (zero_grad to None); others: its momentum still changes it (torch
 1.11's zero_grad to zero).
 """
 import argparse
@@ -69,7 +69,7 @@ def draw_batches(g, a, users, items):
 
 
 def train(kind, variant, a, g):
-    """The arrays of the file, and the parameters without effect."""
+    """Returns the arrays of the file, and the parameters without effect."""
     users, items = draw_data(g, a)
     visual, textual = f32(g.normal(0.3, 1, (a.items, a.visual))), f32(g.normal(0, 1, (a.items, a.textual)))
     model = kind(a, g, variant, visual, textual, users, items)

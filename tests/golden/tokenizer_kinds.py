@@ -19,7 +19,7 @@ QWEN = (r"(?i:" + CONTRACTIONS + r")|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\
 
 
 def byte_letters():
-    """The letter of each byte, as bytes_to_unicode of GPT-2."""
+    """Returns the letter of each byte, as bytes_to_unicode of GPT-2."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [b for b in range(256) if b not in shown]
     return {b: chr(b) for b in shown} | {b: chr(256 + i) for i, b in enumerate(hidden)}
@@ -61,7 +61,7 @@ def clip(texts, clip=None, **_):
 
 
 def parts_of(ranks, token, below):
-    """The parts that byte pair encoding leaves of a token with the ranks below its own: a pair, for all but single bytes."""
+    """Returns the parts of a token after byte pair encoding with the ranks below its own: a pair, except for single bytes."""
     parts = [bytes([b]) for b in token]
     while len(parts) > 2:
         rank, i = min((ranks.get(parts[i] + parts[i + 1], below), i) for i in range(len(parts) - 1))
@@ -90,7 +90,7 @@ def qwen(texts, qwen=None, **_):
 
 
 def trained_proto(texts, **options):
-    """A model of sentencepiece, which drops the lines that it finds too long."""
+    """Trains a model of sentencepiece, which drops lines above its limit."""
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(texts), model_writer=out, hard_vocab_limit=False, minloglevel=2, num_threads=1, **options)
     proto = sentencepiece_model_pb2.ModelProto()
@@ -146,7 +146,7 @@ NEEDS = {"clip": "clip", "qwen": "qwen"}
 
 
 def make(name, folder, texts, files):
-    """FOLDER/NAME.json, which is kept where it is there already. None: it needs a file that was not given."""
+    """Writes FOLDER/NAME.json if it does not exist, and returns its path. None: it needs a file that was not given."""
     path = os.path.join(folder, name + ".json")
     if NEEDS.get(name) and not files.get(NEEDS[name]):
         return None

@@ -46,7 +46,7 @@ def flags_of(c):
     if alone != ch or combines:
         flags |= KNOWN
     elif unicodedata.category(ch) != "Cn" and unicodedata.normalize("NFD", ch) == ch and not unicodedata.combining(ch):
-        flags |= 2 * KNOWN  # nothing to know: either answer will do
+        flags |= 2 * KNOWN  # not determined: either answer is right
     return flags
 
 
@@ -62,7 +62,7 @@ def flag_ranges():
 
 
 def bounds(holds):
-    """Where a property begins and ends to hold."""
+    """Returns the code points at which a property begins and ends."""
     out, inside = [], False
     for c in ALL:
         now = holds(chr(c))
@@ -108,8 +108,8 @@ def utf16(text):
 
 
 def decompositions():
-    """(code point, units of its parts, whether for compatibility), Hangul syllables apart. A part that has a compatibility form
-    itself is not replaced in a canonical form."""
+    """Returns (code point, units of its parts, whether for compatibility), without Hangul syllables. In a canonical form, a part with
+    a compatibility form is not replaced."""
     out = []
     for c in ALL:
         ch = chr(c)
@@ -128,7 +128,7 @@ def decompositions():
 
 
 def pool_of(parts):
-    """All lists of units in one, each once, inside another where that is possible; and where each begins."""
+    """Joins all lists of units into one, each once, inside another list if possible. Returns it, and where each list begins."""
     pool, text, at = [], "", {}
     for p in sorted(set(parts), key=lambda p: (-len(p), p)):
         key = "".join("%04x" % u for u in p)
@@ -159,7 +159,7 @@ def runs_of(table):
 
 
 def class_steps():
-    """(code point, combining class from there on). A class is known where a mark moves."""
+    """Returns (code point, combining class from there on). A class is found from the reordering of a mark."""
     known = [ch for ch in map(chr, ALL) if unicodedata.combining(ch) and nfd.normalize_str(ch) == ch and
              (nfd.normalize_str("x\u0345" + ch) != "x\u0345" + ch or nfd.normalize_str("x" + ch + "\u0334") != "x" + ch + "\u0334")]
     known = dict.fromkeys(known)

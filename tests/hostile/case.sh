@@ -1,5 +1,6 @@
-# tests/hostile/case.sh: what the rows of *.cases are written with. Read by tests/hostile.sh.
-# $D is the folder of valid data (never changed: a case copies what it changes by `take`), $E the project's tiny encoders, $G the goldens.
+# tests/hostile/case.sh: the functions that the rows of *.cases use. Read by tests/hostile.sh. $D is the folder of valid
+# data (never changed: a case copies a file by `take` before it changes it), $E the tiny encoders of the project, $G the
+# goldens.
 D=$HOSTILE_WORK/data
 E=$HOSTILE_ROOT/share/encoders/demo
 G=$HOSTILE_ROOT/tests/golden
@@ -9,7 +10,7 @@ call=() where=
 . "$HOSTILE_ROOT/tests/hostile/ids.sh"
 tab=$'\t' lf=$'\n' cr=$'\r'
 
-# ---- valid data, by the command itself ----------------------------------------------------------------------------------------------
+# ---- valid data, made by the command ------------------------------------------------------------------------------------------------
 make_data() { # FOLDER
     (
         set -e
@@ -51,7 +52,7 @@ make_data() { # FOLDER
     ) || { sed 's/^/# /' "$1/make.log"; return 1; }
 }
 
-# ---- what rows are written with --------------------------------------------------------------------------------------------------------
+# ---- functions for rows ----------------------------------------------------------------------------------------------------------------
 take() { # NAME ...: a copy of valid data
     local name
     for name in "$@"; do
@@ -134,7 +135,8 @@ cut_to() { # FILE BYTES: a negative number takes so many from the end
     [ "$n" -ge 0 ] || n=$(($(wc -c <"$1") + n))
     truncate -s "$n" "$1"
 }
-# A command that works, by name: arguments, what it may write, and whether that is as without the hostile environment.
+# A valid command, by name: its arguments, the files that it may write, and whether they equal those without the hostile
+# environment.
 valid() { # NAME
     local rules=(${rules[@]+"${rules[@]}"}) quiet=${quiet--q}
     case $1 in
@@ -185,12 +187,12 @@ needs() { # WHAT
     device:*) [ -w "/dev/${1#device:}" ] || skip "no /dev/${1#device:} here" ;;
     esac
 }
-# A file of a study: a benchmark of two models, its parts changed by sed.
+# A file of a study: a benchmark of two models, whose parts sed changes.
 study() { # FILE SED-EXPRESSION
     printf 'benchmark:\n  name: b\n  out: made\n  data:\n    - {name: shop, train: %s, test: %s}\n  models: {MostPop: , ItemKNN: {neighbors: 5}}\n' \
         "$D/parts/train.tsv" "$D/parts/test.tsv" | sed "${2:-}" >"$1"
 }
-# The i-th of many files replaced while the command runs: COMMAND in the background, CODE again and again until it ends.
+# Replaces the i-th of many files while the command runs: COMMAND is in the background, CODE is repeated until it ends.
 meanwhile() { # CODE ARGUMENT ...
     local code=$1 pid
     shift

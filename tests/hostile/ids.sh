@@ -1,4 +1,4 @@
-# tests/hostile/ids.sh: tables that are made and ids that are looked at again, for tables.cases. Read by case.sh.
+# tests/hostile/ids.sh: makes tables and checks ids, for tables.cases. Read by case.sh.
 run_ids() { # PART COLUMN TABLE: what the run in made/ calls its users or items is what the table has, or there is no run
     [ -e made ] || return 0
     cut -f "$2" "$D/$3.tsv" | sort -u | cmp -s - <(sort -u "made/$1.ids.txt") ||

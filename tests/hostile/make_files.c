@@ -1,23 +1,25 @@
-/* tests/hostile/make_files.c: files of binary formats for tests/hostile.sh, right in form and hostile in content. No
- * library is used: deflate streams are of zeros, CRCs are right unless said.
- * usage: make_files KIND FILE ARGUMENT ...
+/* tests/hostile/make_files.c: writes files of binary formats for tests/hostile.sh, with a valid form and hostile
+ * content. It uses no library: deflate streams are of zeros, and CRCs are right unless stated.
+ *
+ *   usage: make_files KIND FILE ARGUMENT ...
  *
  *   png FILE WIDTH HEIGHT DEPTH COLOUR [ROWS] [PART]
- *                                              zeros; ROWS that IDAT has in place of HEIGHT;
+ *                                              zeros; ROWS: rows in IDAT, instead of HEIGHT;
  *                                              PART: badcrc, noend, twice, text, icc, apng
- *   jpeg FILE WIDTH HEIGHT SCANS [cut]         progressive, one component, DC then SCANS - 1 AC scans of nothing;
- *                                              cut: no end
+ *   jpeg FILE WIDTH HEIGHT SCANS [cut]         progressive, one component, a DC scan, then SCANS - 1 empty AC
+ *                                              scans; cut: no end
  *   webp FILE WIDTH HEIGHT                     lossless, one colour: about 40 bytes
- *   gzip FILE BYTES                            that many zeros
- *   safetensors FILE HEADER BYTES [LENGTH]     LENGTH: what the first eight bytes say
- *   npy FILE MAJOR HEADER BYTES [LENGTH]       zeros behind the header
- *   zip FILE (NAME METHOD SOURCE) ...          METHOD: store, zeros (deflated; SOURCE: how many), lie (stored; its
- *                                              directory says 2^32 - 16 bytes), crc (wrong CRC); SOURCE: a file
+ *   gzip FILE BYTES                            this number of zeros
+ *   safetensors FILE HEADER BYTES [LENGTH]     LENGTH: the number in the first eight bytes
+ *   npy FILE MAJOR HEADER BYTES [LENGTH]       zeros after the header
+ *   zip FILE (NAME METHOD SOURCE) ...          METHOD: store, zeros (deflated; SOURCE: their number), lie (stored;
+ *                                              the directory states 2^32 - 16 bytes), crc (wrong CRC);
+ *                                              SOURCE: a file
  *   pickle FILE KIND N                         a torch file (zip): laughs (dictionaries of aliases), key (one long
  *                                              key N times), deep (N lists), tensor (shape of 2^40), stride, offset,
  *                                              storage (missing), negative, call (os.system), memo, loop
- *   links FILE FORMAT N                        hard links of FILE by the names of FORMAT (with %d)
- *   socket FILE                                one that nobody listens to
+ *   links FILE FORMAT N                        hard links to FILE with the names of FORMAT (with %d)
+ *   socket FILE                                a socket without a listener
  *   bytes FILE FORMAT N                        FORMAT (with %d: the number) N times */
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,10 +30,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-typedef struct Bytes { /* grows */
+typedef struct Bytes { /* a buffer that grows */
     unsigned char *p;
     size_t n, room;
-    uint32_t bits; /* what is not yet a byte, low bit first */
+    uint32_t bits; /* bits of an incomplete byte, low bit first */
     int bit_count;
 } Bytes;
 
@@ -110,7 +112,8 @@ static uint32_t crc(uint32_t start, const unsigned char *p, size_t n)
     }
     return ~c;
 }
-/* The CRC of n zeros: the step of one zero byte is linear in the register, so its n-th power is made by squaring. */
+/* Returns the CRC of n zeros. The step of one zero byte is linear in the register, so its n-th power is computed by
+ * squaring. */
 static uint32_t crc_zeros(uint64_t n)
 {
     uint32_t step[32], squared[32], c = 0xffffffffu;
@@ -135,8 +138,8 @@ static uint32_t crc_zeros(uint64_t n)
     return ~c;
 }
 
-/* A deflate stream of n zeros in one block of dynamic codes, 258 zeros in two bits: as dense as deflate can be.
- * Code lengths: literal 0 and end (256) two bits, length 258 (285) one bit, distance 1 one bit. */
+/* Writes a deflate stream of n zeros in one block of dynamic codes, with 258 zeros in two bits: the highest density of
+ * deflate. Code lengths: literal 0 and end (256) two bits, length 258 (285) one bit, distance 1 one bit. */
 static void put_deflated_zeros(Bytes *b, uint64_t n)
 {
     static const unsigned char order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
@@ -170,7 +173,7 @@ static void put_deflated_zeros(Bytes *b, uint64_t n)
         put_bits(b, 0, 8 - b->bit_count);
 }
 
-/* ---- pictures -------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 static void put_chunk(Bytes *b, const char *type, const Bytes *data, bool is_bad)
 {
@@ -204,7 +207,7 @@ static int make_png(const char *path, int n, char **a)
         put_zeros(&palette, 3);
         put_chunk(&b, "PLTE", &palette, false);
     }
-    if (!strcmp(part, "text") || !strcmp(part, "icc")) { /* 1 GB behind a keyword */
+    if (!strcmp(part, "text") || !strcmp(part, "icc")) { /* 1 GB after a keyword */
         Bytes text = {0};
         put(&text, "a\0\0", 3);
         put(&text, "\170\332", 2);
@@ -405,7 +408,7 @@ static void put_string(Bytes *b, const char *text)
     put_number(b, strlen(text), 4, false);
     put_text(b, text);
 }
-static void put_memo(Bytes *b, char op, uint32_t number) /* r: keep, j: take */
+static void put_memo(Bytes *b, char op, uint32_t number) /* r: store, j: load */
 {
     put(b, &op, 1);
     put_number(b, number, 4, false);
@@ -440,7 +443,7 @@ static int make_pickle(const char *path, int n, char **a)
         put_tensor(&p, "0", 4, 0, 4, 1);
         put_text(&p, "s");
         put_memo(&p, 'r', 0);
-        for (uint32_t i = 1; i <= many; i++) { /* each holds the one before it twice */
+        for (uint32_t i = 1; i <= many; i++) { /* each contains the previous one twice */
             put_text(&p, "0}(");
             put_string(&p, "a");
             put_memo(&p, 'j', i - 1);
@@ -478,7 +481,7 @@ static int make_pickle(const char *path, int n, char **a)
             put_text(&p, "]");
         for (uint32_t i = 1; i < many; i++)
             put_text(&p, "a");
-    } else if (!strcmp(kind, "loop")) { /* a dictionary that holds itself */
+    } else if (!strcmp(kind, "loop")) { /* a dictionary that contains itself */
         put_text(&p, "}");
         put_memo(&p, 'r', 0);
         put_string(&p, "a");
@@ -499,7 +502,7 @@ static int make_pickle(const char *path, int n, char **a)
             put_tensor(&p, "0", 4, 0, INT64_MAX, INT64_MAX);
         else if (!strcmp(kind, "stride"))
             put_tensor(&p, "0", 4, 0, 2, INT64_C(1) << 62);
-        else if (!strcmp(kind, "zerostride")) /* one number, seen 2^33 times */
+        else if (!strcmp(kind, "zerostride")) /* one number, repeated 2^33 times */
             put_tensor(&p, "0", 4, 0, INT64_C(1) << 33, 0);
         else if (!strcmp(kind, "offset"))
             put_tensor(&p, "0", 4, INT64_C(1) << 61, 4, 1);

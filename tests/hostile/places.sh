@@ -1,6 +1,7 @@
-# tests/hostile/places.sh: where a command reads a file and where it writes one, and what may lie there instead. Read by case.sh.
+# tests/hostile/places.sh: the places where a command reads or writes a file, and hostile replacements for them. Read by
+# case.sh.
 
-# Makes `where` the name of a file that a command reads, `call` the command; all other files are valid copies.
+# Sets `where` to the name of a file that a command reads, and `call` to the command. All other files are valid copies.
 place() { # NAME
     where=r.tsv
     case $1 in
@@ -147,7 +148,7 @@ at_once() { # COMMAND: two at the same moment; each ends well or says that anoth
     local case_log=$case_log.second
     (valid "$1" >"$case_log.two")
     wait $one
-    # Contents are compared afterwards, when both have ended.
+    # The contents are compared later, when both commands have ended.
     grep -hv ' differs from \|features differ' "${case_log%.second}.one" "$case_log.two"
     case_log=$case_log.third
     rules=(status=0 'left=*')

@@ -1,30 +1,29 @@
-/* tests/hostile/run_case.c: runs one command with limits and says which rules of tests/hostile.sh it broke, a line
- * each.
+/* tests/hostile/run_case.c: runs one command with limits, and prints each broken rule of tests/hostile.sh on a line.
  *
  *   usage: run_case RULE ... -- COMMAND [ARGUMENT ...]
  *
- * Exit status 0: every rule held. 1: a line of standard output for each broken rule. 2: this program was called
+ * Exit status 0: no rule was broken. 1: one line of standard output per broken rule. 2: this program was called
  * wrongly.
  *
  *   status=012        exit statuses that are right (default 012)
  *   tree=DIR          the folder that is compared before and after (default .)
- *   log=PREFIX        standard output and error of the command go to PREFIX.out and PREFIX.err
+ *   log=PREFIX        standard output and error of the command are written to PREFIX.out and PREFIX.err
  *   in=FILE out=FILE err=FILE    standard streams are these files instead (in: /dev/null)
  *                     out=broken-pipe: a pipe without a reader; death by SIGPIPE is right then
  *   closed=02         descriptors that are closed when the command starts
- *   new=GLOB          may appear or change when the exit status is 0; again for more. A slash is matched by * too
+ *   new=GLOB          may appear or change when the exit status is 0; may be repeated. * matches a slash too
  *   left=GLOB         may appear or change in any case
  *   says=TEXT         the error line has this text
  *   loud              other lines on standard error are right even with --quiet
- *   seconds=N base=BYTES extra=BYTES memory=off    limits: time, without what the process waited for a
- *                     processor; memory above base + extra + 64 MB + 20 bytes a byte of input
- *   fsize=N nofile=N as=N stack=N data=N core=N    limits of the system (setrlimit), in bytes or files; under
- *                     fsize standard error is a pipe, as the limit holds for a file of it too
- *   user=nobody       gives up root first, where it is root; forbidden files are readable to root
+ *   seconds=N base=BYTES extra=BYTES memory=off    limits: time, without the time in which the process waited for a
+ *                     processor; memory above base + extra + 64 MB + 20 bytes per byte of input
+ *   fsize=N nofile=N as=N stack=N data=N core=N    limits of the system (setrlimit), in bytes or files; with
+ *                     fsize standard error is a pipe, because the limit applies to its file too
+ *   user=NAME         changes from root to this user, because root can read forbidden files
  *   gone              the command starts in a folder that is removed
- *   kill=NAME@MS      sends KILL, TERM, INT or HUP after MS milliseconds; then neither status nor files are compared
+ *   kill=NAME@MS      sends KILL, TERM, INT or HUP after MS milliseconds; then status and files are not compared
  *   peak              prints the peak of memory in bytes, and checks nothing
- *   xfsz=ignore pipe=ignore      dispositions that a parent can leave behind */
+ *   xfsz=ignore pipe=ignore      signal dispositions that a parent can leave */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -92,7 +91,8 @@ static void stop(const char *what)
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
-/* FNV-1a of a file's bytes; of larger files than MOST_HASHED only the first and the last of them. */
+/* Returns FNV-1a of a file's bytes. If the file is larger than MOST_HASHED, only its first and last bytes are hashed.
+ */
 static uint64_t hash_file(const char *path, uint64_t bytes)
 {
     static unsigned char buffer[1 << 16];
@@ -187,7 +187,7 @@ static bool matches(const char *path, const char *const *globs, size_t n)
     return false;
 }
 
-/* A path for a message: what cannot be printed becomes ?. */
+/* Returns a path for a message: characters that cannot be printed are replaced by ?. */
 static const char *shown(const char *path)
 {
     static char text[200];
@@ -198,7 +198,7 @@ static const char *shown(const char *path)
     return text;
 }
 
-/* A lock's file may stay in a folder that was there: it is the lock of a process and ends with that. */
+/* The file of a lock may stay in a folder that existed before: the lock itself ends with its process. */
 static bool may_change(const Rules *r, const char *path, bool done)
 {
     const char *name = strrchr(path, '/');
@@ -352,7 +352,7 @@ static void start(const Rules *r, char **command, const char *out, const char *e
     _exit(121);
 }
 
-/* The second number of a line under /proc/PID; 0 where there is none. */
+/* Returns the second number of a line under /proc/PID, or 0 if it is missing. */
 static uint64_t second_number(pid_t pid, const char *name)
 {
     char path[64], text[128];
@@ -373,13 +373,14 @@ static uint64_t rss_now(pid_t pid)
     return second_number(pid, "statm") * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* How long the process was ready to run while others had the processors: not its own time. */
+/* Returns how long the process was ready to run while other processes used the processors. This time is not counted. */
 static double seconds_queued(pid_t pid)
 {
     return 1e-9 * (double)second_number(pid, "schedstat");
 }
 
-/* Waits for the process and stops it at the limits of time and memory. Returns what wait4 says. */
+/* Waits for the process and stops it at the limits of time and memory. Returns the status of wait4, or -1 if it was
+ * stopped. */
 static int wait_within(const Rules *r, pid_t pid, uint64_t memory, struct rusage *use)
 {
     double begun = now(), pause = 0.0005;
@@ -408,7 +409,7 @@ static int wait_within(const Rules *r, pid_t pid, uint64_t memory, struct rusage
         if (pause < 0.004)
             pause *= 1.5;
     }
-    kill(-pid, SIGKILL); /* what it may have started */
+    kill(-pid, SIGKILL); /* the processes that it may have started */
     return was_stopped ? -1 : status;
 }
 
@@ -420,7 +421,7 @@ static bool has_file_limit(const Rules *r)
     return false;
 }
 
-/* What the command said into the pipe. It says a line or two: they wait in it. */
+/* Writes the command's output in the pipe to a file. It is a line or two, which fit into the pipe. */
 static void keep_error_pipe(const char *err)
 {
     char buffer[1 << 16];
@@ -439,7 +440,7 @@ static uint64_t bytes_named(const char *tree, char **command)
     uint64_t sum = 0;
     size_t n = strlen(tree);
     for (char **a = command + 1; *a; a++) {
-        for (const char *p = strchr(*a, '/'); p; p = NULL) { /* NAME=/path, a=/x,b=/y: the last of them */
+        for (const char *p = strchr(*a, '/'); p; p = NULL) { /* NAME=/path, a=/x,b=/y: the last path */
             const char *path = strrchr(*a, '=') && strrchr(*a, '=')[1] == '/' ? strrchr(*a, '=') + 1 : *a;
             struct stat st;
             if (strncmp(path, tree, n) != 0 && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc", 5) != 0 &&
@@ -557,7 +558,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE && is_broken_pipe(&r))
-        ; /* the usual end of a command whose reader has gone */
+        ; /* the usual end of a command whose reader has ended */
     else if (status >= 0 && WIFSIGNALED(status))
         complain("killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (code >= 0 && (code > 2 || !strchr(r.status, '0' + code)))

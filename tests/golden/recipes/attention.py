@@ -7,7 +7,7 @@ from recipes.parts import KINK, apply, bipartite, bpr, leaky, linear, relu, tabl
 
 
 def means(rows, u, i, j):
-    """The mean over 2B rows and all columns of the squares of users' rows (each user twice) plus those of positives and negatives."""
+    """Returns the mean of squares over 2B rows and all columns: users' rows (each user twice) plus rows of positives and negatives."""
     user, item = rows
     return (user[torch.cat([u, u])] ** 2 + item[torch.cat([i, j])] ** 2).mean()
 
@@ -46,15 +46,15 @@ class Grcn:
             self.start[f"preference.{name}"] = draw(g, a.users, self.width)
             linear(self.start, g, f"projection.{name}", self.width, x.shape[1], weight=None if variant == "elliot" else draw)
         self.start["confidence"] = draw(g, a.users + a.items, len(NAMES))
-        self.to, self.source = bipartite(a, users, items, False)[0].nonzero().T  # by node that receives: the first half is users
-        self.ends = self.to, self.source  # whose rows give the attention
-        self.sure = self.to if variant == "elliot" else self.source  # whose confidence it is
+        self.to, self.source = bipartite(a, users, items, False)[0].nonzero().T  # by receiving node: the first half is users
+        self.ends = self.to, self.source  # the nodes whose rows give the attention
+        self.sure = self.to if variant == "elliot" else self.source  # the node whose confidence is used
         if self.edge_order == "elliot":
             user, item = self.to[:len(users)], self.source[:len(users)]
             self.ends, self.sure = (torch.cat([user, user]), torch.cat([item, item])), torch.cat([user, item])
 
     def attend(self, x, count):
-        """Of the first edges: alpha, the softmax over a node's edges of x_one . x_other, and the sums of alpha x_source."""
+        """Returns, for the first edges: alpha, the softmax over a node's edges of x_one . x_other, and the sums of alpha x_source."""
         to, source, one, other = (y[:count] for y in (self.to, self.source, *self.ends))
         logits = torch.exp((x[one] * x[other]).sum(1))
         alpha = logits / torch.zeros(len(x)).index_add(0, to, logits)[to]
@@ -92,7 +92,7 @@ class Grcn:
         return bpr(users[u], items[i], items[j]) + reg
 
     def rounding(self, p):
-        """Names and masks of numbers whose gradients are rounding, after the backward pass."""
+        """Returns names and masks of numbers whose gradients are rounding errors, after the backward pass."""
         if self.variant != "elliot":
             return {}
         grad, alphas = p["confidence"].grad, self.alphas.detach()

@@ -23,7 +23,7 @@ def projected(p, name):
 
 
 class Joined:
-    """One Linear of all features side by side, constant: kept as one weight per modality; the bias has the first one's name."""
+    """One Linear of all concatenated features, which are constant. It is stored as one weight per modality; the bias has the name of the first."""
 
     def __init__(self, start, order, parts, W, b):
         self.order = order
@@ -142,7 +142,7 @@ class Lattice:
         return (1 - self.mix) * self.normalized(learned) + self.mix * original
 
     def convolve(self, p):
-        """Users and items by the graph of users and items alone."""
+        """Returns users and items, propagated by the graph of users and items only."""
         x = torch.cat([p["user"], p["item"]])
         layers = [x]
         for l in range(0 if self.convolution == "mf" else self.layers):

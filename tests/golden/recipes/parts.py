@@ -7,18 +7,18 @@ torch.set_default_dtype(torch.float64)
 
 """What was too close to a tie or a kink since the last clear(): float32 may then take the other side. The caller draws again."""
 CLOSE = []
-TIE, KINK = 2e-4, 1e-6  # of cosines at the k-th place; of what a LeakyReLU, a ReLU or a maximum compares
+TIE, KINK = 2e-4, 1e-6  # limits for cosines at the k-th place, and for the arguments of LeakyReLU, ReLU or a maximum
 
 
 def watch(what, distance, limit):
-    """Exact zeros are those of nodes without pairs, on both sides."""
+    """Watches numbers that are close to a kink. Exact zeros belong to nodes without pairs and are equal on both sides."""
     distance = distance.detach()
     least = distance[distance > 0].min().item() if (distance > 0).any() else limit
     if least < limit:
         CLOSE.append(f"{what} {least:.1e}")
 
 
-# ---- draws: the start is what float32 can hold, so that both sides begin at the same numbers ---------
+# ---- draws: initial numbers are exact in float32, so that both sides begin with the same numbers -----
 
 
 def f32(x):
@@ -38,7 +38,7 @@ def xavier_normal(g, rows, cols):
 
 
 def linear(start, g, name, rows, cols, bias=True, weight=None):
-    """nn.Linear's start of NAME.weight [rows, cols] and NAME.bias, or another of the weight."""
+    """Draws NAME.weight [rows, cols] and NAME.bias as nn.Linear does, or the weight by another rule."""
     start[f"{name}.weight"] = weight(g, rows, cols) if weight else uniform(g, cols ** -0.5, rows, cols)
     if bias:
         start[f"{name}.bias"] = uniform(g, cols ** -0.5, rows)
@@ -49,7 +49,7 @@ def tables(a, g, draw=xavier):
 
 
 def apply(p, name, x):
-    """x W' + b of the Linear `name`; b where there is one."""
+    """Returns x W' + b of the Linear `name`; b if it has a bias."""
     y = x @ p[f"{name}.weight"].T
     return y + p[f"{name}.bias"] if f"{name}.bias" in p else y
 
@@ -75,7 +75,7 @@ def cosine_rows(x):
 
 
 def knn(x, k):
-    """Dense [I, I] with the k largest cosines of each row kept, zeros elsewhere."""
+    """Returns a dense graph [I, I] with the k largest cosines of each row, and zeros elsewhere."""
     sim = cosine_rows(x) @ cosine_rows(x).T
     value, index = torch.topk(sim, k + 1, dim=1)
     watch("cosine", value[:, k - 1] - value[:, k], TIE)
@@ -104,7 +104,7 @@ def set_diagonal(g):
 
 
 def bipartite(a, users, items, self_loops):
-    """Dense adjacency [U + I, U + I], users first, and its degrees."""
+    """Returns the dense adjacency matrix [U + I, U + I], users first, and its degrees."""
     N = a.users + a.items
     adj = torch.zeros(N, N)
     adj[torch.tensor(users).long(), a.users + torch.tensor(items).long()] = 1
@@ -126,7 +126,7 @@ def row_self(a, users, items):
 
 
 def layers_of(graph, x, count):
-    """x, A x, A A x, ...: count + 1 tensors."""
+    """Returns x, A x, A A x, ...: count + 1 tensors."""
     layers = [x]
     for _ in range(count):
         layers.append(graph @ layers[-1])
@@ -134,7 +134,7 @@ def layers_of(graph, x, count):
 
 
 def light_gcn(a, graph, p, count):
-    """The mean of LightGCN's layers 0 to count: users [U, D], items [I, D]."""
+    """Returns the mean of LightGCN's layers 0 to count: users [U, D], items [I, D]."""
     return torch.stack(layers_of(graph, torch.cat([p["user"], p["item"]]), count)).mean(0).split([a.users, a.items])
 
 
@@ -158,5 +158,5 @@ def norms(*x):
 
 
 def info_nce(a, b, tau):
-    """The mean over rows of -log softmax(a_i . b / tau) at i, a and b by rows of length 1."""
+    """Returns the mean over rows of -log softmax(a_i . b / tau) at i. The rows of a and b are scaled to length 1."""
     return F.cross_entropy(F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / tau, torch.arange(len(a)))
