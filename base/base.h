@@ -195,7 +195,7 @@ typedef struct Files {
 } Files;
 /* Returns FOLDER/NAME if the file exists, otherwise NULL without an error. */
 const char *files_path(const Files *f, const char *name, Arena *a, Error *e);
-/* file_read and map_open of a file that exists. A file in memory is neither copied nor NUL-terminated. */
+/* file_read and map_open of a file that exists. A file in memory is not copied, and not NUL-terminated. */
 bool files_read(Text *out, Arena *a, const Files *f, const char *name, size_t max_bytes, Error *e);
 bool files_map(Map *m, Arena *a, const Files *f, const char *name, Error *e);
 
