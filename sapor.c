@@ -1,4 +1,5 @@
-/* sapor.c: the public functions of sapor.h over the folders below. Nothing is computed here. */
+/* sapor.c: the public functions for sessions, encoders and tokenizers. They check arguments and call the folders below.
+ */
 // flags: -Os
 #include "sapor_objects.h"
 
@@ -91,7 +92,7 @@ sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e
     s->device.heap = memory = arena_heap(s->arena);
     if (!open_device(&s->device, NULL, threads, memory, e) || !(s->tape = tape_new(&s->device, false, e)) ||
         !(s->scratch = arena_new(memory, 0))) {
-        fail_memory(e, 1, "a session"); /* keeps an earlier error */
+        fail_memory(e, 1, "a session"); /* no effect after an earlier error */
         sp_session_close(s);
         return NULL;
     }
@@ -172,7 +173,8 @@ bool outputs_given(const void *outputs, size_t count, Error *e)
     return outputs || !count || fail(e, SP_USAGE, "output_count: %zu, but outputs is NULL", count);
 }
 
-/* The calls without options. Where the model has two towers, pooling is for those whose usual output is tokens. */
+/* Makes the calls without options. If the model has two towers and its usual output of texts is tokens, `pool` applies
+ * to texts only. */
 static bool usual_calls(sp_encoder *m, const sp_encoder_options *o, Error *e)
 {
     const Encoder *en = m->encoder;
@@ -321,7 +323,7 @@ bool sp_encoder_output(const sp_encoder *m, size_t i, sp_output *out, sp_error *
                         .normalized = o->normalized,
                         .usual = output_find(m->encoder, o->modality, NULL) == (int)i,
                         .loaded = o->loaded};
-    memset(out, 0, size); /* and members that this version does not know */
+    memset(out, 0, size); /* additional members of a later version become zeros */
     memcpy(out, &known, MIN(size, sizeof known));
     return true;
 }
