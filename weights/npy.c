@@ -83,7 +83,7 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
         if (bit == ORDER) {
             *fortran = take(&t, "True");
             if (!*fortran && !take(&t, "False"))
-                return fail(e, SP_FORMAT, "%s: fortran_order in the .npy header is neither True nor False", path);
+                return fail(e, SP_FORMAT, "%s: fortran_order in the .npy header is not True or False", path);
         } else if (bit == SHAPE) {
             if (!take_shape(&t, a))
                 return fail(e, SP_FORMAT, "%s: the shape in the .npy header is not a tuple of at most %d lengths", path,

@@ -145,7 +145,7 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
     if (unread_format(text_of(name)))
         return fail(e, SP_UNSUPPORTED, "%s: the format of these weights (%s) is not supported" TO_DO, name,
                     unread_format(text_of(name)));
-    return fail(e, SP_FORMAT, "%s: is neither a safetensors file nor a torch file (%zu bytes)", name, m->bytes);
+    return fail(e, SP_FORMAT, "%s: is not a safetensors file or a torch file (%zu bytes)", name, m->bytes);
 }
 
 /* Writes the error for a folder without supported weights. It names the files of a model that the folder contains. */
