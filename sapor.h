@@ -106,8 +106,8 @@ typedef struct sp_error {
  * - On failure it returns NULL, and `p` is unchanged.
  * - The returned memory is aligned for any C type.
  *
- * The threads of a session call `resize`, several at the same time. The struct is copied. The memory that `user` points
- * to must be valid until the object is closed. A NULL sp_allocator means malloc. */
+ * The calling thread and the workers of a session may call `resize` at the same time. The struct is copied. The memory
+ * that `user` points to must be valid until the object is closed. A NULL sp_allocator means malloc. */
 typedef struct sp_allocator {
     void *(*resize)(void *user, void *p, size_t old_bytes, size_t new_bytes);
     void *user;
@@ -126,6 +126,7 @@ typedef struct sp_session sp_session;
  *   available.
  * - `memory`: NULL means malloc. */
 SP_API sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e);
+/* Ends the worker threads and frees the memory. No call of the session may be in progress. */
 SP_API void sp_session_close(sp_session *s);
 
 /* ---- encoders: texts and images to features -------------------------------------------------- */
@@ -133,7 +134,7 @@ SP_API void sp_session_close(sp_session *s);
 /* An encoder computes features of texts or images. `model` is one of:
  * - a folder in the layout of Hugging Face;
  * - a weights file of torchvision or timm;
- * - a name. It is searched in $SAPOR_MODELS, then in the caches of Hugging Face and torch.
+ * - a name, which is searched in $SAPOR_MODELS, then in the caches of Hugging Face and torch.
  *
  * The features are the same as those of sentence-transformers, transformers or torchvision for this model; `sapor
  * models` lists the models. Several threads may use an open encoder at the same time. Each thread needs its own
@@ -192,6 +193,7 @@ typedef struct sp_encoder_options {
      * of the image processors of transformers 5. */
     const char *resize;
 } sp_encoder_options;
+/* Opens an encoder. `o` NULL means the default options, `memory` NULL malloc. Returns NULL on an error. */
 SP_API sp_encoder *sp_encoder_open_with(const char *model, const sp_encoder_options *o, const sp_allocator *memory,
                                         sp_error *e);
 /* Open an encoder with the default options, and load the weights of the usual outputs only. `dtype` as in
@@ -208,11 +210,13 @@ typedef struct sp_file { /* a file in memory */
  * unchanged until the close. The list and the names are needed only during the call. */
 SP_API sp_encoder *sp_encoder_open_memory(const sp_file *files, size_t n, const sp_encoder_options *o,
                                           const sp_allocator *memory, sp_error *e);
+/* Frees the encoder and unmaps its files. No call may use it any more. */
 SP_API void sp_encoder_close(sp_encoder *m);
 
 /* Returns D, the number of floats in a row of the usual output. If the encoder reads texts and images, this is the
  * output of texts. Returns 0 for NULL, and if the usual output has one row per token. */
 SP_API size_t sp_encoder_features(const sp_encoder *m);
+/* Report whether the encoder accepts texts or images; false for NULL. */
 SP_API bool sp_encoder_reads_texts(const sp_encoder *m);
 SP_API bool sp_encoder_reads_images(const sp_encoder *m);
 /* Returns the logit scale of CLIP, AltCLIP and ALIGN; 0 for NULL and for other models. The logit of an image and a text
@@ -224,7 +228,8 @@ SP_API bool sp_encoder_reads_images(const sp_encoder *m);
  * probabilities of the texts. */
 SP_API double sp_encoder_logit_scale(const sp_encoder *m);
 
-/* The named outputs of a model: its usual features, hidden states and others. The kinds of rows: */
+/* A model has named outputs: its usual features, hidden states and others. sp_rows is the kind of rows that an output
+ * has. */
 typedef enum sp_rows {
     SP_ROWS_VECTOR = 0, /* one row per input */
     SP_ROWS_TOKENS,     /* one row per token, or per patch of an image, unless the call pools them */
@@ -275,7 +280,7 @@ typedef struct sp_text {
     size_t bytes;
 } sp_text;
 typedef struct sp_text_info {
-    size_t tokens;  /* that the model reads, special tokens included; 0 if the text failed (see its status) */
+    size_t tokens;  /* that the model reads, special tokens included; 0: none (see the status of the text) */
     bool truncated; /* the text is longer; its end was cut off */
 } sp_text_info;
 /* Counts the tokens of texts [n] without encoding them. `o`, `info` and `status` as in sp_encode_text_batch. */
@@ -304,16 +309,17 @@ typedef struct sp_image { /* an image file, the bytes of an image file, or pixel
 SP_API bool sp_encode_image_batch(const sp_encoder *m, sp_session *s, const sp_image *images, size_t n,
                                   const sp_call_options *o, float *const *out, sp_error *status, sp_error *e);
 
-/* The short forms: the usual output, without a status. texts [n] end with NUL; out [n, D]. */
+/* Encodes texts [n], each ending with NUL, to out [n, D]. This function and the next three are short forms: they compute
+ * the usual output and have no status. */
 SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out,
                             sp_error *e);
-/* paths [n] of JPEG, PNG or WebP files; out [n, D]. */
+/* Encodes the JPEG, PNG or WebP files paths [n] to out [n, D]. */
 SP_API bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out,
                                   sp_error *e);
-/* The contents of one image file: `bytes` bytes at `data`; out [D]. */
+/* Encodes one image file, whose `bytes` bytes are at `data`, to out [D]. */
 SP_API bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out,
                             sp_error *e);
-/* The pixels of one image: RGB, 8 bits, rows without padding; out [D]. */
+/* Encodes the pixels of one image (RGB, 8 bits, rows without padding) to out [D]. */
 SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height,
                              float *out, sp_error *e);
 
@@ -375,7 +381,7 @@ typedef struct sp_split_options {
     const char *strategy;                /* "random" (or NULL), "temporal" or "leave-n-out", as in `sapor split` */
     double test_ratio, validation_ratio; /* share of the rows of each user; 0: the part is empty */
     size_t leave_n; /* > 0: this number of rows per user instead of a share. Validation too, unless its ratio is 0 */
-    size_t k_core;  /* > 0: users and items with fewer rows are dropped, repeatedly, until none is left */
+    size_t k_core;  /* > 0: drops users and items with fewer rows, until all have at least this number */
     uint32_t seed;
 } sp_split_options;
 typedef enum sp_part { SP_TRAIN = 0, SP_VALIDATION, SP_TEST, SP_DROPPED } sp_part;
@@ -427,6 +433,7 @@ typedef struct sp_train_options {
 SP_API sp_recommender *sp_train(sp_session *s, const sp_data *data, const sp_train_options *o,
                                 const sp_allocator *memory, sp_error *e);
 
+/* The metrics of sp_evaluate and sp_evaluate_lists. */
 typedef struct sp_measures {
     size_t size;
     const char *const *metrics; /* [metric_count]: "Recall", "nDCG", ...: `sapor evaluate --metrics help` lists them */
@@ -457,6 +464,7 @@ SP_API bool sp_evaluate_lists(sp_session *s, size_t users, size_t items, const i
 /* Opens a folder that a finished `sapor train --out DIR` or sp_train wrote. The files of the folder are checked like
  * any input. */
 SP_API sp_recommender *sp_recommender_open(const char *folder, const sp_allocator *memory, sp_error *e);
+/* Frees the recommender and unmaps its files. No call may use it any more. */
 SP_API void sp_recommender_close(sp_recommender *r);
 typedef struct sp_recommender_info {
     size_t size;
