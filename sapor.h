@@ -309,8 +309,8 @@ typedef struct sp_image { /* an image file, the bytes of an image file, or pixel
 SP_API bool sp_encode_image_batch(const sp_encoder *m, sp_session *s, const sp_image *images, size_t n,
                                   const sp_call_options *o, float *const *out, sp_error *status, sp_error *e);
 
-/* Encodes texts [n], each ending with NUL, to out [n, D]. This function and the next three are short forms: they compute
- * the usual output and have no status. */
+/* Encodes texts [n], each ending with NUL, to out [n, D]. This function and the next three are short forms: they
+ * compute the usual output and have no status. */
 SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out,
                             sp_error *e);
 /* Encodes the JPEG, PNG or WebP files paths [n] to out [n, D]. */

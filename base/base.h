@@ -3,8 +3,10 @@
  *
  * Errors, here and in all folders: a function that can fail takes an `Error *` (never NULL). On failure it returns
  * false or NULL, and `fail` has written one line to the error. A function whose callee failed returns failure too; it
- * may add `error_prefix`. Memory, here and in all folders: a function that loads something takes an `Arena *`. All of
- * its memory is freed with the arena. */
+ * may add `error_prefix`.
+ *
+ * Memory, here and in all folders: a function that loads something takes an `Arena *`. All of its memory is freed with
+ * the arena. */
 #ifndef SAPOR_BASE_H
 #define SAPOR_BASE_H
 
