@@ -207,27 +207,27 @@ static sp_encoder *open_encoder(const char *model, const Files *files, const sp_
                                 const sp_allocator *memory, Error *e)
 {
     sp_encoder_options o;
-    EncoderOptions wish = {0};
+    EncoderOptions settings = {0};
     error_clear(e);
-    if (!read_options(&o, sizeof o, options, "sp_encoder_options", e) || !read_dtype(o.dtype, &wish.dtype, e) ||
-        !read_resize(o.resize, &wish.resizer, e) || !outputs_given(o.outputs, o.output_count, e))
+    if (!read_options(&o, sizeof o, options, "sp_encoder_options", e) || !read_dtype(o.dtype, &settings.dtype, e) ||
+        !read_resize(o.resize, &settings.resizer, e) || !outputs_given(o.outputs, o.output_count, e))
         return NULL;
     if (o.modalities & ~(unsigned)(SP_IMAGES | SP_TEXTS)) {
         fail(e, SP_USAGE, "modalities: %u; expected SP_IMAGES, SP_TEXTS, both or 0", o.modalities);
         return NULL;
     }
-    wish.arch = o.arch;
-    wish.outputs = o.outputs;
-    wish.output_count = o.output_count;
-    wish.towers = (o.modalities & SP_IMAGES ? MODALITY_IMAGE : 0) | (o.modalities & SP_TEXTS ? MODALITY_TEXT : 0);
+    settings.arch = o.arch;
+    settings.outputs = o.outputs;
+    settings.output_count = o.output_count;
+    settings.towers = (o.modalities & SP_IMAGES ? MODALITY_IMAGE : 0) | (o.modalities & SP_TEXTS ? MODALITY_TEXT : 0);
     sp_encoder *m = new_object(sizeof *m, memory, e);
     if (!m)
         return NULL;
     m->device.heap = arena_heap(m->arena);
     if (open_device(&m->device, o.device, 1, m->device.heap, e) &&
-        (m->encoder = files ? encoder_open_files(&m->device, files, &wish, e)
-                            : encoder_open(&m->device, model ? model : "", &wish, e)) &&
-        has_towers(m->encoder, wish.towers, e) && usual_calls(m, &o, e))
+        (m->encoder = files ? encoder_open_files(&m->device, files, &settings, e)
+                            : encoder_open(&m->device, model ? model : "", &settings, e)) &&
+        has_towers(m->encoder, settings.towers, e) && usual_calls(m, &o, e))
         return m;
     sp_encoder_close(m);
     return NULL;

@@ -31,10 +31,10 @@ static bool make_call(const sp_encoder *m, unsigned modality, const sp_call_opti
             if (!read_output(o.outputs[i].pool, o.outputs[i].normalize, &outputs[i], e))
                 return false;
         }
-        CallOptions wish = {.outputs = outputs, .output_count = n, .max_tokens = (int64_t)o.max_length};
-        if (text && !wish.max_tokens)
-            wish.max_tokens = m->max_length;
-        if (!(made = call_new(m->encoder, text ? MODALITY_TEXT : MODALITY_IMAGE, &wish, a, e)))
+        CallOptions call_options = {.outputs = outputs, .output_count = n, .max_tokens = (int64_t)o.max_length};
+        if (text && !call_options.max_tokens)
+            call_options.max_tokens = m->max_length;
+        if (!(made = call_new(m->encoder, text ? MODALITY_TEXT : MODALITY_IMAGE, &call_options, a, e)))
             return false;
     }
     *call = *made;

@@ -39,14 +39,14 @@ bool sp_split(const sp_interactions *x, size_t users, size_t items, const sp_spl
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-typedef struct Telling {
+typedef struct EventReport {
     const sp_train_options *o;
     Arena *arena;
     const char **names; /* of figures; NULL until the first evaluation */
     size_t count;
-} Telling;
+} EventReport;
 
-static bool name_figures(Telling *t, const Scores *s, Error *e)
+static bool name_figures(EventReport *t, const Scores *s, Error *e)
 {
     char name[SCORE_NAME_BYTES];
     t->count = s->metrics * s->cutoffs;
@@ -57,9 +57,9 @@ static bool name_figures(Telling *t, const Scores *s, Error *e)
     return t->names != NULL;
 }
 
-static bool tell(void *arg, const TrainEvent *from, Error *e)
+static bool report_event(void *arg, const TrainEvent *from, Error *e)
 {
-    Telling *t = arg;
+    EventReport *t = arg;
     if (!t->o->progress || (from->kind != TRAIN_BATCH && from->kind != TRAIN_EPOCH && from->kind != TRAIN_NOTE &&
                             from->kind != TRAIN_MAKE))
         return true;
@@ -103,15 +103,15 @@ static bool train(sp_session *s, sp_recommender *r, const sp_data *data, const s
 {
     DataSet d;
     TrainResult result = {0};
-    Telling telling = {.o = o, .arena = a};
+    EventReport report = {.o = o, .arena = a};
     TrainConfig c = {.model = o->model,
                      .given = &d,
                      .set = o->settings,
                      .set_count = o->setting_count,
                      .out = o->out,
                      .seed = o->seed,
-                     .visit = tell,
-                     .arg = &telling};
+                     .visit = report_event,
+                     .arg = &report};
     if (!o->out && !(c.keep = r->trained = trained_new(&r->device, e)))
         return false;
     return dataset_make(&d, data, a, e) && train_run(&s->device, &c, &result, a, e) &&

@@ -1,4 +1,5 @@
-/* base/file.c: opens and reads files, streams, maps and folders. out.c writes. No other file of Sapor opens files. */
+/* base/file.c: opens and reads files, streams, maps and folders. out.c writes. No other source file opens files; SQLite
+ * opens ledgers itself. */
 #include "base/base.h"
 
 #include <dirent.h>

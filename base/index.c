@@ -4,7 +4,7 @@
 
 struct TextIndex {
     Arena *arena;
-    uint64_t seed; /* from an address: a file cannot be made so that all of its keys collide */
+    uint64_t seed; /* from an address, which is unpredictable: no file can choose keys that all collide */
     Text *keys;
     size_t count, capacity;
     uint32_t *slots; /* number + 1; 0 is empty */
@@ -47,8 +47,8 @@ static bool new_slots(TextIndex *ix, size_t count, Error *e)
 
 static bool double_slots(TextIndex *ix, Error *e)
 {
-    size_t wanted;
-    return size_mul(ix->slot_count, 2, &wanted) ? new_slots(ix, wanted, e) : fail_memory(e, SIZE_MAX, "an index");
+    size_t doubled;
+    return size_mul(ix->slot_count, 2, &doubled) ? new_slots(ix, doubled, e) : fail_memory(e, SIZE_MAX, "an index");
 }
 
 bool text_index_reserve(TextIndex *ix, size_t n, Error *e)

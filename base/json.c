@@ -267,7 +267,7 @@ static bool close_container(Parser *s, Json *j)
     if (!ix)
         return false;
     ix->mask = slots - 1;
-    ix->seed = (uint64_t)(uintptr_t)ix; /* unknown outside, so that a file cannot be made whose keys all collide */
+    ix->seed = (uint64_t)(uintptr_t)ix; /* unpredictable: no file can choose keys that all collide */
     j->index = ix;
     size_t i = 0;
     for (const Json *child = j->first; child; child = child->next) {
@@ -552,11 +552,11 @@ const Json *json_get(const Json *object, const char *key)
 {
     if (!object || object->type != JSON_OBJECT || object->folded)
         return NULL;
-    Text wanted = text_of(key);
+    Text name = text_of(key);
     if (object->index)
-        return *slot_of((JsonIndex *)(uintptr_t)object->index, wanted);
+        return *slot_of((JsonIndex *)(uintptr_t)object->index, name);
     for (const Json *j = object->first; j; j = j->next)
-        if (text_equal(j->key, wanted))
+        if (text_equal(j->key, name))
             return j;
     return NULL;
 }

@@ -265,15 +265,15 @@ void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t s
 {
     if (count < *capacity)
         return items;
-    size_t wanted;
-    if (!size_mul(MAX(*capacity, (size_t)8), 2, &wanted))
-        wanted = SIZE_MAX;
-    void *grown = arena_alloc(a, wanted, size, e);
+    size_t larger;
+    if (!size_mul(MAX(*capacity, (size_t)8), 2, &larger))
+        larger = SIZE_MAX;
+    void *grown = arena_alloc(a, larger, size, e);
     if (!grown)
         return NULL;
     if (count)
         memcpy(grown, items, count * size);
-    *capacity = wanted;
+    *capacity = larger;
     return grown;
 }
 
