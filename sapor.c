@@ -49,7 +49,7 @@ bool read_options(void *to, size_t bytes, const void *from, const char *what, Er
         return false;
     for (size_t i = bytes; i < size; i++)
         if (((const unsigned char *)from)[i])
-            return fail(e, SP_UNSUPPORTED, "%s: has members that version %s does not know", what, SAPOR_VERSION);
+            return fail(e, SP_UNSUPPORTED, "%s: has members that version %s does not have", what, SAPOR_VERSION);
     memcpy(to, from, MIN(size, bytes));
     return true;
 }
@@ -135,7 +135,7 @@ bool read_output(sp_pool pool, int normalize, OutputOptions *to, Error *e)
                                     [SP_POOL_MAX] = POOL_MAX,
                                     [SP_POOL_NONE] = POOL_NONE};
     if ((size_t)pool >= COUNT(POOLS))
-        return fail(e, SP_USAGE, "pool: %d is no sp_pool", (int)pool);
+        return fail(e, SP_USAGE, "pool: %d is not an sp_pool", (int)pool);
     to->pool = POOLS[pool];
     to->normalize = normalize;
     return (normalize >= -1 && normalize <= 1) ||

@@ -380,8 +380,10 @@ typedef struct sp_split_options {
     size_t size;
     const char *strategy;                /* "random" (or NULL), "temporal" or "leave-n-out", as in `sapor split` */
     double test_ratio, validation_ratio; /* share of the rows of each user; 0: the part is empty */
-    size_t leave_n; /* > 0: this number of rows per user instead of a share. Validation too, unless its ratio is 0 */
-    size_t k_core;  /* > 0: drops users and items with fewer rows, until all have at least this number */
+    /* > 0: the number of test rows per user, instead of test_ratio; also the number of validation rows, unless
+     * validation_ratio is 0 */
+    size_t leave_n;
+    size_t k_core; /* > 0: drops users and items with fewer rows, until all have at least this number */
     uint32_t seed;
 } sp_split_options;
 typedef enum sp_part { SP_TRAIN = 0, SP_VALIDATION, SP_TEST, SP_DROPPED } sp_part;
@@ -395,10 +397,10 @@ SP_API bool sp_split(const sp_interactions *x, size_t users, size_t items, const
 /* An open recommender is immutable. Any number of threads may use it at the same time, each with its own session. */
 typedef struct sp_recommender sp_recommender;
 
-/* The progress of a training run. */
+/* An event of a training run, for the progress callback. */
 typedef struct sp_train_event {
     size_t size;  /* size of this struct in the library */
-    size_t epoch; /* epochs that are finished; or the epoch of this batch, from 0 */
+    size_t epoch; /* epochs finished so far; for an event of a batch: its epoch, from 0 */
     /* finished batches of the epoch, and their total. batches 0: the model is not trained in batches */
     size_t batch, batches;
     bool evaluated; /* the epoch is finished and was evaluated: the figures below are set */

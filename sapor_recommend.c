@@ -114,7 +114,7 @@ bool sp_vectors(const sp_recommender *r, sp_session *s, sp_role role, const int3
     sp_recommend_options none;
     if (!begin(r, s, NULL, &none, e))
         return false;
-    bool ok = role == SP_USERS || role == SP_ITEMS || fail(e, SP_USAGE, "role: %d is no sp_role", (int)role);
+    bool ok = role == SP_USERS || role == SP_ITEMS || fail(e, SP_USAGE, "role: %d is not an sp_role", (int)role);
     return session_leave(s, ok && trained_vectors(r->trained, role == SP_ITEMS, numbers, n, out, e));
 }
 

@@ -17,7 +17,7 @@ static bool dtype_parse(Text name, DType *type)
     return false;
 }
 
-/* Orders by the begin of the data, then by their size, then by the order in the header: names are in the text of the
+/* Orders by the start of the data, then by their size, then by the order in the header: names are in the text of the
  * header in that order. */
 static int by_offset(const void *a, const void *b)
 {
