@@ -5,9 +5,9 @@
 
 enum { MAX_DEPTH = 64, SLAB = 64, SMALL = 8 };
 
-/* Returns the most bytes that the tree of the first n bytes may take, in addition to its texts, which take n. A value
- * takes 80 bytes. The index of a large object takes 16 to 32 bytes per key. Only lists of very short values reach the
- * limit: no file that Sapor reads has 400,000 of them. */
+/* Returns the memory limit of the tree for the first n bytes, without its texts. A value takes 80 bytes, the index of a
+ * large object 16 to 32 bytes per key. Only lists of very short values reach the limit: no file that Sapor reads has
+ * 400,000 of them. */
 static size_t tree_limit(size_t n)
 {
     return ((size_t)32 << 20) + 14 * MIN(n, (SIZE_MAX >> 4) - ((size_t)32 << 20));
@@ -25,9 +25,7 @@ typedef struct Parser {
     Error *e;
     const char *name, *begin, *p, *end, *line_start;
     uint32_t line;
-    /* the place of the next unescaped string. Unescaping never makes a string longer, so the length of the source is
-     * enough */
-    char *text;
+    char *text; /* place of the next unescaped string; it never needs more than the length of the source */
     Json *slab;
     size_t slab_left, taken;   /* taken: bytes of the tree */
     const char *const *folded; /* NULL: nothing is folded */
@@ -333,8 +331,7 @@ static bool is_folded(const Parser *s, const Json *j)
     return s->folded[i];
 }
 
-/* Skips a folded container: s->p goes from after its opening bracket to after its closing bracket. Only brackets,
- * strings and commas are examined. */
+/* Skips a folded container, from after its opening bracket to after its closing bracket. */
 static bool fold(Parser *s, Json *j)
 {
     JsonFold *f = NEW(s->arena, JsonFold, 1, s->e);
