@@ -1,4 +1,5 @@
-/* sapor.c: the public functions of sapor.h over the folders below. Nothing is computed here. */
+/* sapor.c: the public functions for sessions, encoders and tokenizers. They check arguments and call the folders below.
+ */
 // flags: -Os
 #include "sapor_objects.h"
 
@@ -48,7 +49,7 @@ bool read_options(void *to, size_t bytes, const void *from, const char *what, Er
         return false;
     for (size_t i = bytes; i < size; i++)
         if (((const unsigned char *)from)[i])
-            return fail(e, SP_UNSUPPORTED, "%s: has members that version %s does not know", what, SAPOR_VERSION);
+            return fail(e, SP_UNSUPPORTED, "%s: has members that version %s does not have", what, SAPOR_VERSION);
     memcpy(to, from, MIN(size, bytes));
     return true;
 }
@@ -91,7 +92,7 @@ sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e
     s->device.heap = memory = arena_heap(s->arena);
     if (!open_device(&s->device, NULL, threads, memory, e) || !(s->tape = tape_new(&s->device, false, e)) ||
         !(s->scratch = arena_new(memory, 0))) {
-        fail_memory(e, 1, "a session"); /* keeps an earlier error */
+        fail_memory(e, 1, "a session"); /* no effect after an earlier error */
         sp_session_close(s);
         return NULL;
     }
@@ -134,7 +135,7 @@ bool read_output(sp_pool pool, int normalize, OutputOptions *to, Error *e)
                                     [SP_POOL_MAX] = POOL_MAX,
                                     [SP_POOL_NONE] = POOL_NONE};
     if ((size_t)pool >= COUNT(POOLS))
-        return fail(e, SP_USAGE, "pool: %d is no sp_pool", (int)pool);
+        return fail(e, SP_USAGE, "pool: %d is not an sp_pool", (int)pool);
     to->pool = POOLS[pool];
     to->normalize = normalize;
     return (normalize >= -1 && normalize <= 1) ||
@@ -172,7 +173,8 @@ bool outputs_given(const void *outputs, size_t count, Error *e)
     return outputs || !count || fail(e, SP_USAGE, "output_count: %zu, but outputs is NULL", count);
 }
 
-/* The calls without options. Where the model has two towers, pooling is for those whose usual output is tokens. */
+/* Makes the calls without options. If the model has two towers and its usual output of texts is tokens, `pool` applies
+ * to texts only. */
 static bool usual_calls(sp_encoder *m, const sp_encoder_options *o, Error *e)
 {
     const Encoder *en = m->encoder;
@@ -205,27 +207,27 @@ static sp_encoder *open_encoder(const char *model, const Files *files, const sp_
                                 const sp_allocator *memory, Error *e)
 {
     sp_encoder_options o;
-    EncoderOptions wish = {0};
+    EncoderOptions settings = {0};
     error_clear(e);
-    if (!read_options(&o, sizeof o, options, "sp_encoder_options", e) || !read_dtype(o.dtype, &wish.dtype, e) ||
-        !read_resize(o.resize, &wish.resizer, e) || !outputs_given(o.outputs, o.output_count, e))
+    if (!read_options(&o, sizeof o, options, "sp_encoder_options", e) || !read_dtype(o.dtype, &settings.dtype, e) ||
+        !read_resize(o.resize, &settings.resizer, e) || !outputs_given(o.outputs, o.output_count, e))
         return NULL;
     if (o.modalities & ~(unsigned)(SP_IMAGES | SP_TEXTS)) {
         fail(e, SP_USAGE, "modalities: %u; expected SP_IMAGES, SP_TEXTS, both or 0", o.modalities);
         return NULL;
     }
-    wish.arch = o.arch;
-    wish.outputs = o.outputs;
-    wish.output_count = o.output_count;
-    wish.towers = (o.modalities & SP_IMAGES ? MODALITY_IMAGE : 0) | (o.modalities & SP_TEXTS ? MODALITY_TEXT : 0);
+    settings.arch = o.arch;
+    settings.outputs = o.outputs;
+    settings.output_count = o.output_count;
+    settings.towers = (o.modalities & SP_IMAGES ? MODALITY_IMAGE : 0) | (o.modalities & SP_TEXTS ? MODALITY_TEXT : 0);
     sp_encoder *m = new_object(sizeof *m, memory, e);
     if (!m)
         return NULL;
     m->device.heap = arena_heap(m->arena);
     if (open_device(&m->device, o.device, 1, m->device.heap, e) &&
-        (m->encoder = files ? encoder_open_files(&m->device, files, &wish, e)
-                            : encoder_open(&m->device, model ? model : "", &wish, e)) &&
-        has_towers(m->encoder, wish.towers, e) && usual_calls(m, &o, e))
+        (m->encoder = files ? encoder_open_files(&m->device, files, &settings, e)
+                            : encoder_open(&m->device, model ? model : "", &settings, e)) &&
+        has_towers(m->encoder, settings.towers, e) && usual_calls(m, &o, e))
         return m;
     sp_encoder_close(m);
     return NULL;
@@ -321,7 +323,7 @@ bool sp_encoder_output(const sp_encoder *m, size_t i, sp_output *out, sp_error *
                         .normalized = o->normalized,
                         .usual = output_find(m->encoder, o->modality, NULL) == (int)i,
                         .loaded = o->loaded};
-    memset(out, 0, size); /* and members that this version does not know */
+    memset(out, 0, size); /* additional members of a later version become zeros */
     memcpy(out, &known, MIN(size, sizeof known));
     return true;
 }

@@ -1,8 +1,8 @@
-/* sapor_calls.c: the public functions of sapor.h that encode: options, texts and images of the caller's. */
+/* sapor_calls.c: the public functions that encode texts and images of the caller. */
 // flags: -Os
 #include "sapor_objects.h"
 
-/* The call of an encoder with these options (or NULL), in the arena. */
+/* Makes the call of an encoder with these options (NULL: the defaults), in the arena. */
 static bool make_call(const sp_encoder *m, unsigned modality, const sp_call_options *options, Call *call, Arena *a,
                       Error *e)
 {
@@ -31,10 +31,10 @@ static bool make_call(const sp_encoder *m, unsigned modality, const sp_call_opti
             if (!read_output(o.outputs[i].pool, o.outputs[i].normalize, &outputs[i], e))
                 return false;
         }
-        CallOptions wish = {.outputs = outputs, .output_count = n, .max_tokens = (int64_t)o.max_length};
-        if (text && !wish.max_tokens)
-            wish.max_tokens = m->max_length;
-        if (!(made = call_new(m->encoder, text ? MODALITY_TEXT : MODALITY_IMAGE, &wish, a, e)))
+        CallOptions call_options = {.outputs = outputs, .output_count = n, .max_tokens = (int64_t)o.max_length};
+        if (text && !call_options.max_tokens)
+            call_options.max_tokens = m->max_length;
+        if (!(made = call_new(m->encoder, text ? MODALITY_TEXT : MODALITY_IMAGE, &call_options, a, e)))
             return false;
     }
     *call = *made;
@@ -43,7 +43,7 @@ static bool make_call(const sp_encoder *m, unsigned modality, const sp_call_opti
     return true;
 }
 
-/* The call of this session: its scratch memory is empty. After success session_leave must follow. */
+/* Enters the session and makes the call. After success session_leave must follow. */
 static bool begin_call(const sp_encoder *m, sp_session *s, unsigned modality, const sp_call_options *o, size_t n,
                        sp_error *status, Call *call, Error *e)
 {
@@ -57,7 +57,8 @@ static bool begin_call(const sp_encoder *m, sp_session *s, unsigned modality, co
     return session_leave(s, false);
 }
 
-/* Memory of the caller for the rows of n inputs, `tokens` of them per token. */
+/* Checks that the caller gave memory for the rows of n inputs. If `tokens` is 0, outputs with one row per token need
+ * none. */
 static bool check_out(const Call *call, float *const *out, size_t n, size_t tokens, Error *e)
 {
     for (size_t k = 0; n && k < call->count; k++)
@@ -82,7 +83,7 @@ bool sp_row_sizes(const sp_encoder *m, unsigned modality, const sp_call_options 
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* Texts to ids in the session's scratch memory. */
+/* Tokenizes texts into the session's scratch memory. */
 static bool tokenize_list(const Call *call, sp_session *s, const sp_text *texts, size_t n, TokenLists *tokens,
                           sp_text_info *info, Results *r, Error *e)
 {
@@ -147,7 +148,7 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-/* What is wrong with how the caller describes an image is the caller's mistake, not the image's. */
+/* Checks an image of the caller and converts it. A wrong description is an error of the call, not of the image. */
 static bool read_image(const sp_image *from, size_t i, ImageInput *to, Error *e)
 {
     size_t pixels, bytes;
@@ -208,7 +209,7 @@ bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const
            session_leave(s, encode_paths(&call, s, paths, n, out, e));
 }
 
-/* One image, in memory. */
+/* Encodes one image that is in memory. */
 static bool encode_one(const sp_encoder *m, sp_session *s, const sp_image *image, float *out, Error *e)
 {
     Call call = {0};

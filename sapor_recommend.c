@@ -1,4 +1,4 @@
-/* sapor_recommend.c: the public functions of sapor.h that open a recommender and ask it, and nearest neighbours. */
+/* sapor_recommend.c: the public functions that open a recommender and use it, and nearest neighbours. */
 // flags: -Os
 #include "sapor_objects.h"
 
@@ -42,7 +42,7 @@ bool sp_recommender_describe(const sp_recommender *r, sp_recommender_info *info,
         return false;
     size_t size = known.size = info->size;
     trained_describe(r->trained, &known);
-    memset(info, 0, size); /* and members that this version does not know */
+    memset(info, 0, size); /* additional members of a later version become zeros */
     memcpy(info, &known, MIN(size, sizeof known));
     return true;
 }
@@ -64,7 +64,7 @@ const char *sp_recommender_id(const sp_recommender *r, sp_role role, int32_t num
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* After success session_leave must follow. */
+/* Checks the options and enters the session. After success session_leave must follow. */
 static bool begin(const sp_recommender *r, sp_session *s, const sp_recommend_options *from, sp_recommend_options *to,
                   Error *e)
 {
@@ -114,7 +114,7 @@ bool sp_vectors(const sp_recommender *r, sp_session *s, sp_role role, const int3
     sp_recommend_options none;
     if (!begin(r, s, NULL, &none, e))
         return false;
-    bool ok = role == SP_USERS || role == SP_ITEMS || fail(e, SP_USAGE, "role: %d is no sp_role", (int)role);
+    bool ok = role == SP_USERS || role == SP_ITEMS || fail(e, SP_USAGE, "role: %d is not an sp_role", (int)role);
     return session_leave(s, ok && trained_vectors(r->trained, role == SP_ITEMS, numbers, n, out, e));
 }
 

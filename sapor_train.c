@@ -1,4 +1,4 @@
-/* sapor_train.c: the public functions of sapor.h that split, train and evaluate from arrays in memory. */
+/* sapor_train.c: the public functions that split, train and evaluate with arrays in memory. */
 // flags: -Os
 #include "sapor_objects.h"
 
@@ -39,14 +39,14 @@ bool sp_split(const sp_interactions *x, size_t users, size_t items, const sp_spl
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-typedef struct Telling {
+typedef struct EventReport {
     const sp_train_options *o;
     Arena *arena;
-    const char **names; /* of figures; NULL before the first */
+    const char **names; /* of figures; NULL until the first evaluation */
     size_t count;
-} Telling;
+} EventReport;
 
-static bool name_figures(Telling *t, const Scores *s, Error *e)
+static bool name_figures(EventReport *t, const Scores *s, Error *e)
 {
     char name[SCORE_NAME_BYTES];
     t->count = s->metrics * s->cutoffs;
@@ -57,9 +57,9 @@ static bool name_figures(Telling *t, const Scores *s, Error *e)
     return t->names != NULL;
 }
 
-static bool tell(void *arg, const TrainEvent *from, Error *e)
+static bool report_event(void *arg, const TrainEvent *from, Error *e)
 {
-    Telling *t = arg;
+    EventReport *t = arg;
     if (!t->o->progress || (from->kind != TRAIN_BATCH && from->kind != TRAIN_EPOCH && from->kind != TRAIN_NOTE &&
                             from->kind != TRAIN_MAKE))
         return true;
@@ -98,20 +98,20 @@ static bool read_train(const sp_data *data, const sp_train_options *options, sp_
     return true;
 }
 
-/* The run computes on the session; what stays of it is in the recommender's memory. */
+/* Trains on the session's device. The result is in the memory of the recommender. */
 static bool train(sp_session *s, sp_recommender *r, const sp_data *data, const sp_train_options *o, Arena *a, Error *e)
 {
     DataSet d;
     TrainResult result = {0};
-    Telling telling = {.o = o, .arena = a};
+    EventReport report = {.o = o, .arena = a};
     TrainConfig c = {.model = o->model,
                      .given = &d,
                      .set = o->settings,
                      .set_count = o->setting_count,
                      .out = o->out,
                      .seed = o->seed,
-                     .visit = tell,
-                     .arg = &telling};
+                     .visit = report_event,
+                     .arg = &report};
     if (!o->out && !(c.keep = r->trained = trained_new(&r->device, e)))
         return false;
     return dataset_make(&d, data, a, e) && train_run(&s->device, &c, &result, a, e) &&
@@ -158,7 +158,7 @@ static bool read_measures(const sp_measures *from, sp_measures *m, EvalConfig *c
     return measures_check(c, a, e);
 }
 
-/* The caller has room for a figure of each metric. */
+/* Copies the figures. The caller has room for one figure per metric and cutoff. */
 static bool put_figures(const Scores *s, const EvalConfig *c, double *figures, Error *e)
 {
     if (ALL_METRICS && s->metrics != c->metric_count)
@@ -192,11 +192,11 @@ bool sp_evaluate(const sp_recommender *r, sp_session *s, const sp_interactions *
            session_enter(s, e) && session_leave(s, evaluate(r, s, truth, m, figures, e));
 }
 
-/* Each user once, items in range and each once in a list. */
+/* Checks that each user occurs once, and that items are in range and distinct in a list. */
 static bool check_lists(const Lists *l, int64_t users, int64_t items, Arena *a, Error *e)
 {
     bool *seen = NEW(a, bool, users, e);
-    int64_t *row_of = NEW(a, int64_t, items, e); /* the last row that has the item, from 1 */
+    int64_t *row_of = NEW(a, int64_t, items, e); /* the last row that contains the item, from 1 */
     if (!seen || !row_of)
         return false;
     for (int64_t i = 0; i < l->n; i++) {

@@ -1,6 +1,7 @@
-/* base/draw.h: what a draw is computed by, once for base/random.c and for the kernels of other devices: they give the
- * same bits. DRAW_FUNCTION is what stands before each function; it may be defined before this header is included. No
- * function fuses or reorders operations, and none calls a library but sqrt, which IEEE 754 rounds exactly. */
+/* base/draw.h: the functions that compute draws. They are shared by base/random.c and the kernels of other devices,
+ * which therefore give the same bits. DRAW_FUNCTION is the storage class of each function; it may be defined before
+ * this header is included. No function fuses or reorders operations. The only library function is sqrt, which IEEE 754
+ * rounds exactly. */
 #ifndef SAPOR_DRAW_H
 #define SAPOR_DRAW_H
 
@@ -28,7 +29,8 @@ DRAW_FUNCTION void philox_words(const uint32_t key[2], const uint32_t counter[4]
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-/* The key is the seed; the counter holds index, epoch, then purpose and attempt in one word: no two uses meet. */
+/* The key is the seed. The counter holds the index, the epoch, and one word of purpose and attempt. Therefore two uses
+ * never share numbers. */
 DRAW_FUNCTION void draw_words(Draw d, uint64_t index, uint32_t attempt, uint32_t out[4])
 {
     const uint32_t key[2] = {(uint32_t)d.seed, (uint32_t)(d.seed >> 32)};
@@ -37,7 +39,7 @@ DRAW_FUNCTION void draw_words(Draw d, uint64_t index, uint32_t attempt, uint32_t
     philox_words(key, counter, out);
 }
 
-/* Lemire 2019: the high half of x n, drawn again for the few x that would favour small results. */
+/* Lemire 2019: returns the high half of x n. The few x that would favour small results are drawn again. */
 DRAW_FUNCTION uint32_t below_of(Draw d, uint64_t index, uint32_t n)
 {
     uint32_t x[4], surplus = (uint32_t)-n % n; /* 2^32 mod n */
@@ -58,9 +60,13 @@ DRAW_FUNCTION float uniform_of(Draw d, uint64_t index)
     return (float)(x[0] >> 8) * 0x1p-24f;
 }
 
-/* x = 2^k m with m in [sqrt 1/2, sqrt 2); log m = 2 artanh s, s = (m - 1) / (m + 1), |s| < 0.172: eleven terms of
- * s^(2i+1) / (2i+1) leave 1e-17. ln 2 in two parts, the first with 20 zero bits at its end, so that k times it is
- * exact. */
+/* Natural logarithm. x = 2^k m, with m in [sqrt 1/2, sqrt 2).
+ *
+ *   s = (m - 1) / (m + 1),  |s| < 0.172
+ *   log m = 2 artanh s = 2 (s + s^3 / 3 + s^5 / 5 + ...)
+ *
+ * With the terms up to s^23 / 23 the error is 1e-17. ln 2 is the sum of two constants. The first constant ends in 20
+ * zero bits, so that its product with k is exact. */
 DRAW_FUNCTION double log_of(double x)
 {
     if (x != x || x < 0)
@@ -91,7 +97,8 @@ DRAW_FUNCTION double log_of(double x)
     return top + (2 * s + low);
 }
 
-/* Turns are exact: x less its nearest integer, then the nearest quarter; what is left is an angle of at most pi / 4. */
+/* cos(2 pi x). The reduction is exact: x minus its integer part, then minus the nearest quarter. The remaining angle is
+ * at most pi / 4. */
 DRAW_FUNCTION double cos2pi_of(double x)
 {
     if (x != x || x - x != 0)

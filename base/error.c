@@ -1,9 +1,10 @@
-/* base/error.c: one line that says what, where and what to do. */
+/* base/error.c: errors of one line: what is wrong, where, what to do. */
 #include "base/base.h"
 
 #include <stdlib.h>
 
-/* Makes the message one line of whole code points: cut where the buffer ended, control characters replaced. */
+/* Makes the message one line of whole code points. A code point that was cut at the end of the buffer is removed.
+ * Control characters and invalid bytes become '?'. */
 static void tidy(char *message)
 {
     size_t n = strlen(message), at = 0;
@@ -11,7 +12,7 @@ static void tidy(char *message)
         uint32_t code;
         size_t length = utf8_decode(message + at, n - at, &code);
         if (length == 0 && n == sizeof(((Error *)0)->message) - 1 && n - at < 4) {
-            message[at] = '\0'; /* the last character was cut in two */
+            message[at] = '\0'; /* vsnprintf cut the last character */
             return;
         }
         if (length == 0 || code < 0x20 || code == 0x7f) {
@@ -45,7 +46,7 @@ bool(fail_system)(Error *e, const char *path, const char *doing, int number)
     char text[128];
 #ifdef __GLIBC__
     const char *reason = strerror_r(number, text, sizeof text);
-#else /* POSIX's returns 0 */
+#else /* strerror_r of POSIX returns 0 */
     const char *reason = strerror_r(number, text, sizeof text) == 0 ? text : "unknown error";
 #endif
     return fail(e, SP_IO, "%s: cannot %s: %s", path, doing, reason);

@@ -1,4 +1,5 @@
-/* base/file.c: files, streams, maps and folders are opened and read here; out.c writes. Nothing else opens a file. */
+/* base/file.c: opens and reads files, streams, maps and folders. out.c writes. No other source file opens files; SQLite
+ * opens ledgers itself. */
 #include "base/base.h"
 
 #include <dirent.h>
@@ -36,8 +37,8 @@ static const char *kind_of(mode_t mode)
     return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-/* Opens to read and says what it is. Does not wait: a pipe without a writer would hold the caller for ever. -1 on
- * failure. */
+/* Opens a path for reading and returns the descriptor; *st describes it. Does not block: opening a pipe without a
+ * writer would otherwise wait forever. Returns -1 on failure. */
 static int open_any(const char *path, struct stat *st, Error *e)
 {
     int fd = descriptor_open(path, O_RDONLY | O_NONBLOCK, 0);
@@ -52,7 +53,7 @@ static int open_any(const char *path, struct stat *st, Error *e)
     return -1;
 }
 
-/* The same of a regular file; all else is refused. */
+/* Opens a regular file in the same way. Everything else is refused. */
 static int open_file(const char *path, struct stat *st, Error *e)
 {
     int fd = open_any(path, st, e);
@@ -65,8 +66,8 @@ static int open_file(const char *path, struct stat *st, Error *e)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Whether a pipe that gave nothing has ended: a process wrote to it and has closed it. Otherwise none has opened it so
- * far, or just did. */
+/* Reports whether an empty pipe has ended: a process wrote to it and has closed it. Otherwise no process has opened it
+ * yet, or one has just opened it. */
 static bool has_ended(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -79,17 +80,17 @@ static bool has_changed(int fd, const struct stat *st)
     return fstat(fd, &now) == 0 && now.st_size != st->st_size;
 }
 
-/* Reads until the end; `st` is what fstat said. What is not a regular file ends at a NUL byte too: a text with one is
- * refused anyway, and a stream without an end usually has one early. */
+/* Reads until the end; `st` is from fstat. Streams also end at a NUL byte: a text with a NUL byte is refused anyway,
+ * and an endless stream usually has one early. */
 static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const char *name, size_t max_bytes, Error *e)
 {
-    bool regular = S_ISREG(st->st_mode), sized = regular && st->st_size > 0; /* /proc says 0 */
+    bool regular = S_ISREG(st->st_mode), sized = regular && st->st_size > 0; /* files of /proc have the size 0 */
     size_t n = 0, size = sized ? (size_t)st->st_size : (size_t)1 << 16, limit = sized ? SIZE_MAX - 2 : STREAM_MOST;
     if (max_bytes)
         limit = MIN(limit, max_bytes);
     if (sized && size > limit)
         return fail(e, SP_FORMAT, "%s: is larger than %zu bytes, the limit for a file of this kind", name, limit);
-    size_t capacity = MIN(size, limit) + 2; /* the NUL, and room to see the end */
+    size_t capacity = MIN(size, limit) + 2; /* the NUL, and one byte to detect the end */
     double begun = now_seconds();
     char *buffer = arena_alloc(a, capacity, 1, e);
     while (buffer) {
@@ -144,7 +145,7 @@ bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e
     return ok;
 }
 
-/* Devices without an end are refused; a terminal and /dev/null have one. */
+/* Reads a file, a pipe, a terminal or /dev/null. Other devices are refused, because they may be endless. */
 static bool read_stream(Text *out, Arena *a, int fd, const struct stat *st, const char *name, size_t max_bytes,
                         Error *e)
 {
@@ -188,7 +189,7 @@ bool map_open(Map *m, const char *path, Error *e)
     bool ok = true;
     if (st.st_size > 0) {
         void *p = MAP_FAILED;
-        errno = EFBIG; /* more than an address can count, on 32 bits */
+        errno = EFBIG; /* if the file is larger than the address space of 32 bits */
         if ((uint64_t)st.st_size <= SIZE_MAX)
             p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
@@ -251,7 +252,7 @@ bool folder_exists(const char *path)
 
 bool folder_make(const char *path, Error *e)
 {
-    size_t n = strlen(path), made = 0; /* the length of the first folder that was made here */
+    size_t n = strlen(path), made = 0; /* the length of the first folder that this call made */
     char *partial = heap_alloc(NULL, n + 1);
     if (!partial)
         return fail_memory(e, n + 1, "a path");
@@ -264,13 +265,14 @@ bool folder_make(const char *path, Error *e)
         if (mkdir(partial, 0777) == 0) {
             made = made ? made : i;
         } else {
-            int why = errno; /* an existing parent may say EEXIST, EROFS or EACCES */
+            int why = errno; /* for an existing parent, mkdir may fail with EEXIST, EROFS or EACCES */
             ok = folder_exists(partial) ||
                  (file_exists(partial) ? fail(e, SP_IO, "%s: is a file, a folder is expected", partial)
                                        : fail_system(e, partial, "make the folder", why));
         }
     }
-    for (size_t i = strlen(partial); !ok && made && i >= made; i--) /* nothing is left of a path that cannot be made */
+    /* on failure, the folders that were made are removed */
+    for (size_t i = strlen(partial); !ok && made && i >= made; i--)
         if (partial[i] == '/' || partial[i] == '\0') {
             partial[i] = '\0';
             (void)rmdir(partial);
@@ -351,7 +353,7 @@ const char *path_folder(const char *path, Arena *a, Error *e)
     return n ? arena_strndup(a, path, n, e) : ".";
 }
 
-/* ---- which files are one --------------------------------------------------------------------- */
+/* ---- files with several names ---------------------------------------------------------------- */
 
 typedef struct FileId {
     dev_t device;

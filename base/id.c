@@ -1,4 +1,4 @@
-/* base/id.c: the one rule for ids. */
+/* base/id.c: checks and writes ids. base.h states the rule for ids. */
 #include "base/base.h"
 
 static const char *character_problem(uint32_t code)
@@ -8,7 +8,7 @@ static const char *character_problem(uint32_t code)
     case '\t': return "holds a tab";
     case '\n': return "holds a line end";
     case '\r': return "holds a carriage return";
-    case 0x2028: /* several programs end a line at these two */
+    case 0x2028: /* some programs end a line at these two */
     case 0x2029: return "holds a line separator (U+2028 or U+2029)";
     default: return code < 0x20 || (code >= 0x7f && code < 0xa0) ? "holds a control character" : NULL;
     }
@@ -49,7 +49,7 @@ bool id_check(Text id, const char *path, size_t line, Error *e)
     return fail(e, SP_FORMAT, "%s: the id \"%.*s\" %s; rename it", path, shown, id.p, problem);
 }
 
-/* One loop for both writers: calls put with pieces of the field. */
+/* Writes a field by calls of `put`, for both writers. */
 static bool put_field(Text field, bool (*put)(void *to, const char *p, size_t n, Error *e), void *to, Error *e)
 {
     if (!text_starts(field, "\""))

@@ -1,9 +1,10 @@
-/* base/index.c: texts to numbers and back. Open addressing, linear probing, at most half full. */
+/* base/index.c: maps texts to numbers and back. A hash table with open addressing and linear probing, at most half
+ * full. */
 #include "base/base.h"
 
 struct TextIndex {
     Arena *arena;
-    uint64_t seed; /* from an address: nobody outside can prepare keys that all collide */
+    uint64_t seed; /* from an address, which is unpredictable: no file can choose keys that all collide */
     Text *keys;
     size_t count, capacity;
     uint32_t *slots; /* number + 1; 0 is empty */
@@ -22,7 +23,7 @@ TextIndex *text_index_new(Arena *a, Error *e)
     return ix->slots ? ix : NULL;
 }
 
-/* The slot that holds key, or the empty one where it belongs. */
+/* Returns the slot of the key, or the empty slot where the key belongs. */
 static size_t slot_of(const TextIndex *ix, Text key)
 {
     size_t mask = ix->slot_count - 1, s = (size_t)hash_bytes(key.p, key.n, ix->seed) & mask;
@@ -31,7 +32,7 @@ static size_t slot_of(const TextIndex *ix, Text key)
     return s;
 }
 
-/* `count`: a power of two. */
+/* Makes a table of `count` slots, a power of two, and inserts all keys. */
 static bool new_slots(TextIndex *ix, size_t count, Error *e)
 {
     uint32_t *slots = NEW(ix->arena, uint32_t, count, e);
@@ -46,8 +47,8 @@ static bool new_slots(TextIndex *ix, size_t count, Error *e)
 
 static bool double_slots(TextIndex *ix, Error *e)
 {
-    size_t wanted;
-    return size_mul(ix->slot_count, 2, &wanted) ? new_slots(ix, wanted, e) : fail_memory(e, SIZE_MAX, "an index");
+    size_t doubled;
+    return size_mul(ix->slot_count, 2, &doubled) ? new_slots(ix, doubled, e) : fail_memory(e, SIZE_MAX, "an index");
 }
 
 bool text_index_reserve(TextIndex *ix, size_t n, Error *e)

@@ -1,19 +1,19 @@
-/* base/json.c: a strict RFC 8259 reader for files that may be hostile or huge. json_write.c writes. */
+/* base/json.c: a strict reader of JSON (RFC 8259), for files that are untrusted or very large. json_write.c writes. */
 #include "base/base.h"
 
 #include <math.h>
 
 enum { MAX_DEPTH = 64, SLAB = 64, SMALL = 8 };
 
-/* What the tree of the first n bytes may take beside its texts, which take n. A value takes 80 bytes, the index of a
- * big object 16 to 32 a key, so only lists of very short values reach this: no file that is read here has 400,000 of
- * them. */
+/* Returns the memory limit of the tree for the first n bytes, without its texts. A value takes 80 bytes, the index of a
+ * large object 16 to 32 bytes per key. Only lists of very short values reach the limit: no file that Sapor reads has
+ * 400,000 of them. */
 static size_t tree_limit(size_t n)
 {
     return ((size_t)32 << 20) + 14 * MIN(n, (SIZE_MAX >> 4) - ((size_t)32 << 20));
 }
 
-/* Children of a container with more than SMALL of them: an array's in order, an object's as a hash table. */
+/* The children of a container that has more than SMALL of them: an array in order, or the hash table of an object. */
 typedef struct JsonIndex {
     uint64_t seed;
     size_t mask;
@@ -25,14 +25,14 @@ typedef struct Parser {
     Error *e;
     const char *name, *begin, *p, *end, *line_start;
     uint32_t line;
-    char *text; /* where the next unescaped string goes: no string grows, so the source's length is enough for all */
+    char *text; /* place of the next unescaped string; it never needs more than the length of the source */
     Json *slab;
     size_t slab_left, taken;   /* taken: bytes of the tree */
-    const char *const *folded; /* NULL: nothing is */
-    size_t text_left;          /* where something is folded: bytes at `text` */
+    const char *const *folded; /* NULL: nothing is folded */
+    size_t text_left;          /* free bytes at `text`, if something is folded */
 } Parser;
 
-typedef struct JsonFold { /* of a folded container: what is between its brackets */
+typedef struct JsonFold { /* of a folded container: the text between its brackets */
     const char *name, *begin, *end, *line_start;
     uint32_t line;
     size_t longest; /* bytes of its longest child */
@@ -80,7 +80,7 @@ static Json *new_node(Parser *s)
     return j;
 }
 
-/* Four hexadecimal digits at p; -1 if they are not. */
+/* Returns the value of four hexadecimal digits at p, or -1. */
 static int32_t hex4(const char *p, const char *end)
 {
     if (end - p < 4)
@@ -98,7 +98,7 @@ static int32_t hex4(const char *p, const char *end)
     return value;
 }
 
-/* \uXXXX, or two of them that make one code point; s->p is behind the u. */
+/* Reads \uXXXX, or two of them that make one code point. s->p is after the u. */
 static bool read_code(Parser *s, const char *begin)
 {
     int32_t high = hex4(s->p, s->end);
@@ -117,7 +117,7 @@ static bool read_code(Parser *s, const char *begin)
     return true;
 }
 
-/* Behind the string that begins at p, or the end. */
+/* Returns the position after the string that begins at p, or the end. */
 static const char *skip_string(const char *p, const char *end)
 {
     for (p++; p < end && *p != '"'; p++)
@@ -125,7 +125,7 @@ static const char *skip_string(const char *p, const char *end)
     return p < end ? p + 1 : end;
 }
 
-/* Room for n bytes at `text`. Where nothing is folded there is enough. */
+/* Makes room for n bytes at `text`. If nothing is folded, the room is already there. */
 static bool text_room(Parser *s, size_t n)
 {
     enum { PIECE = 1 << 16 };
@@ -245,7 +245,7 @@ static bool duplicate(Parser *s, const Json *j)
                 (int)MIN(j->key.n, (size_t)200), j->key.p);
 }
 
-/* A container is complete: index a big one, refuse a key that comes twice. */
+/* Completes a container: indexes a large one, and refuses duplicate keys. */
 static bool close_container(Parser *s, Json *j)
 {
     bool object = j->type == JSON_OBJECT;
@@ -265,7 +265,7 @@ static bool close_container(Parser *s, Json *j)
     if (!ix)
         return false;
     ix->mask = slots - 1;
-    ix->seed = (uint64_t)(uintptr_t)ix; /* not to be known outside: keys cannot be prepared to collide */
+    ix->seed = (uint64_t)(uintptr_t)ix; /* unpredictable: no file can choose keys that all collide */
     j->index = ix;
     size_t i = 0;
     for (const Json *child = j->first; child; child = child->next) {
@@ -277,7 +277,7 @@ static bool close_container(Parser *s, Json *j)
     return true;
 }
 
-/* One value at s->p, containers opened but not filled. */
+/* Reads one value at s->p. Containers are opened but not filled. */
 static bool read_value(Parser *s, Json *j)
 {
     char c = s->p < s->end ? *s->p : '\0';
@@ -297,7 +297,7 @@ static bool read_value(Parser *s, Json *j)
     return read_word(s, j);
 }
 
-/* The next child of `parent`: a key and colon in an object, then a value. */
+/* Reads the next child of `parent`: in an object a key and a colon, then a value. */
 static Json *read_child(Parser *s, const Json *parent)
 {
     Json *j = new_node(s);
@@ -331,7 +331,7 @@ static bool is_folded(const Parser *s, const Json *j)
     return s->folded[i];
 }
 
-/* From behind the opening bracket of j to behind the closing one: brackets, strings and commas alone are looked at. */
+/* Skips a folded container, from after its opening bracket to after its closing bracket. */
 static bool fold(Parser *s, Json *j)
 {
     JsonFold *f = NEW(s->arena, JsonFold, 1, s->e);
@@ -362,7 +362,7 @@ static bool fold(Parser *s, Json *j)
     for (const char *q = f->begin; q < p; q++) {
         bool blank = *q == ' ' || *q == '\t' || *q == '\r' || *q == '\n';
         if (q == f->end && j->count == 1)
-            j->count = 0; /* no child but blanks */
+            j->count = 0; /* only white space: no child */
         if (!blank)
             break;
     }
@@ -374,7 +374,7 @@ static bool fold(Parser *s, Json *j)
     return true;
 }
 
-/* One value with all that is in it, as a child of `parent`, or of none. */
+/* Reads a complete value, as a child of `parent` or at the top (NULL). */
 static const Json *read_tree(Parser *s, const Json *parent)
 {
     struct {
@@ -394,7 +394,7 @@ static const Json *read_tree(Parser *s, const Json *parent)
             open[depth].box = j;
             open[depth++].last = NULL;
         }
-        for (bool more = true; more;) { /* close what ends here, until a next child follows */
+        for (bool more = true; more;) { /* close the containers that end here, until another child follows */
             if (depth == 0)
                 return root;
             skip_space(s);
@@ -474,8 +474,8 @@ struct JsonItems {
     Parser s;
     Json *slab; /* the first SLAB nodes of each child */
     char *text;
-    size_t used;    /* of them by the last child */
-    Arena *scratch; /* further nodes */
+    size_t used;    /* nodes of `slab` that the last child uses */
+    Arena *scratch; /* more nodes */
     bool begun;
 };
 
@@ -549,11 +549,11 @@ const Json *json_get(const Json *object, const char *key)
 {
     if (!object || object->type != JSON_OBJECT || object->folded)
         return NULL;
-    Text wanted = text_of(key);
+    Text name = text_of(key);
     if (object->index)
-        return *slot_of((JsonIndex *)(uintptr_t)object->index, wanted);
+        return *slot_of((JsonIndex *)(uintptr_t)object->index, name);
     for (const Json *j = object->first; j; j = j->next)
-        if (text_equal(j->key, wanted))
+        if (text_equal(j->key, name))
             return j;
     return NULL;
 }

@@ -1,10 +1,10 @@
-/* base/json_write.c: the one writer of JSON. Commas, quotes and escapes are its own work. */
+/* base/json_write.c: the only writer of JSON. It adds commas, quotes and escapes. */
 #include "base/base.h"
 
 static void pass_on(JsonWriter *w, const char *text, size_t n)
 {
     if (w->out) {
-        Error ignored = {0}; /* the Out keeps it */
+        Error ignored = {0}; /* the Out keeps the error */
         out_write(w->out, text, n, &ignored);
     } else {
         fwrite(text, 1, n, w->to);
@@ -29,8 +29,8 @@ static void put(JsonWriter *w, const char *text, size_t n)
     }
 }
 
-/* Bytes that are not UTF-8 (a file's name may have some) become U+FFFD: what is written can always be read. The bytes
- * from `run` to i are written as they are. */
+/* Writes a string in quotes. Bytes that are not UTF-8 (file names may have some) become U+FFFD, so that every reader
+ * accepts the output. The bytes from `run` to i are written unchanged. */
 static void put_quoted(JsonWriter *w, Text t)
 {
     put(w, "\"", 1);
@@ -62,7 +62,7 @@ static void put_line(JsonWriter *w, int indent)
         put(w, blanks, 1 + (size_t)indent);
 }
 
-/* What stands before a value: a comma unless it is the first, its line, its key. */
+/* Writes everything before a value: a comma unless it is the first, a line end, the key. */
 static void put_key(JsonWriter *w, const char *key)
 {
     if (w->depth) {

@@ -9,8 +9,8 @@
 #define __SANITIZE_ADDRESS__ 1
 #endif
 #endif
-/* Under the address sanitizer what an arena has not handed out is poisoned, with a gap behind every piece, so that an
- * overrun inside a block is found like one on the heap. */
+/* Under the address sanitizer, unused memory of an arena is poisoned, and a gap follows every allocation. An overrun
+ * inside a block is therefore reported like one on the heap. */
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #define HIDE(p, n) __asan_poison_memory_region((p), (n))
@@ -50,8 +50,8 @@ bool size_add(size_t a, size_t b, size_t *sum)
     return !__builtin_add_overflow(a, b, sum);
 }
 
-/* Asks for large pages under a large block: a hundredth of the page faults, and fewer misses of the address cache. No
- * more than advice. */
+/* Requests large pages for a large block: about 1 % of the page faults, and fewer TLB misses. The system may ignore the
+ * request. */
 static void advise_large_pages(unsigned char *raw, size_t bytes)
 {
 #ifdef MADV_HUGEPAGE
@@ -64,8 +64,8 @@ static void advise_large_pages(unsigned char *raw, size_t bytes)
 #endif
 }
 
-/* A caller's heap promises alignment for C types only, so up to 64 bytes more are asked of it; the byte before the
- * result holds how far it was moved. */
+/* A caller's heap aligns memory for C types only. Therefore up to 64 bytes more are allocated and the result is moved
+ * to a multiple of 64. The byte before the result contains the distance. */
 void *heap_alloc(const Heap *heap, size_t bytes)
 {
     size_t whole;
@@ -101,10 +101,10 @@ void memory_show(const void *p, size_t bytes)
     SHOW(p, bytes);
 }
 
-/* A block's memory follows its header, which fills one cache line. */
+/* The memory of a block follows its header. The header fills one cache line. */
 typedef struct Block {
     struct Block *next;
-    size_t bytes; /* behind the header */
+    size_t bytes; /* after the header */
     char pad[ALIGN - sizeof(void *) - sizeof(size_t)];
 } Block;
 
@@ -112,7 +112,7 @@ typedef struct AtEnd AtEnd;
 struct AtEnd {
     void (*end)(void *p);
     void *p;
-    const Block *block; /* the arena behind it: it is gone where a rewind goes before that */
+    const Block *block; /* the position in the arena after this entry: a rewind to an earlier position calls `end` */
     size_t used;
     AtEnd *next;
 };
@@ -122,7 +122,7 @@ struct Arena {
     AtEnd *ends; /* the newest first */
     Heap copy;
     size_t max_bytes, bytes;
-    Block *first, *current; /* current NULL: nothing is in use; blocks behind it are empty and wait */
+    Block *first, *current; /* current NULL: nothing is in use. The blocks after it are empty and are reused */
     size_t used;            /* of current */
     bool full;
 };
@@ -141,14 +141,15 @@ Arena *arena_new(const Heap *heap, size_t max_bytes)
     return a;
 }
 
-/* Where `bytes` fit in block b from offset `used` on; SIZE_MAX if they do not. */
+/* Returns the offset, at or after `used`, where `bytes` fit in block b; SIZE_MAX if they do not fit. */
 static size_t place(const Block *b, size_t used, size_t bytes, size_t align)
 {
     size_t at = (used + align - 1) & ~(align - 1);
     return at <= b->bytes && bytes <= b->bytes - at ? at : SIZE_MAX;
 }
 
-/* The next block with room for `bytes`, empty: the nearest that waits, else a new one. */
+/* Returns an empty block with room for `bytes`: the first kept block that is large enough, otherwise a new block. The
+ * block is linked after the current block. */
 static Block *next_block(Arena *a, size_t bytes, size_t align, Error *e)
 {
     Block **after = a->current ? &a->current->next : &a->first, *b;
@@ -196,7 +197,7 @@ static void *alloc(Arena *a, size_t bytes, size_t align, Error *e)
     }
     char *p = (char *)(b + 1) + at;
     a->current = b;
-    a->used = at + MAX(whole, (size_t)1); /* even nothing has an address of its own */
+    a->used = at + MAX(whole, (size_t)1); /* 0 bytes get a distinct address too */
     SHOW(p, bytes);
     return memset(p, 0, bytes);
 }
@@ -264,15 +265,15 @@ void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t s
 {
     if (count < *capacity)
         return items;
-    size_t wanted;
-    if (!size_mul(MAX(*capacity, (size_t)8), 2, &wanted))
-        wanted = SIZE_MAX;
-    void *grown = arena_alloc(a, wanted, size, e);
+    size_t larger;
+    if (!size_mul(MAX(*capacity, (size_t)8), 2, &larger))
+        larger = SIZE_MAX;
+    void *grown = arena_alloc(a, larger, size, e);
     if (!grown)
         return NULL;
     if (count)
         memcpy(grown, items, count * size);
-    *capacity = wanted;
+    *capacity = larger;
     return grown;
 }
 
@@ -291,7 +292,7 @@ bool arena_at_end(Arena *a, void (*end)(void *p), void *p, Error *e)
     return true;
 }
 
-/* Ends what is behind the mark. */
+/* Calls the `end` functions of all entries after the mark. */
 static void end_behind(Arena *a, ArenaMark mark)
 {
     for (AtEnd *x = a->ends; x; x = a->ends) {
@@ -308,7 +309,7 @@ static void end_behind(Arena *a, ArenaMark mark)
 void arena_rewind(Arena *a, ArenaMark mark)
 {
     end_behind(a, mark);
-#ifdef __SANITIZE_ADDRESS__ /* what follows the mark is handed out no more */
+#ifdef __SANITIZE_ADDRESS__ /* memory after the mark is unused again */
     size_t from = mark.block ? mark.used : 0;
     for (Block *b = mark.block ? mark.block : a->first; b; b = b->next, from = 0)
         HIDE((char *)(b + 1) + from, b->bytes - from);

@@ -1,4 +1,4 @@
-/* base/out.c: files that appear whole or not at all, alone or several together, and locks on folders. */
+/* base/out.c: output files that appear completely or not at all, alone or as a set, and locks of folders. */
 // flags: -Os
 #include "base/base.h"
 
@@ -15,14 +15,14 @@
 enum { BUFFER = 1 << 16 };
 struct Out {
     const Heap *heap;
-    Arena *arena;                          /* this struct's texts and buffer */
+    Arena *arena;                          /* of this struct's texts and buffer */
     const char *path, *temporary, *folder; /* temporary NULL: a device or pipe, written directly */
     int fd;
-    bool is_own; /* the temporary file is there and locked */
+    bool is_own; /* the temporary file exists and is locked by this Out */
     bool unsynced;
     size_t filled;
     char *buffer;
-    Error error; /* the first failure: nothing can be committed after it */
+    Error error; /* the first failure: after it, a commit fails */
 };
 
 static bool sync_retry(int fd)
@@ -34,8 +34,8 @@ static bool sync_retry(int fd)
     return result == 0;
 }
 
-/* Signals that end the command come before or after a temporary file and its name in the handler's list change, not in
- * between. */
+/* Blocks the signals that end the command. A temporary file and its entry in the list of the signal handler then change
+ * together. */
 static void hold_signals(sigset_t *old)
 {
     sigset_t ends;
@@ -54,8 +54,8 @@ static void release_signals(const sigset_t *old)
         pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
-/* Removes what has the temporary file's name, left by a process that died: nobody has it locked. Nothing is written
- * into it, as the name may be a link to something else. False where it stays. */
+/* Removes a file with the temporary name that a killed process left behind: no process holds its lock. Nothing is
+ * written to it, because it may be a link to another file. Returns false if the file remains. */
 static bool remove_leftover(const Out *o, Error *e)
 {
     struct stat here, there;
@@ -73,14 +73,15 @@ static bool remove_leftover(const Out *o, Error *e)
         fail(e, SP_IO, "%s: has the name of a temporary file, but is not a regular file; remove it", o->temporary);
     else if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         fail(e, SP_IO, "%s: is being written by another process or thread", o->path);
-    else /* whoever held the lock may have renamed the file since it was opened here */
+    else /* the process that held the lock may have renamed the file after it was opened here */
         ok = lstat(o->temporary, &there) != 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev ||
              unlink(o->temporary) == 0 || errno == ENOENT || fail_system(e, o->temporary, "remove", errno);
     close(fd);
     return ok;
 }
 
-/* Makes FOLDER/.NAME.tmp and locks it: the file is new, so that no planted link is written through. */
+/* Makes FOLDER/.NAME.tmp and locks it. The file must be new (O_EXCL), so that nothing is written through a link that
+ * someone placed there. */
 static bool make_temporary(Out *o, Error *e)
 {
     enum { TRIES = 1000 };
@@ -94,7 +95,7 @@ static bool make_temporary(Out *o, Error *e)
                 return false;
             continue;
         }
-        /* before the lock, another process may take the file for a leftover and remove it */
+        /* before this lock, another process may remove the file as a leftover */
         bool refused = flock(o->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
         if (!refused && fstat(o->fd, &here) == 0 && lstat(o->temporary, &there) == 0 && here.st_ino == there.st_ino &&
             here.st_dev == there.st_dev) {
@@ -118,7 +119,7 @@ static bool open_temporary(Out *o, Error *e)
     return ok;
 }
 
-/* Opens what is no regular file: a pipe, a device. A pipe without a reader is waited for, some seconds long. */
+/* Opens a pipe or a character device. Waits up to PIPE_SECONDS for the reader of a pipe. */
 static bool open_stream(Out *o, const char *path, mode_t mode, Error *e)
 {
     if (!S_ISCHR(mode) && !S_ISFIFO(mode))
@@ -139,7 +140,7 @@ static void out_close(Out *o)
     arena_free(o->arena);
 }
 
-/* The end without a commit: what was written goes. */
+/* Frees o without a commit and removes the temporary file. */
 static void out_drop(Out *o)
 {
     if (o->is_own) {
@@ -167,7 +168,8 @@ static Out *out_new(const Heap *heap, const char *path, Error *e)
     return o;
 }
 
-/* What `path` names through links, so that the link stays and its target is replaced, or made where there is none. */
+/* Follows links and returns the path that they lead to. The link stays, and its target is replaced, or made if it does
+ * not exist. */
 static const char *through_links(Arena *a, const char *path, Error *e)
 {
     enum { MOST_LINKS = 40 };
@@ -321,7 +323,7 @@ bool out_printf(Out *o, Error *e, const char *format, ...)
     return ok;
 }
 
-/* Makes the new name itself durable. A file system that cannot sync folders has done what it can. */
+/* Syncs the folder, so that the new name is durable. If the file system cannot sync folders, this is not an error. */
 static bool sync_folder(Out *o)
 {
     if (!o->temporary || o->unsynced)
@@ -334,7 +336,7 @@ static bool sync_folder(Out *o)
     return ok;
 }
 
-/* All of it on the disk, still under its other name. */
+/* Writes everything to the disk, still under the temporary name. */
 static bool out_settle(Out *o)
 {
     return out_flush(o) &&
@@ -364,7 +366,7 @@ static bool sync_folders(Out *const *set, size_t from, size_t n)
     return ok;
 }
 
-/* The old file goes. */
+/* Removes the old file. */
 static bool out_vanish(Out *o)
 {
     return !o->temporary || unlink(o->path) == 0 || errno == ENOENT || fail_system(&o->error, o->path, "remove", errno);
@@ -382,7 +384,7 @@ static bool commit_all(Out *const *set, size_t n)
     for (size_t i = n; ok && i > 1; i--)
         ok = out_appear(set[i - 1]);
     ok = ok && sync_folders(set, 1, n) && (n == 0 || (out_appear(set[0]) && sync_folder(set[0])));
-    /* neither set is whole any more: none is left */
+    /* neither set is complete: all of its files are removed */
     for (size_t i = 0; !ok && gone > 0 && set[0]->is_own && i < n; i++)
         if (set[i]->temporary)
             unlink(set[i]->path);
@@ -398,7 +400,7 @@ bool out_commit_set(Out **set, size_t n, Error *e)
     bool ok = commit_all(set, kept);
     for (size_t i = 0; i < kept; i++) {
         if (!ok)
-            out_fail(set[i], e); /* says nothing where the fault is another's */
+            out_fail(set[i], e); /* no effect if the failure belongs to another file */
         out_drop(set[i]);
     }
     return ok;
@@ -423,8 +425,7 @@ void out_discard(Out *o)
         out_drop(o);
 }
 
-/* Opens FOLDER/NAME; the lock is the caller's to take. Nothing is written into it, and a planted link is not
- * followed. */
+/* Opens FOLDER/NAME; the caller takes the lock. Nothing is written to the file, and a link is not followed. */
 static bool lock_open(FolderLock *l, const char *folder, const char *name, Error *e)
 {
     struct stat st;
@@ -463,8 +464,9 @@ bool folder_lock(FolderLock *l, const char *folder, Error *e)
     return flock(l->fd, LOCK_EX | LOCK_NB) == 0 || lock_refused(l, folder, errno, e);
 }
 
-/* A group is a byte of a file, locked for reading by each of its runs; one that finds another byte locked goes away.
- * Each locks before it looks: of two groups that come at once none may stay, but never both. */
+/* A group is the byte at the offset `group` of a file. Each of its runs holds a read lock on this byte. A run that
+ * finds another byte locked fails. Each run takes its lock before it looks for others: if two groups start at the same
+ * time, both may fail, but both cannot continue. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e)
 {
     struct flock own = {.l_type = F_RDLCK, .l_start = group, .l_len = 1}, below = {.l_type = F_WRLCK, .l_len = group},
@@ -473,7 +475,8 @@ bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e)
         return false;
     if (fcntl(l->fd, F_OFD_SETLK, &own) != 0 || fcntl(l->fd, F_OFD_GETLK, &below) != 0 ||
         fcntl(l->fd, F_OFD_GETLK, &above) != 0)
-        return errno == EINVAL || lock_refused(l, folder, errno, e); /* EINVAL: a system that knows no such locks */
+        /* EINVAL: the system does not support these locks */
+        return errno == EINVAL || lock_refused(l, folder, errno, e);
     return (below.l_type == F_UNLCK && above.l_type == F_UNLCK) || lock_refused(l, folder, EWOULDBLOCK, e);
 }
 
@@ -484,8 +487,8 @@ void folder_unlock(FolderLock *l)
     l->fd = -1;
 }
 
-/* Whether the file that is locked still has its name: lock_drop of another process may have removed it between our open
- * and our lock. */
+/* Reports whether the locked file still has its name. lock_drop of another process may have removed the name between
+ * the open and the lock here. */
 static bool lock_is_named(const FolderLock *l, const char *path)
 {
     struct stat here, there;

@@ -1,13 +1,13 @@
-/* base/pool.c: threads that share out numbered tasks.
+/* base/pool.c: a pool of threads that run numbered tasks.
  *
- * `job` counts up: odd while a job is open, even while none is. A worker that sees a new odd number enters (adds itself
- * to `inside`), looks at `job` again, and works only if the number still stands; the caller closes the job when no task
- * is left, then waits until nobody is inside. So a worker that wakes too late holds nobody up, and none reads a job
- * that is being replaced. Idle workers spin for a moment, then sleep: regions of 20 microseconds that follow each other
- * pay off.
+ * `job` is a counter: odd while a job is open, even while no job is. A worker that finds a new odd number adds itself
+ * to `inside`, then reads `job` again and works only if the number is unchanged. When no task is left, the caller
+ * closes the job and waits until no worker is inside. Therefore the caller does not wait for a worker that wakes too
+ * late, and no worker reads a job while it is being replaced. Idle workers spin for SPIN_SECONDS, then sleep: parallel
+ * regions of 20 microseconds in close succession are then still faster than one thread.
  *
- * A traced pool notes what each thread does; tasks shorter than SPAN_SECONDS share a span, so that noting costs little
- * of their time. */
+ * A traced pool records what each thread does. Consecutive tasks shorter than SPAN_SECONDS share a span, so that
+ * recording takes little of their time. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -27,23 +27,23 @@ typedef struct Worker {
 
 struct Pool {
     _Alignas(64) _Atomic uint64_t job;
-    _Alignas(64) _Atomic size_t next; /* task to be claimed */
-    _Alignas(64) _Atomic int inside;  /* workers that may look at the job */
+    _Alignas(64) _Atomic size_t next; /* the next task */
+    _Alignas(64) _Atomic int inside;  /* workers that may read the job */
     _Alignas(64) _Atomic int sleepers;
-    _Atomic bool caller_sleeps, stop, taken; /* taken: some thread is in pool_run */
+    _Atomic bool caller_sleeps, stop, taken; /* taken: a thread is in pool_run */
     PoolTask *fn;
     void *arg;
     size_t tasks;
-    Trace *trace; /* NULL: nothing is noted */
+    Trace *trace; /* NULL: nothing is recorded */
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     const Heap *heap;
     Heap heap_copy;
-    int threads, started; /* threads includes the caller's */
+    int threads, started; /* threads includes the calling thread */
     Worker *workers;
 };
 
-/* Which pool's task this thread is in: a call from inside one must not wait for its own pool. */
+/* The pool whose task this thread runs: a call from inside a task must not wait for its own pool. */
 static _Thread_local struct {
     const Pool *pool;
     int worker;
@@ -58,14 +58,14 @@ static inline void relax(void)
 #endif
 }
 
-/* A job's number if it is open and not the one seen last, else 0. */
+/* Returns the number of the job if it is open and not the one seen last, otherwise 0. */
 static uint64_t open_job(Pool *p, uint64_t seen)
 {
     uint64_t job = atomic_load(&p->job);
     return (job & 1) && job != seen ? job : 0;
 }
 
-/* waited: what this thread did before, from begun on; or wait NULL */
+/* Runs tasks and records them. waited: what this thread did before, and since when; wait NULL: nothing. */
 static void work_traced(Pool *p, int worker, TraceSpan waited)
 {
     TraceSpan spans[SPANS];
@@ -129,7 +129,7 @@ static void *worker_main(void *arg)
     Pool *p = w->pool;
     char name[16];
     snprintf(name, sizeof name, "sapor %d", w->number);
-    pthread_setname_np(pthread_self(), name); /* in perf, top and gdb */
+    pthread_setname_np(pthread_self(), name); /* the name in perf, top and gdb */
     uint64_t seen = 0;
     while (!atomic_load(&p->stop)) {
         TraceSpan waited = {.wait = "spinning"};
@@ -189,7 +189,8 @@ Pool *pool_new(const Heap *heap, int threads, Error *e)
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
     static const int FAULTS[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
-    /* signals are the main program's business, but a blocked fault would end the process past its handler */
+    /* Signals are handled by the main program's threads, except faults: a blocked fault would end the process without
+     * its handler. */
     sigset_t all, old;
     sigfillset(&all);
     for (size_t i = 0; i < COUNT(FAULTS); i++)
@@ -198,7 +199,8 @@ Pool *pool_new(const Heap *heap, int threads, Error *e)
     pthread_attr_t attributes;
     size_t stack = 0;
     int failed = pthread_attr_init(&attributes);
-    if (!failed && !pthread_attr_getstacksize(&attributes, &stack) && stack < LEAST_STACK) /* musl: 128 KB */
+    /* the default of musl is 128 KB */
+    if (!failed && !pthread_attr_getstacksize(&attributes, &stack) && stack < LEAST_STACK)
         pthread_attr_setstacksize(&attributes, LEAST_STACK);
     for (; p->started < threads - 1 && !failed; p->started += !failed) {
         Worker *w = &p->workers[p->started];
@@ -247,7 +249,7 @@ void pool_run(Pool *p, size_t tasks, PoolTask *fn, void *arg)
     p->arg = arg;
     p->tasks = tasks;
     atomic_store(&p->next, 0);
-    atomic_fetch_add(&p->job, 1); /* open */
+    atomic_fetch_add(&p->job, 1); /* the job is open */
     int sleepers = atomic_load(&p->sleepers);
     if (sleepers > 0) {
         pthread_mutex_lock(&p->lock);
@@ -259,7 +261,7 @@ void pool_run(Pool *p, size_t tasks, PoolTask *fn, void *arg)
         pthread_mutex_unlock(&p->lock);
     }
     work(p, 0, (TraceSpan){0});
-    atomic_fetch_add(&p->job, 1); /* closed */
+    atomic_fetch_add(&p->job, 1); /* the job is closed */
     TraceSpan waited = {.begun = p->trace ? now_seconds() : 0, .wait = "waiting for workers"};
     wait_for_workers(p);
     if (p->trace && (waited.ended = now_seconds()) - waited.begun > 1e-6)

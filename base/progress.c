@@ -1,4 +1,4 @@
-/* base/progress.c: the clock, memory used so far, and how far a job has come. */
+/* base/progress.c: the clock, the peak of memory, and lines of progress. */
 // flags: -Os
 #include "base/base.h"
 
@@ -13,7 +13,7 @@ double now_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* VmHWM, not ru_maxrss: that one also counts the program which started this one, until exec. */
+/* Reads VmHWM, not ru_maxrss: ru_maxrss includes the program that started this process, up to exec. */
 size_t peak_rss_bytes(void)
 {
     Arena *a = arena_new(NULL, 0);
@@ -41,7 +41,7 @@ static void print_time(FILE *to, double seconds)
         fprintf(to, "%ld:%02ld", s / 60, s % 60);
 }
 
-/* `last`: the job is over, be it before its total. What cannot be counted says only how long it took. */
+/* Draws the line. `last`: the job has ended, perhaps before its total. A job without a count shows only the time. */
 static void draw(Progress *p, double now, bool last, const char *note)
 {
     enum { WIDTH = 24 };
@@ -91,7 +91,8 @@ void progress_step(Progress *p, double done, const char *note)
     if (!p->to)
         return;
     double now = now_seconds();
-    if (now - p->drawn >= (p->is_terminal ? 0.1 : MAX(10.0, 0.1 * (now - p->started)))) /* in a log, lines get rarer */
+    /* in a log, the intervals grow */
+    if (now - p->drawn >= (p->is_terminal ? 0.1 : MAX(10.0, 0.1 * (now - p->started))))
         draw(p, now, false, note);
 }
 

@@ -1,6 +1,6 @@
-/* base/random.c: numbers that are functions of what they are for (draw.h): Philox4x32-10 (Salmon et al., Parallel
- * Random Numbers: As Easy as 1, 2, 3, SC 2011), and MT19937 (Matsumoto and Nishimura 1998) where others' splits must be
- * met. */
+/* base/random.c: random numbers as functions of their purpose (draw.h). Philox4x32-10 (Salmon et al., Parallel Random
+ * Numbers: As Easy as 1, 2, 3, SC 2011), and MT19937 (Matsumoto and Nishimura 1998) to reproduce the splits of other
+ * programs. */
 #include "base/draw.h"
 
 void philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4])
@@ -58,7 +58,8 @@ void draw_subset(Draw d, uint64_t first, uint32_t of, uint32_t n, int32_t *out, 
         taken[out[i]] = false;
 }
 
-/* Orders positions whose 32-bit keys are equal by the draw's other words, so that ties favour nobody. */
+/* Compares positions whose 32-bit keys are equal, by the other words of their draws, so that the order of ties is
+ * random too. */
 static bool comes_before(Draw d, uint64_t i, uint64_t j)
 {
     uint32_t a[4], b[4];
@@ -78,7 +79,8 @@ void draw_shuffle(Draw d, uint32_t *items, size_t n, uint64_t *scratch)
         draw4(d, i, 0, x);
         from[i] = (uint64_t)x[0] << 32 | (uint32_t)i;
     }
-    for (int shift = 32; shift < 64; shift += 8) { /* radix sort by the upper half; four passes end where they began */
+    /* radix sort by the upper 32 bits; after four passes the result is in `from` */
+    for (int shift = 32; shift < 64; shift += 8) {
         size_t start[257] = {0};
         for (size_t i = 0; i < n; i++)
             start[(from[i] >> shift & 0xff) + 1]++;

@@ -1,4 +1,4 @@
-/* base/table.c: rows of fields between separators, as RFC 4180 has them. */
+/* base/table.c: reads rows of fields with separators (RFC 4180). */
 #include "base/base.h"
 
 Table table_open(Text content, char cut, const char *name, Arena *a)
@@ -31,7 +31,7 @@ static bool add_field(Table *t, Text field, Error *e)
     return true;
 }
 
-/* The first separator of a text without quotes, or NULL. */
+/* Returns the first separator of a text without quotes, or NULL. */
 static const char *find_cut(const Table *t, Text text)
 {
     if (!text.n || !t->cut)
@@ -73,7 +73,7 @@ static bool cut_plain(Table *t, Text line, Error *e)
     }
 }
 
-/* The field in quotes at rest, which begins with one; *taken: its bytes up to the separator or the line's end. */
+/* Reads the quoted field at the start of `rest`. *taken: its bytes up to the separator or the line end. */
 static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *e)
 {
     size_t from = t->next, doubled = 0, i = 1;
@@ -119,11 +119,11 @@ static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *
     return true;
 }
 
-/* A row in which some field may be quoted; *taken: its bytes without the line's end. */
+/* Splits a row that may have quoted fields. *taken: its bytes without the line end. */
 static bool cut_quoted(Table *t, size_t *taken, Error *e)
 {
     Text rest = t->rest;
-    const char *end = rest.p; /* of the line that rest is in */
+    const char *end = rest.p; /* the end of the current line of `rest` */
     for (;;) {
         Text field;
         size_t n = 0;
@@ -178,7 +178,7 @@ static bool next_row(Table *t, bool fields, Error *e)
         if (quoted) {
             if (!cut_quoted(t, &taken, e))
                 return false;
-            taken += taken < t->rest.n; /* its \n */
+            taken += taken < t->rest.n; /* the \n */
         } else if (fields && !cut_plain(t, line, e)) {
             return false;
         }

@@ -1,4 +1,4 @@
-/* base/text.c: length-counted text, numbers, UTF-8. */
+/* base/text.c: texts with a length, numbers, UTF-8. */
 #include "base/base.h"
 
 #include <locale.h>
@@ -105,8 +105,9 @@ bool text_i64(Text a, int64_t *value)
     return true;
 }
 
-/* Up to 2^53 times or over a power of ten that a double holds exactly is one rounding (Clinger 1990), so most numbers
- * need no strtod. The rest goes through it in the C locale; 1,000 characters are more than any double needs (767). */
+/* Parses a number. If the digits are at most 2^53 and the power of ten is exact in a double, one product or quotient
+ * rounds correctly (Clinger 1990). This covers most numbers. The others use strtod in the C locale. 1,000 characters
+ * are more than any double needs (767). */
 bool text_f64(Text a, double *value)
 {
     static const double ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -211,7 +212,7 @@ bool utf8_valid(Text a, size_t *bad_at)
     while (i < a.n) {
         uint64_t eight;
         if (a.n - i >= 8 && (memcpy(&eight, a.p + i, 8), (eight & UINT64_C(0x8080808080808080)) == 0)) {
-            i += 8; /* mostly ASCII */
+            i += 8; /* eight ASCII bytes */
             continue;
         }
         uint32_t code;
@@ -228,7 +229,7 @@ bool utf8_valid(Text a, size_t *bad_at)
 
 /* ---- near words ------------------------------------------------------------------------------ */
 
-/* Levenshtein's distance with swaps of neighbours; row [3 (n + 1)]. */
+/* Returns Levenshtein's distance, in which a swap of neighbours counts 1. row [3 (n + 1)] is scratch, n = strlen(b). */
 static size_t word_distance(const char *a, const char *b, size_t *row)
 {
     size_t n = strlen(b);
@@ -251,7 +252,7 @@ static size_t word_distance(const char *a, const char *b, size_t *row)
     return last[n];
 }
 
-/* The distance of two words in any case; SIZE_MAX where they are not near, or memory is refused. */
+/* Returns the distance of two words, ignoring case. SIZE_MAX if they are not near, or if memory ran out. */
 static size_t near_distance(const char *word, const char *other, Arena *a)
 {
     enum { LONGEST = 64 };

@@ -1,4 +1,4 @@
-/* base/trace.c: what ran, for how long and how fast. Totals for --profile; single events for --trace. */
+/* base/trace.c: records which ops ran, for how long and how fast. Totals for --profile, single events for --trace. */
 #include "base/base.h"
 
 #include <pthread.h>
@@ -8,8 +8,8 @@
 typedef struct Event {
     const char *op; /* NULL: tasks of a pool */
     double begun, seconds, flops, bytes;
-    int thread; /* the system's number */
-    int worker; /* of a pool, its tasks and waits; -1: an op */
+    int thread; /* the thread id of the system */
+    int worker; /* tasks or waits of this worker of a pool; -1: an op */
 } Event;
 
 struct Trace {
@@ -20,7 +20,7 @@ struct Trace {
     TraceTotal *totals;
     size_t total_count, total_capacity;
     Event *events;
-    size_t event_count, event_capacity, lost; /* lost: for want of memory */
+    size_t event_count, event_capacity, lost; /* lost: events dropped because memory ran out */
 };
 
 Trace *trace_new(const Heap *heap, bool keep_events, Error *e)
@@ -109,7 +109,7 @@ void trace_spans(Trace *t, int worker, const TraceSpan *span, size_t n)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* ---- written --------------------------------------------------------------------------------- */
+/* ---- the trace file -------------------------------------------------------------------------- */
 
 static int by_begin(const void *a, const void *b)
 {
@@ -117,7 +117,8 @@ static int by_begin(const void *a, const void *b)
     return (x->begun > y->begun) - (x->begun < y->begun);
 }
 
-/* Whose tasks these are: the innermost op around their middle, on whichever thread. ops [n] by begin. */
+/* Returns the op that these tasks belong to: the innermost op that contains their middle, on any thread. ops [n] are
+ * sorted by their begin. */
 static const char *op_around(const Event *v, const Event *ops, size_t n)
 {
     enum { NESTED = 16 };
@@ -136,7 +137,7 @@ static const char *op_around(const Event *v, const Event *ops, size_t n)
     return "tasks";
 }
 
-/* Begins an event, up to its `args`. */
+/* Begins an event. Its `args` may follow. */
 static void begin_event(JsonWriter *w, const char *name, const char *category, const char *phase, long process)
 {
     json_object(w, NULL);
@@ -146,10 +147,10 @@ static void begin_event(JsonWriter *w, const char *name, const char *category, c
     json_members(w, "ph %s pid %lld", phase, (long long)process);
 }
 
-/* Closes its args too. */
+/* Closes the event and its args. */
 static void end_event(JsonWriter *w)
 {
-    enum { EVENTS = 2 }; /* the depth of their list */
+    enum { EVENTS = 2 }; /* depth of the list of events */
     while (w->depth > EVENTS)
         json_end(w);
 }
@@ -185,8 +186,8 @@ static void write_event(JsonWriter *w, const Trace *t, long process, const Event
     end_event(w);
 }
 
-/* The Trace Event Format's complete events ("X", microseconds), as chrome://tracing and ui.perfetto.dev read them: ops,
- * and where a pool was traced its tasks and waits, on the threads that they ran on. */
+/* Writes complete events of the Trace Event Format ("X", microseconds), for chrome://tracing and ui.perfetto.dev. The
+ * events are the ops, and the tasks and waits of traced pools, each on the thread that ran it. */
 bool trace_write(const Trace *t, const char *path, Error *e)
 {
     Arena *a = arena_new(arena_heap(t->arena), 0);
@@ -210,7 +211,7 @@ bool trace_write(const Trace *t, const char *path, Error *e)
     json_object(&w, "args");
     json_put_string(&w, "name", "sapor");
     end_event(&w);
-    int named = -1; /* workers up to this one have a name; they come in any order, but are few */
+    int named = -1; /* the largest number of a worker; workers occur in any order */
     for (size_t i = 0; i < t->event_count; i++) {
         if (t->events[i].worker < 0)
             ops[op_count++] = t->events[i];
@@ -236,7 +237,7 @@ static int by_seconds(const void *a, const void *b)
     return x->seconds != y->seconds ? (x->seconds < y->seconds) - (x->seconds > y->seconds) : strcmp(x->op, y->op);
 }
 
-/* A number in `width` columns, or a dash where there is nothing to say. */
+/* Prints a number in `width` columns, or a dash if it is not positive. */
 static void print_cell(FILE *to, int width, int decimals, double value)
 {
     if (value > 0)

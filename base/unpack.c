@@ -1,11 +1,11 @@
-/* base/unpack.c: gzip (RFC 1952), names for files that are no text, text as every command reads it, and lines of files
- * that may be larger than memory. */
+/* base/unpack.c: gzip (RFC 1952), names of file kinds that are not text, the decoding of texts, and lines of files that
+ * may be larger than memory. */
 #include "base/base.h"
 
 #ifdef HAVE_ZLIB
 #include <zlib.h>
 
-/* The bound of what a gzip file may unpack to. */
+/* Returns the most bytes that a gzip file may unpack to. */
 static uint64_t unpacked_limit(size_t packed)
 {
     return 64 * (uint64_t)packed + (16 << 20);
@@ -19,7 +19,7 @@ static bool too_large(const char *name, uint64_t limit, size_t packed, Error *e)
                 name, (unsigned long long)limit, packed);
 }
 
-/* What inflate's state means, where it is not the end. */
+/* Reports an incomplete file: `state` is that of inflate. */
 static bool not_whole(const char *name, int state, Error *e)
 {
     if (state == Z_MEM_ERROR)
@@ -33,8 +33,8 @@ static bool foreign_tail(const char *name, Error *e)
     return fail(e, SP_FORMAT, "%s: the bytes after the gzip data are not gzip data; fetch the file again", name);
 }
 
-/* Unpacks the members one after another into out [*bytes + 1], or only counts them into *bytes, where out is NULL. What
- * is behind the last member may be zeros, as tapes pad. */
+/* Unpacks the members one after another into out [*bytes + 1]. If `out` is NULL, only counts the bytes into *bytes.
+ * Zeros may follow the last member, as padding of tapes. */
 static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name, Error *e)
 {
     unsigned char scratch[1 << 14];
@@ -75,7 +75,8 @@ static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name,
     return true;
 }
 
-/* Twice: the first pass counts, so that a bomb takes no memory and a table only its own. */
+/* Unpacks in two passes. The first pass only counts, so that a zip bomb takes no memory, and a text takes exactly its
+ * size. */
 static bool unpack(Text *content, const char *name, Arena *a, Error *e)
 {
     size_t n = 0;
@@ -96,8 +97,8 @@ static bool no_zlib(const char *name, Error *e)
 }
 #endif
 
-/* Replaces the content of a gzip file by what it unpacks to; other content stays. Nothing is allocated where that is
- * too much. */
+/* Unpacks the content if it is a gzip file; otherwise leaves it unchanged. If it would be too large, nothing is
+ * allocated. */
 static bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e)
 {
     if (!text_starts(*content, "\x1f\x8b"))
@@ -181,11 +182,11 @@ struct LineReader {
     const Heap *heap;
     const char *path;
     Map file;
-    size_t at, forgotten; /* bytes of the file that were read, and that went back to the system */
+    size_t at, forgotten; /* bytes of the file that were read, and that were given back to the system */
     size_t longest, line;
-    bool packed, ended;      /* ended: of a packed file, nothing more is to be unpacked */
-    char *buffer;            /* of a packed file: what was unpacked and not yet read is in begin .. end */
-    size_t begin, end, room; /* of the buffer */
+    bool packed, ended;      /* ended: a packed file has no more data */
+    char *buffer;            /* of a packed file: the unread part is begin .. end */
+    size_t begin, end, room; /* positions in the buffer, and its size */
     uint64_t unpacked, most;
 #ifdef HAVE_ZLIB
     z_stream z;
@@ -256,7 +257,7 @@ static bool too_long(const LineReader *l, Error *e)
     return fail(e, SP_FORMAT, "%s:%zu: is a line of more than %zu bytes, the limit", l->path, l->line, l->longest);
 }
 
-/* Pages of a map that were read count as memory of the process until they are given back. */
+/* Gives pages of a map back after they were read. Until then, they count as memory of the process. */
 static void forget(LineReader *l)
 {
     if (l->file.mapped && l->at - l->forgotten >= FORGET) {
@@ -266,7 +267,7 @@ static void forget(LineReader *l)
 }
 
 #ifdef HAVE_ZLIB
-/* Room for a piece behind `end`: what was read goes, then the buffer grows. */
+/* Makes room for a piece after `end`: moves the unread part to the start, then enlarges the buffer if needed. */
 static bool make_room(LineReader *l, Error *e)
 {
     if (l->buffer && l->begin)
@@ -288,7 +289,7 @@ static bool make_room(LineReader *l, Error *e)
     return true;
 }
 
-/* Unpacks a piece more. Behind a member another one may follow, or zeros, as tapes pad. */
+/* Unpacks one more piece. After a member, another member or zeros may follow (padding of tapes). */
 static bool unpack_piece(LineReader *l, Error *e)
 {
     if (!make_room(l, e))
@@ -320,7 +321,7 @@ static bool unpack_piece(LineReader *l, Error *e)
 
 static bool next_packed(LineReader *l, Text *line, Error *e)
 {
-    size_t seen = 0; /* bytes behind `begin` without a line end */
+    size_t seen = 0; /* bytes after `begin` that contain no line end */
     for (;;) {
         const char *from = l->buffer ? l->buffer + l->begin : "";
         size_t n = l->end - l->begin;

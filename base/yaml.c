@@ -1,4 +1,4 @@
-/* base/yaml.c: libyaml's events made into a tree. */
+/* base/yaml.c: builds a tree from the events of libyaml. */
 // flags: -Os
 #include "base/yaml.h"
 
@@ -6,7 +6,8 @@
 #include <yaml.h>
 #endif
 
-/* Of a map, which is searched key by key; of a file. A configuration has some hundred values. */
+/* YAML_KEYS: of one map, because a map is searched key by key. The others: of a file. A configuration has a few hundred
+ * values. */
 enum { YAML_DEPTH = 32, YAML_KEYS = 1000, YAML_ANCHORS = 4096, YAML_VALUES = 20 * 1000, YAML_TAGS = 100 };
 
 Yaml *yaml_get(const Yaml *map, const char *key)
@@ -52,17 +53,17 @@ bool yaml_f64(const Yaml *y, double *value)
 
 #ifdef HAVE_YAML
 
-/* A reader at work: the open lists and maps are a stack. */
+/* The state of the reader. The open lists and maps are a stack. */
 typedef struct YamlReader {
     Arena *arena;
     const char *name;
     Yaml *stack[YAML_DEPTH];
-    Yaml *last[YAML_DEPTH]; /* last child of each */
-    Text key[YAML_DEPTH];   /* of a map, when its value comes next */
+    Yaml *last[YAML_DEPTH]; /* the last child of each */
+    Text key[YAML_DEPTH];   /* of a map: the key of the next value */
     bool has_key[YAML_DEPTH];
     int depth;
     size_t values;
-    TextIndex *anchors; /* anchored[i] is what number i stands for last */
+    TextIndex *anchors; /* anchored[i] is the latest node of anchor number i */
     Yaml **anchored;
     size_t anchor_room;
     Yaml *root;
@@ -88,7 +89,7 @@ static Yaml *new_node(YamlReader *r, YamlType type, const yaml_mark_t *m, Error 
     return y && y->where ? y : NULL;
 }
 
-/* Hangs a node where the reader stands: as a key, as a value, as an entry of a list, or as the root. */
+/* Adds a node at the current position: as a key, a value, an entry of a list, or the root. */
 static bool place(YamlReader *r, Yaml *y, const yaml_mark_t *m, Error *e)
 {
     if (r->depth == 0) {
@@ -214,8 +215,8 @@ static bool read_event(YamlReader *r, const yaml_event_t *ev, Error *e)
     }
 }
 
-/* libyaml compares each %TAG line with all before it. Line ends are of many kinds, and a file may be UTF-16: wherever
- * the word is, it counts. */
+/* libyaml compares each %TAG line with all earlier ones. There are many kinds of line ends, and the file may be UTF-16.
+ * Therefore every %TAG counts, at any position. */
 static bool too_many_tags(Text source)
 {
     size_t tags = 0;
@@ -270,8 +271,8 @@ Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
 
 #endif
 
-/* The child of a map that `path`, whose first part has `n` bytes, goes through: of the keys that it begins with the
- * longest, as keys may have dots ("external.VBPR"). */
+/* Returns the child of a map for the start of `path`, whose first part has `n` bytes. Keys may contain dots
+ * ("external.VBPR"): of the keys that match, the longest is returned. */
 static Yaml *child_on(const Yaml *map, Text path, size_t n)
 {
     Yaml *best = NULL;

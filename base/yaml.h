@@ -1,4 +1,4 @@
-/* base/yaml.h: a YAML file as a small tree whose every node knows its line and column. */
+/* base/yaml.h: reads a YAML file as a small tree. Every node has its line and column. */
 #ifndef SAPOR_YAML_H
 #define SAPOR_YAML_H
 
@@ -8,20 +8,20 @@ typedef enum YamlType { YAML_TEXT, YAML_LIST, YAML_MAP } YamlType;
 typedef struct Yaml Yaml;
 struct Yaml {
     YamlType type;
-    Text text;   /* YAML_TEXT; NUL-terminated behind its end */
+    Text text;   /* YAML_TEXT; NUL-terminated */
     bool quoted; /* "3" is a text, 3 a number */
     Text key;    /* inside a map; NUL-terminated */
     size_t count;
     Yaml *first, *next; /* children */
-    const char *where;  /* "file:line:column" of the value, or the command line's --key.path */
+    const char *where;  /* "file:line:column" of the value, or --key.path of the command line */
 };
-/* One document; anchors and aliases are followed (an alias shares its anchor's children), tags are refused, duplicate
- * keys are errors, depth at most 32, 1000 keys of a map, 20,000 values. NULL on failure: "file:line:column: what".
- * Memory: 20 MB + 8 bytes for a byte of source, with libyaml's own; an alias shares and copies nothing. Time:
- * linear. */
+/* Parses one document. Anchors and aliases are supported: an alias shares the children of its anchor. Tags and
+ * duplicate keys are errors. Limits: depth 32, 1000 keys per map, 20,000 values. Returns NULL on failure:
+ * "file:line:column: what". Memory: 20 MB + 8 bytes per byte of source, libyaml's memory included. An alias copies
+ * nothing. Time: linear. */
 #ifdef HAVE_YAML
 Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e);
-#else /* always NULL: the compiler then leaves out the code that uses a tree, 20 KB of MINIMAL */
+#else /* always NULL, so that the compiler removes the code that uses a tree: 20 KB of MINIMAL */
 static inline Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
 {
     (void)a;
@@ -34,14 +34,14 @@ static inline Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e
     return NULL;
 }
 #endif
-Yaml *yaml_get(const Yaml *map, const char *key); /* NULL when absent */
-/* As PyYAML reads plain words: null, ~ and nothing; true, yes, on and their opposites; numbers. */
+Yaml *yaml_get(const Yaml *map, const char *key); /* NULL if missing */
+/* As PyYAML reads plain words: null, ~ and nothing are null; true, yes, on and their opposites are booleans. */
 bool yaml_is_null(const Yaml *y);
 bool yaml_bool(const Yaml *y, bool *value);
 bool yaml_i64(const Yaml *y, int64_t *value);
 bool yaml_f64(const Yaml *y, double *value);
-/* The value at "a.b.c" becomes `value` (itself YAML: a word, a number, [a, list]). Maps on the way are made; a number
- * walks into a list; a key that is there may have dots. */
+/* Replaces the value at "a.b.c" by `value`, which is YAML: a word, a number, [a, list]. Missing maps of the path are
+ * made. A number in the path is an index of a list. An existing key may contain dots. */
 bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e);
 
 #endif

@@ -1,11 +1,12 @@
 #!/bin/sh
-# bench/scaling.sh: how time per step and memory grow with the data. `sapor bench data` draws each size, `sapor bench train --steps 20` measures
-# each model in a process of its own; the data are removed before the next size. Writes $OUT/scaling.tsv, sorted, and the charts
-# $IMAGES/scaling-time.svg and $IMAGES/scaling-memory.svg with a line for each model and one that is linear from its row of a million interactions.
-# The table then printed says how far each row is above that line. Rows of the old table whose model is not measured now are kept.
+# bench/scaling.sh: measures how the time per step and the memory grow with the data. `sapor bench data` draws data of each size, and
+# `sapor bench train --steps 20` measures each model in a separate process. The data are removed before the next size. Writes $OUT/scaling.tsv,
+# sorted, and the charts $IMAGES/scaling-time.svg and $IMAGES/scaling-memory.svg. A chart has two lines per model: the measured one, and a linear
+# one through the row of a million interactions. The printed table has the ratio of each row to the linear line. Rows of the old table are kept if
+# their model is not measured now.
 # docs/measuring.md describes the study. LightGCN takes five minutes and 8 GB of memory.
 #
-# SAPOR, THREADS (2), SIZES, MODELS, BATCH (2048): what is measured. SCRATCH: a folder for the data, 1 GB at 20 million.
+# Variables: SAPOR, THREADS (2), SIZES, MODELS, BATCH (2048). SCRATCH: a folder for the data, which take 1 GB at 20 million interactions.
 set -eu
 sapor=${SAPOR:-./sapor}
 threads=${THREADS:-2}
@@ -16,7 +17,7 @@ trap 'rm -rf "$scratch"' EXIT
 tab=$(printf '\t')
 models=${MODELS:-LightGCN FREEDOM}
 
-number() { # KEY: its value in the line of JSON
+number() { # KEY: prints its value in the line of JSON
     sed -n "s/.*\"$1\":\([0-9.e+]*\).*/\1/p" "$scratch/line"
 }
 

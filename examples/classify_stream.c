@@ -1,13 +1,12 @@
-/* examples/classify_stream.c: Prints the class of each image whose path is on standard input, by the nearest
- * class centre. The classes are the folders in CLASSES: CLASSES/shoes/1.jpg, CLASSES/bags/7.png, ... Several threads
- * share one model; each has a session of its own.
+/* examples/classify_stream.c: Reads paths of images from standard input and prints the class of each image: the class
+ * with the nearest centre. The classes are the folders in CLASSES: CLASSES/shoes/1.jpg, CLASSES/bags/7.png, ... Several
+ * threads share one model; each has its own session.
  *
  *     cc classify_stream.c -o classify_stream $(pkg-config --cflags --libs sapor) -lm -pthread
  *     find inbox -name '*.jpg' | ./classify_stream resnet50.pth CLASSES 4
  *
- * Prints path, class and cosine as each is done; an image that cannot be read is reported on standard error and
- * skipped.
- */
+ * Prints path, class and cosine of each image when it is done. An image that cannot be read is reported on standard
+ * error and skipped. */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
 #include <limits.h>
@@ -21,7 +20,7 @@
 
 enum { MAX_CLASSES = 256, MAX_THREADS = 64 };
 
-/* Shared by the threads, which only read it; standard input and output have locks of their own. */
+/* Shared by the threads, which only read it. Standard input and output have their own locks. */
 typedef struct Classifier {
     sp_encoder *model;
     size_t D, classes;
@@ -49,7 +48,8 @@ static bool encode(const Classifier *c, sp_session *s, const char *path, float *
     return true;
 }
 
-/* Adds up the images of one class; false when there is none. x [D] is scratch. */
+/* Computes the centre of a class from the images of a folder. Returns false if no image can be read. x [D] is scratch.
+ */
 static bool learn_class(Classifier *c, sp_session *s, const char *folder, float *x)
 {
     float *centre = c->centres + c->classes * c->D;

@@ -1,8 +1,8 @@
-/* examples/embed_sentence.c: Turns sentences into vectors and says how close the first is to each of the others.
+/* examples/embed_sentence.c: Turns sentences into vectors and prints the cosine of the first vector with each of the
+ * vectors.
  *
  *     cc embed_sentence.c -o embed_sentence $(pkg-config --cflags --libs sapor) -lm
- *     ./embed_sentence all-MiniLM-L6-v2 "a red bag" "a crimson purse" "a brass lamp"
- */
+ *     ./embed_sentence all-MiniLM-L6-v2 "a red bag" "a crimson purse" "a brass lamp" */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-/* examples/image_batch.c: Lists the outputs of a model, then encodes images in one call: each has a status of its own,
- * and Ctrl-C ends the call between two batches.
+/* examples/image_batch.c: Lists the outputs of a model, then encodes images in one call. Each image has its own status.
+ * Ctrl-C ends the call between two batches.
  *
  *     cc image_batch.c -o image_batch $(pkg-config --cflags --libs sapor)
  *     ./image_batch resnet50.pth layer4 1.jpg 2.png
  *
- * Prints a line per output, then for each image its path and the number of floats of that output, or why it has none.
- */
+ * Prints one line per output. Then it prints, for each image, its path and the number of floats of that output, or the
+ * error. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

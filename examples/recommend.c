@@ -1,9 +1,8 @@
-/* examples/recommend.c: Prints the recommendations for one user, best first.
+/* examples/recommend.c: Prints the recommendations for one user, the best first.
  *
  *     cc recommend.c -o recommend $(pkg-config --cflags --libs sapor)
  *     sapor train BPRMF --train ratings.tsv --out run
- *     ./recommend run USER 10
- */
+ *     ./recommend run USER 10 */
 #include <stdio.h>
 #include <stdlib.h>
 

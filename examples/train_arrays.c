@@ -1,9 +1,8 @@
-/* examples/train_arrays.c: Trains a recommender on arrays in memory, says how good it is, and asks it for a user of
- * training and for a new one.
+/* examples/train_arrays.c: Trains a recommender on arrays in memory and prints its metrics. Then it recommends items to
+ * a user of the training data and to a new user.
  *
  *     cc train_arrays.c -o train_arrays $(pkg-config --cflags --libs sapor)
- *     ./train_arrays LightGCN
- */
+ *     ./train_arrays LightGCN */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,7 +11,7 @@
 enum { USERS = 200, ITEMS = 60, EACH = 12, ROWS = USERS * EACH, TOP = 5 };
 static int32_t user[ROWS], item[ROWS], part_user[2][ROWS], part_item[2][ROWS];
 
-/* Users of two tastes: most of what a user has is from one half of the items. */
+/* Draws users with two tastes: most items of a user are from one half of the items. */
 static void make_data(void)
 {
     unsigned state = 1;

@@ -1,6 +1,6 @@
-# mk/build.mk: what is built from what. $(BUILD)/ mirrors the tree; kernels/cpu/NAME.c becomes kernels/LEVEL/NAME.o.
+# mk/build.mk: objects, libraries, the command, tests. $(BUILD)/ has the same folders as the tree; kernels/cpu/NAME.c becomes kernels/LEVEL/NAME.o.
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach l,$(LEVELS),$(CPU_SRC:kernels/cpu/%.c=$(BUILD)/kernels/$(l)/%.o))
-# Searches and configurations of other systems are the command's: the libraries do not need SQLite for them.
+# Only the command has searches and configurations of other systems. The libraries therefore do not need SQLite.
 API_OBJ = $(filter-out $(BUILD)/recsys/search/% $(BUILD)/recsys/protocols/%,$(LIB_OBJ))
 TOOL_OBJ = $(TOOL_SRC:%.c=$(BUILD)/%.o)
 COMMAND_OBJ = $(filter-out $(BUILD)/tools/main.o,$(TOOL_OBJ))
@@ -9,18 +9,18 @@ COMPILE = $(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS)
 LINK = $(CC) $(SAN) -pthread $(LDFLAGS) -Wl,--gc-sections
 
 # ---- flags of one file -------------------------------------------------------------------------------------------------
-# A line in the file says them: `// flags: -O3`, and for one level of instructions `// flags avx512: -mavx512vnni`. The lines of levels
-# are read where there are several levels. Builds at -O0 or -O1 ignore another -O in a line; MINIMAL takes -O2 for -O3, and ignores -Os.
+# A line in the file has them: `// flags: -O3`; for one level of instructions `// flags avx512: -mavx512vnni`. The lines of levels are read
+# only if there are several levels. Builds at -O0 or -O1 ignore an -O in a line. MINIMAL uses -O2 instead of -O3, and ignores -Os.
 own_flags = $$(sed -n '$(OWN_OPT) s,^// flags: ,,p; $(if $(and $(2),$(word 2,$(LEVELS))),s$(comma)^// flags $(2): $(comma)$(comma)p)' $(1))
 OWN_OPT = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,s/-O[0-9a-z]*//;))
-# MINIMAL: smaller still, where the compiler has -Oz (gcc 12, clang). The kernels keep -Os.
+# MINIMAL uses -Oz if the compiler has it (gcc 12, clang): still smaller. The kernels keep -Os.
 OZ := $(if $(call on,$(MINIMAL)),$(shell $(CC) -Oz -E -x c /dev/null >/dev/null 2>&1 && echo -Oz))
 FILE_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -Os,$(OPT)),$(OZ))
 level_flags = $(BASE_CFLAGS) $(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $(filter -DSAPOR_MINIMAL,$(FEATURES))
-# Steps of a ladder are for this machine and may fuse a b + c.
+# Steps of a ladder are compiled for this machine, and the compiler may fuse a b + c.
 STEP_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -O2 -Os,$(OPT)),-O3) $(if $(CROSS),,-march=native) -ffp-contract=fast
 
-# ---- stamps: they change when the flags or the list of objects change; then what depends on them is made again ---------
+# ---- stamps: files that change when the flags or the list of objects change; their dependents are then rebuilt ---------
 quoted = '$(subst ','\'',$(1))'
 stamp = @mkdir -p $(@D); printf '%s\n' $(call quoted,$(1)) | cmp -s - $@ || printf '%s\n' $(call quoted,$(1)) > $@
 $(BUILD)/flags: FORCE
@@ -35,10 +35,10 @@ $(BUILD)/objects: FORCE
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FILE_FLAGS) $(call own_flags,$<) $(CFLAGS) -c $< -o $@
-# stb_image adds 0 to NULL, and shifts by 32 in damaged JPEGs; it discards those bits.
+# stb_image adds 0 to NULL. In damaged JPEGs it shifts by 32, and discards the result.
 $(BUILD)/extractors/media/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
 $(BUILD)/kernels/dispatch.o: private SAN += $(LEVELS:%=-DHAS_%)
-# A static command is not moved in memory, and its own objects are in no library: their code is smaller at a fixed address.
+# A static command has a fixed address, and its own objects are in no library. Without -fpic their code is smaller.
 $(if $(findstring musl-gcc,$(CC)),$(TOOL_OBJ)): private OZ += -fno-pic
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
@@ -65,30 +65,30 @@ sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
 	@cmp -s $< $@ || { rm -f $@ && cp $< $@; }
 
 # ---- tests, ladders ------------------------------------------------------------------------------------------------------
-# The kernels' cases: tests/kernels_test.c and far_test.c run them; the far device; the models that are drawn.
+# The cases of the kernels (tests/kernels_test.c and far_test.c run them), the far device, and drawn models.
 $(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
 	rm -f $@ && $(TOOLS)ar rcs $@ $^
-# The command without its main, for tests of what tools/ reads.
+# The command without its main, for tests of the readers in tools/.
 $(BUILD)/commands.a: $(COMMAND_OBJ) $(BUILD)/objects
 	rm -f $@ && $(TOOLS)ar rcs $@ $(COMMAND_OBJ)
 TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
 $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
-# Draws the models for tests that are scripts.
+# Draws models for the tests that are scripts.
 $(BUILD)/tests/draw_models: $(BUILD)/tests/draw_models.o $(BUILD)/tests/drawn.o $(BUILD)/internal.a
 	@mkdir -p $(@D)
 	$(LINK) $(if $(findstring musl-gcc,$(CC)),$(STATIC)) -o $@ $^ $(DEP_LIBS)
-# SAPOR_TEST_DEVICE=far: devices that a test, or tests/far_sapor, opens are the far one (tests/far/far.h).
-# gold, where it is installed, links a test in a third of the time.
+# With SAPOR_TEST_DEVICE=far, a test or tests/far_sapor opens the far device (tests/far/far.h) instead of the CPU.
+# gold, if it is installed, links a test in a third of the time.
 GOLD := $(if $(or $(CROSS),$(call on,$(MINIMAL))),,$(if $(shell command -v ld.gold),-fuse-ld=gold))
-# A sanitizer has 500,000 addresses in tables: at a fixed place in memory they cost nothing when a program starts, and it starts in 19 ms, not 26.
+# A sanitized program has tables of 500,000 addresses. At a fixed address they need no relocation: the program starts in 19 ms instead of 26.
 $(TESTS) $(addprefix $(BUILD)/,sapor tests/far_sapor tests/draw_models): private override LDFLAGS += $(if $(findstring address,$(SANITIZE)),-no-pie)
 $(TESTS) $(BUILD)/tests/far_sapor: private override LDFLAGS += -Wl,--wrap=device_open,--undefined=__wrap_device_open $(GOLD)
 $(BUILD)/tests/far_sapor: $(BUILD)/tools/main.o $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(LINK) $(if $(findstring musl-gcc,$(CC)),$(STATIC)) -o $@ $^ $(DEP_LIBS)
-# tests/faults.h has a function of its own for each of these.
+# tests/faults.h has a replacement for each of these functions.
 FAULTS = open fdopendir mmap read write fsync flock rename unlink mkdir readdir malloc calloc realloc free pthread_create \
 	arena_new arena_alloc arena_strndup arena_grow heap_alloc
 $(BUILD)/tests/faults_test: private override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
@@ -103,7 +103,7 @@ tests: $(TESTS) $(if $(and $(TESTS),$(HAVE_CXX),$(if $(SANITIZE)$(call on,$(COVE
 $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/tests/drawn.o $(BUILD)/commands.a $(BUILD)/internal.a
 	@mkdir -p $(@D)
 	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/tests/drawn.o $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
-#: make clean        removes what was built; packages under build/deps stay
+#: make clean        removes all built files; packages under build/deps stay
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so libsapor_cuda.so compile_commands.json

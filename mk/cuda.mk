@@ -1,8 +1,8 @@
-# mk/cuda.mk: CUDA=1: libsapor_cuda.so, the plug-in for GPUs, from kernels/cuda. Other builds do not look for nvcc.
+# mk/cuda.mk: with CUDA=1, builds libsapor_cuda.so, the plug-in for GPUs, from kernels/cuda. Other builds do not search for nvcc.
 CUDA_OBJ = $(CUDA_SRC:%.cu=$(BUILD)/%.o)
 ifeq ($(call on,$(CUDA)),1)
 ifeq ($(call on,$(MINIMAL)),1)
-$(error CUDA=1: MINIMAL=1 makes one static file, and that loads no plug-in)
+$(error CUDA=1: MINIMAL=1 makes one static file, which cannot load a plug-in)
 endif
 all: libsapor_cuda.so
 endif
@@ -11,7 +11,7 @@ endif
 CUDA_HOME ?= /usr/local/cuda
 DEPS_CUDA = $(CURDIR)/build/deps/cuda
 find_nvcc = $(shell for nvcc in $(1); do [ -x "$$nvcc" ] && "$$nvcc" --version 2>/dev/null | grep -Eq 'release 1[23]\.' && echo "$$nvcc" && break; done)
-# Each is computed once, when a recipe first reads it. SYSTEM_NVCC= as if the system had none.
+# Each variable is computed once, when a recipe first reads it. SYSTEM_NVCC= (empty) ignores the nvcc of the system.
 SYSTEM_NVCC = $(eval SYSTEM_NVCC := $$(call find_nvcc,"$$$$(command -v nvcc)" $(CUDA_HOME)/bin/nvcc))$(SYSTEM_NVCC)
 ifeq ($(origin NVCC),undefined)
 NVCC = $(eval NVCC := $$(or $$(SYSTEM_NVCC),$$(call find_nvcc,$(DEPS_CUDA)/bin/nvcc)))$(NVCC)
@@ -21,18 +21,18 @@ need_nvcc = $(if $(NVCC),,$(error $(NO_NVCC)))
 NVCC_VERSION = $(eval NVCC_VERSION := $$(shell $(NVCC) --version | sed -n 's/.*release.*, V//p'))$(NVCC_VERSION)
 
 # ---- flags -----------------------------------------------------------------------------------------------------------------
-# Code for the A100 (sm_80: the other cards of compute capability 8 run it, too) and the H100 (sm_90a); PTX for later cards.
+# Code for the A100 (sm_80; it also runs on the other cards of compute capability 8) and the H100 (sm_90a); PTX for later cards.
 CUDA_ARCH = -gencode arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90a,code=sm_90a
-# Code is compressed, to a quarter. -fmad=false: as -ffp-contract=off in Makefile. C++ warns of members that a designated initializer leaves out; C does not.
+# The code is compressed to a quarter. -fmad=false is like -ffp-contract=off in Makefile. Unlike C, C++ warns of members that a designated initializer omits.
 CUDA_HOST = -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti -Wall -Wextra -Wpointer-arith -Wno-missing-field-initializers
 CUDA_FLAGS = -std=c++20 -Xfatbin -compress-all $(if $(call on,$(DEBUG)),-O0 -g -G,-O3 -lineinfo) -fmad=false $(CUDA_ARCH) $(if $(call on,$(WERROR)),-Werror all-warnings) \
 	$(addprefix -Xcompiler ,$(CUDA_HOST) $(if $(call on,$(WERROR)),-Werror)) -I. $(CUDA_FEATURES) $(NVCCFLAGS)
-# What nvcc finds the header of: -DHAVE_CUBLAS -DHAVE_CUDNN
+# -DHAVE_CUBLAS -DHAVE_CUDNN: libraries whose headers nvcc finds
 has_header = "\#if __has_include(<$(1)>)" "found -DHAVE_$(2)" "\#endif"
 CUDA_FEATURES = $(eval CUDA_FEATURES := $$(shell printf '%s\n' $(call has_header,cublas_v2.h,CUBLAS) $(call has_header,cudnn.h,CUDNN) | \
 	$(NVCC) -x c++ -E - 2>/dev/null | sed -n 's/^found //p'))$(CUDA_FEATURES)
-# The host code of .cu files is not sanitized; sanitized objects of the library find the sanitizer in the program that loads the plug-in.
-# A program that has loaded the plug-in finds cuBLAS and cuDNN in the toolkit that it was built with.
+# The host code of .cu files is not sanitized. Sanitized objects of the library use the sanitizer of the program that loads the plug-in.
+# The plug-in searches cuBLAS and cuDNN in the toolkit that it was built with (rpath).
 CUDA_LIBS = $(foreach l,cublas cudnn,$(dir $(firstword $(wildcard $(foreach d,lib64 lib,$(dir $(lastword $(NVCC)))../$d/lib$l.so*)))))
 CUDA_LINK = -shared -cudart static -nodlink $(addprefix -Xcompiler ,$(filter --coverage,$(SAN)) -static-libgcc -static-libstdc++) \
 	$(addprefix -Xlinker ,--gc-sections --exclude-libs=ALL $(if $(SANITIZE),,-z defs) $(sort $(foreach d,$(realpath $(CUDA_LIBS)),-rpath=$d)))
@@ -41,8 +41,8 @@ $(BUILD)/cuda-flags: FORCE
 $(BUILD)/cuda-objects: FORCE
 	$(call stamp,$(CUDA_OBJ))
 
-# ---- the plug-in: it exports sapor_cuda, and holds the objects of the library that it needs --------------------------------
-# The log of an object has what ptxas says of each kernel, for the targets below. A line `// flags: ...` adds flags, as in C.
+# ---- the plug-in: it exports sapor_cuda, and contains the objects of the library that it needs -----------------------------
+# The log of an object has the output of ptxas for each kernel; the targets below read it. A line `// flags: ...` adds flags, as in C.
 $(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu $(BUILD)/cuda-flags scripts/nvcc.sh
 	@mkdir -p $(@D)
 	scripts/nvcc.sh $(@:.o=) $(NVCC) $(CUDA_FLAGS) $(call own_flags,$<) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
@@ -52,8 +52,8 @@ libsapor_cuda.so: %: $(BUILD)/% FORCE
 	@cmp -s $< $@ || { rm -f $@ && cp $< $@; }
 -include $(CUDA_OBJ:.o=.d)
 
-#: make CUDA=1       also libsapor_cuda.so, the plug-in for GPUs; `make deps CUDA=1` gets nvcc where the system has none (NVCC= CUDA_HOME=)
-#: make cuda-sass    KERNEL=gemm: the machine code of the kernels with gemm in their names; registers, shared memory and spills on top (ARCH=sm_80)
+#: make CUDA=1       also libsapor_cuda.so, the plug-in for GPUs; `make deps CUDA=1` downloads nvcc if the system has none (NVCC= CUDA_HOME=)
+#: make cuda-sass    KERNEL=gemm: machine code of the kernels with gemm in their names, after their registers, shared memory and spills (ARCH=sm_80)
 ARCH ?=
 cuda-sass: $(CUDA_OBJ)
 	@scripts/cuda-resources.sh sass "$(KERNEL)" "$(ARCH)" "$(dir $(lastword $(NVCC))):$(DEPS_CUDA)/bin" $(CUDA_OBJ:.o=.log)

@@ -1,9 +1,9 @@
-# mk/emu.mk: the CUDA sources on the emulator (tests/cuda_emu): a plug-in that g++ alone builds. Where there is no C++ compiler it is not built,
-# and its tests say "skipped".
+# mk/emu.mk: builds the CUDA sources for the emulator (tests/cuda_emu): a plug-in that needs only g++. Without a C++ compiler it is not built,
+# and its tests are skipped.
 EMU_SRC := $(wildcard tests/cuda_emu/*.cc)
 EMU = $(BUILD)/cuda_emu
-# The compiler calls functions of the emulator before each access of a .cu file. -O1: at -O0 there are more of them, at -O2 loops are
-# copied and take longer to compile.
+# The compiler inserts a call of the emulator before each memory access of a .cu file. -O1: -O0 has more accesses, and -O2 copies loops, which
+# takes longer to compile.
 EMU_FLAGS = -std=c++20 -g1 $(WARN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-exceptions -Wno-unknown-pragmas -Wno-deprecated-enum-enum-conversion -DSAPOR_CUDA_EMU -Itests/cuda_emu -I. -MMD -MP
 EMU_CU = -x c++ $(EMU_FLAGS) -O1 -fsanitize=thread --param tsan-instrument-func-entry-exit=0 $(CXXFLAGS)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
@@ -17,7 +17,7 @@ $(EMU)/%.o: tests/cuda_emu/%.cc $(BUILD)/flags
 EMU_OBJ = $(patsubst %.cu,$(EMU)/%.o,$(filter-out kernels/cuda/libs/%,$(CUDA_SRC))) $(EMU_SRC:tests/cuda_emu/%.cc=$(EMU)/%.o)
 $(EMU)/libsapor_cuda.so: $(EMU_OBJ) $(BUILD)/internal.a
 	$(CXX) -shared $(LDFLAGS) -Wl,--gc-sections -o $@ $^ -ldl -pthread -lm
-# The same with a seeded fault (tests/cuda_emu/mutants.sh): MUTANT is a folder with the changed file, UNIT the source that is compiled again.
+# The plug-in with a seeded fault (tests/cuda_emu/mutants.sh): MUTANT is a folder with the changed file, UNIT the source that is compiled again.
 ifneq ($(MUTANT),)
 $(MUTANT)/libsapor_cuda.so: $(EMU)/libsapor_cuda.so FORCE
 	$(CXX) -I$(MUTANT) $(EMU_CU) -c $(firstword $(wildcard $(MUTANT)/$(UNIT)) $(UNIT)) -o $(MUTANT)/unit.o

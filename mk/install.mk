@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 VERSION := $(shell sed -n 's/.*define SAPOR_VERSION *"\(.*\)"/\1/p' sapor.h)
-# The command writes its man page and its completions: there are none where it does not run.
+# The command writes its man page and its completions. A cross-compiled command cannot run here, so they are left out.
 PAGES = $(if $(CROSS),,$(addprefix $(BUILD)/share/,$(PAGE_man) $(PAGE_bash) $(PAGE_zsh)))
 PAGE_man = man/man1/sapor.1
 PAGE_bash = bash-completion/completions/sapor
@@ -14,7 +14,7 @@ $(BUILD)/share/$(PAGE_zsh): private OPTION = --zsh-completion
 $(PAGES): $(BUILD)/sapor
 	@mkdir -p $(@D)
 	$< help $(OPTION) >$@ || { rm -f $@; false; }
-# What a program that links libsapor.a also links: what MINIMAL itself links, else what pkg-config names for each library and for those that it needs.
+# The libraries that a program with libsapor.a also links: for MINIMAL those of the command, otherwise those of pkg-config --static.
 PRIVATE_LIBS = $(if $(call on,$(MINIMAL)),$(filter-out -Wl%,$(DEP_LIBS)),$(if $(UNPACKED),-L$(DEPS_LIB)) $(if $(API_LIBS),$(shell $(PKG_CONFIG) --static --libs $(API_LIBS))) -lm)
 API_LIBS = $(filter-out sqlite3,$(PRODUCT_LIBS))
 #: make install      sapor, libraries, sapor.h, sapor.pc, man page, completions; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
@@ -35,9 +35,9 @@ install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so $(if $(call on,$(CUD
 	$(foreach p,$(PAGES),install -m 644 $p $(DESTDIR)$(PREFIX)/$(p:$(BUILD)/%=%) &&) true
 	@PATH=$$PATH:/usr/sbin:/sbin; if ldconfig -vNX 2>/dev/null | grep -q '^$(LIBDIR):'; \
 	    then echo 'Programs that link libsapor.so find it after ldconfig (as root, once).'; \
-	    else echo 'Programs that link libsapor.so find it by LD_LIBRARY_PATH=$(LIBDIR)'; fi; \
-	    pkg-config --variable pc_path pkg-config 2>/dev/null | tr : '\n' | grep -qx '$(LIBDIR)/pkgconfig' || echo 'pkg-config finds it by PKG_CONFIG_PATH=$(LIBDIR)/pkgconfig'
-#: make uninstall    with the same PREFIX, LIBDIR and DESTDIR
+	    else echo 'Programs that link libsapor.so find it with LD_LIBRARY_PATH=$(LIBDIR)'; fi; \
+	    pkg-config --variable pc_path pkg-config 2>/dev/null | tr : '\n' | grep -qx '$(LIBDIR)/pkgconfig' || echo 'pkg-config finds it with PKG_CONFIG_PATH=$(LIBDIR)/pkgconfig'
+#: make uninstall    removes the installed files; with the same PREFIX, LIBDIR and DESTDIR
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 	rm -rf $(DESTDIR)$(PREFIX)/share/sapor

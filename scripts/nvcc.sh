@@ -1,6 +1,7 @@
 #!/bin/sh
-# scripts/nvcc.sh NAME COMMAND ...: runs nvcc for one object, NAME.o. NAME.log gets what ptxas says of each kernel, and its lines of
-# PTX that tell the size of a block and dynamic shared memory; what else nvcc says is shown. scripts/cuda-resources.sh reads the logs.
+# scripts/nvcc.sh NAME COMMAND ...: runs nvcc for one object, NAME.o. Writes to NAME.log the output of ptxas for each kernel, its number of
+# threads per block and whether it uses dynamic shared memory (from the PTX). Prints the other messages of nvcc. scripts/cuda-resources.sh
+# reads the logs.
 set -u
 name=$1
 shift
@@ -13,7 +14,7 @@ grep -Ev "$facts" "$name.keep/said" >&2
 if [ $status = 0 ]; then
     {
         grep -E "$facts" "$name.keep/said"
-        # The numbers of threads do not depend on the card: the first PTX has them.
+        # The number of threads does not depend on the card: the first PTX file is read.
         awk '/^\.extern \.shared/ { sub(/\[.*/, ""); dynamic[$NF] = 1 }
             /^(\.[a-z]+ )*\.entry / { sub(/\(.*/, ""); entry = $NF; threads[entry] = 0 }
             /^\.maxntid/ { split($0, n, /[ ,]+/); threads[entry] = n[2] * n[3] * n[4] }

@@ -2,10 +2,10 @@
 # scripts/results.sh [PAGE]: writes the tables of docs/results.md, or of a copy of it, from docs/results/*.tsv. A table is between the lines
 # "<!-- results: NAME -->" and "<!-- results end -->"; the rest of the page is left unchanged. It prints nothing if it succeeds.
 #
-# scripts/study.sh writes the TSV files: one row per run. Where settings with a learning rate were compared, those with the best validation
-# Recall@20 of the first seed count, as study.sh chooses them. Other settings (ItemKNN's `implicit=true`) have rows of their own. Amazon is
-# different: there all settings of a recommender are one grid. The independent figures of ItemKNN are those of docs/recipes.md 6.4. Data sets
-# of time.tsv are called "time ml1m" and "time mmrec-baby" here, as their runs have other settings.
+# scripts/study.sh writes the TSV files: one row per run. If several learning rates of a recommender were compared, the table has the one with
+# the best validation Recall@20 of the first seed, as chosen by study.sh. Other settings (ItemKNN's `implicit=true`) have separate rows. For
+# Amazon, all settings of a recommender are one grid. The independent figures of ItemKNN are those of docs/recipes.md 6.4. The data sets of
+# time.tsv are called "time ml1m" and "time mmrec-baby" here, because their runs have other settings.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -30,11 +30,11 @@ function fail(text) {
     exit 1
 }
 
-# ---- runs: what the TSV files have ------------------------------------------------------------------------------------------------
+# ---- runs: the rows of the TSV files ----------------------------------------------------------------------------------------------
 
 function value(run, column) { return field[run, column] }
 
-# The runs of a data set with this model and these modalities replaced, and these settings if any are given; in the order of the file.
+# Returns the runs of a data set with this model and these replaced modalities (and these settings, if given), in the order of the file.
 function find(data, model, knocked, settings,    run, found) {
     found = ""
     for (run = 1; run <= runs; run++)
@@ -52,7 +52,7 @@ function best(list,    n, i, run, found) { # of some runs, the one with the best
     return found
 }
 
-# The settings of a recommender that have a row, separated by "|": the best learning rate, or all settings where none has one.
+# Returns the settings of a recommender that get a row, separated by "|": the best learning rate; all settings, if none has a learning rate.
 function chosen(data, model,    n, i, run, rates, all) {
     n = split(find(data, model, "-", ""), run, " ")
     rates = all = ""
@@ -78,7 +78,7 @@ function models(data,    n, i, run, list, name) { # of a data set, in the order 
     return list
 }
 
-function setting(settings, name,    n, i, pair) { # the value of one of them
+function setting(settings, name,    n, i, pair) { # the value of a setting
     n = split(settings, pair, " ")
     for (i = 1; i <= n; i++)
         if (index(pair[i], name "=") == 1)
@@ -86,7 +86,7 @@ function setting(settings, name,    n, i, pair) { # the value of one of them
     return "-"
 }
 
-# The first two cells of a row. A variant is shown behind the name of the recommender: this column has room for it.
+# Returns the first two cells of a row. A variant follows the name of the recommender, because that column has room for it.
 function named(model, settings,    variant) {
     variant = setting(settings, "variant")
     sub(/(^| )variant=[^ ]*/, "", settings)
@@ -96,7 +96,7 @@ function named(model, settings,    variant) {
 
 # ---- numbers ------------------------------------------------------------------------------------------------------------------------
 
-# Sets mean and deviation (of a sample) of a column. If `minus` is not empty, of the differences from its runs with the same seed.
+# Computes the mean and the sample deviation of a column. If `minus` is not empty: of the differences to its runs with the same seed.
 function summary(list, column, minus,    n, m, i, j, k, run, other, x) {
     k = split(list, run, " ")
     m = split(minus, other, " ")
@@ -119,7 +119,7 @@ function summary(list, column, minus,    n, m, i, j, k, run, other, x) {
 function figure(x) { return x ~ /[0-9]/ ? sprintf("%.4f", x) : "-" }
 function seconds(x) { return x ~ /[0-9]/ ? sprintf(x >= 10 ? "%.1f" : x >= 1 ? "%.2f" : "%.3f", x) : "-" }
 
-# The cells of a run: columns of the file, or one of the settings.
+# Returns the cells of a run: columns of the file, or a setting.
 function run_cells(run, columns,    n, i, name, x, text) {
     n = split(columns, name, "|")
     text = ""
@@ -130,7 +130,7 @@ function run_cells(run, columns,    n, i, name, x, text) {
     return text
 }
 
-# The same of some runs: means, and in parentheses the deviation of a figure.
+# Returns the cells of several runs: means, with the deviation of figures in parentheses.
 function mean_cells(list, columns,    n, i, name, text) {
     n = split(columns, name, "|")
     text = ""
@@ -141,7 +141,7 @@ function mean_cells(list, columns,    n, i, name, text) {
     return text
 }
 
-# ---- a table: its rows are cells separated by "|"; a title that begins with ">" is that of a column of numbers ------------------
+# ---- a table: its rows are cells separated by "|"; a title that begins with ">" is one of a column of numbers ------------------
 
 function begin(titles,    i) {
     columns = split(titles, title, "|")
@@ -210,7 +210,7 @@ function knock_outs(data,    n, i, j, model, settings, all, list, without, text)
     finish()
 }
 
-function add_best(data, only_fixed,    n, i, model, run) { # the best of all settings; or those alone that have no epochs
+function add_best(data, only_fixed,    n, i, model, run) { # the best of all settings; or only of those without epochs
     n = split(models(data), model, " ")
     for (i = 1; i <= n; i++) {
         run = best(find(data, model[i], "-", ""))

@@ -1,21 +1,21 @@
 #!/bin/sh
-# scripts/study.sh: what the recommenders reach on real data, in parts that can be stopped. `scripts/study.sh PART...`
+# scripts/study.sh PART...: measures the recommenders on real data, in parts that can be interrupted. The parts:
 #
 #   ml100k   MovieLens-100K, ratings of 4 and more, posters (EfficientNet-Lite0) and overviews (all-MiniLM-L6-v2): every recommender with
-#            three seeds (of the split and of the training), and the multimodal ones with each modality replaced by noise
-#   ml1m     MovieLens-1M, LightGCN's format: LightGCN, LATTICE, FREEDOM and BM3 with posters and descriptions
-#   office   Amazon Office, the split of "Ducho meets Elliot" and its grid: lr of 5 values times l_w of 2
-#   baby     Amazon Baby, the same split: the two best points of office's grid
-#   gowalla  LightGCN in an hour of two threads: schedules compared on 5 % held out of train, then the best one on all of train
-#   time     MovieLens-1M and Amazon Baby (MMRec's, drawn features of 4096 and 384 columns): 3 epochs of every recommender
+#            three seeds (of the split and of the training); multimodal recommenders also with each modality replaced by noise
+#   ml1m     MovieLens-1M in the format of LightGCN: LightGCN, LATTICE, FREEDOM and BM3 with posters and descriptions
+#   office   Amazon Office, the split of "Ducho meets Elliot" and its grid: 5 values of lr times 2 of l_w
+#   baby     Amazon Baby, the same split: the two best points of the grid of office
+#   gowalla  LightGCN in an hour of two threads: compares schedules on 5 % held out of train, then trains with the best one on all of train
+#   time     MovieLens-1M, and the Amazon Baby of MMRec with drawn features of 4096 and 384 columns: 3 epochs of every recommender
 #
-# The data are not part of this repository: $SAPOR_DATA or ../shared/data has the folders movielens-100k (as docs/movielens.md says),
-# movielens-1m, amazon-office, amazon-baby, gowalla and mmrec-baby. A part without its data is skipped. The encoders' weights are those of
+# The data are not part of this repository: $SAPOR_DATA or ../shared/data has the folders movielens-100k (docs/movielens.md),
+# movielens-1m, amazon-office, amazon-baby, gowalla and mmrec-baby. A part without its data is skipped. The weights of the encoders are those of
 # `make demo-movielens`, in build/models.
 #
-# Each run writes one row to $OUT/PART/NAME.row. A run with a row there or in docs/results/PART.tsv is not done again, so a stopped study
-# continues, on another machine too. The rows of a part, sorted, are docs/results/PART.tsv; `scripts/study.sh rows PART` writes it during a study. Then
-# `scripts/results.sh` writes the tables of docs/results.md. JOBS runs are done at the same time, each with THREADS threads; `time` always does one at a time.
+# Each run writes one row to $OUT/PART/NAME.row. A run with a row there or in docs/results/PART.tsv is not repeated. An interrupted study
+# therefore continues, also on another machine. docs/results/PART.tsv has the sorted rows of a part; `scripts/study.sh rows PART` writes it during a study. Then
+# `scripts/results.sh` writes the tables of docs/results.md. JOBS runs run at the same time, each with THREADS threads; `time` always runs one at a time.
 set -eu
 . "$(dirname "$0")/movielens.sh"
 sapor=${SAPOR:-./sapor}
@@ -30,7 +30,7 @@ say() { echo "study: $*" >&2; }
 
 # ---- one run: study.sh one NAME FOLDER [train's arguments] -----------------------------------------------------------------------
 
-# The columns of a row. knocked: the modalities replaced by noise. settings: those given with --set, besides seeds and epochs.
+# The columns of a row. knocked: the modalities replaced by noise. settings: those given with --set, except seeds and epochs.
 header="data${tab}model${tab}knocked${tab}settings${tab}seed${tab}best_epoch${tab}valid Recall@20${tab}Recall@20${tab}nDCG@20${tab}s/epoch${tab}MB${tab}seconds"
 
 one() { # NAME FOLDER DATA MODEL KNOCKED SETTINGS SEED [arguments]
@@ -67,7 +67,7 @@ if [ "${1:-}" = one ]; then
     exit
 fi
 
-# Runs are lines of study.sh one's arguments, each in quotation marks. A blank at the end of a line would join it with the next.
+# Reads runs, one per line: the arguments of `study.sh one`, each in quotation marks. xargs would join a line that ends in a blank with the next line.
 run_all() { # JOBS
     xargs -L 1 -P "$1" sh "$0" one
 }
@@ -79,14 +79,14 @@ line() { # NAME FOLDER DATA MODEL KNOCKED SETTINGS SEED [arguments]
     echo
 }
 
-publish() { # PART: the rows in one table, with those of the old table
+publish() { # PART: writes the new rows and those of the old table to one table
     mkdir -p "$results"
     { echo "$header"; { sed 1d "$results/$1.tsv" 2>/dev/null || true; cat "$out/$1"/*.row; } | LC_ALL=C sort -u; } >"$results/$1.new"
     mv "$results/$1.new" "$results/$1.tsv"
     say "$results/$1.tsv has $(($(wc -l <"$results/$1.tsv") - 1)) rows"
 }
 
-missing() { # FOLDER...: whether data are missing
+missing() { # FOLDER...: succeeds if data are missing
     for folder in "$@"; do
         [ -d "$data/$folder" ] && continue
         say "skipped: $data/$folder is missing"
@@ -95,12 +95,12 @@ missing() { # FOLDER...: whether data are missing
     return 1
 }
 
-# The value of the settings with the best validation result among the rows of a model: best PART PATTERN N
+# best PART PATTERN N: prints the settings of the N rows with the best validation result
 best() { cat "$out/$1"/$2.row 2>/dev/null | LC_ALL=C sort -t "$tab" -k 7,7gr | head -n "$3" | cut -f 4; }
 
 # ---- features ---------------------------------------------------------------------------------------------------------------------
 
-extract() { # FOLDER POSTERS: features of FOLDER/texts.tsv and of the pictures in POSTERS; sets $features
+extract() { # FOLDER POSTERS: features of FOLDER/texts.tsv and of the images in POSTERS; sets $features
     extraction "$1" "$2" >"$1/extract.yml"
     SAPOR_MODELS=${SAPOR_MODELS:-build/models} "$sapor" extract "$1/extract.yml" --quiet
     features=$(extracted "$1" "$2")
@@ -116,9 +116,9 @@ multimodal="VBPR NGCF-M LATTICE GRCN MMGCN BM3 FREEDOM MGCN"
 takes_features() { case " $multimodal $fixed_multimodal " in *" $1 "*) true ;; *) false ;; esac }
 learns() { case " $graph $multimodal " in *" $1 "*) true ;; *) false ;; esac }
 
-# Ratings of 4 and more of movies with a poster and an overview. For each trained model the learning rate is chosen with seed 1, on the
-# validation part; then all seeds have it. SimGCL has more points: on dense data the weight of the contrast decides, and the elliot recipe
-# draws the same negatives in every epoch.
+# Ratings of 4 and more, of movies with a poster and an overview. For each trained model, the learning rate is chosen with seed 1 on the
+# validation part, and is used for all seeds. SimGCL has more points, because on dense data its result depends on the weight of the contrast,
+# and the elliot recipe draws the same negatives in every epoch.
 ml100k() {
     missing movielens-100k && return
     folder=$out/ml100k source=$data/movielens-100k
@@ -164,9 +164,9 @@ ml100k() {
     publish ml100k
 }
 
-pairs() { awk -v OFS='\t' '{ for (i = 2; i <= NF; i++) print $1, $i }' "$1"; } # of a file in LightGCN's format
+pairs() { awk -v OFS='\t' '{ for (i = 2; i <= NF; i++) print $1, $i }' "$1"; } # of a file in the format of LightGCN
 
-held_out() { # SOURCE FOLDER: FOLDER/train.tsv and test.tsv from files in LightGCN's format; FOLDER/parts has 5 % of train held out
+held_out() { # SOURCE FOLDER: FOLDER/train.tsv and test.tsv from files in the format of LightGCN; in FOLDER/parts, 5 % of train are held out
     mkdir -p "$2"
     [ ! -f "$2/test.tsv" ] || return 0
     pairs "$1/train.txt" >"$2/train.tsv"
@@ -198,9 +198,9 @@ ml1m() {
     publish ml1m
 }
 
-# LightGCN as published (BPR loss, 3 layers, 64 columns); batch, learning rate, its decay and the epochs are free. The schedules have as many
-# epochs as fit into SHORT seconds of two threads; each is compared at its last epoch on 5 % held out of train. The best one, with the epochs
-# of LONG seconds and the same decay over all of them, then trains on all of train and is evaluated once, after the last epoch.
+# LightGCN as published (BPR loss, 3 layers, 64 columns). Batch size, learning rate, its decay and the epochs are free. Each schedule trains
+# for SHORT seconds on two threads. The schedules are compared after their last epoch, on 5 % held out of train. The best one then trains on
+# all of train for LONG seconds, with the same total decay, and is evaluated once, after the last epoch.
 gowalla_settings() { # BATCH LR END SECONDS; END is the last learning rate as a share of the first
     # seconds per epoch: measured on two threads of a Zen 4
     epochs=$(awk -v batch="$1" -v seconds="$4" 'BEGIN { print int(seconds / (batch == 2048 ? 18.4 : batch == 4096 ? 11.2 : 7.6)) }')
@@ -231,7 +231,7 @@ gowalla() {
     publish gowalla
 }
 
-# ItemKNN's grid has the neighbours and similarities of docs/recipes.md's anchors; the others have the benchmark's 10 points.
+# The grid of ItemKNN has the neighbours and similarities of the anchors in docs/recipes.md. The others have the 10 points of the benchmark.
 amazon_line() { # PART NAME MODEL SETTINGS
     set -- "$2" "$out/$1" "$1" "$3" - "$4" 123 --train "$data/amazon-$1/train.tsv" --valid "$data/amazon-$1/val.tsv" --test "$data/amazon-$1/test.tsv" \
         --threads "$threads"

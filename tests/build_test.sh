@@ -94,8 +94,8 @@ if [ "$BUILD" = build ]; then # what must be there is looked for before anything
         env -u MAKEFLAGS "${MAKE:-make}" -pn "$@" help 2>&1 | grep -E '^(DEP_LIBS|FEATURES) :=|unknown'
     }
     check make_without_libraries "$(flags WITHOUT='oniguruma libpng' | grep -oE -- '-lonig|-lpng[0-9]*|HAVE_(ONIGURUMA|PNG)')"
-    check make_names_an_unknown_library "$(flags WITHOUT='libpng curl' | grep -q 'WITHOUT: curl is unknown; known are libjpeg ' || echo 'it does not')"
-    # Products of 128 bits computed from halves, as for a processor without them, give the same hashes.
+    check make_names_an_unknown_library "$(flags WITHOUT='libpng curl' | grep -q 'WITHOUT: unknown library curl; choose from libjpeg ' || echo 'it does not')"
+    # Products of 128 bits by halves, as on a processor without them, give the same hashes.
     for wide in '' '-U__SIZEOF_INT128__ -D__uint128_t=none'; do
         printf '%s\n' '#include "base/hash.c"' 'int main(void) { uint64_t h = 1; for (size_t n = 0; n < 4096; n++) h = hash_bytes(&h, n % 9 > 8 ? 8 : n % 9, h ^ ~n);' \
             'printf("%016llx\n", (unsigned long long)h); return 0; }' | ${CC:-cc} $wide -x c -std=c11 -D_GNU_SOURCE -I. - -o "$BUILD/hash_halves" 2>&1 && "$BUILD/hash_halves"

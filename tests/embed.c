@@ -191,7 +191,7 @@ static void check_encoder_options(const char *text_model, const char *image_mode
     CHECK((m = sp_encoder_open_with(text_model, &longer.o, memory, &e)) != NULL);
     sp_encoder_close(m);
     longer.later = 1;
-    CHECK(!sp_encoder_open_with(text_model, &longer.o, memory, &e) && says(&e, SP_UNSUPPORTED, "does not know"));
+    CHECK(!sp_encoder_open_with(text_model, &longer.o, memory, &e) && says(&e, SP_UNSUPPORTED, "does not have"));
     o = no_options();
     o.size = offsetof(sp_encoder_options, device); /* the size in a version without later members */
     o.dtype = "f99";

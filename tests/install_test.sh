@@ -50,8 +50,8 @@ if [ ! -e "$root/lib/pkgconfig/sapor.pc" ]; then
     echo 1..1
     exit 1
 fi
-grep -q "^Programs that link libsapor.so find it by LD_LIBRARY_PATH=$root/lib$" "$work/log" &&
-    grep -q "^pkg-config finds it by PKG_CONFIG_PATH=$root/lib/pkgconfig$" "$work/log"
+grep -q "^Programs that link libsapor.so find it with LD_LIBRARY_PATH=$root/lib$" "$work/log" &&
+    grep -q "^pkg-config finds it with PKG_CONFIG_PATH=$root/lib/pkgconfig$" "$work/log"
 ok $? install_says_what_the_loader_needs
 check links test "$(readlink "$root/lib/libsapor.so")" = libsapor.so.0 -a -e "$root/lib/libsapor.so.0"
 export PKG_CONFIG_PATH=$root/lib/pkgconfig LD_LIBRARY_PATH=$root/lib

@@ -287,7 +287,7 @@ table <<'END'
 1|no model absent; tried|a model that is not there|encode absent texts.txt -o other.npy
 1|did you mean "word-statistics"|a model misspelt|encode word-statistic texts.txt -o other.npy
 1|folder: contains no model|a folder that is no model|encode bad/folder texts.txt -o other.npy
-1|neither a safetensors file nor a torch file|a weights file that is none|encode bad/file texts.txt -o other.npy
+1|not a safetensors file or a torch file|a weights file that is none|encode bad/file texts.txt -o other.npy
 1|safetensors|an empty weights file|encode bad/empty.safetensors texts.txt -o other.npy
 1|the header says|a header longer than any file|encode bad/long.safetensors texts.txt -o other.npy
 1|tensor a: shape|a tensor that does not fit its bytes|encode bad/span.safetensors texts.txt -o other.npy

@@ -96,7 +96,7 @@ static void npy_files(void **state)
         {"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", 24, NULL},
         {"{'descr': '<f4', 'fortran_order': True, 'shape': (0, 4294967296, 4294967296), }", 0, NULL},
         {"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", 23, "truncated?"},
-        {"{'descr': '<f4', 'fortran_order': None, 'shape': (2, 3), }", 24, "neither"},
+        {"{'descr': '<f4', 'fortran_order': None, 'shape': (2, 3), }", 24, "not True or False"},
         {"{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }", 24, "type '>f4'"},
         {"{'descr': '|O', 'fortran_order': False, 'shape': (2, 3), }", 24, "type '|O'"},
         {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", 8, "structured"},

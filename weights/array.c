@@ -1,4 +1,4 @@
-/* weights/array.c: element types and their exact conversion. */
+/* weights/array.c: conversions between the types of numbers. */
 #include "weights/private.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -30,8 +30,8 @@ const char *shape_text(int dims, const int64_t *shape, char *buffer, size_t size
     return buffer;
 }
 
-/* IEEE binary16: every value is exact in float32. Subnormals count 2^-24 steps; integers only, so that flush-to-zero
- * modes cannot touch them. */
+/* Converts an IEEE binary16. Every value is exact in float32. A subnormal is a multiple of 2^-24. The bits are moved as
+ * integers, so that flush-to-zero modes have no effect. */
 static float from_f16(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff, bits;
@@ -57,7 +57,7 @@ static float from_bf16(uint16_t h)
     return f;
 }
 
-/* `for` over elements of C type T at any alignment; v is the element. */
+/* Loops over elements of the C type T at any alignment; v is the element. */
 #define EACH(T, store)                                                                                                 \
     for (int64_t i = 0; i < n; i++) {                                                                                  \
         T v;                                                                                                           \
@@ -91,7 +91,7 @@ void array_done(const Array *a)
         map_forget(a->data, (size_t)a->count * dtype_bytes(a->type));
 }
 
-/* Towards zero; values outside int64 become its smallest or largest value, NaN becomes 0. */
+/* Rounds towards zero. Values outside int64 become its smallest or largest value, and NaN becomes 0. */
 static int64_t whole(double v)
 {
     if (v != v)

@@ -1,4 +1,4 @@
-/* weights/npy.c: NumPy's .npy, the layout of numpy/lib/format.py. */
+/* weights/npy.c: the .npy files of NumPy. The layout is that of numpy/lib/format.py. */
 #include "weights/private.h"
 
 #include <ctype.h>
@@ -57,7 +57,7 @@ static bool take_shape(Text *t, Array *a)
             return false;
         t->p += n;
         t->n -= n;
-        take(t, "L"); /* Python 2 wrote long integers so */
+        take(t, "L"); /* as Python 2 wrote long integers */
     }
     return true;
 }
@@ -83,7 +83,7 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
         if (bit == ORDER) {
             *fortran = take(&t, "True");
             if (!*fortran && !take(&t, "False"))
-                return fail(e, SP_FORMAT, "%s: fortran_order in the .npy header is neither True nor False", path);
+                return fail(e, SP_FORMAT, "%s: fortran_order in the .npy header is not True or False", path);
         } else if (bit == SHAPE) {
             if (!take_shape(&t, a))
                 return fail(e, SP_FORMAT, "%s: the shape in the .npy header is not a tuple of at most %d lengths", path,
@@ -108,7 +108,7 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
     return true;
 }
 
-/* Copies an array in Fortran order (the first index runs fastest) into the arena in C order. */
+/* Copies an array from Fortran order (the first index runs fastest) to C order, into the arena. */
 static bool to_c_order(Array *a, Arena *arena, Error *e)
 {
     size_t width = dtype_bytes(a->type);
@@ -133,7 +133,7 @@ static bool to_c_order(Array *a, Arena *arena, Error *e)
     return true;
 }
 
-/* What begins as other files do is named as such. */
+/* Reports a file that is not an .npy. A known kind of file is named. */
 static bool not_npy(const Map *m, const char *path, Error *e)
 {
     if (m->bytes >= 6 && !memcmp(m->data, "\x93NUMPY", 6))
@@ -170,7 +170,7 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
                     "file again",
                     path, shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
     a->data = p + start + length;
-    a->mapped = n->map.mapped && (!fortran || a->dims < 2); /* to_c_order's copy is in the arena */
+    a->mapped = n->map.mapped && (!fortran || a->dims < 2); /* the copy of to_c_order is in the arena */
     return !fortran || a->dims < 2 || to_c_order(a, arena, e);
 }
 
@@ -214,11 +214,11 @@ struct NpyOut {
     Out *out;
     const char *path;
     size_t bytes, written;
-    Array array; /* as declared */
+    Array array; /* as declared; npy_rows changes its first length */
 };
 
-/* Byte for byte what numpy.save writes: version 1.0, room for the first length to grow to 21 digits, data at a multiple
- * of 64: a header of the same length whatever the first length is. */
+/* Writes the header, byte for byte as numpy.save: version 1.0, with room for 21 digits of the first length, and the
+ * data at a multiple of 64. The size of the header therefore does not depend on the first length. */
 static bool npy_header(NpyOut *n, const Array *a, bool again, Error *e)
 {
     const char *descr = NULL;

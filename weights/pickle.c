@@ -1,8 +1,9 @@
-/* weights/pickle.c: the pickle machine (Python's Lib/pickletools.py documents every opcode), which calls nothing. */
+/* weights/pickle.c: an interpreter of pickles that calls nothing. Lib/pickletools.py of Python documents every opcode.
+ */
 // flags: -Os
 #include "weights/pickle.h"
 
-enum { MAX_STEPS = 8 * 1000 * 1000 }; /* bounds the time; whole pickled modules take thousands */
+enum { MAX_STEPS = 8 * 1000 * 1000 }; /* bounds the time; pickled modules need some thousands */
 
 typedef struct Machine {
     Arena *arena;
@@ -11,7 +12,7 @@ typedef struct Machine {
     const unsigned char *start, *p, *end;
     Value **stack, **memo;
     size_t depth, stack_capacity;
-    size_t memo_count, memo_capacity; /* memo[i] NULL: nothing there */
+    size_t memo_count, memo_capacity; /* memo[i] NULL: empty */
     size_t *marks;
     size_t mark_count, mark_capacity;
     Value **persistent;
@@ -107,7 +108,7 @@ static bool push_text(Machine *m, ValueType type, Text text)
     return push(m, v);
 }
 
-/* Nothing below the last mark may be popped. */
+/* Returns the lowest depth that may be popped: the last mark. */
 static size_t bottom(const Machine *m)
 {
     return m->mark_count ? m->marks[m->mark_count - 1] : 0;
@@ -141,13 +142,13 @@ static bool mark(Machine *m)
     return true;
 }
 
-/* Takes the values above the last mark; they are valid until the next push. */
+/* Takes the values above the last mark. They are valid until the next push. */
 static bool pop_mark(Machine *m, Value ***items, size_t *count)
 {
     if (!m->mark_count)
         return bad(m, "a mark is missing");
     size_t from = m->marks[--m->mark_count];
-    *items = m->stack ? m->stack + from : NULL; /* a mark may be the first of all */
+    *items = m->stack ? m->stack + from : NULL; /* a mark may come before any push */
     *count = m->depth - from;
     m->depth = from;
     return true;
@@ -158,7 +159,7 @@ static bool memo_put(Machine *m, uint64_t at)
     Value *v = top(m);
     if (!v)
         return false;
-    if (at > (uint64_t)(m->p - m->start)) /* picklers count from 0 and spend a byte or more on each */
+    if (at > (uint64_t)(m->p - m->start)) /* memo numbers start at 0, and each takes at least one byte */
         return bad(m, "a memo number is out of range");
     while (m->memo_count <= at)
         if (!list_push(m, &m->memo, &m->memo_count, &m->memo_capacity, NULL))
@@ -248,7 +249,7 @@ static bool push_object(Machine *m, Value *class, Value *args)
     return push(m, v);
 }
 
-/* INST and OBJ of protocols 0 and 1: class and arguments above a mark. */
+/* INST and OBJ of protocols 0 and 1: the arguments, and for OBJ the class, are above a mark. */
 static bool push_old_object(Machine *m, bool class_on_stack)
 {
     Text module, name;
@@ -330,7 +331,7 @@ static bool push_float(Machine *m, bool text)
         uint64_t bits = 0;
         if (!take(m, 8, &p))
             return false;
-        for (int i = 0; i < 8; i++) /* big-endian, alone among pickle's numbers */
+        for (int i = 0; i < 8; i++) /* big-endian, unlike the other numbers of a pickle */
             bits = bits << 8 | p[i];
         memcpy(&v->number, &bits, 8);
     }
@@ -346,7 +347,7 @@ static bool memo_line(Machine *m, bool put)
     return put ? memo_put(m, (uint64_t)at) : memo_get(m, (uint64_t)at);
 }
 
-/* Escapes are kept as they are: names of tensors have none. */
+/* Escapes are not decoded: names of tensors contain none. */
 static bool push_line_text(Machine *m, bool quoted)
 {
     Text t;
@@ -495,7 +496,7 @@ bool pickle_read(Pickle *out, Arena *a, Text source, const char *path, Error *e)
     return bad(&m, "too many opcodes");
 }
 
-/* ---- looking at values ----------------------------------------------------------------------- */
+/* ---- access to values ------------------------------------------------------------------------ */
 
 bool value_is_global(const Value *v, const char *module, const char *name)
 {

@@ -1,6 +1,6 @@
-/* weights/pickle.h: Python pickles as inert values. Nothing is imported, looked up or called: a class or function is
- * the pair of its names, and what a pickle would make by calling one is an object that remembers class, arguments and
- * state. */
+/* weights/pickle.h: reads Python pickles as inert values. Nothing is imported, looked up or called. A class or function
+ * is the pair of its names. Where a pickle would call a class, the value is an object that stores the class, the
+ * arguments and the state. */
 #ifndef SAPOR_WEIGHTS_PICKLE_H
 #define SAPOR_WEIGHTS_PICKLE_H
 
@@ -11,7 +11,7 @@ typedef enum ValueType {
     V_BOOL,
     V_INT,
     V_FLOAT,
-    V_BIG,  /* an integer over 63 bits */
+    V_BIG,  /* an integer of more than 63 bits */
     V_TEXT, /* str, and the byte strings of Python 2 */
     V_BYTES,
     V_LIST,
@@ -26,7 +26,7 @@ typedef enum ValueType {
 typedef struct Value Value;
 struct Value {
     ValueType type;
-    bool pairs;   /* of an object: items are keys and values, as of a dictionary */
+    bool pairs;   /* of an object: items are keys and values, like those of a dictionary */
     bool on_path; /* for walks over the values, which may have cycles */
     union {
         int64_t integer; /* bool too */
@@ -47,19 +47,19 @@ struct Value {
 
 typedef struct Pickle {
     Value *root;
-    Value **persistent; /* every persistent id met */
+    Value **persistent; /* every persistent id of the pickle */
     size_t persistent_count;
-    size_t bytes; /* from the start to the end of its STOP */
+    size_t bytes; /* from the start to the end of the STOP opcode */
 } Pickle;
 
-/* Reads one pickle at the start of source, protocols 0 to 5. Values are in the arena, their texts in source.
- * Memory: up to 90 bytes per byte of source (64 for a value, which one byte can make, the rest for stack and memo): the
+/* Reads one pickle at the start of `source`, protocols 0 to 5. Values are in the arena, their texts in `source`.
+ * Memory: up to 90 bytes per byte of source (64 for a value, which one byte can make; the rest for stack and memo). The
  * caller sets the limit of the arena. Time: linear, at most 8,000,000 steps. */
 bool pickle_read(Pickle *p, Arena *a, Text source, const char *path, Error *e);
 
 bool value_is_global(const Value *v, const char *module, const char *name);
-const Value *value_item(const Value *v, size_t i); /* of a tuple or list; NULL when absent or v is NULL */
-/* of a dictionary or an object with pairs; NULL when absent */
+const Value *value_item(const Value *v, size_t i); /* of a tuple or list; NULL if missing or if v is NULL */
+/* Of a dictionary or an object with pairs; NULL if missing. */
 const Value *value_get(const Value *dict, const char *key);
 
 #endif

@@ -1,11 +1,11 @@
-/* weights/safetensors.c: 8 bytes header length, a JSON header {name: {dtype, shape, data_offsets}}, the tensors'
- * bytes. */
+/* weights/safetensors.c: 8 bytes with the length of the header, a JSON header {name: {dtype, shape, data_offsets}}, the
+ * bytes of the tensors. */
 // flags: -Os
 #include "weights/private.h"
 
 #include <stdlib.h>
 
-enum { MAX_HEADER = 100 * 1000 * 1000 }; /* the format's own limit */
+enum { MAX_HEADER = 100 * 1000 * 1000 }; /* the limit of the format */
 
 static bool dtype_parse(Text name, DType *type)
 {
@@ -17,7 +17,8 @@ static bool dtype_parse(Text name, DType *type)
     return false;
 }
 
-/* By where the data begin, then where they end, then as in the header: names lie in its text in that order. */
+/* Orders by the start of the data, then by their size, then by the order in the header: names are in the text of the
+ * header in that order. */
 static int by_offset(const void *a, const void *b)
 {
     const Array *x = a, *y = b;
@@ -29,7 +30,7 @@ static int by_offset(const void *a, const void *b)
     return (uintptr_t)x->name.p < (uintptr_t)y->name.p ? -1 : (uintptr_t)x->name.p > (uintptr_t)y->name.p;
 }
 
-/* A tensor of the header; `data` of `limit` bytes follow the header. */
+/* Reads a tensor of the header. `data` are the `limit` bytes after the header. */
 static bool entry_read(Array *a, const Json *j, const unsigned char *data, size_t limit, const char *path, Error *e)
 {
     *a = (Array){.name = j->key, .file = path};
@@ -72,9 +73,9 @@ static bool metadata_check(const Json *meta, const char *path, Error *e)
     return true;
 }
 
-/* The tensors must cover the rest of the file without gap or overlap, as the reference reader demands.
- * Memory: what json_parse takes of the header, and about 200 bytes a tensor; the data stay in the map. Time: n log n of
- * n tensors. */
+/* Reads a safetensors file. The tensors must cover the rest of the file without a gap or an overlap, as in the
+ * reference reader. Memory: that of json_parse for the header, and about 200 bytes per tensor. The data stay in the
+ * map. Time: n log n for n tensors. */
 bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
 {
     if (m->bytes < 10)
@@ -241,7 +242,8 @@ static void header_print(const SafetensorsOut *s, FILE *to)
     json_end(&w);
 }
 
-/* The header is padded with spaces so that the data begin at a multiple of 64 in the file: maps are then aligned. */
+/* Writes the header. It is padded with spaces, so that the data begin at a multiple of 64 in the file and are aligned
+ * in a map. */
 static bool header_write(SafetensorsOut *s, Error *e)
 {
     s->begun = true;

@@ -1,27 +1,27 @@
-/* weights/torch.c: what torch.save writes, as torch/serialization.py does: the zip archive (1.6 and later: data.pkl
- * and data/<key>, one file per storage) and the legacy stream before it (pickles, then the storages in order).
+/* weights/torch.c: reads files of torch.save, as torch/serialization.py does: the zip archive (torch 1.6 and later:
+ * data.pkl and data/<key>, one file per storage) and the older legacy stream (pickles, then the storages in order).
  *
- * Names. A dictionary's tensors get its keys, nested ones joined by '.'; a pickled module's get what state_dict() would
- * give: its _parameters, its persistent _buffers, then its _modules; the modules' classes are kept under their names.
- * Any other object is searched by attribute. A dictionary without a tensor of its own that has a key state_dict,
- * model_state_dict or model is replaced by the value of that key, repeatedly. When every name begins with "module."
- * (DataParallel), that is cut off. */
+ * Names. The tensors of a dictionary are named by its keys; nested keys are joined by '.'. The tensors of a pickled
+ * module have the names of state_dict(): its _parameters, its persistent _buffers, then its _modules. The classes of
+ * modules are kept under the names of the modules. Any other object is searched by attribute. If a dictionary has no
+ * tensor of its own but a key state_dict, model_state_dict or model, it is replaced by the value of that key,
+ * repeatedly. If every name begins with "module." (DataParallel), this prefix is cut off. */
 // flags: -Os
 #include "weights/torch.h"
 
-/* Memory for a file of n bytes: 32 MB + 10 n for the pickle's values, the archive's directory and the tensors found, in
- * the scratch arena; 56 MB + 18 n for these and the tensors of the model together, and what had to be unpacked or
- * copied for them. A pickle can name one value a thousand times and is packed a thousandfold, so all of it is counted,
- * and a file that needs more is an error. Time: linear in that. */
+/* Returns the limit of memory for a file of n bytes. The scratch arena may have 32 MB + 10 n: the values of the pickle,
+ * the directory of the archive, and the tensors found. Together with the tensors of the model, and everything unpacked
+ * or copied for them, the limit is 56 MB + 18 n. All of it is counted, because a pickle can name one value a thousand
+ * times and can be compressed to a thousandth. A file that needs more is an error. Time: linear in this memory. */
 static size_t in_proportion(size_t n, size_t megabytes, size_t each)
 {
     return (megabytes << 20) + each * MIN(n, SIZE_MAX / 32);
 }
 
-/* of a tensor in w, which follows later: its Array and its entry of the index */
+/* the bytes of a tensor that is added to w later: its Array and its entry in the index */
 enum { TENSOR_COST = sizeof(Array) + 100 };
 
-/* What may still be unpacked or copied. */
+/* Returns how many bytes may still be unpacked or copied. */
 size_t room_left(const Torch *t)
 {
     size_t limit = in_proportion(t->file_bytes, 56, 18), used = arena_bytes(t->scratch) + t->count * TENSOR_COST;
@@ -58,7 +58,7 @@ bool value_integer(const Value *v, int64_t *out)
     return true;
 }
 
-/* The persistent id ('storage', type, key, place, length[, view]). Its parts, or false. */
+/* Reads the persistent id ('storage', type, key, place, length[, view]). Returns false if it is malformed. */
 static bool storage_id(const Value *v, const Value **type, Text *key, int64_t *length)
 {
     const Value *id = v && v->type == V_PERSISTENT ? v->class : NULL, *word = value_item(id, 0), *k = value_item(id, 2);
@@ -97,7 +97,7 @@ static bool make_contiguous(Torch *t, Array *a, const unsigned char *from, const
 {
     size_t size = dtype_bytes(a->type);
     unsigned char *out = NULL;
-    if (bytes > room_left(t)) /* a stride of 0 makes much out of little */
+    if (bytes > room_left(t)) /* with a stride of 0, a small storage gives a large view */
         return fail(t->e, SP_FORMAT, "%s: tensor %.*s: a view of %zu bytes is too large for a file of this size",
                     t->path, NAME(a->name), bytes);
     out = NEW(t->w->arena, unsigned char, bytes, t->e);
@@ -120,7 +120,7 @@ static bool make_contiguous(Torch *t, Array *a, const unsigned char *from, const
     return true;
 }
 
-/* torch.Size(tuple) or the tuple itself. */
+/* Returns the tuple: `v`, or the argument of torch.Size(tuple). */
 static const Value *plain_tuple(const Value *v)
 {
     return v && v->type == V_OBJECT && value_is_global(v->class, "torch", "Size") ? value_item(v->args, 0) : v;
@@ -137,7 +137,7 @@ static bool lengths(const Value *v, int64_t out[MAX_DIMS], size_t *count)
     return true;
 }
 
-/* The arguments of _rebuild_tensor: storage, offset, size, stride, ... */
+/* Adds a tensor from the arguments of _rebuild_tensor: storage, offset, size, stride, ... */
 bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text name)
 {
     Array a = {.name = name, .file = t->path};
@@ -158,7 +158,7 @@ bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text name)
     Storage s = {NULL, 0};
     if (!storage_find(t, key, &s))
         return false;
-    /* views of old files: (key, offset, length) within the storage */
+    /* old files have views: (key, offset, length) in the storage */
     const Value *view = value_item(storage->class, 5);
     int64_t shift = 0;
     if (view && view->type == V_TUPLE &&
@@ -191,7 +191,8 @@ bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text name)
     return a.name.p != NULL;
 }
 
-/* The rebuilding call below parameters and subclasses: its arguments, or NULL when v is no tensor. */
+/* Returns the arguments of the rebuilding call of a tensor, also inside parameters and subclasses. NULL: v is not a
+ * tensor. */
 const Value *tensor_args(const Value *v, const Value **dtype)
 {
     *dtype = NULL;
@@ -205,7 +206,7 @@ const Value *tensor_args(const Value *v, const Value **dtype)
             return *dtype && (*dtype)->type == V_GLOBAL ? args : NULL;
         }
         if (value_is_global(class, "torch._tensor", "_rebuild_from_type_v2")) {
-            class = value_item(args, 0); /* function, type, its arguments, state */
+            class = value_item(args, 0); /* function, type, the function's arguments, state */
             args = value_item(args, 2);
         } else if (value_is_global(class, "torch._utils", "_rebuild_parameter") ||
                    value_is_global(class, "torch._utils", "_rebuild_parameter_with_state") ||
@@ -249,13 +250,13 @@ static bool read_zip(Torch *t, const Map *m)
         return false;
     if (order && !text_is((Text){(const char *)bytes, order->bytes}, "little"))
         return fail(t->e, SP_UNSUPPORTED, "%s: written on a big-endian machine, which is not supported", t->path);
-    t->zip.room = room_left(t); /* the scratch arena's own limit holds too */
+    t->zip.room = room_left(t); /* the limit of the scratch arena applies too */
     bytes = zip_bytes(&t->zip, data, t->scratch, t->e);
     return bytes && pickle_read(&pickle, t->scratch, (Text){(const char *)bytes, data->bytes}, t->path, t->e) &&
            torch_collect(t, pickle.root);
 }
 
-/* After the pickles: for every key its length in elements as 8 bytes, then its bytes. */
+/* Reads the storages after the pickles. For each key: the number of elements in 8 bytes, then the elements. */
 static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Text rest)
 {
     t->keys = text_index_new(t->scratch, t->e);
@@ -269,7 +270,7 @@ static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Tex
         int64_t length, n = 0;
         DType type;
         if (!storage_id(object->persistent[i], &class, &key, &length))
-            continue; /* a class with its source text */
+            continue; /* the id of a class with its source text */
         if (!type_of(class, &type))
             return fail(t->e, SP_UNSUPPORTED, "%s: storage type %.*s is not supported", t->path, NAME(class->name));
         if ((n = text_index_add(known, key, t->e)) < 0)

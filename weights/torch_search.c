@@ -1,4 +1,4 @@
-/* weights/torch_search.c: the tensors and modules in what a torch file holds (torch.c says what their names are). */
+/* weights/torch_search.c: finds the tensors and modules in a torch file. torch.c describes their names. */
 // flags: -Os
 #include "weights/torch.h"
 
@@ -18,14 +18,14 @@ static bool visit(Torch *t, size_t values)
     return t->visits <= MAX_VISITS || fail(t->e, SP_FORMAT, "%s: pickle: too many nested values", t->path);
 }
 
-/* Whether a key is among set([names]), in whatever form; true after a failure too. */
+/* Reports whether a key is in set([names]), in any of its pickled forms. Also returns true after an error. */
 static bool set_has(Torch *t, const Value *set, const Value *key)
 {
     if (set && set->type == V_OBJECT)
         set = value_item(set->args, 0);
     if (key->type != V_TEXT || !set || (set->type != V_SET && set->type != V_LIST))
         return false;
-    if (!visit(t, set->count * (1 + key->text.n / 64))) /* long names take time */
+    if (!visit(t, set->count * (1 + key->text.n / 64))) /* long names take more time */
         return true;
     for (size_t i = 0; i < set->count; i++)
         if (set->items[i]->type == V_TEXT && text_equal(set->items[i]->text, key->text))
@@ -33,7 +33,8 @@ static bool set_has(Torch *t, const Value *set, const Value *key)
     return false;
 }
 
-/* Puts ".key" behind the first n bytes of t->name; returns the new length, or 0. Keys that are no names give 0 too. */
+/* Appends ".key" to the first n bytes of t->name. Returns the new length, or 0 if the key is not a name, or after an
+ * error. */
 static size_t name_push(Torch *t, size_t n, const Value *key)
 {
     char digits[24];
@@ -45,7 +46,7 @@ static size_t name_push(Torch *t, size_t n, const Value *key)
     if (!text.n)
         return 0;
     size_t end = n + (n > 0) + text.n;
-    if (!visit(t, text.n / 64)) /* long keys take time */
+    if (!visit(t, text.n / 64)) /* long keys take more time */
         return 0;
     while (end >= t->name_capacity) {
         char *grown = arena_grow(t->scratch, t->name, t->name_capacity, &t->name_capacity, 1, t->e);
@@ -71,7 +72,7 @@ static bool walk_child(Torch *t, const Value *key, Value *child, size_t n, int d
     return end ? walk(t, child, end, depth + 1) : t->e->code == SP_OK;
 }
 
-/* A dictionary's values under its keys, without those that `except` names. */
+/* Walks the values of a dictionary under its keys, without the keys in `except`. */
 static bool walk_dict(Torch *t, const Value *dict, const Value *except, size_t n, int depth)
 {
     if (!is_dict(dict))
@@ -93,7 +94,7 @@ static bool walk_dict(Torch *t, const Value *dict, const Value *except, size_t n
     return t->e->code == SP_OK;
 }
 
-/* A number, or a tuple of equal ones: what Conv2d keeps of its stride. */
+/* Returns a setting that is a number, or a tuple of equal numbers: as Conv2d stores its stride. */
 static int64_t setting_of(const Value *state, const char *key)
 {
     const Value *v = value_get(state, key), *first = value_item(v, 0), *second = value_item(v, 1);
@@ -106,14 +107,14 @@ static int64_t setting_of(const Value *state, const char *key)
                                                                                                       : SETTING_OTHER;
 }
 
-/* Notes the class and the settings of a module; n bytes of t->name are its name. */
+/* Adds a module with its class and its settings. Its name is the first n bytes of t->name. */
 static bool add_module(Torch *t, const Value *v, const Value *state, size_t n)
 {
     const Value *class = v->class, *eps = value_get(state, "eps");
     PickledModule *more = arena_grow(t->scratch, t->modules, t->module_count, &t->module_capacity, sizeof *more, t->e);
     if (class && class->type == V_GLOBAL && text_is(class->text, "copyreg")) /* _reconstructor(class, base, state) */
         class = value_item(v->args, 0);
-    if (class && class->type == V_PERSISTENT) /* of the legacy stream: the class with its source text */
+    if (class && class->type == V_PERSISTENT) /* in the legacy stream: the class with its source text */
         class = value_item(class->class, 1);
     bool known = class && class->type == V_GLOBAL;
     const char *text = known ? arena_printf(t->scratch, t->e, "%.*s.%.*s", NAME(class->text), NAME(class->name)) : "?";
@@ -158,7 +159,8 @@ static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
     return v->args && v->args->type == V_TUPLE ? walk(t, v->args, n, depth + 1) : true;
 }
 
-/* Adds every tensor in v; n bytes of t->name are its name. A tensor in several places gets several names. */
+/* Adds every tensor in v. Its name is the first n bytes of t->name. A tensor in several places is added under several
+ * names. */
 static bool walk(Torch *t, Value *v, size_t n, int depth)
 {
     const Value *dtype, *args = v->type == V_OBJECT ? tensor_args(v, &dtype) : NULL;
@@ -195,7 +197,8 @@ static Value *unwrap(Value *v)
     return v;
 }
 
-/* The modules in memory of the weights; `cut` bytes of each name, "module.", are those of a DataParallel around all. */
+/* Copies the modules into the arena of the weights. If all names begin with "module." (a DataParallel around the
+ * model), `cut` bytes are removed from each. */
 static bool keep_modules(Torch *t, size_t cut)
 {
     size_t bytes = t->module_count * sizeof(PickledModule), first = cut && t->module_count ? 1 : 0;

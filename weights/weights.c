@@ -1,4 +1,4 @@
-/* weights/weights.c: opening a model's tensors, whatever the file. */
+/* weights/weights.c: opens the tensors of a model, from any supported file. */
 // flags: -Os
 #include "weights/private.h"
 
@@ -18,7 +18,7 @@ bool weights_add(Weights *w, const Array *a, Error *e)
     if (number < 0)
         return false;
     w->arrays[w->count] = *a;
-    if (w->maps && w->maps->map.mapped) { /* of the file that is being read */
+    if (w->maps && w->maps->map.mapped) { /* the map of the file that is being read */
         const unsigned char *from = w->maps->map.data;
         const uintptr_t at = (uintptr_t)a->data;
         w->arrays[w->count].mapped = at >= (uintptr_t)from && at < (uintptr_t)from + w->maps->map.bytes;
@@ -29,7 +29,7 @@ bool weights_add(Weights *w, const Array *a, Error *e)
 
 bool weights_add_all(Weights *w, Array *list, size_t n, Error *e)
 {
-    if (w->count == 0) { /* the list of a single file is kept: nothing grows by doubling */
+    if (w->count == 0) { /* the list of a single file is kept, so that nothing is reallocated */
         w->arrays = list;
         w->capacity = n;
     }
@@ -41,7 +41,7 @@ bool weights_add_all(Weights *w, Array *list, size_t n, Error *e)
     return true;
 }
 
-/* What wrote a file of weights that is not read here, by its ending; NULL for any other file. */
+/* Returns the name of an unsupported format of weights, by the extension of the file; NULL for other files. */
 static const char *unread_format(Text name)
 {
     static const char *const FORMATS[][2] = {{".onnx", "ONNX"},
@@ -66,8 +66,9 @@ static const char *unread_format(Text name)
 
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
-/* model.safetensors.index.json: {"weight_map": {tensor: file in the same folder}}. Every mapped tensor must be in its
- * file. Memory: what json_parse takes of the index, and what each file takes. Time: linear, each file is read once. */
+/* Reads model.safetensors.index.json: {"weight_map": {tensor: file in the same folder}}. Every tensor of the map must
+ * be in its file. Memory: that of json_parse for the index, and that of each file. Time: linear; each file is read
+ * once. */
 static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
 {
     if (m->bytes > MAX_INDEX_BYTES)
@@ -107,7 +108,7 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
     return true;
 }
 
-/* Tells the kind by its first bytes. */
+/* Opens a file. Its kind is recognised by its first bytes. */
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e)
 {
     MapNode *node = NEW(w->arena, MapNode, 1, e);
@@ -123,11 +124,11 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
     static const unsigned char LEGACY[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
     if (m->bytes >= 4 && !memcmp(m->data, "PK\3\4", 4))
         return torch_zip_read(w, m, name, e);
-    size_t frame = m->bytes > 2 && m->data[2] == 0x95 ? 9 : 0; /* protocols 4 and 5 frame what they write */
+    size_t frame = m->bytes > 2 && m->data[2] == 0x95 ? 9 : 0; /* protocols 4 and 5 begin with a frame */
     if (m->bytes >= 2 + frame + sizeof LEGACY && m->data[0] == 0x80 &&
         !memcmp(m->data + 2 + frame, LEGACY, sizeof LEGACY))
         return torch_legacy_read(w, m, name, e);
-    if (m->bytes >= 9 && m->data[8] == '{' && !little(m->data + 4, 4)) /* no text has four zeros there */
+    if (m->bytes >= 9 && m->data[8] == '{' && !little(m->data + 4, 4)) /* a text has no zero bytes there */
         return safetensors_read(w, m, name, e);
     if (m->bytes >= 1 && (m->data[0] == '{' || m->data[0] == '\n' || m->data[0] == ' '))
         return index_allowed ? index_read(w, m, name, e)
@@ -138,16 +139,16 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
         return fail(e, SP_FORMAT, "%s: is a plain pickle; only files written by torch.save are supported", name);
     if (m->bytes >= 7 && !memcmp(m->data, "version", 7))
         return fail(e, SP_FORMAT, "%s: is a Git LFS pointer; fetch the real file with 'git lfs pull'", name);
-    /* a safetensors file with a broken start gets the reader's own message */
+    /* a safetensors file with a damaged start: its reader has a better message */
     if (text_ends(text_of(name), ".safetensors"))
         return safetensors_read(w, m, name, e);
     if (unread_format(text_of(name)))
         return fail(e, SP_UNSUPPORTED, "%s: the format of these weights (%s) is not supported" TO_DO, name,
                     unread_format(text_of(name)));
-    return fail(e, SP_FORMAT, "%s: is neither a safetensors file nor a torch file (%zu bytes)", name, m->bytes);
+    return fail(e, SP_FORMAT, "%s: is not a safetensors file or a torch file (%zu bytes)", name, m->bytes);
 }
 
-/* The error for a folder without supported weights: it names the files of a model that the folder has. */
+/* Writes the error for a folder without supported weights. It names the files of a model that the folder contains. */
 static void no_weights(const char *folder, Arena *a, Error *e)
 {
     FolderEntry *entry;

@@ -1,4 +1,4 @@
-/* weights/zip.c: PKWARE's APPNOTE 6.3: the central directory, zip64, entries stored or deflated. */
+/* weights/zip.c: zip archives (PKWARE's APPNOTE 6.3): the central directory, zip64, stored and deflated entries. */
 #include "weights/zip.h"
 
 #ifdef HAVE_ZLIB
@@ -17,13 +17,14 @@ static bool bad(const Zip *z, Error *e, const char *what)
     return false;
 }
 
-/* n bytes at offset, or NULL. */
+/* Returns a pointer to the n bytes at `offset`, or NULL if they are outside the file. */
 static const unsigned char *bytes_at(const Map *m, uint64_t offset, uint64_t n)
 {
     return offset <= m->bytes && n <= m->bytes - offset ? m->data + offset : NULL;
 }
 
-/* The end record lies within the last 64 KB + 22; with zip64 a locator before it points to the wide one. */
+/* Finds the central directory. The end record is in the last 64 KB + 22 bytes. With zip64, a locator before it has the
+ * offset of the zip64 end record. */
 static bool find_directory(const Zip *z, Directory *d, Error *e)
 {
     const Map *m = z->map;
@@ -50,7 +51,8 @@ static bool find_directory(const Zip *z, Directory *d, Error *e)
     return true;
 }
 
-/* Sizes that do not fit 32 bits are in extra field 1, in this order, each only where its short form is all ones. */
+/* Reads the sizes that do not fit 32 bits. They are in extra field 1, in the order of `fields`. A size is there only if
+ * its short form is all ones. */
 static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
 {
     uint64_t *fields[] = {&entry->bytes, &entry->packed, &entry->offset};
@@ -75,7 +77,7 @@ static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
         extra += 4 + size;
         n -= 4 + size;
     }
-    return true; /* an entry of exactly 4 GB - 1 needs no such field; a wrong size fails the check of its bounds */
+    return true; /* an entry of exactly 4 GB - 1 has no such field; a wrong size fails the later check of bounds */
 }
 
 bool zip_open(Zip *z, const Map *m, const char *path, Arena *a, Error *e)
@@ -129,7 +131,7 @@ static bool unpack(const unsigned char *from, const ZipEntry *entry, unsigned ch
         return false;
     uint64_t in = entry->packed, out = entry->bytes;
     int state = Z_OK;
-    while (state == Z_OK) { /* zlib counts in 32 bits */
+    while (state == Z_OK) { /* the counts of zlib have 32 bits */
         uInt give = (uInt)MIN(in, (uint64_t)1 << 30), room = (uInt)MIN(out, (uint64_t)1 << 30);
         s.avail_in = give;
         s.avail_out = room;
@@ -165,7 +167,7 @@ const unsigned char *zip_bytes(Zip *z, ZipEntry *entry, Arena *a, Error *e)
 #ifdef HAVE_ZLIB
     if (entry->method == 8) {
         unsigned char *out = NULL;
-        if (entry->bytes / 1032 > entry->packed || entry->bytes >= z->room) /* deflate's best is 1032 to 1 */
+        if (entry->bytes / 1032 > entry->packed || entry->bytes >= z->room) /* deflate compresses at most 1032 to 1 */
             fail(e, SP_FORMAT, "%s: zip archive: %.*s: cannot unpack to %llu bytes from %llu", z->path,
                  NAME(entry->name), (unsigned long long)entry->bytes, (unsigned long long)entry->packed);
         else if ((out = NEW(a, unsigned char, entry->bytes + 1, e)) && !unpack(data, entry, out))

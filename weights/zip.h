@@ -1,4 +1,4 @@
-/* weights/zip.h: zip archives in memory, as torch.save writes them. */
+/* weights/zip.h: reads zip archives in memory, as torch.save writes them. */
 #ifndef SAPOR_WEIGHTS_ZIP_H
 #define SAPOR_WEIGHTS_ZIP_H
 
@@ -8,7 +8,7 @@ typedef struct ZipEntry {
     Text name;
     uint64_t offset, packed, bytes; /* of the local header; sizes in the file and unpacked */
     int method;                     /* 0 stored, 8 deflated */
-    const void *unpacked;           /* once asked for */
+    const void *unpacked;           /* the unpacked bytes after the first request; otherwise NULL */
 } ZipEntry;
 
 typedef struct Zip {
@@ -17,13 +17,14 @@ typedef struct Zip {
     ZipEntry *entries;
     size_t count;
     TextIndex *names; /* entries[i] is number i */
-    size_t room;      /* bytes that the next entry may unpack to; the caller sets it */
+    size_t room;      /* the largest size that the next entry may have after unpacking; the caller sets it */
 } Zip;
 
-/* Memory: the directory takes about four times its bytes in the arena. Time: linear. */
+/* Memory: about four times the bytes of the directory, in the arena. Time: linear. */
 bool zip_open(Zip *z, const Map *m, const char *path, Arena *a, Error *e);
-ZipEntry *zip_find(const Zip *z, Text name); /* NULL when absent */
-/* The bytes of an entry: in the map when stored, else unpacked into the arena, once. NULL on failure. */
+ZipEntry *zip_find(const Zip *z, Text name); /* NULL if missing */
+/* Returns the bytes of an entry. A stored entry is in the map; a deflated entry is unpacked into the arena, once. NULL
+ * on failure. */
 const unsigned char *zip_bytes(Zip *z, ZipEntry *entry, Arena *a, Error *e);
 
 #endif

