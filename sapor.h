@@ -179,9 +179,9 @@ typedef struct sp_encoder_options {
     const char *arch;
     /* SP_IMAGES, SP_TEXTS or both: what calls will encode. 0: all that the files of the model allow */
     unsigned modalities;
-    /* [output_count]: the names of the outputs that calls will request. An element that is NULL means the usual output.
-     * Weights that only other outputs need are not loaded. If output_count is 0, all outputs are loaded except the
-     * nodes inside a block, for example "layer4.2.conv3" of a ResNet. Such a node is loaded only if it is named here. */
+    /* [output_count]: the names of the outputs that calls will request. An element that is NULL means the usual
+     * output. Weights that only other outputs need are not loaded. If output_count is 0, all outputs are loaded except
+     * the nodes inside a block, such as "layer4.2.conv3" of a ResNet: these are loaded only if they are named here. */
     const char *const *outputs;
     size_t output_count;
     /* The defaults of calls: `pool` and `normalize` of calls that name no output, `max_length` of calls that set none.
@@ -523,9 +523,9 @@ typedef struct sp_liked { /* the items of a user who is not in the training data
 /* Writes the K best items for users [n] who are not in the training data; the parameters of sp_recommend. */
 SP_API bool sp_recommend_new(const sp_recommender *r, sp_session *s, const sp_liked *users, size_t n, size_t K,
                              const sp_recommend_options *o, int32_t *items, float *scores, sp_error *e);
-/* Writes the K items that are most similar to each of items [n]; the item itself is not listed. For models with vectors, the
- * similarity is the cosine of two vectors; an item whose vector is zero has no similar items. For models without
- * vectors, the list is the one of a new user who likes only this item. `keep_seen` has no effect. */
+/* Writes the K items that are most similar to each of items [n]; the item itself is not listed. For models with
+ * vectors, the similarity is the cosine of two vectors; an item whose vector is zero has no similar items. For models
+ * without vectors, the list is that of a new user who likes only this item. `keep_seen` has no effect. */
 SP_API bool sp_similar_items(const sp_recommender *r, sp_session *s, const int32_t *items, size_t n, size_t K,
                              const sp_recommend_options *o, int32_t *similar, float *scores, sp_error *e);
 /* Writes scores [n] of the pairs users[i], items[i]: the same scores as in lists. Consecutive pairs of one user are

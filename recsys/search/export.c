@@ -118,7 +118,8 @@ static bool check_equal(const Ledger *l, const TrialRow *there, const TrialRow *
     return true;
 }
 
-/* A finished trial is kept; a failed one is replaced by a finished one. */
+/* Adds a finished row. An existing row stays if it is finished, except that a done row replaces a failed one. Two done
+ * rows must be equal. */
 static bool add_row(Ledger *l, const TrialRow *row, const char *where, int64_t *added, Arena *a, Error *e)
 {
     TrialRow there;

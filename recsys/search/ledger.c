@@ -412,7 +412,7 @@ bool ledger_done(Ledger *l, const char *key, TrialRow *row, bool *found, Arena *
     return s && (rc == SQLITE_OK || fail_sql(l, rc, "read it", e)) && first_row(l, s, row, found, a, e);
 }
 
-/* Limits the text of all rows to the size of the file; with UTF-16, 1.5 times the size. */
+/* Limits the text of all rows to twice the size of the file. (UTF-16 in the file becomes at most 1.5 times as long.) */
 static bool set_room(Ledger *l, Error *e)
 {
     int64_t pages, bytes;

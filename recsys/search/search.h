@@ -148,8 +148,9 @@ bool ledger_put_study(Ledger *l, const Study *s, Error *e);
 /* Writes finished rows (done, failed) as TSV, sorted by the bytes of the line, without columns that differ between
  * machines: the same trials give the same bytes on every machine. */
 bool ledger_export(Ledger *l, const char *path, Error *e);
-/* Adds the finished rows of an exported TSV, or of another ledger. If a row already exists, it must be equal; otherwise
- * the error names both. *added: number of new rows. */
+/* Adds the finished rows of an exported TSV, or of another ledger. An existing finished row stays, but a done row
+ * replaces a failed one. If both rows are done, they must be equal; the error names the trial and the column. *added:
+ * number of rows that were added or replaced. */
 bool ledger_import(Ledger *l, const char *path, int64_t *added, Error *e);
 
 /* ---- running (study.c) ----------------------------------------------------------------------- */
@@ -224,7 +225,7 @@ typedef struct Group {
     GroupPoint *points; /* points with at least one started trial */
     size_t count;
     size_t planned; /* number of trials of all points, also those not started; 0 if the data are absent */
-    /* index into points, by the study's metric and select, the first one in a tie; -1: no point is complete */
+    /* index into points, by the study's metric and select, the first one in a tie; -1: no complete point has it */
     int64_t best;
 } Group;
 typedef struct PairTest { /* a test between the best points of two groups of a data set, on common users */

@@ -412,7 +412,7 @@ void study_over(StudyRun *r, const Trial *t)
         r->slots[slot] = SLOT_OVER;
 }
 
-/* Changes the row of a trial that is not finished, or that failed, to this state. */
+/* Changes the row of a trial to this state. With `failed`, the row must be failed; otherwise it must be unfinished. */
 static bool change(StudyRun *r, Ledger *l, const Trial *t, bool failed, TrialState to, const char *message, Error *e)
 {
     TrialRow row;

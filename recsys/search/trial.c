@@ -159,7 +159,8 @@ static void put_described(FILE *f, const void *what)
 {
     const Described *d = what;
     const TrialPlan *p = d->plan;
-    /* if features are not read, nothing is known about data that need them */
+    /* If features cannot be read, study_trial has no hash of the pairs, but study_open has one. 0 is written for both, so
+     * that both compute the same key. */
     bool read = !p->data.feature_count || d->hash->features[0];
     fprintf(f, "sapor %s\nmodel %s\nprotocol %s\nseed %llu\npairs %016llx%016llx\n", SAPOR_VERSION,
             d->trial->model->kind->name, protocol_names[p->data.protocol], (unsigned long long)d->trial->seed,
@@ -315,7 +316,8 @@ static void remove_files(const char *folder, const char *const *names, size_t n)
     arena_free(a);
 }
 
-/* The files of a run that are removed, in this order; then the files that stay. */
+/* The files of a run, in the order in which they are removed. After a trial the first ALWAYS are removed; or, if its
+ * vectors are not kept, the first WITH_VECTORS. A run that begins again removes all. */
 static const char *const FILES[] = {
     "checkpoint.safetensors", ".sapor.lock",  "user.npy",    "item.npy",    "seen.safetensors", "model.safetensors",
     "user.ids.txt",           "item.ids.txt", "result.json", "history.tsv", "by_user.tsv",      "config.json"};
@@ -502,7 +504,7 @@ bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *vi
     if (!key || !trial_plan(&plan, s, t, a, e))
         return false;
     DataConfig config = plan.data;
-    config.knock.count = 0; /* train_run already replaced features */
+    config.knock.count = 0; /* train_run does the knock-outs, so the data are loaded without them */
     bool loaded = dataset_load(&data, &config, a, e);
     if (loaded)
         data_hash(&hash, &data);

@@ -85,7 +85,8 @@ static bool row_figures(StudyView *v, RowFigures **of_row, const char *path, Are
         ok = v->rows[i].state != TRIAL_DONE || (add_names(names.index, v->rows[i].test, &members, scratch, e) &&
                                                 add_names(names.index, v->rows[i].valid, &members, scratch, e));
     ok = ok && names_list(&names, &v->figures, &v->figure_count, e);
-    /* all rows of a study have the same figures, except rows of an earlier configuration */
+    /* Refuses a ledger whose rows have many different figures: the table would be huge and nearly empty. All rows of a
+     * study have the same figures, except rows of an earlier configuration. */
     if (ok && (!size_mul(v->figure_count, v->row_count, &cells) || cells > CELLS_MOST) && cells / SPARSE > members)
         ok = fail(e, SP_FORMAT, "%s: has %zu figures of different names, and most trials have a few of them only", path,
                   v->figure_count);
