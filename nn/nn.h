@@ -43,7 +43,7 @@ typedef struct Device {
 bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e);
 void device_close(Device *d);
 Run device_run(const Device *d); /* a Run for kernels that need no scratch */
-/* Reports whether kernels read host memory. Then reading a number does not have to wait. */
+/* Reports whether kernels read host memory. If so, a number can be read without waiting for the device. */
 bool device_is_host(const Device *d);
 /* Returns false if an earlier call could not be computed (Kernels.check). Call it after numbers are read and before
  * they are used. */
@@ -94,7 +94,7 @@ typedef struct Init {
 /* Makes a parameter [rows, cols] (cols 0: a vector [rows]). Its initial numbers are draws of (seed, DRAW_INIT, hash of
  * name). The name is copied; this is true of all names in a store. NULL on failure. */
 Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
-/* Makes a constant with the initial numbers of param_new: numbers that a recipe draws and never trains. */
+/* Makes a constant with the initial numbers of param_new: for numbers that a model draws at its start and never trains. */
 Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
 /* Makes a constant copied from host memory; data NULL: zeros. */
 Tensor *store_f32(Store *s, const char *name, int dims, const int64_t *shape, const float *data, Error *e);
@@ -123,7 +123,8 @@ typedef struct Hold {
     Pack pack;    /* form of the packed weights, if they are frozen */
     int winograd; /* Conv.winograd */
     bool plain;   /* frozen weights are constants, and not packed */
-    /* Norm2d.batch of batch norms that are trained; mean and var are kept tensors, with the names of their arrays */
+    /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
+     * with the names of their arrays */
     bool batch;
     /* Bit i: array i is a parameter with the name of the array. If one of the weights is a parameter, none is packed.
      */
@@ -204,8 +205,8 @@ bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 
 bool tape_training(const Tape *t);
 const Device *tape_device(const Tape *t);
 /* Returns arena `number` of the tape: host memory for callers of the tape. Number 0 is for general use, others are for
- * tasks. Each call empties the arena, but keeps its memory. The first call with a number also makes the arenas below
- * it; only one thread at a time may do this. NULL if memory runs out. */
+ * tasks. Each call empties the arena, but keeps its memory. The first call with a number also makes all arenas with
+ * smaller numbers; only one thread at a time may do this. NULL if memory runs out. */
 Arena *tape_arena(Tape *t, int number, Error *e);
 /* Frees tensors made since `mark`, except those in `keep` (entries may be NULL). The model must not read the freed ones
  * again. Later ops reuse their memory, unless the backward pass needs it. */
@@ -224,8 +225,8 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 
 /* Runs inference with planned memory. `forward` first runs without numbers (a dry run): this records the shape and the
  * last use of each tensor. Then it runs with numbers; tensors are at planned offsets in one block. Plans are cached by
- * shape. `out` receives the result, as many floats as it has; `shape` receives its shape. `forward` may be called for
- * several inputs. */
+ * shape, so later calls of infer with the same shapes need no new plan. `out` receives the result, as many floats as it
+ * has; `shape` receives its shape. */
 typedef Tensor *Forward(Tape *t, const void *model, const void *input);
 bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
            int64_t shape[4], Error *e);
@@ -239,10 +240,10 @@ typedef struct Inferred {
 } Inferred;
 bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
                Error *e);
-/* infer_all does not wait for a device that is not the host. When infer_arrive(t, to) returns, the results of the call
- * whose last result has this `to`, and of all earlier calls, are in their memory; `to` NULL: of all calls. The caller
- * must keep that memory until then. It may call infer_all again before. Returns false if the device failed: then the
- * numbers are not valid. */
+/* infer_all does not wait for a device that is not the host. infer_arrive(t, to) waits for the call of infer_all whose
+ * last result has this `to`, and for all earlier calls; `to` NULL: for all calls. Then their results are in their
+ * memory. The caller must keep that memory until then; it may call infer_all again before it calls infer_arrive.
+ * Returns false if the device failed: then the numbers are not valid. */
 #ifdef SAPOR_MINIMAL /* MINIMAL has the CPU only, so there is nothing to wait for */
 static inline bool infer_arrive(const Tape *t, const float *to, const Error *e)
 {
@@ -258,9 +259,9 @@ size_t plan_bytes(const Tape *t); /* bytes of the latest plan */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copies; not read in a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copies; ops and shapes must not depend on the values */
-/* Uploads `lists` lists of ids [n], by which a step reads rows. The ids of one call number the same rows, for example
- * positive and negative items (see ids_together). If the lists are made before the first op that computes, all of them
- * are one upload, together with the index that the gradients of gathers and the optimiser need. */
+/* Uploads `lists` lists of ids [n], by which a step reads rows. All lists of one call must be ids of the same table,
+ * for example positive and negative items (see ids_together). If the lists are made before the first op that computes,
+ * all of them are one upload, together with the index that the gradients of gathers and the optimiser need. */
 bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out);
 /* Declares that the step gathers rows of one parameter by all of these lists, in this order. The index for the
  * optimiser is then made now, instead of after the backward pass. Results do not depend on this call. If one list is
@@ -273,7 +274,8 @@ void *tape_scratch(Tape *t, int64_t count, size_t size);
 Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */
 Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param); /* act(x W' + b) */
 Tensor *linear_add(Tape *t, Tensor *x, const Linear *w, Tensor *residual);     /* x W' + b + residual */
-Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt);               /* op(a) op(b); at, bt: transposed */
+/* a b; at: a is transposed first; bt: b is transposed first */
+Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt);
 Tensor *add(Tape *t, Tensor *a, Tensor *b);
 Tensor *sub(Tape *t, Tensor *a, Tensor *b);
 Tensor *mul(Tape *t, Tensor *a, Tensor *b); /* product of elements */
@@ -329,7 +331,7 @@ Tensor *log_sum_exp(Tape *t, Tensor *a, Tensor *b, float scale);
 
 /* BPR (Rendle et al. 2009) -> [1], with l2 regularisation of all rows that are compared:
  *
- *   mean over b of -log sigmoid(score of pos - score of neg) + l2 (squares of the rows)
+ *   mean over b of (-log sigmoid(score of pos - score of neg) + l2 (sum of squares of the rows of b))
  *
  * A score is the sum, over parts, of the dot products of users' and items' rows; D may differ between parts. The
  * forward pass and the backward pass each read the rows once. */
@@ -391,7 +393,7 @@ Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e);
 /* Adds to a stored graph the index that graph_with and its gradient need: the row of each entry, and each entry's
  * position in the transpose. A refill updates both. */
 bool csr_index(Store *s, Csr *g, Error *e);
-/* Returns the transpose of a stored graph without values. It uses the same tensors. */
+/* Returns the transpose of a stored graph, which must have no values. It uses the same tensors. */
 Csr *csr_turned(Store *s, const Csr *g, Error *e);
 /* recipes.md 5.6 */
 typedef enum Adjacency {
@@ -410,7 +412,8 @@ Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 /* softmax over the entries of each row: [entries] -> [entries] */
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);
 /* Reorders x [entries] of g into the order of the entries of `turned`, its transpose (csr_turned). Both need csr_index.
- * It gives the other direction of an attention with symmetric scores: GRCN. */
+ * For example, if x are scores of user -> item messages, the result has the same scores for item -> user messages
+ * (GRCN). */
 Tensor *edge_turn(Tape *t, const Csr *g, const Csr *turned, Tensor *x);
 /* Graphs on the tape. They are NULL if the tape has failed; later ops accept NULL, as they accept a failed tensor. An
  * op makes the pattern of its graph immediately. On a device that does not read host memory, it computes the values
@@ -476,10 +479,11 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
 /* Selects the rows `ids` (distinct, sorted in ascending order) of a graph, as [n, |from|]. Then (A x)[ids] = spmm(rows,
  * x[from]).
  *
- * - `from`: the sorted nodes that these rows read; for a square graph, ids are included. It is NULL, which means all
- *   nodes, if the rows of these nodes have half of the graph's entries or more; for a graph that is not square, if
- *   these rows read half of the columns or more.
+ * - `from`: the sorted nodes that these rows read; for a square graph, ids are included.
  * - `at` [n]: the positions of ids in `from`. NULL if the graph is not square.
+ * - If a selection would save little, *from and *at are NULL, which means all nodes. For a square graph this is so if
+ *   the rows of the nodes in `from` have at least half of the entries; for other graphs, if these rows read at least
+ *   half of the columns.
  * - ids NULL: the result is g itself, and *from and *at are NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Copies a graph to the host, with scales applied. Any destination may be NULL. */
@@ -537,9 +541,9 @@ typedef struct Schedule {
     double factor;
 } Schedule;
 double schedule_rate(const Schedule *s, int64_t step);
-/* Takes one step for the parameters of the store, with the gradients on the tape. Gradients of rows and factored
- * gradients change only their rows. The missed steps of the other rows are replayed when the row is next read, with the
- * same bits as the dense step. */
+/* Takes one step for the parameters of the store, with the gradients on the tape. A gradient of rows changes only these
+ * rows; so does a factored gradient, which is a product of two matrices that is never computed as a whole. The missed
+ * steps of the other rows are replayed when the row is next read, with the same bits as the dense step. */
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
 void store_settle(Store *s);      /* does all delayed steps of every row */
 bool store_keeps(const Store *s); /* reports whether the store has tensors of kept_new */
@@ -552,8 +556,9 @@ typedef struct NotFinite {        /* a number that is NaN or infinite */
 /* Finds the first such number in what checkpoints contain. Delayed steps stay delayed. The device sums the numbers; the
  * host reads a tensor only if its sum is not finite. */
 bool store_not_finite(const Store *s, NotFinite *found, Error *e);
-/* Save and load all parameters, optimiser states, step counts and tensors of kept_new (no other constants). Training
- * after a load continues with the same bits. */
+/* All parameters, optimiser states, step counts and tensors of kept_new (no other constants). store_declare first adds
+ * the names and shapes to the file; store_save then writes the numbers. Training after store_load continues with the
+ * same bits. */
 bool store_declare(Store *s, SafetensorsOut *out, Error *e);
 bool store_save(Store *s, SafetensorsOut *out, Error *e); /* after declare, same order */
 bool store_load(Store *s, const Weights *w, Error *e);    /* into existing tensors; shapes are checked */
