@@ -47,7 +47,7 @@ typedef struct Run {
     Trace *trace; /* NULL: no trace. The caller of a kernel writes the trace, not the kernel */
 } Run;
 
-/* The method that a kernel uses for an operand, and the reason. Shown by `sapor info --kernels`. */
+/* The method that a kernel would use for these arguments, and the reason. Shown by `sapor info --kernels`. */
 typedef struct Way {
     char name[32];
     const char *why;
@@ -384,7 +384,7 @@ typedef struct Kernels {
     size_t (*col_sum_work)(const Run *, int64_t M, int64_t C);
     /* y [C] = sum over m of x[m,:] + beta y */
     void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y);
-    /* y[m,c] at m ldy + c = x[m,c] at m ldx + c, + beta y: slices and concatenations */
+    /* y[m ldy + c] = x[m ldx + c] + beta y[m ldy + c]: for slices and concatenations */
     void (*copy_cols)(const Run *, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y,
                       int64_t ldy);
 

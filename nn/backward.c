@@ -94,7 +94,7 @@ void grad_put(Tape *t, Tensor *x, float *p)
     }
     if (slot)
         grad_axpy(t, x, 1, p);
-    step_give_floats(t, p, x ? x->count : 0);
+    step_release_floats(t, p, x ? x->count : 0);
 }
 
 float *grad_take(Node *n)
@@ -130,7 +130,7 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             double begun = tape_clock(t, n->op->back_name);
             n->op->back(t, n);
             tape_trace(t, begun, n->op->back_name, needed * n->flops, needed * n->bytes);
-            step_give_floats(t, grad_take(n), n->out.count);
+            step_release_floats(t, grad_take(n), n->out.count);
             if (i != loss->id && !n->pinned) /* no earlier node reads it */
                 node_release(t, n);
         }
@@ -155,7 +155,7 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e)
             t->k->zero(&t->run, sum, bytes);
         if (grad_dense(t, g, sum))
             t->k->download(&t->run, host, sum, bytes);
-        step_give(t, sum, bytes);
+        step_release(t, sum, bytes);
     }
     return tape_ok(t, e);
 }

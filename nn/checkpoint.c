@@ -239,7 +239,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     }
     p->steps = steps;
     if (p->last)
-        param_settled(&run, p); /* delayed steps belong to the numbers that were replaced */
+        param_mark_settled(&run, p); /* delayed steps belong to the numbers that were replaced */
     return true;
 }
 

@@ -80,7 +80,7 @@ bool device_check(const Device *d, Error *e)
 }
 
 #ifndef SAPOR_MINIMAL
-bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e)
+bool device_fail_memory(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e)
 {
     size_t available, total;
     if (!k->check(run, e))

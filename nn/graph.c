@@ -245,7 +245,7 @@ bool csr_index(Store *s, Csr *g, Error *e)
     return ok;
 }
 
-Csr *csr_turned(Store *s, const Csr *g, Error *e)
+Csr *csr_transpose(Store *s, const Csr *g, Error *e)
 {
     Csr *turned = NEW(store_arena(s), Csr, 1, e);
     if (!turned)
@@ -396,7 +396,7 @@ void csr_back_lists(Tape *t, const Csr *g)
         transposed(t, &bare);
 }
 
-bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
+bool sparse_of_transpose(Tape *t, const Csr *g, const float *val, Sparse *out)
 {
     *out = csr_sparse(g);
     if (!val && g->symmetric)

@@ -35,7 +35,7 @@ static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
     tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count);
     if (!t->host_memory)
         t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
-    step_give_floats(t, cosines, I * k);
+    step_release_floats(t, cosines, I * k);
     return true;
 }
 
@@ -86,7 +86,7 @@ static void *device_take(Index *x, int64_t count, size_t size)
 static void device_give(Index *x, int mark)
 {
     for (; x->pieces > mark; x->pieces--)
-        step_give(x->t, x->piece[x->pieces - 1].p, x->piece[x->pieces - 1].bytes);
+        step_release(x->t, x->piece[x->pieces - 1].p, x->piece[x->pieces - 1].bytes);
 }
 
 static void *host_take(Index *x, int64_t count, size_t size)

@@ -19,7 +19,7 @@ static bool add_block(Tape *t, size_t bytes)
     if (!b.device) {
         if (b.host)
             heap_free(t->heap, b.host, b.bytes);
-        return device_full(t->k, &t->run, b.bytes, "a step's lists", &t->error);
+        return device_fail_memory(t->k, &t->run, b.bytes, "a step's lists", &t->error);
     }
     m->total += b.bytes;
     m->blocks[m->count++] = b;
@@ -79,7 +79,7 @@ void list_trim(Tape *t, void *host, size_t bytes, size_t left)
     if (!host || rest >= whole)
         return;
     if (t->host_memory) {
-        step_give(t, (char *)host + rest, whole - rest);
+        step_release(t, (char *)host + rest, whole - rest);
         return;
     }
     ListBlock *b = &t->lists.blocks[t->lists.count - 1];

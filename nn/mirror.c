@@ -9,7 +9,7 @@ static void *mirror(Mirror *m, void *host, size_t bytes, bool in, Error *e)
     Run run = device_run(m->d);
     void *device = m->d->k->alloc(&run, m->d->heap, MAX(bytes, (size_t)1));
     if (!device) {
-        device_full(m->d->k, &run, bytes, "a copy on the device", e);
+        device_fail_memory(m->d->k, &run, bytes, "a copy on the device", e);
         return NULL;
     }
     if (in)

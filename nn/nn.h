@@ -50,9 +50,9 @@ bool device_is_host(const Device *d);
 bool device_check(const Device *d, Error *e);
 /* Writes the error of an alloc that got no memory: the requested and the available size. Returns false. */
 #ifdef SAPOR_MINIMAL
-#define device_full(k, run, bytes, what, e) fail_memory(e, bytes, what)
+#define device_fail_memory(k, run, bytes, what, e) fail_memory(e, bytes, what)
 #else
-bool device_full(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e);
+bool device_fail_memory(const Kernels *k, const Run *run, size_t bytes, const char *what, Error *e);
 #endif
 
 /* ---- tensors --------------------------------------------------------------------------------- */
@@ -94,7 +94,7 @@ typedef struct Init {
 /* Makes a parameter [rows, cols] (cols 0: a vector [rows]). Its initial numbers are draws of (seed, DRAW_INIT, hash of
  * name). The name is copied; this is true of all names in a store. NULL on failure. */
 Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
-/* Makes a constant with the initial numbers of param_new: for numbers that a model draws at its start and never trains. */
+/* Makes a constant with the initial numbers of param_new, for numbers that a model draws and never trains. */
 Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
 /* Makes a constant copied from host memory; data NULL: zeros. */
 Tensor *store_f32(Store *s, const char *name, int dims, const int64_t *shape, const float *data, Error *e);
@@ -394,14 +394,14 @@ Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e);
  * position in the transpose. A refill updates both. */
 bool csr_index(Store *s, Csr *g, Error *e);
 /* Returns the transpose of a stored graph, which must have no values. It uses the same tensors. */
-Csr *csr_turned(Store *s, const Csr *g, Error *e);
+Csr *csr_transpose(Store *s, const Csr *g, Error *e);
 /* recipes.md 5.6 */
 typedef enum Adjacency {
-    ADJ_SYM,
-    ADJ_SYM_EPS,   /* as ADJ_SYM with degree + 1e-7: MMRec's ADJ_SYM, also of Elliot's models that come from MMRec */
+    ADJ_SYM,       /* D^-1/2 A D^-1/2 */
+    ADJ_SYM_EPS,   /* the same with 1e-7 added to D, as in MMRec and in Elliot's models that were taken from MMRec */
     ADJ_ROW_SELF,  /* D^-1 (A+I) */
     ADJ_BOTH_SELF, /* D^-1 (A+I) D^-1 */
-    ADJ_SYM_SELF
+    ADJ_SYM_SELF   /* D^-1/2 (A+I) D^-1/2 */
 } Adjacency;
 /* Makes the graph of users and items, users first: [U+I, U+I] from the U x I train pairs. Names are as in csr_new. */
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
@@ -411,10 +411,10 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 /* softmax over the entries of each row: [entries] -> [entries] */
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);
-/* Reorders x [entries] of g into the order of the entries of `turned`, its transpose (csr_turned). Both need csr_index.
+/* Reorders x [entries] of g into the order of the entries of `turned`, the transpose (csr_transpose) of g. Both need csr_index.
  * For example, if x are scores of user -> item messages, the result has the same scores for item -> user messages
  * (GRCN). */
-Tensor *edge_turn(Tape *t, const Csr *g, const Csr *turned, Tensor *x);
+Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *turned, Tensor *x);
 /* Graphs on the tape. They are NULL if the tape has failed; later ops accept NULL, as they accept a failed tensor. An
  * op makes the pattern of its graph immediately. On a device that does not read host memory, it computes the values
  * when an op first reads them. All patterns of a step, and the rows of them that csr_rows selects, are therefore one

@@ -66,7 +66,7 @@ static bool add_rows(Tape *t, const ParamGrad *grad, float a, float *table)
         return false;
     t->k->segment_sum(&t->run, m.groups->count, D, m.groups->device.start, m.groups->device.order,
                       m.groups->device.unique, F32, m.g, a, 1, table);
-    step_give_floats(t, m.own, m.n * D);
+    step_release_floats(t, m.own, m.n * D);
     return true;
 }
 
@@ -145,8 +145,8 @@ static void give_rows(Tape *t, const ParamGrad *g, Merged *m, float *sum)
 {
     int64_t D = param_width(g->param);
     if (sum != m->g)
-        step_give_floats(t, sum, m->groups->count * D);
-    step_give_floats(t, m->own, m->n * D);
+        step_release_floats(t, sum, m->groups->count * D);
+    step_release_floats(t, m->own, m->n * D);
 }
 
 static void step_adam(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
@@ -182,7 +182,7 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
         t->k->adam_factored(&t->run, count, D, f->K, some ? some->device.unique : NULL, p->history,
                             history_push(t, o, p), f->dy, f->w, p->last, p->x->data, m, v);
         if (!some)
-            param_settled(&t->run, p); /* every row was stepped */
+            param_mark_settled(&t->run, p); /* every row was stepped */
         n = count * D;
         tape_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
     }
@@ -412,7 +412,7 @@ static void clip(Tape *t, const Optim *o, const Store *s)
         if (o->clip_value > 0)
             t->k->unary(&t->run, n, UN_CLAMP, -(float)o->clip_value, (float)o->clip_value, g->dense, g->dense);
     }
-    step_give_floats(t, squares, count + 1);
+    step_release_floats(t, squares, count + 1);
 }
 
 /* Reports whether MINIMAL has the kernels: only those of optimisers that recommenders use. */
@@ -438,7 +438,7 @@ static void skip(Tape *t, const Optim *o, Param *p)
             return;
         t->k->zero(&t->run, zeros.dense, (size_t)p->x->count * sizeof *zeros.dense);
         m->step(t, o, &zeros, KIND_DENSE);
-        step_give_floats(t, zeros.dense, p->x->count);
+        step_release_floats(t, zeros.dense, p->x->count);
     }
 }
 

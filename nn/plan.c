@@ -129,7 +129,7 @@ static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void 
             t->k->free(&t->run, t->heap, t->block, t->block_bytes);
         t->block_bytes = t->plan->bytes;
         if (!(t->block = t->k->alloc(&t->run, t->heap, t->block_bytes))) {
-            device_full(t->k, &t->run, t->block_bytes, "the tensors of a model", &t->error);
+            device_fail_memory(t->k, &t->run, t->block_bytes, "the tensors of a model", &t->error);
             t->block_bytes = 0;
         }
     }

@@ -114,7 +114,7 @@ void *step_alloc(Tape *t, size_t bytes)
         size_t size = MAX(bytes, MAX((size_t)1 << 18, m->total / 2));
         unsigned char *p = t->k->alloc(&t->run, t->heap, size);
         if (!p) {
-            device_full(t->k, &t->run, size, "a step's tensors", &t->error);
+            device_fail_memory(t->k, &t->run, size, "a step's tensors", &t->error);
             return NULL;
         }
         m->total += m->used;
@@ -127,7 +127,7 @@ void *step_alloc(Tape *t, size_t bytes)
     return show(t, p, bytes);
 }
 
-void step_give(Tape *t, void *p, size_t bytes)
+void step_release(Tape *t, void *p, size_t bytes)
 {
     StepMemory *m = &t->step;
     Piece own = {p, aligned_bytes(bytes)};
@@ -152,9 +152,9 @@ float *step_floats(Tape *t, int64_t n)
     return step_alloc(t, (size_t)n * sizeof(float));
 }
 
-void step_give_floats(Tape *t, float *p, int64_t n)
+void step_release_floats(Tape *t, float *p, int64_t n)
 {
-    step_give(t, p, (size_t)n * sizeof(float));
+    step_release(t, p, (size_t)n * sizeof(float));
 }
 
 bool tape_work(Tape *t, size_t bytes)
@@ -165,7 +165,7 @@ bool tape_work(Tape *t, size_t bytes)
         t->k->free(&t->run, t->heap, t->run.work, t->run.work_bytes);
     t->run.work_bytes = 0;
     if (!(t->run.work = t->k->alloc(&t->run, t->heap, bytes)))
-        return device_full(t->k, &t->run, bytes, "workspace", &t->error);
+        return device_fail_memory(t->k, &t->run, bytes, "workspace", &t->error);
     t->run.work_bytes = bytes;
     return true;
 }
@@ -193,7 +193,7 @@ static Node *view_root(Node *n)
 void node_release(Tape *t, Node *n)
 {
     if (!n->view && !n->dropped && n->out.data && (!n->host || t->host_memory))
-        step_give(t, n->out.data, (size_t)n->out.count * dtype_bytes(n->out.type));
+        step_release(t, n->out.data, (size_t)n->out.count * dtype_bytes(n->out.type));
     n->dropped = true;
 }
 

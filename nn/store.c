@@ -79,7 +79,7 @@ void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
     Run run = store_run(s);
     void *p = s->d.k->alloc(&run, s->d.heap, bytes);
     if (!p) {
-        device_full(s->d.k, &run, bytes, what, e);
+        device_fail_memory(s->d.k, &run, bytes, what, e);
         return NULL;
     }
     blobs[s->blob_count++] = (Piece){p, bytes};
@@ -436,7 +436,7 @@ bool param_state(Param *p, unsigned states, bool lazy, Error *e)
     return true;
 }
 
-void param_settled(const Run *r, Param *p)
+void param_mark_settled(const Run *r, Param *p)
 {
     p->store->d.k->zero(r, p->last, (size_t)rows_of(p->x) * sizeof(int32_t));
     p->pending = 0;
@@ -451,7 +451,7 @@ void param_settle(Param *p)
     p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->pending, p->last, p->x->data,
                                p->state[STATE_M], p->state[STATE_V]);
     end_op(p->store->d.k, &run, begun, "adam replay", 0, 24.0 * (double)p->x->count);
-    param_settled(&run, p);
+    param_mark_settled(&run, p);
 }
 
 void tensor_settle(const Tensor *x)

@@ -263,7 +263,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     }
     Sparse unused;
     if (t->training && valued && sub) /* made with the lists of the step, not in the backward pass */
-        csr_transposed(t, sub, NULL, &unused);
+        sparse_of_transpose(t, sub, NULL, &unused);
     tape_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
     return t->error.code == SP_OK ? sub : NULL;
 }

@@ -61,9 +61,9 @@ static inline int64_t param_width(const Param *p)
 {
     return cols_of(p->x);
 }
-void param_settle(Param *p);                /* does the delayed steps of every row */
-void tensor_settle(const Tensor *x);        /* the same for x.param, or for its parts */
-void param_settled(const Run *r, Param *p); /* marks every row as up to date */
+void param_settle(Param *p);                     /* does the delayed steps of every row */
+void tensor_settle(const Tensor *x);             /* the same for x.param, or for its parts */
+void param_mark_settled(const Run *r, Param *p); /* marks every row as up to date */
 /* Allocates the states in a bit set; with `lazy` also last and history. It fails if another optimiser has already
  * stepped p. */
 bool param_state(Param *p, unsigned states, bool lazy, Error *e);
@@ -112,7 +112,7 @@ typedef struct Op {
     uint32_t optional;              /* bit i: input i may be NULL */
     uint32_t integer;               /* bit i: input i is not float32 */
     uint32_t narrow;                /* bit i: input i may be F16 or BF16; the op calls Kernels.supports */
-    uint32_t by_row;                /* bit i: the op itself updates the rows of parameter i that it reads */
+    uint32_t by_row;                /* bit i: the op itself does the delayed steps of the rows of parameter i that it reads */
 } Op;
 struct Node {
     Tensor out;
@@ -123,7 +123,7 @@ struct Node {
     int32_t buffer; /* index of the plan's buffer for out; -1: none */
     bool view;      /* out is part of another tensor's memory */
     Node *base;     /* if out is a view: the node of the other tensor; NULL if that tensor is stored */
-    bool pinned;    /* the backward pass reads out other than through in[] */
+    bool pinned;    /* the backward pass reads the member `out`, and not only through in[] */
     bool dropped;   /* the memory of out was freed */
     bool passed;    /* a backward pass has processed this node */
     /* what the backward pass does not read. Bit i: the numbers of input i; bit RESULT: those of out */
@@ -305,7 +305,7 @@ static inline bool grad_needed(const Tensor *x)
 Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in);
 /* Returns `fits`. If it is false, the tape fails; the message lists the shapes of the inputs. */
 bool node_fits(Tape *t, const Node *n, bool fits);
-/* Reports whether the table has the kernel for n's backward pass; if not, the tape fails. MINIMAL leaves out kernels
+/* Reports whether the table of kernels (Kernels) has the kernel for n's backward pass; if not, the tape fails. MINIMAL leaves out kernels
  * that only the training of encoders needs. */
 bool node_trains(Tape *t, const Node *n, bool has_kernel);
 /* Allocates memory for the result. */
@@ -330,9 +330,9 @@ static inline size_t aligned_bytes(size_t bytes)
 void step_reset(Tape *t);
 void step_free(Tape *t);
 void *step_alloc(Tape *t, size_t bytes);
-void step_give(Tape *t, void *p, size_t bytes);
+void step_release(Tape *t, void *p, size_t bytes);
 float *step_floats(Tape *t, int64_t n);
-void step_give_floats(Tape *t, float *p, int64_t n);
+void step_release_floats(Tape *t, float *p, int64_t n);
 /* Makes space for one more element in a list of `count`; *room is its capacity. */
 bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size);
 bool tape_work(Tape *t, size_t bytes);                                   /* makes run.work at least this large */
@@ -353,7 +353,7 @@ void list_trim(Tape *t, void *host, size_t bytes, size_t left);
 Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list as a constant of the tape */
 /* for ids that are distinct and in ascending order: makes their groups without sorting */
 Tensor *list_ascending(Tape *t, Tensor *ids);
-Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);  /* for ids with the same groups as those of `of` */
+Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);  /* for other ids at the same positions: equal ids stay equal, so the groups are those of `of` */
 const Groups *list_group(Tape *t, int64_t n, const int32_t *ids); /* ids: in host memory */
 const Groups *ids_groups(Tape *t, const Tensor *ids);             /* sorts them once per step */
 /* Returns the host's copy of a list. If there is none, the tape fails. */
@@ -413,14 +413,14 @@ void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const i
                        int32_t *tcol, int32_t *tat);
 /* Returns the transpose of g; val [entries] replaces its values, unless it is NULL. It may make lists: call lists_send
  * before a kernel. */
-bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
+bool sparse_of_transpose(Tape *t, const Csr *g, const float *val, Sparse *out);
 /* Makes a pattern without values from lists. */
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col);
-/* Call it for graphs whose pattern the backward pass reads. */
+/* Keeps the pattern of g in memory until the backward pass. */
 void csr_pin(Tape *t, const Csr *g);
 Tensor *edge_values(Tape *t, const Csr *g); /* [entries], scales applied */
-/* How the values of a graph are computed when they are first read. Patterns are lists; lists that are made before an op
- * reads one are copied together. */
+/* How the values of a graph are computed when they are first read. Patterns are lists; all lists that
+ * exist when an op first reads one are copied together. */
 typedef struct Values {
     Tape *tape;
     Tensor *(*make)(Tape *t, const Csr *g, const struct Values *v);

@@ -283,14 +283,14 @@ static void refilled_graphs(void **state)
         assert_true(turn < 12 || h->val || store_bytes(s) <= bytes + 4096);
     }
     /* the transpose, without a copy */
-    Csr *turned = csr_turned(s, csr_new(s, "block", &graphs[1], &error), &error);
+    Csr *turned = csr_transpose(s, csr_new(s, "block", &graphs[1], &error), &error);
     double *a = dense(turned), *b = dense_host(&graphs[1]);
     for (int64_t i = 0; i < U * I; i++)
         assert_true(fabs(a[i % I * U + i / I] - b[i]) < 1e-6);
     free(a);
     free(b);
     Error e = {0};
-    assert_null(csr_turned(s, csr_new(s, "values", &graphs[2], &error), &e));
+    assert_null(csr_transpose(s, csr_new(s, "values", &graphs[2], &error), &e));
     assert_error(e, SP_UNSUPPORTED, "cannot be turned");
     /* row numbers follow a refill */
     Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, ADJ_SYM, &error);
@@ -312,26 +312,26 @@ static void turned_values(void **state)
     (void)state;
     Store *s = store_new(&device, &error);
     Csr *g = csr_new(s, "block", &(HostGraph){.rows = U, .cols = I, .start = pairs_start, .col = pairs_item}, &error);
-    Csr *turned = g ? csr_turned(s, g, &error) : NULL;
+    Csr *turned = g ? csr_transpose(s, g, &error) : NULL;
     assert_non_null(turned);
     Tensor *x = test_param(s, "x", U, 5, 1), *y = test_param(s, "y", I, 5, 2);
     Tape *t = tape_new(&device, true, &error);
-    edge_turn(t, g, turned, sddmm(t, g, x, y));
+    edge_transpose(t, g, turned, sddmm(t, g, x, y));
     Error e = {0};
     assert_false(tape_ok(t, &e));
     assert_error(e, SP_USAGE, "call csr_index");
     assert_true(csr_index(s, g, &error) && csr_index(s, turned, &error));
     tape_reset(t, (Draw){1, DRAW_DROPOUT, 0});
-    float *ours = test_read(&device, edge_turn(t, g, turned, sddmm(t, g, x, y)));
+    float *ours = test_read(&device, edge_transpose(t, g, turned, sddmm(t, g, x, y)));
     float *own = test_read(&device, sddmm(t, turned, y, x));
     tape_must(t);
     assert_memory_equal(ours, own, (size_t)g->entries * sizeof *own);
     free(ours);
     free(own);
-    edge_turn(t, g, turned, x);
+    edge_transpose(t, g, turned, x);
     e = (Error){0};
     assert_false(tape_ok(t, &e));
-    assert_error(e, SP_SHAPE, "edge_turn");
+    assert_error(e, SP_SHAPE, "edge_transpose");
     tape_free(t);
     store_free(s);
 }

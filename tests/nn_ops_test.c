@@ -165,9 +165,10 @@ BUILD(b_edge_attention, Tensor *x = made(t, p[0]);
 BUILD(b_sddmm, return sddmm(t, graph_values, p[0], p[1]);)
 BUILD(b_sddmm_self, return sddmm(t, graph_sym, p[0], p[0]);)
 BUILD(b_edge_softmax, return edge_softmax(t, graph_values, p[0]);)
-BUILD(b_edge_turn, return edge_turn(t, graph_block, graph_turned, p[0]);)
+BUILD(b_edge_turn, return edge_transpose(t, graph_block, graph_turned, p[0]);)
 /* Scores of one direction, attention of the other: the sum over neighbours of GRCN's items. */
-BUILD(b_edge_turn_attention, Tensor *score = edge_turn(t, graph_block, graph_turned, sddmm(t, graph_block, p[0], p[1]));
+BUILD(b_edge_turn_attention,
+      Tensor *score = edge_transpose(t, graph_block, graph_turned, sddmm(t, graph_block, p[0], p[1]));
       return spmm(t, graph_with(t, graph_turned, edge_softmax(t, graph_turned, score)), p[0]);)
 BUILD(b_knn, return spmm(t, knn_graph(t, p[0], 3, NULL), p[1]);)
 BUILD(b_knn_normal, return spmm(t, graph_normalize(t, knn_graph(t, p[0], 4, NULL)), p[1]);)
@@ -301,8 +302,8 @@ static const Case cases[] = {
     {"sddmm", b_sddmm, {{5, 6}, {7, 6}}},
     {"sddmm with itself", b_sddmm_self, {{7, 6}}},
     {"edge_softmax", b_edge_softmax, {{9, 0}}},
-    {"edge_turn", b_edge_turn, {{6, 0}}},
-    {"edge_turn, attention", b_edge_turn_attention, {{3, 5}, {4, 5}}},
+    {"edge_transpose", b_edge_turn, {{6, 0}}},
+    {"edge_transpose, attention", b_edge_turn_attention, {{3, 5}, {4, 5}}},
     {"knn_graph", b_knn, {{7, 5}, {7, 4}}},
     {"graph_normalize", b_knn_normal, {{7, 5}, {7, 4}}},
     {"graph_mix", b_graph_mix, {{7, 5}, {7, 6}, {2, 0}}},
@@ -320,7 +321,7 @@ static void make_graphs(Store *s)
     assert_true(graph_indexed && csr_index(s, graph_indexed, &error));
     graph_block = csr_new(s, "block", &(HostGraph){.rows = 3, .cols = 4, .start = start, .col = item}, &error);
     assert_true(graph_block && csr_index(s, graph_block, &error));
-    graph_turned = csr_turned(s, graph_block, &error);
+    graph_turned = csr_transpose(s, graph_block, &error);
     assert_true(graph_turned && csr_index(s, graph_turned, &error));
     graph_row = csr_bipartite(s, "rows", 3, 4, start, item, ADJ_ROW_SELF, &error);
     graph_values = csr_new(

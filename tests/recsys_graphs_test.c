@@ -8,7 +8,7 @@ static void blocks(void **state)
     static const Share shares[] = {SHARE_ONES, SHARE_SYM, SHARE_USER, SHARE_ITEM};
     for (size_t s = 0; s < COUNT(shares); s++) {
         Csr *g = interaction_graph(&b->model, arena_printf(b->arena, &b->e, "block.%zu", s), shares[s], &b->e);
-        double *a = dense(b, g), *turned = dense(b, csr_turned(b->store, g, &b->e));
+        double *a = dense(b, g), *turned = dense(b, csr_transpose(b->store, g, &b->e));
         for (int u = 0; u < U; u++)
             for (int i = 0; i < I; i++) {
                 double du = b->degree[u], di = b->degree[U + i];

@@ -22,7 +22,7 @@
 
 /* The time per byte of a word grows with the longest word. By default a word has at most 100 characters. */
 enum { MAX_WORD = 256 };
-enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 256, MAX_AROUND = 64, MAX_STAGES = 32 };
+enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 256, MAX_SPECIAL = 64, MAX_STAGES = 32 };
 
 /* ---- added.c: tokens that are found in the text before it is split --------------------------- */
 
@@ -183,7 +183,7 @@ typedef struct Load {
     Added *added;
     size_t added_count, added_capacity;
     size_t distinct; /* number of distinct pieces in the vocabulary */
-    uint32_t keys;   /* for a vocabulary in which pieces are keys (equal pieces are an error): its line; else 0 */
+    uint32_t keys;   /* line of the vocabulary if it is a JSON object, in which a piece may occur only once; else 0 */
     char *kept;      /* where the next kept text is written */
     size_t kept_left;
 } Load;
@@ -250,7 +250,7 @@ bool read_decoders(Load *l, const Json *j, Stages *out);
 bool read_model(Load *l, const Json *j);
 /* Reads an object of pieces and ids, into t->pieces, t->ids and l->distinct. */
 bool read_vocabulary(Load *l, const Json *vocab);
-/* copies the text of a child of a list, which may be folded, into the arena */
+/* copies the text of a child of a list, into the arena (the list may be folded: base/base.h) */
 bool keep_text(Load *l, const Json *list, Text *text);
 bool duplicate_piece(Load *l, Text piece); /* reports the error; returns false */
 /* allocates the pieces of this number of ids, and of the added tokens */
@@ -281,7 +281,7 @@ typedef struct Template {
     size_t count;
     size_t special; /* number of special tokens in the template */
 } Template;
-/* Makes the template: first A last; for two texts: first A, `last` once or twice, B last, with type ids 0 and
+/* Makes the template [first] A [last]. For two texts: [first] A, [last] once or twice, B [last], with type ids 0 and
  * second_type. first or last -1: no such token. */
 bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32_t second_type);
 bool template_ends(Load *l, int32_t first, int32_t last); /* the same around each of two texts; -1: no such token */

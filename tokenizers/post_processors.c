@@ -5,7 +5,7 @@
 static bool too_many(Load *l)
 {
     return fail(l->e, SP_UNSUPPORTED, "%s: post_processor: more than %d special tokens around a text are not supported",
-                l->path, MAX_AROUND);
+                l->path, MAX_SPECIAL);
 }
 
 static bool special_id(Load *l, const Json *j, int32_t *id)
@@ -29,7 +29,7 @@ static bool read_special(Load *l, const Json *part, const Json *tokens, Text nam
     if (!ids || ids->type != JSON_ARRAY)
         return fail(l->e, SP_FORMAT, "%s:%u: the template names %.*s, which is missing from special_tokens", l->path,
                     (unsigned)part->line, NAME(name));
-    if (ids->count > MAX_AROUND)
+    if (ids->count > MAX_SPECIAL)
         return too_many(l);
     int32_t *list = NEW(l->a, int32_t, ids->count + 1, l->e);
     if (!list)
@@ -56,7 +56,7 @@ static bool read_type(Load *l, const Json *part, int32_t *type)
 /* Reads a list of parts: special tokens around A, or around A and B. */
 static bool read_template(Load *l, const Json *list, const Json *tokens, int texts, Template *out)
 {
-    enum { MOST = 2 * MAX_AROUND };
+    enum { MOST = 2 * MAX_SPECIAL };
     bool seen[2] = {false, texts < 2};
     if (list && list->count > (size_t)(MOST + texts))
         return fail(l->e, SP_UNSUPPORTED, "%s:%u: the template of %s has %zu parts; at most %d are supported", l->path,

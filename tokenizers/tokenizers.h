@@ -89,7 +89,7 @@ typedef struct TokenList {
  * Errors: SP_USAGE if max_length is below the number of special tokens, or if CUT_FIRST or CUT_SECOND would remove its
  * text completely. SP_UNSUPPORTED if the tokenizer has no template for two texts, or a text has 4 GB.
  *
- * Memory: the normal form twice, each with 5 bytes per byte, and at most 16 times as long as the text (SP_UNSUPPORTED
+ * Memory: two copies of the normal form, with 5 bytes per byte of it; it is at most 16 times as long as the text (SP_UNSUPPORTED
  * if stages make more of it); 12 bytes per word, up to four times that while the list grows; 72 bytes per token. With
  * max_length, unless from_left, at most that number of tokens per text is kept. Time: linear in the text, times the
  * number of stages (at most 32 of a kind). Additional:
@@ -142,7 +142,7 @@ typedef struct DecodeOptions {
 bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const DecodeOptions *options, Text *out, Arena *a,
                 Error *e);
 
-typedef struct RegexTime { /* limits of the time of all regular expressions for a text */
+typedef struct RegexTime { /* the time that all regular expressions have used for a text; it is limited */
     size_t bytes;          /* bytes of the text */
     size_t searches;
     double seconds; /* processor time so far */

@@ -10,7 +10,7 @@
  *   c(e) = col ? col[e] : e
  *   w(e) = val[at ? at[e] : e] col_scale[c(e)]
  *
- * A NULL pointer means ones. The sum is computed from the first entry to the last. */
+ * If `val`, `row_scale` or `col_scale` is NULL, it means ones. The sum is computed from the first entry to the last. */
 typedef struct GatherSum {
     int64_t rows, D;
     const int64_t *start;

@@ -47,7 +47,7 @@ static void unpacked_gemm(Tape *t, const Linear *l, const Gemm *g)
         part.residual = g->residual ? (const float *)g->residual + at : NULL;
         tape_gemm(t, &part);
     }
-    step_give_floats(t, w, l->K * MIN(l->N, (int64_t)UNPACKED));
+    step_release_floats(t, w, l->K * MIN(l->N, (int64_t)UNPACKED));
 }
 
 /* Computes dx += dz W of packed weights, or dx = dz W if beta is 0. */
@@ -58,7 +58,7 @@ static void unpacked_back(Tape *t, const Linear *l, int64_t M, const float *dz, 
         int64_t n = MIN(l->N - at, (int64_t)UNPACKED);
         tape_product(t, M, l->K, n, dz + at, l->N, 1, unpack(t, l, at, n, w), 1, n, dx, beta);
     }
-    step_give_floats(t, w, l->K * MIN(l->N, (int64_t)UNPACKED));
+    step_release_floats(t, w, l->K * MIN(l->N, (int64_t)UNPACKED));
 }
 
 static void linear_back(Tape *t, Node *n)
@@ -102,7 +102,7 @@ static void linear_back(Tape *t, Node *n)
     if (n->in[LINEAR_RESIDUAL])
         grad_put(t, n->in[LINEAR_RESIDUAL], dz);
     else
-        step_give_floats(t, dz, M * N);
+        step_release_floats(t, dz, M * N);
 }
 
 static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, Act act, float param)

@@ -68,7 +68,7 @@ static void spmm_back(Tape *t, Node *n)
     int64_t D = cols_of(x);
     float beta;
     Sparse s;
-    if (grad_needed(x) && csr_transposed(t, a, NULL, &s)) {
+    if (grad_needed(x) && sparse_of_transpose(t, a, NULL, &s)) {
         float *dx = grad_into(t, x, &beta);
         lists_send(t);
         if (dx)
@@ -116,7 +116,7 @@ static bool pattern_back(Tape *t, const Csr *g, const float *val, Sparse *s, Spa
     bare.val = bare.at = bare.row_scale = bare.col_scale = NULL;
     *s = pattern_of(g);
     s->val = val;
-    bool ok = csr_transposed(t, &bare, val, back);
+    bool ok = sparse_of_transpose(t, &bare, val, back);
     lists_send(t);
     return ok;
 }
@@ -189,14 +189,14 @@ static void edge_turn_back(Tape *t, Node *n)
         t->k->gather(&t->run, turned->entries, 1, F32, n->grad, turned->tat->data, beta, dx);
 }
 
-Tensor *edge_turn(Tape *t, const Csr *g, const Csr *turned, Tensor *x)
+Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *turned, Tensor *x)
 {
-    static const Op op = {.name = "edge_turn", .back_name = "edge_turn back", .back = edge_turn_back};
+    static const Op op = {.name = "edge_transpose", .back_name = "edge_transpose back", .back = edge_turn_back};
     Node *n = reads_graph(t, op.name, g) && reads_graph(t, op.name, turned) ? node_new(t, &op, INPUTS(x)) : NULL;
     if (!n || !node_fits(t, n, x->count == g->entries && x->count == turned->entries))
         return tape_failed(t);
     if (!g->tat || !turned->tat) {
-        tape_fail(t, SP_USAGE, "edge_turn: a graph has no places of its transpose: call csr_index");
+        tape_fail(t, SP_USAGE, "edge_transpose: a graph has no places of its transpose: call csr_index");
         return tape_failed(t);
     }
     if (!node_out(t, n, F32, x->dims, x->shape))
@@ -509,8 +509,8 @@ static void graph_normalize_back(Tape *t, Node *n)
     t->k->fill(&t->run, g->cols, 1, ones);
     t->k->sddmm(&t->run, &s, 1, dr, ones, 1, 1, d);
     grad_put(t, n->in[0], d);
-    step_give_floats(t, dr, g->rows);
-    step_give_floats(t, ones, g->cols);
+    step_release_floats(t, dr, g->rows);
+    step_release_floats(t, ones, g->cols);
 }
 
 static Tensor *normalized_values(Tape *t, const Csr *out, const Values *v)
@@ -533,7 +533,7 @@ static Tensor *normalized_values(Tape *t, const Csr *out, const Values *v)
     t->k->edge_row_sum(&t->run, &s, n->in[0]->data, sums);
     t->k->inverse_root(&t->run, g->rows, sums, n->keep[0]);
     t->k->edge_scale(&t->run, &s, n->in[0]->data, n->keep[0], n->keep[0], n->out.data);
-    step_give_floats(t, sums, g->rows);
+    step_release_floats(t, sums, g->rows);
     return node_done(t, n, 4.0 * (double)g->entries, 16.0 * (double)g->entries);
 }
 

@@ -18,7 +18,7 @@ static void add_times_scalar(Tape *t, Tensor *to, float a, const float *dy, cons
     float *g = grad_into(t, to, &beta);
     if (g)
         t->k->row_scale(&t->run, 1, to->count, x, s, beta, g);
-    step_give_floats(t, s, 1);
+    step_release_floats(t, s, 1);
 }
 
 static void sum_back(Tape *t, Node *n)

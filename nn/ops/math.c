@@ -71,9 +71,9 @@ static void broadcast_back(Tape *t, Node *n)
     float *sum = grad_needed(n->in[1]) ? summed(t, n, dv) : NULL;
     grad_axpy(t, n->in[1], minus ? -1 : 1, sum);
     if (sum != dv)
-        step_give_floats(t, sum, n->in[1]->count);
+        step_release_floats(t, sum, n->in[1]->count);
     if (!sums)
-        step_give_floats(t, dv, count);
+        step_release_floats(t, dv, count);
     grad_put(t, n->in[0], sums ? grad_take(n) : dx);
 }
 
@@ -135,7 +135,7 @@ static void unary_back(Tape *t, Node *n)
             return;
         t->k->unary(&t->run, count, UN_INSIDE, limit[0], limit[1], x, inside);
         t->k->binary(&t->run, count, BIN_MUL, d, inside, d);
-        step_give_floats(t, inside, count);
+        step_release_floats(t, inside, count);
         break;
     case UN_SIGN:
     case UN_INSIDE: break;
@@ -307,7 +307,7 @@ static void log_sum_exp_back(Tape *t, Node *n)
         if (db)
             tape_product(t, p.N, D, p.M, tile, 1, p.N, (float *)a->data + p.m * D, D, 1, db + p.n * D, 1);
     }
-    step_give_floats(t, tile, PRODUCT_ROWS * PRODUCT_COLS);
+    step_release_floats(t, tile, PRODUCT_ROWS * PRODUCT_COLS);
 }
 
 Tensor *log_sum_exp(Tape *t, Tensor *a, Tensor *b, float scale)
@@ -326,7 +326,7 @@ Tensor *log_sum_exp(Tape *t, Tensor *a, Tensor *b, float scale)
         t->k->log_sum_exp(&t->run, p.M, p.N, tile, (float *)n->out.data + p.m);
     }
     if (tile)
-        step_give_floats(t, tile, PRODUCT_ROWS * PRODUCT_COLS);
+        step_release_floats(t, tile, PRODUCT_ROWS * PRODUCT_COLS);
     double products = (double)rows_of(a) * (double)rows_of(b);
     return node_done(t, n, products * (2.0 * (double)cols_of(a) + 10.0), 4.0 * (double)(a->count + b->count));
 }

@@ -166,7 +166,7 @@ static void conv_op_back(Tape *t, Node *n)
     if (grad_needed(n->in[CONV_RESIDUAL]))
         grad_put(t, n->in[CONV_RESIDUAL], dz);
     else
-        step_give_floats(t, dz, count);
+        step_release_floats(t, dz, count);
 }
 
 /* Runs k. Weights that are not packed are packed into the scratch, for this call. */
@@ -324,7 +324,7 @@ static void batch_norm_op_back(Tape *t, Node *n)
     if (b.dx)
         grad_put(t, x, d);
     else
-        step_give_floats(t, d, n->out.count);
+        step_release_floats(t, d, n->out.count);
 }
 
 Tensor *batch_norm(Tape *t, Tensor *x, const Norm2d *c)

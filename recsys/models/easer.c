@@ -361,7 +361,7 @@ static bool solve(Model *m, Work *w, Arena *scratch, Error *e)
     int64_t I = m->data->I;
     w->sum = arena_alloc(scratch, (size_t)pool_threads(d->pool), (size_t)I * sizeof *w->sum, e);
     double *diagonal = NEW(scratch, double, I, e), wrong;
-    if (!sparse_turned(&w->items, &w->users, scratch, e) || !w->sum || !diagonal)
+    if (!sparse_transpose(&w->items, &w->users, scratch, e) || !w->sum || !diagonal)
         return false;
     if (!model_tasks(m, (size_t)I, multiply_row, w, 0, 2 * I, e))
         return false;

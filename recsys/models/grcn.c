@@ -104,7 +104,7 @@ static bool init(Model *m, Error *e)
         !(g->confidence = param_new(m->store, "confidence", d->U + d->I, M, start, m->seed, e)))
         return false;
     return (g->to_users = interaction_graph(m, "to_users", SHARE_ONES, e)) && csr_index(m->store, g->to_users, e) &&
-           (g->to_items = csr_turned(m->store, g->to_users, e)) && csr_index(m->store, g->to_items, e);
+           (g->to_items = csr_transpose(m->store, g->to_users, e)) && csr_index(m->store, g->to_items, e);
 }
 
 /* Returns the sums of messages x, weighted by the entries of the graph. */
@@ -136,7 +136,7 @@ static Refined refine(Tape *t, const Model *m, const Modality *x, Tensor *prefer
     Tensor *score = sddmm(t, g->to_users, p, f);
     /* Elliot gives the scores to the items in the order of the users' entries: entry n of the block [I, U] gets the
      * score of entry n of [U, I] */
-    Tensor *turned = s->edge_order == ORDER_ELLIOT ? score : edge_turn(t, g->to_users, g->to_items, score);
+    Tensor *turned = s->edge_order == ORDER_ELLIOT ? score : edge_transpose(t, g->to_users, g->to_items, score);
     Refined r = {.to_users = edge_softmax(t, g->to_users, score), .to_items = edge_softmax(t, g->to_items, turned)};
     r.user = add(t, p, messages(t, m, g->to_users, r.to_users, f));
     r.item = add(t, f, messages(t, m, g->to_items, r.to_items, p));

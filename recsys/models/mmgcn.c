@@ -168,7 +168,7 @@ static bool init(Model *m, Error *e)
     if (!s->train_id && g->first >= 0 && !(g->squares = store_f32(m->store, "", 1, (int64_t[]){1}, NULL, e)))
         return false;
     const Csr *shares = interaction_graph(m, "shares", SHARE_ITEM, e);
-    return shares && (g->to_items = csr_turned(m->store, shares, e)) &&
+    return shares && (g->to_items = csr_transpose(m->store, shares, e)) &&
            (g->to_users = interaction_graph(m, "to_users", SHARE_USER, e));
 }
 

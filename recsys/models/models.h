@@ -267,7 +267,7 @@ typedef enum Share {
     SHARE_USER, /* D_u^-1 R: the mean over a user's items. LGMRec, MMSSL */
     SHARE_ITEM  /* R D_i^-1: its transpose gives the mean over an item's users */
 } Share;
-/* Makes the train pairs as a block [U, I]; csr_turned gives [I, U]. A node without pairs gets zeros. */
+/* Makes the train pairs as a block [U, I]; csr_transpose gives [I, U]. A node without pairs gets zeros. */
 Csr *interaction_graph(Model *m, const char *name, Share how, Error *e);
 
 typedef enum ThinKind {

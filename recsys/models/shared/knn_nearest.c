@@ -270,9 +270,9 @@ static bool prepare(Build *b, const SparseRows *ratings, Side side, int workers,
     Similarity s = (Similarity)b->s->similarity;
     bool aiolli = b->s->implementation == 1;
     b->things = *ratings;
-    if ((side == SIDE_ITEMS && !sparse_turned(&b->things, ratings, a, e)) ||
+    if ((side == SIDE_ITEMS && !sparse_transpose(&b->things, ratings, a, e)) ||
         (similarity_is_centred(s) && !centre(&b->things, s == SIM_PEARSON, a, e)) ||
-        (is_set(s) && !reduce_to_sets(&b->things, aiolli, a, e)) || !sparse_turned(&b->features, &b->things, a, e))
+        (is_set(s) && !reduce_to_sets(&b->things, aiolli, a, e)) || !sparse_transpose(&b->features, &b->things, a, e))
         return false;
     const SparseRows *x = &b->things;
     size_t n = (size_t)x->rows;

@@ -209,7 +209,7 @@ static Csr *common_graph(Model *m, const char *name, Side side, int64_t k, int64
     Pool *pool = store_device(m->store)->pool;
     size_t workers = (size_t)pool_threads(pool);
     SparseRows by_user = train_rows(m, NULL), by_item;
-    if (!sparse_turned(&by_item, &by_user, a, e))
+    if (!sparse_transpose(&by_item, &by_user, a, e))
         return NULL;
     const SparseRows *x = side == SIDE_USERS ? &by_user : &by_item, *turned = side == SIDE_USERS ? &by_item : &by_user;
     Common c = {.rows = x->rows,

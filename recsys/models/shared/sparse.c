@@ -7,7 +7,7 @@ SparseRows train_rows(const Model *m, const float *rating)
     return (SparseRows){m->data->U, m->data->I, train->start, train->item, rating};
 }
 
-bool sparse_turned(SparseRows *t, const SparseRows *x, Arena *a, Error *e)
+bool sparse_transpose(SparseRows *t, const SparseRows *x, Arena *a, Error *e)
 {
     /* the filling below moves each start by one position */
     int64_t n = x->start[x->rows], *at = NEW(a, int64_t, x->cols + 2, e);

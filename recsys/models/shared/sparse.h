@@ -13,7 +13,7 @@ typedef struct SparseRows { /* CSR; columns of a row are in ascending order */
 /* Returns the train pairs as R [U, I]. rating: of each pair, or NULL. */
 SparseRows train_rows(const Model *m, const float *rating);
 /* Makes the transposed matrix in the arena. */
-bool sparse_turned(SparseRows *t, const SparseRows *x, Arena *a, Error *e);
+bool sparse_transpose(SparseRows *t, const SparseRows *x, Arena *a, Error *e);
 /* Computes rows ids [n] (NULL: 0 to n - 1) of A B as dense scores [n, columns of B]. Each number is summed in double
  * precision, in the order of the entries of A and of B. */
 bool sparse_products(const Device *d, const SparseRows *a, const SparseRows *b, const int32_t *ids, int64_t n,
