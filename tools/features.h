@@ -57,7 +57,7 @@ bool option_resize(const Context *c, Resizer *resizer, Error *e); /* --resize */
 #define OPTION_RESIZE                                                                                                  \
     {                                                                                                                  \
         "resize", 0, "LIBRARY",                                                                                        \
-            "pil (default) or torchvision: whose pixels image processors give; torchvision is the default of "         \
+            "pil (default) or torchvision: resize images as this library does; torchvision is the default of "         \
             "transformers 5"                                                                                           \
     }
 

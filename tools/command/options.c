@@ -13,7 +13,7 @@
 const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "number of threads (default: all processors that the process may use)"},
     {"device", 0, "D", "cpu, cuda or auto (a GPU if one can be used, else the CPU; default cpu)"},
-    {"blas", 0, "B", "own (Sapor's kernels), cublas, cudnn or all (of GPUs; default own)"},
+    {"blas", 0, "B", "own (Sapor's kernels), cublas, cudnn or all: for GPUs (default own)"},
     {"seed", 0, "N", "seed of the random numbers (default 42)"},
     {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
     {"trace", 0, "FILE", "write a trace file for Chrome or Perfetto"},

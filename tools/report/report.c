@@ -12,7 +12,7 @@ const Option report_options[] = {
     {"items", 0, "FILE", "table with a column `item` and a column of titles"},
     {"text-column", 0, "NAME", "column of titles in that table (default title)"},
     {"pictures", 0, "DIR", "folder of item images: <item>.jpg, .png or .webp"},
-    {"stages", 0, "FILE", "table with the columns stage, seconds, MB"},
+    {"stages", 0, "FILE", "times of earlier steps: columns stage, seconds, MB"},
     {"ops", 0, "FILE", "output of train or encode with --json --profile, for the roofline"},
     {NULL, 0, NULL, NULL},
 };

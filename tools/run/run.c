@@ -5,19 +5,18 @@
 
 const Option run_options[] = {
     {"out", 'o', "DIR", "folder of the ledger, of the trials and of the results (default: as the configuration says)"},
-    {"set", 0, "KEY=VALUE", "override a key of one word, such as epochs=50, as --key.path=value does; may be repeated"},
-    {"jobs", 0, "J", "trials that are trained at a time; they share the threads (default 2; 1 with one thread)"},
+    {"set", 0, "KEY=VALUE", "override a key without dots, such as epochs=50; may be repeated"},
+    {"jobs", 0, "J", "trials to train in parallel; they share the threads (default 2; 1 with one thread)"},
     {"retry", 0, NULL, "train trials again that failed before"},
     {"worker", 0, "I/N",
-     "train share I of N, from 0; auto takes both from Slurm's job array or from mpirun. Workers may use one folder or "
-     "one each: --ledger joins them"},
-    {"slurm", 0, NULL,
-     "print a file for sbatch, a job array of N workers (--worker 0/N, default 8), and do nothing else"},
-    {"ledger", 0, "FILE", "add what another run has finished: its ledger.sqlite or its --export; may be repeated"},
+     "train share I of N; I starts at 0; auto reads both from Slurm's job array or mpirun. Workers may share one "
+     "folder, or use one each: --ledger joins them"},
+    {"slurm", 0, NULL, "only print a file for sbatch: a job array of N workers (--worker 0/N, default 8)"},
+    {"ledger", 0, "FILE", "add the finished trials of another run: its ledger.sqlite or --export; may be repeated"},
     {"export", 0, "FILE.tsv", "write the finished trials at the end, sorted; the same trials give the same file"},
     {"model", 0, "M", "MMRec: the model"},
     {"dataset", 0, "D", "MMRec: the data set"},
-    {"select", 0, "P", "valid or test: the part whose figures choose the best point (default: as the system does)"},
+    {"select", 0, "P", "valid or test: the part whose figures choose the best point (default: the system's)"},
     {NULL, 0, NULL, NULL},
 };
 

@@ -18,18 +18,18 @@ const Option train_options[] = {
     {"test", 0, "F", "test interactions for the final metrics"},
     FORMAT_OPTIONS(""),
     {"features", 0, "NAME=A,...",
-     "such as visual=A,textual=B; A is a folder of <item id>.npy, an .npy with .ids.txt, or an .npy whose row numbers "
-     "are the item ids"},
+     "features, as visual=A,textual=B; A is a folder of <item id>.npy, an .npy with .ids.txt, or an .npy whose rows "
+     "are numbered by item ids"},
     {"missing-features", 0, "W",
-     "error, drop, zero or mean: what becomes of items without features: nothing is trained; they are left out with "
-     "their interactions, as in Elliot; or they get zeros or the mean of the other items (default error)"},
-    {"knock", 0, "NAME,...", "replace the features of these modalities (both: of all), to see what they are worth"},
+     "error, drop, zero or mean: if an item has no features: fail (default); remove it and its interactions, as Elliot "
+     "does; use zeros; or use the mean of the other items"},
+    {"knock", 0, "NAME,...", "replace the features of these modalities (both: all), to measure their effect"},
     {"mode", 0, "M",
-     "noise, zero, one, mean or shuffle: what --knock puts there: draws of N(1, 0.1), a constant, the mean of all "
+     "noise, zero, one, mean or shuffle: the values of --knock: draws of N(1, 0.1), a constant, the mean of all "
      "items, the features of other items (default noise)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
-     "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts" IF_MANY(
+     "a hyperparameter (`sapor models MODEL` lists them); may be repeated; the last value of a key counts" IF_MANY(
          ". Several values, as lr=0.001,0.01, are a grid: every combination is trained, and the best by "
          "validation_metric is reported",
          "")},
