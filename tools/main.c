@@ -1,4 +1,4 @@
-/* tools/main.c: the table of commands. Adding one: a file with its function and options, a row here. */
+/* tools/main.c: the table of commands. A new command is a file with its function and options, and a row here. */
 #include <locale.h>
 
 #include "tools/tools.h"
@@ -7,7 +7,7 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
     report_options[], nearest_options[], compare_options[], prepare_options[], run_options[];
 
-#ifdef SAPOR_MINIMAL /* has neither these commands nor these texts */
+#ifdef SAPOR_MINIMAL /* MINIMAL has neither these commands nor these texts */
 #define LEFT_OUT    "prepare", "run", "compare"
 #define WHOLE(text) ""
 #else
@@ -128,7 +128,7 @@ static const Command COMMANDS[] = {
      demo_command},
 };
 
-/* The files that `sapor help` prints and `make install` installs for man and the shells. */
+/* The files that `sapor help` prints. `make install` installs them for man and the shells. */
 static const struct {
     const char *option;
     void (*print)(const Command *commands, size_t count, FILE *to);
@@ -180,7 +180,7 @@ static int unknown_command(const char *name)
     return report_error(&e);
 }
 
-/* The exit status of a command that only printed. */
+/* Returns the exit status of a command that only prints. */
 static int printed(void)
 {
     Error e = {0};

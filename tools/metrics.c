@@ -1,4 +1,4 @@
-/* tools/metrics.c: the metrics that sapor evaluate knows. */
+/* tools/metrics.c: prints the metrics that `sapor evaluate` computes. */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
 #include "tools/recommendations.h"
