@@ -56,8 +56,9 @@ static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error
     return true;
 }
 
-/* Counts words and pairs of adjacent words. A word is a run of letters, digits and bytes above ASCII, in lower case.
- * The counts are hashed to 256 places with a sign (Weinberger et al. 2009); then log(1 + count), scaled to length 1. */
+/* Counts words and pairs of adjacent words; a pair counts 1/2. A word is a run of letters, digits and bytes above
+ * ASCII, in lower case. Each word is hashed to one of 256 sums with a sign (Weinberger et al. 2009). A sum x becomes
+ * sign(x) log(1 + |x|), and the vector is scaled to length 1. */
 static void word_statistics(Text text, float *out)
 {
     uint64_t before = 0;

@@ -37,10 +37,11 @@ typedef struct Many {
     Summary *points;
     TrainPrinter printer;
     FolderLock lock;
-    bool told;            /* the data are printed */
-    bool began;           /* the present run has begun to train */
-    bool locked, cleared; /* locked: DIR is locked; cleared: the files that mark all runs as finished are removed */
-    const char *metric;   /* the metric that chooses the best epoch */
+    bool told;  /* the data are printed */
+    bool began; /* the present run has begun to train */
+    /* locked: DIR is locked; cleared: summary.json and trials.tsv of an earlier command are removed */
+    bool locked, cleared;
+    const char *metric; /* the metric that chooses the best epoch */
     int64_t cutoff;
 } Many;
 
