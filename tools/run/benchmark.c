@@ -325,7 +325,7 @@ static bool check_ready(const Benchmark *b)
 
 static bool make_cells(Benchmark *b, Study *s)
 {
-    /* each count is at most 20,000 */
+    /* each of these lists has at most 20,000 entries */
     size_t variants = 1 + b->knock_count, count = b->data_count * b->setting_count * variants;
     if (count > MOST_CELLS)
         return fail(b->k.e, SP_USAGE, "%s: %zu data sets x %zu settings x %zu variants are more than %d, the limit",

@@ -1,4 +1,4 @@
-/* tools/run/run.c: sapor run CONFIG.yml: a configuration of Elliot or MMRec, or a benchmark, from its data to its
+/* tools/run/run.c: sapor run CONFIG.yml: runs a configuration of Elliot or MMRec, or a benchmark, from the data to the
  * results. */
 // flags: -Os
 #include "tools/tools.h"
@@ -29,7 +29,7 @@ const Option run_options[] = {
 
 static bool read_mmrec(Study *s, const ProtocolConfig *p, const Yaml *root, Context *c, Arena *a, Error *e)
 {
-    (void)root, (void)c; /* MMRec's files are a folder's, too: mmrec_read reads all of them */
+    (void)root, (void)c; /* MMRec's configuration may also be a folder; mmrec_read reads all files */
     return mmrec_read(s, p, a, e);
 }
 
@@ -51,7 +51,7 @@ static void note(void *arg, const char *line)
     if (!c->progress)
         return;
     fputs("note: ", c->progress);
-    for (; *line; line++) /* it may have words of the file: none of them commands a terminal */
+    for (; *line; line++) /* the message may contain words of the file: remove characters that control a terminal */
         fputc((unsigned char)*line < 0x20 || *line == 0x7f ? '?' : *line, c->progress);
     fputc('\n', c->progress);
 }
@@ -64,7 +64,7 @@ static const RunSystem *find_system(const Yaml *root)
     return s;
 }
 
-/* --key.path=value, then --set */
+/* Reads --key.path=value, then --set. */
 static bool read_overrides(ProtocolConfig *p, Context *c, Error *e)
 {
     const char *const *set;
@@ -147,8 +147,8 @@ static void prune_point(const Study *s, const GroupPoint *p, const TextIndex *st
             study_prune(s, p->rows[k]);
 }
 
-/* Vectors that were kept until the best points are known: only those of the best points stay, where they are asked
- * for. Models with equal settings have a folder together. */
+/* Removes vectors of trials. They were kept until the best points are known. Only the vectors of the best points stay,
+ * if the configuration requests them. Models with equal settings share a folder. */
 static bool prune(const Study *s, const StudyView *v, Arena *a, Error *e)
 {
     TextIndex *stay = text_index_new(a, e);
@@ -248,7 +248,9 @@ bool run_command(Context *c, Error *e)
     if (!read_share(c, &share, e) || !option_i64(c, "jobs", 1, 1024, &j.jobs, e) ||
         !option_i64(c, "threads", 1, 4096, &j.threads, e))
         return false;
-    if (!j.jobs) /* docs/measuring.md: two trials with a thread each end sooner than one after the other with two */
+    /* docs/measuring.md: two parallel trials with one thread each take less time than two trials in turn with two
+     * threads */
+    if (!j.jobs)
         j.jobs = MIN(j.threads ? j.threads : threads_available(), 2);
     if (option_given(c, "slurm"))
         return print_sbatch(c, &share, e);

@@ -1,4 +1,4 @@
-/* tools/run/run_cluster.c: workers of a cluster: which share this process has, and a file for sbatch. */
+/* tools/run/run_cluster.c: workers of a cluster: the share of this process, and a file for sbatch. */
 // flags: -Os
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@ static bool number_from(const char *name, int64_t *value)
     return text && text_i64(text_of(text), value) && *value >= 0;
 }
 
-/* Slurm's job arrays, Open MPI, and MPICH and its relatives. */
+/* Reads the share from the variables of Slurm's job arrays, Open MPI, or MPICH and its relatives. */
 static bool share_from_system(Share *s, Error *e)
 {
     static const char *const NAMES[][2] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"PMI_RANK", "PMI_SIZE"}};
@@ -53,7 +53,7 @@ bool read_share(const Context *c, Share *share, Error *e)
 
 /* ---- the file for sbatch --------------------------------------------------------------------- */
 
-/* A word of the shell. */
+/* Prints a word, quoted for the shell. */
 static void put_quoted(const char *word)
 {
     static const char PLAIN[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,=:@+%";
