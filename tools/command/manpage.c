@@ -1,8 +1,9 @@
-/* tools/command/manpage.c: the rows of main.c as a page for man(1), in roff. `make` writes build/sapor.1 with it. */
+/* tools/command/manpage.c: prints the rows of main.c as a page for man(1), in roff. `make` writes build/sapor.1 with
+ * it. */
 // flags: -Os
 #include "tools/tools.h"
 
-/* Escapes the special characters of roff; no line begins with a dot or a quote. */
+/* Escapes the special characters of roff. No line begins with a dot or a quote. */
 static void put(FILE *to, const char *text)
 {
     static const char SPECIAL[] = "\\-'`^~\"", *const ESCAPED[] = {"\\(rs", "\\-",   "\\(aq", "\\(ga",
@@ -48,7 +49,8 @@ static const Entry EXITS[] = {
     {"2", "wrong usage: an unknown command, option or value, or a missing argument"},
 };
 
-/* Every variable that the command reads: tests/help_test.sh looks for each getenv of the sources here. */
+/* Every environment variable that the command reads. tests/help_test.sh searches this list for each getenv of the
+ * sources. */
 static const Entry ENVIRONMENT[] = {
     {"SAPOR_DEVICE", "what computes where --device is not given: cpu, cuda or auto; the library reads it, too"},
     {"SAPOR_CUDA",
