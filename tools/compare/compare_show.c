@@ -1,10 +1,10 @@
-/* tools/compare/compare_show.c: tables for people, CSV and JSON. */
+/* tools/compare/compare_show.c: prints tables, CSV and JSON. */
 // flags: -Os
 #include "tools/compare/compare.h"
 
 #include <math.h>
 
-enum { COLUMNS = 100 }; /* no table is wider */
+enum { COLUMNS = 100 }; /* the largest width of a table */
 
 static size_t column_of(const ComparedRun *run, const char *metric)
 {
@@ -32,7 +32,7 @@ static const char *mean_cell(const Compare *x, size_t run, size_t m, Error *e)
     return arena_printf(x->c->arena, e, "%.4f (%.4f)%s", r->mean[f], r->deviation[f], mark);
 }
 
-/* One table of as many metrics as fit, from `first` on; returns how many, 0 on failure. */
+/* Prints one table with all metrics that fit, from `first` on. Returns their number, 0 on failure. */
 static size_t show_some(const Compare *x, const char *const *cell, size_t first, Error *e)
 {
     size_t rows = x->runs + 1, fit = 0, width = MOST_LABEL + 9;
@@ -93,7 +93,7 @@ static const char *p_cell(const Compare *x, double p, const char *mark, Error *e
     return isnan(p) ? "- " : arena_printf(x->c->arena, e, "%.2g%s", p, mark);
 }
 
-/* The columns of one test: p, and after the adjustment with a mark. */
+/* Writes the columns of one test: p, and the adjusted p with a mark. */
 static void put_p(const Compare *x, const char **cell, double p, double holm, Error *e)
 {
     cell[0] = p_cell(x, p, "", e);
@@ -186,7 +186,7 @@ static void csv_text(const char *text)
     putchar('"');
 }
 
-/* An empty cell for what is not a number. */
+/* Prints a number; a value that is not a number becomes an empty cell. */
 static void csv_number(double x)
 {
     if (isnan(x))

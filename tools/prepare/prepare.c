@@ -29,7 +29,7 @@ const Option prepare_options[] = {
 
 typedef struct Printer { /* PrepareConfig.arg */
     const Context *c;
-    const char *path; /* that is read */
+    const char *path; /* of the source that is read */
     Progress progress;
 } Printer;
 

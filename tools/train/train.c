@@ -44,7 +44,7 @@ const Option train_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* "key=value" in every text of a list. */
+/* Checks that every text of a list has the form "key=value". */
 static bool check_pairs(const char *option, const char *const *list, size_t n, Error *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ static bool check_pairs(const char *option, const char *const *list, size_t n, E
     return true;
 }
 
-/* --missing-features, --knock and --mode */
+/* Reads --missing-features, --knock and --mode. */
 static bool read_replaced(const Context *c, DataConfig *d, Error *e)
 {
     int gaps = GAPS_ERROR, mode = KNOCK_NOISE;
@@ -89,14 +89,15 @@ static bool read_replaced(const Context *c, DataConfig *d, Error *e)
 
 void train_memory(void)
 {
-#ifdef __GLIBC__ /* its malloc keeps up to 32 MB of what a step or an evaluation freed: a quarter of GRCN's peak */
+/* glibc's malloc keeps up to 32 MB of memory that a step or an evaluation freed: a quarter of GRCN's peak */
+#ifdef __GLIBC__
     enum { MAPPED = 512 << 10 };
     mallopt(M_MMAP_THRESHOLD, MAPPED);
 #endif
 }
 
-/* Whether there are several runs. */
-#ifdef SAPOR_MINIMAL /* it has no grid.c, and refuses what has values to try */
+/* Reports in *many whether the command has several runs. */
+#ifdef SAPOR_MINIMAL /* MINIMAL has no grid.c, and refuses settings with several values */
 static bool read_many(const Context *c, const TrainConfig *t, bool *many, Error *e)
 {
     const char *refused = option_given(c, "seeds") ? "--seeds" : NULL;
@@ -122,7 +123,7 @@ static bool read_many(const Context *c, const TrainConfig *t, bool *many, Error 
 }
 #endif
 
-/* --save-recs; *k stays 0 without it. */
+/* Reads --save-recs. *k stays 0 if the option is not given. */
 static bool read_save_recs(Context *c, const TrainConfig *t, int64_t *k, Error *e)
 {
     if (!option_i64(c, "save-recs", 1, INT32_MAX, k, e))
@@ -156,7 +157,7 @@ static bool print_result(Context *c, const TrainConfig *t, const TrainResult *r,
                (long long)r->epochs, r->valid.metrics ? "" : " (no validation part)");
     else
         printf("%s: has no epochs, ", name);
-    if (r->epochs && r->epoch_seconds > 0) /* 0 of a run that had finished already */
+    if (r->epochs && r->epoch_seconds > 0) /* 0 if the run had finished before */
         printf("%.3f s per epoch, ", r->epoch_seconds);
     if (n && r->eval_seconds > 0)
         printf("%.3f s per evaluation, ", r->eval_seconds);
