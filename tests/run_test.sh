@@ -203,7 +203,7 @@ SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=3 right 'a t
 [ "$(grep -c '"event":"trial"' out)" = 3 ] && grep -q '"missing":9' out
 ok $? 'trains its share, and says what is missing'
 wrong 2 'worker 4 of 4: workers are numbered from 0 to N - 1' 'a worker too many' "${run[@]}" --worker 4/4
-wrong 2 'is neither I/N, such as 0/4, nor auto' 'no worker' "${run[@]}" --worker two
+wrong 2 'I/N, such as 0/4, or auto is expected' 'no worker' "${run[@]}" --worker two
 wrong 2 'SLURM_ARRAY_TASK_ID' 'no job array' "${run[@]}" --worker auto
 wrong 2 'not KEY=VALUE' 'no setting' "${run[@]}" --set epochs
 echo garbage >garbage.tsv

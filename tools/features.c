@@ -64,7 +64,7 @@ static bool make_calls(FeatureSource *x, Context *c, const CallOptions *o, Error
         return false;
     const CallOutput *a = x->images ? &x->images->outputs[0] : NULL, *b = x->texts ? &x->texts->outputs[0] : a;
     if (!b)
-        return fail(e, SP_UNSUPPORTED, "%s: encodes neither images nor texts", en->path);
+        return fail(e, SP_UNSUPPORTED, "%s: does not encode images or texts", en->path);
     if (a && a->floats != b->floats)
         return fail(e, SP_SHAPE, "%s: images have %lld features, texts %lld; encode them into two files", en->path,
                     (long long)a->floats, (long long)b->floats);

@@ -7,7 +7,7 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
     report_options[], nearest_options[], compare_options[], prepare_options[], run_options[];
 
-#ifdef SAPOR_MINIMAL /* MINIMAL has neither these commands nor these texts */
+#ifdef SAPOR_MINIMAL /* MINIMAL does not have these commands and texts */
 #define LEFT_OUT    "prepare", "run", "compare"
 #define WHOLE(text) ""
 #else
@@ -44,7 +44,7 @@ static const Command COMMANDS[] = {
      "Reads one text per line from FILE or standard input; prints one line of ids per text. MODEL is a folder\n"
      "or one of its files: tokenizer.json, vocab.txt, vocab.json with merges.txt, a SentencePiece .model (Unigram\n"
      "or BPE), qwen.tiktoken or CLIP's bpe_simple_vocab_16e6.txt.gz.\n"
-     "Texts are neither truncated nor padded, as by AutoTokenizer of transformers. --as-file applies the truncation\n"
+     "Texts are not truncated or padded, as by AutoTokenizer of transformers. --as-file applies the truncation\n"
      "and padding of tokenizer.json; ids are then padded to the longest text of FILE, or to the stated length.\n"
      "--decode reads lines of ids.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,

@@ -52,9 +52,9 @@ static const Entry EXITS[] = {
 /* Every environment variable that the command reads. tests/help_test.sh searches this list for each getenv of the
  * sources. */
 static const Entry ENVIRONMENT[] = {
-    {"SAPOR_DEVICE", "what computes where --device is not given: cpu, cuda or auto; the library reads it, too"},
+    {"SAPOR_DEVICE", "device if --device is not given: cpu, cuda or auto; the library reads it too"},
     {"SAPOR_CUDA",
-     "path of the CUDA plug-in, libsapor_cuda.so; default: beside the program, ../lib, the system's folders"},
+     "path of the CUDA plug-in, libsapor_cuda.so; default: next to the program, ../lib, the system's folders"},
     {"SAPOR_CPU", "instruction level: baseline (on ARM: NEON, the only level), avx2 or avx512; default: the best one"},
     {"SAPOR_MODELS", "folder of models, searched before the caches; the name resnet50 finds resnet50-11ad3fa6.pth"},
     {"HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE", "folder of models from the Hugging Face hub; default: $HF_HOME/hub"},

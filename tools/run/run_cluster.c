@@ -29,8 +29,8 @@ static bool share_from_system(Share *s, Error *e)
         if (number_from(NAMES[i][0], &s->worker) && number_from(NAMES[i][1], &s->of))
             return true;
     return fail(e, SP_USAGE,
-                "--worker auto: neither SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT nor the variables of mpirun "
-                "(OMPI_COMM_WORLD_RANK, PMI_RANK) are set; give --worker I/N");
+                "--worker auto: the variables of Slurm (SLURM_ARRAY_TASK_ID, SLURM_ARRAY_TASK_COUNT) or mpirun "
+                "(OMPI_COMM_WORLD_RANK, PMI_RANK) are not set; give --worker I/N");
 }
 
 bool read_share(const Context *c, Share *share, Error *e)
@@ -45,7 +45,7 @@ bool read_share(const Context *c, Share *share, Error *e)
     if (is_auto && !share_from_system(share, e))
         return false;
     if (!is_auto && !ok)
-        return fail(e, SP_USAGE, "--worker: \"%s\" is neither I/N, such as 0/4, nor auto", given);
+        return fail(e, SP_USAGE, "--worker: \"%s\": I/N, such as 0/4, or auto is expected", given);
     return (share->of >= 1 && share->of <= WORKERS_MOST && share->worker < share->of && share->worker >= 0) ||
            fail(e, SP_USAGE, "--worker %s: worker %lld of %lld: workers are numbered from 0 to N - 1", given,
                 (long long)share->worker, (long long)share->of);

@@ -1,5 +1,5 @@
 /* tools/run/run_jobs.c: runs each trial in a separate process. If a trial is killed or runs out of memory, the other
- * trials continue. This process has no threads and no device, because fork copies only one thread. A child reports
+ * trials continue. This process has no threads and no device: fork would copy only one of the threads. A child reports
  * through a pipe; the end of the pipe is the end of the child. */
 // flags: -Os
 #include <errno.h>
