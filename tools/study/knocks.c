@@ -68,9 +68,8 @@ void report_knocks(StudyPage *s)
 {
     if (!report_has_knocks(s))
         return;
-    put(&s->page, "<h2 id=\"knocks\">Knock-outs</h2>\n<p class=\"soft\">Models trained with the features of a modality "
-                  "replaced, as the brackets say: the change of each figure in %% against the setting with all "
-                  "features.</p>\n");
+    put(&s->page, "<h2 id=\"knocks\">Knock-outs</h2>\n<p class=\"soft\">The features of a modality are replaced; "
+                  "the brackets say how. Change of each figure in %%, compared with all features.</p>\n");
     for (size_t d = 0; d < s->v->data_count; d++)
         if (s->first[d] < s->first[d + 1])
             put_knocks(s, d);
