@@ -16,14 +16,14 @@ static int width_of(const char *s, size_t bytes)
     return n;
 }
 
-/* Returns the bytes of the first piece of a text that is not broken: up to a blank, or up to and including a comma. */
+/* Returns the bytes of the first unbreakable piece of a text: up to a blank, or up to and including a comma. */
 static size_t piece(const char *s)
 {
     size_t n = strcspn(s, " ,");
     return n + (s[n] == ',');
 }
 
-/* Returns the bytes of a line of at most `width` columns, at least one piece. *next: the begin of the next line. */
+/* Returns the bytes of a line of at most `width` columns, at least one piece. *next: where the next line begins. */
 static size_t line_of(const char *s, int width, const char **next)
 {
     size_t n = piece(s);

@@ -34,8 +34,7 @@ static bool check_means(const ByUser *b, const double *mean, const Json *result,
         other = other || !near;
     }
     return same || !other ||
-           fail(e, SP_FORMAT, "%s: its figures have other means than result.json: it is of another run; train again",
-                b->path);
+           fail(e, SP_FORMAT, "%s: its means differ from result.json: it is of another run; train again", b->path);
 }
 
 /* Reads a run folder: its figures in the arena `a`, and mean [figures]. */

@@ -80,9 +80,9 @@ static bool show_runs(const Compare *x, Error *e)
     }
     for (size_t r = 0; r < x->runs; r++)
         if (x->run[r].seeds > 1)
-            printf("%s: means over %zu seeds, of each user too\n", x->run[r].label, x->run[r].seeds);
+            printf("%s: means over %zu seeds, also per user\n", x->run[r].label, x->run[r].seeds);
     if (seeds)
-        fputs("in brackets: the standard deviation of the sample of seeds\n", stdout);
+        fputs("in brackets: the sample standard deviation over the seeds\n", stdout);
     return true;
 }
 
@@ -148,15 +148,14 @@ static void show_legend(const Compare *x)
             printf("%s - %s: %lld common users, of %lld and %lld\n", a->label, b->label, (long long)p->users,
                    (long long)of_a, (long long)of_b);
     }
-    int n = snprintf(text, sizeof text, "%s%s%s, by the users that both runs have", x->t ? "t: paired t test" : "",
-                     x->t && x->w ? "; " : "", x->w ? "W: Wilcoxon's signed ranks" : "");
+    int n = snprintf(text, sizeof text, "%s%s%s, over the users of both runs", x->t ? "t: paired t test" : "",
+                     x->t && x->w ? "; " : "", x->w ? "W: Wilcoxon's signed-rank test" : "");
     if (same)
         n += snprintf(text + n, sizeof text - (size_t)n, " (%lld)", (long long)first->users);
-    snprintf(
-        text + n, sizeof text - (size_t)n,
-        "; p of both sides. Holm: p adjusted for a family: the %zu pair%s of one metric. *: significant, below %g. -: "
-        "no difference to test.",
-        x->pairs, x->pairs == 1 ? "" : "s", x->alpha);
+    snprintf(text + n, sizeof text - (size_t)n,
+             "; two-sided p. Holm: p adjusted for a family: the %zu pair%s of one metric. *: significant, below %g. -: "
+             "no difference to test.",
+             x->pairs, x->pairs == 1 ? "" : "s", x->alpha);
     putchar('\n');
     print_wrapped(stdout, text, 0);
 }

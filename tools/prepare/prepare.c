@@ -160,7 +160,7 @@ static bool read_split(const Context *c, PrepareConfig *p, Error *e)
     }
     if (shares && (!p->splits || s->strategy == SPLIT_V4))
         return fail(e, SP_USAGE, "--test-ratio, --validation-ratio and --leave-n: %s",
-                    p->splits ? "the split v4 has shares of its own" : "there is no split; choose --split");
+                    p->splits ? "the split v4 has fixed shares" : "there is no split; choose --split");
     if (s->strategy == SPLIT_GLOBAL_TIME)
         s->test_ratio = 0.1;
     if (s->strategy == SPLIT_LEAVE_N_OUT)

@@ -15,7 +15,7 @@ static const KeyRow META[] = {
     {"validation_rate", KEY_READ, NULL},
     {"validation_metric", KEY_REFUSED, "nothing: set evaluation.metric, which is that of all models"},
     {"verbose", KEY_IDLE, "no effect"},
-    {"restore", KEY_IDLE, "no effect: a search always goes on where it was"},
+    {"restore", KEY_IDLE, "no effect: a stopped search always continues"},
 };
 
 /* Returns the words that describe the values after the name of a distribution. */

@@ -200,8 +200,8 @@ static bool say_missing(const Study *s, const StudyCounts *n, Context *c, Error 
     if (c->progress)
         fprintf(c->progress,
                 "%s: %lld of %lld trials are not finished (%lld run in other processes): there are no results yet. The "
-                "worker that ends last writes them; so does the same command, or one with --ledger FILE for what "
-                "others have finished elsewhere\n",
+                "last worker writes them. The same command writes them, too; --ledger FILE adds trials of other "
+                "folders\n",
                 s->name, (long long)missing, (long long)n->all, (long long)n->running);
     (void)e;
     return true;

@@ -251,7 +251,7 @@ bool run_jobs(RunJobs *j, Error *e)
     sigaction(SIGINT, &before[0], NULL);
     sigaction(SIGTERM, &before[1], NULL);
     if (ok && stop_signal)
-        return fail(e, SP_CANCELLED, "stopped by signal %d (%s); the same command goes on from here", (int)stop_signal,
+        return fail(e, SP_CANCELLED, "stopped by signal %d (%s); the same command continues", (int)stop_signal,
                     strsignal(stop_signal));
     return ok;
 }
