@@ -138,7 +138,7 @@ for ((k = 0; k < 500; k++)); do
 done
 kill -TERM $worker
 wait $worker
-[ $? = 1 ] && [ "$(grep -c . err)" = 1 ] && grep -q 'stopped by signal 15 (Terminated); the same command goes on' err
+[ $? = 1 ] && [ "$(grep -c . err)" = 1 ] && grep -q 'stopped by signal 15 (Terminated); the same command continues' err
 ok $? 'SIGTERM: one line, exit status 1'
 ended stopped
 ok $? 'no trial goes on without its search'
