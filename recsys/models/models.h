@@ -328,7 +328,7 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
     {"knn",                                                                                                            \
      "auto",                                                                                                           \
      "auto",                                                                                                           \
-     "search of the nearest items: exact, index (approximate), or auto: an index where exact takes too long",          \
+     "search of the nearest items: exact, index (approximate), or auto: an index if exact takes too long",             \
      WORD_OF(S, knn.search, knn_searches),                                                                             \
      0,                                                                                                                \
      0,                                                                                                                \
