@@ -23,9 +23,10 @@ const Setting knn_settings[] = {
     {"normalize", "true", "true", "aiolli: divide by the lengths of the vectors", BOOL_OF(KnnSettings, normalize), 0, 0,
      NULL},
     F64_SETTING(KnnSettings, asymmetric_alpha, "0.0", "0.0", "asymmetric: exponent of the scored item's length", 0, 1),
-    F64_SETTING(KnnSettings, tversky_alpha, "0.0", "0.0", "tversky: weight of users of the scored item only", 0,
+    F64_SETTING(KnnSettings, tversky_alpha, "0.0", "0.0", "tversky: weight of entries only the scored item has", 0,
                 FLT_MAX),
-    F64_SETTING(KnnSettings, tversky_beta, "0.0", "0.0", "tversky: weight of users of its neighbour only", 0, FLT_MAX),
+    F64_SETTING(KnnSettings, tversky_beta, "0.0", "0.0", "tversky: weight of entries only its neighbour has", 0,
+                FLT_MAX),
     {0},
 };
 
