@@ -54,8 +54,8 @@ const Setting common_settings[] = {
     {"relevance_threshold", "0", "0", "elliot: items of valid and test with a lower rating are not relevant",
      F64_OF(CommonSettings, relevance_threshold), -1e6, 1e6, NULL},
     {"negatives", "none", "none",
-     "sampled evaluation: rank a user's items of valid or test among N drawn ones; uniN: N for each item; or a file of "
-     "them, or VALID,TEST: two files; none: rank all items",
+     "sampled evaluation: rank a user's items of valid or test among N drawn items; uniN: N per item; FILE or "
+     "VALID,TEST: items read from files; none: rank all items",
      TEXTS_OF(CommonSettings, negatives), 0, 0, NULL},
 #endif
     {"checkpoint_seconds", "60", "60", "minimum seconds between checkpoints (0: after every epoch)",

@@ -130,7 +130,7 @@ wrong 2 'pop is evaluated by its test part, but valid by its validation part' 'a
 "$sapor" train MostPop --train train.tsv --out none -q >log
 wrong 1 'none/by_user.tsv: has no figures by user' 'a run without figures' compare pop none
 cp -r pop changed && cp random/by_user.tsv changed/by_user.tsv
-wrong 1 'changed/by_user.tsv: its figures have other means than result.json' 'figures of another run' compare pop changed
+wrong 1 'changed/by_user.tsv: its means differ from result.json' 'figures of another run' compare pop changed
 cp -r pop longer && awk -F'\t' -v OFS='\t' '{ print $0, NR == 1 ? "ARP@20" : NR }' pop/by_user.tsv >longer/by_user.tsv
 right 'a figure that is no mean of these users' compare pop longer --metrics Recall@20 -q
 cp -r random bpr/seed-11

@@ -138,7 +138,7 @@ for ((k = 0; k < 500; k++)); do
 done
 kill -TERM $worker
 wait $worker
-[ $? = 1 ] && [ "$(grep -c . err)" = 1 ] && grep -q 'stopped by signal 15 (Terminated); the same command goes on' err
+[ $? = 1 ] && [ "$(grep -c . err)" = 1 ] && grep -q 'stopped by signal 15 (Terminated); the same command continues' err
 ok $? 'SIGTERM: one line, exit status 1'
 ended stopped
 ok $? 'no trial goes on without its search'
@@ -203,7 +203,7 @@ SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=3 right 'a t
 [ "$(grep -c '"event":"trial"' out)" = 3 ] && grep -q '"missing":9' out
 ok $? 'trains its share, and says what is missing'
 wrong 2 'worker 4 of 4: workers are numbered from 0 to N - 1' 'a worker too many' "${run[@]}" --worker 4/4
-wrong 2 'is neither I/N, such as 0/4, nor auto' 'no worker' "${run[@]}" --worker two
+wrong 2 'I/N, such as 0/4, or auto is expected' 'no worker' "${run[@]}" --worker two
 wrong 2 'SLURM_ARRAY_TASK_ID' 'no job array' "${run[@]}" --worker auto
 wrong 2 'not KEY=VALUE' 'no setting' "${run[@]}" --set epochs
 echo garbage >garbage.tsv

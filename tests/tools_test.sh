@@ -54,7 +54,7 @@ while [ $i -lt 30 ]; do
     for j in 0 1 2 3 4 5; do echo "u$i${tab}i$(((i * 7 + j * 5) % 40))${tab}5${tab}$((i + j))"; done
     i=$((i + 1))
 done >ratings.tsv
-wrong 2 'v4 has shares of its own' 'shares with v4' split ratings.tsv --out parts --strategy v4 --test-ratio 0.3
+wrong 2 'v4 has fixed shares' 'shares with v4' split ratings.tsv --out parts --strategy v4 --test-ratio 0.3
 right 'split' split ratings.tsv --out parts --test-ratio 0.2 --validation-ratio 0.1 --json
 says '"train":.*"val":.*"test":' 'split counts its parts'
 cat parts/train.tsv parts/val.tsv parts/test.tsv | sort >together

@@ -1,4 +1,4 @@
-/* tools/data_options.c: options about data that several commands take, texts read and figures printed alike. */
+/* tools/data_options.c: options about data that several commands share; reads texts and prints figures for them. */
 #include "tools/tools.h"
 
 bool text_file_read(Text *out, Arena *a, const char *path, Error *e)
@@ -41,7 +41,7 @@ bool read_protocol(const Context *c, Protocol *p, Error *e)
     return true;
 }
 
-/* More figures than this stand below each other. */
+/* If there are more figures, each is printed on its own line. */
 enum { FIGURES_IN_A_ROW = 16 };
 
 bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e)
@@ -59,7 +59,8 @@ bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *
     for (size_t r = 0; r < n; r++)
         cells[(r + 1) * by_label] = labels[r];
     for (size_t k = 0; k < figures; k++) {
-        size_t i = k % first->metrics * first->cutoffs + k / first->metrics; /* one cutoff after the other */
+        /* all metrics of one cutoff, then those of the next */
+        size_t i = k % first->metrics * first->cutoffs + k / first->metrics;
         if (!(cells[(1 + k) * by_figure] = arena_printf(c->arena, e, "%s", score_name(first, i, name, sizeof name))))
             return false;
         for (size_t r = 0; r < n; r++)

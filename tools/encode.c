@@ -34,10 +34,11 @@ typedef struct Inputs {
     Input *list;
     size_t count, room;
     size_t lines; /* of text files */
-    bool named;   /* the rows' ids are written */
+    bool named;   /* the ids of the rows are written */
 } Inputs;
 
-/* Room for n more: the rows of large tables are counted, not copied from one list into the next. */
+/* Makes room for n more inputs. The rows of a large table are counted first, so that the list is not copied as it
+ * grows. */
 static bool add_room(Inputs *in, Arena *a, size_t n, Error *e)
 {
     if (n <= in->room - in->count)
@@ -60,7 +61,7 @@ static bool add_input(Inputs *in, Arena *a, Input one, Error *e)
     return true;
 }
 
-/* The id of an image's row is the stem of its file name. */
+/* Adds an image. The id of its row is the file name without the extension. */
 static bool add_image(Inputs *in, Arena *a, const char *path, Error *e)
 {
     const char *name = file_stem(path, a, e);
@@ -83,7 +84,7 @@ static bool add_folder(Inputs *in, Arena *a, const char *folder, Error *e)
     return in->count > before || fail(e, SP_IO, "%s: holds no image (.jpg, .jpeg, .png, .webp)", folder);
 }
 
-/* The id of a text is its line number over all text files, from 1. */
+/* Adds the lines of a text file. The id of a text is its line number over all text files, from 1. */
 static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
 {
     Text rest, line;
@@ -145,7 +146,7 @@ static bool add_argument(Inputs *in, Arena *a, const char *path, Error *e)
     return add_image(in, a, path, e);
 }
 
-/* --ids: line i is the id of input i. */
+/* Reads --ids: line i is the id of input i. */
 static bool read_ids(Inputs *in, Arena *a, const char *path, Error *e)
 {
     Text rest, line;
@@ -165,7 +166,7 @@ static bool read_ids(Inputs *in, Arena *a, const char *path, Error *e)
     return n == in->count || fail(e, SP_SHAPE, "%s: has %zu ids, but there are %zu inputs", path, n, in->count);
 }
 
-/* The place of the id of input i, for messages. */
+/* Returns where the id of input i is, for messages. */
 static const char *id_place(const Inputs *in, size_t i, const char *ids, Arena *a, Error *e)
 {
     const Input *one = &in->list[i];
@@ -174,7 +175,7 @@ static const char *id_place(const Inputs *in, size_t i, const char *ids, Arena *
                         : arena_printf(a, e, "%s:%u", one->source, one->line);
 }
 
-/* Ids in OUT.ids.txt pass id_check and are unique. */
+/* Checks that the ids for OUT.ids.txt are valid (id_check) and unique. */
 static bool check_ids(const Inputs *in, const char *ids, Arena *a, Error *e)
 {
     TextIndex *seen = text_index_new(a, e);
@@ -199,7 +200,7 @@ static bool collect(Inputs *in, const Context *c, Error *e)
 {
     const char *columns[2] = {option_text(c, "id-column"), option_text(c, "text-column")}, *ids = option_text(c, "ids");
     bool table = columns[0] || columns[1];
-    size_t readers = ids && strcmp(ids, "-") == 0; /* of standard input */
+    size_t readers = ids && strcmp(ids, "-") == 0; /* number of inputs that read standard input */
     if (table && (!columns[0] || !columns[1]))
         return fail(e, SP_USAGE, "--%s is missing: a table needs --id-column and --text-column",
                     columns[0] ? "text-column" : "id-column");
@@ -220,7 +221,7 @@ static bool collect(Inputs *in, const Context *c, Error *e)
     return !in->named || check_ids(in, ids, c->arena, e);
 }
 
-/* missing_OUT.tsv beside OUT.npy */
+/* Returns the path of missing_OUT.tsv, in the folder of OUT.npy. */
 static const char *missing_path(const char *out, Arena *a, Error *e)
 {
     Text base = path_base(out);
@@ -237,7 +238,7 @@ typedef struct TokenRows {
     int64_t total;
 } TokenRows;
 
-/* The rows of one text; `why` says why it has none. */
+/* Encodes one text to one row per token. `why` is the error of a text that has no row. */
 static bool encode_text_tokens(const Call *call, Tape *t, Text text, float **states, int64_t *tokens, Arena *a,
                                Error *why)
 {
@@ -317,7 +318,7 @@ static bool encode_tokens_to(Context *c, const FeatureSource *x, const Inputs *i
     return npy && features_commit(c, npy, out, rows.names, (size_t)rows.total, e);
 }
 
-/* The towers that the inputs need. */
+/* Returns the towers that the inputs need. */
 static unsigned towers_of(const Inputs *in)
 {
     unsigned towers = 0;
@@ -328,7 +329,7 @@ static unsigned towers_of(const Inputs *in)
 
 /* ---- scores ---------------------------------------------------------------------------------- */
 
-/* Rows of inputs, in their order. */
+/* Rows of features, in the order of the inputs. */
 typedef struct Rows {
     Input *list;
     size_t count, features;
@@ -353,7 +354,7 @@ static bool encode_rows(Context *c, const FeatureSource *x, Rows *r, size_t batc
            extract_features(c, x, r->list, r->count, batch, label, keep_scored, r, NULL, e);
 }
 
-/* A text in one field: control characters are printed as spaces. */
+/* Prints a text as one field: control characters become spaces. */
 static void print_text(Text text)
 {
     for (size_t i = 0; i < text.n; i++)
@@ -378,7 +379,7 @@ static void print_score(const Context *c, const Input *image, const Input *text,
     printf("\t%.6f\t%.6g\n", probability, logit);
 }
 
-/* The logits of one image, and their softmax over all texts. */
+/* Prints the logits of one image, and their softmax over all texts. */
 static bool score_image(const Context *c, const Rows *images, size_t i, const Rows *texts, double scale, double *logits,
                         Error *e)
 {

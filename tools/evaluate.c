@@ -19,7 +19,7 @@ const Option evaluate_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* One list of each user, of at most the first K items; empty where the file has none. */
+/* Makes one list per user, of at most K items. The list of a user who is not in the file is empty. */
 static bool make_lists(Lists *l, const Recs *r, const DataSet *d, int64_t K, Arena *a, Error *e)
 {
     int32_t *users = NEW(a, int32_t, d->U, e), *top = NEW(a, int32_t, r->count, e);
@@ -41,7 +41,7 @@ static bool make_lists(Lists *l, const Recs *r, const DataSet *d, int64_t K, Are
     return true;
 }
 
-/* Users with relevant test items and no list */
+/* Returns the number of users who have relevant test items and no list. */
 static int64_t count_users_without_list(const EvalConfig *c, const Lists *l, const DataSet *d)
 {
     int64_t n = 0;
@@ -106,9 +106,9 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
     return true;
 }
 
-/* --few N: other items are removed from the lists, whose ranks close up, and from the truth. Items that train does not
- * have stay: they have no interactions. A user whose list has no such item counts as 0 under both protocols: else every
- * model is judged on users of its own. */
+/* Applies --few N. Items with N or more interactions are removed from the lists, whose ranks close up, and from the
+ * truth. An item without train interactions stays. A user whose list becomes empty counts as 0 under both protocols:
+ * otherwise each model would be evaluated on different users. */
 static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
 {
     int64_t *count = NEW(a, int64_t, text_index_count(d->items), e), kept = 0, first = 0;
@@ -169,7 +169,7 @@ typedef struct Evaluating {
     Recs recs;
     Lists lists;
     Scores scores;
-    int64_t without; /* users without a list */
+    int64_t without; /* number of users without a list */
 } Evaluating;
 
 static bool read_options(Context *c, Evaluating *x, Error *e)
@@ -225,7 +225,7 @@ static bool judge(Evaluating *x, const char *recs, DataSet *d, Arena *a, Error *
 
 static void print_warnings(const Context *c, const Evaluating *x)
 {
-    /* Under Elliot users without a list do not count. MMRec's lists have every user. */
+    /* Under protocol elliot, users without a list do not count. MMRec's lists have every user. */
     bool all_count = x->few || x->data.protocol == PROTOCOL_MMREC;
     if (x->without && c->progress)
         fprintf(c->progress, "warning: %lld of %lld users with %s: %s\n", (long long)x->without,
@@ -264,9 +264,10 @@ bool evaluate_command(Context *c, Error *e)
 #ifndef SAPOR_MINIMAL
     ok = ok && (!x.by_user || write_by_user(&x, &d, e));
 #endif
-    if (!option_given(c, "train") && d.format != FORMAT_INTER) /* its rows are the test's, and are printed as those */
+    /* the train rows are those of --test, and are printed as test rows */
+    if (!option_given(c, "train") && d.format != FORMAT_INTER)
         d.counted[0] = (Counted){0};
-    if (ok) /* now that nothing can fail: an error is one line */
+    if (ok) /* printed only now, when nothing can fail: an error is one line */
         print_dataset(&d, c->progress, c->json ? stdout : NULL);
     dataset_close(&d);
     if (ok)

@@ -1,10 +1,10 @@
-/* tools/events.c: what a data set, a split and a training run tell, for people and as JSON. */
+/* tools/events.c: prints the events of a data set, a split and a training run, as text and as JSON. */
 // flags: -Os
 #include "tools/tools.h"
 
 #include <strings.h>
 
-/* ---- what was read --------------------------------------------------------------------------- */
+/* data */
 
 /* Begins the record {"event":"data",...: how a file was read. */
 static JsonWriter begin_data(Format f, char cut, const char *columns, FILE *json)
@@ -136,7 +136,7 @@ void print_split(void *arg, const SplitSource *s)
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-/* Which settings were given under another system's name, and the recommender too: one line, or one object. */
+/* Prints the settings, and the recommender, that were given under another system's name: one line, or one object. */
 static void print_names(const TrainPrinter *p, const TrainEvent *event)
 {
     const char *name = event->recommender->name;
@@ -164,13 +164,14 @@ static void print_names(const TrainPrinter *p, const TrainEvent *event)
 
 static void begin(TrainPrinter *p, const TrainEvent *event)
 {
-    if (p->started && p->progress.drawn > p->progress.started) /* of print_made; what was short has drawn nothing */
+    /* the bar of print_made; a short task has drawn no bar */
+    if (p->started && p->progress.drawn > p->progress.started)
         progress_end(&p->progress, "made");
     const char *name = p->label ? p->label : event->recommender->name;
     if (!p->again)
         print_names(p, event);
     progress_start(&p->progress, p->text, name, "batches", (double)(event->settings->epochs * event->batches));
-    p->progress.done = p->progress.before = (double)(event->epoch * event->batches); /* where a checkpoint left off */
+    p->progress.done = p->progress.before = (double)(event->epoch * event->batches); /* where the checkpoint ended */
     p->started = true;
     if (p->text && event->finished)
         fprintf(p->text, "%s: this run has finished already; nothing is trained\n", name);
@@ -184,7 +185,7 @@ static void begin(TrainPrinter *p, const TrainEvent *event)
                 name);
 }
 
-/* A bar that is drawn on this line now ends first. */
+/* Prints a note. A progress bar on the current line is ended first. */
 static void print_note(TrainPrinter *p, const TrainEvent *event)
 {
     if (p->text)
@@ -240,7 +241,7 @@ static void json_result(FILE *f, const TrainEvent *event)
     if (r->epochs)
         json_put_i64(&w, "best_epoch", r->best_epoch);
     scores_json(&w, &r->valid, &r->test);
-    if (r->epochs && r->epoch_seconds > 0) /* 0 of a run that had finished already */
+    if (r->epochs && r->epoch_seconds > 0) /* 0 if the run had finished before */
         json_put_number(&w, "epoch_seconds", "%.6g", r->epoch_seconds);
     if (r->eval_seconds > 0)
         json_put_number(&w, "eval_seconds", "%.6g", r->eval_seconds);

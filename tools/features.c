@@ -49,12 +49,12 @@ bool option_winograd(const Context *c, int *outputs, Error *e)
     return true;
 }
 
-/* The call of each tower that is open; both give rows of the same length. */
+/* Makes the call of each open tower. Both towers give rows of the same length. */
 static bool make_calls(FeatureSource *x, Context *c, const CallOptions *o, Error *e)
 {
     const Encoder *en = x->encoder;
     CallOptions texts = *o, images = *o;
-    images.max_tokens = 0; /* of the other modality */
+    images.max_tokens = 0; /* an option of the other modality */
     texts.preset = NULL;
     texts.keep_size = false;
     texts.reshape_width = texts.reshape_height = 0;
@@ -64,7 +64,7 @@ static bool make_calls(FeatureSource *x, Context *c, const CallOptions *o, Error
         return false;
     const CallOutput *a = x->images ? &x->images->outputs[0] : NULL, *b = x->texts ? &x->texts->outputs[0] : a;
     if (!b)
-        return fail(e, SP_UNSUPPORTED, "%s: encodes neither images nor texts", en->path);
+        return fail(e, SP_UNSUPPORTED, "%s: does not encode images or texts", en->path);
     if (a && a->floats != b->floats)
         return fail(e, SP_SHAPE, "%s: images have %lld features, texts %lld; encode them into two files", en->path,
                     (long long)a->floats, (long long)b->floats);
@@ -83,7 +83,7 @@ bool feature_source_open(FeatureSource *x, Context *c, const char *name, unsigne
     }
     const Device *d = context_device(c, e);
     const char *output = call->output_count ? call->outputs[0].name : NULL;
-    EncoderOptions only = *o; /* what one output of the towers in use needs */
+    EncoderOptions only = *o; /* load only the weights that one output of the used towers needs */
     only.towers = towers;
     only.outputs = &output;
     only.output_count = 1;
@@ -113,21 +113,21 @@ void feature_source_close(FeatureSource *x)
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* An encoder that fails on so many inputs and has done none is itself at fault: the run ends. */
+/* If the encoder fails on this number of inputs and has encoded none, the encoder is at fault: the run ends. */
 enum { TRIES = 16 };
 
-/* One batch at work. */
+/* The state of a batch. */
 typedef struct Work {
     Context *c;
     const FeatureSource *x;
     Tape *tape;                 /* NULL: statistics of texts */
-    const Input *inputs;        /* of this batch */
+    const Input *inputs;        /* inputs of this batch */
     ImageInput *images;         /* [batch] */
     Text *texts;                /* [batch] */
     Error *errors;              /* [batch] */
     float *rows;                /* [batch, features] */
     UnreadableList *unreadable; /* NULL: the first failure ends the run */
-    size_t done, refused;       /* inputs that the encoder did and did not take, in all batches */
+    size_t done, refused;       /* number of inputs that the encoder did and did not encode, over all batches */
 } Work;
 
 static bool count_image(void *arg, size_t i, const Image *image, Arena *scratch, Error *e)
@@ -150,7 +150,7 @@ static bool compute_statistics(Work *w, size_t n, Error *e)
     return true;
 }
 
-/* The rows of the batch's n inputs, in their places; errors[i] says why input i has none. */
+/* Computes the rows of the batch's n inputs, each in its place. errors[i] is set if input i has no row. */
 static bool compute_rows(Work *w, size_t n, Error *e)
 {
     const FeatureSource *x = w->x;
@@ -169,7 +169,7 @@ static bool compute_rows(Work *w, size_t n, Error *e)
     return ok;
 }
 
-/* Whether the run ends where input i of the batch cannot be read: its error is then in e. */
+/* Reports whether the run ends because input i of the batch cannot be read. If so, the error is in e. */
 static bool ends_run(const Work *w, size_t i, Error *e)
 {
     const Input *in = &w->inputs[i];
@@ -179,7 +179,7 @@ static bool ends_run(const Work *w, size_t i, Error *e)
     return ends;
 }
 
-/* Of the batch's n inputs; errors[i] is set where input i has no row. */
+/* Computes the batch's n inputs. errors[i] is set if input i has no row. */
 static bool do_batch(Work *w, size_t n, Error *e)
 {
     if (!compute_rows(w, n, e))
@@ -200,7 +200,7 @@ static bool do_batch(Work *w, size_t n, Error *e)
     return true;
 }
 
-/* Gives the sink the batch's rows: those whose inputs follow each other at once. */
+/* Passes the batch's rows to the sink. Rows of consecutive inputs are passed together. */
 static bool sink_rows(const Work *w, size_t first, size_t n, FeatureSink *sink, void *arg, Error *e)
 {
     for (size_t i = 0, run; i < n; i += run) {
@@ -230,14 +230,14 @@ static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, co
             return unreadable_add(NULL, &w->inputs[now - 1], &w->errors[now - 1], w->c->arena, e);
         progress_step(&p, (double)(first + now), NULL);
     }
-    if (w->done > 0) /* else an error follows */
+    if (w->done > 0) /* otherwise an error follows */
         progress_end(&p, NULL);
     return true;
 }
 
 size_t inputs_at_once(const Device *d, size_t batch)
 {
-#ifndef SAPOR_MINIMAL /* its one device is the CPU */
+#ifndef SAPOR_MINIMAL /* MINIMAL has one device, the CPU */
     if (d && !device_is_host(d))
         return MAX(batch, (size_t)256);
 #endif
@@ -273,7 +273,7 @@ bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, s
     return ok;
 }
 
-/* ---- to a file ------------------------------------------------------------------------------- */
+/* output to a file */
 
 typedef struct RowsOut {
     NpyOut *npy;
@@ -289,7 +289,7 @@ static bool write_rows(void *out, size_t first, size_t n, const float *rows, Err
 
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e)
 {
-    if (strcmp(out, "-") == 0) /* no place for names */
+    if (strcmp(out, "-") == 0) /* standard output has no place for names */
         return npy_commit(npy, e);
     const char *path = npy_ids_path(out, c->arena, e);
     Out *o = path ? out_open(path, c->heap, e) : NULL;
@@ -301,7 +301,8 @@ bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const
         npy_discard(npy);
         return false;
     }
-    Out *set[2] = {npy_finish(npy, e), o}; /* whenever the features are there, the names beside them are theirs */
+    /* The .npy is renamed last: if it exists, the names next to it are those of its rows. */
+    Out *set[2] = {npy_finish(npy, e), o};
     if (set[0])
         return out_commit_set(set, 2, e);
     out_discard(o);

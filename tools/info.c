@@ -64,11 +64,11 @@ static const Library LIBRARIES[] = {
 #endif
 };
 
-/* Kernels by name and place in the table; the table has no names of its own. */
+/* The names of the kernels, in the order of the table; the table itself has no names. */
 #define NAME(member) #member,
 static const char *const KERNELS[] = {KERNEL_LIST(NAME)};
 
-/* The processor's name from /proc/cpuinfo ("model name"), else the machine's from uname. */
+/* Returns the name of the processor from /proc/cpuinfo ("model name"), otherwise the machine's name from uname. */
 static const char *cpu_name(Context *c, const struct utsname *u)
 {
     Error ignored = {0};
@@ -89,7 +89,7 @@ static const char *compiler(void)
 #endif
 }
 
-/* ---- which way the kernels go: asked of the table, for shapes that matter -------------------- */
+/* variants of kernels, as the table reports them for typical shapes */
 
 typedef struct Choice {
     const char *kernel, *shape;
@@ -130,7 +130,7 @@ enum { CHOICES = COUNT(PRODUCTS) + COUNT(CONVOLUTIONS) + COUNT(NARROW) + COUNT(A
 static void choose(const Device *d, Choice list[CHOICES])
 {
     const Kernels *k = d->k;
-    const Run run = {0}; /* of one thread */
+    const Run run = {0}; /* a run with one thread */
     for (size_t i = 0; i < COUNT(NARROW); i++, list++) {
         Gemm g = {.M = 128,
                   .N = 768,
@@ -188,7 +188,7 @@ static void choose(const Device *d, Choice list[CHOICES])
                          k->topk_way(&run, RANKINGS[i].B, RANKINGS[i].I, RANKINGS[i].D, RANKINGS[i].k)};
 }
 
-/* GB/s of memory; 0 where 128 MB are too many. */
+/* Returns the bandwidth of memory in GB/s; 0 if 128 MB cannot be allocated. */
 static double memory_gbs(Context *c, const Device *d)
 {
     enum { BYTES = 1 << 27 };
@@ -287,7 +287,8 @@ static void show_gpu(const Context *c, const Device *d)
     (void)c, (void)d;
     printf("%-10s cpu\n", "devices");
 #else
-    OpenPlugin o = {.k = device_is_host(d) ? NULL : d->k}; /* --device may have opened it, or have failed to */
+    /* --device may have opened the plug-in already, or failed to open it */
+    OpenPlugin o = {.k = device_is_host(d) ? NULL : d->k};
     Error why = d->why_cpu;
     if (o.k || (why.code == SP_OK && plugin_open(&o, "", c->heap, &why)))
         printf("%-10s cpu, cuda: %s\n", "devices", o.k->about);

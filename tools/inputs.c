@@ -1,9 +1,10 @@
-/* tools/inputs.c: an output may not replace an input: a file of the command line, or a file that is read from a folder
- * of the command line. Such a folder may also hold outputs of earlier runs, so only known input names count. */
+/* tools/inputs.c: checks that an output does not replace an input: a file of the command line, or a file that is read
+ * from a folder of the command line. Such a folder may also have outputs of earlier runs. Therefore only known names of
+ * inputs count. */
 // flags: -Os
 #include "tools/features.h"
 
-/* File names of models and finished runs. */
+/* Reports whether this is a file name of models or of finished runs. */
 static bool is_input_name(const char *name)
 {
     static const char *const NAMES[] = {"modules.json",
@@ -35,13 +36,13 @@ static bool is_input_name(const char *name)
 
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e);
 
-/* The data of a run, which recommending and reporting read again. */
+/* Adds the data files of a run, which recommend and report read again. */
 static bool add_data_of_run(FileSet *s, const char *dir, Arena *a, Error *e)
 {
     Error ignored = {0};
     RunConfig run;
     if (!run_config_read(&run, dir, a, &ignored))
-        return true; /* no run; or the command that reads it fails with the reason */
+        return true; /* the folder is no run, or the command that reads it fails with the reason */
     const DataConfig *data = &run.train.data;
     const char *const paths[] = {data->train, data->valid, data->test};
     for (size_t i = 0; i < COUNT(paths); i++)
@@ -53,15 +54,15 @@ static bool add_data_of_run(FileSet *s, const char *dir, Arena *a, Error *e)
     return true;
 }
 
-/* A file, an .npy with its row names. */
+/* Adds a file, and for an .npy the file of its row names. */
 static bool add_file(FileSet *s, const char *path, Arena *a, Error *e)
 {
     const char *ids = text_ends(text_of(path), ".npy") ? npy_ids_path(path, a, e) : path;
     return ids && file_set_add(s, path, e) && (ids == path || file_set_add(s, ids, e));
 }
 
-/* A file, or what is read of a folder and of those inside it. With depth 1, every .npy of a folder: it is one of
- * features. */
+/* Adds a file, or the files that are read from a folder and its subfolders. If depth is 1, every .npy of the folder is
+ * added, as in a folder of features. */
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e)
 {
     FolderEntry *entries;
@@ -85,7 +86,7 @@ static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e
     return true;
 }
 
-/* A value of the command line: a path, a list of paths, NAME=PATH, or no path at all. */
+/* Adds a value of the command line: a path, a list of paths, or NAME=PATH. Other values are skipped. */
 static bool add_value(FileSet *s, const char *value, Arena *a, Error *e)
 {
     Text rest = text_of(value), part;

@@ -1,4 +1,4 @@
-/* tools/main.c: the table of commands. Adding one: a file with its function and options, a row here. */
+/* tools/main.c: the table of commands. A new command is a file with its function and options, and a row here. */
 #include <locale.h>
 
 #include "tools/tools.h"
@@ -7,7 +7,7 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
     report_options[], nearest_options[], compare_options[], prepare_options[], run_options[];
 
-#ifdef SAPOR_MINIMAL /* has neither these commands nor these texts */
+#ifdef SAPOR_MINIMAL /* MINIMAL does not have these commands and texts */
 #define LEFT_OUT    "prepare", "run", "compare"
 #define WHOLE(text) ""
 #else
@@ -44,9 +44,9 @@ static const Command COMMANDS[] = {
      "Reads one text per line from FILE or standard input; prints one line of ids per text. MODEL is a folder\n"
      "or one of its files: tokenizer.json, vocab.txt, vocab.json with merges.txt, a SentencePiece .model (Unigram\n"
      "or BPE), qwen.tiktoken or CLIP's bpe_simple_vocab_16e6.txt.gz.\n"
-     "Texts are neither truncated nor padded, as by AutoTokenizer of transformers. The truncation and padding that a\n"
-     "tokenizer.json may state are applied with --as-file; ids are then padded to the longest text of FILE, or to the\n"
-     "stated length. --decode reads lines of ids.",
+     "Texts are not truncated or padded, as by AutoTokenizer of transformers. --as-file applies the truncation\n"
+     "and padding of tokenizer.json; ids are then padded to the longest text of FILE, or to the stated length.\n"
+     "--decode reads lines of ids.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
      tokenize_command},
 #ifndef SAPOR_MINIMAL
@@ -80,7 +80,7 @@ static const Command COMMANDS[] = {
     {"run", "runs a configuration: data, search, training, tests, result files", "CONFIG.yml",
      "CONFIG.yml is an experiment of Elliot (key experiment), a benchmark (key benchmark), or a configuration\n"
      "of MMRec; or a folder with MMRec's configs/. --key.path=value overrides a key. Every trial is a row of\n"
-     "OUT/ledger.sqlite. A run that was stopped goes on where it was; a finished trial is never repeated.\n"
+     "OUT/ledger.sqlite. A stopped run continues; a finished trial is never repeated.\n"
      "Several processes may work on one folder at a time. Results are written when all trials are finished.",
      "sapor run config.yml --out out/search --jobs 2 --export trials.tsv", run_options, 1, 1, true, run_command},
 #endif
@@ -96,9 +96,9 @@ static const Command COMMANDS[] = {
 #ifndef SAPOR_MINIMAL
     {"compare", "compares runs, with tests of significance", "RUN RUN...",
      "RUN is a run folder of `sapor train --out`, a folder of several seeds (`--seeds`: means over the seeds), or\n"
-     "a file of figures by user, as by_user.tsv of a run folder, which `sapor evaluate --by-user` writes for any\n"
-     "system. Each pair of runs is tested by a paired t test and by Wilcoxon's signed ranks, over the users that\n"
-     "both have. Holm's adjustment is over all pairs of one metric.",
+     "a file of figures by user: by_user.tsv of a run folder, or the output of `sapor evaluate --by-user`. Each\n"
+     "pair of runs is tested with a paired t test and with Wilcoxon's signed-rank test, over the users that both\n"
+     "have. Holm's method adjusts p over all pairs of one metric.",
      "sapor compare out/demo/LATTICE out/demo/VBPR out/demo/BPRMF --metrics Recall@20,nDCG@20", compare_options, 2, -1,
      false, compare_command},
 #endif
@@ -128,7 +128,7 @@ static const Command COMMANDS[] = {
      demo_command},
 };
 
-/* The files that `sapor help` prints and `make install` installs for man and the shells. */
+/* The files that `sapor help` prints. `make install` installs them for man and the shells. */
 static const struct {
     const char *option;
     void (*print)(const Command *commands, size_t count, FILE *to);
@@ -180,7 +180,7 @@ static int unknown_command(const char *name)
     return report_error(&e);
 }
 
-/* The exit status of a command that only printed. */
+/* Returns the exit status of a command that only prints. */
 static int printed(void)
 {
     Error e = {0};

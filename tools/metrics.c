@@ -1,4 +1,4 @@
-/* tools/metrics.c: the metrics that sapor evaluate knows. */
+/* tools/metrics.c: prints the metrics that `sapor evaluate` computes. */
 // flags: -Os
 #ifndef SAPOR_MINIMAL
 #include "tools/recommendations.h"
@@ -62,9 +62,9 @@ bool show_metrics(Context *c, Error *e)
     }
     print_wrapped(
         stdout,
-        "A group's name stands for its metrics without a required parameter; `all` for those of them that need "
-        "neither scores nor whole lists. Whole lists have every item that the user does not have in train, whatever "
-        "the cutoff. --protocol chooses the definition, or a system before the name: "
+        "A group's name stands for its metrics without a required parameter; `all` for all metrics that do "
+        "not need scores or whole lists. A whole list has every item that the user does not have in train, for any "
+        "cutoff. --protocol chooses the definition, or a system before the name: "
         "recbole.MAP. Parameters follow the name: DSC:beta=2, "
         "RSP:clustering_name=genre:clustering_file=genres.tsv.",
         0);

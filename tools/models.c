@@ -11,9 +11,9 @@ static const char *modalities(unsigned m)
     return m == (MODALITY_IMAGE | MODALITY_TEXT) ? "image, text" : m == MODALITY_IMAGE ? "image" : "text";
 }
 
-/* Encoders and statistics in one list: statistics come last. */
+/* Encoders and statistics in one list. The statistics come last. */
 typedef struct Entry {
-    const char *name, *about, *checked; /* checked: or NULL */
+    const char *name, *about, *checked; /* checked may be NULL */
     unsigned modalities;
 } Entry;
 
@@ -47,7 +47,8 @@ static void json_encoder(const Entry *k)
     json_finish(&w);
 }
 
-/* A recommender's settings: its own, then the common ones whose defaults it does not change. NULL at the end. */
+/* Returns setting i of a recommender: first its own settings, then the common ones whose defaults it does not change.
+ * NULL after the last. */
 static const Setting *setting_at(const Recommender *r, size_t i)
 {
     for (const Setting *s = r->settings; s && s->key; s++)
@@ -63,7 +64,8 @@ static const Setting *setting_at(const Recommender *r, size_t i)
     return NULL;
 }
 
-/* The names that are accepted for a setting beside its own: "learning_rate, reg_weight (variant mmrec)". */
+/* Returns the names that are accepted for a setting in addition to its own: "learning_rate, reg_weight (variant
+ * mmrec)". */
 static const char *accepted_names(const Setting *s, Arena *a, Error *e)
 {
     static const char *const where[] = {"", " (variant mmrec)", " (protocol mmrec)"};
@@ -166,7 +168,7 @@ static bool print_all(const Context *c, Error *e)
     return table_print(stdout, cells, recommenders + 1, 3, "llw", c->arena, e);
 }
 
-/* The error for an unknown name, with near names. `what`: "train: unknown recommender". */
+/* Sets the error for an unknown name, with similar names. `what` begins the message: "train: unknown recommender". */
 static bool unknown_name(const Context *c, const char *what, const char *name, bool encoders, Error *e)
 {
     size_t n = 0;

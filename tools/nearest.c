@@ -28,7 +28,7 @@ static bool keep_row(void *arg, size_t first, size_t n, const float *rows, Error
     return true;
 }
 
-/* One text or image through a model; *row is in the context's arena. */
+/* Encodes one text or image. *row is in the context's arena. */
 static bool encode_query(Context *c, const char *query, int64_t D, float **row, Error *e)
 {
     static const char *const POOLS[] = {"model", "cls", "mean", "max"};

@@ -9,13 +9,13 @@ const Option recommend_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* Adds a user once. */
+/* Adds a user, unless the user is already in the list. */
 static bool add_user(Context *c, TextIndex *seen, Text user, Text **list, size_t *n, size_t *room, Error *e)
 {
     int64_t before = text_index_count(seen), number = user.n ? text_index_add(seen, user, e) : 0;
     if (number < 0)
         return false;
-    if (user.n == 0 || number < before) /* named twice, recommended to once */
+    if (user.n == 0 || number < before) /* a user who is named twice gets one list */
         return true;
     if (*n == *room && !(*list = arena_grow(c->arena, *list, *n, room, sizeof **list, e)))
         return false;
@@ -23,7 +23,7 @@ static bool add_user(Context *c, TextIndex *seen, Text user, Text **list, size_t
     return true;
 }
 
-/* A file has one id per line; the value of the option is a row of CSV. */
+/* Reads --users. A file has one id per line; the value of the option itself is a row of CSV. */
 static bool read_users(Context *c, Text **users, size_t *count, Error *e)
 {
     const char *given = option_text(c, "users");
@@ -84,7 +84,7 @@ static bool write_user(void *arg, Text user, int64_t k, const Text *items, const
     return w->out || !ferror(stdout) || output_whole(e);
 }
 
-/* Lists of `users` (NULL: all) to standard output, or to the file `path`. *count: of the users. */
+/* Writes the lists of `users` (NULL: all) to standard output, or to the file `path`. *count: number of users. */
 static bool write_lists(Context *c, Trained *t, const Text *users, size_t n, int64_t k, const char *path, double *count,
                         Error *e)
 {

@@ -1,4 +1,4 @@
-/* tools/recommendations.c: reads the lists that evaluate judges. */
+/* tools/recommendations.c: reads the lists that `sapor evaluate` evaluates. */
 #include "tools/recommendations.h"
 
 #include <math.h>
@@ -14,7 +14,7 @@ static int by_user_item(const void *a, const void *b)
     return x->line < y->line ? -1 : x->line > y->line;
 }
 
-/* Best score first; equal scores stay in the file's order. */
+/* Sorts by user, then by score, best first. Equal scores stay in the order of the file. */
 static int by_user_score(const void *a, const void *b)
 {
     const Rec *x = a, *y = b;
@@ -25,12 +25,12 @@ static int by_user_score(const void *a, const void *b)
     return x->line < y->line ? -1 : x->line > y->line;
 }
 
-/* What the columns of a file are. */
+/* The columns of a file. */
 typedef struct Shape {
     bool header;
-    bool lists; /* MMRec's: id, top_0, top_1, ... */
+    bool lists; /* MMRec's table: id, top_0, top_1, ... */
     size_t columns;
-    int at[3]; /* user, item, score; score -1: the order in the file */
+    int at[3]; /* columns of user, item and score; score -1: the order in the file is the ranking */
 } Shape;
 
 static bool names_lists(const Text *field, size_t n)
@@ -41,7 +41,7 @@ static bool names_lists(const Text *field, size_t n)
     return n > 1;
 }
 
-/* From the first row; false where it fits none. */
+/* Finds the columns from the first row. Returns false if the row fits no known shape. */
 static bool shape_of(Shape *s, const Text *field, size_t n)
 {
     double score;
@@ -51,7 +51,7 @@ static bool shape_of(Shape *s, const Text *field, size_t n)
     return s->header || (n == 3 && text_f64(field[2], &score));
 }
 
-/* Chooses the separator by which the first row has a shape. */
+/* Opens the table with the first separator whose first row has a known shape. */
 static bool open_recs(Table *t, Shape *s, Text content, const char *path, Arena *a, Error *e)
 {
     char found[3];

@@ -1,4 +1,4 @@
-/* tools/recommendations.h: lists of recommendations from a file, as evaluate judges them. */
+/* tools/recommendations.h: lists of recommendations from a file, for `sapor evaluate`. */
 #ifndef SAPOR_RECOMMENDATIONS_H
 #define SAPOR_RECOMMENDATIONS_H
 
@@ -11,19 +11,19 @@ typedef struct Rec {
 } Rec;
 
 typedef struct Recs {
-    Rec *list; /* by user, the best score first; equal scores in the file's order */
+    Rec *list; /* sorted by user, then by score, best first; equal scores are in the order of the file */
     size_t count, room;
-    size_t unknown; /* lines of users that do not count */
+    size_t unknown; /* number of lines whose user is unknown: these lines are skipped */
     bool scored;    /* the file has scores */
 } Recs;
 
-/* Reads user, item, score between tabs, commas, semicolons or "::", with or without a first line of names; or MMRec's
- * table of `id`, `top_0`, `top_1`, ... with a line a user. Items that the data set does not know still take their place
- * in a list: they get numbers behind its own. */
+/* Reads user, item, score, separated by tabs, commas, semicolons or "::", with or without a first line of names; or
+ * MMRec's table of `id`, `top_0`, `top_1`, ..., one line per user. An item that is not in the data set keeps its place
+ * in a list: its number follows the numbers of the data set. */
 bool recommendations_read(Recs *r, const char *path, DataSet *d, Arena *a, Error *e);
 
 #ifndef SAPOR_MINIMAL
-bool show_metrics(Context *c, Error *e); /* the table of all metrics, in their groups */
+bool show_metrics(Context *c, Error *e); /* Prints the table of all metrics, in groups. */
 #endif
 
 #endif

@@ -34,7 +34,7 @@ bool split_command(Context *c, Error *e)
     s.strategy = CODES[strategy];
     if (s.strategy == SPLIT_V4 &&
         (option_given(c, "test-ratio") || option_given(c, "validation-ratio") || option_given(c, "leave-n")))
-        return fail(e, SP_USAGE, "split: the strategy v4 has shares of its own; remove the options of shares");
+        return fail(e, SP_USAGE, "split: the strategy v4 has fixed shares; remove the options of shares");
     if (s.strategy == SPLIT_LEAVE_N_OUT && s.leave_n == 0)
         s.leave_n = 1;
     if (!split_file(c->args[0], out, &s, counts, e))

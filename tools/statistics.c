@@ -22,8 +22,9 @@ static void unit_length(float *x, int64_t n)
         x[i] = (float)(x[i] / sqrt(sum));
 }
 
-/* The share of each of 4 x 4 x 4 colours, then mean and deviation of red, green and blue in each cell of a 3 x 3 grid,
- * each part of length 1 before both are put together. Images larger than 64 x 64 are made that size first. */
+/* Writes two parts: the shares of 4 x 4 x 4 colours; and the mean and deviation of red, green and blue in each cell of
+ * a 3 x 3 grid. Each part is scaled to length 1 before the two are joined. Images larger than 64 x 64 are first resized
+ * to 64 x 64. */
 static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error *e)
 {
     Image small = *im;
@@ -55,8 +56,9 @@ static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error
     return true;
 }
 
-/* Counts of words (runs of letters and digits and of all bytes above ASCII, lower case) and of pairs of neighbours,
- * hashed to 256 places with a sign (Weinberger et al. 2009), log(1 + count), length 1. */
+/* Counts words and pairs of adjacent words; a pair counts 1/2. A word is a run of letters, digits and bytes above
+ * ASCII, in lower case. Each word is hashed to one of 256 sums with a sign (Weinberger et al. 2009). A sum x becomes
+ * sign(x) log(1 + |x|), and the vector is scaled to length 1. */
 static void word_statistics(Text text, float *out)
 {
     uint64_t before = 0;
@@ -71,7 +73,7 @@ static void word_statistics(Text text, float *out)
             i++;
             continue;
         }
-        uint64_t h = 14695981039346656037u; /* FNV-1a: the same in every build */
+        uint64_t h = 14695981039346656037u; /* FNV-1a gives the same hash in every build */
         for (size_t k = 0; k < n; k++)
             h = (h ^ (unsigned char)word[k]) * 1099511628211u;
         h ^= h >> 29;

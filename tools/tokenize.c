@@ -56,7 +56,7 @@ static void print_line(const Tokenizer *t, const TokenList *list, Shown f)
     putchar('\n');
 }
 
-/* A line of ids to their text. */
+/* Prints the text of a line of ids. */
 static bool decode_line(const Tokenizer *t, Text line, const char *path, size_t number, bool json, Arena *a, Error *e)
 {
     int32_t *ids = NEW(a, int32_t, line.n / 2 + 1, e);
@@ -101,13 +101,13 @@ static bool decode_all(Context *c, const Tokenizer *t, Text rest, const char *fi
     return true;
 }
 
-/* ---- lines by all threads, printed in their order -------------------------------------------- */
+/* all threads tokenize lines; the lines are printed in order */
 
-enum { EACH = 32, TASKS = 16 }; /* lines of a task; tasks at once */
+enum { EACH = 32, TASKS = 16 }; /* lines per task; tasks per batch */
 
 typedef struct LineBatch {
     const Tokenizer *t;
-    bool as_file; /* else as `tokenize` */
+    bool as_file; /* false: as `tokenize` without --as-file */
     TokenOptions options;
     const TokenPadding *padding; /* NULL: none */
     size_t count;
@@ -115,7 +115,7 @@ typedef struct LineBatch {
     Text lines[EACH * TASKS];
     TokenList lists[EACH * TASKS];
     Error errors[EACH * TASKS];
-    Arena **arenas; /* of the workers */
+    Arena **arenas; /* one per worker */
 } LineBatch;
 
 static bool tokenize_line(const LineBatch *b, Text line, TokenList *out, Arena *a, Error *e)
@@ -137,7 +137,7 @@ static void tokenize_lines(void *arg, size_t task, int worker)
         tokenize_line(b, b->lines[i], &b->lists[i], b->arenas[worker], &b->errors[i]);
 }
 
-/* What is done with the lines of a batch, up to the first that cannot be tokenized. */
+/* Handles the lines of a batch, up to the first line that cannot be tokenized. */
 typedef bool LineUse(const LineBatch *b, const TokenList *list, void *to, Error *e);
 
 static bool print_list(const LineBatch *b, const TokenList *list, void *to, Error *e)
@@ -173,7 +173,7 @@ static bool tokenize_all(LineBatch *b, Text rest, Pool *pool, LineUse *use, void
     return true;
 }
 
-/* Padding to the longest text of the file needs a pass that finds it. */
+/* Pads to the longest text of the file, which a first pass finds. */
 static bool tokenize_padded(LineBatch *b, Text all, Pool *pool, Error *e)
 {
     const TokenPadding *padding = b->as_file ? tokenizer_padding(b->t) : NULL;

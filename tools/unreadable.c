@@ -1,7 +1,7 @@
-/* tools/unreadable.c: inputs that could not be read: a list with their reasons, written to a file, and a warning. */
+/* tools/unreadable.c: inputs that could not be read: a list with reasons, which is written to a file, and a warning. */
 #include "tools/features.h"
 
-/* The reason without the place or the number of the input, which the caller writes itself. */
+/* Returns the reason without the place or the number of the input: the caller writes these itself. */
 static const char *bare_reason(const char *reason, const char *place)
 {
     const char *const before[] = {place, "text 1", "image 1"};
@@ -41,7 +41,7 @@ bool unreadable_add(UnreadableList *u, const Input *in, const Error *why, Arena 
     const char *reason = bare_reason(why->message, place);
     if (!u)
         return fail(e, why->code, "%s: %s", place, reason);
-    /* kept once for a whole file of the wrong encoding */
+    /* stored once if a whole file has the wrong encoding */
     const char *last = u->count ? u->list[u->count - 1].reason : NULL;
     one.reason = last && strcmp(last, reason) == 0 ? last : arena_strndup(a, reason, strlen(reason), e);
     if (!one.reason ||
@@ -63,7 +63,7 @@ bool unreadable_fail(const UnreadableList *u, size_t n, Error *e)
 
 #define HEADING "id\treason\n"
 
-/* Whether a file is a list that unreadable_write wrote: any other file of that name belongs to the user. */
+/* Reports whether unreadable_write wrote this file. Any other file of that name belongs to the user. */
 static bool is_list(const char *path)
 {
     Error ignored = {0};

@@ -23,7 +23,7 @@ static const char *const similarities[SIM_TVERSKY] = {"cosine", "dot", "euclidea
 static const Setting settings[] = {
     NEIGHBORS_SETTING(AttributeSettings, neighbors, "neighbours kept per item"),
     WORD_SETTING(AttributeSettings, similarity, similarities, "cosine", "cosine",
-                 "cosine, dot, euclidean, manhattan; jaccard and dice look at which features are not 0"),
+                 "cosine, dot, euclidean, manhattan; jaccard and dice use only whether a feature is 0"),
     {"implicit", "false", "false", "replace every rating by 1", BOOL_OF(AttributeSettings, implicit), 0, 0,
      ALIASES(NOT_HERE("loader", "give the features by --features"))},
     {"binary", "false", "false", "replace every feature that is not 0 by 1", BOOL_OF(AttributeSettings, binary), 0, 0,

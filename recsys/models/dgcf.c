@@ -51,7 +51,7 @@ static const Setting settings[] = {
     VARIANT_ELLIOT_PAPER_SETTING,
     FACTORS_SETTING(DgcfSettings),
     LAYERS_SETTING(DgcfSettings, "1", "1"),
-    I64_ALSO(DgcfSettings, intents, "4", "4", "chunks that the embeddings are cut into; factors is a multiple of it", 1,
+    I64_ALSO(DgcfSettings, intents, "4", "4", "intents (chunks) per embedding; factors must be a multiple", 1,
              INT32_MAX, SAME_AS("n_factors")),
     I64_ALSO(DgcfSettings, routing_iterations, "2", "2", "routing iterations of a layer", 1, MOST_ROUTINGS,
              SAME_AS("n_iterations")),

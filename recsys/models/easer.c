@@ -24,8 +24,9 @@ typedef struct Easer {
     const float *rating; /* [pairs] rating of each train pair; NULL: all are 1 */
 } Easer;
 static const Setting settings[] = {
-    F64_ALSO(EaserSettings, l2_norm, "1000.0", "1000.0", "added to the diagonal of the products of items", 0, FLT_MAX,
-             SAME_AS("reg_weight"), NOT_HERE("neighborhood", "Elliot reads it and does not use it: leave it out")),
+    F64_ALSO(EaserSettings, l2_norm, "1000.0", "1000.0", "number added to the diagonal of the item-item matrix", 0,
+             FLT_MAX, SAME_AS("reg_weight"),
+             NOT_HERE("neighborhood", "Elliot reads it and does not use it: leave it out")),
     {"implicit", "false", "false", "replace every rating by 1, as the paper does", BOOL_OF(EaserSettings, implicit), 0,
      0, NULL},
     {0},

@@ -41,7 +41,7 @@ static const Setting settings[] = {
     I64_SETTING(MgcnSettings, n_layers, "1", "1", "propagation steps on the item graphs", 0, MOST_LAYERS),
     I64_SETTING(MgcnSettings, knn_k, "10", "10", "neighbours kept per item", 1, INT32_MAX),
     KNN_SETTINGS(MgcnSettings),
-    F64_SETTING(MgcnSettings, cl_loss, "0.001", "0.01", "weight of the contrast of both views", 0, FLT_MAX),
+    F64_SETTING(MgcnSettings, cl_loss, "0.001", "0.01", "weight of the contrastive loss", 0, FLT_MAX),
     F64_ALSO(MgcnSettings, reg_weight, "1e-4", "1e-4", "weight of half the squares of the batch's vectors", 0, FLT_MAX,
              NOT_HERE("l_w", "set reg_weight"), NOT_HERE("lambda_coeff", "MGCN's code does not use it: leave it out")),
     {"lr_decay", "0.96", "0.96", "the learning rate is multiplied by this over 50 epochs",

@@ -60,17 +60,17 @@ typedef struct MmgcnSettings {
 static const Setting settings[] = {
     VARIANT_SETTING,
     FACTORS_SETTING(MmgcnSettings),
-    I64_SETTING(MmgcnSettings, factors_multimod, "256", "256",
-                "length of projected visual features; 0: these are read as they are, too", 0, INT32_MAX),
+    I64_SETTING(MmgcnSettings, factors_multimod, "256", "256", "length of projected visual features; 0: no projection",
+                0, INT32_MAX),
     /* Elliot's default is that of its code, because the benchmark has no MMGCN. MMRec's code always has 3, whatever its
      * configuration says. */
     I64_ALSO(MmgcnSettings, n_layers, "2", "3", "propagation steps on the graph of users and items", 1, MOST_LAYERS,
              SAME_AS("num_layers")),
-    {"train_id", "true", "false", "train identities and preferences, which MMRec's code leaves as they are drawn",
+    {"train_id", "true", "false", "train identities and preferences; MMRec's code keeps their initial values",
      BOOL_OF(MmgcnSettings, train_id), 0, 0,
      ALIASES(NOT_HERE("has_id", BOTH_HAVE_IT), NOT_HERE("aggregation", BOTH_HAVE_IT),
              NOT_HERE("concatenation", BOTH_HAVE_IT))},
-    F64_ALSO(MmgcnSettings, l_w, "1e-2", "1e-4", "weight of the regularisation: no effect unless train_id", 0, FLT_MAX,
+    F64_ALSO(MmgcnSettings, l_w, "1e-2", "1e-4", "weight of the regularisation; no effect without train_id", 0, FLT_MAX,
              SAME_AS("reg_weight")), /* Elliot's default is that of its code */
     {0},
 };

@@ -328,13 +328,13 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
     {"knn",                                                                                                            \
      "auto",                                                                                                           \
      "auto",                                                                                                           \
-     "search of the nearest items: exact, index (approximate), or auto: an index where exact takes too long",          \
+     "search of the nearest items: exact, index (approximate), or auto: an index if exact takes too long",             \
      WORD_OF(S, knn.search, knn_searches),                                                                             \
      0,                                                                                                                \
      0,                                                                                                                \
      NULL},                                                                                                            \
     {                                                                                                                  \
-        "knn_file", "none", "none", "NAME=PATH,...: an .npy of the nearest items by these features, found elsewhere",  \
+        "knn_file", "none", "none", "NAME=PATH,...: read the nearest items by the features NAME from an .npy",         \
             TEXT_OF(S, knn.file), 0, 0, NULL                                                                           \
     }
 /* Makes knn_graph of the items from x [I, D], the raw features of modality `name`. The neighbours are read or computed

@@ -1,12 +1,12 @@
 /* tools/command/completion.c: completions for bash and zsh, made from the rows of main.c: commands, options, and the
- * values that a row names. */
+ * values that a row lists. */
 // flags: -Os
 #include "tools/tools.h"
 
 enum { WORDS = 16 };
 typedef enum Kind { KIND_NONE, KIND_WORDS, KIND_FILE, KIND_FOLDER } Kind;
 
-/* The kind of an option's value: the words of its row, or a file if its placeholder says so. */
+/* Returns the kind of an option's value: the words of its row, or a file or folder if its placeholder says so. */
 static Kind kind_of(const Option *o, Text *words, size_t *n)
 {
     static const char *const FILES[] = {"F", "FILE", "U"};
@@ -32,7 +32,7 @@ static bool has_names(const Command *k)
     return false;
 }
 
-/* The names that the first argument of a command can have, each after a blank. */
+/* Prints the names that the first argument of a command can have, each after a blank. */
 static void put_names(const Command *k, FILE *to)
 {
     bool recommenders = strcmp(k->name, "train") == 0 || strcmp(k->name, "models") == 0;
@@ -128,7 +128,7 @@ void bash_completion(const Command *commands, size_t count, FILE *to)
 
 /* ---- zsh ------------------------------------------------------------------------------------- */
 
-/* Inside single quotes; `special` takes a backslash. */
+/* Prints text for the inside of single quotes. Each character of `special` gets a backslash. */
 static void zsh_text(const char *text, const char *special, FILE *to)
 {
     for (; *text; text++) {

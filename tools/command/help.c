@@ -1,4 +1,5 @@
-/* tools/command/help.c: the --help page of a command; functions on rows for help, manual page and completions. */
+/* tools/command/help.c: prints the --help page of a command; functions on rows for help, manual page and completions.
+ */
 // flags: -Os
 #include "tools/tools.h"
 
@@ -28,8 +29,8 @@ static void print_option(FILE *to, const Option *o, const char *bold, const char
     print_wrapped(to, o->about, MAX(n, 22) + 3);
 }
 
-/* Common options without effect in a command, each between blanks. They are accepted, because scripts may pass them to
- * every command, but not shown. */
+/* Returns the common options that have no effect in a command, each between blanks. They are accepted, because scripts
+ * may pass them to every command, but they are not shown. */
 static const char *ignored_options(const Command *k)
 {
     static const char *const IGNORED[][2] = {
@@ -62,7 +63,7 @@ void print_ignored_options(const Command *k, const char *before, FILE *to)
 {
     if (!*ignored_options(k))
         return;
-    int column = 51; /* lines of 100 columns, as the rest of the page */
+    int column = 51; /* lines of 100 columns, like the rest of the page */
     const char *between = "";
     fprintf(to, "%sThese options are accepted and have no effect here:", before);
     for (const Option *o = COMMON_OPTIONS; o->name; o++)
@@ -75,8 +76,8 @@ void print_ignored_options(const Command *k, const char *before, FILE *to)
     fputs(".\n", to);
 }
 
-/* "a, b (what b is) or c": words with notes in parentheses, commas between them and "or" before the last; then the end,
- * ':', ';' or a note. */
+/* Reads "a, b (what b is) or c": words, which may have notes in parentheses, with commas between them and "or" before
+ * the last. After the last word comes the end, ':', ';' or a note. */
 size_t option_words(const Option *o, Text *words, size_t room)
 {
     static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";

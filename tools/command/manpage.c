@@ -1,8 +1,9 @@
-/* tools/command/manpage.c: the rows of main.c as a page for man(1), in roff. `make` writes build/sapor.1 with it. */
+/* tools/command/manpage.c: prints the rows of main.c as a page for man(1), in roff. `make` writes build/sapor.1 with
+ * it. */
 // flags: -Os
 #include "tools/tools.h"
 
-/* Escapes the special characters of roff; no line begins with a dot or a quote. */
+/* Escapes the special characters of roff. No line begins with a dot or a quote. */
 static void put(FILE *to, const char *text)
 {
     static const char SPECIAL[] = "\\-'`^~\"", *const ESCAPED[] = {"\\(rs", "\\-",   "\\(aq", "\\(ga",
@@ -48,11 +49,12 @@ static const Entry EXITS[] = {
     {"2", "wrong usage: an unknown command, option or value, or a missing argument"},
 };
 
-/* Every variable that the command reads: tests/help_test.sh looks for each getenv of the sources here. */
+/* Every environment variable that the command reads. tests/help_test.sh searches this list for each getenv of the
+ * sources. */
 static const Entry ENVIRONMENT[] = {
-    {"SAPOR_DEVICE", "what computes where --device is not given: cpu, cuda or auto; the library reads it, too"},
+    {"SAPOR_DEVICE", "device if --device is not given: cpu, cuda or auto; the library reads it too"},
     {"SAPOR_CUDA",
-     "path of the CUDA plug-in, libsapor_cuda.so; default: beside the program, ../lib, the system's folders"},
+     "path of the CUDA plug-in, libsapor_cuda.so; default: next to the program, ../lib, the system's folders"},
     {"SAPOR_CPU", "instruction level: baseline (on ARM: NEON, the only level), avx2 or avx512; default: the best one"},
     {"SAPOR_MODELS", "folder of models, searched before the caches; the name resnet50 finds resnet50-11ad3fa6.pth"},
     {"HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE", "folder of models from the Hugging Face hub; default: $HF_HOME/hub"},

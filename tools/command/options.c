@@ -1,5 +1,4 @@
-/* tools/command/options.c: options read, help printed, contexts made. Everything comes from the command's row in
- * main.c. */
+/* tools/command/options.c: reads options and makes contexts. Everything comes from the command's row in main.c. */
 // flags: -Os
 #include <getopt.h>
 #include <stdatomic.h>
@@ -13,7 +12,7 @@
 const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "number of threads (default: all processors that the process may use)"},
     {"device", 0, "D", "cpu, cuda or auto (a GPU if one can be used, else the CPU; default cpu)"},
-    {"blas", 0, "B", "own (Sapor's kernels), cublas, cudnn or all (of GPUs; default own)"},
+    {"blas", 0, "B", "own (Sapor's kernels), cublas, cudnn or all: for GPUs (default own)"},
     {"seed", 0, "N", "seed of the random numbers (default 42)"},
     {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
     {"trace", 0, "FILE", "write a trace file for Chrome or Perfetto"},
@@ -29,8 +28,8 @@ typedef struct Given {
     const char *value;
 } Given;
 
-/* State of a run that commands do not see. */
-typedef struct Limit { /* the heap behind --max-memory */
+/* State of a run that commands do not access. */
+typedef struct Limit { /* the heap of --max-memory */
     size_t most;
     atomic_size_t used;
 } Limit;
@@ -40,10 +39,10 @@ struct Parsed {
     Limit limit;
     Heap heap;
     Device device;
-    Trace *trace; /* the device's */
+    Trace *trace; /* the trace of the device */
     bool has_device;
     int64_t threads;
-    char device_name[64]; /* "": the default */
+    char device_name[64]; /* "": the default device */
     bool profile, totals;
     const char *trace_path;
     double begun;
@@ -83,7 +82,7 @@ int report_error(const Error *e)
 {
     const char *red = is_colourful(stderr) ? "\033[1;31m" : "", *plain = is_colourful(stderr) ? "\033[0m" : "";
     fflush(stdout);
-    /* over a progress line */
+    /* the message overwrites a progress line */
     fprintf(stderr, "%s%ssapor:%s %s\n", isatty(fileno(stderr)) ? "\r\033[K" : "", red, plain, e->message);
     return e->code == SP_USAGE ? 2 : 1;
 }
@@ -199,7 +198,7 @@ static bool option_bytes(const Context *c, const char *name, int64_t *value, Err
     return true;
 }
 
-/* Every option's name of this command; for suggestions. */
+/* Lists the names of all options of this command, for suggestions. */
 static bool option_names(const Command *k, const char *const **names, size_t *count, Arena *a, Error *e)
 {
     size_t n = 0, room = 0;
@@ -225,7 +224,7 @@ static bool option_exists(const Command *k, const char *name)
     return o && o->name;
 }
 
-/* A setting of some recommender, by Sapor's name or an accepted one. */
+/* Reports whether this is a setting of some recommender, by Sapor's name or by an accepted name. */
 static bool is_setting(const char *name)
 {
     for (size_t i = 0; i <= recommender_count(); i++)
@@ -257,7 +256,7 @@ static bool unknown_option(const Context *c, const char *given, Error *e)
                 c->command->name);
 }
 
-/* The error for the option at which getopt_long stopped: `code` is its result ('?' or ':'), `at` the last word. */
+/* Sets the error for the option at which getopt_long stopped. `code` is its result ('?' or ':'), `at` the last word. */
 static bool bad_option(const Context *c, int code, const char *at, Error *e)
 {
     char letter[3] = {'-', (char)optopt, 0};
@@ -269,10 +268,10 @@ static bool bad_option(const Context *c, int code, const char *at, Error *e)
         return unknown_option(c, letter, e);
     if (optopt)
         return fail(e, SP_USAGE, "%s: this option takes no value", at);
-    return unknown_option(c, at, e); /* unknown, or the beginning of several */
+    return unknown_option(c, at, e); /* unknown, or the beginning of several options */
 }
 
-/* Moves --key.path=value from argv to the overrides and reduces *argc; --key.path without a value is an error. */
+/* Moves --key.path=value from argv to the overrides and reduces *argc. --key.path without a value is an error. */
 static bool take_overrides(Context *c, int *argc, char **argv, Error *e)
 {
     const char **list = NEW(c->arena, const char *, *argc, e);
@@ -351,7 +350,7 @@ static bool read_options(Context *c, int argc, char **argv, Error *e)
     return true;
 }
 
-/* --device and --blas are one name of a device: "cuda:cublas". */
+/* Joins --device and --blas into one name of a device: "cuda:cublas". */
 static bool read_device(Context *c, Error *e)
 {
     static const char *const DEVICES[] = {"cpu", "auto", "cuda"}, *const BLAS[] = {"own", "cublas", "cudnn", "all"},
@@ -396,7 +395,7 @@ static bool read_common(Context *c, Error *e)
     const char *out = option_text(c, "out");
     if ((out && !output_check(c, "out", out, e)) || (p->trace_path && !output_check(c, "trace", p->trace_path, e)))
         return false;
-    /* fail now, not at the end of a long run */
+    /* opened now, so that a long run cannot fail at its end */
     Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e) : NULL;
     out_discard(trace);
     return trace || !p->trace_path;
@@ -418,7 +417,7 @@ const Device *context_device(Context *c, Error *e)
     if (p->has_device)
         return &p->device;
     if (p->profile)
-        counters_open(&p->counters); /* before there are threads: they inherit it */
+        counters_open(&p->counters); /* opened before there are threads: threads inherit the counters */
     if ((p->profile || p->trace_path || p->totals) && !p->trace &&
         !(p->trace = trace_new(c->heap, p->trace_path != NULL, e)))
         return NULL;
@@ -453,8 +452,8 @@ static void show_counters(const Counters *k, bool any, bool json)
     }
 }
 
-/* Prints a table on standard error, or with --json one object per op after those of the command. The peak is that of
- * --dtype if the command has this option and the machine supports the type. */
+/* Prints the profile: a table on standard error, or with --json one object per op after the objects of the command. The
+ * peak is that of --dtype if the command has this option and the machine supports the type. */
 static void show_profile(const Context *c)
 {
     const Device *d = &c->parsed->device;
@@ -478,17 +477,17 @@ static void show_profile(const Context *c)
     }
 }
 
-/* After the command: prints the profile, writes the trace and flushes standard output. */
+/* Ends a command: prints the profile, writes the trace and flushes standard output. */
 static bool finish(Context *c, Error *e)
 {
     struct Parsed *p = c->parsed;
     if ((p->profile || p->trace_path) && !context_device(c, e))
         return false;
     const TraceTotal *totals;
-    if (p->device.trace && trace_totals(p->device.trace, &totals) == 0) /* what has no ops is one itself */
+    if (p->device.trace && trace_totals(p->device.trace, &totals) == 0) /* a command without ops counts as one op */
         trace_end(p->device.trace, p->begun, c->command->name, 0, 0);
     if (p->device.trace && p->profile) {
-        pool_trace(p->device.pool, NULL); /* measuring the peak is not part of it */
+        pool_trace(p->device.pool, NULL); /* the trace must not include the measurement of the peak */
         bool counted = counters_read(&p->counters);
         show_profile(c);
         show_counters(&p->counters, counted, c->json);

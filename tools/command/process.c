@@ -1,7 +1,7 @@
-/* tools/command/process.c: what the command has and a library may not: descriptors 0 to 2 opened, signals handled, and
- * a list of the files that are mapped or half-written, so that a handler can name the one and remove the other. The
- * list is of fixed size: handlers may not allocate. What finds no room in it is not named; a temporary file that is
- * left is removed by the next run that writes there. */
+/* tools/command/process.c: work that a command must do and a library must not: it opens descriptors 0 to 2, handles
+ * signals, and keeps lists of mapped files and of half-written files. A handler names the mapped file of an error and
+ * removes half-written files. The lists have a fixed size, because handlers may not allocate. If a list is full, a
+ * mapped file is not named, and a temporary file stays until the next run that writes there removes it. */
 // flags: -Os
 #include <errno.h>
 #include <fcntl.h>
@@ -14,14 +14,15 @@
 
 enum { MAPS = 256, TEMPORARIES = 32, SHOWN = 512, PATH = 4096 };
 
-/* Threads change an entry under the lock, while it is not ready. Handlers take no lock and read what is ready. */
+/* A thread changes an entry under the lock, and only while the entry is not ready. Handlers take no lock: they read
+ * entries that are ready. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct {
     atomic_bool ready;
     const unsigned char *at;
     size_t bytes;
-    char path[SHOWN]; /* its end, where it is longer */
+    char path[SHOWN]; /* the end of the path, if the path is longer */
 } maps[MAPS];
 
 static struct {
@@ -74,7 +75,7 @@ static void note_temporary(const char *path, bool is_there)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- in handlers: what POSIX calls async-signal-safe ----------------------------------------- */
+/* in handlers: only functions that are async-signal-safe (POSIX) */
 
 static void remove_temporaries(void)
 {
@@ -94,7 +95,7 @@ static void say(const char *text)
     }
 }
 
-/* The first thread that calls it ends the process; other threads wait. */
+/* Ends the process. Only the first thread that calls it does the work; other threads wait. */
 static void end(const char *where, const char *what)
 {
     static atomic_flag ends = ATOMIC_FLAG_INIT;
@@ -114,7 +115,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
     for (size_t i = 0; i < MAPS; i++)
         if (maps[i].ready && at >= maps[i].at && (size_t)(at - maps[i].at) < maps[i].bytes)
             end(maps[i].path, ": became shorter or unreadable while it was read; run again when it is complete\n");
-    /* not in a mapped file: a defect, or a signal of another process; both end this one as without a handler */
+    /* The address is not in a mapped file: a defect, or a signal of another process. Both end this process as without a
+     * handler. */
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -134,9 +136,9 @@ static void on_end(int number)
 
 /* ---- at the start ---------------------------------------------------------------------------- */
 
-/* Opens /dev/null on descriptors 0 to 2 where the caller closed them, so that no file that is opened later becomes
- * standard output or error. Standard input is opened to write and standard output to read: a command that uses one of
- * them fails with a message. */
+/* Opens /dev/null on each of the descriptors 0 to 2 that the caller closed. Otherwise the next opened file would become
+ * standard output or error. Standard input is opened for writing and standard output for reading: a command that uses
+ * one of them fails with a message. */
 static void open_standard_descriptors(void)
 {
     static const int WAY[] = {O_WRONLY, O_RDONLY, O_WRONLY};
@@ -148,7 +150,7 @@ static void open_standard_descriptors(void)
 static void handle(int number, void (*handler)(int))
 {
     struct sigaction now, then = {.sa_handler = handler, .sa_flags = SA_NODEFER | SA_RESTART};
-    if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_IGN) /* nohup */
+    if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_IGN) /* SIG_IGN was set by nohup */
         sigaction(number, &then, NULL);
 }
 
@@ -163,8 +165,8 @@ void process_begin(void)
     handle(SIGHUP, on_end);
     handle(SIGINT, on_end);
     handle(SIGTERM, on_end);
-    signal(SIGXFSZ, SIG_IGN); /* writing then fails with EFBIG */
-    signal(SIGPIPE, SIG_IGN); /* and with EPIPE */
+    signal(SIGXFSZ, SIG_IGN); /* writing too much then fails with EFBIG */
+    signal(SIGPIPE, SIG_IGN); /* writing to a closed pipe then fails with EPIPE */
 }
 
 bool output_whole(Error *e)

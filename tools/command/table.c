@@ -1,12 +1,13 @@
-/* tools/command/table.c: tables for people. */
+/* tools/command/table.c: prints tables for readers. */
 // flags: -Os
 #include "tools/tools.h"
 
 #include <limits.h>
 
-enum { TABLE_COLUMNS = 100 }; /* a table with columns of texts that may be wrapped is no wider */
+enum { TABLE_COLUMNS = 100 }; /* the largest width of a table whose texts may be wrapped */
 
-/* How many columns the first `bytes` of a text take on a terminal: code points, near enough for names and numbers. */
+/* Returns how many columns the first `bytes` bytes of a text take on a terminal. It counts code points, which is near
+ * enough for names and numbers. */
 static int width_of(const char *s, size_t bytes)
 {
     int n = 0;
@@ -15,14 +16,14 @@ static int width_of(const char *s, size_t bytes)
     return n;
 }
 
-/* Bytes of the first piece of a text that is not broken: up to a blank, or with the comma behind it. */
+/* Returns the bytes of the first unbreakable piece of a text: up to a blank, or up to and including a comma. */
 static size_t piece(const char *s)
 {
     size_t n = strcspn(s, " ,");
     return n + (s[n] == ',');
 }
 
-/* Bytes of a line of at most `width` columns, at least one piece; *next: where the next line begins. */
+/* Returns the bytes of a line of at most `width` columns, at least one piece. *next: where the next line begins. */
 static size_t line_of(const char *s, int width, const char **next)
 {
     size_t n = piece(s);
@@ -36,7 +37,7 @@ static size_t line_of(const char *s, int width, const char **next)
     return n;
 }
 
-/* The widest cell of a column, or with `pieces` its widest piece. */
+/* Returns the width of the widest cell of a column, or with `pieces` of its widest piece. */
 static int widest(const char *const *cells, size_t rows, size_t cols, size_t c, bool pieces)
 {
     int most = 0;
@@ -66,7 +67,7 @@ bool table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, c
         memcpy(rest, cells + r * cols, cols * sizeof *rest);
         fputs(r == 0 ? bold : "", to);
         for (bool more = true; more;) {
-            int gap = 0; /* blanks before the next text; none are printed at the end of a line */
+            int gap = 0; /* blanks before the next text; they are not printed at the end of a line */
             more = false;
             for (size_t c = 0; c < cols; c++) {
                 const char *text = rest[c];

@@ -5,7 +5,7 @@
 const Option compare_options[] = {
     {"metrics", 0, "M@K,...", "figures to compare, such as Recall@20,nDCG@20 (default: all that every RUN has)"},
     {"test", 0, "W", "t, wilcoxon or both: the tests of each pair of runs (default both)"},
-    {"alpha", 0, "P", "a difference is significant where its adjusted p is below P (default 0.05)"},
+    {"alpha", 0, "P", "a difference is significant if its adjusted p is below P (default 0.05)"},
     {"csv", 0, NULL, "print the pairs as CSV"},
     {NULL, 0, NULL, NULL},
 };

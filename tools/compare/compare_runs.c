@@ -1,4 +1,5 @@
-/* tools/compare/compare_runs.c: what is compared: run folders, folders of seeds, files of figures by user. */
+/* tools/compare/compare_runs.c: reads the inputs of compare: run folders, folders of seeds, files of figures by user.
+ */
 // flags: -Os
 #include "tools/compare/compare.h"
 
@@ -20,8 +21,9 @@ static bool compute_means(const ByUser *b, double *mean)
     return true;
 }
 
-/* result.json has the means with nine digits: by_user.tsv must be of the same run. Not every figure need be a mean of
- * the users who count; of another run none is the same, but for those that are 0. */
+/* Checks that by_user.tsv is of the same run as result.json, which has the means with nine digits. Some figures are not
+ * means of the users who count, so one equal mean is enough. In the file of another run no mean is equal, except means
+ * that are 0. */
 static bool check_means(const ByUser *b, const double *mean, const Json *result, Error *e)
 {
     bool same = false, other = false;
@@ -32,11 +34,10 @@ static bool check_means(const ByUser *b, const double *mean, const Json *result,
         other = other || !near;
     }
     return same || !other ||
-           fail(e, SP_FORMAT, "%s: its figures have other means than result.json: it is of another run; train again",
-                b->path);
+           fail(e, SP_FORMAT, "%s: its means differ from result.json: it is of another run; train again", b->path);
 }
 
-/* A run folder: its figures in `a`, and mean [figures]. */
+/* Reads a run folder: its figures in the arena `a`, and mean [figures]. */
 static bool read_folder(ComparedRun *run, const char *dir, ByUser *b, double **mean, Arena *a, Error *e)
 {
     RunConfig config;
@@ -88,7 +89,7 @@ static int by_seed(const void *a, const void *b)
     return n != m ? (n > m) - (n < m) : strcmp(x, y);
 }
 
-/* Adds the figures of one more seed to the sums; has [users]: how many seeds have the user. */
+/* Adds the figures of one more seed to the sums. has [users]: the number of seeds that have the user. */
 static bool add_seed(ComparedRun *run, const ByUser *b, int64_t *has, Error *e)
 {
     ByUser *sum = &run->figures;
@@ -109,7 +110,7 @@ static bool add_seed(ComparedRun *run, const ByUser *b, int64_t *has, Error *e)
     return true;
 }
 
-/* Sums become means, of the users that every seed has. */
+/* Turns the sums into means, for the users that every seed has. */
 static bool keep_common(ComparedRun *run, const int64_t *has, Arena *a, Error *e)
 {
     ByUser *b = &run->figures;
@@ -127,12 +128,13 @@ static bool keep_common(ComparedRun *run, const int64_t *has, Arena *a, Error *e
     for (size_t f = 0; f < b->figures; f++)
         for (size_t u = 0; u < n; u++)
             if (has[u] == (int64_t)run->seeds)
-                b->value[at++] = b->value[f * n + u] / (double)run->seeds; /* at is never ahead of f n + u */
+                /* in place: `at` is never larger than f n + u */
+                b->value[at++] = b->value[f * n + u] / (double)run->seeds;
     b->users = users;
     return true;
 }
 
-/* Mean and standard deviation of the sample over the means [seeds] of each figure. */
+/* Computes the mean and the sample standard deviation of the means [seeds] of each figure. */
 static void over_seeds(ComparedRun *run, double *const *means)
 {
     double n = (double)run->seeds;
@@ -147,7 +149,7 @@ static void over_seeds(ComparedRun *run, double *const *means)
     }
 }
 
-/* Folders dir[0] to dir[seeds - 1]. One after the other is read, so that memory does not grow with their number. */
+/* Reads the folders dir[0] to dir[seeds - 1] one after the other, so that memory does not grow with their number. */
 static bool read_seeds(ComparedRun *run, const char *const *dir, Arena *a, Error *e)
 {
     double **means = NEW(a, double *, run->seeds, e);
@@ -217,9 +219,9 @@ bool compared_run_read(ComparedRun *run, const char *path, Arena *a, Error *e)
     return compute_means(&run->figures, run->mean);
 }
 
-/* ---- all of them ----------------------------------------------------------------------------- */
+/* all runs */
 
-/* The last part of the path, without .tsv. */
+/* Returns the last part of the path, without .tsv. */
 static const char *short_name(const char *path, Arena *a, Error *e)
 {
     size_t n = strlen(path);
@@ -233,7 +235,7 @@ static const char *short_name(const char *path, Arena *a, Error *e)
     return arena_strndup(a, path + from, n - from, e);
 }
 
-/* A name that is too long, or the same as another's, is replaced by a number. */
+/* Labels the runs. A name that is too long, or equal to another name, is replaced by a number. */
 static bool label_runs(Compare *x, Error *e)
 {
     Arena *a = x->c->arena;
@@ -272,7 +274,7 @@ static bool choose_given(Compare *x, const char *const *given, Error *e)
 {
     const ByUser *first = &x->run[0].figures;
     for (size_t m = 0; m < x->metrics; m++) {
-        x->metric[m] = given[m]; /* in any case: as the first run writes it */
+        x->metric[m] = given[m]; /* names are compared without case; the spelling of the first run is used */
         for (size_t f = 0; f < first->figures; f++)
             x->metric[m] = strcasecmp(first->names[f], given[m]) ? x->metric[m] : first->names[f];
         for (size_t i = 0; i < x->runs; i++) {

@@ -1,10 +1,10 @@
-/* tools/compare/compare_show.c: tables for people, CSV and JSON. */
+/* tools/compare/compare_show.c: prints tables, CSV and JSON. */
 // flags: -Os
 #include "tools/compare/compare.h"
 
 #include <math.h>
 
-enum { COLUMNS = 100 }; /* no table is wider */
+enum { COLUMNS = 100 }; /* the largest width of a table */
 
 static size_t column_of(const ComparedRun *run, const char *metric)
 {
@@ -32,7 +32,7 @@ static const char *mean_cell(const Compare *x, size_t run, size_t m, Error *e)
     return arena_printf(x->c->arena, e, "%.4f (%.4f)%s", r->mean[f], r->deviation[f], mark);
 }
 
-/* One table of as many metrics as fit, from `first` on; returns how many, 0 on failure. */
+/* Prints one table with all metrics that fit, from `first` on. Returns their number, 0 on failure. */
 static size_t show_some(const Compare *x, const char *const *cell, size_t first, Error *e)
 {
     size_t rows = x->runs + 1, fit = 0, width = MOST_LABEL + 9;
@@ -80,9 +80,9 @@ static bool show_runs(const Compare *x, Error *e)
     }
     for (size_t r = 0; r < x->runs; r++)
         if (x->run[r].seeds > 1)
-            printf("%s: means over %zu seeds, of each user too\n", x->run[r].label, x->run[r].seeds);
+            printf("%s: means over %zu seeds, also per user\n", x->run[r].label, x->run[r].seeds);
     if (seeds)
-        fputs("in brackets: the standard deviation of the sample of seeds\n", stdout);
+        fputs("in brackets: the sample standard deviation over the seeds\n", stdout);
     return true;
 }
 
@@ -93,7 +93,7 @@ static const char *p_cell(const Compare *x, double p, const char *mark, Error *e
     return isnan(p) ? "- " : arena_printf(x->c->arena, e, "%.2g%s", p, mark);
 }
 
-/* The columns of one test: p, and after the adjustment with a mark. */
+/* Writes the columns of one test: p, and the adjusted p with a mark. */
 static void put_p(const Compare *x, const char **cell, double p, double holm, Error *e)
 {
     cell[0] = p_cell(x, p, "", e);
@@ -148,15 +148,14 @@ static void show_legend(const Compare *x)
             printf("%s - %s: %lld common users, of %lld and %lld\n", a->label, b->label, (long long)p->users,
                    (long long)of_a, (long long)of_b);
     }
-    int n = snprintf(text, sizeof text, "%s%s%s, by the users that both runs have", x->t ? "t: paired t test" : "",
-                     x->t && x->w ? "; " : "", x->w ? "W: Wilcoxon's signed ranks" : "");
+    int n = snprintf(text, sizeof text, "%s%s%s, over the users of both runs", x->t ? "t: paired t test" : "",
+                     x->t && x->w ? "; " : "", x->w ? "W: Wilcoxon's signed-rank test" : "");
     if (same)
         n += snprintf(text + n, sizeof text - (size_t)n, " (%lld)", (long long)first->users);
-    snprintf(
-        text + n, sizeof text - (size_t)n,
-        "; p of both sides. Holm: p adjusted for a family: the %zu pair%s of one metric. *: significant, below %g. -: "
-        "no difference to test.",
-        x->pairs, x->pairs == 1 ? "" : "s", x->alpha);
+    snprintf(text + n, sizeof text - (size_t)n,
+             "; two-sided p. Holm: p adjusted for a family: the %zu pair%s of one metric. *: significant, below %g. -: "
+             "no difference to test.",
+             x->pairs, x->pairs == 1 ? "" : "s", x->alpha);
     putchar('\n');
     print_wrapped(stdout, text, 0);
 }
@@ -186,7 +185,7 @@ static void csv_text(const char *text)
     putchar('"');
 }
 
-/* An empty cell for what is not a number. */
+/* Prints a number; a value that is not a number becomes an empty cell. */
 static void csv_number(double x)
 {
     if (isnan(x))

@@ -1,12 +1,12 @@
-/* tools/compare/compare_tests.c: each pair of runs, by the users that both have. */
+/* tools/compare/compare_tests.c: compares each pair of runs, over the users that both have. */
 // flags: -Os
 #include "tools/compare/compare.h"
 
 #include <stdlib.h>
 
-typedef struct Common { /* the users of two runs: user i is row a[i] of one and b[i] of the other */
+typedef struct Common { /* the users that two runs share: user i is row a[i] of one and row b[i] of the other */
     int64_t count, *a, *b;
-    double *x, *y; /* a figure of each */
+    double *x, *y; /* a figure of each run, per user */
 } Common;
 
 static bool find_common(Common *c, const ComparedRun *a, const ComparedRun *b, Error *e)
@@ -22,7 +22,7 @@ static bool find_common(Common *c, const ComparedRun *a, const ComparedRun *b, E
     return c->count || fail(e, SP_USAGE, "%s and %s have no common users", a->path, b->path);
 }
 
-/* Copies the figure of the common users and returns its mean. */
+/* Copies the figure of the shared users and returns its mean. */
 static double copy_figure(double *to, const ByUser *b, const char *metric, const int64_t *rows, int64_t n)
 {
     const double *from = b->value + text_index_find(b->numbers, text_of(metric)) * text_index_count(b->users);
@@ -41,7 +41,7 @@ static bool test_pair(const Compare *x, ComparedPair *p, const char *metric, con
            (!x->w || wilcoxon_test(&p->w, c->x, c->y, c->count, scratch, e));
 }
 
-/* The pairs of each metric are one family for each test. */
+/* Adjusts p by Holm's method: the pairs of each metric are one family for each test. */
 static bool adjust(Compare *x, Arena *scratch, Error *e)
 {
     double *p = NEW(scratch, double, x->pairs, e), *holm = NEW(scratch, double, x->pairs, e);
@@ -74,7 +74,7 @@ static bool test_all(Compare *x, Common *c, Arena *scratch, Error *e)
             }
             progress_step(&progress, (double)n + 1, NULL);
         }
-    if (progress.drawn > progress.started) /* what was short has drawn nothing */
+    if (progress.drawn > progress.started) /* a short task has drawn no bar */
         progress_end(&progress, NULL);
     return ok && adjust(x, scratch, e);
 }

@@ -1,5 +1,5 @@
-/* tools/demo/catalogue.c: draws the catalogue. An item is a kind of thing, a colour, a pattern and a material; a user
- * likes some of each, and chooses by taste, by popularity and by chance. Every number is a Philox draw. */
+/* tools/demo/catalogue.c: draws the catalogue. An item has a kind, a colour, a pattern and a material. A user likes
+ * some of each, and chooses by taste, by popularity and by chance. Every random number is a Philox draw. */
 // flags: -Os
 #include "tools/demo/catalogue.h"
 
@@ -17,7 +17,7 @@ static const char *const KIND[KINDS] = {"bag", "shirt", "mug", "lamp", "cap", "c
 static const double RGB[HUES][3] = {{.80, .16, .18}, {.92, .52, .15}, {.93, .82, .24}, {.25, .60, .28},
                                     {.13, .60, .60}, {.20, .36, .75}, {.52, .28, .66}, {.50, .50, .52}};
 
-/* What each stream of draws is for: the epoch of its Draw. */
+/* The purpose of each stream of draws: the epoch of its Draw. */
 enum { FOR_ITEM = 1, FOR_TASTE, FOR_POPULARITY, FOR_CHOICE, FOR_PIXEL, FOR_COUNT };
 
 static Draw stream(uint32_t what)
@@ -49,7 +49,8 @@ static bool in_ring(double x, double y, double cx, double cy, double inner, doub
     return d <= outer * outer && d >= inner * inner;
 }
 
-/* Whether (x, y) of [-1, 1] x [-1, 1], y downwards, is on the thing: 0 no, 1 its body, 2 its dark parts. */
+/* Returns which part of the thing is at (x, y) in [-1, 1] x [-1, 1], y downwards: 0 none, 1 its body, 2 its dark parts.
+ */
 static int part_at(int kind, double x, double y)
 {
     double ax = x < 0 ? -x : x;
@@ -84,7 +85,7 @@ static int part_at(int kind, double x, double y)
     }
 }
 
-/* The pattern's second colour shows where this is true. */
+/* Reports whether (x, y) has the second colour of the pattern. */
 static bool on_pattern(int pattern, double x, double y)
 {
     double u = (x + 4) * 4, v = (y + 4) * 4;
@@ -97,7 +98,7 @@ static bool on_pattern(int pattern, double x, double y)
     }
 }
 
-/* One sample of the image, colours in [0, 1]. */
+/* Computes one sample of the image, with colours in [0, 1]. */
 static void sample(const Thing *t, double x, double y, double shade, double out[3])
 {
     int part = part_at(t->kind, x, y);
@@ -116,7 +117,7 @@ static void sample(const Thing *t, double x, double y, double shade, double out[
 
 void thing_image(const Thing *t, uint64_t seed, uint64_t item, unsigned char *rgb)
 {
-    enum { SIDE = CATALOGUE_SIDE, FINE = 3 }; /* 3 x 3 samples a pixel */
+    enum { SIDE = CATALOGUE_SIDE, FINE = 3 }; /* 3 x 3 samples per pixel */
     Draw d = {seed, DRAW_CATALOGUE, FOR_PIXEL};
     uint64_t base = item * (4 + SIDE * SIDE);
     double dx = 0.16 * ((double)draw_uniform(d, base) - 0.5), dy = 0.16 * ((double)draw_uniform(d, base + 1) - 0.5),
@@ -187,13 +188,13 @@ typedef struct Taste {
 
 static void make_taste(Taste *t, uint64_t user)
 {
-    double *all = (double *)t; /* a struct of doubles only */
+    double *all = (double *)t; /* the struct has only doubles */
     for (size_t k = 0; k < sizeof *t / sizeof *all; k++)
         all[k] = (double)draw_normal(stream(FOR_TASTE), 64 * user + k);
 }
 
-/* Utility of every item: taste, popularity, and a Gumbel draw, so that taking the largest ones is sampling without
- * replacement (Gumbel top-k). */
+/* Computes the utility of every item: taste + popularity + a Gumbel draw. Taking the largest utilities is then sampling
+ * without replacement (Gumbel top-k). */
 static void utilities(const Taste *t, const Thing *things, uint64_t user, double *out)
 {
     for (uint64_t i = 0; i < CATALOGUE_ITEMS; i++) {
@@ -233,9 +234,9 @@ static bool write_interactions(const char *path, const Thing *things, size_t *in
     return out_commit(o, e);
 }
 
-/* ---- all together ---------------------------------------------------------------------------- */
+/* the whole catalogue */
 
-/* How the README.txt of a demo's folder begins. */
+/* The first words of README.txt in a demo's folder. */
 static const char README[] = "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo`";
 
 static bool write_readme(Out *o, const char *folder, Error *e)
@@ -259,7 +260,8 @@ bool catalogue_may_fill(const char *folder, Arena *a, Error *e)
            fail(e, SP_USAGE, "%s: contains files that no earlier demo wrote; choose another folder", folder);
 }
 
-/* A configuration for `sapor extract`: the statistics that need no weights, where other models' names may stand. */
+/* Writes a configuration for `sapor extract`: the statistics that need no weights. Users may replace them by other
+ * models. */
 static bool write_configuration(Out *o, const char *folder, Error *e)
 {
     bool ok = out_printf(o, e, "# sapor extract %s/extract.yml\ndataset_path: '", folder);

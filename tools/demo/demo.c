@@ -1,4 +1,4 @@
-/* tools/demo/demo.c: sapor demo: the whole path on a catalogue that it draws itself, offline. */
+/* tools/demo/demo.c: sapor demo: all steps, from images to a report, on a catalogue that it draws, offline. */
 // flags: -Os
 #include "tools/demo/catalogue.h"
 #include "tools/demo/demo.h"
@@ -17,7 +17,7 @@ const Option demo_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* The same settings for all that learn; few epochs are enough for a small catalogue. */
+/* All trained models have the same settings. A small catalogue needs few epochs. */
 static const char *const SETTINGS[] = {"epochs=60", "batch_size=256", "lr=0.005"};
 static const struct {
     const char *model;
@@ -28,8 +28,8 @@ static const struct {
 typedef struct Demo {
     Context *c;
     const char *out, *visual, *textual, *train, *valid, *test;
-    const char *vision, *text; /* the encoders: the project's own pair, or statistics where it is not found */
-    /* of the catalogue's texts, the share whose own image is the nearest; -1: not comparable */
+    const char *vision, *text; /* the encoders: the project's own pair, or statistics if the pair is missing */
+    /* share of the catalogue's texts whose nearest image is their own; -1: not comparable */
     double matched;
     Out *stages;
     double stage_begun;
@@ -65,7 +65,7 @@ static bool find_encoders(Demo *d, Error *e)
     return !e->code;
 }
 
-/* A line of stages.tsv: what was done since the last one, and the largest memory so far. */
+/* Writes a line of stages.tsv: the time since the last line, and the peak memory so far. */
 static bool stage(Demo *d, const char *name, Error *e)
 {
     struct rusage use;
@@ -75,7 +75,7 @@ static bool stage(Demo *d, const char *name, Error *e)
     return out_printf(d->stages, e, "%s\t%.2f\t%.0f\n", name, now - begun, (double)use.ru_maxrss / 1024);
 }
 
-/* How many of the rows of `text` find their own row of `vision` nearest, by dot product. */
+/* Counts the rows of `text` whose nearest row of `vision`, by dot product, is their own. */
 static bool measure_match(Demo *d, Error *e)
 {
     Npy vision, text;
@@ -113,7 +113,7 @@ static bool measure_match(Demo *d, Error *e)
     return true;
 }
 
-/* Both modalities into visual.npy and textual.npy. */
+/* Writes the features of both modalities to visual.npy and textual.npy. */
 static bool make_features(const Demo *d, Error *e)
 {
     Context *c = d->c;
@@ -176,7 +176,7 @@ static bool train_model(const Demo *d, size_t i, const char **row, Error *e)
     for (size_t m = 0; m < COUNT(METRICS); m++)
         if (!(row[2 + m] = arena_printf(c->arena, e, "%.4f", score_of(&r.test, METRICS[m], 20))))
             return false;
-    bool trained = CONTESTANTS[i].learns && r.epoch_seconds > 0; /* not when an earlier tour had trained it */
+    bool trained = CONTESTANTS[i].learns && r.epoch_seconds > 0; /* false if an earlier demo had trained the model */
     row[5] = CONTESTANTS[i].learns ? arena_printf(c->arena, e, "%lld", (long long)r.best_epoch) : "-";
     row[6] = trained ? arena_printf(c->arena, e, "%.1f", 1e3 * r.epoch_seconds) : "-";
     row[7] = arena_printf(c->arena, e, "%.2f", now_seconds() - begun);
@@ -193,7 +193,7 @@ static bool train_model(const Demo *d, size_t i, const char **row, Error *e)
     return !e->code;
 }
 
-/* The page about all runs. */
+/* Writes the page about all runs. */
 static bool write_page(Demo *d, Error *e)
 {
     Context *c = d->c;

@@ -4,11 +4,11 @@
 
 #include "tools/tools.h"
 
-/* Draws images and descriptions, trains an image and a text encoder on them and writes FOLDER/vision and FOLDER/text
- * (demo_encoder.c). */
+/* Draws images and descriptions, trains an image encoder and a text encoder on them, and writes FOLDER/vision and
+ * FOLDER/text (demo_encoder.c). */
 #ifndef SAPOR_MINIMAL
 bool demo_encoder_train(Context *c, const char *folder, Error *e);
-#else /* 14 KB that an embedded device has no use for */
+#else /* 14 KB that an embedded device does not need */
 static inline bool demo_encoder_train(Context *c, const char *folder, Error *e)
 {
     (void)c;
@@ -16,8 +16,8 @@ static inline bool demo_encoder_train(Context *c, const char *folder, Error *e)
 }
 #endif
 
-/* The folder of one of that pair, "vision" or "text", as the project ships it: beside the program, or where `make
- * install` puts it. NULL where it is not there. */
+/* Returns the folder of an encoder of the demo, "vision" or "text". It is next to the program, or where `make install`
+ * puts it. NULL: the folder is missing. */
 const char *demo_encoder(const char *which, Arena *a, Error *e);
 
 #endif

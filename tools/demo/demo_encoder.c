@@ -1,12 +1,14 @@
-/* tools/demo/demo_encoder.c: trains the pair of encoders of `sapor demo`: extractors' ViT (Dosovitskiy et al. 2021)
- * and BERT (Devlin et al. 2019), whose outputs meet on the unit sphere, on things that the catalogue draws with a seed
- * of its own. The loss is that of SigLIP (Zhai et al. 2023): for each image x_i and text y_j of a batch,
- * -log sigmoid(+-(a x_i . y_j + b)), plus where they belong together.
+/* tools/demo/demo_encoder.c: trains the two encoders of `sapor demo`: the ViT (Dosovitskiy et al. 2021) and the BERT
+ * (Devlin et al. 2019) of extractors/, whose outputs are vectors of length 1. The training data are things that the
+ * catalogue draws with another seed. The loss is that of SigLIP (Zhai et al. 2023), for each image x_i and text y_j of
+ * a batch:
  *
- * A model begins as a folder in memory, with drawn weights. It is opened as any other, with all of its weights as
- * parameters, and saved as any other. `sapor demo --train-encoder DIR` writes DIR/vision and DIR/text as Hugging Face
- * folders, which `sapor encode`, transformers and sentence-transformers read. The numbers are those of this seed at
- * this level of instructions, for any number of threads. */
+ *   -log sigmoid(s (a x_i . y_j + b)), s = 1 if the two belong together, otherwise -1
+ *
+ * A model begins as a folder in memory with drawn weights. It is opened like any other model, with all weights as
+ * parameters, and saved like any other model. `sapor demo --train-encoder DIR` writes DIR/vision and DIR/text as
+ * Hugging Face folders, which `sapor encode`, transformers and sentence-transformers read. The weights depend on the
+ * seed and on the level of instructions, not on the number of threads. */
 // flags: -Os
 #include "extractors/extractors.h"
 #include "tools/demo/catalogue.h"
@@ -23,19 +25,19 @@ enum {
     SIDE = CATALOGUE_SIDE,
     PATCH = 16,
     PATCHES = (SIDE / PATCH) * (SIDE / PATCH),
-    POSITIONS = 64, /* of a text */
+    POSITIONS = 64, /* tokens of a text */
     LOOKS = CATALOGUE_KINDS * CATALOGUE_HUES * CATALOGUE_PATTERNS,
-    SEED = 7,   /* of the things learnt from; the demo's catalogue has another */
-    EACH = 32,  /* images of a look */
-    BATCH = 96, /* things of different looks */
+    SEED = 7,   /* seed of the training data; the catalogue of the demo has another seed */
+    EACH = 32,  /* images per look */
+    BATCH = 96, /* things per batch, all of different looks */
     STEPS = 1500,
     WARM_UP = 100
 };
-#define TEMPERATURE 10.0f /* a, and b = -5: a pair that belongs together starts near 0 */
+#define TEMPERATURE 10.0f /* a, and b = -5: the logit of a pair that belongs together is near 0 at the beginning */
 #define BIAS        (-5.0f)
 #define RATE        2e-3
 
-typedef struct Tower { /* one of the pair: its folder, in memory until it is written, and the encoder */
+typedef struct Tower { /* one of the two models: its folder, which is in memory until it is written, and the encoder */
     const char *folder;
     sp_file *files;
     size_t count, room;
@@ -61,13 +63,13 @@ typedef struct Start { /* the tensors that a model begins with: a safetensors fi
     Arena *a;
     const char *header;
     float *data;
-    size_t count; /* of data */
+    size_t count; /* numbers in `data` */
     Error *e;
 } Start;
 
 static void put(Start *to, Init init, int dims, const int64_t *shape, const char *name)
 {
-    enum { MOST = 1 << 20 }; /* numbers of a model: far fewer */
+    enum { MOST = 1 << 20 }; /* a bound: a model has far fewer numbers */
     int64_t n = 1;
     const char *sizes = "";
     if (to->e->code != SP_OK)
@@ -107,7 +109,7 @@ static void put_norm(Start *to, const char *before, const char *name)
     put_layer(to, ONE, 1, (int64_t[]){WIDTH}, before, name);
 }
 
-/* The linear layers of a block and its norms, as published checkpoints have them. */
+/* Adds the linear layers of a block and its norms, with the names of published checkpoints. */
 static void put_block(Start *to, int i, const char *const linear[6], const char *const norm[2])
 {
     static const int64_t sizes[6][2] = {{WIDTH, WIDTH}, {WIDTH, WIDTH}, {WIDTH, WIDTH},
@@ -156,7 +158,7 @@ static bool add_file(Pair *p, Tower *m, const char *name, const void *data, size
     return true;
 }
 
-/* model.safetensors of one of the pair: the length of the header, the header, the numbers. */
+/* Adds model.safetensors of a model: the length of the header, the header, the numbers. */
 static bool add_weights(Pair *p, Tower *m, Error *e)
 {
     Start to = {.a = p->c->arena, .header = "", .e = e, .s = store_new(p->d, e)};
@@ -181,14 +183,15 @@ static bool add_weights(Pair *p, Tower *m, Error *e)
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-typedef struct PairBatch { /* a batch, on the host */
+typedef struct PairBatch { /* a batch on the host */
     float pixels[BATCH * SIDE * SIDE * 3];
     int32_t ids[BATCH * POSITIONS], positions[BATCH * POSITIONS], offsets[BATCH + 1];
     float bias[BATCH * BATCH];
 } PairBatch;
 
-/* sum over i, j of softplus(l_ij) - sum over i of l_ii, by image; l = a X Y' + b. -log sigmoid(l) = softplus(l) -
- * l. */
+/* Returns the loss, with l = a X Y' + b and -log sigmoid(l) = softplus(l) - l:
+ *
+ *   (sum over i, j of softplus(l_ij) - sum over i of l_ii) / number of images */
 static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 {
     ImageBatch images = {.B = BATCH, .height = SIDE, .width = SIDE, .pixels = b->pixels};
@@ -203,9 +206,9 @@ static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
     return scale(t, add_scaled(t, all, sum(t, row_dot(t, x, y)), -TEMPERATURE), 1.0f / BATCH);
 }
 
-/* ---- what they learn from -------------------------------------------------------------------- */
+/* training data */
 
-/* Thing number `at` of a look; its material and adjective are drawn. */
+/* Returns thing number `at` of a look. Its material and adjective are drawn. */
 static Thing thing_of(int look, uint64_t at)
 {
     Thing t;
@@ -252,7 +255,7 @@ static bool make_batch(const Pair *p, int step, PairBatch *b, Arena *a, Error *e
     return true;
 }
 
-/* Words of all descriptions and titles, then characters, so that no word is unknown. */
+/* Makes the vocabulary: the words of all descriptions and titles, then characters, so that every word is known. */
 static bool make_vocabulary(Pair *p, Error *e)
 {
     Arena *a = p->c->arena;
@@ -303,7 +306,7 @@ static bool add_text(Pair *p, Tower *m, const char *name, const char *text, Erro
     return text && add_file(p, m, name, text, strlen(text), e);
 }
 
-/* The files of a folder but the weights. */
+/* Adds the files of a folder, without the weights. */
 static bool add_settings(Pair *p, Error *e)
 {
     Arena *a = p->c->arena;
@@ -352,8 +355,8 @@ static bool add_settings(Pair *p, Error *e)
                     "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": true, \"model_max_length\": 64}\n", e);
 }
 
-/* Weights of an earlier run go before anything of this one is there, and are written last: a folder holds files of one
- * run. */
+/* Writes the files without the weights. Weights of an earlier run are removed first, and the new weights are written
+ * last: a folder never has files of two runs. */
 static bool write_settings(const Pair *p, const Tower *m, Error *e)
 {
     Arena *a = p->c->arena;
@@ -375,8 +378,7 @@ static bool write_settings(const Pair *p, const Tower *m, Error *e)
     return true;
 }
 
-/* Opens a model of the pair, all of its weights as parameters, and what is asked of it: one vector of length 1 per
- * input. */
+/* Opens a model with all weights as parameters. The call returns one vector of length 1 per input. */
 static bool open_model(Pair *p, Tower *m, Error *e)
 {
     static const char *const USUAL[] = {NULL};

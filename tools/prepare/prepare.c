@@ -10,14 +10,14 @@ const Option prepare_options[] = {
     {"meta", 0, "FILE", "descriptions, titles and image urls of items"},
     {"images", 0, "DIR", "images, named ITEM.jpg (.png, ...): an item whose file cannot be decoded has no image"},
     {"skip-broken", 0, NULL, "skip and count broken lines of JSON files; default: the first one is an error"},
-    {"unique", 0, "U", "none, pair, rating or time: leave out rows with equal user and item (and rating, or time)"},
-    {"require", 0, "W", "none, text, image or both: leave out items without description, image or either"},
+    {"unique", 0, "U", "none, pair, rating or time: keep one row per user and item (and rating, or time)"},
+    {"require", 0, "W", "none, text, image or both: leave out items without a description, image, or both"},
     {"keep-items", 0, NULL, "the same as --require none"},
-    {"nan", 0, "N", "off, whole or anywhere: texts and urls that are, or contain, nan or n/a count as missing"},
+    {"nan", 0, "N", "off, whole or anywhere: a text or url that is (or contains) nan or n/a is missing"},
     {"k-core", 0, "N", "leave out users and items with fewer than N rows, until all have N or more"},
     {"user-core", 0, "N", "the same for users only"},
     {"item-core", 0, "N", "the same for items only"},
-    {"ids", 0, "I", "keep or number: numbers from 0 by first appearance, with files that map them"},
+    {"ids", 0, "I", "keep or number: number ids from 0 in order of appearance, and write the maps"},
     {"split", 0, "S", "none, random, temporal, leave-n-out, v4 or global-time (default by recipe)"},
     {"test-ratio", 0, "R", "share of rows for testing (default 0.2; global-time 0.1)"},
     {"validation-ratio", 0, "R", "share of rows for validation (default 0.1)"},
@@ -29,7 +29,7 @@ const Option prepare_options[] = {
 
 typedef struct Printer { /* PrepareConfig.arg */
     const Context *c;
-    const char *path; /* that is read */
+    const char *path; /* of the source that is read */
     Progress progress;
 } Printer;
 
@@ -160,7 +160,7 @@ static bool read_split(const Context *c, PrepareConfig *p, Error *e)
     }
     if (shares && (!p->splits || s->strategy == SPLIT_V4))
         return fail(e, SP_USAGE, "--test-ratio, --validation-ratio and --leave-n: %s",
-                    p->splits ? "the split v4 has shares of its own" : "there is no split; choose --split");
+                    p->splits ? "the split v4 has fixed shares" : "there is no split; choose --split");
     if (s->strategy == SPLIT_GLOBAL_TIME)
         s->test_ratio = 0.1;
     if (s->strategy == SPLIT_LEAVE_N_OUT)

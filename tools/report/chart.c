@@ -1,14 +1,14 @@
-/* tools/report/chart.c: lines, dots and bars as inline SVG, coloured by the page's style sheet. */
+/* tools/report/chart.c: lines, dots and bars as inline SVG, coloured by the style sheet of the page. */
 // flags: -Os
 #include "tools/report/page.h"
 
 #include <math.h>
 
-/* Each chart is drawn twice, for wide screens and for phones, where the wide one's letters would be too small; the
- * style sheet shows one. */
+/* Each chart is drawn twice: for wide screens, and for telephones, where the letters of the wide chart would be too
+ * small. The style sheet shows one of the two. */
 enum { WIDE = 640, NARROW = 360, TALL = 300, LOW = 220, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
 
-/* Only the page of a study, which MINIMAL has not, has axes with ticks of its own. */
+/* Axes with their own ticks are only on the page of a study, which MINIMAL does not have. */
 #ifdef SAPOR_MINIMAL
 #define HAS_TICKS(c) false
 #else
@@ -23,7 +23,7 @@ static Frame frame_of(const Chart *c, int width)
     return (Frame){width, c->small ? LOW : TALL};
 }
 
-/* Where labels stand already, and dots: none may cover another. */
+/* The places of labels and dots. They must not overlap. */
 typedef struct Label {
     double left, right, y;
 } Label;
@@ -37,8 +37,8 @@ static bool is_free(const Label *labels, size_t count, const Label *l, Frame f)
     return l->left > LEFT && l->right < f.width && l->y > TOP && l->y < f.height - BOTTOM + 6;
 }
 
-/* The free place nearest to the dot at (x, y) for n letters: right of it, left of it, then lines further below and
- * above. */
+/* Returns the free place for n letters that is nearest to the dot at (x, y): to the right, to the left, then on lines
+ * below and above. */
 static Label place_label(const Label *labels, size_t count, double x, double y, size_t n, Frame f)
 {
     double wide = (f.width == NARROW ? 7.2 : 8) * (double)n;
@@ -52,9 +52,9 @@ static Label place_label(const Label *labels, size_t count, double x, double y, 
     return l;
 }
 
-/* An axis from the values' range to pixels first .. last. */
+/* Maps the range of an axis to the pixels first .. last. */
 typedef struct Axis {
-    double low, high, step; /* of the axis; step between ticks, or factor on a logarithmic one */
+    double low, high, step; /* range of the axis; step: distance of the ticks, or their factor on a logarithmic axis */
     double first, last;
     bool log;
 } Axis;
@@ -65,11 +65,11 @@ static double place(const Axis *a, double v)
     return a->first + t * (a->last - a->first);
 }
 
-/* Widens a range to round numbers: powers of ten, or multiples of 1, 2 or 5 times one. */
+/* Widens a range to round numbers: powers of ten, or multiples of 1, 2 or 5 times a power of ten. */
 static Axis axis_of(double low, double high, bool is_log, double first, double last)
 {
     Axis a = {.first = first, .last = last, .log = is_log};
-    if (!(low <= high)) { /* no values */
+    if (!(low <= high)) { /* no value */
         low = is_log ? 1 : 0;
         high = is_log ? 10 : 1;
     }
@@ -91,7 +91,7 @@ static Axis axis_of(double low, double high, bool is_log, double first, double l
     return a;
 }
 
-/* alone: in a file of its own, with colours and background. */
+/* alone: the chart is a separate file, which contains its colours and background. */
 static void begin(Page *p, const Chart *c, Frame f, bool alone)
 {
     put(p, "<svg%s viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"",
@@ -109,7 +109,7 @@ static void begin(Page *p, const Chart *c, Frame f, bool alone)
             f.width, f.height);
 }
 
-/* An axis with a margin around the chart's own ticks. */
+/* Returns an axis with a margin around the ticks that the chart gives. */
 static Axis axis_around(const Chart *c, double low, double high, double first, double last)
 {
     low = fmin(low, c->tick[0]);
@@ -124,7 +124,7 @@ static Axis axis_around(const Chart *c, double low, double high, double first, d
                   .log = c->log_x};
 }
 
-/* A tick whose name would cover the one before has it a line lower, or has none. */
+/* Draws the ticks that the chart gives. If a name would overlap the previous one, it is one line lower, or left out. */
 static void put_own_ticks(Page *p, const Axis *a, const Chart *c, Frame f)
 {
     double end[2] = {0};
@@ -229,7 +229,7 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
             bool left = l.left < px;
             if (labels < COUNT(label))
                 label[labels++] = l;
-            if (l.y != py + 4) /* not beside its dot: a line leads there */
+            if (l.y != py + 4) /* the label is not next to its dot: a line connects them */
                 put(p, "<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", px, py,
                     left ? l.right : l.left, l.y - 4);
             put(p, "<text class=\"mark\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", left ? l.right : l.left, l.y,

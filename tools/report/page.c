@@ -1,4 +1,4 @@
-/* tools/report/page.c: the frame of an HTML page. */
+/* tools/report/page.c: the frame of an HTML page: head, style sheet, escapes, end. */
 // flags: -Os
 #include "tools/report/page.h"
 
@@ -65,7 +65,7 @@ static const char STYLE[] =
     "h1{font-size:1.7rem;line-height:1.2;margin:1rem 0 .3rem}h2{font-size:1.2rem;margin:2.2rem 0 "
     ".5rem}h3{font-size:1rem;margin:1rem 0 .3rem}\n"
     "p{margin:.4rem 0;max-width:46rem}.soft{color:var(--soft)}small{color:var(--soft)}\n"
-    /* A table wider than the screen scrolls behind its first column; a shadow says that there is more. */
+    /* A table that is wider than the screen scrolls, and its first column stays. A shadow shows that there is more. */
     ".wide{overflow-x:auto;background:linear-gradient(90deg,var(--bg) 40%,transparent) 0 0/3rem 100% no-repeat "
     "local,linear-gradient(270deg,var(--bg) 40%,transparent) 100% 0/3rem 100% no-repeat local,"
     "linear-gradient(90deg,var(--line),transparent) 0 0/.8rem 100% no-repeat scroll,"

@@ -1,5 +1,5 @@
-/* tools/report/report.c: sapor report RUN... -o FILE.html: finished runs and their data read, the page put together; or
- * a study (tools/study/command.c). */
+/* tools/report/report.c: sapor report RUN... -o FILE.html: reads finished runs and their data, and writes the page. The
+ * page of a study is in tools/study/command.c. */
 // flags: -Os
 #include "tools/report/report_parts.h"
 
@@ -12,7 +12,7 @@ const Option report_options[] = {
     {"items", 0, "FILE", "table with a column `item` and a column of titles"},
     {"text-column", 0, "NAME", "column of titles in that table (default title)"},
     {"pictures", 0, "DIR", "folder of item images: <item>.jpg, .png or .webp"},
-    {"stages", 0, "FILE", "table with the columns stage, seconds, MB"},
+    {"stages", 0, "FILE", "times of earlier steps: columns stage, seconds, MB"},
     {"ops", 0, "FILE", "output of train or encode with --json --profile, for the roofline"},
     {NULL, 0, NULL, NULL},
 };
@@ -39,7 +39,8 @@ static bool add_point(void *arg, double epoch, double figure, Error *e)
     return true;
 }
 
-/* Epoch and the curve's metric on validation data; a run without a validation part has no such column. */
+/* Reads the epochs and the curve of the metric on validation data. A run without a validation part has no such column.
+ */
 static bool read_history(Report *r, ReportRun *run, Error *e)
 {
     Arena *a = r->c->arena;
@@ -96,7 +97,7 @@ static bool read_data(Report *r, Error *e)
             with = run;
     }
     DataConfig config = with->config.train.data;
-    config.knock.count = 0; /* items are shown with their own features */
+    config.knock.count = 0; /* show items with their own features, without knock-outs */
     if (!dataset_load(&r->data, &config, a, e))
         return false;
     const DataSet *s = &r->data;
@@ -159,7 +160,7 @@ static bool read_lists(Report *r, ReportRun *run, const Device *d, Error *e)
     return ok;
 }
 
-/* ---- all together ---------------------------------------------------------------------------- */
+/* the whole page */
 
 static bool write_sections(Report *r, Error *e)
 {
@@ -229,7 +230,7 @@ bool report_study(Context *c, const ReportConfig *r, Error *e)
 }
 #endif
 
-/* Whether a folder of `sapor run` is among the arguments. */
+/* Reports whether an argument is a folder of `sapor run`. */
 static bool has_study(const Context *c, Error *e)
 {
     for (size_t i = 0; i < c->arg_count; i++) {

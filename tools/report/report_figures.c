@@ -45,7 +45,7 @@ void put_figures(Report *r)
         const ReportRun *run = &r->run[i];
         const Json *epoch = json_get(run->result, "best_epoch");
         put(p, "<tr%s><td", figure(run, text_of(r->metric)) >= best ? " class=\"best\"" : "");
-        if (strcmp(run->features, "-") != 0) { /* on a narrow screen below the name */
+        if (strcmp(run->features, "-") != 0) { /* on a narrow screen the features are below the name */
             put(p, " data-more=\"");
             put_text(p, text_of(run->features));
             put(p, "\"");
@@ -60,7 +60,7 @@ void put_figures(Report *r)
         if (epoch && run->config.kind->represent)
             put(p, "<td>%.0f</td></tr>\n", epoch->number);
         else
-            put(p, "<td>-</td></tr>\n"); /* learns nothing */
+            put(p, "<td>-</td></tr>\n"); /* the model is not trained */
     }
     put(p, "</table></div>\n");
 }
@@ -71,8 +71,8 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Of held-out pairs, by how often their item was seen in training, the share that stands in the first K. Four groups of
- * about equal size. */
+/* Writes, for held-out pairs, the share whose item is among the first K. The pairs are in four groups of about equal
+ * size, by the number of training interactions of the item. */
 bool put_popularity(Report *r, Error *e)
 {
     Arena *a = r->c->arena;
@@ -170,7 +170,7 @@ static int by_seconds(const void *a, const void *b)
     return (x->seconds < y->seconds) - (x->seconds > y->seconds);
 }
 
-/* Sums the profile lines of a log per op; other lines are skipped. */
+/* Sums the profile lines of a log per op. Other lines are skipped. */
 static bool read_ops(Report *r, TraceTotal **out, size_t *count, Error *e)
 {
     static const char *const KEYS[] = {"calls", "seconds", "flops", "bytes"};
@@ -209,7 +209,7 @@ static bool read_ops(Report *r, TraceTotal **out, size_t *count, Error *e)
     return true;
 }
 
-/* Each op that computes at its operations a byte and its speed, under what this machine can do. */
+/* Draws each op that computes, at its operations per byte and its speed, below the limits of this machine. */
 bool put_roofline(Report *r, Error *e)
 {
     enum { BYTES = 1 << 28 };

@@ -1,4 +1,4 @@
-/* tools/report/report_items.c: what users liked and models recommend, and which items the features say are alike, as
+/* tools/report/report_items.c: the items that users have and models recommend, and the items with similar features, as
  * images or titles. */
 // flags: -Os
 #include "tools/report/report_parts.h"
@@ -22,18 +22,18 @@ static void add_thumbnail(Report *r, int64_t item)
     }
 }
 
-/* Its title, or its id; of a long one the beginning. */
+/* Returns the title of an item, or its id. A long title is cut. */
 static Text title_of(const Report *r, int64_t item)
 {
     enum { MOST = 80 };
     Text title = r->title[item].n ? r->title[item] : text_index_at(r->data.items, item);
-    if (title.n > MOST) /* not inside a character */
+    if (title.n > MOST) /* do not cut inside a character */
         for (title.n = MOST; title.n && ((unsigned char)title.p[title.n] & 0xc0) == 0x80;)
             title.n--;
     return title;
 }
 
-/* An image with its title for a label; where there is none the whole title. */
+/* Writes an image with the title as its label, or the whole title if there is no image. */
 static void put_item(Report *r, int64_t item, bool hit)
 {
     Page *p = &r->page;
@@ -73,7 +73,7 @@ static int64_t shown_user(const Report *r, int i)
     return r->test_user_count * (2 * i + 1) / (2 * USERS);
 }
 
-/* A few users, evenly spaced: nobody chose them. */
+/* Shows a few users, at equal distances in the list, so that the choice is not made by hand. */
 void put_users(Report *r)
 {
     Page *p = &r->page;
@@ -115,7 +115,7 @@ void put_users(Report *r)
     put(p, "</div>\n");
 }
 
-/* The items most alike by cosine; best[0] is the item itself or its like. */
+/* Finds the most similar items by cosine. best[0] is the item itself, or an item with the same features. */
 static void nearest(const Report *r, const Feature *f, int64_t item, int64_t best[SHOWN])
 {
     double score[SHOWN], own = 0;

@@ -1,4 +1,4 @@
-/* tools/report/thumbnail.c: an image made small, as PNG inside the page itself. */
+/* tools/report/thumbnail.c: reduces an image and writes it as PNG into the page. */
 // flags: -Os
 #include "extractors/extractors.h"
 #include "tools/report/page.h"
@@ -56,7 +56,7 @@ bool put_thumbnail(Page *p, const char *path, int64_t number)
         file = (Text){data, bytes};
     png_image_free(&png);
 #else
-    ok = ok && file_read(&file, a, path, 1 << 16, &ignored); /* small images only, as they are */
+    ok = ok && file_read(&file, a, path, 1 << 16, &ignored); /* only small files, which are written unchanged */
     type = text_starts(file, "\x89PNG") ? type : text_starts(file, "RIFF") ? "webp" : "jpeg";
 #endif
     if (file.n) {

@@ -1,5 +1,5 @@
-/* tools/run/benchmark.c: a benchmark's file becomes a study: data sets x settings of extractors (and knock-outs), each
- * with every recommender. */
+/* tools/run/benchmark.c: makes a study from the file of a benchmark: data sets x settings of extractors (and
+ * knock-outs), each with every recommender. */
 // flags: -Os
 #include "tools/run/benchmark.h"
 
@@ -33,13 +33,13 @@ static const KeyRow EVALUATION[] = {{"cutoffs", KEY_READ, NULL},
                                     {"select", KEY_READ, NULL},
                                     {"tests", KEY_READ, NULL}};
 enum { MOST_CELLS = 100 * 1000 };
-static const char PREPARES[] = ".sapor.lock"; /* of the folder OUT/data */
+static const char PREPARES[] = ".sapor.lock"; /* the lock of the folder OUT/data */
 static const char *const SIDES[] = {"visual", "textual"};
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* Letters and digits stay; a run of others is one hyphen. Two names of a file never become one: the hash of the whole
- * follows where something was replaced. */
+/* Returns a file name. Letters and digits stay; a run of other characters becomes one hyphen. If a character was
+ * replaced, a hash of the whole name follows: different names never give the same file name. */
 const char *benchmark_file_name(const Benchmark *b, const char *data, const char *setting, const char *part)
 {
     const char *whole = !setting ? data : arena_printf(b->k.arena, b->k.e, "%s-%s-%s", data, setting, part);
@@ -63,7 +63,7 @@ const char *benchmark_file_name(const Benchmark *b, const char *data, const char
 
 /* ---- settings of extractors ------------------------------------------------------------------ */
 
-/* "demo/vision" and "demo/text" are the encoders that the project ships. */
+/* Finds an encoder. "demo/vision" and "demo/text" are the encoders that the project ships. */
 static bool find_encoder(const Benchmark *b, const Keys *k, BenchPart *p)
 {
     Error why = {0};
@@ -101,7 +101,7 @@ static bool read_part(const Benchmark *b, const Keys *setting, const char *name,
         return false;
     if (layer && layer->type == YAML_LIST && strcmp(name, "visual_textual") != 0)
         return key_refuse(&k, "layer", layer, "one layer");
-    Yaml *tree = benchmark_tree(b, p, NULL); /* what Ducho's reader says of the keys, with their lines */
+    Yaml *tree = benchmark_tree(b, p, NULL); /* reports errors as Ducho's reader does, with the lines of the keys */
     return tree && extraction_plan(&list, &count, tree, b->k.arena, b->k.e);
 }
 
@@ -150,7 +150,7 @@ static bool one_setting(const Benchmark *b, const Keys *k, void *one)
     return read_setting(b, k, one);
 }
 
-/* Without the key there is one setting, without features. */
+/* Reads the settings. If the key is missing, there is one setting, without features. */
 static bool read_settings(Benchmark *b)
 {
     const Yaml *list = key_get(&b->k, "settings");
@@ -240,7 +240,7 @@ static bool read_evaluation(const Benchmark *b, Study *s)
 
 /* ---- cells ----------------------------------------------------------------------------------- */
 
-/* Every {0} becomes the name, which may hold {0} itself. */
+/* Replaces every {0} in the text by the name. {0} inside the name stays. */
 static const char *replaced(const Benchmark *b, const char *text, const char *name)
 {
     const char *all = "", *at;
@@ -249,7 +249,8 @@ static const char *replaced(const Benchmark *b, const char *text, const char *na
     return all ? arena_printf(b->k.arena, b->k.e, "%s%s", all, text) : NULL;
 }
 
-/* Ready features of the data set, or of the setting. A file that is not there is the cell's reason. */
+/* Finds existing features of the data set or of the setting. If a file is missing, the cell stays empty, and the
+ * message is the cell's reason. */
 static bool ready_features(const Benchmark *b, const BenchData *d, const Keys *k, const char *folder, StudyData *cell)
 {
     const char **list = NEW(b->k.arena, const char *, COUNT(SIDES), b->k.e);
@@ -273,7 +274,7 @@ static bool ready_features(const Benchmark *b, const BenchData *d, const Keys *k
     return true;
 }
 
-/* Whether the setting's encoders and what they read are there. */
+/* Checks whether the encoders of the setting and their inputs exist. */
 static bool check_parts(const Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell)
 {
     for (size_t i = 0; i < s->part_count && !cell->absent; i++) {
@@ -310,7 +311,7 @@ static bool make_cell(Benchmark *b, const BenchData *d, const BenchSetting *s, S
     return check_parts(b, d, s, cell) && (cell->absent || !s->part_count || benchmark_extract(b, d, s, cell));
 }
 
-/* The names in a data set's `features` are those of settings. */
+/* Checks that the names in the `features` of a data set are names of settings. */
 static bool check_ready(const Benchmark *b)
 {
     KeyRow *rows = NEW(b->k.arena, KeyRow, b->setting_count, b->k.e);
@@ -324,7 +325,8 @@ static bool check_ready(const Benchmark *b)
 
 static bool make_cells(Benchmark *b, Study *s)
 {
-    size_t variants = 1 + b->knock_count, count = b->data_count * b->setting_count * variants; /* 20,000 values each */
+    /* each of these lists has at most 20,000 entries */
+    size_t variants = 1 + b->knock_count, count = b->data_count * b->setting_count * variants;
     if (count > MOST_CELLS)
         return fail(b->k.e, SP_USAGE, "%s: %zu data sets x %zu settings x %zu variants are more than %d, the limit",
                     b->k.map->where, b->data_count, b->setting_count, variants, MOST_CELLS);
@@ -352,7 +354,7 @@ static bool make_cells(Benchmark *b, Study *s)
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-/* One worker prepares at a time; the others find its work done. */
+/* Waits for the lock. One worker prepares at a time; the other workers then find its files. */
 static bool wait_lock(const Benchmark *b, FolderLock *lock, const char *folder)
 {
     for (bool told = false, taken = false;; told = true) {

@@ -1,5 +1,5 @@
-/* tools/run/benchmark_data.c: the data sets of a benchmark: interactions that are split or come in parts, images,
- * texts, ready features. Files that are missing are no error: the cells of such data say why they are empty. */
+/* tools/run/benchmark_data.c: the data sets of a benchmark: interactions (to be split, or in parts), images, texts and
+ * existing features. A missing file is no error: the cells of that data say why they are empty. */
 // flags: -Os
 #include "tools/run/benchmark.h"
 
@@ -22,14 +22,14 @@ const char *benchmark_missing(const Benchmark *b, const BenchData *d, const char
                   : arena_printf(b->k.arena, b->k.e, "%s is not there", path);
 }
 
-/* A path of the data set; *to stays NULL where the key is absent. */
+/* Reads a path of the data set. *to stays NULL if the key is missing. */
 static bool read_path(const Keys *k, const char *folder, const char *key, const char **to)
 {
     const char *text = NULL;
     return key_text(k, key, &text) && (!text || (*to = path_join(k->arena, folder, text, k->e)));
 }
 
-/* Words of --format and --separator of the commands. */
+/* Reads the values of --format and --separator of the commands. */
 static bool read_layout(const Keys *k, DataConfig *c)
 {
     const char *format = NULL, *cut = NULL;
@@ -82,7 +82,7 @@ static bool read_items(const Keys *data, BenchData *d)
     return true;
 }
 
-/* Interactions that are split, or the parts; which of the files are not there. */
+/* Reads interactions that Sapor splits, or the paths of the parts. Notes which files are missing. */
 static bool read_interactions(const Benchmark *b, const Keys *k, BenchData *d)
 {
     DataConfig *c = &d->config;
@@ -152,7 +152,8 @@ bool benchmark_data(Benchmark *b)
 
 /* ---- splits ---------------------------------------------------------------------------------- */
 
-/* The name has the hash of the file and of how it is split: another split never meets its files. */
+/* Returns the folder of the split. Its name contains the hash of the file and of the options of the split: different
+ * splits never share files. */
 static const char *split_folder(const Benchmark *b, const BenchData *d)
 {
     Map m;
@@ -178,7 +179,7 @@ bool benchmark_split(Benchmark *b, BenchData *d)
     if (!d->interactions || d->absent)
         return true;
     const char *folder = split_folder(b, d), *train = folder ? path_join(b->k.arena, folder, NAMES[0], b->k.e) : NULL;
-    if (!train) /* train.tsv is the last of a split that appears */
+    if (!train) /* train.tsv is renamed last: if it exists, the split is complete */
         return false;
     if (!file_exists(train) && !split_file(d->interactions, folder, &d->split, counts, b->k.e))
         return false;
@@ -188,7 +189,7 @@ bool benchmark_split(Benchmark *b, BenchData *d)
             return false;
         *parts[i] = file_exists(path) ? path : NULL;
     }
-    /* the parts are tables of the file's own columns, LightGCN's of user and item */
+    /* the parts are tables with the columns of the file; for LightGCN the columns are user and item */
     if (d->config.format == FORMAT_LIGHTGCN)
         d->config.format = FORMAT_TSV;
     return true;

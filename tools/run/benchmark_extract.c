@@ -1,7 +1,7 @@
-/* tools/run/benchmark_extract.c: features that a benchmark lacks: for each data set and encoder a configuration of
- * Ducho, OUT/extract/DATA-SETTING-PART.yml, run by the function of `sapor extract` in a process of its own, so that its
- * time and its memory are those of one encoder. Ducho's folders are OUT/features/DATA/...: settings with the same
- * encoder share its folder, and what is there is not computed again. */
+/* tools/run/benchmark_extract.c: computes the features that a benchmark lacks. Each data set and encoder has a Ducho
+ * configuration, OUT/extract/DATA-SETTING-PART.yml. The function of `sapor extract` runs it in a separate process, so
+ * that the time and the memory are those of one encoder. Ducho's folders are OUT/features/DATA/...: settings with the
+ * same encoder share a folder, and existing features are not computed again. */
 // flags: -Os
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ static Yaml *add_node(const Benchmark *b, Yaml *map, const char *key, YamlType t
     return y;
 }
 
-/* The keys of a part, by Ducho's names. */
+/* Adds the keys of a part, with Ducho's names. */
 static bool add_model(const Benchmark *b, Yaml *items, const BenchPart *p)
 {
     static const char *const NAMES[][2] = {{"model", "model_name"}, {"layer", "output_layers"}};
@@ -70,7 +70,7 @@ Yaml *benchmark_tree(const Benchmark *b, const BenchPart *p, const BenchData *d)
         !(textual = arena_printf(b->k.arena, b->k.e, "%s/features/%s/textual", b->out, name)))
         return NULL;
     *root = (Yaml){.type = YAML_MAP, .where = p->at->where};
-    /* paths begin where those of the benchmark's file do, in the current folder or at / */
+    /* relative paths start in the current folder, like those of the benchmark's file */
     if (!add_node(b, root, "dataset_path", YAML_TEXT, ".") || !(part = add_node(b, root, p->name, YAML_MAP, NULL)) ||
         !(items = add_node(b, part, "items", YAML_MAP, NULL)) ||
         !add_paths(b, items, p->name, "input_path", d && d->images ? d->images : "images",
@@ -84,7 +84,7 @@ Yaml *benchmark_tree(const Benchmark *b, const BenchPart *p, const BenchData *d)
     return add_model(b, items, p) ? root : NULL;
 }
 
-/* As JSON, which is YAML, too. Plain numbers and truth values stay plain. */
+/* Writes JSON, which is also YAML. Numbers and truth values have no quotes. */
 static void put(JsonWriter *w, const Yaml *y, bool in_list)
 {
     const char *key = in_list ? NULL : y->key.p;
@@ -128,12 +128,12 @@ static bool write_tree(const Benchmark *b, const Yaml *root, const char *path)
 
 extern const Option extract_options[];
 typedef struct Outcome {
-    int status; /* of the process; 128 + the signal that ended it */
+    int status; /* exit status of the process, or 128 + the signal that ended it */
     double seconds;
     int64_t peak_bytes;
 } Outcome;
 
-/* Never returns: the child. Its events go to `events`, its messages to standard error. */
+/* Runs the child process; never returns. Events are written to `events`, messages to standard error. */
 static void child(const Benchmark *b, const char *config, const char *events)
 {
     static const Command EXTRACT = {.name = "extract",
@@ -178,7 +178,7 @@ static bool run_child(const Benchmark *b, const char *config, const char *events
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-/* Items made and skipped by the last extraction, of its first folder. */
+/* Reads how many items the last extraction made and skipped, from its first folder. */
 static bool read_events(const Benchmark *b, const char *events, int64_t *made, int64_t *skipped)
 {
     Text content, line;
@@ -198,7 +198,7 @@ static bool read_events(const Benchmark *b, const char *events, int64_t *made, i
     return true;
 }
 
-/* D of the first features of a folder; 0: there are none. */
+/* Reads D from the first features of a folder; 0: the folder has no features. */
 static bool width_of(const Benchmark *b, const char *folder, int64_t *width)
 {
     FolderEntry *entries;
@@ -222,7 +222,7 @@ static bool width_of(const Benchmark *b, const char *folder, int64_t *width)
     return true;
 }
 
-/* The row that the ledger has of this data set and encoder, of this setting where there is one, or NULL. */
+/* Finds the ledger's row of this data set and encoder, preferably of this setting. NULL: there is no row. */
 static bool known_row(const Benchmark *b, Ledger *ledger, const ExtractionRow *like, const ExtractionRow **row)
 {
     ExtractionRow *rows;
@@ -243,7 +243,8 @@ static bool known_row(const Benchmark *b, Ledger *ledger, const ExtractionRow *l
     return true;
 }
 
-/* Nothing made: the time is that of an earlier run, or of another setting with the same encoder. */
+/* Records a row. If no item was made, the time is that of an earlier run, or of another setting with the same encoder.
+ */
 static bool put_row(const Benchmark *b, Ledger *ledger, ExtractionRow row, int64_t made)
 {
     const ExtractionRow *old = NULL;
@@ -254,7 +255,7 @@ static bool put_row(const Benchmark *b, Ledger *ledger, ExtractionRow row, int64
     if (old && !made) {
         row.seconds = old->seconds;
         row.peak_bytes = old->peak_bytes;
-    } else if (old && strcmp(old->setting, row.setting) == 0) { /* a further piece of it */
+    } else if (old && strcmp(old->setting, row.setting) == 0) { /* another part of the same extraction */
         row.seconds += old->seconds;
         row.peak_bytes = MAX(row.peak_bytes, old->peak_bytes);
     }
@@ -264,7 +265,8 @@ static bool put_row(const Benchmark *b, Ledger *ledger, ExtractionRow row, int64
 static bool record(const Benchmark *b, ExtractionRow row, int64_t made)
 {
     const char *path = path_join(b->k.arena, b->out, "ledger.sqlite", b->k.e);
-    Ledger *ledger = path ? ledger_open(path, b->k.e) : NULL; /* not before: no process is started with it open */
+    /* opened only now: no process may start while the ledger is open */
+    Ledger *ledger = path ? ledger_open(path, b->k.e) : NULL;
     bool ok = ledger && put_row(b, ledger, row, made);
     ledger_close(ledger);
     return ok;

@@ -1,5 +1,6 @@
-/* tools/run/benchmark_models.c: the section `models` of a benchmark: recommenders, their settings, what is searched. A
- * list of values is a dimension; so is a list that begins with the name of a distribution, as in Elliot. */
+/* tools/run/benchmark_models.c: the section `models` of a benchmark: recommenders, their settings, and the search. A
+ * list of values is a dimension. A list that begins with the name of a distribution is also a dimension, as in Elliot.
+ */
 // flags: -Os
 #include "recsys/protocols/setting_keys.h"
 #include "tools/run/benchmark.h"
@@ -14,10 +15,10 @@ static const KeyRow META[] = {
     {"validation_rate", KEY_READ, NULL},
     {"validation_metric", KEY_REFUSED, "nothing: set evaluation.metric, which is that of all models"},
     {"verbose", KEY_IDLE, "no effect"},
-    {"restore", KEY_IDLE, "no effect: a search always goes on where it was"},
+    {"restore", KEY_IDLE, "no effect: a stopped search always continues"},
 };
 
-/* What a list of a distribution has behind its name. */
+/* Returns the words that describe the values after the name of a distribution. */
 static const char *distribution_words(Distribution how)
 {
     if (how == DIST_RANDINT)
@@ -34,7 +35,7 @@ static bool has_step(Distribution how)
     return how == DIST_QUNIFORM || how == DIST_QLOGUNIFORM || how == DIST_QNORMAL || how == DIST_QLOGNORMAL;
 }
 
-/* [quniform, 5, 1000, 1]. *found false: it is another list. */
+/* Reads a distribution, such as [quniform, 5, 1000, 1]. *found is false for any other list. */
 static bool read_distribution(const Keys *k, const Yaml *y, Dimension *d, bool *found)
 {
     size_t how = DIST_RANDINT;
@@ -74,12 +75,14 @@ static bool read_meta(const Benchmark *b, const Keys *model, StudyModel *m, Sett
     return !rate || (text && setting_add(model, set, "validation_rate", text));
 }
 
-/* A list is a dimension, unless the setting itself is a list: then a list of lists is. */
+/* Reads the settings. A list is a dimension. If the value of the setting is itself a list, a list of lists is a
+ * dimension. */
 static bool read_settings(const Benchmark *b, const Keys *k, StudyModel *m, SettingList *set)
 {
     Dimension *dims = NEW(k->arena, Dimension, k->map ? k->map->count + 1 : 1, k->e);
     m->dims = dims;
-    for (int pass = 0; dims && pass < 2; pass++) /* what does not vary comes first: values are checked with it */
+    /* fixed settings come first: the values of the dimensions are checked together with them */
+    for (int pass = 0; dims && pass < 2; pass++)
         for (const Yaml *y = k->map ? k->map->first : NULL; y; y = y->next) {
             bool list = y->type == YAML_LIST, found = false;
             if (text_is(y->key, "meta") || yaml_is_null(y) || list != (pass == 1))

@@ -1,23 +1,22 @@
-/* tools/run/run.c: sapor run CONFIG.yml: a configuration of Elliot or MMRec, or a benchmark, from its data to its
+/* tools/run/run.c: sapor run CONFIG.yml: runs a configuration of Elliot or MMRec, or a benchmark, from the data to the
  * results. */
 // flags: -Os
 #include "tools/tools.h"
 
 const Option run_options[] = {
     {"out", 'o', "DIR", "folder of the ledger, of the trials and of the results (default: as the configuration says)"},
-    {"set", 0, "KEY=VALUE", "override a key of one word, such as epochs=50, as --key.path=value does; may be repeated"},
-    {"jobs", 0, "J", "trials that are trained at a time; they share the threads (default 2; 1 with one thread)"},
+    {"set", 0, "KEY=VALUE", "override a key without dots, such as epochs=50; may be repeated"},
+    {"jobs", 0, "J", "trials to train in parallel; they share the threads (default 2; 1 with one thread)"},
     {"retry", 0, NULL, "train trials again that failed before"},
     {"worker", 0, "I/N",
-     "train share I of N, from 0; auto takes both from Slurm's job array or from mpirun. Workers may use one folder or "
-     "one each: --ledger joins them"},
-    {"slurm", 0, NULL,
-     "print a file for sbatch, a job array of N workers (--worker 0/N, default 8), and do nothing else"},
-    {"ledger", 0, "FILE", "add what another run has finished: its ledger.sqlite or its --export; may be repeated"},
+     "train share I of N; I starts at 0; auto reads both from Slurm's job array or mpirun. Workers may share one "
+     "folder, or use one each: --ledger joins them"},
+    {"slurm", 0, NULL, "only print a file for sbatch: a job array of N workers (--worker 0/N, default 8)"},
+    {"ledger", 0, "FILE", "add the finished trials of another run: its ledger.sqlite or --export; may be repeated"},
     {"export", 0, "FILE.tsv", "write the finished trials at the end, sorted; the same trials give the same file"},
     {"model", 0, "M", "MMRec: the model"},
     {"dataset", 0, "D", "MMRec: the data set"},
-    {"select", 0, "P", "valid or test: the part whose figures choose the best point (default: as the system does)"},
+    {"select", 0, "P", "valid or test: the part whose figures choose the best point (default: the system's)"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -30,7 +29,7 @@ const Option run_options[] = {
 
 static bool read_mmrec(Study *s, const ProtocolConfig *p, const Yaml *root, Context *c, Arena *a, Error *e)
 {
-    (void)root, (void)c; /* MMRec's files are a folder's, too: mmrec_read reads all of them */
+    (void)root, (void)c; /* MMRec's configuration may also be a folder; mmrec_read reads all files */
     return mmrec_read(s, p, a, e);
 }
 
@@ -52,7 +51,7 @@ static void note(void *arg, const char *line)
     if (!c->progress)
         return;
     fputs("note: ", c->progress);
-    for (; *line; line++) /* it may have words of the file: none of them commands a terminal */
+    for (; *line; line++) /* the message may contain words of the file: remove characters that control a terminal */
         fputc((unsigned char)*line < 0x20 || *line == 0x7f ? '?' : *line, c->progress);
     fputc('\n', c->progress);
 }
@@ -65,7 +64,7 @@ static const RunSystem *find_system(const Yaml *root)
     return s;
 }
 
-/* --key.path=value, then --set */
+/* Reads --key.path=value, then --set. */
 static bool read_overrides(ProtocolConfig *p, Context *c, Error *e)
 {
     const char *const *set;
@@ -148,8 +147,8 @@ static void prune_point(const Study *s, const GroupPoint *p, const TextIndex *st
             study_prune(s, p->rows[k]);
 }
 
-/* Vectors that were kept until the best points are known: only those of the best points stay, where they are asked
- * for. Models with equal settings have a folder together. */
+/* Removes vectors of trials. They were kept until the best points are known. Only the vectors of the best points stay,
+ * if the configuration requests them. Models with equal settings share a folder. */
 static bool prune(const Study *s, const StudyView *v, Arena *a, Error *e)
 {
     TextIndex *stay = text_index_new(a, e);
@@ -201,8 +200,8 @@ static bool say_missing(const Study *s, const StudyCounts *n, Context *c, Error 
     if (c->progress)
         fprintf(c->progress,
                 "%s: %lld of %lld trials are not finished (%lld run in other processes): there are no results yet. The "
-                "worker that ends last writes them; so does the same command, or one with --ledger FILE for what "
-                "others have finished elsewhere\n",
+                "last worker writes them. The same command writes them, too; --ledger FILE adds trials of other "
+                "folders\n",
                 s->name, (long long)missing, (long long)n->all, (long long)n->running);
     (void)e;
     return true;
@@ -249,7 +248,9 @@ bool run_command(Context *c, Error *e)
     if (!read_share(c, &share, e) || !option_i64(c, "jobs", 1, 1024, &j.jobs, e) ||
         !option_i64(c, "threads", 1, 4096, &j.threads, e))
         return false;
-    if (!j.jobs) /* docs/measuring.md: two trials with a thread each end sooner than one after the other with two */
+    /* docs/measuring.md: two parallel trials with one thread each take less time than two trials in turn with two
+     * threads */
+    if (!j.jobs)
         j.jobs = MIN(j.threads ? j.threads : threads_available(), 2);
     if (option_given(c, "slurm"))
         return print_sbatch(c, &share, e);

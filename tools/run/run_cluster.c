@@ -1,4 +1,4 @@
-/* tools/run/run_cluster.c: workers of a cluster: which share this process has, and a file for sbatch. */
+/* tools/run/run_cluster.c: workers of a cluster: the share of this process, and a file for sbatch. */
 // flags: -Os
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@ static bool number_from(const char *name, int64_t *value)
     return text && text_i64(text_of(text), value) && *value >= 0;
 }
 
-/* Slurm's job arrays, Open MPI, and MPICH and its relatives. */
+/* Reads the share from the variables of Slurm's job arrays, Open MPI, or MPICH and its relatives. */
 static bool share_from_system(Share *s, Error *e)
 {
     static const char *const NAMES[][2] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"PMI_RANK", "PMI_SIZE"}};
@@ -29,8 +29,8 @@ static bool share_from_system(Share *s, Error *e)
         if (number_from(NAMES[i][0], &s->worker) && number_from(NAMES[i][1], &s->of))
             return true;
     return fail(e, SP_USAGE,
-                "--worker auto: neither SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT nor the variables of mpirun "
-                "(OMPI_COMM_WORLD_RANK, PMI_RANK) are set; give --worker I/N");
+                "--worker auto: the variables of Slurm (SLURM_ARRAY_TASK_ID, SLURM_ARRAY_TASK_COUNT) or mpirun "
+                "(OMPI_COMM_WORLD_RANK, PMI_RANK) are not set; give --worker I/N");
 }
 
 bool read_share(const Context *c, Share *share, Error *e)
@@ -45,7 +45,7 @@ bool read_share(const Context *c, Share *share, Error *e)
     if (is_auto && !share_from_system(share, e))
         return false;
     if (!is_auto && !ok)
-        return fail(e, SP_USAGE, "--worker: \"%s\" is neither I/N, such as 0/4, nor auto", given);
+        return fail(e, SP_USAGE, "--worker: \"%s\": I/N, such as 0/4, or auto is expected", given);
     return (share->of >= 1 && share->of <= WORKERS_MOST && share->worker < share->of && share->worker >= 0) ||
            fail(e, SP_USAGE, "--worker %s: worker %lld of %lld: workers are numbered from 0 to N - 1", given,
                 (long long)share->worker, (long long)share->of);
@@ -53,7 +53,7 @@ bool read_share(const Context *c, Share *share, Error *e)
 
 /* ---- the file for sbatch --------------------------------------------------------------------- */
 
-/* A word of the shell. */
+/* Prints a word, quoted for the shell. */
 static void put_quoted(const char *word)
 {
     static const char PLAIN[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,=:@+%";

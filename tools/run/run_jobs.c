@@ -1,6 +1,6 @@
-/* tools/run/run_jobs.c: trials, each in a process of its own, so that one that is killed or has no memory left takes no
- * other along. This process has no threads and no device: fork copies one thread only. A child reports through a pipe;
- * the end of the pipe is the end of the child. */
+/* tools/run/run_jobs.c: runs each trial in a separate process. If a trial is killed or runs out of memory, the other
+ * trials continue. This process has no threads and no device: fork would copy only one of the threads. A child reports
+ * through a pipe; the end of the pipe is the end of the child. */
 // flags: -Os
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +16,11 @@
 
 #include "tools/run/run.h"
 
-/* What a child says: how far it is, many times; then how it ended. Less than a pipe takes at once. */
+/* A message of a child: its progress (many times), then how it ended. It is small enough that a write to a pipe is
+ * atomic. */
 typedef struct Report {
-    bool ended, ok; /* ok false: e says why nothing was recorded */
-    double share;   /* of the epochs, 0 to 1 */
+    bool ended, ok; /* ok false: nothing was recorded; e has the reason */
+    double share;   /* the share of the epochs that are trained, 0 to 1 */
     TrialOutcome outcome;
     Error e;
 } Report;
@@ -41,7 +42,7 @@ static void on_stop(int number)
 
 typedef struct ChildRun {
     int pipe;
-    double sent; /* clock */
+    double sent; /* time of the last message */
 } ChildRun;
 
 static void send(int fd, const Report *r)
@@ -63,7 +64,7 @@ static bool visit_child(void *arg, const TrainEvent *event, Error *e)
     return true;
 }
 
-/* Ends with its parent, however that ends. */
+/* Ends the child when its parent ends, for any reason. */
 static void follow_parent(pid_t parent)
 {
 #ifdef __linux__
@@ -123,7 +124,7 @@ static bool start(const RunJobs *j, Child *c, const struct sigaction before[2], 
     return true;
 }
 
-/* The row as the child recorded it, for what is shown. */
+/* Reads the row that the child recorded, and prints it. */
 static bool show(RunJobs *j, const Child *c, TrialOutcome outcome, Error *e)
 {
     TrialRow row;
@@ -140,13 +141,13 @@ static bool show(RunJobs *j, const Child *c, TrialOutcome outcome, Error *e)
     return ok;
 }
 
-/* A child that ended without a word: killed, or out of what it needs. */
+/* Records a child that ended without a message: it was killed, or memory or another resource ran out. */
 static bool record_death(RunJobs *j, const Child *c, int status, Error *e)
 {
     char message[100];
     int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (number == SIGINT || number == SIGTERM || number == SIGHUP || stop_signal)
-        return true; /* it was told to stop; it goes on at the next run */
+        return true; /* the child was stopped by a signal; the next run continues the trial */
     if (number)
         snprintf(message, sizeof message, "killed by signal %d (%s)", number, strsignal(number));
     else
@@ -171,7 +172,7 @@ static bool finish(RunJobs *j, Child *c, Error *e)
     return c->last.outcome == OUTCOME_BUSY || show(j, c, c->last.outcome, e);
 }
 
-/* Reads what a child says; false at the end of its pipe. */
+/* Reads the messages of a child. Returns false at the end of its pipe. */
 static bool listen_to(Child *c)
 {
     Report r;
@@ -181,7 +182,7 @@ static bool listen_to(Child *c)
     return n > 0 || (n < 0 && errno == EINTR);
 }
 
-/* Waits until a child says something, for at most half a second. */
+/* Waits for a message of a child, for at most half a second. */
 static bool wait_children(RunJobs *j, Child *children, Error *e)
 {
     enum { MILLISECONDS = 500, JOBS_MOST = 4096 };
@@ -209,7 +210,7 @@ static int64_t count(const RunJobs *j, const Child *children)
     return n;
 }
 
-/* Starts trials while there are any and less than j->jobs run. */
+/* Starts trials while fewer than j->jobs are running and trials are left. */
 static bool start_some(RunJobs *j, Child *children, const struct sigaction before[2], Error *e)
 {
     bool found = true;
@@ -229,7 +230,7 @@ static void stop_children(Child *children, int64_t n)
 
 bool run_jobs(RunJobs *j, Error *e)
 {
-    struct sigaction stop = {.sa_handler = on_stop}, before[2]; /* not SA_RESTART: poll ends */
+    struct sigaction stop = {.sa_handler = on_stop}, before[2]; /* without SA_RESTART, so that a signal ends poll */
     Child *children = NEW(j->arena, Child, j->jobs, e);
     if (!children)
         return false;
@@ -250,7 +251,7 @@ bool run_jobs(RunJobs *j, Error *e)
     sigaction(SIGINT, &before[0], NULL);
     sigaction(SIGTERM, &before[1], NULL);
     if (ok && stop_signal)
-        return fail(e, SP_CANCELLED, "stopped by signal %d (%s); the same command goes on from here", (int)stop_signal,
+        return fail(e, SP_CANCELLED, "stopped by signal %d (%s); the same command continues", (int)stop_signal,
                     strsignal(stop_signal));
     return ok;
 }

@@ -1,4 +1,4 @@
-/* tools/run/run_show.c: a search for people and as JSON: how far it is, each trial, the best points. */
+/* tools/run/run_show.c: prints a search as text and as JSON: its progress, each trial, the best points. */
 // flags: -Os
 #include <math.h>
 
@@ -30,7 +30,7 @@ void run_show_step(RunPrinter *p, double running)
     progress_step(&p->progress, (double)(p->counts.done + p->counts.failed) + running, p->note);
 }
 
-/* A trial's object as it is in its row. */
+/* Prints the object of a trial as it is in its row. */
 static void put_figures(JsonWriter *w, const char *key, const char *object)
 {
     Error none = {0};
@@ -100,7 +100,8 @@ static const char *cutoff_of(const char *figure)
     return at ? at : "";
 }
 
-/* The figures of the table: the study's first, then the others of its cutoff, then the rest, as they come. */
+/* Chooses the figures of the table: first the study's metric, then the other figures of its cutoff, then the rest in
+ * their order. */
 static size_t shown_figures(const StudyView *v, size_t shown[FIGURES_SHOWN])
 {
     size_t n = 0;
@@ -114,13 +115,13 @@ static size_t shown_figures(const StudyView *v, size_t shown[FIGURES_SHOWN])
     return n;
 }
 
-/* The test figures of the best point; of a study without a test part, those of validation. */
+/* Returns the test figures of the best point; the validation figures if the study has no test part. */
 static const double *figures_of(const GroupPoint *p, size_t figure)
 {
     return isfinite(p->test[figure]) ? p->test : p->valid;
 }
 
-/* The cells of a group, those of the heading where g is NULL; returns how many, 0: no memory. */
+/* Fills the cells of a group, or of the heading if g is NULL. Returns their number; 0: out of memory. */
 static size_t fill_row(const char **cell, const Group *g, const StudyView *v, const size_t *shown, size_t n, Arena *a,
                        Error *e)
 {

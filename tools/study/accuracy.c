@@ -1,10 +1,11 @@
-/* tools/study/accuracy.c: what was run and the best of it; the figures of the best points; failed trials. */
+/* tools/study/accuracy.c: sections about what was run and its best results, the figures of the best points, and failed
+ * trials. */
 // flags: -Os
 #include "tools/study/study.h"
 
 #include <math.h>
 
-enum { MANY_FAILURES = 200 }; /* rows on the page */
+enum { MANY_FAILURES = 200 }; /* most rows of failed trials on the page */
 
 /* ---- what was run ---------------------------------------------------------------------------- */
 
@@ -106,9 +107,9 @@ void report_summary(StudyPage *s)
     report_show(s, &t, v->data_count);
 }
 
-/* ---- the paper's tables ---------------------------------------------------------------------- */
+/* tables of figures, as in papers */
 
-/* Why a group has no result, or less than was planned; NULL: all is there. */
+/* Returns why a group has no result or fewer results than planned. NULL: the group is complete. */
 static const char *reason(StudyPage *s, const Group *g)
 {
     const char *message = NULL;
@@ -141,7 +142,7 @@ static void fill_figures(StudyPage *s, Sheet *t, Cell *c, const StudyRow *r)
         if (!isfinite(value))
             c[f].note = note ? note : sheet_note(t, "the trials have no such figure");
     }
-    if (p && note) /* a result, of a part of the trials */
+    if (p && note) /* a result from only some of the trials */
         c[-1].note = note;
 }
 
@@ -200,7 +201,7 @@ typedef struct Failure {
     size_t count;
 } Failure;
 
-/* Trials that failed alike, by data set, model and message, in the order of the rows. */
+/* Collects the failed trials by data set, model and message, in the order of the rows. */
 static Failure *collect(StudyPage *s, size_t *count)
 {
     const StudyView *v = s->v;

@@ -1,9 +1,9 @@
-/* tools/study/command.c: sapor report RUN of a folder that `sapor run` wrote. */
+/* tools/study/command.c: sapor report RUN for a folder that `sapor run` wrote. */
 // flags: -Os
 #include "tools/report/report.h"
 #include "tools/study/study.h"
 
-/* Options of pages about run folders have no meaning here. */
+/* Refuses the options of pages about run folders: they have no meaning here. */
 static bool check_options(const Context *c, Error *e)
 {
     static const char *const OTHERS[] = {"items", "text-column", "pictures", "stages", "ops"};
@@ -19,7 +19,8 @@ static bool check_options(const Context *c, Error *e)
     return true;
 }
 
-/* SQLite would make an empty file a ledger; a page changes nothing. */
+/* Checks that the file is not empty. SQLite would turn an empty file into a ledger, but a report must not change its
+ * input. */
 static bool has_content(const char *path, Error *e)
 {
     Map m;

@@ -12,7 +12,7 @@ static double peak_mb(const GroupPoint *p)
     return most > 0 ? 1e-6 * (double)most : NAN;
 }
 
-/* Mean over the trials of a point; NaN where none has one. */
+/* Returns the mean over the trials of a point; NaN if no trial has the value. */
 static double mean_of(const GroupPoint *p, double (*value)(const TrialRow *))
 {
     double sum = 0, n = 0;
@@ -78,7 +78,7 @@ static void put_extraction(StudyPage *s)
 
 /* ---- charts ---------------------------------------------------------------------------------- */
 
-typedef struct Cloud { /* dots of one chart */
+typedef struct Cloud { /* the dots of one chart */
     Series *series;
     const char **labels;
     double *x, *y;
@@ -126,7 +126,7 @@ static void put_cloud(StudyPage *s, Cloud *c, size_t data, const char *title, co
     put(&s->page, "</div>\n");
 }
 
-/* Training: a dot for each row, named where it is the best of its model. */
+/* Training: one dot per row. The best dot of each model has its name. */
 static void training_dots(StudyPage *s, size_t d, Cloud *time, Cloud *memory)
 {
     for (size_t i = s->first[d], end; i < s->first[d + 1]; i = end) {
@@ -151,7 +151,7 @@ static void training_dots(StudyPage *s, size_t d, Cloud *time, Cloud *memory)
     }
 }
 
-/* Extraction: a dot for each setting, with the best figure that any model reaches with it. */
+/* Extraction: one dot per setting, with the best figure of any model in that setting. */
 static void extraction_dots(StudyPage *s, size_t d, Cloud *time)
 {
     for (size_t t = 0; t < s->v->setting_count; t++) {

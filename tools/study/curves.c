@@ -22,7 +22,8 @@ static bool add_point(void *arg, double epoch, double figure, Error *e)
     return true;
 }
 
-/* The figure that epochs are chosen by, of the first finished trial of the best point; thinned to MANY_POINTS. */
+/* Reads the curve of the figure that chooses epochs, for the first finished trial of the best point. At most
+ * MANY_POINTS points are kept. */
 static bool read_curve(StudyPage *s, const StudyRow *r, Series *line)
 {
     const GroupPoint *p = report_best(r->group);
@@ -38,7 +39,7 @@ static bool read_curve(StudyPage *s, const StudyRow *r, Series *line)
         if (c.n < 2)
             continue;
         size_t n = MIN(c.n, (size_t)MANY_POINTS);
-        for (size_t k = 0; k < n; k++) { /* the first and the last stay */
+        for (size_t k = 0; k < n; k++) { /* keep the first and the last point */
             size_t from = k * (c.n - 1) / (n - 1);
             c.x[k] = c.x[from];
             c.y[k] = c.y[from];

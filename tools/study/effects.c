@@ -1,30 +1,33 @@
-/* tools/study/effects.c: what each hyper-parameter changes. */
+/* tools/study/effects.c: the effect of each hyper-parameter. */
 // flags: -Os
 #include "tools/study/study.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { MANY_VALUES = 12, MANY_EFFECTS = 400, MANY_ROWS = 1000 }; /* ticks of an axis; charts and rows of a data set */
+/* most ticks of an axis; most charts, and most rows per data set */
+enum { MANY_VALUES = 12, MANY_EFFECTS = 400, MANY_ROWS = 1000 };
 
-/* One value of one key in one group: all points that have it. */
+/* One value of one key in one group, with all points that have the value. */
 typedef struct Value {
     const char *text;
-    size_t id;     /* in the index of texts */
-    double number; /* place on the axis */
+    size_t id;     /* id in the index of texts */
+    double number; /* position on the axis */
     size_t points;
     double best, sum;
 } Value;
-typedef struct Effect { /* one key in the groups of one model on one data set */
+typedef struct Effect { /* one key, in the groups of one model on one data set */
     const char *key;
-    TextIndex *texts; /* of the values; order: where each is in `values` */
+    TextIndex *texts; /* texts of the values; order: the index of each text in `values` */
     size_t *order;
-    Value *values; /* [count], over all groups, ascending; or in the order of the points where they are no numbers */
+    /* [count], over all groups: sorted in ascending order, or in the order of the points if the values are not numbers
+     */
+    Value *values;
     size_t count;
     bool numbers;
 } Effect;
 
-/* The next "key=value" of a point. A word without "=" belongs to the value before it. */
+/* Reads the next "key=value" of a point. A word without "=" belongs to the previous value. */
 static bool next_setting(Text *rest, Text *key, Text *value)
 {
     Text word;
@@ -56,7 +59,7 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The values of a key in the shown rows begin .. end - 1. */
+/* Collects the values of a key in the shown rows begin .. end - 1. */
 static bool collect_values(StudyPage *s, Effect *e, size_t begin, size_t end)
 {
     TextIndex *texts = e->texts = text_index_new(s->a, s->e);
@@ -88,7 +91,7 @@ static bool collect_values(StudyPage *s, Effect *e, size_t begin, size_t end)
     return true;
 }
 
-/* Steps by a factor: a logarithmic axis. With a zero among them: equal distances. */
+/* Chooses a logarithmic axis if the values grow by a factor. If one value is zero, the distances are equal. */
 static bool axis_is_log(Effect *e)
 {
     double low = INFINITY, high = 0;
@@ -113,7 +116,7 @@ static bool axis_is_log(Effect *e)
     return false;
 }
 
-/* The figures of one group by value: `sum` and `best` of every Value are filled anew. */
+/* Computes the figures of one group by value: `sum` and `best` of every Value are written again. */
 static void fill_values(StudyPage *s, Effect *e, const StudyRow *r, double *x, double *y, size_t *n)
 {
     Text text;
@@ -154,7 +157,7 @@ static void add_effect_rows(StudyPage *s, Sheet *t, const Effect *e, const Study
     }
 }
 
-/* Lines: the best point of each value; small dots: all points. */
+/* Makes the series of a chart. Lines connect the best point of each value; small dots are all points. */
 static size_t effect_series(StudyPage *s, Effect *e, size_t begin, size_t end, Series *series, Sheet *t)
 {
     size_t n = 0;
@@ -211,7 +214,8 @@ static void put_effect(StudyPage *s, const char *key, size_t begin, size_t end, 
         names[i] = e.values[i].text;
     }
     Chart c = {.about = report_say(s, "%s on %s: %s by %s", model, s->v->data[d], s->v->metric, key),
-               .x_label = e.count <= MANY_VALUES ? "" : key, /* its place is for names of ticks; the card has the key */
+               /* the names of the ticks need the place of the label; the title of the card has the key */
+               .x_label = e.count <= MANY_VALUES ? "" : key,
                .y_label = s->v->metric,
                .log_x = is_log,
                .small = true,
@@ -226,7 +230,7 @@ static void put_effect(StudyPage *s, const char *key, size_t begin, size_t end, 
     put(&s->page, "</div>\n");
 }
 
-/* Every key that a point of these rows has. */
+/* Writes a chart for every key that a point of these rows has. */
 static void put_model_effects(StudyPage *s, size_t begin, size_t end, EffectGrid *grid)
 {
     TextIndex *keys = text_index_new(s->a, s->e);

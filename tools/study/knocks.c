@@ -1,4 +1,4 @@
-/* tools/study/knocks.c: what the figures lose without a modality. */
+/* tools/study/knocks.c: how much the figures lose without a modality. */
 // flags: -Os
 #include "tools/study/study.h"
 
@@ -34,7 +34,7 @@ static void put_knocks(StudyPage *s, size_t d)
         const StudyRow *r = &s->rows[i], *base = &s->rows[r->base];
         const GroupPoint *p = report_best(r->group), *with = report_best(base->group);
         begins |= i > s->first[d] && r->model != r[-1].model;
-        /* without features there is nothing to leave out: the same trials */
+        /* a model without features has the same trials with and without a modality */
         if (!is_knock(s, i) || r->alike)
             continue;
         Cell *c = sheet_row(&t, begins);
@@ -68,9 +68,8 @@ void report_knocks(StudyPage *s)
 {
     if (!report_has_knocks(s))
         return;
-    put(&s->page, "<h2 id=\"knocks\">Knock-outs</h2>\n<p class=\"soft\">Models trained with the features of a modality "
-                  "replaced, as the brackets say: the change of each figure in %% against the setting with all "
-                  "features.</p>\n");
+    put(&s->page, "<h2 id=\"knocks\">Knock-outs</h2>\n<p class=\"soft\">The features of a modality are replaced; "
+                  "the brackets say how. Change of each figure in %%, compared with all features.</p>\n");
     for (size_t d = 0; d < s->v->data_count; d++)
         if (s->first[d] < s->first[d + 1])
             put_knocks(s, d);

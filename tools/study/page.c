@@ -1,4 +1,4 @@
-/* tools/study/page.c: the page about a study: its style, its sections in their order. */
+/* tools/study/page.c: the page about a study: its style, and its sections in order. */
 // flags: -Os
 #include "tools/study/study.h"
 

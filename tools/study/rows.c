@@ -1,5 +1,5 @@
-/* tools/study/rows.c: groups in the order of the tables, knock-outs and what they are compared with, numbers and
- * names for people. */
+/* tools/study/rows.c: groups in the order of the tables, knock-outs and the rows they are compared with, numbers and
+ * names for readers. */
 // flags: -Os
 #include "tools/study/study.h"
 
@@ -62,7 +62,8 @@ Cell report_cell(StudyPage *s, int decimals, double value)
     return c;
 }
 
-/* Beyond accuracy: Elliot, docs/recipes.md 6. Of distributions and mean popularity neither direction is the better. */
+/* Figures beyond accuracy follow Elliot (docs/recipes.md 6). For distributions and mean popularity neither direction is
+ * better. */
 bool report_lower(const char *figure, bool *lower)
 {
     static const char *const LOWER[] = {"PopREO", "PopRSP", "REO", "RSP", "MAE", "MSE", "RMSE"},
@@ -91,7 +92,7 @@ const char *report_duration(StudyPage *s, double seconds)
     return report_say(s, "%.0f h %.0f min", floor(minutes / 60), fmod(minutes, 60));
 }
 
-/* As many decimals as the largest figure leaves room for: shares have four. */
+/* Chooses the decimals of each figure: the larger the largest value, the fewer decimals. Shares have four. */
 static bool choose_decimals(StudyPage *s)
 {
     const StudyView *v = s->v;
@@ -106,7 +107,7 @@ static bool choose_decimals(StudyPage *s)
     for (size_t f = 0; f < v->figure_count; f++) {
         double most = 0;
         for (size_t g = 0; g < v->group_count; g++)
-            most = fmax(most, fabs(report_figure(s, report_best(&v->groups[g]), f))); /* fmax leaves NaN out */
+            most = fmax(most, fabs(report_figure(s, report_best(&v->groups[g]), f))); /* fmax ignores NaN */
         s->decimals[f] = most < 10 ? 4 : most < 1000 ? 2 : 0;
         if (v->metric && strcmp(v->figures[f], v->metric) == 0)
             s->metric = f;
@@ -159,7 +160,8 @@ static bool find_places(StudyPage *s)
     return true;
 }
 
-/* The same trials: a model without features is trained once, and its rows are copied to every setting. */
+/* Reports whether two groups have the same trials: a model without features is trained once, and its rows are copied to
+ * every setting. */
 static bool is_same(const Group *a, const Group *b)
 {
     const GroupPoint *x = report_best(a), *y = report_best(b);
@@ -171,7 +173,8 @@ static bool is_same(const Group *a, const Group *b)
     return true;
 }
 
-/* "CLIP without visual (noise)" beside the setting "CLIP" of the same model. */
+/* Finds the row that a knock-out is compared with: for "CLIP without visual (noise)" the setting "CLIP" of the same
+ * model. */
 static void find_base(StudyPage *s, size_t begin, size_t end, size_t at)
 {
     static const char WITHOUT[] = "without ";
@@ -190,7 +193,7 @@ static void find_base(StudyPage *s, size_t begin, size_t end, size_t at)
     }
 }
 
-/* The rows of one model on one data set: where its first result is; whether all its results are the same trials. */
+/* The rows of one model on one data set: the first row with a result, and whether all results are the same trials. */
 typedef struct Family {
     size_t begin, end, with, results;
     bool same;
@@ -207,7 +210,7 @@ static Family family_of(const StudyPage *s, size_t begin)
     return f;
 }
 
-/* Models whose trials are the same in all settings of a data set, and different in none. */
+/* Finds the models whose trials are the same in all settings of each data set. */
 static bool find_alike(StudyPage *s, bool **alike)
 {
     bool *differs = NEW(s->a, bool, s->v->model_count + 1, s->e);
@@ -242,7 +245,7 @@ static void name_family(StudyPage *s, const Family *f, bool alike)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* Elliot calls a model of another folder external.NAME. */
+/* Names the models. Elliot calls a model of another folder external.NAME. */
 static bool name_models(StudyPage *s)
 {
     static const char EXTERNAL[] = "external.";
@@ -256,18 +259,19 @@ static bool name_models(StudyPage *s)
         if (text_index_add(short_names, text_of(s->models[m]), s->e) < 0)
             return false;
     }
-    if (text_index_count(short_names) != (int64_t)v->model_count) /* two would have the same name */
+    if (text_index_count(short_names) != (int64_t)v->model_count) /* two models would have the same name */
         memcpy(s->models, v->models, v->model_count * sizeof *s->models);
     return true;
 }
 
-/* Letters, digits and "._-" of a name, at most 64; a number behind it where another data set has the same. */
+/* Names the files of each data set: the letters, digits and "._-" of its name, at most 64. If an earlier data set has
+ * the same file name, a number follows. */
 static bool name_files(StudyPage *s)
 {
     enum { MOST = 64 };
     const StudyView *v = s->v;
     TextIndex *known = text_index_new(s->a, s->e);
-    int *last = NEW(s->a, int, v->data_count, s->e); /* of a name: the number that was tried last */
+    int *last = NEW(s->a, int, v->data_count, s->e); /* [data_count]: the last number that was tried for a name */
     if (!known || !last || !(s->files = NEW(s->a, const char *, v->data_count, s->e)))
         return false;
     for (size_t d = 0; d < v->data_count; d++) {
@@ -349,7 +353,7 @@ bool report_rows(StudyPage *s)
     return s->e->code == SP_OK;
 }
 
-/* ---- what sections show alike ---------------------------------------------------------------- */
+/* shared by the sections */
 
 int report_colour(const StudyRow *r)
 {

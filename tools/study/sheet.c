@@ -1,4 +1,4 @@
-/* tools/study/sheet.c: a table is filled: columns, rows, footnotes, the best numbers. */
+/* tools/study/sheet.c: fills a table: columns, rows, footnotes, marks of the best numbers. */
 // flags: -Os
 #include "tools/study/study.h"
 

@@ -1,13 +1,13 @@
-/* tools/study/study.h: the page about a study: what a ledger holds, as tables and charts.
+/* tools/study/study.h: the page about a study: the content of a ledger as tables and charts.
  *
- *   page.c    the page as a whole
- *   rows.c    groups in the order of the tables; numbers and names for people
- *   sheet.c   a table is filled
- *   write.c   a table as HTML, CSV, LaTeX and Markdown
- *   command.c `report` of such a folder
- *   the rest  the sections, each by its name
+ *   page.c    the whole page
+ *   rows.c    groups in the order of the tables; numbers and names for readers
+ *   sheet.c   fills a table
+ *   write.c   writes a table as HTML, CSV, LaTeX and Markdown
+ *   command.c `report` of a folder of `sapor run`
+ *   others    the section with the file's name
  *
- * Texts of a study come from configurations and ledgers: none is trusted, every writer escapes them. */
+ * Texts of a study come from configurations and ledgers. They are not trusted: every writer escapes them. */
 #ifndef SAPOR_STUDY_PAGE_H
 #define SAPOR_STUDY_PAGE_H
 
@@ -19,27 +19,27 @@
 
 typedef enum CellMark { MARK_NONE, MARK_BEST, MARK_SECOND } CellMark;
 typedef struct Cell {
-    const char *text;   /* "0.0931"; NULL: nothing */
-    const char *exact;  /* CSV has it instead of the text; NULL: the text */
-    const char *spread; /* behind the text, "0.0012" for a deviation; NULL: none */
+    const char *text;   /* "0.0931"; NULL: an empty cell */
+    const char *exact;  /* CSV contains this instead of the text; NULL: the text */
+    const char *spread; /* printed after the text, such as the deviation "0.0012"; NULL: none */
     CellMark mark;
     size_t note; /* number of a footnote, from 1; 0: none */
-    int shade;   /* a class of the page, -3 to 3: colour behind the text */
+    int shade;   /* -3 to 3: class of the background colour on the page */
 } Cell;
 typedef struct Column {
     const char *head;
     char align;  /* 'l' or 'r' */
-    bool spread; /* cells have one: a column of its own in CSV */
-    bool more;   /* on a narrow screen it stands below the first column */
+    bool spread; /* the cells have a `spread`; in CSV it is a separate column */
+    bool more;   /* on a narrow screen the column is shown below the first column */
 } Column;
 typedef struct Sheet {
-    const char *file;  /* name of its files without an end: "baby-accuracy" */
-    const char *title; /* for people: "baby: accuracy" */
-    const char *class; /* of its HTML table; NULL: none */
+    const char *file;  /* name of its files without the extension: "baby-accuracy" */
+    const char *title; /* title for readers: "baby: accuracy" */
+    const char *class; /* class of the HTML table; NULL: none */
     Column *columns;
     size_t cols, col_room;
     Cell *cells;  /* [rows, cols] */
-    bool *begins; /* [rows]: a line stands above the row */
+    bool *begins; /* [rows]: a line is drawn above the row */
     size_t rows, row_room, begin_room;
     const char **notes;
     size_t note_count, note_room;
@@ -47,76 +47,86 @@ typedef struct Sheet {
     Arena *arena;
     Error *e; /* after a failure every call does nothing */
 } Sheet;
-enum { SHEET_FORMATS = 3 };                         /* beside HTML */
+enum { SHEET_FORMATS = 3 };                         /* number of formats in addition to HTML */
 extern const char *const sheet_ends[SHEET_FORMATS]; /* ".csv", ".tex", ".md" */
 
 Sheet sheet_new(const char *file, const char *title, Arena *a, Error *e);
-/* All columns stand before the first row. Returns its number. */
+/* Adds a column and returns its number. All columns must be added before the first row. */
 size_t sheet_column(Sheet *s, const char *head, char align);
-/* The cells of a new row, valid until the next one; NULL after a failure. */
+/* Adds a row and returns its cells. They are valid until the next row is added. NULL after a failure. */
 Cell *sheet_row(Sheet *s, bool begins);
-size_t sheet_note(Sheet *s, const char *text); /* its number, from 1; the same text has one */
-/* Marks the best and the second best numbers of a column, all that are equal: value [rows], NaN is never marked. */
+size_t sheet_note(Sheet *s, const char *text); /* returns the number of the note, from 1; equal texts share a number */
+/* Marks the best and the second best numbers of a column, and all numbers equal to them. value [rows]; NaN is never
+ * marked. */
 void sheet_mark(Sheet *s, size_t column, const double *value, bool lower);
-void sheet_html(Page *p, const Sheet *s, size_t from, size_t rows); /* some of its rows, and the footnotes */
-void sheet_file(Page *p, const Sheet *s, int format);               /* the whole table as a file */
+/* writes some rows of the table, and the footnotes */
+void sheet_html(Page *p, const Sheet *s, size_t from, size_t rows);
+void sheet_file(Page *p, const Sheet *s, int format); /* writes the whole table as a file */
 
-/* ---- what the sections share (rows.c) -------------------------------------------------------- */
+/* shared by the sections (rows.c) */
 
-/* A group as a row of tables: by data, then model, then setting. */
+/* A group as a row of tables. Rows are sorted by data, then model, then setting. */
 typedef struct StudyRow {
     const Group *group;
-    size_t data, model, setting; /* numbers in the view's lists */
-    const char *extractors;      /* the setting for people; "-" where the model has the same trials in all of them */
+    size_t data, model, setting; /* indices into the lists of the view */
+    const char *extractors;      /* the setting for readers; "-" if the model has the same trials in all settings */
     const char *name;            /* "VBPR, CLIP" */
     bool alike;                  /* the same trials in all settings: the model uses no features */
-    bool shown;                  /* false: a knock-out, or the trials of a row before it */
+    bool shown;                  /* false: the row is a knock-out, or an earlier row has the same trials */
     bool begins;                 /* the first shown row of its model */
-    size_t base;                 /* of a knock-out: the row without it; else the row itself */
+    size_t base;                 /* of a knock-out: the row without the knock-out; otherwise the row itself */
     const char *knocked;         /* "visual (noise)" */
 } StudyRow;
 typedef struct StudyPage {
     const StudyView *v;
     Page page;
     StudyRow *rows;      /* [group_count] */
-    size_t *first;       /* [data_count + 1]: rows of a data set */
-    const char **files;  /* [data_count]: data sets in names of files */
-    const char **models; /* [model_count]: for people */
+    size_t *first;       /* [data_count + 1]: the first row of each data set */
+    const char **files;  /* [data_count]: names of the data sets in file names */
+    const char **models; /* [model_count]: names for readers */
     bool has_extractors; /* settings have names */
-    bool on_test;        /* tables show figures of the test part; else of the validation part */
-    size_t metric;       /* of v->figures; figure_count: not among them */
-    int *decimals;       /* [figure_count] */
-    TextIndex *points;   /* of all groups */
+    bool on_test;        /* true: tables show figures of the test part; false: of the validation part */
+    size_t metric;       /* index into v->figures; figure_count: not in the list */
+    int *decimals;       /* [figure_count]: digits after the point */
+    TextIndex *points;   /* the points of all groups */
     size_t untested;     /* groups whose figures by user are missing */
-    const char *tables;  /* folder, or NULL */
-    Context *c;          /* no table may replace one of its inputs; NULL: not checked */
+    const char *tables;  /* folder of the tables, or NULL */
+    Context *c;          /* used to check that no table replaces an input of the command; NULL: not checked */
     Arena *a;
     Error *e;
 } StudyPage;
 
 bool report_rows(StudyPage *s);
-const char *report_say(StudyPage *s, const char *format, ...) PRINTF_LIKE(2, 3); /* in the arena; "" on failure */
-/* Whether a row belongs to a point of the view; rows of an earlier configuration do not. */
+/* returns text in the arena; "" on failure */
+const char *report_say(StudyPage *s, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Reports whether a row belongs to a point of the view. Rows of an earlier configuration do not. */
 bool report_has(StudyPage *s, const TrialRow *row);
-size_t report_planned(const Group *g, size_t *finished);                      /* trials of a group */
-const GroupPoint *report_best(const Group *g);                                /* NULL: none is complete */
-double report_figure(const StudyPage *s, const GroupPoint *p, size_t figure); /* as tables show it; or NaN */
-double report_metric(const StudyPage *s, const GroupPoint *p);                /* what points are chosen by; or NaN */
-const char *report_number(StudyPage *s, double value, size_t figure);         /* "-" for NaN */
-Cell report_cell(StudyPage *s, int decimals, double value);                   /* CSV has nine digits; "-" for NaN */
-bool report_lower(const char *figure, bool *lower);        /* the better direction; false: there is none */
+/* returns the number of trials of a group */
+size_t report_planned(const Group *g, size_t *finished);
+const GroupPoint *report_best(const Group *g);                                /* NULL: no point is complete */
+double report_figure(const StudyPage *s, const GroupPoint *p, size_t figure); /* the value that tables show, or NaN */
+/* the value that chooses points, or NaN */
+double report_metric(const StudyPage *s, const GroupPoint *p);
+const char *report_number(StudyPage *s, double value, size_t figure); /* "-" for NaN */
+Cell report_cell(StudyPage *s, int decimals, double value);           /* CSV gets nine digits; "-" for NaN */
+/* *lower: a smaller value is better; false: no direction is better */
+bool report_lower(const char *figure, bool *lower);
 const char *report_duration(StudyPage *s, double seconds); /* "1 h 5 min" */
 int report_colour(const StudyRow *r);
-void report_legend(StudyPage *s);                           /* the colours of settings; nothing where there is one */
-size_t report_family_end(const StudyPage *s, size_t begin); /* behind the rows of the model of row `begin` */
+/* the colours of settings; writes nothing if there is only one setting */
+void report_legend(StudyPage *s);
+/* returns the row after the last row of the model of row `begin` */
+size_t report_family_end(const StudyPage *s, size_t begin);
 void report_heading(StudyPage *s, size_t data);
-/* Begins a card with a title. The charts of a section stand in a grid; *open: it was begun, and is to be closed. */
+/* Begins a card with a title. The charts of a section are in a grid. *open: the grid was begun and must be closed. */
 void report_card(StudyPage *s, bool *open, const char *title);
-/* A column for the model, and one for the extractors where they have names; and their cells. */
+/* Add a column for the model and, if extractors have names, a column for the extractors; fill the cells of these
+ * columns. */
 void report_name_columns(StudyPage *s, Sheet *t);
 Cell *report_name_cells(StudyPage *s, Cell *row, const StudyRow *r);
-Sheet report_sheet(StudyPage *s, const StudyRow *r, const char *what); /* named by the row's data set; NULL: by none */
-/* On the page, at most `most` rows (0: none), and as files. */
+/* the file name contains the row's data set; NULL: no data set */
+Sheet report_sheet(StudyPage *s, const StudyRow *r, const char *what);
+/* Writes the table to the page, at most `most` rows (0: none), and to files. */
 void report_show(StudyPage *s, const Sheet *t, size_t most);
 
 /* ---- sections -------------------------------------------------------------------------------- */
@@ -126,7 +136,7 @@ void report_accuracy(StudyPage *s);
 void report_curves(StudyPage *s);
 void report_effects(StudyPage *s);
 void report_costs(StudyPage *s);
-/* Whether the page has these sections. */
+/* Report whether the page has these sections. */
 bool report_has_significance(const StudyPage *s);
 bool report_has_knocks(const StudyPage *s);
 void report_significance(StudyPage *s);
@@ -137,13 +147,13 @@ void report_failures(StudyPage *s);
 
 typedef struct StudyPageConfig {
     const char *title;  /* NULL: the study's name */
-    const char *out;    /* the page */
-    const char *tables; /* folder of the tables as files, or NULL */
-    size_t untested;    /* groups that view_tests has found no figures by user of */
-    Context *c;         /* no table may replace one of its inputs; NULL: not checked */
+    const char *out;    /* path of the page */
+    const char *tables; /* folder of the table files, or NULL */
+    size_t untested;    /* number of groups whose figures by user view_tests did not find */
+    Context *c;         /* used to check that no table replaces an input of the command; NULL: not checked */
     const Heap *heap;
 } StudyPageConfig;
-/* Writes the page whole or not at all; tables are written before it. */
+/* Writes the page, whole or not at all. Tables are written before the page. */
 bool report_page_write(const StudyView *v, const StudyPageConfig *c, Error *e);
 
 #endif

@@ -4,23 +4,24 @@
 
 #include <math.h>
 
-enum { MANY_GROUPS = 24 }; /* rows of a matrix; where there are more, the best group of each model has one */
+/* most rows of a matrix; if there are more groups, only the best group of each model has a row */
+enum { MANY_GROUPS = 24 };
 
 typedef struct Matrix {
-    size_t *row;   /* [n] of s->rows */
-    size_t *place; /* [group_count]: of a group in it, from 1; 0: it has none */
+    size_t *row;   /* [n]: indices into s->rows */
+    size_t *place; /* [group_count]: the row of a group in the matrix, from 1; 0: none */
     size_t n;
-    bool best;             /* the best group of each model alone */
+    bool best;             /* only the best group of each model */
     const PairTest **test; /* [n, n], or NULL */
 } Matrix;
 
-/* Without the zero before the point: a matrix has many of them. */
+/* Returns p as text without the zero before the point, to save space in the matrix. */
 static const char *p_text(StudyPage *s, double p)
 {
     return p < 0.001 ? "<.001" : p >= 0.9995 ? "1" : report_say(s, "%.3f", p) + 1;
 }
 
-/* Which row is the better one: 1, -1 or 0. */
+/* Returns which row is better: 1: a, -1: b, 0: neither. */
 static int compare(const StudyPage *s, const Group *a, const Group *b, size_t figure)
 {
     bool lower;
@@ -35,7 +36,7 @@ static size_t group_number(const StudyPage *s, const StudyRow *r)
     return (size_t)(r->group - s->v->groups);
 }
 
-/* Rows with a result that a test names; with `best` the best of each model alone. */
+/* Chooses the rows that have a result and a test; with `best`, only the best row of each model. */
 static size_t choose_rows(StudyPage *s, size_t d, const bool *tested, bool best, size_t *row)
 {
     size_t n = 0;
@@ -85,7 +86,7 @@ static bool fill_matrix(StudyPage *s, Matrix *m, size_t d, size_t figure)
     return true;
 }
 
-/* An arrow up in the row that is the better one, down in the other; the colour by what p is below. */
+/* Fills a cell: an arrow up if its row is the better one, down if not. The colour depends on the size of p. */
 static void fill_cell(StudyPage *s, Cell *c, double p, int order)
 {
     if (!isfinite(p))
@@ -130,7 +131,7 @@ static void put_matrix(StudyPage *s, size_t d, size_t figure, bool both, bool wi
     report_show(s, &t, t.rows);
 }
 
-/* Every pair and figure, for the files. */
+/* Writes every pair and figure to the files. */
 static void write_pairs(StudyPage *s, size_t d)
 {
     static const char *const HEADS[] = {"figure", "first",        "second", "first mean", "second mean", "users", "t",
@@ -158,7 +159,7 @@ static void write_pairs(StudyPage *s, size_t d)
         c[2].text = names[x->second];
         for (size_t k = 0; k < COUNT(values); k++) {
             c[3 + k] = report_cell(s, k < 2 ? s->decimals[x->figure] : k == 2 ? 0 : 4, values[k]);
-            if (k > 3 && k != 6 && values[k] < 0.0001) /* a probability */
+            if (k > 3 && k != 6 && values[k] < 0.0001) /* the value is a probability */
                 c[3 + k].text = "<0.0001";
         }
     }
@@ -166,7 +167,8 @@ static void write_pairs(StudyPage *s, size_t d)
         report_show(s, &t, 0);
 }
 
-/* Which tests there are, and of which figure: the study's where it is tested. False: none. */
+/* Finds the computed tests and the figure to show: the study's metric if it is tested. Returns false if there is no
+ * test. */
 static bool find_tests(const StudyPage *s, bool *t_test, bool *wilcoxon, size_t *figure)
 {
     const StudyView *v = s->v;

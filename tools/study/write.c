@@ -1,4 +1,4 @@
-/* tools/study/write.c: a table as HTML, CSV, LaTeX and Markdown. Every text is escaped for its format. */
+/* tools/study/write.c: writes a table as HTML, CSV, LaTeX and Markdown. Every text is escaped for its format. */
 // flags: -Os
 #include "tools/study/study.h"
 
@@ -73,7 +73,8 @@ void sheet_html(Page *p, const Sheet *s, size_t from, size_t rows)
 
 /* ---- text of other formats ------------------------------------------------------------------- */
 
-typedef const char *Escape(uint32_t code, uint32_t before); /* what stands for a character, or NULL: itself */
+/* Returns the text that replaces a character, or NULL: the character itself. */
+typedef const char *Escape(uint32_t code, uint32_t before);
 
 static void put_escaped(Page *p, const char *text, Escape *escape)
 {
@@ -101,7 +102,8 @@ static const char *escape_csv(uint32_t code, uint32_t before)
     return code == '"' ? "\"\"" : NULL;
 }
 
-/* RFC 4180: quotes where a separator, a quote or a control character is inside, or a blank at an end. */
+/* Writes a field as in RFC 4180: in quotes if it contains a separator, a quote or a control character, or begins or
+ * ends with a blank. */
 static void csv_field(Page *p, const char *text)
 {
     size_t n = strlen(text);
@@ -132,7 +134,7 @@ static const char *escape_latex(uint32_t code, uint32_t before)
                    {'>', "\\textgreater{}"},
                    {'|', "\\textbar{}"},
                    {'"', "\\textquotedbl{}"},
-                   {'[', "{[}"}, /* behind \\ these two would belong to it */
+                   {'[', "{[}"}, /* after \\, these two characters would be read as an argument */
                    {'*', "{*}"},
                    {0x2191, "$\\uparrow$"},
                    {0x2193, "$\\downarrow$"}};
@@ -142,7 +144,8 @@ static const char *escape_latex(uint32_t code, uint32_t before)
     if (is_control(code))
         return " ";
     if (code == before &&
-        (code == '-' || code == '`' || code == '\'' || code == ',')) /* two of them are another sign */
+        /* LaTeX joins two of these into another character */
+        (code == '-' || code == '`' || code == '\'' || code == ','))
         return code == '-' ? "{}-" : code == '`' ? "{}`" : code == '\'' ? "{}'" : "{},";
     return NULL;
 }
@@ -158,7 +161,7 @@ static const char *escape_markdown(uint32_t code, uint32_t before)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Numbers with all their digits; deviations and footnotes in columns of their own. */
+/* Writes numbers with all digits. Deviations and footnotes have separate columns. */
 static void write_csv(Page *p, const Sheet *s)
 {
     for (size_t r = 0; r <= s->rows; r++) {
@@ -200,7 +203,7 @@ static void latex_cell(Page *p, const Cell *c)
         put(p, "\\textsuperscript{%zu}", c->note);
 }
 
-/* For the packages booktabs and graphicx; a name that repeats that of the row above is left out. */
+/* Writes LaTeX for the packages booktabs and graphicx. A name that is the same as in the row above is left out. */
 static void write_latex(Page *p, const Sheet *s)
 {
     put(p, "%% \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc}\n\\begin{table}\n\\centering\n\\caption{");

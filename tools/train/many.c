@@ -1,14 +1,14 @@
-/* tools/train/many.c: sapor train with several seeds, or values to try for some settings: runs one after the other on
- * the same data, what they gave together, and the best of them. MINIMAL has none of it.
+/* tools/train/many.c: sapor train with several seeds, or several values of settings: runs one after the other on the
+ * same data, their summary, and the best run. Not in MINIMAL.
  *
- * A run is what `train` does alone, in a folder of its own: a command that was stopped goes on where it was, and a run
- * that has finished says so and is not trained again. */
+ * A run does the same as `train` alone, in a separate folder. A stopped command continues where it ended: a finished
+ * run is recognised by its files and is not trained again. */
 // flags: -Os
 #include "tools/train/many.h"
 
 enum { MOST_RUNS = 10000 };
 
-/* ---- what to train --------------------------------------------------------------------------- */
+/* the plan of the runs */
 
 static bool read_seeds(Many *m, Error *e)
 {
@@ -35,7 +35,7 @@ static bool read_seeds(Many *m, Error *e)
     return true;
 }
 
-/* Names of a run: its folder and its words. */
+/* Names a run: its folder and its words. */
 static bool name_run(const Many *m, OneRun *r, Error *e)
 {
     const Grid *g = &m->grid;
@@ -53,7 +53,7 @@ static bool name_run(const Many *m, OneRun *r, Error *e)
            (r->words = arena_printf(a, e, "%s%sseed %llu", r->words, blank, (unsigned long long)r->seed));
 }
 
-/* All that can be said of the runs before the data are read. */
+/* Plans the runs, as far as possible before the data are read. */
 static bool plan(Many *m, Error *e)
 {
     Arena *scratch = arena_new(m->context->heap, 0);
@@ -97,7 +97,7 @@ static bool check_folder(Many *m, Error *e)
     return output_check(m->context, "out", summary, e) && output_check(m->context, "out", trials, e);
 }
 
-/* The data are read once; --knock replaces features by each run's own seed. */
+/* Reads the data once. --knock replaces features with the seed of each run. */
 static bool load_data(Many *m, Error *e)
 {
     DataConfig files = m->config->data;
@@ -112,7 +112,8 @@ static bool load_data(Many *m, Error *e)
 
 /* ---- the runs -------------------------------------------------------------------------------- */
 
-/* Before the first epoch. What says that all runs have finished goes before one is trained. */
+/* Called before the first epoch. Removes summary.json and trials.tsv, which mark all runs as finished, before a run is
+ * trained. */
 static bool enter_folder(Many *m, bool finished, Error *e)
 {
     const char *summary, *trials;
@@ -145,7 +146,7 @@ static bool visit(void *arg, const TrainEvent *event, Error *e)
     return train_print(&m->printer, event, e);
 }
 
-/* Out of the run's arena. */
+/* Copies the result from the arena of the run. */
 static bool keep_result(Many *m, OneRun *r, const TrainResult *result, Error *e)
 {
     r->best_epoch = result->best_epoch;
@@ -159,8 +160,8 @@ static bool keep_result(Many *m, OneRun *r, const TrainResult *result, Error *e)
     return true;
 }
 
-/* Some values of a setting may be beyond what trains: of a grid such a run is noted, and the others follow. What failed
- * before it began, and what the system refuses, ends the command. */
+/* Notes a failed run of a grid and continues with the next run: training may fail for some values of a setting. An
+ * error before training, and an error of the system, end the command. */
 static bool note_failure(Many *m, OneRun *r, Error *e)
 {
     FILE *to = m->context->progress;

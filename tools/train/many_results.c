@@ -1,4 +1,4 @@
-/* tools/train/many_results.c: what several runs gave together: means and deviations, the best one, files, tables. */
+/* tools/train/many_results.c: the summary of several runs: means and deviations, the best run, files, tables. */
 // flags: -Os
 #include "tools/train/many.h"
 
@@ -7,7 +7,7 @@
 
 static const char *const PARTS[] = {"valid", "test"};
 
-/* ---- together -------------------------------------------------------------------------------- */
+/* summary */
 
 bool scores_like(Scores *s, const Scores *like, Arena *a, Error *e)
 {
@@ -24,14 +24,15 @@ size_t figures_of(const Scores *s)
     return s->mean ? s->metrics * s->cutoffs : 0;
 }
 
-/* Mean and standard deviation of the sample (n - 1) of one part of the data over n runs. */
+/* Computes the mean and the sample standard deviation (n - 1) of one part of the data over n runs. */
 static bool summarize_part(Summary *s, const OneRun *runs, size_t n, int part, Arena *a, Error *e)
 {
     const Scores *first = part ? &runs[0].test : &runs[0].valid;
     if (!scores_like(&s->mean[part], first, a, e) || !scores_like(&s->deviation[part], first, a, e))
         return false;
     for (size_t f = 0; f < figures_of(first); f++) {
-        double base = first->mean[f], sum = 0, squares = 0; /* equal figures have no deviation */
+        /* relative to the first value: equal figures have a deviation of exactly 0 */
+        double base = first->mean[f], sum = 0, squares = 0;
         for (size_t i = 0; i < n; i++)
             sum += (part ? runs[i].test : runs[i].valid).mean[f] - base;
         double mean = base + sum / (double)n;
@@ -45,7 +46,7 @@ static bool summarize_part(Summary *s, const OneRun *runs, size_t n, int part, A
     return true;
 }
 
-/* Gives runs that failed the figures of the others, as NaN. */
+/* Gives failed runs the figures of the other runs, as NaN. */
 static bool fill_failed(Many *m, Error *e)
 {
     const OneRun *like = m->runs;
@@ -89,7 +90,7 @@ bool many_summarize(Many *m, int64_t *best, Error *e)
     return true;
 }
 
-/* The same among the runs of one point. */
+/* Returns the best run among the runs of one point. */
 static const OneRun *best_run(const Many *m, int64_t point)
 {
     const OneRun *runs = m->runs + (size_t)point * m->seed_count, *best = runs;
@@ -152,7 +153,7 @@ static void put_parts(JsonWriter *w, const char *key, const Scores parts[2])
     json_end(w);
 }
 
-/* The best run of several seeds, or the best point of a grid. */
+/* Writes the best run of several seeds, or the best point of a grid. */
 static bool put_best(JsonWriter *w, const Many *m, int64_t best, Error *e)
 {
     const OneRun *run =
@@ -174,7 +175,7 @@ static bool put_best(JsonWriter *w, const Many *m, int64_t best, Error *e)
     return true;
 }
 
-/* The members of summary.json, which are those of the result's event too. */
+/* Writes the members of summary.json, which are also the members of the result's event. */
 static bool put_summary(JsonWriter *w, const Many *m, int64_t best, Error *e)
 {
     const Grid *g = &m->grid;
@@ -213,7 +214,7 @@ static bool put_summary(JsonWriter *w, const Many *m, int64_t best, Error *e)
     return true;
 }
 
-/* A line of trials.tsv; `r` NULL: the names of the columns. */
+/* Writes a line of trials.tsv. If `r` is NULL, it writes the names of the columns. */
 static bool print_trial(FILE *f, const Many *m, const OneRun *r, Error *e)
 {
     const Grid *g = &m->grid;
@@ -297,7 +298,7 @@ static Out *write_summary(const Many *m, const char *path, int64_t best, Error *
     return NULL;
 }
 
-/* summary.json says that all runs have finished: it comes last. */
+/* summary.json is written last: it marks all runs as finished. */
 bool many_write(const Many *m, int64_t best, Error *e)
 {
     const char *summary, *trials;
@@ -312,9 +313,9 @@ bool many_write(const Many *m, int64_t best, Error *e)
     return false;
 }
 
-/* ---- for people ------------------------------------------------------------------------------ */
+/* tables */
 
-/* A row per seed, then mean and deviation, of valid and of test. */
+/* Prints a row per seed, then mean and deviation, for valid and test. */
 static bool show_seeds(const Many *m, int64_t point, Error *e)
 {
     size_t most = 2 * (m->seed_count + 2), n = 0;
@@ -344,7 +345,7 @@ static bool show_seeds(const Many *m, int64_t point, Error *e)
     return !n || show_scores(stdout, m->context, labels, scores, n, e);
 }
 
-/* A row per point: its values, and the figure that chooses, of valid and of test. */
+/* Prints a row per point: its values, and the figure that chooses, for valid and test. */
 static bool show_points(const Many *m, int64_t best, Error *e)
 {
     const Grid *g = &m->grid;

@@ -18,18 +18,18 @@ const Option train_options[] = {
     {"test", 0, "F", "test interactions for the final metrics"},
     FORMAT_OPTIONS(""),
     {"features", 0, "NAME=A,...",
-     "such as visual=A,textual=B; A is a folder of <item id>.npy, an .npy with .ids.txt, or an .npy whose row numbers "
-     "are the item ids"},
+     "features, as visual=A,textual=B; A is a folder of <item id>.npy, an .npy with .ids.txt, or an .npy whose rows "
+     "are numbered by item ids"},
     {"missing-features", 0, "W",
-     "error, drop, zero or mean: what becomes of items without features: nothing is trained; they are left out with "
-     "their interactions, as in Elliot; or they get zeros or the mean of the other items (default error)"},
-    {"knock", 0, "NAME,...", "replace the features of these modalities (both: of all), to see what they are worth"},
+     "error, drop, zero or mean: if an item has no features: fail (default); remove it and its interactions, as Elliot "
+     "does; use zeros; or use the mean of the other items"},
+    {"knock", 0, "NAME,...", "replace the features of these modalities (both: all), to measure their effect"},
     {"mode", 0, "M",
-     "noise, zero, one, mean or shuffle: what --knock puts there: draws of N(1, 0.1), a constant, the mean of all "
+     "noise, zero, one, mean or shuffle: the values of --knock: draws of N(1, 0.1), a constant, the mean of all "
      "items, the features of other items (default noise)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
-     "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts" IF_MANY(
+     "a hyperparameter (`sapor models MODEL` lists them); may be repeated; the last value of a key counts" IF_MANY(
          ". Several values, as lr=0.001,0.01, are a grid: every combination is trained, and the best by "
          "validation_metric is reported",
          "")},
@@ -44,7 +44,7 @@ const Option train_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* "key=value" in every text of a list. */
+/* Checks that every text of a list has the form "key=value". */
 static bool check_pairs(const char *option, const char *const *list, size_t n, Error *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ static bool check_pairs(const char *option, const char *const *list, size_t n, E
     return true;
 }
 
-/* --missing-features, --knock and --mode */
+/* Reads --missing-features, --knock and --mode. */
 static bool read_replaced(const Context *c, DataConfig *d, Error *e)
 {
     int gaps = GAPS_ERROR, mode = KNOCK_NOISE;
@@ -89,14 +89,15 @@ static bool read_replaced(const Context *c, DataConfig *d, Error *e)
 
 void train_memory(void)
 {
-#ifdef __GLIBC__ /* its malloc keeps up to 32 MB of what a step or an evaluation freed: a quarter of GRCN's peak */
+/* glibc's malloc keeps up to 32 MB of memory that a step or an evaluation freed: a quarter of GRCN's peak */
+#ifdef __GLIBC__
     enum { MAPPED = 512 << 10 };
     mallopt(M_MMAP_THRESHOLD, MAPPED);
 #endif
 }
 
-/* Whether there are several runs. */
-#ifdef SAPOR_MINIMAL /* it has no grid.c, and refuses what has values to try */
+/* Reports in *many whether the command has several runs. */
+#ifdef SAPOR_MINIMAL /* MINIMAL has no grid.c, and refuses settings with several values */
 static bool read_many(const Context *c, const TrainConfig *t, bool *many, Error *e)
 {
     const char *refused = option_given(c, "seeds") ? "--seeds" : NULL;
@@ -122,7 +123,7 @@ static bool read_many(const Context *c, const TrainConfig *t, bool *many, Error 
 }
 #endif
 
-/* --save-recs; *k stays 0 without it. */
+/* Reads --save-recs. *k stays 0 if the option is not given. */
 static bool read_save_recs(Context *c, const TrainConfig *t, int64_t *k, Error *e)
 {
     if (!option_i64(c, "save-recs", 1, INT32_MAX, k, e))
@@ -156,7 +157,7 @@ static bool print_result(Context *c, const TrainConfig *t, const TrainResult *r,
                (long long)r->epochs, r->valid.metrics ? "" : " (no validation part)");
     else
         printf("%s: has no epochs, ", name);
-    if (r->epochs && r->epoch_seconds > 0) /* 0 of a run that had finished already */
+    if (r->epochs && r->epoch_seconds > 0) /* 0 if the run had finished before */
         printf("%.3f s per epoch, ", r->epoch_seconds);
     if (n && r->eval_seconds > 0)
         printf("%.3f s per evaluation, ", r->eval_seconds);

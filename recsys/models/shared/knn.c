@@ -22,10 +22,11 @@ const Setting knn_settings[] = {
      FLT_MAX, NULL},
     {"normalize", "true", "true", "aiolli: divide by the lengths of the vectors", BOOL_OF(KnnSettings, normalize), 0, 0,
      NULL},
-    F64_SETTING(KnnSettings, asymmetric_alpha, "0.0", "0.0", "asymmetric: the share of the scored item's length", 0, 1),
-    F64_SETTING(KnnSettings, tversky_alpha, "0.0", "0.0", "tversky: weight of what the scored item alone has", 0,
+    F64_SETTING(KnnSettings, asymmetric_alpha, "0.0", "0.0", "asymmetric: exponent of the scored item's length", 0, 1),
+    F64_SETTING(KnnSettings, tversky_alpha, "0.0", "0.0", "tversky: weight of entries only the scored item has", 0,
                 FLT_MAX),
-    F64_SETTING(KnnSettings, tversky_beta, "0.0", "0.0", "tversky: weight of what its neighbour alone has", 0, FLT_MAX),
+    F64_SETTING(KnnSettings, tversky_beta, "0.0", "0.0", "tversky: weight of entries only its neighbour has", 0,
+                FLT_MAX),
     {0},
 };
 
