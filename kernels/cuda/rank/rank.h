@@ -26,8 +26,8 @@ typedef struct BestState {
     int32_t worst_id, waiting;
 } BestState;
 
-/* A sorted list of the k best scores of a row, kept by one warp. A score that is better than the worst of the list
- * becomes a candidate. The list is merged with 32 candidates at a time. In a row of random order about k + k ln(n / k)
+/* A sorted list of the k best scores of a row, kept by one warp. Each score that is better than the worst of the list
+ * becomes a candidate. 32 candidates at a time are merged into the list. In a row of random order about k + k ln(n / k)
  * of n scores become candidates. */
 typedef struct Best {
     int k;
@@ -426,10 +426,9 @@ static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, co
     }
     for (pending &= active; pending; pending &= pending - 1) {
         const int row = __ffs((int)pending) - 1;
-        for (int r = 0; r < R;
-             /* Registers cannot be indexed, so sum[row] would be in local memory. Compilers turn r == row into
-              * sum[row]: this test avoids it. */
-             r++)
+        /* Registers cannot be indexed, so sum[row] would be in local memory. Compilers turn r == row into sum[row]: the
+         * test of `pending` avoids it. */
+        for (int r = 0; r < R; r++)
             if (pending >> r & ~(pending - 1) >> r & 1)
                 store4(&s->scores[warp][4 * lane], make_float4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]));
         __syncwarp();

@@ -2,8 +2,8 @@
  * scores.
  *
  * There are three ways. The choice depends on k and on the input (docs/kernels/topk.md):
- *   lists    products, k up to 128: a block ranks tiles while they are in registers. If the rows alone give too few blocks
- *            for a card, the items are divided among blocks, too, and a second kernel joins the blocks' lists
+ *   lists    products, k up to 128: a block ranks tiles while they are in registers. If the rows alone give too few
+ *            blocks for a card, the items are divided among blocks, too, and a second kernel joins the blocks' lists
  *   strips   products, larger k: the scores of as many rows as the L2 cache holds are stored in scratch and are then
  *            ranked as dense scores
  *   dense    scores in memory: lists for k up to 128; otherwise the k-th best number is found digit by digit
