@@ -1,10 +1,10 @@
 /* kernels/cuda/sparse/sparse.h: how the rows of a sparse matrix are divided among warps. Their lengths differ by orders
  * of magnitude.
  *
- * A block has WARPS warps and takes WARPS rows per turn. A row of at most LONG_ROW entries is computed by one warp. If
- * a row is longer, it would keep its warp busy long after all others have finished: it is computed by the whole block, after the
- * short rows of the turn. The choice depends only on the row's length, so the bits of the result do, too. The host
- * cannot divide the rows by their lengths: the lengths are in the memory of the device. */
+ * A block has WARPS warps and takes WARPS rows per turn. One warp computes a row of at most LONG_ROW entries. The whole
+ * block computes each longer row, after the short rows of the turn: one warp would still be busy with it long after all
+ * others have finished. The choice depends only on the row's length, so the bits of the result do, too. The host cannot
+ * divide the rows by their lengths: the lengths are in the memory of the device. */
 #ifndef SAPOR_CUDA_SPARSE_H
 #define SAPOR_CUDA_SPARSE_H
 
