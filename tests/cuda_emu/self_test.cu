@@ -1,5 +1,5 @@
-/* tests/cuda_emu/self_test.cu: the emulator's own test: kernels with one mistake each, and what the emulator must say;
- * kernels without one, and what they must compute. Speaks TAP. */
+/* tests/cuda_emu/self_test.cu: the emulator's own test: kernels with one mistake each and the fault that the emulator
+ * must report; kernels without a mistake and what they must compute. Writes TAP. */
 #include "kernels/cuda/cuda.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@ static cudaStream_t stream;
 static int number, bad;
 static bool ready = true;
 
-/* LAUNCH asks these of a context; here there is a stream alone. */
+/* LAUNCH calls these functions of a context. This test has only a stream. */
 cudaStream_t cuda_stream(const Run *)
 {
     return stream;
@@ -29,7 +29,7 @@ static void report(bool ok, const char *name, const char *got)
     bad += !ok;
 }
 
-/* After a launch: the fault has this text; NULL: there is none. */
+/* Is called after a launch. Checks that the fault contains `text`; NULL: that there is no fault. Forgets the fault. */
 static void expect(const char *name, const char *text)
 {
     cudaStreamSynchronize(stream);
@@ -87,7 +87,7 @@ static __global__ void no_warp_sync(float *y)
 {
     SHARED(float, tile, [32]);
     tile[threadIdx.x] = 1;
-    (void)__shfl_xor_sync(FULL_MASK, 1.0f, 1); /* orders no memory */
+    (void)__shfl_xor_sync(FULL_MASK, 1.0f, 1); /* a shuffle does not order memory */
     y[threadIdx.x] = tile[31 - threadIdx.x];
 }
 static __global__ void warp_sync_between_warps(float *y)
@@ -151,13 +151,13 @@ static __global__ void copies_too_early(const float *x, float *y)
     tile[threadIdx.x] = 1;
     __syncthreads();
     y[threadIdx.x] = tile[63 - threadIdx.x];
-    cp_async4(&tile[threadIdx.x], x + threadIdx.x, 4); /* others may not have read */
+    cp_async4(&tile[threadIdx.x], x + threadIdx.x, 4); /* others may still have to read it */
     cp_async_commit();
     __syncthreads();
     cp_async_wait<0>();
 }
 
-/* ---- what is right --------------------------------------------------------------------------- */
+/* kernels without a mistake */
 
 static __global__ void neighbours(float *y)
 {
@@ -193,7 +193,7 @@ static __global__ void sums(const float *x, float *y)
 static __global__ void product(const uint16_t *a, const uint16_t *b, float *c, int kind)
 {
     SHARED(uint16_t, tile, [16][16]);
-    SHARED(uint16_t, other, [16][16]); /* [k][n], its upper 8 columns are zero */
+    SHARED(uint16_t, other, [16][16]); /* [k][n]; columns 8 to 15 are zeros */
     int l = lane_id(), g = l / 4, t = l % 4;
     for (int i = l; i < 256; i += WARP) {
         tile[i / 16][i % 16] = a[i];
@@ -262,7 +262,7 @@ static void test_mistakes(float *x, float *y, const float *host)
     LAUNCH(run, read_unwritten, 1, 32, 0, y);
     expect("a read of shared memory that nothing was written to", "uninitialised: a read");
     LAUNCH(run, no_barrier, 1, 64, 0, y);
-    expect("no barrier between write and read", "r"); /* uninitialised, or a race: by the order of threads */
+    expect("no barrier between write and read", "r"); /* uninitialised, or a race: depends on the order of threads */
     LAUNCH(run, no_second_barrier, 1, 64, 0, y);
     expect("no barrier between read and write", "race with thread");
     LAUNCH(run, no_warp_sync, 1, 32, 0, y);
@@ -286,7 +286,7 @@ static void test_mistakes(float *x, float *y, const float *host)
     LAUNCH(run, never_waited, 1, 1, 0, x, y);
     expect("cp.async that is never waited for", "cp_async");
     LAUNCH(run, copies_too_early, 1, 64, 0, x, y);
-    expect("cp.async to what others still read", "r"); /* a race, or uninitialised: by the order of threads */
+    expect("cp.async to what others still read", "r"); /* a race, or uninitialised: depends on the order of threads */
     LAUNCH(run, neighbours, 1, 2048, 0, y);
     expect("a block of 2048 threads", "no card takes");
     LAUNCH(run, neighbours, 1, 64, 100 << 10, y);
@@ -377,8 +377,7 @@ static void test_mma(float *x, float *y)
     }
 }
 
-/* What is put in a stream is done when something waits for it; a graph does it again. */
-/* 1 + 1.5 2^-24 is 1 on a card, which cuts off; rounded to the nearest it would be 1 + 2^-23. */
+/* Checks that tensor cores truncate: 1 + 1.5 2^-24 is 1 on a card. Rounded to the nearest it would be 1 + 2^-23. */
 static void test_mma_cuts_off(float *x, float *y)
 {
     const Run *run = NULL;

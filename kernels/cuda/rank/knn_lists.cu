@@ -1,10 +1,10 @@
 /* kernels/cuda/rank/knn_lists.cu: the nearest rows among those of some lists: the search of an inverted file
  * (nn/knn.c).
  *
- * One block per 32 queries, 4 per warp. The block keeps the k best of each query, as in topk.cu. For each list, a word of
- * 32 bits says which of the block's queries search it. The block takes the lists that have a bit, one after the other,
- * and each warp ranks those of its queries whose bit is set. So a list is read once for all queries of the block that
- * search it.
+ * One block per 32 queries, 4 per warp. The block keeps the k best of each query, as in topk.cu. For each list, a word
+ * of 32 bits says which of the block's queries search it. The block takes the lists that have a bit, one after the
+ * other, and each warp ranks those of its queries whose bit is set. So a list is read once for all queries of the block
+ * that search it.
  *
  * What bounds it: nn/knn.c gives queries sorted by list, so that the queries of a block search mostly the same lists.
  * If queries come in any order, a block reads a list for a few of them only, and the kernel is memory-bound. Each list
