@@ -14,8 +14,8 @@
  *   use;
  * - an access whose address is not a multiple of its size;
  * - a read of memory that was never written;
- * - a race: two threads of a launch use the same byte, one of them writes, and there is neither a barrier (of their
- *   block) nor __syncwarp (of their warp) between the two uses;
+ * - a race: two threads of a launch use the same byte, one of them writes, and no barrier (of their block) and no
+ *   __syncwarp (of their warp) is between the two uses;
  * - threads of a block that wait at different barriers, or at a barrier while other threads have ended;
  * - an operation of a warp that some lanes of its mask do not reach;
  * - a configuration that no card accepts.

@@ -230,12 +230,13 @@ void emu_submit(cudaStream_t stream, const char *name, dim3 grid, dim3 block, si
         delete kernel;
         return;
     }
+    /* The kernel's arguments are kept: a graph may launch the kernel again. */
     put(stream, {[=] {
                      const Launch l = {name, grid, block, dynamic, kernel, kernel_bytes, ++launches};
                      if (!emu.faults)
                          emu_run(&l);
                  },
-                 NULL, 0, function}); /* the kernel's arguments are kept: a graph may launch them again */
+                 NULL, 0, function});
 }
 
 static std::vector<std::pair<char *, size_t>> pinned;
