@@ -1,20 +1,26 @@
 #!/bin/sh
-# bench/gpu.sh: what a machine with an NVIDIA card shows about the CUDA half: its kernels against the references, under compute-sanitizer, whole
-# models against the CPU, and times beside libraries and other systems. Nothing needs root, and what is missing is skipped in words.
+# bench/gpu.sh: checks and measures the CUDA plug-in on a machine with an NVIDIA card. It compares the kernels with the references, runs them
+# under compute-sanitizer, compares whole models with the CPU, and times kernels and models next to libraries and other systems. It does not
+# need root. If something is missing, its checks are skipped, and a row gives the reason.
 #
-#   bench/gpu.sh all          every part, one after the other
-#   bench/gpu.sh part NAME    one of them: each takes less than ten minutes, and rows of other parts are kept
-#   bench/gpu.sh parts        their names
-#   bench/gpu.sh summary      what the result file has
+#   bench/gpu.sh all          runs every part, one after the other
+#   bench/gpu.sh part NAME    runs one part, in less than ten minutes; rows of other parts are kept
+#   bench/gpu.sh parts        prints the names of the parts
+#   bench/gpu.sh summary      prints the failed checks and the totals of the result file
 #
-# Writes $OUT/result.tsv (the machine, then a row for each check and each figure) and $OUT/log.txt (what the programs printed). Exit status 1:
-# a check failed.
+# Writes $OUT/result.tsv (the machine, then one row per check and per figure) and $OUT/log.txt (the output of the programs). The exit status is 1
+# if a check failed. Environment variables:
 #
-# SAPOR_CUDA: a plug-in that was built elsewhere (default: libsapor_cuda.so, built here by nvcc). That of the emulator
-# (build/cuda_emu/libsapor_cuda.so) runs all parts on small shapes: the times are those of a CPU and mean nothing.
-# DATA: a folder with models/all-MiniLM-L6-v2, models/vit-base-patch16-224 and movielens-1m/train.tsv (default ../shared/data; without weights the
-# models are drawn, without interactions those are). PEERS: an environment of Python with torch and onnxruntime-gpu (default build/peers).
-# OUT (bench/results/gpu), BUILD (build), SECONDS_EACH (0.3: a measurement), LIMIT (570: seconds of a part), JOBS (all processors).
+#   SAPOR_CUDA     a plug-in that was built elsewhere (default: libsapor_cuda.so, built here by nvcc). The emulator's plug-in
+#                  (build/cuda_emu/libsapor_cuda.so) runs all parts on small shapes: its times are those of a CPU and mean nothing
+#   DATA           a folder with models/all-MiniLM-L6-v2, models/vit-base-patch16-224 and movielens-1m/train.tsv (default ../shared/data).
+#                  Models whose weights are missing are drawn, and so are missing interactions
+#   PEERS          a Python environment with torch and onnxruntime-gpu (default build/peers)
+#   OUT            the folder of the results (default bench/results/gpu)
+#   BUILD          the folder of the build (default build)
+#   SECONDS_EACH   seconds per measurement (default 0.3)
+#   LIMIT          seconds per part (default 570)
+#   JOBS           jobs of make (default: the number of processors)
 set -u
 cd "$(dirname "$0")/.." || exit 2
 parts="build cases options memcheck racecheck encoders recommenders products kernels models ladder peers"
@@ -49,7 +55,7 @@ skip() { # NAME REASON
     echo "skipped: $1: $2" >>"$log"
     row check "$1" skipped "" "$2"
 }
-# NAME COMMAND...: ok where it ends with 0. Its output goes to the log; the note is the last line, and of a failure the last line about it.
+# NAME COMMAND...: ok if the command ends with 0. Its output goes to the log. The note is the last line, or after a failure the last line about it.
 check() {
     name=$1
     shift
@@ -66,11 +72,11 @@ check() {
     esac
     return "$status"
 }
-left() { # seconds of the part's limit, at least one
+left() { # the seconds that remain for the part, at least one
     rest=$((part_begun + limit - $(date +%s)))
     echo $((rest > 1 ? rest : 1))
 }
-# NAME ARGUMENTS: a row for each line of JSON that `sapor bench ARGUMENTS --json` prints
+# NAME ARGUMENTS: writes a row for each line of JSON that `sapor bench ARGUMENTS --json` prints
 figures() {
     name=$1
     shift
@@ -90,15 +96,15 @@ figures() {
         }' "$scratch/output" >>"$scratch/rows"
     return "$status"
 }
-tool() { # the path of a program of the toolkit, or nothing
+tool() { # prints the path of a program of the toolkit, or nothing
     command -v "$1" && return
     for folder in "${CUDA_HOME:-/usr/local/cuda}/bin" build/deps/cuda/bin; do
         [ -x "$folder/$1" ] && echo "$folder/$1" && return
     done
 }
-# Whether an option can be used: its library and the headers that the plug-in was built with
+# Succeeds if an option can be used: this depends on its library and on the headers that the plug-in was built with
 has_option() { "$sapor" bench gemm --shape 8x8x8 --seconds 0.01 --device "cuda:$1" >"$scratch/output" 2>&1; }
-# Whether there is no card or no plug-in at all; the reason is in $scratch/output. Any other failure is one of the checks.
+# Succeeds if there is no card or no plug-in; the reason is in $scratch/output. Any other error makes the checks fail.
 without_card() {
     "$sapor" bench gemm --shape 8x8x8 --seconds 0.01 --device cuda >"$scratch/output" 2>&1 && return 1
     grep -qE 'no GPU can be used|No such file|was not found' "$scratch/output"
@@ -109,7 +115,7 @@ why() { grep -m 1 '^sapor' "$scratch/output" || tail -n 1 "$scratch/output"; }
 part_build() {
     check programs make -s -j "$jobs" "$sapor" "$build/tests/cuda_test" "$build/tests/cuda_models_test" "$build/tests/draw_models"
     if [ "$SAPOR_CUDA" != "$PWD/libsapor_cuda.so" ]; then
-        skip plug-in "SAPOR_CUDA names one that is there: $SAPOR_CUDA"
+        skip plug-in "not built: SAPOR_CUDA names a plug-in: $SAPOR_CUDA"
     elif [ -z "$(tool nvcc)" ] && [ -z "${NVCC:-}" ]; then
         skip plug-in "no nvcc: \`make deps CUDA=1\` gets one, or SAPOR_CUDA names a plug-in that was built elsewhere"
     else
@@ -130,7 +136,7 @@ part_options() {
         fi
     done
 }
-# The small cases: a kernel takes a hundred times as long under these tools.
+# Only the small cases run: a kernel takes a hundred times as long under these tools.
 sanitized() { # TOOL
     sanitizer=$(tool compute-sanitizer)
     if $emulated; then
@@ -144,7 +150,7 @@ sanitized() { # TOOL
 part_memcheck() { sanitized memcheck; }
 part_racecheck() { sanitized racecheck; }
 
-# The largest difference of two .npy of float32, beside the largest number: at most 1e-4 of it
+# Compares two .npy files of float32: the largest difference must be at most 1e-4 of the largest number
 near() { # FILE FILE
     for file in "$1" "$2"; do
         bytes=$(od -An -tu2 -j8 -N2 "$file" | tr -d ' ')
@@ -168,7 +174,7 @@ agree() { # NAME MODEL INPUT
         row check "$1" "$([ $status -eq 0 ] && echo ok || echo failed)" "" "$2: $(cat "$scratch/output")"
     fi
 }
-inputs() { # texts.txt and pictures/ in $scratch, and drawn models; at most so many texts and images as are needed
+inputs() { # writes texts.txt, pictures/ and drawn models to $scratch; only the texts and images that are needed
     [ -d "$scratch/drawn" ] && return
     "$build/tests/draw_models" "$scratch/drawn" >>"$log" 2>&1 || row check "drawn models" failed "" "draw_models failed: log.txt"
     head -n "$($emulated && echo 3 || echo 100)" tests/golden/encoders/texts.txt >"$scratch/texts.txt"
@@ -204,7 +210,7 @@ part_encoders() {
         skip ViT "no weights: $data/models/vit-base-patch16-224 is missing"
     fi
 }
-# LATTICE and two others, on drawn interactions: losses and figures of an epoch by the CPU and by the card
+# Trains LATTICE and two others on drawn interactions, and compares the losses and figures per epoch of the CPU and the card
 part_recommenders() {
     "$sapor" bench data --out "$scratch/drawn-data" --interactions "$($emulated && echo 400 || echo 20000)" --features visual=64,textual=32 \
         --quiet >>"$log" 2>&1 || row check "drawn data" failed "" "sapor bench data failed: log.txt"
@@ -220,13 +226,13 @@ part_recommenders() {
         done
         took=$(($(date +%s) - begun))
         if $ok; then
-            # losses within 1e-3 of themselves; figures within 0.01, as a close pair of scores may change places
+            # Losses may differ by 1e-3 of their size, figures by 0.01: two nearly equal scores may change places.
             paste "$scratch/run-$model-cpu/history.tsv" "$scratch/run-$model-cuda/history.tsv" | awk -F '\t' '
                 NR == 1 { n = NF / 2; for (i = 1; i <= n; i++) name[i] = $i; next }
                 { for (i = 1; i <= n; i++) { if (name[i] ~ /second|time|epoch/ || $i == $(i + n)) continue
                     d = $i - $(i + n); d = d < 0 ? -d : d; size = $i < 0 ? -$i : $i
                     if (name[i] ~ /loss/) { if (d / size > loss) loss = d / size } else if (d > figure) figure = d } rows++ }
-                END { printf "%d epochs, losses within %.2g of themselves, figures within %.2g\n", rows, loss, figure
+                END { printf "%d epochs, relative difference of losses %.2g, difference of figures %.2g\n", rows, loss, figure
                       exit !(rows > 0 && loss <= 1e-3 && figure <= 0.01) }' >"$scratch/output"
             status=$?
             row check "$model" "$([ $status -eq 0 ] && echo ok || echo failed)" "$took" "$(cat "$scratch/output")"
@@ -279,7 +285,7 @@ part_ladder() {
     if ! grep -qs '^cuda-ladder' mk/*.mk; then
         skip ladder "bench/ladder has no steps for GPUs in this version"
     elif $emulated; then
-        skip ladder "a test checks its steps on the emulator; times are a card's"
+        skip ladder "a test checks its steps on the emulator, and times need a card"
     elif [ -z "$(tool nvcc)" ]; then
         skip ladder "no nvcc"
     else
@@ -326,7 +332,7 @@ machine() {
     row machine processor "" "" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) threads"
     merge machine
 }
-merge() { # PART: its rows take the place of older ones; the machine's come first
+merge() { # PART: replaces its older rows; the rows of the machine come first
     [ -f "$result" ] || printf '%s\n' "$header" >"$result"
     {
         printf '%s\n' "$header"

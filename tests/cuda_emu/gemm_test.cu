@@ -314,7 +314,7 @@ int main(void)
             test_tile(TILES[t], 133, 70, 21, way & 1, way & 2);
         test_tile(TILES[t], 67, 18, 389, false, false);
     }
-    test_tile(TILE_64, 700, 12, 9, false, false); /* more rows of tiles than blocks that run one below the other */
+    test_tile(TILE_64, 700, 12, 9, false, false); /* more than 8 rows of tiles: gemm.h, DOWN */
     static const Unit UNITS[] = {UNIT_TF32, UNIT_F16, UNIT_BF16};
     for (size_t u = 0; u < COUNT(UNITS); u++)
         test_unit(UNITS[u]);
