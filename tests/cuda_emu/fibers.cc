@@ -55,7 +55,7 @@ static void fiber_main(void)
 {
     emu.launch->kernel->run();
     if (emu.fiber->copy_count > 0)
-        emu_fault("the kernel ended before its cp_async were waited for");
+        emu_fault("the kernel ended without a wait for its cp_async");
     emu.fiber->state = FIBER_DONE;
     to_scheduler();
     abort(); /* a fiber that has ended is never continued */
@@ -342,7 +342,7 @@ static uint64_t warp_operation(WarpOp op, int kind, uint32_t mask)
     }
     if (emu.threads % EMU_WARP != 0) {
         emu.inside = true;
-        emu_fault("an operation of a warp in a block of %d threads, which is no multiple of 32", emu.threads);
+        emu_fault("an operation of a warp in a block of %d threads, which is not a multiple of 32", emu.threads);
     }
     f->op = op;
     f->kind = kind;
@@ -497,8 +497,8 @@ static void run_block(const Launch *l, uint32_t number)
         if (waits > 0)
             release_barrier();
         else
-            emu_fault("%s: thread %d of block (%u,%u,%u) waits for lanes of mask %08x that do not come", l->name,
-                      alone->number, block.x, block.y, block.z, alone->mask);
+            emu_fault("%s: thread %d of block (%u,%u,%u) waits for lanes of mask %08x that do not reach the operation",
+                      l->name, alone->number, block.x, block.y, block.z, alone->mask);
     }
 }
 

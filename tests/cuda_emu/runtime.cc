@@ -224,7 +224,7 @@ void emu_submit(cudaStream_t stream, const char *name, dim3 grid, dim3 block, si
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
     if (threads == 0 || threads > EMU_MOST_THREADS || block.z > 64 || grid.x == 0 || grid.x > 0x7fffffff ||
         grid.y == 0 || grid.y > 65535 || grid.z == 0 || grid.z > 65535 || dynamic > emu_shared_allowed(function)) {
-        emu_fault("%s: no card takes a grid of %u x %u x %u, a block of %u x %u x %u and %zu bytes of shared memory",
+        emu_fault("%s: no card accepts a grid of %u x %u x %u, a block of %u x %u x %u and %zu bytes of shared memory",
                   name, grid.x, grid.y, grid.z, block.x, block.y, block.z, dynamic);
         failed(cudaErrorInvalidConfiguration);
         delete kernel;
@@ -280,11 +280,11 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         return state();
     const bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
     if (kind != cudaMemcpyHostToDevice && kind != cudaMemcpyDeviceToHost && kind != cudaMemcpyDeviceToDevice) {
-        emu_fault("cudaMemcpyAsync: the direction is not said");
+        emu_fault("cudaMemcpyAsync: the direction is missing");
         return failed(cudaErrorInvalidValue);
     }
     if (emu_is_device(to, bytes) == down || emu_is_device(from, bytes) == up) {
-        emu_fault("cudaMemcpyAsync of %zu bytes: a side is not what the direction says, or is not in use", bytes);
+        emu_fault("cudaMemcpyAsync of %zu bytes: an address does not match the direction, or is not in use", bytes);
         return failed(cudaErrorInvalidValue);
     }
     emu.counts.uploads += up;

@@ -1,9 +1,8 @@
 /* kernels/cuda/image/image.h: what the image kernels share: sums over the windows of an image, and blocks whose warps
  * read 32 channels of a pixel.
  *
- * A convolution and its gradient to x are the same sum with other numbers: a result is the sum, over taps (t, u) and
- * channels, of a number of the source times a weight. Windows describes this sum; product.cu and direct.cu compute it.
- */
+ * A convolution and its gradient to x are the same kind of sum. A result is the sum, over taps (t, u) and channels, of
+ * a number of the source times a weight. Windows describes this sum; product.cu and direct.cu compute it. */
 #ifndef SAPOR_CUDA_IMAGE_H
 #define SAPOR_CUDA_IMAGE_H
 

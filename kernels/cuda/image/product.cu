@@ -50,8 +50,8 @@ static __device__ inline void load_weights(const Windows &w, int group, int n0, 
 }
 
 /* Multiplies one stage. A thread has TM rows, which are DOWN apart, and TN columns in groups of four neighbours. It
- * reads four neighbouring numbers of a row of A at once: in four steps it reads TM + TN float4 from shared memory and
- * makes 4 TM TN multiply-adds. */
+ * reads four neighbouring numbers of a row of A per access. So in four steps a thread reads TM + TN float4 from shared
+ * memory and makes 4 TM TN multiply-adds. */
 template <int TM, int TN, int ACROSS, int DOWN>
 static __device__ inline void multiply(const float *a, const float *b, float acc[TM][TN])
 {
