@@ -40,6 +40,8 @@ static __device__ inline void mark_searches(const Search *x, int64_t begin, int6
     __syncthreads();
 }
 
+/* Searches the lists for 32 queries per block and turn. Registers are limited so that two blocks fit into a
+ * multiprocessor. */
 template <class T> static __global__ void __launch_bounds__(RANK_THREADS, 2) search_kernel(Search x)
 {
     DYNAMIC_SHARED(RankShared<R>, s);

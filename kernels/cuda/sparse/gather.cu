@@ -70,7 +70,11 @@ static __device__ inline void add_rows(const float *x, int64_t D, const int32_t 
 
 /* ---- segment_sum ----------------------------------------------------------------------------- */
 
-/* One thread per four columns of segment s. The rows are added in the order of j, as kernels.h promises, so a long
+/* Computes, with r = to[s] (s if `to` is NULL) and the sum over the rows j of segment s (order[j] if given),
+ *
+ *   y[r, :] = scale (sum of x[j, :]) + beta y[r, :]
+ *
+ * One thread per four columns of segment s. The rows are added in the order of j, as kernels.h promises, so a long
  * segment is not divided among threads. */
 template <bool VECTOR>
 static __global__ void __launch_bounds__(BLOCK)

@@ -133,6 +133,7 @@ void cuda_edge_softmax(const Run *run, const Sparse *A, const float *x, float *y
     LAUNCH(run, edge_softmax_kernel, row_blocks(A), BLOCK, 0, *A, x, y);
 }
 
+/* Computes dx[e] = y[e] (dy[e] - sum of y dy over the row), the gradient of the softmax, in two passes over the row. */
 template <int THREADS>
 static __device__ inline void softmax_back_row(const Sparse &A, int64_t r, const float *y, const float *dy, float *dx)
 {
@@ -154,6 +155,7 @@ void cuda_edge_softmax_back(const Run *run, const Sparse *A, const float *y, con
     LAUNCH(run, edge_softmax_back_kernel, row_blocks(A), BLOCK, 0, *A, y, dy, dx);
 }
 
+/* Computes out[r], the sum of the values of row r. */
 template <int THREADS> static __device__ inline void sum_row(const Sparse &A, int64_t r, const float *val, float *out)
 {
     float sum = 0.0f;
