@@ -302,8 +302,9 @@ static void wrong(const char *what, const void *p, size_t bytes, bool writes, co
     emu_fault("%s: %s of %zu bytes %s, %s", what, writes ? "a write" : "a read", bytes, place, memory);
 }
 
-/* Reports whether the earlier use is ordered before this one, by a barrier, by an operation of the warp or because both
- * are of one thread, or whether both are atomic. */
+/* Reports whether two uses cannot race. This is so if they belong to different launches (for shared memory: to
+ * different blocks), if a barrier or an operation of their warp is between them, if one thread makes both, or if both
+ * are atomic. */
 static bool ordered(const Use *u, const Use *now, bool is_shared)
 {
     if (u->launch != now->launch || (is_shared && u->block != now->block))

@@ -185,8 +185,8 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 
 /* ---- excluded items -------------------------------------------------------------------------- */
 
-/* The excluded items of a row that no tile has passed yet: item[at .. end-1], ascending. `next` is the item at `at` +
- * the lane's number in its group. It is read before it is needed. */
+/* The excluded items of a row that are not before the next tile: item[at .. end-1], ascending. `next` is the item at
+ * `at` + the lane's number in its group. It is read before it is needed. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
@@ -333,13 +333,14 @@ static __device__ inline void load_features(const float *row, int d, const Rows 
     }
 }
 
-/* The features that a thread copies to shared memory per K_PART features: four of a row, if the thread has a row, and
- * four of each of two items */
+/* The numbers that a thread copies to shared memory per K_PART features: four features of a row, if the thread has a
+ * row, and four of each of two items */
 typedef struct Part {
     float a[4], b[2][4];
 } Part;
 
-/* Loads the thread's features d .. d + K_PART - 1. Four neighbouring threads read 64 bytes of a row of floats. */
+/* Loads the thread's share of features d .. d + K_PART - 1: four features of each of its rows. Four neighbouring
+ * threads read 64 bytes of a row of floats. */
 template <class T>
 static __device__ inline Part fetch_part(const Rows *rows, const T *row, const Rows *items, int64_t first, int64_t last,
                                          int d)
