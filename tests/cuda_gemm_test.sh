@@ -1,5 +1,5 @@
 #!/bin/bash
-# tests/cuda_gemm_test.sh: the CUDA matrix product on the emulator: tiles and types, and the steps of its ladder.
+# tests/cuda_gemm_test.sh: tests the CUDA matrix product on the emulator: all tiles and types, and the steps of the ladder.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 emulated=${BUILD:-build}/cuda_emu

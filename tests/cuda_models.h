@@ -1,4 +1,5 @@
-/* tests/cuda_models.h: what tests share that compare a GPU, or the emulator, with the CPU. After cmocka's header. */
+/* tests/cuda_models.h: what the tests share that compare a GPU, or the emulator, with the CPU. Include it after
+ * cmocka's header. */
 #ifndef SAPOR_TESTS_CUDA_MODELS_H
 #define SAPOR_TESTS_CUDA_MODELS_H
 
@@ -14,7 +15,7 @@ static inline void open_gpu(Device *d)
     emu_find(&d->plugin);
 }
 
-/* Skips the test on a card; the device is closed then. */
+/* Skips the test on a card, and closes the device. */
 static inline void emulator_only(Device *d, const char *why)
 {
     if (is_emulator())

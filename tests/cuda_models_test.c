@@ -1,6 +1,6 @@
-/* tests/cuda_models_test.c: the CUDA plug-in as programs use it, on the emulator (tests/cuda_emu) or the device of
- * SAPOR_CUDA: memory, steps as graphs, errors; recommenders and encoders agree with the CPU. SAPOR_TEST_ALL=1 runs
- * every recommender and encoder, else one of each kind. */
+/* tests/cuda_models_test.c: tests of the CUDA plug-in as programs use it, on the emulator (tests/cuda_emu) or on the
+ * device of SAPOR_CUDA: memory, steps as graphs, errors, and the agreement of recommenders and encoders with the CPU.
+ * SAPOR_TEST_ALL=1 runs every recommender and encoder; otherwise one of each kind is run. */
 #include <dlfcn.h>
 #include <libgen.h>
 #include <math.h>
@@ -32,7 +32,7 @@ static void copies_of_all_sizes(void **state)
         for (size_t b = 0; b < sizes[i]; b++)
             x[b] = (unsigned char)(b * 31 + i);
         d.k->upload(&run, p, x, sizes[i]);
-        d.k->copy(&run, p + 7, p, sizes[i]); /* the two sides overlap */
+        d.k->copy(&run, p + 7, p, sizes[i]); /* source and destination overlap */
         d.k->download(&run, y, p + 7, sizes[i]);
         assert_memory_equal(x, y, sizes[i]);
         d.k->copy(&run, p + 2, p + 7, sizes[i]);
@@ -45,12 +45,14 @@ static void copies_of_all_sizes(void **state)
     device_close(&d);
 }
 
-/* More than pinned memory takes at once, in a step and outside: none is written over before it was copied. */
+/* Uploads more than the pinned memory holds, in a step and outside. No upload may be overwritten before it was copied.
+ */
 static void uploads_wait_for_earlier_ones(void **state)
 {
     (void)state;
     enum { PIECES = 40 };
-    static const size_t bytes = (2 << 20) + 4096; /* a segment of pinned memory, of 4 MB, has one of them */
+    /* a segment of pinned memory has 4 MB, so it holds only one of them */
+    static const size_t bytes = (2 << 20) + 4096;
     Device d;
     Error e = {0};
     open_gpu(&d);
@@ -80,11 +82,13 @@ static void uploads_wait_for_earlier_ones(void **state)
     device_close(&d);
 }
 
-/* A block that one context frees while its work still uses it, and another one takes: their work does not meet. */
+/* One context frees a block while its work still uses it, and another context gets the block. The work of the two
+ * contexts must not overlap. */
 static void a_block_goes_to_another_context(void **state)
 {
     (void)state;
-    static const size_t bytes = 65 << 20; /* more than a piece of the arena: the same block for both */
+    /* larger than a piece of the arena, so that both contexts get the same block */
+    static const size_t bytes = 65 << 20;
     Device one, other;
     Error e = {0};
     float got = 0;
@@ -100,7 +104,7 @@ static void a_block_goes_to_another_context(void **state)
     assert_non_null(p);
     other.k->fill(&b, 1000, 2, p);
     other.k->download(&b, &got, p, 4);
-    one.k->download(&a, &got, last, 4); /* all of its work is done now */
+    one.k->download(&a, &got, last, 4); /* all work of this context is done now */
     assert_float_equal(got, 3, 0);
     other.k->download(&b, &got, p, 4);
     assert_float_equal(got, 2, 0);
@@ -111,7 +115,7 @@ static void a_block_goes_to_another_context(void **state)
     device_close(&other);
 }
 
-/* Blocks of many sizes at once: none overlaps another, and each keeps its numbers. */
+/* Allocates blocks of many sizes at the same time. No two may overlap, and each keeps its numbers. */
 static void blocks_do_not_overlap(void **state)
 {
     (void)state;
@@ -167,7 +171,7 @@ static void out_of_memory_is_an_error(void **state)
     assert_non_null(strstr(e.message, "large needs 209715200 bytes"));
     assert_non_null(strstr(e.message, "are available"));
     error_clear(&e);
-    assert_ok(store_f32(s, "another", 1, &(int64_t){1000}, NULL, &e) != NULL, e); /* the device goes on */
+    assert_ok(store_f32(s, "another", 1, &(int64_t){1000}, NULL, &e) != NULL, e); /* the device can still be used */
     emu_limit((size_t)-1);
     store_free(s);
     device_close(&d);
@@ -175,7 +179,7 @@ static void out_of_memory_is_an_error(void **state)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-/* y += x three times in each step, x uploaded anew: as one graph a step, and call by call. */
+/* Adds x to y three times in each step, after an upload of x: with one graph per step, and with single calls. */
 static void steps_are_graphs(void **state)
 {
     (void)state;
@@ -219,7 +223,7 @@ static void steps_are_graphs(void **state)
     }
 }
 
-/* A download inside a step: what was called before it is done first, the rest goes on. */
+/* A download inside a step: the calls before it are done first, and the step continues. */
 static void a_step_may_download(void **state)
 {
     (void)state;
@@ -245,12 +249,12 @@ static void a_step_may_download(void **state)
     device_close(&d);
 }
 
-/* What a context freed in a step may be in use by work that is not submitted yet: another one neither waits for it,
- * which would spoil the step, nor takes the memory. */
+/* A block that a context freed in a step may be in use by work that is not submitted yet. Another context must not wait
+ * for this work, which would break the capture of the step, and must not get the block. */
 static void a_step_keeps_what_it_freed(void **state)
 {
     (void)state;
-    size_t bytes = (size_t)150 << 20; /* no piece of the tests before is as large */
+    size_t bytes = (size_t)150 << 20; /* larger than any piece of the earlier tests */
     Device d, other;
     Error e = {0};
     open_gpu(&d);
@@ -259,7 +263,7 @@ static void a_step_keeps_what_it_freed(void **state)
     const Run run = device_run(&d), run_other = device_run(&other);
     float *x = d.k->alloc(&run, NULL, bytes), *y = d.k->alloc(&run, NULL, 16), got[4] = {0};
     assert_non_null(x);
-    emu_limit(1); /* nothing more from the device */
+    emu_limit(1); /* no more memory from the device */
     d.k->step_begin(&run);
     d.k->fill(&run, 4, 3.0f, x);
     d.k->copy(&run, y, x, 16);
@@ -291,7 +295,7 @@ static void errors_are_kept(void **state)
     emulator_only(&d, "a card that has met a fault is lost for the process");
     const Run run = device_run(&d);
     float *x = d.k->alloc(&run, NULL, 64), got[16] = {1, 1};
-    d.k->fill(&run, 1000, 1.0f, x); /* behind its end */
+    d.k->fill(&run, 1000, 1.0f, x); /* beyond its end */
     d.k->download(&run, got, x, sizeof got);
     assert_float_equal(got[0], 0, 0);
     assert_false(device_check(&d, &e));
@@ -300,13 +304,13 @@ static void errors_are_kept(void **state)
     error_clear(&e);
     Tape *t = tape_new(&d, false, &e);
     assert_non_null(t);
-    assert_false(tape_ok(t, &e)); /* a model learns of it */
+    assert_false(tape_ok(t, &e)); /* a model gets the error */
     tape_free(t);
     error_clear(&e);
     Store *s = store_new(&d, &e);
     assert_ok(s != NULL, e);
     assert_null(store_f32(s, "large", 1, &(int64_t){50 << 20}, NULL, &e));
-    assert_non_null(strstr(e.message, "out of bounds")); /* memory is not what is missing */
+    assert_non_null(strstr(e.message, "out of bounds")); /* memory is not reported as missing */
     error_clear(&e);
     store_free(s);
     d.k->free(&run, NULL, x, 64);
@@ -356,8 +360,9 @@ static void plugins_that_do_not_fit(void **state)
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-/* Training multiplies what two devices round differently, in some models (DGCF) a thousand times in three epochs: so
- * does another level of the CPU's own instructions, and a device may differ four times as much. */
+/* Training multiplies the rounding differences of two devices, in some models (DGCF) a thousand times in three epochs.
+ * Two instruction levels of the CPU differ in this way, too. A device may differ from the CPU four times as much as
+ * they do. */
 static void recommenders_agree_with_the_cpu(void **state)
 {
     (void)state;
@@ -379,7 +384,7 @@ static void recommenders_agree_with_the_cpu(void **state)
         const EmuCounts before = emu_count ? emu_count() : (EmuCounts){0};
         try_recommender(&gpu, kind, NULL, &data, &other, a);
         assert_ok(device_check(&gpu, &e), e);
-        if (emu_count) { /* the host waits for what it reads and for pinned memory; a step is a graph */
+        if (emu_count) { /* The host waits only for what it reads and for pinned memory. A step is one graph. */
             enum { TURNS = 4 };
             EmuCounts c = emu_count();
             assert_true(c.waits - before.waits <= c.downloads - before.downloads + TURNS);
@@ -429,7 +434,7 @@ static void encoders_agree_with_the_cpu(void **state)
 
 int main(void)
 {
-    unsetenv("SAPOR_TEST_DEVICE"); /* both devices are opened here */
+    unsetenv("SAPOR_TEST_DEVICE"); /* the tests open both devices */
     if (!emu_look())
         return 0;
     const struct CMUnitTest tests[] = {

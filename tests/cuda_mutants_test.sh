@@ -1,6 +1,6 @@
 #!/bin/bash
-# tests/cuda_mutants_test.sh: each seeded fault of the CUDA kernels (tests/cuda_emu/mutants) still applies, and there are enough.
-# Whether it is caught takes minutes: tests/cuda_emu/mutants.sh, in check-all.
+# tests/cuda_mutants_test.sh: checks that each seeded fault of the CUDA kernels (tests/cuda_emu/mutants) still applies, and that there are enough.
+# tests/cuda_emu/mutants.sh checks that the tests find the faults. It takes minutes and is in check-all.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 if ! command -v patch >/dev/null; then

@@ -1,11 +1,11 @@
-/* tests/cuda_overlap_test.c: copies that do not wait for a GPU (or the emulator), and extraction, whose host goes on
- * while the device computes. */
+/* tests/cuda_overlap_test.c: tests of copies that do not wait for a GPU (or the emulator), and of extraction, in which
+ * the host works while the device computes. */
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/cuda_models.h"
 
-/* A download that is called later has the numbers of its time, in any order of arrivals; one that is larger than the
- * pinned memory, or finds no room there, too. */
+/* download_later must copy the numbers of the time of its call, in whatever order the copies are awaited. This also
+ * holds for a copy that is larger than the pinned memory, or that finds no room there. */
 static void later_downloads(void **state)
 {
     (void)state;
@@ -25,11 +25,11 @@ static void later_downloads(void **state)
     d.k->arrive(&run, got + 3 * N);
     for (int i = 0; i < 4; i++)
         assert_true(got[i * N] == (float)i && got[(i + 1) * N - 1] == (float)i);
-    d.k->arrive(&run, got); /* has arrived */
+    d.k->arrive(&run, got); /* has arrived already */
     d.k->arrive(&run, NULL);
     if (emu_count)
         assert_int_equal(emu_count().waits, before.waits + 2);
-    for (int i = 0; i < COPIES; i++) { /* more than there is room for */
+    for (int i = 0; i < COPIES; i++) { /* more than the pinned memory holds */
         d.k->fill(&run, N, (float)i, x);
         d.k->download_later(&run, got + i * N, x, (size_t)(i % 7 ? N : 100) * sizeof *x);
     }
@@ -50,7 +50,7 @@ static void later_downloads(void **state)
     device_close(&d);
 }
 
-/* Uploads of more than the ring of pinned memory has at first, while the device is behind: none waits. */
+/* Uploads more than the ring of pinned memory holds at first, while the device has not begun. No upload may wait. */
 static void uploads_do_not_wait(void **state)
 {
     (void)state;
@@ -67,7 +67,7 @@ static void uploads_do_not_wait(void **state)
     d.k->upload(&run, p, x, bytes);
     if (emu_count)
         assert_int_equal(emu_count().waits, before.waits);
-    for (int round = 0; round < 4; round++) { /* it is bounded: 128 MiB */
+    for (int round = 0; round < 4; round++) { /* the ring is bounded: 128 MiB */
         d.k->upload(&run, p, x, bytes);
         d.k->download(&run, y, p, bytes);
         assert_memory_equal(x, y, bytes);
@@ -79,7 +79,7 @@ static void uploads_do_not_wait(void **state)
     device_close(&d);
 }
 
-typedef struct Seen { /* in call-backs of progress */
+typedef struct Seen { /* recorded by the progress callback */
     size_t done[64], count, cancel_at;
     EmuCounts first; /* when the first inputs are done */
 } Seen;
@@ -106,7 +106,7 @@ typedef struct Encoding {
 enum { PICTURES = 40, KEPT = 12, SENTENCES = 256 };
 typedef enum What { A_TEXT, AN_IMAGE, A_KEPT_IMAGE } What;
 
-/* Texts, or images with a damaged one among them, in the preset's size or in their own. */
+/* Encodes texts, or images of which one is damaged: in the size of the preset, or in their own sizes (keep_size). */
 static void encode_many(const Device *d, What what, size_t cancel_at, Encoding *to, Arena *a)
 {
     static const char *const MODELS[] = {"bert", "vit", "resnet_basic"};
@@ -142,8 +142,9 @@ static void encode_many(const Device *d, What what, size_t cancel_at, Encoding *
     encoder_close(o.en);
 }
 
-/* While the device computes some batches, the host goes on: it waits less often than there are batches, and the device
- * has the next batch when the rows of the first one are there. Rows, errors and call-backs are those of the CPU. */
+/* Checks that the host works while the device computes. It must wait less often than there are batches, and the device
+ * must have the next batch when the rows of the first batch arrive. Rows, errors and callbacks must be those of the
+ * CPU. */
 static void extraction_overlaps(void **state)
 {
     static const char *const NAMES[] = {"texts", "images", "images of their own sizes"};
@@ -172,7 +173,7 @@ static void extraction_overlaps(void **state)
                      begun = y->seen.first.downloads - y->before.downloads;
             print_message("  %-40s %llu batches, %llu waits, %llu begun before the first is kept\n", NAMES[what],
                           (unsigned long long)batches, (unsigned long long)waits, (unsigned long long)begun);
-            if (what == AN_IMAGE) /* small ones: a group is a batch */
+            if (what == AN_IMAGE) /* a group of these small images is one batch */
                 assert_true(batches == 2 && waits == 2);
             else
                 assert_true(batches > 4 && waits < batches && begun > 1);
@@ -185,7 +186,7 @@ static void extraction_overlaps(void **state)
 
 int main(void)
 {
-    unsetenv("SAPOR_TEST_DEVICE"); /* both devices are opened here */
+    unsetenv("SAPOR_TEST_DEVICE"); /* the tests open both devices */
     if (!emu_look())
         return 0;
     const struct CMUnitTest tests[] = {

@@ -1,11 +1,11 @@
-/* tests/cuda_test.c: every kernel's cases on the CUDA table: on the emulator (tests/cuda_emu), or with SAPOR_CUDA set
- * on the device of that plug-in. On the emulator only the small cases run, at least one of each kernel, unless
- * SAPOR_TEST_ALL=1; on a card all, unless SAPOR_TEST_SMALL=1. With names of kernels, `cuda_test spmm`, only theirs, and
- * all of them unless SAPOR_TEST_ALL=0.
+/* tests/cuda_test.c: runs the cases of every kernel on the CUDA table: on the emulator (tests/cuda_emu), or on the
+ * device of the plug-in SAPOR_CUDA. On the emulator only the small cases run, at least one per kernel, unless
+ * SAPOR_TEST_ALL=1. On a card all cases run, unless SAPOR_TEST_SMALL=1. With names of kernels (`cuda_test spmm`) only
+ * their cases run: all of them, unless SAPOR_TEST_ALL=0.
  *
- * SAPOR_CUDA_OPTIONS=cublas (also cudnn, tf32, several with commas): the table with these options. Only the kernels
- * that they replace are checked. A library may add in another order where operands are aligned otherwise, so the bits
- * are compared with those of the same call alone. */
+ * SAPOR_CUDA_OPTIONS=cublas (also cudnn, tf32, or several with commas) opens the table with these options. Only the
+ * kernels that the options replace are checked. A library may add in another order if the alignment of the operands
+ * changes, so bits are compared only with those of the same call. */
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"
 
@@ -13,7 +13,7 @@
 
 static OpenPlugin opened;
 static bool all_cases, small_cases;
-static const char *options; /* or "" */
+static const char *options; /* "": none */
 
 static bool open_device(Error *e)
 {
@@ -23,7 +23,7 @@ static bool open_device(Error *e)
     return true;
 }
 
-/* What a case costs the emulator, about: its numbers. */
+/* Returns the approximate cost of a case on the emulator: the number of its operations and memory accesses. */
 static double cost(const Family *f, const Case *c)
 {
     Job j;
@@ -35,14 +35,14 @@ static double cost(const Family *f, const Case *c)
     return numbers;
 }
 
-/* After a test: fails with the emulator's first fault, the table's error, or `why` where it is not ok. */
+/* Is called after each test. Fails with the emulator's first fault, with the table's error, or with `why` if !ok. */
 static void finish(const char *name, bool ok, const char *why)
 {
     if (emu_fault && emu_fault_count()) {
         char fault[1024];
         snprintf(fault, sizeof fault, "%s", emu_fault());
         emu_forget();
-        plugin_close(&opened); /* a context that failed stays failed */
+        plugin_close(&opened); /* a context that failed cannot be used again */
         Error e = {0};
         assert_true(open_device(&e));
         fail_msg("%s: %s", name, fault);
@@ -54,13 +54,13 @@ static void finish(const char *name, bool ok, const char *why)
         fail_msg("%s: %s", name, why);
 }
 
-/* Of the fraction of the operands of products of float32 */
+/* Returns the number of fraction bits of the operands in products of float32. */
 static int fraction_bits(void)
 {
     return strstr(options, "tf32") ? 10 : 23;
 }
 
-/* Whether the options replace the kernel */
+/* Reports whether the options replace the kernel. True for every kernel if there are no options. */
 static bool is_replaced(const Family *f)
 {
     return !*options || strcmp(f->kernel, "gemm") == 0 ||

@@ -1,5 +1,5 @@
-/* tests/cuda_testing.h: finds the plug-in that tests of CUDA use: the one of SAPOR_CUDA, else the emulator's of this
- * build, and the emulator's own functions in it. */
+/* tests/cuda_testing.h: finds the plug-in for the tests of CUDA (SAPOR_CUDA, otherwise the emulator of this build) and
+ * the emulator's own functions in it. */
 #ifndef SAPOR_CUDA_TESTING_H
 #define SAPOR_CUDA_TESTING_H
 
@@ -21,13 +21,13 @@ static void (*emu_forget)(void);
 static EmuCounts (*emu_count)(void);
 static void (*emu_limit)(size_t bytes);
 
-static inline bool is_emulator(void) /* the plug-in that emu_find was given */
+static inline bool is_emulator(void) /* the plug-in that emu_find was called with */
 {
     return emu_fault_count != NULL;
 }
 
-/* build/tests/NAME has its emulator in build/cuda_emu. False: there is none, which is said as a test that was
- * skipped. */
+/* Sets SAPOR_CUDA to the emulator of this build if it is not set: build/tests/NAME has its emulator in build/cuda_emu.
+ * If there is none, prints a skipped test and returns false. */
 static inline bool emu_look(void)
 {
     if (getenv("SAPOR_CUDA"))

@@ -1,28 +1,30 @@
-/* tests/cuda_emu/cuda_runtime.h: the emulator's face to the sources of kernels/cuda: the part of CUDA's run-time
- * library and of its built-in variables and functions that they use. It takes the place of the toolkit's header of this
- * name, so that g++ alone compiles the .cu files.
+/* tests/cuda_emu/cuda_runtime.h: the emulator's interface to the sources of kernels/cuda: the part of CUDA's run-time
+ * library and of its built-in variables and functions that these sources use. It replaces the header of the same name
+ * of the toolkit, so that g++ alone compiles the .cu files.
  *
  * How it works. A launch runs the blocks of the grid one after the other. The threads of a block are fibers of one
- * thread of the host (fibers.cc): each runs until it waits for others, at a barrier or in a warp's operation. The .cu
- * files are compiled with -fsanitize=thread, so that the compiler calls __tsan_read4(address) and the like before every
- * access to memory; these calls go to functions of the emulator (memory.cc), not to the sanitizer's library. They know
- * for each byte whether it may be used, whether something was written to it, and who used it last.
+ * thread of the host (fibers.cc): each fiber runs until it waits for others, at a barrier or in an operation of its
+ * warp. The .cu files are compiled with -fsanitize=thread, so that the compiler inserts calls of __tsan_read4(address)
+ * and similar functions before every access to memory. The emulator defines these functions (memory.cc); the
+ * sanitizer's library is not used. For each byte they record whether it may be used, whether it was written, and which
+ * thread used it last.
  *
- * What ends a launch with a fault (emu_first_fault says where, with file and line):
- *   - an access outside of device memory, of an array in shared memory, or of what an arena has in use;
- *   - an access whose address is not a multiple of its size;
- *   - a read of memory that nothing was written to;
- *   - a race: two threads of a launch use a byte, one of them writes, and neither a barrier (of a block) nor __syncwarp
- *     (of a warp) lies between;
- *   - threads of a block that wait at different barriers, or at one while others have ended;
- *   - an operation of a warp that lanes of its mask do not reach;
- *   - a configuration that no card takes.
+ * What ends a launch with a fault (emu_first_fault gives the reason, with file and line):
+ * - an access outside device memory, outside an array in shared memory, or outside the blocks of an arena that are in
+ *   use;
+ * - an access whose address is not a multiple of its size;
+ * - a read of memory that was never written;
+ * - a race: two threads of a launch use the same byte, one of them writes, and no barrier (of their block) and no
+ *   __syncwarp (of their warp) is between the two uses;
+ * - threads of a block that wait at different barriers, or at a barrier while other threads have ended;
+ * - an operation of a warp that some lanes of its mask do not reach;
+ * - a configuration that no card accepts.
  *
- * Streams are queues: what is put in one is done when something waits for it, so that a missing wait shows. Other
- * orders of blocks and threads: emu_order.
+ * Streams are queues. Work in a stream is done only when something waits for it, so that a missing wait is found.
+ * emu_order chooses other orders of blocks and threads.
  *
- * What is left out: wgmma, the tensor memory accelerator, thread block clusters, textures, printf, recursion of
- * launches. Time and occupancy are not modelled. */
+ * What is left out: wgmma, the tensor memory accelerator, thread block clusters, textures, printf, and launches by
+ * kernels. Time and occupancy are not modelled. */
 #ifndef SAPOR_EMU_CUDA_RUNTIME_H
 #define SAPOR_EMU_CUDA_RUNTIME_H
 
@@ -81,7 +83,7 @@ typedef struct EmuThread {
     uint3 thread, block;
     dim3 threads, blocks;
 } EmuThread;
-/* A fiber keeps its thread for its whole life, so the compiler may keep the result. */
+/* A fiber stays on one thread of the host until it ends, so the compiler may keep the result. */
 extern "C" const EmuThread *emu_thread(void) __attribute__((const));
 #define threadIdx (emu_thread()->thread)
 #define blockIdx  (emu_thread()->block)
@@ -92,7 +94,7 @@ enum { warpSize = 32 };
 /* ---- shared memory, barriers, warps ---------------------------------------------------------- */
 
 extern "C" {
-/* The block's array of a SHARED; of the dynamic part of the launch. */
+/* Returns the block's array of a SHARED, or the dynamic shared memory of the launch. */
 void *emu_shared(const void *site, const char *name, size_t bytes);
 void *emu_dynamic_shared(void);
 void emu_barrier(const char *file, int line);
@@ -150,7 +152,7 @@ static inline int __all_sync(uint32_t mask, int predicate)
     return emu_ballot(mask, predicate) == mask;
 }
 
-/* Atomics on whole numbers. The tables of kernels use none on floats: the order would not be fixed. */
+/* Atomics on integers. No kernel of the table has an atomic on floats: the order of a sum would not be fixed. */
 enum { EMU_ADD, EMU_MIN, EMU_MAX, EMU_AND, EMU_OR, EMU_EXCHANGE, EMU_CAS, EMU_MIN_SIGNED, EMU_MAX_SIGNED };
 #define EMU_ATOMIC(name, op, type)                                                                                     \
     static inline type name(type *p, type value)                                                                       \
@@ -375,17 +377,18 @@ cudaError_t emu_malloc(void **p, size_t bytes);
 cudaError_t emu_host_alloc(void **p, size_t bytes);
 
 #pragma GCC visibility push(default)
-/* For tests: faults since emu_forget_faults, and the first in words, "" where there is none. */
+/* For tests: the number of faults since emu_forget_faults, and the text of the first one: "" if there is none. */
 int emu_faults(void);
 const char *emu_first_fault(void);
 void emu_forget_faults(void);
-/* Of the launches to come: 0 each has another order of blocks and threads; 1 the first first; 2 the last first. */
+/* Chooses the order of blocks and threads in the launches that follow. 0: each launch has another order; 1: ascending;
+ * 2: descending. */
 void emu_order(uint64_t order);
 typedef struct EmuCounts { /* since emu_forget_faults */
     uint64_t launches, uploads, downloads, waits, graphs;
 } EmuCounts;
 EmuCounts emu_counts(void);
-/* cudaMalloc fails from now on where more than this would be in use. */
+/* From now on cudaMalloc fails if more than this would be in use. */
 void emu_memory_limit(size_t bytes);
 #pragma GCC visibility pop
 }
@@ -404,7 +407,7 @@ template <class T> static inline cudaError_t cudaHostAlloc(T **p, size_t bytes, 
 
 /* ---- launches -------------------------------------------------------------------------------- */
 
-/* A kernel with its arguments, copied and converted to the types of its parameters. */
+/* A kernel with its arguments. They are copied and converted to the types of the kernel's parameters. */
 struct EmuKernel {
     virtual void run() = 0;
     virtual ~EmuKernel()

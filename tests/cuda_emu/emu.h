@@ -23,9 +23,9 @@ enum { EMU_COPIES = 256 };
 
 typedef struct Fiber {
     EmuThread at;
-    int number; /* in the block */
+    int number; /* number in the block */
     FiberState state;
-    const char *file; /* of the barrier it waits at */
+    const char *file; /* file and line of the barrier at which it waits */
     int line;
     WarpOp op;
     int kind;
@@ -34,7 +34,7 @@ typedef struct Fiber {
     int which, width;
     const void *a, *b;
     void *c;
-    CopyAsync copies[EMU_COPIES]; /* that were not waited for */
+    CopyAsync copies[EMU_COPIES]; /* copies that the thread has not waited for */
     int copy_count, group;
     void *stack_pointer;
     unsigned char *stack;
@@ -46,17 +46,17 @@ typedef struct Launch {
     size_t dynamic;
     EmuKernel *kernel;
     size_t kernel_bytes;
-    uint32_t number; /* of launches, from 1 */
+    uint32_t number; /* counts the launches, from 1 */
 } Launch;
 
 typedef struct Emu {
-    bool inside; /* a kernel runs */
+    bool inside; /* true while a kernel runs */
     const Launch *launch;
-    uint32_t block; /* its number in the grid, from 1 */
+    uint32_t block; /* number of the block in the grid, from 1 */
     int threads;
-    uint32_t barriers;                           /* of the block, so far */
-    uint32_t syncs[EMU_MOST_THREADS / EMU_WARP]; /* of each warp */
-    Fiber *fiber;                                /* that runs */
+    uint32_t barriers;                           /* barriers of the block so far */
+    uint32_t syncs[EMU_MOST_THREADS / EMU_WARP]; /* operations of each warp that order memory */
+    Fiber *fiber;                                /* the fiber that runs */
     uint64_t order;
     int faults;
     char first[1024];
@@ -66,26 +66,28 @@ typedef struct Emu {
 extern Emu emu;
 
 void emu_run(const Launch *l);
-bool emu_is_fiber(const void *p); /* a built-in variable of a thread */
-/* Keeps the words; inside a kernel it ends the launch and does not return. */
+bool emu_is_fiber(const void *p); /* true if p is a built-in variable of a thread */
+/* Keeps the text. Inside a kernel it ends the launch and does not return. */
 void emu_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- memory (memory.cc) ---------------------------------------------------------------------- */
 
 void emu_block_begins(const Launch *l);
-/* What the hooks of the compiler do, for accesses of the emulator's own on behalf of the fiber that runs. */
+/* Checks and records an access that the emulator itself makes for the running fiber, as the compiler's calls do for
+ * other accesses. */
 void emu_access(const void *p, size_t bytes, bool writes, bool atomic, const void *caller);
-/* A copy to them begins, which is a write; they may not be read until it is done. */
+/* Records that a copy to these bytes begins, which is a write. The bytes may not be read until the copy is done. */
 void emu_write_begins(const void *p, size_t bytes, const void *caller);
-/* Whether all bytes are of one cudaMalloc; and in use now, which an arena says. */
+/* emu_is_device reports whether all bytes belong to one cudaMalloc. emu_in_use reports whether they are also in use
+ * now, as an arena has declared (emu_show, emu_hide). */
 bool emu_is_device(const void *p, size_t bytes);
 bool emu_in_use(const void *p, size_t bytes);
 void emu_show(void *p, size_t bytes);
 void emu_hide(void *p, size_t bytes);
-void emu_written(const void *p, size_t bytes); /* by the host */
+void emu_written(const void *p, size_t bytes); /* Records that the host wrote these bytes. */
 
 /* ---- the run-time library (runtime.cc) ------------------------------------------------------- */
 
-cudaError_t emu_failed(cudaError_t code); /* which cudaGetLastError then finds */
+cudaError_t emu_failed(cudaError_t code); /* cudaGetLastError then returns the code */
 
 #endif

@@ -1,4 +1,4 @@
-/* tests/cuda_emu/fibers.cc: runs a launch: the threads of a block as fibers, barriers, operations of a warp. */
+/* tests/cuda_emu/fibers.cc: runs a launch: the threads of a block as fibers, barriers, and operations of a warp. */
 #include "tests/cuda_emu/emu.h"
 
 #include <float.h>
@@ -16,7 +16,8 @@ static void *main_stack; /* the stack pointer of the host's thread while a fiber
 /* ---- switching ------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
-/* Keeps the registers that a call must keep, and the stack pointer; continues where `to` was left. */
+/* Saves the registers that a call must preserve and the stack pointer in `*from`. Continues the fiber `to` where it
+ * stopped. */
 extern "C" void emu_switch(void **from, void *to);
 asm(".text\n"
     ".type emu_switch, @function\n"
@@ -54,17 +55,17 @@ static void fiber_main(void)
 {
     emu.launch->kernel->run();
     if (emu.fiber->copy_count > 0)
-        emu_fault("the kernel ended before its cp_async were waited for");
+        emu_fault("the kernel ended without a wait for its cp_async");
     emu.fiber->state = FIBER_DONE;
     to_scheduler();
-    abort(); /* a fiber that is done is not continued */
+    abort(); /* a fiber that has ended is never continued */
 }
 
 static void fiber_begin(Fiber *f)
 {
     uint64_t *top = (uint64_t *)(f->stack + EMU_STACK);
 #if defined(__x86_64__)
-    *--top = 0; /* as if it had been called: the stack is 16 bytes and 8 from a multiple */
+    *--top = 0; /* the stack is as after a call: 8 bytes below a multiple of 16 */
     *--top = (uint64_t)fiber_main;
     top -= 6;
     memset(top, 0, 6 * sizeof *top);
@@ -162,7 +163,8 @@ void emu_thread_fence(void)
 {
 }
 
-/* All threads wait at one barrier: they go on. Else the barrier is divergent. */
+/* Called if no thread of the block can run. If all threads wait at the same barrier, they go on. Otherwise the barrier
+ * is divergent: a fault. */
 static void release_barrier(void)
 {
     const Fiber *waits = NULL, *other = NULL;
@@ -197,7 +199,7 @@ static float bf16_value(uint32_t bits)
     return bits_f32(bits << 16);
 }
 
-/* Element [row, k] of A and [k, col] of B as they lie in the lanes' fragments (kernels/cuda/ptx.h). */
+/* Returns element [row, k] of A, or [k, col] of B, from the fragments of the lanes (kernels/cuda/ptx.h). */
 static double mma_element(EmuMma kind, const Fiber *warp, bool of_b, int line, int k)
 {
     const int per = kind == EMU_MMA_S8 ? 4 : kind == EMU_MMA_TF32 ? 1 : 2, half = 4 * per;
@@ -212,10 +214,11 @@ static double mma_element(EmuMma kind, const Fiber *warp, bool of_b, int line, i
     }
 }
 
-/* c + the products as a card adds them: exact products, aligned to the largest exponent of all and cut off behind EXTRA
- * bits more than a float has; their sum is cut off to a float. Nothing is rounded to the nearest, so long sums of one
- * sign end up too small. 8 products at a time, 4 of tf32, and one extra bit are about what an A100 does (Fasi, Higham,
- * Mikaitis & Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"); other cards keep more bits. */
+/* Returns c + the sum of n products, added as a card adds them. The exact products are aligned to the largest exponent
+ * of all terms and truncated to EXTRA bits more than a float has. Their sum is truncated to a float. Nothing is rounded
+ * to the nearest, so long sums of terms with equal signs are too small. 8 products at a time (4 of tf32) and one extra
+ * bit are about what an A100 does (Fasi, Higham, Mikaitis & Pranesh 2021, "Numerical behavior of NVIDIA tensor cores");
+ * other cards keep more bits. */
 static float mma_sum(float c, const double *product, int n)
 {
     enum { EXTRA = 1 };
@@ -263,7 +266,7 @@ static void mma(EmuMma kind, Fiber *warp)
 static void ldmatrix(Fiber *warp, bool transposed)
 {
     for (int l = 0; l < EMU_WARP; l++) {
-        emu.fiber = &warp[l]; /* who gave the address reads */
+        emu.fiber = &warp[l]; /* the lane that gave the address makes the read */
         if ((uintptr_t)warp[l].a % 16 != 0)
             emu_fault("ldmatrix: a row is not aligned to 16 bytes");
         emu_access(warp[l].a, 16, false, false, __builtin_return_address(0));
@@ -302,7 +305,7 @@ static void shuffle(Fiber *warp, uint32_t mask)
     }
 }
 
-/* Called by the last lane of the mask. */
+/* Computes an operation of a warp. Called by the last lane of the mask. */
 static void complete(Fiber *warp, Fiber *last)
 {
     const uint32_t mask = last->mask;
@@ -319,7 +322,8 @@ static void complete(Fiber *warp, Fiber *last)
     } else if (last->op == OP_LDMATRIX) {
         ldmatrix(warp, last->kind != 0);
     } else if (mask == 0xffffffffu) {
-        emu.syncs[last->number / EMU_WARP]++; /* of all lanes: what was before is seen behind it */
+        /* all lanes took part: accesses before the operation are ordered before accesses after it */
+        emu.syncs[last->number / EMU_WARP]++;
     }
     emu.fiber = last;
     for (int l = 0; l < EMU_WARP; l++)
@@ -338,7 +342,7 @@ static uint64_t warp_operation(WarpOp op, int kind, uint32_t mask)
     }
     if (emu.threads % EMU_WARP != 0) {
         emu.inside = true;
-        emu_fault("an operation of a warp in a block of %d threads, which is no multiple of 32", emu.threads);
+        emu_fault("an operation of a warp in a block of %d threads, which is not a multiple of 32", emu.threads);
     }
     f->op = op;
     f->kind = kind;
@@ -390,10 +394,11 @@ void emu_ldmatrix(uint32_t *r, const void *row, bool transposed)
     warp_operation(OP_LDMATRIX, transposed, 0xffffffffu);
 }
 
-/* ---- copies without waiting ------------------------------------------------------------------ */
+/* asynchronous copies */
 
-/* The copy is done when it is waited for. A card may do it at any time before: a read in between is one of what was not
- * written, and what others read before it begins must be behind a barrier. */
+/* The emulator makes the copy when it is waited for. A card may make it at any earlier time. So a read before the wait
+ * is a read of unwritten memory, and if others read the destination before, there must be a barrier before the copy
+ * begins. */
 void emu_cp_async(void *shared, const void *global, int bytes, int valid)
 {
     Fiber *f = emu.fiber;
@@ -446,7 +451,8 @@ static void make_fibers(void)
         fibers[i].stack = stacks + (size_t)i * EMU_STACK;
 }
 
-/* i-th of n in the order of this launch: the first first, the last first, or from another place on. */
+/* Returns the i-th of n numbers in the order of this launch: ascending, descending, or ascending from another number
+ * on, with a wrap-around. */
 static uint32_t in_order(uint32_t i, uint32_t n)
 {
     const uint64_t drawn = emu.order ? emu.order - 1 : emu.launch->number * 2654435761u >> 5;
@@ -491,8 +497,8 @@ static void run_block(const Launch *l, uint32_t number)
         if (waits > 0)
             release_barrier();
         else
-            emu_fault("%s: thread %d of block (%u,%u,%u) waits for lanes of mask %08x that do not come", l->name,
-                      alone->number, block.x, block.y, block.z, alone->mask);
+            emu_fault("%s: thread %d of block (%u,%u,%u) waits for lanes of mask %08x that do not reach the operation",
+                      l->name, alone->number, block.x, block.y, block.z, alone->mask);
     }
 }
 

@@ -1,14 +1,14 @@
-/* tests/cuda_emu/gemm_test.cu: what the case table cannot reach of the CUDA matrix product, on the emulator: every tile
- * gives the bits of every other (the table picks one by the shape), operands of 16 bits, tf32. Speaks TAP. */
+/* tests/cuda_emu/gemm_test.cu: tests of the CUDA matrix product on the emulator that the case table cannot make: all
+ * tiles give the same bits (the table chooses the tile by the shape), 16-bit operands, tf32. Writes TAP. */
 #include "kernels/cuda/gemm/gemm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 static cudaStream_t stream;
-static int number = 1, bad; /* the first is the script's */
+static int number = 1, bad; /* test 1 is printed by the script */
 
-/* LAUNCH asks these of a context; here there is a stream alone. */
+/* LAUNCH calls these functions of a context. This test has only a stream. */
 cudaStream_t cuda_stream(const Run *)
 {
     return stream;
@@ -40,7 +40,7 @@ static float draw(void) /* in [-1, 1) */
     return (float)(int32_t)(state >> 32) * 0x1p-31f;
 }
 
-/* A matrix in device memory, `skip` numbers behind a multiple of 64 bytes, and its exact numbers */
+/* A matrix in device memory, and its exact numbers. It begins `skip` numbers after an aligned address. */
 typedef struct Matrix {
     int64_t rows, cols, row, col;
     DType type;
@@ -77,7 +77,7 @@ static void matrix_free(Matrix *m)
     cudaFree(m->memory);
     free(m->numbers);
 }
-/* Its numbers as they are now, [rows, cols] */
+/* Returns the matrix as it is now in device memory, [rows, cols]. The caller frees it. */
 static float *fetch(const Matrix *m)
 {
     size_t bytes = matrix_bytes(m);
@@ -91,7 +91,7 @@ static float *fetch(const Matrix *m)
     return numbers;
 }
 
-static Side side(const Matrix *m, bool across, bool wide) /* across: K goes down its rows, as in B */
+static Side side(const Matrix *m, bool across, bool wide) /* across: K is the number of rows, as in B */
 {
     Side s = {m->p,
               across ? m->col : m->row,
@@ -102,7 +102,7 @@ static Side side(const Matrix *m, bool across, bool wide) /* across: K goes down
     return s;
 }
 
-/* ---- float32: the bits of one chain a part --------------------------------------------------- */
+/* float32: the bits of one chain per part of K */
 
 static float chain(const Matrix *a, const Matrix *b, int64_t m, int64_t n)
 {
@@ -117,7 +117,7 @@ static float chain(const Matrix *a, const Matrix *b, int64_t m, int64_t n)
     return sum;
 }
 
-/* odd: nothing is aligned to 16 bytes. columns: A and B lie by columns. */
+/* Checks the bits of one tile. `odd`: nothing is aligned to 16 bytes. `columns`: A and B are in column-major order. */
 static void test_tile(Tile tile, int64_t M, int64_t N, int64_t K, bool columns, bool odd)
 {
     int64_t more = odd ? 1 : 4 - M % 4, wide = odd ? 1 : 4 - N % 4;
@@ -151,7 +151,7 @@ static DType type_of(Unit unit)
 {
     return unit == UNIT_F16 ? F16 : unit == UNIT_BF16 ? BF16 : F32;
 }
-static double tf32(double x) /* to the nearest number with 10 bits of fraction, ties away from zero */
+static double tf32(double x) /* Rounds to the nearest number with 10 bits of fraction, ties away from zero. */
 {
     int exponent;
     frexp(x, &exponent);
@@ -163,7 +163,7 @@ static bool near(double got, double expected, double tolerance)
     return fabs(got - expected) <= tolerance * (1 + fabs(expected));
 }
 
-/* All tiles: right, and the same bits */
+/* Checks that all tiles of a unit are right and give the same bits. */
 static void test_unit(Unit unit)
 {
     enum { M = 133, N = 70, K = 56 };
@@ -206,7 +206,7 @@ typedef struct Entry {
     double tolerance;
 } Entry;
 
-/* What the product makes of A's numbers */
+/* Changes the numbers of A to those that the product uses. */
 static void narrow_rows(const Entry *e, Matrix *a)
 {
     int64_t K = a->cols;
@@ -253,7 +253,7 @@ static void test_entry(const Entry *e)
     run.work = work;
     (e->tf32 ? cuda_gemm_tf32 : cuda_gemm)(&run, &g);
     narrow_rows(e, &a);
-    if (packed) { /* B as packing has left it */
+    if (packed) { /* B with the numbers that packing has made */
         Matrix left = matrix(F32, K, N, N, 1, 0);
         cuda_gemm_unpack(&run, e->pack, K, N, pack, 0, N, (float *)left.p, N);
         free(b.numbers);
@@ -282,7 +282,8 @@ static void test_entry(const Entry *e)
     matrix_free(&a), matrix_free(&b), matrix_free(&c), matrix_free(&residual);
 }
 
-/* Half a unit of C's type, and more for what is not rounded the same way: sums of 43 terms below 1 */
+/* Half a unit in the last place of C's type, plus the error of the sum (43 terms below 1), which is not rounded in the
+ * same order. */
 #define EXACT      2e-6
 #define BF16_ERROR (0x1p-8 + EXACT)
 #define F16_ERROR  (0x1p-11 + EXACT)
@@ -313,7 +314,7 @@ int main(void)
             test_tile(TILES[t], 133, 70, 21, way & 1, way & 2);
         test_tile(TILES[t], 67, 18, 389, false, false);
     }
-    test_tile(TILE_64, 700, 12, 9, false, false); /* more rows of tiles than go down at once */
+    test_tile(TILE_64, 700, 12, 9, false, false); /* more than 8 rows of tiles: gemm.h, DOWN */
     static const Unit UNITS[] = {UNIT_TF32, UNIT_F16, UNIT_BF16};
     for (size_t u = 0; u < COUNT(UNITS); u++)
         test_unit(UNITS[u]);

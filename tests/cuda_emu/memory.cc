@@ -1,5 +1,5 @@
-/* tests/cuda_emu/memory.cc: what is known of each byte of device and shared memory, and the calls that the compiler puts
- * before each access (-fsanitize=thread). */
+/* tests/cuda_emu/memory.cc: the records of each byte of device and shared memory, and the functions that the compiler
+ * calls before each access (-fsanitize=thread). */
 #include "tests/cuda_emu/emu.h"
 
 #include <dlfcn.h>
@@ -8,22 +8,22 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* ---- shadows --------------------------------------------------------------------------------- */
+/* records */
 
-enum { CLOSED, OPEN, FILLED }; /* of a byte: not in use; nothing was written to it; something was */
+enum { CLOSED, OPEN, FILLED }; /* of a byte: not in use; in use but never written; written */
 
-/* Who used 4 bytes last, or one of them. Everything is of one launch; another one's is forgotten. */
+/* Who last used 4 bytes, or one of them. All records belong to one launch; those of an earlier launch do not count. */
 typedef struct Use {
     uint32_t launch, block, barriers, syncs;
     uint16_t thread;
     bool atomic;
 } Use;
 typedef struct Cell {
-    Use writer, reader[2]; /* two different readers: a writer is not both */
+    Use writer, reader[2]; /* two different readers: a writer cannot be both */
 } Cell;
 typedef struct Word {
     Cell whole;
-    Cell *bytes; /* [4] once a part of the word was used; NULL before */
+    Cell *bytes; /* [4] if a part of the word was used alone; NULL before */
 } Word;
 
 typedef struct Shadow {
@@ -67,7 +67,7 @@ static Shadow *shadow_of(const void *p)
 
 typedef struct Block {
     size_t at, bytes;
-    struct Block *next; /* ascending */
+    struct Block *next; /* in ascending order */
 } Block;
 static Block *blocks;
 static size_t in_use, limit = (size_t)-1;
@@ -75,7 +75,7 @@ static size_t in_use, limit = (size_t)-1;
 cudaError_t emu_malloc(void **p, size_t bytes)
 {
     if (emu.faults)
-        return emu_failed(cudaErrorIllegalAddress); /* as each call after a fault */
+        return emu_failed(cudaErrorIllegalAddress); /* as every call after a fault */
     open_shadow(&device, DEVICE_BYTES);
     const size_t room = (bytes + 255) / 256 * 256 + 256;
     size_t at = 256;
@@ -151,7 +151,8 @@ void emu_written(const void *p, size_t bytes)
     memset(device.state + ((const unsigned char *)p - device.begin), FILLED, bytes);
 }
 
-/* Of an arena: bytes that are in use, or no more. What is shown is as cudaMalloc gives it. */
+/* Declares that bytes of an arena are in use (emu_show) or no longer in use (emu_hide). After emu_show they are as
+ * after cudaMalloc: never written. */
 void emu_show(void *p, size_t bytes)
 {
     memset(p, 0xa5, bytes);
@@ -166,7 +167,7 @@ void emu_hide(void *p, size_t bytes)
 /* ---- shared memory --------------------------------------------------------------------------- */
 
 typedef struct Array {
-    const void *site; /* of a SHARED; NULL: the dynamic part */
+    const void *site; /* the address of a SHARED's own variable; NULL: the dynamic part */
     const char *name;
     size_t at, bytes;
 } Array;
@@ -243,7 +244,7 @@ void emu_block_begins(const Launch *l)
 
 /* ---- accesses -------------------------------------------------------------------------------- */
 
-/* file:line of an instruction, by addr2line where it is installed. */
+/* Writes the file and the line of an instruction to `text`, by addr2line if it is installed; otherwise its address. */
 static void where(const void *caller, char text[256])
 {
     Dl_info info;
@@ -301,7 +302,9 @@ static void wrong(const char *what, const void *p, size_t bytes, bool writes, co
     emu_fault("%s: %s of %zu bytes %s, %s", what, writes ? "a write" : "a read", bytes, place, memory);
 }
 
-/* Whether the earlier use is before this one for all who look. */
+/* Reports whether two uses cannot race. This is so if they belong to different launches (for shared memory: to
+ * different blocks), if a barrier or an operation of their warp is between them, if one thread makes both, or if both
+ * are atomic. */
 static bool ordered(const Use *u, const Use *now, bool is_shared)
 {
     if (u->launch != now->launch || (is_shared && u->block != now->block))
@@ -312,7 +315,7 @@ static bool ordered(const Use *u, const Use *now, bool is_shared)
            (u->thread / EMU_WARP == now->thread / EMU_WARP && u->syncs != now->syncs) || (u->atomic && now->atomic);
 }
 
-/* False: a race with *with. */
+/* Records a use. Returns false if it races with an earlier use by thread *with. */
 static bool use_cell(Cell *c, const Use *now, bool writes, bool is_shared, uint16_t *with)
 {
     if (!ordered(&c->writer, now, is_shared)) {
@@ -360,7 +363,7 @@ static bool use_word(Word *w, unsigned first, unsigned last, const Use *now, boo
     return true;
 }
 
-/* Reads of what the program itself has: constants, tables of virtual functions. */
+/* Reports whether p is in the program itself: constants, tables of virtual functions. */
 static bool in_image(const void *p)
 {
     static uintptr_t begin[64], end[64];
@@ -467,7 +470,7 @@ uint64_t emu_atomic(int op, void *p, size_t bytes, uint64_t value, uint64_t expe
     return old;
 }
 
-/* ---- what the compiler calls ----------------------------------------------------------------- */
+/* what the compiler calls */
 
 static inline void hook(const void *p, size_t bytes, bool writes, bool aligned, const void *caller)
 {

@@ -1,11 +1,12 @@
 #!/bin/bash
-# tests/cuda_emu/mutants.sh [--apply] [NUMBER ...]: seeded faults of the CUDA kernels, one a patch in mutants/, are found by the
-# tests that run on the emulator. --apply only checks that each patch still applies (tests/cuda_mutants_test.sh). NUMBER: only these.
+# tests/cuda_emu/mutants.sh [--apply] [NUMBER ...]: checks that the tests on the emulator find seeded faults of the CUDA kernels. Each
+# patch in mutants/ is one fault. --apply only checks that each patch still applies (tests/cuda_mutants_test.sh). NUMBER: only these patches.
 #
-# A patch begins with a sentence that says what is wrong and how it is noticed; then `families: NAMES`, whose cases cuda_test
-# runs, or `memory`: cuda_models_test; `unit: FILE`, the source that is compiled again, where the fault is in a header;
-# `all: yes` where the quick cases, those of `make test`, are too small for the fault.
-# MUTANTS: another folder of patches. TEST_TIMEOUT: seconds of a test, 300. VERBOSE=1 shows what the tests print.
+# A patch begins with a sentence that says what is wrong and how the tests find it. Lines before the diff:
+#   families: NAMES   the kernels whose cases cuda_test runs; `memory`: cuda_models_test runs instead
+#   unit: FILE        if the fault is in a header: the source that is compiled again
+#   all: yes          if the quick cases, those of `make test`, are too small for the fault
+# MUTANTS: another folder of patches. TEST_TIMEOUT: seconds per test, 300. VERBOSE=1 shows the output of the tests.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -36,7 +37,7 @@ list() {
     done
 }
 
-# One patched file in a folder of its own, with the path that it has here.
+# Writes the patched file to a folder of its own, with its path in the repository.
 plant() { # PATCH FOLDER
     local file
     file=$(sed -n 's,^+++ b/,,p' "$1")
@@ -59,7 +60,7 @@ if [ $apply = 1 ]; then
         ok $? "$(basename "$patch" .patch) applies"
     done < <(list)
     [ "$count" -ge $least ]
-    ok $? "there are $least seeded faults and more: $count"
+    ok $? "there are at least $least seeded faults: $count"
     echo "1..$number"
     exit $bad
 fi
@@ -74,7 +75,7 @@ trap 'rm -rf "$work"' EXIT
 "$make" -s BUILD="$build" "$build/cuda_emu/libsapor_cuda.so" "$build/tests/cuda_test" "$build/tests/cuda_models_test" >"$work/log" 2>&1 ||
     { tail -n 5 "$work/log"; echo "not ok 1 - the build"; exit 1; }
 
-# The tests that a patch names; the lines of a failure. Exit status: the test's.
+# Runs the tests that a patch names. The exit status is that of the test.
 run_tests() { # FAMILIES ALL PLUGIN
     local program=$build/tests/cuda_test names=$1
     [ "$1" = memory ] && program=$build/tests/cuda_models_test names=
@@ -82,7 +83,7 @@ run_tests() { # FAMILIES ALL PLUGIN
     SAPOR_TEST_ALL=$2 SAPOR_CUDA=$3 CMOCKA_MESSAGE_OUTPUT=STDOUT timeout "${TEST_TIMEOUT:-300}" "$program" $names 2>&1
 }
 
-# A mutant of its own process: work/N/result has "caught" or what happened, then the first line of the report.
+# Tests one mutant in a process of its own. Writes to FOLDER/result: "caught" or what happened, then the first line of the report.
 try() { # PATCH FOLDER
     local patch=$1 folder=$2 unit all=0 status report
     [ "$(field "$patch" all)" = yes ] && all=1
@@ -117,7 +118,7 @@ for what in "$of_kernels" "$(grep '^memory$' <<<"$families")"; do
     ok $status "without a fault the tests pass: $(echo $what | cut -c 1-60)"
 done
 
-# Two at once: the result of one is printed when it and those before it are done.
+# Two mutants run at the same time. A result is printed when this mutant and all earlier ones are done.
 export -f try plant field run_tests
 export build make
 list >"$work/list"

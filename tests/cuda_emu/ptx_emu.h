@@ -21,7 +21,7 @@ uint16_t emu_f32_to_f16(float x);
 #define CHECK_ALIGNED(p, bytes)       emu_check_aligned(p, bytes)
 #define MEMORY_SHOW(stream, p, bytes) emu_memory_show(stream, p, bytes)
 #define MEMORY_HIDE(stream, p, bytes) emu_memory_hide(stream, p, bytes)
-#define MEMORY_GAP                    256 /* so that what runs over the end of one does not find the next */
+#define MEMORY_GAP                    256 /* an overrun of one array does not reach the next one */
 
 static inline float bits_f32(uint32_t bits)
 {
@@ -37,7 +37,7 @@ static inline float f16_to_f32(uint16_t bits)
 }
 static inline uint16_t f32_to_f16(float x)
 {
-    if (fabsf(x) < INFINITY) /* it and NaN stay */
+    if (fabsf(x) < INFINITY) /* infinities and NaN do not change */
         x = fminf(fmaxf(x, -65504.0f), 65504.0f);
     return emu_f32_to_f16(x);
 }

@@ -11,20 +11,21 @@
 typedef std::function<void()> Work;
 typedef struct Item {
     Work work;
-    EmuEvent *waits; /* until this event was done */
+    EmuEvent *waits; /* not before this event is done */
     uint64_t until;
-    const void *kernel; /* of a launch, else NULL: graphs of the same kernels fit one another */
+    /* the kernel of a launch, otherwise NULL: an executable graph can be updated to a graph of the same kernels */
+    const void *kernel;
 } Item;
 struct EmuStream {
     std::deque<Item> queue;
-    EmuGraph *capture; /* or NULL */
-    bool spoilt;       /* the capture met a call that cannot be captured */
+    EmuGraph *capture; /* may be NULL */
+    bool spoilt;       /* a call during the capture cannot be captured */
 };
 struct EmuEvent {
-    uint64_t recorded, done; /* counts of cudaEventRecord */
+    uint64_t recorded, done; /* counts of cudaEventRecord: called, done */
     double at;
     EmuStream *stream;
-    bool captured; /* recorded in a capture last: only work of that graph may wait for it */
+    bool captured; /* last recorded in a capture: only work of that graph may wait for it */
 };
 struct EmuGraph {
     std::vector<Item> items;
@@ -54,7 +55,7 @@ void emu_forget_faults(void)
     last_error = cudaSuccess;
 }
 
-/* Once a kernel has met a fault nothing works any more, as on a card. */
+/* After a fault of a kernel every call fails, as on a card. */
 static cudaError_t state(void)
 {
     return emu.faults ? failed(cudaErrorIllegalAddress) : cudaSuccess;
@@ -203,7 +204,7 @@ void emu_memory_hide(cudaStream_t stream, void *p, size_t bytes)
     put(stream, {[=] { emu_hide(p, bytes); }, NULL, 0, NULL});
 }
 
-/* A copy's side on the device, when the copy is done. */
+/* Checks the device side of a copy, at the time the copy is made. */
 static bool usable(const void *p, size_t bytes, const char *call)
 {
     if (emu_in_use(p, bytes))
@@ -223,18 +224,19 @@ void emu_submit(cudaStream_t stream, const char *name, dim3 grid, dim3 block, si
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
     if (threads == 0 || threads > EMU_MOST_THREADS || block.z > 64 || grid.x == 0 || grid.x > 0x7fffffff ||
         grid.y == 0 || grid.y > 65535 || grid.z == 0 || grid.z > 65535 || dynamic > emu_shared_allowed(function)) {
-        emu_fault("%s: no card takes a grid of %u x %u x %u, a block of %u x %u x %u and %zu bytes of shared memory",
+        emu_fault("%s: no card accepts a grid of %u x %u x %u, a block of %u x %u x %u and %zu bytes of shared memory",
                   name, grid.x, grid.y, grid.z, block.x, block.y, block.z, dynamic);
         failed(cudaErrorInvalidConfiguration);
         delete kernel;
         return;
     }
+    /* The kernel's arguments are kept: a graph may launch the kernel again. */
     put(stream, {[=] {
                      const Launch l = {name, grid, block, dynamic, kernel, kernel_bytes, ++launches};
                      if (!emu.faults)
                          emu_run(&l);
                  },
-                 NULL, 0, function}); /* the kernel's arguments are kept: a graph may launch them again */
+                 NULL, 0, function});
 }
 
 static std::vector<std::pair<char *, size_t>> pinned;
@@ -266,7 +268,7 @@ static bool is_pinned(const void *p)
     return false;
 }
 
-/* 1 to 5, the same between two downloads. */
+/* Returns 1 to 5. The number changes with each download. */
 int64_t emu_most_blocks(void)
 {
     return 5 - (int64_t)(emu.downloads % 5);
@@ -278,17 +280,17 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         return state();
     const bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
     if (kind != cudaMemcpyHostToDevice && kind != cudaMemcpyDeviceToHost && kind != cudaMemcpyDeviceToDevice) {
-        emu_fault("cudaMemcpyAsync: the direction is not said");
+        emu_fault("cudaMemcpyAsync: the direction is missing");
         return failed(cudaErrorInvalidValue);
     }
     if (emu_is_device(to, bytes) == down || emu_is_device(from, bytes) == up) {
-        emu_fault("cudaMemcpyAsync of %zu bytes: a side is not what the direction says, or is not in use", bytes);
+        emu_fault("cudaMemcpyAsync of %zu bytes: an address does not match the direction, or is not in use", bytes);
         return failed(cudaErrorInvalidValue);
     }
     emu.counts.uploads += up;
     emu.counts.downloads += down;
     emu.downloads += down;
-    if (up && !is_pinned(from)) { /* the run-time library copies it away before it returns */
+    if (up && !is_pinned(from)) { /* the run-time library copies pageable memory before it returns */
         std::vector<char> kept((const char *)from, (const char *)from + bytes);
         put(stream, {[=] {
                          if (!usable(to, bytes, "an upload"))
@@ -307,7 +309,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
                          emu_written(to, bytes);
                  },
                  NULL, 0, NULL});
-    if (down && !is_pinned(to)) { /* and waits for the device here */
+    if (down && !is_pinned(to)) { /* a download to pageable memory waits for the device */
         if (stream->capture)
             return failed(cudaErrorStreamCaptureUnsupported);
         drain(stream);
@@ -361,12 +363,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
     return cudaSuccess;
 }
 
-/* The same nodes in the same order: kernels are the same, their arguments may differ. */
+/* Succeeds if both graphs have the same nodes in the same order: the kernels must be the same, their arguments may
+ * differ. */
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph, cudaGraphExecUpdateResultInfo *info)
 {
     info->result = 1;
     if (exec->items.size() != graph->items.size())
-        return failed(cudaErrorGraphExecUpdateFailure); /* cudaGetLastError finds it, too */
+        return failed(cudaErrorGraphExecUpdateFailure); /* cudaGetLastError returns it, too */
     for (size_t i = 0; i < graph->items.size(); i++)
         if (exec->items[i].kernel != graph->items[i].kernel)
             return failed(cudaErrorGraphExecUpdateFailure);
@@ -427,7 +430,7 @@ cudaError_t cudaPeekAtLastError(void)
     return last_error;
 }
 
-/* EMU_DEVICES=0: as a machine without a GPU. EMU_CAPABILITY=7: with an older one. */
+/* EMU_DEVICES=0 behaves as a machine without a GPU, EMU_CAPABILITY=7 as one with an older GPU. */
 cudaError_t cudaGetDeviceCount(int *count)
 {
     const char *devices = getenv("EMU_DEVICES");
@@ -481,7 +484,7 @@ cudaError_t cudaRuntimeGetVersion(int *version)
     return cudaSuccess;
 }
 
-/* ---- numbers of 16 bits ---------------------------------------------------------------------- */
+/* 16-bit numbers */
 
 float emu_f16_to_f32(uint16_t h)
 {
@@ -500,7 +503,7 @@ uint16_t emu_f32_to_f16(float x)
     const float a = fabsf(x);
     if (a >= 65520.0f)
         return (uint16_t)(sign | 0x7c00);
-    if (a < 0x1p-14f) /* below the normal range: whole multiples of 2^-24 */
+    if (a < 0x1p-14f) /* below the normal range: multiples of 2^-24 */
         return (uint16_t)(sign | (uint32_t)nearbyintf(a * 0x1p24f));
     const uint32_t rounded = (bits & 0x7fffffff) + 0xfff + (bits >> 13 & 1);
     return (uint16_t)(sign | ((rounded >> 13) - (112 << 10)));

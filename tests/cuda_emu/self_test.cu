@@ -1,5 +1,5 @@
-/* tests/cuda_emu/self_test.cu: the emulator's own test: kernels with one mistake each, and what the emulator must say;
- * kernels without one, and what they must compute. Speaks TAP. */
+/* tests/cuda_emu/self_test.cu: the emulator's own test: kernels with one mistake each and the fault that the emulator
+ * must report; kernels without a mistake and what they must compute. Writes TAP. */
 #include "kernels/cuda/cuda.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@ static cudaStream_t stream;
 static int number, bad;
 static bool ready = true;
 
-/* LAUNCH asks these of a context; here there is a stream alone. */
+/* LAUNCH calls these functions of a context. This test has only a stream. */
 cudaStream_t cuda_stream(const Run *)
 {
     return stream;
@@ -29,7 +29,7 @@ static void report(bool ok, const char *name, const char *got)
     bad += !ok;
 }
 
-/* After a launch: the fault has this text; NULL: there is none. */
+/* Is called after a launch. Checks that the fault contains `text`; NULL: that there is no fault. Forgets the fault. */
 static void expect(const char *name, const char *text)
 {
     cudaStreamSynchronize(stream);
@@ -87,7 +87,7 @@ static __global__ void no_warp_sync(float *y)
 {
     SHARED(float, tile, [32]);
     tile[threadIdx.x] = 1;
-    (void)__shfl_xor_sync(FULL_MASK, 1.0f, 1); /* orders no memory */
+    (void)__shfl_xor_sync(FULL_MASK, 1.0f, 1); /* a shuffle does not order memory */
     y[threadIdx.x] = tile[31 - threadIdx.x];
 }
 static __global__ void warp_sync_between_warps(float *y)
@@ -151,13 +151,13 @@ static __global__ void copies_too_early(const float *x, float *y)
     tile[threadIdx.x] = 1;
     __syncthreads();
     y[threadIdx.x] = tile[63 - threadIdx.x];
-    cp_async4(&tile[threadIdx.x], x + threadIdx.x, 4); /* others may not have read */
+    cp_async4(&tile[threadIdx.x], x + threadIdx.x, 4); /* others may still have to read it */
     cp_async_commit();
     __syncthreads();
     cp_async_wait<0>();
 }
 
-/* ---- what is right --------------------------------------------------------------------------- */
+/* kernels without a mistake */
 
 static __global__ void neighbours(float *y)
 {
@@ -193,7 +193,7 @@ static __global__ void sums(const float *x, float *y)
 static __global__ void product(const uint16_t *a, const uint16_t *b, float *c, int kind)
 {
     SHARED(uint16_t, tile, [16][16]);
-    SHARED(uint16_t, other, [16][16]); /* [k][n], its upper 8 columns are zero */
+    SHARED(uint16_t, other, [16][16]); /* [k][n]; columns 8 to 15 are zeros */
     int l = lane_id(), g = l / 4, t = l % 4;
     for (int i = l; i < 256; i += WARP) {
         tile[i / 16][i % 16] = a[i];
@@ -260,13 +260,13 @@ static void test_mistakes(float *x, float *y, const float *host)
     LAUNCH(run, read_shared_past, 1, 32, 0, y);
     expect("a read past an array in shared memory", "shared array tile of 128 bytes");
     LAUNCH(run, read_unwritten, 1, 32, 0, y);
-    expect("a read of shared memory that nothing was written to", "uninitialised: a read");
+    expect("a read of shared memory that was never written", "uninitialised: a read");
     LAUNCH(run, no_barrier, 1, 64, 0, y);
-    expect("no barrier between write and read", "r"); /* uninitialised, or a race: by the order of threads */
+    expect("no barrier between write and read", "r"); /* uninitialised, or a race: depends on the order of threads */
     LAUNCH(run, no_second_barrier, 1, 64, 0, y);
     expect("no barrier between read and write", "race with thread");
     LAUNCH(run, no_warp_sync, 1, 32, 0, y);
-    expect("a shuffle orders no memory", "race with thread");
+    expect("a shuffle does not order memory", "race with thread");
     LAUNCH(run, warp_sync_between_warps, 1, 64, 0, y);
     expect("__syncwarp does not order two warps", "r");
     LAUNCH(run, race_in_global, 1, 64, 0, y);
@@ -276,9 +276,9 @@ static void test_mistakes(float *x, float *y, const float *host)
     LAUNCH(run, divergent, 1, 64, 0, y);
     expect("a barrier that some threads do not reach", "divergent barrier");
     LAUNCH(run, divergent_lines, 1, 64, 0, y);
-    expect("two barriers at once", "divergent barrier");
+    expect("threads at two barriers", "divergent barrier");
     LAUNCH(run, lanes_missing, 1, 32, 0, y);
-    expect("a shuffle that some lanes do not reach", "do not come");
+    expect("a shuffle that some lanes do not reach", "do not reach the operation");
     LAUNCH(run, not_aligned, 1, 1, 0, x, y);
     expect("load4 of an address that is not aligned", "not aligned");
     LAUNCH(run, no_wait, 1, 1, 0, x, y);
@@ -286,11 +286,12 @@ static void test_mistakes(float *x, float *y, const float *host)
     LAUNCH(run, never_waited, 1, 1, 0, x, y);
     expect("cp.async that is never waited for", "cp_async");
     LAUNCH(run, copies_too_early, 1, 64, 0, x, y);
-    expect("cp.async to what others still read", "r"); /* a race, or uninitialised: by the order of threads */
+    /* a race, or uninitialised: depends on the order of threads */
+    expect("cp.async to memory that others still read", "r");
     LAUNCH(run, neighbours, 1, 2048, 0, y);
-    expect("a block of 2048 threads", "no card takes");
+    expect("a block of 2048 threads", "no card accepts");
     LAUNCH(run, neighbours, 1, 64, 100 << 10, y);
-    expect("more shared memory than a kernel may have", "no card takes");
+    expect("more shared memory than a kernel may have", "no card accepts");
     float *gone = NULL;
     cudaMalloc(&gone, 256);
     cudaFree(gone);
@@ -377,9 +378,8 @@ static void test_mma(float *x, float *y)
     }
 }
 
-/* What is put in a stream is done when something waits for it; a graph does it again. */
-/* 1 + 1.5 2^-24 is 1 on a card, which cuts off; rounded to the nearest it would be 1 + 2^-23. */
-static void test_mma_cuts_off(float *x, float *y)
+/* Checks that tensor cores truncate: 1 + 1.5 2^-24 is 1 on a card. Rounded to the nearest it would be 1 + 2^-23. */
+static void test_mma_truncates(float *x, float *y)
 {
     const Run *run = NULL;
     uint16_t a[256] = {f32_to_f16(1.5f * 0x1p-12f)}, b[128] = {f32_to_f16(0x1p-12f)};
@@ -388,7 +388,7 @@ static void test_mma_cuts_off(float *x, float *y)
     cudaMemcpyAsync(x + 256, b, sizeof b, cudaMemcpyHostToDevice, stream);
     LAUNCH(run, product, 1, 32, 0, (const uint16_t *)x, (const uint16_t *)(x + 256), y, 1);
     cudaMemcpyAsync(c, y, sizeof c, cudaMemcpyDeviceToHost, stream);
-    report(c[0] == 1.0f, "mma cuts off what a float has no room for", emu_first_fault());
+    report(c[0] == 1.0f, "mma truncates to the bits of a float", emu_first_fault());
 }
 
 static void test_streams(float *x, float *y)
@@ -430,7 +430,7 @@ static void test_streams(float *x, float *y)
     cudaGraphDestroy(graph);
     cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
     report(cudaStreamSynchronize(stream) != cudaSuccess, "a wait inside a capture is refused", "success");
-    report(cudaStreamEndCapture(stream, &graph) != cudaSuccess, "and spoils it", "success");
+    report(cudaStreamEndCapture(stream, &graph) != cudaSuccess, "and the capture fails", "success");
     cudaGraphExecDestroy(exec);
     cudaEventDestroy(event);
     cudaStreamDestroy(other);
@@ -452,7 +452,7 @@ int main(void)
     cudaMalloc(&y, 128 * sizeof(float));
     cudaMemsetAsync(x, 0, 512 * sizeof(float), stream);
     test_mma(x, y);
-    test_mma_cuts_off(x, y);
+    test_mma_truncates(x, y);
     test_streams(x, y);
     cudaStreamDestroy(stream);
     printf("1..%d\n", number);

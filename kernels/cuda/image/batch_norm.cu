@@ -1,12 +1,13 @@
-/* kernels/cuda/image/batch_norm.cu: batch norm (Ioffe & Szegedy 2015) over the columns of x [M, C]. Sums down columns
- * go through parts of rows, whose number M alone decides; the parts' sums are in work memory [parts, C]. All kernels
- * are bound by memory: x is read three times forward, x and dy twice backward. Blocks are those of image.h: columns. */
+/* kernels/cuda/image/batch_norm.cu: batch norm (Ioffe & Szegedy 2015) over the columns of x [M, C]. Sums down a column
+ * are divided into parts of rows, whose number depends only on M. The parts' sums are in scratch: [parts, C]. All
+ * kernels are memory-bound: the forward pass reads x three times, the backward pass reads x and dy twice. The blocks
+ * are those of image.h ("columns of a matrix"); reads and writes are coalesced. */
 #include "kernels/cuda/image/image.h"
 
 enum {
-    PART = 64,   /* rows, at least: eight for each lane */
-    PARTS = 256, /* at most */
-    ROWS = 64    /* of a block of the kernels without sums */
+    PART = 64,   /* rows per part, at least: eight for each lane */
+    PARTS = 256, /* parts, at most */
+    ROWS = 64    /* rows per block of the kernels without sums */
 };
 
 static int64_t part_count(int64_t M)
@@ -20,8 +21,8 @@ size_t cuda_batch_norm_work(const Run *run, const BatchNorm *t)
     return t->batch ? (size_t)(part_count(t->M) * t->C) * sizeof(float) : 0;
 }
 
-/* The part's sums of x, or of the squares of its distances from the mean. The second sum comes after the first: one
- * pass for both would round more where a mean is large. */
+/* Computes a part's sums of x, or of (x - mean)^2 if `squares`. One block per part and 32 columns. The squares are
+ * summed in a second pass, when the mean is known: one pass for both sums would round more if the mean is large. */
 static __global__ void __launch_bounds__(COLUMNS *LANES)
     part_kernel(BatchNorm t, int64_t parts, bool squares, float *sums)
 {
@@ -37,7 +38,7 @@ static __global__ void __launch_bounds__(COLUMNS *LANES)
         sums[blockIdx.x * t.C + c] = sum;
 }
 
-/* All threads of a column get the sum of its parts; parts are rows of `ld` numbers. */
+/* Returns the sum over the parts in all threads of a column. A part is a row of `ld` numbers. */
 static __device__ inline float parts_sum(int64_t parts, int64_t ld, const float *sums, bool any)
 {
     float sum = 0;
@@ -46,7 +47,8 @@ static __device__ inline float parts_sum(int64_t parts, int64_t ld, const float 
     return lanes_sum(sum);
 }
 
-/* A block has 32 columns: mean from the parts' sums, or rstd and the running numbers from those of squares. */
+/* Computes the statistics of 32 columns per block: the mean from the parts' sums, or rstd and the running statistics
+ * from the sums of squares. */
 static __global__ void __launch_bounds__(COLUMNS *LANES)
     statistics_kernel(BatchNorm t, int64_t parts, bool squares, const float *sums)
 {
@@ -64,7 +66,8 @@ static __global__ void __launch_bounds__(COLUMNS *LANES)
     t.running_var[c] = fmaf(var * unbiased - t.running_var[c], t.momentum, t.running_var[c]);
 }
 
-/* A thread normalises eight numbers of a column; with the running numbers, the first rows' threads also keep them. */
+/* Computes y = (x - mean) rstd gamma + beta. A thread normalises eight numbers of a column. If the running statistics
+ * are used, the threads of the first row also write them to mean and rstd, for the backward pass. */
 static __global__ void __launch_bounds__(COLUMNS *LANES) normalise_kernel(BatchNorm t)
 {
     const int64_t c = column_id(), first = (int64_t)blockIdx.x * ROWS + threadIdx.y;
@@ -92,15 +95,15 @@ void cuda_batch_norm(const Run *run, const BatchNorm *t)
     LAUNCH(run, normalise_kernel, column_grid(div_up(t->M, ROWS), t->C), column_block(), 0, *t);
 }
 
-/* ---- backward -------------------------------------------------------------------------------- */
+/* backward pass */
 
 size_t cuda_batch_norm_back_work(const Run *run, const BatchNormBack *b)
 {
-    (void)run; /* of each part, and of all: the sums of dy, and of dy times the normalised x */
+    (void)run; /* two sums per part, and two totals: of dy, and of dy times the normalised x */
     return (size_t)((part_count(b->forward.M) + 1) * 2 * b->forward.C) * sizeof(float);
 }
 
-/* The part's sums [2, C] of dy and of dy times the normalised x */
+/* Computes a part's sums [2, C] of dy and of dy times the normalised x. One block per part and 32 columns. */
 static __global__ void __launch_bounds__(COLUMNS *LANES) slopes_kernel(BatchNormBack b, int64_t parts, float *sums)
 {
     const BatchNorm &t = b.forward;
@@ -120,7 +123,8 @@ static __global__ void __launch_bounds__(COLUMNS *LANES) slopes_kernel(BatchNorm
     }
 }
 
-/* Of 32 columns: the parts' sums become one, behind them, and are added to the parameters' gradients. */
+/* Adds up the parts' sums of 32 columns per block. Writes the totals after the parts' sums, and adds them to the
+ * gradients of the parameters. */
 static __global__ void __launch_bounds__(COLUMNS *LANES) parameters_kernel(BatchNormBack b, int64_t parts, float *sums)
 {
     const int64_t c = column_id(), C = b.forward.C;
@@ -135,8 +139,11 @@ static __global__ void __launch_bounds__(COLUMNS *LANES) parameters_kernel(Batch
         b.dgamma[c] += product;
 }
 
-/* dx = gamma rstd dy; by the batch's own mean and variance gamma rstd (dy - mean(dy) - normal mean(dy normal)). A
- * thread computes eight numbers of a column. */
+/* Computes the gradient to the input. With the batch's own mean and variance:
+ *
+ *   dx = gamma rstd (dy - mean(dy) - normal mean(dy normal)),   normal = (x - mean) rstd
+ *
+ * With the running statistics: dx = gamma rstd dy. A thread computes eight numbers of a column. */
 static __global__ void __launch_bounds__(COLUMNS *LANES) input_kernel(BatchNormBack b, const float *total)
 {
     const BatchNorm &t = b.forward;

@@ -1,15 +1,17 @@
-/* kernels/cuda/image/conv.cu: convolution, NHWC: which kernel computes it, and its packed weights.
+/* kernels/cuda/image/conv.cu: the convolution of NHWC images: the choice of the kernel, and the packed weights.
  *
  *   1 x 1 without stride and padding   a gemm over all pixels
  *   depthwise, small groups            direct.cu
  *   all others                         product.cu
  *
- * Winograd's forms are not used: they round more (docs/kernels/conv.md). */
+ * The algorithms of Winograd are not used: they round more (docs/kernels/conv.md). */
 #include <stdio.h>
 
 #include "kernels/cuda/image/image.h"
 
-enum { SMALL_GROUP = 16 /* output channels of a group: below, half of a tile of 32 columns and more would be empty */ };
+enum {
+    SMALL_GROUP = 16 /* output channels per group: with fewer, more than half of a tile of 32 columns would be empty */
+};
 
 static bool is_plain(const Conv *c)
 {
@@ -48,8 +50,9 @@ static Gemm as_gemm(const Conv *c)
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-/* One thread a packed number; writes are coalesced, reads are not: they are `taps` numbers apart at least. Weights are
- * packed once, at load, or are few beside what a step of training computes with them. */
+/* Packs the weights. One thread per packed number. Writes are coalesced. Reads are not: neighbouring threads read
+ * numbers that are at least `taps` numbers apart. The weights of an encoder are packed once, when they are loaded. In a
+ * training step they are few, compared with what is computed with them. */
 static __global__ void __launch_bounds__(256) pack_kernel(Packing p, int64_t n, const float *weights, float *packed)
 {
     const int64_t ld = p.groups * p.apart;

@@ -1,15 +1,17 @@
 /* kernels/cuda/image/conv_back.cu: the gradients of a convolution.
  *
- * To the input: windows again, of dy. A pixel (h, w) of dx has a term of tap (i, j) where h + top - i and w + left - j
- * are multiples of the stride. Pixels a stride apart have the same taps: they are the results of one launch, stride^2
- * of them, so that no multiply-add is made for nothing. To the weights: for each tap and channel, the product of dy,
- * turned, and x: sums over all pixels of all images, which are few and long. They are cut into pieces, whose number the
- * count of pixels alone decides; the pieces' sums are in work memory and are added in order. */
+ * The gradient to the input is a sum over windows of dy. Pixel (h, w) of dx has a term of tap (i, j) if h + top - i and
+ * w + left - j are multiples of the stride. Pixels that are a stride apart have the same taps. They are the results of
+ * one launch, so that no multiply-add is wasted: there are stride^2 launches.
+ *
+ * The gradient to the weights is, for each tap, the product of dy' and x. Its sums go over all pixels of all images:
+ * they are few and long. They are divided into pieces, whose number depends only on the number of pixels. The pieces'
+ * sums are in scratch and are added in order. */
 #include "kernels/cuda/image/image.h"
 
 enum {
-    PIECE = 512, /* pixels of dy, at least */
-    PIECES = 32  /* at most */
+    PIECE = 512, /* pixels of dy per piece, at least */
+    PIECES = 32  /* pieces, at most */
 };
 
 static bool is_depthwise(const Conv *c)
@@ -32,7 +34,8 @@ static int64_t weight_count(const Conv *c)
     return c->O * (c->C / c->groups) * c->kh * c->kw;
 }
 
-/* The weights as the gradient to x reads them: sums over output channels, a column an input channel */
+/* Returns the packing of the weights for the gradient to x: the sum is over output channels, and there is one column
+ * per input channel. */
 static Packing packing_of(const Conv *c)
 {
     Packing p = {};
@@ -61,8 +64,11 @@ size_t cuda_conv_back_work(const Run *run, const ConvBack *b)
 
 /* ---- to the input ---------------------------------------------------------------------------- */
 
-/* Along an axis of n pixels: those from `first` on, `stride` apart, read taps from *tap on, `stride` apart; *from is
- * the output that the first reads by its first tap. Returns how many pixels there are. */
+/* Describes one axis of n pixels for a launch that computes the pixels first, first + stride, .... Returns the number
+ * of these pixels.
+ * - `tap`: the first tap that these pixels read. The others are `stride` apart.
+ * - `taps`: the number of taps.
+ * - `from`: the output that the first pixel reads by its first tap. */
 static int along(int64_t n, int64_t kernel, int64_t stride, int64_t pad, int64_t first, int *tap, int *taps, int *from)
 {
     *tap = (int)((first + pad) % stride);
@@ -121,7 +127,7 @@ typedef struct Slopes {
     float *sums; /* [pieces, O, taps, C], or depthwise [pieces, taps, C] */
 } Slopes;
 
-/* A pixel of dy; it goes forward without divisions. */
+/* A pixel of dy: number m, row r and column c of image b. It is advanced without divisions. */
 typedef struct Pixel {
     int64_t m, b;
     int r, c;
@@ -148,7 +154,7 @@ static __device__ inline void go_on(const Slopes &s, Pixel *p, int by)
         }
     }
 }
-/* The pixel of x under tap (i, j), or -1 where that is the border */
+/* Returns the pixel of x under tap (i, j), or -1 for a pixel of the border. */
 static __device__ inline int64_t under(const Slopes &s, const Pixel &p, int i, int j)
 {
     const int h = p.r * s.stride + i - s.top, w = p.c * s.stride + j - s.left;
@@ -156,11 +162,12 @@ static __device__ inline int64_t under(const Slopes &s, const Pixel &p, int i, i
 }
 
 enum {
-    STEP = 16, /* pixels in shared memory at once */
-    STAGES = 3 /* steps in shared memory: one is computed, two are on their way */
+    STEP = 16, /* pixels per stage in shared memory */
+    STAGES = 3 /* stages in shared memory: one is computed while two are loaded */
 };
 
-/* STEP pixels of dy, channels o0 .. o0+ROWS-1; VECTOR of them at a time. Zeros are behind the end. */
+/* Copies STEP pixels of dy, channels o0 .. o0+ROWS-1, to shared memory, VECTOR channels at a time. Pixels after the end
+ * are zeros. */
 template <int VECTOR, int ROWS, int THREADS>
 static __device__ inline void load_dy(const Slopes &s, int64_t m0, int64_t end, int o0, float *tile)
 {
@@ -172,8 +179,8 @@ static __device__ inline void load_dy(const Slopes &s, int64_t m0, int64_t end, 
     }
 }
 
-/* What the taps and channels n0 .. n0+COLS-1 read for STEP pixels. A thread has one column for all its rows; *p is the
- * pixel of its next one. */
+/* Copies to shared memory the numbers of x that COLS pairs of tap and channel read for STEP pixels. A thread has the
+ * same column n in all its rows. `*p` is the pixel of the thread's next row. */
 template <int VECTOR, int COLS, int THREADS>
 static __device__ inline void load_x(const Slopes &s, Pixel *p, int64_t end, int n, float *tile)
 {
@@ -210,9 +217,10 @@ static __device__ inline void multiply(const float *a, const float *b, float acc
     }
 }
 
-/* A block computes a piece's sums of ROWS output channels x COLS pairs of tap and channel, a thread TM x TN of them,
- * groups of four next to each other. dy and x are read as they are in memory, channels next to each other. Bound by
- * multiply-adds where the tile is large (product.cu). A sum goes through the piece's pixels in their order. */
+/* Computes the sums of a piece for ROWS output channels x COLS pairs of tap and channel per block. A thread computes TM
+ * x TN of them, in groups of four neighbours. dy and x are read in the order of memory (neighbouring channels:
+ * coalesced) and go through shared memory. Large tiles are bound by the multiply-adds (product.cu). A sum goes through
+ * the pixels of the piece in their order. */
 template <int VECTOR, int TM, int TN, int ACROSS, int DOWN>
 static __global__ void __launch_bounds__(ACROSS *DOWN) weights_kernel(Slopes s, unsigned row_tiles)
 {
@@ -265,10 +273,11 @@ template <int TM, int TN, int ACROSS, int DOWN> static void launch(const Run *ru
         LAUNCH(run, (weights_kernel<1, TM, TN, ACROSS, DOWN>), grid, ACROSS * DOWN, 0, *s, row_tiles);
 }
 
-enum { TAPS = 4 /* of a thread of a depthwise gradient */ };
+enum { TAPS = 4 /* taps per thread of a depthwise gradient */ };
 
-/* A block computes a piece's sums of 32 channels and TAPS taps; its lanes have every 8th pixel (image.h). dy is read
- * once for all the taps, x by channels next to each other. Bound by the loads. */
+/* Computes the sums of a piece for 32 channels and TAPS taps per block. Each lane has every 8th pixel (image.h). dy is
+ * read once for all TAPS taps; x is read at neighbouring channels (coalesced). The loads bound it: there is about one
+ * per multiply-add. */
 static __global__ void __launch_bounds__(COLUMNS *LANES) depthwise_kernel(Slopes s)
 {
     const int tap0 = (int)blockIdx.z * TAPS;
@@ -290,8 +299,8 @@ static __global__ void __launch_bounds__(COLUMNS *LANES) depthwise_kernel(Slopes
     }
 }
 
-/* dweights [rows, C, taps] = beta dweights + the pieces' sums [pieces, rows, taps, C], in order. One thread a number;
- * reads, which are most, are coalesced. Bound by memory. */
+/* Computes dweights [rows, C, taps] = beta dweights + the pieces' sums [pieces, rows, taps, C], added in order. One
+ * thread per number. Most accesses are reads, and these are coalesced. Memory-bound. */
 static __global__ void __launch_bounds__(256) add_pieces_kernel(int64_t n, int64_t pieces, int64_t C, int64_t taps,
                                                                 const float *sums, float beta, float *dweights)
 {

@@ -1,14 +1,14 @@
-/* kernels/cuda/image/direct.cu: sums over windows of few channels: depthwise convolutions, and groups too small to fill
- * a tile of a product. */
+/* kernels/cuda/image/direct.cu: sums over windows of few channels: depthwise convolutions, and groups that are too
+ * small to fill a tile of a product. */
 #include "kernels/cuda/image/image.h"
 
-enum { PIXELS = 4 /* of a thread */ };
+enum { PIXELS = 4 /* results per thread */ };
 
-/* A block computes results of one row of an image; a thread PIXELS results of a row, of one channel, so that each
- * weight is loaded once for all of them. Neighbouring threads have neighbouring channels: of a depthwise convolution a
- * warp reads 128 bytes of a pixel next to each other. Each number of x is read by taps / stride^2 threads, mostly from
- * the first-level cache. Bound by the loads, for there is one for each multiply-add. A sum goes through taps and
- * channels in their order, in one chain; what is outside of the image is left out. */
+/* A block computes results of one row of an image. A thread computes PIXELS neighbouring results of one channel, so
+ * that each weight is loaded once for all of them. Neighbouring threads have neighbouring channels: in a depthwise
+ * convolution a warp reads 128 neighbouring bytes of a pixel. Each number of x is read about taps / stride^2 times,
+ * mostly from the L1 cache. The loads bound it: there is one per multiply-add. A sum is one chain over the taps and
+ * channels in their order. Terms outside the image are left out. */
 static __global__ void __launch_bounds__(ROW_THREADS) direct_kernel(Windows w, unsigned items)
 {
     const unsigned channels = (unsigned)(w.groups * w.columns), b = blockIdx.x / (unsigned)w.high;

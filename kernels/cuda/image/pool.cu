@@ -1,4 +1,5 @@
-/* kernels/cuda/image/pool.cu: pooling over NHWC images, and the scales of channels. All are bound by memory. */
+/* kernels/cuda/image/pool.cu: pooling over NHWC images, and scales of channels. All kernels are memory-bound, and their
+ * reads and writes are coalesced: neighbouring threads have neighbouring channels. */
 #include "kernels/cuda/image/image.h"
 
 /* ---- maxima ---------------------------------------------------------------------------------- */
@@ -15,8 +16,8 @@ static Pool2d pool_of(int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int
     return p;
 }
 
-/* A block computes maxima of one row; a thread one at a time. Neighbouring threads have neighbouring channels. Numbers
- * that several windows share are in the first-level cache. */
+/* Computes the maxima of one row of the result per block, or of a part of a row. A thread computes one maximum at a
+ * time. Numbers that several windows share are in the L1 cache. */
 static __global__ void __launch_bounds__(ROW_THREADS) max_pool_kernel(Pool2d s, const float *x, float *y)
 {
     const int64_t b = blockIdx.x / (unsigned)s.high;
@@ -40,8 +41,8 @@ void cuda_max_pool(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, i
     LAUNCH(run, max_pool_kernel, row_grid(B * s.high, s.wide * C), ROW_THREADS, 0, s, x, y);
 }
 
-/* Whether x[h, w] is the first number of the window at row h0, column w0 that equals its maximum. xb: of the image and
- * the channel */
+/* Reports whether x[h, w] is the first number of a window that equals its maximum `most`. The window begins at row h0,
+ * column w0. xb points to the image and the channel. */
 static __device__ inline bool is_first(const Pool2d &s, const float *xb, int h0, int w0, int h, int w, float most)
 {
     if (xb[((int64_t)h * s.W + w) * s.C] != most)
@@ -53,8 +54,8 @@ static __device__ inline bool is_first(const Pool2d &s, const float *xb, int h0,
     return true;
 }
 
-/* A block computes numbers of one row of dx; a thread one at a time: it adds dy of the windows that took it, row by
- * row, as one that goes through the windows would. So no two threads write to one number. */
+/* Computes numbers of one row of dx per block. A thread computes one number at a time: it adds dy of all windows whose
+ * maximum the number is, in the order of the windows, row by row. So no two threads write to the same number. */
 static __global__ void __launch_bounds__(ROW_THREADS)
     max_pool_back_kernel(Pool2d s, const float *x, const float *y, const float *dy, float *dx)
 {
@@ -86,10 +87,10 @@ void cuda_max_pool_back(const Run *run, int64_t B, int64_t H, int64_t W, int64_t
     LAUNCH(run, max_pool_back_kernel, row_grid(B * H, W * C), ROW_THREADS, 0, s, x, y, dy, dx);
 }
 
-/* ---- sums over the places of an image -------------------------------------------------------- */
+/* sums over the pixels of an image */
 
-/* y [B, C] = the sum over an image's places of a (b NULL) or of a b, divided. A block has 32 channels of an image
- * (image.h: columns); places are read by 8 lanes. */
+/* Computes y [B, C], the sum over the pixels of an image of a, or of a b if b is not NULL, divided by `divisor`. One
+ * block per image and 32 channels (image.h: columns of a matrix). The 8 lanes read 8 pixels at a time. */
 static __global__ void __launch_bounds__(COLUMNS *LANES)
     places_kernel(int64_t HW, int64_t C, const float *a, const float *b, float divisor, float *y)
 {
@@ -114,11 +115,12 @@ void cuda_channel_dot(const Run *run, int64_t B, int64_t HW, int64_t C, const fl
     LAUNCH(run, places_kernel, column_grid(B, C), column_block(), 0, HW, C, a, b, 1.0f, y);
 }
 
-/* ---- numbers of a channel to all places ------------------------------------------------------ */
+/* numbers of a channel, spread over all pixels */
 
-enum { PLACES = 64 /* of a block: a thread loads its channel's number once for eight */ };
+enum { PLACES = 64 /* pixels per block: a thread loads the number of its channel once for eight pixels */ };
 
-/* y[b, p, c] = s[b, c] / divisor, times x[b, p, c] where there is one. A block has 32 channels of PLACES places. */
+/* Computes y[b, p, c] = s[b, c] / divisor, multiplied by x[b, p, c] if x is not NULL. One block per 32 channels of
+ * PLACES pixels. */
 static __global__ void __launch_bounds__(COLUMNS *LANES)
     spread_kernel(int64_t HW, int64_t C, unsigned blocks, const float *x, const float *s, float divisor, float *y)
 {

@@ -1,19 +1,23 @@
-/* kernels/cuda/image/product.cu: sums over windows as a product of matrices whose left one is never made (implicit
- * GEMM; Chetlur et al. 2014, cuDNN): y [pixels, columns] = A [pixels, taps depth] weights, where row m of A has the
- * numbers under the window of pixel m. A tile of A is read from the image straight to shared memory. */
+/* kernels/cuda/image/product.cu: sums over windows as a product of matrices whose left operand is never stored
+ * (implicit GEMM; Chetlur et al. 2014, cuDNN):
+ *
+ *   y [pixels, columns] = A [pixels, taps depth] weights [taps depth, columns]
+ *
+ * Row m of A has the numbers under the window of pixel m. A tile of A is copied from the image directly to shared
+ * memory. */
 #include <limits.h>
 
 #include "kernels/cuda/image/image.h"
 
 enum {
-    STEP = 16,       /* of the sum's length, in shared memory at once */
-    A_LD = STEP + 4, /* rows of a warp's four fragments of A are in different banks */
-    STAGES = 3       /* steps in shared memory: one is computed, two are on their way */
+    STEP = 16,       /* elements of the sum that are in shared memory per stage */
+    A_LD = STEP + 4, /* padded: the rows of a warp's four fragments of A are in different banks */
+    STAGES = 3       /* stages in shared memory: one is computed while two are loaded */
 };
 
-/* Numbers of A, VECTOR (4 or 1) next to each other at a time: of channels, so that they are in one tap. Each thread has
- * one column of the tile, and so one tap of the step, for all its rows. Zeros are the border, rows behind the last
- * pixel and the end of the sum. 16 x 4 bytes of a pixel are read next to each other. */
+/* Copies a tile of A, VECTOR (4 or 1) neighbouring channels at a time, which belong to one tap. Each thread has the
+ * same column of the tile in all its rows, so it computes the tap only once. The border, rows after the last pixel and
+ * columns after the end of the sum are zeros. Neighbouring threads read 64 neighbouring bytes of a pixel. */
 template <int VECTOR, int ROWS, int THREADS>
 static __device__ inline void load_windows(const Windows &w, const Origin *place, int group, int k0, float *tile)
 {
@@ -29,7 +33,7 @@ static __device__ inline void load_windows(const Windows &w, const Origin *place
     }
 }
 
-/* Rows k0 .. of the group's weights, columns n0 .. */
+/* Copies rows k0 .. of the group's weights, columns n0 .., to shared memory. */
 template <int COLS, int THREADS>
 static __device__ inline void load_weights(const Windows &w, int group, int n0, int k0, float *tile)
 {
@@ -45,8 +49,9 @@ static __device__ inline void load_weights(const Windows &w, int group, int n0, 
     }
 }
 
-/* A thread has TM rows, ROWS / TM apart, and TN columns, four next to each other. A's fragment is four steps long: of
- * TM + TN float4 that are read in four steps, 4 TM TN multiply-adds are made. */
+/* Multiplies one stage. A thread has TM rows, which are DOWN apart, and TN columns in groups of four neighbours. It
+ * reads four neighbouring numbers of a row of A per access. So in four steps a thread reads TM + TN float4 from shared
+ * memory and makes 4 TM TN multiply-adds. */
 template <int TM, int TN, int ACROSS, int DOWN>
 static __device__ inline void multiply(const float *a, const float *b, float acc[TM][TN])
 {
@@ -73,8 +78,9 @@ static __device__ inline void multiply(const float *a, const float *b, float acc
     }
 }
 
-/* The block's sums go through shared memory, so that a warp writes 32 columns of a pixel next to each other wherever y
- * begins, and so that the activation is compiled once. */
+/* Adds bias and residual, applies the activation and writes the block's results. The sums go through shared memory: a
+ * warp then writes 32 neighbouring channels of a pixel, wherever y begins, and the code of the activation exists once.
+ */
 template <int TM, int TN, int ACROSS, int DOWN>
 static __device__ inline void finish(const Windows &w, const Origin *place, int rows, int group, int n0,
                                      const float acc[TM][TN], float *tile)
@@ -100,10 +106,10 @@ static __device__ inline void finish(const Windows &w, const Origin *place, int 
     }
 }
 
-/* A block computes ROWS pixels x COLS columns of one group; a thread TM x TN of them. Blocks next to each other read
- * the same weights and neighbouring pixels, which the L2 cache has then. Large tiles are bound by
- * multiply-adds: at 8 x 8 a thread makes 64 of them for four reads of 16 bytes from shared memory, which is what both
- * can do in the same time. A sum goes through taps and channels in their order, in one chain, whatever the tile is. */
+/* A block computes ROWS pixels x COLS columns of one group; a thread computes TM x TN of them. Neighbouring blocks read
+ * the same weights and neighbouring pixels, which are then in the L2 cache. Large tiles are bound by the multiply-adds:
+ * at 8 x 8 a thread makes 64 of them per four reads of 16 bytes from shared memory, and a multiprocessor does both in
+ * the same time. A sum is one chain over the taps and channels in their order, whatever the tile is. */
 template <int VECTOR, int TM, int TN, int ACROSS, int DOWN>
 static __global__ void __launch_bounds__(ACROSS *DOWN) product_kernel(Windows w, int64_t pixels, unsigned row_tiles)
 {
@@ -117,7 +123,7 @@ static __global__ void __launch_bounds__(ACROSS *DOWN) product_kernel(Windows w,
         const int64_t m = MIN(m0 + row, pixels - 1), b = m / image, at = m % image;
         Origin p = place_of(w, b, (int)(at / w.wide), (int)(at % w.wide));
         if (m0 + row >= pixels)
-            p.h = INT_MIN / 2; /* outside for each tap */
+            p.h = INT_MIN / 2; /* outside the source for each tap */
         place[row] = p;
     }
     float acc[TM][TN];
@@ -126,18 +132,21 @@ static __global__ void __launch_bounds__(ACROSS *DOWN) product_kernel(Windows w,
             acc[i][j] = 0;
     __syncthreads();
     const int steps = (w.taps_h * w.taps_w * w.depth + STEP - 1) / STEP;
-    for (int s = 0; s < steps + STAGES - 1; s++) { /* step s is asked for, step s - 2 computed */
+    for (int s = 0; s < steps + STAGES - 1; s++) { /* starts the copies of step s and computes step s - 2 */
         const int now = s - (STAGES - 1);
         if (now >= 0) {
             cp_async_wait<STAGES - 2>();
-            __syncthreads(); /* all have what they copied, and have computed the step whose memory is next */
+            /* After this barrier the copies of all threads have arrived, and no thread still reads the stage that is
+             * overwritten next. */
+            __syncthreads();
         }
         if (s < steps) {
             float *to = memory + s % STAGES * STAGE;
             load_windows<VECTOR, ROWS, THREADS>(w, place, group, s * STEP, to);
             load_weights<COLS, THREADS>(w, group, n0, s * STEP, to + A);
         }
-        cp_async_commit(); /* an empty group at the end: the count of groups is that of steps */
+        /* At the end the groups are empty: cp_async_wait counts groups, so there must be one per step. */
+        cp_async_commit();
         if (now >= 0) {
             const float *from = memory + now % STAGES * STAGE;
             multiply<TM, TN, ACROSS, DOWN>(from, from + A, acc);

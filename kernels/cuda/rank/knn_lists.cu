@@ -1,28 +1,32 @@
-/* kernels/cuda/rank/knn_lists.cu: nearest rows among those of some lists: the search of an inverted file (nn/knn.c).
+/* kernels/cuda/rank/knn_lists.cu: the nearest rows among those of some lists: the search of an inverted file
+ * (nn/knn.c).
  *
- * A block has 32 queries, 4 a warp, and keeps the k best of each, as in topk.cu. Which of them search a list is a word
- * of 32 bits; the block takes the lists that have a bit one after the other, and its warps rank those of their queries
- * whose bit is set. So a list is read once for all queries of the block that search it. nn/knn.c gives queries sorted
- * by list, which then search mostly the same lists; queries in any order read a list for a few of them only, and memory
- * limits the kernel. A list begins with a barrier and a wait for memory; the other block of the SM hides it in part. */
+ * One block per 32 queries, 4 per warp. The block keeps the k best of each query, as in topk.cu. For each list, a word
+ * of 32 bits says which of the block's queries search it. The block takes the lists that have a bit, one after the
+ * other, and each warp ranks those of its queries whose bit is set. So a list is read once for all queries of the block
+ * that search it.
+ *
+ * What bounds it: nn/knn.c gives queries sorted by list, so that the queries of a block search mostly the same lists.
+ * If queries come in any order, a block reads a list for a few of them only, and the kernel is memory-bound. Each list
+ * begins with a barrier and a wait for memory. The other block of the multiprocessor hides a part of this wait. */
 #include "kernels/cuda/rank/rank.h"
 
-/* Blocks at a time: more than a card runs at once. Each has a word a list in scratch. */
+/* The largest number of blocks: more than a card runs at the same time. Each block has one word per list in scratch. */
 enum { MOST_SEARCHES = 512, R = 4, QUERIES = RANK_WARPS * R, MOST_IN_SHARED = 128 };
 
 typedef struct Search {
     Product product;
     int64_t Q, L, P;
     int k;
-    bool in_shared; /* the k best are in shared memory; else where they go */
+    bool in_shared; /* the k best are in shared memory during the search; otherwise in the result */
     const int32_t *probe;
     const int64_t *start;
-    uint32_t *searches; /* [blocks, L]: bit q is set where query q of the block searches the list */
+    uint32_t *searches; /* [blocks, L]: bit q is set if query q of the block searches the list */
     float *values;
     int32_t *ids;
 } Search;
 
-/* The block's words */
+/* Computes the block's words. */
 static __device__ inline void mark_searches(const Search *x, int64_t begin, int64_t queries, uint32_t *searches)
 {
     for (int64_t l = threadIdx.x; l < x->L; l += RANK_THREADS)
@@ -36,6 +40,8 @@ static __device__ inline void mark_searches(const Search *x, int64_t begin, int6
     __syncthreads();
 }
 
+/* Searches the lists for 32 queries per block and turn. Registers are limited so that two blocks fit into a
+ * multiprocessor. */
 template <class T> static __global__ void __launch_bounds__(RANK_THREADS, 2) search_kernel(Search x)
 {
     DYNAMIC_SHARED(RankShared<R>, s);

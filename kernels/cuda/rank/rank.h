@@ -1,17 +1,18 @@
-/* kernels/cuda/rank/rank.h: what the ranking kernels share: the k best of a row, the excluded items of a tile, and
- * tiles of a product that are ranked while they are in registers.
+/* kernels/cuda/rank/rank.h: what the ranking kernels share: the k best scores of a row, the excluded items of a tile,
+ * and tiles of a product that are ranked while they are in registers.
  *
- * Scores are ordered by value, then by lower id; each id comes to a row at most once. So the k best do not depend on
- * the order in which scores arrive: a product may be cut into tiles, ranges of items and blocks as is convenient. */
+ * Scores are ordered by value, and equal scores by the lower id. Each id is offered to a row at most once. So the k
+ * best do not depend on the order in which scores arrive, and a product may be divided into tiles, ranges of items and
+ * blocks in any way. */
 #ifndef SAPOR_CUDA_RANK_H
 #define SAPOR_CUDA_RANK_H
 
 #include "kernels/cuda/cuda.h"
 
 static const float LOWEST = -INFINITY;
-enum { EMPTY = -1 }; /* the id of a place without an item, whose score is LOWEST */
+enum { EMPTY = -1 }; /* the id of a free place of a list, whose score is LOWEST */
 
-/* False where value is NaN or LOWEST: these enter no list. */
+/* Reports whether (value, id) comes before (than, than_id). False if value is NaN or LOWEST: these enter no list. */
 static __device__ inline bool better(float value, int32_t id, float than, int32_t than_id)
 {
     return value > than || (value == than && id < than_id);
@@ -19,19 +20,20 @@ static __device__ inline bool better(float value, int32_t id, float than, int32_
 
 /* ---- the k best of a row --------------------------------------------------------------------- */
 
-/* The worst of the k best, a copy; how many candidates wait. */
+/* A copy of the worst of the k best, and the number of waiting candidates. */
 typedef struct BestState {
     float worst;
     int32_t worst_id, waiting;
 } BestState;
 
-/* A warp keeps the k best of a row in a sorted list. What is better than its worst waits as a candidate; 32 candidates
- * are merged into the list at once. In a row of random order about k + k ln(n / k) of n scores become candidates. */
+/* A sorted list of the k best scores of a row, kept by one warp. Each score that is better than the worst of the list
+ * becomes a candidate. 32 candidates at a time are merged into the list. In a row of random order about k + k ln(n / k)
+ * of n scores become candidates. */
 typedef struct Best {
     int k;
-    float *value; /* [k], with id: the list, in shared memory or where the result goes. Free places are EMPTY */
+    float *value; /* [k], as id: the list, in shared memory or in the result. Free places have the id EMPTY */
     int32_t *id;
-    float *fresh; /* [WARP], with fresh_id: candidates, in shared memory */
+    float *fresh; /* [WARP], as fresh_id: the candidates, in shared memory */
     int32_t *fresh_id;
     BestState *state; /* in shared memory */
 } Best;
@@ -47,7 +49,7 @@ static __device__ inline void best_begin(const Best *b)
     __syncwarp();
 }
 
-/* How many of a sorted list [n] are better. */
+/* Returns how many elements of a sorted list [n] are better than (than, than_id). */
 static __device__ inline int count_better(const float *value, const int32_t *id, int n, float than, int32_t than_id)
 {
     int low = 0;
@@ -61,8 +63,8 @@ static __device__ inline int count_better(const float *value, const int32_t *id,
     return low;
 }
 
-/* Sorts the first n candidates: a candidate's place is how many are better. All lanes read the same candidate at once,
- * which is one access, and no lane waits for another. */
+/* Sorts the first n candidates. A candidate's place is the number of better candidates. All lanes read the same
+ * candidate in the same access, and no lane waits for another. */
 static __device__ inline void sort_fresh(const Best *b, int n)
 {
     const int lane = lane_id();
@@ -79,9 +81,9 @@ static __device__ inline void sort_fresh(const Best *b, int n)
     __syncwarp();
 }
 
-/* Merges the n candidates that wait. A number's new place is its own, plus how many of the other list are better: a
- * binary search. The list moves from its end to its front, 32 places at a time, so that it stays where it is; what is
- * better than all candidates is not touched. */
+/* Merges the n waiting candidates into the list. The new place of an element is its old place plus the number of better
+ * elements in the other list, which a binary search finds. The list is moved in place, from its end to its front, 32
+ * places at a time. Elements that are better than all candidates are not moved. */
 static __device__ inline void best_merge(const Best *b, int n)
 {
     const int lane = lane_id(), k = b->k;
@@ -113,7 +115,7 @@ static __device__ inline void best_merge(const Best *b, int n)
     __syncwarp();
 }
 
-/* Each lane has a score. LOWEST and NaN never enter. False: no lane's entered. */
+/* Offers one score per lane. LOWEST and NaN never enter. Returns false if no lane's score entered. */
 static __device__ inline bool best_offer(const Best *b, float value, int32_t id)
 {
     const BestState state = *b->state;
@@ -141,7 +143,8 @@ static __device__ inline bool best_offer(const Best *b, float value, int32_t id)
     return true;
 }
 
-/* Merges the rest. The list is in order then; lanes copy it to value and id where these are elsewhere. */
+/* Merges the candidates that remain, so that the list is complete and sorted. Copies the list to `value` and `id` if
+ * these are not the list itself. */
 static __device__ inline void best_end(const Best *b, float *value, int32_t *id)
 {
     const int waiting = b->state->waiting;
@@ -154,7 +157,8 @@ static __device__ inline void best_end(const Best *b, float *value, int32_t *id)
     }
 }
 
-/* Offers another list [n], best first: where none of 32 enters, those behind are worse. */
+/* Offers another list [n], sorted with the best first. If none of 32 elements enters, all later ones are worse, and the
+ * loop ends. */
 static __device__ inline void best_join(const Best *b, int n, const float *value, const int32_t *id)
 {
     bool enters = true;
@@ -164,9 +168,10 @@ static __device__ inline void best_join(const Best *b, int n, const float *value
     }
 }
 
-enum { TILE = 4 * WARP }; /* items of a tile: each lane has four scores of a row */
+enum { TILE = 4 * WARP }; /* items per tile: each lane has four scores of a row */
 
-/* Offers scores [TILE] of items first, first + 1, ..., or number[first], ... */
+/* Offers scores [TILE] of the items first, first + 1, ..., or, if `number` is given, number[first], number[first + 1],
+ * ... */
 static __device__ inline void best_offer_tile(const Best *b, const float *scores, int64_t first, const int32_t *number)
 {
     const float worst = b->state->worst;
@@ -180,8 +185,8 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 
 /* ---- excluded items -------------------------------------------------------------------------- */
 
-/* Those of a row that are not behind: item[at .. end-1]. next: of item at + the lane's number in its group, read before
- * it is needed. */
+/* The excluded items of a row that are not before the next tile: item[at .. end-1], ascending. `next` is the item at
+ * `at` + the lane's number in its group. It is read before it is needed. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
@@ -194,7 +199,7 @@ template <int GROUP> static __device__ inline void skip_read(Skip *s)
     s->next = at < s->end ? s->item[at] : INT32_MAX;
 }
 
-/* The excluded items of row b of a batch, from item `first` on. GROUP neighbouring lanes have the same row. */
+/* Returns the excluded items of row b of a batch, from item `first` on. GROUP neighbouring lanes have the same row. */
 template <int GROUP> static __device__ inline Skip skip_from(const Exclude *x, int64_t b, int64_t first)
 {
     if (!x->start)
@@ -213,9 +218,9 @@ template <int GROUP> static __device__ inline Skip skip_from(const Exclude *x, i
     return s;
 }
 
-/* bits [4] of shared memory: bit i is set where item first + i is excluded, i < TILE. A group has the same Skip and
- * bits, and reads as many items at a time as it has lanes; those for the next tile come while this one is multiplied.
- * Tiles come in ascending order, so each item is read about once. */
+/* Sets bit i of bits [4] (shared memory) if item first + i is excluded, for i < TILE, and clears the others. The lanes
+ * of a group have the same Skip and the same `bits`, and read one item per lane at a time. The items for the next tile
+ * are loaded while this tile is multiplied. Tiles come in ascending order, so that each item is read about once. */
 template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_t first, uint32_t *bits)
 {
     const int lane = lane_id() % GROUP;
@@ -238,26 +243,28 @@ template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_
 
 /* ---- tiles of a product ---------------------------------------------------------------------- */
 
-/* A block of 8 warps computes 8 R rows x TILE items at a time. A warp has R whole rows of the tile: each lane 4
- * neighbouring items of each, in 4 R registers. So a warp ranks its rows without the others. For each of K_PART
- * features a warp reads R numbers of its rows, the same for all lanes, and 128 of the items: R / 4 + 4 accesses of 128
- * bytes for 4 R multiply-adds. With R = 8 these keep the arithmetic of an SM busy; R = 4 has smaller blocks, where
- * there are few rows or the lists need the memory. */
+/* A block of 8 warps computes 8 R rows x TILE items at a time. A warp has R whole rows of the tile: each lane has 4
+ * neighbouring items of each row, in 4 R registers. So a warp ranks its rows without the other warps. For each of
+ * K_PART features a warp reads from shared memory R numbers of its rows, the same for all lanes, and 128 numbers of the
+ * items: R / 4 + 4 accesses of 128 bytes for 4 R multiply-adds per lane. With R = 8 these keep the arithmetic units of
+ * a multiprocessor busy. R = 4 makes smaller blocks, for few rows or if the lists need the memory. */
 enum { RANK_WARPS = 8, RANK_THREADS = RANK_WARPS * WARP, K_PART = 16 };
 
-/* In dynamic shared memory; behind it the lists, k scores of each row and then k ids of each row, unless they are where
- * the result goes. Rows of a and b are padded: the two accesses of a store into four of them meet in few banks. */
+/* The dynamic shared memory of a block. The lists come after it: k scores of each row, then k ids of each row, unless
+ * the lists are in the result. The rows of a and b are padded by 4 numbers. A warp stores into four of these rows in
+ * one instruction: with the padding at most two of its lanes use the same bank. */
 template <int R> struct RankShared {
-    float a[2][K_PART][RANK_WARPS * R + 4]; /* features of rows, transposed; the second while the first is in use */
-    float b[2][K_PART][TILE + 4];           /* of items */
-    float scores[RANK_WARPS][TILE];         /* of a row that is ranked */
+    /* features of the rows, transposed: one buffer is filled while the other is multiplied */
+    float a[2][K_PART][RANK_WARPS * R + 4];
+    float b[2][K_PART][TILE + 4];   /* features of the items */
+    float scores[RANK_WARPS][TILE]; /* of the row that a warp ranks */
     float fresh[RANK_WARPS * R][WARP];
     int32_t fresh_id[RANK_WARPS * R][WARP];
     BestState state[RANK_WARPS * R];
     uint32_t excluded[RANK_WARPS * R][TILE / 32];
 };
 
-/* Where k places of the block's rows are, row after row */
+/* The lists of the block's rows: k places per row, one row after the other */
 typedef struct Lists {
     int k;
     float *value;
@@ -274,7 +281,7 @@ template <int R> static __device__ inline Best best_of(RankShared<R> *s, const L
                 &s->state[row]};
 }
 
-/* Of the warp's first `rows` rows: empties their lists; the others' never take a score. */
+/* Empties the lists of the warp's first `rows` rows. The lists of its other rows are never offered a score. */
 template <int R> static __device__ inline void lists_begin(RankShared<R> *s, const Lists *lists, int rows)
 {
     for (int r = 0; r < R; r++) {
@@ -283,7 +290,8 @@ template <int R> static __device__ inline void lists_begin(RankShared<R> *s, con
         best_begin(&best);
     }
 }
-/* Puts the lists in order, and where they go: value and id of the block's first row */
+/* Completes the lists of the warp's rows and copies them to the result. `value` and `id` belong to the block's first
+ * row. */
 template <int R>
 static __device__ inline void lists_end(RankShared<R> *s, const Lists *lists, int rows, float *value, int32_t *id)
 {
@@ -294,7 +302,7 @@ static __device__ inline void lists_end(RankShared<R> *s, const Lists *lists, in
     }
 }
 
-/* Rows of T, D numbers each. wide: all begin at multiples of 16 bytes */
+/* Rows of D numbers of type T. `wide`: all rows begin at multiples of 16 bytes, and D is a multiple of 4 */
 typedef struct Rows {
     const void *data;
     int D;
@@ -306,7 +314,7 @@ static inline Rows rows_of(const void *data, int64_t D)
     return Rows{data, (int)D, D % 4 == 0 && aligned16(data)};
 }
 
-/* Features d .. d+3 of a row; zeros behind its end, and for no row */
+/* Loads features d .. d+3 of a row. Features after the row's end are zeros, and so are all of them if row is NULL. */
 template <class T> static __device__ inline void load_features(const T *row, int d, const Rows *x, float to[4])
 {
     for (int i = 0; i < 4; i++)
@@ -325,12 +333,14 @@ static __device__ inline void load_features(const float *row, int d, const Rows 
     }
 }
 
-/* What a thread brings of K_PART features: four of a row, where there is one for it, and of two items */
+/* The numbers that a thread copies to shared memory per K_PART features: four features of a row, if the thread has a
+ * row, and four of each of two items */
 typedef struct Part {
     float a[4], b[2][4];
 } Part;
 
-/* Four neighbouring threads read 64 bytes of a row. */
+/* Loads the thread's share of features d .. d + K_PART - 1: four features of each of its rows. Four neighbouring
+ * threads read 64 bytes of a row of floats. */
 template <class T>
 static __device__ inline Part fetch_part(const Rows *rows, const T *row, const Rows *items, int64_t first, int64_t last,
                                          int d)
@@ -374,15 +384,15 @@ static __device__ inline void multiply_part(const RankShared<R> *s, int buffer, 
     }
 }
 
-/* Of the block */
+/* The operands of a block's product */
 typedef struct Product {
     Rows rows, items;
-    const float *bias; /* of the items, or NULL */
+    const float *bias; /* [items], or NULL */
     bool excludes;
-    const int32_t *number; /* the ids of items, or NULL: their places */
+    const int32_t *number; /* the ids of the items, or NULL: an item's id is its place */
 } Product;
 
-/* Lowers what is not ranked: items from `last` on, and excluded ones. Adds the bias. */
+/* Adds the bias. Sets the scores of excluded items and of items from `last` on to LOWEST. */
 template <int R>
 static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, bool excludes, int64_t first,
                                             int64_t last, float sum[R][4])
@@ -401,10 +411,9 @@ static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, 
     }
 }
 
-/* Enters the scores of a warp's rows into their lists. Most rows have nothing above their worst, and that is one
- * comparison a score. Those that have are done one after the other through shared memory, so that the code, and the
- * registers it needs, are there once. `active`: bit r is set where row r of the
- * warp is ranked. */
+/* Enters the scores of a warp's rows into their lists. Most rows have no score above their worst: this costs one
+ * comparison per score. The other rows are ranked one after the other through shared memory, so that the code and its
+ * registers exist only once. Bit r of `active` is set if row r of the warp is ranked. */
 template <int R>
 static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, const Lists *lists, int64_t first,
                                           float sum[R][4], uint32_t active)
@@ -418,8 +427,9 @@ static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, co
     }
     for (pending &= active; pending; pending &= pending - 1) {
         const int row = __ffs((int)pending) - 1;
-        for (int r = 0; r < R;
-             r++) /* not sum[row], nor r == row, which compilers turn into it: registers have no index */
+        /* Registers cannot be indexed, so sum[row] would be in local memory. Compilers turn r == row into sum[row]: the
+         * test of `pending` avoids it. */
+        for (int r = 0; r < R; r++)
             if (pending >> r & ~(pending - 1) >> r & 1)
                 store4(&s->scores[warp][4 * lane], make_float4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]));
         __syncwarp();
@@ -428,7 +438,7 @@ static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, co
     }
 }
 
-/* Where all scores of the block's rows go, ld apart: [rows, ld] */
+/* Where all scores of the block's rows are stored: [rows, ld] */
 typedef struct Strip {
     float *scores;
     int64_t ld;
@@ -446,12 +456,14 @@ static __device__ inline void store_scores(const Strip *to, int64_t first, int64
         }
 }
 
-/* Scores of the block's rows and of items first .. last-1, tile by tile: entered into `lists`, or stored in `strip`.
- * row: the row whose features the thread brings, NULL where there is none. skip: of the row whose items the lane marks.
+/* Computes the scores of the block's rows and of the items first .. last-1, tile by tile. The scores are entered into
+ * `lists`, or stored in `strip` if it is not NULL.
+ * - `row`: the row whose features this thread copies. NULL: none.
+ * - `skip`: the excluded items of the row that this lane marks. NULL: none.
  *
- * A score is one chain of fmaf over features 0 .. D-1 from 0, and zeros behind it: it does not depend on the tile.
- * While a part of the features is multiplied, the next one is on its way to registers, that of the next tile too: one
- * barrier a part. Warps without an active row bring features for the others. */
+ * A score is one chain of fmaf over the features 0 .. D-1, beginning with 0, so it does not depend on the tile. While
+ * one part of the features is multiplied, the next part is loaded into registers, also that of the next tile. So there
+ * is one barrier per part. Warps without an active row copy features for the others. */
 template <int R, class T>
 static __device__ inline void rank_range(const Product *p, RankShared<R> *s, const Lists *lists, const Strip *strip,
                                          const T *row, Skip *skip, int64_t first, int64_t last, uint32_t active)

@@ -1,35 +1,36 @@
-/* kernels/cuda/rank/topk.cu: ranking: the k best of each row of a product that is never stored, and of dense scores.
+/* kernels/cuda/rank/topk.cu: ranking: the k best of each row of a product that is never stored as a whole, and of dense
+ * scores.
  *
- * Three ways, by k and by what is given (docs/kernels/topk.md):
- *   lists    k up to 128, products: a block ranks tiles while they are in registers. Where the rows alone are too few
- *            blocks for a card, items are divided among blocks too, and a second kernel joins their lists
- *   strips   larger k, products: scores of some rows, as many as the L2 cache holds, are stored in scratch
- *            and then ranked as dense ones
- *   dense    scores in memory: lists for k up to 128, else the k-th best number is found digit by digit
- * All order scores by value, then by lower id, and a score has the same bits in all: so results do not depend on the
- * way. Unlike the CPU's, the product of rows with themselves is made whole: half of it would give each list to many
- * blocks. */
+ * There are three ways. The choice depends on k and on the input (docs/kernels/topk.md):
+ *   lists    products, k up to 128: a block ranks tiles while they are in registers. If the rows alone give too few
+ *            blocks for a card, the items are divided among blocks, too, and a second kernel joins the blocks' lists
+ *   strips   products, larger k: the scores of as many rows as the L2 cache holds are stored in scratch and are then
+ *            ranked as dense scores
+ *   dense    scores in memory: lists for k up to 128; otherwise the k-th best number is found digit by digit
+ * All ways order scores by value, then by the lower id, and compute a score with the same bits. So results do not
+ * depend on the way. Unlike on the CPU, the product of rows with themselves is computed completely: with only one half
+ * of it, many blocks would write to each list. */
 #include "kernels/cuda/rank/rank.h"
 
-enum { MOST_IN_SHARED = 128 }; /* places of a list in shared memory */
+enum { MOST_IN_SHARED = 128 }; /* the largest k whose lists are in shared memory */
 
 /* ---- lists of a product ---------------------------------------------------------------------- */
 
 typedef struct Ranking {
     Product product;
-    int64_t first, last, I; /* rows of the batch that are ranked; items */
-    int64_t range;          /* items of a block: blockIdx.y's part of them, a multiple of TILE */
-    const int32_t *row;     /* where row b of the batch is: row[b], or NULL */
+    int64_t first, last, I; /* the rows of the batch that are ranked; the number of items */
+    int64_t range;          /* items per block, a multiple of TILE: blockIdx.y is the number of the range */
+    const int32_t *row;     /* row b of the batch is row[b] of the matrix; NULL: b */
     Exclude exclude;
     int64_t B;
     int k;
-    float *value; /* [parts of the items, B, k], with id; of a strip [last - first, I] */
+    float *value; /* [parts of the items, B, k], as id; for a strip [last - first, I] */
     int32_t *id;
 } Ranking;
 
-/* A block takes 8 R rows of the batch and a range of items. Where D is large, multiply-adds bound it; with D at 64,
- * 3,260 items and k at 50, ranking takes about as many instructions as they do. Two blocks fit into an SM (by their
- * registers; by shared memory, too), and one multiplies while the other ranks. */
+/* One block per 8 R rows of the batch and range of items. If D is large, the multiply-adds bound it. At D = 64, 3,260
+ * items and k = 50, ranking takes about as many instructions as the multiply-adds. Two blocks fit into a
+ * multiprocessor, by registers and by shared memory: one multiplies while the other ranks. */
 template <int R, class T, bool STORE> static __global__ void __launch_bounds__(RANK_THREADS, 2) rank_kernel(Ranking x)
 {
     DYNAMIC_SHARED(RankShared<R>, s);
@@ -54,17 +55,19 @@ template <int R, class T, bool STORE> static __global__ void __launch_bounds__(R
         lists_end(s, &lists, rows, x.value + to, x.id + to);
 }
 
-/* Joins the lists of `parts` blocks, [parts, B, k]: a warp a row. The first list is taken as it is. */
+/* Joins the lists of `parts` blocks, [parts, B, k]. One warp per row. The first list enters the empty list completely.
+ */
 enum { JOIN_WARPS = 4 };
 typedef struct WarpShared {
     float fresh[WARP];
     int32_t fresh_id[WARP];
     BestState state;
     uint32_t excluded[TILE / 32];
-    float scores[TILE]; /* that are ranked */
+    float scores[TILE]; /* scores of a tile that is ranked */
 } WarpShared;
 
-/* The list of each of a block's warps in dynamic shared memory: WarpShared of all, then their k scores, then ids */
+/* Returns the list of a warp of the block. In dynamic shared memory are the WarpShared of all warps, then k scores per
+ * warp, then k ids per warp. */
 static __device__ inline Best warp_best(WarpShared *s, int warps, int warp, int k)
 {
     float *value = (float *)(s + warps) + warp * k;
@@ -103,8 +106,8 @@ typedef struct Dense {
 } Dense;
 enum { DENSE_WARPS = 8, DENSE_THREADS = DENSE_WARPS * WARP };
 
-/* The lane's four scores of a tile: items first + lane, + 32, + 64, + 96, so that reads are coalesced. Excluded ones
- * and those from `last` on are LOWEST. */
+/* Reads the lane's four scores of a tile: the items first + lane, + 32, + 64 and + 96, so that reads are coalesced.
+ * Excluded items and items from `last` on get LOWEST. */
 static __device__ inline void read_scores(const Dense *x, int64_t b, int64_t first, int64_t last, Skip *skip,
                                           uint32_t *excluded, float to[4])
 {
@@ -118,15 +121,15 @@ static __device__ inline void read_scores(const Dense *x, int64_t b, int64_t fir
             to[c] = excluded[c] >> lane_id() & 1 ? LOWEST : to[c];
     }
 }
-/* Where the part of a warp begins, of `parts` of them: a multiple of TILE */
+/* Returns the first item of a part if the items are divided into `parts` parts: a multiple of TILE. */
 static __device__ inline int64_t part_first(int64_t I, int parts, int part)
 {
     const int64_t tiles = (I + TILE - 1) / TILE;
     return MIN(tiles * part / parts * TILE, I);
 }
 
-/* `share` warps, 1 or 8, have a row, each a part of its items; the first then joins their lists. Each score is read
- * once: bandwidth bounds it. */
+/* Ranks dense scores by lists. `share` warps (1 or 8) have a row. Each warp ranks a part of the items, then the first
+ * warp joins the lists. Each score is read once (coalesced): memory-bound. */
 static __global__ void __launch_bounds__(DENSE_THREADS) dense_lists_kernel(Dense x, int share)
 {
     DYNAMIC_SHARED(WarpShared, s);
@@ -162,28 +165,29 @@ static __global__ void __launch_bounds__(DENSE_THREADS) dense_lists_kernel(Dense
     }
 }
 
-/* A score and its id as one whole number: a larger one is better, all are different, and 0 is no score. */
+/* Returns a score and its id as one integer. A larger integer is better, all are different, and 0 means no score. */
 static __device__ inline uint64_t key_of(float score, int32_t id)
 {
     if (!(score > LOWEST))
         return 0;
-    const uint32_t bits = f32_bits(score + 0.0f); /* -0 is 0 */
+    const uint32_t bits = f32_bits(score + 0.0f); /* -0 becomes 0 */
     return (uint64_t)(bits >> 31 ? ~bits : bits | 0x80000000u) << 32 | (uint32_t)~id;
 }
 enum { LANE_BINS = 8, BINS = WARP * LANE_BINS, SORT_IN_SHARED = 4096 };
 typedef struct Digit {
-    int32_t bin, left, inside; /* the digit; how many of its numbers are needed; how many there are */
+    int32_t bin, left, inside; /* the digit; how many numbers with this digit are needed; how many there are */
 } Digit;
 
-/* By warp 0: the digit of the left-th largest number, of which bins[] counts the digits. A lane has 8 bins; the sums of
- * the lanes behind it are a scan over lanes. left is at most the sum of all bins. */
+/* Finds the digit of the `left`-th largest number. Called by warp 0. bins[d] is the count of numbers with the digit d.
+ * Each lane has 8 bins; a scan over the lanes adds up the bins of the higher lanes. `left` must be at most the sum of
+ * all bins. */
 static __device__ inline void find_digit(const int32_t *bins, int32_t left, Digit *found)
 {
     const int lane = lane_id();
     int32_t own = 0;
     for (int i = 0; i < LANE_BINS; i++)
         own += bins[lane * LANE_BINS + i];
-    int32_t sum = own; /* of this lane and those behind */
+    int32_t sum = own; /* of this lane and the higher lanes */
     for (int apart = 1; apart < WARP; apart *= 2) {
         const int32_t other = __shfl_down_sync(FULL_MASK, sum, (unsigned)apart);
         sum += lane + apart < WARP ? other : 0;
@@ -197,9 +201,9 @@ static __device__ inline void find_digit(const int32_t *bins, int32_t left, Digi
     *found = Digit{bin, left - above, bins[bin]};
 }
 
-/* A key that exactly `want` of a row's keys are not below; 1 where there are at most `want` that are not 0. Keys are
- * read once for each 8 bits, the highest first, until one bin has as many as are needed: four times, and more often
- * only where equal scores are in the last place. */
+/* Returns a key such that exactly `want` keys of the row are not below it. Returns 1 if at most `want` keys are not 0.
+ * Determines 8 bits of the key per pass over the row, the highest bits first, until all numbers of a bin are needed.
+ * Four passes determine the score. More are made only if several items have the score of the last place. */
 static __device__ inline uint64_t find_limit(const Dense *x, int64_t b, int32_t want, int32_t *bins, Digit *found,
                                              int32_t *total, uint32_t *excluded)
 {
@@ -243,8 +247,8 @@ static __device__ inline uint64_t find_limit(const Dense *x, int64_t b, int32_t 
     return limit;
 }
 
-/* Sorts n places by all threads of the block: a bitonic network in which each comparison puts the better number to the
- * lower place, so that places behind n, the worst, need not exist. */
+/* Sorts n places by all threads of the block, with a bitonic network. Each comparison puts the better number at the
+ * lower place. So the places after n, which would hold the worst numbers, need not exist. */
 static __device__ inline void block_sort(float *value, int32_t *id, int n)
 {
     int pairs = 1;
@@ -269,8 +273,9 @@ static __device__ inline void block_sort(float *value, int32_t *id, int n)
     }
 }
 
-/* A block a row: finds the k-th best number, collects what is not below it, sorts. The row is read from the caches five
- * times; the sort of k numbers is log2(k)^2 / 2 steps, in shared memory up to 4,096 numbers, else in the result. */
+/* One block per row. Finds the k-th best number, collects the numbers that are not below it, and sorts them. The row is
+ * read about five times, from the caches. The sort of k numbers takes about log2(k)^2 / 2 steps, in shared memory up to
+ * 4,096 numbers, otherwise in the result. */
 static __global__ void __launch_bounds__(DENSE_THREADS, 4) dense_select_kernel(Dense x)
 {
     DYNAMIC_SHARED(float, sorted);
@@ -295,7 +300,7 @@ static __global__ void __launch_bounds__(DENSE_THREADS, 4) dense_select_kernel(D
             for (int c = 0; c < 4; c++) {
                 const int32_t item = (int32_t)(first + c * WARP + lane_id());
                 const uint64_t key = key_of(score[c], item);
-                if (key >= limit && key != 0) { /* in any order: it is sorted */
+                if (key >= limit && key != 0) { /* in any order: they are sorted below */
                     const int at = atomicAdd(taken, 1);
                     value[at] = score[c];
                     id[at] = item;
@@ -316,7 +321,7 @@ static __global__ void __launch_bounds__(DENSE_THREADS, 4) dense_select_kernel(D
 
 static void rank_dense(const Run *run, const Dense *x)
 {
-    enum { LONG = 2048 }; /* items of a row that is divided among warps */
+    enum { LONG = 2048 }; /* the least number of items of a row that is divided among warps */
     if (x->k <= MOST_IN_SHARED) {
         const int share = x->I >= LONG ? DENSE_WARPS : 1;
         LAUNCH(run, dense_lists_kernel, div_up(x->B * share, DENSE_WARPS), DENSE_THREADS,
@@ -338,15 +343,16 @@ void cuda_topk_rows(const Run *run, int64_t B, int64_t I, int64_t k, const float
 
 /* ---- how a product is divided ---------------------------------------------------------------- */
 
-/* Blocks that fill the largest cards of today twice: 132 SMs. It is not the card's own number, as scratch is the same
- * on all; results do not depend on it. STRIP scores are 32 MB: the L2 cache of an A100 or H100 holds them. */
+/* ENOUGH_BLOCKS: two blocks for each of the 132 multiprocessors of the largest cards of today. The number of the actual
+ * card is not used, so that scratch has the same size on all cards. Results do not depend on it. STRIP scores are 32
+ * MB, which fit into the L2 cache of an A100 or H100. MOST_IN_LARGE: the largest k of lists with R = 8. */
 enum { ENOUGH_BLOCKS = 264, STRIP = 8 << 20, MOST_IN_LARGE = 64 };
 
 typedef struct Plan {
-    int R;             /* rows of a warp */
-    int64_t strip;     /* rows at once whose scores are stored; 0: lists */
-    int64_t parts;     /* of the items */
-    int64_t range;     /* items of a part */
+    int R;             /* rows per warp */
+    int64_t strip;     /* how many rows' scores are stored at a time; 0: lists */
+    int64_t parts;     /* parts of the items */
+    int64_t range;     /* items per part */
     size_t work_bytes; /* of the parts' lists, or of the strip */
 } Plan;
 
@@ -355,11 +361,12 @@ static Plan plan_for(int64_t B, int64_t I, int64_t D, int64_t k)
     Plan p = {4, 0, 1, 0, 0};
     if (k > MOST_IN_SHARED)
         p.strip = MAX(MIN(B, STRIP / MAX(I, (int64_t)1)), MIN(B, (int64_t)32));
-    /* wide rows: the product counts, and more rows a warp need fewer reads of shared memory for it */
+    /* For wide rows the product takes most of the time, and it needs fewer reads of shared memory if a warp has more
+     * rows. */
     const int64_t rows = p.strip ? p.strip : B;
     if ((p.strip || k <= MOST_IN_LARGE) && rows >= (D >= 256 ? 4096 : 8192))
         p.R = 8;
-    /* each part begins with an empty list, which costs about k candidates */
+    /* Each part begins with an empty list, which costs about k candidates. */
     const int64_t least = p.strip ? (int64_t)TILE : MAX((int64_t)512, 8 * k), blocks = div_up(rows, RANK_WARPS * p.R);
     p.parts = MAX(MIN(ENOUGH_BLOCKS / MAX(blocks, (int64_t)1), I / least), (int64_t)1);
     p.range = MAX(div_up(div_up(I, p.parts), TILE), (int64_t)1) * TILE;
@@ -392,7 +399,7 @@ template <class T> static void launch_rows(const Run *run, const Ranking *x, con
         launch_rank<4, T>(run, x, p->parts);
 }
 
-/* x without what depends on the plan: the result's own places in value and id */
+/* Ranks a product. `x` has no plan yet: value and id are the places of the result. */
 static void rank_product(const Run *run, Ranking x, int64_t k, DType type)
 {
     if (k == 0 || x.B == 0)

@@ -1,27 +1,29 @@
-/* kernels/cuda/sparse/columns.h: rows of D numbers, four columns a thread: how gathers, sums of rows, sparse products
- * and losses read and write them.
+/* kernels/cuda/sparse/columns.h: how gathers, sums of rows, sparse products and losses read and write rows of D
+ * numbers: four columns per thread.
  *
- * Where all rows begin at multiples of 16 bytes and D is a multiple of 4, `vector` is true: a lane's four columns are
- * neighbours and move in one access. A warp then reads 512 bytes at once, and has a quarter of the instructions of a
- * loop over single numbers, which matters where the loads of many rows must be in flight together. Else four accesses
- * of one number take the place of it. `vector` is the same for all threads, and mostly a template's argument. It never
- * changes the order of a sum. */
+ * `vector` is true if all rows begin at multiples of the size of four numbers (16 bytes for float) and D is a multiple
+ * of 4. Then the four columns of a lane are neighbours and are read in one access: a warp reads 512 bytes per
+ * instruction and needs a quarter of the load instructions. Fewer instructions matter where the loads of many rows must
+ * be in flight together. If `vector` is false, a lane makes four accesses of one number. `vector` is the same for all
+ * threads, and is a template argument in most kernels. It never changes the order of a sum. */
 #ifndef SAPOR_CUDA_COLUMNS_H
 #define SAPOR_CUDA_COLUMNS_H
 
 #include "kernels/cuda/cuda.h"
 
-/* Threads and warps of a block: few warps wait for the slowest one, and eight blocks fill a multiprocessor. */
+/* Threads and warps per block. In a block of few warps, few warps wait for the slowest one. Eight blocks fill a
+ * multiprocessor. */
 enum { BLOCK = 256, WARPS = BLOCK / WARP };
-enum { EACH = 4, TILE = EACH * WARP }; /* columns of a lane, of a warp */
+enum { EACH = 4, TILE = EACH * WARP }; /* columns per lane, columns per warp */
 
 static __device__ inline int warp_in_block(void)
 {
     return (int)threadIdx.x / WARP;
 }
 
-/* Lanes that share a row: a power of two, enough for D columns, at most a warp. Wider rows are cut in tiles: the y
- * dimension of the grid (at most 65,535 tiles: D is below 8,388,608). */
+/* Returns the number of lanes that share a row: a power of two, enough for D columns, at most a warp. Wider rows are
+ * cut into tiles of TILE columns, one per block in the y dimension of the grid (at most 65,535 tiles: D is below
+ * 8,388,608). */
 static inline int lanes_for(int64_t D)
 {
     int lanes = 1;
@@ -33,7 +35,7 @@ static inline unsigned tiles_for(int64_t D)
 {
     return (unsigned)div_up(D, TILE);
 }
-/* Columns of this block's tile from the first one on */
+/* Returns the first column of this block's tile. */
 static __device__ inline int64_t tile_first(void)
 {
     return (int64_t)blockIdx.y * TILE;
@@ -42,12 +44,13 @@ static __device__ inline int tile_columns(int64_t D)
 {
     return (int)MIN(D - tile_first(), (int64_t)TILE);
 }
-/* Whether rows ld numbers apart of `size` bytes can be read four at once */
+/* Reports whether four neighbouring numbers of a row can be read in one access. The rows are ld numbers apart, and a
+ * number has `size` bytes. */
 static inline bool rows_in_fours(const void *p, int64_t ld, size_t size)
 {
     return (uintptr_t)p % (EACH * size) == 0 && ld % EACH == 0;
 }
-/* The statement with V as a constant true or false, by a condition. */
+/* Compiles the statement twice, with V as the constant true or false, and runs the one for `condition`. */
 #define WITH_VECTOR(condition, V, ...)                                                                                 \
     do {                                                                                                               \
         if (condition) {                                                                                               \
@@ -59,7 +62,7 @@ static inline bool rows_in_fours(const void *p, int64_t ld, size_t size)
         }                                                                                                              \
     } while (0)
 
-/* The statement with L as a constant: lanes_for's result. */
+/* Compiles the statement for each result of lanes_for, with L as a constant, and runs the one for `lanes`. */
 #define WITH_LANES(lanes, L, ...)                                                                                      \
     do {                                                                                                               \
         switch (lanes) {                                                                                               \
@@ -78,7 +81,7 @@ static inline bool rows_in_fours(const void *p, int64_t ld, size_t size)
         break;                                                                                                         \
     }
 
-/* Four numbers at once; the pointer is a multiple of their size. */
+/* Loads four numbers in one access. The pointer must be aligned to the size of four numbers. */
 static __device__ inline void load_four(const float *p, float x[EACH])
 {
     const float4 v = load4(p);
@@ -92,15 +95,16 @@ template <class T> static __device__ inline void load_four(const T *p, float x[E
         x[k] = to_f32(T{(uint16_t)(bits >> (16 * k))});
 }
 
-/* ---- columns that do not meet: lane l of `lanes` --------------------------------------------- */
+/* columns that are not summed: lane l of `lanes` */
 
-/* Column k of a lane's four: the neighbours 4 l .. 4 l + 3; without vector l, l + lanes, ..., so that each of the four
- * accesses is of neighbours, too. */
+/* Returns column k of the four columns of a lane. With `vector` these are the neighbours 4 l .. 4 l + 3. Without
+ * `vector` they are l, l + lanes, ..., so that neighbouring lanes read neighbouring numbers in each of the four
+ * accesses. */
 static __device__ inline int column_of(bool vector, int lane, int lanes, int k)
 {
     return vector ? EACH * lane + k : lane + k * lanes;
 }
-/* Zeros from `count` on. */
+/* Loads the four columns of a lane. Columns from `count` on are zeros. */
 template <class T>
 static __device__ inline void load_columns(const T *row, bool vector, int lane, int lanes, int count, float x[EACH])
 {
@@ -131,7 +135,7 @@ static __device__ inline void store_columns(float *row, bool vector, int lane, i
         }
     }
 }
-/* row = scale x + beta row; beta 0: row is not read */
+/* Computes row = scale x + beta row. If beta is 0, `row` is not read. */
 static __device__ inline void write_columns(float *row, bool vector, int lane, int lanes, int count, float scale,
                                             float beta, const float x[EACH])
 {
@@ -143,9 +147,9 @@ static __device__ inline void write_columns(float *row, bool vector, int lane, i
     store_columns(row, vector, lane, lanes, count, y);
 }
 
-/* ---- columns that are summed: always neighbours, so the order is the same without vector ----- */
+/* columns that are summed: always neighbours, so that `vector` does not change the order */
 
-/* Columns d .. d + 3 of a row of D, zeros from D on */
+/* Loads columns d .. d + 3 of a row of D numbers. Columns from D on are zeros. */
 static __device__ inline void load_neighbours(const float *row, bool vector, int64_t d, int64_t D, float x[EACH])
 {
     if (vector) {
@@ -155,7 +159,7 @@ static __device__ inline void load_neighbours(const float *row, bool vector, int
             x[k] = d + k < D ? row[d + k] : 0.0f;
     }
 }
-/* row = x + beta row; beta 0: row is not read */
+/* Computes row = x + beta row. If beta is 0, `row` is not read. */
 static __device__ inline void write_neighbours(float *row, bool vector, int64_t d, int64_t D, float beta,
                                                const float x[EACH])
 {

@@ -1,9 +1,9 @@
-/* kernels/cuda/sparse/gather.cu: rows by index: gathers, sums and pools of rows. All are bound by the bandwidth of
- * memory: there is at most one addition a number. Lanes take four columns each (columns.h), and lanes side by side read
- * whole lines; the rows themselves may be anywhere. */
+/* kernels/cuda/sparse/gather.cu: gathers, sums and pools of rows that are chosen by index. All are memory-bound: there
+ * is at most one addition per number. A lane takes four columns (columns.h), and neighbouring lanes read whole cache
+ * lines. The rows themselves may be anywhere in memory. */
 #include "kernels/cuda/sparse/columns.h"
 
-/* A block of lanes x rows: threadIdx.x is the lane of a row, threadIdx.y the row. */
+/* Returns the shape of a block: threadIdx.x is the lane in a row, threadIdx.y is the row. */
 static dim3 row_block(int lanes)
 {
     return dim3((unsigned)lanes, (unsigned)(BLOCK / lanes));
@@ -23,8 +23,8 @@ static __device__ inline int64_t all_rows(void)
 
 /* ---- gather ---------------------------------------------------------------------------------- */
 
-/* A thread: four columns of row i. No row waits for another: the loads of all threads of a multiprocessor are under way
- * at once. */
+/* Computes y[i, :] = table[ids[i], :] + beta y[i, :]. A negative id stands for a row of zeros. One thread per four
+ * columns of row i. No row waits for another: the loads of all threads of a multiprocessor are in flight together. */
 template <class T, bool VECTOR>
 static __global__ void __launch_bounds__(BLOCK)
     gather_kernel(int64_t n, int64_t D, const T *table, const int32_t *ids, float beta, float *y)
@@ -48,8 +48,8 @@ void cuda_gather(const Run *run, int64_t n, int64_t D, DType type, const void *t
                                  (const T *)table, ids, beta, y)));
 }
 
-/* Adds rows x[order ? order[j] : j, :] of D numbers, j = first, first + step, ... below end, to a thread's four
- * columns of the tile, in this order. Four rows are loaded before they are added, so that their latencies overlap. */
+/* Adds rows x[order ? order[j] : j, :] of D numbers to the four columns of a thread, for j = first, first + step, ...
+ * below `end`, in this order. Four rows are loaded before they are added, so that their latencies overlap. */
 static __device__ inline void add_rows(const float *x, int64_t D, const int32_t *order, int64_t first, int64_t end,
                                        int step, bool vector, int lane, int lanes, float sum[EACH])
 {
@@ -70,7 +70,12 @@ static __device__ inline void add_rows(const float *x, int64_t D, const int32_t 
 
 /* ---- segment_sum ----------------------------------------------------------------------------- */
 
-/* A thread: four columns of segment s, summed in order of j, as kernels.h promises: a long segment is not cut. */
+/* Computes, with r = to[s] (s if `to` is NULL) and the sum over the rows j of segment s (order[j] if given),
+ *
+ *   y[r, :] = scale (sum of x[j, :]) + beta y[r, :]
+ *
+ * One thread per four columns of segment s. The rows are added in the order of j, as kernels.h promises, so a long
+ * segment is not divided among threads. */
 template <bool VECTOR>
 static __global__ void __launch_bounds__(BLOCK)
     segment_sum_kernel(int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to,
@@ -97,9 +102,9 @@ void cuda_segment_sum(const Run *run, int64_t S, int64_t D, const int64_t *start
 
 /* ---- pools of ragged rows -------------------------------------------------------------------- */
 
-/* A block: 128 columns of one segment (a text) at a time. There are few texts and each has many rows, so the rows of a
- * text are dealt out to the warps: warp w takes first + w, first + w + 8, ..., and the warps' results are combined in
- * their order. */
+/* A block computes 128 columns of one segment (a text) at a time. There are few texts, and each has many rows. So the
+ * rows of a text are divided among the warps: warp w takes rows first + w, first + w + 8, .... The results of the warps
+ * are combined in the order of the warps. */
 typedef struct Segment {
     int64_t first, end; /* rows */
     float scale;
@@ -134,7 +139,8 @@ static __global__ void __launch_bounds__(BLOCK)
     }
 }
 
-/* REDUCE_MAX: of equal numbers the first row's, so a later row must be larger, and a lower row of another warp wins. */
+/* REDUCE_MAX. If several rows have the maximum, the first of them counts: a later row of the same warp must be larger,
+ * and of two warps with equal maxima the one with the lower row counts. */
 template <bool VECTOR>
 static __global__ void __launch_bounds__(BLOCK)
     max_pool_kernel(int64_t B, int64_t D, const int32_t *offsets, const float *x, float *y, int32_t *arg)
@@ -190,7 +196,8 @@ void cuda_segment_pool(const Run *run, int64_t B, int64_t D, const int32_t *offs
         WITH_VECTOR(fours, V, LAUNCH(run, (sum_pool_kernel<V>), grid, BLOCK, 0, B, D, offsets, how, x, y));
 }
 
-/* A warp: rows of a segment, as above; each row of dx is written once, whole. */
+/* Computes dx of the pools. One warp per row of a segment, in turn as above. Each row of dx is written once and
+ * completely. */
 template <bool VECTOR>
 static __global__ void __launch_bounds__(BLOCK)
     segment_pool_back_kernel(int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,

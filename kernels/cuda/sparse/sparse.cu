@@ -1,11 +1,11 @@
-/* kernels/cuda/sparse/sparse.cu: one number for each entry of a sparse matrix, or for each row of them. */
+/* kernels/cuda/sparse/sparse.cu: kernels that compute one number per entry of a sparse matrix, or one per row. */
 #include "kernels/cuda/loops.h"
 #include "kernels/cuda/sparse/sparse.h"
 
-/* ---- by entry: no sum over a row, so entries are dealt out evenly whatever the rows are ------ */
+/* by entry: no sum over a row, so entries are divided evenly, whatever the rows' lengths */
 
-/* The row of entry e: the last one that begins at or before it. All lanes of a warp take nearly the same path, so one
- * access of the cache serves them. */
+/* Returns the row of entry e: the last row that begins at or before e. All lanes of a warp take nearly the same path,
+ * so that one access to the cache serves all of them. */
 static __device__ inline int32_t row_of(const Sparse &A, int64_t e)
 {
     int64_t low = 0, high = A.rows;
@@ -19,15 +19,21 @@ static __device__ inline int32_t row_of(const Sparse &A, int64_t e)
     return (int32_t)low;
 }
 
-/* A warp: 32 entries. Each lane finds the row and column of one; then LANES lanes share an entry and take four
- * neighbouring columns each of both rows, and their sums are added by halves; at last each lane writes its entry. The
- * order of a sum depends on D alone. As in spmm it is the rows of y that take the time: those of x are read by entries
- * side by side, and stay in the L1 cache. */
+/* Computes, for each entry e at (r, c) of A,
+ *
+ *   out[e] = alpha row_scale[r] col_scale[c] (sum over d of x[r, d] y[c, d]) + beta out[e]
+ *
+ * One warp per 32 entries. Each lane finds the row and the column of one entry. Then LANES lanes share an entry: each
+ * reads four neighbouring columns of both rows, and the lanes' sums are added as a tree. Finally each lane writes its
+ * entry (coalesced). The order of a sum depends only on D.
+ *
+ * Memory-bound, as spmm: the scattered rows of y take the time. Neighbouring entries read the same row of x, which
+ * stays in the L1 cache. */
 template <bool VECTOR, int LANES>
 static __global__ void __launch_bounds__(BLOCK)
     sddmm_kernel(Sparse A, int64_t D, const float *x, const float *y, float alpha, float beta, float *out)
 {
-    enum { PLACES = WARP / LANES, DEEP = LANES < 2 ? 1 : 2 }; /* entries of a place that are loaded together */
+    enum { PLACES = WARP / LANES, DEEP = LANES < 2 ? 1 : 2 }; /* entries that a place loads together */
     const int place = lane_id() / LANES, lane = lane_id() % LANES;
     for (int64_t at = first_warp() * WARP; at < A.entries; at += all_warps() * WARP) {
         const int n = (int)MIN(A.entries - at, (int64_t)WARP);
@@ -55,7 +61,8 @@ static __global__ void __launch_bounds__(BLOCK)
             for (int k = 0; k < DEEP; k++) {
                 for (int apart = LANES / 2; apart > 0; apart /= 2)
                     sum[k] += __shfl_xor_sync(FULL_MASK, sum[k], apart);
-                /* entry i + k PLACES + p is that of place p: its lane fetches it there */
+                /* Place p has computed the dot product of entry i + k PLACES + p. The lane of that entry fetches the
+                 * product. */
                 const float mine = __shfl_sync(FULL_MASK, sum[k], lane_id() % PLACES * LANES);
                 if (lane_id() / PLACES == i / PLACES + k)
                     dot = mine;
@@ -79,7 +86,8 @@ void cuda_sddmm(const Run *run, const Sparse *A, int64_t D, const float *x, cons
                                   alpha, beta, out)));
 }
 
-/* A thread: one entry. Bound by memory, but for the search for the row. */
+/* Computes out[e] = val[e] rs[row] cs[column]; rs and cs may be NULL. One thread per entry. Memory-bound, except for
+ * the search for the row. */
 static __global__ void __launch_bounds__(BLOCK)
     edge_scale_kernel(Sparse A, const float *val, const float *rs, const float *cs, float *out)
 {
@@ -93,12 +101,13 @@ void cuda_edge_scale(const Run *run, const Sparse *A, const float *val, const fl
     LAUNCH(run, edge_scale_kernel, blocks_for(A->entries, BLOCK), BLOCK, 0, *A, val, rs, cs, out);
 }
 
-/* ---- by row: THREADS is a warp, or the block for a long row ---------------------------------- */
+/* by row: THREADS is 32 (a warp), or BLOCK for a long row */
 
-/* Thread t of THREADS reads entries t, t + THREADS, ... of the row (coalesced); their sums are added as loops.h says.
- * Bound by the bandwidth of memory. */
+/* Thread t of THREADS reads entries t, t + THREADS, ... of the row (coalesced). The threads' sums are added in the
+ * order of loops.h. Memory-bound. */
 
-/* Three passes over a row that is in a cache after the first. A thread reads what it wrote itself, so y may be x. */
+/* Computes the softmax of a row's entries. Makes three passes over the row, which is in a cache after the first. A
+ * thread reads only what it wrote, so that y may be x. */
 template <int THREADS> static __device__ inline void softmax_row(const Sparse &A, int64_t r, const float *x, float *y)
 {
     const int64_t first = A.start[r] + threadIdx.x % THREADS, end = A.start[r + 1];
@@ -124,6 +133,7 @@ void cuda_edge_softmax(const Run *run, const Sparse *A, const float *x, float *y
     LAUNCH(run, edge_softmax_kernel, row_blocks(A), BLOCK, 0, *A, x, y);
 }
 
+/* Computes dx[e] = y[e] (dy[e] - sum of y dy over the row), the gradient of the softmax, in two passes over the row. */
 template <int THREADS>
 static __device__ inline void softmax_back_row(const Sparse &A, int64_t r, const float *y, const float *dy, float *dx)
 {
@@ -145,6 +155,7 @@ void cuda_edge_softmax_back(const Run *run, const Sparse *A, const float *y, con
     LAUNCH(run, edge_softmax_back_kernel, row_blocks(A), BLOCK, 0, *A, y, dy, dx);
 }
 
+/* Computes out[r], the sum of the values of row r. */
 template <int THREADS> static __device__ inline void sum_row(const Sparse &A, int64_t r, const float *val, float *out)
 {
     float sum = 0.0f;

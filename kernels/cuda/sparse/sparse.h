@@ -1,10 +1,10 @@
-/* kernels/cuda/sparse/sparse.h: rows of a sparse matrix that differ in length by orders of magnitude, dealt out to
- * warps.
+/* kernels/cuda/sparse/sparse.h: how the rows of a sparse matrix are divided among warps. Their lengths differ by orders
+ * of magnitude.
  *
- * A block has WARPS warps and takes WARPS rows in a turn. A warp computes its row alone where that has at most LONG_ROW
- * entries; a longer one, which would keep a warp busy long after all others, is then computed by the whole block. Which
- * of the two it is depends on the row's length alone, and so do the bits of its result. The host cannot deal out rows
- * by their lengths: they are in memory of the device. */
+ * A block has WARPS warps and takes WARPS rows per turn. One warp computes a row of at most LONG_ROW entries. The whole
+ * block computes each longer row, after the short rows of the turn: one warp would still be busy with it long after all
+ * others have finished. The choice depends only on the row's length, so the bits of the result do, too. The host cannot
+ * divide the rows by their lengths: the lengths are in the memory of the device. */
 #ifndef SAPOR_CUDA_SPARSE_H
 #define SAPOR_CUDA_SPARSE_H
 
@@ -12,8 +12,8 @@
 
 enum { LONG_ROW = 512 }; /* entries */
 
-/* The row of a warp in a turn. Rows of one turn are gridDim.x apart: neighbours are often long together, as nodes that
- * were numbered by their degree. */
+/* Returns the row of a warp in a turn. The rows of one turn are gridDim.x apart: neighbouring rows are often long
+ * together, for example if nodes are numbered by their degree. */
 static __device__ inline int64_t turn_row(int64_t turn, int warp)
 {
     return (turn * WARPS + warp) * gridDim.x + blockIdx.x;
@@ -22,13 +22,14 @@ static __device__ inline int64_t row_length(const Sparse &A, int64_t r)
 {
     return A.start[r + 1] - A.start[r];
 }
-/* Bit w: the row of warp w is a long one. All warps of a block get the same bits. */
+/* Returns a word in which bit w is set if the row of warp w is long. All warps of a block get the same bits. */
 static __device__ inline unsigned long_rows(const Sparse &A, int64_t turn)
 {
     const int64_t r = turn_row(turn, lane_id());
     return __ballot_sync(FULL_MASK, lane_id() < WARPS && r < A.rows && row_length(A, r) > LONG_ROW);
 }
-/* `alone` for the rows that a warp computes, then `together` for those of a block, each with the row's number as r. */
+/* Runs `alone` for each row that one warp computes, then `together` for each row that the whole block computes. `r` is
+ * the row's number in both. */
 #define FOR_ROWS(A, r, alone, together)                                                                                \
     for (int64_t turn_ = 0; turn_row(turn_, 0) < (A).rows; turn_++) {                                                  \
         const int warp_ = warp_in_block();                                                                             \

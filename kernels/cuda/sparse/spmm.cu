@@ -1,27 +1,30 @@
-/* kernels/cuda/sparse/spmm.cu: y = alpha A x + beta y. docs/kernels/spmm.md ("On a GPU") tells how it came to be.
+/* kernels/cuda/sparse/spmm.cu: y = alpha A x + beta y, A sparse [rows, columns], x and y rows of D floats.
+ * docs/kernels/spmm.md ("On a GPU") explains each step.
  *
- * What bounds it: each entry reads one row of x, 256 bytes at D = 64, for 128 operations: the bandwidth of the L2
- * cache, or of memory where x does not fit there. So a row of x is read in as few accesses as possible, and the loads
- * of many entries are under way together. */
+ * What bounds it: each entry reads one row of x, 256 bytes at D = 64, for 128 operations. So the limit is the bandwidth
+ * of the L2 cache, or of memory if x does not fit into that cache. A row of x is therefore read in as few accesses as
+ * possible, and the loads of many entries are in flight together. */
 #include "kernels/cuda/sparse/sparse.h"
 
-/* What entry e, in column c, is multiplied by, but for the row's scale */
+/* Returns the factor of entry e, which is in column c, without the row's scale. */
 static __device__ inline float entry_weight(const Sparse &A, int64_t e, int64_t c)
 {
     const float w = A.val ? A.val[A.at ? A.at[e] : e] : 1.0f;
     return A.col_scale ? w * A.col_scale[c] : w;
 }
 
-/* The sum of w x[c, :] over 32 entries at a time, first .. first + 31, then `step` further on, below end. LANES lanes
- * share a row of x, four columns each, so a warp has 32 / LANES places, each of which takes every 32 / LANES-th entry.
- * Before that each lane reads one entry's column and weight (coalesced), which the lanes that need them then get by
- * shuffles: the addresses of 32 rows of x are there after one latency, not after one an entry. All lanes get the sum:
- * each place's in the order of its entries, then of the places by halves. */
+/* Adds up w x[c, :] over entries of a row. The warp takes entries first .. first + 31, then the 32 entries that are
+ * `step` further on, and stops at `end`.
+ *
+ * LANES lanes share a row of x, four columns each. So a warp has 32 / LANES places, and each place takes every (32 /
+ * LANES)-th entry. First each lane reads the column and the weight of one entry (coalesced). The lanes that need them
+ * get them by shuffles: the addresses of 32 rows of x are known after one latency, instead of one latency per entry.
+ * All lanes get the sum. It is added in the order of the entries in each place, then over the places as a tree. */
 template <bool VECTOR, int LANES>
 static __device__ inline void sum_entries(const Sparse &A, const float *x, int64_t ldx, int columns, int64_t first,
                                           int64_t end, int step, float sum[EACH])
 {
-    enum { PLACES = WARP / LANES, DEEP = LANES < 4 ? LANES : 4 }; /* entries of a place that are loaded together */
+    enum { PLACES = WARP / LANES, DEEP = LANES < 4 ? LANES : 4 }; /* entries that a place loads together */
     const int place = lane_id() / LANES, lane = lane_id() % LANES;
     for (int k = 0; k < EACH; k++)
         sum[k] = 0.0f;
@@ -53,7 +56,7 @@ static __device__ inline void sum_entries(const Sparse &A, const float *x, int64
     }
 }
 
-/* y = alpha A x + beta y of one tile of up to 128 columns */
+/* The product y = alpha A x + beta y. A block computes one tile of up to 128 columns. */
 typedef struct Spmm {
     int64_t D;
     const float *x;
@@ -73,7 +76,8 @@ static __device__ inline void row_alone(const Sparse &A, const Spmm &p, int64_t 
         write_columns(p.y + r * p.ldy + tile_first(), VECTOR, lane_id(), LANES, columns, scale, p.beta, sum);
 }
 
-/* The warps take 32 entries in turn, and their sums are added from the first warp to the last. */
+/* Computes one row by the whole block. The warps take 32 entries each in turn. Their sums go through shared memory and
+ * are added from the first warp to the last. */
 template <bool VECTOR, int LANES>
 static __device__ inline void row_together(const Sparse &A, const Spmm &p, int64_t r, float scale)
 {
