@@ -411,9 +411,9 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 /* softmax over the entries of each row: [entries] -> [entries] */
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);
-/* Reorders x [entries] of g into the order of the entries of `turned`, the transpose (csr_transpose) of g. Both need csr_index.
- * For example, if x are scores of user -> item messages, the result has the same scores for item -> user messages
- * (GRCN). */
+/* Reorders x [entries] of g into the order of the entries of `turned`, which is csr_transpose of g. Both need
+ * csr_index. For example, if x are scores of user -> item messages, the result has the same scores for item -> user
+ * messages (GRCN). */
 Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *turned, Tensor *x);
 /* Graphs on the tape. They are NULL if the tape has failed; later ops accept NULL, as they accept a failed tensor. An
  * op makes the pattern of its graph immediately. On a device that does not read host memory, it computes the values

@@ -112,7 +112,8 @@ typedef struct Op {
     uint32_t optional;              /* bit i: input i may be NULL */
     uint32_t integer;               /* bit i: input i is not float32 */
     uint32_t narrow;                /* bit i: input i may be F16 or BF16; the op calls Kernels.supports */
-    uint32_t by_row;                /* bit i: the op itself does the delayed steps of the rows of parameter i that it reads */
+    /* bit i: the op itself does the delayed steps of the rows of parameter i that it reads */
+    uint32_t by_row;
 } Op;
 struct Node {
     Tensor out;
@@ -305,8 +306,8 @@ static inline bool grad_needed(const Tensor *x)
 Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in);
 /* Returns `fits`. If it is false, the tape fails; the message lists the shapes of the inputs. */
 bool node_fits(Tape *t, const Node *n, bool fits);
-/* Reports whether the table of kernels (Kernels) has the kernel for n's backward pass; if not, the tape fails. MINIMAL leaves out kernels
- * that only the training of encoders needs. */
+/* Reports whether the table of kernels (Kernels) has the kernel for n's backward pass; if not, the tape fails. MINIMAL
+ * leaves out kernels that only the training of encoders needs. */
 bool node_trains(Tape *t, const Node *n, bool has_kernel);
 /* Allocates memory for the result. */
 bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape);
@@ -353,7 +354,8 @@ void list_trim(Tape *t, void *host, size_t bytes, size_t left);
 Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list as a constant of the tape */
 /* for ids that are distinct and in ascending order: makes their groups without sorting */
 Tensor *list_ascending(Tape *t, Tensor *ids);
-Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);  /* for other ids at the same positions: equal ids stay equal, so the groups are those of `of` */
+/* for other ids at the same positions: equal ids stay equal, so the groups are those of `of` */
+Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);
 const Groups *list_group(Tape *t, int64_t n, const int32_t *ids); /* ids: in host memory */
 const Groups *ids_groups(Tape *t, const Tensor *ids);             /* sorts them once per step */
 /* Returns the host's copy of a list. If there is none, the tape fails. */

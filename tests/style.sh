@@ -81,7 +81,8 @@ function scan(s,    c) {
 function words(text, kind,    i, all, start) {
     text = tolower(text)
     gsub(/\\[a-z]|%[-+ 0-9.*#]*[hlz]*[a-z]/, " ", text)
-    gsub(/[^a-z0-9_\047]+/, " ", text)
+    gsub(/[.;:!?]+([ )]|$)/, " . ", text) # a phrase does not go over the end of a sentence
+    gsub(/[^a-z0-9_.\047]+/, " ", text)
     text = " " text " "
     gsub(/  +/, " ", text)
     start = 1

@@ -9,9 +9,9 @@
  *
  * sentencepiece/ has the stages of SentencePiece: Precompiled, Replace, Metaspace, Unigram and others.
  *
- * pipeline.c runs the stages. A kind of a stage is a StageKind (or ModelKind) and a line in the lists of stages.c,
- * which reads the sections of tokenizer.json with these lists. BERT's normaliser and pre-tokeniser with WordPiece also
- * exist as a single pass (bert.c), which `tokenize` uses. It gives the same ids, but no positions. */
+ * pipeline.c runs the stages. For each kind of stage there is a StageKind (or ModelKind), and one line in a list of
+ * stages.c. stages.c reads the sections of tokenizer.json with these lists. BERT's normaliser and pre-tokeniser with
+ * WordPiece also exist as a single pass (bert.c), which `tokenize` uses. It gives the same ids, but no positions. */
 #ifndef SAPOR_TOKENIZERS_PIPELINE_H
 #define SAPOR_TOKENIZERS_PIPELINE_H
 
@@ -20,7 +20,8 @@
 #include "tokenizers/tokenizers.h"
 #include "tokenizers/unicode.h"
 
-/* The time per byte of a word grows with the longest word. By default a word has at most 100 characters. */
+/* A word has at most MAX_WORD characters; the usual limit in files is 100. The time per byte of a word grows with the
+ * longest word. */
 enum { MAX_WORD = 256 };
 enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 256, MAX_SPECIAL = 64, MAX_STAGES = 32 };
 
@@ -68,9 +69,9 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
 
 /* ---- a text during processing ---------------------------------------------------------------- */
 
-/* Limits of the text that stages may make: this number of bytes per byte of the text, plus a constant; a larger
- * constant for a token that is decoded. The longest compatibility form has 11 bytes per byte, or 13 if marks of 3 bytes
- * replace its blanks. */
+/* Limits of the text that stages may make of n bytes: MOST_GROWTH n + MOST_MORE. For a token that is decoded:
+ * MOST_GROWTH n + MOST_MORE_DECODED. The longest compatibility form has 11 bytes per byte, or 13 if each of its blanks
+ * is replaced by SentencePiece's mark (3 bytes). */
 enum { MOST_GROWTH = 16, MOST_MORE = 4096, MOST_MORE_DECODED = 256 };
 
 typedef struct Normal {

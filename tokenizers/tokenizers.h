@@ -89,10 +89,10 @@ typedef struct TokenList {
  * Errors: SP_USAGE if max_length is below the number of special tokens, or if CUT_FIRST or CUT_SECOND would remove its
  * text completely. SP_UNSUPPORTED if the tokenizer has no template for two texts, or a text has 4 GB.
  *
- * Memory: two copies of the normal form, with 5 bytes per byte of it; it is at most 16 times as long as the text (SP_UNSUPPORTED
- * if stages make more of it); 12 bytes per word, up to four times that while the list grows; 72 bytes per token. With
- * max_length, unless from_left, at most that number of tokens per text is kept. Time: linear in the text, times the
- * number of stages (at most 32 of a kind). Additional:
+ * Memory: two copies of the normal form, with 5 bytes per byte of it; it is at most 16 times as long as the text
+ * (SP_UNSUPPORTED if stages make more of it). 12 bytes per word, up to four times that while the list grows. 72 bytes
+ * per token. With max_length, unless from_left, at most that number of tokens per text is kept. Time: linear in the
+ * text, times the number of stages (at most 32 of a kind). Additional:
  *
  * - Unigram: 16 bytes per byte of the longest word; the time per byte depends on the longest piece (at most 1024
  *   bytes).
