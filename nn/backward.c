@@ -131,7 +131,7 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             n->op->back(t, n);
             tape_trace(t, begun, n->op->back_name, needed * n->flops, needed * n->bytes);
             step_release_floats(t, grad_take(n), n->out.count);
-            if (i != loss->id && !n->pinned) /* no earlier node reads it */
+            if (i != loss->id && !n->pinned) /* all nodes that read it are done */
                 node_release(t, n);
         }
         split_stacks(t);

@@ -424,8 +424,8 @@ static bool has_kernels(Tape *t, const Optim *o)
                                  o->clip_norm > 0 ? " with clip_norm" : "");
 }
 
-/* Takes a step without a gradient. */
-static void skip(Tape *t, const Optim *o, Param *p)
+/* Takes a step for a parameter without a gradient. */
+static void step_without_gradient(Tape *t, const Optim *o, Param *p)
 {
     const Method *m = &methods[o->kind];
     if (m->skip) {
@@ -477,14 +477,15 @@ bool optim_step(const Optim *o, Store *s, Tape *t, Error *e)
             densify(t, o, g);
     if (clips(o))
         clip(t, o, s);
-    for (int late = 0; late < 2; late++) /* factors first: they read weights that change in this step */
+    /* Gradients of factors are used first: their product reads parameters that the other steps change. */
+    for (int pass = 0; pass < 2; pass++)
         for (ParamGrad *g = t->grads; g && t->error.code == SP_OK; g = g->next)
-            if (g->param->store == s && (kind_of(g) >= KIND_FACTORS) == !late && optim_of(o, g->param, &own))
+            if (g->param->store == s && (kind_of(g) >= KIND_FACTORS) == (pass == 0) && optim_of(o, g->param, &own))
                 methods[o->kind].step(t, &own, g, kind_of(g));
     for (size_t i = 0; i < store_count(s) && !o->skip_missing && t->error.code == SP_OK; i++) {
         Param *p = store_at(s, i)->param;
         if (p && p->steps && !grad_of_param(t, p, false) && optim_of(o, p, &own))
-            skip(t, &own, p);
+            step_without_gradient(t, &own, p);
     }
     drop_grads(t, s, NULL);
     return tape_ok(t, e);

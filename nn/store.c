@@ -267,14 +267,14 @@ static bool array_upload(Store *s, const Array *a, Tensor *x, int64_t at, Error 
 }
 
 /* Returns a name for a tensor of the array: its name, unless the store already has a tensor of that name. */
-static const char *free_name(const Store *s, const Array *a)
+static const char *unused_name(const Store *s, const Array *a)
 {
     return a->name.n && !store_find(s, a->name.p) ? a->name.p : "";
 }
 
 Tensor *store_copy(Store *s, const Array *a, Error *e)
 {
-    Stored *x = store_filled(s, free_name(s, a), F32, a->dims, a->shape, NULL, e);
+    Stored *x = store_filled(s, unused_name(s, a), F32, a->dims, a->shape, NULL, e);
     return x && array_upload(s, a, &x->x, 0, e) ? &x->x : NULL;
 }
 
@@ -287,7 +287,7 @@ Tensor *store_array(Store *s, const Array *a, Error *e)
     }
     if (!device_is_host(&s->d) || !array_view(a))
         return store_copy(s, a, e);
-    Stored *x = store_tensor(s, free_name(s, a), F32, a->dims, a->shape, e);
+    Stored *x = store_tensor(s, unused_name(s, a), F32, a->dims, a->shape, e);
     if (x)
         x->x.data = (void *)a->data;
     return x ? &x->x : NULL;

@@ -154,9 +154,9 @@ typedef struct DataSet {
  * - MMRec (recipes.md 2.2): ids are whole numbers; U and I are the largest id + 1 over all rows. Tokens of a RecBole
  *   file that are not such numbers are numbered by first appearance over train, valid, test.
  * - valid and test may be NULL, or the train file: a train file with x_label contains all parts.
- * - features: "name=path". The path is a folder of <item id>.npy, each (1, D) or (D,); or one .npy [rows, D] with its
- *   row names in .ids.txt (OUT.ids.txt of OUT.npy; of a path, the file name up to the first dot counts); or one .npy
- *   whose row r belongs to item id r.
+ * - features: "name=path". The path is a folder of <item id>.npy, each (1, D) or (D,); or one OUT.npy [rows, D] whose
+ *   row names are in OUT.ids.txt; or one .npy whose row r belongs to item id r. If a row name is a path, only its file
+ *   name up to the first dot is used.
  * - Items without features are an error that names the first few, unless `gaps` says otherwise. Under MMRec items keep
  *   their numbers, so GAPS_DROP is an error.
  * - `knock` replaces features after they are read. */
@@ -251,7 +251,7 @@ typedef struct SplitConfig {
         /* the latest rows of each user; of equal times, the last in the file. leave_n > 0: as SPLIT_LEAVE_N_OUT */
         SPLIT_TEMPORAL,
         /* leave_n rows of each user: the latest if the file has times (of equal times, the first in the file), else at
-         * random. All rows of a user who has at most leave_n */
+         * random. If a user has at most leave_n rows, all of them are taken */
         SPLIT_LEAVE_N_OUT,
         /* MMRec's split (recipes.md 3.4): the last of each user's shuffled rows; its shares are fixed */
         SPLIT_V4,
@@ -283,7 +283,7 @@ bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const 
 bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
                int64_t item_least, bool *out, Arena *a, Error *e);
 
-/* The parts of a split, for recipes that combine them (recsys/protocols/elliot_split.c).
+/* The steps of a split, for recipes that combine them (recsys/protocols/elliot_split.c).
  *
  * split_users: sorted [users] becomes the users in the order in which Elliot processes them. This is pandas' order of
  * the id column: by value if all ids are whole numbers, else by the bytes of the ids. */
@@ -291,9 +291,9 @@ bool split_users(int32_t *sorted, const Ratings *r, Arena *a, Error *e);
 /* flag [n]: `stay` zeros, then ones, shuffled as numpy.random.shuffle does. Flag k belongs to the k-th row of the user.
  */
 void split_random(Mt19937 *m, uint8_t *flag, int64_t n, int64_t stay);
-/* flag [n] of the user's rows becomes 1 for the latest n - stay rows. time: of each row of the file. For rows of equal
- * time, Elliot ranks in file order: by rising time if a share is held out, by falling time if a number is. A share
- * therefore takes the last of them in the file, a number (`first_of_ties`) the first. */
+/* flag [n] of the user's rows becomes 1 for the latest n - stay rows. time: of each row of the file. If rows have equal
+ * times, the last of them in the file are taken; with first_of_ties, the first of them. Elliot does the former if a
+ * share of the rows is held out, and the latter if a number of rows is. */
 bool split_latest(uint8_t *flag, const int64_t *time, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties,
                   Arena *a, Error *e);
 
@@ -458,7 +458,8 @@ int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const 
 
 typedef struct Batch { /* tensors on the tape, and the same ids on the host */
     int64_t B, index;  /* number of inputs; index of the batch in the epoch, from 0 */
-    /* the second loss of this batch (Mirror Gradient): tensors that are made once per epoch already exist */
+    /* true: this is the second loss of the same batch (Mirror Gradient), so what `loss` makes once per epoch already
+     * exists */
     bool again;
     Tensor *user, *pos, *neg; /* I32 [B]; neg is NULL if there are no negatives */
     const int32_t *users, *positives, *negatives;

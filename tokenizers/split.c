@@ -129,7 +129,8 @@ static size_t match_literal(const Pattern *p, Text text, size_t at)
     return here ? at + p->literal.n : 0;
 }
 
-static size_t part(const void *how, const Tokenizer *t, Text text, size_t at, bool *match)
+/* The SplitPart of a pattern: returns the end of the part that begins at `at`. */
+static size_t pattern_part(const void *how, const Tokenizer *t, Text text, size_t at, bool *match)
 {
     (void)t;
     const Pattern *p = how;
@@ -145,7 +146,7 @@ static size_t part(const void *how, const Tokenizer *t, Text text, size_t at, bo
 
 bool pattern_split(const Pattern *p, Work *w)
 {
-    return p->regex ? regex_split(p->regex, p->invert, p->rule, w) : split_parts(w, p, part, p->rule);
+    return p->regex ? regex_split(p->regex, p->invert, p->rule, w) : split_parts(w, p, pattern_part, p->rule);
 }
 
 /* ---- settings -------------------------------------------------------------------------------- */

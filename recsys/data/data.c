@@ -288,7 +288,8 @@ static bool number_mmrec(DataSet *d, const Source *source, Error *e)
     return number_role(d, source, false, e) && number_role(d, source, true, e);
 }
 
-/* Numbers the rows of one part. Rows of valid and test are left out if their user is not in train. */
+/* Makes the pairs of one part: replaces ids by the numbers of the data set. Rows of valid and test are left out if
+ * their user is not in train. */
 static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const bool *in_train, Error *e)
 {
     bool is_train = part == TRAIN;

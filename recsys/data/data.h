@@ -28,14 +28,12 @@ int column_place(const char *list, Text name);
 /* Parses seconds from "881250949", "1.3e9", "2005-09-06" or "2005-09-06T22:09:11Z" (a date without a zone is UTC). */
 bool time_parse(Text text, int64_t *seconds);
 
-/* ---- formats.c ------------------------------------------------------------------------------- */
-
 /* ---- split.c, split_mmrec.c ------------------------------------------------------------------ */
 
 /* Computes part [r->count], the part of each row: 0 to 2, or 3 if the core of `c` leaves it out. drawn: with SPLIT_V4,
  * the kept rows sorted by user, in the order in which they were drawn; or NULL. */
 bool split_ratings(const Ratings *r, const SplitConfig *c, int8_t *part, uint32_t *drawn, Arena *a, Error *e);
-/* Both functions label the rows whose part is 0. */
+/* Set the part (0, 1 or 2) of the rows whose part is 0 at first. */
 bool split_v4(const Ratings *r, uint32_t seed, int8_t *part, uint32_t *drawn, Arena *a, Error *e);
 bool split_global_time(const Ratings *r, double valid, double test, int8_t *part, Arena *a, Error *e);
 

@@ -166,7 +166,7 @@ typedef struct Many {
     bool *sure;           /* [n] */
     float *row_f32;       /* [workers, D] */
     double *wide;         /* [workers, D] */
-    int64_t *bad, *zeros; /* [workers] as in struct Likeness */
+    int64_t *bad, *zeros; /* [workers] 1 + the first row that is not finite; number of rows of zeros */
 } Many;
 
 static const double *row_of(const Many *m, int64_t r, int worker)
@@ -180,6 +180,7 @@ static const double *row_of(const Many *m, int64_t r, int worker)
     return wide;
 }
 
+/* Finds the longest row, the rows of zeros, and the first row that is not finite. */
 static void measure_rows(void *arg, size_t task, int worker)
 {
     Many *m = arg;

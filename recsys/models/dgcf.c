@@ -250,22 +250,23 @@ static Tensor *covariance(Tape *t, Tensor *a, Tensor *b)
     return root(t, scale(t, sum(t, row_dot(t, a, b)), 1 / n / n));
 }
 
-/* Returns the mean of the distance correlations of neighbouring chunks, over the rows of x [n, factors] -> [1]. */
+/* Returns the sum of the distance correlations of neighbouring chunks, over the rows of x [n, factors], divided by K (K
+ * + 1) / 2 -> [1]. Both codes divide by this number, although there are K - 1 correlations. */
 static Tensor *independence(Tape *t, const Model *m, Tensor *x)
 {
     const DgcfSettings *s = m->settings;
     const Dgcf *own = m->own;
     int64_t K = s->intents;
-    Tensor *total = NULL, *before = NULL, *own_before = NULL;
+    Tensor *total = NULL, *before = NULL, *variance_before = NULL;
     for (int64_t k = 0; k < K; k++) {
-        Tensor *d = distances(t, m, cols(t, x, k * own->chunk, own->chunk)), *own_d = covariance(t, d, d);
+        Tensor *d = distances(t, m, cols(t, x, k * own->chunk, own->chunk)), *variance = covariance(t, d, d);
         if (before) {
-            Tensor *scale_of = add_number(t, unary(t, mul(t, own_before, own_d), UN_SQRT), 1e-10f);
+            Tensor *scale_of = add_number(t, unary(t, mul(t, variance_before, variance), UN_SQRT), 1e-10f);
             Tensor *correlation = divide(t, covariance(t, before, d), scale_of);
             total = total ? add(t, total, correlation) : correlation;
         }
         before = d;
-        own_before = own_d;
+        variance_before = variance;
     }
     return scale(t, total, 2 / ((float)K * (float)(K + 1)));
 }

@@ -159,7 +159,7 @@ static Tensor *weigh(Tape *t, const Model *m, const Refined *r, bool to_items)
     int64_t M = (int64_t)m->data->feature_count, U = m->data->U, I = m->data->I;
     /* Elliot uses the confidence of the receiver of a message, MMRec that of the sender */
     bool of_items = to_items != is_mmrec(m);
-    /* in Elliot's order, the users' entries are used for items, too */
+    /* with edge_order=elliot, entry n of the block [I, U] gets the confidence of entry n of [U, I] */
     const Csr *order = to_items && s->edge_order == ORDER_PAPER ? g->to_items : g->to_users;
     Tensor *confidence = g->confidence ? rows(t, g->confidence, of_items ? U : 0, of_items ? I : U) : NULL, *sum = NULL;
     for (int64_t i = 0; i < M; i++) {

@@ -46,7 +46,7 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
     }
 /* A number whose key is the member's name. I64_SETTING and F64_SETTING: the other systems use the same name. I64_ALSO,
  * F64_ALSO and WORD_ALSO end with other names: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is
- * refused. A refused name may be in any row, even if it is no other name of that setting. */
+ * refused. NOT_HERE may be in the row of any setting; its name does not have to be about this setting. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
@@ -65,8 +65,8 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
     }
 /* A setting whose value is one of several words. `words` is an array such as view_names (not a pointer: its elements
  * are counted), and the member is an int, possibly the number of an enum. Words are compared exactly, and aliases do
- * not translate them: if another system uses other words (RecBole's type: ED), refuse its name with NOT_HERE.
- * WORD_OF(S, member, words) is the member of a row that is written in full. */
+ * not translate them: if another system uses other words (RecBole's type: ED), refuse its name with NOT_HERE. In a row
+ * without these macros, the member is WORD_OF(S, member, words). */
 #define WORD_SETTING(S, member, words, elliot, mmrec, about)                                                           \
     {                                                                                                                  \
 #member, elliot, mmrec, about, WORD_OF(S, member, words), 0, 0, NULL                                           \
@@ -164,7 +164,8 @@ typedef struct BatchRows {
     Tensor *user, *pos, *neg;
 } BatchRows;
 BatchRows batch_rows(Tape *t, const Batch *b);
-/* The same as batch_bpr, from vectors of r->users and r->items. LightGCN, SGL, LATTICE, FREEDOM, MGCN. */
+/* Computes the BPR loss of a batch (bpr_loss) from vectors of r->users and r->items only. LightGCN, SGL, LATTICE,
+ * FREEDOM, MGCN. */
 Tensor *rows_bpr(Tape *t, Tensor *users, Tensor *items, const BatchRows *r, double l2);
 
 /* ---- propagation (shared/propagate.c) -------------------------------------------------------- */
@@ -190,9 +191,9 @@ typedef struct Reach {
  * before its first op that reads one: they are then copied to the device in one upload. If two reaches read one table,
  * say so with ids_together, as two_graphs does. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
-/* Computes the rows of the result that `of` lists (NULL: all). E_0 is `low` followed by the rows of `high`, or only
- * `low` if high is NULL. With a reach, only the nodes that these rows depend on are computed, and the gradients of low
- * and high are gradients of rows. This is cheaper if there are few layers and the graph is sparse. */
+/* Computes the rows of the result that are listed in `of` (NULL: all). E_0 is `low` followed by the rows of `high`, or
+ * only `low` if high is NULL. With a reach, only the nodes that these rows depend on are computed, and the gradients of
+ * low and high are gradients of rows. This is cheaper if there are few layers and the graph is sparse. */
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
 /* Two propagations over the same tables: embeddings of items on a graph of items, and of all nodes on the graph of
  * users and items. LATTICE, FREEDOM, DRAGON, MENTOR, PGL. */
@@ -351,9 +352,9 @@ Csr *nearest_again(Tape *t, const Model *m, const char *name, Tensor *x, int64_t
 const double *modality_weights(Model *m, const char *name, double weight, Error *e);
 
 typedef enum Side { SIDE_USERS, SIDE_ITEMS } Side;
-/* Makes, for each user (item), the k other users (items) with the most common items (users), at least `least` of them;
- * ties go to the lower number. The values are these counts; edge_softmax turns them into DualGNN's weights. The shape
- * is [U, U] or [I, I]. DualGNN, DRAGON (users), DA-MRS (items). */
+/* Makes, for each user, the k other users who share the most items with this user, and at least `least` items; ties go
+ * to the lower number. (SIDE_ITEMS: the same with users and items exchanged.) The values are these counts; edge_softmax
+ * turns them into DualGNN's weights. The shape is [U, U] or [I, I]. DualGNN, DRAGON (users), DA-MRS (items). */
 Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_t least, Error *e);
 
 /* ---- losses (shared/losses.c) ---------------------------------------------------------------- */

@@ -55,7 +55,8 @@ static bool read_number(const Json *meta, const char *key, const char *path, dou
            fail(e, SP_FORMAT, "%s: metadata %s is missing or is not a number; %s", path, key, START_AGAIN);
 }
 
-static bool read_whole(const Json *meta, const char *key, const char *path, int64_t most, int64_t *value, Error *e)
+static bool read_whole_number(const Json *meta, const char *key, const char *path, int64_t most, int64_t *value,
+                              Error *e)
 {
     double number = 0;
     if (!read_number(meta, key, path, &number, e))
@@ -150,11 +151,11 @@ bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t
               (json_is_text(model, m->kind->name) ||
                fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, m->kind->name, START_AGAIN));
     ok =
-        ok && read_whole(meta, "epoch", path, last, &s->epoch, e) &&
-        read_whole(meta, "best_epoch", path, s->epoch, &s->stopping.best_epoch, e) &&
+        ok && read_whole_number(meta, "epoch", path, last, &s->epoch, e) &&
+        read_whole_number(meta, "best_epoch", path, s->epoch, &s->stopping.best_epoch, e) &&
         read_number(meta, "best", path, &s->stopping.best, e) &&
-        read_whole(meta, "unimproved", path, s->epoch, &s->stopping.unimproved, e) &&
-        read_whole(meta, "finished", path, 1, &finished, e) &&
+        read_whole_number(meta, "unimproved", path, s->epoch, &s->stopping.unimproved, e) &&
+        read_whole_number(meta, "finished", path, 1, &finished, e) &&
         read_scores(eval, m->data, meta, "valid", path, s->stopping.best_epoch && m->data->valid.start, &s->valid, a,
                     e) &&
         read_scores(eval, m->data, meta, "test", path, s->stopping.best_epoch && m->data->test.start, &s->test, a, e) &&

@@ -50,8 +50,9 @@ int64_t loop_batches(const Loop *l)
 
 /* ---- losses ---------------------------------------------------------------------------------- */
 
-/* Writes the error of a run that ends. `loss`: the loss that is not finite; NULL: only parameters are checked. Numbers
- * are printed without the sign of NaN, because it depends on the machine. */
+/* Checks that all parameters are finite. If one is not, or if loss is not NULL (then it is not finite), writes the
+ * error that ends the run and returns false. Numbers are printed without the sign of NaN, because it depends on the
+ * machine. */
 static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error *e)
 {
     const Model *m = l->model;

@@ -386,7 +386,7 @@ bool run_write_result(const Trainer *t, Error *e)
     put_judged_by(&w, &t->data);
     json_finish(&w);
     bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
-    Out *set[2] = {NULL}; /* result.json shows that the run has finished: it is written last */
+    Out *set[2] = {NULL}; /* result.json is set[0], which appears last: it shows that the run has finished */
     ok = ok && (set[0] = write_text(in_folder(t, "result.json", e), text, e)) &&
          (set[1] = write_text(in_folder(t, "history.tsv", e), t->state.history.text ? t->state.history.text : "", e));
     free(text);

@@ -154,7 +154,7 @@ struct Trained {
     Tensor *user, *item; /* NULL if `model` scores by itself */
     Array vectors[2];    /* the vectors of users and items, in host memory */
     Model model;
-    /* users, items, and train pairs without ratings; `features` describes those of new items and has no data */
+    /* users, items, and train pairs without ratings; `features` has only names and widths, for new items */
     DataSet data;
     const char **name; /* [data.feature_count] names of the features, for callers */
     size_t *width;

@@ -17,7 +17,7 @@ typedef enum Similarity {
     SIM_MANHATTAN,
     SIM_JACCARD,
     SIM_DICE,
-    SIM_TVERSKY, /* from here on: aiolli only */
+    SIM_TVERSKY, /* from here on: only implementation 1, aiolli (Aiolli 2013) */
     SIM_PEARSON,
     SIM_ADJUSTED,
     SIM_ASYMMETRIC,
@@ -45,7 +45,8 @@ extern const Setting knn_settings[]; /* settings of ItemKNN and UserKNN */
 /* ---- similarities ---------------------------------------------------------------------------- */
 
 /* The formula of S[i, j]. `sum` is the sum over the features that things i and j share: of products, or for
- * MEASURE_MANHATTAN of |a| + |b| - |a - b|. `own` and `other` are numbers of each thing. */
+ * MEASURE_MANHATTAN of |a| + |b| - |a - b|. own[j] and other[i] are one value per thing: a length, a sum or a count, as
+ * each formula says. */
 typedef struct Measure {
     enum MeasureForm {
         MEASURE_DOT,            /* sum, divided by shrink if shrink is not 0 */
