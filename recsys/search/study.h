@@ -16,7 +16,7 @@ typedef struct Points {         /* the points of a model that are known so far, 
     size_t count, known;
     TextIndex *index; /* index of names */
     bool ended;       /* there are no further points */
-    bool checked;     /* the model was checked to accept every point known so far (study.c) */
+    bool checked;     /* study.c has checked that the model accepts these points */
 } Points;
 /* Computes the largest number of points to try: `evals`, or all points. A space that cannot be searched is SP_USAGE. */
 bool points_most(const StudyModel *m, size_t *most, Error *e);
