@@ -128,6 +128,7 @@ static bool read_complex(Study *s, const Elliot *x, const Keys *k, const char **
 static bool read_metrics(Study *s, Elliot *x, const Keys *k)
 {
     const Yaml *simple = key_get(k, "simple_metrics"), *complex = key_get(k, "complex_metrics");
+    /* simple_metrics may be a single text, whose count is 0 */
     size_t room = (simple ? simple->count : 0) + (complex ? complex->count : 0) + 2;
     const char **names = NEW(k->arena, const char *, room, k->e);
     s->eval.metrics = names;

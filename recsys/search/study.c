@@ -51,6 +51,7 @@ static size_t folds_from(const Study *s, size_t first)
 static bool plan_groups(StudyRun *r, Error *e)
 {
     const Study *s = r->study;
+    /* the points of each model; all data sets share them, except with TPE */
     Points **shared = NEW(r->arena, Points *, s->model_count, e);
     if (!shared || !(r->groups = NEW(r->arena, PlannedGroup, s->data_count * s->model_count, e)))
         return false;
