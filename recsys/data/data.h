@@ -15,7 +15,7 @@ typedef struct Columns {
     bool header;   /* the first row has the names */
     bool typed;    /* with types, as in RecBole: user_id:token */
     bool half;     /* no header, but the first row contains a known name of a user or item column */
-    bool told;     /* found by Layout.columns */
+    bool told;     /* the columns are those that Layout.columns names */
 } Columns;
 /* Finds the columns from the fields of the first row. Returns false with an error if two columns fit a role equally
  * well, or if `told` does not fit the row. */
@@ -27,8 +27,6 @@ const char *fields_text(const Text *field, size_t n, char *buffer, size_t size);
 int column_place(const char *list, Text name);
 /* Parses seconds from "881250949", "1.3e9", "2005-09-06" or "2005-09-06T22:09:11Z" (a date without a zone is UTC). */
 bool time_parse(Text text, int64_t *seconds);
-
-/* ---- formats.c ------------------------------------------------------------------------------- */
 
 /* ---- split.c, split_mmrec.c ------------------------------------------------------------------ */
 

@@ -188,8 +188,7 @@ void study_over(StudyRun *r, const Trial *t);
 typedef enum TrialOutcome { OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_BUSY, OUTCOME_COPIED } TrialOutcome;
 /* Runs a trial, in any process: locks it (BUSY: another process has the lock), trains it in OUT/trials/<key>, and
  * records it. If the ledger already has a finished trial with this key, its result is copied. An error of the trial is
- * recorded (FAILED, true). Returns false if the ledger or the folder cannot be written, or if the visit ended the run.
- */
+ * recorded (FAILED, true). Returns false if the ledger or the folder cannot be written, or if `visit` ended the run. */
 bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *visit, void *arg, TrialOutcome *outcome,
                  TrialRow *row, Arena *a, Error *e);
 /* Returns the figure by which points are compared. It is the figure of the part that s->select names. If the row has no
@@ -197,9 +196,9 @@ bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *vi
 double study_figure(const Study *s, const TrialRow *row);
 /* Returns the ledger's row of a trial. *found false: there is none for these settings and data. */
 bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a, Error *e);
-/* Writes the k best items of each user to OUT/trials/<key>/recs-K.tsv: lines of user, item and score (recs.c). They are
- * computed from the vectors in this folder, which a trial with save_recs keeps. *path NULL: the folder has no vectors,
- * because they are on another machine, or save_recs was not set when the trial was trained. */
+/* Writes the k best items of each user to OUT/trials/<key>/recs-K.tsv: lines of user, item and score (recs.c). The
+ * scores are computed from the vectors in this folder, which a trial with save_recs keeps. *path NULL: the folder has
+ * no vectors, because they are on another machine, or save_recs was not set when the trial was trained. */
 bool study_recs(const Study *s, const TrialRow *row, int64_t k, const char **path, Arena *a, Error *e);
 /* Records a trial as failed because its process died. */
 bool study_died(StudyRun *r, const Trial *t, const char *message, Error *e);
@@ -213,7 +212,7 @@ void study_prune(const Study *s, const TrialRow *row);
 typedef struct GroupPoint { /* a point of a group: the mean over its seeds and folds */
     const char *point;
     int64_t number;
-    size_t trials, finished; /* number of expected trials; of trials with figures */
+    size_t trials, finished; /* number of all its trials; of those with figures */
     double *valid, *test;    /* [figures]; NaN if there is none */
     double *deviation;       /* [figures] sample deviation of test over seeds and folds; NaN for a single trial */
     double seconds;          /* sum over its trials */
