@@ -147,7 +147,7 @@ SP_API void sp_session_close(sp_session *s);
  *     if (!out || !sp_encode_image_files(m, s, paths, 2, out, &e)) ... */
 typedef struct sp_encoder sp_encoder;
 enum { SP_IMAGES = 1, SP_TEXTS = 2 }; /* modalities */
-/* How the rows of the tokens of a text, or of the patches of an image, become one row. */
+/* Pooling: how the rows of a text's tokens, or of an image's patches, are combined into one row. */
 typedef enum sp_pool {
     SP_POOL_MODEL = 0, /* as the model does it */
     SP_POOL_CLS,       /* the first row */
@@ -179,9 +179,10 @@ typedef struct sp_encoder_options {
     const char *arch;
     /* SP_IMAGES, SP_TEXTS or both: what calls will encode. 0: all that the files of the model allow */
     unsigned modalities;
-    /* [output_count]: the names of the outputs that calls will request. An element that is NULL means the usual
-     * output. Weights that only other outputs need are not loaded. If output_count is 0, all outputs are loaded except
-     * the nodes inside a block, such as "layer4.2.conv3" of a ResNet: these are loaded only if they are named here. */
+    /* [output_count]: the names of the outputs that calls will request. An element that is NULL means the usual output
+     * (sp_output.usual). Weights that only other outputs need are not loaded. If output_count is 0, all outputs are
+     * loaded except the nodes inside a block, such as "layer4.2.conv3" of a ResNet: these are loaded only if they are
+     * named here. */
     const char *const *outputs;
     size_t output_count;
     /* The defaults of calls: `pool` and `normalize` of calls that name no output, `max_length` of calls that set none.
@@ -280,7 +281,8 @@ typedef struct sp_text {
     size_t bytes;
 } sp_text;
 typedef struct sp_text_info {
-    size_t tokens;  /* that the model reads, special tokens included; 0: none (see the status of the text) */
+    /* number of tokens that the model reads, special tokens included; 0: none (see the status of the text) */
+    size_t tokens;
     bool truncated; /* the text is longer; its end was cut off */
 } sp_text_info;
 /* Counts the tokens of texts [n] without encoding them. `o`, `info` and `status` as in sp_encode_text_batch. */
@@ -300,7 +302,7 @@ SP_API bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_te
 typedef struct sp_image { /* an image file, the bytes of an image file, or pixels */
     const char *path;     /* of a JPEG, PNG or WebP file; otherwise NULL */
     const void *data;     /* `bytes` bytes of an image file; if width is set: pixels */
-    size_t bytes;         /* of pixels: 0 or 3 width height; of a path: 0 */
+    size_t bytes;         /* of pixels: 0 or 3 * width * height; of a path: 0 */
     size_t width, height; /* of pixels: RGB, 8 bits, rows without padding; otherwise 0 */
 } sp_image;
 /* Encodes images [n]. The parameters are those of sp_encode_text_batch. The threads of the session also decode and
@@ -412,8 +414,8 @@ typedef struct sp_train_event {
     const char *const *names;
     const double *valid, *test;
     size_t figure_count;
-    /* Before the first epoch, for models that are computed without epochs (ItemKNN, EASER, ...): `made` of `parts`
-     * pieces of the work are done. Otherwise 0. */
+    /* Before the first epoch, for models that are computed without epochs (ItemKNN, EASER, ...): the work has `parts`
+     * pieces, and `made` of them are done. Otherwise both are 0. */
     size_t made, parts;
     const char *note; /* a message of the model about its work; otherwise NULL */
 } sp_train_event;
@@ -492,14 +494,15 @@ typedef struct sp_recommender_info {
  * close. */
 SP_API bool sp_recommender_describe(const sp_recommender *r, sp_recommender_info *info, sp_error *e);
 typedef enum sp_role { SP_USERS = 0, SP_ITEMS } sp_role;
-/* Returns the number of an id of the training files, or -1. If the data were arrays, an id is its number in decimal. */
+/* Returns the number of an id of the training files, or -1. If the training data were arrays (sp_train), the id of
+ * number 7 is "7". */
 SP_API int32_t sp_recommender_number(const sp_recommender *r, sp_role role, const char *id);
 /* Returns the id of a number, valid until the close; NULL if there is no such number. */
 SP_API const char *sp_recommender_id(const sp_recommender *r, sp_role role, int32_t number);
 
 typedef struct sp_recommend_options {
     size_t size;
-    bool keep_seen;         /* lists may contain the items that the user has in the train part, or likes */
+    bool keep_seen;         /* lists may contain the user's own items: those of the train part, or those in sp_liked */
     const int32_t *exclude; /* [exclude_count] items that no list may contain, in any order */
     size_t exclude_count;
     /* Called from time to time, on the thread of the call. `done` of `n` rows are finished. If it returns false, the
@@ -516,7 +519,7 @@ SP_API bool sp_recommend(const sp_recommender *r, sp_session *s, const int32_t *
                          const sp_recommend_options *o, int32_t *items, float *scores, sp_error *e);
 typedef struct sp_liked { /* the items of a user who is not in the training data: at least one, in any order */
     const int32_t *items;
-    /* [count]; NULL: all are 1. Only models that train on ratings read it (ItemKNN without implicit) */
+    /* [count]; NULL: all are 1. Only models that train on ratings read it (ItemKNN, unless implicit=true) */
     const float *ratings;
     size_t count;
 } sp_liked;
@@ -549,8 +552,9 @@ SP_API bool sp_new_item_vectors(const sp_recommender *r, sp_session *s, const sp
 
 typedef struct sp_nearest_options {
     size_t size;
-    bool dot;              /* use the dot product; otherwise the cosine, and rows of zeros are never listed */
-    const int32_t *except; /* [n]: the row that is not listed for query i; -1: none. NULL: none for all */
+    bool dot; /* use the dot product; otherwise the cosine, and rows of zeros are never listed */
+    /* [n]: the row that is not listed for query i; -1: all rows may be listed. NULL: -1 for every query */
+    const int32_t *except;
     bool (*progress)(void *user, size_t done, size_t n); /* as in sp_recommend_options */
     void *user;
 } sp_nearest_options;

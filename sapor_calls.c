@@ -2,7 +2,8 @@
 // flags: -Os
 #include "sapor_objects.h"
 
-/* Makes the call of an encoder with these options (NULL: the defaults), in the arena. */
+/* Prepares *call for texts or images with these options (NULL: the defaults): the outputs, the limit of tokens, the
+ * progress callback. Its lists are in the arena. */
 static bool make_call(const sp_encoder *m, unsigned modality, const sp_call_options *options, Call *call, Arena *a,
                       Error *e)
 {
@@ -43,7 +44,7 @@ static bool make_call(const sp_encoder *m, unsigned modality, const sp_call_opti
     return true;
 }
 
-/* Enters the session and makes the call. After success session_leave must follow. */
+/* Enters the session and prepares the call. After success session_leave must follow. */
 static bool begin_call(const sp_encoder *m, sp_session *s, unsigned modality, const sp_call_options *o, size_t n,
                        sp_error *status, Call *call, Error *e)
 {
@@ -124,6 +125,7 @@ bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_text *tex
                                 encode_tokens(&call, s->tape, &tokens, &r, e));
 }
 
+/* Encodes texts [n], each ending with NUL, to out [n, D]. */
 static bool encode_strings(const Call *call, sp_session *s, const char *const *texts, size_t n, float *out, Error *e)
 {
     if (call->outputs[0].per_token)

@@ -131,7 +131,8 @@ int text_compare(Text a, Text b); /* compares unsigned bytes */
 bool text_starts(Text a, const char *prefix);
 bool text_ends(Text a, const char *suffix);
 Text text_trim(Text a); /* without ASCII white space at both ends */
-/* Cuts the next part from `rest`, up to `sep`. Returns false if nothing is left. "" has one empty part. */
+/* Cuts the next part from `rest`, up to `sep`. Returns false if the last part was already cut. An empty text has one
+ * empty part. */
 bool text_next(Text *rest, char sep, Text *part);
 bool text_line(Text *rest, Text *line); /* cuts the next line, without \n or \r\n; false at the end */
 bool text_i64(Text a, int64_t *value);  /* the whole text, decimal; false: not a number, or overflow */
@@ -159,7 +160,7 @@ int64_t text_index_find(const TextIndex *ix, Text key);  /* -1 if missing */
 Text text_index_at(const TextIndex *ix, int64_t number); /* NUL-terminated */
 int64_t text_index_count(const TextIndex *ix);
 
-/* ---- files read (file.c) and written (out.c): no other file opens, reads or writes ----------- */
+/* ---- reading files (file.c) and writing files (out.c): no other source opens a file ---------- */
 
 /* Calls open(2) with O_CLOEXEC, and again after EINTR. Returns -1 and sets errno on failure. The descriptor is 3 or
  * above. If the caller closed descriptors 0 to 2, they stay free: otherwise printed text would go into the file. */
@@ -197,7 +198,8 @@ typedef struct Files {
 } Files;
 /* Returns FOLDER/NAME if the file exists, otherwise NULL without an error. */
 const char *files_path(const Files *f, const char *name, Arena *a, Error *e);
-/* file_read and map_open of a file that exists. A file in memory is not copied, and not NUL-terminated. */
+/* Like file_read and map_open, for a file of `f` that exists. A file in memory is not copied, and not NUL-terminated.
+ */
 bool files_read(Text *out, Arena *a, const Files *f, const char *name, size_t max_bytes, Error *e);
 bool files_map(Map *m, Arena *a, const Files *f, const char *name, Error *e);
 
@@ -238,7 +240,7 @@ bool out_commit(Out *o, Error *e); /* frees o in any case; on failure the old fi
  * first old file is removed; set[0] is removed first. Then the new files are renamed, set[0] last. After a kill or a
  * failure, the folder has the old set, the new set, or a set without set[0]. */
 bool out_commit_set(Out **set, size_t n, Error *e);
-/* Overwrites `bytes` bytes at the offset `at` that were written before: for a count that is known only at the end.
+/* Overwrites `bytes` bytes that were already written, at the offset `at`: for a count that is known only at the end.
  * Fails if the file is not a regular file. */
 bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e);
 /* Standard output as an Out. `out_commit` writes the rest of the buffer. After a failure, the part that was written
@@ -255,8 +257,8 @@ typedef struct FolderLock {
     int fd;
 } FolderLock;
 bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: another run is writing here ..." */
-/* Runs of one group, a number in 1 .. 2^62, may write to a folder together; runs of other groups may not. Independent
- * of folder_lock. */
+/* Joins the runs of `group`, a number in 1 .. 2^62, that write to a folder. Runs of the same group may write there at
+ * the same time. Fails if a run of another group writes there. Independent of folder_lock. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
 /* Takes the lock file FOLDER/NAME and holds it until lock_drop or the end of the process. *taken is false if another
@@ -356,7 +358,7 @@ typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARR
 typedef struct Json Json;
 struct Json {
     JsonType type;
-    bool boolean, folded; /* of a container: its children are read by json_items only */
+    bool boolean, folded; /* folded: of a container whose children are read by json_items only */
     union {
         double number;     /* JSON_NUMBER */
         const void *index; /* of a container, private to json.c: finds children of large containers fast */
@@ -408,8 +410,8 @@ typedef struct JsonLevel {
     signed char indent; /* -1: all on one line */
 } JsonLevel;
 typedef struct JsonWriter {
-    FILE *to;    /* either `to` or `out` is set */
-    Out *out;    /* the other members begin as 0 */
+    FILE *to; /* either `to` or `out` is set; all other members are 0 at first */
+    Out *out;
     bool spaced; /* a blank after each comma and colon; may change at any time */
     bool filled; /* the innermost open object or array has a value */
     int depth;
@@ -448,8 +450,9 @@ int pool_threads(const Pool *p);                           /* 1 for NULL */
  * (cgroup v2 cpu.max). */
 int threads_available(void);
 /* Runs the tasks 0 .. tasks-1, each once, on any worker and in any order. The calling thread is a worker too. Returns
- * when all tasks are finished. Results must not depend on the worker. A call inside a task runs its tasks on the same
- * worker; if that task is the only one, the call may use the pool. If p is NULL, the calling thread runs all tasks. */
+ * when all tasks are finished. Results must not depend on the worker. If a task calls pool_run, the inner tasks run on
+ * the worker of this task. Exception: if the outer call has only one task, the inner tasks may run on all workers. If p
+ * is NULL, the calling thread runs all tasks. */
 void pool_run(Pool *p, size_t tasks, PoolTask *fn, void *arg);
 void pool_free(Pool *p);
 
@@ -501,7 +504,8 @@ typedef struct Mt19937 {
 void mt_seed(Mt19937 *m, uint32_t seed);
 uint32_t mt_u32(Mt19937 *m);
 uint32_t mt_interval(Mt19937 *m, uint32_t max); /* uniform in [0, max], by mask and reject, as rk_interval of NumPy */
-/* Natural logarithm, and cosine of 2 pi x. Plain C without libm, so that every level draws the same numbers. */
+/* Natural logarithm, and cosine of 2 pi x. Plain C without libm, so that the code of every instruction set draws the
+ * same numbers. */
 double own_log(double x);
 double own_cos2pi(double x);
 
@@ -541,7 +545,8 @@ void trace_end(Trace *t, double begun, const char *op, double flops, double byte
 void trace_add(Trace *t, double begun, double ended, const char *op, double flops, double bytes);
 bool trace_write(const Trace *t, const char *path, Error *e); /* Chrome / Perfetto JSON */
 bool trace_keeps_events(const Trace *t);                      /* false for NULL */
-/* A time span of a pool's thread, for the trace only: it ran tasks (with the name of the enclosing op) or it waited. */
+/* A time span of a thread of a pool, for the trace only. In this span the thread either ran tasks, shown under the name
+ * of the enclosing op, or waited. */
 typedef struct TraceSpan {
     double begun, ended, tasks;
     const char *wait; /* NULL: the thread ran tasks */

@@ -89,6 +89,8 @@ static void work_traced(Pool *p, int worker, TraceSpan waited)
     trace_spans(p->trace, worker, spans, n);
 }
 
+/* Runs tasks of the open job until none is left. With a trace, work_traced runs and records them, and the loop below
+ * finds no task. */
 static void work(Pool *p, int worker, TraceSpan waited)
 {
     const Pool *outer_pool = inside_task.pool;

@@ -123,7 +123,7 @@ static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *
 static bool cut_quoted(Table *t, size_t *taken, Error *e)
 {
     Text rest = t->rest;
-    const char *end = rest.p; /* the end of the current line of `rest` */
+    const char *end = rest.p; /* the end of the line that contains rest.p; searched only once per line */
     for (;;) {
         Text field;
         size_t n = 0;

@@ -35,13 +35,14 @@ static inline Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e
 }
 #endif
 Yaml *yaml_get(const Yaml *map, const char *key); /* NULL if missing */
-/* As PyYAML reads plain words: null, ~ and nothing are null; true, yes, on and their opposites are booleans. */
+/* As PyYAML reads plain words: null, ~ and an empty value are null; true, yes, on and their opposites are booleans. */
 bool yaml_is_null(const Yaml *y);
 bool yaml_bool(const Yaml *y, bool *value);
 bool yaml_i64(const Yaml *y, int64_t *value);
 bool yaml_f64(const Yaml *y, double *value);
 /* Replaces the value at "a.b.c" by `value`, which is YAML: a word, a number, [a, list]. Missing maps of the path are
- * made. A number in the path is an index of a list. An existing key may contain dots. */
+ * made. A number in the path is an index of a list. If a key of the file contains dots, the path finds it too: in
+ * "a.b.c", "b.c" may be one key. */
 bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e);
 
 #endif

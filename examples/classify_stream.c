@@ -28,6 +28,7 @@ typedef struct Classifier {
     float *centres; /* [MAX_CLASSES, D], each of length 1 */
 } Classifier;
 
+/* Scales x to length 1. A vector of zeros does not change. */
 static void normalize(float *x, size_t D)
 {
     double squares = 0;

@@ -8,7 +8,7 @@
 
 #include <sapor.h>
 
-enum { USERS = 200, ITEMS = 60, EACH = 12, ROWS = USERS * EACH, TOP = 5 };
+enum { USERS = 200, ITEMS = 60, ITEMS_PER_USER = 12, ROWS = USERS * ITEMS_PER_USER, TOP = 5 };
 static int32_t user[ROWS], item[ROWS], part_user[2][ROWS], part_item[2][ROWS];
 
 /* Draws users with two tastes: most items of a user are from one half of the items. */
@@ -16,7 +16,7 @@ static void make_data(void)
 {
     unsigned state = 1;
     for (int r = 0; r < ROWS; r++) {
-        int u = r / EACH;
+        int u = r / ITEMS_PER_USER;
         state = state * 1103515245u + 12345u;
         int other = (state >> 16) % 8 == 0;
         state = state * 1103515245u + 12345u;
@@ -25,7 +25,7 @@ static void make_data(void)
     }
 }
 
-static bool follow(void *arg, const sp_train_event *event)
+static bool print_epoch(void *arg, const sp_train_event *event)
 {
     (void)arg;
     if (event->evaluated)
@@ -67,7 +67,7 @@ int main(int argc, char **argv)
                                 .settings = settings,
                                 .setting_count = sizeof settings / sizeof *settings,
                                 .seed = 123,
-                                .progress = follow};
+                                .progress = print_epoch};
     sp_recommender *model = ok ? sp_train(session, &data, &options, NULL, &e) : NULL;
 
     const char *const metrics[] = {"Recall", "nDCG"};

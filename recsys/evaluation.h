@@ -96,9 +96,10 @@ typedef struct Lists {
     bool empty_count; /* under Elliot, users with an empty list count too */
 } Lists;
 /* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty and a
- * relevant item (rating 0 or more). If a user has every item, Elliot fills the list with excluded items, and the user
- * counts with 0; here such a user has no list. Time and memory grow with the lists, users x cutoffs and the longest
- * cutoff. Metrics that count how often items are listed need 8 bytes per item and cutoff. */
+ * relevant item (rating 0 or more). If every item is a train item of a user, no item can be recommended. Elliot fills
+ * the list of such a user with excluded items, and the user counts with 0. Here such a user has no list. Time and
+ * memory grow with the lists, users x cutoffs and the longest cutoff. Metrics that count how often items are listed
+ * need 8 bytes per item and cutoff. */
 bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
                     Error *e);
 /* The same as score_lists_of, for lists top [n, K]. */
@@ -119,7 +120,7 @@ typedef struct PairedTest {
     double statistic, p; /* p is NaN if the test has no result: all differences are 0, or there is one pair (t test) */
 } PairedTest;
 /* Compute the same as ttest_rel and wilcoxon of scipy 1.17.1 with their defaults. The p of the t test is within 1e-12
- * of the exact value, also for |t| < 1e-4, where that of scipy is not.
+ * of the exact value, also for |t| < 1e-4, where scipy's error is larger.
  *
  * Wilcoxon's statistic is the smaller sum of ranks. Its p is exact for n <= 50 without ties and zeros, and for n <= 13.
  * Otherwise it follows the normal distribution, with a correction for ties and without one for continuity.

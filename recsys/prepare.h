@@ -17,7 +17,7 @@ typedef enum Unique {
 } Unique;
 extern const char *const unique_names[UNIQUE_COUNT];
 /* Which descriptions and urls count as missing. NAN_OFF: none. NAN_WHOLE: those that equal nan, NaN, n/a, ...
- * NAN_ANYWHERE: Ducho's rule: those that contain it anywhere, as "banana" does. */
+ * NAN_ANYWHERE: Ducho's rule: those that contain one of these words anywhere: "banana" contains "nan". */
 typedef enum NanRule { NAN_OFF, NAN_WHOLE, NAN_ANYWHERE, NAN_COUNT } NanRule;
 extern const char *const nan_names[NAN_COUNT];
 
@@ -88,9 +88,9 @@ void prepare_preset(PrepareConfig *c, Recipe recipe);
 /* Runs a preparation.
  *
  * Time: linear in the files, plus sorting of rows if `unique` or a split needs it. Memory: JSON lines and Amazon
- * metadata are read line by line, also if gzipped. Of an interaction 21 bytes are kept (up to 84 in total while the
- * list grows, 25 more while duplicates are searched), and each id once. Of metadata the texts of items with
- * interactions are kept. Tables are in memory as a whole, as with ratings_read. */
+ * metadata are read line by line, also if gzipped. Each interaction takes 21 bytes (up to 84 in total while the list
+ * grows, 25 more while duplicates are searched). Each id is kept once. The texts of metadata are kept only for items
+ * with interactions. Tables are in memory as a whole, as with ratings_read. */
 bool prepare_files(const PrepareConfig *c, Error *e);
 
 #endif

@@ -121,6 +121,7 @@ typedef struct Entry {
     const char *value;
     const char *given; /* the name under which it was given; NULL: the default */
 } Entry;
+/* the settings of a recommender with their values as texts (CommonSettings.written) */
 typedef struct Written {
     size_t count;
     Entry *entries;
@@ -142,6 +143,7 @@ static const Alias *alias_in(const Alias *list, Text name)
     return NULL;
 }
 
+/* Finds the setting that has this alias; *alias is NULL if there is none. */
 static Entry *find_alias(const Written *s, Text name, const Alias **alias)
 {
     for (size_t i = 0; i < s->count; i++)
@@ -271,11 +273,12 @@ static bool parse_value(const Setting *d, Protocol p, const char *value, CommonS
     return true;
 }
 
+/* Adds the settings of a table with their defaults. A setting that an earlier table has too is replaced. */
 static void add_defaults(Written *s, const Setting *table, Variant v)
 {
     for (const Setting *d = table; d && d->key; d++) {
-        Entry *there = find(s, text_of(d->key));
-        *(there ? there : &s->entries[s->count++]) = (Entry){d, v == VARIANT_MMREC ? d->mmrec : d->elliot, NULL};
+        Entry *existing = find(s, text_of(d->key));
+        *(existing ? existing : &s->entries[s->count++]) = (Entry){d, v == VARIANT_MMREC ? d->mmrec : d->elliot, NULL};
     }
 }
 
@@ -416,6 +419,8 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
     return values;
 }
 
+/* Finds a setting by its key or by an alias, which is then *alias. Keys of both tables are compared before any alias.
+ */
 static const Setting *setting_named(const Recommender *kind, Text name, const Alias **alias)
 {
     const Setting *const tables[] = {kind->settings, common_settings};

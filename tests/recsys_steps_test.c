@@ -262,7 +262,7 @@ static void lattice_cf_model_is_mmrecs(void **state)
     assert_ok((m.settings = settings_make(m.kind, PROTOCOL_ELLIOT, set, COUNT(set), a, &e)) != NULL, e);
     assert_ok((m.store = store_new(&d, &e)) != NULL, e);
     assert_false(m.kind->init(&m, &e));
-    assert_error(e, SP_USAGE, "cf_model=mf: it is MMRec's; set variant=mmrec too");
+    assert_error(e, SP_USAGE, "cf_model=mf: only in MMRec; set variant=mmrec too");
     store_free(m.store);
     device_close(&d);
     arena_free(a);

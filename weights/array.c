@@ -57,7 +57,7 @@ static float from_bf16(uint16_t h)
     return f;
 }
 
-/* Loops over elements of the C type T at any alignment; v is the element. */
+/* Loops over elements of the C type T at any alignment; v is the element. Ends with the `break` of the case. */
 #define EACH(T, store)                                                                                                 \
     for (int64_t i = 0; i < n; i++) {                                                                                  \
         T v;                                                                                                           \

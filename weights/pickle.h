@@ -20,7 +20,7 @@ typedef enum ValueType {
     V_DICT,   /* items: key, value, key, value, ... */
     V_GLOBAL, /* text: module, name: qualified name */
     V_OBJECT,
-    V_PERSISTENT /* class: the persistent id */
+    V_PERSISTENT /* the member `class` is the persistent id */
 } ValueType;
 
 typedef struct Value Value;

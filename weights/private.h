@@ -14,7 +14,7 @@ typedef struct MapNode { /* maps that the tensors point into; closed with the We
 
 struct Weights {
     Arena *arena;
-    bool reads;         /* read into the arena instead of mapping */
+    bool reads;         /* files are read into the arena instead of mapped */
     const Files *files; /* files in memory instead of on disk; or NULL */
     const char *path;
     Array *arrays; /* in file order */

@@ -62,6 +62,8 @@ static size_t name_push(Torch *t, size_t n, const Value *key)
 
 static bool walk(Torch *t, Value *v, size_t n, int depth);
 
+/* Walks over a child of a container; `key` is the last part of its name. Values that cannot contain tensors, and
+ * children whose key is not a name, are skipped. */
 static bool walk_child(Torch *t, const Value *key, Value *child, size_t n, int depth)
 {
     if (!visit(t, 1))

@@ -54,9 +54,9 @@ const Array *weights_need_shape(const Weights *w, Error *e, const char *name, in
 /* The modules of a pickled module (torch.save of a whole model), in file order. A module precedes the modules that it
  * contains. Each has the settings that its results depend on, in addition to its tensors. */
 enum {
-    SETTING_ABSENT = -1,
-    SETTING_OTHER = -2
-}; /* the module does not state it; not a whole number, or two unequal numbers */
+    SETTING_ABSENT = -1, /* the module does not state it */
+    SETTING_OTHER = -2   /* not a whole number, or two unequal numbers */
+};
 typedef struct PickledModule {
     Text name;  /* "" for the whole model; "layer1.0.conv1" */
     Text class; /* "torch.nn.modules.conv.Conv2d"; long names are cut */
@@ -79,7 +79,7 @@ bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int di
 bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes, Error *e);
 /* frees s; fails unless the number of bytes given is exactly the declared number */
 bool safetensors_commit(SafetensorsOut *s, Error *e);
-Out *safetensors_finish(SafetensorsOut *s, Error *e); /* as npy_finish */
+Out *safetensors_finish(SafetensorsOut *s, Error *e); /* frees s; returns its file for out_commit_set */
 void safetensors_discard(SafetensorsOut *s);
 
 /* .npy, versions 1 to 3, little-endian: f2 f4 f8 i1 i2 i4 i8 u1 b1. An array in Fortran order is copied into the arena

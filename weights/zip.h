@@ -6,7 +6,7 @@
 
 typedef struct ZipEntry {
     Text name;
-    uint64_t offset, packed, bytes; /* of the local header; sizes in the file and unpacked */
+    uint64_t offset, packed, bytes; /* offset of the local header; packed size; unpacked size */
     int method;                     /* 0 stored, 8 deflated */
     const void *unpacked;           /* the unpacked bytes after the first request; otherwise NULL */
 } ZipEntry;

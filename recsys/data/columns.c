@@ -89,7 +89,8 @@ int column_place(const char *list, Text name)
     return find_known(list, without_type(name, &typed), &group);
 }
 
-/* Returns a second column that also fits the role, or 0. */
+/* Sets c->at[role] to the column that fits the role best (see KNOWN), if there is one. Returns another column that fits
+ * a user or an item equally well, or 0. */
 static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
 {
     int best = 0, best_group = 0;

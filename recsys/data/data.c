@@ -17,7 +17,8 @@ bool all_whole(const Text *ids, size_t n, int64_t *numbers)
     return true;
 }
 
-/* Sorts `order` by one column of the rows: a stable counting sort. */
+/* Sorts the n rows by user or item: a stable counting sort. order [n]: the current order of the rows; NULL: 0 to n - 1.
+ * sorted [n] receives the new order. count [keys + 1] is scratch. */
 static void sort_by(const Row *rows, bool by_item, size_t n, const uint32_t *order, uint32_t *sorted, int64_t *count,
                     int64_t keys)
 {
@@ -233,7 +234,7 @@ bool ids_count(TextIndex **ix, int64_t n, Arena *a, Error *e)
     return true;
 }
 
-/* Reports whether the ids of a role are tokens, which are numbered, because an id is no number that MMRec can count.
+/* Reports whether the ids of a role are tokens, which are numbered, because an id is not a number that MMRec can count.
  * Only RecBole files may have tokens. */
 static bool is_tokens(const Source *source, bool of_items)
 {

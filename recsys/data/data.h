@@ -15,7 +15,7 @@ typedef struct Columns {
     bool header;   /* the first row has the names */
     bool typed;    /* with types, as in RecBole: user_id:token */
     bool half;     /* no header, but the first row contains a known name of a user or item column */
-    bool told;     /* found by Layout.columns */
+    bool told;     /* the columns are those that Layout.columns names */
 } Columns;
 /* Finds the columns from the fields of the first row. Returns false with an error if two columns fit a role equally
  * well, or if `told` does not fit the row. */
@@ -31,9 +31,9 @@ bool time_parse(Text text, int64_t *seconds);
 /* ---- split.c, split_mmrec.c ------------------------------------------------------------------ */
 
 /* Computes part [r->count], the part of each row: 0 to 2, or 3 if the core of `c` leaves it out. drawn: with SPLIT_V4,
- * the kept rows sorted by user, in the order in which they were drawn; or NULL. */
+ * receives the kept rows, sorted by user and, for each user, in the order in which they were drawn; or NULL. */
 bool split_ratings(const Ratings *r, const SplitConfig *c, int8_t *part, uint32_t *drawn, Arena *a, Error *e);
-/* Set the part (0, 1 or 2) of the rows whose part is 0 at first. */
+/* Both functions split the rows whose part is 0 on entry, and change `part` of these rows only. */
 bool split_v4(const Ratings *r, uint32_t seed, int8_t *part, uint32_t *drawn, Arena *a, Error *e);
 bool split_global_time(const Ratings *r, double valid, double test, int8_t *part, Arena *a, Error *e);
 
@@ -43,8 +43,8 @@ typedef struct Row {
     int32_t user, item;
     float rating;
 } Row;
-/* Sorts rows by user, then item. If several rows have the same user and item, the last one's rating is kept. items:
- * above every item number. */
+/* Sorts rows by user, then item. If several rows have the same user and item, the last one's rating is kept. `items`
+ * must be larger than every item number. */
 bool pairs_build(Pairs *p, int64_t users, int64_t items, const Row *rows, size_t n, Arena *a, Error *e);
 /* Checks that numbers are in range and ratings are finite. name: of the part, for messages. */
 bool interactions_check(const sp_interactions *x, const char *name, int64_t users, int64_t items, Error *e);

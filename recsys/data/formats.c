@@ -478,6 +478,7 @@ static bool choose_format(Ratings *r, const Layout *layout, Arena *a, Error *e)
         return false;
     if (r->format != FORMAT_AUTO || r->cut != ' ' || layout->cut || layout->columns)
         return true;
+    /* A table of words separated by blanks has a header with known names. Otherwise tell_blanks decides. */
     Columns c = {0};
     size_t n = words_of(line, word, MOST);
     if (n <= MOST && !columns_find(&c, word, n, NULL, r->path, number, e))

@@ -399,6 +399,7 @@ static bool compare_many(NearestRows *x, const Device *d, Arena *a, Error *e)
     return true;
 }
 
+/* Reports whether compare_many is used: if there are many queries, and many more rows than a list has. */
 static bool are_many(const NearestRows *x)
 {
     return x->n >= MANY && x->k <= MOST && x->rows->shape[0] > 4 * (x->k + MORE) && x->rows->shape[1] <= MOST_WIDE;

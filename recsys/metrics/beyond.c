@@ -318,7 +318,7 @@ void inequality_end(const Use *u, double *out)
     from_sorted(u, false, out);
 }
 
-/* own [cutoffs, items]: the sum of 1 / length over the lists that contain the item */
+/* The state `own` [cutoffs, items] is, for each item, the sum of 1 / length over the lists that contain the item. */
 bool entropy_begin(Use *u, Arena *a, Error *e)
 {
     return count_begin(u, a, e) &&

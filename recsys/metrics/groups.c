@@ -204,6 +204,7 @@ void spread_end(const Use *u, double *out)
     }
 }
 
+/* Writes the share of each group, then the spread over the groups. */
 void shares_end(const Use *u, double *out)
 {
     const Shares *s = u->own;
@@ -279,7 +280,7 @@ static double mean_difference(double *x, int64_t n)
         if (isnan(x[i]))
             return NAN;
     qsort(x, (size_t)n, sizeof *x, compare_up);
-    for (int64_t i = 0; i + 1 < n; i++) /* of all pairs, (i + 1) (n - 1 - i) have one number on each side of this gap */
+    for (int64_t i = 0; i + 1 < n; i++) /* this gap lies between the two numbers of (i + 1) (n - 1 - i) pairs */
         sum += (x[i + 1] - x[i]) * (double)(i + 1) * (double)(n - 1 - i);
     return sum / ((double)n * (double)(n - 1) / 2);
 }
@@ -449,6 +450,8 @@ static bool one_cluster(Clusters *c, int64_t count, Arena *a, Error *e)
     return (c->of = NEW(a, int32_t, count, e)) && (c->size = NEW(a, int64_t, 1, e)) && (c->size[0] = 1);
 }
 
+/* Counts `item` of `user` in cells [users, items, n], in the columns `from` to n - 1. Users and items that are in no
+ * cluster are skipped. */
 static void add_pair(const Disparity *d, double *cells, int64_t user, int32_t item, size_t n, size_t from)
 {
     int64_t g = d->users.of[user], k = item < 0 ? -1 : d->items.of[item];
@@ -511,6 +514,8 @@ static double bias(const Disparity *d, const double *cells, double all, int64_t 
     return cells[(size_t)(g * d->items.n + k) * n + c] / all / ((double)d->items.size[k] / (double)d->items.ids);
 }
 
+/* Writes the bias of each cell [cluster of users, cluster of items, cutoff]: of the lists, or of the train pairs. If
+ * both are requested, it is the relative change from train to lists. */
 static void disparity_end(const Use *u, bool lists, bool train, double *out)
 {
     const Disparity *d = u->own;

@@ -124,6 +124,8 @@ static bool make_judge(Scorer *s, const EvalConfig *c, Error *e)
     return true;
 }
 
+/* Checks that all data are known that the metric, or one of its two parts (metric_0 and metric_1), needs: the numbers
+ * of users and items, the train pairs, the ids. */
 static bool has_what_it_needs(const Use *u, Error *e)
 {
     const DataSet *d = u->judge->data;

@@ -177,8 +177,9 @@ static void sum_ranks(SignedRanks *r, double *d, int64_t n)
     }
 }
 
-/* Returns the exact p. All 2^count choices of signs are equally probable. It counts how many choices give each sum of
- * the positive ranks, by adding one rank after the other. The counts are below 2^53, so they are exact. */
+/* Returns the exact two-sided p. All 2^count choices of signs are equally probable. ways[sum] counts the choices whose
+ * positive ranks, times 2, have this sum; the loop adds one rank after the other. The counts are below 2^53, so they
+ * are exact. p is 2 min(below, above) / 2^count. */
 static double exact_p(const SignedRanks *r)
 {
     double ways[SMALL * (SMALL + 1) + 1] = {1}, below = 0, above = 0;

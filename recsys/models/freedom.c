@@ -62,6 +62,7 @@ static bool init(Model *m, Error *e)
                 item_graph(m, "items", m->data->feature_count, f->modality, weight, s->top_k, KNN_BINARY, s->knn, e));
 }
 
+/* Draws the edges of the graph that this epoch uses, unless `drop` is 0. */
 static bool epoch(Model *m, Error *e)
 {
     const FreedomSettings *s = m->settings;

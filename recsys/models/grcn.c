@@ -200,7 +200,8 @@ typedef struct Parts { /* the parts of the vectors, which are concatenated */
     Tensor **user, **item;
 } Parts;
 
-/* Returns false if the tape has failed. */
+/* Computes the parts of the vectors: part 0 from the graph, part 1 + i from modality i. With FUSION_ID only part 0 is
+ * used, and with FUSION_MEAN part 0 becomes the mean of all parts. Returns false if the tape has failed. */
 static bool compute(Tape *t, const Model *m, Parts *out)
 {
     const GrcnSettings *s = m->settings;

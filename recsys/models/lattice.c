@@ -98,7 +98,7 @@ static bool init(Model *m, Error *e)
 {
     const LatticeSettings *s = m->settings;
     if (s->cf_model != CF_LIGHTGCN && !is_mmrec(m))
-        return fail(e, SP_USAGE, "LATTICE: setting cf_model=%s: it is MMRec's; set variant=mmrec too",
+        return fail(e, SP_USAGE, "LATTICE: setting cf_model=%s: only in MMRec; set variant=mmrec too",
                     cf_models[s->cf_model]);
     Lattice *l = m->own = NEW(m->arena, Lattice, 1, e);
     size_t M = m->data->feature_count;

@@ -60,6 +60,7 @@ static bool init(Model *m, Error *e)
     return g->adjacency != NULL;
 }
 
+/* Draws the entries of the graph that this epoch uses, if node_dropout is above 0. */
 static bool epoch(Model *m, Error *e)
 {
     const NgcfSettings *s = m->settings;

@@ -56,8 +56,8 @@ static bool looks_like_path(const char *text)
                (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '-' || (unsigned char)p[-1] > 127))
             p--;
         bool after = isalnum((unsigned char)dot[1]) || dot[1] == '_' || dot[1] == '-' || (unsigned char)dot[1] > 127;
-        /* all characters from p to dot are word characters. One of them is needed, after a character that is no digit;
-         * this character may be a word character */
+        /* All characters from p to dot match [\w-]. A match is a character that is no digit, then at least one of these
+         * characters, then the dot. The first character may be the one before p or a later one. */
         for (const char *first = p > text ? p - 1 : p; after && first + 1 < dot; first++)
             if (!isdigit((unsigned char)*first))
                 return true;

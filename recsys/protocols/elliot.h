@@ -67,8 +67,8 @@ bool elliot_rows_all(ElliotRows *rows, const ElliotSource *s, Error *e);
 bool elliot_write_rows(const ElliotSource *s, const char *path, const ElliotRows *rows, Error *e);
 /* Removes rows in place. */
 bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *rows, Error *e);
-/* Computes flag [folds][rows->count]: 1 for test. The draws are NumPy's, one user after the other, one fold after the
- * other. */
+/* Computes flag [folds][rows->count]: 1 for test. The random numbers are NumPy's. They are drawn for one fold after the
+ * other and, within a fold, for one user after the other. */
 bool elliot_cut(const ElliotSource *s, const ElliotSplit *how, const ElliotRows *rows, Mt19937 *random, uint8_t *flag,
                 Error *e);
 /* Returns the rows whose flag is `which`. */
@@ -95,7 +95,8 @@ typedef struct ElliotParam {
     const char *key, *shortcut, *usual; /* usual: the default, as in YAML */
     ParamKind kind;
     const char *setting; /* Sapor's setting; NULL: none */
-    const char *only;    /* the only allowed value, or "=factors": the value of the key factors; NULL: any */
+    /* the only allowed value; "=factors": only the value of the key `factors` is allowed; NULL: any value */
+    const char *only;
 } ElliotParam;
 /* meaning of batch_size -1: all train pairs, or all users */
 typedef enum ElliotBatch { BATCH_NONE, BATCH_PAIRS, BATCH_USERS } ElliotBatch;
@@ -103,7 +104,7 @@ typedef struct ElliotKind { /* one of Elliot's recommenders (elliot_tables.c) */
     const char *name;       /* name in Elliot's files */
     ElliotBatch batch;      /* BATCH_NONE: no training; its names have no seed, epochs and batch size */
     const ElliotParam *params;
-    /* for an external recommender: how that of the same name in Elliot's core differs; NULL: there is none */
+    /* for an external recommender: how the recommender of the same name in Elliot's core differs; NULL: no such one */
     const char *own;
     bool external;
 } ElliotKind;
@@ -118,8 +119,8 @@ const ElliotParam *elliot_param(const ElliotKind *kind, size_t i); /* NULL after
 typedef struct ElliotModel {                                       /* what the names and files of one model need */
     const ElliotKind *kind;
     const Yaml *map; /* its entry of `models`; NULL: it is empty */
-    /* For each parameter, by its index in elliot_param: its value as Python prints it, or the number of its dimension.
-     * dim -1: it does not vary */
+    /* The index of both arrays is that of elliot_param. printed: the value of the parameter as Python prints it, if the
+     * parameter does not vary. dim: the number of its dimension; -1 if it does not vary */
     const char *printed[ELLIOT_PARAMS];
     int dim[ELLIOT_PARAMS];
     const char **every; /* if batch_size is -1: the place where elliot_batches writes that setting; or NULL */
@@ -135,7 +136,7 @@ typedef struct Elliot {
     const char *splits;                             /* OUT/splits */
     const char *threshold;                          /* relevance_threshold as Python prints it */
     size_t simple_count;                            /* number of the study's metrics that are from simple_metrics */
-    const char *first_metric;                       /* spelling in simple_metrics */
+    const char *first_metric;                       /* the first of simple_metrics, as spelled there */
     int64_t top_k, seed;
     bool triplets, binarize;
     Keys data;                                      /* the map data_config */
@@ -149,8 +150,8 @@ typedef struct Elliot {
     ElliotModel *models; /* [model_count of the study] */
 } Elliot;
 
-/* elliot.c: returns a path of the configuration. {0} is the data set. If Elliot takes the text for a path, it is
- * relative to the configuration's folder. NULL: an error. */
+/* elliot.c: returns a path of the configuration. {0} is the data set. If Elliot's regular expression accepts the text
+ * as a path, it is relative to the configuration's folder; otherwise to the working directory. NULL: an error. */
 const char *elliot_path(const Elliot *x, const Keys *k, const char *key, const Yaml *y);
 /* elliot_eval.c: evaluation, negative_sampling */
 bool elliot_evaluation(Study *s, Elliot *x);

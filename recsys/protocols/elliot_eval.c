@@ -41,7 +41,7 @@ static bool read_simple(Study *s, Elliot *x, const Keys *k, const char **names)
     const Yaml *y = key_get(k, "simple_metrics"), *entry = y && y->type == YAML_LIST ? y->first : y;
     size_t n = !y ? 0 : y->type == YAML_LIST ? y->count : 1;
     if (n == 0)
-        return key_missing(k, "simple_metrics", "a list of metrics, as [Recall, nDCG]");
+        return key_missing(k, "simple_metrics", "a list of metrics, such as [Recall, nDCG]");
     if (n > MOST_METRICS)
         return key_refuse(k, "simple_metrics", y, "at most %d metrics", MOST_METRICS);
     for (size_t i = 0; i < n; i++, entry = entry->next) {
@@ -106,7 +106,7 @@ static bool read_complex(Study *s, const Elliot *x, const Keys *k, const char **
 {
     const Yaml *y = key_get(k, "complex_metrics"), *entry = y ? y->first : NULL;
     if (y && (y->type != YAML_LIST || y->count > MOST_METRICS))
-        return key_refuse(k, "complex_metrics", y, "a list of at most %d maps, as {metric: DSC, beta: 2}",
+        return key_refuse(k, "complex_metrics", y, "a list of at most %d maps, such as {metric: DSC, beta: 2}",
                           MOST_METRICS);
     for (size_t i = 0; entry; i++, entry = entry->next) {
         Keys one;
@@ -114,7 +114,7 @@ static bool read_complex(Study *s, const Elliot *x, const Keys *k, const char **
         if (!name || !keys_of(&one, k, entry, name))
             return false;
         if (!one.map)
-            return key_refuse(k, name, entry, "a map, as {metric: DSC, beta: 2}");
+            return key_refuse(k, name, entry, "a map such as {metric: DSC, beta: 2}");
         if (!read_one_complex(x, &one, &names[s->eval.metric_count]))
             return false;
         for (size_t j = 0; j < s->eval.metric_count; j++)
@@ -128,6 +128,7 @@ static bool read_complex(Study *s, const Elliot *x, const Keys *k, const char **
 static bool read_metrics(Study *s, Elliot *x, const Keys *k)
 {
     const Yaml *simple = key_get(k, "simple_metrics"), *complex = key_get(k, "complex_metrics");
+    /* simple_metrics may be a single text, whose count is 0 */
     size_t room = (simple ? simple->count : 0) + (complex ? complex->count : 0) + 2;
     const char **names = NEW(k->arena, const char *, room, k->e);
     s->eval.metrics = names;

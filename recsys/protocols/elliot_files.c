@@ -192,6 +192,7 @@ static const PairTest *find_test(const StudyView *v, size_t i, size_t j, size_t 
     return NULL;
 }
 
+/* Writes the p values of two models at a cutoff in both orders, as Elliot does. */
 static bool put_pair(const Writer *w, Out *o, const Best *one, const Best *two, int64_t cutoff, bool wilcoxon)
 {
     bool ok = true;

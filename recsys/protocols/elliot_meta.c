@@ -315,7 +315,7 @@ bool elliot_models(Study *s, Elliot *x, Arena *a, Error *e)
     if (!keys_map(&models, &x->experiment, "models"))
         return false;
     if (!models.map || models.map->count == 0)
-        return key_missing(&x->experiment, "models", "a map of recommenders, as external.VBPR");
+        return key_missing(&x->experiment, "models", "a map of recommenders, such as external.VBPR");
     size_t n = models.map->count, i = 0;
     if (n > MOST_MODELS)
         return key_refuse(&x->experiment, "models", models.map, "at most %d recommenders", MOST_MODELS);

@@ -83,6 +83,7 @@ static bool read_timestamp(ElliotSplit *how, const Keys *k)
            key_i64(k, "min_over", 0, INT64_MAX, &how->min_over);
 }
 
+/* Reads test_ratio and leave_n_out. One of them must be given; if both are, test_ratio counts. */
 static bool read_share(ElliotSplit *how, const Keys *k)
 {
     const Yaml *y = key_get(k, "test_ratio");

@@ -31,7 +31,8 @@ bool keys_override(Yaml *root, const ProtocolConfig *c, Arena *a, Error *e);
 bool keys_root(Keys *k, const Yaml *source, const ProtocolConfig *c, Arena *a, Error *e);
 /* Opens the map under `key`. An absent or empty map has no keys. Another kind of value is an error. */
 bool keys_map(Keys *sub, const Keys *k, const char *key);
-/* Opens a map that is a value, such as an entry of a list. name: its last part in messages, "prefiltering[0]". */
+/* Opens a map that is a value, such as an entry of a list. name: the last part of its path in messages,
+ * "prefiltering[0]". */
 bool keys_of(Keys *sub, const Keys *k, const Yaml *value, const char *name);
 /* Checks that every key of the map is in `rows`. If not, the error names the allowed keys, the most similar first. Keys
  * of KEY_IDLE give a note, keys of KEY_REFUSED an error. A key without a value (null) counts as absent, as in key_get.

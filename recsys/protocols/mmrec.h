@@ -1,4 +1,4 @@
-/* recsys/protocols/mmrec.h: declarations that the reader of MMRec's configuration shares. */
+/* recsys/protocols/mmrec.h: shared by the files that read MMRec's configuration. */
 #ifndef SAPOR_MMREC_H
 #define SAPOR_MMREC_H
 
@@ -9,7 +9,7 @@ typedef struct Mmrec {
     const char *model, *dataset;
     const char *base;         /* the folder that has configs/, or the folder of the file */
     const char *configs;      /* path of configs/; NULL: there is none */
-    bool mirror;              /* mg: True */
+    bool mirror;              /* the key mg (mirror gradient) is True */
     const Yaml *published[2]; /* MMRec's overall.yaml, and the common part of its data set files */
     const Recommender *kind;
 } Mmrec;

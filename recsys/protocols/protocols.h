@@ -16,8 +16,7 @@
 #include "base/yaml.h"
 #include "recsys/search/search.h"
 
-/* Receives notes, one line each, about keys of a configuration without effect ("gpu: this build computes on the
- * processor"). */
+/* Receives notes, one line each, about keys that have no effect here ("gpu: this build computes on the processor"). */
 typedef void ProtocolNote(void *arg, const char *line);
 typedef struct ProtocolConfig {
     const char *path;             /* path of the YAML; for MMRec it may be a folder that has configs/ */

@@ -1,5 +1,5 @@
-/* recsys/protocols/setting_keys.h: settings of recommenders as keys of a configuration: the list of keys, values as
- * texts, and the check of each value by settings_make, with its line. */
+/* recsys/protocols/setting_keys.h: the settings of a recommender as keys of a configuration. These functions list the
+ * keys, convert the values to texts, and check each value by settings_make. An error names the line of the value. */
 #ifndef SAPOR_SETTING_KEYS_H
 #define SAPOR_SETTING_KEYS_H
 

@@ -103,11 +103,11 @@ static bool same_value(const Column *c, const TrialRow *x, const TrialRow *y)
     return c->kind == COLUMN_STATE ? x->state == y->state : *(const int64_t *)a == *(const int64_t *)b;
 }
 
-static bool check_equal(const Ledger *l, const TrialRow *there, const TrialRow *row, const char *where, Arena *a,
+static bool check_equal(const Ledger *l, const TrialRow *stored, const TrialRow *row, const char *where, Arena *a,
                         Error *e)
 {
     for (size_t i = 0; i < TRIAL_COLUMNS; i++)
-        if (trial_columns[i].exported && !same_value(&trial_columns[i], there, row)) {
+        if (trial_columns[i].exported && !same_value(&trial_columns[i], stored, row)) {
             const char *name = row_name(row, a, e);
             return name &&
                    fail(e, SP_FORMAT,
@@ -122,13 +122,13 @@ static bool check_equal(const Ledger *l, const TrialRow *there, const TrialRow *
  * rows must be equal. */
 static bool add_row(Ledger *l, const TrialRow *row, const char *where, int64_t *added, Arena *a, Error *e)
 {
-    TrialRow there;
+    TrialRow stored;
     bool found;
     ArenaMark mark = arena_mark(a);
-    bool ok = ledger_get(l, row, &there, &found, a, e), new = !found || !is_finished(&there);
-    if (ok && !new &&there.state == row->state && row->state == TRIAL_DONE)
-        ok = check_equal(l, &there, row, where, a, e);
-    if (ok && (new || (there.state == TRIAL_FAILED && row->state == TRIAL_DONE))) {
+    bool ok = ledger_get(l, row, &stored, &found, a, e), new = !found || !is_finished(&stored);
+    if (ok && !new &&stored.state == row->state && row->state == TRIAL_DONE)
+        ok = check_equal(l, &stored, row, where, a, e);
+    if (ok && (new || (stored.state == TRIAL_FAILED && row->state == TRIAL_DONE))) {
         ok = ledger_put(l, row, e);
         ++*added;
     }

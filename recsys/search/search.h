@@ -137,8 +137,8 @@ bool ledger_put(Ledger *l, const TrialRow *row, Error *e);
 /* Find a row by its unique columns, or a finished row by its key. *found is false if there is none. */
 bool ledger_get(Ledger *l, const TrialRow *which, TrialRow *row, bool *found, Arena *a, Error *e);
 bool ledger_done(Ledger *l, const char *key, TrialRow *row, bool *found, Arena *a, Error *e);
-/* Returns all rows, in the order data, setting, fold, model, number, seed of the study (names that the study does not
- * have: by text). */
+/* Returns all rows, sorted by data, setting, fold and model in the order of the study, then by number and seed. Names
+ * that are not in the study come last, sorted by bytes. */
 bool ledger_rows(Ledger *l, TrialRow **rows, size_t *count, Arena *a, Error *e);
 bool ledger_put_extraction(Ledger *l, const ExtractionRow *row, Error *e);
 bool ledger_extractions(Ledger *l, ExtractionRow **rows, size_t *count, Arena *a, Error *e);
@@ -188,18 +188,17 @@ void study_over(StudyRun *r, const Trial *t);
 typedef enum TrialOutcome { OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_BUSY, OUTCOME_COPIED } TrialOutcome;
 /* Runs a trial, in any process: locks it (BUSY: another process has the lock), trains it in OUT/trials/<key>, and
  * records it. If the ledger already has a finished trial with this key, its result is copied. An error of the trial is
- * recorded (FAILED, true). Returns false if the ledger or the folder cannot be written, or if the visit ended the run.
- */
+ * recorded (FAILED, true). Returns false if the ledger or the folder cannot be written, or if `visit` ended the run. */
 bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *visit, void *arg, TrialOutcome *outcome,
                  TrialRow *row, Arena *a, Error *e);
-/* Returns the figure by which points are compared: of the selected part; if there is no such part, of the other one.
- * NaN: there is none. */
+/* Returns the figure by which points are compared. It is the figure of the part that s->select names. If the row has no
+ * figure of this part, it is that of the other part. NaN: the row has no figure. */
 double study_figure(const Study *s, const TrialRow *row);
 /* Returns the ledger's row of a trial. *found false: there is none for these settings and data. */
 bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a, Error *e);
-/* Writes the k best items of each user, with the vectors that a trial with save_recs keeps, to
- * OUT/trials/<key>/recs-K.tsv: lines of user, item and score (recs.c). *path NULL: the folder has no vectors, because
- * they are on another machine, or save_recs was not set when the trial was trained. */
+/* Writes the k best items of each user to OUT/trials/<key>/recs-K.tsv: lines of user, item and score (recs.c). The
+ * scores are computed from the vectors in this folder, which a trial with save_recs keeps. *path NULL: the folder has
+ * no vectors, because they are on another machine, or save_recs was not set when the trial was trained. */
 bool study_recs(const Study *s, const TrialRow *row, int64_t k, const char **path, Arena *a, Error *e);
 /* Records a trial as failed because its process died. */
 bool study_died(StudyRun *r, const Trial *t, const char *message, Error *e);
@@ -213,7 +212,7 @@ void study_prune(const Study *s, const TrialRow *row);
 typedef struct GroupPoint { /* a point of a group: the mean over its seeds and folds */
     const char *point;
     int64_t number;
-    size_t trials, finished; /* number of expected trials; of trials with figures */
+    size_t trials, finished; /* number of all its trials; of those with figures */
     double *valid, *test;    /* [figures]; NaN if there is none */
     double *deviation;       /* [figures] sample deviation of test over seeds and folds; NaN for a single trial */
     double seconds;          /* sum over its trials */
@@ -225,7 +224,8 @@ typedef struct Group {
     GroupPoint *points; /* points with at least one started trial */
     size_t count;
     size_t planned; /* number of trials of all points, also those not started; 0 if the data are absent */
-    /* index into points, by the study's metric and select, the first one in a tie; -1: no complete point has it */
+    /* index of the best point, by the study's metric and select; the first of equal ones. -1: no complete point has a
+     * figure */
     int64_t best;
 } Group;
 typedef struct PairTest { /* a test between the best points of two groups of a data set, on common users */

@@ -16,8 +16,8 @@ typedef struct Space {
 bool space_check(const Dimension *d, Error *e);
 /* Returns the number of points; INT64_MAX if a dimension is continuous, or if there are more than GRID_MOST. */
 int64_t space_points(const Dimension *dims, size_t n);
-/* Computes the values [count] of draw `attempt` of point `number`; texts are in the arena, or those of the dimension.
- */
+/* Computes the values [count] of draw `attempt` of point `number`; their texts are in the arena, or are the texts in
+ * `values` of the dimension. */
 bool space_draw(const Space *s, int64_t number, uint32_t attempt, const char **values, Arena *a, Error *e);
 /* Formats a drawn number as a value of d: six digits, a multiple of q, within the bounds. */
 const char *space_text(const Dimension *d, double x, Arena *a, Error *e);

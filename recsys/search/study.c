@@ -51,6 +51,7 @@ static size_t folds_from(const Study *s, size_t first)
 static bool plan_groups(StudyRun *r, Error *e)
 {
     const Study *s = r->study;
+    /* the points of each model; all data sets share them, except with TPE */
     Points **shared = NEW(r->arena, Points *, s->model_count, e);
     if (!shared || !(r->groups = NEW(r->arena, PlannedGroup, s->data_count * s->model_count, e)))
         return false;
@@ -201,14 +202,14 @@ static bool look_up(StudyRun *r, Ledger *l, size_t slot, const Trial *t, bool *r
 
 /* ---- TPE ------------------------------------------------------------------------------------- */
 
-/* Returns the mean over folds and seeds of one point; NaN if a trial failed. *whole is false if a trial is not
+/* Returns the mean over folds and seeds of one point; NaN if a trial failed. *finished: all trials of the point are
  * finished. */
-static bool point_figure(StudyRun *r, Ledger *l, const PlannedGroup *g, size_t number, double *figure, bool *whole,
+static bool point_figure(StudyRun *r, Ledger *l, const PlannedGroup *g, size_t number, double *figure, bool *finished,
                          Error *e)
 {
     size_t seeds = g->model->seed_count;
     double sum = 0;
-    *whole = true;
+    *finished = true;
     for (size_t k = 0; k < g->folds * seeds; k++) {
         Trial t;
         TrialRow row;
@@ -217,7 +218,7 @@ static bool point_figure(StudyRun *r, Ledger *l, const PlannedGroup *g, size_t n
         size_t slot = g->first + (k / seeds * g->most + number) * seeds + k % seeds;
         if (!trial_at(r, slot, &t) || !find_row(r, l, &t, &row, &found, key, r->scratch, e))
             return false;
-        *whole = *whole && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED);
+        *finished = *finished && found && (row.state == TRIAL_DONE || row.state == TRIAL_FAILED);
         sum += found ? row_figure(&row, r->study, r->scratch) : (double)NAN;
     }
     *figure = sum / (double)(g->folds * seeds);
@@ -229,11 +230,12 @@ static bool propose(StudyRun *r, Ledger *l, const PlannedGroup *g, Error *e)
 {
     Points *p = g->points;
     ArenaMark mark = arena_mark(r->scratch);
-    bool ok = true, whole = true;
+    bool ok = true, finished = true;
     while (ok && p->count < g->most && !p->ended) {
-        for (; ok && p->known < p->count && whole; p->known += whole)
-            ok = point_figure(r, l, g, p->known, &p->figures[p->known], &whole, e);
-        if (!ok || !whole)
+        /* the figures of the points in order, up to the first point with an unfinished trial */
+        for (; ok && p->known < p->count && finished; p->known += finished)
+            ok = point_figure(r, l, g, p->known, &p->figures[p->known], &finished, e);
+        if (!ok || !finished)
             break;
         TpeResult *results = NEW(r->scratch, TpeResult, p->count, e);
         for (size_t i = 0; results && i < p->count; i++)

@@ -1,4 +1,4 @@
-/* recsys/search/study.h: declarations that study.c (the next trial), trial.c (one trial), points.c and view.c share. */
+/* recsys/search/study.h: shared by study.c (the next trial), trial.c (one trial), points.c and view.c. */
 #ifndef SAPOR_STUDY_H
 #define SAPOR_STUDY_H
 
@@ -16,7 +16,7 @@ typedef struct Points {         /* the points of a model that are known so far, 
     size_t count, known;
     TextIndex *index; /* index of names */
     bool ended;       /* there are no further points */
-    bool checked;     /* the known points were checked */
+    bool checked;     /* study.c has checked that the model accepts these points */
 } Points;
 /* Computes the largest number of points to try: `evals`, or all points. A space that cannot be searched is SP_USAGE. */
 bool points_most(const StudyModel *m, size_t *most, Error *e);
@@ -53,8 +53,7 @@ TrialRow trial_row(const TrialPlan *p, const Trial *t, const char *key, TrialSta
 
 const char *study_ledger(const Study *s, Arena *a, Error *e); /* OUT/ledger.sqlite */
 const char *study_trials(const Study *s, Arena *a, Error *e); /* OUT/trials */
-/* Returns the figure by which points are compared: of the selected part; if there is no such part, of the other one.
- * NaN: there is none. */
+/* Computes study_figure, with memory from `scratch`. */
 double row_figure(const TrialRow *row, const Study *s, Arena *scratch);
 /* Returns a number of a row's object, such as "Recall@20"; NaN if it is absent. */
 double figure_of(const Json *object, const char *name);

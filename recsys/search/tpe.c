@@ -148,6 +148,7 @@ static double draw_mixture(const Mixture *m, Draw which, Draw value, uint64_t in
 
 /* ---- a dimension ----------------------------------------------------------------------------- */
 
+/* Reports whether log(l / g) is above *best; if so, *best becomes this number. */
 static bool better(double l, double g, double *best)
 {
     double gain = own_log(fmax(l, 1e-300)) - own_log(fmax(g, 1e-300));
@@ -166,6 +167,7 @@ typedef struct TpeDraw { /* the draw of one dimension */
     uint32_t attempt;
 } TpeDraw;
 
+/* Draws candidates from l and chooses the one with the largest l / g. For dimensions of numbers. */
 static bool draw_between(const TpeDraw *t, const Dimension *d, const char **value, Arena *a, Error *e)
 {
     Mixture l, g;

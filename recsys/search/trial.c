@@ -160,7 +160,7 @@ static void put_described(FILE *f, const void *what)
     const Described *d = what;
     const TrialPlan *p = d->plan;
     /* If features cannot be read, study_trial has no hash of the pairs, but study_open has one. 0 is written in both
-     * cases, so that both compute the same key. */
+     * cases, so that both functions compute the same key. */
     bool read = !p->data.feature_count || d->hash->features[0];
     fprintf(f, "sapor %s\nmodel %s\nprotocol %s\nseed %llu\npairs %016llx%016llx\n", SAPOR_VERSION,
             d->trial->model->kind->name, protocol_names[p->data.protocol], (unsigned long long)d->trial->seed,

@@ -14,6 +14,7 @@ typedef struct Names { /* distinct texts, in the order of their first appearance
     Arena *arena;
 } Names;
 
+/* Sets *list to the names, in the arena. */
 static bool names_list(const Names *n, const char ***list, size_t *count, Error *e)
 {
     *count = (size_t)text_index_count(n->index);

@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+/* Formats the means of the figures, separated by blanks; "" if there are none. */
 static const char *numbers_text(const Scores *s, Arena *scratch, Error *e)
 {
     enum { WIDEST = 32 };

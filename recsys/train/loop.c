@@ -50,9 +50,9 @@ int64_t loop_batches(const Loop *l)
 
 /* ---- losses ---------------------------------------------------------------------------------- */
 
-/* Checks that all parameters are finite. If one is not, or if loss is not NULL (then it is not finite), writes the
- * error that ends the run and returns false. Numbers are printed without the sign of NaN, because it depends on the
- * machine. */
+/* Checks that all parameters are finite. `loss`: a loss that is not finite, or NULL. With a loss the function always
+ * fails, and the error names the loss and the first parameter that is not finite. NaN is printed without its sign,
+ * which depends on the machine. */
 static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error *e)
 {
     const Model *m = l->model;
@@ -77,13 +77,11 @@ static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error
         return fail(e, SP_FORMAT,
                     "%s: the loss is %s in epoch %lld, step %lld: %sparameter %s is not finite (row %lld); try a "
                     "smaller lr than %s",
-                    name, number, epoch, step, bad.state ? "what Adam keeps of " : "", bad.name, (long long)bad.row,
-                    lr);
-    return !bad.name ||
-           fail(e, SP_FORMAT,
-                "%s: %sparameter %s is not finite (row %lld) at the end of epoch %lld, step %lld; try a "
-                "smaller lr than %s",
-                name, bad.state ? "what Adam keeps of " : "", bad.name, (long long)bad.row, epoch, step, lr);
+                    name, number, epoch, step, bad.state ? "Adam's state of " : "", bad.name, (long long)bad.row, lr);
+    return !bad.name || fail(e, SP_FORMAT,
+                             "%s: %sparameter %s is not finite (row %lld) at the end of epoch %lld, step %lld; try a "
+                             "smaller lr than %s",
+                             name, bad.state ? "Adam's state of " : "", bad.name, (long long)bad.row, epoch, step, lr);
 }
 
 static bool read_losses(Loop *l, Error *e)

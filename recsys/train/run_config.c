@@ -13,6 +13,7 @@ typedef struct ConfigReader {
 
 static const char *const KINDS[] = {"null", "true or false", "a number", "a string", "a list", "an object"};
 
+/* Fails because the key is missing, or because its value is not as expected. */
 static bool wrong_kind(const ConfigReader *r, const char *key, const Json *j, const char *expected, Error *e)
 {
     if (!j)

@@ -202,14 +202,14 @@ static Text value_of_line(Text line)
 }
 
 /* Fails because config.json differs from what this run would write. The message names the first line that differs. */
-static bool other_run(const char *path, Text there, Text now, Error *e)
+static bool other_run(const char *path, Text existing, Text now, Error *e)
 {
     Text was = TEXT(""), is = TEXT("");
     size_t number = 0;
     do {
         number++;
         was = is = TEXT("");
-    } while (text_line(&there, &was) + text_line(&now, &is) > 0 && text_equal(was, is));
+    } while (text_line(&existing, &was) + text_line(&now, &is) > 0 && text_equal(was, is));
     was = value_of_line(was);
     is = value_of_line(is);
     return fail(e, SP_USAGE,
@@ -229,11 +229,11 @@ bool run_open(Trainer *t, Error *e)
         Out *o = check_leftovers(t, e) ? write_text(path, description, e) : NULL;
         return o && out_commit(o, e);
     }
-    Text there;
-    if (!file_read(&there, t->scratch, path, 1 << 20, e))
+    Text existing;
+    if (!file_read(&existing, t->scratch, path, 1 << 20, e))
         return false;
-    if (!text_equal(there, text_of(description)))
-        return other_run(path, there, text_of(description), e);
+    if (!text_equal(existing, text_of(description)))
+        return other_run(path, existing, text_of(description), e);
     if (!check_ids(t, "user.ids.txt", t->data.users, t->data.U, e) ||
         !check_ids(t, "item.ids.txt", t->data.items, t->data.I, e))
         return false;
@@ -241,7 +241,8 @@ bool run_open(Trainer *t, Error *e)
     if (file_exists(checkpoint) &&
         !checkpoint_load(checkpoint, &t->model, &t->measures.eval, last, &t->state, t->arena, t->scratch, e))
         return false;
-    /* result.json shows that the run has finished, so it is removed before the vectors change again. */
+    /* result.json means that the run has finished. The run continues now, so the file is removed before the vectors
+     * change. */
     return t->state.finished || file_remove(result, e);
 }
 

@@ -11,7 +11,7 @@
  *   run_config.c reads them
  *   trained.c    opens a run folder for recommendations
  *   kept.c       the same from memory
- *   answer.c     computes the answers */
+ *   answer.c     computes lists, similar items, scores and vectors of an open recommender */
 #ifndef SAPOR_TRAIN_H
 #define SAPOR_TRAIN_H
 
@@ -169,7 +169,8 @@ struct Trained {
 bool model_arrays(const Model *m, const Array **list, size_t *n, Arena *a, Error *e);
 /* Builds the recommender from its parts: `vectors` (if the model has them), config, data, and `arrays` (or NULL). */
 bool trained_build(Trained *t, const Weights *arrays, Error *e);
-/* trained_keep copies an evaluated model that is the best so far. trained_kept ends the work after the run. */
+/* trained_keep copies an evaluated model that is the best so far. trained_kept builds the recommender from the last
+ * copy, after the run. */
 bool trained_keep(Trained *t, const Model *m, const Tensor *users, const Tensor *items, Error *e);
 bool trained_kept(Trained *t, Error *e);
 

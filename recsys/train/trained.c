@@ -89,7 +89,8 @@ static bool read_seen(Trained *t, const char *dir, Error *e)
     for (int64_t u = 0; ok && u < U; u++)
         ok = p->start[u + 1] >= p->start[u];
     for (int64_t u = 0; ok && u < U; u++)
-        for (int64_t i = p->start[u]; ok && i < p->start[u + 1]; i++) /* ranking needs sorted items */
+        /* the items of a user must be in ascending order: ranking needs it */
+        for (int64_t i = p->start[u]; ok && i < p->start[u + 1]; i++)
             ok = p->item[i] >= 0 && p->item[i] < I && (i == p->start[u] || p->item[i] > p->item[i - 1]);
     return ok || fail(e, SP_FORMAT, "%s: its train pairs do not fit the users and items; train again", path);
 }

@@ -204,7 +204,7 @@ static bool is_nan(Text text, NanRule rule)
     return false;
 }
 
-static void judge(ItemInfo *in, const PrepareConfig *c)
+static void set_lacks(ItemInfo *in, const PrepareConfig *c)
 {
     if (c->meta)
         in->text_lack = !in->found                             ? LACK_METADATA
@@ -239,11 +239,11 @@ bool prepare_items(Preparation *p, Error *e)
     if (!(p->info = NEW(p->arena, ItemInfo, items, e)) || !(p->dropped = NEW(p->arena, bool, items, e)) ||
         (c->meta && !read_metadata(p, e)) || (c->images && !check_images(p, e)))
         return false;
-    bool some = !c->meta;
+    bool any_found = !c->meta;
     for (int64_t i = 0; i < items; i++) {
-        judge(&p->info[i], c);
-        some = some || p->info[i].found;
+        set_lacks(&p->info[i], c);
+        any_found = any_found || p->info[i].found;
     }
-    return some ||
+    return any_found ||
            fail(e, SP_FORMAT, "%s: none of its items is in %s; use files of the same data", c->meta, c->sources[0]);
 }

@@ -15,11 +15,11 @@ typedef struct ItemInfo { /* the metadata of an item; n of a text is 0 if it is 
 typedef struct Preparation {
     const PrepareConfig *c;
     Arena *arena;    /* arena of the result */
-    Arena *scratch;  /* each user of it rewinds it */
+    Arena *scratch;  /* every function that uses it rewinds it */
     Ratings r;       /* rows in the order of the sources; after prepare_number it contains only ids that rows have */
     size_t room;     /* capacity of the rows */
     int64_t read;    /* number of rows read, including incomplete ones */
-    bool decimal;    /* a rating was written with a decimal point: then all are */
+    bool decimal;    /* a rating in the sources has a decimal point; then all ratings are written with one */
     bool rated;      /* the rows have ratings; unset until the first source shows it */
     int64_t timed;   /* number of rows with a time */
     bool *untimed;   /* [room] rows without a time */
@@ -41,7 +41,7 @@ enum { LONGEST_RECORD = 8 << 20 };
  * Python 3 reads them: '\xe9' is U+00E9. Unpaired surrogates become U+FFFD. The tree is in the arena. Limits: those of
  * json_parse, with at most six bytes per byte of the line. Errors are "path:line: what". */
 const Json *record_parse(Arena *a, Text line, const char *path, size_t number, Error *e);
-/* Reads the lines of such a file. `visit` gets each record. It may add to its own arena, but not to the record's. */
+/* Reads the lines of such a file. `visit` gets each record. It must not allocate in the arena of the record. */
 typedef bool RecordVisit(Preparation *p, const Json *record, const char *path, size_t line, Error *e);
 bool records_read(Preparation *p, const char *path, RecordVisit *visit, Error *e);
 /* Checks whether the first line that is not blank begins with {. If the file cannot be read, *records is false. The

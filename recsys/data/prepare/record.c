@@ -5,28 +5,28 @@
 
 /* ---- from Python to JSON --------------------------------------------------------------------- */
 
-typedef struct Turn {
+typedef struct Conversion {
     const char *p, *end;
     char *out; /* NULL: the first pass, which only counts */
     size_t n;
     const char *bad, *why; /* position of the error, and its description */
-} Turn;
+} Conversion;
 
-static void put(Turn *t, const char *bytes, size_t n)
+static void put(Conversion *t, const char *bytes, size_t n)
 {
     if (t->out)
         memcpy(t->out + t->n, bytes, n);
     t->n += n;
 }
 
-static bool wrong(Turn *t, const char *at, const char *why)
+static bool wrong(Conversion *t, const char *at, const char *why)
 {
     t->bad = at;
     t->why = why;
     return false;
 }
 
-static void put_code(Turn *t, uint32_t code)
+static void put_code(Conversion *t, uint32_t code)
 {
     char bytes[8];
     if (code == '"' || code == '\\')
@@ -38,7 +38,7 @@ static void put_code(Turn *t, uint32_t code)
 }
 
 /* Reads at least `least` and at most `most` digits of the base. */
-static bool take_code(Turn *t, unsigned base, int least, int most, uint32_t *code)
+static bool take_code(Conversion *t, unsigned base, int least, int most, uint32_t *code)
 {
     int n = 0;
     for (*code = 0; n < most && t->p < t->end; n++, t->p++) {
@@ -54,7 +54,7 @@ static bool take_code(Turn *t, unsigned base, int least, int most, uint32_t *cod
 }
 
 /* Combines a surrogate with a following one written as \uXXXX. */
-static uint32_t join_surrogates(Turn *t, uint32_t high)
+static uint32_t join_surrogates(Conversion *t, uint32_t high)
 {
     const char *p = t->p;
     uint32_t low;
@@ -68,7 +68,7 @@ static uint32_t join_surrogates(Turn *t, uint32_t high)
 }
 
 /* Converts the escape after the backslash at `begin`. */
-static bool turn_escape(Turn *t, const char *begin)
+static bool convert_escape(Conversion *t, const char *begin)
 {
     static const char names[] = "\\'\"abfnrtv", codes[] = "\\'\"\a\b\f\n\r\t\v";
     if (t->p == t->end)
@@ -100,7 +100,7 @@ static bool turn_escape(Turn *t, const char *begin)
     return true;
 }
 
-static bool turn_string(Turn *t)
+static bool convert_string(Conversion *t)
 {
     const char *begin = t->p;
     char quote = *t->p++;
@@ -108,7 +108,7 @@ static bool turn_string(Turn *t)
     while (t->p < t->end && *t->p != quote) {
         const char *at = t->p++;
         if (*at == '\\') {
-            if (!turn_escape(t, at))
+            if (!convert_escape(t, at))
                 return false;
         } else if ((unsigned char)*at < 0x20 || *at == '"') {
             put_code(t, (unsigned char)*at);
@@ -128,7 +128,7 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static bool turn_word(Turn *t)
+static bool convert_word(Conversion *t)
 {
     static const struct {
         const char *word, *json;
@@ -139,7 +139,7 @@ static bool turn_word(Turn *t)
         t->p++;
     Text word = {begin, (size_t)(t->p - begin)};
     if ((text_is(word, "u") || text_is(word, "U")) && t->p < t->end && (*t->p == '\'' || *t->p == '"'))
-        return turn_string(t);
+        return convert_string(t);
     for (size_t i = 0; i < COUNT(WORDS); i++)
         if (text_is(word, WORDS[i].word)) {
             put(t, WORDS[i].json, strlen(WORDS[i].json));
@@ -149,7 +149,7 @@ static bool turn_word(Turn *t)
 }
 
 /* Converts a number. Python 2 writes L after a long one. json_parse checks the number. */
-static void turn_number(Turn *t)
+static void convert_number(Conversion *t)
 {
     const char *begin = t->p;
     while (t->p < t->end && ((*t->p >= '0' && *t->p <= '9') || (*t->p && strchr("+-.eE", *t->p))))
@@ -158,7 +158,8 @@ static void turn_number(Turn *t)
     t->p += t->p < t->end && *t->p == 'L';
 }
 
-static bool turn(Turn *t)
+/* Converts a line from Python to JSON, token by token. The first pass counts the bytes; the second writes them. */
+static bool convert(Conversion *t)
 {
     /* 1 + position of the last comma if only white space follows it, because such a comma may end a list */
     size_t comma = 0;
@@ -177,11 +178,11 @@ static bool turn(Turn *t)
             t->p++;
             continue;
         } else if (c == '\'' || c == '"') {
-            if (!turn_string(t))
+            if (!convert_string(t))
                 return false;
         } else if (c == '-' || c == '+' || c == '.' || (c >= '0' && c <= '9')) {
-            turn_number(t);
-        } else if (!turn_word(t)) {
+            convert_number(t);
+        } else if (!convert_word(t)) {
             return false;
         }
         comma = c == ',' ? t->n : 0;
@@ -191,14 +192,14 @@ static bool turn(Turn *t)
 
 static bool from_python(Text *json, Text line, const char *path, size_t number, Arena *a, Error *e)
 {
-    Turn t = {.p = line.p, .end = line.p + line.n};
-    if (!turn(&t))
+    Conversion t = {.p = line.p, .end = line.p + line.n};
+    if (!convert(&t))
         return fail(e, SP_FORMAT, "%s:%zu:%zu: %s", path, number, (size_t)(t.bad - line.p) + 1, t.why);
     char *out = arena_alloc(a, t.n + 1, 1, e);
     if (!out)
         return false;
-    t = (Turn){.p = line.p, .end = line.p + line.n, .out = out};
-    turn(&t);
+    t = (Conversion){.p = line.p, .end = line.p + line.n, .out = out};
+    convert(&t);
     *json = (Text){out, t.n};
     return true;
 }

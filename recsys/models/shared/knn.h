@@ -1,8 +1,9 @@
 /* recsys/models/shared/knn.h: what ItemKNN, UserKNN and AttributeItemKNN share: settings, similarities, neighbours,
  * scores, and the files in a run folder (recipes.md 7.3).
  *
- * S [n, n] are the similarities of n things. A thing is an item or a user; it is a sparse row of ratings. W keeps the
- * largest entries of each column of S. S is never stored: each column is computed in a buffer of n numbers. */
+ * S [n, n] are the similarities of n things. A thing is an item or a user; it is a sparse row of ratings. The entries
+ * of this row are its features: the users who rated an item, or the items that a user rated. W keeps the largest
+ * entries of each column of S. S is never stored: each column is computed in a buffer of n numbers. */
 #ifndef SAPOR_KNN_H
 #define SAPOR_KNN_H
 
@@ -86,8 +87,8 @@ int64_t nearest_put(Neighbour *heap, int64_t n, int64_t most, Neighbour x);
 
 /* Finds the neighbours of all users or items, by their ratings [U, I] and the KnnSettings of m. The result and the
  * scratch are in arena `a`. Time: the sum, over shared features, of the square of the number of things that have the
- * feature. Memory: 16 bytes per neighbour, and 16 per thing and thread. Distances do not cost more: of the pairs that
- * share nothing, only the nearest are visited. */
+ * feature. Memory: 16 bytes per neighbour, and 16 per thing and thread. With a distance, things that share nothing have
+ * a similarity above 0 too. Only the nearest of these things are visited, so the time is about the same. */
 bool knn_find(Nearest *x, const Model *m, const SparseRows *ratings, Side side, Arena *a, Error *e);
 
 /* ---- a model --------------------------------------------------------------------------------- */

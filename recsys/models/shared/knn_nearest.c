@@ -157,8 +157,8 @@ static void find_nearest(void *arg, size_t task, int worker)
 
 /* ---- the numbers that are compared ----------------------------------------------------------- */
 
-/* Subtracts means over the train pairs (including pairs with rating 0). pearson: the mean of the thing (for ItemKNN, of
- * the item). adjusted: the mean of the feature (of the user). */
+/* Subtracts means over the train pairs (including pairs with rating 0). by_thing (Pearson): the mean of the thing; for
+ * ItemKNN, of the item. Otherwise (adjusted cosine): the mean of the feature; for ItemKNN, of the user. */
 static bool centre(SparseRows *x, bool by_thing, Arena *a, Error *e)
 {
     int64_t groups = by_thing ? x->rows : x->cols, pairs = x->start[x->rows];

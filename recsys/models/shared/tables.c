@@ -38,9 +38,9 @@ Modality *modalities_new(Model *m, ModalityPlan plan, Error *e)
 {
     size_t n = m->data->feature_count;
     Modality *x = NEW(m->arena, Modality, n, e);
-    int64_t whole = 0;
+    int64_t total_width = 0;
     for (size_t i = 0; i < n; i++)
-        whole += m->data->features[i].D;
+        total_width += m->data->features[i].D;
     for (size_t i = 0; x && i < n; i++) {
         const Feature *f = &m->data->features[i];
         const char *table = arena_printf(m->arena, e, "features.%s", f->name),
@@ -52,8 +52,8 @@ Modality *modalities_new(Model *m, ModalityPlan plan, Error *e)
             plan.trained ? param_from(m->store, table, m->data->I, f->D, f->data, e) : feature_tensor(m, f, e);
         if (plan.trained) /* a copy, so the pages of the file are no longer needed */
             array_done(&f->file.array);
-        Init w = plan.joined ? of_whole(plan.w, plan.width, whole) : plan.w,
-             b = plan.joined ? of_whole(plan.b, plan.width, whole) : plan.b;
+        Init w = plan.joined ? of_whole(plan.w, plan.width, total_width) : plan.w,
+             b = plan.joined ? of_whole(plan.b, plan.width, total_width) : plan.b;
         if (x[i].features && plan.width)
             x[i].linear = linear_new(m->store, linear, plan.width, f->D, !plan.joined || i == 0, w, b, m->seed, e);
         if (e->code != SP_OK)
