@@ -411,10 +411,9 @@ static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, 
     }
 }
 
-/* Enters the scores of a warp's rows into their lists. Most rows have no score above the worst score of their list: for
- * these rows the function makes one comparison per score. The other rows are ranked one after the other through shared
- * memory, so that the code and its registers exist only once. Bit r of `active` is set if row r of the warp is ranked.
- */
+/* Enters the scores of a warp's rows into their lists. Most rows have no score above the worst score of their list:
+ * they need only one comparison per score. The other rows are ranked one after the other through shared memory, so that
+ * the code and its registers exist only once. Bit r of `active` is set if row r of the warp is ranked. */
 template <int R>
 static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, const Lists *lists, int64_t first,
                                           float sum[R][4], uint32_t active)
