@@ -141,6 +141,7 @@ bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e)
         if (b->begun - b->kept == b->slots && !keep_oldest(b, e))
             return false;
         InputBatch *x = b->now = &b->ring[b->begun % b->slots];
+        /* the error is ignored here: run_now tries again, and reports the error of each input */
         if (b->infer(b, inputs, B, &(Error){0})) {
             x->inputs = inputs;
             x->B = B;

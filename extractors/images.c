@@ -337,6 +337,7 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
                     path ? path : "an image", (long long)whole->width, (long long)whole->height, (long long)p->width,
                     (long long)p->height);
     }
+    /* only checks that the size of the tensor does not overflow */
     if (!size_mul((size_t)whole->width * 3, (size_t)whole->height, &floats))
         return fail_memory(e, SIZE_MAX, "an image");
     /* in the image's own scratch, valid until the next group */

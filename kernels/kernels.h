@@ -101,7 +101,7 @@ typedef struct Gemm {
 typedef struct Conv {
     int64_t B, H, W, C; /* input [B,H,W,C] */
     int64_t O;          /* output channels */
-    /* each group of O / groups outputs reads C / groups channels; conv_back: 1 or C == O */
+    /* each group of O / groups outputs reads C / groups channels. For conv_back, groups is 1, or groups = C = O */
     int64_t kh, kw, stride, groups;
     int64_t top, left, bottom, right; /* zero padding */
     const void *x;
@@ -321,8 +321,8 @@ typedef struct Kernels {
     /* Packs B [K,N], with B[k,n] at k b_row + n b_col. `packed` has gemm_pack_bytes bytes */
     void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
                       void *packed);
-    /* B[k,j] at k ldb + j = column first + j of the packed matrix, as float32, for n columns: the values after the
-     * rounding of packing */
+    /* Unpacks n columns, as float32: B[k ldb + j] is element (k, first + j) of the packed matrix, as the packing
+     * rounded it */
     void (*gemm_unpack)(const Run *, Pack, int64_t K, int64_t N, const void *packed, int64_t first, int64_t n, float *B,
                         int64_t ldb);
     size_t (*gemm_work)(const Run *, const Gemm *);
@@ -347,7 +347,7 @@ typedef struct Kernels {
     void (*channel_scale)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, const float *s, float *y);
     /* y[b,c] = sum over p of a[b,p,c] b[b,p,c]: the gradient of channel_scale by s */
     void (*channel_dot)(const Run *, int64_t B, int64_t HW, int64_t C, const float *a, const float *b, float *y);
-    /* dx is written: the dy of a window goes to the first maximum of the window. y is the output of max_pool */
+    /* dx is written: the dy of each window is added at the first maximum of the window. y is the output of max_pool */
     void (*max_pool_back)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride,
                           int64_t pad, const float *x, const float *y, const float *dy, float *dx);
     void (*mean_pool_back)(const Run *, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx);
@@ -382,7 +382,7 @@ typedef struct Kernels {
      * x block by block */
     void (*log_sum_exp)(const Run *, int64_t M, int64_t C, const float *x, float *y);
     size_t (*col_sum_work)(const Run *, int64_t M, int64_t C);
-    /* y [C] = sum over m of x[m,:] + beta y */
+    /* y [C] = beta y + sum over m of x[m,:] */
     void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y);
     /* y[m ldy + c] = x[m ldx + c] + beta y[m ldy + c]: for slices and concatenations */
     void (*copy_cols)(const Run *, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y,
@@ -413,8 +413,8 @@ typedef struct Kernels {
     /* y[m,c] = act(x[m,c] + bias[c]) */
     void (*add_bias)(const Run *, int64_t M, int64_t C, DType type, const void *x, const float *bias, Act act,
                      float param, void *y);
-    /* y = mask x / (1 - p). Element i is kept if draw_uniform(d, first + i) >= p. The backward
-     * pass is the same call with dy instead of x */
+    /* y[i] = x[i] / (1 - p) if draw_uniform(d, first + i) >= p, otherwise 0. The backward pass is the same call with dy
+     * instead of x */
     void (*dropout)(const Run *, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y);
     void (*fill)(const Run *, int64_t n, float value, float *y);
     size_t (*sum_work)(const Run *, int64_t n);
@@ -452,7 +452,7 @@ typedef struct Kernels {
      * dy */
     void (*edge_softmax)(const Run *, const Sparse *A, const float *x, float *y);
     void (*edge_softmax_back)(const Run *, const Sparse *A, const float *y, const float *dy, float *dx);
-    /* out [rows] = sum of val[at ? at[e] : e] over the entries e of a row; `at` is that of A */
+    /* out [rows] = sum of val[at ? at[e] : e] over the entries e of a row; `at` is A->at */
     void (*edge_row_sum)(const Run *, const Sparse *A, const float *val, float *out);
     /* out[e] = val[e] rs[row] cs[col], to normalise values. A NULL scale is 1. out may be val */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
@@ -498,9 +498,9 @@ typedef struct Kernels {
      *
      * The loss is computed without overflow. slope may be NULL. */
     void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
-    /* dx = beta dx + gradient; the loss of each row has the weight scale dloss[0]. slope is the output of bpr. dx NULL:
-     * not computed. The same dx may be given several times, then its later betas are 1: the gradients are added in the
-     * order of parts, and within a part in the order of x[]. */
+    /* dx = beta dx + gradient; the loss of each row is multiplied by scale dloss[0]. slope is the output of bpr. dx
+     * NULL: not computed. The same dx may be given several times. Its beta must be 1 from the second time on: the
+     * gradients are added in the order of the parts, and within a part in the order of x[]. */
     void (*bpr_back)(const Run *, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                      const float *dloss);
 

@@ -14,7 +14,8 @@ ParamGrad *grad_of_param(Tape *t, Param *p, bool make)
     return g;
 }
 
-/* Returns where the dense gradient of a tensor with parts is stored. */
+/* Returns where the dense gradient of a tensor with parts is stored. The pointer that is stored there is NULL at first.
+ * Returns NULL if memory ran out. */
 static float **stack_slot(Tape *t, Stored *x)
 {
     for (StackGrad *g = t->stacks; g; g = g->next)

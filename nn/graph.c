@@ -165,8 +165,9 @@ static void unshare(Csr *g)
         g->tstart = g->tcol = NULL;
 }
 
-/* Adds the index of g's transpose, computed from its pattern on the host, in memory of h. `places`: with the positions
- * of values. `mirrored`: the pattern is its own transpose. */
+/* Adds the index of g's transpose, computed on the host from the pattern (start, col). The arrays on the host are
+ * allocated from `h`. `places`: the positions of the values are added, too. `mirrored`: the pattern is its own
+ * transpose. */
 static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, bool mirrored,
                           bool places, Error *e)
 {

@@ -226,7 +226,7 @@ static void a_run_recommends(void **state)
                 assert_string_not_equal(sp_recommender_id(r, SP_ITEMS, best[count]),
                                         arena_printf(a, &e, "i%d", (9 + j * j) % 17));
         }
-        assert_in_range(count, 1, 17 - 4);
+        assert_in_range(count, 1, 17 - 4); /* there are at most 17 items */
     }
     sp_session_close(s);
     sp_recommender_close(r);

@@ -151,7 +151,7 @@ typedef struct Users {
     bool differs[8];
 } Users;
 
-/* Tokenises more words than are kept. They have few letters, and some occur several times. */
+/* Tokenises more words than the tokenizer keeps in its cache. They have few letters, and some occur several times. */
 static void use_words(void *arg, size_t task, int worker)
 {
     Users *u = arg;

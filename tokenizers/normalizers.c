@@ -284,6 +284,7 @@ bool normal_lower(Work *w)
         if (!work_next(w, &c))
             break;
         bool upper = flags_of(w->t, c.code) & U_UPPER;
+        /* the lower case of U+0130 (I with a dot) has two characters: i and U+0307 */
         if (!work_put(w, upper ? unicode_lower(c.code) : c.code, c.from) ||
             (c.code == 0x130 && !work_put(w, 0x307, c.from)))
             return false;

@@ -56,8 +56,7 @@ typedef struct AddedSet {
  * counts. */
 bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normalized, Arena *a, Error *e);
 
-/* Splits a text at added tokens. `gap` is the text before the next token (may be empty); *id is the token, -1 at the
- * end. Initially *at is 0. */
+/* The state of added_next. At first, all members but `text` are 0. */
 typedef struct AddedScan {
     Text text;
     size_t at, found;        /* start of the next gap; position where the next search starts */
@@ -65,6 +64,9 @@ typedef struct AddedScan {
     size_t white, white_end; /* white space that was already read, so that each stretch is read once */
     bool done;
 } AddedScan;
+/* Splits scan->text at added tokens. Each call returns the next token in *id, and the text before it, which may be
+ * empty, in *gap. After the last token, *id is -1 and *gap is the rest of the text. The call after that returns false.
+ */
 bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
 
 /* ---- a text during processing ---------------------------------------------------------------- */

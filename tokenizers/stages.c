@@ -207,7 +207,8 @@ bool duplicate_piece(Load *l, Text piece)
                 NAME(piece));
 }
 
-/* `room`: capacity of t->pieces. */
+/* Reads one token of the vocabulary. Ids may have gaps, but they are limited, so that a short file cannot request much
+ * memory. `room`: the capacity of t->pieces, which grows as needed. */
 static bool read_piece(Load *l, const Json *vocab, const Json *j, size_t *room)
 {
     Tokenizer *t = l->t;

@@ -185,6 +185,7 @@ int unicode_class(uint32_t c)
 
 uint32_t unicode_compose(uint32_t a, uint32_t b)
 {
+    /* Hangul: a leading consonant and a vowel, or a syllable of these two and a final consonant */
     if (a - LEAD < LEADS && b - VOWEL < VOWELS)
         return SYLLABLE + ((a - LEAD) * VOWELS + b - VOWEL) * TAILS;
     if (a - SYLLABLE < SYLLABLES && (a - SYLLABLE) % TAILS == 0 && b - TAIL - 1 < TAILS - 1)

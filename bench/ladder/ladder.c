@@ -103,7 +103,8 @@ typedef struct Row {
 
 enum { SLOW = 3 }; /* tenths of a second: a slower step runs only three times in total */
 
-/* Takes samples for about 40 ms. A sample is one run, or the number of runs that take 0.2 ms. */
+/* Takes samples for about 40 ms. A sample is one run, or the number of runs that take 0.2 ms. After two samples, a slow
+ * step gets no more. */
 static void sample(Row *r, Case *c)
 {
     if (r->once > 0.1 * SLOW && r->samples > 1)

@@ -209,7 +209,7 @@ static bool resize_nearest(Image *out, const Image *in, const Stretch *across, c
         return false;
     for (int64_t y = 0; y < out->height; y++)
         for (int64_t x = 0; rows[y] >= 0 && x < out->width; x++)
-            if (columns[x] >= 0)
+            if (columns[x] >= 0) /* a pixel without an input stays as it is */
                 memcpy(out->pixels + (y * out->width + x) * 3, in->pixels + (rows[y] * in->width + columns[x]) * 3, 3);
     return true;
 }

@@ -41,20 +41,20 @@ static Rows text_rows(const Attention *t, int64_t b)
     return (Rows){t->q_offsets[b], t->q_offsets[b + 1] - t->q_offsets[b], k[b], k[b + 1] - k[b]};
 }
 
-/* A query attends to the keys begin .. end-1. Its position is i + keys - queries, for query i of the text. */
+/* Query i of a text attends to the keys begin .. end-1. `position`: i + keys - queries, its position among the keys. */
 typedef struct Visible {
-    int64_t place, begin, end;
+    int64_t position, begin, end;
 } Visible;
 
 static Visible visible(const Attention *t, const Rows *r, int64_t i)
 {
-    Visible v = {.place = i + r->keys - r->queries, .end = r->keys};
+    Visible v = {.position = i + r->keys - r->queries, .end = r->keys};
     if (t->window) {
-        v.begin = MIN(MAX(v.place - t->window + 1, 0), r->keys);
-        v.end = MIN(v.place + t->window, v.end);
+        v.begin = MIN(MAX(v.position - t->window + 1, 0), r->keys);
+        v.end = MIN(v.position + t->window, v.end);
     }
     if (t->causal)
-        v.end = MIN(v.place + 1, v.end);
+        v.end = MIN(v.position + 1, v.end);
     v.end = MAX(v.end, v.begin);
     return v;
 }
@@ -137,14 +137,15 @@ INLINE void scale_row(float *to, const float *x, int64_t count, float by)
     FOR_VECTORS(0, count, store_part(to + i, load_part(x + i, n) * by, n))
 }
 
-/* Adds the relative bias to the scores of a query against the keys j0 .. j0+n-1. `table` has a value per distance from
- * -R to R. */
+/* Adds the relative bias to the scores of a query against the keys j0 .. j0+n-1. `query` is the position of the query.
+ * table[r + R] belongs to the difference r = key - query, from -R to R. Keys further to the left get table[0], keys
+ * further to the right get table[2 R]. */
 static void add_relative(float *s, const float *table, int64_t R, int64_t query, int64_t j0, int64_t n)
 {
-    const int64_t near = MIN(MAX(query - R - j0, 0), n), far = MIN(MAX(query + R + 1 - j0, 0), n);
-    add_row(s, near, v_set(table[0]), NULL);
-    add_row(s + near, far - near, v_zero(), table + (j0 + near - query + R));
-    add_row(s + far, n - far, v_set(table[2 * R]), NULL);
+    const int64_t left = MIN(MAX(query - R - j0, 0), n), right = MIN(MAX(query + R + 1 - j0, 0), n);
+    add_row(s, left, v_set(table[0]), NULL);
+    add_row(s + left, right - left, v_zero(), table + (j0 + left - query + R));
+    add_row(s + right, n - right, v_set(table[2 * R]), NULL);
 }
 
 /* Returns the maximum of `least` and s [n]; s is padded with -inf to whole vectors. */
@@ -226,7 +227,7 @@ static void task(void *arg, size_t number, int worker)
                     float *s = scores + i * SCORE_LD;
                     const Visible sees = visible(t, &r, i0 + i);
                     if (t->relative)
-                        add_relative(s, t->relative + h * (2 * t->R + 1), t->R, sees.place, j0, n);
+                        add_relative(s, t->relative + h * (2 * t->R + 1), t->R, sees.position, j0, n);
                     hide(s, &sees, j0, n, whole);
                     before[i] = first ? -FLT_MAX : top[i]; /* finite, because a row may have no key in this block */
                     top[i] = largest(s, whole, before[i]);
@@ -324,10 +325,10 @@ static float row_sum(const float *s, int64_t count)
 /* Adds the dS of a query against the keys j0 .. j0+n-1 to the table, by distance. */
 static void sum_relative(float *table, const float *s, int64_t R, int64_t query, int64_t j0, int64_t n)
 {
-    const int64_t near = MIN(MAX(query - R - j0, 0), n), far = MIN(MAX(query + R + 1 - j0, 0), n);
-    table[0] += row_sum(s, near);
-    add_row(table + (j0 + near - query + R), far - near, v_zero(), s + near);
-    table[2 * R] += row_sum(s + far, n - far);
+    const int64_t left = MIN(MAX(query - R - j0, 0), n), right = MIN(MAX(query + R + 1 - j0, 0), n);
+    table[0] += row_sum(s, left);
+    add_row(table + (j0 + left - query + R), right - left, v_zero(), s + left);
+    table[2 * R] += row_sum(s + right, n - right);
 }
 
 /* Packs x [rows, D], multiplied by `scale`, as panels of B: [rows, TILE_COLS], TILE_ROWS TILE_COLS numbers apart. The
@@ -397,7 +398,7 @@ static void back_tile(const BackTask *w, int64_t i0, int64_t rows)
             /* a query that attends to no key: its weights are 0 */
             const float log_sum = lse[i] == -INFINITY ? 0.0f : lse[i];
             if (t->relative)
-                add_relative(s, t->relative + h * (2 * t->R + 1), t->R, sees.place, j0, n);
+                add_relative(s, t->relative + h * (2 * t->R + 1), t->R, sees.position, j0, n);
             hide(s, &sees, j0, n, whole);
             for (int64_t j = 0; j < n; j += VW) {
                 const vf p = v_exp(v_load(s + j) - log_sum);
@@ -405,7 +406,7 @@ static void back_tile(const BackTask *w, int64_t i0, int64_t rows)
                 v_store(ds + j, p * (v_load(ds + j) - delta[i]));
             }
             if (w->table)
-                sum_relative(w->table, ds, t->R, sees.place, j0, n);
+                sum_relative(w->table, ds, t->R, sees.position, j0, n);
         }
         const Tile to_query =
             product(w->slopes, SCORE_LD, n, w->k_rows + j0 * TILE_COLS, T, w->dq, wide, j0 == span.begin);

@@ -46,7 +46,7 @@ static void act_range(const void *arg, int64_t first, int64_t last)
 
 void FN(act)(const Run *run, int64_t n, Act act, float param, DType type, const void *x, void *y)
 {
-    (void)type;
+    (void)type; /* F32: the only type that `supports` reports */
 
     Elements e = {.a = x, .y = y, .act = act, .alpha = param};
     run_ranges(run, n, GRAIN, act_range, &e);
@@ -209,7 +209,7 @@ static void add_bias_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-/* The case C = 1: with one number per row, vectors along rows would be nearly empty. */
+/* add_bias for C = 1, where the bias is one number: the vectors contain numbers of consecutive rows. */
 static void add_scalar_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
@@ -225,7 +225,7 @@ static void add_scalar_range(const void *arg, int64_t first, int64_t last)
 void FN(add_bias)(const Run *run, int64_t M, int64_t C, DType type, const void *x, const float *bias, Act act,
                   float param, void *y)
 {
-    (void)type;
+    (void)type; /* F32: the only type that `supports` reports */
 
     Elements e = {.a = x, .bias = bias, .y = y, .act = act, .alpha = param, .C = C};
     if (C == 1)

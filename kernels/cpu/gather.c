@@ -68,7 +68,7 @@ void FN(gather)(const Run *run, int64_t n, int64_t D, DType type, const void *ta
 void FN(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order,
                      const int32_t *to, DType type, const void *x, float scale, float beta, float *y)
 {
-    (void)type;
+    (void)type; /* F32: the only type that `supports` reports */
 
     GatherSum g = {.rows = S,
                    .D = D,

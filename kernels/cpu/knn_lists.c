@@ -91,7 +91,9 @@ static void put_all(int64_t k, float *values, int32_t *ids, int64_t N, const flo
     });
 }
 
-/* Groups the queries first .. first+n-1 by list. Those of list l are query[begin[l]] .. query[begin[l + 1] - 1]. */
+/* Groups the queries first .. first+n-1 by list. Those of list l are query[begin[l]] .. query[begin[l + 1] - 1].
+ * `begin` has L + 2 places: first begin[l + 1] is the start of list l, and while `query` is filled it moves to the end
+ * of list l. */
 static void queries_by_list(const Search *s, int64_t first, int64_t n, int64_t *begin, int32_t *query)
 {
     memset(begin, 0, (size_t)(s->L + 2) * sizeof *begin);
@@ -124,9 +126,10 @@ static void search_task(void *arg, size_t task, int worker)
         s->ids[i] = -1;
     }
     for (int64_t l = 0; l < s->L; l++) {
-        const int64_t behind = begin[l] == begin[l + 1] ? s->start[l] : s->start[l + 1];
-        for (int64_t r = s->start[l]; r < behind; r += LIST_ROWS) {
-            const int64_t N = MIN(LIST_ROWS, behind - r);
+        /* the end of the list, or its start if no query is compared with it */
+        const int64_t end = begin[l] == begin[l + 1] ? s->start[l] : s->start[l + 1];
+        for (int64_t r = s->start[l]; r < end; r += LIST_ROWS) {
+            const int64_t N = MIN(LIST_ROWS, end - r);
             FN(gemm_pack)(&inner, PACK_F32, D, N, s->x + r * D, 1, D, packed);
             for (int64_t b = begin[l]; b < begin[l + 1]; b += QUERY_ROWS) {
                 const int64_t M = MIN(QUERY_ROWS, begin[l + 1] - b);
@@ -158,7 +161,7 @@ void FN(knn_lists)(const Run *run, int64_t Q, int64_t L, int64_t D, int64_t P, i
                    const int32_t *probe, const int64_t *start, const void *x, const int32_t *number, int32_t *ids,
                    float *values)
 {
-    (void)type;
+    (void)type; /* F32: the only type that `supports` reports */
     Search s = {.Q = Q,
                 .L = L,
                 .D = D,

@@ -54,7 +54,7 @@ static void layer_norm_rows(const void *arg, int64_t first, int64_t last)
 void FN(layer_norm)(const Run *run, int64_t M, int64_t C, DType type, const void *x, const void *residual,
                     const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd)
 {
-    (void)type;
+    (void)type; /* F32: the only type that `supports` reports */
 
     Rows r = {.M = M,
               .C = C,

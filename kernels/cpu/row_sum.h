@@ -1,12 +1,12 @@
-/* kernels/cpu/row_sum.h: sums and softmax over one row of C numbers. A sum is computed in four vectors, which are then
- * added by halves. The order of the additions depends on C alone. */
+/* kernels/cpu/row_sum.h: sums and softmax over one row of C numbers. A sum is computed in four vectors s0 .. s3. Then
+ * (s0 + s1) + (s2 + s3) is computed, and v_sum adds its lanes. The order of the additions depends on C alone. */
 #ifndef SAPOR_ROW_SUM_H
 #define SAPOR_ROW_SUM_H
 
 #include "kernels/cpu/loops.h"
 
 /* Defines `result`, the sum of `term` over i < C. `term` is an expression of the index i and of n, the number of valid
- * lanes. Its other lanes must be 0. */
+ * lanes. The other lanes of `term` must be 0. */
 #define ROW_SUM(result, C, term)                                                                                       \
     float result;                                                                                                      \
     {                                                                                                                  \

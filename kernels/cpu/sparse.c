@@ -114,7 +114,7 @@ void FN(gather_sum)(const Run *run, const GatherSum *g)
 void FN(spmm)(const Run *run, const Sparse *A, int64_t D, DType type, const void *x, int64_t ldx, float alpha,
               float beta, void *y, int64_t ldy)
 {
-    (void)type;
+    (void)type; /* F32: the only type that `supports` reports */
 
     GatherSum g = {.rows = A->rows,
                    .D = D,

@@ -449,7 +449,7 @@ size_t FN(knn_work)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k)
 void FN(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
              int32_t *ids, float *values)
 {
-    (void)type;
+    (void)type; /* F32: the only type that `supports` reports */
 
     rank(run, (Ranking){.B = Q,
                         .I = I,
@@ -484,7 +484,7 @@ void FN(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, DType 
               const int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids,
               float *scores)
 {
-    (void)type;
+    (void)type; /* F32: the only type that `supports` reports */
 
     rank(run, (Ranking){.B = B,
                         .I = I,

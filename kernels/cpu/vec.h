@@ -3,9 +3,10 @@
  * A `vf` has VW floats: 16 at the AVX-512 level, 8 at the AVX2 level, 4 at the baseline. The baseline is SSE2, or NEON
  * on 64-bit ARM, or what the compiler generates elsewhere. (NEON of 32-bit ARM is not used: it flushes denormals and
  * has no division.) Loads and stores need no alignment. The `_n` variants access only the first n lanes (0 <= n <= VW);
- * the other lanes are loaded as 0. Nothing here is fused or reordered: v_fma rounds once if the level has such an
- * instruction, else twice; v_sum adds halves, always in the same order. The errors of the functions are in units in the
- * last place (ulp). They were measured against float64 on every 61st float. */
+ * the other lanes are loaded as 0. The kernels are compiled with -ffp-contract=off, so the compiler fuses and reorders
+ * nothing. v_fma rounds once if the level has a fused instruction, otherwise twice. v_sum always adds the lanes in the
+ * same order. The errors of the functions are in units in the last place (ulp). They were measured against float64 on
+ * every 61st float. */
 #ifndef SAPOR_VEC_H
 #define SAPOR_VEC_H
 
@@ -321,7 +322,8 @@ INLINE vf v_from_f16(vh x)
 #endif
 }
 
-/* Sum and maximum over the lanes, by halves. For eight lanes: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)). */
+/* The sum or the maximum over the lanes. The upper half of the lanes is combined with the lower half until one lane is
+ * left. For eight lanes: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)). */
 #if defined(__x86_64__)
 INLINE float v_reduce(vf x, bool max)
 {

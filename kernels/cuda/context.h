@@ -4,13 +4,13 @@
  *
  * Upload: the numbers are first copied to pinned memory of the host, so that the call does not wait for the device. The
  * pinned memory is a ring of segments. A segment is reused after the event that follows its last copy. A copy waits in
- * the stream for all earlier calls. If the device is late, the ring therefore grows: otherwise a host with many images
- * would wait until the earlier ones are computed.
+ * the stream for all earlier calls. If the copies from the next segment are unfinished, the ring grows by one segment,
+ * up to RING_MOST, so that the host can prepare more inputs while the device computes.
  *
- * download_later copies to pinned memory, too, called the landing, and notes the address for which the numbers are
- * meant. `arrive` waits for the event that follows the copy and moves the numbers to that address. The landing is
- * filled from its start to its end and then from its start again, in the order of the calls. If a download finds no
- * room, the oldest downloads are moved to their addresses first.
+ * download_later also copies to pinned memory, which is called the landing, and stores the address of the result.
+ * `arrive` waits for the event that follows the copy, and moves the numbers from the landing to this address. The
+ * landing is filled from its start to its end and then from its start again, in the order of the calls. If a download
+ * finds no room, the oldest downloads are moved to their addresses first.
  *
  * Between step_begin and step_end the calls are captured to a CUDA graph, so that a step is one launch. If an earlier
  * step had a graph of the same shape, its executable graph is updated with the new addresses and numbers and launched.
@@ -67,7 +67,7 @@ bool cuda_worked(Cuda *c, cudaError_t code, const char *doing);
 bool cuda_broke(Cuda *c, sp_status code, const char *doing, const char *why);
 /* Plugin.peak (peak.cu) */
 double cuda_peak(const Run *run, const char *what, double seconds);
-/* Launches the captured part of a step. It comes before a call that cannot be captured. */
+/* Launches the captured part of a step. Must be called before a call that cannot be captured. */
 void cuda_flush(Cuda *c);
 
 /* ---- the table's entries for memory and the device (memory.cu, context.cu) ------------------- */
@@ -76,7 +76,8 @@ double cuda_clock(const Run *run);
 void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes);
 void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes);
 void cuda_memory(const Run *run, size_t *available, size_t *total);
-/* Is called when the context closes: its stream has finished, so it no longer uses the blocks that it freed. */
+/* Is called when the context closes. Its stream has finished, so the blocks that the context freed may be used by every
+ * other context. */
 void cuda_memory_forget(Cuda *c);
 /* Sets c->stepping: to true before a capture begins, and to false after the captured work is in the stream. While it is
  * true, no other context takes the blocks that c has freed. */

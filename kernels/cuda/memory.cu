@@ -222,6 +222,7 @@ void cuda_memory(const Run *run, size_t *available, size_t *total)
         return;
     }
     pthread_mutex_lock(&arena.lock);
+    /* CUDA counts all blocks of the arena as used, also those that are free */
     *available += arena.taken - arena.in_use;
     pthread_mutex_unlock(&arena.lock);
 }

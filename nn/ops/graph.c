@@ -316,6 +316,7 @@ typedef struct Places {
     int32_t **map, **back;
 } Places;
 
+/* Adds to the gradient of in[g][i] the gradient of the entry back[g][i] of the union. */
 static void place_values_back(Tape *t, Node *n)
 {
     const Places *p = n->spec;
@@ -356,7 +357,8 @@ static bool check_eager(Tape *t, const char *op)
     return t->error.code == SP_OK;
 }
 
-/* Makes the union of n patterns, with positions. The caller adds values. */
+/* Makes the union of n patterns, with positions. The caller adds values. The first call of merge only counts the
+ * entries. */
 static Csr *unite(Tape *t, int n, const Pattern *p, int64_t rows, int64_t cols, Places *places)
 {
     int64_t *next = tape_scratch(t, n, sizeof *next), *start = list_alloc(t, rows + 1, sizeof *start);

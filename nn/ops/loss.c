@@ -91,6 +91,7 @@ Tensor *frobenius(Tape *t, Tensor *x)
 
 /* ---- BPR: inputs are user, pos, neg of each part, then space for a loss per row -------------- */
 
+/* Returns the parts of a BPR node for the kernels. `back`: with the gradients. Returns NULL if memory ran out. */
 static const BprPart *bpr_parts(Tape *t, const Node *n, bool back)
 {
     int parts = n->inputs / 3;

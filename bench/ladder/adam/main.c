@@ -1,5 +1,5 @@
-/* Adam on a table whose rows all have a gradient in each step, and on two tables of which a step reaches a part.
- * Reference, and Sapor's kernel as the last step. */
+/* Adam on a table whose rows all have a gradient in each step, and on two tables of which only some rows have a
+ * gradient in a step. Reference, and Sapor's kernel as the last step. */
 #include <math.h>
 
 #include "bench/ladder/adam/case.h"

@@ -1,6 +1,7 @@
-/* The matrix is already in the image. With channels last, the three pixels under a row of the kernel are 3 C contiguous
- * numbers, and those of the next output begin C numbers later. So the rows of A overlap. Only the zero border needs a
- * copy. A row of outputs is three products with an inner dimension of 3 C each. */
+/* No matrix is copied: its rows are contiguous numbers of the image. With channels last, the three pixels under a row
+ * of the kernel are 3 C contiguous numbers, and those of the next output begin C numbers later. So the rows of A
+ * overlap. Only the zero border needs a copy. A row of outputs is three products with an inner dimension of 3 C each.
+ */
 #include "bench/ladder/conv/taps.h"
 
 static void pack(Case *c)

@@ -1,8 +1,9 @@
 /* Winograd's F(4 x 4, 3 x 3) (Lavin & Gray 2016), for the later steps: a 4 x 4 square of outputs from its 6 x 6 square
  * of inputs, by 36 products instead of 144. Along one axis, inputs and kernel are polynomials. The input and filter
  * transforms compute their values at the six points 0, +-P, +-Q, infinity. The values are multiplied, and the output
- * transform computes the outputs from the products. Two axes use this twice. Place p of all transformed squares is a
- * matrix [squares, C]. It is multiplied with place p of the transformed weights. */
+ * transform computes the outputs from the products. For two axes, each transform is applied to the columns of a square
+ * and then to its rows. Place p of all transformed squares is a matrix [squares, C]. It is multiplied with place p of
+ * the transformed weights. */
 #ifndef SAPOR_LADDER_WINOGRAD_H
 #define SAPOR_LADDER_WINOGRAD_H
 
@@ -81,8 +82,8 @@ INLINE void output_transform_1d(const double P, const double Q, const vf m[IN], 
     to[3] = multiply_add(P * P * P, p_odd, multiply_add(Q * Q * Q, q_odd, m[5]));
 }
 
-/* Transforms the 6 x 6 inputs whose corner is at (h, w), VW channels from ch on. Place p of the square is written to to
- * + p ld. */
+/* Transforms the 6 x 6 inputs whose corner is at (h, w), VW channels from ch on. Place p of the transformed square is
+ * written to to[p ld]. */
 INLINE void input_transform_2d(const Case *c, const double P, const double Q, int64_t h, int64_t w, int64_t ch,
                                float *to, int64_t ld)
 {

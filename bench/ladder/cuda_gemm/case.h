@@ -18,12 +18,12 @@ typedef struct Case {
 /* Name, file, title, and the largest error that passes, for each step. Each step is a function step_NAME(const Case *).
  */
 #define CUDA_GEMM_STEPS(LINE)                                                                                          \
-    LINE(naive, "00-naive", "one thread per element, a warp down a column of C", 1e-5)                                 \
-    LINE(coalesced, "01-coalesced", "a warp along a row of C", 1e-5)                                                   \
+    LINE(naive, "00-naive", "one thread per element, a warp has 32 elements of a column", 1e-5)                        \
+    LINE(coalesced, "01-coalesced", "a warp has 32 elements of a row of C", 1e-5)                                      \
     LINE(shared, "02-shared", "squares of 32 x 32 of A and B in shared memory", 1e-5)                                  \
     LINE(registers, "03-registers", "128 x 128 of C per block, 8 x 8 per thread, in registers", 1e-5)                  \
     LINE(vectors, "04-vectors", "16 bytes per load, A transposed into shared memory", 1e-5)                            \
-    LINE(warps, "05-warps", "32 x 64 of C per warp, the next part copied meanwhile", 1e-5)                             \
+    LINE(warps, "05-warps", "32 x 64 of C per warp, the next parts of K are copied early", 1e-5)                       \
     LINE(tensor_cores, "06-tensor-cores", "mma.sync in tf32, fragments read from shared memory", 1e-3)                 \
     LINE(sapor, "sapor", "Sapor, float32", 1e-5)                                                                       \
     LINE(sapor_tf32, "sapor-tf32", "Sapor, tf32", 1e-3)

@@ -1,6 +1,6 @@
 /* An RGB picture is made smaller as in Pillow: a triangle filter as wide as the scale (bilinear with antialiasing)
- * along one axis, rounded to bytes, then along the other. Output place i of an axis is the sum over k < count[i] of
- * weight[i size + k] input[start[i] + k] / 2^22. The weights are whole numbers. */
+ * along one axis, rounded to bytes, then along the other. Output i of an axis is the sum over k < count[i] of weight[i
+ * size + k] input[start[i] + k] / 2^22. The weights are whole numbers. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 
@@ -11,7 +11,7 @@
 enum { BITS = 22, HALF = 1 << (BITS - 1) };
 
 typedef struct Axis {
-    int64_t in, out, size; /* size: the largest number of weights of a place */
+    int64_t in, out, size; /* size: the largest number of weights of an output */
     int64_t *start, *count;
     int32_t *weight;
 } Axis;

@@ -44,8 +44,9 @@ INLINE void weighted_sum(const unsigned char *p, int64_t step, const int32_t *we
     narrow(sum, to);
 }
 
-/* Transposes a square of 16 x 16 bytes: to[j,r] = from[r,j]. Interleaving the halves of 16 rows moves each bit of a
- * byte's address up by one. Four rounds exchange row and column. */
+/* Transposes a square of 16 x 16 bytes: to[j,r] = from[r,j]. The address of a byte in the square has 8 bits: four for
+ * the row, then four for the column. Each round interleaves rows 0 .. 7 with rows 8 .. 15, which rotates these bits to
+ * the left by one. After four rounds, row and column are exchanged. */
 INLINE void transpose(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
     bytes a[SIDE], b[SIDE];

@@ -25,8 +25,8 @@ static inline void row_across(const Case *c, int64_t y)
     }
 }
 
-/* Computes row i of the result. STRIP sums stay in registers during the rows of the window. The last strip may read
- * past the last row, into the extra room of `middle`. */
+/* Computes row i of the result. STRIP sums stay in registers while the rows of the window are added. The last strip may
+ * read past the last row, into the extra room of `middle`. */
 static inline void row_down(const Case *c, int64_t i)
 {
     enum { STRIP = 64 };

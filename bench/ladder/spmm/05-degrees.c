@@ -1,5 +1,5 @@
-/* No stored values: an entry's value is scale[r] scale[col], from one number per node. That is 37 KB to read instead of
- * 6.4 MB in addition to col, and a dropped edge needs no new values. */
+/* No stored values: an entry's value is scale[r] scale[col], from one number per node. So 37 KB are read in addition to
+ * col, instead of 6.4 MB, and a dropped edge needs no new values. */
 #include "bench/ladder/spmm/rows.h"
 
 static void spmm(Case *c)

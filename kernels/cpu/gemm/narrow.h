@@ -1,14 +1,20 @@
 /* kernels/cpu/gemm/narrow.h: packed weights of 16 and 8 bits. They are stored in panels of TILE_COLS columns, like
- * float32 weights. Content of a panel, by form:
+ * float32 weights.
+ *
+ * A unit is a 32-bit word with consecutive numbers of K: a pair of bf16 numbers, or a group of four bytes. One
+ * instruction multiplies all numbers of a unit of A by those of a unit of B and adds the products.
+ *
+ * The content of a panel, by form:
  * - F16, BF16_WIDE: [K, TILE_COLS] 16-bit numbers.
- * - BF16_DOTS: [units, TILE_COLS] pairs. Pair u has the rows 2u (low half) and 2u + 1 of B.
+ * - BF16_DOTS: [units, TILE_COLS] pairs. `units` is the number of units in K. Pair u has the rows 2u (low half) and 2u
+ *   + 1 of B.
  * - INT8_DOTS: [units, TILE_COLS] groups of four signed bytes. After the last panel follow scale [P] and sum [P], where
  *   P is N rounded up to whole panels: B[k,n] = scale[n] byte, |byte| <= 127. sum[n] is the sum of the bytes of column
  *   n.
  * - BF16_AMX: like BF16_DOTS, INT8_AMX: like INT8_DOTS, padded with zeros to a multiple of AMX_UNITS units.
  *
- * For the forms with units, A is converted to the same units once per product. A unit has two bf16 or four bytes, with
- * A[m,k] = scale[m] (byte - zero[m]). */
+ * For the forms with units, A is converted to the same units once per product. For bytes: A[m,k] = scale[m] (byte -
+ * zero[m]). */
 #ifndef SAPOR_NARROW_H
 #define SAPOR_NARROW_H
 
@@ -41,8 +47,8 @@ static inline Unit narrow_unit(Pack p)
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }
-/* narrow_units: the number of 32-bit units of A that are multiplied together. narrow_group: the number of K that these
- * units hold. */
+/* K is padded to a multiple of narrow_group numbers, which are narrow_units units of A: AMX instructions need AMX_UNITS
+ * units, all others need one. */
 static inline int64_t narrow_units(Pack p)
 {
     return is_amx(p) ? AMX_UNITS : 1;
@@ -51,7 +57,7 @@ static inline int64_t narrow_group(Pack p)
 {
     return narrow_units(p) * (p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1);
 }
-static inline bool narrows(const Gemm *g) /* A is converted, too */
+static inline bool narrows(const Gemm *g) /* whether A is converted to units, too */
 {
     return narrow_group(pack_of(g)) > 1;
 }

@@ -3,9 +3,9 @@
  *
  * A tile is a part of C, up to TILE_ROWS rows by some vectors, that stays in registers while k runs. Each element of C
  * is one chain of multiply-adds that begins at zero and runs over k = 0, 1, 2, ... At the end the sum is added to C.
- * The bits are the same in every tile, block and thread. A long K may be split, but the split must depend on K alone.
- * Shorter chains also round less: for K = 4480 numbers in (-1, 1), the error is 2.4e-5 instead of 6.1e-5. (amx.c adds
- * directly to the old C, in the order of the instruction, which depends on K alone too.) */
+ * The bits are the same in every tile, block and thread. If K is long it may be split, but the split must depend on K
+ * alone. Shorter chains also round less: for K = 4480 numbers in (-1, 1), the error is 2.4e-5 instead of 6.1e-5. (amx.c
+ * adds directly to the old C, in the order of the instruction, which depends on K alone too.) */
 #ifndef SAPOR_TILE_H
 #define SAPOR_TILE_H
 
@@ -58,8 +58,8 @@ typedef struct Tile {
     Unit unit;  /* the unit of all counts above */
     /* Panels [len, TILE_COLS] where B's 16-bit numbers are stored as float32 for the next rows of tiles; or NULL */
     float *wide;
-    /* What is read after this row of tiles at the same places as C, in rows prefetch_ld apart. It is prefetched; or
-     * NULL */
+    /* The residual of this row of tiles, in rows prefetch_ld apart; or NULL. Each tile prefetches its part, which the
+     * epilogue reads later */
     const float *prefetch;
     int64_t prefetch_ld;
     /* A column-major A that is needed later: one cache line is prefetched per k, a_prefetch_step apart; or NULL */
@@ -83,8 +83,11 @@ static inline bool tile_widens(int64_t rows)
  * padded to its full width. Writes exactly n columns. */
 void FN(tile_row)(Tile t, int rows, int64_t n);
 
-/* The same with the given tiles. fn: tiles of one vector (or again of 2), of 2 vectors, of the most vectors. fns: such
- * sets in the order of TILE_EVEN_ROWS. */
+/* The same with the given functions, each of which computes one tile.
+ * - fn[0]: a tile of one vector per row, or fn[1] again if there is no such tile.
+ * - fn[1]: a tile of two vectors per row.
+ * - fn[2]: a tile of the most vectors per row for this number of rows.
+ * - fns[i]: such a set for the i-th number of rows of TILE_EVEN_ROWS. */
 typedef void TileFn(const Tile *t);
 void FN(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
 void FN(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);

@@ -76,6 +76,9 @@ static Plan make_plan(const Conv *c, int threads)
     return p;
 }
 
+/* Both gradients of a 1 x 1 convolution without stride and padding, as products over all pixels:
+ *
+ *   dx [pixels, C] = dy [pixels, O] W [O, C],  dW [O, C] = dy' [O, pixels] x [pixels, C] */
 static Gemm to_input(const ConvBack *b)
 {
     const Conv *c = &b->forward;

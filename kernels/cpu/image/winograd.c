@@ -421,12 +421,14 @@ static Part part_of(const Job *j, int64_t first, int64_t rows, int worker)
     return p;
 }
 
+/* Computes one band of an image: rows of squares that fit into a cache. image_row is the first row of squares of the
+ * image among all images. */
 static void band(void *arg, size_t task, int worker)
 {
     const Job *j = arg;
-    const int64_t image = (int64_t)task / j->bands * j->high, strip = (int64_t)task % j->bands,
+    const int64_t image_row = (int64_t)task / j->bands * j->high, strip = (int64_t)task % j->bands,
                   first = part_begin(j->high, j->bands, strip);
-    Part p = part_of(j, image + first, part_begin(j->high, j->bands, strip + 1) - first, worker);
+    Part p = part_of(j, image_row + first, part_begin(j->high, j->bands, strip + 1) - first, worker);
     for (int64_t row = 0; row < p.rows; row++)
         input_row(&p, (size_t)row, worker);
     for (int at = 0; at < places(j->c); at++)

@@ -2,9 +2,10 @@
  * blocks of rows in shared memory, and the products of a warp in float32.
  *
  * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
- * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart.
- * Sixteen lanes make one access of shared memory with their 16-byte loads: among these, each pair reads the same
- * columns, and each eight read the same rows. */
+ * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart. The
+ * 16-byte loads of lanes 0 to 15, and those of lanes 16 to 31, are one access of shared memory each. In these 16 lanes,
+ * lanes 2 c and 2 c + 1 have the same column c, and the 8 even (or odd) lanes have the same row, so that they load from
+ * the same address. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 
@@ -51,8 +52,8 @@ static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* The rows of one text: its first rows of queries and keys, and their numbers. The last query has the place of the last
- * key. */
+/* The rows of one text: its first rows of queries and keys, and their numbers. The last query has the position of the
+ * last key. */
 typedef struct TextRows {
     int64_t q, k;
     int queries, keys;
@@ -64,7 +65,7 @@ static __device__ inline TextRows text_rows(const Attention *t, int64_t b)
     const TextRows r = {q[b], k[b], q[b + 1] - q[b], k[b + 1] - k[b]};
     return r;
 }
-/* Returns p such that query i of the text has the place i + p. */
+/* Returns p, so that query i of the text has the position i + p among the keys. */
 static __device__ inline int first_place(const TextRows *r)
 {
     return r->keys - r->queries;
@@ -91,7 +92,7 @@ static __device__ inline int first_query(const Attention *t, int part, int64_t p
     return (t->causal ? (int)parts - 1 - part : part) * queries;
 }
 
-/* A query sees a key if the key's place minus its own place is from `least` to `most`. */
+/* A query sees a key if the key's position minus the query's position is from `least` to `most`. */
 typedef struct Sight {
     int least, most, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
@@ -117,8 +118,8 @@ static __device__ inline Span span_of(int64_t from, int64_t to, int count, int s
     const Span s = {begin / step * step, end > begin ? end : 0};
     return s;
 }
-/* Returns the keys that queries i .. i+n-1 see. It begins at a multiple of `step`, so the sums of a row do not depend
- * on the other rows. */
+/* Returns the keys that queries i .. i+n-1 see. The span begins at a multiple of `step`, so the sums of a row do not
+ * depend on the other rows. */
 static __device__ inline Span keys_seen(const Sight *s, const TextRows *r, int i, int n, int step)
 {
     const int64_t first = (int64_t)first_place(r) + i, last = first + MIN(n, r->queries - i) - 1;
@@ -131,7 +132,8 @@ static __device__ inline Span queries_seeing(const Sight *s, const TextRows *r, 
     return span_of(first - s->most, last - s->least + 1, r->queries, step);
 }
 
-/* Whether some, or all, of a warp's scores are seen, if the difference key - place is from `least` to `most`. */
+/* Whether some, or all, of a warp's scores are seen, if the difference key - query of their positions is from `least`
+ * to `most`. */
 typedef struct Seen {
     bool some, all;
 } Seen;
@@ -142,8 +144,8 @@ static __device__ inline Seen seen_between(const Sight *s, int least, int most)
     return seen;
 }
 
-/* For a key at the difference `away` = key - place. sees_at: whether the query sees it, without a branch. bias_at: the
- * number that is added to its score. */
+/* For a key and a query whose positions have the difference `away` = key - query. sees_at: whether the query sees it,
+ * without a branch. bias_at: the number that is added to its score. */
 static __device__ inline bool sees_at(const Sight *s, int away)
 {
     return (away >= s->least) & (away <= s->most);
@@ -301,7 +303,7 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
 }
 
 /* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.
- * - `away`: key - place of the lane's first row and column.
+ * - `away`: the position of the key minus that of the query, for the lane's first row and column.
  * - SIGN: 1 if rows are queries, -1 if rows are keys.
  * - `rows`, `cols`: how many rows and columns exist from the lane's first on.
  * - `all`: all scores of the warp are seen.

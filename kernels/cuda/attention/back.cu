@@ -109,10 +109,10 @@ static __device__ inline void row_deltas(float delta[LANE_ROWS], const HeadRows 
     }
 }
 
-/* Adds a warp's slopes [ROWS, COLS] by their distance, key - place. `first` is the distance of row 0 and column 0.
- * Slopes of one distance are a diagonal. One lane adds one diagonal, row by row, so neighbouring lanes read
- * neighbouring banks. Sums of distances between -R and R are added to the warp's own `table`. Sums of distances up to
- * -R and from R on are added to the lane's ends[0] and ends[1]. */
+/* Adds a warp's slopes [ROWS, COLS] by the distance of their positions, key - query. `first` is the distance of row 0
+ * and column 0. Slopes of one distance are a diagonal. One lane adds one diagonal, row by row, so neighbouring lanes
+ * read neighbouring banks. Sums of distances between -R and R are added to the warp's own `table`. Sums of distances up
+ * to -R and from R on are added to the lane's ends[0] and ends[1]. */
 static __device__ inline void add_distances(const float *slopes, int first, int R, float *table, float ends[2])
 {
     for (int n = lane_id(); n < DIAGONALS; n += WARP) {
@@ -154,7 +154,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     float *slopes = v + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
     const Task task = task_of(parts, t->H);
     const TextRows r = text_rows(t, task.b);
-    const int i0 = task.part * COUNT, first = i0 + own, left = r.queries - first, place = first_place(&r) + first;
+    const int i0 = task.part * COUNT, first = i0 + own, left = r.queries - first, position = first_place(&r) + first;
     if (i0 >= r.queries)
         return;
     const int64_t h = task.h, kh = key_head(t, h);
@@ -184,11 +184,11 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     if (!LONG && span.begin < span.end)
         load_side<WIDE, COUNT>(&rows, i0, 0, D, wide);
     for (int j0 = span.begin; j0 < span.end; j0 += COLS) {
-        const Seen seen = seen_between(&sight, j0 - place - (ROWS - 1), j0 + COLS - 1 - place);
+        const Seen seen = seen_between(&sight, j0 - position - (ROWS - 1), j0 + COLS - 1 - position);
         float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
         two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, wide, seen.some);
         if (seen.some) {
-            finish_scores<SHARE, 1>(s, &sight, j0 + lane_col() - place - lane_row(), left - lane_row(),
+            finish_scores<SHARE, 1>(s, &sight, j0 + lane_col() - position - lane_row(), left - lane_row(),
                                     r.keys - j0 - lane_col(), seen.all && left >= ROWS && j0 + COLS <= r.keys);
             for (int i = 0; i < LANE_ROWS; i++)
                 for (int j = 0; j < SHARE; j++)
@@ -196,7 +196,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
             put_weights<SHARE>(slopes, slope);
             __syncwarp();
             if (table)
-                add_distances(slopes, j0 - place, (int)t->R, table, ends);
+                add_distances(slopes, j0 - position, (int)t->R, table, ends);
             add_weighted<COLS, WIDE>(dq, slopes, k);
         }
         __syncthreads(); /* no warp reads k and v any more */
@@ -252,7 +252,8 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
         const Side cols = {head_rows(t->q, t->type, t->q_ld, r.q, h * D),
                            head_rows(back.dout, t->out_type, t->out_ld, r.q, h * D), q, dout, r.queries};
         for (int i0 = span.begin; i0 < span.end; i0 += COLS) {
-            const int away = first - first_place(&r) - i0; /* key - place of the warp's first row and column */
+            /* key - query, the difference of the positions of the warp's first row and column */
+            const int away = first - first_place(&r) - i0;
             const Seen seen = seen_between(&sight, away - (COLS - 1), away + ROWS - 1);
             float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
             two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, wide, seen.some);

@@ -36,9 +36,9 @@ typedef struct Side {
     bool wide;
 } Side;
 
-/* Chooses the tile of C that a block computes. Consecutive blocks have 8 tiles of one column of tiles, then 8 tiles of
- * the next column. The blocks that run at the same time then read fewer different rows of A and B, so more reads hit
- * the L2 cache. */
+/* The tiles of C, one per block. place_of returns the tile of this block. Consecutive blocks have 8 tiles of one column
+ * of tiles, then 8 tiles of the next column. The blocks that run at the same time then read fewer different rows of A
+ * and B, so more reads hit the L2 cache. */
 typedef struct Grid {
     int m_tiles, n_tiles;
     int parts; /* f32.cu: parts of K. wgmma.cu: parts of A, 1 or 2 */
@@ -78,8 +78,9 @@ template <class T> struct Cursor {
 };
 
 /* Returns the place (i, k) of a thread's first number in a part. For wide operands a thread copies 16 bytes at a time.
- * Other operands have 4-byte numbers, which are copied one by one: a warp copies 8 numbers along the smaller step by 4
- * numbers along the larger one. It then reads whole sectors of 32 bytes and writes to 32 different banks. */
+ * Other operands have 4-byte numbers, which are copied one by one: a warp copies a patch of 8 numbers along the smaller
+ * step by 4 numbers along the larger one. So the warp reads whole sectors of 32 bytes and writes to 32 different banks.
+ */
 template <class P> static __device__ inline int2 first_of(const Side &x)
 {
     typedef typename P::type T;
@@ -89,7 +90,7 @@ template <class P> static __device__ inline int2 first_of(const Side &x)
         return P::K_INNER ? make_int2(outer, inner) : make_int2(inner, outer);
     }
     static_assert(sizeof(T) != 4 || (P::THREADS / 8 % P::BK == 0 && P::I * P::BK % P::THREADS == 0),
-                  "a pass is whole patches");
+                  "a pass must consist of whole patches");
     return x.k_step < x.step ? make_int2(warp / MAX(P::BK / 8, 1) * 4 + slow, warp % MAX(P::BK / 8, 1) * 8 + fast)
                              : make_int2(warp / MAX(P::BK / 4, 1) * 8 + fast, warp % MAX(P::BK / 4, 1) * 4 + slow);
 }
@@ -225,9 +226,12 @@ static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, flo
             store_typed(f.C_type, f.C, m * f.ldc + n + i, x[i]);
     }
 }
-/* Writes a slice of the block's tile to C. `tile` is the slice in shared memory, [WARPS_M R, BN + 4]. Its row r is row
- * r / R WM + slice R + r % R of the block's tile, whose place in C is `at`. Consecutive threads have consecutive
- * columns, so C, residual and bias are accessed in whole lines. */
+/* Writes a slice of the block's tile to C. `tile` is the slice in shared memory, [WARPS_M R, BN + 4]: R rows of each of
+ * WARPS_M groups of WM rows. `at` is the block's tile. Row r of the slice is this row of the block's tile:
+ *
+ *   (r / R) WM + slice R + r % R
+ *
+ * Consecutive threads have consecutive columns, so C, residual and bias are accessed in whole lines. */
 template <int WARPS_M, int WM, int R, int BN, int THREADS>
 static __device__ inline void finish_slice(const Finish &f, Place at, int slice, const float *tile)
 {
@@ -260,8 +264,8 @@ Tile tensor_tile(int64_t M, int64_t N);
  * b.K numbers are then a multiple of LINE bytes. */
 void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile);
 
-/* wgmma.cu: tensor_product for f16 and bf16 by wgmma. Returns false and does nothing if the card or the unit is another
- * one. */
+/* wgmma.cu: tensor_product for f16 and bf16 by wgmma. Returns false and does nothing if the card or the unit is not
+ * supported. */
 bool wgmma_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f);
 
 /* ---- pack.cu --------------------------------------------------------------------------------- */

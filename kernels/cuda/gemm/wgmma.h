@@ -7,10 +7,11 @@
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #include <stdint.h>
 
-/* Returns the descriptor of an operand. Both operands have K inner, in lines of 128 bytes. 8 lines are a block of 1024
- * bytes, aligned to 1024. In line r, group c of 16 bytes is at place c ^ (r % 8): this is the swizzle of 128 bytes,
- * mode 1 in bits 62 and 63. Blocks are 1024 bytes apart (bits 32 to 45, in units of 16 bytes). The other step is not
- * used in this mode. The next 16 numbers of K are 32 bytes further. */
+/* Returns the descriptor of an operand. In both operands K is the contiguous dimension, in lines of 128 bytes. 8 lines
+ * are a block of 1024 bytes, aligned to 1024. In line r, group c of 16 bytes is at place c ^ (r % 8): this is the
+ * swizzle of 128 bytes, mode 1 in bits 62 and 63. Blocks are 1024 bytes apart (bits 32 to 45, in units of 16 bytes).
+ * The leading dimension offset (bits 16 to 29) is not used in this mode. The next 16 numbers of K are 32 bytes further.
+ */
 static __device__ inline uint64_t wgmma_descriptor(uint32_t shared_address)
 {
     return (uint64_t)((shared_address & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 |
@@ -36,7 +37,7 @@ template <int PENDING> static __device__ inline void wgmma_wait(void)
 }
 
 /* c += A B, with A [64, 16] and B [16, 128]. Warp w of the four has rows 16 w to 16 w + 15. c[4 j .. 4 j + 3] are in
- * columns 8 j to 8 j + 7, at the places of the four numbers of mma (ptx.h). */
+ * columns 8 j to 8 j + 7. A lane has the same four elements of these 8 columns as of the result c of mma (ptx.h). */
 #define WGMMA_4(c, i)  "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
 #define WGMMA_16(c, i) WGMMA_4(c, i), WGMMA_4(c, i + 4), WGMMA_4(c, i + 8), WGMMA_4(c, i + 12)
 #define WGMMA(type)                                                                                                    \

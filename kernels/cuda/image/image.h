@@ -158,7 +158,7 @@ static inline int64_t piece_count(int64_t length, int64_t shortest, int64_t most
 {
     return MIN(div_up(length, shortest), most);
 }
-/* Is base.h's part_begin on the device. */
+/* Returns the first element of a piece, like part_begin of base.h. */
 static __device__ inline int64_t piece_begin(int64_t length, int64_t pieces, int64_t piece)
 {
     return length / pieces * piece + MIN(length % pieces, piece);

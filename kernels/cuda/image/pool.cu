@@ -54,8 +54,9 @@ static __device__ inline bool is_first(const Pool2d &s, const float *xb, int h0,
     return true;
 }
 
-/* Computes numbers of one row of dx per block. A thread computes one number at a time: it adds dy of all windows whose
- * maximum the number is, in the order of the windows, row by row. So no two threads write to the same number. */
+/* Computes numbers of one row of dx per block. A thread computes one number at a time, so no two threads write to the
+ * same number. It adds the dy of each window in which the number is the first maximum, in the order of the windows, row
+ * by row. */
 static __global__ void __launch_bounds__(ROW_THREADS)
     max_pool_back_kernel(Pool2d s, const float *x, const float *y, const float *dy, float *dx)
 {

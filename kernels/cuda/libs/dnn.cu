@@ -271,6 +271,7 @@ static size_t cudnn_conv_back_work(const Run *run, const ConvBack *b)
     return MAX(own, size_round_up(weight_bytes(&b->forward), 256) + most);
 }
 
+/* Computes dx. First converts the weights to cuDNN's layout, into `weights`. */
 static bool back_data(const Run *run, const ConvBack *b, const Plan *p, float *weights, void *work)
 {
     const Dnn *d = dnn_of(run);
@@ -283,6 +284,7 @@ static bool back_data(const Run *run, const ConvBack *b, const Plan *p, float *w
                   "cudnnConvolutionBackwardData");
 }
 
+/* Computes the gradient of the weights in cuDNN's layout, into `dweights`, and converts it to ours. */
 static bool back_weights(const Run *run, const ConvBack *b, const Plan *p, float *dweights, void *work)
 {
     const Dnn *d = dnn_of(run);

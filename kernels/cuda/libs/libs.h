@@ -1,8 +1,8 @@
 /* kernels/cuda/libs/libs.h: cuBLAS and cuDNN instead of some of our kernels: the options "cublas" and "cudnn".
  *
- * A library is loaded if its option is given; nothing is linked. What a library cannot compute is computed by our
- * kernel. Each entry of the table checks every status, and the first error is kept in the context (Kernels.check). The
- * emulator has no libraries and refuses the options. */
+ * A library is loaded if its option is given; nothing is linked. If a library does not support a call, our kernel
+ * computes it. Each entry of the table checks every status, and the first error is kept in the context (Kernels.check).
+ * The emulator has no libraries and refuses the options. */
 #ifndef SAPOR_CUDA_LIBS_H
 #define SAPOR_CUDA_LIBS_H
 
@@ -43,8 +43,8 @@ void *library_open(const char *word, const char *const *files, size_t count, Err
 /* Returns a function of the library. NULL: *e says that the function is missing. */
 void *library_find(void *library, const char *word, const char *function, Error *e);
 
-/* Computes what follows a product that a library has stored in f->C (float32): bias, residual and act. In `f`, alpha is
- * 1, beta is 0, and there are no scales. If nothing follows, no kernel is launched. */
+/* Adds the bias and the residual to f->C (float32), a product that a library has stored there, and applies act. In `f`,
+ * alpha is 1, beta is 0, and there are no scales. If there is no bias, residual or act, no kernel is launched. */
 void follow(const Run *run, const Finish *f);
 #endif
 

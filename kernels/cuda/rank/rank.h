@@ -185,8 +185,8 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 
 /* ---- excluded items -------------------------------------------------------------------------- */
 
-/* The excluded items of a row that are not before the next tile: item[at .. end-1], ascending. `next` is the item at
- * `at` + the lane's number in its group. It is read before it is needed. */
+/* The excluded items of a row that are in the next tile or after it: item[at .. end-1], in ascending order. `next` is
+ * the item at `at` + the lane's number in its group. It is read before it is needed. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
@@ -411,9 +411,9 @@ static __device__ inline void finish_scores(const Product *p, RankShared<R> *s, 
     }
 }
 
-/* Enters the scores of a warp's rows into their lists. Most rows have no score above their worst: this costs one
- * comparison per score. The other rows are ranked one after the other through shared memory, so that the code and its
- * registers exist only once. Bit r of `active` is set if row r of the warp is ranked. */
+/* Enters the scores of a warp's rows into their lists. Most rows have no score above the worst score of their list:
+ * they need only one comparison per score. The other rows are ranked one after the other through shared memory, so that
+ * the code and its registers exist only once. Bit r of `active` is set if row r of the warp is ranked. */
 template <int R>
 static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, const Lists *lists, int64_t first,
                                           float sum[R][4], uint32_t active)
@@ -427,8 +427,9 @@ static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, co
     }
     for (pending &= active; pending; pending &= pending - 1) {
         const int row = __ffs((int)pending) - 1;
-        /* Registers cannot be indexed, so sum[row] would be in local memory. Compilers turn r == row into sum[row]: the
-         * test of `pending` avoids it. */
+        /* Finds sum[row] with constant indices: registers cannot be indexed by a variable, so with sum[row] the array
+         * would be in local memory. With the test r == row the compiler would make sum[row] of this loop. So the loop
+         * tests whether bit r is the lowest set bit of `pending`. */
         for (int r = 0; r < R; r++)
             if (pending >> r & ~(pending - 1) >> r & 1)
                 store4(&s->scores[warp][4 * lane], make_float4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]));
@@ -462,8 +463,8 @@ static __device__ inline void store_scores(const Strip *to, int64_t first, int64
  * - `skip`: the excluded items of the row that this lane marks. NULL: none.
  *
  * A score is one chain of fmaf over the features 0 .. D-1, beginning with 0, so it does not depend on the tile. While
- * one part of the features is multiplied, the next part is loaded into registers, also that of the next tile. So there
- * is one barrier per part. Warps without an active row copy features for the others. */
+ * one part of the features is multiplied, the next part is loaded into registers, even if it belongs to the next tile.
+ * So there is one barrier per part. Warps without an active row copy features for the others. */
 template <int R, class T>
 static __device__ inline void rank_range(const Product *p, RankShared<R> *s, const Lists *lists, const Strip *strip,
                                          const T *row, Skip *skip, int64_t first, int64_t last, uint32_t active)

@@ -3,9 +3,9 @@
  *
  * `vector` is true if all rows begin at multiples of the size of four numbers (16 bytes for float) and D is a multiple
  * of 4. Then the four columns of a lane are neighbours and are read in one access: a warp reads 512 bytes per
- * instruction and needs a quarter of the load instructions. Fewer instructions matter where the loads of many rows must
- * be in flight together. If `vector` is false, a lane makes four accesses of one number. `vector` is the same for all
- * threads, and is a template argument in most kernels. It never changes the order of a sum. */
+ * instruction and needs a quarter of the load instructions. With fewer load instructions per row, a warp can have the
+ * loads of more rows in flight. If `vector` is false, a lane makes four accesses of one number. `vector` is the same
+ * for all threads, and is a template argument in most kernels. It never changes the order of a sum. */
 #ifndef SAPOR_CUDA_COLUMNS_H
 #define SAPOR_CUDA_COLUMNS_H
 
@@ -95,7 +95,7 @@ template <class T> static __device__ inline void load_four(const T *p, float x[E
         x[k] = to_f32(T{(uint16_t)(bits >> (16 * k))});
 }
 
-/* columns that are not summed: lane l of `lanes` */
+/* columns that are independent of each other; l is the number of a lane among the `lanes` lanes of a row */
 
 /* Returns column k of the four columns of a lane. With `vector` these are the neighbours 4 l .. 4 l + 3. Without
  * `vector` they are l, l + lanes, ..., so that neighbouring lanes read neighbouring numbers in each of the four
@@ -147,7 +147,8 @@ static __device__ inline void write_columns(float *row, bool vector, int lane, i
     store_columns(row, vector, lane, lanes, count, y);
 }
 
-/* columns that are summed: always neighbours, so that `vector` does not change the order */
+/* columns that are added to one sum: they are always neighbours, so that `vector` does not change the order of the sum
+ */
 
 /* Loads columns d .. d + 3 of a row of D numbers. Columns from D on are zeros. */
 static __device__ inline void load_neighbours(const float *row, bool vector, int64_t d, int64_t D, float x[EACH])
