@@ -17,8 +17,8 @@ static bool dtype_parse(Text name, DType *type)
     return false;
 }
 
-/* Orders by the start of the data, then by their size, then by the order in the header: names are in the text of the
- * header in that order. */
+/* Orders tensors by the start of their data, then by their size, then by their order in the header. The names are in
+ * the text of the header, so their addresses have the header's order. */
 static int by_offset(const void *a, const void *b)
 {
     const Array *x = a, *y = b;

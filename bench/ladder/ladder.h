@@ -53,10 +53,9 @@ typedef struct Ladder {
     int shapes;
     /* Makes the inputs and expected results of a shape. Shape -1 is tiny, for the tests. */
     Case *(*make)(int shape, Work *work);
-    void (*reset)(
-        /* Sets the outputs to NaN, and data that is updated in place to its start. Called before a step is prepared and
-         * checked. */
-        Case *);
+    /* Sets the outputs to NaN, and data that is updated in place to its start. Called before a step is prepared and
+     * checked. */
+    void (*reset)(Case *);
     /* Returns the largest difference from the expected result, divided by the largest expected number. NaN or infinity:
      * the result is wrong. */
     double (*error)(const Case *);
