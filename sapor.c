@@ -175,8 +175,8 @@ bool outputs_given(const void *outputs, size_t count, Error *e)
     return outputs || !count || fail(e, SP_USAGE, "output_count: %zu, but outputs is NULL", count);
 }
 
-/* Makes the calls without options. If the model has two towers and its usual output of texts is tokens, `pool` applies
- * to texts only. */
+/* Makes the calls for callers that pass no call options. If the model has two towers and its usual output of texts is
+ * tokens, `pool` applies to texts only; otherwise it applies to all towers. */
 static bool usual_calls(sp_encoder *m, const sp_encoder_options *o, Error *e)
 {
     const Encoder *en = m->encoder;

@@ -38,7 +38,7 @@ static void to_torch_order(const int64_t map[3], const float *in, float *out)
             out[c * HW + i] = in[i * C + c];
 }
 
-/* Fills all rows of input i of the batch with zeros and keeps the reason. */
+/* Fills all rows of input i of the batch with zeros, and records the reason. */
 static bool input_refused(const Batches *b, size_t i, uint32_t input, const Error *why, Error *e)
 {
     b->to->refused++;
@@ -49,7 +49,7 @@ static bool input_refused(const Batches *b, size_t i, uint32_t input, const Erro
     return input_failed(b->to, b->first + input, b->what, why, e);
 }
 
-static bool keep_rows(const Batches *b, size_t i, uint32_t input, Error *e)
+static bool copy_rows(const Batches *b, size_t i, uint32_t input, Error *e)
 {
     Error why = {0};
     for (size_t k = 0; k < b->call->count; k++) {
@@ -88,13 +88,13 @@ bool batches_room(Batches *b, size_t slots, size_t inputs, size_t tokens, Arena 
     return b->ring != NULL;
 }
 
-/* Keeps the rows of the batch `now`, or the reason why it failed. */
-static bool keep_batch(Batches *b, const uint32_t *inputs, size_t B, const Error *why, Error *e)
+/* Copies the rows of the batch `now` to the caller's memory, or records why it failed. */
+static bool finish_batch(Batches *b, const uint32_t *inputs, size_t B, const Error *why, Error *e)
 {
     if (why->code == SP_MEMORY)
         return fail(e, why->code, "%s", why->message);
     for (size_t i = 0; i < B; i++)
-        if (!(why->code == SP_OK ? keep_rows(b, i, inputs[i], e) : input_refused(b, i, inputs[i], why, e)))
+        if (!(why->code == SP_OK ? copy_rows(b, i, inputs[i], e) : input_refused(b, i, inputs[i], why, e)))
             return false;
     return true;
 }
@@ -104,7 +104,7 @@ static bool run_now(Batches *b, const uint32_t *inputs, size_t B, Error *e)
     Error why = {0};
     bool ok = b->infer(b, inputs, B, &why) && infer_arrive(b->tape, NULL, &why);
     if (ok || B == 1 || why.code == SP_MEMORY)
-        return keep_batch(b, inputs, B, &why, e);
+        return finish_batch(b, inputs, B, &why, e);
     for (size_t i = 0; i < B; i++)
         if (!run_now(b, inputs + i, 1, e))
             return false;
@@ -116,21 +116,21 @@ static bool goes_on(const Batches *b, const uint32_t *end, Error *e)
     return !b->goes_on || b->goes_on(b, end, e);
 }
 
-static bool keep_oldest(Batches *b, Error *e)
+static bool finish_oldest(Batches *b, Error *e)
 {
     Error why = {0};
     const InputBatch *x = b->now = &b->ring[b->kept++ % b->slots];
     infer_arrive(b->tape, x->results[b->call->count - 1].to, &why);
-    return keep_batch(b, x->inputs, x->B, &why, e) && goes_on(b, x->inputs + x->B, e);
+    return finish_batch(b, x->inputs, x->B, &why, e) && goes_on(b, x->inputs + x->B, e);
 }
 
 bool batches_end(Batches *b, Error *e)
 {
     if (!batches_overlap(b))
         return true;
-    infer_arrive(b->tape, NULL, &(Error){0}); /* waits once for all batches; keep_oldest reports a failure */
+    infer_arrive(b->tape, NULL, &(Error){0}); /* waits once for all batches; finish_oldest reports a failure */
     while (b->kept < b->begun)
-        if (!keep_oldest(b, e))
+        if (!finish_oldest(b, e))
             return false;
     return true;
 }
@@ -138,7 +138,7 @@ bool batches_end(Batches *b, Error *e)
 bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e)
 {
     if (batches_overlap(b)) {
-        if (b->begun - b->kept == b->slots && !keep_oldest(b, e))
+        if (b->begun - b->kept == b->slots && !finish_oldest(b, e))
             return false;
         InputBatch *x = b->now = &b->ring[b->begun % b->slots];
         /* the error is ignored here: run_now tries again, and reports the error of each input */

@@ -131,15 +131,17 @@ typedef struct EncoderKind {
     /* --arch may begin with one of these words: "resnet wide_resnet" accepts wide_resnet50_2; or NULL */
     const char *sized;
     /* For images, else NULL: the defaults of transformers' image processor. They apply if preprocessor_config.json has
-     * no value. A single number as its "size" is the short side for FIT_SHORT_SIDE, otherwise width and height. */
+     * no value. If "size" in that file is a single number, the number is the short side for FIT_SHORT_SIDE, otherwise
+     * width and height. */
     const Preset *usual;
     const Preset *unstated; /* the same for a folder whose config.json states no model_type; NULL: `usual` */
-    /* Checks by the tensors whether weights are of this kind, if config.json states no model_type. Returns the number
-     * of facts (names of tensors) that say so; 0: the weights are not of this kind. The kind with the largest number is
-     * chosen. Therefore a kind does not have to exclude another kind whose weights have its names and more. */
+    /* Checks from the names and shapes of the tensors whether weights are of this kind, if config.json states no
+     * model_type. Returns the number of facts (names of tensors) that say so; 0: the weights are not of this kind. The
+     * kind with the largest number is chosen. Therefore a check may also accept the weights of another kind that has
+     * all names of this kind and further names: the other kind then has the larger number. */
     int (*matches)(const ModelSource *s);
-    /* Loads the model into e->store and e->model, adds the outputs (output_add), and sets the members of the towers
-     * that struct Encoder lists for it. */
+    /* Loads the model into e->store and e->model, adds the outputs (output_add), and sets the members of ImageTower,
+     * TextTower and Encoder that are marked "set by `load`". */
     bool (*load)(Encoder *e, const ModelSource *s, Error *err);
     TowerForward *forward_text, *forward_image; /* run on e->model; NULL: the kind has no such tower */
 } EncoderKind;
@@ -161,8 +163,8 @@ typedef struct TrainOptions {
 } TrainOptions;
 typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults */
     const char *arch;           /* NULL: found from config.json and the tensors */
-    /* The towers that calls will use; other towers are not opened. 0: all towers whose files are in the folder, at
-     * least one. If the model has none of these towers, all its towers are opened. */
+    /* The towers that calls will use; other towers are not opened. 0: all towers that can be opened with the files of
+     * the folder; at least one must open. If the model has none of these towers, all its towers are opened. */
     unsigned towers;
     /* [output_count]: names of the outputs that calls will use; NULL is the usual output. Weights that only other
      * outputs need are not loaded. output_count 0: all outputs except the inner ones. */
@@ -227,8 +229,8 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e);
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* Returns the path of a model. NAME is a path (a folder or a weights file), or is searched for in $SAPOR_MODELS, the
- * hub cache of Hugging Face, and torch's hub checkpoints. In the first and the last, NAME also matches torchvision's
- * NAME-HASH.pth. The error lists the paths that were tried, and says how to get the model. */
+ * hub cache of Hugging Face, and torch's hub checkpoints. In $SAPOR_MODELS and in torch's checkpoints, NAME also
+ * matches torchvision's NAME-HASH.pth. The error lists the paths that were tried, and says how to get the model. */
 const char *model_find(const char *name, Arena *a, Error *e);
 /* Opens the model that model_find finds for NAME. encoder_close must close it. Returns NULL on failure. */
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
@@ -260,8 +262,8 @@ typedef struct CallOptions { /* zeros are the defaults. An option that does not 
     int64_t max_tokens;   /* texts: a limit below the model's */
     const Preset *preset; /* images: instead of the model's */
     bool keep_size;       /* images: no resize and no crop; each image is encoded in its own size */
-    /* images: if above 0, a bicubic resize before that of the preset. Alpha has no effect, because Ducho removes it
-     * before this resize. */
+    /* images: if above 0, a bicubic resize before that of the preset, as the key `reshape` of Ducho (a toolkit that
+     * extracts features) does. Alpha has no effect, because Ducho removes it before this resize. */
     int64_t reshape_width, reshape_height;
 } CallOptions;
 
@@ -307,7 +309,8 @@ typedef struct Results {
     size_t refused;    /* accumulates: inputs that could be read, but that the encoder failed on */
     double seconds;    /* accumulates, for images: the time after decoding and resizing */
 } Results;
-/* Each calling thread must use its own inference tape; the threads of the tape's device do the work. */
+/* For the functions below: each calling thread must use its own inference tape; the threads of the tape's device do the
+ * work. */
 
 typedef struct TokenLists { /* text i has ids[start[i]] .. ids[start[i + 1] - 1]; no ids if it failed */
     TokenIds ids;

@@ -227,7 +227,7 @@ static void decode(const ImageRun *r, size_t n, bool own, ImageUse *use, void *a
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* Keeps the rows of the group in progress, if there is one. */
+/* Copies the rows of the group in progress, if there is one, to the caller's memory. */
 static bool end_group(ImageRun *r, size_t total, Error *e)
 {
     size_t n = r->begun;
@@ -326,7 +326,8 @@ static bool run_fitted(const ImageRuns *all, size_t n, Error *e)
     return run_groups(all, n, most, false, fit_one, (void *)all, e);
 }
 
-static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Error *e)
+/* Stores an image for a call with keep_size: without alpha, in its own size. */
+static bool make_opaque(void *arg, size_t i, const Image *whole, Arena *scratch, Error *e)
 {
     ImageRun *r = arg;
     const Preset *p = &r->batches.call->preset;
@@ -337,7 +338,7 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
                     path ? path : "an image", (long long)whole->width, (long long)whole->height, (long long)p->width,
                     (long long)p->height);
     }
-    /* only checks that the size of the tensor does not overflow */
+    /* checks only that the number of floats does not overflow */
     if (!size_mul((size_t)whole->width * 3, (size_t)whole->height, &floats))
         return fail_memory(e, SIZE_MAX, "an image");
     /* in the image's own scratch, valid until the next group */
@@ -345,11 +346,11 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
 }
 
 /* Encodes images in their own sizes. A group has one image per thread, and each image is a batch. */
-static bool run_kept(ImageRun *r, size_t n, Error *e)
+static bool run_own_sizes(ImageRun *r, size_t n, Error *e)
 {
     size_t most = MIN(n, (size_t)pool_threads(tape_device(r->batches.tape)->pool));
     r->chunk = 1;
-    return run_groups(&(ImageRuns){r, 1}, n, most, true, keep_one, r, e);
+    return run_groups(&(ImageRuns){r, 1}, n, most, true, make_opaque, r, e);
 }
 
 bool encode_images_all(const Call *const *calls, Results *results, size_t count, Tape *t, const ImageInput *images,
@@ -375,7 +376,7 @@ bool encode_images_all(const Call *const *calls, Results *results, size_t count,
                       .arena = a,
                       .scratch = scratch};
         if (calls[k]->keep_size)
-            ok = run_kept(&r, n, e);
+            ok = run_own_sizes(&r, n, e);
         else
             fitted.run[fitted.count++] = r;
     }

@@ -76,9 +76,9 @@ Tensor *load_words(Loader *l, const char *name);
 Tensor *load_positions(Loader *l, int64_t C, int32_t first, const char *name);
 /* Returns the only number of a tensor, such as a logit scale; 0 on failure. */
 float load_number(Loader *l, const char *name);
-/* Load NAME.weight [N, K] and NAME.bias [N]; bias false: no biases. N -1 means any N. A width that config.json states
- * must be checked to be above 0 before it is passed as N. load_stacked stacks n of them (at most 4) along N: a fused
- * QKV. */
+/* Load NAME.weight [N, K] and NAME.bias [N]; bias false: no biases. N = -1 means any N. A width that config.json states
+ * must be checked to be above 0 before it is passed as N. load_stacked stacks n such layers (at most 4) along N: a
+ * fused QKV. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, bool bias, const char *name);
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
 /* Loads the same from arrays with whole names: WEIGHT [N, K], BIAS [N] or NULL. */
@@ -93,7 +93,7 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
 /* Returns the number of groups of a convolution of C channels: C / the second dimension of NAME.weight; 1 if that does
  * not divide C. */
 int64_t load_groups(const Loader *l, int64_t C, const char *name);
-/* Fails if the model has a layer that this architecture does not have: its results would be without that layer. Checks
+/* Fails if the model has a layer that this architecture does not compute, because the results would be wrong. Checks
  * each tensor whose name (after the prefix) begins with `begin`; # in `begin` is a number ("layer#.#."). The next word
  * of the name must be in `parts`, which ends in NULL. */
 bool load_only(Loader *l, const char *begin, const char *const *parts);
@@ -107,8 +107,8 @@ const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 bool tuning_open(Encoder *en, Error *e);
 /* Checks after the load that every pattern has matched a weight. */
 bool tuning_check(const Encoder *en, const ModelSource *s, Error *e);
-/* Returns how n arrays and their biases are held; b may be NULL or have NULL entries. `adapts`: they are a linear
- * layer, which may have an adapter. */
+/* Returns how n arrays and their biases are held; b may be NULL or have NULL entries. `adapts`: the arrays belong to a
+ * linear layer, which may have an adapter. */
 Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
 
 /* Returns the value of a key in config.json, or in the loader's section of it; `fallback` if the key is absent. A value
@@ -137,12 +137,13 @@ bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Are
 bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* Loads the weights of en->text.sentence for token rows of this width, and sets sentence_width. */
 bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e);
-/* Counts the tokens of a prompt that pooling leaves out. */
+/* If pooling leaves out the prompt of the folder, counts the prompt's tokens, for sentence_left_out. */
 bool sentence_prompt(TextTower *t, Arena *a, Error *e);
-/* Returns how many tokens at the beginning of a text pooling leaves out in this call, usually 0. A text must have more
- * tokens than that. */
+/* Returns the number of tokens at the beginning of each text that this call's pooling leaves out: those of the prompt,
+ * without a special token at its end; usually 0. A text must have more tokens than that. */
 int64_t sentence_left_out(const Call *c);
-/* Returns the rows of texts [B, width] by these modules, from the rows of tokens. */
+/* Applies these modules to the rows x of tokens, without the first `left_out` tokens of each text. Returns the rows of
+ * the texts [B, width]; NULL on failure. */
 Tensor *sentence_rows(Tape *t, const struct Sentence *s, Tensor *x, const Ragged *r, int64_t left_out);
 /* Reports whether images of this size are supported: each side 1 to 16384 pixels, 16,777,216 pixels in all (published
  * models read up to 1536 x 1536). */
@@ -172,13 +173,14 @@ bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch
 
 /* ---- batches.c ------------------------------------------------------------------------------- */
 
-/* Keeps the reason why input i failed: in its status, or, without a status, in e after "text 3: " (`what` NULL: nothing
- * before it). Returns false if the call ends. */
+/* Records why input i failed. If the call has `status`, the reason is written to status[i]. Without `status`, or if
+ * memory ran out, e gets the reason after a prefix such as "text 3: " (`what` NULL: no prefix). Returns false if the
+ * call ends. */
 bool input_failed(const Results *r, size_t i, const char *what, const Error *why, Error *e);
 bool call_goes_on(const Call *c, size_t done, size_t n, Error *e); /* false: cancelled */
 
-/* The rows of one input of a batch, in one output of the call: where they are in the batch's results, and where they go
- * in the caller's memory. */
+/* The rows of one input of a batch, in one output of the call: where they are in the batch's results, and where they
+ * are copied to in the caller's memory. */
 typedef struct InputRows {
     const float *from;
     float *to;
@@ -198,8 +200,8 @@ struct Batches {
     Results *to;
     const char *what; /* "text" or "image", for messages */
     size_t first;     /* the number of input 0 in the call */
-    /* Batch i is ring[i % slots]. `kept` counts the batches whose rows are in the caller's memory. The CPU has one
-     * slot. On other devices, the host continues while they compute. */
+    /* Batch i is ring[i % slots]. `begun` counts the batches that were begun. `kept` counts the batches whose rows were
+     * copied to the caller's memory. The CPU has one slot. On other devices, the host continues while they compute. */
     InputBatch *ring, *now;
     size_t slots, begun, kept;
     /* Computes inputs[0 : B] as one batch, into now->results. */
@@ -223,13 +225,13 @@ static inline bool batches_overlap(const Batches *b)
 /* Allocates memory for batches of at most `inputs` inputs and `tokens` tokens; `slots`: the most batches in progress.
  */
 bool batches_room(Batches *b, size_t slots, size_t inputs, size_t tokens, Arena *a, Error *e);
-/* Begins a batch. If no slot is free, keeps the rows of the oldest batch first. On the CPU, computes the batch and
- * keeps its rows. `inputs` must stay valid until the rows are kept. If a batch fails, its inputs are tried one by one,
- * because a row does not depend on the other rows of the batch. An input that fails has zeros. Errors, and calls of
- * goes_on, are in the order of the batches. */
+/* Begins a batch. If no slot is free, first waits for the oldest batch and copies its rows to the caller's memory. On
+ * the CPU, computes the batch and copies its rows. `inputs` must stay valid until the rows are copied. If a batch
+ * fails, its inputs are tried one by one, because a row does not depend on the other rows of the batch. An input that
+ * fails has zeros. Errors, and calls of goes_on, are in the order of the batches. */
 bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e);
-/* Keeps the rows of all batches that were begun. After a failure, infer_arrive must be called before the memory is
- * freed. */
+/* Waits for all batches that were begun, and copies their rows to the caller's memory. After a failure, infer_arrive
+ * must be called before the memory is freed. */
 bool batches_end(Batches *b, Error *e);
 
 #endif

@@ -122,12 +122,11 @@ static void not_found(Search *s, const char *name, const char *models)
     const char *fetch = "";
     if (is_torchvision(name) && *org && !is_file) {
         const char *lower = arena_lower(s->a, name, MIN(strlen(name), (size_t)40), s->e);
-        fetch = lower ? arena_printf(s->a, s->e, "fetch it by torchvision's `%s(weights=\"DEFAULT\")` in Python, or ",
+        fetch = lower ? arena_printf(s->a, s->e, "fetch it with torchvision's `%s(weights=\"DEFAULT\")` in Python, or ",
                                      lower)
                       : NULL;
     } else if (!is_file) {
-        fetch =
-            arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (formerly huggingface-cli), or ", org, name);
+        fetch = arena_printf(s->a, s->e, "run `hf download %s%.100s` (formerly huggingface-cli), or ", org, name);
     }
     if (fetch)
         fail(s->e, SP_IO, "no model %.100s; tried %.*s%s; %sput its %s into %.200s", name, MOST, tried,

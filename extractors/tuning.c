@@ -50,9 +50,9 @@ struct Tuning {
 
 static bool read_patterns(Patterns *to, const char *list, Arena *a, Error *e)
 {
-    static const char SPACES[] = " ,\t\n";
-    for (const char *p = list ? list + strspn(list, SPACES) : ""; *p; p += strspn(p, SPACES)) {
-        size_t n = strcspn(p, SPACES);
+    static const char SEPARATORS[] = " ,\t\n";
+    for (const char *p = list ? list + strspn(list, SEPARATORS) : ""; *p; p += strspn(p, SEPARATORS)) {
+        size_t n = strcspn(p, SEPARATORS);
         bool excludes = *p == '!';
         Pattern *grown = arena_grow(a, to->list, to->count, &to->room, sizeof *grown, e);
         const char *text = grown ? arena_strndup(a, p + excludes, n - excludes, e) : NULL;

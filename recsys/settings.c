@@ -14,15 +14,15 @@ static const char *const zero_grads[] = {[ZERO_GRAD_NONE] = "none", [ZERO_GRAD_Z
 const Setting common_settings[] = {
     {"lr", "0.001", "0.001", "learning rate", F64_OF(CommonSettings, lr), 0, FLT_MAX,
      ALIASES({"learning_rate", NULL, ALIAS_SAME, 0})},
-    {"lr_decay", "1.0", "1.0", "the learning rate is multiplied by this over 50 epochs",
+    {"lr_decay", "1.0", "1.0", "the learning rate changes by this factor per 50 epochs",
      F64_OF(CommonSettings, lr_decay), 0, FLT_MAX, lr_decay_aliases},
     {"weight_decay", "0.0", "0.0", "weight of the L2 penalty in Adam's gradients", F64_OF(CommonSettings, weight_decay),
      0, FLT_MAX, NULL},
     {"zero_grad", "none", "zeros",
-     "a parameter that a step does not use: none: it does not change; zeros: it moves by Adam's momentum "
-     "(default by variant)",
+     "parameters that a step does not use: none (they do not change) or zeros (Adam's momentum moves them); "
+     "default by variant",
      WORD_OF(CommonSettings, zero_grad, zero_grads), 0, 0, NULL},
-    {"mg", "false", "false", "Mirror Gradient: some batches take a second step, which raises the loss again",
+    {"mg", "false", "false", "Mirror Gradient: some batches take a second step, towards a higher loss",
      BOOL_OF(CommonSettings, mg), 0, 0, NULL},
     {"alpha1", "1.0", "1.0", "mg: weight of the loss in the first step of such a batch", F64_OF(CommonSettings, alpha1),
      0, FLT_MAX, NULL},
@@ -54,8 +54,8 @@ const Setting common_settings[] = {
     {"relevance_threshold", "0", "0", "elliot: items of valid and test with a lower rating are not relevant",
      F64_OF(CommonSettings, relevance_threshold), -1e6, 1e6, NULL},
     {"negatives", "none", "none",
-     "sampled evaluation: rank a user's items of valid or test among N drawn items; uniN: N per item; FILE or "
-     "VALID,TEST: items read from files; none: rank all items",
+     "sampled evaluation: rank a user's items of valid or test among N drawn items, uniN (N drawn per item), or "
+     "the items of FILE or VALID,TEST; none: among all items",
      TEXTS_OF(CommonSettings, negatives), 0, 0, NULL},
 #endif
     {"checkpoint_seconds", "60", "60", "minimum seconds between checkpoints (0: after every epoch)",

@@ -184,7 +184,7 @@ static void wrong_calls_are_told(void **state)
     close_models(&(Models){0});
 }
 
-static void a_run_recommends(void **state)
+static void a_run_folder_opens_as_recommender(void **state)
 {
     (void)state;
     Error e = {0};
@@ -242,7 +242,7 @@ int main(void)
         cmocka_unit_test(threads_share_a_model),
         cmocka_unit_test(memory_is_the_callers),
         cmocka_unit_test(wrong_calls_are_told),
-        cmocka_unit_test(a_run_recommends),
+        cmocka_unit_test(a_run_folder_opens_as_recommender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* tests/cuda_models.h: what the tests share that compare a GPU, or the emulator, with the CPU. Include it after
- * cmocka's header. */
+/* tests/cuda_models.h: shared by the tests that compare a GPU, or the emulator, with the CPU. Include it after cmocka's
+ * header. */
 #ifndef SAPOR_TESTS_CUDA_MODELS_H
 #define SAPOR_TESTS_CUDA_MODELS_H
 

@@ -8,8 +8,8 @@
  *
  *   number i = centre + limit u
  *
- * u in [-1, 1) has 24 bits. They are from word i % 4 of draw4 at index i / 4, with the seed, DRAW_TEST and the hash of
- * the name as epoch. F16 is rounded to the nearest number. An I64 number is the centre. */
+ * u in [-1, 1) has 24 bits. They are from word i % 4 of draw4(d, i / 4, 0). The members of d are the seed, DRAW_TEST as
+ * `purpose`, and the hash of the name as `epoch`. F16 is rounded to the nearest number. An I64 number is the centre. */
 #ifndef SAPOR_DRAWN_H
 #define SAPOR_DRAWN_H
 

@@ -208,8 +208,8 @@ static void wrong_numbers_fail_where_they_show(void **state)
     test_folder_remove(folder);
 }
 
-/* Refuses each of the first 40 allocations once, then every seventh one: there is an error each time, and no memory is
- * leaked. */
+/* Refuses one allocation per attempt: each of the first 40, then every seventh. Every attempt ends with an error, and
+ * no memory is leaked. */
 static void refused_memory_is_an_error(void **state)
 {
     Bench *b = *state;

@@ -31,8 +31,8 @@ typedef struct Opened {
     size_t D; /* floats per row */
 } Opened;
 
-/* Opens the parts of a model that the wish needs. The model is golden or another. The call is in the arena. On failure
- * `en` is NULL. */
+/* Opens the parts of a model that the wish needs. A path in tests/golden is read from the copy that drawn() makes; any
+ * other path is used as it is. The call is in the arena. On failure `en` is NULL. */
 static inline Opened open_wish(const Device *d, const char *path, const Wish *w, Arena *a, Error *e)
 {
     Opened o = {0};

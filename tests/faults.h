@@ -21,7 +21,7 @@ typedef enum FaultKind {
     FAULT_MEMORY,    /* request number `at` to malloc and similar functions is refused */
     FAULT_ARENA,     /* request number `at` to an arena is refused */
     FAULT_ERROR,     /* file call number `at` fails: EIO */
-    FAULT_FULL,      /* write number `at` writes half of its bytes, later writes nothing: ENOSPC */
+    FAULT_FULL,      /* write number `at` writes half of its bytes, and every later write writes nothing: ENOSPC */
     FAULT_INTERRUPT, /* every second file call that may wait fails with EINTR */
     FAULT_SHORT,     /* reads and writes transfer 1, 2, ... 7 bytes, again and again */
     FAULT_KILL       /* the process ends before its change number `at` to a file */

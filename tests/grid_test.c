@@ -99,7 +99,7 @@ static void wrong_texts_are_errors(void **state)
     arena_free(a);
 }
 
-static void the_last_key_is_the_fastest(void **state)
+static void the_last_key_changes_fastest(void **state)
 {
     (void)state;
     const char *const set[] = {"lr=0.001,0.01", "epochs=3", "l_w=1e-5,1e-2,0"};
@@ -234,7 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_are_read),
         cmocka_unit_test(wrong_texts_are_errors),
-        cmocka_unit_test(the_last_key_is_the_fastest),
+        cmocka_unit_test(the_last_key_changes_fastest),
         cmocka_unit_test(values_have_one_spelling),
         cmocka_unit_test(folders_are_safe),
         cmocka_unit_test(too_many_points_are_an_error),

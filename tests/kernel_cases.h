@@ -93,7 +93,7 @@ typedef struct Case {
             int64_t B, H, W, C, O; /* C 0: depthwise */
             int64_t kh, kw, stride;
             int64_t top_left, bottom_right; /* padding: 23 is 2 and 3 */
-            int64_t groups;                 /* 0: 1, or with C 0 depthwise */
+            int64_t groups;                 /* 0: one group, or depthwise if C is 0 */
             /* bits: 1 bias, 2 residual, 4 Winograd's F(6,3). For conv_back: 1 adds to dx, 2 adds to dw */
             int64_t extra;
             int64_t act;
@@ -249,7 +249,6 @@ static inline int64_t *host_i64(const Job *j, int buffer)
 /* Returns the number of type F16 or BF16 that is nearest to x, ties to even (F16: at most 65504), and writes its bits.
  */
 float case_narrow(DType type, float x, uint16_t *bits);
-/* exact_of returns the exact numbers of a buffer, expected_of the expected integers. */
 /* For a reference of long sums in float32: returns memory for the rounding error of each number of an output, 0 at
  * first. An error of 2^-24 in each addition of K terms t grows to about
  *
@@ -257,6 +256,7 @@ float case_narrow(DType type, float x, uint16_t *bits);
  *
  * (Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis, 2019). */
 double *case_rounding(Job *j, int buffer);
+/* exact_of returns the exact numbers of a buffer, expected_of the expected integers. */
 static inline double *exact_of(const Job *j, int buffer)
 {
     return j->b[buffer].exact;

@@ -66,9 +66,9 @@ static void names_are_found(void **state)
     }
     assert_null(model_find("org/none", b->a, &b->e));
     assert_non_null(strstr(b->e.message, "models/org/none"));
-    assert_non_null(strstr(
-        b->e.message,
-        "; fetch it by `hf download org/none` (formerly huggingface-cli), or put its folder or weights file into "));
+    assert_non_null(
+        strstr(b->e.message,
+               "; run `hf download org/none` (formerly huggingface-cli), or put its folder or weights file into "));
     assert_true(text_ends(text_of(b->e.message), "/models"));
     assert_error(b->e, SP_IO, "models--org--none");
     /* the name of a file does not suggest a download from a hub */

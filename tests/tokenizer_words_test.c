@@ -1,5 +1,5 @@
-/* tests/tokenizer_words_test.c: byte pair encoding splits words into parts and keeps the ids of earlier words. The
- * tokens must be those without both. */
+/* tests/tokenizer_words_test.c: byte pair encoding splits words into parts, and keeps the ids of earlier words in a
+ * cache. The tokens must be the same without the parts and without the cache. */
 #include "tokenizers/models/bpe.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"
@@ -151,7 +151,7 @@ typedef struct Users {
     bool differs[8];
 } Users;
 
-/* Tokenises more words than the tokenizer keeps in its cache. They have few letters, and some occur several times. */
+/* Tokenises more words than the cache holds. They have few letters, and some occur several times. */
 static void use_words(void *arg, size_t task, int worker)
 {
     Users *u = arg;

@@ -49,8 +49,8 @@ typedef struct Trial { /* the results of a run of a few epochs */
     float *losses, *users, *items, *scores;
     int32_t *top;
     size_t losses_count, users_count, items_count, top_count;
-    /* counts of a step in the middle of the last epoch, of the first step of the last epoch, of `epoch`, of the
-     * evaluation, and of a first step without an evaluation before it */
+    /* counts of the last and of the first step of the last epoch (`step`, `first`), of the call of `epoch` before that
+     * epoch (`begin`), of the last evaluation, and of the first step of the run (`opening`) */
     FarCounts step, first, begin, evaluation, opening;
 } Trial;
 
@@ -191,7 +191,7 @@ static float *encode(const Device *d, const char *name, unsigned tower, size_t *
         texts[i] = (Text){"a small red leather bag for the new light", 8 + i % 30};
     for (size_t i = 0; i < IMAGES; i++)
         images[i] = (Image){.width = SIDE, .height = WIDE, .pixels = pixels};
-    for (int round = 0; round < 2; round++) { /* the second round has its plans */
+    for (int round = 0; round < 2; round++) { /* the second round uses the plans that the first round made */
         far_reset();
         assert_ok(reads ? encode_some_texts(&o, t, texts, TEXTS, out, &e)
                         : encode_some_images(&o, t, images, IMAGES, out, &e),

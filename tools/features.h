@@ -69,7 +69,7 @@ size_t inputs_at_once(const Device *d, size_t batch);
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
 /* Computes the rows of all inputs in order, `batch` at a time. An input that cannot be read has no row and is added to
  * `unreadable`. The run fails at the first such input if `unreadable` is NULL or the input is by_position. The run also
- * fails if memory runs out, and if the encoder fails on the first inputs. */
+ * fails if memory runs out, and if the encoder fails on each of the first 16 inputs that can be read. */
 bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
                       const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e);
 

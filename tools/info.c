@@ -127,7 +127,9 @@ static const struct {
 } RANKINGS[] = {{"2048x7050x64, best 50", 2048, 7050, 64, 50}, {"256x7050x768, best 10", 256, 7050, 768, 10}};
 enum { CHOICES = COUNT(PRODUCTS) + COUNT(CONVOLUTIONS) + COUNT(NARROW) + COUNT(ATTENTIONS) + COUNT(RANKINGS) };
 
-static void choose(const Device *d, Choice list[CHOICES])
+/* Fills the list with the variants that the kernel table would use. No kernel runs: (float *)64 is only an aligned
+ * pointer that is not NULL. */
+static void list_choices(const Device *d, Choice list[CHOICES])
 {
     const Kernels *k = d->k;
     const Run run = {0}; /* a run with one thread */
@@ -205,7 +207,7 @@ static double memory_gbs(Context *c, const Device *d)
 static void kernels_text(Context *c, const Device *d)
 {
     Choice list[CHOICES];
-    choose(d, list);
+    list_choices(d, list);
     printf("\nkernels    %s: %s\n", d->k->level,
            getenv("SAPOR_CPU") ? "chosen by SAPOR_CPU"
                                : "the best level of this processor and build (SAPOR_CPU= chooses another)");
@@ -269,7 +271,7 @@ static void info_json(const Device *d, const char *cpu, const struct utsname *u,
             json_put_string(&w, KERNELS[i], k->level);
         json_end(&w);
         Choice list[CHOICES];
-        choose(d, list);
+        list_choices(d, list);
         json_array(&w, "variants");
         for (size_t i = 0; i < CHOICES; i++) {
             json_object(&w, NULL);

@@ -21,15 +21,15 @@ static const Command COMMANDS[] = {
      "overrides a key of the configuration; a number in the path is an index into a list. Items that\n"
      "cannot be read are listed in model/missing_<layer>.tsv; the other items are processed. Models that\n"
      "read the same images run together; each image is decoded once. visual_textual pairs images and\n"
-     "texts by item id; with the key compat: ducho, by position.",
+     "texts by item id; with `compat: ducho`, by position.",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
     {"encode", "computes features of images and texts with one encoder", "MODEL INPUT... (-o OUT.npy | --score)",
      "MODEL is a folder, a weights file, a model name, or an encoder without weights (see `sapor models`).\n"
      "A name is looked up in $SAPOR_MODELS and in the caches of Hugging Face and torch. INPUT is an\n"
-     "image, a folder of images (sorted by name), or a .txt file with one text per line. INPUT - is\n"
+     "image, a folder of images (sorted by name), or a .txt file with one text per line. `-` is\n"
      "standard input: one text per line, or a table. A table needs --id-column and --text-column. An input\n"
-     "that cannot be read gets no row and is listed in missing_OUT.tsv if it has an id; if not, the command\n"
+     "that cannot be read gets no row and is listed in missing_OUT.tsv if it has an id; else the command\n"
      "fails. Ids are unique UTF-8 without control characters. --score takes images and texts and prints a\n"
      "table: image, text, probability, logit.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
@@ -44,18 +44,18 @@ static const Command COMMANDS[] = {
      "Reads one text per line from FILE or standard input; prints one line of ids per text. MODEL is a folder\n"
      "or one of its files: tokenizer.json, vocab.txt, vocab.json with merges.txt, a SentencePiece .model (Unigram\n"
      "or BPE), qwen.tiktoken or CLIP's bpe_simple_vocab_16e6.txt.gz.\n"
-     "Texts are not truncated or padded, as by AutoTokenizer of transformers. --as-file applies the truncation\n"
-     "and padding of tokenizer.json; ids are then padded to the longest text of FILE, or to the stated length.\n"
+     "Like AutoTokenizer of transformers, tokenize does not truncate or pad. --as-file applies the truncation\n"
+     "and padding of tokenizer.json; ids are then padded to the longest text of FILE, or to a fixed length.\n"
      "--decode reads lines of ids.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
      tokenize_command},
 #ifndef SAPOR_MINIMAL
     {"prepare", "makes interactions, items and splits from published raw files", "SOURCE... --out DIR",
      "SOURCE is a file of interactions: Amazon reviews or ratings, MovieLens (u.data, ratings.dat,\n"
-     "ratings.csv), RecBole .inter, LightGCN text, any table; several are read as one. Nothing is downloaded.\n"
+     "ratings.csv), RecBole .inter, LightGCN text, any table; several files are read as one. Nothing is downloaded.\n"
      "--meta is a file of items: Amazon metadata, MovieLens (u.item, movies.dat, movies.csv), RecBole .item,\n"
      "any table with column names. JSON and the Python dicts of Amazon 2014 are read line by line, also gzip.\n"
-     "--recipe ducho does what Ducho's prepare_dataset.py does and splits as Elliot; --recipe mmrec does what\n"
+     "--recipe ducho does what Ducho's prepare_dataset.py does and splits as Elliot does; --recipe mmrec does what\n"
      "MMRec's notebooks do. Other options change single steps. docs/formats.md describes the files in DIR.\n"
      "A build with MINIMAL=1 does not have this command.",
      "sapor prepare reviews_Baby_5.json.gz --meta meta_Baby.json.gz --recipe ducho --out baby", prepare_options, 1, -1,
@@ -68,7 +68,7 @@ static const Command COMMANDS[] = {
      split_command},
     {"train", "trains a recommender and evaluates it", "MODEL --train F [--valid F] [--test F]",
      "MODEL is a recommender of `sapor models`. F is a table of user, item[, rating[, time]] separated by\n"
-     "tabs or commas, or a file of MMRec, RecBole or LightGCN. DIR is the run folder, which\n"
+     "tabs or commas, or a file of MMRec, RecBole or LightGCN. --out DIR is the run folder, which\n"
      "`sapor recommend` and `sapor report` read." WHOLE(
          "\n`--seeds 1,2,3` trains once with each seed. `--set lr=0.001,0.01 --set l_w=1e-5,1e-2` trains each\n"
          "of the four combinations and reports the best one. DIR then has a run folder for each run, trials.tsv and\n"
@@ -78,10 +78,10 @@ static const Command COMMANDS[] = {
      train_options, 1, 1, false, train_command},
 #ifndef SAPOR_MINIMAL
     {"run", "runs a configuration: data, search, training, tests, result files", "CONFIG.yml",
-     "CONFIG.yml is an experiment of Elliot (key experiment), a benchmark (key benchmark), or a configuration\n"
-     "of MMRec; or a folder with MMRec's configs/. --key.path=value overrides a key. Every trial is a row of\n"
+     "CONFIG.yml is an experiment of Elliot (key experiment), a benchmark (key benchmark), a configuration\n"
+     "of MMRec, or a folder with MMRec's configs/. --key.path=value overrides a key. Every trial is a row of\n"
      "OUT/ledger.sqlite. A stopped run continues; a finished trial is never repeated.\n"
-     "Several processes may work on one folder at a time. Results are written when all trials are finished.",
+     "Several processes may work on one folder at the same time. Results are written when all trials are finished.",
      "sapor run config.yml --out out/search --jobs 2 --export trials.tsv", run_options, 1, 1, true, run_command},
 #endif
     {"recommend", "recommends items to users with a trained model", "RUN",
@@ -111,10 +111,10 @@ static const Command COMMANDS[] = {
      "image [FILE or FOLDER], encoder MODEL, train MODEL (a recommender), extract CONFIG.yml (seconds of\n"
      "each model of a Ducho configuration by batch size, 1 to 64; images are decoded, nothing is written),\n"
      "data (draws interactions and features of any size) or plot POINTS.tsv (draws a chart: the columns are\n"
-     "line, x, y; the first row names them).\n"
+     "name of a line, x, y; the header names the axes).\n"
      "Without WHAT, everything that needs no MODEL is measured. The column `of peak` is the share of the\n"
-     "highest possible speed; that speed is limited by arithmetic, or by memory where it is marked m. With\n"
-     "--against, the exit status is 1 if a measurement is slower.",
+     "highest possible speed. Its limit is arithmetic, or memory if marked m. With --against, the\n"
+     "exit status is 1 if a measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "writes an HTML page about finished runs", "RUN...",
      "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part." WHOLE(
@@ -145,7 +145,7 @@ static void print_overview(FILE *to)
         fprintf(to, "  %s%-10s%s %s\n", bold, COMMANDS[i].name, plain, COMMANDS[i].summary);
     fprintf(to, "\n`sapor COMMAND --help` shows the options of a command and an example.\n"
                 "`sapor --version` (-V) shows the version.\n"
-                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print man page and completions.\n");
+                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print the man page and completions.\n");
 }
 
 static const Command *find_command(const char *name)

@@ -62,10 +62,10 @@ bool show_metrics(Context *c, Error *e)
     }
     print_wrapped(
         stdout,
-        "A group's name stands for its metrics without a required parameter; `all` for all metrics that do "
+        "A group's name (accuracy, ...) selects its metrics without a required parameter; `all`, all metrics that do "
         "not need scores or whole lists. A whole list has every item that the user does not have in train, for any "
-        "cutoff. --protocol chooses the definition, or a system before the name: "
-        "recbole.MAP. Parameters follow the name: DSC:beta=2, "
+        "cutoff. --protocol chooses the definition, or a prefix, as in recbole.MAP. "
+        "Parameters follow the name: DSC:beta=2, "
         "RSP:clustering_name=genre:clustering_file=genres.tsv.",
         0);
     return true;

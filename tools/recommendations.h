@@ -18,8 +18,8 @@ typedef struct Recs {
 } Recs;
 
 /* Reads user, item, score, separated by tabs, commas, semicolons or "::", with or without a first line of names; or
- * MMRec's table of `id`, `top_0`, `top_1`, ..., one line per user. An item that is not in the data set keeps its place
- * in a list: its number follows the numbers of the data set. */
+ * MMRec's table of `id`, `top_0`, `top_1`, ..., one line per user. An item that is not in the data set stays in the
+ * list; the function adds it to d->items, after the items of the data set. */
 bool recommendations_read(Recs *r, const char *path, DataSet *d, Arena *a, Error *e);
 
 #ifndef SAPOR_MINIMAL

@@ -68,7 +68,7 @@ typedef struct TrainPrinter {
     FILE *text, *summary; /* progress, and a line about the data; NULL: not printed */
     FILE *json;           /* one object per line: the data, epochs, then the result; NULL: not printed */
     const char *label;    /* of the progress; NULL: the recommender's name */
-    bool again;           /* what all runs of a command have in common is already printed */
+    bool again;           /* an earlier run of the command has printed the lines that are equal for all its runs */
     Progress progress;
     bool data, started; /* the data are printed; the progress bar was started */
 } TrainPrinter;
@@ -93,7 +93,7 @@ bool output_check(Context *c, const char *option, const char *path, Error *e);
 const Device *context_device(Context *c, Error *e);
 /* Returns what --device and --blas request, as a name for device_open in another process. NULL: neither is given. */
 const char *context_device_name(const Context *c);
-/* Must be called before context_device: the trace then counts ops as with --profile, but prints nothing. */
+/* Makes the trace count ops as with --profile, but print nothing. Must be called before context_device. */
 void context_keep_totals(Context *c);
 /* Runs `command` with its arguments argv[0 .. argc-1] (argv[0] is the name of the command). Returns the exit status. */
 int command_run(const Command *command, int argc, char **argv);

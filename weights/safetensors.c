@@ -17,8 +17,8 @@ static bool dtype_parse(Text name, DType *type)
     return false;
 }
 
-/* Orders tensors by the start of their data, then by its size, then by their order in the header. json_parse copies all
- * texts to one buffer, so the addresses of the names have the order of the header. */
+/* Orders tensors by the start of their data, then by their size, then by their order in the header. The names are in
+ * the text of the header, so their addresses have the header's order. */
 static int by_offset(const void *a, const void *b)
 {
     const Array *x = a, *y = b;

@@ -53,7 +53,7 @@ typedef struct Ladder {
     int shapes;
     /* Makes the inputs and expected results of a shape. Shape -1 is tiny, for the tests. */
     Case *(*make)(int shape, Work *work);
-    /* Sets the outputs to NaN, and data that is updated in place to its start. Is called before a step is prepared and
+    /* Sets the outputs to NaN, and data that is updated in place to its start. Called before a step is prepared and
      * checked. */
     void (*reset)(Case *);
     /* Returns the largest difference from the expected result, divided by the largest expected number. NaN or infinity:

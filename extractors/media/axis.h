@@ -20,8 +20,9 @@ typedef struct Axis {
     int64_t n, size;
     int64_t *start, *count;
     int32_t *weight;
-    /* [n, size + 1]: for weights 2 j and 2 j + 1, first their upper parts (>> HALF_BITS), 16 bits each, then their
-     * lower parts */
+    /* [n, size + 1]: the same weights in pairs, for a multiplication of 16-bit numbers. For an even j, number j of a
+     * row has the upper parts (>> HALF_BITS) of weights j and j + 1, 16 bits each; number j + 1 has their lower parts.
+     * If `count` is odd, the second weight of the last pair is 0, so a row may need size + 1 numbers. */
     int32_t *pairs;
     int bits;
 } Axis;

@@ -104,8 +104,9 @@ bool image_opaque(Image *out, const Image *in, bool white, Arena *a, Error *e)
     return true;
 }
 
-/* Returns where a centre crop of `crop` pixels begins in `size` pixels: half of the difference, rounded as `rounding`
- * says. It is negative if the image is smaller. */
+/* Returns where a centre crop of `crop` pixels begins in `size` pixels; negative if the image is smaller.
+ * CROP_HALF_EVEN: of the two middle positions of an odd `room`, the even one is chosen. A negative half is rounded down
+ * by CROP_FLOOR, and towards 0 otherwise. */
 static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
 {
     int64_t room = size - crop;

@@ -48,9 +48,10 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
 /* Copies the part [left, left+width) x [top, top+height). Pixels outside the image are black. */
 bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a,
                 Error *e);
-/* The step before the centre crop to width x height. If the image is smaller than the crop, black is added around it.
+/* The step before the centre crop to `width` x `height`. If the image is smaller than the crop, black is added around
+ * it.
  *
- * - FIT_SQUASH: a resize to across x down (0: to width x height, no crop).
+ * - FIT_SQUASH: a resize to `across` x `down` (if 0: to `width` x `height`, without a crop).
  * - FIT_SHORT_SIDE: a resize of the short side to `resize`.
  * - FIT_OWN: no resize. */
 typedef enum Fit { FIT_SQUASH, FIT_SHORT_SIDE, FIT_OWN } Fit;
@@ -75,11 +76,12 @@ typedef struct Preset { /* how pixels become a tensor */
     bool white;
     /* The steps of SCALE_PROCESSOR, in this order. `offset` and `again` belong to EfficientNetImageProcessor. */
     double factor;  /* multiply by it; 0: 1 / 255 */
-    bool offset;    /* - 1 */
-    bool normalize; /* (x - mean) / std */
-    bool again;     /* / std */
+    bool offset;    /* subtract 1 */
+    bool normalize; /* subtract mean, divide by std */
+    bool again;     /* divide by std again */
 } Preset;
-/* Sets the resizer of a preset: the image processor on that library. Fails if the library does not have the filter. */
+/* Makes the preset resize as the model's image processor does with that library. Fails if the library does not have the
+ * filter. */
 bool preset_resizer(Preset *p, Resizer resizer, Error *e);
 /* Returns the image without alpha, as Preset.white says. The result may use the memory of `in`. */
 bool image_opaque(Image *out, const Image *in, bool white, Arena *a, Error *e);

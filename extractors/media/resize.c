@@ -201,6 +201,7 @@ static int64_t *nearest_inputs(const Stretch *s, Resizer resizer, Arena *a, Erro
     return in;
 }
 
+/* Copies the input of each pixel. A pixel without an input stays black. */
 static bool resize_nearest(Image *out, const Image *in, const Stretch *across, const Stretch *down, Resizer r, Arena *a,
                            Error *e)
 {

@@ -187,7 +187,7 @@ static const MbNodes *add_nodes(Loader *l, const MbConvNames *n, int stage, int 
 }
 
 /* Adds avgpool, classifier, the map before the blocks, and the maps of each block and of the last convolution. The last
- * block of a stage also has the stage's name. */
+ * block of a stage also has the stage's name. The name "1" of avgpool is output_layers: 1 of a Ducho configuration. */
 static bool add_outputs(Loader *l, EfficientNet *m, const Names *names, const int count[STAGES])
 {
     Output o = {

@@ -125,6 +125,8 @@ static bool load_block(Loader *l, MbConv *b, int64_t at, int64_t C, int64_t stri
                 block, (long long)b->project.O, (long long)C);
 }
 
+/* Returns the number of blocks in the file. A block counts if it has either tensor: a file without the other one then
+ * fails to load, instead of losing its last blocks. */
 static int64_t count_blocks(const Loader *l)
 {
     int64_t all = 0;

@@ -43,9 +43,9 @@ bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *names, int64_t
 bool prenorm_nodes(Loader *l, PreNormModel *m, unsigned modality, const PreNormNames *names,
                    const PreNormNodeNames *nodes);
 /* Runs the blocks that the pass needs on x [total, C], and stores last_hidden_state and the hidden states. Returns one
- * row [B, C] per text or image after the last norm: the rows at [B] (text_rows), or, if `at` is NULL, the rows of the
- * first tokens. If no other row is needed, the last block computes only these rows. Returns NULL if the pass ends at an
- * earlier block, because no output needs the later ones. */
+ * row [B, C] per text or image after the last norm: the rows with the numbers `at` [B] (from text_rows), or, if `at` is
+ * NULL, the rows of the first tokens. If no other row is needed, the last block computes only these rows. Returns NULL
+ * if the pass ends at an earlier block, because no output needs the later ones. */
 Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ragged *r, Tensor *at);
 
 /* The tokens of images: a class token (not in all families), then the patches, row by row, each with a position. */
@@ -64,8 +64,9 @@ typedef struct PatchNames {
 /* Loads the tokens. The size of images is config.json's image_size; if absent, it is the square that the positions
  * make. */
 bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *names);
-/* Sets the preset if the folder has no preprocessor_config.json: the family's (EncoderKind.usual), at the size that
- * this model reads, with `resize` in proportion. A folder's preset of another size is a failure. */
+/* Sets the preset if the folder has no preprocessor_config.json: the family's preset (EncoderKind.usual), with the
+ * image size of this model. Its `resize` is scaled by the same factor as the short side. A folder's preset of another
+ * size is a failure. */
 bool patch_tokens_preset(Loader *l, const PatchTokens *p);
 /* Returns the tokens [B T, C] of a batch, and sets *r: T tokens per image. */
 Tensor *patch_tokens(Tape *t, const PatchTokens *p, const ImageBatch *b, Ragged *r);

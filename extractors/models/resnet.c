@@ -155,8 +155,9 @@ static bool add_outputs(Loader *l, ResNet *m, bool hf, const int count[STAGES])
     return l->error->code == SP_OK;
 }
 
-/* Returns torchvision's preset of its default weights (V2 for 50, 101, 152), or of the V1 weights if the file has their
- * name. Hugging Face's models get a 224 x 224 crop of an image whose short side was resized to 256, bicubic. */
+/* Returns the preset of torchvision's default weights (V2 for 50, 101, 152), or of its V1 weights if the path contains
+ * the hash of their file name. Hugging Face's models were trained with a crop of 224 pixels from a short side of 256,
+ * bicubic. */
 static Preset preset_of(const ModelSource *s, bool hf, bool bottleneck)
 {
     static const char *const v1[] = {"-0676ba61", "-19c8e357", "-63fe2227", "-5d3b4d8f", "-394f9c45",

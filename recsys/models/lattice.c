@@ -56,7 +56,7 @@ static const Setting settings[] = {
              "weight of the graph of the input features; the learned graph has weight 1 - l_m", 0, FLT_MAX,
              SAME_AS("lambda_coeff")),
     L_W_SETTING(LatticeSettings, "1e-5", "1e-3"),
-    {"lr_decay", "0.96", "0.96", "the learning rate is multiplied by this over 50 epochs",
+    {"lr_decay", "0.96", "0.96", "the learning rate changes by this factor per 50 epochs",
      F64_OF(LatticeSettings, common.lr_decay), 0, FLT_MAX, lr_decay_aliases},
     {0},
 };

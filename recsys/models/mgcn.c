@@ -44,7 +44,7 @@ static const Setting settings[] = {
     F64_SETTING(MgcnSettings, cl_loss, "0.001", "0.01", "weight of the contrastive loss", 0, FLT_MAX),
     F64_ALSO(MgcnSettings, reg_weight, "1e-4", "1e-4", "weight of half the squares of the batch's vectors", 0, FLT_MAX,
              NOT_HERE("l_w", "set reg_weight"), NOT_HERE("lambda_coeff", "MGCN's code does not use it: leave it out")),
-    {"lr_decay", "0.96", "0.96", "the learning rate is multiplied by this over 50 epochs",
+    {"lr_decay", "0.96", "0.96", "the learning rate changes by this factor per 50 epochs",
      F64_OF(MgcnSettings, common.lr_decay), 0, FLT_MAX, lr_decay_aliases},
     {0},
 };

@@ -335,7 +335,7 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
      0,                                                                                                                \
      NULL},                                                                                                            \
     {                                                                                                                  \
-        "knn_file", "none", "none", "NAME=PATH,...: read the nearest items by the features NAME from an .npy",         \
+        "knn_file", "none", "none", "NAME=PATH,...: .npy files of the nearest items by the features NAME",             \
             TEXT_OF(S, knn.file), 0, 0, NULL                                                                           \
     }
 /* Makes knn_graph of the items from x [I, D], the raw features of modality `name`. The neighbours are read or computed

@@ -11,7 +11,7 @@
  * host's side of upload and download.
  *
  * FAR_ASKED lists entries that compute nothing: the CPU's own functions are used. Their descriptors have the device's
- * addresses, so an entry that reads memory faults. */
+ * addresses, so that an entry that reads such an address causes a fault. */
 #ifndef SAPOR_TESTS_FAR_ENTRIES_H
 #define SAPOR_TESTS_FAR_ENTRIES_H
 

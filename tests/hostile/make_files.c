@@ -413,8 +413,7 @@ static void put_memo(Bytes *b, char op, uint32_t number) /* r: store, j: load */
     put(b, &op, 1);
     put_number(b, number, 4, false);
 }
-/* Writes the pickled call of torch._utils._rebuild_tensor_v2 for a tensor with the shape [rows], on a storage of
- * `count` floats. */
+/* Writes the opcodes that call torch._utils._rebuild_tensor_v2 for a storage of `count` floats. */
 static void put_tensor(Bytes *b, const char *key, int64_t count, int64_t offset, int64_t rows, int64_t stride)
 {
     const int64_t numbers[] = {count, offset, rows, stride};

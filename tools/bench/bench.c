@@ -16,7 +16,7 @@ const Option bench_options[] = {
     {"features", 0, "NAME=A,...",
      "train: features of the items of --pairs, as in `sapor train`; data: names and widths to draw, such as "
      "visual=4096,textual=384"},
-    {"steps", 0, "N", "train: measure N steps after the first, load, build and peak memory, without whole epochs"},
+    {"steps", 0, "N", "train: measure load, build, N steps after the first and peak memory, no whole epochs"},
     {"batch", 0, "N", "encoder: inputs per batch (default 1); extract: only this batch size"},
     {"tokens", 0, "N", "encoder: tokens per text (default 128)"},
     {"texts", 0, "FILE", "tokenizer: texts, one per line (default: drawn texts)"},
@@ -25,8 +25,8 @@ const Option bench_options[] = {
     {"winograd", 0, "N", "4 (default) or 6: tile of Winograd 3x3 convolutions; for conv and encoder"},
     {"check", 0, NULL, "encoder: show how much --dtype and --winograd change the features"},
     {"items", 0, "N",
-     "extract: the first N items of the configuration (default 50); data: items (a user has at most "
-     "half of them; default a twentieth of --interactions)"},
+     "extract: the first N items of the configuration (default 50); data: number of items (default a "
+     "twentieth of --interactions; a user has at most half of the items)"},
     {"users", 0, "N", "data: users (default a tenth of --interactions)"},
     {"interactions", 0, "N", "data: interactions of all parts (default 1000000)"},
     {"least", 0, "N", "data: minimum number of interactions per user (default 5)"},

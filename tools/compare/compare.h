@@ -13,8 +13,8 @@ typedef struct ComparedRun {
     const char *judged_by, *truth_hash;
     ByUser figures; /* means over the seeds */
     size_t seeds;   /* number of run folders that were read; 0: a file */
-    /* [figures]: means and sample deviations over the seeds, of figures that are means over users; the deviation is NaN
-     * for one seed */
+    /* [figures]: the mean and the sample deviation over the seeds, for figures that are means over users; the deviation
+     * is NaN for one seed */
     double *mean, *deviation;
 } ComparedRun;
 typedef struct ComparedPair { /* a pair of runs, compared by one metric */

@@ -24,13 +24,14 @@ typedef struct Round Round;
 typedef struct Target {
     const FeatureFolder *x;
     Job *job;
-    uint64_t key;          /* a hash of the settings and the model */
-    const char *state;     /* ROOT/.sapor/<key>: the manifests of these settings */
-    const char *manifest;  /* written by this process */
-    const char *missing;   /* the list of unreadable items */
-    const char *all, *own; /* folders of the locks. all: of every run that writes these features; own: of this shard */
-    TextIndex *ids;        /* ids of the finished items */
-    Done *done;            /* [ids], by the numbers in `ids` */
+    uint64_t key;         /* a hash of the settings and the model */
+    const char *state;    /* ROOT/.sapor/<key>: the manifests of these settings */
+    const char *manifest; /* written by this process */
+    const char *missing;  /* the list of unreadable items */
+    /* folders of the locks. all: of the folder of features, which the shards of one run share; own: of this shard */
+    const char *all, *own;
+    TextIndex *ids; /* ids of the finished items */
+    Done *done;     /* [ids], by the numbers in `ids` */
     size_t room;
     bool *todo;     /* [the round's inputs] */
     size_t items;   /* of the shard */

@@ -15,9 +15,10 @@ typedef struct BenchData {
     const char *name, *folder; /* folder: where relative paths of the data set start */
     const char *images;        /* a folder, or NULL */
     const char *table, *id, *text;
-    const char *why;    /* the key `absent`: tells readers why files are missing */
-    const char *absent; /* why no trial runs on the data; NULL: the data are available */
-    Keys features;      /* existing features, by setting */
+    const char *why; /* value of the key `absent`: the reason that readers see if files are missing; or NULL */
+    /* set if no trial runs on the data: `why` with the missing path; NULL: the data are available */
+    const char *absent;
+    Keys features; /* existing features, by setting */
     /* interactions that are split: the file, and the options of the split */
     const char *interactions;
     SplitConfig split;
@@ -66,14 +67,15 @@ bool benchmark_split(Benchmark *b, BenchData *d);
 const char *benchmark_missing(const Benchmark *b, const BenchData *d, const char *path);
 /* benchmark_models.c */
 bool benchmark_models(const Benchmark *b, StudyModel **models, size_t *count);
-/* benchmark_extract.c: returns Ducho's configuration of one part. If d is NULL, it has no data set and only serves to
- * check the part. */
+/* benchmark_extract.c: returns Ducho's configuration of one part. d NULL: the configuration has no data set; it is only
+ * used to check the part. */
 Yaml *benchmark_tree(const Benchmark *b, const BenchPart *p, const BenchData *d);
 /* Extracts the features of a cell and adds "visual=PATH" and the like to its features. If the extraction fails, the
  * cell's `absent` is set. */
 bool benchmark_extract(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell);
 
-/* Returns a name for files of a data set, or of its encoder: "office-CLIP-visual_textual" (benchmark.c). */
+/* Returns a file name for a data set ("office"), or, if setting is not NULL, for the features of one part on it:
+ * "office-CLIP-visual_textual" (benchmark.c). */
 const char *benchmark_file_name(const Benchmark *b, const char *data, const char *setting, const char *part);
 
 #endif

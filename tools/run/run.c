@@ -4,15 +4,16 @@
 #include "tools/tools.h"
 
 const Option run_options[] = {
-    {"out", 'o', "DIR", "folder of the ledger, of the trials and of the results (default: as the configuration says)"},
+    {"out", 'o', "DIR", "folder of the ledger, trials and results (default: as the configuration says)"},
     {"set", 0, "KEY=VALUE", "override a key without dots, such as epochs=50; may be repeated"},
     {"jobs", 0, "J", "trials to train in parallel; they share the threads (default 2; 1 with one thread)"},
-    {"retry", 0, NULL, "train trials again that failed before"},
+    {"retry", 0, NULL, "train failed trials again"},
     {"worker", 0, "I/N",
      "train share I of N; I starts at 0; auto reads both from Slurm's job array or mpirun. Workers may share one "
      "folder, or use one each: --ledger joins them"},
-    {"slurm", 0, NULL, "only print a file for sbatch: a job array of N workers (--worker 0/N, default 8)"},
-    {"ledger", 0, "FILE", "add the finished trials of another run: its ledger.sqlite or --export; may be repeated"},
+    {"slurm", 0, NULL, "only print a file for sbatch: a job array of N workers (N of --worker 0/N; default 8)"},
+    {"ledger", 0, "FILE",
+     "add the finished trials of another run: a ledger.sqlite or a file of --export; may be repeated"},
     {"export", 0, "FILE.tsv", "write the finished trials at the end, sorted; the same trials give the same file"},
     {"model", 0, "M", "MMRec: the model"},
     {"dataset", 0, "D", "MMRec: the data set"},

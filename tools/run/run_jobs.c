@@ -64,7 +64,7 @@ static bool visit_child(void *arg, const TrainEvent *event, Error *e)
     return true;
 }
 
-/* Ends the child when its parent ends, for any reason. */
+/* Ends the child when its parent ends, for any reason, or immediately if the parent has already ended. */
 static void follow_parent(pid_t parent)
 {
 #ifdef __linux__

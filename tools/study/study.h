@@ -5,7 +5,7 @@
  *   sheet.c   fills a table
  *   write.c   writes a table as HTML, CSV, LaTeX and Markdown
  *   command.c `report` of a folder of `sapor run`
- *   others    the section with the file's name
+ *   others    one section of the page each; the file has its name
  *
  * Texts of a study come from configurations and ledgers. They are not trusted: every writer escapes them. */
 #ifndef SAPOR_STUDY_PAGE_H
@@ -99,7 +99,8 @@ typedef struct StudyPage {
 bool report_rows(StudyPage *s);
 /* returns text in the arena; "" on failure */
 const char *report_say(StudyPage *s, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Reports whether a row belongs to a point of the view. Rows of an earlier configuration do not. */
+/* Reports whether a row belongs to a point of the view. A row of an earlier configuration does not belong to a point.
+ */
 bool report_has(StudyPage *s, const TrialRow *row);
 /* returns the number of trials of a group */
 size_t report_planned(const Group *g, size_t *finished);

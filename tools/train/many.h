@@ -13,12 +13,11 @@ typedef struct OneRun {
     const char *words;  /* "lr=0.1 seed 1" */
     int64_t best_epoch, epochs;
     Scores valid, test; /* mean is NULL if the part is missing */
-    const char
-        /* why the run has no figures, such as a loss that is not finite; a failed run is never the best. NULL: the run
-         * has figures */
-        *failed;
+    /* why the run has no figures, such as a loss that is not finite; a failed run is never the best. NULL: the run has
+     * figures */
+    const char *failed;
 } OneRun;
-typedef struct Summary {          /* the runs of a point, over its seeds */
+typedef struct Summary {          /* the figures of a point of the grid, over its seeds */
     Scores mean[2], deviation[2]; /* valid, test; the sample deviation is NaN for one run */
     /* mean of the figure that chooses the best point; NaN without a validation part, and if a run failed */
     double figure;

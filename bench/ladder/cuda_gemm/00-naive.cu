@@ -1,5 +1,6 @@
-/* bench/ladder/cuda_gemm/00-naive.cu: the definition, one thread per element. Threads of a warp have neighbouring rows.
- * Each of their reads of A, and of their writes to C, uses 4 bytes of another line of 128 bytes. */
+/* bench/ladder/cuda_gemm/00-naive.cu: the definition, one thread per element. The threads of a warp have neighbouring
+ * rows. Each thread therefore reads A from its own line of 128 bytes, writes C to its own line, and uses only 4 bytes
+ * of each. */
 #include "bench/ladder/cuda_gemm/case.h"
 
 static __global__ void __launch_bounds__(256)

@@ -1,7 +1,7 @@
-/* A fifth of the vectors of sixteen scores contain one above the threshold. Which ones is unpredictable, so this loop
- * does not branch on it. Comparisons of 64 scores become one word of bits. The loop always writes the places of the
- * first three set bits to the buffer; the next word overwrites the unused ones. In the sort, the places of sixteen
- * scores are counted by lanes, in one register. */
+/* A fifth of the vectors of sixteen scores contain a score above the threshold. Which vectors do is unpredictable, so
+ * this loop does not branch on it. The comparisons of 64 scores become one word of bits. The loop always writes the
+ * positions of the first three set bits to the buffer; the next word overwrites the unused ones. The sort counts the
+ * ranks of sixteen scores together, in the lanes of one register. */
 #include "bench/ladder/topk/threshold.h"
 
 enum { BATCH = 64, FEW = 3 };
@@ -49,7 +49,7 @@ static void select_without_branches(const Case *c, const float *s, int64_t u)
             select_list(c, s, u, threshold);
             return;
         }
-        /* the highest bit is set, because ctzll(0) is undefined */
+        /* ctzll is undefined for 0: bit 63 is set for it */
         for (int j = 0; j < FEW; j++, above &= above - 1)
             at[n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (BATCH - 1));
         for (int j = FEW; j < more; j++, above &= above - 1)
