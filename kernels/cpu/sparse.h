@@ -24,6 +24,7 @@ typedef struct GatherSum {
 } GatherSum;
 void FN(gather_sum)(const Run *run, const GatherSum *g);
 
+/* The arguments of a call of run_balanced, for its tasks. */
 typedef struct Balanced {
     RangeFn *fn;
     const void *arg;

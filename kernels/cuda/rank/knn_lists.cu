@@ -52,9 +52,9 @@ template <class T> static __global__ void __launch_bounds__(RANK_THREADS, 2) sea
         Lists lists = {x.k, value, (int32_t *)(value + QUERIES * x.k)};
         if (!x.in_shared)
             lists = Lists{x.k, x.values + begin * x.k, x.ids + begin * x.k};
-        const int64_t queries = MIN(x.Q - begin, (int64_t)QUERIES), brings = threadIdx.x / 4;
+        const int64_t queries = MIN(x.Q - begin, (int64_t)QUERIES), copied = threadIdx.x / 4;
         const int rows = (int)MAX(MIN(queries - warp * R, (int64_t)R), (int64_t)0);
-        const T *row = brings < queries ? (const T *)x.product.rows.data + (begin + brings) * x.product.rows.D : NULL;
+        const T *row = copied < queries ? (const T *)x.product.rows.data + (begin + copied) * x.product.rows.D : NULL;
         lists_begin(s, &lists, rows);
         mark_searches(&x, begin, queries, searches);
         for (int64_t first = 0; first < x.L; first += WARP) {

@@ -28,8 +28,8 @@ typedef struct Ranking {
     int32_t *id;
 } Ranking;
 
-/* One block per 8 R rows of the batch and range of items. If D is large, the multiply-adds bound it. At D = 64, 3,260
- * items and k = 50, ranking takes about as many instructions as the multiply-adds. Two blocks fit into a
+/* One block per 8 R rows of the batch and range of items. If D is large, the multiply-adds take most of the time. At D
+ * = 64, 3,260 items and k = 50, ranking takes about as many instructions as the multiply-adds. Two blocks fit into a
  * multiprocessor, by registers and by shared memory: one multiplies while the other ranks. */
 template <int R, class T, bool STORE> static __global__ void __launch_bounds__(RANK_THREADS, 2) rank_kernel(Ranking x)
 {
@@ -39,11 +39,11 @@ template <int R, class T, bool STORE> static __global__ void __launch_bounds__(R
     const Lists lists = {x.k, value, (int32_t *)(value + ROWS * x.k)};
     const int warp = (int)threadIdx.x / WARP;
     const int64_t begin = x.first + blockIdx.x * (int64_t)ROWS, first = blockIdx.y * x.range;
-    const int64_t own = begin + warp * R, brings = begin + threadIdx.x / 4, skips = own + lane_id() / (WARP / R);
+    const int64_t own = begin + warp * R, copied = begin + threadIdx.x / 4, marked = own + lane_id() / (WARP / R);
     const T *row = NULL;
-    if (threadIdx.x / 4 < ROWS && brings < x.last)
-        row = (const T *)x.product.rows.data + (x.row ? x.row[brings] : brings) * x.product.rows.D;
-    Skip skip = skip_from<WARP / R>(&x.exclude, MIN(skips, x.last - 1), first);
+    if (threadIdx.x / 4 < ROWS && copied < x.last)
+        row = (const T *)x.product.rows.data + (x.row ? x.row[copied] : copied) * x.product.rows.D;
+    Skip skip = skip_from<WARP / R>(&x.exclude, MIN(marked, x.last - 1), first);
     const int rows = (int)MAX(MIN(x.last - own, (int64_t)R), (int64_t)0); /* of the warp */
     if (!STORE)
         lists_begin(s, &lists, rows);
