@@ -64,7 +64,8 @@ static bool report_event(void *arg, const TrainEvent *from, Error *e)
                             from->kind != TRAIN_MAKE))
         return true;
     bool whole = from->kind == TRAIN_EPOCH;
-    int64_t done = whole ? from->batches : from->batch + (from->kind == TRAIN_BATCH); /* notes have batch 0 */
+    /* `batch` of a TRAIN_NOTE is 0 */
+    int64_t done = whole ? from->batches : from->batch + (from->kind == TRAIN_BATCH);
     const double *valid = whole && from->valid ? from->valid->mean : NULL,
                  *test = whole && from->test ? from->test->mean : NULL;
     if ((valid || test) && !t->names && !name_figures(t, valid ? from->valid : from->test, e))

@@ -1,5 +1,5 @@
 /* The initial threshold: a number just below the K-th largest of the maxima of 4 K groups of scores. At least K scores
- * exceed it. If none was found, it is -infinity. */
+ * exceed it. If the search finds no such number, the threshold is -infinity. */
 #ifndef SAPOR_LADDER_THRESHOLD_H
 #define SAPOR_LADDER_THRESHOLD_H
 
