@@ -63,10 +63,11 @@ static bool report_event(void *arg, const TrainEvent *from, Error *e)
     if (!t->o->progress || (from->kind != TRAIN_BATCH && from->kind != TRAIN_EPOCH && from->kind != TRAIN_NOTE &&
                             from->kind != TRAIN_MAKE))
         return true;
-    bool epoch_done = from->kind == TRAIN_EPOCH;
-    int64_t done = epoch_done ? from->batches : from->batch + (from->kind == TRAIN_BATCH); /* notes have batch 0 */
-    const double *valid = epoch_done && from->valid ? from->valid->mean : NULL,
-                 *test = epoch_done && from->test ? from->test->mean : NULL;
+    bool whole = from->kind == TRAIN_EPOCH;
+    /* `batch` of a TRAIN_NOTE is 0 */
+    int64_t done = whole ? from->batches : from->batch + (from->kind == TRAIN_BATCH);
+    const double *valid = whole && from->valid ? from->valid->mean : NULL,
+                 *test = whole && from->test ? from->test->mean : NULL;
     if ((valid || test) && !t->names && !name_figures(t, valid ? from->valid : from->test, e))
         return false;
     sp_train_event event = {.size = sizeof event,

@@ -13,7 +13,7 @@ typedef struct Machine {
     Value **stack, **memo;
     size_t depth, stack_capacity;
     size_t memo_count, memo_capacity; /* memo[i] NULL: empty */
-    size_t *marks;
+    size_t *marks;                    /* the depth of the stack at each mark */
     size_t mark_count, mark_capacity;
     Value **persistent;
     size_t persistent_count, persistent_capacity;

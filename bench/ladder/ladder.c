@@ -96,7 +96,7 @@ void ladder_product(const Run *run, int64_t M, int64_t N, int64_t K, float alpha
 typedef struct Row {
     const Step *step;
     char name[32];
-    double error, once; /* seconds of the second run */
+    double error, once; /* once: seconds of the second run */
     double times[ROUND_SAMPLES * ROUNDS_MAX];
     int samples;
 } Row;

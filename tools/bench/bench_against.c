@@ -15,8 +15,9 @@ struct BenchAgainst {
     const Json **figures;
     size_t count, room;
     double margin;
-    Change *changes;
-    size_t changed, change_room, unknown;
+    Change *changes; /* [changed]: the figures of this run that the earlier run has, too */
+    size_t changed, change_room;
+    size_t unknown; /* number of figures that the earlier run does not have */
 };
 
 static double number(const Json *j, const char *key)

@@ -49,7 +49,7 @@ static void select_without_branches(const Case *c, const float *s, int64_t u)
             select_list(c, s, u, threshold);
             return;
         }
-        /* ctzll is undefined for 0: bit 63 is set for it */
+        /* ctzll(0) is undefined, so the highest bit is always set */
         for (int j = 0; j < FEW; j++, above &= above - 1)
             at[n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (BATCH - 1));
         for (int j = FEW; j < more; j++, above &= above - 1)

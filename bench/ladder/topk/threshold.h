@@ -1,5 +1,5 @@
-/* The initial threshold. The scores are divided into about 4 K groups. The threshold is a little below the K-th largest
- * maximum of a group, so at least K scores exceed it. If no such number was found, it is -infinity. */
+/* The initial threshold: a number just below the K-th largest of the maxima of 4 K groups of scores. At least K scores
+ * exceed it. If the search finds no such number, the threshold is -infinity. */
 #ifndef SAPOR_LADDER_THRESHOLD_H
 #define SAPOR_LADDER_THRESHOLD_H
 
