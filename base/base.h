@@ -250,7 +250,7 @@ void out_discard(Out *o); /* frees o and removes the temporary file; NULL is all
 
 /* Flushes a stream. Returns false if something that was printed on it could not be written. `name` is for the message.
  */
-bool stream_whole(FILE *to, const char *name, Error *e);
+bool stream_flush(FILE *to, const char *name, Error *e);
 
 /* Allows only one writer per folder, by flock on FOLDER/.sapor.lock. The lock ends with the process. */
 typedef struct FolderLock {
@@ -396,7 +396,7 @@ bool json_is_text(const Json *j, const char *text); /* it is a string equal to `
 /* ---- JSON written (json_write.c) ------------------------------------------------------------- */
 
 /* Writes values to a stream or an Out, piece by piece, without allocating. In an object, each value has a key. In an
- * array and at the top, the key is NULL. A failure to write is kept by the stream or the Out: stream_whole and
+ * array and at the top, the key is NULL. A failure to write is kept by the stream or the Out: stream_flush and
  * out_commit report it. After json_finish the writer may write another value.
  *
  *     JsonWriter w = json_record(stdout, "event", "result");    {"event":"result"

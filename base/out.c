@@ -411,7 +411,7 @@ bool out_commit(Out *o, Error *e)
     return out_commit_set(&o, 1, e);
 }
 
-bool stream_whole(FILE *to, const char *name, Error *e)
+bool stream_flush(FILE *to, const char *name, Error *e)
 {
     errno = 0;
     if (fflush(to) == 0 && !ferror(to))

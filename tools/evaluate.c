@@ -200,7 +200,7 @@ static bool read_options(Context *c, Evaluating *x, Error *e)
     return needs_train(c, &x->config, x->data.protocol, e);
 }
 
-static bool judge(Evaluating *x, const char *recs, DataSet *d, Arena *a, Error *e)
+static bool load_and_score(Evaluating *x, const char *recs, DataSet *d, Arena *a, Error *e)
 {
     bool is_mmrec = x->data.protocol == PROTOCOL_MMREC;
     if (!dataset_load(d, &x->data, a, e) ||
@@ -260,7 +260,7 @@ bool evaluate_command(Context *c, Error *e)
     if (!read_options(c, &x, e))
         return false;
     x.data.train = x.data.train ? x.data.train : x.data.test;
-    bool ok = judge(&x, c->args[0], &d, c->arena, e);
+    bool ok = load_and_score(&x, c->args[0], &d, c->arena, e);
 #ifndef SAPOR_MINIMAL
     ok = ok && (!x.by_user || write_by_user(&x, &d, e));
 #endif

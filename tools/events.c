@@ -217,7 +217,7 @@ static bool json_epoch(FILE *f, const TrainEvent *event, Error *e)
     if (event->valid->mean || event->test->mean)
         scores_json(&w, event->valid, event->test);
     json_finish(&w);
-    return stream_whole(f, "standard output", e);
+    return stream_flush(f, "standard output", e);
 }
 
 static void epoch_note(TrainPrinter *p, const TrainEvent *event)

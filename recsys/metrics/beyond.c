@@ -9,56 +9,56 @@
 
 /* ---- popularity ------------------------------------------------------------------------------ */
 
-bool count_popularity(Judge *judge, Arena *a, Error *e)
+bool count_popularity(EvalState *state, Arena *a, Error *e)
 {
-    const Pairs *train = &judge->data->train;
-    if (judge->popularity)
+    const Pairs *train = &state->data->train;
+    if (state->popularity)
         return true;
-    if (!(judge->popularity = NEW(a, int64_t, judge->items, e)))
+    if (!(state->popularity = NEW(a, int64_t, state->items, e)))
         return false;
     for (int64_t i = 0; i < train->count; i++)
-        judge->popularity[train->item[i]]++;
+        state->popularity[train->item[i]]++;
     return true;
 }
 
 bool popularity_begin(Use *u, Arena *a, Error *e)
 {
-    return count_popularity(u->judge, a, e);
+    return count_popularity(u->state, a, e);
 }
 
 /* Computes, at each cutoff, the sum of the popularities of the first items of a list. */
-static void sum_popularity(const Use *u, const Judged *j, double *out)
+static void sum_popularity(const Use *u, const UserList *list, double *out)
 {
     int64_t sum = 0, r = 0;
-    for (size_t c = 0; c < u->judge->n; c++) {
-        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
-            sum += j->item[r] >= 0 ? u->judge->popularity[j->item[r]] : 0;
+    for (size_t c = 0; c < u->state->n; c++) {
+        for (int64_t end = MIN(u->state->at[c], list->length); r < end; r++)
+            sum += list->item[r] >= 0 ? u->state->popularity[list->item[r]] : 0;
         out[c] = (double)sum;
     }
 }
 
 /* Divides by the number of listed items. For an empty list the result is 0. */
-static void per_item(const Use *u, const Judged *j, double *out)
+static void per_item(const Use *u, const UserList *list, double *out)
 {
-    for (size_t c = 0; c < u->judge->n; c++)
-        out[c] /= (double)MAX(held_at(j, u->judge->at[c]), 1);
+    for (size_t c = 0; c < u->state->n; c++)
+        out[c] /= (double)MAX(held_at(list, u->state->at[c]), 1);
 }
 
 static void per_rank(const Use *u, double *out)
 {
-    for (size_t c = 0; c < u->judge->n; c++)
-        out[c] /= (double)u->judge->at[c];
+    for (size_t c = 0; c < u->state->n; c++)
+        out[c] /= (double)u->state->at[c];
 }
 
-void mean_popularity(const Use *u, const Judged *j, double *out)
+void mean_popularity(const Use *u, const UserList *list, double *out)
 {
-    sum_popularity(u, j, out);
-    per_item(u, j, out);
+    sum_popularity(u, list, out);
+    per_item(u, list, out);
 }
 
-void popularity_per_rank(const Use *u, const Judged *j, double *out)
+void popularity_per_rank(const Use *u, const UserList *list, double *out)
 {
-    sum_popularity(u, j, out);
+    sum_popularity(u, list, out);
     per_rank(u, out);
 }
 
@@ -83,25 +83,25 @@ static int least_first(const void *a, const void *b)
                                 : (x->item > y->item) - (x->item < y->item);
 }
 
-static Popular *sorted_items(Judge *judge, int (*order)(const void *, const void *), Arena *a, Error *e)
+static Popular *sorted_items(EvalState *state, int (*order)(const void *, const void *), Arena *a, Error *e)
 {
-    int64_t I = judge->data->I;
-    Popular *list = count_popularity(judge, a, e) ? NEW(a, Popular, I, e) : NULL;
+    int64_t I = state->data->I;
+    Popular *list = count_popularity(state, a, e) ? NEW(a, Popular, I, e) : NULL;
     for (int64_t i = 0; list && i < I; i++)
-        list[i] = (Popular){judge->popularity[i], (int32_t)i};
+        list[i] = (Popular){state->popularity[i], (int32_t)i};
     if (list)
         qsort(list, (size_t)I, sizeof *list, order);
     return list;
 }
 
-int32_t *head_and_tail(Judge *judge, double ratio, Arena *a, Error *e)
+int32_t *head_and_tail(EvalState *state, double ratio, Arena *a, Error *e)
 {
-    int64_t I = judge->data->I;
-    Popular *list = sorted_items(judge, most_first, a, e);
-    int32_t *of = list ? NEW(a, int32_t, judge->items, e) : NULL;
-    double left = (double)judge->data->train.count * ratio;
+    int64_t I = state->data->I;
+    Popular *list = sorted_items(state, most_first, a, e);
+    int32_t *of = list ? NEW(a, int32_t, state->items, e) : NULL;
+    double left = (double)state->data->train.count * ratio;
     bool head = true;
-    for (int64_t k = 0; of && k < judge->items; k++)
+    for (int64_t k = 0; of && k < state->items; k++)
         of[k] = -1;
     for (int64_t k = 0; of && k < I; k++) {
         of[list[k].item] = !head;
@@ -113,15 +113,15 @@ int32_t *head_and_tail(Judge *judge, double ratio, Arena *a, Error *e)
 
 bool tail_begin(Use *u, Arena *a, Error *e)
 {
-    return (u->own = head_and_tail(u->judge, 0.8, a, e)) != NULL;
+    return (u->own = head_and_tail(u->state, 0.8, a, e)) != NULL;
 }
 
 /* RecBole's tail: of the items in train, those with at most `number` users, or this share of the items. */
 bool least_popular_begin(Use *u, Arena *a, Error *e)
 {
-    int64_t I = u->judge->data->I, first = 0;
-    Popular *list = sorted_items(u->judge, least_first, a, e);
-    int32_t *of = list ? NEW(a, int32_t, u->judge->items, e) : NULL;
+    int64_t I = u->state->data->I, first = 0;
+    Popular *list = sorted_items(u->state, least_first, a, e);
+    int32_t *of = list ? NEW(a, int32_t, u->state->items, e) : NULL;
     if (!of)
         return false;
     while (first < I && list[first].count == 0)
@@ -133,26 +133,26 @@ bool least_popular_begin(Use *u, Arena *a, Error *e)
     return true;
 }
 
-void tail_count(const Use *u, const Judged *j, double *out)
+void tail_count(const Use *u, const UserList *list, double *out)
 {
     const int32_t *of = u->own;
     int64_t sum = 0, r = 0;
-    for (size_t c = 0; c < u->judge->n; c++) {
-        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
-            sum += j->item[r] >= 0 && of[j->item[r]] == 1;
+    for (size_t c = 0; c < u->state->n; c++) {
+        for (int64_t end = MIN(u->state->at[c], list->length); r < end; r++)
+            sum += list->item[r] >= 0 && of[list->item[r]] == 1;
         out[c] = (double)sum;
     }
 }
 
-void tail_share(const Use *u, const Judged *j, double *out)
+void tail_share(const Use *u, const UserList *list, double *out)
 {
-    tail_count(u, j, out);
-    per_item(u, j, out);
+    tail_count(u, list, out);
+    per_item(u, list, out);
 }
 
-void tail_per_rank(const Use *u, const Judged *j, double *out)
+void tail_per_rank(const Use *u, const UserList *list, double *out)
 {
-    tail_count(u, j, out);
+    tail_count(u, list, out);
     per_rank(u, out);
 }
 
@@ -166,8 +166,8 @@ typedef struct Novelty {
 /* Allocates `of`; the caller fills it. */
 static Novelty *novelty_begin(Use *u, Arena *a, Error *e)
 {
-    Novelty *n = count_popularity(u->judge, a, e) ? NEW(a, Novelty, 1, e) : NULL;
-    if (!n || !(n->of = NEW(a, double, u->judge->items, e)))
+    Novelty *n = count_popularity(u->state, a, e) ? NEW(a, Novelty, 1, e) : NULL;
+    if (!n || !(n->of = NEW(a, double, u->state->items, e)))
         return NULL;
     n->gains = u->value[P_RELEVANCE] && !strcmp(u->value[P_RELEVANCE], "discounted");
     return u->own = n;
@@ -175,42 +175,42 @@ static Novelty *novelty_begin(Use *u, Arena *a, Error *e)
 
 bool efd_begin(Use *u, Arena *a, Error *e)
 {
-    Judge *judge = u->judge;
+    EvalState *state = u->state;
     Novelty *n = novelty_begin(u, a, e);
-    double pairs = (double)judge->data->train.count, most = 0;
-    for (int64_t i = 0; n && i < judge->items; i++) {
-        n->of[i] = judge->popularity[i] ? -log((double)judge->popularity[i] / pairs) / M_LN2 : 0;
+    double pairs = (double)state->data->train.count, most = 0;
+    for (int64_t i = 0; n && i < state->items; i++) {
+        n->of[i] = state->popularity[i] ? -log((double)state->popularity[i] / pairs) / M_LN2 : 0;
         most = fmax(most, n->of[i]);
     }
-    for (int64_t i = 0; n && i < judge->items; i++)
-        if (!judge->popularity[i])
+    for (int64_t i = 0; n && i < state->items; i++)
+        if (!state->popularity[i])
             n->of[i] = most;
     return n != NULL;
 }
 
 bool epc_begin(Use *u, Arena *a, Error *e)
 {
-    const DataSet *d = u->judge->data;
+    const DataSet *d = u->state->data;
     Novelty *n = novelty_begin(u, a, e);
     int64_t users = 0;
     for (int64_t i = 0; i < d->U; i++)
         users += d->train.start[i + 1] > d->train.start[i];
-    for (int64_t i = 0; n && i < u->judge->items; i++)
-        n->of[i] = 1 - (double)u->judge->popularity[i] / (double)users;
+    for (int64_t i = 0; n && i < u->state->items; i++)
+        n->of[i] = 1 - (double)u->state->popularity[i] / (double)users;
     return n != NULL;
 }
 
-void novelty(const Use *u, const Judged *j, double *out)
+void novelty(const Use *u, const UserList *list, double *out)
 {
     const Novelty *n = u->own;
-    const double *discount = u->judge->discount;
+    const double *discount = u->state->discount;
     double sum = 0, norm = 0;
     int64_t r = 0;
-    for (size_t c = 0; c < u->judge->n; c++) {
-        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++) {
-            double relevance = n->gains ? j->gain[r] : j->hit[r];
-            norm += j->item[r] >= 0 ? discount[r] : 0;
-            sum += relevance != 0 ? relevance * discount[r] * n->of[j->item[r]] : 0;
+    for (size_t c = 0; c < u->state->n; c++) {
+        for (int64_t end = MIN(u->state->at[c], list->length); r < end; r++) {
+            double relevance = n->gains ? list->gain[r] : list->hit[r];
+            norm += list->item[r] >= 0 ? discount[r] : 0;
+            sum += relevance != 0 ? relevance * discount[r] * n->of[list->item[r]] : 0;
         }
         out[c] = norm > 0 ? sum / norm : 0;
     }
@@ -220,17 +220,17 @@ void novelty(const Use *u, const Judged *j, double *out)
 
 bool count_begin(Use *u, Arena *a, Error *e)
 {
-    Judge *judge = u->judge;
+    EvalState *state = u->state;
     size_t cells;
-    if (judge->count)
+    if (state->count)
         return true;
-    return (size_mul(judge->n, (size_t)judge->items, &cells) || fail_memory(e, SIZE_MAX, "counts of items")) &&
-           (judge->count = NEW(a, int64_t, cells, e)) != NULL;
+    return (size_mul(state->n, (size_t)state->items, &cells) || fail_memory(e, SIZE_MAX, "counts of items")) &&
+           (state->count = NEW(a, int64_t, cells, e)) != NULL;
 }
 
 static const int64_t *counts_at(const Use *u, size_t c)
 {
-    return u->judge->count + (int64_t)c * u->judge->items;
+    return u->state->count + (int64_t)c * u->state->items;
 }
 
 static int64_t different(const int64_t *count, int64_t from, int64_t items)
@@ -251,21 +251,21 @@ static int64_t total(const int64_t *count, int64_t items)
 
 void coverage_end(const Use *u, double *out)
 {
-    for (size_t c = 0; c < u->judge->n; c++)
-        out[c] = (double)different(counts_at(u, c), 0, u->judge->items);
+    for (size_t c = 0; c < u->state->n; c++)
+        out[c] = (double)different(counts_at(u, c), 0, u->state->items);
 }
 
 /* Returns the number of items: those in train, and listed items that are not in train. */
-static double catalogue(const Judge *judge, const int64_t *count)
+static double catalogue(const EvalState *state, const int64_t *count)
 {
-    return (double)(judge->data->I + different(count, judge->data->I, judge->items));
+    return (double)(state->data->I + different(count, state->data->I, state->items));
 }
 
 void coverage_share_end(const Use *u, double *out)
 {
     coverage_end(u, out);
-    for (size_t c = 0; c < u->judge->n; c++)
-        out[c] /= catalogue(u->judge, counts_at(u, c));
+    for (size_t c = 0; c < u->state->n; c++)
+        out[c] /= catalogue(u->state, counts_at(u, c));
 }
 
 static int compare_counts(const void *a, const void *b)
@@ -276,36 +276,36 @@ static int compare_counts(const void *a, const void *b)
 
 /* Returns the sum of (2 k - N - 1) share_k over the N items, k = 1..N, in ascending order of counts. It sorts the
  * counts in place. */
-static double inequality(const Judge *judge, int64_t *count, double N)
+static double inequality(const EvalState *state, int64_t *count, double N)
 {
-    double sum = 0, all = (double)total(count, judge->items);
-    qsort(count, (size_t)judge->items, sizeof *count, compare_counts);
-    for (int64_t i = 0; i < judge->items; i++)
+    double sum = 0, all = (double)total(count, state->items);
+    qsort(count, (size_t)state->items, sizeof *count, compare_counts);
+    for (int64_t i = 0; i < state->items; i++)
         if (count[i])
-            sum += (2 * ((double)i + N - (double)judge->items + 1) - N - 1) * ((double)count[i] / all);
+            sum += (2 * ((double)i + N - (double)state->items + 1) - N - 1) * ((double)count[i] / all);
     return sum;
 }
 
-double gini_of(const Judge *judge, int64_t *count)
+double gini_of(const EvalState *state, int64_t *count)
 {
-    double N = catalogue(judge, count);
-    return 1 - inequality(judge, count, N) / (N - 1);
+    double N = catalogue(state, count);
+    return 1 - inequality(state, count, N) / (N - 1);
 }
 
 /* The counts are copied before they are sorted, because other metrics need them in the order of the items. */
 static void from_sorted(const Use *u, bool elliot, double *out)
 {
-    int64_t items = u->judge->items, *sorted = u->own;
-    for (size_t c = 0; c < u->judge->n; c++) {
+    int64_t items = u->state->items, *sorted = u->own;
+    for (size_t c = 0; c < u->state->n; c++) {
         memcpy(sorted, counts_at(u, c), (size_t)items * sizeof *sorted);
-        double N = catalogue(u->judge, sorted);
-        out[c] = elliot ? gini_of(u->judge, sorted) : inequality(u->judge, sorted, N) / N;
+        double N = catalogue(u->state, sorted);
+        out[c] = elliot ? gini_of(u->state, sorted) : inequality(u->state, sorted, N) / N;
     }
 }
 
 bool sorted_begin(Use *u, Arena *a, Error *e)
 {
-    return count_begin(u, a, e) && (u->own = NEW(a, int64_t, u->judge->items, e)) != NULL;
+    return count_begin(u, a, e) && (u->own = NEW(a, int64_t, u->state->items, e)) != NULL;
 }
 
 void gini_end(const Use *u, double *out)
@@ -322,36 +322,36 @@ void inequality_end(const Use *u, double *out)
 bool entropy_begin(Use *u, Arena *a, Error *e)
 {
     return count_begin(u, a, e) &&
-           (u->own = arena_alloc(a, u->judge->n, (size_t)u->judge->items * sizeof(double), e)) != NULL;
+           (u->own = arena_alloc(a, u->state->n, (size_t)u->state->items * sizeof(double), e)) != NULL;
 }
 
-void entropy_add(Use *u, const Judged *j, const double *value)
+void entropy_add(Use *u, const UserList *list, const double *value)
 {
     double *weight = u->own;
     (void)value;
-    for (size_t c = 0; c < u->judge->n; c++)
-        for (int64_t r = 0, end = MIN(u->judge->at[c], j->length); r < end; r++)
-            if (j->item[r] >= 0)
-                weight[(int64_t)c * u->judge->items + j->item[r]] += 1 / (double)held_at(j, end);
+    for (size_t c = 0; c < u->state->n; c++)
+        for (int64_t r = 0, end = MIN(u->state->at[c], list->length); r < end; r++)
+            if (list->item[r] >= 0)
+                weight[(int64_t)c * u->state->items + list->item[r]] += 1 / (double)held_at(list, end);
 }
 
 void entropy_end(const Use *u, double *out)
 {
-    int64_t items = u->judge->items;
-    for (size_t c = 0; c < u->judge->n; c++) {
+    int64_t items = u->state->items;
+    for (size_t c = 0; c < u->state->n; c++) {
         const double *weight = (const double *)u->own + (int64_t)c * items;
         const int64_t *count = counts_at(u, c);
         double sum = 0, all = (double)total(count, items);
         for (int64_t i = 0; i < items; i++)
             sum += count[i] ? weight[i] * (-log((double)count[i] / all) / M_LN2) : 0;
-        out[c] = sum / (double)u->judge->listed;
+        out[c] = sum / (double)u->state->all_users;
     }
 }
 
 void natural_entropy_end(const Use *u, double *out)
 {
-    int64_t items = u->judge->items;
-    for (size_t c = 0; c < u->judge->n; c++) {
+    int64_t items = u->state->items;
+    for (size_t c = 0; c < u->state->n; c++) {
         const int64_t *count = counts_at(u, c);
         double sum = 0, all = (double)total(count, items);
         for (int64_t i = 0; i < items; i++)
@@ -362,30 +362,30 @@ void natural_entropy_end(const Use *u, double *out)
 
 /* ---- users ----------------------------------------------------------------------------------- */
 
-void list_length(const Use *u, const Judged *j, double *out)
+void list_length(const Use *u, const UserList *list, double *out)
 {
-    for (size_t c = 0; c < u->judge->n; c++)
-        out[c] = (double)held_at(j, u->judge->at[c]);
+    for (size_t c = 0; c < u->state->n; c++)
+        out[c] = (double)held_at(list, u->state->at[c]);
 }
 
 /* Counts the users whose list is not empty. The count is in u->sum, which other rows use for their means. */
-void users_add(Use *u, const Judged *j, const double *value)
+void users_add(Use *u, const UserList *list, const double *value)
 {
     (void)value;
-    for (size_t c = 0; c < u->judge->n; c++)
-        u->sum[c] += j->held[j->length] > 0;
+    for (size_t c = 0; c < u->state->n; c++)
+        u->sum[c] += list->held[list->length] > 0;
 }
 
-void full_lists_add(Use *u, const Judged *j, const double *value)
+void full_lists_add(Use *u, const UserList *list, const double *value)
 {
     (void)value;
-    for (size_t c = 0; c < u->judge->n; c++)
-        u->sum[c] += j->held[j->length] >= u->judge->at[c];
+    for (size_t c = 0; c < u->state->n; c++)
+        u->sum[c] += list->held[list->length] >= u->state->at[c];
 }
 
 void sum_end(const Use *u, double *out)
 {
-    memcpy(out, u->sum, u->judge->n * sizeof *out);
+    memcpy(out, u->sum, u->state->n * sizeof *out);
 }
 
 /* ---- features of items ----------------------------------------------------------------------- */
@@ -435,10 +435,10 @@ bool features_begin(Use *u, Arena *a, Error *e)
 {
     Features *f = u->own = NEW(a, Features, 1, e);
     TextIndex *names = text_index_new(a, e);
-    const DataSet *d = u->judge->data;
+    const DataSet *d = u->state->data;
     Table t;
-    if (!f || !names || !(f->start = NEW(a, int64_t, u->judge->items, e)) ||
-        !(f->end = NEW(a, int64_t, u->judge->items, e)) || !open_table(&t, u->value[P_FEATURE_DATA], a, e))
+    if (!f || !names || !(f->start = NEW(a, int64_t, u->state->items, e)) ||
+        !(f->end = NEW(a, int64_t, u->state->items, e)) || !open_table(&t, u->value[P_FEATURE_DATA], a, e))
         return false;
     while (table_next(&t, e)) {
         int64_t item = text_index_find(d->items, t.field[0]);
@@ -449,14 +449,15 @@ bool features_begin(Use *u, Arena *a, Error *e)
     return e->code == SP_OK && (f->seen = NEW(a, int64_t, f->total, e));
 }
 
-void feature_recall(const Use *u, const Judged *j, double *out)
+void feature_recall(const Use *u, const UserList *list, double *out)
 {
     Features *f = u->own;
     int64_t found = 0, r = 0;
     f->user++;
-    for (size_t c = 0; c < u->judge->n; c++) {
-        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
-            for (int64_t i = j->hit[r] ? f->start[j->item[r]] : 0; j->hit[r] && i < f->end[j->item[r]]; i++) {
+    for (size_t c = 0; c < u->state->n; c++) {
+        for (int64_t end = MIN(u->state->at[c], list->length); r < end; r++)
+            for (int64_t i = list->hit[r] ? f->start[list->item[r]] : 0; list->hit[r] && i < f->end[list->item[r]];
+                 i++) {
                 found += f->seen[f->feature[i]] != f->user;
                 f->seen[f->feature[i]] = f->user;
             }

@@ -67,12 +67,12 @@ static bool read_clusters(Clusters *c, const char *path, const TextIndex *ids, i
 
 static bool read_users(Clusters *c, const Use *u, const char *path, Arena *a, Error *e)
 {
-    return read_clusters(c, path, u->judge->data->users, u->judge->data->U, a, e);
+    return read_clusters(c, path, u->state->data->users, u->state->data->U, a, e);
 }
 
 static bool read_items(Clusters *c, const Use *u, const char *path, Arena *a, Error *e)
 {
-    return read_clusters(c, path, u->judge->data->items, u->judge->items, a, e);
+    return read_clusters(c, path, u->state->data->items, u->state->items, a, e);
 }
 
 static bool name_figures(Use *u, size_t figures, Arena *a, Error *e)
@@ -96,7 +96,7 @@ static bool name_clusters(Use *u, const char *name, int64_t n, Arena *a, Error *
 
 static double *cells_of(const Use *u, int64_t rows, Arena *a, Error *e)
 {
-    return arena_alloc(a, (size_t)rows, u->judge->n * sizeof(double), e);
+    return arena_alloc(a, (size_t)rows, u->state->n * sizeof(double), e);
 }
 
 /* ---- the share of each group of items that is listed ----------------------------------------- */
@@ -122,10 +122,10 @@ bool head_tail_begin(Use *u, Arena *a, Error *e)
 {
     Shares *s = shares_new(u, a, e);
     double ratio = *u->row->metric.parameters ? u->number : 0.8;
-    if (!s || !(s->groups.of = head_and_tail(u->judge, ratio, a, e)) || !(s->groups.size = NEW(a, int64_t, 2, e)))
+    if (!s || !(s->groups.of = head_and_tail(u->state, ratio, a, e)) || !(s->groups.size = NEW(a, int64_t, 2, e)))
         return false;
     s->groups.n = 2;
-    for (int64_t i = 0; i < u->judge->data->I; i++)
+    for (int64_t i = 0; i < u->state->data->I; i++)
         s->groups.size[s->groups.of[i]]++;
     return shares_room(u, a, e);
 }
@@ -142,43 +142,43 @@ bool item_groups_begin(Use *u, Arena *a, Error *e)
     return name && name_clusters(u, name, s->groups.n, a, e) && shares_room(u, a, e);
 }
 
-static void add_listed(const Use *u, const Judged *j, bool hits_only)
+static void add_listed(const Use *u, const UserList *list, bool hits_only)
 {
     Shares *s = u->own;
-    size_t n = u->judge->n, c = 0;
-    for (int64_t r = 0; r < j->length; r++) {
-        while (c < n && u->judge->at[c] <= r)
+    size_t n = u->state->n, c = 0;
+    for (int64_t r = 0; r < list->length; r++) {
+        while (c < n && u->state->at[c] <= r)
             c++;
         if (c == n)
             break;
-        int64_t k = j->item[r] < 0 || (hits_only && !j->hit[r]) ? -1 : s->groups.of[j->item[r]];
+        int64_t k = list->item[r] < 0 || (hits_only && !list->hit[r]) ? -1 : s->groups.of[list->item[r]];
         for (size_t at = c; k >= 0 && at < n; at++)
             s->listed[(size_t)k * n + at]++;
     }
 }
 
 /* An item of a group can be listed if the user does not have it in train. */
-void parity_add(Use *u, const Judged *j, const double *value)
+void parity_add(Use *u, const UserList *list, const double *value)
 {
     Shares *s = u->own;
-    const Pairs *train = &u->judge->data->train;
+    const Pairs *train = &u->state->data->train;
     (void)value;
-    add_listed(u, j, false);
+    add_listed(u, list, false);
     for (int64_t k = 0; k < s->groups.n; k++)
         s->could[k] += (double)s->groups.size[k];
-    for (int64_t i = train->start[j->user]; i < train->start[j->user + 1]; i++)
+    for (int64_t i = train->start[list->user]; i < train->start[list->user + 1]; i++)
         if (s->groups.of[train->item[i]] >= 0)
             s->could[s->groups.of[train->item[i]]]--;
 }
 
-void opportunity_add(Use *u, const Judged *j, const double *value)
+void opportunity_add(Use *u, const UserList *list, const double *value)
 {
     Shares *s = u->own;
     (void)value;
-    add_listed(u, j, true);
-    for (int64_t i = 0; i < j->relevant; i++) {
-        int32_t k = s->groups.of[j->liked[i]];
-        if (k >= 0 && pairs_find(&u->judge->data->train, j->user, j->liked[i]) < 0)
+    add_listed(u, list, true);
+    for (int64_t i = 0; i < list->relevant; i++) {
+        int32_t k = s->groups.of[list->liked[i]];
+        if (k >= 0 && pairs_find(&u->state->data->train, list->user, list->liked[i]) < 0)
             s->could[k]++;
     }
 }
@@ -186,7 +186,7 @@ void opportunity_add(Use *u, const Judged *j, const double *value)
 static double share(const Use *u, int64_t k, size_t c)
 {
     const Shares *s = u->own;
-    return s->listed[(size_t)k * u->judge->n + c] / s->could[k];
+    return s->listed[(size_t)k * u->state->n + c] / s->could[k];
 }
 
 /* Computes standard deviation / mean over the groups. */
@@ -194,7 +194,7 @@ void spread_end(const Use *u, double *out)
 {
     const Shares *s = u->own;
     double groups = (double)s->groups.n;
-    for (size_t c = 0; c < u->judge->n; c++) {
+    for (size_t c = 0; c < u->state->n; c++) {
         double sum = 0, squares = 0;
         for (int64_t k = 0; k < s->groups.n; k++)
             sum += share(u, k, c);
@@ -208,7 +208,7 @@ void spread_end(const Use *u, double *out)
 void shares_end(const Use *u, double *out)
 {
     const Shares *s = u->own;
-    size_t n = u->judge->n;
+    size_t n = u->state->n;
     for (int64_t k = 0; k < s->groups.n; k++)
         for (size_t c = 0; c < n; c++)
             out[(size_t)k * n + c] = share(u, k, c);
@@ -247,23 +247,23 @@ bool user_groups_begin(Use *u, Arena *a, Error *e)
     return m && name_figures(u, (size_t)m->groups.n, a, e) && name_clusters(u, u->name, m->groups.n, a, e);
 }
 
-void user_groups_add(Use *u, const Judged *j, const double *value)
+void user_groups_add(Use *u, const UserList *list, const double *value)
 {
     Means *m = u->own;
-    int32_t k = m->groups.of[j->user];
+    int32_t k = m->groups.of[list->user];
     if (k < 0)
         return;
     m->count[k]++;
-    for (size_t c = 0; c < u->judge->n; c++)
-        m->sum[(size_t)k * u->judge->n + c] += value[c];
+    for (size_t c = 0; c < u->state->n; c++)
+        m->sum[(size_t)k * u->state->n + c] += value[c];
 }
 
 void user_groups_end(const Use *u, double *out)
 {
     const Means *m = u->own;
     for (int64_t k = 0; k < m->groups.n; k++)
-        for (size_t c = 0; c < u->judge->n; c++)
-            out[(size_t)k * u->judge->n + c] = m->sum[(size_t)k * u->judge->n + c] / (double)m->count[k];
+        for (size_t c = 0; c < u->state->n; c++)
+            out[(size_t)k * u->state->n + c] = m->sum[(size_t)k * u->state->n + c] / (double)m->count[k];
 }
 
 static int compare_up(const void *a, const void *b)
@@ -288,21 +288,21 @@ static double mean_difference(double *x, int64_t n)
 void user_difference_end(const Use *u, double *out)
 {
     const Means *m = u->own;
-    for (size_t c = 0; c < u->judge->n; c++) {
+    for (size_t c = 0; c < u->state->n; c++) {
         for (int64_t k = 0; k < m->groups.n; k++)
-            m->mean[k] = m->sum[(size_t)k * u->judge->n + c] / (double)m->count[k];
+            m->mean[k] = m->sum[(size_t)k * u->state->n + c] / (double)m->count[k];
         out[c] = mean_difference(m->mean, m->groups.n);
     }
 }
 
-void mean_score(const Use *u, const Judged *j, double *out)
+void mean_score(const Use *u, const UserList *list, double *out)
 {
     double sum = 0;
     int64_t r = 0;
-    for (size_t c = 0; c < u->judge->n; c++) {
-        for (int64_t end = MIN(u->judge->at[c], j->length); r < end; r++)
-            sum += j->item[r] >= 0 ? j->score[r] : 0;
-        out[c] = sum / (double)held_at(j, u->judge->at[c]);
+    for (size_t c = 0; c < u->state->n; c++) {
+        for (int64_t end = MIN(u->state->at[c], list->length); r < end; r++)
+            sum += list->item[r] >= 0 ? list->score[r] : 0;
+        out[c] = sum / (double)held_at(list, u->state->at[c]);
     }
 }
 
@@ -312,46 +312,46 @@ bool item_difference_begin(Use *u, Arena *a, Error *e)
     size_t cells;
     if (!m || !read_items(&m->groups, u, u->value[P_CLUSTERING_FILE], a, e))
         return false;
-    if (!size_mul(u->judge->n, (size_t)u->judge->items, &cells))
+    if (!size_mul(u->state->n, (size_t)u->state->items, &cells))
         return fail_memory(e, SIZE_MAX, "gains of items");
     return (m->gain = NEW(a, double, cells, e)) && (m->times = NEW(a, int64_t, cells, e)) &&
            (m->mean = NEW(a, double, m->groups.n, e)) && (m->count = NEW(a, int64_t, m->groups.n, e));
 }
 
-static void add_gains(const Use *u, const Judged *j, const double *gain)
+static void add_gains(const Use *u, const UserList *list, const double *gain)
 {
     const Means *m = u->own;
     size_t c = 0;
-    for (int64_t r = 0; r < j->length; r++) {
-        while (c < u->judge->n && u->judge->at[c] <= r)
+    for (int64_t r = 0; r < list->length; r++) {
+        while (c < u->state->n && u->state->at[c] <= r)
             c++;
-        if (c == u->judge->n)
+        if (c == u->state->n)
             break;
-        if (j->item[r] < 0)
+        if (list->item[r] < 0)
             continue;
-        int64_t cell = (int64_t)c * u->judge->items + j->item[r];
+        int64_t cell = (int64_t)c * u->state->items + list->item[r];
         m->times[cell]++;
-        m->gain[cell] += j->hit[r] ? gain[r] : 0;
+        m->gain[cell] += list->hit[r] ? gain[r] : 0;
     }
 }
 
-void item_gain_add(Use *u, const Judged *j, const double *value)
+void item_gain_add(Use *u, const UserList *list, const double *value)
 {
     (void)value;
-    add_gains(u, j, j->gain);
+    add_gains(u, list, list->gain);
 }
 
-void item_score_add(Use *u, const Judged *j, const double *value)
+void item_score_add(Use *u, const UserList *list, const double *value)
 {
     (void)value;
-    add_gains(u, j, j->score);
+    add_gains(u, list, list->score);
 }
 
 void item_difference_end(const Use *u, double *out)
 {
     const Means *m = u->own;
-    int64_t items = u->judge->items;
-    for (size_t c = 0; c < u->judge->n; c++) {
+    int64_t items = u->state->items;
+    for (size_t c = 0; c < u->state->n; c++) {
         memset(m->mean, 0, (size_t)m->groups.n * sizeof *m->mean);
         memset(m->count, 0, (size_t)m->groups.n * sizeof *m->count);
         for (int64_t i = 0; i < items; i++) {
@@ -376,14 +376,14 @@ bool user_groups_tail_begin(Use *u, Arena *a, Error *e)
     if (!user_groups_begin(u, a, e))
         return false;
     Means *m = u->own;
-    return (m->tail = head_and_tail(u->judge, 0.8, a, e)) != NULL;
+    return (m->tail = head_and_tail(u->state, 0.8, a, e)) != NULL;
 }
 
-void group_tail_share(const Use *u, const Judged *j, double *out)
+void group_tail_share(const Use *u, const UserList *list, double *out)
 {
     const Means *m = u->own;
-    const Use of_tail = {.judge = u->judge, .own = (void *)(uintptr_t)m->tail};
-    tail_share(&of_tail, j, out);
+    const Use of_tail = {.state = u->state, .own = (void *)(uintptr_t)m->tail};
+    tail_share(&of_tail, list, out);
 }
 
 /* ---- Gini of groups -------------------------------------------------------------------------- */
@@ -400,38 +400,38 @@ bool group_gini_begin(Use *u, Arena *a, Error *e)
     size_t rows, cells;
     if (!g || !read_users(&g->groups, u, u->value[P_USER_CLUSTERING_FILE], a, e))
         return false;
-    if (!size_mul((size_t)g->groups.n, u->judge->n, &rows) || !size_mul(rows, (size_t)u->judge->items, &cells))
+    if (!size_mul((size_t)g->groups.n, u->state->n, &rows) || !size_mul(rows, (size_t)u->state->items, &cells))
         return fail_memory(e, SIZE_MAX, "counts of items");
-    return (g->count = NEW(a, int64_t, cells, e)) && (g->sorted = NEW(a, int64_t, u->judge->items, e)) &&
+    return (g->count = NEW(a, int64_t, cells, e)) && (g->sorted = NEW(a, int64_t, u->state->items, e)) &&
            name_figures(u, (size_t)g->groups.n, a, e) && name_clusters(u, u->name, g->groups.n, a, e);
 }
 
-void group_gini_add(Use *u, const Judged *j, const double *value)
+void group_gini_add(Use *u, const UserList *list, const double *value)
 {
     const Counts *g = u->own;
-    int64_t k = g->groups.of[j->user];
-    size_t c = 0, n = u->judge->n;
+    int64_t k = g->groups.of[list->user];
+    size_t c = 0, n = u->state->n;
     (void)value;
-    for (int64_t r = 0; k >= 0 && r < j->length; r++) {
-        while (c < n && u->judge->at[c] <= r)
+    for (int64_t r = 0; k >= 0 && r < list->length; r++) {
+        while (c < n && u->state->at[c] <= r)
             c++;
         if (c == n)
             break;
-        if (j->item[r] >= 0)
-            g->count[(k * (int64_t)n + (int64_t)c) * u->judge->items + j->item[r]]++;
+        if (list->item[r] >= 0)
+            g->count[(k * (int64_t)n + (int64_t)c) * u->state->items + list->item[r]]++;
     }
 }
 
 void group_gini_end(const Use *u, double *out)
 {
     const Counts *g = u->own;
-    int64_t items = u->judge->items, n = (int64_t)u->judge->n;
+    int64_t items = u->state->items, n = (int64_t)u->state->n;
     for (int64_t row = 0; row < g->groups.n * n; row++) {
         int64_t *count = g->count + row * items;
         for (int64_t i = 0; row % n && i < items; i++)
             count[i] += count[i - items];
         memcpy(g->sorted, count, (size_t)items * sizeof *count);
-        out[row] = gini_of(u->judge, g->sorted);
+        out[row] = gini_of(u->state, g->sorted);
     }
 }
 
@@ -463,10 +463,10 @@ bool disparity_begin(Use *u, Arena *a, Error *e)
 {
     Disparity *d = u->own = NEW(a, Disparity, 1, e);
     const char *users = u->value[P_USER_CLUSTERING_FILE], *items = u->value[P_ITEM_CLUSTERING_FILE];
-    const DataSet *data = u->judge->data;
+    const DataSet *data = u->state->data;
     size_t cells, k = 0;
     if (!d || !(users ? read_users(&d->users, u, users, a, e) : one_cluster(&d->users, data->U, a, e)) ||
-        !(items ? read_items(&d->items, u, items, a, e) : one_cluster(&d->items, u->judge->items, a, e)))
+        !(items ? read_items(&d->items, u, items, a, e) : one_cluster(&d->items, u->state->items, a, e)))
         return false;
     if (!size_mul((size_t)d->users.n, (size_t)d->items.n, &cells))
         return fail_memory(e, SIZE_MAX, "clusters");
@@ -486,15 +486,15 @@ bool disparity_begin(Use *u, Arena *a, Error *e)
     return true;
 }
 
-void disparity_add(Use *u, const Judged *j, const double *value)
+void disparity_add(Use *u, const UserList *list, const double *value)
 {
     const Disparity *d = u->own;
-    size_t c = 0, n = u->judge->n;
+    size_t c = 0, n = u->state->n;
     (void)value;
-    for (int64_t r = 0; r < j->length; r++) {
-        while (c < n && u->judge->at[c] <= r)
+    for (int64_t r = 0; r < list->length; r++) {
+        while (c < n && u->state->at[c] <= r)
             c++;
-        add_pair(d, d->listed, j->user, j->item[r], n, c);
+        add_pair(d, d->listed, list->user, list->item[r], n, c);
     }
 }
 
@@ -519,7 +519,7 @@ static double bias(const Disparity *d, const double *cells, double all, int64_t 
 static void disparity_end(const Use *u, bool lists, bool train, double *out)
 {
     const Disparity *d = u->own;
-    size_t n = u->judge->n;
+    size_t n = u->state->n;
     for (int64_t g = 0; g < d->users.n; g++)
         for (size_t c = 0; c < n; c++) {
             double all_listed = sum_of_row(d, d->listed, g, n, c), all_trained = sum_of_row(d, d->train, g, 1, 0);

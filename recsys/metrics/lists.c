@@ -76,7 +76,7 @@ static int by_cutoff(const void *a, const void *b)
 }
 
 struct Scorer {
-    Judge judge;
+    EvalState state;
     Scores *scores;
     Arena *arena;
     const Pairs *truth;
@@ -93,34 +93,34 @@ struct Scorer {
     int32_t *liked_item;
 };
 
-static bool make_judge(Scorer *s, const EvalConfig *c, Error *e)
+static bool make_state(Scorer *s, const EvalConfig *c, Error *e)
 {
-    Judge *j = &s->judge;
+    EvalState *state = &s->state;
     int64_t longest = 0;
-    j->n = c->cutoff_count;
-    s->order = NEW(s->arena, Cutoff, j->n, e);
-    int64_t *at = NEW(s->arena, int64_t, j->n, e);
+    state->n = c->cutoff_count;
+    s->order = NEW(s->arena, Cutoff, state->n, e);
+    int64_t *at = NEW(s->arena, int64_t, state->n, e);
     if (!s->order || !at)
         return false;
-    for (size_t i = 0; i < j->n; i++) {
+    for (size_t i = 0; i < state->n; i++) {
         s->order[i] = (Cutoff){c->cutoffs[i], i};
         longest = MAX(longest, c->cutoffs[i]);
     }
-    qsort(s->order, j->n, sizeof *s->order, by_cutoff);
-    for (size_t i = 0; i < j->n; i++)
+    qsort(s->order, state->n, sizeof *s->order, by_cutoff);
+    for (size_t i = 0; i < state->n; i++)
         at[i] = s->order[i].at;
-    j->at = at;
-    j->discount = NEW(s->arena, double, longest, e);
-    j->harmonic = NEW(s->arena, double, longest + 1, e);
-    if (!j->discount || !j->harmonic)
+    state->at = at;
+    state->discount = NEW(s->arena, double, longest, e);
+    state->harmonic = NEW(s->arena, double, longest + 1, e);
+    if (!state->discount || !state->harmonic)
         return false;
     for (int64_t r = 0; r < longest; r++) {
-        j->discount[r] = M_LN2 / log((double)r + 2);
-        j->harmonic[r + 1] = j->harmonic[r] + 1 / (double)(r + 1);
+        state->discount[r] = M_LN2 / log((double)r + 2);
+        state->harmonic[r + 1] = state->harmonic[r] + 1 / (double)(r + 1);
     }
-    if (ALL_METRICS && j->data)
-        j->items = MAX(j->data->I, j->data->items ? text_index_count(j->data->items) : 0);
-    s->longest = ALL_METRICS && measures_needs(c, j->protocol) & METRIC_WHOLE ? INT64_MAX : longest;
+    if (ALL_METRICS && state->data)
+        state->items = MAX(state->data->I, state->data->items ? text_index_count(state->data->items) : 0);
+    s->longest = ALL_METRICS && measures_needs(c, state->protocol) & METRIC_WHOLE ? INT64_MAX : longest;
     return true;
 }
 
@@ -128,7 +128,7 @@ static bool make_judge(Scorer *s, const EvalConfig *c, Error *e)
  * of users and items, the train pairs, the ids. */
 static bool has_what_it_needs(const Use *u, Error *e)
 {
-    const DataSet *d = u->judge->data;
+    const DataSet *d = u->state->data;
     unsigned needs = u->row->metric.needs;
     if (!ALL_METRICS)
         return true;
@@ -149,11 +149,11 @@ static bool make_uses(Scorer *s, const EvalConfig *c, Error *e)
         return false;
     for (s->uses = 0; s->uses < c->metric_count; s->uses++) {
         Use *u = &s->use[s->uses];
-        *u = (Use){.judge = &s->judge};
-        if (!use_read(u, c->metrics[s->uses], s->judge.protocol, s->arena, e) || !has_what_it_needs(u, e) ||
-            !(u->one = NEW(s->arena, double, 2 * s->judge.n, e)))
+        *u = (Use){.state = &s->state};
+        if (!use_read(u, c->metrics[s->uses], s->state.protocol, s->arena, e) || !has_what_it_needs(u, e) ||
+            !(u->one = NEW(s->arena, double, 2 * s->state.n, e)))
             return false;
-        u->sum = u->one + s->judge.n;
+        u->sum = u->one + s->state.n;
         u->figures = 1;
         u->names = &u->name;
         if (ALL_METRICS && u->row->begin && !u->row->begin(u, s->arena, e))
@@ -162,7 +162,7 @@ static bool make_uses(Scorer *s, const EvalConfig *c, Error *e)
     }
     Scores *out = s->scores;
     out->metrics = figures;
-    out->cutoffs = s->judge.n;
+    out->cutoffs = s->state.n;
     if (!(out->sampled = sampled_words(c, s->arena, e)))
         return false;
     out->names = NEW(s->arena, const char *, figures, e);
@@ -191,8 +191,8 @@ Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *trut
     if (!x)
         return NULL;
     *x = (Scorer){
-        .judge = {.protocol = p, .config = c, .data = data}, .scores = s, .arena = a, .truth = truth, .users = users};
-    if (!make_judge(x, c, e) || !make_uses(x, c, e))
+        .state = {.protocol = p, .config = c, .data = data}, .scores = s, .arena = a, .truth = truth, .users = users};
+    if (!make_state(x, c, e) || !make_uses(x, c, e))
         return NULL;
     if (keep && (!(s->by_user = arena_alloc(a, s->metrics * s->cutoffs, (size_t)users * sizeof(double), e)) ||
                  !(s->user = NEW(a, int32_t, users, e))))
@@ -239,11 +239,11 @@ static bool make_room(Scorer *s, int64_t length, int64_t liked, Error *e)
 }
 
 /* Prepares the first n ranks of a list for the metrics. */
-static Judged judge(const Scorer *s, int64_t user, const int32_t *top, const double *score, int64_t n)
+static UserList prepare_list(const Scorer *s, int64_t user, const int32_t *top, const double *score, int64_t n)
 {
     const Pairs *truth = s->truth;
-    const EvalConfig *c = s->judge.config;
-    Protocol p = s->judge.protocol;
+    const EvalConfig *c = s->state.config;
+    Protocol p = s->state.protocol;
     int64_t relevant = 0;
     for (int64_t r = 0; r < n; r++) {
         int64_t at = top[r] < 0 ? -1 : pairs_find(truth, user, top[r]);
@@ -261,80 +261,80 @@ static Judged judge(const Scorer *s, int64_t user, const int32_t *top, const dou
             s->ideal[relevant++] = gain_of(c, rating_of(truth, i));
         }
     qsort(s->ideal, (size_t)relevant, sizeof(double), compare_down);
-    return (Judged){.user = user,
-                    .relevant = relevant,
-                    .length = n,
-                    .item = top,
-                    .score = score,
-                    .liked = s->liked_item,
-                    .hits = s->hits,
-                    .held = s->held,
-                    .hit = s->hit,
-                    .gain = s->gain,
-                    .rating = s->rating,
-                    .ideal = s->ideal};
+    return (UserList){.user = user,
+                      .relevant = relevant,
+                      .length = n,
+                      .item = top,
+                      .score = score,
+                      .liked = s->liked_item,
+                      .hits = s->hits,
+                      .held = s->held,
+                      .hit = s->hit,
+                      .gain = s->gain,
+                      .rating = s->rating,
+                      .ideal = s->ideal};
 }
 
-static void add_counts(Judge *s, const Judged *j)
+static void add_counts(EvalState *s, const UserList *list)
 {
     size_t c = 0;
-    for (int64_t r = 0; r < j->length && c < s->n; r++) {
+    for (int64_t r = 0; r < list->length && c < s->n; r++) {
         while (c < s->n && s->at[c] <= r)
             c++;
-        if (c < s->n && j->item[r] >= 0)
-            s->count[(int64_t)c * s->items + j->item[r]]++;
+        if (c < s->n && list->item[r] >= 0)
+            s->count[(int64_t)c * s->items + list->item[r]]++;
     }
 }
 
 static void keep_user(Scorer *s, size_t figure, const double *one)
 {
     Scores *out = s->scores;
-    for (size_t c = 0; c < s->judge.n; c++)
-        out->by_user[(figure * s->judge.n + s->order[c].place) * (size_t)s->users + (size_t)out->users] =
+    for (size_t c = 0; c < s->state.n; c++)
+        out->by_user[(figure * s->state.n + s->order[c].place) * (size_t)s->users + (size_t)out->users] =
             one ? one[c] : NAN;
 }
 
-static void add_user(Scorer *s, const Judged *j)
+static void add_user(Scorer *s, const UserList *list)
 {
     size_t figure = 0;
-    if (ALL_METRICS && s->judge.count)
-        add_counts(&s->judge, j);
+    if (ALL_METRICS && s->state.count)
+        add_counts(&s->state, list);
     for (size_t i = 0; i < s->uses; figure += s->use[i++].figures) {
         Use *u = &s->use[i];
-        bool counts = j->relevant > 0 || u->row->listed;
+        bool counts = list->relevant > 0 || u->row->all_users;
         const double *one = u->row->figure && counts ? u->one : NULL;
         if (one)
-            u->row->figure(u, j, u->one);
-        for (size_t c = 0; one && c < s->judge.n; c++)
+            u->row->figure(u, list, u->one);
+        for (size_t c = 0; one && c < s->state.n; c++)
             u->sum[c] += one[c];
         if (ALL_METRICS && u->row->add && counts)
-            u->row->add(u, j, one);
-        for (size_t k = 0; s->scores->by_user && j->relevant && k < u->figures; k++)
+            u->row->add(u, list, one);
+        for (size_t k = 0; s->scores->by_user && list->relevant && k < u->figures; k++)
             keep_user(s, figure + k, s->scores->has_users[figure] ? one : NULL);
     }
-    s->judge.listed++;
-    if (j->relevant && s->scores->by_user)
-        s->scores->user[s->scores->users] = (int32_t)j->user;
-    s->scores->users += j->relevant > 0;
+    s->state.all_users++;
+    if (list->relevant && s->scores->by_user)
+        s->scores->user[s->scores->users] = (int32_t)list->user;
+    s->scores->users += list->relevant > 0;
 }
 
 /* Elliot leaves out users without a list. MMRec leaves out users without truth. */
 bool scorer_add(Scorer *s, const Lists *l, Error *e)
 {
-    if (ALL_METRICS && !l->score && measures_needs(s->judge.config, s->judge.protocol) & METRIC_SCORES)
+    if (ALL_METRICS && !l->score && measures_needs(s->state.config, s->state.protocol) & METRIC_SCORES)
         return fail(e, SP_USAGE,
                     "metrics: MAE, MSE, RMSE, UserMADrating and ItemMADrating need the scores of the lists");
     for (int64_t i = 0; i < l->n; i++) {
         int64_t user = l->users[i], from = list_start(l, i), length = MIN(length_of(l, i), s->longest);
         const int32_t *top = l->top + from;
         int64_t pairs = s->truth->start[user + 1] - s->truth->start[user];
-        bool all = s->judge.protocol == PROTOCOL_MMREC || l->empty_count;
+        bool all = s->state.protocol == PROTOCOL_MMREC || l->empty_count;
         if (!pairs || (!all && (length == 0 || top[0] < 0)))
             continue;
         if (!make_room(s, length, pairs, e))
             return false;
-        Judged j = judge(s, user, top, l->score ? l->score + from : NULL, length);
-        add_user(s, &j);
+        UserList list = prepare_list(s, user, top, l->score ? l->score + from : NULL, length);
+        add_user(s, &list);
     }
     return true;
 }
@@ -352,15 +352,15 @@ static void close_rows(Scorer *s)
 
 bool scorer_end(Scorer *s, Error *e)
 {
-    Judge *j = &s->judge;
-    size_t n = j->n, figure = 0;
-    j->judged = s->scores->users;
-    for (int64_t i = j->items; ALL_METRICS && j->count && i < (int64_t)n * j->items; i++)
-        j->count[i] += j->count[i - j->items];
+    EvalState *state = &s->state;
+    size_t n = state->n, figure = 0;
+    state->relevant_users = s->scores->users;
+    for (int64_t i = state->items; ALL_METRICS && state->count && i < (int64_t)n * state->items; i++)
+        state->count[i] += state->count[i - state->items];
     for (size_t i = 0; i < s->uses; i++) {
         Use *u = &s->use[i];
         double *out = arena_alloc(s->arena, u->figures, n * sizeof(double), e);
-        int64_t users = u->row->listed ? j->listed : j->judged;
+        int64_t users = u->row->all_users ? state->all_users : state->relevant_users;
         if (!out)
             return false;
         for (size_t c = 0; c < n && users; c++)

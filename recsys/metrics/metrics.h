@@ -35,7 +35,7 @@ typedef enum Parameter {
     PARAMETERS
 } Parameter;
 
-typedef struct Judge { /* shared by all metrics of a configuration */
+typedef struct EvalState { /* shared by all metrics of a configuration */
     Protocol protocol;
     const EvalConfig *config;
     const DataSet *data; /* NULL if no metric needs it */
@@ -48,12 +48,12 @@ typedef struct Judge { /* shared by all metrics of a configuration */
     /* [n, items] how often an item is listed at the ranks after cutoff c - 1, up to cutoff c; NULL if no metric needs
      * it */
     int64_t *count;
-    int64_t listed; /* number of users with a list and truth */
-    int64_t judged; /* number of these users with at least one relevant item */
-} Judge;
+    int64_t all_users;      /* number of users with a list and truth */
+    int64_t relevant_users; /* number of these users with at least one relevant item */
+} EvalState;
 
 /* The list of one user, prepared for the metrics. Under Elliot a user may have no relevant item: `relevant` is 0. */
-typedef struct Judged {
+typedef struct UserList {
     int64_t user, relevant;
     int64_t length;       /* number of ranks of the list */
     const int32_t *item;  /* [length]; -1: no item at that rank */
@@ -65,22 +65,22 @@ typedef struct Judged {
     const double *gain;   /* [length] 2^(rating - threshold + 1) - 1 for a hit, else 0 */
     const float *rating;  /* [length] rating of a hit, else 0 */
     const double *ideal;  /* [relevant] gains of the relevant items, largest first */
-} Judged;
+} UserList;
 
 typedef struct Use Use;
 /* Computes the values of one user at all cutoffs, out [n]. The cutoffs are in ascending order, so one pass over the
  * list is enough. */
-typedef void Figure(const Use *u, const Judged *j, double *out);
+typedef void Figure(const Use *u, const UserList *list, double *out);
 /* The three functions of a metric that is computed over all lists together. `value`: the user's values by `figure`,
  * NULL if the row has no `figure`. */
 typedef bool Begin(Use *u, Arena *a, Error *e);
-typedef void Add(Use *u, const Judged *j, const double *value);
+typedef void Add(Use *u, const UserList *list, const double *value);
 typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
 
 typedef struct Row {
     Metric metric;
     int systems;
-    bool listed;          /* users without a relevant item count too */
+    bool all_users;       /* users without a relevant item count too */
     bool inner;           /* the values of single users are intermediate results, not figures */
     Figure *figure;       /* NULL: no values per user */
     const char *label[2]; /* prefixes of figure names of a metric with parameters: "RSP_items:", "-m1:" */
@@ -93,7 +93,7 @@ struct Use { /* a metric of a configuration, with its parameters and its state *
     const Row *row;
     const char *name;
     const char *value[PARAMETERS]; /* as given; NULL: the default */
-    Judge *judge;
+    EvalState *state;
     double number;      /* the value of beta, pop_ratio or tail_ratio */
     Use *part[2];       /* the metrics that metric_0 and metric_1 name */
     const char **names; /* [figures] */
@@ -131,14 +131,14 @@ bool use_read(Use *u, const char *text, Protocol p, Arena *a, Error *e);
  * config->relevance_threshold is not relevant. MMRec ignores ratings: every item of the truth is relevant. */
 bool is_relevant(const EvalConfig *c, Protocol p, const Pairs *truth, int64_t at);
 
-static inline int64_t hits_at(const Judged *j, int64_t k)
+static inline int64_t hits_at(const UserList *list, int64_t k)
 {
-    return j->hits[MIN(k, j->length)];
+    return list->hits[MIN(k, list->length)];
 }
 /* Returns the number of items in the list after it is cut off at k. */
-static inline int64_t held_at(const Judged *j, int64_t k)
+static inline int64_t held_at(const UserList *list, int64_t k)
 {
-    return j->held[MIN(k, j->length)];
+    return list->held[MIN(k, list->length)];
 }
 
 /* metrics.c, in addition to the functions in recsys/evaluation.h */
@@ -175,11 +175,11 @@ Begin popularity_begin, tail_begin, least_popular_begin, efd_begin, epc_begin, c
 Add entropy_add, users_add, full_lists_add;
 End coverage_end, coverage_share_end, gini_end, inequality_end, entropy_end, natural_entropy_end, sum_end;
 /* Returns Elliot's Gini index of counts [items]. It sorts the counts in place. */
-double gini_of(const Judge *judge, int64_t *count);
+double gini_of(const EvalState *state, int64_t *count);
 /* Returns [items]: 0 for the most popular items, which together have the share `ratio` of the train pairs; 1 for the
  * other items of train; -1 for items that are not in train. */
-int32_t *head_and_tail(Judge *judge, double ratio, Arena *a, Error *e);
-bool count_popularity(Judge *judge, Arena *a, Error *e);
+int32_t *head_and_tail(EvalState *state, double ratio, Arena *a, Error *e);
+bool count_popularity(EvalState *state, Arena *a, Error *e);
 bool open_table(Table *t, const char *path, Arena *a, Error *e); /* fields are separated by tabs */
 
 /* groups.c */

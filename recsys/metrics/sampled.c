@@ -189,8 +189,8 @@ bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bo
         (c->negative_files[0] && !read_file(&lines, &n, data, c->negative_files[test], a, e)))
         return false;
     for (int64_t u = 0; u < data->U; u++) {
-        bool judged = d.truth->start[u + 1] > d.truth->start[u];
-        if (judged && !c->negative_files[0]) {
+        bool has_truth = d.truth->start[u + 1] > d.truth->start[u];
+        if (has_truth && !c->negative_files[0]) {
             take(&d, &data->train, u, 1);
             take(&d, d.truth, u, 1);
             if (c->negatives_each)
@@ -199,9 +199,9 @@ bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bo
         }
         while (at < n && lines[at].user < u)
             at++;
-        if (judged && at < n && lines[at].user == u)
+        if (has_truth && at < n && lines[at].user == u)
             take_line(&d, lines[at].items);
-        if (judged)
+        if (has_truth)
             take(&d, d.truth, u, 2);
         if (!close_user(x, &d, u, a, e))
             return false;

@@ -104,7 +104,7 @@ static bool check_path(const char *path, Error *e)
            fail(e, SP_USAGE, "%s: this path is not valid UTF-8, so config.json cannot hold it; rename the file", path);
 }
 
-bool run_spares_inputs(const Trainer *t, Error *e)
+bool run_check_outputs(const Trainer *t, Error *e)
 {
     const DataConfig *c = &t->config->data;
     const char *const path[] = {c->train, c->valid, c->test};
@@ -319,7 +319,7 @@ bool run_write_best(Trainer *t, const Evaluation *v, Error *e)
     ArenaMark mark = arena_mark(t->scratch);
     /* user.npy or model.safetensors shows that the other files exist: it is removed first and written last */
     Out *set[7] = {NULL};
-    const Scores *judged = evaluation_judged(v);
+    const Scores *by_user = evaluation_by_user(v);
     const Array *list = NULL;
     size_t n = 0;
     bool ok = model_arrays(&t->model, &list, &n, t->scratch, e) && (set[4] = write_seen(t, e)) &&
@@ -329,8 +329,8 @@ bool run_write_best(Trainer *t, const Evaluation *v, Error *e)
         ok = (set[1] = write_tensor(t, "item.npy", v->items, e)) && (set[0] = write_tensor(t, "user.npy", v->users, e));
     if (ok && n)
         ok = (set[v->users ? 5 : 0] = write_arrays(t, list, n, e));
-    if (RUNS_HAVE_BY_USER && ok && judged)
-        ok = (set[6] = write_by_user(t, judged, e));
+    if (RUNS_HAVE_BY_USER && ok && by_user)
+        ok = (set[6] = write_by_user(t, by_user, e));
     if (ok)
         ok = out_commit_set(set, COUNT(set), e);
     else

@@ -255,7 +255,7 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
     if (!(t->scratch = arena_new(d->heap, 0)))
         return fail_memory(e, sizeof(Trainer), "training");
     FolderLock lock = {-1};
-    bool ok = (!c->out || run_spares_inputs(t, e)) &&
+    bool ok = (!c->out || run_check_outputs(t, e)) &&
               load(t, e); /* before a folder is made: a run that cannot start leaves nothing behind */
     if (c->out)
         ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);

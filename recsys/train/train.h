@@ -49,13 +49,13 @@ typedef struct Evaluation {
     Scores valid, test;    /* `mean` is NULL if there is no such part */
 } Evaluation;
 /* Computes the vectors and the figures after `epoch` epochs. Call evaluation_free afterwards, also after a failure. The
- * scores are in `scratch`. `by_user`: also computes the figures of each user for evaluation_judged. */
+ * scores are in `scratch`. `by_user`: also computes the figures of each user for evaluation_by_user. */
 bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, bool by_user, Arena *scratch,
                      Error *e);
 void evaluation_free(Evaluation *v);
 /* Returns the figures by which runs are compared: those of the test part, else those of the validation part, else NULL.
  */
-const Scores *evaluation_judged(const Evaluation *v);
+const Scores *evaluation_by_user(const Evaluation *v);
 /* Refuses vectors of D numbers whose dot products may exceed float32. `user` and `item` are the largest magnitudes of
  * their numbers. Both a run that writes vectors and a reader of vectors call it. */
 bool products_fit(double user, double item, int64_t D);
@@ -125,7 +125,7 @@ bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t
 const char *run_describe(const Trainer *t, Error *e);
 /* Refuses an output folder if a file that this run would write there is an input of the run. It also refuses paths that
  * config.json cannot contain. */
-bool run_spares_inputs(const Trainer *t, Error *e);
+bool run_check_outputs(const Trainer *t, Error *e);
 /* Opens the locked run folder: refuses the folder of another run, writes config.json, and loads a checkpoint if there
  * is one. */
 bool run_open(Trainer *t, Error *e);

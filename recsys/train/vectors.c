@@ -59,7 +59,7 @@ bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c
     return ok && evaluate_model(m, v->users, v->items, c, &v->valid, &v->test, scratch, e);
 }
 
-const Scores *evaluation_judged(const Evaluation *v)
+const Scores *evaluation_by_user(const Evaluation *v)
 {
     return v->test.mean ? &v->test : v->valid.mean ? &v->valid : NULL;
 }

@@ -171,5 +171,5 @@ void process_begin(void)
 
 bool output_whole(Error *e)
 {
-    return stream_whole(stdout, "standard output", e);
+    return stream_flush(stdout, "standard output", e);
 }
