@@ -66,7 +66,7 @@ static __device__ inline TextRows text_rows(const Attention *t, int64_t b)
     return r;
 }
 /* Returns p, so that query i of the text has the position i + p among the keys. */
-static __device__ inline int first_place(const TextRows *r)
+static __device__ inline int first_position(const TextRows *r)
 {
     return r->keys - r->queries;
 }
@@ -93,17 +93,17 @@ static __device__ inline int first_query(const Attention *t, int part, int64_t p
 }
 
 /* A query sees a key if the key's position minus the query's position is from `least` to `most`. */
-typedef struct Sight {
+typedef struct MaskRange {
     int least, most, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
     float scale;           /* scale log2(e): for scores to the base 2 */
-} Sight;
+} MaskRange;
 
-static __device__ inline Sight sight_of(const Attention *t, int64_t h)
+static __device__ inline MaskRange mask_of(const Attention *t, int64_t h)
 {
     const int far = t->window > 0 && t->window < FAR_APART ? (int)t->window - 1 : FAR_APART, R = (int)t->R;
     const float *relative = t->relative ? t->relative + h * (2 * t->R + 1) : NULL;
-    const Sight s = {-far, t->causal ? 0 : far, R, relative, t->scale * LOG2E};
+    const MaskRange s = {-far, t->causal ? 0 : far, R, relative, t->scale * LOG2E};
     return s;
 }
 
@@ -120,15 +120,15 @@ static __device__ inline Span span_of(int64_t from, int64_t to, int count, int s
 }
 /* Returns the keys that queries i .. i+n-1 see. The span begins at a multiple of `step`, so the sums of a row do not
  * depend on the other rows. */
-static __device__ inline Span keys_seen(const Sight *s, const TextRows *r, int i, int n, int step)
+static __device__ inline Span keys_seen(const MaskRange *s, const TextRows *r, int i, int n, int step)
 {
-    const int64_t first = (int64_t)first_place(r) + i, last = first + MIN(n, r->queries - i) - 1;
+    const int64_t first = (int64_t)first_position(r) + i, last = first + MIN(n, r->queries - i) - 1;
     return span_of(first + s->least, last + s->most + 1, r->keys, step);
 }
 /* Returns the queries that see at least one of the keys j .. j+n-1. */
-static __device__ inline Span queries_seeing(const Sight *s, const TextRows *r, int j, int n, int step)
+static __device__ inline Span queries_seeing(const MaskRange *s, const TextRows *r, int j, int n, int step)
 {
-    const int64_t first = (int64_t)j - first_place(r), last = first + MIN(n, r->keys - j) - 1;
+    const int64_t first = (int64_t)j - first_position(r), last = first + MIN(n, r->keys - j) - 1;
     return span_of(first - s->most, last - s->least + 1, r->queries, step);
 }
 
@@ -138,7 +138,7 @@ typedef struct Seen {
     bool some, all;
 } Seen;
 
-static __device__ inline Seen seen_between(const Sight *s, int least, int most)
+static __device__ inline Seen seen_between(const MaskRange *s, int least, int most)
 {
     const Seen seen = {most >= s->least && least <= s->most, least >= s->least && most <= s->most};
     return seen;
@@ -146,11 +146,11 @@ static __device__ inline Seen seen_between(const Sight *s, int least, int most)
 
 /* For a key and a query whose positions have the difference `away` = key - query. sees_at: whether the query sees it,
  * without a branch. bias_at: the number that is added to its score. */
-static __device__ inline bool sees_at(const Sight *s, int away)
+static __device__ inline bool sees_at(const MaskRange *s, int away)
 {
     return (away >= s->least) & (away <= s->most);
 }
-static __device__ inline float bias_at(const Sight *s, int away)
+static __device__ inline float bias_at(const MaskRange *s, int away)
 {
     return s->relative[MIN(MAX(away, -s->R), s->R) + s->R] * LOG2E;
 }
@@ -310,7 +310,7 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
  *
  * The 4 COLS differences of a lane have only 2 COLS + 2 distinct values. */
 template <int COLS, int SIGN>
-static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Sight *w, int away, int rows, int cols,
+static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const MaskRange *w, int away, int rows, int cols,
                                             bool all)
 {
     if (w->relative) {

@@ -154,7 +154,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     float *slopes = v + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
     const Task task = task_of(parts, t->H);
     const TextRows r = text_rows(t, task.b);
-    const int i0 = task.part * COUNT, first = i0 + own, left = r.queries - first, position = first_place(&r) + first;
+    const int i0 = task.part * COUNT, first = i0 + own, left = r.queries - first, position = first_position(&r) + first;
     if (i0 >= r.queries)
         return;
     const int64_t h = task.h, kh = key_head(t, h);
@@ -163,8 +163,8 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     const Side cols = {head_rows(t->k, t->type, t->k_ld, r.k, kh * D), head_rows(t->v, t->type, t->v_ld, r.k, kh * D),
                        k, v, r.keys};
     const HeadRows out = head_rows(t->out, t->out_type, t->out_ld, r.q, h * D);
-    const Sight sight = sight_of(t, h);
-    const Span span = keys_seen(&sight, &r, i0, COUNT, COLS);
+    const MaskRange mask = mask_of(t, h);
+    const Span span = keys_seen(&mask, &r, i0, COUNT, COLS);
     float delta[LANE_ROWS] = {}, lse[LANE_ROWS] = {}, dq[LANE_ROWS][WIDE / 8] = {}, ends[2] = {};
     row_deltas(delta, &rows.y, &out, first, left, D);
     for (int i = 0; i < LANE_ROWS; i++) {
@@ -184,11 +184,11 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     if (!LONG && span.begin < span.end)
         load_side<WIDE, COUNT>(&rows, i0, 0, D, wide);
     for (int j0 = span.begin; j0 < span.end; j0 += COLS) {
-        const Seen seen = seen_between(&sight, j0 - position - (ROWS - 1), j0 + COLS - 1 - position);
+        const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + COLS - 1 - position);
         float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
         two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, wide, seen.some);
         if (seen.some) {
-            finish_scores<SHARE, 1>(s, &sight, j0 + lane_col() - position - lane_row(), left - lane_row(),
+            finish_scores<SHARE, 1>(s, &mask, j0 + lane_col() - position - lane_row(), left - lane_row(),
                                     r.keys - j0 - lane_col(), seen.all && left >= ROWS && j0 + COLS <= r.keys);
             for (int i = 0; i < LANE_ROWS; i++)
                 for (int j = 0; j < SHARE; j++)
@@ -246,19 +246,19 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     if (!LONG)
         load_side<WIDE, COUNT>(&rows, j0, 0, D, wide);
     for (int64_t h = kh * shared; h < (kh + 1) * shared; h++) {
-        const Sight sight = sight_of(t, h);
-        const Span span = queries_seeing(&sight, &r, j0, COUNT, COLS);
+        const MaskRange mask = mask_of(t, h);
+        const Span span = queries_seeing(&mask, &r, j0, COUNT, COLS);
         const float *deltas = work.delta + (task.b * t->H + h) * t->q_longest;
         const Side cols = {head_rows(t->q, t->type, t->q_ld, r.q, h * D),
                            head_rows(back.dout, t->out_type, t->out_ld, r.q, h * D), q, dout, r.queries};
         for (int i0 = span.begin; i0 < span.end; i0 += COLS) {
             /* key - query, the difference of the positions of the warp's first row and column */
-            const int away = first - first_place(&r) - i0;
-            const Seen seen = seen_between(&sight, away - (COLS - 1), away + ROWS - 1);
+            const int away = first - first_position(&r) - i0;
+            const Seen seen = seen_between(&mask, away - (COLS - 1), away + ROWS - 1);
             float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
             two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, wide, seen.some);
             if (seen.some) {
-                finish_scores<SHARE, -1>(s, &sight, away + lane_row() - lane_col(), left - lane_row(),
+                finish_scores<SHARE, -1>(s, &mask, away + lane_row() - lane_col(), left - lane_row(),
                                          r.queries - i0 - lane_col(),
                                          seen.all && left >= ROWS && i0 + COLS <= r.queries);
                 for (int j = 0; j < SHARE; j++) {

@@ -43,9 +43,9 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     const int64_t kh = key_head(&t, task.h), D64 = t.D;
     const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
                    K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
-    const Sight sight = sight_of(&t, task.h);
-    const Span span = keys_seen(&sight, &r, i0, QUERIES, KEYS);
-    const int position = first_place(&r) + i0 + own;
+    const MaskRange mask = mask_of(&t, task.h);
+    const Span span = keys_seen(&mask, &r, i0, QUERIES, KEYS);
+    const int position = first_position(&r) + i0 + own;
     float out[LANE_ROWS][OUT] = {}, top[LANE_ROWS], sum[LANE_ROWS] = {};
     for (int i = 0; i < LANE_ROWS; i++)
         top[i] = -FLT_MAX; /* finite: -inf - (-inf) is a NaN if a row sees no key of the first block */
@@ -55,7 +55,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         cp_async_commit();
     }
     for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
-        const Seen seen = seen_between(&sight, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
+        const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
         float s[LANE_ROWS][COLS] = {};
         for (int from = 0; LONG && from < D; from += WIDE) {
             __syncthreads(); /* no warp reads the old q and k any more */
@@ -76,7 +76,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         if (!LONG && seen.some)
             add_scores<COLS, WIDE>(s, q + own * (WIDE + PAD), k, D);
         if (seen.some) {
-            finish_scores<COLS, 1>(s, &sight, j0 + lane_col() - position - lane_row(), ROWS, r.keys - j0 - lane_col(),
+            finish_scores<COLS, 1>(s, &mask, j0 + lane_col() - position - lane_row(), ROWS, r.keys - j0 - lane_col(),
                                    seen.all && j0 + KEYS <= r.keys);
             for (int i = 0; i < LANE_ROWS; i++) {
                 float most = top[i];

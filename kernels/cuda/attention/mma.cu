@@ -76,7 +76,7 @@ static __device__ inline const uint16_t *part_across(const uint16_t *x, int ld)
  * - `away`: the position of the key minus that of the query, for the lane's first row and column.
  * - `cols`: how many keys exist from the lane's first column on.
  * - `all`: all scores of the warp are seen. */
-static __device__ inline void finish_tiles(float s[TILES][4], const Sight *w, int away, int cols, bool all)
+static __device__ inline void finish_tiles(float s[TILES][4], const MaskRange *w, int away, int cols, bool all)
 {
     if (w->relative) {
         float bias[TILES + 1][2];
@@ -153,9 +153,9 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
     const int64_t kh = key_head(&t, task.h), D64 = t.D;
     const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
                    K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
-    const Sight sight = sight_of(&t, task.h);
-    const Span span = keys_seen(&sight, &r, i0, QUERIES, KEYS);
-    const int position = first_place(&r) + i0 + own;
+    const MaskRange mask = mask_of(&t, task.h);
+    const Span span = keys_seen(&mask, &r, i0, QUERIES, KEYS);
+    const int position = first_position(&r) + i0 + own;
     load_halves<WIDE>(v, &Q, i0, r.queries, D, wide);
     load_halves<WIDE>(k, &K, span.begin, r.keys, D, wide);
     cp_async_commit();
@@ -166,7 +166,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
         ldmatrix_x4(q[n], part_down(v + own * LD + 16 * n, LD));
     float out[2 * STEPS][4] = {}, top[2] = {-FLT_MAX, -FLT_MAX}, sum[2] = {};
     for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
-        const Seen seen = seen_between(&sight, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
+        const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
         cp_async_wait<0>();
         __syncthreads(); /* the keys are in k; no warp reads the old v any more */
         load_halves<WIDE>(v, &V, j0, r.keys, D, wide);
@@ -181,7 +181,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
                     multiply(T(), s[2 * n], q[d], b);
                     multiply(T(), s[2 * n + 1], q[d], b + 2);
                 }
-            finish_tiles(s, &sight, j0 + c0 - position - g, r.keys - j0 - c0, seen.all && j0 + KEYS <= r.keys);
+            finish_tiles(s, &mask, j0 + c0 - position - g, r.keys - j0 - c0, seen.all && j0 + KEYS <= r.keys);
             for (int i = 0; i < 2; i++) {
                 float most = top[i];
                 for (int n = 0; n < TILES; n++)
