@@ -163,7 +163,7 @@ int64_t text_index_count(const TextIndex *ix);
 /* ---- reading files (file.c) and writing files (out.c): no other source opens a file ---------- */
 
 /* Calls open(2) with O_CLOEXEC, and again after EINTR. Returns -1 and sets errno on failure. The descriptor is 3 or
- * above. If the caller closed descriptors 0 to 2, they stay free: otherwise printed text would go into the file. */
+ * above, even if the caller closed descriptors 0 to 2: otherwise printed text would go into the file. */
 int descriptor_open(const char *path, int flags, unsigned mode);
 int descriptor_high(int fd); /* moves any other descriptor to 3 or above; -1 stays -1 */
 
@@ -224,7 +224,8 @@ typedef struct FileSet FileSet;
 FileSet *file_set_new(Arena *a, Error *e); /* in the arena */
 /* Adds a path and keeps the pointer. "-" is standard input. Paths that are not regular files are ignored. */
 bool file_set_add(FileSet *s, const char *path, Error *e);
-bool file_set_lacks(FileSet *s, const char *out, Error *e); /* fails with SP_USAGE: "OUT: is an input too ..." */
+/* Fails with SP_USAGE if `out` is in the set: "OUT: is an input too ...". */
+bool file_set_check(FileSet *s, const char *out, Error *e);
 
 /* An output file. It appears completely or not at all: it is written under a temporary name in the same folder, synced,
  * and renamed by `out_commit`. */
@@ -372,8 +373,8 @@ struct Json {
 };
 /* Parses JSON (RFC 8259, UTF-8), strictly: trailing bytes and duplicate keys are errors, and the depth is at most 64.
  * `name` is for messages: "name:line:column: what". The tree is in the arena and does not point into `source`. Memory:
- * at most 32 MB + 15 bytes per byte of source. A source of more than 400,000 values with fewer than about six bytes
- * each is refused. Time: linear. */
+ * at most 32 MB + 15 bytes per byte of source. A source with more than 400,000 values that have fewer than about six
+ * bytes on average is refused. Time: linear. */
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e);
 /* The same, but the arrays and objects that are values of the members `keys` (ends with NULL), at any depth, are
  * folded. A folded container needs no memory for its children and points into `source`. Its `count` is right if it is
@@ -563,7 +564,8 @@ typedef struct TraceTotal {
 /* Sets *list to the totals, one per op, in the order of first use; the list is in the trace. Returns how many. Must not
  * be called during other calls with this trace. */
 size_t trace_totals(const Trace *t, const TraceTotal **list);
-void trace_table(const Trace *t, FILE *to, double peak_gflops); /* op, calls, ms, GFLOP/s, GB/s, % of peak, MB */
+/* Prints the columns op, calls, ms, % time, GFLOP/s, GB/s, % of peak, MB. */
+void trace_table(const Trace *t, FILE *to, double peak_gflops);
 void trace_free(Trace *t);
 
 #endif

@@ -397,7 +397,7 @@ static int by_id(const void *a, const void *b)
     return x->inode < y->inode ? -1 : x->inode > y->inode;
 }
 
-bool file_set_lacks(FileSet *s, const char *out, Error *e)
+bool file_set_check(FileSet *s, const char *out, Error *e)
 {
     struct stat st;
     if (stat(out, &st) != 0 || !S_ISREG(st.st_mode) || s->count == 0)

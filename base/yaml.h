@@ -21,7 +21,7 @@ struct Yaml {
  * nothing. Time: linear. */
 #ifdef HAVE_YAML
 Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e);
-#else /* always NULL, so that the compiler removes the code that uses a tree: 20 KB of MINIMAL */
+#else /* always NULL, so that the compiler removes the code that uses a tree; MINIMAL is 20 KB smaller */
 static inline Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
 {
     (void)a;

@@ -225,8 +225,8 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 
 /* Runs inference with planned memory. `forward` first runs without numbers (a dry run): this records the shape and the
  * last use of each tensor. Then it runs with numbers; tensors are at planned offsets in one block. Plans are cached by
- * shape, so later calls of infer with the same shapes need no new plan. `out` receives the result, as many floats as it
- * has; `shape` receives its shape. */
+ * shape, so later calls of infer with the same shapes need no new plan. `out` [capacity] receives the result; a larger
+ * result is an error. `shape` receives its shape. */
 typedef Tensor *Forward(Tape *t, const void *model, const void *input);
 bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
            int64_t shape[4], Error *e);
@@ -367,12 +367,12 @@ Tensor *channel_scale(Tape *t, Tensor *x, Tensor *s); /* [B,H,W,C] times [B,C] a
  * storage per entry: use row_scale and col_scale. */
 typedef struct Csr {
     int64_t rows, cols, entries;
-    Tensor *start, *col;           /* I64 [rows+1]; I32 [entries], in ascending order in each row */
-    Tensor *val;                   /* F32 [entries]; NULL: ones */
-    Tensor *at;                    /* I32 [entries]: entry e has the value val[at[e]] of another graph; NULL: val[e] */
+    Tensor *start, *col; /* I64 [rows+1]; I32 [entries], in ascending order in each row */
+    Tensor *val;         /* F32 [entries]; NULL: ones */
+    Tensor *at; /* I32 [entries]: the value of entry e is val[at[e]], and val is another graph's; NULL: val[e] */
     Tensor *row_scale, *col_scale; /* [rows], [cols]; or NULL */
-    /* The transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). NULL if symmetric.
-     * If there are no values, only tat is NULL. */
+    /* The transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). NULL if the graph
+     * is symmetric and has no csr_index. In a graph that is not symmetric and has no values, only tat is NULL. */
     Tensor *tstart, *tcol, *tat;
     bool symmetric;             /* equal to its transpose, including values */
     Tensor *row;                /* I32 [entries]: the row of each entry; NULL without csr_index */
@@ -386,9 +386,10 @@ typedef struct HostGraph { /* a graph in host memory */
     bool symmetric;                           /* equal to its transpose, including values and scales */
     bool mirrored;                            /* the pattern is equal to its transpose */
 } HostGraph;
-/* Copies a graph into the store, scales as scales, with the index of the transpose unless it is symmetric. If the store
- * already has a graph of this name, the same Csr is refilled in place (as csr_keep does): use this for graphs that are
- * drawn in each epoch. "" is a graph without a name. The name is copied. */
+/* Copies a graph into the store, with the index of the transpose unless it is symmetric. Scales are not multiplied into
+ * val: they stay row_scale and col_scale. If the store already has a graph of this name, the same Csr is refilled in
+ * place (as csr_keep does): use this for graphs that are drawn in each epoch. "" is a graph without a name. The name is
+ * copied. */
 Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e);
 /* Adds to a stored graph the index that graph_with and its gradient need: the row of each entry, and each entry's
  * position in the transpose. A refill updates both. */
@@ -438,7 +439,8 @@ typedef struct KnnPlan {
     /* [I, k], k at most I: the nearest rows, if they are known; -1 after the last one of a row. NULL: search */
     const int32_t *given;
     /* results */
-    /* an index was used. Else all rows were compared; auto does this too if the index would compare half of all rows */
+    /* true: an index was used. false: all rows were compared, because `search` requires it, because the estimate is
+     * short, or because the index would compare half of all rows. */
     bool index;
     int64_t rows;   /* I */
     double seconds; /* estimated time to compare all rows */
@@ -526,7 +528,7 @@ extern const char *const optim_names[OPTIM_COUNT];
 int optim_find(const char *name); /* -1 if the name is unknown */
 /* The learning rate of a step (from 0 on), as a factor of the first rate. A caller multiplies lr by it before each
  * step, so a resumed run needs only the number of the step. Steps before `warm_up` have the factor step / warm_up.
- * Below, `after` is the number of steps since then. */
+ * Below, `after` is step - warm_up. */
 typedef enum ScheduleKind {
     RATE_CONSTANT,
     RATE_STEP,        /* factor^floor(after / period): torch's StepLR */

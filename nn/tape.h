@@ -251,7 +251,7 @@ struct Tape {
     size_t count, room;
     StepMemory step;
     ListMemory lists;
-    int32_t *same_order; /* [same_count] the numbers 0, 1, 2, ... as a list of this step */
+    int32_t *same_order; /* [same_count] 0, 1, 2, ...: the identity, as a list of this step */
     int64_t *same_start, same_count;
     ParamGrad *grads;
     StackGrad *stacks;

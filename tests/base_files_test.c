@@ -397,16 +397,16 @@ static void inputs_are_not_outputs(void **state)
                *soft = path_join(a, folder, "soft", &e), *free_name = path_join(a, folder, "free", &e);
     write_text(in, "x");
     assert_true(link(in, hard) == 0 && symlink("in", soft) == 0);
-    assert_ok(file_set_lacks(s, in, &e), e);
+    assert_ok(file_set_check(s, in, &e), e);
     assert_ok(file_set_add(s, in, &e) && file_set_add(s, free_name, &e) && file_set_add(s, "/dev/null", &e) &&
                   file_set_add(s, folder, &e),
               e);
     const char *const same[] = {in, hard, soft};
     for (size_t i = 0; i < COUNT(same); i++) {
-        assert_false(file_set_lacks(s, same[i], &e));
+        assert_false(file_set_check(s, same[i], &e));
         assert_error(e, SP_USAGE, i ? "is the same file as the input" : "is an input too");
     }
-    assert_ok(file_set_lacks(s, free_name, &e) && file_set_lacks(s, "/dev/null", &e) && file_set_lacks(s, folder, &e),
+    assert_ok(file_set_check(s, free_name, &e) && file_set_check(s, "/dev/null", &e) && file_set_check(s, folder, &e),
               e);
     arena_free(a);
     test_folder_remove(folder);

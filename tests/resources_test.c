@@ -104,7 +104,8 @@ static void safetensors_headers(void **state)
 #define STORAGE "(U\7storagectorch\nFloatStorage\nU\0010U\3cpuK\4tQ"
 #define TENSOR  "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE "K\0(K\4t(K\1t\x89NtR"
 
-/* Writes a torch archive of data.pkl and four floats. method 8: data.pkl states an unpacked size of `claims` bytes. */
+/* Writes a torch archive of data.pkl and four floats, and checks that it cannot be loaded for the reason `why`. If
+ * claims > 0, data.pkl is marked as deflated, with an unpacked size of `claims` bytes. */
 static void torch_file(const char *what, Bytes *pickle, uint64_t claims, const char *why)
 {
     static const char *const NAMES[] = {"a/data.pkl", "a/data/0"};

@@ -218,7 +218,8 @@ static void put_u32(char *to, uint32_t value)
         to[i] = (char)(uint8_t)(value >> 8 * i);
 }
 
-/* Returns a .model with the pieces <unk> and a, and a charsmap: the byte a leads to `unit`, which is at index 353. */
+/* Returns a .model with the pieces <unk> and a, and a charsmap: in its trie, the byte a leads to index 353 (256 +
+ * 'a'), whose value is `unit`. */
 static Text charsmap_model(uint32_t unit, Text contents, Arena *a)
 {
     enum { UNITS = 512, AT = 256 + 'a' };

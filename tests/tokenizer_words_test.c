@@ -82,7 +82,7 @@ static Tokenizer *drawn_tokenizer(const Drawn *d, bool joins, uint32_t number, A
     return t;
 }
 
-/* Returns letters, blanks, marks, and two characters that are not pieces. */
+/* Returns a random text of `letters` and marks. Each e has an acute accent. */
 static Text drawn_text(uint32_t number, const char *letters, Arena *a)
 {
     Error e = {0};

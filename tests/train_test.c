@@ -276,7 +276,7 @@ static void what_cannot_start_leaves_nothing(void **state)
     }
 }
 
-static void a_loss_that_is_no_number_stops(void **state)
+static void a_nan_loss_ends_the_training(void **state)
 {
     Bench *b = *state;
     TrainResult r;
@@ -437,7 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_system_has_its_patience),     cmocka_unit_test(same_bytes_for_any_threads),
         cmocka_unit_test(same_bytes_after_kills),           cmocka_unit_test(other_settings_are_refused),
-        cmocka_unit_test(what_cannot_start_leaves_nothing), cmocka_unit_test(a_loss_that_is_no_number_stops),
+        cmocka_unit_test(what_cannot_start_leaves_nothing), cmocka_unit_test(a_nan_loss_ends_the_training),
         cmocka_unit_test(refused_memory_is_an_error),       cmocka_unit_test(recommends_from_the_folder),
         cmocka_unit_test(damaged_folders_are_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -31,7 +31,7 @@ typedef struct Added {
     Text content; /* the searched text; already normalised if `normalized` */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
-    bool was_special, was_normalized; /* in any entry of the file for this token */
+    bool was_special, was_normalized; /* true if any entry of the file for this token has it */
 } Added;
 
 typedef struct AddedText { /* text of an added token, for decoding */
@@ -119,8 +119,8 @@ typedef struct Work {
     Arena *a;
     Error *e;
     bool traced;
-    /* given: bytes of all stretches so far; made: bytes made of the earlier stretches; largest: limit for this one.
-     * They bound the growth of the whole text. */
+    /* These bound the growth of the whole text. given: source bytes of the stretches up to this one; made: bytes that
+     * the stages made of the stretches before this one; largest: how many they may make of this one. */
     size_t given, made, largest;
     RegexTime regex;
     Normal text;  /* input of a stage; the output of the stage before */
@@ -186,7 +186,7 @@ typedef struct Load {
     Added *added;
     size_t added_count, added_capacity;
     size_t distinct; /* number of distinct pieces in the vocabulary */
-    uint32_t keys;   /* line of the vocabulary if it is a JSON object, in which a piece may occur only once; else 0 */
+    uint32_t keys;   /* the line where the vocabulary begins if it is a JSON object, whose keys must differ; else 0 */
     char *kept;      /* where the next kept text is written */
     size_t kept_left;
 } Load;
@@ -234,8 +234,8 @@ typedef struct ModelKind {
     const char *name;
     const char *mark; /* a key that only this kind has; it identifies the kind if a file has no "type" */
     bool (*parse)(Load *l, const Json *j, const void **model); /* also sets t->pieces, t->ids and l->distinct */
-    /* Appends the tokens of a word that is not empty, and their ends unless `ends` is NULL. A token with the same end
-     * as the one before has the same position. */
+    /* Appends the tokens of a word that is not empty, and their ends unless `ends` is NULL. Tokens with equal
+     * ends have the same position, such as the bytes of one character. */
     bool (*run)(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
     int32_t (*find)(const void *model, Text piece); /* returns -1 if there is no such piece */
     /* The ids of a word of plain bytes. If t->bytes is set, the ByteLevel stage does not convert bytes to letters. */
@@ -284,10 +284,10 @@ typedef struct Template {
     size_t count;
     size_t special; /* number of special tokens in the template */
 } Template;
-/* Makes the template [first] A [last]. For two texts: [first] A, [last] once or twice, B [last], with type ids 0 and
- * second_type. first or last -1: no such token. */
+/* Makes the template [first] A [last]. For two texts: [first] A, [last] `between` times, B [last], with type ids 0 and
+ * second_type. first -1: no such token. */
 bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32_t second_type);
-bool template_ends(Load *l, int32_t first, int32_t last); /* the same around each of two texts; -1: no such token */
+bool template_ends(Load *l, int32_t first, int32_t last); /* the same around each of two texts; -1: no token */
 bool template_default(Load *l);                           /* one text: A; two texts: A B */
 bool template_finish(Load *l);                            /* checks the ids, and sets `before` and `after` */
 /* Reads the sections "truncation" and "padding" of tokenizer.json; either may be null. Sets t->stated, t->padding and
@@ -359,8 +359,8 @@ bool load_added(Load *l, const Json *list); /* reads a list of added tokens; not
  * uses `fallback`. It becomes an added token. Empty if fallback is NULL and no file names one. */
 bool load_special(Load *l, const Json *map, const Json *config, const char *name, const char *fallback, bool lstrip,
                   Text *text);
-/* The same from l->map and l->config, without fallback if they say null. Flags that a file has for this added token
- * stay; with `again` they are replaced. */
+/* The same from l->map and l->config. `fallback` is not used if one of them has the key, even with null. If the token
+ * was already added, its flags stay; but with `again` it is added once more, with the flag `special` only. */
 bool load_named(Load *l, const char *name, const char *fallback, bool again, Text *text);
 bool load_special_id(Load *l, Text token, int32_t *id); /* id of an added token that is in the vocabulary */
 bool add_token(Load *l, Added token, const char *path, uint32_t line);
@@ -396,8 +396,8 @@ Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges);
 bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigned line);
 bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
 /* The same without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. `apart`:
- * the splits of one piece are consecutive ranks, the shortest left part first (generate_merges of transformers); else
- * they have the same rank (tiktoken). The time per byte of a piece is the length of the piece. */
+ * the splits of one piece get consecutive ranks, the shortest left part first (generate_merges of transformers); else
+ * they get the same rank (tiktoken). The time per byte of a piece is the length of the piece. */
 Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart);
 extern const ModelKind model_bpe;
 bool bpe_has_bytes(const Bpe *m); /* reports whether its pieces contain every letter of ByteLevel */
@@ -474,7 +474,7 @@ struct Tokenizer {
 
     Stages normalizers, pre_tokenizers, decoders;
     Error no_decoder; /* the reason if its decoder is not supported */
-    /* it becomes a blank in a decoded text, and white space at both ends of the text is removed; .n 0: none */
+    /* The decoder writes a blank for this text, and removes white space at both ends of the result; .n 0: none */
     Text word_end;
     TokenOptions stated;         /* truncation in tokenizer.json */
     const TokenPadding *padding; /* padding in tokenizer.json; NULL: none */
@@ -511,7 +511,7 @@ typedef struct DecoderWordPiece {
 
 /* ---- replace.c ------------------------------------------------------------------------------- */
 
-/* a decoder Strip that removes at most one character from the beginning */
+/* Reports whether a stage is the decoder Strip and removes at most one character, from the beginning. */
 bool strip_decoder_leads(const Stage *stage);
 
 /* ---- pipeline.c ------------------------------------------------------------------------------ */

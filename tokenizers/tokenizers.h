@@ -63,7 +63,7 @@ typedef struct TokenPlace {
 
 /* Which of two texts is shortened if both together are too long. */
 typedef enum TokenCut {
-    CUT_LONGEST, /* the longer one, until both have the same length; a single text is shortened itself */
+    CUT_LONGEST, /* the longer one; both, once they have the same length; or the single text */
     CUT_FIRST,
     CUT_SECOND
 } TokenCut;

@@ -31,8 +31,8 @@ int unicode_decompose(uint32_t c, bool compatible, uint32_t out[UNICODE_PARTS]);
 int unicode_class(uint32_t c);                    /* combining class */
 uint32_t unicode_compose(uint32_t a, uint32_t b); /* the composition of two characters; 0: none */
 
-/* For bytes that are not UTF-8, n > 0: returns how many of them begin a character (Unicode 3.9, maximal subpart), at
- * least 1. *open: later bytes may complete it. */
+/* For bytes that are not UTF-8, n > 0: returns the length of the incomplete character at p (Unicode 3.9, maximal
+ * subpart), at least 1. *open: later bytes may complete it. */
 size_t unicode_part(const char *p, size_t n, bool *open);
 
 /* Reads one code point, n > 0. Invalid UTF-8 gives U+FFFD for each part of a character, as with Python's

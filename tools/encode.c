@@ -22,8 +22,7 @@ const Option encode_options[] = {
     {"batch", 0, "N", "inputs per batch (default 16)"},
     {"dtype", 0, "T",
      "f32 (default), f16, bf16 or int8: number type of the weights; for transformer models and ResNet"},
-    {"score", 0, NULL,
-     "print the probability of each text among all texts, for each image, with its logit; for CLIP, ALIGN, AltCLIP"},
+    {"score", 0, NULL, "for each image, print the probability and the logit of each text; for CLIP, ALIGN, AltCLIP"},
     {"winograd", 0, "N",
      "tile of Winograd 3x3 convolutions: 4 (default) or 6; 6 is faster on large images, less accurate"},
     OPTION_RESIZE,
@@ -397,7 +396,7 @@ static bool score_image(const Context *c, const Rows *images, size_t i, const Ro
         sum += exp(logits[j] - largest);
     for (size_t j = 0; j < texts->count; j++)
         print_score(c, &images->list[i], &texts->list[j], exp(logits[j] - largest) / sum, logits[j]);
-    return !ferror(stdout) || output_whole(e);
+    return !ferror(stdout) || output_flush(e);
 }
 
 static bool encode_scores(Context *c, const EncoderOptions *o, size_t batch, Error *e)

@@ -130,7 +130,7 @@ bool output_check(Context *c, const char *option, const char *path, Error *e)
             for (size_t i = 0; ok && i < n; i++)
                 ok = add_value(s, values[i], a, e);
         }
-    ok = ok && file_set_lacks(s, path, e);
+    ok = ok && file_set_check(s, path, e);
     arena_free(a);
     return ok;
 }

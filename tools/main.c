@@ -113,8 +113,8 @@ static const Command COMMANDS[] = {
      "data (draws interactions and features of any size) or plot POINTS.tsv (draws a chart: the columns are\n"
      "name of a line, x, y; the header names the axes).\n"
      "Without WHAT, everything that needs no MODEL is measured. The column `of peak` is the share of the\n"
-     "highest possible speed. Its limit is arithmetic, or memory if marked m. With --against, the\n"
-     "exit status is 1 if a measurement is slower.",
+     "peak of arithmetic, or of memory if marked m. With --against, the exit status is 1 if a\n"
+     "measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "writes an HTML page about finished runs", "RUN...",
      "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part." WHOLE(
@@ -184,7 +184,7 @@ static int unknown_command(const char *name)
 static int printed(void)
 {
     Error e = {0};
-    return output_whole(&e) ? 0 : report_error(&e);
+    return output_flush(&e) ? 0 : report_error(&e);
 }
 
 int main(int argc, char **argv)

@@ -81,7 +81,7 @@ static bool write_user(void *arg, Text user, int64_t k, const Text *items, const
         }
     }
     progress_step(&w->progress, w->progress.done + 1, NULL);
-    return w->out || !ferror(stdout) || output_whole(e);
+    return w->out || !ferror(stdout) || output_flush(e);
 }
 
 /* Writes the lists of `users` (NULL: all) to standard output, or to the file `path`. *count: number of users. */

@@ -95,7 +95,7 @@ static bool decode_all(Context *c, const Tokenizer *t, Text rest, const char *fi
         if (!decode_line(t, line, file, number, c->json, c->arena, e))
             return false;
         if (ferror(stdout))
-            return output_whole(e);
+            return output_flush(e);
         arena_rewind(c->arena, mark);
     }
     return true;
@@ -144,7 +144,7 @@ static bool print_list(const LineBatch *b, const TokenList *list, void *to, Erro
 {
     (void)to;
     (b->shown.json ? print_json : print_line)(b->t, list, b->shown);
-    return !ferror(stdout) || output_whole(e);
+    return !ferror(stdout) || output_flush(e);
 }
 
 static bool find_longest(const LineBatch *b, const TokenList *list, void *to, Error *e)

@@ -113,7 +113,7 @@ void zsh_completion(const Command *commands, size_t count, FILE *to);
 void process_begin(void);
 /* Flushes standard output. Returns false if something could not be written. A command with long output calls it
  * repeatedly. */
-bool output_whole(Error *e);
+bool output_flush(Error *e);
 #define SAPOR_SUMMARY "multimodal recommendation, from images and texts to Recall@20"
 #define EXIT_STATUS   "0 success, 1 failure, 2 wrong usage"
 extern const Option COMMON_OPTIONS[];

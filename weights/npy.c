@@ -153,9 +153,9 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
         return not_npy(&n->map, path, e);
     if (p[6] < 1 || p[6] > 3)
         return fail(e, SP_UNSUPPORTED, "%s: .npy version %d is not supported (1 to 3 are)", path, p[6]);
-    size_t start = p[6] == 1 ? 10 : 12, length = p[6] == 1    ? little(p + 8, 2)
+    size_t start = p[6] == 1 ? 10 : 12, length = p[6] == 1    ? read_little(p + 8, 2)
                                                  : bytes < 12 ? SIZE_MAX
-                                                              : little(p + 8, 4);
+                                                              : read_little(p + 8, 4);
     if (length > bytes || start > bytes - length)
         return fail(e, SP_FORMAT, "%s: the .npy header is truncated; write or fetch the file again", path);
     Array *a = &n->array;

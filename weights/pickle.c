@@ -41,7 +41,7 @@ static bool take_number(Machine *m, int bytes, uint64_t *out)
     const unsigned char *p;
     if (!take(m, (size_t)bytes, &p))
         return false;
-    *out = little(p, bytes);
+    *out = read_little(p, bytes);
     return true;
 }
 
@@ -298,7 +298,7 @@ static bool push_long(Machine *m, int length_bytes)
         return false;
     if (t.n > 8)
         return push_integer(m, V_BIG, 0);
-    uint64_t v = little((const unsigned char *)t.p, (int)t.n);
+    uint64_t v = read_little((const unsigned char *)t.p, (int)t.n);
     if (t.n && t.n < 8 && t.p[t.n - 1] & 0x80) /* two's complement */
         v |= ~(uint64_t)0 << 8 * t.n;
     return push_integer(m, V_INT, (int64_t)v);

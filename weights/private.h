@@ -42,7 +42,7 @@ bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e);
 bool torch_zip_read(Weights *w, const Map *m, const char *path, Error *e);
 bool torch_legacy_read(Weights *w, const Map *m, const char *path, Error *e);
 
-static inline uint64_t little(const unsigned char *p, int bytes)
+static inline uint64_t read_little(const unsigned char *p, int bytes)
 {
     uint64_t v = 0;
     for (int i = bytes - 1; i >= 0; i--)

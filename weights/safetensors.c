@@ -80,7 +80,7 @@ bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
 {
     if (m->bytes < 10)
         return fail(e, SP_FORMAT, "%s: %zu bytes are too few for a safetensors file", path, m->bytes);
-    uint64_t length = little(m->data, 8);
+    uint64_t length = read_little(m->data, 8);
     if (length > MAX_HEADER)
         return fail(e, SP_FORMAT,
                     "%s: not a safetensors file: the header says it has %llu bytes; at most %d are allowed", path,

@@ -288,7 +288,7 @@ static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Tex
         if (n < 0 || text_index_add(t->keys, key->text, t->e) != (int64_t)i)
             return fail(t->e, SP_FORMAT, "%s: storage %zu of its list is unknown or duplicate", t->path, i);
         size_t size = dtype_bytes(types[n]);
-        uint64_t length = rest.n >= 8 ? little((const unsigned char *)rest.p, 8) : 0;
+        uint64_t length = rest.n >= 8 ? read_little((const unsigned char *)rest.p, 8) : 0;
         if (rest.n < 8 || length > (rest.n - 8) / size)
             return fail(t->e, SP_FORMAT, "%s: storage %.*s is incomplete: truncated?", t->path, NAME(key->text));
         t->storages[i] = (Storage){(const unsigned char *)rest.p + 8, length * size};

@@ -129,7 +129,7 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
         !memcmp(m->data + 2 + frame, LEGACY, sizeof LEGACY))
         return torch_legacy_read(w, m, name, e);
     /* bytes 4 to 7 of the length are 0, as a header is below 4 GB; an index is text, without zero bytes */
-    if (m->bytes >= 9 && m->data[8] == '{' && !little(m->data + 4, 4))
+    if (m->bytes >= 9 && m->data[8] == '{' && !read_little(m->data + 4, 4))
         return safetensors_read(w, m, name, e);
     if (m->bytes >= 1 && (m->data[0] == '{' || m->data[0] == '\n' || m->data[0] == ' '))
         return index_allowed ? index_read(w, m, name, e)

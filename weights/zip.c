@@ -31,20 +31,22 @@ static bool find_directory(const Zip *z, Directory *d, Error *e)
     const unsigned char *p = NULL;
     for (uint64_t back = 22; back <= 22 + 65535 && back <= m->bytes && !p; back++) {
         const unsigned char *at = m->data + m->bytes - back;
-        if (little(at, 4) == END && little(at + 20, 2) == back - 22)
+        if (read_little(at, 4) == END && read_little(at + 20, 2) == back - 22)
             p = at;
     }
     if (!p)
         return bad(z, e, "the directory at its end is missing: truncated?");
-    *d = (Directory){.entries = little(p + 10, 2), .bytes = little(p + 12, 4), .offset = little(p + 16, 4)};
+    *d = (Directory){
+        .entries = read_little(p + 10, 2), .bytes = read_little(p + 12, 4), .offset = read_little(p + 16, 4)};
     uint64_t at = (uint64_t)(p - m->data);
     const unsigned char *locator = at >= 20 ? p - 20 : NULL;
-    if (locator && little(locator, 4) == LOCATOR64) {
-        const unsigned char *wide = bytes_at(m, little(locator + 8, 8), 56);
-        if (!wide || little(wide, 4) != END64)
+    if (locator && read_little(locator, 4) == LOCATOR64) {
+        const unsigned char *wide = bytes_at(m, read_little(locator + 8, 8), 56);
+        if (!wide || read_little(wide, 4) != END64)
             return bad(z, e, "its zip64 directory is not at the stated place");
-        *d =
-            (Directory){.entries = little(wide + 32, 8), .bytes = little(wide + 40, 8), .offset = little(wide + 48, 8)};
+        *d = (Directory){.entries = read_little(wide + 32, 8),
+                         .bytes = read_little(wide + 40, 8),
+                         .offset = read_little(wide + 48, 8)};
     }
     if (!bytes_at(m, d->offset, d->bytes) || d->entries > d->bytes / 46)
         return bad(z, e, "its directory is outside the file: truncated?");
@@ -60,7 +62,7 @@ static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
     for (int i = 0; i < 3; i++)
         needed |= *fields[i] == UINT32_MAX;
     while (needed && n >= 4) {
-        size_t id = little(extra, 2), size = little(extra + 2, 2);
+        size_t id = read_little(extra, 2), size = read_little(extra + 2, 2);
         if (size > n - 4)
             return false;
         if (id == 1) {
@@ -69,7 +71,7 @@ static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
                 if (*fields[i] == UINT32_MAX) {
                     if (end - p < 8)
                         return false;
-                    *fields[i] = little(p, 8);
+                    *fields[i] = read_little(p, 8);
                     p += 8;
                 }
             return true;
@@ -91,18 +93,18 @@ bool zip_open(Zip *z, const Map *m, const char *path, Arena *a, Error *e)
         return false;
     const unsigned char *p = m->data + d.offset, *end = p + d.bytes;
     for (; z->count < d.entries; z->count++) {
-        if (end - p < 46 || little(p, 4) != CENTRAL)
+        if (end - p < 46 || read_little(p, 4) != CENTRAL)
             return bad(z, e, "its directory is damaged");
-        size_t name = little(p + 28, 2), extra = little(p + 30, 2), comment = little(p + 32, 2);
+        size_t name = read_little(p + 28, 2), extra = read_little(p + 30, 2), comment = read_little(p + 32, 2);
         if ((size_t)(end - p) - 46 < name + extra + comment)
             return bad(z, e, "its directory is damaged");
         ZipEntry *entry = &z->entries[z->count];
         *entry = (ZipEntry){.name = {(const char *)p + 46, name},
-                            .method = (int)little(p + 10, 2),
-                            .packed = little(p + 20, 4),
-                            .bytes = little(p + 24, 4),
-                            .offset = little(p + 42, 4)};
-        if (little(p + 8, 2) & 1)
+                            .method = (int)read_little(p + 10, 2),
+                            .packed = read_little(p + 20, 4),
+                            .bytes = read_little(p + 24, 4),
+                            .offset = read_little(p + 42, 4)};
+        if (read_little(p + 8, 2) & 1)
             return fail(e, SP_UNSUPPORTED, "%s: zip archive: %.*s is encrypted, which is not supported", path,
                         NAME(entry->name));
         if (!read_zip64(entry, p + 46 + name, extra))
@@ -151,8 +153,9 @@ const unsigned char *zip_bytes(Zip *z, ZipEntry *entry, Arena *a, Error *e)
     if (entry->unpacked)
         return entry->unpacked;
     const unsigned char *local = bytes_at(z->map, entry->offset, 30), *data = NULL;
-    if (local && little(local, 4) == LOCAL)
-        data = bytes_at(z->map, entry->offset + 30 + little(local + 26, 2) + little(local + 28, 2), entry->packed);
+    if (local && read_little(local, 4) == LOCAL)
+        data = bytes_at(z->map, entry->offset + 30 + read_little(local + 26, 2) + read_little(local + 28, 2),
+                        entry->packed);
     if (!data) {
         fail(e, SP_FORMAT, "%s: zip archive: %.*s is outside the file: truncated?", z->path, NAME(entry->name));
         return NULL;

@@ -9,15 +9,15 @@
  * all to -1 by convnorm_none, then set those that have a name. */
 typedef struct ConvNorm {
     Conv2d whole;
-    Conv2d bare; /* without the norm: loaded if the output `conv` is needed */
+    Conv2d bare; /* without the norm: set if the norm is not folded, or if the output `conv` is needed */
     int conv, norm, sum, act;
 } ConvNorm;
 void convnorm_none(ConvNorm *c);
 /* Loads by load_conv. Must be called after the numbers are set. */
 bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                    int64_t pad, int64_t groups);
-/* Returns the result, and stores the requested nodes. Each of these nodes has its own convolution, so that the bits of
- * the result do not depend on them. */
+/* Returns the result, and stores the requested nodes. Each of them has its own convolution, except `act`, which is
+ * the result. So the bits of the result do not depend on the requests. */
 Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residual, Act act);
 
 /* Computes the end of the network: the mean of a map x [B, h, w, C] as output `pool`, and `fc` of the mean as output

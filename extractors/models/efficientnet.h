@@ -35,7 +35,7 @@ Tensor *mbconv(Tape *t, const MbConv *b, Tensor *x, Pass *p, Act act);
 typedef struct HfEfficientNet {
     Conv2d stem, top;
     MbConv *block;
-    int64_t all, blocks; /* `blocks`: the number that is loaded: all, or up to the last one that calls may need */
+    int64_t all, blocks; /* numbers of blocks: of the model, and loaded (fewer if calls need only the first) */
     Linear classifier;
     bool has_top;
     Act act;

@@ -96,8 +96,8 @@ static void add_nodes(Loader *l, bool hf, int stage, int at, int64_t depth, Bloc
     b->shortcut.act = output_inner(l, o, "%s.downsample.1", block);
 }
 
-/* Returns other names of a block's result: those of its last node, and for the last block of a stage the stage's name.
- */
+/* Returns other names of a block's result: those of its last node. For the last block of a stage, also the block's name
+ * and those of the hidden state. */
 static const char *block_names(Loader *l, int stage, int at, int convs, bool last)
 {
     const char *own =

@@ -206,7 +206,7 @@ static bool write_parts(const Splitting *w, const char *dir, size_t counts[3], A
     if (!inputs || !file_set_add(inputs, w->r->path, e) || !folder_make(dir, e))
         return false;
     for (int p = 0; p < PARTS; p++)
-        if (!(path[p] = path_join(a, dir, names[p], e)) || !file_set_lacks(inputs, path[p], e))
+        if (!(path[p] = path_join(a, dir, names[p], e)) || !file_set_check(inputs, path[p], e))
             return false;
     for (int p = 0; p < PARTS; p++)
         if (counts[p] == 0 && file_exists(path[p]))

@@ -127,7 +127,7 @@ bool run_check_outputs(const Trainer *t, Error *e)
         ok = !equals || add_feature(s, equals + 1, t->scratch, e);
     }
     for (size_t i = 0; ok && some && i < COUNT(WRITTEN); i++)
-        ok = file_set_lacks(s, out[i], e);
+        ok = file_set_check(s, out[i], e);
     arena_rewind(t->scratch, mark);
     return ok;
 }

@@ -53,8 +53,8 @@ static bool adds_prefix(const Load *l)
     return is_absent(j) || json_is_true(j);
 }
 
-/* Makes WhitespaceSplit, then Metaspace. */
-static bool words(Load *l, const char *scheme)
+/* Sets the pre-tokenizers WhitespaceSplit and Metaspace, and the decoder Metaspace. */
+static bool set_words(Load *l, const char *scheme)
 {
     const char *mark = metaspace(l, scheme, true);
     const char *both = mark ? arena_printf(l->a, l->e,
@@ -69,13 +69,13 @@ static bool words(Load *l, const char *scheme)
 static bool stages_t5(Load *l, const ModelFile *m)
 {
     add_charsmap(l, m);
-    return words(l, "always");
+    return set_words(l, "always");
 }
 
 static bool stages_xlmr(Load *l, const ModelFile *m)
 {
     add_charsmap(l, m);
-    return words(l, adds_prefix(l) ? "always" : "never");
+    return set_words(l, adds_prefix(l) ? "always" : "never");
 }
 
 static bool stages_albert(Load *l, const ModelFile *m)

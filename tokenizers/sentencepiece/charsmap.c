@@ -103,7 +103,8 @@ typedef struct Mapper {
     int64_t change;
 } Mapper;
 
-static bool map_waiting(Mapper *m)
+/* Writes the last character, and reads the 1 - change source characters that it replaces. */
+static bool write_waiting(Mapper *m)
 {
     uint32_t from = m->last;
     if (!m->waits)
@@ -118,7 +119,7 @@ static bool map_waiting(Mapper *m)
 
 static bool map_put(Mapper *m, uint32_t code, int64_t change)
 {
-    if (!map_waiting(m))
+    if (!write_waiting(m))
         return false;
     m->waits = true;
     m->code = code;
@@ -178,7 +179,7 @@ static bool normalize(const void *settings, Work *w)
     for (size_t at = 0, end; at < text.n; at = end) {
         end = w->traced ? at : plain_end(m, text, at);
         if (end > at) {
-            if (!map_waiting(&map) || !work_copy(w, at, end))
+            if (!write_waiting(&map) || !work_copy(w, at, end))
                 return false;
             continue;
         }
@@ -194,7 +195,7 @@ static bool normalize(const void *settings, Work *w)
                 return false;
         }
     }
-    if (!map_waiting(&map))
+    if (!write_waiting(&map))
         return false;
     work_swap(w);
     return true;

@@ -494,7 +494,7 @@ static bool finish(Context *c, Error *e)
     }
     if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
         return false;
-    return output_whole(e);
+    return output_flush(e);
 }
 
 int command_run(const Command *command, int argc, char **argv)
@@ -508,7 +508,7 @@ int command_run(const Command *command, int argc, char **argv)
         fail_memory(&e, 1, "the command line");
     } else if (read_options(&c, argc, argv, &e) && option_given(&c, "help")) {
         command_help(command, stdout);
-        output_whole(&e);
+        output_flush(&e);
     } else if (!e.code && read_common(&c, &e) && command->run(&c, &e)) {
         finish(&c, &e);
     }

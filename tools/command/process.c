@@ -169,7 +169,7 @@ void process_begin(void)
     signal(SIGPIPE, SIG_IGN); /* writing to a closed pipe then fails with EPIPE */
 }
 
-bool output_whole(Error *e)
+bool output_flush(Error *e)
 {
     return stream_flush(stdout, "standard output", e);
 }

@@ -21,9 +21,8 @@ static bool compute_means(const ByUser *b, double *mean)
     return true;
 }
 
-/* Checks that by_user.tsv is of the same run as result.json, which has the means with nine digits. Some figures are not
- * means of the users who count, so one equal mean is enough. In the file of another run no mean is equal, except means
- * that are 0. */
+/* Checks that by_user.tsv is of the same run as result.json, which has the means with nine digits. At least one
+ * mean above 0 must be equal. Not all means can be equal, because some figures are not means over users. */
 static bool check_means(const ByUser *b, const double *mean, const Json *result, Error *e)
 {
     bool same = false, other = false;

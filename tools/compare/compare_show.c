@@ -223,7 +223,7 @@ bool compare_csv(const Compare *x, Error *e)
             csv_test(x, &p->w, p->w_holm);
         putchar('\n');
     }
-    return output_whole(e);
+    return output_flush(e);
 }
 
 static void json_run(const Compare *x, const ComparedRun *run)
@@ -269,5 +269,5 @@ bool compare_json(const Compare *x, Error *e)
         json_run(x, &x->run[i]);
     for (size_t i = 0; i < x->metrics * x->pairs; i++)
         json_pair(x, x->metric[i / x->pairs], &x->pair[i]);
-    return output_whole(e);
+    return output_flush(e);
 }

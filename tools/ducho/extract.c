@@ -133,7 +133,7 @@ static bool begin_job(Job *j, Round *r, const Extraction *x, bool *later, Error 
         *t = (Target){.x = &x->folders[i], .job = j};
         if (!target_paths(t, model, r->shard, r->arena, e))
             return false;
-        fresh = fresh || !folder_exists(t->own);
+        fresh = fresh || !folder_exists(t->shard_lock);
     }
     /* the model is opened first: an unsupported model creates no folder */
     if (fresh && (!open_beside(j, r, later, e) || *later))

@@ -77,8 +77,8 @@ bool extraction_pairs(PairedTexts *p, const Input *images, size_t n, const Extra
                       Error *e);
 
 /* Reads the columns `item` and `text` of a table with column names, separated by tabs, commas or semicolons. Quoted
- * fields are read as in pandas. path "-": standard input. Ids must satisfy id_check; duplicates are allowed. A text
- * that is not UTF-8 is the row's `problem`. */
+ * fields are read as in pandas. path "-": standard input. Ids must satisfy id_check; duplicates are allowed. For a
+ * text that is not UTF-8, input_problem returns a problem. */
 bool table_rows(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e);
 /* Reads the same table, but ids must be valid file names, and a text that is not UTF-8 is an error. */
 bool table_read(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e);

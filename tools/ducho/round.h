@@ -28,8 +28,8 @@ typedef struct Target {
     const char *state;    /* ROOT/.sapor/<key>: the manifests of these settings */
     const char *manifest; /* written by this process */
     const char *missing;  /* the list of unreadable items */
-    /* folders of the locks. all: of the folder of features, which the shards of one run share; own: of this shard */
-    const char *all, *own;
+    /* folders of the locks: one that all shards of a run share, and one of this shard */
+    const char *shared_lock, *shard_lock;
     TextIndex *ids; /* ids of the finished items */
     Done *done;     /* [ids], by the numbers in `ids` */
     size_t room;

@@ -90,15 +90,16 @@ bool target_paths(Target *t, uint64_t model, Shard s, Arena *a, Error *e)
     if (!(t->ids = text_index_new(a, e)) || !hash_settings(t, model, a, e))
         return false;
     t->state = arena_printf(a, e, "%s/.sapor/%s-%016llx", x->root, t->job->x->backend, (unsigned long long)t->key);
-    t->all = arena_printf(a, e, "%s/.sapor/%016llx", x->root, (unsigned long long)hash_bytes(place, strlen(place), 0));
-    if (!t->state || !t->all)
+    t->shared_lock =
+        arena_printf(a, e, "%s/.sapor/%016llx", x->root, (unsigned long long)hash_bytes(place, strlen(place), 0));
+    if (!t->state || !t->shared_lock)
         return false;
     long long index = (long long)s.index + 1, count = (long long)s.count;
-    t->own = s.count == 1 ? t->all : arena_printf(a, e, "%s/%lld-of-%lld", t->all, index, count);
+    t->shard_lock = s.count == 1 ? t->shared_lock : arena_printf(a, e, "%s/%lld-of-%lld", t->shared_lock, index, count);
     t->manifest = s.count == 1 ? arena_printf(a, e, "%s/manifest.tsv", t->state)
                                : arena_printf(a, e, "%s/manifest-%lld-of-%lld.tsv", t->state, index, count);
     t->missing = missing_path(x, s, a, e);
-    return t->own && t->manifest && t->missing;
+    return t->shard_lock && t->manifest && t->missing;
 }
 
 /* ---- the manifest ---------------------------------------------------------------------------- */
@@ -257,7 +258,7 @@ static bool choose_items(Target *t, const Round *r, Arena *scratch, Error *e)
               (!x->images || file_set_add(read, x->images, e)) && (!x->texts || file_set_add(read, x->texts, e));
     for (size_t i = 0; ok && i < r->n; i++)
         ok = !r->inputs[i].image || file_set_add(read, r->inputs[i].image, e);
-    ok = ok && file_set_lacks(read, t->missing, e);
+    ok = ok && file_set_check(read, t->missing, e);
     for (size_t i = 0; ok && i < r->n; i++) {
         bool text = t->x->modality == MODALITY_TEXT && t->job->texts[i].source;
         const Input *in = text ? &t->job->texts[i] : &r->inputs[i];
@@ -271,7 +272,7 @@ static bool choose_items(Target *t, const Round *r, Arena *scratch, Error *e)
             t->skipped++;
         } else {
             const char *path = feature_path(t, scratch, in->name, e);
-            ok = path && file_set_lacks(read, path, e);
+            ok = path && file_set_check(read, path, e);
             t->todo[i] = true;
             t->left++;
         }
@@ -290,10 +291,10 @@ bool target_begin(Target *t, const Round *r, Error *e)
     /* Only one run at a time may write a folder of features, whatever its settings. An exception are shards I/N with
      * the same settings and the same N. */
     int64_t sharing = (int64_t)(hash_bytes(&r->shard.count, sizeof r->shard.count, t->key) >> 2) + 1;
-    if (!folder_make(t->state, e) || !folder_make(t->own, e) || !folder_make(t->x->path, e) ||
-        !folder_join(&t->group, t->all, sharing, e))
+    if (!folder_make(t->state, e) || !folder_make(t->shard_lock, e) || !folder_make(t->x->path, e) ||
+        !folder_join(&t->group, t->shared_lock, sharing, e))
         return false;
-    if (!folder_lock(&t->lock, t->own, e)) {
+    if (!folder_lock(&t->lock, t->shard_lock, e)) {
         folder_unlock(&t->group);
         return false;
     }

@@ -13,7 +13,7 @@ const Option prepare_options[] = {
     {"unique", 0, "U", "none, pair, rating or time: keep one row per user and item (and rating, or time)"},
     {"require", 0, "W", "none, text, image or both: leave out items without a description, image, or both"},
     {"keep-items", 0, NULL, "the same as --require none"},
-    {"nan", 0, "N", "off, whole or anywhere: a text or url that is (or contains) nan or n/a is missing"},
+    {"nan", 0, "N", "nan or n/a means missing: never (off), as the whole text or url (whole), or in it (anywhere)"},
     {"k-core", 0, "N", "leave out users and items with fewer than N rows, until all have N or more"},
     {"user-core", 0, "N", "the same for users only"},
     {"item-core", 0, "N", "the same for items only"},

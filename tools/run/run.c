@@ -11,7 +11,7 @@ const Option run_options[] = {
     {"worker", 0, "I/N",
      "train share I of N; I starts at 0; auto reads both from Slurm's job array or mpirun. Workers may share one "
      "folder, or use one each: --ledger joins them"},
-    {"slurm", 0, NULL, "only print a file for sbatch: a job array of N workers (N of --worker 0/N; default 8)"},
+    {"slurm", 0, NULL, "only print a file for sbatch: a job array of N workers; --worker 0/N sets N (default 8)"},
     {"ledger", 0, "FILE",
      "add the finished trials of another run: a ledger.sqlite or a file of --export; may be repeated"},
     {"export", 0, "FILE.tsv", "write the finished trials at the end, sorted; the same trials give the same file"},

@@ -99,8 +99,7 @@ typedef struct StudyPage {
 bool report_rows(StudyPage *s);
 /* returns text in the arena; "" on failure */
 const char *report_say(StudyPage *s, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Reports whether a row belongs to a point of the view. A row of an earlier configuration does not belong to a point.
- */
+/* Reports whether a row of the ledger belongs to a point of the present configuration. */
 bool report_has(StudyPage *s, const TrialRow *row);
 /* returns the number of trials of a group */
 size_t report_planned(const Group *g, size_t *finished);

@@ -23,10 +23,10 @@ const Option train_options[] = {
     {"missing-features", 0, "W",
      "error, drop, zero or mean: if an item has no features: fail (default); remove it and its interactions, as Elliot "
      "does; use zeros; or use the mean of the other items"},
-    {"knock", 0, "NAME,...", "replace the features of these modalities (both: all), to measure their effect"},
+    {"knock", 0, "NAME,...", "replace the features of these modalities (`both`: of all), to measure their effect"},
     {"mode", 0, "M",
-     "noise, zero, one, mean or shuffle: the values of --knock: draws of N(1, 0.1), a constant, the mean of all "
-     "items, the features of other items (default noise)"},
+     "what --knock puts there: noise (from N(1, 0.1); default), zero, one, mean (of all items) or shuffle (the "
+     "features of other items)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
      "a hyperparameter (`sapor models MODEL` lists them); may be repeated; the last value of a key counts" IF_MANY(

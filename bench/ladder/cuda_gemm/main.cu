@@ -72,7 +72,8 @@ static void *on_device(size_t bytes, const void *host)
     return p;
 }
 
-/* Returns the largest difference from double precision, divided by the largest number, over at least 1000 elements. */
+/* Returns the largest difference from double precision, divided by the largest number, over 10,000 to 32,768 elements
+ * (all, if there are fewer). */
 static double error_of(const Case *c, const float *A, const float *B)
 {
     const size_t bytes = (size_t)(c->M * c->N) * sizeof(float);

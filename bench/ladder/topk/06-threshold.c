@@ -1,6 +1,6 @@
 /* Without a threshold, the first scores all enter. The initial threshold divides the scores into 4 K groups. The K-th
- * largest of the group maxima is met or exceeded by at least K scores, and is close to the K-th largest score. A
- * bisection over the 4 K maxima stops when few more than K of them are above. */
+ * largest of the group maxima is met or exceeded by at least K scores, and is close to the K-th largest score. Eight
+ * steps of bisection find a number that at least K of the maxima exceed, and usually few more. */
 #include "bench/ladder/topk/threshold.h"
 
 static void select_above_threshold(const Case *c, const float *s, int64_t u)

@@ -295,9 +295,9 @@ static bool check_files(Preparation *p, const OutFile *list, const char **path, 
             return false;
     for (size_t i = 0; i < n; i++) {
         if (!(path[i] = path_join(p->arena, c->out, list[i].name, e)) ||
-            (list[i].wanted && !file_set_lacks(inputs, path[i], e)))
+            (list[i].wanted && !file_set_check(inputs, path[i], e)))
             return false;
-        bool input = !list[i].wanted && file_exists(path[i]) && !file_set_lacks(inputs, path[i], &(Error){0});
+        bool input = !list[i].wanted && file_exists(path[i]) && !file_set_check(inputs, path[i], &(Error){0});
         if (!list[i].wanted && !input && file_exists(path[i]))
             return fail(e, SP_USAGE,
                         "%s: is a file of an earlier preparation, and this one has no such file; remove it first",
