@@ -74,8 +74,9 @@ typedef struct Buffer {
 
 enum { CASE_BUFFERS = 16, CASE_SIZES = 12 };
 
-/* Sizes and settings. Most families have up to four numbers, `n`. The others have a struct, so that each row of the
- * table names its numbers. All members are int64_t, in the order of the family's letters. */
+/* Sizes and settings. Most families have a few numbers, `n`. Families with more than four numbers, and some with four,
+ * have a struct, so that each row of the table names its numbers. All members are int64_t, in the order of the names in
+ * Family.letters. */
 typedef struct Case {
     union {
         int64_t n[CASE_SIZES];

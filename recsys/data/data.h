@@ -15,7 +15,7 @@ typedef struct Columns {
     bool header;   /* the first row has the names */
     bool typed;    /* with types, as in RecBole: user_id:token */
     bool half;     /* no header, but the first row contains a known name of a user or item column */
-    bool told;     /* the columns are those that Layout.columns names */
+    bool told;     /* the caller named the columns (Layout.columns) */
 } Columns;
 /* Finds the columns from the fields of the first row. Returns false with an error if two columns fit a role equally
  * well, or if `told` does not fit the row. */
