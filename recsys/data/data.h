@@ -18,8 +18,8 @@ typedef struct Columns {
     bool told;     /* the caller named the columns (Layout.columns) */
 } Columns;
 /* Finds the columns from the fields of the first row. Returns false with an error if two columns fit a role equally
- * well, or if `told` does not fit the row. */
-bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e);
+ * well, or if `given` (Layout.columns, or NULL) does not fit the row. */
+bool columns_find(Columns *c, const Text *field, size_t n, const char *given, const char *path, size_t line, Error *e);
 /* Formats fields of a row for a message: "a, b, c", at most four. */
 const char *fields_text(const Text *field, size_t n, char *buffer, size_t size);
 /* Returns the index of a column's name in `list`; -1 if it is not in the list. The list has names in lower case without
