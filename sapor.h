@@ -15,7 +15,8 @@
  *   may be closed.
  * - The caller owns the buffers for results. The library keeps no pointer to a buffer, text, path or image after the
  *   call.
- * - After an error in a call, the object can be used as before. The contents of `out` are then undefined; *count is 0.
+ * - After an error in a call, the object can be used as before. The contents of `out` are then undefined, and *count of
+ *   sp_tokenize is 0.
  * - Encoders, tokenizers and recommenders are immutable. Several threads may use the same one at the same time. A
  *   session belongs to one thread at a time: if a session is in a call, a second call is refused (SP_USAGE). No call
  *   waits for another thread of the caller. There is no global state.
@@ -185,8 +186,8 @@ typedef struct sp_encoder_options {
      * named here. */
     const char *const *outputs;
     size_t output_count;
-    /* The defaults of calls: `pool` and `normalize` of calls that name no output, `max_length` of calls that set none.
-     * See sp_output_options and sp_call_options. */
+    /* Defaults of calls. `pool` and `normalize` apply to a call that names no output. `max_length` applies to a call
+     * that sets none. See sp_output_options and sp_call_options. */
     sp_pool pool;
     int normalize;
     size_t max_length;
@@ -404,7 +405,7 @@ typedef struct sp_recommender sp_recommender;
 /* An event of a training run, for the progress callback. */
 typedef struct sp_train_event {
     size_t size;  /* size of this struct in the library */
-    size_t epoch; /* epochs finished so far; for an event of a batch: its epoch, from 0 */
+    size_t epoch; /* number of finished epochs. During an epoch this is also its number, from 0 */
     /* finished batches of the epoch, and their total. batches 0: the model is not trained in batches */
     size_t batch, batches;
     bool evaluated; /* the epoch is finished and was evaluated: the figures below are set */

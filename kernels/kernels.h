@@ -274,8 +274,8 @@ typedef struct Kernels {
     const char *about;  /* one line about the level: the size of its vectors and its register tile */
 
     /* Allocate and free memory of the device, 64-byte aligned. On the CPU the memory comes from `heap`; other devices
-     * may have their own. `alloc` returns NULL if there is not enough memory. Earlier calls of the same context may
-     * still use the memory that is passed to `free`. */
+     * may have their own. `alloc` returns NULL if there is not enough memory. `free` may be called while earlier calls
+     * of the same context still use the memory: the device frees it after them. */
     void *(*alloc)(const Run *, const Heap *heap, size_t bytes);
     void (*free)(const Run *, const Heap *heap, void *p, size_t bytes);
     /* Copy `bytes` bytes. The two sides of `copy` may overlap. */
@@ -361,7 +361,8 @@ typedef struct Kernels {
      * NULL. y may be x */
     void (*layer_norm)(const Run *, int64_t M, int64_t C, DType type, const void *x, const void *residual,
                        const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd);
-    /* dx is the gradient by s, may be dy. dgamma, dbeta [C] are added to (NULL: not computed) */
+    /* dx is the gradient by s = x + residual, so it is the gradient by x and by residual. dx may be dy. dgamma, dbeta
+     * [C] are added to (NULL: not computed) */
     size_t (*layer_norm_back_work)(const Run *, int64_t M, int64_t C);
     void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual,
                             const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx,
@@ -492,11 +493,12 @@ typedef struct Kernels {
 
     /* losses (loss.c). The scores pos, neg [B] are sums over parts of row-wise dot products.
      *
-     *   loss[b] = softplus(neg - pos) + l2 (sum of squares of the compared rows)
+     *   loss[b] = softplus(neg - pos) + l2 (sum of squares)
      *           = -log sigmoid(pos - neg) + ...
      *   slope[b] = -sigmoid(neg - pos) = d loss / d pos
      *
-     * The loss is computed without overflow. slope may be NULL. */
+     * The sum of squares is over the user's row, the positive row and the negative row of all parts; the rows of items
+     * are scaled before (BprPart). The loss is computed without overflow. slope may be NULL. */
     void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
     /* dx = beta dx + gradient; the loss of each row is multiplied by scale dloss[0]. slope is the output of bpr. dx
      * NULL: not computed. The same dx may be given several times. Its beta must be 1 from the second time on: the

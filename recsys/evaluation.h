@@ -108,8 +108,8 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
                  size_t cutoff_count, Arena *a, Error *e);
 /* Copies all scores except by_user. `to` must be zero, or a copy of scores of the same metrics. */
 bool scores_copy(Scores *to, const Scores *from, Arena *a, Error *e);
-/* Returns the number of users, of U, who have a relevant item in `truth`. These users count if each of them has a list.
- */
+/* Returns how many of U users have a relevant item in `truth`. This is equal to Scores.users if each of them has a
+ * list. */
 int64_t relevant_users_of(const EvalConfig *c, const Pairs *truth, Protocol p, int64_t U);
 int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U); /* for a relevance threshold of 0 */
 

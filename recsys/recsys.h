@@ -18,8 +18,8 @@ typedef enum Format {
     FORMAT_RECBOLE,  /* columns by name and type: user_id:token */
     FORMAT_LIGHTGCN, /* lines: user item item ... */
 } Format;
-/* Every name of a format: the separator before it in a list, the name, the format, and its description if it is not a
- * table. */
+/* One line per name of a format: LINE(separator before the name in a list of names, name, format, description). The
+ * description is NULL for tables. */
 #define FORMAT_NAMES(LINE)                                                                                             \
     LINE("", "auto", FORMAT_AUTO, NULL)                                                                                \
     LINE(", ", "tsv", FORMAT_TSV, NULL)                                                                                \
@@ -60,14 +60,15 @@ typedef struct Ratings { /* the rows of a file, in file order */
 } Ratings;
 /* Reads a file. Every malformed line is an error "file:line: what"; so is a first row in doubt (Ratings.doubt). */
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
-/* The same with a layout. A doubt is not an error here: the caller calls ratings_sure, or decides by other knowledge.
- */
+/* The same with a layout. A doubt is not an error here: the caller calls ratings_sure, which fails if there is a doubt,
+ * or decides itself whether the first row is a header. */
 bool ratings_read_as(Ratings *r, const char *path, Format f, const Layout *layout, Arena *a, Error *e);
 bool ratings_sure(const Ratings *r, Error *e);
 /* Reports whether the first row of recommendations names its columns. Then at[0] is the column of the user, at[1] of
  * the item, and at[2] of the score, or -1. */
 bool recommendations_header(const Text *field, size_t n, int at[3]);
-/* Returns the unchanged rows of r->content, for table_skip. In LightGCN text each line is one row. */
+/* Opens r->content as a table again, to copy rows byte for byte. table_skip goes to the next row. In LightGCN text each
+ * line is one row. */
 Table ratings_rows(const Ratings *r, Arena *a);
 
 /* One part of the data, sorted by user: CSR over U users. The items of a user are in ascending order, each once (the
@@ -127,7 +128,7 @@ typedef struct Counted { /* numbers of rows of one part */
     int64_t cold;        /* left out: train has no row of the user */
     int64_t repeated;    /* left out: a later row has the same user and item */
     int64_t below;       /* of valid and test under Elliot: left out by the metrics, because the rating is below 0 */
-    int64_t unknown;     /* kept, but never found: train has no row of the item */
+    int64_t unknown;     /* kept, but never recommended: train has no row of the item */
     int64_t bare;        /* left out with GAPS_DROP: the item has no features */
 } Counted;
 typedef struct DataSet {
@@ -193,8 +194,8 @@ bool catalogue_check(size_t users, size_t items, Error *e); /* at most the numbe
 /* Makes a data set from the caller's arrays, and checks them (arrays.c). Users and items have the caller's numbers;
  * their ids are these numbers as text. The features stay owned by the caller. */
 bool dataset_make(DataSet *d, const sp_data *from, Arena *a, Error *e);
-/* Makes one part of a data set from arrays. `train`: rows of users without pairs there are left out; may be NULL.
- * `name`: name of the part, for messages. */
+/* Makes one part of a data set from arrays. `train`: the train part; rows of users who have no pair in it are left out.
+ * NULL: no row is left out. `name`: name of the part, for messages. */
 bool pairs_make(Pairs *p, const sp_interactions *from, const char *name, int64_t users, int64_t items,
                 const Pairs *train, Arena *a, Error *e);
 
@@ -239,7 +240,8 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
 
 /* ---- splits (split.c): recipes.md 3 ---------------------------------------------------------- */
 
-typedef struct SplitSource { /* what was read; the rows, users and items that remain after the k-core */
+/* the file that was read, and the numbers of users, items and rows that remain after the k-core */
+typedef struct SplitSource {
     const Ratings *ratings;
     int64_t k_core, users, items, rows;
     int64_t repeated; /* rows whose user and item occur before; they are kept */
@@ -253,7 +255,8 @@ typedef struct SplitConfig {
         /* leave_n rows of each user: the latest if the file has times (of equal times, the first in the file), else at
          * random. If a user has at most leave_n rows, all of them are taken */
         SPLIT_LEAVE_N_OUT,
-        /* MMRec's split (recipes.md 3.4): the last of each user's shuffled rows; its shares are fixed */
+        /* v4: the version of MMRec's script that splits (recipes.md 3.4). The last of each user's shuffled rows; the
+         * shares are fixed */
         SPLIT_V4,
         /* MMRec's split: the latest rows of all users, by quantiles of the times; both ratios are shares of all rows */
         SPLIT_GLOBAL_TIME
@@ -309,8 +312,8 @@ typedef bool TrainVisit(void *arg, const TrainEvent *event, Error *e);
  */
 typedef enum Variant { VARIANT_ELLIOT, VARIANT_MMREC, VARIANT_PAPER, VARIANT_COUNT } Variant;
 
-/* The name of a setting in MMRec, RecBole or Elliot. A name with another meaning there, or without a meaning here, is
- * refused; the message says what to set. */
+/* The name of a setting in MMRec, RecBole or Elliot. A name is refused if it means something else in that system, or if
+ * Sapor has no such setting. The message says what to set. */
 typedef enum AliasUse { ALIAS_SAME, ALIAS_VARIANT_MMREC, ALIAS_PROTOCOL_MMREC, ALIAS_REFUSED } AliasUse;
 typedef struct Alias {
     const char *name;
@@ -372,7 +375,8 @@ typedef struct Setting {              /* a hyper-parameter */
             0                                                                                                          \
         }                                                                                                              \
     }
-/* How the optimiser treats a parameter that no batch of a step uses: recipes.md 5.1. */
+/* How the optimiser treats a parameter that the loss of a step does not use, so that it has no gradient: recipes.md
+ * 5.1. */
 typedef enum ZeroGrad { ZERO_GRAD_NONE, ZERO_GRAD_ZEROS } ZeroGrad;
 /* The settings that every recommender has. A recommender's own struct begins with this one; its own settings follow:
  *
@@ -414,8 +418,8 @@ extern const Alias lr_decay_aliases[]; /* for a recommender with its own default
  * The message lists what is allowed. The result is the recommender's own struct, valid until the arena is freed. */
 const CommonSettings *settings_make(const Recommender *kind, Protocol p, const char *const *set, size_t set_count,
                                     Arena *a, Error *e);
-/* The meaning of a comma in a value that is given under this name. COMMAS_OWN: none, or a part of one value (knn_file,
- * an alias of lr_decay). COMMAS_LIST: the next element of a list. COMMAS_CHOICES: the setting has one value, and the
+/* What a comma means in the value of a setting. COMMAS_OWN: it is a part of the value (knn_file, an alias of lr_decay),
+ * or no comma is allowed. COMMAS_LIST: the next element of a list. COMMAS_CHOICES: the setting has one value, and the
  * next value is another one to try. */
 typedef enum Commas { COMMAS_OWN, COMMAS_LIST, COMMAS_CHOICES } Commas;
 Commas setting_commas(const Recommender *kind, Text name); /* COMMAS_OWN if the name is unknown */
@@ -458,8 +462,8 @@ int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const 
 
 typedef struct Batch { /* tensors on the tape, and the same ids on the host */
     int64_t B, index;  /* number of inputs; index of the batch in the epoch, from 0 */
-    /* true: this is the second loss of the same batch (Mirror Gradient), so what `loss` makes once per epoch already
-     * exists */
+    /* true: this is the second loss of the same batch (Mirror Gradient). `loss` must not make again what it makes in
+     * the first batch of an epoch */
     bool again;
     Tensor *user, *pos, *neg; /* I32 [B]; neg is NULL if there are no negatives */
     const int32_t *users, *positives, *negatives;
@@ -497,8 +501,8 @@ struct StepContext {
  * immediately if kernels read host memory, else within 16 steps. If it is not finite, the run ends; the error names the
  * epoch, the step and the parameter that caused it. */
 bool step_report(StepContext *c, Tape *t, const Tensor *loss, Error *e);
-/* Calls step_report and backward, then takes a step of `o`. A second loss of the same step must be computed by new ops
- * afterwards. */
+/* Calls step_report and backward, then takes a step of `o`. To train a second loss in the same step, compute it with
+ * new ops after this call, because the parameters have changed. */
 bool step_learn(StepContext *c, Tape *t, Tensor *loss, const Optim *o, Error *e);
 
 struct Recommender {

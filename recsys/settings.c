@@ -207,12 +207,13 @@ static bool parse_texts(const char *value, TextList *to, Arena *a, Error *e)
     return at != NULL;
 }
 
-/* `largest` is the number in the precision in which the models compute. */
-static bool in_bounds(const Setting *d, const char *value, double number, double largest, Error *e)
+/* `number` is compared with the lower limit. `rounded`, the number in the precision in which the models compute, is
+ * compared with the upper limit. */
+static bool in_bounds(const Setting *d, const char *value, double number, double rounded, Error *e)
 {
     if (number < d->least)
         return fail(e, SP_USAGE, "setting %s=%s: must be at least %g", d->key, value, d->least);
-    if (largest <= d->most)
+    if (rounded <= d->most)
         return true;
     return d->most == BELOW_ONE ? fail(e, SP_USAGE, "setting %s=%s: must be below 1", d->key, value)
                                 : fail(e, SP_USAGE, "setting %s=%s: must be at most %.10g", d->key, value, d->most);

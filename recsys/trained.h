@@ -4,11 +4,11 @@
 
 #include "recsys/training.h"
 
-/* Opens the result of train_run for recommendations: from a folder that it wrote. (trained_new makes an empty one for
- * TrainConfig.keep.) The result is immutable: any number of threads may use it. A run that has not finished is refused,
- * unless `unfinished` is true: then the best epoch so far is used. */
+/* Opens a folder that train_run wrote, for recommendations. trained_new makes an empty result that train_run fills
+ * (TrainConfig.keep). The result is immutable: any number of threads may use it. A run that has not finished is
+ * refused, unless `unfinished` is true: then the best epoch so far is used. */
 Trained *trained_open(const Device *d, const char *dir, bool unfinished, Error *e);
-Trained *trained_new(const Device *d, Error *e); /* for TrainConfig.keep */
+Trained *trained_new(const Device *d, Error *e);
 void trained_close(Trained *t);
 /* Calls `visit` once per user, in order, with the ids and scores of the best k items, or fewer if there are fewer
  * items. `users` NULL: all users. An unknown user is SP_USAGE. */

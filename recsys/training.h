@@ -73,7 +73,7 @@ typedef struct RunResult {
     const Json *object; /* the contents of result.json */
     int64_t best_epoch, epochs;
     const Json *valid, *test; /* objects of figures: {"Recall@20": 0.1} */
-    /* The part that by_user.tsv is about ("test" or "valid"), and the hash of its truth. NULL if there is no
+    /* The part whose figures are in by_user.tsv ("test" or "valid"), and the hash of its truth. NULL if there is no
      * by_user.tsv, also in runs of older versions. */
     const char *judged_by, *truth_hash;
 } RunResult;

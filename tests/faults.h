@@ -1,6 +1,6 @@
 /* tests/faults.h: makes system calls fail. A program that includes this file is linked with --wrap for the functions
- * below (FAULTS in mk/build.mk), so that every call of Sapor to them is first a call to the wrapper here. The product
- * has no code for it. */
+ * below (FAULTS in mk/build.mk), so that Sapor calls the wrappers here instead of these functions. The product has no
+ * code for it. */
 #ifndef SAPOR_FAULTS_H
 #define SAPOR_FAULTS_H
 
@@ -40,7 +40,7 @@ static void fault_arm(FaultKind kind, size_t at)
     atomic_store(&fault.kind, (int)kind);
 }
 
-/* Disarms the fault and returns the number of calls of the kind. More than `at`: the fault occurred. */
+/* Disarms the fault and returns the number of calls of the kind. At least `at`: the fault occurred. */
 static size_t fault_disarm(void)
 {
     atomic_store(&fault.kind, FAULT_NONE);

@@ -1,5 +1,5 @@
-/* tests/faults_tokenizers.h: the readers of tokenizers, for tests/faults_subjects.h, which defines the macro and lists
- * them. */
+/* tests/faults_tokenizers.h: the readers of tokenizers. tests/faults_subjects.h includes this file and lists these
+ * readers. */
 #ifndef SAPOR_FAULTS_TOKENIZERS_H
 #define SAPOR_FAULTS_TOKENIZERS_H
 

@@ -74,8 +74,9 @@ typedef struct Buffer {
 
 enum { CASE_BUFFERS = 16, CASE_SIZES = 12 };
 
-/* Sizes and settings. Most families have up to four numbers, `n`. The others have a struct, so that each row of the
- * table names its numbers. All members are int64_t, in the order of the family's letters. */
+/* Sizes and settings. Most families have a few numbers, `n`. Families with more than four numbers, and some with four,
+ * have a struct, so that each row of the table names its numbers. All members are int64_t, in the order of the names in
+ * Family.letters. */
 typedef struct Case {
     union {
         int64_t n[CASE_SIZES];
@@ -108,11 +109,16 @@ typedef struct Case {
             int64_t narrow;         /* 1: out has this type too */
         } attention;
         struct {
-            int64_t rows, cols, mean, D, has, pad;
+            int64_t rows, cols;
+            int64_t mean; /* entries per row on average */
+            int64_t D;
+            int64_t
+                has; /* bits of tests/cases/sparse.c: HAS_VAL, ...: arrays of the Sparse that are not NULL; NAN_FIRST */
+            int64_t pad;
             int64_t beta2; /* in halves */
         } spmm;
         struct {
-            int64_t rows, cols, mean, D, has, beta;
+            int64_t rows, cols, mean, D, has, beta; /* mean, has: as in spmm */
         } sddmm;
         struct {
             int64_t S, D, mean, order, beta;
@@ -121,13 +127,14 @@ typedef struct Case {
             int64_t M, C, skip_x, skip_y, beta;
         } copy_cols;
         struct {
-            int64_t n, D, rows, now, K, decay, named;
+            int64_t n, D, rows, now, K, decay;
+            int64_t named; /* 1: the kernel gets ids of rows; 0: NULL */
         } lazy_adam;
         struct {
             int64_t n, decay, momentum, nesterov;
         } sgd;
         struct {
-            int64_t n, D, rows, decay, named;
+            int64_t n, D, rows, decay, named; /* named: as in lazy_adam */
         } adagrad;
         struct {
             int64_t n, decay, centred, momentum;
@@ -141,10 +148,13 @@ typedef struct Case {
             int64_t type;
         } knn_lists;
         struct {
-            int64_t B, I, D, k, flags, type;
+            int64_t B, I, D, k;
+            int64_t flags; /* bits: BY_ROW, WITH_BIAS, ... (tests/cases/topk.c) */
+            int64_t type;
         } topk;
         struct {
-            int64_t B, D, E, width, l2, again;
+            int64_t B, D, E, width, l2;
+            int64_t again; /* the parts are given this many more times */
         } bpr;
     };
     bool timed; /* large enough to be timed, too large for the naive reference */

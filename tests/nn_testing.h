@@ -15,7 +15,8 @@ static inline Device test_device(const Heap *heap, int threads)
     return d;
 }
 
-/* Returns number i of a stream. Its size is 0.2 or more, so that a kink at 0 does not disturb finite differences. */
+/* Returns number i of a stream. Its magnitude is at least 0.2, so that a kink at 0 does not disturb finite differences.
+ */
 static inline float test_number(uint64_t seed, int64_t i)
 {
     float u = 2 * draw_uniform((Draw){seed, DRAW_TEST, 0}, (uint64_t)i) - 1;

@@ -13,8 +13,8 @@
 
 enum { USERS = 120, ITEMS = 90, OWN = 10, BATCH = 200, EPOCHS = 3 };
 
-/* User u has OWN items that are near each other, one more item for validation and one for the test. There are two
- * tables of features. */
+/* User u has 8 items for training (of the OWN draws two repeat an item), one more item for validation and one for the
+ * test. The first item of u is 3 u / 4, and the distances between the items grow. There are two tables of features. */
 static void make_data(DataSet *d, Arena *a)
 {
     Error e = {0};
@@ -49,9 +49,12 @@ typedef struct Trial { /* the results of a run of a few epochs */
     float *losses, *users, *items, *scores;
     int32_t *top;
     size_t losses_count, users_count, items_count, top_count;
-    /* counts of the last and of the first step of the last epoch (`step`, `first`), of the call of `epoch` before that
-     * epoch (`begin`), of the last evaluation, and of the first step of the run (`opening`) */
-    FarCounts step, first, begin, evaluation, opening;
+    /* counts */
+    FarCounts step;       /* of the last step of the last epoch */
+    FarCounts first;      /* of the first step of the last epoch */
+    FarCounts begin;      /* of the call of `epoch` before the last epoch */
+    FarCounts evaluation; /* of the last evaluation */
+    FarCounts opening;    /* of the first step of the run */
 } Trial;
 
 static FarCounts between(FarCounts a, FarCounts b)

@@ -199,27 +199,28 @@ static void arrive_oldest(Cuda *c, int n)
         return;
     cuda_flush(c); /* A wait is not allowed during a capture. */
     if (!c->failed)
-        cuda_worked(c, cudaEventSynchronize(c->arrivals[(c->oldest + n - 1) % ARRIVALS].landed), "download");
+        cuda_worked(c, cudaEventSynchronize(c->arrivals[(c->oldest + n - 1) % ARRIVALS].copied), "download");
     for (; n > 0; n--) {
         const Arrival *a = &c->arrivals[c->oldest];
         if (c->failed)
             memset(a->host, 0, a->bytes); /* as cuda_download does */
         else
-            memcpy(a->host, c->landing + a->at, a->bytes);
+            memcpy(a->host, c->download_buffer + a->at, a->bytes);
         c->oldest = (c->oldest + 1) % ARRIVALS;
         c->waiting--;
     }
 }
 
-static bool open_landing(Cuda *c)
+static bool open_download_buffer(Cuda *c)
 {
-    if (c->landing || c->failed)
+    if (c->download_buffer || c->failed)
         return !c->failed;
     for (int i = 0; i < ARRIVALS; i++)
-        if (!c->arrivals[i].landed &&
-            !cuda_worked(c, cudaEventCreateWithFlags(&c->arrivals[i].landed, cudaEventDisableTiming), "event"))
+        if (!c->arrivals[i].copied &&
+            !cuda_worked(c, cudaEventCreateWithFlags(&c->arrivals[i].copied, cudaEventDisableTiming), "event"))
             return false;
-    return cuda_worked(c, cudaHostAlloc(&c->landing, LANDING_BYTES, cudaHostAllocDefault), "pinned memory of the host");
+    return cuda_worked(c, cudaHostAlloc(&c->download_buffer, DOWNLOAD_BYTES, cudaHostAllocDefault),
+                       "pinned memory of the host");
 }
 
 static bool is_taken(const Cuda *c, size_t at, size_t bytes)
@@ -238,11 +239,11 @@ static void cuda_download_later(const Run *run, void *host, const void *device, 
     cuda_flush(c);
     if (bytes == 0)
         return;
-    if (bytes > LANDING_BYTES / 2 || !open_landing(c)) {
+    if (bytes > DOWNLOAD_BYTES / 2 || !open_download_buffer(c)) {
         cuda_download(run, host, device, bytes);
         return;
     }
-    const size_t at = c->landed + bytes <= LANDING_BYTES ? c->landed : 0;
+    const size_t at = c->next_at + bytes <= DOWNLOAD_BYTES ? c->next_at : 0;
     while (c->waiting == ARRIVALS || is_taken(c, at, bytes))
         arrive_oldest(c, 1);
     Arrival *a = &c->arrivals[(c->oldest + c->waiting) % ARRIVALS];
@@ -250,10 +251,11 @@ static void cuda_download_later(const Run *run, void *host, const void *device, 
     a->at = at;
     a->bytes = bytes;
     c->waiting++;
-    c->landed = at + size_round_up(bytes, 64);
+    c->next_at = at + size_round_up(bytes, 64);
     if (!c->failed &&
-        cuda_worked(c, cudaMemcpyAsync(c->landing + at, device, bytes, cudaMemcpyDeviceToHost, c->stream), "download"))
-        cuda_worked(c, cudaEventRecord(a->landed, c->stream), "download");
+        cuda_worked(c, cudaMemcpyAsync(c->download_buffer + at, device, bytes, cudaMemcpyDeviceToHost, c->stream),
+                    "download"))
+        cuda_worked(c, cudaEventRecord(a->copied, c->stream), "download");
 }
 
 static void cuda_arrive(const Run *run, const void *host)
@@ -420,14 +422,14 @@ static void cuda_close(void *context)
         (void)cudaFreeHost(c->ring[i].p);
     }
     for (int i = 0; i < ARRIVALS; i++)
-        if (c->arrivals[i].landed)
-            (void)cudaEventDestroy(c->arrivals[i].landed);
+        if (c->arrivals[i].copied)
+            (void)cudaEventDestroy(c->arrivals[i].copied);
     if (c->last)
         (void)cudaEventDestroy(c->last);
     if (c->now)
         (void)cudaEventDestroy(c->now);
-    if (c->landing)
-        (void)cudaFreeHost(c->landing);
+    if (c->download_buffer)
+        (void)cudaFreeHost(c->download_buffer);
     if (c->stream)
         (void)cudaStreamDestroy(c->stream);
     heap_free(c->heap, c, sizeof *c);

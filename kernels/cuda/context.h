@@ -7,10 +7,10 @@
  * the stream for all earlier calls. If the copies from the next segment are unfinished, the ring grows by one segment,
  * up to RING_MOST, so that the host can prepare more inputs while the device computes.
  *
- * download_later also copies to pinned memory, which is called the landing, and stores the address of the result.
- * `arrive` waits for the event that follows the copy, and moves the numbers from the landing to this address. The
- * landing is filled from its start to its end and then from its start again, in the order of the calls. If a download
- * finds no room, the oldest downloads are moved to their addresses first.
+ * download_later also copies to pinned memory (download_buffer), and stores the address of the result. `arrive` waits
+ * for the event that follows the copy, and moves the numbers from download_buffer to this address. download_buffer is
+ * filled from its start to its end and then from its start again, in the order of the calls. If a download finds no
+ * room, the oldest downloads are moved to their addresses first.
  *
  * Between step_begin and step_end the calls are captured to a CUDA graph, so that a step is one launch. If an earlier
  * step had a graph of the same shape, its executable graph is updated with the new addresses and numbers and launched.
@@ -22,17 +22,17 @@
 #include "kernels/cuda/cuda.h"
 
 enum { RING_SEGMENTS = 4, RING_MOST = 32, STEP_GRAPHS = 4, ARRIVALS = 32 };
-#define SEGMENT_BYTES ((size_t)4 << 20)
-#define LANDING_BYTES ((size_t)8 << 20)
+#define SEGMENT_BYTES  ((size_t)4 << 20)
+#define DOWNLOAD_BYTES ((size_t)8 << 20)
 
 typedef struct Segment { /* pinned memory of the host */
     char *p;
     cudaEvent_t written; /* recorded after the last copy from `p` */
 } Segment;
-typedef struct Arrival { /* a download_later that has not arrived */
+typedef struct Arrival { /* a download_later whose numbers are not yet at `host` */
     void *host;
-    size_t at, bytes; /* its place in the landing, in bytes */
-    cudaEvent_t landed;
+    size_t at, bytes;   /* its place in download_buffer, in bytes */
+    cudaEvent_t copied; /* recorded after the copy */
 } Arrival;
 
 struct Cuda {
@@ -45,8 +45,8 @@ struct Cuda {
     Segment ring[RING_MOST];    /* used in turn: the next one is the one used longest ago */
     int segments, segment;      /* the number of segments; the one that is being written */
     size_t used;                /* bytes of that segment */
-    char *landing;              /* [LANDING_BYTES], pinned; NULL until the first download_later */
-    size_t landed;              /* where the next download begins, in bytes */
+    char *download_buffer;      /* [DOWNLOAD_BYTES], pinned; NULL until the first download_later */
+    size_t next_at;             /* where the next download begins, in bytes */
     Arrival arrivals[ARRIVALS]; /* a ring: `waiting` downloads, from `oldest` on */
     int oldest, waiting;
     bool stepping;                       /* the stream is being captured; written under the arena's lock */

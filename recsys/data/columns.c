@@ -114,11 +114,11 @@ static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
     return second;
 }
 
-/* Finds the columns by the names in `told`. Returns true if the first row has all of them. */
-static bool told_names(Columns *c, const Text *field, size_t n, const char *told)
+/* Finds the columns by the names in `given`. Returns true if the first row has all of them. */
+static bool given_names(Columns *c, const Text *field, size_t n, const char *given)
 {
     int role = ROLE_USER;
-    for (Text rest = text_of(told), word; text_next(&rest, ',', &word); role++) {
+    for (Text rest = text_of(given), word; text_next(&rest, ',', &word); role++) {
         if (role == ROLE_PART)
             return false;
         for (size_t i = 0; i < n && c->at[role] == NO_COLUMN; i++) {
@@ -132,11 +132,11 @@ static bool told_names(Columns *c, const Text *field, size_t n, const char *told
     return role > ROLE_ITEM;
 }
 
-/* Reads `told` as a list of roles, one per column in the file's order. */
-static bool told_places(Columns *c, const char *told, int *count)
+/* Reads `given` as a list of roles, one per column in the file's order. */
+static bool given_places(Columns *c, const char *given, int *count)
 {
     *count = 0;
-    for (Text rest = text_of(told), word; text_next(&rest, ',', &word); ++*count) {
+    for (Text rest = text_of(given), word; text_next(&rest, ',', &word); ++*count) {
         int role = 0;
         while (role < ROLES && !text_is(word, role_names[role]))
             role++;
@@ -149,7 +149,7 @@ static bool told_places(Columns *c, const char *told, int *count)
     return c->at[ROLE_USER] != NO_COLUMN && c->at[ROLE_ITEM] != NO_COLUMN;
 }
 
-bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e)
+bool columns_find(Columns *c, const Text *field, size_t n, const char *given, const char *path, size_t line, Error *e)
 {
     static const Columns NONE = {.at = {NO_COLUMN, NO_COLUMN, NO_COLUMN, NO_COLUMN, NO_COLUMN}};
     enum { MOST = 4096 };
@@ -158,9 +158,9 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
         return fail(e, SP_FORMAT, "%s:%zu: has %zu columns; at most %d are read", path, line, n, MOST);
     *c = NONE;
     c->count = (int)n;
-    if (told) {
+    if (given) {
         c->told = true;
-        if (told_names(c, field, n, told)) {
+        if (given_names(c, field, n, given)) {
             c->header = true;
             int group;
             for (size_t i = 0; i < n; i++)
@@ -171,14 +171,14 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
         int count;
         *c = (Columns){.count = (int)n, .told = true};
         memcpy(c->at, NONE.at, sizeof c->at);
-        if (!told_places(c, told, &count))
+        if (!given_places(c, given, &count))
             return fail(e, SP_FORMAT,
                         "%s:%zu: --columns %s: not all of these names are in the first line (%s); for a file without "
                         "column names, give user, item, rating, time or - for each column",
-                        path, line, told, fields_text(field, n, names, sizeof names));
+                        path, line, given, fields_text(field, n, names, sizeof names));
         if (count != (int)n)
             return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s names %d", path, line, n,
-                        n == 1 ? "" : "s", told, count);
+                        n == 1 ? "" : "s", given, count);
         return true;
     }
     size_t second[ROLES];

@@ -234,8 +234,8 @@ bool ids_count(TextIndex **ix, int64_t n, Arena *a, Error *e)
     return true;
 }
 
-/* Reports whether the ids of a role are tokens, which are numbered, because an id is not a number that MMRec can count.
- * Only RecBole files may have tokens. */
+/* Reports whether an id of a role is not a whole number that MMRec accepts. Then all ids of the role are tokens: they
+ * get numbers by first appearance. Only RecBole files may have tokens. */
 static bool is_tokens(const Source *source, bool of_items)
 {
     for (int p = 0; p < PARTS; p++) {

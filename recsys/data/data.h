@@ -15,11 +15,11 @@ typedef struct Columns {
     bool header;   /* the first row has the names */
     bool typed;    /* with types, as in RecBole: user_id:token */
     bool half;     /* no header, but the first row contains a known name of a user or item column */
-    bool told;     /* the columns are those that Layout.columns names */
+    bool told;     /* the caller named the columns (Layout.columns) */
 } Columns;
 /* Finds the columns from the fields of the first row. Returns false with an error if two columns fit a role equally
- * well, or if `told` does not fit the row. */
-bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e);
+ * well, or if `given` (Layout.columns, or NULL) does not fit the row. */
+bool columns_find(Columns *c, const Text *field, size_t n, const char *given, const char *path, size_t line, Error *e);
 /* Formats fields of a row for a message: "a, b, c", at most four. */
 const char *fields_text(const Text *field, size_t n, char *buffer, size_t size);
 /* Returns the index of a column's name in `list`; -1 if it is not in the list. The list has names in lower case without

@@ -389,7 +389,8 @@ static bool unlike_the_rest(const int32_t *id, size_t n, const TextIndex *ids)
     return true;
 }
 
-/* In a file without ratings, only the ids show whether the first line is a header of unknown names. */
+/* Sets Ratings.doubt if the first row may be a header of unknown names. In a file without ratings and times only the
+ * ids can show it. Returns false if memory runs out. */
 static bool note_doubt(RatingsReader *in, Error *e)
 {
     Ratings *r = in->r;

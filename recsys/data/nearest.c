@@ -208,7 +208,7 @@ static void scale_rows(void *arg, size_t task, int worker)
     }
 }
 
-/* Selects, of the rows that are left out, those in the tile, by their position in it. */
+/* Lists, for each query, the left-out rows that are in this tile. A row is given by its position in the tile. */
 static void leave_out(Many *m)
 {
     const NearestRows *x = m->of;

@@ -116,7 +116,8 @@ bool tail_begin(Use *u, Arena *a, Error *e)
     return (u->own = head_and_tail(u->state, 0.8, a, e)) != NULL;
 }
 
-/* RecBole's tail: of the items in train, those with at most `number` users, or this share of the items. */
+/* RecBole's tail, of the items in train. If `number` is above 1: the items with at most that many users. Otherwise:
+ * that share of the items, the least popular. */
 bool least_popular_begin(Use *u, Arena *a, Error *e)
 {
     int64_t I = u->state->data->I, first = 0;
@@ -292,8 +293,9 @@ double gini_of(const EvalState *state, int64_t *count)
     return 1 - inequality(state, count, N) / (N - 1);
 }
 
-/* The counts are copied before they are sorted, because other metrics need them in the order of the items. */
-static void from_sorted(const Use *u, bool elliot, double *out)
+/* Computes Elliot's Gini index or RecBole's index of the counts at each cutoff. The counts are copied before they are
+ * sorted, because other metrics need them in the order of the items. */
+static void gini_at_cutoffs(const Use *u, bool elliot, double *out)
 {
     int64_t items = u->state->items, *sorted = u->own;
     for (size_t c = 0; c < u->state->n; c++) {
@@ -310,12 +312,12 @@ bool sorted_begin(Use *u, Arena *a, Error *e)
 
 void gini_end(const Use *u, double *out)
 {
-    from_sorted(u, true, out);
+    gini_at_cutoffs(u, true, out);
 }
 
 void inequality_end(const Use *u, double *out)
 {
-    from_sorted(u, false, out);
+    gini_at_cutoffs(u, false, out);
 }
 
 /* The state `own` [cutoffs, items] is, for each item, the sum of 1 / length over the lists that contain the item. */

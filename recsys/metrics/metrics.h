@@ -80,13 +80,15 @@ typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
 typedef struct Row {
     Metric metric;
     int systems;
-    bool all_users;       /* users without a relevant item count too */
-    bool inner;           /* the values of single users are intermediate results, not figures */
-    Figure *figure;       /* NULL: no values per user */
-    const char *label[2]; /* prefixes of figure names of a metric with parameters: "RSP_items:", "-m1:" */
-    Begin *begin;         /* NULL: one figure, with the name of the metric */
-    Add *add;             /* NULL: nothing to add */
-    End *end;             /* NULL: the mean of the users' values */
+    bool all_users; /* users without a relevant item count too */
+    bool inner;     /* the values of single users are intermediate results, not figures */
+    Figure *figure; /* NULL: no values per user */
+    /* for a metric with parameters: what a figure's name has before the first parameter, and before the second:
+     * "RSP_items:", "-m1:" */
+    const char *label[2];
+    Begin *begin; /* NULL: one figure, with the name of the metric */
+    Add *add;     /* NULL: nothing to add */
+    End *end;     /* NULL: the mean of the users' values */
 } Row;
 
 struct Use { /* a metric of a configuration, with its parameters and its state */
@@ -121,7 +123,9 @@ bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bo
 /* The items that are not candidates, of users ids [n]. The ids are in ascending order. */
 typedef struct Excluded {
     int64_t *start; /* [U+1] */
-    int32_t *item;  /* [n, I] */
+    /* room for n I items. Those of user u are item[start[u]] to item[start[u + 1] - 1]; a user who is not in ids has
+     * none */
+    int32_t *item;
 } Excluded;
 void candidates_exclude(const Candidates *x, const DataSet *data, const int32_t *ids, int64_t n, Excluded *out);
 #endif
@@ -177,7 +181,7 @@ End coverage_end, coverage_share_end, gini_end, inequality_end, entropy_end, nat
 /* Returns Elliot's Gini index of counts [items]. It sorts the counts in place. */
 double gini_of(const EvalState *state, int64_t *count);
 /* Returns [items]: 0 for the most popular items, which together have the share `ratio` of the train pairs; 1 for the
- * other items of train; -1 for items that are not in train. */
+ * other items below I, even if they have no train pair; -1 for items from I on, which occur only in valid or test. */
 int32_t *head_and_tail(EvalState *state, double ratio, Arena *a, Error *e);
 bool count_popularity(EvalState *state, Arena *a, Error *e);
 bool open_table(Table *t, const char *path, Arena *a, Error *e); /* fields are separated by tabs */

@@ -286,7 +286,7 @@ static const double LARGEST_RESIDUAL = 0.1;
  * longer than ROUNDING times its length. */
 static const double ENOUGH = 1e-6, ROUNDING = 1e-7;
 
-/* Refines P. *wrong: the remaining relative error |v - G P v| / |v|. */
+/* Refines P. *wrong: the remaining relative error |v - G P v| / |v|, for the vectors v of +1 and -1. */
 static bool refine(const Model *m, const Work *w, double *wrong, Arena *scratch, Error *e)
 {
     int64_t I = w->items.rows;

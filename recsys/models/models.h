@@ -147,8 +147,8 @@ Tensor *project(Tape *t, const Modality *x, Tensor *ids);
 /* Computes W [f_1 || f_2] + b of a joined plan, as the sum over n modalities of W_m f_m, plus b. The concatenated
  * features are never stored. VBPR, NGCF-M. */
 Tensor *project_joined(Tape *t, const Modality *x, size_t n, Tensor *ids);
-/* The same for items that are not in training, in new_items: with the trained parameters in m->store only. features[i]
- * [n, D_m] of each modality -> [n, width]. */
+/* Like project_joined, for the function Recommender.new_items: it uses only the trained parameters of m->store.
+ * features[i] [n, D_m] are the features of modality i. Returns [n, width]. */
 Tensor *project_new(Tape *t, const Model *m, Tensor *const *features);
 /* Makes a constant [I, D_m] of a data set's features: a view, not a copy, if the file allows it. */
 Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
@@ -164,9 +164,6 @@ typedef struct BatchRows {
     Tensor *user, *pos, *neg;
 } BatchRows;
 BatchRows batch_rows(Tape *t, const Batch *b);
-/* Computes the BPR loss of a batch (bpr_loss) from vectors of r->users and r->items only. LightGCN, SGL, LATTICE,
- * FREEDOM, MGCN. */
-Tensor *rows_bpr(Tape *t, Tensor *users, Tensor *items, const BatchRows *r, double l2);
 
 /* ---- propagation (shared/propagate.c) -------------------------------------------------------- */
 
@@ -187,13 +184,14 @@ typedef struct Reach {
     Tensor *low, *high;    /* layer 0: rows of the tables `low` and `high` of propagate; NULL: all rows */
     const struct Hop *hop; /* the layers above layer 0; NULL: all rows of all layers */
 } Reach;
-/* Makes the reach of rows ids, which are distinct and in ascending order; NULL: all rows. Make the lists of a step
- * before its first op that reads one: they are then copied to the device in one upload. If two reaches read one table,
- * say so with ids_together, as two_graphs does. */
+/* Makes the reach of rows ids, which are distinct and in ascending order; NULL: all rows. Make all lists of a step
+ * before the first op that uses a list. Then one upload copies them all. If two reaches use the same table, call
+ * ids_together, as two_graphs does. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
 /* Computes the rows of the result that are listed in `of` (NULL: all). E_0 is `low` followed by the rows of `high`, or
  * only `low` if high is NULL. With a reach, only the nodes that these rows depend on are computed, and the gradients of
- * low and high are gradients of rows. This is cheaper if there are few layers and the graph is sparse. */
+ * low and high are sparse: they have only the rows that are used. This is cheaper if there are few layers and the graph
+ * is sparse. */
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
 /* Two propagations over the same tables: embeddings of items on a graph of items, and of all nodes on the graph of
  * users and items. LATTICE, FREEDOM, DRAGON, MENTOR, PGL. */
@@ -299,11 +297,12 @@ typedef struct Views {
     const Csr **view[2]; /* view[v][l] is the graph of layer l + 1; use view[v] as Propagation.graphs */
 } Views;
 /* Draws two views of the train pairs for m->epoch. Call it from `epoch`, always with the same x, which is {0} at first
- * (as NEW makes it). A view has one graph for all layers, except with VIEW_WALKS. `how` applies to all graphs, except
- * its kind and stream. The graphs are named "view.V.LAYER" in the store, so a model has only one Views. */
+ * (as NEW makes it). A view has one graph for all layers, except with VIEW_WALKS. The members of `how` apply to all
+ * graphs; its kind and stream are ignored. The graphs are named "view.V.LAYER" in the store, so a model has only one
+ * Views. */
 bool two_views(Model *m, Views *x, ViewKind kind, Thinning how, int64_t layers, Error *e);
 /* Computes light_gcn for both views, with the graph of each layer: users[v] and items[v] belong to view v. `layers`
- * must be that of two_views. */
+ * must be that of two_views. (shared/propagate.c) */
 void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, const Tables *x, Tensor *users[2],
                      Tensor *items[2]);
 
@@ -361,7 +360,10 @@ Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_
 
 /* Computes BPR of a batch from the vectors of all users and items. l2 is as in bpr_loss. */
 Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double l2);
-/* Returns loss + weight term; both are one number; loss NULL: 0. To add a plain number, use add_number (nn.h). Losses
+/* Computes the BPR loss of a batch (bpr_loss) from vectors of r->users and r->items only. LightGCN, SGL, LATTICE,
+ * FREEDOM, MGCN. */
+Tensor *rows_bpr(Tape *t, Tensor *users, Tensor *items, const BatchRows *r, double l2);
+/* Returns loss + weight * term; both are one number; loss NULL: 0. To add a plain number, use add_number (nn.h). Losses
  * in this file are means over the batch. If a paper has sums (SGL), add all terms as means, then multiply the total by
  * B once. */
 Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight);

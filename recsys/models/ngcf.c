@@ -79,10 +79,10 @@ static void make_layers(Tape *t, const Model *m, const Csr *graph)
                 g->layer);
 }
 
-/* Returns concatenated layers of nodes first to first + count - 1: of ids [n], counted from first, or of all if ids is
- * NULL. Rows are gathered before they are concatenated, so the whole table [U + I, D + n_layers weight_size] exists
- * only in evaluation. */
-static Tensor *vectors(Tape *t, const Ngcf *g, int64_t first, int64_t count, Tensor *ids)
+/* Returns the concatenated layers of some of the nodes first to first + count - 1 (the users or the items). ids [n]
+ * selects among them, as numbers from 0; NULL: all of them. Rows are gathered before they are concatenated, so the
+ * whole table [U + I, D + n_layers weight_size] exists only in evaluation. */
+static Tensor *concat_layers(Tape *t, const Ngcf *g, int64_t first, int64_t count, Tensor *ids)
 {
     Tensor *out = NULL;
     for (int64_t l = 0; l <= g->ngcf.layers; l++) {
@@ -99,7 +99,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const Ngcf *g = m->own;
     int64_t U = m->data->U, I = m->data->I;
     make_layers(t, m, g->epoch);
-    const Triples triples = {vectors(t, g, 0, U, b->user), vectors(t, g, U, I, b->pos), vectors(t, g, U, I, b->neg), 0};
+    const Triples triples = {concat_layers(t, g, 0, U, b->user), concat_layers(t, g, U, I, b->pos),
+                             concat_layers(t, g, U, I, b->neg), 0};
     return bpr_loss(t, 1, &triples, (float)(s->l_w / 2));
 }
 
@@ -107,8 +108,8 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     const Ngcf *g = m->own;
     make_layers(t, m, g->adjacency);
-    *users = vectors(t, g, 0, m->data->U, NULL);
-    *items = vectors(t, g, m->data->U, m->data->I, NULL);
+    *users = concat_layers(t, g, 0, m->data->U, NULL);
+    *items = concat_layers(t, g, m->data->U, m->data->I, NULL);
     return true;
 }
 

@@ -238,8 +238,8 @@ static void note_once(void *arg, const char *line)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Sets the remaining members. Without a validation part, Elliot chooses by the test part. Its tests of significance are
- * for one split. */
+/* Sets the part that chooses the best point, and the tests of significance. Without a validation part, Elliot chooses
+ * by the test part. With folds there are no tests of significance. */
 static bool settle(Study *s, const Elliot *x)
 {
     const Keys *k = &x->experiment;

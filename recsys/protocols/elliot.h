@@ -104,7 +104,8 @@ typedef struct ElliotKind { /* one of Elliot's recommenders (elliot_tables.c) */
     const char *name;       /* name in Elliot's files */
     ElliotBatch batch;      /* BATCH_NONE: no training; its names have no seed, epochs and batch size */
     const ElliotParam *params;
-    /* for an external recommender: how the recommender of the same name in Elliot's core differs; NULL: no such one */
+    /* for an external recommender: how the recommender of the same name in Elliot's core differs; NULL: Elliot's core
+     * has no recommender of this name */
     const char *own;
     bool external;
 } ElliotKind;
@@ -123,7 +124,7 @@ typedef struct ElliotModel {                                       /* what the n
      * parameter does not vary. dim: the number of its dimension; -1 if it does not vary */
     const char *printed[ELLIOT_PARAMS];
     int dim[ELLIOT_PARAMS];
-    const char **every; /* if batch_size is -1: the place where elliot_batches writes that setting; or NULL */
+    const char **batch_place; /* where elliot_batches writes "batch_size=N" if the file has batch_size -1; else NULL */
     int64_t seed;
     const Yaml *const *dims;    /* [dim_count] the lists of their values */
     const ElliotParam **varied; /* [dim_count] */

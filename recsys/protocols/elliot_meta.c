@@ -198,7 +198,7 @@ static bool read_base(ElliotReader *r)
     bool every = !y || (y->type == YAML_TEXT && text_i64(y->text, &size) && size < 1);
     r->m->dim[PARAM_BATCH] = -1;
     if (every)
-        r->m->every = &r->set[r->to->set_count++];
+        r->m->batch_place = &r->set[r->to->set_count++];
     return elliot_read_param(r, PARAM_EPOCHS, elliot_param(r->m->kind, PARAM_EPOCHS)) &&
            (every || elliot_read_param(r, PARAM_BATCH, elliot_param(r->m->kind, PARAM_BATCH)));
 }
@@ -342,7 +342,7 @@ bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e)
     for (size_t i = 0; i < s->model_count; i++) {
         ElliotModel *m = &x->models[i];
         bool by_pairs = m->kind->batch == BATCH_PAIRS;
-        if (!m->every)
+        if (!m->batch_place)
             continue;
         if (!elliot_sizes(x, s, a, e))
             return false;
@@ -360,7 +360,8 @@ bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e)
                     s->models[i].name, y ? "-1" : "nothing, which is -1", by_pairs ? "train pairs" : "users",
                     (long long)size[0], (long long)size[k]);
         m->printed[PARAM_BATCH] = arena_printf(a, e, "%lld", (long long)size[0]);
-        if (!m->printed[PARAM_BATCH] || !(*m->every = arena_printf(a, e, "batch_size=%s", m->printed[PARAM_BATCH])))
+        if (!m->printed[PARAM_BATCH] ||
+            !(*m->batch_place = arena_printf(a, e, "batch_size=%s", m->printed[PARAM_BATCH])))
             return false;
     }
     return true;

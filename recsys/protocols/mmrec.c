@@ -238,8 +238,8 @@ static bool plain_name(const Mmrec *x, const ProtocolConfig *c, const char *key,
            fail(x->k.e, SP_USAGE, "%s: %s: found %.60s; allowed is a name without a folder", c->path, key, name);
 }
 
-/* Reports whether `mg` is true: the last override counts, else the file. */
-static bool truth(const ProtocolConfig *c, const Yaml *file, const char *key)
+/* Reports whether the key is true: the last override counts, else the file. */
+static bool is_true(const ProtocolConfig *c, const Yaml *file, const char *key)
 {
     Yaml given = {.type = YAML_TEXT};
     const Yaml *y = yaml_get(file, key);
@@ -276,7 +276,7 @@ static bool read_files(Mmrec *x, const ProtocolConfig *c)
     const char *dataset = arena_printf(a, x->k.e, "dataset/%s.yaml", x->dataset),
                *model = arena_printf(a, x->k.e, "model/%s.yaml", x->model),
                *own = arena_printf(a, x->k.e, "%sinter_file_name: '%s.inter'\n", DATASET, x->dataset);
-    x->mirror = truth(c, file, "mg");
+    x->mirror = is_true(c, file, "mg");
     if (!dataset || !model || !own || !merge_part(&m, x, "overall.yaml", OVERALL) || !merge_part(&m, x, dataset, own) ||
         !merge_part(&m, x, model, NULL) || (x->mirror && !merge_part(&m, x, "mg.yaml", MIRROR)) ||
         (file && !merge(&m, x, file)) || !keys_override(m.root, c, a, x->k.e))

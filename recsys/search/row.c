@@ -78,7 +78,7 @@ static bool is_object(Text text, JsonType of, const char *where, Error *e)
     return ok;
 }
 
-/* Checks what an import checks in addition to bytes and lengths. */
+/* Checks the content of a value (JSON, history), not only its bytes and its length. An import uses it. */
 static bool check_deep(const Column *c, Text value, const char *where, Error *e)
 {
     char place[200];

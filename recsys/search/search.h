@@ -4,18 +4,20 @@
  * settings. A point is one choice of a model's settings. A trial is one training run: data, model, point, seed. The
  * trials of one data set, one setting of extractors and one model are a group. The result of a group is its best point.
  *
- *   grid.c        the points of a grid, their names
- *   space.c       the points of other spaces: distributions, random search
- *   tpe.c         the tree-structured Parzen estimator (Bergstra et al., NIPS 2011)
- *   points.c      the points of a model in the order in which they are tried
- *   row.c         a trial as a row: its columns and their bounds
- *   ledger.c      trials in an SQLite file
- *   study_json.c  the study in that file
- *   export.c      a ledger as TSV, written and read
- *   study.c       the trials of a study, and which one is next
- *   trial.c       one trial: its settings, its key, its run, its row
- *   view.c        a ledger summarised: groups, their points, the best ones
- *   view_tests.c  tests of significance between groups */
+ *   grid.c          the points of a grid, their names
+ *   space.c         the points of other spaces: distributions, random search
+ *   tpe.c           the tree-structured Parzen estimator (Bergstra et al., NIPS 2011)
+ *   points.c        the points of a model in the order in which they are tried
+ *   row.c           a trial as a row: its columns and their bounds
+ *   ledger.c        trials in an SQLite file
+ *   study_json.c    the study in that file
+ *   export.c        a ledger as TSV, written and read
+ *   ledger_check.c  checks a file before SQLite opens it
+ *   study.c         the trials of a study, and which one is next
+ *   trial.c         one trial: its settings, its key, its run, its row
+ *   recs.c          the best items of each user, of a trial
+ *   view.c          a ledger summarised: groups, their points, the best ones
+ *   view_tests.c    tests of significance between groups */
 #ifndef SAPOR_SEARCH_H
 #define SAPOR_SEARCH_H
 
@@ -153,7 +155,7 @@ bool ledger_export(Ledger *l, const char *path, Error *e);
  * number of rows that were added or replaced. */
 bool ledger_import(Ledger *l, const char *path, int64_t *added, Error *e);
 
-/* ---- running (study.c) ----------------------------------------------------------------------- */
+/* ---- running (study.c; trial.c: study_trial, study_figure, study_prune; recs.c) -------------- */
 
 /* A share of the trials: those whose index modulo `of` is `worker`. A group with TPE counts as one trial. */
 typedef struct Share {

@@ -165,7 +165,7 @@ bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a
     return ok;
 }
 
-/* Reports whether another process is training the trial with this key. */
+/* Sets *locked if another process is training the trial with this key. Returns false on an error. */
 static bool is_locked(StudyRun *r, const char *key, bool *locked, Error *e)
 {
     FolderLock lock = {-1};

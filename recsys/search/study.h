@@ -39,7 +39,8 @@ typedef struct TrialPlan {
 } TrialPlan;
 bool trial_plan(TrialPlan *p, const Study *s, const Trial *t, Arena *a, Error *e);
 
-/* Hashes of a data set as it was read, without knock-outs; 0 if it cannot be read. */
+/* Hashes of a data set as it was read, without knock-outs; 0 if it cannot be read. Each is two numbers of 64 bits.
+ * features: two hashes with different seeds. pairs[1] is a hash of pairs[0]. */
 typedef struct DataHash {
     uint64_t pairs[2], features[2];
 } DataHash;

@@ -2,7 +2,9 @@
  *
  *   measures.c   metrics and cutoffs, from the settings
  *   loop.c       the steps of an epoch
+ *   sampler.c    the draws of an epoch: positives and negatives
  *   vectors.c    vectors and figures of an epoch
+ *   evaluate.c   the ranks of items for each user, and the figures of these lists
  *   stopping.c   the best epoch, and when to stop
  *   history.c    history.tsv
  *   by_user.c    by_user.tsv, written and read
@@ -67,11 +69,12 @@ typedef struct Stopping {
     bool validates;     /* there is a validation part */
     int64_t patience;   /* number of evaluations without improvement until the run stops; 0: no early stopping */
     int64_t best_epoch; /* counted from 1; 0: none yet */
-    int64_t unimproved; /* number of evaluations in a row without improvement */
+    int64_t unimproved; /* number of evaluations in a row below the best figure (MMRec: not above it) */
     double best;        /* figure of the best epoch; -1 before the first */
-    bool done;          /* Elliot: training cannot improve any more */
+    bool done;          /* Elliot: the loss of an epoch is 0, so the run stops */
 } Stopping;
-/* Records the figure of an evaluation and the loss of its epoch. Returns true if the figure is the best so far. */
+/* Records the figure of an evaluation and the loss of its epoch. Returns true if the figure is the best so far. Without
+ * a validation part every epoch counts as the best. */
 bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss);
 bool stopping_due(const Stopping *s);
 

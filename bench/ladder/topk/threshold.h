@@ -1,5 +1,6 @@
-/* The initial threshold: a number just below the K-th largest of the maxima of 4 K groups of scores. At least K scores
- * exceed it. If the search finds no such number, the threshold is -infinity. */
+/* The initial threshold: a number just below the K-th largest of the maxima of groups of scores. There are about 4 K
+ * groups, or fewer for few items. At least K scores exceed the threshold. If the search finds no such number, the
+ * threshold is -infinity. */
 #ifndef SAPOR_LADDER_THRESHOLD_H
 #define SAPOR_LADDER_THRESHOLD_H
 

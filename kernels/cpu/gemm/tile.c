@@ -6,13 +6,13 @@
 #define BY_ROW(rows)                                                                                                   \
     TILE(rows, by_row_1, 1, false, UNIT_F32)                                                                           \
     TILE(rows, by_row_2, 2, false, UNIT_F32)                                                                           \
-    TILE(rows, by_row_wide, WIDE(rows), false, UNIT_F32)
+    TILE(rows, by_row_widest, WIDEST(rows), false, UNIT_F32)
 #define BY_COLUMN(rows)                                                                                                \
     TILE(rows, by_column_1, 1, true, UNIT_F32)                                                                         \
     TILE(rows, by_column_2, 2, true, UNIT_F32)                                                                         \
-    TILE(rows, by_column_wide, WIDE(rows), true, UNIT_F32)
-#define ROW_ENTRY(rows)    {by_row_1_##rows, by_row_2_##rows, by_row_wide_##rows},
-#define COLUMN_ENTRY(rows) {by_column_1_##rows, by_column_2_##rows, by_column_wide_##rows},
+    TILE(rows, by_column_widest, WIDEST(rows), true, UNIT_F32)
+#define ROW_ENTRY(rows)    {by_row_1_##rows, by_row_2_##rows, by_row_widest_##rows},
+#define COLUMN_ENTRY(rows) {by_column_1_##rows, by_column_2_##rows, by_column_widest_##rows},
 
 #define UP_TO_6(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #if TILE_ROWS == 14
@@ -62,7 +62,7 @@ static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 
 void FN(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
-    const int64_t wide = WIDE(rows) * VW;
+    const int64_t wide = WIDEST(rows) * VW;
     if (t.a_next)
         t.a_next_part = div_up(div_up(t.len, LINE), MAX(n / wide, 1)) * LINE;
     for (; n >= wide; n -= wide)

@@ -136,7 +136,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
 }
 
 /* The number of vectors of the widest tile with this number of rows: at most 2 x TILE_ROWS accumulators. */
-#define WIDE(rows) ((rows)*8 <= 2 * TILE_ROWS ? 8 : (rows)*4 <= 2 * TILE_ROWS ? 4 : 2)
+#define WIDEST(rows) ((rows)*8 <= 2 * TILE_ROWS ? 8 : (rows)*4 <= 2 * TILE_ROWS ? 4 : 2)
 
 #define TILE(rows, name, vecs, by_column, unit)                                                                        \
     static void name##_##rows(const Tile *t)                                                                           \
@@ -145,10 +145,10 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     }
 
 /* TILE_KIND defines the tiles of both widths for a unit that needs no tile of a single vector. TILE_SET lists them for
- * tile_sweep; the tile of two vectors is listed twice. */
+ * tile_sweep; the tile of two vectors is listed twice, because there is no tile of one vector (tile.h: tile_sweep). */
 #define TILE_KIND(rows, name, unit)                                                                                    \
     TILE(rows, name, 2, false, unit)                                                                                   \
-    TILE(rows, name##_wide, WIDE(rows), false, unit)
-#define TILE_SET(rows, name) {name##_##rows, name##_##rows, name##_wide_##rows},
+    TILE(rows, name##_widest, WIDEST(rows), false, unit)
+#define TILE_SET(rows, name) {name##_##rows, name##_##rows, name##_widest_##rows},
 
 #endif

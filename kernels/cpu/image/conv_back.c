@@ -280,7 +280,7 @@ static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int6
     }
 }
 
-/* Computes the sum [kh, kw C, O] over one part of the images, for some panels of O. */
+/* Computes the gradient of the weights, [kh, kw C, O], over one part of the images, for some panels of O. */
 static void sum_part(void *arg, size_t task, int worker)
 {
     const Job *job = arg;

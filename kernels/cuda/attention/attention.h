@@ -3,9 +3,9 @@
  *
  * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
  * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart. The
- * 16-byte loads of lanes 0 to 15, and those of lanes 16 to 31, are one access of shared memory each. In these 16 lanes,
- * lanes 2 c and 2 c + 1 have the same column c, and the 8 even (or odd) lanes have the same row, so that they load from
- * the same address. */
+ * hardware serves the 16-byte loads of a warp in two accesses of shared memory: lanes 0 to 15, then lanes 16 to 31. In
+ * these 16 lanes, lanes 2 c and 2 c + 1 have the same column c, and the 8 even (or odd) lanes have the same row, so
+ * that they load from the same address. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 

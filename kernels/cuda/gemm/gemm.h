@@ -7,7 +7,7 @@
  *   wgmma.cu    bf16 and f16 by wgmma, an instruction of the H100; not compiled for the emulator
  *   gemm.cu     chooses one of them; the entries of the table
  *
- * The forms of packed B [K, N]. The padding of a line is zero.
+ * The forms of packed B [K, N]. Each row of a packed form is padded with zeros.
  *
  *   PACK_F32              [K, N_pad] float32, N_pad a multiple of 4: the rows of B
  *   PACK_F16, PACK_BF16   [N, K_pad] 16-bit numbers, K_pad a multiple of 32: the columns of B,
@@ -20,7 +20,7 @@
 
 #include "kernels/cuda/act.h"
 
-enum { LINE = 64 }; /* bytes of an operand's row per step of tensor.cu's kernels */
+enum { LINE = 64 }; /* number of bytes of each row of an operand that one step of tensor.cu's kernels reads */
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
@@ -41,7 +41,9 @@ typedef struct Side {
  * and B, so more reads hit the L2 cache. */
 typedef struct Grid {
     int m_tiles, n_tiles;
-    int parts; /* f32.cu: parts of K. wgmma.cu: parts of A, 1 or 2 */
+    /* f32.cu: the number of parts into which K is divided. wgmma.cu: the number of f16 numbers per number of A, 1 or 2
+     * (split_rows) */
+    int parts;
     int64_t K;
 } Grid;
 typedef struct Place {
@@ -59,8 +61,8 @@ static __device__ inline Place place_of(Grid grid)
 }
 
 /* The part of an operand for one step: I x BK numbers in shared memory. Number (i, k) is at tile[i LD + k] if K_INNER,
- * otherwise at tile[k LD + i]. A line is 16 bytes longer than its numbers, so that the lines begin in different banks.
- */
+ * otherwise at tile[k LD + i]. A row of this memory is 16 bytes longer than its numbers, so that the rows begin in
+ * different banks. */
 template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
     typedef T type;
     static constexpr bool K_INNER = K_INNER_;
@@ -231,7 +233,7 @@ static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, flo
  *
  *   (r / R) WM + slice R + r % R
  *
- * Consecutive threads have consecutive columns, so C, residual and bias are accessed in whole lines. */
+ * Consecutive threads have consecutive columns, so C, residual and bias are accessed in whole cache lines. */
 template <int WARPS_M, int WM, int R, int BN, int THREADS>
 static __device__ inline void finish_slice(const Finish &f, Place at, int slice, const float *tile)
 {
@@ -270,11 +272,13 @@ bool wgmma_product(const Run *run, Unit unit, const Side &a, const Side &b, cons
 
 /* ---- pack.cu --------------------------------------------------------------------------------- */
 Pack pack_type(Pack form); /* Returns F32, F16, BF16 or INT8, also for the forms of kernels/cpu/forms.h. */
-static inline int64_t pack_line(Pack type, int64_t K, int64_t N) /* numbers between the beginnings of two lines */
+/* numbers between the beginnings of two rows of the packed form */
+static inline int64_t pack_line(Pack type, int64_t K, int64_t N)
 {
     return type == PACK_F32 ? round_up(N, 4) : round_up(K, type == PACK_INT8 ? LINE : LINE / 2);
 }
-/* Copies and converts a matrix: y[r ld + c] = x[r row + c col]. Columns from `cols` to ld-1 of y become 0. */
+/* Copies and converts a matrix: y[r ld + c] = x[r * row + c * col], with the steps `row` and `col` of x. Columns from
+ * `cols` to ld-1 of y become 0. */
 void copy_matrix(const Run *run, int64_t rows, int64_t cols, DType x_type, const void *x, int64_t row, int64_t col,
                  DType y_type, void *y, int64_t ld);
 /* Splits A [M, K] into the sum of two f16 numbers:

@@ -20,12 +20,12 @@ typedef struct Windows {
     int high, wide, scale, first_h, first_w, step;
     int taps_h, taps_w;
     /* Each group has `depth` channels of the source and `columns` channels of the result. The weights are a matrix with
-     * `ld` numbers per row. Channel d of tap number `tap` is row tap depth + d, and the columns of group g begin at
-     * column g apart. Tap (t, u) has the number tap_first + t tap_h + u tap_w. */
+     * `ld` numbers per row. Channel d of tap number `tap` is row tap * depth + d, and the columns of group g begin at
+     * column g * apart. Tap (t, u) has the number tap_first + t tap_h + u tap_w. */
     const float *packed;
     int groups, depth, columns, apart, ld;
     int tap_first, tap_h, tap_w;
-    /* The result is pixel b y_image + y_first + r y_row + c y_column of y. y has groups columns channels:
+    /* The result is pixel b y_image + y_first + r y_row + c y_column of y. y has groups * columns channels:
      *
      *   y = act(sum + bias + residual) */
     float *y;
@@ -85,10 +85,10 @@ static inline int64_t conv_wide(const Conv *c)
     return outputs(c->W, c->kw, c->stride, c->left + c->right);
 }
 
-/* How weights [O, C/groups, kh, kw] are packed into the matrix of Windows, [taps depth, groups apart]. The number for
- * `tap`, channel d of the source and column n of group g is
+/* How weights [O, C/groups, kh, kw] are packed into the matrix of Windows, [taps * depth, groups * apart]. The number
+ * for `tap`, channel d of the source and column n of group g is
  *
- *   weights[(g columns + n) by_column + d by_depth + tap]
+ *   weights[(g * columns + n) * by_column + d * by_depth + tap]
  *
  * Columns from `columns` to `apart` are zeros. */
 typedef struct Packing {

@@ -12,7 +12,8 @@
 static const float LOWEST = -INFINITY;
 enum { EMPTY = -1 }; /* the id of a free place of a list, whose score is LOWEST */
 
-/* Reports whether (value, id) comes before (than, than_id). False if value is NaN or LOWEST: these enter no list. */
+/* Reports whether (value, id) comes before (than, than_id). False if value is NaN. False if value is LOWEST and (than,
+ * than_id) is a place of a list, because a free place has id -1. So NaN and LOWEST enter no list. */
 static __device__ inline bool better(float value, int32_t id, float than, int32_t than_id)
 {
     return value > than || (value == than && id < than_id);
@@ -20,10 +21,10 @@ static __device__ inline bool better(float value, int32_t id, float than, int32_
 
 /* ---- the k best of a row --------------------------------------------------------------------- */
 
-/* A copy of the worst of the k best, and the number of waiting candidates. */
+/* A copy of the worst of the k best, and the number of candidates. */
 typedef struct BestState {
     float worst;
-    int32_t worst_id, waiting;
+    int32_t worst_id, candidate_count;
 } BestState;
 
 /* A sorted list of the k best scores of a row, kept by one warp. Each score that is better than the worst of the list
@@ -33,8 +34,8 @@ typedef struct Best {
     int k;
     float *value; /* [k], as id: the list, in shared memory or in the result. Free places have the id EMPTY */
     int32_t *id;
-    float *fresh; /* [WARP], as fresh_id: the candidates, in shared memory */
-    int32_t *fresh_id;
+    float *candidate; /* [WARP], as candidate_id: in shared memory */
+    int32_t *candidate_id;
     BestState *state; /* in shared memory */
 } Best;
 
@@ -65,31 +66,31 @@ static __device__ inline int count_better(const float *value, const int32_t *id,
 
 /* Sorts the first n candidates. A candidate's place is the number of better candidates. All lanes read the same
  * candidate in the same access, and no lane waits for another. */
-static __device__ inline void sort_fresh(const Best *b, int n)
+static __device__ inline void sort_candidates(const Best *b, int n)
 {
     const int lane = lane_id();
-    const float value = lane < n ? b->fresh[lane] : LOWEST;
-    const int32_t id = lane < n ? b->fresh_id[lane] : EMPTY;
+    const float value = lane < n ? b->candidate[lane] : LOWEST;
+    const int32_t id = lane < n ? b->candidate_id[lane] : EMPTY;
     int place = 0;
     for (int i = 0; i < n; i++)
-        place += better(b->fresh[i], b->fresh_id[i], value, id);
+        place += better(b->candidate[i], b->candidate_id[i], value, id);
     __syncwarp();
     if (lane < n) {
-        b->fresh[place] = value;
-        b->fresh_id[place] = id;
+        b->candidate[place] = value;
+        b->candidate_id[place] = id;
     }
     __syncwarp();
 }
 
-/* Merges the n waiting candidates into the list. The new place of an element is its old place plus the number of better
+/* Merges the n candidates into the list. The new place of an element is its old place plus the number of better
  * elements in the other list, which a binary search finds. The list is moved in place, from its end to its front, 32
  * places at a time. Elements that are better than all candidates are not moved. */
 static __device__ inline void best_merge(const Best *b, int n)
 {
     const int lane = lane_id(), k = b->k;
-    sort_fresh(b, n);
-    const float value = lane < n ? b->fresh[lane] : LOWEST;
-    const int32_t id = lane < n ? b->fresh_id[lane] : EMPTY;
+    sort_candidates(b, n);
+    const float value = lane < n ? b->candidate[lane] : LOWEST;
+    const int32_t id = lane < n ? b->candidate_id[lane] : EMPTY;
     const int before = lane < n ? count_better(b->value, b->id, k, value, id) : k;
     const int first = __shfl_sync(FULL_MASK, before, 0);
     for (int begin = (k - 1) / WARP * WARP; begin + WARP > first; begin -= WARP) {
@@ -97,7 +98,7 @@ static __device__ inline void best_merge(const Best *b, int n)
         const bool moves = i >= first && i < k;
         const float old = moves ? b->value[i] : LOWEST;
         const int32_t old_id = moves ? b->id[i] : EMPTY;
-        const int to = i + count_better(b->fresh, b->fresh_id, n, old, old_id);
+        const int to = i + count_better(b->candidate, b->candidate_id, n, old, old_id);
         __syncwarp();
         if (moves && to < k) {
             b->value[to] = old;
@@ -123,22 +124,22 @@ static __device__ inline bool best_offer(const Best *b, float value, int32_t id)
     const uint32_t who = __ballot_sync(FULL_MASK, enters);
     if (who == 0)
         return false;
-    const int all = state.waiting + __popc(who);
-    const int at = state.waiting + __popc(who & ((1u << lane_id()) - 1));
+    const int all = state.candidate_count + __popc(who);
+    const int at = state.candidate_count + __popc(who & ((1u << lane_id()) - 1));
     if (enters && at < WARP) {
-        b->fresh[at] = value;
-        b->fresh_id[at] = id;
+        b->candidate[at] = value;
+        b->candidate_id[at] = id;
     }
     __syncwarp();
     if (all >= WARP) {
         best_merge(b, WARP);
         if (enters && at >= WARP) {
-            b->fresh[at - WARP] = value;
-            b->fresh_id[at - WARP] = id;
+            b->candidate[at - WARP] = value;
+            b->candidate_id[at - WARP] = id;
         }
     }
     if (lane_id() == 0)
-        b->state->waiting = all % WARP;
+        b->state->candidate_count = all % WARP;
     __syncwarp();
     return true;
 }
@@ -147,10 +148,10 @@ static __device__ inline bool best_offer(const Best *b, float value, int32_t id)
  * these are not the list itself. */
 static __device__ inline void best_end(const Best *b, float *value, int32_t *id)
 {
-    const int waiting = b->state->waiting;
+    const int count = b->state->candidate_count;
     __syncwarp();
-    if (waiting > 0)
-        best_merge(b, waiting);
+    if (count > 0)
+        best_merge(b, count);
     for (int i = lane_id(); i < b->k && value != b->value; i += WARP) {
         value[i] = b->value[i];
         id[i] = b->id[i];
@@ -186,7 +187,7 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 /* ---- excluded items -------------------------------------------------------------------------- */
 
 /* The excluded items of a row that are in the next tile or after it: item[at .. end-1], in ascending order. `next` is
- * the item at `at` + the lane's number in its group. It is read before it is needed. */
+ * item[at + lane], with the lane's number in its group, and INT32_MAX after the end. It is read before it is needed. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
@@ -258,8 +259,8 @@ template <int R> struct RankShared {
     float a[2][K_PART][RANK_WARPS * R + 4];
     float b[2][K_PART][TILE + 4];   /* features of the items */
     float scores[RANK_WARPS][TILE]; /* of the row that a warp ranks */
-    float fresh[RANK_WARPS * R][WARP];
-    int32_t fresh_id[RANK_WARPS * R][WARP];
+    float candidate[RANK_WARPS * R][WARP];
+    int32_t candidate_id[RANK_WARPS * R][WARP];
     BestState state[RANK_WARPS * R];
     uint32_t excluded[RANK_WARPS * R][TILE / 32];
 };
@@ -276,8 +277,8 @@ template <int R> static __device__ inline Best best_of(RankShared<R> *s, const L
     return Best{lists->k,
                 lists->value + (int64_t)row * lists->k,
                 lists->id + (int64_t)row * lists->k,
-                s->fresh[row],
-                s->fresh_id[row],
+                s->candidate[row],
+                s->candidate_id[row],
                 &s->state[row]};
 }
 
@@ -333,14 +334,14 @@ static __device__ inline void load_features(const float *row, int d, const Rows 
     }
 }
 
-/* The numbers that a thread copies to shared memory per K_PART features: four features of a row, if the thread has a
- * row, and four of each of two items */
+/* The numbers that a thread copies to shared memory per K_PART features: four features of one user row (zeros if the
+ * thread has none), and four features of each of two items */
 typedef struct Part {
     float a[4], b[2][4];
 } Part;
 
-/* Loads the thread's share of features d .. d + K_PART - 1: four features of each of its rows. Four neighbouring
- * threads read 64 bytes of a row of floats. */
+/* Loads the thread's share of features d .. d + K_PART - 1: four features of one user row (if any) and of two items.
+ * Four neighbouring threads read 64 bytes of a row of floats. */
 template <class T>
 static __device__ inline Part fetch_part(const Rows *rows, const T *row, const Rows *items, int64_t first, int64_t last,
                                          int d)
@@ -428,8 +429,8 @@ static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, co
     for (pending &= active; pending; pending &= pending - 1) {
         const int row = __ffs((int)pending) - 1;
         /* Finds sum[row] with constant indices: registers cannot be indexed by a variable, so with sum[row] the array
-         * would be in local memory. With the test r == row the compiler would make sum[row] of this loop. So the loop
-         * tests whether bit r is the lowest set bit of `pending`. */
+         * would be in local memory. With the test r == row the compiler would replace this loop by sum[row]. So the
+         * loop tests whether bit r is the lowest set bit of `pending`. */
         for (int r = 0; r < R; r++)
             if (pending >> r & ~(pending - 1) >> r & 1)
                 store4(&s->scores[warp][4 * lane], make_float4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]));

@@ -59,8 +59,8 @@ template <int R, class T, bool STORE> static __global__ void __launch_bounds__(R
  */
 enum { JOIN_WARPS = 4 };
 typedef struct WarpShared {
-    float fresh[WARP];
-    int32_t fresh_id[WARP];
+    float candidate[WARP];
+    int32_t candidate_id[WARP];
     BestState state;
     uint32_t excluded[TILE / 32];
     float scores[TILE]; /* scores of a tile that is ranked */
@@ -72,7 +72,7 @@ static __device__ inline Best warp_best(WarpShared *s, int warps, int warp, int 
 {
     float *value = (float *)(s + warps) + warp * k;
     int32_t *id = (int32_t *)((float *)(s + warps) + warps * k) + warp * k;
-    return Best{k, value, id, s[warp].fresh, s[warp].fresh_id, &s[warp].state};
+    return Best{k, value, id, s[warp].candidate, s[warp].candidate_id, &s[warp].state};
 }
 static size_t warps_shared(int warps, int64_t k)
 {

@@ -22,8 +22,8 @@ static __device__ inline int warp_in_block(void)
 }
 
 /* Returns the number of lanes that share a row: a power of two, enough for D columns, at most a warp. Wider rows are
- * cut into tiles of TILE columns, one per block in the y dimension of the grid (at most 65,535 tiles: D is below
- * 8,388,608). */
+ * cut into tiles of TILE columns, one per block in the y dimension of the grid (at most 65,535 tiles: D is at most
+ * 8,388,480). */
 static inline int lanes_for(int64_t D)
 {
     int lanes = 1;
@@ -95,11 +95,11 @@ template <class T> static __device__ inline void load_four(const T *p, float x[E
         x[k] = to_f32(T{(uint16_t)(bits >> (16 * k))});
 }
 
-/* columns that are independent of each other; l is the number of a lane among the `lanes` lanes of a row */
+/* ---- the columns of a lane ------------------------------------------------------------------- */
 
-/* Returns column k of the four columns of a lane. With `vector` these are the neighbours 4 l .. 4 l + 3. Without
- * `vector` they are l, l + lanes, ..., so that neighbouring lanes read neighbouring numbers in each of the four
- * accesses. */
+/* Returns column k of the four columns of a lane. `lane` is the number of the lane among the `lanes` lanes of a row.
+ * With `vector` these are the neighbours 4 lane .. 4 lane + 3. Without `vector` they are lane, lane + lanes, ..., so
+ * that neighbouring lanes read neighbouring numbers in each of the four accesses. */
 static __device__ inline int column_of(bool vector, int lane, int lanes, int k)
 {
     return vector ? EACH * lane + k : lane + k * lanes;

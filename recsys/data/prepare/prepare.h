@@ -54,7 +54,8 @@ bool prepare_read(Preparation *p, Error *e);
 /* Reads metadata and the list of images, and records what each item lacks. */
 bool prepare_items(Preparation *p, Error *e);
 bool metadata_table(Preparation *p, const char *path, Error *e); /* tables.c */
-/* Stores a copy of the texts for item `id`, if it has interactions and no better entry. */
+/* Stores a copy of the texts for item `id`, if the item has interactions. Of several entries, the first with a
+ * description and a url is used; if there is none, the first. */
 bool item_note(Preparation *p, Text id, const ItemInfo *found, Error *e);
 
 /* ---- steps.c --------------------------------------------------------------------------------- */

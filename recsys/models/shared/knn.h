@@ -79,7 +79,8 @@ typedef struct Nearest {
     int64_t *count; /* [n] */
     Neighbour *kept;
 } Nearest;
-/* Allocates neighbours. On entry first[j + 1] is the largest number of neighbours of thing j. */
+/* Allocates neighbours. On entry first[j + 1] is the largest possible number of neighbours of thing j; the function
+ * replaces these counts by their sums. */
 bool nearest_new(Nearest *x, Arena *a, Error *e);
 /* Adds a neighbour to a heap of n, or replaces the worst one if there are already `most`. Returns the new n. If values
  * are equal, the lower id is better. */
