@@ -342,7 +342,7 @@ typedef struct TextList {
 typedef struct Member {
     SettingKind kind;
     size_t at;                /* offsetof */
-    const char *const *words; /* of SETTING_WORD; NULL: an index without a word */
+    const char *const *words; /* of SETTING_WORD: the word of value i is words[i]; NULL: this value cannot be chosen */
     size_t word_count;
 } Member;
 /* A missing member, or a member of another type, is a compile error. */

@@ -1,7 +1,7 @@
 /* kernels/cpu/loss.c: the BPR loss (Rendle et al. 2009) over a batch. pos and neg are the scores of a user with a
  * positive and with a negative item:
  *
- *   loss[b] = softplus(neg - pos) + l2 (sum of squares of the compared rows)
+ *   loss[b] = softplus(neg - pos) + l2 (sum of squares)
  *   slope[b] = d loss / d pos = -sigmoid(neg - pos)
  *
  * How the loop is arranged: a task has some rows of the batch. Each pass reads the three rows of a sample once; a row
@@ -30,7 +30,8 @@ static NOINLINE float to_unit(const float *x, int64_t D, float eps, float *lengt
     return 1.0f / (*length > eps ? *length : eps);
 }
 
-/* Returns neg - pos of row b, and adds the sum of squares of the compared rows to *penalty if l2 is used. */
+/* Returns neg - pos of row b, and adds the sum of squares of the user's, the positive and the negative row to *penalty
+ * if l2 is used. */
 INLINE float score_difference(const Batch *t, int64_t b, float *penalty)
 {
     float sum = 0, length;

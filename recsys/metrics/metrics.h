@@ -83,8 +83,8 @@ typedef struct Row {
     bool all_users; /* users without a relevant item count too */
     bool inner;     /* the values of single users are intermediate results, not figures */
     Figure *figure; /* NULL: no values per user */
-    /* for a metric with parameters: what a figure's name has before the first parameter, and before the second:
-     * "RSP_items:", "-m1:" */
+    /* for a metric with parameters: what a figure's name has before the first parameter, and before the second.
+     * "ExtendedF1_m0:" and "-m1:" are for ExtendedF1_m0:Precision-m1:Recall */
     const char *label[2];
     Begin *begin; /* NULL: one figure, with the name of the metric */
     Add *add;     /* NULL: nothing to add */

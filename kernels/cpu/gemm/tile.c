@@ -62,11 +62,11 @@ static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 
 void FN(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
-    const int64_t wide = WIDEST(rows) * VW;
+    const int64_t widest = WIDEST(rows) * VW;
     if (t.a_next)
-        t.a_next_part = div_up(div_up(t.len, LINE), MAX(n / wide, 1)) * LINE;
-    for (; n >= wide; n -= wide)
-        make_tile(&t, rows, wide, fn[2]);
+        t.a_next_part = div_up(div_up(t.len, LINE), MAX(n / widest, 1)) * LINE;
+    for (; n >= widest; n -= widest)
+        make_tile(&t, rows, widest, fn[2]);
     for (; n >= TILE_COLS; n -= TILE_COLS)
         make_tile(&t, rows, TILE_COLS, fn[1]);
     if (n == VW && fn[0] != fn[1]) {
