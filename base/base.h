@@ -496,7 +496,8 @@ float draw_normal(Draw d, uint64_t index);
 /* Draws n distinct numbers of 0 .. `of` - 1, n <= of, by Floyd's sampling (Bentley and Floyd 1987). It makes n draws
  * with draw_below, with the indices first, first + 1, ... `taken` [of] is scratch: all false before and after. */
 void draw_subset(Draw d, uint64_t first, uint32_t of, uint32_t n, int32_t *out, bool *taken);
-void draw_shuffle(Draw d, uint32_t *items, size_t n, uint64_t *scratch /* [2 n] */); /* sorts keyed integers */
+/* Gives each item a random key, and sorts the items by their keys. */
+void draw_shuffle(Draw d, uint32_t *items, size_t n, uint64_t *scratch /* [2 n] */);
 /* MT19937, seeded and drawn as by NumPy's RandomState. Elliot's splits are made with it. */
 typedef struct Mt19937 {
     uint32_t state[624];

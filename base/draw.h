@@ -39,7 +39,8 @@ DRAW_FUNCTION void draw_words(Draw d, uint64_t index, uint32_t attempt, uint32_t
     philox_words(key, counter, out);
 }
 
-/* Lemire 2019: returns the high half of x n. The few x that would favour small results are drawn again. */
+/* Lemire 2019: returns the high 32 bits of the 64-bit product x n. A few x are drawn again, because without this
+ * some results would be more frequent than others. */
 DRAW_FUNCTION uint32_t below_of(Draw d, uint64_t index, uint32_t n)
 {
     uint32_t x[4], surplus = (uint32_t)-n % n; /* 2^32 mod n */
@@ -65,8 +66,8 @@ DRAW_FUNCTION float uniform_of(Draw d, uint64_t index)
  *   s = (m - 1) / (m + 1),  |s| < 0.172
  *   log m = 2 artanh s = 2 (s + s^3 / 3 + s^5 / 5 + ...)
  *
- * With the terms up to s^23 / 23 the error is 1e-17. ln 2 is the sum of two constants. The first constant ends in 20
- * zero bits, so that its product with k is exact. */
+ * With the terms up to s^23 / 23 the error is 1e-17. ln 2 is the sum of two constants. The first constant ends in 17
+ * zero bits, so that its product with k (at most 11 bits) is exact. */
 DRAW_FUNCTION double log_of(double x)
 {
     if (x != x || x < 0)

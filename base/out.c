@@ -384,7 +384,7 @@ static bool commit_all(Out *const *set, size_t n)
     for (size_t i = n; ok && i > 1; i--)
         ok = out_appear(set[i - 1]);
     ok = ok && sync_folders(set, 1, n) && (n == 0 || (out_appear(set[0]) && sync_folder(set[0])));
-    /* neither set is complete: all of its files are removed */
+    /* the old set is broken and the new one is incomplete: the files of both are removed, so that no mixed set stays */
     for (size_t i = 0; !ok && gone > 0 && set[0]->is_own && i < n; i++)
         if (set[i]->temporary)
             unlink(set[i]->path);

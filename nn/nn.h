@@ -371,8 +371,8 @@ typedef struct Csr {
     Tensor *val;         /* F32 [entries]; NULL: ones */
     Tensor *at; /* I32 [entries]: the value of entry e is val[at[e]], and val is another graph's; NULL: val[e] */
     Tensor *row_scale, *col_scale; /* [rows], [cols]; or NULL */
-    /* The transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). NULL if the graph
-     * is symmetric and has no csr_index. In a graph that is not symmetric and has no values, only tat is NULL. */
+    /* The transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). All are NULL if
+     * the graph is symmetric and has no csr_index. If it is not symmetric and has no values, only tat is NULL. */
     Tensor *tstart, *tcol, *tat;
     bool symmetric;             /* equal to its transpose, including values */
     Tensor *row;                /* I32 [entries]: the row of each entry; NULL without csr_index */

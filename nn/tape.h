@@ -124,9 +124,10 @@ struct Node {
     int32_t buffer; /* index of the plan's buffer for out; -1: none */
     bool view;      /* out is part of another tensor's memory */
     Node *base;     /* if out is a view: the node of the other tensor; NULL if that tensor is stored */
-    bool pinned;    /* the backward pass reads the member `out`, and not only through in[] */
-    bool dropped;   /* the memory of out was freed */
-    bool passed;    /* a backward pass has processed this node */
+    bool
+        pinned; /* another node reads this `out` in the backward pass without having it in in[]: it must not be freed */
+    bool dropped; /* the memory of out was freed */
+    bool passed;  /* a backward pass has processed this node */
     /* what the backward pass does not read. Bit i: the numbers of input i; bit RESULT: those of out */
     uint32_t unread;
     int32_t lo, hi;              /* if out is I32: smallest and largest value */
@@ -318,6 +319,7 @@ Tensor *node_done(Tape *t, Node *n, double flops, double bytes);
 void node_release(Tape *t, Node *n);
 /* false if a size is negative or the product overflows */
 bool shape_count(int dims, const int64_t *shape, int64_t *count);
+/* sets *lo and *hi to the smallest and largest id */
 void tape_range(const Tensor *ids, int32_t *lo, int32_t *hi);
 
 /* at least ALIGN; returns a size unchanged if rounding would overflow */
@@ -441,5 +443,6 @@ void csr_back_lists(Tape *t, const Csr *g);
 /* Returns the graph that csr_keep fills; there is one per name. */
 Csr *store_kept(Store *s, const char *name, Error *e);
 
+/* frees all cached plans, and the block of memory that planned runs use */
 void plan_forget(Tape *t);
 #endif

@@ -250,7 +250,8 @@ static void a_step_may_download(void **state)
 }
 
 /* A block that a context freed in a step may be in use by work that is not submitted yet. Another context must not wait
- * for this work, which would break the capture of the step, and must not get the block. */
+ * for this work, which would break the capture of the step (its recording as a CUDA graph), and must not get the block.
+ * */
 static void a_step_keeps_what_it_freed(void **state)
 {
     (void)state;

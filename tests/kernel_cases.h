@@ -222,7 +222,7 @@ void case_send(Job *j, int buffer);
 void case_fetch(Job *j, int buffer);
 uint32_t case_draw(Job *j, uint64_t index, uint32_t below);
 double case_uniform(Job *j, uint64_t index); /* [0, 1) */
-/* Call it after the numbers of an input were set by hand: it makes them the exact numbers. */
+/* Copies the numbers of an input to Buffer.exact. Call it after they were set by hand. */
 void case_set(Job *j, int buffer);
 
 /* Return the memory of a buffer, by its type. device_of, f32_of, i32_of and i64_of are for the kernel; the host_

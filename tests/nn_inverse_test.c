@@ -26,7 +26,7 @@ static float *matrix(int64_t n, Kind kind)
     return a;
 }
 
-/* Returns the largest |A X - 1|. */
+/* Returns the largest element of |A X - I|. */
 static double wrong_by(const float *a, const float *x, int64_t n)
 {
     double largest = 0;

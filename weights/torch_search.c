@@ -147,7 +147,7 @@ static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
     if (v->type != V_OBJECT)
         return true;
     const Value *state = v->state;
-    if (state && state->type == V_TUPLE && state->count) /* attributes and slots */
+    if (state && state->type == V_TUPLE && state->count) /* of a class with __slots__: (attributes, slots) */
         state = state->items[0];
     if (state && is_dict(state) && !visit(t, state->count))
         return false;

@@ -53,8 +53,8 @@ static bool find_directory(const Zip *z, Directory *d, Error *e)
     return true;
 }
 
-/* Reads the sizes that do not fit 32 bits. They are in extra field 1, in the order of `fields`. A size is there only if
- * its short form is all ones. */
+/* Reads the sizes and the offset that do not fit 32 bits. They are in extra field 1, in the order of `fields`. A number
+ * is there only if its short form is all ones. */
 static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
 {
     uint64_t *fields[] = {&entry->bytes, &entry->packed, &entry->offset};

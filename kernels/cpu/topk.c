@@ -403,9 +403,9 @@ static void rank_transposed(const void *arg, int64_t first, int64_t last)
 }
 
 /* Ranks all rows. If the product is symmetric, both halves have equal bits. So a block of items is multiplied only with
- * its own and with later rows. The scores of a tile update the lists of its rows; the transposed scores update the
- * lists of its columns. Each item gets its neighbours in ascending order of their ids: first those of earlier blocks
- * (where the item was a row), then those of its own block, then the later rows. */
+ * the rows of the same items and with later rows. The scores of a tile update the lists of its rows; the transposed
+ * scores update the lists of its columns. Each item gets its neighbours in ascending order of their ids: first those of
+ * earlier blocks (where the item was a row), then those of its own block, then the later rows. */
 static void rank(const Run *run, Ranking r)
 {
     if (r.k == 0 || r.B == 0)

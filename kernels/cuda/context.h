@@ -49,7 +49,7 @@ struct Cuda {
     size_t next_at;             /* where the next download begins, in bytes */
     Arrival arrivals[ARRIVALS]; /* a ring: `waiting` downloads, from `oldest` on */
     int oldest, waiting;
-    bool stepping;                       /* the stream is being captured; written under the arena's lock */
+    bool stepping;                       /* the stream is being captured; written under the lock of memory.cu */
     cudaGraphExec_t graphs[STEP_GRAPHS]; /* executable graphs of different shapes, the last used one first */
     cudaEvent_t last, now;               /* events of `clock` */
     double clock;                        /* seconds up to `last` */

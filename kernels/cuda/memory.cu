@@ -111,7 +111,8 @@ static Block *take_piece(Cuda *c, size_t bytes)
     return NULL;
 }
 
-/* Returns the pieces that are completely free to the device, after a new piece did not fit. c must not be in a step. */
+/* Gives the pieces that are completely free back to the device, after a new piece did not fit. Must not be called in a
+ * step. */
 static void give_back(const Cuda *c)
 {
     for (Block *b = arena.first, *next; b; b = next) {

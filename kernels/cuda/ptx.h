@@ -22,8 +22,8 @@
 #include <stdint.h>
 
 #define CHECK_ALIGNED(p, bytes)       ((void)0) /* only the emulator checks */
-/* MEMORY_SHOW: this part of an arena is in use from this point of the stream on. MEMORY_HIDE: it is no longer in use.
- * The emulator reports accesses to hidden parts. */
+/* MEMORY_SHOW: this part of the device memory of memory.cu is in use from this point of the stream on. MEMORY_HIDE: it
+ * is no longer in use. The emulator reports accesses to hidden parts. */
 #define MEMORY_SHOW(stream, p, bytes) ((void)(stream))
 #define MEMORY_HIDE(stream, p, bytes) ((void)(stream))
 #define MEMORY_GAP                    0 /* unused bytes after each part of an arena */

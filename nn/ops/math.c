@@ -257,6 +257,7 @@ typedef struct ProductTile {
     int64_t m, n, M, N; /* first row and column of a tile, numbers of rows and columns */
 } ProductTile;
 
+/* Moves to the next tile; *p is {0} before the first call. Returns false after the last tile. */
 static bool next_tile(ProductTile *p, int64_t rows, int64_t columns)
 {
     p->n += p->N;

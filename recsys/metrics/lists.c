@@ -318,7 +318,7 @@ static void add_user(Scorer *s, const UserList *list)
     s->scores->users += list->relevant > 0;
 }
 
-/* Elliot leaves out users without a list. MMRec leaves out users without truth. */
+/* Users without truth are left out. Under Elliot, users with an empty list are left out too, unless `empty_count`. */
 bool scorer_add(Scorer *s, const Lists *l, Error *e)
 {
     if (ALL_METRICS && !l->score && measures_needs(s->state.config, s->state.protocol) & METRIC_SCORES)

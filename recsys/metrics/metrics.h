@@ -45,8 +45,8 @@ typedef struct EvalState { /* shared by all metrics of a configuration */
     double *discount;    /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
     double *harmonic;    /* [longest cutoff + 1]: 1 + 1/2 + ... + 1/k */
     int64_t *popularity; /* [items] number of users who have the item in train; NULL if no metric needs it */
-    /* [n, items] how often an item is listed at the ranks after cutoff c - 1, up to cutoff c; NULL if no metric needs
-     * it */
+    /* [n, items] how often an item is listed at the ranks at[c - 1] + 1 to at[c] (from 1 for c = 0); NULL if no metric
+     * needs it */
     int64_t *count;
     int64_t all_users;      /* number of users with a list and truth */
     int64_t relevant_users; /* number of these users with at least one relevant item */

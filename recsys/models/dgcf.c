@@ -251,7 +251,7 @@ static Tensor *covariance(Tape *t, Tensor *a, Tensor *b)
 }
 
 /* Returns the sum of the distance correlations of neighbouring chunks, over the rows of x [n, factors], divided by K (K
- * + 1) / 2 -> [1]. Both codes divide by this number, although there are K - 1 correlations. */
+ * + 1) / 2 -> [1]. Elliot's code and the authors' code divide by this number, although there are K - 1 correlations. */
 static Tensor *independence(Tape *t, const Model *m, Tensor *x)
 {
     const DgcfSettings *s = m->settings;

@@ -29,7 +29,7 @@ typedef enum ElliotStrategy {
 extern const char *const elliot_strategies[ELLIOT_STRATEGIES];
 typedef struct ElliotSplit {
     ElliotStrategy strategy;
-    bool best;                   /* timestamp: best; otherwise `timestamp` is used */
+    bool best;                   /* the file says `timestamp: best`; else the next member is used */
     int64_t timestamp;           /* rows from this time on are test */
     int64_t min_below, min_over; /* for best: number of rows that a user needs before this time, and from it on */
     double ratio;                /* share of a user's rows that become test; 0: leave_n rows */

@@ -148,6 +148,7 @@ typedef struct Cutting {
     Error *e;
 } Cutting;
 
+/* Adds the data set of test fold i and validation fold j to the study. */
 static bool add_data(Cutting *c, const char *train, const char *valid, const char *test, int64_t i, int64_t j)
 {
     Study *s = c->study;
@@ -389,6 +390,7 @@ static bool count_folders(const char *path, int64_t *count, Arena *a, Error *e)
     return true;
 }
 
+/* Adds the data set of test fold i and validation fold j, which the files of `folder` have. */
 static bool add_folder(Cutting *c, const char *folder, const char *test, int64_t i, int64_t j)
 {
     Arena *a = c->x->experiment.arena;

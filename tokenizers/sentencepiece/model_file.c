@@ -29,8 +29,7 @@ static bool read_number(Text *from, uint64_t *value)
     return false;
 }
 
-/* Returns false at the end. It also returns false if the bytes are no message; then *from is not empty, or its .p is
- * NULL. */
+/* Returns false at the end. If the bytes are no message, it also returns false, and from->p is NULL. */
 static bool next_field(Text *from, Field *f)
 {
     uint64_t key, n = 0;

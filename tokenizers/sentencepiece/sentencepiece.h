@@ -94,7 +94,11 @@ extern const ModelKind model_unigram, model_scored_bpe;
 typedef struct PlainText { /* normalizer_spec of a model file */
     Charsmap map;          /* units 0: no charsmap */
     Trie whole;            /* pieces that are not normalised */
-    bool has_whole, prefix, trims, escapes, suffix;
+    bool has_whole;
+    bool escapes; /* blanks become U+2581 */
+    bool prefix;  /* a blank is added before the text */
+    bool suffix;  /* this blank is added after the text instead */
+    bool trims;   /* blanks at both ends, and repeated blanks, are removed */
 } PlainText;
 extern const StageKind normalizer_plain, decoder_plain, decoder_plain_trims, decoder_plain_bytes;
 

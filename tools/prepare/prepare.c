@@ -17,7 +17,7 @@ const Option prepare_options[] = {
     {"k-core", 0, "N", "leave out users and items with fewer than N rows, until all have N or more"},
     {"user-core", 0, "N", "the same for users only"},
     {"item-core", 0, "N", "the same for items only"},
-    {"ids", 0, "I", "keep or number: number ids from 0 in order of appearance, and write the maps"},
+    {"ids", 0, "I", "keep or number: number ids from 0 in order of appearance, and write both ids"},
     {"split", 0, "S", "none, random, temporal, leave-n-out, v4 or global-time (default by recipe)"},
     {"test-ratio", 0, "R", "share of rows for testing (default 0.2; global-time 0.1)"},
     {"validation-ratio", 0, "R", "share of rows for validation (default 0.1)"},

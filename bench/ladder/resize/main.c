@@ -9,7 +9,7 @@ typedef struct Size {
 } Size;
 static const Size SIZES[] = {{500, 740, 256, 379}}, TINY = {61, 40, 23, 17};
 
-/* The weights of a triangle stretched by the scale, as extractors/media/resize.c computes them */
+/* The weights of a triangle stretched by the scale, as weights_of in extractors/media/axis.c computes them. */
 static Axis axis_of(int64_t in, int64_t out)
 {
     const double scale = (double)in / (double)out;

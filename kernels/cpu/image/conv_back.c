@@ -167,6 +167,7 @@ static void pack_panel(void *arg, size_t task, int worker)
      job->work + (int64_t)task * c->O * TILE_COLS);
 }
 
+/* Computes dx of one band of rows of an image, for one block of channels. */
 static void fill_band(void *arg, size_t task, int worker)
 {
     (void)worker;
