@@ -95,10 +95,10 @@ typedef struct PlainText { /* normalizer_spec of a model file */
     Charsmap map;          /* units 0: no charsmap */
     Trie whole;            /* pieces that are not normalised */
     bool has_whole;
-    bool escapes; /* blanks become U+2581 */
     bool prefix;  /* a blank is added before the text */
-    bool suffix;  /* this blank is added after the text instead */
     bool trims;   /* blanks at both ends, and repeated blanks, are removed */
+    bool escapes; /* blanks become U+2581 */
+    bool suffix;  /* with `prefix`: the blank is added after the text instead */
 } PlainText;
 extern const StageKind normalizer_plain, decoder_plain, decoder_plain_trims, decoder_plain_bytes;
 
