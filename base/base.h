@@ -359,7 +359,7 @@ typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARR
 typedef struct Json Json;
 struct Json {
     JsonType type;
-    bool boolean, folded; /* folded: of a container whose children are read by json_items only */
+    bool boolean, folded; /* folded: the children are not in the tree; json_items reads them (json_parse_folded) */
     union {
         double number;     /* JSON_NUMBER */
         const void *index; /* of a container, private to json.c: finds children of large containers fast */

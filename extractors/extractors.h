@@ -47,10 +47,11 @@ typedef struct Output {
     const char *also; /* other names of the output, separated by spaces; or NULL */
     unsigned modality;
     RowKind rows;
-    bool inner;      /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
-    int64_t depth;   /* for an inner output: the number of blocks that must run to compute it */
-    int64_t width;   /* of a vector, or of a token's row; of a map: its channels */
-    Pooling pool;    /* the pooling that POOL_MODEL means for tokens: POOL_NONE unless the model states another */
+    bool inner;    /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
+    int64_t depth; /* for an inner output: the number of blocks that must run to compute it */
+    int64_t width; /* of a vector, or of a token's row; of a map: its channels */
+    Pooling
+        pool; /* POOL_MODEL for tokens of images: POOL_NONE unless the model states another; of texts: TextTower.pool */
     bool normalized; /* with POOL_MODEL, and if the call states nothing else, rows have length 1 */
     bool loaded;     /* set by output_add: calls may name the output */
 } Output;
@@ -315,7 +316,7 @@ typedef struct Results {
 typedef struct TokenLists { /* text i has ids[start[i]] .. ids[start[i + 1] - 1]; no ids if it failed */
     TokenIds ids;
     size_t n, *start; /* [n + 1] */
-    bool *cut;        /* [n]: the text was longer than the call's max_tokens, and its end was cut off */
+    bool *cut; /* [n]: the text was longer than the call's max_tokens, and one end was removed (tokenizer_from_left) */
 } TokenLists;
 /* Tokenises n texts into the arena. */
 bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLists *out, Results *r, Arena *a,

@@ -30,8 +30,9 @@
  * batch size or the cache sizes. If values are equal, the lower index comes first.
  *
  * Scratch: a kernel that needs scratch has a `_work` companion, which returns the number of bytes for exactly these
- * sizes. Smaller sizes may need more. Run.work has at least this number of bytes. A `_work` or `_way` companion gets
- * the same Run, or a Run without `work`. It reads sizes and whether a pointer is NULL, never device memory.
+ * sizes; a call with smaller sizes may need more. Run.work has at least this number of bytes. A `_work` or `_way`
+ * companion gets the same Run, or a Run without `work`. It reads sizes and whether a pointer is NULL, never device
+ * memory.
  *
  * To add a kernel: add its member here, its functions in kernels/cpu/ and kernels/cuda/, its name in list.h, its test
  * cases, and its line in tests/far/entries.h (CONTRIBUTING.md: Add a kernel). */

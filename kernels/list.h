@@ -1,5 +1,6 @@
-/* kernels/list.h: the list of all kernels. Each kernel has the name of its member in Kernels; comments name its file in
- * kernels/cpu/. The tables of the CPU and of CUDA are generated from this list. */
+/* kernels/list.h: the list of all kernels that compute. Each kernel has the name of its member in Kernels; comments
+ * name its file in kernels/cpu/. The tables of the CPU and of CUDA are generated from this list; their entries for
+ * memory and the device are written by hand. */
 #ifndef SAPOR_KERNEL_LIST_H
 #define SAPOR_KERNEL_LIST_H
 

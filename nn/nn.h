@@ -35,7 +35,7 @@ typedef struct Device {
  *
  * - name: "cpu", "cpu:avx2" (a level: kernels_cpu), "cuda", "cuda:OPTIONS" (kernels/cuda/context.cu), or "auto": a GPU
  *   if one can be used, else the CPU. NULL: the environment variable SAPOR_DEVICE, else "cpu".
- * - threads: 0 means the number of processors of the machine.
+ * - threads: 0 means all processors that this process may use.
  * - heap (NULL: malloc) and trace (NULL: off) stay owned by the caller.
  *
  * After a failure, device_close does nothing. A program adds its own device as follows: it opens "cpu", then sets its
@@ -198,7 +198,7 @@ typedef struct Tape Tape;
 Tape *tape_new(const Device *d, bool training, Error *e);
 void tape_free(Tape *t);
 /* Forgets all that was recorded. The memory is kept for the next step, so a steady step allocates nothing. `draw` seeds
- * dropout. */
+ * dropout and noise. */
 void tape_reset(Tape *t, Draw draw);
 bool tape_ok(const Tape *t, Error *e); /* false: *e is the first failure */
 bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);

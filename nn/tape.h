@@ -243,7 +243,7 @@ struct Tape {
     Error error;
     Tensor failed;
     Draw draw;
-    uint64_t drawn; /* number of elements that dropout has drawn for */
+    uint64_t drawn; /* number of elements that dropout and noise have drawn for */
     Arena *meta;    /* arena of the nodes and the host scratch of a step */
     ArenaMark empty;
     Arena **arenas; /* arenas of tape_arena */

@@ -44,7 +44,7 @@ typedef struct Scores {
     /* [metrics, cutoffs, users] in the order of the lists; NaN for a figure without values per user. Or NULL */
     double *by_user;
     int32_t *user;       /* [users] the user of each column of by_user, if by_user is set */
-    int64_t users;       /* number of users who count: those with a relevant item */
+    int64_t users;       /* number of users who count (score_lists_of) and have a relevant item */
     const char *sampled; /* suffix of every name: " (99 sampled)", or "" */
 } Scores;
 typedef struct EvalConfig {
@@ -96,10 +96,10 @@ typedef struct Lists {
     bool empty_count; /* under Elliot, users with an empty list count too */
 } Lists;
 /* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty and a
- * relevant item (rating 0 or more). If every item is a train item of a user, no item can be recommended. Elliot fills
- * the list of such a user with excluded items, and the user counts with 0. Here such a user has no list. Time and
- * memory grow with the lists, users x cutoffs and the longest cutoff. Metrics that count how often items are listed
- * need 8 bytes per item and cutoff. */
+ * relevant item (its rating is at least config->relevance_threshold). If every item is a train item of a user, no item
+ * can be recommended. Elliot fills the list of such a user with excluded items, and the user counts with 0. Here such a
+ * user has no list. Time and memory grow with the lists, users x cutoffs and the longest cutoff. Metrics that count how
+ * often items are listed need 8 bytes per item and cutoff. */
 bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
                     Error *e);
 /* The same as score_lists_of, for lists top [n, K]. */

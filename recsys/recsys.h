@@ -531,14 +531,13 @@ struct Recommender {
      * pairs. */
     const Array *(*arrays)(const Model *m, size_t *count, Error *e);
     bool (*restore)(Model *m, const Weights *w, Error *e);
-    /* The next two may be NULL: the model does not support new users or new items.
-     *
-     * score_new: for a model with `score`, the scores of n users who are not in training, from their items. rating
-     * NULL: each is 1. For a model with vectors, a new user is the mean of the items' vectors instead. */
+    /* For a model with `score`: computes the scores of n users who are not in training, from their items. rating NULL:
+     * each is 1. The function is NULL if the model does not support new users. For a model with vectors, a new user is
+     * the mean of the items' vectors instead. */
     bool (*score_new)(const Model *m, const Pairs *liked, int64_t n, float *scores, Error *e);
-    /* For a model with `represent` that can make item vectors from features only: makes vectors [n, D] from features[i]
-     * [n, D_m], one array for each of m->data->features. `store` contains only the parameters "projection.*"; init was
-     * not called. */
+    /* NULL, or for a model with `represent` that can make item vectors from features only (new items): makes vectors
+     * [n, D] from features[i] [n, D_m], one array for each of m->data->features. `store` contains only the parameters
+     * "projection.*"; init was not called. */
     Tensor *(*new_items)(Tape *t, const Model *m, Tensor *const *features);
 };
 size_t recommender_count(void);

@@ -21,7 +21,8 @@ static void (*emu_forget)(void);
 static EmuCounts (*emu_count)(void);
 static void (*emu_limit)(size_t bytes);
 
-static inline bool is_emulator(void) /* the plug-in that emu_find was called with */
+/* Reports whether the plug-in that was given to emu_find is the emulator. */
+static inline bool is_emulator(void)
 {
     return emu_fault_count != NULL;
 }

@@ -259,7 +259,7 @@ static inline int64_t *host_i64(const Job *j, int buffer)
 /* Returns the number of type F16 or BF16 that is nearest to x, ties to even (F16: at most 65504), and writes its bits.
  */
 float case_narrow(DType type, float x, uint16_t *bits);
-/* For a reference of long sums in float32: returns memory for the rounding error of each number of an output, 0 at
+/* For a kernel that makes long sums in float32: returns memory for the rounding error of each number of an output, 0 at
  * first. An error of 2^-24 in each addition of K terms t grows to about
  *
  *   2^-24 sqrt(K sum t^2)

@@ -13,8 +13,9 @@
 
 enum { USERS = 120, ITEMS = 90, OWN = 10, BATCH = 200, EPOCHS = 3 };
 
-/* User u has 8 items for training (of the OWN draws two repeat an item), one more item for validation and one for the
- * test. The first item of u is 3 u / 4, and the distances between the items grow. There are two tables of features. */
+/* OWN items are computed for each user; two of them are repeated. So user u has 8 items for training, one more item for
+ * validation and one for the test. The first item of u is 3 u / 4, and the distances between the items grow. There are
+ * two tables of features. */
 static void make_data(DataSet *d, Arena *a)
 {
     Error e = {0};

@@ -378,7 +378,7 @@ bool load_tiktoken(Load *l);    /* token ranks of the first Qwen models */
  * not base64. */
 bool base64_decode(Text from, char *out, size_t *n);
 
-/* ---- bpe.c ----------------------------------------------------------------------------------- */
+/* ---- models/bpe.c ---------------------------------------------------------------------------- */
 
 enum { MAX_AFFIX = 64 }; /* bytes of a prefix or a suffix */
 typedef struct Bpe Bpe;
@@ -402,7 +402,7 @@ Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart);
 extern const ModelKind model_bpe;
 bool bpe_has_bytes(const Bpe *m); /* reports whether its pieces contain every letter of ByteLevel */
 
-/* ---- wordpiece.c, bert.c --------------------------------------------------------------------- */
+/* ---- models/wordpiece.c, bert.c -------------------------------------------------------------- */
 
 typedef struct Slot { /* open addressing; id -1: empty */
     uint32_t tag;
@@ -509,7 +509,7 @@ typedef struct DecoderWordPiece {
     bool cleanup;
 } DecoderWordPiece;
 
-/* ---- replace.c ------------------------------------------------------------------------------- */
+/* ---- sentencepiece/replace.c ----------------------------------------------------------------- */
 
 /* Reports whether a stage is the decoder Strip and removes at most one character, from the beginning. */
 bool strip_decoder_leads(const Stage *stage);

@@ -81,7 +81,8 @@ static int64_t part_count(int64_t M)
     return div_up(M, part_rows(M));
 }
 
-/* y = beta y + the sum of the rows of parts [count, ld], columns 0 .. C-1. Overwrites parts. */
+/* y = beta y + the sum of the rows of parts [count, ld], columns 0 .. C-1. The sum is made in the first row of
+ * parts, which is overwritten. */
 static void add_parts(int64_t count, int64_t C, const float *parts, int64_t ld, float beta, float *y)
 {
     for (int64_t p = 1; p < count; p++) {

@@ -60,8 +60,8 @@ static inline void balanced_task(void *arg, size_t task, int worker)
         b->fn(b->arg, first, last);
 }
 
-/* Calls fn for all rows, in pieces with about the same number of entries. `cost`, the multiply-adds per entry, decides
- * how many pieces are made. */
+/* Calls fn for all rows, in pieces with about the same work (balanced_begin). `cost`, the multiply-adds per entry,
+ * decides how many pieces are made. */
 INLINE void run_balanced(const Run *run, int64_t rows, const int64_t *start, int64_t cost, RangeFn *fn, const void *arg)
 {
     if (rows <= 0)

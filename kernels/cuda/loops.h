@@ -21,8 +21,8 @@
  * again from the L2 cache.
  *
  * V, T and K depend only on C, and so does the order of a sum. First each thread adds up its numbers in V sums. Then
- * the threads of a warp that are 16, 8, 4, 2, 1 apart are added. Then the warps of a block are added one after the
- * other. LAUNCH_ROWS chooses:
+ * the threads of a warp that are T/2 (at most 16), ..., 2, 1 apart are added. Then the warps of a block are added one
+ * after the other. LAUNCH_ROWS chooses:
  *
  *     C            V 4 (C is a multiple of 4)    V 1
  *     T 16, K 1    to 64                         to 16       half a warp

@@ -267,7 +267,8 @@ static bool check_config(const SplitConfig *c, Error *e)
     return true;
 }
 
-/* Sets the parts of all rows, for users in the order w->sorted. */
+/* Computes w->part of all rows. The strategies random, temporal and leave-n-out use the users in the order
+ * w->sorted. */
 static bool set_parts(Splitting *w, Arena *a, Error *e)
 {
     const SplitConfig *c = w->c;

@@ -123,7 +123,7 @@ bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bo
 /* The items that are not candidates, of users ids [n]. The ids are in ascending order. */
 typedef struct Excluded {
     int64_t *start; /* [U+1] */
-    /* room for n I items. Those of user u are item[start[u]] to item[start[u + 1] - 1]; a user who is not in ids has
+    /* room for n * I items. Those of user u are item[start[u]] to item[start[u + 1] - 1]; a user who is not in ids has
      * none */
     int32_t *item;
 } Excluded;

@@ -129,7 +129,7 @@ static void times_g(Refinement *f, Pool *p)
     pool_run(p, tasks_of(f->w->items.rows), times_transpose, f);
 }
 
-/* Computes y = P' x, and the lengths of the columns of P. */
+/* Computes y = P' x, and the lengths of the columns of P. f->w->g holds P here. */
 static void times_p(void *arg, size_t task, int worker)
 {
     (void)worker;

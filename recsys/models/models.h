@@ -94,8 +94,8 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
 #define REG_WEIGHT_INSTEAD                                                                                             \
     "set variant=mmrec, whose recipe has this setting, or set l_w, the weight in the recipe of variant elliot"
 
-/* Functions for Recommender.sampling of a model that always samples in the same way. sampling_by_variant: uniform users
- * as in Elliot's recipe, or every pair once as in MMRec's. */
+/* Functions for Recommender.sampling. All except sampling_by_variant always return the same value. sampling_by_variant:
+ * uniform users as in Elliot's recipe, or every pair once as in MMRec's. */
 Sampling sampling_none(const Model *m);
 Sampling sampling_uniform_user(const Model *m);
 Sampling sampling_distinct_users_full(const Model *m); /* NGCF's sampler; LATTICE's has a smaller last batch */
@@ -186,7 +186,7 @@ typedef struct Reach {
 } Reach;
 /* Makes the reach of rows ids, which are distinct and in ascending order; NULL: all rows. Make all lists of a step
  * before the first op that uses a list. Then one upload copies them all. If two reaches use the same table, call
- * ids_together, as two_graphs does. */
+ * ids_together, as two_graphs_reach does. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
 /* Computes the rows of the result that are listed in `of` (NULL: all). E_0 is `low` followed by the rows of `high`, or
  * only `low` if high is NULL. With a reach, only the nodes that these rows depend on are computed, and the gradients of

@@ -45,9 +45,10 @@ typedef enum ElliotFilterKind {
     ELLIOT_ROUNDS,      /* n_rounds_k_core */
     ELLIOT_COLD         /* cold_users: users with at most `least` rows */
 } ElliotFilterKind;
-typedef struct ElliotFilter {
+typedef struct ElliotFilter { /* keeps the rows that the kind names */
     ElliotFilterKind kind;
-    int64_t least, rounds;
+    int64_t least; /* smallest number of rows of a kept user or item; for ELLIOT_COLD the largest */
+    int64_t rounds;
 } ElliotFilter;
 /* The remaining rows of a file, in its order. */
 typedef struct ElliotRows {

@@ -175,8 +175,8 @@ static bool merge_text(Merged *m, Mmrec *x, const char *text, const char *name)
     return layer && merge(m, x, layer);
 }
 
-/* Merges configs/PART, or MMRec's published values if there is no such file. what: "model VBPR" for the note; NULL: no
- * note. */
+/* Merges configs/PART. If there is no such file, adds a note and merges `otherwise`, YAML with MMRec's published values
+ * (NULL: nothing). */
 static bool merge_part(Merged *m, Mmrec *x, const char *part, const char *otherwise)
 {
     const char *path = x->configs ? path_join(x->k.arena, x->configs, part, x->k.e) : NULL;

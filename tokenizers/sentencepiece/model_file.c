@@ -144,8 +144,8 @@ static bool read_piece(Reading *r, Text message)
     return true;
 }
 
-/* Computes the scores that the library uses. An unknown character has the lowest score minus 10. A piece that must not
- * be split has a score per byte that is above all other scores. */
+/* Computes the scores that the library uses. An unknown character has the lowest score minus 10. In a Unigram
+ * model, a piece of n bytes that must not be split has the score n * highest - 0.1. */
 static bool finish_pieces(Load *l, ModelFile *file)
 {
     Pieces *m = file->pieces;

@@ -20,7 +20,7 @@ const Option prepare_options[] = {
     {"ids", 0, "I", "keep or number: number ids from 0 in order of appearance, and write both ids"},
     {"split", 0, "S", "none, random, temporal, leave-n-out, v4 or global-time (default by recipe)"},
     {"test-ratio", 0, "R", "share of rows for testing (default 0.2; global-time 0.1)"},
-    {"validation-ratio", 0, "R", "share of rows for validation (default 0.1)"},
+    {"validation-ratio", 0, "R", "share of the remaining rows (global-time: of all) for validation (default 0.1)"},
     {"leave-n", 0, "N", "hold out N rows of each user instead of a share (default 1 with leave-n-out)"},
     {"write", 0, "W", "tsv or inter: train.tsv, val.tsv and test.tsv, or one .inter of MMRec"},
     FORMAT_OPTIONS("amazon, "),

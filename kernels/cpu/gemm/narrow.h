@@ -47,8 +47,8 @@ static inline Unit narrow_unit(Pack p)
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }
-/* K is padded to a multiple of narrow_group(p) numbers. These are narrow_units(p) units of A: AMX_UNITS units for AMX
- * instructions, one unit for all others. */
+/* K is padded to whole groups of narrow_group(p) numbers. A group is narrow_units(p) units of A: AMX_UNITS units for
+ * AMX instructions, one unit for all others. */
 static inline int64_t narrow_units(Pack p)
 {
     return is_amx(p) ? AMX_UNITS : 1;

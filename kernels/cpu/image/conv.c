@@ -234,7 +234,8 @@ typedef struct Job {
 } Job;
 
 /* Copies the pixels that the output rows oh0 .. oh0+rows-1 of image b read to [input rows, width, pixel]. `first` is
- * the first of the copied channels. The border is filled with zeros. */
+ * the first of the copied channels. The border is filled with zeros. If p->picks, only one pixel per
+ * output is copied, to [rows, ow, pixel], and there is no border. */
 static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, int64_t first, float *to)
 {
     const float *x = (const float *)c->x + b * c->H * c->W * c->C + first;

@@ -105,7 +105,8 @@ template <class P> static __device__ inline Cursor<typename P::type> cursor_of(c
     return c;
 }
 /* Starts the asynchronous copy of a part to shared memory (cp.async, without registers) and advances the cursor to the
- * next part. `left` numbers of K are left, at most BK. Numbers outside the operand become zero. */
+ * next part. The first `left` numbers of K of this part exist; left is at most BK. Numbers outside the operand become
+ * zero. */
 template <class P>
 static __device__ inline void stage(typename P::type *tile, const Side &x, Cursor<typename P::type> &c, int left)
 {
