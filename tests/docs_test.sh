@@ -20,8 +20,8 @@ result() { # OK NAME [FILE: what was seen]
     fi
 }
 
-commands_of() { # PAGE
-    awk '/^```/ { inside = !inside && $0 == "```sh"; next } inside' "$1"
+blocks_of() { # KIND PAGE: prints the lines of the blocks that are fenced as ```KIND
+    awk -v fence='```'"$1" '/^```/ { inside = !inside && $0 == fence; next } inside' "$2"
 }
 
 echo "1..$((2 * ${#pages[@]} + 7))"
@@ -29,7 +29,7 @@ for page in "${pages[@]}"; do
     name=$(basename "$page" .md)
     mkdir -p "$scratch/$name/bin"
     ln -s "$build/sapor" "$scratch/$name/bin/sapor"
-    commands_of "$page" | grep -vE '^(make|sudo make|git|cd)( |$)' >"$scratch/$name/commands"
+    blocks_of sh "$page" | grep -vE '^(make|sudo make|git|cd)( |$)' >"$scratch/$name/commands"
     if [ "$build" != "$root/build" ] && [ -s "$scratch/$name/commands" ]; then
         number=$((number + 1))
         echo "ok $number - commands of $page # SKIP run by the plain build, with $(grep -c . "$scratch/$name/commands") lines"
@@ -39,11 +39,11 @@ for page in "${pages[@]}"; do
     fi
     : >"$scratch/$name/missing"
     if [ -s "$scratch/$name/log" ]; then # the output that the page shows was printed
-        awk '/^```/ { inside = !inside && $0 == "```text"; next } inside' "$page" | sed 's/ *$//' | while read -r line; do
-            sed 's/ *$//; s/^ *//' "$scratch/$name/log" | grep -qxF -- "$line" || echo "not printed: $line" >>"$scratch/$name/missing"
-        done
+        sed 's/^ *//; s/ *$//' "$scratch/$name/log" >"$scratch/$name/printed"
+        blocks_of text "$page" | sed 's/^ *//; s/ *$//' | grep -avxFf "$scratch/$name/printed" |
+            sed 's/^/not printed: /' >>"$scratch/$name/missing"
     fi
-    commands_of "$page" | sed -nE 's/^(sudo )?make ([a-z-]+).*/\2/p' | while read -r target; do
+    blocks_of sh "$page" | sed -nE 's/^(sudo )?make ([a-z-]+).*/\2/p' | while read -r target; do
         grep -qE "^([a-zA-Z -]* )?$target( [a-z -]+)?:" Makefile mk/*.mk || echo "no target $target" >>"$scratch/$name/missing"
     done
     for file in $(grep -oE '\b(base|kernels|weights|tokenizers|nn|extractors|recsys|tools|tests|docs|scripts|bench|examples)/[A-Za-z0-9_/.-]+\.(c|h|md|sh|py)\b' "$page" | sort -u); do
@@ -90,7 +90,7 @@ result $? "names of columns in docs/formats.md, names of settings in docs/recipe
 
 # The complete recommender of CONTRIBUTING compiles without a warning, and the names next to it exist.
 sed -n '/^## Add a recommender/,/^## Add an encoder/p' CONTRIBUTING.md >"$scratch/recommender"
-awk '/^```/ { inside = !inside && $0 == "```c"; next } inside' "$scratch/recommender" >"$scratch/example.c"
+blocks_of c "$scratch/recommender" >"$scratch/example.c"
 grep -q '^const Recommender recommender_example' "$scratch/example.c" || echo 'CONTRIBUTING has no example' >"$scratch/compiled"
 ${CC:-cc} -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fsyntax-only "$scratch/example.c" >>"$scratch/compiled" 2>&1
 for name in $(grep -v '^[ /]' "$scratch/recommender" | grep -oE '`[a-z0-9]+(_[a-z0-9]+)+`' | tr -d '`' | sort -u); do
