@@ -30,13 +30,13 @@ touch file.tsv
 mkdir folder
 "$sapor" help --bash-completion >sapor.bash || exit 1
 . ./sapor.bash || exit 1
-offers() { # WANTED WORD ...: what bash offers for the last word
-    local wanted=$1 got
+offers() { # EXPECTED WORD ...: checks what bash offers for the last word against a pattern
+    local expected=$1 got
     shift
     COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
     _sapor
     got=${COMPREPLY[*]}
-    case $got in $wanted) ;; *) echo "$*: \"$got\", not \"$wanted\"" ;; esac
+    case $got in $expected) ;; *) echo "$*: \"$got\", not \"$expected\"" ;; esac
 }
 check 'bash: commands' "$(offers train sapor tr; offers '*evaluate*help*' sapor ''; offers split sapor help s)"
 check 'bash: every command and option' "$(for c in $commands; do

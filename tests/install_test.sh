@@ -10,7 +10,7 @@ case $BUILD in
 build) cc=${CC:-cc} ;;
 build/minimal | build/minimal-glibc | build/minimal/aarch64)
     case $BUILD in
-    build/minimal) cc=$(command -v musl-gcc) || cc=cc ;; # as the Makefile names it: another name would build all of it again, beside running tests
+    build/minimal) cc=$(command -v musl-gcc) || cc=cc ;; # the same name as in the Makefile: another name would rebuild everything while tests run
     build/minimal-glibc) cc=cc ;;
     *) cc=aarch64-linux-gnu-gcc ;;
     esac

@@ -11,7 +11,7 @@ export LC_ALL
 cd "$(dirname "$0")/.." || exit 1
 tree() { # every file that is checked
     find . \( -name build -o -name '.?*' -o -name golden -o -name results \) -prune -o -type f \
-        \( -name '*.[ch]' -o -name '*.cu' -o -name '*.sh' -o -name '*.md' -o -name Makefile -o -name '*.mk' \) -print | sed 's,^\./,,' | sort
+        \( -name '*.[ch]' -o -name '*.cu' -o -name '*.sh' -o -name '*.py' -o -name '*.md' -o -name Makefile -o -name '*.mk' \) -print | sed 's,^\./,,' | sort
 }
 known=$(mktemp) || exit 1
 trap 'rm -f "$known"' EXIT
@@ -203,16 +203,11 @@ file ~ /\.md$/ {
         words($0, "text")
     next
 }
-file ~ /(^|\/)Makefile$|\.mk$/ {
-    if (/#/)
-        words(substr($0, index($0, "#")), "text")
-    next
-}
-file ~ /\.(sh|py)$/ {
+file ~ /\.(sh|py|mk)$|(^|\/)Makefile$/ {
     if (file ~ /^scripts\//)
         words($0, "text")
-    else if (/^ *#|  # / && file != "tests/style.sh")
-        words(substr($0, index($0, "#")), "text")
+    else if (match($0, /(^|[ \t])#/))
+        words(substr($0, RSTART), "text")
     next
 }
 
@@ -239,13 +234,13 @@ FNR == 1 && !is_ladder && index($0, "/* " file ": ") != 1 { report(1, "banner", 
     if (spoken && literals != "" && !/^#include/)
         words(literals, "text")
     if (comment != "")
-        words(comment, file == "sapor.h" ? "text" : "comment")
+        words(comment, "comment")
     if (slashes && !/^\/\/ flags[a-z0-9 ]*: /)
         report(FNR, "comment", "/* a comment */ instead of // a comment")
     if (in_comment && !was_open && code ~ /[^ \t]/)
-        report(FNR, "comment", "a comment behind code ends in its line; a longer one stands above")
+        report(FNR, "comment", "a comment after code ends on its line; put a longer one above")
     if (code ~ /[^ \t]/ && !was_open && /\*\/,$/)
-        report(FNR, "comment", "a comment behind a member stands behind its comma")
+        report(FNR, "comment", "a comment after a member comes after its comma")
     continued = code ~ /\\$/
     sub(/[ \t]*\\$/, "", code)
     sub(/[ \t]+$/, "", code)

@@ -240,7 +240,7 @@ awk '/^## / { inside = $0 == "## Glossary" } inside && /^\| [^-]/ { n = split($0
     "$root/CONTRIBUTING.md" >phrases
 [ "$(wc -l <phrases)" -gt 30 ]
 ok $? 'the glossary has words that are not used'
-each() { # FILE BEFORE BEHIND FIRST-LINE: each phrase is found at its line, and nothing else is
+each() { # FILE BEFORE AFTER FIRST-LINE: each phrase is found at its line, and nothing else is
     while read -r phrase; do printf '%s%s%s\n' "$2" "$phrase" "$3"; done <phrases >content
     check "$1" <content
     awk -v file="$1" -v line="$4" '{ print file ":" line++ ": word: \"" $0 "\": write" }' phrases >expected
@@ -251,6 +251,8 @@ each nn/a.c 'const char *a = "%s: x ' ', y\n";' 2
 each docs/a.md '| x ' '. Y' 1
 each scripts/a.sh 'echo "x: ' ', y"' 1
 each Makefile '#: x ' ' y' 1
+each tests/a.sh 'ls # x ' ' y' 1
+each bench/a.py '# x ' ' y' 1
 tr 'a-z' 'A-Z' <phrases >upper
 while read -r phrase; do printf 'X %s\n' "$phrase"; done <upper >content
 check docs/a.md <content

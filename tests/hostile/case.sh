@@ -130,7 +130,7 @@ byte() { # FILE OFFSET OCTAL: overwrites one byte; a negative offset counts from
     [ "$at" -ge 0 ] || at=$(($(wc -c <"$1") + at))
     printf "\\$3" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
 }
-cut_to() { # FILE BYTES: a negative number takes so many from the end
+cut_to() { # FILE BYTES: a negative number removes that many bytes from the end
     local n=$2
     [ "$n" -ge 0 ] || n=$(($(wc -c <"$1") + n))
     truncate -s "$n" "$1"
