@@ -97,8 +97,7 @@ static __device__ inline int64_t row_of(int64_t i, int64_t C)
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* The rows of a thread: for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()). All threads of a warp
- * (T 256: of a block) stay in this loop together. The body may also run with m >= M: such a
- * row has no numbers. */
+ * (T 256: of a block) stay in this loop together. The body may also run with m >= M: such a row has no numbers. */
 template <int T> static __device__ inline int64_t first_row(void)
 {
     return first_index() / T;

@@ -137,7 +137,7 @@ bool json_trial(const Many *m, size_t i, Error *e)
         json_members(&w, "best_epoch %lld epochs %lld", (long long)r->best_epoch, (long long)r->epochs);
     scores_json(&w, &r->valid, &r->test);
     json_finish(&w);
-    return stream_flush(stdout, "standard output", e);
+    return output_flush(e);
 }
 
 static void put_parts(JsonWriter *w, const char *key, const Scores parts[2])
