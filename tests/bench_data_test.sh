@@ -82,8 +82,9 @@ says '^model     users  items  train pairs  steps per epoch  load s  build s  fi
 says '^LightGCN   2000   1000  ' 'its row'
 right 'with features' bench train FREEDOM --pairs data/train.tsv --features visual=data/visual.npy,textual=data/textual.npy --steps 2 --set batch_size=256 --json
 says '^{"bench":"steps","shape":"FREEDOM-2000x1000-1[0-9]*","dtype":"f32".*"steps":2,"load_seconds":.*"ms_first":.*"ms_min":.*"ms_median":.*"ms_mean":.*"peak_mb":' 'as JSON'
-cp out steps.json
-right 'beside an earlier run' bench train FREEDOM --pairs data/train.tsv --features visual=data/visual.npy,textual=data/textual.npy --steps 2 --set batch_size=256 --against steps.json --margin 1000
+# The earlier run had steps of 100 s, so that a busy machine is not slower.
+sed -E 's/("ms_[a-z]*":)[0-9.]+/\1100000/g' out >steps.json
+right 'beside an earlier run' bench train FREEDOM --pairs data/train.tsv --features visual=data/visual.npy,textual=data/textual.npy --steps 2 --set batch_size=256 --against steps.json
 says '0 not in that file' 'it is found there'
 wrong 2 'has [0-9]* steps in an epoch' 'more steps than an epoch has' bench train LightGCN --pairs data/train.tsv --steps 100000
 wrong 2 'does not train in steps' 'steps of a model that has none' bench train MostPop --pairs data/train.tsv --steps 2

@@ -2,7 +2,8 @@
 # tests/run.sh normal|sanitized|minimal|thread|FOLDER ...: builds and runs the test programs (FOLDER: an existing
 # build). $EMULATOR, for example "qemu-aarch64", is put before each program; then kills and pages of documentation are
 # left out. Each program speaks TAP. Failed tests are shown with their output, skipped ones with their reason. The last
-# line is the sum: "N passed, N failed, N skipped". The exit status is 1 if a test failed.
+# lines are the failed tests once more, and the sum: "N passed, N failed, N skipped". The exit status is 1 if a test
+# failed.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
@@ -11,6 +12,7 @@ jobs=$(nproc 2>/dev/null || echo 2)
 slow='train_test kernels_test faults_test docs_test.sh tools_test.sh api_train_test far_test run_test.sh steady_test install_test.sh demo_test.sh
 resources_test table_bounds_test process_test.sh'
 passed=0 failed=0 skipped=0
+failures= # one line per failed test; a log of CI may lack its middle, so the end repeats them
 export EMULATOR=${EMULATOR:-}
 
 run_program() { # PROGRAM LOG: the output and exit status into LOG
@@ -40,6 +42,8 @@ count() { # PROGRAM LOG LABEL
     if [ "$bad" != 0 ]; then
         grep -vE '^ok [0-9]+' "$2" | head -n 60 | sed 's/^/    /'
         [ "$status" != 124 ] || echo "    ran longer than ${TEST_TIMEOUT:-300} s"
+        failures+="failed: $3 $(basename "$1"), exit status $status"$'\n'
+        failures+=$(grep -E -B 1 '^not ok [0-9]+' "$2" | grep -v '# SKIP' | head -n 20 | sed 's/^/    /')$'\n'
     elif [ "$skip" != 0 ]; then
         if [ "$skip" -le 8 ]; then grep -E '# SKIP|skipped: ' "$2" | awk '!seen[$0]++'; else grep -o 'skipped: .*' "$2" | sort | uniq -c; fi | sed 's/^/    /'
     fi
@@ -74,6 +78,7 @@ build() { # LABEL BUILD [make argument ...]: false when it did not build
     if ! "$make" -s -j"$jobs" BUILD="$folder" "$@" tests >"$log" 2>&1; then
         grep -E 'error|Error|undefined' "$log" | head -n 20
         echo "$label: the build failed"
+        failures+="failed: $label: the build"$'\n'
         failed=$((failed + 1))
         rm -f "$log"
         return 1
@@ -126,5 +131,6 @@ for what in "$@"; do
     *) run_all "${LABEL:-$(basename "$what")}" "$what" ;;
     esac
 done
+printf %s "$failures"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
