@@ -43,7 +43,8 @@ count() { # PROGRAM LOG LABEL
         grep -vE '^ok [0-9]+' "$2" | head -n 60 | sed 's/^/    /'
         [ "$status" != 124 ] || echo "    ran longer than ${TEST_TIMEOUT:-300} s"
         failures+="failed: $3 $(basename "$1"), exit status $status"$'\n'
-        failures+=$(grep -E -B 1 '^not ok [0-9]+' "$2" | grep -v '# SKIP' | head -n 20 | sed 's/^/    /')$'\n'
+        failures+=$(grep -E -B 1 '^not ok [0-9]+' "$2" | grep -v '# SKIP' | head -n 20 | sed 's/^/    /' && echo .)
+        failures=${failures%.}
     elif [ "$skip" != 0 ]; then
         if [ "$skip" -le 8 ]; then grep -E '# SKIP|skipped: ' "$2" | awk '!seen[$0]++'; else grep -o 'skipped: .*' "$2" | sort | uniq -c; fi | sed 's/^/    /'
     fi
