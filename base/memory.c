@@ -64,8 +64,8 @@ static void advise_large_pages(unsigned char *raw, size_t bytes)
 #endif
 }
 
-/* A caller's heap aligns memory for C types only. Therefore up to 64 bytes more are allocated and the result is moved
- * to a multiple of 64. The byte before the result contains the distance. */
+/* A caller's heap aligns memory for C types only. Therefore 64 bytes more are allocated, and the result is moved by 1
+ * to 64 bytes, to a multiple of 64. The byte before the result contains this distance. */
 void *heap_alloc(const Heap *heap, size_t bytes)
 {
     size_t whole;

@@ -218,7 +218,8 @@ struct NpyOut {
 };
 
 /* Writes the header, byte for byte as numpy.save: version 1.0, with room for 21 digits of the first length, and the
- * data at a multiple of 64. The size of the header therefore does not depend on the first length. */
+ * data at a multiple of 64. The size of the header therefore does not depend on the first length. again: overwrites the
+ * header that was written before. */
 static bool npy_header(NpyOut *n, const Array *a, bool again, Error *e)
 {
     const char *descr = NULL;
