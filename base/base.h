@@ -163,7 +163,7 @@ int64_t text_index_find(const TextIndex *ix, Text key);  /* -1 if missing */
 Text text_index_at(const TextIndex *ix, int64_t number); /* NUL-terminated; "" if there is no such number */
 int64_t text_index_count(const TextIndex *ix);
 
-/* ---- reading files (file.c) and writing files (out.c): no other source opens a file ---------- */
+/* ---- reading files (file.c) and writing files (out.c) ---------------------------------------- */
 
 /* Calls open(2) with O_CLOEXEC, and again after EINTR. Returns -1 and sets errno on failure. The descriptor is 3 or
  * above, even if the caller closed descriptors 0 to 2: otherwise printed text would go into the file. */

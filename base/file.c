@@ -1,5 +1,5 @@
-/* base/file.c: opens and reads files, streams, maps and folders. out.c writes. No other source file opens files; SQLite
- * opens ledgers itself. */
+/* base/file.c: opens and reads files, streams, maps and folders. out.c writes. No other source file opens files,
+ * except ledgers and their journals (recsys/search/). */
 #include "base/base.h"
 
 #include <dirent.h>
