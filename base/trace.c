@@ -214,14 +214,14 @@ bool trace_write(const Trace *t, const char *path, Error *e)
     json_object(&w, "args");
     json_put_string(&w, "name", "sapor");
     end_event(&w);
-    int named = -1; /* the largest number of a worker; workers occur in any order */
+    int last_worker = -1; /* the largest number of a worker; workers occur in any order */
     for (size_t i = 0; i < t->event_count; i++) {
         if (t->events[i].worker < 0)
             ops[op_count++] = t->events[i];
-        named = MAX(named, t->events[i].worker);
+        last_worker = MAX(last_worker, t->events[i].worker);
     }
     qsort(ops, op_count, sizeof *ops, by_begin);
-    for (int worker = 0; worker <= named; worker++)
+    for (int worker = 0; worker <= last_worker; worker++)
         for (size_t i = 0, done = 0; i < t->event_count && !done; i++)
             if ((done = t->events[i].worker == worker))
                 name_thread(&w, process, t->events[i].thread, worker);
