@@ -7,6 +7,7 @@
 #   install.mk  make install, make uninstall
 #   dev.mk      tests, demos, benchmarks, fuzzing, lint
 #   cuda.mk     CUDA=1: the plug-in for GPUs
+#   emu.mk      the same sources for the emulator of the tests
 DEBUG ?= 0
 SANITIZE ?=
 COVERAGE ?= 0

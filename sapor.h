@@ -175,7 +175,9 @@ typedef struct sp_encoder_options {
      *
      * A row still does not depend on the number of threads or on the other inputs in the call. */
     const char *dtype;
-    const char *device; /* NULL or "cpu": this version has no other device */
+    /* A device, by a name that `--device` of the command accepts (docs/gpu.md). NULL: that of the environment variable
+     * SAPOR_DEVICE, otherwise "cpu". A session uses SAPOR_DEVICE; the encoder must be on the same device. */
+    const char *device;
     /* NULL: found automatically. Otherwise a name of `sapor models`, for a weights file without a config.json */
     const char *arch;
     /* SP_IMAGES, SP_TEXTS or both: what calls will encode. 0: all that the files of the model allow */

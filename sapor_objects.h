@@ -43,7 +43,8 @@ bool session_leave(sp_session *s, bool ok);
 sp_recommender *new_recommender(const sp_allocator *memory, Error *e);
 /* Fails if an argument is NULL. An object is NULL if the caller ignored the error of its opening. */
 bool given(const void *p, const char *what, Error *e);
-/* Checks the size of a caller's struct: a multiple of sizeof (size_t), because any other size would cut a pointer. */
+/* Checks the size of a caller's struct: at most 4096, and a multiple of sizeof (size_t) above 0, because any other size
+ * would cut a pointer. */
 bool size_fits(size_t size, const char *what, Error *e);
 /* Copies a caller's struct, whose first member is its size. A struct of an earlier version is shorter: the missing
  * members are zeros. A struct of a later version is longer: its additional members must be zeros. NULL means all zeros.

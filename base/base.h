@@ -41,8 +41,8 @@ static inline int64_t part_begin(int64_t n, int64_t parts, int64_t i)
 {
     return n / parts * i + MIN(n % parts, i);
 }
-/* Unrolls the next loop completely. For loops over vectors that must stay in registers: a loop that remains would index
- * them in memory. The loop count must be a constant after inlining. */
+/* Unrolls the next loop completely (gcc: a loop of at most 16 iterations). For loops over vectors that must stay in
+ * registers: a loop that remains would index them in memory. The loop count must be a constant after inlining. */
 #if defined(__NVCC__)
 #define UNROLL _Pragma("unroll")
 #elif !defined(__clang__)
@@ -78,7 +78,8 @@ const char *dtype_name(DType t); /* "F32", as in safetensors */
 bool size_mul(size_t a, size_t b, size_t *product); /* false on overflow */
 bool size_add(size_t a, size_t b, size_t *sum);
 
-/* Allocate by the heap, or by malloc if `heap` is NULL; aligned to 64 bytes. */
+/* Allocate by the heap, or by malloc if `heap` is NULL. The memory is aligned to 64 bytes and not zeroed. NULL: out of
+ * memory. heap_free needs the number of bytes that was requested; p may be NULL. */
 void *heap_alloc(const Heap *heap, size_t bytes);
 void heap_free(const Heap *heap, void *p, size_t bytes);
 /* Mark allocated memory as unused (hide) and as used again (show). The address sanitizer reports every access to
@@ -106,7 +107,7 @@ char *arena_written(PutText *put, const void *what, Arena *a, Error *e);
 void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t size, Error *e);
 ArenaMark arena_mark(const Arena *a);
 void arena_rewind(Arena *a, ArenaMark mark); /* keeps the blocks, so that a loop that rewinds does not allocate again */
-/* Rewinds to the beginning. Blocks are freed if they have more than `keep` bytes together. */
+/* Rewinds to the beginning. Frees all blocks if they have more than `keep` bytes together. */
 void arena_trim(Arena *a, size_t keep);
 /* Calls end(p) when the arena is freed, or rewound to a mark made before this call. For memory that another library
  * allocates. */
@@ -136,17 +137,19 @@ Text text_trim(Text a); /* without ASCII white space at both ends */
 bool text_next(Text *rest, char sep, Text *part);
 bool text_line(Text *rest, Text *line); /* cuts the next line, without \n or \r\n; false at the end */
 bool text_i64(Text a, int64_t *value);  /* the whole text, decimal; false: not a number, or overflow */
-bool text_f64(Text a, double *value);   /* the whole text, C locale, finite or nan/inf; false: not a number */
+/* The whole text, C locale, finite or nan/inf. False: not a number, too large for a double, or over 1,000 bytes. */
+bool text_f64(Text a, double *value);
 /* Decodes one code point of UTF-8. Returns its length, 1 to 4, or 0 for an invalid sequence: truncated, overlong or a
  * surrogate. */
 size_t utf8_decode(const char *p, size_t n, uint32_t *code);
 size_t utf8_encode(uint32_t code, char out[4]);
 bool utf8_valid(Text a, size_t *bad_at);
 
-/* Returns the word nearest to a misspelt word, ignoring case; NULL if no word is near. */
+/* Returns the word nearest to a misspelt word, ignoring case. A word is near if the number of changed letters is at
+ * most a third of the length of the misspelt word, or 1. NULL: no word is near, or out of memory. */
 const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
 
-/* Returns at most three near words for a message: "A", "B" or "C". NULL if no word is near. */
+/* Returns at most three near words for a message: "A", "B" or "C". NULL: no word is near, or out of memory. */
 const char *near_words(const char *word, const char *const *words, size_t count, Arena *a);
 
 /* Maps texts to 0, 1, 2, ... in the order of their first appearance: user ids, item ids, vocabularies. */
@@ -157,10 +160,10 @@ bool text_index_reserve(TextIndex *ix, size_t n, Error *e);
 /* returns the number of the key, new or old; -1 on failure; copies the key */
 int64_t text_index_add(TextIndex *ix, Text key, Error *e);
 int64_t text_index_find(const TextIndex *ix, Text key);  /* -1 if missing */
-Text text_index_at(const TextIndex *ix, int64_t number); /* NUL-terminated */
+Text text_index_at(const TextIndex *ix, int64_t number); /* NUL-terminated; "" if there is no such number */
 int64_t text_index_count(const TextIndex *ix);
 
-/* ---- reading files (file.c) and writing files (out.c): no other source opens a file ---------- */
+/* ---- reading files (file.c) and writing files (out.c) ---------------------------------------- */
 
 /* Calls open(2) with O_CLOEXEC, and again after EINTR. Returns -1 and sets errno on failure. The descriptor is 3 or
  * above, even if the caller closed descriptors 0 to 2: otherwise printed text would go into the file. */
@@ -170,7 +173,7 @@ int descriptor_high(int fd); /* moves any other descriptor to 3 or above; -1 sta
 typedef struct Map { /* the bytes of a file, read-only */
     const unsigned char *data;
     size_t bytes;
-    bool mapped; /* a process that truncates the file causes SIGBUS at the next access */
+    bool mapped; /* true: `data` is mapped, and if a process truncates the file, the next access causes SIGBUS */
 } Map;
 bool map_open(Map *m, const char *path, Error *e); /* maps a regular file; an empty file gives data "" and 0 bytes */
 /* Reads the file into the arena instead of mapping it. For data that are copied anyway. */
@@ -182,9 +185,9 @@ void map_close(Map *m);
 /* Reads a whole file, NUL-terminated. A file larger than max_bytes fails (0: no limit). Only regular files are read.
  * Pipes, sockets, devices and folders are refused without waiting for them. */
 bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
-/* Reads a text that the user names. It may also be a pipe (<(command) of a shell), a terminal or /dev/null: of these,
- * at most STREAM_MOST bytes are read, up to the first NUL byte. If no process writes to a pipe, the call waits at most
- * PIPE_SECONDS. */
+/* Reads a text that the user names. It may also be a pipe (<(command) of a shell), a terminal or /dev/null. These are
+ * read up to their end or the first NUL byte; more than STREAM_MOST bytes are an error. If no process writes to a pipe,
+ * the call fails after PIPE_SECONDS. */
 bool stream_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
 /* Reads standard input in the same way. Nothing may have been read from it before. */
 bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e);
@@ -196,10 +199,10 @@ typedef struct Files {
     const sp_file *list; /* [count] files in memory; NULL: on disk */
     size_t count;
 } Files;
-/* Returns FOLDER/NAME if the file exists, otherwise NULL without an error. */
+/* Returns FOLDER/NAME, or NULL without an error if the file is missing. NULL with an error: out of memory. */
 const char *files_path(const Files *f, const char *name, Arena *a, Error *e);
-/* Like file_read and map_open, for a file of `f` that exists. A file in memory is not copied, and not NUL-terminated.
- */
+/* Like file_read and map_open, for a file of `f`; a missing file is an error. A file in memory is not copied, and not
+ * NUL-terminated. */
 bool files_read(Text *out, Arena *a, const Files *f, const char *name, size_t max_bytes, Error *e);
 bool files_map(Map *m, Arena *a, const Files *f, const char *name, Error *e);
 
@@ -228,7 +231,7 @@ bool file_set_add(FileSet *s, const char *path, Error *e);
 bool file_set_check(FileSet *s, const char *out, Error *e);
 
 /* An output file. It appears completely or not at all: it is written under a temporary name in the same folder, synced,
- * and renamed by `out_commit`. */
+ * and renamed by `out_commit`. If the path is a pipe or a character device, it is written directly. */
 typedef struct Out Out;
 Out *out_open(const char *path, const Heap *heap, Error *e);
 bool out_write(Out *o, const void *data, size_t bytes, Error *e);
@@ -236,7 +239,9 @@ bool out_printf(Out *o, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Lets out_commit rename without a sync: after a power failure the file may be lost. For files that the command can
  * make again. */
 void out_unsynced(Out *o);
-bool out_commit(Out *o, Error *e); /* frees o in any case; on failure the old file is unchanged */
+/* Frees o in any case. After a failure the old file is unchanged, or already replaced if only the sync of the folder
+ * failed. */
+bool out_commit(Out *o, Error *e);
 /* Commits files that belong together and frees them. NULL members are skipped. All new files are synced before the
  * first old file is removed; set[0] is removed first. Then the new files are renamed, set[0] last. After a kill or a
  * failure, the folder has the old set, the new set, or a set without set[0]. */
@@ -253,13 +258,16 @@ void out_discard(Out *o); /* frees o and removes the temporary file; NULL is all
  */
 bool stream_flush(FILE *to, const char *name, Error *e);
 
-/* Allows only one writer per folder, by flock on FOLDER/.sapor.lock. The lock ends with the process. */
+/* Allows only one writer per folder, by flock on FOLDER/.sapor.lock. The lock ends with folder_unlock or with the
+ * process. */
 typedef struct FolderLock {
     int fd;
 } FolderLock;
-bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: another run is writing here ..." */
-/* Joins the runs of `group`, a number in 1 .. 2^62, that write to a folder. Runs of the same group may write there at
- * the same time. Fails if a run of another group writes there. Independent of folder_lock. */
+/* "FOLDER: another run is writing to this folder; ..." */
+bool folder_lock(FolderLock *l, const char *folder, Error *e);
+/* Joins the runs of `group`, a number in 1 .. 2^62, that write to a folder, until folder_unlock. Runs of the same group
+ * may write there at the same time. Fails if a run of another group writes there. Has no effect on a file system
+ * without such locks. Independent of folder_lock. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
 /* Takes the lock file FOLDER/NAME and holds it until lock_drop or the end of the process. *taken is false if another
@@ -267,9 +275,9 @@ void folder_unlock(FolderLock *l);
 bool lock_take(FolderLock *l, const char *folder, const char *name, bool *taken, Error *e);
 void lock_drop(FolderLock *l, const char *folder, const char *name); /* removes the file, then unlocks */
 
-/* Callbacks for each map and each temporary file. The command sets them (tools/command/process.c): its signal handlers
- * name the map in a message and remove temporary files. NULL in other programs. Must be set before the first thread
- * starts. */
+/* Callbacks for each map and each temporary file (`is_there`: true when it was made, false when it is renamed or
+ * removed). The command sets them (tools/command/process.c): its signal handlers name the map in a message and remove
+ * temporary files. NULL in other programs. Must be set before the first thread starts. */
 typedef struct FileHooks {
     void (*mapped)(const void *at, size_t bytes, const char *path);
     void (*unmapped)(const void *at);
@@ -280,8 +288,8 @@ extern const FileHooks *file_hooks;
 /* ---- tables (table.c): the only reader of rows and fields; RFC 4180 -------------------------- */
 
 /* Reads rows of fields with separators. If `quotes` is set, a field in double quotes may contain separators and line
- * ends, and "" in it is one quote. Fields point into the content; a field with "" is copied into the arena. Memory: the
- * content, and 16 bytes per field of the longest row. */
+ * ends, and "" in it is one quote. Fields point into the content. A field with "" or with text after its closing quote
+ * is copied into the arena. Memory: the content, these copies, and up to 64 bytes per field of the longest row. */
 typedef struct Table {
     Text rest;        /* the part that is not read yet */
     char cut;         /* '\t', ',', ';', ':' for "::", ' ' for runs of blanks; 0: a line is one field */
@@ -303,11 +311,11 @@ enum { MOST_FIELDS = 1 << 20 }; /* per row */
 Table table_open(Text content, char cut, const char *name, Arena *a);
 /* Reads the next row that is not empty. Returns false at the end, and on an error; the error names the line. */
 bool table_next(Table *t, Error *e);
-/* Reads the next row without splitting it: sets only `raw` and `line`. */
+/* Reads the next row; only its `raw` and `line` may be used. */
 bool table_skip(Table *t, Error *e);
-/* Guesses the separators of a file from its first line, ignoring the text in double quotes. If the line has a tab, the
- * result is the tab. Otherwise it is those of "::", comma and semicolon that occur; if none occurs, a blank. Returns
- * how many. */
+/* Guesses the separators of a file from its first line, ignoring the text in double quotes. Writes them to `found`,
+ * with ':' for "::". If the line has a tab, the result is the tab. Otherwise it is those of "::", comma and semicolon
+ * that occur; if none occurs, a blank. Returns how many. */
 int table_cuts(Text line, char found[3]);
 
 /* ---- packed and foreign files (unpack.c) ----------------------------------------------------- */
@@ -315,9 +323,9 @@ int table_cuts(Text line, char found[3]);
 /* Returns the kind of a file that is not text, by its first bytes ("a zip archive", "a Parquet file"). NULL: no known
  * kind. */
 const char *foreign_kind(Text content);
-/* Unpacks a gzip file into the arena and removes a byte order mark. Another kind of file is an error that names the
- * kind. To bound time and memory, the unpacked text has at most 64 times the packed size and 16 MB more. A build
- * without zlib refuses gzip. */
+/* Unpacks a gzip file into the arena and removes a byte order mark. If the content is not text and its kind is known,
+ * the error names the kind. To bound time and memory, the unpacked text has at most 64 times the packed size and 16 MB
+ * more. A build without zlib refuses gzip. */
 bool text_unpack(Text *content, const char *name, Arena *a, Error *e);
 /* Prepares every text that is read: unpacks it, removes a byte order mark, and checks that it is UTF-8 without NUL
  * bytes. The error names the line. */
@@ -331,7 +339,8 @@ LineReader *lines_open(const char *path, size_t longest, const Heap *heap, Error
 /* Reads the next line, without \n or \r\n. It is valid until the next call. Returns false at the end of the file, and
  * on an error. A line longer than `longest` is an error. */
 bool lines_next(LineReader *l, Text *line, Error *e);
-size_t lines_number(const LineReader *l);            /* of the last line, from 1 */
+/* of the line that lines_next read last, from 1; after the end, one more than the last line */
+size_t lines_number(const LineReader *l);
 size_t lines_bytes(const LineReader *l, size_t *of); /* bytes of the file that were read; *of: its size */
 void lines_close(LineReader *l);                     /* NULL is allowed */
 
@@ -384,9 +393,11 @@ const Json *json_parse_folded(Arena *a, Text source, const char *name, const cha
  * is read. */
 typedef struct JsonItems JsonItems;
 JsonItems *json_items(const Json *container, Arena *a, Error *e); /* NULL: out of memory */
-const Json *json_next(JsonItems *items);                          /* NULL at the end, and if *e has an error */
-void json_items_free(JsonItems *items);                           /* NULL is allowed */
-/* NULL if missing or not an object; fast for large objects */
+/* NULL at the end, and after an error in the `e` of json_items */
+const Json *json_next(JsonItems *items);
+void json_items_free(JsonItems *items); /* NULL is allowed */
+/* json_get: NULL if missing, if not an object, or if folded; fast for large objects. json_at: NULL if there is no such
+ * item. */
 const Json *json_get(const Json *object, const char *key);
 const Json *json_at(const Json *array, size_t index);
 bool json_i64(const Json *j, int64_t *value); /* false unless it is a whole number that fits */
@@ -413,14 +424,14 @@ typedef struct JsonLevel {
 typedef struct JsonWriter {
     FILE *to; /* either `to` or `out` is set; all other members are 0 at first */
     Out *out;
-    bool spaced; /* a blank after each comma and colon; may change at any time */
+    bool spaced; /* a blank after each colon, and after each comma within a line; may change at any time */
     bool filled; /* the innermost open object or array has a value */
     int depth;
     JsonLevel level[JSON_WRITE_DEPTH];
     size_t used;
     char buffer[256]; /* written when it is full and when nothing is open */
 } JsonWriter;
-/* Begins an object on a new line, with its first member: {"event":"result" */
+/* Returns a writer that has begun an object with its first member: {"event":"result" */
 JsonWriter json_record(FILE *to, const char *key, const char *value);
 void json_object(JsonWriter *w, const char *key); /* begins an object or an array, at most JSON_WRITE_DEPTH deep */
 void json_array(JsonWriter *w, const char *key);
@@ -436,7 +447,8 @@ void json_put_string(JsonWriter *w, const char *key, const char *value); /* NULL
 void json_put_bool(JsonWriter *w, const char *key, bool value);
 void json_put_i64(JsonWriter *w, const char *key, int64_t value);
 /* Writes several members: pairs of key and conversion, "name %s users %lld rows %zu share %.6g", in less than 256
- * bytes. %s is written by json_put_string. %lld and %zu are whole numbers. Any other conversion is for a double. */
+ * bytes. %s is written by json_put_string. %lld and %zu are the only whole numbers. Any other conversion is for a
+ * double. */
 void json_members(JsonWriter *w, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Writes a number as printf does. JSON has no nan and inf: they become null. */
 void json_put_number(JsonWriter *w, const char *key, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -453,7 +465,7 @@ int threads_available(void);
 /* Runs the tasks 0 .. tasks-1, each once, on any worker and in any order. The calling thread is a worker too. Returns
  * when all tasks are finished. Results must not depend on the worker. If a task calls pool_run, the inner tasks run on
  * the worker of this task. Exception: if the outer call has only one task, the inner tasks may run on all workers. If p
- * is NULL, the calling thread runs all tasks. */
+ * is NULL, or if another thread is in pool_run of p, the calling thread runs all tasks, as worker 0. */
 void pool_run(Pool *p, size_t tasks, PoolTask *fn, void *arg);
 void pool_free(Pool *p);
 
@@ -522,8 +534,8 @@ uint64_t hash_own(const void *data, size_t bytes, uint64_t seed);
 double now_seconds(void);
 size_t peak_rss_bytes(void);
 
-/* A line of progress. On a terminal it is redrawn, with a bar, the rate and the time left. Elsewhere it is a plain
- * line: the first after ten seconds, later ones at growing intervals. */
+/* A line of progress. On a terminal it is redrawn, with a bar (if `total` is above 0), the rate and the time left.
+ * Elsewhere a plain line is printed after each ten seconds, or after a tenth of the time so far if that is longer. */
 typedef struct Progress {
     FILE *to; /* NULL: silent */
     bool is_terminal;
@@ -565,7 +577,7 @@ typedef struct TraceTotal {
 /* Sets *list to the totals, one per op, in the order of first use; the list is in the trace. Returns how many. Must not
  * be called during other calls with this trace. */
 size_t trace_totals(const Trace *t, const TraceTotal **list);
-/* Prints the columns op, calls, ms, % time, GFLOP/s, GB/s, % of peak, MB. */
+/* Prints the columns op, calls, ms, % time, GFLOP/s, GB/s, % of peak, MB. peak_gflops 0: no share of the peak. */
 void trace_table(const Trace *t, FILE *to, double peak_gflops);
 void trace_free(Trace *t);
 

@@ -1,5 +1,5 @@
-/* base/file.c: opens and reads files, streams, maps and folders. out.c writes. No other source file opens files; SQLite
- * opens ledgers itself. */
+/* base/file.c: opens and reads files, streams, maps and folders. out.c writes. No other source file opens files,
+ * except ledgers and their journals (recsys/search/). */
 #include "base/base.h"
 
 #include <dirent.h>
@@ -66,8 +66,8 @@ static int open_file(const char *path, struct stat *st, Error *e)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Reports whether an empty pipe has ended: a process wrote to it and has closed it. Otherwise no process has opened it
- * yet, or one has just opened it. */
+/* Reports whether an empty pipe has ended: a process opened it for writing and closed it without writing. Otherwise no
+ * process has opened it yet, or one has just opened it. Waits at most 20 ms for an answer. */
 static bool has_ended(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};

@@ -35,7 +35,7 @@ typedef struct Parser {
 typedef struct JsonFold { /* of a folded container: the text between its brackets */
     const char *name, *begin, *end, *line_start;
     uint32_t line;
-    size_t longest; /* bytes of its longest child */
+    size_t longest; /* bytes of its longest child, with the comma or bracket after the child */
 } JsonFold;
 
 static bool wrong(Parser *s, const char *at, const char *what)

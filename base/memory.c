@@ -64,8 +64,8 @@ static void advise_large_pages(unsigned char *raw, size_t bytes)
 #endif
 }
 
-/* A caller's heap aligns memory for C types only. Therefore up to 64 bytes more are allocated and the result is moved
- * to a multiple of 64. The byte before the result contains the distance. */
+/* A caller's heap aligns memory for C types only. Therefore 64 bytes more are allocated, and the result is moved by 1
+ * to 64 bytes, to a multiple of 64. The byte before the result contains this distance. */
 void *heap_alloc(const Heap *heap, size_t bytes)
 {
     size_t whole;
@@ -293,7 +293,7 @@ bool arena_at_end(Arena *a, void (*end)(void *p), void *p, Error *e)
 }
 
 /* Calls the `end` functions of all entries after the mark. */
-static void end_behind(Arena *a, ArenaMark mark)
+static void end_after(Arena *a, ArenaMark mark)
 {
     for (AtEnd *x = a->ends; x; x = a->ends) {
         const Block *b = x->block == mark.block ? NULL : x->block;
@@ -308,7 +308,7 @@ static void end_behind(Arena *a, ArenaMark mark)
 
 void arena_rewind(Arena *a, ArenaMark mark)
 {
-    end_behind(a, mark);
+    end_after(a, mark);
 #ifdef __SANITIZE_ADDRESS__ /* memory after the mark is unused again */
     size_t from = mark.block ? mark.used : 0;
     for (Block *b = mark.block ? mark.block : a->first; b; b = b->next, from = 0)
@@ -355,7 +355,7 @@ void arena_free(Arena *a)
 {
     if (!a)
         return;
-    end_behind(a, (ArenaMark){0});
+    end_after(a, (ArenaMark){0});
     free_blocks(a);
     Heap copy = a->copy;
     heap_free(a->heap ? &copy : NULL, a, sizeof *a);

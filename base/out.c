@@ -337,13 +337,13 @@ static bool sync_folder(Out *o)
 }
 
 /* Writes everything to the disk, still under the temporary name. */
-static bool out_settle(Out *o)
+static bool sync_file(Out *o)
 {
     return out_flush(o) &&
            (!o->temporary || o->unsynced || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
 }
 
-static bool out_appear(Out *o)
+static bool rename_to_path(Out *o)
 {
     if (!o->temporary)
         return true;
@@ -367,25 +367,25 @@ static bool sync_folders(Out *const *set, size_t from, size_t n)
 }
 
 /* Removes the old file. */
-static bool out_vanish(Out *o)
+static bool remove_old_file(Out *o)
 {
     return !o->temporary || unlink(o->path) == 0 || errno == ENOENT || fail_system(&o->error, o->path, "remove", errno);
 }
 
 static bool commit_all(Out *const *set, size_t n)
 {
-    size_t gone = 0;
+    size_t removed = 0;
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++)
-        ok = out_settle(set[i]);
-    for (; ok && n > 1 && gone < n; gone += ok)
-        ok = out_vanish(set[gone]);
+        ok = sync_file(set[i]);
+    for (; ok && n > 1 && removed < n; removed += ok)
+        ok = remove_old_file(set[removed]);
     ok = ok && (n < 2 || sync_folders(set, 0, n));
     for (size_t i = n; ok && i > 1; i--)
-        ok = out_appear(set[i - 1]);
-    ok = ok && sync_folders(set, 1, n) && (n == 0 || (out_appear(set[0]) && sync_folder(set[0])));
+        ok = rename_to_path(set[i - 1]);
+    ok = ok && sync_folders(set, 1, n) && (n == 0 || (rename_to_path(set[0]) && sync_folder(set[0])));
     /* the old set is broken and the new one is incomplete: the files of both are removed, so that no mixed set stays */
-    for (size_t i = 0; !ok && gone > 0 && set[0]->is_own && i < n; i++)
+    for (size_t i = 0; !ok && removed > 0 && set[0]->is_own && i < n; i++)
         if (set[i]->temporary)
             unlink(set[i]->path);
     return ok;
@@ -393,12 +393,12 @@ static bool commit_all(Out *const *set, size_t n)
 
 bool out_commit_set(Out **set, size_t n, Error *e)
 {
-    size_t kept = 0;
+    size_t count = 0;
     for (size_t i = 0; i < n; i++)
         if (set[i])
-            set[kept++] = set[i];
-    bool ok = commit_all(set, kept);
-    for (size_t i = 0; i < kept; i++) {
+            set[count++] = set[i];
+    bool ok = commit_all(set, count);
+    for (size_t i = 0; i < count; i++) {
         if (!ok)
             out_fail(set[i], e); /* no effect if the failure belongs to another file */
         out_drop(set[i]);

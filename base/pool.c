@@ -6,8 +6,8 @@
  * late, and no worker reads a job while it is being replaced. Idle workers spin for SPIN_SECONDS, then sleep: parallel
  * regions of 20 microseconds in close succession are then still faster than one thread.
  *
- * A traced pool records what each thread does. Consecutive tasks shorter than SPAN_SECONDS share a span, so that
- * recording takes little of their time. */
+ * A traced pool records what each thread does. Consecutive tasks share a span until the span lasts SPAN_SECONDS, so
+ * that recording takes little of their time. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -65,7 +65,8 @@ static uint64_t open_job(Pool *p, uint64_t seen)
     return (job & 1) && job != seen ? job : 0;
 }
 
-/* Runs tasks and records them. waited: what this thread did before, and since when; wait NULL: nothing. */
+/* Runs tasks and records them. `waited` is the wait before this job: its kind and its begin; the kind NULL means no
+ * wait. */
 static void work_traced(Pool *p, int worker, TraceSpan waited)
 {
     TraceSpan spans[SPANS];

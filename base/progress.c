@@ -13,7 +13,8 @@ double now_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Reads VmHWM, not ru_maxrss: ru_maxrss includes the program that started this process, up to exec. */
+/* Reads VmHWM. ru_maxrss is used only if there is no VmHWM: it includes the program that started this process, up to
+ * exec. */
 size_t peak_rss_bytes(void)
 {
     Arena *a = arena_new(NULL, 0);

@@ -93,19 +93,19 @@ static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *
     while (tail < rest.n && rest.p[tail] != '\n' && !at_cut(t, rest.p + tail, rest.n - tail))
         tail++;
     *taken = tail;
-    Text behind = {rest.p + end, tail - end};
-    if (behind.n && (tail == rest.n || rest.p[tail] == '\n') && behind.p[behind.n - 1] == '\r')
-        behind.n--;
+    Text after = {rest.p + end, tail - end};
+    if (after.n && (tail == rest.n || rest.p[tail] == '\n') && after.p[after.n - 1] == '\r')
+        after.n--;
     if (t->trim)
-        behind = text_trim(behind);
-    if (behind.n && !t->loose)
+        after = text_trim(after);
+    if (after.n && !t->loose)
         return fail(e, SP_FORMAT,
                     "%s:%zu: \"%.*s\" follows a closing double quote; a quote inside a field is written \"\"", t->name,
-                    t->next, (int)MIN(behind.n, (size_t)40), behind.p);
+                    t->next, (int)MIN(after.n, (size_t)40), after.p);
     *field = (Text){rest.p + 1, i - 1};
-    if (!doubled && !behind.n)
+    if (!doubled && !after.n)
         return true;
-    char *copy = arena_alloc(t->arena, i - 1 - doubled + behind.n + 1, 1, e);
+    char *copy = arena_alloc(t->arena, i - 1 - doubled + after.n + 1, 1, e);
     if (!copy)
         return false;
     size_t n = 0;
@@ -113,9 +113,9 @@ static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *
         copy[n++] = rest.p[k];
         k += rest.p[k] == '"';
     }
-    if (behind.n)
-        memcpy(copy + n, behind.p, behind.n);
-    *field = (Text){copy, n + behind.n};
+    if (after.n)
+        memcpy(copy + n, after.p, after.n);
+    *field = (Text){copy, n + after.n};
     return true;
 }
 

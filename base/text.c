@@ -170,7 +170,7 @@ bool text_f64(Text a, double *value)
 
 size_t utf8_decode(const char *p, size_t n, uint32_t *code)
 {
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+    static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
     if (n == 0)
         return 0;
     uint32_t lead = (unsigned char)p[0];
@@ -187,7 +187,7 @@ size_t utf8_decode(const char *p, size_t n, uint32_t *code)
             return 0;
         c = c << 6 | (next & 0x3f);
     }
-    if (c < least[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+    if (c < smallest[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
         return 0;
     *code = c;
     return length;

@@ -6,10 +6,11 @@
 #include <unistd.h>
 
 typedef struct Event {
-    const char *op; /* NULL: tasks of a pool */
+    /* the name of the op or of the wait; NULL: tasks of a worker (then `flops` is their number) */
+    const char *op;
     double begun, seconds, flops, bytes;
     int thread; /* the thread id of the system */
-    int worker; /* tasks or waits of this worker of a pool; -1: an op */
+    int worker; /* the worker of a pool that ran the tasks or waited; -1: the event is an op */
 } Event;
 
 struct Trace {
@@ -118,7 +119,7 @@ static int by_begin(const void *a, const void *b)
 }
 
 /* Returns the op that these tasks belong to: the innermost op that contains their middle, on any thread. ops [n] are
- * sorted by their begin. */
+ * sorted by their begin. "tasks" if none of the NESTED latest ops contains the middle. */
 static const char *op_around(const Event *v, const Event *ops, size_t n)
 {
     enum { NESTED = 16 };
@@ -213,14 +214,14 @@ bool trace_write(const Trace *t, const char *path, Error *e)
     json_object(&w, "args");
     json_put_string(&w, "name", "sapor");
     end_event(&w);
-    int named = -1; /* the largest number of a worker; workers occur in any order */
+    int last_worker = -1; /* the largest number of a worker; workers occur in any order */
     for (size_t i = 0; i < t->event_count; i++) {
         if (t->events[i].worker < 0)
             ops[op_count++] = t->events[i];
-        named = MAX(named, t->events[i].worker);
+        last_worker = MAX(last_worker, t->events[i].worker);
     }
     qsort(ops, op_count, sizeof *ops, by_begin);
-    for (int worker = 0; worker <= named; worker++)
+    for (int worker = 0; worker <= last_worker; worker++)
         for (size_t i = 0, done = 0; i < t->event_count && !done; i++)
             if ((done = t->events[i].worker == worker))
                 name_thread(&w, process, t->events[i].thread, worker);

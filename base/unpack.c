@@ -182,11 +182,12 @@ struct LineReader {
     const Heap *heap;
     const char *path;
     Map file;
-    size_t at, forgotten; /* bytes of the file that were read, and that were given back to the system */
+    size_t at, forgotten; /* bytes of the file that were read, and the part of them that was given back to the system */
     size_t longest, line;
-    bool packed, ended;      /* ended: a packed file has no more data */
-    char *buffer;            /* of a packed file: the unread part is begin .. end */
-    size_t begin, end, room; /* positions in the buffer, and its size */
+    bool packed, ended; /* ended: a packed file has no more data */
+    char *buffer;       /* of a packed file: the unread part is begin .. end */
+    /* positions in the buffer, and its size. `unpacked`, `most`: the unpacked bytes so far, and their limit */
+    size_t begin, end, room;
     uint64_t unpacked, most;
 #ifdef HAVE_ZLIB
     z_stream z;

@@ -6,8 +6,8 @@
 #include <yaml.h>
 #endif
 
-/* YAML_KEYS: of one map, because a map is searched key by key. The others: of a file. A configuration has a few hundred
- * values. */
+/* YAML_DEPTH is the nesting. YAML_KEYS is per map, because a map is searched key by key. The others are per file. A
+ * configuration has a few hundred values. */
 enum { YAML_DEPTH = 32, YAML_KEYS = 1000, YAML_ANCHORS = 4096, YAML_VALUES = 20 * 1000, YAML_TAGS = 100 };
 
 Yaml *yaml_get(const Yaml *map, const char *key)

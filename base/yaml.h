@@ -12,7 +12,7 @@ struct Yaml {
     bool quoted; /* "3" is a text, 3 a number */
     Text key;    /* inside a map; NUL-terminated */
     size_t count;
-    Yaml *first, *next; /* children */
+    Yaml *first, *next; /* the first child; the next child of the same parent */
     const char *where;  /* "file:line:column" of the value, or --key.path of the command line */
 };
 /* Parses one document. Anchors and aliases are supported: an alias shares the children of its anchor. Tags and
@@ -35,14 +35,15 @@ static inline Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e
 }
 #endif
 Yaml *yaml_get(const Yaml *map, const char *key); /* NULL if missing */
-/* As PyYAML reads plain words: null, ~ and an empty value are null; true, yes, on and their opposites are booleans. */
+/* As PyYAML reads plain words: null, ~ and an empty value are null; true, yes, on and their opposites are booleans. All
+ * four return false if `y` is NULL or quoted. */
 bool yaml_is_null(const Yaml *y);
 bool yaml_bool(const Yaml *y, bool *value);
 bool yaml_i64(const Yaml *y, int64_t *value);
 bool yaml_f64(const Yaml *y, double *value);
-/* Replaces the value at "a.b.c" by `value`, which is YAML: a word, a number, [a, list]. Missing maps of the path are
- * made. A number in the path is an index of a list. If a key of the file contains dots, the path finds it too: in
- * "a.b.c", "b.c" may be one key. */
+/* Replaces the value at "a.b.c" by `value`, which is YAML: a word, a number, [a, list]; an empty `value` is an empty
+ * text. Missing maps of the path are made. A number in the path is an index of a list. If a key of the file contains
+ * dots, the path finds it too: in "a.b.c", "b.c" may be one key. */
 bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e);
 
 #endif

@@ -218,8 +218,9 @@ struct NpyOut {
 };
 
 /* Writes the header, byte for byte as numpy.save: version 1.0, with room for 21 digits of the first length, and the
- * data at a multiple of 64. The size of the header therefore does not depend on the first length. */
-static bool npy_header(NpyOut *n, const Array *a, bool again, Error *e)
+ * data at a multiple of 64. The size of the header therefore does not depend on the first length. overwrite: replaces
+ * the header that was written before. */
+static bool npy_header(NpyOut *n, const Array *a, bool overwrite, Error *e)
 {
     const char *descr = NULL;
     for (size_t i = 0; i < COUNT(DESCRS); i++)
@@ -240,7 +241,7 @@ static bool npy_header(NpyOut *n, const Array *a, bool again, Error *e)
     header[at++] = '\n';
     header[8] = (char)((at - 10) & 255);
     header[9] = (char)((at - 10) >> 8);
-    return again ? out_patch(n->out, 0, header, (size_t)at, e) : out_write(n->out, header, (size_t)at, e);
+    return overwrite ? out_patch(n->out, 0, header, (size_t)at, e) : out_write(n->out, header, (size_t)at, e);
 }
 
 NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape, const Heap *heap, Error *e)

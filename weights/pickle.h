@@ -11,7 +11,7 @@ typedef enum ValueType {
     V_BOOL,
     V_INT,
     V_FLOAT,
-    V_BIG,  /* an integer of more than 63 bits */
+    V_BIG,  /* an integer outside int64; its value is not kept */
     V_TEXT, /* str, and the byte strings of Python 2 */
     V_BYTES,
     V_LIST,
@@ -47,7 +47,7 @@ struct Value {
 
 typedef struct Pickle {
     Value *root;
-    Value **persistent; /* every persistent id of the pickle */
+    Value **persistent; /* [persistent_count] the values of type V_PERSISTENT, in their order in the pickle */
     size_t persistent_count;
     size_t bytes; /* from the start to the end of the STOP opcode */
 } Pickle;

@@ -31,7 +31,8 @@ struct Weights {
 bool weights_add(Weights *w, const Array *a, Error *e);
 /* Appends n tensors of one file. `list` is in the arena of w, which may keep it. */
 bool weights_add_all(Weights *w, Array *list, size_t n, Error *e);
-/* Computes a->count from the shape, and the size in *bytes. Returns false if one of them does not fit 63 bits. */
+/* Computes a->count from the shape, and the size in *bytes. Returns false if a length is negative, or if a result does
+ * not fit 63 bits. */
 bool array_size(Array *a, size_t *bytes);
 /* Writes "[2, 3]" into buffer, for messages, and returns buffer. */
 const char *shape_text(int dims, const int64_t *shape, char *buffer, size_t size);

@@ -18,7 +18,7 @@ static bool dtype_parse(Text name, DType *type)
 }
 
 /* Orders tensors by the start of their data, then by their size, then by their order in the header. The names are in
- * the text of the header, so their addresses have the header's order. */
+ * the texts of the JSON tree, which were stored in the order of the header, so their addresses have this order. */
 static int by_offset(const void *a, const void *b)
 {
     const Array *x = a, *y = b;

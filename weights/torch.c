@@ -9,10 +9,11 @@
 // flags: -Os
 #include "weights/torch.h"
 
-/* Returns the limit of memory for a file of n bytes. The scratch arena may have 32 MB + 10 n: the values of the pickle,
- * the directory of the archive, and the tensors found. Together with the tensors of the model, and everything unpacked
- * or copied for them, the limit is 56 MB + 18 n. All of it is counted, because a pickle can name one value a thousand
- * times and can be compressed to a thousandth. A file that needs more is an error. Time: linear in this memory. */
+/* Returns a limit of memory for a file of n bytes: `megabytes`, and `each` bytes per byte of the file. The scratch
+ * arena may have 32 MB + 10 n: the values of the pickle, the directory of the archive, and the tensors found. Together
+ * with the tensors of the model, and everything unpacked or copied for them, the limit is 56 MB + 18 n. All of it is
+ * counted, because a pickle can name one value a thousand times and can be compressed to a thousandth. A file that
+ * needs more is an error. Time: linear in this memory. */
 static size_t in_proportion(size_t n, size_t megabytes, size_t each)
 {
     return (megabytes << 20) + each * MIN(n, SIZE_MAX / 32);

@@ -35,7 +35,7 @@ typedef struct Torch {
 size_t room_left(const Torch *t);
 bool value_integer(const Value *v, int64_t *out); /* false if v is NULL or not a whole number */
 /* Returns the arguments of the rebuilding call of a tensor, also inside parameters and subclasses. NULL: v is not a
- * tensor. */
+ * tensor. *dtype is the type that the call states, or NULL: the type is that of the storage. */
 const Value *tensor_args(const Value *v, const Value **dtype);
 /* Adds a tensor from the arguments of _rebuild_tensor: storage, offset, size, stride, ... */
 bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text name);

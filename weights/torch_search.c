@@ -199,8 +199,9 @@ static Value *unwrap(Value *v)
     return v;
 }
 
-/* Copies the modules into the arena of the weights. If all names begin with "module." (a DataParallel around the
- * model), `cut` bytes are removed from each. */
+/* Copies the modules into the arena of the weights. If the names of all tensors begin with "module." (a DataParallel
+ * around the model), `cut` is the length of this prefix: it is removed from each name, and the DataParallel itself,
+ * module 0, is left out. */
 static bool keep_modules(Torch *t, size_t cut)
 {
     size_t bytes = t->module_count * sizeof(PickledModule), first = cut && t->module_count ? 1 : 0;

@@ -66,9 +66,9 @@ static const char *unread_format(Text name)
 
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
-/* Reads model.safetensors.index.json: {"weight_map": {tensor: file in the same folder}}. Every tensor of the map must
- * be in its file. Memory: that of json_parse for the index, and that of each file. Time: linear; each file is read
- * once. */
+/* Reads an index, such as model.safetensors.index.json: {"weight_map": {tensor: file in the same folder}}. Every tensor
+ * of the map must be in its file. Memory: that of json_parse for the index, and that of each file. Time: linear; each
+ * file is read once. */
 static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
 {
     if (m->bytes > MAX_INDEX_BYTES)

@@ -18,7 +18,8 @@ typedef struct Array { /* a named array in C order, in a mapped file or an arena
     const char *file; /* for messages */
     bool mapped;      /* data is in a mapped file */
 } Array;
-/* Convert the elements [first, first + n) of any type. */
+/* Convert the elements [first, first + n) of any type. array_i64 rounds towards zero; numbers outside int64 become its
+ * smallest or largest value, NaN becomes 0. */
 void array_f32(const Array *a, int64_t first, int64_t n, float *out);
 void array_i64(const Array *a, int64_t first, int64_t n, int64_t *out);
 bool array_is_integer(const Array *a);
@@ -29,10 +30,10 @@ void array_done(const Array *a);
 /* The tensors of a model, from one file or several. Opening maps the files; reading an array converts it. */
 typedef struct Weights Weights;
 /* `path` is one of:
- * - a .safetensors file, or a model.safetensors.index.json;
+ * - a .safetensors file, or the index of several files, such as model.safetensors.index.json;
  * - a torch file (.pth, .pt, .bin): a zip archive or the legacy stream. A pickled module is searched for tensors; their
  *   names are joined by '.';
- * - a folder that contains model.safetensors, its index, or pytorch_model.bin.
+ * - a folder that contains model.safetensors or pytorch_model.bin, or the index of one of them.
  *
  * The kind is recognised by the content, not by the name. */
 Weights *weights_open(const char *path, Arena *a, Error *e); /* maps the files */
@@ -45,7 +46,7 @@ Weights *weights_of(const Array *list, size_t n, const char *name, Arena *a, Err
 void weights_close(Weights *w);                                /* unmaps the files; the rest is freed with the arena */
 const Array *weights_find(const Weights *w, const char *name); /* NULL if missing */
 size_t weights_count(const Weights *w);
-const Array *weights_at(const Weights *w, size_t i); /* in file order */
+const Array *weights_at(const Weights *w, size_t i); /* in file order; NULL if there is no number i */
 const char *weights_path(const Weights *w);
 /* Returns the tensor `name` if it has exactly this shape: `dims` numbers follow, -1 matches any length. Otherwise NULL
  * and "file: tensor name: has shape [..], expected [..]". */
@@ -55,7 +56,7 @@ const Array *weights_need_shape(const Weights *w, Error *e, const char *name, in
  * contains. Each has the settings that its results depend on, in addition to its tensors. */
 enum {
     SETTING_ABSENT = -1, /* the module does not state it */
-    SETTING_OTHER = -2   /* not a whole number, or two unequal numbers */
+    SETTING_OTHER = -2   /* not a whole number of 0 or more, or two unequal numbers */
 };
 typedef struct PickledModule {
     Text name;  /* "" for the whole model; "layer1.0.conv1" */
@@ -79,7 +80,8 @@ bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int di
 bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes, Error *e);
 /* frees s; fails unless the number of bytes given is exactly the declared number */
 bool safetensors_commit(SafetensorsOut *s, Error *e);
-Out *safetensors_finish(SafetensorsOut *s, Error *e); /* frees s; returns its file for out_commit_set */
+/* frees s; returns its file for out_commit_set, or NULL after a failure */
+Out *safetensors_finish(SafetensorsOut *s, Error *e);
 void safetensors_discard(SafetensorsOut *s);
 
 /* .npy, versions 1 to 3, little-endian: f2 f4 f8 i1 i2 i4 i8 u1 b1. An array in Fortran order is copied into the arena

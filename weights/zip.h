@@ -17,7 +17,7 @@ typedef struct Zip {
     ZipEntry *entries;
     size_t count;
     TextIndex *names; /* entries[i] is number i */
-    size_t room;      /* the largest size that the next entry may have after unpacking; the caller sets it */
+    size_t room;      /* a compressed entry must be smaller than this after unpacking; the caller sets it */
 } Zip;
 
 /* Memory: about four times the bytes of the directory, in the arena. Time: linear. */
