@@ -317,8 +317,8 @@ bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
             while (child && index-- > 0)
                 child = child->next;
             if (!child)
-                return fail(e, SP_USAGE, "%s: \"%.*s\" is not an index of the list at %s (0 to %zu)", where,
-                            (int)part.n, part.p, at->where, at->count - 1);
+                return fail(e, SP_USAGE, "%s: \"%.*s\" is not an index of the list at %s, which has length %zu", where,
+                            (int)part.n, part.p, at->where, at->count);
         } else if (at->type == YAML_MAP) {
             if ((child = child_on(at, whole, part.n))) {
                 size_t n = child->key.n;

@@ -330,6 +330,13 @@ static void overrides_that_lead_nowhere(void **state)
         check_error(cases[i].path, &e, cases[i].why);
         arena_free(a);
     }
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Yaml *root = read_yaml("k: []\n", 6, a, &e);
+    assert_ok(root, e);
+    assert_false(yaml_override(root, TEXT("k.0"), TEXT("x"), a, &e));
+    check_error("an empty list", &e, "which has length 0");
+    arena_free(a);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
