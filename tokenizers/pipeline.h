@@ -238,8 +238,7 @@ typedef struct Stages { /* stages in order; a Sequence is replaced by its stages
 } Stages;
 
 typedef struct ModelKind {
-    const char *name;
-    /* `type` of the model in tokenizer.json */
+    const char *name; /* its "type" in tokenizer.json */
     const char *mark; /* a key that only this kind has, which identifies the kind if a file has no "type" */
     bool (*parse)(Load *l, const Json *j, const void **model); /* also sets t->pieces, t->ids and l->distinct */
     /* Appends the tokens of a word that is not empty, and their ends unless `ends` is NULL. Tokens with equal

@@ -190,9 +190,9 @@ static void *more(void *list, size_t count, size_t *room, size_t n, size_t size,
 {
     if (*room - count >= n)
         return list;
-    size_t wanted = MAX(count + n, 2 * *room);
-    void *grown = arena_alloc(a, wanted, size, e);
-    *room = grown ? wanted : *room;
+    size_t new_room = MAX(count + n, 2 * *room);
+    void *grown = arena_alloc(a, new_room, size, e);
+    *room = grown ? new_room : *room;
     return grown && count ? memcpy(grown, list, count * size) : grown;
 }
 
