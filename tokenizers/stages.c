@@ -126,8 +126,8 @@ bool read_pre_tokenizers(Load *l, const Json *j, Stages *out)
 }
 
 /* Reads the post-processors. At most one of them may set the template: a second one would have to add its tokens around
- * those of the first. ByteLevel, which sets only how positions are trimmed, may come before it, as Hugging Face trims
- * before special tokens are added. Both together must not trim. */
+ * those of the first. ByteLevel sets only how positions are trimmed. It may come before a post-processor that does not
+ * set this too: Hugging Face trims before it adds special tokens. */
 bool read_post_processors(Load *l, const Json *j)
 {
     Stages done = {.count = 0};
