@@ -142,7 +142,7 @@ static bool check_output(const Call *c, const OutputOptions *o, CallOutput *to, 
 }
 
 /* Finds the sizes of maps and of unpooled patches. They follow from the size of the images, so a pass without numbers
- * computes them. */
+ * computes them. The pass fails if the model does not support images of this size. */
 static bool find_sizes(const Call *c, Error *e)
 {
     const Encoder *en = c->encoder;
@@ -168,7 +168,7 @@ static bool find_sizes(const Call *c, Error *e)
 static bool check_images(Call *c, const CallOptions *o, Error *e)
 {
     const Encoder *en = c->encoder;
-    bool fixed = !o->preset;
+    bool sizes_known = !o->preset;
     if (o->max_tokens)
         return fail(e, SP_USAGE, "%s: max_tokens is for texts, not for images; remove it", en->path);
     c->preset = o->preset ? *o->preset : en->image.preset;
@@ -177,7 +177,7 @@ static bool check_images(Call *c, const CallOptions *o, Error *e)
     c->reshape_height = o->reshape_height;
     for (size_t i = 0; i < c->count; i++) {
         RowKind rows = en->outputs[c->outputs[i].number].rows;
-        fixed = fixed && rows == ROWS_VECTOR;
+        sizes_known = sizes_known && rows == ROWS_VECTOR;
         c->one_size |= rows == ROWS_MAP || (rows == ROWS_TOKENS && c->outputs[i].pool == POOL_NONE);
     }
     size_t bytes;
@@ -185,7 +185,7 @@ static bool check_images(Call *c, const CallOptions *o, Error *e)
         !size_mul(bytes, 3 * sizeof(float), &bytes))
         return fail(e, SP_USAGE, "images of %lld x %lld are too large", (long long)c->preset.width,
                     (long long)c->preset.height);
-    return fixed || find_sizes(c, e);
+    return sizes_known || find_sizes(c, e);
 }
 
 static bool check_texts(Call *c, const CallOptions *o, Error *e)

@@ -47,13 +47,12 @@ typedef struct Output {
     const char *also; /* other names of the output, separated by spaces; or NULL */
     unsigned modality;
     RowKind rows;
-    bool inner;    /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
-    int64_t depth; /* for an inner output: the number of blocks that must run to compute it */
-    int64_t width; /* of a vector, or of a token's row; of a map: its channels */
-    Pooling
-        pool; /* POOL_MODEL for tokens of images: POOL_NONE unless the model states another; of texts: TextTower.pool */
-    bool normalized; /* with POOL_MODEL, and if the call states nothing else, rows have length 1 */
-    bool loaded;     /* set by output_add: calls may name the output */
+    bool inner;      /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
+    int64_t depth;   /* for an inner output: the number of blocks that must run to compute it */
+    int64_t width;   /* of a vector, or of a token's row; of a map: its channels */
+    Pooling pool;    /* what POOL_MODEL means if the rows are tokens: POOL_NONE for images; TextTower.pool for texts */
+    bool normalized; /* a call's rows of one vector per input have length 1, unless the call states otherwise */
+    bool loaded;     /* set by output_add and output_also: calls may name the output */
 } Output;
 
 /* ---- architectures --------------------------------------------------------------------------- */
@@ -147,10 +146,10 @@ typedef struct EncoderKind {
     TowerForward *forward_text, *forward_image; /* run on e->model; NULL: the kind has no such tower */
 } EncoderKind;
 
-/* Which weights of an encoder are trained, and how. The lists are patterns separated by commas. A pattern is a name, or
- * the end of a name after a dot, with * ? [] as in file names. A pattern after ! excludes names again. If several
- * patterns match, the last one decides. "*" selects all weights; "encoder.layer.11.*, pooler.*, !*.key.bias" selects
- * some. A pattern that matches no weight is an error. */
+/* Which weights of an encoder are trained, and how. The lists are patterns separated by commas or white space. A
+ * pattern is a name, or the end of a name after a dot, with * ? [] as in file names. A pattern after ! excludes names
+ * again. If several patterns match, the last one decides. "*" selects all weights; "encoder.layer.11.*, pooler.*,
+ * !*.key.bias" selects some. A pattern that matches no weight is an error. */
 typedef struct TrainOptions {
     const char *weights;  /* names of tensors, such as "encoder.layer.0.output.dense.weight"; NULL: all are frozen */
     const char *adapters; /* names of linear layers with a low-rank adapter, such as "query, value"; NULL: none */
@@ -196,7 +195,8 @@ typedef struct TextTower {
     bool lower;                /* from the folder: texts are made lower-case first */
     /* Set by `load`: */
     int64_t vocabulary; /* the number of token vectors; every id must be below it; 0: not stated */
-    int64_t max_tokens; /* the most that the model supports; texts are cut to this length */
+    /* the most tokens that the model supports, later lowered to the folder's limit; texts are cut to this length */
+    int64_t max_tokens;
     /* position of a text's first token: 0 for BERT; 2 for MPNet, because its padding token (1) has position 1 */
     int32_t first_position;
 } TextTower;
@@ -239,9 +239,9 @@ Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o
  * encoder_close. */
 Encoder *encoder_open_files(const Device *d, const Files *f, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);
-/* Writes the weights to a safetensors file with the names and shapes of the file that was opened. Trained parameters
- * are written in float32, with their present values. Adapters are merged: W + alpha / rank B A. All other tensors are
- * unchanged. PATH may be the file that was opened. */
+/* Writes the weights to a safetensors file with the names and shapes of the file that was opened. Trained parameters,
+ * and running statistics that training updates, are written in float32, with their present values. Adapters are merged:
+ * W + alpha / rank B A. All other tensors are unchanged. PATH may be the file that was opened. */
 bool encoder_save(const Encoder *en, const char *path, Error *e);
 
 /* Returns the number of an output of these modalities; -1: there is no such output. name NULL: the first output, which

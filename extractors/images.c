@@ -5,8 +5,8 @@
 /* PIXELS_EACH, IMAGES_MOST: a thread's share of a batch, in pixels (approximate) and in images (at most). KEPT: bytes
  * of scratch memory that a thread keeps between images. WAITING: bytes of fitted images that wait for the encoder. */
 enum { PIXELS_EACH = 224 * 224, IMAGES_MOST = 16, KEPT = 64 << 20, WAITING = 64 << 20 };
-/* The number of images that are decoded before the first of them is encoded. It is large enough that a few large images
- * do not leave threads idle. */
+/* The number of images that are decoded before the first of them is encoded: DECODED_EACH per thread, at least
+ * DECODED_LEAST. It is large enough that a few large images do not leave threads idle. */
 enum { DECODED_LEAST = 16, DECODED_EACH = 4 };
 
 /* ---- decoding -------------------------------------------------------------------------------- */
@@ -14,8 +14,8 @@ enum { DECODED_LEAST = 16, DECODED_EACH = 4 };
 typedef struct Decoding {
     const ImageInput *images;
     size_t first;    /* the number of images[0] in the call */
-    Arena **scratch; /* one per worker; one per image if `own` */
-    bool own;
+    Arena **scratch; /* one arena per worker; with arena_per_image, one per image, because decoded images stay in it */
+    bool arena_per_image;
     ImageUse *use;
     void *arg;
     Error *errors;
@@ -25,7 +25,7 @@ static void decode_one(void *arg, size_t i, int worker)
 {
     const Decoding *d = arg;
     const ImageInput *in = &d->images[i];
-    Arena *a = d->scratch[d->own ? (int)i : worker];
+    Arena *a = d->scratch[d->arena_per_image ? (int)i : worker];
     Error *e = &d->errors[i];
     Image decoded = {0};
     char name[40];
@@ -207,14 +207,14 @@ static bool batch_room(ImageRun *r, size_t most, Arena *a, Error *e)
 }
 
 /* Decodes the next n images. If an image cannot be decoded, errors [n] has the reason. */
-static void decode(const ImageRun *r, size_t n, bool own, ImageUse *use, void *arg, Error *errors)
+static void decode(const ImageRun *r, size_t n, bool arena_per_image, ImageUse *use, void *arg, Error *errors)
 {
     const Device *d = tape_device(r->batches.tape);
     size_t first = r->decoded;
     Decoding work = {.images = r->images + first,
                      .first = first,
                      .scratch = r->scratch,
-                     .own = own,
+                     .arena_per_image = arena_per_image,
                      .use = use,
                      .arg = arg,
                      .errors = errors};
@@ -283,7 +283,8 @@ static bool end_groups(const ImageRuns *all, size_t total, Error *e)
 }
 
 /* Encodes all n images for the calls, in groups of at most `most`. */
-static bool run_groups(const ImageRuns *all, size_t n, size_t most, bool own, ImageUse *use, void *arg, Error *e)
+static bool run_groups(const ImageRuns *all, size_t n, size_t most, bool arena_per_image, ImageUse *use, void *arg,
+                       Error *e)
 {
     Arena *a = all->run->arena;
     Error *errors = NEW(a, Error, most, e);
@@ -298,7 +299,7 @@ static bool run_groups(const ImageRuns *all, size_t n, size_t most, bool own, Im
             all->run[k].decoded = first;
             memset(all->run[k].errors, 0, now * sizeof *errors);
         }
-        decode(all->run, now, own, use, arg, errors);
+        decode(all->run, now, arena_per_image, use, arg, errors);
         if (!end_groups(all, n, e)) /* of the previous group */
             return false;
         for (size_t k = 0; k < all->count; k++)

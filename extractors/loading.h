@@ -59,8 +59,8 @@ void output_also(Loader *l, int number, const char *names);
  * also counted from the end, as "hidden_states.-1". Returns the number of the first. */
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
 /* Returns how many of `blocks` blocks of a tower must be loaded: pass_blocks over all outputs that calls may use. Only
- * for encoders that add their outputs before they load their blocks (resnet.c). prenorm_load and postnorm_load load all
- * blocks. */
+ * for encoders that add their outputs before they load their blocks (resnet.c, efficientnet.c, efficientnet_hf.c).
+ * prenorm_load and postnorm_load load all blocks. */
 int64_t load_blocks(const Loader *l, int first, int64_t blocks);
 /* Returns the first dimension of a tensor: N of NAME.weight [N, K]; 0 if there is no such tensor. */
 int64_t loader_rows(const Loader *l, const char *name);
@@ -107,8 +107,8 @@ const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 bool tuning_open(Encoder *en, Error *e);
 /* Checks after the load that every pattern has matched a weight. */
 bool tuning_check(const Encoder *en, const ModelSource *s, Error *e);
-/* Returns how n arrays and their biases are held; b may be NULL or have NULL entries. `adapts`: the arrays belong to a
- * linear layer, which may have an adapter. */
+/* Returns how n arrays w and their biases b are held. Entries of w and b may be NULL, and so may b. `adapts`: the
+ * arrays belong to a linear layer, which may have an adapter. */
 Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
 
 /* Returns the value of a key in config.json, or in the loader's section of it; `fallback` if the key is absent. A value
@@ -132,8 +132,8 @@ const Json *folder_json(const Files *f, const char *name, JsonType type, const c
 /* Reads preprocessor_config.json into *p, as Hugging Face's image processors do. Values that the file does not have are
  * taken from `usual` (EncoderKind). Without the file, *p is unchanged. False on failure. */
 bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Arena *a, Error *e);
-/* Reads modules.json and the files it names: pooling, normalisation, max_seq_length (0: not stated). Without the file,
- * nothing is changed. */
+/* Reads modules.json and the files it names into *t: pooling, normalisation, the prompt; also max_seq_length (0: not
+ * stated). Without the file, *t is unchanged. */
 bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* Loads the weights of en->text.sentence for token rows of this width, and sets sentence_width. */
 bool sentence_load(Encoder *en, const Files *folder, int64_t width, Error *e);
@@ -142,8 +142,8 @@ bool sentence_prompt(TextTower *t, Arena *a, Error *e);
 /* Returns the number of tokens at the beginning of each text that this call's pooling leaves out: those of the prompt,
  * without a special token at its end; usually 0. A text must have more tokens than that. */
 int64_t sentence_left_out(const Call *c);
-/* Applies these modules to the rows x of tokens, without the first `left_out` tokens of each text. Returns the rows of
- * the texts [B, width]; NULL on failure. */
+/* Applies the modules of `s` to the rows x of tokens, without the first `left_out` tokens of each text. Returns the
+ * rows of the texts [B, width]; NULL on failure. */
 Tensor *sentence_rows(Tape *t, const struct Sentence *s, Tensor *x, const Ragged *r, int64_t left_out);
 /* Reports whether images of this size are supported: each side 1 to 16384 pixels, 16,777,216 pixels in all (published
  * models read up to 1536 x 1536). */

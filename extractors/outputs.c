@@ -98,7 +98,7 @@ bool output_unknown(const Encoder *en, unsigned modality, const char *name, Aren
                         near, list, inner_outputs(en, modality, a));
 }
 
-/* Reports whether the options allow calls to use this output. */
+/* Reports whether the options allow calls to use this output. `usual`: it is the first output of its tower. */
 static bool is_asked(const Encoder *en, const Output *o, bool usual)
 {
     if (!(o->modality & en->towers))

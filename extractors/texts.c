@@ -97,7 +97,9 @@ typedef struct TextRun {
     int32_t *ids, *positions;
 } TextRun;
 
-/* Makes one batch of the texts which[0 : B]. The run's arrays must have room for them. */
+/* Makes one batch of the texts which[0 : B]. The run's arrays must have room for them. Positions count from
+ * first_position. If that is above 0, the token with the id first_position - 1 is padding: inside a text, its position
+ * is its id, and it is not counted. */
 static TextBatch make_batch(const TextRun *r, const uint32_t *which, size_t B)
 {
     const TokenLists *tokens = r->tokens;

@@ -1,5 +1,5 @@
-/* extractors/tuning.c: finds by patterns of names which weights of an encoder are packed, trained or adapted; writes
- * the file of a trained encoder. */
+/* extractors/tuning.c: finds by patterns of names which weights of an encoder are trained or have adapters; writes the
+ * file of a trained encoder. */
 // flags: -Os
 #include <fnmatch.h>
 

@@ -38,6 +38,7 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
         uint32_t parent = (uint32_t)kept;
         while (parent && !begins_with(order[i]->content, set->tokens[parent - 1].content))
             parent = set->nodes[parent].parent;
+        /* two jumps of equal length are combined into one, as in a skew-binary list */
         uint32_t jump = set->nodes[parent].jump;
         bool far = set->nodes[parent].depth - set->nodes[jump].depth ==
                    set->nodes[jump].depth - set->nodes[set->nodes[jump].jump].depth;
@@ -77,7 +78,7 @@ static const Added *longest_token(const AddedSet *set, Text t)
     size_t below = 0, above = 0; /* number of bytes that t shares with the tokens at both ends of the search */
     if (low == high)
         return NULL;
-    uint32_t least = low;
+    uint32_t start = low;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         Text token = set->tokens[middle].content;
@@ -91,7 +92,7 @@ static const Added *longest_token(const AddedSet *set, Text t)
         }
     }
     /* the last comparison to the left was with token low - 1: it shares `below` bytes with t */
-    uint32_t node = low > least ? low : 0;
+    uint32_t node = low > start ? low : 0;
     while (node && set->tokens[node - 1].content.n > below) {
         uint32_t jump = set->nodes[node].jump;
         node = jump && set->tokens[jump - 1].content.n > below ? jump : set->nodes[node].parent;
@@ -133,6 +134,7 @@ static size_t spaces_after(const char *p, size_t n)
     return i;
 }
 
+/* Reports whether bytes [begin, end) of t are not next to a character of \w (single_word). */
 static bool stands_alone(Text t, size_t begin, size_t end)
 {
     size_t length;

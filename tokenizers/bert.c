@@ -7,10 +7,13 @@ typedef struct Sink {
     const Tokenizer *t;
     char *out;
     size_t n;
-    /* For canonical order: the combining characters since the last starter begin at out[run]. Marks that are dropped
-     * immediately are not among them; removing some does not change the order of the others. */
+    /* For canonical order: the characters with a combining class other than 0 since the last starter (class 0) begin at
+     * out[run]. Marks that are dropped immediately are not among them; removing some does not change the order of the
+     * others. */
     size_t run;
+    /* highest class in the run; 0: the run is empty */
     int last_class;
+    /* the run is not sorted by class */
     bool disorder;
 } Sink;
 

@@ -16,6 +16,7 @@ bool token_bytes_room(TokenBytes *b, size_t n, Arena *a, Error *e)
     return true;
 }
 
+/* Replaces `from` by `to` in p[0, n), in place, and returns the new length. `to` must not be longer than `from`. */
 static size_t replace_all(char *p, size_t n, Text from, Text to)
 {
     size_t kept = 0;
@@ -114,8 +115,9 @@ static TokenBytes held_bytes(const TokenStream *s)
     return (TokenBytes){.p = s->held, .n = s->held_count, .room = s->held_room};
 }
 
-/* Converts the held bytes and the token to UTF-8. An incomplete character becomes U+FFFD, as in Rust's from_utf8_lossy.
- * At the end of the token its bytes are held, unless the text ends here. */
+/* Converts the held bytes, followed by the token, to UTF-8 in *token. Malformed bytes become U+FFFD, as in Rust's
+ * from_utf8_lossy. An incomplete character at the end is held for the next token, unless the text ends here (`ends`).
+ */
 static bool complete(TokenStream *s, TokenBytes *token, bool ends, Arena *a, Error *e)
 {
     size_t held = s->held_count, n = held + token->n, written = 0;
@@ -214,7 +216,7 @@ static bool wait_for_next(TokenStream *s, TokenBytes *token, Arena *a, Error *e)
 
 static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e);
 
-/* Decodes a token with the decoders from `stage` on, and appends it to `out`. */
+/* Decodes a token with the decoders from `stage` on, and appends the text to `out`. A byte token is held instead. */
 static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBytes *out, Arena *a, Error *e)
 {
     const Stages *d = &s->tokenizer->decoders;
@@ -237,12 +239,12 @@ static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBy
             return false;
         if (i < stage || k->kind->joins || (fused && !first))
             continue;
-        bool some = token->n > 0;
+        bool had_text = token->n > 0;
         if (k->kind->decode_last && !wait_for_next(s, token, a, e))
             return false;
         if (!k->kind->decode(k->settings, first, token, a, e))
             return false;
-        if (k->kind->leads ? token->n > 0 : !fused || some)
+        if (k->kind->leads ? token->n > 0 : !fused || had_text)
             s->begun |= 1u << i;
     }
     return (!is_partial(s) || complete(s, token, false, a, e)) && append(out, (Text){token->p, token->n}, a, e);
@@ -253,23 +255,23 @@ static size_t most_decoded(Text token)
     return MOST_GROWTH * token.n + MOST_MORE_DECODED;
 }
 
-/* Decodes the bytes that were held. */
+/* Decodes the bytes that decoder number `stage` - 1 has held, with the decoders from `stage` on. */
 static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e)
 {
     Text held = {s->held, s->held_count};
     TokenBytes token = {.most = most_decoded(held), .time = &s->regex};
     size_t bad_at, length;
-    bool apart = !utf8_valid(held, &bad_at) && s->tokenizer->decoders.list[stage - 1].kind->joins == JOIN_BYTES;
+    bool each_byte = !utf8_valid(held, &bad_at) && s->tokenizer->decoders.list[stage - 1].kind->joins == JOIN_BYTES;
     s->held_count = 0;
     for (size_t i = 0; i < held.n; i += length) {
         uint32_t code = 0xfffd;
         char c[4];
-        length = apart ? 0 : utf8_decode(held.p + i, held.n - i, &code);
+        length = each_byte ? 0 : utf8_decode(held.p + i, held.n - i, &code);
         code = length ? code : 0xfffd;
-        length = MAX(length, (size_t)1); /* one U+FFFD per byte, as in sentencepiece */
+        length = MAX(length, (size_t)1); /* malformed: one U+FFFD per byte, as in sentencepiece */
         if (!append(&token, (Text){c, utf8_encode(code, c)}, a, e))
             return false;
-        if (!apart && i + length < held.n)
+        if (!each_byte && i + length < held.n)
             continue;
         if (!decode_from(s, stage, &token, out, a, e))
             return false;
@@ -294,8 +296,8 @@ bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *
     TokenBytes token = {.p = s->token, .room = s->token_room, .most = most_decoded(shown.text), .time = &s->regex},
                out = {.p = s->p, .room = s->room};
     s->regex.bytes += shown.text.n;
-    bool apart = s->any && !t->decoders.count; /* without a decoder, tokens are separated by blanks */
-    bool ok = append(&token, apart ? TEXT(" ") : TEXT(""), a, e) && append(&token, shown.text, a, e) &&
+    bool separated = s->any && !t->decoders.count; /* without a decoder, tokens are separated by blanks */
+    bool ok = append(&token, separated ? TEXT(" ") : TEXT(""), a, e) && append(&token, shown.text, a, e) &&
               decode_from(s, 0, &token, &out, a, e);
     s->any = true;
     s->token = token.p;

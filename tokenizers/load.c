@@ -163,13 +163,14 @@ bool load_finish(Load *l)
     return seen && number_added(l, seen) && finish_added(l, seen) && template_finish(l);
 }
 
-/* A decoder that is not supported is an error of detokenize only. */
+/* A decoder that is malformed or not supported is an error of detokenize only; only a lack of memory is an error here.
+ */
 static bool read_decoder(Load *l, const Json *j)
 {
-    Load own = *l;
-    own.e = &l->t->no_decoder;
-    if (!read_decoders(&own, j, &l->t->decoders) && own.e->code == SP_MEMORY)
-        *l->e = *own.e;
+    Load for_decoder = *l;
+    for_decoder.e = &l->t->no_decoder;
+    if (!read_decoders(&for_decoder, j, &l->t->decoders) && for_decoder.e->code == SP_MEMORY)
+        *l->e = *for_decoder.e;
     return !l->e->code;
 }
 
@@ -350,7 +351,8 @@ static const TokenizerFile FILES[] = {
     {"bpe_simple_vocab_16e6.txt", NULL, load_clip_merges, true},
 };
 
-/* Sets l->path and l->second. NULL: the folder has none of the files, or only one of a pair, or it cannot be read. */
+/* Sets l->path and l->second, and returns the first format whose files the folder has. NULL, with an error: the folder
+ * has none, or only one of a pair, or a path cannot be made. */
 static const TokenizerFile *find_file(Load *l)
 {
     const TokenizerFile *half = NULL;

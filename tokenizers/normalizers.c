@@ -111,7 +111,7 @@ bool work_begin(Work *w, Text text, size_t begin, size_t end)
         return grows(w);
     w->given += end - begin;
     w->regex.bytes = w->given;
-    w->text.n = end - begin; /* allocates the memory of the first character */
+    w->text.n = end - begin; /* work_put allocates this number of bytes when it writes the first character */
     if (!w->traced && utf8_valid((Text){text.p + begin, end - begin}, NULL)) {
         if (!make_room(w, &w->other, w->text.n))
             return false;
@@ -124,7 +124,7 @@ bool work_begin(Work *w, Text text, size_t begin, size_t end)
         if (!work_put(w, next_code(text.p + i, end - i, &length), (uint32_t)i))
             return false;
     work_swap(w);
-    /* so that stages that write nothing leave no null pointer */
+    /* Allocates memory for an empty text too, so that w->text.p is not NULL when stages read it. */
     return w->other.p || make_room(w, &w->other, end - begin);
 }
 
@@ -136,7 +136,9 @@ static size_t run_below(const Work *w, size_t at, unsigned char limit)
     return at;
 }
 
-enum { ASCII = 0x80, MARKS = 0xcc }; /* the first bytes of U+0080 and U+0300 in UTF-8 */
+/* Limits for run_below: bytes below ASCII are ASCII characters; bytes below MARKS, the first byte of U+0300 in UTF-8,
+ * are characters below U+0300, of which none is a combining mark. */
+enum { ASCII = 0x80, MARKS = 0xcc };
 
 /* ---- normal forms ---------------------------------------------------------------------------- */
 
@@ -150,7 +152,7 @@ typedef struct Former {
     uint32_t last;  /* position of the last character that was replaced */
     bool has_first; /* `first` is a starter that may be composed with following characters */
     Formed first;
-    int last_class; /* combining class of the last waiting character; 0: none waits */
+    int last_class; /* combining class of the last character in w->held; 0: w->held is empty */
 } Former;
 
 static bool put_formed(Former *f, Formed c)
@@ -174,7 +176,7 @@ static bool push_formed(Work *w, FormedList *list, Formed c)
     return true;
 }
 
-/* Writes the starter, and the characters that could not be composed with it. */
+/* Writes the starter, and the held characters, which could not be composed with it. */
 static bool put_composed(Former *f)
 {
     FormedList *held = &f->w->held;

@@ -3,6 +3,7 @@
 
 /* ---- one text -------------------------------------------------------------------------------- */
 
+/* A token with its position in bytes of the source text. word: its number in the text. */
 typedef struct Found {
     size_t begin, end;
     int64_t word;
@@ -10,6 +11,7 @@ typedef struct Found {
     uint32_t lead, trail; /* characters of white space at both ends of the token, if the tokenizer trims */
 } Found;
 
+/* The tokens of one text while its stages run. word: number of the next word. */
 typedef struct Tokens {
     Text text;
     TokenIds *plain; /* if not NULL: only ids, until there are more than `limit` */
@@ -43,7 +45,8 @@ static void count_white(const Tokenizer *t, Text value, Found *f)
     }
 }
 
-/* Adds a token of the bytes [begin, end) of the text. `value` is the token's text in Hugging Face's library. */
+/* Counts a token of the bytes [begin, end) of the text, and adds it if there are fewer than out->keep. `value` is the
+ * token's text in Hugging Face's library. */
 static bool found_push(Work *w, Tokens *out, int32_t id, size_t begin, size_t end, Text value)
 {
     if (out->total++ >= out->keep)
@@ -59,7 +62,7 @@ static bool found_push(Work *w, Tokens *out, int32_t id, size_t begin, size_t en
     return true;
 }
 
-/* Returns the ids of a part of a word: from the cache, or from the model. */
+/* Appends the ids of a part of a word to `out`: from the cache, or from the model. */
 static bool part_ids(Work *w, Text part, TokenIds *out)
 {
     const Tokenizer *t = w->t;
@@ -78,7 +81,8 @@ static bool part_ids(Work *w, Text part, TokenIds *out)
     return true;
 }
 
-/* Adds the tokens of a part of a word with their positions. `from`: source positions of its bytes. `ids` is scratch. */
+/* Adds the tokens of a part of a word with their positions. `from`: source positions of its bytes. `ids` is scratch. A
+ * token begins where the token before it ends, unless both have the same end: then they have the same position. */
 static bool part_places(Work *w, Text part, const uint32_t *from, Tokens *out, TokenIds *ids)
 {
     const Tokenizer *t = w->t;
@@ -143,7 +147,7 @@ static bool normalize(Work *w)
     return true;
 }
 
-/* Runs the stages on bytes [begin, end) of the text, which contain no added token. */
+/* Runs the stages on bytes [begin, end) of the text, which are between added tokens of t->raw. `ids` is scratch. */
 static bool run_stages(Work *w, size_t begin, size_t end, Tokens *out, TokenIds *ids)
 {
     const Tokenizer *t = w->t;
@@ -210,12 +214,12 @@ bool pipeline_normalize(Work *w, Text text, Text *out)
 /* ---- one text or two ------------------------------------------------------------------------- */
 
 /* RobertaProcessing's trim_offsets: removes the white space at both ends of a token from its position. `index`: number
- * of the token in its text. */
+ * of the token among the tokens of its text that are kept. */
 static void trim(const Tokenizer *t, Text text, Found *f, size_t index)
 {
-    /* the blank was inserted, so it is not in the text */
-    bool kept = t->prefix_space && f->lead == 1 && (!index || !f->begin);
-    for (uint32_t i = kept ? f->lead : 0; i < f->lead && f->begin < f->end; i++)
+    /* a single blank at the beginning was inserted by the tokenizer, so it is not in the text */
+    bool inserted = t->prefix_space && f->lead == 1 && (!index || !f->begin);
+    for (uint32_t i = inserted ? f->lead : 0; i < f->lead && f->begin < f->end; i++)
         f->begin = end_of(text, (uint32_t)f->begin);
     size_t end = f->end;
     uint32_t back = 0;
@@ -225,7 +229,8 @@ static void trim(const Tokenizer *t, Text text, Found *f, size_t index)
         f->end = MAX(end, f->begin);
 }
 
-/* Computes how many tokens of each text are kept, by Hugging Face's rules. */
+/* Computes how many tokens of each text are kept, by Hugging Face's rules. special: number of special tokens; total[i]:
+ * number of tokens of text i. */
 static bool cut_texts(const Tokenizer *t, const TokenOptions *o, size_t n, size_t special, const size_t total[2],
                       size_t keep[2], Error *e)
 {
@@ -255,7 +260,8 @@ static bool cut_texts(const Tokenizer *t, const TokenOptions *o, size_t n, size_
     return true;
 }
 
-/* Writes the parts of the template in order, with tokens [from[i], from[i] + keep[i]) of text i. */
+/* Writes the parts of the template in order. Of text i, keep[i] tokens are written: the last ones if o->from_left, else
+ * the first ones. */
 static bool fill(const Tokenizer *t, const Template *template, const TokenOptions *o, const Tokens texts[2],
                  const TokenIds plain[2], const size_t keep[2], TokenList *out, Arena *a, Error *e)
 {

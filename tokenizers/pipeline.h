@@ -31,7 +31,8 @@ typedef struct Added {
     Text content; /* the searched text; already normalised if `normalized` */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
-    bool was_special, was_normalized; /* true if any entry of the file for this token has it */
+    /* true if any entry of the files for this token has the flag; without was_: the flag of the last entry */
+    bool was_special, was_normalized;
 } Added;
 
 typedef struct AddedText { /* text of an added token, for decoding */
@@ -40,9 +41,10 @@ typedef struct AddedText { /* text of an added token, for decoding */
 } AddedText;
 
 typedef struct AddedNode { /* node of token number `node - 1`; node 0 is the empty text */
-    /* parent: the longest other token that is a prefix of this one; jump: an ancestor further up, so that few steps are
-     * needed */
+    /* parent: the longest other token that is a prefix of this one. jump: an ancestor, chosen as in a skew-binary list,
+     * so that an ancestor of a given length is found in about log(depth) steps */
     uint32_t parent, jump;
+    /* number of tokens that are prefixes of this one, including itself; 0 for node 0 */
     uint32_t depth;
 } AddedNode;
 
@@ -83,7 +85,7 @@ typedef struct Normal {
      * alignments. */
     uint32_t *from;
     size_t n, room;
-    size_t bytes; /* allocated bytes of both, from the heap */
+    size_t bytes; /* bytes of the one block from the heap that holds `from` and `p` */
 } Normal;
 
 typedef struct Word {
@@ -118,28 +120,31 @@ typedef struct Work {
     const Tokenizer *t;
     Arena *a;
     Error *e;
-    bool traced;
-    /* These bound the growth of the whole text. given: source bytes of the stretches up to this one; made: bytes that
-     * the stages made of the stretches before this one; largest: how many they may make of this one. */
+    bool traced; /* source positions are recorded */
+    /* These bound the growth of the whole text. given: source bytes of the stretches up to this one, including it;
+     * made: bytes that the stages made of the stretches before this one; largest: the most bytes that one stage has
+     * made of this stretch so far */
     size_t given, made, largest;
     RegexTime regex;
     Normal text;  /* input of a stage; the output of the stage before */
     Normal other; /* output of a stage */
+    /* words of the stretch: the input of a pre-tokeniser, and its output */
     Words words, next;
-    /* for normal forms: characters that wait to be ordered, and characters that cannot be composed */
+    /* for normal forms: marks that wait to be ordered; marks that were not composed with the starter before them */
     FormedList waiting, held;
     TokenEnds ends; /* ends of the tokens of a word */
 } Work;
 
-typedef struct WorkCode { /* a character of `text` */
+/* the character at bytes [at, end) of `text`; `from`: its source position (0 if not traced) */
+typedef struct WorkCode {
     uint32_t code, from;
     size_t at, end;
 } WorkCode;
 
 bool work_begin(Work *w, Text text, size_t begin, size_t end); /* sets `text` to these bytes of a whole text */
 void work_end(Work *w);                                        /* frees the memory of the texts */
-bool work_next(const Work *w, WorkCode *c);                    /* returns the next character; false at the end */
-bool work_put(Work *w, uint32_t c, uint32_t from);             /* appends to `other` */
+bool work_next(const Work *w, WorkCode *c);                    /* reads the character at c->end; false at the end */
+bool work_put(Work *w, uint32_t c, uint32_t from);             /* appends a character to `other` */
 bool work_copy(Work *w, size_t begin, size_t end);             /* copies these bytes of `text` unchanged */
 void work_swap(Work *w);                                       /* the output becomes the input of the next stage */
 bool work_word(Work *w, size_t begin, size_t end, int32_t id); /* appends a word to `next`, unless it is empty */
@@ -154,7 +159,8 @@ typedef enum SplitRule { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_WITH_LAST, SPLIT_W
 /* Returns the end of the part of the text that begins at `at`. *match: whether this part is a match. */
 typedef size_t SplitPart(const void *how, const Tokenizer *t, Text text, size_t at, bool *match);
 bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule);
-/* Reports whether a part is joined to the one before it. */
+/* Reports whether a part is joined to the part before it. `match` and `matched`: whether this part and the one before
+ * are matches. */
 static inline bool split_joins(SplitRule rule, bool match, bool matched)
 {
     return rule == SPLIT_CONTIGUOUS  ? match == matched
@@ -178,9 +184,10 @@ bool token_bytes_room(TokenBytes *b, size_t n, Arena *a, Error *e); /* makes spa
 
 typedef struct Load {
     Tokenizer *t;
-    const char *folder, *path, *second; /* the file, and a second file if the format has two, or NULL */
-    const Files *memory;                /* the folder in memory, or NULL */
-    const Json *config, *map;           /* tokenizer_config.json, special_tokens_map.json, or NULL */
+    /* the folder of the files; the file that is read; a second file if the format has two, or NULL */
+    const char *folder, *path, *second;
+    const Files *memory;      /* the folder in memory, or NULL */
+    const Json *config, *map; /* tokenizer_config.json, special_tokens_map.json, or NULL */
     Arena *a;
     Error *e;
     Added *added;
@@ -231,14 +238,15 @@ typedef struct Stages { /* stages in order; a Sequence is replaced by its stages
 } Stages;
 
 typedef struct ModelKind {
-    const char *name;
-    const char *mark; /* a key that only this kind has; it identifies the kind if a file has no "type" */
+    const char *name; /* its "type" in tokenizer.json */
+    const char *mark; /* a key that only this kind has, which identifies the kind if a file has no "type" */
     bool (*parse)(Load *l, const Json *j, const void **model); /* also sets t->pieces, t->ids and l->distinct */
     /* Appends the tokens of a word that is not empty, and their ends unless `ends` is NULL. Tokens with equal
      * ends have the same position, such as the bytes of one character. */
     bool (*run)(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
     int32_t (*find)(const void *model, Text piece); /* returns -1 if there is no such piece */
-    /* The ids of a word of plain bytes. If t->bytes is set, the ByteLevel stage does not convert bytes to letters. */
+    /* Appends the ids of a word of plain bytes. If t->bytes is set and only ids are requested, the ByteLevel stage does
+     * not convert bytes to letters, and this function is called instead of `run`. NULL: t->bytes is never set. */
     bool (*run_bytes)(const void *model, Text word, TokenIds *ids, Arena *a, Error *e);
     /* Returns the end of the part of a word that begins at `at`; each part is tokenized separately. NULL: a word is one
      * part. Not used with run_bytes. */
@@ -256,7 +264,7 @@ bool read_vocabulary(Load *l, const Json *vocab);
 /* copies the text of a child of a list, into the arena (the list may be folded: base/base.h) */
 bool keep_text(Load *l, const Json *list, Text *text);
 bool duplicate_piece(Load *l, Text piece); /* reports the error; returns false */
-/* allocates the pieces of this number of ids, and of the added tokens */
+/* allocates t->pieces for this number of ids, for the added tokens, and for 16 special tokens that are added later */
 bool pieces_new(Load *l, size_t ids);
 extern const StageKind normalizer_bert, pre_tokenizer_bert, decoder_wordpiece; /* the stages of a vocab.txt */
 extern const struct DecoderWordPiece decoder_wordpiece_default;
@@ -289,7 +297,7 @@ typedef struct Template {
 bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32_t second_type);
 bool template_ends(Load *l, int32_t first, int32_t last); /* the same around each of two texts; -1: no token */
 bool template_default(Load *l);                           /* one text: A; two texts: A B */
-bool template_finish(Load *l);                            /* checks the ids, and sets `before` and `after` */
+bool template_finish(Load *l);                            /* checks the ids; sets t->before and t->after from t->one */
 /* Reads the sections "truncation" and "padding" of tokenizer.json; either may be null. Sets t->stated, t->padding and
  * t->from_left. */
 bool read_limits(Load *l, const Json *truncation, const Json *padding);
@@ -364,7 +372,8 @@ bool load_special(Load *l, const Json *map, const Json *config, const char *name
 bool load_named(Load *l, const char *name, const char *fallback, bool again, Text *text);
 bool load_special_id(Load *l, Text token, int32_t *id); /* id of an added token that is in the vocabulary */
 bool add_token(Load *l, Added token, const char *path, uint32_t line);
-/* Reads tokenizer_class of tokenizer_config.json without "Fast" (else ""), and model_type of config.json (else ""). */
+/* Reads tokenizer_class of tokenizer_config.json, without "Fast" at its end. If there is none, *class is "" and
+ * *model_type is model_type of config.json, or ""; otherwise *model_type is "". */
 bool load_class(Load *l, Text *class, Text *model_type);
 bool load_finish(Load *l); /* numbers the added tokens and checks the templates */
 /* Make tokenizers as the classes of transformers do; tokenizer_class or model_type names the class. load_vocab_json:
@@ -390,21 +399,21 @@ typedef struct BpeSettings {
     bool fallback; /* an unknown character becomes its bytes, if the vocabulary has <0x00> to <0xFF> */
     bool whole;    /* a word that is a piece is not split (ignore_merges) */
 } BpeSettings;
-/* Makes a model of t->pieces with space for `merges` merges, and sets t->kind. Then add the merges in order, each with
- * its line. A line of a file has two tokens, or begins with "#version". */
+/* Makes a model of t->pieces with space for `merges` merges, and sets t->kind. Then add the merges in order; `path` and
+ * `line` are for messages. A row of a file has two tokens, or begins with "#version" and is ignored. */
 Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges);
 bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigned line);
 bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
 /* The same without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. `apart`:
  * the splits of one piece get consecutive ranks, the shortest left part first (generate_merges of transformers); else
- * they get the same rank (tiktoken). The time per byte of a piece is the length of the piece. */
+ * their rank is the id of the piece (tiktoken). The time per byte of a piece is the length of the piece. */
 Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart);
 extern const ModelKind model_bpe;
 bool bpe_has_bytes(const Bpe *m); /* reports whether its pieces contain every letter of ByteLevel */
 
 /* ---- models/wordpiece.c, bert.c -------------------------------------------------------------- */
 
-typedef struct Slot { /* open addressing; id -1: empty */
+typedef struct Slot { /* open addressing; id -1: empty. tag: the upper half of the hash */
     uint32_t tag;
     int32_t id;
 } Slot;
@@ -433,13 +442,14 @@ typedef struct BertSwitches {
     bool on, clean, chinese, strip, lower; /* on: false if there is no normaliser */
 } BertSwitches;
 
-/* Computes BertNormalizer in one pass. `out` must have NORMAL_ROOM(text.n) bytes. The arena is used only for texts with
- * combining marks in the wrong order. */
+/* Computes BertNormalizer in one pass; only decodes and encodes the text if t->bert.on is false. `out` must have
+ * NORMAL_ROOM(text.n) bytes, and *n must be 0: it becomes their number. The arena is used only for texts with combining
+ * marks in the wrong order. */
 #define NORMAL_ROOM(n) (3 * (n) + 16)
 bool bert_normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Error *e);
 /* BertPreTokenizer: returns the next word of a normalised text; false at the end. */
 bool bert_next_word(const Tokenizer *t, Text *rest, Text *word);
-/* Sets t->bert if all stages are BERT's. */
+/* Sets t->fused, which is true if all stages are BERT's; also t->bert and t->ascii, which the single pass uses. */
 void bert_prepare(Tokenizer *t);
 
 /* ---- models/word_cache.c --------------------------------------------------------------------- */
@@ -449,12 +459,12 @@ typedef struct CachedWord {
     uint16_t bytes, count;
     int32_t ids[]; /* [count] ids, followed by the bytes of the word */
 } CachedWord;
-/* Stores the ids of words that occurred: about the first 20,000 words of at most 64 bytes. Any thread may use it.
- * Memory: 0.9 MB, freed with the arena; most of it is not touched before it is needed. */
+/* Stores the ids of words that occurred: about the first 20,000 words of at most 64 bytes and 16 tokens. Any thread may
+ * use it. Memory: 0.9 MB, freed with the arena; most of it is not touched before it is needed. */
 typedef struct WordCache WordCache;
 WordCache *word_cache_new(Arena *a, Error *e);
-/* Returns NULL if the word is not stored; pass *hash to word_cache_add then. If the cache is NULL, it finds and stores
- * nothing. */
+/* Returns NULL if the word is not stored; pass *hash to word_cache_add then. If the cache is NULL, nothing is found or
+ * stored. */
 const CachedWord *word_cache_find(const WordCache *c, Text word, uint64_t *hash);
 void word_cache_add(WordCache *c, Text word, uint64_t hash, const int32_t *ids, size_t count);
 
@@ -467,7 +477,8 @@ struct Tokenizer {
     int64_t max_length;
 
     AddedSet raw, normal; /* added tokens that are searched in the raw text, and in the normalised text */
-    const Added *added;   /* all added tokens, as given */
+    /* all added tokens, distinct, in the order of their first entries; contents as in the files */
+    const Added *added;
     size_t added_count;
     const AddedText *shown;   /* their texts for decoding */
     const uint32_t *shown_of; /* [ids] 1 + index into `shown`; 0: the piece is decoded */
@@ -486,14 +497,17 @@ struct Tokenizer {
     Template one, two; /* two.count 0: the file has no template for two texts */
     bool traced;       /* a stage needs positions, even when only ids are requested */
     bool bytes;        /* when only ids are requested, the model gets plain bytes, before ByteLevel */
-    /* trims: white space at both ends of a token is not part of its position (RobertaProcessing) */
+    /* trims: white space at both ends of a token is not part of its position (RobertaProcessing, ByteLevel).
+     * prefix_space: then a blank that the tokenizer inserted at the beginning of a text is not counted as white space
+     */
     bool trims, prefix_space;
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;
 
     bool fused; /* bert.c replaces the first stages and the model */
     BertSwitches bert;
-    int16_t ascii[128]; /* the normalised character; -1: none */
+    int16_t ascii[128]; /* the normalised character; -1: the character is removed */
+    /* flags of the code points below UNICODE_PLANE (unicode.h) */
     uint8_t plane[UNICODE_PLANE];
 };
 

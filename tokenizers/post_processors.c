@@ -197,13 +197,13 @@ bool template_finish(Load *l)
     int32_t *ids = NEW(l->a, int32_t, t->one.special + 1, l->e);
     if (!ids)
         return false;
-    bool behind = false;
+    bool after_text = false;
     for (size_t i = 0; i < t->one.count; i++) {
         const TemplatePart *part = &t->one.parts[i];
-        behind |= part->text == 0;
+        after_text |= part->text == 0;
         for (size_t k = 0; k < part->count; k++)
             ids[t->before_count + t->after_count + k] = part->ids[k];
-        *(behind ? &t->after_count : &t->before_count) += part->count;
+        *(after_text ? &t->after_count : &t->before_count) += part->count;
     }
     t->before = ids;
     t->after = ids + t->before_count;

@@ -59,6 +59,7 @@ bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule)
     return true;
 }
 
+/* A struct, because ISO C cannot convert a function pointer to the void pointer that SplitPart receives. */
 typedef struct Accepts {
     bool (*is)(const Tokenizer *t, uint32_t c);
 } Accepts;
@@ -90,7 +91,7 @@ static bool whitespace_split(const void *settings, Work *w)
 
 const StageKind pre_tokenizer_whitespace_split = {.name = "WhitespaceSplit", .split = whitespace_split};
 
-/* 0: white space, 1: \w, 2: the rest */
+/* Returns 0 for white space, 1 for a character of \w, 2 for any other character. */
 static int class_of(const Tokenizer *t, uint32_t c)
 {
     return unicode_is_word(c) ? 1 : is_space(t, c) ? 0 : 2;

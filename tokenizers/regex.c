@@ -8,9 +8,10 @@
 #include <pthread.h>
 #include <time.h>
 
-/* Limits. The number of start positions of a search is limited, so that each may read the text to its end: at most
- * STEPS bytes, and STEPS steps back. The processor time is limited too; it is read once per SEARCHES searches, over all
- * words of a text. */
+/* Limits. STEPS bounds a search: its start positions times the bytes of the text, because each start may read the text
+ * to its end; and the steps back (retries). STACK: entries of the match stack. MAX_EXPRESSION: bytes. The processor
+ * time of all words of a text is limited too; it is read once per SEARCHES searches. So MOST_SECONDS is below the limit
+ * that regex_each states. */
 enum { STEPS = 4 << 20, STACK = 1 << 20, MAX_EXPRESSION = 4096, SEARCHES = 16 };
 /* If n groups each call a group twice, Oniguruma needs 2^n steps before it matches anything. */
 enum { MAX_CALLS = 16 };
@@ -104,7 +105,7 @@ static bool too_slow(const Search *s, Error *e)
                 s->r->path, NAME(s->r->text), s->time->bytes);
 }
 
-/* Searches once from s->at on. ONIG_MISMATCH at the end. */
+/* Searches once from s->at on. *status: the position of the match, or ONIG_MISMATCH. */
 static bool search(Search *s, int *status, Error *e)
 {
     const OnigUChar *begin = (const OnigUChar *)s->text.p, *end = begin + s->text.n;
@@ -213,8 +214,9 @@ typedef struct Cutter {
     Work *w;
     size_t base; /* position of the text in the normalised text */
     SplitRule rule;
+    /* matched: the part before is a match (after `invert`); waits: [begin, end) is not written yet */
     bool invert, matched, waits;
-    size_t begin, end; /* the part that is not written yet; it may be empty */
+    size_t begin, end; /* the part that waits; it may be empty */
     size_t last;       /* end of the last match */
 } Cutter;
 

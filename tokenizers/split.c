@@ -37,7 +37,8 @@ static size_t contraction(Text text, size_t at, bool any)
     return 0;
 }
 
-/* Matches \s+(?!\S)|\s+ in white space that ends at `end`: the last character belongs to the word after it. */
+/* Matches \s+(?!\S)|\s+ in white space [at, end), and returns the end of the match. The last character is not matched,
+ * because a blank belongs to the word after it, unless it is the only one or the text ends. */
 static size_t white_end(Text text, size_t at, size_t end)
 {
     size_t last = end - code_length_before(text.p + at, end - at);
@@ -49,8 +50,8 @@ static bool is_line_end(uint32_t c)
     return c == '\r' || c == '\n';
 }
 
-/* Matches ` ?` before a run: returns the position after the blank if a run follows it. *kind becomes the kind of that
- * run. */
+/* Matches ` ?` before a run: returns the position after the blank if a run of letters, of numbers or of other
+ * characters follows it, and sets *kind to the kind of that run. Otherwise, returns `at`. */
 static size_t skip_blank(const Pattern *p, Text text, size_t at, CodeKind *kind)
 {
     uint32_t c;
@@ -95,7 +96,7 @@ static size_t match_clip_special(const Pattern *p, Text text, size_t at)
     return match_clip(p, text, at);
 }
 
-/* White space that contains line ends is matched up to the last line end. */
+/* Matches PATTERN_QWEN2. White space that contains line ends is matched up to the last line end. */
 static size_t match_qwen2(const Pattern *p, Text text, size_t at)
 {
     uint32_t c, next;
@@ -108,9 +109,9 @@ static size_t match_qwen2(const Pattern *p, Text text, size_t at)
         return run_end(p, text, at + length, CODE_LETTER);
     if (kind == CODE_NUMBER)
         return at + length;
-    CodeKind behind = kind;
-    size_t begin = skip_blank(p, text, at, &behind);
-    if (behind == CODE_OTHER) {
+    CodeKind run = kind;
+    size_t begin = skip_blank(p, text, at, &run);
+    if (run == CODE_OTHER) {
         end = run_end(p, text, begin, CODE_OTHER);
         while (end < text.n && is_line_end((unsigned char)text.p[end]))
             end++;
@@ -129,7 +130,8 @@ static size_t match_literal(const Pattern *p, Text text, size_t at)
     return here ? at + p->literal.n : 0;
 }
 
-/* The SplitPart of a pattern: returns the end of the part that begins at `at`. */
+/* The SplitPart of a pattern: returns the end of the part that begins at `at`, which is a match or the text up to the
+ * next match. */
 static size_t pattern_part(const void *how, const Tokenizer *t, Text text, size_t at, bool *match)
 {
     (void)t;

@@ -126,8 +126,8 @@ bool read_pre_tokenizers(Load *l, const Json *j, Stages *out)
 }
 
 /* Reads the post-processors. At most one of them may set the template: a second one would have to add its tokens around
- * those of the first. ByteLevel sets how positions are trimmed; Hugging Face does this before it adds special tokens.
- */
+ * those of the first. ByteLevel sets only how positions are trimmed. It may come before a post-processor that does not
+ * set this too: Hugging Face trims before it adds special tokens. */
 bool read_post_processors(Load *l, const Json *j)
 {
     Stages done = {.count = 0};
@@ -142,6 +142,10 @@ bool read_post_processors(Load *l, const Json *j)
                 l->path, (unsigned)j->line, done.count);
 }
 
+/* Reads the decoders. An order that decoders.c cannot process token by token is an error:
+ * - a decoder after one that gives bytes, or that treats the last token differently;
+ * - such a decoder, or a second ByteFallback, after ByteFallback;
+ * - after Fuse, a decoder that changes more than the beginning of the text. */
 bool read_decoders(Load *l, const Json *j, Stages *out)
 {
     if (!is_absent(j) && !read_stages(l, j, &(Section){"decoder", "decoders", decoders}, out))

@@ -22,8 +22,8 @@ typedef struct Tokenizer Tokenizer;
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
 /* The same for a folder on disk or in memory. Files in memory must stay valid as long as the tokenizer. */
 Tokenizer *tokenizer_load_files(const Files *f, Arena *a, Error *e);
-/* Makes texts lower-case before the tokenizer's normalisers, unless one of them already does this: `do_lower_case` of
- * sentence-transformers. Call it only directly after loading. */
+/* Makes texts lower-case before the tokenizer's normalisers, unless the normaliser Lowercase is one of them:
+ * `do_lower_case` of sentence-transformers. Call it only directly after loading. */
 bool tokenizer_lower_case(Tokenizer *t, Error *e);
 const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece", "Unigram", "BPE" */
 int64_t tokenizer_vocabulary(const Tokenizer *t);
@@ -37,7 +37,7 @@ int32_t token_id(const Tokenizer *t, Text piece); /* -1 if there is no such piec
 
 typedef struct TokenIds {
     int32_t *ids;
-    size_t count, capacity; /* ids grows inside the arena */
+    size_t count, capacity; /* `ids` [capacity]: [count] are used; grows in the arena */
     bool truncated;         /* the last text has more tokens than max_length allows */
 } TokenIds;
 /* Appends the ids of one text with special tokens, at most max_length ids (0: no limit). Truncation keeps the special
@@ -80,7 +80,7 @@ typedef struct TokenList {
     int32_t *ids;       /* [count] */
     TokenPlace *places; /* [count] */
     size_t count;
-    size_t total; /* number of tokens without a limit */
+    size_t total; /* number of tokens without a limit, including special tokens */
     bool truncated;
 } TokenList;
 /* Tokenizes one text, or two (a pair, n is 2) that are joined by the tokenizer's template. *out is overwritten; its
@@ -89,10 +89,11 @@ typedef struct TokenList {
  * Errors: SP_USAGE if max_length is below the number of special tokens, or if CUT_FIRST or CUT_SECOND would remove its
  * text completely. SP_UNSUPPORTED if the tokenizer has no template for two texts, or a text has 4 GB.
  *
- * Memory: two copies of the normal form, with 5 bytes per byte of it; it is at most 16 times as long as the text
- * (SP_UNSUPPORTED if stages make more of it). 12 bytes per word, up to four times that while the list grows. 72 bytes
- * per token. With max_length, unless from_left, at most that number of tokens per text is kept. Time: linear in the
- * text, times the number of stages (at most 32 of a kind). Additional:
+ * Memory: two copies of the normal form, with 5 bytes per byte of it; it has at most 16 bytes per byte of the text and
+ * 4096 bytes (SP_UNSUPPORTED if stages make more of it). 12 bytes per word, up to four times that while the list grows.
+ * Per token, 36 bytes of results, and 40 bytes that grow as the words do. With max_length, unless from_left, at most
+ * that number of tokens per text is kept. Time: linear in the text, times the number of stages (at most 32 of a kind).
+ * Additional:
  *
  * - Unigram: 16 bytes per byte of the longest word; the time per byte depends on the longest piece (at most 1024
  *   bytes).
@@ -127,7 +128,7 @@ const TokenPadding *tokenizer_padding(const Tokenizer *t); /* NULL: not stated i
 /* Reports whether transformers removes the beginning of a text that is too long: truncation_side of
  * tokenizer_config.json, else the side in tokenizer.json. tokenize follows it too. */
 bool tokenizer_from_left(const Tokenizer *t);
-/* Pads lists [n] of a batch; longer lists stay. Memory: 52 bytes per token of a padded list. */
+/* Pads lists [n] of a batch; longer lists stay. Memory: 36 bytes per token of a padded list. */
 bool pad_tokens(TokenList *lists, size_t n, const TokenPadding *padding, Arena *a, Error *e);
 
 /* ---- ids to text ----------------------------------------------------------------------------- */
@@ -158,11 +159,13 @@ typedef struct RegexTime { /* the time that all regular expressions have used fo
 typedef struct TokenStream {
     const Tokenizer *tokenizer;
     bool keep_special;
-    uint32_t begun; /* private from here on. A bit for each decoder that has processed a token */
+    uint32_t begun; /* private from here on. Bit i: decoder i has processed its first token */
     bool any;       /* a token was processed */
     char *p, *token, *held;
     size_t room, token_room, held_room;
-    size_t held_count; /* bytes of byte tokens, or of an incomplete character, that are completed by later tokens */
+    /* bytes in `held`, which wait for the next token: byte tokens, an incomplete character, or a whole token if the
+     * decoder treats the last token differently */
+    size_t held_count;
     RegexTime regex;
 } TokenStream;
 /* Returns the text that this id adds, which may be empty; valid until the next call. All calls must use the same arena.

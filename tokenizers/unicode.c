@@ -3,7 +3,8 @@
 
 #include "tokenizers/unicode_tables.h"
 
-/* The last entry whose `from` is at most c. The first entry's `from` is at most c. */
+/* Declares `at`: the index of the last entry whose `from` is at most c. The table is sorted; its first `from` is at
+ * most c. */
 #define FIND(table, c, at)                                                                                             \
     size_t at = 0, above_##at = COUNT(table);                                                                          \
     while (above_##at - at > 1) {                                                                                      \
@@ -14,7 +15,7 @@
             above_##at = middle;                                                                                       \
     }
 
-/* The same for a table of code point << 8 | value. */
+/* Returns the value of the last entry whose code point is at most c. The entries are code point << 8 | value. */
 static uint8_t step_at(const uint32_t *table, size_t count, uint32_t c)
 {
     size_t at = 0, above = count;
@@ -28,7 +29,8 @@ static uint8_t step_at(const uint32_t *table, size_t count, uint32_t c)
     return (uint8_t)table[at];
 }
 
-/* Reports a property, from a table of the code points where it begins and ends to hold. */
+/* Reports a property of c. The table has the sorted code points at which the property begins and ends to hold, by
+ * turns. */
 static bool holds(const uint32_t *table, size_t count, uint32_t c)
 {
     size_t low = 0, high = count; /* number of bounds that are at most c */

@@ -5,15 +5,21 @@
 
 #include "base/base.h"
 
+/* Flags of a code point, with the options of BertNormalizer that use them:
+ * - U_DROP: removed by clean_text; U_CLEAN: replaced by a blank by clean_text;
+ * - U_SPACE: white space; U_PUNCT: punctuation, which is a word of its own;
+ * - U_MARK: a non-spacing mark, removed by strip_accents;
+ * - U_KNOWN: NFD may change or move it;
+ * - U_UPPER: has a lower case; U_CHINESE: gets a blank on both sides (handle_chinese_chars). */
 enum { U_DROP = 1, U_SPACE = 2, U_CLEAN = 4, U_PUNCT = 8, U_MARK = 16, U_KNOWN = 32, U_UPPER = 64, U_CHINESE = 128 };
 enum { UNICODE_PLANE = 0x10000 };
 /* copies the flags of the first plane into a table, for fast access */
 void unicode_plane(uint8_t flags[UNICODE_PLANE]);
 uint8_t unicode_flags(uint32_t c); /* the same by search, for any code point */
-/* for a code point with U_UPPER; for U+0130 it returns 'i', and the caller adds U+0307 */
+/* returns the lower case, or c itself if it has none; for U+0130 'i', and the caller adds U+0307 */
 uint32_t unicode_lower(uint32_t c);
 bool unicode_is_word(uint32_t c); /* \w */
-bool unicode_is_mark(uint32_t c); /* combining marks of any kind; U_MARK are those without width */
+bool unicode_is_mark(uint32_t c); /* combining marks of any kind; U_MARK: non-spacing marks only */
 /* Grapheme clusters. JOINS: the code point belongs to the cluster before it. PREPENDS: the next code point belongs to
  * its cluster. CONTROL: it is a cluster of its own. */
 enum { CLUSTER_JOINS = 1, CLUSTER_PREPENDS = 2, CLUSTER_CONTROL = 4 };

@@ -131,9 +131,9 @@ bool stretch_make(Stretch *s, int64_t in, int64_t out, int64_t first, int64_t n,
 
 void stretch_range(const Stretch *s, int64_t *start, int64_t *end)
 {
-    int64_t none; /* starts and ends increase with the position */
-    span_of(s, s->first, start, &none);
-    span_of(s, s->first + s->n - 1, &none, end);
+    int64_t unused; /* starts and ends increase with the position */
+    span_of(s, s->first, start, &unused);
+    span_of(s, s->first + s->n - 1, &unused, end);
 }
 
 Stretch stretch_block(const Stretch *s, int64_t done)

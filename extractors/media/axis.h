@@ -11,6 +11,7 @@ typedef struct Stretch {
     int bits; /* fractional bits of a weight */
 } Stretch;
 
+/* bits in the lower part of a weight (Axis.pairs) */
 enum { HALF_BITS = 12 };
 
 /* The weights of one axis; each has `bits` fractional bits:
@@ -27,6 +28,7 @@ typedef struct Axis {
     int bits;
 } Axis;
 
+/* Makes a stretch. For RESIZE_TORCHVISION, computes all weights of the axis to find `bits`. */
 bool stretch_make(Stretch *s, int64_t in, int64_t out, int64_t first, int64_t n, Resampling r, Arena *a, Error *e);
 /* Returns the next positions after the first `done`, limited so that their table is small. */
 Stretch stretch_block(const Stretch *s, int64_t done);

@@ -16,7 +16,8 @@
 
 /* PILLOW_MAX_PIXELS: Pillow refuses images of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3). MAX_SIDE: libpng
  * refuses longer sides by default, but Pillow reads them. MAX_FILE: more bytes than an image of that many pixels has
- * without compression. Each decoder states the memory that it needs in addition to the pixels (3 bytes per pixel). */
+ * without compression, with 8 bits per channel. Each decoder states the memory that it needs in addition to the pixels
+ * (3 bytes per pixel). */
 enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000, MAX_FILE = 1 << 30 };
 
 bool image_size(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Error *e)

@@ -55,8 +55,11 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
  * - FIT_SHORT_SIDE: a resize of the short side to `resize`.
  * - FIT_OWN: no resize. */
 typedef enum Fit { FIT_SQUASH, FIT_SHORT_SIDE, FIT_OWN } Fit;
-/* How a crop at half a pixel is rounded: torchvision rounds to even, transformers down. If an odd number of black
- * pixels is added, transformers puts the additional one before the image (on PIL) or after it (on torchvision). */
+/* How a crop at half a pixel is rounded, and where the additional one of an odd number of black pixels goes:
+ *
+ * - CROP_HALF_EVEN, as torchvision: to the even position; after the image.
+ * - CROP_FLOOR, as transformers on PIL: down; before the image.
+ * - CROP_FLOOR_BEHIND, as transformers on torchvision: down; after the image. */
 typedef enum CropRounding { CROP_HALF_EVEN, CROP_FLOOR, CROP_FLOOR_BEHIND } CropRounding;
 typedef enum Scale {
     SCALE_ZSCORE,   /* (v / 255 - mean) / std, as torchvision's presets and Ducho */

@@ -13,6 +13,7 @@
  * weights before the first pixel and makes the whole image. */
 enum { MAX_TORCHVISION = 178956970 };
 
+/* bytes of a vector; rows and columns of the squares that are transposed */
 enum { SIDE = 16 };
 
 typedef unsigned char Bytes __attribute__((vector_size(SIDE)));
@@ -29,19 +30,19 @@ static inline unsigned char clip(int32_t sum, int bits)
 static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, unsigned char *to)
 {
 #if defined(__SSE2__)
-    const __m128i none = _mm_setzero_si128();
+    const __m128i zero = _mm_setzero_si128();
     const int32_t *w = ax->pairs + i * (ax->size + 1);
-    __m128i high[4] = {none, none, none, none}, low[4];
+    __m128i high[4] = {zero, zero, zero, zero}, low[4];
     UNROLL
     for (int v = 0; v < 4; v++)
         low[v] = _mm_set1_epi32(1 << (ax->bits - 1));
     for (int64_t k = ax->count[i]; k > 0; k -= 2, p += 2 * step, w += 2) {
         const __m128i a = _mm_loadu_si128((const __m128i *)p),
-                      b = k > 1 ? _mm_loadu_si128((const __m128i *)(p + step)) : none;
+                      b = k > 1 ? _mm_loadu_si128((const __m128i *)(p + step)) : zero;
         const __m128i w_high = _mm_set1_epi32(w[0]), w_low = _mm_set1_epi32(w[1]);
         const __m128i first = _mm_unpacklo_epi8(a, b), second = _mm_unpackhi_epi8(a, b);
-        const __m128i pairs[4] = {_mm_unpacklo_epi8(first, none), _mm_unpackhi_epi8(first, none),
-                                  _mm_unpacklo_epi8(second, none), _mm_unpackhi_epi8(second, none)};
+        const __m128i pairs[4] = {_mm_unpacklo_epi8(first, zero), _mm_unpackhi_epi8(first, zero),
+                                  _mm_unpacklo_epi8(second, zero), _mm_unpackhi_epi8(second, zero)};
         UNROLL
         for (int v = 0; v < 4; v++) {
             high[v] = _mm_add_epi32(high[v], _mm_madd_epi16(pairs[v], w_high));
@@ -218,7 +219,7 @@ static bool resize_nearest(Image *out, const Image *in, const Stretch *across, c
 /* ---- images ---------------------------------------------------------------------------------- */
 
 /* Memory in addition to the result: the image between the passes; 8 MB for a table, or 16 bytes per pixel of the longer
- * side if that is more; 48 bytes per pixel of a row that is read. */
+ * side if that is more; 48 bytes per pixel of a row that the horizontal pass reads, and of a row that it writes. */
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top,
                        int64_t width, int64_t height, Resampling r, Arena *a, Error *e)
 {

@@ -68,19 +68,20 @@ static const Size *size_of(Loader *l, int64_t blocks, int64_t width)
 {
     const char *arch =
         l->source->arch && strncmp(l->source->arch, "tf_", 3) == 0 ? l->source->arch + 3 : l->source->arch;
-    const Size *size = NULL, *asked = NULL;
+    /* size: the size of the tensors; named: the size that --arch names */
+    const Size *size = NULL, *named = NULL;
     for (size_t i = 0; i < COUNT(SIZES); i++) {
         if (!size && SIZES[i].blocks == blocks && (!SIZES[i].width || SIZES[i].width == width))
             size = &SIZES[i];
         if (arch && strcmp(SIZES[i].arch, arch) == 0)
-            asked = &SIZES[i];
+            named = &SIZES[i];
     }
     if (!size)
         fail(l->error, SP_UNSUPPORTED, "%s: an EfficientNet of %lld blocks is not supported; B0 has 16, B7 55",
              l->source->path, (long long)blocks);
-    else if (arch && !asked && strcmp(arch, l->encoder->kind->name) != 0)
+    else if (arch && !named && strcmp(arch, l->encoder->kind->name) != 0)
         fail(l->error, SP_USAGE, "unknown architecture %s; known are efficientnet_b0 to efficientnet_b7", arch);
-    else if (asked && asked != size)
+    else if (named && named != size)
         fail(l->error, SP_FORMAT, "%s: is not an %s: it has the %lld blocks of an %s", l->source->path, arch,
              (long long)blocks, size->arch);
     return l->error->code == SP_OK ? size : NULL;
@@ -212,10 +213,10 @@ static bool add_outputs(Loader *l, EfficientNet *m, const Names *names, const in
         for (int i = 0; i < count[stage]; i++) {
             MbConvNames n = block_names(l, m, stage, i);
             bool last = i == count[stage] - 1;
-            const char *own = load_name(l, "features.%d.%d.add blocks.%d.%d", stage + 1, i, stage, i);
+            const char *node_names = load_name(l, "features.%d.%d.add blocks.%d.%d", stage + 1, i, stage, i);
             o.width = loader_rows(l, n.project);
             o.name = last ? load_name(l, "features.%d", stage + 1) : load_name(l, "features.%d.%d", stage + 1, i);
-            o.also = last ? load_name(l, "features.%d.%d blocks.%d %s", stage + 1, i, stage, own) : own;
+            o.also = last ? load_name(l, "features.%d.%d blocks.%d %s", stage + 1, i, stage, node_names) : node_names;
             output_add(l, o);
         }
     o.width = loader_rows(l, names->head);

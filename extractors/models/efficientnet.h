@@ -42,7 +42,7 @@ typedef struct HfEfficientNet {
     int pooled, logits, last, hidden; /* numbers of outputs; `hidden` + i: the map of the first i blocks */
 } HfEfficientNet;
 extern const Preset efficientnet_preset; /* EfficientNetImageProcessor's defaults */
-/* Returns the number of channels of the map that is pooled. */
+/* Returns the number of channels of the map that is pooled. `top`: the model has the last convolution. */
 int64_t efficientnet_hf_width(Loader *l, bool top);
 /* Adds pooler_output, logits (if the file has a classifier), last_hidden_state and hidden_states.N, and loads what they
  * need. */

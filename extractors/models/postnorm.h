@@ -13,10 +13,11 @@ typedef struct PostNorm {
     Norm norm1, norm2;
 } PostNorm;
 typedef struct PostNormModel {
-    Tensor *words, *positions; /* [V, C], [P, C] */
+    Tensor *words, *positions; /* [V, C], [P, C]: V words, P positions, C numbers per token */
     Tensor *types;             /* [kinds of token, C], or NULL. Every text is one segment, of the first kind. */
     Norm norm;                 /* of words + (positions + the first row of types) */
     PostNorm *layer;
+    /* blocks, heads */
     int64_t layers, H;
     Act act;
     /* MPNet's bias by relative position: [buckets, H] or NULL; and the bucket of each distance from -R to R */

@@ -27,6 +27,7 @@ typedef struct PreNormNodeNames { /* several separated by spaces; NULL: the fami
     const char *norm1, *attended, *sum, *norm2, *fc1, *act, *mlp;
 } PreNormNodeNames;
 typedef struct PreNormModel {
+    /* blocks, heads, width of a row */
     int64_t layers, H, C;
     Act act;
     bool causal; /* a token attends only to itself and the tokens before it */
@@ -44,14 +45,15 @@ bool prenorm_nodes(Loader *l, PreNormModel *m, unsigned modality, const PreNormN
                    const PreNormNodeNames *nodes);
 /* Runs the blocks that the pass needs on x [total, C], and stores last_hidden_state and the hidden states. Returns one
  * row [B, C] per text or image after the last norm: the rows with the numbers `at` [B] (from text_rows), or, if `at` is
- * NULL, the rows of the first tokens. If no other row is needed, the last block computes only these rows. Returns NULL
- * if the pass ends at an earlier block, because no output needs the later ones. */
+ * NULL, the rows of the first tokens. If no other row is needed, the last block computes only these rows after its
+ * attention. Returns NULL if the pass ends at an earlier block, because no output needs the later ones. */
 Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ragged *r, Tensor *at);
 
 /* The tokens of images: a class token (not in all families), then the patches, row by row, each with a position. */
 typedef struct PatchTokens {
     Conv2d patches;
     Tensor *cls, *positions; /* cls: C numbers, or NULL; positions: T C numbers */
+    /* width of a token; tokens per image */
     int64_t C, T;
     int64_t height, width; /* of images */
 } PatchTokens;

@@ -48,10 +48,10 @@ static bool load_block(Loader *l, bool hf, bool early_stride, int stage, int at,
 {
     int64_t stride = stage > 0 && at == 0 ? 2 : 1, in = *C;
     for (int i = 0; i < b->convs; i++) {
-        bool strided = i == (b->convs == 2 || early_stride ? 0 : 1), wide = b->convs == 2 || i == 1; /* 3x3 */
+        bool strided = i == (b->convs == 2 || early_stride ? 0 : 1), is_3x3 = b->convs == 2 || i == 1;
         const char *conv = part(l, hf, stage, at, i, false);
-        if (!convnorm_load(l, &b->conv[i], *C, conv, part(l, hf, stage, at, i, true), 1e-5, strided ? stride : 1, wide,
-                           b->convs == 3 && i == 1 ? load_groups(l, *C, conv) : 1))
+        if (!convnorm_load(l, &b->conv[i], *C, conv, part(l, hf, stage, at, i, true), 1e-5, strided ? stride : 1,
+                           is_3x3, b->convs == 3 && i == 1 ? load_groups(l, *C, conv) : 1))
             return false;
         *C = b->conv[i].whole.O;
     }
@@ -100,10 +100,10 @@ static void add_nodes(Loader *l, bool hf, int stage, int at, int64_t depth, Bloc
  * and those of the hidden state. */
 static const char *block_names(Loader *l, int stage, int at, int convs, bool last)
 {
-    const char *own =
+    const char *names =
         load_name(l, "layer%d.%d.relu_%d layer%d.%d.act%d", stage + 1, at, convs - 1, stage + 1, at, convs);
-    return !last ? own
-                 : load_name(l, "%s layer%d.%d hidden_states.%d hidden_states.-%d%s", own, stage + 1, at, stage + 1,
+    return !last ? names
+                 : load_name(l, "%s layer%d.%d hidden_states.%d hidden_states.-%d%s", names, stage + 1, at, stage + 1,
                              STAGES - stage, stage == STAGES - 1 ? " last_hidden_state" : "");
 }
 
@@ -155,9 +155,9 @@ static bool add_outputs(Loader *l, ResNet *m, bool hf, const int count[STAGES])
     return l->error->code == SP_OK;
 }
 
-/* Returns the preset of torchvision's default weights (V2 for 50, 101, 152), or of its V1 weights if the path contains
- * the hash of their file name. Hugging Face's models were trained with a crop of 224 pixels from a short side of 256,
- * bicubic. */
+/* Returns the preset of torchvision's default weights (for bottleneck blocks, a resize to 232), or of its V1 weights if
+ * the path contains the hash of their file name. Hugging Face's models were trained with a crop of 224 pixels from a
+ * short side of 256, bicubic. */
 static Preset preset_of(const ModelSource *s, bool hf, bool bottleneck)
 {
     static const char *const v1[] = {"-0676ba61", "-19c8e357", "-63fe2227", "-5d3b4d8f", "-394f9c45",

@@ -33,6 +33,7 @@ static const char PUBLISHED[] = "encoder.layer.0.layernorm_before.weight",
                   MODULES[] = "layers.0.layernorm_before.weight",
                   TORCHVISION[] = "encoder.layers.encoder_layer_0.ln_1.weight", TIMM[] = "blocks.0.attn.qkv.weight";
 
+/* for each layout, a tensor that only this layout has */
 static const char *const MARKS[] = {PUBLISHED, MODULES, TORCHVISION, TIMM};
 enum { TORCHVISION_LAYOUT = 2, TIMM_LAYOUT, LAYOUT_COUNT }; /* smaller numbers are Hugging Face's layouts */
 

@@ -3,16 +3,17 @@
 // flags: -Os
 #include "tokenizers/pipeline.h"
 
-/* What the classes of transformers make of the two files. CLIP's class also replaces white space by a blank, before
- * Split removes all white space. This has no effect and is left out here. */
+/* What a class of transformers makes of the two files. NULL: no such token. CLIP's class also replaces white space by a
+ * blank, before Split removes all white space. This has no effect and is left out here. */
 typedef struct ByteClass {
-    const char *name, *model_type, *unknown; /* unknown: the unknown token of the model */
+    const char *name, *model_type, *unknown; /* unknown: the unknown token of the BPE model */
     const char *bos, *eos, *unk, *sep, *pad, *cls, *mask;
-    const char *first, *last; /* special tokens around a text, by their keys in the files */
+    const char *first, *last; /* keys (in the files) of the special tokens around a text; NULL: no special tokens */
     bool nfc, lower;
-    bool no_regex;                /* ByteLevel does not split words */
-    bool again;                   /* special tokens lose the flags that the file has for them */
-    const char *pattern, *suffix; /* pattern: of Split; NULL: that of GPT-2 */
+    bool no_regex; /* ByteLevel does not split words */
+    bool again;    /* special tokens lose the flags that the file has for them */
+    /* pattern: of a Split before ByteLevel; NULL: only ByteLevel splits. suffix: end_of_word_suffix */
+    const char *pattern, *suffix;
     SplitRule rule;
 } ByteClass;
 
@@ -88,6 +89,7 @@ static BpeSettings settings_of(const Load *l, const ByteClass *class)
     return s;
 }
 
+/* Returns the number of lines, or one more: capacity for a list of lines. */
 static size_t lines_of(Text source)
 {
     size_t lines = 1;
@@ -128,6 +130,8 @@ static char *put_code(char *to, uint32_t code, const char *suffix)
     return to + strlen(suffix);
 }
 
+/* Writes the first 512 pieces of CLIP's vocabulary: the letters of all bytes, then the same letters with the suffix.
+ * `to` has space for 8 bytes per piece. */
 static void clip_bytes(Load *l, const ByteClass *class, char *to)
 {
     Tokenizer *t = l->t;
@@ -143,6 +147,7 @@ static void clip_bytes(Load *l, const ByteClass *class, char *to)
             }
 }
 
+/* Reads CLIP's list of merges: makes the vocabulary from the list, then the model. NULL: an error. */
 static Bpe *read_list(Load *l, const ByteClass *class)
 {
     enum { BYTES = 512 * 8, MOST = CLIP_MERGES };

@@ -8,17 +8,23 @@ typedef enum Special { BOS, EOS, UNK, SEP, PAD, CLS, MASK, SPECIALS } Special;
 typedef bool ModelStages(Load *l, const ModelFile *m);
 
 struct ModelClass {
-    const char *name, *model_types; /* model_types: a list, each name between blanks */
+    const char *name, *model_types; /* model_types: a list of values of model_type, each between blanks */
     const char *special[SPECIALS];
-    Special front[4], behind; /* special tokens that are inserted before and after the pieces, if set */
-    size_t fronts, replaced;  /* the first `fronts` special tokens replace the first `replaced` pieces */
-    int unknown;              /* id of the unknown piece, for Unigram */
-    Special first, last;      /* around a text; SPECIALS: none */
-    size_t between;           /* for two texts: argument of template_around; 0: template_ends, if add_bos_token */
+    /* front: special tokens before the pieces, `fronts` of them; behind: a special token after the pieces, SPECIALS:
+     * none */
+    Special front[4], behind;
+    size_t fronts, replaced; /* the tokens in `front` replace the first `replaced` pieces of the file */
+    int unknown;             /* id of the unknown piece, for Unigram */
+    Special first, last;     /* the special tokens before and after a text; SPECIALS: none */
+    /* arguments of template_around; between 0: template_ends is used instead, with the tokens that add_bos_token and
+     * add_eos_token request */
+    size_t between;
     int second_type;
-    int64_t extra; /* number of <extra_id_N>; extra_ids in the configuration */
+    int64_t extra; /* number of tokens <extra_id_N>; extra_ids of the configuration replaces a number above 0 */
     bool merges;   /* true: BPE */
-    bool as_file;  /* the unknown piece and the byte fallback are as in the file */
+    /* for BPE: the unknown piece and the byte fallback are as in the file; otherwise no unknown piece, and byte
+     * fallback */
+    bool as_file;
     ModelStages *stages;
 };
 
@@ -177,6 +183,7 @@ static const ModelClass CLASSES[] = {
      .stages = stages_plain},
 };
 
+/* Reports whether `type` is in the list `types`, in which each name is between blanks. */
 static bool names_type(const char *types, Text type)
 {
     for (const char *p = types + 1; type.n && *p; p += strcspn(p, " ") + 1)
@@ -239,7 +246,7 @@ static bool read_extra(Load *l, const ModelClass *c, Given *g)
     return extra != NULL;
 }
 
-/* Arranges the pieces in the order of the class, and makes the model. */
+/* Arranges the pieces in the order of the class, and makes the model: front, pieces of the file, behind, extra ids. */
 static bool lay_pieces(Load *l, const ModelClass *c, const ModelFile *m, const Given *g, const Text special[SPECIALS])
 {
     Tokenizer *t = l->t;
@@ -312,6 +319,7 @@ static bool add_more(Load *l, const ModelFile *m, const Given *g)
     return true;
 }
 
+/* Sets the templates: the special tokens around one text and two. */
 static bool around(Load *l, const ModelClass *c, const Text special[SPECIALS])
 {
     bool first = c->first != SPECIALS, last = true;

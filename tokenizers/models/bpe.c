@@ -45,13 +45,14 @@ static bool build_pieces(Load *l, Bpe *m)
     }
     m->unknown_id = m->set.unknown.p ? bpe_find(m, m->set.unknown) : -1;
     /* Words may be split before MARK only if MARK is a piece. Otherwise it would be unknown; and without an unknown
-     * token, unknown characters have no position. */
+     * token, unknown characters have no position. add_merge clears the flag if a merge forbids it. */
     m->marked = m->set.unknown.n && !text_ends(m->set.unknown, MARK) && !m->set.prefix.n && !m->set.suffix.n &&
                 !m->set.whole && bpe_find(m, text_of(MARK)) >= 0;
     return true;
 }
 
-/* Adds the merge of two pieces with the texts a and b. */
+/* Adds the merge of the pieces `left` and `right`, with the texts a and b, into the piece `id`. m->grows and m->marked
+ * are cleared if they no longer hold. */
 static void add_merge(Bpe *m, int32_t left, Text a, int32_t right, Text b, uint32_t rank, int32_t id)
 {
     m->grows &= a.n && b.n > m->set.prefix.n;
@@ -71,7 +72,7 @@ static Bpe *new_pieces(Load *l, const BpeSettings *settings)
     return build_pieces(l, m) ? m : NULL;
 }
 
-/* Allocates this number of merges and ranks. */
+/* Allocates a table for this number of merges, and m->made for this number of ranks. */
 static bool new_merges(Load *l, Bpe *m, size_t merges, size_t ranks)
 {
     size_t slots = 64;
@@ -94,8 +95,9 @@ Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges)
     return m && new_merges(l, m, merges, merges) ? m : NULL;
 }
 
-/* Adds the splits of a piece into two pieces, the shortest left part first. Returns their number. `apart`: each split
- * has its own rank, else all have the rank of the piece. If merges are not allocated yet, it only counts. */
+/* Adds the splits of a piece into two pieces as merges, the shortest left part first. Returns their number. `apart`:
+ * each split has its own rank; else the rank of all is the id of the piece. If merges are not allocated yet, it only
+ * counts. */
 static size_t cut_piece(Bpe *m, int32_t id, bool apart)
 {
     Text piece = m->pieces[id];

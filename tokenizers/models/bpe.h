@@ -8,8 +8,8 @@
 
 enum { LOW_CODES = 0x250 }; /* characters with ids in a table; they include the letters of byte-level words */
 
-/* A merge, stored by open addressing: both pieces and the rank, from the highest bit to the lowest. All bits set:
- * empty. */
+/* A merge in a table with open addressing. From the highest bit to the lowest: the left piece, the right piece, the
+ * rank. All bits set: an empty slot, whose rank is NO_RANK. */
 typedef uint64_t Merge;
 enum { PIECE_BITS = 21, RANK_BITS = 22, NO_RANK = (1 << RANK_BITS) - 1 };
 static_assert(MAX_TOKENS <= 1 << PIECE_BITS && 2 * PIECE_BITS + RANK_BITS == 64, "a merge has 64 bits");
@@ -20,17 +20,17 @@ struct Bpe {
     const Text *pieces; /* t->pieces */
     int32_t *slots;     /* pieces by hash; -1: empty */
     Merge *merges;
-    int32_t *made; /* [ranks] the piece that a merge makes */
+    int32_t *made; /* [ranks]: id of the piece that the merge of this rank makes */
     uint32_t slot_mask, merge_mask;
     uint64_t seed; /* derived from an address, so that no file can be prepared to cause collisions */
     BpeSettings set;
-    uint32_t count;               /* number of merges so far */
+    uint32_t count;               /* number of merges that have been added; the next rank */
     int32_t unknown_id;           /* -1: not in the vocabulary */
     int32_t low[2][2][LOW_CODES]; /* [first in the word][last in the word]; -1: not in the vocabulary */
     int32_t bytes[256];           /* ids of <0x00> to <0xFF>, for byte fallback */
     int32_t letters[2][256];      /* ids of the letters of ByteLevel: [last in the word]; -1: not in the vocabulary */
     char letter_text[256][2];     /* UTF-8 of each letter; second byte 0: it has one byte */
-    WholeFlag *known;             /* [pieces] flag: a word equal to this piece is not split */
+    WholeFlag *known;             /* [ids] flag: a word equal to this piece is not split */
     bool grows;                   /* every merge makes a piece that is longer than both parts */
     bool marked;                  /* words are split before each MARK (bpe_part_end) */
 };
@@ -56,7 +56,7 @@ static inline Merge merge_of(int32_t a, int32_t b, uint32_t rank)
     return (Merge)(uint32_t)a << (PIECE_BITS + RANK_BITS) | (Merge)(uint32_t)b << RANK_BITS | rank;
 }
 
-/* Returns the slot of a pair, or an empty slot. */
+/* Returns the slot of a pair, or the empty slot where it may be stored. */
 static inline Merge *merge_at(const Bpe *m, int32_t a, int32_t b)
 {
     Merge pair = merge_of(a, b, NO_RANK);
@@ -67,6 +67,7 @@ static inline Merge *merge_at(const Bpe *m, int32_t a, int32_t b)
     }
 }
 
+/* Returns the rank of the merge of two pieces; NO_RANK: there is no such merge. */
 static inline uint32_t rank_of(const Bpe *m, int32_t a, int32_t b)
 {
     return (uint32_t)*merge_at(m, a, b) & NO_RANK;
@@ -74,7 +75,8 @@ static inline uint32_t rank_of(const Bpe *m, int32_t a, int32_t b)
 
 /* ---- bpe_word.c ------------------------------------------------------------------------------ */
 
-/* Returns the id of a character, with the prefix or suffix of its position. */
+/* Returns the id of the piece for a character p[0, n) of a word: with the prefix if it is not the first character, with
+ * the suffix if it is the last one. -1: no such piece. */
 int32_t bpe_character(const Bpe *m, const char *p, size_t n, bool first, bool last);
 /* These functions are described at ModelKind. */
 bool bpe_run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);

@@ -52,7 +52,7 @@ static bool add_bytes(const Bpe *m, Symbols *s, const char *p, size_t n)
 }
 
 /* Makes the symbols of a word. Hugging Face adds unknown characters late, after the bytes of a fallback, and leaves
- * them out if the file names no unknown token. The ends of tokens count only the bytes of existing tokens. */
+ * them out if the file names no unknown token. The ends of tokens count only the bytes of symbols that are added. */
 static bool begin_word(const Bpe *m, Text word, Symbols *s, Error *e)
 {
     size_t unknown = 0; /* bytes of unknown characters that are not added yet */
@@ -83,7 +83,7 @@ static bool begin_word(const Bpe *m, Text word, Symbols *s, Error *e)
     return true;
 }
 
-/* Merges by linear search for the lowest rank. */
+/* Merges by linear search for the lowest rank. This is correct only if m->grows, for at most SHORT symbols. */
 static void merge_short(const Bpe *m, Symbols *s)
 {
     uint32_t ranks[SHORT];
@@ -120,6 +120,7 @@ typedef struct Candidates { /* a heap of possible merges: rank << 32 | position 
     size_t count;
 } Candidates;
 
+/* Adds the pair of neighbours a and b, if it is a merge. */
 static void push(Candidates *h, const Bpe *m, const Symbol *list, uint32_t a, uint32_t b)
 {
     uint32_t rank = rank_of(m, list[a].id, list[b].id);
@@ -185,14 +186,15 @@ static bool merge_long(const Bpe *m, Symbols *s, Arena *a, Error *e)
     return true;
 }
 
-/* Returns `list` with space for n more elements. Memory that was allocated after it may then be freed. */
+/* Returns `list` with space for n more elements, or NULL. Callers reserve memory before arena_mark, so that
+ * arena_rewind frees scratch only, and not the list. */
 static void *more(void *list, size_t count, size_t *room, size_t n, size_t size, Arena *a, Error *e)
 {
     if (*room - count >= n)
         return list;
-    size_t wanted = MAX(count + n, 2 * *room);
-    void *grown = arena_alloc(a, wanted, size, e);
-    *room = grown ? wanted : *room;
+    size_t new_room = MAX(count + n, 2 * *room);
+    void *grown = arena_alloc(a, new_room, size, e);
+    *room = grown ? new_room : *room;
     return grown && count ? memcpy(grown, list, count * size) : grown;
 }
 
@@ -216,7 +218,7 @@ static bool merge_word(const Bpe *m, Symbols *s, Arena *a, Error *e)
     return true;
 }
 
-/* Writes at most `room` tokens. */
+/* Tokenizes a word that has at most `room` tokens; ids and ends have space for them. */
 static bool split_word(const Bpe *m, Text word, size_t room, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
     Symbol few[SHORT];
@@ -236,7 +238,8 @@ static bool split_word(const Bpe *m, Text word, size_t room, TokenIds *ids, Toke
     return true;
 }
 
-/* Memory in addition to the ids: 32 bytes per character of a long word, freed at the end. */
+/* Memory in addition to the ids: for a word of more than SHORT characters, 32 bytes per character (per byte, with byte
+ * fallback), freed at the end. */
 bool bpe_run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
     const Bpe *m = model;
@@ -289,7 +292,8 @@ size_t bpe_part_end(const void *model, Text word, size_t at)
 
 enum { MOST_WHOLE = 64 }; /* largest number of bytes of a word that is searched as a piece */
 
-/* Finds the piece that equals the whole word, in the letters of ByteLevel. -1: none. */
+/* Finds the piece that equals the word in letters of ByteLevel. *piece stays unchanged if memory runs out (false); -1:
+ * there is none. */
 static bool find_whole(const Bpe *m, Text word, int32_t *piece, Arena *a, Error *e)
 {
     char few[2 * MOST_WHOLE + MAX_AFFIX], *text = few;

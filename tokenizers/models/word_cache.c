@@ -2,13 +2,14 @@
  * removed. When the memory is full, no more words are stored. */
 #include "tokenizers/pipeline.h"
 
-/* number of slots; slots in which a word may be; bytes of the pool */
+/* SLOTS: size of the table; TRIES: consecutive slots in which a word may be; POOL: bytes of the pool */
 enum { SLOTS = 1 << 15, TRIES = 8, POOL = 3 << 18 };
 enum { MOST_BYTES = 64, MOST_IDS = 16 }; /* limits of a word */
 
 struct WordCache {
     const Heap *heap;
     uint64_t seed; /* derived from an address, so that no text can be prepared to cause collisions */
+    /* bytes of the pool that are taken, or requested without success */
     atomic_uint used;
     atomic_uint slots[SLOTS]; /* positions in the pool; 0: empty */
     char *pool;

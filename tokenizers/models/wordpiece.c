@@ -9,6 +9,8 @@ static inline uint64_t hash_step(uint64_t h, char byte)
     return (h ^ (unsigned char)byte) * PRIME;
 }
 
+/* Returns the id of the piece whose text after the first `cut` bytes is p[0, n); `cut` is 0, or the length of the
+ * prefix, which the piece must have. h: hash of p[0, n). -1: there is none. */
 static inline int32_t slot_find(const WordPiece *m, uint64_t h, const char *p, size_t n, size_t cut)
 {
     uint32_t tag = (uint32_t)(h >> 32);
@@ -38,7 +40,8 @@ static int32_t piece_find(const void *model, Text piece)
     return slot_find(m, hash_of(m, piece, false), piece.p, piece.n, 0);
 }
 
-/* Returns false if the piece is already stored. */
+/* Stores a piece, or the rest of a piece after the prefix (`continues`). Returns false if this text is already stored.
+ */
 static bool slot_put(WordPiece *m, int32_t id, bool continues)
 {
     Text piece = m->pieces[id];
@@ -112,8 +115,8 @@ bool ids_push(TokenIds *out, int32_t id, Arena *a, Error *e)
     return true;
 }
 
-/* Returns the id of the longest piece that is a prefix of p[0, n), and its number of bytes in *used. -1: there is none.
- */
+/* Returns the id of the longest piece that p[0, n) begins with, and its number of bytes in *used (without the prefix).
+ * `continues`: only pieces that continue a word. -1: there is none. */
 static int32_t longest_match(const WordPiece *m, const char *p, size_t n, bool continues, size_t *used)
 {
     uint64_t hashes[LONGEST_MATCH];
@@ -144,7 +147,7 @@ bool ends_push(TokenEnds *ends, size_t end, Arena *a, Error *e)
 }
 
 /* Splits a word. A word of more than max_word characters, or with a part that no piece covers, becomes one unknown
- * token. The function is inlined twice, because the single pass has no ends. */
+ * token. The function is inlined twice: the copy for the single pass has no code for `ends`. */
 static inline __attribute__((always_inline)) bool split_word(const WordPiece *m, Text word, TokenIds *out,
                                                              TokenEnds *ends, Arena *a, Error *e)
 {

@@ -3,10 +3,11 @@
  * time n log n. */
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
-typedef struct Symbol { /* a part of the word; end 0: it was merged into the symbol before it */
+typedef struct Symbol { /* bytes [begin, end) of the word; end 0: it was merged into the symbol before it */
     uint32_t begin, end;
     uint32_t before, after; /* indices of the neighbours; NONE: there is none */
-    bool fixed;
+    /* a user-defined piece, which is never merged */
+    bool user_defined;
 } Symbol;
 
 typedef struct Pair { /* two neighbours that together are a piece of `n` bytes */
@@ -18,7 +19,7 @@ typedef struct Merger {
     const Pieces *m;
     Text word;
     Symbol *symbols;
-    Pair *heap; /* holds one pair per symbol at first, and gets two per merge */
+    Pair *heap; /* at most one pair per two neighbours at first, and two more per merge */
     size_t count;
 } Merger;
 
@@ -52,9 +53,10 @@ static Pair pop(Merger *g)
     return top;
 }
 
-static void meet(Merger *g, uint32_t left, uint32_t right)
+/* Adds the pair of two neighbours if both together are a piece. */
+static void push_if_piece(Merger *g, uint32_t left, uint32_t right)
 {
-    if (left == NONE || right == NONE || g->symbols[left].fixed || g->symbols[right].fixed)
+    if (left == NONE || right == NONE || g->symbols[left].user_defined || g->symbols[right].user_defined)
         return;
     uint32_t begin = g->symbols[left].begin, n = g->symbols[right].end - begin;
     int32_t id = n > MAX_PIECE ? -1 : trie_find(&g->m->trie, (Text){g->word.p + begin, n});
@@ -62,12 +64,12 @@ static void meet(Merger *g, uint32_t left, uint32_t right)
         push(g, (Pair){(float)g->m->scores[id], left, right, n});
 }
 
-/* Splits the word into characters, and pieces that must not be split. */
+/* Splits the word into characters and user-defined pieces. Returns the number of symbols. */
 static uint32_t cut(Merger *g)
 {
     uint32_t count = 0;
     for (size_t at = 0, length; at < g->word.n; at += length) {
-        bool fixed = false;
+        bool user_defined = false;
         uint32_t node = 0;
         next_code(g->word.p + at, g->word.n - at, &length);
         for (size_t i = at; i < g->word.n && g->m->whole.nodes; i++) {
@@ -75,10 +77,11 @@ static uint32_t cut(Merger *g)
                 break;
             if (g->m->whole.nodes[node].id >= 0) {
                 length = i + 1 - at;
-                fixed = true;
+                user_defined = true;
             }
         }
-        g->symbols[count] = (Symbol){(uint32_t)at, (uint32_t)(at + length), count ? count - 1 : NONE, count + 1, fixed};
+        g->symbols[count] =
+            (Symbol){(uint32_t)at, (uint32_t)(at + length), count ? count - 1 : NONE, count + 1, user_defined};
         count++;
     }
     g->symbols[count - 1].after = NONE;
@@ -97,8 +100,8 @@ static void merge(Merger *g)
         right->end = 0;
         if (left->after != NONE)
             g->symbols[left->after].before = p.left;
-        meet(g, left->before, p.left);
-        meet(g, p.left, left->after);
+        push_if_piece(g, left->before, p.left);
+        push_if_piece(g, p.left, left->after);
     }
 }
 
@@ -132,7 +135,7 @@ static bool run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Ar
     g.heap = (Pair *)(void *)(block + word.n * sizeof *g.symbols);
     uint32_t count = cut(&g);
     for (uint32_t i = 1; i < count; i++)
-        meet(&g, i - 1, i);
+        push_if_piece(&g, i - 1, i);
     merge(&g);
     bool ok = put_symbols(&g, ids, ends, a, e);
     heap_free(arena_heap(a), block, bytes);

@@ -91,9 +91,10 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
 /* ---- the normaliser -------------------------------------------------------------------------- */
 
 /* The output, with Hugging Face's counts of characters. A character with `change` 0 replaces one source character; with
- * -n, n more; with 1, none (it gets the position of the last one that was replaced). The last character is not written
- * immediately, because characters that are removed after it are added to its count. Characters that are removed at the
- * beginning are not counted. All positions are too small then, as they are in Hugging Face's library. */
+ * -n, n more; with 1, none (it gets the position of the last character that was replaced, `last`). The last character
+ * of the output (`code`, if `waits`) is not written immediately, because characters that are removed after it are added
+ * to its count. Characters that are removed at the beginning are not counted. All positions are too small then, as they
+ * are in Hugging Face's library. */
 typedef struct Mapper {
     Work *w;
     WorkCode source;
@@ -127,6 +128,7 @@ static bool map_put(Mapper *m, uint32_t code, int64_t change)
     return true;
 }
 
+/* Writes `to` for this number of source characters. */
 static bool map_replace(Mapper *m, int64_t characters, Text to)
 {
     int64_t written = 0;
@@ -138,7 +140,8 @@ static bool map_replace(Mapper *m, int64_t characters, Text to)
     return true;
 }
 
-/* Returns the number of bytes of the cluster that begins at p; *characters: its number of characters. */
+/* Returns the number of bytes of the grapheme cluster at the beginning of p[0, n); *characters: its number of
+ * characters. */
 static size_t cluster_at(const char *p, size_t n, int64_t *characters)
 {
     size_t length, end;

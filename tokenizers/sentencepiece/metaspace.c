@@ -52,7 +52,7 @@ static bool parse_split(Load *l, const Json *j, const void **settings)
     return true;
 }
 
-/* Copies a word to `other`, and the words that it is split into to `next`. */
+/* Copies a word to the text `other`, with marks, and appends the words that it is split into to the list `next`. */
 static bool copy_word(const Metaspace *s, Work *w, Word word)
 {
     WorkCode c = {.end = word.begin};

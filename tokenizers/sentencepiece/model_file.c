@@ -11,11 +11,12 @@
 enum { WIRE_NUMBER = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 typedef struct Field {
-    uint64_t number, value; /* value: of WIRE_NUMBER, or the bits of WIRE_32 */
+    uint64_t number, value; /* value: the varint of WIRE_NUMBER, or the bits of WIRE_32 */
     int wire;
     Text bytes; /* content of WIRE_BYTES */
 } Field;
 
+/* Reads a varint: 7 bits per byte, the lowest first; the highest bit of a byte says that more follow. */
 static bool read_number(Text *from, uint64_t *value)
 {
     *value = 0;
@@ -29,7 +30,8 @@ static bool read_number(Text *from, uint64_t *value)
     return false;
 }
 
-/* Returns false at the end. If the bytes are no message, it also returns false, and from->p is NULL. */
+/* Reads the next field of a message. Returns false at the end; if the bytes are no message, it also returns false, and
+ * from->p is NULL. */
 static bool next_field(Text *from, Field *f)
 {
     uint64_t key, n = 0;
@@ -144,8 +146,9 @@ static bool read_piece(Reading *r, Text message)
     return true;
 }
 
-/* Computes the scores that the library uses. An unknown character has the lowest score minus 10. In a Unigram
- * model, a piece of n bytes that must not be split has the score n * highest - 0.1. */
+/* Computes the scores that the library uses, and builds the tries. An unknown character has the lowest score minus 10.
+ * In a Unigram model, a user-defined piece of n bytes has the score n * highest - 0.1. lowest, highest: of the normal
+ * pieces. */
 static bool finish_pieces(Load *l, ModelFile *file)
 {
     Pieces *m = file->pieces;

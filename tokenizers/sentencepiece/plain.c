@@ -4,8 +4,8 @@
 
 static const uint32_t MARK = 0x2581; /* stands for a blank */
 
-/* Returns the number of bytes of the next part, and its normal form in *to: the longest piece that is not normalised,
- * else the longest rule, else one character. */
+/* Returns the number of bytes of the next part of the text, and its normal form in *to: the longest user-defined piece,
+ * unchanged; else the replacement of the longest rule; else one character. */
 static size_t next_part(const PlainText *s, Text text, size_t at, Text *to)
 {
     const char *p = text.p + at;

@@ -58,8 +58,8 @@ static size_t match(const Replace *s, const char *p, size_t n)
     return end;
 }
 
-/* Returns the position of the next possible match, from `at` on. A single blank that is replaced by a blank is skipped.
- */
+/* Returns the position of the next possible match, from `at` on; t.n: there is none. A single blank that is replaced by
+ * a blank is skipped. */
 static size_t next_match(const Replace *s, Text t, size_t at)
 {
     if (s->run == RUN_NONE) {

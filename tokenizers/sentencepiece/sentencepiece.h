@@ -11,7 +11,7 @@ enum { MAX_PIECE = 1024 }; /* bytes; the time per byte of text grows with the lo
 
 /* A node of the trie. Its children are consecutive nodes, sorted by byte. */
 typedef struct TrieNode {
-    uint32_t first; /* first child; with TRIE_TABLE children: number of the table */
+    uint32_t first; /* index of the first child; if `count` is TRIE_TABLE: index into `tables` */
     int32_t id;     /* the piece that ends here; -1: none */
     uint16_t count; /* number of children, or TRIE_TABLE */
     uint8_t byte;   /* byte of the edge to this node */
@@ -22,10 +22,11 @@ typedef uint32_t TrieTable[256]; /* child by byte; 0: none */
 
 typedef struct Trie {
     TrieNode *nodes;
-    TrieTable *tables; /* tables for the nodes with most children near the root; the first one is the root's */
+    TrieTable *tables; /* the root's first, then those of nodes near the root that have more than 4 children */
 } Trie;
 /* Builds a trie of the pieces whose `in` is true (NULL: of all). Of equal pieces, the last one counts. Time: n log n.
- * Memory: at most 16 bytes per byte of the pieces and 64 KB, and 12 bytes more per byte during the build. */
+ * Memory: at most 16 bytes per byte of the pieces and 64 KB; during the build, also 12 bytes per byte and 24 per piece.
+ */
 bool trie_build(Trie *t, const Text *pieces, size_t n, const bool *in, Arena *a, Error *e);
 int32_t trie_find(const Trie *t, Text piece); /* -1 if there is no such piece */
 
@@ -51,6 +52,7 @@ static inline uint32_t trie_step(const Trie *t, uint32_t node, uint8_t byte)
 /* largest number of bytes of a rule, and of its replacement: the time per byte of text grows with both */
 enum { MAX_RULE = 1024 };
 typedef struct Charsmap {
+    /* [units] u32, little endian: a double array of Darts */
     const unsigned char *trie;
     size_t units;
     Text text;       /* the replacements, each followed by a NUL */
@@ -58,8 +60,8 @@ typedef struct Charsmap {
 } Charsmap;
 
 bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line); /* the bytes must stay valid */
-/* Finds the shortest or the longest rule that p[0, n) begins with. Returns how many bytes it replaces (0: no rule); *to
- * is the replacement. */
+/* Finds the shortest or the longest rule that p[0, n) begins with. Returns how many bytes it replaces; *to is the
+ * replacement. 0: no rule, and *to stays unchanged. */
 size_t charsmap_find(const Charsmap *m, const char *p, size_t n, bool longest, Text *to);
 
 extern const StageKind normalizer_precompiled;
@@ -74,13 +76,15 @@ typedef struct Pieces { /* data of both models */
     int32_t unknown;    /* -1: none */
     int32_t bytes[256]; /* ids of <0x00> to <0xFF> for byte fallback; -1: no such piece */
     bool byte_fallback;
-    /* true: as sentencepiece computes: sums in float, and an unknown character becomes its bytes. false: as Hugging
-     * Face */
+    /* true: as sentencepiece computes: sums in float, and the bytes of an unknown character have its position. false:
+     * as Hugging Face */
     bool plain;
     WholeFlag *known; /* [ids] flag: the best split of a word equal to this piece is the piece itself. NULL: not used */
     Trie whole;       /* bpe.c: pieces that are not split, and not merged with others */
 } Pieces;
-/* Appends the token of consecutive unknown characters, or the tokens of their bytes. */
+/* Appends the tokens of the consecutive unknown characters [begin, end) of a word: the piece that equals them (not if
+ * m->plain), else their bytes if the model has byte fallback and pieces for all of these bytes, else the unknown token.
+ */
 bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
                  Error *e);
 bool put_token(int32_t id, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
@@ -107,10 +111,12 @@ typedef struct ModelFile {
     PlainText *text;
     Text unknown_text; /* text of an unknown token when ids are decoded */
     double *scores;    /* [ids] */
-    /* [ids] found: searched in texts; whole: user-defined pieces, not split; hidden: control tokens */
+    /* [ids] found: searched in texts (normal and user-defined pieces); whole: user-defined, not split; hidden: control
+     * tokens */
     bool *found, *whole, *hidden;
+    /* number of user-defined pieces, and of byte pieces */
     size_t wholes, byte_pieces;
-    int64_t unused; /* a piece that is not used; -1: none */
+    int64_t unused; /* id of the last piece of the type UNUSED; -1: none */
     uint64_t kind;  /* 1 Unigram, 2 BPE */
 } ModelFile;
 /* Parses the bytes of a .model file; t->pieces become its pieces. They point into these bytes. */

@@ -29,7 +29,8 @@ static size_t shared_bytes(Text a, Text b)
     return n;
 }
 
-/* Adds nodes level by level: the nodes from `made` on have no children yet. */
+/* Adds nodes level by level. Nodes [i, made) exist, but have no children yet. ranges [nodes]: the first one is given.
+ */
 static void grow(TrieNode *nodes, const TrieText *sorted, TrieRange *ranges)
 {
     uint32_t made = 1;
@@ -53,9 +54,11 @@ static void grow(TrieNode *nodes, const TrieText *sorted, TrieRange *ranges)
     }
 }
 
-enum { MANY = 4, MOST_BYTES = 4 }; /* smallest number of children for a table; bytes of tables per node, plus 64 KB */
+/* a node with more children than MANY gets a table; all tables have at most MOST_BYTES bytes per node, plus 64 KB */
+enum { MANY = 4, MOST_BYTES = 4 };
 
-/* Makes tables for nodes in breadth-first order, from the root on, until the memory for tables is used up. */
+/* Makes tables for the root and for nodes with more than MANY children, in breadth-first order, until the memory for
+ * tables is used up. */
 static bool make_tables(Trie *t, size_t nodes, Arena *a, Error *e)
 {
     size_t most = 64 + nodes * MOST_BYTES / sizeof(TrieTable), count = 0;

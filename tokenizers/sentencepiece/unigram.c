@@ -17,6 +17,7 @@ typedef struct Best { /* the best split of the bytes up to here */
     int32_t id;     /* id of its last piece; -1: no split exists */
 } Best;
 
+/* Replaces *to if the score of the new split is higher; of equal scores, the first one stays. */
 static inline void better(const Pieces *m, Best *to, double score, size_t begin, int32_t id)
 {
     score = m->plain ? (double)(float)score : score;
@@ -24,8 +25,8 @@ static inline void better(const Pieces *m, Best *to, double score, size_t begin,
         *to = (Best){score, (uint32_t)begin, id};
 }
 
-/* Computes best[0 .. n]; for a word that is known to be one piece, only best[n]. Returns false if a character has no
- * piece and the model has no unknown piece. */
+/* Computes best[0 .. n], the best split of the bytes before each position. For a word that is known to be one piece,
+ * only best[n] is complete. Returns false if a character has no piece and the model has no unknown piece. */
 static bool find_best(const Pieces *m, Text word, Best *best)
 {
     for (size_t i = 0; i <= word.n; i++)
@@ -73,8 +74,6 @@ static bool put_bytes(const Pieces *m, Text word, size_t begin, size_t end, Toke
     return true;
 }
 
-/* As Hugging Face: fused unknown characters become a piece if they equal one; else their bytes, if all of these are
- * pieces. */
 bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
                  Error *e)
 {
@@ -92,8 +91,8 @@ bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds 
     return m->plain || put_bytes(m, word, begin, end, ids, ends, a, e);
 }
 
-/* Follows the best split backwards and reverses it in place: best[begin].begin becomes the end of the piece at `begin`.
- */
+/* Appends the tokens of the best split. First follows it backwards and reverses it in place: best[begin].begin becomes
+ * the end of the piece at `begin`. */
 static bool put_best(const Pieces *m, Text word, Best *best, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
     size_t next;
