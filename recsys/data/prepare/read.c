@@ -202,7 +202,7 @@ static bool read_source(Preparation *p, const char *path, bool first, Error *e)
     return ok;
 }
 
-/* If exists rows have a time, rows without one are left out, as in MMRec. Ducho does not read times, so it keeps all
+/* If some rows have a time, rows without one are left out, as in MMRec. Ducho does not read times, so it keeps all
  * rows. */
 static bool settle_times(Preparation *p, Error *e)
 {
