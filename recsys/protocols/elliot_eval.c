@@ -187,7 +187,7 @@ static bool read_files(Study *s, const Elliot *x, const Keys *k)
     return true;
 }
 
-/* Reads sampled evaluation. The names of the figures state the number of ranked items. */
+/* Reads sampled evaluation. The names of the figures say how the items are sampled: "(99 sampled)". */
 static bool read_negatives(Study *s, Elliot *x)
 {
     static const KeyRow rows[] = {

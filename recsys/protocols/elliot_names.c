@@ -49,6 +49,7 @@ const char *python_float(double x, char buffer[32])
     return buffer;
 }
 
+/* Returns the number of digits at a.p[i]. */
 static size_t digits_at(Text a, size_t i)
 {
     size_t n = 0;
@@ -62,7 +63,8 @@ static bool is_sign(Text a, size_t i)
     return i < a.n && (a.p[i] == '+' || a.p[i] == '-');
 }
 
-/* Checks for an exponent at i; PyYAML requires its sign. */
+/* Reports whether the text ends at i, or has an exponent from i to its end. sign: the exponent must have a sign, as in
+ * PyYAML. */
 static bool is_exponent(Text a, size_t i, bool sign)
 {
     if (i == a.n)
@@ -143,6 +145,7 @@ static Text value_at(const char *point, int dim)
     return value;
 }
 
+/* Returns the type of a value in PyYAML or, if it is a text there, in Python. */
 static PythonType type_of(Text value)
 {
     Yaml y = {.type = YAML_TEXT, .text = value};

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+/* SHOWN: how many bytes of a value messages have. TUPLE_MOST: largest number of entries of a tuple that are read. */
 enum { SHOWN = 60, TUPLE_MOST = 100 };
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -191,7 +192,7 @@ bool key_bool(const Keys *k, const char *key, bool *value)
     return !y || yaml_bool(y, value) || key_refuse(k, key, y, "True or False");
 }
 
-static bool range_i64(const Keys *k, const char *key, const Yaml *y, int64_t least, int64_t most)
+static bool refuse_range(const Keys *k, const char *key, const Yaml *y, int64_t least, int64_t most)
 {
     if (most == INT64_MAX)
         return key_refuse(k, key, y, "a whole number of at least %lld", (long long)least);
@@ -205,7 +206,7 @@ bool key_i64(const Keys *k, const char *key, int64_t least, int64_t most, int64_
     if (!y)
         return true;
     if (!yaml_i64(y, &number) || number < least || number > most)
-        return range_i64(k, key, y, least, most);
+        return refuse_range(k, key, y, least, most);
     *value = number;
     return true;
 }
@@ -267,17 +268,19 @@ bool key_i64s(const Keys *k, const char *key, int64_t least, int64_t most, const
     if (!y)
         return true;
     if (y->type == YAML_MAP)
-        return range_i64(k, key, y, least, most);
+        return refuse_range(k, key, y, least, most);
     size_t n = entries(y, &entry);
     int64_t *at = NEW(k->arena, int64_t, n + 1, k->e);
     for (size_t i = 0; at && i < n; i++, entry = y->type == YAML_LIST ? entry->next : NULL)
         if (!yaml_i64(entry, &at[i]) || at[i] < least || at[i] > most)
-            return range_i64(k, key, entry, least, most);
+            return refuse_range(k, key, entry, least, most);
     *value = at;
     *count = n;
     return at != NULL;
 }
 
+/* Returns an entry of a tuple without blanks and quotes in *word. Returns false if a quote is not closed, or if the
+ * entry is a tuple or a list itself. */
 static bool tuple_part(Text part, Text *word)
 {
     *word = text_trim(part);
