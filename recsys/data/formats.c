@@ -257,15 +257,15 @@ static bool make_room(RatingsReader *in)
     Ratings *r = in->r;
     bool table = r->format != FORMAT_LIGHTGCN;
     char end = table ? '\n' : ' ';
-    size_t most = 1;
+    size_t rows = 1;
     for (const char *p = r->content.p, *stop = p + r->content.n; (p = memchr(p, end, (size_t)(stop - p))) != NULL; p++)
-        most++;
+        rows++;
     return (r->users = text_index_new(in->a, in->e)) && (r->items = text_index_new(in->a, in->e)) &&
-           (r->user = NEW(in->a, int32_t, most, in->e)) && (r->item = NEW(in->a, int32_t, most, in->e)) &&
-           (r->line = NEW(in->a, uint32_t, most, in->e)) &&
-           (!table || in->c.at[ROLE_RATING] == NO_COLUMN || (r->rating = NEW(in->a, float, most, in->e))) &&
-           (!table || in->c.at[ROLE_TIME] == NO_COLUMN || (r->time = NEW(in->a, int64_t, most, in->e))) &&
-           (!table || in->c.at[ROLE_PART] == NO_COLUMN || (r->part = NEW(in->a, int8_t, most, in->e)));
+           (r->user = NEW(in->a, int32_t, rows, in->e)) && (r->item = NEW(in->a, int32_t, rows, in->e)) &&
+           (r->line = NEW(in->a, uint32_t, rows, in->e)) &&
+           (!table || in->c.at[ROLE_RATING] == NO_COLUMN || (r->rating = NEW(in->a, float, rows, in->e))) &&
+           (!table || in->c.at[ROLE_TIME] == NO_COLUMN || (r->time = NEW(in->a, int64_t, rows, in->e))) &&
+           (!table || in->c.at[ROLE_PART] == NO_COLUMN || (r->part = NEW(in->a, int8_t, rows, in->e)));
 }
 
 /* Returns the number of an id. A new id must satisfy id_check, because it is written to other files. -1 on failure. */

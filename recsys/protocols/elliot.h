@@ -109,7 +109,7 @@ typedef struct ElliotKind { /* one of Elliot's recommenders (elliot_tables.c) */
     const ElliotParam *params;
     /* for an external recommender: how the recommender of the same name in Elliot's core differs; NULL: Elliot's core
      * has no recommender of this name */
-    const char *own;
+    const char *core_difference;
     bool external; /* its key in `models` begins with "external." */
 } ElliotKind;
 /* Finds a recommender by a key of `models`, with or without "external."; NULL: there is none. */

@@ -306,9 +306,9 @@ static bool read_model(ElliotReader *r, const Keys *models, const Yaml *y)
         return false;
     r->m->map = r->k.map;
     *r->to = (StudyModel){.name = y->key.p, .kind = recommender_find(kind->name)};
-    if (kind->own && !text_starts(y->key, "external.") &&
+    if (kind->core_difference && !text_starts(y->key, "external.") &&
         !keys_note(models, y, "%s: trained as external.%s; Elliot's own %s %s", r->k.path, kind->name, kind->name,
-                   kind->own))
+                   kind->core_difference))
         return false;
     return check_keys(r) && check_features(r) && read_params(r);
 }

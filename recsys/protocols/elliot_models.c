@@ -65,16 +65,16 @@ static const char *setting_text(const ElliotParam *p, const char *printed, Pytho
 /* Checks that Sapor's setting accepts the value. setting: "key=value". */
 static bool fits(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *setting)
 {
-    Error own = {0};
+    Error cause = {0};
     Arena *scratch = arena_new(arena_heap(r->a), 0);
     if (!scratch)
         return fail_memory(r->e, 4096, "settings");
-    bool ok = settings_make(r->to->kind, PROTOCOL_ELLIOT, &setting, 1, scratch, &own) != NULL;
+    bool ok = settings_make(r->to->kind, PROTOCOL_ELLIOT, &setting, 1, scratch, &cause) != NULL;
     arena_free(scratch);
-    if (ok || own.code == SP_MEMORY)
-        return ok || fail(r->e, own.code, "%s", own.message);
-    const char *why = strstr(own.message, ": ");
-    return key_refuse(&r->k, p->key, y, "what fits the setting %s: %s", p->setting, why ? why + 2 : own.message);
+    if (ok || cause.code == SP_MEMORY)
+        return ok || fail(r->e, cause.code, "%s", cause.message);
+    const char *why = strstr(cause.message, ": ");
+    return key_refuse(&r->k, p->key, y, "what fits the setting %s: %s", p->setting, why ? why + 2 : cause.message);
 }
 
 static bool add_setting(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *value)

@@ -247,7 +247,7 @@ static bool put_drawn(Out *o, const ElliotModel *m, size_t i, const char *point,
     const ElliotParam *p = elliot_param(m->kind, i);
     const Yaml *list = m->dims[m->dim[i]];
     Text value = value_at(point, m->dim[i]);
-    const char *text = arena_strndup(a, value.p ? value.p : "", value.n, e), *own;
+    const char *text = arena_strndup(a, value.p ? value.p : "", value.n, e), *entry;
     const char *printed = text ? elliot_printed(p, type_of(text_of(text)), text_of(text), a, e) : NULL;
     bool texts = true;
     if (!text || e->code)
@@ -256,7 +256,7 @@ static bool put_drawn(Out *o, const ElliotModel *m, size_t i, const char *point,
         texts = texts && python_type(y) == PYTHON_STR;
     for (const Yaml *y = list->first; y; y = y->next) {
         PythonType type = texts || y->quoted ? PYTHON_STR : type_of(y->text);
-        if ((own = elliot_printed(p, type, y->text, a, e)) && printed && !strcmp(own, printed))
+        if ((entry = elliot_printed(p, type, y->text, a, e)) && printed && !strcmp(entry, printed))
             return put_scalar(o, type, y->text, e);
     }
     if (e->code)

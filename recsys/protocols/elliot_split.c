@@ -42,21 +42,21 @@ static void keep_by_mean(const ElliotSource *s, ElliotRows *rows, const int32_t 
     keep(rows, kept);
 }
 
-/* Keeps rows of users or items that have at least `least` and at most `most` rows. of [rows of the file]: the user or
+/* Keeps rows of users or items that have at least `min` and at most `max` rows. of [rows of the file]: the user or
  * the item of each row, below `groups`. */
-static void keep_by_count(ElliotRows *rows, const int32_t *of, int64_t groups, int64_t least, int64_t most,
-                          int64_t *count, bool *kept)
+static void keep_by_count(ElliotRows *rows, const int32_t *of, int64_t groups, int64_t min, int64_t max, int64_t *count,
+                          bool *kept)
 {
     memset(count, 0, sizeof *count * (size_t)groups);
     for (size_t i = 0; i < rows->count; i++)
         count[of[rows->row[i]]]++;
     for (size_t i = 0; i < rows->count; i++)
-        kept[i] = count[of[rows->row[i]]] >= least && count[of[rows->row[i]]] <= most;
+        kept[i] = count[of[rows->row[i]]] >= min && count[of[rows->row[i]]] <= max;
     keep(rows, kept);
 }
 
-/* Keeps rows of users and items that have at least `least` rows each. */
-static bool keep_core(const ElliotSource *s, ElliotRows *rows, int64_t least, bool *kept, Error *e)
+/* Keeps rows of users and items that have at least `min` rows each. */
+static bool keep_core(const ElliotSource *s, ElliotRows *rows, int64_t min, bool *kept, Error *e)
 {
     const Ratings *r = s->ratings;
     bool *out = NEW(s->arena, bool, r->count + 1, e);
@@ -65,8 +65,8 @@ static bool keep_core(const ElliotSource *s, ElliotRows *rows, int64_t least, bo
     memset(out, true, r->count);
     for (size_t i = 0; i < rows->count; i++)
         out[rows->row[i]] = false;
-    if (!core_rows(r->user, r->item, r->count, text_index_count(r->users), text_index_count(r->items), least, least,
-                   out, s->arena, e))
+    if (!core_rows(r->user, r->item, r->count, text_index_count(r->users), text_index_count(r->items), min, min, out,
+                   s->arena, e))
         return false;
     for (size_t i = 0; i < rows->count; i++)
         kept[i] = !out[rows->row[i]];
@@ -171,7 +171,7 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
                            int64_t *best, Error *e)
 {
     int64_t users = text_index_count(s->ratings->users), *time = NEW(s->arena, int64_t, rows->count + 1, e);
-    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), now = 0, most = -1;
+    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), now = 0, max = -1;
     Turn *turn = NEW(s->arena, Turn, 2 * users + 2, e);
     size_t turns = 0, t = 0;
     if (!time || !all || !turn)
@@ -197,8 +197,8 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
     for (size_t i = 0; i < rows->count; i++) {
         for (; t < turns && turn[t].after < all[i]; t++)
             now += turn[t].change;
-        if (now >= most) {
-            most = now;
+        if (now >= max) {
+            max = now;
             *best = all[i];
         }
     }

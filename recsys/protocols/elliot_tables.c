@@ -220,7 +220,7 @@ const ElliotKind *elliot_kind(const char *name)
     bool external = !strncmp(name, prefix, sizeof prefix - 1);
     for (size_t i = 0; i < COUNT(kinds); i++)
         if (!strcmp(name + (external ? sizeof prefix - 1 : 0), kinds[i].name) &&
-            (external ? kinds[i].external : !kinds[i].external || kinds[i].own))
+            (external ? kinds[i].external : !kinds[i].external || kinds[i].core_difference))
             return &kinds[i];
     return NULL;
 }

@@ -129,10 +129,10 @@ static bool merge_hyper(Merged *m, const Mmrec *x, const Yaml *y)
     for (; entry; entry = y->type == YAML_LIST ? entry->next : NULL) {
         if (entry->type != YAML_TEXT || entry->text.n == 0)
             return key_refuse(&x->k, "hyper_parameters", entry, "a list of keys");
-        bool there = false;
+        bool known = false;
         for (const Yaml *old = m->hyper->first; old; old = old->next)
-            there = there || text_equal(old->text, entry->text);
-        if (!there && !append(m->hyper, &m->hyper_end, entry, x->k.arena, x->k.e))
+            known = known || text_equal(old->text, entry->text);
+        if (!known && !append(m->hyper, &m->hyper_end, entry, x->k.arena, x->k.e))
             return false;
     }
     return true;
