@@ -171,7 +171,7 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
                            int64_t *best, Error *e)
 {
     int64_t users = text_index_count(s->ratings->users), *time = NEW(s->arena, int64_t, rows->count + 1, e);
-    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), now = 0, max = -1;
+    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), enough = 0, max = -1; /* numbers of users with both */
     Turn *turn = NEW(s->arena, Turn, 2 * users + 2, e);
     size_t turns = 0, t = 0;
     if (!time || !all || !turn)
@@ -196,9 +196,9 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
     qsort(all, rows->count, sizeof *all, compare_i64);
     for (size_t i = 0; i < rows->count; i++) {
         for (; t < turns && turn[t].after < all[i]; t++)
-            now += turn[t].change;
-        if (now >= max) {
-            max = now;
+            enough += turn[t].change;
+        if (enough >= max) {
+            max = enough;
             *best = all[i];
         }
     }
