@@ -1,5 +1,4 @@
-/* recsys/data/arrays.c: makes a data set from arrays of the caller. Every id and number is checked before it is used.
- */
+/* recsys/data/arrays.c: makes a data set from arrays of the caller. Every number is checked before it is used. */
 // flags: -Os
 #include "recsys/data/data.h"
 
@@ -78,7 +77,8 @@ bool catalogue_check(size_t users, size_t items, Error *e)
            fail(e, SP_UNSUPPORTED, "more than %d users and items", INT32_MAX / 2);
 }
 
-/* Makes a part; a part without pairs does not exist. */
+/* Makes valid or test. If the caller gives no interactions, the part does not exist (*p is unchanged). If no user of
+ * the interactions is in train, this is an error. */
 static bool make_part(Pairs *p, const DataSet *d, const sp_interactions *from, const char *name, Arena *a, Error *e)
 {
     if (!from || !from->count)

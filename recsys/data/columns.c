@@ -47,7 +47,8 @@ static size_t plain_name(Text name, char out[24])
     return n;
 }
 
-/* Returns the index of a name in a list (from 0), and its group; -1 if it is not in the list. */
+/* Returns the index of a name in a list, from 0 (each "|" counts too), or -1 if the name is not in the list. *group:
+ * the number of the name's group, from 0. */
 static int find_known(const char *list, Text name, int *group)
 {
     char plain[24];
@@ -75,6 +76,7 @@ const char *fields_text(const Text *field, size_t n, char *buffer, size_t size)
     return buffer;
 }
 
+/* Returns a column name without RecBole's type: "user_id" of "user_id:token". Sets *typed if there is a type. */
 static Text without_type(Text name, bool *typed)
 {
     const char *colon = name.n ? memchr(name.p, ':', name.n) : NULL;
@@ -114,7 +116,8 @@ static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
     return second;
 }
 
-/* Finds the columns by the names in `given`. Returns true if the first row has all of them. */
+/* Finds the columns by the names in `given`: user, item[, rating[, time]]. Returns true if the first row has all of
+ * them. */
 static bool given_names(Columns *c, const Text *field, size_t n, const char *given)
 {
     int role = ROLE_USER;
@@ -132,7 +135,7 @@ static bool given_names(Columns *c, const Text *field, size_t n, const char *giv
     return role > ROLE_ITEM;
 }
 
-/* Reads `given` as a list of roles, one per column in the file's order. */
+/* Reads `given` as a list of roles, one per column in the file's order. *count: the number of columns in the list. */
 static bool given_places(Columns *c, const char *given, int *count)
 {
     *count = 0;
@@ -159,7 +162,7 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *given, co
     *c = NONE;
     c->count = (int)n;
     if (given) {
-        c->told = true;
+        c->given = true;
         if (given_names(c, field, n, given)) {
             c->header = true;
             int group;
@@ -169,7 +172,7 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *given, co
             return true;
         }
         int count;
-        *c = (Columns){.count = (int)n, .told = true};
+        *c = (Columns){.count = (int)n, .given = true};
         memcpy(c->at, NONE.at, sizeof c->at);
         if (!given_places(c, given, &count))
             return fail(e, SP_FORMAT,
@@ -195,7 +198,7 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *given, co
         }
     if (c->header)
         return true;
-    c->half = c->at[ROLE_USER] != NO_COLUMN || c->at[ROLE_ITEM] != NO_COLUMN;
+    c->half_header = c->at[ROLE_USER] != NO_COLUMN || c->at[ROLE_ITEM] != NO_COLUMN;
     c->at[ROLE_USER] = 0;
     c->at[ROLE_ITEM] = 1;
     c->at[ROLE_RATING] = n > 2 ? 2 : NO_COLUMN;
@@ -226,7 +229,8 @@ bool recommendations_header(const Text *field, size_t n, int at[3])
 
 /* ---- times ----------------------------------------------------------------------------------- */
 
-/* Parses `digits` decimal digits at *t, followed by `end` unless it is 0. */
+/* Parses `digits` decimal digits at the start of *t, followed by the character `end` unless it is 0, and removes them
+ * from *t. */
 static bool take_digits(Text *t, size_t digits, char end, int64_t *value)
 {
     if (t->n < digits + (end != 0) || !text_i64((Text){t->p, digits}, value) || *t->p == '-' || *t->p == '+' ||
@@ -236,7 +240,9 @@ static bool take_digits(Text *t, size_t digits, char end, int64_t *value)
     return true;
 }
 
-/* Returns the days since 1970-01-01 in the Gregorian calendar. */
+/* Returns the days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that a leap
+ * day is the last day of its year; `before` is the number of days before the month. 719468 days are between 0000-03-01
+ * and 1970-01-01. */
 static int64_t days_of(int64_t year, int64_t month, int64_t day)
 {
     year -= month <= 2;

@@ -69,10 +69,10 @@ bool pairs_build(Pairs *p, int64_t users, int64_t items, const Row *rows, size_t
 enum { TRAIN, VALID, TEST, PARTS };
 /* the rows of one part before they are numbered: all rows of a file, or those with one x_label */
 typedef struct Source {
-    const Ratings *r;
-    int8_t part;
-    /* by item of the file: true if it has no features, so its rows are left out; NULL: no item is left out */
-    const bool *bare;
+    const Ratings *r; /* NULL: the part does not exist */
+    int8_t part;      /* the x_label of the rows; not used if r->part is NULL */
+    /* [items of r] true: the item has no features, so its rows are left out; NULL: no item is left out */
+    const bool *lacks;
 } Source;
 
 static bool in_part(const Source *s, size_t row)
@@ -80,14 +80,14 @@ static bool in_part(const Source *s, size_t row)
     return !s->r->part || s->r->part[row] == s->part;
 }
 
-static bool is_bare(const Source *s, size_t row)
+static bool lacks_features(const Source *s, size_t row)
 {
-    return s->bare && s->bare[s->r->item[row]];
+    return s->lacks && s->lacks[s->r->item[row]];
 }
 
-static bool belongs(const Source *s, size_t row)
+static bool is_kept(const Source *s, size_t row)
 {
-    return in_part(s, row) && !is_bare(s, row);
+    return in_part(s, row) && !lacks_features(s, row);
 }
 
 static int compare_number(const void *a, const void *b)
@@ -96,11 +96,11 @@ static int compare_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The numbers of one file's ids in the data set: [ids], -1 at first; each id is looked up once. */
+/* Maps the numbers of ids in a file to their numbers in the data set. Each id is looked up once. */
 typedef struct Renumber {
-    const TextIndex *from;
-    TextIndex *to;
-    int32_t *number;
+    const TextIndex *from; /* the ids of the file */
+    TextIndex *to;         /* the ids of the data set */
+    int32_t *number;       /* [ids of `from`] the number in `to`; -1: not looked up yet */
 } Renumber;
 
 static bool renumber_new(Renumber *n, const TextIndex *from, TextIndex *to, Arena *a, Error *e)
@@ -112,7 +112,8 @@ static bool renumber_new(Renumber *n, const TextIndex *from, TextIndex *to, Aren
     return n->number != NULL;
 }
 
-/* Returns the number of an id; a new id gets the next number. -1 on failure. */
+/* Returns the number in `to` of the file's id number `id`. An id that is new in `to` gets the next number. -1 on
+ * failure. */
 static int32_t renumber(Renumber *n, int32_t id, Error *e)
 {
     if (n->number[id] < 0) {
@@ -124,9 +125,10 @@ static int32_t renumber(Renumber *n, int32_t id, Error *e)
     return n->number[id];
 }
 
-/* Numbers the items again. Whole numbers are in ascending order. Texts are numbered from the last that appeared to the
- * first: Elliot's order of texts is that of a Python set, so it is undefined. This order gives the lists from which the
- * figures of recipes.md 6.4 were computed; equal scores go to the lower number. */
+/* Numbers the items `found`, which are in the order of appearance, as the data set's items. Whole numbers are in
+ * ascending order. Texts are numbered from the last that appeared to the first: Elliot's order of texts is that of a
+ * Python set, so it is undefined. The order matters because equal scores go to the lower number; this order gives the
+ * lists from which the figures of recipes.md 6.4 were computed. */
 static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Error *e)
 {
     size_t n = (size_t)text_index_count(found);
@@ -151,6 +153,7 @@ static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Erro
     return true;
 }
 
+/* Numbers the users of train by first appearance, and the items as order_items does. */
 static bool number_rows(DataSet *d, const Source *train, Arena *scratch, Error *e)
 {
     const Ratings *r = train->r;
@@ -160,7 +163,7 @@ static bool number_rows(DataSet *d, const Source *train, Arena *scratch, Error *
         !renumber_new(&item, r->items, items, scratch, e))
         return false;
     for (size_t row = 0; row < r->count; row++)
-        if (belongs(train, row) && (renumber(&user, r->user[row], e) < 0 || renumber(&item, r->item[row], e) < 0))
+        if (is_kept(train, row) && (renumber(&user, r->user[row], e) < 0 || renumber(&item, r->item[row], e) < 0))
             return false;
     return order_items(d, items, scratch, e);
 }
@@ -178,7 +181,7 @@ static bool number_elliot(DataSet *d, const Source *train, Error *e)
     return true;
 }
 
-/* Returns the line of the first row that has an id. */
+/* Returns the line of the first row that has this user or item number. */
 static uint32_t first_line(const Ratings *r, bool of_items, int64_t number)
 {
     const int32_t *of_row = of_items ? r->item : r->user;
@@ -188,8 +191,8 @@ static uint32_t first_line(const Ratings *r, bool of_items, int64_t number)
     return r->line[row];
 }
 
-/* Returns the largest id + 1 of users or items in a file. If it is far above the number of rows, the file is not a data
- * set, which is an error. */
+/* Raises *n to the largest id + 1 of users or items in a file. An id far above the number of rows is an error: it is
+ * not a number from 0 on, and memory for all smaller ids would be allocated. */
 static bool largest_id(const Ratings *r, bool of_items, int64_t *n, Error *e)
 {
     const TextIndex *ids = of_items ? r->items : r->users;
@@ -290,7 +293,8 @@ static bool number_mmrec(DataSet *d, const Source *source, Error *e)
 }
 
 /* Makes the pairs of one part: replaces ids by the numbers of the data set. Rows of valid and test are left out if
- * their user is not in train. */
+ * their user is not in train; an item that only they have gets a new number. in_train [I]: the items that train has;
+ * NULL for train itself. */
 static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const bool *in_train, Error *e)
 {
     bool is_train = part == TRAIN;
@@ -310,8 +314,8 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const boo
         if (!in_part(s, row))
             continue;
         counted->rows++;
-        counted->bare += is_bare(s, row);
-        if (is_bare(s, row))
+        counted->bare += lacks_features(s, row);
+        if (lacks_features(s, row))
             continue;
         int64_t user = user_of[r->user[row]];
         if (!is_train && (user < 0 || d->train.start[user] == d->train.start[user + 1])) {
@@ -332,7 +336,8 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const boo
     return ok;
 }
 
-/* Checks a file of valid or test that has labels: it may be the train file, or contain only the rows of this part. */
+/* Checks the x_label column of a separate valid or test file, if it has one: all rows must have the label of this part.
+ * The labels are then removed. */
 static bool check_labels(Ratings *r, int part, Error *e)
 {
     for (size_t row = 0; r->part && row < r->count; row++)
@@ -342,8 +347,8 @@ static bool check_labels(Ratings *r, int part, Error *e)
     return true;
 }
 
-/* Marks the items of train, whose numbers are known now. */
-static const bool *note_items(const DataSet *d, Arena *scratch, Error *e)
+/* Returns [I]: whether the item occurs in train. */
+static const bool *mark_items(const DataSet *d, Arena *scratch, Error *e)
 {
     bool *in_train = NEW(scratch, bool, d->I, e);
     for (int64_t k = 0; in_train && k < d->train.count; k++)
@@ -377,25 +382,25 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
     return true;
 }
 
-/* GAPS_DROP: keeps the items that occur in the data and in all folders of features, as Elliot does. */
+/* GAPS_DROP: leaves out the items that lack features in at least one source of features, as Elliot does. */
 static bool drop_items(DataSet *d, Source source[PARTS], const DataConfig *c, Arena *scratch, Error *e)
 {
     for (int p = 0; p < PARTS; p++) {
         const Ratings *r = source[p].r;
         if (!r || (p != TRAIN && r == source[TRAIN].r)) {
-            source[p].bare = source[TRAIN].bare;
+            source[p].lacks = source[TRAIN].lacks;
             continue;
         }
         int64_t n = text_index_count(r->items);
-        bool *bare = NEW(scratch, bool, n, e);
-        for (size_t f = 0; bare && f < c->feature_count; f++)
-            if (!feature_lacks(c->features[f], r->items, n, bare, scratch, e))
+        bool *lacks = NEW(scratch, bool, n, e);
+        for (size_t f = 0; lacks && f < c->feature_count; f++)
+            if (!feature_lacks(c->features[f], r->items, n, lacks, scratch, e))
                 return false;
-        if (!bare)
+        if (!lacks)
             return false;
-        source[p].bare = bare;
+        source[p].lacks = lacks;
         for (int64_t i = 0; p == TRAIN && i < n; i++)
-            d->dropped += bare[i];
+            d->dropped += lacks[i];
         if (p == TRAIN && d->dropped == n)
             return fail(e, SP_SHAPE,
                         "%s: no item has features in all of the sources of --features: are these the right "
@@ -441,7 +446,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
             return fail(e, SP_FORMAT, "%s: no train row has an item with features", c->train);
         if (p == TRAIN && !d->train.count)
             return fail(e, SP_FORMAT, "%s: holds no train rows (x_label 0)", c->train);
-        if (p == TRAIN && !(in_train = note_items(d, scratch, e)))
+        if (p == TRAIN && !(in_train = mark_items(d, scratch, e)))
             return false;
         if (p != TRAIN && source[p].r && pairs[p]->start && !pairs[p]->count) {
             if (source[p].r != source[TRAIN].r)

@@ -1,4 +1,4 @@
-/* recsys/data/data_hash.c: a hash of a data set, which detects runs with other data. */
+/* recsys/data/data_hash.c: hashes of a data set. Two runs whose hashes differ have different data. */
 // flags: -Os
 #include "recsys/recsys.h"
 

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+/* Reads a file into row `row` of t->rows [rows, D]. The first file gives D, and the array is then allocated in `a`. */
 static bool read_row(FeatureTable *t, const char *file, size_t row, size_t rows, Arena *a, Arena *scratch, Error *e)
 {
     Npy n;
@@ -18,7 +19,7 @@ static bool read_row(FeatureTable *t, const char *file, size_t row, size_t rows,
     if (ok && x->count != t->rows.shape[1])
         ok = fail(e, SP_SHAPE, "%s: has %lld columns, the earlier files have %lld", file, (long long)x->count,
                   (long long)t->rows.shape[1]);
-    if (ok)
+    if (ok) /* the cast is safe: this function allocated the array */
         array_f32(x, 0, x->count, (float *)(uintptr_t)t->rows.data + (int64_t)row * x->count);
     npy_close(&n);
     return ok;
@@ -99,13 +100,13 @@ int64_t feature_table_find(const FeatureTable *t, Text id)
 bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
                            int32_t *ids, float *similarity, int64_t *zeros, Error *e)
 {
-    int64_t one[] = {0, 1};
+    int64_t start[] = {0, 1}; /* one query, with one row that is left out */
     int32_t row = (int32_t)except;
     NearestRows x = {.rows = &t->rows,
                      .queries = query,
                      .n = 1,
                      .k = k,
-                     .start = except >= 0 ? one : NULL,
+                     .start = except >= 0 ? start : NULL,
                      .left_out = &row,
                      .ids = ids,
                      .similarity = similarity};

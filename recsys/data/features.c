@@ -5,10 +5,10 @@
 
 const char *const gap_names[GAPS_COUNT] = {"error", "drop", "zero", "mean"};
 
-/* Up to three items without features, for a one-line error. */
+/* The items without features, for a one-line error. */
 typedef struct Missing {
-    int64_t count;
-    int64_t first[3];
+    int64_t count;    /* number of all of them */
+    int64_t first[3]; /* the first three, or all if there are fewer */
 } Missing;
 
 static void note_missing(Missing *m, int64_t item)
@@ -18,7 +18,7 @@ static void note_missing(Missing *m, int64_t item)
     m->count++;
 }
 
-/* `hint`: additional information about the source for the message, or "". */
+/* Fails if items have no features. `hint`: additional information about the source for the message, or "". */
 static bool report_missing(const Missing *m, const DataSet *d, const char *path, const char *hint, Error *e)
 {
     if (m->count == 0)
@@ -68,8 +68,8 @@ static Text bare_name(Text name)
 
 /* ---- a folder of <item id>.npy --------------------------------------------------------------- */
 
-/* Returns the file of an item: named by its id, or as Ducho shortens it, by its id up to the first dot. "" if there is
- * none. *cut: the shortened name, if it was used. */
+/* Returns the file of an item: named by its id or, as Ducho does, by its id up to the first dot. "" if there is no such
+ * file; NULL if memory ran out. *cut: the shortened name, if it was used; else empty. */
 static const char *file_of(Text id, const char *path, Text *cut, Arena *scratch, Error *e)
 {
     *cut = (Text){0};
@@ -86,24 +86,25 @@ static const char *file_of(Text id, const char *path, Text *cut, Arena *scratch,
     return file;
 }
 
-/* Checks that two items do not share a file. `owners` has the shortened names, `whose` their items; the full id of
- * another item is checked too. */
-static bool check_owner(TextIndex *owners, int64_t **whose, size_t *room, Text cut, int64_t item, const DataSet *d,
-                        const char *file, Arena *a, Error *e)
+/* Checks that the file with the shortened name `cut` belongs to `item` only: `cut` must not be the full id of another
+ * item or the shortened name of an earlier one. cuts: the shortened names so far; (*items)[k], of capacity *room: the
+ * item of name k. */
+static bool check_cut(TextIndex *cuts, int64_t **items, size_t *room, Text cut, int64_t item, const DataSet *d,
+                      const char *file, Arena *a, Error *e)
 {
-    int64_t before = text_index_count(owners), other = text_index_find(d->items, cut);
+    int64_t before = text_index_count(cuts), other = text_index_find(d->items, cut);
     if (other < 0 || other >= d->I) {
-        int64_t number = text_index_add(owners, cut, e);
+        int64_t number = text_index_add(cuts, cut, e);
         if (number < 0)
             return false;
-        if (number == before || !*whose) {
-            if ((!*whose || (size_t)before == *room) &&
-                !(*whose = arena_grow(a, *whose, (size_t)before, room, sizeof **whose, e)))
+        if (number == before || !*items) {
+            if ((!*items || (size_t)before == *room) &&
+                !(*items = arena_grow(a, *items, (size_t)before, room, sizeof **items, e)))
                 return false;
-            (*whose)[before] = item;
+            (*items)[before] = item;
             return true;
         }
-        other = (*whose)[number];
+        other = (*items)[number];
     }
     Text x = text_index_at(d->items, other), y = text_index_at(d->items, item);
     return fail(e, SP_FORMAT,
@@ -125,6 +126,8 @@ bool feature_row_open(Npy *n, const char *file, Arena *a, Error *e)
     return false;
 }
 
+/* Reads the file of item i into row i of *data [I, D]. The first file gives D, and the array is then allocated in `a`.
+ */
 static bool read_item(Feature *f, const DataSet *d, const char *file, int64_t i, float **data, Arena *scratch, Arena *a,
                       Error *e)
 {
@@ -146,8 +149,9 @@ static bool read_item(Feature *f, const DataSet *d, const char *file, int64_t i,
     return ok;
 }
 
-/* Fills the rows of items without features, as d->gaps says; data [I, D] has zeros there. If the mean is not finite,
- * the rows stay zero, so that check_finite names the item that causes it. */
+/* Fills the rows of the items i with lacks[i] as d->gaps says: with zeros or with the mean. data [I, D], which is
+ * f->data, has zeros in these rows. If the mean is not finite, the rows stay zero, so that check_finite names the item
+ * that causes it. */
 static bool fill_missing(const Feature *f, const DataSet *d, const bool *lacks, float *data, Arena *scratch, Error *e)
 {
     float *mean = NEW(scratch, float, f->D, e);
@@ -162,6 +166,7 @@ static bool fill_missing(const Feature *f, const DataSet *d, const bool *lacks, 
     return true;
 }
 
+/* Reports whether items without features get replacements. If no item has features, this is an error instead. */
 static bool fills(const DataSet *d, const Missing *m)
 {
     return m->count > 0 && m->count < d->I && (d->gaps == GAPS_ZERO || d->gaps == GAPS_MEAN);
@@ -172,12 +177,12 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
     Missing missing = {0};
     float *data = NULL;
     Arena *scratch = arena_new(arena_heap(a), 0), *names = arena_new(arena_heap(a), 0);
-    TextIndex *owners = names ? text_index_new(names, e) : NULL;
-    int64_t *whose = NULL;
+    TextIndex *cuts = names ? text_index_new(names, e) : NULL;
+    int64_t *items = NULL;
     size_t room = 0;
     bool ok = (scratch && names) || fail_memory(e, 4096, "reading features");
     bool *lacks = ok ? NEW(names, bool, d->I, e) : NULL;
-    ok = ok && owners && lacks;
+    ok = ok && cuts && lacks;
     for (int64_t i = 0; ok && i < d->I; i++) {
         ArenaMark mark = arena_mark(scratch);
         Text cut;
@@ -186,7 +191,7 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
             note_missing(&missing, i);
             lacks[i] = true;
         } else {
-            ok = file && (!cut.n || check_owner(owners, &whose, &room, cut, i, d, file, names, e)) &&
+            ok = file && (!cut.n || check_cut(cuts, &items, &room, cut, i, d, file, names, e)) &&
                  read_item(f, d, file, i, &data, scratch, a, e);
         }
         arena_rewind(scratch, mark);
@@ -230,7 +235,7 @@ bool feature_names(TextIndex **names, const char **ids_path, const char *path, i
     return true;
 }
 
-/* Makes a second index by shortened names; -2 if two rows share one. */
+/* Makes an index `bare` of the shortened row names. (*row)[k]: the row of name k; -2 if several rows have it. */
 static bool index_bare(TextIndex **bare, int64_t **row, const TextIndex *names, Arena *a, Error *e)
 {
     int64_t n = text_index_count(names);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-static const size_t LARGEST_FILE = (size_t)1 << 38;
+static const size_t LARGEST_FILE = (size_t)1 << 38; /* bytes */
 
 typedef struct FormatName {
     const char *name;
@@ -113,7 +113,8 @@ typedef struct Blanks {
     bool repeats;        /* a first word occurs twice; LightGCN text has one line per user */
 } Blanks;
 
-/* Checks for digits only, of any length: a number that is too large for an id is not a rating either. */
+/* Reports whether a word is a whole number of any length, maybe negative. The length does not count, because a number
+ * that is too large for an id is not a rating either. */
 static bool is_whole(Text word)
 {
     size_t i = word.n > 1 && *word.p == '-';
@@ -149,8 +150,9 @@ static bool compare_lines(Blanks *b, Text content, Arena *scratch, Error *e)
     return users != NULL;
 }
 
-/* Distinguishes LightGCN text from a space-separated table. */
-static bool tell_blanks(Ratings *r, Arena *a, Error *e)
+/* Sets r->format to FORMAT_LIGHTGCN or FORMAT_TSV, for a text whose words are separated by blanks. If the text may be
+ * either, this is an error. */
+static bool lists_or_table(Ratings *r, Arena *a, Error *e)
 {
     Blanks b = {0};
     Arena *scratch = arena_new(arena_heap(a), 0);
@@ -172,7 +174,8 @@ static bool tell_blanks(Ratings *r, Arena *a, Error *e)
     return true;
 }
 
-/* Finds the separator: the given one, or the only one in the line, or the one that makes the first row a header. */
+/* Sets r->cut to the separator: the given one, or the only one in `line`, or the one that makes `line` a header. line:
+ * the first line that is not blank, with number `number`; rows: the text from this line on. */
 static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, size_t number, Arena *a, Error *e)
 {
     char found[3];
@@ -200,7 +203,7 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
     return true;
 }
 
-/* Finds the columns by the first row in t. */
+/* Finds the columns, and the format of the table if it is not given, by the first row, which is in t. */
 static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns *c, Error *e)
 {
     char names[256];
@@ -214,7 +217,7 @@ static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns 
         return fail(e, SP_FORMAT, "%s:%zu: the first line must name the columns, %s", r->path, t->line,
                     r->format == FORMAT_INTER ? "userID and itemID among them"
                                               : "user_id:token and item_id:token among them");
-    if (!c->header && !c->told && (t->count < 2 || t->count > 4))
+    if (!c->header && !c->given && (t->count < 2 || t->count > 4))
         return fail(e, SP_FORMAT,
                     "%s:%zu: has %zu column%s; a file without column names has user, item[, rating[, time]], separated "
                     "by tabs, commas, semicolons or \"::\"; if the first line has the column names, or the columns are "
@@ -224,7 +227,7 @@ static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns 
     return true;
 }
 
-/* Makes "user_id, book_id, rating" for messages. */
+/* Sets r->columns, for messages: "user_id, book_id, rating". */
 static bool describe_columns(Ratings *r, const Columns *c, const Table *t, Arena *a, Error *e)
 {
     r->columns = "";
@@ -254,15 +257,15 @@ static bool make_room(RatingsReader *in)
     Ratings *r = in->r;
     bool table = r->format != FORMAT_LIGHTGCN;
     char end = table ? '\n' : ' ';
-    size_t most = 1;
+    size_t rows = 1;
     for (const char *p = r->content.p, *stop = p + r->content.n; (p = memchr(p, end, (size_t)(stop - p))) != NULL; p++)
-        most++;
+        rows++;
     return (r->users = text_index_new(in->a, in->e)) && (r->items = text_index_new(in->a, in->e)) &&
-           (r->user = NEW(in->a, int32_t, most, in->e)) && (r->item = NEW(in->a, int32_t, most, in->e)) &&
-           (r->line = NEW(in->a, uint32_t, most, in->e)) &&
-           (!table || in->c.at[ROLE_RATING] == NO_COLUMN || (r->rating = NEW(in->a, float, most, in->e))) &&
-           (!table || in->c.at[ROLE_TIME] == NO_COLUMN || (r->time = NEW(in->a, int64_t, most, in->e))) &&
-           (!table || in->c.at[ROLE_PART] == NO_COLUMN || (r->part = NEW(in->a, int8_t, most, in->e)));
+           (r->user = NEW(in->a, int32_t, rows, in->e)) && (r->item = NEW(in->a, int32_t, rows, in->e)) &&
+           (r->line = NEW(in->a, uint32_t, rows, in->e)) &&
+           (!table || in->c.at[ROLE_RATING] == NO_COLUMN || (r->rating = NEW(in->a, float, rows, in->e))) &&
+           (!table || in->c.at[ROLE_TIME] == NO_COLUMN || (r->time = NEW(in->a, int64_t, rows, in->e))) &&
+           (!table || in->c.at[ROLE_PART] == NO_COLUMN || (r->part = NEW(in->a, int8_t, rows, in->e)));
 }
 
 /* Returns the number of an id. A new id must satisfy id_check, because it is written to other files. -1 on failure. */
@@ -278,8 +281,8 @@ static int32_t number_id(const RatingsReader *in, TextIndex *ids, Text id, size_
     return (int32_t)number;
 }
 
-/* `first`: the fields of a first row that may be a header, or NULL. */
-static bool at_line(RatingsReader *in, size_t line, const char *what, Text value, const Table *first)
+/* Fails with the message "file:line: what 'value'". first: the fields of a first row that may be a header, or NULL. */
+static bool fail_value(RatingsReader *in, size_t line, const char *what, Text value, const Table *first)
 {
     char names[256] = "";
     if (first)
@@ -305,20 +308,20 @@ static bool table_row(RatingsReader *in, const Table *t)
     if (at[ROLE_RATING] != NO_COLUMN && t->field[at[ROLE_RATING]].n) {
         double rating;
         if (!text_f64(t->field[at[ROLE_RATING]], &rating) || !isfinite((float)rating))
-            return at_line(in, t->line, "the rating is not a number:", t->field[at[ROLE_RATING]], first);
+            return fail_value(in, t->line, "the rating is not a number:", t->field[at[ROLE_RATING]], first);
         r->rating[row] = (float)rating;
         r->decimal = r->decimal || memchr(t->field[at[ROLE_RATING]].p, '.', t->field[at[ROLE_RATING]].n);
         in->rated++;
     }
     if (at[ROLE_TIME] != NO_COLUMN && t->field[at[ROLE_TIME]].n) {
         if (!time_parse(t->field[at[ROLE_TIME]], &r->time[row]))
-            return at_line(in, t->line, "the time is not a number:", t->field[at[ROLE_TIME]], first);
+            return fail_value(in, t->line, "the time is not a number:", t->field[at[ROLE_TIME]], first);
         in->timed++;
     }
     if (at[ROLE_PART] != NO_COLUMN) {
         int64_t part;
         if (!text_i64(t->field[at[ROLE_PART]], &part) || part < 0 || part > 2)
-            return at_line(in, t->line, "x_label is not 0, 1 or 2:", t->field[at[ROLE_PART]], NULL);
+            return fail_value(in, t->line, "x_label is not 0, 1 or 2:", t->field[at[ROLE_PART]], NULL);
         r->part[row] = (int8_t)part;
     }
     r->count++;
@@ -337,9 +340,9 @@ static bool lightgcn_line(RatingsReader *in, Text line, size_t number)
         if (!id.n)
             continue;
         if (!text_i64(id, &value) || value < 0)
-            return at_line(in, number,
-                           "a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not",
-                           id, NULL);
+            return fail_value(
+                in, number, "a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not",
+                id, NULL);
         if (!user.n) {
             user = id;
             continue;
@@ -395,10 +398,10 @@ static bool note_doubt(RatingsReader *in, Error *e)
 {
     Ratings *r = in->r;
     const Columns *c = &in->c;
-    if (r->format == FORMAT_LIGHTGCN || r->header || c->told || in->rated || in->timed)
+    if (r->format == FORMAT_LIGHTGCN || r->header || c->given || in->rated || in->timed)
         return true;
     Text user = text_index_at(r->users, 0), item = text_index_at(r->items, 0);
-    bool names = c->half || (all_letters(user) && all_letters(item));
+    bool names = c->half_header || (all_letters(user) && all_letters(item));
     if (!unlike_the_rest(r->user, r->count, r->users) && !unlike_the_rest(r->item, r->count, r->items) &&
         (r->count < 2 || !names || occurs_again(r->user, r->count) || occurs_again(r->item, r->count)))
         return true;
@@ -479,12 +482,12 @@ static bool choose_format(Ratings *r, const Layout *layout, Arena *a, Error *e)
         return false;
     if (r->format != FORMAT_AUTO || r->cut != ' ' || layout->cut || layout->columns)
         return true;
-    /* A table of words separated by blanks has a header with known names. Otherwise tell_blanks decides. */
+    /* A table of words separated by blanks has a header with known names. Otherwise lists_or_table decides. */
     Columns c = {0};
     size_t n = words_of(line, word, MOST);
     if (n <= MOST && !columns_find(&c, word, n, NULL, r->path, number, e))
         return false;
-    return c.header || tell_blanks(r, a, e);
+    return c.header || lists_or_table(r, a, e);
 }
 
 bool ratings_read_as(Ratings *r, const char *path, Format f, const Layout *layout, Arena *a, Error *e)

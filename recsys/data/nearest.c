@@ -4,24 +4,29 @@
  * Many queries: a product in float32, in tiles of rows, finds more rows than requested. These are compared in float64.
  * The error of a float32 product of rows of length 1 is at most `eps`. The list of a query is therefore correct if its
  * last row is better than any other row can be. If this cannot be shown, for example among equal rows, the query is
- * compared with all rows in float64. */
+ * compared with all rows in float64.
+ *
+ * Letters: N rows of D numbers, n queries, k rows per list, q a query, r a row, c one of the D numbers. */
 // flags: -O3
 #include "recsys/data/data.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { ROWS_A_TASK = 256, LANES = 8, SCORES_AT_ONCE = 1 << 22, QUERIES_AT_ONCE = 256 };
-typedef struct Likeness {
-    const NearestRows *of;
+/* ROWS_A_TASK: rows per task of the pool. LANES: partial sums of a dot product. BATCH_SCORES, BATCH_QUERIES: largest
+ * numbers of scores and of queries in a batch. */
+enum { ROWS_A_TASK = 256, LANES = 8, BATCH_SCORES = 1 << 22, BATCH_QUERIES = 256 };
+/* the comparison of a batch of queries with all rows in float64 */
+typedef struct Comparison {
+    const NearestRows *request;
     int64_t n;            /* number of queries in this batch */
     const double *query;  /* [n, D] */
     const double *length; /* [n] lengths of the queries */
     float *score;         /* [n, N] */
     float *row;           /* [workers, D] */
     double *wide;         /* [workers, D] the same row in double */
-    int64_t *bad, *zeros; /* [workers] 1 + the first row that is not finite; number of rows of zeros */
-} Likeness;
+    int64_t *bad, *zeros; /* [workers] 1 + the first row that is not finite, 0: none; number of rows of zeros */
+} Comparison;
 
 static double dot(const double *a, const double *b, int64_t n)
 {
@@ -39,17 +44,18 @@ static double dot(const double *a, const double *b, int64_t n)
 
 /* Returns the similarity of a row and a query with these lengths. With cosines, a row or a query of zeros gives
  * -infinity, which is never listed. */
-static float likeness(bool by_dot, double product, double length, double query_length)
+static float similarity_of(bool by_dot, double product, double length, double query_length)
 {
     if (by_dot)
         return (float)product;
     return length > 0 && query_length > 0 ? (float)(product / (length * query_length)) : -INFINITY;
 }
 
+/* A task of the pool: computes the scores of up to ROWS_A_TASK rows for all queries of the batch. */
 static void compare_rows(void *arg, size_t task, int worker)
 {
-    const Likeness *l = arg;
-    const Array *x = l->of->rows;
+    const Comparison *l = arg;
+    const Array *x = l->request->rows;
     int64_t N = x->shape[0], D = x->shape[1], first = (int64_t)task * ROWS_A_TASK, end = MIN(first + ROWS_A_TASK, N);
     float *row = l->row + worker * D;
     double *wide = l->wide + worker * D;
@@ -63,7 +69,7 @@ static void compare_rows(void *arg, size_t task, int worker)
         l->zeros[worker] += square == 0;
         for (int64_t q = 0; q < l->n; q++) {
             double product = dot(wide, l->query + q * D, D);
-            l->score[q * N + r] = likeness(l->of->dot, product, length, l->length[q]);
+            l->score[q * N + r] = similarity_of(l->request->dot, product, length, l->length[q]);
         }
     }
 }
@@ -88,12 +94,13 @@ static bool cancelled(const NearestRows *x, int64_t done, Error *e)
     return fail(e, SP_CANCELLED, "cancelled after %lld of %lld queries", (long long)done, (long long)x->n);
 }
 
+/* Reports progress: `done` queries are done. Returns false with an error if the caller cancels. */
 static bool report(const NearestRows *x, int64_t done, Error *e)
 {
     return !x->progress || x->progress(x->user, (size_t)done, (size_t)x->n) || cancelled(x, done, e);
 }
 
-/* Combines the results of the workers: the first bad row (1 + its number; 0: none), and the number of rows of zeros. */
+/* Combines the results of the workers in x->bad and x->zeros: bad, zeros [workers] as in Comparison. */
 static void join_workers(NearestRows *x, int workers, const int64_t *bad, const int64_t *zeros)
 {
     x->zeros = 0;
@@ -103,14 +110,15 @@ static void join_workers(NearestRows *x, int workers, const int64_t *bad, const 
     }
 }
 
+/* Compares all queries with all rows in float64, in batches. `a` is scratch. */
 static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
 {
     int64_t N = x->rows->shape[0], D = x->rows->shape[1];
-    int64_t block = MIN(MIN(MAX(SCORES_AT_ONCE / N, (int64_t)1), (int64_t)QUERIES_AT_ONCE), x->n);
+    int64_t block = MIN(MIN(MAX(BATCH_SCORES / N, (int64_t)1), (int64_t)BATCH_QUERIES), x->n);
     int workers = pool_threads(d->pool);
     double *query = arena_alloc(a, (size_t)block, (size_t)D * sizeof *query, e);
     double *length = NEW(a, double, block, e);
-    Likeness l = {.of = x, .query = query, .length = length};
+    Comparison l = {.request = x, .query = query, .length = length};
     if (!query || !length || !(l.score = arena_alloc(a, (size_t)block, (size_t)N * sizeof(float), e)) ||
         !(l.row = arena_alloc(a, (size_t)workers, (size_t)D * sizeof(float), e)) ||
         !(l.wide = arena_alloc(a, (size_t)workers, (size_t)D * sizeof(double), e)) ||
@@ -137,44 +145,51 @@ static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
 
 /* ---- many queries ---------------------------------------------------------------------------- */
 
-/* float32 products are used from MANY queries on, for lists of at most MOST rows, with at most MOST_WIDE numbers per
- * row. A list is computed with MORE additional rows. */
-enum { MANY = 32, MOST = 1000, MORE = 32, MOST_WIDE = 1 << 16 };
-/* largest numbers of floats in a tile of rows, and in a batch of queries */
-enum { TILE = 1 << 22, QUERIES = 1 << 21, MOST_QUERIES = 1024 };
-/* if fewer sure queries are between unsure ones, they are compared again: this costs less than reading the rows once
- * more */
-enum { GAP = 16 };
+/* float32 products are used for at least MIN_QUERIES queries, lists of at most MAX_K rows, and rows of at most MAX_D
+ * numbers. A float32 list has EXTRA_ROWS more rows than the caller's k. */
+enum { MIN_QUERIES = 32, MAX_K = 1000, EXTRA_ROWS = 32, MAX_D = 1 << 16 };
+/* largest numbers of floats in a tile of rows and in a batch of queries, and of queries in a batch. The limits of
+ * floats do not apply below ROWS_A_TASK rows and MIN_QUERIES queries. */
+enum { TILE_FLOATS = 1 << 22, QUERY_FLOATS = 1 << 21, MAX_QUERIES = 1024 };
+/* If fewer than MAX_GAP sure queries are between two unsure ones, they are compared again in one group with them: this
+ * costs less than reading the rows once more. */
+enum { MAX_GAP = 16 };
 
 typedef struct Near {
     float value;
     int32_t id;
 } Near;
 
-typedef struct Many {
-    const NearestRows *of;
-    int64_t k, n, first;  /* rows per list; number of queries in the batch; the first of them */
-    int64_t row, rows;    /* first row and number of rows of the tile */
-    double eps, *longest; /* [workers] length of the longest row; [0]: of all rows */
-    double *query, *length;
-    float *unit, *tile;       /* [n, D] queries scaled to length 1; [rows, D] the tile, as scale_rows makes it */
-    float *value, *new_value; /* [n, k] values of the float32 lists: of the tiles so far, and of this tile */
-    int32_t *id, *new_id;
-    int64_t *start, *at; /* [n + 1] rows of the tile that are left out; [n] where those of the next tile begin */
+/* the float32 search of a batch of queries */
+typedef struct Search32 {
+    const NearestRows *request;
+    int64_t k, n, first;    /* rows per float32 list; number of queries in the batch; the first of them */
+    int64_t row, rows;      /* first row and number of rows of the tile */
+    double eps;             /* bound for the error of a float32 product */
+    double *longest;        /* [workers] length of the longest row; at the end [0] is that of all rows */
+    double *query, *length; /* [n, D], [n] the queries in float64, and their lengths */
+    float *unit, *tile;     /* [n, D] queries scaled to length 1; [rows, D] the tile, as scale_rows makes it */
+    /* [n, k] values of the float32 lists, best first: of the tiles so far, and of this tile */
+    float *value, *new_value;
+    int32_t *id, *new_id; /* [n, k] rows of these lists, from 0 in the matrix and in the tile; -1 behind the last */
+    /* [n + 1] query q leaves out left_out[start[q]] to left_out[start[q + 1] - 1], which are numbers in the tile */
+    int64_t *start;
     int32_t *left_out;
-    Near *near;           /* [workers, k] */
-    bool *sure;           /* [n] */
+    int64_t *at;          /* [n] index in request->left_out of the first row of the query that no tile has had */
+    Near *near;           /* [workers, k] scratch of choose */
+    bool *sure;           /* [n] the query's list is certainly correct */
     float *row_f32;       /* [workers, D] */
     double *wide;         /* [workers, D] */
     int64_t *bad, *zeros; /* [workers] 1 + the first row that is not finite; number of rows of zeros */
-} Many;
+} Search32;
 
-static const double *row_of(const Many *m, int64_t r, int worker)
+/* Returns row r in float64, in the worker's scratch. */
+static const double *row_of(const Search32 *m, int64_t r, int worker)
 {
-    int64_t D = m->of->rows->shape[1];
+    int64_t D = m->request->rows->shape[1];
     float *row = m->row_f32 + worker * D;
     double *wide = m->wide + worker * D;
-    array_f32(m->of->rows, r * D, D, row);
+    array_f32(m->request->rows, r * D, D, row);
     for (int64_t c = 0; c < D; c++)
         wide[c] = row[c];
     return wide;
@@ -183,8 +198,8 @@ static const double *row_of(const Many *m, int64_t r, int worker)
 /* Finds the longest row, the rows of zeros, and the first row that is not finite. */
 static void measure_rows(void *arg, size_t task, int worker)
 {
-    Many *m = arg;
-    int64_t N = m->of->rows->shape[0], D = m->of->rows->shape[1], first = (int64_t)task * ROWS_A_TASK;
+    Search32 *m = arg;
+    int64_t N = m->request->rows->shape[0], D = m->request->rows->shape[1], first = (int64_t)task * ROWS_A_TASK;
     for (int64_t r = first; r < MIN(first + ROWS_A_TASK, N); r++) {
         const double *row = row_of(m, r, worker);
         double square = dot(row, row, D);
@@ -198,20 +213,20 @@ static void measure_rows(void *arg, size_t task, int worker)
 /* Scales the rows of the tile: to length 1, or, for dot products, relative to the longest row. */
 static void scale_rows(void *arg, size_t task, int worker)
 {
-    const Many *m = arg;
-    int64_t D = m->of->rows->shape[1], first = (int64_t)task * ROWS_A_TASK;
+    const Search32 *m = arg;
+    int64_t D = m->request->rows->shape[1], first = (int64_t)task * ROWS_A_TASK;
     for (int64_t r = first; r < MIN(first + ROWS_A_TASK, m->rows); r++) {
         const double *row = row_of(m, m->row + r, worker);
-        double scale = m->of->dot ? *m->longest : sqrt(dot(row, row, D));
+        double scale = m->request->dot ? *m->longest : sqrt(dot(row, row, D));
         for (int64_t c = 0; c < D; c++)
             m->tile[r * D + c] = scale > 0 ? (float)(row[c] / scale) : 0;
     }
 }
 
 /* Lists, for each query, the left-out rows that are in this tile. A row is given by its position in the tile. */
-static void leave_out(Many *m)
+static void leave_out(Search32 *m)
 {
-    const NearestRows *x = m->of;
+    const NearestRows *x = m->request;
     for (int64_t q = 0, n = 0; q < m->n; q++) {
         int64_t end = x->start[m->first + q + 1];
         for (; m->at[q] < end && x->left_out[m->at[q]] < m->row + m->rows; m->at[q]++)
@@ -220,11 +235,11 @@ static void leave_out(Many *m)
     }
 }
 
-/* Merges the tile's list into the list so far. Equal values keep the order of rows. */
+/* A task of the pool, one query: merges the tile's list into the list so far. Equal values keep the order of rows. */
 static void merge_lists(void *arg, size_t task, int worker)
 {
     (void)worker;
-    const Many *m = arg;
+    const Search32 *m = arg;
     int64_t q = (int64_t)task, k = m->k, old = k, fresh = 0, total = 0;
     float *value = m->value + q * k, *new_value = m->new_value + q * k;
     int32_t *id = m->id + q * k, *new_id = m->new_id + q * k;
@@ -237,11 +252,11 @@ static void merge_lists(void *arg, size_t task, int worker)
     for (; total < k && (a < old || b < fresh); total++)
         *(b == fresh || (a < old && value[a] >= new_value[b]) ? &a : &b) += 1;
     while (total-- > 0) {
-        bool own = b == 0 || (a > 0 && value[a - 1] < new_value[b - 1]);
-        value[total] = own ? value[a - 1] : new_value[b - 1];
-        id[total] = own ? id[a - 1] : new_id[b - 1] + (int32_t)m->row;
-        a -= own;
-        b -= !own;
+        bool from_old = b == 0 || (a > 0 && value[a - 1] < new_value[b - 1]);
+        value[total] = from_old ? value[a - 1] : new_value[b - 1];
+        id[total] = from_old ? id[a - 1] : new_id[b - 1] + (int32_t)m->row;
+        a -= from_old;
+        b -= !from_old;
     }
 }
 
@@ -251,18 +266,19 @@ static int best_first(const void *a, const void *b)
     return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* Chooses the best rows of a query's list in float64, and decides whether they are surely the best of all rows. */
+/* A task of the pool, one query: writes the best k rows of its list in float64 to the result, and decides whether they
+ * are certainly the best of all rows. */
 static void choose(void *arg, size_t task, int worker)
 {
-    Many *m = arg;
-    const NearestRows *x = m->of;
+    Search32 *m = arg;
+    const NearestRows *x = m->request;
     int64_t q = (int64_t)task, D = x->rows->shape[1], at = m->first + q, n = 0, listed = 0;
     Near *near = m->near + worker * m->k;
     for (; listed < m->k && m->id[q * m->k + listed] >= 0; listed++) {
         int32_t r = m->id[q * m->k + listed];
         const double *row = row_of(m, r, worker);
         double product = dot(row, m->query + q * D, D);
-        near[n] = (Near){likeness(x->dot, product, sqrt(dot(row, row, D)), m->length[q]), r};
+        near[n] = (Near){similarity_of(x->dot, product, sqrt(dot(row, row, D)), m->length[q]), r};
         n += near[n].value > -INFINITY;
     }
     qsort(near, (size_t)n, sizeof *near, best_first);
@@ -278,13 +294,13 @@ static void choose(void *arg, size_t task, int worker)
     }
 }
 
-static bool many_new(Many *m, int workers, Arena *a, Error *e)
+static bool search32_new(Search32 *m, int workers, Arena *a, Error *e)
 {
-    const NearestRows *x = m->of;
-    int64_t N = x->rows->shape[0], D = x->rows->shape[1], n = MIN(MAX(QUERIES / D, (int64_t)MANY), x->n);
-    m->k = x->k + MORE;
-    m->n = n = MIN(n, (int64_t)MOST_QUERIES);
-    m->rows = MIN(MAX(TILE / D, (int64_t)ROWS_A_TASK), N);
+    const NearestRows *x = m->request;
+    int64_t N = x->rows->shape[0], D = x->rows->shape[1], n = MIN(MAX(QUERY_FLOATS / D, (int64_t)MIN_QUERIES), x->n);
+    m->k = x->k + EXTRA_ROWS;
+    m->n = n = MIN(n, (int64_t)MAX_QUERIES);
+    m->rows = MIN(MAX(TILE_FLOATS / D, (int64_t)ROWS_A_TASK), N);
     m->eps = ((double)D + 16) * 0x1p-24;
     int64_t left_out = 0;
     for (int64_t first = 0; x->start && first < x->n; first += n)
@@ -304,9 +320,9 @@ static bool many_new(Many *m, int workers, Arena *a, Error *e)
 }
 
 /* Computes the lists of m->n queries in float32. */
-static bool list_rows(Many *m, const Device *d, Error *e)
+static bool list_rows(Search32 *m, const Device *d, Error *e)
 {
-    const NearestRows *x = m->of;
+    const NearestRows *x = m->request;
     int64_t N = x->rows->shape[0], D = x->rows->shape[1], rows = m->rows;
     memset(m->id, 0xff, (size_t)(m->n * m->k) * sizeof *m->id); /* -1 */
     for (int64_t q = 0; q < m->n; q++) {
@@ -335,21 +351,21 @@ static bool list_rows(Many *m, const Device *d, Error *e)
     return ok;
 }
 
-/* Reports progress. In the middle of a batch, no further query is done. */
-static bool goes_on(void *user, size_t done, size_t n)
+/* The progress function of `compare` for a group: reports the queries of the earlier batches only. user: a Search32. */
+static bool report_batches(void *user, size_t done, size_t n)
 {
-    const Many *m = user;
+    const Search32 *m = user;
     (void)done, (void)n;
-    return m->of->progress(m->of->user, (size_t)m->first, (size_t)m->of->n);
+    return m->request->progress(m->request->user, (size_t)m->first, (size_t)m->request->n);
 }
 
-/* Compares the queries that are not sure, in float64 and in groups. */
-static bool compare_unsure(Many *m, const Device *d, Arena *a, Error *e)
+/* Compares the queries whose lists are not certainly correct with all rows, in float64 and in groups. */
+static bool compare_unsure(Search32 *m, const Device *d, Arena *a, Error *e)
 {
-    const NearestRows *x = m->of;
+    const NearestRows *x = m->request;
     bool ok = true;
     for (int64_t q = 0, end, last; ok && q < m->n; q = end) {
-        for (last = q, end = q + 1; end < m->n && !m->sure[q] && end - last <= GAP; end++)
+        for (last = q, end = q + 1; end < m->n && !m->sure[q] && end - last <= MAX_GAP; end++)
             last = m->sure[end] ? last : end;
         if (m->sure[q])
             continue;
@@ -360,24 +376,25 @@ static bool compare_unsure(Many *m, const Device *d, Arena *a, Error *e)
         part.start = x->start ? x->start + at : NULL;
         part.ids += at * x->k;
         part.similarity = x->similarity ? x->similarity + at * x->k : NULL;
-        part.progress = x->progress ? goes_on : NULL;
+        part.progress = x->progress ? report_batches : NULL;
         part.user = m;
         ArenaMark mark = arena_mark(a);
         ok = compare(&part, d, a, e);
         arena_rewind(a, mark);
     }
-    if (!ok && e->code == SP_CANCELLED) { /* the numbers of the group differ from those of the caller */
+    if (!ok && e->code == SP_CANCELLED) { /* the message has the numbers of the group, not those of the request */
         error_clear(e);
         cancelled(x, m->first, e);
     }
     return ok;
 }
 
-static bool compare_many(NearestRows *x, const Device *d, Arena *a, Error *e)
+/* Finds the nearest rows with float32 products, as the top of this file describes. */
+static bool compare_float32(NearestRows *x, const Device *d, Arena *a, Error *e)
 {
-    Many m = {.of = x};
+    Search32 m = {.request = x};
     int workers = pool_threads(d->pool);
-    if (!many_new(&m, workers, a, e))
+    if (!search32_new(&m, workers, a, e))
         return false;
     int64_t most = m.n;
     pool_run(d->pool, (size_t)div_up(x->rows->shape[0], ROWS_A_TASK), measure_rows, &m);
@@ -399,10 +416,11 @@ static bool compare_many(NearestRows *x, const Device *d, Arena *a, Error *e)
     return true;
 }
 
-/* Reports whether compare_many is used: if there are many queries, and many more rows than a list has. */
-static bool are_many(const NearestRows *x)
+/* Reports whether compare_float32 is used: if there are many queries, and over four times the rows of a list. */
+static bool use_float32(const NearestRows *x)
 {
-    return x->n >= MANY && x->k <= MOST && x->rows->shape[0] > 4 * (x->k + MORE) && x->rows->shape[1] <= MOST_WIDE;
+    return x->n >= MIN_QUERIES && x->k <= MAX_K && x->rows->shape[0] > 4 * (x->k + EXTRA_ROWS) &&
+           x->rows->shape[1] <= MAX_D;
 }
 
 #endif
@@ -410,8 +428,8 @@ static bool are_many(const NearestRows *x)
 static bool compare_all(NearestRows *x, const Device *d, Arena *a, Error *e)
 {
 #ifndef SAPOR_MINIMAL
-    if (are_many(x))
-        return compare_many(x, d, a, e);
+    if (use_float32(x))
+        return compare_float32(x, d, a, e);
 #endif
     return compare(x, d, a, e);
 }

@@ -19,7 +19,8 @@ static bool check_array(const Array *x, const DataSet *d, const Feature *f, cons
                 path, (long long)x->shape[0], f->path ? f->path : f->name, (long long)expected);
 }
 
-/* Computes item [rows]: the item of each row; -1: an item that is not in training. */
+/* Computes item [rows]: the item of each row; -1: the row belongs to no item of the data set. Fails if an item has no
+ * row, or if two items have the same one. named: the file has its own .ids.txt. */
 static bool find_items(int32_t *item, const Array *x, const DataSet *d, const Feature *f, const char *path, bool named,
                        Arena *a, Error *e)
 {
@@ -44,15 +45,15 @@ static bool find_items(int32_t *item, const Array *x, const DataSet *d, const Fe
 
 typedef struct Reader {
     const char *path;
-    const Array *array;  /* [rows, W] */
-    const int32_t *item; /* [rows] */
-    int32_t *seen;       /* [rows] r + 1 if row r lists this one */
-    int64_t *line;       /* [W] */
-    int64_t k;
+    const Array *array;  /* [rows, W] the file: each row has up to W neighbours, then -1 */
+    const int32_t *item; /* [rows] of find_items */
+    int32_t *seen;       /* [rows] 1 + the last row that lists this row; 0: none yet */
+    int64_t *line;       /* [W] the row that is being read */
+    int64_t k;           /* length of the lists that are made */
 } Reader;
 
-/* Reads and checks row r into near [k]: its own item, then the other items of training in its order. *n: their number.
- */
+/* Reads and checks row r of the file. near [k]: the item of row r, then its neighbours that are items of the data set,
+ * in the order of the file, then -1. *n: the number of items. */
 static bool read_row(const Reader *x, int64_t r, int32_t *near, int64_t *n, Error *e)
 {
     int64_t rows = x->array->shape[0], W = x->array->shape[1], others = 0, count = 0, c = 0;

@@ -10,20 +10,21 @@ typedef struct Splitting {
     const SplitConfig *c;
     const Ratings *r;
     int64_t users, items;
-    int32_t *sorted; /* users sorted by their ids */
-    int8_t *part;    /* [rows] */
-    int64_t *start;  /* [users+1] */
-    uint32_t *row;   /* rows sorted by user, in file order */
-    uint8_t *flag;   /* [longest user] */
-    uint32_t *order; /* [longest user] */
-    uint32_t *drawn; /* for split_ratings */
+    int32_t *sorted; /* [users] numbers of the users, in the order in which they are split (split_users) */
+    int8_t *part;    /* [rows] TRAIN, VALID, TEST or DROPPED */
+    int64_t *start;  /* [users+1] the rows of user u are row[start[u]] to row[start[u+1] - 1] */
+    uint32_t *row;   /* rows sorted by user, in file order, without DROPPED ones */
+    /* scratch, as long as the most rows of a user: whether a row of the user leaves train; the user's rows in train */
+    uint8_t *flag;
+    uint32_t *order;
+    uint32_t *drawn; /* result of split_ratings; or NULL */
     Mt19937 random;
 } Splitting;
 
 typedef struct Name {
     Text text;
-    int64_t value; /* the id as a whole number; 0 for all unless every id is one */
-    int32_t number;
+    int64_t value;  /* the id as a whole number; 0 for all users if an id is not a whole number */
+    int32_t number; /* the user's number in Ratings */
 } Name;
 
 static int compare_names(const void *a, const void *b)
@@ -61,6 +62,7 @@ static bool begin(Splitting *w, Arena *a, Error *e)
     return w->sorted && split_users(w->sorted, w->r, a, e);
 }
 
+/* Marks the rows outside of the k-core as DROPPED. */
 static bool keep_core(Splitting *w, Arena *a, Error *e)
 {
     const Ratings *r = w->r;
@@ -76,7 +78,7 @@ static bool keep_core(Splitting *w, Arena *a, Error *e)
     return true;
 }
 
-/* Lists the rows of each user in file order, without DROPPED ones. */
+/* Makes w->start and w->row, and allocates the scratch of a user. */
 static bool group_rows(Splitting *w, Arena *a, Error *e)
 {
     size_t n = w->r->count;
@@ -115,8 +117,8 @@ void split_random(Mt19937 *m, uint8_t *flag, int64_t n, int64_t stay)
 
 typedef struct Timed {
     int64_t time;
-    int64_t tie; /* order of rows with the same time */
-    int64_t at;
+    int64_t tie; /* order of rows with the same time: the larger one is later */
+    int64_t at;  /* index of the row among the user's rows */
 } Timed;
 
 static int compare_times(const void *a, const void *b)
@@ -141,7 +143,8 @@ bool split_latest(uint8_t *flag, const int64_t *time, const uint32_t *rows, int6
     return true;
 }
 
-/* Moves a share of the rows that are still in train to `part`, one user after the other. */
+/* Moves rows that are still in train to `part`, one user after the other: the share `ratio` of the user's rows, or
+ * leave_n of them. */
 static bool take(Splitting *w, int8_t part, double ratio, Arena *a, Error *e)
 {
     const SplitConfig *c = w->c;
@@ -168,6 +171,8 @@ static bool take(Splitting *w, int8_t part, double ratio, Arena *a, Error *e)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* Writes the lines of the source whose rows are in `part`, after the header. A LightGCN line has rows of several parts,
+ * so its rows are written as lines "user<tab>item". */
 static bool write_part(const Splitting *w, Out *o, int8_t part, Arena *a, Error *e)
 {
     const Ratings *r = w->r;
@@ -176,15 +181,15 @@ static bool write_part(const Splitting *w, Out *o, int8_t part, Arena *a, Error 
     ArenaMark mark = arena_mark(a);
     Table t = ratings_rows(r, a);
     while (ok && table_skip(&t, e)) {
-        bool kept = t.line == r->header;
+        bool copied = t.line == r->header; /* the line is written as it is */
         for (; ok && row < r->count && r->line[row] == t.line; row++) {
             if (r->format != FORMAT_LIGHTGCN)
-                kept = w->part[row] == part;
+                copied = w->part[row] == part;
             else if (w->part[row] == part)
                 ok = out_printf(o, e, "%s\t%s\n", text_index_at(r->users, r->user[row]).p,
                                 text_index_at(r->items, r->item[row]).p);
         }
-        if (ok && kept)
+        if (ok && copied)
             ok = out_write(o, t.raw.p, t.raw.n, e) && (t.raw.p[t.raw.n - 1] == '\n' || out_write(o, "\n", 1, e));
     }
     arena_rewind(a, mark);
@@ -221,7 +226,7 @@ static bool write_parts(const Splitting *w, const char *dir, size_t counts[3], A
         if (counts[p])
             ok = (out[p] = out_open(path[p], arena_heap(a), e)) && write_part(w, out[p], (int8_t)p, a, e);
     if (ok)
-        ok = out_commit_set(out, PARTS, e); /* train.tsv appears first: without it there is no split */
+        ok = out_commit_set(out, PARTS, e); /* train.tsv appears last: without it there is no split */
     else
         for (int p = 0; p < PARTS; p++)
             out_discard(out[p]);
@@ -229,17 +234,17 @@ static bool write_parts(const Splitting *w, const char *dir, size_t counts[3], A
     return ok;
 }
 
-typedef struct Kept { /* the rows that are split, as numbers */
+typedef struct Remaining { /* what remains after the k-core, as in SplitSource */
     int64_t users, items, rows, repeated;
-} Kept;
+} Remaining;
 
-static bool count_kept(Kept *n, const Splitting *w, Arena *a, Error *e)
+static bool count_remaining(Remaining *n, const Splitting *w, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
     int32_t *seen = NEW(a, int32_t, w->items, e); /* 1 + the last user that had the item */
     if (!seen)
         return false;
-    *n = (Kept){.rows = w->start[w->users]};
+    *n = (Remaining){.rows = w->start[w->users]};
     for (int64_t u = 0; u < w->users; u++) {
         n->users += w->start[u + 1] > w->start[u];
         for (int64_t k = w->start[u]; k < w->start[u + 1]; k++) {
@@ -309,13 +314,13 @@ bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const 
     Splitting w = {.c = c, .r = &r, .users = users, .items = items, .sorted = NEW(a, int32_t, users, e)};
     for (int64_t u = 0; w.sorted && u < users; u++)
         w.sorted[u] = (int32_t)u;
-    bool ok = w.sorted && set_parts(&w, a, e), some = !x->count;
+    bool ok = w.sorted && set_parts(&w, a, e), has_train = !x->count;
     for (size_t i = 0; ok && i < x->count; i++) {
         part[i] = (unsigned char)w.part[i];
-        some = some || w.part[i] == TRAIN;
+        has_train = has_train || w.part[i] == TRAIN;
     }
     arena_free(a);
-    return ok && (some || fail(e, SP_USAGE, "sp_split: the split leaves no training rows"));
+    return ok && (has_train || fail(e, SP_USAGE, "sp_split: the split leaves no training rows"));
 }
 
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e)
@@ -327,11 +332,11 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
         return fail_memory(e, 4096, "splitting");
     Ratings r;
     Splitting w = {.c = c, .r = &r};
-    Kept kept = {0};
+    Remaining left = {0};
     bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e) && begin(&w, a, e) &&
-              set_parts(&w, a, e) && count_kept(&kept, &w, a, e) && write_parts(&w, dir, counts, a, e);
+              set_parts(&w, a, e) && count_remaining(&left, &w, a, e) && write_parts(&w, dir, counts, a, e);
     if (ok && c->visit) /* called when nothing can fail any more, so that an error stays one line */
-        c->visit(c->arg, &(SplitSource){&r, c->k_core, kept.users, kept.items, kept.rows, kept.repeated});
+        c->visit(c->arg, &(SplitSource){&r, c->k_core, left.users, left.items, left.rows, left.repeated});
     arena_free(a);
     return ok;
 }

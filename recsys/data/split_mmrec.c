@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #ifndef SAPOR_MINIMAL
-/* Computes how many of a user's n shuffled rows are validation, and how many test. The published code fails for a user
- * with one row; here this row stays in train. */
+/* Computes how many of a user's n shuffled rows are validation rows, and how many are test rows. The published code
+ * fails for a user with one row; here this row stays in train. */
 static void label_counts(int64_t n, int64_t *valid, int64_t *test)
 {
     int64_t held = (int64_t)((double)n * 0.2);

@@ -44,6 +44,7 @@ static void per_item(const Use *u, const UserList *list, double *out)
         out[c] /= (double)MAX(held_at(list, u->state->at[c]), 1);
 }
 
+/* Divides by the cutoffs, also for shorter lists. */
 static void per_rank(const Use *u, double *out)
 {
     for (size_t c = 0; c < u->state->n; c++)
@@ -83,6 +84,7 @@ static int least_first(const void *a, const void *b)
                                 : (x->item > y->item) - (x->item < y->item);
 }
 
+/* Returns [I]: the items below I with their popularities, sorted by `order`. */
 static Popular *sorted_items(EvalState *state, int (*order)(const void *, const void *), Arena *a, Error *e)
 {
     int64_t I = state->data->I;
@@ -116,8 +118,8 @@ bool tail_begin(Use *u, Arena *a, Error *e)
     return (u->own = head_and_tail(u->state, 0.8, a, e)) != NULL;
 }
 
-/* RecBole's tail, of the items in train. If `number` is above 1: the items with at most that many users. Otherwise:
- * that share of the items, the least popular. */
+/* Marks RecBole's tail, among the items that occur in train, by tail_ratio (u->number). If it is above 1: the items
+ * with at most this number of users. Otherwise: the least popular items, this share of all, but at least one. */
 bool least_popular_begin(Use *u, Arena *a, Error *e)
 {
     int64_t I = u->state->data->I, first = 0;
@@ -174,6 +176,7 @@ static Novelty *novelty_begin(Use *u, Arena *a, Error *e)
     return u->own = n;
 }
 
+/* The novelty of an item is -log2(its share of the train pairs). An item without train pairs has the largest one. */
 bool efd_begin(Use *u, Arena *a, Error *e)
 {
     EvalState *state = u->state;
@@ -189,6 +192,7 @@ bool efd_begin(Use *u, Arena *a, Error *e)
     return n != NULL;
 }
 
+/* The novelty of an item is 1 - its share of the users in train. */
 bool epc_begin(Use *u, Arena *a, Error *e)
 {
     const DataSet *d = u->state->data;
@@ -234,7 +238,8 @@ static const int64_t *counts_at(const Use *u, size_t c)
     return u->state->count + (int64_t)c * u->state->items;
 }
 
-static int64_t different(const int64_t *count, int64_t from, int64_t items)
+/* Returns how many of the items `from` to `items` - 1 are listed. */
+static int64_t count_listed(const int64_t *count, int64_t from, int64_t items)
 {
     int64_t n = 0;
     for (int64_t i = from; i < items; i++)
@@ -253,13 +258,13 @@ static int64_t total(const int64_t *count, int64_t items)
 void coverage_end(const Use *u, double *out)
 {
     for (size_t c = 0; c < u->state->n; c++)
-        out[c] = (double)different(counts_at(u, c), 0, u->state->items);
+        out[c] = (double)count_listed(counts_at(u, c), 0, u->state->items);
 }
 
-/* Returns the number of items: those in train, and listed items that are not in train. */
+/* Returns the number of items: those below I, and the listed ones from I on, which train does not have. */
 static double catalogue(const EvalState *state, const int64_t *count)
 {
-    return (double)(state->data->I + different(count, state->data->I, state->items));
+    return (double)(state->data->I + count_listed(count, state->data->I, state->items));
 }
 
 void coverage_share_end(const Use *u, double *out)
@@ -358,7 +363,7 @@ void natural_entropy_end(const Use *u, double *out)
         double sum = 0, all = (double)total(count, items);
         for (int64_t i = 0; i < items; i++)
             sum += count[i] ? -((double)count[i] / all) * log((double)count[i] / all) : 0;
-        out[c] = sum / (double)different(count, 0, items);
+        out[c] = sum / (double)count_listed(count, 0, items);
     }
 }
 
@@ -404,10 +409,11 @@ bool open_table(Table *t, const char *path, Arena *a, Error *e)
 
 typedef struct Features {
     int64_t *start, *end; /* [items] positions in `feature` */
-    int64_t *feature;
-    size_t count, room;
-    int64_t *seen; /* [features] the last user with this feature, counted from 1 */
-    int64_t total, user;
+    int64_t *feature;     /* [count] the features of the items, as numbers from 0 */
+    size_t count, room;   /* length and capacity of `feature` */
+    int64_t total;        /* number of distinct features */
+    int64_t user;         /* number of the user, counted from 1 in the order of the lists */
+    int64_t *seen;        /* [total] the last user with a hit that has this feature */
 } Features;
 
 static bool add_features(Features *f, const Table *t, int64_t item, TextIndex *names, Arena *a, Error *e)

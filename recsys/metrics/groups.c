@@ -16,7 +16,8 @@ typedef struct Clusters {
     int64_t ids;   /* number of ids in all clusters */
 } Clusters;
 
-/* Every cluster must have at least one id, so there are at most as many clusters as rows. */
+/* Computes c->n, c->size and c->ids from cluster [rows], the column of clusters in the file. Every cluster must have at
+ * least one id, so the number of clusters is at most the number of rows. */
 static bool count_clusters(Clusters *c, const int32_t *cluster, size_t rows, const char *path, Arena *a, Error *e)
 {
     c->ids = (int64_t)rows;
@@ -75,6 +76,7 @@ static bool read_items(Clusters *c, const Use *u, const char *path, Arena *a, Er
     return read_clusters(c, path, u->state->data->items, u->state->items, a, e);
 }
 
+/* Sets the number of figures, and allocates space for their names. */
 static bool name_figures(Use *u, size_t figures, Arena *a, Error *e)
 {
     enum { MOST = 1 << 17 };
@@ -94,6 +96,7 @@ static bool name_clusters(Use *u, const char *name, int64_t n, Arena *a, Error *
     return true;
 }
 
+/* Allocates zeros [rows, cutoffs]. */
 static double *cells_of(const Use *u, int64_t rows, Arena *a, Error *e)
 {
     return arena_alloc(a, (size_t)rows, u->state->n * sizeof(double), e);
@@ -104,7 +107,7 @@ static double *cells_of(const Use *u, int64_t rows, Arena *a, Error *e)
 typedef struct Shares {
     Clusters groups;
     double *listed; /* [groups, cutoffs] how often items of the group are listed */
-    double *could;  /* [groups] how often items of the group could be listed */
+    double *could;  /* [groups] how often items of the group can be listed at most */
 } Shares;
 
 static Shares *shares_new(Use *u, Arena *a, Error *e)
@@ -142,6 +145,7 @@ bool item_groups_begin(Use *u, Arena *a, Error *e)
     return name && name_clusters(u, name, s->groups.n, a, e) && shares_room(u, a, e);
 }
 
+/* Counts the listed items, or the hits only, in s->listed. A rank counts at each cutoff that is not smaller. */
 static void add_listed(const Use *u, const UserList *list, bool hits_only)
 {
     Shares *s = u->own;
@@ -171,6 +175,7 @@ void parity_add(Use *u, const UserList *list, const double *value)
             s->could[s->groups.of[train->item[i]]]--;
 }
 
+/* The same for relevant items only. */
 void opportunity_add(Use *u, const UserList *list, const double *value)
 {
     Shares *s = u->own;
@@ -220,11 +225,13 @@ void shares_end(const Use *u, double *out)
 typedef struct Means {
     Clusters groups;
     const int32_t *tail; /* for clustered_APLT: see head_and_tail */
-    double *sum;         /* [groups, cutoffs] */
-    int64_t *count;      /* [groups] number of users or items in the sum */
-    double *gain;        /* of items: [cutoffs, items] */
-    int64_t *times;      /* of items: [cutoffs, items] how often each item is listed */
-    double *mean;        /* [groups] */
+    double *sum;         /* of users: [groups, cutoffs] sum of the users' values */
+    int64_t *count;      /* [groups] number of users or items in a mean */
+    /* of items: [cutoffs, items] the sum of an item's gains or scores as a hit, and how often it is listed; between two
+     * cutoffs, until item_difference_end adds the earlier ones */
+    double *gain;
+    int64_t *times;
+    double *mean; /* [groups] scratch */
 } Means;
 
 static Means *user_means_new(Use *u, Parameter file, Arena *a, Error *e)
@@ -318,6 +325,7 @@ bool item_difference_begin(Use *u, Arena *a, Error *e)
            (m->mean = NEW(a, double, m->groups.n, e)) && (m->count = NEW(a, int64_t, m->groups.n, e));
 }
 
+/* Counts the listed items in m->times and m->gain. gain [length]: the gain or the score of each rank. */
 static void add_gains(const Use *u, const UserList *list, const double *gain)
 {
     const Means *m = u->own;
@@ -390,8 +398,10 @@ void group_tail_share(const Use *u, const UserList *list, double *out)
 
 typedef struct Counts {
     Clusters groups;
-    int64_t *count; /* [groups, cutoffs, items] */
-    int64_t *sorted;
+    /* [groups, cutoffs, items] how often an item is listed for users of the group; between two cutoffs, until
+     * group_gini_end adds the earlier ones */
+    int64_t *count;
+    int64_t *sorted; /* [items] scratch */
 } Counts;
 
 bool group_gini_begin(Use *u, Arena *a, Error *e)
@@ -439,8 +449,8 @@ void group_gini_end(const Use *u, double *out)
 
 typedef struct Disparity {
     Clusters users, items;
-    double *listed; /* [users, items, cutoffs] counts of listed items, by cluster of users and of items */
-    double *train;  /* [users, items] counts of train pairs */
+    double *listed; /* [clusters of users, clusters of items, cutoffs] number of listed items */
+    double *train;  /* [clusters of users, clusters of items] number of train pairs */
 } Disparity;
 
 /* If no file is given, all ids are in one cluster. */
@@ -450,8 +460,8 @@ static bool one_cluster(Clusters *c, int64_t count, Arena *a, Error *e)
     return (c->of = NEW(a, int32_t, count, e)) && (c->size = NEW(a, int64_t, 1, e)) && (c->size[0] = 1);
 }
 
-/* Counts `item` of `user` in cells [users, items, n], in the columns `from` to n - 1. Users and items that are in no
- * cluster are skipped. */
+/* Counts `item` of `user` in cells [clusters of users, clusters of items, n], in the columns `from` to n - 1. Users and
+ * items that are in no cluster are skipped. */
 static void add_pair(const Disparity *d, double *cells, int64_t user, int32_t item, size_t n, size_t from)
 {
     int64_t g = d->users.of[user], k = item < 0 ? -1 : d->items.of[item];

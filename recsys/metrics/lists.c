@@ -80,13 +80,13 @@ struct Scorer {
     Scores *scores;
     Arena *arena;
     const Pairs *truth;
-    Use *use;
+    Use *use; /* [uses] the metrics */
     size_t uses;
-    Cutoff *order;
+    Cutoff *order;         /* [cutoffs] in ascending order */
     int64_t longest;       /* the largest cutoff; INT64_MAX: lists are read to their ends */
     int64_t users;         /* allocated users in scores->by_user */
-    int64_t length, liked; /* allocated lengths of the arrays below */
-    int64_t *hits, *held;
+    int64_t length, liked; /* allocated lengths of the arrays below: of ranks, of relevant items */
+    int64_t *hits, *held;  /* the arrays of UserList; they are used for one user after the other */
     bool *hit;
     double *gain, *ideal;
     float *rating;
@@ -217,6 +217,7 @@ static int64_t length_of(const Lists *l, int64_t i)
     return l->start ? l->start[i + 1] - l->start[i] : l->K;
 }
 
+/* Makes space for a list of `length` ranks and for `liked` relevant items. */
 static bool make_room(Scorer *s, int64_t length, int64_t liked, Error *e)
 {
     Arena *a = s->arena;
@@ -275,6 +276,7 @@ static UserList prepare_list(const Scorer *s, int64_t user, const int32_t *top, 
                       .ideal = s->ideal};
 }
 
+/* Counts each listed item at the smallest cutoff that includes its rank. scorer_end adds the smaller cutoffs. */
 static void add_counts(EvalState *s, const UserList *list)
 {
     size_t c = 0;
@@ -286,7 +288,8 @@ static void add_counts(EvalState *s, const UserList *list)
     }
 }
 
-static void keep_user(Scorer *s, size_t figure, const double *one)
+/* Writes a user's values of a figure to by_user; one [cutoffs], or NULL for NaN. */
+static void write_user(Scorer *s, size_t figure, const double *one)
 {
     Scores *out = s->scores;
     for (size_t c = 0; c < s->state.n; c++)
@@ -310,7 +313,7 @@ static void add_user(Scorer *s, const UserList *list)
         if (ALL_METRICS && u->row->add && counts)
             u->row->add(u, list, one);
         for (size_t k = 0; s->scores->by_user && list->relevant && k < u->figures; k++)
-            keep_user(s, figure + k, s->scores->has_users[figure] ? one : NULL);
+            write_user(s, figure + k, s->scores->has_users[figure] ? one : NULL);
     }
     s->state.all_users++;
     if (list->relevant && s->scores->by_user)
@@ -318,7 +321,6 @@ static void add_user(Scorer *s, const UserList *list)
     s->scores->users += list->relevant > 0;
 }
 
-/* Users without truth are left out. Under Elliot, users with an empty list are left out too, unless `empty_count`. */
 bool scorer_add(Scorer *s, const Lists *l, Error *e)
 {
     if (ALL_METRICS && !l->score && measures_needs(s->state.config, s->state.protocol) & METRIC_SCORES)
@@ -341,7 +343,7 @@ bool scorer_add(Scorer *s, const Lists *l, Error *e)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* Removes the unused space between the rows of by_user: only users who count have a column. */
+/* Removes the unused space between the rows of by_user: only users with a relevant item have a column. */
 static void close_rows(Scorer *s)
 {
     Scores *out = s->scores;

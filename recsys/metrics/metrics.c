@@ -15,14 +15,14 @@
 #define USER_GROUPS "user_clustering_name= user_clustering_file=FILE"
 #define ITEM_GROUPS "item_clustering_name= item_clustering_file=FILE"
 /* A row of the table: name, systems, the systems in words, needs, group, description, parameters, then the functions
- * that compute it. */
+ * that compute it. ROW_OF first expands a macro such as OF_ELLIOT to two arguments. */
 #define ROW(name, systems, words, needs, group, about, parameters, ...)                                                \
     {                                                                                                                  \
-        {name, TOLD(about), TOLD(group), TOLD(words), parameters, needs}, systems, __VA_ARGS__                         \
+        {name, HELP_TEXT(about), HELP_TEXT(group), HELP_TEXT(words), parameters, needs}, systems, __VA_ARGS__          \
     }
-#define TOLD(text)   (ALL_METRICS ? (text) : "") /* shown by show_metrics only, so MINIMAL leaves it out */
-#define ROW_OF(...)  ROW(__VA_ARGS__)
-#define WHOLE_SCORES METRIC_WHOLE | METRIC_SCORES
+#define HELP_TEXT(text) (ALL_METRICS ? (text) : "") /* shown by show_metrics only, so MINIMAL leaves it out */
+#define ROW_OF(...)     ROW(__VA_ARGS__)
+#define WHOLE_SCORES    METRIC_WHOLE | METRIC_SCORES
 
 static const Row ROWS[] = {
     ROW_OF("Recall", ALL_SYSTEMS, 0, "accuracy", "relevant items in the list / relevant items", "", .figure = recall),
@@ -182,7 +182,8 @@ static bool same_name(Text a, const char *name)
     return a.p && name && a.n == strlen(name) && !strncasecmp(a.p, name, a.n);
 }
 
-/* Removes a prefix such as "recbole." from a name and returns the system. Returns 0 if there is no such prefix. */
+/* Removes a prefix such as "recbole." from a name and returns the system. Returns 0 if there is no such prefix. *word:
+ * the prefix, or "". */
 static int take_system(Text *name, const char **word)
 {
     static const char *const WORDS[] = {"elliot.", "mmrec.", "recbole."};
@@ -200,6 +201,7 @@ static int take_system(Text *name, const char **word)
 
 const Row *row_find(Text name, Protocol p)
 {
+    /* by protocol: the systems in the order in which they are tried; 0: rows of any system */
     static const int ORDER[2][4] = {{ELLIOT, RECBOLE, MMREC, 0}, {MMREC, RECBOLE, ELLIOT, 0}};
     const char *word;
     int system = take_system(&name, &word);
@@ -297,12 +299,13 @@ static bool has_parameter(const Metric *m, Parameter p)
     return false;
 }
 
-static bool read_number(Use *u, Parameter p, double least, double most, double otherwise, Error *e)
+/* Sets u->number to the value of a parameter, which must be from `min` to `max`, or to its default. */
+static bool read_number(Use *u, Parameter p, double min, double max, double default_value, Error *e)
 {
-    u->number = otherwise;
-    return !u->value[p] || (text_f64(text_of(u->value[p]), &u->number) && u->number >= least && u->number <= most) ||
+    u->number = default_value;
+    return !u->value[p] || (text_f64(text_of(u->value[p]), &u->number) && u->number >= min && u->number <= max) ||
            fail(e, SP_USAGE, "metrics: %s: %s=%.40s: a number from %g to %g is expected", u->row->metric.name,
-                PARAMETER_NAMES[p], u->value[p], least, most);
+                PARAMETER_NAMES[p], u->value[p], min, max);
 }
 
 /* Reads the metrics that another metric combines (metric_0, metric_1). */

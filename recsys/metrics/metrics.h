@@ -41,29 +41,30 @@ typedef struct EvalState { /* shared by all metrics of a configuration */
     const DataSet *data; /* NULL if no metric needs it */
     int64_t items;       /* all item numbers in lists and truth are below it; set if there are data */
     const int64_t *at;   /* [n] cutoffs in ascending order */
-    size_t n;
+    size_t n;            /* number of cutoffs */
     double *discount;    /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
     double *harmonic;    /* [longest cutoff + 1]: 1 + 1/2 + ... + 1/k */
     int64_t *popularity; /* [items] number of users who have the item in train; NULL if no metric needs it */
-    /* [n, items] how often an item is listed at the ranks at[c - 1] + 1 to at[c] (from 1 for c = 0); NULL if no metric
-     * needs it */
+    /* [n, items] how often an item is listed. While lists are added: at the ranks at[c - 1] + 1 to at[c] (from 1 for c
+     * = 0). When `end` is called: at the ranks 1 to at[c]. NULL if no metric needs it */
     int64_t *count;
-    int64_t all_users;      /* number of users with a list and truth */
-    int64_t relevant_users; /* number of these users with at least one relevant item */
+    int64_t all_users;      /* number of users whose lists were added: see scorer_add */
+    int64_t relevant_users; /* number of these users with at least one relevant item; set before `end` is called */
 } EvalState;
 
 /* The list of one user, prepared for the metrics. Under Elliot a user may have no relevant item: `relevant` is 0. */
 typedef struct UserList {
-    int64_t user, relevant;
+    int64_t user;
+    int64_t relevant;     /* number of relevant items of the user in the truth */
     int64_t length;       /* number of ranks of the list */
     const int32_t *item;  /* [length]; -1: no item at that rank */
     const double *score;  /* [length], or NULL */
-    const int32_t *liked; /* [relevant] item numbers */
-    const int64_t *hits;  /* [length + 1] number of hits among the first k */
-    const int64_t *held;  /* [length + 1] number of items among the first k */
-    const bool *hit;      /* [length] */
+    const int32_t *liked; /* [relevant] numbers of the relevant items; NULL in MINIMAL */
+    const int64_t *hits;  /* [length + 1] hits[k]: number of hits among the first k ranks */
+    const int64_t *held;  /* [length + 1] held[k]: number of items among the first k ranks */
+    const bool *hit;      /* [length] the item at the rank is relevant */
     const double *gain;   /* [length] 2^(rating - threshold + 1) - 1 for a hit, else 0 */
-    const float *rating;  /* [length] rating of a hit, else 0 */
+    const float *rating;  /* [length] rating of a hit, else 0; NULL in MINIMAL */
     const double *ideal;  /* [relevant] gains of the relevant items, largest first */
 } UserList;
 
@@ -71,8 +72,8 @@ typedef struct Use Use;
 /* Computes the values of one user at all cutoffs, out [n]. The cutoffs are in ascending order, so one pass over the
  * list is enough. */
 typedef void Figure(const Use *u, const UserList *list, double *out);
-/* The three functions of a metric that is computed over all lists together. `value`: the user's values by `figure`,
- * NULL if the row has no `figure`. */
+/* The three functions of a metric that is computed over all lists together. Begin is called once, Add for each user who
+ * counts, End once. `value`: the user's values by `figure`, NULL if the row has no `figure`. */
 typedef bool Begin(Use *u, Arena *a, Error *e);
 typedef void Add(Use *u, const UserList *list, const double *value);
 typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
@@ -97,11 +98,11 @@ struct Use { /* a metric of a configuration, with its parameters and its state *
     const char *value[PARAMETERS]; /* as given; NULL: the default */
     EvalState *state;
     double number;      /* the value of beta, pop_ratio or tail_ratio */
-    Use *part[2];       /* the metrics that metric_0 and metric_1 name */
+    Use *part[2];       /* the metrics that metric_0 and metric_1 name; NULL: the metric has no such parameters */
     const char **names; /* [figures] */
-    size_t figures;
-    double *one, *sum; /* [n] the values of one user, and their sum over users */
-    void *own;         /* state of begin, add and end */
+    size_t figures;     /* number of figures per cutoff */
+    double *one, *sum;  /* [n] the values of one user, and their sum over users */
+    void *own;          /* state of begin, add and end */
 };
 
 /* Returns the row of the table (metrics.c) with this name, with or without a system before it, for protocol `p`. NULL
@@ -112,13 +113,14 @@ const char *sampled_words(const EvalConfig *c, Arena *a, Error *e); /* text for 
 #ifndef SAPOR_MINIMAL
 bool sampled_read(EvalConfig *c, const TextList *words, Error *e); /* reads the setting `negatives` */
 /* The items that are ranked for each user, if not all items are: item[start[user]] to item[start[user + 1] - 1], in
- * ascending order. `most` is the largest number of candidates of a user. They include the user's items of the evaluated
- * part. */
+ * ascending order. They include the user's items of the evaluated part that are below I. A user without items in this
+ * part has no candidates. */
 typedef struct Candidates {
-    int64_t *start; /* [U+1] */
-    int32_t *item;
-    int64_t count, most;
+    int64_t *start;      /* [U+1] */
+    int32_t *item;       /* [count] */
+    int64_t count, most; /* number of candidates of all users; largest number of candidates of a user */
 } Candidates;
+/* Draws the candidates of all users, or reads them from a file. test: the evaluated part is test, else valid. */
 bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bool test, Arena *a, Error *e);
 /* The items that are not candidates, of users ids [n]. The ids are in ascending order. */
 typedef struct Excluded {
@@ -135,6 +137,7 @@ bool use_read(Use *u, const char *text, Protocol p, Arena *a, Error *e);
  * config->relevance_threshold is not relevant. MMRec ignores ratings: every item of the truth is relevant. */
 bool is_relevant(const EvalConfig *c, Protocol p, const Pairs *truth, int64_t at);
 
+/* Returns the number of hits in the list after it is cut off at k. */
 static inline int64_t hits_at(const UserList *list, int64_t k)
 {
     return list->hits[MIN(k, list->length)];
@@ -146,13 +149,14 @@ static inline int64_t held_at(const UserList *list, int64_t k)
 }
 
 /* metrics.c, in addition to the functions in recsys/evaluation.h */
-/* Fails with "unknown metric ..." and names that are similar. */
+/* Fails with "unknown metric ..." and names that are similar. where: the begin of the message, such as "metrics: ". */
 bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
 /* lists.c: computes the same as score_lists_of, but gets the lists in blocks. `users` is an upper bound of the number
  * of users. `data` is described at Lists. `c`, `truth` and `data` must stay valid until scorer_end. */
 typedef struct Scorer Scorer;
 Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *truth, const DataSet *data, int64_t users,
                    Arena *a, Error *e);
+/* Adds lists. Left out are users without truth and, under Elliot without `empty_count`, users with an empty list. */
 bool scorer_add(Scorer *s, const Lists *l, Error *e);
 bool scorer_end(Scorer *s, Error *e);
 /* Allocates the names of the figures and space for their values, without values. */
@@ -180,10 +184,11 @@ Add entropy_add, users_add, full_lists_add;
 End coverage_end, coverage_share_end, gini_end, inequality_end, entropy_end, natural_entropy_end, sum_end;
 /* Returns Elliot's Gini index of counts [items]. It sorts the counts in place. */
 double gini_of(const EvalState *state, int64_t *count);
-/* Returns [items]: 0 for the most popular items, which together have the share `ratio` of the train pairs; 1 for the
- * other items below I, even if they have no train pair; -1 for items from I on, which occur only in valid or test. */
+/* Returns [items]: 0 for the most popular items, as few as together have at least the share `ratio` of the train pairs;
+ * 1 for the other items below I, even if they have no train pair; -1 for items from I on, which occur only in valid or
+ * test. */
 int32_t *head_and_tail(EvalState *state, double ratio, Arena *a, Error *e);
-bool count_popularity(EvalState *state, Arena *a, Error *e);
+bool count_popularity(EvalState *state, Arena *a, Error *e);     /* makes state->popularity, if it is NULL */
 bool open_table(Table *t, const char *path, Arena *a, Error *e); /* fields are separated by tabs */
 
 /* groups.c */

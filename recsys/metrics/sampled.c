@@ -60,53 +60,57 @@ typedef struct Drawing {
     const EvalConfig *config;
     const Pairs *truth;
     Draw draw;
-    int8_t *taken;  /* [I] 1: the user has the item in train or in the part; 2: a candidate */
-    int32_t *free;  /* [I] items that may be drawn */
+    int8_t *mark;   /* [I] of the current user: FREE, HELD (cannot be drawn) or CANDIDATE */
+    int32_t *free;  /* [I] the items that may be drawn */
     bool *chosen;   /* [I] scratch of draw_subset */
-    int32_t *drawn; /* [I] */
-    size_t room;
+    int32_t *drawn; /* [I] result of draw_subset: indices of `free` */
+    size_t room;    /* capacity of Candidates.item */
 } Drawing;
+enum { FREE, HELD, CANDIDATE };
 
-static void take(Drawing *d, const Pairs *p, int64_t user, int8_t how)
+/* Marks the items of a user in `p`. */
+static void mark_items(Drawing *d, const Pairs *p, int64_t user, int8_t mark)
 {
     for (int64_t i = p->start ? p->start[user] : 0; p->start && i < p->start[user + 1]; i++)
         if (p->item[i] < d->data->I)
-            d->taken[p->item[i]] = how;
+            d->mark[p->item[i]] = mark;
 }
 
-/* As RecBole, uniN draws with replacement, and never an item of the user in train or in the part. */
+/* Draws candidates among the items marked FREE: N without replacement, or, as RecBole's uniN, N with replacement for
+ * each item of the user in the part. */
 static void draw_negatives(Drawing *d, int64_t user)
 {
     const EvalConfig *c = d->config;
     int64_t free = 0, pairs = d->truth->start[user + 1] - d->truth->start[user];
     uint64_t first = (uint64_t)user << 32;
     for (int64_t i = 0; i < d->data->I; i++)
-        if (!d->taken[i])
+        if (d->mark[i] == FREE)
             d->free[free++] = (int32_t)i;
     if (!free)
         return;
     if (c->negatives_each) {
         for (int64_t k = 0; k < c->negatives * pairs; k++)
-            d->taken[d->free[draw_below(d->draw, first + (uint64_t)k, (uint32_t)free)]] = 2;
+            d->mark[d->free[draw_below(d->draw, first + (uint64_t)k, (uint32_t)free)]] = CANDIDATE;
         return;
     }
     int64_t n = MIN(c->negatives, free);
     draw_subset(d->draw, first, (uint32_t)free, (uint32_t)n, d->drawn, d->chosen);
     for (int64_t k = 0; k < n; k++)
-        d->taken[d->free[d->drawn[k]]] = 2;
+        d->mark[d->free[d->drawn[k]]] = CANDIDATE;
 }
 
-static bool close_user(Candidates *x, Drawing *d, int64_t user, Arena *a, Error *e)
+/* Adds the items marked CANDIDATE to x as those of the user, and marks all items FREE. */
+static bool add_candidates(Candidates *x, Drawing *d, int64_t user, Arena *a, Error *e)
 {
     x->start[user] = x->count;
     for (int64_t i = 0; i < d->data->I; i++) {
-        if (d->taken[i] == 2) {
+        if (d->mark[i] == CANDIDATE) {
             if ((size_t)x->count == d->room &&
                 !(x->item = arena_grow(a, x->item, (size_t)x->count, &d->room, sizeof *x->item, e)))
                 return false;
             x->item[x->count++] = (int32_t)i;
         }
-        d->taken[i] = 0;
+        d->mark[i] = FREE;
     }
     x->start[user + 1] = x->count;
     x->most = MAX(x->most, x->count - x->start[user]);
@@ -115,8 +119,8 @@ static bool close_user(Candidates *x, Drawing *d, int64_t user, Arena *a, Error 
 
 /* A line of Elliot's file: "(7,)" or an id of a user, then items, separated by tabs. */
 typedef struct FileLine {
-    int64_t user;
-    Text items;    /* the rest of the line after the first tab */
+    int64_t user;  /* number of the user */
+    Text items;    /* the line after its first tab */
     size_t number; /* number of the line, counted from 1 */
 } FileLine;
 
@@ -127,6 +131,7 @@ static int by_user(const void *a, const void *b)
                               : (x->number > y->number) - (x->number < y->number);
 }
 
+/* Returns the id of a user: "7" of the field "(7,)" or "7". */
 static Text id_of(Text field)
 {
     field = text_trim(field);
@@ -135,6 +140,7 @@ static Text id_of(Text field)
     return field;
 }
 
+/* Reads the lines of the users of train, sorted by user. */
 static bool read_file(FileLine **lines, size_t *n, const DataSet *d, const char *path, Arena *a, Error *e)
 {
     Text rest, line, user;
@@ -163,12 +169,12 @@ static bool read_file(FileLine **lines, size_t *n, const DataSet *d, const char 
            fail(e, SP_FORMAT, "%s: has no line of a user of train; a user, then items between tabs are expected", path);
 }
 
-static void take_line(Drawing *d, Text items)
+static void mark_line(Drawing *d, Text items)
 {
     for (Text id; text_next(&items, '\t', &id);) {
         int64_t i = text_index_find(d->data->items, text_trim(id));
         if (i >= 0 && i < d->data->I)
-            d->taken[i] = 2;
+            d->mark[i] = CANDIDATE;
     }
 }
 
@@ -181,29 +187,29 @@ bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bo
                  .truth = test ? &data->test : &data->valid,
                  .draw = {42, DRAW_EVALUATION, draw_name(test ? "negatives test" : "negatives valid")}};
     *x = (Candidates){.start = NEW(a, int64_t, data->U + 1, e)};
-    d.taken = NEW(a, int8_t, data->I, e);
+    d.mark = NEW(a, int8_t, data->I, e);
     d.free = NEW(a, int32_t, data->I, e);
     d.drawn = NEW(a, int32_t, data->I, e);
     d.chosen = NEW(a, bool, data->I, e);
-    if (!x->start || !d.taken || !d.free || !d.drawn || !d.chosen ||
+    if (!x->start || !d.mark || !d.free || !d.drawn || !d.chosen ||
         (c->negative_files[0] && !read_file(&lines, &n, data, c->negative_files[test], a, e)))
         return false;
     for (int64_t u = 0; u < data->U; u++) {
         bool has_truth = d.truth->start[u + 1] > d.truth->start[u];
         if (has_truth && !c->negative_files[0]) {
-            take(&d, &data->train, u, 1);
-            take(&d, d.truth, u, 1);
-            if (c->negatives_each)
-                take(&d, test ? &data->valid : &data->test, u, 1);
+            mark_items(&d, &data->train, u, HELD);
+            mark_items(&d, d.truth, u, HELD);
+            if (c->negatives_each) /* RecBole draws no item of the other part either */
+                mark_items(&d, test ? &data->valid : &data->test, u, HELD);
             draw_negatives(&d, u);
         }
         while (at < n && lines[at].user < u)
             at++;
         if (has_truth && at < n && lines[at].user == u)
-            take_line(&d, lines[at].items);
+            mark_line(&d, lines[at].items);
         if (has_truth)
-            take(&d, d.truth, u, 2);
-        if (!close_user(x, &d, u, a, e))
+            mark_items(&d, d.truth, u, CANDIDATE);
+        if (!add_candidates(x, &d, u, a, e))
             return false;
     }
     return true;
@@ -212,7 +218,7 @@ bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bo
 void candidates_exclude(const Candidates *x, const DataSet *data, const int32_t *ids, int64_t n, Excluded *out)
 {
     int64_t at = 0, row = 0;
-    for (int64_t u = 0; u < data->U; u++) { /* `ids` is in ascending order */
+    for (int64_t u = 0; u < data->U; u++) { /* ids[row] is the next user of `ids`, which is in ascending order */
         out->start[u] = at;
         if (row == n || ids[row] != u)
             continue;

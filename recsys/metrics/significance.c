@@ -149,13 +149,15 @@ static int by_magnitude(const void *a, const void *b)
 
 /* ranks of the magnitudes of the differences that are not 0; equal magnitudes get the mean of their ranks */
 typedef struct SignedRanks {
-    int64_t count;
-    double plus, minus; /* sums of ranks: multiples of 1/2, exact */
+    int64_t count;      /* number of differences that are not 0 */
+    double plus, minus; /* sums of the ranks of positive and of negative differences: multiples of 1/2, exact */
     double ties;        /* sum of t^3 - t over the groups of t equal magnitudes */
-    int *twice;         /* [count] 2 x rank, in ascending order; NULL if count is above SMALL */
+    int *twice;         /* [SMALL] 2 x rank, in ascending order; not set if count is above SMALL */
 } SignedRanks;
+/* p is exact for n <= TINY, and for n <= SMALL without ties and zeros */
 enum { SMALL = 50, TINY = 13 };
 
+/* Computes the ranks of the differences d [n], and sorts d. */
 static void sum_ranks(SignedRanks *r, double *d, int64_t n)
 {
     qsort(d, (size_t)n, sizeof *d, by_magnitude);
@@ -219,7 +221,7 @@ bool wilcoxon_test(PairedTest *out, const double *a, const double *b, int64_t n,
 
 typedef struct Ordered {
     double p;
-    size_t place;
+    size_t place; /* index of the test in the caller's list */
 } Ordered;
 
 static int by_p(const void *a, const void *b)

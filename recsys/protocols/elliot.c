@@ -45,7 +45,8 @@ static const char *normal_path(const char *path, Arena *a, Error *e)
     return out;
 }
 
-/* Reports whether Elliot takes a text for a path, by its regular expression [\D][\w-]+\.[\w-]+. */
+/* Reports whether Elliot takes a text for a path: it begins with a dot, or a part of it matches Elliot's regular
+ * expression [\D][\w-]+\.[\w-]+. */
 static bool looks_like_path(const char *text)
 {
     if (*text == '.')
@@ -132,8 +133,8 @@ static bool read_folders(Study *s, Elliot *x, const ProtocolConfig *c, Arena *a,
         !(weights = arena_printf(a, e, "%sweights", results)) ||
         !(performance = arena_printf(a, e, "%sperformance", results)))
         return false;
-    const char *beside = c->out ? NULL : arena_printf(a, e, "%s/../%s", x->folder, results);
-    s->out = c->out ? c->out : beside ? normal_path(beside, a, e) : NULL;
+    const char *usual = c->out ? NULL : arena_printf(a, e, "%s/../%s", x->folder, results);
+    s->out = c->out ? c->out : usual ? normal_path(usual, a, e) : NULL;
     return s->out && read_folder(x, c->out, "path_output_rec_result", recs, &x->recs) &&
            read_folder(x, c->out, "path_output_rec_weight", weights, &x->weights) &&
            read_folder(x, c->out, "path_output_rec_performance", performance, &x->performance) &&
@@ -206,10 +207,10 @@ static bool read_scalars(Elliot *x)
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
-/* Collects each note once, whichever model it is about first. Notes are passed on when everything is read, so that an
- * error is one line. */
+/* Collects notes. If several notes differ only in position and key, the first is kept. Notes are passed on when
+ * everything is read, so that an error is one line. */
 typedef struct Notes {
-    const char **said;
+    const char **lines;
     size_t count, room;
     Arena *arena;
 } Notes;
@@ -226,12 +227,12 @@ static void note_once(void *arg, const char *line)
     Notes *n = arg;
     Error e = {0};
     for (size_t i = 0; i < n->count; i++)
-        if (!strcmp(about_of(n->said[i]), about_of(line)))
+        if (!strcmp(about_of(n->lines[i]), about_of(line)))
             return;
-    void *more = arena_grow(n->arena, n->said, n->count, &n->room, sizeof *n->said, &e);
+    void *more = arena_grow(n->arena, n->lines, n->count, &n->room, sizeof *n->lines, &e);
     if (more) {
-        n->said = more;
-        n->said[n->count] = arena_strndup(n->arena, line, strlen(line), &e);
+        n->lines = more;
+        n->lines[n->count] = arena_strndup(n->arena, line, strlen(line), &e);
         n->count += e.code == SP_OK;
     }
 }
@@ -240,7 +241,7 @@ static void note_once(void *arg, const char *line)
 
 /* Sets the part that chooses the best point, and the tests of significance. Without a validation part, Elliot chooses
  * by the test part. With folds there are no tests of significance. */
-static bool settle(Study *s, const Elliot *x)
+static bool choose_select(Study *s, const Elliot *x)
 {
     const Keys *k = &x->experiment;
     s->select = SELECT_VALID;
@@ -270,7 +271,7 @@ static bool read_all(Study *s, Elliot *x, const ProtocolConfig *c, const Keys *r
         return false;
     s->name = x->dataset;
     return elliot_data_begin(x, a, e) && elliot_models(s, x, a, e) && elliot_data_end(s, x, e) &&
-           elliot_batches(s, x, a, e) && settle(s, x);
+           elliot_batches(s, x, a, e) && choose_select(s, x);
 }
 
 bool elliot_read(Study *s, const ProtocolConfig *c, const Yaml *root, Arena *a, Error *e)
@@ -294,6 +295,6 @@ bool elliot_read(Study *s, const ProtocolConfig *c, const Yaml *root, Arena *a, 
     bool ok = read_all(s, x, c, &k, a, e);
     x->experiment.note = x->data.note = NULL; /* the caller's memory may become invalid */
     for (size_t i = 0; ok && i < notes->count; i++)
-        c->note(c->arg, notes->said[i]);
+        c->note(c->arg, notes->lines[i]);
     return ok;
 }

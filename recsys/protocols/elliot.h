@@ -29,26 +29,28 @@ typedef enum ElliotStrategy {
 extern const char *const elliot_strategies[ELLIOT_STRATEGIES];
 typedef struct ElliotSplit {
     ElliotStrategy strategy;
-    bool best;                   /* the file says `timestamp: best`; else the next member is used */
+    bool best;                   /* the file says `timestamp: best`; else `timestamp` is used */
     int64_t timestamp;           /* rows from this time on are test */
-    int64_t min_below, min_over; /* for best: number of rows that a user needs before this time, and from it on */
-    double ratio;                /* share of a user's rows that become test; 0: leave_n rows */
-    int64_t leave_n, folds;      /* folds is at least 1 */
+    int64_t min_below, min_over; /* for best: number of rows that a user needs before the time, and from it on */
+    double ratio;                /* share of a user's rows that become test; 0: leave_n rows become test */
+    int64_t leave_n;             /* number of a user's rows that become test, if ratio is 0 */
+    int64_t folds;               /* at least 1 */
 } ElliotSplit;
 typedef enum ElliotFilterKind {
     ELLIOT_RATING,      /* global_threshold: a number */
     ELLIOT_RATING_MEAN, /* global_threshold: average */
     ELLIOT_USER_MEAN,   /* user_average */
-    ELLIOT_USER_CORE,   /* user_k_core: users with at least `least` rows */
+    ELLIOT_USER_CORE,   /* user_k_core: users with at least `limit` rows */
     ELLIOT_ITEM_CORE,   /* item_k_core */
     ELLIOT_CORE,        /* iterative_k_core */
     ELLIOT_ROUNDS,      /* n_rounds_k_core */
-    ELLIOT_COLD         /* cold_users: users with at most `least` rows */
+    ELLIOT_COLD         /* cold_users: users with at most `limit` rows */
 } ElliotFilterKind;
 typedef struct ElliotFilter { /* keeps the rows that the kind names */
     ElliotFilterKind kind;
-    int64_t least; /* smallest number of rows of a kept user or item; for ELLIOT_COLD the largest */
-    int64_t rounds;
+    /* smallest number of rows of a kept user or item; ELLIOT_COLD: the largest; ELLIOT_RATING: the smallest rating */
+    int64_t limit;
+    int64_t rounds; /* ELLIOT_ROUNDS: how often users and items with fewer rows are removed */
 } ElliotFilter;
 /* The remaining rows of a file, in its order. */
 typedef struct ElliotRows {
@@ -62,7 +64,7 @@ typedef struct ElliotSource { /* a file of interactions */
     int32_t *users; /* all users, in the order of split_users */
     Arena *arena;
 } ElliotSource;
-/* binary: ratings are written as 1 */
+/* Reads a file of interactions. binary: ratings are written as 1. */
 bool elliot_source(ElliotSource *s, const char *path, bool binary, Arena *a, Error *e);
 bool elliot_rows_all(ElliotRows *rows, const ElliotSource *s, Error *e);
 bool elliot_write_rows(const ElliotSource *s, const char *path, const ElliotRows *rows, Error *e);
@@ -93,7 +95,7 @@ typedef enum ParamKind {
     PARAM_FIRST     /* a tuple (n, None): the setting is n */
 } ParamKind;
 typedef struct ElliotParam {
-    const char *key, *shortcut, *usual; /* usual: the default, as in YAML */
+    const char *key, *shortcut, *usual; /* key; its short form in names of models; the default, as in YAML */
     ParamKind kind;
     const char *setting; /* Sapor's setting; NULL: none */
     /* the only allowed value; "=factors": only the value of the key `factors` is allowed; NULL: any value */
@@ -107,15 +109,16 @@ typedef struct ElliotKind { /* one of Elliot's recommenders (elliot_tables.c) */
     const ElliotParam *params;
     /* for an external recommender: how the recommender of the same name in Elliot's core differs; NULL: Elliot's core
      * has no recommender of this name */
-    const char *own;
-    bool external;
+    const char *core_difference;
+    bool external; /* its key in `models` begins with "external." */
 } ElliotKind;
 /* Finds a recommender by a key of `models`, with or without "external."; NULL: there is none. */
 const ElliotKind *elliot_kind(const char *name);
 enum { ELLIOT_KINDS = 19 };
 size_t elliot_kind_names(const char *names[ELLIOT_KINDS], Arena *a, Error *e); /* for messages; 0: memory ran out */
 
-/* The first two parameters of every model with training: epochs and batch_size. */
+/* The first two parameters of every model with training: epochs and batch_size. PARAM_OWN: the first of the
+ * recommender's own parameters. ELLIOT_PARAMS: more than any recommender has. */
 enum { PARAM_EPOCHS, PARAM_BATCH, PARAM_OWN, ELLIOT_PARAMS = 24 };
 const ElliotParam *elliot_param(const ElliotKind *kind, size_t i); /* NULL after the last one */
 typedef struct ElliotModel {                                       /* what the names and files of one model need */
@@ -148,7 +151,7 @@ typedef struct Elliot {
     size_t modality_count;
     /* [data sets of the study] counted if a model needs them: elliot_sizes */
     int64_t *pairs, *users, *items;
-    size_t train_count;
+    size_t train_count;  /* number of data sets that elliot_sizes counted; 0: it was not called */
     ElliotModel *models; /* [model_count of the study] */
 } Elliot;
 
@@ -157,7 +160,8 @@ typedef struct Elliot {
 const char *elliot_path(const Elliot *x, const Keys *k, const char *key, const Yaml *y);
 /* elliot_eval.c: evaluation, negative_sampling */
 bool elliot_evaluation(Study *s, Elliot *x);
-/* elliot_plan.c: reads prefiltering (a map, or a list of maps that are applied in order), and one map of splitting. */
+/* elliot_plan.c: reads prefiltering (a map, or a list of maps that are applied in order), and the map `key` of
+ * splitting. r: the rows to split; some strategies need their times. */
 bool elliot_filters(const Elliot *x, ElliotFilter **list, size_t *count, Arena *a, Error *e);
 bool elliot_split(ElliotSplit *how, const Keys *splitting, const char *key, const Ratings *r);
 /* elliot_data.c: begin reads data_config without its files; end makes or finds the parts. */

@@ -23,7 +23,8 @@ static const Side *side_of(const Yaml *y)
     return NULL;
 }
 
-static bool existing(const Keys *k, const char *key, const char *path, bool folder)
+/* Checks that the file or folder `path` of a key exists. */
+static bool check_exists(const Keys *k, const char *key, const char *path, bool folder)
 {
     if (folder ? folder_exists(path) || file_exists(path) : file_exists(path))
         return true;
@@ -38,22 +39,22 @@ static bool existing(const Keys *k, const char *key, const char *path, bool fold
 /* Reads one loader: its features as "name=path". */
 static bool read_side(const Elliot *x, const Keys *side, const Side **which, const char **spec)
 {
-    static const char none[] = "nothing: it is not supported; only the loader's folder of features is read";
+    static const char unsupported[] = "nothing: it is not supported; only the loader's folder of features is read";
     const Yaml *loader = key_get(side, "dataloader");
     const Side *is = *which = side_of(loader);
     if (!is)
         return loader ? key_refuse(side, "dataloader", loader, LOADERS) : key_missing(side, "dataloader", LOADERS);
     const KeyRow rows[] = {{"dataloader", KEY_READ, NULL},
                            {is->key, KEY_READ, NULL},
-                           {"visual_pca_features", KEY_REFUSED, none},
-                           {"visual_feat_map_features", KEY_REFUSED, none},
-                           {"images_src_folder", KEY_REFUSED, none},
-                           {"output_image_size", KEY_REFUSED, none}};
+                           {"visual_pca_features", KEY_REFUSED, unsupported},
+                           {"visual_feat_map_features", KEY_REFUSED, unsupported},
+                           {"images_src_folder", KEY_REFUSED, unsupported},
+                           {"output_image_size", KEY_REFUSED, unsupported}};
     const Yaml *y = KEYS_CHECK(side, rows) ? key_get(side, is->key) : NULL;
     if (!y)
         return side->e->code == SP_OK && key_missing(side, is->key, "a folder of .npy files");
     const char *path = elliot_path(x, side, is->key, y);
-    return path && existing(side, is->key, path, true) &&
+    return path && check_exists(side, is->key, path, true) &&
            (*spec = arena_printf(side->arena, side->e, "%s=%s", is->modality, path));
 }
 
@@ -143,12 +144,12 @@ typedef struct Cutting {
     StudyData *data;
     ElliotSource source;
     ElliotSplit test, valid;
-    bool nested;
+    bool nested;       /* train is split again, into train and validation */
     const Yaml *where; /* the map `splitting` */
     Error *e;
 } Cutting;
 
-/* Adds the data set of test fold i and validation fold j to the study. */
+/* Adds the data set of test fold i and validation fold j to the study; j is not used without validation folds. */
 static bool add_data(Cutting *c, const char *train, const char *valid, const char *test, int64_t i, int64_t j)
 {
     Study *s = c->study;
@@ -168,7 +169,7 @@ static bool add_data(Cutting *c, const char *train, const char *valid, const cha
     return true;
 }
 
-/* Makes the folder of FOLDER/<i>[/<j>]/NAME, and returns the path. */
+/* Makes the folder of FOLDER/<i>[/<j>]/NAME, and returns the path. j -1: without <j>. */
 static const char *part_path(const Cutting *c, int64_t i, int64_t j, const char *name)
 {
     Arena *a = c->x->experiment.arena;
@@ -206,10 +207,10 @@ static bool cut_one(Cutting *c, const ElliotRows *rows, const uint8_t *flag, int
         return false;
     for (int64_t j = 0; j < c->valid.folds; j++) {
         ArenaMark mark = arena_mark(a);
-        const uint8_t *own = cut + (size_t)j * train.count;
+        const uint8_t *fold = cut + (size_t)j * train.count; /* the flags of fold j */
         const char *train_path = part_path(c, i, j, "train.tsv"), *valid_path = part_path(c, i, j, "val.tsv");
-        if (!train_path || !valid_path || !elliot_part(&inner, &train, own, 0, a, e) ||
-            !elliot_part(&valid, &train, own, 1, a, e) || !write_part(c, train_path, &inner) ||
+        if (!train_path || !valid_path || !elliot_part(&inner, &train, fold, 0, a, e) ||
+            !elliot_part(&valid, &train, fold, 1, a, e) || !write_part(c, train_path, &inner) ||
             !write_part(c, valid_path, &valid) || !add_data(c, train_path, valid_path, test_path, i, j))
             return false;
         arena_rewind(a, mark);
@@ -234,8 +235,8 @@ static bool cut_all(Cutting *c, const ElliotRows *rows)
     return ok;
 }
 
-/* Rows of items without features are removed first. */
-static bool drop_bare(const Cutting *c, ElliotRows *rows)
+/* Removes the rows of items without features. As in Elliot, this is done before the prefilters. */
+static bool drop_items(const Cutting *c, ElliotRows *rows)
 {
     const Ratings *r = c->source.ratings;
     int64_t items = text_index_count(r->items);
@@ -253,6 +254,7 @@ static bool drop_bare(const Cutting *c, ElliotRows *rows)
     return ok;
 }
 
+/* Sets c->folder, where the parts are written: save_folder if save_on_disk is True, else OUT/splits. */
 static bool read_saving(Cutting *c, const Keys *splitting)
 {
     const Yaml *y = key_get(splitting, "save_folder");
@@ -300,7 +302,7 @@ static bool split_source(Cutting *c, const ElliotFilter *filters, size_t count, 
 {
     ElliotRows rows;
     if (!elliot_source(&c->source, path, c->x->binarize, c->source.arena, c->e) || !read_splitting(c) ||
-        !elliot_rows_all(&rows, &c->source, c->e) || !drop_bare(c, &rows))
+        !elliot_rows_all(&rows, &c->source, c->e) || !drop_items(c, &rows))
         return false;
     for (size_t i = 0; i < count; i++)
         if (!elliot_filter(&c->source, &filters[i], &rows, c->e))
@@ -319,7 +321,7 @@ static bool need_path(const Elliot *x, const Keys *data, const char *key, const 
     const Yaml *y = key_get(data, key);
     if (!y)
         return key_missing(data, key, "a file");
-    return (*path = elliot_path(x, data, key, y)) && existing(data, key, *path, false);
+    return (*path = elliot_path(x, data, key, y)) && check_exists(data, key, *path, false);
 }
 
 static bool strategy_dataset(Cutting *c, const Keys *data)
@@ -339,7 +341,7 @@ static bool strategy_dataset(Cutting *c, const Keys *data)
     return ok;
 }
 
-/* Writes a copy with ratings of 1, for `binarize`. */
+/* Writes a copy of the file *path with ratings of 1, for `binarize`. *path becomes the path of the copy. */
 static bool binary_copy(const Cutting *c, const char **path, int64_t j, const char *name)
 {
     Arena *scratch = arena_new(arena_heap(c->x->experiment.arena), 0);
@@ -397,13 +399,13 @@ static bool add_folder(Cutting *c, const char *folder, const char *test, int64_t
     const char *train = path_join(a, folder, "train.tsv", c->e), *valid = NULL;
     if (c->nested && !(valid = path_join(a, folder, "val.tsv", c->e)))
         return false;
-    const char *lacks = !train ? NULL : !file_exists(train) ? train : valid && !file_exists(valid) ? valid : "";
-    if (lacks && *lacks)
-        return fail(c->e, SP_IO, "%s: is missing; a folder of parts has train.tsv%s", lacks,
+    const char *missing = !train ? NULL : !file_exists(train) ? train : valid && !file_exists(valid) ? valid : "";
+    if (missing && *missing)
+        return fail(c->e, SP_IO, "%s: is missing; a folder of parts has train.tsv%s", missing,
                     valid ? " and val.tsv" : "");
     if (c->study->data_count == MOST_DATA)
         return fail(c->e, SP_FORMAT, "%s: more than %d folds, the limit", folder, MOST_DATA);
-    return lacks && add_data(c, train, valid, test, i, j);
+    return missing && add_data(c, train, valid, test, i, j);
 }
 
 static bool strategy_hierarchy(Cutting *c, const Keys *data)
@@ -442,7 +444,7 @@ static bool strategy_hierarchy(Cutting *c, const Keys *data)
                                         "experiment.binarize: has no effect with strategy hierarchy, as with Elliot");
 }
 
-/* Notes keys that only other strategies read. */
+/* Notes keys of data_config that only other strategies read. */
 static bool note_others(const Keys *data, size_t strategy)
 {
     static const char *const keys[] = {"dataset_path", "train_path", "validation_path", "test_path", "root_folder"};

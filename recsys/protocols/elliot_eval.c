@@ -92,14 +92,14 @@ static bool read_one_complex(const Elliot *x, const Keys *k, const char **text)
     for (const Yaml *y = k->map->first; y; y = y->next)
         if (!text_is(y->key, "metric") && !yaml_is_null(y) && !add_parameter(x, k, m, y, text))
             return false;
-    Error own = {0};
+    Error cause = {0};
     EvalConfig one = {.metrics = text, .metric_count = 1, .cutoffs = &x->top_k, .cutoff_count = 1};
-    if (measures_check(&one, k->arena, &own))
+    if (measures_check(&one, k->arena, &cause))
         return true;
-    const char *why = strstr(own.message, ": ");
-    return own.code == SP_MEMORY
-               ? fail(k->e, own.code, "%s", own.message)
-               : key_refuse(k, NULL, k->map, "what fits %s: %s", m->name, why ? why + 2 : own.message);
+    const char *why = strstr(cause.message, ": ");
+    return cause.code == SP_MEMORY
+               ? fail(k->e, cause.code, "%s", cause.message)
+               : key_refuse(k, NULL, k->map, "what fits %s: %s", m->name, why ? why + 2 : cause.message);
 }
 
 static bool read_complex(Study *s, const Elliot *x, const Keys *k, const char **names)
@@ -187,7 +187,7 @@ static bool read_files(Study *s, const Elliot *x, const Keys *k)
     return true;
 }
 
-/* Reads sampled evaluation. The names of the figures state the number of ranked items. */
+/* Reads sampled evaluation. The names of the figures say how the items are sampled: "(99 sampled)". */
 static bool read_negatives(Study *s, Elliot *x)
 {
     static const KeyRow rows[] = {

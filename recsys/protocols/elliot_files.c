@@ -7,20 +7,20 @@
 #include <stdlib.h>
 #include <time.h>
 
-typedef struct Best { /* the result of a model; point NULL: no result */
+typedef struct Best { /* the result of a model */
     const ElliotModel *model;
-    const StudyModel *of;
-    const Group *group;
-    size_t index; /* index of the group in the view */
-    const GroupPoint *point;
-    const char *name;
+    const StudyModel *study_model;
+    const Group *group;      /* NULL: the view has no group of the model */
+    size_t index;            /* index of the group in the view */
+    const GroupPoint *point; /* the best point; NULL: no result */
+    const char *name;        /* elliot_name of the best point */
 } Best;
 typedef struct Writer {
     const Study *study;
     const StudyView *view;
     const Elliot *x;
-    Best *best; /* [model_count], in the order of the configuration */
-    char stamp[32], clock[32];
+    Best *best;                /* [model_count], in the order of the configuration */
+    char stamp[32], clock[32]; /* the time, for file names and for lines of the log */
     Arena *arena;
     Error *e;
 } Writer;
@@ -42,6 +42,7 @@ static const GroupPoint *best_of(const Group *g)
     return g && !g->absent && g->best >= 0 ? &g->points[g->best] : NULL;
 }
 
+/* Finds the group and the best point of each model. */
 static bool find_best(Writer *w)
 {
     const Study *s = w->study;
@@ -49,7 +50,7 @@ static bool find_best(Writer *w)
         return false;
     for (size_t i = 0; i < s->model_count; i++) {
         Best *b = &w->best[i];
-        *b = (Best){.model = &w->x->models[i], .of = &s->models[i]};
+        *b = (Best){.model = &w->x->models[i], .study_model = &s->models[i]};
         for (size_t k = 0; k < w->view->group_count; k++)
             if (!strcmp(w->view->groups[k].model, s->models[i].name)) {
                 b->group = &w->view->groups[k];
@@ -151,12 +152,13 @@ static bool write_tables(const Writer *w)
             int64_t cutoff = w->study->eval.cutoffs[k];
             ok = write_best(w, cutoff, triplets);
             for (size_t i = 0; ok && i < w->study->model_count; i++)
-                if (w->best[i].group && w->best[i].of->dim_count)
+                if (w->best[i].group && w->best[i].study_model->dim_count)
                     ok = write_points(w, &w->best[i], cutoff, triplets);
         }
     return ok;
 }
 
+/* Writes bestmodelparams_...: the configuration of each model at its best point. */
 static bool write_configurations(const Writer *w)
 {
     int64_t cutoff = w->study->eval.cutoffs[0];
@@ -247,7 +249,7 @@ static bool copy_recs(const Writer *w, const Best *b)
                                   ? arena_printf(w->arena, w->e, "%s_it=%lld.tsv", b->name, (long long)row->best_epoch)
                                   : arena_printf(w->arena, w->e, "%s.tsv", b->name);
     const char *path = name ? path_join(w->arena, w->x->recs, name, w->e) : NULL;
-    return path && study_recs(w->study, row, b->of->save_recs, &from, w->arena, w->e) &&
+    return path && study_recs(w->study, row, b->study_model->save_recs, &from, w->arena, w->e) &&
            (!from || copy_file(w, from, path));
 }
 
@@ -273,7 +275,7 @@ static bool copy_files(const Writer *w)
         const Best *b = &w->best[i];
         if (!b->point || !b->point->finished)
             continue;
-        ok = (!b->of->save_recs || copy_recs(w, b)) && (!b->of->save_weights || copy_weights(w, b));
+        ok = (!b->study_model->save_recs || copy_recs(w, b)) && (!b->study_model->save_weights || copy_weights(w, b));
     }
     return ok;
 }
@@ -309,12 +311,12 @@ static bool write_log(const Writer *w)
     for (size_t i = 0; ok && i < w->study->model_count; i++) {
         const Best *b = &w->best[i];
         if (!b->group || !b->point)
-            ok = out_printf(o, w->e, "%s: E %s: no result%s%s\n", w->clock, b->of->name,
+            ok = out_printf(o, w->e, "%s: E %s: no result%s%s\n", w->clock, b->study_model->name,
                             b->group && b->group->absent ? ": " : "",
                             b->group && b->group->absent ? b->group->absent : "");
         else
             ok = out_printf(o, w->e, "%s: I %s: Best Model params:\t%s\n%s: I %s: Best Model results:\t", w->clock,
-                            b->of->name, b->name, w->clock, b->of->name) &&
+                            b->study_model->name, b->name, w->clock, b->study_model->name) &&
                  put_results(w, o, b->point);
     }
     return close_table(o, ok, w->e);
@@ -333,6 +335,7 @@ static bool set_stamp(Writer *w, int64_t now)
     return true;
 }
 
+/* The name of EASER's neighborhood -1 is the number of items, which elliot_sizes counts. */
 static bool needs_items(const Study *s, const Elliot *x)
 {
     for (size_t i = 0; i < s->model_count; i++)

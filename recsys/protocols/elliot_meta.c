@@ -46,7 +46,8 @@ static bool unknown_model(const Keys *models, const Yaml *y)
                 models->path, y->key.p, near ? "; did you mean " : ";", near ? near : "", near ? "?" : "", all);
 }
 
-static bool needs_features(ElliotReader *r)
+/* Checks that the data have features if the recommender needs them. */
+static bool check_features(ElliotReader *r)
 {
     if (!r->to->kind->needs_features || r->x->modality_count)
         return true;
@@ -57,6 +58,7 @@ static bool needs_features(ElliotReader *r)
 
 /* ---- meta ------------------------------------------------------------------------------------ */
 
+/* Finds a metric of simple_metrics by its name, in upper or lower case. */
 static bool is_metric(const Elliot *x, const Study *s, Text name, const char **found)
 {
     for (size_t i = 0; i < x->simple_count; i++)
@@ -170,7 +172,8 @@ static bool read_meta(ElliotReader *r)
 
 /* ---- epochs, batches, early stopping --------------------------------------------------------- */
 
-/* Elliot does not evaluate a run that ends before the first evaluation is due. */
+/* Refuses epochs below validation_rate, because Elliot does not evaluate a run that ends before the first evaluation.
+ * Adds the setting validation_rate. */
 static bool check_epochs(ElliotReader *r)
 {
     const ElliotParam *p = elliot_param(r->m->kind, PARAM_EPOCHS);
@@ -191,6 +194,7 @@ static bool check_epochs(ElliotReader *r)
     return rate != NULL;
 }
 
+/* Reads epochs and batch_size. A batch size below 1 means all train pairs or users: elliot_batches sets it. */
 static bool read_base(ElliotReader *r)
 {
     const Yaml *y = key_get(&r->k, "batch_size");
@@ -302,11 +306,11 @@ static bool read_model(ElliotReader *r, const Keys *models, const Yaml *y)
         return false;
     r->m->map = r->k.map;
     *r->to = (StudyModel){.name = y->key.p, .kind = recommender_find(kind->name)};
-    if (kind->own && !text_starts(y->key, "external.") &&
+    if (kind->core_difference && !text_starts(y->key, "external.") &&
         !keys_note(models, y, "%s: trained as external.%s; Elliot's own %s %s", r->k.path, kind->name, kind->name,
-                   kind->own))
+                   kind->core_difference))
         return false;
-    return check_keys(r) && needs_features(r) && read_params(r);
+    return check_keys(r) && check_features(r) && read_params(r);
 }
 
 bool elliot_models(Study *s, Elliot *x, Arena *a, Error *e)

@@ -62,19 +62,19 @@ static const char *setting_text(const ElliotParam *p, const char *printed, Pytho
     return value.p;
 }
 
-/* Reports whether Sapor's setting accepts the value. */
+/* Checks that Sapor's setting accepts the value. setting: "key=value". */
 static bool fits(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *setting)
 {
-    Error own = {0};
+    Error cause = {0};
     Arena *scratch = arena_new(arena_heap(r->a), 0);
     if (!scratch)
         return fail_memory(r->e, 4096, "settings");
-    bool ok = settings_make(r->to->kind, PROTOCOL_ELLIOT, &setting, 1, scratch, &own) != NULL;
+    bool ok = settings_make(r->to->kind, PROTOCOL_ELLIOT, &setting, 1, scratch, &cause) != NULL;
     arena_free(scratch);
-    if (ok || own.code == SP_MEMORY)
-        return ok || fail(r->e, own.code, "%s", own.message);
-    const char *why = strstr(own.message, ": ");
-    return key_refuse(&r->k, p->key, y, "what fits the setting %s: %s", p->setting, why ? why + 2 : own.message);
+    if (ok || cause.code == SP_MEMORY)
+        return ok || fail(r->e, cause.code, "%s", cause.message);
+    const char *why = strstr(cause.message, ": ");
+    return key_refuse(&r->k, p->key, y, "what fits the setting %s: %s", p->setting, why ? why + 2 : cause.message);
 }
 
 static bool add_setting(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *value)
@@ -115,7 +115,7 @@ static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
     return true;
 }
 
-/* Reports whether it is a number that the standard ItemKNN and UserKNN ignore. */
+/* Reports whether a parameter of ItemKNN or UserKNN is read by the implementation aiolli only. */
 static bool is_aiolli(const ElliotParam *p)
 {
     static const char *const keys[] = {"shrink", "normalize", "asymmetric_alpha", "tversky_alpha", "tversky_beta"};
@@ -174,6 +174,7 @@ static bool refuse_modalities(const ElliotReader *r, const ElliotParam *p, const
     return all && key_refuse(&r->k, p->key, shown(r, p, y), "%s), all of data_config.side_information", all);
 }
 
+/* Returns the index of a word in words [n]; n if it is not there. */
 static size_t place_of(const char *word, const char *const *words, size_t n)
 {
     size_t i = 0;
@@ -289,6 +290,7 @@ static bool read_choices(ElliotReader *r, const ElliotParam *p, const Yaml *list
 /* Reads a distribution such as [quniform, 5, 1000, 1]. */
 static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml *list, Dimension *d)
 {
+    /* how many values follow the name of each distribution */
     static const int numbers[DIST_COUNT] = {1, 2, 2, 3, 2, 3, 2, 3, 2, 3};
     const Yaml *y = list->first ? list->first->next : NULL;
     double x[3] = {0, 0, 1};

@@ -49,6 +49,7 @@ const char *python_float(double x, char buffer[32])
     return buffer;
 }
 
+/* Returns the number of digits at a.p[i]. */
 static size_t digits_at(Text a, size_t i)
 {
     size_t n = 0;
@@ -62,7 +63,8 @@ static bool is_sign(Text a, size_t i)
     return i < a.n && (a.p[i] == '+' || a.p[i] == '-');
 }
 
-/* Checks for an exponent at i; PyYAML requires its sign. */
+/* Reports whether the text ends at i, or has an exponent from i to its end. sign: the exponent must have a sign, as in
+ * PyYAML. */
 static bool is_exponent(Text a, size_t i, bool sign)
 {
     if (i == a.n)
@@ -143,6 +145,7 @@ static Text value_at(const char *point, int dim)
     return value;
 }
 
+/* Returns the type of a value in PyYAML or, if it is a text there, in Python. */
 static PythonType type_of(Text value)
 {
     Yaml y = {.type = YAML_TEXT, .text = value};
@@ -244,7 +247,7 @@ static bool put_drawn(Out *o, const ElliotModel *m, size_t i, const char *point,
     const ElliotParam *p = elliot_param(m->kind, i);
     const Yaml *list = m->dims[m->dim[i]];
     Text value = value_at(point, m->dim[i]);
-    const char *text = arena_strndup(a, value.p ? value.p : "", value.n, e), *own;
+    const char *text = arena_strndup(a, value.p ? value.p : "", value.n, e), *entry;
     const char *printed = text ? elliot_printed(p, type_of(text_of(text)), text_of(text), a, e) : NULL;
     bool texts = true;
     if (!text || e->code)
@@ -253,7 +256,7 @@ static bool put_drawn(Out *o, const ElliotModel *m, size_t i, const char *point,
         texts = texts && python_type(y) == PYTHON_STR;
     for (const Yaml *y = list->first; y; y = y->next) {
         PythonType type = texts || y->quoted ? PYTHON_STR : type_of(y->text);
-        if ((own = elliot_printed(p, type, y->text, a, e)) && printed && !strcmp(own, printed))
+        if ((entry = elliot_printed(p, type, y->text, a, e)) && printed && !strcmp(entry, printed))
             return put_scalar(o, type, y->text, e);
     }
     if (e->code)

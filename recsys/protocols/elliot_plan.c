@@ -9,6 +9,7 @@ enum { MOST_FOLDS = 1000, MOST_FILTERS = 100 };
 static const char *const filters[] = {"global_threshold", "user_average",    "user_k_core", "item_k_core",
                                       "iterative_k_core", "n_rounds_k_core", "cold_users"};
 
+/* Reads a required whole number from 0 on. or_word: other allowed words, for messages. */
 static bool need_count(const Keys *k, const char *key, const char *or_word, int64_t *value)
 {
     const Yaml *y = key_get(k, key);
@@ -38,9 +39,9 @@ static bool read_filter(ElliotFilter *f, const Keys *k)
     bool by_core = f->kind != ELLIOT_USER_MEAN && !by_threshold;
     if (f->kind == ELLIOT_RATING && threshold && threshold->type == YAML_TEXT && text_is(threshold->text, "average"))
         f->kind = ELLIOT_RATING_MEAN;
-    else if (by_threshold && !need_count(k, "threshold", f->kind == ELLIOT_RATING ? " or average" : "", &f->least))
+    else if (by_threshold && !need_count(k, "threshold", f->kind == ELLIOT_RATING ? " or average" : "", &f->limit))
         return false;
-    if (by_core && !need_count(k, "core", "", &f->least))
+    if (by_core && !need_count(k, "core", "", &f->limit))
         return false;
     if (f->kind == ELLIOT_ROUNDS && !need_count(k, "rounds", "", &f->rounds))
         return false;

@@ -11,6 +11,7 @@ const char *const elliot_strategies[ELLIOT_STRATEGIES] = {"fixed_timestamp", "te
 
 /* ---- prefilters ------------------------------------------------------------------------------ */
 
+/* Removes the rows i with kept[i] false. */
 static void keep(ElliotRows *rows, const bool *kept)
 {
     size_t n = 0;
@@ -25,10 +26,10 @@ static double rating_of(const ElliotSource *s, uint32_t row)
     return s->rating ? s->rating[row] : 1;
 }
 
-/* Keeps rows with a rating of at least the mean: of all rows (`of` NULL), or of the rows with the same number in `of`.
- */
-static void from_mean(const ElliotSource *s, ElliotRows *rows, const int32_t *of, double *sum, int64_t *count,
-                      bool *kept)
+/* Keeps rows with a rating of at least the mean: of all rows (`of` NULL), or of the rows of the same user. of [rows of
+ * the file]: the user of each row. sum, count, kept: scratch. */
+static void keep_by_mean(const ElliotSource *s, ElliotRows *rows, const int32_t *of, double *sum, int64_t *count,
+                         bool *kept)
 {
     for (size_t i = 0; i < rows->count; i++) {
         sum[of ? of[rows->row[i]] : 0] += rating_of(s, rows->row[i]);
@@ -41,20 +42,21 @@ static void from_mean(const ElliotSource *s, ElliotRows *rows, const int32_t *of
     keep(rows, kept);
 }
 
-/* Keeps rows of users or items that have at least `least` and at most `most` rows. */
-static void by_count(ElliotRows *rows, const int32_t *of, int64_t groups, int64_t least, int64_t most, int64_t *count,
-                     bool *kept)
+/* Keeps rows of users or items that have at least `min` and at most `max` rows. of [rows of the file]: the user or
+ * the item of each row, below `groups`. */
+static void keep_by_count(ElliotRows *rows, const int32_t *of, int64_t groups, int64_t min, int64_t max, int64_t *count,
+                          bool *kept)
 {
     memset(count, 0, sizeof *count * (size_t)groups);
     for (size_t i = 0; i < rows->count; i++)
         count[of[rows->row[i]]]++;
     for (size_t i = 0; i < rows->count; i++)
-        kept[i] = count[of[rows->row[i]]] >= least && count[of[rows->row[i]]] <= most;
+        kept[i] = count[of[rows->row[i]]] >= min && count[of[rows->row[i]]] <= max;
     keep(rows, kept);
 }
 
-/* Keeps rows of users and items that have at least `least` rows each. */
-static bool to_core(const ElliotSource *s, ElliotRows *rows, int64_t least, bool *kept, Error *e)
+/* Keeps rows of users and items that have at least `min` rows each. */
+static bool keep_core(const ElliotSource *s, ElliotRows *rows, int64_t min, bool *kept, Error *e)
 {
     const Ratings *r = s->ratings;
     bool *out = NEW(s->arena, bool, r->count + 1, e);
@@ -63,8 +65,8 @@ static bool to_core(const ElliotSource *s, ElliotRows *rows, int64_t least, bool
     memset(out, true, r->count);
     for (size_t i = 0; i < rows->count; i++)
         out[rows->row[i]] = false;
-    if (!core_rows(r->user, r->item, r->count, text_index_count(r->users), text_index_count(r->items), least, least,
-                   out, s->arena, e))
+    if (!core_rows(r->user, r->item, r->count, text_index_count(r->users), text_index_count(r->items), min, min, out,
+                   s->arena, e))
         return false;
     for (size_t i = 0; i < rows->count; i++)
         kept[i] = !out[rows->row[i]];
@@ -87,20 +89,20 @@ bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *row
     switch (f->kind) {
     case ELLIOT_RATING:
         for (size_t i = 0; i < rows->count; i++)
-            kept[i] = rating_of(s, rows->row[i]) >= (double)f->least;
+            kept[i] = rating_of(s, rows->row[i]) >= (double)f->limit;
         keep(rows, kept);
         break;
-    case ELLIOT_RATING_MEAN: from_mean(s, rows, NULL, sum, count, kept); break;
-    case ELLIOT_USER_MEAN: from_mean(s, rows, r->user, sum, count, kept); break;
-    case ELLIOT_USER_CORE: by_count(rows, r->user, users, f->least, INT64_MAX, count, kept); break;
-    case ELLIOT_ITEM_CORE: by_count(rows, r->item, items, f->least, INT64_MAX, count, kept); break;
-    case ELLIOT_COLD: by_count(rows, r->user, users, 0, f->least, count, kept); break;
-    case ELLIOT_CORE: ok = to_core(s, rows, f->least, kept, e); break;
+    case ELLIOT_RATING_MEAN: keep_by_mean(s, rows, NULL, sum, count, kept); break;
+    case ELLIOT_USER_MEAN: keep_by_mean(s, rows, r->user, sum, count, kept); break;
+    case ELLIOT_USER_CORE: keep_by_count(rows, r->user, users, f->limit, INT64_MAX, count, kept); break;
+    case ELLIOT_ITEM_CORE: keep_by_count(rows, r->item, items, f->limit, INT64_MAX, count, kept); break;
+    case ELLIOT_COLD: keep_by_count(rows, r->user, users, 0, f->limit, count, kept); break;
+    case ELLIOT_CORE: ok = keep_core(s, rows, f->limit, kept, e); break;
     case ELLIOT_ROUNDS:
         for (int64_t round = 0; round < f->rounds; round++) {
             before = rows->count;
-            by_count(rows, r->user, users, f->least, INT64_MAX, count, kept);
-            by_count(rows, r->item, items, f->least, INT64_MAX, count, kept);
+            keep_by_count(rows, r->user, users, f->limit, INT64_MAX, count, kept);
+            keep_by_count(rows, r->item, items, f->limit, INT64_MAX, count, kept);
             if (rows->count == before) /* more rounds would change nothing */
                 break;
         }
@@ -112,13 +114,13 @@ bool elliot_filter(const ElliotSource *s, const ElliotFilter *f, ElliotRows *row
 
 /* ---- users ----------------------------------------------------------------------------------- */
 
-typedef struct UserRows { /* positions in ElliotRows, sorted by user */
-    int64_t *start;       /* [users+1] */
+typedef struct UserRows { /* ElliotRows sorted by user */
+    int64_t *start;       /* [users+1] user u has the entries start[u] to start[u + 1] - 1 of `at` and `row` */
     uint32_t *at, *row;   /* position in ElliotRows, and row of the file */
-    int64_t longest;
+    int64_t longest;      /* largest number of rows of a user */
 } UserRows;
 
-static bool group(UserRows *g, const ElliotSource *s, const ElliotRows *rows, Error *e)
+static bool group_users(UserRows *g, const ElliotSource *s, const ElliotRows *rows, Error *e)
 {
     int64_t users = text_index_count(s->ratings->users);
     const int32_t *user = s->ratings->user;
@@ -162,14 +164,14 @@ static int compare_i64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Finds the time at which most users have min_below rows before it and min_over rows from it on; of equal times, the
- * latest. This is true for a user at every time above the user's min_below-th time and up to the (n - min_over + 1)-th.
- */
+/* Finds the time at which the largest number of users have min_below rows before it and min_over rows from it on; if
+ * several times have this number, the latest. A user with n rows has them at every time above the time of the user's
+ * row min_below and up to that of row n - min_over + 1, counted from 1 in the order of time. */
 static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, const ElliotRows *rows,
                            int64_t *best, Error *e)
 {
     int64_t users = text_index_count(s->ratings->users), *time = NEW(s->arena, int64_t, rows->count + 1, e);
-    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), now = 0, most = -1;
+    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), enough = 0, max = -1; /* numbers of users with both */
     Turn *turn = NEW(s->arena, Turn, 2 * users + 2, e);
     size_t turns = 0, t = 0;
     if (!time || !all || !turn)
@@ -194,9 +196,9 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
     qsort(all, rows->count, sizeof *all, compare_i64);
     for (size_t i = 0; i < rows->count; i++) {
         for (; t < turns && turn[t].after < all[i]; t++)
-            now += turn[t].change;
-        if (now >= most) {
-            most = now;
+            enough += turn[t].change;
+        if (enough >= max) {
+            max = enough;
             *best = all[i];
         }
     }
@@ -216,27 +218,29 @@ static bool cut_at_time(const ElliotSource *s, const ElliotSplit *how, const Use
 
 /* ---- splits of one user after the other ------------------------------------------------------ */
 
+/* Returns how many of a user's n rows stay in train. */
 static int64_t staying(const ElliotSplit *how, int64_t n)
 {
     return how->ratio > 0 ? (int64_t)floor((double)n * (1 - how->ratio)) : MAX(n - how->leave_n, (int64_t)0);
 }
 
-/* Elliot's random leave_n_out fails if a user has fewer rows. Here all rows of such a user are test. */
+/* Flags the test rows of each user, at random or the latest ones. Elliot's random leave_n_out fails if a user has fewer
+ * rows. Here all rows of such a user are test. */
 static bool cut_users(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, Mt19937 *random, uint8_t *flag,
                       Error *e)
 {
     int64_t users = text_index_count(s->ratings->users);
-    uint8_t *own = NEW(s->arena, uint8_t, g->longest + 1, e);
-    for (int64_t k = 0; own && k < users; k++) {
+    uint8_t *user_flag = NEW(s->arena, uint8_t, g->longest + 1, e);
+    for (int64_t k = 0; user_flag && k < users; k++) {
         int64_t u = s->users[k], first = g->start[u], n = g->start[u + 1] - first, stay = staying(how, n);
         if (how->strategy == ELLIOT_RANDOM)
-            split_random(random, own, n, stay);
-        else if (!split_latest(own, s->ratings->time, &g->row[first], n, stay, how->ratio == 0, s->arena, e))
+            split_random(random, user_flag, n, stay);
+        else if (!split_latest(user_flag, s->ratings->time, &g->row[first], n, stay, how->ratio == 0, s->arena, e))
             return false;
         for (int64_t i = 0; i < n; i++)
-            flag[g->at[first + i]] = own[i];
+            flag[g->at[first + i]] = user_flag[i];
     }
-    return own != NULL;
+    return user_flag != NULL;
 }
 
 /* The fold of a row is its index among the user's rows, modulo the number of folds. */
@@ -253,7 +257,7 @@ bool elliot_cut(const ElliotSource *s, const ElliotSplit *how, const ElliotRows 
 {
     UserRows g;
     ArenaMark mark = arena_mark(s->arena);
-    if (!group(&g, s, rows, e))
+    if (!group_users(&g, s, rows, e))
         return false;
     bool ok = true;
     for (int64_t fold = 0; ok && fold < how->folds; fold++, flag += rows->count)
@@ -278,6 +282,7 @@ bool elliot_part(ElliotRows *part, const ElliotRows *rows, const uint8_t *flag, 
 /* ---- the file -------------------------------------------------------------------------------- */
 
 typedef enum Column { COLUMN_INT, COLUMN_FLOAT, COLUMN_TEXT } Column;
+/* Returns the type of a column of type c after one more field. */
 static Column column_with(Column c, Text field)
 {
     int64_t whole;
@@ -319,7 +324,7 @@ static const char *quoted(Text field, Arena *a, Error *e)
     return text;
 }
 
-/* Returns a row as pandas writes it: 5 becomes 5.0 in a column that contains 4.5. */
+/* Sets *line to a row as pandas writes it: 5 becomes 5.0 in a column that contains 4.5. */
 static bool write_line(Text *line, const ElliotSource *s, const Table *t, const Column kind[2], bool binary, Arena *a,
                        Error *e)
 {
@@ -390,9 +395,9 @@ bool elliot_rows_all(ElliotRows *rows, const ElliotSource *s, Error *e)
 /* Reports whether the file already has these rows. */
 static bool is_written(const ElliotSource *s, const char *path, const ElliotRows *rows)
 {
-    Error none = {0};
+    Error ignored = {0};
     Map map;
-    if (!file_exists(path) || !map_open(&map, path, &none))
+    if (!file_exists(path) || !map_open(&map, path, &ignored))
         return false;
     size_t at = 0;
     bool same = true;
@@ -406,18 +411,19 @@ static bool is_written(const ElliotSource *s, const char *path, const ElliotRows
     return same;
 }
 
-/* Opens an output that several processes may write at the same time: they write the same bytes, and only one process
- * writes at a time. */
+/* Opens an output that several processes may want to write: they write the same bytes, and only one process writes at a
+ * time. The others wait, for at most a minute. *written: the file already has these rows; then NULL is returned without
+ * an error. */
 static Out *open_shared(const ElliotSource *s, const char *path, const ElliotRows *rows, bool *written, Error *e)
 {
-    enum { TRIES = 600, WAIT = 100 * 1000 * 1000 };
+    enum { TRIES = 600, WAIT = 100 * 1000 * 1000 }; /* WAIT: nanoseconds between two tries */
     for (int i = 0;; i++) {
-        Error own = {0};
+        Error why = {0};
         if ((*written = is_written(s, path, rows)))
             return NULL;
-        Out *o = out_open(path, arena_heap(s->arena), &own);
-        if (!o && (i == TRIES || !strstr(own.message, "is being written")))
-            fail(e, own.code, "%s", own.message);
+        Out *o = out_open(path, arena_heap(s->arena), &why);
+        if (!o && (i == TRIES || !strstr(why.message, "is being written")))
+            fail(e, why.code, "%s", why.message);
         if (o || e->code)
             return o;
         nanosleep(&(struct timespec){.tv_nsec = WAIT}, NULL);

@@ -1,6 +1,7 @@
-/* recsys/protocols/elliot_tables.c: Elliot's recommenders: their parameters in the order of their names in files, the
- * defaults of Elliot's code, and Sapor's settings. Sources: external/models/ of sisinflab/Ducho-meets-Elliot; DGCF:
- * sisinflab/Graph-RSs-Reproducibility; MGCN: sisinflab/Graph-Missing-Modalities; the others: elliot/recommender/. */
+/* recsys/protocols/elliot_tables.c: Elliot's recommenders: their parameters in the order in which Elliot's names of
+ * models have them, the defaults of Elliot's code, and Sapor's settings. Sources: external/models/ of
+ * sisinflab/Ducho-meets-Elliot; DGCF: sisinflab/Graph-RSs-Reproducibility; MGCN: sisinflab/Graph-Missing-Modalities;
+ * the others: elliot/recommender/. */
 // flags: -Os
 #include "recsys/protocols/elliot.h"
 
@@ -180,7 +181,7 @@ static const ElliotParam easer[] = {{"neighborhood", "neighborhood", "-1", PARAM
                                     FLOAT("l2_norm", "1000.0"),
                                     END};
 static const ElliotParam random_params[] = {{"random_seed", "seed", "42", PARAM_INT, NULL, NULL}, END};
-static const ElliotParam none[] = {END};
+static const ElliotParam no_params[] = {END};
 
 static const ElliotKind kinds[] = {
     {"VBPR", BATCH_PAIRS, vbpr, "uses images alone, with biases", true},
@@ -200,7 +201,7 @@ static const ElliotKind kinds[] = {
     {"ItemKNN", BATCH_NONE, knn, NULL, false},
     {"UserKNN", BATCH_NONE, knn, NULL, false},
     {"EASER", BATCH_NONE, easer, NULL, false},
-    {"MostPop", BATCH_NONE, none, NULL, false},
+    {"MostPop", BATCH_NONE, no_params, NULL, false},
     {"Random", BATCH_NONE, random_params, NULL, false},
 };
 
@@ -219,7 +220,7 @@ const ElliotKind *elliot_kind(const char *name)
     bool external = !strncmp(name, prefix, sizeof prefix - 1);
     for (size_t i = 0; i < COUNT(kinds); i++)
         if (!strcmp(name + (external ? sizeof prefix - 1 : 0), kinds[i].name) &&
-            (external ? kinds[i].external : !kinds[i].external || kinds[i].own))
+            (external ? kinds[i].external : !kinds[i].external || kinds[i].core_difference))
             return &kinds[i];
     return NULL;
 }

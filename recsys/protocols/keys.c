@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+/* SHOWN: how many bytes of a value messages have. TUPLE_MOST: largest number of entries of a tuple that are read. */
 enum { SHOWN = 60, TUPLE_MOST = 100 };
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -191,34 +192,34 @@ bool key_bool(const Keys *k, const char *key, bool *value)
     return !y || yaml_bool(y, value) || key_refuse(k, key, y, "True or False");
 }
 
-static bool range_i64(const Keys *k, const char *key, const Yaml *y, int64_t least, int64_t most)
+static bool refuse_range(const Keys *k, const char *key, const Yaml *y, int64_t min, int64_t max)
 {
-    if (most == INT64_MAX)
-        return key_refuse(k, key, y, "a whole number of at least %lld", (long long)least);
-    return key_refuse(k, key, y, "a whole number from %lld to %lld", (long long)least, (long long)most);
+    if (max == INT64_MAX)
+        return key_refuse(k, key, y, "a whole number of at least %lld", (long long)min);
+    return key_refuse(k, key, y, "a whole number from %lld to %lld", (long long)min, (long long)max);
 }
 
-bool key_i64(const Keys *k, const char *key, int64_t least, int64_t most, int64_t *value)
+bool key_i64(const Keys *k, const char *key, int64_t min, int64_t max, int64_t *value)
 {
     const Yaml *y = key_get(k, key);
     int64_t number;
     if (!y)
         return true;
-    if (!yaml_i64(y, &number) || number < least || number > most)
-        return range_i64(k, key, y, least, most);
+    if (!yaml_i64(y, &number) || number < min || number > max)
+        return refuse_range(k, key, y, min, max);
     *value = number;
     return true;
 }
 
-bool key_f64(const Keys *k, const char *key, double least, double most, double *value)
+bool key_f64(const Keys *k, const char *key, double min, double max, double *value)
 {
     const Yaml *y = key_get(k, key);
     double number;
     if (!y)
         return true;
-    if (!yaml_f64(y, &number) || !(number >= least && number <= most))
-        return isinf(most) ? key_refuse(k, key, y, "a number of at least %g", least)
-                           : key_refuse(k, key, y, "a number from %g to %g", least, most);
+    if (!yaml_f64(y, &number) || !(number >= min && number <= max))
+        return isinf(max) ? key_refuse(k, key, y, "a number of at least %g", min)
+                          : key_refuse(k, key, y, "a number from %g to %g", min, max);
     *value = number;
     return true;
 }
@@ -261,23 +262,25 @@ bool key_texts(const Keys *k, const char *key, const char *const **value, size_t
     return at != NULL;
 }
 
-bool key_i64s(const Keys *k, const char *key, int64_t least, int64_t most, const int64_t **value, size_t *count)
+bool key_i64s(const Keys *k, const char *key, int64_t min, int64_t max, const int64_t **value, size_t *count)
 {
     const Yaml *y = key_get(k, key), *entry = NULL;
     if (!y)
         return true;
     if (y->type == YAML_MAP)
-        return range_i64(k, key, y, least, most);
+        return refuse_range(k, key, y, min, max);
     size_t n = entries(y, &entry);
     int64_t *at = NEW(k->arena, int64_t, n + 1, k->e);
     for (size_t i = 0; at && i < n; i++, entry = y->type == YAML_LIST ? entry->next : NULL)
-        if (!yaml_i64(entry, &at[i]) || at[i] < least || at[i] > most)
-            return range_i64(k, key, entry, least, most);
+        if (!yaml_i64(entry, &at[i]) || at[i] < min || at[i] > max)
+            return refuse_range(k, key, entry, min, max);
     *value = at;
     *count = n;
     return at != NULL;
 }
 
+/* Returns an entry of a tuple without blanks and quotes in *word. Returns false if a quote is not closed, or if the
+ * entry is a tuple or a list itself. */
 static bool tuple_part(Text part, Text *word)
 {
     *word = text_trim(part);

@@ -47,17 +47,17 @@ bool key_refuse(const Keys *k, const char *key, const Yaml *y, const char *allow
 bool key_missing(const Keys *k, const char *key, const char *allowed); /* the same for a required key that is absent */
 bool keys_note(const Keys *k, const Yaml *y, const char *format, ...) PRINTF_LIKE(3, 4); /* false: memory ran out */
 
-/* Readers. If the key is absent, *value does not change. */
+/* Readers. If the key is absent, *value does not change. min, max: bounds of the value; both are allowed. */
 bool key_text(const Keys *k, const char *key, const char **value);
 bool key_bool(const Keys *k, const char *key, bool *value);
-bool key_i64(const Keys *k, const char *key, int64_t least, int64_t most, int64_t *value);
-bool key_f64(const Keys *k, const char *key, double least, double most, double *value);
+bool key_i64(const Keys *k, const char *key, int64_t min, int64_t max, int64_t *value);
+bool key_f64(const Keys *k, const char *key, double min, double max, double *value);
 /* Reads one of `words`, in exactly the same spelling. */
 bool key_word(const Keys *k, const char *key, const char *const *words, size_t n, size_t *value);
 /* Read a list of texts or a single text; a list of whole numbers or a single one. *count does not change if the key is
  * absent. */
 bool key_texts(const Keys *k, const char *key, const char *const **value, size_t *count);
-bool key_i64s(const Keys *k, const char *key, int64_t least, int64_t most, const int64_t **value, size_t *count);
+bool key_i64s(const Keys *k, const char *key, int64_t min, int64_t max, const int64_t **value, size_t *count);
 /* Reads metrics, as in EvalConfig, and cutoffs: at least one of each. If keys are absent, the values do not change. */
 bool key_measures(const Keys *k, const char *metrics, const char *cutoffs, EvalConfig *c);
 /* Reads "Recall@20": one of the metrics at one of the cutoffs. *metric becomes the name of its figure. */

@@ -129,10 +129,10 @@ static bool merge_hyper(Merged *m, const Mmrec *x, const Yaml *y)
     for (; entry; entry = y->type == YAML_LIST ? entry->next : NULL) {
         if (entry->type != YAML_TEXT || entry->text.n == 0)
             return key_refuse(&x->k, "hyper_parameters", entry, "a list of keys");
-        bool there = false;
+        bool known = false;
         for (const Yaml *old = m->hyper->first; old; old = old->next)
-            there = there || text_equal(old->text, entry->text);
-        if (!there && !append(m->hyper, &m->hyper_end, entry, x->k.arena, x->k.e))
+            known = known || text_equal(old->text, entry->text);
+        if (!known && !append(m->hyper, &m->hyper_end, entry, x->k.arena, x->k.e))
             return false;
     }
     return true;
@@ -175,19 +175,20 @@ static bool merge_text(Merged *m, Mmrec *x, const char *text, const char *name)
     return layer && merge(m, x, layer);
 }
 
-/* Merges configs/PART. If there is no such file, adds a note and merges `otherwise`, YAML with MMRec's published values
- * (NULL: nothing). */
-static bool merge_part(Merged *m, Mmrec *x, const char *part, const char *otherwise)
+/* Merges the file `part` of configs/. If it is missing, merges `published`, YAML with MMRec's published values (NULL:
+ * nothing), with a note if configs/ exists. */
+static bool merge_part(Merged *m, Mmrec *x, const char *part, const char *published)
 {
     const char *path = x->configs ? path_join(x->k.arena, x->configs, part, x->k.e) : NULL;
     if (path && file_exists(path))
         return merge_file(m, x, path);
     if (x->k.e->code || (path && !keys_note(&x->k, NULL, "%s: is missing: the defaults are used", path)))
         return false;
-    return !otherwise || merge_text(m, x, otherwise, PUBLISHED);
+    return !published || merge_text(m, x, published, PUBLISHED);
 }
 
-/* Finds FOLDER/configs if it has overall.yaml. */
+/* Sets x->configs to FOLDER/NAME, and x->base to the folder above, if FOLDER/NAME has overall.yaml. name: "configs" or
+ * a path that ends so. */
 static bool configs_in(Mmrec *x, const char *folder, const char *name, bool *found)
 {
     const char *configs = path_join(x->k.arena, folder, name, x->k.e);
@@ -214,8 +215,9 @@ static bool find_configs(Mmrec *x, const char *path)
     return true;
 }
 
-/* Returns the model or data set: from the command line, else from the file. */
-static const char *named(const Mmrec *x, const ProtocolConfig *c, const Yaml *file, const char *key, const char *given)
+/* Returns the name of the model or data set: from the last override, else `given`, else from the file. */
+static const char *name_of(const Mmrec *x, const ProtocolConfig *c, const Yaml *file, const char *key,
+                           const char *given)
 {
     size_t n = strlen(key);
     for (size_t i = c->override_count; i-- > 0;)
@@ -269,8 +271,8 @@ static bool read_files(Mmrec *x, const ProtocolConfig *c)
         return false;
     *m.root = (Yaml){.type = YAML_MAP, .where = c->path};
     m.end = &m.root->first;
-    x->model = named(x, c, file, "model", c->model);
-    x->dataset = x->model ? named(x, c, file, "dataset", c->dataset) : NULL;
+    x->model = name_of(x, c, file, "model", c->model);
+    x->dataset = x->model ? name_of(x, c, file, "dataset", c->dataset) : NULL;
     if (!x->dataset || !plain_name(x, c, "model", x->model) || !plain_name(x, c, "dataset", x->dataset))
         return false;
     const char *dataset = arena_printf(a, x->k.e, "dataset/%s.yaml", x->dataset),
@@ -303,13 +305,13 @@ static bool check_keys(const Mmrec *x)
     KeyRow *rows;
     size_t n;
     Keys k = x->k;
-    Yaml told = {.type = YAML_MAP, .where = x->k.map->where};
-    Yaml **end = &told.first;
+    Yaml changed = {.type = YAML_MAP, .where = x->k.map->where};
+    Yaml **end = &changed.first; /* `changed`: the keys whose values are not MMRec's own */
     for (const Yaml *y = x->k.map->first; y; y = y->next)
         if (!mmrec_published(x, y) && strncmp(y->where, PUBLISHED, strlen(PUBLISHED)) != 0 &&
-            !append(&told, &end, y, k.arena, k.e))
+            !append(&changed, &end, y, k.arena, k.e))
             return false;
-    k.map = &told;
+    k.map = &changed;
     return mmrec_rows(x, COMMON, COUNT(COMMON), &rows, &n) && keys_check(&k, rows, n);
 }
 
@@ -338,8 +340,8 @@ static bool fixed_keys(const Mmrec *x)
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
-/* Returns data_path/dataset/NAME. A path of the command line is relative to the current folder, another path to
- * configs/. */
+/* Returns data_path/dataset/NAME. A data_path of the command line is relative to the current folder, another one to
+ * x->base, the folder that has configs/. */
 static const char *data_file(const Mmrec *x, const char *name)
 {
     const Yaml *root = key_get(&x->k, "data_path");

@@ -47,7 +47,7 @@ static void set_times(Log *l, int64_t now)
              t.tm_min, t.tm_sec);
 }
 
-/* Formats a value as Python's repr: 0.00001 is 1e-05, 2 is 2, 2.0 is 2.0, a word has quotes. */
+/* Formats a value as Python's repr: 0.00001 is 1e-05, 2 is 2, 2.0 is 2.0; a word has quotes, except True and False. */
 static void python_value(const char *text, char *out, size_t size)
 {
     int64_t whole;
@@ -203,6 +203,7 @@ typedef struct Combination {
     const char *parameters, *valid, *test;
 } Combination;
 
+/* Writes the lines of all combinations. list [*count] receives them; *best: index of the best one so far. */
 static bool write_combinations(Log *l, Combination *list, size_t *count, size_t *best)
 {
     double most = -1;

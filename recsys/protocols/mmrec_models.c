@@ -119,6 +119,7 @@ static bool is_setting(const Mmrec *x, const Yaml *y)
     return special(x, y->key) || !mmrec_common_key(y->key);
 }
 
+/* Returns the entry of hyper_parameters that names the key; NULL: the key does not vary. */
 static const Yaml *searched(const Mmrec *x, Text key)
 {
     const Yaml *hyper = key_get(&x->k, "hyper_parameters");

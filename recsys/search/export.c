@@ -35,6 +35,7 @@ static void put_value(FILE *f, const Column *c, const TrialRow *row)
         fprintf(f, "%lld", (long long)*(const int64_t *)value);
 }
 
+/* Writes the line of a trial, a TrialRow; NULL: the first line, with the names of the columns. */
 static void put_line(FILE *f, const void *trial)
 {
     const TrialRow *row = trial;
@@ -45,7 +46,7 @@ static void put_line(FILE *f, const void *trial)
             if (row)
                 put_value(f, &trial_columns[i], row);
             else
-                fputs(trial_columns[i].name, f); /* the first line has the names of the columns */
+                fputs(trial_columns[i].name, f);
             before = "\t";
         }
     fputc('\n', f);

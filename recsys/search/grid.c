@@ -83,7 +83,8 @@ const char *point_folder(const Dimension *dims, size_t n, const char *const *val
 
 /* ---- texts of settings ----------------------------------------------------------------------- */
 
-/* Splits `rest` at the next comma that is outside of brackets. */
+/* Removes the next value, up to a comma outside of brackets, from *rest. Returns false if there is none. After the last
+ * value, rest->p is NULL. */
 static bool next_value(Text *rest, Text *value)
 {
     int open = 0;
@@ -105,6 +106,7 @@ static size_t count_values(Text rest)
     return n;
 }
 
+/* Reports whether a text "key=value" has several values to try. */
 static bool varies(const Recommender *kind, const char *set)
 {
     Text value = text_of(set), key;
@@ -112,6 +114,7 @@ static bool varies(const Recommender *kind, const char *set)
            count_values(value) > 1;
 }
 
+/* Adds the dimension of a text "key=value,value". */
 static bool add_dimension(Grid *g, const char *set, Arena *a, Error *e)
 {
     Text rest = text_of(set), key, value;

@@ -2,7 +2,7 @@
  *
  * The file has a rollback journal, not a write-ahead log, because the latter needs memory shared between processes,
  * which file systems of clusters do not support. A commit is on the disk before the call returns. SQLite opens the file
- * itself; only this file and base/ open files. */
+ * itself, so ledger_check checks it before. */
 // flags: -Os
 #include "recsys/search/ledger.h"
 
@@ -62,8 +62,8 @@ static const char *const SQL[STATEMENTS] = {
     [PUT] = "INSERT OR REPLACE INTO trial(" ALL_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [GET] =
         "SELECT " ALL_COLUMNS " FROM trial WHERE data=? AND setting=? AND fold=? AND model=? AND point=? AND seed=?",
-    [DONE] =
-        "SELECT " ALL_COLUMNS " FROM trial WHERE \"key\"=? AND state=2 ORDER BY data,setting,fold,model,point,seed",
+    [DONE] = /* state 2 is TRIAL_DONE */
+    "SELECT " ALL_COLUMNS " FROM trial WHERE \"key\"=? AND state=2 ORDER BY data,setting,fold,model,point,seed",
     [ROWS] = "SELECT " ALL_COLUMNS " FROM trial",
     [PUT_EXTRACTION] = "INSERT OR REPLACE INTO extraction(data,setting,modality,model,items,width,seconds,peak_bytes) "
                        "VALUES(?,?,?,?,?,?,?,?)",
@@ -76,9 +76,9 @@ static const char *const SQL[STATEMENTS] = {
 struct Ledger {
     sqlite3 *db;
     char *path;
-    sqlite3_stmt *made[STATEMENTS];
-    int ticks;   /* ticks of this step */
-    size_t room; /* bytes of text that may still be read */
+    sqlite3_stmt *made[STATEMENTS]; /* prepared statements; NULL: not prepared yet */
+    int ticks;                      /* ticks of the step that runs */
+    size_t room;                    /* how many bytes of text the statement may still read: see set_room */
 };
 
 const char *ledger_path(const Ledger *l)
@@ -116,6 +116,7 @@ static int count_tick(void *arg)
     return ++l->ticks > TICKS_MOST;
 }
 
+/* Returns a prepared statement, which the ledger owns. NULL on an error. */
 static sqlite3_stmt *statement(Ledger *l, Statement which, Error *e)
 {
     int rc = SQLITE_OK;
@@ -155,11 +156,11 @@ bool ledger_begin(Ledger *l, Error *e)
 
 bool ledger_end(Ledger *l, bool keep, Error *e)
 {
-    Error none = {0};
+    Error ignored = {0};
     if (keep && run_once(l, COMMIT, "write to it", e))
         return true;
     if (!sqlite3_get_autocommit(l->db))
-        run_once(l, ROLLBACK, "write to it", &none);
+        run_once(l, ROLLBACK, "write to it", &ignored);
     return false;
 }
 
@@ -184,7 +185,8 @@ static bool execute(Ledger *l, const char *sql, Error *e)
     return rc == SQLITE_OK || fail_sql(l, rc, "write to it", e);
 }
 
-/* *known: number of tables and indices in SCHEMA; *others: number of all others. */
+/* Counts the tables and indices of the file. *known: number of those that are in SCHEMA; *others: number of all others.
+ */
 static bool read_schema(Ledger *l, size_t *known, size_t *others, Error *e)
 {
     sqlite3_stmt *s = NULL;
@@ -215,7 +217,8 @@ static bool make_schema(Ledger *l, Error *e)
     return ok;
 }
 
-/* Checks that the file is a ledger of this version. If it is empty, makes it one. */
+/* Checks that the file is a ledger of this version. If it is empty and `make` is true, makes the tables. *is_empty: it
+ * was empty. */
 static bool check_schema(Ledger *l, bool make, bool *is_empty, Error *e)
 {
     int64_t application, version;

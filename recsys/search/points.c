@@ -28,6 +28,7 @@ bool points_most(const StudyModel *m, size_t *most, Error *e)
     return ok;
 }
 
+/* Adds a point, unless there is one with this name. *new: it was added. */
 static bool add_point(Points *p, const StudyModel *m, const char *const *values, bool *new, Arena *a, Error *e)
 {
     const char *name = point_name(m->dims, m->dim_count, values, ' ', a, e);
@@ -52,10 +53,10 @@ bool points_draw(Points *p, const StudyModel *m, const TpeResult *results, Arena
     bool new = false, ok = values != NULL;
     for (uint32_t attempt = 0; ok && !new &&attempt < DRAWS_MOST; attempt++) {
         /* the second half of the attempts are random draws */
-        bool follows = results && attempt < DRAWS_MOST / 2;
+        bool by_tpe = results && attempt < DRAWS_MOST / 2;
         int64_t number = (int64_t)p->count;
-        ok = (follows ? tpe_draw(&space, results, p->count, number, attempt, values, a, e)
-                      : space_draw(&space, number, attempt, values, a, e)) &&
+        ok = (by_tpe ? tpe_draw(&space, results, p->count, number, attempt, values, a, e)
+                     : space_draw(&space, number, attempt, values, a, e)) &&
              add_point(p, m, values, &new, a, e);
     }
     p->ended = ok && !new;

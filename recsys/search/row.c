@@ -170,9 +170,9 @@ int row_compare(const TrialRow *a, const TrialRow *b)
     return (a->seed > b->seed) - (a->seed < b->seed);
 }
 
-typedef struct Ranked { /* a row, and the positions of its parts in the study; SIZE_MAX: not in the study */
+typedef struct Ranked {
     TrialRow row;
-    size_t part[3], seed;
+    size_t part[3], seed; /* positions in the study, as `rank` sets them; SIZE_MAX: not in the study */
 } Ranked;
 
 static int by_rank(const void *x, const void *y)
@@ -194,7 +194,8 @@ static int by_rank(const void *x, const void *y)
     return row_compare(&a->row, &b->row);
 }
 
-/* Sets part[0] for the data set's name, [1] for data set, setting and fold together, [2] for the model. */
+/* Sets part[0] for the data set's name, [1] for data set, setting and fold together, [2] for the model, and `seed` for
+ * the seed in the model's list. */
 static void rank(Ranked *r, const Study *s)
 {
     r->part[0] = r->part[1] = r->part[2] = r->seed = SIZE_MAX;

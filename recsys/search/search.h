@@ -34,9 +34,9 @@ typedef enum Distribution {
     DIST_LOGUNIFORM,  /* exp(uniform(low, high)) */
     DIST_QLOGUNIFORM, /* round(exp(uniform) / q) q */
     DIST_NORMAL,      /* low is the mean, high the standard deviation */
-    DIST_QNORMAL,
-    DIST_LOGNORMAL, /* exp(normal) */
-    DIST_QLOGNORMAL,
+    DIST_QNORMAL,     /* round(normal / q) q */
+    DIST_LOGNORMAL,   /* exp(normal) */
+    DIST_QLOGNORMAL,  /* round(exp(normal) / q) q */
     DIST_COUNT
 } Distribution;
 extern const char *const distribution_names[DIST_COUNT]; /* "choice", "randint", ... */
@@ -45,7 +45,7 @@ typedef struct Dimension {
     Distribution how;
     const char *const *values; /* DIST_CHOICE: the values as texts, in order */
     size_t count;
-    double low, high, q;
+    double low, high, q; /* numbers of the other distributions, see Distribution; q is 0 if there is none */
 } Dimension;
 typedef enum SearchKind {
     SEARCH_GRID,   /* every point of DIST_CHOICE dimensions; the last dimension changes fastest */
@@ -63,7 +63,7 @@ typedef struct StudyModel {
     const Dimension *dims; /* [dim_count]; none: a single point */
     size_t dim_count;
     SearchKind search;
-    int64_t evals;         /* largest number of points to try; 0: all points of a grid */
+    int64_t evals;         /* largest number of points to try; 0: all points, if their number is finite */
     const uint64_t *seeds; /* [seed_count] every point is trained with each seed; the mean decides */
     size_t seed_count;     /* at least 1 */
     int64_t save_recs;     /* K: write the K best items of each user for the best point; 0: none */
@@ -136,7 +136,7 @@ Ledger *ledger_open(const char *path, Error *e);
 void ledger_close(Ledger *l);
 /* Replaces the row with the same (data, setting, fold, model, point, seed), or adds a row. */
 bool ledger_put(Ledger *l, const TrialRow *row, Error *e);
-/* Find a row by its unique columns, or a finished row by its key. *found is false if there is none. */
+/* Find a row by its unique columns, or a row in the state TRIAL_DONE by its key. *found is false if there is none. */
 bool ledger_get(Ledger *l, const TrialRow *which, TrialRow *row, bool *found, Arena *a, Error *e);
 bool ledger_done(Ledger *l, const char *key, TrialRow *row, bool *found, Arena *a, Error *e);
 /* Returns all rows, sorted by data, setting, fold and model in the order of the study, then by number and seed. Names
@@ -173,7 +173,7 @@ typedef struct Trial { /* a trial to run */
     uint64_t seed;
 } Trial;
 typedef struct StudyCounts {
-    int64_t all; /* number of trials of this share; a TPE group counts `evals` */
+    int64_t all; /* number of trials of this share; in a TPE group also those whose points are not known yet */
     int64_t done, failed, running;
 } StudyCounts;
 bool study_counts(StudyRun *r, StudyCounts *c, Error *e);
@@ -205,8 +205,8 @@ bool study_recs(const Study *s, const TrialRow *row, int64_t k, const char **pat
 /* Records a trial as failed because its process died. */
 bool study_died(StudyRun *r, const Trial *t, const char *message, Error *e);
 
-/* Removes the vectors of a trial that were kept for save_recs and save_weights. (study_trial keeps all vectors until
- * the best point is known.) */
+/* Removes the vectors of a trial. With save_recs or save_weights, study_trial keeps the vectors of every trial, because
+ * the best point is not known yet. */
 void study_prune(const Study *s, const TrialRow *row);
 
 /* ---- results (view.c) ------------------------------------------------------------------------ */
@@ -230,12 +230,12 @@ typedef struct Group {
      * figure */
     int64_t best;
 } Group;
-typedef struct PairTest { /* a test between the best points of two groups of a data set, on common users */
-    size_t first, second; /* indices of groups */
-    size_t figure;
-    int64_t users;
-    double t, t_p, w, w_p; /* NaN if the test was not requested or has no result */
-    double t_holm, w_holm; /* adjusted over all pairs of one data set and figure */
+typedef struct PairTest {  /* a test between the best points of two groups of a data set, on common users */
+    size_t first, second;  /* indices of groups */
+    size_t figure;         /* index of the figure */
+    int64_t users;         /* number of common users */
+    double t, t_p, w, w_p; /* statistic and p of the t test and of Wilcoxon's; NaN: not requested, or no result */
+    double t_holm, w_holm; /* p values adjusted over all pairs of one data set and figure */
 } PairTest;
 typedef struct StudyView {              /* all memory is in the arena */
     const char *name, *system, *metric; /* metric: "Recall@20" */

@@ -53,6 +53,7 @@ bool space_check(const Dimension *d, Error *e)
     return true;
 }
 
+/* Returns the number of values of a dimension. INFINITY: it is continuous, or its values are not counted. */
 static double values_of(const Dimension *d)
 {
     switch (d->how) {
@@ -81,6 +82,7 @@ const char *space_text(const Dimension *d, double x, Arena *a, Error *e)
     return arena_printf(a, e, "%.6g", x);
 }
 
+/* Draws a number before it is rounded to a multiple of q. */
 static double draw_number(const Dimension *d, Draw draw, uint64_t index, uint32_t attempt)
 {
     double x = is_normal(d->how) ? d->low + d->high * draw_normal_f64(draw, index, attempt)

@@ -14,14 +14,16 @@ typedef struct Space {
 } Space;
 /* Refuses bounds in the wrong order, q = 0 and similar errors: "setting lr: ...", SP_USAGE. */
 bool space_check(const Dimension *d, Error *e);
-/* Returns the number of points; INT64_MAX if a dimension is continuous, or if there are more than GRID_MOST. */
+/* Returns the number of points; INT64_MAX if a dimension is not choice, randint or quniform, or if there are more than
+ * GRID_MOST. */
 int64_t space_points(const Dimension *dims, size_t n);
 /* Computes the values [count] of draw `attempt` of point `number`; their texts are in the arena, or are the texts in
  * `values` of the dimension. */
 bool space_draw(const Space *s, int64_t number, uint32_t attempt, const char **values, Arena *a, Error *e);
-/* Formats a drawn number as a value of d: six digits, a multiple of q, within the bounds. */
+/* Formats a drawn number as a value of d: rounded to a multiple of q, if d has one, and with six digits. Whole numbers
+ * below 1e15 have all their digits. */
 const char *space_text(const Dimension *d, double x, Arena *a, Error *e);
-/* uniform in [0, 1) with 53 bits; normal N(0, 1) */
+/* Return a uniform number in [0, 1) with 53 bits, and a normal number of N(0, 1). */
 double draw_f64(Draw d, uint64_t index, uint32_t attempt);
 double draw_normal_f64(Draw d, uint64_t index, uint32_t attempt);
 double own_exp(double x); /* in plain C, so that all machines give the same bits */

@@ -9,19 +9,19 @@
 #include <math.h>
 
 typedef struct PlannedGroup { /* a data set with its folds, and a model */
-    size_t data, folds;
+    size_t data, folds;       /* index of the data set of the first fold; number of folds */
     const StudyModel *model;
     Points *points; /* shared by all groups of a model, except with TPE */
     size_t most;    /* largest number of points */
     size_t first;   /* its first slot; slots are ordered by fold, number, seed; the seed changes fastest */
-    bool own;       /* with TPE: the group is in the share */
+    bool in_share;  /* with TPE: the group is in the share of this process */
 } PlannedGroup;
 typedef enum SlotState {
     SLOT_OTHER, /* not in this process's share */
-    SLOT_FREE,
-    SLOT_GIVEN,
-    SLOT_OVER, /* returned by study_next, and its process has ended */
-    SLOT_DONE,
+    SLOT_FREE,  /* study_next has not returned it */
+    SLOT_GIVEN, /* returned by study_next */
+    SLOT_OVER,  /* returned by study_next, and its process has ended */
+    SLOT_DONE,  /* the ledger has the trial as done */
     SLOT_FAILED
 } SlotState;
 struct StudyRun {
@@ -80,6 +80,7 @@ static bool plan_groups(StudyRun *r, Error *e)
     return true;
 }
 
+/* Makes the slots, and gives them to the shares in turn. A group with TPE is given to one share. */
 static bool share_slots(StudyRun *r, Share share, Error *e)
 {
     int64_t turn = 0;
@@ -89,10 +90,10 @@ static bool share_slots(StudyRun *r, Share share, Error *e)
         PlannedGroup *g = &r->groups[i];
         size_t n = g->most * g->folds * g->model->seed_count;
         bool whole = g->model->search == SEARCH_TPE;
-        g->own = turn % share.of == share.worker;
+        g->in_share = turn % share.of == share.worker;
         for (size_t k = 0; k < n; k++) {
-            bool own = turn % share.of == share.worker;
-            r->slots[g->first + k] = own ? SLOT_FREE : SLOT_OTHER;
+            bool in_share = turn % share.of == share.worker;
+            r->slots[g->first + k] = in_share ? SLOT_FREE : SLOT_OTHER;
             turn += !whole;
         }
         turn += whole;
@@ -178,7 +179,7 @@ static bool is_locked(StudyRun *r, const char *key, bool *locked, Error *e)
     return ok;
 }
 
-/* Finds the state of a slot that is not known to be finished. */
+/* Finds the state of a slot in the ledger and in the locks. *running: a process trains the trial. */
 static bool look_up(StudyRun *r, Ledger *l, size_t slot, const Trial *t, bool *running, Error *e)
 {
     char key[KEY_BYTES];
@@ -250,7 +251,7 @@ static bool propose_all(StudyRun *r, Ledger *l, bool others, Error *e)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < r->group_count; i++)
-        if (r->groups[i].model->search == SEARCH_TPE && (r->groups[i].own || others))
+        if (r->groups[i].model->search == SEARCH_TPE && (r->groups[i].in_share || others))
             ok = propose(r, l, &r->groups[i], e);
     return ok;
 }
@@ -277,6 +278,8 @@ static bool hash_data(StudyRun *r, const DataConfig *c, bool features, DataHash 
     return true;
 }
 
+/* Computes the hashes of all data sets. Features are read if a model needs them, or if they decide which items are kept
+ * (GAPS_DROP); then the pairs are those without dropped items. */
 static bool hash_all(StudyRun *r, Error *e)
 {
     const Study *s = r->study;
@@ -344,6 +347,7 @@ void study_close(StudyRun *r)
 
 /* ---- the next trial -------------------------------------------------------------------------- */
 
+/* Counts the trials. others: also those of other shares. */
 static bool count_slots(StudyRun *r, StudyCounts *c, bool others, Error *e)
 {
     Ledger *l = ledger_open(r->ledger, e);
@@ -415,7 +419,8 @@ void study_over(StudyRun *r, const Trial *t)
 }
 
 /* Changes the row of a trial to this state. With `failed`, the row must be failed; otherwise it must be unfinished. */
-static bool change(StudyRun *r, Ledger *l, const Trial *t, bool failed, TrialState to, const char *message, Error *e)
+static bool change_row(StudyRun *r, Ledger *l, const Trial *t, bool failed, TrialState to, const char *message,
+                       Error *e)
 {
     TrialRow row;
     TrialPlan plan;
@@ -443,7 +448,7 @@ bool study_retry(StudyRun *r, Error *e)
         Trial t;
         if (r->slots[i] == SLOT_OTHER || !trial_at(r, i, &t))
             continue;
-        ok = change(r, l, &t, true, TRIAL_OPEN, "", e);
+        ok = change_row(r, l, &t, true, TRIAL_OPEN, "", e);
         r->slots[i] = r->slots[i] == SLOT_FAILED ? SLOT_FREE : r->slots[i];
     }
     for (size_t i = 0; i < r->group_count; i++)
@@ -456,7 +461,7 @@ bool study_retry(StudyRun *r, Error *e)
 bool study_died(StudyRun *r, const Trial *t, const char *message, Error *e)
 {
     Ledger *l = ledger_open(r->ledger, e);
-    bool ok = l && change(r, l, t, false, TRIAL_FAILED, message, e);
+    bool ok = l && change_row(r, l, t, false, TRIAL_FAILED, message, e);
     ledger_close(l);
     return ok;
 }

@@ -12,19 +12,20 @@ enum { TRIALS_MOST = 1 << 20, GROUPS_MOST = 100 * 1000 }; /* limits of a study; 
 typedef struct Points {         /* the points of a model that are known so far, in the order in which they are tried */
     const char *const **values; /* [count][dim_count] */
     const char **names;         /* [count] point_name with blanks */
-    double *figures;            /* [known] for TPE: NaN if a trial failed */
-    size_t count, known;
-    TextIndex *index; /* index of names */
-    bool ended;       /* there are no further points */
-    bool checked;     /* study.c has checked that the model accepts these points */
+    double *figures;            /* [known] for TPE: the figures of the points; NaN if a trial failed */
+    size_t count, known;        /* number of points; number of points at the beginning that have figures */
+    TextIndex *index;           /* index of names */
+    bool ended;                 /* there are no further points */
+    bool checked;               /* study.c has checked that the model accepts these points */
 } Points;
-/* Computes the largest number of points to try: `evals`, or all points. A space that cannot be searched is SP_USAGE. */
+/* Computes the largest number of points to try: the smaller of `evals` and the number of all points. A space that
+ * cannot be searched is SP_USAGE. */
 bool points_most(const StudyModel *m, size_t *most, Error *e);
 /* Makes the points that do not depend on results, at most `most`: with TPE the first TPE_STARTUP, else all. NULL: an
  * error. */
 Points *points_first(const StudyModel *m, size_t most, Arena *a, Error *e);
-/* Adds the next drawn point. results [count]: for TPE; NULL: at random. A duplicate point is drawn again; if no other
- * point is found, the space ends. */
+/* Adds the next drawn point. results [p->count]: for TPE; NULL: the point is drawn at random. A duplicate point is
+ * drawn again; if no new point is found, p->ended becomes true. */
 bool points_draw(Points *p, const StudyModel *m, const TpeResult *results, Arena *a, Error *e);
 
 /* ---- trials (trial.c) ------------------------------------------------------------------------ */
@@ -34,7 +35,7 @@ typedef struct TrialPlan {
     const char *const *set; /* "key=value": the study's measures, the model's settings, the point's */
     size_t set_count;
     const CommonSettings *settings;
-    DataConfig data;          /* without features if the model needs none */
+    DataConfig data;          /* without features if the model needs none, unless gaps is GAPS_DROP */
     const char *point, *json; /* TrialRow.point, TrialRow.settings */
 } TrialPlan;
 bool trial_plan(TrialPlan *p, const Study *s, const Trial *t, Arena *a, Error *e);

@@ -11,8 +11,10 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* BEST_MOST: largest number of best results. REMEMBERED: the number of newest results with full weight. TRIES: draws of
+ * a number until it is within the bounds. SIGMA_PARTS: limits the smallest width of a component (set_widths). */
 enum { CANDIDATES = 24, BEST_MOST = 25, REMEMBERED = 25, TRIES = 100, SIGMA_PARTS = 100 };
-static const double GAMMA = 0.25;
+static const double GAMMA = 0.25; /* of n results, ceil(GAMMA sqrt(n)) are the best */
 
 /* ---- the results, divided -------------------------------------------------------------------- */
 
@@ -33,7 +35,8 @@ static int by_time(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Writes to *list the best results, then the others, each in the order of time. Returns the number of the best. */
+/* Writes to list [*n] the best results, then the others, each in the order of time. Results without a figure are left
+ * out. Returns the number of the best. */
 static size_t split_results(const TpeResult *results, size_t count, Ordered *list, size_t *n)
 {
     *n = 0;
@@ -49,7 +52,8 @@ static size_t split_results(const TpeResult *results, size_t count, Ordered *lis
     return best;
 }
 
-/* Gives old results a lower weight: hyperopt's linear forgetting. */
+/* Returns the weight of result i of n, in the order of time. Old results have a lower weight: hyperopt's linear
+ * forgetting. */
 static double weight_of(size_t i, size_t n)
 {
     if (n <= REMEMBERED || i >= n - REMEMBERED)
@@ -67,8 +71,8 @@ typedef struct Component {
 typedef struct Mixture {
     Component *list;
     size_t count;
-    double total; /* sum of the weights */
-    double low, high;
+    double total;     /* sum of the weights */
+    double low, high; /* bounds of the draws; infinite for normal distributions */
 } Mixture;
 
 static int by_mean(const void *a, const void *b)
@@ -99,6 +103,7 @@ static void set_widths(Mixture *m, double prior_sigma)
     }
 }
 
+/* Makes the mixture of dimension d, number `dim`, from results list [n] and the prior. */
 static bool make_mixture(Mixture *m, const Dimension *d, size_t dim, const TpeResult *results, const Ordered *list,
                          size_t n, Arena *a, Error *e)
 {
@@ -160,10 +165,10 @@ static bool better(double l, double g, double *best)
 
 typedef struct TpeDraw { /* the draw of one dimension */
     const TpeResult *results;
-    const Ordered *list;
+    const Ordered *list; /* [count] as split_results orders it: the first `best` are the best results */
     size_t best, count, dim;
-    Draw which, value;
-    uint64_t first; /* index of the first candidate */
+    Draw which, value; /* which component or choice; the value of a component */
+    uint64_t first;    /* index of the first candidate */
     uint32_t attempt;
 } TpeDraw;
 
@@ -186,7 +191,8 @@ static bool draw_between(const TpeDraw *t, const Dimension *d, const char **valu
     return (*value = space_text(d, chosen, a, e)) != NULL;
 }
 
-/* Computes the shares of the values among results [n]. Each value counts once more; this is the prior. */
+/* Computes share [d->count], the shares of the values among the results list [n]. Each value counts once more; this is
+ * the prior. */
 static void shares_of(const TpeDraw *t, const Dimension *d, const Ordered *list, size_t n, double *share)
 {
     double total = (double)d->count;

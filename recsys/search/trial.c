@@ -112,22 +112,23 @@ typedef struct Described {
     const DataHash *hash;
 } Described;
 
-/* Adds the contents of a file that a setting names. A file that cannot be read adds 0; its trials fail. */
+/* Writes the hash of a file that a setting names: "=<16 digits>". For a file that cannot be read it is 0; its trials
+ * fail. */
 static void put_file(FILE *f, Text path)
 {
     char name[4096];
     Map m;
-    Error none = {0};
+    Error ignored = {0};
     uint64_t h = 0;
     snprintf(name, sizeof name, "%.*s", (int)MIN(path.n, sizeof name - 1), path.p ? path.p : "");
-    if (file_exists(name) && map_open(&m, name, &none)) {
+    if (file_exists(name) && map_open(&m, name, &ignored)) {
         h = hash_own(m.data, m.bytes, 0);
         map_close(&m);
     }
     fprintf(f, "=%016llx", (unsigned long long)h);
 }
 
-/* "visual=PATH,textual=PATH" */
+/* Writes the names and the hashes of a list of files: "visual=PATH,textual=PATH". */
 static void put_named_files(FILE *f, Text list)
 {
     for (Text part, name; text_next(&list, ',', &part);) {
@@ -236,11 +237,11 @@ bool is_figure(Text name, const char *metric)
     return text_starts(name, metric) && (name.n == n || (name.n > n + 1 && name.p[n] == ' ' && name.p[n + 1] == '('));
 }
 
-/* *has: the object has figures. */
+/* Returns the figure of a metric in a JSON object of figures; NaN: it has none. *has: the object has any figures. */
 static double chosen_figure(const char *text, const char *metric, bool *has, Arena *scratch)
 {
-    Error none = {0};
-    const Json *object = json_parse(scratch, text_of(text), "figures", &none);
+    Error ignored = {0};
+    const Json *object = json_parse(scratch, text_of(text), "figures", &ignored);
     *has = object && object->first;
     for (const Json *j = *has ? object->first : NULL; j; j = j->next)
         if (j->type == JSON_NUMBER && is_figure(j->key, metric))
@@ -264,10 +265,10 @@ double study_figure(const Study *s, const TrialRow *row)
 
 double row_figure(const TrialRow *row, const Study *s, Arena *scratch)
 {
-    Error none = {0};
+    Error ignored = {0};
     const char *first = s->select == SELECT_TEST ? row->test : row->valid;
     const char *second = s->select == SELECT_TEST ? row->valid : row->test;
-    const char *name = arena_printf(scratch, &none, "%s@%lld", s->metric, (long long)s->cutoff);
+    const char *name = arena_printf(scratch, &ignored, "%s@%lld", s->metric, (long long)s->cutoff);
     if (!name || row->state != TRIAL_DONE)
         return NAN;
     bool has;
@@ -282,7 +283,7 @@ typedef struct Running { /* the trial that this process runs */
     const Study *study;
     const char *trials, *folder;
     TrialRow *row;
-    double begun, before, noted; /* start (clock); seconds of earlier attempts; time of the last note in the ledger */
+    double begun, before, noted; /* start (now_seconds); seconds of earlier attempts; time of the last ledger_put */
     TrainVisit *visit;
     void *arg;
     bool stopped, ledger_failed; /* the visit ended the run; a note could not be written */
@@ -307,11 +308,11 @@ static bool visit_run(void *arg, const TrainEvent *event, Error *e)
 static void remove_files(const char *folder, const char *const *names, size_t n)
 {
     Arena *a = arena_new(NULL, 0);
-    Error none = {0};
+    Error ignored = {0};
     for (size_t i = 0; a && i < n; i++) {
-        const char *path = path_join(a, folder, names[i], &none);
+        const char *path = path_join(a, folder, names[i], &ignored);
         if (path)
-            file_remove(path, &none);
+            file_remove(path, &ignored);
     }
     arena_free(a);
 }
@@ -326,9 +327,9 @@ enum { ALWAYS = 2, WITH_VECTORS = 8 };
 void study_prune(const Study *s, const TrialRow *row)
 {
     Arena *a = arena_new(NULL, 0);
-    Error none = {0};
-    const char *trials = a ? study_trials(s, a, &none) : NULL;
-    const char *folder = trials ? path_join(a, trials, row->key, &none) : NULL;
+    Error ignored = {0};
+    const char *trials = a ? study_trials(s, a, &ignored) : NULL;
+    const char *folder = trials ? path_join(a, trials, row->key, &ignored) : NULL;
     if (folder)
         remove_files(folder, FILES, WITH_VECTORS);
     arena_free(a);
@@ -346,6 +347,7 @@ static const char *message_of(const Running *r, const char *message, Arena *a, E
     return text;
 }
 
+/* Writes the row in this state, with the time and the memory of the run. */
 static bool record(Running *r, TrialState state, Error *e)
 {
     r->row->state = state;
@@ -423,7 +425,8 @@ static bool lock_patiently(FolderLock *l, const char *folder, const char *name, 
     return true;
 }
 
-/* Looks a trial up in the ledger, under its lock: it may have been finished in the meantime, or in another folder. */
+/* Looks a trial up in the ledger, under its lock: it may have been finished in the meantime, or another row with the
+ * same key may be done. *found: *r->row is the finished row, and is written. */
 static bool look_up(Running *r, TrialOutcome *outcome, bool *found, Arena *a, Error *e)
 {
     TrialRow there;

@@ -78,7 +78,7 @@ static double *read_figures(const char *json, const StudyView *v, Arena *a, Aren
 /* Collects the names of all figures, and the figures of each finished row. */
 static bool row_figures(StudyView *v, RowFigures **of_row, const char *path, Arena *a, Arena *scratch, Error *e)
 {
-    enum { SPARSE = 8 };
+    enum { SPARSE = 8 }; /* a large table must have a figure in one of this many cells */
     Names names;
     size_t members = 0, cells;
     bool ok = names_new(&names, a, e) && (*of_row = NEW(scratch, RowFigures, v->row_count, e));
@@ -106,7 +106,7 @@ static bool row_figures(StudyView *v, RowFigures **of_row, const char *path, Are
 
 /* The points of a model, shared by all its groups. With TPE, the points after the first ones are not known here. */
 typedef struct ModelPoints {
-    size_t most;
+    size_t most; /* number of points that are tried at most */
     const Points *points;
 } ModelPoints;
 typedef struct DataCell { /* a data set with a setting */
@@ -191,14 +191,15 @@ static bool find_cells(Viewer *w, Error *e)
 
 static bool is_fold(const Viewer *w, const TrialRow *row)
 {
-    Error none = {0};
+    Error ignored = {0};
     ArenaMark mark = arena_mark(w->scratch);
-    const char *fold = joined(row->data, row->setting, row->fold, w->scratch, &none);
+    const char *fold = joined(row->data, row->setting, row->fold, w->scratch, &ignored);
     bool is = fold && text_index_find(w->folds, text_of(fold)) >= 0;
     arena_rewind(w->scratch, mark);
     return is;
 }
 
+/* Makes the lists of rows: w->groups, w->first, w->next. */
 static bool chain_rows(Viewer *w, Error *e)
 {
     const StudyView *v = w->view;
@@ -240,16 +241,16 @@ static bool make_points(Viewer *w, Error *e)
     return ok;
 }
 
-/* Returns the number of a row's point. -1: the row belongs to an earlier configuration, and this one has no such point.
- */
+/* Returns the number of a row's point. With TPE, a point after the known ones has the number of the row. -1: the row
+ * belongs to an earlier configuration, and this one has no such point. */
 static int64_t number_of(const ModelPoints *p, const TrialRow *row)
 {
     int64_t at = text_index_find(p->points->index, text_of(row->point));
-    bool later = p->points->count < p->most && row->number >= (int64_t)p->points->count;
-    return at < 0 && later && row->number < (int64_t)p->most ? row->number : at;
+    bool after_known = p->points->count < p->most && row->number >= (int64_t)p->points->count;
+    return at < 0 && after_known && row->number < (int64_t)p->most ? row->number : at;
 }
 
-/* Collects the rows of the group by point. */
+/* Collects the rows of the group by point. trials: number of trials per point. */
 static bool collect(Viewer *w, Group *g, const StudyModel *m, const ModelPoints *points, size_t trials, Error *e)
 {
     StudyView *v = w->view;
@@ -364,7 +365,7 @@ static bool view_group(Viewer *w, const DataCell *cell, size_t model, Error *e)
     size_t trials = cell->folds * m->seed_count;
     g->planned = d->absent ? 0 : points->most * trials;
     bool ok = collect(w, g, m, points, trials, e);
-    if (ok && g->count) /* rows are in the order of folds */
+    if (ok && g->count) /* until here the points are in the order of the rows, which are sorted by fold first */
         qsort(g->points, g->count, sizeof *g->points, by_number);
     for (size_t i = 0; ok && i < g->count; i++)
         ok = set_figures(w, &g->points[i], e);

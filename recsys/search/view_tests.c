@@ -14,7 +14,7 @@ typedef struct Tester {
     StudyView *view;
     const char *out;
     bool t_test, wilcoxon;
-    GroupUsers *of_group;
+    GroupUsers *of_group; /* [groups] */
     Arena *arena, *scratch;
 } Tester;
 

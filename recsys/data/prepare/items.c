@@ -26,7 +26,7 @@ const char *const lack_words[LACK_COUNT] = {
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* Copies a text without NUL bytes, so that tables with it can be read again. */
+/* Copies a text. NUL bytes become blanks, because tables with NUL bytes cannot be read again. */
 static bool copy_text(Preparation *p, Text *to, Text from, Error *e)
 {
     char *copy = arena_strndup(p->arena, from.n ? from.p : "", from.n, e);
@@ -57,7 +57,8 @@ bool item_note(Preparation *p, Text id, const ItemInfo *found, Error *e)
 
 /* ---- Amazon's metadata ----------------------------------------------------------------------- */
 
-/* Joins the texts of a member (a text or a list of texts), separated by blanks. */
+/* Joins the texts of a JSON value (a text or a list of texts), separated by blanks. Any other value, or NULL, is empty.
+ */
 static bool join_texts(Arena *a, const Json *j, Text *out, Error *e)
 {
     *out = (Text){0};
@@ -84,7 +85,8 @@ static bool join_texts(Arena *a, const Json *j, Text *out, Error *e)
     return true;
 }
 
-/* Returns imUrl (2014), or the first of the lists (2018), or the first large image (2023). */
+/* Returns the url in imUrl (2014), or the first one of the lists of urls (2018), or that of the first image (2023): the
+ * large one if there is one. Empty: no url. */
 static Text image_url(const Json *o)
 {
     static const char *const KEYS[] = {"imUrl", "imageURLHighRes", "imageURL", "images"};
@@ -103,8 +105,8 @@ static Text image_url(const Json *o)
     return (Text){0};
 }
 
-/* Makes MMRec's text between title and description: the brand, then the first list of categories, each followed by a
- * blank. A missing brand is a blank. */
+/* Makes MMRec's text between title and description: the brand (in 2023: the store), then the first list of categories,
+ * each followed by a blank. A missing brand is a blank. */
 static bool brand_and_categories(Arena *a, const Json *o, Text *out, Error *e)
 {
     const Json *brand = json_get(o, "brand"), *store = json_get(o, "store"), *list = json_get(o, "categories");
@@ -160,6 +162,7 @@ static Text without_ending(const char *name)
     return (Text){name, dot && dot > name ? (size_t)(dot - name) : strlen(name)};
 }
 
+/* Finds file [items], the name of each item's file in the folder of images; the first of several; NULL: none. */
 static bool find_images(Preparation *p, const char **file, Arena *scratch, Error *e)
 {
     FolderEntry *entries;

@@ -31,16 +31,17 @@ static bool check_config(const PrepareConfig *c, Error *e)
     return c->source_count || fail(e, SP_USAGE, "prepare: there is no source");
 }
 
-static bool some_left(const Preparation *p, Error *e)
+/* Checks that a row remains. If not, the error names the step that left out most rows. */
+static bool check_rows(const Preparation *p, Error *e)
 {
     if (p->r.count)
         return true;
-    const PrepareStep *most = &p->result.step[0];
+    const PrepareStep *largest = &p->result.step[0];
     for (size_t i = 1; i < p->result.steps; i++)
-        if (p->result.step[i].dropped >= most->dropped)
-            most = &p->result.step[i];
+        if (p->result.step[i].dropped >= largest->dropped)
+            largest = &p->result.step[i];
     return fail(e, SP_FORMAT, "%s: no interaction is left; most were left out by the step \"%s\" (%lld of %lld rows)",
-                p->r.path, most->words, (long long)most->dropped, (long long)p->read);
+                p->r.path, largest->words, (long long)largest->dropped, (long long)p->read);
 }
 
 static void count_lacks(Preparation *p)
@@ -56,7 +57,7 @@ static void count_lacks(Preparation *p)
 static bool run(Preparation *p, Error *e)
 {
     if (!prepare_read(p, e) || !prepare_unique(p, e) || !prepare_items(p, e) || !prepare_filter(p, e) ||
-        !prepare_core(p, e) || !some_left(p, e) || !prepare_number(p, e) || !prepare_split(p, e) ||
+        !prepare_core(p, e) || !check_rows(p, e) || !prepare_number(p, e) || !prepare_split(p, e) ||
         !prepare_write(p, e))
         return false;
     count_lacks(p);

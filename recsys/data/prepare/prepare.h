@@ -7,8 +7,8 @@
 
 typedef struct ItemInfo { /* the metadata of an item; n of a text is 0 if it is missing */
     Text title, description, url;
-    Text more; /* MMRec's text between title and description: brand and categories */
-    bool found;
+    Text more;                     /* MMRec's text between title and description: brand and categories */
+    bool found;                    /* the metadata have an entry of the item */
     uint8_t text_lack, image_lack; /* values of Lack */
 } ItemInfo;
 
@@ -26,11 +26,12 @@ typedef struct Preparation {
     int64_t entries; /* number of entries of metadata */
     ItemInfo *info;  /* [items] by the numbers in r.items when prepare_items ran; NULL: no metadata and no images */
     TextIndex *all;  /* the items when prepare_items ran */
-    bool *dropped;   /* [items of `all`] left out because text or image is missing */
+    bool *dropped;   /* [items of `all`] left out because text or image is missing; NULL if `info` is NULL */
     int32_t *origin; /* [items] the item's number in `all` */
-    int8_t *part;    /* part of each row; NULL: no split */
-    uint32_t *order; /* order of rows in an .inter */
-    int32_t *user_number, *item_number; /* NULL: ids are kept; else a permutation */
+    int8_t *part;    /* [rows] 0 train, 1 validation, 2 test; NULL: no split */
+    uint32_t *order; /* [rows] numbers of the rows in the order in which an .inter has them; NULL: no split */
+    /* [users], [items] the numbers that are written, from 0; NULL: ids are written */
+    int32_t *user_number, *item_number;
     PrepareResult result;
 } Preparation;
 
@@ -41,7 +42,7 @@ enum { LONGEST_RECORD = 8 << 20 };
  * Python 3 reads them: '\xe9' is U+00E9. Unpaired surrogates become U+FFFD. The tree is in the arena. Limits: those of
  * json_parse, with at most six bytes per byte of the line. Errors are "path:line: what". */
 const Json *record_parse(Arena *a, Text line, const char *path, size_t number, Error *e);
-/* Reads the lines of such a file. `visit` gets each record. It must not allocate in the arena of the record. */
+/* Reads the lines of an Amazon file. `visit` gets each record. It must not allocate in the arena of the record. */
 typedef bool RecordVisit(Preparation *p, const Json *record, const char *path, size_t line, Error *e);
 bool records_read(Preparation *p, const char *path, RecordVisit *visit, Error *e);
 /* Checks whether the first line that is not blank begins with {. If the file cannot be read, *records is false. The
@@ -50,7 +51,7 @@ bool is_records(bool *records, const char *path, const Heap *heap, Error *e);
 
 /* ---- read.c, items.c ------------------------------------------------------------------------- */
 
-bool prepare_read(Preparation *p, Error *e);
+bool prepare_read(Preparation *p, Error *e); /* reads the sources into the rows p->r */
 /* Reads metadata and the list of images, and records what each item lacks. */
 bool prepare_items(Preparation *p, Error *e);
 bool metadata_table(Preparation *p, const char *path, Error *e); /* tables.c */
@@ -62,16 +63,17 @@ bool item_note(Preparation *p, Text id, const ItemInfo *found, Error *e);
 
 /* Records a step that left out this number of rows. */
 bool prepare_note(Preparation *p, const char *name, const char *words, int64_t dropped, Error *e);
-/* Leaves out the rows marked in `out`. The step is recorded if `told` is true, or if rows were left out. */
-bool prepare_drop(Preparation *p, const bool *out, const char *name, const char *words, bool told, Error *e);
+/* Leaves out the rows i with out[i]. The step is recorded if `always` is true, or if rows were left out. */
+bool prepare_drop(Preparation *p, const bool *out, const char *name, const char *words, bool always, Error *e);
+/* Steps that leave out rows: duplicates; rows of items without text or image; rows outside of the k-core. */
 bool prepare_unique(Preparation *p, Error *e);
 bool prepare_filter(Preparation *p, Error *e);
 bool prepare_core(Preparation *p, Error *e);
 bool prepare_number(Preparation *p, Error *e); /* numbers users and items by first appearance in the remaining rows */
-bool prepare_split(Preparation *p, Error *e);
+bool prepare_split(Preparation *p, Error *e);  /* makes `part`, `order`, `user_number` and `item_number` */
 
 /* ---- write.c --------------------------------------------------------------------------------- */
 
-bool prepare_write(Preparation *p, Error *e);
+bool prepare_write(Preparation *p, Error *e); /* writes all files of the output */
 
 #endif

@@ -4,13 +4,11 @@
 
 #include <math.h>
 
-typedef struct
-    /* n of user or item is 0 if it is missing; rated and timed are false if the rating or the time is missing */
-    NewRow {
-    Text user, item;
+typedef struct NewRow {
+    Text user, item; /* n is 0 if the id is missing */
     float rating;
     int64_t time;
-    bool rated, timed;
+    bool rated, timed; /* the row has a rating, a time */
 } NewRow;
 
 static bool copy_into(void *to, const void *from, size_t n)
@@ -20,7 +18,7 @@ static bool copy_into(void *to, const void *from, size_t n)
     return to != NULL;
 }
 
-/* Allocates `more` rows: exactly that for a table; for records, which come one by one, it doubles the capacity. */
+/* Makes space for `more` rows. For one row, the capacity is at least doubled, because records come one by one. */
 static bool grow(Preparation *p, size_t more, Error *e)
 {
     Ratings *r = &p->r;
@@ -59,6 +57,7 @@ static int32_t number_id(TextIndex *ids, Text id, const char *path, size_t line,
     return (int32_t)text_index_add(ids, id, e);
 }
 
+/* Adds a row. A row without a user, an item or a rating is counted in p->read and left out. */
 static bool add_row(Preparation *p, const NewRow *x, const char *path, size_t line, Error *e)
 {
     Ratings *r = &p->r;
@@ -100,18 +99,19 @@ static bool take_id(const Json *o, const char *const *names, Text *id, const cha
            fail(e, SP_FORMAT, "%s:%zu: %.*s is not a text", path, line, (int)j->key.n, j->key.p);
 }
 
-/* Reads a number, or a text that is a number. *some: it exists and is not nan. */
-static bool take_number(const Json *o, const char *const *names, double *value, bool *some, Text *text,
+/* Reads a number, or a text that is a number. *exists: the member exists and is not nan. *text: the number as it is
+ * written. */
+static bool take_number(const Json *o, const char *const *names, double *value, bool *exists, Text *text,
                         const char *path, size_t line, Error *e)
 {
     const Json *j = member(o, names);
-    *some = false;
+    *exists = false;
     *text = j ? j->text : (Text){0};
     if (!j || (j->type == JSON_STRING && !j->text.n))
         return true;
     if ((j->type != JSON_NUMBER && j->type != JSON_STRING) || !text_f64(j->text, value) || isinf(*value))
         return fail(e, SP_FORMAT, "%s:%zu: %.*s is not a number", path, line, (int)j->key.n, j->key.p);
-    *some = !isnan(*value);
+    *exists = !isnan(*value);
     return true;
 }
 

@@ -6,9 +6,9 @@
 /* ---- from Python to JSON --------------------------------------------------------------------- */
 
 typedef struct Conversion {
-    const char *p, *end;
-    char *out; /* NULL: the first pass, which only counts */
-    size_t n;
+    const char *p, *end;   /* the Python text that is not read yet */
+    char *out;             /* the JSON; NULL: the first pass, which only counts its bytes */
+    size_t n;              /* number of bytes of JSON so far */
     const char *bad, *why; /* position of the error, and its description */
 } Conversion;
 
@@ -19,6 +19,7 @@ static void put(Conversion *t, const char *bytes, size_t n)
     t->n += n;
 }
 
+/* Records the error of the conversion. Returns false. */
 static bool wrong(Conversion *t, const char *at, const char *why)
 {
     t->bad = at;
@@ -37,11 +38,11 @@ static void put_code(Conversion *t, uint32_t code)
         put(t, bytes, utf8_encode(code, bytes));
 }
 
-/* Reads at least `least` and at most `most` digits of the base. */
-static bool take_code(Conversion *t, unsigned base, int least, int most, uint32_t *code)
+/* Reads up to max_digits digits of the base into *code. Returns false if there are fewer than min_digits. */
+static bool take_code(Conversion *t, unsigned base, int min_digits, int max_digits, uint32_t *code)
 {
     int n = 0;
-    for (*code = 0; n < most && t->p < t->end; n++, t->p++) {
+    for (*code = 0; n < max_digits && t->p < t->end; n++, t->p++) {
         char c = *t->p, low = (char)(c | 0x20);
         unsigned digit = c >= '0' && c <= '9'       ? (unsigned)(c - '0')
                          : low >= 'a' && low <= 'f' ? (unsigned)(low - 'a' + 10)
@@ -50,10 +51,11 @@ static bool take_code(Conversion *t, unsigned base, int least, int most, uint32_
             break;
         *code = *code * base + digit;
     }
-    return n >= least;
+    return n >= min_digits;
 }
 
-/* Combines a surrogate with a following one written as \uXXXX. */
+/* Returns the character of a high surrogate and a following low one, written as \uXXXX, and skips the latter. Returns
+ * U+FFFD if the surrogate is unpaired. */
 static uint32_t join_surrogates(Conversion *t, uint32_t high)
 {
     const char *p = t->p;

@@ -36,7 +36,7 @@ bool prepare_note(Preparation *p, const char *name, const char *words, int64_t d
     return true;
 }
 
-bool prepare_drop(Preparation *p, const bool *out, const char *name, const char *words, bool told, Error *e)
+bool prepare_drop(Preparation *p, const bool *out, const char *name, const char *words, bool always, Error *e)
 {
     Ratings *r = &p->r;
     size_t n = 0, before = r->count;
@@ -51,7 +51,7 @@ bool prepare_drop(Preparation *p, const bool *out, const char *name, const char 
         n++;
     }
     r->count = n;
-    return (n == before && !told) || prepare_note(p, name, words, (int64_t)(before - n), e);
+    return (n == before && !always) || prepare_note(p, name, words, (int64_t)(before - n), e);
 }
 
 /* ---- duplicates ------------------------------------------------------------------------------ */
@@ -150,7 +150,8 @@ bool prepare_core(Preparation *p, Error *e)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* Numbers ids again by their first appearance in the rows; origin [new ids] may be NULL. */
+/* Numbers ids again by their first appearance in the n rows, and changes of_row [n] to the new numbers. *origin [new
+ * ids]: the old number of each id; `origin` may be NULL. */
 static bool renumber(TextIndex **ids, int32_t *of_row, size_t n, int32_t **origin, Preparation *p, Error *e)
 {
     TextIndex *old = *ids;
@@ -183,7 +184,8 @@ bool prepare_number(Preparation *p, Error *e)
            renumber(&r->items, r->item, r->count, &p->origin, p, e);
 }
 
-/* Numbers ids by first appearance in train, then validation, then test, as users of Elliot number their parts. */
+/* Computes the numbers that are written: by first appearance in train, then validation, then test, as users of Elliot
+ * number their parts. For an .inter, or without a split: by first appearance in all rows. */
 static bool number_by_part(Preparation *p, Error *e)
 {
     const Ratings *r = &p->r;
@@ -208,7 +210,7 @@ static bool number_by_part(Preparation *p, Error *e)
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-/* Sorts rows by `key`, which is below `keys`. The sort is stable. */
+/* Sorts order [rows] by the user or by the part of the rows: a stable counting sort. */
 static bool sort_rows(const Preparation *p, uint32_t *order, bool by_user, Error *e)
 {
     const Ratings *r = &p->r;

@@ -6,8 +6,8 @@ static const size_t LARGEST_TABLE = (size_t)1 << 34;
 
 typedef enum ItemColumn { COLUMN_ITEM, COLUMN_TITLE, COLUMN_DESCRIPTION, COLUMN_URL, COLUMN_MORE, COLUMNS } ItemColumn;
 
-/* Names in lower case, without '_', '-', '.', blanks and RecBole's type. The first column of the file that fits is
- * used. */
+/* Names in lower case, without '_', '-', '.', blanks and RecBole's type. If several columns of the file fit, the one
+ * whose name is first here is used. */
 static const char *const NAMES[COLUMNS] = {
     [COLUMN_ITEM] = "itemid item iid asin parentasin productid movieid id",
     [COLUMN_TITLE] = "title movietitle itemname name",
@@ -22,8 +22,8 @@ static const char *const GENRES[] = {"unknown",   "Action",   "Adventure",   "An
                                      "Film-Noir", "Horror",   "Musical",     "Mystery",   "Romance",
                                      "Sci-Fi",    "Thriller", "War",         "Western"};
 
-/* Replaces the separators of genres by blanks. */
-static bool spaced(Arena *a, Text text, Text *out, Error *e)
+/* Copies genres that are separated by '|'. In the copy, each genre is followed by a blank. */
+static bool blank_separated(Arena *a, Text text, Text *out, Error *e)
 {
     char *copy = arena_strndup(a, text.n ? text.p : "", text.n, e);
     for (size_t i = 0; copy && i < text.n; i++)
@@ -33,6 +33,7 @@ static bool spaced(Arena *a, Text text, Text *out, Error *e)
     return copy && (!text.n || (out->p = arena_printf(a, e, "%s ", copy), out->n++, out->p != NULL));
 }
 
+/* Makes the genres whose flags [19] are 1, each followed by a blank. */
 static bool genres_of(Arena *a, const Text *flags, Text *out, Error *e)
 {
     const char *text = "";
@@ -51,10 +52,12 @@ static bool movielens_row(Preparation *p, const Table *t, Arena *scratch, Error 
         return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, %zu are expected", t->name, t->line, t->count, columns);
     ItemInfo in = {.title = t->field[1]};
     return (t->cut == '|' ? genres_of(scratch, t->field + 5, &in.more, e)
-                          : spaced(scratch, t->field[2], &in.more, e)) &&
+                          : blank_separated(scratch, t->field[2], &in.more, e)) &&
            item_note(p, t->field[0], &in, e);
 }
 
+/* Finds the column of each ItemColumn by the names in the first row; NO_COLUMN: none. Only an item column must exist.
+ */
 static bool find_columns(int at[COLUMNS], const Table *t, Error *e)
 {
     char names[256];
@@ -84,7 +87,7 @@ static bool named_row(Preparation *p, const Table *t, const int at[COLUMNS], siz
         if (at[k] != NO_COLUMN)
             value[k] = t->field[at[k]];
     ItemInfo in = {.title = value[COLUMN_TITLE], .description = value[COLUMN_DESCRIPTION], .url = value[COLUMN_URL]};
-    return spaced(scratch, value[COLUMN_MORE], &in.more, e) && item_note(p, value[COLUMN_ITEM], &in, e);
+    return blank_separated(scratch, value[COLUMN_MORE], &in.more, e) && item_note(p, value[COLUMN_ITEM], &in, e);
 }
 
 /* Converts Latin-1: each byte is a code point. */
@@ -141,6 +144,7 @@ bool metadata_table(Preparation *p, const char *path, Error *e)
         while (!text_trim(line).n && text_line(&rest, &line))
             continue;
         char found[3] = {0};
+        /* u.item of MovieLens 100K: the first film's flag "unknown", and others, are 0 */
         bool piped = !memchr(line.n ? line.p : "", '\t', line.n) && memmem(line.n ? line.p : "", line.n, "|0|", 3);
         if (!piped)
             table_cuts(line, found);

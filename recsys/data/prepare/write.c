@@ -2,18 +2,18 @@
 // flags: -Os
 #include "recsys/data/prepare/prepare.h"
 
-typedef struct Written { /* the state of writing a file */
+typedef struct Writer { /* the state of writing a file */
     const Preparation *p;
     Out *o;
     Error *e;
-    char rating[32];
-} Written;
+    char rating[32]; /* the text of a rating, with 2 bytes for ".0" */
+} Writer;
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
 /* Writes a text as a field of a TSV, as pandas does (RFC 4180): in quotes if it contains a separator, a quote or a line
  * end. */
-static bool write_text(Written *w, Text text)
+static bool write_text(Writer *w, Text text)
 {
     bool quoted = false;
     for (size_t i = 0; i < text.n && !quoted; i++)
@@ -32,7 +32,7 @@ static bool write_text(Written *w, Text text)
 
 /* Returns the shortest digits that give the same float, as pandas prints them: with a decimal point if the source has
  * one. */
-static const char *rating_text(Written *w, float rating)
+static const char *rating_text(Writer *w, float rating)
 {
     double back = 0;
     for (int digits = 1; digits <= 9; digits++) {
@@ -48,7 +48,7 @@ static const char *rating_text(Written *w, float rating)
     return w->rating;
 }
 
-static bool write_id(Written *w, const TextIndex *ids, const int32_t *number, int32_t id)
+static bool write_id(Writer *w, const TextIndex *ids, const int32_t *number, int32_t id)
 {
     return number ? out_printf(w->o, w->e, "%d", number[id]) : out_tsv_field(w->o, text_index_at(ids, id), w->e);
 }
@@ -59,7 +59,7 @@ static bool writes_times(const Preparation *p)
     return p->r.time && p->c->recipe != RECIPE_DUCHO;
 }
 
-static bool write_row(Written *w, size_t row)
+static bool write_row(Writer *w, size_t row)
 {
     const Preparation *p = w->p;
     const Ratings *r = &p->r;
@@ -75,7 +75,7 @@ static bool write_row(Written *w, size_t row)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static bool write_rows(Written *w, int part)
+static bool write_rows(Writer *w, int part)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < w->p->r.count; i++)
@@ -84,27 +84,27 @@ static bool write_rows(Written *w, int part)
     return ok;
 }
 
-static bool write_all(Written *w)
+static bool write_all(Writer *w)
 {
     return write_rows(w, -1);
 }
 
-static bool write_train(Written *w)
+static bool write_train(Writer *w)
 {
     return write_rows(w, 0);
 }
 
-static bool write_valid(Written *w)
+static bool write_valid(Writer *w)
 {
     return write_rows(w, 1);
 }
 
-static bool write_test(Written *w)
+static bool write_test(Writer *w)
 {
     return write_rows(w, 2);
 }
 
-static bool write_inter(Written *w)
+static bool write_inter(Writer *w)
 {
     const Preparation *p = w->p;
     bool times = writes_times(p);
@@ -134,7 +134,7 @@ static const char *sentence(const Preparation *p, const ItemInfo *in, Error *e)
     return text;
 }
 
-static bool write_item(Written *w, int32_t item, bool urls)
+static bool write_item(Writer *w, int32_t item, bool urls)
 {
     const Preparation *p = w->p;
     const ItemInfo *in = &p->info[p->origin[item]];
@@ -154,7 +154,8 @@ static bool write_item(Written *w, int32_t item, bool urls)
     return ok && out_write(w->o, "\n", 1, w->e);
 }
 
-static bool write_each(Written *w, bool urls, const char *header)
+/* Writes one line per item, in the order of the numbers that are written. urls: only ids and image urls. */
+static bool write_each(Writer *w, bool urls, const char *header)
 {
     const Preparation *p = w->p;
     int64_t items = text_index_count(p->r.items);
@@ -169,7 +170,7 @@ static bool write_each(Written *w, bool urls, const char *header)
     return ok;
 }
 
-static bool write_items(Written *w)
+static bool write_items(Writer *w)
 {
     return write_each(w, false,
                       w->p->c->recipe == RECIPE_DUCHO   ? "asin\tdescription\timUrl"
@@ -177,14 +178,14 @@ static bool write_items(Written *w)
                                                         : "item\ttitle\tdescription\timUrl\ttext");
 }
 
-static bool write_urls(Written *w)
+static bool write_urls(Writer *w)
 {
     return write_each(w, true, "item\turl");
 }
 
-/* Writes the items that were left out because text or image is missing, and the items of the output without it: their
- * ids, and the reason. */
-static bool write_missing(Written *w, bool image)
+/* Writes the items without an image (if `image` is true) or without a text: their ids, and the reason. The items are
+ * those of the output and those that prepare_filter left out. */
+static bool write_missing(Writer *w, bool image)
 {
     const Preparation *p = w->p;
     int64_t all = text_index_count(p->all), kept = text_index_count(p->r.items);
@@ -202,17 +203,18 @@ static bool write_missing(Written *w, bool image)
     return ok;
 }
 
-static bool write_no_image(Written *w)
+static bool write_no_image(Writer *w)
 {
     return write_missing(w, true);
 }
 
-static bool write_no_text(Written *w)
+static bool write_no_text(Writer *w)
 {
     return write_missing(w, false);
 }
 
-static bool write_map(Written *w, const TextIndex *ids, const int32_t *number, const char *header)
+/* Writes the table from ids to their numbers, in the order of the numbers. */
+static bool write_map(Writer *w, const TextIndex *ids, const int32_t *number, const char *header)
 {
     int64_t n = text_index_count(ids);
     ArenaMark mark = arena_mark(w->p->scratch);
@@ -226,13 +228,13 @@ static bool write_map(Written *w, const TextIndex *ids, const int32_t *number, c
     return ok;
 }
 
-static bool write_user_map(Written *w)
+static bool write_user_map(Writer *w)
 {
     return write_map(w, w->p->r.users, w->p->user_number,
                      w->p->c->recipe == RECIPE_MMREC ? "user_id\tuserID" : "user\tnumber");
 }
 
-static bool write_item_map(Written *w)
+static bool write_item_map(Writer *w)
 {
     return write_map(w, w->p->r.items, w->p->item_number,
                      w->p->c->recipe == RECIPE_MMREC ? "asin\titemID" : "item\tnumber");
@@ -242,8 +244,8 @@ static bool write_item_map(Written *w)
 
 typedef struct OutFile {
     const char *name;
-    bool (*write)(Written *w);
-    bool wanted;
+    bool (*write)(Writer *w);
+    bool written; /* this preparation writes the file */
 } OutFile;
 enum { MOST_FILES = 12 };
 
@@ -271,7 +273,8 @@ static size_t list_files(OutFile list[MOST_FILES], const Preparation *p, const c
     return COUNT(files);
 }
 
-/* MMRec's file has the name of its folder. */
+/* Returns the name of MMRec's file: that of its folder, or data.inter if the folder has no name of its own ("." or
+ * ".."). */
 static const char *inter_name(Preparation *p, Error *e)
 {
     Text base = text_of(p->c->out);
@@ -284,6 +287,8 @@ static const char *inter_name(Preparation *p, Error *e)
     return plain ? arena_printf(p->arena, e, "%.*s.inter", (int)base.n, base.p) : "data.inter";
 }
 
+/* Makes the paths of the files. Fails if an input would be overwritten, or if a file of an earlier preparation exists
+ * that this one does not write. */
 static bool check_files(Preparation *p, const OutFile *list, const char **path, size_t n, Error *e)
 {
     const PrepareConfig *c = p->c;
@@ -295,10 +300,10 @@ static bool check_files(Preparation *p, const OutFile *list, const char **path, 
             return false;
     for (size_t i = 0; i < n; i++) {
         if (!(path[i] = path_join(p->arena, c->out, list[i].name, e)) ||
-            (list[i].wanted && !file_set_check(inputs, path[i], e)))
+            (list[i].written && !file_set_check(inputs, path[i], e)))
             return false;
-        bool input = !list[i].wanted && file_exists(path[i]) && !file_set_check(inputs, path[i], &(Error){0});
-        if (!list[i].wanted && !input && file_exists(path[i]))
+        bool input = !list[i].written && file_exists(path[i]) && !file_set_check(inputs, path[i], &(Error){0});
+        if (!list[i].written && !input && file_exists(path[i]))
             return fail(e, SP_USAGE,
                         "%s: is a file of an earlier preparation, and this one has no such file; remove it first",
                         path[i]);
@@ -317,8 +322,8 @@ bool prepare_write(Preparation *p, Error *e)
         return false;
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) {
-        Written w = {.p = p, .e = e};
-        if (list[i].wanted)
+        Writer w = {.p = p, .e = e};
+        if (list[i].written)
             ok = (out[i] = w.o = out_open(path[i], arena_heap(p->arena), e)) != NULL && list[i].write(&w);
     }
     if (ok)
