@@ -381,6 +381,38 @@ static void decoders(void **state)
     }
 }
 
+/* Checks byte tokens at the end of a text. The expected texts are those of the library `tokenizers` 0.23.3. */
+static void last_byte_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *stages, *first, *second, *text; /* decoders after ByteFallback; two tokens */
+    } table[] = {
+        {"", "<0xE2>", "<0x96>", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"", "<0x41>", "<0xE2>", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"", "<0xC3>", "<0xA9>", "\xc3\xa9"},
+        {"", "x", "<0xE2>", "x\xef\xbf\xbd"},
+        {",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}", "<0x20>", "<0x41>", "A"},
+    };
+    for (size_t i = 0; i < COUNT(table); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        const char *text = arena_printf(
+            a, &e,
+            "{\"normalizer\":null,\"pre_tokenizer\":null,\"post_processor\":null,\"added_tokens\":[],\"decoder\":"
+            "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}%s]},\"model\":"
+            "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"%s\":1,\"%s\":2}}}",
+            table[i].stages, table[i].first, table[i].second);
+        Tokenizer *t = load(put("t.json", text, strlen(text)), a);
+        Text out;
+        if (!detokenize(t, (const int32_t[]){1, 2}, 2, &(DecodeOptions){0}, &out, a, &e))
+            fail_msg("%s", e.message);
+        if (!text_equal(out, text_of(table[i].text)))
+            fail_msg("%zu: gives '%.*s'", i, (int)out.n, out.p);
+        arena_free(a);
+    }
+}
+
 /* Checks a charsmap whose trie leads outside of itself, or into the middle of a character: it has no rule there. */
 static void charsmaps(void **state)
 {
@@ -551,9 +583,9 @@ static void long_words(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(malformed),   cmocka_unit_test(decoders),
-                                       cmocka_unit_test(many_stages), cmocka_unit_test(merges),
-                                       cmocka_unit_test(long_words),  cmocka_unit_test(charsmaps),
-                                       cmocka_unit_test(unigram)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(malformed),        cmocka_unit_test(decoders),
+                                       cmocka_unit_test(last_byte_tokens), cmocka_unit_test(many_stages),
+                                       cmocka_unit_test(merges),           cmocka_unit_test(long_words),
+                                       cmocka_unit_test(charsmaps),        cmocka_unit_test(unigram)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

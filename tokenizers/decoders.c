@@ -310,14 +310,25 @@ bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *
 
 bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e)
 {
+    const Stages *d = &s->tokenizer->decoders;
     TokenBytes token = {.p = s->p, .room = s->room};
     const Stage *waiting = waiting_stage(s);
+    size_t joiner = 0; /* the decoder that holds byte tokens */
+    bool ok;
     *part = TEXT("");
     if (!s->held_count)
         return true;
-    bool ok = waiting ? append(&token, (Text){s->held, s->held_count}, a, e) : complete(s, &token, true, a, e);
-    if (ok && waiting)
-        waiting->kind->decode_last(waiting->settings, &token);
+    while (joiner < d->count && !joins_bytes(d->list[joiner].kind))
+        joiner++;
+    if (waiting) {
+        ok = append(&token, (Text){s->held, s->held_count}, a, e);
+        if (ok)
+            waiting->kind->decode_last(waiting->settings, &token);
+    } else if (is_partial(s) || joiner == d->count) {
+        ok = complete(s, &token, true, a, e);
+    } else {
+        ok = decode_held(s, joiner + 1, &token, a, e);
+    }
     s->held_count = 0;
     s->p = token.p;
     s->room = token.room;
