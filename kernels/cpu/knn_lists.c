@@ -18,6 +18,7 @@ static const float LOWEST = -__builtin_inff();
  * QUERY_ROWS: the most rows of a list and the most queries per product. */
 enum { SHARE = 2048, MAX_ENTRIES = 1 << 23, LIST_ROWS = 320, QUERY_ROWS = 8 * TILE_ROWS };
 
+/* The arguments of knn_lists (kernels.h), for its tasks. */
 typedef struct Search {
     int64_t Q, L, D, P, k;
     const float *q, *x;

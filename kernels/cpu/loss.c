@@ -53,7 +53,7 @@ INLINE float score_difference(const Batch *t, int64_t b, float *penalty)
 static void bpr_range(const void *arg, int64_t first, int64_t last)
 {
     const Batch *t = arg;
-    for (int64_t b = first; b < last; b += VW) { /* VW rows together, because the logarithm takes the most time */
+    for (int64_t b = first; b < last; b += VW) { /* VW rows together: one vector logarithm, which takes the most time */
         const int n = (int)MIN(VW, last - b);
         float difference[VW] = {0}, penalty[VW] = {0};
         for (int i = 0; i < n; i++)

@@ -138,6 +138,7 @@ void FN(spmm)(const Run *run, const Sparse *A, int64_t D, DType type, const void
 
 /* ---- one number per entry -------------------------------------------------------------------- */
 
+/* The arguments of a kernel, for its tasks. In the backward pass of edge_softmax, x is y, y is dy, and out is dx. */
 typedef struct Edges {
     const Sparse *A;
     int64_t D;
