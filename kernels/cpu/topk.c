@@ -12,7 +12,7 @@
  * id comes first.
  *
  * If the list is empty, an initial threshold is computed first: the scores are cut into at least 4 k groups, and the
- * threshold is just below the k-th largest of the maxima of the groups. At least k scores are above it, and usually
+ * threshold is a little below the k-th largest of the maxima of the groups. At least k scores are above it, and usually
  * only a few more. */
 // flags baseline: -Os
 #include "kernels/cpu/loops.h"
@@ -124,8 +124,9 @@ static float just_below(float x)
     return x;
 }
 
-/* Returns a number that is smaller than at least k of the scores s [n], or LOWEST if none is found. It is close to the
- * k-th largest of the group maxima, which is found by bisection, in steps that end early or after eight halvings. */
+/* Returns a number that is smaller than at least k of the scores s [n], or LOWEST if none is found. It is below the
+ * k-th largest of the group maxima, and close to it. It is found by bisection: up to eight halvings of the range of the
+ * maxima. */
 static float initial_threshold(const float *s, int64_t n, int64_t k)
 {
     const int64_t vectors = div_up(4 * k, HELD * VW) * HELD, step = vectors * VW;
