@@ -128,6 +128,7 @@ typedef struct ConvBack {
     float *dx, *dweights; /* dx is like x, dweights like `weights`; NULL: not computed */
     float x_beta, w_beta; /* 0: the gradient is written; 1: it is added */
 } ConvBack;
+/* Returns the output height or width. pad: the padding of both sides together; in + pad >= kernel. */
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {
     return (in + pad - kernel) / stride + 1;
