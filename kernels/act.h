@@ -32,8 +32,10 @@
 #define ACT_ENUM(NAME, ...) ACT_##NAME,
 typedef enum Act { ACT_LIST(ACT_ENUM) ACT_COUNT } Act;
 
-bool act_find(Text name, Act *act); /* finds a function by its name in config.json */
-Text act_names(void);               /* all these names: "gelu, gelu_python, ..." */
+/* Finds the function with this name in config.json. Returns false if no function has the name. */
+bool act_find(Text name, Act *act);
+Text act_names(void); /* the names of all functions, separated by ", " */
+/* Reports whether act'(x) can be computed from act(x) alone (the third column of ACT_LIST). */
 bool act_from_result(Act act, float param);
 
 #endif

@@ -8,8 +8,9 @@
  * - Memory that a kernel writes does not overlap its other operands.
  * - No pointer is NULL.
  *
- * Letters of dimensions: M, N, K in matrix products (K: the inner dimension); B batch, T tokens, C channels, H heads, D
- * features, E edges (the stored entries of a sparse matrix).
+ * Letters of dimensions: M, N, K in matrix products (K: the inner dimension); B batch, T tokens, C channels or columns,
+ * H heads or height, D features, E edges (the stored entries of a sparse matrix), I items, Q queries. k: the number of
+ * results per row; in pooling, the side of the window.
  *
  * Memory: descriptors (Gemm, Sparse, Exclude, BprPart, AdamStep, ...) are in host memory and are read during the call.
  * All other pointers, including those in descriptors, point to memory of the device, except the host side of an upload
@@ -23,8 +24,8 @@
  *
  * Types: an operand that may have a type other than float32 is a `void *` with a DType. In a descriptor the DType is
  * the member with the operand's name (Gemm.A_type; 0 is F32). In a call without a descriptor it is the argument `type`,
- * for all `void *` of the call. `supports` reports which types a table accepts. Sums are computed in float32, whatever
- * the types of the operands are.
+ * for all `void *` of the call. `supports` reports which types a table accepts. Whatever the types of the operands are,
+ * sums are computed in float32.
  *
  * Reproducible bits (DESIGN 6): the order of a sum depends only on its length, never on the number of threads, the
  * batch size or the cache sizes. If values are equal, the lower index comes first.
@@ -83,14 +84,14 @@ typedef struct Gemm {
     Pack pack;            /* the type of `packed`; if it is not PACK_F32, a_col is 1 */
     void *C;
     DType C_type;
-    int64_t ldc;
+    int64_t ldc;          /* C[m,n] is at m ldc + n */
     float alpha, beta;    /* if beta is 0, C is not read */
     const float *bias;    /* or NULL */
     const void *residual; /* or NULL; may be C */
     DType residual_type;
-    int64_t ldr;
+    int64_t ldr; /* the same for the residual */
     Act act;
-    float act_param;
+    float act_param; /* the slope of ACT_LEAKY_RELU */
 } Gemm;
 
 /* ---- images: [batch, height, width, channels] (NHWC) ----------------------------------------- */
@@ -127,6 +128,7 @@ typedef struct ConvBack {
     float *dx, *dweights; /* dx is like x, dweights like `weights`; NULL: not computed */
     float x_beta, w_beta; /* 0: the gradient is written; 1: it is added */
 } ConvBack;
+/* Returns the output height or width. pad: the padding of both sides together; in + pad >= kernel. */
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {
     return (in + pad - kernel) / stride + 1;
@@ -138,7 +140,7 @@ static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64
  *   y = (x - mean) rstd gamma + beta,  rstd = 1 / sqrt(variance + eps) */
 typedef struct BatchNorm {
     int64_t M, C;
-    const float *x, *gamma, *beta;
+    const float *x, *gamma, *beta; /* gamma, beta [C] */
     /* - true: normalises with the mean and the variance (divided by M) of x. Then running_mean += momentum (mean -
      *   running_mean); the same for running_var, with the variance divided by M - 1.
      * - false: normalises with running_mean and running_var. */
@@ -201,16 +203,16 @@ typedef struct AttentionBack {
  *
  *   (val ? val[at ? at[e] : e] : 1) * (row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[col[e]] : 1) */
 typedef struct Sparse {
-    int64_t rows, cols, entries; /* E */
-    const int64_t *start;        /* [rows+1], from 0 to E */
-    const int32_t *col;          /* [E] */
-    const float *val;            /* [E], or the array that `at` indexes */
-    const int32_t *at;           /* [E] */
-    const float *row_scale, *col_scale;
+    int64_t rows, cols, entries;        /* E */
+    const int64_t *start;               /* [rows+1], from 0 to E */
+    const int32_t *col;                 /* [E] */
+    const float *val;                   /* [E], or the array that `at` indexes */
+    const int32_t *at;                  /* [E] */
+    const float *row_scale, *col_scale; /* [rows], [cols] */
 } Sparse;
 
-/* The ids that must not be ranked, in ascending order per batch row. Batch row b has item[start[r]] ..
- * item[start[r+1] - 1], with r = row ? row[b] : b. start NULL: none */
+/* The ids that must not be ranked. Batch row b has the list r = row ? row[b] : b: item[start[r]] .. item[start[r+1] -
+ * 1], in ascending order. start NULL: no id is excluded. */
 typedef struct Exclude {
     const int64_t *start;
     const int32_t *item;
@@ -270,8 +272,8 @@ enum { KERNELS_VERSION = 3 };
 typedef struct Kernels {
     size_t bytes;       /* sizeof(Kernels): checked when a plug-in is loaded */
     uint32_t version;   /* KERNELS_VERSION */
-    const char *device; /* "cpu" */
-    const char *level;  /* "avx512" */
+    const char *device; /* "cpu" or "cuda" */
+    const char *level;  /* for example "avx512" */
     const char *about;  /* one line about the level: the size of its vectors and its register tile */
 
     /* Allocate and free memory of the device, 64-byte aligned. On the CPU the memory comes from `heap`; other devices
@@ -408,7 +410,7 @@ typedef struct Kernels {
                       float *y);
     /* lo, hi: the limits of UN_CLAMP and UN_INSIDE */
     void (*unary)(const Run *, int64_t n, Unary op, float lo, float hi, const float *x, float *y);
-    /* y[i] = number first + i of the random stream d */
+    /* y[i] = the draw `first` + i of d */
     void (*noise)(const Run *, int64_t n, Noise kind, Draw d, uint64_t first, float *y);
     /* y = a x + b y; if b is 0, y is not read */
     void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y);
@@ -420,7 +422,7 @@ typedef struct Kernels {
     void (*dropout)(const Run *, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y);
     void (*fill)(const Run *, int64_t n, float value, float *y);
     size_t (*sum_work)(const Run *, int64_t n);
-    /* out [1] = sum of x; out [1] = sum of x^2. Both sum in fixed blocks */
+    /* out [1] = sum of x, or of x^2. Blocks of fixed size are summed in float32, and their sums are added in float64 */
     void (*sum)(const Run *, int64_t n, const float *x, float *out);
     void (*sum_squares)(const Run *, int64_t n, const float *x, float *out);
 
@@ -446,8 +448,8 @@ typedef struct Kernels {
     /* y = alpha A x + beta y. The rows of x [cols, D] are ldx apart, those of y [rows, D] ldy apart */
     void (*spmm)(const Run *, const Sparse *A, int64_t D, DType type, const void *x, int64_t ldx, float alpha,
                  float beta, void *y, int64_t ldy);
-    /* out[e] = beta out[e] + alpha (x[row of e] . y[col of e]), for every stored entry e: the gradient by the values.
-     * The values of A are ignored, its scales are applied */
+    /* out[e] = beta out[e] + alpha (x[row of e] . y[col of e]), for every stored entry e: the gradient by the values,
+     * for x [rows,D] and y [cols,D]. The values of A are ignored, its scales are multiplied to the product */
     void (*sddmm)(const Run *, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
                   float *out);
     /* Softmax over the entries of each row. x, y, dy, dx [E]. A's values and scales are ignored. y may be x, dx may be
@@ -469,14 +471,16 @@ typedef struct Kernels {
      * never kept. If fewer than k scores are left, the remaining places have id -1 and score -inf. */
     size_t (*knn_work)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k);
     /* For each row of q [Q,D], finds the k rows of x [I,D] with the largest dot products: ids, values [Q,k]. With
-     * normalised rows the result is the cosine graph. If q is x, the CPU computes only half of the product. */
+     * normalised rows the result is the graph of cosine neighbours. If q is x, and Q is I, the CPU computes only half
+     * of the product. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
     /* Like knn, within some lists of rows (knn_lists.c).
      * - x [start[L],D]: the rows, sorted by list: list l has the rows start[l] .. start[l+1] - 1.
-     * - number [start[L]]: the numbers of these rows, in ascending order within a list.
+     * - number [start[L]]: the number of each row, in ascending order within a list.
      * - probe [Q,P]: the lists to compare a row of q [Q,D] with, each list once; -1: none.
-     * - ids, values [Q,k]: the best rows by number; of equal values the lower number comes first. */
+     * - ids, values [Q,k]: the numbers and dot products of the best rows; of equal values the lower number comes first.
+     */
     size_t (*knn_lists_work)(const Run *, int64_t Q, int64_t L, int64_t D, int64_t P);
     void (*knn_lists)(const Run *, int64_t Q, int64_t L, int64_t D, int64_t P, int64_t k, DType type, const void *q,
                       const int32_t *probe, const int64_t *start, const void *x, const int32_t *number, int32_t *ids,
@@ -540,9 +544,9 @@ typedef struct Kernels {
      * buffer is NULL if momentum is 0. */
     void (*rmsprop)(const Run *, int64_t n, const RmspropStep *s, const float *g, float *p, float *v, float *mean,
                     float *buffer);
-    /* out [1] = min(1, most / (sqrt(sum of squares [n]) + 1e-6)): the factor of gradients in
-     * torch.nn.utils.clip_grad_norm_. `squares` are the results of sum_squares */
-    void (*clip_factor)(const Run *, int64_t n, const float *squares, float most, float *out);
+    /* out [1] = min(1, max_norm / (sqrt(sum of squares [n]) + 1e-6)): the factor of gradients in
+     * torch.nn.utils.clip_grad_norm_. `squares` are results of sum_squares, one per tensor */
+    void (*clip_factor)(const Run *, int64_t n, const float *squares, float max_norm, float *out);
 } Kernels;
 
 /* The symbol that a plug-in exports as `sapor_cuda`. The program checks `bytes` and `version` before it reads the rest.

@@ -11,8 +11,9 @@
 
 #define PLUGIN "libsapor_cuda.so"
 
-/* Loads the library. If $SAPOR_CUDA is set, only this path is used. Otherwise the library is searched in the program's
- * folder, in ../lib relative to it, and where the system searches for libraries. */
+/* Loads the library. Returns NULL and sets *e if it cannot be loaded. If $SAPOR_CUDA is set and not empty, only this
+ * path is used. Otherwise the library is searched in the program's folder, in ../lib relative to it, and where the
+ * system searches for libraries. */
 static void *load(Error *e)
 {
     const char *given = getenv("SAPOR_CUDA");

@@ -10,7 +10,7 @@
 
 enum { ROUNDS_MAX = 400, STEPS_MAX = 32, ROUND_SAMPLES = 32, READ_BYTES = 256 << 20 };
 
-/* defined by the linker */
+/* the bounds of the section in which LADDER_STEP puts the steps; defined by the linker */
 extern const Step *const __start_ladder_steps[], *const __stop_ladder_steps[];
 
 static Arena *arena;
@@ -55,15 +55,15 @@ float *ladder_numbers(size_t n)
 
 double ladder_difference(const float *x, const double *expected, size_t n)
 {
-    double most = 0, largest = 0;
+    double largest_error = 0, largest = 0;
     for (size_t i = 0; i < n; i++) {
         const double off = fabs((double)x[i] - expected[i]);
         if (isnan(off))
             return off;
-        most = fmax(most, off);
+        largest_error = fmax(largest_error, off);
         largest = fmax(largest, fabs(expected[i]));
     }
-    return largest > 0 ? most / largest : most;
+    return largest > 0 ? largest_error / largest : largest_error;
 }
 
 Arena *ladder_arena(void)
@@ -96,15 +96,15 @@ void ladder_product(const Run *run, int64_t M, int64_t N, int64_t K, float alpha
 typedef struct Row {
     const Step *step;
     char name[32];
-    double error, once; /* once: seconds of the second run */
-    double times[ROUND_SAMPLES * ROUNDS_MAX];
+    double error, once;                       /* once: the seconds of the second run, the first that is timed */
+    double times[ROUND_SAMPLES * ROUNDS_MAX]; /* the seconds per run of each sample */
     int samples;
 } Row;
 
-enum { SLOW = 3 }; /* tenths of a second: a slower step runs only three times in total */
+enum { SLOW = 3 }; /* tenths of a second: a slower step runs only three times in total (check, `once`, one sample) */
 
-/* Takes samples for about 40 ms. A sample is one run, or the number of runs that take 0.2 ms. After two samples, a slow
- * step gets no more. */
+/* Takes samples for about 40 ms, and not more than ROUND_SAMPLES. A sample is one run, or the number of runs that take
+ * 0.2 ms. A slow step gets no sample after its second one. */
 static void sample(Row *r, Case *c)
 {
     if (r->once > 0.1 * SLOW && r->samples > 1)
@@ -129,11 +129,13 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Reports whether the result of the step is correct. */
 static bool right(const Row *r, const Work *w)
 {
     return r->error <= w->limit; /* false for NaN */
 }
 
+/* Runs the step once, and sets its error. */
 static void check(Row *r, Case *c)
 {
     ladder.reset(c);
@@ -164,14 +166,15 @@ static void print_machine(void)
     printf(", one thread; Sapor's level is %s.\n", kernels->level);
 }
 
+/* Prints the table of a shape. gflops, gbs: the measured peaks. Returns false if a result is wrong. */
 static bool print_table(Row *rows, int count, const Work *w, double gflops, double gbs)
 {
     const double compute = w->flops / (gflops * 1e9), memory = gbs > 0 ? w->bytes / (gbs * 1e9) : 0;
     const bool bandwidth = memory > compute;
-    int wide = 4;
+    int width = 4;
     bool all_right = true;
     for (int i = 0; i < count; i++)
-        wide = MAX(wide, (int)strlen(rows[i].step->what) + (rows[i].step->aside ? 8 : 0));
+        width = MAX(width, (int)strlen(rows[i].step->what) + (rows[i].step->aside ? 8 : 0));
     printf("\n%s: ", w->name);
     if (bandwidth)
         printf("%.4g MB are to be moved, %.1f GB/s can be read from what holds them; %.4g ms at best\n\n",
@@ -180,19 +183,19 @@ static bool print_table(Row *rows, int count, const Work *w, double gflops, doub
         printf("%.4g million operations, peak %.1f GFLOP/s; %.4g ms at best\n\n", w->flops / 1e6, gflops,
                compute * 1e3);
     printf("| %-18s | %-*s | %9s | %9s | %8s | %8s | %7s | %7s |\n|---|---|---:|---:|---:|---:|---:|---:|\n", "file",
-           wide, "step", "ms", "median", bandwidth ? "GB/s" : "GFLOP/s", "of peak", "gain", "error");
+           width, "step", "ms", "median", bandwidth ? "GB/s" : "GFLOP/s", "of peak", "gain", "error");
     double before = 0;
     for (int i = 0; i < count; i++) {
         Row *r = &rows[i];
         char what[256];
         qsort(r->times, (size_t)r->samples, sizeof *r->times, ascending);
-        const double least = r->times[0];
+        const double fastest = r->times[0];
         snprintf(what, sizeof what, r->step->aside ? "(aside) %s" : "%s", r->step->what);
-        printf("| %-18s | %-*s | %9.4g | %9.4g | %8.4g | %6.1f %% | ", r->name, wide, what, least * 1e3,
-               r->times[r->samples / 2] * 1e3, (bandwidth ? w->bytes : w->flops) / least / 1e9,
-               100 * fmax(compute, memory) / least);
+        printf("| %-18s | %-*s | %9.4g | %9.4g | %8.4g | %6.1f %% | ", r->name, width, what, fastest * 1e3,
+               r->times[r->samples / 2] * 1e3, (bandwidth ? w->bytes : w->flops) / fastest / 1e9,
+               100 * fmax(compute, memory) / fastest);
         if (before > 0)
-            printf("%7.2f | ", before / least);
+            printf("%7.2f | ", before / fastest);
         else
             printf("%7s | ", "");
         if (right(r, w)) {
@@ -201,12 +204,14 @@ static bool print_table(Row *rows, int count, const Work *w, double gflops, doub
             printf("%7s |\n", "WRONG");
             all_right = false;
         }
-        before = r->step->aside ? before : least;
+        before = r->step->aside ? before : fastest;
     }
     fflush(stdout);
     return all_right;
 }
 
+/* Checks and times all steps on a shape. `memory` [READ_BYTES] is read to measure the bandwidth. Returns false if a
+ * result is wrong. */
 static bool measure(int shape, int rounds, Row *rows, int count, const float *memory)
 {
     Work w = {.limit = 0};
@@ -231,25 +236,25 @@ static bool measure(int shape, int rounds, Row *rows, int count, const float *me
     return print_table(rows, count, &w, gflops, gbs);
 }
 
-/* Fills `rows` with the steps whose file names begin with one of `asked`, or with all steps if `count_asked` is 0.
+/* Fills `rows` with the steps whose file names begin with one of `prefixes`, or with all steps if `prefix_count` is 0.
  * Sapor's step, the last, is always included. Returns the number of rows. */
-static int find_steps(Row *rows, int count_asked, char **asked)
+static int find_steps(Row *rows, int prefix_count, char **prefixes)
 {
     int count = 0;
     for (const Step *const *step = __start_ladder_steps; step != __stop_ladder_steps && count < STEPS_MAX; step++) {
         Row *r = &rows[count];
         const char *slash = strrchr((*step)->file, '/');
-        bool wanted = count_asked == 0;
+        bool included = prefix_count == 0;
         r->step = *step;
         snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : (*step)->file);
         r->name[strcspn(r->name, ".")] = '\0';
         if (strcmp(r->name, "main") == 0) {
             snprintf(r->name, sizeof r->name, "sapor");
-            wanted = true;
+            included = true;
         }
-        for (int a = 0; a < count_asked; a++)
-            wanted = wanted || strncmp(r->name, asked[a], strlen(asked[a])) == 0;
-        count += wanted;
+        for (int a = 0; a < prefix_count; a++)
+            included = included || strncmp(r->name, prefixes[a], strlen(prefixes[a])) == 0;
+        count += included;
     }
     return count;
 }
@@ -259,9 +264,9 @@ int main(int argc, char **argv)
     static Row rows[STEPS_MAX];
     Error e = {0};
     bool checks = argc > 1 && strcmp(argv[1], "--check") == 0, good = true;
-    const bool many = argc > 2 && strcmp(argv[1], "--rounds") == 0;
-    const int first = many ? 3 : 1 + checks, count = find_steps(rows, argc - first, argv + first);
-    const int rounds = many ? MAX(1, MIN(ROUNDS_MAX, (int)strtol(argv[2], NULL, 10))) : 9;
+    const bool has_rounds = argc > 2 && strcmp(argv[1], "--rounds") == 0;
+    const int first = has_rounds ? 3 : 1 + checks, count = find_steps(rows, argc - first, argv + first);
+    const int rounds = has_rounds ? MAX(1, MIN(ROUNDS_MAX, (int)strtol(argv[2], NULL, 10))) : 9;
     if (!(kernels = kernels_cpu(NULL, &e)) || !(arena = arena_new(&table_heap, 0))) {
         fprintf(stderr, "%s\n", e.code ? e.message : "out of memory");
         return 1;

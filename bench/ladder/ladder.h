@@ -31,7 +31,7 @@ typedef struct Step {
     const char *file, *what;
     void (*prepare)(Case *); /* not timed: work that is done once, when a model is loaded. NULL: none */
     void (*run)(Case *);
-    bool aside; /* tried and not kept: the next step is compared with the step before this one */
+    bool aside; /* tried and not kept: the next step is compared with the step before this one (column `gain`) */
 } Step;
 
 /* Registers a step. Used at the end of the step's file. The linker collects the steps in the order of their files. */
@@ -66,6 +66,7 @@ extern const Ladder ladder; /* defined in main.c */
  * the program ends. */
 void *ladder_room(size_t count, size_t size);
 float *ladder_numbers(size_t n); /* uniform in [-1, 1); different numbers at each call */
+/* Returns the largest difference between x and `expected` [n], divided by the largest expected number; or NaN. */
 double ladder_difference(const float *x, const double *expected, size_t n);
 Arena *ladder_arena(void);           /* the arena that ladder_room allocates from */
 const Kernels *ladder_kernels(void); /* Sapor's kernels for this machine */

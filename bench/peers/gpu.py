@@ -14,12 +14,13 @@ import time
 
 
 def missing(why):
+    """Ends the program with the status that means: skipped."""
     print(why, file=sys.stderr)
     sys.exit(77)
 
 
 def show(name, variant, dtype, times, flops):
-    """Prints one row. times: the seconds of single calls."""
+    """Prints one row. times: the seconds per call, one number per round. flops: the operations of a call; 0: not counted."""
     times.sort()
     n = len(times)
     least, median = times[0], statistics.median(times)
@@ -66,8 +67,8 @@ def run_torch(_):
 
     types = (("f32", torch.float32, False), ("tf32", torch.float32, True), ("bf16", torch.bfloat16, False), ("f16", torch.float16, False))
     with torch.inference_mode():
-        for dtype, kind, rounds in types:
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rounds
+        for dtype, kind, allow_tf32 in types:
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow_tf32
             for M, N, K in ((197, 768, 768), (197, 3072, 768), (128, 1536, 384), (1024, 1024, 1024), (6304, 768, 768), (6304, 3072, 768),
                             (4096, 4096, 4096)):
                 a, b = numbers(M, K, dtype=kind), numbers(N, K, dtype=kind)
@@ -76,8 +77,8 @@ def run_torch(_):
                 q, k, v = (numbers(B, H, T, D, dtype=kind) for _ in range(3))
                 show(f"attention B{B}-T{T}-H{H}-D{D}", version, dtype,
                      torch_times(torch, lambda: f.scaled_dot_product_attention(q, k, v)), 4 * B * T * T * H * D)
-        for dtype, rounds in (("f32", False), ("tf32", True)):
-            torch.backends.cudnn.allow_tf32 = rounds
+        for dtype, allow_tf32 in (("f32", False), ("tf32", True)):
+            torch.backends.cudnn.allow_tf32 = allow_tf32
             for side, C, O, k, stride in ((224, 3, 64, 7, 2), (112, 128, 128, 3, 1), (56, 64, 64, 3, 1), (56, 64, 256, 1, 1), (28, 128, 128, 3, 1),
                                           (14, 256, 256, 3, 1), (7, 512, 512, 3, 1), (7, 512, 2048, 1, 1)):
                 x = numbers(32, C, side, side).to(memory_format=torch.channels_last)

@@ -5,7 +5,7 @@
     python bench/peers/peers.py --minilm FOLDER [--mpnet FOLDER] --data FOLDER [--threads N] [--rounds N] [--only JOB] [--out bench/results]
 
 A round times every side (a program) once, so that a slow moment of the machine affects all of them. Each side repeats its work for about half
-a second. The report has the fastest of all calls, and the median over all rounds of the median of each round.
+a second; work that takes seconds runs once. The report has the fastest of all calls, and the median over all rounds of the median of each round.
 """
 import argparse
 import importlib.metadata
@@ -49,17 +49,17 @@ class Report:
         self.say("| | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
 
     def compare(self, title, sides, rounds, goal, items=0):
-        """sides: name -> function that returns (least, median) in ms; the first is sapor. Ratios are of medians. items: the items of one call."""
-        least, middle = measure(sides, rounds)
+        """sides: name -> function that returns (fastest, median) in ms; the first is sapor. Ratios are of medians. items: the items of one call."""
+        fastest, middle = measure(sides, rounds)
         ours, *others = sides
         self.head(title, goal, ["fastest, ms", "median, ms", "of sapor's median"] + ["a second"] * bool(items))
         for name in sides:
             rate = f" {1e3 * items / middle[name]:.1f} |" if items else ""
-            self.say(f"| {name} | {least[name]:.3f} | {middle[name]:.3f} | {middle[name] / middle[ours]:.2f} |{rate}")
+            self.say(f"| {name} | {fastest[name]:.3f} | {middle[name]:.3f} | {middle[name] / middle[ours]:.2f} |{rate}")
         others = [name for name in others if not name.startswith("sapor")]
         if others:
             best = min(others, key=middle.get)
-            self.say(f"\nsapor: {middle[best] / middle[ours]:.2f} times as fast as {best} (fastest calls: {least[best] / least[ours]:.2f}).")
+            self.say(f"\nsapor: {middle[best] / middle[ours]:.2f} times as fast as {best} (fastest calls: {fastest[best] / fastest[ours]:.2f}).")
 
 
 def measure(sides, rounds):
@@ -73,21 +73,22 @@ def measure(sides, rounds):
 
 
 def all_figures(a, *words):
-    """Returns bench -> (least, median) of the figures of `sapor bench WORDS`."""
+    """Returns bench -> (fastest, median) of the figures of `sapor bench WORDS`."""
     command = [a.sapor, "bench", *words, "--threads", str(a.threads), "--seconds", "0.5", "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {f["bench"]: (f["ms_min"], f["ms_median"]) for f in map(json.loads, out.splitlines()) if "ms_min" in f}
 
 
 def figures(a, *words, name=None):
-    """Returns (least, median) of `sapor bench WORDS`. If it prints several figures, `name` chooses one."""
+    """Returns (fastest, median) of `sapor bench WORDS`. If it prints several figures, `name` chooses one."""
     return all_figures(a, *words)[name or words[0]]
 
 
-def clock(f, seconds=0.5, least=3):
+def clock(f, seconds=0.5, calls=3):
+    """Calls f for at least this number of seconds and of calls. Returns (fastest, median) in ms."""
     f()
     times, begun = [], time.perf_counter()
-    while len(times) < least or time.perf_counter() - begun < seconds:
+    while len(times) < calls or time.perf_counter() - begun < seconds:
         t = time.perf_counter()
         f()
         times.append((time.perf_counter() - t) * 1e3)
@@ -218,15 +219,15 @@ def gemm(a, report, tmp):
                 ["sapor, GFLOP/s", "PyTorch, GFLOP/s", "sapor's speed over PyTorch's"])
     for shape in [*weights, *plain]:
         M, N, K = shape
-        turned = "B'" if shape in weights else plain[shape]
-        A = torch.rand(K, M).T if turned == "A'" else torch.rand(M, K)
-        B = torch.rand(N, K).T if turned == "B'" else torch.rand(K, N)
+        transposed = "B'" if shape in weights else plain[shape]
+        A = torch.rand(K, M).T if transposed == "A'" else torch.rand(M, K)
+        B = torch.rand(N, K).T if transposed == "B'" else torch.rand(K, N)
         out = torch.empty(M, N)
         name = "x".join(map(str, shape))
-        least, middle = measure({"sapor": lambda: figures(a, "gemm", "--shape", name), "PyTorch": lambda: clock(lambda: torch.mm(A, B, out=out))},
+        _, middle = measure({"sapor": lambda: figures(a, "gemm", "--shape", name), "PyTorch": lambda: clock(lambda: torch.mm(A, B, out=out))},
                                 a.rounds)
         speed = {side: 2e-6 * M * N * K / ms for side, ms in middle.items()}
-        report.say(f"| {name} {'weights' if shape in weights else turned} | {speed['sapor']:.1f} | {speed['PyTorch']:.1f} | "
+        report.say(f"| {name} {'weights' if shape in weights else transposed} | {speed['sapor']:.1f} | {speed['PyTorch']:.1f} | "
                    f"{speed['sapor'] / speed['PyTorch']:.2f} |")
 
 
@@ -282,7 +283,7 @@ def rank(a, report, tmp):
     users, items = torch.rand(6040, 64), torch.rand(3260, 64)
     features = torch.nn.functional.normalize(torch.rand(7050, 384))
 
-    known = torch.rand(6040, 3260) < 0.04
+    excluded = torch.rand(6040, 3260) < 0.04
 
     def best(q, x, k, chunk, mask=None):
         for i in range(0, len(q), chunk):
@@ -292,7 +293,7 @@ def rank(a, report, tmp):
             torch.topk(scores, k)
 
     sides = {"sapor": lambda: figures(a, "topk", "--shape", "6040x3260x64-k50")}
-    sides |= {f"PyTorch, {c} users at a time": lambda c=c: clock(lambda: best(users, items, 50, c, known)) for c in (32, 128, 512, 2048)}
+    sides |= {f"PyTorch, {c} users at a time": lambda c=c: clock(lambda: best(users, items, 50, c, excluded)) for c in (32, 128, 512, 2048)}
     report.compare("The 50 best of 3,260 items for 6,040 users, 64 features, without those a user has", sides, a.rounds, "5 times as fast as the best of PyTorch's")
     sides = {"sapor": lambda: figures(a, "topk", "--shape", "knn-1024x7050x384-k10")}
     sides |= {f"PyTorch, {c} rows at a time": lambda c=c: clock(lambda: best(features[:1024], features, 10, c)) for c in (128, 512, 1024)}

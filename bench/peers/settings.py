@@ -170,7 +170,8 @@ def write_models(args):
 
 
 def prepare(args, items):
-    """Writes WORK/images and WORK/meta.tsv for the first items that have an image and a text. The rows of the table are in reverse order."""
+    """Empties WORK. Writes WORK/config.yml, and WORK/images and WORK/meta.tsv for the first items that have an image.
+    The rows of the table are in reverse order."""
     data, work = pathlib.Path(args.data), pathlib.Path(args.work)
     pictures = data / ("posters" if (data / "posters").is_dir() else "images")
     lines = (data / "items.tsv").read_text(encoding="utf-8").splitlines()
@@ -201,10 +202,10 @@ def tree(args):
     folders = [f"visual_embeddings_{b}/torch/ResNet50/avgpool", f"visual_embeddings_{b}/torch/MMFashion/avgpool",
                f"textual_embeddings_{b}/sentence_transformers/{TEXTS}/1"]
     folders += [f"{side}_embeddings_{b}/transformers/{name}/1" for side in ("visual", "textual") for name in PAIRS]
-    wanted = {f"{folder}/{item}.npy" for folder in folders for item, _ in rows}
+    expected = {f"{folder}/{item}.npy" for folder in folders for item, _ in rows}
     found = {str(p.relative_to(args.work)) for p in pathlib.Path(args.work).rglob("*.npy")}
-    print(f"{len(wanted)} names by Ducho's rules, {len(wanted - found)} are missing, {len(found - wanted)} are others")
-    return 1 if wanted != found else 0
+    print(f"{len(expected)} names by Ducho's rules, {len(expected - found)} are missing, {len(found - expected)} are others")
+    return 1 if expected != found else 0
 
 
 def times(args):

@@ -181,7 +181,7 @@ class Side:
 
 # ---- the comparison --------------------------------------------------------------------------------------------------------
 
-def least_cosine(a, b):
+def smallest_cosine(a, b):
     import numpy as np
     a, b = np.array(a, np.float64), np.array(b, np.float64)
     return float(((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
@@ -205,7 +205,7 @@ def compare(args, library):
         for level in LEVELS:
             ours = Side(["sapor", tower, args.batch, args.threads, library], level)
             theirs = Side(["openvino", tower, args.batch, args.threads, path], level)
-            cosine = least_cosine(ours.features, theirs.features)
+            cosine = smallest_cosine(ours.features, theirs.features)
             if cosine < 0.9999:
                 sys.exit(f"{tower}: the features differ: cosine {cosine:.6f}")
             begun = time.perf_counter()

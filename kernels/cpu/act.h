@@ -4,7 +4,8 @@
 
 #include "kernels/cpu/vec.h"
 
-INLINE vf gelu_slope(vf x) /* Phi(x) + x phi(x) */
+/* Phi(x) + x phi(x), with the normal distribution's cumulative function Phi and density phi */
+INLINE vf gelu_slope(vf x)
 {
     return v_fma(x * 0.398942280f, v_exp(x * x * -0.5f), 0.5f * (v_erf(x * 0.707106781f) + 1.0f));
 }

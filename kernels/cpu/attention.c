@@ -2,11 +2,11 @@
  *
  *   O = softmax(scale Q K' + bias) V    (K' is K transposed)
  *
- * How the loop is arranged: a task has one text and one head of keys; K and V are packed once per task. For TILE_ROWS
- * queries at a time, the scores against a block of KEYS keys are computed in register tiles (gemm/tile.h) and stay in
- * the L1 cache. There they become weights P, which are immediately multiplied by V. The matrix of all scores is never
- * stored. If a text has several blocks of keys, the softmax is computed with a running maximum m and a running sum l
- * (Milakov & Gimelshein 2018; Dao et al. 2022). For each block:
+ * How the loop is arranged: a task has one text and one head of keys, or a part of their queries (parts_of); K and V
+ * are packed once per task. For TILE_ROWS queries at a time, the scores against a block of KEYS keys are computed in
+ * register tiles (gemm/tile.h) and stay in the L1 cache. There they become weights P, which are immediately multiplied
+ * by V. The matrix of all scores is never stored. If a text has several blocks of keys, the softmax is computed with a
+ * running maximum m and a running sum l (Milakov & Gimelshein 2018; Dao et al. 2022). For each block:
  *
  *   S = scale Q K_block' + bias
  *   m_new = max(m, the maximum of S per row)
@@ -30,7 +30,7 @@ static int64_t key_heads(const Attention *t)
     return t->Hk ? t->Hk : t->H;
 }
 
-/* The rows of one text: its queries and its keys. The last query has the position of the last key. */
+/* The rows of one text: its queries are the rows q .. q+queries-1, its keys the rows k .. k+keys-1. */
 typedef struct Rows {
     int64_t q, queries, k, keys;
 } Rows;
@@ -70,7 +70,9 @@ static Span span_of(const Attention *t, const Rows *r, int64_t first, int64_t la
     return (Span){visible(t, r, first).begin / KEYS * KEYS, visible(t, r, last).end};
 }
 
-typedef struct Sizes { /* the parts of a worker's scratch, in floats */
+/* The sizes of the parts of a worker's scratch, in floats: packed K, packed V, the scaled queries of a tile, and its
+ * sums P V. `all` also has the scores of a tile. */
+typedef struct Sizes {
     size_t keys, values, query, out, all;
 } Sizes;
 
@@ -148,13 +150,13 @@ static void add_relative(float *s, const float *table, int64_t R, int64_t query,
     add_row(s + right, n - right, v_set(table[2 * R]), NULL);
 }
 
-/* Returns the maximum of `least` and s [n]; s is padded with -inf to whole vectors. */
-static float largest(const float *s, int64_t n, float least)
+/* Returns the maximum of `before` and s [n]; s is padded with -inf to whole vectors. */
+static float largest(const float *s, int64_t n, float before)
 {
-    vf most = v_set(least);
+    vf top = v_set(before);
     for (int64_t j = 0; j < n; j += VW)
-        most = v_max(most, v_load(s + j));
-    return v_max_lane(most);
+        top = v_max(top, v_load(s + j));
+    return v_max_lane(top);
 }
 
 /* Replaces s [n] by e^(s - top), in whole vectors, and returns the sum. */
@@ -182,8 +184,8 @@ static void hide(float *s, const Visible *v, int64_t j0, int64_t n, int64_t whol
 typedef struct Job {
     const Attention *t;
     Sizes sizes;
-    int64_t parts;
-    float *work;
+    int64_t parts; /* tasks per text and head of keys */
+    float *work;   /* sizes.all floats per worker */
 } Job;
 
 static void task(void *arg, size_t number, int worker)
@@ -284,7 +286,8 @@ void FN(attention)(const Run *run, const Attention *t)
  * text and head has its own sums; the sums of the texts are added in order. */
 
 typedef struct BackSizes {
-    /* in floats; `keys` and `dk` are needed twice: for K and V, for dK and dV */
+    /* in floats. A worker needs `keys` and `dk` twice (K and V; dK and dV), `tile` four times (query, dout, dq, scaled)
+     * and `scores` twice (scores, slopes) */
     size_t keys, k_rows, dk, tile, scores, all;
 } BackSizes;
 
@@ -296,7 +299,7 @@ static BackSizes back_scratch(const Attention *t)
     return s;
 }
 
-/* Returns the number of floats for the gradients of the relative bias: one table per text. */
+/* Returns the number of floats for the gradients of the relative bias: one table per text and head. */
 static size_t tables(const AttentionBack *t)
 {
     const Attention *f = &t->forward;
@@ -311,7 +314,8 @@ size_t FN(attention_back_work)(const Run *run, const AttentionBack *t)
 typedef struct BackJob {
     const AttentionBack *t;
     BackSizes sizes;
-    float *tables, *work;
+    float *tables; /* [B, H, 2 R + 1] */
+    float *work;   /* sizes.all floats per worker */
 } BackJob;
 
 /* Returns the sum of s [count]. */
@@ -345,16 +349,20 @@ static void pack_rows(int64_t rows, int64_t D, const float *x, int64_t ld, float
 /* sums [keys, ld] += W' B, where W [rows, keys] are the weights and B [rows, ld] is packed by pack_rows. */
 static void add_transposed(const float *weights, int64_t rows, int64_t keys, const float *B, float *sums, int64_t ld)
 {
-    for (int64_t j = 0, many; j < keys; j += many) {
-        many = MIN(keys - j, TILE_ROWS);
+    for (int64_t j = 0, count; j < keys; j += count) {
+        count = MIN(keys - j, TILE_ROWS);
         Tile t = product(weights + j, 1, rows, B, TILE_ROWS, sums + j * ld, ld, false);
         t.a_step = SCORE_LD; /* W is read by columns */
-        FN(tile_row)(t, (int)many, ld);
+        FN(tile_row)(t, (int)count, ld);
     }
 }
 
-/* The parts of a worker's scratch, shared by all heads of a task: K and V packed as columns, K packed as rows, and the
- * sums dK and dV. */
+/* A task, and the parts of its worker's scratch:
+ * - for all query heads of the task: K and V, packed as K' and V' (`keys`, `values`), K packed as it is (`k_rows`), and
+ *   the sums dK and dV.
+ * - for a tile of queries: scale Q and dO, packed (`query`, `dout`), dS K (`dq`), scale Q in rows (`scaled`), P
+ *   (`scores`) and dS (`slopes`).
+ * - `table` [2 R + 1]: the sums for the relative bias of head h; NULL: not computed. */
 typedef struct BackTask {
     const AttentionBack *back;
     Rows r;

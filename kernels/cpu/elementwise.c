@@ -6,10 +6,11 @@
 
 enum { GRAIN = 16384 }; /* numbers per task: 64 KB, a multiple of every vector width */
 
+/* The arguments of a kernel, for its tasks. Each kernel uses some members. */
 typedef struct Elements {
     const float *a, *b, *bias;
     float *y;
-    float alpha, beta;
+    float alpha, beta; /* the factors of axpby; alpha: param, p or value; both: lo and hi of unary */
     Act act;
     Binary op;
     Spread how;
@@ -17,7 +18,7 @@ typedef struct Elements {
     Noise noise;
     int64_t C;
     Draw draw;
-    uint64_t begin;
+    uint64_t begin; /* the index of the first draw */
 } Elements;
 
 /* There is one loop per activation. Whole vectors and the last vector share one loop body, because there are many
@@ -107,6 +108,7 @@ void FN(binary)(const Run *run, int64_t n, Binary op, const float *a, const floa
     run_ranges(run, n, GRAIN, binary_range, &e);
 }
 
+/* y[i] = x[i] op v. v is copied to a block of equal numbers, so that binary_span has one loop per op. */
 static void number_span(Binary op, int64_t n, const float *x, float v, float *y)
 {
     enum { BLOCK_V = 256 };
@@ -272,11 +274,11 @@ INLINE vf uniform_lanes(Draw d, vl even, int64_t first)
 static void dropout_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-    const float kept = 1.0f / (1.0f - e->alpha);
+    const float scale = 1.0f / (1.0f - e->alpha);
     const vl even = even_indices(e->begin);
     FOR_VECTORS(first, last, {
         const vf draws = uniform_lanes(e->draw, even, i);
-        store_part(e->y + i, v_select(draws >= e->alpha, kept * load_part(e->a + i, n), v_zero()), n);
+        store_part(e->y + i, v_select(draws >= e->alpha, scale * load_part(e->a + i, n), v_zero()), n);
     })
 }
 
@@ -299,7 +301,7 @@ static void noise_range(const void *arg, int64_t first, int64_t last)
         const uint64_t index = e->begin + (uint64_t)i;
         if (e->noise == NOISE_NORMAL)
             e->y[i] = draw_normal(e->draw, index);
-        else
+        else /* 2^-25 is half a step of draw_uniform: so u is in (0, 1) */
             e->y[i] = (float)-own_log(-own_log((double)draw_uniform(e->draw, index) + 0x1p-25));
     }
 }
@@ -325,7 +327,7 @@ void FN(fill)(const Run *run, int64_t n, float value, float *y)
 
 /* ---- the sum of all numbers: blocks in float32, their sums added in float64 in order --------- */
 
-enum { BLOCK = 4096 };
+enum { BLOCK = 4096 }; /* numbers */
 
 typedef struct Sum {
     const float *x;

@@ -1,5 +1,5 @@
 /* kernels/cpu/gather.c: rows by index: gathers, segment sums, and pooling of rows. A task has some output rows. The
- * kernels are memory-bound, so `gather` prefetches rows of the table PREFETCH_DISTANCE rows ahead. */
+ * kernels are memory-bound, so `gather` prefetches the row of the table that is needed PREFETCH_DISTANCE rows later. */
 // flags baseline: -Os
 #include "kernels/cpu/sparse.h"
 
@@ -21,6 +21,7 @@ INLINE void gather_rows(const Gather *g, const DType type, int64_t first, int64_
     for (int64_t r = first; r < last; r++) {
         const int32_t prefetch_id = g->ids[MIN(r + PREFETCH_DISTANCE, g->n - 1)], id = g->ids[r];
         const char *table = g->table, *next = table + (size_t)(MAX(prefetch_id, 0) * D) * size;
+        /* at most the first 256 numbers of the row */
         for (int64_t d = 0; d < MIN(D, 256); d += 16)
             __builtin_prefetch(next + (size_t)d * size);
         const void *row = table + (size_t)(MAX(id, 0) * D) * size;
@@ -86,6 +87,8 @@ void FN(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start,
 
 /* ---- pooling of ragged rows ------------------------------------------------------------------ */
 
+/* The arguments of segment_pool, and of its backward pass, for which x is dy, y is dx, and arg_in is the arg of the
+ * forward pass. */
 typedef struct PoolRows {
     int64_t B, D;
     const int32_t *offsets, *arg_in;

@@ -14,8 +14,11 @@
 #include "kernels/cpu/gemm/tile.h"
 
 static const float LOWEST = -__builtin_inff();
+/* SHARE, MAX_ENTRIES: the most queries per task, and the most pairs of a query and a list per task. LIST_ROWS,
+ * QUERY_ROWS: the most rows of a list and the most queries per product. */
 enum { SHARE = 2048, MAX_ENTRIES = 1 << 23, LIST_ROWS = 320, QUERY_ROWS = 8 * TILE_ROWS };
 
+/* The arguments of knn_lists (kernels.h), for its tasks. */
 typedef struct Search {
     int64_t Q, L, D, P, k;
     const float *q, *x;
@@ -28,8 +31,9 @@ typedef struct Search {
     char *scratch;
 } Search;
 
-/* The parts of a worker's scratch, in bytes: the start of each list's queries, the queries, their rows, a packed part
- * of a list, the scores, and the scratch of gemm. */
+/* The bytes of the parts of a worker's scratch: the start of each list's queries (`begin`), the queries sorted by list,
+ * the rows of QUERY_ROWS queries, LIST_ROWS packed rows of a list, their scores, and the scratch of gemm; `all` is
+ * their sum. */
 typedef struct Space {
     size_t begin, query, rows, packed, scores, product, all;
 } Space;
@@ -64,8 +68,8 @@ static Space space_for(const Search *s)
     return x;
 }
 
-/* Inserts a row into the k best so far, if it is good enough. They are sorted by value, then in ascending order of the
- * number. */
+/* Inserts a row into the k best rows so far, if it is better than the last of them. They are sorted by value, largest
+ * first, and rows of equal value in ascending order of their numbers. */
 static void put(int64_t k, float *values, int32_t *ids, float value, int32_t number)
 {
     int64_t at = k - 1;
@@ -79,7 +83,8 @@ static void put(int64_t k, float *values, int32_t *ids, float value, int32_t num
     ids[at] = number;
 }
 
-/* Inserts those of the scores x [N] that are good enough; number[j] is the number of the row of x[j]. */
+/* Calls `put` for those of the scores x [N] that are not below the last value; number[j] is the number of the row with
+ * the score x[j]. */
 static void put_all(int64_t k, float *values, int32_t *ids, int64_t N, const float *x, const int32_t *number)
 {
     FOR_VECTORS(0, N, {
@@ -145,6 +150,7 @@ static void search_task(void *arg, size_t task, int worker)
     }
 }
 
+/* Returns the number of queries per task: about two tasks per thread, within SHARE and MAX_ENTRIES. */
 static int64_t share_of(const Run *run, int64_t Q, int64_t P)
 {
     const int64_t most = MIN((int64_t)SHARE, MAX_ENTRIES / MAX(P, (int64_t)1));

@@ -6,12 +6,13 @@
 
 #include "kernels/cpu/cpu.h"
 
+/* Computes the indices first .. last-1 of a kernel with the arguments `arg`. */
 typedef void RangeFn(const void *arg, int64_t first, int64_t last);
 
 typedef struct Ranges {
     RangeFn *fn;
     const void *arg;
-    int64_t n, grain;
+    int64_t n, grain; /* the number of indices; the number of indices per task */
 } Ranges;
 
 static inline void ranges_task(void *arg, size_t task, int worker)
@@ -22,7 +23,7 @@ static inline void ranges_task(void *arg, size_t task, int worker)
     r->fn(r->arg, first, MIN(r->n, first + r->grain));
 }
 
-/* Calls fn for [0, n) in pieces of `grain`, or in one piece if there is one thread. */
+/* Calls fn for the indices 0 .. n-1 in pieces of `grain` indices, or in one piece if there is one thread. */
 INLINE void run_ranges(const Run *run, int64_t n, int64_t grain, RangeFn *fn, const void *arg)
 {
     if (n <= 0)

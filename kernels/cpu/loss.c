@@ -16,11 +16,11 @@ typedef struct Batch {
     const BprPart *part;
     float l2;
     float *loss, *slope;
-    float each; /* backward pass: the gradient of each loss[b] */
+    float dloss; /* backward pass: the gradient by loss[b], equal for all b */
 } Batch;
 
-/* Returns the factor of item row x before it is compared: 1, or 1 / max(|x|, eps) if eps > 0. In the second case,
- * writes |x| to *length. */
+/* Returns the factor of the item row x before its product with the user's row: 1, or 1 / max(|x|, eps) if eps > 0. In
+ * the second case, also writes |x| to *length. */
 static NOINLINE float to_unit(const float *x, int64_t D, float eps, float *length)
 {
     if (eps <= 0.0f)
@@ -53,12 +53,12 @@ INLINE float score_difference(const Batch *t, int64_t b, float *penalty)
 static void bpr_range(const void *arg, int64_t first, int64_t last)
 {
     const Batch *t = arg;
-    for (int64_t b = first; b < last; b += VW) { /* VW rows together, because the logarithm takes the most time */
+    for (int64_t b = first; b < last; b += VW) { /* VW rows together: one vector logarithm, which takes the most time */
         const int n = (int)MIN(VW, last - b);
-        float each[VW] = {0}, penalty[VW] = {0};
+        float difference[VW] = {0}, penalty[VW] = {0};
         for (int i = 0; i < n; i++)
-            each[i] = score_difference(t, b + i, &penalty[i]);
-        const vf d = v_load(each);
+            difference[i] = score_difference(t, b + i, &penalty[i]);
+        const vf d = v_load(difference);
         store_part(t->loss + b, v_fma(v_set(t->l2), v_load(penalty), v_softplus(d)), n);
         if (t->slope)
             store_part(t->slope + b, -v_sigmoid(d), n);
@@ -103,7 +103,7 @@ static void bpr_back_range(const void *arg, int64_t first, int64_t last)
 {
     const Batch *t = arg;
     for (int64_t b = first; b < last; b++) {
-        const float slope = t->slope[b] * t->each, l2 = t->l2 * t->each;
+        const float slope = t->slope[b] * t->dloss, l2 = t->l2 * t->dloss;
         for (int k = 0; k < t->parts; k++) {
             const BprPart *p = &t->part[k];
             const int64_t D = p->D, at = b * D;
@@ -130,6 +130,6 @@ static void bpr_back_range(const void *arg, int64_t first, int64_t last)
 void FN(bpr_back)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                   const float *dloss)
 {
-    const Batch t = {.parts = parts, .part = part, .l2 = l2, .slope = (float *)slope, .each = scale * dloss[0]};
+    const Batch t = {.parts = parts, .part = part, .l2 = l2, .slope = (float *)slope, .dloss = scale * dloss[0]};
     run_rows(run, B, 2 * row_floats(parts, part), bpr_back_range, &t);
 }

@@ -7,6 +7,9 @@
 // flags baseline: -Os
 #include "kernels/cpu/row_sum.h"
 
+/* The arguments of a kernel, for its tasks. Each kernel uses some members. A few operands of kernels.h have another
+ * name here: `mean` is the norm of row_normalize, `gamma` the s of row_scale, x and dy are the a and b of row_dot. In
+ * the backward passes of softmax and row_normalize, x is the y of the forward pass, and y is dx. */
 typedef struct Rows {
     int64_t M, C, ldx, ldy;
     const float *x, *residual, *gamma, *bias, *dy;
@@ -95,7 +98,7 @@ static void add_parts(int64_t count, int64_t C, const float *parts, int64_t ld, 
 
 typedef struct NormBack {
     Rows r;
-    float *dx, *parts; /* parts [part_count, 2 C]: the sums of dgamma and dbeta; NULL: not computed */
+    float *dx, *parts; /* parts [part_count, 2 C]: dgamma, then dbeta, of each part of the rows; NULL: not computed */
 } NormBack;
 
 static void layer_norm_back_parts(const void *arg, int64_t first, int64_t last)

@@ -23,6 +23,7 @@ INLINE vf flush_to_zero(vf x)
     return v_select(v_abs(x) < 1.17549435e-38f, v_zero(), x);
 }
 
+/* Computes one step (AdamStep in kernels.h) for a vector of p with the gradient g and the moments m and v. */
 INLINE void adam_vector(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
 {
     if (s->weight_decay != 0.0f)
@@ -66,8 +67,8 @@ void FN(adam_note)(const Run *run, const AdamStep *s, int32_t now, AdamStep *his
 }
 
 /* Computes the steps from+1 .. to for V vectors without a gradient. Each step of a vector depends on the one before, so
- * several vectors are computed together. If m is zero and there is no weight decay, p does not change and v is only
- * multiplied by beta2: the same bits as adam_vector, with less work. */
+ * several vectors are computed together. If m is zero, eps is not zero and there is no weight decay, p does not change
+ * and v is only multiplied by beta2: the same bits as adam_vector, with less work. */
 INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf *p, vf *m, vf *v)
 {
     vi m_nonzero = *m != 0.0f, v_nonzero = *v != 0.0f;
@@ -172,7 +173,7 @@ void FN(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, con
 /* The gradient dy w is never stored completely. For TILE_ROWS rows at a time, CHUNK columns of it are computed into the
  * L1 cache and used immediately. Meanwhile p, m and v of the next CHUNK columns are prefetched, because they come from
  * memory. */
-enum { CHUNK = 64, TASK_TILES = 3 };
+enum { CHUNK = 64, TASK_TILES = 3 }; /* TASK_TILES: groups of TILE_ROWS rows per task */
 
 typedef struct Factored {
     Adam a;
@@ -180,8 +181,8 @@ typedef struct Factored {
     const float *dy, *packed;
 } Factored;
 
-/* Computes the columns d .. d + n - 1 of `rows` rows of dy w into g, with rows CHUNK apart. The bits are those of gemm.
- */
+/* Computes the columns d .. d+n-1 of the rows row .. row+rows-1 of dy w and writes them to g, whose rows are CHUNK
+ * numbers apart. The bits are those of gemm. */
 static void gradient_part(const Factored *f, int64_t row, int rows, int64_t d, int64_t n, float *g)
 {
     const int64_t k_blocks = MAX(div_up(f->K, K_STEP), 1);
@@ -360,12 +361,12 @@ void FN(rmsprop)(const Run *run, int64_t n, const RmspropStep *s, const float *g
     run_ranges(run, n, 16384, rmsprop_range, &a);
 }
 
-void FN(clip_factor)(const Run *run, int64_t n, const float *squares, float most, float *out)
+void FN(clip_factor)(const Run *run, int64_t n, const float *squares, float max_norm, float *out)
 {
     (void)run;
     float sum = 0.0f;
     for (int64_t i = 0; i < n; i++)
         sum += squares[i];
-    const float factor = most / (sqrtf(sum) + 1e-6f);
+    const float factor = max_norm / (sqrtf(sum) + 1e-6f);
     *out = factor > 1.0f ? 1.0f : factor; /* NaN if the sum is NaN, as in torch */
 }

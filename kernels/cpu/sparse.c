@@ -13,7 +13,10 @@
 
 enum { PREFETCH_DISTANCE = 24 };
 
-/* The source of an entry's weight. It is a compile-time constant in each copy of the loop. */
+/* The source of an entry's weight (sparse.h), a compile-time constant in each copy of the loop:
+ * - ONE: the weight is 1. ONE_IN_ORDER: also, `col` is NULL, so that entry e reads row e of x.
+ * - BY_COL: col_scale[col]. BY_VALUE: val[e]. BY_VALUE_AT: val[at[e]].
+ * - BY_ALL: the product of the value and col_scale; each of them and `at` may be NULL. */
 typedef enum Weight { ONE, ONE_IN_ORDER, BY_COL, BY_VALUE, BY_VALUE_AT, BY_ALL } Weight;
 
 INLINE float weight_of(const GatherSum *g, Weight w, int64_t e, int64_t c)
@@ -135,6 +138,7 @@ void FN(spmm)(const Run *run, const Sparse *A, int64_t D, DType type, const void
 
 /* ---- one number per entry -------------------------------------------------------------------- */
 
+/* The arguments of a kernel, for its tasks. In the backward pass of edge_softmax, x is y, y is dy, and out is dx. */
 typedef struct Edges {
     const Sparse *A;
     int64_t D;
@@ -252,7 +256,7 @@ void FN(edge_scale)(const Run *run, const Sparse *A, const float *val, const flo
 
 /* ---- scales of nodes ------------------------------------------------------------------------- */
 
-typedef struct Roots {
+typedef struct Roots { /* for inverse_root_back: x is y, and y is d */
     const float *x;
     float *y;
 } Roots;

@@ -4,13 +4,14 @@
 
 #include "kernels/cpu/row_sum.h"
 
-/* Weighted sums of rows. For each row r:
+/* Weighted sums of rows. For each row r, with its entries e = start[r] .. start[r+1] - 1:
  *
  *   y[to ? to[r] : r, :] = alpha row_scale[r] (sum over e of w(e) x[c(e), :]) + beta y
  *   c(e) = col ? col[e] : e
  *   w(e) = val[at ? at[e] : e] col_scale[c(e)]
  *
- * If `val`, `row_scale` or `col_scale` is NULL, it means ones. The sum is computed from the first entry to the last. */
+ * If `val`, `row_scale` or `col_scale` is NULL, it means ones. If `col` is NULL, `val` and `col_scale` must be NULL.
+ * The rows of x are ldx apart, those of y ldy. The sum is computed from the first entry to the last. */
 typedef struct GatherSum {
     int64_t rows, D;
     const int64_t *start;
@@ -28,8 +29,8 @@ void FN(gather_sum)(const Run *run, const GatherSum *g);
 typedef struct Balanced {
     RangeFn *fn;
     const void *arg;
-    int64_t rows, pieces;
-    const int64_t *start;
+    int64_t rows, pieces; /* pieces: the number of tasks */
+    const int64_t *start; /* [rows+1] */
 } Balanced;
 
 /* Returns the first row with at least part/pieces of the total work before it. The work of a row is its number of

@@ -12,8 +12,8 @@
  * id comes first.
  *
  * If the list is empty, an initial threshold is computed first: the scores are cut into at least 4 k groups, and the
- * threshold is the k-th largest of the maxima of the groups. It is at most the k-th largest score, and only a little
- * smaller. */
+ * threshold is a little below the k-th largest of the maxima of the groups. At least k scores are above it, and usually
+ * only a few more. */
 // flags baseline: -Os
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/gemm/tile.h"
@@ -46,21 +46,21 @@ INLINE void sort(const Candidates *w, const float *s, int32_t first_id, float *v
         x[i] = s[w->at[i]];
     for (int i = w->n; i % VW != 0; i++)
         x[i] = LOWEST;
-    for (int own = 0; own < w->n; own += VW) {
-        const vf mine = v_load(x + own);
-        const int next = MIN(own + VW, w->n);
+    for (int first = 0; first < w->n; first += VW) {
+        const vf current = v_load(x + first);
+        const int next = MIN(first + VW, w->n);
         vi place = {0}; /* a comparison gives -1 if it is true */
-        for (int i = 0; i < own; i++)
-            place -= v_set(x[i]) >= mine;
-        for (int i = own; i < next; i++)
-            place -= (v_set(x[i]) > mine) | ((v_set(x[i]) == mine) & (v_lanes() > i - own));
+        for (int i = 0; i < first; i++)
+            place -= v_set(x[i]) >= current;
+        for (int i = first; i < next; i++)
+            place -= (v_set(x[i]) > current) | ((v_set(x[i]) == current) & (v_lanes() > i - first));
         for (int i = next; i < w->n; i++)
-            place -= v_set(x[i]) > mine;
+            place -= v_set(x[i]) > current;
         int32_t to[VW];
         vi_store(to, place);
-        for (int i = own; i < next; i++) {
-            value[to[i - own]] = x[i];
-            id[to[i - own]] = first_id + w->at[i];
+        for (int i = first; i < next; i++) {
+            value[to[i - first]] = x[i];
+            id[to[i - first]] = first_id + w->at[i];
         }
     }
 }
@@ -101,7 +101,7 @@ static void merge(Best *b, Candidates *w, const float *s, int32_t first_id)
     w->n = 0;
 }
 
-/* Sets the id of unused places to -1. */
+/* Sets the unused places of the list to id -1 and score LOWEST. */
 static void fill_empty(Best *b)
 {
     for (int64_t i = b->count; i < b->k; i++) {
@@ -124,8 +124,9 @@ static float just_below(float x)
     return x;
 }
 
-/* Returns a number that is smaller than at least k of the scores s [n], or LOWEST if none is found: just below the k-th
- * largest of group maxima, found by bisection. */
+/* Returns a number that is smaller than at least k of the scores s [n], or LOWEST if none is found. It is below the
+ * k-th largest of the group maxima, and close to it. It is found by bisection: up to eight halvings of the range of the
+ * maxima. */
 static float initial_threshold(const float *s, int64_t n, int64_t k)
 {
     const int64_t vectors = div_up(4 * k, HELD * VW) * HELD, step = vectors * VW;
@@ -149,13 +150,13 @@ static float initial_threshold(const float *s, int64_t n, int64_t k)
     } while (first < vectors);
     for (int64_t v = 0, i = whole; i + VW <= n; i += VW, v++)
         group[v] = v_max(group[v], v_load(s + i));
-    vf most = group[0], least = v_set(-LOWEST);
+    vf highest = group[0], lowest = v_set(-LOWEST);
     for (int64_t v = 1; v < vectors; v++)
-        most = v_max(most, group[v]);
+        highest = v_max(highest, group[v]);
     for (int64_t v = 0; v < vectors; v++) { /* groups without any score above LOWEST do not count */
-        least = v_min(least, v_select(group[v] > LOWEST, group[v], most));
+        lowest = v_min(lowest, v_select(group[v] > LOWEST, group[v], highest));
     }
-    float low = -v_max_lane(-least), high = v_max_lane(most);
+    float low = -v_max_lane(-lowest), high = v_max_lane(highest);
     for (int round = 0; round < 9; round++) {
         const float middle =
             round == 0 ? low : 0.5f * low + 0.5f * high; /* first tests `low`, which is too high if there are NaNs */
@@ -175,10 +176,11 @@ static float initial_threshold(const float *s, int64_t n, int64_t k)
     return low > LOWEST ? just_below(low) : LOWEST;
 }
 
-/* Removes the candidates whose ids are in `skip`. Both are in ascending order, so each id is compared once. */
+/* Removes the candidates whose ids are in *skip [*skips]. Both are in ascending order, so each id is compared once.
+ * Moves *skip and *skips after the ids that are below the last candidate's. */
 static void drop_excluded(Candidates *w, int32_t first_id, const int32_t **skip, int64_t *skips)
 {
-    int kept = 0;
+    int count = 0;
     for (int i = 0; i < w->n; i++) {
         const int32_t id = first_id + w->at[i];
         while (*skips > 0 && **skip < id) {
@@ -186,9 +188,9 @@ static void drop_excluded(Candidates *w, int32_t first_id, const int32_t **skip,
             --*skips;
         }
         if (*skips == 0 || **skip != id)
-            w->at[kept++] = w->at[i];
+            w->at[count++] = w->at[i];
     }
-    w->n = kept;
+    w->n = count;
 }
 
 /* Updates the list with the scores s [I] of the ids first_id, first_id + 1, ... The ids skip [skips], in ascending
@@ -229,29 +231,31 @@ static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t fir
 
 /* ---- products, tile by tile ------------------------------------------------------------------ */
 
+/* The arguments of a kernel and the place in its loops. topk_rows uses `rows` for the scores [B, I]. */
 typedef struct Ranking {
     int64_t B, I, D, k;
-    const float *rows; /* [., D] */
-    const int32_t *row;
+    const float *rows;  /* batch row b is row[b] of `rows` [., D] */
+    const int32_t *row; /* NULL: batch row b is row b */
     const float *items, *bias;
     const Exclude *exclude;
     int32_t *ids;
     float *scores;
     bool symmetric; /* the rows are the items */
     int threads;
-    int64_t block, block_items;
-    /* the slab: the rows that are multiplied by the current block; its first row and its number of rows */
+    int64_t block, block_items; /* the first item of the current block, and its number of items */
+    /* the slab: the rows that are multiplied by the current block now; its first row and its number of rows */
     int64_t slab, slab_rows;
-    int64_t tile; /* rows per task */
-    void *packed;
+    int64_t tile;   /* rows per task */
+    void *packed;   /* the current block */
     int32_t *count; /* [B]: used places of each list */
     /* [block_items, transposed_ld]: the scores of the slab, transposed; only if the product is symmetric */
     float *transposed;
     char *scratch;
 } Ranking;
 
-/* The sizes of a task: the rows of a tile are whole register tiles, and the scores of a tile and the packed block stay
- * in the L2 cache. If D is large, the product is faster with larger tiles. */
+/* The sizes of a task: the rows of a tile are whole register tiles, and the scores of a tile stay in the L2 cache. (The
+ * packed block may be larger than this cache. Smaller blocks were slower.) If D is large, the product is faster with
+ * larger tiles. */
 static int64_t max_rows(const Ranking *r)
 {
     return r->D <= 256 ? 2 * TILE_ROWS : 24 * TILE_ROWS;
@@ -290,7 +294,8 @@ static int64_t transposed_ld(const Ranking *r)
     return max_slab_rows(r) / 32 * 32 + 48;
 }
 
-/* The bytes of the parts of the scratch. A worker's part has rows, scores, and the scratch of gemm. */
+/* The bytes of the parts of the scratch. All workers share `packed`, `count` and `transposed`. Each worker has its own
+ * rows, scores, and scratch of gemm (`product`). */
 typedef struct Space {
     size_t packed, count, transposed, rows, scores, product;
 } Space;
@@ -372,7 +377,7 @@ static void rank_tile(void *arg, size_t task, int worker)
     char *scratch = r->scratch + (space.rows + space.scores + space.product) * (size_t)worker;
     float *scores = (float *)(void *)(scratch + space.rows);
     const int64_t first = (int64_t)task * r->tile, M = MIN(r->tile, r->slab_rows - first),
-                  behind = r->block + r->block_items;
+                  block_end = r->block + r->block_items;
     const float *A = r->rows + (r->slab + first) * r->D;
     if (r->row) {
         A = (const float *)(void *)scratch;
@@ -388,7 +393,7 @@ static void rank_tile(void *arg, size_t task, int worker)
             mask(r, r->slab + first + m, scores + m * r->block_items);
         update_row(r, r->slab + first + m, scores + m * r->block_items, r->block_items, r->block);
     }
-    if (r->symmetric && r->slab + first + M > behind)
+    if (r->symmetric && r->slab + first + M > block_end)
         transpose(M, r->block_items, scores, r->transposed + first, transposed_ld(r));
 }
 
@@ -396,10 +401,10 @@ static void rank_tile(void *arg, size_t task, int worker)
 static void rank_transposed(const void *arg, int64_t first, int64_t last)
 {
     const Ranking *r = arg;
-    const int64_t behind = MAX(r->block + r->block_items, r->slab);
+    const int64_t first_row = MAX(r->block + r->block_items, r->slab);
     for (int64_t j = first; j < last; j++)
-        update_row(r, r->block + j, r->transposed + j * transposed_ld(r) + (behind - r->slab),
-                   r->slab + r->slab_rows - behind, behind);
+        update_row(r, r->block + j, r->transposed + j * transposed_ld(r) + (first_row - r->slab),
+                   r->slab + r->slab_rows - first_row, first_row);
 }
 
 /* Ranks all rows. If the product is symmetric, both halves have equal bits. So a block of items is multiplied only with

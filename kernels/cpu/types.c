@@ -27,6 +27,7 @@ typedef struct Convert {
     void *y;
 } Convert;
 
+/* Stores n numbers of x as the type F32, F16 or BF16, beginning at number i. `type` is a constant in every call. */
 INLINE void store_as(const DType type, void *y, int64_t i, vf x, int n)
 {
     if (type == F32) {

@@ -36,6 +36,8 @@
 #define VW 4
 #endif
 
+/* vf, vi: VW numbers of 32 bits. vl: VW / 2 numbers of 64 bits. The types `_any` are for memory: they need only the
+ * alignment of one number, and may access numbers of any type. */
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
 typedef uint64_t vl __attribute__((vector_size(4 * VW)));
@@ -44,7 +46,7 @@ typedef int32_t vi_any __attribute__((vector_size(4 * VW), aligned(4), may_alias
 typedef int32_t int32_any __attribute__((may_alias));
 
 #define INLINE   static inline __attribute__((always_inline, unused))
-#define NOINLINE __attribute__((noinline)) /* for functions that are called rarely: one copy is enough */
+#define NOINLINE __attribute__((noinline)) /* for long functions: one copy instead of a copy per call */
 /* Hides the value of p from the compiler, which then reloads everything that depends on p. */
 #define HIDE_FROM_OPTIMIZER(p) __asm__ volatile("" : "+r"(p))
 
@@ -191,6 +193,7 @@ INLINE vf v_max(vf a, vf b)
     return v_select(a > b, a, b);
 #endif
 }
+/* Returns the minimum per lane, or b if either is NaN. */
 INLINE vf v_min(vf a, vf b)
 {
 #if VW == 16
@@ -233,7 +236,7 @@ INLINE vf v_round(vf x)
     vf magic = v_set(12582912.0f); /* 1.5 * 2^23: after the addition no bit is left for a fraction */
     return (x + magic) - magic;
 }
-INLINE vi v_to_int(vf x) /* |x| < 2^31 */
+INLINE vi v_to_int(vf x) /* rounds toward zero; |x| < 2^31 */
 {
     return __builtin_convertvector(x, vi);
 }
@@ -322,8 +325,8 @@ INLINE vf v_from_f16(vh x)
 #endif
 }
 
-/* The sum or the maximum over the lanes. The upper half of the lanes is combined with the lower half until one lane is
- * left. For eight lanes: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)). */
+/* Returns the sum or the maximum over the lanes. The upper half of the lanes is combined with the lower half until one
+ * lane is left. For eight lanes: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)). */
 #if defined(__x86_64__)
 INLINE float v_reduce(vf x, bool max)
 {

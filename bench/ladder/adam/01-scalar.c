@@ -1,5 +1,5 @@
-/* One loop, one number at a time. Each array is read and written once, but one root and one division per number take
- * longer than that. */
+/* One loop, one number at a time. Each array is read and written once, but one square root and one division per number
+ * take longer than these reads and writes. */
 // flags: -fno-tree-vectorize
 #include "bench/ladder/adam/fused.h"
 

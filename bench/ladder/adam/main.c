@@ -62,7 +62,7 @@ static Case *make(int shape, Work *work)
     reference(c, lr, ladder_room(all, sizeof(double)), ladder_room(all, sizeof(double)));
     *work = (Work){.bytes = 28.0 * (double)all * (double)S,
                    .working_set = 16.0 * (double)all,
-                   .limit = 1e-6}; /* reads g p m v, writes p m v */
+                   .limit = 1e-6}; /* 28 bytes per number: reads g, p, m and v, writes p, m and v */
     snprintf(work->name, sizeof work->name, "%lld x %lld, %lld rows a step, %lld steps", (long long)R, (long long)D,
              (long long)n, (long long)S);
     return c;

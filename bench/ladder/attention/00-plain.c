@@ -10,17 +10,17 @@ static void attention(Case *c)
     for (int64_t h = 0; h < c->H; h++) {
         const float *Q = c->q + h * c->D, *K = c->k + h * c->D, *V = c->v + h * c->D;
         for (int64_t i = 0; i < c->T; i++) {
-            float *out = c->out + (i * c->H + h) * c->D, most = -INFINITY, sum = 0;
+            float *out = c->out + (i * c->H + h) * c->D, largest = -INFINITY, sum = 0;
             for (int64_t j = 0; j < c->T; j++) {
                 float dot = 0;
                 for (int64_t d = 0; d < c->D; d++) {
                     dot += Q[i * c->ld + d] * K[j * c->ld + d];
                 }
                 s[j] = dot * c->scale;
-                most = s[j] > most ? s[j] : most;
+                largest = s[j] > largest ? s[j] : largest;
             }
             for (int64_t j = 0; j < c->T; j++) {
-                s[j] = expf(s[j] - most);
+                s[j] = expf(s[j] - largest);
                 sum += s[j];
             }
             for (int64_t d = 0; d < c->D; d++) {

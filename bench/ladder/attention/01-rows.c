@@ -3,11 +3,11 @@
 
 static float exponentials(float *s, int64_t T)
 {
-    float most = s[0], sum = 0;
+    float largest = s[0], sum = 0;
     for (int64_t j = 1; j < T; j++)
-        most = s[j] > most ? s[j] : most;
+        largest = s[j] > largest ? s[j] : largest;
     for (int64_t j = 0; j < T; j++) {
-        s[j] = expf(s[j] - most);
+        s[j] = expf(s[j] - largest);
         sum += s[j];
     }
     return sum;

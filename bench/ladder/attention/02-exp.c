@@ -1,5 +1,5 @@
-/* The exponential in vectors (its polynomial is in kernels/cpu/vec.h). There is one exponential per pair of tokens and
- * head. Before this step they cost more than both products. */
+/* The exponential in vectors (its polynomial is in kernels/cpu/vec.h). There is one exponential per head and pair of
+ * tokens. One number at a time, they take more time than both products would take at the peak. */
 #include "bench/ladder/attention/rows.h"
 #include "bench/ladder/attention/softmax.h"
 

@@ -11,9 +11,9 @@ static void attention(Case *c)
         for (int64_t i = 0; i < T; i++) {
             float *s = c->scores + i * ld, top = -INFINITY;
             pad(s, T);
-            const float part = 1.0f / exponentials_of(s, T, &top);
+            const float inverse_sum = 1.0f / exponentials_of(s, T, &top);
             for (int64_t j = 0; j < T; j++)
-                s[j] *= part;
+                s[j] *= inverse_sum;
         }
         ladder_product(&c->run, T, c->D, T, 1.0f, c->scores, ld, c->values, c->out + h * c->D, c->H * c->D, false);
     }

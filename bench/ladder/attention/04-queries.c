@@ -1,6 +1,6 @@
-/* Queries are processed in groups of 14 (6 without AVX-512), the number of rows of a register tile. The scores of a
- * group [14, T] are turned into weights and multiplied with V while they are in the L1 cache. The division by the sum
- * comes last, on D numbers instead of T. */
+/* Queries are processed in groups of 14 (6 without AVX-512), the number of rows of a register tile. While the scores of
+ * a group [14, T] are in the L1 cache, they are turned into weights and multiplied by V. The division by the sum comes
+ * last, on D numbers per query instead of T. */
 #include "bench/ladder/attention/softmax.h"
 
 enum { QUERIES = VW == 16 ? 14 : 6 };

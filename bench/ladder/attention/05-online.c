@@ -27,8 +27,9 @@ static void attention(Case *c)
                     const float before = b == 0 ? -INFINITY : top[i];
                     top[i] = before;
                     pad(c->scores + i * LD, n);
-                    const float part = exponentials_of(c->scores + i * LD, n, &top[i]), shrink = expf(before - top[i]);
-                    sum[i] = b == 0 ? part : sum[i] * shrink + part;
+                    const float block_sum = exponentials_of(c->scores + i * LD, n, &top[i]),
+                                shrink = expf(before - top[i]);
+                    sum[i] = b == 0 ? block_sum : sum[i] * shrink + block_sum;
                     for (int64_t d = 0; d < D && b > 0; d++)
                         out[i * ldo + d] *= shrink;
                 }

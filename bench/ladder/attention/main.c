@@ -8,16 +8,16 @@ static const int64_t SHAPES[][3] = {{128, 12, 32}, {197, 12, 64}, {512, 12, 64}}
 
 static void attend(const Case *c, int64_t h, int64_t i, double *s)
 {
-    double *out = c->expected + (i * c->H + h) * c->D, most = -INFINITY, sum = 0;
+    double *out = c->expected + (i * c->H + h) * c->D, largest_score = -INFINITY, sum = 0;
     for (int64_t j = 0; j < c->T; j++) {
         s[j] = 0;
         for (int64_t d = 0; d < c->D; d++)
             s[j] += (double)c->q[i * c->ld + h * c->D + d] * (double)c->k[j * c->ld + h * c->D + d];
         s[j] *= (double)c->scale;
-        most = fmax(most, s[j]);
+        largest_score = fmax(largest_score, s[j]);
     }
     for (int64_t j = 0; j < c->T; j++) {
-        const double weight = exp(s[j] - most);
+        const double weight = exp(s[j] - largest_score);
         sum += weight;
         for (int64_t d = 0; d < c->D; d++)
             out[d] += weight * (double)c->v[j * c->ld + h * c->D + d];

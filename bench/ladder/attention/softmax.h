@@ -10,10 +10,10 @@
  * padded with -infinity to whole vectors. */
 static inline float exponentials_of(float *s, int64_t n, float *top)
 {
-    vf most = v_set(*top), sum = v_zero();
+    vf largest = v_set(*top), sum = v_zero();
     for (int64_t j = 0; j < n; j += VW)
-        most = v_max(most, v_load(s + j));
-    *top = v_max_lane(most);
+        largest = v_max(largest, v_load(s + j));
+    *top = v_max_lane(largest);
     for (int64_t j = 0; j < n; j += VW) {
         const vf e = v_exp(v_load(s + j) - *top);
         v_store(s + j, e);

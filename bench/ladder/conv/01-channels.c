@@ -1,5 +1,6 @@
 /* The weights are transposed once, so that output channels are contiguous. The inner loop runs along them, in the
- * weights and in y. This is a matrix product in the order i k j, with the same speed. */
+ * weights and in y. This is a matrix product in the loop order i k j (bench/ladder/gemm/01-ikj.c), with the same speed.
+ */
 #include "bench/ladder/conv/taps.h"
 
 static void transpose(Case *c)

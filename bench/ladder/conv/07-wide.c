@@ -1,4 +1,5 @@
-/* Sapor's kernel with squares of 6: F(6,3), points 0, 0.5, 1, 2. With more than 128 channels it uses the default. */
+/* Sapor's kernel with squares of 6 x 6 outputs: F(6,3), points 0, +-0.5, +-1, +-2, infinity. With more than 128
+ * channels it uses the default. */
 #include "bench/ladder/conv/case.h"
 
 static void pack(Case *c)

@@ -1,5 +1,5 @@
 /* The weights as matrix B[(i, j, channel), o] of a product, packed for gemm: in one piece, or in one piece for each row
- * i of the kernel. */
+ * i of the kernel. A tap is a place (i, j) in the kernel: tap = 3 i + j. */
 #include "bench/ladder/conv/case.h"
 
 static inline float *rows_of_b(const Case *c, float *to) /* [9 C, O] */

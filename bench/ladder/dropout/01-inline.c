@@ -4,7 +4,7 @@
 
 static void dropout(Case *c)
 {
-    const float kept = 1.0f / (1.0f - c->p);
+    const float scale = 1.0f / (1.0f - c->p);
     const uint32_t low = (uint32_t)c->draw.seed, high = (uint32_t)(c->draw.seed >> 32);
     for (int64_t i = 0; i < c->n; i++) {
         uint32_t k0 = low, k1 = high, c0 = (uint32_t)i, c1 = (uint32_t)(i >> 32), c2 = c->draw.epoch,
@@ -18,7 +18,7 @@ static void dropout(Case *c)
             k0 += 0x9e3779b9u;
             k1 += 0xbb67ae85u;
         }
-        c->y[i] = (float)(c0 >> 8) * 0x1p-24f >= c->p ? c->x[i] * kept : 0.0f;
+        c->y[i] = (float)(c0 >> 8) * 0x1p-24f >= c->p ? c->x[i] * scale : 0.0f;
     }
 }
 STEP("the ten rounds inlined, the compiler's vectors", NULL, dropout)

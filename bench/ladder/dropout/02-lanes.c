@@ -22,7 +22,7 @@ INLINE vl philox_lanes(const Draw *d, vl index)
 
 static void dropout(Case *c)
 {
-    const float kept = 1.0f / (1.0f - c->p);
+    const float scale = 1.0f / (1.0f - c->p);
     vl even = {0};
     for (int k = 0; k < VW / 2; k++)
         even[k] = 2 * (uint64_t)k;
@@ -31,9 +31,9 @@ static void dropout(Case *c)
         const vl a = philox_lanes(&c->draw, even + (uint64_t)i), b = philox_lanes(&c->draw, even + (uint64_t)(i + 1));
         const vl bits = (a >> 8 & 0xffffffu) | b >> 8 << 32; /* 24 bits of each draw, alternately from a and b */
         const vf u = v_from_int((vi)bits & 0xffffff) * 0x1p-24f;
-        v_store(c->y + i, v_select(u >= c->p, kept * v_load(c->x + i), v_zero()));
+        v_store(c->y + i, v_select(u >= c->p, scale * v_load(c->x + i), v_zero()));
     }
     for (; i < c->n; i++)
-        c->y[i] = draw_uniform(c->draw, (uint64_t)i) >= c->p ? c->x[i] * kept : 0.0f;
+        c->y[i] = draw_uniform(c->draw, (uint64_t)i) >= c->p ? c->x[i] * scale : 0.0f;
 }
 STEP("VW draws side by side in 64-bit lanes", NULL, dropout)

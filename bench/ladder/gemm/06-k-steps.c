@@ -1,5 +1,5 @@
-/* K is divided into steps of at most 384. The part of A of a row of tiles, 14 x 384 numbers or 21 KB, stays in the L1
- * cache while all panels of B are read. C is loaded and stored once per step. */
+/* K, the inner dimension, is divided into steps of at most 384. For a row of tiles, the part of A, 14 x 384 numbers or
+ * 21 KB, stays in the L1 cache while all panels of B are read. C is loaded and stored once per step. */
 #include "bench/ladder/gemm/tile.h"
 
 static void gemm(Case *c)

@@ -4,7 +4,7 @@
 
 static void norm(Case *c)
 {
-    const float part = 1.0f / (float)c->C;
+    const float inverse_C = 1.0f / (float)c->C;
     for (int64_t m = 0; m < c->M; m++) {
         float *y = c->y + m * c->C;
         vf sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, squares[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
@@ -17,8 +17,8 @@ static void norm(Case *c)
                 v_store(y + i + k * VW, s);
             }
         }
-        const float mean = total(sum) * part;
-        scale_row(c, y, mean, total(squares) * part - mean * mean);
+        const float mean = total(sum) * inverse_C;
+        scale_row(c, y, mean, total(squares) * inverse_C - mean * mean);
     }
 }
 ASIDE("one pass: mean of squares less the square of the mean", NULL, norm)

@@ -3,7 +3,7 @@
 
 static void norm(Case *c)
 {
-    const float part = 1.0f / (float)c->C;
+    const float inverse_C = 1.0f / (float)c->C;
     for (int64_t m = 0; m < c->M; m++) {
         float *y = c->y + m * c->C;
         vf sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
@@ -15,8 +15,8 @@ static void norm(Case *c)
                 v_store(y + i + k * VW, s);
             }
         }
-        const float mean = total(sum) * part;
-        scale_row(c, y, mean, squares_of(c->C, y, mean) * part);
+        const float mean = total(sum) * inverse_C;
+        scale_row(c, y, mean, squares_of(c->C, y, mean) * inverse_C);
     }
 }
 STEP("the residual is added in the pass that sums", NULL, norm)

@@ -1,4 +1,4 @@
-/* Shared by the vector steps: a sum in four vectors, so that no addition waits for the one before, and the last pass */
+/* Shared by steps 01 to 03: a sum in four vectors, so that no addition waits for the one before, and the last pass */
 #ifndef SAPOR_LADDER_ROWS_H
 #define SAPOR_LADDER_ROWS_H
 
@@ -9,7 +9,7 @@ INLINE float total(const vf s[4])
     return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
-/* Returns the sum of s[i] over i < C. squares_of returns the sum of (s[i] - mean)^2. */
+/* sum_of returns the sum of s[i] over i < C. squares_of returns the sum of (s[i] - mean)^2. */
 INLINE float sum_of(int64_t C, const float *s)
 {
     vf sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};

@@ -1,5 +1,5 @@
-/* One axis after the other: a + b multiplications instead of a b. In whole numbers, with bytes between the passes, as
- * in Pillow. */
+/* One axis after the other: a + b multiplications per output instead of a b, for a filter of a x b places. In whole
+ * numbers, with bytes between the passes, as in Pillow. */
 // flags: -fno-tree-vectorize
 #include "bench/ladder/resize/passes.h"
 

@@ -83,10 +83,10 @@ static void reset(Case *c)
 
 static double error_of(const Case *c)
 {
-    int most = 0;
+    int largest_error = 0;
     for (int64_t i = 0; i < c->across.out * c->down.out * 3; i++)
-        most = MAX(most, abs(c->out[i] - c->expected[i]));
-    return most / 255.0;
+        largest_error = MAX(largest_error, abs(c->out[i] - c->expected[i]));
+    return largest_error / 255.0;
 }
 
 const Ladder ladder = {COUNT(SIZES), make, reset, error_of};

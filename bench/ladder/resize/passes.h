@@ -1,10 +1,10 @@
-/* The two passes of the later steps */
+/* The two passes of steps 01 and 02, and the pass across of step 03 */
 #ifndef SAPOR_LADDER_PASSES_H
 #define SAPOR_LADDER_PASSES_H
 
 #include "bench/ladder/resize/case.h"
 
-/* Computes row y of the pass across, three sums (the colours) at a time. */
+/* Computes row y of the pass across, the sums of the three colours of a pixel at a time. */
 static inline void row_across(const Case *c, int64_t y)
 {
     const Axis *x = &c->across;

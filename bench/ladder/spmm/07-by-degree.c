@@ -1,5 +1,5 @@
-/* Nodes are renumbered by degree, so that the popular ones are next to each other. A row of x is four whole cache lines
- * at any place, so the new order lets no two nodes share a line. */
+/* Nodes are renumbered by degree, so that the popular ones are next to each other. But a row of x is four whole cache
+ * lines at any place, so in no order do two nodes share a line. */
 #include <stdlib.h>
 
 #include "bench/ladder/spmm/rows.h"

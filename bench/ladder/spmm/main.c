@@ -81,13 +81,13 @@ static void reset(Case *c)
 
 static double error_of(const Case *c)
 {
-    double most = 0;
+    double largest_error = 0;
     for (int64_t r = 0; r < c->nodes; r++) {
         const int64_t row = c->place ? c->place[r] : r;
         const double off = ladder_difference(c->y + row * D, c->expected + r * D, D);
-        most = off <= most ? most : off; /* keeps a NaN */
+        largest_error = off <= largest_error ? largest_error : off; /* keeps a NaN */
     }
-    return most;
+    return largest_error;
 }
 
 const Ladder ladder = {COUNT(SIZES), make, reset, error_of};

@@ -1,8 +1,9 @@
 /* The loop of the later steps. Its arguments are constants after inlining. */
 #include "bench/ladder/spmm/case.h"
 
-/* Computes rows 0 .. nodes-1 of y. Each entry e prefetches the row of x that entry e + prefetch_distance will read (0:
- * no prefetch). `stored`: values are read from `val`; otherwise they are the product of the scales of two nodes. */
+/* Computes rows 0 .. nodes-1 of y from the rows all_x [nodes, D]. Each entry e prefetches the row of x that entry e +
+ * prefetch_distance will read (0: no prefetch). `stored`: values are read from `val`; otherwise they are the product of
+ * the scales of two nodes. */
 INLINE void rows(const Case *c, const int prefetch_distance, const bool stored, const float *all_x)
 {
     const int64_t last = c->start[c->nodes] - 1;

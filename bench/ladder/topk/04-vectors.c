@@ -1,4 +1,5 @@
-/* A whole vector of scores is compared with the worst score of the heap. Most vectors contain no score above it. */
+/* A whole vector of scores is compared with the worst score of the heap (its root). Most vectors contain no score above
+ * it. */
 #include "bench/ladder/topk/heap.h"
 #include "bench/ladder/topk/tiles.h"
 

@@ -1,6 +1,7 @@
-/* Without a threshold, the first scores all enter. The initial threshold divides the scores into 4 K groups. The K-th
- * largest of the group maxima is met or exceeded by at least K scores, and is close to the K-th largest score. Eight
- * steps of bisection find a number that at least K of the maxima exceed, and usually few more. */
+/* Without a threshold, the first scores all enter the list. To compute an initial threshold, the scores are divided
+ * into at least 4 K groups (fewer if there are few items). The K-th largest of the group maxima is met or exceeded by
+ * at least K scores, and is close to the K-th largest score. Eight steps of bisection find a number that at least K of
+ * the maxima exceed, and usually few more. */
 #include "bench/ladder/topk/threshold.h"
 
 static void select_above_threshold(const Case *c, const float *s, int64_t u)

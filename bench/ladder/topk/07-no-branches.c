@@ -14,18 +14,18 @@ static void place_all(const Case *c, const float *s, const int32_t *at, int n, i
     for (int i = 0; i < n; i++)
         x[i] = s[at[i]];
     v_store(x + n, v_set(-__builtin_inff()));
-    for (int own = 0; own < n; own += VW) {
-        const vf mine = v_load(x + own);
+    for (int first = 0; first < n; first += VW) {
+        const vf current = v_load(x + first);
         vi place = {0}; /* a true comparison is -1 in its lane */
-        for (int i = 0; i < own; i++)
-            place -= v_set(x[i]) >= mine;
-        for (int i = own; i < n; i++) { /* after these sixteen scores the second term is false in every lane */
-            place -= (v_set(x[i]) > mine) | ((v_set(x[i]) == mine) & (v_lanes() > i - own));
+        for (int i = 0; i < first; i++)
+            place -= v_set(x[i]) >= current;
+        for (int i = first; i < n; i++) { /* after these sixteen scores the second term is false in every lane */
+            place -= (v_set(x[i]) > current) | ((v_set(x[i]) == current) & (v_lanes() > i - first));
         }
         vi_store(to, place);
-        for (int i = own; i < MIN(own + VW, n); i++) {
-            sorted[to[i - own]] = x[i];
-            id[to[i - own]] = at[i];
+        for (int i = first; i < MIN(first + VW, n); i++) {
+            sorted[to[i - first]] = x[i];
+            id[to[i - first]] = at[i];
         }
     }
     /* cppcheck-suppress uninitvar; places are a permutation: all n were written */
@@ -43,18 +43,18 @@ static void select_without_branches(const Case *c, const float *s, int64_t u)
         uint64_t above = 0;
         for (int v = 0; v < BATCH && i + v < c->I; v += VW)
             above |= (uint64_t)v_mask(v_load(s + i + v) > threshold) << v;
-        const int more = __builtin_popcountll(above);
+        const int found = __builtin_popcountll(above);
         /* too many candidates for the buffer: uses the list of the step before */
-        if (n + MAX(more, FEW) > MAX_CANDIDATES) {
+        if (n + MAX(found, FEW) > MAX_CANDIDATES) {
             select_list(c, s, u, threshold);
             return;
         }
         /* ctzll(0) is undefined, so the highest bit is always set */
         for (int j = 0; j < FEW; j++, above &= above - 1)
             at[n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (BATCH - 1));
-        for (int j = FEW; j < more; j++, above &= above - 1)
+        for (int j = FEW; j < found; j++, above &= above - 1)
             at[n + j] = (int32_t)i + __builtin_ctzll(above);
-        n += more;
+        n += found;
     }
     place_all(c, s, at, n, u);
 }

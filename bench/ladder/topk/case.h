@@ -1,5 +1,6 @@
-/* For each of U users, the K items with the largest users[u,:] . items[i,:], best first, without the items that the
- * user already has (`exclude`). users [U,D], items [I,D]; ids and scores are [U,K]. D is a multiple of 16, K <= 128. */
+/* For each of U users, the K items with the largest scores users[u,:] . items[i,:], best first, without the items that
+ * the user already has (`exclude`). users [U,D], items [I,D]; ids and scores are [U,K]. K is the length of the result
+ * lists, at most 128; D is the inner dimension, a multiple of 16. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 

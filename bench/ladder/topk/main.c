@@ -17,7 +17,7 @@ static double dot(const Case *c, int64_t u, int64_t i)
     return sum;
 }
 
-static bool known(const Case *c, int64_t u, int64_t i)
+static bool is_excluded(const Case *c, int64_t u, int64_t i)
 {
     for (int64_t e = c->exclude.start[u]; e < c->exclude.start[u + 1]; e++) {
         if (c->exclude.item[e] == i)
@@ -32,7 +32,7 @@ static void reference(const Case *c, int64_t u)
     int64_t n = 0;
     for (int64_t i = 0; i < c->I; i++) {
         const double s = dot(c, u, i);
-        if ((n == c->K && s <= best[n - 1]) || known(c, u, i))
+        if ((n == c->K && s <= best[n - 1]) || is_excluded(c, u, i))
             continue;
         n = MIN(n + 1, c->K);
         int64_t at = n - 1;
@@ -93,18 +93,18 @@ static void reset(Case *c)
  * returned twice, is an error. */
 static double error_of(const Case *c)
 {
-    double most = ladder_difference(c->scores, c->expected, (size_t)(c->U * c->K));
-    for (int64_t at = 0; at < c->U * c->K && most < INFINITY; at++) {
+    double largest_error = ladder_difference(c->scores, c->expected, (size_t)(c->U * c->K));
+    for (int64_t at = 0; at < c->U * c->K && largest_error < INFINITY; at++) {
         const int64_t u = at / c->K, id = c->ids[at];
-        if (id < 0 || id >= c->I || known(c, u, id))
+        if (id < 0 || id >= c->I || is_excluded(c, u, id))
             return INFINITY;
         for (int64_t before = u * c->K; before < at; before++) {
             if (c->ids[before] == id)
                 return INFINITY;
         }
-        most = fmax(most, fabs(dot(c, u, id) - c->expected[at]) / c->expected[u * c->K]);
+        largest_error = fmax(largest_error, fabs(dot(c, u, id) - c->expected[at]) / c->expected[u * c->K]);
     }
-    return most;
+    return largest_error;
 }
 
 const Ladder ladder = {COUNT(SIZES), make, reset, error_of};

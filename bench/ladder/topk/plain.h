@@ -1,4 +1,5 @@
-/* The scores of one user, as written, for the first two steps */
+/* plain_scores writes the scores of user u with all items to s [I], as in the definition, for the first two steps.
+ * Excluded items get -infinity. */
 #include "bench/ladder/topk/case.h"
 
 static inline void plain_scores(const Case *c, int64_t u, float *s)

@@ -11,23 +11,23 @@ enum { GROUPS = 4 * K_MAX / VW };
 static inline float initial_threshold(const float *s, int64_t I, int64_t K)
 {
     const int64_t groups = MIN(4 * K / VW + 1, I / VW); /* number of vectors of group maxima; each lane is a group */
-    vf most[GROUPS + 1], high = v_set(-__builtin_inff()), low = v_set(__builtin_inff());
+    vf maximum[GROUPS + 1], high = v_set(-__builtin_inff()), low = v_set(__builtin_inff());
     for (int64_t v = 0; v < groups; v++)
-        most[v] = v_load(s + v * VW);
+        maximum[v] = v_load(s + v * VW);
     for (int64_t i = groups * VW, v = 0; i < I; i += VW, v = v + 1 < groups ? v + 1 : 0)
-        most[v] = v_max(most[v], v_load(s + i));
+        maximum[v] = v_max(maximum[v], v_load(s + i));
     for (int64_t v = 0; v < groups; v++) {
-        high = v_max(high, most[v]);
-        low = v_min(low, v_select(most[v] > -__builtin_inff(), most[v], low));
+        high = v_max(high, maximum[v]);
+        low = v_min(low, v_select(maximum[v] > -__builtin_inff(), maximum[v], low));
     }
-    float least = -v_max_lane(-low), largest = v_max_lane(high), found = -__builtin_inff();
+    float lowest = -v_max_lane(-low), largest = v_max_lane(high), found = -__builtin_inff();
     for (int step = 0; step < 8; step++) {
-        const float middle = least + 0.5f * (largest - least);
+        const float middle = lowest + 0.5f * (largest - lowest);
         int64_t above = 0;
         for (int64_t v = 0; v < groups; v++)
-            above += __builtin_popcount(v_mask(most[v] > middle));
+            above += __builtin_popcount(v_mask(maximum[v] > middle));
         if (above >= K)
-            found = least = middle;
+            found = lowest = middle;
         else
             largest = middle;
     }

@@ -1,6 +1,6 @@
-/* Users in tiles of 28, which are two rows of register tiles. The scores of a tile (28 x 3,260 numbers, 365 KB) stay in
- * the L2 cache between the product and the selection, and the U x I scores are never stored. A larger catalogue would
- * also need blocks of items. */
+/* Users in tiles of 28, which are two rows of register tiles with AVX-512. The scores of a tile (28 x 3,260 numbers,
+ * 365 KB) stay in the L2 cache between the product and the selection, and the U x I scores are never stored. A larger
+ * catalogue would also need blocks of items. */
 #ifndef SAPOR_LADDER_TILES_H
 #define SAPOR_LADDER_TILES_H
 
