@@ -7,7 +7,7 @@
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 /* Checks that lists are best first with ties by number, complete, and without items of the train part. */
-static void check_lists(Bench *b, const char *model, const List *l)
+static void check_lists(TestBench *b, const char *model, const List *l)
 {
     for (int32_t u = 0; u < USERS; u++) {
         int kept = 0, own = 0;
@@ -50,7 +50,7 @@ static void check_alone(const sp_recommender *r, const List *l)
 }
 
 /* Checks that a list with more places than items has empty places at its end. */
-static void check_long_lists(Bench *b, const sp_recommender *r, const List *l)
+static void check_long_lists(TestBench *b, const sp_recommender *r, const List *l)
 {
     enum { LONG = ITEMS + 9 };
     static int32_t item[USERS * LONG];
@@ -68,7 +68,7 @@ static void check_long_lists(Bench *b, const sp_recommender *r, const List *l)
 }
 
 /* Checks that scores of pairs equal those of lists, for any order of the pairs. */
-static void check_scores(Bench *b, const sp_recommender *r, const List *l)
+static void check_scores(TestBench *b, const sp_recommender *r, const List *l)
 {
     int32_t user[USERS * ITEMS], item[USERS * ITEMS], n = 0;
     float score[USERS * ITEMS], wanted[USERS * ITEMS];
@@ -87,7 +87,7 @@ static void check_scores(Bench *b, const sp_recommender *r, const List *l)
     }
 }
 
-static void check_options(Bench *b, const sp_recommender *r, const List *l)
+static void check_options(TestBench *b, const sp_recommender *r, const List *l)
 {
     sp_error e;
     int32_t user = 4, item[ITEMS], left_out[3] = {l->item[4 * ITEMS + 1], l->item[4 * ITEMS], l->item[4 * ITEMS + 1]};
@@ -106,7 +106,7 @@ static void check_options(Bench *b, const sp_recommender *r, const List *l)
 
 /* ---- new users, similar items, vectors ------------------------------------------------------- */
 
-static void check_new_users(Bench *b, const sp_recommender *r, const sp_recommender_info *info)
+static void check_new_users(TestBench *b, const sp_recommender *r, const sp_recommender_info *info)
 {
     sp_error e;
     int32_t item[2 * TOP], one[TOP], liked[] = {3, 1, 3, 9}, sorted[] = {1, 3, 9};
@@ -136,7 +136,7 @@ static void check_new_users(Bench *b, const sp_recommender *r, const sp_recommen
 }
 
 /* Checks that a new user's vector is the mean of the items' vectors, and that scores are products of vectors. */
-static void check_vectors(Bench *b, const sp_recommender *r, const sp_recommender_info *info, const List *l)
+static void check_vectors(TestBench *b, const sp_recommender *r, const sp_recommender_info *info, const List *l)
 {
     sp_error e;
     size_t D = MAX(info->width, (size_t)1);
@@ -170,7 +170,7 @@ static void check_vectors(Bench *b, const sp_recommender *r, const sp_recommende
     free(mean);
 }
 
-static void check_new_items(Bench *b, const sp_recommender *r, const sp_recommender_info *info)
+static void check_new_items(TestBench *b, const sp_recommender *r, const sp_recommender_info *info)
 {
     sp_error e;
     float *out = calloc(ITEMS * MAX(info->width, (size_t)1), sizeof *out);
@@ -185,7 +185,7 @@ static void check_new_items(Bench *b, const sp_recommender *r, const sp_recommen
 
 static void every_recommender_answers(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char folder[256], out[300];
     test_folder(folder);
@@ -252,7 +252,7 @@ static void ids_and_numbers(void **state)
 /* ItemKNN scores by a user's items alone. So a user of training has the same list if it is given as a new user. */
 static void a_known_user_as_a_new_one(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     static List l;
     int32_t item[TOP];
@@ -272,7 +272,7 @@ static void a_known_user_as_a_new_one(void **state)
  * item with the same features. */
 static void items_by_features_alone(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     int32_t items[ITEMS];
     for (int32_t i = 0; i < ITEMS; i++)
@@ -313,7 +313,7 @@ enum { THREADS = 4 };
 typedef struct Asker {
     pthread_t thread;
     const sp_recommender *r;
-    Bench *b;
+    TestBench *b;
     int threads;
     List list;
     int32_t similar[ITEMS * 3], fresh[TOP];
@@ -373,7 +373,7 @@ static void nothing_is_kept(void **state)
     for (size_t m = 0; m < COUNT(MODELS); m++) {
         sp_error e;
         TestHeap own, work;
-        Bench *b = calloc(1, sizeof *b);
+        TestBench *b = calloc(1, sizeof *b);
         test_heap(&own, 0);
         test_heap(&work, 0);
         bench_open(b);

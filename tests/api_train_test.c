@@ -4,7 +4,7 @@
 
 /* ---- arrays are files without a file --------------------------------------------------------- */
 
-static const char *write_part(const Bench *b, int part, const char *folder, Arena *a)
+static const char *write_part(const TestBench *b, int part, const char *folder, Arena *a)
 {
     const char *path = arena_printf(a, &(Error){0}, "%s/%d.tsv", folder, part);
     FILE *f = fopen(path, "w");
@@ -18,7 +18,7 @@ static const char *write_part(const Bench *b, int part, const char *folder, Aren
 static void arrays_train_as_files_do(void **state)
 {
     static const char *const MODELS[] = {"ItemKNN", "BPRMF", "LightGCN"};
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     char folder[256];
     Arena *a = arena_new(NULL, 0);
@@ -62,7 +62,7 @@ static void arrays_are_split_as_files_are(void **state)
         {.leave_n = 1, .seed = 3},
     };
     static const int CODES[] = {SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT, SPLIT_RANDOM};
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char folder[256], path[300], line[80];
     int64_t time[ROWS];
@@ -148,7 +148,7 @@ static void figures_are_those_of_training(void **state)
     static const char *const METRICS[] = {"Recall", "nDCG"};
     static const size_t CUTOFFS[] = {5, 10};
     static List l;
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     const char *set[COUNT(SHORT)];
     memcpy(set, SHORT, sizeof set);
@@ -193,7 +193,7 @@ static bool refuse(void *user, size_t done, size_t n)
 
 static void calls_are_cancelled(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     size_t done = 0;
     int32_t users[2] = {0, 1}, item[2 * TOP];
@@ -238,7 +238,7 @@ static bool watch_making(void *user, const sp_train_event *e)
 static void models_without_epochs_are_followed(void **state)
 {
     static const char *const MODELS[] = {"ItemKNN", "UserKNN", "AttributeItemKNN", "EASER"};
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     for (size_t i = 0; i < COUNT(MODELS); i++) {
         bool ease = !strcmp(MODELS[i], "EASER");
@@ -275,7 +275,7 @@ static double likeness(const float *x, const float *y, bool dot)
 static void nearest_rows(void **state)
 {
     enum { N = 700, Q = 5, K = 9 };
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     static float rows[N * WIDE];
     float similarity[Q * K];

@@ -15,7 +15,7 @@ static const char *const MODELS[] = {"bprmf", "knn"};
 
 static void a_run_has_the_figures_of_its_best_epoch(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     skip_without_by_user();
     for (size_t m = 0; m < COUNT(MODELS); m++) {
         Error e = {0};
@@ -44,7 +44,7 @@ static void a_run_has_the_figures_of_its_best_epoch(void **state)
 
 static void the_part_is_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     skip_without_by_user();
     static const struct {
         const char *part, *key, *says;
@@ -70,7 +70,7 @@ static void the_part_is_checked(void **state)
 /* Checks which part is evaluated: validation if there is no test part. Without both, no file is written. */
 static void without_a_test_part(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     skip_without_by_user();
     const char *set[] = {"epochs=2", "validation_rate=1"};
     for (int valid = 0; valid < 2; valid++) {
@@ -98,7 +98,7 @@ static void without_a_test_part(void **state)
 
 static void what_is_written_is_read(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     TextIndex *ids = text_index_new(b->arena, &e);
     const char *names[] = {"\"quoted\" x", "b", "not counted", "caf\xc3\xa9"};
@@ -129,7 +129,7 @@ static void what_is_written_is_read(void **state)
 
 static void malformed_files_are_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *text, *says;
     } cases[] = {{"", "is empty"},
@@ -175,7 +175,7 @@ static void malformed_files_are_refused(void **state)
  * every line is as short as possible. */
 static void memory_is_bounded(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     enum { NAMES = 50000, ROWS = 200000 };
     for (int many = 0; many < 2; many++) {
         char path[512];
@@ -208,7 +208,7 @@ static void memory_is_bounded(void **state)
 
 /* ---- the truth ------------------------------------------------------------------------------- */
 
-static uint64_t hash_of(Bench *b, const char *train, const char *test, Protocol p)
+static uint64_t hash_of(TestBench *b, const char *train, const char *test, Protocol p)
 {
     Error e = {0};
     DataSet d = {0};
@@ -225,7 +225,7 @@ static uint64_t hash_of(Bench *b, const char *train, const char *test, Protocol 
 
 static void the_hash_is_of_the_truth_alone(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *train = "1\t1\t5\n2\t2\t5\n1\t3\t5\n3\t3\t4\n", *other = "3\t3\n2\t3\n1\t7\n1\t1\n1\t2\n";
     uint64_t hash = hash_of(b, train, "1\t2\t5\n2\t3\t4\n", PROTOCOL_ELLIOT);
     assert_true(hash == hash_of(b, other, "1\t2\t5\n2\t3\t4\n", PROTOCOL_ELLIOT)); /* other numbers */

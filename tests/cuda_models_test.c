@@ -391,14 +391,15 @@ static void recommenders_agree_with_the_cpu(void **state)
             assert_true(c.waits - before.waits <= c.downloads - before.downloads + TURNS);
             assert_true(c.graphs - before.graphs >= other.losses_count);
         }
-        double levels =
-                   fmax(apart(one.users, base.users, one.users_count), apart(one.items, base.items, one.items_count)),
+        double levels = fmax(largest_difference(one.users, base.users, one.users_count),
+                             largest_difference(one.items, base.items, one.items_count)),
                usual = fmax(1e-3, 4 * levels);
-        assert_near(kind->name, "first loss", apart(one.losses, other.losses, MIN(one.losses_count, (size_t)1)), 1e-6);
-        assert_near(kind->name, "losses", apart(one.losses, other.losses, one.losses_count),
-                    fmax(1e-4, 4 * apart(one.losses, base.losses, one.losses_count)));
-        assert_near(kind->name, "users", apart(one.users, other.users, one.users_count), usual);
-        assert_near(kind->name, "items", apart(one.items, other.items, one.items_count), usual);
+        assert_near(kind->name, "first loss",
+                    largest_difference(one.losses, other.losses, MIN(one.losses_count, (size_t)1)), 1e-6);
+        assert_near(kind->name, "losses", largest_difference(one.losses, other.losses, one.losses_count),
+                    fmax(1e-4, 4 * largest_difference(one.losses, base.losses, one.losses_count)));
+        assert_near(kind->name, "users", largest_difference(one.users, other.users, one.users_count), usual);
+        assert_near(kind->name, "items", largest_difference(one.items, other.items, one.items_count), usual);
         size_t same = 0, usual_same = 0;
         for (size_t j = 0; j < one.top_count; j++) {
             same += one.top[j] == other.top[j];
@@ -426,7 +427,7 @@ static void encoders_agree_with_the_cpu(void **state)
                     *y = encode(&gpu, trial_encoders[i].name, trial_encoders[i].tower, &m, a);
         assert_int_equal(n, m);
         assert_ok(device_check(&gpu, &e), e);
-        assert_near(trial_encoders[i].name, "features", apart(x, y, n), 1e-5);
+        assert_near(trial_encoders[i].name, "features", largest_difference(x, y, n), 1e-5);
         arena_free(a);
         device_close(&cpu);
         device_close(&gpu);
@@ -436,7 +437,7 @@ static void encoders_agree_with_the_cpu(void **state)
 int main(void)
 {
     unsetenv("SAPOR_TEST_DEVICE"); /* the tests open both devices */
-    if (!emu_look())
+    if (!use_emulator())
         return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_of_all_sizes),

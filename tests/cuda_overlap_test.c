@@ -114,7 +114,8 @@ static void encode_many(const Device *d, What what, size_t cancel_at, Encoding *
     ImageInput image[PICTURES];
     Text text[SENTENCES];
     Error e = {0};
-    Opened o = open_wish(d, arena_printf(a, &e, "tests/golden/encoders/%s", MODELS[what]), &(Wish){0}, a, &e);
+    OpenModel o =
+        open_encoder(d, arena_printf(a, &e, "tests/golden/encoders/%s", MODELS[what]), &(TestOptions){0}, a, &e);
     assert_ok(o.en != NULL, e);
     Tape *t = tape_new(d, false, &e);
     size_t n = what == A_TEXT ? SENTENCES : what == AN_IMAGE ? PICTURES : KEPT;
@@ -167,7 +168,7 @@ static void extraction_overlaps(void **state)
         for (size_t i = 0; i < COUNT(x->status); i++)
             assert_string_equal(x->status[i].message, y->status[i].message);
         if (whole)
-            assert_near(NAMES[what], "features", apart(x->rows, y->rows, x->count), 1e-6);
+            assert_near(NAMES[what], "features", largest_difference(x->rows, y->rows, x->count), 1e-6);
         if (whole && emu_count) {
             uint64_t batches = y->after.downloads - y->before.downloads, waits = y->after.waits - y->before.waits,
                      begun = y->seen.first.downloads - y->before.downloads;
@@ -187,7 +188,7 @@ static void extraction_overlaps(void **state)
 int main(void)
 {
     unsetenv("SAPOR_TEST_DEVICE"); /* the tests open both devices */
-    if (!emu_look())
+    if (!use_emulator())
         return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(later_downloads),

@@ -107,7 +107,7 @@ int main(int argc, char **argv)
     options = getenv("SAPOR_CUDA_OPTIONS");
     options = options ? options : "";
     all_cases = all ? strcmp(all, "1") == 0 : argc > 1;
-    if (!emu_look())
+    if (!use_emulator())
         return 0;
     if (!open_device(&e)) {
         fprintf(stderr, "cuda_test: %s\n", e.message);

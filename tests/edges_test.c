@@ -9,18 +9,18 @@
 
 enum { MOST_ITEMS = 16, VISUAL = 5, TEXTUAL = 3 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Arena *arena;
     Device device;
     int runs;
-} Bench;
+} TestBench;
 
 static int setup(void **state)
 {
     make_dir(state);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     assert_ok(device_open(&b->device, NULL, 2, NULL, NULL, &e), e);
     *state = b;
@@ -29,7 +29,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     device_close(&b->device);
     arena_free(b->arena);
     return remove_dir(state);
@@ -58,7 +58,7 @@ static const Case cases[] = {
     {"items that train does not have", "0 0,0 1,1 1", "0 7", "0 8,1 0", FEATURES_DRAWN, 9, NULL},
 };
 
-static const char *write_part(Bench *b, const char *name, const char *rows)
+static const char *write_part(TestBench *b, const char *name, const char *rows)
 {
     Error e = {0};
     if (!rows)
@@ -69,7 +69,7 @@ static const char *write_part(Bench *b, const char *name, const char *rows)
     return arena_printf(b->arena, &e, "%s", put(name, text));
 }
 
-static const char *write_features(Bench *b, const char *name, Kind kind, int64_t items, int64_t D)
+static const char *write_features(TestBench *b, const char *name, Kind kind, int64_t items, int64_t D)
 {
     float x[MOST_ITEMS * VISUAL];
     Error e = {0};
@@ -138,7 +138,7 @@ static bool check_list(void *arg, Text user, int64_t k, const Text *items, const
     return true;
 }
 
-static void run_case(Bench *b, const Recommender *kind, const Case *c, Protocol p, const DataConfig *data)
+static void run_case(TestBench *b, const Recommender *kind, const Case *c, Protocol p, const DataConfig *data)
 {
     const char *set[24];
     Error e = {0};
@@ -176,7 +176,7 @@ static void run_case(Bench *b, const Recommender *kind, const Case *c, Protocol 
 
 static void edges_of_data(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         const Case *c = &cases[i];
         const char *const features[] = {write_features(b, "visual", c->features, c->items, VISUAL),
@@ -196,7 +196,7 @@ static void edges_of_data(void **state)
 
 static void parts_that_cannot_be(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *train, *valid;
         Protocol protocol;

@@ -13,7 +13,7 @@ static int set_up(void **state)
 }
 
 /* Copies the folder of a tiny model with config.json and the tensors, without the files of sentence-transformers. */
-static void copy_model(Bench *b, const char *model, const char *folder)
+static void copy_model(TestBench *b, const char *model, const char *folder)
 {
     static const char *const files[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json",
                                         "preprocessor_config.json"};
@@ -151,7 +151,7 @@ static void hostile_settings_fail_in_one_line(void **state)
         {"roberta", "{\"pad_token_id\": [1]}", "pad_token_id: expected a whole number"},
         {"xlm_roberta", "{\"model_type\": \"xlm-roberta-xl\"}", "states xlm-roberta-xl, which is not supported"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         char folder[256];
         test_folder(folder);
@@ -168,7 +168,7 @@ static void hostile_settings_fail_in_one_line(void **state)
 
 /* Writes a model's tensors except number `but`, which is missing, or has one more row, of zeros. Returns the name of
  * this tensor. */
-static const char *write_but(Bench *b, const Weights *w, const char *folder, size_t but, bool longer)
+static const char *write_but(TestBench *b, const Weights *w, const char *folder, size_t but, bool longer)
 {
     const char *path = path_join(b->a, folder, "model.safetensors", &b->e);
     SafetensorsOut *out = safetensors_open(path, NULL, &b->e);
@@ -239,7 +239,7 @@ static void missing_tensors_are_named(void **state)
                  {"altclip", NULL, NULL, "_embeddings.weight"},
                  {"align", NULL, "pooler", "_embeddings.weight"},
                  {"efficientnet_hf", "logits", NULL, NULL}};
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], from[512];
     for (size_t c = 0; c < COUNT(cases); c++) {
         test_folder(folder);
@@ -275,7 +275,7 @@ static void small_kernels_are_refused(void **state)
         {"align", "embeddings.convolution.weight"},
         {"align", "depthwise_conv.depthwise_conv.weight"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], from[512];
     for (size_t c = 0; c < COUNT(cases); c++) {
         test_folder(folder);
@@ -318,7 +318,7 @@ static bool lists_type(const EncoderKind *k, const char *type)
  * config.json, and only one kind matches the tensors by the most facts. */
 static void one_kind_claims_a_model(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     FolderEntry *entries;
     size_t n, kinds = encoder_kind_count();
     bool *seen = NEW(b->a, bool, kinds, &b->e);

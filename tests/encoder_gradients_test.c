@@ -15,7 +15,7 @@ static int set_up(void **state)
     return bench_open(state, 2);
 }
 
-static float *floats_of(Bench *b, const Array *a)
+static float *floats_of(TestBench *b, const Array *a)
 {
     float *x = NEW(b->a, float, a->count, &b->e);
     assert_non_null(x);
@@ -23,7 +23,7 @@ static float *floats_of(Bench *b, const Array *a)
     return x;
 }
 
-static int32_t *ids_of(Bench *b, const Array *a)
+static int32_t *ids_of(TestBench *b, const Array *a)
 {
     int64_t *wide = NEW(b->a, int64_t, a->count, &b->e);
     int32_t *ids = NEW(b->a, int32_t, a->count, &b->e);
@@ -60,7 +60,7 @@ static void assert_near(const char *name, const float *x, const float *expected,
 
 /* Runs the encoder on the input of the golden files. Returns the sum of its outputs times the fixed weights of these
  * files. */
-static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *inputs, Tape *t)
+static Tensor *loss_of(TestBench *b, Encoder *en, const Weights *w, const Weights *inputs, Tape *t)
 {
     const Array *pixels = weights_find(inputs, "pixels"), *offsets = weights_find(w, "offsets");
     TextBatch texts = {0};
@@ -110,7 +110,7 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *i
 }
 
 /* tower: which of two towers; 0: the model has one tower. */
-static void check_model(Bench *b, const char *model, const char *expected, unsigned tower, bool batch)
+static void check_model(TestBench *b, const char *model, const char *expected, unsigned tower, bool batch)
 {
     char path[256];
     snprintf(path, sizeof path, GRADIENTS "%s.expected.safetensors", expected);

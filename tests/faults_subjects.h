@@ -286,8 +286,8 @@ READER(table)
 static bool encode(const char *model, const char *image, uint64_t *digest, Error *e)
 {
     Arena *a = arena_new(NULL, 0);
-    const Wish wish = {.adapters = image ? NULL : QUERY_ADAPTERS};
-    Opened m = a ? open_wish(&device, model, &wish, a, e) : (Opened){0};
+    const TestOptions wish = {.adapters = image ? NULL : QUERY_ADAPTERS};
+    OpenModel m = a ? open_encoder(&device, model, &wish, a, e) : (OpenModel){0};
     size_t weights = m.en ? store_bytes(m.en->store) : 0;
     Tape *t = m.en ? tape_new(&device, false, e) : NULL;
     float *row = t ? NEW(a, float, m.D, e) : NULL;

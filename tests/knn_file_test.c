@@ -88,7 +88,7 @@ static bool take_note(void *user, const sp_train_event *e)
     return true;
 }
 
-static sp_recommender *train_with(Bench *b, const char *model, const char *out, const char *file, Notes *notes,
+static sp_recommender *train_with(TestBench *b, const char *model, const char *out, const char *file, Notes *notes,
                                   sp_error *e)
 {
     const char *set[16], *k = !strcmp(model, "MGCN") ? "knn_k=5" : "top_k=5";
@@ -108,7 +108,7 @@ static const char *const MODELS[] = {"FREEDOM", "MGCN", "LATTICE"};
 
 static void a_file_is_what_comparing_all_finds(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char set[1000], note[500];
     put_nearest("visual.npy", b->visual, WIDE, ITEMS, KEEP, I64);
@@ -148,7 +148,7 @@ static void settings_are_checked(void **state)
         {"knn_file=visual=\xff.npy", "not valid UTF-8"},
         {"knn_file=visual=/nowhere/near.npy", "/nowhere/near.npy"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     for (size_t m = 0; m < COUNT(MODELS); m++)
         for (size_t i = 0; i < COUNT(CASES); i++) {
@@ -164,7 +164,7 @@ static void settings_are_checked(void **state)
 /* Checks that a finished run opens without the file, and that a run resumes only with the same neighbours. */
 static void runs_know_their_neighbours(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char set[500], out[300];
     for (size_t m = 0; m < COUNT(MODELS); m++) {

@@ -8,14 +8,14 @@
 
 enum { USERS = 40, ITEMS = 30, MOST = 40, WIDTH = 7, MORE = 5 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Device device;
     Arena *arena;
     DataSet data;
     double R[USERS][ITEMS];        /* ratings */
     bool has[USERS][ITEMS];        /* train pairs: some have rating 0 */
     double F[ITEMS][WIDTH + MORE]; /* features of two modalities */
-} Bench;
+} TestBench;
 
 /* Makes ratings that are not whole numbers, so that similarities differ. User 0 has every item, user 1 none. The
  * ratings of item 3 are equal, those of item 4 are 0, item 5 has no pair. Items 8 and 9 have equal features, item 10
@@ -24,7 +24,7 @@ static int setup(void **state)
 {
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     DataSet *d = &b->data;
     *d = (DataSet){.U = USERS, .I = ITEMS, .feature_count = 2, .features = NEW(a, Feature, 2, &e), .arena = a};
@@ -68,20 +68,20 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     device_close(&b->device);
     arena_free(b->arena);
     return 0;
 }
 
-static bool make(Bench *b, Model *m, const char *name, const char *const *set, size_t n, Error *e)
+static bool make(TestBench *b, Model *m, const char *name, const char *const *set, size_t n, Error *e)
 {
     *m = (Model){.kind = recommender_find(name), .data = &b->data, .arena = b->arena, .seed = 5};
     m->settings = settings_make(m->kind, PROTOCOL_ELLIOT, set, n, b->arena, e);
     return m->settings && (m->store = store_new(&b->device, e)) && m->kind->init(m, e);
 }
 
-static void score_all(Bench *b, const char *name, const char *const *set, size_t n, float *scores)
+static void score_all(TestBench *b, const char *name, const char *const *set, size_t n, float *scores)
 {
     Error e = {0};
     Model m;
@@ -205,7 +205,7 @@ static void neighbourhoods(const Things *t, const Case *c, double W[MOST][MOST])
     }
 }
 
-static void expected_scores(const Bench *b, const Case *c, bool users, Things *t, double scores[USERS][ITEMS])
+static void expected_scores(const TestBench *b, const Case *c, bool users, Things *t, double scores[USERS][ITEMS])
 {
     static double W[MOST][MOST];
     reduce(t, c);
@@ -221,7 +221,7 @@ static void expected_scores(const Bench *b, const Case *c, bool users, Things *t
         }
 }
 
-static void ratings_as_things(const Bench *b, const Case *c, bool users, Things *t)
+static void ratings_as_things(const TestBench *b, const Case *c, bool users, Things *t)
 {
     *t = (Things){.n = users ? USERS : ITEMS, .m = users ? ITEMS : USERS};
     for (int u = 0; u < USERS; u++)
@@ -272,7 +272,7 @@ static const Case cases[] = {
     {"asymmetric", .aiolli = true, .neighbors = 6},
 };
 
-static size_t settings_of(Bench *b, const Case *c, const char **set)
+static size_t settings_of(TestBench *b, const Case *c, const char **set)
 {
     Error e = {0};
     size_t n = 0;
@@ -294,7 +294,7 @@ static size_t settings_of(Bench *b, const Case *c, const char **set)
 
 static void similarities_are_their_formulas(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static Things t;
     static float scores[USERS * ITEMS];
     static double expected[USERS][ITEMS];
@@ -313,7 +313,7 @@ static void similarities_are_their_formulas(void **state)
 
 static void attributes_are_compared(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static Things t;
     static float scores[USERS * ITEMS];
     static double expected[USERS][ITEMS];
@@ -334,7 +334,7 @@ static void attributes_are_compared(void **state)
 }
 
 /* Computes G, its inverse by Gauss-Jordan, B and R B. */
-static void ease(const Bench *b, double l2, bool implicit, double scores[USERS][ITEMS])
+static void ease(const TestBench *b, double l2, bool implicit, double scores[USERS][ITEMS])
 {
     double G[ITEMS][2 * ITEMS] = {{0}};
     for (int i = 0; i < ITEMS; i++) {
@@ -374,7 +374,7 @@ static void ease(const Bench *b, double l2, bool implicit, double scores[USERS][
 
 static void ease_is_its_formula(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static float scores[USERS * ITEMS];
     static double expected[USERS][ITEMS];
     static const struct {
@@ -402,7 +402,7 @@ static void ease_is_its_formula(void **state)
 
 static void what_does_not_fit_is_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *model, *set[3], *says;
     } wrong[] = {
@@ -432,7 +432,7 @@ static void what_does_not_fit_is_refused(void **state)
 
 static void without_ratings_each_is_1(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const models[] = {"ItemKNN", "UserKNN", "AttributeItemKNN", "EASER"};
     static float implicit[USERS * ITEMS], without[USERS * ITEMS];
     float *ratings = b->data.train.rating;
@@ -451,7 +451,7 @@ static void without_ratings_each_is_1(void **state)
  */
 static void memory_and_threads(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const models[] = {"ItemKNN", "UserKNN", "AttributeItemKNN", "EASER"};
     static float one[USERS * ITEMS], three[USERS * ITEMS];
     for (size_t k = 0; k < COUNT(models); k++) {
@@ -486,7 +486,7 @@ static void memory_and_threads(void **state)
 /* Checks that the error names the rating that float32 cannot multiply, and not l2_norm. */
 static void ease_names_a_rating_that_is_too_large(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     float *ratings = b->data.train.rating, large[USERS * ITEMS];
     static const float VALUES[] = {1e38f, -3e38f, 1e20f};
     Error e = {0};
@@ -514,7 +514,7 @@ static void ease_names_a_rating_that_is_too_large(void **state)
 /* Checks a memory limit that the matrix of items exceeds: the message has the size of the matrix. */
 static void ease_says_what_it_needs(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     DataSet d = {.U = 1, .I = 20000, .train = {.count = 0, .start = (int64_t[2]){0}}, .arena = b->arena};
     TestHeap h;

@@ -8,21 +8,21 @@
 
 enum { USERS = 40, ITEMS = 30 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Device device;
     Arena *arena;
     char dir[256];
     const char *train;
     DataSet data;
     double R[USERS][ITEMS];
-} Bench;
+} TestBench;
 
 /* Makes ratings 1 to 5 for about a fifth of all pairs. Every user has item 7, so that no column is empty. */
 static int setup(void **state)
 {
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     bool opened = device_open(&b->device, NULL, 2, NULL, NULL, &e);
     test_folder(b->dir);
@@ -46,7 +46,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     test_folder_remove(b->dir);
     device_close(&b->device);
     arena_free(b->arena);
@@ -54,7 +54,7 @@ static int teardown(void **state)
 }
 
 /* Computes the scores of all users by a model with these settings. */
-static void score_all(Bench *b, const char *name, const char *const *set, size_t n, float *scores)
+static void score_all(TestBench *b, const char *name, const char *const *set, size_t n, float *scores)
 {
     Error e = {0};
     const Recommender *kind = recommender_find(name);
@@ -71,7 +71,7 @@ static void score_all(Bench *b, const char *name, const char *const *set, size_t
 }
 
 /* Computes ItemKNN by its formula: S dense, the best of each column by repeated search, R W. */
-static void naive(Bench *b, int neighbours, bool cosine, bool aiolli, double shrink, bool implicit,
+static void naive(TestBench *b, int neighbours, bool cosine, bool aiolli, double shrink, bool implicit,
                   double expected[USERS][ITEMS])
 {
     double S[ITEMS][ITEMS] = {{0}}, W[ITEMS][ITEMS] = {{0}}, length[ITEMS] = {0};
@@ -111,7 +111,7 @@ static void naive(Bench *b, int neighbours, bool cosine, bool aiolli, double shr
 
 static void itemknn_is_its_formula(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set[5];
         size_t n;
@@ -158,7 +158,7 @@ static void itemknn_is_its_formula(void **state)
 
 static void popular_and_random(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static float scores[USERS * ITEMS], again[USERS * ITEMS];
     score_all(b, "MostPop", NULL, 0, scores);
     for (int i = 0; i < ITEMS; i++) {
@@ -182,7 +182,7 @@ static void popular_and_random(void **state)
  * sampler makes the last batch shorter. */
 static void batches_of_distinct_users(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const models[] = {"NGCF", "LATTICE"};
     enum { SIZE = 32 };
     for (size_t k = 0; k < COUNT(models); k++) {
@@ -215,7 +215,7 @@ static void batches_of_distinct_users(void **state)
  * epoch can be drawn again. */
 static void epochs_of_every_pair(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     enum { SIZE = 32, MOST = USERS * ITEMS };
     static const Sampling how[] = {SAMPLE_EVERY_EDGE, SAMPLE_EVERY_EDGE_REPEATED, SAMPLE_EVERY_EDGE_NO_NEGATIVE};
     static int32_t first[2 * MOST], drawn[3][2 * MOST]; /* pairs u I + i, then negatives */
@@ -257,7 +257,7 @@ static void epochs_of_every_pair(void **state)
 /* MMRec numbers items that the train part does not have. Checks that no negative is such an item. */
 static void negatives_occur_in_train(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     enum { ALL = ITEMS + 7 };
     static const Sampling how[] = {SAMPLE_UNIFORM_USER, SAMPLE_DISTINCT_USERS, SAMPLE_EVERY_EDGE};
     DataSet data = b->data;
@@ -278,7 +278,7 @@ static void negatives_occur_in_train(void **state)
 
 /* ---- LATTICE's short batches ----------------------------------------------------------------- */
 
-static float lattice_loss(Bench *b, const char *variant, const char *l_w, const char *batch_size)
+static float lattice_loss(TestBench *b, const char *variant, const char *l_w, const char *batch_size)
 {
     Error e = {0};
     const char *const set[] = {"factors=8", "factors_multimod=8", "top_k=5", variant, l_w, batch_size};
@@ -308,7 +308,7 @@ static float lattice_loss(Bench *b, const char *variant, const char *l_w, const 
 
 static void lattice_divides_by_the_batch_size(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     float none = lattice_loss(b, "variant=mmrec", "l_w=0", "batch_size=4");
     float full = lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=4") - none;
     float part =
@@ -323,7 +323,7 @@ static void lattice_divides_by_the_batch_size(void **state)
 
 /* Returns the loss of one batch in an epoch, with the draws of a step. represented: layers 1 to 3 of user 0 as used for
  * scores. */
-static float ngcf_loss(Bench *b, const char *const *set, size_t n, int64_t epoch, uint32_t step, float *represented)
+static float ngcf_loss(TestBench *b, const char *const *set, size_t n, int64_t epoch, uint32_t step, float *represented)
 {
     Error e = {0};
     Model m = {.kind = recommender_find("NGCF"), .data = &b->data, .arena = b->arena, .seed = 5, .epoch = epoch};
@@ -351,7 +351,7 @@ static float ngcf_loss(Bench *b, const char *const *set, size_t n, int64_t epoch
 
 static void ngcf_drops_while_it_learns(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const none[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.0"};
     static const char *const node[] = {"factors=8", "weight_size=8", "node_dropout=0.4", "message_dropout=0.0"};
     static const char *const message[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.4",
@@ -383,7 +383,7 @@ static void ngcf_drops_while_it_learns(void **state)
 
 static void itemknn_gives_the_published_figures(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *data, *similarity;
         int neighbours, users;

@@ -12,7 +12,7 @@ typedef struct Matrix {
     double *x;
 } Matrix;
 
-static Matrix matrix(Bench *b, int64_t rows, int64_t columns)
+static Matrix matrix(TestBench *b, int64_t rows, int64_t columns)
 {
     return (Matrix){rows, columns, NEW(b->arena, double, rows *columns, &b->e)};
 }
@@ -23,7 +23,7 @@ static double *row(Matrix a, int64_t r)
 }
 
 /* Returns a tensor of the model, "KIND.NAME" or "KIND.NAME.LAYER.WHAT". A vector is one row. */
-static Matrix stored(Bench *b, const Model *m, const char *format, const char *name, int layer)
+static Matrix stored(TestBench *b, const Model *m, const char *format, const char *name, int layer)
 {
     const char *full = arena_printf(b->arena, &b->e, format, name, layer);
     const Tensor *x = store_find(m->store, full);
@@ -36,7 +36,7 @@ static Matrix stored(Bench *b, const Model *m, const char *format, const char *n
     return a;
 }
 
-static Matrix features(Bench *b, int modality)
+static Matrix features(TestBench *b, int modality)
 {
     const Feature *f = &b->data.features[modality];
     Matrix a = matrix(b, I, f->D);
@@ -46,7 +46,7 @@ static Matrix features(Bench *b, int modality)
 }
 
 /* Returns x w' + bias. bias.x NULL: no bias. */
-static Matrix affine(Bench *b, Matrix x, Matrix w, Matrix bias)
+static Matrix affine(TestBench *b, Matrix x, Matrix w, Matrix bias)
 {
     assert_int_equal(x.cols, w.cols);
     Matrix y = matrix(b, x.rows, w.rows);
@@ -59,7 +59,7 @@ static Matrix affine(Bench *b, Matrix x, Matrix w, Matrix bias)
     return y;
 }
 
-static Matrix below(Bench *b, Matrix x, Matrix y)
+static Matrix below(TestBench *b, Matrix x, Matrix y)
 {
     assert_int_equal(x.cols, y.cols);
     Matrix z = matrix(b, x.rows + y.rows, x.cols);
@@ -68,7 +68,7 @@ static Matrix below(Bench *b, Matrix x, Matrix y)
     return z;
 }
 
-static Matrix beside(Bench *b, Matrix x, Matrix y)
+static Matrix beside(TestBench *b, Matrix x, Matrix y)
 {
     Matrix z = matrix(b, x.rows, x.cols + y.cols);
     for (int64_t r = 0; r < z.rows; r++) {
@@ -79,7 +79,7 @@ static Matrix beside(Bench *b, Matrix x, Matrix y)
 }
 
 /* Returns x + by y. */
-static Matrix plus(Bench *b, Matrix x, Matrix y, double by)
+static Matrix plus(TestBench *b, Matrix x, Matrix y, double by)
 {
     assert_true(x.rows == y.rows && x.cols == y.cols);
     Matrix z = matrix(b, x.rows, x.cols);
@@ -88,7 +88,7 @@ static Matrix plus(Bench *b, Matrix x, Matrix y, double by)
     return z;
 }
 
-static Matrix leaky(Bench *b, Matrix x, double slope)
+static Matrix leaky(TestBench *b, Matrix x, double slope)
 {
     Matrix y = matrix(b, x.rows, x.cols);
     for (int64_t i = 0; i < x.rows * x.cols; i++)
@@ -96,7 +96,7 @@ static Matrix leaky(Bench *b, Matrix x, double slope)
     return y;
 }
 
-static Matrix unit_rows(Bench *b, Matrix x)
+static Matrix unit_rows(TestBench *b, Matrix x)
 {
     Matrix y = matrix(b, x.rows, x.cols);
     for (int64_t r = 0; r < x.rows; r++) {
@@ -119,7 +119,7 @@ static double dot(Matrix x, int64_t r, int64_t s)
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-static Model model_new(Bench *b, const char *name, Protocol protocol, const char *set)
+static Model model_new(TestBench *b, const char *name, Protocol protocol, const char *set)
 {
     const char *words[16];
     size_t n = 0;
@@ -135,7 +135,7 @@ static Model model_new(Bench *b, const char *name, Protocol protocol, const char
 }
 
 /* Checks that the users' and items' vectors of the model are the rows of `expected`, users first. */
-static void assert_represents(Bench *b, Model *m, const char *set, Matrix expected)
+static void assert_represents(TestBench *b, Model *m, const char *set, Matrix expected)
 {
     Tape *t = fresh_tape(b, false);
     Tensor *users, *items;
@@ -167,7 +167,7 @@ typedef struct Edges {
     int count;
 } Edges;
 
-static Edges edges_of(Bench *b)
+static Edges edges_of(TestBench *b)
 {
     const Pairs *train = &b->data.train;
     int E = (int)train->count, n = 0;
@@ -196,7 +196,7 @@ static void softmax_by(const Edge *by, int count, double *x)
 }
 
 /* Returns the sums of x at the receivers, weighted by the edges. */
-static Matrix receive(Bench *b, const Edge *edge, int count, const double *weight, Matrix x)
+static Matrix receive(TestBench *b, const Edge *edge, int count, const double *weight, Matrix x)
 {
     Matrix y = matrix(b, N, x.cols);
     for (int e = 0; e < count; e++)
@@ -213,7 +213,7 @@ typedef struct GrcnCase {
     enum { CONCAT, ID, MEAN } fusion;
 } GrcnCase;
 
-static Matrix naive_grcn(Bench *b, const Model *m, const GrcnCase *k)
+static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
 {
     Edges edge = edges_of(b);
     int count = edge.count, E = count / 2;
@@ -263,7 +263,7 @@ static Matrix naive_grcn(Bench *b, const Model *m, const GrcnCase *k)
 
 static void grcn(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const GrcnCase cases[] = {
         {.set = "factors=6 factors_multimod=5", .routings = 3, .pruning = true},
         {.set = "factors=6 factors_multimod=5 edge_order=elliot", .elliot_order = true, .routings = 3, .pruning = true},
@@ -295,7 +295,7 @@ static void grcn(void **state)
 
 /* ---- MMGCN ----------------------------------------------------------------------------------- */
 
-static Matrix mean_of_neighbours(Bench *b, Matrix x)
+static Matrix mean_of_neighbours(TestBench *b, Matrix x)
 {
     Matrix y = matrix(b, N, x.cols);
     for (int u = 0; u < U; u++)
@@ -307,7 +307,7 @@ static Matrix mean_of_neighbours(Bench *b, Matrix x)
     return y;
 }
 
-static Matrix naive_mmgcn(Bench *b, const Model *m, int layers, int projected)
+static Matrix naive_mmgcn(TestBench *b, const Model *m, int layers, int projected)
 {
     Matrix identity = below(b, stored(b, m, "identity.user", "", 0), stored(b, m, "identity.item", "", 0)), sum = {0};
     const Matrix none = {0};
@@ -334,7 +334,7 @@ static Matrix naive_mmgcn(Bench *b, const Model *m, int layers, int projected)
 
 static void mmgcn(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set;
         int layers, projected;
@@ -356,7 +356,7 @@ static void mmgcn(void **state)
 /* Checks features of which none is named visual: Elliot's recipe projects the first ones, MMRec's projects none. */
 static void mmgcn_without_visual(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     DataSet data = b->data;
     Feature other[] = {b->data.features[0], b->data.features[1]};
     other[0].name = "image";
@@ -388,7 +388,7 @@ static void mmgcn_without_visual(void **state)
 
 /* ---- NGCF-M ---------------------------------------------------------------------------------- */
 
-static Matrix naive_ngcfm(Bench *b, const Model *m, int layers)
+static Matrix naive_ngcfm(TestBench *b, const Model *m, int layers)
 {
     Matrix x = below(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0)), sum = x;
     for (int l = 0; l < layers; l++) {
@@ -419,7 +419,7 @@ static Matrix naive_ngcfm(Bench *b, const Model *m, int layers)
 
 static void ngcfm(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *const set = "factors=6 n_layers=2 node_dropout=0 message_dropout=0";
     Model m = model_new(b, "NGCFM", PROTOCOL_ELLIOT, set);
     assert_represents(b, &m, set, naive_ngcfm(b, &m, 2));
@@ -429,7 +429,7 @@ static void ngcfm(void **state)
 
 static void wrong_settings(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set[3], *says;
     } cases[] = {

@@ -13,7 +13,7 @@ static bool stop(void *arg, const TrainEvent *event, Error *e)
 /* Checks folders with files of a run without its config.json, changed ids, and missing files. */
 static void runs_do_not_mix(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     static const char *const runs[] = {"bprmf", "knn"}, *const models[] = {"BPRMF", "ItemKNN"};
     for (size_t k = 0; k < COUNT(runs); k++) {
@@ -61,7 +61,7 @@ static void runs_do_not_mix(void **state)
  * result.json. */
 static void unfinished_runs_are_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *result = in(b, "bprmf", "result.json"), *checkpoint = in(b, "bprmf", "checkpoint.safetensors");
     Text whole = read_all(b, result), state_of = read_all(b, checkpoint);
     unlink(result);
@@ -92,7 +92,7 @@ static void unfinished_runs_are_refused(void **state)
  * last loss, overflows float32. */
 static void vectors_that_are_not_finite_are_not_written(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     Error e = {0};
     const char *out = in(b, "diverged", NULL);
@@ -113,7 +113,7 @@ static void vectors_that_are_not_finite_are_not_written(void **state)
  * them. */
 static void vectors_whose_products_are_too_large_are_not_written(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     Error e = {0};
     const char *set[] = {"epochs=1", "batch_size=1000000", "lr=1e25"};
@@ -131,7 +131,7 @@ static void vectors_whose_products_are_too_large_are_not_written(void **state)
 /* Checks that --columns and --separator are in config.json, and that a run is read with them. */
 static void layouts_come_back(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *row, *columns; /* row: the format of a user and an item */
         char cut;
@@ -169,7 +169,7 @@ static void layouts_come_back(void **state)
  * them when it is opened. */
 static void mmrec_items_come_back(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     Error e = {0};
     int users = 0;
@@ -183,7 +183,7 @@ static void mmrec_items_come_back(void **state)
     fclose(g);
     assert_ok(run(b, "MostPop", in(b, "pop", NULL), NULL, PROTOCOL_MMREC, &r, &e), e);
     Trained *t = trained_open(&b->device, in(b, "pop", NULL), false, &e);
-    assert_ok(t && trained_recommend(t, NULL, 0, 3, look, &users, &e), e);
+    assert_ok(t && trained_recommend(t, NULL, 0, 3, count_user, &users, &e), e);
     trained_close(t);
     write_data(b->train, 0, 3);
     write_data(b->test, 3, 1);
@@ -193,7 +193,7 @@ static void mmrec_items_come_back(void **state)
  * every item of a part is relevant, whatever its rating is. */
 static void parts_that_measure_nothing_are_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         int rating;
         const char *says;
@@ -218,7 +218,7 @@ static void parts_that_measure_nothing_are_refused(void **state)
 
 static void settings_are_refused_by_train_too(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set, *says;
     } cases[] = {{"epochs=0", "setting epochs=0: must be at least 1"},

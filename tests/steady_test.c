@@ -47,7 +47,7 @@ enum { SEES_MALLOC = 0 };
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-enum { USERS = 300, ITEMS = 200, OWN = 8, BATCHES = 4, ROUNDS = 4 };
+enum { USERS = 300, ITEMS = 200, PER_USER = 8, BATCHES = 4, ROUNDS = 4 };
 
 static void make_data(DataSet *d, Arena *a)
 {
@@ -55,13 +55,13 @@ static void make_data(DataSet *d, Arena *a)
     static const char *const names[] = {"visual", "textual"};
     Error e = {0};
     *d = (DataSet){.U = USERS, .I = ITEMS, .arena = a, .feature_count = 2, .features = NEW(a, Feature, 2, &e)};
-    d->train = (Pairs){.count = (int64_t)USERS * OWN,
+    d->train = (Pairs){.count = (int64_t)USERS * PER_USER,
                        .start = NEW(a, int64_t, USERS + 1, &e),
-                       .item = NEW(a, int32_t, USERS * OWN, &e)};
+                       .item = NEW(a, int32_t, USERS * PER_USER, &e)};
     for (int u = 0; u <= USERS; u++)
-        d->train.start[u] = (int64_t)u * OWN;
-    for (int i = 0; i < USERS * OWN; i++)
-        d->train.item[i] = i % OWN * (ITEMS / OWN) + i / OWN % (ITEMS / OWN);
+        d->train.start[u] = (int64_t)u * PER_USER;
+    for (int i = 0; i < USERS * PER_USER; i++)
+        d->train.item[i] = i % PER_USER * (ITEMS / PER_USER) + i / PER_USER % (ITEMS / PER_USER);
     for (int f = 0; f < 2; f++) {
         float *x = NEW(a, float, ITEMS *widths[f], &e);
         for (int64_t i = 0; i < ITEMS * widths[f]; i++)
@@ -168,7 +168,7 @@ static void encoding_allocates_nothing(void **state)
         Device d;
         assert_ok(device_open(&d, NULL, MODELS[i].threads, &heap.heap, NULL, &e), e);
         Arena *a = arena_new(NULL, 0);
-        Opened m = open_wish(&d, path, &(Wish){.modality = MODELS[i].modality}, a, &e);
+        OpenModel m = open_encoder(&d, path, &(TestOptions){.modality = MODELS[i].modality}, a, &e);
         assert_ok(m.en, e);
         Tape *t = tape_new(&d, false, &e);
         float *out = NEW(a, float, N *m.D, &e);

@@ -103,7 +103,7 @@ typedef struct Trial {
     void *arg;
 } Trial;
 
-static bool run(Bench *b, Trial r, TrainResult *result, Error *e)
+static bool run(TestBench *b, Trial r, TrainResult *result, Error *e)
 {
     const char *set[16] = {"epochs=4", "validation_rate=2", "batch_size=64", "checkpoint_seconds=0", "lr=0.02"};
     DataSet data = b->data;
@@ -125,14 +125,14 @@ static bool run(Bench *b, Trial r, TrainResult *result, Error *e)
 
 #define WITH(...) .set = {__VA_ARGS__}, .count = sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *)
 
-static const char *folder(Bench *b)
+static const char *folder(TestBench *b)
 {
     static int number;
     return in(b, arena_printf(b->arena, &(Error){0}, "run-%d", number++));
 }
 
 /* Returns the path of a run's user.npy. */
-static const char *trained(Bench *b, Trial r)
+static const char *trained(TestBench *b, Trial r)
 {
     Error e = {0};
     TrainResult result;
@@ -141,7 +141,7 @@ static const char *trained(Bench *b, Trial r)
     return r.out;
 }
 
-static Text bytes(Bench *b, const char *out, const char *name)
+static Text bytes(TestBench *b, const char *out, const char *name)
 {
     Error e = {0};
     Text text;
@@ -149,7 +149,7 @@ static Text bytes(Bench *b, const char *out, const char *name)
     return text;
 }
 
-static bool same_vectors(Bench *b, const char *x, const char *y)
+static bool same_vectors(TestBench *b, const char *x, const char *y)
 {
     return text_equal(bytes(b, x, "user.npy"), bytes(b, y, "user.npy")) &&
            text_equal(bytes(b, x, "item.npy"), bytes(b, y, "item.npy"));
@@ -159,7 +159,7 @@ static bool same_vectors(Bench *b, const char *x, const char *y)
 
 static void mirror_gradient_is_two_steps(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Recommender by_hand = rule;
     by_hand.loss = NULL;
     by_hand.step = mirror;
@@ -185,7 +185,7 @@ static bool note_loss(void *arg, const TrainEvent *event, Error *e)
 
 static void mirror_gradient_reports_the_loss(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     TrainResult r;
     double plain = 0, mirrored = 0;
@@ -227,7 +227,7 @@ static void reference_gradient(Reference *user, Reference *item, int64_t B, cons
     }
 }
 
-static void read_table(Bench *b, const char *out, const char *name, int rows_expected, Reference *t)
+static void read_table(TestBench *b, const char *out, const char *name, int rows_expected, Reference *t)
 {
     Error e = {0};
     Npy file;
@@ -251,7 +251,7 @@ static double largest_difference(const Reference *x, const Reference *y)
 
 static void mirror_gradient_in_double_precision(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const Recommender *bprmf = recommender_find("BPRMF");
     static Reference user, item, users, items;
     Trial r = {.kind = bprmf, WITH("factors=4", "l_w=0", "lr=0")};
@@ -298,12 +298,12 @@ static bool stop_at(void *arg, const TrainEvent *event, Error *e)
 /* Checks that a run with 2 threads that is ended and resumed has the bytes of a run with 1 thread. */
 static void mirror_gradient_of_every_recommender(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static float features[ITEMS * 6];
     Feature visual = {.name = "visual", .D = 6, .data = features};
     for (uint64_t i = 0; i < COUNT(features); i++)
         features[i] = 0.2f + draw_normal((Draw){1, DRAW_TEST, 5}, i);
-    Bench with = *b;
+    TestBench with = *b;
     with.data.features = &visual;
     with.data.feature_count = 1;
     for (size_t i = 0; i < recommender_count(); i++)
@@ -331,7 +331,7 @@ static void mirror_gradient_of_every_recommender(void **state)
 /* ---- zero_grad ------------------------------------------------------------------------------- */
 
 /* Returns the number of steps of a parameter, from the checkpoint of the run. */
-static int64_t steps_of(Bench *b, const char *out, const char *name)
+static int64_t steps_of(TestBench *b, const char *out, const char *name)
 {
     Error e = {0};
     int64_t steps;
@@ -346,7 +346,7 @@ static int64_t steps_of(Bench *b, const char *out, const char *name)
 
 static void parameters_without_a_gradient(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     int64_t batches = (b->data.train.count + BATCH - 1) / BATCH;
     static const struct {
         Protocol protocol;
@@ -376,7 +376,7 @@ static void parameters_without_a_gradient(void **state)
 
 static void numbers_that_are_not_finite(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set[3];
         const char *says;
@@ -402,7 +402,7 @@ static void numbers_that_are_not_finite(void **state)
 /* Checks that the error does not name finite numbers if only their sum overflows, or if the sum is empty. */
 static void finite_numbers_are_not_named(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     NotFinite found;
     Device d;
@@ -436,7 +436,7 @@ static void finite_numbers_are_not_named(void **state)
 /* Checks that Elliot's early stopping ends a run with a loss of 0. Without it, and under MMRec, the run continues. */
 static void a_loss_of_zero(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         Protocol protocol;
         const char *patience;

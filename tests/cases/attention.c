@@ -265,7 +265,7 @@ static void attention_reference(Job *j, const Case *s)
         exact_of(j, AT_OUT)[0] = NAN;
 }
 const Family family_attention = {.kernel = "attention",
-                                 .letters = "B T H D R causal Tk Hk window type narrow",
+                                 .names = "B T H D R causal Tk Hk window type narrow",
                                  .cases = attention_cases,
                                  .count = COUNT(attention_cases),
                                  .make = attention_make,
@@ -359,7 +359,7 @@ static double attention_loss(const Job *j, const Case *s)
     return sum;
 }
 const Family family_attention_back = {.kernel = "attention_back",
-                                      .letters = "B T H D R causal Tk Hk window",
+                                      .names = "B T H D R causal Tk Hk window",
                                       .cases = attention_back_cases,
                                       .count = COUNT(attention_back_cases),
                                       .make = attention_back_make,

@@ -219,7 +219,7 @@ static void gemm_reference(Job *j, const Case *s)
     }
 }
 const Family family_gemm = {.kernel = "gemm",
-                            .letters = "M N K A B alpha/4 beta/4 bias residual act pad",
+                            .names = "M N K A B alpha/4 beta/4 bias residual act pad",
                             .cases = gemm_cases,
                             .count = COUNT(gemm_cases),
                             .make = gemm_make,
@@ -273,7 +273,7 @@ static void gemm_unpack_reference(Job *j, const Case *s)
             exact_of(j, UNPACK_OUT)[k * (n + s->unpack.pad) + i] = B[k * N + s->unpack.first + i];
 }
 const Family family_gemm_unpack = {.kernel = "gemm_unpack",
-                                   .letters = "pack K N first n pad",
+                                   .names = "pack K N first n pad",
                                    .cases = gemm_unpack_cases,
                                    .count = COUNT(gemm_unpack_cases),
                                    .make = gemm_unpack_make,

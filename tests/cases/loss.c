@@ -108,7 +108,7 @@ static void bpr_reference(Job *j, const Case *s)
         exact_of(j, LOSS)[b] = row_loss(j, s, b, &exact_of(j, SLOPE)[b]);
 }
 const Family family_bpr = {.kernel = "bpr",
-                           .letters = "B D E width l2 again",
+                           .names = "B D E width l2 again",
                            .cases = bpr_cases,
                            .count = COUNT(bpr_cases),
                            .make = bpr_make,
@@ -153,7 +153,7 @@ static double bpr_back_loss(const Job *j, const Case *s)
     return sum * (double)scale * exact_of(j, DLOSS)[0];
 }
 const Family family_bpr_back = {.kernel = "bpr_back",
-                                .letters = "B D E width l2 again",
+                                .names = "B D E width l2 again",
                                 .cases = bpr_cases,
                                 .count = COUNT(bpr_cases),
                                 .make = bpr_back_make,

@@ -45,7 +45,7 @@ static void gather_reference(Job *j, const Case *s)
     }
 }
 const Family family_gather = {.kernel = "gather",
-                              .letters = "n D rows 2beta type",
+                              .names = "n D rows 2beta type",
                               .cases = gather_cases,
                               .count = COUNT(gather_cases),
                               .make = gather_make,
@@ -106,7 +106,7 @@ static void segment_sum_reference(Job *j, const Case *s)
     }
 }
 const Family family_segment_sum = {.kernel = "segment_sum",
-                                   .letters = "S D mean order beta",
+                                   .names = "S D mean order beta",
                                    .cases = segment_sum_cases,
                                    .count = COUNT(segment_sum_cases),
                                    .make = segment_sum_make,
@@ -168,7 +168,7 @@ static void segment_pool_reference(Job *j, const Case *s)
         exact_of(j, POOL_Y)[i] = pool_of(j, s, i / s->n[1], i % s->n[1], &expected_of(j, POOL_ARG)[i]);
 }
 const Family family_segment_pool = {.kernel = "segment_pool",
-                                    .letters = "B D how longest",
+                                    .names = "B D how longest",
                                     .cases = segment_pool_cases,
                                     .count = COUNT(segment_pool_cases),
                                     .make = segment_pool_make,
@@ -206,7 +206,7 @@ static double segment_pool_back_loss(const Job *j, const Case *s)
     return loss;
 }
 const Family family_segment_pool_back = {.kernel = "segment_pool_back",
-                                         .letters = "B D how longest",
+                                         .names = "B D how longest",
                                          .cases = segment_pool_back_cases,
                                          .count = COUNT(segment_pool_back_cases),
                                          .make = segment_pool_back_make,

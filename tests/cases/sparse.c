@@ -122,7 +122,7 @@ static void spmm_reference(Job *j, const Case *s)
     }
 }
 const Family family_spmm = {.kernel = "spmm",
-                            .letters = "rows cols mean D has pad 2beta",
+                            .names = "rows cols mean D has pad 2beta",
                             .cases = spmm_cases,
                             .count = COUNT(spmm_cases),
                             .make = spmm_make,
@@ -189,7 +189,7 @@ static double sddmm_loss(const Job *j, const Case *s) /* 0.75 x . (A y); its der
     return loss;
 }
 const Family family_sddmm = {.kernel = "sddmm",
-                             .letters = "rows cols mean D has beta",
+                             .names = "rows cols mean D has beta",
                              .cases = sddmm_cases,
                              .count = COUNT(sddmm_cases),
                              .make = sddmm_make,
@@ -232,7 +232,7 @@ static void edge_softmax_reference(Job *j, const Case *s)
     softmax_entries(j, s->n[0], exact_of(j, ED_X), exact_of(j, ED_Y));
 }
 const Family family_edge_softmax = {.kernel = "edge_softmax",
-                                    .letters = "rows cols mean",
+                                    .names = "rows cols mean",
                                     .cases = edge_cases,
                                     .count = COUNT(edge_cases),
                                     .make = edge_softmax_make,
@@ -270,7 +270,7 @@ static double edge_softmax_back_loss(const Job *j, const Case *s)
     return loss;
 }
 const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
-                                         .letters = "rows cols mean",
+                                         .names = "rows cols mean",
                                          .cases = edge_softmax_back_cases,
                                          .count = COUNT(edge_softmax_back_cases),
                                          .make = edge_softmax_back_make,
@@ -305,7 +305,7 @@ static void edge_row_sum_reference(Job *j, const Case *s)
     }
 }
 const Family family_edge_row_sum = {.kernel = "edge_row_sum",
-                                    .letters = "rows cols mean has",
+                                    .names = "rows cols mean has",
                                     .cases = edge_row_sum_cases,
                                     .count = COUNT(edge_row_sum_cases),
                                     .make = edge_row_sum_make,
@@ -332,7 +332,7 @@ static void edge_scale_reference(Job *j, const Case *s)
     }
 }
 const Family family_edge_scale = {.kernel = "edge_scale",
-                                  .letters = "rows cols mean has",
+                                  .names = "rows cols mean has",
                                   .cases = edge_scale_cases,
                                   .count = COUNT(edge_scale_cases),
                                   .make = edge_scale_make,
@@ -365,7 +365,7 @@ static void inverse_root_reference(Job *j, const Case *s)
         exact_of(j, 1)[i] = exact_of(j, 0)[i] > 0 ? 1 / sqrt(exact_of(j, 0)[i]) : 0;
 }
 const Family family_inverse_root = {.kernel = "inverse_root",
-                                    .letters = "n",
+                                    .names = "n",
                                     .cases = inverse_root_cases,
                                     .count = COUNT(inverse_root_cases),
                                     .make = inverse_root_make,
@@ -394,7 +394,7 @@ static void inverse_root_back_reference(Job *j, const Case *s)
     }
 }
 const Family family_inverse_root_back = {.kernel = "inverse_root_back",
-                                         .letters = "n",
+                                         .names = "n",
                                          .cases = inverse_root_cases,
                                          .count = COUNT(inverse_root_cases),
                                          .make = inverse_root_back_make,

@@ -109,7 +109,7 @@ static void knn_reference(Job *j, const Case *s)
     }
 }
 const Family family_knn = {.kernel = "knn",
-                           .letters = "Q I D k itself type",
+                           .names = "Q I D k itself type",
                            .cases = knn_cases,
                            .count = COUNT(knn_cases),
                            .make = knn_make,
@@ -198,7 +198,7 @@ static void knn_lists_reference(Job *j, const Case *s)
     }
 }
 const Family family_knn_lists = {.kernel = "knn_lists",
-                                 .letters = "Q I L D P k type",
+                                 .names = "Q I L D P k type",
                                  .cases = knn_lists_cases,
                                  .count = COUNT(knn_lists_cases),
                                  .make = knn_lists_make,
@@ -307,7 +307,7 @@ static void topk_reference(Job *j, const Case *s)
     }
 }
 const Family family_topk = {.kernel = "topk",
-                            .letters = "B I D k flags type",
+                            .names = "B I D k flags type",
                             .cases = topk_cases,
                             .count = COUNT(topk_cases),
                             .make = topk_make,
@@ -357,7 +357,7 @@ static void topk_rows_reference(Job *j, const Case *s)
     }
 }
 const Family family_topk_rows = {.kernel = "topk_rows",
-                                 .letters = "B I k flags",
+                                 .names = "B I k flags",
                                  .cases = topk_rows_cases,
                                  .count = COUNT(topk_rows_cases),
                                  .make = topk_rows_make,

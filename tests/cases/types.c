@@ -79,7 +79,7 @@ static void convert_reference(Job *j, const Case *s)
     }
 }
 const Family family_convert = {.kernel = "convert",
-                               .letters = "n from to",
+                               .names = "n from to",
                                .cases = convert_cases,
                                .count = COUNT(convert_cases),
                                .make = convert_make,
