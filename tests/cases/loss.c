@@ -4,11 +4,12 @@
 #include "tests/kernel_cases.h"
 
 /* Two parts, with D and E numbers; the items of the second are normalised. E 0: one part. The parts are given `again`
- * more times. Buffers: user, pos and neg of each part, then the rest. */
+ * more times. Buffers 0 to 5 are user, pos and neg of the first part, then of the second. The enum has the other
+ * buffers. */
 enum { LOSS = 6, SLOPE, DX = 6, SLOPES = 12, DLOSS, MOST_PARTS = 10 };
 static const float eps = 0.5f; /* some rows are shorter than eps in cases of few numbers */
 
-static int different(const Case *s) /* distinct parts */
+static int different(const Case *s) /* the number of distinct parts */
 {
     return s->bpr.E > 0 ? 2 : 1;
 }
@@ -60,7 +61,8 @@ static void parts(const Job *j, const Case *s, bool back, BprPart part[MOST_PART
         }
     }
 }
-/* Returns the score of row b and adds the squares of the penalty. */
+/* Returns the score of row b for the item of `side` (BPR_POS or BPR_NEG). Adds to *squares the squares of the vectors
+ * that the penalty l2 weighs. */
 static double score(const Job *j, const Case *s, int64_t b, int side, double *squares)
 {
     double sum = 0;

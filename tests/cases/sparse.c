@@ -12,7 +12,8 @@ enum { HAS_VAL = 1, HAS_AT = 2, HAS_ROW_SCALE = 4, HAS_COL_SCALE = 8 };
 static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
 {
     int64_t *start = case_i64(j, "start", ROLE_IN, rows + 1);
-    /* squares of a uniform draw: many short rows, few long ones */
+    /* The length of a row is 3 u u mean, for a uniform draw u: many short rows, few long ones. The middle row has all
+     * columns. */
     for (int64_t r = 0, n = 0; j->ok && r <= rows; r++) {
         const double u = case_uniform(j, (uint64_t)r);
         start[r] = n;
@@ -20,11 +21,11 @@ static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
     }
     const int64_t E = j->ok ? start[rows] : 0;
     int32_t *col = case_i32(j, "col", ROLE_IN, E);
-    /* sorted in ascending order: `many` of `cols` by an even stride, with a draw inside each stride */
+    /* sorted in ascending order: `count` of `cols` by an even stride, with a draw inside each stride */
     for (int64_t r = 0; j->ok && r < rows; r++) {
-        const int64_t many = start[r + 1] - start[r];
-        for (int64_t i = 0; i < many; i++) {
-            const int64_t low = i * cols / many, high = (i + 1) * cols / many;
+        const int64_t count = start[r + 1] - start[r];
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t low = i * cols / count, high = (i + 1) * cols / count;
             col[start[r] + i] = (int32_t)(low + case_draw(j, (uint64_t)(start[r] + i), (uint32_t)(high - low)));
         }
     }
@@ -50,6 +51,7 @@ static Sparse graph_of(const Job *j, int64_t rows, int64_t cols, int64_t has)
                     has & HAS_COL_SCALE ? f32_of(j, A_COL_SCALE) : NULL};
 }
 
+/* Returns the value of entry e in row r: the product of the factors that `has` names. */
 static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 {
     return (has & HAS_VAL ? exact_of(j, A_VAL)[has & HAS_AT ? host_i32(j, A_AT)[e] : e] : 1) *
