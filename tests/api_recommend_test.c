@@ -10,9 +10,9 @@
 static void check_lists(TestBench *b, const char *model, const List *l)
 {
     for (int32_t u = 0; u < USERS; u++) {
-        int kept = 0, own = 0;
+        int listed = 0, owned = 0;
         for (int32_t i = 0; i < ITEMS; i++)
-            own += has_pair(b, u, i);
+            owned += has_pair(b, u, i);
         for (int k = 0; k < ITEMS; k++) {
             int32_t item = l->item[u * ITEMS + k];
             float score = l->score[u * ITEMS + k], before = k ? l->score[u * ITEMS + k - 1] : 0;
@@ -20,14 +20,14 @@ static void check_lists(TestBench *b, const char *model, const List *l)
                 assert_true(isinf(score) && score < 0);
                 continue;
             }
-            assert_int_equal(kept, k); /* no item after an empty place */
-            kept++;
+            assert_int_equal(listed, k); /* no item after an empty place */
+            listed++;
             assert_in_range(item, 0, ITEMS - 1);
             if (has_pair(b, u, item) || !isfinite(score) ||
                 (k && (score > before || (score == before && item < l->item[u * ITEMS + k - 1]))))
                 fail_msg("%s: user %d, place %d: item %d, score %g", model, u, k, item, (double)score);
         }
-        assert_int_equal(kept, ITEMS - own);
+        assert_int_equal(listed, ITEMS - owned);
     }
 }
 
@@ -71,7 +71,7 @@ static void check_long_lists(TestBench *b, const sp_recommender *r, const List *
 static void check_scores(TestBench *b, const sp_recommender *r, const List *l)
 {
     int32_t user[USERS * ITEMS], item[USERS * ITEMS], n = 0;
-    float score[USERS * ITEMS], wanted[USERS * ITEMS];
+    float score[USERS * ITEMS], expected[USERS * ITEMS];
     sp_error e;
     for (int turn = 0; turn < 2; turn++, n = 0) {
         for (int at = 0; at < USERS * ITEMS; at++) {
@@ -80,10 +80,10 @@ static void check_scores(TestBench *b, const sp_recommender *r, const List *l)
                 continue;
             user[n] = place / ITEMS;
             item[n] = l->item[place];
-            wanted[n++] = l->score[place];
+            expected[n++] = l->score[place];
         }
         assert_ok(sp_scores(r, b->session, user, item, (size_t)n, score, &e), e);
-        assert_memory_equal(score, wanted, (size_t)n * sizeof *score);
+        assert_memory_equal(score, expected, (size_t)n * sizeof *score);
     }
 }
 
@@ -191,7 +191,7 @@ static void every_recommender_answers(void **state)
     test_folder(folder);
     for (size_t m = 0; m < recommender_count(); m++) {
         const char *model = recommender_at(m)->name;
-        static List here, there;
+        static List here, opened_list;
         sp_recommender *r = train(b, model);
         sp_recommender_info info = {.size = sizeof info};
         assert_ok(sp_recommender_describe(r, &info, &e), e);
@@ -215,8 +215,8 @@ static void every_recommender_answers(void **state)
                 turn ? sp_recommender_open(out, NULL, &e) : sp_train(b->session, &b->data, &o, NULL, &e);
             if (!f)
                 fail_msg("%s: %s", model, e.message);
-            lists_of_all(b, f, ITEMS, &there);
-            assert_memory_equal(&here, &there, sizeof here);
+            lists_of_all(b, f, ITEMS, &opened_list);
+            assert_memory_equal(&here, &opened_list, sizeof here);
             assert_int_equal(sp_recommender_number(f, SP_USERS, "17"), 17);
             assert_string_equal(sp_recommender_id(f, SP_ITEMS, 9), "9");
             sp_recommender_info again = {.size = sizeof again};
@@ -372,14 +372,14 @@ static void nothing_is_kept(void **state)
     static List before, after;
     for (size_t m = 0; m < COUNT(MODELS); m++) {
         sp_error e;
-        TestHeap own, work;
+        TestHeap owned, work;
         TestBench *b = calloc(1, sizeof *b);
-        test_heap(&own, 0);
+        test_heap(&owned, 0);
         test_heap(&work, 0);
         bench_open(b);
         sp_session *s = sp_session_open(2, &work.heap, &e);
         sp_train_options o = short_run(MODELS[m]);
-        sp_recommender *r = sp_train(s, &b->data, &o, &own.heap, &e);
+        sp_recommender *r = sp_train(s, &b->data, &o, &owned.heap, &e);
         assert_ok(r != NULL, e);
         lists_of_all(b, r, ITEMS, &before);
         sp_session_close(s);
@@ -389,9 +389,9 @@ static void nothing_is_kept(void **state)
         memset(b->textual, 0x55, sizeof b->textual);
         lists_of_all(b, r, ITEMS, &after);
         assert_memory_equal(&before, &after, sizeof before);
-        assert_true(own.live > 0);
+        assert_true(owned.live > 0);
         sp_recommender_close(r);
-        assert_int_equal(own.live, 0);
+        assert_int_equal(owned.live, 0);
         bench_close(b);
         free(b);
     }

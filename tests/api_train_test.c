@@ -23,7 +23,7 @@ static void arrays_train_as_files_do(void **state)
     char folder[256];
     Arena *a = arena_new(NULL, 0);
     Device d;
-    static List here, there;
+    static List here, opened_list;
     test_folder(folder);
     assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
     for (size_t m = 0; m < COUNT(MODELS); m++) {
@@ -41,8 +41,8 @@ static void arrays_train_as_files_do(void **state)
         sp_recommender *f = sp_recommender_open(out, NULL, &e), *r = train(b, MODELS[m]);
         assert_ok(f != NULL, e);
         lists_of_all(b, r, TOP, &here);
-        lists_of_all(b, f, TOP, &there);
-        assert_memory_equal(&here, &there, sizeof here);
+        lists_of_all(b, f, TOP, &opened_list);
+        assert_memory_equal(&here, &opened_list, sizeof here);
         sp_recommender_close(f);
         sp_recommender_close(r);
         test_folder_remove(out);
@@ -293,8 +293,8 @@ static void nearest_rows(void **state)
                 int32_t id = ids[q * K + k];
                 assert_in_range(id, 0, N - 1);
                 assert_true(id != except[q] && (dot || id != 8));
-                double wanted = likeness(queries + q * WIDE, rows + id * WIDE, dot);
-                assert_true(fabs(wanted - (double)similarity[q * K + k]) <= 1e-6 * (1 + fabs(wanted)));
+                double expected = likeness(queries + q * WIDE, rows + id * WIDE, dot);
+                assert_true(fabs(expected - (double)similarity[q * K + k]) <= 1e-6 * (1 + fabs(expected)));
                 assert_true(k == 0 || similarity[q * K + k] < similarity[q * K + k - 1] ||
                             (similarity[q * K + k] == similarity[q * K + k - 1] && id > ids[q * K + k - 1]));
             }

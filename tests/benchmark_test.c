@@ -218,7 +218,7 @@ static void test_malformed(void **state)
 {
     Fixture *f = *state;
     static const struct {
-        const char *yaml, *says;
+        const char *yaml, *why;
     } CASES[] = {
         {"- a\n", "b.yml:1:1: the file: found a list of 1 value; allowed is a map"},
         {"experiment: {}\n", "experiment: found an unknown key; allowed is benchmark"},
@@ -309,8 +309,8 @@ static void test_malformed(void **state)
         Study s;
         if (read_text(f, &s, CASES[i].yaml, NULL, &e))
             fail_msg("accepted: %s", CASES[i].yaml);
-        if (!strstr(e.message, CASES[i].says) || strchr(e.message, '\n'))
-            fail_msg("%s: \"%s\" is not in \"%s\"", CASES[i].yaml, CASES[i].says, e.message);
+        if (!strstr(e.message, CASES[i].why) || strchr(e.message, '\n'))
+            fail_msg("%s: \"%s\" is not in \"%s\"", CASES[i].yaml, CASES[i].why, e.message);
     }
 }
 

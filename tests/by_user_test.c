@@ -47,7 +47,7 @@ static void the_part_is_checked(void **state)
     TestBench *b = *state;
     skip_without_by_user();
     static const struct {
-        const char *part, *key, *says;
+        const char *part, *key, *why;
     } cases[] = {{"train", "truth_hash", "key judged_by: \"train\", test or valid is expected"},
                  {"test", "hash", "key truth_hash is missing"},
                  {"", "truth_hash", "key judged_by: is empty"}};
@@ -62,7 +62,7 @@ static void the_part_is_checked(void **state)
                                         cases[i].part, cases[i].key);
         test_write(b->folder, "result.json", text_of(text));
         assert_false(run_result_read(&result, &config, b->folder, b->arena, &e));
-        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_error(e, SP_FORMAT, cases[i].why);
         unlink(in(b, "result.json", NULL));
     }
 }
@@ -131,7 +131,7 @@ static void malformed_files_are_refused(void **state)
 {
     TestBench *b = *state;
     static const struct {
-        const char *text, *says;
+        const char *text, *why;
     } cases[] = {{"", "is empty"},
                  {"\n\n", "is empty"},
                  {"user\n", ":1: is not a file of figures by user"},
@@ -160,7 +160,7 @@ static void malformed_files_are_refused(void **state)
         test_write(b->folder, "bad.tsv", text_of(cases[i].text));
         if (by_user_read(&by, in(b, "bad.tsv", NULL), b->arena, &e))
             fail_msg("%s: is read", cases[i].text);
-        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_error(e, SP_FORMAT, cases[i].why);
     }
     Error e = {0};
     ByUser by;

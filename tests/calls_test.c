@@ -105,19 +105,19 @@ static Given encode(TestBench *b, const Call *c)
 static void check_tower(TestBench *b, const char *model, const Encoder *en, unsigned tower)
 {
     OutputOptions *all = NEW(b->a, OutputOptions, 2 * en->output_count, &b->e);
-    size_t asked = 0;
+    size_t requested = 0;
     for (size_t i = 0; i < en->output_count; i++) {
         const Output *o = &en->outputs[i];
         if (o->modality != tower)
             continue;
-        all[asked++].name = o->name;
+        all[requested++].name = o->name;
         if (o->rows == ROWS_TOKENS) /* the same output twice: as rows, and pooled */
-            all[asked++] = (OutputOptions){.name = o->name, .pool = o->pool == POOL_NONE ? POOL_MEAN : POOL_NONE};
+            all[requested++] = (OutputOptions){.name = o->name, .pool = o->pool == POOL_NONE ? POOL_MEAN : POOL_NONE};
     }
-    Call *together = call_new(en, tower, &(CallOptions){.outputs = all, .output_count = asked}, b->a, &b->e);
+    Call *together = call_new(en, tower, &(CallOptions){.outputs = all, .output_count = requested}, b->a, &b->e);
     assert_ok(together != NULL, b->e);
     Given whole = encode(b, together);
-    for (size_t i = 0; i < asked; i++) {
+    for (size_t i = 0; i < requested; i++) {
         Call *one = call_new(en, tower, &(CallOptions){.outputs = &all[i], .output_count = 1}, b->a, &b->e);
         assert_ok(one != NULL, b->e);
         Given alone = encode(b, one);

@@ -324,7 +324,7 @@ static void plugins_that_do_not_fit(void **state)
     (void)state;
     Device d;
     Error e = {0};
-    char *kept = getenv("SAPOR_CUDA") ? strdup(getenv("SAPOR_CUDA")) : NULL;
+    char *old_path = getenv("SAPOR_CUDA") ? strdup(getenv("SAPOR_CUDA")) : NULL;
     setenv("SAPOR_CUDA", "/nothing/here.so", 1);
     assert_false(device_open(&d, "cuda", 1, NULL, NULL, &e));
     assert_non_null(strstr(e.message, "/nothing/here.so"));
@@ -337,11 +337,11 @@ static void plugins_that_do_not_fit(void **state)
     assert_true(device_is_host(&d));
     assert_non_null(strstr(d.why_cpu.message, "of another version"));
     device_close(&d);
-    if (kept)
-        setenv("SAPOR_CUDA", kept, 1);
+    if (old_path)
+        setenv("SAPOR_CUDA", old_path, 1);
     else
         unsetenv("SAPOR_CUDA");
-    free(kept);
+    free(old_path);
     assert_false(device_open(&d, "cuda:nonsense", 1, NULL, NULL, &e));
     assert_int_equal(e.code, SP_USAGE);
     error_clear(&e);

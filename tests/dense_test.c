@@ -104,10 +104,10 @@ static void narrow_ends(const Kernels *k)
         float *A = numbers(M * K, 1), *B = numbers(K * N, 2), *C = numbers(M * N, 3);
         Gemm g = {.M = M, .N = N, .K = K, .A = A, .a_row = K, .a_col = 1, .pack = pack, .C = C, .ldc = N, .alpha = 1};
         void *packed = heap_alloc(NULL, k->gemm_pack_bytes(pack, K, N));
-        Run none = {0};
+        Run no_scratch = {0};
         assert_non_null(packed);
         g.packed = packed;
-        k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+        k->gemm_pack(&no_scratch, pack, K, N, B, N, 1, packed);
         /* two rows of numbers near zero, two rows with one number that is infinite or NaN */
         for (int m = 0; m < M; m++)
             for (int i = 0; i < K; i++)
@@ -119,7 +119,7 @@ static void narrow_ends(const Kernels *k)
         }
         B[5 * N + 1] = INFINITY;
         B[5 * N + 2] = NAN;
-        k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+        k->gemm_pack(&no_scratch, pack, K, N, B, N, 1, packed);
         for (int i = 0; i < M * K; i++)
             A[i] = 1;
         gemm_run(k, &g);
@@ -143,11 +143,11 @@ static void types_take_a_form(const Kernels *k)
         int same = 0;
         for (int f = 0; f < 4; f++) {
             const Pack pack = FORMS[i][f];
-            Run none = {0};
+            Run no_scratch = {0};
             void *packed = k->gemm_packs(pack) ? heap_alloc(NULL, k->gemm_pack_bytes(pack, K, N)) : NULL;
             if (!packed)
                 continue;
-            k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+            k->gemm_pack(&no_scratch, pack, K, N, B, N, 1, packed);
             gemm_run(k, &(Gemm){.M = M,
                                 .N = N,
                                 .K = K,

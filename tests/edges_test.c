@@ -116,22 +116,22 @@ static void check_scores(const char *model, const Scores *s)
             fail_msg("%s: %s is %g", model, s->names[i / s->cutoffs], s->mean[i]);
 }
 
-typedef struct Asked {
+typedef struct Request {
     const char *model;
-    const Text *none; /* the user who has every item, or NULL */
+    const Text *full_user; /* the user who has every item, or NULL */
     int64_t users;
-} Asked;
+} Request;
 
 static bool check_list(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
     (void)e;
-    Asked *asked = arg;
-    asked->users++;
-    if (asked->none && text_equal(user, *asked->none))
+    Request *request = arg;
+    request->users++;
+    if (request->full_user && text_equal(user, *request->full_user))
         assert_int_equal(k, 0);
     for (int64_t i = 0; i < k; i++) {
         if (!isfinite(scores[i]))
-            fail_msg("%s: a score is %f", asked->model, (double)scores[i]);
+            fail_msg("%s: a score is %f", request->model, (double)scores[i]);
         for (int64_t j = 0; j < i; j++)
             assert_false(text_equal(items[i], items[j]));
     }
@@ -163,11 +163,11 @@ static void run_case(TestBench *b, const Recommender *kind, const Case *c, Proto
         check_scores(kind->name, &r.valid);
         check_scores(kind->name, &r.test);
         static const Text zero = {"0", 1};
-        Asked asked = {kind->name, c == &cases[0] ? &zero : NULL, 0};
+        Request request = {kind->name, c == &cases[0] ? &zero : NULL, 0};
         Trained *trained = trained_open(&b->device, t.out, false, &e);
-        if (!trained || !trained_recommend(trained, NULL, 0, 1000, check_list, &asked, &e))
+        if (!trained || !trained_recommend(trained, NULL, 0, 1000, check_list, &request, &e))
             fail_msg("%s, %s, %s: %s", kind->name, protocol_names[p], c->name, e.message);
-        assert_true(asked.users > 0);
+        assert_true(request.users > 0);
         trained_close(trained);
     }
     arena_free(a);
@@ -200,7 +200,7 @@ static void parts_that_cannot_be(void **state)
     static const struct {
         const char *train, *valid;
         Protocol protocol;
-        const char *says; /* NULL: training succeeds, without a validation part */
+        const char *why; /* NULL: training succeeds, without a validation part */
     } parts[] = {
         {"", NULL, PROTOCOL_ELLIOT, "train.tsv"},
         {"0\t0\n1\t1\n", "", PROTOCOL_ELLIOT, "valid.tsv"},
@@ -227,10 +227,10 @@ static void parts_that_cannot_be(void **state)
                                   .feature_count = 1};
             Arena *a = arena_new(NULL, 0);
             bool ok = train_run(&b->device, &t, &r, a, &e);
-            if (ok != !parts[i].says)
+            if (ok != !parts[i].why)
                 fail_msg("%s, part %zu: %s", kind->name, i, ok ? "trains" : e.message);
-            if (!ok && (!strstr(e.message, parts[i].says) || strchr(e.message, '\n')))
-                fail_msg("\"%s\" does not say \"%s\"", e.message, parts[i].says);
+            if (!ok && (!strstr(e.message, parts[i].why) || strchr(e.message, '\n')))
+                fail_msg("\"%s\" does not say \"%s\"", e.message, parts[i].why);
             arena_free(a);
         }
 }

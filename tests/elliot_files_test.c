@@ -129,9 +129,9 @@ static void files_are_elliots(void **state)
     put(arena_printf(a, &e, "results/r/trials/key2/recs-%lld.tsv", (long long)s.models[0].save_recs), "1\t3\t0.5\n");
     put("results/r/trials/key2/item.npy", "numbers");
     assert_ok(elliot_write(&s, &g->view, time_of_stamp(), a, &e), e);
-    FolderEntry *there, *expect;
+    FolderEntry *written, *expect;
     size_t n, m, compared = 0;
-    assert_ok(folder_list(&there, &n, a, in_dir(a, "results/r/performance"), &e), e);
+    assert_ok(folder_list(&written, &n, a, in_dir(a, "results/r/performance"), &e), e);
     assert_ok(folder_list(&expect, &m, a, results, &e), e);
     assert_int_equal(n, m - 1); /* figures.txt */
     for (size_t i = 0; i < m; i++) {

@@ -78,9 +78,9 @@ static Tensor *loss_of(TestBench *b, Encoder *en, const Weights *w, const Weight
             for (int32_t at = start[i]; at < start[i + 1]; at++)
                 positions[at] = en->text.first_position + at - start[i];
     }
-    bool *asked = NEW(b->a, bool, en->output_count, &b->e);
+    bool *requested = NEW(b->a, bool, en->output_count, &b->e);
     Tensor **out = NEW(b->a, Tensor *, en->output_count, &b->e), *loss = NULL;
-    assert_true(asked && out);
+    assert_true(requested && out);
     const Array **by = NEW(b->a, const Array *, en->output_count, &b->e);
     for (size_t i = 0; i < weights_count(inputs); i++) {
         const Array *one = weights_at(inputs, i);
@@ -88,18 +88,18 @@ static Tensor *loss_of(TestBench *b, Encoder *en, const Weights *w, const Weight
             continue;
         int number = output_find(en, pixels ? MODALITY_IMAGE : MODALITY_TEXT, one->name.p + strlen("by."));
         assert_true(number >= 0);
-        asked[number] = true;
+        requested[number] = true;
         by[number] = one;
     }
     Pass pass = {.texts = &texts,
                  .images = &images,
                  .outputs = en->output_count,
                  .table = en->outputs,
-                 .asked = asked,
+                 .asked = requested,
                  .out = out};
     (pixels ? en->kind->forward_image : en->kind->forward_text)(t, en->model, &pass);
     for (size_t i = 0; i < en->output_count; i++) {
-        if (!asked[i])
+        if (!requested[i])
             continue;
         assert_ok(tape_ok(t, &b->e), b->e);
         assert_int_equal(out[i]->count, by[i]->count);

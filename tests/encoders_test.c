@@ -335,7 +335,7 @@ static void narrow_types_are_near(void **state)
                   {"roberta", 0}, {"clip", MODALITY_TEXT},  {"altclip", MODALITY_TEXT}};
     static const struct {
         Pack dtype;
-        double least;
+        double min_cosine;
     } types[] = {{PACK_F16, 0.99999}, {PACK_BF16, 0.9995}, {PACK_INT8, 0.99}};
     TestBench *b = *state;
     const Device one_thread = {.k = b->d.k};
@@ -352,7 +352,7 @@ static void narrow_types_are_near(void **state)
             features_alone_and_together(b, &en, &one_thread, again);
             assert_memory_equal(got, again, bytes);
             for (size_t i = 0; i < NARROW_INPUTS; i++)
-                if (!(cosine(got + i * D, want + i * D, D) >= types[t].least))
+                if (!(cosine(got + i * D, want + i * D, D) >= types[t].min_cosine))
                     fail_msg("%s, type %zu: cosine %.6f", models[m].name, t, cosine(got + i * D, want + i * D, D));
             encoder_close(en.en);
         }

@@ -64,7 +64,7 @@ static uint64_t undisturbed(const Subject *s)
 }
 
 /* Runs the subject with a fault armed. Returns whether the fault occurred. */
-static bool disturbed(const Subject *s, FaultKind kind, size_t at, uint64_t wanted)
+static bool disturbed(const Subject *s, FaultKind kind, size_t at, uint64_t expected)
 {
     uint64_t digest = 0;
     Error e = {0};
@@ -80,7 +80,7 @@ static bool disturbed(const Subject *s, FaultKind kind, size_t at, uint64_t want
         fail_msg("%s, fault %d at %zu: %s", s->name, (int)kind, at, e.message);
     if (s->writes)
         mix_folder(out, &digest);
-    if (ok && digest != wanted)
+    if (ok && digest != expected)
         fail_msg("%s, fault %d at %zu: ended well with other results", s->name, (int)kind, at);
     return calls >= at;
 }
@@ -100,11 +100,11 @@ static void at_each_place(FaultKind kind)
         if (kind == FAULT_FULL && !s->writes)
             continue;
         remove_out();
-        uint64_t wanted = undisturbed(s);
+        uint64_t expected = undisturbed(s);
         for (size_t at = 1; came; at = following(at), tries++) {
             remove_out();
-            came = disturbed(s, kind, at, wanted);
-            if (undisturbed(s) != wanted) /* over the files that the disturbed run left */
+            came = disturbed(s, kind, at, expected);
+            if (undisturbed(s) != expected) /* over the files that the disturbed run left */
                 fail_msg("%s, fault %d at %zu: other results when run again", s->name, (int)kind, at);
         }
         printf("# %s: %zu places\n", s->name, tries - 1);
@@ -141,10 +141,10 @@ static void interrupted_and_short_calls(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(SUBJECTS); i++) {
         remove_out();
-        uint64_t wanted = undisturbed(&SUBJECTS[i]);
+        uint64_t expected = undisturbed(&SUBJECTS[i]);
         for (int k = 0; k < 2; k++) {
             remove_out();
-            disturbed(&SUBJECTS[i], k ? FAULT_SHORT : FAULT_INTERRUPT, 0, wanted);
+            disturbed(&SUBJECTS[i], k ? FAULT_SHORT : FAULT_INTERRUPT, 0, expected);
         }
     }
 }
@@ -158,8 +158,8 @@ static void a_full_disk_leaves_the_old_file(void **state)
         if (s->run != write_npy && s->run != write_safetensors && s->run != encode_files)
             continue;
         remove_out();
-        uint64_t wanted = undisturbed(s), still = 0;
-        for (size_t at = 1; disturbed(s, FAULT_FULL, at, wanted); at++) {
+        uint64_t expected = undisturbed(s), still = 0;
+        for (size_t at = 1; disturbed(s, FAULT_FULL, at, expected); at++) {
             still = 0;
             mix_folder(out, &still);
             uint64_t before = 0;
@@ -199,11 +199,11 @@ static void kills(void **state)
         if (!s->writes)
             continue;
         remove_out();
-        uint64_t wanted = undisturbed(s);
+        uint64_t expected = undisturbed(s);
         for (size_t at = 1;; at = following(at), tries++) {
             remove_out();
             bool died = dies(s->name, s->run, at);
-            if (undisturbed(s) != wanted)
+            if (undisturbed(s) != expected)
                 fail_msg("%s: other results after a kill at %zu", s->name, at);
             if (!died)
                 break;

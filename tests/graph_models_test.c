@@ -478,7 +478,7 @@ static void dgcf_refuses(void **state)
 {
     TestBench *b = *state;
     static const struct {
-        const char *set[2], *says;
+        const char *set[2], *why;
     } cases[] = {{{"factors=8", "intents=3"}, "factors=8 is not a multiple of intents=3"},
                  {{"n_layers=60", "routing_iterations=2"}, "n_layers=60 times routing_iterations=2 is above 100"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -489,7 +489,7 @@ static void dgcf_refuses(void **state)
         m.store = store_new(&b->device, &e);
         assert_ok(m.settings && m.store, e);
         assert_false(m.kind->init(&m, &e));
-        assert_error(e, SP_USAGE, cases[i].says);
+        assert_error(e, SP_USAGE, cases[i].why);
         store_free(m.store);
     }
 }

@@ -139,7 +139,7 @@ static void a_file_is_what_comparing_all_finds(void **state)
 static void settings_are_checked(void **state)
 {
     static const struct {
-        const char *set, *says;
+        const char *set, *why;
     } CASES[] = {
         {"knn_file=near.npy", "knn_file=near.npy: NAME=PATH is expected, such as visual=near.npy"},
         {"knn_file=visual=", "NAME=PATH is expected"},
@@ -153,7 +153,7 @@ static void settings_are_checked(void **state)
     for (size_t m = 0; m < COUNT(MODELS); m++)
         for (size_t i = 0; i < COUNT(CASES); i++) {
             assert_null(train_with(b, MODELS[m], NULL, CASES[i].set, NULL, &e));
-            if (!strstr(e.message, CASES[i].says) || strchr(e.message, '\n'))
+            if (!strstr(e.message, CASES[i].why) || strchr(e.message, '\n'))
                 fail_msg("%s: %s", CASES[i].set, e.message);
         }
     sp_recommender *r = train_with(b, MODELS[0], NULL, "knn_file=none", NULL, &e);
@@ -321,7 +321,7 @@ static void malformed_rows(void **state)
     static const struct {
         int64_t k, row, line[W];
         sp_status code;
-        const char *says; /* NULL: no error */
+        const char *why; /* NULL: no error */
     } CASES[] = {
         {3, 2, {3, 6, 0}, SP_FORMAT, "row 2 has 6 in column 1; a row from 0 to 5 is expected, or -1 behind the last"},
         {3, 2, {3, -2, 0}, SP_FORMAT, "row 2 has -2 in column 1"},
@@ -346,9 +346,9 @@ static void malformed_rows(void **state)
         memcpy(table + CASES[i].row * W, CASES[i].line, sizeof CASES[i].line);
         put_numbers("bad.npy", I64, R, W, table);
         bool ok = read_of_arrays("bad.npy", CASES[i].k, near, a, &e);
-        assert_int_equal(ok, !CASES[i].says);
-        if (CASES[i].says)
-            assert_error(e, CASES[i].code, CASES[i].says);
+        assert_int_equal(ok, !CASES[i].why);
+        if (CASES[i].why)
+            assert_error(e, CASES[i].code, CASES[i].why);
     }
     arena_free(a);
 }

@@ -155,7 +155,7 @@ static void names_that_do_not_fit(void **state)
     static const struct {
         const char *names[2];
         size_t count;
-        const char *says;
+        const char *why;
     } cases[] = {{{"audio"}, 1, "knock audio: there are no features of this name; choose of visual, textual, both"},
                  {{"visual", "visual"}, 2, "knock visual: is given twice"},
                  {{""}, 1, "there are no features of this name"}};
@@ -163,7 +163,7 @@ static void names_that_do_not_fit(void **state)
         Error e = {0};
         DataSet d;
         assert_false(load(b, &d, (Knock){cases[i].names, cases[i].count, KNOCK_ZERO, 1}, &e));
-        assert_error(e, SP_USAGE, cases[i].says);
+        assert_error(e, SP_USAGE, cases[i].why);
     }
     Error e = {0};
     const char *name = "visual";
@@ -234,7 +234,7 @@ static void a_run_records_its_knock_out(void **state)
     trained_close(t);
     /* the record in the folder is checked when it is read */
     static const struct {
-        const char *old, *new, *says;
+        const char *old, *new, *why;
     } cases[] = {{"\"mode\": \"mean\"", "\"mode\": \"moan\"", "key mode: \"moan\", noise, zero, one"},
                  {"\"mode\": \"mean\"", "\"mood\": \"mean\"", "key mode is missing"},
                  {"[\"visual\", ", "[[],       ", "key knock: each must be the name of a modality"},
@@ -246,7 +246,7 @@ static void a_run_records_its_knock_out(void **state)
         memcpy(at, cases[i].new, strlen(cases[i].new));
         test_write(out, "config.json", (Text){copy, text.n});
         assert_false(run_config_read(&config, out, b->arena, &e));
-        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_error(e, SP_FORMAT, cases[i].why);
     }
 }
 

@@ -38,8 +38,8 @@ static void assert_near(TestBench *b, const char *name, const float *x, size_t c
     float *y = NEW(b->a, float, count, &b->e), worst = 0, largest = 0;
     array_f32(want, 0, want->count, y);
     for (size_t i = 0; i < count; i++) {
-        float off = x[i] > y[i] ? x[i] - y[i] : y[i] - x[i];
-        worst = off >= 0 ? MAX(worst, off) : 1e30f; /* NaN */
+        float difference = x[i] > y[i] ? x[i] - y[i] : y[i] - x[i];
+        worst = difference >= 0 ? MAX(worst, difference) : 1e30f; /* NaN */
         largest = MAX(largest, y[i] > 0 ? y[i] : -y[i]);
     }
     if (!(worst <= 5e-5f * largest))

@@ -5,15 +5,15 @@
 
 /* Computes some rows of A x from the nodes that they read. Checks that the bits and the gradients are those of the
  * whole product. */
-static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, bool all)
+static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *chosen, bool all)
 {
     int64_t D = cols_of(x);
     Tape *t = tape_new(&device, true, &error);
-    Tensor *ids = input_i32(t, wanted, n), *from, *at;
+    Tensor *ids = input_i32(t, chosen, n), *from, *at;
     float *whole = calloc((size_t)x->count, sizeof *whole), *part = calloc((size_t)x->count, sizeof *part);
     assert_true(backward(t, sum_squares(t, gather(t, spmm(t, g, x), ids)), &error) && tensor_grad(t, x, whole, &error));
     tape_reset(t, (Draw){0});
-    ids = input_i32(t, wanted, n);
+    ids = input_i32(t, chosen, n);
     Tensor *direct = gather(t, spmm(t, g, x), ids);
     const Csr *few = csr_rows(t, g, ids, &from, &at);
     assert_non_null(few);
@@ -104,14 +104,14 @@ static void dropped(void **state)
 {
     (void)state;
     enum { n = 40, D = 5 };
-    static const int32_t wanted[] = {0, 3, 17, 39};
+    static const int32_t chosen[] = {0, 3, 17, 39};
     Store *s = store_new(&device, &error);
     Tensor *x = test_param(s, "x", n, D, 31), *y = test_param(s, "y", n, D, 32);
     float gx[3][n * D], gy[3][n * D];
     Tape *t = tape_new(&device, true, &error);
     for (int drops = 0; drops < 3; drops++) { /* 2: the rows are taken before the values exist */
         tape_reset(t, (Draw){0});
-        Tensor *ids = input_i32(t, wanted, COUNT(wanted)), *from, *at;
+        Tensor *ids = input_i32(t, chosen, COUNT(chosen)), *from, *at;
         int64_t mark = tape_mark(t);
         Csr *two[] = {knn_graph(t, x, 4, NULL), knn_graph(t, scale(t, x, -2), 3, NULL)};
         Csr *g = graph_normalize(t, graph_set_diagonal(t, graph_mix(t, 2, two, NULL), 1));
