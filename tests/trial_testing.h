@@ -175,7 +175,7 @@ static const struct {
                       {"layers/vit_timm", 0},
                       {"layers/vit_torchvision.safetensors", 0}};
 
-enum { TEXTS = 20, IMAGES = 3, SIDE = 40, WIDE = 30 };
+enum { TEXTS = 20, IMAGES = 3, IMAGE_WIDTH = 40, IMAGE_HEIGHT = 30 };
 
 static float *encode(const Device *d, const char *name, unsigned tower, size_t *count, Arena *a)
 {
@@ -184,22 +184,22 @@ static float *encode(const Device *d, const char *name, unsigned tower, size_t *
         open_encoder(d, arena_printf(a, &e, "tests/golden/%s", name), &(TestOptions){.modality = tower}, a, &e);
     assert_ok(o.en != NULL, e);
     Tape *t = tape_new(d, false, &e);
-    bool reads = o.call->modality == MODALITY_TEXT;
-    *count = (reads ? TEXTS : IMAGES) * o.D;
+    bool is_text = o.call->modality == MODALITY_TEXT;
+    *count = (is_text ? TEXTS : IMAGES) * o.D;
     float *out = NEW(a, float, *count, &e);
     Text texts[TEXTS];
     Image images[IMAGES];
-    unsigned char pixels[SIDE * WIDE * 3];
+    unsigned char pixels[IMAGE_WIDTH * IMAGE_HEIGHT * 3];
     for (size_t p = 0; p < sizeof pixels; p++)
         pixels[p] = (unsigned char)(p * 7);
     for (size_t i = 0; i < TEXTS; i++)
         texts[i] = (Text){"a small red leather bag for the new light", 8 + i % 30};
     for (size_t i = 0; i < IMAGES; i++)
-        images[i] = (Image){.width = SIDE, .height = WIDE, .pixels = pixels};
+        images[i] = (Image){.width = IMAGE_WIDTH, .height = IMAGE_HEIGHT, .pixels = pixels};
     for (int round = 0; round < 2; round++) { /* the second round uses the plans that the first round made */
         far_reset();
-        assert_ok(reads ? encode_some_texts(&o, t, texts, TEXTS, out, &e)
-                        : encode_some_images(&o, t, images, IMAGES, out, &e),
+        assert_ok(is_text ? encode_some_texts(&o, t, texts, TEXTS, out, &e)
+                          : encode_some_images(&o, t, images, IMAGES, out, &e),
                   e);
     }
     tape_free(t);
