@@ -19,7 +19,7 @@ FILTERS = {n: getattr(Image, n.upper()) for n in ("nearest", "box", "bilinear", 
 
 
 def opened(path):
-"""Returns (the image unchanged, the image as convert("RGB") gives it), or None if Pillow refuses the file."""
+    """Returns (the image unchanged, the image as convert("RGB") gives it), or None if Pillow refuses the file."""
     try:
         im = Image.open(path)
         rgb = im.convert("RGB")
