@@ -1,6 +1,6 @@
-/* tests/steady_test.c: after warm-up, training steps and encoding allocate nothing: from their heap, and, if the C
- * library can be checked, from malloc (qsort allocates with it). Inputs are repeated; the number of allocations must
- * not grow. */
+/* tests/steady_test.c: after warm-up, training steps and encoding allocate nothing from the heap of their device. If
+ * the calls of malloc can be counted (SEES_MALLOC), nothing in the program calls malloc, either: qsort of the C
+ * library, for example, calls it. Inputs are repeated; the number of allocations must not grow. */
 #include "tests/testing.h"
 
 #include <stdatomic.h>
@@ -108,19 +108,19 @@ static void steps_allocate_nothing(void **state)
         Tape *t = tape_new(&d, true, &e);
         assert_ok(!kind->epoch || kind->epoch(&m, &e), e);
         sampler_epoch(s, d.pool, 0);
-        size_t asked = 0, behind = 0;
+        size_t heap_requests = 0, malloc_calls = 0;
         for (int64_t step = 0; step < BATCHES * ROUNDS; step++) {
             size_t before = heap.requests, malloced = mallocs;
             train_step(&m, s, &o, t, step % MIN(sampler_batches(s), BATCHES), &e);
             if (step >= BATCHES * (ROUNDS - 2)) {
-                asked += heap.requests - before;
-                behind += mallocs - malloced;
+                heap_requests += heap.requests - before;
+                malloc_calls += mallocs - malloced;
             }
         }
-        print_message("%s: %zu requests to the heap, %zu to malloc in %d steps\n", kind->name, asked, behind,
-                      2 * BATCHES);
-        assert_int_equal(asked, 0);
-        assert_true(behind == 0);
+        print_message("%s: %zu requests to the heap, %zu to malloc in %d steps\n", kind->name, heap_requests,
+                      malloc_calls, 2 * BATCHES);
+        assert_int_equal(heap_requests, 0);
+        assert_true(malloc_calls == 0);
         tape_free(t);
     }
     store_free(m.store);
@@ -181,7 +181,7 @@ static void encoding_allocates_nothing(void **state)
             texts[k] = (Text){"a small red leather bag for the new light", 8 + k % 30};
             images[k].pixels = (Image){.width = 40, .height = 30, .pixels = pixels};
         }
-        bool reads = m.call->modality == MODALITY_TEXT;
+        bool is_text = m.call->modality == MODALITY_TEXT;
         Results to = {.out = &out};
         size_t before = 0, malloced = 0;
         for (int round = 0; round < 4; round++) {
@@ -189,8 +189,9 @@ static void encoding_allocates_nothing(void **state)
                 before = heap.requests;
                 malloced = mallocs;
             }
-            assert_ok(
-                reads ? encode_texts(m.call, t, texts, N, &to, &e) : encode_images(m.call, t, images, 20, &to, &e), e);
+            assert_ok(is_text ? encode_texts(m.call, t, texts, N, &to, &e)
+                              : encode_images(m.call, t, images, 20, &to, &e),
+                      e);
         }
         print_message("%s: %zu requests to the heap, %zu to malloc\n", MODELS[i].name, heap.requests - before,
                       mallocs - malloced);
