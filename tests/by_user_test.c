@@ -37,7 +37,7 @@ static void a_run_has_the_figures_of_its_best_epoch(void **state)
             assert_non_null(mean);
             assert_true(fabs(sum / (double)users - mean->number) <= 1e-8 * mean->number);
         }
-        for (int64_t u = 1; u < users; u++) /* by number: here this is the order of the train part */
+        for (int64_t u = 1; u < users; u++) /* in the order of their numbers, which is that of the train part */
             assert_true(text_is(text_index_at(by.users, u), arena_printf(b->arena, &e, "u%d", (int)u)));
     }
 }
@@ -177,16 +177,16 @@ static void memory_is_bounded(void **state)
 {
     TestBench *b = *state;
     enum { NAMES = 50000, ROWS = 200000 };
-    for (int many = 0; many < 2; many++) {
+    for (int many_names = 0; many_names < 2; many_names++) {
         char path[512];
         snprintf(path, sizeof path, "%s/large.tsv", b->folder);
         FILE *f = fopen(path, "wb");
         assert_non_null(f);
         fputs("user", f);
-        for (int i = 0; i < (many ? NAMES : 1); i++)
+        for (int i = 0; i < (many_names ? NAMES : 1); i++)
             fprintf(f, "\t%x", i);
         for (int i = 0; i < ROWS; i++)
-            fprintf(f, many ? "\n%d" : "\n%x\t0", i);
+            fprintf(f, many_names ? "\n%d" : "\n%x\t0", i);
         fputc('\n', f);
         size_t bytes = (size_t)ftell(f);
         fclose(f);
@@ -195,8 +195,8 @@ static void memory_is_bounded(void **state)
         Arena *a = arena_new(&heap.heap, 0);
         ByUser by;
         Error e = {0};
-        assert_int_equal(by_user_read(&by, path, a, &e), !many);
-        if (many)
+        assert_int_equal(by_user_read(&by, path, a, &e), !many_names);
+        if (many_names)
             assert_error(e, SP_FORMAT, ":2: has 1 columns");
         else
             assert_int_equal(text_index_count(by.users), ROWS);

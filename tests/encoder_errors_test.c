@@ -149,7 +149,7 @@ static void changed_files_fail_in_one_line(void **state)
         if (cases[i].why) {
             Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
             if (en || !strstr(b->e.message, cases[i].why) || strchr(b->e.message, '\n'))
-                fail_msg("%s: wanted \"%s\", got \"%s\"", cases[i].text, cases[i].why, en ? "success" : b->e.message);
+                fail_msg("%s: expected \"%s\", got \"%s\"", cases[i].text, cases[i].why, en ? "success" : b->e.message);
             error_clear(&b->e);
         } else {
             Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);

@@ -109,7 +109,8 @@ static Tensor *loss_of(TestBench *b, Encoder *en, const Weights *w, const Weight
     return loss;
 }
 
-/* tower: which of two towers; 0: the model has one tower. */
+/* Compares the loss, every gradient and, with batch norm in training mode (`batch`), the running statistics with the
+ * golden files of `expected`. tower: which of two towers; 0: the model has one tower. */
 static void check_model(TestBench *b, const char *model, const char *expected, unsigned tower, bool batch)
 {
     char path[256];

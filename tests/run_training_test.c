@@ -134,7 +134,7 @@ static void layouts_come_back(void **state)
     TestBench *b = *state;
     static const struct {
         const char *row, *columns; /* row: the format of a user and an item */
-        char cut;
+        char separator;
     } cases[] = {{"u%d\ti%d\n", "who,a \"b\"", '\t'},
                  {"u%d,i%d,note\n", "user,item,-", ','},
                  {"u%d;i%d\n", NULL, ';'},
@@ -152,14 +152,14 @@ static void layouts_come_back(void **state)
                 fprintf(f, cases[i].row, u, (u + k) % ITEMS);
         fclose(f);
         TrainConfig c = {.model = "ItemKNN",
-                         .data = {.train = path, .layout = {cases[i].columns, cases[i].cut}},
+                         .data = {.train = path, .layout = {cases[i].columns, cases[i].separator}},
                          .out = out,
                          .seed = 3};
         assert_ok(train_run(&b->device, &c, &r, b->arena, &e), e);
         RunConfig config;
         assert_ok(run_config_read(&config, out, b->arena, &e), e);
         const Layout *read = &config.train.data.layout;
-        assert_int_equal(read->cut, cases[i].cut);
+        assert_int_equal(read->cut, cases[i].separator);
         assert_true(cases[i].columns ? read->columns && !strcmp(read->columns, cases[i].columns) : !read->columns);
         opens(b, out, false, NULL);
     }
@@ -196,7 +196,7 @@ static void parts_that_measure_nothing_are_refused(void **state)
     TestBench *b = *state;
     static const struct {
         int rating;
-        const char *says;
+        const char *why;
     } cases[] = {{-1, "test.tsv: has no relevant item for any user"},
                  {5000, "test.tsv: a rating is 5000, too large for nDCG"}};
     Text test = read_all(b, b->test);
@@ -205,7 +205,7 @@ static void parts_that_measure_nothing_are_refused(void **state)
         Error e = {0};
         write_rows(b->test, "u%d\ti%d\t%d\n", cases[i].rating, 3, 1);
         assert_false(run(b, "BPRMF", in(b, "unmeasured", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
-        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_error(e, SP_FORMAT, cases[i].why);
         assert_false(folder_exists(in(b, "unmeasured", NULL)));
         error_clear(&e);
         write_rows(b->train, "%d\t%d\t%d\n", 5, 0, 3);
@@ -220,7 +220,7 @@ static void settings_are_refused_by_train_too(void **state)
 {
     TestBench *b = *state;
     static const struct {
-        const char *set, *says;
+        const char *set, *why;
     } cases[] = {{"epochs=0", "setting epochs=0: must be at least 1"},
                  {"metrics=Recall,recall", "setting metrics: Recall is given twice"},
                  {"cutoffs=20,5,20", "setting cutoffs: 20 is given twice"},
@@ -229,17 +229,17 @@ static void settings_are_refused_by_train_too(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
         assert_false(run(b, "MostPop", NULL, cases[i].set, PROTOCOL_ELLIOT, &r, &e));
-        assert_error(e, SP_USAGE, cases[i].says);
+        assert_error(e, SP_USAGE, cases[i].why);
     }
     Error e = {0};
-    char *many = NEW(b->arena, char, 200000, &e);
-    size_t used = (size_t)sprintf(many, "cutoffs=1");
+    char *long_setting = NEW(b->arena, char, 200000, &e);
+    size_t used = (size_t)sprintf(long_setting, "cutoffs=1");
     for (int k = 2; k <= 20000; k++)
-        used += (size_t)sprintf(many + used, ",%d", k);
-    assert_false(run(b, "MostPop", NULL, many, PROTOCOL_ELLIOT, &r, &e));
+        used += (size_t)sprintf(long_setting + used, ",%d", k);
+    assert_false(run(b, "MostPop", NULL, long_setting, PROTOCOL_ELLIOT, &r, &e));
     assert_error(e, SP_USAGE, "setting cutoffs: 20000 are given, at most 1000");
-    *strstr(many, ",1001") = 0;
-    assert_ok(run(b, "MostPop", in(b, "curve", NULL), many, PROTOCOL_ELLIOT, &r, &e), e);
+    *strstr(long_setting, ",1001") = 0;
+    assert_ok(run(b, "MostPop", in(b, "curve", NULL), long_setting, PROTOCOL_ELLIOT, &r, &e), e);
     assert_int_equal(r.test.cutoffs, 1000);
 }
 

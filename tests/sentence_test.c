@@ -77,16 +77,16 @@ static void modules_are_the_packages(void **state)
         char folder[256];
         make_folder(b, folder);
         add_modules(b, folder, NAMES[i]);
-        const Array *want = weights_find(expected, NAMES[i]);
+        const Array *expected_rows = weights_find(expected, NAMES[i]);
         OpenModel m = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
-        if (!m.en || !want)
+        if (!m.en || !expected_rows)
             fail_msg("%s: %s", NAMES[i], b->e.message);
-        assert_int_equal(want->count, n * m.D);
+        assert_int_equal(expected_rows->count, n * m.D);
         float *x = NEW(b->a, float, n *m.D, &b->e), *one = NEW(b->a, float, m.D, &b->e);
         float *y = NEW(b->a, float, n *m.D, &b->e), worst = 0, largest = 0;
         Tape *t = tape_new(&b->d, false, &b->e);
         assert_ok(encode_some_texts(&m, t, texts, n, x, &b->e), b->e);
-        array_f32(want, 0, want->count, y);
+        array_f32(expected_rows, 0, expected_rows->count, y);
         for (size_t k = 0; k < n * m.D; k++) {
             worst = MAX(worst, x[k] > y[k] ? x[k] - y[k] : y[k] - x[k]);
             largest = MAX(largest, y[k] > 0 ? y[k] : -y[k]);
@@ -111,14 +111,14 @@ static void calls_may_choose_their_pooling(void **state)
     char folder[256];
     make_folder(b, folder);
     add_modules(b, folder, "words");
-    OpenModel own = open_encoder(&b->d, folder, &(TestOptions){.pool = POOL_CLS}, b->a, &b->e);
-    assert_non_null(own.en);
-    assert_int_equal(own.D, 8);
-    OpenModel folders = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
-    assert_non_null(folders.en);
-    assert_int_equal(folders.D, 3);
-    encoder_close(own.en);
-    encoder_close(folders.en);
+    OpenModel with_pooling = open_encoder(&b->d, folder, &(TestOptions){.pool = POOL_CLS}, b->a, &b->e);
+    assert_non_null(with_pooling.en);
+    assert_int_equal(with_pooling.D, 8);
+    OpenModel without_pooling = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
+    assert_non_null(without_pooling.en);
+    assert_int_equal(without_pooling.D, 3);
+    encoder_close(with_pooling.en);
+    encoder_close(without_pooling.en);
     test_folder_remove(folder);
 }
 
@@ -185,7 +185,7 @@ static void wrong_modules_fail_in_one_line(void **state)
             fail_msg("%s: %s", cases[i].text, m.en ? "opens" : b->e.message);
         if (cases[i].why) {
             if (!strstr(b->e.message, cases[i].why) || strchr(b->e.message, '\n'))
-                fail_msg("%s: wanted \"%s\", got \"%s\"", cases[i].text, cases[i].why, b->e.message);
+                fail_msg("%s: expected \"%s\", got \"%s\"", cases[i].text, cases[i].why, b->e.message);
             error_clear(&b->e);
         }
         encoder_close(m.en);
