@@ -45,13 +45,14 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
     return remove(path);
 }
 
-/* Removed here and not by rm, because it is done before each of thousands of runs. */
+/* Removes the folder `out`. It is not removed by rm, because this is done before each of thousands of runs. */
 static void remove_out(void)
 {
     if (nftw(out, remove_entry, 16, FTW_DEPTH | FTW_PHYS))
         assert_int_equal(errno, ENOENT);
 }
 
+/* Runs the subject without faults. Returns the digest of its result. */
 static uint64_t undisturbed(const Subject *s)
 {
     uint64_t digest = 0;
@@ -85,6 +86,8 @@ static bool disturbed(const Subject *s, FaultKind kind, size_t at, uint64_t expe
     return calls >= at;
 }
 
+/* Returns the place that is tried after `at`: the next one, or with larger places a later one (FAULTS=all: always the
+ * next). */
 static size_t following(size_t at)
 {
     const char *all = getenv("FAULTS");
@@ -170,7 +173,8 @@ static void a_full_disk_leaves_the_old_file(void **state)
     }
 }
 
-/* Runs in a process that ends before its change number `at` to a file. Returns whether it reached this change. */
+/* Runs the function in a process that is killed before its change number `at` to a file. Returns whether it was killed.
+ */
 static bool dies(const char *name, bool (*run)(uint64_t *digest, Error *e), size_t at)
 {
     fflush(NULL);

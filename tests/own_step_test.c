@@ -134,7 +134,7 @@ static bool run(TestBench *b, const char *out, const char *extra, TrainVisit *vi
     return ok;
 }
 
-/* Ends a run at its n-th event: with an error, or like kill -9. */
+/* Ends a run at an event, with an error or like kill -9. at: the number of events before it. */
 typedef struct Cut {
     int at;
     bool kill;
@@ -160,6 +160,8 @@ static const char *whole_run(TestBench *b, const char *critic)
     return whole;
 }
 
+/* Kills a run and its resumed run at some events, then resumes it: the folder must equal that of an undisturbed run.
+ * critic: a setting "critic=...", or NULL. */
 static void kill_and_resume(TestBench *b, const char *critic)
 {
     const char *whole = whole_run(b, critic);
@@ -243,16 +245,16 @@ static void both_optimisers_step(void **state)
 
 /* ---- events of a run ------------------------------------------------------------------------- */
 
-typedef struct Told {
+typedef struct Events {
     int count[TRAIN_END + 1];
     int64_t batches;
     TrainEventKind last;
     double losses[EPOCHS];
-} Told;
+} Events;
 
-static bool note(void *arg, const TrainEvent *event, Error *e)
+static bool count_event(void *arg, const TrainEvent *event, Error *e)
 {
-    Told *t = arg;
+    Events *t = arg;
     (void)e;
     assert_ptr_equal(event->recommender, &own);
     assert_int_equal(((const OwnSettings *)event->settings)->factors, 8);
@@ -279,8 +281,8 @@ static void events_come_in_order(void **state)
 {
     TestBench *b = *state;
     Error e = {0};
-    Told t = {0};
-    assert_ok(run(b, NULL, NULL, note, &t, &e), e);
+    Events t = {0};
+    assert_ok(run(b, NULL, NULL, count_event, &t, &e), e);
     assert_int_equal(t.batches, (USERS * (PER_USER - 2) + BATCH - 1) / BATCH);
     assert_int_equal(t.count[TRAIN_DATA], 0); /* data in memory: nothing is loaded */
     assert_int_equal(t.count[TRAIN_BEGIN], 1);

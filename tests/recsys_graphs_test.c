@@ -22,7 +22,7 @@ static void blocks(void **state)
     }
 }
 
-/* Returns the number of pairs in the thinned graph, and marks them. */
+/* Returns the number of pairs in the thinned graph `a` [N, N], and marks them in `kept` (or NULL). */
 static int64_t pairs_of(TestBench *b, const double *a, bool kept[U][I])
 {
     int64_t n = 0;

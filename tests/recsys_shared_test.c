@@ -25,7 +25,7 @@ static void normalize(double *x, int64_t rows)
     }
 }
 
-/* Computes the layers by the formula; x0 [N, D]. */
+/* Computes the combined layers [N, D] by the formula, from x0 [N, D]. */
 static void naive_layers(TestBench *b, const Propagation *p, const double *x0, double out[N * D])
 {
     double x[N * D], next[N * D];
@@ -97,7 +97,8 @@ static void propagation(void **state)
     tape_free(t);
 }
 
-/* Checks SimGCL's noise: each row changes by `noise`, away from 0, differently in each call; nothing else changes. */
+/* Checks SimGCL's noise: each row that is not zero changes by a vector of length `noise`, away from 0, and differently
+ * in each call; nothing else changes. */
 static void noisy_layers(void **state)
 {
     TestBench *b = *state;

@@ -12,7 +12,7 @@ typedef enum Breaks { BREAK_NOTHING, BREAK_GRADIENT, BREAK_ROW, BREAK_STATE, BRE
 static const char *const breaks[] = {"nothing", "gradient", "row", "state", "loss", "zero"};
 typedef struct RuleSettings {
     CommonSettings common;
-    int breaks; /* in epoch 2, step 3 */
+    int breaks; /* what is not finite in epoch 2, step 3; LOSS_ZERO: the loss is 0 in every step */
     bool rare;  /* `extra` is used in the first batch of an epoch only */
 } RuleSettings;
 static const Setting settings[] = {
@@ -66,7 +66,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     return true;
 }
 
-/* The expected result of mg=true, alpha1=0.5, alpha2=0.2, beta=3. */
+/* A step by hand, whose result must be that of mg=true, alpha1=0.5, alpha2=0.2, beta=3. */
 static bool mirror(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
 {
     if (b->index % 3)
@@ -131,7 +131,7 @@ static const char *folder(TestBench *b)
     return in(b, arena_printf(b->arena, &(Error){0}, "run-%d", number++));
 }
 
-/* Returns the path of a run's user.npy. */
+/* Trains into a new run folder and returns its path. */
 static const char *trained(TestBench *b, Trial r)
 {
     Error e = {0};
@@ -174,7 +174,7 @@ static void mirror_gradient_is_two_steps(void **state)
     assert_error(e, SP_USAGE, "Rule: makes its steps itself, so mg=true has no meaning");
 }
 
-/* Checks that the reported loss is the loss before the first step, without a weight, as in MMRec. */
+/* Stores the loss of the first epoch in *arg. */
 static bool note_loss(void *arg, const TrainEvent *event, Error *e)
 {
     (void)e;
@@ -183,6 +183,7 @@ static bool note_loss(void *arg, const TrainEvent *event, Error *e)
     return true;
 }
 
+/* Checks that the reported loss is the loss before the first step, without a weight, as in MMRec. */
 static void mirror_gradient_reports_the_loss(void **state)
 {
     TestBench *b = *state;
@@ -194,7 +195,8 @@ static void mirror_gradient_reports_the_loss(void **state)
     assert_true(plain > 0.1 && fabs(plain - mirrored) < 1e-6); /* lr=0: no parameter changes */
 }
 
-/* Adam in double precision for BPRMF without regularisation, with the batches of the sampler. */
+/* A table with its moments and gradient, for Adam in double precision: BPRMF without regularisation, with the batches
+ * of the sampler. */
 typedef struct Reference {
     double x[ITEMS * D], m[ITEMS * D], v[ITEMS * D], g[ITEMS * D];
     int rows;
