@@ -191,20 +191,20 @@ static void every_recommender_answers(void **state)
     test_folder(folder);
     for (size_t m = 0; m < recommender_count(); m++) {
         const char *model = recommender_at(m)->name;
-        static List here, opened_list;
+        static List trained_list, opened_list;
         sp_recommender *r = train(b, model);
         sp_recommender_info info = {.size = sizeof info};
         assert_ok(sp_recommender_describe(r, &info, &e), e);
         assert_string_equal(info.model, model);
         assert_true(info.users == USERS && info.items == ITEMS);
-        lists_of_all(b, r, ITEMS, &here);
-        check_lists(b, model, &here);
-        check_alone(r, &here);
-        check_long_lists(b, r, &here);
-        check_scores(b, r, &here);
-        check_options(b, r, &here);
+        lists_of_all(b, r, ITEMS, &trained_list);
+        check_lists(b, model, &trained_list);
+        check_alone(r, &trained_list);
+        check_long_lists(b, r, &trained_list);
+        check_scores(b, r, &trained_list);
+        check_options(b, r, &trained_list);
         check_new_users(b, r, &info);
-        check_vectors(b, r, &info, &here);
+        check_vectors(b, r, &info, &trained_list);
         check_new_items(b, r, &info);
         /* the same training into a folder; the folder is then opened */
         snprintf(out, sizeof out, "%s/%s", folder, model);
@@ -216,7 +216,7 @@ static void every_recommender_answers(void **state)
             if (!f)
                 fail_msg("%s: %s", model, e.message);
             lists_of_all(b, f, ITEMS, &opened_list);
-            assert_memory_equal(&here, &opened_list, sizeof here);
+            assert_memory_equal(&trained_list, &opened_list, sizeof trained_list);
             assert_int_equal(sp_recommender_number(f, SP_USERS, "17"), 17);
             assert_string_equal(sp_recommender_id(f, SP_ITEMS, 9), "9");
             sp_recommender_info again = {.size = sizeof again};

@@ -45,13 +45,13 @@ static void copies_of_all_sizes(void **state)
     device_close(&d);
 }
 
-/* Uploads more than the pinned memory holds, in a step and outside. No upload may be overwritten before it was copied.
- */
+/* Uploads more than the pinned memory holds, in a step and outside. Checks that no upload is overwritten before it is
+ * copied. */
 static void uploads_wait_for_earlier_ones(void **state)
 {
     (void)state;
     enum { PIECES = 40 };
-    /* a segment of pinned memory has 4 MB, so it holds only one of them */
+    /* a segment of pinned memory has 4 MB, so it has room for only one upload */
     static const size_t bytes = (2 << 20) + 4096;
     Device d;
     Error e = {0};
@@ -82,8 +82,8 @@ static void uploads_wait_for_earlier_ones(void **state)
     device_close(&d);
 }
 
-/* One context frees a block while its work still uses it, and another context gets the block. The work of the two
- * contexts must not overlap. */
+/* One context frees a block while its work still uses it, and another context gets the block. Checks that the work of
+ * the two contexts does not overlap. */
 static void a_block_goes_to_another_context(void **state)
 {
     (void)state;
@@ -223,7 +223,7 @@ static void steps_are_graphs(void **state)
     }
 }
 
-/* A download inside a step: the calls before it are done first, and the step continues. */
+/* Checks a download inside a step: the calls before it are done first, and the step continues. */
 static void a_step_may_download(void **state)
 {
     (void)state;

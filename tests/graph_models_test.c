@@ -163,7 +163,7 @@ static void assert_formula(const char *what, Trial *r, Formula f)
 
 /* ---- SGL ------------------------------------------------------------------------------------- */
 
-/* Returns the sum over `all` of exp(cos / .2) with a. */
+/* Returns the sum over the first `all` rows of x of exp(cos / .2), where cos is the cosine of the row with a. */
 static double naive_shares(const double *x, int all, const double *a)
 {
     double sum = 0;
@@ -174,7 +174,8 @@ static double naive_shares(const double *x, int all, const double *a)
     return sum;
 }
 
-/* Returns the sum over the ids of the batch of log of naive_shares, minus 1 / .2: both views are x. */
+/* Returns the sum over the ids of the batch of log(naive_shares) - 1 / .2, where both views are x, which has `all`
+ * rows. */
 static double naive_views(const double *x, int all, const int32_t *ids)
 {
     double sum = 0;

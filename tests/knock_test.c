@@ -286,7 +286,7 @@ static const char *source(TestBench *b, int kind)
 {
     Error e = {0};
     char names[256] = "";
-    float kept[ITEMS * VISUAL];
+    float named_rows[ITEMS * VISUAL];
     int n = 0;
     const char *folder = arena_printf(b->arena, &e, "%s/items", dir);
     assert_ok(folder_make(folder, &e), e);
@@ -294,11 +294,11 @@ static const char *source(TestBench *b, int kind)
         if (i == 3 || i == 7)
             continue;
         write_matrix(b, arena_printf(b->arena, &e, "items/%d", i), 1, VISUAL, b->visual + i * VISUAL);
-        memcpy(kept + n++ * VISUAL, b->visual + i * VISUAL, sizeof *kept * VISUAL);
+        memcpy(named_rows + n++ * VISUAL, b->visual + i * VISUAL, sizeof *named_rows * VISUAL);
         sprintf(names + strlen(names), "%d\n", i);
     }
     put("named.ids.txt", names);
-    const char *matrix = write_matrix(b, "named", n, VISUAL, kept);
+    const char *matrix = write_matrix(b, "named", n, VISUAL, named_rows);
     return arena_printf(b->arena, &e, "visual=%s", kind ? matrix : folder);
 }
 
