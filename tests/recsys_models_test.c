@@ -140,7 +140,7 @@ static void itemknn_is_its_formula(void **state)
         }
     }
     static const struct {
-        const char *set, *says;
+        const char *set, *why;
     } wrong[] = {{"shrink=10", "implementation=aiolli"}, /* the standard similarity has no shrink */
                  {"normalize=false", "implementation=aiolli"}};
     for (size_t i = 0; i < COUNT(wrong); i++) {
@@ -151,7 +151,7 @@ static void itemknn_is_its_formula(void **state)
                    .store = store_new(&b->device, &e)};
         m.settings = settings_make(m.kind, PROTOCOL_ELLIOT, &wrong[i].set, 1, b->arena, &e);
         assert_false(m.kind->init(&m, &e));
-        assert_error(e, SP_USAGE, wrong[i].says);
+        assert_error(e, SP_USAGE, wrong[i].why);
         store_free(m.store);
     }
 }
@@ -193,13 +193,13 @@ static void batches_of_distinct_users(void **state)
         assert_ok(m.settings, e);
         Sampler *s = sampler_new(&b->data, kind->sampling(&m), SIZE, 1, b->arena, &e);
         assert_ok(s, e);
-        int64_t rest = b->data.train.count % SIZE, batches = sampler_batches(s);
-        assert_true(rest > 0 && batches == b->data.train.count / SIZE + 1);
+        int64_t remainder = b->data.train.count % SIZE, batches = sampler_batches(s);
+        assert_true(remainder > 0 && batches == b->data.train.count / SIZE + 1);
         sampler_epoch(s, b->device.pool, 0);
         for (int64_t i = 0; i < batches; i++) {
             const int32_t *users, *positives, *negatives;
             int64_t n = sampler_batch(s, i, &users, &positives, &negatives);
-            assert_int_equal(n, i == batches - 1 && k == 1 ? rest : SIZE);
+            assert_int_equal(n, i == batches - 1 && k == 1 ? remainder : SIZE);
             bool taken[USERS] = {false};
             for (int64_t j = 0; j < n; j++) {
                 assert_true(users[j] >= 0 && users[j] < USERS && !taken[users[j]]);
@@ -211,8 +211,8 @@ static void batches_of_distinct_users(void **state)
     }
 }
 
-/* Checks that an epoch has every train pair once, in an order drawn for each epoch or in that of the first, and that an
- * epoch can be drawn again. */
+/* Checks that an epoch has every train pair once, in an order that is drawn for each epoch, or in that of the first
+ * epoch; and that an epoch is the same when it is drawn again. */
 static void epochs_of_every_pair(void **state)
 {
     TestBench *b = *state;
@@ -226,7 +226,7 @@ static void epochs_of_every_pair(void **state)
             Sampler *s = sampler_new(&b->data, how[k], SIZE, 1, b->arena, &e);
             assert_ok(s, e);
             assert_true(count % SIZE > 0 && sampler_batches(s) == count / SIZE + 1);
-            sampler_epoch(s, b->device.pool, epoch % 3); /* the last epoch is drawn again */
+            sampler_epoch(s, b->device.pool, epoch % 3); /* epochs 0, 1, 2, then 0 again */
             int32_t *x = drawn[epoch % 3];
             if (epoch == 3)
                 memcpy(first, x, sizeof first);
@@ -309,11 +309,11 @@ static float lattice_loss(TestBench *b, const char *variant, const char *l_w, co
 static void lattice_divides_by_the_batch_size(void **state)
 {
     TestBench *b = *state;
-    float none = lattice_loss(b, "variant=mmrec", "l_w=0", "batch_size=4");
-    float full = lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=4") - none;
+    float without_penalty = lattice_loss(b, "variant=mmrec", "l_w=0", "batch_size=4");
+    float full = lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=4") - without_penalty;
     float part =
         /* 4 rows, as in the last batch of an epoch */
-        lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=16") - none;
+        lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=16") - without_penalty;
     assert_true(full > 0.1f && fabsf(part - full / 4) < 1e-5f);
     assert_true(lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=4") ==
                 lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=16"));
@@ -352,13 +352,13 @@ static float ngcf_loss(TestBench *b, const char *const *set, size_t n, int64_t e
 static void ngcf_drops_while_it_learns(void **state)
 {
     TestBench *b = *state;
-    static const char *const none[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.0"};
+    static const char *const no_dropout[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.0"};
     static const char *const node[] = {"factors=8", "weight_size=8", "node_dropout=0.4", "message_dropout=0.0"};
     static const char *const message[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.4",
                                           "evaluation_dropout=false"};
     float full[24], dropped[24], again[24];
-    float plain = ngcf_loss(b, none, 4, 0, 0, full);
-    assert_true(ngcf_loss(b, none, 4, 1, 1, full) == plain);
+    float plain = ngcf_loss(b, no_dropout, 4, 0, 0, full);
+    assert_true(ngcf_loss(b, no_dropout, 4, 1, 1, full) == plain);
     float of_epoch = ngcf_loss(b, node, 4, 0, 0, dropped);
     assert_memory_equal(full, dropped, sizeof full); /* scores use the whole layers */
     assert_true(of_epoch != plain && ngcf_loss(b, node, 4, 0, 1, dropped) == of_epoch);

@@ -59,7 +59,8 @@ static Matrix affine(TestBench *b, Matrix x, Matrix w, Matrix bias)
     return y;
 }
 
-static Matrix below(TestBench *b, Matrix x, Matrix y)
+/* Returns the rows of x, then those of y. */
+static Matrix stacked(TestBench *b, Matrix x, Matrix y)
 {
     assert_int_equal(x.cols, y.cols);
     Matrix z = matrix(b, x.rows + y.rows, x.cols);
@@ -68,7 +69,8 @@ static Matrix below(TestBench *b, Matrix x, Matrix y)
     return z;
 }
 
-static Matrix beside(TestBench *b, Matrix x, Matrix y)
+/* Returns the columns of x, then those of y. */
+static Matrix concatenated(TestBench *b, Matrix x, Matrix y)
 {
     Matrix z = matrix(b, x.rows, x.cols + y.cols);
     for (int64_t r = 0; r < z.rows; r++) {
@@ -78,13 +80,13 @@ static Matrix beside(TestBench *b, Matrix x, Matrix y)
     return z;
 }
 
-/* Returns x + by y. */
-static Matrix plus(TestBench *b, Matrix x, Matrix y, double by)
+/* Returns x + factor y. */
+static Matrix plus(TestBench *b, Matrix x, Matrix y, double factor)
 {
     assert_true(x.rows == y.rows && x.cols == y.cols);
     Matrix z = matrix(b, x.rows, x.cols);
     for (int64_t i = 0; i < x.rows * x.cols; i++)
-        z.x[i] = x.x[i] + by * y.x[i];
+        z.x[i] = x.x[i] + factor * y.x[i];
     return z;
 }
 
@@ -185,17 +187,17 @@ static Edges edges_of(TestBench *b)
     return x;
 }
 
-/* In place: a softmax over the entries that have the same receiver in `by`. */
-static void softmax_by(const Edge *by, int count, double *x)
+/* Computes a softmax in place, over the entries that have the same receiver in `edge`. */
+static void softmax_by(const Edge *edge, int count, double *x)
 {
     double sum[N] = {0};
     for (int e = 0; e < count; e++)
-        sum[by[e].to] += exp(x[e]);
+        sum[edge[e].to] += exp(x[e]);
     for (int e = 0; e < count; e++)
-        x[e] = exp(x[e]) / sum[by[e].to];
+        x[e] = exp(x[e]) / sum[edge[e].to];
 }
 
-/* Returns the sums of x at the receivers, weighted by the edges. */
+/* Returns [N, columns of x]: for each receiver the sum of the senders' rows of x, weighted by the edges. */
 static Matrix receive(TestBench *b, const Edge *edge, int count, const double *weight, Matrix x)
 {
     Matrix y = matrix(b, N, x.cols);
@@ -225,7 +227,8 @@ static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
     for (int i = 0; i < MODALITIES; i++) {
         Matrix f = affine(b, features(b, i), stored(b, m, "projection.%s.weight", names[i], 0),
                           stored(b, m, "projection.%s.bias", names[i], 0));
-        Matrix x = below(b, unit_rows(b, stored(b, m, "preference.%s", names[i], 0)), unit_rows(b, leaky(b, f, 0.01)));
+        Matrix x =
+            stacked(b, unit_rows(b, stored(b, m, "preference.%s", names[i], 0)), unit_rows(b, leaky(b, f, 0.01)));
         double *w = weight[i] = NEW(b->arena, double, count, &b->e);
         for (int r = 0; r < k->routings; r++) {
             /* MMRec has user -> item edges only, so users receive nothing */
@@ -249,7 +252,7 @@ static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
         total[e] = k->weight == MEAN_OF ? (weight[0][e] + weight[1][e]) / 2 : fmax(weight[0][e], weight[1][e]);
         total[e] = k->pruning ? fmax(total[e], 0) : total[e];
     }
-    Matrix x = unit_rows(b, below(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0))), sum = x;
+    Matrix x = unit_rows(b, stacked(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0))), sum = x;
     for (int l = 0; l < 2; l++) {
         x = receive(b, to, count, total, x);
         x = k->act ? leaky(b, x, 0.01) : x;
@@ -257,7 +260,7 @@ static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
         sum = plus(b, sum, x, 1);
     }
     for (int i = 0; i < MODALITIES && k->fusion != ID; i++)
-        sum = k->fusion == MEAN ? plus(b, sum, content[i], 1) : beside(b, sum, content[i]);
+        sum = k->fusion == MEAN ? plus(b, sum, content[i], 1) : concatenated(b, sum, content[i]);
     return k->fusion == MEAN ? plus(b, sum, sum, 1.0 / 3 - 1) : sum;
 }
 
@@ -309,21 +312,21 @@ static Matrix mean_of_neighbours(TestBench *b, Matrix x)
 
 static Matrix naive_mmgcn(TestBench *b, const Model *m, int layers, int projected)
 {
-    Matrix identity = below(b, stored(b, m, "identity.user", "", 0), stored(b, m, "identity.item", "", 0)), sum = {0};
+    Matrix identity = stacked(b, stored(b, m, "identity.user", "", 0), stored(b, m, "identity.item", "", 0)), sum = {0};
     const Matrix none = {0};
     for (int i = 0; i < MODALITIES; i++) {
         Matrix f = features(b, i);
         if (i == projected)
             f = affine(b, f, stored(b, m, "projection.%s.weight", names[i], 0),
                        stored(b, m, "projection.%s.bias", names[i], 0));
-        Matrix x = unit_rows(b, below(b, stored(b, m, "preference.%s", names[i], 0), f));
+        Matrix x = unit_rows(b, stacked(b, stored(b, m, "preference.%s", names[i], 0), f));
         for (int l = 0; l < layers; l++) {
             Matrix h = affine(b, x, stored(b, m, "conv.%s.%d.weight", names[i], l), none);
             h = leaky(b, mean_of_neighbours(b, h), 0.01);
             Matrix z = affine(b, x, stored(b, m, "linear.%s.%d.weight", names[i], l),
                               stored(b, m, "linear.%s.%d.bias", names[i], l));
             z = plus(b, leaky(b, z, 0.01), identity, 1);
-            x = affine(b, beside(b, h, z), stored(b, m, "combine.%s.%d.weight", names[i], l),
+            x = affine(b, concatenated(b, h, z), stored(b, m, "combine.%s.%d.weight", names[i], l),
                        stored(b, m, "combine.%s.%d.bias", names[i], l));
             x = leaky(b, x, 0.01);
         }
@@ -390,7 +393,7 @@ static void mmgcn_without_visual(void **state)
 
 static Matrix naive_ngcfm(TestBench *b, const Model *m, int layers)
 {
-    Matrix x = below(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0)), sum = x;
+    Matrix x = stacked(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0)), sum = x;
     for (int l = 0; l < layers; l++) {
         Matrix message = matrix(b, N, x.cols), product = matrix(b, N, x.cols);
         for (int64_t n = 0; n < N; n++)
@@ -414,7 +417,7 @@ static Matrix naive_ngcfm(TestBench *b, const Model *m, int layers)
     Matrix p = affine(b, features(b, 0), stored(b, m, "projection.visual.weight", "", 0),
                       stored(b, m, "projection.visual.bias", "", 0));
     p = plus(b, p, affine(b, features(b, 1), stored(b, m, "projection.textual.weight", "", 0), (Matrix){0}), 1);
-    return beside(b, sum, below(b, stored(b, m, "user_visual", "", 0), unit_rows(b, p)));
+    return concatenated(b, sum, stacked(b, stored(b, m, "user_visual", "", 0), unit_rows(b, p)));
 }
 
 static void ngcfm(void **state)
