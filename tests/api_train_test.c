@@ -81,7 +81,7 @@ static void arrays_are_split_as_files_are(void **state)
         sp_split_options o = WAYS[w];
         o.size = sizeof o;
         unsigned char part[ROWS];
-        size_t counts[3] = {0}, own[4] = {0};
+        size_t counts[3] = {0}, array_counts[4] = {0};
         char out[300];
         snprintf(out, sizeof out, "%s/%zu", folder, w);
         SplitConfig c = {.strategy = CODES[w],
@@ -93,11 +93,11 @@ static void arrays_are_split_as_files_are(void **state)
         assert_ok(sp_split(&x, USERS, ITEMS, &o, NULL, part, &e), e);
         assert_ok(split_file(path, out, &c, counts, &e), e);
         for (size_t r = 0; r < x.count; r++)
-            own[part[r]]++;
+            array_counts[part[r]]++;
         for (int p = 0; p < 3; p++) {
             static const char *const NAMES[] = {"train", "val", "test"};
             char name[400];
-            assert_int_equal(own[p], counts[p]);
+            assert_int_equal(array_counts[p], counts[p]);
             snprintf(name, sizeof name, "%s/%s.tsv", out, NAMES[p]);
             FILE *g = counts[p] ? fopen(name, "r") : NULL;
             for (size_t r = 0; r < x.count; r++) {

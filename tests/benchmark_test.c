@@ -393,8 +393,8 @@ static bool extract_twice(Context *ctx, Error *e)
 
 static void test_extraction(void **state)
 {
-    static const Option none[] = {{0}};
-    static const Command TRY = {.name = "try", .arguments = "", .options = none, .run = extract_twice};
+    static const Option no_options[] = {{0}};
+    static const Command TRY = {.name = "try", .arguments = "", .options = no_options, .run = extract_twice};
     char *words[] = {"try", "--quiet", "--threads", "1"};
     at_work = *state;
     assert_int_equal(command_run(&TRY, COUNT(words), words), 0);

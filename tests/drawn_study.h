@@ -130,7 +130,7 @@ static inline void study_draw_extractions(StudyView *v, const DrawnStudy *d, Are
                                                                         .peak_bytes = 900000000};
 }
 
-/* Makes the view. */
+/* Makes the view of the study `d` in the arena. */
 static inline void study_drawn(StudyView *v, const DrawnStudy *d, Arena *a)
 {
     Error e = {0};

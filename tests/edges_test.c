@@ -1,6 +1,6 @@
 /* tests/edges_test.c: extreme data for every recommender: users who have every item, one user, one item, constant or
- * zero features, more neighbours and larger cutoffs than items, empty parts. A run ends with finite numbers and lists
- * without duplicates, or with an error of one line that gives the reason. */
+ * zero features, more neighbours than items, cutoffs above the number of items, empty parts. A run ends with finite
+ * numbers and lists without duplicates, or with an error of one line that gives the reason. */
 #include "tests/recsys_testing.h"
 
 #include <math.h>

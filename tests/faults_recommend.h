@@ -2,8 +2,8 @@
 #ifndef SAPOR_FAULTS_RECOMMEND_H
 #define SAPOR_FAULTS_RECOMMEND_H
 
-/* Splits small interactions, trains the model on all of them, into the run folder `folder` (NULL: in memory only), and
- * calls each function that recommends. The digest includes the split, the lists and some of the scores. */
+/* Splits a small data set, trains the model on all of its rows, into the run folder `folder` (NULL: in memory only),
+ * and calls each function that recommends. The digest includes the split, the lists and some of the scores. */
 static bool train_and_recommend(const char *model, const char *folder, uint64_t *digest, Error *e)
 {
     enum { USERS = 6, ITEMS = 5, ROWS = 18, TOP = 3 };

@@ -70,7 +70,7 @@ typedef struct Buffer {
     /* 'f': the numbers of an input; for an output, the reference writes the expected numbers here */
     double *exact;
     double *rounding;  /* 'f': NULL, or an addition to the tolerance of each number: case_rounding */
-    int32_t *expected; /* 'i' and 'l': NULL for other types; the numbers that the reference expects of an output */
+    int32_t *expected; /* 'i' and 'l': the numbers that the reference expects of an output; NULL for other types */
     /* whole pages that contain data and device */
     unsigned char *block, *device_block;
     size_t block_bytes;

@@ -198,10 +198,10 @@ static void processors_of_clip(void **state)
         for (size_t c = 0; c < 3; c++)
             assert_true(fabsf(p.mean[c] - CLIP.mean[c]) < 1e-7f && fabsf(p.std[c] - CLIP.std[c]) < 1e-7f);
     }
-    Preset none = {0};
+    Preset empty = {0};
     test_folder_remove(folder);
     test_folder(folder);
-    assert_true(preset_from_folder(&none, &CLIP, &files, b->a, &b->e) && none.width == 0); /* no such file */
+    assert_true(preset_from_folder(&empty, &CLIP, &files, b->a, &b->e) && empty.width == 0); /* no such file */
     test_folder_remove(folder);
 }
 

@@ -67,7 +67,7 @@ const Family family_adam = {.kernel = "adam",
                             .reference = adam_reference,
                             .tolerance = 1e-6};
 
-/* ---- the lazy forms: n rows of the table are listed (every third from 1), `now` steps -------- */
+/* ---- the lazy forms: `now` earlier steps; named 1: every third row from 1 is listed, else all ---- */
 
 static const Case lazy_cases[] = {
     {.lazy_adam = {.n = 0, .D = 8, .rows = 5, .now = 4, .K = 3, .named = 1}},
@@ -299,7 +299,7 @@ const Family family_sgd = {.kernel = "sgd",
                            .reference = sgd_reference,
                            .tolerance = 1e-6};
 
-/* ---- adagrad: n rows of the table are listed (every third from 1) ---------------------------- */
+/* ---- adagrad: named 1: every third row from 1 is listed, else all rows ----------------------- */
 
 static const Case adagrad_cases[] = {
     {.adagrad = {.n = 0, .D = 8, .rows = 3}},
@@ -420,7 +420,7 @@ const Family family_rmsprop = {.kernel = "rmsprop",
                                .reference = rmsprop_reference,
                                .tolerance = 3e-6};
 
-/* ---- clip_factor: n sums, the limit in tenths; lost: the last sum is NaN --------------------- */
+/* ---- clip_factor: n sums, the limit in tenths; nan 1: the last sum is NaN -------------------- */
 
 static const Case clip_factor_cases[] = {CASE(0, 10), CASE(1, 1),   CASE(1, 100),
                                          CASE(5, 10), CASE(100, 3), CASE(5, 10, 1)};
@@ -447,7 +447,7 @@ static void clip_factor_reference(Job *j, const Case *s)
     exact_of(j, 1)[0] = factor > 1 ? 1 : factor;
 }
 const Family family_clip_factor = {.kernel = "clip_factor",
-                                   .names = "n 10most lost",
+                                   .names = "n 10most nan",
                                    .cases = clip_factor_cases,
                                    .count = COUNT(clip_factor_cases),
                                    .make = clip_factor_make,
