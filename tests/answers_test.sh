@@ -6,7 +6,7 @@ test=answers
 . "$(dirname "$0")/shell.sh"
 tab=$(printf '\t')
 
-is() { # NAME EXPECTED: the last output
+is() { # NAME EXPECTED: the last output is this text
     printf "$2" | cmp -s - out
     bad=$?
     [ $bad = 0 ] || sed 's/^/# /' out

@@ -66,7 +66,7 @@ static void sizes_of_structs(void **state)
     sp_encoder_close(m);
 }
 
-static void null_is_told(void **state)
+static void null_is_an_error(void **state)
 {
     (void)state;
     sp_error e;
@@ -75,7 +75,7 @@ static void null_is_told(void **state)
     int32_t ids[4];
     const sp_text texts[] = {{NULL, 3}, {NULL, 0}};
     const char *null = NULL, *path = IMAGE, *word = "lamp";
-    sp_encoder *m = open_model("bert", NULL), *eyes = open_model("resnet_basic", NULL);
+    sp_encoder *m = open_model("bert", NULL), *image_encoder = open_model("resnet_basic", NULL);
     sp_session *s = open_session(1);
     const sp_image pixels = {.data = x, .width = 1, .height = 1};
     sp_call_options call = {.size = sizeof call, .output_count = 2};
@@ -110,14 +110,14 @@ static void null_is_told(void **state)
     WRONG(sp_encode_text_batch(m, s, texts, 2, NULL, &out, NULL, NULL, &e), "text 1 is NULL");
     WRONG(sp_encode_text_batch(m, s, texts + 1, 1, NULL, NULL, NULL, NULL, &e), "out: has no memory");
     WRONG(sp_encode_text_batch(m, s, texts + 1, 1, NULL, &none, NULL, NULL, &e), "out: has no memory");
-    WRONG(sp_encode_image_files(eyes, s, NULL, 1, x, &e), "list of paths is NULL");
-    WRONG(sp_encode_image_files(eyes, s, &null, 1, x, &e), "image 1: set path or data");
-    WRONG(sp_encode_image_files(eyes, s, &path, 1, NULL, &e), "out: has no memory");
-    WRONG(sp_encode_image(eyes, s, NULL, 5, x, &e), "image 1: set path or data");
-    WRONG(sp_encode_pixels(eyes, s, NULL, 5, 5, x, &e), "image 1: set path or data");
-    WRONG(sp_encode_image_batch(eyes, s, NULL, 1, NULL, &out, NULL, &e), "list of images is NULL");
-    WRONG(sp_encode_image_batch(eyes, s, &pixels, 1, NULL, NULL, NULL, &e), "out: has no memory");
-    WRONG(sp_encode_image_batch(eyes, s, &(sp_image){.path = path, .width = 4}, 1, NULL, &out, NULL, &e),
+    WRONG(sp_encode_image_files(image_encoder, s, NULL, 1, x, &e), "list of paths is NULL");
+    WRONG(sp_encode_image_files(image_encoder, s, &null, 1, x, &e), "image 1: set path or data");
+    WRONG(sp_encode_image_files(image_encoder, s, &path, 1, NULL, &e), "out: has no memory");
+    WRONG(sp_encode_image(image_encoder, s, NULL, 5, x, &e), "image 1: set path or data");
+    WRONG(sp_encode_pixels(image_encoder, s, NULL, 5, 5, x, &e), "image 1: set path or data");
+    WRONG(sp_encode_image_batch(image_encoder, s, NULL, 1, NULL, &out, NULL, &e), "list of images is NULL");
+    WRONG(sp_encode_image_batch(image_encoder, s, &pixels, 1, NULL, NULL, NULL, &e), "out: has no memory");
+    WRONG(sp_encode_image_batch(image_encoder, s, &(sp_image){.path = path, .width = 4}, 1, NULL, &out, NULL, &e),
           "are for data, not for a path");
     WRONG(sp_tokenize(NULL, word, 4, 0, ids, 4, &count, &e), "the tokenizer is NULL");
     assert_int_equal(count, 0);
@@ -128,7 +128,7 @@ static void null_is_told(void **state)
     assert_ok(sp_tokenize(t, NULL, 0, 0, NULL, 0, &count, &e) && count == 2, e);
     sp_tokenizer_close(t);
     sp_session_close(s);
-    sp_encoder_close(eyes);
+    sp_encoder_close(image_encoder);
     sp_encoder_close(m);
 }
 
@@ -321,9 +321,9 @@ static void bytes_at_any_place(void **state)
 {
     (void)state;
     float x[64], y[64];
-    sp_encoder *there = open_model("bert", NULL);
-    size_t D = sp_encoder_features(there);
-    encode_bag(there, x);
+    sp_encoder *opened = open_model("bert", NULL);
+    size_t D = sp_encoder_features(opened);
+    encode_bag(opened, x);
     for (size_t shift = 0; shift < 5; shift++) {
         sp_error e;
         sp_file *files = calloc(FILES, sizeof *files), kept[FILES];
@@ -341,7 +341,7 @@ static void bytes_at_any_place(void **state)
         sp_encoder_close(m);
         free_files(kept, shift);
     }
-    sp_encoder_close(there);
+    sp_encoder_close(opened);
 }
 
 /* Opens every prefix of every file: the result is an encoder or an error of one line. */
@@ -456,7 +456,7 @@ static void numbers_of_images(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes_of_structs),    cmocka_unit_test(null_is_told),
+        cmocka_unit_test(sizes_of_structs),    cmocka_unit_test(null_is_an_error),
         cmocka_unit_test(options_of_calls),    cmocka_unit_test(a_session_is_in_one_call),
         cmocka_unit_test(progress_counts_all), cmocka_unit_test(bytes_at_any_place),
         cmocka_unit_test(cut_anywhere),        cmocka_unit_test(rows_of_a_text_that_fails),

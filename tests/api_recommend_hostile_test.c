@@ -17,7 +17,7 @@ static float nowhere[USERS * ITEMS];
 
 static void wrong_data(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     sp_train_options o = short_run("BPRMF");
     sp_session *s = b->session;
@@ -87,7 +87,7 @@ static void wrong_data(void **state)
 
 static void wrong_training(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     const char *none[] = {"epochs=1", NULL}, *unknown[] = {"depth=3"};
     sp_train_options o = short_run("BPRMF");
@@ -116,7 +116,7 @@ static void wrong_training(void **state)
 
 static void wrong_splits(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     unsigned char part[ROWS];
     sp_split_options o = {.size = sizeof o, .test_ratio = 0.2};
@@ -149,7 +149,7 @@ static void wrong_splits(void **state)
 
 static void wrong_questions(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     sp_session *s = b->session;
     sp_recommender *r = train(b, "VBPR");
@@ -219,7 +219,7 @@ static void wrong_questions(void **state)
 /* Checks ratings that are too large for a score. */
 static void ratings_beyond_float32(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     sp_recommender *r = train(b, "ItemKNN");
     int32_t items[] = {0, 1, 2};
@@ -234,7 +234,7 @@ static void wrong_measures(void **state)
 {
     static const char *const RECALL[] = {"Recall"}, *const UNKNOWN[] = {"Luck"}, *const NONE[] = {NULL};
     static const size_t FIVE[] = {5}, HUGE_ONE[] = {SIZE_MAX}, ZERO[] = {0};
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     double figure;
     sp_session *s = b->session;
@@ -283,7 +283,7 @@ static void wrong_measures(void **state)
 
 static void wrong_matrices(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     sp_session *s = b->session;
     float *x = malloc(sizeof b->visual);
@@ -342,7 +342,7 @@ static void damaged_projections(void **state)
         {"projection.a.bias", F32, 1, 3, 0, NULL},
         {"projection.visual.weight", F32, 2, 3, 0, NULL},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char folder[256], out[300], path[400];
     test_folder(folder);
@@ -379,7 +379,7 @@ static void damaged_projections(void **state)
 static void features_that_are_too_large(void **state)
 {
     static const float LARGE[] = {3.4e38f, 1e38f, 1e30f, 1e20f};
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     for (int turn = 0; turn < 4; turn++) {
         b->data.protocol = turn % 2 ? "mmrec" : "elliot";
@@ -418,7 +418,7 @@ static void sizes_of_structs(void **state)
 {
     enum { MOST = 4200 };
     _Alignas(max_align_t) static char bytes[MOST];
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     sp_recommender *r = train(b, "MostPop");
     sp_recommender_info known;
@@ -452,7 +452,7 @@ static void sizes_of_structs(void **state)
 }
 
 typedef struct Again {
-    Bench *b;
+    TestBench *b;
     const sp_recommender *r;
     size_t refused;
 } Again;
@@ -483,7 +483,7 @@ static bool during_training(void *user, const sp_train_event *event)
 
 static void a_session_is_in_one_call(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     int32_t user = 0;
     Again a = {.b = b};
@@ -503,7 +503,7 @@ static void a_session_is_in_one_call(void **state)
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Makes every call that allocates memory, one after the other. */
-static bool live_once(Bench *b, const char *model, const sp_allocator *memory, sp_error *e)
+static bool live_once(TestBench *b, const char *model, const sp_allocator *memory, sp_error *e)
 {
     static const char *const METRICS[] = {"Recall"};
     static const size_t CUTOFFS[] = {5};

@@ -7,12 +7,12 @@
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 /* Checks that lists are best first with ties by number, complete, and without items of the train part. */
-static void check_lists(Bench *b, const char *model, const List *l)
+static void check_lists(TestBench *b, const char *model, const List *l)
 {
     for (int32_t u = 0; u < USERS; u++) {
-        int kept = 0, own = 0;
+        int listed = 0, owned = 0;
         for (int32_t i = 0; i < ITEMS; i++)
-            own += has_pair(b, u, i);
+            owned += has_pair(b, u, i);
         for (int k = 0; k < ITEMS; k++) {
             int32_t item = l->item[u * ITEMS + k];
             float score = l->score[u * ITEMS + k], before = k ? l->score[u * ITEMS + k - 1] : 0;
@@ -20,14 +20,14 @@ static void check_lists(Bench *b, const char *model, const List *l)
                 assert_true(isinf(score) && score < 0);
                 continue;
             }
-            assert_int_equal(kept, k); /* no item after an empty place */
-            kept++;
+            assert_int_equal(listed, k); /* no item after an empty place */
+            listed++;
             assert_in_range(item, 0, ITEMS - 1);
             if (has_pair(b, u, item) || !isfinite(score) ||
                 (k && (score > before || (score == before && item < l->item[u * ITEMS + k - 1]))))
                 fail_msg("%s: user %d, place %d: item %d, score %g", model, u, k, item, (double)score);
         }
-        assert_int_equal(kept, ITEMS - own);
+        assert_int_equal(listed, ITEMS - owned);
     }
 }
 
@@ -50,7 +50,7 @@ static void check_alone(const sp_recommender *r, const List *l)
 }
 
 /* Checks that a list with more places than items has empty places at its end. */
-static void check_long_lists(Bench *b, const sp_recommender *r, const List *l)
+static void check_long_lists(TestBench *b, const sp_recommender *r, const List *l)
 {
     enum { LONG = ITEMS + 9 };
     static int32_t item[USERS * LONG];
@@ -68,10 +68,10 @@ static void check_long_lists(Bench *b, const sp_recommender *r, const List *l)
 }
 
 /* Checks that scores of pairs equal those of lists, for any order of the pairs. */
-static void check_scores(Bench *b, const sp_recommender *r, const List *l)
+static void check_scores(TestBench *b, const sp_recommender *r, const List *l)
 {
     int32_t user[USERS * ITEMS], item[USERS * ITEMS], n = 0;
-    float score[USERS * ITEMS], wanted[USERS * ITEMS];
+    float score[USERS * ITEMS], expected[USERS * ITEMS];
     sp_error e;
     for (int turn = 0; turn < 2; turn++, n = 0) {
         for (int at = 0; at < USERS * ITEMS; at++) {
@@ -80,14 +80,14 @@ static void check_scores(Bench *b, const sp_recommender *r, const List *l)
                 continue;
             user[n] = place / ITEMS;
             item[n] = l->item[place];
-            wanted[n++] = l->score[place];
+            expected[n++] = l->score[place];
         }
         assert_ok(sp_scores(r, b->session, user, item, (size_t)n, score, &e), e);
-        assert_memory_equal(score, wanted, (size_t)n * sizeof *score);
+        assert_memory_equal(score, expected, (size_t)n * sizeof *score);
     }
 }
 
-static void check_options(Bench *b, const sp_recommender *r, const List *l)
+static void check_options(TestBench *b, const sp_recommender *r, const List *l)
 {
     sp_error e;
     int32_t user = 4, item[ITEMS], left_out[3] = {l->item[4 * ITEMS + 1], l->item[4 * ITEMS], l->item[4 * ITEMS + 1]};
@@ -106,7 +106,7 @@ static void check_options(Bench *b, const sp_recommender *r, const List *l)
 
 /* ---- new users, similar items, vectors ------------------------------------------------------- */
 
-static void check_new_users(Bench *b, const sp_recommender *r, const sp_recommender_info *info)
+static void check_new_users(TestBench *b, const sp_recommender *r, const sp_recommender_info *info)
 {
     sp_error e;
     int32_t item[2 * TOP], one[TOP], liked[] = {3, 1, 3, 9}, sorted[] = {1, 3, 9};
@@ -136,7 +136,7 @@ static void check_new_users(Bench *b, const sp_recommender *r, const sp_recommen
 }
 
 /* Checks that a new user's vector is the mean of the items' vectors, and that scores are products of vectors. */
-static void check_vectors(Bench *b, const sp_recommender *r, const sp_recommender_info *info, const List *l)
+static void check_vectors(TestBench *b, const sp_recommender *r, const sp_recommender_info *info, const List *l)
 {
     sp_error e;
     size_t D = MAX(info->width, (size_t)1);
@@ -170,7 +170,7 @@ static void check_vectors(Bench *b, const sp_recommender *r, const sp_recommende
     free(mean);
 }
 
-static void check_new_items(Bench *b, const sp_recommender *r, const sp_recommender_info *info)
+static void check_new_items(TestBench *b, const sp_recommender *r, const sp_recommender_info *info)
 {
     sp_error e;
     float *out = calloc(ITEMS * MAX(info->width, (size_t)1), sizeof *out);
@@ -185,26 +185,26 @@ static void check_new_items(Bench *b, const sp_recommender *r, const sp_recommen
 
 static void every_recommender_answers(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char folder[256], out[300];
     test_folder(folder);
     for (size_t m = 0; m < recommender_count(); m++) {
         const char *model = recommender_at(m)->name;
-        static List here, there;
+        static List trained_list, opened_list;
         sp_recommender *r = train(b, model);
         sp_recommender_info info = {.size = sizeof info};
         assert_ok(sp_recommender_describe(r, &info, &e), e);
         assert_string_equal(info.model, model);
         assert_true(info.users == USERS && info.items == ITEMS);
-        lists_of_all(b, r, ITEMS, &here);
-        check_lists(b, model, &here);
-        check_alone(r, &here);
-        check_long_lists(b, r, &here);
-        check_scores(b, r, &here);
-        check_options(b, r, &here);
+        lists_of_all(b, r, ITEMS, &trained_list);
+        check_lists(b, model, &trained_list);
+        check_alone(r, &trained_list);
+        check_long_lists(b, r, &trained_list);
+        check_scores(b, r, &trained_list);
+        check_options(b, r, &trained_list);
         check_new_users(b, r, &info);
-        check_vectors(b, r, &info, &here);
+        check_vectors(b, r, &info, &trained_list);
         check_new_items(b, r, &info);
         /* the same training into a folder; the folder is then opened */
         snprintf(out, sizeof out, "%s/%s", folder, model);
@@ -215,8 +215,8 @@ static void every_recommender_answers(void **state)
                 turn ? sp_recommender_open(out, NULL, &e) : sp_train(b->session, &b->data, &o, NULL, &e);
             if (!f)
                 fail_msg("%s: %s", model, e.message);
-            lists_of_all(b, f, ITEMS, &there);
-            assert_memory_equal(&here, &there, sizeof here);
+            lists_of_all(b, f, ITEMS, &opened_list);
+            assert_memory_equal(&trained_list, &opened_list, sizeof trained_list);
             assert_int_equal(sp_recommender_number(f, SP_USERS, "17"), 17);
             assert_string_equal(sp_recommender_id(f, SP_ITEMS, 9), "9");
             sp_recommender_info again = {.size = sizeof again};
@@ -252,7 +252,7 @@ static void ids_and_numbers(void **state)
 /* ItemKNN scores by a user's items alone. So a user of training has the same list if it is given as a new user. */
 static void a_known_user_as_a_new_one(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     static List l;
     int32_t item[TOP];
@@ -272,7 +272,7 @@ static void a_known_user_as_a_new_one(void **state)
  * item with the same features. */
 static void items_by_features_alone(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     int32_t items[ITEMS];
     for (int32_t i = 0; i < ITEMS; i++)
@@ -313,7 +313,7 @@ enum { THREADS = 4 };
 typedef struct Asker {
     pthread_t thread;
     const sp_recommender *r;
-    Bench *b;
+    TestBench *b;
     int threads;
     List list;
     int32_t similar[ITEMS * 3], fresh[TOP];
@@ -372,14 +372,14 @@ static void nothing_is_kept(void **state)
     static List before, after;
     for (size_t m = 0; m < COUNT(MODELS); m++) {
         sp_error e;
-        TestHeap own, work;
-        Bench *b = calloc(1, sizeof *b);
-        test_heap(&own, 0);
+        TestHeap owned, work;
+        TestBench *b = calloc(1, sizeof *b);
+        test_heap(&owned, 0);
         test_heap(&work, 0);
         bench_open(b);
         sp_session *s = sp_session_open(2, &work.heap, &e);
         sp_train_options o = short_run(MODELS[m]);
-        sp_recommender *r = sp_train(s, &b->data, &o, &own.heap, &e);
+        sp_recommender *r = sp_train(s, &b->data, &o, &owned.heap, &e);
         assert_ok(r != NULL, e);
         lists_of_all(b, r, ITEMS, &before);
         sp_session_close(s);
@@ -389,9 +389,9 @@ static void nothing_is_kept(void **state)
         memset(b->textual, 0x55, sizeof b->textual);
         lists_of_all(b, r, ITEMS, &after);
         assert_memory_equal(&before, &after, sizeof before);
-        assert_true(own.live > 0);
+        assert_true(owned.live > 0);
         sp_recommender_close(r);
-        assert_int_equal(own.live, 0);
+        assert_int_equal(owned.live, 0);
         bench_close(b);
         free(b);
     }

@@ -4,7 +4,7 @@
 
 /* ---- arrays are files without a file --------------------------------------------------------- */
 
-static const char *write_part(const Bench *b, int part, const char *folder, Arena *a)
+static const char *write_part(const TestBench *b, int part, const char *folder, Arena *a)
 {
     const char *path = arena_printf(a, &(Error){0}, "%s/%d.tsv", folder, part);
     FILE *f = fopen(path, "w");
@@ -18,12 +18,12 @@ static const char *write_part(const Bench *b, int part, const char *folder, Aren
 static void arrays_train_as_files_do(void **state)
 {
     static const char *const MODELS[] = {"ItemKNN", "BPRMF", "LightGCN"};
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     char folder[256];
     Arena *a = arena_new(NULL, 0);
     Device d;
-    static List here, there;
+    static List here, opened_list;
     test_folder(folder);
     assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
     for (size_t m = 0; m < COUNT(MODELS); m++) {
@@ -41,8 +41,8 @@ static void arrays_train_as_files_do(void **state)
         sp_recommender *f = sp_recommender_open(out, NULL, &e), *r = train(b, MODELS[m]);
         assert_ok(f != NULL, e);
         lists_of_all(b, r, TOP, &here);
-        lists_of_all(b, f, TOP, &there);
-        assert_memory_equal(&here, &there, sizeof here);
+        lists_of_all(b, f, TOP, &opened_list);
+        assert_memory_equal(&here, &opened_list, sizeof here);
         sp_recommender_close(f);
         sp_recommender_close(r);
         test_folder_remove(out);
@@ -62,7 +62,7 @@ static void arrays_are_split_as_files_are(void **state)
         {.leave_n = 1, .seed = 3},
     };
     static const int CODES[] = {SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT, SPLIT_RANDOM};
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char folder[256], path[300], line[80];
     int64_t time[ROWS];
@@ -81,7 +81,7 @@ static void arrays_are_split_as_files_are(void **state)
         sp_split_options o = WAYS[w];
         o.size = sizeof o;
         unsigned char part[ROWS];
-        size_t counts[3] = {0}, own[4] = {0};
+        size_t counts[3] = {0}, array_counts[4] = {0};
         char out[300];
         snprintf(out, sizeof out, "%s/%zu", folder, w);
         SplitConfig c = {.strategy = CODES[w],
@@ -93,11 +93,11 @@ static void arrays_are_split_as_files_are(void **state)
         assert_ok(sp_split(&x, USERS, ITEMS, &o, NULL, part, &e), e);
         assert_ok(split_file(path, out, &c, counts, &e), e);
         for (size_t r = 0; r < x.count; r++)
-            own[part[r]]++;
+            array_counts[part[r]]++;
         for (int p = 0; p < 3; p++) {
             static const char *const NAMES[] = {"train", "val", "test"};
             char name[400];
-            assert_int_equal(own[p], counts[p]);
+            assert_int_equal(array_counts[p], counts[p]);
             snprintf(name, sizeof name, "%s/%s.tsv", out, NAMES[p]);
             FILE *g = counts[p] ? fopen(name, "r") : NULL;
             for (size_t r = 0; r < x.count; r++) {
@@ -148,7 +148,7 @@ static void figures_are_those_of_training(void **state)
     static const char *const METRICS[] = {"Recall", "nDCG"};
     static const size_t CUTOFFS[] = {5, 10};
     static List l;
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     const char *set[COUNT(SHORT)];
     memcpy(set, SHORT, sizeof set);
@@ -193,7 +193,7 @@ static bool refuse(void *user, size_t done, size_t n)
 
 static void calls_are_cancelled(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     size_t done = 0;
     int32_t users[2] = {0, 1}, item[2 * TOP];
@@ -238,7 +238,7 @@ static bool watch_making(void *user, const sp_train_event *e)
 static void models_without_epochs_are_followed(void **state)
 {
     static const char *const MODELS[] = {"ItemKNN", "UserKNN", "AttributeItemKNN", "EASER"};
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     for (size_t i = 0; i < COUNT(MODELS); i++) {
         bool ease = !strcmp(MODELS[i], "EASER");
@@ -275,7 +275,7 @@ static double likeness(const float *x, const float *y, bool dot)
 static void nearest_rows(void **state)
 {
     enum { N = 700, Q = 5, K = 9 };
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     static float rows[N * WIDE];
     float similarity[Q * K];
@@ -293,8 +293,8 @@ static void nearest_rows(void **state)
                 int32_t id = ids[q * K + k];
                 assert_in_range(id, 0, N - 1);
                 assert_true(id != except[q] && (dot || id != 8));
-                double wanted = likeness(queries + q * WIDE, rows + id * WIDE, dot);
-                assert_true(fabs(wanted - (double)similarity[q * K + k]) <= 1e-6 * (1 + fabs(wanted)));
+                double expected = likeness(queries + q * WIDE, rows + id * WIDE, dot);
+                assert_true(fabs(expected - (double)similarity[q * K + k]) <= 1e-6 * (1 + fabs(expected)));
                 assert_true(k == 0 || similarity[q * K + k] < similarity[q * K + k - 1] ||
                             (similarity[q * K + k] == similarity[q * K + k - 1] && id > ids[q * K + k - 1]));
             }

@@ -239,23 +239,23 @@ static void descriptors_are_three_or_more(void **state)
     snprintf(path, sizeof path, "%s/x", folder);
     Error e = {0};
     fflush(stdout);
-    int saved = dup(0), way[3], n = 0;
+    int saved = dup(0), descriptor[3], n = 0;
     assert_true(saved > 2 && close(0) == 0);
     Out *o = out_open(path, NULL, &e);
-    way[n++] = open("/dev/null", O_RDONLY); /* still the lowest free descriptor */
+    descriptor[n++] = open("/dev/null", O_RDONLY); /* still the lowest free descriptor */
     bool ok = o && out_printf(o, &e, "kept") && out_commit(o, &e);
     close(0);
     FolderLock lock;
     ok = ok && folder_lock(&lock, folder, &e);
-    way[n++] = open("/dev/null", O_RDONLY);
+    descriptor[n++] = open("/dev/null", O_RDONLY);
     folder_unlock(&lock);
     close(0);
-    way[n++] = descriptor_open(path, O_RDONLY, 0);
+    descriptor[n++] = descriptor_open(path, O_RDONLY, 0);
     dup2(saved, 0);
     close(saved);
     assert_ok(ok, e);
-    assert_true(way[0] == 0 && way[1] == 0 && way[2] > 2);
-    close(way[2]);
+    assert_true(descriptor[0] == 0 && descriptor[1] == 0 && descriptor[2] > 2);
+    close(descriptor[2]);
     test_folder_remove(folder);
 }
 
@@ -345,9 +345,9 @@ static void temporary_files_are_new(void **state)
     test_folder_remove(folder);
 }
 
-/* The command's list of temporary files, as its signal handlers read it. A signal may come at any moment except during
- * a change of the list. */
-static int listed, unlisted;
+/* The numbers of calls that add a file to the command's list of temporary files, and that remove one. Signal handlers
+ * read this list, so signals must be blocked during a change of the list. */
+static int added, removed;
 static void note_temporary(const char *path, bool is_there)
 {
     sigset_t now;
@@ -355,7 +355,7 @@ static void note_temporary(const char *path, bool is_there)
     assert_true(sigismember(&now, SIGTERM) && sigismember(&now, SIGINT) && sigismember(&now, SIGHUP));
     assert_false(sigismember(&now, SIGBUS));
     assert_true(text_ends(text_of(path), "/.x.tmp"));
-    *(is_there ? &listed : &unlisted) += 1;
+    *(is_there ? &added : &removed) += 1;
 }
 
 static void temporary_files_are_listed_while_they_are_there(void **state)
@@ -372,12 +372,12 @@ static void temporary_files_are_listed_while_they_are_there(void **state)
     for (int i = 0; i < 2; i++) {
         Out *o = out_open(path, NULL, &e);
         assert_ok(o, e);
-        assert_true(listed == i + 1 && unlisted == i);
+        assert_true(added == i + 1 && removed == i);
         if (i)
             out_discard(o);
         else
             assert_ok(out_commit(o, &e), e);
-        assert_int_equal(unlisted, i + 1);
+        assert_int_equal(removed, i + 1);
         pthread_sigmask(SIG_BLOCK, NULL, &now);
         assert_false(sigismember(&now, SIGTERM));
     }

@@ -73,7 +73,7 @@ static void arenas_align_zero_and_reuse(void **state)
     Arena *a = arena_new(&heap.heap, 0);
     assert_ptr_equal(arena_heap(a)->user, &heap);
     size_t after_first = 0;
-    char *kept = arena_strndup(a, "kept", 4, &e);
+    char *first = arena_strndup(a, "kept", 4, &e);
     ArenaMark mark = arena_mark(a);
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < 2000; i++) {
@@ -91,11 +91,11 @@ static void arenas_align_zero_and_reuse(void **state)
         arena_rewind(a, mark);
     }
     assert_int_equal(heap.requests, after_first);
-    assert_string_equal(kept, "kept");
+    assert_string_equal(first, "kept");
     assert_true(arena_bytes(a) <= heap.live && arena_bytes(a) > 2000 * 2000);
     assert_ptr_not_equal(arena_alloc(a, 0, 1, &e), arena_alloc(a, 0, 1, &e));
     arena_rewind(a, (ArenaMark){0});
-    assert_ptr_equal(arena_alloc(a, 5, 1, &e), kept);
+    assert_ptr_equal(arena_alloc(a, 5, 1, &e), first);
     arena_free(a);
     arena_free(NULL);
     assert_int_equal(heap.live, 0);
@@ -187,10 +187,10 @@ static void arenas_give_back_what_is_much(void **state)
     size_t empty = h.live;
     assert_non_null(NEW(a, char, 1 << 20, &e));
     arena_trim(a, 4 << 20);
-    size_t kept = h.live;
-    assert_true(kept > 1 << 20);
+    size_t first = h.live;
+    assert_true(first > 1 << 20);
     assert_non_null(NEW(a, char, 1 << 20, &e));
-    assert_int_equal(h.live, kept); /* the same block is used again */
+    assert_int_equal(h.live, first); /* the same block is used again */
     assert_non_null(NEW(a, char, 8 << 20, &e));
     arena_trim(a, 4 << 20);
     assert_int_equal(h.live, empty);

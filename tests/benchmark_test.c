@@ -218,7 +218,7 @@ static void test_malformed(void **state)
 {
     Fixture *f = *state;
     static const struct {
-        const char *yaml, *says;
+        const char *yaml, *why;
     } CASES[] = {
         {"- a\n", "b.yml:1:1: the file: found a list of 1 value; allowed is a map"},
         {"experiment: {}\n", "experiment: found an unknown key; allowed is benchmark"},
@@ -309,8 +309,8 @@ static void test_malformed(void **state)
         Study s;
         if (read_text(f, &s, CASES[i].yaml, NULL, &e))
             fail_msg("accepted: %s", CASES[i].yaml);
-        if (!strstr(e.message, CASES[i].says) || strchr(e.message, '\n'))
-            fail_msg("%s: \"%s\" is not in \"%s\"", CASES[i].yaml, CASES[i].says, e.message);
+        if (!strstr(e.message, CASES[i].why) || strchr(e.message, '\n'))
+            fail_msg("%s: \"%s\" is not in \"%s\"", CASES[i].yaml, CASES[i].why, e.message);
     }
 }
 
@@ -393,8 +393,8 @@ static bool extract_twice(Context *ctx, Error *e)
 
 static void test_extraction(void **state)
 {
-    static const Option none[] = {{0}};
-    static const Command TRY = {.name = "try", .arguments = "", .options = none, .run = extract_twice};
+    static const Option no_options[] = {{0}};
+    static const Command TRY = {.name = "try", .arguments = "", .options = no_options, .run = extract_twice};
     char *words[] = {"try", "--quiet", "--threads", "1"};
     at_work = *state;
     assert_int_equal(command_run(&TRY, COUNT(words), words), 0);

@@ -41,16 +41,17 @@ static void print(Bytes *b, const char *format, ...)
     add_bytes(b, text, (size_t)n);
 }
 
+/* Appends the text `times` times. */
 static void repeat(Bytes *b, Text what, size_t times)
 {
-    size_t from = b->n, all = what.n * times;
-    if (!all)
+    size_t from = b->n, total = what.n * times;
+    if (!total)
         return;
     add_bytes(b, what.p, what.n);
-    while (b->n - from < all) { /* doubles the content, so that 100 MB are a few copies */
-        size_t have = b->n - from, n = MIN(have, all - have);
+    while (b->n - from < total) { /* doubles the content, so that 100 MB are a few copies */
+        size_t have = b->n - from, n = MIN(have, total - have);
         if (b->room - b->n < n) {
-            b->room = b->n + n + all;
+            b->room = b->n + n + total;
             b->p = realloc(b->p, b->room);
             assert_non_null(b->p);
         }
@@ -59,6 +60,7 @@ static void repeat(Bytes *b, Text what, size_t times)
     }
 }
 
+/* Writes the bytes as a file of `folder`. Returns its path, which is valid until the next call. */
 static const char *put(const char *name, Bytes *b)
 {
     static char path[512];
@@ -67,7 +69,8 @@ static const char *put(const char *name, Bytes *b)
     return path;
 }
 
-/* Checks how a call ended. `ok` is its result. `why` is in the line of an error; NULL: the call must succeed. */
+/* Checks how a call ended, then clears `e`. `ok` is the result of the call. `why` must be in the message of its error;
+ * NULL: the call must succeed. Also checks that the heap stayed within its bound, and the program within SECONDS. */
 static void check(const char *what, bool ok, const char *why, Error *e, const TestHeap *h)
 {
     if (ok != !why || (why && (!strstr(e->message, why) || strchr(e->message, '\n') || e->code == SP_MEMORY)))

@@ -15,7 +15,7 @@ static const char *const MODELS[] = {"bprmf", "knn"};
 
 static void a_run_has_the_figures_of_its_best_epoch(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     skip_without_by_user();
     for (size_t m = 0; m < COUNT(MODELS); m++) {
         Error e = {0};
@@ -37,17 +37,17 @@ static void a_run_has_the_figures_of_its_best_epoch(void **state)
             assert_non_null(mean);
             assert_true(fabs(sum / (double)users - mean->number) <= 1e-8 * mean->number);
         }
-        for (int64_t u = 1; u < users; u++) /* by number: here this is the order of the train part */
+        for (int64_t u = 1; u < users; u++) /* in the order of their numbers, which is that of the train part */
             assert_true(text_is(text_index_at(by.users, u), arena_printf(b->arena, &e, "u%d", (int)u)));
     }
 }
 
 static void the_part_is_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     skip_without_by_user();
     static const struct {
-        const char *part, *key, *says;
+        const char *part, *key, *why;
     } cases[] = {{"train", "truth_hash", "key judged_by: \"train\", test or valid is expected"},
                  {"test", "hash", "key truth_hash is missing"},
                  {"", "truth_hash", "key judged_by: is empty"}};
@@ -62,7 +62,7 @@ static void the_part_is_checked(void **state)
                                         cases[i].part, cases[i].key);
         test_write(b->folder, "result.json", text_of(text));
         assert_false(run_result_read(&result, &config, b->folder, b->arena, &e));
-        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_error(e, SP_FORMAT, cases[i].why);
         unlink(in(b, "result.json", NULL));
     }
 }
@@ -70,7 +70,7 @@ static void the_part_is_checked(void **state)
 /* Checks which part is evaluated: validation if there is no test part. Without both, no file is written. */
 static void without_a_test_part(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     skip_without_by_user();
     const char *set[] = {"epochs=2", "validation_rate=1"};
     for (int valid = 0; valid < 2; valid++) {
@@ -98,7 +98,7 @@ static void without_a_test_part(void **state)
 
 static void what_is_written_is_read(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     TextIndex *ids = text_index_new(b->arena, &e);
     const char *names[] = {"\"quoted\" x", "b", "not counted", "caf\xc3\xa9"};
@@ -129,9 +129,9 @@ static void what_is_written_is_read(void **state)
 
 static void malformed_files_are_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
-        const char *text, *says;
+        const char *text, *why;
     } cases[] = {{"", "is empty"},
                  {"\n\n", "is empty"},
                  {"user\n", ":1: is not a file of figures by user"},
@@ -160,7 +160,7 @@ static void malformed_files_are_refused(void **state)
         test_write(b->folder, "bad.tsv", text_of(cases[i].text));
         if (by_user_read(&by, in(b, "bad.tsv", NULL), b->arena, &e))
             fail_msg("%s: is read", cases[i].text);
-        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_error(e, SP_FORMAT, cases[i].why);
     }
     Error e = {0};
     ByUser by;
@@ -175,18 +175,18 @@ static void malformed_files_are_refused(void **state)
  * every line is as short as possible. */
 static void memory_is_bounded(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     enum { NAMES = 50000, ROWS = 200000 };
-    for (int many = 0; many < 2; many++) {
+    for (int many_names = 0; many_names < 2; many_names++) {
         char path[512];
         snprintf(path, sizeof path, "%s/large.tsv", b->folder);
         FILE *f = fopen(path, "wb");
         assert_non_null(f);
         fputs("user", f);
-        for (int i = 0; i < (many ? NAMES : 1); i++)
+        for (int i = 0; i < (many_names ? NAMES : 1); i++)
             fprintf(f, "\t%x", i);
         for (int i = 0; i < ROWS; i++)
-            fprintf(f, many ? "\n%d" : "\n%x\t0", i);
+            fprintf(f, many_names ? "\n%d" : "\n%x\t0", i);
         fputc('\n', f);
         size_t bytes = (size_t)ftell(f);
         fclose(f);
@@ -195,8 +195,8 @@ static void memory_is_bounded(void **state)
         Arena *a = arena_new(&heap.heap, 0);
         ByUser by;
         Error e = {0};
-        assert_int_equal(by_user_read(&by, path, a, &e), !many);
-        if (many)
+        assert_int_equal(by_user_read(&by, path, a, &e), !many_names);
+        if (many_names)
             assert_error(e, SP_FORMAT, ":2: has 1 columns");
         else
             assert_int_equal(text_index_count(by.users), ROWS);
@@ -208,7 +208,7 @@ static void memory_is_bounded(void **state)
 
 /* ---- the truth ------------------------------------------------------------------------------- */
 
-static uint64_t hash_of(Bench *b, const char *train, const char *test, Protocol p)
+static uint64_t hash_of(TestBench *b, const char *train, const char *test, Protocol p)
 {
     Error e = {0};
     DataSet d = {0};
@@ -225,7 +225,7 @@ static uint64_t hash_of(Bench *b, const char *train, const char *test, Protocol 
 
 static void the_hash_is_of_the_truth_alone(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *train = "1\t1\t5\n2\t2\t5\n1\t3\t5\n3\t3\t4\n", *other = "3\t3\n2\t3\n1\t7\n1\t1\n1\t2\n";
     uint64_t hash = hash_of(b, train, "1\t2\t5\n2\t3\t4\n", PROTOCOL_ELLIOT);
     assert_true(hash == hash_of(b, other, "1\t2\t5\n2\t3\t4\n", PROTOCOL_ELLIOT)); /* other numbers */

@@ -28,16 +28,16 @@ static const char *const MODELS[] = {"bert",
 static const Text TEXTS[] = {{"a small red leather bag", 23}, {"lamp", 4}, {"", 0}, {"the new light of the lamp", 25}};
 static const char *const FILES[] = {IMAGES "RGB.png", IMAGES "interlaced.png", IMAGES "progressive.jpg"};
 
-typedef struct Bench {
+typedef struct TestBench {
     Error e;
     Arena *a;
     Device d;
     Tape *t;
-} Bench;
+} TestBench;
 
 static int set_up(void **state)
 {
-    Bench *b = calloc(1, sizeof *b);
+    TestBench *b = calloc(1, sizeof *b);
     b->a = arena_new(NULL, 0);
     if (!device_open(&b->d, NULL, 2, NULL, NULL, &b->e) || !(b->t = tape_new(&b->d, false, &b->e)))
         return -1;
@@ -47,7 +47,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     tape_free(b->t);
     device_close(&b->d);
     arena_free(b->a);
@@ -56,7 +56,7 @@ static int tear_down(void **state)
 }
 
 /* Opens a model with all outputs, including nodes inside a block, which are loaded only if they are named. */
-static Encoder *open_all(Bench *b, const char *model)
+static Encoder *open_all(TestBench *b, const char *model)
 {
     const char *path = drawn(arena_printf(b->a, &b->e, ENCODERS "%s", model));
     Encoder *usual = encoder_open(&b->d, path, &(EncoderOptions){0}, &b->e);
@@ -79,7 +79,7 @@ typedef struct Given {
     size_t *bytes;
 } Given;
 
-static Given encode(Bench *b, const Call *c)
+static Given encode(TestBench *b, const Call *c)
 {
     TokenLists lists;
     ImageInput images[COUNT(FILES)] = {0};
@@ -102,22 +102,22 @@ static Given encode(Bench *b, const Call *c)
 }
 
 /* Checks that all outputs of a tower in one pass have the bits that each has alone, and the shapes of the table. */
-static void check_tower(Bench *b, const char *model, const Encoder *en, unsigned tower)
+static void check_tower(TestBench *b, const char *model, const Encoder *en, unsigned tower)
 {
     OutputOptions *all = NEW(b->a, OutputOptions, 2 * en->output_count, &b->e);
-    size_t asked = 0;
+    size_t requested = 0;
     for (size_t i = 0; i < en->output_count; i++) {
         const Output *o = &en->outputs[i];
         if (o->modality != tower)
             continue;
-        all[asked++].name = o->name;
+        all[requested++].name = o->name;
         if (o->rows == ROWS_TOKENS) /* the same output twice: as rows, and pooled */
-            all[asked++] = (OutputOptions){.name = o->name, .pool = o->pool == POOL_NONE ? POOL_MEAN : POOL_NONE};
+            all[requested++] = (OutputOptions){.name = o->name, .pool = o->pool == POOL_NONE ? POOL_MEAN : POOL_NONE};
     }
-    Call *together = call_new(en, tower, &(CallOptions){.outputs = all, .output_count = asked}, b->a, &b->e);
+    Call *together = call_new(en, tower, &(CallOptions){.outputs = all, .output_count = requested}, b->a, &b->e);
     assert_ok(together != NULL, b->e);
     Given whole = encode(b, together);
-    for (size_t i = 0; i < asked; i++) {
+    for (size_t i = 0; i < requested; i++) {
         Call *one = call_new(en, tower, &(CallOptions){.outputs = &all[i], .output_count = 1}, b->a, &b->e);
         assert_ok(one != NULL, b->e);
         Given alone = encode(b, one);
@@ -134,7 +134,7 @@ static void check_tower(Bench *b, const char *model, const Encoder *en, unsigned
 static void outputs_of_one_pass(void **state)
 {
     static const unsigned TOWERS[] = {MODALITY_IMAGE, MODALITY_TEXT};
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t m = 0; m < COUNT(MODELS); m++) {
         Encoder *en = open_all(b, MODELS[m]);
         for (size_t i = 0; i < COUNT(TOWERS); i++)
@@ -144,7 +144,7 @@ static void outputs_of_one_pass(void **state)
     }
 }
 
-static float *output_of(Bench *b, const Encoder *en, const char *name, Pooling pool, size_t *bytes)
+static float *output_of(TestBench *b, const Encoder *en, const char *name, Pooling pool, size_t *bytes)
 {
     OutputOptions o = {.name = name, .pool = pool, .normalize = -1};
     Call *c = call_new(en, en->towers, &(CallOptions){.outputs = &o, .output_count = 1}, b->a, &b->e);
@@ -166,7 +166,7 @@ static void outputs_fit_together(void **state)
                  {"resnet_basic", "layer4", "last_hidden_state", POOL_MODEL, POOL_MODEL},
                  {"resnet_basic", "layer2.1", "layer2", POOL_MODEL, POOL_MODEL},
                  {"resnet_basic", "pooler_output", "1", POOL_MODEL, POOL_MODEL}};
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         Encoder *en = open_all(b, cases[i].model);
         size_t n, m;
@@ -205,7 +205,7 @@ static void options_that_do_not_apply(void **state)
         {"vit", 0, {0}, {.preset = &SMALL}, "expected images of 32 x 32, not 8 x 8"},
         {"vit", 0, {.name = "last_hidden_state", .normalize = 1}, {0}, "a row per token, which is not normalized"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         Encoder *en = open_all(b, cases[i].model);
         CallOptions o = cases[i].call;
@@ -222,7 +222,7 @@ static void options_that_do_not_apply(void **state)
 /* Checks that only named outputs are loaded, and that a call can request only those. */
 static void named_outputs_are_loaded(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *names[] = {"layer2", NULL};
     Encoder *en = encoder_open(&b->d, drawn(ENCODERS "resnet_basic"),
                                &(EncoderOptions){.outputs = names, .output_count = 1}, &b->e);
@@ -245,7 +245,7 @@ static void named_outputs_are_loaded(void **state)
 /* Checks that a text or an image that fails has zeros and an error, and that the other inputs keep their bits. */
 static void failures_among_others(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], path[512];
     Error status[4];
     test_folder(folder);
@@ -261,7 +261,7 @@ static void failures_among_others(void **state)
         sprintf(vocabulary + strlen(vocabulary), "x%d\n", i);
     strcat(vocabulary, "cat\n"); /* number 304: the model has no row for it */
     test_write(folder, "vocab.txt", text_of(vocabulary));
-    Opened m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
+    OpenModel m = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
     assert_ok(m.en != NULL, b->e);
     const Text texts[] = {TEXT("bag"), TEXT("cat"), TEXT("bag bag")};
     float *x = NEW(b->a, float, 4 * m.D, &b->e), *y = NEW(b->a, float, 4 * m.D, &b->e);
@@ -276,7 +276,7 @@ static void failures_among_others(void **state)
         assert_true(x[m.D + i] == 0.0f);
     encoder_close(m.en);
 
-    m = open_wish(&b->d, ENCODERS "resnet_basic", &(Wish){0}, b->a, &b->e);
+    m = open_encoder(&b->d, ENCODERS "resnet_basic", &(TestOptions){0}, b->a, &b->e);
     assert_ok(m.en != NULL, b->e);
     const ImageInput images[] = {
         {.path = FILES[0]}, {.path = "absent.png"}, {.bytes = TEXT("GIF89a")}, {.path = FILES[0]}};
@@ -298,7 +298,7 @@ static void failures_among_others(void **state)
 static void kept_sizes(void **state)
 {
     static const char *const layers[] = {NULL, "layer1"};
-    Bench *b = *state;
+    TestBench *b = *state;
     Encoder *en = open_all(b, "resnet_basic");
     unsigned char pixels[3 * 40 * 40];
     memset(pixels, 100, sizeof pixels);
@@ -351,11 +351,11 @@ static bool see_thread(void *arg, size_t i, const Image *image, Arena *scratch, 
  * works. */
 static void the_tapes_threads_work(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Device one, four;
     assert_ok(device_open(&one, NULL, 1, NULL, NULL, &b->e), b->e);
     assert_ok(device_open(&four, NULL, 4, NULL, NULL, &b->e), b->e);
-    Opened m = open_wish(&one, ENCODERS "resnet_basic", &(Wish){0}, b->a, &b->e);
+    OpenModel m = open_encoder(&one, ENCODERS "resnet_basic", &(TestOptions){0}, b->a, &b->e);
     assert_ok(m.en != NULL, b->e);
     Tape *alone = tape_new(&one, false, &b->e), *together = tape_new(&four, false, &b->e);
     enum { N = 40 };
@@ -388,7 +388,7 @@ static bool stop_at_once(void *arg, size_t done, size_t n)
 
 static void a_call_is_cancelled(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const models[] = {"bert", "vit"};
     for (size_t i = 0; i < COUNT(models); i++) {
         Encoder *en = open_all(b, models[i]);
@@ -416,7 +416,7 @@ static void rows_of_texts(void **state)
         int32_t rows[3];
     } cases[] = {{3, {2, 5, 7}}, {9, {1, 5, 7}}, {5, {0, 5, 7}}, {8, {0, 6, 7}}, {LARGEST_ID, {1, 6, 7}}};
     const TextBatch texts = {.ragged = {.B = 3, .total = 8, .offsets = offsets}, .ids = ids};
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         int32_t got[3];
         Tape *t = tape_new(&b->d, false, &b->e);

@@ -11,17 +11,17 @@ same() { # NAME EXPECTED: ./out is this text
     [ $bad = 0 ] || sed 's/^/# /' differs
     ok $bad "$1"
 }
-has() { # NAME PATTERN ...: ./out has a line for each
+has() { # NAME PATTERN ...: for each pattern, ./out has a line that matches
     name=$1 bad=0
     shift
     for pattern in "$@"; do grep -qE -- "$pattern" out || { bad=1; echo "# no line matches $pattern"; }; done
     [ $bad = 0 ] || sed 's/^/# /' out
     ok $bad "$name"
 }
-value() { # KEY LINE: the number of a key in a line of ./out
+value() { # KEY LINE: prints the number of a key in a line of ./out
     sed -n "${2}p" out | sed -E "s/.*\"$1\":([^,}]*).*/\1/"
 }
-near() { # NAME VALUE EXPECTED: to 1e-12
+near() { # NAME VALUE EXPECTED: the relative difference is at most 1e-12
     awk -v x="$2" -v y="$3" 'BEGIN { exit !(x - y <= 1e-12 * y && y - x <= 1e-12 * y && x != "") }'
     bad=$?
     [ $bad = 0 ] || echo "# $2, not $3"

@@ -8,6 +8,7 @@
 #include "tests/cuda_testing.h"
 #include "tests/testing.h"
 
+/* Opens the device "cuda": a card or the emulator. */
 static inline void open_gpu(Device *d)
 {
     Error e = {0};
@@ -15,7 +16,8 @@ static inline void open_gpu(Device *d)
     emu_find(&d->plugin);
 }
 
-/* Skips the test on a card, and closes the device. */
+/* Skips the test if the device is a card, after closing the device and printing `why`. Returns if it is the emulator.
+ */
 static inline void emulator_only(Device *d, const char *why)
 {
     if (is_emulator())
@@ -25,7 +27,8 @@ static inline void emulator_only(Device *d, const char *why)
     skip();
 }
 
-static inline double apart(const float *x, const float *y, size_t n)
+/* Returns the largest |x - y| / (1 + |x|) of n numbers. Numbers that are NaN are ignored. */
+static inline double largest_difference(const float *x, const float *y, size_t n)
 {
     double most = 0;
     for (size_t i = 0; i < n; i++)

@@ -45,13 +45,13 @@ static void copies_of_all_sizes(void **state)
     device_close(&d);
 }
 
-/* Uploads more than the pinned memory holds, in a step and outside. No upload may be overwritten before it was copied.
- */
+/* Uploads more than the pinned memory holds, in a step and outside. Checks that no upload is overwritten before it is
+ * copied. */
 static void uploads_wait_for_earlier_ones(void **state)
 {
     (void)state;
     enum { PIECES = 40 };
-    /* a segment of pinned memory has 4 MB, so it holds only one of them */
+    /* a segment of pinned memory has 4 MB, so it has room for only one upload */
     static const size_t bytes = (2 << 20) + 4096;
     Device d;
     Error e = {0};
@@ -82,8 +82,8 @@ static void uploads_wait_for_earlier_ones(void **state)
     device_close(&d);
 }
 
-/* One context frees a block while its work still uses it, and another context gets the block. The work of the two
- * contexts must not overlap. */
+/* One context frees a block while its work still uses it, and another context gets the block. Checks that the work of
+ * the two contexts does not overlap. */
 static void a_block_goes_to_another_context(void **state)
 {
     (void)state;
@@ -223,7 +223,7 @@ static void steps_are_graphs(void **state)
     }
 }
 
-/* A download inside a step: the calls before it are done first, and the step continues. */
+/* Checks a download inside a step: the calls before it are done first, and the step continues. */
 static void a_step_may_download(void **state)
 {
     (void)state;
@@ -324,7 +324,7 @@ static void plugins_that_do_not_fit(void **state)
     (void)state;
     Device d;
     Error e = {0};
-    char *kept = getenv("SAPOR_CUDA") ? strdup(getenv("SAPOR_CUDA")) : NULL;
+    char *old_path = getenv("SAPOR_CUDA") ? strdup(getenv("SAPOR_CUDA")) : NULL;
     setenv("SAPOR_CUDA", "/nothing/here.so", 1);
     assert_false(device_open(&d, "cuda", 1, NULL, NULL, &e));
     assert_non_null(strstr(e.message, "/nothing/here.so"));
@@ -337,11 +337,11 @@ static void plugins_that_do_not_fit(void **state)
     assert_true(device_is_host(&d));
     assert_non_null(strstr(d.why_cpu.message, "of another version"));
     device_close(&d);
-    if (kept)
-        setenv("SAPOR_CUDA", kept, 1);
+    if (old_path)
+        setenv("SAPOR_CUDA", old_path, 1);
     else
         unsetenv("SAPOR_CUDA");
-    free(kept);
+    free(old_path);
     assert_false(device_open(&d, "cuda:nonsense", 1, NULL, NULL, &e));
     assert_int_equal(e.code, SP_USAGE);
     error_clear(&e);
@@ -391,14 +391,15 @@ static void recommenders_agree_with_the_cpu(void **state)
             assert_true(c.waits - before.waits <= c.downloads - before.downloads + TURNS);
             assert_true(c.graphs - before.graphs >= other.losses_count);
         }
-        double levels =
-                   fmax(apart(one.users, base.users, one.users_count), apart(one.items, base.items, one.items_count)),
+        double levels = fmax(largest_difference(one.users, base.users, one.users_count),
+                             largest_difference(one.items, base.items, one.items_count)),
                usual = fmax(1e-3, 4 * levels);
-        assert_near(kind->name, "first loss", apart(one.losses, other.losses, MIN(one.losses_count, (size_t)1)), 1e-6);
-        assert_near(kind->name, "losses", apart(one.losses, other.losses, one.losses_count),
-                    fmax(1e-4, 4 * apart(one.losses, base.losses, one.losses_count)));
-        assert_near(kind->name, "users", apart(one.users, other.users, one.users_count), usual);
-        assert_near(kind->name, "items", apart(one.items, other.items, one.items_count), usual);
+        assert_near(kind->name, "first loss",
+                    largest_difference(one.losses, other.losses, MIN(one.losses_count, (size_t)1)), 1e-6);
+        assert_near(kind->name, "losses", largest_difference(one.losses, other.losses, one.losses_count),
+                    fmax(1e-4, 4 * largest_difference(one.losses, base.losses, one.losses_count)));
+        assert_near(kind->name, "users", largest_difference(one.users, other.users, one.users_count), usual);
+        assert_near(kind->name, "items", largest_difference(one.items, other.items, one.items_count), usual);
         size_t same = 0, usual_same = 0;
         for (size_t j = 0; j < one.top_count; j++) {
             same += one.top[j] == other.top[j];
@@ -426,7 +427,7 @@ static void encoders_agree_with_the_cpu(void **state)
                     *y = encode(&gpu, trial_encoders[i].name, trial_encoders[i].tower, &m, a);
         assert_int_equal(n, m);
         assert_ok(device_check(&gpu, &e), e);
-        assert_near(trial_encoders[i].name, "features", apart(x, y, n), 1e-5);
+        assert_near(trial_encoders[i].name, "features", largest_difference(x, y, n), 1e-5);
         arena_free(a);
         device_close(&cpu);
         device_close(&gpu);
@@ -436,7 +437,7 @@ static void encoders_agree_with_the_cpu(void **state)
 int main(void)
 {
     unsetenv("SAPOR_TEST_DEVICE"); /* the tests open both devices */
-    if (!emu_look())
+    if (!use_emulator())
         return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_of_all_sizes),

@@ -4,8 +4,9 @@
 
 #include "tests/cuda_models.h"
 
-/* download_later must copy the numbers of the time of its call, in whatever order the copies are awaited. This also
- * holds for a copy that is larger than the pinned memory, or that finds no room there. */
+/* Checks that download_later copies the numbers that the device has at the call, in whatever order the copies are
+ * awaited. This also holds for a copy that is larger than the pinned memory, or for which the pinned memory has no
+ * room. */
 static void later_downloads(void **state)
 {
     (void)state;
@@ -79,14 +80,14 @@ static void uploads_do_not_wait(void **state)
     device_close(&d);
 }
 
-typedef struct Seen { /* recorded by the progress callback */
+typedef struct ProgressCalls { /* recorded by the progress callback */
     size_t done[64], count, cancel_at;
-    EmuCounts first; /* when the first inputs are done */
-} Seen;
+    EmuCounts first; /* the counts when the first inputs are done */
+} ProgressCalls;
 
-static bool see(void *arg, size_t done, size_t n)
+static bool record_progress(void *arg, size_t done, size_t n)
 {
-    Seen *s = arg;
+    ProgressCalls *s = arg;
     (void)n;
     if (done > 0 && (s->count == 0 || s->done[s->count - 1] == 0) && emu_count)
         s->first = emu_count();
@@ -99,10 +100,11 @@ typedef struct Encoding {
     float *rows;
     size_t count;
     Error status[256], error;
-    Seen seen;
+    ProgressCalls seen;
     EmuCounts before, after;
 } Encoding;
 
+/* KEPT images keep their own sizes */
 enum { PICTURES = 40, KEPT = 12, SENTENCES = 256 };
 typedef enum What { A_TEXT, AN_IMAGE, A_KEPT_IMAGE } What;
 
@@ -114,7 +116,8 @@ static void encode_many(const Device *d, What what, size_t cancel_at, Encoding *
     ImageInput image[PICTURES];
     Text text[SENTENCES];
     Error e = {0};
-    Opened o = open_wish(d, arena_printf(a, &e, "tests/golden/encoders/%s", MODELS[what]), &(Wish){0}, a, &e);
+    OpenModel o =
+        open_encoder(d, arena_printf(a, &e, "tests/golden/encoders/%s", MODELS[what]), &(TestOptions){0}, a, &e);
     assert_ok(o.en != NULL, e);
     Tape *t = tape_new(d, false, &e);
     size_t n = what == A_TEXT ? SENTENCES : what == AN_IMAGE ? PICTURES : KEPT;
@@ -128,7 +131,7 @@ static void encode_many(const Device *d, What what, size_t cancel_at, Encoding *
     for (size_t i = 0; i < SENTENCES; i++)
         text[i] = (Text){"a small red leather bag for the new light", 8 + i % 30};
     o.call->keep_size = what == A_KEPT_IMAGE;
-    o.call->progress = see;
+    o.call->progress = record_progress;
     o.call->progress_arg = &to->seen;
     Results r = {.out = &to->rows, .status = to->status};
     if (emu_count)
@@ -167,7 +170,7 @@ static void extraction_overlaps(void **state)
         for (size_t i = 0; i < COUNT(x->status); i++)
             assert_string_equal(x->status[i].message, y->status[i].message);
         if (whole)
-            assert_near(NAMES[what], "features", apart(x->rows, y->rows, x->count), 1e-6);
+            assert_near(NAMES[what], "features", largest_difference(x->rows, y->rows, x->count), 1e-6);
         if (whole && emu_count) {
             uint64_t batches = y->after.downloads - y->before.downloads, waits = y->after.waits - y->before.waits,
                      begun = y->seen.first.downloads - y->before.downloads;
@@ -187,7 +190,7 @@ static void extraction_overlaps(void **state)
 int main(void)
 {
     unsetenv("SAPOR_TEST_DEVICE"); /* the tests open both devices */
-    if (!emu_look())
+    if (!use_emulator())
         return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(later_downloads),

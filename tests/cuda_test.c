@@ -72,13 +72,13 @@ static void check_family(void **state)
     const Family *f = *state;
     enum { SMALL = 60000 };
     void *const contexts[3] = {opened.context, opened.context, opened.context};
-    size_t least = 0;
+    size_t cheapest = 0;
     for (size_t i = 1; i < f->count && !all_cases && small_cases; i++)
-        if (!f->cases[i].timed && cost(f, &f->cases[i]) < cost(f, &f->cases[least]))
-            least = i;
+        if (!f->cases[i].timed && cost(f, &f->cases[i]) < cost(f, &f->cases[cheapest]))
+            cheapest = i;
     for (size_t i = 0; i < f->count; i++) {
         char name[160], why[512];
-        if (f->cases[i].timed || (!all_cases && small_cases && i != least && cost(f, &f->cases[i]) > SMALL))
+        if (f->cases[i].timed || (!all_cases && small_cases && i != cheapest && cost(f, &f->cases[i]) > SMALL))
             continue;
         case_name(name, f, &f->cases[i]);
         if (getenv("VERBOSE"))
@@ -107,7 +107,7 @@ int main(int argc, char **argv)
     options = getenv("SAPOR_CUDA_OPTIONS");
     options = options ? options : "";
     all_cases = all ? strcmp(all, "1") == 0 : argc > 1;
-    if (!emu_look())
+    if (!use_emulator())
         return 0;
     if (!open_device(&e)) {
         fprintf(stderr, "cuda_test: %s\n", e.message);
@@ -118,10 +118,10 @@ int main(int argc, char **argv)
     struct CMUnitTest *list = calloc(kernel_family_count + 1, sizeof *list);
     size_t tests = 0;
     for (size_t i = 0; list && i < kernel_family_count; i++) {
-        bool wanted = argc < 2 && is_replaced(kernel_families[i]);
+        bool is_run = argc < 2 && is_replaced(kernel_families[i]);
         for (int w = 1; w < argc; w++)
-            wanted |= strcmp(argv[w], kernel_families[i]->kernel) == 0;
-        if (wanted)
+            is_run |= strcmp(argv[w], kernel_families[i]->kernel) == 0;
+        if (is_run)
             list[tests++] =
                 (struct CMUnitTest){kernel_families[i]->kernel, check_family, NULL, NULL, (void *)kernel_families[i]};
     }

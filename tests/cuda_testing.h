@@ -14,7 +14,7 @@ typedef struct EmuCounts { /* as in tests/cuda_emu/cuda_runtime.h */
     uint64_t launches, uploads, downloads, waits, graphs;
 } EmuCounts;
 
-/* NULL on a card */
+/* functions of the emulator (tests/cuda_emu/cuda_runtime.h); NULL if the plug-in is for a card */
 static int (*emu_fault_count)(void);
 static const char *(*emu_fault)(void);
 static void (*emu_forget)(void);
@@ -29,7 +29,7 @@ static inline bool is_emulator(void)
 
 /* Sets SAPOR_CUDA to the emulator of this build if it is not set: build/tests/NAME has its emulator in build/cuda_emu.
  * If there is none, prints a skipped test and returns false. */
-static inline bool emu_look(void)
+static inline bool use_emulator(void)
 {
     if (getenv("SAPOR_CUDA"))
         return true;
@@ -43,6 +43,7 @@ static inline bool emu_look(void)
     return false;
 }
 
+/* Finds the emulator's functions in an open plug-in. */
 static inline void emu_find(const OpenPlugin *o)
 {
     *(void **)&emu_fault_count = dlsym(o->library, "emu_faults");

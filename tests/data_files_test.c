@@ -252,12 +252,12 @@ static void gzip_files(void **state)
         const char *why;
     } cases[] = {{10, 0, "truncated"}, {0, 12, "damaged"}, {1, 0, "truncated"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
-        unsigned char kept = packed[cases[i].spoil];
+        unsigned char old_byte = packed[cases[i].spoil];
         packed[cases[i].spoil] ^= cases[i].spoil ? 0xff : 0;
         assert_false(ratings_read(&r, put_bytes("bad.gz", packed, n - cases[i].keep), FORMAT_AUTO, a, &e));
         assert_error(e, SP_FORMAT, cases[i].why);
         error_clear(&e);
-        packed[cases[i].spoil] = kept;
+        packed[cases[i].spoil] = old_byte;
     }
     memcpy(packed + n, "tail", 4);
     assert_false(ratings_read(&r, put_bytes("bad.gz", packed, n + 4), FORMAT_AUTO, a, &e));

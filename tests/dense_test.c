@@ -49,13 +49,13 @@ static void gemm_run(const Kernels *k, const Gemm *g)
     heap_free(NULL, r.work, r.work_bytes + 1);
 }
 
-static void rows_apart(const Kernels *k)
+static void rows_separately(const Kernels *k)
 {
     static const int64_t shapes[][3] = {{64, 100, 50}, {61, 33, 900}, {100, 20, 7}, {45, 340, 400}, {30, 64, 1024}};
     for (size_t i = 0; i < COUNT(shapes) * 8; i++) {
         int64_t M = shapes[i / 8][0], N = shapes[i / 8][1], K = shapes[i / 8][2];
         bool columns_a = i & 1, columns_b = i & 2, packs = i & 4;
-        float *A = numbers(M * K, 1), *B = numbers(K * N, 2), *C = numbers(M * N, 3), *apart = numbers(M * N, 4),
+        float *A = numbers(M * K, 1), *B = numbers(K * N, 2), *C = numbers(M * N, 3), *separate = numbers(M * N, 4),
               *residual = numbers(M * N, 5);
         Gemm g = {.M = M,
                   .N = N,
@@ -83,13 +83,13 @@ static void rows_apart(const Kernels *k)
             Gemm h = g;
             h.M = MIN(step, M - m);
             h.A = A + m * g.a_row;
-            h.C = apart + m * N;
+            h.C = separate + m * N;
             h.residual = residual + m * N;
             gemm_run(k, &h);
         }
-        assert_memory_equal(apart, C, (size_t)(M * N) * sizeof *C);
+        assert_memory_equal(separate, C, (size_t)(M * N) * sizeof *C);
         heap_free(NULL, packed, k->gemm_pack_bytes(PACK_F32, K, N));
-        free(A), free(B), free(C), free(apart), free(residual);
+        free(A), free(B), free(C), free(separate), free(residual);
     }
 }
 
@@ -97,21 +97,21 @@ static void rows_apart(const Kernels *k)
 static void narrow_ends(const Kernels *k)
 {
     enum { M = 4, N = 40, K = 70 };
-    static const float odd[] = {1e-38f, 1e-45f, INFINITY, NAN};
+    static const float extreme[] = {1e-38f, 1e-45f, INFINITY, NAN};
     for (Pack pack = PACK_F32; pack < (Pack)PACK_FORMS; pack++) {
         if (!k->gemm_packs(pack))
             continue;
         float *A = numbers(M * K, 1), *B = numbers(K * N, 2), *C = numbers(M * N, 3);
         Gemm g = {.M = M, .N = N, .K = K, .A = A, .a_row = K, .a_col = 1, .pack = pack, .C = C, .ldc = N, .alpha = 1};
         void *packed = heap_alloc(NULL, k->gemm_pack_bytes(pack, K, N));
-        Run none = {0};
+        Run no_scratch = {0};
         assert_non_null(packed);
         g.packed = packed;
-        k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+        k->gemm_pack(&no_scratch, pack, K, N, B, N, 1, packed);
         /* two rows of numbers near zero, two rows with one number that is infinite or NaN */
         for (int m = 0; m < M; m++)
             for (int i = 0; i < K; i++)
-                A[m * K + i] = m < 2 ? (i % 2 ? -odd[m] : odd[m]) : i == 3 ? odd[m] : A[m * K + i];
+                A[m * K + i] = m < 2 ? (i % 2 ? -extreme[m] : extreme[m]) : i == 3 ? extreme[m] : A[m * K + i];
         gemm_run(k, &g);
         for (int n = 0; n < N; n++) {
             assert_true(fabsf(C[n]) < 1e-30f && fabsf(C[N + n]) < 1e-30f);
@@ -119,7 +119,7 @@ static void narrow_ends(const Kernels *k)
         }
         B[5 * N + 1] = INFINITY;
         B[5 * N + 2] = NAN;
-        k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+        k->gemm_pack(&no_scratch, pack, K, N, B, N, 1, packed);
         for (int i = 0; i < M * K; i++)
             A[i] = 1;
         gemm_run(k, &g);
@@ -143,11 +143,11 @@ static void types_take_a_form(const Kernels *k)
         int same = 0;
         for (int f = 0; f < 4; f++) {
             const Pack pack = FORMS[i][f];
-            Run none = {0};
+            Run no_scratch = {0};
             void *packed = k->gemm_packs(pack) ? heap_alloc(NULL, k->gemm_pack_bytes(pack, K, N)) : NULL;
             if (!packed)
                 continue;
-            k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+            k->gemm_pack(&no_scratch, pack, K, N, B, N, 1, packed);
             gemm_run(k, &(Gemm){.M = M,
                                 .N = N,
                                 .K = K,
@@ -177,7 +177,7 @@ static void texts_apart(const Kernels *k)
     int64_t rows = offsets[B];
     for (int causal = 0; causal < 4; causal++) { /* with a window if 2 or more */
         float *qkv = numbers(rows * 3 * C, 1), *relative = numbers((2 * R + 1) * H, 2), *out = numbers(rows * C, 3),
-              *apart = numbers(rows * C, 4);
+              *separate = numbers(rows * C, 4);
         Attention t = {.B = B,
                        .H = H,
                        .D = D,
@@ -208,12 +208,12 @@ static void texts_apart(const Kernels *k)
             one.q = qkv + at;
             one.k = qkv + C + at;
             one.v = qkv + 2 * C + at;
-            one.out = apart + at / 3;
+            one.out = separate + at / 3;
             k->attention(&r, &one);
         }
-        assert_memory_equal(apart, out, (size_t)(rows * C) * sizeof *out);
+        assert_memory_equal(separate, out, (size_t)(rows * C) * sizeof *out);
         heap_free(NULL, r.work, r.work_bytes + 1);
-        free(qkv), free(relative), free(out), free(apart);
+        free(qkv), free(relative), free(out), free(separate);
     }
 }
 
@@ -246,7 +246,7 @@ static void images_apart(const Kernels *k)
         int64_t in = s[0] * s[1] * s[2],
                 outputs = conv_out(s[0], s[4], s[5], 2 * pad) * conv_out(s[1], s[4], s[5], 2 * pad) * s[3];
         float *x = numbers(B * in, 1), *w = numbers(s[3] * s[2] / s[6] * s[4] * s[4], 2), *y = numbers(B * outputs, 3),
-              *apart = numbers(B * outputs, 4);
+              *separate = numbers(B * outputs, 4);
         void *packed = heap_alloc(NULL, k->conv_pack_bytes(&c));
         Run r = run_with(k->conv_work(&(Run){0}, &c));
         k->conv_pack(&r, &c, w, packed);
@@ -257,21 +257,21 @@ static void images_apart(const Kernels *k)
         c.B = 1;
         for (int64_t b = 0; b < B; b++) {
             c.x = x + b * in;
-            c.y = apart + b * outputs;
+            c.y = separate + b * outputs;
             k->conv(&r, &c);
         }
-        assert_memory_equal(apart, y, (size_t)(B * outputs) * sizeof *y);
+        assert_memory_equal(separate, y, (size_t)(B * outputs) * sizeof *y);
         heap_free(NULL, r.work, r.work_bytes + 1);
         c.B = B;
         heap_free(NULL, packed, k->conv_pack_bytes(&c));
-        free(x), free(w), free(y), free(apart);
+        free(x), free(w), free(y), free(separate);
     }
 }
 
 static void rows_apart_test(void **state)
 {
     (void)state;
-    at_every_level(rows_apart);
+    at_every_level(rows_separately);
 }
 static void narrow_ends_test(void **state)
 {

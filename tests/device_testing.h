@@ -1,4 +1,4 @@
-/* tests/device_testing.h: an arena and an open device for a whole program, for tests of encoders. */
+/* tests/device_testing.h: an arena and an open device, which all tests of a program share. For tests of encoders. */
 #ifndef SAPOR_DEVICE_TESTING_H
 #define SAPOR_DEVICE_TESTING_H
 
@@ -6,15 +6,16 @@
 
 #include "tests/testing.h"
 
-typedef struct Bench {
+typedef struct TestBench {
     Error e;
     Arena *a;
     Device d;
-} Bench;
+} TestBench;
 
+/* Opens the device with this number of threads. A test program calls it in its setup function. */
 static inline int bench_open(void **state, int threads)
 {
-    Bench *b = calloc(1, sizeof *b);
+    TestBench *b = calloc(1, sizeof *b);
     b->a = arena_new(NULL, 0);
     *state = b;
     return device_open(&b->d, NULL, threads, NULL, NULL, &b->e) ? 0 : -1;
@@ -22,7 +23,7 @@ static inline int bench_open(void **state, int threads)
 
 static inline int tear_down(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     device_close(&b->d);
     arena_free(b->a);
     free(b);

@@ -11,7 +11,7 @@ pages=(README.md docs/*.md)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 number=0 failed=0
-result() { # OK NAME [FILE: what was seen]
+result() { # STATUS NAME [FILE]: prints the result of a check; FILE explains a failure
     number=$((number + 1))
     if [ "$1" = 0 ]; then echo "ok $number - $2"; else
         failed=1

@@ -1,5 +1,5 @@
-/* tests/drawn_study.h: makes a drawn StudyView with any number of data sets, settings, models and points. It may have
- * failures, absent data, copied trials and knock-outs. */
+/* tests/drawn_study.h: makes a StudyView with drawn figures, for any number of data sets, settings, models and points.
+ * It may have failures, missing data, copied trials and knock-outs. */
 #ifndef SAPOR_DRAWN_STUDY_H
 #define SAPOR_DRAWN_STUDY_H
 
@@ -22,12 +22,13 @@ typedef struct DrawnStudy {
 
 static const char *const study_figures[] = {"Recall@20", "nDCG@20", "HR@20", "Precision@20", "PopREO@20", "Recall@10"};
 
+/* Returns draw number `index`, in [0, 1). */
 static inline double study_draw(uint64_t index)
 {
     return draw_uniform((Draw){1, DRAW_TEST, 5}, index);
 }
 
-/* Returns a history of a metric that rises to `top` and then falls a little. */
+/* Returns the text of a history whose metric rises to about 0.9 `top` and then falls a little. */
 static inline const char *study_history(Arena *a, double top, size_t epochs, uint64_t draw, Error *e)
 {
     size_t room = 64 + 48 * (epochs + 1), n = 0;
@@ -41,6 +42,8 @@ static inline const char *study_history(Arena *a, double top, size_t epochs, uin
     return text;
 }
 
+/* Draws point number `at` of a group, with its trials. place: the number of the group in the draws; groups with equal
+ * numbers have equal figures. fails: all trials of the point fail. */
 static inline void study_draw_point(StudyView *v, const DrawnStudy *d, Group *g, GroupPoint *p, size_t place, size_t at,
                                     bool fails, Arena *a, Error *e)
 {
@@ -127,6 +130,7 @@ static inline void study_draw_extractions(StudyView *v, const DrawnStudy *d, Are
                                                                         .peak_bytes = 900000000};
 }
 
+/* Makes the view of the study `d` in the arena. */
 static inline void study_drawn(StudyView *v, const DrawnStudy *d, Arena *a)
 {
     Error e = {0};

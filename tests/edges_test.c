@@ -1,6 +1,6 @@
 /* tests/edges_test.c: extreme data for every recommender: users who have every item, one user, one item, constant or
- * zero features, more neighbours and larger cutoffs than items, empty parts. A run ends with finite numbers and lists
- * without duplicates, or with an error of one line that gives the reason. */
+ * zero features, more neighbours than items, cutoffs above the number of items, empty parts. A run ends with finite
+ * numbers and lists without duplicates, or with an error of one line that gives the reason. */
 #include "tests/recsys_testing.h"
 
 #include <math.h>
@@ -9,18 +9,18 @@
 
 enum { MOST_ITEMS = 16, VISUAL = 5, TEXTUAL = 3 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Arena *arena;
     Device device;
     int runs;
-} Bench;
+} TestBench;
 
 static int setup(void **state)
 {
     make_dir(state);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     assert_ok(device_open(&b->device, NULL, 2, NULL, NULL, &e), e);
     *state = b;
@@ -29,7 +29,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     device_close(&b->device);
     arena_free(b->arena);
     return remove_dir(state);
@@ -58,7 +58,7 @@ static const Case cases[] = {
     {"items that train does not have", "0 0,0 1,1 1", "0 7", "0 8,1 0", FEATURES_DRAWN, 9, NULL},
 };
 
-static const char *write_part(Bench *b, const char *name, const char *rows)
+static const char *write_part(TestBench *b, const char *name, const char *rows)
 {
     Error e = {0};
     if (!rows)
@@ -69,7 +69,7 @@ static const char *write_part(Bench *b, const char *name, const char *rows)
     return arena_printf(b->arena, &e, "%s", put(name, text));
 }
 
-static const char *write_features(Bench *b, const char *name, Kind kind, int64_t items, int64_t D)
+static const char *write_features(TestBench *b, const char *name, Kind kind, int64_t items, int64_t D)
 {
     float x[MOST_ITEMS * VISUAL];
     Error e = {0};
@@ -116,29 +116,29 @@ static void check_scores(const char *model, const Scores *s)
             fail_msg("%s: %s is %g", model, s->names[i / s->cutoffs], s->mean[i]);
 }
 
-typedef struct Asked {
+typedef struct Request {
     const char *model;
-    const Text *none; /* the user who has every item, or NULL */
+    const Text *full_user; /* the user who has every item, or NULL */
     int64_t users;
-} Asked;
+} Request;
 
 static bool check_list(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
     (void)e;
-    Asked *asked = arg;
-    asked->users++;
-    if (asked->none && text_equal(user, *asked->none))
+    Request *request = arg;
+    request->users++;
+    if (request->full_user && text_equal(user, *request->full_user))
         assert_int_equal(k, 0);
     for (int64_t i = 0; i < k; i++) {
         if (!isfinite(scores[i]))
-            fail_msg("%s: a score is %f", asked->model, (double)scores[i]);
+            fail_msg("%s: a score is %f", request->model, (double)scores[i]);
         for (int64_t j = 0; j < i; j++)
             assert_false(text_equal(items[i], items[j]));
     }
     return true;
 }
 
-static void run_case(Bench *b, const Recommender *kind, const Case *c, Protocol p, const DataConfig *data)
+static void run_case(TestBench *b, const Recommender *kind, const Case *c, Protocol p, const DataConfig *data)
 {
     const char *set[24];
     Error e = {0};
@@ -163,11 +163,11 @@ static void run_case(Bench *b, const Recommender *kind, const Case *c, Protocol 
         check_scores(kind->name, &r.valid);
         check_scores(kind->name, &r.test);
         static const Text zero = {"0", 1};
-        Asked asked = {kind->name, c == &cases[0] ? &zero : NULL, 0};
+        Request request = {kind->name, c == &cases[0] ? &zero : NULL, 0};
         Trained *trained = trained_open(&b->device, t.out, false, &e);
-        if (!trained || !trained_recommend(trained, NULL, 0, 1000, check_list, &asked, &e))
+        if (!trained || !trained_recommend(trained, NULL, 0, 1000, check_list, &request, &e))
             fail_msg("%s, %s, %s: %s", kind->name, protocol_names[p], c->name, e.message);
-        assert_true(asked.users > 0);
+        assert_true(request.users > 0);
         trained_close(trained);
     }
     arena_free(a);
@@ -176,7 +176,7 @@ static void run_case(Bench *b, const Recommender *kind, const Case *c, Protocol 
 
 static void edges_of_data(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         const Case *c = &cases[i];
         const char *const features[] = {write_features(b, "visual", c->features, c->items, VISUAL),
@@ -196,11 +196,11 @@ static void edges_of_data(void **state)
 
 static void parts_that_cannot_be(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *train, *valid;
         Protocol protocol;
-        const char *says; /* NULL: training succeeds, without a validation part */
+        const char *why; /* NULL: training succeeds, without a validation part */
     } parts[] = {
         {"", NULL, PROTOCOL_ELLIOT, "train.tsv"},
         {"0\t0\n1\t1\n", "", PROTOCOL_ELLIOT, "valid.tsv"},
@@ -227,10 +227,10 @@ static void parts_that_cannot_be(void **state)
                                   .feature_count = 1};
             Arena *a = arena_new(NULL, 0);
             bool ok = train_run(&b->device, &t, &r, a, &e);
-            if (ok != !parts[i].says)
+            if (ok != !parts[i].why)
                 fail_msg("%s, part %zu: %s", kind->name, i, ok ? "trains" : e.message);
-            if (!ok && (!strstr(e.message, parts[i].says) || strchr(e.message, '\n')))
-                fail_msg("\"%s\" does not say \"%s\"", e.message, parts[i].says);
+            if (!ok && (!strstr(e.message, parts[i].why) || strchr(e.message, '\n')))
+                fail_msg("\"%s\" does not say \"%s\"", e.message, parts[i].why);
             arena_free(a);
         }
 }

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <time.h>
 
-static const char results[] = "tests/golden/elliot/results", stamp[] = "2026_01_02_03_04_05";
+static const char results[] = "tests/golden/elliot/results", time_stamp[] = "2026_01_02_03_04_05";
 
-/* A view that has the figures of figures.txt. */
+/* A view of a study with the figures and p-values of figures.txt. */
 typedef struct Given {
     StudyView view;
     Group groups[32];
@@ -129,13 +129,13 @@ static void files_are_elliots(void **state)
     put(arena_printf(a, &e, "results/r/trials/key2/recs-%lld.tsv", (long long)s.models[0].save_recs), "1\t3\t0.5\n");
     put("results/r/trials/key2/item.npy", "numbers");
     assert_ok(elliot_write(&s, &g->view, time_of_stamp(), a, &e), e);
-    FolderEntry *there, *expect;
+    FolderEntry *written, *expect;
     size_t n, m, compared = 0;
-    assert_ok(folder_list(&there, &n, a, in_dir(a, "results/r/performance"), &e), e);
+    assert_ok(folder_list(&written, &n, a, in_dir(a, "results/r/performance"), &e), e);
     assert_ok(folder_list(&expect, &m, a, results, &e), e);
     assert_int_equal(n, m - 1); /* figures.txt */
     for (size_t i = 0; i < m; i++) {
-        if (!strstr(expect[i].name, stamp))
+        if (!strstr(expect[i].name, time_stamp))
             continue;
         assert_ok(file_read(&expected, a, path_join(a, results, expect[i].name, &e), 0, &e), e);
         assert_ok(file_read(&text, a, path_join(a, in_dir(a, "results/r/performance"), expect[i].name, &e), 0, &e), e);

@@ -1,7 +1,7 @@
 /* tests/elliot_split_test.c: prefilters and splits of an Elliot configuration give the rows of Elliot's own code. */
 #include "tests/elliot_testing.h"
 
-/* The rows of tests/golden/elliot/splits.txt for a case. */
+/* A data set of tests/golden/elliot/splits.txt. */
 typedef struct GoldenData {
     char name[32];
     Text rows[200];
@@ -122,7 +122,7 @@ static void nothing_else_is_overwritten(void **state)
         } else {
             assert_ok(ok, e);
             error_clear(&e);
-            assert_ok(read_elliot(&s, yaml, NULL, a, &e), e); /* its own files are */
+            assert_ok(read_elliot(&s, yaml, NULL, a, &e), e); /* the files of the first call may be overwritten */
         }
         arena_free(a);
     }

@@ -7,6 +7,7 @@
 #include "tests/recsys_testing.h"
 
 enum { NOTES = 8000 };
+/* the lines that elliot_read reported, one per line */
 static char notes[NOTES];
 static void keep_note(void *arg, const char *line)
 {
@@ -15,13 +16,14 @@ static void keep_note(void *arg, const char *line)
     snprintf(notes + n, NOTES - n, "%s\n", line);
 }
 
-/* Writes the text as config/test.yml of the folder and reads it. `out` NULL: the output paths are Elliot's. */
+/* Writes the text as config/test.yml of the folder and reads it. `out` NULL: the output paths are those of the
+ * configuration. */
 static inline bool read_elliot(Study *s, const char *yaml, const char *out, Arena *a, Error *e)
 {
     char path[600];
-    Error own = {0};
+    Error folder_error = {0};
     snprintf(path, sizeof path, "%s/config", dir);
-    assert_true(folder_make(path, &own));
+    assert_true(folder_make(path, &folder_error));
     const char *config = put("config/test.yml", yaml);
     notes[0] = 0;
     ProtocolConfig c = {.path = config, .out = out, .note = keep_note};

@@ -7,7 +7,7 @@ draw_models
 images=$root/tests/golden/images
 tab=$(printf '\t')
 
-same() { # NAME FILE LINE...: the file's lines
+same() { # NAME FILE LINE...: the file has exactly these lines
     name=$1 file=$2
     shift 2
     printf '%s\n' "$@" >list.expected
@@ -17,7 +17,7 @@ same() { # NAME FILE LINE...: the file's lines
     ok $status "$name"
 }
 
-rows() { # FILE: how many rows the header of an .npy says
+rows() { # FILE: prints the number of rows in the header of an .npy
     head -c 128 "$1" | sed -n "s/.*'shape': (\([0-9]*\), [0-9]*), }.*/\1/p"
 }
 

@@ -14,9 +14,9 @@ static int set_up(void **state)
     return bench_open(state, 2);
 }
 
-static void refuses(Bench *b, const char *name, Wish w, sp_status code, const char *why)
+static void refuses(TestBench *b, const char *name, TestOptions w, sp_status code, const char *why)
 {
-    Opened m = open_wish(&b->d, name, &w, b->a, &b->e);
+    OpenModel m = open_encoder(&b->d, name, &w, b->a, &b->e);
     if (m.en)
         fail_msg("%s opens", name);
     assert_null(strchr(b->e.message, '\n'));
@@ -28,7 +28,7 @@ static void put(const char *folder, const char *name, const char *text)
     test_write(folder, name, (Text){text, strlen(text)});
 }
 
-static void copy_file(Bench *b, const char *from, const char *folder, const char *name)
+static void copy_file(TestBench *b, const char *from, const char *folder, const char *name)
 {
     Text text;
     assert_ok(file_read(&text, b->a, drawn(from), 0, &b->e), b->e);
@@ -37,63 +37,64 @@ static void copy_file(Bench *b, const char *from, const char *folder, const char
 
 static void wrong_models_fail_in_one_line(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256];
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.dtype = PACK_INT8}, SP_UNSUPPORTED, "f32 only");
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.winograd = 6}, SP_UNSUPPORTED, "--winograd");
-    refuses(b, "no-such-model", (Wish){0}, SP_IO, "tried no-such-model");
-    refuses(b, ENCODERS "bert", (Wish){.arch = "vgg"}, SP_USAGE, "unknown architecture vgg; known are bert");
-    refuses(b, ENCODERS "bert", (Wish){.arch = "mpnet"}, SP_FORMAT, "relative_attention_bias");
-    refuses(b, ENCODERS "bert", (Wish){.layer = "layer9"}, SP_USAGE, "no layer layer9");
-    refuses(b, ENCODERS "resnet_basic", (Wish){.layer = "layer9"}, SP_USAGE, "no layer layer9");
-    refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.layer = "layer2.7"}, SP_USAGE, "no layer layer2.7");
-    refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.arch = "resnet50"}, SP_FORMAT, "is not a resnet50");
-    refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.arch = "resnet51"}, SP_USAGE,
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (TestOptions){.dtype = PACK_INT8}, SP_UNSUPPORTED, "f32 only");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (TestOptions){.winograd = 6}, SP_UNSUPPORTED, "--winograd");
+    refuses(b, "no-such-model", (TestOptions){0}, SP_IO, "tried no-such-model");
+    refuses(b, ENCODERS "bert", (TestOptions){.arch = "vgg"}, SP_USAGE, "unknown architecture vgg; known are bert");
+    refuses(b, ENCODERS "bert", (TestOptions){.arch = "mpnet"}, SP_FORMAT, "relative_attention_bias");
+    refuses(b, ENCODERS "bert", (TestOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
+    refuses(b, ENCODERS "resnet_basic", (TestOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (TestOptions){.layer = "layer2.7"}, SP_USAGE, "no layer layer2.7");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (TestOptions){.arch = "resnet50"}, SP_FORMAT, "is not a resnet50");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (TestOptions){.arch = "resnet51"}, SP_USAGE,
             "unknown architecture resnet51");
-    refuses(b, ENCODERS "efficientnet", (Wish){.arch = "efficientnet_b4"}, SP_FORMAT,
+    refuses(b, ENCODERS "efficientnet", (TestOptions){.arch = "efficientnet_b4"}, SP_FORMAT,
             "is not an efficientnet_b4: it has the 16 blocks of an efficientnet_b0");
-    refuses(b, ENCODERS "efficientnet", (Wish){.arch = "efficientnet_b9"}, SP_USAGE,
+    refuses(b, ENCODERS "efficientnet", (TestOptions){.arch = "efficientnet_b9"}, SP_USAGE,
             "unknown architecture efficientnet_b9");
-    refuses(b, ENCODERS "efficientnet", (Wish){.layer = "features.9"}, SP_USAGE, "no layer features.9");
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.layer = "x"}, SP_USAGE, "no layer x");
-    refuses(b, ENCODERS "expected.safetensors", (Wish){0}, SP_UNSUPPORTED, "no known architecture");
-    refuses(b, GOLDEN "images", (Wish){0}, SP_IO, "images");
+    refuses(b, ENCODERS "efficientnet", (TestOptions){.layer = "features.9"}, SP_USAGE, "no layer features.9");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (TestOptions){.layer = "x"}, SP_USAGE, "no layer x");
+    refuses(b, ENCODERS "expected.safetensors", (TestOptions){0}, SP_UNSUPPORTED, "no known architecture");
+    refuses(b, GOLDEN "images", (TestOptions){0}, SP_IO, "images");
 
-    refuses(b, ENCODERS "distilbert", (Wish){.layer = "pooler_output"}, SP_USAGE, "no layer pooler_output");
-    refuses(b, ENCODERS "distilbert", (Wish){.layer = "x"}, SP_USAGE,
+    refuses(b, ENCODERS "distilbert", (TestOptions){.layer = "pooler_output"}, SP_USAGE, "no layer pooler_output");
+    refuses(b, ENCODERS "distilbert", (TestOptions){.layer = "x"}, SP_USAGE,
             "it has last_hidden_state, hidden_states.0 to hidden_states.2");
-    refuses(b, ENCODERS "vit", (Wish){.layer = "pooler_output"}, SP_USAGE,
+    refuses(b, ENCODERS "vit", (TestOptions){.layer = "pooler_output"}, SP_USAGE,
             "it has cls, last_hidden_state, logits, hidden");
-    refuses(b, ENCODERS "vit_pooler", (Wish){.layer = "logits"}, SP_USAGE,
+    refuses(b, ENCODERS "vit_pooler", (TestOptions){.layer = "logits"}, SP_USAGE,
             "it has cls, last_hidden_state, pooler_output, hidden");
-    refuses(b, ENCODERS "vit", (Wish){.preset = &(Preset){.width = 40, .height = 24}}, SP_USAGE,
+    refuses(b, ENCODERS "vit", (TestOptions){.preset = &(Preset){.width = 40, .height = 24}}, SP_USAGE,
             "expected images of 32 x 32, not 40 x 24");
-    refuses(b, ENCODERS "vit/model.safetensors", (Wish){.arch = "distilbert"}, SP_FORMAT, "is this a distilbert model");
+    refuses(b, ENCODERS "vit/model.safetensors", (TestOptions){.arch = "distilbert"}, SP_FORMAT,
+            "is this a distilbert model");
 
     test_folder(folder);
     char weights[512];
     snprintf(weights, sizeof weights, "%s/bare.safetensors", folder);
     copy_file(b, ENCODERS "bert/model.safetensors", folder, "bare.safetensors");
-    refuses(b, weights, (Wish){0}, SP_FORMAT, "config.json");
+    refuses(b, weights, (TestOptions){0}, SP_FORMAT, "config.json");
     copy_file(b, ENCODERS "bert/model.safetensors", folder, "model.safetensors");
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 7}");
-    refuses(b, folder, (Wish){0}, SP_FORMAT, "7 layers");
+    refuses(b, folder, (TestOptions){0}, SP_FORMAT, "7 layers");
     put(folder, "config.json", "{\"num_attention_heads\": 3, \"num_hidden_layers\": 2}");
-    refuses(b, folder, (Wish){0}, SP_FORMAT, "3 heads");
+    refuses(b, folder, (TestOptions){0}, SP_FORMAT, "3 heads");
     put(folder, "config.json", "{\"num_attention_heads\": \"2\"}");
-    refuses(b, folder, (Wish){0}, SP_FORMAT, "num_attention_heads: expected a whole number");
+    refuses(b, folder, (TestOptions){0}, SP_FORMAT, "num_attention_heads: expected a whole number");
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"hidden_act\": \"mish\"}");
-    refuses(b, folder, (Wish){0}, SP_UNSUPPORTED, "hidden_act");
+    refuses(b, folder, (TestOptions){0}, SP_UNSUPPORTED, "hidden_act");
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}");
-    refuses(b, folder, (Wish){0}, SP_IO, "tokenizer");
+    refuses(b, folder, (TestOptions){0}, SP_IO, "tokenizer");
     put(folder, "modules.json", "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Dense\"}]");
-    refuses(b, folder, (Wish){0}, SP_UNSUPPORTED, "each Dense after it");
+    refuses(b, folder, (TestOptions){0}, SP_UNSUPPORTED, "each Dense after it");
     put(folder, "modules.json", "[{\"path\": \"../x\", \"type\": \"Pooling\"}]");
-    refuses(b, folder, (Wish){0}, SP_FORMAT, "inside the folder");
+    refuses(b, folder, (TestOptions){0}, SP_FORMAT, "inside the folder");
     put(folder, "modules.json", "[{\"path\": \"1_Pooling\", \"type\": \"Pooling\"}]");
-    refuses(b, folder, (Wish){0}, SP_IO, "modules.json names it");
+    refuses(b, folder, (TestOptions){0}, SP_IO, "modules.json names it");
     put(folder, "modules.json", "[{");
-    refuses(b, folder, (Wish){0}, SP_FORMAT, "modules.json:1:");
+    refuses(b, folder, (TestOptions){0}, SP_FORMAT, "modules.json:1:");
     test_folder_remove(folder);
 }
 
@@ -136,7 +137,7 @@ static void changed_files_fail_in_one_line(void **state)
         {"tokenizer.json", "null", "not a tokenizer.json"},
         {"model.safetensors", "x", "too few"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], deep[512];
     test_folder(folder);
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -148,7 +149,7 @@ static void changed_files_fail_in_one_line(void **state)
         if (cases[i].why) {
             Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
             if (en || !strstr(b->e.message, cases[i].why) || strchr(b->e.message, '\n'))
-                fail_msg("%s: wanted \"%s\", got \"%s\"", cases[i].text, cases[i].why, en ? "success" : b->e.message);
+                fail_msg("%s: expected \"%s\", got \"%s\"", cases[i].text, cases[i].why, en ? "success" : b->e.message);
             error_clear(&b->e);
         } else {
             Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
@@ -163,7 +164,7 @@ static void changed_files_fail_in_one_line(void **state)
     deep[sizeof deep - 1] = 0;
     put(folder, "config.json", deep);
     copy_file(b, ENCODERS "bert/model.safetensors", folder, "model.safetensors");
-    refuses(b, folder, (Wish){0}, SP_FORMAT, "nested more than 64 deep");
+    refuses(b, folder, (TestOptions){0}, SP_FORMAT, "nested more than 64 deep");
     test_folder_remove(folder);
 }
 
@@ -171,7 +172,7 @@ static void changed_files_fail_in_one_line(void **state)
  * error comes when a text is encoded, and that it names the text. */
 static void wrong_numbers_fail_where_they_show(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], vocabulary[2048] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
     Text weights;
     float x[64];
@@ -183,7 +184,7 @@ static void wrong_numbers_fail_where_they_show(void **state)
         sprintf(vocabulary + strlen(vocabulary), "x%d\n", i);
     strcat(vocabulary, "cat\n");
     put(folder, "vocab.txt", vocabulary);
-    Opened m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
+    OpenModel m = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
     assert_non_null(m.en);
     assert_false(encode_some_texts(&m, t, (Text[]){TEXT("[SEP]"), TEXT("cat")}, 2, x, &b->e));
     assert_error(b->e, SP_FORMAT, "text 2: token 'cat' has id 304");
@@ -199,7 +200,7 @@ static void wrong_numbers_fail_where_they_show(void **state)
     for (; keep < weights.n; keep++)
         fputc(0xff, f);
     fclose(f);
-    m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
+    m = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
     assert_non_null(m.en);
     assert_false(encode_some_texts(&m, t, TEXTS, 1, x, &b->e));
     assert_error(b->e, SP_FORMAT, "text 1: its features are NaN or infinite");
@@ -212,7 +213,7 @@ static void wrong_numbers_fail_where_they_show(void **state)
  * no memory is leaked. */
 static void refused_memory_is_an_error(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *path;
         bool image;
@@ -233,10 +234,11 @@ static void refused_memory_is_an_error(void **state)
             d.heap = &h.heap;
             Preset p = {.width = 32, .height = 32, .std = {1, 1, 1}};
             Arena *a = arena_new(&h.heap, 0);
-            Opened en = {0};
+            OpenModel en = {0};
             if (a)
-                en = open_wish(&d, models[m].path,
-                               &(Wish){.modality = image ? MODALITY_IMAGE : 0, .preset = image ? &p : NULL}, a, &e);
+                en = open_encoder(&d, models[m].path,
+                                  &(TestOptions){.modality = image ? MODALITY_IMAGE : 0, .preset = image ? &p : NULL},
+                                  a, &e);
             Tape *t = en.en ? tape_new(&d, false, &e) : NULL;
             float x[256];
             assert_true(en.D <= COUNT(x));

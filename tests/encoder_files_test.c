@@ -13,7 +13,7 @@ static int set_up(void **state)
 }
 
 /* Copies the folder of a tiny model with config.json and the tensors, without the files of sentence-transformers. */
-static void copy_model(Bench *b, const char *model, const char *folder)
+static void copy_model(TestBench *b, const char *model, const char *folder)
 {
     static const char *const files[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json",
                                         "preprocessor_config.json"};
@@ -151,7 +151,7 @@ static void hostile_settings_fail_in_one_line(void **state)
         {"roberta", "{\"pad_token_id\": [1]}", "pad_token_id: expected a whole number"},
         {"xlm_roberta", "{\"model_type\": \"xlm-roberta-xl\"}", "states xlm-roberta-xl, which is not supported"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         char folder[256];
         test_folder(folder);
@@ -166,9 +166,9 @@ static void hostile_settings_fail_in_one_line(void **state)
     }
 }
 
-/* Writes a model's tensors except number `but`, which is missing, or has one more row, of zeros. Returns the name of
+/* Writes a model's tensors except number `except`, which is missing, or has one more row, of zeros. Returns the name of
  * this tensor. */
-static const char *write_but(Bench *b, const Weights *w, const char *folder, size_t but, bool longer)
+static const char *write_except(TestBench *b, const Weights *w, const char *folder, size_t except, bool longer)
 {
     const char *path = path_join(b->a, folder, "model.safetensors", &b->e);
     SafetensorsOut *out = safetensors_open(path, NULL, &b->e);
@@ -176,9 +176,9 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
         for (size_t i = 0; i < weights_count(w); i++) {
             Array x = *weights_at(w, i);
             size_t bytes = (size_t)x.count * dtype_bytes(x.type);
-            if (i == but && !longer)
+            if (i == except && !longer)
                 continue;
-            if (i == but) {
+            if (i == except) {
                 size_t more = bytes / (size_t)x.shape[0];
                 char *data = NEW(b->a, char, bytes + more, &b->e);
                 memcpy(data, x.data, bytes);
@@ -194,7 +194,7 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
     assert_ok(file != NULL, b->e);
     out_unsynced(file); /* unsynced, because there are many files */
     assert_ok(out_commit(file, &b->e), b->e);
-    return weights_at(w, but)->name.p;
+    return weights_at(w, except)->name.p;
 }
 
 /* Reports whether the error names the layer of a tensor, or another cause. Another cause is possible if the layers are
@@ -224,8 +224,8 @@ static void missing_tensors_are_named(void **state)
 {
     static const struct {
         const char *model, *layer;
-        const char *spare;  /* part of the names of tensors that are not needed */
-        const char *tables; /* part of the names of tensors for which another number of rows is valid */
+        const char *unneeded; /* part of the names of tensors that the requested output does not need */
+        const char *tables;   /* part of the names of tensors for which another number of rows is valid */
     } cases[] = {{"distilbert", NULL, NULL, "_embeddings.weight"},
                  {"distilbert_prefixed", NULL, "vocab_transform", "_embeddings.weight"},
                  {"vit", NULL, "classifier", NULL},
@@ -239,7 +239,7 @@ static void missing_tensors_are_named(void **state)
                  {"altclip", NULL, NULL, "_embeddings.weight"},
                  {"align", NULL, "pooler", "_embeddings.weight"},
                  {"efficientnet_hf", "logits", NULL, NULL}};
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], from[512];
     for (size_t c = 0; c < COUNT(cases); c++) {
         test_folder(folder);
@@ -250,12 +250,12 @@ static void missing_tensors_are_named(void **state)
         for (size_t i = 0; i < 2 * weights_count(w); i++) {
             if (i % 2 && weights_at(w, i / 2)->dims == 0) /* a single number has no rows */
                 continue;
-            const char *name = write_but(b, w, folder, i / 2, i % 2);
+            const char *name = write_except(b, w, folder, i / 2, i % 2);
             EncoderOptions o = {.outputs = &cases[c].layer, .output_count = 1};
             Encoder *en = encoder_open(&b->d, folder, &o, &b->e);
-            bool spare = (cases[c].spare && strstr(name, cases[c].spare)) ||
-                         (i % 2 && cases[c].tables && strstr(name, cases[c].tables));
-            if (!en == spare)
+            bool unneeded = (cases[c].unneeded && strstr(name, cases[c].unneeded)) ||
+                            (i % 2 && cases[c].tables && strstr(name, cases[c].tables));
+            if (!en == unneeded)
                 fail_msg("%s with%s %s: %s", from, i % 2 ? " a longer" : "out", name, en ? "opens" : b->e.message);
             if (!en && !one_line_about(weights_at(w, i / 2), i % 2, b->e.message))
                 fail_msg("%s: %s", name, b->e.message);
@@ -275,7 +275,7 @@ static void small_kernels_are_refused(void **state)
         {"align", "embeddings.convolution.weight"},
         {"align", "depthwise_conv.depthwise_conv.weight"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], from[512];
     for (size_t c = 0; c < COUNT(cases); c++) {
         test_folder(folder);
@@ -318,7 +318,7 @@ static bool lists_type(const EncoderKind *k, const char *type)
  * config.json, and only one kind matches the tensors by the most facts. */
 static void one_kind_claims_a_model(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     FolderEntry *entries;
     size_t n, kinds = encoder_kind_count();
     bool *seen = NEW(b->a, bool, kinds, &b->e);

@@ -15,7 +15,7 @@ static int set_up(void **state)
     return bench_open(state, 2);
 }
 
-static float *floats_of(Bench *b, const Array *a)
+static float *floats_of(TestBench *b, const Array *a)
 {
     float *x = NEW(b->a, float, a->count, &b->e);
     assert_non_null(x);
@@ -23,7 +23,7 @@ static float *floats_of(Bench *b, const Array *a)
     return x;
 }
 
-static int32_t *ids_of(Bench *b, const Array *a)
+static int32_t *ids_of(TestBench *b, const Array *a)
 {
     int64_t *wide = NEW(b->a, int64_t, a->count, &b->e);
     int32_t *ids = NEW(b->a, int32_t, a->count, &b->e);
@@ -60,7 +60,7 @@ static void assert_near(const char *name, const float *x, const float *expected,
 
 /* Runs the encoder on the input of the golden files. Returns the sum of its outputs times the fixed weights of these
  * files. */
-static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *inputs, Tape *t)
+static Tensor *loss_of(TestBench *b, Encoder *en, const Weights *w, const Weights *inputs, Tape *t)
 {
     const Array *pixels = weights_find(inputs, "pixels"), *offsets = weights_find(w, "offsets");
     TextBatch texts = {0};
@@ -78,9 +78,9 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *i
             for (int32_t at = start[i]; at < start[i + 1]; at++)
                 positions[at] = en->text.first_position + at - start[i];
     }
-    bool *asked = NEW(b->a, bool, en->output_count, &b->e);
+    bool *requested = NEW(b->a, bool, en->output_count, &b->e);
     Tensor **out = NEW(b->a, Tensor *, en->output_count, &b->e), *loss = NULL;
-    assert_true(asked && out);
+    assert_true(requested && out);
     const Array **by = NEW(b->a, const Array *, en->output_count, &b->e);
     for (size_t i = 0; i < weights_count(inputs); i++) {
         const Array *one = weights_at(inputs, i);
@@ -88,18 +88,18 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *i
             continue;
         int number = output_find(en, pixels ? MODALITY_IMAGE : MODALITY_TEXT, one->name.p + strlen("by."));
         assert_true(number >= 0);
-        asked[number] = true;
+        requested[number] = true;
         by[number] = one;
     }
     Pass pass = {.texts = &texts,
                  .images = &images,
                  .outputs = en->output_count,
                  .table = en->outputs,
-                 .asked = asked,
+                 .asked = requested,
                  .out = out};
     (pixels ? en->kind->forward_image : en->kind->forward_text)(t, en->model, &pass);
     for (size_t i = 0; i < en->output_count; i++) {
-        if (!asked[i])
+        if (!requested[i])
             continue;
         assert_ok(tape_ok(t, &b->e), b->e);
         assert_int_equal(out[i]->count, by[i]->count);
@@ -109,8 +109,9 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, const Weights *i
     return loss;
 }
 
-/* tower: which of two towers; 0: the model has one tower. */
-static void check_model(Bench *b, const char *model, const char *expected, unsigned tower, bool batch)
+/* Compares the loss, every gradient and, with batch norm in training mode (`batch`), the running statistics with the
+ * golden files of `expected`. tower: which of two towers; 0: the model has one tower. */
+static void check_model(TestBench *b, const char *model, const char *expected, unsigned tower, bool batch)
 {
     char path[256];
     snprintf(path, sizeof path, GRADIENTS "%s.expected.safetensors", expected);

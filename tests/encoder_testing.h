@@ -1,5 +1,5 @@
-/* tests/encoder_testing.h: opens a model with the call that a test makes. Include it before cmocka (tests/testing.h).
- */
+/* tests/encoder_testing.h: opens an encoder together with the one call that a test makes. Include it before cmocka
+ * (tests/testing.h). */
 #ifndef SAPOR_ENCODER_TESTING_H
 #define SAPOR_ENCODER_TESTING_H
 
@@ -14,8 +14,11 @@
 #define QUERY_ADAPTERS "query"
 #endif
 
-typedef struct Wish {  /* options of the model and of its one call, which has one output */
-    unsigned modality; /* of the call; only the tower of this modality is opened. 0: the only one of the model */
+/* options of the encoder and of its one call, which has one output; 0 and NULL are the defaults */
+typedef struct TestOptions {
+    /* of the call; only the tower of this modality is opened. 0: all available towers are opened, and the call is of
+     * the text tower, or of the image tower if the encoder has no text tower */
+    unsigned modality;
     const char *arch, *layer;
     Pooling pool;
     int normalize;
@@ -24,18 +27,18 @@ typedef struct Wish {  /* options of the model and of its one call, which has on
     Pack dtype;
     int winograd;
     const char *adapters;
-} Wish;
-typedef struct Opened {
+} TestOptions;
+typedef struct OpenModel {
     Encoder *en;
     Call *call;
     size_t D; /* floats per row */
-} Opened;
+} OpenModel;
 
-/* Opens the parts of a model that the wish needs. A path in tests/golden is read from the copy that drawn() makes; any
- * other path is used as it is. The call is in the arena. On failure `en` is NULL. */
-static inline Opened open_wish(const Device *d, const char *path, const Wish *w, Arena *a, Error *e)
+/* Opens the towers and weights that the options `w` name, and makes the call. A path in tests/golden is read from the
+ * copy that drawn() makes; any other path is used unchanged. The call is in the arena. On failure `en` is NULL. */
+static inline OpenModel open_encoder(const Device *d, const char *path, const TestOptions *w, Arena *a, Error *e)
 {
-    Opened o = {0};
+    OpenModel o = {0};
     EncoderOptions options = {.arch = w->arch,
                               .towers = w->modality,
                               .outputs = &w->layer,
@@ -53,15 +56,15 @@ static inline Opened open_wish(const Device *d, const char *path, const Wish *w,
         return o;
     }
     encoder_close(o.en);
-    return (Opened){0};
+    return (OpenModel){0};
 }
 
-static inline bool encode_some_texts(const Opened *o, Tape *t, const Text *texts, size_t n, float *out, Error *e)
+static inline bool encode_some_texts(const OpenModel *o, Tape *t, const Text *texts, size_t n, float *out, Error *e)
 {
     return encode_texts(o->call, t, texts, n, &(Results){.out = &out}, e);
 }
 
-static inline bool encode_some_images(const Opened *o, Tape *t, const Image *images, size_t n, float *out, Error *e)
+static inline bool encode_some_images(const OpenModel *o, Tape *t, const Image *images, size_t n, float *out, Error *e)
 {
     ImageInput *list = calloc(n + 1, sizeof *list);
     for (size_t i = 0; list && i < n; i++)

@@ -9,18 +9,18 @@
 #define GOLDEN   "tests/golden/"
 #define ENCODERS GOLDEN "encoders/"
 
-typedef struct Bench {
+typedef struct TestBench {
     Error e;
     Arena *a;
     Device d;
     Weights *expected;
     Text *texts;
     size_t count, room;
-} Bench;
+} TestBench;
 
 static int set_up(void **state)
 {
-    Bench *b = calloc(1, sizeof *b);
+    TestBench *b = calloc(1, sizeof *b);
     Text rest, line;
     b->a = arena_new(NULL, 0);
     bool opened = device_open(&b->d, NULL, 2, NULL, NULL, &b->e);
@@ -37,7 +37,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     weights_close(b->expected);
     device_close(&b->d);
     arena_free(b->a);
@@ -47,7 +47,7 @@ static int tear_down(void **state)
 
 /* Checks that numbers are within 5e-5 of the largest magnitude: the float32 sums have another order and pass up to
  * sixteen blocks. */
-static void assert_near(Bench *b, const char *name, const float *x, int64_t count)
+static void assert_near(TestBench *b, const char *name, const float *x, int64_t count)
 {
     const Array *want = weights_find(b->expected, name);
     assert_non_null(want);
@@ -62,20 +62,20 @@ static void assert_near(Bench *b, const char *name, const float *x, int64_t coun
         fail_msg("%s: off by %g, the largest is %g", name, (double)worst, (double)largest);
 }
 
-static Opened open_model(Bench *b, const char *name, Wish w)
+static OpenModel open_model(TestBench *b, const char *name, TestOptions w)
 {
     char path[256];
     snprintf(path, sizeof path, ENCODERS "%s", name);
-    Opened o = open_wish(&b->d, path, &w, b->a, &b->e);
+    OpenModel o = open_encoder(&b->d, path, &w, b->a, &b->e);
     if (!o.en)
         fail_msg("%s", b->e.message);
     return o;
 }
 
-static void check_texts(Bench *b, const char *model, Wish w, const char *expected)
+static void check_texts(TestBench *b, const char *model, TestOptions w, const char *expected)
 {
     w.modality = MODALITY_TEXT;
-    Opened m = open_model(b, model, w);
+    OpenModel m = open_model(b, model, w);
     Tape *t = tape_new(&b->d, false, &b->e);
     size_t D = m.D;
     float *x = NEW(b->a, float, b->count *D, &b->e), *one = NEW(b->a, float, D, &b->e);
@@ -91,35 +91,36 @@ static void check_texts(Bench *b, const char *model, Wish w, const char *expecte
 
 static void texts_are_transformers(void **state)
 {
-    Bench *b = *state;
-    check_texts(b, "bert", (Wish){0}, "bert.unit");
-    check_texts(b, "bert/model.safetensors", (Wish){.normalize = -1}, "bert.mean");
-    check_texts(b, "bert", (Wish){.pool = POOL_CLS, .normalize = -1}, "bert.cls");
-    check_texts(b, "bert", (Wish){.pool = POOL_MAX, .arch = "bert", .normalize = -1}, "bert.max");
-    check_texts(b, "bert", (Wish){.layer = "pooler_output"}, "bert.pooler");
-    check_texts(b, "bert_prefixed", (Wish){.max_tokens = 32}, "bert_prefixed.mean");
-    check_texts(b, "distilbert", (Wish){0}, "distilbert.cls");
-    check_texts(b, "distilbert", (Wish){.pool = POOL_MEAN, .normalize = 1, .arch = "distilbert"}, "distilbert.unit");
-    check_texts(b, "distilbert_prefixed", (Wish){0}, "distilbert_relu.mean");
-    check_texts(b, "distilbert_prefixed", (Wish){.pool = POOL_MAX, .normalize = -1}, "distilbert_relu.max");
-    check_texts(b, "mpnet", (Wish){0}, "mpnet.max");
-    check_texts(b, "mpnet", (Wish){.pool = POOL_MEAN, .normalize = 1}, "mpnet.unit");
-    check_texts(b, "mpnet", (Wish){.layer = "pooler_output", .normalize = -1}, "mpnet.pooler");
-    check_texts(b, "roberta", (Wish){.pool = POOL_MEAN, .normalize = 1}, "roberta.unit");
-    check_texts(b, "roberta", (Wish){.pool = POOL_MAX}, "roberta.max");
-    check_texts(b, "xlm_roberta", (Wish){.pool = POOL_CLS, .arch = "roberta"}, "xlm_roberta.cls");
-    check_texts(b, "xlm_roberta", (Wish){0}, "xlm_roberta.mean");
-    check_texts(b, "xlm_roberta", (Wish){.layer = "pooler_output"}, "xlm_roberta.pooler");
-    check_texts(b, "clip", (Wish){0}, "clip.text_embeds");
-    check_texts(b, "clip", (Wish){.layer = "pooler_output"}, "clip.text_pooled");
-    check_texts(b, "clip", (Wish){.layer = "last_hidden_state", .pool = POOL_MEAN}, "clip.text_mean");
-    check_texts(b, "clip_old", (Wish){0}, "clip_old.text_embeds");
+    TestBench *b = *state;
+    check_texts(b, "bert", (TestOptions){0}, "bert.unit");
+    check_texts(b, "bert/model.safetensors", (TestOptions){.normalize = -1}, "bert.mean");
+    check_texts(b, "bert", (TestOptions){.pool = POOL_CLS, .normalize = -1}, "bert.cls");
+    check_texts(b, "bert", (TestOptions){.pool = POOL_MAX, .arch = "bert", .normalize = -1}, "bert.max");
+    check_texts(b, "bert", (TestOptions){.layer = "pooler_output"}, "bert.pooler");
+    check_texts(b, "bert_prefixed", (TestOptions){.max_tokens = 32}, "bert_prefixed.mean");
+    check_texts(b, "distilbert", (TestOptions){0}, "distilbert.cls");
+    check_texts(b, "distilbert", (TestOptions){.pool = POOL_MEAN, .normalize = 1, .arch = "distilbert"},
+                "distilbert.unit");
+    check_texts(b, "distilbert_prefixed", (TestOptions){0}, "distilbert_relu.mean");
+    check_texts(b, "distilbert_prefixed", (TestOptions){.pool = POOL_MAX, .normalize = -1}, "distilbert_relu.max");
+    check_texts(b, "mpnet", (TestOptions){0}, "mpnet.max");
+    check_texts(b, "mpnet", (TestOptions){.pool = POOL_MEAN, .normalize = 1}, "mpnet.unit");
+    check_texts(b, "mpnet", (TestOptions){.layer = "pooler_output", .normalize = -1}, "mpnet.pooler");
+    check_texts(b, "roberta", (TestOptions){.pool = POOL_MEAN, .normalize = 1}, "roberta.unit");
+    check_texts(b, "roberta", (TestOptions){.pool = POOL_MAX}, "roberta.max");
+    check_texts(b, "xlm_roberta", (TestOptions){.pool = POOL_CLS, .arch = "roberta"}, "xlm_roberta.cls");
+    check_texts(b, "xlm_roberta", (TestOptions){0}, "xlm_roberta.mean");
+    check_texts(b, "xlm_roberta", (TestOptions){.layer = "pooler_output"}, "xlm_roberta.pooler");
+    check_texts(b, "clip", (TestOptions){0}, "clip.text_embeds");
+    check_texts(b, "clip", (TestOptions){.layer = "pooler_output"}, "clip.text_pooled");
+    check_texts(b, "clip", (TestOptions){.layer = "last_hidden_state", .pool = POOL_MEAN}, "clip.text_mean");
+    check_texts(b, "clip_old", (TestOptions){0}, "clip_old.text_embeds");
 }
 
 static void hidden_states_of_one_text(void **state)
 {
-    Bench *b = *state;
-    Opened m = open_model(b, "bert", (Wish){.pool = POOL_NONE});
+    TestBench *b = *state;
+    OpenModel m = open_model(b, "bert", (TestOptions){.pool = POOL_NONE});
     Tape *t = tape_new(&b->d, false, &b->e);
     TokenLists lists;
     Results r = {0};
@@ -131,7 +132,7 @@ static void hidden_states_of_one_text(void **state)
     assert_false(encode_some_texts(&m, t, b->texts, 1, x, &b->e));
     assert_error(b->e, SP_USAGE, "rows per token");
     encoder_close(m.en);
-    m = open_model(b, "bert", (Wish){0});
+    m = open_model(b, "bert", (TestOptions){0});
     assert_ok(encode_some_texts(&m, t, NULL, 0, NULL, &b->e), b->e);
     assert_null(call_new(m.en, MODALITY_IMAGE, &(CallOptions){0}, b->a, &b->e));
     assert_error(b->e, SP_USAGE, "texts, not images");
@@ -141,14 +142,15 @@ static void hidden_states_of_one_text(void **state)
     encoder_close(m.en);
 }
 
-static void check_image(Bench *b, const char *model, const char *layer, int64_t w, int64_t h, const char *expected)
+static void check_image(TestBench *b, const char *model, const char *layer, int64_t w, int64_t h, const char *expected)
 {
     Preset p = {.width = w,
                 .height = h,
                 .how = {FILTER_BICUBIC, RESIZE_PILLOW},
                 .mean = {0.485f, 0.456f, 0.406f},
                 .std = {0.229f, 0.224f, 0.225f}};
-    Opened m = open_model(b, model, (Wish){.modality = MODALITY_IMAGE, .layer = layer, .preset = w ? &p : NULL});
+    OpenModel m =
+        open_model(b, model, (TestOptions){.modality = MODALITY_IMAGE, .layer = layer, .preset = w ? &p : NULL});
     Tape *t = tape_new(&b->d, false, &b->e);
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
@@ -166,7 +168,7 @@ static void check_image(Bench *b, const char *model, const char *layer, int64_t 
 static void images_are_torch(void **state)
 {
     static const char *const kinds[] = {"resnet_basic", "resnet_bottleneck"};
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(kinds); i++)
         for (int bare = 0; bare < 2; bare++) {
             char model[64], expected[64];
@@ -201,7 +203,7 @@ static void images_are_torch(void **state)
 static void efficientnets_are_torchvision(void **state)
 {
     static const char *const LAYERS[] = {"features.0", "features.1", "features.3", "features.4.0", "features.8"};
-    Bench *b = *state;
+    TestBench *b = *state;
     char expected[64];
     check_image(b, "efficientnet", NULL, 37, 50, "efficientnet.pooled");
     check_image(b, "efficientnet", "classifier.1", 37, 50, "efficientnet.logits");
@@ -239,7 +241,7 @@ static void altclip_and_align_are_transformers(void **state)
         snprintf(expected, sizeof expected, "%s.%s", kind, one[1]);
         Pooling pool = one[0] && strstr(one[0], "hidden") ? POOL_MEAN : POOL_MODEL;
         if (one[1][0] == 't')
-            check_texts(*state, kind, (Wish){.layer = one[0], .pool = pool, .max_tokens = 32}, expected);
+            check_texts(*state, kind, (TestOptions){.layer = one[0], .pool = pool, .max_tokens = 32}, expected);
         else
             check_image(*state, kind, one[0], 0, 0, expected);
     }
@@ -248,12 +250,12 @@ static void altclip_and_align_are_transformers(void **state)
 /* Checks the logits_per_image of transformers: the number of the model times the products of the usual outputs. */
 static void logits_are_transformers(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
     for (int align = 0; align < 2; align++) {
-        Wish texts = {.modality = MODALITY_TEXT, .max_tokens = 32}, images = {.modality = MODALITY_IMAGE};
-        Opened m = open_model(b, align ? "align" : "altclip", texts), n = open_model(b, m.en->kind->name, images);
+        TestOptions texts = {.modality = MODALITY_TEXT, .max_tokens = 32}, images = {.modality = MODALITY_IMAGE};
+        OpenModel m = open_model(b, align ? "align" : "altclip", texts), n = open_model(b, m.en->kind->name, images);
         Tape *t = tape_new(&b->d, false, &b->e);
         float x[256], y[64], logits[32] = {0};
         assert_true(m.D == n.D && b->count * m.D <= COUNT(x) && m.D <= COUNT(y) && b->count <= COUNT(logits));
@@ -270,20 +272,20 @@ static void logits_are_transformers(void **state)
 
 static void presets_of_bare_files(void **state)
 {
-    Bench *b = *state;
-    Opened m = open_model(b, "resnet_bottleneck.safetensors", (Wish){0});
+    TestBench *b = *state;
+    OpenModel m = open_model(b, "resnet_bottleneck.safetensors", (TestOptions){0});
     const Preset *p = &m.en->image.preset;
     assert_true(p->fit == FIT_SHORT_SIDE && p->resize == 232 && p->width == 224);
     encoder_close(m.en);
-    m = open_model(b, "resnet_basic.safetensors", (Wish){0});
+    m = open_model(b, "resnet_basic.safetensors", (TestOptions){0});
     p = &m.en->image.preset;
     assert_true(p->resize == 256 && p->how.filter == FILTER_BILINEAR);
     encoder_close(m.en);
-    m = open_model(b, "efficientnet_lite.safetensors", (Wish){0});
+    m = open_model(b, "efficientnet_lite.safetensors", (TestOptions){0});
     p = &m.en->image.preset;
     assert_true(p->resize == 256 && p->height == 224 && p->how.filter == FILTER_BICUBIC);
     encoder_close(m.en);
-    m = open_model(b, "efficientnet/model.safetensors", (Wish){.arch = "efficientnet_b0"});
+    m = open_model(b, "efficientnet/model.safetensors", (TestOptions){.arch = "efficientnet_b0"});
     p = &m.en->image.preset;
     assert_true(p->resize == 256 && p->height == 224 && p->how.filter == FILTER_BICUBIC);
     encoder_close(m.en);
@@ -303,7 +305,7 @@ static double cosine(const float *a, const float *b, size_t D)
 enum { NARROW_INPUTS = 3 };
 /* Computes features of the first texts, or of one image several times, in one call and then one by one: the bits must
  * be the same. */
-static void features_alone_and_together(Bench *b, const Opened *m, const Device *d, float *out)
+static void features_alone_and_together(TestBench *b, const OpenModel *m, const Device *d, float *out)
 {
     bool texts = m->call->modality == MODALITY_TEXT;
     Tape *tape = tape_new(d, false, &b->e);
@@ -333,23 +335,24 @@ static void narrow_types_are_near(void **state)
                   {"roberta", 0}, {"clip", MODALITY_TEXT},  {"altclip", MODALITY_TEXT}};
     static const struct {
         Pack dtype;
-        double least;
+        double min_cosine;
     } types[] = {{PACK_F16, 0.99999}, {PACK_BF16, 0.9995}, {PACK_INT8, 0.99}};
-    Bench *b = *state;
+    TestBench *b = *state;
     const Device one_thread = {.k = b->d.k};
     for (size_t m = 0; m < COUNT(models); m++) {
-        Opened exact = open_model(b, models[m].name, (Wish){.modality = models[m].modality});
+        OpenModel exact = open_model(b, models[m].name, (TestOptions){.modality = models[m].modality});
         size_t D = exact.D, bytes = NARROW_INPUTS * D * sizeof(float);
         float *want = malloc(bytes), *got = malloc(bytes), *again = malloc(bytes);
         features_alone_and_together(b, &exact, &b->d, want);
         encoder_close(exact.en);
         for (size_t t = 0; t < COUNT(types) && b->d.k->gemm_packs(types[t].dtype); t++) {
-            Opened en = open_model(b, models[m].name, (Wish){.modality = models[m].modality, .dtype = types[t].dtype});
+            OpenModel en =
+                open_model(b, models[m].name, (TestOptions){.modality = models[m].modality, .dtype = types[t].dtype});
             features_alone_and_together(b, &en, &b->d, got);
             features_alone_and_together(b, &en, &one_thread, again);
             assert_memory_equal(got, again, bytes);
             for (size_t i = 0; i < NARROW_INPUTS; i++)
-                if (!(cosine(got + i * D, want + i * D, D) >= types[t].least))
+                if (!(cosine(got + i * D, want + i * D, D) >= types[t].min_cosine))
                     fail_msg("%s, type %zu: cosine %.6f", models[m].name, t, cosine(got + i * D, want + i * D, D));
             encoder_close(en.en);
         }

@@ -171,7 +171,7 @@ static Copies usual(const Recommender *kind)
                     .evaluation = {3, 2}};
 }
 
-/* Recommenders with more copies, and the reason; and the exact uploads of `epoch`. A new recommender needs no row. */
+/* Recommenders with other copies, and the reason; and the exact uploads of `epoch`. A new recommender needs no row. */
 static const struct {
     const char *name, *variant; /* NULL: all variants */
     Copies copies;

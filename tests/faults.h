@@ -82,7 +82,7 @@ static size_t fault_short(size_t n)
     return MIN(n, few);
 }
 
-/* ---- memory: a table of all live allocations, to find leaks ---------------------------------- */
+/* ---- memory: the live allocations of calls while a fault is armed, to find leaks ------------- */
 
 enum { SLOTS = 1 << 18 };
 static struct {

@@ -4,7 +4,7 @@
 
 #include "extractors/loading.h"
 
-static bool picture(const char *path, Arena *a, uint64_t *digest, Error *e)
+static bool open_and_prepare(const char *path, Arena *a, uint64_t *digest, Error *e)
 {
     static const Preset PRESET = {.fit = FIT_SHORT_SIDE, .resize = 10, .width = 8, .height = 8, .scale = SCALE_UNIT};
     Image im;
@@ -17,22 +17,23 @@ static bool picture(const char *path, Arena *a, uint64_t *digest, Error *e)
 
 READER(jpeg)
 {
-    return picture(GOLDEN "images/progressive.jpg", a, digest, e);
+    return open_and_prepare(GOLDEN "images/progressive.jpg", a, digest, e);
 }
 
 READER(png)
 {
-    return picture(GOLDEN "images/interlaced.png", a, digest, e);
+    return open_and_prepare(GOLDEN "images/interlaced.png", a, digest, e);
 }
 
 #ifdef HAVE_WEBP
 READER(webp)
 {
-    return picture(GOLDEN "images/alpha.webp", a, digest, e);
+    return open_and_prepare(GOLDEN "images/alpha.webp", a, digest, e);
 }
 #endif
 
-/* A preprocessor_config.json, and images that are resized by each of its methods. */
+/* A preprocessor_config.json with each of three filters (nearest, Lanczos, bicubic), and an image that is resized with
+ * it, as Pillow and as torchvision resize. */
 READER(image_processor)
 {
     static const char CONFIG[] = "{\"size\": 12, \"crop_size\": [9, 14], \"do_center_crop\": true, \"resample\": %d}";

@@ -9,7 +9,8 @@
 #endif
 
 #ifdef HAVE_SQLITE3
-/* The database is in memory: SQLite opens and writes files itself, and these calls do not reach the faults. */
+/* The database is in memory. SQLite reads and writes its files itself, so that the wrappers of faults.h cannot make
+ * these calls fail. */
 READER(exported_trials)
 {
     int64_t added = 0;

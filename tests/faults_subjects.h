@@ -219,7 +219,7 @@ READER(features_of_files)
     return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
 }
 
-/* Reports the items without features, and replaces the features of the others. */
+/* Drops the items without features, and replaces the features of the others. */
 READER(features_replaced)
 {
     static const char *const names[] = {"both"};
@@ -286,8 +286,8 @@ READER(table)
 static bool encode(const char *model, const char *image, uint64_t *digest, Error *e)
 {
     Arena *a = arena_new(NULL, 0);
-    const Wish wish = {.adapters = image ? NULL : QUERY_ADAPTERS};
-    Opened m = a ? open_wish(&device, model, &wish, a, e) : (Opened){0};
+    const TestOptions wish = {.adapters = image ? NULL : QUERY_ADAPTERS};
+    OpenModel m = a ? open_encoder(&device, model, &wish, a, e) : (OpenModel){0};
     size_t weights = m.en ? store_bytes(m.en->store) : 0;
     Tape *t = m.en ? tape_new(&device, false, e) : NULL;
     float *row = t ? NEW(a, float, m.D, e) : NULL;
@@ -316,7 +316,7 @@ static bool encode_image(uint64_t *digest, Error *e)
     return encode(drawn(GOLDEN "encoders/resnet_basic"), GOLDEN "images/RGB.png", digest, e);
 }
 
-static bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+static bool mix_list(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
     (void)e;
     mix(arg, user.p, user.n);
@@ -329,7 +329,7 @@ static bool look(void *arg, Text user, int64_t k, const Text *items, const float
 static bool recommend(uint64_t *digest, Error *e)
 {
     Trained *t = trained_open(&device, in("trained"), false, e);
-    bool ok = t && trained_recommend(t, NULL, 0, 3, look, digest, e);
+    bool ok = t && trained_recommend(t, NULL, 0, 3, mix_list, digest, e);
     trained_close(t);
     return ok;
 }
@@ -411,32 +411,32 @@ extern const Option extract_options[], encode_options[], train_options[], recomm
 static bool command(const Command *k, int argc, const char *const *words, Error *e)
 {
     char *argv[16];
-    char said[2048];
+    char message[2048];
     fflush(stdout);
-    int saved[2] = {dup(1), dup(2)}, none = memfd_create("stdout", MFD_CLOEXEC),
+    int saved[2] = {dup(1), dup(2)}, output = memfd_create("stdout", MFD_CLOEXEC),
         file = memfd_create("stderr", MFD_CLOEXEC);
-    assert_true(argc < 16 && saved[0] >= 0 && saved[1] >= 0 && none >= 0 && file >= 0);
+    assert_true(argc < 16 && saved[0] >= 0 && saved[1] >= 0 && output >= 0 && file >= 0);
     for (int i = 0; i < argc; i++)
         argv[i] = (char *)(uintptr_t)words[i];
     argv[argc] = NULL;
-    dup2(none, 1);
+    dup2(output, 1);
     dup2(file, 2);
     int status = command_run(k, argc, argv);
     fflush(stdout);
     dup2(saved[0], 1);
     dup2(saved[1], 2);
-    ssize_t n = pread(file, said, sizeof said - 1, 0);
+    ssize_t n = pread(file, message, sizeof message - 1, 0);
     close(saved[0]);
     close(saved[1]);
-    close(none);
+    close(output);
     close(file);
-    said[MAX(n, 0)] = '\0';
+    message[MAX(n, 0)] = '\0';
     if (status == 0 && n == 0)
         return true;
-    if (status != 1 || strncmp(said, "sapor: ", 7) != 0 || strchr(said, '\n') != said + n - 1)
-        fail_msg("%s: status %d, said \"%s\"", words[0], status, said);
-    said[n - 1] = '\0';
-    return (fail)(e, SP_IO, "%s", said + 7);
+    if (status != 1 || strncmp(message, "sapor: ", 7) != 0 || strchr(message, '\n') != message + n - 1)
+        fail_msg("%s: status %d, said \"%s\"", words[0], status, message);
+    message[n - 1] = '\0';
+    return (fail)(e, SP_IO, "%s", message + 7);
 }
 
 #ifdef HAVE_YAML

@@ -45,13 +45,14 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
     return remove(path);
 }
 
-/* Removed here and not by rm, because it is done before each of thousands of runs. */
+/* Removes the folder `out`. It is not removed by rm, because this is done before each of thousands of runs. */
 static void remove_out(void)
 {
     if (nftw(out, remove_entry, 16, FTW_DEPTH | FTW_PHYS))
         assert_int_equal(errno, ENOENT);
 }
 
+/* Runs the subject without faults. Returns the digest of its result. */
 static uint64_t undisturbed(const Subject *s)
 {
     uint64_t digest = 0;
@@ -64,7 +65,7 @@ static uint64_t undisturbed(const Subject *s)
 }
 
 /* Runs the subject with a fault armed. Returns whether the fault occurred. */
-static bool disturbed(const Subject *s, FaultKind kind, size_t at, uint64_t wanted)
+static bool disturbed(const Subject *s, FaultKind kind, size_t at, uint64_t expected)
 {
     uint64_t digest = 0;
     Error e = {0};
@@ -80,11 +81,13 @@ static bool disturbed(const Subject *s, FaultKind kind, size_t at, uint64_t want
         fail_msg("%s, fault %d at %zu: %s", s->name, (int)kind, at, e.message);
     if (s->writes)
         mix_folder(out, &digest);
-    if (ok && digest != wanted)
+    if (ok && digest != expected)
         fail_msg("%s, fault %d at %zu: ended well with other results", s->name, (int)kind, at);
     return calls >= at;
 }
 
+/* Returns the place that is tried after `at`: the next one, or with larger places a later one (FAULTS=all: always the
+ * next). */
 static size_t following(size_t at)
 {
     const char *all = getenv("FAULTS");
@@ -100,11 +103,11 @@ static void at_each_place(FaultKind kind)
         if (kind == FAULT_FULL && !s->writes)
             continue;
         remove_out();
-        uint64_t wanted = undisturbed(s);
+        uint64_t expected = undisturbed(s);
         for (size_t at = 1; came; at = following(at), tries++) {
             remove_out();
-            came = disturbed(s, kind, at, wanted);
-            if (undisturbed(s) != wanted) /* over the files that the disturbed run left */
+            came = disturbed(s, kind, at, expected);
+            if (undisturbed(s) != expected) /* over the files that the disturbed run left */
                 fail_msg("%s, fault %d at %zu: other results when run again", s->name, (int)kind, at);
         }
         printf("# %s: %zu places\n", s->name, tries - 1);
@@ -141,10 +144,10 @@ static void interrupted_and_short_calls(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(SUBJECTS); i++) {
         remove_out();
-        uint64_t wanted = undisturbed(&SUBJECTS[i]);
+        uint64_t expected = undisturbed(&SUBJECTS[i]);
         for (int k = 0; k < 2; k++) {
             remove_out();
-            disturbed(&SUBJECTS[i], k ? FAULT_SHORT : FAULT_INTERRUPT, 0, wanted);
+            disturbed(&SUBJECTS[i], k ? FAULT_SHORT : FAULT_INTERRUPT, 0, expected);
         }
     }
 }
@@ -158,8 +161,8 @@ static void a_full_disk_leaves_the_old_file(void **state)
         if (s->run != write_npy && s->run != write_safetensors && s->run != encode_files)
             continue;
         remove_out();
-        uint64_t wanted = undisturbed(s), still = 0;
-        for (size_t at = 1; disturbed(s, FAULT_FULL, at, wanted); at++) {
+        uint64_t expected = undisturbed(s), still = 0;
+        for (size_t at = 1; disturbed(s, FAULT_FULL, at, expected); at++) {
             still = 0;
             mix_folder(out, &still);
             uint64_t before = 0;
@@ -170,7 +173,8 @@ static void a_full_disk_leaves_the_old_file(void **state)
     }
 }
 
-/* Runs in a process that ends before its change number `at` to a file. Returns whether it reached this change. */
+/* Runs the function in a process that is killed before its change number `at` to a file. Returns whether it was killed.
+ */
 static bool dies(const char *name, bool (*run)(uint64_t *digest, Error *e), size_t at)
 {
     fflush(NULL);
@@ -199,11 +203,11 @@ static void kills(void **state)
         if (!s->writes)
             continue;
         remove_out();
-        uint64_t wanted = undisturbed(s);
+        uint64_t expected = undisturbed(s);
         for (size_t at = 1;; at = following(at), tries++) {
             remove_out();
             bool died = dies(s->name, s->run, at);
-            if (undisturbed(s) != wanted)
+            if (undisturbed(s) != expected)
                 fail_msg("%s: other results after a kill at %zu", s->name, at);
             if (!died)
                 break;

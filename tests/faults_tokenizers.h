@@ -3,6 +3,7 @@
 #ifndef SAPOR_FAULTS_TOKENIZERS_H
 #define SAPOR_FAULTS_TOKENIZERS_H
 
+/* Loads a tokenizer, tokenizes a text and then a list of texts, and decodes the tokens of the list. */
 static bool tokens(const char *path, Arena *a, uint64_t *digest, Error *e)
 {
     TokenIds ids = {0};

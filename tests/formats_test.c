@@ -5,13 +5,13 @@
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-/* Checks the rows, written as "line:field|field;". */
-static void check_table(Text content, char cut, bool loose, bool trim, const char *expected)
+/* Checks the rows of a table, written as "line:field|field;". loose, trim: settings of Table. */
+static void check_table(Text content, char separator, bool loose, bool trim, const char *expected)
 {
     char text[1600] = "";
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Table t = table_open(content, cut, "t", a), again = table_open(content, cut, "t", a);
+    Table t = table_open(content, separator, "t", a), again = table_open(content, separator, "t", a);
     t.loose = again.loose = loose;
     t.trim = again.trim = trim;
     size_t raw = 0;
@@ -38,7 +38,7 @@ static void rows_of_fields(void **state)
     (void)state;
     static const struct {
         const char *text;
-        char cut;
+        char separator;
         bool loose, trim;
         const char *expected;
     } cases[] = {
@@ -63,7 +63,7 @@ static void rows_of_fields(void **state)
         {"\r\n\n", ',', false, false, ""},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        check_table(text_of(cases[i].text), cases[i].cut, cases[i].loose, cases[i].trim, cases[i].expected);
+        check_table(text_of(cases[i].text), cases[i].separator, cases[i].loose, cases[i].trim, cases[i].expected);
     /* one row with many fields and a quote: time and memory are in proportion to its size */
     enum { BYTES = 1 << 20 };
     char *many = malloc(BYTES);
@@ -85,13 +85,13 @@ static void rows_of_fields(void **state)
 /* ---- interactions ---------------------------------------------------------------------------- */
 
 /* Checks the result, "format cut columns: user item rating time; ...", or the error. */
-static void check_ratings(const char *content, Format f, const char *columns, char cut, const char *expected)
+static void check_ratings(const char *content, Format f, const char *columns, char separator, const char *expected)
 {
     char text[1024];
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Ratings r;
-    Layout layout = {columns, cut};
+    Layout layout = {columns, separator};
     if (ratings_read_as(&r, put("r", content), f, &layout, a, &e) && ratings_sure(&r, &e)) {
         snprintf(text, sizeof text, "%s (%s):", format_words(r.format, r.cut), r.columns);
         for (size_t i = 0; i < r.count; i++)
@@ -238,7 +238,7 @@ static void separators(void **state)
     (void)state;
     static const struct {
         const char *text;
-        char cut;
+        char separator;
         const char *expected;
     } cases[] = {
         {"1::1193::5::978300760\n", 0, "table separated by :: (user, item, rating, time): 1 1193 5 978300760;"},
@@ -257,10 +257,11 @@ static void separators(void **state)
         {"%%MatrixMarket matrix\n1 1 5\n", 0, "is Matrix Market text"},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        check_ratings(cases[i].text, FORMAT_AUTO, NULL, cases[i].cut, cases[i].expected);
-    char cut = 0;
-    assert_true(layout_separator("colons", &cut) && cut == ':' && layout_separator("\t", &cut) && cut == '\t');
-    assert_false(layout_separator("pipe", &cut));
+        check_ratings(cases[i].text, FORMAT_AUTO, NULL, cases[i].separator, cases[i].expected);
+    char separator = 0;
+    assert_true(layout_separator("colons", &separator) && separator == ':' && layout_separator("\t", &separator) &&
+                separator == '\t');
+    assert_false(layout_separator("pipe", &separator));
 }
 
 static void times_and_dates(void **state)

@@ -1,24 +1,27 @@
-/* tests/given_testing.h: a small data set in memory, for runs whose data and recommender are from a test. */
+/* tests/given_testing.h: a small data set in memory, for tests that pass their data and recommender to a run. */
 #ifndef SAPOR_GIVEN_TESTING_H
 #define SAPOR_GIVEN_TESTING_H
 
 #include "recsys/training.h"
 #include "tests/folder_testing.h"
 
-enum { USERS = 40, ITEMS = 50, OWN = 9 };
+/* PER_USER: items of a user in all three parts */
+enum { USERS = 40, ITEMS = 50, PER_USER = 9 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Arena *arena;
     char folder[256];
     DataSet data;
-} Bench;
+} TestBench;
 
-static inline const char *in(Bench *b, const char *name)
+static inline const char *in(TestBench *b, const char *name)
 {
     return arena_printf(b->arena, &(Error){0}, "%s/%s", b->folder, name);
 }
 
-static inline void make_part(Bench *b, Pairs *p, int first, int n)
+/* Makes a part with n items per user: the items (u + 5 j) mod ITEMS of user u, for j from `first` to first + n - 1. All
+ * ratings are 1. */
+static inline void make_part(TestBench *b, Pairs *p, int first, int n)
 {
     Error e = {0};
     *p = (Pairs){.count = (int64_t)USERS * n,
@@ -43,12 +46,12 @@ static inline int setup(void **state)
 {
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     b->data = (DataSet){.U = USERS, .I = ITEMS, .arena = a};
-    make_part(b, &b->data.train, 0, OWN - 2);
-    make_part(b, &b->data.valid, OWN - 2, 1);
-    make_part(b, &b->data.test, OWN - 1, 1);
+    make_part(b, &b->data.train, 0, PER_USER - 2);
+    make_part(b, &b->data.valid, PER_USER - 2, 1);
+    make_part(b, &b->data.test, PER_USER - 1, 1);
     b->data.users = text_index_new(a, &e);
     b->data.items = text_index_new(a, &e);
     for (int i = 0; i < ITEMS; i++) {
@@ -63,7 +66,7 @@ static inline int setup(void **state)
 
 static inline int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     test_folder_remove(b->folder);
     arena_free(b->arena);
     return 0;

@@ -7,6 +7,8 @@
 
 #include "recsys/recsys.h"
 
+/* A golden file, and what the test makes from its numbers. `data`, `model` and `optim` are set by the test, or by
+ * load_pairs. */
 typedef struct Case {
     const Weights *golden;
     Arena *arena;
@@ -29,6 +31,7 @@ static inline const Array *array_if(Case *c, const char *format, const char *nam
     return weights_find(c->golden, arena_printf(c->arena, &c->e, format, name));
 }
 
+/* Returns the array whose name is `format` filled with `name`. If it is missing, the test fails. */
 static inline const Array *array(Case *c, const char *format, const char *name)
 {
     const Array *a = array_if(c, format, name);
@@ -49,6 +52,7 @@ static inline float *floats(Case *c, const char *format, const char *name)
     return floats_of(c, array(c, format, name));
 }
 
+/* Returns a value of the metadata. If it is missing, the test fails. */
 static inline const char *meta(Case *c, const char *key)
 {
     const Json *j = json_get(weights_metadata(c->golden), key);
@@ -78,7 +82,7 @@ static inline void case_close(Case *c)
     arena_free(c->arena);
 }
 
-/* Loads the pairs, without features. */
+/* Makes the train part of `data` from the pairs of the file. There are no features, and no other parts. */
 static inline void load_pairs(Case *c)
 {
     const Array *user = array(c, "%s", "pairs.user"), *item = array(c, "%s", "pairs.item");

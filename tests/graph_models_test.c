@@ -13,7 +13,7 @@ typedef struct Trial { /* a model with its own store, and a batch */
 } Trial;
 
 /* words: settings separated by blanks */
-static Trial start(Bench *b, const char *name, const char *words)
+static Trial start(TestBench *b, const char *name, const char *words)
 {
     Trial r = {.m = b->model};
     const char *set[12] = {"factors=8"};
@@ -40,7 +40,7 @@ static void end(Trial *r)
 }
 
 /* Returns the loss of the batch as number `index` of an epoch, in a step of the run. */
-static Tensor *loss_tensor(Bench *b, Trial *r, int64_t epoch, int64_t index, uint32_t step)
+static Tensor *loss_tensor(TestBench *b, Trial *r, int64_t epoch, int64_t index, uint32_t step)
 {
     r->m.epoch = epoch;
     OK(b, !r->m.kind->epoch || r->m.kind->epoch(&r->m, &b->e));
@@ -52,27 +52,27 @@ static Tensor *loss_tensor(Bench *b, Trial *r, int64_t epoch, int64_t index, uin
     return loss;
 }
 
-static double loss_at(Bench *b, Trial *r, int64_t epoch, int64_t index, uint32_t step)
+static double loss_at(TestBench *b, Trial *r, int64_t epoch, int64_t index, uint32_t step)
 {
     return (double)numbers(b, loss_tensor(b, r, epoch, index, step))[0];
 }
 
 /* ---- dense code ------------------------------------------------------------------------------ */
 
-static void read_tables(Bench *b, Trial *r, double x[N * FACTORS])
+static void read_tables(TestBench *b, Trial *r, double x[N * FACTORS])
 {
     float *user = numbers(b, store_find(r->m.store, "user")), *item = numbers(b, store_find(r->m.store, "item"));
     for (int i = 0; i < N * FACTORS; i++)
         x[i] = (double)(i < U * FACTORS ? user[i] : item[i - U * FACTORS]);
 }
 
-static bool edge(const Bench *b, int h, int t)
+static bool edge(const TestBench *b, int h, int t)
 {
     return h < U ? t >= U && b->R[h][t - U] > 0 : t < U && b->R[t][h - U] > 0;
 }
 
 /* Computes the mean of LightGCN's layers `first` to LAYERS. */
-static void naive_gcn(Bench *b, const double *x0, int first, double out[N * FACTORS])
+static void naive_gcn(TestBench *b, const double *x0, int first, double out[N * FACTORS])
 {
     double x[N * FACTORS], next[N * FACTORS];
     memcpy(x, x0, sizeof x);
@@ -115,7 +115,7 @@ static double naive_bpr(const Trial *r, const double *x, double *squares)
 typedef struct Formula Formula;
 struct Formula { /* a loss in dense code, as a function of the tables [N, FACTORS] */
     double (*loss)(const Formula *f, const double *x0);
-    Bench *bench;
+    TestBench *bench;
     const Trial *trial;
     int intents;
     bool paper;
@@ -125,7 +125,7 @@ struct Formula { /* a loss in dense code, as a function of the tables [N, FACTOR
  * the formula. */
 static void assert_formula(const char *what, Trial *r, Formula f)
 {
-    Bench *b = f.bench;
+    TestBench *b = f.bench;
     static double x[N * FACTORS];
     static float grad[N * FACTORS];
     double worst = 0, largest = 0;
@@ -163,7 +163,7 @@ static void assert_formula(const char *what, Trial *r, Formula f)
 
 /* ---- SGL ------------------------------------------------------------------------------------- */
 
-/* Returns the sum over `all` of exp(cos / .2) with a. */
+/* Returns the sum over the first `all` rows of x of exp(cos / .2), where cos is the cosine of the row with a. */
 static double naive_shares(const double *x, int all, const double *a)
 {
     double sum = 0;
@@ -174,7 +174,8 @@ static double naive_shares(const double *x, int all, const double *a)
     return sum;
 }
 
-/* Returns the sum over the ids of the batch of log of naive_shares, minus 1 / .2: both views are x. */
+/* Returns the sum over the ids of the batch of log(naive_shares) - 1 / .2, where both views are x, which has `all`
+ * rows. */
 static double naive_views(const double *x, int all, const int32_t *ids)
 {
     double sum = 0;
@@ -196,7 +197,7 @@ static double sgl_loss(const Formula *f, const double *x0)
 /* Checks SGL with whole graphs as views. */
 static void sgl_is_its_formula(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const words[] = {"n_layers=2 l_w=0.3 ssl_ratio=0",
                                         "n_layers=2 l_w=0.3 ssl_ratio=0 variant=paper sampling=rw"};
     for (size_t i = 0; i < COUNT(words); i++) {
@@ -209,7 +210,7 @@ static void sgl_is_its_formula(void **state)
 /* Checks that views are drawn for each epoch, and that the variants drop other numbers of pairs or nodes. */
 static void sgl_draws_views(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const kinds[] = {"ed", "nd", "rw"};
     for (size_t k = 0; k < COUNT(kinds); k++) {
         /* 30 users and 22 items times .35 are 10.5 and 7.7: 10 and 8 are dropped, or 10 and 7 */
@@ -279,7 +280,7 @@ static double simgcl_loss(const Formula *f, const double *x0)
 
 static void simgcl_is_its_formula(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (int paper = 0; paper < 2; paper++) {
         const char *words = paper ? "variant=paper n_layers=2 l_w=0.3 eps=0" : "n_layers=2 l_w=0.3 eps=0";
         Trial r = start(b, "SimGCL", words);
@@ -291,7 +292,7 @@ static void simgcl_is_its_formula(void **state)
 /* Checks that the noise depends on the step. With variant elliot, every epoch has the order of the first. */
 static void simgcl_draws(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Trial r = start(b, "SimGCL", "eps=0.2");
     double first = loss_at(b, &r, 0, 0, 0);
     assert_true(loss_at(b, &r, 0, 0, 1) != first);
@@ -326,7 +327,7 @@ static void unit(const double *x, int n, double *out)
 }
 
 /* Computes z of one intent, from strengths that are softmaxed over K. */
-static void naive_intent(Bench *b, const double *x, int K, int k, double *z)
+static void naive_intent(TestBench *b, const double *x, int K, int k, double *z)
 {
     int C = FACTORS / K;
     static double w[N][N];
@@ -348,7 +349,7 @@ static void naive_intent(Bench *b, const double *x, int K, int k, double *z)
         }
 }
 
-static void naive_dgcf(Bench *b, const double *x0, int K, double out[N * FACTORS])
+static void naive_dgcf(TestBench *b, const double *x0, int K, double out[N * FACTORS])
 {
     int C = FACTORS / K;
     double x[N * FACTORS], z[N * FACTORS] = {0}, head[FACTORS], tail[FACTORS];
@@ -423,7 +424,7 @@ static double dgcf_loss(const Formula *f, const double *x0)
 /* One batch has all pairs, so the distance correlation is over all users and items. */
 static void dgcf_is_its_formula(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *words;
         int intents;
@@ -442,7 +443,7 @@ static void dgcf_is_its_formula(void **state)
 /* With one intent every weight is 1: the vectors are LightGCN's. */
 static void dgcf_of_one_intent(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Trial r = start(b, "DGCF", "intents=1 n_layers=2 routing_iterations=3");
     double x0[N * FACTORS], x[N * FACTORS];
     Tensor *users, *items;
@@ -461,7 +462,7 @@ static void dgcf_of_one_intent(void **state)
  * nothing is drawn. */
 static void dgcf_draws(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Trial r = start(b, "DGCF", "batch_size=32");
     double first = loss_at(b, &r, 0, 0, 0);
     assert_true(loss_at(b, &r, 0, 0, 7) == first);
@@ -476,9 +477,9 @@ static void dgcf_draws(void **state)
 
 static void dgcf_refuses(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
-        const char *set[2], *says;
+        const char *set[2], *why;
     } cases[] = {{{"factors=8", "intents=3"}, "factors=8 is not a multiple of intents=3"},
                  {{"n_layers=60", "routing_iterations=2"}, "n_layers=60 times routing_iterations=2 is above 100"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -489,7 +490,7 @@ static void dgcf_refuses(void **state)
         m.store = store_new(&b->device, &e);
         assert_ok(m.settings && m.store, e);
         assert_false(m.kind->init(&m, &e));
-        assert_error(e, SP_USAGE, cases[i].says);
+        assert_error(e, SP_USAGE, cases[i].why);
         store_free(m.store);
     }
 }
@@ -501,7 +502,7 @@ static void dgcf_refuses(void **state)
  *   w += lr (sigmoid(-x) (h_i - h_j) - l_w w), and h_i, h_j in the same way */
 static void bprmf_of_the_paper(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Trial r = start(b, "BPRMF", "variant=paper lr=0.1 l_w=0.2");
     static const int32_t user[] = {4}, pos[] = {0}, neg[] = {7};
     double x[N * FACTORS], after[N * FACTORS];
@@ -529,7 +530,7 @@ static void bprmf_of_the_paper(void **state)
 /* Checks that LearnBPR draws pairs with replacement. */
 static void pairs_with_replacement(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const Pairs *train = &b->data.train;
     Sampler *s = sampler_new(&b->data, SAMPLE_UNIFORM_EDGE, 16, 1, b->arena, &b->e);
     OK(b, s != NULL);

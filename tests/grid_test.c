@@ -162,9 +162,9 @@ static void folders_are_safe(void **state)
     (void)state;
     Arena *a = arena_new(NULL, 0);
     Error e = {0};
-    char many[400] = "";
-    memset(many, 'x', sizeof many - 1);
-    const char *values[] = {"../a b", "..+a b", many, "plain"};
+    char long_value[400] = "";
+    memset(long_value, 'x', sizeof long_value - 1);
+    const char *values[] = {"../a b", "..+a b", long_value, "plain"};
     const Dimension dim = {.key = "k", .how = DIST_CHOICE, .values = values, .count = COUNT(values)};
     const char *name[COUNT(values)];
     for (size_t i = 0; i < COUNT(values); i++) {

@@ -3,7 +3,7 @@
 # which prints results only. Speaks TAP; $BUILD is the folder of the build.
 test=help
 . "$(dirname "$0")/shell.sh"
-check() { # NAME PROBLEM: the problem is shown; none is a pass
+check() { # NAME PROBLEM: passes if the text PROBLEM is empty; otherwise prints it
     number=$((number + 1))
     [ -z "$2" ] && echo "ok $number - $1" && return
     echo "not ok $number - $1"

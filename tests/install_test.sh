@@ -25,7 +25,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-install-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 number=0
 
-ok() { # STATUS NAME: what is in $work/log explains a failure
+ok() { # STATUS NAME: on a failure, prints $work/log
     number=$((number + 1))
     if [ "$1" = 0 ]; then
         echo "ok $number - $2"

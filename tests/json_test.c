@@ -137,17 +137,17 @@ static void same_children(const Json *folded, const Json *tree, Arena *a)
     assert_ok(items, e);
     assert_int_equal(folded->count, tree->count);
     assert_int_equal(folded->type, tree->type);
-    const Json *child = tree->first, *own;
-    for (; (own = json_next(items)); child = child->next) {
+    const Json *child = tree->first, *item;
+    for (; (item = json_next(items)); child = child->next) {
         assert_non_null(child);
-        assert_int_equal(own->type, child->type);
-        assert_int_equal(own->line, child->line);
-        assert_int_equal(own->column, child->column);
-        assert_true(!own->key.n == !child->key.n && (!own->key.n || text_equal(own->key, child->key)));
-        if (own->type >= JSON_ARRAY)
-            same_children(own, child, a);
+        assert_int_equal(item->type, child->type);
+        assert_int_equal(item->line, child->line);
+        assert_int_equal(item->column, child->column);
+        assert_true(!item->key.n == !child->key.n && (!item->key.n || text_equal(item->key, child->key)));
+        if (item->type >= JSON_ARRAY)
+            same_children(item, child, a);
         else
-            assert_true(own->text.n == child->text.n && !memcmp(own->text.p, child->text.p, own->text.n));
+            assert_true(item->text.n == child->text.n && !memcmp(item->text.p, child->text.p, item->text.n));
     }
     assert_true(!child && !e.code);
     json_items_free(items);

@@ -4,7 +4,8 @@
  *   differences of the forward loss in double. Every buffer has guard pages. Inputs must not change. The bits must be
  *   the same for 1, 2 and 3 threads, for any alignment, and in place where this is allowed.
  * - speed: a case has its number of flops and bytes; `kernels_test NAME` times the cases that are `timed`.
- * - coverage: every member of Kernels is named below; a name without a family does not link.
+ * - coverage: every member of Kernels is in one of the lists below: a member that is missing does not compile
+ *   (frame.c), a family that is missing does not link.
  *
  * To add a kernel, add one line to KERNEL_FAMILIES and `const Family family_NAME = {...}` in tests/cases/. To add a
  * case, add one line to the list of its family. A family with more than four numbers has a struct in Case, so that a
@@ -53,6 +54,7 @@
     LINE(step_begin) LINE(step_end) LINE(clock) LINE(range)
 /* clang-format on */
 
+/* What a kernel does with a buffer. ROLE_WORK: its scratch. */
 typedef enum Role { ROLE_IN, ROLE_OUT, ROLE_INOUT, ROLE_WORK } Role;
 
 typedef struct Buffer {
@@ -60,13 +62,15 @@ typedef struct Buffer {
     Role role;
     char type;          /* 'f' float, 'i' int32_t, 'l' int64_t, 'b' bytes */
     size_t count, size; /* elements; bytes per element */
-    void *data;         /* the numbers in host memory: the CPU's kernel reads and writes them here */
-    void *device;       /* the kernel's argument; on the CPU a guard page is right after it (or before it) */
-    void *before;       /* the bytes of the buffer before the call */
+    void *data;         /* the numbers in host memory; on the CPU, the same memory as `device` */
+    /* the kernel's argument; NULL: an optional output that the kernel does not write. On the CPU a guard page is right
+     * after the memory, or right before it (Place) */
+    void *device;
+    void *before; /* the bytes of the buffer before the call */
     /* 'f': the numbers of an input; for an output, the reference writes the expected numbers here */
     double *exact;
     double *rounding;  /* 'f': NULL, or an addition to the tolerance of each number: case_rounding */
-    int32_t *expected; /* 'i' and 'l': the output that the reference expects */
+    int32_t *expected; /* 'i' and 'l': the numbers that the reference expects of an output; NULL for other types */
     /* whole pages that contain data and device */
     unsigned char *block, *device_block;
     size_t block_bytes;
@@ -74,9 +78,9 @@ typedef struct Buffer {
 
 enum { CASE_BUFFERS = 16, CASE_SIZES = 12 };
 
-/* Sizes and settings. Most families have a few numbers, `n`. Families with more than four numbers, and some with four,
- * have a struct, so that each row of the table names its numbers. All members are int64_t, in the order of the names in
- * Family.letters. */
+/* Sizes and settings of one call. Most families have a few numbers, `n`. Families with more than four numbers, and some
+ * with four, have a struct, so that each row of the table names its numbers. All members are int64_t, in the order of
+ * the names in Family.names. */
 typedef struct Case {
     union {
         int64_t n[CASE_SIZES];
@@ -168,13 +172,14 @@ typedef struct Case {
 /* The place of a buffer in its pages.
  * - AT_END: next to the guard page after it.
  * - AT_FRONT: next to the guard page before it.
- * - AT_ODD: some buffers end one number before the guard page. Otherwise a buffer whose size is a multiple of a vector
- *   would always begin at a multiple of a vector. */
+ * - AT_ODD: as AT_END, but some buffers (the seed selects them) end one number before the guard page. Otherwise a
+ *   buffer whose size is a multiple of a vector would always begin at a multiple of a vector. */
 typedef enum Place { AT_END, AT_FRONT, AT_ODD } Place;
 
+/* A case that is ready to be called: its buffers are in memory. A family's functions get it as `j`. */
 typedef struct Job {
     const Kernels *k;
-    Run run;
+    Run run; /* the context; `work` is set by case_work */
     Place place;
     uint64_t seed;
     Buffer b[CASE_BUFFERS];
@@ -185,15 +190,16 @@ typedef struct Job {
 
 typedef struct Family {
     const char *kernel;
-    const char *letters; /* "M C": the names of a case's numbers */
+    const char *names; /* the names of the numbers of a case, in the order of its members: "M C" */
     const Case *cases;
     size_t count;
     /* Makes the buffers, in the order of the numbers that `call` and `reference` use, and sets flops and bytes. */
     void (*make)(Job *j, const Case *s);
     void (*call)(Job *j, const Case *s);
     void (*reference)(Job *j, const Case *s); /* naive; NULL if the family has a `loss` */
-    /* For a backward kernel: returns a scalar in double of the exact inputs. Its derivative by buffer by[i][0] is
-     * expected in buffer by[i][1]. In a ROLE_INOUT buffer, the derivative is added to the earlier numbers. */
+    /* For a backward kernel: returns a scalar in double of the exact inputs. For each i < by_count, its derivative by
+     * the numbers of buffer by[i][0] is expected in buffer by[i][1]. In a ROLE_INOUT buffer, the derivative is added to
+     * the earlier numbers. */
     double (*loss)(const Job *j, const Case *s);
     int by[6][2], by_count;
     double tolerance;   /* |got - expected| <= tolerance (1 + |expected|) + rounding; 0: 1e-5 */
@@ -210,16 +216,19 @@ extern const size_t kernel_family_count;
 
 /* ---- buffers, for a family's functions ------------------------------------------------------- */
 
-/* Each returns the numbers in host memory. Inputs are filled immediately with draws of the job's seed: floats in [-1.5,
- * 1.5). */
+/* Each makes a buffer and returns its numbers in host memory; if memory ran out, j->ok is false, and the result must
+ * not be used. case_f32 fills inputs with draws of the job's seed: floats in [-1.5, 1.5). `make` fills the other
+ * inputs. */
 float *case_f32(Job *j, const char *name, Role role, int64_t count);
 int32_t *case_i32(Job *j, const char *name, Role role, int64_t count);
 int64_t *case_i64(Job *j, const char *name, Role role, int64_t count);
 void *case_bytes(Job *j, const char *name, Role role, size_t bytes);
-void case_work(Job *j, size_t bytes); /* becomes run.work */
+void case_work(Job *j, size_t bytes); /* makes the scratch, and sets run.work and run.work_bytes */
 /* For a `make` that calls a kernel: case_send copies an input to the device, case_fetch copies a result back. */
 void case_send(Job *j, int buffer);
 void case_fetch(Job *j, int buffer);
+/* Returns draw number `index`, an integer below `below`. The draws depend on the seed of the job and on the number of
+ * its buffers so far. */
 uint32_t case_draw(Job *j, uint64_t index, uint32_t below);
 double case_uniform(Job *j, uint64_t index); /* [0, 1) */
 /* Copies the numbers of an input to Buffer.exact. Call it after they were set by hand. */
@@ -280,12 +289,13 @@ double case_act(Act act, double param, double x); /* act(x) */
 
 /* ---- for tests and benchmarks ---------------------------------------------------------------- */
 
-/* Makes a case ready for a call. False: out of memory; job_close is not needed then. */
+/* Makes the buffers of a case and sends the inputs to the device. False: out of memory; job_close is not needed then.
+ */
 bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, void *context, Place place);
 void job_close(Job *j);
 void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 cols=9 D=64" */
-/* Checks all properties of a case on one level. Returns false with the reason in one line of `why`. contexts: the
- * contexts of Run; for the CPU: NULL, and pools of 2 and 3 threads. */
+/* Checks all properties of a case on one level. Returns false with the reason in one line of `why`. contexts: three
+ * values of Run.context; for the CPU: NULL (one thread), and pools of 2 and 3 threads. */
 bool case_check(const Family *f, const Case *c, const Kernels *k, void *const contexts[3], char why[512]);
 /* For a table with kernels of another library, or with kernels that round their operands. Checks that the result is
  * near the reference, and that a second call gives the same bits. bits: of the fraction that operands keep; 23: no

@@ -92,15 +92,15 @@ static void time_family(void **state)
         if (!c->timed)
             continue;
         assert_true(job_open(&j, t->family, c, k, NULL, AT_END));
-        double least = 1e9;
+        double shortest = 1e9;
         for (double end = now_seconds() + 0.2, begun = 0; begun < end;) {
             begun = now_seconds();
             t->family->call(&j, c);
-            least = MIN(least, now_seconds() - begun);
+            shortest = MIN(shortest, now_seconds() - begun);
         }
         case_name(name, t->family, c);
-        print_message("%s at %s: %.4f ms, %.1f GFLOP/s, %.1f GB/s\n", name, t->level, least * 1e3,
-                      j.flops / least / 1e9, j.bytes / least / 1e9);
+        print_message("%s at %s: %.4f ms, %.1f GFLOP/s, %.1f GB/s\n", name, t->level, shortest * 1e3,
+                      j.flops / shortest / 1e9, j.bytes / shortest / 1e9);
         job_close(&j);
     }
 }
@@ -127,10 +127,10 @@ int main(int argc, char **argv)
         size_t level = i / each, f = i % each;
         const Family *family = f < kernel_family_count ? kernel_families[f] : NULL;
         const char *name = family ? family->kernel : others[f - kernel_family_count].name;
-        bool wanted = argc < 2;
+        bool is_run = argc < 2;
         for (int w = 1; w < argc && family; w++)
-            wanted |= strcmp(argv[w], name) == 0;
-        if (!wanted)
+            is_run |= strcmp(argv[w], name) == 0;
+        if (!is_run)
             continue;
         states[tests] = (OneTest){family, levels[level], usable[level] ? "" : why[level]};
         snprintf(names[tests], sizeof names[tests], "%s at %s", name, levels[level]);

@@ -88,7 +88,7 @@ static bool take_note(void *user, const sp_train_event *e)
     return true;
 }
 
-static sp_recommender *train_with(Bench *b, const char *model, const char *out, const char *file, Notes *notes,
+static sp_recommender *train_with(TestBench *b, const char *model, const char *out, const char *file, Notes *notes,
                                   sp_error *e)
 {
     const char *set[16], *k = !strcmp(model, "MGCN") ? "knn_k=5" : "top_k=5";
@@ -108,7 +108,7 @@ static const char *const MODELS[] = {"FREEDOM", "MGCN", "LATTICE"};
 
 static void a_file_is_what_comparing_all_finds(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char set[1000], note[500];
     put_nearest("visual.npy", b->visual, WIDE, ITEMS, KEEP, I64);
@@ -139,7 +139,7 @@ static void a_file_is_what_comparing_all_finds(void **state)
 static void settings_are_checked(void **state)
 {
     static const struct {
-        const char *set, *says;
+        const char *set, *why;
     } CASES[] = {
         {"knn_file=near.npy", "knn_file=near.npy: NAME=PATH is expected, such as visual=near.npy"},
         {"knn_file=visual=", "NAME=PATH is expected"},
@@ -148,12 +148,12 @@ static void settings_are_checked(void **state)
         {"knn_file=visual=\xff.npy", "not valid UTF-8"},
         {"knn_file=visual=/nowhere/near.npy", "/nowhere/near.npy"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     for (size_t m = 0; m < COUNT(MODELS); m++)
         for (size_t i = 0; i < COUNT(CASES); i++) {
             assert_null(train_with(b, MODELS[m], NULL, CASES[i].set, NULL, &e));
-            if (!strstr(e.message, CASES[i].says) || strchr(e.message, '\n'))
+            if (!strstr(e.message, CASES[i].why) || strchr(e.message, '\n'))
                 fail_msg("%s: %s", CASES[i].set, e.message);
         }
     sp_recommender *r = train_with(b, MODELS[0], NULL, "knn_file=none", NULL, &e);
@@ -164,7 +164,7 @@ static void settings_are_checked(void **state)
 /* Checks that a finished run opens without the file, and that a run resumes only with the same neighbours. */
 static void runs_know_their_neighbours(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     sp_error e;
     char set[500], out[300];
     for (size_t m = 0; m < COUNT(MODELS); m++) {
@@ -235,7 +235,9 @@ static bool load(DataSet *d, const char *train, const char *features, Gaps gaps,
     return dataset_load(d, &c, a, e);
 }
 
-static void check_ring(const DataSet *d, const char *id, bool shuffled, int64_t k, const int32_t *near)
+/* Checks the k neighbours of each item: the item itself and the items of the rows after it in the table; rows without
+ * an item are skipped. id: the format of item names. */
+static void check_ring(const DataSet *d, const char *id, bool shuffled, int64_t k, const int32_t *neighbours)
 {
     char name[16];
     for (int i = 0; i < ITEMS; i++) {
@@ -246,7 +248,7 @@ static void check_ring(const DataSet *d, const char *id, bool shuffled, int64_t 
             for (int other = 0; other < ITEMS; other++)
                 if ((shuffled ? row_of(other) : other) == row) {
                     snprintf(name, sizeof name, id, other);
-                    assert_int_equal(near[number * k + n++], text_index_find(d->items, text_of(name)));
+                    assert_int_equal(neighbours[number * k + n++], text_index_find(d->items, text_of(name)));
                 }
         }
     }
@@ -258,28 +260,28 @@ static void rows_are_those_of_the_features(void **state)
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     DataSet d;
-    int32_t near[ITEMS * KEEP];
+    int32_t neighbours[ITEMS * KEEP];
     int64_t few;
     float x[TABLE * WIDE] = {1};
     assert_ok(npy_write_f32(at("x.npy"), 2, (int64_t[]){TABLE, WIDE}, x, NULL, &e), e);
     put_ring("near.npy", TABLE, TABLE);
     /* by number; some rows have no item */
     assert_ok(load(&d, put_train("train.tsv", "%d"), at("x.npy"), GAPS_ERROR, a, &e), e);
-    assert_ok(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
-    check_ring(&d, "%d", false, KEEP, near);
+    assert_ok(neighbour_file_read(neighbours, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
+    check_ring(&d, "%d", false, KEEP, neighbours);
     assert_int_equal(few, 0);
     dataset_close(&d);
     /* by the features' names */
     put_names("x.ids.txt");
     assert_ok(load(&d, put_train("train.tsv", "i%d"), at("x.npy"), GAPS_ERROR, a, &e), e);
-    assert_ok(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
-    check_ring(&d, "i%d", true, KEEP, near);
+    assert_ok(neighbour_file_read(neighbours, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
+    check_ring(&d, "i%d", true, KEEP, neighbours);
     /* fewer neighbours: some of the five rows have no item */
     put_ring("near.npy", TABLE, KEEP);
-    assert_ok(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
+    assert_ok(neighbour_file_read(neighbours, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
     assert_in_range(few, SPARE, ITEMS - 1);
     for (int i = 0; i < ITEMS; i++)
-        assert_int_equal(near[i * KEEP], i);
+        assert_int_equal(neighbours[i * KEEP], i);
     dataset_close(&d);
     /* a file of names for the neighbours: the features are a folder, which has no rows */
     assert_ok(folder_make(at("items"), &e), e);
@@ -290,11 +292,11 @@ static void rows_are_those_of_the_features(void **state)
     }
     put_ring("near.npy", TABLE, TABLE);
     assert_ok(load(&d, at("train.tsv"), at("items"), GAPS_ERROR, a, &e), e);
-    assert_false(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e));
+    assert_false(neighbour_file_read(neighbours, &d, d.features, at("near.npy"), KEEP, &few, a, &e));
     assert_error(e, SP_SHAPE, "is not a row number; put the row names in ");
     put_names("near.ids.txt");
-    assert_ok(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
-    check_ring(&d, "i%d", true, KEEP, near);
+    assert_ok(neighbour_file_read(neighbours, &d, d.features, at("near.npy"), KEEP, &few, a, &e), e);
+    check_ring(&d, "i%d", true, KEEP, neighbours);
     dataset_close(&d);
     unlink(at("near.ids.txt"));
     unlink(at("x.ids.txt"));
@@ -305,14 +307,14 @@ static void rows_are_those_of_the_features(void **state)
 
 enum { R = 6, W = 3 };
 
-static bool read_of_arrays(const char *name, int64_t k, int32_t near[R * (W + 1)], Arena *a, Error *e)
+static bool read_of_arrays(const char *name, int64_t k, int32_t neighbours[R * (W + 1)], Arena *a, Error *e)
 {
     static const float x[R];
     const Feature f = {.name = "visual", .D = 1, .data = x};
     DataSet d = {.I = R};
     int64_t few;
     assert_true(ids_count(&d.items, R, a, e));
-    return neighbour_file_read(near, &d, &f, at(name), k, &few, a, e);
+    return neighbour_file_read(neighbours, &d, &f, at(name), k, &few, a, e);
 }
 
 static void malformed_rows(void **state)
@@ -321,7 +323,7 @@ static void malformed_rows(void **state)
     static const struct {
         int64_t k, row, line[W];
         sp_status code;
-        const char *says; /* NULL: no error */
+        const char *why; /* NULL: no error */
     } CASES[] = {
         {3, 2, {3, 6, 0}, SP_FORMAT, "row 2 has 6 in column 1; a row from 0 to 5 is expected, or -1 behind the last"},
         {3, 2, {3, -2, 0}, SP_FORMAT, "row 2 has -2 in column 1"},
@@ -340,15 +342,15 @@ static void malformed_rows(void **state)
     for (size_t i = 0; i < COUNT(CASES); i++) {
         Error e = {0};
         int64_t table[R * W];
-        int32_t near[R * (W + 1)];
+        int32_t neighbours[R * (W + 1)];
         for (int64_t c = 0; c < R * W; c++)
             table[c] = (c / W + c % W + 1) % R;
         memcpy(table + CASES[i].row * W, CASES[i].line, sizeof CASES[i].line);
         put_numbers("bad.npy", I64, R, W, table);
-        bool ok = read_of_arrays("bad.npy", CASES[i].k, near, a, &e);
-        assert_int_equal(ok, !CASES[i].says);
-        if (CASES[i].says)
-            assert_error(e, CASES[i].code, CASES[i].says);
+        bool ok = read_of_arrays("bad.npy", CASES[i].k, neighbours, a, &e);
+        assert_int_equal(ok, !CASES[i].why);
+        if (CASES[i].why)
+            assert_error(e, CASES[i].code, CASES[i].why);
     }
     arena_free(a);
 }
@@ -361,23 +363,23 @@ static void malformed_files(void **state)
     DataSet d;
     int64_t few, table[TABLE] = {0};
     float x[TABLE * WIDE] = {1};
-    int32_t near[ITEMS * KEEP];
+    int32_t neighbours[ITEMS * KEEP];
     NpyOut *n = npy_create(at("bad.npy"), I64, 1, (int64_t[]){R}, NULL, &e);
     assert_ok(n && npy_data(n, table, R * sizeof *table, &e) && npy_commit(n, &e), e);
-    assert_false(read_of_arrays("bad.npy", W, near, a, &e));
+    assert_false(read_of_arrays("bad.npy", W, neighbours, a, &e));
     assert_error(e, SP_SHAPE, "bad.npy: has 1 dimensions and 6 numbers; neighbours are [rows, k]");
     put_numbers("bad.npy", I64, R, 0, table);
-    assert_false(read_of_arrays("bad.npy", W, near, a, &e));
+    assert_false(read_of_arrays("bad.npy", W, neighbours, a, &e));
     assert_error(e, SP_SHAPE, "has 2 dimensions and 0 numbers");
     put_numbers("bad.npy", F32, R, 2, x);
-    assert_false(read_of_arrays("bad.npy", W, near, a, &e));
+    assert_false(read_of_arrays("bad.npy", W, neighbours, a, &e));
     assert_error(e, SP_FORMAT, "bad.npy: holds F32; numbers of rows are expected, such as int64");
     put_numbers("bad.npy", I64, R + 1, 2, table);
-    assert_false(read_of_arrays("bad.npy", W, near, a, &e));
+    assert_false(read_of_arrays("bad.npy", W, neighbours, a, &e));
     assert_error(e, SP_SHAPE,
                  "bad.npy: has 7 rows, the features visual have 6; row r must have the neighbours of row r");
     put_text("bad.npy", "0\t1\n");
-    assert_false(read_of_arrays("bad.npy", W, near, a, &e));
+    assert_false(read_of_arrays("bad.npy", W, neighbours, a, &e));
     assert_error(e, SP_FORMAT, "bad.npy");
     /* numbers of rows of a file */
     put_ring("near.npy", TABLE, KEEP);
@@ -385,21 +387,21 @@ static void malformed_files(void **state)
     assert_ok(npy_write_f32(at("x.npy"), 2, (int64_t[]){TABLE, WIDE}, x, NULL, &e), e);
     assert_ok(load(&d, put_train("train.tsv", "i%d"), at("x.npy"), GAPS_ERROR, a, &e), e);
     put_ring("short.npy", TABLE - 1, KEEP);
-    assert_false(neighbour_file_read(near, &d, d.features, at("short.npy"), KEEP, &few, a, &e));
+    assert_false(neighbour_file_read(neighbours, &d, d.features, at("short.npy"), KEEP, &few, a, &e));
     assert_error(e, SP_SHAPE, "short.npy: has 27 rows, the features ");
     put_text("near.ids.txt", "i0\ni1\n");
-    assert_false(neighbour_file_read(near, &d, d.features, at("near.npy"), KEEP, &few, a, &e));
+    assert_false(neighbour_file_read(neighbours, &d, d.features, at("near.npy"), KEEP, &few, a, &e));
     assert_error(e, SP_SHAPE, "near.ids.txt: names 2 rows, but ");
     put_text("short.ids.txt", "i0\ni1\ni2\n");
     put_ring("short.npy", 3, 3);
-    assert_false(neighbour_file_read(near, &d, d.features, at("short.npy"), 3, &few, a, &e));
+    assert_false(neighbour_file_read(neighbours, &d, d.features, at("short.npy"), 3, &few, a, &e));
     assert_error(e, SP_SHAPE, " has no row (in its .ids.txt the first row is 'i0'); write one for each item");
     unlink(at("near.ids.txt"));
     dataset_close(&d);
     /* an item whose features were filled has no row; two items may not share a row */
     put_text("train.tsv", "u\ti1\nu\ti2\nv\tj9\n");
     assert_ok(load(&d, at("train.tsv"), at("x.npy"), GAPS_ZERO, a, &e), e);
-    assert_false(neighbour_file_read(near, &d, d.features, at("near.npy"), 2, &few, a, &e));
+    assert_false(neighbour_file_read(neighbours, &d, d.features, at("near.npy"), 2, &few, a, &e));
     assert_error(e, SP_SHAPE, "near.npy: item j9 has no row");
     dataset_close(&d);
     put_text("train.tsv", "u\ta\nu\ta.b\n");
@@ -408,7 +410,7 @@ static void malformed_files(void **state)
     put_text("x.ids.txt", "a\na.b\n");
     assert_ok(npy_write_f32(at("x.npy"), 2, (int64_t[]){2, WIDE}, x, NULL, &e), e);
     assert_ok(load(&d, at("train.tsv"), at("x.npy"), GAPS_ERROR, a, &e), e);
-    assert_false(neighbour_file_read(near, &d, d.features, at("near.npy"), 2, &few, a, &e));
+    assert_false(neighbour_file_read(neighbours, &d, d.features, at("near.npy"), 2, &few, a, &e));
     assert_error(e, SP_FORMAT, "near.npy: row 0 is of item ");
     dataset_close(&d);
     static const char *const NAMES[] = {"near.ids.txt", "short.ids.txt", "x.ids.txt"};
@@ -459,14 +461,15 @@ static void refused_memory(void **state)
         TestHeap heap;
         test_heap(&heap, n);
         Error e = {0};
-        int32_t near[R * (W + 1)];
+        int32_t neighbours[R * (W + 1)];
         Arena *a = arena_new(&heap.heap, 0);
         if (a) {
             static const float x[R];
             const Feature f = {.name = "visual", .D = 1, .data = x};
             DataSet d = {.I = R};
             int64_t few;
-            done = ids_count(&d.items, R, a, &e) && neighbour_file_read(near, &d, &f, at("near.npy"), W, &few, a, &e);
+            done = ids_count(&d.items, R, a, &e) &&
+                   neighbour_file_read(neighbours, &d, &f, at("near.npy"), W, &few, a, &e);
             assert_true(done || e.code == SP_MEMORY);
         }
         assert_true(n < 200);

@@ -18,11 +18,11 @@ static int64_t number_of(const char *name, int64_t otherwise)
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
-typedef struct Make {
+typedef struct RowData {
     float *x; /* [rows, D] */
     int64_t D, clusters;
     float spread; /* of a cluster: 0.15 */
-} Make;
+} RowData;
 
 /* Returns an approximately normal number: a sum of uniform numbers, which is fast. */
 static float normal_of(uint64_t *state)
@@ -35,25 +35,25 @@ static float normal_of(uint64_t *state)
     return (sum - 2) * 1.7320508f;
 }
 
-/* Makes row r: the centre of a cluster plus a step along 8 of its directions; without clusters, a point in any
- * direction. */
+/* Makes row number `task`: the centre of a cluster plus a step along 8 of its directions; without clusters, a point in
+ * any direction. */
 static void make_row(void *arg, size_t task, int worker)
 {
     (void)worker;
-    const Make *m = arg;
+    const RowData *m = arg;
     enum { DIRECTIONS = 8 };
     float *x = m->x + (int64_t)task * m->D;
-    uint64_t own = (uint64_t)task * 0x9e3779b97f4a7c15u + 1;
+    uint64_t draws = (uint64_t)task * 0x9e3779b97f4a7c15u + 1;
     if (!m->clusters) {
         for (int64_t c = 0; c < m->D; c++)
-            x[c] = normal_of(&own);
+            x[c] = normal_of(&draws);
         return;
     }
-    uint64_t cluster = (own >> 20) % (uint64_t)m->clusters, centre = cluster * 0xd1342543de82ef95u + 7;
+    uint64_t cluster = (draws >> 20) % (uint64_t)m->clusters, centre = cluster * 0xd1342543de82ef95u + 7;
     for (int64_t c = 0; c < m->D; c++)
         x[c] = normal_of(&centre);
     for (int d = 0; d < DIRECTIONS; d++) {
-        float step = m->spread * normal_of(&own);
+        float step = m->spread * normal_of(&draws);
         for (int64_t c = 0; c < m->D; c++)
             x[c] += step * normal_of(&centre);
     }
@@ -61,7 +61,7 @@ static void make_row(void *arg, size_t task, int worker)
 
 static float *make_rows(const Device *d, int64_t rows, int64_t D, int64_t clusters)
 {
-    Make m = {malloc((size_t)(rows * D) * sizeof(float)), D, clusters, (float)number_of("SPREAD", 15) / 100};
+    RowData m = {malloc((size_t)(rows * D) * sizeof(float)), D, clusters, (float)number_of("SPREAD", 15) / 100};
     assert_non_null(m.x);
     pool_run(d->pool, (size_t)rows, make_row, &m);
     return m.x;
@@ -82,16 +82,16 @@ static bool graph_make(Graph *g, const Device *d, const float *x, int64_t rows, 
     Array from = {TEXT("x"), F32, 2, {rows, D}, rows * D, x, "x", false};
     Tensor *features = s ? store_array(s, &from, e) : NULL;
     Tape *t = features ? tape_new(d, false, e) : NULL;
-    Csr *near = t ? knn_graph(t, features, k, &g->plan) : NULL;
-    bool ok = t && tape_ok(t, e) && near;
+    Csr *neighbours = t ? knn_graph(t, features, k, &g->plan) : NULL;
+    bool ok = t && tape_ok(t, e) && neighbours;
     if (ok) {
-        g->rows = near->rows;
-        g->entries = near->entries;
-        g->start = malloc((size_t)(near->rows + 1) * sizeof *g->start);
-        g->col = malloc((size_t)MAX(near->entries, 1) * sizeof *g->col);
-        g->val = malloc((size_t)MAX(near->entries, 1) * sizeof *g->val);
+        g->rows = neighbours->rows;
+        g->entries = neighbours->entries;
+        g->start = malloc((size_t)(neighbours->rows + 1) * sizeof *g->start);
+        g->col = malloc((size_t)MAX(neighbours->entries, 1) * sizeof *g->col);
+        g->val = malloc((size_t)MAX(neighbours->entries, 1) * sizeof *g->val);
         assert_true(g->start && g->col && g->val);
-        ok = csr_read(d, near, g->start, g->col, g->val, e);
+        ok = csr_read(d, neighbours, g->start, g->col, g->val, e);
     }
     tape_free(t);
     store_free(s);
@@ -123,17 +123,17 @@ static void same_graph(const Graph *a, const Graph *b)
 /* Returns the share of a's off-diagonal entries that b has. */
 static double recall_of(const Graph *a, const Graph *b)
 {
-    int64_t all = 0, found = 0;
+    int64_t total = 0, found = 0;
     for (int64_t r = 0; r < a->rows; r++)
         for (int64_t i = a->start[r], j = b->start[r]; i < a->start[r + 1]; i++) {
             while (j < b->start[r + 1] && b->col[j] < a->col[i])
                 j++;
             if (a->col[i] == r)
                 continue;
-            all++;
+            total++;
             found += j < b->start[r + 1] && b->col[j] == a->col[i];
         }
-    return all ? (double)found / (double)all : 1;
+    return total ? (double)found / (double)total : 1;
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -293,7 +293,7 @@ static void refused_memory(void **state)
 static double checked_recall(const Graph *g, const float *x, int64_t D, int64_t k)
 {
     enum { CHECKED = 500 };
-    int64_t all = 0, found = 0, rows = g->rows;
+    int64_t total = 0, found = 0, rows = g->rows;
     float *score = malloc((size_t)rows * sizeof *score), *length = malloc((size_t)rows * sizeof *length);
     assert_true(score && length);
     for (int64_t r = 0; r < rows; r++) {
@@ -316,14 +316,14 @@ static double checked_recall(const Graph *g, const float *x, int64_t D, int64_t 
             for (int64_t r = 1; r < rows; r++)
                 best = score[r] > score[best] ? r : best;
             score[best] = -INFINITY;
-            all++;
+            total++;
             for (int64_t i = g->start[row]; i < g->start[row + 1]; i++)
                 found += g->col[i] == best;
         }
     }
     free(score);
     free(length);
-    return (double)found / (double)all;
+    return (double)found / (double)total;
 }
 
 static double processor_seconds(void)

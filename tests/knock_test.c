@@ -8,15 +8,15 @@
 
 enum { USERS = 12, ITEMS = 20, VISUAL = 6, TEXTUAL = 3 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Arena *arena;
     Device device;
     const char *train, *test;
     const char *features[2]; /* visual, textual: an .npy with one row per item */
     float visual[ITEMS * VISUAL], textual[ITEMS * TEXTUAL];
-} Bench;
+} TestBench;
 
-static const char *write_matrix(Bench *b, const char *name, int64_t rows, int64_t D, const float *x)
+static const char *write_matrix(TestBench *b, const char *name, int64_t rows, int64_t D, const float *x)
 {
     Error e = {0};
     const char *path = arena_printf(b->arena, &e, "%s/%s.npy", dir, name);
@@ -29,7 +29,7 @@ static int setup(void **state)
     make_dir(state);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     assert_ok(device_open(&b->device, NULL, 1, NULL, NULL, &e), e);
     char train[8192] = "", test[2048] = "";
@@ -52,7 +52,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     device_close(&b->device);
     arena_free(b->arena);
     return remove_dir(state);
@@ -60,13 +60,13 @@ static int teardown(void **state)
 
 /* ---- knock-outs ------------------------------------------------------------------------------ */
 
-static bool load(Bench *b, DataSet *d, Knock knock, Error *e)
+static bool load(TestBench *b, DataSet *d, Knock knock, Error *e)
 {
     DataConfig c = {.train = b->train, .test = b->test, .features = b->features, .feature_count = 2, .knock = knock};
     return dataset_load(d, &c, b->arena, e);
 }
 
-static DataSet knocked(Bench *b, const char *name, KnockMode mode, uint64_t seed)
+static DataSet knocked(TestBench *b, const char *name, KnockMode mode, uint64_t seed)
 {
     Error e = {0};
     DataSet d;
@@ -87,7 +87,7 @@ static void find_rows(const float *x, const float *from, int D, int *row)
 
 static void modes_replace_features(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     DataSet d = knocked(b, "textual", KNOCK_ZERO, 1);
     assert_memory_equal(d.features[0].data, b->visual, sizeof b->visual);
     assert_null(d.features[0].knocked);
@@ -112,7 +112,7 @@ static void modes_replace_features(void **state)
 
 static void shuffles_are_permutations(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     DataSet d = knocked(b, "both", KNOCK_SHUFFLE, 1);
     int visual[ITEMS], textual[ITEMS], moved = 0, different = 0;
     bool used[2][ITEMS] = {{false}};
@@ -131,7 +131,7 @@ static void shuffles_are_permutations(void **state)
 /* Checks noise of N(1, 0.1): it is a function of the seed and of the modality's name. */
 static void noise_is_drawn_by_seed_and_name(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     DataSet one = knocked(b, "both", KNOCK_NOISE, 1), same = knocked(b, "visual", KNOCK_NOISE, 1),
             other = knocked(b, "visual", KNOCK_NOISE, 2);
     const float *x = one.features[0].data;
@@ -151,11 +151,11 @@ static void noise_is_drawn_by_seed_and_name(void **state)
 
 static void names_that_do_not_fit(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *names[2];
         size_t count;
-        const char *says;
+        const char *why;
     } cases[] = {{{"audio"}, 1, "knock audio: there are no features of this name; choose of visual, textual, both"},
                  {{"visual", "visual"}, 2, "knock visual: is given twice"},
                  {{""}, 1, "there are no features of this name"}};
@@ -163,7 +163,7 @@ static void names_that_do_not_fit(void **state)
         Error e = {0};
         DataSet d;
         assert_false(load(b, &d, (Knock){cases[i].names, cases[i].count, KNOCK_ZERO, 1}, &e));
-        assert_error(e, SP_USAGE, cases[i].says);
+        assert_error(e, SP_USAGE, cases[i].why);
     }
     Error e = {0};
     const char *name = "visual";
@@ -175,7 +175,7 @@ static void names_that_do_not_fit(void **state)
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
-static bool run(Bench *b, const char *out, Knock knock, Gaps gaps, TrainResult *r, Error *e)
+static bool run(TestBench *b, const char *out, Knock knock, Gaps gaps, TrainResult *r, Error *e)
 {
     static const char *const set[] = {"epochs=3", "validation_rate=1", "factors=4", "batch_size=16"};
     TrainConfig c = {.model = "VBPR",
@@ -203,7 +203,7 @@ static bool count_items(void *arg, Text user, int64_t k, const Text *items, cons
 
 static void a_run_records_its_knock_out(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const names[] = {"visual", "textual"};
     const Knock knock = {names, 2, KNOCK_MEAN, 5};
     Error e = {0};
@@ -234,7 +234,7 @@ static void a_run_records_its_knock_out(void **state)
     trained_close(t);
     /* the record in the folder is checked when it is read */
     static const struct {
-        const char *old, *new, *says;
+        const char *old, *new, *why;
     } cases[] = {{"\"mode\": \"mean\"", "\"mode\": \"moan\"", "key mode: \"moan\", noise, zero, one"},
                  {"\"mode\": \"mean\"", "\"mood\": \"mean\"", "key mode is missing"},
                  {"[\"visual\", ", "[[],       ", "key knock: each must be the name of a modality"},
@@ -246,14 +246,14 @@ static void a_run_records_its_knock_out(void **state)
         memcpy(at, cases[i].new, strlen(cases[i].new));
         test_write(out, "config.json", (Text){copy, text.n});
         assert_false(run_config_read(&config, out, b->arena, &e));
-        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_error(e, SP_FORMAT, cases[i].why);
     }
 }
 
 /* Checks that data in memory are knocked out too, and that the caller's arrays do not change. */
 static void given_data_are_knocked_out(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *name = "visual";
     static const char *const set[] = {"epochs=1", "factors=4"};
     Error e = {0};
@@ -273,7 +273,7 @@ static void given_data_are_knocked_out(void **state)
 
 /* ---- items without features ------------------------------------------------------------------ */
 
-static bool load_gaps(Bench *b, DataSet *d, const char *spec, Gaps gaps, Protocol p, Error *e)
+static bool load_gaps(TestBench *b, DataSet *d, const char *spec, Gaps gaps, Protocol p, Error *e)
 {
     const char *specs[] = {spec, b->features[1]};
     DataConfig c = {
@@ -282,11 +282,11 @@ static bool load_gaps(Bench *b, DataSet *d, const char *spec, Gaps gaps, Protoco
 }
 
 /* Returns a source of each kind in which items 3 and 7 have no visual features. */
-static const char *source(Bench *b, int kind)
+static const char *source(TestBench *b, int kind)
 {
     Error e = {0};
     char names[256] = "";
-    float kept[ITEMS * VISUAL];
+    float named_rows[ITEMS * VISUAL];
     int n = 0;
     const char *folder = arena_printf(b->arena, &e, "%s/items", dir);
     assert_ok(folder_make(folder, &e), e);
@@ -294,17 +294,17 @@ static const char *source(Bench *b, int kind)
         if (i == 3 || i == 7)
             continue;
         write_matrix(b, arena_printf(b->arena, &e, "items/%d", i), 1, VISUAL, b->visual + i * VISUAL);
-        memcpy(kept + n++ * VISUAL, b->visual + i * VISUAL, sizeof *kept * VISUAL);
+        memcpy(named_rows + n++ * VISUAL, b->visual + i * VISUAL, sizeof *named_rows * VISUAL);
         sprintf(names + strlen(names), "%d\n", i);
     }
     put("named.ids.txt", names);
-    const char *matrix = write_matrix(b, "named", n, VISUAL, kept);
+    const char *matrix = write_matrix(b, "named", n, VISUAL, named_rows);
     return arena_printf(b->arena, &e, "visual=%s", kind ? matrix : folder);
 }
 
 static void gaps_are_filled(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (int kind = 0; kind < 2; kind++)
         for (Protocol p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++)
             for (Gaps gaps = GAPS_ZERO; gaps <= GAPS_MEAN; gaps++) {
@@ -332,7 +332,7 @@ static void gaps_are_filled(void **state)
 /* Checks that MMRec's matrix, whose rows are the items, may have fewer rows than items. */
 static void short_matrices_are_filled(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     DataSet d;
     const char *spec = arena_printf(b->arena, &e, "visual=%s", write_matrix(b, "short", ITEMS - 4, VISUAL, b->visual));
@@ -345,7 +345,7 @@ static void short_matrices_are_filled(void **state)
 
 static void bare_items_are_dropped(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (int kind = 0; kind < 2; kind++) {
         Error e = {0};
         DataSet all, d;
@@ -376,7 +376,7 @@ static void bare_items_are_dropped(void **state)
 
 static void no_item_has_features(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     const char *folder = arena_printf(b->arena, &e, "%s/none", dir);
     assert_ok(folder_make(folder, &e), e);
@@ -390,7 +390,7 @@ static void no_item_has_features(void **state)
 
 static void refused_memory(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *name = "both";
     for (int kind = 0; kind < 4; kind++) {
         const char *specs[] = {source(b, kind % 2), b->features[1]};

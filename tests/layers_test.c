@@ -19,7 +19,7 @@ static int set_up(void **state)
 {
     if (bench_open(state, 2))
         return -1;
-    Bench *b = *state;
+    TestBench *b = *state;
     return (expected = weights_open(LAYERS "expected.safetensors", b->a, &b->e)) ? 0 : -1;
 }
 
@@ -30,7 +30,7 @@ static int close_all(void **state)
 }
 
 /* Checks that numbers are within 5e-5 of the largest magnitude: the float32 sums have another order. */
-static void assert_near(Bench *b, const char *name, const float *x, size_t count)
+static void assert_near(TestBench *b, const char *name, const float *x, size_t count)
 {
     const Array *want = weights_find(expected, name);
     if (!want || (size_t)want->count != count)
@@ -38,8 +38,8 @@ static void assert_near(Bench *b, const char *name, const float *x, size_t count
     float *y = NEW(b->a, float, count, &b->e), worst = 0, largest = 0;
     array_f32(want, 0, want->count, y);
     for (size_t i = 0; i < count; i++) {
-        float off = x[i] > y[i] ? x[i] - y[i] : y[i] - x[i];
-        worst = off >= 0 ? MAX(worst, off) : 1e30f; /* NaN */
+        float difference = x[i] > y[i] ? x[i] - y[i] : y[i] - x[i];
+        worst = difference >= 0 ? MAX(worst, difference) : 1e30f; /* NaN */
         largest = MAX(largest, y[i] > 0 ? y[i] : -y[i]);
     }
     if (!(worst <= 5e-5f * largest))
@@ -48,7 +48,7 @@ static void assert_near(Bench *b, const char *name, const float *x, size_t count
 
 /* Checks the features of the image by one layer. The usual outputs, requested in the same pass, have the bits that they
  * have alone. */
-static void check_layer(Bench *b, const char *model, const char *arch, const char *layer, const Preset *preset,
+static void check_layer(TestBench *b, const char *model, const char *arch, const char *layer, const Preset *preset,
                         const char *name)
 {
     const char *const both[] = {layer, NULL};
@@ -77,7 +77,7 @@ static void check_layer(Bench *b, const char *model, const char *arch, const cha
 }
 
 /* Checks every expected tensor GROUP.LAYER. */
-static void check_all(Bench *b, const char *group, const char *model, const char *arch)
+static void check_all(TestBench *b, const char *group, const char *model, const char *arch)
 {
     size_t checked = 0;
     for (size_t i = 0; i < weights_count(expected); i++) {
@@ -92,7 +92,7 @@ static void check_all(Bench *b, const char *group, const char *model, const char
 
 static void nodes_are_torchvision(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     check_all(b, "basic", ENCODERS "resnet_basic.safetensors", NULL);
     check_all(b, "bottleneck", ENCODERS "resnet_bottleneck.safetensors", NULL);
     check_all(b, "bottleneck", ENCODERS "resnet_bottleneck", NULL);
@@ -127,7 +127,7 @@ static void names_have_synonyms(void **state)
         {LAYERS "vit_timm", "last_hidden_state", "vit_timm.norm"},
         {LAYERS "vit_timm", "blocks.0.add_1", "vit_timm.blocks.0"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++)
         check_layer(b, cases[i].model, NULL, cases[i].layer, &SQUARE, cases[i].name);
 }
@@ -166,7 +166,7 @@ static void timm_name(char *to, size_t size, const char *from)
 }
 
 /* Writes a copy of a file of tensors with other names. */
-static void write_renamed(Bench *b, const char *from, const char *to, Rename *rename)
+static void write_renamed(TestBench *b, const char *from, const char *to, Rename *rename)
 {
     Weights *w = weights_open(drawn(from), b->a, &b->e);
     SafetensorsOut *out = safetensors_open(to, NULL, &b->e);
@@ -186,7 +186,7 @@ static void write_renamed(Bench *b, const char *from, const char *to, Rename *re
 
 static void other_layouts_load(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], path[512];
     test_folder(folder);
     snprintf(path, sizeof path, "%s/mmfashion.safetensors", folder);
@@ -220,7 +220,7 @@ static void unknown_layers_are_named(void **state)
         {LAYERS "vit_timm", "blocks.1.attn.q_norm", "has no layer blocks.1.attn.q_norm"},
         {ENCODERS "clip", "text_model_output.image_embeds", "has no layer text_model_output.image_embeds"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         EncoderOptions o = {.outputs = &cases[i].layer, .output_count = 1};
         if (encoder_open(&b->d, drawn(cases[i].model), &o, &b->e))
@@ -237,7 +237,7 @@ static void unknown_layers_are_named(void **state)
 
 /* Writes the pickled module with a change in its pickle: `bytes` replace those that begin `at` bytes after the first
  * `after`. */
-static void write_changed(Bench *b, const char *path, const char *after, size_t at, const char *bytes, size_t n)
+static void write_changed(TestBench *b, const char *path, const char *after, size_t at, const char *bytes, size_t n)
 {
     Text whole;
     assert_ok(file_read(&whole, b->a, LAYERS "module.pt", 0, &b->e), b->e);
@@ -264,7 +264,7 @@ static void pickled_modules_are_read_by_class(void **state)
          "its part relu is a pickled module of class torch.nn.modules.activation.GELU"},
         {"torch.nn.modules.activation\nReLU", "torch.nn.modules.activation\nGELU", "resnet", NULL},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256], path[512];
     check_all(b, "bottleneck", LAYERS "module.pt", NULL);
     test_folder(folder);
@@ -312,7 +312,7 @@ static void outputs_have_transformers_names(void **state)
                  {MODALITY_IMAGE, "text_model_output.pooler_output", NULL},
                  {MODALITY_TEXT, "vision_model_output.pooler_output", NULL},
                  {MODALITY_TEXT, "hidden_states.-4", NULL}};
-    Bench *b = *state;
+    TestBench *b = *state;
     Encoder *en = encoder_open(&b->d, drawn(ENCODERS "clip"), &(EncoderOptions){0}, &b->e);
     assert_non_null(en);
     for (size_t i = 0; i < COUNT(cases); i++)

@@ -195,7 +195,7 @@ static void sql(const char *path, const char *text)
     sqlite3_close(db);
 }
 
-static void refuses(Place *p, const char *name, const char *says)
+static void refuses(Place *p, const char *name, const char *why)
 {
     Error e = {0};
     TrialRow *rows;
@@ -205,8 +205,8 @@ static void refuses(Place *p, const char *name, const char *says)
     bool ok = l && ledger_rows(l, &rows, &n, p->arena, &e) && ledger_extractions(l, &extractions, &n, p->arena, &e);
     ledger_close(l);
     assert_false(ok);
-    if (!strstr(e.message, says) || strchr(e.message, '\n'))
-        fail_msg("\"%s\" is not in \"%s\"", says, e.message);
+    if (!strstr(e.message, why) || strchr(e.message, '\n'))
+        fail_msg("\"%s\" is not in \"%s\"", why, e.message);
 }
 
 static void foreign_files_are_refused(void **state)
@@ -222,7 +222,7 @@ static void foreign_files_are_refused(void **state)
     sql(in(p, "none"), "CREATE TABLE t(a)");
     refuses(p, "none", "is the SQLite file of another application");
     static const struct {
-        const char *sql, *says;
+        const char *sql, *why;
     } CASES[] = {
         {"PRAGMA user_version=2", "is a ledger of version 2; this sapor reads version 1"},
         {"CREATE TABLE more(a)", "its tables are not those of a ledger"},
@@ -254,7 +254,7 @@ static void foreign_files_are_refused(void **state)
     for (size_t i = 0; i < COUNT(CASES); i++) {
         test_write(p->folder, "l.sqlite", whole);
         sql(in(p, "l.sqlite"), CASES[i].sql);
-        refuses(p, "l.sqlite", CASES[i].says);
+        refuses(p, "l.sqlite", CASES[i].why);
     }
 }
 
@@ -326,7 +326,7 @@ static void tsv_is_checked(void **state)
     Text whole;
     assert_ok(file_read(&whole, p->arena, in(p, "l.tsv"), 0, &e), e);
     static const struct {
-        const char *old, *new, *says;
+        const char *old, *new, *why;
     } CASES[] = {
         {"data\tsetting", "model\tsetting", "x.tsv:1: column 1 is not data"},
         {"history\n", "history\tmore\n", "x.tsv:1: has 17 columns, 16 are expected"},
@@ -352,8 +352,8 @@ static void tsv_is_checked(void **state)
                                         at + strlen(CASES[i].old));
         test_write(p->folder, "x.tsv", text_of(text));
         assert_int_equal(import_to(p, "other.sqlite", "x.tsv", &e), -1);
-        if (!strstr(e.message, CASES[i].says) || strchr(e.message, '\n'))
-            fail_msg("\"%s\" is not in \"%s\"", CASES[i].says, e.message);
+        if (!strstr(e.message, CASES[i].why) || strchr(e.message, '\n'))
+            fail_msg("\"%s\" is not in \"%s\"", CASES[i].why, e.message);
         error_clear(&e);
     }
     test_write(p->folder, "x.tsv", TEXT(""));

@@ -8,6 +8,7 @@
 
 static const int64_t CUTOFFS[] = {1, 3, 8, 50};
 
+/* The data and the lists of tests/golden/metrics. */
 typedef struct Given {
     Arena *arena;
     DataSet data;
@@ -82,10 +83,10 @@ static void close_given(Given *g)
 
 static void check_value(double got, Text expected, const char *what, int64_t cutoff)
 {
-    double want = 0;
-    assert_true(text_f64(expected, &want));
-    if (isnan(want) ? !isnan(got) : !(fabs(got - want) <= 1e-12 * fmax(1, fabs(want))))
-        fail_msg("%s@%d is %.17g, not %.17g", what, (int)cutoff, got, want);
+    double expected_value = 0;
+    assert_true(text_f64(expected, &expected_value));
+    if (isnan(expected_value) ? !isnan(got) : !(fabs(got - expected_value) <= 1e-12 * fmax(1, fabs(expected_value))))
+        fail_msg("%s@%d is %.17g, not %.17g", what, (int)cutoff, got, expected_value);
 }
 
 static void all_metrics_as_numpy(void **state)

@@ -237,7 +237,7 @@ static void test_malformed(void **state)
 {
     Fixture *f = *state;
     static const struct {
-        const char *yaml, *says;
+        const char *yaml, *why;
     } CASES[] = {
         {"- a\n", "the file: found a list of 1 value; allowed is a map"},
         {"a: [\n", ".yaml:"},
@@ -303,8 +303,8 @@ static void test_malformed(void **state)
         snprintf(file, sizeof file, "%s/bad.yaml", f->folder);
         if (read_with(f, &s, file, "LATTICE", NULL, 0, &e))
             fail_msg("accepted: %s", CASES[i].yaml);
-        if (!strstr(e.message, CASES[i].says) || strchr(e.message, '\n'))
-            fail_msg("%s: \"%s\" is not in \"%s\"", CASES[i].yaml, CASES[i].says, e.message);
+        if (!strstr(e.message, CASES[i].why) || strchr(e.message, '\n'))
+            fail_msg("%s: \"%s\" is not in \"%s\"", CASES[i].yaml, CASES[i].why, e.message);
     }
     Error e = {0};
     Study s;

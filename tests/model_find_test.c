@@ -16,7 +16,7 @@ static void write_file(const char *folder, const char *name, const char *text)
 
 static void names_are_found(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     char root[256], path[512];
     test_folder(root);
     const char *const saved[] = {"SAPOR_MODELS",          "HF_HOME",    "HF_HUB_CACHE",
@@ -138,7 +138,7 @@ static void unsupported_folders(void **state)
          "but resnet50-11ad3fa6.pth; if this is the model, give the path of the file"},
         {"notes.txt", "", NULL, "is this the folder of the model?"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         char folder[256];
         test_folder(folder);
@@ -159,7 +159,7 @@ static void unsupported_folders(void **state)
 /* Checks that --arch is accepted for a bare file of weights only: a folder states its architecture. */
 static void arch_is_for_bare_files(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256];
     test_folder(folder);
     const char *path = path_join(b->a, folder, "model.safetensors", &b->e);

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { D = 16 }; /* a row is one piece of a step's memory */
+enum { D = 16 }; /* a row has 64 bytes: one piece of a step's memory */
 
 typedef struct Edges {
     Device d;
@@ -51,9 +51,9 @@ static void empty_parts(void **state)
         tape_reset(t, (Draw){0});
         char name[] = {'p', (char)('0' + below), 0};
         Tensor *p = test_param(x->s, name, 1, D, 7);
-        Tensor *none = cols(t, gather(t, p, input_i32(t, ids, 0)), 0, D), *all = gather(t, p, input_i32(t, ids, 1));
+        Tensor *empty = cols(t, gather(t, p, input_i32(t, ids, 0)), 0, D), *all = gather(t, p, input_i32(t, ids, 1));
         float *factor = test_numbers(9, D), got[D];
-        Tensor *stacked = below ? stack_rows(t, all, none) : stack_rows(t, none, all);
+        Tensor *stacked = below ? stack_rows(t, all, empty) : stack_rows(t, empty, all);
         Tensor *y = mul(t, scale(t, stacked, 1), input_f32(t, factor, SHAPE(1, D)));
         /* the gradients of `more` take memory after the part was passed on */
         Tensor *more = scale(t, scale(t, p, 3), 1);

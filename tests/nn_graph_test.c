@@ -35,25 +35,25 @@ static void adjacencies(void **state)
     Store *s = store_new(&device, &error);
     for (Adjacency how = ADJ_SYM; how <= ADJ_SYM_SELF; how++) {
         bool self = how == ADJ_ROW_SELF || how == ADJ_BOTH_SELF || how == ADJ_SYM_SELF;
-        double want[N * N] = {0}, degree[N] = {0};
+        double expected[N * N] = {0}, degree[N] = {0};
         for (int u = 0; u < U; u++)
             for (int64_t p = pairs_start[u]; p < pairs_start[u + 1]; p++)
-                want[u * N + U + pairs_item[p]] = want[(U + pairs_item[p]) * N + u] = 1;
+                expected[u * N + U + pairs_item[p]] = expected[(U + pairs_item[p]) * N + u] = 1;
         for (int i = 0; self && i < N; i++)
-            want[i * N + i] = 1;
+            expected[i * N + i] = 1;
         for (int i = 0; i < N * N; i++)
-            degree[i / N] += want[i];
+            degree[i / N] += expected[i];
         for (int i = 0; i < N * N; i++) {
             double a = degree[i / N], b = degree[i % N];
-            if (want[i] != 0)
-                want[i] = how == ADJ_SYM || how == ADJ_SYM_SELF ? 1 / sqrt(a * b)
-                          : how == ADJ_SYM_EPS                  ? 1 / sqrt((a + 1e-7) * (b + 1e-7))
-                          : how == ADJ_ROW_SELF                 ? 1 / a
-                                                                : 1 / (a * b);
+            if (expected[i] != 0)
+                expected[i] = how == ADJ_SYM || how == ADJ_SYM_SELF ? 1 / sqrt(a * b)
+                              : how == ADJ_SYM_EPS                  ? 1 / sqrt((a + 1e-7) * (b + 1e-7))
+                              : how == ADJ_ROW_SELF                 ? 1 / a
+                                                                    : 1 / (a * b);
         }
         Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, how, &error);
         double *got = dense(g);
-        close_to(got, want, N * N, 1e-6);
+        close_to(got, expected, N * N, 1e-6);
         free(got);
     }
     Error e = {0};
@@ -69,7 +69,7 @@ static void adjacencies(void **state)
     store_free(s);
 }
 
-/* Returns the k largest cosines of each row, ties to the lower id: [n, n]. */
+/* Returns the matrix [n, n] of the k largest cosines of each row of x, ties to the lower id; other entries are 0. */
 static double *naive_knn(const float *x, int n, int d, int k)
 {
     double *a = calloc((size_t)(n * n), sizeof *a), *row = malloc((size_t)n * sizeof *row);
@@ -130,27 +130,27 @@ static void learned_graphs(void **state)
     close_to(got, kall, n * n, 1e-6);
     assert_int_equal(all->entries, n * n);
     free(got);
-    Csr *fixed = csr_bipartite(s, "fixed", 9, n - 9, (int64_t[10]){0}, NULL, ADJ_ROW_SELF, &error);
-    Csr *graphs[] = {gx, gy, fixed};
+    Csr *constant = csr_bipartite(s, "fixed", 9, n - 9, (int64_t[10]){0}, NULL, ADJ_ROW_SELF, &error);
+    Csr *graphs[] = {gx, gy, constant};
     Tensor *weights[] = {w, NULL, NULL};
     Csr *mixed = graph_mix(t, 3, graphs, weights), *normal = graph_normalize(t, gy),
         *set = graph_set_diagonal(t, gx, 0.25f);
     tape_must(t);
-    double want[n * n];
+    double expected[n * n];
     for (int i = 0; i < n * n; i++)
-        want[i] = kx[i] * hw[0] + ky[i] + (i / n == i % n);
+        expected[i] = kx[i] * hw[0] + ky[i] + (i / n == i % n);
     got = dense(mixed);
-    close_to(got, want, n * n, 1e-6);
+    close_to(got, expected, n * n, 1e-6);
     free(got);
     double *nn = naive_normalize(ky, n);
     got = dense(normal);
     close_to(got, nn, n * n, 1e-6);
     free(got);
-    memcpy(want, kx, sizeof want);
+    memcpy(expected, kx, sizeof expected);
     for (int i = 0; i < n; i++)
-        want[i * n + i] = 0.25;
+        expected[i * n + i] = 0.25;
     got = dense(set);
-    close_to(got, want, n * n, 1e-6);
+    close_to(got, expected, n * n, 1e-6);
     free(got);
     /* kept graphs: the same values; the transpose in place; refilled under the same name */
     Csr *kept = csr_keep(t, s, "items", gy, &error);
@@ -239,10 +239,10 @@ static double *dense_host(const HostGraph *h)
 
 static void same_as_host(Csr *g, const HostGraph *h)
 {
-    double *got = dense(g), *want = dense_host(h);
-    close_to(got, want, h->rows * h->cols, 1e-6);
+    double *got = dense(g), *expected = dense_host(h);
+    close_to(got, expected, h->rows * h->cols, 1e-6);
     free(got);
-    free(want);
+    free(expected);
 }
 
 /* Checks that one name is one graph, which can be refilled: scales stay scales, shared arrays are no longer shared, and
@@ -322,12 +322,12 @@ static void turned_values(void **state)
     assert_error(e, SP_USAGE, "call csr_index");
     assert_true(csr_index(s, g, &error) && csr_index(s, turned, &error));
     tape_reset(t, (Draw){1, DRAW_DROPOUT, 0});
-    float *ours = test_read(&device, edge_transpose(t, g, turned, sddmm(t, g, x, y)));
-    float *own = test_read(&device, sddmm(t, turned, y, x));
+    float *of_entries = test_read(&device, edge_transpose(t, g, turned, sddmm(t, g, x, y)));
+    float *of_transpose = test_read(&device, sddmm(t, turned, y, x));
     tape_must(t);
-    assert_memory_equal(ours, own, (size_t)g->entries * sizeof *own);
-    free(ours);
-    free(own);
+    assert_memory_equal(of_entries, of_transpose, (size_t)g->entries * sizeof *of_transpose);
+    free(of_entries);
+    free(of_transpose);
     edge_transpose(t, g, turned, x);
     e = (Error){0};
     assert_false(tape_ok(t, &e));

@@ -6,7 +6,7 @@
 enum { INNER = 40 };
 /* Kinds of matrices. The first three are M M' / n, with M [n, INNER] of numbers around 0, plus a diagonal.
  * - DEFINITE: the diagonal is 1.
- * - INDEFINITE: the diagonal is 1 and -1 in turn, so half of the eigenvalues are negative.
+ * - INDEFINITE: the diagonal is 1 and -1 in turn, so about half of the eigenvalues are negative if n is large.
  * - REVERSED: the diagonal is 1 and the rows are in reverse order, so every pivot is far from the diagonal.
  * - DRAWN: numbers without structure. */
 typedef enum Kind { DEFINITE, INDEFINITE, REVERSED, DRAWN, KINDS } Kind;
@@ -27,7 +27,7 @@ static float *matrix(int64_t n, Kind kind)
 }
 
 /* Returns the largest element of |A X - I|. */
-static double wrong_by(const float *a, const float *x, int64_t n)
+static double largest_error(const float *a, const float *x, int64_t n)
 {
     double largest = 0;
     for (int64_t i = 0; i < n; i++)
@@ -54,7 +54,7 @@ static void inverses(void **state)
         assert_ok(invert_matrix(&one, n, x, NULL, NULL, &error), error);
         assert_ok(invert_matrix(&three, n, y, NULL, NULL, &error), error);
         assert_memory_equal(x, y, (size_t)(n * n) * sizeof *x);
-        double wrong = wrong_by(a, x, n);
+        double wrong = largest_error(a, x, n);
         printf("  %lld x %lld, kind %zu: %.2g\n", (long long)n, (long long)n, i % KINDS, wrong);
         assert_true(wrong < (i % KINDS == DRAWN ? 1e-3 : 1e-5));
         free(a);
@@ -105,7 +105,7 @@ static void refused_memory(void **state)
         assert_true(done || e.code == SP_MEMORY);
         assert_int_equal(h.live, 0);
     }
-    assert_true(wrong_by(a, x, N) < 1e-5);
+    assert_true(largest_error(a, x, N) < 1e-5);
     free(a);
     free(x);
 }

@@ -34,6 +34,7 @@ static void model_free(Model *m)
     device_close(&m->d);
 }
 
+/* Bits: which losses a step has, so that parameters have gradients of these kinds. */
 typedef enum Kinds { ROWS = 1, FACTORS = 2, MIXED = 4, GATHERED = 8, ALL = 15 } Kinds;
 
 /* Returns a loss that changes with the step: it reaches the parameters through other ops in each step. */
@@ -257,11 +258,12 @@ static void groups(void **state)
         static const ParamGroup some[] = {{"users", 1}, {"item", 0.5}, {"items", 7}}, none[] = {{"project", 1}};
         Model grouped = model_new(NULL, 1), all = model_new(NULL, 1), half = model_new(NULL, 1),
               start = model_new(NULL, 1);
-        Optim o = {.kind = (OptimKind)kind, .lr = 0.05, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}, slow = o, own = o;
+        Optim o = {.kind = (OptimKind)kind, .lr = 0.05, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}, slow = o,
+              with_groups = o;
         slow.lr *= 0.5;
-        own.groups = some;
-        own.group_count = COUNT(some);
-        train(&grouped, own, 0, 1, ALL, false);
+        with_groups.groups = some;
+        with_groups.group_count = COUNT(some);
+        train(&grouped, with_groups, 0, 1, ALL, false);
         train(&all, o, 0, 1, ALL, false);
         train(&half, slow, 0, 1, ALL, false);
         assert_same_numbers(&grouped, grouped.users, &all, all.users, true);
@@ -270,9 +272,9 @@ static void groups(void **state)
         assert_same_numbers(&grouped, grouped.project.w, &start, start.project.w, true);
         assert_same_numbers(&all, all.project.w, &start, start.project.w, false);
         float *before = test_read(&grouped.d, grouped.users); /* momentum does not change it */
-        own.groups = none;
-        own.group_count = COUNT(none);
-        train(&grouped, own, 4, 9, ROWS | FACTORS, false);
+        with_groups.groups = none;
+        with_groups.group_count = COUNT(none);
+        train(&grouped, with_groups, 4, 9, ROWS | FACTORS, false);
         float *after = test_read(&grouped.d, grouped.users);
         assert_memory_equal(before, after, (size_t)grouped.users->count * sizeof *after);
         assert_same_numbers(&grouped, grouped.project.w, &start, start.project.w, false);
@@ -299,26 +301,26 @@ static void checkpoints_go_on(void **state)
     test_folder(folder);
     snprintf(path, sizeof path, "%s/a.safetensors", folder);
     snprintf(again, sizeof again, "%s/b.safetensors", folder);
-    Model m = model_new(NULL, 2), fresh = model_new(NULL, 1);
+    Model m = model_new(NULL, 2), loaded = model_new(NULL, 1);
     Optim o = optim_adam(0.03);
     train(&m, o, 0, 11, ALL, false);
     save(&m, path);
     train(&m, o, 11, 23, ALL, false);
-    train(&fresh, o, 50, 53, ROWS, false); /* leaves rows with delayed steps, which the load must clear */
+    train(&loaded, o, 50, 53, ROWS, false); /* leaves rows with delayed steps, which the load must clear */
     Arena *a = arena_new(NULL, 0);
     Weights *w = weights_open(path, a, &error);
     assert_non_null(w);
-    assert_true(store_load(fresh.s, w, &error));
-    save(&fresh, again);
-    train(&fresh, o, 11, 23, ALL, false);
-    same_stores(m.s, fresh.s);
+    assert_true(store_load(loaded.s, w, &error));
+    save(&loaded, again);
+    train(&loaded, o, 11, 23, ALL, false);
+    same_stores(m.s, loaded.s);
     Map one, two;
     assert_true(map_open(&one, path, &error) && map_open(&two, again, &error));
     assert_int_equal(one.bytes, two.bytes);
     assert_memory_equal(one.data, two.data, one.bytes);
     map_close(&one);
     map_close(&two);
-    /* files of other models */
+    /* a file of another model is refused, and changes nothing */
     Error e = {0};
     Store *other = store_new(&m.d, &error);
     Tensor *x = param_new(other, "users", U, D + 1, (Init){INIT_ZERO, 0}, 0, &error);
@@ -337,7 +339,7 @@ static void checkpoints_go_on(void **state)
     weights_close(w);
     arena_free(a);
     model_free(&m);
-    model_free(&fresh);
+    model_free(&loaded);
     test_folder_remove(folder);
 }
 

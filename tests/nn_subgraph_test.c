@@ -3,27 +3,27 @@
 
 #include <math.h>
 
-/* Computes some rows of A x from the nodes that they read. Checks that the bits and the gradients are those of the
- * whole product. */
-static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, bool all)
+/* Computes the `chosen` rows of A x from the nodes that they read. Checks that the bits and the gradients are those of
+ * the whole product. all: csr_rows must use all rows of x, and return no list of nodes. */
+static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *chosen, bool all)
 {
     int64_t D = cols_of(x);
     Tape *t = tape_new(&device, true, &error);
-    Tensor *ids = input_i32(t, wanted, n), *from, *at;
+    Tensor *ids = input_i32(t, chosen, n), *from, *at;
     float *whole = calloc((size_t)x->count, sizeof *whole), *part = calloc((size_t)x->count, sizeof *part);
     assert_true(backward(t, sum_squares(t, gather(t, spmm(t, g, x), ids)), &error) && tensor_grad(t, x, whole, &error));
     tape_reset(t, (Draw){0});
-    ids = input_i32(t, wanted, n);
+    ids = input_i32(t, chosen, n);
     Tensor *direct = gather(t, spmm(t, g, x), ids);
     const Csr *few = csr_rows(t, g, ids, &from, &at);
     assert_non_null(few);
     assert_int_equal(from == NULL, all);
     assert_int_equal(at == NULL, g->rows != g->cols);
-    Tensor *below = from ? gather(t, x, from) : x, *y = spmm(t, few, below), *self = at ? gather(t, below, at) : y,
-           *own = at ? gather(t, x, ids) : y;
+    Tensor *below = from ? gather(t, x, from) : x, *y = spmm(t, few, below), *self_rows = at ? gather(t, below, at) : y,
+           *own_rows = at ? gather(t, x, ids) : y;
     tape_must(t);
-    float *a = test_read(&device, direct), *b = test_read(&device, y), *c = test_read(&device, self),
-          *d = test_read(&device, own);
+    float *a = test_read(&device, direct), *b = test_read(&device, y), *c = test_read(&device, self_rows),
+          *d = test_read(&device, own_rows);
     assert_memory_equal(a, b, (size_t)(n * D) * sizeof *a);
     assert_memory_equal(c, d, (size_t)(n * D) * sizeof *c);
     assert_true(backward(t, sum_squares(t, y), &error) && tensor_grad(t, x, part, &error));
@@ -42,8 +42,8 @@ static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, b
 static void rows_of_graphs(void **state)
 {
     (void)state;
-    /* The nodes read by the second list have 15 of 18 entries. Those of the first list have 6: its own and those of
-     * nodes 2 and 5. */
+    /* The rows of `many` and of the nodes that they read have 15 of the 18 entries (without the diagonal), so csr_rows
+     * uses all rows of x. Those of `one` and of `few` have 2. */
     static const int32_t one[] = {3}, few[] = {3, 9}, many[] = {1, 4, 7, 11};
     Store *s = store_new(&device, &error);
     Tensor *x = test_param(s, "x", N, 6, 21);
@@ -77,11 +77,11 @@ static void picked_ids(void **state)
     tape_free(t);
 }
 
-/* The same for a graph that is not square. */
+/* Checks rows_of_graph for a graph that is not square, with values or with scales. User 1 has no pairs. */
 static void rows_of_blocks(void **state)
 {
     (void)state;
-    static const int32_t few[] = {1, 3}, many[] = {0, 2, 4}, none[] = {1};
+    static const int32_t few[] = {1, 3}, many[] = {0, 2, 4}, without_pairs[] = {1};
     static const float value[] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, scales[N] = {2, 1, 3, 1, 2, 1, 2, 3, 4, 5, 6, 7};
     HostGraph h = {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item};
     for (int scaled = 0; scaled < 2; scaled++) {
@@ -93,7 +93,7 @@ static void rows_of_blocks(void **state)
         Csr *g = csr_new(s, "block", &h, &error);
         rows_of_graph(g, x, COUNT(few), few, false);
         rows_of_graph(g, x, COUNT(many), many, true);
-        rows_of_graph(g, x, COUNT(none), none, false);
+        rows_of_graph(g, x, COUNT(without_pairs), without_pairs, false);
         store_free(s);
     }
 }
@@ -104,14 +104,16 @@ static void dropped(void **state)
 {
     (void)state;
     enum { n = 40, D = 5 };
-    static const int32_t wanted[] = {0, 3, 17, 39};
+    static const int32_t chosen[] = {0, 3, 17, 39};
     Store *s = store_new(&device, &error);
     Tensor *x = test_param(s, "x", n, D, 31), *y = test_param(s, "y", n, D, 32);
     float gx[3][n * D], gy[3][n * D];
     Tape *t = tape_new(&device, true, &error);
-    for (int drops = 0; drops < 3; drops++) { /* 2: the rows are taken before the values exist */
+    /* 0: nothing is dropped; 1: dropped before the rows are taken; 2: the rows are taken first, before the values are
+     * computed */
+    for (int drops = 0; drops < 3; drops++) {
         tape_reset(t, (Draw){0});
-        Tensor *ids = input_i32(t, wanted, COUNT(wanted)), *from, *at;
+        Tensor *ids = input_i32(t, chosen, COUNT(chosen)), *from, *at;
         int64_t mark = tape_mark(t);
         Csr *two[] = {knn_graph(t, x, 4, NULL), knn_graph(t, scale(t, x, -2), 3, NULL)};
         Csr *g = graph_normalize(t, graph_set_diagonal(t, graph_mix(t, 2, two, NULL), 1));

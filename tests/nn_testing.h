@@ -15,14 +15,15 @@ static inline Device test_device(const Heap *heap, int threads)
     return d;
 }
 
-/* Returns number i of a stream. Its magnitude is at least 0.2, so that a kink at 0 does not disturb finite differences.
- */
+/* Returns number i of the stream `seed`. Its magnitude is at least 0.2, so that a kink at 0 does not disturb finite
+ * differences. */
 static inline float test_number(uint64_t seed, int64_t i)
 {
     float u = 2 * draw_uniform((Draw){seed, DRAW_TEST, 0}, (uint64_t)i) - 1;
     return u < 0 ? u * 0.8f - 0.2f : u * 0.8f + 0.2f;
 }
 
+/* Returns the first n numbers of the stream `seed`. The caller frees them. */
 static inline float *test_numbers(uint64_t seed, int64_t n)
 {
     float *x = malloc((size_t)MAX(n, 1) * sizeof *x);
@@ -32,6 +33,7 @@ static inline float *test_numbers(uint64_t seed, int64_t n)
     return x;
 }
 
+/* Makes a parameter from the first numbers of the stream `seed`. cols 0: a vector of `rows` numbers. */
 static inline Tensor *test_param(Store *s, const char *name, int64_t rows, int64_t cols, uint64_t seed)
 {
     float *x = test_numbers(seed, rows * MAX(cols, 1));
@@ -41,6 +43,7 @@ static inline Tensor *test_param(Store *s, const char *name, int64_t rows, int64
     return p;
 }
 
+/* Copies a tensor to host memory. The caller frees the copy. */
 static inline float *test_read(const Device *d, const Tensor *x)
 {
     float *host = malloc((size_t)MAX(x->count, 1) * sizeof *host);
@@ -49,6 +52,7 @@ static inline float *test_read(const Device *d, const Tensor *x)
     return host;
 }
 
+/* Fails the test if an op of the tape failed. */
 static inline void tape_must(Tape *t)
 {
     Error e = {0};

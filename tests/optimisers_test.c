@@ -45,16 +45,16 @@ static void golden_read(const Golden *g, const char *prefix, const char *name, i
     array_f32(a, first, count, to);
 }
 
-typedef struct Run50 {
+typedef struct Training {
     Device d;
     Store *s;
     Tape *t;
     Tensor *x[2]; /* the table, the head */
-} Run50;
+} Training;
 
 /* Returns a loss whose gradient is the golden file's gradient of a step. by_rows: a gather of the rows that are not
  * zero. */
-static Tensor *loss_at(const Golden *g, Run50 *r, int step, bool by_rows)
+static Tensor *loss_at(const Golden *g, Training *r, int step, bool by_rows)
 {
     float all[ROWS * D], head[HEAD], some[ROWS * D];
     int32_t ids[ROWS];
@@ -77,9 +77,9 @@ static Tensor *loss_at(const Golden *g, Run50 *r, int step, bool by_rows)
     return picked ? add(r->t, loss, sum(r->t, mul(r->t, picked, input_f32(r->t, numbers, 2, shape)))) : loss;
 }
 
-static Run50 run_open(const Golden *g)
+static Training run_open(const Golden *g)
 {
-    Run50 r = {.d = test_device(NULL, 2)};
+    Training r = {.d = test_device(NULL, 2)};
     float start[ROWS * D];
     r.s = store_new(&r.d, &error);
     r.t = tape_new(&r.d, true, &error);
@@ -91,7 +91,7 @@ static Run50 run_open(const Golden *g)
     return r;
 }
 
-static void run_close(Run50 *r)
+static void run_close(Training *r)
 {
     tape_free(r->t);
     store_free(r->s);
@@ -100,7 +100,7 @@ static void run_close(Run50 *r)
 
 static void check(const Golden *g, const char *name, Optim o, bool by_rows)
 {
-    Run50 r = run_open(g);
+    Training r = run_open(g);
     char prefix[64];
     snprintf(prefix, sizeof prefix, "after.%s", name);
     for (int step = 0; step < STEPS; step++) {
@@ -211,7 +211,7 @@ static void schedules(void **state)
 /* Checks that each number of a gradient is clipped. */
 static void clip_value(void **state)
 {
-    Run50 r = run_open(*state);
+    Training r = run_open(*state);
     Optim o = optim_default(OPTIM_SGD, 1);
     o.clip_value = 0.1;
     float *before = test_read(&r.d, r.x[1]), *after, g[HEAD];
@@ -229,7 +229,7 @@ static void clip_value(void **state)
 /* Checks that a parameter cannot change to another optimiser: the state of the other is missing. */
 static void another_optimiser(void **state)
 {
-    Run50 r = run_open(*state);
+    Training r = run_open(*state);
     Optim sgd = optim_default(OPTIM_SGD, 0.1), adam = optim_adam(0.1);
     tape_reset(r.t, (Draw){0});
     assert_ok(backward(r.t, loss_at(*state, &r, 0, true), &error) && optim_step(&sgd, r.s, r.t, &error), error);

@@ -68,7 +68,7 @@ static bool step(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
     const OwnSettings *s = m->settings;
     Own *w = m->own;
     steps++;
-    const Schedule schedule = {.kind = RATE_COSINE, .warm_up = 5, .period = EPOCHS * USERS * (OWN - 2) / BATCH};
+    const Schedule schedule = {.kind = RATE_COSINE, .warm_up = 5, .period = EPOCHS * USERS * (PER_USER - 2) / BATCH};
     Optim slow = optim_default((OptimKind)s->critic, s->critic_lr * schedule_rate(&schedule, c->step));
     Optim fast = *c->optim;
     slow.momentum = 0.9;
@@ -112,7 +112,7 @@ static const Recommender own = {
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-static bool run(Bench *b, const char *out, const char *extra, TrainVisit *visit, void *arg, Error *e)
+static bool run(TestBench *b, const char *out, const char *extra, TrainVisit *visit, void *arg, Error *e)
 {
     const char *set[] = {
         "epochs=6", "validation_rate=2", "batch_size=16", "checkpoint_seconds=0", "lr=0.02", "lr_decay=0.5", extra};
@@ -134,7 +134,7 @@ static bool run(Bench *b, const char *out, const char *extra, TrainVisit *visit,
     return ok;
 }
 
-/* Ends a run at its n-th event: with an error, or like kill -9. */
+/* Ends a run at an event, with an error or like kill -9. at: the number of events before it. */
 typedef struct Cut {
     int at;
     bool kill;
@@ -151,7 +151,7 @@ static bool cut(void *arg, const TrainEvent *event, Error *e)
     return (fail)(e, SP_IO, "stopped");
 }
 
-static const char *whole_run(Bench *b, const char *critic)
+static const char *whole_run(TestBench *b, const char *critic)
 {
     const char *whole = in(b, critic ? critic : "whole");
     Error e = {0};
@@ -160,7 +160,9 @@ static const char *whole_run(Bench *b, const char *critic)
     return whole;
 }
 
-static void kill_and_resume(Bench *b, const char *critic)
+/* Kills a run and its resumed run at some events, then resumes it: the folder must equal that of an undisturbed run.
+ * critic: a setting "critic=...", or NULL. */
+static void kill_and_resume(TestBench *b, const char *critic)
 {
     const char *whole = whole_run(b, critic);
     static const int ats[] = {0, 1, 19, 20, 58, 75, 97, 113};
@@ -189,7 +191,7 @@ static void kill_and_resume(Bench *b, const char *critic)
 
 static void killed_and_resumed_it_is_the_same(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     kill_and_resume(b, NULL);
     kill_and_resume(b, "critic=adamw");
@@ -199,7 +201,7 @@ static void killed_and_resumed_it_is_the_same(void **state)
 
 static void stopped_and_resumed_it_is_the_same(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *whole = whole_run(b, NULL), *out = in(b, "stopped");
     for (int at = 0; at < 120; at += 23) {
         Error e = {0};
@@ -215,7 +217,7 @@ static void stopped_and_resumed_it_is_the_same(void **state)
  * evaluated. */
 static void both_optimisers_step(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     const char *whole = whole_run(b, NULL), *still = in(b, "still");
     assert_ok(run(b, still, "critic_lr=0", NULL, NULL, &e), e);
@@ -243,16 +245,16 @@ static void both_optimisers_step(void **state)
 
 /* ---- events of a run ------------------------------------------------------------------------- */
 
-typedef struct Told {
+typedef struct Events {
     int count[TRAIN_END + 1];
     int64_t batches;
     TrainEventKind last;
     double losses[EPOCHS];
-} Told;
+} Events;
 
-static bool note(void *arg, const TrainEvent *event, Error *e)
+static bool count_event(void *arg, const TrainEvent *event, Error *e)
 {
-    Told *t = arg;
+    Events *t = arg;
     (void)e;
     assert_ptr_equal(event->recommender, &own);
     assert_int_equal(((const OwnSettings *)event->settings)->factors, 8);
@@ -277,11 +279,11 @@ static bool note(void *arg, const TrainEvent *event, Error *e)
 
 static void events_come_in_order(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
-    Told t = {0};
-    assert_ok(run(b, NULL, NULL, note, &t, &e), e);
-    assert_int_equal(t.batches, (USERS * (OWN - 2) + BATCH - 1) / BATCH);
+    Events t = {0};
+    assert_ok(run(b, NULL, NULL, count_event, &t, &e), e);
+    assert_int_equal(t.batches, (USERS * (PER_USER - 2) + BATCH - 1) / BATCH);
     assert_int_equal(t.count[TRAIN_DATA], 0); /* data in memory: nothing is loaded */
     assert_int_equal(t.count[TRAIN_BEGIN], 1);
     assert_int_equal(t.count[TRAIN_BATCH], EPOCHS * t.batches);
@@ -295,7 +297,7 @@ static void events_come_in_order(void **state)
  * and at the end of an epoch. The message names its step. */
 static void losses_that_are_not_finite(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set;
         int64_t step, found;
@@ -322,7 +324,7 @@ static void losses_that_are_not_finite(void **state)
 
 static void formats_of_checkpoints(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         /* of equal length, because the header has a fixed length */
         const char *old, *new, *says;
@@ -358,8 +360,8 @@ static void formats_of_checkpoints(void **state)
 /* Checks that the protocol of data in memory is that of the run, and that ratings may be missing. */
 static void given_data(void **state)
 {
-    Bench *b = *state;
-    Bench other = *b;
+    TestBench *b = *state;
+    TestBench other = *b;
     Text config, one, two;
     Error e = {0};
     other.data.protocol = PROTOCOL_MMREC;

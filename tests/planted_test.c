@@ -3,27 +3,27 @@
 
 #include "tests/testing.h"
 
-enum { GROUPS = 3, MEMBERS = 24, OWN = 16, TRAINED = 10 };
+enum { GROUPS = 3, MEMBERS = 24, PER_GROUP = 16, TRAINED = 10 };
 
 /* Makes users who like the items of their group: 10 of 16 are in the train part, and the other six must be recommended
  * first. */
 static void planted(DataSet *d, Arena *a)
 {
     Error e = {0};
-    *d = (DataSet){.U = GROUPS * MEMBERS, .I = GROUPS * OWN, .arena = a};
+    *d = (DataSet){.U = GROUPS * MEMBERS, .I = GROUPS * PER_GROUP, .arena = a};
     Pairs *part[] = {&d->train, &d->test};
     for (int p = 0; p < 2; p++) {
         part[p]->start = NEW(a, int64_t, d->U + 1, &e);
-        part[p]->item = NEW(a, int32_t, d->U * OWN, &e);
+        part[p]->item = NEW(a, int32_t, d->U * PER_GROUP, &e);
     }
     for (int64_t u = 0; u < d->U; u++) {
-        bool known[OWN] = {false}, taken[OWN] = {false};
+        bool known[PER_GROUP] = {false}, taken[PER_GROUP] = {false};
         int32_t picked[TRAINED];
-        draw_subset((Draw){6, DRAW_TEST, 0}, (uint64_t)u * OWN, OWN, TRAINED, picked, taken);
+        draw_subset((Draw){6, DRAW_TEST, 0}, (uint64_t)u * PER_GROUP, PER_GROUP, TRAINED, picked, taken);
         for (int i = 0; i < TRAINED; i++)
             known[picked[i]] = true;
-        for (int i = 0; i < OWN; i++)
-            part[!known[i]]->item[part[!known[i]]->count++] = (int32_t)(u / MEMBERS * OWN + i);
+        for (int i = 0; i < PER_GROUP; i++)
+            part[!known[i]]->item[part[!known[i]]->count++] = (int32_t)(u / MEMBERS * PER_GROUP + i);
         for (int p = 0; p < 2; p++)
             part[p]->start[u + 1] = part[p]->count;
     }

@@ -10,7 +10,7 @@ enum { USERS = 40, ITEMS = 30, REVIEWS = 700, METAS = 28 };
 typedef struct Review {
     char user[8], item[8];
     int rating, time; /* rating 0: missing */
-    bool out;
+    bool out;         /* the script leaves the row out */
 } Review;
 typedef struct Meta {
     char item[8];
@@ -57,7 +57,7 @@ static void draw_catalogue(void)
             r->time = 1300000000 + (int)drawn_below(300) * 86400;
         }
     }
-    for (int i = 0; i < METAS; i++) { /* some items have no entry, some have two */
+    for (int i = 0; i < METAS; i++) { /* I27 to I29 have no entry, I0 has two */
         Meta *m = &metas[i];
         snprintf(m->item, sizeof m->item, "I%d", i * 7 % (ITEMS - 3));
         m->title = drawn_below(5) ? TEXTS[drawn_below(COUNT(TEXTS))] : NULL;
@@ -143,13 +143,14 @@ static bool same_pair(const Review *a, const Review *b)
     return !strcmp(a->user, b->user) && !strcmp(a->item, b->item);
 }
 
+/* Reports whether the script takes a text for a missing one: it searches these words anywhere in the text. */
 static bool holds_nan(const char *text)
 {
     return strstr(text, "nan") || strstr(text, "Nan") || strstr(text, "NaN") || strstr(text, "naN") ||
            strstr(text, "n/a") || strstr(text, "N/A");
 }
 
-/* Returns the first entry with a description and a url, in the order of the script's merge. */
+/* Returns the first entry of the item with a description and a url, in the order of the metadata. NULL: none. */
 static const Meta *usable(const char *item)
 {
     for (int i = 0; i < METAS; i++)
@@ -158,6 +159,8 @@ static const Meta *usable(const char *item)
     return NULL;
 }
 
+/* Marks the rows that are left out, and writes the remaining rows. substring: texts that contain nan count as missing.
+ */
 static void reference_ducho(char *text, size_t size, bool substring)
 {
     for (int i = 0; i < REVIEWS; i++) {
@@ -176,7 +179,7 @@ static void reference_ducho(char *text, size_t size, bool substring)
     assert_true(n < size);
 }
 
-static bool before(int at, const char *item)
+static bool occurs_before(int at, const char *item)
 {
     for (int i = 0; i < at; i++)
         if (!reviews[i].out && !strcmp(reviews[i].item, item))
@@ -201,12 +204,12 @@ static size_t put_field(char *text, const char *field)
     return n;
 }
 
-/* Call it after reference_ducho. */
+/* Writes the expected table of items, in the order of their first remaining rows. Call it after reference_ducho. */
 static void reference_meta(char *text)
 {
     size_t n = (size_t)sprintf(text, "asin\tdescription\timUrl\n");
     for (int i = 0; i < REVIEWS; i++) {
-        if (reviews[i].out || before(i, reviews[i].item))
+        if (reviews[i].out || occurs_before(i, reviews[i].item))
             continue;
         const Meta *m = usable(reviews[i].item);
         n += (size_t)sprintf(text + n, "%s\t", m->item);
@@ -253,15 +256,15 @@ static int number_of(bool user, const char *id)
 {
     int n = 0;
     for (int i = 0; i < REVIEWS; i++) {
-        const char *own = user ? reviews[i].user : reviews[i].item;
+        const char *row_id = user ? reviews[i].user : reviews[i].item;
         if (reviews[i].out)
             continue;
-        if (!strcmp(own, id))
+        if (!strcmp(row_id, id))
             return n;
-        bool old = false;
-        for (int k = 0; k < i && !old; k++)
-            old = !reviews[k].out && !strcmp(user ? reviews[k].user : reviews[k].item, own);
-        n += !old;
+        bool repeated = false;
+        for (int k = 0; k < i && !repeated; k++)
+            repeated = !reviews[k].out && !strcmp(user ? reviews[k].user : reviews[k].item, row_id);
+        n += !repeated;
     }
     return -1;
 }

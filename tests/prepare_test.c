@@ -217,8 +217,8 @@ static bool is_there(const char *name)
     return false;
 }
 
-/* Removes users, then items, in passes over all rows, until a pass removes nothing. Returns the number of rows that
- * stay. */
+/* Removes the rows of users with fewer than k rows, then those of such items, in passes over all rows, until a pass
+ * removes nothing. out[i]: row i is removed. Returns the number of rows that stay. */
 static size_t plain_core(const Ratings *r, int k, bool *out)
 {
     size_t left = r->count;
@@ -277,7 +277,7 @@ static void cores_of_real_data(void **state)
     check_core("tiktok/tiktok.inter", "tiktok9", 9);
 }
 
-/* Drawn data with long chains: the removal of a row causes the removal of the next. */
+/* Checks core_rows on drawn data with long chains: the removal of a row causes the removal of the next. */
 static void cores_of_drawn_data(void **state)
 {
     (void)state;

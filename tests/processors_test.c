@@ -16,7 +16,7 @@ static int set_up(void **state)
     return bench_open(state, 1);
 }
 
-static void copy_model(Bench *b, const char *model, const char *folder)
+static void copy_model(TestBench *b, const char *model, const char *folder)
 {
     static const char *const FILES[] = {"config.json", "model.safetensors"};
     for (size_t i = 0; i < COUNT(FILES); i++) {
@@ -30,12 +30,12 @@ static void copy_model(Bench *b, const char *model, const char *folder)
 /* Checks that keys missing in preprocessor_config.json have the defaults of the family's class. */
 static void processors_without_all_keys(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256];
     test_folder(folder);
     copy_model(b, "vit", folder);
     test_write(folder, NAME, text_of("{\"size\": 32}"));
-    Opened m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
+    OpenModel m = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
     assert_ok(m.en != NULL, b->e);
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
@@ -112,7 +112,7 @@ static void processors_of_hugging_face(void **state)
         {"{\"size\": 64, \"crop_size\": 32, \"do_center_crop\": true}", NULL, FIT_SQUASH, 0, 32, 32},
         {"{\"do_resize\": false, \"crop_size\": 32, \"do_center_crop\": true}", NULL, FIT_OWN, 0, 32, 32},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256];
     test_folder(folder);
     copy_model(b, "resnet_basic", folder);
@@ -177,7 +177,7 @@ static void processors_of_clip(void **state)
         {"{\"size\": 24, \"crop_size\": -1}", "from 1 to 16384", 0, 0, 0},
         {"{\"size\": 24, \"crop_size\": []}", "expected a size", 0, 0, 0},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256];
     const Files files = {.folder = folder};
     test_folder(folder);
@@ -198,10 +198,10 @@ static void processors_of_clip(void **state)
         for (size_t c = 0; c < 3; c++)
             assert_true(fabsf(p.mean[c] - CLIP.mean[c]) < 1e-7f && fabsf(p.std[c] - CLIP.std[c]) < 1e-7f);
     }
-    Preset none = {0};
+    Preset empty = {0};
     test_folder_remove(folder);
     test_folder(folder);
-    assert_true(preset_from_folder(&none, &CLIP, &files, b->a, &b->e) && none.width == 0); /* no such file */
+    assert_true(preset_from_folder(&empty, &CLIP, &files, b->a, &b->e) && empty.width == 0); /* no such file */
     test_folder_remove(folder);
 }
 
@@ -245,7 +245,7 @@ static void settings_of_timm(void **state)
         {"{" SIZE(224, 224) ", \"std\": [1, 1, \"1\"]}", "pretrained_cfg.std: expected three numbers above 0", 0, 0, 0,
          0},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         const char *text = arena_printf(b->a, &b->e, "{\"pretrained_cfg\": %s}", cases[i].json);
         Preset p = {0};
@@ -267,7 +267,7 @@ static void settings_of_timm(void **state)
 static void the_resizer_is_an_option(void **state)
 {
     static const EncoderOptions TORCHVISION = {.resizer = RESIZE_TORCHVISION};
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256];
     test_folder(folder);
     copy_model(b, "vit", folder);
@@ -296,7 +296,7 @@ static void the_resizer_is_an_option(void **state)
 /* Checks that an image with alpha is composed on white for CLIP. RGBA.png is RGB.png with an alpha channel. */
 static void transparent_images_are_on_white_for_clip(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const MODELS[] = {"clip", "altclip", "vit"};
     for (size_t i = 0; i < COUNT(MODELS); i++) {
         const char *path = arena_printf(b->a, &b->e, ENCODERS "%s", MODELS[i]);

@@ -27,7 +27,7 @@ static void load_data(Case *c)
     }
 }
 
-/* Returns the numbers `prefix`.NAME of the golden file for our tensor. */
+/* Returns the numbers PREFIX.NAME of the golden file for the tensor p; `ours` is NAME, its name in our store. */
 static float *golden_of(Case *c, const char *prefix, const Tensor *p, const char *ours)
 {
     const Array *a = array(c, arena_printf(c->arena, &c->e, "%s.%%s", prefix), ours);

@@ -9,11 +9,13 @@
 
 #include "recsys/trained.h"
 
+/* WIDE and NARROW are the widths of the features "visual" and "textual". ROWS is the room for rows of a part. TOP is
+ * the length of a list. */
 enum { USERS = 30, ITEMS = 24, WIDE = 7, NARROW = 5, ROWS = 400, TOP = 6 };
 
-/* Ratings are 1 to 5. Every user and every item is in the train part. Rows are sorted by user, then by item in
- * ascending order. */
-typedef struct Bench {
+/* Small drawn data in arrays, and a session. Ratings are 1 to 5. Every user and every item is in the train part. Rows
+ * are sorted by user, then by item in ascending order. */
+typedef struct TestBench {
     int32_t user[3][ROWS], item[3][ROWS];
     float rating[3][ROWS];
     sp_interactions part[3]; /* train, validation, test */
@@ -21,9 +23,9 @@ typedef struct Bench {
     sp_feature features[2];
     sp_data data;
     sp_session *session;
-} Bench;
+} TestBench;
 
-static inline void bench_open(Bench *b)
+static inline void bench_open(TestBench *b)
 {
     sp_error e;
     memset(b, 0, sizeof *b);
@@ -61,7 +63,7 @@ static inline void bench_open(Bench *b)
     assert_ok((b->session = sp_session_open(2, NULL, &e)) != NULL, e);
 }
 
-static inline void bench_close(Bench *b)
+static inline void bench_close(TestBench *b)
 {
     sp_session_close(b->session);
 }
@@ -77,7 +79,7 @@ static inline sp_train_options short_run(const char *model)
     return o;
 }
 
-static inline sp_recommender *train(Bench *b, const char *model)
+static inline sp_recommender *train(TestBench *b, const char *model)
 {
     sp_error e;
     sp_train_options o = short_run(model);
@@ -87,7 +89,7 @@ static inline sp_recommender *train(Bench *b, const char *model)
     return r;
 }
 
-static inline bool has_pair(const Bench *b, int32_t user, int32_t item)
+static inline bool has_pair(const TestBench *b, int32_t user, int32_t item)
 {
     for (size_t r = 0; r < b->part[0].count; r++)
         if (b->user[0][r] == user && b->item[0][r] == item)
@@ -95,8 +97,9 @@ static inline bool has_pair(const Bench *b, int32_t user, int32_t item)
     return false;
 }
 
-/* Returns the items that a user has in the train part, in any order. */
-static inline sp_liked likes_of(const Bench *b, int32_t user)
+/* Returns the items that a user has in the train part, in ascending order, and their ratings. The user must have an
+ * item. */
+static inline sp_liked likes_of(const TestBench *b, int32_t user)
 {
     size_t first = 0, n = 0;
     while (b->user[0][first] != user)
@@ -106,12 +109,14 @@ static inline sp_liked likes_of(const Bench *b, int32_t user)
     return (sp_liked){&b->item[0][first], &b->rating[0][first], n};
 }
 
+/* lists of all users, [USERS, k] */
 typedef struct List {
     int32_t item[USERS * ITEMS];
     float score[USERS * ITEMS];
 } List;
 
-static inline void lists_of_all(Bench *b, const sp_recommender *r, size_t k, List *l)
+/* Recommends k items to every user. Unused places of a list are 0. */
+static inline void lists_of_all(TestBench *b, const sp_recommender *r, size_t k, List *l)
 {
     sp_error e;
     int32_t all[USERS];
@@ -123,7 +128,7 @@ static inline void lists_of_all(Bench *b, const sp_recommender *r, size_t k, Lis
 
 static inline int setup(void **state)
 {
-    bench_open(*state = calloc(1, sizeof(Bench)));
+    bench_open(*state = calloc(1, sizeof(TestBench)));
     return 0;
 }
 

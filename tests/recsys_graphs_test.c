@@ -4,7 +4,7 @@
 
 static void blocks(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const Share shares[] = {SHARE_ONES, SHARE_SYM, SHARE_USER, SHARE_ITEM};
     for (size_t s = 0; s < COUNT(shares); s++) {
         Csr *g = interaction_graph(&b->model, arena_printf(b->arena, &b->e, "block.%zu", s), shares[s], &b->e);
@@ -22,8 +22,8 @@ static void blocks(void **state)
     }
 }
 
-/* Returns the number of pairs in the thinned graph, and marks them. */
-static int64_t pairs_of(Bench *b, const double *a, bool kept[U][I])
+/* Returns the number of pairs in the thinned graph `a` [N, N], and marks them in `kept` (or NULL). */
+static int64_t pairs_of(TestBench *b, const double *a, bool kept[U][I])
 {
     int64_t n = 0;
     for (int u = 0; u < U; u++)
@@ -41,7 +41,7 @@ static int64_t pairs_of(Bench *b, const double *a, bool kept[U][I])
  * and its own degrees. */
 static void thinned(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Model *m = &b->model;
     int64_t E = b->data.train.count;
     static const ThinKind kinds[] = {THIN_EDGES, THIN_BY_DEGREE, THIN_NODES};
@@ -93,7 +93,7 @@ static void thinned(void **state)
 /* Checks rounding: Elliot drops round(n drop) nodes or pairs, ties to even; other systems keep or drop int(n share). */
 static void thinned_by_rounded_numbers(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Model *m = &b->model;
     int64_t E = b->data.train.count;
     for (int64_t dropped = 1; dropped < 4; dropped++) { /* 1.5, 2.5 and 3.5 pairs: 2, 2, 4 */
@@ -124,7 +124,7 @@ static void thinned_by_rounded_numbers(void **state)
  * probability that pair e is first is w_e / sum w. */
 static void thinned_by_degree(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Model *m = &b->model;
     enum { EPOCHS = 3000 };
     int64_t E = b->data.train.count;
@@ -156,7 +156,7 @@ static void thinned_by_degree(void **state)
  * layer. */
 static void views(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Model *m = &b->model;
     enum { LAYERS = 3 };
     for (ViewKind kind = VIEW_EDGES; kind <= VIEW_WALKS; kind++) {
@@ -244,7 +244,7 @@ static void naive_knn(const float *x, int width, int k, KnnKind kind, double wei
 
 static void item_graphs(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Modality *x = modalities_new(&b->model, (ModalityPlan){0}, &b->e);
     OK(b, x != NULL);
     const double weight[] = {0.1, 0.9};
@@ -268,7 +268,7 @@ static void item_graphs(void **state)
 
 static void cooccurrence(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (Side side = SIDE_USERS; side <= SIDE_ITEMS; side++)
         for (int least = 1; least < 4; least += 2) {
             int n = side == SIDE_USERS ? U : I, k = 3;
@@ -295,7 +295,7 @@ static void cooccurrence(void **state)
 /* Refuses every request for memory in turn: there is an error each time, and no leak. */
 static void refused_memory(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     bool done = false;
     for (size_t n = 1; !done; n++) {
         TestHeap heap;

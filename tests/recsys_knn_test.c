@@ -6,25 +6,25 @@
 
 #include <math.h>
 
-enum { USERS = 40, ITEMS = 30, MOST = 40, WIDTH = 7, MORE = 5 };
+enum { USERS = 40, ITEMS = 30, MOST = 40, VISUAL = 7, TEXTUAL = 5 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Device device;
     Arena *arena;
     DataSet data;
-    double R[USERS][ITEMS];        /* ratings */
-    bool has[USERS][ITEMS];        /* train pairs: some have rating 0 */
-    double F[ITEMS][WIDTH + MORE]; /* features of two modalities */
-} Bench;
+    double R[USERS][ITEMS];            /* ratings */
+    bool has[USERS][ITEMS];            /* train pairs: some have rating 0 */
+    double F[ITEMS][VISUAL + TEXTUAL]; /* features of two modalities */
+} TestBench;
 
 /* Makes ratings that are not whole numbers, so that similarities differ. User 0 has every item, user 1 none. The
- * ratings of item 3 are equal, those of item 4 are 0, item 5 has no pair. Items 8 and 9 have equal features, item 10
- * has none. */
+ * ratings of item 3 are equal, those of item 4 are 0, item 5 has no pair. Items 8 and 9 have equal features, the
+ * features of item 10 are zeros. */
 static int setup(void **state)
 {
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     DataSet *d = &b->data;
     *d = (DataSet){.U = USERS, .I = ITEMS, .feature_count = 2, .features = NEW(a, Feature, 2, &e), .arena = a};
@@ -46,16 +46,16 @@ static int setup(void **state)
         d->train.start[u + 1] = d->train.count;
     }
     static const char *const names[] = {"visual", "textual"};
-    static const int64_t widths[] = {WIDTH, MORE};
+    static const int64_t widths[] = {VISUAL, TEXTUAL};
     for (int f = 0; f < 2; f++) {
         float *x = NEW(a, float, ITEMS *widths[f], &e);
         for (int64_t i = 0; i < ITEMS; i++)
             for (int64_t c = 0; c < widths[f]; c++) {
-                uint64_t k = (uint64_t)((i == 9 ? 8 : i) * 100 + f * WIDTH + c);
+                uint64_t k = (uint64_t)((i == 9 ? 8 : i) * 100 + f * VISUAL + c);
                 float v = 2 * draw_uniform((Draw){1, DRAW_TEST, 2}, k) - 1;
                 v = i == 10 || draw_below((Draw){1, DRAW_TEST, 3}, k, 3) == 0 ? 0 : v;
                 x[i * widths[f] + c] = v;
-                b->F[i][f * WIDTH + c] = (double)v;
+                b->F[i][f * VISUAL + c] = (double)v;
             }
         d->features[f] = (Feature){.name = names[f], .D = widths[f], .data = x};
     }
@@ -68,20 +68,20 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     device_close(&b->device);
     arena_free(b->arena);
     return 0;
 }
 
-static bool make(Bench *b, Model *m, const char *name, const char *const *set, size_t n, Error *e)
+static bool make(TestBench *b, Model *m, const char *name, const char *const *set, size_t n, Error *e)
 {
     *m = (Model){.kind = recommender_find(name), .data = &b->data, .arena = b->arena, .seed = 5};
     m->settings = settings_make(m->kind, PROTOCOL_ELLIOT, set, n, b->arena, e);
     return m->settings && (m->store = store_new(&b->device, e)) && m->kind->init(m, e);
 }
 
-static void score_all(Bench *b, const char *name, const char *const *set, size_t n, float *scores)
+static void score_all(TestBench *b, const char *name, const char *const *set, size_t n, float *scores)
 {
     Error e = {0};
     Model m;
@@ -96,17 +96,17 @@ static void score_all(Bench *b, const char *name, const char *const *set, size_t
 
 typedef struct Case {
     const char *similarity;
-    bool aiolli, implicit, plain; /* plain: normalize=false */
+    bool aiolli, implicit, plain; /* `plain` is normalize=false */
     int neighbors;
     double shrink, alpha, beta; /* alpha of asymmetric or tversky */
 } Case;
 
 /* The compared users or items, dense: `n` rows of m numbers. */
-typedef struct Things {
+typedef struct ComparedRows {
     int n, m;
     double x[MOST][MOST];
     bool has[MOST][MOST];
-} Things;
+} ComparedRows;
 
 static double power_sum(const double *x, int m)
 {
@@ -117,7 +117,7 @@ static double power_sum(const double *x, int m)
 }
 
 /* Makes the rows that Elliot compares: centred ratings, or sets. */
-static void reduce(Things *t, const Case *c)
+static void reduce(ComparedRows *t, const Case *c)
 {
     bool pearson = !strcmp(c->similarity, "pearson"), adjusted = !strcmp(c->similarity, "adjusted");
     bool set = !strcmp(c->similarity, "jaccard") || !strcmp(c->similarity, "dice") || !strcmp(c->similarity, "tversky");
@@ -142,7 +142,7 @@ static void reduce(Things *t, const Case *c)
 }
 
 /* Returns the similarity of i for the column of j, as in Elliot's item_knn_similarity.py and aiolli_ferrari.py. */
-static double similarity(const Things *t, const Case *c, int i, int j)
+static double similarity(const ComparedRows *t, const Case *c, int i, int j)
 {
     double product = 0, squares = 0, magnitudes = 0, x = power_sum(t->x[i], t->m), y = power_sum(t->x[j], t->m);
     for (int k = 0; k < t->m; k++) {
@@ -181,7 +181,7 @@ static double similarity(const Things *t, const Case *c, int i, int j)
 }
 
 /* Computes W: the largest entries of each column, by repeated search. aiolli counts zeros too. */
-static void neighbourhoods(const Things *t, const Case *c, double W[MOST][MOST])
+static void neighbourhoods(const ComparedRows *t, const Case *c, double W[MOST][MOST])
 {
     for (int j = 0; j < t->n; j++) {
         double s[MOST];
@@ -205,7 +205,7 @@ static void neighbourhoods(const Things *t, const Case *c, double W[MOST][MOST])
     }
 }
 
-static void expected_scores(const Bench *b, const Case *c, bool users, Things *t, double scores[USERS][ITEMS])
+static void expected_scores(const TestBench *b, const Case *c, bool users, ComparedRows *t, double scores[USERS][ITEMS])
 {
     static double W[MOST][MOST];
     reduce(t, c);
@@ -221,9 +221,9 @@ static void expected_scores(const Bench *b, const Case *c, bool users, Things *t
         }
 }
 
-static void ratings_as_things(const Bench *b, const Case *c, bool users, Things *t)
+static void ratings_as_things(const TestBench *b, const Case *c, bool users, ComparedRows *t)
 {
-    *t = (Things){.n = users ? USERS : ITEMS, .m = users ? ITEMS : USERS};
+    *t = (ComparedRows){.n = users ? USERS : ITEMS, .m = users ? ITEMS : USERS};
     for (int u = 0; u < USERS; u++)
         for (int i = 0; i < ITEMS; i++) {
             int r = users ? u : i, k = users ? i : u;
@@ -272,7 +272,7 @@ static const Case cases[] = {
     {"asymmetric", .aiolli = true, .neighbors = 6},
 };
 
-static size_t settings_of(Bench *b, const Case *c, const char **set)
+static size_t settings_of(TestBench *b, const Case *c, const char **set)
 {
     Error e = {0};
     size_t n = 0;
@@ -294,8 +294,8 @@ static size_t settings_of(Bench *b, const Case *c, const char **set)
 
 static void similarities_are_their_formulas(void **state)
 {
-    Bench *b = *state;
-    static Things t;
+    TestBench *b = *state;
+    static ComparedRows t;
     static float scores[USERS * ITEMS];
     static double expected[USERS][ITEMS];
     for (size_t k = 0; k < COUNT(cases) * 2; k++)
@@ -313,8 +313,8 @@ static void similarities_are_their_formulas(void **state)
 
 static void attributes_are_compared(void **state)
 {
-    Bench *b = *state;
-    static Things t;
+    TestBench *b = *state;
+    static ComparedRows t;
     static float scores[USERS * ITEMS];
     static double expected[USERS][ITEMS];
     for (size_t k = 0; k < 11 * 2; k++) {
@@ -324,9 +324,9 @@ static void attributes_are_compared(void **state)
         size_t n = settings_of(b, &c, set);
         set[n++] = binary ? "binary=true" : "binary=false";
         score_all(b, "AttributeItemKNN", set, n, scores);
-        t = (Things){.n = ITEMS, .m = WIDTH + MORE};
+        t = (ComparedRows){.n = ITEMS, .m = VISUAL + TEXTUAL};
         for (int i = 0; i < ITEMS; i++)
-            for (int f = 0; f < WIDTH + MORE; f++)
+            for (int f = 0; f < VISUAL + TEXTUAL; f++)
                 t.x[i][f] = binary ? b->F[i][f] != 0 : b->F[i][f];
         expected_scores(b, &c, false, &t, expected);
         agree("AttributeItemKNN", &c, scores, expected);
@@ -334,7 +334,7 @@ static void attributes_are_compared(void **state)
 }
 
 /* Computes G, its inverse by Gauss-Jordan, B and R B. */
-static void ease(const Bench *b, double l2, bool implicit, double scores[USERS][ITEMS])
+static void ease(const TestBench *b, double l2, bool implicit, double scores[USERS][ITEMS])
 {
     double G[ITEMS][2 * ITEMS] = {{0}};
     for (int i = 0; i < ITEMS; i++) {
@@ -374,7 +374,7 @@ static void ease(const Bench *b, double l2, bool implicit, double scores[USERS][
 
 static void ease_is_its_formula(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static float scores[USERS * ITEMS];
     static double expected[USERS][ITEMS];
     static const struct {
@@ -402,7 +402,7 @@ static void ease_is_its_formula(void **state)
 
 static void what_does_not_fit_is_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *model, *set[3], *says;
     } wrong[] = {
@@ -432,7 +432,7 @@ static void what_does_not_fit_is_refused(void **state)
 
 static void without_ratings_each_is_1(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const models[] = {"ItemKNN", "UserKNN", "AttributeItemKNN", "EASER"};
     static float implicit[USERS * ITEMS], without[USERS * ITEMS];
     float *ratings = b->data.train.rating;
@@ -451,7 +451,7 @@ static void without_ratings_each_is_1(void **state)
  */
 static void memory_and_threads(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const models[] = {"ItemKNN", "UserKNN", "AttributeItemKNN", "EASER"};
     static float one[USERS * ITEMS], three[USERS * ITEMS];
     for (size_t k = 0; k < COUNT(models); k++) {
@@ -486,7 +486,7 @@ static void memory_and_threads(void **state)
 /* Checks that the error names the rating that float32 cannot multiply, and not l2_norm. */
 static void ease_names_a_rating_that_is_too_large(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     float *ratings = b->data.train.rating, large[USERS * ITEMS];
     static const float VALUES[] = {1e38f, -3e38f, 1e20f};
     Error e = {0};
@@ -514,7 +514,7 @@ static void ease_names_a_rating_that_is_too_large(void **state)
 /* Checks a memory limit that the matrix of items exceeds: the message has the size of the matrix. */
 static void ease_says_what_it_needs(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     DataSet d = {.U = 1, .I = 20000, .train = {.count = 0, .start = (int64_t[2]){0}}, .arena = b->arena};
     TestHeap h;

@@ -8,21 +8,21 @@
 
 enum { USERS = 40, ITEMS = 30 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Device device;
     Arena *arena;
     char dir[256];
     const char *train;
     DataSet data;
     double R[USERS][ITEMS];
-} Bench;
+} TestBench;
 
 /* Makes ratings 1 to 5 for about a fifth of all pairs. Every user has item 7, so that no column is empty. */
 static int setup(void **state)
 {
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     bool opened = device_open(&b->device, NULL, 2, NULL, NULL, &e);
     test_folder(b->dir);
@@ -46,7 +46,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     test_folder_remove(b->dir);
     device_close(&b->device);
     arena_free(b->arena);
@@ -54,7 +54,7 @@ static int teardown(void **state)
 }
 
 /* Computes the scores of all users by a model with these settings. */
-static void score_all(Bench *b, const char *name, const char *const *set, size_t n, float *scores)
+static void score_all(TestBench *b, const char *name, const char *const *set, size_t n, float *scores)
 {
     Error e = {0};
     const Recommender *kind = recommender_find(name);
@@ -71,7 +71,7 @@ static void score_all(Bench *b, const char *name, const char *const *set, size_t
 }
 
 /* Computes ItemKNN by its formula: S dense, the best of each column by repeated search, R W. */
-static void naive(Bench *b, int neighbours, bool cosine, bool aiolli, double shrink, bool implicit,
+static void naive(TestBench *b, int neighbours, bool cosine, bool aiolli, double shrink, bool implicit,
                   double expected[USERS][ITEMS])
 {
     double S[ITEMS][ITEMS] = {{0}}, W[ITEMS][ITEMS] = {{0}}, length[ITEMS] = {0};
@@ -111,7 +111,7 @@ static void naive(Bench *b, int neighbours, bool cosine, bool aiolli, double shr
 
 static void itemknn_is_its_formula(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set[5];
         size_t n;
@@ -140,7 +140,7 @@ static void itemknn_is_its_formula(void **state)
         }
     }
     static const struct {
-        const char *set, *says;
+        const char *set, *why;
     } wrong[] = {{"shrink=10", "implementation=aiolli"}, /* the standard similarity has no shrink */
                  {"normalize=false", "implementation=aiolli"}};
     for (size_t i = 0; i < COUNT(wrong); i++) {
@@ -151,14 +151,14 @@ static void itemknn_is_its_formula(void **state)
                    .store = store_new(&b->device, &e)};
         m.settings = settings_make(m.kind, PROTOCOL_ELLIOT, &wrong[i].set, 1, b->arena, &e);
         assert_false(m.kind->init(&m, &e));
-        assert_error(e, SP_USAGE, wrong[i].says);
+        assert_error(e, SP_USAGE, wrong[i].why);
         store_free(m.store);
     }
 }
 
 static void popular_and_random(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static float scores[USERS * ITEMS], again[USERS * ITEMS];
     score_all(b, "MostPop", NULL, 0, scores);
     for (int i = 0; i < ITEMS; i++) {
@@ -182,7 +182,7 @@ static void popular_and_random(void **state)
  * sampler makes the last batch shorter. */
 static void batches_of_distinct_users(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const char *const models[] = {"NGCF", "LATTICE"};
     enum { SIZE = 32 };
     for (size_t k = 0; k < COUNT(models); k++) {
@@ -193,13 +193,13 @@ static void batches_of_distinct_users(void **state)
         assert_ok(m.settings, e);
         Sampler *s = sampler_new(&b->data, kind->sampling(&m), SIZE, 1, b->arena, &e);
         assert_ok(s, e);
-        int64_t rest = b->data.train.count % SIZE, batches = sampler_batches(s);
-        assert_true(rest > 0 && batches == b->data.train.count / SIZE + 1);
+        int64_t remainder = b->data.train.count % SIZE, batches = sampler_batches(s);
+        assert_true(remainder > 0 && batches == b->data.train.count / SIZE + 1);
         sampler_epoch(s, b->device.pool, 0);
         for (int64_t i = 0; i < batches; i++) {
             const int32_t *users, *positives, *negatives;
             int64_t n = sampler_batch(s, i, &users, &positives, &negatives);
-            assert_int_equal(n, i == batches - 1 && k == 1 ? rest : SIZE);
+            assert_int_equal(n, i == batches - 1 && k == 1 ? remainder : SIZE);
             bool taken[USERS] = {false};
             for (int64_t j = 0; j < n; j++) {
                 assert_true(users[j] >= 0 && users[j] < USERS && !taken[users[j]]);
@@ -211,11 +211,11 @@ static void batches_of_distinct_users(void **state)
     }
 }
 
-/* Checks that an epoch has every train pair once, in an order drawn for each epoch or in that of the first, and that an
- * epoch can be drawn again. */
+/* Checks that an epoch has every train pair once, in an order that is drawn for each epoch, or in that of the first
+ * epoch; and that an epoch is the same when it is drawn again. */
 static void epochs_of_every_pair(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     enum { SIZE = 32, MOST = USERS * ITEMS };
     static const Sampling how[] = {SAMPLE_EVERY_EDGE, SAMPLE_EVERY_EDGE_REPEATED, SAMPLE_EVERY_EDGE_NO_NEGATIVE};
     static int32_t first[2 * MOST], drawn[3][2 * MOST]; /* pairs u I + i, then negatives */
@@ -226,7 +226,7 @@ static void epochs_of_every_pair(void **state)
             Sampler *s = sampler_new(&b->data, how[k], SIZE, 1, b->arena, &e);
             assert_ok(s, e);
             assert_true(count % SIZE > 0 && sampler_batches(s) == count / SIZE + 1);
-            sampler_epoch(s, b->device.pool, epoch % 3); /* the last epoch is drawn again */
+            sampler_epoch(s, b->device.pool, epoch % 3); /* epochs 0, 1, 2, then 0 again */
             int32_t *x = drawn[epoch % 3];
             if (epoch == 3)
                 memcpy(first, x, sizeof first);
@@ -257,7 +257,7 @@ static void epochs_of_every_pair(void **state)
 /* MMRec numbers items that the train part does not have. Checks that no negative is such an item. */
 static void negatives_occur_in_train(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     enum { ALL = ITEMS + 7 };
     static const Sampling how[] = {SAMPLE_UNIFORM_USER, SAMPLE_DISTINCT_USERS, SAMPLE_EVERY_EDGE};
     DataSet data = b->data;
@@ -278,7 +278,7 @@ static void negatives_occur_in_train(void **state)
 
 /* ---- LATTICE's short batches ----------------------------------------------------------------- */
 
-static float lattice_loss(Bench *b, const char *variant, const char *l_w, const char *batch_size)
+static float lattice_loss(TestBench *b, const char *variant, const char *l_w, const char *batch_size)
 {
     Error e = {0};
     const char *const set[] = {"factors=8", "factors_multimod=8", "top_k=5", variant, l_w, batch_size};
@@ -308,12 +308,12 @@ static float lattice_loss(Bench *b, const char *variant, const char *l_w, const 
 
 static void lattice_divides_by_the_batch_size(void **state)
 {
-    Bench *b = *state;
-    float none = lattice_loss(b, "variant=mmrec", "l_w=0", "batch_size=4");
-    float full = lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=4") - none;
+    TestBench *b = *state;
+    float without_penalty = lattice_loss(b, "variant=mmrec", "l_w=0", "batch_size=4");
+    float full = lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=4") - without_penalty;
     float part =
         /* 4 rows, as in the last batch of an epoch */
-        lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=16") - none;
+        lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=16") - without_penalty;
     assert_true(full > 0.1f && fabsf(part - full / 4) < 1e-5f);
     assert_true(lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=4") ==
                 lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=16"));
@@ -323,7 +323,7 @@ static void lattice_divides_by_the_batch_size(void **state)
 
 /* Returns the loss of one batch in an epoch, with the draws of a step. represented: layers 1 to 3 of user 0 as used for
  * scores. */
-static float ngcf_loss(Bench *b, const char *const *set, size_t n, int64_t epoch, uint32_t step, float *represented)
+static float ngcf_loss(TestBench *b, const char *const *set, size_t n, int64_t epoch, uint32_t step, float *represented)
 {
     Error e = {0};
     Model m = {.kind = recommender_find("NGCF"), .data = &b->data, .arena = b->arena, .seed = 5, .epoch = epoch};
@@ -351,14 +351,14 @@ static float ngcf_loss(Bench *b, const char *const *set, size_t n, int64_t epoch
 
 static void ngcf_drops_while_it_learns(void **state)
 {
-    Bench *b = *state;
-    static const char *const none[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.0"};
+    TestBench *b = *state;
+    static const char *const no_dropout[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.0"};
     static const char *const node[] = {"factors=8", "weight_size=8", "node_dropout=0.4", "message_dropout=0.0"};
     static const char *const message[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.4",
                                           "evaluation_dropout=false"};
     float full[24], dropped[24], again[24];
-    float plain = ngcf_loss(b, none, 4, 0, 0, full);
-    assert_true(ngcf_loss(b, none, 4, 1, 1, full) == plain);
+    float plain = ngcf_loss(b, no_dropout, 4, 0, 0, full);
+    assert_true(ngcf_loss(b, no_dropout, 4, 1, 1, full) == plain);
     float of_epoch = ngcf_loss(b, node, 4, 0, 0, dropped);
     assert_memory_equal(full, dropped, sizeof full); /* scores use the whole layers */
     assert_true(of_epoch != plain && ngcf_loss(b, node, 4, 0, 1, dropped) == of_epoch);
@@ -383,7 +383,7 @@ static void ngcf_drops_while_it_learns(void **state)
 
 static void itemknn_gives_the_published_figures(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *data, *similarity;
         int neighbours, users;

@@ -12,7 +12,7 @@ typedef struct Matrix {
     double *x;
 } Matrix;
 
-static Matrix matrix(Bench *b, int64_t rows, int64_t columns)
+static Matrix matrix(TestBench *b, int64_t rows, int64_t columns)
 {
     return (Matrix){rows, columns, NEW(b->arena, double, rows *columns, &b->e)};
 }
@@ -23,7 +23,7 @@ static double *row(Matrix a, int64_t r)
 }
 
 /* Returns a tensor of the model, "KIND.NAME" or "KIND.NAME.LAYER.WHAT". A vector is one row. */
-static Matrix stored(Bench *b, const Model *m, const char *format, const char *name, int layer)
+static Matrix stored(TestBench *b, const Model *m, const char *format, const char *name, int layer)
 {
     const char *full = arena_printf(b->arena, &b->e, format, name, layer);
     const Tensor *x = store_find(m->store, full);
@@ -36,7 +36,7 @@ static Matrix stored(Bench *b, const Model *m, const char *format, const char *n
     return a;
 }
 
-static Matrix features(Bench *b, int modality)
+static Matrix features(TestBench *b, int modality)
 {
     const Feature *f = &b->data.features[modality];
     Matrix a = matrix(b, I, f->D);
@@ -46,7 +46,7 @@ static Matrix features(Bench *b, int modality)
 }
 
 /* Returns x w' + bias. bias.x NULL: no bias. */
-static Matrix affine(Bench *b, Matrix x, Matrix w, Matrix bias)
+static Matrix affine(TestBench *b, Matrix x, Matrix w, Matrix bias)
 {
     assert_int_equal(x.cols, w.cols);
     Matrix y = matrix(b, x.rows, w.rows);
@@ -59,7 +59,8 @@ static Matrix affine(Bench *b, Matrix x, Matrix w, Matrix bias)
     return y;
 }
 
-static Matrix below(Bench *b, Matrix x, Matrix y)
+/* Returns the rows of x, then those of y. */
+static Matrix stacked(TestBench *b, Matrix x, Matrix y)
 {
     assert_int_equal(x.cols, y.cols);
     Matrix z = matrix(b, x.rows + y.rows, x.cols);
@@ -68,7 +69,8 @@ static Matrix below(Bench *b, Matrix x, Matrix y)
     return z;
 }
 
-static Matrix beside(Bench *b, Matrix x, Matrix y)
+/* Returns the columns of x, then those of y. */
+static Matrix concatenated(TestBench *b, Matrix x, Matrix y)
 {
     Matrix z = matrix(b, x.rows, x.cols + y.cols);
     for (int64_t r = 0; r < z.rows; r++) {
@@ -78,17 +80,17 @@ static Matrix beside(Bench *b, Matrix x, Matrix y)
     return z;
 }
 
-/* Returns x + by y. */
-static Matrix plus(Bench *b, Matrix x, Matrix y, double by)
+/* Returns x + factor y. */
+static Matrix plus(TestBench *b, Matrix x, Matrix y, double factor)
 {
     assert_true(x.rows == y.rows && x.cols == y.cols);
     Matrix z = matrix(b, x.rows, x.cols);
     for (int64_t i = 0; i < x.rows * x.cols; i++)
-        z.x[i] = x.x[i] + by * y.x[i];
+        z.x[i] = x.x[i] + factor * y.x[i];
     return z;
 }
 
-static Matrix leaky(Bench *b, Matrix x, double slope)
+static Matrix leaky(TestBench *b, Matrix x, double slope)
 {
     Matrix y = matrix(b, x.rows, x.cols);
     for (int64_t i = 0; i < x.rows * x.cols; i++)
@@ -96,7 +98,7 @@ static Matrix leaky(Bench *b, Matrix x, double slope)
     return y;
 }
 
-static Matrix unit_rows(Bench *b, Matrix x)
+static Matrix unit_rows(TestBench *b, Matrix x)
 {
     Matrix y = matrix(b, x.rows, x.cols);
     for (int64_t r = 0; r < x.rows; r++) {
@@ -119,7 +121,7 @@ static double dot(Matrix x, int64_t r, int64_t s)
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-static Model model_new(Bench *b, const char *name, Protocol protocol, const char *set)
+static Model model_new(TestBench *b, const char *name, Protocol protocol, const char *set)
 {
     const char *words[16];
     size_t n = 0;
@@ -135,7 +137,7 @@ static Model model_new(Bench *b, const char *name, Protocol protocol, const char
 }
 
 /* Checks that the users' and items' vectors of the model are the rows of `expected`, users first. */
-static void assert_represents(Bench *b, Model *m, const char *set, Matrix expected)
+static void assert_represents(TestBench *b, Model *m, const char *set, Matrix expected)
 {
     Tape *t = fresh_tape(b, false);
     Tensor *users, *items;
@@ -167,7 +169,7 @@ typedef struct Edges {
     int count;
 } Edges;
 
-static Edges edges_of(Bench *b)
+static Edges edges_of(TestBench *b)
 {
     const Pairs *train = &b->data.train;
     int E = (int)train->count, n = 0;
@@ -185,18 +187,18 @@ static Edges edges_of(Bench *b)
     return x;
 }
 
-/* In place: a softmax over the entries that have the same receiver in `by`. */
-static void softmax_by(const Edge *by, int count, double *x)
+/* Computes a softmax in place, over the entries that have the same receiver in `edge`. */
+static void softmax_by(const Edge *edge, int count, double *x)
 {
     double sum[N] = {0};
     for (int e = 0; e < count; e++)
-        sum[by[e].to] += exp(x[e]);
+        sum[edge[e].to] += exp(x[e]);
     for (int e = 0; e < count; e++)
-        x[e] = exp(x[e]) / sum[by[e].to];
+        x[e] = exp(x[e]) / sum[edge[e].to];
 }
 
-/* Returns the sums of x at the receivers, weighted by the edges. */
-static Matrix receive(Bench *b, const Edge *edge, int count, const double *weight, Matrix x)
+/* Returns [N, columns of x]: for each receiver the sum of the senders' rows of x, weighted by the edges. */
+static Matrix receive(TestBench *b, const Edge *edge, int count, const double *weight, Matrix x)
 {
     Matrix y = matrix(b, N, x.cols);
     for (int e = 0; e < count; e++)
@@ -213,7 +215,7 @@ typedef struct GrcnCase {
     enum { CONCAT, ID, MEAN } fusion;
 } GrcnCase;
 
-static Matrix naive_grcn(Bench *b, const Model *m, const GrcnCase *k)
+static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
 {
     Edges edge = edges_of(b);
     int count = edge.count, E = count / 2;
@@ -225,7 +227,8 @@ static Matrix naive_grcn(Bench *b, const Model *m, const GrcnCase *k)
     for (int i = 0; i < MODALITIES; i++) {
         Matrix f = affine(b, features(b, i), stored(b, m, "projection.%s.weight", names[i], 0),
                           stored(b, m, "projection.%s.bias", names[i], 0));
-        Matrix x = below(b, unit_rows(b, stored(b, m, "preference.%s", names[i], 0)), unit_rows(b, leaky(b, f, 0.01)));
+        Matrix x =
+            stacked(b, unit_rows(b, stored(b, m, "preference.%s", names[i], 0)), unit_rows(b, leaky(b, f, 0.01)));
         double *w = weight[i] = NEW(b->arena, double, count, &b->e);
         for (int r = 0; r < k->routings; r++) {
             /* MMRec has user -> item edges only, so users receive nothing */
@@ -249,7 +252,7 @@ static Matrix naive_grcn(Bench *b, const Model *m, const GrcnCase *k)
         total[e] = k->weight == MEAN_OF ? (weight[0][e] + weight[1][e]) / 2 : fmax(weight[0][e], weight[1][e]);
         total[e] = k->pruning ? fmax(total[e], 0) : total[e];
     }
-    Matrix x = unit_rows(b, below(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0))), sum = x;
+    Matrix x = unit_rows(b, stacked(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0))), sum = x;
     for (int l = 0; l < 2; l++) {
         x = receive(b, to, count, total, x);
         x = k->act ? leaky(b, x, 0.01) : x;
@@ -257,13 +260,13 @@ static Matrix naive_grcn(Bench *b, const Model *m, const GrcnCase *k)
         sum = plus(b, sum, x, 1);
     }
     for (int i = 0; i < MODALITIES && k->fusion != ID; i++)
-        sum = k->fusion == MEAN ? plus(b, sum, content[i], 1) : beside(b, sum, content[i]);
+        sum = k->fusion == MEAN ? plus(b, sum, content[i], 1) : concatenated(b, sum, content[i]);
     return k->fusion == MEAN ? plus(b, sum, sum, 1.0 / 3 - 1) : sum;
 }
 
 static void grcn(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const GrcnCase cases[] = {
         {.set = "factors=6 factors_multimod=5", .routings = 3, .pruning = true},
         {.set = "factors=6 factors_multimod=5 edge_order=elliot", .elliot_order = true, .routings = 3, .pruning = true},
@@ -295,7 +298,7 @@ static void grcn(void **state)
 
 /* ---- MMGCN ----------------------------------------------------------------------------------- */
 
-static Matrix mean_of_neighbours(Bench *b, Matrix x)
+static Matrix mean_of_neighbours(TestBench *b, Matrix x)
 {
     Matrix y = matrix(b, N, x.cols);
     for (int u = 0; u < U; u++)
@@ -307,23 +310,23 @@ static Matrix mean_of_neighbours(Bench *b, Matrix x)
     return y;
 }
 
-static Matrix naive_mmgcn(Bench *b, const Model *m, int layers, int projected)
+static Matrix naive_mmgcn(TestBench *b, const Model *m, int layers, int projected)
 {
-    Matrix identity = below(b, stored(b, m, "identity.user", "", 0), stored(b, m, "identity.item", "", 0)), sum = {0};
+    Matrix identity = stacked(b, stored(b, m, "identity.user", "", 0), stored(b, m, "identity.item", "", 0)), sum = {0};
     const Matrix none = {0};
     for (int i = 0; i < MODALITIES; i++) {
         Matrix f = features(b, i);
         if (i == projected)
             f = affine(b, f, stored(b, m, "projection.%s.weight", names[i], 0),
                        stored(b, m, "projection.%s.bias", names[i], 0));
-        Matrix x = unit_rows(b, below(b, stored(b, m, "preference.%s", names[i], 0), f));
+        Matrix x = unit_rows(b, stacked(b, stored(b, m, "preference.%s", names[i], 0), f));
         for (int l = 0; l < layers; l++) {
             Matrix h = affine(b, x, stored(b, m, "conv.%s.%d.weight", names[i], l), none);
             h = leaky(b, mean_of_neighbours(b, h), 0.01);
             Matrix z = affine(b, x, stored(b, m, "linear.%s.%d.weight", names[i], l),
                               stored(b, m, "linear.%s.%d.bias", names[i], l));
             z = plus(b, leaky(b, z, 0.01), identity, 1);
-            x = affine(b, beside(b, h, z), stored(b, m, "combine.%s.%d.weight", names[i], l),
+            x = affine(b, concatenated(b, h, z), stored(b, m, "combine.%s.%d.weight", names[i], l),
                        stored(b, m, "combine.%s.%d.bias", names[i], l));
             x = leaky(b, x, 0.01);
         }
@@ -334,7 +337,7 @@ static Matrix naive_mmgcn(Bench *b, const Model *m, int layers, int projected)
 
 static void mmgcn(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set;
         int layers, projected;
@@ -356,7 +359,7 @@ static void mmgcn(void **state)
 /* Checks features of which none is named visual: Elliot's recipe projects the first ones, MMRec's projects none. */
 static void mmgcn_without_visual(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     DataSet data = b->data;
     Feature other[] = {b->data.features[0], b->data.features[1]};
     other[0].name = "image";
@@ -388,9 +391,9 @@ static void mmgcn_without_visual(void **state)
 
 /* ---- NGCF-M ---------------------------------------------------------------------------------- */
 
-static Matrix naive_ngcfm(Bench *b, const Model *m, int layers)
+static Matrix naive_ngcfm(TestBench *b, const Model *m, int layers)
 {
-    Matrix x = below(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0)), sum = x;
+    Matrix x = stacked(b, stored(b, m, "user", "", 0), stored(b, m, "item", "", 0)), sum = x;
     for (int l = 0; l < layers; l++) {
         Matrix message = matrix(b, N, x.cols), product = matrix(b, N, x.cols);
         for (int64_t n = 0; n < N; n++)
@@ -414,12 +417,12 @@ static Matrix naive_ngcfm(Bench *b, const Model *m, int layers)
     Matrix p = affine(b, features(b, 0), stored(b, m, "projection.visual.weight", "", 0),
                       stored(b, m, "projection.visual.bias", "", 0));
     p = plus(b, p, affine(b, features(b, 1), stored(b, m, "projection.textual.weight", "", 0), (Matrix){0}), 1);
-    return beside(b, sum, below(b, stored(b, m, "user_visual", "", 0), unit_rows(b, p)));
+    return concatenated(b, sum, stacked(b, stored(b, m, "user_visual", "", 0), unit_rows(b, p)));
 }
 
 static void ngcfm(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *const set = "factors=6 n_layers=2 node_dropout=0 message_dropout=0";
     Model m = model_new(b, "NGCFM", PROTOCOL_ELLIOT, set);
     assert_represents(b, &m, set, naive_ngcfm(b, &m, 2));
@@ -429,7 +432,7 @@ static void ngcfm(void **state)
 
 static void wrong_settings(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set[3], *says;
     } cases[] = {

@@ -25,8 +25,8 @@ static void normalize(double *x, int64_t rows)
     }
 }
 
-/* Computes the layers by the formula; x0 [N, D]. */
-static void naive_layers(Bench *b, const Propagation *p, const double *x0, double out[N * D])
+/* Computes the combined layers [N, D] by the formula, from x0 [N, D]. */
+static void naive_layers(TestBench *b, const Propagation *p, const double *x0, double out[N * D])
 {
     double x[N * D], next[N * D];
     memcpy(x, x0, sizeof x);
@@ -52,7 +52,7 @@ static void naive_layers(Bench *b, const Propagation *p, const double *x0, doubl
 /* Checks every way to combine layers, for all nodes and for some, from two tables and from one. */
 static void propagation(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Tables x = b->x;
     Csr *sym = user_item_graph(&b->model, "sym", ADJ_SYM, &b->e),
         *row = user_item_graph(&b->model, "row", ADJ_ROW_SELF, &b->e);
@@ -97,10 +97,11 @@ static void propagation(void **state)
     tape_free(t);
 }
 
-/* Checks SimGCL's noise: each row changes by `noise`, away from 0, differently in each call; nothing else changes. */
+/* Checks SimGCL's noise: each row that is not zero changes by a vector of length `noise`, away from 0, and differently
+ * in each call; nothing else changes. */
 static void noisy_layers(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Tables x = b->x;
     Propagation p = {.graph = user_item_graph(&b->model, "sym", ADJ_SYM, &b->e), .layers = 1, .combine = COMBINE_LAST};
     Tape *t = fresh_tape(b, true);
@@ -126,7 +127,7 @@ static void noisy_layers(void **state)
 /* Checks the lists of a batch: each id occurs once, and every row has the index of its id. */
 static void rows_of_a_batch(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const int32_t users[] = {7, 2, 7, 0}, pos[] = {4, 4, 9, 1}, neg[] = {9, 0, 2, 4};
     Tape *t = fresh_tape(b, true);
     Batch batch = {.B = 4, .user = input_i32(t, users, 4), .pos = input_i32(t, pos, 4), .neg = input_i32(t, neg, 4)};
@@ -150,7 +151,7 @@ static void rows_of_a_batch(void **state)
 /* Computes vectors of some rows by two graphs in one call: they equal those of two separate propagations. */
 static void two_graphs_at_once(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const int32_t some_users[] = {0, 7, 19}, some_items[] = {1, 4, 9, 20};
     Modality *x = modalities_new(&b->model, (ModalityPlan){0}, &b->e);
     TwoGraphs g = {
@@ -190,7 +191,7 @@ static void two_graphs_at_once(void **state)
 /* Checks that a joined projection is one matrix over the concatenated features. */
 static void joined_projection(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Store *s = store_new(&b->device, &b->e);
     Model m = b->model;
     m.store = s;
@@ -230,7 +231,7 @@ static void joined_projection(void **state)
 
 static void weights_by_modality(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const Recommender kind = {.name = "NAME"};
     Error e = {0};
     DataSet data = b->data;
@@ -250,7 +251,7 @@ static void weights_by_modality(void **state)
 
 /* ---- losses ---------------------------------------------------------------------------------- */
 
-static const Array *golden(Bench *b, const Weights *w, const char *name, const char *part)
+static const Array *golden(TestBench *b, const Weights *w, const char *name, const char *part)
 {
     const Array *a = weights_find(w, arena_printf(b->arena, &b->e, "%s.%s", name, part));
     if (!a)
@@ -258,7 +259,7 @@ static const Array *golden(Bench *b, const Weights *w, const char *name, const c
     return a;
 }
 
-static void check_golden(Bench *b, const Weights *w, const char *name, const char *part, const float *got)
+static void check_golden(TestBench *b, const Weights *w, const char *name, const char *part, const float *got)
 {
     const Array *a = golden(b, w, name, part);
     double *expected = NEW(b->arena, double, a->count, &b->e);
@@ -271,7 +272,7 @@ static void check_golden(Bench *b, const Weights *w, const char *name, const cha
 
 static void distances(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const float a[] = {3, 0, 0, 2, 1, 1}, c[] = {1, 1, 0, -1, -2, -2};
     Tape *t = fresh_tape(b, false);
     Tensor *x = input_f32(t, a, 2, (int64_t[]){3, 2}), *y = input_f32(t, c, 2, (int64_t[]){3, 2});
@@ -284,7 +285,7 @@ static void distances(void **state)
 /* Checks InfoNCE over all nodes and over a batch, with gradients. */
 static void info_nce_is_torchs(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Weights *w = weights_open("tests/golden/losses.safetensors", b->arena, &b->e);
     OK(b, w != NULL);
     Weights *inputs = weights_open(drawn("tests/golden/gradients/losses.safetensors"), b->arena, &b->e);

@@ -7,7 +7,7 @@
 #include <math.h>
 
 /* Sparse data: a small batch reads a small part of each graph. */
-enum { U = 600, I = 500, HAS = 3, B = 4, VISUAL = 24, TEXTUAL = 10 };
+enum { U = 600, I = 500, ITEMS_PER_USER = 3, B = 4, VISUAL = 24, TEXTUAL = 10 };
 
 typedef struct Trial {
     Device device;
@@ -43,10 +43,10 @@ static void begin(Trial *t, const char *name, const char *words)
     OK(t, device_open(&t->device, NULL, 2, NULL, NULL, &t->e));
     Pairs *train = &t->data.train;
     train->start = NEW(t->arena, int64_t, U + 1, &t->e);
-    train->item = NEW(t->arena, int32_t, U * HAS, &t->e);
+    train->item = NEW(t->arena, int32_t, U * ITEMS_PER_USER, &t->e);
     for (int64_t u = 0; u < U; u++) {
-        int32_t first = (int32_t)draw_below((Draw){5, DRAW_TEST, 9}, (uint64_t)u, I - 2 * HAS);
-        for (int32_t i = 0; i < HAS; i++)
+        int32_t first = (int32_t)draw_below((Draw){5, DRAW_TEST, 9}, (uint64_t)u, I - 2 * ITEMS_PER_USER);
+        for (int32_t i = 0; i < ITEMS_PER_USER; i++)
             train->item[train->count++] = first + 2 * i;
         train->start[u + 1] = train->count;
     }
@@ -66,7 +66,7 @@ static void begin(Trial *t, const char *name, const char *words)
     OK(t, (t->tape = tape_new(&t->device, true, &t->e)) != NULL);
     for (int b = 0; b < B; b++) { /* user 7 twice, with different items */
         t->users[b] = b < 2 ? 7 : 90 * b;
-        t->positives[b] = train->item[t->users[b] * HAS + b % HAS];
+        t->positives[b] = train->item[t->users[b] * ITEMS_PER_USER + b % ITEMS_PER_USER];
         t->negatives[b] = (t->positives[b] + 100) % I;
     }
 }
@@ -121,7 +121,8 @@ static double bpr_of_vectors(Trial *t)
     return sum;
 }
 
-#define LARGER "factors=8 "
+/* A small model. */
+#define SMALL "factors=8 "
 #ifdef SAPOR_MINIMAL
 #define INDEX "knn=exact"
 #else
@@ -130,17 +131,17 @@ static double bpr_of_vectors(Trial *t)
 static const struct {
     const char *name, *set; /* without regularisation and without draws: the loss is BPR alone */
 } bpr_models[] = {
-    {"FREEDOM", LARGER "l_w=0 drop=0"},
-    {"FREEDOM", LARGER "l_w=0 drop=0 n_layers=2 n_ui_layers=1 top_k=3"},
-    {"FREEDOM", LARGER "l_w=0 drop=0 " INDEX},
-    {"MGCN", LARGER "reg_weight=0 cl_loss=0"},
-    {"MGCN", LARGER "reg_weight=0 cl_loss=0 " INDEX},
-    {"MGCN", LARGER "reg_weight=0 cl_loss=0 n_layers=2 n_ui_layers=0 knn_k=2"},
-    {"MGCN", LARGER "reg_weight=0 cl_loss=0 n_layers=0 n_ui_layers=1"},
-    {"LATTICE", LARGER "l_w=0"},
-    {"LATTICE", LARGER "l_w=0 " INDEX},
-    {"LATTICE", LARGER "l_w=0 variant=mmrec cf_model=ngcf mess_dropout=0"},
-    {"LATTICE", LARGER "l_w=0 variant=mmrec cf_model=mf"},
+    {"FREEDOM", SMALL "l_w=0 drop=0"},
+    {"FREEDOM", SMALL "l_w=0 drop=0 n_layers=2 n_ui_layers=1 top_k=3"},
+    {"FREEDOM", SMALL "l_w=0 drop=0 " INDEX},
+    {"MGCN", SMALL "reg_weight=0 cl_loss=0"},
+    {"MGCN", SMALL "reg_weight=0 cl_loss=0 " INDEX},
+    {"MGCN", SMALL "reg_weight=0 cl_loss=0 n_layers=2 n_ui_layers=0 knn_k=2"},
+    {"MGCN", SMALL "reg_weight=0 cl_loss=0 n_layers=0 n_ui_layers=1"},
+    {"LATTICE", SMALL "l_w=0"},
+    {"LATTICE", SMALL "l_w=0 " INDEX},
+    {"LATTICE", SMALL "l_w=0 variant=mmrec cf_model=ngcf mess_dropout=0"},
+    {"LATTICE", SMALL "l_w=0 variant=mmrec cf_model=mf"},
 };
 
 static void a_step_has_the_vectors_of_an_evaluation(void **state)
@@ -166,11 +167,11 @@ static void gradients_are_slopes(void **state)
     static const struct {
         const char *name, *set;
     } models[] = {
-        {"FREEDOM", LARGER "l_w=0.5 drop=0.3"},
-        {"MGCN", LARGER "reg_weight=0.1 cl_loss=0.1 batch_size=4"},
-        {"MGCN", LARGER "reg_weight=0.1 cl_loss=0.1 batch_size=4 n_layers=2 knn_k=2"},
-        {"LATTICE", LARGER "l_w=0.1 variant=mmrec cf_model=ngcf mess_dropout=0.2"},
-        {"LATTICE", LARGER "l_w=0.1 variant=mmrec cf_model=mf"},
+        {"FREEDOM", SMALL "l_w=0.5 drop=0.3"},
+        {"MGCN", SMALL "reg_weight=0.1 cl_loss=0.1 batch_size=4"},
+        {"MGCN", SMALL "reg_weight=0.1 cl_loss=0.1 batch_size=4 n_layers=2 knn_k=2"},
+        {"LATTICE", SMALL "l_w=0.1 variant=mmrec cf_model=ngcf mess_dropout=0.2"},
+        {"LATTICE", SMALL "l_w=0.1 variant=mmrec cf_model=mf"},
     };
     for (size_t i = 0; i < COUNT(models); i++) {
         Trial t;
@@ -214,18 +215,18 @@ static void freedom_without_losses_of_modalities(void **state)
 {
     (void)state;
     Trial t;
-    begin(&t, "FREEDOM", LARGER "l_w=0");
+    begin(&t, "FREEDOM", SMALL "l_w=0");
     const Tensor *x = store_find(t.model.store, "features.visual");
     assert_true(x && !x->param && x->data == (const void *)t.data.features[0].data);
     assert_null(store_find(t.model.store, "projection.visual.weight"));
     OK(&t, backward(t.tape, loss_of(&t, B, 1), &t.e));
     end(&t);
-    begin(&t, "FREEDOM", LARGER "l_w=1e-30 drop=0");
-    double with = value_of(&t, loss_of(&t, B, 1));
+    begin(&t, "FREEDOM", SMALL "l_w=1e-30 drop=0");
+    double with_losses = value_of(&t, loss_of(&t, B, 1));
     assert_non_null(store_find(t.model.store, "features.visual")->param);
     end(&t);
-    begin(&t, "FREEDOM", LARGER "l_w=0 drop=0");
-    assert_true(fabs(value_of(&t, loss_of(&t, B, 1)) - with) < 1e-7);
+    begin(&t, "FREEDOM", SMALL "l_w=0 drop=0");
+    assert_true(fabs(value_of(&t, loss_of(&t, B, 1)) - with_losses) < 1e-7);
     end(&t);
 }
 
@@ -235,7 +236,7 @@ static void bm3_drops_out_rows(void **state)
 {
     (void)state;
     Trial t;
-    begin(&t, "BM3", LARGER "dropout=0.5 reg_weight=0");
+    begin(&t, "BM3", SMALL "dropout=0.5 reg_weight=0");
     for (int b = 1; b < B; b++) {
         t.users[b] = t.users[0];
         t.positives[b] = t.positives[0];
@@ -255,10 +256,10 @@ static void lattice_cf_model_is_mmrecs(void **state)
     Arena *a = arena_new(NULL, 0);
     Error e = {0};
     const char *set[] = {"cf_model=mf", "variant=elliot"};
-    DataSet none = {.feature_count = 0};
+    DataSet no_features = {.feature_count = 0};
     Device d;
     assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
-    Model m = {.kind = recommender_find("LATTICE"), .data = &none, .arena = a};
+    Model m = {.kind = recommender_find("LATTICE"), .data = &no_features, .arena = a};
     assert_ok((m.settings = settings_make(m.kind, PROTOCOL_ELLIOT, set, COUNT(set), a, &e)) != NULL, e);
     assert_ok((m.store = store_new(&d, &e)) != NULL, e);
     assert_false(m.kind->init(&m, &e));

@@ -60,11 +60,11 @@ static void a_ledger_becomes_a_page(void **state)
 
     /* an output does not replace the ledger; options of other pages and other folders are refused */
     const char *ledger = arena_printf(b.arena, &e, "%s/ledger.sqlite", b.out);
-    const char *onto[] = {b.out, "-o", ledger, "-q"}, *many[] = {b.out, b.out, "-o", page, "-q"},
+    const char *onto[] = {b.out, "-o", ledger, "-q"}, *two_folders[] = {b.out, b.out, "-o", page, "-q"},
                *items[] = {b.out, "--stages", b.train, "-o", page, "-q"};
     unlink(page);
     assert_int_equal(report(onto, COUNT(onto)), 2);
-    assert_int_equal(report(many, COUNT(many)), 2);
+    assert_int_equal(report(two_folders, COUNT(two_folders)), 2);
     assert_int_equal(report(items, COUNT(items)), 2);
     test_write(b.out, "ledger.sqlite", TEXT("no ledger"));
     assert_int_equal(report(words, COUNT(words)), 1);

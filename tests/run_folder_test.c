@@ -4,14 +4,14 @@
 
 static void whole_folders_answer(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     opens(b, in(b, "bprmf", NULL), false, NULL);
     opens(b, in(b, "knn", NULL), false, NULL);
 }
 
 static void config_is_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *old, *new, *says;
     } cases[] = {
@@ -62,7 +62,7 @@ static void config_is_checked(void **state)
 
 static void vectors_are_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     static const struct {
         const char *file, *says;
@@ -112,7 +112,7 @@ static void vectors_are_checked(void **state)
 /* Checks scores of new users. A new user's vector is a mean of items' vectors, which are large here. */
 static void scores_of_new_users_are_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     const char *dir = in(b, "bprmf", NULL), *path[] = {in(b, "bprmf", "user.npy"), in(b, "bprmf", "item.npy")};
     const Text whole[] = {read_all(b, path[0]), read_all(b, path[1])};
@@ -136,7 +136,7 @@ static void scores_of_new_users_are_checked(void **state)
 
 static void ids_and_train_pairs_are_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     static const struct {
         const char *file, *old, *new, *says;
@@ -187,7 +187,7 @@ static bool add_list(void *arg, Text user, int64_t k, const Text *items, const f
 }
 
 /* Returns a hash of the users, items and scores of a folder. */
-static uint64_t hash_lists(Bench *b, const char *folder)
+static uint64_t hash_lists(TestBench *b, const char *folder)
 {
     Error e = {0};
     uint64_t hash = 1;
@@ -200,7 +200,7 @@ static uint64_t hash_lists(Bench *b, const char *folder)
 /* Checks that only the folder is read: the data may have changed or may be missing. */
 static void folders_answer_without_the_data(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *model, *set;
     } cases[] = {{"ItemKNN", NULL}, {"ItemKNN", "implicit=true"}, {"UserKNN", NULL}, {"UserKNN", "implicit=true"},
@@ -229,7 +229,7 @@ static void folders_answer_without_the_data(void **state)
 /* Checks model.safetensors of ItemKNN: I + 1 starts, n items and weights, a rating for each train pair. */
 static void neighbours_are_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     enum { PAIRS = USERS * 3, WRONG = 8 };
     const char *path = in(b, "knn", "model.safetensors");
@@ -265,7 +265,7 @@ static void neighbours_are_checked(void **state)
 
 static void results_and_histories_are_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *old, *new, *says;
     } cases[] = {{"\"best_epoch\":", "\"best_epoch\":-", "key best_epoch: -"},
@@ -295,7 +295,7 @@ static void results_and_histories_are_checked(void **state)
 
 static void checkpoints_are_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *old, *new, *says; /* of equal length, because the header has a fixed length */
     } cases[] = {
@@ -347,7 +347,7 @@ static void checkpoints_are_checked(void **state)
 /* Checks that a number of steps that no run takes is refused. */
 static void counts_of_steps_are_checked(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     TrainResult r;
     const char *path = in(b, "bprmf", "checkpoint.safetensors"), *from = "\"data_offsets\":[";

@@ -1,4 +1,5 @@
-/* tests/run_testing.h: shared by tests of run folders: small data, two finished runs, a check that opens a folder. */
+/* tests/run_testing.h: shared by tests of run folders: small data, two finished runs, and a check that a run folder can
+ * be opened. */
 #ifndef SAPOR_RUN_TESTING_H
 #define SAPOR_RUN_TESTING_H
 
@@ -9,20 +10,22 @@
 #include "recsys/trained.h"
 
 enum { USERS = 12, ITEMS = 15 };
-typedef struct Bench {
+typedef struct TestBench {
     Arena *arena;
     Device device;
     char folder[256];
     const char *train, *test;
-} Bench;
+} TestBench;
 
-static inline const char *in(Bench *b, const char *run, const char *name)
+/* Returns the path of the file `name` in the run folder `run`. name NULL: the path of `run` itself. The path is in the
+ * arena of b. */
+static inline const char *in(TestBench *b, const char *run, const char *name)
 {
     return arena_printf(b->arena, &(Error){0}, "%s/%s%s%s", b->folder, run, name ? "/" : "", name ? name : "");
 }
 
-/* Writes one row per pair. The format `row` gets the user, the item and the rating. rating 0: ratings from 1 to 5 in
- * turn. */
+/* Writes n pairs per user, one row per pair: user u and the items (u + j j) mod ITEMS, for j from `first` on. `row` is
+ * the format of a row: the numbers of the user and the item, and the rating. rating 0: ratings from 1 to 5 in turn. */
 static inline void write_rows(const char *path, const char *row, int rating, int first, int n)
 {
     FILE *f = fopen(path, "w");
@@ -38,7 +41,8 @@ static inline void write_data(const char *path, int first, int n)
     write_rows(path, "u%d\ti%d\t%d\n", 5, first, n);
 }
 
-static inline bool run(Bench *b, const char *model, const char *out, const char *extra, Protocol p, TrainResult *r,
+/* Trains a model for two epochs into the run folder `out`. extra: one more setting, or NULL. */
+static inline bool run(TestBench *b, const char *model, const char *out, const char *extra, Protocol p, TrainResult *r,
                        Error *e)
 {
     const char *set[] = {"epochs=2", "validation_rate=1", "checkpoint_seconds=0", extra};
@@ -55,7 +59,7 @@ static inline int setup(void **state)
 {
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     TrainResult r;
     b->arena = a;
     assert_ok(device_open(&b->device, NULL, 1, NULL, NULL, &e), e);
@@ -72,14 +76,14 @@ static inline int setup(void **state)
 
 static inline int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     test_folder_remove(b->folder);
     device_close(&b->device);
     arena_free(b->arena);
     return 0;
 }
 
-static inline Text read_all(Bench *b, const char *path)
+static inline Text read_all(TestBench *b, const char *path)
 {
     Error e = {0};
     Text t;
@@ -87,6 +91,8 @@ static inline Text read_all(Bench *b, const char *path)
     return t;
 }
 
+/* Writes a file. If it exists, a new file replaces it. The old file is unlinked, not overwritten, because it may be
+ * mapped in memory. */
 static inline void put(const char *path, Text bytes)
 {
     unlink(path);
@@ -96,7 +102,8 @@ static inline void put(const char *path, Text bytes)
     assert_int_equal(fclose(f), 0);
 }
 
-static inline Text replaced(Bench *b, Text in_text, const char *old, const char *new)
+/* Returns in_text with the first `old` replaced by `new`. */
+static inline Text replaced(TestBench *b, Text in_text, const char *old, const char *new)
 {
     const char *at = strstr(in_text.p, old);
     if (!at)
@@ -109,7 +116,7 @@ static inline Text replaced(Bench *b, Text in_text, const char *old, const char 
     return (Text){p, n};
 }
 
-static inline bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+static inline bool count_user(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
     (void)user, (void)items, (void)e;
     assert_int_equal(k, 3);
@@ -118,18 +125,18 @@ static inline bool look(void *arg, Text user, int64_t k, const Text *items, cons
     return true;
 }
 
-/* Opens a folder and requests recommendations. `says` NULL: both must succeed. Otherwise opening must fail with an
- * error of one line that contains `says`. */
-static inline void opens(Bench *b, const char *folder, bool unfinished, const char *says)
+/* Opens a run folder and requests recommendations for all users. `why` NULL: opening and recommending must succeed.
+ * Otherwise opening must fail with an error of one line that contains `why`. */
+static inline void opens(TestBench *b, const char *folder, bool unfinished, const char *why)
 {
     Error e = {0};
     int users = 0;
     Trained *t = trained_open(&b->device, folder, unfinished, &e);
-    if (!says) {
-        assert_ok(t && trained_recommend(t, NULL, 0, 3, look, &users, &e), e);
+    if (!why) {
+        assert_ok(t && trained_recommend(t, NULL, 0, 3, count_user, &users, &e), e);
         assert_int_equal(users, USERS);
-    } else if (t || !strstr(e.message, says) || strchr(e.message, '\n')) {
-        fail_msg("\"%s\" is not in \"%s\"", says, t ? "(opened)" : e.message);
+    } else if (t || !strstr(e.message, why) || strchr(e.message, '\n')) {
+        fail_msg("\"%s\" is not in \"%s\"", why, t ? "(opened)" : e.message);
     }
     trained_close(t);
 }

@@ -13,7 +13,7 @@ static bool stop(void *arg, const TrainEvent *event, Error *e)
 /* Checks folders with files of a run without its config.json, changed ids, and missing files. */
 static void runs_do_not_mix(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     static const char *const runs[] = {"bprmf", "knn"}, *const models[] = {"BPRMF", "ItemKNN"};
     for (size_t k = 0; k < COUNT(runs); k++) {
@@ -61,7 +61,7 @@ static void runs_do_not_mix(void **state)
  * result.json. */
 static void unfinished_runs_are_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const char *result = in(b, "bprmf", "result.json"), *checkpoint = in(b, "bprmf", "checkpoint.safetensors");
     Text whole = read_all(b, result), state_of = read_all(b, checkpoint);
     unlink(result);
@@ -92,7 +92,7 @@ static void unfinished_runs_are_refused(void **state)
  * last loss, overflows float32. */
 static void vectors_that_are_not_finite_are_not_written(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     Error e = {0};
     const char *out = in(b, "diverged", NULL);
@@ -113,7 +113,7 @@ static void vectors_that_are_not_finite_are_not_written(void **state)
  * them. */
 static void vectors_whose_products_are_too_large_are_not_written(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     Error e = {0};
     const char *set[] = {"epochs=1", "batch_size=1000000", "lr=1e25"};
@@ -131,10 +131,10 @@ static void vectors_whose_products_are_too_large_are_not_written(void **state)
 /* Checks that --columns and --separator are in config.json, and that a run is read with them. */
 static void layouts_come_back(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *row, *columns; /* row: the format of a user and an item */
-        char cut;
+        char separator;
     } cases[] = {{"u%d\ti%d\n", "who,a \"b\"", '\t'},
                  {"u%d,i%d,note\n", "user,item,-", ','},
                  {"u%d;i%d\n", NULL, ';'},
@@ -152,14 +152,14 @@ static void layouts_come_back(void **state)
                 fprintf(f, cases[i].row, u, (u + k) % ITEMS);
         fclose(f);
         TrainConfig c = {.model = "ItemKNN",
-                         .data = {.train = path, .layout = {cases[i].columns, cases[i].cut}},
+                         .data = {.train = path, .layout = {cases[i].columns, cases[i].separator}},
                          .out = out,
                          .seed = 3};
         assert_ok(train_run(&b->device, &c, &r, b->arena, &e), e);
         RunConfig config;
         assert_ok(run_config_read(&config, out, b->arena, &e), e);
         const Layout *read = &config.train.data.layout;
-        assert_int_equal(read->cut, cases[i].cut);
+        assert_int_equal(read->cut, cases[i].separator);
         assert_true(cases[i].columns ? read->columns && !strcmp(read->columns, cases[i].columns) : !read->columns);
         opens(b, out, false, NULL);
     }
@@ -169,7 +169,7 @@ static void layouts_come_back(void **state)
  * them when it is opened. */
 static void mmrec_items_come_back(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     Error e = {0};
     int users = 0;
@@ -183,7 +183,7 @@ static void mmrec_items_come_back(void **state)
     fclose(g);
     assert_ok(run(b, "MostPop", in(b, "pop", NULL), NULL, PROTOCOL_MMREC, &r, &e), e);
     Trained *t = trained_open(&b->device, in(b, "pop", NULL), false, &e);
-    assert_ok(t && trained_recommend(t, NULL, 0, 3, look, &users, &e), e);
+    assert_ok(t && trained_recommend(t, NULL, 0, 3, count_user, &users, &e), e);
     trained_close(t);
     write_data(b->train, 0, 3);
     write_data(b->test, 3, 1);
@@ -193,10 +193,10 @@ static void mmrec_items_come_back(void **state)
  * every item of a part is relevant, whatever its rating is. */
 static void parts_that_measure_nothing_are_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         int rating;
-        const char *says;
+        const char *why;
     } cases[] = {{-1, "test.tsv: has no relevant item for any user"},
                  {5000, "test.tsv: a rating is 5000, too large for nDCG"}};
     Text test = read_all(b, b->test);
@@ -205,7 +205,7 @@ static void parts_that_measure_nothing_are_refused(void **state)
         Error e = {0};
         write_rows(b->test, "u%d\ti%d\t%d\n", cases[i].rating, 3, 1);
         assert_false(run(b, "BPRMF", in(b, "unmeasured", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
-        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_error(e, SP_FORMAT, cases[i].why);
         assert_false(folder_exists(in(b, "unmeasured", NULL)));
         error_clear(&e);
         write_rows(b->train, "%d\t%d\t%d\n", 5, 0, 3);
@@ -218,9 +218,9 @@ static void parts_that_measure_nothing_are_refused(void **state)
 
 static void settings_are_refused_by_train_too(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
-        const char *set, *says;
+        const char *set, *why;
     } cases[] = {{"epochs=0", "setting epochs=0: must be at least 1"},
                  {"metrics=Recall,recall", "setting metrics: Recall is given twice"},
                  {"cutoffs=20,5,20", "setting cutoffs: 20 is given twice"},
@@ -229,17 +229,17 @@ static void settings_are_refused_by_train_too(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
         assert_false(run(b, "MostPop", NULL, cases[i].set, PROTOCOL_ELLIOT, &r, &e));
-        assert_error(e, SP_USAGE, cases[i].says);
+        assert_error(e, SP_USAGE, cases[i].why);
     }
     Error e = {0};
-    char *many = NEW(b->arena, char, 200000, &e);
-    size_t used = (size_t)sprintf(many, "cutoffs=1");
+    char *long_setting = NEW(b->arena, char, 200000, &e);
+    size_t used = (size_t)sprintf(long_setting, "cutoffs=1");
     for (int k = 2; k <= 20000; k++)
-        used += (size_t)sprintf(many + used, ",%d", k);
-    assert_false(run(b, "MostPop", NULL, many, PROTOCOL_ELLIOT, &r, &e));
+        used += (size_t)sprintf(long_setting + used, ",%d", k);
+    assert_false(run(b, "MostPop", NULL, long_setting, PROTOCOL_ELLIOT, &r, &e));
     assert_error(e, SP_USAGE, "setting cutoffs: 20000 are given, at most 1000");
-    *strstr(many, ",1001") = 0;
-    assert_ok(run(b, "MostPop", in(b, "curve", NULL), many, PROTOCOL_ELLIOT, &r, &e), e);
+    *strstr(long_setting, ",1001") = 0;
+    assert_ok(run(b, "MostPop", in(b, "curve", NULL), long_setting, PROTOCOL_ELLIOT, &r, &e), e);
     assert_int_equal(r.test.cutoffs, 1000);
 }
 

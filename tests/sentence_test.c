@@ -14,7 +14,7 @@ static int set_up(void **state)
     return bench_open(state, 2);
 }
 
-static void copy_file(Bench *b, const char *from, const char *folder, const char *name)
+static void copy_file(TestBench *b, const char *from, const char *folder, const char *name)
 {
     Text text;
     from = drawn(from);
@@ -30,7 +30,7 @@ static void put(const char *folder, const char *name, const char *text)
 }
 
 /* Makes a folder with the tiny BERT, without modules. */
-static void make_folder(Bench *b, char folder[256])
+static void make_folder(TestBench *b, char folder[256])
 {
     static const char *const FILES[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"};
     static const char *const PARTS[] = {"1_Pooling", "2_Dense", "4_Dense"};
@@ -47,7 +47,7 @@ static void make_folder(Bench *b, char folder[256])
 }
 
 /* Adds the modules of a golden folder. */
-static void add_modules(Bench *b, const char *folder, const char *name)
+static void add_modules(TestBench *b, const char *folder, const char *name)
 {
     static const char *const FILES[] = {
         "modules.json",          "sentence_bert_config.json", "1_Pooling/config.json",
@@ -65,7 +65,7 @@ static void modules_are_the_packages(void **state)
     static const char *const NAMES[] = {
         "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken", "all", "words", "prompt",
         "without_prompt",       "long_prompt",         "lower"};
-    Bench *b = *state;
+    TestBench *b = *state;
     Weights *expected = weights_open(SENTENCE "expected.safetensors", b->a, &b->e);
     Text rest, texts[16];
     size_t n = 0;
@@ -77,16 +77,16 @@ static void modules_are_the_packages(void **state)
         char folder[256];
         make_folder(b, folder);
         add_modules(b, folder, NAMES[i]);
-        const Array *want = weights_find(expected, NAMES[i]);
-        Opened m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
-        if (!m.en || !want)
+        const Array *expected_rows = weights_find(expected, NAMES[i]);
+        OpenModel m = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
+        if (!m.en || !expected_rows)
             fail_msg("%s: %s", NAMES[i], b->e.message);
-        assert_int_equal(want->count, n * m.D);
+        assert_int_equal(expected_rows->count, n * m.D);
         float *x = NEW(b->a, float, n *m.D, &b->e), *one = NEW(b->a, float, m.D, &b->e);
         float *y = NEW(b->a, float, n *m.D, &b->e), worst = 0, largest = 0;
         Tape *t = tape_new(&b->d, false, &b->e);
         assert_ok(encode_some_texts(&m, t, texts, n, x, &b->e), b->e);
-        array_f32(want, 0, want->count, y);
+        array_f32(expected_rows, 0, expected_rows->count, y);
         for (size_t k = 0; k < n * m.D; k++) {
             worst = MAX(worst, x[k] > y[k] ? x[k] - y[k] : y[k] - x[k]);
             largest = MAX(largest, y[k] > 0 ? y[k] : -y[k]);
@@ -107,18 +107,18 @@ static void modules_are_the_packages(void **state)
 /* Checks that a call with its own pooling uses only that pooling. */
 static void calls_may_choose_their_pooling(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256];
     make_folder(b, folder);
     add_modules(b, folder, "words");
-    Opened own = open_wish(&b->d, folder, &(Wish){.pool = POOL_CLS}, b->a, &b->e);
-    assert_non_null(own.en);
-    assert_int_equal(own.D, 8);
-    Opened folders = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
-    assert_non_null(folders.en);
-    assert_int_equal(folders.D, 3);
-    encoder_close(own.en);
-    encoder_close(folders.en);
+    OpenModel with_pooling = open_encoder(&b->d, folder, &(TestOptions){.pool = POOL_CLS}, b->a, &b->e);
+    assert_non_null(with_pooling.en);
+    assert_int_equal(with_pooling.D, 8);
+    OpenModel without_pooling = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
+    assert_non_null(without_pooling.en);
+    assert_int_equal(without_pooling.D, 3);
+    encoder_close(with_pooling.en);
+    encoder_close(without_pooling.en);
     test_folder_remove(folder);
 }
 
@@ -174,18 +174,18 @@ static void wrong_modules_fail_in_one_line(void **state)
         {"config.json",
          "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"auto_map\": {\"AutoTokenizer\": \"a\"}}", NULL},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         char folder[256];
         make_folder(b, folder);
         add_modules(b, folder, "words");
         put(folder, cases[i].name, cases[i].text);
-        Opened m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
+        OpenModel m = open_encoder(&b->d, folder, &(TestOptions){0}, b->a, &b->e);
         if (!m.en != (cases[i].why != NULL))
             fail_msg("%s: %s", cases[i].text, m.en ? "opens" : b->e.message);
         if (cases[i].why) {
             if (!strstr(b->e.message, cases[i].why) || strchr(b->e.message, '\n'))
-                fail_msg("%s: wanted \"%s\", got \"%s\"", cases[i].text, cases[i].why, b->e.message);
+                fail_msg("%s: expected \"%s\", got \"%s\"", cases[i].text, cases[i].why, b->e.message);
             error_clear(&b->e);
         }
         encoder_close(m.en);

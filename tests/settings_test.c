@@ -89,7 +89,7 @@ static void names_that_do_not(void **state)
     static const struct {
         const char *model;
         Protocol p;
-        const char *set, *says;
+        const char *set, *why;
     } cases[] = {
         {"BPR", ELLIOT, "reg_weight=0.1", "set variant=mmrec"},
         {"BPR", MMREC, "reg_weight=0.1;variant=elliot", "or set l_w"},
@@ -163,8 +163,8 @@ static void names_that_do_not(void **state)
         if (make(cases[i].model, cases[i].p, cases[i].set, a, &e))
             fail_msg("%s is accepted", cases[i].set);
         assert_int_equal(e.code, SP_USAGE);
-        if (!strstr(e.message, cases[i].says))
-            fail_msg("%s: '%s' does not say '%s'", cases[i].set, e.message, cases[i].says);
+        if (!strstr(e.message, cases[i].why))
+            fail_msg("%s: '%s' does not say '%s'", cases[i].set, e.message, cases[i].why);
     }
     arena_free(a);
 }
@@ -216,7 +216,7 @@ static void values_are_parsed_once(void **state)
     assert_true(s->sizes.count == 3 && s->sizes.at[2] == 3 && s->names.count == 2 && !strcmp(s->names.at[1], "q"));
     assert_string_equal(settings_text(&s->common, offsetof(KindSettings, sizes)), "1,2,3");
     static const struct {
-        const char *set, *says;
+        const char *set, *why;
     } wrong[] = {{"count=10", "setting count=10: must be at most 9"},
                  {"count=-2", "setting count=-2: must be at least -1"},
                  {"rate=2.5", "setting rate=2.5: must be at most 2"},
@@ -225,7 +225,7 @@ static void values_are_parsed_once(void **state)
     for (size_t i = 0; i < COUNT(wrong); i++) {
         Error refused = {0};
         assert_null(settings_make(&kind, ELLIOT, &wrong[i].set, 1, a, &refused));
-        assert_error(refused, SP_USAGE, wrong[i].says);
+        assert_error(refused, SP_USAGE, wrong[i].why);
     }
     static const Recommender forgotten = {.name = "Forgotten", .settings = kind_settings};
     Error refused = {0};

@@ -8,30 +8,31 @@
 
 #include <math.h>
 
+/* users, items, nodes of the graph; width of embeddings and of the feature "textual"; width of the feature "visual" */
 enum { U = 30, I = 22, N = U + I, D = 6, WIDE = 9 };
-typedef struct Bench {
+typedef struct TestBench {
     Device device;
     Arena *arena;
     DataSet data;
     Store *store;
     Model model;
     Tables x;
-    double R[U][I];
-    int degree[N]; /* of users, then of items */
+    double R[U][I]; /* 1: the user has the item in the train part */
+    int degree[N];  /* of users, then of items */
     float visual[I * WIDE], textual[I * D];
     Error e;
-} Bench;
+} TestBench;
 
 static inline int setup(void **state)
 {
-    Bench *b = calloc(1, sizeof *b);
+    TestBench *b = calloc(1, sizeof *b);
     assert_ok(device_open(&b->device, NULL, 2, NULL, NULL, &b->e), b->e);
     b->arena = arena_new(NULL, 0);
     b->store = store_new(&b->device, &b->e);
     Pairs *train = &b->data.train;
     train->start = NEW(b->arena, int64_t, U + 1, &b->e);
     train->item = NEW(b->arena, int32_t, U * I, &b->e);
-    for (uint32_t u = 0; u < U; u++) { /* user 3 and item 5 have no pairs; item 0 has most users */
+    for (uint32_t u = 0; u < U; u++) { /* user 3 and item 5 have no pairs; every other user has item 0 */
         for (uint32_t i = 0; i < I; i++)
             if (u != 3 && i != 5 && (i == 0 || draw_below((Draw){9, DRAW_TEST, 0}, u * I + i, 4) == 0)) {
                 train->item[train->count++] = (int32_t)i;
@@ -60,7 +61,7 @@ static inline int setup(void **state)
 
 static inline int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     store_free(b->store);
     arena_free(b->arena);
     device_close(&b->device);
@@ -74,7 +75,7 @@ static inline int teardown(void **state)
             fail_msg("%s: %s", #condition, (b)->e.message);                                                            \
     } while (0)
 
-static inline Tape *fresh_tape(Bench *b, bool training)
+static inline Tape *fresh_tape(TestBench *b, bool training)
 {
     Tape *t = tape_new(&b->device, training, &b->e);
     OK(b, t != NULL);
@@ -82,14 +83,16 @@ static inline Tape *fresh_tape(Bench *b, bool training)
     return t;
 }
 
-static inline float *numbers(Bench *b, const Tensor *x)
+/* Copies a tensor to host memory. The copy is in the arena of b. */
+static inline float *numbers(TestBench *b, const Tensor *x)
 {
     float *host = NEW(b->arena, float, MAX(x->count, 1), &b->e);
     tensor_read(&b->device, x, 0, x->count, host);
     return host;
 }
 
-static inline double *dense(Bench *b, const Csr *g)
+/* Returns the graph as a dense matrix [rows, cols] in the arena of b. */
+static inline double *dense(TestBench *b, const Csr *g)
 {
     OK(b, g != NULL);
     int64_t *start = NEW(b->arena, int64_t, g->rows + 1, &b->e);

@@ -175,7 +175,7 @@ static void refused(void **state)
 }
 
 /* Checks Holm's definition: the adjusted p is the maximum, over all p that are not larger, of p times the number of p
- * that are at least as large. */
+ * that are at least as large, and at most 1. */
 static void holm(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* tests/steady_test.c: after warm-up, training steps and encoding allocate nothing: from their heap, and, if the C
- * library can be checked, from malloc (qsort allocates with it). Inputs are repeated; the number of allocations must
- * not grow. */
+/* tests/steady_test.c: after warm-up, training steps and encoding allocate nothing from the heap of their device. If
+ * the calls of malloc can be counted (SEES_MALLOC), nothing in the program calls malloc, either: qsort of the C
+ * library, for example, calls it. Inputs are repeated; the number of allocations must not grow. */
 #include "tests/testing.h"
 
 #include <stdatomic.h>
@@ -47,7 +47,7 @@ enum { SEES_MALLOC = 0 };
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-enum { USERS = 300, ITEMS = 200, OWN = 8, BATCHES = 4, ROUNDS = 4 };
+enum { USERS = 300, ITEMS = 200, PER_USER = 8, BATCHES = 4, ROUNDS = 4 };
 
 static void make_data(DataSet *d, Arena *a)
 {
@@ -55,13 +55,13 @@ static void make_data(DataSet *d, Arena *a)
     static const char *const names[] = {"visual", "textual"};
     Error e = {0};
     *d = (DataSet){.U = USERS, .I = ITEMS, .arena = a, .feature_count = 2, .features = NEW(a, Feature, 2, &e)};
-    d->train = (Pairs){.count = (int64_t)USERS * OWN,
+    d->train = (Pairs){.count = (int64_t)USERS * PER_USER,
                        .start = NEW(a, int64_t, USERS + 1, &e),
-                       .item = NEW(a, int32_t, USERS * OWN, &e)};
+                       .item = NEW(a, int32_t, USERS * PER_USER, &e)};
     for (int u = 0; u <= USERS; u++)
-        d->train.start[u] = (int64_t)u * OWN;
-    for (int i = 0; i < USERS * OWN; i++)
-        d->train.item[i] = i % OWN * (ITEMS / OWN) + i / OWN % (ITEMS / OWN);
+        d->train.start[u] = (int64_t)u * PER_USER;
+    for (int i = 0; i < USERS * PER_USER; i++)
+        d->train.item[i] = i % PER_USER * (ITEMS / PER_USER) + i / PER_USER % (ITEMS / PER_USER);
     for (int f = 0; f < 2; f++) {
         float *x = NEW(a, float, ITEMS *widths[f], &e);
         for (int64_t i = 0; i < ITEMS * widths[f]; i++)
@@ -108,19 +108,19 @@ static void steps_allocate_nothing(void **state)
         Tape *t = tape_new(&d, true, &e);
         assert_ok(!kind->epoch || kind->epoch(&m, &e), e);
         sampler_epoch(s, d.pool, 0);
-        size_t asked = 0, behind = 0;
+        size_t heap_requests = 0, malloc_calls = 0;
         for (int64_t step = 0; step < BATCHES * ROUNDS; step++) {
             size_t before = heap.requests, malloced = mallocs;
             train_step(&m, s, &o, t, step % MIN(sampler_batches(s), BATCHES), &e);
             if (step >= BATCHES * (ROUNDS - 2)) {
-                asked += heap.requests - before;
-                behind += mallocs - malloced;
+                heap_requests += heap.requests - before;
+                malloc_calls += mallocs - malloced;
             }
         }
-        print_message("%s: %zu requests to the heap, %zu to malloc in %d steps\n", kind->name, asked, behind,
-                      2 * BATCHES);
-        assert_int_equal(asked, 0);
-        assert_true(behind == 0);
+        print_message("%s: %zu requests to the heap, %zu to malloc in %d steps\n", kind->name, heap_requests,
+                      malloc_calls, 2 * BATCHES);
+        assert_int_equal(heap_requests, 0);
+        assert_true(malloc_calls == 0);
         tape_free(t);
     }
     store_free(m.store);
@@ -168,7 +168,7 @@ static void encoding_allocates_nothing(void **state)
         Device d;
         assert_ok(device_open(&d, NULL, MODELS[i].threads, &heap.heap, NULL, &e), e);
         Arena *a = arena_new(NULL, 0);
-        Opened m = open_wish(&d, path, &(Wish){.modality = MODELS[i].modality}, a, &e);
+        OpenModel m = open_encoder(&d, path, &(TestOptions){.modality = MODELS[i].modality}, a, &e);
         assert_ok(m.en, e);
         Tape *t = tape_new(&d, false, &e);
         float *out = NEW(a, float, N *m.D, &e);
@@ -181,7 +181,7 @@ static void encoding_allocates_nothing(void **state)
             texts[k] = (Text){"a small red leather bag for the new light", 8 + k % 30};
             images[k].pixels = (Image){.width = 40, .height = 30, .pixels = pixels};
         }
-        bool reads = m.call->modality == MODALITY_TEXT;
+        bool is_text = m.call->modality == MODALITY_TEXT;
         Results to = {.out = &out};
         size_t before = 0, malloced = 0;
         for (int round = 0; round < 4; round++) {
@@ -189,8 +189,9 @@ static void encoding_allocates_nothing(void **state)
                 before = heap.requests;
                 malloced = mallocs;
             }
-            assert_ok(
-                reads ? encode_texts(m.call, t, texts, N, &to, &e) : encode_images(m.call, t, images, 20, &to, &e), e);
+            assert_ok(is_text ? encode_texts(m.call, t, texts, N, &to, &e)
+                              : encode_images(m.call, t, images, 20, &to, &e),
+                      e);
         }
         print_message("%s: %zu requests to the heap, %zu to malloc\n", MODELS[i].name, heap.requests - before,
                       mallocs - malloced);

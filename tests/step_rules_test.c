@@ -12,7 +12,7 @@ typedef enum Breaks { BREAK_NOTHING, BREAK_GRADIENT, BREAK_ROW, BREAK_STATE, BRE
 static const char *const breaks[] = {"nothing", "gradient", "row", "state", "loss", "zero"};
 typedef struct RuleSettings {
     CommonSettings common;
-    int breaks; /* in epoch 2, step 3 */
+    int breaks; /* what is not finite in epoch 2, step 3; LOSS_ZERO: the loss is 0 in every step */
     bool rare;  /* `extra` is used in the first batch of an epoch only */
 } RuleSettings;
 static const Setting settings[] = {
@@ -66,7 +66,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     return true;
 }
 
-/* The expected result of mg=true, alpha1=0.5, alpha2=0.2, beta=3. */
+/* A step by hand, whose result must be that of mg=true, alpha1=0.5, alpha2=0.2, beta=3. */
 static bool mirror(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
 {
     if (b->index % 3)
@@ -103,7 +103,7 @@ typedef struct Trial {
     void *arg;
 } Trial;
 
-static bool run(Bench *b, Trial r, TrainResult *result, Error *e)
+static bool run(TestBench *b, Trial r, TrainResult *result, Error *e)
 {
     const char *set[16] = {"epochs=4", "validation_rate=2", "batch_size=64", "checkpoint_seconds=0", "lr=0.02"};
     DataSet data = b->data;
@@ -125,14 +125,14 @@ static bool run(Bench *b, Trial r, TrainResult *result, Error *e)
 
 #define WITH(...) .set = {__VA_ARGS__}, .count = sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *)
 
-static const char *folder(Bench *b)
+static const char *folder(TestBench *b)
 {
     static int number;
     return in(b, arena_printf(b->arena, &(Error){0}, "run-%d", number++));
 }
 
-/* Returns the path of a run's user.npy. */
-static const char *trained(Bench *b, Trial r)
+/* Trains into a new run folder and returns its path. */
+static const char *trained(TestBench *b, Trial r)
 {
     Error e = {0};
     TrainResult result;
@@ -141,7 +141,7 @@ static const char *trained(Bench *b, Trial r)
     return r.out;
 }
 
-static Text bytes(Bench *b, const char *out, const char *name)
+static Text bytes(TestBench *b, const char *out, const char *name)
 {
     Error e = {0};
     Text text;
@@ -149,7 +149,7 @@ static Text bytes(Bench *b, const char *out, const char *name)
     return text;
 }
 
-static bool same_vectors(Bench *b, const char *x, const char *y)
+static bool same_vectors(TestBench *b, const char *x, const char *y)
 {
     return text_equal(bytes(b, x, "user.npy"), bytes(b, y, "user.npy")) &&
            text_equal(bytes(b, x, "item.npy"), bytes(b, y, "item.npy"));
@@ -159,7 +159,7 @@ static bool same_vectors(Bench *b, const char *x, const char *y)
 
 static void mirror_gradient_is_two_steps(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Recommender by_hand = rule;
     by_hand.loss = NULL;
     by_hand.step = mirror;
@@ -174,7 +174,7 @@ static void mirror_gradient_is_two_steps(void **state)
     assert_error(e, SP_USAGE, "Rule: makes its steps itself, so mg=true has no meaning");
 }
 
-/* Checks that the reported loss is the loss before the first step, without a weight, as in MMRec. */
+/* Stores the loss of the first epoch in *arg. */
 static bool note_loss(void *arg, const TrainEvent *event, Error *e)
 {
     (void)e;
@@ -183,9 +183,10 @@ static bool note_loss(void *arg, const TrainEvent *event, Error *e)
     return true;
 }
 
+/* Checks that the reported loss is the loss before the first step, without a weight, as in MMRec. */
 static void mirror_gradient_reports_the_loss(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     TrainResult r;
     double plain = 0, mirrored = 0;
@@ -194,7 +195,8 @@ static void mirror_gradient_reports_the_loss(void **state)
     assert_true(plain > 0.1 && fabs(plain - mirrored) < 1e-6); /* lr=0: no parameter changes */
 }
 
-/* Adam in double precision for BPRMF without regularisation, with the batches of the sampler. */
+/* A table with its moments and gradient, for Adam in double precision: BPRMF without regularisation, with the batches
+ * of the sampler. */
 typedef struct Reference {
     double x[ITEMS * D], m[ITEMS * D], v[ITEMS * D], g[ITEMS * D];
     int rows;
@@ -227,7 +229,7 @@ static void reference_gradient(Reference *user, Reference *item, int64_t B, cons
     }
 }
 
-static void read_table(Bench *b, const char *out, const char *name, int rows_expected, Reference *t)
+static void read_table(TestBench *b, const char *out, const char *name, int rows_expected, Reference *t)
 {
     Error e = {0};
     Npy file;
@@ -251,7 +253,7 @@ static double largest_difference(const Reference *x, const Reference *y)
 
 static void mirror_gradient_in_double_precision(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const Recommender *bprmf = recommender_find("BPRMF");
     static Reference user, item, users, items;
     Trial r = {.kind = bprmf, WITH("factors=4", "l_w=0", "lr=0")};
@@ -298,12 +300,12 @@ static bool stop_at(void *arg, const TrainEvent *event, Error *e)
 /* Checks that a run with 2 threads that is ended and resumed has the bytes of a run with 1 thread. */
 static void mirror_gradient_of_every_recommender(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static float features[ITEMS * 6];
     Feature visual = {.name = "visual", .D = 6, .data = features};
     for (uint64_t i = 0; i < COUNT(features); i++)
         features[i] = 0.2f + draw_normal((Draw){1, DRAW_TEST, 5}, i);
-    Bench with = *b;
+    TestBench with = *b;
     with.data.features = &visual;
     with.data.feature_count = 1;
     for (size_t i = 0; i < recommender_count(); i++)
@@ -331,7 +333,7 @@ static void mirror_gradient_of_every_recommender(void **state)
 /* ---- zero_grad ------------------------------------------------------------------------------- */
 
 /* Returns the number of steps of a parameter, from the checkpoint of the run. */
-static int64_t steps_of(Bench *b, const char *out, const char *name)
+static int64_t steps_of(TestBench *b, const char *out, const char *name)
 {
     Error e = {0};
     int64_t steps;
@@ -346,7 +348,7 @@ static int64_t steps_of(Bench *b, const char *out, const char *name)
 
 static void parameters_without_a_gradient(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     int64_t batches = (b->data.train.count + BATCH - 1) / BATCH;
     static const struct {
         Protocol protocol;
@@ -376,7 +378,7 @@ static void parameters_without_a_gradient(void **state)
 
 static void numbers_that_are_not_finite(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *set[3];
         const char *says;
@@ -402,7 +404,7 @@ static void numbers_that_are_not_finite(void **state)
 /* Checks that the error does not name finite numbers if only their sum overflows, or if the sum is empty. */
 static void finite_numbers_are_not_named(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     NotFinite found;
     Device d;
@@ -436,7 +438,7 @@ static void finite_numbers_are_not_named(void **state)
 /* Checks that Elliot's early stopping ends a run with a loss of 0. Without it, and under MMRec, the run continues. */
 static void a_loss_of_zero(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         Protocol protocol;
         const char *patience;

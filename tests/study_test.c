@@ -87,7 +87,7 @@ static void shares_join(void **state)
     study_bench_end(&b);
 }
 
-typedef struct Stop { /* ends the process after this number of epochs */
+typedef struct Stop { /* kills the process at the end of the epoch that comes after `epochs` other epochs */
     int epochs;
 } Stop;
 

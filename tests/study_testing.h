@@ -6,7 +6,8 @@
 
 #include "recsys/search/search.h"
 
-/* A folder with its own data, and a study of two grids of four points. */
+/* A temporary folder with small data, and a study of two models. The grid of each model has four points, and each point
+ * has two seeds. */
 typedef struct StudyBench {
     Arena *arena;
     Device device;

@@ -4,7 +4,7 @@
 test=style
 . "$(dirname "$0")/shell.sh"
 number=0 failed=0
-ok() { # STATUS NAME: ./out is shown where it failed
+ok() { # STATUS NAME: on a failure, prints ./out
     number=$((number + 1))
     if [ "$1" = 0 ]; then echo "ok $number - $2"; else
         failed=1

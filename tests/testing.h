@@ -24,15 +24,15 @@ static inline const char *test_folder(char path[256])
     return path;
 }
 
-/* Puts later folders in memory if the system has a folder for it. Used by tests that sync a file every few
- * milliseconds. */
+/* Makes test_folder use /dev/shm, a folder in memory, if it exists and TMPDIR is not set. Used by tests that sync a
+ * file every few milliseconds. */
 static inline void test_folders_in_memory(void)
 {
     if (access("/dev/shm", W_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 0);
 }
 
-/* Removes a folder with its files and with the files of its folders. */
+/* Removes a folder and everything in it. Errors are ignored. */
 static inline void test_folder_remove(const char *path)
 {
     Error e = {0};
@@ -51,6 +51,7 @@ static inline void test_folder_remove(const char *path)
     arena_free(a);
 }
 
+/* Writes a file into a folder. */
 static inline void test_write(const char *folder, const char *name, Text bytes)
 {
     char path[512];
@@ -61,9 +62,9 @@ static inline void test_write(const char *folder, const char *name, Text bytes)
     assert_int_equal(fclose(f), 0);
 }
 
-/* A heap that counts the bytes in use (`live`) and their maximum (`peak`). It refuses request number `refuse_at` (0:
- * none) and every request that would exceed `most` bytes (0: no limit). `peak` is exact if only one thread allocates at
- * a time. */
+/* A heap for tests. It counts the bytes in use (`live`) and their maximum (`peak`). It refuses request number
+ * `refuse_at` (0: none) and every request that would exceed `most` bytes (0: no limit). `peak` is exact if only one
+ * thread allocates at a time. */
 typedef struct TestHeap {
     Heap heap;
     _Atomic size_t live, requests; /* atomic: several threads may allocate */
@@ -107,6 +108,7 @@ static inline void test_heap_bounded(TestHeap *h, size_t input_bytes)
     h->most = test_bound(input_bytes);
 }
 
+/* Checks the status of an error and that its message contains `text`. Then clears the error. */
 #define assert_error(e, status, text)                                                                                  \
     do {                                                                                                               \
         assert_int_equal((e).code, (status));                                                                          \
@@ -114,6 +116,7 @@ static inline void test_heap_bounded(TestHeap *h, size_t input_bytes)
             fail_msg("\"%s\" is not in \"%s\"", (text), (e).message);                                                  \
         error_clear(&(e));                                                                                             \
     } while (0)
+/* Checks that a call succeeds; otherwise the test fails with the message of `e`. */
 #define assert_ok(call, e)                                                                                             \
     do {                                                                                                               \
         if (!(call))                                                                                                   \

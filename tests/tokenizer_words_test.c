@@ -146,25 +146,27 @@ static void parts_of_a_word(void **state)
 #define GOLDEN "tests/golden/tokenizer/"
 static const char *const FILES[] = {"gpt2.json", "clip.json", "qwen.json", "nfkc.json", "sentencepiece/xlmr.json"};
 
-typedef struct Users {
-    const Tokenizer *t, *bare;
+typedef struct CacheTest {
+    const Tokenizer *t, *uncached;
     bool differs[8];
-} Users;
+} CacheTest;
 
-/* Tokenises more words than the cache holds. They have few letters, and some occur several times. */
+/* Tokenises more words than the cache holds, with the cache and without it. The words have few letters, and some occur
+ * several times. */
 static void use_words(void *arg, size_t task, int worker)
 {
-    Users *u = arg;
+    CacheTest *u = arg;
     Arena *a = arena_new(NULL, 0);
     Error e = {0};
     (void)worker;
     for (uint32_t i = 0; i < 4000 && !u->differs[task]; i++) {
-        TokenIds met = {0}, fresh = {0};
+        TokenIds cached_ids = {0}, plain_ids = {0};
         arena_rewind(a, (ArenaMark){0});
         Text text = drawn_text(i % 2 ? i : (uint32_t)task * 10000 + i, "theringaes  ", a);
-        u->differs[task] = !tokenize(u->t, text, 0, &met, a, &e) || !tokenize(u->bare, text, 0, &fresh, a, &e) ||
-                           met.count != fresh.count ||
-                           (met.count && memcmp(met.ids, fresh.ids, met.count * sizeof *met.ids) != 0);
+        u->differs[task] =
+            !tokenize(u->t, text, 0, &cached_ids, a, &e) || !tokenize(u->uncached, text, 0, &plain_ids, a, &e) ||
+            cached_ids.count != plain_ids.count ||
+            (cached_ids.count && memcmp(cached_ids.ids, plain_ids.ids, cached_ids.count * sizeof *cached_ids.ids) != 0);
     }
     arena_free(a);
 }
@@ -177,15 +179,15 @@ static void words_met_before(void **state)
         Error e = {0};
         Arena *a = arena_new(NULL, 0);
         const char *path = arena_printf(a, &e, GOLDEN "%s", FILES[f]);
-        Tokenizer *t = tokenizer_load(path, a, &e), *bare = tokenizer_load(path, a, &e);
-        if (!t || !bare)
+        Tokenizer *t = tokenizer_load(path, a, &e), *uncached = tokenizer_load(path, a, &e);
+        if (!t || !uncached)
             fail_msg("%s", e.message);
         assert_non_null(t->cache);
-        tokenizer_no_cache(bare);
-        Users users = {.t = t, .bare = bare};
-        pool_run(pool, COUNT(users.differs), use_words, &users);
-        for (size_t i = 0; i < COUNT(users.differs); i++)
-            assert_false(users.differs[i]);
+        tokenizer_no_cache(uncached);
+        CacheTest test = {.t = t, .uncached = uncached};
+        pool_run(pool, COUNT(test.differs), use_words, &test);
+        for (size_t i = 0; i < COUNT(test.differs); i++)
+            assert_false(test.differs[i]);
         arena_free(a);
     }
     pool_free(pool);

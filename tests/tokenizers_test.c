@@ -34,7 +34,7 @@ static void write_words(const Tokenizer *t, Text text, Arena *a, Error *e)
         return;
     for (Text r = rest; bert_next_word(t, &r, &word);)
         write_block(word);
-    write_block(TEXT("")); /* ends the list */
+    write_block(TEXT("")); /* an empty block ends the words of a text */
 }
 
 /* Returns every token as ID:BEGIN:END:WORD:TYPE:TEXT:SPECIAL, in code points. */

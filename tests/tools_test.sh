@@ -5,7 +5,7 @@
 test=tools
 . "$(dirname "$0")/shell.sh"
 
-says() { # PATTERN NAME: the last output matches
+says() { # PATTERN NAME: a line of the last output matches
     grep -q -- "$1" out
     ok $? "$2"
 }

@@ -42,7 +42,7 @@ static int set_up(void **state)
     return bench_open(state, 2);
 }
 
-static Golden golden_open(Bench *b)
+static Golden golden_open(TestBench *b)
 {
     Golden g = {.expected = weights_open(TOWERS "expected.safetensors", b->a, &b->e)};
     Text rest;
@@ -59,7 +59,7 @@ static Golden golden_open(Bench *b)
 
 /* Makes a folder with the sample's files. One file is left out (`without`, or NULL: none), and config.json is replaced
  * (or NULL: unchanged). */
-static void make_folder(Bench *b, char folder[256], const char *without, const char *config)
+static void make_folder(TestBench *b, char folder[256], const char *without, const char *config)
 {
     static const char *const FILES[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"};
     test_folder(folder);
@@ -73,14 +73,14 @@ static void make_folder(Bench *b, char folder[256], const char *without, const c
         test_write(folder, "config.json", text_of(config));
 }
 
-static Encoder *open_towers(Bench *b, const char *folder, unsigned towers)
+static Encoder *open_towers(TestBench *b, const char *folder, unsigned towers)
 {
     return encoder_open(&b->d, drawn(folder), &(EncoderOptions){.towers = towers}, &b->e);
 }
 
 /* Returns the result of a call for n texts or images from `first` on. It is in the arena; *floats is the number of
  * floats. */
-static float *encode(Bench *b, const Call *c, const Golden *g, size_t first, size_t n, size_t *floats)
+static float *encode(TestBench *b, const Call *c, const Golden *g, size_t first, size_t n, size_t *floats)
 {
     Tape *t = tape_new(&b->d, false, &b->e);
     TokenLists lists = {0};
@@ -123,7 +123,7 @@ static void assert_near(const char *name, const float *x, const Array *expected,
 static void outputs_are_transformers(void **state)
 {
     static const struct {
-        Wish wish;
+        TestOptions wish;
         const char *expected;
     } cases[] = {
         {{.modality = MODALITY_IMAGE}, "image_embeds"},
@@ -137,10 +137,10 @@ static void outputs_are_transformers(void **state)
         {{.modality = MODALITY_IMAGE, .layer = "hidden_states.2"}, "image.hidden_states.2"},
         {{.modality = MODALITY_TEXT, .layer = "hidden_states.1", .pool = POOL_NONE}, "text.hidden_states.1"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     Golden g = golden_open(b);
     for (size_t i = 0; i < COUNT(cases); i++) {
-        Opened o = open_wish(&b->d, TOWERS, &cases[i].wish, b->a, &b->e);
+        OpenModel o = open_encoder(&b->d, TOWERS, &cases[i].wish, b->a, &b->e);
         assert_ok(o.en != NULL, b->e);
         bool text = o.call->modality == MODALITY_TEXT;
         size_t n = text ? g.count : IMAGES, floats, one;
@@ -158,7 +158,7 @@ static void both_towers_are_open(void **state)
 {
     static const char *const USUAL[] = {"image_embeds", "text_embeds"};
     static const unsigned MODALITIES[] = {MODALITY_IMAGE, MODALITY_TEXT};
-    Bench *b = *state;
+    TestBench *b = *state;
     Golden g = golden_open(b);
     Encoder *en = open_towers(b, TOWERS, 0);
     assert_ok(en != NULL, b->e);
@@ -192,7 +192,7 @@ static void both_towers_are_open(void **state)
     weights_close(g.expected);
 }
 
-static void check_embeds(Bench *b, const Encoder *en, unsigned modality, const Golden *g)
+static void check_embeds(TestBench *b, const Encoder *en, unsigned modality, const Golden *g)
 {
     bool text = modality == MODALITY_TEXT;
     const char *name = text ? "text_embeds" : "image_embeds";
@@ -206,7 +206,7 @@ static void check_embeds(Bench *b, const Encoder *en, unsigned modality, const G
 /* Checks that a tower with missing or damaged files is left out, unless it is named. */
 static void one_tower_serves(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Golden g = golden_open(b);
     char folder[256];
     make_folder(b, folder, "vocab.txt", NULL);
@@ -249,7 +249,7 @@ static void one_tower_serves(void **state)
 /* Checks that the kind follows from model_type of config.json, and without it from the tensors. */
 static void the_model_type_decides(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     static const struct {
         const char *config, *why; /* `why` NULL: opening succeeds */
     } cases[] = {
@@ -300,7 +300,7 @@ static void options_name_the_tower(void **state)
         {MODALITY_IMAGE, MODALITY_TEXT, {0}, {0}, "was opened without its tower for texts"},
         {MODALITY_TEXT, MODALITY_IMAGE, {0}, {0}, "was opened without its tower for images"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         Encoder *en = open_towers(b, TOWERS, cases[i].towers);
         CallOptions o = cases[i].call;
@@ -350,7 +350,7 @@ static void hostile_settings_name_the_section(void **state)
          "text_model.encoder.layers.0.layer_norm1: expected a norm's epsilon"},
         {"{" IMAGE_HEADS "}, " TEXT_HEADS ", \"eos_token_id\": [3]}}", "text_config.eos_token_id: expected a whole"},
     };
-    Bench *b = *state;
+    TestBench *b = *state;
     char folder[256];
     for (size_t i = 0; i < COUNT(cases); i++) {
         make_folder(b, folder, NULL, cases[i].config);
@@ -374,7 +374,7 @@ static void hostile_settings_name_the_section(void **state)
 
 static void refused_memory_is_an_error(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     bool opens = false;
     for (size_t at = 1; !opens; at++) {
         TestHeap h;
@@ -392,7 +392,7 @@ static void refused_memory_is_an_error(void **state)
 
 /* ---- gradients ------------------------------------------------------------------------------- */
 
-static Tensor *embeds(Bench *b, Tape *t, const Encoder *en, unsigned modality, const TextBatch *texts,
+static Tensor *embeds(TestBench *b, Tape *t, const Encoder *en, unsigned modality, const TextBatch *texts,
                       const ImageBatch *images)
 {
     OutputOptions o = {.normalize = -1};
@@ -405,7 +405,7 @@ static Tensor *embeds(Bench *b, Tape *t, const Encoder *en, unsigned modality, c
 
 static void gradients_are_torch(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Golden g = golden_open(b);
     Encoder *en = encoder_open(&b->d, drawn(TOWERS), &(EncoderOptions){.train = {.weights = "*"}}, &b->e);
     if (b->e.code == SP_UNSUPPORTED) {

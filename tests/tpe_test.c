@@ -82,7 +82,7 @@ static void wrong_bounds_are_refused(void **state)
     (void)state;
     static const struct {
         Dimension d;
-        const char *says;
+        const char *why;
     } CASES[] = {
         {{.key = "lr"}, "setting lr: choice has no values"},
         {{.key = "lr", .how = DIST_UNIFORM, .low = 1, .high = 1}, "the upper bound must be above the lower one"},
@@ -95,7 +95,7 @@ static void wrong_bounds_are_refused(void **state)
     for (size_t i = 0; i < COUNT(CASES); i++) {
         Error e = {0};
         assert_false(space_check(&CASES[i].d, &e));
-        assert_error(e, SP_USAGE, CASES[i].says);
+        assert_error(e, SP_USAGE, CASES[i].why);
     }
     const Dimension two[] = {{.key = "a", .how = DIST_RANDINT, .low = 0, .high = 4},
                              {.key = "b", .how = DIST_QUNIFORM, .low = 0, .high = 1, .q = 0.5}};
@@ -169,7 +169,7 @@ static void tpe_is_a_function_of_the_results(void **state)
     search(7, true, false, &b);
     search(7, true, true, &c);
     assert_true(a == b && a != c);
-    /* the bits are the same on every machine: if they change, all searches change */
+    /* failed points do not prevent a good result */
     assert_int_equal(search(7, true, true, &(uint64_t){0}) > -0.5, 1);
 }
 

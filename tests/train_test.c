@@ -8,21 +8,21 @@
 
 #include "recsys/trained.h"
 
-enum { USERS = 60, ITEMS = 80, OWN = 12, VISUAL = 16, TEXTUAL = 8 };
+enum { USERS = 60, ITEMS = 80, PER_USER = 12, VISUAL = 16, TEXTUAL = 8 };
 
-typedef struct Bench {
+typedef struct TestBench {
     Arena *arena;
     char folder[256];
     const char *train, *valid, *test, *features[2];
-} Bench;
+} TestBench;
 
-static const char *in(Bench *b, const char *name)
+static const char *in(TestBench *b, const char *name)
 {
     return arena_printf(b->arena, &(Error){0}, "%s/%s", b->folder, name);
 }
 
 /* Writes users who like items near a place of their own, so that a model can learn something. */
-static void write_part(Bench *b, const char *path, int first, int n)
+static void write_part(TestBench *b, const char *path, int first, int n)
 {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
@@ -37,15 +37,15 @@ static int setup(void **state)
 {
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Bench *b = NEW(a, Bench, 1, &e);
+    TestBench *b = NEW(a, TestBench, 1, &e);
     b->arena = a;
     test_folder(b->folder);
     b->train = in(b, "train.tsv");
     b->valid = in(b, "valid.tsv");
     b->test = in(b, "test.tsv");
-    write_part(b, b->train, 0, OWN - 4);
-    write_part(b, b->valid, OWN - 4, 2);
-    write_part(b, b->test, OWN - 2, 2);
+    write_part(b, b->train, 0, PER_USER - 4);
+    write_part(b, b->valid, PER_USER - 4, 2);
+    write_part(b, b->test, PER_USER - 2, 2);
     FILE *f = fopen(b->test, "a"); /* an item that the train part does not have is always missed, and has no vector */
     assert_non_null(f);
     fputs("0\t999\t5\n", f);
@@ -68,14 +68,14 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     test_folder_remove(b->folder);
     arena_free(b->arena);
     return 0;
 }
 
-static bool run(Bench *b, const char *model, const char *out, int threads, const char *extra, TrainResult *r, Arena *a,
-                Error *e)
+static bool run(TestBench *b, const char *model, const char *out, int threads, const char *extra, TrainResult *r,
+                Arena *a, Error *e)
 {
     const char *set[] = {"epochs=20", "validation_rate=4", "batch_size=64", "checkpoint_seconds=0", "lr=0.01", extra};
     TrainConfig c = {
@@ -91,7 +91,7 @@ static bool run(Bench *b, const char *model, const char *out, int threads, const
     return ok;
 }
 
-static void run_well(Bench *b, const char *model, const char *out, int threads, TrainResult *r)
+static void run_well(TestBench *b, const char *model, const char *out, int threads, TrainResult *r)
 {
     Error e = {0};
     if (!run(b, model, out, threads, NULL, r, b->arena, &e))
@@ -100,7 +100,7 @@ static void run_well(Bench *b, const char *model, const char *out, int threads, 
 
 static void same_bytes_for_any_threads(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < recommender_count(); i++) {
         TrainResult one, two;
         const char *x = arena_printf(b->arena, &(Error){0}, "%s/%s-1", b->folder, recommender_at(i)->name);
@@ -115,7 +115,7 @@ static void same_bytes_for_any_threads(void **state)
 }
 
 /* Starts the run in a child and kills it after some milliseconds. Returns whether it had finished before. */
-static bool run_and_kill(Bench *b, const char *model, const char *out, unsigned milliseconds)
+static bool run_and_kill(TestBench *b, const char *model, const char *out, unsigned milliseconds)
 {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -140,7 +140,7 @@ static bool run_and_kill(Bench *b, const char *model, const char *out, unsigned 
 
 static void same_bytes_after_kills(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < recommender_count(); i++) {
         TrainResult r;
         const char *whole = arena_printf(b->arena, &(Error){0}, "%s/%s-1", b->folder, recommender_at(i)->name);
@@ -159,8 +159,8 @@ enum { MOST = 20 };
 
 /* Trains a run that is evaluated after each epoch. figures: Recall@20 of the validation part, as in history.tsv.
  * Returns the number of epochs. */
-static int64_t run_patiently(Bench *b, const char *out, const char *patience, Protocol p, bool valid, TrainResult *r,
-                             double *figures)
+static int64_t run_patiently(TestBench *b, const char *out, const char *patience, Protocol p, bool valid,
+                             TrainResult *r, double *figures)
 {
     Error e = {0};
     const char *set[] = {"epochs=20", "validation_rate=1", "batch_size=64", "lr=0.05", "cutoffs=20", patience};
@@ -215,7 +215,7 @@ static int64_t mmrec_stops(const double *x, int64_t n, int64_t patience)
 
 static void each_system_has_its_patience(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     double figures[MOST], ignored[MOST];
     for (Protocol p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
@@ -239,7 +239,7 @@ static void each_system_has_its_patience(void **state)
 
 static void other_settings_are_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     Error e = {0};
     const char *out = in(b, "BPRMF-1");
@@ -251,7 +251,7 @@ static void other_settings_are_refused(void **state)
 
 static void what_cannot_start_leaves_nothing(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     const struct {
         const char *model, *set, *says;
     } cases[] = {{"NoSuchModel", NULL, "choose one of"},
@@ -278,7 +278,7 @@ static void what_cannot_start_leaves_nothing(void **state)
 
 static void a_nan_loss_ends_the_training(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     TrainResult r;
     Error e = {0};
     assert_false(run(b, "BPRMF", NULL, 1, "lr=1e38", &r, b->arena, &e));
@@ -286,7 +286,7 @@ static void a_nan_loss_ends_the_training(void **state)
 }
 
 /* Trains one epoch without a folder, on a heap that refuses one request. */
-static bool run_refused(Bench *b, const char *model, TestHeap *heap, double *recall, Error *e)
+static bool run_refused(TestBench *b, const char *model, TestHeap *heap, double *recall, Error *e)
 {
     const char *set[] = {"epochs=1", "validation_rate=1", "batch_size=512", "lr=0.01"};
     TrainConfig c = {
@@ -308,7 +308,7 @@ static bool run_refused(Bench *b, const char *model, TestHeap *heap, double *rec
 /* Checks that no memory is leaked. A run that does not need the refused memory has the usual result. */
 static void refused_memory_is_an_error(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     for (size_t i = 0; i < recommender_count(); i++) {
         const char *model = recommender_at(i)->name;
         TestHeap heap;
@@ -340,7 +340,7 @@ static bool ignore(void *arg, Text user, int64_t k, const Text *items, const flo
 
 typedef struct Seen {
     int users;
-    Bench *bench;
+    TestBench *bench;
 } Seen;
 static bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
@@ -352,7 +352,7 @@ static bool look(void *arg, Text user, int64_t k, const Text *items, const float
     for (int64_t i = 0; i < k; i++) {
         assert_true(text_i64(items[i], &item));
         assert_true(i == 0 || scores[i] <= scores[i - 1]);
-        for (int j = 0; j < OWN - 4; j++) /* no item of the train part */
+        for (int j = 0; j < PER_USER - 4; j++) /* no item of the train part */
             assert_int_not_equal(item, (u * 4 / 3 + j * j) % ITEMS);
     }
     s->users++;
@@ -361,7 +361,7 @@ static bool look(void *arg, Text user, int64_t k, const Text *items, const float
 
 static void recommends_from_the_folder(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     Device d;
     assert_ok(device_open(&d, NULL, 2, NULL, NULL, &e), e);
@@ -388,7 +388,7 @@ static void recommends_from_the_folder(void **state)
  * cause, or a resumed run repairs the file. */
 static void damaged_folders_are_refused(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     Error e = {0};
     Device d;
     assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);

@@ -11,11 +11,11 @@
 
 /* ---- recommenders ---------------------------------------------------------------------------- */
 
-enum { USERS = 120, ITEMS = 90, OWN = 10, BATCH = 200, EPOCHS = 3 };
+enum { USERS = 120, ITEMS = 90, PER_USER = 10, BATCH = 200, EPOCHS = 3 };
 
-/* OWN items are computed for each user; two of them are repeated. So user u has 8 items for training, one more item for
- * validation and one for the test. The first item of u is 3 u / 4, and the distances between the items grow. There are
- * two tables of features. */
+/* PER_USER items are computed for each user; two of them are repeated. So user u has 8 items for training, one more
+ * item for validation and one for the test. The first item of u is 3 u / 4, and the distances between the items grow.
+ * There are two tables of features. */
 static void make_data(DataSet *d, Arena *a)
 {
     Error e = {0};
@@ -24,14 +24,14 @@ static void make_data(DataSet *d, Arena *a)
     *d = (DataSet){.U = USERS, .I = ITEMS, .feature_count = 2, .features = NEW(a, Feature, 2, &e), .arena = a};
     Pairs *parts[] = {&d->train, &d->valid, &d->test};
     for (int p = 0; p < 3; p++) {
-        int own = p ? 1 : OWN, at = 0;
+        int own = p ? 1 : PER_USER, at = 0;
         *parts[p] = (Pairs){
             .count = USERS * own, .start = NEW(a, int64_t, USERS + 1, &e), .item = NEW(a, int32_t, USERS * own, &e)};
         for (int u = 0; u < USERS; u++) {
             parts[p]->start[u] = at;
             bool taken[ITEMS] = {false};
             for (int i = 0; i < own; i++)
-                taken[(u * 3 / 4 + (p ? OWN + p : i) * (i + 5)) % ITEMS] = true;
+                taken[(u * 3 / 4 + (p ? PER_USER + p : i) * (i + 5)) % ITEMS] = true;
             for (int i = 0; i < ITEMS; i++)
                 if (taken[i])
                     parts[p]->item[at++] = i;
@@ -175,30 +175,31 @@ static const struct {
                       {"layers/vit_timm", 0},
                       {"layers/vit_torchvision.safetensors", 0}};
 
-enum { TEXTS = 20, IMAGES = 3, SIDE = 40, WIDE = 30 };
+enum { TEXTS = 20, IMAGES = 3, IMAGE_WIDTH = 40, IMAGE_HEIGHT = 30 };
 
 static float *encode(const Device *d, const char *name, unsigned tower, size_t *count, Arena *a)
 {
     Error e = {0};
-    Opened o = open_wish(d, arena_printf(a, &e, "tests/golden/%s", name), &(Wish){.modality = tower}, a, &e);
+    OpenModel o =
+        open_encoder(d, arena_printf(a, &e, "tests/golden/%s", name), &(TestOptions){.modality = tower}, a, &e);
     assert_ok(o.en != NULL, e);
     Tape *t = tape_new(d, false, &e);
-    bool reads = o.call->modality == MODALITY_TEXT;
-    *count = (reads ? TEXTS : IMAGES) * o.D;
+    bool is_text = o.call->modality == MODALITY_TEXT;
+    *count = (is_text ? TEXTS : IMAGES) * o.D;
     float *out = NEW(a, float, *count, &e);
     Text texts[TEXTS];
     Image images[IMAGES];
-    unsigned char pixels[SIDE * WIDE * 3];
+    unsigned char pixels[IMAGE_WIDTH * IMAGE_HEIGHT * 3];
     for (size_t p = 0; p < sizeof pixels; p++)
         pixels[p] = (unsigned char)(p * 7);
     for (size_t i = 0; i < TEXTS; i++)
         texts[i] = (Text){"a small red leather bag for the new light", 8 + i % 30};
     for (size_t i = 0; i < IMAGES; i++)
-        images[i] = (Image){.width = SIDE, .height = WIDE, .pixels = pixels};
+        images[i] = (Image){.width = IMAGE_WIDTH, .height = IMAGE_HEIGHT, .pixels = pixels};
     for (int round = 0; round < 2; round++) { /* the second round uses the plans that the first round made */
         far_reset();
-        assert_ok(reads ? encode_some_texts(&o, t, texts, TEXTS, out, &e)
-                        : encode_some_images(&o, t, images, IMAGES, out, &e),
+        assert_ok(is_text ? encode_some_texts(&o, t, texts, TEXTS, out, &e)
+                          : encode_some_images(&o, t, images, IMAGES, out, &e),
                   e);
     }
     tape_free(t);

@@ -21,7 +21,7 @@ static void must(const Error *e)
 }
 
 /* Reports whether the build trains encoders: MINIMAL does not. */
-static bool trains(Bench *b)
+static bool trains(TestBench *b)
 {
     Error e = {0};
     EncoderOptions o = {.train = {.weights = "*"}};
@@ -32,7 +32,7 @@ static bool trains(Bench *b)
     return e.code != SP_UNSUPPORTED;
 }
 
-static Encoder *open_at(Bench *b, const char *path, Pack dtype, TrainOptions train)
+static Encoder *open_at(TestBench *b, const char *path, Pack dtype, TrainOptions train)
 {
     EncoderOptions o = {.dtype = dtype, .train = train};
     Encoder *en = encoder_open(&b->d, drawn(path), &o, &b->e);
@@ -40,7 +40,7 @@ static Encoder *open_at(Bench *b, const char *path, Pack dtype, TrainOptions tra
     return en;
 }
 
-static Encoder *open_model(Bench *b, const char *name, Pack dtype, TrainOptions train)
+static Encoder *open_model(TestBench *b, const char *name, Pack dtype, TrainOptions train)
 {
     return open_at(b, arena_printf(b->a, &b->e, ENCODERS "%s", name), dtype, train);
 }
@@ -110,7 +110,7 @@ static Tensor *loss_of(Tape *t, const Encoder *en, const Batch *b, const float *
 }
 
 /* Returns the numbers of `features` by inference, in the arena. */
-static const float *inferred(Bench *b, const Encoder *en, const Batch *batch, int64_t *n)
+static const float *inferred(TestBench *b, const Encoder *en, const Batch *batch, int64_t *n)
 {
     Tape *t = tape_new(&b->d, false, &b->e);
     Tensor *x = features(t, en, batch, b->a, &b->e);
@@ -147,7 +147,7 @@ static double distance(const float *got, const Array *expected)
     return sqrt(off / all);
 }
 
-static void set_adapters(Bench *b, Encoder *en, const Weights *inputs, float factor_of_b)
+static void set_adapters(TestBench *b, Encoder *en, const Weights *inputs, float factor_of_b)
 {
     static const char START[] = "start.";
     for (size_t i = 0; i < weights_count(inputs); i++) {
@@ -164,7 +164,7 @@ static void set_adapters(Bench *b, Encoder *en, const Weights *inputs, float fac
     }
 }
 
-static void check_adapters(Bench *b, const char *name, Pack dtype, const char *type, const Weights *golden,
+static void check_adapters(TestBench *b, const char *name, Pack dtype, const char *type, const Weights *golden,
                            const Weights *inputs)
 {
     TrainOptions train = {.adapters = "query, key, value, layer.*.dense", .rank = 3, .alpha = 2};
@@ -209,7 +209,7 @@ static void check_adapters(Bench *b, const char *name, Pack dtype, const char *t
 
 static void adapters_over_packed_weights(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     if (!trains(b))
         skip();
     static const struct {
@@ -261,7 +261,7 @@ static const Example EXAMPLES[] = {
     {"align", NULL, "*.squeeze_excite.*, encoder.blocks.3.*", MODALITY_IMAGE, true},
     {"efficientnet_hf", NULL, "*.squeeze_excite.*, encoder.top_*, encoder.blocks.3.*", 0, true}};
 
-static float *factors(Bench *b, int64_t n)
+static float *factors(TestBench *b, int64_t n)
 {
     float *c = NEW(b->a, float, n, &b->e);
     for (int64_t i = 0; i < n; i++)
@@ -270,7 +270,7 @@ static float *factors(Bench *b, int64_t n)
 }
 
 /* Takes steps of SGD. Returns the last loss. */
-static float train(Bench *b, Encoder *en, const Batch *batch, const float *c, int steps, double lr)
+static float train(TestBench *b, Encoder *en, const Batch *batch, const float *c, int steps, double lr)
 {
     Tape *t = tape_new(&b->d, true, &b->e);
     Optim sgd = {.kind = OPTIM_SGD, .lr = lr};
@@ -287,7 +287,7 @@ static float train(Bench *b, Encoder *en, const Batch *batch, const float *c, in
 }
 
 /* Copies the model with other weights into the test's folder. */
-static const char *copy_model(Bench *b, const char *to, const char *model, const Encoder *en)
+static const char *copy_model(TestBench *b, const char *to, const char *model, const Encoder *en)
 {
     static const char *const files[] = {"config.json", "tokenizer_config.json", "vocab.txt", "tokenizer.json",
                                         "preprocessor_config.json"};
@@ -307,7 +307,7 @@ static const char *copy_model(Bench *b, const char *to, const char *model, const
 
 /* Checks which tensors of the saved file differ from the published file: only those for which `changed` is true, and at
  * least one. */
-static void check_saved(Bench *b, const char *model, const char *folder, bool changed(const char *name))
+static void check_saved(TestBench *b, const char *model, const char *folder, bool changed(const char *name))
 {
     Weights *old = weights_open(drawn(arena_printf(b->a, &b->e, ENCODERS "%s", model)), b->a, &b->e),
             *new = weights_open(folder, b->a, &b->e);
@@ -342,7 +342,7 @@ static bool is_weight(const char *name)
 
 /* Checks that an adapted model has the features of the model at first, that it can be trained, and that its adapters
  * are merged when it is saved. */
-static void adapted(Bench *b, const char *folder, const Example *w, Pack dtype)
+static void adapted(TestBench *b, const char *folder, const Example *w, Pack dtype)
 {
     Encoder *plain = open_model(b, w->model, dtype, (TrainOptions){0}),
             *en = open_model(b, w->model, dtype, (TrainOptions){.adapters = w->adapters, .rank = 2, .dropout = 0.1f});
@@ -366,7 +366,7 @@ static void adapted(Bench *b, const char *folder, const Example *w, Pack dtype)
 /* Checks training of all weights, or of some. SUMS: the tolerance of float32 sums in another order, as in
  * encoders_test: a trained batch norm is not folded. */
 #define SUMS 5e-5
-static void trained(Bench *b, const char *folder, const Example *w, const char *weights)
+static void trained(TestBench *b, const char *folder, const Example *w, const char *weights)
 {
     Encoder *plain = open_model(b, w->model, PACK_F32, (TrainOptions){0}),
             *en = open_model(b, w->model, PACK_F32, (TrainOptions){.weights = weights});
@@ -397,7 +397,7 @@ static void trained(Bench *b, const char *folder, const Example *w, const char *
 
 static void one_forward_function(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     if (!trains(b))
         skip();
     char path[256];
@@ -422,7 +422,7 @@ static bool is_query(const char *name)
 
 static void parts_of_a_fused_projection(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     if (!trains(b))
         skip();
     char path[256];
@@ -441,7 +441,7 @@ static void parts_of_a_fused_projection(void **state)
 
 static void wrong_options(void **state)
 {
-    Bench *b = *state;
+    TestBench *b = *state;
     if (!trains(b))
         skip();
     static const struct {

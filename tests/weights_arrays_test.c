@@ -122,7 +122,8 @@ static void npy_files(void **state)
         Arena *a = arena_new(NULL, 0);
         bool ok = npy_open(&n, at("x.npy"), a, &e);
         if (ok != !table[i].why || (!ok && !strstr(e.message, table[i].why)))
-            fail_msg("%s: wanted %s, got \"%s\"", table[i].header, table[i].why ? table[i].why : "success", e.message);
+            fail_msg("%s: expected %s, got \"%s\"", table[i].header, table[i].why ? table[i].why : "success",
+                     e.message);
         if (ok)
             npy_close(&n);
         arena_free(a);

@@ -1,4 +1,4 @@
-/* tests/weights_testing.h: shared by the tests of weights/: a folder for the whole program, files in it, expected
+/* tests/weights_testing.h: shared by the tests of weights/: a folder for all tests of a program, files in it, expected
  * errors. */
 #ifndef SAPOR_WEIGHTS_TESTING_H
 #define SAPOR_WEIGHTS_TESTING_H
@@ -45,7 +45,7 @@ static inline void must_fail(const char *path, const char *why)
     Arena *a = arena_new(NULL, 0);
     Weights *w = weights_open(path, a, &e);
     if (w || !strstr(e.message, why) || strchr(e.message, '\n'))
-        fail_msg("%s: wanted \"%s\", got \"%s\"", path, why, w ? "success" : e.message);
+        fail_msg("%s: expected \"%s\", got \"%s\"", path, why, w ? "success" : e.message);
     arena_free(a);
 }
 

@@ -5,7 +5,8 @@
 
 #include "tests/kernel_cases.h"
 
-/* A case has B texts of up to T tokens. The last text has T tokens, the second is empty.
+/* A case has B texts of up to T tokens and H heads of D numbers. The last text has T tokens; the second of three or
+ * more is empty.
  * - R: 0 means no relative bias.
  * - Tk: a text has up to Tk keys. The last text has Tk, the third none. 0: as many keys as queries.
  * - Hk: heads of keys; 0: H. */
@@ -23,31 +24,34 @@ enum {
     AT_DK,
     AT_DV,
     AT_DRELATIVE,
-    AT_NARROW_Q = AT_DOUT, /* of the forward pass: the same numbers in 16 bits */
+    AT_NARROW_Q = AT_DOUT, /* the forward pass has these four instead of AT_DOUT to AT_DV: q, k, v and out in 16 bits */
     AT_NARROW_K,
     AT_NARROW_V,
     AT_NARROW_OUT
 };
 
 typedef struct Shape {
-    bool apart; /* q, k and v are in memory of their own */
-    int64_t C, Ck, q_ld, k_ld, v_ld, longest_keys;
+    bool separate;            /* q, k and v are in three buffers; otherwise in one, [rows, 3 C] */
+    int64_t C, Ck;            /* numbers per row of q, and of k and v */
+    int64_t q_ld, k_ld, v_ld; /* row strides */
+    int64_t longest_keys;
 } Shape;
 static Shape shape_of(const Case *s)
 {
     const int64_t D = s->attention.D, C = s->attention.H * D,
                   Ck = (s->attention.Hk ? s->attention.Hk : s->attention.H) * D;
-    const bool apart = s->attention.Tk || s->attention.Hk;
-    return (Shape){.apart = apart,
+    const bool separate = s->attention.Tk || s->attention.Hk;
+    return (Shape){.separate = separate,
                    .C = C,
                    .Ck = Ck,
-                   .q_ld = apart ? C + 3 : 3 * C,
-                   .k_ld = apart ? Ck + 1 : 3 * C,
-                   .v_ld = apart ? Ck + 5 : 3 * C,
+                   .q_ld = separate ? C + 3 : 3 * C,
+                   .k_ld = separate ? Ck + 1 : 3 * C,
+                   .v_ld = separate ? Ck + 5 : 3 * C,
                    .longest_keys = s->attention.Tk ? s->attention.Tk : s->attention.T};
 }
 
-/* Makes the offsets of the rows of queries or keys, up to T rows per text. */
+/* Makes the offsets of the rows of queries or keys, with up to T rows per text. T 0: an empty buffer. Returns the
+ * number of rows. */
 static int64_t offsets_make(Job *j, const Case *s, const char *name, int64_t T, bool keys)
 {
     int32_t *offsets = case_i32(j, name, ROLE_IN, T ? s->attention.B + 1 : 0);
@@ -59,7 +63,8 @@ static int64_t offsets_make(Job *j, const Case *s, const char *name, int64_t T, 
     }
     return rows;
 }
-/* Writes the numbers of q, k or v in the type of the case. */
+/* Makes a buffer with the numbers of q, k or v in the 16-bit type of the case; an empty one for F32. Rounds the numbers
+ * of the first buffer too. */
 static void narrow_make(Job *j, const Case *s, int buffer, const char *name)
 {
     const int64_t count = s->attention.type == F32 ? 0 : (int64_t)j->b[buffer].count;
@@ -85,8 +90,8 @@ static int64_t texts_make(Job *j, const Case *s)
     const int64_t rows = offsets_make(j, s, "q_offsets", s->attention.T, false),
                   keys = offsets_make(j, s, "k_offsets", s->attention.Tk, true), k_rows = s->attention.Tk ? keys : rows;
     case_f32(j, "q", ROLE_IN, rows * z.q_ld);
-    case_f32(j, "k", ROLE_IN, z.apart ? k_rows * z.k_ld : 0);
-    case_f32(j, "v", ROLE_IN, z.apart ? k_rows * z.v_ld : 0);
+    case_f32(j, "k", ROLE_IN, z.separate ? k_rows * z.k_ld : 0);
+    case_f32(j, "v", ROLE_IN, z.separate ? k_rows * z.v_ld : 0);
     case_f32(j, "relative", ROLE_IN, s->attention.R ? s->attention.H * (2 * s->attention.R + 1) : 0);
     for (int64_t b = 0; j->ok && b < s->attention.B; b++) {
         const int32_t *o = host_i32(j, AT_OFFSETS), *ko = s->attention.Tk ? host_i32(j, AT_KEY_OFFSETS) : o;
@@ -112,8 +117,8 @@ static Attention attention_of(const Job *j, const Case *s)
                        .q_longest = s->attention.T,
                        .k_longest = s->attention.Tk,
                        .q = q,
-                       .k = z.apart ? device_of(j, type == F32 ? AT_K : AT_NARROW_K) : q + fused,
-                       .v = z.apart ? device_of(j, type == F32 ? AT_V : AT_NARROW_V) : q + 2 * fused,
+                       .k = z.separate ? device_of(j, type == F32 ? AT_K : AT_NARROW_K) : q + fused,
+                       .v = z.separate ? device_of(j, type == F32 ? AT_V : AT_NARROW_V) : q + 2 * fused,
                        .type = type,
                        .q_ld = z.q_ld,
                        .k_ld = z.k_ld,
@@ -144,8 +149,8 @@ static bool attend(const Job *j, const Case *s, double *out, double *lse, double
     const int32_t *offsets = host_i32(j, AT_OFFSETS),
                   *key_offsets = s->attention.Tk ? host_i32(j, AT_KEY_OFFSETS) : offsets;
     const int64_t C = z.C, D = t.D, rows = offsets[t.B], shared = z.C / z.Ck;
-    const double *q = exact_of(j, AT_Q), *k = z.apart ? exact_of(j, AT_K) : q + C,
-                 *v = z.apart ? exact_of(j, AT_V) : q + 2 * C, scale = (double)t.scale;
+    const double *q = exact_of(j, AT_Q), *k = z.separate ? exact_of(j, AT_K) : q + C,
+                 *v = z.separate ? exact_of(j, AT_V) : q + 2 * C, scale = (double)t.scale;
     double *p = malloc((size_t)(z.longest_keys + 1) * sizeof *p);
     for (int64_t at = 0; p && at < rows * t.H; at++) {
         const int64_t i = at / t.H, h = at % t.H, kd = h / shared * D;
@@ -265,7 +270,7 @@ static void attention_reference(Job *j, const Case *s)
         exact_of(j, AT_OUT)[0] = NAN;
 }
 const Family family_attention = {.kernel = "attention",
-                                 .letters = "B T H D R causal Tk Hk window type narrow",
+                                 .names = "B T H D R causal Tk Hk window type narrow",
                                  .cases = attention_cases,
                                  .count = COUNT(attention_cases),
                                  .make = attention_make,
@@ -306,8 +311,8 @@ static AttentionBack attention_back_of(const Job *j, const Case *s)
     return (AttentionBack){.forward = attention_of(j, s),
                            .dout = f32_of(j, AT_DOUT),
                            .dq = dq,
-                           .dk = z.apart ? f32_of(j, AT_DK) : dq + z.C,
-                           .dv = z.apart ? f32_of(j, AT_DV) : dq + 2 * z.C,
+                           .dk = z.separate ? f32_of(j, AT_DK) : dq + z.C,
+                           .dv = z.separate ? f32_of(j, AT_DV) : dq + 2 * z.C,
                            .dq_ld = z.q_ld,
                            .dk_ld = z.k_ld,
                            .dv_ld = z.v_ld,
@@ -323,7 +328,7 @@ static void attention_back_make(Job *j, const Case *s)
     case_f32(j, "dout", ROLE_IN, rows * s->attention.H * s->attention.D);
     for (int i = 0; j->ok && i < 3; i++) { /* the gaps between separate rows are not written */
         float *d = case_f32(j, (const char *[]){"dq", "dk", "dv"}[i], ROLE_OUT, (int64_t)j->b[AT_Q + i].count);
-        if (j->ok && shape_of(s).apart)
+        if (j->ok && shape_of(s).separate)
             memset(d, 0, j->b[AT_Q + i].count * sizeof *d);
     }
     case_f32(j, "drelative", ROLE_INOUT, s->attention.R ? s->attention.H * (2 * s->attention.R + 1) : 0);
@@ -359,7 +364,7 @@ static double attention_loss(const Job *j, const Case *s)
     return sum;
 }
 const Family family_attention_back = {.kernel = "attention_back",
-                                      .letters = "B T H D R causal Tk Hk window",
+                                      .names = "B T H D R causal Tk Hk window",
                                       .cases = attention_back_cases,
                                       .count = COUNT(attention_back_cases),
                                       .make = attention_back_make,

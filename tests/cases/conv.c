@@ -165,7 +165,7 @@ static void conv_reference(Job *j, const Case *s)
     }
 }
 const Family family_conv = {.kernel = "conv",
-                            .letters = "B H W C O kh kw stride top/left bottom/right groups extra act",
+                            .names = "B H W C O kh kw stride top/left bottom/right groups extra act",
                             .cases = conv_cases,
                             .count = COUNT(conv_cases),
                             .make = conv_make,
@@ -191,7 +191,7 @@ static const Case conv_wide_cases[] = {
 };
 /* clang-format on */
 const Family family_conv_wide = {.kernel = "conv_wide",
-                                 .letters = "B H W C O kh kw stride top/left bottom/right groups extra act",
+                                 .names = "B H W C O kh kw stride top/left bottom/right groups extra act",
                                  .cases = conv_wide_cases,
                                  .count = COUNT(conv_wide_cases),
                                  .make = conv_make,
@@ -239,7 +239,7 @@ static void max_pool_reference(Job *j, const Case *s)
     }
 }
 const Family family_max_pool = {.kernel = "max_pool",
-                                .letters = "B H W C k stride pad",
+                                .names = "B H W C k stride pad",
                                 .cases = max_pool_cases,
                                 .count = COUNT(max_pool_cases),
                                 .make = max_pool_make,
@@ -269,7 +269,7 @@ static void mean_pool_reference(Job *j, const Case *s)
     }
 }
 const Family family_mean_pool = {.kernel = "mean_pool",
-                                 .letters = "B HW C",
+                                 .names = "B HW C",
                                  .cases = mean_pool_cases,
                                  .count = COUNT(mean_pool_cases),
                                  .make = mean_pool_make,
@@ -300,7 +300,7 @@ static void channel_scale_reference(Job *j, const Case *s)
             exact_of(j, SCALE_X)[at] * exact_of(j, SCALE_S)[at / s->n[2] / s->n[1] * s->n[2] + at % s->n[2]];
 }
 const Family family_channel_scale = {.kernel = "channel_scale",
-                                     .letters = "B HW C",
+                                     .names = "B HW C",
                                      .cases = channel_scale_cases,
                                      .count = COUNT(channel_scale_cases),
                                      .make = channel_scale_make,

@@ -159,7 +159,7 @@ static double conv_back_loss(const Job *j, const Case *s)
     return sum;
 }
 const Family family_conv_back = {.kernel = "conv_back",
-                                 .letters = "B H W C O kh kw stride top/left bottom/right groups extra act",
+                                 .names = "B H W C O kh kw stride top/left bottom/right groups extra act",
                                  .cases = conv_back_cases,
                                  .count = COUNT(conv_back_cases),
                                  .make = conv_back_make,
@@ -236,7 +236,7 @@ static void max_pool_back_reference(Job *j, const Case *s)
         exact_of(j, POOL_DX)[first_largest(j, s, (int64_t)i)] += exact_of(j, POOL_DY)[i];
 }
 const Family family_max_pool_back = {.kernel = "max_pool_back",
-                                     .letters = "B H W C k stride pad",
+                                     .names = "B H W C k stride pad",
                                      .cases = max_pool_back_cases,
                                      .count = COUNT(max_pool_back_cases),
                                      .make = max_pool_back_make,
@@ -261,7 +261,7 @@ static void mean_pool_back_reference(Job *j, const Case *s)
         exact_of(j, 1)[at] = exact_of(j, 0)[at / s->n[2] / s->n[1] * s->n[2] + at % s->n[2]] / (double)s->n[1];
 }
 const Family family_mean_pool_back = {.kernel = "mean_pool_back",
-                                      .letters = "B HW C",
+                                      .names = "B HW C",
                                       .cases = mean_pool_back_cases,
                                       .count = COUNT(mean_pool_back_cases),
                                       .make = mean_pool_back_make,
@@ -293,7 +293,7 @@ static void channel_dot_reference(Job *j, const Case *s)
     }
 }
 const Family family_channel_dot = {.kernel = "channel_dot",
-                                   .letters = "B HW C",
+                                   .names = "B HW C",
                                    .cases = channel_dot_cases,
                                    .count = COUNT(channel_dot_cases),
                                    .make = channel_dot_make,
@@ -397,7 +397,7 @@ static void batch_norm_reference(Job *j, const Case *s)
     }
 }
 const Family family_batch_norm = {.kernel = "batch_norm",
-                                  .letters = "M C batch",
+                                  .names = "M C batch",
                                   .cases = batch_norm_cases,
                                   .count = COUNT(batch_norm_cases),
                                   .make = batch_norm_make,
@@ -457,7 +457,7 @@ static double batch_norm_back_loss(const Job *j, const Case *s)
     return sum;
 }
 const Family family_batch_norm_back = {.kernel = "batch_norm_back",
-                                       .letters = "M C batch",
+                                       .names = "M C batch",
                                        .cases = batch_norm_back_cases,
                                        .count = COUNT(batch_norm_back_cases),
                                        .make = batch_norm_back_make,

@@ -61,7 +61,7 @@ static void act_reference(Job *j, const Case *s)
         exact_of(j, 1)[i] = isnan(exact_of(j, 0)[i]) ? NAN : case_act((Act)s->n[1], (double)0.2f, exact_of(j, 0)[i]);
 }
 const Family family_act = {.kernel = "act",
-                           .letters = "n act width",
+                           .names = "n act width",
                            .cases = act_cases,
                            .count = COUNT(act_cases),
                            .make = act_make,
@@ -100,7 +100,7 @@ static double act_back_loss(const Job *j, const Case *s)
     return sum;
 }
 const Family family_act_back = {.kernel = "act_back",
-                                .letters = "n act width",
+                                .names = "n act width",
                                 .cases = act_back_cases,
                                 .count = COUNT(act_back_cases),
                                 .make = act_back_make,
@@ -146,7 +146,7 @@ static void binary_reference(Job *j, const Case *s)
         exact_of(j, 2)[i] = binary_of(s->n[1], exact_of(j, 0)[i], exact_of(j, 1)[i]);
 }
 const Family family_binary = {.kernel = "binary",
-                              .letters = "n op",
+                              .names = "n op",
                               .cases = binary_cases,
                               .count = COUNT(binary_cases),
                               .make = binary_make,
@@ -175,7 +175,7 @@ static void axpby_reference(Job *j, const Case *s)
             (double)0.7f * exact_of(j, 0)[i] + (s->n[1] == 0 ? 0 : 0.5 * (double)s->n[1] * exact_of(j, 1)[i]);
 }
 const Family family_axpby = {.kernel = "axpby",
-                             .letters = "n 2b",
+                             .names = "n 2b",
                              .cases = axpby_cases,
                              .count = COUNT(axpby_cases),
                              .make = axpby_make,
@@ -216,7 +216,7 @@ static void broadcast_reference(Job *j, const Case *s)
     }
 }
 const Family family_broadcast = {.kernel = "broadcast",
-                                 .letters = "M C op how",
+                                 .names = "M C op how",
                                  .cases = broadcast_cases,
                                  .count = COUNT(broadcast_cases),
                                  .make = broadcast_make,
@@ -266,7 +266,7 @@ static void unary_reference(Job *j, const Case *s)
         exact_of(j, 1)[i] = unary_of(s->n[1], exact_of(j, 0)[i]);
 }
 const Family family_unary = {.kernel = "unary",
-                             .letters = "n op width",
+                             .names = "n op width",
                              .cases = unary_cases,
                              .count = COUNT(unary_cases),
                              .make = unary_make,
@@ -311,7 +311,7 @@ static void noise_reference(Job *j, const Case *s)
     }
 }
 const Family family_noise = {.kernel = "noise",
-                             .letters = "n kind first",
+                             .names = "n kind first",
                              .cases = noise_cases,
                              .count = COUNT(noise_cases),
                              .make = noise_make,
@@ -341,7 +341,7 @@ static void add_bias_reference(Job *j, const Case *s)
         exact_of(j, 2)[i] = case_act((Act)s->n[2], 0, exact_of(j, 0)[i] + exact_of(j, 1)[i % s->n[1]]);
 }
 const Family family_add_bias = {.kernel = "add_bias",
-                                .letters = "M C act",
+                                .names = "M C act",
                                 .cases = add_bias_cases,
                                 .count = COUNT(add_bias_cases),
                                 .make = add_bias_make,
@@ -379,7 +379,7 @@ static void dropout_reference(Job *j, const Case *s)
             draw_uniform(dropout_draw(j), (uint64_t)(s->n[2] + i)) >= p ? exact_of(j, 0)[i] / (1 - (double)p) : 0;
 }
 const Family family_dropout = {.kernel = "dropout",
-                               .letters = "n percent first",
+                               .names = "n percent first",
                                .cases = dropout_cases,
                                .count = COUNT(dropout_cases),
                                .make = dropout_make,
@@ -405,7 +405,7 @@ static void fill_reference(Job *j, const Case *s)
         exact_of(j, 0)[i] = -0.25;
 }
 const Family family_fill = {.kernel = "fill",
-                            .letters = "n",
+                            .names = "n",
                             .cases = fill_cases,
                             .count = COUNT(fill_cases),
                             .make = fill_make,
@@ -445,7 +445,7 @@ static void sum_squares_reference(Job *j, const Case *s)
         exact_of(j, 1)[0] += exact_of(j, 0)[i] * exact_of(j, 0)[i];
 }
 const Family family_sum = {.kernel = "sum",
-                           .letters = "n",
+                           .names = "n",
                            .cases = sum_cases,
                            .count = COUNT(sum_cases),
                            .make = sum_make,
@@ -453,7 +453,7 @@ const Family family_sum = {.kernel = "sum",
                            .reference = sum_reference,
                            .tolerance = 3e-6};
 const Family family_sum_squares = {.kernel = "sum_squares",
-                                   .letters = "n",
+                                   .names = "n",
                                    .cases = sum_cases,
                                    .count = COUNT(sum_cases),
                                    .make = sum_make,

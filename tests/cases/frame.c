@@ -14,7 +14,7 @@ const Family *const kernel_families[] = {KERNEL_FAMILIES(POINTER_TO) KERNEL_VARI
 };
 const size_t kernel_family_count = COUNT(kernel_families);
 
-/* Every member of the table is named once: a member without a family does not compile. */
+/* A member of the table that is in no list does not compile. */
 #define MEMBER(name) sizeof(((Kernels *)0)->name) +
 _Static_assert(KERNEL_FAMILIES(MEMBER) KERNEL_TRAINING_FAMILIES(MEMBER) KERNEL_COMPANIONS(MEMBER)
                        KERNEL_MEMORY(MEMBER) 0 == sizeof(Kernels) - offsetof(Kernels, alloc),
@@ -26,8 +26,8 @@ enum { FILLER = 0xff };
 /* ---- buffers --------------------------------------------------------------------------------- */
 
 /* A heap of whole pages. The page after each allocation is inaccessible. The page before it is made inaccessible by the
- * caller, because heap_alloc keeps a byte there. If the size is a multiple of a page, the result of heap_alloc is the
- * pages between the two. */
+ * caller, because heap_alloc keeps a byte there. If the size is a multiple of a page, the result of heap_alloc is
+ * exactly the pages between the two. */
 static void *guard_resize(void *user, void *p, size_t old, size_t size)
 {
     (void)user;
@@ -57,24 +57,25 @@ static void guard_before(const Buffer *b, int protection)
     mprotect(b->device_block - page, page, protection);
 }
 
+/* Adds a buffer to the job. If it cannot, it clears j->ok and returns a buffer without memory. */
 static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t size, size_t count)
 {
-    static Buffer none;
+    static Buffer unusable;
     if (!j->ok || j->n == CASE_BUFFERS) {
         j->ok = false;
-        return &none;
+        return &unusable;
     }
     const bool whole = role == ROLE_WORK || type == 'b';
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count,
-                 behind = j->place == AT_ODD && !whole && (j->seed >> j->n & 1) ? size : 0,
-                 inside = size_round_up(MAX(bytes + behind, (size_t)1), page);
+                 gap = j->place == AT_ODD && !whole && (j->seed >> j->n & 1) ? size : 0,
+                 inside = size_round_up(MAX(bytes + gap, (size_t)1), page);
     Buffer *b = &j->b[j->n];
     *b = (Buffer){.name = name, .role = role, .type = type, .count = count, .size = size, .block_bytes = inside};
     b->device_block = j->k->alloc(&j->run, &guards, inside);
     b->block = !b->device_block ? NULL : on_host(j) ? b->device_block : malloc(inside);
     if (!b->block) {
         j->ok = false;
-        return &none;
+        return &unusable;
     }
     j->n++;
     memset(b->block, FILLER, inside);
@@ -82,7 +83,7 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
         guard_before(b, PROT_NONE);
     else /* a result of `make` is fetched together with the bytes round it */
         j->k->upload(&j->run, b->device_block, b->block, inside);
-    const size_t at = j->place == AT_FRONT && bytes ? 0 : inside - behind - size_round_up(bytes, whole ? 64 : size);
+    const size_t at = j->place == AT_FRONT && bytes ? 0 : inside - gap - size_round_up(bytes, whole ? 64 : size);
     b->data = b->block + at;
     b->device = b->device_block + at;
     b->before = malloc(bytes + 1);
@@ -206,7 +207,7 @@ static void call(Job *j, const Family *f, const Case *c)
 void case_name(char text[160], const Family *f, const Case *c)
 {
     size_t n = (size_t)snprintf(text, 160, "%s", f->kernel);
-    Text rest = text_of(f->letters), letter;
+    Text rest = text_of(f->names), letter;
     for (int i = 0; i < CASE_SIZES && n < 140 && text_next(&rest, ' ', &letter); i++)
         n += (size_t)snprintf(text + n, 160 - n, " %.*s=%lld", (int)MIN(letter.n, (size_t)20), letter.p,
                               (long long)c->n[i]);
@@ -214,8 +215,8 @@ void case_name(char text[160], const Family *f, const Case *c)
 
 /* ---- comparison ------------------------------------------------------------------------------ */
 
-/* Checks that nothing outside of the buffers was written, and nothing in an input. `shared` is an input whose memory an
- * output has. */
+/* Checks that no byte outside of the buffers was written, and no byte of an input. shared: the number of an input that
+ * is in the same memory as an output, so that it may be written; -1: none. */
 static bool untouched(const Job *j, int shared, char why[512])
 {
     for (int i = 0; i < j->n; i++) {
@@ -238,6 +239,8 @@ static bool untouched(const Job *j, int shared, char why[512])
     return true;
 }
 
+/* Checks that the outputs of two jobs have the same bits. Outputs that b leaves out are skipped. `how` says what
+ * differs between the two calls. */
 static bool same_bits(const Job *a, const Job *b, const char *how, char why[512])
 {
     for (int i = 0; i < a->n; i++) {
@@ -254,6 +257,7 @@ static bool same_bits(const Job *a, const Job *b, const char *how, char why[512]
     return true;
 }
 
+/* Checks one number by the tolerance of the family. */
 static bool near(const Family *f, const Buffer *b, size_t i, double got, double expected, char why[512])
 {
     const double tolerance = f->tolerance > 0 ? f->tolerance : 1e-5, rounding = b->rounding ? b->rounding[i] : 0;
@@ -284,20 +288,20 @@ static bool as_expected(const Family *f, const Job *j, char why[512])
     return true;
 }
 
-/* Compares with central differences of the loss at up to 48 places of each input. In double precision they have about
- * nine correct digits. */
+/* Compares with central differences of the loss at up to 48 places of each input. With h = 1e-5 in double precision,
+ * they have about nine correct digits. */
 static bool as_differences(const Family *f, const Job *j, const Case *s, char why[512])
 {
     for (int g = 0; g < f->by_count; g++) {
         const Buffer *x = &j->b[f->by[g][0]], *d = &j->b[f->by[g][1]];
         const size_t step = x->count / 48 + 1;
         for (size_t i = 0; i < x->count; i += step) {
-            const double kept = x->exact[i], h = 1e-5;
-            x->exact[i] = kept + h;
+            const double value = x->exact[i], h = 1e-5;
+            x->exact[i] = value + h;
             const double above = f->loss(j, s);
-            x->exact[i] = kept - h;
+            x->exact[i] = value - h;
             const double below = f->loss(j, s);
-            x->exact[i] = kept;
+            x->exact[i] = value;
             const double base = d->role == ROLE_INOUT ? (double)((float *)d->before)[i] : 0.0;
             if (!near(f, d, i, (double)((float *)d->data)[i], base + (above - below) / (2 * h), why))
                 return false;
@@ -320,9 +324,9 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, void *const co
         ok = job_open(&other, f, c, k, contexts[i < 2 ? i + 1 : 0], i == 0 ? AT_FRONT : i == 1 ? AT_ODD : AT_END);
         if (!ok)
             break;
-        Buffer own;
+        Buffer output;
         if (pair) {
-            own = other.b[pair[0]];
+            output = other.b[pair[0]];
             other.b[pair[0]].data = other.b[pair[1]].data;
             other.b[pair[0]].device = other.b[pair[1]].device;
             snprintf(how, sizeof how, "in place of %s", other.b[pair[1]].name);
@@ -336,7 +340,7 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, void *const co
         call(&other, f, c);
         ok = same_bits(&one, &other, how, why);
         if (pair)
-            other.b[pair[0]] = own;
+            other.b[pair[0]] = output;
         ok = ok && untouched(&other, pair ? pair[1] : -1, why);
         job_close(&other);
     }
@@ -353,9 +357,9 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, void *const co
 bool case_check_near(const Family *f, const Case *c, const Kernels *k, void *context, int bits, char why[512])
 {
     Job one, again;
-    Family near = *f;
+    Family rounded = *f;
     if (bits < 23) /* the numbers are of order 1 */
-        near.tolerance = MAX(f->tolerance, ldexp(2, -bits));
+        rounded.tolerance = MAX(f->tolerance, ldexp(2, -bits));
     snprintf(why, 512, "out of memory");
     if (!job_open(&one, f, c, k, context, AT_END))
         return false;
@@ -371,9 +375,9 @@ bool case_check_near(const Family *f, const Case *c, const Kernels *k, void *con
         for (int i = 0; i < one.n; i++)
             for (size_t at = 0; one.b[i].rounding && at < one.b[i].count; at++)
                 one.b[i].rounding[at] = ldexp(one.b[i].rounding[at], 24 - bits);
-        ok = as_expected(&near, &one, why);
+        ok = as_expected(&rounded, &one, why);
     }
-    ok = ok && (!f->loss || as_differences(&near, &one, c, why));
+    ok = ok && (!f->loss || as_differences(&rounded, &one, c, why));
     job_close(&one);
     return ok;
 }

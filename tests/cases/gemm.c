@@ -1,4 +1,8 @@
-/* tests/cases/gemm.c: cases of kernels/cpu/gemm/gemm.c. */
+/* tests/cases/gemm.c: cases of kernels/cpu/gemm/gemm.c:
+ *
+ *   C [M,N] = act(alpha A [M,K] B [K,N] + beta C + bias [N] + residual [M,N])
+ *
+ * `pad` is the number of unused numbers between rows. */
 #include <math.h>
 
 #include "kernels/cpu/forms.h"
@@ -6,7 +10,9 @@
 
 /* ---- gemm ------------------------------------------------------------------------------------ */
 
-enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* layouts of A and B; PACKED + p: packed as p */
+/* Layouts of A and B: rows are contiguous, columns are contiguous, neither is, or (B only) packed. PACKED + p: packed
+ * as the Pack p. */
+enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED };
 /* clang-format off */
 #define NARROW(pack) \
     {.gemm = {.M = 0, .N = 5, .K = 5, .B = PACKED + (pack), .alpha4 = 4}}, \
@@ -113,6 +119,7 @@ static Gemm gemm_of(const Job *j, const Case *s)
     }
     return g;
 }
+/* Returns how much memory, in numbers, an n x m matrix covers whose strides are `step` and `other`. */
 static int64_t span(int64_t n, int64_t step, int64_t m, int64_t other)
 {
     return n && m ? (n - 1) * step + (m - 1) * other + 1 : 0;
@@ -131,7 +138,7 @@ static void gemm_make(Job *j, const Case *s)
     case_work(j, j->k->gemm_work(&j->run, &g));
     if (j->ok && s->gemm.B >= PACKED) {
         case_send(j, GEMM_B);
-        case_send(j, GEMM_PACKED); /* the bytes round it */
+        case_send(j, GEMM_PACKED); /* with the filler round it */
         j->k->gemm_pack(&j->run, pack_of(s), K, N, f32_of(j, GEMM_B), shape.b_row, shape.b_col,
                         device_of(j, GEMM_PACKED));
         case_fetch(j, GEMM_PACKED);
@@ -156,7 +163,8 @@ static bool is_bytes(Pack p)
 {
     return p == PACK_INT8 || p == PACK_INT8_DOTS || p == PACK_INT8_AMX;
 }
-/* Replaces B [K,N] by its numbers after packing. Bytes are computed by the same float32 steps. */
+/* Replaces B [K,N] by its numbers after packing. int8 numbers are computed by the same float32 steps as in the kernel.
+ */
 static void packed_exact(double *B, Pack pack, int64_t K, int64_t N, int64_t b_row, int64_t b_col)
 {
     const bool bytes = is_bytes(pack), bf16 = !bytes && pack != PACK_F16;
@@ -171,27 +179,27 @@ static void packed_exact(double *B, Pack pack, int64_t K, int64_t N, int64_t b_r
         }
     }
 }
-/* Replaces B by its numbers as narrow weights, and A where the product narrows it: kernels.h, Pack. Bytes are computed
- * by the same float32 steps. */
+/* Replaces B by its numbers after packing, and A by its rounded numbers if the product of this Pack rounds A
+ * (kernels.h, Pack). int8 numbers are computed by the same float32 steps as in the kernel. */
 static void narrow_exact(Job *j, const Case *s, const Gemm *g)
 {
     double *A = exact_of(j, GEMM_A), *B = exact_of(j, GEMM_B);
     const Pack pack = pack_of(s);
     const bool bytes = is_bytes(pack), bf16 = !bytes && pack != PACK_F16;
     packed_exact(B, pack, g->K, g->N, g->b_row, g->b_col);
-    const float top = strcmp(j->k->level, "avx2") == 0 ? 127 : 255;
+    const float largest = strcmp(j->k->level, "avx2") == 0 ? 127 : 255;
     for (int64_t m = 0; m < g->M && (pack == PACK_BF16_DOTS || pack == PACK_BF16_AMX || bytes); m++) {
         float low = 0, high = 0;
         for (int64_t k = 0; k < g->K; k++) {
             low = fminf(low, (float)A[m * g->a_row + k]);
             high = fmaxf(high, (float)A[m * g->a_row + k]);
         }
-        const float range = high - low, by = range > 0 ? top / range : 0, zero = nearbyintf(-low * by);
+        const float range = high - low, scale_a = range > 0 ? largest / range : 0, zero = nearbyintf(-low * scale_a);
         for (int64_t k = 0; k < g->K; k++) {
             double *a = &A[m * g->a_row + k];
-            *a = bf16
-                     ? round_bits(*a, 8, -133)
-                     : (double)(range / top) * (double)(nearbyintf(fminf(fmaxf((float)*a * by + zero, 0), top)) - zero);
+            *a = bf16 ? round_bits(*a, 8, -133)
+                      : (double)(range / largest) *
+                            (double)(nearbyintf(fminf(fmaxf((float)*a * scale_a + zero, 0), largest)) - zero);
         }
     }
 }
@@ -219,7 +227,7 @@ static void gemm_reference(Job *j, const Case *s)
     }
 }
 const Family family_gemm = {.kernel = "gemm",
-                            .letters = "M N K A B alpha/4 beta/4 bias residual act pad",
+                            .names = "M N K A B alpha/4 beta/4 bias residual act pad",
                             .cases = gemm_cases,
                             .count = COUNT(gemm_cases),
                             .make = gemm_make,
@@ -273,7 +281,7 @@ static void gemm_unpack_reference(Job *j, const Case *s)
             exact_of(j, UNPACK_OUT)[k * (n + s->unpack.pad) + i] = B[k * N + s->unpack.first + i];
 }
 const Family family_gemm_unpack = {.kernel = "gemm_unpack",
-                                   .letters = "pack K N first n pad",
+                                   .names = "pack K N first n pad",
                                    .cases = gemm_unpack_cases,
                                    .count = COUNT(gemm_unpack_cases),
                                    .make = gemm_unpack_make,

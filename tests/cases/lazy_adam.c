@@ -5,7 +5,8 @@
 
 enum { R = 50, D = 37, INNER = 5, STEPS = 60, TABLE = R * D, FORMS = 3 /* dense, by rows, factored */ };
 
-/* In host memory: the inputs of a step, and for each form a table with its m and v. */
+/* The inputs of a step, and for each form the table with its two moments: p, then m, then v. One copy is in host
+ * memory, one on the device. */
 typedef struct Host {
     float x[FORMS][3 * TABLE];
     float dy[R * INNER], w[INNER * D], g[TABLE], all[TABLE];
@@ -37,8 +38,9 @@ static Gemm gradient(const Test *t, int64_t n)
                   .alpha = 1.0f};
 }
 
-/* Draws the rows of the step and their gradient. Early rows are drawn rarely, row 0 never. The dense form gets the
- * gradient of the whole table, with zeros in the other rows. */
+/* Draws the rows of the step and their gradient. Rows with low numbers are drawn rarely, rows 0 and 1 never: row r has
+ * probability (r / 2) / R, with r / 2 rounded down. The dense form gets the gradient of all rows (`all`), with zeros in
+ * the rows that were not drawn. */
 static void take_step(Test *t, int step, bool decays)
 {
     const Kernels *k = t->k;
@@ -107,7 +109,7 @@ bool lazy_adam_check(const Kernels *k, void *context, char why[512])
 {
     const Run plain = {.context = context};
     size_t work = 0;
-    for (int n = 0; n <= R; n++) /* smaller lists may need more */
+    for (int n = 0; n <= R; n++) /* a shorter list may need more scratch than a longer one */
         work = MAX(work, k->adam_factored_work(&plain, n, D, INNER));
     Test t = {.k = k, .host = calloc(1, sizeof *t.host), .device = k->alloc(&plain, NULL, sizeof *t.device)};
     t.run = (Run){.context = context, .work = k->alloc(&plain, NULL, work + 1), .work_bytes = work};

@@ -4,11 +4,12 @@
 #include "tests/kernel_cases.h"
 
 /* Two parts, with D and E numbers; the items of the second are normalised. E 0: one part. The parts are given `again`
- * more times. Buffers: user, pos and neg of each part, then the rest. */
+ * more times. Buffers 0 to 5 are user, pos and neg of the first part, then of the second. The enum has the other
+ * buffers. */
 enum { LOSS = 6, SLOPE, DX = 6, SLOPES = 12, DLOSS, MOST_PARTS = 10 };
 static const float eps = 0.5f; /* some rows are shorter than eps in cases of few numbers */
 
-static int different(const Case *s) /* distinct parts */
+static int different(const Case *s) /* the number of distinct parts */
 {
     return s->bpr.E > 0 ? 2 : 1;
 }
@@ -60,7 +61,8 @@ static void parts(const Job *j, const Case *s, bool back, BprPart part[MOST_PART
         }
     }
 }
-/* Returns the score of row b and adds the squares of the penalty. */
+/* Returns the score of row b for the item of `side` (BPR_POS or BPR_NEG). Adds to *squares the squares of the vectors
+ * that the penalty l2 weighs. */
 static double score(const Job *j, const Case *s, int64_t b, int side, double *squares)
 {
     double sum = 0;
@@ -108,7 +110,7 @@ static void bpr_reference(Job *j, const Case *s)
         exact_of(j, LOSS)[b] = row_loss(j, s, b, &exact_of(j, SLOPE)[b]);
 }
 const Family family_bpr = {.kernel = "bpr",
-                           .letters = "B D E width l2 again",
+                           .names = "B D E width l2 again",
                            .cases = bpr_cases,
                            .count = COUNT(bpr_cases),
                            .make = bpr_make,
@@ -153,7 +155,7 @@ static double bpr_back_loss(const Job *j, const Case *s)
     return sum * (double)scale * exact_of(j, DLOSS)[0];
 }
 const Family family_bpr_back = {.kernel = "bpr_back",
-                                .letters = "B D E width l2 again",
+                                .names = "B D E width l2 again",
                                 .cases = bpr_cases,
                                 .count = COUNT(bpr_cases),
                                 .make = bpr_back_make,

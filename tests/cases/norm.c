@@ -52,7 +52,7 @@ static void layer_norm_reference(Job *j, const Case *s)
     }
 }
 const Family family_layer_norm = {.kernel = "layer_norm",
-                                  .letters = "M C residual",
+                                  .names = "M C residual",
                                   .cases = layer_norm_cases,
                                   .count = COUNT(layer_norm_cases),
                                   .make = layer_norm_make,
@@ -108,7 +108,7 @@ static double layer_norm_back_loss(const Job *j, const Case *s)
     return loss;
 }
 const Family family_layer_norm_back = {.kernel = "layer_norm_back",
-                                       .letters = "M C residual",
+                                       .names = "M C residual",
                                        .cases = layer_norm_back_cases,
                                        .count = COUNT(layer_norm_back_cases),
                                        .make = layer_norm_back_make,
@@ -159,7 +159,7 @@ static void softmax_reference(Job *j, const Case *s)
         softmax_of_row(exact_of(j, 0) + m * s->n[1], exact_of(j, 1) + m * s->n[1], s->n[1]);
 }
 const Family family_softmax = {.kernel = "softmax",
-                               .letters = "M C",
+                               .names = "M C",
                                .cases = softmax_cases,
                                .count = COUNT(softmax_cases),
                                .make = softmax_make,
@@ -199,7 +199,7 @@ static double softmax_back_loss(const Job *j, const Case *s)
     return loss;
 }
 const Family family_softmax_back = {.kernel = "softmax_back",
-                                    .letters = "M C",
+                                    .names = "M C",
                                     .cases = softmax_back_cases,
                                     .count = COUNT(softmax_back_cases),
                                     .make = softmax_back_make,
@@ -252,7 +252,7 @@ static void row_normalize_reference(Job *j, const Case *s)
     }
 }
 const Family family_row_normalize = {.kernel = "row_normalize",
-                                     .letters = "M C",
+                                     .names = "M C",
                                      .cases = normalize_cases,
                                      .count = COUNT(normalize_cases),
                                      .make = row_normalize_make,
@@ -295,7 +295,7 @@ static double row_normalize_back_loss(const Job *j, const Case *s)
     return loss;
 }
 const Family family_row_normalize_back = {.kernel = "row_normalize_back",
-                                          .letters = "M C",
+                                          .names = "M C",
                                           .cases = normalize_back_cases,
                                           .count = COUNT(normalize_back_cases),
                                           .make = row_normalize_back_make,
@@ -332,7 +332,7 @@ static void row_dot_reference(Job *j, const Case *s)
     }
 }
 const Family family_row_dot = {.kernel = "row_dot",
-                               .letters = "M C",
+                               .names = "M C",
                                .cases = row_cases,
                                .count = COUNT(row_cases),
                                .make = row_dot_make,
@@ -360,7 +360,7 @@ static void row_scale_reference(Job *j, const Case *s)
             exact_of(j, 1)[i / s->n[1]] * exact_of(j, 0)[i] + (s->n[2] ? 0.5 * (double)s->n[2] * exact_of(j, 2)[i] : 0);
 }
 const Family family_row_scale = {.kernel = "row_scale",
-                                 .letters = "M C 2beta",
+                                 .names = "M C 2beta",
                                  .cases = row_scale_cases,
                                  .count = COUNT(row_scale_cases),
                                  .make = row_scale_make,
@@ -388,7 +388,7 @@ static void row_sum_reference(Job *j, const Case *s)
     }
 }
 const Family family_row_sum = {.kernel = "row_sum",
-                               .letters = "M C",
+                               .names = "M C",
                                .cases = row_cases,
                                .count = COUNT(row_cases),
                                .make = row_sum_make,
@@ -430,7 +430,7 @@ static void log_sum_exp_reference(Job *j, const Case *s)
     }
 }
 const Family family_log_sum_exp = {.kernel = "log_sum_exp",
-                                   .letters = "M C width",
+                                   .names = "M C width",
                                    .cases = log_sum_exp_cases,
                                    .count = COUNT(log_sum_exp_cases),
                                    .make = log_sum_exp_make,
@@ -462,7 +462,7 @@ static void col_sum_reference(Job *j, const Case *s)
     }
 }
 const Family family_col_sum = {.kernel = "col_sum",
-                               .letters = "M C beta",
+                               .names = "M C beta",
                                .cases = col_sum_cases,
                                .count = COUNT(col_sum_cases),
                                .make = col_sum_make,
@@ -503,7 +503,7 @@ static void copy_cols_reference(Job *j, const Case *s)
     }
 }
 const Family family_copy_cols = {.kernel = "copy_cols",
-                                 .letters = "M C skip_x skip_y beta",
+                                 .names = "M C skip_x skip_y beta",
                                  .cases = copy_cols_cases,
                                  .count = COUNT(copy_cols_cases),
                                  .make = copy_cols_make,

@@ -59,7 +59,7 @@ static void adam_reference(Job *j, const Case *s)
                        exact_of(j, AD_V) + i);
 }
 const Family family_adam = {.kernel = "adam",
-                            .letters = "n step decay",
+                            .names = "n step decay",
                             .cases = adam_cases,
                             .count = COUNT(adam_cases),
                             .make = adam_make,
@@ -67,7 +67,7 @@ const Family family_adam = {.kernel = "adam",
                             .reference = adam_reference,
                             .tolerance = 1e-6};
 
-/* ---- the lazy forms: n rows of the table are listed (every third from 1), `now` steps -------- */
+/* ---- the lazy forms: `now` earlier steps; named 1: every third row from 1 is listed, else all ---- */
 
 static const Case lazy_cases[] = {
     {.lazy_adam = {.n = 0, .D = 8, .rows = 5, .now = 4, .K = 3, .named = 1}},
@@ -152,7 +152,7 @@ static void adam_note_reference(Job *j, const Case *s)
         exact_of(j, 0)[s->n[0] * NUMBERS + i] = (double)number[i];
 }
 const Family family_adam_note = {.kernel = "adam_note",
-                                 .letters = "now steps",
+                                 .names = "now steps",
                                  .cases = adam_note_cases,
                                  .count = COUNT(adam_note_cases),
                                  .make = adam_note_make,
@@ -169,7 +169,7 @@ static void adam_replay_reference(Job *j, const Case *s)
     lazy_reference(j, s, NULL, s->lazy_adam.now);
 }
 const Family family_adam_replay = {.kernel = "adam_replay",
-                                   .letters = "n D rows now K decay named",
+                                   .names = "n D rows now K decay named",
                                    .cases = lazy_cases,
                                    .count = COUNT(lazy_cases),
                                    .make = lazy_make,
@@ -193,7 +193,7 @@ static void adam_rows_reference(Job *j, const Case *s)
     lazy_reference(j, s, exact_of(j, LZ_G), s->lazy_adam.now - 1);
 }
 const Family family_adam_rows = {.kernel = "adam_rows",
-                                 .letters = "n D rows now K decay named",
+                                 .names = "n D rows now K decay named",
                                  .cases = lazy_cases,
                                  .count = COUNT(lazy_cases),
                                  .make = adam_rows_make,
@@ -235,7 +235,7 @@ static void adam_factored_call(Job *j, const Case *s)
                         f32_of(j, LZ_P), f32_of(j, LZ_M), f32_of(j, LZ_V));
 }
 const Family family_adam_factored = {.kernel = "adam_factored",
-                                     .letters = "n D rows now K decay named",
+                                     .names = "n D rows now K decay named",
                                      .cases = factored_cases,
                                      .count = COUNT(factored_cases),
                                      .make = adam_factored_make,
@@ -291,7 +291,7 @@ static void sgd_reference(Job *j, const Case *s)
     }
 }
 const Family family_sgd = {.kernel = "sgd",
-                           .letters = "n 4decay momentum nesterov",
+                           .names = "n 4decay momentum nesterov",
                            .cases = sgd_cases,
                            .count = COUNT(sgd_cases),
                            .make = sgd_make,
@@ -299,7 +299,7 @@ const Family family_sgd = {.kernel = "sgd",
                            .reference = sgd_reference,
                            .tolerance = 1e-6};
 
-/* ---- adagrad: n rows of the table are listed (every third from 1) ---------------------------- */
+/* ---- adagrad: named 1: every third row from 1 is listed, else all rows ----------------------- */
 
 static const Case adagrad_cases[] = {
     {.adagrad = {.n = 0, .D = 8, .rows = 3}},
@@ -345,7 +345,7 @@ static void adagrad_reference(Job *j, const Case *s)
     }
 }
 const Family family_adagrad = {.kernel = "adagrad",
-                               .letters = "n D rows 4decay named",
+                               .names = "n D rows 4decay named",
                                .cases = adagrad_cases,
                                .count = COUNT(adagrad_cases),
                                .make = adagrad_make,
@@ -412,7 +412,7 @@ static void rmsprop_reference(Job *j, const Case *s)
     }
 }
 const Family family_rmsprop = {.kernel = "rmsprop",
-                               .letters = "n 4decay centred momentum",
+                               .names = "n 4decay centred momentum",
                                .cases = rmsprop_cases,
                                .count = COUNT(rmsprop_cases),
                                .make = rmsprop_make,
@@ -420,7 +420,7 @@ const Family family_rmsprop = {.kernel = "rmsprop",
                                .reference = rmsprop_reference,
                                .tolerance = 3e-6};
 
-/* ---- clip_factor: n sums, the limit in tenths; lost: the last sum is NaN --------------------- */
+/* ---- clip_factor: n sums, the limit in tenths; nan 1: the last sum is NaN -------------------- */
 
 static const Case clip_factor_cases[] = {CASE(0, 10), CASE(1, 1),   CASE(1, 100),
                                          CASE(5, 10), CASE(100, 3), CASE(5, 10, 1)};
@@ -447,7 +447,7 @@ static void clip_factor_reference(Job *j, const Case *s)
     exact_of(j, 1)[0] = factor > 1 ? 1 : factor;
 }
 const Family family_clip_factor = {.kernel = "clip_factor",
-                                   .letters = "n 10most lost",
+                                   .names = "n 10most nan",
                                    .cases = clip_factor_cases,
                                    .count = COUNT(clip_factor_cases),
                                    .make = clip_factor_make,

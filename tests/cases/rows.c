@@ -45,7 +45,7 @@ static void gather_reference(Job *j, const Case *s)
     }
 }
 const Family family_gather = {.kernel = "gather",
-                              .letters = "n D rows 2beta type",
+                              .names = "n D rows 2beta type",
                               .cases = gather_cases,
                               .count = COUNT(gather_cases),
                               .make = gather_make,
@@ -53,7 +53,7 @@ const Family family_gather = {.kernel = "gather",
                               .reference = gather_reference,
                               .tolerance = 1e-6};
 
-/* ---- segment_sum: about `mean` rows per segment, some none; `order` and `to` if set ---------- */
+/* ---- segment_sum: about `mean` rows per segment; with order 1, `order` and `to` are not NULL ---- */
 
 static const Case segment_sum_cases[] = {
     {.segment_sum = {.S = 0, .D = 8, .mean = 2, .order = 1}},
@@ -106,7 +106,7 @@ static void segment_sum_reference(Job *j, const Case *s)
     }
 }
 const Family family_segment_sum = {.kernel = "segment_sum",
-                                   .letters = "S D mean order beta",
+                                   .names = "S D mean order beta",
                                    .cases = segment_sum_cases,
                                    .count = COUNT(segment_sum_cases),
                                    .make = segment_sum_make,
@@ -120,7 +120,9 @@ static const Case segment_pool_cases[] = {
     CASE(5, 7, REDUCE_MAX),        CASE(5, 7, REDUCE_FIRST),     CASE(60, 67, REDUCE_MAX),   CASE(60, 67, REDUCE_MEAN),
     CASE(3, 132, REDUCE_MEAN, 60), CASE(3, 132, REDUCE_MAX, 60), TIMED(32, 384, REDUCE_MEAN)};
 enum { POOL_OFFSETS, POOL_X, POOL_Y, POOL_ARG };
-static int64_t make_offsets(Job *j, int64_t B, int64_t longest) /* below `longest` rows; 0: below 12 */
+/* Makes the offsets of B segments, each with fewer than `longest` rows (0: fewer than 12). Returns the number of all
+ * rows. */
+static int64_t make_offsets(Job *j, int64_t B, int64_t longest)
 {
     int32_t *offsets = case_i32(j, "offsets", ROLE_IN, B + 1), n = 0;
     for (int64_t b = 0; j->ok && b <= B; b++) {
@@ -146,6 +148,8 @@ static void segment_pool_call(Job *j, const Case *s)
     j->k->segment_pool(&j->run, s->n[0], s->n[1], i32_of(j, POOL_OFFSETS), (Reduce)s->n[2], f32_of(j, POOL_X),
                        f32_of(j, POOL_Y), s->n[2] == REDUCE_MAX ? i32_of(j, POOL_ARG) : NULL);
 }
+/* Returns the reduced number of segment b and column d. *arg: the row of the maximum; for other reductions the first
+ * row; -1 if the segment is empty. */
 static double pool_of(const Job *j, const Case *s, int64_t b, int64_t d, int32_t *arg)
 {
     const int32_t first = host_i32(j, POOL_OFFSETS)[b], last = host_i32(j, POOL_OFFSETS)[b + 1];
@@ -168,7 +172,7 @@ static void segment_pool_reference(Job *j, const Case *s)
         exact_of(j, POOL_Y)[i] = pool_of(j, s, i / s->n[1], i % s->n[1], &expected_of(j, POOL_ARG)[i]);
 }
 const Family family_segment_pool = {.kernel = "segment_pool",
-                                    .letters = "B D how longest",
+                                    .names = "B D how longest",
                                     .cases = segment_pool_cases,
                                     .count = COUNT(segment_pool_cases),
                                     .make = segment_pool_make,
@@ -206,7 +210,7 @@ static double segment_pool_back_loss(const Job *j, const Case *s)
     return loss;
 }
 const Family family_segment_pool_back = {.kernel = "segment_pool_back",
-                                         .letters = "B D how longest",
+                                         .names = "B D how longest",
                                          .cases = segment_pool_back_cases,
                                          .count = COUNT(segment_pool_back_cases),
                                          .make = segment_pool_back_make,

@@ -12,7 +12,8 @@ enum { HAS_VAL = 1, HAS_AT = 2, HAS_ROW_SCALE = 4, HAS_COL_SCALE = 8 };
 static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
 {
     int64_t *start = case_i64(j, "start", ROLE_IN, rows + 1);
-    /* squares of a uniform draw: many short rows, few long ones */
+    /* The length of a row is 3 u u mean, for a uniform draw u: many short rows, few long ones. The middle row has all
+     * columns. */
     for (int64_t r = 0, n = 0; j->ok && r <= rows; r++) {
         const double u = case_uniform(j, (uint64_t)r);
         start[r] = n;
@@ -20,11 +21,11 @@ static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
     }
     const int64_t E = j->ok ? start[rows] : 0;
     int32_t *col = case_i32(j, "col", ROLE_IN, E);
-    /* sorted in ascending order: `many` of `cols` by an even stride, with a draw inside each stride */
+    /* sorted in ascending order: `count` of `cols` by an even stride, with a draw inside each stride */
     for (int64_t r = 0; j->ok && r < rows; r++) {
-        const int64_t many = start[r + 1] - start[r];
-        for (int64_t i = 0; i < many; i++) {
-            const int64_t low = i * cols / many, high = (i + 1) * cols / many;
+        const int64_t count = start[r + 1] - start[r];
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t low = i * cols / count, high = (i + 1) * cols / count;
             col[start[r] + i] = (int32_t)(low + case_draw(j, (uint64_t)(start[r] + i), (uint32_t)(high - low)));
         }
     }
@@ -50,6 +51,7 @@ static Sparse graph_of(const Job *j, int64_t rows, int64_t cols, int64_t has)
                     has & HAS_COL_SCALE ? f32_of(j, A_COL_SCALE) : NULL};
 }
 
+/* Returns the value of entry e in row r: the product of the factors that `has` names. */
 static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 {
     return (has & HAS_VAL ? exact_of(j, A_VAL)[has & HAS_AT ? host_i32(j, A_AT)[e] : e] : 1) *
@@ -122,7 +124,7 @@ static void spmm_reference(Job *j, const Case *s)
     }
 }
 const Family family_spmm = {.kernel = "spmm",
-                            .letters = "rows cols mean D has pad 2beta",
+                            .names = "rows cols mean D has pad 2beta",
                             .cases = spmm_cases,
                             .count = COUNT(spmm_cases),
                             .make = spmm_make,
@@ -189,7 +191,7 @@ static double sddmm_loss(const Job *j, const Case *s) /* 0.75 x . (A y); its der
     return loss;
 }
 const Family family_sddmm = {.kernel = "sddmm",
-                             .letters = "rows cols mean D has beta",
+                             .names = "rows cols mean D has beta",
                              .cases = sddmm_cases,
                              .count = COUNT(sddmm_cases),
                              .make = sddmm_make,
@@ -232,7 +234,7 @@ static void edge_softmax_reference(Job *j, const Case *s)
     softmax_entries(j, s->n[0], exact_of(j, ED_X), exact_of(j, ED_Y));
 }
 const Family family_edge_softmax = {.kernel = "edge_softmax",
-                                    .letters = "rows cols mean",
+                                    .names = "rows cols mean",
                                     .cases = edge_cases,
                                     .count = COUNT(edge_cases),
                                     .make = edge_softmax_make,
@@ -270,7 +272,7 @@ static double edge_softmax_back_loss(const Job *j, const Case *s)
     return loss;
 }
 const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
-                                         .letters = "rows cols mean",
+                                         .names = "rows cols mean",
                                          .cases = edge_softmax_back_cases,
                                          .count = COUNT(edge_softmax_back_cases),
                                          .make = edge_softmax_back_make,
@@ -305,7 +307,7 @@ static void edge_row_sum_reference(Job *j, const Case *s)
     }
 }
 const Family family_edge_row_sum = {.kernel = "edge_row_sum",
-                                    .letters = "rows cols mean has",
+                                    .names = "rows cols mean has",
                                     .cases = edge_row_sum_cases,
                                     .count = COUNT(edge_row_sum_cases),
                                     .make = edge_row_sum_make,
@@ -332,7 +334,7 @@ static void edge_scale_reference(Job *j, const Case *s)
     }
 }
 const Family family_edge_scale = {.kernel = "edge_scale",
-                                  .letters = "rows cols mean has",
+                                  .names = "rows cols mean has",
                                   .cases = edge_scale_cases,
                                   .count = COUNT(edge_scale_cases),
                                   .make = edge_scale_make,
@@ -365,7 +367,7 @@ static void inverse_root_reference(Job *j, const Case *s)
         exact_of(j, 1)[i] = exact_of(j, 0)[i] > 0 ? 1 / sqrt(exact_of(j, 0)[i]) : 0;
 }
 const Family family_inverse_root = {.kernel = "inverse_root",
-                                    .letters = "n",
+                                    .names = "n",
                                     .cases = inverse_root_cases,
                                     .count = COUNT(inverse_root_cases),
                                     .make = inverse_root_make,
@@ -394,7 +396,7 @@ static void inverse_root_back_reference(Job *j, const Case *s)
     }
 }
 const Family family_inverse_root_back = {.kernel = "inverse_root_back",
-                                         .letters = "n",
+                                         .names = "n",
                                          .cases = inverse_root_cases,
                                          .count = COUNT(inverse_root_cases),
                                          .make = inverse_root_back_make,

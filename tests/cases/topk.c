@@ -25,7 +25,8 @@ static DType type_of(const Job *j, const char *entry, const char *operand, int64
     return j->k->supports(entry, operand, (DType)type) ? (DType)type : F32;
 }
 
-/* Writes the k best of score [I], best first, ties to the lower id. Excluded items have the score -infinity. */
+/* Writes the k best of score [I], best first, ties to the lower id. Excluded items have the score -infinity; if fewer
+ * than k others exist, the last ids are -1 and their values -infinity. Changes `score`. */
 static void best_of(double *score, int64_t I, int64_t k, int32_t *ids, double *values)
 {
     for (int64_t n = 0; n < k; n++) {
@@ -109,7 +110,7 @@ static void knn_reference(Job *j, const Case *s)
     }
 }
 const Family family_knn = {.kernel = "knn",
-                           .letters = "Q I D k itself type",
+                           .names = "Q I D k itself type",
                            .cases = knn_cases,
                            .count = COUNT(knn_cases),
                            .make = knn_make,
@@ -198,7 +199,7 @@ static void knn_lists_reference(Job *j, const Case *s)
     }
 }
 const Family family_knn_lists = {.kernel = "knn_lists",
-                                 .letters = "Q I L D P k type",
+                                 .names = "Q I L D P k type",
                                  .cases = knn_lists_cases,
                                  .count = COUNT(knn_lists_cases),
                                  .make = knn_lists_make,
@@ -210,7 +211,7 @@ const Family family_knn_lists = {.kernel = "knn_lists",
 /* ---- topk, topk_rows ------------------------------------------------------------------------- */
 
 enum { BY_ROW = 1, WITH_BIAS = 2, WITH_EXCLUDE = 4, HEAVY_EXCLUDE = 8 };
-/* The timed case is the evaluation on movielens-1m. */
+/* The timed cases have the sizes of the evaluation on movielens-1m. */
 static const Case topk_cases[] = {
     {.topk = {.B = 0, .I = 9, .D = 4, .k = 3}},
     {.topk = {.B = 3, .I = 0, .D = 4, .k = 3}},
@@ -247,9 +248,9 @@ static void make_exclude(Job *j, int64_t lists, int64_t I, int64_t flags)
     }
     int32_t *item = case_i32(j, "item", ROLE_IN, j->ok ? start[lists] : 0);
     for (int64_t u = 0; j->ok && u < lists; u++) {
-        const int64_t many = start[u + 1] - start[u];
-        for (int64_t i = 0; i < many; i++)
-            item[start[u] + i] = (int32_t)(i * I / many);
+        const int64_t count = start[u + 1] - start[u];
+        for (int64_t i = 0; i < count; i++)
+            item[start[u] + i] = (int32_t)(i * I / count);
     }
 }
 static void topk_make(Job *j, const Case *s)
@@ -307,7 +308,7 @@ static void topk_reference(Job *j, const Case *s)
     }
 }
 const Family family_topk = {.kernel = "topk",
-                            .letters = "B I D k flags type",
+                            .names = "B I D k flags type",
                             .cases = topk_cases,
                             .count = COUNT(topk_cases),
                             .make = topk_make,
@@ -357,7 +358,7 @@ static void topk_rows_reference(Job *j, const Case *s)
     }
 }
 const Family family_topk_rows = {.kernel = "topk_rows",
-                                 .letters = "B I k flags",
+                                 .names = "B I k flags",
                                  .cases = topk_rows_cases,
                                  .count = COUNT(topk_rows_cases),
                                  .make = topk_rows_make,

@@ -28,7 +28,8 @@ float case_narrow(DType type, float x, uint16_t *bits)
 
 /* ---- convert --------------------------------------------------------------------------------- */
 
-/* n is even: 16-bit numbers are compared in pairs. MINIMAL converts no narrow types: its n is 0 there. */
+/* n is even, because 16-bit numbers are compared in pairs. If a table does not support a type (MINIMAL has no narrow
+ * types), n is 0. */
 static const Case convert_cases[] = {
     CASE(0, F32, F16),     CASE(2, F32, F16),  CASE(46, F32, F16),        CASE(30000, F32, F16), CASE(46, F32, BF16),
     CASE(1000, F32, BF16), CASE(46, F16, F32), CASE(1000, BF16, F32),     CASE(46, F16, BF16),   CASE(46, BF16, F16),
@@ -37,8 +38,9 @@ static const Case convert_cases[] = {
 enum { CONVERT_X, CONVERT_NARROW_X, CONVERT_Y, CONVERT_NARROW_Y };
 static int64_t convert_count(const Job *j, const Case *s)
 {
-    const bool able = j->k->supports("convert", "x", (DType)s->n[1]) && j->k->supports("convert", "y", (DType)s->n[2]);
-    return able ? s->n[0] : 0;
+    const bool supported =
+        j->k->supports("convert", "x", (DType)s->n[1]) && j->k->supports("convert", "y", (DType)s->n[2]);
+    return supported ? s->n[0] : 0;
 }
 static void convert_make(Job *j, const Case *s)
 {
@@ -79,7 +81,7 @@ static void convert_reference(Job *j, const Case *s)
     }
 }
 const Family family_convert = {.kernel = "convert",
-                               .letters = "n from to",
+                               .names = "n from to",
                                .cases = convert_cases,
                                .count = COUNT(convert_cases),
                                .make = convert_make,

@@ -6,8 +6,9 @@
  * So results have the CPU's bits, kernels and threads are as fast as on the CPU, and the first address stays
  * inaccessible while a kernel runs.
  *
- * Each allocation has pages of its own. It is filled with 0xff at first, and its pages are unmapped when it is freed: a
- * kernel that reads or writes outside of an allocation, or after it was freed, faults too. */
+ * Each allocation has pages of its own. It is filled with 0xff at first. After it is freed, its pages are inaccessible
+ * at both addresses, as the page after them always is. A kernel that reads or writes outside of these pages, or after
+ * they were freed, causes a fault too. */
 #ifndef SAPOR_TESTS_FAR_H
 #define SAPOR_TESTS_FAR_H
 
@@ -16,8 +17,8 @@
 typedef struct FarCounts { /* since far_reset */
     uint64_t kernels;      /* calls */
     uint64_t uploads, upload_bytes, downloads, download_bytes, copies, allocations;
-    uint64_t host_pointers; /* arguments that should be pointers of the device but are not */
-    char first[160];        /* the first of these: "axpby: x" */
+    uint64_t host_pointers; /* arguments that should be pointers to memory of the device but are not */
+    char first[160];        /* the first of the arguments that `host_pointers` counts: "axpby: x" */
 } FarCounts;
 
 /* Replaces an open CPU device by the far device. A program may have one far device at a time.

@@ -154,7 +154,7 @@ def of_resnet(model, wanted, ids=None, pixels=None):
 
 
 def renamed(name, theirs):
-    """theirs: [(ours, theirs)], regular expressions"""
+    """Returns the library's name for our name. theirs: [(ours, theirs)], where ours is a regular expression and theirs its replacement."""
     return next((re.sub(a, b, name) for a, b in theirs if re.fullmatch(a, name)), name)
 
 
@@ -220,7 +220,7 @@ TIMM_EFFICIENTNET = [("features.0", "bn1"), ("features.8", "bn2"), ("avgpool", "
 
 
 def of_transformers(kind, config, texts=None, image_processor=None, of_texts=None, of_images=None, none={}):
-    """texts: (kind of vocabulary, its size, the most tokens); none: what transformers does not give, {regular expression: why}"""
+    """texts: (kind of vocabulary, its size, the most tokens); none: {regular expression of outputs that transformers does not have: why}."""
     return SimpleNamespace(kind=kind, config=config, texts=texts, processor=image_processor, of_texts=of_texts, of_images=of_images, none=none)
 
 
@@ -377,7 +377,7 @@ def opened(path, names):
 
 
 def outputs_of(encoder):
-    """[(name, modality, kind of rows)]"""
+    """Returns [(name, modality, kind of rows)], one per output of the encoder."""
     out = []
     for i in range(lib.sp_encoder_output_count(encoder)):
         o = Output(size=c.sizeof(Output))
@@ -418,7 +418,7 @@ def difference(a, b):
 
 
 def header(path):
-    """{name: (shape, the tensor where it is no float or one number, else None)} of a file: these are not drawn."""
+    """Returns {name: (shape, tensor)} of a file. tensor None: its numbers are drawn; integers and single numbers are read instead."""
     with safe_open(path, "pt") as f:
         out = {}
         for k in f.keys():
@@ -461,7 +461,7 @@ def load(path, subject):
 
 
 def read_inputs(subject, folder, texts, images):
-    """[(modality, text or file, tensor)]"""
+    """Returns [(modality, text or file, tensor)]: what our encoder reads, and what the model reads."""
     inputs = []
     if subject.texts:
         inputs += [(TEXTS, t, i) for t, i in zip(texts, vocabulary(folder, *subject.texts, texts))]

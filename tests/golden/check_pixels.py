@@ -19,7 +19,7 @@ FILTERS = {n: getattr(Image, n.upper()) for n in ("nearest", "box", "bilinear", 
 
 
 def opened(path):
-    """(as it is, as convert("RGB") gives it); None: Pillow refuses it."""
+    """Returns (the image unchanged, the image as convert("RGB") gives it), or None if Pillow refuses the file."""
     try:
         im = Image.open(path)
         rgb = im.convert("RGB")

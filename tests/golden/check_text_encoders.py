@@ -3,7 +3,7 @@
 Not part of `make test` (needs Python). Versions used: torch 2.15.0, transformers 5.23.0, sentence-transformers 6.2.0, numpy 2.4.6.
     python tests/golden/check_text_encoders.py ./sapor ITEMS.tsv MODEL_FOLDER... [--count 200] [--column description]
 
-Prints, for each model, the largest absolute difference; exits 1 where one is above 2e-5. An embedding has length 1."""
+Prints, for each model, the largest absolute difference. The exit status is 1 if one is above 2e-5. An embedding has length 1."""
 import argparse, os, subprocess, sys, tempfile
 import numpy as np
 import torch

@@ -6,7 +6,7 @@
     tests/golden/check_tokenizer.py MODEL_FOLDER [DATA_FOLDER] [--data-only]
 
 MODEL_FOLDER has tokenizer.json, vocab.txt or both: each is checked separately on every line and every cell of every text
-file below DATA_FOLDER, whole and truncated; tokenizer.json on hostile texts also. Prints the number of texts and of mismatches for each part; exits 1 when there is one."""
+file below DATA_FOLDER, whole and truncated; tokenizer.json on hostile texts also. Prints the number of texts and of mismatches for each part. The exit status is 1 if there is a mismatch."""
 import json
 import os
 import random

@@ -9,7 +9,7 @@
 Nothing is downloaded: --data has text files, the others are vocabularies (tokenizer_kinds.py). Ids are compared with encode_batch_fast, places,
 words, types and masks with encode_batch; where a line is UTF-8 without line ends and NUL bytes, also the ids that `sapor tokenize` prints. Lines of bytes that are not
 UTF-8 are compared with Python's errors="replace". The lines are the same for every kind: they depend on --seed and --lines only. --from and --to
-(multiples of 10000) run a part of the lines. Prints lines and mismatches per kind, and exits 1 when there is a mismatch."""
+(multiples of 10000) run a part of the lines. Prints lines and mismatches per kind. The exit status is 1 if there is a mismatch."""
 import argparse
 import os
 import random

@@ -30,7 +30,7 @@ def fnv(data, value=0x811c9dc5):
 
 
 def uniform(name, count, seed):
-    """[0, 1), 24 bits"""
+    """Returns `count` numbers in [0, 1) with 24 bits."""
     out = np.empty((count + 3) // 4 * 4, np.float32)
     for first in range(0, len(out) // 4, 1 << 14):  # fits into a cache
         index = np.arange(first, min(first + (1 << 14), len(out) // 4), dtype=np.uint64)
@@ -57,7 +57,7 @@ def sum_of(tensors):
 
 
 def limit_of(spread):
-    """Of uniform numbers with about this standard deviation: few digits, exact in float32"""
+    """Returns the limit of uniform numbers with about this standard deviation: a multiple of 1/32, which is exact in float32."""
     return max(1, round(spread * 3 ** 0.5 * 32)) / 32
 
 
@@ -65,7 +65,7 @@ def limit_of(spread):
 
 
 def write(path, seed, rows, rename=lambda k: k):
-    """rows: {name: Row}, whose values are there. `rename` gives the names in the file; numbers stay those of the first name."""
+    """Writes a list. rows: {name: Row}, each with its numbers. `rename` gives the names in the file; numbers are still drawn by the old name."""
     rows = {rename(k): r._replace(drawn_as=r.drawn_as or k) for k, r in rows.items()}
     lines = [f"seed {seed} sum {sum_of(r.value for r in rows.values())}"]
     for k, r in rows.items():
@@ -80,7 +80,7 @@ def write(path, seed, rows, rename=lambda k: k):
 
 
 def load(path):
-    """{name: tensor} of NAME.safetensors, from NAME.drawn"""
+    """Returns {name: tensor} of NAME.safetensors, from NAME.drawn."""
     path = os.path.splitext(path)[0] if path.endswith((".safetensors", ".drawn")) else path
     first, *lines = open(path + ".drawn").read().split("\n")[:-1]
     _, seed, _, total = first.split(" ")
@@ -152,7 +152,7 @@ def by_inputs(name, x):
 
 
 def agree(single, double):
-    """The seeds are such that float32 is within 1e-5 of float64 in every output."""
+    """Checks that float32 is within 1e-5 of float64 in every output. If not, another seed is needed."""
     assert single.keys() == double.keys()
     for k, a in single.items():
         b = double[k].double()

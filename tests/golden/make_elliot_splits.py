@@ -3,8 +3,8 @@
 tests/golden/elliot/splits.txt. ELLIOT: a checkout of github.com/sisinflab/elliot (fc27efe; the two files are the same in
 sisinflab/Ducho-meets-Elliot 70bc0dc).
 
-Versions: Python 3.11, numpy 1.26.3, pandas 2.2.0. Elliot asks pandas for rank(axis=1) of a column, which pandas before 2
-ignored and pandas 2 refuses: this script removes the argument.
+Versions: Python 3.11, numpy 1.26.3, pandas 2.2.0. Elliot calls rank(axis=1) on a column. Versions of pandas before 2
+ignored the argument, and pandas 2 refuses it: this script removes it.
 
 splits.txt: "data NAME N" and N rows; "case DATA SEED", a line with prefiltering as JSON, a line with splitting as JSON, then
 a line for each fold: "i.j LETTERS", a letter for each row of the data: t train, v validation, s test, - none."""

@@ -39,7 +39,7 @@ def drawn_pixels(*shape):
 
 
 def write(name, inputs, outputs, model, rename=lambda k: k, pixels={}):
-    """outputs: of texts lists of one tensor per text"""
+    """outputs: {name: tensor}; for texts, a list of one tensor per text instead."""
     out, loss, rows = dict(inputs), 0, dict(pixels)
     for key, y in outputs.items():
         y = torch.cat(y) if isinstance(y, list) else y

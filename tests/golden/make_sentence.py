@@ -23,7 +23,7 @@ def dump(folder, name, value):
 
 
 def make(folder, pooling, steps, settings=None, package="sentence_transformers.models.", lower=False):
-    """steps: "Normalize" or (in, out, bias, activation). lower: do_lower_case, for a tokenizer that is not so itself"""
+    """steps: "Normalize" or (in, out, bias, activation). lower: do_lower_case of the module, while the tokenizer has do_lower_case false."""
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     dump(folder, "1_Pooling/config.json", {"word_embedding_dimension": 8, **pooling})
     dump(folder, "sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": lower})

@@ -157,7 +157,7 @@ def made(pre_tokenizer, specials, **model):
 
 
 def bpe():
-    """name, what tokenizer.json holds: GPT-2, CLIP and Qwen2 as published; models of characters with unknown ones; every behaviour of Split."""
+    """Yields (name, content of tokenizer.json): GPT-2, CLIP and Qwen2 as published; models of characters with unknown ones; every behaviour of Split."""
     byte = pre_tokenizers.ByteLevel
     gpt2 = made(byte(add_prefix_space=False), ["<|endoftext|>"])
     gpt2.update(decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True),

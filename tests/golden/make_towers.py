@@ -44,7 +44,7 @@ def pixels(kind):
 
 
 def outputs(kind):
-    """of a model of this type"""
+    """Returns {name: output} of the model in this type of numbers."""
     out = {}
     v = model.vision_model(pixels(kind), output_hidden_states=True)
     out["image_embeds"] = torch.nn.functional.normalize(model.visual_projection(v.pooler_output), dim=1)

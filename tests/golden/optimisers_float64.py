@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fifty steps of torch's optimisers in float64, and the rates of its schedules: the reference of tests/nn_optim_test.c.
+"""Fifty steps of torch's optimisers in float64, and the rates of its schedules: the reference of tests/optimisers_test.c.
 
 Two parameters, "table.rows" [6, 5] and "head" [7], start from given numbers and get given gradients (rows of the table are zero in
 most steps, as a gather leaves them). The file has: start.NAME, grad.NAME [50, ...]; for each optimiser in CASES after.CASE.NAME; for

@@ -1,6 +1,6 @@
 """Tokenizers of every kind at the size of published ones, for check_tokenizer_lines.py and bench/peers: a tokenizer.json each.
 
-Vocabularies are trained here, except those that files give: CLIP's (openai/CLIP, clip/bpe_simple_vocab_16e6.txt.gz) and Qwen's
+Vocabularies are trained here, except two that are read from files: CLIP's (openai/CLIP, clip/bpe_simple_vocab_16e6.txt.gz) and Qwen's
 (qwen.tiktoken). sentencepiece's models also stay as .model files."""
 import base64
 import gzip

@@ -89,7 +89,7 @@ clusters = normalizers.Precompiled(struct.pack("<I512I", 2048, *(c and (256 << 1
 
 
 def cluster_steps():
-    """JOINS 1 (unlike MARK), PREPENDS 2, CONTROL 4 of grapheme clusters."""
+    """Returns [(first code point, flags)] of grapheme clusters: 1: whether it joins the text before differs from MARK, 2 PREPENDS, 4 CONTROL."""
     out = [(0, 4)]
     for c in ALL[1:]:
         ch, rest = chr(c), "\u0301" if c < 0x10000 else "\u0301\u0323"
@@ -145,7 +145,7 @@ def pool_of(parts):
 
 
 def runs_of(table):
-    """(first code point, units of all its parts, units of each, whether for compatibility): code points that follow each other
+    """Returns [(first code point, units of all its parts, number of units of each, whether for compatibility)]: code points that follow each other
     and have as many units each. Short runs share more of the pool; 64 makes the smallest tables."""
     out = []
     for c, parts, compatible in table:
@@ -188,7 +188,7 @@ def compositions():
 
 
 def lower_ranges():
-    """(first, last, step, delta): first, first + step, ..., last become themselves + delta."""
+    """Returns [(first, last, step, delta)]: the lower case of first, first + step, ..., last is the code point plus delta."""
     out = []
     for c in ALL:
         low = lower.normalize_str(chr(c))

@@ -1,5 +1,5 @@
 # tests/hostile/bombs.sh: text formats that grow out of proportion, for resources.cases. Read by case.sh.
-template_ids() { # N: the template of tokenizer.json has a special token of N ids
+template_ids() { # N: writes a tokenizer.json whose template has a special token with N ids
     awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "%s1", i ? "," : "" }' >ids
     awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "%s\"[CLS]\"", i ? "," : "" }' >names
     {
@@ -13,7 +13,7 @@ template_ids() { # N: the template of tokenizer.json has a special token of N id
     } >tokenizer.json
     rm ids names
 }
-added_tokens() { # N STRIP,...: <x0> <x1> ...
+added_tokens() { # N STRIP: writes a tokenizer.json with N added tokens <x0> <x1> ...; STRIP may contain lstrip and rstrip
     local l=false r=false
     case $2 in *lstrip*) l=true ;; esac
     case $2 in *rstrip*) r=true ;; esac
@@ -25,10 +25,10 @@ added_tokens() { # N STRIP,...: <x0> <x1> ...
         for (i = 0; i < n; i++) printf ",\"<x%d>\":%d", i, i + 3
         printf "}}}" }' >tokenizer.json
 }
-stages() { # NORMALIZER PRE_TOKENIZER
+stages() { # NORMALIZER PRE_TOKENIZER: writes a tokenizer.json with these two parts, given as JSON
     printf '{"normalizer":%s,"pre_tokenizer":%s,"model":{"type":"WordPiece","unk_token":"u","vocab":{"u":0,"a":1}}}' "$1" "$2" >tokenizer.json
 }
-many_normalizers() { # N
+many_normalizers() { # N: writes a tokenizer.json with a Sequence of N + 1 normalisers
     {
         printf '{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":{"type":"Sequence","normalizers":['
         repeat '{"type":"Lowercase"},' "$1"
@@ -36,31 +36,31 @@ many_normalizers() { # N
         printf '"continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[UNK]":0,"a":1}}}'
     } >tokenizer.json
 }
-yaml_laughs() { # LEVELS
+yaml_laughs() { # LEVELS: YAML in which each list has two aliases of the previous list
     echo 'a0: &a0 [x, x]'
     awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++) printf "a%d: &a%d [*a%d, *a%d]\n", i, i, i - 1, i - 1 }'
 }
-le64() { # NUMBER: eight bytes, little end first
+le64() { # NUMBER: prints it as eight bytes, little-endian
     local n=$1 i
     for i in 1 2 3 4 5 6 7 8; do
         printf "\\$(printf %03o $((n & 255)))"
         n=$((n >> 8))
     done
 }
-png_chunks() { # N: empty chunks before the last one of p.png
+png_chunks() { # N: inserts N empty chunks before the last chunk of p.png
     { head -c -12 p.png; awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "@@@@teSt~~~~" }' | sed 's/@@@@/\x00\x00\x00\x00/g; s/~~~~/\x5c\x5a\xa1\xd2/g'; tail -c 12 p.png; } >q.png
     mv q.png p.png
 }
-jpeg_comments() { # N: empty comments after the first two bytes of p.jpg
+jpeg_comments() { # N: writes p.jpg, with N empty comments after its first two bytes
     cp "$D/pictures/grey.jpg" q.jpg
     { head -c 2 q.jpg; awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "@@@@" }' | sed 's/@@@@/\xff\xfe\x00\x02/g'; tail -c +3 q.jpg; } >p.jpg
     rm q.jpg
 }
-pickle_pairs() { # N: m.pth, a list of N values that are no pairs, N times the same OrderedDict of it
+pickle_pairs() { # N: writes m.pth: a list of N values that are not pairs, and an OrderedDict made from this list, listed N times
     { printf '\200\002](](' && repeat N "$1" && printf 'eq\001ccollections\nOrderedDict\nh\001\205Rq\002' && repeat $'h\002' "$1" && printf 'e.'; } >p
     mf zip m.pth m/data.pkl store p
 }
-pickle_buffers() { # N: m.pth, a module with N buffers of one name, and N names of 1 MB among those that are not saved
+pickle_buffers() { # N: writes m.pth: a module with N buffers of one name (1 MB), and a set of unsaved buffers with N times another name (1 MB)
     {
         printf '\200\002](X\000\000\020\000' && repeat k 1048575 && printf 'aq\001X\000\000\020\000' && repeat k 1048575
         printf 'bq\002cm\nNet\n)\201}(U\013_parameters}U\010_buffers}(' && repeat $'h\001N' "$1"
@@ -68,7 +68,7 @@ pickle_buffers() { # N: m.pth, a module with N buffers of one name, and N names 
     } >p
     mf zip m.pth m/data.pkl store p
 }
-many_layers() { # N FORMAT: a model m of N tensors with a layer's number in their names (%d), of no numbers, and the others that models begin with
+many_layers() { # N FORMAT: writes a model m: N empty tensors named FORMAT (with %d: the layer), and the first tensors of each architecture
     mkdir m
     printf '{"num_attention_heads":1,"num_hidden_layers":%d,"vision_config":{"num_attention_heads":1,"num_hidden_layers":%d,"depth_coefficient":1,"num_block_repeats":[' "$1" "$1" >m/config.json
     awk -v n="$1" 'BEGIN { for (i = 1; i < n; i++) printf "1,"; printf "1],\"strides\":["; for (i = 1; i < n; i++) printf "2,"; printf "2],\"depthwise_padding\":["; for (i = 1; i < n; i++) printf "0,"; printf "0]}}" }' >>m/config.json

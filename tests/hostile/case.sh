@@ -72,7 +72,7 @@ run() { # COMMAND ...: under the row's rules
 sapor() { # ARGUMENT ...
     run "$HOSTILE_SAPOR" "$@"
 }
-with() { # RULE ... -- ARGUMENT ...: with rules of its own
+with() { # RULE ... -- ARGUMENT ...: runs the command with more rules
     local rules=(${rules[@]+"${rules[@]}"})
     while [ "$1" != -- ]; do
         rules+=("$1")
@@ -81,25 +81,25 @@ with() { # RULE ... -- ARGUMENT ...: with rules of its own
     shift
     sapor "$@"
 }
-quietly() { # ARGUMENT ...: the command to make something ready; must work
+quietly() { # ARGUMENT ...: runs the command to prepare a case; it must succeed
     "$HOSTILE_SAPOR" "$@" --quiet >"$case_log.ready" 2>&1 </dev/null || { echo "not ready: $(head -n 1 "$case_log.ready")"; exit 0; }
 }
-skip() { # REASON
+skip() { # REASON: ends the case as skipped
     echo "$1" >"$case_log.skip"
     exit 0
 }
-same() { # FILE FILE
+same() { # FILE FILE: both have the same bytes
     cmp -s "$1" "$2" || echo "$1 differs from ${2#"$HOSTILE_WORK/"}"
 }
-is() { # WHAT: what follows from [ ] or grep
+is() { # WHAT COMMAND ...: the command succeeds; otherwise WHAT is the message
     local what=$1
     shift
     "$@" >/dev/null 2>&1 || echo "not so: $what"
 }
-output() { # PATTERN: standard output has it
+output() { # PATTERN: a line of standard output matches
     grep -q -- "$1" "$case_log.out" || echo "standard output has no $1"
 }
-said() { # PATTERN: standard error has it
+said() { # PATTERN: a line of standard error matches, in any case
     grep -qi -- "$1" "$case_log.err" || echo "standard error has no $1"
 }
 clean() { # no temporary file anywhere
@@ -107,20 +107,20 @@ clean() { # no temporary file anywhere
     found=$(find . -name '*.tmp' | head -n 1)
     [ -z "$found" ] || echo "left behind: $found"
 }
-lines() { # N FILE
+lines() { # N FILE: the file has N lines
     local n
     n=$(wc -l <"$2")
     [ "$n" = "$1" ] || echo "$2 has $n lines, not $1"
 }
-repeat() { # TEXT N
+repeat() { # TEXT N: prints the text N times
     awk -v text="$1" -v n="$2" 'BEGIN { for (i = 0; i < n; i++) printf "%s", text }'
 }
-put() { # FILE FORMAT ARGUMENT ...: printf into a file
+put() { # FILE FORMAT ARGUMENT ...: writes a file by printf
     local file=$1
     shift
     printf "$@" >"$file"
 }
-edit() { # FILE SED-EXPRESSION: must change it
+edit() { # FILE SED-EXPRESSION: edits the file, which must change
     cp "$1" "$case_log.edit"
     sed -i "$2" "$1"
     ! cmp -s "$1" "$case_log.edit" || echo "the case changes nothing in $1"
@@ -135,7 +135,7 @@ cut_to() { # FILE BYTES: a negative number removes that many bytes from the end
     [ "$n" -ge 0 ] || n=$(($(wc -c <"$1") + n))
     truncate -s "$n" "$1"
 }
-# A valid command, by name: its arguments, the files that it may write, and whether they equal those without the hostile
+# Runs a valid command, by name, with rules for the files that it may write. Checks that these files equal those without the hostile
 # environment.
 valid() { # NAME
     local rules=(${rules[@]+"${rules[@]}"}) quiet=${quiet--q}
@@ -174,7 +174,7 @@ valid() { # NAME
     *) echo "no valid command is called $1" ;;
     esac
 }
-needs() { # WHAT
+needs() { # WHAT: skips the case if it is not available
     case $1 in
     yaml) [ ! -e "$D/no-yaml" ] || skip 'this build has no libyaml' ;;
     ledger) # of `run`: YAML and SQLite
@@ -187,12 +187,12 @@ needs() { # WHAT
     device:*) [ -w "/dev/${1#device:}" ] || skip "no /dev/${1#device:} here" ;;
     esac
 }
-# A file of a study: a benchmark of two models, whose parts sed changes.
+# Writes a file of a study: a benchmark of two models, changed by sed.
 study() { # FILE SED-EXPRESSION
     printf 'benchmark:\n  name: b\n  out: made\n  data:\n    - {name: shop, train: %s, test: %s}\n  models: {MostPop: , ItemKNN: {neighbors: 5}}\n' \
         "$D/parts/train.tsv" "$D/parts/test.tsv" | sed "${2:-}" >"$1"
 }
-# Replaces the i-th of many files while the command runs: COMMAND is in the background, CODE is repeated until it ends.
+# Changes files while the command runs: the command is in the background, and CODE is repeated until it ends.
 meanwhile() { # CODE ARGUMENT ...
     local code=$1 pid
     shift
@@ -250,7 +250,7 @@ one_case() { # FILE
     chmod -R u+rwX "$case_log.d" 2>/dev/null
     rm -rf "$case_log.d"
 }
-base_memory() { # peak of the command when it does nothing, in bytes, measured once
+base_memory() { # prints the peak memory of `sapor --version` in bytes; it is measured once
     local file=$HOSTILE_WORK/base.bytes
     [ -s "$file" ] || "$HOSTILE_WORK/bin/run_case" peak log="$file.run" memory=off tree="$HOSTILE_WORK/home" -- "$HOSTILE_SAPOR" --version >"$file"
     cat "$file"

@@ -51,7 +51,7 @@ place() { # NAME
     *) echo "no place is called $1" ;;
     esac
 }
-thing() { # KIND PATH: something that is no plain file of data
+thing() { # KIND PATH: makes something that is not a file of valid data
     case $1 in
     pipe) mkfifo "$2" ;;
     socket) mf socket "$2" ;;
@@ -73,14 +73,14 @@ thing() { # KIND PATH: something that is no plain file of data
     utf16) { printf '\377\376' && printf 'u1\ti1\t5\n' | sed 's/./&\x00/g' | tr -d '\n' && printf '\n\0'; } >"$2" ;;
     esac
 }
-reads() { # PLACE KIND
+reads() { # PLACE KIND: runs the command of a place whose file is replaced by a thing
     place "$1"
     [ -n "${call[*]}" ] || return
     thing "$2" "$where"
     sapor "${call[@]}"
     clean
 }
-# A command that writes PATH.
+# Runs a command that writes PATH.
 writes() { # COMMAND PATH
     case $1 in
     split) sapor split "$D/ratings.tsv" --out "$2" -q ;;
@@ -95,11 +95,11 @@ writes() { # COMMAND PATH
     esac
     clean
 }
-plain_writes() { # COMMAND PATH: where a planted temporary file may stay
+plain_writes() { # COMMAND PATH: as `writes`; temporary files, which the case made, may stay
     clean() { :; }
     writes "$@"
 }
-valid_writes() { # COMMAND: into made.*, whatever the result
+valid_writes() { # COMMAND: writes made or made.* (extract: out); the result is not compared
     case $1 in
     split) sapor split "$D/ratings.tsv" --out made -q ;;
     train) sapor train BPRMF --train "$D/parts/train.tsv" --test "$D/parts/test.tsv" --set epochs=2 --set factors=64 --out made -q ;;
@@ -113,7 +113,7 @@ valid_writes() { # COMMAND: into made.*, whatever the result
 sapor_ready() { # ARGUMENT ...
     quietly "$@"
 }
-rows_match() { # FILE.npy: as many names as rows, none twice, none empty, without control bytes
+rows_match() { # FILE.npy: has one name per row; names are distinct and plain (names_plain)
     local rows names
     rows=$(head -c 128 "$1" | tr -d '\0' | sed -n "s/.*'shape': (\([0-9]*\),.*/\1/p")
     names=$(wc -l <"${1%.npy}.ids.txt")
@@ -121,27 +121,27 @@ rows_match() { # FILE.npy: as many names as rows, none twice, none empty, withou
     [ "$(sort -u "${1%.npy}.ids.txt" | wc -l)" = "$names" ] || echo "a name stands for two rows"
     is 'a name is plain UTF-8' names_plain "${1%.npy}.ids.txt"
 }
-names_plain() { # FILE: UTF-8, no tab, no carriage return
+names_plain() { # FILE: is UTF-8 without tabs and carriage returns
     iconv -f UTF-8 -t UTF-8 "$1" >/dev/null && ! grep -q "[$tab$cr]" "$1"
 }
-manifests_plain() { # every manifest is UTF-8 of three columns a row
+manifests_plain() { # every manifest is UTF-8 with three columns per row
     local file
     while IFS= read -r -d '' file; do
         iconv -f UTF-8 -t UTF-8 "$file" >/dev/null && awk -F'\t' 'NF != 3 { exit 1 }' "$file" || return 1
     done < <(find . -type f -name 'manifest*' -print0)
 }
-one_set() { # made/ is the old set, the new one, or none
+one_set() { # made/ has all parts of the old split, all parts of a new split, or no part
     local f n=0
     [ -e made/train.tsv ] || [ -e made/val.tsv ] || [ -e made/test.tsv ] || return 0
     for f in train val test; do cmp -s made/$f.tsv old/$f.tsv && n=$((n + 1)); done
     [ $n = 3 ] && return
     sort made/train.tsv made/val.tsv made/test.tsv 2>/dev/null | cmp -s - <(sort "$D/ratings.tsv") || echo "made holds parts of two sets: $(wc -l made/*.tsv 2>/dev/null | tr -s ' \n' ' ')"
 }
-parts_are_whole() { # train and test together are the ratings, or neither is there
+parts_are_whole() { # the rows of train and test together are those of the ratings, or both files are missing
     [ -e made/train.tsv ] || [ -e made/test.tsv ] || return 0
     sort made/train.tsv made/test.tsv 2>/dev/null | cmp -s - <(sort "$D/ratings.tsv") || echo "train and test do not belong together: $(wc -l made/*.tsv | tr -s ' \n' ' ')"
 }
-at_once() { # COMMAND: two at the same moment; each ends well or says that another writes; the result is as of one alone
+at_once() { # COMMAND: runs it twice at the same time. Each run succeeds, or its error says that another run writes. Then a run alone is valid.
     local rules=(${rules[@]+"${rules[@]}"}) one two
     (valid "$1" >"$case_log.one") &
     one=$!
@@ -155,7 +155,7 @@ at_once() { # COMMAND: two at the same moment; each ends well or says that anoth
     valid "$1"
     clean
 }
-shrinking() { # WHAT: a file of some MB is cut while the command reads it, at eight moments
+shrinking() { # WHAT: truncates a file of some MB while a command reads it; eight runs, each truncated at another time
     local ms file call=()
     case $1 in
     weights) cp -r "$E/vision" m && file=m/model.safetensors call=(encode m many -o x.npy -q) && mkdir many &&
@@ -184,7 +184,7 @@ shrinking() { # WHAT: a file of some MB is cut while the command reads it, at ei
         rm -rf x.npy x.ids.txt x.tsv made
     done
 }
-valid_maybe() { # COMMAND: as `valid`, where a clean refusal is right too
+valid_maybe() { # COMMAND: as `valid`, but an error of one line is right too
     local text
     text=$(valid "$1")
     if [ -e "$case_log.out" ] && grep -q '^sapor: ' "$case_log.err"; then

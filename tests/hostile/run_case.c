@@ -22,7 +22,7 @@
  *   user=NAME         changes from root to this user, because root can read forbidden files
  *   gone              the command starts in a folder that is removed
  *   kill=NAME@MS      sends KILL, TERM, INT or HUP after MS milliseconds; then status and files are not compared
- *   peak              prints the peak of memory in bytes, and checks nothing
+ *   peak prints the peak of memory in bytes; only the limits of time and memory are checked
  *   xfsz=ignore pipe=ignore      signal dispositions that a parent can leave */
 #include <dirent.h>
 #include <errno.h>
@@ -46,7 +46,7 @@
 enum { MOST_GLOBS = 16, MOST_HASHED = 64 << 20 };
 typedef struct Entry {
     char *path;
-    char kind; /* f file, d folder, l link, o other */
+    char kind; /* f: file, d: folder, l: link, o: other */
     uint64_t bytes, hash;
 } Entry;
 typedef struct Tree {
@@ -73,6 +73,7 @@ typedef struct Rules {
 static int broken;
 static int error_pipe[2] = {-1, -1};
 
+/* Prints a broken rule on a line. */
 static void complain(const char *format, ...)
 {
     va_list args;
@@ -91,8 +92,8 @@ static void stop(const char *what)
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
-/* Returns FNV-1a of a file's bytes. If the file is larger than MOST_HASHED, only its first and last bytes are hashed.
- */
+/* Returns FNV-1a of a file's bytes, or 0 if it cannot be opened. If the file is larger than MOST_HASHED, only its first
+ * and its last MiB are hashed. */
 static uint64_t hash_file(const char *path, uint64_t bytes)
 {
     static unsigned char buffer[1 << 16];
@@ -198,7 +199,8 @@ static const char *shown(const char *path)
     return text;
 }
 
-/* The file of a lock may stay in a folder that existed before: the lock itself ends with its process. */
+/* Reports whether the command may make or change a file. done: the command succeeded. A lock file may always stay,
+ * because the lock itself ends with its process. */
 static bool may_change(const Rules *r, const char *path, bool done)
 {
     const char *name = strrchr(path, '/');
@@ -435,6 +437,7 @@ static void keep_error_pipe(const char *err)
     fclose(to);
 }
 
+/* Returns the bytes of the files and folders outside of the tree that the arguments of the command name. */
 static uint64_t bytes_named(const char *tree, char **command)
 {
     uint64_t sum = 0;
