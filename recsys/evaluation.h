@@ -38,7 +38,7 @@ typedef struct Scores {
     size_t metrics, cutoffs; /* metrics: number of figures per cutoff; a metric of clusters has several figures */
     const char **names;
     bool *has_users;   /* [metrics] the figure has a value per user */
-    int64_t *at;       /* [cutoffs] */
+    int64_t *at;       /* [cutoffs] the cutoffs */
     double *mean;      /* [metrics, cutoffs]; NaN if it is 0 / 0 */
     bool keep_by_user; /* input: whether by_user is computed */
     /* [metrics, cutoffs, users] in the order of the lists; NaN for a figure without values per user. Or NULL */
@@ -83,7 +83,8 @@ unsigned measures_needs(const EvalConfig *c, Protocol p);
 /* Refuses ratings whose gains are too large for Elliot's nDCG, if nDCG is among the metrics. `name`: of the truth, for
  * the message. */
 bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const char *name, Error *e);
-/* Lists of item numbers (-1: no item), the best item first, of users [n]. */
+/* Lists of item numbers (-1: no item), the best item first, of users [n]. K: the length of each list, if `start` is
+ * NULL. */
 typedef struct Lists {
     const int32_t *users;
     int64_t n, K;
