@@ -21,9 +21,9 @@
  * modality. Later steps sum no rows of users in the first layer.
  *
  * The remaining cost per step and modality, in multiplications: I D_m D for the projection, 2 I D^2 for `conv`, (U + I)
- * D 64 for `linear` and (U + I) (D + 64) 64 for `combine` (64: factors). The backward pass repeats this for W, L and G, and once more for x if
- * x has a gradient. With the two modalities of Baby (4,096 and 384 numbers), the visual projection is half of the
- * total.
+ * D 64 for `linear` and (U + I) (D + 64) 64 for `combine` (64: factors). The backward pass repeats this for W, L and G,
+ * and once more for x if x has a gradient. With the two modalities of Baby (4,096 and 384 numbers), the visual
+ * projection is half of the total.
  *
  * MMRec and Elliot evaluate the vectors of the last step's forward pass. Here they are computed from the parameters, as
  * in GRCN (recipes.md 7.16). */

@@ -104,7 +104,7 @@ Sampling sampling_every_edge_repeated(const Model *m);
 Sampling sampling_no_negative(const Model *m);
 Sampling sampling_by_variant(const Model *m);
 
-/* ---- notes of a model (shared/told.c) -------------------------------------------------------- */
+/* ---- notes of a model (shared/notes.c) ------------------------------------------------------- */
 
 /* Reports a sentence about the model's work, without a full stop. `sapor train` prints it after the model's name. If
  * the result is false, the run must end. */
@@ -256,8 +256,8 @@ void ngcf_layers(Tape *t, const NgcfLayers *g, const Csr *graph, float drop, Ten
 /* Makes the graph of the train pairs [U + I, U + I], users first. Call csr_index if graph_with follows (GRCN, DGCF). */
 Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e);
 
-/* Copies g (which has no values): each entry is dropped (becomes 0) with probability p, and the others are multiplied by
- * 1 / (1 - p). The draws depend on m->epoch. This is NGCF's node dropout. Call it from `epoch`. */
+/* Copies g (which has no values): each entry is dropped (becomes 0) with probability p, and the others are multiplied
+ * by 1 / (1 - p). The draws depend on m->epoch. This is NGCF's node dropout. Call it from `epoch`. */
 Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e);
 
 typedef enum Share {

@@ -144,8 +144,8 @@ static void draw_chunk(void *arg, size_t task, int worker)
         } else {
             if (s->how == SAMPLE_UNIFORM_USER)
                 s->user[n] = s->users[draw_below(draw_of(s, DRAW_USER), (uint64_t)n, (uint32_t)s->user_count)];
-            int64_t first = train->start[s->user[n]], own = train->start[s->user[n] + 1] - first;
-            s->positive[n] = train->item[first + draw_below(draw_of(s, DRAW_POSITIVE), (uint64_t)n, (uint32_t)own)];
+            int64_t first = train->start[s->user[n]], count = train->start[s->user[n] + 1] - first;
+            s->positive[n] = train->item[first + draw_below(draw_of(s, DRAW_POSITIVE), (uint64_t)n, (uint32_t)count)];
         }
         if (s->how != SAMPLE_EVERY_EDGE_NO_NEGATIVE)
             s->negative[n] = draw_negative(s, s->user[n], (uint64_t)n);
