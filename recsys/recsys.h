@@ -77,8 +77,8 @@ Table ratings_rows(const Ratings *r, Arena *a);
 typedef struct Pairs {
     int64_t count;
     int64_t *start; /* [U+1]; NULL: the part does not exist */
-    int32_t *item;
-    float *rating; /* NULL: each rating is 1 */
+    int32_t *item;  /* [count] */
+    float *rating;  /* [count]; NULL: each rating is 1 */
 } Pairs;
 /* Returns the position of an item of a user in p->item, or -1 if the user does not have it. (Binary search: the items
  * are in ascending order.) */
@@ -261,7 +261,8 @@ typedef struct SplitConfig {
         /* MMRec's split: the latest rows of all users, by quantiles of the times; both ratios are shares of all rows */
         SPLIT_GLOBAL_TIME
     } strategy;
-    /* 0: the part does not exist. With leave_n, validation also gets leave_n rows, unless its ratio is 0 */
+    /* 0: the part does not exist. With leave_n, the test part always has leave_n rows of each user, and validation has
+     * them unless its ratio is 0 */
     double test_ratio, validation_ratio;
     int64_t leave_n;
     int64_t k_core; /* 0: none; else users and items with fewer rows are removed, until all have enough */
@@ -274,8 +275,7 @@ typedef struct SplitConfig {
 } SplitConfig;
 /* Writes DIR/train.tsv, val.tsv and test.tsv: the lines of the source file in their order, byte for byte (after its
  * header, if it has one). Lines of LightGCN text become user and item, separated by a tab. counts: rows of train,
- * validation, test. If there is no validation part now, but DIR has the validation file of an earlier split, this is an
- * error. */
+ * validation, test. If a part has no rows, but DIR has its file from an earlier split, this is an error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
 /* The same for arrays. part [x->count]: the sp_part of each row. */
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,

@@ -493,8 +493,7 @@ bool trained_similar(const Trained *t, const Device *d, const int32_t *items, si
     return ok;
 }
 
-/* Computes the scores of one user with items [n], at most ITEMS_AT_ONCE. It ranks these items, because ranking gives
- * the same bits as the scores in lists. */
+/* Computes the scores of a user with items [n], n <= ITEMS_AT_ONCE, by ranking them: the bits are those of lists. */
 static bool score_items(const Trained *t, const Device *d, int32_t user, const int32_t *items, int64_t n, float *scores,
                         Arena *a, Error *e)
 {
