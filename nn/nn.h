@@ -144,7 +144,7 @@ typedef struct Hold {
 } Hold;
 typedef struct Adapter {
     Tensor *a, *b; /* [rank, K], [rows, rank] */
-    int64_t first; /* the adapter adds to the rows `first` to first + rows - 1 of W */
+    int64_t first; /* the adapter adds to rows of W from this one on, as many as b has */
     float scale, dropout;
 } Adapter;
 
@@ -405,7 +405,7 @@ Csr *csr_transpose(Store *s, const Csr *g, Error *e);
  * the diagonal matrix of the row sums of A, or of A + I if I is added. */
 typedef enum Adjacency {
     ADJ_SYM,       /* D^-1/2 A D^-1/2 */
-    ADJ_SYM_EPS,   /* 1e-7 is added to D, as in MMRec and in Elliot's models that were taken from MMRec */
+    ADJ_SYM_EPS,   /* ADJ_SYM with 1e-7 added to D, as in MMRec and in Elliot's models that were taken from MMRec */
     ADJ_ROW_SELF,  /* D^-1 (A+I) */
     ADJ_BOTH_SELF, /* D^-1 (A+I) D^-1 */
     ADJ_SYM_SELF   /* D^-1/2 (A+I) D^-1/2 */

@@ -92,7 +92,8 @@ Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int
 /* Makes host arrays available on the device for one call (mirror.c): the arrays themselves on the CPU, copies on other
  * devices. */
 typedef struct MirrorPart {
-    void *device, *back;
+    void *device;
+    void *back; /* the host memory that mirror_close copies `device` to; NULL: an input, which is not copied back */
     size_t bytes;
 } MirrorPart;
 typedef struct Mirror {
@@ -244,15 +245,15 @@ struct Tape {
     bool host_memory; /* kernels read host memory */
     Mode mode;
     Error error;
-    Tensor failed;
+    Tensor failed; /* what ops return after a failure */
     Draw draw;
-    uint64_t drawn; /* number of elements that dropout and noise have drawn for */
-    Arena *meta;    /* arena of the nodes and the host scratch of a step */
-    ArenaMark empty;
-    Arena **arenas; /* arenas of tape_arena */
+    uint64_t drawn;  /* number of elements that dropout and noise have drawn for */
+    Arena *meta;     /* arena of the nodes and the host scratch of a step */
+    ArenaMark empty; /* state of `meta` at the start of a step */
+    Arena **arenas;  /* arenas of tape_arena */
     size_t arena_count, arena_room;
     Node **nodes;
-    size_t count, room;
+    size_t count, room; /* number of nodes; capacity of the list */
     StepMemory step;
     ListMemory lists;
     /* lists of this step: 0, 1, 2, ... [same_count], the order and the start of groups of one id each */
@@ -319,6 +320,8 @@ bool node_trains(Tape *t, const Node *n, bool has_kernel);
 bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape);
 /* Makes the result a part of the memory of `base`, from element `first`. */
 bool node_view(Tape *t, Node *n, Tensor *base, int64_t first, int dims, const int64_t *shape);
+/* Ends an op: records its cost (operations, and bytes of memory traffic) for the trace. Returns the result, or the
+ * failed tensor. */
 Tensor *node_done(Tape *t, Node *n, double flops, double bytes);
 /* frees the memory of the node for later ops of the step */
 void node_release(Tape *t, Node *n);

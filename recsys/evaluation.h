@@ -45,7 +45,7 @@ typedef struct Scores {
     double *by_user;
     int32_t *user;       /* [users] the user of each column of by_user, if by_user is set */
     int64_t users;       /* number of users who count (score_lists_of) and have a relevant item */
-    const char *sampled; /* suffix of every name: " (99 sampled)", or "" */
+    const char *sampled; /* suffix of every name: " (99 sampled)", " (uni99 sampled)", " (sampled by file)" or "" */
 } Scores;
 typedef struct EvalConfig {
     /* Metrics: "Recall", "recbole.MAP", "DSC:beta=2", "RSP:clustering_name=age:clustering_file=ages.tsv". A name means
@@ -68,7 +68,8 @@ enum { MANY_CUTOFFS = 1000, LONGEST_CUTOFF = 1 << 20, SCORE_NAME_BYTES = 320 };
  * than MANY_CUTOFFS. The caller puts "--" or "setting " before the message. */
 bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
 /* Replaces the name of a group ("accuracy") by its metrics, and "all" by the metrics of all groups. Metrics that need a
- * file are left out. For "all", metrics that need scores or whole lists are left out too. */
+ * file are left out. For "all", metrics that need scores or whole lists are left out too. MINIMAL has no groups, and
+ * changes nothing. */
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e);
 /* Finds the figure of a metric by any name of the metric. Returns false if there is none; then the error may be unset.
  */
