@@ -7,8 +7,8 @@ struct Sampler {
     const DataSet *data;
     Sampling how;
     uint64_t seed;
-    int64_t batch, events;
-    int64_t user_count, candidate_count;
+    int64_t batch, events;               /* samples per batch and per epoch */
+    int64_t user_count, candidate_count; /* lengths of `users` and `candidates` */
     int32_t *users;                      /* users with a train pair and a possible negative */
     int32_t *candidates;                 /* items that occur in train, in ascending order */
     int32_t *edge_user;                  /* if draws_edges: the user of each train pair */
