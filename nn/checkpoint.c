@@ -176,7 +176,8 @@ bool store_save(Store *s, SafetensorsOut *out, Error *e)
     return ok;
 }
 
-/* Returns the array of a part, or NULL if it is absent or its shape differs from the tensor's. */
+/* Returns the array of a part, or NULL if it is missing or its shape differs from the tensor's. Both are errors, except
+ * a missing state or step count: a parameter without a step has none. */
 static const Array *part_array(Store *s, const Weights *w, const Tensor *x, Part part, Error *e)
 {
     const char *name = part_name(s, x, part, e);

@@ -495,8 +495,8 @@ bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float
         return false;
     const int64_t *from = numbers(&h, d, g->start, e);
     const int32_t *to = numbers(&h, d, g->col, e), *at = val ? numbers(&h, d, g->at, e) : NULL;
-    const float *x = val ? numbers(&h, d, g->val, e) : NULL, *by = val ? numbers(&h, d, g->row_scale, e) : NULL,
-                *too = val ? numbers(&h, d, g->col_scale, e) : NULL;
+    const float *x = val ? numbers(&h, d, g->val, e) : NULL, *row_scale = val ? numbers(&h, d, g->row_scale, e) : NULL,
+                *col_scale = val ? numbers(&h, d, g->col_scale, e) : NULL;
     bool ok = e->code == SP_OK;
     if (ok && start)
         memcpy(start, from, (size_t)(g->rows + 1) * sizeof *start);
@@ -504,7 +504,8 @@ bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float
         memcpy(col, to, (size_t)g->entries * sizeof *col);
     for (int64_t r = 0; ok && val && r < g->rows; r++)
         for (int64_t i = from[r]; i < from[r + 1]; i++)
-            val[i] = (x ? x[at ? at[i] : i] : 1) * ((by ? by[r] : 1) * (too ? too[to[i]] : 1));
+            val[i] =
+                (x ? x[at ? at[i] : i] : 1) * ((row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[to[i]] : 1));
     host_free(&h);
     return ok;
 }

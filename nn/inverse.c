@@ -21,7 +21,7 @@ typedef struct Inverse {
     bool dry; /* true: computes only work_bytes, the scratch of the products */
     size_t work_bytes;
     int64_t n, at, w; /* w: columns of this step, at most WIDE */
-    float *x;         /* [n, n] */
+    float *x;         /* [n, n]: the matrix, in memory of the device */
     float *p, *r;     /* [n, w]: P, 0 in the rows of D; [w, n]: R */
     float *one, *d;   /* [w, w]: the identity, D^-1 */
     bool (*after)(void *arg, int64_t columns, Error *e);
@@ -29,7 +29,7 @@ typedef struct Inverse {
     /* host memory: */
     float *panel;         /* [n, w] */
     int64_t *from;        /* [n] the row that row i was swapped with */
-    double *block, *rest; /* [w, w] */
+    double *block, *rest; /* [w, w]: D in double precision, and the scratch of invert_block */
 } Inverse;
 
 typedef struct Operand {
@@ -107,8 +107,8 @@ static bool invert_block(double *x, double *rest, int64_t w)
     return true;
 }
 
-/* Finds the pivots of the columns in `panel`, in rows `at` and below, as an LU factorisation does. They are from[at
- * ..]. */
+/* Finds the pivots of the columns in `panel`, in rows `at` and below, as an LU factorisation does. Sets v->from[at ..
+ * at + w - 1], the rows to swap with. */
 static void find_pivots(const Inverse *v)
 {
     int64_t n = v->n, w = v->w;
@@ -202,7 +202,8 @@ static bool step(Inverse *v, Error *e)
     return multiply(v, product(n, at, w, p, r, v->x, n, -1, 1), e) &&
            multiply(v, product(n, n - end, w, p, (Operand){v->r + end, n, 1}, v->x + end, n, -1, 1), e) &&
            multiply(v, product(n, w, w, p, d, v->x + at, n, -1, 0), e) &&
-           multiply(v, product(w, w, w, one, d, row + at, n, 1, 0), e); /* after the line above, which sets it to 0 */
+           /* D^-1 is written last: the product above set these numbers to 0 */
+           multiply(v, product(w, w, w, one, d, row + at, n, 1, 0), e);
 }
 
 static bool all_steps(Inverse *v, Error *e)

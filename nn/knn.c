@@ -19,7 +19,8 @@ const char *const knn_searches[SEARCH_COUNT] = {"auto", "exact", "index"};
  * same graph on any machine, with any number of threads. */
 enum { ASSUMED_GFLOPS = 200, EXACT_SECONDS = 600 };
 
-/* Larger k are not supported by the index, because the best rows are a sorted list. */
+/* The largest k of the index. The index's kernel inserts rows into a sorted list of k rows, which is slow for larger k.
+ */
 enum { MOST_NEAREST = 1024 };
 
 static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
@@ -44,15 +45,19 @@ static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Constants of the index:
+ *
  * - PER_LIST rows of the sample per centroid in training;
+ * - ROUNDS rounds of k-means;
  * - SAMPLE rows for measuring the recall;
- * - at least LIST_ROWS rows per list;
- * - BLOCK rows per search, fewer if they search many lists. */
+ * - at least LIST_ROWS rows per list on average;
+ * - BLOCK rows per search, or fewer (at least 256), so that rows times searched lists are at most BLOCK_PROBES;
+ * - PIECES: at most this many pieces of device memory at a time. */
 enum { PER_LIST = 64, ROUNDS = 8, SAMPLE = 1000, LIST_ROWS = 8, BLOCK = 8192, BLOCK_PROBES = 1 << 23, PIECES = 24 };
 /* The number of searched lists is chosen for this share of the sample's nearest rows. It is above KNN_RECALL because of
  * the error of a sample. */
 static const double AIM = KNN_RECALL + 0.01;
 
+/* The index of z: I rows of length D in L lists. The k nearest rows of a row are searched in P lists. */
 typedef struct Index {
     Tape *t;
     Arena *arena;   /* host memory */
@@ -63,8 +68,8 @@ typedef struct Index {
     int32_t *list;    /* host [I]: the list of each row */
     int64_t *start;   /* host [L + 1] */
     int32_t *order;   /* host [I]: rows by list, in ascending order within a list */
-    float *sorted;    /* [I, D] the rows in this order */
-    int64_t *d_start; /* the device's copy */
+    float *sorted;    /* device [I, D]: the rows in this order */
+    int64_t *d_start; /* copies of start and order on the device */
     int32_t *d_order;
     Piece piece[PIECES]; /* device memory to free */
     int pieces;
@@ -106,8 +111,9 @@ static void download(Index *x, void *host, const void *device, int64_t count, si
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* Draws n distinct rows, one from each n-th part of all rows, in ascending order. *rows [n, D] is device memory.
- * Returns their numbers. */
+/* Draws n rows in ascending order: row i of the sample is drawn from the i-th of n equal parts of all rows. If n does
+ * not divide I, neighbouring parts have a row in common, so a row may be drawn twice. *rows [n, D] is device memory.
+ * Returns the numbers of the rows. `which` selects the random stream. */
 static int32_t *sample(Index *x, int64_t n, uint32_t which, float **rows)
 {
     int32_t *number = host_take(x, n, sizeof *number), *ids = device_take(x, n, sizeof *ids);
@@ -149,24 +155,24 @@ static bool assign(Index *x, int64_t n, const float *rows, int32_t *list)
     return x->t->error.code == SP_OK;
 }
 
-/* Sorts rows by list: start [L + 1] and order; next [L] is scratch. Rows without a list are left out. stand_in: an
- * empty list gets one drawn row. */
+/* Sorts rows by list: start [L + 1] and order; next [L] is scratch. Rows without a list are left out. If for_empty is
+ * not NULL, each empty list gets one row, which is drawn with it. */
 static void sort_rows(const Index *x, int64_t n, const int32_t *list, int64_t *start, int32_t *order, int64_t *next,
-                      const Draw *stand_in)
+                      const Draw *for_empty)
 {
     memset(start, 0, (size_t)(x->L + 1) * sizeof *start);
     for (int64_t i = 0; i < n; i++)
         if (list[i] >= 0)
             start[list[i] + 1]++;
     for (int64_t l = 0; l < x->L; l++)
-        start[l + 1] = start[l] + (stand_in && !start[l + 1] ? 1 : start[l + 1]);
+        start[l + 1] = start[l] + (for_empty && !start[l + 1] ? 1 : start[l + 1]);
     memcpy(next, start, (size_t)x->L * sizeof *next);
     for (int64_t i = 0; i < n; i++)
         if (list[i] >= 0)
             order[next[list[i]]++] = (int32_t)i;
-    for (int64_t l = 0; stand_in && l < x->L; l++)
+    for (int64_t l = 0; for_empty && l < x->L; l++)
         if (next[l] == start[l])
-            order[next[l]] = (int32_t)draw_below(*stand_in, (uint64_t)l, (uint32_t)n);
+            order[next[l]] = (int32_t)draw_below(*for_empty, (uint64_t)l, (uint32_t)n);
 }
 
 /* Trains the centroids. At first they are rows of a sample; then the means of the nearest rows of the sample, scaled to
@@ -270,7 +276,7 @@ typedef struct Truth { /* exact neighbours of a sample */
     const int32_t *number; /* [n] numbers of the sample's rows */
     float *rows;           /* device [n, D] */
     int32_t *nearest;      /* host [n, k] */
-    float *score;          /* host [n, L]: scores by centroid */
+    float *score;          /* host [n, L]: dot products with the centroids */
     int64_t others;        /* number of nearest rows, without the row itself */
 } Truth;
 
@@ -295,7 +301,7 @@ static bool truth_new(Index *x, Truth *s)
     return t->error.code == SP_OK;
 }
 
-/* Returns how many centroids are nearer to a query than the centroid of list l. */
+/* Returns how many centroids come before centroid l in the order of their dot products `score` [L] with a query. */
 static int64_t rank_of(const float *score, int64_t L, int64_t l)
 {
     int64_t rank = 0;
@@ -355,7 +361,8 @@ static bool measure(Index *x, Block *b, const Truth *s, KnnPlan *plan)
 
 /* ---- all rows -------------------------------------------------------------------------------- */
 
-/* Compares rows with all rows if their lists have fewer than k rows together. */
+/* Compares the n rows `row` with all rows, and writes their neighbours to `host`. The lists of these rows have fewer
+ * than k rows together. */
 static bool fill_short(Index *x, Block *b, int64_t n, const int32_t *row, int32_t *host)
 {
     int mark = x->pieces;
@@ -377,9 +384,9 @@ static bool fill_short(Index *x, Block *b, int64_t n, const int32_t *row, int32_
 
 static bool search_all(Index *x, Block *b, int32_t *host)
 {
-    int32_t *few = host_take(x, x->I, sizeof *few);
-    int64_t k = x->k, full = MIN(k, x->I), fews = 0;
-    for (int64_t first = 0; few && first < x->I; first += b->rows) {
+    int32_t *short_rows = host_take(x, x->I, sizeof *short_rows);
+    int64_t k = x->k, full = MIN(k, x->I), short_count = 0;
+    for (int64_t first = 0; short_rows && first < x->I; first += b->rows) {
         int64_t n = MIN(b->rows, x->I - first);
         if (!search(x, b, n, x->sorted + first * x->D))
             return false;
@@ -391,14 +398,14 @@ static bool search_all(Index *x, Block *b, int32_t *host)
                 for (int64_t j = 0; j < k; j++)
                     to[j] = j < full ? (int32_t)j : -1;
             } else if (found[0] >= 0 && found[full - 1] < 0) {
-                few[fews++] = row;
+                short_rows[short_count++] = row;
             }
         }
     }
-    return few && fill_short(x, b, fews, few, host);
+    return short_rows && fill_short(x, b, short_count, short_rows, host);
 }
 
-static int64_t list_count(int64_t I) /* 4 sqrt(I) */
+static int64_t list_count(int64_t I) /* 4 sqrt(I), but at least LIST_ROWS rows per list */
 {
     int64_t root = 1;
     while ((root + 1) * (root + 1) <= I)
@@ -448,8 +455,8 @@ static bool knn_rows(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan, int32_t
     if (plan->search == SEARCH_INDEX)
         tape_fail(t, SP_UNSUPPORTED, "an index of nearest rows is not in this build: set knn=exact");
 #else
-    bool asked = plan->search == SEARCH_INDEX || (plan->search == SEARCH_AUTO && plan->seconds > EXACT_SECONDS);
-    if (asked && rows_of(z) > 0 && k <= MOST_NEAREST)
+    bool by_index = plan->search == SEARCH_INDEX || (plan->search == SEARCH_AUTO && plan->seconds > EXACT_SECONDS);
+    if (by_index && rows_of(z) > 0 && k <= MOST_NEAREST)
         index_rows(t, z, k, plan, host);
 #endif
     return t->error.code == SP_OK && (plan->index || exact_rows(t, z, k, host)) && t->error.code == SP_OK;

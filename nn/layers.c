@@ -56,7 +56,7 @@ static bool linear_pack(Linear *l, Store *s, int n, const Array *const *w, Error
     return packed != NULL;
 }
 
-/* Adds an adapter to rows first, first + 1, ... of the layer, for the array w. */
+/* Makes the adapter of array w, whose rows are the rows first, first + 1, ... of the layer's weights. */
 static bool adapter_new(Adapter *a, Store *s, const Array *w, int64_t first, const Hold *how, Error *e)
 {
     static const char SUFFIX[] = ".weight";
@@ -169,8 +169,8 @@ static Tensor *kept_load(Store *s, const Array *a, Error *e)
     return x;
 }
 
-/* Loads the convolution with tensors as in the file. by_channel: bias, gamma, beta, mean, var; NULL if there is none.
- */
+/* Loads the convolution with tensors as in the file. by_channel: bias, gamma, beta, mean and var; NULL for each that
+ * the file does not have. */
 static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, const Array *w, double eps,
                          const Hold *how, Error *e)
 {

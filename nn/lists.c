@@ -112,8 +112,8 @@ void lists_send(Tape *t)
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n]. Segment s of order has the positions of unique[s], in
- * ascending order. Returns the number of unique ids. scratch [4 n] */
+/* Sorts ids [n] (>= 0) by radix sort: unique [n], start [n+1], order [n]. Group s has the positions of unique[s], in
+ * ascending order: order[start[s]] .. order[start[s + 1] - 1]. Returns the number of unique ids. scratch [4 n] */
 static int64_t sort_ids(int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
                         int32_t *scratch)
 {
@@ -191,7 +191,8 @@ const Groups *ids_groups(Tape *t, const Tensor *ids)
     return g;
 }
 
-/* Makes 0, 1, 2, ... as order and start: the groups of ids that are distinct and in ascending order. */
+/* Makes at least n + 1 numbers 0, 1, 2, ... in t->same_order and t->same_start: the order and the start of groups of
+ * one id each. Returns false if memory ran out. */
 static bool same_lists(Tape *t, int64_t n)
 {
     if (t->same_count > n)

@@ -48,7 +48,8 @@ bool device_is_host(const Device *d);
 /* Returns false if an earlier call could not be computed (Kernels.check). Call it after numbers are read and before
  * they are used. */
 bool device_check(const Device *d, Error *e);
-/* Writes the error of an alloc that got no memory: the requested and the available size. Returns false. */
+/* Writes the error of an allocation that got no memory: the requested size, and the available size if the device knows
+ * it. If the device failed before, that is the error. Returns false. */
 #ifdef SAPOR_MINIMAL
 #define device_fail_memory(k, run, bytes, what, e) fail_memory(e, bytes, what)
 #else
@@ -66,10 +67,10 @@ typedef struct Tensor {
     void *data;      /* device memory: only kernels may read it */
     Param *param;    /* parameters only: the optimiser state; else NULL */
     bool needs_grad; /* the backward pass computes its gradient */
-    int32_t id;      /* number on the tape; -1 for stored tensors */
+    int32_t id;      /* number on the tape; -1: a stored tensor; -2: the failed tensor */
 } Tensor;
 int64_t rows_of(const Tensor *x); /* shape[0] */
-int64_t cols_of(const Tensor *x); /* count / shape[0] */
+int64_t cols_of(const Tensor *x); /* product of the other sizes */
 
 /* ---- stored tensors: parameters, frozen features, encoder weights ---------------------------- */
 
@@ -100,8 +101,8 @@ Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Ini
 Tensor *store_f32(Store *s, const char *name, int dims, const int64_t *shape, const float *data, Error *e);
 Tensor *store_i32(Store *s, const char *name, int dims, const int64_t *shape, const int32_t *data, Error *e);
 Tensor *store_i64(Store *s, const char *name, int dims, const int64_t *shape, const int64_t *data, Error *e);
-/* Makes a constant from an array of a file. If the array is aligned float32, the constant is a view of the mapped file,
- * which must stay open; else a converted copy. */
+/* Makes a constant from an array of a file. If kernels read host memory and the array is aligned float32, the constant
+ * is a view of the mapped file, which must stay open. Otherwise it is a converted copy. */
 Tensor *store_array(Store *s, const Array *a, Error *e);
 /* Makes a parameter with given initial numbers (tables of features). */
 Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e);
@@ -111,8 +112,8 @@ Tensor *store_find(const Store *s, const char *name);
 size_t store_count(const Store *s);
 Tensor *store_at(const Store *s, size_t i);
 const char *store_name(const Store *s, const Tensor *x);
-size_t store_bytes(const Store *s); /* bytes of values and optimiser states */
-/* Copy between host and device; first and n count elements. Delayed steps of a parameter are done first. */
+size_t store_bytes(const Store *s); /* bytes of device memory that it allocated; not the views of files */
+/* Copy n numbers, from number `first` of x on, between host and device. Delayed steps of a parameter are done first. */
 void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, void *host);
 void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const void *host);
 
@@ -143,7 +144,7 @@ typedef struct Hold {
 } Hold;
 typedef struct Adapter {
     Tensor *a, *b; /* [rank, K], [rows, rank] */
-    int64_t first; /* first row of the layer that the adapter adds to */
+    int64_t first; /* the adapter adds to rows of W from this one on, as many as b has */
     float scale, dropout;
 } Adapter;
 
@@ -159,8 +160,8 @@ typedef struct Linear {
     int adapters;
 } Linear;
 Linear linear_new(Store *s, const char *name, int64_t N, int64_t K, bool bias, Init w, Init b, uint64_t seed, Error *e);
-/* Loads a layer from n arrays stacked along N (a fused weight may come from several; at most 32), and their biases. b
- * NULL, or an entry of b NULL: no bias. */
+/* Loads a layer from n arrays that are stacked along N (at most 32; for example query, key and value weights). b[i]
+ * [rows of array i] is the bias of array i; NULL: zeros. b NULL: the layer has no bias. */
 bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, const Hold *how, Error *e);
 typedef struct Norm {
     Tensor *gamma, *beta;
@@ -169,17 +170,18 @@ typedef struct Norm {
 bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const Hold *how, Error *e);
 /* Loads an array as a tensor: a parameter if how->train_w has its bit, else as store_array. */
 Tensor *tensor_load(Store *s, const Array *a, const Hold *how, Error *e);
-/* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta per channel [O]; gamma NULL: none. `batch`: a training tape
- * normalises with the mean and variance of the batch. It also updates mean and var, which are then kept tensors, by
- * `momentum`. */
+/* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta per channel [O]; gamma NULL: a convolution has no norm.
+ * `batch`: a training tape normalises with the mean and variance of the batch. It also updates mean and var, which are
+ * then kept tensors, by `momentum`. */
 typedef struct Norm2d {
     Tensor *gamma, *beta, *mean, *var;
     double eps, momentum;
     bool batch;
 } Norm2d;
-/* A convolution with its batch norm (mean and the others NULL: none). w is [O, C/groups, kh, kw]. If everything is
- * frozen, the norm is folded into the weights. If how->train_w has bit 0 (w) or 1 (gamma), or train_b has bit 0 (bias)
- * or 1 (beta), nothing is packed or folded: w, bias and norm are tensors. how->plain: folded, but not packed. */
+/* A convolution with its batch norm (norm.gamma NULL: none). w is [O, C/groups, kh, kw]. If everything is frozen, the
+ * norm is folded into w and bias, and w is packed; with how->plain, w is folded, but not packed. If how->train_w has
+ * bit 0 (w) or 1 (gamma), or how->train_b has bit 0 (bias) or 1 (beta), nothing is packed or folded: w, bias and norm
+ * are tensors. */
 typedef struct Conv2d {
     const void *packed; /* NULL: w is used */
     Pack pack;
@@ -230,11 +232,11 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 typedef Tensor *Forward(Tape *t, const void *model, const void *input);
 bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
            int64_t shape[4], Error *e);
-/* The same for n results of one pass. forward sets out[0 .. n-1]; a result may be an intermediate tensor of another
- * one. If no result has memory (`to` NULL), only the shapes are computed. */
+/* Like infer, for n results of one pass. `forward` sets out[0 .. n-1]; a result may be an intermediate tensor of
+ * another one. A result with `to` NULL is not copied. If all have `to` NULL, only the shapes are computed. */
 typedef void ForwardAll(Tape *t, const void *model, const void *input, Tensor **out);
 typedef struct Inferred {
-    float *to; /* memory for the result; room: its size in floats */
+    float *to; /* memory for the result (NULL: not copied), and its size in floats */
     size_t room;
     int64_t shape[4];
 } Inferred;
@@ -259,9 +261,9 @@ size_t plan_bytes(const Tape *t); /* bytes of the latest plan */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copies; not read in a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copies; ops and shapes must not depend on the values */
-/* Uploads `lists` lists of ids [n], by which a step reads rows. All lists of one call must be ids of the same table,
- * for example positive and negative items (see ids_together). If the lists are made before the first op that computes,
- * all of them are one upload, together with the index that the gradients of gathers and the optimiser need. */
+/* Uploads `lists` lists of ids [n]; out[i] is list i. Returns false if the tape has failed. All lists of one call must
+ * be ids of the same table, for example positive and negative items (see ids_together). If they are made before the
+ * first op that computes, all are one upload, with the index that the gradients of gathers and the optimiser need. */
 bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out);
 /* Declares that the step gathers rows of one parameter by all of these lists, in this order. The index for the
  * optimiser is then made now, instead of after the backward pass. Results do not depend on this call. If one list is
@@ -274,7 +276,7 @@ void *tape_scratch(Tape *t, int64_t count, size_t size);
 Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */
 Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param); /* act(x W' + b) */
 Tensor *linear_add(Tape *t, Tensor *x, const Linear *w, Tensor *residual);     /* x W' + b + residual */
-/* a b; at: a is transposed first; bt: b is transposed first */
+/* a b. `at`: a is transposed before the product. `bt`: b is transposed */
 Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt);
 Tensor *add(Tape *t, Tensor *a, Tensor *b);
 Tensor *sub(Tape *t, Tensor *a, Tensor *b);
@@ -346,12 +348,13 @@ typedef struct Ragged { /* B texts (or images) as rows [total, C]; text b has th
     int64_t B, total;
     const int32_t *offsets; /* host, [B+1]; must not change until the tape is reset */
 } Ragged;
-/* MPNet's position bias: relative[h][clamp(j - i)] is added to a score (kernels.h); table NULL: none */
+/* MPNet's position bias: relative[h][clamp(j - i, -R, R) + R] is added to the score of query i and key j of head h.
+ * table NULL: none */
 typedef struct Relative {
     Tensor *table; /* [H, 2 R + 1] */
     int64_t R;
 } Relative;
-/* [total, 3 C] -> [total, C] */
+/* q, k and v side by side [total, 3 C] -> [total, C]; H heads */
 Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bias, bool causal);
 Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how); /* [total, C] -> [B, C] */
 /* act(norm(conv(x) + bias) + residual): [B,H,W,C] -> [B,OH,OW,O] */
@@ -371,8 +374,10 @@ typedef struct Csr {
     Tensor *val;         /* F32 [entries]; NULL: ones */
     Tensor *at; /* I32 [entries]: the value of entry e is val[at[e]], and val is another graph's; NULL: val[e] */
     Tensor *row_scale, *col_scale; /* [rows], [cols]; or NULL */
-    /* The transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). All are NULL if
-     * the graph is symmetric and has no csr_index. If it is not symmetric and has no values, only tat is NULL. */
+    /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). tat is
+     * NULL in a stored graph without values and without csr_index. All are NULL in a symmetric stored graph without
+     * csr_index, in a graph of csr_keep_rows, and usually in a graph on a tape: then an op makes them when it needs
+     * them. */
     Tensor *tstart, *tcol, *tat;
     bool symmetric;             /* equal to its transpose, including values */
     Tensor *row;                /* I32 [entries]: the row of each entry; NULL without csr_index */
@@ -396,10 +401,11 @@ Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e);
 bool csr_index(Store *s, Csr *g, Error *e);
 /* Returns the transpose of a stored graph, which must have no values. It uses the same tensors. */
 Csr *csr_transpose(Store *s, const Csr *g, Error *e);
-/* recipes.md 5.6 */
+/* The matrix that is made from the train pairs (recipes.md 5.6). A has an entry for each pair, in both directions. D is
+ * the diagonal matrix of the row sums of A, or of A + I if I is added. */
 typedef enum Adjacency {
     ADJ_SYM,       /* D^-1/2 A D^-1/2 */
-    ADJ_SYM_EPS,   /* the same with 1e-7 added to D, as in MMRec and in Elliot's models that were taken from MMRec */
+    ADJ_SYM_EPS,   /* ADJ_SYM with 1e-7 added to D, as in MMRec and in Elliot's models that were taken from MMRec */
     ADJ_ROW_SELF,  /* D^-1 (A+I) */
     ADJ_BOTH_SELF, /* D^-1 (A+I) D^-1 */
     ADJ_SYM_SELF   /* D^-1/2 (A+I) D^-1/2 */
@@ -434,39 +440,40 @@ typedef enum KnnSearch { SEARCH_AUTO, SEARCH_EXACT, SEARCH_INDEX, SEARCH_COUNT }
 extern const char *const knn_searches[SEARCH_COUNT]; /* "auto", "exact", "index" */
 #define KNN_RECALL 0.95                              /* smallest accepted recall of an index, measured on 1,000 rows */
 typedef struct KnnPlan {
-    KnnSearch search; /* auto: an index if 2 I^2 D operations would take more than ten minutes at 200 GFLOP/s */
+    KnnSearch search; /* auto: an index if 2 I^2 D operations (x: [I, D]) take over ten minutes at 200 GFLOP/s */
     uint64_t seed;    /* seed of the index's samples */
-    /* [I, k], k at most I: the nearest rows, if they are known; -1 after the last one of a row. NULL: search */
+    /* [I, k], k at most I: the nearest rows, if they are known; -1 after the last one of a row. NULL: searched */
     const int32_t *given;
-    /* results */
-    /* true: an index was used. false: all rows were compared, because `search` requires it, because the estimate is
-     * short, or because the index would compare half of all rows. */
+    /* The results. index: true: an index was used. false: the neighbours were given, or all rows were compared: because
+     * of `search`, because the estimate is short, because k is above 1,024, or because an index that auto made would
+     * compare half of all rows or more. */
     bool index;
     int64_t rows;   /* I */
     double seconds; /* estimated time to compare all rows */
     int64_t lists;  /* number of lists of the index; 0: no index was made */
-    int64_t probes; /* number of lists searched per row */
-    double recall;  /* share of the nearest rows that the index finds, not counting the row itself */
-    double share;   /* share of all rows that a row is compared with */
+    int64_t probes; /* number of lists that are searched per row */
+    double recall;  /* share of the nearest rows that the index finds in a sample, not counting the row itself */
+    double share;   /* share of all rows that a row is compared with, on average */
 } KnnPlan;
 /* Finds, for each row of x, the k rows with the largest cosine (including the row itself), as `plan` says (NULL: all
  * rows are compared). The values are the cosines; they have a gradient, the choice of rows has none. A row of zeros has
  * cosine 0 with every row. MINIMAL has no index: auto compares all rows. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k, KnnPlan *plan);
-/* The same with given neighbours: those of an earlier knn_graph. */
+/* Like knn_graph, with the pattern of an earlier knn_graph: only the values are computed. */
 Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern);
-/* Returns the sum over g of weight[g] graph[g], on the union of their patterns. Weights are [1], or NULL for 1. */
+/* Returns the sum over g of weights[g] graphs[g], on the union of their patterns. weights[g] is [1], or NULL for 1;
+ * `weights` may be NULL. */
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
-/* Returns the values s_r^-1/2 v s_c^-1/2, where s are the row sums at both ends (recipes.md 5.7). If a sum is <= 0, the
- * value is 0. */
+/* Returns the graph with the values s_r^-1/2 v s_c^-1/2, where v is the value in row r and column c, and s are the sums
+ * of rows (recipes.md 5.7). If a sum is <= 0, the value is 0. */
 Csr *graph_normalize(Tape *t, Csr *g);
-/* sets every diagonal entry to `value`, a constant; adds missing ones */
+/* Returns g with `value`, a constant, in every diagonal entry; missing ones are added */
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value);
 /* Copies a graph of the tape into the store under a name: it stays valid after the tape, and has no gradient. The same
  * name gives the same Csr, refilled in place; tapes that still use the older contents must not call backward. */
 Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
-/* Copies it without the index of the transpose, in half the memory: for graphs that are mixed or read by csr_rows, and
- * have no backward pass as a whole. */
+/* Like csr_keep, but without the index of the transpose, in half the memory: for graphs that are mixed or read by
+ * csr_rows, and have no backward pass as a whole. */
 Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
 /* The part of a graph that a batch depends on (subgraph.c). Lists of ids are I32. infer does not support these
  * functions. */
@@ -483,9 +490,9 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
  *
  * - `from`: the sorted nodes that these rows read; for a square graph, ids are included.
  * - `at` [n]: the positions of ids in `from`. NULL if the graph is not square.
- * - If a selection would save little, *from and *at are NULL, which means all nodes. For a square graph this is so if
- *   the rows of the nodes in `from` have at least half of the entries; for other graphs, if these rows read at least
- *   half of the columns.
+ * - If a selection would save little, *from is NULL, which means all nodes, and *at are the ids themselves. For a
+ *   square graph this is so if the rows of the nodes in `from` have at least half of the entries; for other graphs, if
+ *   the selected rows read at least half of the columns.
  * - ids NULL: the result is g itself, and *from and *at are NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Copies a graph to the host, with scales applied. Any destination may be NULL. */
@@ -544,8 +551,8 @@ typedef struct Schedule {
 } Schedule;
 double schedule_rate(const Schedule *s, int64_t step);
 /* Takes one step for the parameters of the store, with the gradients on the tape. A gradient of rows changes only these
- * rows; so does a factored gradient, which is a product of two matrices that is never computed as a whole. The missed
- * steps of the other rows are replayed when the row is next read, with the same bits as the dense step. */
+ * rows. A factored gradient is a product of two matrices; it is not computed as a whole. Adam also steps rows without a
+ * gradient: these steps are delayed until the row is next read, and have the same bits as the dense step. */
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
 void store_settle(Store *s);      /* does all delayed steps of every row */
 bool store_keeps(const Store *s); /* reports whether the store has tensors of kept_new */
@@ -555,12 +562,12 @@ typedef struct NotFinite {        /* a number that is NaN or infinite */
     int64_t row;
     double value;
 } NotFinite;
-/* Finds the first such number in what checkpoints contain. Delayed steps stay delayed. The device sums the numbers; the
- * host reads a tensor only if its sum is not finite. */
+/* Finds the first number that is not finite in what checkpoints contain. Delayed steps stay delayed. The device sums
+ * the numbers; the host reads a tensor only if its sum is not finite. Returns false if memory runs out. */
 bool store_not_finite(const Store *s, NotFinite *found, Error *e);
-/* All parameters, optimiser states, step counts and tensors of kept_new (no other constants). store_declare first adds
- * the names and shapes to the file; store_save then writes the numbers. Training after store_load continues with the
- * same bits. */
+/* Write and read all parameters, optimiser states, step counts and tensors of kept_new (no other constants).
+ * store_declare first adds the names and shapes to the file; store_save then writes the numbers. Training after
+ * store_load continues with the same bits. */
 bool store_declare(Store *s, SafetensorsOut *out, Error *e);
 bool store_save(Store *s, SafetensorsOut *out, Error *e); /* after declare, same order */
 bool store_load(Store *s, const Weights *w, Error *e);    /* into existing tensors; shapes are checked */
@@ -576,7 +583,8 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
  */
 bool rank_rows(const Device *d, const float *users, const Tensor *items, int64_t B, int64_t k, const int64_t *start,
                const int32_t *item, int32_t *top, float *scores, Error *e);
-/* The same for dense scores [B, I] in host memory; -inf is never listed. ids NULL: row b is user b. */
+/* The same for dense scores [B, I] in host memory; -inf and NaN are never listed. start and item are a CSR over U
+ * users; row b is user ids[b], or user b if ids is NULL. `best` [B, k] receives the scores, or is NULL. */
 bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t *ids, int64_t B, int64_t k, int64_t U,
                  const int64_t *start, const int32_t *item, int32_t *top, float *best, Error *e);
 

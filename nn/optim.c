@@ -17,7 +17,7 @@
 typedef struct Merged {
     const Groups *groups;
     int64_t n;
-    float *g, *own; /* own: g if it is a copy */
+    float *g, *own; /* own: if g is a copy that give_rows frees: g; else NULL */
 } Merged;
 
 /* Returns the groups of several parts, concatenated. If the parts are the lists of one input_ids in order, these are
@@ -189,7 +189,8 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
     p->steps++;
 }
 
-/* Handles a parameter without a gradient in this step, but with one before: the step is delayed for every row. */
+/* Handles a parameter that has no gradient in this step, but had one in an earlier step: the step is delayed for every
+ * row. */
 static void skip_adam(Tape *t, const Optim *o, Param *p)
 {
     if (param_state(p, STATES_ADAM, true, &t->error)) {
@@ -415,7 +416,8 @@ static void clip(Tape *t, const Optim *o, const Store *s)
     step_release_floats(t, squares, count + 1);
 }
 
-/* Reports whether MINIMAL has the kernels: only those of optimisers that recommenders use. */
+/* Reports whether this build has the optimiser's kernels; if not, the tape fails. MINIMAL has only those of optimisers
+ * that recommenders use. */
 static bool has_kernels(Tape *t, const Optim *o)
 {
     bool missing = (o->kind == OPTIM_ADAGRAD && !t->k->adagrad) || (o->kind == OPTIM_RMSPROP && !t->k->rmsprop) ||
@@ -455,7 +457,7 @@ static bool optim_of(const Optim *o, const Param *p, Optim *own)
     return o->group_count == 0;
 }
 
-/* Removes the store's gradients from the tape: all, or those of parameters that o does not step. */
+/* Removes gradients of the store's parameters from the tape: those that o does not step, or all if o is NULL. */
 static void drop_grads(Tape *t, const Store *s, const Optim *o)
 {
     Optim own;

@@ -136,7 +136,7 @@ static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void 
     return tape_ok(t, e);
 }
 
-#ifdef SAPOR_MINIMAL /* nothing to wait for */
+#ifdef SAPOR_MINIMAL /* MINIMAL has the CPU only, where a download is finished when the call returns */
 #define download_later download
 #endif
 static bool run_planned(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n,

@@ -1,5 +1,5 @@
-/* nn/step.c: the memory of a step: allocated, freed, and tensors that no later op reads. The address sanitizer reports
- * code that reads freed memory. */
+/* nn/step.c: the memory of a step: allocates and frees pieces of it, and frees tensors that no later op reads. The
+ * address sanitizer reports code that reads freed memory. */
 #include "nn/tape.h"
 
 bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size)
@@ -133,7 +133,7 @@ void step_release(Tape *t, void *p, size_t bytes)
     Piece own = {p, aligned_bytes(bytes)};
     if (p)
         hide(t, p, own.bytes);
-    for (size_t i = 0; p && i < m->spare_count;) { /* merges it with neighbouring pieces */
+    for (size_t i = 0; p && i < m->spare_count;) { /* merges the piece with the pieces before and after it */
         Piece s = m->spare[i];
         if (s.p + s.bytes != own.p && own.p + own.bytes != s.p) {
             i++;

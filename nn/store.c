@@ -4,7 +4,7 @@
 
 #include "nn/tape.h"
 
-typedef struct Kept { /* a graph that csr_keep refills */
+typedef struct Kept { /* a named graph, which csr_new and csr_keep refill */
     struct Kept *next;
     const char *name;
     Csr csr;
@@ -14,7 +14,7 @@ struct Store {
     Device d;
     Arena *arena;
     TextIndex *names;
-    size_t *named; /* index in items, by number in names */
+    size_t *named; /* named[i]: index in items of the tensor whose name has number i in `names` */
     size_t named_count, named_room;
     Stored **items;
     size_t count, room;
@@ -166,7 +166,8 @@ Csr *store_kept(Store *s, const char *name, Error *e)
     return &k->csr;
 }
 
-/* The same, in memory of the store; host NULL: zeros. */
+/* Makes a tensor like store_tensor, and allocates memory of the store for it. The numbers are copied from `host`; host
+ * NULL: zeros. */
 static Stored *store_filled(Store *s, const char *name, DType type, int dims, const int64_t *shape, const void *host,
                             Error *e)
 {
@@ -312,7 +313,8 @@ Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const
     return x && make_param(s, x, e) ? &x->x : NULL;
 }
 
-/* Makes a tensor of `rows` rows of `whole`, from row `first` on; a parameter if `name` is not NULL. */
+/* Makes a tensor that is a view of `rows` rows of `whole`, from its number `first` (an element, not a row) on; a
+ * parameter if `name` is not NULL. */
 static Tensor *stack_part(Store *s, Stored *whole, int64_t first, int64_t rows, const char *name, Error *e)
 {
     int64_t shape[4] = {rows, cols_of(&whole->x)};
@@ -509,7 +511,7 @@ void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, voi
     Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     const char *own = x->id < 0 ? ((const Stored *)x)->host : ((const Node *)x)->host;
-    if (own) { /* a list: the host has a copy */
+    if (own) { /* the host has a copy, so no download is needed */
         memcpy(host, own + (size_t)first * size, (size_t)n * size);
         return;
     }
@@ -525,7 +527,7 @@ void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const vo
     Stored *list = x->id == -1 && ((Stored *)x)->host ? (Stored *)x : NULL;
     if (list && list->host != x->data)
         memcpy((char *)list->host + (size_t)first * size, host, (size_t)n * size);
-    for (int64_t i = 0; list && x->type == I32 && i < n; i++) { /* gather checks this range */
+    for (int64_t i = 0; list && x->type == I32 && i < n; i++) { /* gather checks ids against this range */
         list->lo = MIN(list->lo, ((const int32_t *)host)[i]);
         list->hi = MAX(list->hi, ((const int32_t *)host)[i]);
     }

@@ -11,7 +11,8 @@ static bool check_lists(Tape *t, const char *op, const Tensor *a, const Tensor *
     return t->error.code == SP_OK;
 }
 
-/* Returns the positions of a list's ids among the distinct ids. `of`: the groups of that list. */
+/* Makes the list of the positions of `ids` among the distinct ids, copied from `at`. Its groups are those of `ids`,
+ * because equal ids have equal positions. */
 static Tensor *places(Tape *t, const Tensor *ids, const int32_t *at)
 {
     int64_t n = ids->count;

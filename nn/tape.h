@@ -31,14 +31,14 @@ enum { HISTORY = 512 };
 typedef enum OptimState { STATE_M, STATE_V, STATE_MOMENTUM, STATE_SQUARE, STATE_MEAN, STATE_COUNT } OptimState;
 enum { STATES_ADAM = 1 << STATE_M | 1 << STATE_V };
 
-/* The optimiser state of a parameter. The history starts again each time all rows are up to date. Row r has had the
- * steps history[1 .. last[r]]; the steps history[last[r] + 1 .. pending] are delayed. */
+/* The optimiser state of a parameter. The history is emptied each time all rows are up to date. Row r has had the steps
+ * history[1 .. last[r]]; the steps history[last[r] + 1 .. pending] are delayed. */
 struct Param {
     Store *store;
     Tensor *x;
     float *state[STATE_COUNT]; /* each has the shape of x; NULL until the first step of an optimiser that uses it */
     int32_t *last;             /* [rows]; NULL until a step delays rows */
-    AdamStep *history;         /* on the device, [HISTORY + 1] */
+    AdamStep *history;         /* on the device, [HISTORY + 1]; NULL until a step delays rows */
     int32_t pending;
     int64_t steps; /* number of steps of the optimiser so far */
 };
@@ -63,7 +63,7 @@ static inline int64_t param_width(const Param *p)
 }
 void param_settle(Param *p);                     /* does the delayed steps of every row */
 void tensor_settle(const Tensor *x);             /* the same for x.param, or for its parts */
-void param_mark_settled(const Run *r, Param *p); /* marks every row as up to date */
+void param_mark_settled(const Run *r, Param *p); /* marks every row as up to date, and empties the history */
 /* Allocates the states in a bit set; with `lazy` also last and history. It fails if another optimiser has already
  * stepped p. */
 bool param_state(Param *p, unsigned states, bool lazy, Error *e);
@@ -76,12 +76,13 @@ void *store_packed(Store *s, size_t bytes, Error *e);
 void store_release(Store *s, void *p);
 Arena *store_arena(Store *s);
 const float *array_view(const Array *a); /* returns the array's numbers if they are aligned float32, else NULL */
-/* Makes the host's copy of a list, or of the scales of a graph; on the CPU it is the data itself. data NULL: zeros. */
+/* Makes the host's copy of a list, or of the scales of a graph. On the CPU this is the data itself; on other devices it
+ * is copied from `data` (NULL: zeros). */
 bool stored_host(Store *s, Stored *x, const void *data, Error *e);
 void stored_range(Stored *x, const int32_t *ids); /* sets lo and hi */
 Tensor *store_scale(Store *s, int64_t n, const float *data, Error *e);
-/* Makes a tensor of stacked arrays, `rows` each; a NULL array is zeros. Bit i of `train`: array i is a parameter. A
- * single parameter has the dimensions of its array. */
+/* Makes a tensor of n stacked arrays; array i has rows[i] rows, and is zeros if a[i] is NULL. Bit i of `train`: array i
+ * is a parameter. If there is one array and it is a parameter, the tensor has the dimensions of the array. */
 Tensor *store_stack(Store *s, int n, const Array *const *a, const int64_t *rows, uint32_t train, Error *e);
 /* Like store_array, but in memory of the store: a constant that may be written. At most 4 dimensions. */
 Tensor *store_copy(Store *s, const Array *a, Error *e);
@@ -91,7 +92,8 @@ Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int
 /* Makes host arrays available on the device for one call (mirror.c): the arrays themselves on the CPU, copies on other
  * devices. */
 typedef struct MirrorPart {
-    void *device, *back;
+    void *device;
+    void *back; /* the host memory that mirror_close copies `device` to; NULL: an input, which is not copied back */
     size_t bytes;
 } MirrorPart;
 typedef struct Mirror {
@@ -134,7 +136,7 @@ struct Node {
     const void *host;            /* the list's copy on the host (lists.c); NULL for a result of kernels */
     const struct Groups *groups; /* of a list of ids; NULL: not sorted yet */
     const struct IdSet *set;     /* the lists of the same call of input_ids, or NULL */
-    double begun;                /* for the trace */
+    double begun;                /* time at which the op began, for the trace */
     double flops, bytes;
     /* values for the backward pass; each op uses them in its own way */
     float f;
@@ -165,8 +167,8 @@ enum { PLANS = 32 };
 
 typedef enum Mode { MODE_EAGER, MODE_DRY, MODE_PLANNED } Mode;
 
-/* The memory of a step (step.c): blocks that are used from the front, and freed pieces. A reset replaces the blocks by
- * a single one of the same total size. */
+/* The memory of a step (step.c): blocks that are used from the front, and freed pieces (`spare`). A reset replaces
+ * several blocks by one that is a little larger than their sum. */
 typedef struct Piece {
     unsigned char *p;
     size_t bytes;
@@ -174,10 +176,11 @@ typedef struct Piece {
 typedef struct StepMemory {
     Piece *blocks, *spare; /* allocated from the heap */
     size_t block_count, block_room, spare_count, spare_room;
-    size_t used, total; /* used bytes of the last block; bytes of the blocks before it */
+    size_t used, total; /* used bytes of the last block; used bytes of the blocks before it */
 } StepMemory;
 
-/* Lists on a device that does not read host memory (lists.c): blocks in host memory, each with a copy on the device. */
+/* Lists on a device that does not read host memory (lists.c): blocks in host memory, each with a copy on the device.
+ * The first `sent` bytes of a block are copied already. */
 typedef struct ListBlock {
     unsigned char *host, *device;
     size_t bytes, used, sent;
@@ -185,7 +188,8 @@ typedef struct ListBlock {
 typedef struct ListMemory {
     ListBlock *blocks; /* allocated from the heap */
     size_t count, room;
-    size_t total; /* bytes of all blocks since the last reset */
+    /* smallest size of the next block: the bytes of the blocks of this step, or those that the last reset freed */
+    size_t total;
 } ListMemory;
 
 /* Sorted ids: unique[s] is at the positions order[start[s]] .. order[start[s+1] - 1] of the ids. */
@@ -221,7 +225,7 @@ typedef struct ParamGrad { /* the gradient of a parameter: the sum of its parts 
     RowPart *rows;
     FactorPart *factors;
 } ParamGrad;
-typedef struct StackGrad { /* dense gradient of a tensor with parts */
+typedef struct StackGrad { /* dense gradient g of a stacked tensor x, before it is split among the parts */
     struct StackGrad *next;
     Stored *x;
     float *g;
@@ -241,25 +245,27 @@ struct Tape {
     bool host_memory; /* kernels read host memory */
     Mode mode;
     Error error;
-    Tensor failed;
+    Tensor failed; /* what ops return after a failure */
     Draw draw;
-    uint64_t drawn; /* number of elements that dropout and noise have drawn for */
-    Arena *meta;    /* arena of the nodes and the host scratch of a step */
-    ArenaMark empty;
-    Arena **arenas; /* arenas of tape_arena */
+    uint64_t drawn;  /* number of elements that dropout and noise have drawn for */
+    Arena *meta;     /* arena of the nodes and the host scratch of a step */
+    ArenaMark empty; /* state of `meta` at the start of a step */
+    Arena **arenas;  /* arenas of tape_arena */
     size_t arena_count, arena_room;
     Node **nodes;
-    size_t count, room;
+    size_t count, room; /* number of nodes; capacity of the list */
     StepMemory step;
     ListMemory lists;
-    int32_t *same_order; /* [same_count] 0, 1, 2, ...: the identity, as a list of this step */
+    /* lists of this step: 0, 1, 2, ... [same_count], the order and the start of groups of one id each */
+    int32_t *same_order;
     int64_t *same_start, same_count;
     ParamGrad *grads;
     StackGrad *stacks;
     Transposed *transposed;
-    const int32_t *ragged_host; /* the offsets that `ragged` was made from */
+    const int32_t *ragged_host; /* the offsets, in host memory, that the list `ragged` was made from */
     Tensor *ragged;
-    /* buffers of planned runs */
+    /* inference: the buffers of the dry run, the cached plans, the plan in use, the number of runs so far, and the
+     * memory of planned runs */
     Buffer *buffers;
     size_t buffer_count, buffer_room;
     Plan plans[PLANS];
@@ -314,6 +320,8 @@ bool node_trains(Tape *t, const Node *n, bool has_kernel);
 bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape);
 /* Makes the result a part of the memory of `base`, from element `first`. */
 bool node_view(Tape *t, Node *n, Tensor *base, int64_t first, int dims, const int64_t *shape);
+/* Ends an op: records its cost (operations, and bytes of memory traffic) for the trace. Returns the result, or the
+ * failed tensor. */
 Tensor *node_done(Tape *t, Node *n, double flops, double bytes);
 /* frees the memory of the node for later ops of the step */
 void node_release(Tape *t, Node *n);
@@ -354,26 +362,30 @@ void lists_send(Tape *t);
 /* shortens a list that was not sent yet; `left` bytes are kept */
 void list_trim(Tape *t, void *host, size_t bytes, size_t left);
 Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list as a constant of the tape */
-/* for ids that are distinct and in ascending order: makes their groups without sorting */
+/* For ids that are distinct and in ascending order: gives the list its groups without sorting. Returns ids. On a tape
+ * for inference it does nothing else */
 Tensor *list_ascending(Tape *t, Tensor *ids);
-/* for other ids at the same positions: equal ids stay equal, so the groups are those of `of` */
+/* For a list that replaces each id of another list by another id, equal ids by equal ids: gives it the groups of that
+ * list, `of`, with the new ids. Returns ids */
 Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);
-const Groups *list_group(Tape *t, int64_t n, const int32_t *ids); /* ids: in host memory */
-const Groups *ids_groups(Tape *t, const Tensor *ids);             /* sorts them once per step */
+const Groups *list_group(Tape *t, int64_t n, const int32_t *ids); /* sorts ids [n], which are in host memory */
+/* returns the groups of a list, which is sorted once per step */
+const Groups *ids_groups(Tape *t, const Tensor *ids);
 /* Returns the host's copy of a list. If there is none, the tape fails. */
 const void *tape_host(Tape *t, const Tensor *x);
 
 /* Gradients in backward functions (backward.c). These functions do nothing for an input without needs_grad. */
-/* where to add the gradient; *beta is 0 if it must be written, 1 if it must be added to */
+/* returns where to add the gradient of x, or NULL; *beta is 0 if it must be written, 1 if it must be added to */
 float *grad_into(Tape *t, Tensor *x, float *beta);
-float *grad_zeroed(Tape *t, Tensor *x); /* the same for kernels that always add */
-/* adds p [x's count], which is memory of the step; the function owns p afterwards */
+float *grad_zeroed(Tape *t, Tensor *x); /* the same for kernels that always add: the memory is zeroed */
+/* Adds p [x's count] to the gradient of x. p is memory of the step; the function owns it afterwards */
 void grad_put(Tape *t, Tensor *x, float *p);
-void grad_axpy(Tape *t, Tensor *x, float a, const float *p); /* adds a p */
+void grad_axpy(Tape *t, Tensor *x, float a, const float *p); /* adds a p to the gradient of x */
 float *grad_take(Node *n);                                   /* the gradient of n; the caller owns it */
 ParamGrad *grad_of_param(Tape *t, Param *p, bool make);
 bool grad_dense(Tape *t, ParamGrad *g, float *into); /* adds rows and factors to a dense [rows, D] */
-/* If x is rows of a parameter, gathered by distinct ids: returns the parameter, and its ids. Else returns NULL. */
+/* If x has the rows of a parameter, gathered by ids that are distinct and sorted: returns the parameter, and its ids.
+ * Else returns NULL. */
 Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids);
 
 /* Returns the shape of a convolution; the caller adds images, pointers and activation (layers.c). */
@@ -418,7 +430,7 @@ void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const i
 /* Returns the transpose of g; val [entries] replaces its values, unless it is NULL. It may make lists: call lists_send
  * before a kernel. */
 bool sparse_of_transpose(Tape *t, const Csr *g, const float *val, Sparse *out);
-/* Makes a pattern without values from lists. */
+/* Makes a graph without values from two lists (list_alloc). */
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col);
 /* Keeps the pattern of g in memory until the backward pass. */
 void csr_pin(Tape *t, const Csr *g);
@@ -440,9 +452,9 @@ Csr *graph_later(Tape *t, Csr *g, Values v);
 /* On a training tape: makes the lists for the backward pass through values of this pattern, together with the other
  * lists of the step. */
 void csr_back_lists(Tape *t, const Csr *g);
-/* Returns the graph that csr_keep fills; there is one per name. */
+/* Returns the graph of this name, which csr_keep and csr_new fill; makes an empty one if there is none. */
 Csr *store_kept(Store *s, const char *name, Error *e);
 
-/* frees all cached plans, and the block of memory that planned runs use */
+/* frees all cached plans, the list of buffers, and the memory of planned runs */
 void plan_forget(Tape *t);
 #endif

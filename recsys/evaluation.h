@@ -38,14 +38,14 @@ typedef struct Scores {
     size_t metrics, cutoffs; /* metrics: number of figures per cutoff; a metric of clusters has several figures */
     const char **names;
     bool *has_users;   /* [metrics] the figure has a value per user */
-    int64_t *at;       /* [cutoffs] */
+    int64_t *at;       /* [cutoffs] the cutoffs */
     double *mean;      /* [metrics, cutoffs]; NaN if it is 0 / 0 */
     bool keep_by_user; /* input: whether by_user is computed */
     /* [metrics, cutoffs, users] in the order of the lists; NaN for a figure without values per user. Or NULL */
     double *by_user;
     int32_t *user;       /* [users] the user of each column of by_user, if by_user is set */
     int64_t users;       /* number of users who count (score_lists_of) and have a relevant item */
-    const char *sampled; /* suffix of every name: " (99 sampled)", or "" */
+    const char *sampled; /* suffix of every name: " (99 sampled)", " (uni99 sampled)", " (sampled by file)" or "" */
 } Scores;
 typedef struct EvalConfig {
     /* Metrics: "Recall", "recbole.MAP", "DSC:beta=2", "RSP:clustering_name=age:clustering_file=ages.tsv". A name means
@@ -68,7 +68,8 @@ enum { MANY_CUTOFFS = 1000, LONGEST_CUTOFF = 1 << 20, SCORE_NAME_BYTES = 320 };
  * than MANY_CUTOFFS. The caller puts "--" or "setting " before the message. */
 bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
 /* Replaces the name of a group ("accuracy") by its metrics, and "all" by the metrics of all groups. Metrics that need a
- * file are left out. For "all", metrics that need scores or whole lists are left out too. */
+ * file are left out. For "all", metrics that need scores or whole lists are left out too. MINIMAL has no groups, and
+ * changes nothing. */
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e);
 /* Finds the figure of a metric by any name of the metric. Returns false if there is none; then the error may be unset.
  */
@@ -83,7 +84,8 @@ unsigned measures_needs(const EvalConfig *c, Protocol p);
 /* Refuses ratings whose gains are too large for Elliot's nDCG, if nDCG is among the metrics. `name`: of the truth, for
  * the message. */
 bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const char *name, Error *e);
-/* Lists of item numbers (-1: no item), the best item first, of users [n]. */
+/* Lists of item numbers (-1: no item), the best item first, of users [n]. K: the length of each list, if `start` is
+ * NULL. */
 typedef struct Lists {
     const int32_t *users;
     int64_t n, K;

@@ -77,8 +77,8 @@ Table ratings_rows(const Ratings *r, Arena *a);
 typedef struct Pairs {
     int64_t count;
     int64_t *start; /* [U+1]; NULL: the part does not exist */
-    int32_t *item;
-    float *rating; /* NULL: each rating is 1 */
+    int32_t *item;  /* [count] */
+    float *rating;  /* [count]; NULL: each rating is 1 */
 } Pairs;
 /* Returns the position of an item of a user in p->item, or -1 if the user does not have it. (Binary search: the items
  * are in ascending order.) */
@@ -108,8 +108,9 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
  * Elliot; or they get zeros, or the mean of the other items. */
 typedef enum Gaps { GAPS_ERROR, GAPS_DROP, GAPS_ZERO, GAPS_MEAN, GAPS_COUNT } Gaps;
 extern const char *const gap_names[GAPS_COUNT]; /* "error", "drop", "zero", "mean" */
-/* A knock-out (knock.c): what replaces the features. noise: each number is drawn from N(1, 0.1). mean: the mean of all
- * items. shuffle: each item gets the features of another item, in a different order per modality. */
+/* A knock-out (knock.c): what replaces the features. noise: each number is drawn from a normal distribution (mean 1,
+ * standard deviation 0.1). mean: the mean of all items. shuffle: a random permutation of the items' features, another
+ * one per modality. */
 typedef enum KnockMode { KNOCK_NOISE, KNOCK_ZERO, KNOCK_ONE, KNOCK_MEAN, KNOCK_SHUFFLE, KNOCK_MODES } KnockMode;
 extern const char *const knock_modes[KNOCK_MODES];
 typedef struct Knock {
@@ -124,7 +125,7 @@ extern const char *const protocol_names[2];                  /* "elliot", "mmrec
 bool protocol_find(const char *name, Protocol *p, Error *e); /* name NULL: elliot */
 
 typedef struct Counted { /* numbers of rows of one part */
-    int64_t rows;        /* rows in the file */
+    int64_t rows;        /* rows of the part in the file */
     int64_t cold;        /* left out: train has no row of the user */
     int64_t repeated;    /* left out: a later row has the same user and item */
     int64_t below;       /* of valid and test under Elliot: left out by the metrics, because the rating is below 0 */
@@ -190,7 +191,8 @@ bool feature_lacks(const char *spec, const TextIndex *items, int64_t n, bool *la
 bool neighbour_file_read(int32_t *near, const DataSet *d, const Feature *f, const char *path, int64_t k, int64_t *few,
                          Arena *a, Error *e);
 
-bool catalogue_check(size_t users, size_t items, Error *e); /* at most the number that sp_data allows */
+/* Checks that there are users and items, and not more than sp_data allows. */
+bool catalogue_check(size_t users, size_t items, Error *e);
 /* Makes a data set from the caller's arrays, and checks them (arrays.c). Users and items have the caller's numbers;
  * their ids are these numbers as text. The features stay owned by the caller. */
 bool dataset_make(DataSet *d, const sp_data *from, Arena *a, Error *e);
@@ -234,7 +236,7 @@ void feature_table_close(FeatureTable *t);
 int64_t feature_table_find(const FeatureTable *t, Text id); /* -1 if there is no such row */
 /* Finds the k rows with the largest cosine to query [D], best first; ties go to the lower row. ids and similarity are
  * [k]; ids are -1 if there are fewer rows. Row `except` (-1: none) is left out, and so are rows of zeros, which have no
- * cosine. A query or a row that is not finite is an error. */
+ * cosine. A query of zeros is an error, and so is a query or a row that is not finite. */
 bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
                            int32_t *ids, float *similarity, int64_t *zeros, Error *e);
 
@@ -261,7 +263,8 @@ typedef struct SplitConfig {
         /* MMRec's split: the latest rows of all users, by quantiles of the times; both ratios are shares of all rows */
         SPLIT_GLOBAL_TIME
     } strategy;
-    /* 0: the part does not exist. With leave_n, validation also gets leave_n rows, unless its ratio is 0 */
+    /* 0: the part does not exist. With leave_n, the test part always has leave_n rows of each user, and validation has
+     * them unless its ratio is 0 */
     double test_ratio, validation_ratio;
     int64_t leave_n;
     int64_t k_core; /* 0: none; else users and items with fewer rows are removed, until all have enough */
@@ -274,8 +277,7 @@ typedef struct SplitConfig {
 } SplitConfig;
 /* Writes DIR/train.tsv, val.tsv and test.tsv: the lines of the source file in their order, byte for byte (after its
  * header, if it has one). Lines of LightGCN text become user and item, separated by a tab. counts: rows of train,
- * validation, test. If there is no validation part now, but DIR has the validation file of an earlier split, this is an
- * error. */
+ * validation, test. If a part has no rows, but DIR has its file from an earlier split, this is an error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
 /* The same for arrays. part [x->count]: the sp_part of each row. */
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,

@@ -284,13 +284,13 @@ static void add_defaults(Written *s, const Setting *table, Variant v)
 }
 
 /* Returns the variant that `set` names, else that of the protocol. A model's defaults depend on it. */
-static Variant variant_asked(Protocol p, const char *const *set, size_t set_count)
+static Variant variant_given(Protocol p, const char *const *set, size_t set_count)
 {
-    static const char *const asked[VARIANT_COUNT] = {"variant=elliot", "variant=mmrec", "variant=paper"};
+    static const char *const words[VARIANT_COUNT] = {"variant=elliot", "variant=mmrec", "variant=paper"};
     Variant variant = (Variant)p;
     for (size_t i = 0; i < set_count; i++)
         for (int v = 0; v < VARIANT_COUNT; v++)
-            variant = !strcmp(set[i], asked[v]) ? (Variant)v : variant;
+            variant = !strcmp(set[i], words[v]) ? (Variant)v : variant;
     return variant;
 }
 
@@ -397,7 +397,7 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
         return NULL;
     values->written = s;
     values->variant = (int)p;
-    Variant variant = variant_asked(p, set, set_count);
+    Variant variant = variant_given(p, set, set_count);
     add_defaults(s, common_settings, (Variant)p);
     /* zero_grad belongs to the recipe (variant), not to the protocol */
     find(s, TEXT("zero_grad"))->value = variant == VARIANT_MMREC ? "zeros" : "none";

@@ -23,7 +23,7 @@ enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
 enum { UNPACKED = 256 }; /* columns of packed weights per conversion to float32 */
 
-/* Converts columns first .. first + n - 1 of a layer's weights to [K, n], in memory of the step. */
+/* Converts columns first .. first + n - 1 of a layer's packed W' to float32 [K, n], written to `to`. Returns `to`. */
 static float *unpack(Tape *t, const Linear *l, int64_t first, int64_t n, float *to)
 {
     t->k->gemm_unpack(&t->run, l->pack, l->K, l->N, l->packed, first, n, to, n);
@@ -320,7 +320,7 @@ Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt)
     return node_done(t, n, 2.0 * (double)M * (double)N * (double)K, 4.0 * (double)(M * K + K * N + M * N));
 }
 
-/* ---- sum of two tensors: x a + y b ----------------------------------------------------------- */
+/* ---- sum of two tensors: x + a y ------------------------------------------------------------- */
 
 /* f is the factor of y */
 static void sum_of_two_back(Tape *t, Node *n)

@@ -14,7 +14,7 @@ static bool has_graph(Tape *t, const char *op, const Csr *g)
     return g && t->error.code == SP_OK;
 }
 
-/* The same, for an op whose kernels read the pattern. */
+/* Like has_graph; also sends the lists, so that kernels can read the pattern. */
 static bool reads_graph(Tape *t, const char *op, const Csr *g)
 {
     if (has_graph(t, op, g))
@@ -109,7 +109,7 @@ static Sparse pattern_of(const Csr *g)
         .rows = g->rows, .cols = g->cols, .entries = g->entries, .start = g->start->data, .col = g->col->data};
 }
 
-/* Gives the pattern other values, and returns its transpose. */
+/* Sets *s to the pattern of g with the values val, and *back to its transpose. */
 static bool pattern_back(Tape *t, const Csr *g, const float *val, Sparse *s, Sparse *back)
 {
     Csr bare = *g;
@@ -276,8 +276,9 @@ typedef struct Pattern { /* arrays of the host */
     const int32_t *col;
 } Pattern;
 
-/* Merges the rows of n patterns. col NULL: only counts. map[g][e]: entry of pattern g at entry e of the union, or -1.
- * back[g][i]: entry of the union for entry i of pattern g. */
+/* Merges the rows of n patterns, and returns the number of entries of the union. col NULL: only counts. next [n] is
+ * scratch. map[g][e]: entry of pattern g at entry e of the union, or -1. back[g][i]: entry of the union for entry i of
+ * pattern g. */
 static int64_t merge(int n, const Pattern *p, int64_t rows, int64_t *next, int64_t *start, int32_t *col,
                      int32_t *const *map, int32_t *const *back)
 {
@@ -311,7 +312,7 @@ static int64_t merge(int n, const Pattern *p, int64_t rows, int64_t *next, int64
     return e;
 }
 
-/* The positions of each input's values in the union: first on the host, later those for the kernels. */
+/* The lists `map` and `back` of merge for each input, in host memory; in a node, their copies for the kernels. */
 typedef struct Places {
     int32_t **map, **back;
 } Places;

@@ -29,7 +29,7 @@ static void sum_back(Tape *t, Node *n)
         t->k->add_bias(&t->run, n->in[0]->count, 1, F32, g, n->grad, ACT_NONE, 0, g);
 }
 
-/* Computes factor times the sum of x. */
+/* Computes the sum of x, or its mean if by_count. */
 static Tensor *sum_op(Tape *t, const Op *op, Tensor *x, bool by_count)
 {
     Node *n = node_new(t, op, INPUTS(x));
@@ -84,7 +84,7 @@ Tensor *frobenius(Tape *t, Tensor *x)
     Node *n = node_new(t, &op, INPUTS(x, scratch_like(t, x)));
     if (!n || !node_out(t, n, F32, SHAPE(1)))
         return tape_failed(t);
-    if (tape_live(t)) /* a norm below 1e-30 counts as zero: it has no direction */
+    if (tape_live(t)) /* a norm below 1e-30 becomes 1e-30, so that the gradient of zeros is 0 */
         t->k->row_normalize(&t->run, 1, x->count, 1e-30f, x->data, n->in[1]->data, n->out.data);
     return node_done(t, n, 2.0 * (double)x->count, 8.0 * (double)x->count);
 }

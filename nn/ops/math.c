@@ -254,7 +254,7 @@ Tensor *add_number(Tape *t, Tensor *x, float value)
 enum { PRODUCT_ROWS = 256, PRODUCT_COLS = 1024 };
 
 typedef struct ProductTile {
-    int64_t m, n, M, N; /* first row and column of a tile, numbers of rows and columns */
+    int64_t m, n, M, N; /* first row m and column n of a tile, and its numbers of rows M and columns N */
 } ProductTile;
 
 /* Moves to the next tile; *p is {0} before the first call. Returns false after the last tile. */

@@ -67,8 +67,8 @@ static bool is_independent(const DgcfSettings *s)
     return s->intents > 1 && s->l_w_ind > 1e-9; /* both codes ignore smaller weights */
 }
 
-/* Makes a matrix with 0 on the diagonal, else 1. The distance of a node to itself is 0 and has no gradient. With
- * rounding errors it would be 1e-8, and the derivative of the square root 5,000. */
+/* Makes a matrix with 0 on the diagonal, else 1. It sets the squared distance of a node to itself to 0, without a
+ * gradient. Otherwise a rounding error would get a gradient there: `root` has the derivative 5,000 at 0. */
 static Tensor *others_new(Model *m, int64_t n, Error *e)
 {
     Arena *scratch = arena_new(store_device(m->store)->heap, 0);
@@ -109,7 +109,7 @@ static bool init(Model *m, Error *e)
     if (s->factors % K != 0)
         return fail(e, SP_USAGE, "DGCF: factors=%lld is not a multiple of intents=%lld; set one of them",
                     (long long)s->factors, (long long)K);
-    /* a strength is a sum of this number of terms of at most tanh(1), so its exponential fits float32 */
+    /* a strength is a sum of this number of terms, each at most 1; the limit keeps its exponential small */
     if (s->n_layers * s->routing_iterations > MOST_ROUTINGS)
         return fail(e, SP_USAGE, "DGCF: n_layers=%lld times routing_iterations=%lld is above %d",
                     (long long)s->n_layers, (long long)s->routing_iterations, MOST_ROUTINGS);

@@ -65,18 +65,18 @@ static void multiply_row(void *arg, size_t task, int worker)
  * The difference is computed in double precision, with G as two products with R. Each step roughly squares the relative
  * error. The columns that need it are found with some vectors v of +1 and -1: P (v - G P v) is the error of P times v.
  */
-enum { LANES = 16, COLUMNS = 256, ROWS_A_TASK = 64, ROUNDS = 4 };
+enum { LANES = 16, COLUMNS = 256, ROWS_PER_TASK = 64, ROUNDS = 4 };
 
 typedef struct Refinement {
     const Work *w;
     double (*x)[LANES];       /* [I] the vectors that P or G is multiplied by */
     double (*by_user)[LANES]; /* [U]: R x */
     double (*y)[LANES];       /* [I]: the product */
-    double (*z)[LANES];       /* [I] */
+    double (*z)[LANES];       /* [I]: P' v */
     double *size, *wrong;     /* [I] lengths of the columns of P, and estimates of their errors */
     int32_t *column;          /* [I]: columns to refine */
     float *rest, *step;       /* [I, COLUMNS] e_j - G P_j for some columns j; P times this */
-    int64_t count, first, at; /* number of columns to refine; the first one in `rest`; the next index into `column` */
+    int64_t count, first, at; /* number of columns to refine; the first one in `rest`; `at` is unused */
 } Refinement;
 
 static void times_r(void *arg, size_t task, int worker)
@@ -84,7 +84,7 @@ static void times_r(void *arg, size_t task, int worker)
     (void)worker;
     const Refinement *f = arg;
     const SparseRows *r = &f->w->users;
-    int64_t first = (int64_t)task * ROWS_A_TASK, end = MIN(first + ROWS_A_TASK, r->rows);
+    int64_t first = (int64_t)task * ROWS_PER_TASK, end = MIN(first + ROWS_PER_TASK, r->rows);
     for (int64_t u = first; u < end; u++) {
         double sum[LANES] = {0};
         for (int64_t k = r->start[u]; k < r->start[u + 1]; k++) {
@@ -102,7 +102,7 @@ static void times_transpose(void *arg, size_t task, int worker)
     (void)worker;
     const Refinement *f = arg;
     const SparseRows *x = &f->w->items;
-    int64_t first = (int64_t)task * ROWS_A_TASK, end = MIN(first + ROWS_A_TASK, x->rows);
+    int64_t first = (int64_t)task * ROWS_PER_TASK, end = MIN(first + ROWS_PER_TASK, x->rows);
     for (int64_t i = first; i < end; i++) {
         double sum[LANES] = {0}, own = (double)(x->start[i + 1] - x->start[i]) + f->w->l2_norm;
         for (int64_t k = x->start[i]; k < x->start[i + 1]; k++) {
@@ -119,7 +119,7 @@ static void times_transpose(void *arg, size_t task, int worker)
 
 static size_t tasks_of(int64_t rows)
 {
-    return (size_t)div_up(rows, ROWS_A_TASK);
+    return (size_t)div_up(rows, ROWS_PER_TASK);
 }
 
 /* Computes y = G x. */
@@ -134,8 +134,8 @@ static void times_p(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Refinement *f = arg;
-    int64_t I = f->w->items.rows, first = (int64_t)task * ROWS_A_TASK, n = MIN(I - first, (int64_t)ROWS_A_TASK);
-    double square[ROWS_A_TASK] = {0};
+    int64_t I = f->w->items.rows, first = (int64_t)task * ROWS_PER_TASK, n = MIN(I - first, (int64_t)ROWS_PER_TASK);
+    double square[ROWS_PER_TASK] = {0};
     memset(f->y[first], 0, sizeof *f->y * (size_t)n);
     for (int64_t i = 0; i < I; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -287,7 +287,7 @@ static const double LARGEST_RESIDUAL = 0.1;
  * longer than ROUNDING times its length. */
 static const double ENOUGH = 1e-6, ROUNDING = 1e-7;
 
-/* Refines P. *wrong: the remaining relative error |v - G P v| / |v|, for the vectors v of +1 and -1. */
+/* Refines P. *wrong: the remaining relative error |z - P' G z| / |z| with z = P' v, for the vectors v of +1 and -1. */
 static bool refine(const Model *m, const Work *w, double *wrong, Arena *scratch, Error *e)
 {
     int64_t I = w->items.rows;

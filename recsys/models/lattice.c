@@ -72,7 +72,7 @@ static Csr *normalized(Tape *t, const Model *m, Csr *g)
     return graph_normalize(t, is_mmrec(m) ? g : graph_set_diagonal(t, g, 1));
 }
 
-/* Frees all tensors made since `mark` except g, after the values of g are computed. */
+/* If the values of g are computed, frees all tensors made since `mark` except g. Returns g. */
 static Csr *only(Tape *t, int64_t mark, Csr *g)
 {
     if (g && !g->later)

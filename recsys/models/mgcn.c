@@ -100,9 +100,11 @@ static Propagation of_items(const Model *m, size_t i)
 typedef struct Read {
     int64_t user_count, item_count;
     Reach nodes;
-    Reach *items;             /* [M] the rows of y_m, and the rows they depend on */
-    const Csr *block;         /* the rows of R of these users */
-    Tensor *had_at, *item_at; /* positions in y_m: of the items of the users, and of the items */
+    Reach *items;     /* [M] the rows of y_m, and the rows they depend on */
+    const Csr *block; /* the rows of R of these users */
+    /* positions among the computed rows of y_m: of the items that the users have in train, and of the items; NULL: all
+     * rows */
+    Tensor *had_at, *item_at;
 } Read;
 
 /* Makes all lists of a step. r NULL: for all users and items. */

@@ -17,13 +17,13 @@
  * Cost. The first layer costs most, with D numbers per node: 256, or 384 for raw texts. Products with W have I rows,
  * not U + I: items are projected (x_i W') before users average them, and users are averaged before the result is
  * projected for items. If preferences are not trained, this average is a constant of the first layer, and so are
- * normalised preferences and texts. These constants are made in the first step: [U, D] and twice [I, D] per modality.
- * Later steps sum no rows of users in the first layer.
+ * normalised preferences and texts. These constants are made in the first step: [U, D] and at most twice [I, D] per
+ * modality. Later steps sum no rows of users in the first layer.
  *
  * The remaining cost per step and modality, in multiplications: I D_m D for the projection, 2 I D^2 for `conv`, (U + I)
- * D 64 for `linear`, and the same for `combine`. The backward pass repeats this for W, L and G, and once more for x if
- * x has a gradient. With the two modalities of Baby (4,096 and 384 numbers), the visual projection is half of the
- * total.
+ * D 64 for `linear` and (U + I) (D + 64) 64 for `combine` (64: factors). The backward pass repeats this for W, L and G,
+ * and once more for x if x has a gradient. With the two modalities of Baby (4,096 and 384 numbers), the visual
+ * projection is half of the total.
  *
  * MMRec and Elliot evaluate the vectors of the last step's forward pass. Here they are computed from the parameters, as
  * in GRCN (recipes.md 7.16). */

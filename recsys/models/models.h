@@ -104,7 +104,7 @@ Sampling sampling_every_edge_repeated(const Model *m);
 Sampling sampling_no_negative(const Model *m);
 Sampling sampling_by_variant(const Model *m);
 
-/* ---- notes of a model (shared/told.c) -------------------------------------------------------- */
+/* ---- notes of a model (shared/notes.c) ------------------------------------------------------- */
 
 /* Reports a sentence about the model's work, without a full stop. `sapor train` prints it after the model's name. If
  * the result is false, the run must end. */
@@ -156,8 +156,8 @@ Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
 /* ---- batches (shared/propagate.c) ------------------------------------------------------------ */
 
 /* The distinct users and items of a batch, in ascending order, and the position of each row of the batch in these
- * lists. A step computes once what depends on `users` and `items` only. LightGCN, SGL, LATTICE, VBPR, FREEDOM, BM3,
- * MGCN. */
+ * lists. A step computes once what depends on `users` and `items` only. LightGCN, SGL, LATTICE, FREEDOM, BM3, MGCN,
+ * MMGCN, NGCF-M. */
 typedef struct BatchRows {
     Tensor *users, *items; /* I32 [n] */
     /* I32 [B]: users[user[b]] is the user of row b; neg is NULL if the batch has no negatives */
@@ -169,20 +169,20 @@ BatchRows batch_rows(Tape *t, const Batch *b);
 
 typedef enum Combine { COMBINE_MEAN, COMBINE_SUM, COMBINE_LAST } Combine;
 /* E_l = A E_(l-1) for l = 1 .. layers, and how the layers are combined: their mean (LightGCN, BM3, FREEDOM, SGL,
- * SLMRec, MGCN), their sum (GRCN, DualGNN, LayerGCN), or the last layer (item graphs; LGMRec's modalities). */
+ * SLMRec, MGCN), their sum (DualGNN, LayerGCN), or the last layer (item graphs; LGMRec's modalities). */
 typedef struct Propagation {
     const Csr *graph;
     const Csr *const *graphs; /* one graph per layer (SGL's random walks), instead of `graph`; or NULL */
     int64_t layers;
     Combine combine;
     bool skip_input; /* layer 0 is not combined: SimGCL, LayerGCN */
-    bool normalize;  /* row_normalize of each layer: GRCN, Elliot's LATTICE */
+    bool normalize;  /* row_normalize of each layer: Elliot's LATTICE */
     float noise;     /* if above 0: E_l += noise sign(E_l) normalize(draws of [0, 1)): SimGCL, MENTOR */
 } Propagation;
 /* The rows of each layer that some rows of the result depend on, as lists of ids. */
 typedef struct Reach {
     Tensor *low, *high;    /* layer 0: rows of the tables `low` and `high` of propagate; NULL: all rows */
-    const struct Hop *hop; /* the layers above layer 0; NULL: all rows of all layers */
+    const struct Hop *hop; /* the rows of each layer; NULL: all rows of all layers */
 } Reach;
 /* Makes the reach of rows ids, which are distinct and in ascending order; NULL: all rows. Make all lists of a step
  * before the first op that uses a list. Then one upload copies them all. If two reaches use the same table, call
@@ -217,7 +217,7 @@ Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users,
 /* Splits a tensor [U + I, D] into users [U, D] and items [I, D]. */
 void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
 /* Computes LightGCN's mean of layers 0 to `layers` for r's users and items (r NULL: all). With r, only the nodes that
- * these rows depend on are computed, as with a reach. LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN, LGMRec, PGL. */
+ * these rows depend on are computed, as with a reach. LightGCN, BM3, SGL, SLMRec, LGMRec, PGL. */
 void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, const BatchRows *r,
                Tensor **users, Tensor **items);
 
@@ -256,8 +256,8 @@ void ngcf_layers(Tape *t, const NgcfLayers *g, const Csr *graph, float drop, Ten
 /* Makes the graph of the train pairs [U + I, U + I], users first. Call csr_index if graph_with follows (GRCN, DGCF). */
 Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e);
 
-/* Copies g (which has no values): each entry is dropped with probability p, and the others are 1 / (1 - p). The draws
- * depend on m->epoch. This is NGCF's node dropout. Call it from `epoch`. */
+/* Copies g (which has no values): each entry is dropped (becomes 0) with probability p, and the others are multiplied
+ * by 1 / (1 - p). The draws depend on m->epoch. This is NGCF's node dropout. Call it from `epoch`. */
 Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e);
 
 typedef enum Share {
@@ -361,7 +361,7 @@ Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_
 /* Computes BPR of a batch from the vectors of all users and items. l2 is as in bpr_loss. */
 Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double l2);
 /* Computes the BPR loss of a batch (bpr_loss) from vectors of r->users and r->items only. LightGCN, SGL, LATTICE,
- * FREEDOM, MGCN. */
+ * FREEDOM, MGCN, MMGCN. */
 Tensor *rows_bpr(Tape *t, Tensor *users, Tensor *items, const BatchRows *r, double l2);
 /* Returns loss + weight * term; both are one number; loss NULL: 0. To add a plain number, use add_number (nn.h). Losses
  * in this file are means over the batch. If a paper has sums (SGL), add all terms as means, then multiply the total by

@@ -103,7 +103,7 @@ static bool read_liked(Pairs *p, const Trained *t, const sp_liked *users, size_t
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 /* The users of a call: users of training by number, or new users with the items that they like. */
-typedef struct Asked {
+typedef struct Request {
     const Trained *t;
     const Device *d;
     const int32_t *ids; /* users of training, or NULL if `liked` is set */
@@ -111,27 +111,27 @@ typedef struct Asked {
     bool keep_seen;
     Excluded excluded;
     int64_t k;
-} Asked;
+} Request;
 
-static int64_t user_of(const Asked *x, int64_t row)
+static int64_t user_of(const Request *x, int64_t row)
 {
     return x->ids ? x->ids[row] : row;
 }
 
-static const Pairs *pairs_of(const Asked *x)
+static const Pairs *pairs_of(const Request *x)
 {
     return x->liked ? x->liked : &x->t->data.train;
 }
 
 /* Lists the items that the lists of rows first to first + n - 1 must not contain. It merges two sorted lists. */
-static bool left_out(const Asked *x, int64_t first, int64_t n, int64_t **start, int32_t **item, Arena *a, Error *e)
+static bool left_out(const Request *x, int64_t first, int64_t n, int64_t **start, int32_t **item, Arena *a, Error *e)
 {
     const Pairs *p = pairs_of(x);
-    const Excluded *none = &x->excluded;
+    const Excluded *excluded = &x->excluded;
     int64_t most = 0, count = 0;
     for (int64_t b = 0; b < n; b++) {
         int64_t u = user_of(x, first + b);
-        most += none->count + (x->keep_seen ? 0 : p->start[u + 1] - p->start[u]);
+        most += excluded->count + (x->keep_seen ? 0 : p->start[u + 1] - p->start[u]);
     }
     *start = NEW(a, int64_t, n + 1, e);
     *item = NEW(a, int32_t, most, e);
@@ -139,11 +139,11 @@ static bool left_out(const Asked *x, int64_t first, int64_t n, int64_t **start, 
         return false;
     for (int64_t b = 0; b < n; b++) {
         int64_t u = user_of(x, first + b), i = p->start[u], end = x->keep_seen ? i : p->start[u + 1], j = 0;
-        while (i < end || j < none->count) {
-            bool own = j == none->count || (i < end && p->item[i] <= none->item[j]);
-            int32_t next = own ? p->item[i] : none->item[j];
-            j += j < none->count && none->item[j] == next;
-            i += own;
+        while (i < end || j < excluded->count) {
+            bool from_user = j == excluded->count || (i < end && p->item[i] <= excluded->item[j]);
+            int32_t next = from_user ? p->item[i] : excluded->item[j];
+            j += j < excluded->count && excluded->item[j] == next;
+            i += from_user;
             (*item)[count++] = next;
         }
         (*start)[b + 1] = count;
@@ -151,7 +151,8 @@ static bool left_out(const Asked *x, int64_t first, int64_t n, int64_t **start, 
     return true;
 }
 
-static bool user_vectors(const Asked *x, int64_t first, int64_t n, float *out, Arena *a, Error *e)
+/* Writes the vectors [n, D] of rows `first` on. The vector of a new user is the mean of the vectors of the items. */
+static bool user_vectors(const Request *x, int64_t first, int64_t n, float *out, Arena *a, Error *e)
 {
     const Trained *t = x->t;
     int64_t D = t->vectors[0].shape[1];
@@ -179,7 +180,7 @@ static bool user_vectors(const Asked *x, int64_t first, int64_t n, float *out, A
 }
 
 /* Computes dense scores [n, I] of a model that scores by itself. */
-static bool dense_scores(const Asked *x, int64_t first, int64_t n, float *scores, Error *e)
+static bool dense_scores(const Request *x, int64_t first, int64_t n, float *scores, Error *e)
 {
     Model m = x->t->model;
     m.device = x->d;
@@ -197,7 +198,7 @@ static bool dense_scores(const Asked *x, int64_t first, int64_t n, float *scores
 }
 
 /* Checks that scores are finite: products of item vectors were not checked when the run was opened. */
-static bool check_scores(const Asked *x, int64_t first, int64_t n, const int32_t *top, const float *scores, Error *e)
+static bool check_scores(const Request *x, int64_t first, int64_t n, const int32_t *top, const float *scores, Error *e)
 {
     for (int64_t i = 0; i < n * x->k; i++)
         if (top[i] >= 0 && !isfinite(scores[i]))
@@ -206,7 +207,7 @@ static bool check_scores(const Asked *x, int64_t first, int64_t n, const int32_t
     return true;
 }
 
-static bool rank_block(const Asked *x, int64_t first, int64_t n, int32_t *top, float *scores, Arena *a, Error *e)
+static bool rank_block(const Request *x, int64_t first, int64_t n, int32_t *top, float *scores, Arena *a, Error *e)
 {
     const Trained *t = x->t;
     int64_t *start, width = t->user ? cols_of(t->user) : t->config.items;
@@ -245,8 +246,8 @@ static bool report(const sp_recommend_options *o, int64_t done, size_t n, Error 
 }
 
 /* Ranks all rows, one block at a time. k may be larger than the number of items. */
-static bool rank_all(Asked *x, size_t n, size_t k, const sp_recommend_options *o, int32_t *top, float *scores, Arena *a,
-                     Error *e)
+static bool rank_all(Request *x, size_t n, size_t k, const sp_recommend_options *o, int32_t *top, float *scores,
+                     Arena *a, Error *e)
 {
     int64_t I = x->t->config.items, block = x->t->user ? ROWS_AT_ONCE : MIN(MAX(SCORES_AT_ONCE / I, 1), ROWS_AT_ONCE);
     x->keep_seen = o && o->keep_seen;
@@ -271,7 +272,7 @@ static bool rank_all(Asked *x, size_t n, size_t k, const sp_recommend_options *o
 bool trained_rank(const Trained *t, const Device *d, const int32_t *users, size_t n, size_t k,
                   const sp_recommend_options *o, int32_t *top, float *scores, Error *e)
 {
-    Asked x = {.t = t, .d = d, .ids = users};
+    Request x = {.t = t, .d = d, .ids = users};
     if (!has_room(n, k, top, e) || !in_range(users, n, t->config.users, "users", e))
         return false;
     Arena *a = arena_new(d->heap, 0);
@@ -300,7 +301,7 @@ bool trained_rank_new(const Trained *t, const Device *d, const sp_liked *users, 
                       const sp_recommend_options *o, int32_t *top, float *scores, Error *e)
 {
     Pairs liked;
-    Asked x = {.t = t, .d = d, .liked = &liked};
+    Request x = {.t = t, .d = d, .liked = &liked};
     if (!knows_new_users(t, e) || !has_room(n, k, top, e))
         return false;
     Arena *a = arena_new(d->heap, 0);
@@ -313,7 +314,7 @@ bool trained_rank_new(const Trained *t, const Device *d, const sp_liked *users, 
 bool trained_fold_users(const Trained *t, const Device *d, const sp_liked *users, size_t n, float *out, Error *e)
 {
     Pairs liked;
-    Asked x = {.t = t, .d = d, .liked = &liked};
+    Request x = {.t = t, .d = d, .liked = &liked};
     if (!has_vectors(t, e) || (n && !out && !fail(e, SP_USAGE, "out is NULL")))
         return false;
     Arena *a = arena_new(d->heap, 0);
@@ -353,8 +354,8 @@ static bool match_features(const Trained *t, const sp_feature *features, size_t 
     return true;
 }
 
-/* Checks that no number overflows. The magnitude of a projection is at most the sum of the magnitudes of the features
- * times the largest weight. The squares of these are also added up. */
+/* Checks that dot products of these vectors fit float32. The magnitude of a projection is at most the sum of the
+ * features' magnitudes times the largest weight, plus the largest bias. */
 static bool check_sizes(const Trained *t, const float *const *data, size_t n, Error *e)
 {
     const DataSet *d = &t->data;
@@ -435,25 +436,25 @@ static bool similar_by_vectors(const Trained *t, const Device *d, const int32_t 
 {
     const Array *all = &t->vectors[1];
     int64_t D = all->shape[1], I = t->config.items;
-    Excluded none;
-    if (!read_excluded(&none, o, I, a, e))
+    Excluded excluded;
+    if (!read_excluded(&excluded, o, I, a, e))
         return false;
     int64_t *start = NEW(a, int64_t, ROWS_AT_ONCE + 1, e), most = MIN((int64_t)n, (int64_t)ROWS_AT_ONCE);
-    int32_t *left = arena_alloc(a, (size_t)most, ((size_t)none.count + 1) * sizeof *left, e);
+    int32_t *left = arena_alloc(a, (size_t)most, ((size_t)excluded.count + 1) * sizeof *left, e);
     float *queries = arena_alloc(a, (size_t)most, (size_t)D * sizeof *queries, e);
     if (!start || !left || !queries)
         return false;
     for (int64_t first = 0; first < (int64_t)n; first += ROWS_AT_ONCE) {
         int64_t now = MIN((int64_t)ROWS_AT_ONCE, (int64_t)n - first), count = 0;
         for (int64_t b = 0; b < now; b++) {
-            int32_t own = items[first + b];
-            array_f32(all, own * D, D, queries + b * D);
+            int32_t query = items[first + b];
+            array_f32(all, query * D, D, queries + b * D);
             int64_t j = 0;
-            for (; j < none.count && none.item[j] < own; j++)
-                left[count++] = none.item[j];
-            left[count++] = own;
-            for (j += j < none.count && none.item[j] == own; j < none.count; j++)
-                left[count++] = none.item[j];
+            for (; j < excluded.count && excluded.item[j] < query; j++)
+                left[count++] = excluded.item[j];
+            left[count++] = query;
+            for (j += j < excluded.count && excluded.item[j] == query; j < excluded.count; j++)
+                left[count++] = excluded.item[j];
             start[b + 1] = count;
         }
         NearestRows x = {.rows = all, .queries = queries, .n = now, .k = MIN((int64_t)k, I), .start = start};
@@ -492,12 +493,11 @@ bool trained_similar(const Trained *t, const Device *d, const int32_t *items, si
     return ok;
 }
 
-/* Computes the scores of one user with items [n], at most ITEMS_AT_ONCE. It ranks these items, because ranking gives
- * the same bits as the scores in lists. */
+/* Computes the scores of a user with items [n], n <= ITEMS_AT_ONCE, by ranking them: the bits are those of lists. */
 static bool score_items(const Trained *t, const Device *d, int32_t user, const int32_t *items, int64_t n, float *scores,
                         Arena *a, Error *e)
 {
-    const Asked x = {.t = t, .d = d, .ids = &user};
+    const Request x = {.t = t, .d = d, .ids = &user};
     if (!t->user) {
         float *row = NEW(a, float, t->config.items, e);
         if (!row || !dense_scores(&x, 0, 1, row, e))
@@ -516,8 +516,8 @@ static bool score_items(const Trained *t, const Device *d, int32_t user, const i
         array_f32(&t->vectors[1], items[i] * D, D, rows + i * D);
     const Array table = {.name = TEXT(""), .type = F32, .dims = 2, .shape = {n, D}, .count = n * D, .data = rows};
     Store *s = store_new(d, e);
-    Tensor *those = s ? store_array(s, &table, e) : NULL;
-    bool ok = those && rank_rows(d, query, those, 1, n, NULL, NULL, at, best, e);
+    Tensor *subset = s ? store_array(s, &table, e) : NULL;
+    bool ok = subset && rank_rows(d, query, subset, 1, n, NULL, NULL, at, best, e);
     for (int64_t i = 0; ok && i < n; i++)
         scores[at[i]] = best[i];
     store_free(s);

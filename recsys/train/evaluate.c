@@ -65,7 +65,8 @@ typedef struct Block {
     double *scores; /* the same numbers in double */
 } Block;
 
-/* most: the largest number of items in a user's list; wide: allocates space for the items that are not ranked */
+/* Makes a block for n users. `most`: the largest number of items in a user's list. `wide`: each user needs d->I more
+ * numbers (the items that are not ranked), so a block has fewer users. */
 static bool block_make(Block *b, const EvalConfig *c, const DataSet *d, int64_t n, int64_t most, bool wide, Arena *a,
                        Error *e)
 {

@@ -46,13 +46,13 @@ bool history_note(History *h, int64_t epoch, double loss, const Evaluation *v, A
 bool history_read(Text rest, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e)
 {
     Text line, cell;
-    size_t columns = 0, wanted = 0, number = 1;
+    size_t columns = 0, selected = 0, number = 1;
     double before = -1;
     if (!text_line(&rest, &line))
         return true;
     for (Text header = line; text_next(&header, '\t', &cell); columns++)
-        if (columns && !wanted && column && text_is(cell, column))
-            wanted = columns;
+        if (columns && !selected && column && text_is(cell, column))
+            selected = columns;
     if (columns < 2 || !text_starts(line, "epoch\tloss"))
         return fail(e, SP_FORMAT, "%s:1: does not begin with the columns epoch and loss; train again", path);
     while (text_line(&rest, &line)) {
@@ -64,7 +64,7 @@ bool history_read(Text rest, const char *path, const char *column, HistoryVisit 
                 return fail(e, SP_FORMAT, "%s:%zu: column %zu: \"%.*s\" is not a number; train again", path, number,
                             at + 1, (int)MIN(cell.n, (size_t)40), cell.p);
             epoch = at == 0 ? value : epoch;
-            figure = at == wanted ? value : figure;
+            figure = at == selected ? value : figure;
         }
         if (at != columns)
             return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the first line names %zu; train again", path, number,
@@ -73,7 +73,7 @@ bool history_read(Text rest, const char *path, const char *column, HistoryVisit 
             return fail(e, SP_FORMAT, "%s:%zu: epoch %g does not follow epoch %g; train again", path, number, epoch,
                         before);
         before = epoch;
-        if (wanted && visit && !isnan(figure) && !visit(arg, epoch, figure, e))
+        if (selected && visit && !isnan(figure) && !visit(arg, epoch, figure, e))
             return false;
     }
     return true;

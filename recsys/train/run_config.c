@@ -164,11 +164,11 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
 {
     *c = (RunConfig){0};
     ConfigReader r = {.within = ""};
-    const char *there = path_join(a, dir, "config.json", e), *format;
+    const char *file = path_join(a, dir, "config.json", e), *format;
     size_t protocol = 0;
-    if (!there)
+    if (!file)
         return false;
-    if (!file_exists(there))
+    if (!file_exists(file))
         return fail(e, SP_IO, "%s: is not a run folder (no config.json); `sapor train MODEL --out %s` makes one", dir,
                     dir);
     if (!(r.object = read_object(dir, "config.json", &r.path, a, e)) || !(c->train.model = need_text(&r, "model", e)))
@@ -214,10 +214,10 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
     ConfigReader r = {.within = ""};
     size_t part = 0;
     *result = (RunResult){0};
-    const char *there = path_join(a, dir, "result.json", e);
-    if (!there)
+    const char *file = path_join(a, dir, "result.json", e);
+    if (!file)
         return false;
-    if (!file_exists(there))
+    if (!file_exists(file))
         return fail(e, SP_IO,
                     "%s: its training is not finished (no result.json); the same `sapor train` command resumes it, "
                     "and `sapor recommend --unfinished` uses its best epoch so far",

@@ -1,5 +1,5 @@
-/* recsys/train/run_files.c: writes the folder of a run. Every file is complete or absent. A run that was killed finds
- * its last checkpoint and ends with the same bytes. */
+/* recsys/train/run_files.c: writes the folder of a run. Every file is complete or absent. A run that was killed
+ * continues from its last checkpoint and ends with the same bytes. */
 // flags: -Os
 #include "recsys/train/train.h"
 

@@ -7,8 +7,8 @@ struct Sampler {
     const DataSet *data;
     Sampling how;
     uint64_t seed;
-    int64_t batch, events;
-    int64_t user_count, candidate_count;
+    int64_t batch, events;               /* samples per batch and per epoch */
+    int64_t user_count, candidate_count; /* lengths of `users` and `candidates` */
     int32_t *users;                      /* users with a train pair and a possible negative */
     int32_t *candidates;                 /* items that occur in train, in ascending order */
     int32_t *edge_user;                  /* if draws_edges: the user of each train pair */
@@ -144,8 +144,8 @@ static void draw_chunk(void *arg, size_t task, int worker)
         } else {
             if (s->how == SAMPLE_UNIFORM_USER)
                 s->user[n] = s->users[draw_below(draw_of(s, DRAW_USER), (uint64_t)n, (uint32_t)s->user_count)];
-            int64_t first = train->start[s->user[n]], own = train->start[s->user[n] + 1] - first;
-            s->positive[n] = train->item[first + draw_below(draw_of(s, DRAW_POSITIVE), (uint64_t)n, (uint32_t)own)];
+            int64_t first = train->start[s->user[n]], count = train->start[s->user[n] + 1] - first;
+            s->positive[n] = train->item[first + draw_below(draw_of(s, DRAW_POSITIVE), (uint64_t)n, (uint32_t)count)];
         }
         if (s->how != SAMPLE_EVERY_EDGE_NO_NEGATIVE)
             s->negative[n] = draw_negative(s, s->user[n], (uint64_t)n);

@@ -35,9 +35,9 @@ static bool tell_batch(void *arg, int64_t batch, Error *e)
 /* Reports the data, and the notes of the model so far. */
 static bool tell_data(Trainer *t, Error *e)
 {
-    if (t->told)
+    if (t->reported)
         return true;
-    t->told = true;
+    t->reported = true;
     bool ok = t->config->given || tell(t, (TrainEvent){.kind = TRAIN_DATA}, e);
     for (size_t i = 0; ok && i < t->note_count; i++)
         ok = tell(t, (TrainEvent){.kind = TRAIN_NOTE, .note = t->notes[i]}, e);
@@ -50,7 +50,7 @@ static bool tell_model(void *arg, const TrainEvent *event, Error *e)
 {
     enum { LONG = 1 }; /* seconds */
     Trainer *t = arg;
-    if (!t->told && event->kind == TRAIN_NOTE) {
+    if (!t->reported && event->kind == TRAIN_NOTE) {
         const char **grown = arena_grow(t->arena, t->notes, t->note_count, &t->note_room, sizeof *grown, e);
         if (!grown)
             return false;

@@ -67,11 +67,11 @@ bool products_fit(double user, double item, int64_t D);
 typedef struct Stopping {
     Protocol rules;
     bool validates;     /* there is a validation part */
-    int64_t patience;   /* number of evaluations without improvement until the run stops; 0: no early stopping */
+    int64_t patience;   /* number of evaluations without improvement until the run stops (MMRec: one more); 0: none */
     int64_t best_epoch; /* counted from 1; 0: none yet */
     int64_t unimproved; /* number of evaluations in a row below the best figure (MMRec: not above it) */
     double best;        /* figure of the best epoch; -1 before the first */
-    bool done;          /* Elliot: the loss of an epoch is 0, so the run stops */
+    bool done;          /* Elliot: the loss of an evaluated epoch is 0, so the run stops (if patience is above 0) */
 } Stopping;
 /* Records the figure of an evaluation and the loss of its epoch. Returns true if the figure is the best so far. Without
  * a validation part every epoch counts as the best. */
@@ -100,7 +100,7 @@ typedef struct Trainer {
     const Device *device;
     const TrainConfig *config;
     Arena *arena;   /* valid during the whole run */
-    Arena *scratch; /* reset after each evaluation */
+    Arena *scratch; /* reset after each epoch */
     DataSet data;
     const CommonSettings *settings; /* the model's */
     Measures measures;
@@ -108,7 +108,7 @@ typedef struct Trainer {
     Loop *loop;
     RunState state;
     double checkpointed; /* time of the last checkpoint (clock), at first the start of the run */
-    bool told;           /* TRAIN_DATA was reported */
+    bool reported;       /* the data, and the notes so far, were reported */
     const char **notes;  /* notes that were already reported */
     size_t note_count, note_room;
     double op_seconds; /* for TrainResult */
@@ -152,10 +152,10 @@ struct Trained {
     Arena *arena;
     RunConfig config;
     Store *store;
-    Npy files[2];
-    Weights *seen, *arrays;
-    Tensor *user, *item; /* NULL if `model` scores by itself */
-    Array vectors[2];    /* the vectors of users and items, in host memory */
+    Npy files[2];           /* the open user.npy and item.npy */
+    Weights *seen, *arrays; /* the open seen.safetensors and model.safetensors; NULL: none */
+    Tensor *user, *item;    /* NULL if `model` scores by itself */
+    Array vectors[2];       /* the vectors of users and items, in host memory */
     Model model;
     /* users, items, and train pairs without ratings; `features` has only names and widths, for new items */
     DataSet data;
@@ -167,8 +167,8 @@ struct Trained {
     const Array *state;  /* [state_count] the copied model_arrays */
     size_t state_count;
 };
-/* Lists the arrays of model.safetensors in the run folder, copied into the arena: kind->arrays, or the parameters that
- * kind->new_items reads. *n is 0 if the model has neither. */
+/* Lists the arrays of model.safetensors in the run folder: those of kind->arrays, which are not copied, or copies in
+ * the arena of the parameters that kind->new_items reads. *n is 0 if the model has neither. */
 bool model_arrays(const Model *m, const Array **list, size_t *n, Arena *a, Error *e);
 /* Builds the recommender from its parts: `vectors` (if the model has them), config, data, and `arrays` (or NULL). */
 bool trained_build(Trained *t, const Weights *arrays, Error *e);

@@ -128,8 +128,8 @@ static bool read_arrays(Trained *t, const char *dir, Error *e)
  */
 static bool find_features(Trained *t, const Weights *w, Error *e)
 {
-    static const char BEFORE[] = "projection.", BEHIND[] = ".weight";
-    enum { AROUND = sizeof BEFORE + sizeof BEHIND - 2 };
+    static const char PREFIX[] = "projection.", SUFFIX[] = ".weight";
+    enum { AROUND = sizeof PREFIX + sizeof SUFFIX - 2 };
     size_t n = weights_count(w);
     DataSet *d = &t->data;
     if (!(d->features = NEW(t->arena, Feature, n, e)) || !(t->name = NEW(t->arena, const char *, n, e)) ||
@@ -138,8 +138,8 @@ static bool find_features(Trained *t, const Weights *w, Error *e)
     for (size_t i = 0; i < n; i++) {
         const Array *x = weights_at(w, i);
         double largest;
-        bool weight = text_ends(x->name, BEHIND);
-        if (!text_starts(x->name, BEFORE) || (!weight && !text_ends(x->name, ".bias")) || x->dims != 1 + weight ||
+        bool weight = text_ends(x->name, SUFFIX);
+        if (!text_starts(x->name, PREFIX) || (!weight && !text_ends(x->name, ".bias")) || x->dims != 1 + weight ||
             x->count < 1 || (weight && x->name.n <= AROUND) || array_is_integer(x))
             return fail(e, SP_FORMAT, "%s: tensor %.*s is no projection of features; train again", weights_path(w),
                         (int)MIN(x->name.n, (size_t)60), x->name.p);
@@ -152,7 +152,7 @@ static bool find_features(Trained *t, const Weights *w, Error *e)
             t->largest_bias = fmax(t->largest_bias, largest);
             continue;
         }
-        const char *name = arena_strndup(t->arena, x->name.p + sizeof BEFORE - 1, x->name.n - AROUND, e);
+        const char *name = arena_strndup(t->arena, x->name.p + sizeof PREFIX - 1, x->name.n - AROUND, e);
         if (!name)
             return false;
         d->features[d->feature_count] = (Feature){.name = t->name[d->feature_count] = name, .D = x->shape[1]};
@@ -238,7 +238,7 @@ void trained_close(Trained *t)
     arena_free(t->arena);
 }
 
-/* limits: users per block, and items in their lists */
+/* limits: users per block, and items in all lists of a block */
 enum { USERS_AT_ONCE = 1024, LISTED_AT_ONCE = 1 << 24 };
 
 bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, RecommendVisit *visit, void *arg, Error *e)

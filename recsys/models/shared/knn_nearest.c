@@ -149,10 +149,10 @@ static void find_nearest(void *arg, size_t task, int worker)
     }
     if (b->order)
         n = add_disjoint(b, j, heap, n, most, mark);
-    /* standard takes the best nonzero entries. aiolli takes the best of all entries, then drops zeros: a negative entry
-     * stays only if the others do not fill the list */
-    int64_t room = MAX(MIN(b->s->neighbors, all) - (all - below), (int64_t)0), kept = MAX(n - above, (int64_t)0);
-    for (; aiolli && kept > room; kept--, n--)
+    /* standard keeps the best nonzero entries. aiolli selects the best entries of the whole column, with its zeros, and
+     * then drops the zeros. So at most `room` negative entries remain: the places that no other entry fills. */
+    int64_t room = MAX(MIN(b->s->neighbors, all) - (all - below), (int64_t)0), negatives = MAX(n - above, (int64_t)0);
+    for (; aiolli && negatives > room; negatives--, n--)
         sink(heap, n - 1, heap[n - 1]);
     b->near.count[j] = n;
 }

@@ -151,16 +151,18 @@ const double *modality_weights(Model *m, const char *name, double weight, Error 
 
 /* ---- nearest by common pairs ----------------------------------------------------------------- */
 
+/* The search of the k rows that have the most features in common with each row, at least `least`. Rows are users and
+ * features are their items, or the reverse. */
 typedef struct Common {
     int64_t rows;
     const int64_t *start, *tstart; /* pairs by row, and by feature: what rows have in common */
     const int32_t *col, *tcol;
     int64_t k, least;
-    int32_t *count;  /* [workers, rows], zero between rows */
-    uint64_t *found; /* [workers, rows] */
-    int32_t *best;   /* [rows, k] */
-    float *common;   /* [rows, k] */
-    int64_t *kept;   /* [rows] */
+    int32_t *count;  /* [workers, rows]: scratch: pairs in common with each row; zeros between tasks */
+    uint64_t *found; /* [workers, rows]: scratch: the rows with a pair in common */
+    int32_t *best;   /* [rows, k]: the neighbours of each row */
+    float *common;   /* [rows, k]: the numbers of pairs in common with them */
+    int64_t *kept;   /* [rows]: the number of neighbours of each row */
 } Common;
 
 static int descending(const void *a, const void *b)

@@ -61,12 +61,13 @@ Csr *interaction_graph(Model *m, const char *name, Share how, Error *e)
 
 /* ---- thinned graphs -------------------------------------------------------------------------- */
 
-/* Keys of things (pairs, users or items). The things with the smallest keys are kept (or dropped). A key is a draw that
- * depends only on the number of the thing. It is uniform, or exponential with rate 1 / sqrt(d_u d_i): then the smallest
- * keys are a weighted sample without replacement. */
+/* Keys of things (pairs, users or items). The things with the smallest keys are kept (pairs) or dropped (users, items).
+ * A key is a draw that depends only on the number of the thing. It is uniform; or for pairs, exponential with rate 1 /
+ * sqrt(d_u d_i), where d are the numbers of pairs of the user and of the item: then the smallest keys are a weighted
+ * sample without replacement. */
 typedef struct Keys {
     Draw draw;
-    uint64_t base;       /* number of the first thing */
+    uint64_t base;       /* number of the first thing's draw */
     int64_t n;           /* for uniform keys: number of things */
     const DataSet *data; /* for weighted keys */
     const int32_t *degree;

@@ -1,4 +1,4 @@
-/* recsys/models/shared/told.c: notes of a model about its work, and progress of long work that the user can end. */
+/* recsys/models/shared/notes.c: notes of a model about its work, and progress of long work that the user can end. */
 // flags: -Os
 #include "recsys/models/models.h"
 
