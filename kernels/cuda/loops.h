@@ -20,9 +20,9 @@
  * of these pieces stay in registers between the passes over a row. With K = 0 the row is longer, and each pass reads it
  * again from the L2 cache.
  *
- * V, T and K depend only on C, and so does the order of a sum. First each thread adds up its numbers in V sums. Then
- * the threads of a warp that are T/2 (at most 16), ..., 2, 1 apart are added. Then the warps of a block are added one
- * after the other. LAUNCH_ROWS chooses:
+ * V, T and K depend only on C, and so does the order of a sum. First each thread adds up its numbers in V sums, and
+ * then these sums (own_total). Then the sums of threads of a warp that are T/2 (at most 16), ..., 2, 1 apart are added.
+ * Then the sums of the warps of a block are added one after the other. LAUNCH_ROWS chooses:
  *
  *     C            V 4 (C is a multiple of 4)    V 1
  *     T 16, K 1    to 64                         to 16       half a warp
@@ -115,7 +115,7 @@ template <int T> static __device__ inline int thread_of_row(void)
     return (int)(threadIdx.x % T);
 }
 /* Loads a thread's pieces of a row before any of them is used, so that all loads are in flight together. `kept` is
- * float [MAX(K, 1)][V]; numbers from index n on are 0. */
+ * float [MAX(K, 1)][V]; numbers from index n on are 0. With K = 0, nothing is loaded. */
 template <int V, int W, int T, int K>
 static __device__ inline void load_row(const float *row, int64_t n, float (*kept)[V])
 {
@@ -147,7 +147,7 @@ static __device__ inline void load_piece(const float *p, int64_t k, const float 
 }
 
 /* own_total: the sum of a thread's V sums. row_total and row_largest: the sum and the maximum over the threads of a
- * row, in each of these threads. */
+ * row, returned in each of these threads. All threads of a warp (T 256: of a block) must call these two. */
 template <int V> static __device__ inline float own_total(const float *sum)
 {
     if constexpr (V == 4)
@@ -174,8 +174,8 @@ template <int T> static __device__ inline float row_largest(float x)
     return x;
 }
 
-/* Returns the dot product of two rows of n numbers in all threads of the row. Loads both rows; kept_a and kept_b are
- * those of load_row. */
+/* Returns the dot product of two rows of n numbers in all threads of the row. Loads both rows to kept_a and kept_b, as
+ * load_row does. */
 template <int V, int W, int T, int K>
 static __device__ inline float dot_of_rows(const float *a, const float *b, int64_t n, float (*kept_a)[V],
                                            float (*kept_b)[V])

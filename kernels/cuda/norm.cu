@@ -34,12 +34,12 @@ static __device__ inline void load_with(const float *x, const float *more, int64
     }
 }
 
-/* Computes, with the mean and the variance of the row x + residual,
+/* Computes, with s = x + residual (x if residual is NULL) and the mean and the variance of a row of s,
  *
- *   y[m, c] = (x[m, c] - mean) / sqrt(variance + eps) * gamma[c] + beta[c]
+ *   y[m, c] = (s[m, c] - mean) / sqrt(variance + eps) * gamma[c] + beta[c]
  *
  * The variance is computed from the differences to the mean, in a second pass. A mean far from 0 therefore does not
- * cancel digits. */
+ * cancel digits. mean[m] and rstd[m] = 1 / sqrt(variance + eps) are written unless NULL. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     layer_norm_kernel(int64_t M, int64_t C, const float *x, const float *residual, const float *__restrict__ gamma,
@@ -105,19 +105,20 @@ static int64_t back_rows(int64_t M)
 }
 
 typedef struct NormBack {
-    int64_t M, C, part_rows, count; /* number of parts */
+    int64_t M, C, part_rows, count; /* count: parts of part_rows rows; the last may have fewer */
     const float *x, *residual, *mean, *rstd, *dy;
     float *dx, *parts; /* parts [count, 2 C]: dgamma and dbeta of each part; NULL: not computed */
 } NormBack;
 
-/* Computes, with hat = (x - mean) rstd and averages over the columns of a row,
+/* Computes, with s = x + residual, hat = (s - mean) rstd and averages over the columns of a row,
  *
  *   dx = rstd (dy gamma - average(dy gamma) - hat average(dy gamma hat))
  *   dgamma = the sum over the rows of dy hat, dbeta = the sum over the rows of dy
  *
  * The T threads of a row process the rows of a part one after the other and keep the sums dgamma and dbeta of their
  * columns in registers until they write them to `parts`. With K = 0 these sums are in `parts` from the beginning. The
- * kernel is memory-bound: x and dy are read once from memory, and `parts` has at most an eighth of their size. */
+ * kernel is memory-bound: x, residual and dy are read once from memory, and `parts` has at most about an eighth of the
+ * size of x and dy. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) layer_norm_back_kernel(NormBack b, const float *__restrict__ gamma)
 {
@@ -266,7 +267,7 @@ void cuda_softmax_back(const Run *run, int64_t M, int64_t C, const float *y, con
 }
 
 /* Computes y[m] = log(exp(y[m]) + the sum over c of exp(x[m, c])). The old y[m] is one more number of the row and is
- * added last, by the first thread of the row. */
+ * added last, by the first thread of the row. If all these numbers are -inf, y[m] stays -inf. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) log_sum_exp_kernel(int64_t M, int64_t C, const float *x, float *y)
 {

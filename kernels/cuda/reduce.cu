@@ -1,5 +1,6 @@
-/* kernels/cuda/reduce.cu: sums of all numbers, of rows and of columns, and the scaling of rows. Each number is read
- * once; loads are coalesced, and the kernels are memory-bound. The order of a sum depends only on the sizes. */
+/* kernels/cuda/reduce.cu: sums of all numbers, of rows and of columns, the scaling of rows, and the copy of columns.
+ * Each number is read once from memory; loads are coalesced, and the kernels are memory-bound. The order of a sum
+ * depends only on the sizes. */
 #include "kernels/cuda/loops.h"
 
 /* ---- the sum of all numbers ------------------------------------------------------------------ */
@@ -93,9 +94,10 @@ void cuda_clip_factor(const Run *run, int64_t n, const float *squares, float mos
 
 /* ---- columns --------------------------------------------------------------------------------- */
 
-/* Sums columns over the rows of part blockIdx.y. A block of 32 R threads has 32 columns. Thread (r, lane) adds the rows
- * r, r + R, ... of the part. Then the sums of the threads that are R / 2, R / 4, ..., 1 rows apart are added in shared
- * memory. A warp reads 32 consecutive numbers of a row. Memory-bound. */
+/* Sums the columns of x [M, C], whose rows are `ld` numbers apart, over the rows of part blockIdx.y, part_rows each. y
+ * has a row of C sums per part. A block of 32 R threads has 32 columns. Thread (r, lane) adds the rows r, r + R, ... of
+ * the part. Then the sums of the threads that are R / 2, R / 4, ..., 1 rows apart are added in shared memory. A warp
+ * reads 32 consecutive numbers of a row. Memory-bound. */
 template <int R>
 static __global__ void __launch_bounds__(32 * R)
     add_rows_kernel(int64_t M, int64_t C, const float *x, int64_t ld, int64_t part_rows, float beta, float *y)
@@ -121,8 +123,8 @@ void add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, 
     LAUNCH(run, add_rows_kernel<32>, div_up(C, WARP), 32 * WARP, 0, M, C, x, ld, M, beta, y);
 }
 
-/* col_sum first sums parts of the rows, at most COLUMN_PARTS, then adds the parts. The number of parts depends only on
- * M. */
+/* col_sum first sums parts of the rows, at most COLUMN_PARTS parts of at least COLUMN_ROWS rows, then adds the parts.
+ * The number of parts depends only on M. */
 enum { COLUMN_PARTS = 512, COLUMN_ROWS = 32 };
 
 static int64_t column_rows(int64_t M)
@@ -193,7 +195,8 @@ void cuda_row_dot(const Run *run, int64_t M, int64_t C, const float *a, const fl
 
 /* ---- rows scaled to length 1 ----------------------------------------------------------------- */
 
-/* Computes y = x / norm by row, with norm = max(|x|, eps). Rows with norm 0 become 0. */
+/* Computes y = x / norm by row, with norm = max(|x|, eps), and writes the norms unless `norm` is NULL. Rows with norm 0
+ * become 0. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     row_normalize_kernel(int64_t M, int64_t C, float eps, const float *x, float *y, float *norm)
