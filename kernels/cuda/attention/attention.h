@@ -1,5 +1,5 @@
-/* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query sees,
- * blocks of rows in shared memory, and the products of a warp in float32.
+/* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query
+ * attends to (the query "sees" them), blocks of rows in shared memory, and the products of a warp in float32.
  *
  * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
  * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart. The
@@ -46,8 +46,8 @@ static inline int64_t longest_keys(const Attention *t)
 /* Reports whether every row of every head begins at a multiple of 16 bytes and has a multiple of 16 bytes. */
 static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D)
 {
-    const int64_t many = 16 / (int64_t)dtype_bytes(type);
-    return aligned16(x) && ld % many == 0 && D % many == 0;
+    const int64_t count = 16 / (int64_t)dtype_bytes(type);
+    return aligned16(x) && ld % count == 0 && D % count == 0;
 }
 
 /* ---- texts ----------------------------------------------------------------------------------- */
@@ -92,7 +92,8 @@ static __device__ inline int first_query(const Attention *t, int part, int64_t p
     return (t->causal ? (int)parts - 1 - part : part) * queries;
 }
 
-/* A query sees a key if the key's position minus the query's position is from `least` to `most`. */
+/* A query sees a key if the key's position minus the query's position is from `least` to `most`. R: the largest
+ * distance of the relative bias (kernels.h: Attention). */
 typedef struct MaskRange {
     int least, most, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
@@ -305,7 +306,7 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
 /* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.
  * - `away`: the position of the key minus that of the query, for the lane's first row and column.
  * - SIGN: 1 if rows are queries, -1 if rows are keys.
- * - `rows`, `cols`: how many rows and columns exist from the lane's first on.
+ * - `rows`, `cols`: how count rows and columns exist from the lane's first on.
  * - `all`: all scores of the warp are seen.
  *
  * The 4 COLS differences of a lane have only 2 COLS + 2 distinct values. */

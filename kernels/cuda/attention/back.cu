@@ -129,13 +129,14 @@ static __device__ inline void add_distances(const float *slopes, int first, int 
     }
 }
 
-/* Computes dQ. One block per 64 queries (32 if D is above 64) of one head of one text; each warp has 16 queries.
+/* Computes dQ. One block per 64 queries (32 if WIDE is 128) of one head of one text; each warp has 16 queries.
  *
- * - Shared memory: the rows of Q and dO stay in it. 32 keys and values are loaded at a time, in whole rows.
+ * - Shared memory: the rows of Q and dO stay in it, unless LONG. 32 keys and values are loaded at a time, in whole
+ *   rows.
  * - Registers: a lane has 4 x 4 scores, the same number of slopes, and 4 x WIDE / 8 numbers of dQ. The slopes go
  *   through shared memory, because the lanes of a row need each other's slopes.
  * - Two or three blocks share a multiprocessor. While one block waits for its copies, another one computes.
- * - LONG: D is above WIDE, and a block has WIDE columns of dQ.
+ * - WIDE: D rounded up to 32, 64 or 128. LONG: D is above 128, WIDE is 64, and a block has WIDE columns of dQ.
  *
  * The kernel is limited by fused multiply-adds: 3 D for each pair of a query and a key. 16 of them need at most 2 loads
  * of 16 bytes from shared memory.
@@ -216,10 +217,10 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     }
 }
 
-/* Computes dK and dV. One block per 64 keys (32 if D is above 64) of one head of keys of one text; each warp has 16
- * keys. The kernel is attention_dq_kernel with the sides exchanged: the keys and values stay in shared memory, and 32
- * queries with their dO are loaded at a time. If several heads of queries have these keys, the block processes one head
- * after the other.
+/* Computes dK and dV. One block per 64 keys (32 if WIDE is 128) of one head of keys of one text; each warp has 16 keys.
+ * The kernel is attention_dq_kernel with the sides exchanged: the keys and values stay in shared memory, unless LONG,
+ * and 32 queries with their dO are loaded at a time. If several heads of queries have these keys, the block processes
+ * one head after the other.
  *
  * The kernel is limited by fused multiply-adds: 4 D for each pair. Sums are over features in order, and over heads and
  * their queries in order. */

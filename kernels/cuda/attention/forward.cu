@@ -1,4 +1,5 @@
-/* kernels/cuda/attention/forward.cu: the forward pass of attention in float32, over ragged texts:
+/* kernels/cuda/attention/forward.cu: the forward pass of attention in float32, over ragged texts (K' is the transposed
+ * K):
  *
  *   out = softmax(scale Q K' + bias) V
  *
@@ -16,9 +17,10 @@
  *   values are added up.
  * - Registers: a lane has 4 x KEYS / 8 scores and 4 x WIDE / 8 numbers of the result. The weights go through shared
  *   memory, because the lanes of a row need each other's weights.
- * - KEYS: 64 if two blocks then fit into each multiprocessor, otherwise 32.
- * - WIDE: D rounded up to a multiple of 32. LONG: D is larger than WIDE. A block then has WIDE columns of the result,
- *   and computes the scores from WIDE features at a time.
+ * - KEYS: 64 if two blocks then fit into each multiprocessor of an A100, otherwise 32.
+ * - WIDE: D rounded up to a multiple of 32. LONG: D is larger than WIDE = 128. A block then has WIDE columns of the
+ *   result, and computes the scores from WIDE features at a time: Q, keys and values are then loaded again for each
+ *   block of keys.
  *
  * The kernel is limited by fused multiply-adds. For 32 of them, the scores need 3 loads of 16 bytes from shared memory
  * with KEYS = 64, and 4 with KEYS = 32. The result needs from 4 loads (WIDE = 32) to 2.5 (WIDE = 128).

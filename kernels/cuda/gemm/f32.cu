@@ -118,8 +118,8 @@ static __device__ inline void chains(float *shared, const Side &a, const Side &b
 }
 
 /* Sets acc = old + acc and old = acc for a thread's sums. `old` is in registers (kept) or in memory (partial). In
- * memory, consecutive threads have consecutive numbers, so accesses are coalesced. A block has 64 KB there; those of
- * the running blocks stay in the L2 cache. */
+ * memory, consecutive threads have consecutive numbers, so accesses are coalesced. A block has 64 KB there with Large
+ * and 16 KB with Medium; the sums of the running blocks stay in the L2 cache. */
 template <class S>
 static __device__ inline void add_part(float (&acc)[S::TM][S::TN], float (&kept)[S::KEEPS ? S::TM : 1][S::TN],
                                        float *partial, bool first)
