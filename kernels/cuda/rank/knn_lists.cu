@@ -16,12 +16,12 @@ enum { MOST_SEARCHES = 512, R = 4, QUERIES = RANK_WARPS * R, MOST_IN_SHARED = 12
 
 typedef struct Search {
     Product product;
-    int64_t Q, L, P;
+    int64_t Q, L, P; /* queries, lists, lists that a query searches */
     int k;
-    bool in_shared; /* the k best are in shared memory during the search; otherwise in the result */
-    const int32_t *probe;
-    const int64_t *start;
-    uint32_t *searches; /* [blocks, L]: bit q is set if query q of the block searches the list */
+    bool in_shared;       /* the k best are in shared memory during the search; otherwise in the result */
+    const int32_t *probe; /* [Q, P]: these lists; -1: none */
+    const int64_t *start; /* [L+1]: list l has the rows start[l] .. start[l+1] - 1 of the items */
+    uint32_t *searches;   /* [blocks, L]: bit q is set if query q of the block searches the list */
     float *values;
     int32_t *ids;
 } Search;
