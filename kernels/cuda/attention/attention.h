@@ -17,7 +17,7 @@ enum {
     ROWS = 16, /* of a warp */
     QUERIES = WARPS * ROWS,
     LANE_ROWS = 4,   /* rows per lane */
-    LANE_COLS = 8,   /* lanes per row */
+    ROW_LANES = 8,   /* lanes per row */
     PAD = 4,         /* floats between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
     WEIGHTS_PAD = 8, /* floats between rows of weights: 4 rows begin in 4 different groups of 8 banks */
     STATIC_SHARED = 48 << 10
@@ -229,7 +229,7 @@ static __device__ inline int lane_row(void)
 }
 static __device__ inline int lane_col(void)
 {
-    return lane_id() / 2 % LANE_COLS;
+    return lane_id() / 2 % ROW_LANES;
 }
 /* The maximum and the sum over the 8 lanes of a row. */
 static __device__ inline float row_max(float x)
@@ -263,7 +263,7 @@ static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *
         for (int i = 0; i < LANE_ROWS; i++)
             unpack(a[i], load4(rows + i * LANE_ROWS * (WIDE + PAD) + d));
         for (int j = 0; j < COLS; j++) {
-            unpack(b, load4(cols + j * LANE_COLS * (WIDE + PAD) + d));
+            unpack(b, load4(cols + j * ROW_LANES * (WIDE + PAD) + d));
             for (int i = 0; i < LANE_ROWS; i++)
                 for (int e = 0; e < 4; e++)
                     s[i][j] = fmaf(a[i][e], b[e], s[i][j]);
@@ -300,7 +300,7 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
     weights += lane_row() * (8 * COLS + WEIGHTS_PAD) + lane_col();
     for (int i = 0; i < LANE_ROWS; i++)
         for (int j = 0; j < COLS; j++)
-            weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + LANE_COLS * j] = s[i][j];
+            weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + ROW_LANES * j] = s[i][j];
 }
 
 /* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.

@@ -58,10 +58,10 @@ template <class T> static __global__ void __launch_bounds__(RANK_THREADS, 2) sea
         lists_begin(s, &lists, rows);
         mark_searches(&x, begin, queries, searches);
         for (int64_t first = 0; first < x.L; first += WARP) {
-            const uint32_t own = first + lane_id() < x.L ? searches[first + lane_id()] : 0;
-            for (uint32_t some = __ballot_sync(FULL_MASK, own != 0); some; some &= some - 1) {
+            const uint32_t word = first + lane_id() < x.L ? searches[first + lane_id()] : 0;
+            for (uint32_t some = __ballot_sync(FULL_MASK, word != 0); some; some &= some - 1) {
                 const int at = __ffs((int)some) - 1;
-                const uint32_t active = __shfl_sync(FULL_MASK, own, at) >> warp * R & ((1u << R) - 1);
+                const uint32_t active = __shfl_sync(FULL_MASK, word, at) >> warp * R & ((1u << R) - 1);
                 rank_range<R, T>(&x.product, s, &lists, NULL, row, NULL, x.start[first + at], x.start[first + at + 1],
                                  active);
             }

@@ -39,12 +39,13 @@ template <int R, class T, bool STORE> static __global__ void __launch_bounds__(R
     const Lists lists = {x.k, value, (int32_t *)(value + ROWS * x.k)};
     const int warp = (int)threadIdx.x / WARP;
     const int64_t begin = x.first + blockIdx.x * (int64_t)ROWS, first = blockIdx.y * x.range;
-    const int64_t own = begin + warp * R, copied = begin + threadIdx.x / 4, marked = own + lane_id() / (WARP / R);
+    const int64_t warp_first = begin + warp * R, copied = begin + threadIdx.x / 4,
+                  marked = warp_first + lane_id() / (WARP / R);
     const T *row = NULL;
     if (threadIdx.x / 4 < ROWS && copied < x.last)
         row = (const T *)x.product.rows.data + (x.row ? x.row[copied] : copied) * x.product.rows.D;
     Skip skip = skip_from<WARP / R>(&x.exclude, MIN(marked, x.last - 1), first);
-    const int rows = (int)MAX(MIN(x.last - own, (int64_t)R), (int64_t)0); /* of the warp */
+    const int rows = (int)MAX(MIN(x.last - warp_first, (int64_t)R), (int64_t)0); /* of the warp */
     if (!STORE)
         lists_begin(s, &lists, rows);
     const Strip strip = {x.value + (begin - x.first) * x.I, x.I, (int)MIN(x.last - begin, (int64_t)ROWS)};
@@ -184,15 +185,15 @@ typedef struct Digit {
 static __device__ inline void find_digit(const int32_t *bins, int32_t left, Digit *found)
 {
     const int lane = lane_id();
-    int32_t own = 0;
+    int32_t lane_sum = 0;
     for (int i = 0; i < LANE_BINS; i++)
-        own += bins[lane * LANE_BINS + i];
-    int32_t sum = own; /* of this lane and the higher lanes */
+        lane_sum += bins[lane * LANE_BINS + i];
+    int32_t sum = lane_sum; /* of this lane and the higher lanes */
     for (int apart = 1; apart < WARP; apart *= 2) {
         const int32_t other = __shfl_down_sync(FULL_MASK, sum, (unsigned)apart);
         sum += lane + apart < WARP ? other : 0;
     }
-    int32_t above = sum - own;
+    int32_t above = sum - lane_sum;
     if (above >= left || sum < left)
         return;
     int bin = (lane + 1) * LANE_BINS - 1;
