@@ -18,9 +18,9 @@
  * not all threads of a block reach. Most kernels use this file and ptx.h and do not depend on the compiler.
  * gemm/wgmma.cu, peak.cu, libs/ and context.cu have code of their own for each compiler.
  *
- * Every run gives the same bits: the order of a sum depends only on the sizes of the operands, never on the grid or on
- * the card. There are no atomics on floats. The build has -fmad=false, so a fused multiply-add is computed only where
- * the code says fmaf(). */
+ * Every run gives the same bits: the order of a sum depends only on its length, never on the grid or on the card. There
+ * are no atomics on floats. The build has -fmad=false, so a fused multiply-add is computed only where the code says
+ * fmaf(). */
 #ifndef SAPOR_CUDA_H
 #define SAPOR_CUDA_H
 
