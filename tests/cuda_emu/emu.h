@@ -38,17 +38,17 @@ typedef struct Fiber {
     void *c;                      /* of mma: the sums; of ldmatrix: the result */
     CopyAsync copies[EMU_COPIES]; /* copies that the thread has not waited for */
     int copy_count, group;        /* group: the number of commits so far */
-    void *stack_pointer;
-    unsigned char *stack;
+    void *stack_pointer;          /* while the fiber does not run */
+    unsigned char *stack;         /* [EMU_STACK] */
 } Fiber;
 
 typedef struct Launch {
     const char *name;
     dim3 grid, block;
-    size_t dynamic;
+    size_t dynamic; /* bytes of dynamic shared memory */
     EmuKernel *kernel;
-    size_t kernel_bytes;
-    uint32_t number; /* counts the launches, from 1 */
+    size_t kernel_bytes; /* of *kernel, which holds the arguments */
+    uint32_t number;     /* counts the launches, from 1 */
 } Launch;
 
 typedef struct Emu {

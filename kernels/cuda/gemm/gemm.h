@@ -40,7 +40,7 @@ typedef struct Side {
  * of tiles, then 8 tiles of the next column. The blocks that run at the same time then read fewer different rows of A
  * and B, so more reads hit the L2 cache. */
 typedef struct Grid {
-    int m_tiles, n_tiles;
+    int m_tiles, n_tiles; /* tiles along M and along N */
     /* f32.cu: the number of parts into which K is divided. wgmma.cu: the number of 16-bit numbers per number of A: 2
      * after split_rows, otherwise 1 */
     int parts;
@@ -173,6 +173,7 @@ static __device__ inline void store_typed(DType type, void *p, int64_t i, float 
     else
         ((float *)p)[i] = x;
 }
+/* Returns x of Finish for element (m, n) of C. `sum` is the element's sum; for int8 it has the bits of an int32. */
 static __device__ inline float scaled(const Finish &f, int64_t m, int64_t n, float sum)
 {
     if (f.column_scale) {
@@ -181,6 +182,7 @@ static __device__ inline float scaled(const Finish &f, int64_t m, int64_t n, flo
     }
     return f.row_scale ? sum * f.row_scale[m] : sum;
 }
+/* Returns alpha x + beta old + bias[n] + residual. */
 static __device__ inline float added(const Finish &f, int64_t n, float x, float old, float residual)
 {
     x *= f.alpha;
