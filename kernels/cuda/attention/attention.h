@@ -306,7 +306,7 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
 /* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.
  * - `away`: the position of the key minus that of the query, for the lane's first row and column.
  * - SIGN: 1 if rows are queries, -1 if rows are keys.
- * - `rows`, `cols`: how count rows and columns exist from the lane's first on.
+ * - `rows`, `cols`: how many rows and columns exist from the lane's first on.
  * - `all`: all scores of the warp are seen.
  *
  * The 4 COLS differences of a lane have only 2 COLS + 2 distinct values. */

@@ -50,7 +50,7 @@ static __device__ inline void best_begin(const Best *b)
     __syncwarp();
 }
 
-/* Returns how count elements of a sorted list [n] are better than (than, than_id). */
+/* Returns how many elements of a sorted list [n] are better than (than, than_id). */
 static __device__ inline int count_better(const float *value, const int32_t *id, int n, float than, int32_t than_id)
 {
     int low = 0;
