@@ -352,7 +352,7 @@ enum { ENOUGH_BLOCKS = 264, STRIP = 8 << 20, MOST_IN_LARGE = 64 };
 
 typedef struct Plan {
     int R;             /* rows per warp */
-    int64_t strip;     /* how many rows' scores are stored at a time, at least 32; 0: lists */
+    int64_t strip;     /* how many rows' scores are stored at a time, at least min(B, 32); 0: lists */
     int64_t parts;     /* parts of the items */
     int64_t range;     /* items per part */
     size_t work_bytes; /* of the parts' lists, or of the strip */
