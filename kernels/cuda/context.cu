@@ -55,8 +55,8 @@ static bool cuda_check(const Run *run, Error *e)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-/* Launches a graph. If an earlier step had a graph of the same shape, its executable graph is updated and used;
- * otherwise a new one is made. */
+/* Launches a graph. If one of the kept executable graphs has the same shape, it is updated and used. Otherwise a new
+ * one is made, which replaces the one that was unused for longest. */
 static void launch_graph(Cuda *c, cudaGraph_t graph)
 {
     cudaGraphExec_t exec = NULL;
@@ -192,7 +192,7 @@ static void cuda_download(const Run *run, void *host, const void *device, size_t
         memset(host, 0, bytes); /* The same numbers every time; `check` reports the error. */
 }
 
-/* Moves the numbers of the n oldest waiting downloads to their addresses in the host's memory. */
+/* Waits for the n oldest waiting downloads and moves their numbers to their addresses in the host's memory. */
 static void arrive_oldest(Cuda *c, int n)
 {
     if (n == 0)
@@ -292,8 +292,8 @@ static void cuda_zero(const Run *run, void *p, size_t bytes)
 
 /* ---- profiles -------------------------------------------------------------------------------- */
 
-/* Returns seconds. The time is added up from event to event: an event gives milliseconds in float32, whose resolution
- * is 1 us only up to 16 seconds. */
+/* Waits for the stream and returns the time in seconds. The time is added up from event to event: an event gives
+ * milliseconds in float32, whose resolution is 1 us only up to 16 seconds. */
 double cuda_clock(const Run *run)
 {
     Cuda *c = context_of(run);

@@ -1,7 +1,7 @@
 /* kernels/cuda/cuda.h: what the CUDA kernels share: launches, types of numbers, loads, sums of a warp and of a block.
  *
  * A kernel is a `static __global__` function. It is launched by a host function cuda_NAME, which has the signature of
- * the member NAME of the table:
+ * the member NAME of the table `Kernels` (kernels.h):
  *
  *     static __global__ void fill_kernel(int64_t n, float value, float *y)
  *     {
@@ -35,7 +35,7 @@ extern "C" {
 #define FULL_MASK 0xffffffffu
 enum { WARP = 32 };
 
-/* Declares cuda_NAME for each function of the table, with the type of the table's member. */
+/* Declares cuda_NAME for each kernel of KERNEL_LIST, with the type of the member of `Kernels`. */
 template <class T> struct Pointee;
 template <class T> struct Pointee<T *> {
     typedef T type;
@@ -49,7 +49,7 @@ KERNEL_LIST(DECLARE_KERNEL)
 
 typedef struct Cuda Cuda; /* context.h */
 cudaStream_t cuda_stream(const Run *run);
-/* Reports whether the context has not failed. If it has failed, nothing is launched. */
+/* Returns false if an earlier call with the context failed. Then nothing is launched. */
 bool cuda_ready(const Run *run);
 /* Is called after each launch. Keeps the first error for `check`. */
 void cuda_launched(const Run *run, const char *kernel);
@@ -62,9 +62,10 @@ static inline dim3 as_grid(dim3 g)
 {
     return g;
 }
-/* Launches a kernel. `grid` and `block` are a count or a dim3. If a size of the grid is 0, nothing is launched. The
- * arguments are copied and converted to the types of the kernel's parameters. A kernel with template arguments must be
- * in parentheses. */
+/* LAUNCH(run, kernel, grid, block, dynamic, ...) launches a kernel. `grid` and `block` are a count or a dim3, `dynamic`
+ * is the number of bytes of dynamic shared memory. If a size of the grid is 0, nothing is launched. The arguments are
+ * copied and converted to the types of the kernel's parameters. A kernel with template arguments must be in
+ * parentheses. */
 #ifdef SAPOR_CUDA_EMU
 #define LAUNCH_KERNEL(stream, kernel, grid, block, dynamic, ...)                                                       \
     emu_launch(stream, #kernel, grid, block, dynamic, kernel, __VA_ARGS__)
@@ -138,8 +139,8 @@ static __device__ inline int lane_id(void)
 
 /* ---- types of numbers ------------------------------------------------------------------------ */
 
-/* 16-bit floats, stored as bits. F16: finite numbers beyond the largest F16 become the largest one (kernels.h:
- * convert). */
+/* The types F16 (Half) and BF16 (Brain), stored as bits. F16: finite numbers beyond the largest F16 become the largest
+ * one (kernels.h: convert). */
 typedef struct Half {
     uint16_t bits;
 } Half;
@@ -195,8 +196,8 @@ template <class T> static __device__ inline void convert_number(T x, T *y)
         }                                                                                                              \
     } while (0)
 
-/* c += A B by tensor cores, with the fragments that ptx.h describes. The operands of the version for float are in tf32.
- */
+/* c += A B by tensor cores, with the fragments that ptx.h describes. The first argument only selects the type of A and
+ * B; float means that their numbers are in tf32. */
 static __device__ inline void multiply(float, float c[4], const uint32_t a[4], const uint32_t b[2])
 {
     mma_tf32(c, a, b);
@@ -242,7 +243,8 @@ static __device__ inline void store4(float *p, float4 x)
 
 /* ---- sums of a warp and of a block ----------------------------------------------------------- */
 
-/* Returns the sum over the 32 lanes in every lane. The order is a tree: lanes 16, 8, 4, 2 and 1 apart are added. */
+/* Returns the sum over the 32 lanes in every lane. The order is a tree: lanes 16, 8, 4, 2 and 1 apart are added. All
+ * lanes must call this function, and warp_max. */
 template <class T> static __device__ inline T warp_sum(T x)
 {
     for (int apart = WARP / 2; apart > 0; apart /= 2)
@@ -255,8 +257,9 @@ static __device__ inline float warp_max(float x)
         x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
     return x;
 }
-/* Returns the sum over a block of THREADS threads (a multiple of 32) in every thread. Each warp adds up its numbers,
- * then the sums of the warps are added from the first to the last. Another call may follow immediately. */
+/* Returns the sum over a block of THREADS threads (a multiple of 32) in every thread. All threads must call it. Each
+ * warp adds up its numbers, then the sums of the warps are added from the first to the last. Another call may follow
+ * immediately. block_max is the same for the maximum. */
 template <int THREADS, class T> static __device__ inline T block_sum(T x)
 {
     SHARED(T, part, [THREADS / WARP]);

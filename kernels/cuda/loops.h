@@ -20,9 +20,9 @@
  * of these pieces stay in registers between the passes over a row. With K = 0 the row is longer, and each pass reads it
  * again from the L2 cache.
  *
- * V, T and K depend only on C, and so does the order of a sum. First each thread adds up its numbers in V sums. Then
- * the threads of a warp that are T/2 (at most 16), ..., 2, 1 apart are added. Then the warps of a block are added one
- * after the other. LAUNCH_ROWS chooses:
+ * V, T and K depend only on C, and so does the order of a sum. First each thread adds up its numbers in V sums, and
+ * then these sums (thread_total). Then the sums of threads of a warp that are T/2 (at most 16), ..., 2, 1 apart are
+ * added. Then the sums of the warps of a block are added one after the other. LAUNCH_ROWS chooses:
  *
  *     C            V 4 (C is a multiple of 4)    V 1
  *     T 16, K 1    to 64                         to 16       half a warp
@@ -114,18 +114,18 @@ template <int T> static __device__ inline int thread_of_row(void)
 {
     return (int)(threadIdx.x % T);
 }
-/* Loads a thread's pieces of a row before any of them is used, so that all loads are in flight together. `kept` is
- * float [MAX(K, 1)][V]; numbers from index n on are 0. */
+/* Loads a thread's pieces of a row before any of them is used, so that all loads are in flight together. `pieces` is
+ * float [MAX(K, 1)][V]; numbers from index n on are 0. With K = 0, nothing is loaded. */
 template <int V, int W, int T, int K>
-static __device__ inline void load_row(const float *row, int64_t n, float (*kept)[V])
+static __device__ inline void load_row(const float *row, int64_t n, float (*pieces)[V])
 {
     for (int k = 0; k < K; k++) {
         const int64_t c = V * (thread_of_row<T>() + T * k);
         if (c < n) {
-            load_numbers<V, W>(row + c, kept[k]);
+            load_numbers<V, W>(row + c, pieces[k]);
         } else {
             for (int j = 0; j < V; j++)
-                kept[k][j] = 0.0f;
+                pieces[k][j] = 0.0f;
         }
     }
 }
@@ -134,21 +134,21 @@ static __device__ inline void load_row(const float *row, int64_t n, float (*kept
 #define FOR_PIECES(V, T, K, n)                                                                                         \
     for (int64_t k = 0, c = (V) * (int64_t)thread_of_row<T>(); (K) > 0 ? k < (K) : c < (n); k++, c += (V) * (T))       \
         if ((K) == 0 || c < (n))
-/* Returns piece k in v: from `kept`, or, if K is 0, loaded from p. */
+/* Returns piece k in v: from `pieces`, or, if K is 0, loaded from p. */
 template <int V, int W, int K>
-static __device__ inline void load_piece(const float *p, int64_t k, const float (*kept)[V], float *v)
+static __device__ inline void load_piece(const float *p, int64_t k, const float (*pieces)[V], float *v)
 {
     if constexpr (K > 0) {
         for (int j = 0; j < V; j++)
-            v[j] = kept[k][j];
+            v[j] = pieces[k][j];
     } else {
         load_numbers<V, W>(p, v);
     }
 }
 
-/* own_total: the sum of a thread's V sums. row_total and row_largest: the sum and the maximum over the threads of a
- * row, in each of these threads. */
-template <int V> static __device__ inline float own_total(const float *sum)
+/* thread_total: the sum of a thread's V sums. row_total and row_largest: the sum and the maximum over the threads of a
+ * row, returned in each of these threads. All threads of a warp (T 256: of a block) must call these two. */
+template <int V> static __device__ inline float thread_total(const float *sum)
 {
     if constexpr (V == 4)
         return (sum[0] + sum[1]) + (sum[2] + sum[3]);
@@ -174,23 +174,23 @@ template <int T> static __device__ inline float row_largest(float x)
     return x;
 }
 
-/* Returns the dot product of two rows of n numbers in all threads of the row. Loads both rows; kept_a and kept_b are
- * those of load_row. */
+/* Returns the dot product of two rows of n numbers in all threads of the row. Loads both rows to pieces_a and pieces_b,
+ * as load_row does. */
 template <int V, int W, int T, int K>
-static __device__ inline float dot_of_rows(const float *a, const float *b, int64_t n, float (*kept_a)[V],
-                                           float (*kept_b)[V])
+static __device__ inline float dot_of_rows(const float *a, const float *b, int64_t n, float (*pieces_a)[V],
+                                           float (*pieces_b)[V])
 {
     float dot[V] = {0.0f}, v[V], w[V];
-    load_row<V, W, T, K>(a, n, kept_a);
-    load_row<V, W, T, K>(b, n, kept_b);
+    load_row<V, W, T, K>(a, n, pieces_a);
+    load_row<V, W, T, K>(b, n, pieces_b);
     FOR_PIECES(V, T, K, n)
     {
-        load_piece<V, W, K>(a + c, k, kept_a, v);
-        load_piece<V, W, K>(b + c, k, kept_b, w);
+        load_piece<V, W, K>(a + c, k, pieces_a, v);
+        load_piece<V, W, K>(b + c, k, pieces_b, w);
         for (int j = 0; j < V; j++)
             dot[j] = fmaf(v[j], w[j], dot[j]);
     }
-    return row_total<T>(own_total<V>(dot));
+    return row_total<T>(thread_total<V>(dot));
 }
 
 #define LAUNCH_ROWS_AS(run, kernel, V, W, M, C, ...)                                                                   \

@@ -141,7 +141,9 @@ typedef struct Item {
     float scale, length;
 } Item;
 
-/* Computes dx = beta dx + the gradient of slope (u . (y_pos - y_neg)) + l2 |u|^2 by u, the row of the user. */
+/* Computes, for the rows of the user and, scaled by to_unit, of the items (y_pos, y_neg),
+ *
+ *   dx = beta dx + the gradient of slope (u . (y_pos - y_neg)) + l2 |u|^2 by u */
 static __device__ inline void user_back(const BprPart &p, bool vector, const float *user, const Item &pos,
                                         const Item &neg, float slope, float l2, float *dx)
 {
@@ -157,11 +159,11 @@ static __device__ inline void user_back(const BprPart &p, bool vector, const flo
     }
 }
 
-/* Computes
+/* Computes, with y = scale x,
  *
- *   dx = beta dx + the gradient of slope (u . y) + l2 |y|^2 by x, with y = scale x
+ *   dx = beta dx + the gradient of slope (u . y) + l2 |y|^2 by x
  *
- * The scale depends on x if eps > 0 and |x| > eps (to_unit). */
+ * The scale depends on x if eps > 0 and |x| > eps (to_unit). The caller negates `slope` for the negative item. */
 static __device__ inline void item_back(const BprPart &p, bool vector, const float *user, const Item &item, float slope,
                                         float l2, float beta, float *dx)
 {

@@ -1,9 +1,9 @@
 /* kernels/cuda/memory.cu: one arena of device memory for all contexts of the process. cudaMalloc and cudaFree wait for
- * the whole device and take up to a millisecond. The arena therefore allocates large pieces, divides them into blocks,
- * and keeps them.
+ * the whole device and take up to a millisecond. The arena therefore allocates large pieces and divides them into
+ * blocks. It keeps the pieces until the device has no memory for a new one.
  *
  * The blocks are in a list, sorted by address. A freed block is joined with its free neighbours. An allocation takes
- * the smallest free block that is large enough.
+ * the smallest free block that is large enough and needs no wait, or else the smallest one that needs a wait.
  *
  * Work that was called earlier may still use a freed block. The context that freed it may take it again immediately, as
  * its work is done in order. Another context first waits for the stream of that context. If that stream is being
@@ -15,9 +15,9 @@
 
 typedef struct Block {
     char *at;
-    size_t bytes; /* a multiple of ALIGN */
-    bool is_free, begins_piece;
-    const Cuda *user; /* the context whose work may still use this free block; NULL: none */
+    size_t bytes;               /* a multiple of ALIGN */
+    bool is_free, begins_piece; /* begins_piece: `at` is the result of a cudaMalloc */
+    const Cuda *user;           /* the context whose work may still use this free block; NULL: none */
     struct Block *next, *before;
 } Block;
 
@@ -30,6 +30,7 @@ static struct {
 enum { ALIGN = 256 };
 #define PIECE_BYTES ((size_t)64 << 20)
 
+/* Adds a free block to the list, between `before` and `next` (NULL: none). Returns NULL if memory ran out. */
 static Block *insert(Block *before, Block *next, char *at, size_t bytes)
 {
     Block *b = (Block *)heap_alloc(NULL, sizeof *b);
@@ -42,13 +43,14 @@ static Block *insert(Block *before, Block *next, char *at, size_t bytes)
     return b;
 }
 
+/* Joins block b with the next block, if both are free and in the same piece. */
 static void join_next(Block *b)
 {
     Block *gone = b->next;
     if (!gone || !b->is_free || !gone->is_free || gone->begins_piece)
         return;
     if (b->user != gone->user && b->user && gone->user)
-        return; /* Two contexts may still use the blocks. They are joined when one of the contexts has closed. */
+        return; /* Two contexts may still use the blocks, so they stay apart. */
     b->user = b->user ? b->user : gone->user;
     b->bytes += gone->bytes;
     b->next = gone->next;
@@ -68,15 +70,15 @@ static bool can_wait(const Cuda *c, const Block *b)
  * or no context uses it. */
 static Block *find(const Cuda *c, size_t bytes)
 {
-    Block *own = NULL, *others = NULL;
+    Block *ready = NULL, *waits = NULL;
     for (Block *b = arena.first; b; b = b->next) {
         if (!b->is_free || b->bytes < bytes || !can_wait(c, b))
             continue;
-        Block **best = !b->user || b->user == c ? &own : &others;
+        Block **best = !b->user || b->user == c ? &ready : &waits;
         if (!*best || b->bytes < (*best)->bytes)
             *best = b;
     }
-    return own ? own : others;
+    return ready ? ready : waits;
 }
 
 /* Allocates a new piece from the device: PIECE_BYTES, or `bytes` if that is more. If PIECE_BYTES do not fit, only
@@ -141,8 +143,8 @@ void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes)
     Block *b = find(c, size);
     if (!b && !(b = take_piece(c, size))) {
         pthread_mutex_unlock(&arena.lock);
-        /* After this, the blocks that the context freed during the step may be returned, too: their work is in the
-         * stream. */
+        /* After the flush, give_back may also free the blocks that the context freed during the step: their work is in
+         * the stream. */
         cuda_flush(c);
         pthread_mutex_lock(&arena.lock);
         give_back(c);

@@ -5,9 +5,9 @@
 
 /* ---- layer norm ------------------------------------------------------------------------------ */
 
-/* Adds the row `more` to the row that load_row loaded into `kept`. */
+/* Adds the row `more` to the row that load_row loaded into `pieces`. */
 template <int V, int W, int T, int K>
-static __device__ inline void add_row(const float *more, int64_t n, float (*kept)[V])
+static __device__ inline void add_row(const float *more, int64_t n, float (*pieces)[V])
 {
     for (int k = 0; k < K; k++) {
         const int64_t c = V * (thread_of_row<T>() + T * k);
@@ -15,17 +15,17 @@ static __device__ inline void add_row(const float *more, int64_t n, float (*kept
         if (c < n) {
             load_numbers<V, W>(more + c, v);
             for (int j = 0; j < V; j++)
-                kept[k][j] += v[j];
+                pieces[k][j] += v[j];
         }
     }
 }
-/* Returns piece k, at column c, of the row x + more in v. `more` is NULL or a row as long as x. If K > 0, `kept` has
+/* Returns piece k, at column c, of the row x + more in v. `more` is NULL or a row as long as x. If K > 0, `pieces` has
  * the sum already (add_row). */
 template <int V, int W, int K>
-static __device__ inline void load_with(const float *x, const float *more, int64_t c, int64_t k, const float (*kept)[V],
-                                        float *v)
+static __device__ inline void load_with(const float *x, const float *more, int64_t c, int64_t k,
+                                        const float (*pieces)[V], float *v)
 {
-    load_piece<V, W, K>(x + c, k, kept, v);
+    load_piece<V, W, K>(x + c, k, pieces, v);
     if (K == 0 && more) {
         float w[V];
         load_numbers<V, W>(more + c, w);
@@ -34,12 +34,12 @@ static __device__ inline void load_with(const float *x, const float *more, int64
     }
 }
 
-/* Computes, with the mean and the variance of the row x + residual,
+/* Computes, with s = x + residual (x if residual is NULL) and the mean and the variance of a row of s,
  *
- *   y[m, c] = (x[m, c] - mean) / sqrt(variance + eps) * gamma[c] + beta[c]
+ *   y[m, c] = (s[m, c] - mean) / sqrt(variance + eps) * gamma[c] + beta[c]
  *
  * The variance is computed from the differences to the mean, in a second pass. A mean far from 0 therefore does not
- * cancel digits. */
+ * cancel digits. mean[m] and rstd[m] = 1 / sqrt(variance + eps) are written unless NULL. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     layer_norm_kernel(int64_t M, int64_t C, const float *x, const float *residual, const float *__restrict__ gamma,
@@ -49,28 +49,28 @@ static __global__ void __launch_bounds__(256)
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
         const float *row = x + m * C, *more = residual ? residual + m * C : NULL;
-        float kept[MAX(K, 1)][V], sum[V] = {0.0f}, squares[V] = {0.0f}, v[V];
-        load_row<V, W, T, K>(row, n, kept);
+        float pieces[MAX(K, 1)][V], sum[V] = {0.0f}, squares[V] = {0.0f}, v[V];
+        load_row<V, W, T, K>(row, n, pieces);
         if (more)
-            add_row<V, W, T, K>(more, n, kept);
+            add_row<V, W, T, K>(more, n, pieces);
         FOR_PIECES(V, T, K, n)
         {
-            load_with<V, W, K>(row, more, c, k, kept, v);
+            load_with<V, W, K>(row, more, c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 sum[j] += v[j];
         }
-        const float centre = row_total<T>(own_total<V>(sum)) * scale;
+        const float centre = row_total<T>(thread_total<V>(sum)) * scale;
         FOR_PIECES(V, T, K, n)
         {
-            load_with<V, W, K>(row, more, c, k, kept, v);
+            load_with<V, W, K>(row, more, c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 squares[j] = fmaf(v[j] - centre, v[j] - centre, squares[j]);
         }
-        const float factor = 1.0f / sqrtf(fmaf(row_total<T>(own_total<V>(squares)), scale, eps));
+        const float factor = 1.0f / sqrtf(fmaf(row_total<T>(thread_total<V>(squares)), scale, eps));
         FOR_PIECES(V, T, K, n)
         {
             float g[V], b[V];
-            load_with<V, W, K>(row, more, c, k, kept, v);
+            load_with<V, W, K>(row, more, c, k, pieces, v);
             load_numbers<V, W>(gamma + c, g);
             load_numbers<V, W>(beta + c, b);
             for (int j = 0; j < V; j++)
@@ -105,19 +105,20 @@ static int64_t back_rows(int64_t M)
 }
 
 typedef struct NormBack {
-    int64_t M, C, part_rows, count; /* number of parts */
+    int64_t M, C, part_rows, count; /* count: parts of part_rows rows; the last may have fewer */
     const float *x, *residual, *mean, *rstd, *dy;
     float *dx, *parts; /* parts [count, 2 C]: dgamma and dbeta of each part; NULL: not computed */
 } NormBack;
 
-/* Computes, with hat = (x - mean) rstd and averages over the columns of a row,
+/* Computes, with s = x + residual, hat = (s - mean) rstd and averages over the columns of a row,
  *
  *   dx = rstd (dy gamma - average(dy gamma) - hat average(dy gamma hat))
  *   dgamma = the sum over the rows of dy hat, dbeta = the sum over the rows of dy
  *
  * The T threads of a row process the rows of a part one after the other and keep the sums dgamma and dbeta of their
  * columns in registers until they write them to `parts`. With K = 0 these sums are in `parts` from the beginning. The
- * kernel is memory-bound: x and dy are read once from memory, and `parts` has at most an eighth of their size. */
+ * kernel is memory-bound: x, residual and dy are read once from memory, and `parts` has at most about an eighth of the
+ * size of x and dy. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) layer_norm_back_kernel(NormBack b, const float *__restrict__ gamma)
 {
@@ -129,27 +130,27 @@ static __global__ void __launch_bounds__(256) layer_norm_back_kernel(NormBack b,
             const int64_t m = p * b.part_rows + r, n = m < b.M ? b.C : 0;
             const float *row = b.x + m * b.C, *more = b.residual ? b.residual + m * b.C : NULL, *dy = b.dy + m * b.C;
             const float centre = m < b.M ? b.mean[m] : 0.0f, factor = m < b.M ? b.rstd[m] : 0.0f;
-            float kept[MAX(K, 1)][V], kept_d[MAX(K, 1)][V], sum[V] = {0.0f}, sum_x[V] = {0.0f}, v[V], d[V], g[V];
-            load_row<V, W, T, K>(row, n, kept);
-            load_row<V, W, T, K>(dy, n, kept_d);
+            float pieces[MAX(K, 1)][V], pieces_d[MAX(K, 1)][V], sum[V] = {0.0f}, sum_x[V] = {0.0f}, v[V], d[V], g[V];
+            load_row<V, W, T, K>(row, n, pieces);
+            load_row<V, W, T, K>(dy, n, pieces_d);
             if (more)
-                add_row<V, W, T, K>(more, n, kept);
+                add_row<V, W, T, K>(more, n, pieces);
             FOR_PIECES(V, T, K, n)
             {
-                load_with<V, W, K>(row, more, c, k, kept, v);
-                load_piece<V, W, K>(dy + c, k, kept_d, d);
+                load_with<V, W, K>(row, more, c, k, pieces, v);
+                load_piece<V, W, K>(dy + c, k, pieces_d, d);
                 load_numbers<V, W>(gamma + c, g);
                 for (int j = 0; j < V; j++) {
                     sum[j] = fmaf(d[j], g[j], sum[j]);
                     sum_x[j] = fmaf(d[j] * g[j], (v[j] - centre) * factor, sum_x[j]);
                 }
             }
-            const float mean_d = row_total<T>(own_total<V>(sum)) * scale,
-                        mean_dx = row_total<T>(own_total<V>(sum_x)) * scale;
+            const float mean_d = row_total<T>(thread_total<V>(sum)) * scale,
+                        mean_dx = row_total<T>(thread_total<V>(sum_x)) * scale;
             FOR_PIECES(V, T, K, n)
             {
-                load_with<V, W, K>(row, more, c, k, kept, v);
-                load_piece<V, W, K>(dy + c, k, kept_d, d);
+                load_with<V, W, K>(row, more, c, k, pieces, v);
+                load_piece<V, W, K>(dy + c, k, pieces_d, d);
                 load_numbers<V, W>(gamma + c, g);
                 for (int j = 0; j < V; j++) {
                     const float hat = (v[j] - centre) * factor;
@@ -207,29 +208,29 @@ static __global__ void __launch_bounds__(256) softmax_kernel(int64_t M, int64_t 
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept[MAX(K, 1)][V], sum[V] = {0.0f}, v[V], top = -INFINITY;
-        load_row<V, W, T, K>(x + m * C, n, kept);
+        float pieces[MAX(K, 1)][V], sum[V] = {0.0f}, v[V], top = -INFINITY;
+        load_row<V, W, T, K>(x + m * C, n, pieces);
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            load_piece<V, W, K>(x + m * C + c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 top = fmaxf(top, v[j]);
         }
         top = row_largest<T>(top);
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            load_piece<V, W, K>(x + m * C + c, k, pieces, v);
             for (int j = 0; j < V; j++) {
                 v[j] = expf(v[j] - top);
                 sum[j] += v[j];
                 if (K > 0)
-                    kept[K ? k : 0][j] = v[j];
+                    pieces[K ? k : 0][j] = v[j];
             }
         }
-        const float scale = 1.0f / row_total<T>(own_total<V>(sum));
+        const float scale = 1.0f / row_total<T>(thread_total<V>(sum));
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            load_piece<V, W, K>(x + m * C + c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 v[j] = (K > 0 ? v[j] : expf(v[j] - top)) * scale;
             store_numbers<V, W>(v, y + m * C + c);
@@ -248,12 +249,12 @@ static __global__ void __launch_bounds__(256)
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept[MAX(K, 1)][V], kept_d[MAX(K, 1)][V], v[V], d[V];
-        const float total = dot_of_rows<V, W, T, K>(y + m * C, dy + m * C, n, kept, kept_d);
+        float pieces[MAX(K, 1)][V], pieces_d[MAX(K, 1)][V], v[V], d[V];
+        const float total = dot_of_rows<V, W, T, K>(y + m * C, dy + m * C, n, pieces, pieces_d);
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(y + m * C + c, k, kept, v);
-            load_piece<V, W, K>(dy + m * C + c, k, kept_d, d);
+            load_piece<V, W, K>(y + m * C + c, k, pieces, v);
+            load_piece<V, W, K>(dy + m * C + c, k, pieces_d, d);
             for (int j = 0; j < V; j++)
                 d[j] = v[j] * (d[j] - total);
             store_numbers<V, W>(d, dx + m * C + c);
@@ -266,7 +267,7 @@ void cuda_softmax_back(const Run *run, int64_t M, int64_t C, const float *y, con
 }
 
 /* Computes y[m] = log(exp(y[m]) + the sum over c of exp(x[m, c])). The old y[m] is one more number of the row and is
- * added last, by the first thread of the row. */
+ * added last, by the first thread of the row. If all these numbers are -inf, y[m] stays -inf. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256) log_sum_exp_kernel(int64_t M, int64_t C, const float *x, float *y)
 {
@@ -274,22 +275,22 @@ static __global__ void __launch_bounds__(256) log_sum_exp_kernel(int64_t M, int6
         const int64_t n = m < M ? C : 0;
         const bool first = m < M && thread_of_row<T>() == 0;
         const float before = first ? y[m] : -INFINITY;
-        float kept[MAX(K, 1)][V], sum[V] = {0.0f}, v[V], top = before;
-        load_row<V, W, T, K>(x + m * C, n, kept);
+        float pieces[MAX(K, 1)][V], sum[V] = {0.0f}, v[V], top = before;
+        load_row<V, W, T, K>(x + m * C, n, pieces);
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            load_piece<V, W, K>(x + m * C + c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 top = fmaxf(top, v[j]);
         }
         top = row_largest<T>(top);
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            load_piece<V, W, K>(x + m * C + c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 sum[j] += expf(v[j] - top);
         }
-        const float total = row_total<T>(own_total<V>(sum));
+        const float total = row_total<T>(thread_total<V>(sum));
         if (first && top > -INFINITY)
             y[m] = top + logf(total + expf(before - top));
     }

@@ -1,9 +1,10 @@
-/* kernels/cuda/optim.cu: optimisers. One thread per number, except in factored_kernel. The kernels are memory-bound.
+/* kernels/cuda/optim.cu: optimisers. One thread per number of the parameters, except in factored_kernel. The kernels
+ * are memory-bound.
  *
  * Every Adam calls adam_number, whose operations are rounded one by one (no fmaf). A number therefore gets the same
  * bits from the dense and from the lazy forms. Neighbouring threads have neighbouring numbers, so all accesses are
- * coalesced. A warp reads 128 bytes of each operand at a time. A full multiprocessor has 32 KB of loads in flight, more
- * than its share of the bandwidth needs, so wider loads would not help.
+ * coalesced. A warp reads 128 bytes of each operand at a time. A full multiprocessor has 32 KB of loads in flight (2048
+ * threads, 4 floats each), more than its share of the bandwidth needs, so wider loads would not help.
  *
  * A lazy form is two launches: the first one updates the numbers, the second one updates `last` of their rows. Several
  * warps read last[row] of one row, so none of them may write it in the first launch. */
@@ -23,7 +24,9 @@ static __device__ inline float flush_to_zero(float x)
  *   p_new = shrink p
  *   m_new = m + (1 - beta1) (g_new - m)
  *   v_new = beta2 v + (1 - beta2) g_new^2
- *   p = p_new - step_size m_new / (sqrt(v_new) root_scale + eps) */
+ *   p = p_new - step_size m_new / (sqrt(v_new) root_scale + eps)
+ *
+ * Subnormal m_new and v_new become 0. */
 static __device__ inline void adam_number(const AdamStep *s, float g, float *p, float *m, float *v)
 {
     if (s->weight_decay != 0.0f)
@@ -65,19 +68,20 @@ void cuda_adam_note(const Run *run, const AdamStep *s, int32_t now, AdamStep *hi
 
 /* ---- lazy forms ------------------------------------------------------------------------------ */
 
+/* The operands of a lazy form. Row r of the list is row ids[r] of the parameter, or row r if `ids` is NULL. */
 typedef struct Lazy {
-    int64_t n, D;
+    int64_t n, D; /* rows of the list, numbers per row */
     const int32_t *ids;
-    const AdamStep *history;
+    const AdamStep *history; /* history[t]: the numbers of step t */
     int32_t now;
-    int32_t *last;
-    float *p, *m, *v; /* [rows, D] */
+    int32_t *last;    /* [rows]: the last step of each row that was computed */
+    float *p, *m, *v; /* [rows, D], with all rows of the parameter */
 } Lazy;
 
 /* Replays steps from+1 .. to, which have no gradient. If D is a multiple of 32, the threads of a warp have the same
  * row: they replay the same number of steps and read the same steps of the history. If m is zero and there is no weight
- * decay, p does not change and v is only multiplied. The short form then gives the same bits as adam_number, without
- * the root and the division, whose latency would add up over the steps. */
+ * decay, p does not change and v is only multiplied (if eps is 0, p may become 0 / 0). The short form then gives the
+ * same bits as adam_number, without the root and the division, whose latency would add up over the steps. */
 static __device__ inline void replay(const AdamStep *history, int32_t from, int32_t to, float *p, float *m, float *v)
 {
     for (int32_t t = from + 1; t <= to; t++) {
@@ -159,17 +163,17 @@ void cuda_adam_rows(const Run *run, int64_t n, int64_t D, const int32_t *ids, co
  * cuts only chains above 384. */
 enum { SIDE = 64, PART = 16 };
 
-/* Loads the `many` columns of dy and rows of w from k on into shared memory.
+/* Loads `count` columns of dy and rows of w, from k on, into shared memory. Rows and columns outside x become zeros.
  * - a[i][j] = dy[row0 + j, k + i]: 16 neighbouring threads read 64 bytes of a row.
  * - b[i][j] = w[k + i, col0 + j]: coalesced. */
 static __device__ inline void load_factors(const Lazy *x, int64_t K, const float *dy, const float *w, int64_t row0,
-                                           int64_t col0, int64_t k, int many, float (*a)[SIDE + 4], float (*b)[SIDE])
+                                           int64_t col0, int64_t k, int count, float (*a)[SIDE + 4], float (*b)[SIDE])
 {
     for (int i = (int)threadIdx.x; i < SIDE * PART; i += THREADS) {
         const int row = i / PART, k_of_row = i % PART, k_of_col = i / SIDE, col = i % SIDE;
-        if (k_of_row < many)
+        if (k_of_row < count)
             a[k_of_row][row] = row0 + row < x->n ? dy[(row0 + row) * K + k + k_of_row] : 0.0f;
-        if (k_of_col < many)
+        if (k_of_col < count)
             b[k_of_col][col] = col0 + col < x->D ? w[(k + k_of_col) * x->D + col0 + col] : 0.0f;
     }
 }
@@ -183,10 +187,10 @@ static __global__ void __launch_bounds__(THREADS) factored_kernel(Lazy x, int64_
     const int row = (int)threadIdx.x / 16 * 4, col = (int)threadIdx.x % 16 * 4;
     float sum[4][4] = {};
     for (int64_t k = 0; k < K; k += PART) {
-        const int many = (int)MIN(K - k, (int64_t)PART);
-        load_factors(&x, K, dy, w, row0, col0, k, many, a, b);
+        const int count = (int)MIN(K - k, (int64_t)PART);
+        load_factors(&x, K, dy, w, row0, col0, k, count, a, b);
         __syncthreads();
-        for (int i = 0; i < many; i++) {
+        for (int i = 0; i < count; i++) {
             const float4 l = load4(&a[i][row]), r = load4(&b[i][col]);
             const float left[4] = {l.x, l.y, l.z, l.w}, right[4] = {r.x, r.y, r.z, r.w};
             for (int y = 0; y < 4; y++)

@@ -12,7 +12,8 @@
  *     a[3] = A[g+8][4t+16 .. 4t+19]
  *   B [32, 8], int8: b[0] = B[4t .. 4t+3][g], b[1] = B[4t+16 .. 4t+19][g]
  *   C [16, 8]: c[0] = C[g][2t], c[1] = C[g][2t+1], c[2] = C[g+8][2t], c[3] = C[g+8][2t+1]
- * The number with the lower index is in the lower bits. All 32 lanes must call these functions together. */
+ * The number with the lower index is in the lower bits. All 32 lanes of a warp must call mma_ and ldmatrix_ functions
+ * together. */
 #ifndef SAPOR_PTX_H
 #define SAPOR_PTX_H
 
@@ -26,7 +27,7 @@
  * is no longer in use. The emulator reports accesses to hidden parts. */
 #define MEMORY_SHOW(stream, p, bytes) ((void)(stream))
 #define MEMORY_HIDE(stream, p, bytes) ((void)(stream))
-#define MEMORY_GAP                    0 /* unused bytes after each part of an arena */
+#define MEMORY_GAP                    0 /* unused bytes after each allocation of memory.cu */
 
 static __device__ inline float bits_f32(uint32_t bits)
 {
@@ -78,7 +79,7 @@ static __device__ inline uint32_t pack_f16(float low, float high)
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
     return bits;
 }
-/* 2^x, within 2 units in the last place; below 2^-126 it is 0. It is one instruction; exp2f has four. */
+/* 2^x, within 2 units in the last place. A result below 2^-126 is 0. This is one instruction; exp2f has four. */
 static __device__ inline float exp2_fast(float x)
 {
     float y;
@@ -87,9 +88,9 @@ static __device__ inline float exp2_fast(float x)
 }
 
 /* c += A B, with sums in float32. A tensor core does not round a sum to the nearest number: it keeps one or two bits
- * more than a float has and cuts off the rest (Fasi, Higham, Mikaitis & Pranesh 2021). The assembly is volatile: the
- * compiler has no information that all lanes must execute it together, and could move other assembly into a branch that
- * only some lanes take. */
+ * more than a float has and cuts off the rest (Fasi, Higham, Mikaitis & Pranesh 2021). All assembly here that needs the
+ * whole warp is volatile: the compiler does not know that all lanes must execute it together, and could move it into a
+ * branch that only some lanes take. */
 static __device__ inline void mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
 {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "

@@ -1,5 +1,6 @@
-/* kernels/cuda/reduce.cu: sums of all numbers, of rows and of columns, and the scaling of rows. Each number is read
- * once; loads are coalesced, and the kernels are memory-bound. The order of a sum depends only on the sizes. */
+/* kernels/cuda/reduce.cu: sums of all numbers, of rows and of columns, the scaling of rows, and the copy of columns.
+ * Each number is read once from memory; loads are coalesced, and the kernels are memory-bound. The order of a sum
+ * depends only on the sizes. */
 #include "kernels/cuda/loops.h"
 
 /* ---- the sum of all numbers ------------------------------------------------------------------ */
@@ -26,7 +27,7 @@ static __global__ void __launch_bounds__(256) sum_blocks_kernel(int64_t n, const
         for (int k = 0; k < PIECES; k++)
             for (int j = 0; j < 4; j++)
                 sum[j] = SQUARES ? fmaf(v[k][j], v[k][j], sum[j]) : sum[j] + v[k][j];
-        const float total = block_sum<256>(own_total<4>(sum));
+        const float total = block_sum<256>(thread_total<4>(sum));
         if (threadIdx.x == 0)
             parts[b] = total;
     }
@@ -93,9 +94,10 @@ void cuda_clip_factor(const Run *run, int64_t n, const float *squares, float mos
 
 /* ---- columns --------------------------------------------------------------------------------- */
 
-/* Sums columns over the rows of part blockIdx.y. A block of 32 R threads has 32 columns. Thread (r, lane) adds the rows
- * r, r + R, ... of the part. Then the sums of the threads that are R / 2, R / 4, ..., 1 rows apart are added in shared
- * memory. A warp reads 32 consecutive numbers of a row. Memory-bound. */
+/* Sums the columns of x [M, C], whose rows are `ld` numbers apart, over the rows of part blockIdx.y, part_rows each. y
+ * has a row of C sums per part. A block of 32 R threads has 32 columns. Thread (r, lane) adds the rows r, r + R, ... of
+ * the part. Then the sums of the threads that are R / 2, R / 4, ..., 1 rows apart are added in shared memory. A warp
+ * reads 32 consecutive numbers of a row. Memory-bound. */
 template <int R>
 static __global__ void __launch_bounds__(32 * R)
     add_rows_kernel(int64_t M, int64_t C, const float *x, int64_t ld, int64_t part_rows, float beta, float *y)
@@ -121,8 +123,8 @@ void add_rows(const Run *run, int64_t M, int64_t C, const float *x, int64_t ld, 
     LAUNCH(run, add_rows_kernel<32>, div_up(C, WARP), 32 * WARP, 0, M, C, x, ld, M, beta, y);
 }
 
-/* col_sum first sums parts of the rows, at most COLUMN_PARTS, then adds the parts. The number of parts depends only on
- * M. */
+/* col_sum first sums parts of the rows, at most COLUMN_PARTS parts of at least COLUMN_ROWS rows, then adds the parts.
+ * The number of parts depends only on M. */
 enum { COLUMN_PARTS = 512, COLUMN_ROWS = 32 };
 
 static int64_t column_rows(int64_t M)
@@ -155,15 +157,15 @@ static __global__ void __launch_bounds__(256) row_sum_kernel(int64_t M, int64_t 
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept[MAX(K, 1)][V], sum[V] = {0.0f}, v[V];
-        load_row<V, W, T, K>(x + m * C, n, kept);
+        float pieces[MAX(K, 1)][V], sum[V] = {0.0f}, v[V];
+        load_row<V, W, T, K>(x + m * C, n, pieces);
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            load_piece<V, W, K>(x + m * C + c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 sum[j] += v[j];
         }
-        const float total = row_total<T>(own_total<V>(sum));
+        const float total = row_total<T>(thread_total<V>(sum));
         if (m < M && thread_of_row<T>() == 0)
             y[m] = total;
     }
@@ -180,8 +182,8 @@ static __global__ void __launch_bounds__(256)
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept_a[MAX(K, 1)][V], kept_b[MAX(K, 1)][V];
-        const float total = dot_of_rows<V, W, T, K>(a + m * C, b + m * C, n, kept_a, kept_b);
+        float pieces_a[MAX(K, 1)][V], pieces_b[MAX(K, 1)][V];
+        const float total = dot_of_rows<V, W, T, K>(a + m * C, b + m * C, n, pieces_a, pieces_b);
         if (m < M && thread_of_row<T>() == 0)
             y[m] = total;
     }
@@ -193,26 +195,27 @@ void cuda_row_dot(const Run *run, int64_t M, int64_t C, const float *a, const fl
 
 /* ---- rows scaled to length 1 ----------------------------------------------------------------- */
 
-/* Computes y = x / norm by row, with norm = max(|x|, eps). Rows with norm 0 become 0. */
+/* Computes y = x / norm by row, with norm = max(|x|, eps), and writes the norms unless `norm` is NULL. Rows with norm 0
+ * become 0. */
 template <int V, int W, int T, int K>
 static __global__ void __launch_bounds__(256)
     row_normalize_kernel(int64_t M, int64_t C, float eps, const float *x, float *y, float *norm)
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept[MAX(K, 1)][V], squares[V] = {0.0f}, v[V];
-        load_row<V, W, T, K>(x + m * C, n, kept);
+        float pieces[MAX(K, 1)][V], squares[V] = {0.0f}, v[V];
+        load_row<V, W, T, K>(x + m * C, n, pieces);
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            load_piece<V, W, K>(x + m * C + c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 squares[j] = fmaf(v[j], v[j], squares[j]);
         }
-        const float length = sqrtf(row_total<T>(own_total<V>(squares))), size = length > eps ? length : eps,
+        const float length = sqrtf(row_total<T>(thread_total<V>(squares))), size = length > eps ? length : eps,
                     scale = size > 0.0f ? 1.0f / size : 0.0f;
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(x + m * C + c, k, kept, v);
+            load_piece<V, W, K>(x + m * C + c, k, pieces, v);
             for (int j = 0; j < V; j++)
                 v[j] *= scale;
             store_numbers<V, W>(v, y + m * C + c);
@@ -234,14 +237,14 @@ static __global__ void __launch_bounds__(256) row_normalize_back_kernel(int64_t 
 {
     for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()) {
         const int64_t n = m < M ? C : 0;
-        float kept[MAX(K, 1)][V], kept_d[MAX(K, 1)][V], v[V], d[V];
-        const float dot = dot_of_rows<V, W, T, K>(y + m * C, dy + m * C, n, kept, kept_d),
+        float pieces[MAX(K, 1)][V], pieces_d[MAX(K, 1)][V], v[V], d[V];
+        const float dot = dot_of_rows<V, W, T, K>(y + m * C, dy + m * C, n, pieces, pieces_d),
                     size = m < M ? norm[m] : 0.0f, scale = size > 0.0f ? 1.0f / size : 0.0f,
                     along = size > eps ? dot : 0.0f;
         FOR_PIECES(V, T, K, n)
         {
-            load_piece<V, W, K>(y + m * C + c, k, kept, v);
-            load_piece<V, W, K>(dy + m * C + c, k, kept_d, d);
+            load_piece<V, W, K>(y + m * C + c, k, pieces, v);
+            load_piece<V, W, K>(dy + m * C + c, k, pieces_d, d);
             for (int j = 0; j < V; j++)
                 d[j] = fmaf(-v[j], along, d[j]) * scale;
             store_numbers<V, W>(d, dx + m * C + c);

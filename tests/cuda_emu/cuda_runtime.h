@@ -17,7 +17,8 @@
  * - a race: two threads of a launch use the same byte, one of them writes, and no barrier (of their block) and no
  *   __syncwarp (of their warp) is between the two uses;
  * - threads of a block that wait at different barriers, or at a barrier while other threads have ended;
- * - an operation of a warp that some lanes of its mask do not reach;
+ * - an operation of a warp that some lanes of its mask do not reach, or a shuffle from a lane outside its mask;
+ * - a cp.async that is never waited for;
  * - a configuration that no card accepts.
  *
  * Streams are queues. Work in a stream is done only when something waits for it, so that a missing wait is found.

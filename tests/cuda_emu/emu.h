@@ -14,10 +14,11 @@ enum { EMU_STATIC_SHARED = 48 << 10, EMU_MOST_SHARED = 227 << 10 };
 typedef enum FiberState { FIBER_READY, FIBER_BARRIER, FIBER_WARP, FIBER_DONE } FiberState;
 typedef enum WarpOp { OP_NONE, OP_SYNC, OP_SHUFFLE, OP_BALLOT, OP_MMA, OP_LDMATRIX } WarpOp;
 
+/* A cp.async of a thread: `valid` of the `bytes` are copied, the others become zero. */
 typedef struct CopyAsync {
     void *shared;
     const void *global;
-    int bytes, valid, group;
+    int bytes, valid, group; /* group: the number of commits before it */
 } CopyAsync;
 enum { EMU_COPIES = 256 };
 
@@ -27,26 +28,27 @@ typedef struct Fiber {
     FiberState state;
     const char *file; /* file and line of the barrier at which it waits */
     int line;
+    /* the operation of a warp in which it takes part */
     WarpOp op;
-    int kind;
+    int kind; /* EmuShuffle, EmuMma, or of ldmatrix: 1 if transposed */
     uint32_t mask;
     uint64_t value, result;
-    int which, width;
-    const void *a, *b;
-    void *c;
+    int which, width;             /* of a shuffle: the lane, distance or XOR mask; the lanes of a group */
+    const void *a, *b;            /* of mma: fragments; of ldmatrix: `a` is the row's address */
+    void *c;                      /* of mma: the sums; of ldmatrix: the result */
     CopyAsync copies[EMU_COPIES]; /* copies that the thread has not waited for */
-    int copy_count, group;
-    void *stack_pointer;
-    unsigned char *stack;
+    int copy_count, group;        /* group: the number of commits so far */
+    void *stack_pointer;          /* while the fiber does not run */
+    unsigned char *stack;         /* [EMU_STACK] */
 } Fiber;
 
 typedef struct Launch {
     const char *name;
     dim3 grid, block;
-    size_t dynamic;
+    size_t dynamic; /* bytes of dynamic shared memory */
     EmuKernel *kernel;
-    size_t kernel_bytes;
-    uint32_t number; /* counts the launches, from 1 */
+    size_t kernel_bytes; /* of *kernel, which holds the arguments */
+    uint32_t number;     /* counts the launches, from 1 */
 } Launch;
 
 typedef struct Emu {
@@ -55,11 +57,11 @@ typedef struct Emu {
     uint32_t block; /* number of the block in the grid, from 1 */
     int threads;
     uint32_t barriers;                           /* barriers of the block so far */
-    uint32_t syncs[EMU_MOST_THREADS / EMU_WARP]; /* operations of each warp that order memory */
+    uint32_t syncs[EMU_MOST_THREADS / EMU_WARP]; /* __syncwarp of all lanes of each warp so far */
     Fiber *fiber;                                /* the fiber that runs */
-    uint64_t order;
-    int faults;
-    char first[1024];
+    uint64_t order;                              /* emu_order */
+    int faults;                                  /* since emu_forget_faults */
+    char first[1024];                            /* the text of the first one */
     EmuCounts counts;
     uint64_t downloads; /* since the program began */
 } Emu;
@@ -67,7 +69,7 @@ extern Emu emu;
 
 void emu_run(const Launch *l);
 bool emu_is_fiber(const void *p); /* true if p is a built-in variable of a thread */
-/* Keeps the text. Inside a kernel it ends the launch and does not return. */
+/* Counts a fault and keeps the text of the first one. Inside a kernel it ends the launch and does not return. */
 void emu_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- memory (memory.cc) ---------------------------------------------------------------------- */

@@ -199,7 +199,7 @@ static float bf16_value(uint32_t bits)
     return bits_f32(bits << 16);
 }
 
-/* Returns element [row, k] of A, or [k, col] of B, from the fragments of the lanes (kernels/cuda/ptx.h). */
+/* Returns element [line, k] of A, or [k, line] of B, from the fragments of the lanes (kernels/cuda/ptx.h). */
 static double mma_element(EmuMma kind, const Fiber *warp, bool of_b, int line, int k)
 {
     const int per = kind == EMU_MMA_S8 ? 4 : kind == EMU_MMA_TF32 ? 1 : 2, half = 4 * per;
@@ -322,7 +322,7 @@ static void complete(Fiber *warp, Fiber *last)
     } else if (last->op == OP_LDMATRIX) {
         ldmatrix(warp, last->kind != 0);
     } else if (mask == 0xffffffffu) {
-        /* all lanes took part: accesses before the operation are ordered before accesses after it */
+        /* __syncwarp of all lanes: accesses before it are ordered before accesses after it */
         emu.syncs[last->number / EMU_WARP]++;
     }
     emu.fiber = last;
@@ -451,8 +451,8 @@ static void make_fibers(void)
         fibers[i].stack = stacks + (size_t)i * EMU_STACK;
 }
 
-/* Returns the i-th of n numbers in the order of this launch: ascending, descending, or ascending from another number
- * on, with a wrap-around. */
+/* Returns the i-th of n numbers in the order of this launch: ascending or descending, from some number on,
+ * with a wrap-around. */
 static uint32_t in_order(uint32_t i, uint32_t n)
 {
     const uint64_t drawn = emu.order ? emu.order - 1 : emu.launch->number * 2654435761u >> 5;

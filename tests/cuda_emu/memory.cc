@@ -14,7 +14,7 @@ enum { CLOSED, OPEN, FILLED }; /* of a byte: not in use; in use but never writte
 
 /* Who last used 4 bytes, or one of them. All records belong to one launch; those of an earlier launch do not count. */
 typedef struct Use {
-    uint32_t launch, block, barriers, syncs;
+    uint32_t launch, block, barriers, syncs; /* the values of these members of Emu at the time of the use */
     uint16_t thread;
     bool atomic;
 } Use;
@@ -34,7 +34,7 @@ typedef struct Shadow {
 } Shadow;
 
 static Shadow device, shared;
-enum { GUARD = 64 };
+enum { GUARD = 64 }; /* at least this many bytes after each array in shared memory are closed */
 static const size_t DEVICE_BYTES = (size_t)1 << 30;
 static size_t shared_used; /* of the block that runs */
 
@@ -303,7 +303,7 @@ static void wrong(const char *what, const void *p, size_t bytes, bool writes, co
 }
 
 /* Reports whether two uses cannot race. This is so if they belong to different launches (for shared memory: to
- * different blocks), if a barrier or an operation of their warp is between them, if one thread makes both, or if both
+ * different blocks), if a barrier or a __syncwarp of all lanes of their warp is between them, if one thread makes both, or if both
  * are atomic. */
 static bool ordered(const Use *u, const Use *now, bool is_shared)
 {

@@ -15,7 +15,7 @@ here=tests/cuda_emu
 patches=${MUTANTS:-$here/mutants}
 build=${BUILD:-build}
 make=${MAKE:-make}
-least=30 # patches
+min_count=30 # patches
 apply=0
 [ "${1:-}" = --apply ] && { apply=1; shift; }
 only=" $* "
@@ -59,8 +59,8 @@ if [ $apply = 1 ]; then
         [ -n "$(field "$patch" families)" ] && head -n 1 "$patch" | grep -q '\.$'
         ok $? "$(basename "$patch" .patch) applies"
     done < <(list)
-    [ "$count" -ge $least ]
-    ok $? "there are at least $least seeded faults: $count"
+    [ "$count" -ge $min_count ]
+    ok $? "there are at least $min_count seeded faults: $count"
     echo "1..$number"
     exit $bad
 fi

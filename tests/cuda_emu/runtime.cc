@@ -11,7 +11,7 @@
 typedef std::function<void()> Work;
 typedef struct Item {
     Work work;
-    EmuEvent *waits; /* not before this event is done */
+    EmuEvent *waits; /* the work begins after record number `until` of this event is done; NULL: no wait */
     uint64_t until;
     /* the kernel of a launch, otherwise NULL: an executable graph can be updated to a graph of the same kernels */
     const void *kernel;

@@ -10,14 +10,13 @@
  * Exclude, BprPart, ...; a launch copies them), the numbers of an optimiser's step (AdamStep, SgdStep, ...), and the
  * host's side of upload and download.
  *
- * FAR_UNCHANGED lists the entries that do not access memory of the device: the CPU's functions are used without a
- * wrapper. Descriptors that are passed to them contain the device's addresses, so that a function that reads such an
- * address causes a fault. */
+ * FAR_UNWRAPPED lists entries that compute nothing: the CPU's own functions are used. Their descriptors have the
+ * device's addresses, so that an entry that reads such an address causes a fault. */
 #ifndef SAPOR_TESTS_FAR_ENTRIES_H
 #define SAPOR_TESTS_FAR_ENTRIES_H
 
 /* clang-format off */
-#define FAR_UNCHANGED(LINE) \
+#define FAR_UNWRAPPED(LINE) \
     LINE(check) LINE(memory) LINE(step_begin) LINE(step_end) LINE(clock) LINE(range) \
     LINE(supports) \
     LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_work) LINE(gemm_way) \

@@ -12,7 +12,7 @@
 
 /* Every member of the table has a line in entries.h. */
 #define MEMBER(name, ...) sizeof(((Kernels *)0)->name) +
-_Static_assert(FAR_ENTRIES(MEMBER) FAR_UNCHANGED(MEMBER)
+_Static_assert(FAR_ENTRIES(MEMBER) FAR_UNWRAPPED(MEMBER)
                        FAR_MEMORY(MEMBER) 0 == sizeof(Kernels) - offsetof(Kernels, alloc),
                "a member of Kernels is unknown to the far device: add its line to tests/far/entries.h");
 
@@ -21,14 +21,15 @@ enum { FILLER = 0xff };
 
 /* A copy that download_later made: `arrive` writes it to the host's memory. */
 typedef struct FarCopy {
-    void *host, *kept;
+    void *host, *kept; /* kept: the numbers, in a copy on the heap */
     size_t bytes;
     const void *context;
     struct FarCopy *next; /* the next call of download_later */
 } FarCopy;
 
-typedef struct FarBlock { /* in pages; the page after a block belongs to it and stays inaccessible */
-    size_t first, pages, bytes;
+typedef struct FarBlock {
+    size_t first, pages;   /* in pages; the last page stays inaccessible */
+    size_t bytes;          /* as requested */
     struct FarBlock *next; /* sorted in ascending order */
 } FarBlock;
 
@@ -39,7 +40,7 @@ static struct {
     size_t page;
     unsigned char *device, *open; /* two addresses of one memory; `device` is always inaccessible */
     FarBlock *blocks;
-    FarCopy *copies_coming;
+    FarCopy *downloads_waiting;
     uint64_t live;
     pthread_mutex_t lock;
     _Atomic uint64_t kernels, uploads, upload_bytes, downloads, download_bytes, copies, allocations, host_pointers;
@@ -176,7 +177,7 @@ static void far_download_later(const Run *run, void *host, const void *device, s
     far_download(run, c->kept, device, bytes);
     memset(host, FILLER, bytes);
     pthread_mutex_lock(&far.lock);
-    FarCopy **end = &far.copies_coming;
+    FarCopy **end = &far.downloads_waiting;
     while (*end)
         end = &(*end)->next;
     *end = c;
@@ -187,10 +188,10 @@ static void far_arrive(const Run *run, const void *host)
 {
     pthread_mutex_lock(&far.lock);
     const FarCopy *last = NULL;
-    for (const FarCopy *c = far.copies_coming; c; c = c->next)
+    for (const FarCopy *c = far.downloads_waiting; c; c = c->next)
         if (c->context == run->context && (!host || c->host == host))
             last = c;
-    for (FarCopy **at = &far.copies_coming; last;) {
+    for (FarCopy **at = &far.downloads_waiting; last;) {
         FarCopy *c = *at;
         if (c->context != run->context) {
             at = &c->next;
@@ -380,7 +381,7 @@ static const BprPart *open_bpr(const char *entry, int parts, const BprPart *give
 FAR_ENTRIES(WRAPPER)
 
 #define WRAPPED(name, ...) far.table.name = far.cpu->name ? far_##name : NULL; /* MINIMAL leaves some out */
-#define ASKED(name)        far.table.name = far.cpu->name;
+#define UNWRAPPED(name)    far.table.name = far.cpu->name;
 
 void far_device(Device *d)
 {
@@ -396,7 +397,7 @@ void far_device(Device *d)
     far.table = *d->k;
     far.table.device = "far";
     FAR_ENTRIES(WRAPPED)
-    FAR_UNCHANGED(ASKED)
+    FAR_UNWRAPPED(UNWRAPPED)
     FAR_MEMORY(WRAPPED)
     d->k = &far.table;
 }
@@ -416,10 +417,10 @@ bool __wrap_device_open(Device *d, const char *name, int threads, const Heap *he
 bool __wrap_device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e)
 {
     static bool counted;
-    const char *wanted = getenv("SAPOR_TEST_DEVICE");
+    const char *device = getenv("SAPOR_TEST_DEVICE");
     if (!__real_device_open(d, name, threads, heap, trace, e))
         return false;
-    if (!wanted || strcmp(wanted, "far") != 0)
+    if (!device || strcmp(device, "far") != 0)
         return true;
     far_device(d);
     if (!counted)

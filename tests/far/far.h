@@ -6,9 +6,9 @@
  * So results have the CPU's bits, kernels and threads are as fast as on the CPU, and the first address stays
  * inaccessible while a kernel runs.
  *
- * Each allocation has pages of its own. It is filled with 0xff at first. After it is freed, its pages are inaccessible
- * at both addresses, as the page after them always is. A kernel that reads or writes outside of these pages, or after
- * they were freed, causes a fault too. */
+ * Each allocation has pages of its own, with an inaccessible page after them. It is filled with 0xff at first, and its
+ * pages become inaccessible when it is freed. A kernel that reads or writes outside of these pages, or after the free,
+ * faults too. */
 #ifndef SAPOR_TESTS_FAR_H
 #define SAPOR_TESTS_FAR_H
 

@@ -46,7 +46,7 @@ static inline void put_file(const char *path, const uint8_t *data, size_t size)
  */
 typedef struct FuzzHeap {
     Heap heap;
-    size_t live, most;
+    size_t live, most; /* allocated bytes; the bound */
 } FuzzHeap;
 
 static inline void *fuzz_resize(void *user, void *p, size_t old_bytes, size_t new_bytes)

@@ -1,4 +1,5 @@
-/* tests/fuzz/json_fuzz.c: the JSON reader and the writer: a value that is read, written and read again is the same. */
+/* tests/fuzz/json_fuzz.c: the JSON reader, with and without folding, and the writer: a string that is read,
+ * written and read again is the same. */
 #include "tests/fuzz/fuzz.h"
 
 static size_t walk(const Json *j)

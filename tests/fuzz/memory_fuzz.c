@@ -1,6 +1,6 @@
 /* tests/fuzz/memory_fuzz.c: models in memory, through sapor.h. The first byte chooses the model, its number type and
- * its pooling. Then come files that replace the model's files: a number, a length in 3 bytes, the bytes. A model that
- * opens also encodes. */
+ * its pooling. Then come files that replace the model's files: a number of FILES, a length in 3 bytes, the bytes. With
+ * 128 added to the number, the file is missing. A model that opens also encodes. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tests/drawn.h"
@@ -68,7 +68,7 @@ static size_t make_files(sp_file files[MOST], size_t model, const uint8_t *data,
     return n;
 }
 
-static bool go_on(void *user, size_t done, size_t n)
+static bool check_progress(void *user, size_t done, size_t n)
 {
     (void)user;
     REQUIRE(done <= n);
@@ -92,7 +92,7 @@ static void encode(const sp_encoder *m, unsigned modality, sp_pool pool)
     static FuzzHeap heap = {.heap = {fuzz_resize, &heap}, .most = (size_t)100 << 20};
     const sp_image image = {.data = pixels, .width = 5, .height = 4};
     sp_output_options output = {.pool = pool};
-    sp_call_options o = {.size = sizeof o, .outputs = &output, .output_count = 1, .progress = go_on};
+    sp_call_options o = {.size = sizeof o, .outputs = &output, .output_count = 1, .progress = check_progress};
     size_t floats = 0, rows = modality == SP_TEXTS ? COUNT(texts) : 1;
     sp_text_info info[COUNT(texts)];
     sp_error e, status[COUNT(texts)];

@@ -31,7 +31,7 @@ static void fill_index(TextIndex *ids, char letter, int n, Error *e)
     }
 }
 
-static void judge(const DataSet *d, const Pairs *truth, const char *metric, Arena *a, Error *e)
+static void check_metric(const DataSet *d, const Pairs *truth, const char *metric, Arena *a, Error *e)
 {
     static const int32_t users[] = {0, 1, 2}, top[] = {1, 2, 4, 0, 3, -1, 4, 3, 2};
     static const double score[] = {3, 2, 1, 3, 2, 1, 3, 2, 1};
@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                  METRICS[which].second ? METRICS[which].second : "");
         if (METRICS[which].second)
             snprintf(metric + strlen(metric), sizeof metric - strlen(metric), "=%s", path);
-        judge(&d, &d.test, metric, a, &e);
+        check_metric(&d, &d.test, metric, a, &e);
     }
     arena_free(a);
     return 0;

@@ -1,5 +1,5 @@
 /* tests/fuzz/prepare_fuzz.c: published files. The first byte chooses whether the rest is reviews or metadata, and the
- * steps of the preparation, which runs until its files are written. */
+ * settings of the preparation. All steps run except the last one, which writes the files. */
 #include "tests/fuzz/fuzz.h"
 
 #include "recsys/data/prepare/prepare.h"

@@ -1,5 +1,5 @@
 /* tests/fuzz/sentencepiece_fuzz.c: if the first byte is 0, the rest is a SentencePiece .model, with which a text and
- * random ids are processed. If it is 1, the rest is a charsmap, and a text is normalised by Precompiled. */
+ * ids from its bytes are processed. Otherwise the rest is a charsmap, and a text is normalised by Precompiled. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/sentencepiece/sentencepiece.h"

@@ -1,4 +1,5 @@
-/* tests/fuzz/text_fuzz.c: hostile texts for a cased tokenizer, an uncased one, and the cleaning of Ducho's tables. */
+/* tests/fuzz/text_fuzz.c: hostile texts for three tokenizers (cased, uncased, and one of odd settings), and for the
+ * cleaning of Ducho's tables. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/tokenizers.h"

@@ -60,7 +60,7 @@ static void train(void)
     }
 }
 
-static bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+static bool check_list(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
     (void)arg;
     (void)e;
@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Trained *t = trained_open(&device, run, false, &e);
     check_end(t != NULL, &e);
     if (t) {
-        bool ok = trained_recommend(t, NULL, 0, 3, look, NULL, &e);
+        bool ok = trained_recommend(t, NULL, 0, 3, check_list, NULL, &e);
         check_end(ok, &e);
     }
     trained_close(t);

@@ -1,5 +1,5 @@
-/* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query sees,
- * blocks of rows in shared memory, and the products of a warp in float32.
+/* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query
+ * attends to (the query "sees" them), blocks of rows in shared memory, and the products of a warp in float32.
  *
  * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
  * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart. The
@@ -17,7 +17,7 @@ enum {
     ROWS = 16, /* of a warp */
     QUERIES = WARPS * ROWS,
     LANE_ROWS = 4,   /* rows per lane */
-    LANE_COLS = 8,   /* lanes per row */
+    ROW_LANES = 8,   /* lanes per row */
     PAD = 4,         /* floats between rows in shared memory: 8 rows begin in 8 different groups of 4 banks */
     WEIGHTS_PAD = 8, /* floats between rows of weights: 4 rows begin in 4 different groups of 8 banks */
     STATIC_SHARED = 48 << 10
@@ -46,8 +46,8 @@ static inline int64_t longest_keys(const Attention *t)
 /* Reports whether every row of every head begins at a multiple of 16 bytes and has a multiple of 16 bytes. */
 static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D)
 {
-    const int64_t many = 16 / (int64_t)dtype_bytes(type);
-    return aligned16(x) && ld % many == 0 && D % many == 0;
+    const int64_t count = 16 / (int64_t)dtype_bytes(type);
+    return aligned16(x) && ld % count == 0 && D % count == 0;
 }
 
 /* ---- texts ----------------------------------------------------------------------------------- */
@@ -92,7 +92,8 @@ static __device__ inline int first_query(const Attention *t, int part, int64_t p
     return (t->causal ? (int)parts - 1 - part : part) * queries;
 }
 
-/* A query sees a key if the key's position minus the query's position is from `least` to `most`. */
+/* A query sees a key if the key's position minus the query's position is from `least` to `most`. R: the largest
+ * distance of the relative bias (kernels.h: Attention). */
 typedef struct MaskRange {
     int least, most, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
@@ -228,7 +229,7 @@ static __device__ inline int lane_row(void)
 }
 static __device__ inline int lane_col(void)
 {
-    return lane_id() / 2 % LANE_COLS;
+    return lane_id() / 2 % ROW_LANES;
 }
 /* The maximum and the sum over the 8 lanes of a row. */
 static __device__ inline float row_max(float x)
@@ -262,7 +263,7 @@ static __device__ inline void add_scores(float s[LANE_ROWS][COLS], const float *
         for (int i = 0; i < LANE_ROWS; i++)
             unpack(a[i], load4(rows + i * LANE_ROWS * (WIDE + PAD) + d));
         for (int j = 0; j < COLS; j++) {
-            unpack(b, load4(cols + j * LANE_COLS * (WIDE + PAD) + d));
+            unpack(b, load4(cols + j * ROW_LANES * (WIDE + PAD) + d));
             for (int i = 0; i < LANE_ROWS; i++)
                 for (int e = 0; e < 4; e++)
                     s[i][j] = fmaf(a[i][e], b[e], s[i][j]);
@@ -299,7 +300,7 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
     weights += lane_row() * (8 * COLS + WEIGHTS_PAD) + lane_col();
     for (int i = 0; i < LANE_ROWS; i++)
         for (int j = 0; j < COLS; j++)
-            weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + LANE_COLS * j] = s[i][j];
+            weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + ROW_LANES * j] = s[i][j];
 }
 
 /* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.

@@ -62,7 +62,7 @@ template <int WIDE, bool LONG>
 static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
                                            const Side *cols, int row, int col, int d, int D, bool wide, bool some)
 {
-    const int own = (int)threadIdx.x / WARP * ROWS * (WIDE + PAD);
+    const int warp_rows = (int)threadIdx.x / WARP * ROWS * (WIDE + PAD);
     for (int from = 0; from < (LONG ? D : 1); from += WIDE) {
         if (LONG) {
             __syncthreads(); /* no warp reads the old blocks any more */
@@ -72,8 +72,8 @@ static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slop
         cp_async_wait<0>();
         __syncthreads();
         if (some) {
-            add_scores<SHARE, WIDE>(s, rows->x_block + own, cols->x_block, MIN(D - from, WIDE));
-            add_scores<SHARE, WIDE>(slope, rows->y_block + own, cols->y_block, MIN(D - from, WIDE));
+            add_scores<SHARE, WIDE>(s, rows->x_block + warp_rows, cols->x_block, MIN(D - from, WIDE));
+            add_scores<SHARE, WIDE>(slope, rows->y_block + warp_rows, cols->y_block, MIN(D - from, WIDE));
         }
     }
     if (LONG) {
@@ -129,13 +129,14 @@ static __device__ inline void add_distances(const float *slopes, int first, int 
     }
 }
 
-/* Computes dQ. One block per 64 queries (32 if D is above 64) of one head of one text; each warp has 16 queries.
+/* Computes dQ. One block per 64 queries (32 if WIDE is 128) of one head of one text; each warp has 16 queries.
  *
- * - Shared memory: the rows of Q and dO stay in it. 32 keys and values are loaded at a time, in whole rows.
+ * - Shared memory: the rows of Q and dO stay in it, unless LONG. 32 keys and values are loaded at a time, in whole
+ *   rows.
  * - Registers: a lane has 4 x 4 scores, the same number of slopes, and 4 x WIDE / 8 numbers of dQ. The slopes go
  *   through shared memory, because the lanes of a row need each other's slopes.
  * - Two or three blocks share a multiprocessor. While one block waits for its copies, another one computes.
- * - LONG: D is above WIDE, and a block has WIDE columns of dQ.
+ * - WIDE: D rounded up to 32, 64 or 128. LONG: D is above 128, WIDE is 64, and a block has WIDE columns of dQ.
  *
  * The kernel is limited by fused multiply-adds: 3 D for each pair of a query and a key. 16 of them need at most 2 loads
  * of 16 bytes from shared memory.
@@ -150,11 +151,12 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     DYNAMIC_SHARED(float, q);
     float *dout = q + COUNT * (WIDE + PAD), *k = dout + COUNT * (WIDE + PAD), *v = k + COLS * (WIDE + PAD);
     const Attention *t = &back.forward;
-    const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
-    float *slopes = v + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
+    const int warp_row = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
+    float *slopes = v + COLS * (WIDE + PAD) + warp_row * WEIGHTS_LD;
     const Task task = task_of(parts, t->H);
     const TextRows r = text_rows(t, task.b);
-    const int i0 = task.part * COUNT, first = i0 + own, left = r.queries - first, position = first_position(&r) + first;
+    const int i0 = task.part * COUNT, first = i0 + warp_row, left = r.queries - first,
+              position = first_position(&r) + first;
     if (i0 >= r.queries)
         return;
     const int64_t h = task.h, kh = key_head(t, h);
@@ -216,10 +218,10 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     }
 }
 
-/* Computes dK and dV. One block per 64 keys (32 if D is above 64) of one head of keys of one text; each warp has 16
- * keys. The kernel is attention_dq_kernel with the sides exchanged: the keys and values stay in shared memory, and 32
- * queries with their dO are loaded at a time. If several heads of queries have these keys, the block processes one head
- * after the other.
+/* Computes dK and dV. One block per 64 keys (32 if WIDE is 128) of one head of keys of one text; each warp has 16 keys.
+ * The kernel is attention_dq_kernel with the sides exchanged: the keys and values stay in shared memory, unless LONG,
+ * and 32 queries with their dO are loaded at a time. If several heads of queries have these keys, the block processes
+ * one head after the other.
  *
  * The kernel is limited by fused multiply-adds: 4 D for each pair. Sums are over features in order, and over heads and
  * their queries in order. */
@@ -231,12 +233,12 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     DYNAMIC_SHARED(float, k);
     float *v = k + COUNT * (WIDE + PAD), *q = v + COUNT * (WIDE + PAD), *dout = q + COLS * (WIDE + PAD);
     const Attention *t = &back.forward;
-    const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
-    float *weights = dout + COLS * (WIDE + PAD) + own * WEIGHTS_LD;
+    const int warp_row = (int)threadIdx.x / WARP * ROWS, D = (int)t->D, d = LONG ? (int)blockIdx.y * WIDE : 0;
+    float *weights = dout + COLS * (WIDE + PAD) + warp_row * WEIGHTS_LD;
     const int64_t heads = key_heads(t), shared = t->H / heads;
     const Task task = task_of(parts, heads);
     const TextRows r = text_rows(t, task.b);
-    const int j0 = task.part * COUNT, first = j0 + own, left = r.keys - first;
+    const int j0 = task.part * COUNT, first = j0 + warp_row, left = r.keys - first;
     if (j0 >= r.keys)
         return;
     const int64_t kh = task.h;
@@ -262,7 +264,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
                                          r.queries - i0 - lane_col(),
                                          seen.all && left >= ROWS && i0 + COLS <= r.queries);
                 for (int j = 0; j < SHARE; j++) {
-                    const int query = i0 + lane_col() + LANE_COLS * j;
+                    const int query = i0 + lane_col() + ROW_LANES * j;
                     const float lse = query < r.queries ? log2_sum(t, h, r.q + query) : 0.0f,
                                 delta = query < r.queries ? deltas[query] : 0.0f;
                     for (int i = 0; i < LANE_ROWS; i++) {

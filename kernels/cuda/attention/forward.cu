@@ -1,4 +1,5 @@
-/* kernels/cuda/attention/forward.cu: the forward pass of attention in float32, over ragged texts:
+/* kernels/cuda/attention/forward.cu: the forward pass of attention in float32, over ragged texts (K' is the transposed
+ * K):
  *
  *   out = softmax(scale Q K' + bias) V
  *
@@ -16,9 +17,10 @@
  *   values are added up.
  * - Registers: a lane has 4 x KEYS / 8 scores and 4 x WIDE / 8 numbers of the result. The weights go through shared
  *   memory, because the lanes of a row need each other's weights.
- * - KEYS: 64 if two blocks then fit into each multiprocessor, otherwise 32.
- * - WIDE: D rounded up to a multiple of 32. LONG: D is larger than WIDE. A block then has WIDE columns of the result,
- *   and computes the scores from WIDE features at a time.
+ * - KEYS: 64 if two blocks then fit into each multiprocessor of an A100, otherwise 32.
+ * - WIDE: D rounded up to a multiple of 32. LONG: D is larger than WIDE = 128. A block then has WIDE columns of the
+ *   result, and computes the scores from WIDE features at a time: Q, keys and values are then loaded again for each
+ *   block of keys.
  *
  * The kernel is limited by fused multiply-adds. For 32 of them, the scores need 3 loads of 16 bytes from shared memory
  * with KEYS = 64, and 4 with KEYS = 32. The result needs from 4 loads (WIDE = 32) to 2.5 (WIDE = 128).
@@ -30,11 +32,12 @@ template <int WIDE, int KEYS, bool LONG>
 static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     attention_kernel(const Attention t, int64_t parts, bool wide)
 {
-    enum { COLS = KEYS / LANE_COLS, OUT = WIDE / LANE_COLS };
+    enum { COLS = KEYS / ROW_LANES, OUT = WIDE / ROW_LANES };
     DYNAMIC_SHARED(float, q);
     float *k = q + QUERIES * (WIDE + PAD), *v = k + KEYS * (WIDE + PAD);
-    const int warp = (int)threadIdx.x / WARP, own = warp * ROWS, D = (int)t.D, d = LONG ? (int)blockIdx.y * WIDE : 0;
-    float *weights = v + KEYS * (WIDE + PAD) + own * (KEYS + WEIGHTS_PAD);
+    const int warp = (int)threadIdx.x / WARP, warp_row = warp * ROWS, D = (int)t.D,
+              d = LONG ? (int)blockIdx.y * WIDE : 0;
+    float *weights = v + KEYS * (WIDE + PAD) + warp_row * (KEYS + WEIGHTS_PAD);
     const Task task = task_of(parts, t.H);
     const TextRows r = text_rows(&t, task.b);
     const int i0 = first_query(&t, task.part, parts, QUERIES);
@@ -45,7 +48,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
                    K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
     const MaskRange mask = mask_of(&t, task.h);
     const Span span = keys_seen(&mask, &r, i0, QUERIES, KEYS);
-    const int position = first_position(&r) + i0 + own;
+    const int position = first_position(&r) + i0 + warp_row;
     float out[LANE_ROWS][OUT] = {}, top[LANE_ROWS], sum[LANE_ROWS] = {};
     for (int i = 0; i < LANE_ROWS; i++)
         top[i] = -FLT_MAX; /* finite: -inf - (-inf) is a NaN if a row sees no key of the first block */
@@ -65,7 +68,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
             cp_async_wait<0>();
             __syncthreads();
             if (seen.some)
-                add_scores<COLS, WIDE>(s, q + own * (WIDE + PAD), k, MIN(D - from, WIDE));
+                add_scores<COLS, WIDE>(s, q + warp_row * (WIDE + PAD), k, MIN(D - from, WIDE));
         }
         if (!LONG) {
             cp_async_wait<0>();
@@ -74,7 +77,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         load_rows<KEYS, WIDE>(v, &V, j0, r.keys, d, D, wide);
         cp_async_commit();
         if (!LONG && seen.some)
-            add_scores<COLS, WIDE>(s, q + own * (WIDE + PAD), k, D);
+            add_scores<COLS, WIDE>(s, q + warp_row * (WIDE + PAD), k, D);
         if (seen.some) {
             finish_scores<COLS, 1>(s, &mask, j0 + lane_col() - position - lane_row(), ROWS, r.keys - j0 - lane_col(),
                                    seen.all && j0 + KEYS <= r.keys);
@@ -104,8 +107,8 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         if (seen.some)
             add_weighted<KEYS, WIDE>(out, weights, v);
     }
-    const int64_t rows = t.q_offsets[t.B], first = r.q + i0 + own;
-    const int left = r.queries - i0 - own;
+    const int64_t rows = t.q_offsets[t.B], first = r.q + i0 + warp_row;
+    const int left = r.queries - i0 - warp_row;
     for (int i = 0; i < LANE_ROWS; i++) {
         const float all = row_add(sum[i]), over = all == 0.0f ? 0.0f : 1.0f / all;
         for (int c = 0; c < OUT; c++)

@@ -144,7 +144,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
     enum { STEPS = WIDE / 16, LD = WIDE + HALF_PAD };
     SHARED(uint16_t, k, [KEYS * LD]);
     SHARED(uint16_t, v, [KEYS * LD]);
-    const int own = (int)threadIdx.x / WARP * ROWS, D = (int)t.D, g = lane_id() / 4, c0 = lane_id() % 4 * 2;
+    const int warp_row = (int)threadIdx.x / WARP * ROWS, D = (int)t.D, g = lane_id() / 4, c0 = lane_id() % 4 * 2;
     const Task task = task_of(parts, t.H);
     const TextRows r = text_rows(&t, task.b);
     const int i0 = first_query(&t, task.part, parts, QUERIES);
@@ -155,7 +155,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
                    K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
     const MaskRange mask = mask_of(&t, task.h);
     const Span span = keys_seen(&mask, &r, i0, QUERIES, KEYS);
-    const int position = first_position(&r) + i0 + own;
+    const int position = first_position(&r) + i0 + warp_row;
     load_halves<WIDE>(v, &Q, i0, r.queries, D, wide);
     load_halves<WIDE>(k, &K, span.begin, r.keys, D, wide);
     cp_async_commit();
@@ -163,7 +163,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
     __syncthreads();
     uint32_t q[STEPS][4];
     for (int n = 0; n < STEPS; n++)
-        ldmatrix_x4(q[n], part_down(v + own * LD + 16 * n, LD));
+        ldmatrix_x4(q[n], part_down(v + warp_row * LD + 16 * n, LD));
     float out[2 * STEPS][4] = {}, top[2] = {-FLT_MAX, -FLT_MAX}, sum[2] = {};
     for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
         const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
@@ -216,9 +216,9 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
                 multiply(T(), out[2 * d + 1], weights[n], b + 2);
             }
     }
-    const int64_t rows = t.q_offsets[t.B], first = r.q + i0 + own;
+    const int64_t rows = t.q_offsets[t.B], first = r.q + i0 + warp_row;
     const HeadRows to = head_rows(t.out, t.out_type, t.out_ld, first, task.h * D64);
-    const int left = r.queries - i0 - own;
+    const int left = r.queries - i0 - warp_row;
     for (int i = 0; i < 2; i++) {
         const float all = quad_add(sum[i]), over = all == 0.0f ? 0.0f : 1.0f / all;
         const int row = g + 8 * i;

@@ -117,18 +117,18 @@ static __device__ inline void chains(float *shared, const Side &a, const Side &b
     }
 }
 
-/* Sets acc = old + acc and old = acc for a thread's sums. `old` is in registers (kept) or in memory (partial). In
- * memory, consecutive threads have consecutive numbers, so accesses are coalesced. A block has 64 KB there; those of
- * the running blocks stay in the L2 cache. */
+/* Sets acc = old + acc and old = acc for a thread's sums. `old` is in registers (earlier) or in memory (partial). In
+ * memory, consecutive threads have consecutive numbers, so accesses are coalesced. A block has 64 KB there with Large
+ * and 16 KB with Medium; the sums of the running blocks stay in the L2 cache. */
 template <class S>
-static __device__ inline void add_part(float (&acc)[S::TM][S::TN], float (&kept)[S::KEEPS ? S::TM : 1][S::TN],
+static __device__ inline void add_part(float (&acc)[S::TM][S::TN], float (&earlier)[S::KEEPS ? S::TM : 1][S::TN],
                                        float *partial, bool first)
 {
     UNROLL
     for (int i = 0; i < S::TM; i++) {
         UNROLL
         for (int j = 0; j < S::TN; j++) {
-            float *old = S::KEEPS ? &kept[S::KEEPS ? i : 0][j] : partial + (i * S::TN + j) * S::THREADS;
+            float *old = S::KEEPS ? &earlier[S::KEEPS ? i : 0][j] : partial + (i * S::TN + j) * S::THREADS;
             acc[i][j] = first ? acc[i][j] : *old + acc[i][j];
             *old = acc[i][j];
         }
@@ -147,7 +147,7 @@ static __global__ void __launch_bounds__(S::THREADS, S::THREADS *S::TM *S::TN > 
     const Place at = place_of(grid);
     const int warp = (int)threadIdx.x / WARP, warp_m = warp / S::WARPS_N, warp_n = warp % S::WARPS_N;
     const int row = lane_id() / S::LANES_N * S::V, column = warp_n * S::WN + lane_id() % S::LANES_N * S::V;
-    float acc[S::TM][S::TN] = {}, kept[S::KEEPS ? S::TM : 1][S::TN] = {};
+    float acc[S::TM][S::TN] = {}, earlier[S::KEEPS ? S::TM : 1][S::TN] = {};
     partial += (int64_t)blockIdx.x * (S::BM * S::BN) + threadIdx.x;
     int64_t k0 = 0;
     for (int part = 0; part < grid.parts; part++) {
@@ -155,7 +155,7 @@ static __global__ void __launch_bounds__(S::THREADS, S::THREADS *S::TM *S::TN > 
         __syncthreads();
         chains<S>(shared, a, b, at, k0, len, warp_m * S::WM + row, column, acc);
         if (grid.parts > 1)
-            add_part<S>(acc, kept, partial, part == 0);
+            add_part<S>(acc, earlier, partial, part == 0);
         k0 += len;
     }
     for (int slice = 0; slice < S::TM / S::V; slice++) {

@@ -2,13 +2,15 @@
  * in scratch memory, and in what order. */
 #include "kernels/cuda/gemm/gemm.h"
 
-/* How a product is computed. Operands that a kernel cannot read in place are first converted in scratch memory:
+/* How a product is computed. Operands that a kernel cannot read in place are first converted or copied in scratch
+ * memory:
  * - A, to the type and the line length of packed weights.
- * - A 16-bit operand whose other operand has another type, to float32. */
+ * - A 16-bit operand whose other operand has another type, to float32.
+ * - A 16-bit operand that cannot be copied by 16 bytes, to aligned lines with K inner. */
 typedef struct Plan {
     Unit unit;
     int parts; /* parts of A, 1 or 2 */
-    /* numbers between the beginnings of two lines in scratch memory; 0: the operand is read in place */
+    /* numbers between the beginnings of two lines in scratch memory; 0: the operand is always read in place */
     int64_t a_line, b_line;
     size_t a_bytes, b_bytes; /* in scratch memory; the scales of A come after the operands */
     size_t scale_bytes, zero_bytes;
@@ -133,7 +135,7 @@ static Side side_of(const void *p, DType type, int64_t step, int64_t k_step, int
 }
 
 /* Returns the operand [count, K] in float32. The steps may have any size. If its type is not float32, it is first
- * converted to `work`, with K inner if `k_lines`. */
+ * converted to `work`, with lines of `line` numbers: along K if `k_lines`, otherwise along `count`. */
 static Side f32_side(const Run *run, const void *p, DType type, int64_t step, int64_t k_step, int64_t count, int64_t K,
                      bool k_inner, bool k_lines, float *work, int64_t line)
 {
@@ -162,7 +164,7 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
 }
 
 /* Returns the operand [count, K] in the 16-bit type `type`, with K inner. If its type is another one, or if it cannot
- * be copied by 16 bytes, it is first copied to `work`. */
+ * be copied by 16 bytes, it is first copied to `work`, with lines of `line` numbers. */
 static Side half_side(const Run *run, DType type, const void *p, DType p_type, int64_t step, int64_t k_step,
                       int64_t count, int64_t K, void *work, int64_t line)
 {

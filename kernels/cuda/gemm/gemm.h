@@ -26,9 +26,9 @@ enum { LINE = 64 }; /* number of bytes of each row of an operand that one step o
 
 /* An operand: A [count, K] or the transposed B [count, K]. Number (i, k) is at i step + k k_step.
  *
- * - `wide`: groups of 16 bytes can be copied. The pointer and the larger step are multiples of 16 bytes, and the
- *   smaller step is 1. The smaller step is k_step for tensor.cu, and `step` for f32.cu. Operands of tensor.cu that are
- *   not float32 are always wide. */
+ * - `wide`: groups of 16 bytes can be copied. The pointer and one of the steps are multiples of 16 bytes, and the other
+ *   step is 1 number. The step of 1 is k_step for tensor.cu, and `step` for f32.cu. Operands of tensor.cu that are not
+ *   float32 are always wide. */
 typedef struct Side {
     const void *p;
     int64_t step, k_step;
@@ -40,11 +40,11 @@ typedef struct Side {
  * of tiles, then 8 tiles of the next column. The blocks that run at the same time then read fewer different rows of A
  * and B, so more reads hit the L2 cache. */
 typedef struct Grid {
-    int m_tiles, n_tiles;
-    /* f32.cu: the number of parts into which K is divided. wgmma.cu: the number of f16 numbers per number of A, 1 or 2
-     * (split_rows) */
+    int m_tiles, n_tiles; /* tiles along M and along N */
+    /* f32.cu: the number of parts into which K is divided. wgmma.cu: the number of 16-bit numbers per number of A: 2
+     * after split_rows, otherwise 1 */
     int parts;
-    int64_t K;
+    int64_t K; /* of A; 2 K of B after split_rows */
 } Grid;
 typedef struct Place {
     int m, n; /* in tiles */
@@ -61,8 +61,8 @@ static __device__ inline Place place_of(Grid grid)
 }
 
 /* The part of an operand for one step: I x BK numbers in shared memory. Number (i, k) is at tile[i LD + k] if K_INNER,
- * otherwise at tile[k LD + i]. A row of this memory is 16 bytes longer than its numbers, so that the rows begin in
- * different banks. */
+ * otherwise at tile[k LD + i]. A line (the INNER numbers of one i or one k) is followed by 16 unused bytes, so that the
+ * lines begin in different banks. */
 template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
     typedef T type;
     static constexpr bool K_INNER = K_INNER_;
@@ -138,7 +138,7 @@ static __device__ inline void stage(typename P::type *tile, const Side &x, Curso
 
 /* ---- the operations after the product -------------------------------------------------------- */
 
-/* C = act(alpha x + beta C + bias + residual). x is computed from the sums of a tile. */
+/* C = act(alpha x + beta C + bias + residual). x is computed from the sums of a tile; without scales, x is the sum. */
 typedef struct Finish {
     int64_t M, N;
     float alpha, beta;
@@ -173,6 +173,7 @@ static __device__ inline void store_typed(DType type, void *p, int64_t i, float 
     else
         ((float *)p)[i] = x;
 }
+/* Returns x of Finish for element (m, n) of C. `sum` is the element's sum; for int8 it has the bits of an int32. */
 static __device__ inline float scaled(const Finish &f, int64_t m, int64_t n, float sum)
 {
     if (f.column_scale) {
@@ -181,6 +182,7 @@ static __device__ inline float scaled(const Finish &f, int64_t m, int64_t n, flo
     }
     return f.row_scale ? sum * f.row_scale[m] : sum;
 }
+/* Returns alpha x + beta old + bias[n] + residual. */
 static __device__ inline float added(const Finish &f, int64_t n, float x, float old, float residual)
 {
     x *= f.alpha;

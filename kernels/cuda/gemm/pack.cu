@@ -27,8 +27,8 @@ size_t cuda_gemm_pack_bytes(Pack form, int64_t K, int64_t N)
 /* ---- copies ---------------------------------------------------------------------------------- */
 
 /* Copies and converts a matrix (gemm.h: copy_matrix). A block copies squares of 32 x 32 numbers. It reads a square
- * along the smaller step, transposes it in shared memory if needed, and writes it along the lines of y. Reads and
- * writes are whole lines of 32 numbers. */
+ * along the smaller step of x, transposes it in shared memory if needed, and writes it along the lines of y. If the
+ * smaller step is 1, reads and writes are whole lines of 32 numbers. */
 template <class X, class Y>
 static __global__ void __launch_bounds__(256)
     copy_kernel(int64_t rows, int64_t cols, const X *x, int64_t row, int64_t col, Y *y, int64_t ld)
@@ -36,11 +36,11 @@ static __global__ void __launch_bounds__(256)
     SHARED(X, square, [WARP][WARP + 1]);
     const int64_t across = (ld + WARP - 1) / WARP, squares = ((rows + WARP - 1) / WARP) * across;
     const int warp = (int)threadIdx.x / WARP, warps = (int)blockDim.x / WARP, lane = lane_id();
-    const bool turned = row < col;
+    const bool transposed = row < col;
     for (int64_t s = blockIdx.x; s < squares; s += gridDim.x) {
         const int64_t r0 = s / across * WARP, c0 = s % across * WARP;
         for (int j = warp; j < WARP; j += warps) {
-            const int r = turned ? lane : j, c = turned ? j : lane;
+            const int r = transposed ? lane : j, c = transposed ? j : lane;
             if (r0 + r < rows && c0 + c < cols)
                 square[r][c] = x[(r0 + r) * row + (c0 + c) * col];
         }
@@ -82,9 +82,10 @@ static __device__ inline uint32_t four_bytes(int64_t K, const float *column, int
     }
     return unit;
 }
-/* Packs 32 columns of B as bytes per block. Each lane has one column, and the 8 warps share the rows. If b_col is 1,
- * the rows of B are read in whole lines. The bytes are written four at a time, each lane in another line. The sums are
- * of integers, so their order does not matter. A column with an infinity or a NaN gets a NaN as its scale. */
+/* Packs 32 columns of B as bytes per block; a line of `to` has `line` words of four bytes. Each lane has one column,
+ * and the 8 warps share the rows. If b_col is 1, the rows of B are read in whole lines. The bytes are written four at a
+ * time, each lane in another line. The sums are of integers, so their order does not matter. A column with an infinity
+ * or a NaN gets a NaN as its scale: `probes` are sums of 0 times each number. */
 static __global__ void __launch_bounds__(256)
     pack_bytes_kernel(int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, uint32_t *to, int64_t line,
                       float *scale, int32_t *sum)

@@ -2,8 +2,8 @@
  * shared memory with K inner: the rows of A, the columns of B. The four types then differ only in the instruction. An
  * instruction processes 32 bytes of K, and ldmatrix loads the part of each lane, whatever the type of the bytes.
  *
- * The order of a sum: blocks of 32 bytes of K are added in order, each with one rounding to nearest. The order inside a
- * block is that of the tensor core. It depends only on K. */
+ * The order of a sum of floats: blocks of 32 bytes of K are added in order, each with one rounding to nearest. The
+ * order inside a block is that of the tensor core. It depends only on K. Sums of int8 are exact. */
 #include "kernels/cuda/gemm/gemm.h"
 
 /* The type of the sums of each type of operands. */
@@ -13,7 +13,7 @@ template <class T> struct Sum {
 template <> struct Sum<int8_t> {
     typedef int32_t type;
 };
-/* Converts four numbers from memory to the operands of the tensor core. */
+/* Rounds four floats from memory to tf32, the operands of the tensor core. Numbers of other types stay as they are. */
 static __device__ inline void round_to(float, uint32_t x[4])
 {
     UNROLL

@@ -1,11 +1,12 @@
 /* kernels/cuda/image/batch_norm.cu: batch norm (Ioffe & Szegedy 2015) over the columns of x [M, C]. Sums down a column
- * are divided into parts of rows, whose number depends only on M. The parts' sums are in scratch: [parts, C]. All
- * kernels are memory-bound: the forward pass reads x three times, the backward pass reads x and dy twice. The blocks
- * are those of image.h ("columns of a matrix"); reads and writes are coalesced. */
+ * are divided into parts of rows, whose number depends only on M. The parts' sums are in scratch: [parts, C], in the
+ * backward pass [parts + 1, 2, C]. All kernels are memory-bound: the forward pass reads x three times (once with the
+ * running statistics), the backward pass reads x and dy twice. The blocks are those of image.h ("columns of a matrix");
+ * reads and writes are coalesced. */
 #include "kernels/cuda/image/image.h"
 
 enum {
-    PART = 64,   /* rows per part, at least: eight for each lane */
+    PART = 64,   /* rows per part, eight for each lane: the `shortest` of piece_count */
     PARTS = 256, /* parts, at most */
     ROWS = 64    /* rows per block of the kernels without sums */
 };

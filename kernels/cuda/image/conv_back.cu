@@ -4,13 +4,13 @@
  * w + left - j are multiples of the stride. Pixels that are a stride apart have the same taps. They are the results of
  * one launch, so that no multiply-add is wasted: there are stride^2 launches.
  *
- * The gradient to the weights is, for each tap, the product of dy' and x. Its sums go over all pixels of all images:
- * they are few and long. They are divided into pieces, whose number depends only on the number of pixels. The pieces'
- * sums are in scratch and are added in order. */
+ * The gradient to the weights is, for each tap, the product of dy' (dy transposed) and x. Its sums go over all pixels
+ * of all images: they are few and long. They are divided into pieces, whose number depends only on the number of
+ * pixels. The pieces' sums are in scratch and are added in order. */
 #include "kernels/cuda/image/image.h"
 
 enum {
-    PIECE = 512, /* pixels of dy per piece, at least */
+    PIECE = 512, /* pixels of dy per piece: the `shortest` of piece_count */
     PIECES = 32  /* pieces, at most */
 };
 
@@ -142,7 +142,7 @@ static __device__ inline Pixel pixel_at(const Slopes &s, int64_t m)
     p.c = (int)(at % s.wide);
     return p;
 }
-static __device__ inline void go_on(const Slopes &s, Pixel *p, int by)
+static __device__ inline void advance(const Slopes &s, Pixel *p, int by)
 {
     p->m += by;
     p->c += by;
@@ -189,7 +189,7 @@ static __device__ inline void load_x(const Slopes &s, Pixel *p, int64_t end, int
     for (int row = (int)threadIdx.x / ACROSS; row < STEP; row += THREADS / ACROSS) {
         const int64_t at = p->m < end && n < s.columns ? under(s, *p, i, tap - i * s.kw) : -1;
         copy_async<VECTOR>(tile + row * COLS + column, at < 0 ? s.x : s.x + at * s.C + (n - tap * s.C), at >= 0);
-        go_on(s, p, THREADS / ACROSS);
+        advance(s, p, THREADS / ACROSS);
     }
 }
 
@@ -284,7 +284,7 @@ static __global__ void __launch_bounds__(COLUMNS *LANES) depthwise_kernel(Slopes
     const int64_t ch = column_id(), begin = piece_begin(s.pixels, s.pieces, blockIdx.x),
                   end = piece_begin(s.pixels, s.pieces, blockIdx.x + 1), taps = s.columns / s.C;
     float sum[TAPS] = {0};
-    for (Pixel p = pixel_at(s, begin + threadIdx.y); p.m < end && ch < s.C; go_on(s, &p, LANES)) {
+    for (Pixel p = pixel_at(s, begin + threadIdx.y); p.m < end && ch < s.C; advance(s, &p, LANES)) {
         const float dy = s.dy[p.m * s.C + ch];
         for (int i = 0; i < TAPS; i++) {
             const int64_t at = tap0 + i < taps ? under(s, p, (tap0 + i) / s.kw, (tap0 + i) % s.kw) : -1;
@@ -299,8 +299,9 @@ static __global__ void __launch_bounds__(COLUMNS *LANES) depthwise_kernel(Slopes
     }
 }
 
-/* Computes dweights [rows, C, taps] = beta dweights + the pieces' sums [pieces, rows, taps, C], added in order. One
- * thread per number. Most accesses are reads, and these are coalesced. Memory-bound. */
+/* Computes dweights [rows, C, taps] = beta dweights + the pieces' sums [pieces, rows, taps, C], added in order. rows is
+ * O, or 1 for a depthwise convolution. One thread per number. Most accesses are reads, and these are coalesced.
+ * Memory-bound. */
 static __global__ void __launch_bounds__(256) add_pieces_kernel(int64_t n, int64_t pieces, int64_t C, int64_t taps,
                                                                 const float *sums, float beta, float *dweights)
 {

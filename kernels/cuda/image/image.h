@@ -152,8 +152,9 @@ static __device__ inline float lanes_sum(float x)
     return sum;
 }
 
-/* Returns the number of pieces into which a long sum is divided. It depends only on the length. A piece has at least
- * about `shortest` elements, and there are at most `most` pieces. */
+/* Returns the number of pieces into which a long sum is divided, at most `most`. It depends only on the length. A piece
+ * has at most `shortest` elements, and more than half as many if there are several pieces. If there are `most` pieces,
+ * they may be longer. */
 static inline int64_t piece_count(int64_t length, int64_t shortest, int64_t most)
 {
     return MIN(div_up(length, shortest), most);

@@ -168,11 +168,11 @@ template <int TM, int TN, int ACROSS, int DOWN> static void launch(const Run *ru
 
 void windows_product(const Run *run, const Windows *w)
 {
-    enum { MANY = 256 /* blocks: two for each multiprocessor of a large card */ };
+    enum { ENOUGH_BLOCKS = 256 /* blocks: two for each multiprocessor of a large card */ };
     const int64_t pixels = w->B * w->high * w->wide;
     if (pixels == 0)
         return;
-    if (w->columns > 32 && div_up(pixels, 128) * div_up(w->columns, 64) * w->groups >= MANY)
+    if (w->columns > 32 && div_up(pixels, 128) * div_up(w->columns, 64) * w->groups >= ENOUGH_BLOCKS)
         launch<8, 8, 8, 16>(run, w, pixels); /* 128 x 64, 128 threads */
     else
         launch<8, 4, 8, 8>(run, w, pixels); /* 64 x 32, 64 threads: more blocks */

@@ -6,8 +6,9 @@
  *
  *   C' = B' A'
  *
- * bias, residual and act follow in a kernel of ours. Our own kernel computes products with an operand whose strides are
- * both not 1, products of int8, and products of packed 16-bit weights with an A of another type. */
+ * bias, residual and act follow in a kernel of ours. Our own kernel computes the other products (takes): with an
+ * operand whose strides are both not 1, of int8, of operands of different types, and with a 16-bit C that has another
+ * type than the operands or has a bias, residual or act. */
 #include "kernels/cuda/libs/libs.h"
 
 #ifndef HAVE_CUBLAS

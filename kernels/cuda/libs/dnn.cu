@@ -3,8 +3,8 @@
  *
  * cuDNN reads weights as [O, kh, kw, C/groups]. Packed weights have this form after ours. The backward pass makes this
  * form in scratch memory. bias, residual and act follow in a kernel of ours. Our own kernels compute convolutions with
- * different padding on two opposite sides, with images that are not aligned to 16 bytes, and those for which cuDNN has
- * no deterministic algorithm.
+ * narrow types, with different padding on two opposite sides, with images that are not aligned to 16 bytes, with sizes
+ * above an int, and those for which cuDNN has no deterministic algorithm.
  *
  * A plan has the descriptors and the algorithm of one shape and pass. It is made once. The context keeps the last PLANS
  * plans. */
@@ -184,7 +184,7 @@ static size_t weight_bytes(const Conv *c)
 /* y[o, t, d] = x[o, d, t] + beta y[o, t, d]: changes [O, depth, taps] to [O, taps, depth]. One thread per number;
  * writes are coalesced, reads are not. It runs for weights only, which are small. */
 static __global__ void __launch_bounds__(256)
-    turn_kernel(int64_t n, int64_t depth, int64_t taps, const float *x, float beta, float *y)
+    transpose_kernel(int64_t n, int64_t depth, int64_t taps, const float *x, float beta, float *y)
 {
     for (int64_t i = first_index(); i < n; i += all_threads()) {
         const int64_t o = i / (depth * taps), t = i / depth % taps, k = i % depth;
@@ -192,11 +192,11 @@ static __global__ void __launch_bounds__(256)
         y[i] = beta != 0.0f ? fmaf(beta, y[i], value) : value;
     }
 }
-static void turn(const Run *run, const Conv *c, bool to_library, const float *x, float beta, float *y)
+static void transpose(const Run *run, const Conv *c, bool to_library, const float *x, float beta, float *y)
 {
     const int64_t depth = c->C / c->groups, taps = c->kh * c->kw, n = c->O * depth * taps;
-    LAUNCH(run, turn_kernel, blocks_for(n, 256), 256, 0, n, to_library ? depth : taps, to_library ? taps : depth, x,
-           beta, y);
+    LAUNCH(run, transpose_kernel, blocks_for(n, 256), 256, 0, n, to_library ? depth : taps, to_library ? taps : depth,
+           x, beta, y);
 }
 
 static size_t own_pack_bytes(const Conv *c)
@@ -210,7 +210,7 @@ static size_t cudnn_pack_bytes(const Conv *c)
 static void cudnn_pack(const Run *run, const Conv *c, const float *weights, void *packed)
 {
     cuda_conv_pack(run, c, weights, packed);
-    turn(run, c, true, weights, 0, (float *)((char *)packed + own_pack_bytes(c)));
+    transpose(run, c, true, weights, 0, (float *)((char *)packed + own_pack_bytes(c)));
 }
 
 /* ---- forward --------------------------------------------------------------------------------- */
@@ -276,7 +276,7 @@ static bool back_data(const Run *run, const ConvBack *b, const Plan *p, float *w
 {
     const Dnn *d = dnn_of(run);
     const float one = 1;
-    turn(run, &b->forward, true, b->weights, 0, weights);
+    transpose(run, &b->forward, true, b->weights, 0, weights);
     return worked((Cuda *)run->context,
                   d->cudnnConvolutionBackwardData(d->handle, &one, p->w, weights, p->y, b->dy, p->conv,
                                                   (cudnnConvolutionBwdDataAlgo_t)p->algorithm, work, p->work_bytes,
@@ -295,7 +295,7 @@ static bool back_weights(const Run *run, const ConvBack *b, const Plan *p, float
                                                              p->work_bytes, &zero, p->w, dweights),
                            "cudnnConvolutionBackwardFilter");
     if (ok)
-        turn(run, &b->forward, false, dweights, b->w_beta, b->dweights);
+        transpose(run, &b->forward, false, dweights, b->w_beta, b->dweights);
     return ok;
 }
 
@@ -306,10 +306,10 @@ static void cudnn_conv_back(const Run *run, const ConvBack *b)
     const Plan *data = to_x ? plan_of(run, &b->forward, BACK_DATA) : NULL;
     const Plan *weights = to_w ? plan_of(run, &b->forward, BACK_WEIGHTS) : NULL;
     ConvBack rest = *b; /* the gradients that our kernel computes */
-    float *turned = (float *)run->work;
+    float *transposed = (float *)run->work;
     void *work = (char *)run->work + size_round_up(weight_bytes(&b->forward), 256);
-    if (!cuda_ready(run) || (data && !back_data(run, b, data, turned, work)) ||
-        (weights && !back_weights(run, b, weights, turned, work)))
+    if (!cuda_ready(run) || (data && !back_data(run, b, data, transposed, work)) ||
+        (weights && !back_weights(run, b, weights, transposed, work)))
         return;
     rest.dx = data ? NULL : b->dx;
     rest.dweights = weights ? NULL : b->dweights;

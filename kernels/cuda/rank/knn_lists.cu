@@ -16,12 +16,12 @@ enum { MOST_SEARCHES = 512, R = 4, QUERIES = RANK_WARPS * R, MOST_IN_SHARED = 12
 
 typedef struct Search {
     Product product;
-    int64_t Q, L, P;
+    int64_t Q, L, P; /* queries, lists, lists that a query searches */
     int k;
-    bool in_shared; /* the k best are in shared memory during the search; otherwise in the result */
-    const int32_t *probe;
-    const int64_t *start;
-    uint32_t *searches; /* [blocks, L]: bit q is set if query q of the block searches the list */
+    bool in_shared;       /* the k best are in shared memory during the search; otherwise in the result */
+    const int32_t *probe; /* [Q, P]: these lists; -1: none */
+    const int64_t *start; /* [L+1]: list l has the rows start[l] .. start[l+1] - 1 of the items */
+    uint32_t *searches;   /* [blocks, L]: bit q is set if query q of the block searches the list */
     float *values;
     int32_t *ids;
 } Search;
@@ -58,10 +58,10 @@ template <class T> static __global__ void __launch_bounds__(RANK_THREADS, 2) sea
         lists_begin(s, &lists, rows);
         mark_searches(&x, begin, queries, searches);
         for (int64_t first = 0; first < x.L; first += WARP) {
-            const uint32_t own = first + lane_id() < x.L ? searches[first + lane_id()] : 0;
-            for (uint32_t some = __ballot_sync(FULL_MASK, own != 0); some; some &= some - 1) {
+            const uint32_t word = first + lane_id() < x.L ? searches[first + lane_id()] : 0;
+            for (uint32_t some = __ballot_sync(FULL_MASK, word != 0); some; some &= some - 1) {
                 const int at = __ffs((int)some) - 1;
-                const uint32_t active = __shfl_sync(FULL_MASK, own, at) >> warp * R & ((1u << R) - 1);
+                const uint32_t active = __shfl_sync(FULL_MASK, word, at) >> warp * R & ((1u << R) - 1);
                 rank_range<R, T>(&x.product, s, &lists, NULL, row, NULL, x.start[first + at], x.start[first + at + 1],
                                  active);
             }

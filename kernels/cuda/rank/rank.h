@@ -335,14 +335,14 @@ static __device__ inline void load_features(const float *row, int d, const Rows 
     }
 }
 
-/* The numbers that a thread copies to shared memory per K_PART features: four features of one user row (zeros if the
- * thread has none), and four features of each of two items */
+/* The numbers that a thread copies to shared memory per K_PART features: four features of one row (zeros if the thread
+ * has none), and four features of each of two items */
 typedef struct Part {
     float a[4], b[2][4];
 } Part;
 
-/* Loads the thread's share of features d .. d + K_PART - 1: four features of one user row (if any) and of two items.
- * Four neighbouring threads read 64 bytes of a row of floats. */
+/* Loads the thread's share of features d .. d + K_PART - 1: four features of `row` (NULL: zeros) and of two items.
+ * Items from `last` on are zeros. Four neighbouring threads read 64 bytes of a row of floats. */
 template <class T>
 static __device__ inline Part fetch_part(const Rows *rows, const T *row, const Rows *items, int64_t first, int64_t last,
                                          int d)
@@ -368,10 +368,10 @@ template <int R> static __device__ inline void put_part(RankShared<R> *s, int bu
 }
 
 template <int R>
-static __device__ inline void multiply_part(const RankShared<R> *s, int buffer, int many, float sum[R][4])
+static __device__ inline void multiply_part(const RankShared<R> *s, int buffer, int count, float sum[R][4])
 {
     const int row = (int)threadIdx.x / WARP * R, item = 4 * lane_id();
-    for (int k = 0; k < many; k++) {
+    for (int k = 0; k < count; k++) {
         const float4 b = load4(&s->b[buffer][k][item]);
         for (int r = 0; r < R; r += 4) {
             const float4 four = load4(&s->a[buffer][k][row + r]);

@@ -4,8 +4,8 @@
  * There are three ways. The choice depends on k and on the input (docs/kernels/topk.md):
  *   lists    products, k up to 128: a block ranks tiles while they are in registers. If the rows alone give too few
  *            blocks for a card, the items are divided among blocks, too, and a second kernel joins the blocks' lists
- *   strips   products, larger k: the scores of as many rows as the L2 cache holds are stored in scratch and are then
- *            ranked as dense scores
+ *   strips   products, larger k: the scores of some rows (32 rows, or more if the L2 cache holds them) are stored in
+ *            scratch and are then ranked as dense scores
  *   dense    scores in memory: lists for k up to 128; otherwise the k-th best number is found digit by digit
  * All ways order scores by value, then by the lower id, and compute a score with the same bits. So results do not
  * depend on the way. Unlike on the CPU, the product of rows with themselves is computed completely: with only one half
@@ -39,12 +39,13 @@ template <int R, class T, bool STORE> static __global__ void __launch_bounds__(R
     const Lists lists = {x.k, value, (int32_t *)(value + ROWS * x.k)};
     const int warp = (int)threadIdx.x / WARP;
     const int64_t begin = x.first + blockIdx.x * (int64_t)ROWS, first = blockIdx.y * x.range;
-    const int64_t own = begin + warp * R, copied = begin + threadIdx.x / 4, marked = own + lane_id() / (WARP / R);
+    const int64_t warp_first = begin + warp * R, copied = begin + threadIdx.x / 4,
+                  marked = warp_first + lane_id() / (WARP / R);
     const T *row = NULL;
     if (threadIdx.x / 4 < ROWS && copied < x.last)
         row = (const T *)x.product.rows.data + (x.row ? x.row[copied] : copied) * x.product.rows.D;
     Skip skip = skip_from<WARP / R>(&x.exclude, MIN(marked, x.last - 1), first);
-    const int rows = (int)MAX(MIN(x.last - own, (int64_t)R), (int64_t)0); /* of the warp */
+    const int rows = (int)MAX(MIN(x.last - warp_first, (int64_t)R), (int64_t)0); /* of the warp */
     if (!STORE)
         lists_begin(s, &lists, rows);
     const Strip strip = {x.value + (begin - x.first) * x.I, x.I, (int)MIN(x.last - begin, (int64_t)ROWS)};
@@ -184,15 +185,15 @@ typedef struct Digit {
 static __device__ inline void find_digit(const int32_t *bins, int32_t left, Digit *found)
 {
     const int lane = lane_id();
-    int32_t own = 0;
+    int32_t lane_sum = 0;
     for (int i = 0; i < LANE_BINS; i++)
-        own += bins[lane * LANE_BINS + i];
-    int32_t sum = own; /* of this lane and the higher lanes */
+        lane_sum += bins[lane * LANE_BINS + i];
+    int32_t sum = lane_sum; /* of this lane and the higher lanes */
     for (int apart = 1; apart < WARP; apart *= 2) {
         const int32_t other = __shfl_down_sync(FULL_MASK, sum, (unsigned)apart);
         sum += lane + apart < WARP ? other : 0;
     }
-    int32_t above = sum - own;
+    int32_t above = sum - lane_sum;
     if (above >= left || sum < left)
         return;
     int bin = (lane + 1) * LANE_BINS - 1;
@@ -201,10 +202,10 @@ static __device__ inline void find_digit(const int32_t *bins, int32_t left, Digi
     *found = Digit{bin, left - above, bins[bin]};
 }
 
-/* Returns a key such that exactly `want` keys of the row are not below it. Returns 1 if at most `want` keys are not 0.
- * Determines 8 bits of the key per pass over the row, the highest bits first, until all numbers of a bin are needed.
+/* Returns a key such that exactly `needed` keys of the row are not below it. Returns 1 if at most `needed` keys are not
+ * 0. Determines 8 bits of the key per pass over the row, the highest bits first, until all numbers of a bin are needed.
  * Four passes determine the score. More are made only if several items have the score of the last place. */
-static __device__ inline uint64_t find_limit(const Dense *x, int64_t b, int32_t want, int32_t *bins, Digit *found,
+static __device__ inline uint64_t find_limit(const Dense *x, int64_t b, int32_t needed, int32_t *bins, Digit *found,
                                              int32_t *total, uint32_t *excluded)
 {
     const int warp = (int)threadIdx.x / WARP;
@@ -233,14 +234,14 @@ static __device__ inline uint64_t find_limit(const Dense *x, int64_t b, int32_t 
         if (lane_id() == 0)
             atomicAdd(total, valid);
         __syncthreads();
-        if (shift == 56 && *total <= want)
+        if (shift == 56 && *total <= needed)
             return 1;
         if (warp == 0)
-            find_digit(bins, want, found);
+            find_digit(bins, needed, found);
         __syncthreads();
         limit |= (uint64_t)found->bin << shift;
-        want = found->left;
-        if (found->inside == want)
+        needed = found->left;
+        if (found->inside == needed)
             break;
         __syncthreads();
     }
@@ -343,14 +344,15 @@ void cuda_topk_rows(const Run *run, int64_t B, int64_t I, int64_t k, const float
 
 /* ---- how a product is divided ---------------------------------------------------------------- */
 
-/* ENOUGH_BLOCKS: two blocks for each of the 132 multiprocessors of the largest cards of today. The number of the actual
- * card is not used, so that scratch has the same size on all cards. Results do not depend on it. STRIP scores are 32
- * MB, which fit into the L2 cache of an A100 or H100. MOST_IN_LARGE: the largest k of lists with R = 8. */
+/* ENOUGH_BLOCKS: two blocks for each of the 132 multiprocessors of the largest cards of today. The number of
+ * multiprocessors of the actual card is not used, so that scratch has the same size on all cards. Results do not depend
+ * on it. STRIP scores are 32 MB, which fit into the L2 cache of an A100 or H100. MOST_IN_LARGE: the largest k of lists
+ * with R = 8. */
 enum { ENOUGH_BLOCKS = 264, STRIP = 8 << 20, MOST_IN_LARGE = 64 };
 
 typedef struct Plan {
     int R;             /* rows per warp */
-    int64_t strip;     /* how many rows' scores are stored at a time; 0: lists */
+    int64_t strip;     /* how many rows' scores are stored at a time, at least min(B, 32); 0: lists */
     int64_t parts;     /* parts of the items */
     int64_t range;     /* items per part */
     size_t work_bytes; /* of the parts' lists, or of the strip */
@@ -367,8 +369,9 @@ static Plan plan_for(int64_t B, int64_t I, int64_t D, int64_t k)
     if ((p.strip || k <= MOST_IN_LARGE) && rows >= (D >= 256 ? 4096 : 8192))
         p.R = 8;
     /* Each part begins with an empty list, which costs about k candidates. */
-    const int64_t least = p.strip ? (int64_t)TILE : MAX((int64_t)512, 8 * k), blocks = div_up(rows, RANK_WARPS * p.R);
-    p.parts = MAX(MIN(ENOUGH_BLOCKS / MAX(blocks, (int64_t)1), I / least), (int64_t)1);
+    const int64_t shortest = p.strip ? (int64_t)TILE : MAX((int64_t)512, 8 * k),
+                  blocks = div_up(rows, RANK_WARPS * p.R);
+    p.parts = MAX(MIN(ENOUGH_BLOCKS / MAX(blocks, (int64_t)1), I / shortest), (int64_t)1);
     p.range = MAX(div_up(div_up(I, p.parts), TILE), (int64_t)1) * TILE;
     p.parts = MAX(div_up(I, p.range), (int64_t)1);
     if (p.strip)

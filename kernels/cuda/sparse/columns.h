@@ -21,9 +21,9 @@ static __device__ inline int warp_in_block(void)
     return (int)threadIdx.x / WARP;
 }
 
-/* Returns the number of lanes that share a row: a power of two, enough for D columns, at most a warp. Wider rows are
- * cut into tiles of TILE columns, one per block in the y dimension of the grid (at most 65,535 tiles: D is at most
- * 8,388,480). */
+/* Returns the number of lanes that share a row: a power of two, enough for D columns, at most a warp. Gathers and spmm
+ * cut wider rows into tiles of TILE columns, one per block in the y dimension of the grid (at most 65,535 tiles: D is
+ * at most 8,388,480). */
 static inline int lanes_for(int64_t D)
 {
     int lanes = 1;
@@ -147,8 +147,8 @@ static __device__ inline void write_columns(float *row, bool vector, int lane, i
     store_columns(row, vector, lane, lanes, count, y);
 }
 
-/* columns that are added to one sum: they are always neighbours, so that `vector` does not change the order of the sum
- */
+/* The functions below are for columns that are added to one sum. A lane's four columns are neighbours even if `vector`
+ * is false, so that `vector` does not change the order of the sum. */
 
 /* Loads columns d .. d + 3 of a row of D numbers. Columns from D on are zeros. */
 static __device__ inline void load_neighbours(const float *row, bool vector, int64_t d, int64_t D, float x[EACH])

@@ -74,7 +74,7 @@ static __device__ inline void add_rows(const float *x, int64_t D, const int32_t 
  *
  *   y[r, :] = scale (sum of x[j, :]) + beta y[r, :]
  *
- * One thread per four columns of segment s. The rows are added in the order of j, as kernels.h promises, so a long
+ * One thread per four columns of segment s. The rows are added in the order of j, as kernels.h requires, so a long
  * segment is not divided among threads. */
 template <bool VECTOR>
 static __global__ void __launch_bounds__(BLOCK)
@@ -104,7 +104,8 @@ void cuda_segment_sum(const Run *run, int64_t S, int64_t D, const int64_t *start
 
 /* A block computes 128 columns of one segment (a text) at a time. There are few texts, and each has many rows. So the
  * rows of a text are divided among the warps: warp w takes rows first + w, first + w + 8, .... The results of the warps
- * are combined in the order of the warps. */
+ * are combined in the order of the warps. A Segment has the rows that are pooled, at most one for REDUCE_FIRST, and the
+ * factor of their sum: 1 / their number for REDUCE_MEAN, otherwise 1. */
 typedef struct Segment {
     int64_t first, end; /* rows */
     float scale;

@@ -103,8 +103,8 @@ void cuda_edge_scale(const Run *run, const Sparse *A, const float *val, const fl
 
 /* by row: THREADS is 32 (a warp), or BLOCK for a long row */
 
-/* Thread t of THREADS reads entries t, t + THREADS, ... of the row (coalesced). The threads' sums are added in the
- * order of loops.h. Memory-bound. */
+/* In the functions below, thread t of THREADS reads entries t, t + THREADS, ... of the row (coalesced). The threads'
+ * sums are added in the order of loops.h. Memory-bound. */
 
 /* Computes the softmax of a row's entries. Makes three passes over the row, which is in a cache after the first. A
  * thread reads only what it wrote, so that y may be x. */
