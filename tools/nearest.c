@@ -62,8 +62,8 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
     return ok;
 }
 
-/* Reads the query [D]: a row of the table, or an encoded text or image. *except is the row that is not listed; -1: none.
- */
+/* Reads the query [D]: a row of the table, or an encoded text or image. *except is the row that is not listed; -1:
+ * none. */
 static bool read_query(Context *c, const FeatureTable *t, float **query, int64_t *except, Error *e)
 {
     const char *id = option_text(c, "id"), *text = option_text(c, "query");

@@ -96,7 +96,8 @@ static void print_error(const char *text)
     }
 }
 
-/* Removes temporary files, prints the message `where` `what` and ends the process. Only the first thread that calls it does the work; other threads wait. */
+/* Removes temporary files, prints the message `where` `what` and ends the process. Only the first thread that calls it
+ * does the work; other threads wait. */
 static void end(const char *where, const char *what)
 {
     static atomic_flag ends = ATOMIC_FLAG_INIT;
