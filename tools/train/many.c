@@ -97,7 +97,7 @@ static bool check_folder(Many *m, Error *e)
     return output_check(m->context, "out", summary, e) && output_check(m->context, "out", trials, e);
 }
 
-/* Reads the data once, without --knock: each run replaces features by random numbers of its own seed. */
+/* Reads the data once, without --knock: each run replaces its features later, with its own seed. */
 static bool load_data(Many *m, Error *e)
 {
     DataConfig files = m->config->data;
