@@ -63,8 +63,9 @@ bool option_resize(const Context *c, Resizer *resizer, Error *e); /* Reads --res
             "transformers 5"                                                                                           \
     }
 
-/* Returns the number of inputs per call if the user requested `batch`. On a device other than the CPU it is larger: the
- * device computes some inputs while the host decodes other inputs of the same call. The features are the same. */
+/* Returns the number of inputs per call if the user requested `batch`. On a device other than the CPU it is at least
+ * 256: the device computes some inputs while the host decodes other inputs of the same call. The features are the same.
+ */
 size_t inputs_at_once(const Device *d, size_t batch);
 /* Receives the rows [n, features] of inputs first .. first+n-1. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);

@@ -98,7 +98,8 @@ typedef struct Choice {
 
 static const struct {
     const char *shape;
-    int64_t M, N, K, b_row; /* b_row 0: packed weights; 1: B [N,K]; else B [K,N] */
+    /* C [M, N] = A [M, K] B. b_row: 0: B is packed weights; 1: B is stored as [N, K]; otherwise as [K, N] */
+    int64_t M, N, K, b_row;
 } PRODUCTS[] = {
     {"197x768x768, weights", 197, 768, 768, 0},   {"1x768x768, weights", 1, 768, 768, 0},
     {"1x768x768, B [K,N]", 1, 768, 768, 768},     {"1x768x768, B [N,K]", 1, 768, 768, 1},
@@ -190,7 +191,7 @@ static void list_choices(const Device *d, Choice list[CHOICES])
                          k->topk_way(&run, RANKINGS[i].B, RANKINGS[i].I, RANKINGS[i].D, RANKINGS[i].k)};
 }
 
-/* Returns the bandwidth of memory in GB/s; 0 if 128 MB cannot be allocated. */
+/* Returns the bandwidth of reads from memory in GB/s; 0 if 128 MB cannot be allocated. */
 static double memory_gbs(Context *c, const Device *d)
 {
     enum { BYTES = 1 << 27 };

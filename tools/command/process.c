@@ -98,7 +98,7 @@ static void print_error(const char *text)
 
 /* Removes temporary files, prints the message `where` `what` and ends the process. Only the first thread that calls it
  * does the work; other threads wait. */
-static void end(const char *where, const char *what)
+static void end_process(const char *where, const char *what)
 {
     static atomic_flag ends = ATOMIC_FLAG_INIT;
     while (atomic_flag_test_and_set(&ends))
@@ -116,7 +116,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
     (void)context;
     for (size_t i = 0; i < MAPS; i++)
         if (maps[i].ready && at >= maps[i].at && (size_t)(at - maps[i].at) < maps[i].bytes)
-            end(maps[i].path, ": became shorter or unreadable while it was read; run again when it is complete\n");
+            end_process(maps[i].path,
+                        ": became shorter or unreadable while it was read; run again when it is complete\n");
     /* The address is not in a mapped file: a defect, or a signal of another process. Both end this process as without a
      * handler. */
     signal(number, SIG_DFL);
@@ -126,7 +127,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 static void on_limit(int number)
 {
     (void)number;
-    end("", "the limit on CPU time is reached (ulimit -t)\n");
+    end_process("", "the limit on CPU time is reached (ulimit -t)\n");
 }
 
 static void on_end(int number)
