@@ -29,7 +29,7 @@ static bool read_path(const Keys *k, const char *folder, const char *key, const 
     return key_text(k, key, &text) && (!text || (*to = path_join(k->arena, folder, text, k->e)));
 }
 
-/* Reads the values of --format and --separator of the commands. */
+/* Reads the keys `format`, `separator` and `columns`. Their values are those of the options with these names. */
 static bool read_layout(const Keys *k, DataConfig *c)
 {
     const char *format = NULL, *cut = NULL;
@@ -152,8 +152,8 @@ bool benchmark_data(Benchmark *b)
 
 /* ---- splits ---------------------------------------------------------------------------------- */
 
-/* Returns the folder of the split. Its name contains the hash of the file and of the options of the split: different
- * splits never share files. */
+/* Returns the folder of the split. Its name contains a hash (32 bits) of the file and of the options of the split, so
+ * that different splits do not share files. */
 static const char *split_folder(const Benchmark *b, const BenchData *d)
 {
     Map m;
