@@ -329,7 +329,7 @@ bool bench_dense(Bench *b, const char *what, Error *e)
         g.M = bench_size(b, g.M, 32);
         g.N = bench_size(b, g.N, 32);
         g.K = bench_size(b, g.K, 32);
-        bench_again(b);
+        bench_release(b);
         if (gemm)
             snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)g.M, (long long)g.N, (long long)g.K);
         else if (conv)
@@ -354,6 +354,6 @@ bool bench_dense(Bench *b, const char *what, Error *e)
     if (!gemm || b->found || !is_product(b->filter, &own))
         return true;
     b->found = true;
-    bench_again(b);
+    bench_release(b);
     return bench_gemm(b, &own, b->filter, e);
 }

@@ -149,7 +149,7 @@ bool bench_encoder(Bench *b, const char *model, Error *e)
     if (!option_i64(b->c, "batch", 1, 4096, &batch, e) || !option_i64(b->c, "tokens", 2, 8192, &tokens, e) ||
         !option_dtype(b->c, &o.dtype, e) || !option_winograd(b->c, &o.winograd, e))
         return false;
-    bench_again(b);
+    bench_release(b);
     Encoder *en = open_encoder(b, model, &o, tokens, &call, e);
     bool ok = en && measure_encoder(b, call, batch, tokens, NULL, e);
     if (ok && option_given(b->c, "check"))

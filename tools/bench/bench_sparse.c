@@ -195,7 +195,7 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
         {"topk", "knn-7050x64-k10", 7050, 7050, 64, 10},  {"topk", "knn-7050x4096-k10", 7050, 7050, 4096, 10},
         {"optimizer", "adam-595200", 595200, 0, 0, 0},    {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
     for (int64_t D = 64; D <= 128 && strcmp(what, "spmm") == 0; D *= 2) {
-        bench_again(b);
+        bench_release(b);
         if (!bench_spmm(b, D, e))
             return false;
     }
@@ -208,7 +208,7 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
             snprintf(small, sizeof small, "%s-small", shape);
             shape = small;
         }
-        bench_again(b);
+        bench_release(b);
         bool ok = strcmp(what, "topk") == 0
                       ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, bench_size(b, CASES[i].a, 64),
                                    bench_size(b, CASES[i].i, 64), bench_size(b, CASES[i].d, 4), CASES[i].k, shape, e)

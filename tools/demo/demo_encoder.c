@@ -33,8 +33,8 @@ enum {
     STEPS = 1500,
     WARM_UP = 100
 };
-#define TEMPERATURE 10.0f /* a, and b = -5: the logit of a pair that belongs together is near 0 at the beginning */
-#define BIAS        (-5.0f)
+#define TEMPERATURE 10.0f   /* a */
+#define BIAS        (-5.0f) /* b; negative, because most pairs of a batch do not belong together */
 #define RATE        2e-3
 
 typedef struct Tower { /* one of the two models: its folder, which is in memory until it is written, and the encoder */

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+/* SHOWN: items in a row; USERS, NEIGHBOURS: users and items that have a card. */
 enum { SHOWN = 6, USERS = 4, NEIGHBOURS = 4 };
 
 static void add_thumbnail(Report *r, int64_t item)
@@ -115,7 +116,7 @@ void put_users(Report *r)
     put(p, "</div>\n");
 }
 
-/* Finds the most similar items by cosine. best[0] is the item itself, or an item with the same features. */
+/* Finds the SHOWN most similar items by cosine, without the item itself; -1 follows if there are fewer items. */
 static void nearest(const Report *r, const Feature *f, int64_t item, int64_t best[SHOWN])
 {
     double score[SHOWN], own = 0;
