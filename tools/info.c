@@ -105,6 +105,7 @@ static const struct {
     {"1x768x768, B [K,N]", 1, 768, 768, 768},     {"1x768x768, B [N,K]", 1, 768, 768, 1},
     {"197x768x768, B [K,N]", 197, 768, 768, 768}, {"2048x7050x64, B [N,K]", 2048, 7050, 64, 1},
 };
+/* H: height and width; C, O: input and output channels; k: height and width of the kernel. */
 static const struct {
     const char *shape;
     int64_t H, C, O, k, stride, groups;
@@ -118,10 +119,12 @@ static const struct {
     const char *shape;
     Pack pack;
 } NARROW[] = {{"f16 weights", PACK_F16}, {"bf16 weights", PACK_BF16}, {"int8 weights", PACK_INT8}};
+/* B sequences of T tokens, H heads of D numbers. */
 static const struct {
     const char *shape;
     int64_t B, T, H, D;
 } ATTENTIONS[] = {{"1 text of 128, 12x32", 1, 128, 12, 32}, {"16 texts of 512, 12x64", 16, 512, 12, 64}};
+/* The k best of I items for each of B users; vectors have D numbers. */
 static const struct {
     const char *shape;
     int64_t B, I, D, k;

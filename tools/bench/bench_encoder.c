@@ -24,7 +24,7 @@ static void encoder_body(void *arg)
         encode_images(r->call, r->tape, r->images, r->n, &to, &r->error);
 }
 
-/* Counts the multiply-adds and bytes of one run with a tape that has a trace. */
+/* Counts the operations and bytes of one run with a tape that has a trace. */
 static bool count_work(Bench *b, EncoderRun *r, Figure *f, Error *e)
 {
     Device counting = *b->d;
@@ -92,8 +92,8 @@ static Encoder *open_encoder(Bench *b, const char *model, const EncoderOptions *
 {
     Encoder *en = encoder_open(b->d, model, o, e);
     unsigned tower = !en || !(en->towers & MODALITY_TEXT) ? MODALITY_IMAGE : MODALITY_TEXT;
-    CallOptions wish = {.max_tokens = tower == MODALITY_TEXT ? tokens : 0};
-    if (en && (*call = call_new(en, tower, &wish, b->arena, e)))
+    CallOptions options = {.max_tokens = tower == MODALITY_TEXT ? tokens : 0};
+    if (en && (*call = call_new(en, tower, &options, b->arena, e)))
         return en;
     encoder_close(en);
     return NULL;

@@ -105,7 +105,7 @@ static bool bench_spmm(Bench *b, int64_t D, Error *e)
 typedef struct RankRun {
     const Kernels *k;
     Run run;
-    int64_t Q, I, D, K;
+    int64_t Q, I, D, K; /* Q queries or users, I items, D numbers per vector, the K best items */
     bool knn;
     const float *q, *x;
     Exclude known; /* the items of a user, a twenty-fifth of all, are not ranked */
@@ -189,7 +189,7 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
 {
     static const struct {
         const char *what, *shape;
-        int64_t a, i, d, k;
+        int64_t a, i, d, k; /* topk: Q, I, D, K; optimizer: a parameters */
     } CASES[] = {
         {"topk", "6040x3260x64-k50", 6040, 3260, 64, 50}, {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
         {"topk", "knn-7050x64-k10", 7050, 7050, 64, 10},  {"topk", "knn-7050x4096-k10", 7050, 7050, 4096, 10},
