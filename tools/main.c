@@ -112,7 +112,7 @@ static const Command COMMANDS[] = {
      "each model of a Ducho configuration by batch size, 1 to 64; images are decoded, nothing is written),\n"
      "data (draws interactions and features of any size) or plot POINTS.tsv (draws a chart: the columns are\n"
      "name of a line, x, y; the header names the axes).\n"
-     "Without WHAT, everything that needs no MODEL is measured. The column `of peak` is the share of the\n"
+     "Without WHAT, all from peak to image are measured. The column `of peak` is the share of the\n"
      "peak of arithmetic, or of memory if marked m. With --against, the exit status is 1 if a\n"
      "measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},

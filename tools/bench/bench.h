@@ -72,8 +72,8 @@ void bench_release(Bench *b);
 bool bench_run(Bench *b, const Device *d, Run *r, size_t work_bytes, Error *e);
 /* Returns a random text of `words` words, the same for the same `which`. */
 Text bench_text(Bench *b, int64_t words, size_t which, Error *e);
-/* Draws as many random pairs as movielens-1m has, of its numbers of users and items, and removes duplicates. The pairs are
- * in b->arena. Only the train part is filled. */
+/* Draws as many random pairs as movielens-1m has, of its numbers of users and items, and removes duplicates. The pairs
+ * are in b->arena. Only the train part is filled. */
 bool bench_pairs(Bench *b, DataSet *d, Error *e);
 
 /* `sapor bench --against` (bench_against.c): `path` has the lines of an earlier run with --json. `speed` is the value

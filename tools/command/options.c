@@ -11,7 +11,7 @@
 
 const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "number of threads (default: all processors that the process may use)"},
-    {"device", 0, "D", "cpu, cuda or auto (a GPU if usable, else cpu); default: $SAPOR_DEVICE, else cpu"},
+    {"device", 0, "D", "cpu, cuda or auto: a GPU if usable, else cpu (default $SAPOR_DEVICE, else cpu)"},
     {"blas", 0, "B", "own (Sapor's kernels), cublas, cudnn or all: for GPUs (default own)"},
     {"seed", 0, "N", "seed of the random numbers (default 42)"},
     {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
