@@ -178,8 +178,8 @@ static bool use_image(void *arg, size_t i, const Image *image, Arena *scratch, E
 static void images_body(void *arg)
 {
     ImageRun *r = arg;
-    Error none = {0};
-    images_each(r->tape, r->stage == RESIZE ? r->decoded : r->files, r->n, use_image, r, r->errors, &none);
+    Error ignored = {0};
+    images_each(r->tape, r->stage == RESIZE ? r->decoded : r->files, r->n, use_image, r, r->errors, &ignored);
 }
 
 static bool measure_images(Bench *b, ImageRun *r, const char *kind, Error *e)
