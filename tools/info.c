@@ -9,7 +9,7 @@
 #include "tools/tools.h"
 
 const Option info_options[] = {
-    {"kernels", 0, NULL, "show the chosen kernel variants with the reasons, and the measured peak speeds"},
+    {"kernels", 0, NULL, "show the chosen kernel variants with reasons, and the measured peak speeds"},
     {NULL, 0, NULL, NULL},
 };
 

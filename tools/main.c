@@ -17,7 +17,7 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
 static const Command COMMANDS[] = {
     {"extract", "computes features of images and texts from a Ducho configuration", "CONFIG.yml",
      "Writes the features of each item to dataset_path/output_path/backend/model/layer/<item>.npy,\n"
-     "float32 (1, D). Items with unchanged settings and unchanged input are skipped. --key.path=value\n"
+     "float32 (1, D) or (1, C, H, W). Items with unchanged settings and input are skipped. --key.path=value\n"
      "overrides a key of the configuration; a number in the path is an index into a list. Items that\n"
      "cannot be read are listed in model/missing_<layer>.tsv; the other items are processed. Models that\n"
      "read the same images run together; each image is decoded once. visual_textual pairs images and\n"

@@ -11,7 +11,7 @@ const Option tokenize_options[] = {
 };
 
 typedef struct Shown {
-    bool pieces, places, json;
+    bool pieces, places, json; /* --tokens, --offsets, --json */
 } Shown;
 
 static void print_json(const Tokenizer *t, const TokenList *list, Shown f)

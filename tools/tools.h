@@ -150,7 +150,8 @@ bool text_file_read(Text *out, Arena *a, const char *path, Error *e);
 /* Read FORMAT_OPTIONS and --protocol (data_options.c). */
 bool read_format(const Context *c, Format *f, Layout *layout, Error *e);
 bool read_protocol(const Context *c, Protocol *p, Error *e);
-/* Prints one row of metrics per label: Recall@10, ... (data_options.c) */
+/* Prints a table of metrics: Recall@10, ... It has one row per label; with more than 16 metrics, one column per label
+ * (data_options.c). */
 bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e);
 
 /* Commands, one file each. */

@@ -38,7 +38,7 @@ static const char *const SIDES[] = {"visual", "textual"};
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* Returns a file name. Letters, digits and "_" stay, and "." and "-" after the first character; a run of other
+/* Returns a file name. Letters and digits stay, and "_", "." and "-" after the first character; a run of other
  * characters becomes one hyphen. If a character was replaced, at most 80 characters are kept, and a hash (32 bits) of
  * the whole name follows, so that different names have different file names. */
 const char *benchmark_file_name(const Benchmark *b, const char *data, const char *setting, const char *part)
