@@ -35,7 +35,8 @@ bool unreadable_fail(const UnreadableList *u, size_t n, Error *e);
 /* Writes PATH, a TSV of id and reason with a header. If the list is empty, the function removes a list that an earlier
  * run wrote to PATH. Any other file at PATH stays. */
 bool unreadable_write(const UnreadableList *u, const char *path, const Heap *heap, Error *e);
-/* Prints one line if the list is not empty: n inputs were read, `path` lists the unreadable ones. `to` may be NULL. */
+/* Prints one line if the list is not empty. n: number of all inputs; `path`: the file with the list; `to` NULL: nothing
+ * is printed. */
 void unreadable_warn(const UnreadableList *u, size_t n, const char *path, FILE *to);
 
 /* Computes rows of features: an encoder, or one of the statistics below. */

@@ -47,7 +47,7 @@ typedef struct Group {
     Error *strict; /* with --strict: the first error, reported at the end */
 } Group;
 
-/* Fails if no text at all is UTF-8. Then nothing is written, not even a folder. */
+/* Fails if every text has an input_problem, such as invalid UTF-8. Then nothing is written, not even a folder. */
 static bool any_readable(const Input *texts, size_t n, Arena *a, Error *e)
 {
     for (size_t i = 0; i < n; i++)
