@@ -1,5 +1,5 @@
-/* tools/command/help.c: prints the --help page of a command. Has functions on options that the man page and
- * the completions also use. */
+/* tools/command/help.c: prints the --help page of a command. The man page and the completions also use its
+ * functions about options. */
 // flags: -Os
 #include "tools/tools.h"
 
