@@ -41,7 +41,7 @@ bool read_protocol(const Context *c, Protocol *p, Error *e)
     return true;
 }
 
-/* If there are more figures, each is printed on its own line. */
+/* If there are more figures, each figure has its own row, and each label its own column. */
 enum { FIGURES_IN_A_ROW = 16 };
 
 bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e)

@@ -1,8 +1,11 @@
 /* tools/encode.c: sapor encode MODEL INPUT... -o OUT.npy.
  *
- * A row has an id if the input is an image (its file name) or a row of a table (--id-column), or if --ids names it. Ids
- * go to OUT.ids.txt. An input with an id that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a
- * text file and rows on standard output have no id: the first of them that cannot be read ends the command. */
+ * The id of an image is its file name without the extension. The id of a row of a table is in --id-column. The id of a
+ * line of a text file is its number. --ids replaces the ids of images and lines. Ids go to OUT.ids.txt.
+ *
+ * If an input cannot be read, it has no row and is listed in missing_OUT.tsv. But if only its position identifies the
+ * input (a line without --ids; every input if the output is standard output), the first such failure ends the command.
+ */
 // flags: -Os
 #include <math.h>
 
@@ -32,11 +35,11 @@ const Option encode_options[] = {
 typedef struct Inputs {
     Input *list;
     size_t count, room;
-    size_t lines; /* of text files */
-    bool named;   /* the ids of the rows are written */
+    size_t lines; /* number of lines of all text files so far */
+    bool named;   /* the ids are written to OUT.ids.txt; false: the output is standard output */
 } Inputs;
 
-/* Makes room for n more inputs. The rows of a large table are counted first, so that the list is not copied as it
+/* Makes room for n more inputs. The caller counts the rows of a large table first, so that the list is not copied as it
  * grows. */
 static bool add_room(Inputs *in, Arena *a, size_t n, Error *e)
 {
@@ -145,7 +148,7 @@ static bool add_argument(Inputs *in, Arena *a, const char *path, Error *e)
     return add_image(in, a, path, e);
 }
 
-/* Reads --ids: line i is the id of input i. */
+/* Reads --ids: line i is the id of input i, which is an image or a line of a text file. */
 static bool read_ids(Inputs *in, Arena *a, const char *path, Error *e)
 {
     Text rest, line;
@@ -165,7 +168,7 @@ static bool read_ids(Inputs *in, Arena *a, const char *path, Error *e)
     return n == in->count || fail(e, SP_SHAPE, "%s: has %zu ids, but there are %zu inputs", path, n, in->count);
 }
 
-/* Returns where the id of input i is, for messages. */
+/* Returns the place of the id of input i, for messages: "ids.txt:3", "a.jpg" or "titles.txt:3". */
 static const char *id_place(const Inputs *in, size_t i, const char *ids, Arena *a, Error *e)
 {
     const Input *one = &in->list[i];
@@ -228,16 +231,17 @@ static const char *missing_path(const char *out, Arena *a, Error *e)
     return arena_printf(a, e, "%.*smissing_%.*s.tsv", before, out, n, base.p);
 }
 
-/* --pool none: one row per token, with the id ID:TOKEN. The rows stay in memory until their number is known. */
+/* --pool none: one row per token, with the id ID:TOKEN (TOKEN from 0). The rows stay in memory until their number is
+ * known. */
 typedef struct TokenRows {
-    float **states; /* [inputs] */
-    int64_t *tokens;
-    const char **names; /* [total] */
+    float **states;     /* [inputs]: the rows of each input, [tokens, D] */
+    int64_t *tokens;    /* [inputs]: number of tokens */
+    const char **names; /* [total]: the ids of the rows */
     size_t room;
     int64_t total;
 } TokenRows;
 
-/* Encodes one text to one row per token. `why` is the error of a text that has no row. */
+/* Encodes one text to *states [*tokens, D], one row per token. If the text has no row, `why` has the error. */
 static bool encode_text_tokens(const Call *call, Tape *t, Text text, float **states, int64_t *tokens, Arena *a,
                                Error *why)
 {
@@ -317,7 +321,7 @@ static bool encode_tokens_to(Context *c, const FeatureSource *x, const Inputs *i
     return npy && features_commit(c, npy, out, rows.names, (size_t)rows.total, e);
 }
 
-/* Returns the towers that the inputs need. */
+/* Returns the towers that the inputs need, as MODALITY_ flags. */
 static unsigned towers_of(const Inputs *in)
 {
     unsigned towers = 0;
@@ -328,7 +332,7 @@ static unsigned towers_of(const Inputs *in)
 
 /* ---- scores ---------------------------------------------------------------------------------- */
 
-/* Rows of features, in the order of the inputs. */
+/* The inputs of one modality and their rows of features, in the order of the command line. */
 typedef struct Rows {
     Input *list;
     size_t count, features;
@@ -401,12 +405,12 @@ static bool score_image(const Context *c, const Rows *images, size_t i, const Ro
 
 static bool encode_scores(Context *c, const EncoderOptions *o, size_t batch, Error *e)
 {
-    static const char *const OTHERS[] = {"out", "layer", "pool", "normalize", "ids", "id-column", "text-column"};
+    static const char *const UNSUPPORTED[] = {"out", "layer", "pool", "normalize", "ids", "id-column", "text-column"};
     FeatureSource x;
     Inputs in = {0};
-    for (size_t i = 0; i < COUNT(OTHERS); i++)
-        if (option_given(c, OTHERS[i]))
-            return fail(e, SP_USAGE, "--%s: --score does not support this option; remove it", OTHERS[i]);
+    for (size_t i = 0; i < COUNT(UNSUPPORTED); i++)
+        if (option_given(c, UNSUPPORTED[i]))
+            return fail(e, SP_USAGE, "--%s: --score does not support this option; remove it", UNSUPPORTED[i]);
     if (!collect(&in, c, e))
         return false;
     Rows images = {.list = NEW(c->arena, Input, in.count, e)}, texts = {.list = NEW(c->arena, Input, in.count, e)};
@@ -469,10 +473,10 @@ bool encode_command(Context *c, Error *e)
     FeatureSource x;
     Inputs in = {.named = !to_stdout};
     double begun = now_seconds();
-    static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype", "winograd", "resize"};
-    for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
-        if (option_given(c, CHOICES[i]))
-            return fail(e, SP_USAGE, "--%s: %s does not support this option; remove it", CHOICES[i], c->args[0]);
+    static const char *const MODEL_OPTIONS[] = {"pool", "normalize", "layer", "arch", "dtype", "winograd", "resize"};
+    for (size_t i = 0; i < COUNT(MODEL_OPTIONS) && statistics_find(c->args[0]); i++)
+        if (option_given(c, MODEL_OPTIONS[i]))
+            return fail(e, SP_USAGE, "--%s: %s does not support this option; remove it", MODEL_OPTIONS[i], c->args[0]);
     const char *ids = npy_ids_path(out, c->arena, e);
     if (!ids || !output_check(c, "out", ids, e) || (missing && !output_check(c, "out", missing, e)) ||
         !collect(&in, c, e) || !feature_source_open(&x, c, c->args[0], towers_of(&in), &o, &call, e))

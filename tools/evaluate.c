@@ -19,7 +19,8 @@ const Option evaluate_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* Makes one list per user, of at most K items. The list of a user who is not in the file is empty. */
+/* Makes one list per user, of at most K items. The items of a user are in the order of r, which is sorted by user and
+ * rank. The list of a user who is not in the file is empty. */
 static bool make_lists(Lists *l, const Recs *r, const DataSet *d, int64_t K, Arena *a, Error *e)
 {
     int32_t *users = NEW(a, int32_t, d->U, e), *top = NEW(a, int32_t, r->count, e);
@@ -106,9 +107,9 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
     return true;
 }
 
-/* Applies --few N. Items with N or more interactions are removed from the lists, whose ranks close up, and from the
- * truth. An item without train interactions stays. A user whose list becomes empty counts as 0 under both protocols:
- * otherwise each model would be evaluated on different users. */
+/* Applies --few N. Items with N or more interactions in --train are removed from the lists, whose ranks close up, and
+ * from the test interactions. An item without train interactions stays. A user whose list becomes empty counts as 0
+ * under both protocols: otherwise each model would be evaluated on different users. */
 static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
 {
     int64_t *count = NEW(a, int64_t, text_index_count(d->items), e), kept = 0, first = 0;
@@ -169,7 +170,7 @@ typedef struct Evaluating {
     Recs recs;
     Lists lists;
     Scores scores;
-    int64_t without; /* number of users without a list */
+    int64_t without; /* number of users who have relevant test items and no list */
 } Evaluating;
 
 static bool read_options(Context *c, Evaluating *x, Error *e)
@@ -264,7 +265,8 @@ bool evaluate_command(Context *c, Error *e)
 #ifndef SAPOR_MINIMAL
     ok = ok && (!x.by_user || write_by_user(&x, &d, e));
 #endif
-    /* the train rows are those of --test, and are printed as test rows */
+    /* Without --train, the train rows are a copy of the test rows: they are printed as test rows only. A .inter file
+     * has train rows of its own. */
     if (!option_given(c, "train") && d.format != FORMAT_INTER)
         d.counted[0] = (Counted){0};
     if (ok) /* printed only now, when nothing can fail: an error is one line */

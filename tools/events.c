@@ -136,22 +136,23 @@ void print_split(void *arg, const SplitSource *s)
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-/* Prints the settings, and the recommender, that were given under another system's name: one line, or one object. */
+/* Prints the recommender and the settings that were given under another system's name: one line of text and one JSON
+ * object. Prints nothing if there are none. */
 static void print_names(const TrainPrinter *p, const TrainEvent *event)
 {
     const char *name = event->recommender->name;
     const CommonSettings *s = event->settings;
-    bool other = strcasecmp(p->model, name) != 0, some = other;
+    bool renamed = strcasecmp(p->model, name) != 0, any = renamed;
     for (size_t i = 0; i < settings_count(s); i++)
-        some = some || settings_alias(s, i);
-    if (some && p->text) {
-        fprintf(p->text, other ? "%s (%s):" : "%s:", name, p->model);
+        any = any || settings_alias(s, i);
+    if (any && p->text) {
+        fprintf(p->text, renamed ? "%s (%s):" : "%s:", name, p->model);
         for (size_t i = 0; i < settings_count(s); i++)
             if (settings_alias(s, i))
                 fprintf(p->text, " %s=%s (%s)", settings_key(s, i), settings_value(s, i), settings_alias(s, i));
         fputc('\n', p->text);
     }
-    if (!some || !p->json)
+    if (!any || !p->json)
         return;
     JsonWriter w = json_record(p->json, "event", "names");
     json_members(&w, "model %s given_as %s", name, p->model);
@@ -164,7 +165,7 @@ static void print_names(const TrainPrinter *p, const TrainEvent *event)
 
 static void begin(TrainPrinter *p, const TrainEvent *event)
 {
-    /* the bar of print_made; a short task has drawn no bar */
+    /* ends the bar of print_made, if print_made drew one: a short task has no bar */
     if (p->started && p->progress.drawn > p->progress.started)
         progress_end(&p->progress, "made");
     const char *name = p->label ? p->label : event->recommender->name;
@@ -185,7 +186,7 @@ static void begin(TrainPrinter *p, const TrainEvent *event)
                 name);
 }
 
-/* Prints a note. A progress bar on the current line is ended first. */
+/* Prints a note. On a terminal, the progress bar of the current line is erased first. */
 static void print_note(TrainPrinter *p, const TrainEvent *event)
 {
     if (p->text)

@@ -49,7 +49,7 @@ bool option_winograd(const Context *c, int *outputs, Error *e)
     return true;
 }
 
-/* Makes the call of each open tower. Both towers give rows of the same length. */
+/* Makes the call of each open tower. It is an error if the rows of the two towers differ in length. */
 static bool make_calls(FeatureSource *x, Context *c, const CallOptions *o, Error *e)
 {
     const Encoder *en = x->encoder;
@@ -130,7 +130,7 @@ typedef struct Work {
     size_t done, refused;       /* number of inputs that the encoder did and did not encode, over all batches */
 } Work;
 
-static bool count_image(void *arg, size_t i, const Image *image, Arena *scratch, Error *e)
+static bool image_statistics(void *arg, size_t i, const Image *image, Arena *scratch, Error *e)
 {
     const Work *w = arg;
     return w->x->statistics->of_image(image, w->rows + (int64_t)i * w->x->features, scratch, e);
@@ -141,7 +141,7 @@ static bool compute_statistics(Work *w, size_t n, Error *e)
     Trace *trace = w->tape ? tape_device(w->tape)->trace : NULL;
     double begun = trace_begin(trace);
     if (w->inputs[0].image) {
-        bool ok = images_each(w->tape, w->images, n, count_image, w, w->errors, e);
+        bool ok = images_each(w->tape, w->images, n, image_statistics, w, w->errors, e);
         trace_end(trace, begun, "decode, count", 0, 0);
         return ok;
     }

@@ -27,23 +27,25 @@ typedef struct UnreadableList {
 } UnreadableList;
 /* Writes "path", "path:line" or "text ID" to the buffer, truncated to the size of the buffer. */
 void unreadable_place(const UnreadableInput *one, char *buffer, size_t size);
-/* Copies the input and its reason into the arena. If u is NULL, the function fails with "place: reason". */
+/* Adds the input. Only its reason is copied, into the arena: the list points to the id and the path of the input, which
+ * must stay valid. If u is NULL, the function fails with "place: reason". */
 bool unreadable_add(UnreadableList *u, const Input *in, const Error *why, Arena *a, Error *e);
 /* Sets the error of a run that could read none of its n inputs. */
 bool unreadable_fail(const UnreadableList *u, size_t n, Error *e);
 /* Writes PATH, a TSV of id and reason with a header. If the list is empty, the function removes a list that an earlier
  * run wrote to PATH. Any other file at PATH stays. */
 bool unreadable_write(const UnreadableList *u, const char *path, const Heap *heap, Error *e);
-/* Prints one line if the list is not empty. `to` may be NULL. */
+/* Prints one line if the list is not empty. n: number of all inputs; `path`: the file with the list; `to` NULL: nothing
+ * is printed. */
 void unreadable_warn(const UnreadableList *u, size_t n, const char *path, FILE *to);
 
 /* Computes rows of features: an encoder, or one of the statistics below. */
 typedef struct FeatureSource {
     Encoder *encoder;                    /* NULL: statistics */
-    Call *images, *texts;                /* calls with one output each; NULL: the encoder has no such tower */
+    Call *images, *texts;                /* calls with one output each; NULL: this tower is not open */
     const struct Statistics *statistics; /* NULL: an encoder */
-    int64_t features;
-    unsigned modalities;
+    int64_t features;                    /* length of a row */
+    unsigned modalities;                 /* MODALITY_ flags of the inputs that can be computed */
 } FeatureSource;
 
 /* Opens NAME, a model (model_find) or one of the statistics.
@@ -62,10 +64,11 @@ bool option_resize(const Context *c, Resizer *resizer, Error *e); /* Reads --res
             "transformers 5"                                                                                           \
     }
 
-/* Returns the number of inputs per call if the user requested `batch`. On a device other than the CPU it is larger: the
- * device computes some inputs while the host decodes other inputs of the same call. The features are the same. */
+/* Returns the number of inputs per call if the user requested `batch`. On a device other than the CPU it is at least
+ * 256: the device computes some inputs while the host decodes other inputs of the same call. The features are the same.
+ */
 size_t inputs_at_once(const Device *d, size_t batch);
-/* Receives rows first .. first+n-1, [n, features]. */
+/* Receives the rows [n, features] of inputs first .. first+n-1. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
 /* Computes the rows of all inputs in order, `batch` at a time. An input that cannot be read has no row and is added to
  * `unreadable`. The run fails at the first such input if `unreadable` is NULL or the input is by_position. The run also
@@ -78,7 +81,8 @@ bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, s
  * If OUT is "-", the .npy is written to standard output, and no ids are written. */
 bool features_write(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch, const char *label,
                     const char *out, UnreadableList *unreadable, Error *e);
-/* Completes OUT.npy and writes the ids of its rows to OUT.ids.txt, one per line. Frees `npy`. */
+/* Completes OUT.npy and writes the ids of its rows to OUT.ids.txt, one per line. Frees `npy`. If OUT is "-", no
+ * ids are written. */
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e);
 
 /* Features that need no weights, for the demo and for trials (statistics.c). */

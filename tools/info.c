@@ -9,7 +9,7 @@
 #include "tools/tools.h"
 
 const Option info_options[] = {
-    {"kernels", 0, NULL, "show the chosen kernel variants with the reasons, and the measured peak speeds"},
+    {"kernels", 0, NULL, "show the chosen kernel variants with reasons, and the measured peak speeds"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -98,12 +98,14 @@ typedef struct Choice {
 
 static const struct {
     const char *shape;
-    int64_t M, N, K, b_row; /* b_row 0: packed weights; 1: B [N,K]; else B [K,N] */
+    /* C [M, N] = A [M, K] B. b_row: 0: B is packed weights; 1: B is stored as [N, K]; otherwise as [K, N] */
+    int64_t M, N, K, b_row;
 } PRODUCTS[] = {
     {"197x768x768, weights", 197, 768, 768, 0},   {"1x768x768, weights", 1, 768, 768, 0},
     {"1x768x768, B [K,N]", 1, 768, 768, 768},     {"1x768x768, B [N,K]", 1, 768, 768, 1},
     {"197x768x768, B [K,N]", 197, 768, 768, 768}, {"2048x7050x64, B [N,K]", 2048, 7050, 64, 1},
 };
+/* H: height and width; C, O: input and output channels; k: height and width of the kernel. */
 static const struct {
     const char *shape;
     int64_t H, C, O, k, stride, groups;
@@ -117,10 +119,12 @@ static const struct {
     const char *shape;
     Pack pack;
 } NARROW[] = {{"f16 weights", PACK_F16}, {"bf16 weights", PACK_BF16}, {"int8 weights", PACK_INT8}};
+/* B sequences of T tokens, H heads of D numbers. */
 static const struct {
     const char *shape;
     int64_t B, T, H, D;
 } ATTENTIONS[] = {{"1 text of 128, 12x32", 1, 128, 12, 32}, {"16 texts of 512, 12x64", 16, 512, 12, 64}};
+/* The k best of I items for each of B users; vectors have D numbers. */
 static const struct {
     const char *shape;
     int64_t B, I, D, k;
@@ -190,7 +194,7 @@ static void list_choices(const Device *d, Choice list[CHOICES])
                          k->topk_way(&run, RANKINGS[i].B, RANKINGS[i].I, RANKINGS[i].D, RANKINGS[i].k)};
 }
 
-/* Returns the bandwidth of memory in GB/s; 0 if 128 MB cannot be allocated. */
+/* Returns the bandwidth of reads from memory in GB/s; 0 if 128 MB cannot be allocated. */
 static double memory_gbs(Context *c, const Device *d)
 {
     enum { BYTES = 1 << 27 };

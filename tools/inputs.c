@@ -61,8 +61,9 @@ static bool add_file(FileSet *s, const char *path, Arena *a, Error *e)
     return ids && file_set_add(s, path, e) && (ids == path || file_set_add(s, ids, e));
 }
 
-/* Adds a file, or the files that are read from a folder and its subfolders. If depth is 1, every .npy of the folder is
- * added, as in a folder of features. */
+/* Adds a file, or the files that are read from a folder. depth 0: a path of the command line; the files of its
+ * subfolders are added too. 1: a folder of features; every .npy is added. 2: a subfolder. Deeper folders are
+ * skipped. */
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e)
 {
     FolderEntry *entries;

@@ -17,7 +17,7 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
 static const Command COMMANDS[] = {
     {"extract", "computes features of images and texts from a Ducho configuration", "CONFIG.yml",
      "Writes the features of each item to dataset_path/output_path/backend/model/layer/<item>.npy,\n"
-     "float32 (1, D). Items with unchanged settings and unchanged input are skipped. --key.path=value\n"
+     "float32 (1, D) or (1, C, H, W). Items with unchanged settings and input are skipped. --key.path=value\n"
      "overrides a key of the configuration; a number in the path is an index into a list. Items that\n"
      "cannot be read are listed in model/missing_<layer>.tsv; the other items are processed. Models that\n"
      "read the same images run together; each image is decoded once. visual_textual pairs images and\n"
@@ -112,7 +112,7 @@ static const Command COMMANDS[] = {
      "each model of a Ducho configuration by batch size, 1 to 64; images are decoded, nothing is written),\n"
      "data (draws interactions and features of any size) or plot POINTS.tsv (draws a chart: the columns are\n"
      "name of a line, x, y; the header names the axes).\n"
-     "Without WHAT, everything that needs no MODEL is measured. The column `of peak` is the share of the\n"
+     "Without WHAT, all from peak to image are measured. The column `of peak` is the share of the\n"
      "peak of arithmetic, or of memory if marked m. With --against, the exit status is 1 if a\n"
      "measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},

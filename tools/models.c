@@ -55,10 +55,10 @@ static const Setting *setting_at(const Recommender *r, size_t i)
         if (i-- == 0)
             return s;
     for (const Setting *s = common_settings; s->key; s++) {
-        bool own = false;
+        bool changed = false;
         for (const Setting *o = r->settings; o && o->key; o++)
-            own = own || strcmp(o->key, s->key) == 0;
-        if (!own && i-- == 0)
+            changed = changed || strcmp(o->key, s->key) == 0;
+        if (!changed && i-- == 0)
             return s;
     }
     return NULL;

@@ -20,6 +20,7 @@ const Option nearest_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
+/* Copies the only row. arg: two pointers, the begin and the end of the destination. */
 static bool keep_row(void *arg, size_t first, size_t n, const float *rows, Error *e)
 {
     float **to = arg;
@@ -28,7 +29,7 @@ static bool keep_row(void *arg, size_t first, size_t n, const float *rows, Error
     return true;
 }
 
-/* Encodes one text or image. *row is in the context's arena. */
+/* Encodes one text or image. *row [D] is in the context's arena. It is an error if the model gives another length. */
 static bool encode_query(Context *c, const char *query, int64_t D, float **row, Error *e)
 {
     static const char *const POOLS[] = {"model", "cls", "mean", "max"};
@@ -61,6 +62,8 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
     return ok;
 }
 
+/* Reads the query [D]: a row of the table, or an encoded text or image. *except is the row that is not listed; -1:
+ * none. */
 static bool read_query(Context *c, const FeatureTable *t, float **query, int64_t *except, Error *e)
 {
     const char *id = option_text(c, "id"), *text = option_text(c, "query");

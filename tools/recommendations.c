@@ -27,8 +27,8 @@ static int by_user_score(const void *a, const void *b)
 
 /* The columns of a file. */
 typedef struct Shape {
-    bool header;
-    bool lists; /* MMRec's table: id, top_0, top_1, ... */
+    bool header; /* the first row has the names of the columns */
+    bool lists;  /* MMRec's table: id, top_0, top_1, ... */
     size_t columns;
     int at[3]; /* columns of user, item and score; score -1: the order in the file is the ranking */
 } Shape;
@@ -51,7 +51,8 @@ static bool shape_of(Shape *s, const Text *field, size_t n)
     return s->header || (n == 3 && text_f64(field[2], &score));
 }
 
-/* Opens the table with the first separator whose first row has a known shape. */
+/* Opens the table with the only separator for which the first row has a known shape. Several such separators are an
+ * error. If no separator fits, the first that table_cuts found is used: the rows then give the error. */
 static bool open_recs(Table *t, Shape *s, Text content, const char *path, Arena *a, Error *e)
 {
     char found[3];

@@ -7,7 +7,7 @@
 typedef struct Rec {
     double score;
     int32_t user, item;
-    size_t line;
+    size_t line; /* in the file, from 1 */
 } Rec;
 
 typedef struct Recs {

@@ -5,10 +5,10 @@
 #include "tools/features.h"
 
 enum {
-    GRID = 3,
-    LEVELS = 4,
+    GRID = 3,   /* cells per side of the image */
+    LEVELS = 4, /* of red, green and blue */
     COLOURS = LEVELS * LEVELS * LEVELS,
-    CELL = 6,
+    CELL = 6, /* features of a cell: mean and deviation of three channels */
     COLOUR_FEATURES = COLOURS + GRID * GRID * CELL,
     WORD_FEATURES = 256
 };
@@ -23,8 +23,8 @@ static void unit_length(float *x, int64_t n)
 }
 
 /* Writes two parts: the shares of 4 x 4 x 4 colours; and the mean and deviation of red, green and blue in each cell of
- * a 3 x 3 grid. Each part is scaled to length 1 before the two are joined. Images larger than 64 x 64 are first resized
- * to 64 x 64. */
+ * a 3 x 3 grid. The mean has 0.5 subtracted. Each part, and then the whole vector, is scaled to length 1. Images larger
+ * than 64 x 64 are first resized to 64 x 64. */
 static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error *e)
 {
     Image small = *im;
@@ -56,9 +56,9 @@ static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error
     return true;
 }
 
-/* Counts words and pairs of adjacent words; a pair counts 1/2. A word is a run of letters, digits and bytes above
- * ASCII, in lower case. Each word is hashed to one of 256 sums with a sign (Weinberger et al. 2009). A sum x becomes
- * sign(x) log(1 + |x|), and the vector is scaled to length 1. */
+/* Counts words and pairs of adjacent words; a pair counts 1/2. Only the first 64 bytes of a word are used. A word is a
+ * run of letters, digits and bytes above ASCII, in lower case. Each word is hashed to one of 256 sums with a sign
+ * (Weinberger et al. 2009). A sum x becomes sign(x) log(1 + |x|), and the vector is scaled to length 1. */
 static void word_statistics(Text text, float *out)
 {
     uint64_t before = 0;

@@ -11,7 +11,7 @@ const Option tokenize_options[] = {
 };
 
 typedef struct Shown {
-    bool pieces, places, json;
+    bool pieces, places, json; /* --tokens, --offsets, --json */
 } Shown;
 
 static void print_json(const Tokenizer *t, const TokenList *list, Shown f)
@@ -137,7 +137,7 @@ static void tokenize_lines(void *arg, size_t task, int worker)
         tokenize_line(b, b->lines[i], &b->lists[i], b->arenas[worker], &b->errors[i]);
 }
 
-/* Handles the lines of a batch, up to the first line that cannot be tokenized. */
+/* Handles the tokens of one line. Called in the order of the lines, up to the first line that cannot be tokenized. */
 typedef bool LineUse(const LineBatch *b, const TokenList *list, void *to, Error *e);
 
 static bool print_list(const LineBatch *b, const TokenList *list, void *to, Error *e)
@@ -173,7 +173,8 @@ static bool tokenize_all(LineBatch *b, Text rest, Pool *pool, LineUse *use, void
     return true;
 }
 
-/* Pads to the longest text of the file, which a first pass finds. */
+/* Tokenizes and prints all lines. With --as-file and a tokenizer.json that pads, lines are padded to its fixed length;
+ * without a fixed length, to the longest line, which a first pass finds. */
 static bool tokenize_padded(LineBatch *b, Text all, Pool *pool, Error *e)
 {
     const TokenPadding *padding = b->as_file ? tokenizer_padding(b->t) : NULL;

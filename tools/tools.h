@@ -43,20 +43,21 @@ struct Context {
     int64_t max_memory; /* 0: no limit */
     Arena *arena;       /* is valid until the end of the run */
     const Heap *heap;
-    struct Parsed *parsed;
+    struct Parsed *parsed; /* what only command/options.c uses */
 };
 
-/* Returns the last value given for an option, or NULL. */
+/* Returns the last value of an option on the command line. NULL: the option is not given. */
 const char *option_text(const Context *c, const char *name);
 bool option_given(const Context *c, const char *name);
 /* Returns all values of an option that may be repeated, in order. Each value is split at `sep` (0: not split). *list is
- * in the context's arena. */
+ * in the context's arena. *count is 0 if the option is not given. */
 bool option_list(const Context *c, const char *name, char sep, const char *const **list, size_t *count, Error *e);
 /* Reads the value as a number from `low` to `high`. The whole value must be a number. If the option is not given,
  * *value keeps its default. */
 bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, int64_t *value, Error *e);
 bool option_f64(const Context *c, const char *name, double low, double high, double *value, Error *e);
-/* Writes the index of the option's value in the `count` words to *value. */
+/* Writes the index of the option's value in the `count` words to *value. If the option is not given, *value keeps its
+ * default. */
 bool option_choice(const Context *c, const char *name, const char *const *words, size_t count, int *value, Error *e);
 /* Prints what was read, what is left out, and why: one line to `text`, one object {"event":"data",...} to `json`.
  * Either may be NULL (events.c). */
@@ -75,7 +76,7 @@ typedef struct TrainPrinter {
 bool train_print(void *printer, const TrainEvent *event, Error *e); /* a TrainVisit */
 /* Must be called after train_run, also if train_run failed. */
 void train_print_end(TrainPrinter *p);
-/* From this call on, memory that training frees is returned to the system (train/train.c). */
+/* With glibc: from this call on, freed blocks of 512 KiB or more are returned to the system (train/train.c). */
 void train_memory(void);
 /* Trains `t` once for each seed of --seeds (default: t's own seed) and each point of the grid in t's settings
  * (tools/train/many.c). save_recs: items per user; 0: none. */
@@ -85,8 +86,9 @@ bool save_recommendations(Context *c, const char *dir, int64_t k, Error *e);
 /* Sets the error of `command` for an unknown recommender, with similar names (models.c). */
 bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e);
 
-/* Fails with SP_USAGE if the output `path` of `option` is a file that the command reads (inputs.c). --out and --trace
- * are checked before a command runs. The command checks the paths that it derives from them. */
+/* Fails with SP_USAGE if the output `path` of `option` is a file that the command reads, or if --out and --trace name
+ * the same file (inputs.c). --out and --trace are checked before a command runs. The command checks the paths that it
+ * derives from them. */
 bool output_check(Context *c, const char *option, const char *path, Error *e);
 
 /* Returns the device with the kernels, threads and trace of the common options. The first call creates it. */
@@ -130,8 +132,8 @@ bool table_cells(const char ***cells, char **align, size_t rows, size_t cols, Ar
  *   100 columns */
 bool table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, const char *align, Arena *a, Error *e);
 
-/* Prints text in lines of 100 columns and ends the last line. The first line begins at column `at`; the other lines are
- * indented by `at` blanks (help.c). */
+/* Prints text in lines of at most 100 columns and ends the last line. Line ends of the text count as blanks. The caller
+ * has printed `at` columns of the first line; the other lines are indented by `at` blanks (help.c). */
 void print_wrapped(FILE *to, const char *text, int at);
 
 /* Reads a text file, or standard input if path is "-", and decodes it with text_decode. */
@@ -148,7 +150,8 @@ bool text_file_read(Text *out, Arena *a, const char *path, Error *e);
 /* Read FORMAT_OPTIONS and --protocol (data_options.c). */
 bool read_format(const Context *c, Format *f, Layout *layout, Error *e);
 bool read_protocol(const Context *c, Protocol *p, Error *e);
-/* Prints one row of metrics per label: Recall@10, ... (data_options.c) */
+/* Prints a table of metrics: Recall@10, ... It has one row per label; with more than 16 metrics, one column per label
+ * (data_options.c). */
 bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e);
 
 /* Commands, one file each. */

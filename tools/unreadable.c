@@ -1,7 +1,7 @@
 /* tools/unreadable.c: inputs that could not be read: a list with reasons, which is written to a file, and a warning. */
 #include "tools/features.h"
 
-/* Returns the reason without the place or the number of the input: the caller writes these itself. */
+/* Returns the reason without the place or number of the input at its beginning: the caller writes the place itself. */
 static const char *bare_reason(const char *reason, const char *place)
 {
     const char *const before[] = {place, "text 1", "image 1"};

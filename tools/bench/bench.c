@@ -73,7 +73,7 @@ void *bench_copy(Bench *b, const void *host, size_t bytes, Error *e)
     return p;
 }
 
-void bench_again(Bench *b)
+void bench_release(Bench *b)
 {
     if (!b->d) /* the device could not be opened */
         return;
@@ -421,8 +421,8 @@ static bool bench_peak(Bench *b, Error *e)
 typedef struct Job {
     const char *name;
     /* arg: the name of the job, or its second argument if it takes one */
-    bool (*with)(Bench *b, const char *arg, Error *e);
-    bool takes; /* the job takes a second argument */
+    bool (*run)(Bench *b, const char *arg, Error *e);
+    bool takes_arg; /* the job takes a second argument */
     /* the meaning of a required second argument; "all" leaves out such a job */
     const char *needs;
     bool writes; /* the job writes files; "all" leaves it out */
@@ -467,18 +467,18 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
     bool all = strcmp(what, "all") == 0, known = all;
     for (size_t i = 0; i < COUNT(JOBS); i++) {
         const Job *j = &JOBS[i];
-        if (strcmp(what, j->name) != 0 && (!all || j->needs || j->writes || (j->takes && bench_on_gpu(b))))
+        if (strcmp(what, j->name) != 0 && (!all || j->needs || j->writes || (j->takes_arg && bench_on_gpu(b))))
             continue; /* tokenizer and image run on the host */
         known = true;
-        if (arg && (all || !j->takes))
+        if (arg && (all || !j->takes_arg))
             return fail(e, SP_USAGE, "bench %s: \"%s\" is one argument too many", what, arg);
         if (j->needs && !arg)
             return fail(e, SP_USAGE, "bench %s: name the %s", what, j->needs);
         b->arena = b->arena ? b->arena : arena_new(b->c->heap, 0);
         if (!b->arena)
             return fail_memory(e, 1, "a benchmark");
-        bench_again(b);
-        if (!j->with(b, j->takes ? arg : j->name, e))
+        bench_release(b);
+        if (!j->run(b, j->takes_arg ? arg : j->name, e))
             return false;
     }
     if (!known)
@@ -502,7 +502,7 @@ bool bench_command(Context *c, Error *e)
               option_f64(c, "margin", 0, 1000, &margin, e) &&
               (!against || against_open(&b, against, margin / 100, e)) &&
               run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
-    bench_again(&b);
+    bench_release(&b);
     bench_gpu_close(&b);
     arena_free(b.arena);
     return ok;

@@ -9,13 +9,13 @@ enum { BENCH_LARGEST = 28 }; /* the binary logarithm of the largest working set:
 typedef struct Bench {
     Context *c;
     const Device *d;
-    Device *own;   /* if the GPU has options (--blas): the same GPU without options, for comparison; else NULL */
+    Device *plain; /* if the GPU has options (--blas): the same GPU without options, for comparison; else NULL */
     bool emulated; /* the GPU is the emulator of the tests: shapes are small, and times are meaningless */
     Arena *arena;  /* rewound after each figure */
     struct BenchMemory *memory;
     double seconds;     /* per figure */
     double peak[5];     /* GFLOP/s of this level and these threads, by type of numbers; 0: not measured yet */
-    double gbs[4 * 32]; /* GB/s of reading 2^(i/4) bytes; 0: not measured yet */
+    double gbs[4 * 32]; /* GB/s of reading 2^(i/4) bytes, or on a GPU of copying; 0: not measured yet */
     float *data;        /* the memory that is read to measure gbs */
     size_t figures;
     int heading;                  /* the heading that was printed last */
@@ -67,12 +67,13 @@ float *bench_floats(Bench *b, size_t n, Error *e);
 void *bench_memory(Bench *b, size_t bytes, Error *e);
 void *bench_copy(Bench *b, const void *host, size_t bytes, Error *e);
 /* Frees what the last figure allocated: the arena, and memory of the device. */
-void bench_again(Bench *b);
+void bench_release(Bench *b);
+/* Sets *r to a run of d with work_bytes of zeroed scratch memory. If d is not b->d, waits for the calls on b->d. */
 bool bench_run(Bench *b, const Device *d, Run *r, size_t work_bytes, Error *e);
 /* Returns a random text of `words` words, the same for the same `which`. */
 Text bench_text(Bench *b, int64_t words, size_t which, Error *e);
-/* Draws random pairs with the numbers of users, items and pairs of movielens-1m, in b->arena. Only the train part is
- * filled. */
+/* Draws as many random pairs as movielens-1m has, of its numbers of users and items, and removes duplicates. The pairs
+ * are in b->arena. Only the train part is filled. */
 bool bench_pairs(Bench *b, DataSet *d, Error *e);
 
 /* `sapor bench --against` (bench_against.c): `path` has the lines of an earlier run with --json. `speed` is the value
@@ -93,20 +94,21 @@ static inline bool bench_on_gpu(const Bench *b)
 {
     return b->d->plugin.plugin != NULL;
 }
-bool bench_gpu_open(Bench *b, Error *e); /* sets b->own and b->emulated */
+bool bench_gpu_open(Bench *b, Error *e); /* sets b->plain and b->emulated */
 void bench_gpu_close(Bench *b);
 /* Writes the devices to compare: those whose tables have different functions at `member` (offsetof(Kernels, gemm)),
- * b->own first. Returns their number, 1 or 2. */
+ * b->plain first. Returns their number, 1 or 2. */
 size_t bench_devices(const Bench *b, size_t member, const Device *list[2]);
 /* Returns the type that products of `dtype` are computed in: "tf32" if an option rounds float32. */
 const char *bench_rounded(const Device *d, const char *dtype);
 /* Waits for all calls on b->d, so that other devices can use its results. Returns true. */
 bool bench_settle(const Bench *b);
 int64_t bench_size(const Bench *b, int64_t n, int64_t part); /* returns n; on the emulator a part of n, at least 1 */
-/* Returns a peak. what: a type of numbers, or "copy" with the bytes of the working set. 0: unknown */
+/* Returns a peak in operations or bytes per second. what: a type of numbers, or "copy" with the bytes of the working
+ * set. 0: unknown */
 double bench_gpu_peak(Bench *b, const char *what, size_t bytes, double seconds);
-/* Returns the GB/s of copies on the GPU in a working set of 2^(i/4) bytes. From BENCH_LARGEST on, the working set does
- * not fit into any cache. */
+/* Returns the GB/s of copies on the GPU in a working set of 2^(i/4) bytes. From i = 4 BENCH_LARGEST on, the working set
+ * is 1 GiB, which does not fit into any cache. */
 double bench_gpu_bandwidth(Bench *b, int i);
 bool bench_gpu_peaks(Bench *b, Error *e); /* prints the peaks */
 #else

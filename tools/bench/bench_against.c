@@ -8,13 +8,13 @@
 typedef struct Change {
     const char *bench, *shape, *dtype;
     double before, now; /* speeds: larger is better */
-    double noise;       /* the larger spread of the two runs */
+    double noise;       /* the larger spread of the two runs, as a share of the median */
 } Change;
 struct BenchAgainst {
     const char *path;
     const Json **figures;
     size_t count, room;
-    double margin;
+    double margin;   /* as a share: 0.05 */
     Change *changes; /* [changed]: the figures of this run that the earlier run has, too */
     size_t changed, change_room;
     size_t unknown; /* number of figures that the earlier run does not have */

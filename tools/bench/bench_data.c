@@ -148,10 +148,10 @@ static bool make_users(World *w, Arena *a, Error *e)
             sum += (int64_t)(t * t * 65536) + 1;
             if (pass == 0)
                 continue;
-            int64_t upto = (int64_t)((double)sum / (double)total * (double)spare), own = n->least + upto - before;
+            int64_t upto = (int64_t)((double)sum / (double)total * (double)spare), degree = n->least + upto - before;
             before = upto;
-            start[u + 1] = MIN(own, most);
-            surplus += own - start[u + 1];
+            start[u + 1] = MIN(degree, most);
+            surplus += degree - start[u + 1];
         }
         total = sum;
     }
@@ -193,8 +193,8 @@ typedef struct Block { /* users that are drawn together */
     uint64_t **taken;   /* [threads]: a bit per item; all are 0 between users */
 } Block;
 
-/* Moves the last items of a user to validation and test: a tenth each, rounded at random. The items that were given to
- * the user come first and stay in the train part. At least one item stays. */
+/* Swaps random items of a user to the end, for validation and test: a tenth each, rounded at random. The items that
+ * were given to the user come first and stay in the train part. At least one item stays. */
 static void hold_out(const World *w, int64_t user, int32_t *item, int64_t n, int64_t given, int32_t held[2])
 {
     uint32_t x[4];
@@ -215,7 +215,9 @@ static void hold_out(const World *w, int64_t user, int32_t *item, int64_t n, int
 
 static void draw_user(const Block *b, int64_t user, uint64_t *taken)
 {
-    enum { TRIES = 8 }; /* tries in a favourite group; then as many in all items by popularity; then any item */
+    /* TRIES: draws of one item as this file's first comment says. If all are duplicates, as many draws from all items
+     * by popularity follow, and then draws with equal probabilities. */
+    enum { TRIES = 8 };
     const World *w = b->w;
     int64_t at = w->start[user], n = w->start[user + 1] - at, given = 0;
     int32_t *item = b->item + (at - w->start[b->first]);
@@ -386,7 +388,7 @@ static NpyOut *write_features(Bench *b, const World *w, const Modality *m, uint3
     if (!axis || !r.out)
         return NULL;
     for (int64_t i = 0; i < AXES * m->D; i++)
-        axis[i] = draw_normal(stream(w, number << 8 | FOR_AXIS), (uint64_t)i) / 4;
+        axis[i] = draw_normal(stream(w, number << 8 | FOR_AXIS), (uint64_t)i) / 4; /* the square root of AXES */
     r.axis = axis;
     NpyOut *out = npy_create(path, F32, 2, (int64_t[]){w->n.items, m->D}, b->c->heap, e);
     Progress progress;

@@ -6,13 +6,14 @@
 
 /* ---- gemm ------------------------------------------------------------------------------------ */
 
+/* A product C [M,N] = A B, by how A and B are stored. */
 typedef struct GemmCase {
     int64_t M, N, K;
     enum {
-        WEIGHT,       /* B [N,K], packed once */
+        WEIGHT,       /* A [M,K], B [N,K], packed once */
         ROWS,         /* A [M,K], B [K,N] */
-        B_TRANSPOSED, /* B [N,K] */
-        A_TRANSPOSED  /* A [K,M] */
+        B_TRANSPOSED, /* A [M,K], B [N,K] */
+        A_TRANSPOSED  /* A [K,M], B [K,N] */
     } how;
 } GemmCase;
 /* The shapes of this file and of bench_sparse.c are independent of those in tests/kernel_cases.h, because a command
@@ -116,6 +117,7 @@ static bool is_product(const char *text, GemmCase *c)
 
 /* ---- convolution ----------------------------------------------------------------------------- */
 
+/* H: height and width; C, O: input and output channels; k: height and width of the kernel. */
 static const struct {
     int64_t H, C, O, k, stride, groups;
 } CONVS[] = {{224, 3, 64, 7, 2, 1},  {112, 128, 128, 3, 1, 1}, {56, 64, 64, 3, 1, 1},
@@ -208,6 +210,7 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
+/* B sequences of T tokens, H heads of D numbers. */
 static const struct {
     int64_t B, T, H, D;
 } ATTENTIONS[] = {
@@ -276,7 +279,7 @@ static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
 typedef struct NormRun {
     const Kernels *k;
     Run run;
-    int which; /* 0 layer_norm, 1 softmax, 2 row_normalize */
+    int which; /* 0 layer_norm, 1 softmax, 2 row_normalize; of x [M, C] */
     int64_t M, C;
     const float *x, *gamma;
     float *y;
@@ -294,7 +297,7 @@ static void norm_body(void *arg)
 }
 
 /* flops: the approximate number of operations per number. layer_norm: two sums, scale, shift. softmax: maximum,
- * exponential (counted as 10), sum, scale. row_normalize: square, sum, scale. */
+ * difference, exponential (counted as 10), sum, scale. row_normalize: square, sum, scale. */
 static const struct {
     int which;
     int64_t M, C;
@@ -317,7 +320,7 @@ bool bench_dense(Bench *b, const char *what, Error *e)
 {
     static const char *const NORM_NAMES[] = {"layer_norm", "softmax", "row_normalize"};
     bool gemm = strcmp(what, "gemm") == 0, conv = strcmp(what, "conv") == 0, attention = strcmp(what, "attention") == 0;
-    GemmCase own = {0};
+    GemmCase given = {0};
     bool cpu = !bench_on_gpu(b);
     size_t count = gemm        ? COUNT(GEMMS) - (cpu ? GPU_GEMMS : 0)
                    : conv      ? COUNT(CONVS)
@@ -325,11 +328,11 @@ bool bench_dense(Bench *b, const char *what, Error *e)
                                : COUNT(NORMS);
     for (size_t i = 0; i < count; i++) {
         char shape[80];
-        GemmCase g = gemm ? GEMMS[i] : own;
+        GemmCase g = gemm ? GEMMS[i] : given;
         g.M = bench_size(b, g.M, 32);
         g.N = bench_size(b, g.N, 32);
         g.K = bench_size(b, g.K, 32);
-        bench_again(b);
+        bench_release(b);
         if (gemm)
             snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)g.M, (long long)g.N, (long long)g.K);
         else if (conv)
@@ -351,9 +354,9 @@ bool bench_dense(Bench *b, const char *what, Error *e)
                           : bench_norm(b, i, shape, e)))
             return false;
     }
-    if (!gemm || b->found || !is_product(b->filter, &own))
+    if (!gemm || b->found || !is_product(b->filter, &given))
         return true;
     b->found = true;
-    bench_again(b);
-    return bench_gemm(b, &own, b->filter, e);
+    bench_release(b);
+    return bench_gemm(b, &given, b->filter, e);
 }

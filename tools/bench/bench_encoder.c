@@ -24,7 +24,7 @@ static void encoder_body(void *arg)
         encode_images(r->call, r->tape, r->images, r->n, &to, &r->error);
 }
 
-/* Counts the multiply-adds and bytes of one run with a tape that has a trace. */
+/* Counts the operations and bytes of one run with a tape that has a trace. */
 static bool count_work(Bench *b, EncoderRun *r, Figure *f, Error *e)
 {
     Device counting = *b->d;
@@ -92,8 +92,8 @@ static Encoder *open_encoder(Bench *b, const char *model, const EncoderOptions *
 {
     Encoder *en = encoder_open(b->d, model, o, e);
     unsigned tower = !en || !(en->towers & MODALITY_TEXT) ? MODALITY_IMAGE : MODALITY_TEXT;
-    CallOptions wish = {.max_tokens = tower == MODALITY_TEXT ? tokens : 0};
-    if (en && (*call = call_new(en, tower, &wish, b->arena, e)))
+    CallOptions options = {.max_tokens = tower == MODALITY_TEXT ? tokens : 0};
+    if (en && (*call = call_new(en, tower, &options, b->arena, e)))
         return en;
     encoder_close(en);
     return NULL;
@@ -149,7 +149,7 @@ bool bench_encoder(Bench *b, const char *model, Error *e)
     if (!option_i64(b->c, "batch", 1, 4096, &batch, e) || !option_i64(b->c, "tokens", 2, 8192, &tokens, e) ||
         !option_dtype(b->c, &o.dtype, e) || !option_winograd(b->c, &o.winograd, e))
         return false;
-    bench_again(b);
+    bench_release(b);
     Encoder *en = open_encoder(b, model, &o, tokens, &call, e);
     bool ok = en && measure_encoder(b, call, batch, tokens, NULL, e);
     if (ok && option_given(b->c, "check"))

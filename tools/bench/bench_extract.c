@@ -53,7 +53,7 @@ bool bench_extract(Bench *b, const char *config, Error *e)
         size_t items = (size_t)most;
         if (!bench_selects(b, list[i].model))
             continue;
-        bench_again(b);
+        bench_release(b);
         if (!extraction_times(b->c, &list[i], &items, sizes.list, sizes.count, seconds, e))
             return false;
         print_row(b, &list[i], sizes, items, seconds);

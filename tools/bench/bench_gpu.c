@@ -13,25 +13,26 @@ bool bench_gpu_open(Bench *b, Error *e)
     b->emulated = strncmp(b->d->k->about, "emulator", 8) == 0;
     if (strcmp(b->d->k->level, "f32") == 0)
         return true;
-    Device *own = NEW(b->c->arena, Device, 1, e);
-    if (!own || !device_open(own, "cuda", pool_threads(b->d->pool), b->c->heap, NULL, e))
+    Device *plain = NEW(b->c->arena, Device, 1, e);
+    if (!plain || !device_open(plain, "cuda", pool_threads(b->d->pool), b->c->heap, NULL, e))
         return false;
-    b->own = own;
+    b->plain = plain;
     return true;
 }
 
 void bench_gpu_close(Bench *b)
 {
-    if (b->own)
-        device_close(b->own);
+    if (b->plain)
+        device_close(b->plain);
 }
 
 size_t bench_devices(const Bench *b, size_t member, const Device *list[2])
 {
-    list[0] = b->own ? b->own : b->d;
+    list[0] = b->plain ? b->plain : b->d;
     list[1] = b->d;
-    return !b->own || memcmp((const char *)b->own->k + member, (const char *)b->d->k + member, sizeof(void *)) == 0 ? 1
-                                                                                                                    : 2;
+    return !b->plain || memcmp((const char *)b->plain->k + member, (const char *)b->d->k + member, sizeof(void *)) == 0
+               ? 1
+               : 2;
 }
 
 const char *bench_rounded(const Device *d, const char *dtype)

@@ -21,7 +21,7 @@ typedef struct TokenRun {
     const Bench *b;
     Text *texts;
     size_t n, tasks;
-    Arena **arenas; /* one per task */
+    Arena **arenas; /* arenas, errors, tokens: one per task */
     Error *errors;
     size_t *tokens;
 } TokenRun;
@@ -148,10 +148,10 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e)
 /* ---- images ---------------------------------------------------------------------------------- */
 
 typedef struct ImageRun {
-    Tape *tape; /* for the threads that decode */
-    enum { DECODE, RESIZE, WHOLE } stage;
+    Tape *tape;                           /* for the threads that decode */
+    enum { DECODE, RESIZE, WHOLE } stage; /* WHOLE: decodes and prepares */
     size_t n;
-    const ImageInput *files, *decoded; /* the same images */
+    const ImageInput *files, *decoded; /* the same images, as files and as pixels */
     Error *errors;                     /* [n]; no image has an error, because all were decoded before */
     float *pixels;                     /* [n, SIDE, SIDE, 3] */
 } ImageRun;
@@ -178,8 +178,8 @@ static bool use_image(void *arg, size_t i, const Image *image, Arena *scratch, E
 static void images_body(void *arg)
 {
     ImageRun *r = arg;
-    Error none = {0};
-    images_each(r->tape, r->stage == RESIZE ? r->decoded : r->files, r->n, use_image, r, r->errors, &none);
+    Error ignored = {0};
+    images_each(r->tape, r->stage == RESIZE ? r->decoded : r->files, r->n, use_image, r, r->errors, &ignored);
 }
 
 static bool measure_images(Bench *b, ImageRun *r, const char *kind, Error *e)
@@ -206,22 +206,22 @@ static bool measure_images(Bench *b, ImageRun *r, const char *kind, Error *e)
 static bool bench_images(Bench *b, const Text *files, const char *const *names, size_t n, const char *kind, Error *e)
 {
     ImageInput *inputs = NEW(b->arena, ImageInput, n, e), *decoded = NEW(b->arena, ImageInput, n, e);
-    Arena **kept = open_arenas(b, n, e);
+    Arena **arenas = open_arenas(b, n, e);
     ImageRun r = {.tape = tape_new(b->d, false, e),
                   .n = n,
                   .files = inputs,
                   .decoded = decoded,
                   .errors = NEW(b->arena, Error, n, e),
                   .pixels = NEW(b->arena, float, n *SIDE *SIDE * 3, e)};
-    bool ok = inputs && decoded && kept && r.tape && r.errors && r.pixels && !e->code;
+    bool ok = inputs && decoded && arenas && r.tape && r.errors && r.pixels && !e->code;
     /* decoded once: for the resizing, and to report an image that cannot be decoded */
     for (size_t i = 0; ok && i < n; i++) {
         inputs[i].bytes = files[i];
-        ok = image_decode(&decoded[i].pixels, files[i], names[i], 0, kept[i], e);
+        ok = image_decode(&decoded[i].pixels, files[i], names[i], 0, arenas[i], e);
     }
     ok = ok && measure_images(b, &r, kind, e);
     tape_free(r.tape);
-    close_arenas(kept, n);
+    close_arenas(arenas, n);
     return ok;
 }
 

@@ -105,7 +105,7 @@ static bool bench_spmm(Bench *b, int64_t D, Error *e)
 typedef struct RankRun {
     const Kernels *k;
     Run run;
-    int64_t Q, I, D, K;
+    int64_t Q, I, D, K; /* Q queries or users, I items, D numbers per vector, the K best items */
     bool knn;
     const float *q, *x;
     Exclude known; /* the items of a user, a twenty-fifth of all, are not ranked */
@@ -189,13 +189,13 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
 {
     static const struct {
         const char *what, *shape;
-        int64_t a, i, d, k;
+        int64_t a, i, d, k; /* topk: Q, I, D, K; optimizer: a parameters */
     } CASES[] = {
         {"topk", "6040x3260x64-k50", 6040, 3260, 64, 50}, {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
         {"topk", "knn-7050x64-k10", 7050, 7050, 64, 10},  {"topk", "knn-7050x4096-k10", 7050, 7050, 4096, 10},
         {"optimizer", "adam-595200", 595200, 0, 0, 0},    {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
     for (int64_t D = 64; D <= 128 && strcmp(what, "spmm") == 0; D *= 2) {
-        bench_again(b);
+        bench_release(b);
         if (!bench_spmm(b, D, e))
             return false;
     }
@@ -208,7 +208,7 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
             snprintf(small, sizeof small, "%s-small", shape);
             shape = small;
         }
-        bench_again(b);
+        bench_release(b);
         bool ok = strcmp(what, "topk") == 0
                       ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, bench_size(b, CASES[i].a, 64),
                                    bench_size(b, CASES[i].i, 64), bench_size(b, CASES[i].d, 4), CASES[i].k, shape, e)

@@ -66,8 +66,7 @@ static bool read_options(Bench *b, DataConfig *data, TrainConfig *c, Error *e)
     for (size_t i = 0; i < data->feature_count; i++)
         if (!data->train || !strchr(data->features[i], '='))
             return fail(e, SP_USAGE, "--features %s: %s", data->features[i],
-                        data->train ? "is not NAME=PATH, such as visual=features.npy"
-                                    : "--pairs FILE is missing");
+                        data->train ? "is not NAME=PATH, such as visual=features.npy" : "--pairs FILE is missing");
     for (size_t i = 0; i < count; i++)
         set[i] = given[i];
     set[count++] = "epochs=1";

@@ -99,8 +99,8 @@ __attribute__((target("avx512f"))) static void read_avx512(const float *p, size_
 {
     READ_LOOP(__m512, _mm512_set1_ps, _mm512_loadu_ps, _mm512_add_ps, 16)
 }
-/* Instructions without an intrinsic in gcc 12 and clang 14 are written in assembly: products of pairs of bfloat16 and
- * of groups of four bytes. */
+/* Loops for narrow types, in assembly: products of pairs of bfloat16, multiply-adds of float16, products of groups of
+ * four bytes. */
 #define NARROW_LOOP(ones, products)                                                                                    \
     const __m512i a = _mm512_set1_epi32(ones), b = _mm512_setzero_si512();                                             \
     __m512i ALL_SUMS(DECLARE) unused = a;                                                                              \
@@ -127,8 +127,8 @@ __attribute__((target("avx512f,avx512vnni"))) static double dot_int8(void)
 {
     NARROW_LOOP(0x01010101, 64);
 }
-/* AMX, Intel's matrix unit: 16 rows by 16 columns, each the sum of the products of 16 units. Six of the eight registers
- * are sums. */
+/* AMX, Intel's matrix unit: 16 rows by 16 columns of sums. Each sum adds the products of 16 groups of 4 bytes. Six of
+ * the eight registers are sums. */
 #define AMX_LOOP(product, products)                                                                                    \
     static const struct {                                                                                              \
         uint8_t palette, begin, reserved[14];                                                                          \

@@ -3,10 +3,12 @@
 // flags: -Os
 #include "tools/tools.h"
 
-enum { WORDS = 16 };
+enum { WORDS = 16 }; /* the most words that a value is completed with */
+/* What the value of an option is: nothing that can be completed, one of several words, a file, a folder. */
 typedef enum Kind { KIND_NONE, KIND_WORDS, KIND_FILE, KIND_FOLDER } Kind;
 
-/* Returns the kind of an option's value: the words of its row, or a file or folder if its placeholder says so. */
+/* Returns the kind of an option's value. KIND_WORDS: its text lists the values; they are written to words [*n].
+ * Otherwise, the name of the value (Option.value: "FILE", "DIR", "OUT.npy") says whether it is a file or a folder. */
 static Kind kind_of(const Option *o, Text *words, size_t *n)
 {
     static const char *const FILES[] = {"F", "FILE", "U"};
@@ -23,6 +25,7 @@ static Kind kind_of(const Option *o, Text *words, size_t *n)
                                                              : KIND_NONE;
 }
 
+/* Reports whether put_names prints names for the first argument of a command. */
 static bool has_names(const Command *k)
 {
     static const char *const NAMED[] = {"train", "models", "bench"};

@@ -1,5 +1,5 @@
-/* tools/command/help.c: prints the --help page of a command; functions on rows for help, manual page and completions.
- */
+/* tools/command/help.c: prints the --help page of a command. The man page and the completions also use its
+ * functions about options. */
 // flags: -Os
 #include "tools/tools.h"
 
@@ -63,7 +63,7 @@ void print_ignored_options(const Command *k, const char *before, FILE *to)
 {
     if (!*ignored_options(k))
         return;
-    int column = 51; /* lines of 100 columns, like the rest of the page */
+    int column = 51; /* the length of the text below; lines have at most 100 columns */
     const char *between = "";
     fprintf(to, "%sThese options are accepted and have no effect here:", before);
     for (const Option *o = COMMON_OPTIONS; o->name; o++)

@@ -11,7 +11,7 @@
 
 const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "number of threads (default: all processors that the process may use)"},
-    {"device", 0, "D", "cpu, cuda or auto (a GPU if one can be used, else the CPU; default cpu)"},
+    {"device", 0, "D", "cpu, cuda or auto: a GPU if usable, else cpu (default $SAPOR_DEVICE, else cpu)"},
     {"blas", 0, "B", "own (Sapor's kernels), cublas, cudnn or all: for GPUs (default own)"},
     {"seed", 0, "N", "seed of the random numbers (default 42)"},
     {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
@@ -28,11 +28,12 @@ typedef struct Given {
     const char *value;
 } Given;
 
-/* State of a run that commands do not access. */
-typedef struct Limit { /* the heap of --max-memory */
-    size_t most;
+/* The heap of --max-memory. */
+typedef struct Limit {
+    size_t most; /* bytes; 0: no limit */
     atomic_size_t used;
 } Limit;
+/* State of a run that commands do not access. */
 struct Parsed {
     Given *given;
     size_t given_count, given_room;
@@ -41,11 +42,11 @@ struct Parsed {
     Device device;
     Trace *trace; /* the trace of the device */
     bool has_device;
-    int64_t threads;
+    int64_t threads;      /* 0: the default of device_open */
     char device_name[64]; /* "": the default device */
-    bool profile, totals;
+    bool profile, totals; /* --profile; context_keep_totals was called */
     const char *trace_path;
-    double begun;
+    double begun; /* now_seconds() at the start */
     Counters counters;
 };
 
@@ -224,7 +225,7 @@ static bool option_exists(const Command *k, const char *name)
     return o && o->name;
 }
 
-/* Reports whether this is a setting of some recommender, by Sapor's name or by an accepted name. */
+/* Reports whether this is a setting of at least one recommender: its key, or one of its aliases. */
 static bool is_setting(const char *name)
 {
     for (size_t i = 0; i <= recommender_count(); i++)
@@ -256,7 +257,8 @@ static bool unknown_option(const Context *c, const char *given, Error *e)
                 c->command->name);
 }
 
-/* Sets the error for the option at which getopt_long stopped. `code` is its result ('?' or ':'), `at` the last word. */
+/* Sets the error for the option at which getopt_long stopped. `code` is its result ('?' or ':'), `at` the last
+ * word that it read. */
 static bool bad_option(const Context *c, int code, const char *at, Error *e)
 {
     char letter[3] = {'-', (char)optopt, 0};
@@ -271,7 +273,8 @@ static bool bad_option(const Context *c, int code, const char *at, Error *e)
     return unknown_option(c, at, e); /* unknown, or the beginning of several options */
 }
 
-/* Moves --key.path=value from argv to the overrides and reduces *argc. --key.path without a value is an error. */
+/* Moves --key.path=value from argv to the overrides and reduces *argc. --key.path without a value is an error. The
+ * words after -- are arguments and stay. */
 static bool take_overrides(Context *c, int *argc, char **argv, Error *e)
 {
     const char **list = NEW(c->arena, const char *, *argc, e);
@@ -298,6 +301,8 @@ static bool take_overrides(Context *c, int *argc, char **argv, Error *e)
     return true;
 }
 
+/* Parses argv by the tables of the command and of the common options. The values stay text; read_common and the command
+ * convert them. */
 static bool read_options(Context *c, int argc, char **argv, Error *e)
 {
     const Option *tables[2] = {COMMON_OPTIONS, c->command->options};
@@ -372,6 +377,7 @@ static bool read_device(Context *c, Error *e)
     return (size_t)n < sizeof p->device_name || fail(e, SP_USAGE, "--device %s: is too long", name);
 }
 
+/* Reads the common options, and checks the number of arguments and the outputs. */
 static bool read_common(Context *c, Error *e)
 {
     struct Parsed *p = c->parsed;
@@ -395,7 +401,7 @@ static bool read_common(Context *c, Error *e)
     const char *out = option_text(c, "out");
     if ((out && !output_check(c, "out", out, e)) || (p->trace_path && !output_check(c, "trace", p->trace_path, e)))
         return false;
-    /* opened now, so that a long run cannot fail at its end */
+    /* The trace file is opened and discarded now: if it cannot be written, the command fails before a long run. */
     Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e) : NULL;
     out_discard(trace);
     return trace || !p->trace_path;
@@ -453,7 +459,7 @@ static void show_counters(const Counters *k, bool any, bool json)
 }
 
 /* Prints the profile: a table on standard error, or with --json one object per op after the objects of the command. The
- * peak is that of --dtype if the command has this option and the machine supports the type. */
+ * peak is that of --dtype if this option is given and the machine supports the type; otherwise that of f32. */
 static void show_profile(const Context *c)
 {
     const Device *d = &c->parsed->device;

@@ -12,10 +12,11 @@
 
 #include "tools/tools.h"
 
+/* Lengths of the lists, and bytes of a path in each list. */
 enum { MAPS = 256, TEMPORARIES = 32, SHOWN = 512, PATH = 4096 };
 
-/* A thread changes an entry under the lock, and only while the entry is not ready. Handlers take no lock: they read
- * entries that are ready. */
+/* A thread changes an entry under the lock; members other than `ready`, only while the entry is not ready. Handlers
+ * take no lock: they read entries that are ready. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct {
@@ -30,7 +31,7 @@ static struct {
     char path[PATH];
 } temporaries[TEMPORARIES];
 
-static bool is_terminal;
+static bool is_terminal; /* standard error is a terminal */
 
 static void note_map(const void *at, size_t bytes, const char *path)
 {
@@ -84,7 +85,7 @@ static void remove_temporaries(void)
             unlink(temporaries[i].path);
 }
 
-static void say(const char *text)
+static void print_error(const char *text)
 {
     for (size_t n = strlen(text); n;) {
         ssize_t wrote = write(STDERR_FILENO, text, n);
@@ -95,16 +96,17 @@ static void say(const char *text)
     }
 }
 
-/* Ends the process. Only the first thread that calls it does the work; other threads wait. */
-static void end(const char *where, const char *what)
+/* Removes temporary files, prints the message `where` `what` and ends the process. Only the first thread that calls it
+ * does the work; other threads wait. */
+static void end_process(const char *where, const char *what)
 {
     static atomic_flag ends = ATOMIC_FLAG_INIT;
     while (atomic_flag_test_and_set(&ends))
         pause();
     remove_temporaries();
-    say(is_terminal ? "\r\033[Ksapor: " : "sapor: ");
-    say(where);
-    say(what);
+    print_error(is_terminal ? "\r\033[Ksapor: " : "sapor: ");
+    print_error(where);
+    print_error(what);
     _exit(1);
 }
 
@@ -114,7 +116,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
     (void)context;
     for (size_t i = 0; i < MAPS; i++)
         if (maps[i].ready && at >= maps[i].at && (size_t)(at - maps[i].at) < maps[i].bytes)
-            end(maps[i].path, ": became shorter or unreadable while it was read; run again when it is complete\n");
+            end_process(maps[i].path,
+                        ": became shorter or unreadable while it was read; run again when it is complete\n");
     /* The address is not in a mapped file: a defect, or a signal of another process. Both end this process as without a
      * handler. */
     signal(number, SIG_DFL);
@@ -124,7 +127,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 static void on_limit(int number)
 {
     (void)number;
-    end("", "the limit on CPU time is reached (ulimit -t)\n");
+    end_process("", "the limit on CPU time is reached (ulimit -t)\n");
 }
 
 static void on_end(int number)
@@ -149,9 +152,9 @@ static void open_standard_descriptors(void)
 
 static void handle(int number, void (*handler)(int))
 {
-    struct sigaction now, then = {.sa_handler = handler, .sa_flags = SA_NODEFER | SA_RESTART};
-    if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_IGN) /* SIG_IGN was set by nohup */
-        sigaction(number, &then, NULL);
+    struct sigaction old, action = {.sa_handler = handler, .sa_flags = SA_NODEFER | SA_RESTART};
+    if (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* SIG_IGN was set by nohup */
+        sigaction(number, &action, NULL);
 }
 
 void process_begin(void)

@@ -1,4 +1,4 @@
-/* tools/command/table.c: prints tables for readers. */
+/* tools/command/table.c: prints a table of texts in aligned columns. */
 // flags: -Os
 #include "tools/tools.h"
 
@@ -37,7 +37,7 @@ static size_t line_of(const char *s, int width, const char **next)
     return n;
 }
 
-/* Returns the width of the widest cell of a column, or with `pieces` of its widest piece. */
+/* Returns the width of the widest cell of column c. If `pieces` is true, returns the width of its widest piece. */
 static int widest(const char *const *cells, size_t rows, size_t cols, size_t c, bool pieces)
 {
     int most = 0;

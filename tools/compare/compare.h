@@ -9,12 +9,14 @@ typedef struct ComparedRun {
     const char *path;
     const char *label; /* at most MOST_LABEL columns: the end of the path, or "run 3" */
     const char *model; /* NULL: a file of figures by user */
-    Protocol protocol; /* this member and the next two are set for a run folder; judged_by is NULL for a file */
+    /* this member and the next two are set for a run folder; judged_by is the part with the figures: "test" or
+     * "validation"; NULL for a file */
+    Protocol protocol;
     const char *judged_by, *truth_hash;
-    ByUser figures; /* means over the seeds */
+    ByUser figures; /* per user: means over the seeds, for the users that every seed has */
     size_t seeds;   /* number of run folders that were read; 0: a file */
-    /* [figures]: the mean and the sample deviation over the seeds, for figures that are means over users; the deviation
-     * is NaN for one seed */
+    /* [figures]: mean: the mean over users, averaged over the seeds; deviation: its sample standard deviation over the
+     * seeds, NaN for one seed or a file */
     double *mean, *deviation;
 } ComparedRun;
 typedef struct ComparedPair { /* a pair of runs, compared by one metric */
@@ -38,7 +40,8 @@ typedef struct Compare {
 enum { MOST_LABEL = 17, MOST_RUNS = 100 };
 
 bool compared_run_read(ComparedRun *run, const char *path, Arena *a, Error *e);
-/* Checks that the runs have the same truth, and sets labels and metrics (option --metrics). */
+/* Checks that all run folders have the same protocol, part and held-out data, and sets labels and metrics (option
+ * --metrics). */
 bool compared_runs_join(Compare *x, Error *e);
 bool compared_pairs_test(Compare *x, Error *e);
 bool compare_show(Compare *x, Error *e); /* prints tables */

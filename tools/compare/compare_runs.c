@@ -21,8 +21,8 @@ static bool compute_means(const ByUser *b, double *mean)
     return true;
 }
 
-/* Checks that by_user.tsv is of the same run as result.json, which has the means with nine digits. At least one
- * mean above 0 must be equal. Not all means can be equal, because some figures are not means over users. */
+/* Checks that by_user.tsv is of the same run as result.json, which has the means with nine digits. At least one mean
+ * other than 0 must be equal, or all means. Not all can be required, because some figures are not means over users. */
 static bool check_means(const ByUser *b, const double *mean, const Json *result, Error *e)
 {
     bool same = false, other = false;
@@ -234,7 +234,7 @@ static const char *short_name(const char *path, Arena *a, Error *e)
     return arena_strndup(a, path + from, n - from, e);
 }
 
-/* Labels the runs. A name that is too long, or equal to another name, is replaced by a number. */
+/* Labels the runs. A name that is too long, not printable, or equal to another name, is replaced by a number. */
 static bool label_runs(Compare *x, Error *e)
 {
     Arena *a = x->c->arena;

@@ -15,9 +15,9 @@ static size_t column_of(const ComparedRun *run, const char *metric)
 
 static bool is_best(const Compare *x, size_t run, size_t m)
 {
-    double own = x->run[run].mean[column_of(&x->run[run], x->metric[m])];
+    double mean = x->run[run].mean[column_of(&x->run[run], x->metric[m])];
     for (size_t i = 0; i < x->runs; i++)
-        if (x->run[i].mean[column_of(&x->run[i], x->metric[m])] > own)
+        if (x->run[i].mean[column_of(&x->run[i], x->metric[m])] > mean)
             return false;
     return true;
 }

@@ -11,8 +11,8 @@ enum {
     CATALOGUE_ITEMS = 360,
     CATALOGUE_USERS = 800,
     CATALOGUE_SIDE = 64,  /* width and height of an image, in pixels */
-    CATALOGUE_FEWEST = 5, /* interactions per user */
-    CATALOGUE_MOST = 13,
+    CATALOGUE_FEWEST = 5, /* smallest number of interactions of a user */
+    CATALOGUE_MOST = 13,  /* largest number of interactions of a user */
     CATALOGUE_SEED = 20250101,
     CATALOGUE_KINDS = 6, /* an image shows a kind of thing, in a colour and with a pattern */
     CATALOGUE_HUES = 8,

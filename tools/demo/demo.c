@@ -75,7 +75,8 @@ static bool stage(Demo *d, const char *name, Error *e)
     return out_printf(d->stages, e, "%s\t%.2f\t%.0f\n", name, now - begun, (double)use.ru_maxrss / 1024);
 }
 
-/* Counts the rows of `text` whose nearest row of `vision`, by dot product, is their own. */
+/* Sets d->matched: the share of the rows of `text` whose nearest row of `vision`, by cosine, is their own; -1 if
+ * the two have different shapes. */
 static bool measure_match(Demo *d, Error *e)
 {
     Npy vision, text;

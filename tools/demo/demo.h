@@ -16,8 +16,9 @@ static inline bool demo_encoder_train(Context *c, const char *folder, Error *e)
 }
 #endif
 
-/* Returns the folder of an encoder of the demo, "vision" or "text". It is next to the program, or where `make install`
- * puts it. NULL: the folder is missing. */
+/* Returns the folder of an encoder of the demo, "vision" or "text". It is searched in share/encoders/demo next to the
+ * program and in its parent folder, and where `make install` puts it. NULL: the folder is missing, or memory ran out.
+ */
 const char *demo_encoder(const char *which, Arena *a, Error *e);
 
 #endif

@@ -33,8 +33,8 @@ enum {
     STEPS = 1500,
     WARM_UP = 100
 };
-#define TEMPERATURE 10.0f /* a, and b = -5: the logit of a pair that belongs together is near 0 at the beginning */
-#define BIAS        (-5.0f)
+#define TEMPERATURE 10.0f   /* a */
+#define BIAS        (-5.0f) /* b; negative, because most pairs of a batch do not belong together */
 #define RATE        2e-3
 
 typedef struct Tower { /* one of the two models: its folder, which is in memory until it is written, and the encoder */
@@ -183,13 +183,19 @@ static bool add_weights(Pair *p, Tower *m, Error *e)
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-typedef struct PairBatch { /* a batch on the host */
+/* A batch on the host.
+ *
+ * - pixels: the prepared images
+ * - ids, positions, offsets: the tokens of text i are offsets[i] .. offsets[i + 1] - 1
+ * - bias: every element is BIAS */
+typedef struct PairBatch {
     float pixels[BATCH * SIDE * SIDE * 3];
     int32_t ids[BATCH * POSITIONS], positions[BATCH * POSITIONS], offsets[BATCH + 1];
     float bias[BATCH * BATCH];
 } PairBatch;
 
-/* Returns the loss, with l = a X Y' + b and -log sigmoid(l) = softplus(l) - l:
+/* Returns the loss without its constant: the loss + b. With l = a X Y' + b and -log sigmoid(l) = softplus(l) - l, the
+ * loss is
  *
  *   (sum over i, j of softplus(l_ij) - sum over i of l_ii) / number of images */
 static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
@@ -255,7 +261,8 @@ static bool make_batch(const Pair *p, int step, PairBatch *b, Arena *a, Error *e
     return true;
 }
 
-/* Makes the vocabulary: the words of all descriptions and titles, then characters, so that every word is known. */
+/* Makes the vocabulary: special tokens, characters, and the words of all descriptions. Titles have no other words, so
+ * every word is known. */
 static bool make_vocabulary(Pair *p, Error *e)
 {
     Arena *a = p->c->arena;

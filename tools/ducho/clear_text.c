@@ -48,15 +48,15 @@ static bool replace(Buffer *b, const char *from, const char *to)
     return true;
 }
 
-/* Replaces every run of at least `least` characters of `set` by `to`. */
-static bool replace_runs(Buffer *b, const char *set, size_t least, const char *to)
+/* Replaces every run of at least `min_length` characters of `set` by `to`. */
+static bool replace_runs(Buffer *b, const char *set, size_t min_length, const char *to)
 {
     Buffer out = {.arena = b->arena, .e = b->e};
     for (size_t i = 0; i < b->n;) {
         size_t run = 0;
         while (i + run < b->n && strchr(set, b->p[i + run]))
             run++;
-        bool hit = run >= least && run > 0;
+        bool hit = run >= min_length && run > 0;
         size_t take = MAX(run, 1);
         if (!put(&out, hit ? to : b->p + i, hit ? strlen(to) : take))
             return false;

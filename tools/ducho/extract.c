@@ -47,7 +47,7 @@ typedef struct Group {
     Error *strict; /* with --strict: the first error, reported at the end */
 } Group;
 
-/* Fails if no text at all is UTF-8. Then nothing is written, not even a folder. */
+/* Fails if every text has an input_problem, such as invalid UTF-8. Then nothing is written, not even a folder. */
 static bool any_readable(const Input *texts, size_t n, Arena *a, Error *e)
 {
     for (size_t i = 0; i < n; i++)
@@ -85,16 +85,17 @@ static bool find_inputs(Job *j, Round *r, Error *e)
     return true;
 }
 
-/* Returns the most bytes of weights that the models of one round may have together. The last model may exceed the
- * limit. */
+/* Returns the bytes of weights after which a round takes no further model: a quarter of the memory. The last model of a
+ * round may exceed the limit. */
 static double weights_limit(const Context *c)
 {
     double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     return (c->max_memory ? MIN(memory, (double)c->max_memory) : memory) / 4;
 }
 
-/* Opens the job's model. If the round has too many weights already, sets *later: the job must run in a later round. */
-static bool open_beside(Job *j, Round *r, bool *later, Error *e)
+/* Opens the job's model, or sets *later: the job must run in a later round. This happens if the round has too many
+ * weights already, or if memory runs out while other models are open. */
+static bool open_in_round(Job *j, Round *r, bool *later, Error *e)
 {
     double weights = 0;
     for (size_t i = 0; i < r->count; i++)
@@ -114,7 +115,8 @@ static void end_targets(Job *j)
         target_end(&j->targets[i]);
 }
 
-/* Begins a job and its targets: selects the items to compute, and opens the model if there are any. */
+/* Begins a job and its targets: selects the items to compute, and opens the model if there are any. If *later becomes
+ * true, the job is not begun. */
 static bool begin_job(Job *j, Round *r, const Extraction *x, bool *later, Error *e)
 {
     uint64_t model;
@@ -135,8 +137,8 @@ static bool begin_job(Job *j, Round *r, const Extraction *x, bool *later, Error 
             return false;
         fresh = fresh || !folder_exists(t->shard_lock);
     }
-    /* the model is opened first: an unsupported model creates no folder */
-    if (fresh && (!open_beside(j, r, later, e) || *later))
+    /* If a target has no folder of locks yet, the model is opened first: an unsupported model creates no folder. */
+    if (fresh && (!open_in_round(j, r, later, e) || *later))
         return *later;
     for (size_t i = 0; fresh && i < j->count && option_given(r->c, "single"); i++)
         if (j->targets[i].dims != 2)
@@ -148,7 +150,7 @@ static bool begin_job(Job *j, Round *r, const Extraction *x, bool *later, Error 
         j->left += j->targets[i].left;
     }
     if (ok && j->left && !fresh)
-        ok = open_beside(j, r, later, e);
+        ok = open_in_round(j, r, later, e);
     if (!ok || *later)
         end_targets(j);
     return ok;
@@ -174,8 +176,8 @@ static bool end_job(Job *j, const Group *g, const Round *r, double seconds, Erro
     bool ok = e->code == SP_OK;
     for (size_t i = 0; i < j->count; i++) {
         Target *t = &j->targets[i];
-        Error later = {0};
-        if (t->left && !target_manifest(t, r->c, ok ? e : &later))
+        Error ignored = {0};
+        if (t->left && !target_manifest(t, r->c, ok ? e : &ignored))
             ok = false;
         ok = ok && target_missing(t, r->c, r->arena, g->strict, e) &&
              (!option_given(r->c, "single") || target_single(t, r, e));
@@ -274,9 +276,9 @@ static bool run_group(Group *g, Arena *a, Error *e)
          !read_images(&g->round, e)))
         return false;
     while (g->count > 0) {
-        Arena *own = arena_new(g->round.c->heap, 0);
-        bool ok = own ? run_round(g, own, e) : fail_memory(e, 1, "an extraction");
-        arena_free(own);
+        Arena *round_arena = arena_new(g->round.c->heap, 0);
+        bool ok = round_arena ? run_round(g, round_arena, e) : fail_memory(e, 1, "an extraction");
+        arena_free(round_arena);
         if (!ok)
             return false;
     }
@@ -288,10 +290,10 @@ static bool run_group(Group *g, Arena *a, Error *e)
 static bool read_shard(const Context *c, Shard *s, Error *e)
 {
     const char *given = option_text(c, "shard");
-    Text rest = text_of(given ? given : "1/1"), first = rest, none;
+    Text rest = text_of(given ? given : "1/1"), first = rest, total;
     *s = (Shard){0, 1};
-    if (!text_next(&rest, '/', &first) || !text_next(&rest, '/', &none) || rest.p || !text_i64(first, &s->index) ||
-        !text_i64(none, &s->count) || s->index < 1 || s->index > s->count || s->count > 1 << 20)
+    if (!text_next(&rest, '/', &first) || !text_next(&rest, '/', &total) || rest.p || !text_i64(first, &s->index) ||
+        !text_i64(total, &s->count) || s->index < 1 || s->index > s->count || s->count > 1 << 20)
         return fail(e, SP_USAGE, "--shard: \"%s\" is not I/N, such as 1/4, with I from 1 to N", given);
     s->index--;
     return s->count == 1 || !option_given(c, "single") ||
@@ -335,7 +337,7 @@ bool extract_config(Extraction **list, size_t *count, Context *c, const char *gi
         return false;
     const Yaml *gpu = yaml_get(tree, "gpu list") ? yaml_get(tree, "gpu list") : yaml_get(tree, "gpu_list");
     if (c->progress && gpu && !text_is(gpu->text, "-1"))
-        fprintf(c->progress, "%s: \"%s\" has no effect: this build computes on the CPU\n", gpu->where, gpu->key.p);
+        fprintf(c->progress, "%s: \"%s\" has no effect; --device chooses the device\n", gpu->where, gpu->key.p);
     return true;
 }
 
@@ -344,7 +346,7 @@ bool extract_config(Extraction **list, size_t *count, Context *c, const char *gi
 bool extraction_times(Context *c, const Extraction *x, size_t *items, const int64_t *batches, size_t count,
                       double *seconds, Error *e)
 {
-    enum { WARM = 4 }; /* items that run before the first measurement, to warm up pages and plans */
+    enum { WARM = 4 }; /* items of the unmeasured first pass, which warms up pages and plans */
     Arena *a = arena_new(c->heap, 0);
     Job j = {.x = x, .count = x->count};
     Round r = {.c = c, .arena = a, .dry = true, .jobs = &j, .count = 1, .shard = {0, 1}};

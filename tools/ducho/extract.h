@@ -10,7 +10,7 @@ typedef enum Fusion { FUSION_NONE, FUSION_SUM, FUSION_CONCAT, FUSION_MUL, FUSION
 /* One folder of .npy files: one output layer of a model, or the fusion of two. */
 typedef struct FeatureFolder {
     const char *layer;        /* its name in the configuration: the last part of `path` */
-    unsigned modality;        /* of its features; both: fused */
+    unsigned modality;        /* MODALITY_ flags of its features; both flags: fused */
     const char *image, *text; /* the outputs of the model that the folder needs; NULL: the usual one */
     const char *root;         /* dataset_path/output_path */
     const char *path;         /* root/backend/model/layer */
@@ -26,14 +26,14 @@ typedef struct Extraction {
     const char *model;
     const char *images;        /* a folder of images, or NULL */
     const char *texts;         /* a table of texts, or NULL */
-    const char *id_columns[2]; /* columns of the table: one for items, two for interactions */
+    const char *id_columns[2]; /* columns of the table: the item; for interactions, user and item */
     const char *text_column;
     bool clear_text;
     bool as_ducho; /* compat: ducho */
     Fusion fusion;
-    int64_t reshape[2]; /* width, height; 0: no reshape */
+    int64_t reshape[2]; /* width, height in pixels; 0: no reshape */
     Resizer resizer;    /* the resizer of an image processor (--resize) */
-    int scale;          /* Preset.scale */
+    int scale;          /* SCALE_ constant for Preset.scale */
     float mean[3], std[3];
     int64_t batch;
     FeatureFolder *folders;
@@ -43,7 +43,8 @@ typedef struct Extraction {
 /* Reads a configuration and checks it completely before anything runs. Unknown keys, wrong types and missing keys are
  * errors with their line. */
 bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *a, Error *e);
-/* Does the same for a file, or for the first .yml file of a folder. The overrides of the command line are applied. */
+/* Does the same for a file, or for the first .yml or .yaml file of a folder. The overrides of the command line are
+ * applied. */
 #ifdef HAVE_YAML
 bool extract_config(Extraction **list, size_t *count, Context *c, const char *path, Error *e);
 #else /* always false, so that the compiler removes the code that uses a configuration */

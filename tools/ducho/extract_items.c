@@ -161,10 +161,10 @@ static const char *python_text(const char *id, Arena *a, Error *e)
 static bool name_interactions(Input *rows, size_t n, const Extraction *x, Arena *a, Error *e)
 {
     Input *items = NULL;
-    size_t again = 0;
-    if (!table_rows(&items, &again, x->texts, x->id_columns[1], x->text_column, a, e))
+    size_t item_count = 0;
+    if (!table_rows(&items, &item_count, x->texts, x->id_columns[1], x->text_column, a, e))
         return false;
-    if (again != n)
+    if (item_count != n)
         return fail(e, SP_IO, "%s: changed while it was read", x->texts);
     bool plain[2] = {are_numbers(rows, n), are_numbers(items, n)};
     for (size_t i = 0; i < n; i++) {

@@ -24,8 +24,8 @@ static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",  
                              "batch_size",     "fusion",        "tokenizer_name", "image_processor_name",
                              "image_processor"};
 
-/* Returns what replaced a key of Ducho 1, or NULL. */
-static const char *first_key(Text key)
+/* Returns what replaced `key` since Ducho 1, or NULL if it is not a key of Ducho 1. */
+static const char *ducho1_key(Text key)
 {
     static const char *const KEYS[][2] = {
         {"name", "a key of Ducho 1; write \"model_name\""},
@@ -45,9 +45,9 @@ static bool check_map(const Yaml *y, const char *const *keys, size_t n, Arena *a
         bool known = false;
         for (size_t i = 0; i < n; i++)
             known = known || text_is(k->key, keys[i]);
-        const char *first = known ? NULL : first_key(k->key), *near = known ? NULL : nearest_word(k->key.p, keys, n, a);
-        if (first)
-            return fail(e, SP_FORMAT, "%s: \"%s\" is %s", k->where, k->key.p, first);
+        const char *old = known ? NULL : ducho1_key(k->key), *near = known ? NULL : nearest_word(k->key.p, keys, n, a);
+        if (old)
+            return fail(e, SP_FORMAT, "%s: \"%s\" is %s", k->where, k->key.p, old);
         if (!known)
             return near ? fail(e, SP_FORMAT, "%s: unknown key \"%s\"; did you mean \"%s\"?", k->where, k->key.p, near)
                         : fail(e, SP_FORMAT, "%s: unknown key \"%s\"", k->where, k->key.p);
@@ -136,8 +136,8 @@ static bool read_backend(Extraction *x, const Yaml *model, Error *e)
                               y->where, y->text.p, choice);
 }
 
-/* Refuses a tokenizer or an image processor other than the model's own. */
-static bool check_own(const Extraction *x, const Yaml *model, Error *e)
+/* Refuses keys that name a tokenizer or an image processor other than the model's own. */
+static bool check_processors(const Extraction *x, const Yaml *model, Error *e)
 {
     static const char *const KEYS[] = {"tokenizer_name", "image_processor_name", "image_processor"};
     for (size_t i = 0; i < COUNT(KEYS); i++) {
@@ -287,7 +287,7 @@ static bool name_outputs(const Yaml *layers, size_t n, const char *names[2], Err
     return true;
 }
 
-/* Adds the folder of a layer. A model with two towers has one folder per tower. */
+/* Adds the folder of a layer. A model with two towers has one folder per tower, or one folder of fused features. */
 static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *layer, const char *const names[2],
                       Error *e)
 {
@@ -348,7 +348,7 @@ static bool add_model(Plan *p, Extraction x, Roots roots, const Yaml *model, Err
     const char *names[2] = {NULL, NULL};
     x.where = model->where;
     if (!check_map(model, MODEL_KEYS, COUNT(MODEL_KEYS), p->arena, e) || !need_text(model, "model_name", &x.model, e) ||
-        !read_backend(&x, model, e) || !read_preparation(&x, model, e) || !check_own(&x, model, e) ||
+        !read_backend(&x, model, e) || !read_preparation(&x, model, e) || !check_processors(&x, model, e) ||
         !read_fusion(&x, model, e))
         return false;
     const Yaml *layers = yaml_get(model, "output_layers");

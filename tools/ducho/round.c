@@ -156,18 +156,22 @@ void job_close(Job *j)
 
 /* ---- a batch --------------------------------------------------------------------------------- */
 
-/* The inputs of a batch: `which` [n] are their numbers. */
+/* A batch of inputs. Arrays of inputs have `n` elements; arrays of jobs have one per job that reads images in this
+ * batch.
+ *
+ * - which: the numbers of the inputs in the round
+ * - texts: the texts of the present job */
 typedef struct ItemBatch {
     const size_t *which;
     size_t n;
     ImageInput *images;
     Text *texts;
-    const Call **calls; /* of the jobs that read images in this batch */
+    const Call **calls; /* calls, results and readers: of the jobs */
     Results *results;
     Job **readers;
 } ItemBatch;
 
-static bool batch_wants(const Job *j, unsigned modality, const ItemBatch *b)
+static bool batch_needs(const Job *j, unsigned modality, const ItemBatch *b)
 {
     for (size_t k = 0; k < j->count; k++)
         for (size_t i = 0; (j->targets[k].x->modality & modality) && i < b->n; i++)
@@ -176,7 +180,7 @@ static bool batch_wants(const Job *j, unsigned modality, const ItemBatch *b)
     return false;
 }
 
-static bool count_image(void *arg, size_t i, const Image *image, Arena *scratch, Error *e)
+static bool image_statistics(void *arg, size_t i, const Image *image, Arena *scratch, Error *e)
 {
     const Job *j = arg;
     return j->statistics->of_image(image, j->image_rows[0] + (int64_t)i * j->statistics->features, scratch, e);
@@ -189,7 +193,7 @@ static bool read_images(Round *r, ItemBatch *b, Error *e)
         b->images[i] = (ImageInput){.path = r->inputs[b->which[i]].image};
     for (size_t k = 0; k < r->count; k++) {
         Job *j = &r->jobs[k];
-        if (!batch_wants(j, MODALITY_IMAGE, b))
+        if (!batch_needs(j, MODALITY_IMAGE, b))
             continue;
         memset(j->image_errors, 0, b->n * sizeof *j->image_errors);
         if (!j->statistics) {
@@ -199,7 +203,7 @@ static bool read_images(Round *r, ItemBatch *b, Error *e)
             continue;
         }
         double begun = now_seconds();
-        if (!images_each(r->tape, b->images, b->n, count_image, j, j->image_errors, e))
+        if (!images_each(r->tape, b->images, b->n, image_statistics, j, j->image_errors, e))
             return false;
         j->seconds += now_seconds() - begun;
     }
@@ -216,7 +220,7 @@ static bool read_texts(Round *r, Job *j, ItemBatch *b, Error *e)
 {
     double begun = now_seconds();
     Results to = {.out = j->text_rows, .status = j->text_errors};
-    if (!batch_wants(j, MODALITY_TEXT, b))
+    if (!batch_needs(j, MODALITY_TEXT, b))
         return true;
     for (size_t i = 0; i < b->n; i++) {
         const Input *in = &j->texts[b->which[i]];
@@ -237,8 +241,8 @@ static int64_t row_length(const Job *j, bool text, int output)
     return j->statistics ? j->statistics->features : (text ? j->words : j->images)->outputs[output].floats;
 }
 
-/* Returns the features of input i of the batch. Fused features are computed in `room`. */
-static const float *target_row(const Target *t, size_t i, float *room)
+/* Returns the features of input i of the batch. Fused features are computed in `fused`. */
+static const float *target_row(const Target *t, size_t i, float *fused)
 {
     const Job *j = t->job;
     const float *image = NULL, *text = NULL;
@@ -250,19 +254,19 @@ static const float *target_row(const Target *t, size_t i, float *room)
         return image ? image : text;
     int64_t n = row_length(j, false, t->image);
     if (j->x->fusion == FUSION_CONCAT) {
-        memcpy(room, image, (size_t)n * sizeof *room);
-        memcpy(room + n, text, (size_t)(t->floats - n) * sizeof *room);
-        return room;
+        memcpy(fused, image, (size_t)n * sizeof *fused);
+        memcpy(fused + n, text, (size_t)(t->floats - n) * sizeof *fused);
+        return fused;
     }
     for (int64_t k = 0; k < n; k++)
-        room[k] = j->x->fusion == FUSION_MUL   ? image[k] * text[k]
-                  : j->x->fusion == FUSION_SUM ? image[k] + text[k]
-                                               : (image[k] + text[k]) / 2;
-    return room;
+        fused[k] = j->x->fusion == FUSION_MUL   ? image[k] * text[k]
+                   : j->x->fusion == FUSION_SUM ? image[k] + text[k]
+                                                : (image[k] + text[k]) / 2;
+    return fused;
 }
 
 /* Writes the batch's features of one target to its folder; inputs that failed go to its list of unreadable items. */
-static bool keep_rows(Round *r, Target *t, const ItemBatch *b, float *room, Error *e)
+static bool keep_rows(Round *r, Target *t, const ItemBatch *b, float *fused, Error *e)
 {
     Job *j = t->job;
     for (size_t i = 0; i < b->n; i++) {
@@ -277,7 +281,7 @@ static bool keep_rows(Round *r, Target *t, const ItemBatch *b, float *room, Erro
             return unreadable_add(NULL, in, why, r->arena, e);
         if (why && !r->dry && !unreadable_add(&t->unreadable, in, why, r->arena, e))
             return false;
-        if (!why && !r->dry && !target_write(t, r, item, target_row(t, i, room), e))
+        if (!why && !r->dry && !target_write(t, r, item, target_row(t, i, fused), e))
             return false;
         j->done += !why;
         if (why && j->done == 0 && j->refused >= TRIES)
@@ -319,7 +323,7 @@ static bool choose_inputs(const Round *r, size_t **which, size_t *count, Error *
     return true;
 }
 
-static bool run_batch(Round *r, ItemBatch *b, float *room, Error *e)
+static bool run_batch(Round *r, ItemBatch *b, float *fused, Error *e)
 {
     if (r->inputs[0].image && !read_images(r, b, e))
         return false;
@@ -328,12 +332,12 @@ static bool run_batch(Round *r, ItemBatch *b, float *room, Error *e)
             return false;
     for (size_t k = 0; k < r->count; k++)
         for (size_t m = 0; m < r->jobs[k].count; m++)
-            if (!keep_rows(r, &r->jobs[k].targets[m], b, room, e))
+            if (!keep_rows(r, &r->jobs[k].targets[m], b, fused, e))
                 return false;
     return true;
 }
 
-static bool run_batches(Round *r, ItemBatch *b, const size_t *which, size_t count, float *room, const char *label,
+static bool run_batches(Round *r, ItemBatch *b, const size_t *which, size_t count, float *fused, const char *label,
                         Error *e)
 {
     Progress progress;
@@ -344,7 +348,7 @@ static bool run_batches(Round *r, ItemBatch *b, const size_t *which, size_t coun
             proven = proven && (r->jobs[k].done || !r->jobs[k].left);
         b->which = which + first;
         b->n = MIN(count - first, proven ? r->batch : MIN(r->batch, (size_t)TRIES));
-        if (!run_batch(r, b, room, e))
+        if (!run_batch(r, b, fused, e))
             return false;
         progress_step(&progress, (double)(first + b->n), NULL);
     }
@@ -372,8 +376,8 @@ bool round_run(Round *r, const char *label, Error *e)
         for (size_t m = 0; m < j->count; m++)
             longest = MAX(longest, (size_t)j->targets[m].floats);
     }
-    float *room = ok ? NEW(r->arena, float, longest, e) : NULL;
-    ok = room && run_batches(r, &b, which, count, room, label, e);
+    float *fused = ok ? NEW(r->arena, float, longest, e) : NULL;
+    ok = fused && run_batches(r, &b, which, count, fused, label, e);
     tape_free(r->tape);
     r->tape = NULL;
     return ok;

@@ -33,15 +33,15 @@ typedef struct Target {
     TextIndex *ids; /* ids of the finished items */
     Done *done;     /* [ids], by the numbers in `ids` */
     size_t room;
-    bool *todo;     /* [the round's inputs] */
+    bool *todo;     /* [the round's inputs]: the input must be computed */
     size_t items;   /* of the shard */
-    size_t left;    /* items to compute */
+    size_t left;    /* items that the run must compute; not reduced while it computes them */
     size_t skipped; /* items with unchanged features */
     size_t made;    /* items that were computed */
     UnreadableList unreadable;
     FolderLock group, lock;
     bool locked;
-    double noted;    /* time of the last write of the manifest */
+    double noted;    /* time of the last write of the manifest, as of now_seconds() */
     int image, text; /* indices of the outputs in the job's calls; -1: none */
     int dims;
     int64_t shape[4], floats; /* of one item's features */
@@ -55,15 +55,15 @@ struct Job {
     Input *alone;      /* rows of the table without an image */
     size_t alone_count;
     Target *targets;
-    size_t count, left;           /* left: of all targets */
+    size_t count, left;           /* left: the sum over the targets */
     const Statistics *statistics; /* NULL: an encoder */
     Encoder *encoder;
     Call *images, *words;              /* of the encoder; NULL: not needed */
-    size_t image_count, text_count;    /* counts of the calls' outputs */
+    size_t image_count, text_count;    /* numbers of different outputs of the two calls */
     float **image_rows, **text_rows;   /* [outputs]: [batch, floats] */
     Error *image_errors, *text_errors; /* [batch] */
     size_t done, refused;              /* inputs that the encoder encoded, and inputs that it refused */
-    double seconds;                    /* of its encoder only */
+    double seconds;                    /* time in its encoder; for statistics of images, decoding is included */
 };
 
 struct Round {
@@ -98,7 +98,8 @@ bool target_missing(Target *t, const Context *c, Arena *a, Error *strict, Error 
 void target_end(Target *t);
 /* Returns the hash of input i as this target reads it. */
 uint64_t target_input(const Target *t, const Round *r, size_t i);
-/* Writes ROOT/.../LAYER.npy, the features of all finished items in the order of the inputs, and LAYER.ids.txt. */
+/* Writes ROOT/.../LAYER.npy, the features of all finished items in the order of the inputs, and LAYER.ids.txt. If no
+ * item is finished, writes nothing and returns true. */
 bool target_single(const Target *t, const Round *r, Error *e);
 
 /* ---- round.c --------------------------------------------------------------------------------- */

@@ -351,17 +351,17 @@ static int64_t shards_of_list(Text name, const char *layer)
 /* Removes the lists of shards after a run of all items, because the items were tried again. */
 static bool drop_lists(const Target *t, const Context *c, Arena *a, Error *e)
 {
-    Text own = path_base(t->missing);
-    const char *folder = arena_strndup(a, t->missing, (size_t)(own.p - t->missing), e);
-    UnreadableList none = {0};
+    Text name = path_base(t->missing);
+    const char *folder = arena_strndup(a, t->missing, (size_t)(name.p - t->missing), e);
+    UnreadableList empty = {0};
     FolderEntry *entries;
     size_t n = 0;
-    bool all = shards_of_list(own, t->x->layer) == 1, ok = folder && (!all || folder_list(&entries, &n, a, folder, e));
+    bool all = shards_of_list(name, t->x->layer) == 1, ok = folder && (!all || folder_list(&entries, &n, a, folder, e));
     for (size_t i = 0; ok && i < n; i++) {
         if (entries[i].is_folder || shards_of_list(text_of(entries[i].name), t->x->layer) < 2)
             continue;
         const char *path = path_join(a, folder, entries[i].name, e);
-        ok = path && unreadable_write(&none, path, c->heap, e);
+        ok = path && unreadable_write(&empty, path, c->heap, e);
     }
     return ok;
 }

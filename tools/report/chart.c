@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* Each chart is drawn twice: for wide screens, and for telephones, where the letters of the wide chart would be too
- * small. The style sheet shows one of the two. */
+/* A chart that is not `small` is drawn twice: for wide screens, and for telephones, where the letters of the wide chart
+ * would be too small. The style sheet shows one of the two. Sizes are in pixels. */
 enum { WIDE = 640, NARROW = 360, TALL = 300, LOW = 220, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
 
 /* Axes with their own ticks are only on the page of a study, which MINIMAL does not have. */
@@ -38,7 +38,7 @@ static bool is_free(const Label *labels, size_t count, const Label *l, Frame f)
 }
 
 /* Returns the free place for n letters that is nearest to the dot at (x, y): to the right, to the left, then on lines
- * below and above. */
+ * below and above. If no place is free, returns the last one. */
 static Label place_label(const Label *labels, size_t count, double x, double y, size_t n, Frame f)
 {
     double wide = (f.width == NARROW ? 7.2 : 8) * (double)n;
@@ -125,7 +125,7 @@ static Axis axis_around(const Chart *c, double low, double high, double first, d
 }
 
 /* Draws the ticks that the chart gives. If a name would overlap the previous one, it is one line lower, or left out. */
-static void put_own_ticks(Page *p, const Axis *a, const Chart *c, Frame f)
+static void put_given_ticks(Page *p, const Axis *a, const Chart *c, Frame f)
 {
     double end[2] = {0};
     int bottom = f.height - BOTTOM;
@@ -200,7 +200,7 @@ static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int w
          y = axis_of(low[1], high[1], c->log_y, f.height - BOTTOM, TOP);
     begin(p, c, f, alone);
     if (HAS_TICKS(c))
-        put_own_ticks(p, &x, c, f);
+        put_given_ticks(p, &x, c, f);
     else
         put_ticks(p, &x, true, f);
     put_ticks(p, &y, false, f);

@@ -22,7 +22,7 @@ const Option report_options[] = {
 typedef struct Curve {
     ReportRun *run;
     Arena *arena;
-    size_t room, room2;
+    size_t room, curve_room;
 } Curve;
 
 static bool add_point(void *arg, double epoch, double figure, Error *e)
@@ -31,7 +31,8 @@ static bool add_point(void *arg, double epoch, double figure, Error *e)
     ReportRun *run = c->run;
     size_t n = run->points;
     if ((n == c->room && !(run->epoch = arena_grow(c->arena, run->epoch, n, &c->room, sizeof *run->epoch, e))) ||
-        (n == c->room2 && !(run->curve = arena_grow(c->arena, run->curve, n, &c->room2, sizeof *run->curve, e))))
+        (n == c->curve_room &&
+         !(run->curve = arena_grow(c->arena, run->curve, n, &c->curve_room, sizeof *run->curve, e))))
         return false;
     run->epoch[n] = epoch;
     run->curve[n] = figure;
@@ -76,24 +77,24 @@ static bool read_run(Report *r, ReportRun *run, const char *folder, Error *e)
     return read_history(r, run, e);
 }
 
-/* Reads the data of the run with the most modalities. */
+/* Checks that all runs have the same data, and reads the data of the run with the most modalities. */
 static bool read_data(Report *r, Error *e)
 {
     const ReportRun *with = &r->run[0];
     Arena *a = r->c->arena;
     for (size_t i = 0; i < r->runs; i++) {
         const ReportRun *run = &r->run[i];
-        const DataConfig *own = &run->config.train.data, *most = &with->config.train.data;
-        if (strcmp(own->train, most->train) || strcmp(own->test, most->test))
+        const DataConfig *other = &run->config.train.data, *most = &with->config.train.data;
+        if (strcmp(other->train, most->train) || strcmp(other->test, most->test))
             return fail(e, SP_USAGE, "%s and %s use different data; write one report for each", with->folder,
                         run->folder);
-        if (own->protocol != most->protocol)
+        if (other->protocol != most->protocol)
             return fail(e, SP_USAGE, "%s uses protocol %s, but %s uses %s; write one report for each", with->folder,
-                        protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
-        if (own->gaps != most->gaps)
+                        protocol_names[most->protocol], run->folder, protocol_names[other->protocol]);
+        if (other->gaps != most->gaps)
             return fail(e, SP_USAGE, "%s uses --missing-features %s, but %s uses %s; write one report for each",
-                        with->folder, gap_names[most->gaps], run->folder, gap_names[own->gaps]);
-        if (own->feature_count > most->feature_count)
+                        with->folder, gap_names[most->gaps], run->folder, gap_names[other->gaps]);
+        if (other->feature_count > most->feature_count)
             with = run;
     }
     DataConfig config = with->config.train.data;

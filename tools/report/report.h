@@ -15,7 +15,7 @@ typedef struct ReportConfig {
     const char *ops;                 /* output of --json --profile; other lines are allowed; or NULL */
     const Trace *trace;              /* the ops of this process, instead of `ops`; or NULL */
 } ReportConfig;
-/* Writes c->out. The file appears whole or not at all. */
+/* Writes the page r->out. The file appears whole or not at all. */
 bool report_write(Context *c, const ReportConfig *r, Error *e);
 /* Writes the page about a study, from the folder c->args[0] that `sapor run` wrote. With --tables it also writes the
  * tables (tools/study/command.c; not in MINIMAL). */

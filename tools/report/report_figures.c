@@ -7,6 +7,7 @@
 
 #include "tools/bench/peak.h"
 
+/* QUARTERS: groups of items by popularity; OPS: most dots of the roofline. */
 enum { QUARTERS = 4, OPS = 12 };
 
 static double figure(const ReportRun *run, Text metric)

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+/* SHOWN: items in a row; USERS, NEIGHBOURS: users and items that have a card. */
 enum { SHOWN = 6, USERS = 4, NEIGHBOURS = 4 };
 
 static void add_thumbnail(Report *r, int64_t item)
@@ -115,23 +116,23 @@ void put_users(Report *r)
     put(p, "</div>\n");
 }
 
-/* Finds the most similar items by cosine. best[0] is the item itself, or an item with the same features. */
+/* Finds the SHOWN most similar items by cosine, without the item itself; -1 follows if there are fewer items. */
 static void nearest(const Report *r, const Feature *f, int64_t item, int64_t best[SHOWN])
 {
-    double score[SHOWN], own = 0;
+    double score[SHOWN], x_squares = 0;
     const float *x = f->data + item * f->D;
     for (int64_t d = 0; d < f->D; d++)
-        own += (double)x[d] * x[d];
+        x_squares += (double)x[d] * x[d];
     for (int k = 0; k < SHOWN; k++)
         score[k] = -INFINITY, best[k] = -1;
     for (int64_t i = 0; i < r->data.I; i++) {
-        double dot = 0, length = 0;
+        double dot = 0, y_squares = 0;
         const float *y = f->data + i * f->D;
         for (int64_t d = 0; d < f->D; d++) {
             dot += (double)x[d] * y[d];
-            length += (double)y[d] * y[d];
+            y_squares += (double)y[d] * y[d];
         }
-        double s = i == item ? -INFINITY : own > 0 && length > 0 ? dot / sqrt(own * length) : 0;
+        double s = i == item ? -INFINITY : x_squares > 0 && y_squares > 0 ? dot / sqrt(x_squares * y_squares) : 0;
         int at = SHOWN;
         while (at > 0 && s > score[at - 1])
             at--;

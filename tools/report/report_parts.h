@@ -24,7 +24,7 @@ typedef struct Report {
     ReportRun *run;
     size_t runs;
     DataSet data;
-    int32_t *test_users; /* users with at least one test item */
+    int32_t *test_users; /* [test_user_count]: users with at least one test item */
     Text *test_user_name;
     int64_t test_user_count;
     int64_t *count;      /* [I]: training interactions per item */

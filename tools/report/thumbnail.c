@@ -1,4 +1,5 @@
-/* tools/report/thumbnail.c: reduces an image and writes it as PNG into the page. */
+/* tools/report/thumbnail.c: reduces an image and writes it as PNG into the page. Without libpng, a small image file is
+ * written unchanged, and a large one is left out. */
 // flags: -Os
 #include "extractors/extractors.h"
 #include "tools/report/page.h"

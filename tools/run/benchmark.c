@@ -33,13 +33,14 @@ static const KeyRow EVALUATION[] = {{"cutoffs", KEY_READ, NULL},
                                     {"select", KEY_READ, NULL},
                                     {"tests", KEY_READ, NULL}};
 enum { MOST_CELLS = 100 * 1000 };
-static const char PREPARES[] = ".sapor.lock"; /* the lock of the folder OUT/data */
+static const char PREPARE_LOCK[] = ".sapor.lock"; /* the lock of the folder OUT/data */
 static const char *const SIDES[] = {"visual", "textual"};
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* Returns a file name. Letters and digits stay; a run of other characters becomes one hyphen. If a character was
- * replaced, a hash of the whole name follows: different names never give the same file name. */
+/* Returns a file name. Letters and digits stay, and "_", "." and "-" after the first character; a run of other
+ * characters becomes one hyphen. If a character was replaced, at most 80 characters are kept, and a hash (32 bits) of
+ * the whole name follows, so that different names have different file names. */
 const char *benchmark_file_name(const Benchmark *b, const char *data, const char *setting, const char *part)
 {
     const char *whole = !setting ? data : arena_printf(b->k.arena, b->k.e, "%s-%s-%s", data, setting, part);
@@ -126,7 +127,7 @@ static bool read_setting(const Benchmark *b, const Keys *k, BenchSetting *s)
            key_refuse(k, "features", key_get(k, "features"), "encoders, or ready features");
 }
 
-/* Calls `read` with the keys of each entry of a list. */
+/* Calls `read` with the keys of each entry of a list. Result i is list + i * size. */
 static bool each(const Benchmark *b, const char *key, size_t *count, void *list, size_t size,
                  bool (*read)(const Benchmark *b, const Keys *k, void *one))
 {
@@ -274,7 +275,7 @@ static bool ready_features(const Benchmark *b, const BenchData *d, const Keys *k
     return true;
 }
 
-/* Checks whether the encoders of the setting and their inputs exist. */
+/* Checks whether the encoders of the setting and their inputs exist. If not, the reason becomes the cell's `absent`. */
 static bool check_parts(const Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell)
 {
     for (size_t i = 0; i < s->part_count && !cell->absent; i++) {
@@ -298,12 +299,12 @@ static bool check_parts(const Benchmark *b, const BenchData *d, const BenchSetti
 
 static bool make_cell(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell)
 {
-    Keys own;
+    Keys of_data;
     *cell = (StudyData){.name = d->name, .setting = s->name, .fold = "", .absent = d->absent, .config = d->config};
-    if (!keys_map(&own, &d->features, s->name))
+    if (!keys_map(&of_data, &d->features, s->name))
         return false;
-    if (own.map)
-        return ready_features(b, d, &own, d->folder, cell);
+    if (of_data.map)
+        return ready_features(b, d, &of_data, d->folder, cell);
     if (s->features.map)
         return ready_features(b, d, &s->features, b->folder, cell);
     if (!s->part_count && *s->name)
@@ -354,13 +355,14 @@ static bool make_cells(Benchmark *b, Study *s)
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-/* Waits for the lock. One worker prepares at a time; the other workers then find its files. */
+/* Waits for the lock. One worker prepares at a time; the other workers then find its files. Returns false on an error.
+ */
 static bool wait_lock(const Benchmark *b, FolderLock *lock, const char *folder)
 {
-    for (bool told = false, taken = false;; told = true) {
-        if (!lock_take(lock, folder, PREPARES, &taken, b->k.e) || taken)
+    for (bool printed = false, taken = false;; printed = true) {
+        if (!lock_take(lock, folder, PREPARE_LOCK, &taken, b->k.e) || taken)
             return taken;
-        if (!told && !keys_note(&b->k, NULL, "%s: another worker prepares the data: this one waits", folder))
+        if (!printed && !keys_note(&b->k, NULL, "%s: another worker prepares the data: this one waits", folder))
             return false;
         sleep(1);
     }
@@ -373,7 +375,7 @@ static bool prepare(Benchmark *b, Study *s)
     if (!folder || !folder_make(folder, b->k.e) || !wait_lock(b, &lock, folder))
         return false;
     bool ok = make_cells(b, s);
-    lock_drop(&lock, folder, PREPARES);
+    lock_drop(&lock, folder, PREPARE_LOCK);
     return ok;
 }
 

@@ -12,9 +12,9 @@
 #include "tools/ducho/extract.h"
 
 typedef struct BenchData {
-    const char *name, *folder; /* folder: where relative paths of the data set start */
-    const char *images;        /* a folder, or NULL */
-    const char *table, *id, *text;
+    const char *name, *folder;     /* folder: where relative paths of the data set start */
+    const char *images;            /* a folder, or NULL */
+    const char *table, *id, *text; /* the table of texts, its columns of ids and of texts; NULL: no texts */
     const char *why; /* value of the key `absent`: the reason that readers see if files are missing; or NULL */
     /* set if no trial runs on the data: `why` with the missing path; NULL: the data are available */
     const char *absent;
@@ -39,7 +39,7 @@ typedef struct BenchSetting {
     Keys features; /* existing features: paths with {0} for the data set */
 } BenchSetting;
 typedef struct BenchKnock {
-    const char *name; /* ", both noise" */
+    const char *name; /* "both noise" */
     Knock knock;
 } BenchKnock;
 typedef struct Benchmark {
@@ -61,7 +61,8 @@ bool benchmark_read(Study *s, const ProtocolConfig *c, const Yaml *root, Context
 
 /* benchmark_data.c */
 bool benchmark_data(Benchmark *b);
-/* Splits data with `interactions` into OUT/data/NAME-HASH, and sets the train, valid and test part of d->config. */
+/* Splits data with `interactions` into OUT/data/NAME-HASH, and sets the train, valid and test part of d->config. A part
+ * that the split does not have is NULL. */
 bool benchmark_split(Benchmark *b, BenchData *d);
 /* Returns "WHY (PATH is not there)". */
 const char *benchmark_missing(const Benchmark *b, const BenchData *d, const char *path);
@@ -70,8 +71,8 @@ bool benchmark_models(const Benchmark *b, StudyModel **models, size_t *count);
 /* benchmark_extract.c: returns Ducho's configuration of one part. d NULL: the configuration has no data set; it is only
  * used to check the part. */
 Yaml *benchmark_tree(const Benchmark *b, const BenchPart *p, const BenchData *d);
-/* Extracts the features of a cell and adds "visual=PATH" and the like to its features. If the extraction fails, the
- * cell's `absent` is set. */
+/* Extracts the features of a cell and adds "visual=PATH" and "textual=PATH" to its features. If the extraction fails,
+ * the cell's `absent` is set, and the function returns true. */
 bool benchmark_extract(Benchmark *b, const BenchData *d, const BenchSetting *s, StudyData *cell);
 
 /* Returns a file name for a data set ("office"), or, if setting is not NULL, for the features of one part on it:

@@ -29,7 +29,7 @@ static bool read_path(const Keys *k, const char *folder, const char *key, const 
     return key_text(k, key, &text) && (!text || (*to = path_join(k->arena, folder, text, k->e)));
 }
 
-/* Reads the values of --format and --separator of the commands. */
+/* Reads the keys `format`, `separator` and `columns`. Their values are those of the options with these names. */
 static bool read_layout(const Keys *k, DataConfig *c)
 {
     const char *format = NULL, *cut = NULL;
@@ -90,14 +90,14 @@ static bool read_interactions(const Benchmark *b, const Keys *k, BenchData *d)
         !read_path(k, d->folder, "train", &c->train) || !read_path(k, d->folder, "validation", &c->valid) ||
         !read_path(k, d->folder, "test", &c->test))
         return false;
-    bool parts = c->train || c->valid || c->test;
-    if ((d->interactions != NULL) == parts)
-        return parts ? key_refuse(k, "interactions", key_get(k, "interactions"),
-                                  "either interactions with split, or train, validation and test")
-                     : key_missing(k, "interactions", "a file to split; or train, validation and test");
-    if (parts && !c->train)
+    bool has_parts = c->train || c->valid || c->test;
+    if ((d->interactions != NULL) == has_parts)
+        return has_parts ? key_refuse(k, "interactions", key_get(k, "interactions"),
+                                      "either interactions with split, or train, validation and test")
+                         : key_missing(k, "interactions", "a file to split; or train, validation and test");
+    if (has_parts && !c->train)
         return key_missing(k, "train", "a file");
-    if (parts && key_get(k, "split"))
+    if (has_parts && key_get(k, "split"))
         return key_refuse(k, "split", key_get(k, "split"), "nothing where train, validation and test are given");
     if (d->interactions && !read_split(k, d))
         return false;
@@ -152,8 +152,8 @@ bool benchmark_data(Benchmark *b)
 
 /* ---- splits ---------------------------------------------------------------------------------- */
 
-/* Returns the folder of the split. Its name contains the hash of the file and of the options of the split: different
- * splits never share files. */
+/* Returns the folder of the split. Its name contains a hash (32 bits) of the file and of the options of the split, so
+ * that different splits do not share files. */
 static const char *split_folder(const Benchmark *b, const BenchData *d)
 {
     Map m;

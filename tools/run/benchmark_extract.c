@@ -198,7 +198,7 @@ static bool read_events(const Benchmark *b, const char *events, int64_t *made, i
     return true;
 }
 
-/* Reads D from the first features of a folder; 0: the folder has no features. */
+/* Reads D, the last axis, from the first features of a folder; 0: the folder has no features. */
 static bool width_of(const Benchmark *b, const char *folder, int64_t *width)
 {
     FolderEntry *entries;
@@ -234,10 +234,10 @@ static bool known_row(const Benchmark *b, Ledger *ledger, const ExtractionRow *l
         if (strcmp(rows[i].data, like->data) != 0 || strcmp(rows[i].modality, like->modality) != 0 ||
             strcmp(rows[i].model, like->model) != 0)
             continue;
-        bool own = strcmp(rows[i].setting, like->setting) == 0;
-        if (own || !*row)
+        bool same = strcmp(rows[i].setting, like->setting) == 0;
+        if (same || !*row)
             *row = &rows[i];
-        if (own)
+        if (same)
             break;
     }
     return true;
@@ -285,7 +285,7 @@ static bool add_features(const Benchmark *b, const Extraction *x, StudyData *cel
     return true;
 }
 
-static bool say(const Benchmark *b, const BenchData *d, const BenchSetting *s, const BenchPart *p)
+static bool print_part(const Benchmark *b, const BenchData *d, const BenchSetting *s, const BenchPart *p)
 {
     if (b->context->progress)
         fprintf(b->context->progress, "Features of %s, %s: %s, %s\n", d->name, s->name, p->name, p->label);
@@ -305,7 +305,7 @@ static bool extract_part(const Benchmark *b, const BenchData *d, const BenchSett
     const char *config = name ? arena_printf(b->k.arena, b->k.e, "%s/extract/%s.yml", b->out, name) : NULL,
                *events = name ? arena_printf(b->k.arena, b->k.e, "%s/extract/%s.json", b->out, name) : NULL;
     if (!config || !events || !extraction_plan(&list, &count, tree, b->k.arena, b->k.e) ||
-        !write_tree(b, tree, config) || !say(b, d, s, p) || !run_child(b, config, events, &o))
+        !write_tree(b, tree, config) || !print_part(b, d, s, p) || !run_child(b, config, events, &o))
         return false;
     if (o.status != 0)
         return (cell->absent = arena_printf(b->k.arena, b->k.e,

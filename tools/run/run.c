@@ -141,10 +141,10 @@ static bool keeps_weights(const Study *s, const Group *g)
     return false;
 }
 
-static void prune_point(const Study *s, const GroupPoint *p, const TextIndex *stay)
+static void prune_point(const Study *s, const GroupPoint *p, const TextIndex *keep)
 {
     for (size_t k = 0; k < p->finished; k++)
-        if (text_index_find(stay, text_of(p->rows[k]->key)) < 0)
+        if (text_index_find(keep, text_of(p->rows[k]->key)) < 0)
             study_prune(s, p->rows[k]);
 }
 
@@ -152,18 +152,18 @@ static void prune_point(const Study *s, const GroupPoint *p, const TextIndex *st
  * if the configuration requests them. Models with equal settings share a folder. */
 static bool prune(const Study *s, const StudyView *v, Arena *a, Error *e)
 {
-    TextIndex *stay = text_index_new(a, e);
-    for (size_t g = 0; stay && g < v->group_count; g++) {
+    TextIndex *keep = text_index_new(a, e);
+    for (size_t g = 0; keep && g < v->group_count; g++) {
         const Group *x = &v->groups[g];
         const GroupPoint *best = x->best >= 0 && keeps_weights(s, x) ? &x->points[x->best] : NULL;
         for (size_t k = 0; best && k < best->finished; k++)
-            if (text_index_add(stay, text_of(best->rows[k]->key), e) < 0)
+            if (text_index_add(keep, text_of(best->rows[k]->key), e) < 0)
                 return false;
     }
-    for (size_t g = 0; stay && g < v->group_count; g++)
+    for (size_t g = 0; keep && g < v->group_count; g++)
         for (size_t i = 0; i < v->groups[g].count; i++)
-            prune_point(s, &v->groups[g].points[i], stay);
-    return stay != NULL;
+            prune_point(s, &v->groups[g].points[i], keep);
+    return keep != NULL;
 }
 
 static bool write_results(const Study *s, const RunSystem *system, Context *c, Error *e)
@@ -189,7 +189,7 @@ static bool write_results(const Study *s, const RunSystem *system, Context *c, E
     return true;
 }
 
-static bool say_missing(const Study *s, const StudyCounts *n, Context *c, Error *e)
+static bool print_missing(const Study *s, const StudyCounts *n, Context *c, Error *e)
 {
     int64_t missing = n->all - n->done - n->failed;
     if (c->json) {
@@ -231,7 +231,7 @@ static bool run_share(const Study *s, const RunSystem *system, RunJobs *j, Conte
     run_show_end(j->printer);
     if (!ok || !study_counts_all(j->run, &n, e))
         return false;
-    ok = n.done + n.failed == n.all ? write_results(s, system, c, e) : say_missing(s, &n, c, e);
+    ok = n.done + n.failed == n.all ? write_results(s, system, c, e) : print_missing(s, &n, c, e);
     if (!ok || !export_trials(s, c, e))
         return false;
     return !n.failed || fail(e, SP_IO, "%lld of %lld trials failed%s%s; --retry trains them again", (long long)n.failed,

@@ -54,11 +54,11 @@ typedef struct RunJobs {
     const char *device;    /* the device of each trial; NULL: the default of device_open */
     const Heap *heap;
     RunPrinter *printer;
-    const char *failed; /* the first trial that failed, and the reason; NULL: none */
+    const char *failed; /* the first trial that failed in this process, and the reason; NULL: none */
     Arena *arena;
 } RunJobs;
-/* Trains the trials of the share that are not finished. Returns false if a trial could not be recorded, or on SIGINT or
- * SIGTERM. */
+/* Trains the trials of the share that are not finished. A failed trial is recorded and is no error. Returns false if a
+ * process could not be started, if a trial could not be recorded, or on SIGINT or SIGTERM. */
 bool run_jobs(RunJobs *j, Error *e);
 
 #endif

@@ -230,21 +230,22 @@ static void stop_children(Child *children, int64_t n)
 
 bool run_jobs(RunJobs *j, Error *e)
 {
-    struct sigaction stop = {.sa_handler = on_stop}, before[2]; /* without SA_RESTART, so that a signal ends poll */
+    /* on_stop only notes the signal, which also ends poll */
+    struct sigaction stop = {.sa_handler = on_stop}, before[2];
     Child *children = NEW(j->arena, Child, j->jobs, e);
     if (!children)
         return false;
     sigaction(SIGINT, &stop, &before[0]);
     sigaction(SIGTERM, &stop, &before[1]);
-    bool ok = true, told = false;
+    bool ok = true, stopped = false;
     for (;;) {
         if (ok && !stop_signal)
             ok = start_some(j, children, before, e);
         if (!count(j, children))
             break;
-        if ((!ok || stop_signal) && !told) {
+        if ((!ok || stop_signal) && !stopped) {
             stop_children(children, j->jobs);
-            told = true;
+            stopped = true;
         }
         ok = wait_children(j, children, ok ? e : &(Error){0}) && ok;
     }

@@ -30,12 +30,12 @@ void run_show_step(RunPrinter *p, double running)
     progress_step(&p->progress, (double)(p->counts.done + p->counts.failed) + running, p->note);
 }
 
-/* Prints the object of a trial as it is in its row. */
+/* Prints the validation or test figures of a trial: `object` is the JSON object in its row. */
 static void put_figures(JsonWriter *w, const char *key, const char *object)
 {
-    Error none = {0};
+    Error ignored = {0};
     Arena *a = arena_new(NULL, 0);
-    const Json *j = a ? json_parse(a, text_of(object), "figures", &none) : NULL;
+    const Json *j = a ? json_parse(a, text_of(object), "figures", &ignored) : NULL;
     json_object(w, key);
     for (const Json *f = j ? j->first : NULL; f; f = f->next) {
         char name[100];

@@ -45,13 +45,13 @@ static void put_facts(StudyPage *s)
     put(&s->page, "<p class=\"soft\">System: ");
     put_text(&s->page, text_of(v->system));
     put(&s->page, ". All trials together took %s.</p>\n<dl class=\"facts\">\n", report_duration(s, seconds));
-    put_fact(s, "data sets", report_say(s, "%zu", v->data_count));
-    put_fact(s, "settings", report_say(s, "%zu", v->setting_count));
-    put_fact(s, "models", report_say(s, "%zu", v->model_count));
-    put_fact(s, "points", report_say(s, "%zu", points));
-    put_fact(s, "trials done", report_say(s, "%zu", done));
-    put_fact(s, "failed", report_say(s, "%zu", failed));
-    put_fact(s, "missing", report_say(s, "%zu", planned > done + failed ? planned - done - failed : 0));
+    put_fact(s, "data sets", report_text(s, "%zu", v->data_count));
+    put_fact(s, "settings", report_text(s, "%zu", v->setting_count));
+    put_fact(s, "models", report_text(s, "%zu", v->model_count));
+    put_fact(s, "points", report_text(s, "%zu", points));
+    put_fact(s, "trials done", report_text(s, "%zu", done));
+    put_fact(s, "failed", report_text(s, "%zu", failed));
+    put_fact(s, "missing", report_text(s, "%zu", planned > done + failed ? planned - done - failed : 0));
     put(&s->page, "</dl>\n");
     put_list(s, "Data sets", v->data, v->data_count);
     if (s->has_extractors)
@@ -125,8 +125,8 @@ static const char *reason(StudyPage *s, const Group *g)
         message = message ? message : r->message;
     }
     if (failed)
-        return report_say(s, "%zu of %zu trials failed: %s", failed, MAX(trials, failed), message);
-    return report_say(s, "%zu of %zu trials are finished", finished, trials);
+        return report_text(s, "%zu of %zu trials failed: %s", failed, MAX(trials, failed), message);
+    return report_text(s, "%zu of %zu trials are finished", finished, trials);
 }
 
 static void fill_figures(StudyPage *s, Sheet *t, Cell *c, const StudyRow *r)
@@ -138,7 +138,7 @@ static void fill_figures(StudyPage *s, Sheet *t, Cell *c, const StudyRow *r)
         double value = report_figure(s, p, f), spread = p && s->on_test && p->deviation ? p->deviation[f] : NAN;
         c[f] = report_cell(s, s->decimals[f], value);
         if (isfinite(spread) && isfinite(value))
-            c[f].spread = report_say(s, "%.*f", s->decimals[f], spread);
+            c[f].spread = report_text(s, "%.*f", s->decimals[f], spread);
         if (!isfinite(value))
             c[f].note = note ? note : sheet_note(t, "the trials have no such figure");
     }
@@ -212,7 +212,7 @@ static Failure *collect(StudyPage *s, size_t *count)
         const TrialRow *r = &v->rows[i];
         if (r->state != TRIAL_FAILED || !report_has(s, r))
             continue;
-        const char *key = report_say(s, "%s\t%s\t%s", r->data, r->model, r->message);
+        const char *key = report_text(s, "%s\t%s\t%s", r->data, r->model, r->message);
         int64_t at = text_index_add(known, text_of(key), s->e);
         if (at < 0)
             return NULL;
@@ -241,10 +241,10 @@ void report_failures(StudyPage *s)
         Cell *c = sheet_row(&t, false);
         if (!c)
             return;
-        const char *place = report_say(s, "%s%s%s%s%s%s%sseed %llu", r->setting, *r->setting ? "; " : "", r->point,
-                                       *r->point ? "; " : "", *r->fold ? "fold " : "", r->fold, *r->fold ? "; " : "",
-                                       (unsigned long long)r->seed);
-        const char *texts[] = {r->data, r->model, report_say(s, "%zu", list[i].count), r->message, place};
+        const char *place = report_text(s, "%s%s%s%s%s%s%sseed %llu", r->setting, *r->setting ? "; " : "", r->point,
+                                        *r->point ? "; " : "", *r->fold ? "fold " : "", r->fold, *r->fold ? "; " : "",
+                                        (unsigned long long)r->seed);
+        const char *texts[] = {r->data, r->model, report_text(s, "%zu", list[i].count), r->message, place};
         for (size_t k = 0; k < COUNT(texts); k++)
             c[k].text = *texts[k] ? texts[k] : "-";
     }

@@ -6,16 +6,16 @@
 /* Refuses the options of pages about run folders: they have no meaning here. */
 static bool check_options(const Context *c, Error *e)
 {
-    static const char *const OTHERS[] = {"items", "text-column", "pictures", "stages", "ops"};
+    static const char *const TRAIN_OPTIONS[] = {"items", "text-column", "pictures", "stages", "ops"};
     if (c->arg_count != 1)
         return fail(e, SP_USAGE,
                     "report: %s is a folder of `sapor run`; a page is about one such folder, or about run "
                     "folders of `sapor train`",
                     c->args[0]);
-    for (size_t i = 0; i < COUNT(OTHERS); i++)
-        if (option_given(c, OTHERS[i]))
+    for (size_t i = 0; i < COUNT(TRAIN_OPTIONS); i++)
+        if (option_given(c, TRAIN_OPTIONS[i]))
             return fail(e, SP_USAGE, "report: --%s is for run folders of `sapor train`; %s is a folder of `sapor run`",
-                        OTHERS[i], c->args[0]);
+                        TRAIN_OPTIONS[i], c->args[0]);
     return true;
 }
 

@@ -66,8 +66,8 @@ static void put_extraction(StudyPage *s)
             (++c)->text = *x->setting ? x->setting : "-";
         c[1].text = x->modality;
         c[2].text = x->model;
-        c[3].text = report_say(s, "%lld", (long long)x->items);
-        c[4].text = report_say(s, "%lld", (long long)x->width);
+        c[3].text = report_text(s, "%lld", (long long)x->items);
+        c[4].text = report_text(s, "%lld", (long long)x->width);
         c[5] = report_cell(s, 1, x->seconds > 0 ? x->seconds : NAN);
         c[6] = report_cell(s, 1, x->seconds > 0 ? (double)x->items / x->seconds : NAN);
         c[7] = report_cell(s, 0, x->peak_bytes > 0 ? 1e-6 * (double)x->peak_bytes : NAN);
@@ -116,7 +116,7 @@ static void put_cloud(StudyPage *s, Cloud *c, size_t data, const char *title, co
     }
     if (!c->n)
         return;
-    Chart chart = {.about = report_say(s, "%s on %s: %s by %s", title, s->v->data[data], s->v->metric, x_label),
+    Chart chart = {.about = report_text(s, "%s on %s: %s by %s", title, s->v->data[data], s->v->metric, x_label),
                    .x_label = x_label,
                    .y_label = s->v->metric,
                    .log_x = high / low >= 10,

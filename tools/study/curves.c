@@ -32,8 +32,8 @@ static bool read_curve(StudyPage *s, const StudyRow *r, Series *line)
         return false;
     for (size_t i = 0; i < COUNT(parts); i++) {
         Curve c = {.s = s};
-        const char *path = report_say(s, "history of trial %s", p->rows[0]->key);
-        const char *column = report_say(s, "%s %s", parts[i], s->v->metric);
+        const char *path = report_text(s, "history of trial %s", p->rows[0]->key);
+        const char *column = report_text(s, "%s %s", parts[i], s->v->metric);
         if (!history_read(text_of(p->rows[0]->history), path, column, add_point, &c, s->e))
             return false;
         if (c.n < 2)
@@ -65,7 +65,7 @@ static void put_curves_of(StudyPage *s, size_t d)
             report_heading(s, d);
         titled = true;
         const char *model = s->models[s->rows[i].model];
-        Chart c = {.about = report_say(s, "%s on %s: %s by epoch", model, s->v->data[d], s->v->metric),
+        Chart c = {.about = report_text(s, "%s on %s: %s by epoch", model, s->v->data[d], s->v->metric),
                    .x_label = "epoch",
                    .y_label = s->v->metric,
                    .small = true};

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* most ticks of an axis; most charts, and most rows per data set */
+/* MANY_VALUES: most ticks of an axis; MANY_EFFECTS, MANY_ROWS: most charts and most table rows of a data set */
 enum { MANY_VALUES = 12, MANY_EFFECTS = 400, MANY_ROWS = 1000 };
 
 /* One value of one key in one group, with all points that have the value. */
@@ -91,7 +91,9 @@ static bool collect_values(StudyPage *s, Effect *e, size_t begin, size_t end)
     return true;
 }
 
-/* Chooses a logarithmic axis if the values grow by a factor. If one value is zero, the distances are equal. */
+/* Reports whether the axis is logarithmic: all values are above 0, and the largest is at least 20 times the smallest or
+ * the values grow by a constant factor. If a value is 0 and the others are that far apart, the positions on the axis
+ * become 0, 1, 2, ..., and the function returns false. */
 static bool axis_is_log(Effect *e)
 {
     double low = INFINITY, high = 0;
@@ -116,7 +118,8 @@ static bool axis_is_log(Effect *e)
     return false;
 }
 
-/* Computes the figures of one group by value: `sum` and `best` of every Value are written again. */
+/* Computes the figures of one group by value: `points`, `best` and `sum` of every Value are written again. x, y [*n]:
+ * one dot per point that has a figure. */
 static void fill_values(StudyPage *s, Effect *e, const StudyRow *r, double *x, double *y, size_t *n)
 {
     Text text;
@@ -151,7 +154,7 @@ static void add_effect_rows(StudyPage *s, Sheet *t, const Effect *e, const Study
         c = report_name_cells(s, c, r);
         c[0].text = e->key;
         c[1].text = v->text;
-        c[2].text = report_say(s, "%zu", v->points);
+        c[2].text = report_text(s, "%zu", v->points);
         c[3] = report_cell(s, decimals, v->best);
         c[4] = report_cell(s, decimals, v->sum / (double)v->points);
     }
@@ -213,7 +216,7 @@ static void put_effect(StudyPage *s, const char *key, size_t begin, size_t end, 
         ticks[i] = e.values[i].number;
         names[i] = e.values[i].text;
     }
-    Chart c = {.about = report_say(s, "%s on %s: %s by %s", model, s->v->data[d], s->v->metric, key),
+    Chart c = {.about = report_text(s, "%s on %s: %s by %s", model, s->v->data[d], s->v->metric, key),
                /* the names of the ticks need the place of the label; the title of the card has the key */
                .x_label = e.count <= MANY_VALUES ? "" : key,
                .y_label = s->v->metric,
@@ -225,7 +228,7 @@ static void put_effect(StudyPage *s, const char *key, size_t begin, size_t end, 
     if (!grid->titled)
         report_heading(s, d);
     grid->titled = true;
-    report_card(s, &grid->open, report_say(s, "%s: %s", model, key));
+    report_card(s, &grid->open, report_text(s, "%s: %s", model, key));
     put_chart(&s->page, &c, series, n);
     put(&s->page, "</div>\n");
 }

@@ -14,7 +14,7 @@ static Cell change_cell(StudyPage *s, double with, double without)
     double change = with > 0 ? 100 * (without - with) / with : NAN;
     Cell c = report_cell(s, 1, change);
     if (isfinite(change))
-        c.text = report_say(s, "%+.1f", change);
+        c.text = report_text(s, "%+.1f", change);
     return c;
 }
 
@@ -27,9 +27,9 @@ static void put_knocks(StudyPage *s, size_t d)
     report_name_columns(s, &t);
     sheet_column(&t, "without", 'l');
     sheet_column(&t, v->metric, 'r');
-    sheet_column(&t, report_say(s, "%s without", v->metric), 'r');
+    sheet_column(&t, report_text(s, "%s without", v->metric), 'r');
     for (size_t f = 0; f < v->figure_count; f++)
-        sheet_column(&t, report_say(s, "%s, %%", v->figures[f]), 'r');
+        sheet_column(&t, report_text(s, "%s, %%", v->figures[f]), 'r');
     for (size_t i = s->first[d]; i < s->first[d + 1]; i++) {
         const StudyRow *r = &s->rows[i], *base = &s->rows[r->base];
         const GroupPoint *p = report_best(r->group), *with = report_best(base->group);

@@ -37,7 +37,7 @@ static void put_head(StudyPage *s, const char *title)
         failed |= s->v->rows[i].state == TRIAL_FAILED;
     const struct {
         const char *id, *title;
-        bool there;
+        bool shown;
     } LINKS[] = {{"best", "Best results", true},
                  {"accuracy", "Accuracy", true},
                  {"curves", "Learning curves", true},
@@ -51,7 +51,7 @@ static void put_head(StudyPage *s, const char *title)
     put_text(p, text_of(title));
     put(p, "</h1>\n<nav>");
     for (size_t i = 0; i < COUNT(LINKS); i++)
-        if (LINKS[i].there)
+        if (LINKS[i].shown)
             put(p, "<a href=\"#%s\">%s</a> ", LINKS[i].id, LINKS[i].title);
     put(p, "</nav>\n");
 }

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-const char *report_say(StudyPage *s, const char *format, ...)
+const char *report_text(StudyPage *s, const char *format, ...)
 {
     char small[512];
     va_list args;
@@ -49,7 +49,7 @@ double report_metric(const StudyPage *s, const GroupPoint *p)
 const char *report_number(StudyPage *s, double value, size_t figure)
 {
     int decimals = figure < s->v->figure_count ? s->decimals[figure] : 4;
-    return isfinite(value) ? report_say(s, "%.*f", decimals, value) : "-";
+    return isfinite(value) ? report_text(s, "%.*f", decimals, value) : "-";
 }
 
 Cell report_cell(StudyPage *s, int decimals, double value)
@@ -57,8 +57,8 @@ Cell report_cell(StudyPage *s, int decimals, double value)
     Cell c = {.text = "-", .exact = ""};
     if (!isfinite(value))
         return c;
-    c.text = report_say(s, "%.*f", decimals, value);
-    c.exact = report_say(s, "%.9g", value);
+    c.text = report_text(s, "%.*f", decimals, value);
+    c.exact = report_text(s, "%.9g", value);
     return c;
 }
 
@@ -83,13 +83,13 @@ const char *report_duration(StudyPage *s, double seconds)
     if (!(seconds >= 0) || !isfinite(seconds))
         return "-";
     if (seconds < 9.95)
-        return report_say(s, "%.1f s", seconds);
+        return report_text(s, "%.1f s", seconds);
     if (seconds < 59.5)
-        return report_say(s, "%.0f s", seconds);
+        return report_text(s, "%.0f s", seconds);
     double minutes = floor(seconds / 60 + 0.5);
     if (minutes < 60)
-        return report_say(s, "%.0f min", minutes);
-    return report_say(s, "%.0f h %.0f min", floor(minutes / 60), fmod(minutes, 60));
+        return report_text(s, "%.0f min", minutes);
+    return report_text(s, "%.0f h %.0f min", floor(minutes / 60), fmod(minutes, 60));
 }
 
 /* Chooses the decimals of each figure: the larger the largest value, the fewer decimals. Shares have four. */
@@ -193,19 +193,23 @@ static void find_base(StudyPage *s, size_t begin, size_t end, size_t at)
     }
 }
 
-/* The rows of one model on one data set: the first row with a result, and whether all results are the same trials. */
+/* The rows begin .. end - 1 of one model on one data set.
+ *
+ * - first_result: the first row with a result; `begin` if there is none
+ * - results: number of rows with a result
+ * - same: all results are of the same trials */
 typedef struct Family {
-    size_t begin, end, with, results;
+    size_t begin, end, first_result, results;
     bool same;
 } Family;
 
 static Family family_of(const StudyPage *s, size_t begin)
 {
-    Family f = {.begin = begin, .end = report_family_end(s, begin), .with = begin, .same = true};
+    Family f = {.begin = begin, .end = report_family_end(s, begin), .first_result = begin, .same = true};
     for (size_t i = begin; i < f.end; i++)
         if (report_best(s->rows[i].group)) {
-            f.with = f.results++ ? f.with : i;
-            f.same = f.same && is_same(s->rows[f.with].group, s->rows[i].group);
+            f.first_result = f.results++ ? f.first_result : i;
+            f.same = f.same && is_same(s->rows[f.first_result].group, s->rows[i].group);
         }
     return f;
 }
@@ -235,11 +239,11 @@ static void name_family(StudyPage *s, const Family *f, bool alike)
         const char *model = s->models[r->model];
         find_base(s, f->begin, f->end, i);
         r->alike = alike;
-        r->shown = alike ? i == f->with : r->base == i;
+        r->shown = alike ? i == f->first_result : r->base == i;
         r->begins = r->shown && !begun;
         begun |= r->shown;
         r->extractors = alike || !*r->group->setting ? "-" : r->group->setting;
-        r->name = alike || !*r->group->setting ? model : report_say(s, "%s, %s", model, r->group->setting);
+        r->name = alike || !*r->group->setting ? model : report_text(s, "%s, %s", model, r->group->setting);
     }
 }
 
@@ -264,8 +268,9 @@ static bool name_models(StudyPage *s)
     return true;
 }
 
-/* Names the files of each data set: the letters, digits and "._-" of its name, at most 64. If an earlier data set has
- * the same file name, a number follows. */
+/* Names the files of each data set by its name. Letters, digits and "._-" stay ("." and "-" not at the beginning),
+ * another byte becomes "_"; at most 64 bytes are used. If an earlier data set has the same file name, a number follows.
+ */
 static bool name_files(StudyPage *s)
 {
     enum { MOST = 64 };
@@ -284,10 +289,10 @@ static bool name_files(StudyPage *s)
             name[i] = ok ? c : '_';
             name[i + 1] = 0;
         }
-        s->files[d] = report_say(s, "%s", name);
+        s->files[d] = report_text(s, "%s", name);
         for (int64_t base = text_index_find(known, text_of(name)); text_index_find(known, text_of(s->files[d])) >= 0;) {
             last[base] = MAX(last[base], 1) + 1;
-            s->files[d] = report_say(s, "%s-%d", name, last[base]);
+            s->files[d] = report_text(s, "%s-%d", name, last[base]);
         }
         if (s->e->code != SP_OK || text_index_add(known, text_of(s->files[d]), s->e) < 0)
             return false;
@@ -299,7 +304,7 @@ static bool name_files(StudyPage *s)
 
 static const char *point_key(StudyPage *s, const char *data, const char *setting, const char *model, const char *point)
 {
-    return report_say(s, "%s\t%s\t%s\t%s", data, setting, model, point);
+    return report_text(s, "%s\t%s\t%s\t%s", data, setting, model, point);
 }
 
 static bool index_points(StudyPage *s)
@@ -399,14 +404,14 @@ Cell *report_name_cells(StudyPage *s, Cell *row, const StudyRow *r)
 
 Sheet report_sheet(StudyPage *s, const StudyRow *r, const char *what)
 {
-    return sheet_new(r ? report_say(s, "%s-%s", s->files[r->data], what) : what,
-                     r ? report_say(s, "%s: %s", s->v->data[r->data], what) : what, s->a, s->e);
+    return sheet_new(r ? report_text(s, "%s-%s", s->files[r->data], what) : what,
+                     r ? report_text(s, "%s: %s", s->v->data[r->data], what) : what, s->a, s->e);
 }
 
 static void write_files(StudyPage *s, const Sheet *t)
 {
     for (int i = 0; s->e->code == SP_OK && i < SHEET_FORMATS; i++) {
-        const char *path = path_join(s->a, s->tables, report_say(s, "%s%s", t->file, sheet_ends[i]), s->e);
+        const char *path = path_join(s->a, s->tables, report_text(s, "%s%s", t->file, sheet_ends[i]), s->e);
         if (!path || (s->c && !output_check(s->c, "tables", path, s->e)))
             return;
         Page p = {.out = out_open(path, s->page.heap, s->e), .heap = s->page.heap, .e = s->e};

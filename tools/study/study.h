@@ -56,8 +56,8 @@ size_t sheet_column(Sheet *s, const char *head, char align);
 /* Adds a row and returns its cells. They are valid until the next row is added. NULL after a failure. */
 Cell *sheet_row(Sheet *s, bool begins);
 size_t sheet_note(Sheet *s, const char *text); /* returns the number of the note, from 1; equal texts share a number */
-/* Marks the best and the second best numbers of a column, and all numbers equal to them. value [rows]; NaN is never
- * marked. */
+/* Marks the best and the second best numbers of a column, and all numbers equal to them. A table with one row gets no
+ * marks. value [rows]; NaN is never marked. */
 void sheet_mark(Sheet *s, size_t column, const double *value, bool lower);
 /* writes some rows of the table, and the footnotes */
 void sheet_html(Page *p, const Sheet *s, size_t from, size_t rows);
@@ -98,7 +98,7 @@ typedef struct StudyPage {
 
 bool report_rows(StudyPage *s);
 /* returns text in the arena; "" on failure */
-const char *report_say(StudyPage *s, const char *format, ...) PRINTF_LIKE(2, 3);
+const char *report_text(StudyPage *s, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Reports whether a row of the ledger belongs to a point of the present configuration. */
 bool report_has(StudyPage *s, const TrialRow *row);
 /* returns the number of trials of a group */

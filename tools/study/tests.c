@@ -18,7 +18,7 @@ typedef struct Matrix {
 /* Returns p as text without the zero before the point, to save space in the matrix. */
 static const char *p_text(StudyPage *s, double p)
 {
-    return p < 0.001 ? "<.001" : p >= 0.9995 ? "1" : report_say(s, "%.3f", p) + 1;
+    return p < 0.001 ? "<.001" : p >= 0.9995 ? "1" : report_text(s, "%.3f", p) + 1;
 }
 
 /* Returns which row is better: 1: a, -1: b, 0: neither. */
@@ -92,8 +92,8 @@ static void fill_cell(StudyPage *s, Cell *c, double p, int order)
     if (!isfinite(p))
         return;
     int strong = p < 0.001 ? 3 : p < 0.01 ? 2 : p < 0.05 ? 1 : 0;
-    c->text = report_say(s, "%s%s", order > 0 ? "\xE2\x86\x91" : order < 0 ? "\xE2\x86\x93" : "", p_text(s, p));
-    c->exact = report_say(s, "%.9g", p);
+    c->text = report_text(s, "%s%s", order > 0 ? "\xE2\x86\x91" : order < 0 ? "\xE2\x86\x93" : "", p_text(s, p));
+    c->exact = report_text(s, "%.9g", p);
     c->shade = order < 0 ? -strong : strong;
 }
 
@@ -104,19 +104,19 @@ static void put_matrix(StudyPage *s, size_t d, size_t figure, bool both, bool wi
         return;
     Sheet t = report_sheet(s, &s->rows[s->first[d]], "significance");
     t.class = "matrix";
-    t.title = report_say(s, "%s: p values of %s, adjusted by Holm's method: %s", s->v->data[d], s->v->figures[figure],
-                         both       ? "t-test above the diagonal, Wilcoxon's test below"
-                         : wilcoxon ? "Wilcoxon's test"
-                                    : "t-test");
+    t.title = report_text(s, "%s: p values of %s, adjusted by Holm's method: %s", s->v->data[d], s->v->figures[figure],
+                          both       ? "t-test above the diagonal, Wilcoxon's test below"
+                          : wilcoxon ? "Wilcoxon's test"
+                                     : "t-test");
     sheet_column(&t, "group", 'l');
     for (size_t i = 0; i < m.n; i++)
-        sheet_column(&t, report_say(s, "%zu", i + 1), 'r');
+        sheet_column(&t, report_text(s, "%zu", i + 1), 'r');
     for (size_t i = 0; i < m.n; i++) {
         const StudyRow *r = &s->rows[m.row[i]];
         Cell *c = sheet_row(&t, false);
         if (!c)
             return;
-        c->text = report_say(s, "%zu %s", i + 1, r->name);
+        c->text = report_text(s, "%zu %s", i + 1, r->name);
         for (size_t k = 0; k < m.n; k++) {
             const PairTest *x = m.test[i * m.n + k];
             bool second = both ? k < i : wilcoxon;

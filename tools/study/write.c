@@ -161,7 +161,7 @@ static const char *escape_markdown(uint32_t code, uint32_t before)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Writes numbers with all digits. Deviations and footnotes have separate columns. */
+/* Writes Cell.exact instead of the text: numbers with nine digits. Deviations and footnotes have separate columns. */
 static void write_csv(Page *p, const Sheet *s)
 {
     for (size_t r = 0; r <= s->rows; r++) {
@@ -221,9 +221,9 @@ static void write_latex(Page *p, const Sheet *s)
         const Cell *row = s->cells + r * s->cols, *above = row - s->cols;
         put(p, r && s->begins[r] ? "\\midrule\n" : "");
         for (size_t i = 0; i < s->cols; i++) {
-            bool again = i == 0 && r && !s->begins[r] && row->text && above->text && !strcmp(row->text, above->text);
+            bool repeated = i == 0 && r && !s->begins[r] && row->text && above->text && !strcmp(row->text, above->text);
             put(p, i ? " & " : "");
-            if (!again)
+            if (!repeated)
                 latex_cell(p, &row[i]);
         }
         put(p, " \\\\\n");

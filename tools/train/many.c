@@ -97,7 +97,7 @@ static bool check_folder(Many *m, Error *e)
     return output_check(m->context, "out", summary, e) && output_check(m->context, "out", trials, e);
 }
 
-/* Reads the data once. --knock replaces features with the seed of each run. */
+/* Reads the data once, without --knock: each run replaces its features later, with its own seed. */
 static bool load_data(Many *m, Error *e)
 {
     DataConfig files = m->config->data;
@@ -112,8 +112,8 @@ static bool load_data(Many *m, Error *e)
 
 /* ---- the runs -------------------------------------------------------------------------------- */
 
-/* Called before the first epoch. Removes summary.json and trials.tsv, which mark all runs as finished, before a run is
- * trained. */
+/* Called before the first epoch of each run. Locks DIR at the first call. If the run is not finished, removes
+ * summary.json and trials.tsv, which mark all runs as finished. */
 static bool enter_folder(Many *m, bool finished, Error *e)
 {
     const char *summary, *trials;
@@ -132,9 +132,9 @@ static bool visit(void *arg, const TrainEvent *event, Error *e)
 {
     Many *m = arg;
     const Context *c = m->context;
-    if (!m->told)
+    if (!m->printed_data)
         print_dataset(event->data, c->progress, c->json ? stdout : NULL);
-    m->told = m->printer.data = true;
+    m->printed_data = m->printer.data = true;
     if (event->kind == TRAIN_BEGIN) {
         m->began = true;
         if (!m->metric && !(m->metric = arena_strndup(m->arena, event->metric, strlen(event->metric), e)))
@@ -160,8 +160,9 @@ static bool keep_result(Many *m, OneRun *r, const TrainResult *result, Error *e)
     return true;
 }
 
-/* Notes a failed run of a grid and continues with the next run: training may fail for some values of a setting. An
- * error before training, and an error of the system, end the command. */
+/* Notes a failed run of a grid and returns true: training may fail for some values of a setting, and the next run is
+ * trained. An error before training, an error of the system, or a failure without a grid ends the command: returns
+ * false. */
 static bool note_failure(Many *m, OneRun *r, Error *e)
 {
     FILE *to = m->context->progress;

@@ -7,7 +7,7 @@
 #include "tools/tools.h"
 
 typedef struct OneRun {
-    int64_t point;
+    int64_t point; /* its number in the grid, from 0 */
     uint64_t seed;
     const char *folder; /* path in DIR: "seed-1", "lr=0.1", "lr=0.1/seed-1" */
     const char *words;  /* "lr=0.1 seed 1" */
@@ -36,15 +36,15 @@ typedef struct Many {
     Summary *points;
     TrainPrinter printer;
     FolderLock lock;
-    bool told;  /* the data are printed */
-    bool began; /* the present run has begun to train */
+    bool printed_data; /* the line about the data is printed */
+    bool began;        /* the current run has begun to train */
     /* locked: DIR is locked; cleared: summary.json and trials.tsv of an earlier command are removed */
     bool locked, cleared;
     const char *metric; /* the metric that chooses the best epoch */
     int64_t cutoff;
 } Many;
 
-/* Returns a path in DIR. NULL without an error: --out is not given. */
+/* Sets *path to the path of a file in DIR; NULL: --out is not given. Returns false only if memory runs out. */
 bool many_path(const Many *m, const char *name, const char **path, Error *e);
 /* Makes Scores with the figures of `like`, all 0. mean is NULL if that of `like` is NULL. */
 bool scores_like(Scores *s, const Scores *like, Arena *a, Error *e);

@@ -153,7 +153,7 @@ static void put_parts(JsonWriter *w, const char *key, const Scores parts[2])
     json_end(w);
 }
 
-/* Writes the best run of several seeds, or the best point of a grid. */
+/* Writes the best run of several seeds, or the best point of a grid. Writes nothing without a validation part. */
 static bool put_best(JsonWriter *w, const Many *m, int64_t best, Error *e)
 {
     const OneRun *run =
