@@ -27,12 +27,14 @@ static inline void emulator_only(Device *d, const char *why)
     skip();
 }
 
-/* Returns the largest |x - y| / (1 + |x|) of n numbers. Numbers that are NaN are ignored. */
+/* Returns the largest |x - y| / (1 + |x|) of n numbers. Infinity: one of these is NaN. */
 static inline double largest_difference(const float *x, const float *y, size_t n)
 {
     double most = 0;
-    for (size_t i = 0; i < n; i++)
-        most = fmax(most, fabs((double)x[i] - (double)y[i]) / (1 + fabs((double)x[i])));
+    for (size_t i = 0; i < n; i++) {
+        double difference = fabs((double)x[i] - (double)y[i]) / (1 + fabs((double)x[i]));
+        most = isnan(difference) ? INFINITY : fmax(most, difference);
+    }
     return most;
 }
 
