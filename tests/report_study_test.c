@@ -231,26 +231,36 @@ static void low_is_best_where_a_metric_says_so(void **state)
     arena_free(a);
 }
 
-static void knock_outs_are_compared(void **state)
+/* settings: without knock-out, then without images and without texts, in one of the forms of their names */
+static void check_knock_outs(const char *const settings[4], const char *name)
 {
     Written w;
     StudyView v;
-    (void)state;
-    draw_page(&w, &FULL, &v);
+    DrawnStudy d = FULL;
+    d.settings = settings;
+    draw_page(&w, &d, &v);
     Text text = table(&w, "office-knock-outs.csv");
     const Group *with = NULL, *without = NULL;
     for (size_t g = 0; g < v.group_count; g++)
         if (!strcmp(v.groups[g].data, "office") && !strcmp(v.groups[g].model, "external.VBPR")) {
-            with = !strcmp(v.groups[g].setting, SETTINGS[1]) ? &v.groups[g] : with;
-            without = !strcmp(v.groups[g].setting, SETTINGS[2]) ? &v.groups[g] : without;
+            with = !strcmp(v.groups[g].setting, settings[1]) ? &v.groups[g] : with;
+            without = !strcmp(v.groups[g].setting, settings[2]) ? &v.groups[g] : without;
         }
     if (!with || !without)
         fail_msg("VBPR has no such groups");
     double x = with->points[with->best].test[0], y = without->points[without->best].test[0];
     assert_non_null(
-        strstr(text.p, arena_printf(w.a, &w.e, "VBPR,CLIP,visual (noise),%.4f,%.4f,%.9g,", x, y, 100 * (y - x) / x)));
+        strstr(text.p, arena_printf(w.a, &w.e, "VBPR,CLIP,%s,%.4f,%.4f,%.9g,", name, x, y, 100 * (y - x) / x)));
     assert_null(strstr(text.p, "BPRMF")); /* it has no features to leave out */
     end(&w);
+}
+
+static void knock_outs_are_compared(void **state)
+{
+    static const char *const OF_BENCHMARK[] = {"ResNet50", "CLIP", "CLIP, visual noise", "CLIP, textual zero"};
+    (void)state;
+    check_knock_outs(SETTINGS, "visual (noise)");
+    check_knock_outs(OF_BENCHMARK, "visual noise");
 }
 
 static void absent_data_say_why(void **state)

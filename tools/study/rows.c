@@ -173,8 +173,33 @@ static bool is_same(const Group *a, const Group *b)
     return true;
 }
 
-/* Finds the row that a knock-out is compared with: for "CLIP without visual (noise)" the setting "CLIP" of the same
- * model. */
+/* Returns "both noise" of the setting "CLIP, both noise", which is how a benchmark names its knock-outs, and sets *base
+ * to "CLIP". NULL: another setting. */
+static const char *benchmark_knock(const char *setting, Text *base)
+{
+    static const char *const WHICH[] = {"visual ", "textual ", "both "};
+    const char *name = setting;
+    for (const char *comma = setting; (comma = strstr(comma, ", ")); comma++)
+        name = comma + 2;
+    *base = (Text){setting, name > setting ? (size_t)(name - setting) - 2 : 0};
+    for (size_t i = 0; i < COUNT(WHICH); i++)
+        for (size_t m = 0; m < KNOCK_MODES; m++)
+            if (!strncmp(name, WHICH[i], strlen(WHICH[i])) && !strcmp(name + strlen(WHICH[i]), knock_modes[m]))
+                return name;
+    return NULL;
+}
+
+static void set_base(StudyPage *s, size_t begin, size_t end, size_t at, Text base, const char *knocked)
+{
+    for (size_t i = begin; i < end; i++)
+        if (i != at && text_is(base, s->rows[i].group->setting)) {
+            s->rows[at].base = i;
+            s->rows[at].knocked = knocked;
+        }
+}
+
+/* Finds the row that a knock-out is compared with: for "CLIP without visual (noise)", or "CLIP, visual noise", the
+ * setting "CLIP" of the same model. */
 static void find_base(StudyPage *s, size_t begin, size_t end, size_t at)
 {
     static const char WITHOUT[] = "without ";
@@ -185,12 +210,12 @@ static void find_base(StudyPage *s, size_t begin, size_t end, size_t at)
         if (w > setting && w[-1] != ' ')
             continue;
         Text base = {setting, w > setting ? (size_t)(w - setting) - 1 : 0};
-        for (size_t i = begin; i < end; i++)
-            if (i != at && text_is(base, s->rows[i].group->setting)) {
-                r->base = i;
-                r->knocked = w + sizeof WITHOUT - 1;
-            }
+        set_base(s, begin, end, at, base, w + sizeof WITHOUT - 1);
     }
+    Text base;
+    const char *name = benchmark_knock(setting, &base);
+    if (name)
+        set_base(s, begin, end, at, base, name);
 }
 
 /* The rows begin .. end - 1 of one model on one data set.

@@ -75,7 +75,7 @@ typedef struct StudyRow {
     bool shown;                  /* false: the row is a knock-out, or an earlier row has the same trials */
     bool begins;                 /* the first shown row of its model */
     size_t base;                 /* of a knock-out: the row without the knock-out; otherwise the row itself */
-    const char *knocked;         /* "visual (noise)" */
+    const char *knocked;         /* "visual (noise)", or "visual noise" of a benchmark */
 } StudyRow;
 typedef struct StudyPage {
     const StudyView *v;
