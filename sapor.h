@@ -20,8 +20,8 @@
  * - Encoders, tokenizers and recommenders are immutable. Several threads may use the same one at the same time. A
  *   session belongs to one thread at a time: if a session is in a call, a second call is refused (SP_USAGE). No call
  *   waits for another thread of the caller. There is no global state.
- * - Files are read into memory, with two exceptions: the weight files of a model, and the user.npy and item.npy (or
- *   features) of a recommender. These files are mapped until the `_close` of the object. Meanwhile they may be replaced
+ * - Files are read into memory, with two exceptions: the weight files of a model, and the user.npy and item.npy of
+ *   a recommender. These files are mapped until the `_close` of the object. Meanwhile they may be replaced
  *   by a rename, or removed. They must not be truncated or written in place: the system then ends the process by
  *   SIGBUS. The library installs no signal handler.
  * - The library opens regular files only and never waits for a pipe. It keeps no file descriptor below 3, so that a
@@ -58,8 +58,8 @@
  *         return ok ? 0 : 1;
  *     }
  *
- * Two more programs are tests/embed.c and tests/embed_recommend.c. They call every function below, with correct and
- * with wrong arguments, from C and from C++. */
+ * Two more programs are tests/embed.c and tests/embed_recommend.c. They call almost every function below, with correct
+ * and with wrong arguments, from C and from C++. */
 #ifndef SAPOR_H
 #define SAPOR_H
 
@@ -176,7 +176,8 @@ typedef struct sp_encoder_options {
      * A row still does not depend on the number of threads or on the other inputs in the call. */
     const char *dtype;
     /* A device, by a name that `--device` of the command accepts (docs/gpu.md). NULL: that of the environment variable
-     * SAPOR_DEVICE, otherwise "cpu". A session uses SAPOR_DEVICE; the encoder must be on the same device. */
+     * SAPOR_DEVICE, otherwise "cpu". A session uses the device of SAPOR_DEVICE, otherwise the CPU. Both must be
+     * the same device. */
     const char *device;
     /* NULL: found automatically. Otherwise a name of `sapor models`, for a weights file without a config.json */
     const char *arch;

@@ -446,9 +446,9 @@ void json_put_text(JsonWriter *w, const char *key, Text value);
 void json_put_string(JsonWriter *w, const char *key, const char *value); /* NULL writes null */
 void json_put_bool(JsonWriter *w, const char *key, bool value);
 void json_put_i64(JsonWriter *w, const char *key, int64_t value);
-/* Writes several members: pairs of key and conversion, "name %s users %lld rows %zu share %.6g", in less than 256
- * bytes. %s is written by json_put_string. %lld and %zu are the only whole numbers. Any other conversion is for a
- * double. */
+/* Writes several members: pairs of key and conversion, "name %s users %lld rows %zu share %.6g". The format has less
+ * than 256 bytes; the output may be longer. %s is written by json_put_string. %lld and %zu are the only whole numbers.
+ * Any other conversion is for a double. */
 void json_members(JsonWriter *w, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Writes a number as printf does. JSON has no nan and inf: they become null. */
 void json_put_number(JsonWriter *w, const char *key, const char *format, ...) PRINTF_LIKE(3, 4);

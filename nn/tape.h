@@ -130,7 +130,8 @@ struct Node {
         pinned; /* another node reads this `out` in the backward pass without having it in in[]: it must not be freed */
     bool dropped; /* the memory of out was freed */
     bool passed;  /* a backward pass has processed this node */
-    /* what the backward pass does not read. Bit i: the numbers of input i; bit RESULT: those of out */
+    /* what the backward pass does not read. Bit i < RESULT: the numbers of input i; bit RESULT: those of out. Inputs
+     * from number RESULT on count as read */
     uint32_t unread;
     int32_t lo, hi;              /* if out is I32: smallest and largest value */
     const void *host;            /* the list's copy on the host (lists.c); NULL for a result of kernels */
@@ -391,7 +392,8 @@ Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids);
 /* Returns the shape of a convolution; the caller adds images, pointers and activation (layers.c). */
 Conv conv_shape(const Conv2d *c);
 void tape_gemm(Tape *t, const Gemm *g); /* provides the scratch of the kernel */
-/* Record the start and the end of an op for the trace, by the device's clock. Every tape_clock needs one tape_trace. */
+/* Record the start and the end of an op for the trace, by the device's clock. Each tape_clock needs one
+ * tape_trace, except after a failure of the tape. */
 #ifdef SAPOR_MINIMAL /* MINIMAL has the CPU only, whose clock is the host's */
 #define tape_clock(t, name)                       trace_begin((t)->run.trace)
 #define tape_trace(t, begun, name, flops, bytes)  trace_end((t)->run.trace, begun, name, flops, bytes)

@@ -15,7 +15,7 @@
 #endif
 /* What a metric needs in addition to lists and truth */
 enum {
-    METRIC_GAINS = 1,        /* ratings for which 2^(rating + 1) does not overflow */
+    METRIC_GAINS = 1,        /* ratings for which 2^(rating - threshold + 1) is finite */
     METRIC_SCORES = 2,       /* the scores of the lists */
     METRIC_WHOLE = 4,        /* lists of all items, whatever the cutoffs are */
     METRIC_LISTED_ITEMS = 8, /* the number of items in lists and truth */
@@ -43,8 +43,8 @@ typedef struct Scores {
     bool keep_by_user; /* input: whether by_user is computed */
     /* [metrics, cutoffs, users] in the order of the lists; NaN for a figure without values per user. Or NULL */
     double *by_user;
-    int32_t *user;       /* [users] the user of each column of by_user, if by_user is set */
-    int64_t users;       /* number of users who count (score_lists_of) and have a relevant item */
+    int32_t *user; /* [users] the user of each column of by_user, if by_user is set */
+    int64_t users; /* number of users who count (score_lists_of) and have a relevant item: divisor of most means */
     const char *sampled; /* suffix of every name: " (99 sampled)", " (uni99 sampled)", " (sampled by file)" or "" */
 } Scores;
 typedef struct EvalConfig {
@@ -97,11 +97,12 @@ typedef struct Lists {
     const DataSet *data;
     bool empty_count; /* under Elliot, users with an empty list count too */
 } Lists;
-/* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty and a
- * relevant item (its rating is at least config->relevance_threshold). If every item is a train item of a user, no item
- * can be recommended. Elliot fills the list of such a user with excluded items, and the user counts with 0. Here such a
- * user has no list. Time and memory grow with the lists, users x cutoffs and the longest cutoff. Metrics that count how
- * often items are listed need 8 bytes per item and cutoff. */
+/* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty
+ * (empty_count: or empty). Means are over the users of these who have a relevant item (its rating is at least
+ * config->relevance_threshold); a few metrics are over all users who count. If every item is a train item of a user, no
+ * item can be recommended. Elliot fills the list of such a user with excluded items, and the user counts with 0. Here
+ * such a user has no list. Time and memory grow with the lists, users x cutoffs and the longest cutoff. Metrics that
+ * count how often items are listed need 8 bytes per item and cutoff. */
 bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
                     Error *e);
 /* The same as score_lists_of, for lists top [n, K]. */

@@ -128,9 +128,10 @@ typedef struct Counted { /* numbers of rows of one part */
     int64_t rows;        /* rows of the part in the file */
     int64_t cold;        /* left out: train has no row of the user */
     int64_t repeated;    /* left out: a later row has the same user and item */
-    int64_t below;       /* of valid and test under Elliot: left out by the metrics, because the rating is below 0 */
-    int64_t unknown;     /* kept, but never recommended: train has no row of the item */
-    int64_t bare;        /* left out with GAPS_DROP: the item has no features */
+    /* of valid and test under Elliot: ratings below 0, which metrics leave out by default */
+    int64_t below;
+    int64_t unknown; /* kept, but never recommended: train has no row of the item */
+    int64_t bare;    /* left out with GAPS_DROP: the item has no features */
 } Counted;
 typedef struct DataSet {
     int64_t U, I;
@@ -363,7 +364,7 @@ typedef struct Member {
 #define BELOW_ONE 0x1.fffffep-1
 
 typedef struct Setting {              /* a hyper-parameter */
-    const char *key, *elliot, *mmrec; /* key, and defaults by protocol */
+    const char *key, *elliot, *mmrec; /* key, and defaults by protocol or variant: see settings_make */
     const char *about;
     Member member;
     double least, most;   /* limits of SETTING_I64 and SETTING_F64 */
@@ -377,8 +378,8 @@ typedef struct Setting {              /* a hyper-parameter */
             0                                                                                                          \
         }                                                                                                              \
     }
-/* How the optimiser treats a parameter that the loss of a step does not use, so that it has no gradient: recipes.md
- * 5.1. */
+/* How the optimiser treats a parameter that the loss of a step does not use, so that it has no gradient (recipes.md
+ * 5.1). NONE: the parameter does not change. ZEROS: its gradient is zero. */
 typedef enum ZeroGrad { ZERO_GRAD_NONE, ZERO_GRAD_ZEROS } ZeroGrad;
 /* The settings that every recommender has. A recommender's own struct begins with this one; its own settings follow:
  *
@@ -410,8 +411,8 @@ extern const Setting common_settings[];
 extern const Alias lr_decay_aliases[]; /* for a recommender with its own default */
 /* Makes the struct of settings. Later sources replace earlier ones:
  *
- * - the defaults of the protocol;
- * - the defaults in the recommender's table;
+ * - the common defaults of the protocol (zero_grad: of the variant);
+ * - the defaults of the variant in the recommender's table;
  * - with variant paper, those of paper_settings;
  * - the "key=value" texts of `set`. A key may be an alias. A list may be written as in YAML, "[5, 10]". If a key is
  *   given twice, the last value counts.
@@ -452,7 +453,7 @@ typedef enum Sampling {
  *
  * Negatives are items that occur in train and that the user does not have in train. A user who has every such item is
  * left out; Elliot and MMRec never stop drawing for such a user. A batch of distinct users has at most as many entries
- * as there are users; Elliot stops with an error. */
+ * as there are users who are not left out. If batch_size is larger, Elliot stops with an error. */
 typedef struct Sampler Sampler;
 Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e);
 int64_t sampler_batches(const Sampler *s); /* number of batches per epoch; 0 with SAMPLE_NONE */
@@ -464,8 +465,8 @@ int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const 
 
 typedef struct Batch { /* tensors on the tape, and the same ids on the host */
     int64_t B, index;  /* number of inputs; index of the batch in the epoch, from 0 */
-    /* true: this is the second loss of the same batch (Mirror Gradient). `loss` must not make again what it makes in
-     * the first batch of an epoch */
+    /* true: this is the second loss of the same batch (Mirror Gradient). `index` is then the same
+     * as before: what `loss` makes once per epoch, at index 0, it must not make if `again` */
     bool again;
     Tensor *user, *pos, *neg; /* I32 [B]; neg is NULL if there are no negatives */
     const int32_t *users, *positives, *negatives;

@@ -7,7 +7,7 @@
 typedef struct TrainResult {    /* in the arena of train_run */
     int64_t best_epoch, epochs; /* 0 for models without training */
     Scores valid, test;
-    double epoch_seconds, eval_seconds; /* medians over epochs and over evaluations */
+    double epoch_seconds, eval_seconds; /* medians (of an even count: the upper) */
     double op_seconds;                  /* seconds spent in ops, sum of all epochs, if the device has a trace */
 } TrainResult;
 /* The events of a run, in order of time. */

@@ -304,7 +304,7 @@ static void a_batch_holds_one_image_per_thread(void **state)
     }
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                                                 \
-    defined(HAVE_PNG) /* sanitizers need memory of their own */
+    defined(HAVE_PNG) /* sanitizers need memory of their own; the limit is that of libpng */
     if (used.ru_maxrss > 112 << 10)
         fail_msg("%ld KB", used.ru_maxrss);
 #endif

@@ -40,7 +40,7 @@ typedef struct AddedText { /* text of an added token, for decoding */
     bool hidden; /* left out together with the special tokens */
 } AddedText;
 
-typedef struct AddedNode { /* node of token number `node - 1`; node 0 is the empty text */
+typedef struct AddedNode { /* nodes[i] belongs to tokens[i - 1]; nodes[0] is the empty text */
     /* parent: the longest other token that is a prefix of this one. jump: an ancestor, chosen as in a skew-binary list,
      * so that an ancestor of a given length is found in about log(depth) steps */
     uint32_t parent, jump;

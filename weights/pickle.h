@@ -11,7 +11,7 @@ typedef enum ValueType {
     V_BOOL,
     V_INT,
     V_FLOAT,
-    V_BIG,  /* an integer outside int64; its value is not kept */
+    V_BIG,  /* an integer whose value is not kept: it may be outside int64 */
     V_TEXT, /* str, and the byte strings of Python 2 */
     V_BYTES,
     V_LIST,

@@ -32,8 +32,9 @@ typedef enum Filter {
  * - RESIZE_PILLOW: Pillow 13 computes the vertical pass first if the height loses more than twice the pixels that the
  *   width loses (a poster squashed to a square).
  * - RESIZE_TORCHVISION: torchvision's path for uint8 tensors with antialias, which transformers 5 uses by default. The
- *   horizontal pass is first, and weights have 15 bits. Box and hamming are not supported. On an x86 processor without
- *   AVX2, torchvision computes bilinear in float32 instead; these pixels are not reproduced. */
+ *   horizontal pass is first, and weights are int16: axis.c chooses the number of fractional bits. Box and hamming are
+ *   not supported. On an x86 processor without AVX2, torchvision computes bilinear in float32 instead; these pixels are
+ *   not reproduced. */
 typedef enum Resizer { RESIZE_PILLOW, RESIZE_PILLOW_12, RESIZE_TORCHVISION } Resizer;
 typedef struct Resampling {
     Filter filter;

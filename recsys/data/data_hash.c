@@ -23,7 +23,7 @@ uint64_t features_hash(const DataSet *d, HashBytes *hash, uint64_t seed)
     uint64_t h = seed;
     for (size_t i = 0; i < d->feature_count; i++) {
         h = hash(d->features[i].data, (size_t)(d->I * d->features[i].D) * sizeof(float), h);
-        array_done(&d->features[i].file.array); /* a model that trains features has its own copy of them */
+        array_done(&d->features[i].file.array); /* gives the pages back; a later reader maps them again */
     }
     return h;
 }

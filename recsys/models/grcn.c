@@ -229,9 +229,9 @@ static bool compute(Tape *t, const Model *m, Parts *out)
     return true;
 }
 
-/* Adds the regularisation. The terms are means of squares (add_l2 has half sums): of the embeddings of users and items,
- * two rows per sample. Elliot adds the preferences without a weight. MMRec adds them with the weight, and adds the
- * visual preferences of all users once more. */
+/* Adds the regularisation. The terms are means of squares (add_l2 has half sums): of the embeddings of users and items.
+ * A sample is two pairs, (user, positive) and (user, negative), so its user counts twice. Elliot adds the preferences
+ * without a weight. MMRec adds them with the weight, and adds the visual preferences of all users once more. */
 static Tensor *add_regularisation(Tape *t, const Model *m, const Batch *b, Tensor *loss)
 {
     const GrcnSettings *s = m->settings;

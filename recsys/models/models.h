@@ -186,7 +186,7 @@ typedef struct Reach {
 } Reach;
 /* Makes the reach of rows ids, which are distinct and in ascending order; NULL: all rows. Make all lists of a step
  * before the first op that uses a list. Then one upload copies them all. If two reaches use the same table, call
- * ids_together, as two_graphs_reach does. */
+ * ids_together, as two_graphs_reach does: the gradients of the table then have one list of rows. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
 /* Computes the rows of the result that are listed in `of` (NULL: all). E_0 is `low` followed by the rows of `high`, or
  * only `low` if high is NULL. With a reach, only the nodes that these rows depend on are computed, and the gradients of
@@ -200,8 +200,8 @@ typedef struct TwoGraphs {
     Reach item_reach, node_reach; /* two_graphs_reach sets these, and the numbers of rows */
     int64_t user_count, item_count;
 } TwoGraphs;
-/* Makes the lists of a step, for users and items as in batch_rows (both NULL: all). The values of a graph may be
- * computed later (nn.h). */
+/* Makes the lists of a step, for users and items as in batch_rows (both NULL: all). Only rows and columns
+ * of the graphs are read here: their values may still be unknown (nn.h). */
 void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Tensor *users, Tensor *items);
 /* Computes two results for the users and items of two_graphs_reach:
  *

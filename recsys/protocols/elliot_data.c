@@ -23,7 +23,7 @@ static const Side *side_of(const Yaml *y)
     return NULL;
 }
 
-/* Checks that the file or folder `path` of a key exists. */
+/* Checks that the file `path` of a key exists. folder: a folder is allowed too. */
 static bool check_exists(const Keys *k, const char *key, const char *path, bool folder)
 {
     if (folder ? folder_exists(path) || file_exists(path) : file_exists(path))

@@ -354,8 +354,8 @@ static bool match_features(const Trained *t, const sp_feature *features, size_t 
     return true;
 }
 
-/* Checks that dot products of these vectors fit float32. The magnitude of a projection is at most the sum of the
- * features' magnitudes times the largest weight, plus the largest bias. */
+/* Checks that the dot products of vectors that a model makes from these features fit float32. The magnitude of a
+ * projection is at most the sum of the features' magnitudes times the largest weight, plus the largest bias. */
 static bool check_sizes(const Trained *t, const float *const *data, size_t n, Error *e)
 {
     const DataSet *d = &t->data;

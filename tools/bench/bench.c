@@ -16,7 +16,7 @@ const Option bench_options[] = {
     {"features", 0, "NAME=A,...",
      "train: features of the items of --pairs, as in `sapor train`; data: names and widths to draw, such as "
      "visual=4096,textual=384"},
-    {"steps", 0, "N", "train: measure loading, building, N steps (without the first) and peak memory, not epochs"},
+    {"steps", 0, "N", "train: measure loading, building, N steps after the first and peak memory, not epochs"},
     {"batch", 0, "N", "encoder: inputs per batch (default 1); extract: only this batch size"},
     {"tokens", 0, "N", "encoder: tokens per text (default 128)"},
     {"texts", 0, "FILE", "tokenizer: texts, one per line (default: drawn texts)"},

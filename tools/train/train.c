@@ -23,7 +23,7 @@ const Option train_options[] = {
     {"missing-features", 0, "W",
      "error, drop, zero or mean: if an item has no features: fail (default); remove it and its interactions, as Elliot "
      "does; use zeros; or use the mean of the other items"},
-    {"knock", 0, "NAME,...", "replace the features of these modalities (`both`: of all), to measure their effect"},
+    {"knock", 0, "NAME,...", "replace the features of these modalities (`both`: every one), to measure their effect"},
     {"mode", 0, "M",
      "noise (mean 1, deviation 0.1; default), zero, one, mean (of all items) or shuffle (features of other items): "
      "the replacement"},

@@ -11,8 +11,8 @@
 
 #include "kernels/cpu/cpu.h"
 
-/* A tile has two vectors of C per row, and as many rows as the registers allow: two registers are needed for B and one
- * for A. */
+/* A tile of TILE_ROWS rows has two vectors of C per row, and as many rows as the registers allow: two registers are
+ * needed for B and one for A. */
 #if VW == 16
 #define TILE_ROWS 14
 #elif defined(__aarch64__)

@@ -264,8 +264,8 @@ static void back_to_input(const Run *run, Job *job)
 
 /* ---- gradient by the weights ----------------------------------------------------------------- */
 
-/* Copies the pixels that the output rows oh0 .. oh0+rows-1 of image b read to [input rows, width, C]. The border is
- * filled with zeros. */
+/* Copies to `to` [input rows, width, C] the pixels that the output rows oh0 .. oh0+rows-1 of image b read. The border
+ * is filled with zeros. */
 static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, float *to)
 {
     const size_t left = (size_t)(c->left * c->C), inner = (size_t)(c->W * c->C), right = (size_t)(c->right * c->C);

@@ -119,8 +119,8 @@ static __device__ inline Span span_of(int64_t from, int64_t to, int count, int s
     const Span s = {begin / step * step, end > begin ? end : 0};
     return s;
 }
-/* Returns the keys that queries i .. i+n-1 see. The span begins at a multiple of `step`, so the sums of a row do not
- * depend on the other rows. */
+/* Returns the keys that queries i .. i+n-1 see. The span begins at a multiple of `step`, and keys that a row does not
+ * see add nothing, so the sums of a row do not depend on the other rows. */
 static __device__ inline Span keys_seen(const MaskRange *s, const TextRows *r, int i, int n, int step)
 {
     const int64_t first = (int64_t)first_position(r) + i, last = first + MIN(n, r->queries - i) - 1;

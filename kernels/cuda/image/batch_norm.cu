@@ -6,7 +6,7 @@
 #include "kernels/cuda/image/image.h"
 
 enum {
-    PART = 64,   /* rows per part, eight for each lane: the `shortest` of piece_count */
+    PART = 64,   /* rows per part, eight for each lane: the `length_limit` of piece_count */
     PARTS = 256, /* parts, at most */
     ROWS = 64    /* rows per block of the kernels without sums */
 };

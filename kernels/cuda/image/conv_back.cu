@@ -10,7 +10,7 @@
 #include "kernels/cuda/image/image.h"
 
 enum {
-    PIECE = 512, /* pixels of dy per piece: the `shortest` of piece_count */
+    PIECE = 512, /* pixels of dy per piece: the `length_limit` of piece_count */
     PIECES = 32  /* pieces, at most */
 };
 

@@ -101,7 +101,7 @@ static inline int64_t packed_floats(const Packing *p)
 }
 void windows_pack(const Run *run, const Packing *p, const float *weights, float *packed); /* conv.cu */
 
-/* a row of an image */
+/* ---- a row of an image ----------------------------------------------------------------------- */
 
 /* For kernels without long sums. A block computes results of one row of an image, number blockIdx.x. Neighbouring
  * threads have neighbouring channels, so that a warp reads and writes whole cache lines. A row has less than 2^31
@@ -153,11 +153,11 @@ static __device__ inline float lanes_sum(float x)
 }
 
 /* Returns the number of pieces into which a long sum is divided, at most `most`. It depends only on the length. A piece
- * has at most `shortest` elements, and more than half as many if there are several pieces. If there are `most` pieces,
- * they may be longer. */
-static inline int64_t piece_count(int64_t length, int64_t shortest, int64_t most)
+ * has at most `length_limit` elements, and more than half as many if there are several pieces. If there are `most`
+ * pieces, they may be longer. */
+static inline int64_t piece_count(int64_t length, int64_t length_limit, int64_t most)
 {
-    return MIN(div_up(length, shortest), most);
+    return MIN(div_up(length, length_limit), most);
 }
 /* Returns the first element of a piece, like part_begin of base.h. */
 static __device__ inline int64_t piece_begin(int64_t length, int64_t pieces, int64_t piece)
