@@ -138,7 +138,7 @@ bool holm_adjust(double *adjusted, const double *p, size_t n, Arena *scratch, Er
 
 /* ---- evaluation (evaluate.c) ----------------------------------------------------------------- */
 
-/* Ranks all items except a user's train items (recipes.md 6.1), for every user with a pair in `truth`, and computes the
+/* Ranks all items except a user's train items (recipes.md 6.1), for every user with a pair in the part, and computes the
  * figures of the lists. `valid` and `test` are filled if the data set has that part. `users` and `items` are NULL for a
  * model that scores by itself. */
 bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid,

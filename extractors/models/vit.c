@@ -193,8 +193,8 @@ static bool load_outputs(Loader *l, ViT *m, const Layout *names)
     return !names->block_names || prenorm_nodes(l, &m->blocks, MODALITY_IMAGE, &names->blocks, &names->nodes);
 }
 
-/* Sets heads, layers and the activation from config.json. The models of torchvision and timm have 64 numbers per head,
- * with at most 16 heads (L, H, g, G), unless timm's config.json has other arguments. */
+/* Sets heads, layers and the activation from config.json. The models of torchvision and timm have one head
+ * per 64 numbers but at most 16 heads, unless timm's config.json has other arguments. */
 static bool read_config(Loader *l, ViT *m, const Layout *names, int64_t C)
 {
     if (!names->block_names) {
