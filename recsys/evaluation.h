@@ -138,9 +138,9 @@ bool holm_adjust(double *adjusted, const double *p, size_t n, Arena *scratch, Er
 
 /* ---- evaluation (evaluate.c) ----------------------------------------------------------------- */
 
-/* Ranks all items except a user's train items (recipes.md 6.1), for every user with a pair in the part, and computes the
- * figures of the lists. `valid` and `test` are filled if the data set has that part. `users` and `items` are NULL for a
- * model that scores by itself. */
+/* Ranks all items except a user's train items (recipes.md 6.1), for every user with a pair in the part, and computes
+ * the figures of the lists. `valid` and `test` are filled if the data set has that part. `users` and `items` are NULL
+ * for a model that scores by itself. */
 bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid,
                     Scores *test, Arena *a, Error *e);
 /* Writes the k best items of users ids [n], without their train items. top and scores are [n, k] in host memory; scores

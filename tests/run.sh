@@ -2,7 +2,8 @@
 # tests/run.sh normal|sanitized|minimal|thread|FOLDER ...: builds and runs the test programs (FOLDER: an existing
 # build). $EMULATOR, for example "qemu-aarch64", is put before each program; then kills and pages of documentation are
 # left out. Each program speaks TAP. Failed tests are shown with their output, skipped ones with their reason. The last
-# line has the totals: "N passed, N failed, N skipped". The exit status is 1 if a test failed.
+# lines are the failed tests again, and the totals: "N passed, N failed, N skipped". The exit status is 1 if a test
+# failed.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
