@@ -113,6 +113,9 @@ extern const char *const gap_names[GAPS_COUNT]; /* "error", "drop", "zero", "mea
  * one per modality. */
 typedef enum KnockMode { KNOCK_NOISE, KNOCK_ZERO, KNOCK_ONE, KNOCK_MEAN, KNOCK_SHUFFLE, KNOCK_MODES } KnockMode;
 extern const char *const knock_modes[KNOCK_MODES];
+/* The modalities of a benchmark's knock-outs. The name of a knock-out is a modality and a mode: "both noise". */
+enum { KNOCK_MODALITIES = 3 };
+extern const char *const knock_modalities[KNOCK_MODALITIES];
 typedef struct Knock {
     const char *const *names; /* names of modalities; "both" means all */
     size_t count;             /* 0: none */

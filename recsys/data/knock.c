@@ -3,6 +3,7 @@
 // flags: -Os
 #include "recsys/data/data.h"
 
+const char *const knock_modalities[KNOCK_MODALITIES] = {"visual", "textual", "both"};
 const char *const knock_modes[KNOCK_MODES] = {"noise", "zero", "one", "mean", "shuffle"};
 
 bool knocks(const Knock *k, const char *modality)

@@ -171,18 +171,17 @@ static bool read_settings(Benchmark *b)
 
 static bool one_knock(const Benchmark *b, const Keys *k, void *one)
 {
-    static const char *const WHICH[] = {"visual", "textual", "both"};
     BenchKnock *x = one;
     size_t which = 0, mode = 0;
     int64_t seed = 42;
-    if (!KEYS_CHECK(k, KNOCK) || !key_word(k, "modality", WHICH, COUNT(WHICH), &which) ||
+    if (!KEYS_CHECK(k, KNOCK) || !key_word(k, "modality", knock_modalities, KNOCK_MODALITIES, &which) ||
         !key_word(k, "mode", knock_modes, KNOCK_MODES, &mode) || !key_i64(k, "seed", 0, INT64_MAX, &seed))
         return false;
     if (!key_get(k, "modality") || !key_get(k, "mode"))
         return key_missing(k, key_get(k, "modality") ? "mode" : "modality",
                            key_get(k, "modality") ? "noise, zero, one, mean or shuffle" : "visual, textual or both");
-    x->knock = (Knock){&WHICH[which], 1, (KnockMode)mode, (uint64_t)seed};
-    if (!(x->name = arena_printf(b->k.arena, k->e, "%s %s", WHICH[which], knock_modes[mode])))
+    x->knock = (Knock){&knock_modalities[which], 1, (KnockMode)mode, (uint64_t)seed};
+    if (!(x->name = arena_printf(b->k.arena, k->e, "%s %s", knock_modalities[which], knock_modes[mode])))
         return false;
     for (const BenchKnock *other = b->knocks; other < x; other++)
         if (!strcmp(other->name, x->name))

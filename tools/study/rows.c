@@ -177,15 +177,17 @@ static bool is_same(const Group *a, const Group *b)
  * to "CLIP". NULL: another setting. */
 static const char *benchmark_knock(const char *setting, Text *base)
 {
-    static const char *const WHICH[] = {"visual ", "textual ", "both "};
     const char *name = setting;
     for (const char *comma = setting; (comma = strstr(comma, ", ")); comma++)
         name = comma + 2;
     *base = (Text){setting, name > setting ? (size_t)(name - setting) - 2 : 0};
-    for (size_t i = 0; i < COUNT(WHICH); i++)
+    for (size_t i = 0; i < KNOCK_MODALITIES; i++) {
+        const char *which = knock_modalities[i];
+        size_t n = strlen(which);
         for (size_t m = 0; m < KNOCK_MODES; m++)
-            if (!strncmp(name, WHICH[i], strlen(WHICH[i])) && !strcmp(name + strlen(WHICH[i]), knock_modes[m]))
+            if (!strncmp(name, which, n) && name[n] == ' ' && !strcmp(name + n + 1, knock_modes[m]))
                 return name;
+    }
     return NULL;
 }
 
