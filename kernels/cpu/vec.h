@@ -376,7 +376,9 @@ INLINE float v_max_lane(vf x)
 INLINE vf v_exp(vf x)
 {
     x = v_max(v_set(-105.0f), v_min(v_set(89.0f), x));
-    vf n = v_round(x * 1.44269504f);
+    /* As in v_round; the low bits of the sum are n + 254 */
+    const vf magic = v_set(12582912.0f + 254.0f), sum = x * 1.44269504f + magic;
+    const vf n = sum - magic;
     /* ln 2 as the sum of two numbers; the first has few bits, so that the product is exact */
     vf r = v_fma(n, v_set(-0.693359375f), x);
     r = v_fma(n, v_set(2.12194440e-4f), r);
@@ -389,8 +391,10 @@ INLINE vf v_exp(vf x)
 #if VW == 16
     return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
 #else
-    vi k = v_to_int(n), half = k >> 1; /* two factors, so that 2^128 and subnormal results are correct */
-    return p * (vf)((half + 127) << 23) * (vf)((k - half + 127) << 23);
+    /* 2^n is the product of two factors, so that 2^128 and subnormal results are correct. The exponents with their bias
+     * of 127 are the two halves of n + 254. The shift by 23 removes the upper bits of the sum. */
+    const vi both = (vi)sum, half = both >> 1;
+    return p * (vf)(half << 23) * (vf)((both - half) << 23);
 #endif
 }
 
