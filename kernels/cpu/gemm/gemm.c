@@ -7,7 +7,7 @@
  * - Step of K (K_STEP): a block is computed in steps of K. Per step, A and B are packed into the worker's scratch if
  *   necessary.
  * - Row of tiles: its part of A, TILE_ROWS x K_STEP, stays in the L1 cache.
- * - Block of B: K_STEP x N_BLOCK, stays in the L2 cache. All rows of tiles of the block of C read it.
+ * - Block of B: K_STEP x COLUMNS, stays in the L2 cache. All rows of tiles of the block of C read it.
  * - Tile: TILE_ROWS x 2 vectors of C, stays in registers (tile.h).
  *
  * This is the scheme of Goto & van de Geijn 2008 with the roles of A and B exchanged: A's thin panel stays in the L1
@@ -17,10 +17,12 @@
 #include "kernels/cpu/gemm/narrow.h"
 
 enum {
-    /* columns of a block if A is copied: A is copied less often than with N_BLOCK, and the block of B still fits into
-     * the L2 cache */
-    N_BLOCK_COPIES = 512,
-    /* rows of a block with N_BLOCK columns; narrower blocks have more rows, because B is packed once per block */
+    /* columns of a block. AVX2 processors have an L2 cache of 512 KB or less: 192 columns of B are 288 KB */
+    COLUMNS = VW == 16 ? N_BLOCK : 192,
+    /* columns of a block if A is copied: with AVX-512, A is copied less often, and the block of B still fits into the
+     * L2 cache */
+    COLUMNS_COPIES = VW == 16 ? 512 : COLUMNS,
+    /* rows of a block with COLUMNS columns; narrower blocks have more rows, because B is packed once per block */
     M_BLOCK = 32 * TILE_ROWS,
     /* the number of rows of tiles that are packed together if A is transposed: whole cache lines of A are read */
     A_CHUNK = 8,
@@ -63,8 +65,8 @@ static Plan make_plan(const Gemm *g, int threads)
     const int64_t tile_rows = div_up(g->M, p.tile);
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
-    p.n_blocks = MAX(div_up(g->N, p.a_copies ? N_BLOCK_COPIES : N_BLOCK), 1);
-    p.m_blocks = MAX(div_up(g->M, (int64_t)M_BLOCK * N_BLOCK / MIN(MAX(p.panels, 1) * TILE_COLS, N_BLOCK)), 1);
+    p.n_blocks = MAX(div_up(g->N, p.a_copies ? COLUMNS_COPIES : COLUMNS), 1);
+    p.m_blocks = MAX(div_up(g->M, (int64_t)M_BLOCK * COLUMNS / MIN(MAX(p.panels, 1) * TILE_COLS, COLUMNS)), 1);
     /* About four tasks per thread, if there is enough work. M is split first, because B is packed once per block. */
     if (threads > 1) {
         const double work = (double)g->M * (double)g->N * (double)g->K;
