@@ -79,9 +79,9 @@ typedef struct Pass {
     const TextBatch *texts;
     const ImageBatch *images;
     size_t outputs;
-    const Output *table; /* [outputs]: the encoder's table */
-    const bool *asked;   /* [outputs]: true: the output is requested */
-    Tensor **out;        /* [outputs]: the results of the requested outputs; set by pass_put */
+    const Output *table;   /* [outputs]: the encoder's table */
+    const bool *requested; /* [outputs]: true: the output is requested */
+    Tensor **out;          /* [outputs]: the results of the requested outputs; set by pass_put */
 } Pass;
 /* Computes the requested outputs and stores them by pass_put:
  *
@@ -90,13 +90,13 @@ typedef struct Pass {
  * - maps [B, h, w, width].
  *
  * The function runs twice; the first run has shapes, but no numbers. Its ops and their shapes must depend on shapes and
- * `asked` only. It may read the ids of texts, to find a token (text_rows). Anything computed from ids must be in
+ * `requested` only. It may read the ids of texts, to find a token (text_rows). Anything computed from ids must be in
  * tape_scratch and enter ops by input_i32. */
 typedef void TowerForward(Tape *t, const void *model, Pass *p);
 /* Reports whether an output is requested; output -1: false. */
 static inline bool pass_asks(const Pass *p, int output)
 {
-    return output >= 0 && p->asked[output];
+    return output >= 0 && p->requested[output];
 }
 /* Stores the tensor x as the result of an output; output -1: does nothing. */
 static inline void pass_put(Pass *p, int output, Tensor *x)
@@ -283,7 +283,7 @@ typedef struct Call {
     unsigned modality;
     CallOutput *outputs;
     size_t count;
-    const bool *asked; /* Pass.asked */
+    const bool *requested; /* Pass.requested */
     int64_t max_tokens;
     Preset preset;
     bool keep_size;

@@ -185,7 +185,7 @@ int64_t pass_blocks(const Pass *p, int first, int64_t blocks)
 {
     int64_t most = 0;
     for (size_t i = 0; i < p->outputs; i++)
-        if (p->asked[i])
+        if (p->requested[i])
             most = MAX(most, reach(&p->table[i], (int64_t)i, first, blocks));
     return most;
 }

@@ -170,8 +170,10 @@ static bool read_filter(const Reading *r, Filter *filter)
     return true;
 }
 
-/* Reads the settings of the pixel values. rescale_offset and include_top belong to EfficientNetImageProcessor; other
- * classes ignore them. */
+/* Reads the settings of the pixel values. rescale_offset and include_top are settings of EfficientNetImageProcessor
+ * only: transformers' other classes ignore them, so they are not read if the file names another class. If the file
+ * names no class, transformers takes the class of the model's family; both settings are then read, and `usual` has the
+ * family's defaults. */
 static bool read_values(const Reading *r, Preset *p, const Preset *usual)
 {
     bool rescale, named = value_of(r->config, "image_processor_type") || value_of(r->config, "feature_extractor_type"),

@@ -60,7 +60,9 @@ bool device_fail_memory(const Kernels *k, const Run *run, size_t bytes, const ch
 
 typedef struct Param Param;
 typedef struct Tensor {
-    DType type; /* F32, I32 or I64 */
+    /* F32, I32 or I64. No function of nn makes a tensor of F16 or BF16. If a program makes one, only gather reads it,
+     * as a constant table, and only if the device supports it (Kernels.supports). The result is F32. */
+    DType type;
     int dims;
     int64_t shape[4];
     int64_t count;
@@ -372,13 +374,15 @@ typedef struct Csr {
     int64_t rows, cols, entries;
     Tensor *start, *col; /* I64 [rows+1]; I32 [entries], in ascending order in each row */
     Tensor *val;         /* F32 [entries]; NULL: ones */
-    Tensor *at; /* I32 [entries]: the value of entry e is val[at[e]], and val is another graph's; NULL: val[e] */
+    /* I32 [entries], for a graph that shares another graph's val: the value of entry e is val[val_index[e]]. NULL:
+     * val[e] */
+    Tensor *val_index;
     Tensor *row_scale, *col_scale; /* [rows], [cols]; or NULL */
-    /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). tat is
-     * NULL in a stored graph without values and without csr_index. All are NULL in a symmetric stored graph without
+    /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). tentry
+     * is NULL in a stored graph without values and without csr_index. All are NULL in a symmetric stored graph without
      * csr_index, in a graph of csr_keep_rows, and usually in a graph on a tape: then an op makes them when it needs
      * them. */
-    Tensor *tstart, *tcol, *tat;
+    Tensor *tstart, *tcol, *tentry;
     bool symmetric;             /* equal to its transpose, including values */
     Tensor *row;                /* I32 [entries]: the row of each entry; NULL without csr_index */
     const struct Values *later; /* of a graph on a tape: how csr_values computes val; NULL: val exists */

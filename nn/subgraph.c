@@ -258,7 +258,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         sub = graph_later(t, sub, (Values){.make = picked_values, .n = 1, .from = &g, .x = places});
     } else if (places && !gathered) { /* the values are not copied */
         sub->val = g->val;
-        sub->at = places;
+        sub->val_index = places;
     } else if (places) {
         sub->val = pick(t, g->val, places);
     }

@@ -231,10 +231,12 @@ typedef struct StackGrad { /* dense gradient g of a stacked tensor x, before it 
     Stored *x;
     float *g;
 } StackGrad;
-typedef struct Transposed { /* transpose of a graph on the tape, made at its first use */
+/* The transpose of a graph on the tape, made at its first use. Graphs with the same col and val_index share it. Entry j
+ * of the transpose is in column tcol[j], and its value is val[tval_index[j]]. */
+typedef struct Transposed {
     struct Transposed *next;
-    const Tensor *col, *places;
-    Tensor *start, *tcol, *at;
+    const Tensor *col, *val_index;
+    Tensor *start, *tcol, *tval_index;
 } Transposed;
 
 struct Tape {
@@ -424,11 +426,11 @@ void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int6
  * to the lower row (knn.c). */
 Csr *knn_pattern(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan);
 Sparse csr_sparse(const Csr *g);
-/* Transposes a pattern by counting sort. The entries of column c are tstart[c] .. tstart[c+1] - 1, in the order of
- * rows. tcol is the row of an entry; tat (may be NULL) is its position in the pattern. Shapes: tstart [cols + 1]; tcol
- * and tat [start[rows]]. */
+/* Transposes a pattern by counting sort. The entries of column c become the entries tstart[c] .. tstart[c+1] - 1 of the
+ * transpose, in the order of rows. For each of them, tcol is its row in the pattern, and tentry (may be NULL) is its
+ * number in the pattern. Shapes: tstart [cols + 1]; tcol and tentry [start[rows]]. */
 void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart,
-                       int32_t *tcol, int32_t *tat);
+                       int32_t *tcol, int32_t *tentry);
 /* Returns the transpose of g; val [entries] replaces its values, unless it is NULL. It may make lists: call lists_send
  * before a kernel. */
 bool sparse_of_transpose(Tape *t, const Csr *g, const float *val, Sparse *out);

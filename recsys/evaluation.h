@@ -81,8 +81,8 @@ bool metric_file(Text *rest, Text *path);
 bool negatives_file(const char *word);
 /* Returns the union of the needs (METRIC_...) of all metrics of a checked configuration. */
 unsigned measures_needs(const EvalConfig *c, Protocol p);
-/* Refuses ratings whose gains are too large for Elliot's nDCG, if nDCG is among the metrics. `name`: of the truth, for
- * the message. */
+/* Refuses ratings whose gains are too large for Elliot's nDCG, if nDCG is among the metrics. `name` is the name of the
+ * truth, for the message. */
 bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const char *name, Error *e);
 /* Lists of item numbers (-1: no item), the best item first, of users [n]. K: the length of each list, if `start` is
  * NULL. */
@@ -97,12 +97,12 @@ typedef struct Lists {
     const DataSet *data;
     bool empty_count; /* under Elliot, users with an empty list count too */
 } Lists;
-/* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty
- * (empty_count: or empty). Means are over the users of these who have a relevant item (its rating is at least
- * config->relevance_threshold); a few metrics are over all users who count. If every item is a train item of a user, no
- * item can be recommended. Elliot fills the list of such a user with excluded items, and the user counts with 0. Here
- * such a user has no list. Time and memory grow with the lists, users x cutoffs and the longest cutoff. Metrics that
- * count how often items are listed need 8 bytes per item and cutoff. */
+/* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty (with
+ * empty_count, an empty list counts too). Most means are over the users who count and have a relevant item: an item
+ * whose rating is at least config->relevance_threshold. A few metrics are means over all users who count. If every item
+ * is a train item of a user, no item can be recommended. Elliot fills the list of such a user with excluded items, and
+ * the user counts with 0. Here such a user has no list. Time and memory grow with the lists, users x cutoffs and the
+ * longest cutoff. Metrics that count how often items are listed need 8 bytes per item and cutoff. */
 bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
                     Error *e);
 /* The same as score_lists_of, for lists top [n, K]. */
@@ -111,8 +111,8 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
                  size_t cutoff_count, Arena *a, Error *e);
 /* Copies all scores except by_user. `to` must be zero, or a copy of scores of the same metrics. */
 bool scores_copy(Scores *to, const Scores *from, Arena *a, Error *e);
-/* Returns how many of U users have a relevant item in `truth`. This is equal to Scores.users if each of them has a
- * list. */
+/* Returns how many of U users have a relevant item in `truth`. This number is equal to Scores.users if all these users
+ * have a list. */
 int64_t relevant_users_of(const EvalConfig *c, const Pairs *truth, Protocol p, int64_t U);
 int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U); /* for a relevance threshold of 0 */
 
@@ -147,7 +147,7 @@ bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const Ev
  * may be NULL. */
 bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k,
                 int32_t *top, float *scores, Error *e);
-/* returns the mean; NaN if there is no such figure */
+/* Returns the mean of a metric at a cutoff; NaN if there is no such figure. */
 double score_of(const Scores *s, const char *metric, int64_t cutoff);
 /* Writes the members "valid" and "test": {"Recall@20":0.1,...}. A part that does not exist is an empty object. */
 void scores_json(JsonWriter *w, const Scores *valid, const Scores *test);

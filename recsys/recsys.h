@@ -58,7 +58,8 @@ typedef struct Ratings { /* the rows of a file, in file order */
     const char *columns; /* the columns that are read, for messages: "user_id, book_id, rating" */
     const char *doubt;   /* a message if the first row may contain unknown column names; else NULL */
 } Ratings;
-/* Reads a file. Every malformed line is an error "file:line: what"; so is a first row in doubt (Ratings.doubt). */
+/* Reads a file. A malformed line is an error "file:line: what". A first row in doubt (Ratings.doubt) is an error too.
+ */
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
 /* The same with a layout. A doubt is not an error here: the caller calls ratings_sure, which fails if there is a doubt,
  * or decides itself whether the first row is a header. */
@@ -250,7 +251,7 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
 typedef struct SplitSource {
     const Ratings *ratings;
     int64_t k_core, users, items, rows;
-    int64_t repeated; /* rows whose user and item occur before; they are kept */
+    int64_t repeated; /* number of rows whose user and item also occur in an earlier row; these rows are kept */
 } SplitSource;
 typedef struct SplitConfig {
     enum {
@@ -468,8 +469,8 @@ int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const 
 
 typedef struct Batch { /* tensors on the tape, and the same ids on the host */
     int64_t B, index;  /* number of inputs; index of the batch in the epoch, from 0 */
-    /* true: this is the second loss of the same batch (Mirror Gradient). `index` is then the same
-     * as before: what `loss` makes once per epoch, at index 0, it must not make if `again` */
+    /* true: this is the second loss of the same batch (Mirror Gradient), with the same `index`. If `loss` makes
+     * something once per epoch, at index 0, it must not make it again if `again` is true */
     bool again;
     Tensor *user, *pos, *neg; /* I32 [B]; neg is NULL if there are no negatives */
     const int32_t *users, *positives, *negatives;

@@ -49,7 +49,7 @@ typedef struct TrainConfig {
     size_t set_count;
     const char *out; /* output folder; NULL: nothing is written */
     Trained *keep;   /* from trained_new: receives what the run learned. Not together with `out`; NULL: none */
-    /* the benchmark of Elliot uses 123, MMRec 999, RecBole 2020; their draws differ from Sapor's with every seed */
+    /* Elliot's benchmark uses 123, MMRec 999, RecBole 2020. The draws of a seed are not those of these systems */
     uint64_t seed;
     TrainVisit *visit; /* called for each event, or NULL */
     void *arg;

@@ -299,7 +299,7 @@ static void refilled_graphs(void **state)
     int32_t row[6];
     tensor_read(&device, g->row, 0, 6, row);
     assert_memory_equal(row, ((int32_t[]){0, 3, 4, 5, 8, 11}), sizeof row);
-    tensor_read(&device, g->tat, 0, 6, row); /* entry 0 is the pair of user 0 and item 6, whose own entry is the last */
+    tensor_read(&device, g->tentry, 0, 6, row); /* entry 0 is the pair of user 0 and item 6, whose own entry is the last */
     assert_memory_equal(row, ((int32_t[]){5, 3, 4, 1, 2, 0}), sizeof row);
     free(number);
     store_free(s);
@@ -353,10 +353,10 @@ static void lists_are_checked(void **state)
     } cases[] = {{g->col, I},
                  {g->row, U},
                  {g->tcol, U},
-                 {g->tat, g->entries},
+                 {g->tentry, g->entries},
                  {kept->col, I},
                  {kept->tcol, I},
-                 {kept->tat, kept->entries}};
+                 {kept->tentry, kept->entries}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
         int32_t most = 0;

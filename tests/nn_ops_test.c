@@ -154,7 +154,7 @@ BUILD(b_spmm_rows, return spmm(t, graph_row, spmm(t, graph_row, p[0]));)
 BUILD(b_spmm_values, return spmm(t, graph_values, p[0]);)
 BUILD(b_spmm_to_values, Csr g = *graph_values; g.val = p[1]; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
       return spmm(t, on, p[0]);)
-BUILD(b_spmm_scaled, Csr g = *graph_row; g.val = p[1]; g.tat = NULL; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
+BUILD(b_spmm_scaled, Csr g = *graph_row; g.val = p[1]; g.tentry = NULL; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
       return spmm(t, on, p[0]);)
 BUILD(b_graph_with, return spmm(t, graph_with(t, graph_sym, p[1]), p[0]);)
 BUILD(b_graph_with_indexed, return spmm(t, graph_with(t, graph_indexed, p[1]), p[0]);)

@@ -123,7 +123,7 @@ bool preset_resizer(Preset *p, Resizer resizer, Error *e)
                     p->how.filter == FILTER_BOX ? "box" : "hamming");
     p->how.resizer = resizer;
     if (p->crop != CROP_HALF_EVEN)
-        p->crop = resizer == RESIZE_TORCHVISION ? CROP_FLOOR_BEHIND : CROP_FLOOR;
+        p->crop = resizer == RESIZE_TORCHVISION ? CROP_FLOOR_PAD_AFTER : CROP_FLOOR;
     return true;
 }
 

@@ -10,7 +10,8 @@
 /* Reports whether the setting `variant` is mmrec (recipes.md 7). In a model without this setting, the protocol decides.
  */
 bool is_mmrec(const Model *m);
-/* Reports whether it is paper: the recipe of the authors' code, or of the paper if the authors published no code. */
+/* Reports whether the setting `variant` is paper: the recipe of the authors' code, or of the paper if the authors
+ * published no code. */
 bool is_paper(const Model *m);
 enum { MOST_LAYERS = 1000 };
 extern const char *const mmrec_variants[2], *const paper_variants[3], *const elliot_variants[3];

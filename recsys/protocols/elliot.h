@@ -46,7 +46,9 @@ typedef enum ElliotFilterKind {
     ELLIOT_ROUNDS,      /* n_rounds_k_core */
     ELLIOT_COLD         /* cold_users: users with at most `limit` rows */
 } ElliotFilterKind;
-typedef struct ElliotFilter { /* keeps the rows that the kind names */
+/* a filter; ELLIOT_RATING and the next two keep rows by their ratings, the others by the numbers of rows per user or
+ * item */
+typedef struct ElliotFilter {
     ElliotFilterKind kind;
     /* smallest number of rows of a kept user or item; ELLIOT_COLD: the largest; ELLIOT_RATING: the smallest rating */
     int64_t limit;

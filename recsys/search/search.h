@@ -193,8 +193,8 @@ typedef enum TrialOutcome { OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_BUSY, OUTCOME_
  * recorded (FAILED, true). Returns false if the ledger or the folder cannot be written, or if `visit` ended the run. */
 bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *visit, void *arg, TrialOutcome *outcome,
                  TrialRow *row, Arena *a, Error *e);
-/* Returns the figure by which points are compared. It is the figure of the part that s->select names. If the row has no
- * figure of this part, it is that of the other part. NaN: the row has no figure. */
+/* Returns the figure by which points are compared: that of the part that s->select names. If the row has no figure of
+ * this part, returns the figure of the other part. NaN: the row has no figure. */
 double study_figure(const Study *s, const TrialRow *row);
 /* Returns the ledger's row of a trial. *found false: there is none for these settings and data. */
 bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a, Error *e);

@@ -12,9 +12,9 @@
 #include "kernels/cuda/cuda.h"
 
 enum {
-    WARPS = 4, /* of a block */
+    WARPS = 4, /* warps per block */
     THREADS = WARPS * 32,
-    ROWS = 16, /* of a warp */
+    ROWS = 16, /* rows of scores per warp */
     QUERIES = WARPS * ROWS,
     LANE_ROWS = 4,   /* rows per lane */
     ROW_LANES = 8,   /* lanes per row */
@@ -26,7 +26,7 @@ enum {
 #define LN2       0.693147180559945309f
 #define FAR_APART (1 << 30) /* more than the rows of any text */
 
-/* In mma.cu: 16-bit q, k and v, heads of up to MMA_D numbers */
+/* Computes attention by tensor cores (mma.cu), for 16-bit q, k and v and heads of at most MMA_D numbers. */
 enum { MMA_D = 128 };
 void attention_mma(const Run *run, const Attention *t);
 
@@ -133,8 +133,8 @@ static __device__ inline Span queries_seeing(const MaskRange *s, const TextRows 
     return span_of(first - s->most, last - s->least + 1, r->queries, step);
 }
 
-/* Whether some, or all, of a warp's scores are seen, if the difference key - query of their positions is from `least`
- * to `most`. */
+/* For scores of a warp whose keys and queries have positions with differences key - query from `least` to `most`:
+ * whether some of them are seen, and whether all are. */
 typedef struct Seen {
     bool some, all;
 } Seen;
@@ -145,8 +145,8 @@ static __device__ inline Seen seen_between(const MaskRange *s, int least, int mo
     return seen;
 }
 
-/* For a key and a query whose positions have the difference `away` = key - query. sees_at: whether the query sees it,
- * without a branch. bias_at: the number that is added to its score. */
+/* For a key and a query whose positions have the difference `away` = key - query. sees_at: reports whether the query
+ * sees the key; it does not branch. bias_at: returns the number that is added to the score. */
 static __device__ inline bool sees_at(const MaskRange *s, int away)
 {
     return (away >= s->least) & (away <= s->most);
@@ -231,7 +231,7 @@ static __device__ inline int lane_col(void)
 {
     return lane_id() / 2 % ROW_LANES;
 }
-/* The maximum and the sum over the 8 lanes of a row. */
+/* Return the maximum and the sum over the 8 lanes of a row. */
 static __device__ inline float row_max(float x)
 {
     for (int apart = 2; apart <= 8; apart *= 2)

@@ -20,7 +20,7 @@
 
 #include "kernels/cuda/act.h"
 
-enum { LINE = 64 }; /* number of bytes of each row of an operand that one step of tensor.cu's kernels reads */
+enum { LINE = 64 }; /* number of bytes that one step of tensor.cu's kernels reads from each row of an operand */
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
@@ -72,8 +72,8 @@ template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
     static constexpr int VECS = INNER / VEC; /* copies of 16 bytes per line */
     static constexpr int LD = INNER + VEC, NUMBERS = OUTER * LD;
 };
-/* The source of a thread's copies: its first number, and how many of the part's I rows exist in the operand from there
- * on. */
+/* The source of a thread's copies: its first number, and how many of the part's I rows exist in the operand, counted
+ * from the row of this number. */
 template <class T> struct Cursor {
     const T *from;
     int count;

@@ -1,14 +1,15 @@
 /* kernels/cuda/image/image.h: what the image kernels share: sums over the windows of an image, and blocks whose warps
  * read 32 channels of a pixel.
  *
- * A convolution and its gradient to x are the same kind of sum. A result is the sum, over taps (t, u) and channels, of
+ * A convolution and its gradient to x are the same kind of sum: a result is the sum, over taps (t, u) and channels, of
  * a number of the source times a weight. Windows describes this sum; product.cu and direct.cu compute it. */
 #ifndef SAPOR_CUDA_IMAGE_H
 #define SAPOR_CUDA_IMAGE_H
 
 #include "kernels/cuda/act.h"
 
-/* Result (r, c), 0 <= r < high, 0 <= c < wide, of each image reads for tap (t, u) the source pixel
+/* The windows of a convolution. The result of each image is high x wide. For result (r, c), 0 <= r < high, 0 <= c <
+ * wide, tap (t, u) reads this pixel of the source:
  *
  *   (r scale + first_h + t step, c scale + first_w + u step)
  *
@@ -41,7 +42,7 @@ void windows_product(const Run *run, const Windows *w);
  */
 void windows_direct(const Run *run, const Windows *w);
 
-/* Where the window of a result begins */
+/* The place where the window of a result begins */
 typedef struct Origin {
     /* `from`: the offset in x of channel 0 under tap (0, 0), which may be outside the source; `to`: the offset of the
      * result in y */

@@ -391,7 +391,7 @@ typedef struct Product {
     Rows rows, items;
     const float *bias; /* [items], or NULL */
     bool excludes;
-    const int32_t *number; /* the ids of the items, or NULL: an item's id is its place */
+    const int32_t *number; /* the ids of the items, or NULL: the id of an item is its row in `items` */
 } Product;
 
 /* Adds the bias. Sets the scores of excluded items and of items from `last` on to LOWEST. */
@@ -441,7 +441,7 @@ static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, co
     }
 }
 
-/* Where all scores of the block's rows are stored: [rows, ld] */
+/* The matrix to which all scores of the block's rows are written: [rows, ld] */
 typedef struct Strip {
     float *scores;
     int64_t ld;
