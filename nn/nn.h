@@ -60,9 +60,7 @@ bool device_fail_memory(const Kernels *k, const Run *run, size_t bytes, const ch
 
 typedef struct Param Param;
 typedef struct Tensor {
-    /* F32, I32 or I64. No function of nn makes a tensor of F16 or BF16. If a program makes one, only gather reads it,
-     * as a constant table, and only if the device supports it (Kernels.supports). The result is F32. */
-    DType type;
+    DType type; /* F32, I32 or I64. F16, BF16: only a constant table that a program makes; only gather reads it */
     int dims;
     int64_t shape[4];
     int64_t count;
@@ -374,9 +372,7 @@ typedef struct Csr {
     int64_t rows, cols, entries;
     Tensor *start, *col; /* I64 [rows+1]; I32 [entries], in ascending order in each row */
     Tensor *val;         /* F32 [entries]; NULL: ones */
-    /* I32 [entries], for a graph that shares another graph's val: the value of entry e is val[val_index[e]]. NULL:
-     * val[e] */
-    Tensor *val_index;
+    Tensor *val_index;   /* I32 [entries], with another graph's val: entry e has val[val_index[e]]; NULL: val[e] */
     Tensor *row_scale, *col_scale; /* [rows], [cols]; or NULL */
     /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). tentry
      * is NULL in a stored graph without values and without csr_index. All are NULL in a symmetric stored graph without

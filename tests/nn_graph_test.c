@@ -299,7 +299,8 @@ static void refilled_graphs(void **state)
     int32_t row[6];
     tensor_read(&device, g->row, 0, 6, row);
     assert_memory_equal(row, ((int32_t[]){0, 3, 4, 5, 8, 11}), sizeof row);
-    tensor_read(&device, g->tentry, 0, 6, row); /* entry 0 is the pair of user 0 and item 6, whose own entry is the last */
+    /* entry 0 is the pair of user 0 and item 6, whose own entry is the last */
+    tensor_read(&device, g->tentry, 0, 6, row);
     assert_memory_equal(row, ((int32_t[]){5, 3, 4, 1, 2, 0}), sizeof row);
     free(number);
     store_free(s);
