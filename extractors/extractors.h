@@ -94,7 +94,7 @@ typedef struct Pass {
  * tape_scratch and enter ops by input_i32. */
 typedef void TowerForward(Tape *t, const void *model, Pass *p);
 /* Reports whether an output is requested; output -1: false. */
-static inline bool pass_asks(const Pass *p, int output)
+static inline bool pass_requests(const Pass *p, int output)
 {
     return output >= 0 && p->requested[output];
 }

@@ -285,9 +285,8 @@ typedef struct Kernels {
     /* Copy `bytes` bytes. The two sides of `copy` may overlap. */
     void (*upload)(const Run *, void *device, const void *host, size_t bytes);
     void (*download)(const Run *, void *host, const void *device, size_t bytes);
-    /* Starts a download and returns without waiting for the device. `arrive` finishes it: only then the host memory is
-     * written. Until then the caller keeps this memory and does not access it. The device memory may be reused
-     * immediately. */
+    /* Starts a download and returns without waiting for the device. The host memory is written when `arrive` returns.
+     * Until then the caller keeps this memory and does not access it. The device memory may be reused immediately. */
     void (*download_later)(const Run *, void *host, const void *device, size_t bytes);
     /* Waits for the last download_later to `host` and for all earlier ones. Returns immediately if there is none. NULL:
      * waits for all. */

@@ -309,7 +309,7 @@ Tensor *mbconv(Tape *t, const MbConv *b, Tensor *x, Pass *p, Act act)
     pass_put(p, n->depthwise, y);
     y = squeeze_excite(t, b, y, p->images->B, act);
     pass_put(p, n->excite, y);
-    if (pass_asks(p, n->project))
+    if (pass_requests(p, n->project))
         pass_put(p, n->project, conv(t, y, &b->project, NULL, ACT_NONE));
     return conv(t, y, &b->project, b->residual ? x : NULL, ACT_NONE);
 }
@@ -330,7 +330,7 @@ static void forward(Tape *t, const void *model, Pass *p)
         x = mbconv(t, &m->block[i], x, p, ACT_SWISH);
         pass_put(p, m->maps + (int)i + 1, x);
     }
-    if (!pass_asks(p, m->last) && !pass_asks(p, m->pool) && !pass_asks(p, m->logits))
+    if (!pass_requests(p, m->last) && !pass_requests(p, m->pool) && !pass_requests(p, m->logits))
         return;
     x = conv(t, x, &m->head, NULL, ACT_SWISH);
     pass_put(p, m->last, x);

@@ -207,7 +207,7 @@ Tensor *efficientnet_hf_forward(Tape *t, const HfEfficientNet *m, Pass *p, bool 
         x = mbconv(t, &m->block[i], x, p, m->act);
         pass_put(p, m->hidden + (int)i + 1, x);
     }
-    if (!pool && !pass_asks(p, m->pooled) && !pass_asks(p, m->logits) && !pass_asks(p, m->last))
+    if (!pool && !pass_requests(p, m->pooled) && !pass_requests(p, m->logits) && !pass_requests(p, m->last))
         return NULL;
     if (m->has_top)
         x = conv(t, x, &m->top, NULL, m->act);

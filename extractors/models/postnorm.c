@@ -127,7 +127,7 @@ void postnorm_forward(Tape *t, const void *model, Pass *p)
 {
     const PostNormModel *m = model;
     Tensor *x = postnorm_run(t, m, p);
-    if (pass_asks(p, m->pooled)) {
+    if (pass_requests(p, m->pooled)) {
         x = pool_ragged(t, x, &p->texts->ragged, REDUCE_FIRST);
         pass_put(p, m->pooled, linear_act(t, x, &m->pooler, ACT_TANH, 0));
     }
