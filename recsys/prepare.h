@@ -65,8 +65,8 @@ typedef struct PrepareConfig {
     const char *meta;   /* items: Amazon metadata, or a table; NULL: none */
     const char *images; /* a folder of <item>.jpg, .png, ...; NULL: none */
     const char *out;    /* the folder that is written */
-    /* the sources are JSON lines. If false, and format and layout are not set, a source whose first character is { has
-     * JSON lines */
+    /* the sources are JSON lines. If false, and format and layout are not set, a source whose first character (after
+     * blanks) is { has JSON lines */
     bool amazon;
     Format format; /* format of tables */
     Layout layout;

@@ -123,7 +123,8 @@ size_t elliot_kind_names(const char *names[ELLIOT_KINDS], Arena *a, Error *e); /
  * recommender's own parameters. ELLIOT_PARAMS: more than any recommender has. */
 enum { PARAM_EPOCHS, PARAM_BATCH, PARAM_OWN, ELLIOT_PARAMS = 24 };
 const ElliotParam *elliot_param(const ElliotKind *kind, size_t i); /* NULL after the last one */
-typedef struct ElliotModel {                                       /* what the names and files of one model need */
+/* what is needed to write the names and files of one model */
+typedef struct ElliotModel {
     const ElliotKind *kind;
     const Yaml *map; /* its entry of `models`; NULL: it is empty */
     /* The index of both arrays is that of elliot_param. printed: the value of the parameter as Python prints it, if the
@@ -151,7 +152,8 @@ typedef struct Elliot {
     DataConfig config;                              /* common to all data sets, without files */
     const char *const *modalities, *const *loaders; /* of side_information, in order */
     size_t modality_count;
-    /* [data sets of the study] counted if a model needs them: elliot_sizes */
+    /* [data sets of the study] numbers of train pairs, users and items; elliot_sizes counts them if a model needs them
+     */
     int64_t *pairs, *users, *items;
     size_t train_count;  /* number of data sets that elliot_sizes counted; 0: it was not called */
     ElliotModel *models; /* [model_count of the study] */
