@@ -498,7 +498,7 @@ bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float
     if (t && csr_values(t, g) && !tape_ok(t, e))
         return false;
     const int64_t *from = numbers(&h, d, g->start, e);
-    const int32_t *to = numbers(&h, d, g->col, e), *at = val ? numbers(&h, d, g->val_index, e) : NULL;
+    const int32_t *to = numbers(&h, d, g->col, e), *index = val ? numbers(&h, d, g->val_index, e) : NULL;
     const float *x = val ? numbers(&h, d, g->val, e) : NULL, *row_scale = val ? numbers(&h, d, g->row_scale, e) : NULL,
                 *col_scale = val ? numbers(&h, d, g->col_scale, e) : NULL;
     bool ok = e->code == SP_OK;
@@ -508,8 +508,8 @@ bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float
         memcpy(col, to, (size_t)g->entries * sizeof *col);
     for (int64_t r = 0; ok && val && r < g->rows; r++)
         for (int64_t i = from[r]; i < from[r + 1]; i++)
-            val[i] =
-                (x ? x[at ? at[i] : i] : 1) * ((row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[to[i]] : 1));
+            val[i] = (x ? x[index ? index[i] : i] : 1) *
+                     ((row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[to[i]] : 1));
     host_free(&h);
     return ok;
 }

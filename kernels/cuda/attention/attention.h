@@ -133,8 +133,8 @@ static __device__ inline Span queries_seeing(const MaskRange *s, const TextRows 
     return span_of(first - s->most, last - s->least + 1, r->queries, step);
 }
 
-/* For scores of a warp whose keys and queries have positions with differences key - query from `least` to `most`:
- * whether some of them are seen, and whether all are. */
+/* Which scores of a warp are seen. The differences key - query of their positions are from `least` to `most` (the
+ * arguments of seen_between). some: some of these differences may be in the range of the mask. all: all of them are. */
 typedef struct Seen {
     bool some, all;
 } Seen;
