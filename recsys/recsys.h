@@ -262,8 +262,8 @@ typedef struct SplitConfig {
         /* leave_n rows of each user: the latest if the file has times (of equal times, the first in the file), else at
          * random. If a user has at most leave_n rows, all of them are taken */
         SPLIT_LEAVE_N_OUT,
-        /* v4: the version of MMRec's script that splits (recipes.md 3.4). The last of each user's shuffled rows; the
-         * shares are fixed */
+        /* The split of version v4 of MMRec's script (recipes.md 3.4): all rows are shuffled, and the last rows of each
+         * user are taken. The shares are fixed */
         SPLIT_V4,
         /* MMRec's split: the latest rows of all users, by quantiles of the times; both ratios are shares of all rows */
         SPLIT_GLOBAL_TIME
@@ -288,8 +288,8 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,
                   Error *e);
 /* Computes the core (core.c). out [n] becomes true for rows that are left out: rows of users with fewer than user_least
- * rows, and of items with fewer than item_least, repeated until none is left. Rows with out[i] already true do not
- * count. Time and memory are linear in n, users and items; `a` is scratch. */
+ * rows, and of items with fewer than item_least. This is repeated until no such row is left. Rows with out[i] already
+ * true do not count. Time and memory are linear in n, users and items; `a` is scratch. */
 bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
                int64_t item_least, bool *out, Arena *a, Error *e);
 
