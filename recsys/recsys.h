@@ -133,8 +133,8 @@ typedef struct Counted { /* numbers of rows of one part */
     int64_t repeated;    /* left out: a later row has the same user and item */
     /* of valid and test under Elliot: ratings below 0, which metrics leave out by default */
     int64_t below;
-    int64_t unknown; /* kept, but never recommended: train has no row of the item */
-    int64_t bare;    /* left out with GAPS_DROP: the item has no features */
+    int64_t unknown;     /* kept, but never recommended: train has no row of the item */
+    int64_t no_features; /* left out with GAPS_DROP: the item has no features */
 } Counted;
 typedef struct DataSet {
     int64_t U, I;
@@ -286,11 +286,11 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
 /* The same for arrays. part [x->count]: the sp_part of each row. */
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,
                   Error *e);
-/* Computes the core (core.c). out [n] becomes true for rows that are left out: rows of users with fewer than user_least
- * rows, and of items with fewer than item_least, repeated until none is left. Rows with out[i] already true do not
- * count. Time and memory are linear in n, users and items; `a` is scratch. */
-bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
-               int64_t item_least, bool *out, Arena *a, Error *e);
+/* Computes the core (core.c). out [n] becomes true for rows that are left out: rows of users with fewer than
+ * min_user_rows rows, and of items with fewer than min_item_rows, repeated until none is left. Rows with out[i] already
+ * true do not count. Time and memory are linear in n, users and items; `a` is scratch. */
+bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t min_user_rows,
+               int64_t min_item_rows, bool *out, Arena *a, Error *e);
 
 /* The steps of a split, for recipes that combine them (recsys/protocols/elliot_split.c).
  *

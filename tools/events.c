@@ -29,7 +29,7 @@ static void json_dataset(const DataSet *d, double density, FILE *to)
             json_members(&w, "user_not_in_train %lld repeated %lld rating_below_0 %lld", (long long)n->cold,
                          (long long)n->repeated, (long long)n->below);
             if (d->gaps == GAPS_DROP)
-                json_put_i64(&w, "item_without_features", n->bare);
+                json_put_i64(&w, "item_without_features", n->no_features);
             json_end(&w);
             json_put_i64(&w, "item_not_in_train", n->unknown);
             json_end(&w);
@@ -75,8 +75,9 @@ void print_dataset(const DataSet *d, FILE *text, FILE *json)
                     PART_NAMES[p]);
             before = ", ";
         }
-        if (n->bare) {
-            fprintf(text, "%s%lld %s rows whose item has no features", before, (long long)n->bare, PART_NAMES[p]);
+        if (n->no_features) {
+            fprintf(text, "%s%lld %s rows whose item has no features", before, (long long)n->no_features,
+                    PART_NAMES[p]);
             before = ", ";
         }
         if (n->below) {

@@ -235,7 +235,7 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
         if (!read_word(&r, "judged_by", PARTS, COUNT(PARTS), "test or valid", &part, e) ||
             !(result->truth_hash = need_text(&r, "truth_hash", e)))
             return false;
-        result->judged_by = PARTS[part];
+        result->evaluated_part = PARTS[part];
     }
     return read_count(&r, "best_epoch", 0, &result->best_epoch, e) && read_count(&r, "epochs", 0, &result->epochs, e) &&
            read_figures(&r, "valid", &result->valid, e) && read_figures(&r, "test", &result->test, e);
