@@ -27,19 +27,19 @@ typedef enum Format {
     LINE(", ", "inter", FORMAT_INTER, "MMRec .inter")                                                                  \
     LINE(", ", "recbole", FORMAT_RECBOLE, "RecBole .inter")                                                            \
     LINE(" or ", "lightgcn", FORMAT_LIGHTGCN, "LightGCN text")
-Format format_find(const char *name);         /* -1 if the name is unknown */
-const char *format_name(Format f);            /* the first name of the format */
-const char *format_words(Format f, char cut); /* "tab-separated table", "LightGCN text" */
+Format format_find(const char *name);               /* -1 if the name is unknown */
+const char *format_name(Format f);                  /* the first name of the format */
+const char *format_words(Format f, char separator); /* "tab-separated table", "LightGCN text" */
 /* The layout of a file of interactions, if the file does not show it: see docs/formats.md. */
 typedef struct Layout {
     /* Names of the file's columns for user, item[, rating[, time]]. For a file without names: the meaning of its
      * columns in order, from the words user, item, rating, time, and - for a column that is ignored. NULL: found by
      * name or position */
     const char *columns;
-    char cut; /* the separator: '\t', ',', ';', ':' for "::", ' '; 0: detected */
+    char separator; /* '\t', ',', ';', ':' for "::", ' '; 0: detected */
 } Layout;
 /* Parses "tab", "comma", "semicolon", "colons", "blank", or the character itself. */
-bool layout_separator(const char *word, char *cut);
+bool layout_separator(const char *word, char *separator);
 typedef struct Ratings { /* the rows of a file, in file order */
     size_t count;
     /* ids, numbered by their first appearance in the file; each satisfies id_check */
@@ -54,7 +54,7 @@ typedef struct Ratings { /* the rows of a file, in file order */
     Format format;       /* the format that was found */
     Text content;        /* the file, unpacked, without its byte order mark; ratings_rows reads it again */
     uint32_t header;     /* number of the line with the column names; 0: none */
-    char cut;            /* the separator that was found */
+    char separator;      /* as found */
     const char *columns; /* the columns that are read, for messages: "user_id, book_id, rating" */
     const char *doubt;   /* a message if the first row may contain unknown column names; else NULL */
 } Ratings;
@@ -145,7 +145,7 @@ typedef struct DataSet {
     Counted counted[3];  /* train, valid, test */
     const char *columns; /* columns that were read (Ratings.columns of train) */
     Format format;       /* format and separator of train, as found */
-    char cut;
+    char separator;
     Feature *features;
     size_t feature_count;
     Gaps gaps;

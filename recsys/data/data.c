@@ -420,7 +420,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
     if (!r || !read_parts(r, source, c, scratch, e))
         return false;
     d->format = r[TRAIN].format;
-    d->cut = r[TRAIN].cut;
+    d->separator = r[TRAIN].separator;
     if (!(d->columns = arena_strndup(d->arena, r[TRAIN].columns, strlen(r[TRAIN].columns), e)))
         return false;
     if (c->gaps == GAPS_DROP && c->protocol == PROTOCOL_MMREC)

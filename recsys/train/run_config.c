@@ -78,7 +78,7 @@ static bool read_layout(Layout *layout, const ConfigReader *r, Error *e)
     if (json_get(r->object, "columns") && !(layout->columns = need_text(r, "columns", e)))
         return false;
     const char *text = separator ? need_text(r, "separator", e) : NULL;
-    return !separator || (text && (layout_separator(text, &layout->cut) ||
+    return !separator || (text && (layout_separator(text, &layout->separator) ||
                                    fail(e, SP_FORMAT, "%s:%u: key separator: \"%.60s\" is not a separator; train again",
                                         r->path, (unsigned)separator->line, text)));
 }

@@ -35,8 +35,8 @@ static void print_description(FILE *f, const void *trainer)
     json_members(&w, "train %s valid %s test %s format %s", c->train, c->valid, c->test, format_name(c->format));
     if (c->layout.columns) /* absent if not given, as in runs of older versions */
         json_put_string(&w, "columns", c->layout.columns);
-    if (c->layout.cut)
-        json_put_string(&w, "separator", c->layout.cut == ':' ? "::" : (char[2]){c->layout.cut, 0});
+    if (c->layout.separator)
+        json_put_string(&w, "separator", c->layout.separator == ':' ? "::" : (char[2]){c->layout.separator, 0});
     json_array(&w, "features");
     for (size_t i = 0; i < c->feature_count; i++)
         json_put_string(&w, NULL, c->features[i]);
