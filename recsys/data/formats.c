@@ -57,7 +57,7 @@ bool layout_separator(const char *word, char *separator)
     } SEPARATORS[] = {
         {"tab", "\t", '\t'}, {"comma", ",", ','}, {"semicolon", ";", ';'}, {"colons", "::", ':'}, {"blank", " ", ' '}};
     for (size_t i = 0; i < COUNT(SEPARATORS); i++)
-        if (!strcmp(word, SEPARATORS[i].word) || !strcmp(word, CUTS[i].character)) {
+        if (!strcmp(word, SEPARATORS[i].word) || !strcmp(word, SEPARATORS[i].character)) {
             *separator = SEPARATORS[i].separator;
             return true;
         }
