@@ -260,6 +260,7 @@ Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e);
  * by 1 / (1 - p). The draws depend on m->epoch. This is NGCF's node dropout. Call it from `epoch`. */
 Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e);
 
+/* The weights of the train pairs R [U, I]. D_u and D_i: the degrees of users and items. */
 typedef enum EdgeWeight {
     EDGE_ONES, /* R */
     EDGE_SYM,  /* D_u^-1/2 R D_i^-1/2: a block of ADJ_SYM. MGCN, SMORE */
