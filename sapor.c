@@ -264,7 +264,7 @@ sp_encoder *sp_encoder_open_memory(const sp_file *files, size_t n, const sp_enco
             fail(e, SP_USAGE, "file %zu in memory: has no %s", i + 1, files[i].name ? "data" : "name");
             return NULL;
         }
-    static const sp_file NONE = {.name = ""};
+    static const sp_file NONE = {.name = ""}; /* a list that is NULL means a folder on disk, also if n is 0 */
     return open_encoder(NULL, &(Files){.folder = "model in memory", .list = n ? files : &NONE, .count = n}, o, memory,
                         e);
 }

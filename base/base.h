@@ -292,7 +292,7 @@ extern const FileHooks *file_hooks;
  * is copied into the arena. Memory: the content, these copies, and up to 64 bytes per field of the longest row. */
 typedef struct Table {
     Text rest;        /* the part that is not read yet */
-    char cut;         /* '\t', ',', ';', ':' for "::", ' ' for runs of blanks; 0: a line is one field */
+    char separator;   /* '\t', ',', ';', ':' for "::", ' ' for runs of blanks; 0: a line is one field */
     bool quotes;      /* double quotes are special */
     bool loose;       /* text after a closing quote belongs to the field, as in pandas; otherwise it is an error */
     bool trim;        /* white space around fields is removed, and rows of only white space are skipped */
@@ -306,9 +306,9 @@ typedef struct Table {
     bool has_quotes; /* the content has a double quote */
 } Table;
 enum { MOST_FIELDS = 1 << 20 }; /* per row */
-/* Opens a table. Members that are not parameters may be set before the first row is read. `quotes` is true unless `cut`
- * is ' ' or 0. */
-Table table_open(Text content, char cut, const char *name, Arena *a);
+/* Opens a table. Members that are not parameters may be set before the first row is read. `quotes` is true unless
+ * `separator` is ' ' or 0. */
+Table table_open(Text content, char separator, const char *name, Arena *a);
 /* Reads the next row that is not empty. Returns false at the end, and on an error; the error names the line. */
 bool table_next(Table *t, Error *e);
 /* Reads the next row; only its `raw` and `line` may be used. */

@@ -241,10 +241,10 @@ static bool use_precision(Encoder *en, const Device *d, Error *e)
         return fail(e, SP_UNSUPPORTED, "%s: %s models run in f32 only; choose dtype f32", en->path, en->kind->name);
     if (!kernels_packs(d->k, o->dtype, e))
         return false;
-    en->hold.pack = o->dtype;
+    en->weight_form.pack = o->dtype;
     if (o->winograd && !en->kind->winograd)
         return fail(e, SP_UNSUPPORTED, "%s: %s does not support --winograd; remove it", en->path, en->kind->name);
-    en->hold.winograd = o->winograd;
+    en->weight_form.winograd = o->winograd;
     return tuning_open(en, e);
 }
 

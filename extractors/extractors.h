@@ -209,9 +209,9 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     Arena *arena;
     Store *store;
     Weights *weights;
-    Hold hold;             /* how frozen weights are held */
-    struct Tuning *tuning; /* options.train, parsed; NULL: all weights are frozen */
-    Output *outputs;       /* the outputs of one tower are in the order of `sapor models`; the usual one is the first */
+    WeightForm weight_form; /* how weights are stored */
+    struct Tuning *tuning;  /* options.train, parsed; NULL: all weights are frozen */
+    Output *outputs; /* the outputs of one tower are in the order of `sapor models`; the usual one is the first */
     size_t output_count, output_room;
     const void *model; /* the architecture's own struct, in `arena`; set by `load` */
     /* For a model whose towers have a common space: logits are this number times the products of the usual outputs of

@@ -97,19 +97,19 @@ int64_t load_groups(const Loader *l, int64_t C, const char *name);
  * each tensor whose name (after the prefix) begins with `begin`; # in `begin` is a number ("layer#.#."). The next word
  * of the name must be in `parts`, which ends in NULL. */
 bool load_only(Loader *l, const char *begin, const char *const *parts);
-/* All load_* functions above hold the weights as the encoder's options state: packed, as parameters, with adapters
+/* All load_* functions above store the weights as the encoder's options state: packed, as parameters, with adapters
  * (tuning.c). */
 
 /* Returns the formatted name, without the loader's prefix, in the encoder's arena; "" on failure. */
 const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* How weights are held (tuning.c). tuning_open parses options.train into en->tuning. */
+/* How weights are stored (tuning.c). tuning_open parses options.train into en->tuning. */
 bool tuning_open(Encoder *en, Error *e);
 /* Checks after the load that every pattern has matched a weight. */
 bool tuning_check(const Encoder *en, const ModelSource *s, Error *e);
-/* Returns how n arrays w and their biases b are held. Entries of w and b may be NULL, and so may b. `adapts`: the
+/* Returns how n arrays w and their biases b are stored. Entries of w and b may be NULL, and so may b. `adapts`: the
  * arrays belong to a linear layer, which may have an adapter. */
-Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
+WeightForm tuning_weight_form(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
 
 /* Returns the value of a key in config.json, or in the loader's section of it; `fallback` if the key is absent. A value
  * of another type is a failure and also returns `fallback`. The number may have any sign. */

@@ -120,15 +120,14 @@ void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const vo
 /* ---- layers ---------------------------------------------------------------------------------- */
 
 /* How a layer stores the arrays that it is loaded from. {0}: frozen, packed as float32. */
-typedef struct Hold {
+typedef struct WeightForm {
     Pack pack;    /* form of the packed weights, if they are frozen */
     int winograd; /* Conv.winograd */
     bool plain;   /* frozen weights are constants, and not packed */
     /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
      * with the names of their arrays */
     bool batch;
-    /* Bit i: array i is a parameter with the name of the array. If one of the weights is a parameter, none is packed.
-     */
+    /* Bit i: array i is a parameter with the name of the array. If a weight is a parameter, no weight is packed. */
     uint32_t train_w, train_b;
     /* Bit i: the rows of array i get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
      *
@@ -141,7 +140,7 @@ typedef struct Hold {
     double alpha;
     float dropout;
     uint64_t seed;
-} Hold;
+} WeightForm;
 typedef struct Adapter {
     Tensor *a, *b; /* [rank, K], [rows, rank] */
     int64_t first; /* the adapter adds to rows of W from this one on, as many as b has */
@@ -162,14 +161,15 @@ typedef struct Linear {
 Linear linear_new(Store *s, const char *name, int64_t N, int64_t K, bool bias, Init w, Init b, uint64_t seed, Error *e);
 /* Loads a layer from n arrays that are stacked along N (at most 32; for example query, key and value weights). b[i]
  * [rows of array i] is the bias of array i; NULL: zeros. b NULL: the layer has no bias. */
-bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, const Hold *how, Error *e);
+bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, const WeightForm *how,
+                 Error *e);
 typedef struct Norm {
     Tensor *gamma, *beta;
     float eps;
 } Norm;
-bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const Hold *how, Error *e);
+bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const WeightForm *how, Error *e);
 /* Loads an array as a tensor: a parameter if how->train_w has its bit, else as store_array. */
-Tensor *tensor_load(Store *s, const Array *a, const Hold *how, Error *e);
+Tensor *tensor_load(Store *s, const Array *a, const WeightForm *how, Error *e);
 /* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta per channel [O]; gamma NULL: a convolution has no norm.
  * `batch`: a training tape normalises with the mean and variance of the batch. It also updates mean and var, which are
  * then kept tensors, by `momentum`. */
@@ -192,7 +192,7 @@ typedef struct Conv2d {
 } Conv2d;
 bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Array *gamma, const Array *beta,
                const Array *mean, const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups,
-               const Hold *how, Error *e);
+               const WeightForm *how, Error *e);
 
 /* ---- the tape -------------------------------------------------------------------------------- */
 

@@ -27,19 +27,19 @@ typedef enum Format {
     LINE(", ", "inter", FORMAT_INTER, "MMRec .inter")                                                                  \
     LINE(", ", "recbole", FORMAT_RECBOLE, "RecBole .inter")                                                            \
     LINE(" or ", "lightgcn", FORMAT_LIGHTGCN, "LightGCN text")
-Format format_find(const char *name);         /* -1 if the name is unknown */
-const char *format_name(Format f);            /* the first name of the format */
-const char *format_words(Format f, char cut); /* "tab-separated table", "LightGCN text" */
+Format format_find(const char *name);               /* -1 if the name is unknown */
+const char *format_name(Format f);                  /* the first name of the format */
+const char *format_words(Format f, char separator); /* "tab-separated table", "LightGCN text" */
 /* The layout of a file of interactions, if the file does not show it: see docs/formats.md. */
 typedef struct Layout {
     /* Names of the file's columns for user, item[, rating[, time]]. For a file without names: the meaning of its
      * columns in order, from the words user, item, rating, time, and - for a column that is ignored. NULL: found by
      * name or position */
     const char *columns;
-    char cut; /* the separator: '\t', ',', ';', ':' for "::", ' '; 0: detected */
+    char separator; /* '\t', ',', ';', ':' for "::", ' '; 0: detected */
 } Layout;
 /* Parses "tab", "comma", "semicolon", "colons", "blank", or the character itself. */
-bool layout_separator(const char *word, char *cut);
+bool layout_separator(const char *word, char *separator);
 typedef struct Ratings { /* the rows of a file, in file order */
     size_t count;
     /* ids, numbered by their first appearance in the file; each satisfies id_check */
@@ -54,7 +54,7 @@ typedef struct Ratings { /* the rows of a file, in file order */
     Format format;       /* the format that was found */
     Text content;        /* the file, unpacked, without its byte order mark; ratings_rows reads it again */
     uint32_t header;     /* number of the line with the column names; 0: none */
-    char cut;            /* the separator that was found */
+    char separator;      /* as found */
     const char *columns; /* the columns that are read, for messages: "user_id, book_id, rating" */
     const char *doubt;   /* a message if the first row may contain unknown column names; else NULL */
 } Ratings;
@@ -134,8 +134,8 @@ typedef struct Counted { /* numbers of rows of one part */
     int64_t repeated;    /* left out: a later row has the same user and item */
     /* of valid and test under Elliot: ratings below 0, which metrics leave out by default */
     int64_t below;
-    int64_t unknown; /* kept, but never recommended: train has no row of the item */
-    int64_t bare;    /* left out with GAPS_DROP: the item has no features */
+    int64_t unknown;     /* kept, but never recommended: train has no row of the item */
+    int64_t no_features; /* left out with GAPS_DROP: the item has no features */
 } Counted;
 typedef struct DataSet {
     int64_t U, I;
@@ -146,7 +146,7 @@ typedef struct DataSet {
     Counted counted[3];  /* train, valid, test */
     const char *columns; /* columns that were read (Ratings.columns of train) */
     Format format;       /* format and separator of train, as found */
-    char cut;
+    char separator;
     Feature *features;
     size_t feature_count;
     Gaps gaps;
@@ -287,11 +287,11 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
 /* The same for arrays. part [x->count]: the sp_part of each row. */
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,
                   Error *e);
-/* Computes the core (core.c). out [n] becomes true for rows that are left out: rows of users with fewer than user_least
- * rows, and of items with fewer than item_least. This is repeated until no such row is left. Rows with out[i] already
+/* Computes the core (core.c). out [n] becomes true for rows that are left out: rows of users with fewer than
+ * min_user_rows rows, and of items with fewer than min_item_rows, repeated until none is left. Rows with out[i] already
  * true do not count. Time and memory are linear in n, users and items; `a` is scratch. */
-bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
-               int64_t item_least, bool *out, Arena *a, Error *e);
+bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t min_user_rows,
+               int64_t min_item_rows, bool *out, Arena *a, Error *e);
 
 /* The steps of a split, for recipes that combine them (recsys/protocols/elliot_split.c).
  *

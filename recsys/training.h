@@ -75,7 +75,7 @@ typedef struct RunResult {
     const Json *valid, *test; /* objects of figures: {"Recall@20": 0.1} */
     /* The part whose figures are in by_user.tsv ("test" or "valid"), and the hash of its truth. NULL if there is no
      * by_user.tsv, also in runs of older versions. */
-    const char *judged_by, *truth_hash;
+    const char *evaluated_part, *truth_hash;
 } RunResult;
 /* Reads result.json. A folder without it belongs to a run that was killed or is still training: SP_IO. */
 bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a, Error *e);

@@ -151,7 +151,7 @@ static void test_study(void **state)
     assert_string_equal(m->name, "external.BM3");
     assert_true(m->search == SEARCH_TPE && m->evals == 30 && m->save_recs == 20 && !m->save_weights);
     assert_int_equal(m->dim_count, 2);
-    assert_int_equal(m->dims[0].how, DIST_LOGUNIFORM);
+    assert_int_equal(m->dims[0].distribution, DIST_LOGUNIFORM);
     assert_true(m->dims[0].low == -9 && m->dims[0].high == -4);
     assert_int_equal(m->dims[1].count, 2);
     assert_int_equal(m->set_count, 1);

@@ -64,7 +64,7 @@ static const char *show_model(const StudyModel *m)
         show(" %s", m->set[i]);
     for (size_t i = 0; i < m->dim_count; i++) {
         const Dimension *d = &m->dims[i];
-        show(" %s~%s", d->key, distribution_names[d->how]);
+        show(" %s~%s", d->key, distribution_names[d->distribution]);
         for (size_t k = 0; k < d->count; k++)
             show("%c%s", k ? ',' : '(', d->values[k]);
         if (d->count)

@@ -436,7 +436,7 @@ static void test_written(void **state)
 static void run_all(const Device *d, const Study *s, Arena *a)
 {
     Error e = {0};
-    StudyRun *r = study_open(s, (Share){0, 1}, a, &e);
+    StudyRun *r = study_open(s, (TrialShare){0, 1}, a, &e);
     if (!r)
         fail_msg("%s", e.message);
     for (;;) {

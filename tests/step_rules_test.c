@@ -388,7 +388,7 @@ static void numbers_that_are_not_finite(void **state)
         {{"breaks=row", "rare=true"},
          "Rule: parameter extra is not finite (row 1) at the end of epoch 2, step 5; try a smaller lr than 0.02"},
         {{"breaks=state", "rare=true"},
-         "Rule: Adam's state of parameter extra is not finite (row 1) at the end of epoch 2, step 5"},
+         "Rule: the optimiser's state of parameter extra is not finite (row 1) at the end of epoch 2, step 5"},
         {{"breaks=loss", "rare=true"}, "Rule: the loss is inf in epoch 2, step 3"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};

@@ -117,7 +117,7 @@ bool bert_normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *
         } else if ((pad && !put_decomposed(&s, ' ', 0, a, e)) || !put_decomposed(&s, c, flags, a, e)) {
             return false;
         }
-        if (pad) /* the output ends with a starter (the blank), so nothing has to be sorted */
+        if (pad) /* c has combining class 0, so no run of marks is open: the blank needs no put_decomposed */
             s.out[s.n++] = ' ';
     }
     if (s.disorder && !sort_run(&s, a, e))

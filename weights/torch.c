@@ -26,7 +26,7 @@ enum { TENSOR_COST = sizeof(Array) + 100 };
 size_t room_left(const Torch *t)
 {
     size_t limit = in_proportion(t->file_bytes, 56, 18), used = arena_bytes(t->scratch) + t->count * TENSOR_COST;
-    used += arena_bytes(t->w->arena) - t->before;
+    used += arena_bytes(t->w->arena) - t->bytes_before;
     return used < limit ? limit - used : 0;
 }
 
@@ -320,7 +320,7 @@ static bool read_legacy(Torch *t, const Map *m)
 
 static bool read_with_scratch(Weights *w, const Map *m, const char *path, Error *e, bool (*read)(Torch *, const Map *))
 {
-    Torch t = {.w = w, .e = e, .path = path, .file_bytes = m->bytes, .before = arena_bytes(w->arena)};
+    Torch t = {.w = w, .e = e, .path = path, .file_bytes = m->bytes, .bytes_before = arena_bytes(w->arena)};
     t.scratch = arena_new(arena_heap(w->arena), in_proportion(m->bytes, 32, 10));
     if (!t.scratch)
         return fail_memory(e, sizeof t, path);

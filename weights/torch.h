@@ -28,7 +28,7 @@ typedef struct Torch {
     /* The number of values visited. A small pickle can contain one list a thousand times in another, at several depths;
      * the count is limited. */
     size_t visits;
-    size_t file_bytes, before; /* size of the file; bytes of w's arena before it was read */
+    size_t file_bytes, bytes_before; /* size of the file; bytes of w's arena before it was read */
 } Torch;
 
 /* Returns how many bytes may still be unpacked or copied: memory is limited in proportion to the file (torch.c). */

@@ -158,12 +158,13 @@ static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0,
 }
 
 /* all_across and all_down run a pass block by block. The table of a block is freed after it. */
-static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t shift, Arena *a, Error *e)
+static bool all_across(Image *out, const Image *in, const AxisResize *s, int64_t first, int64_t shift, Arena *a,
+                       Error *e)
 {
     Axis axis;
     for (int64_t done = 0; done < s->n; done += axis.n) {
         ArenaMark mark = arena_mark(a);
-        Stretch block = stretch_block(s, done);
+        AxisResize block = axis_resize_block(s, done);
         if (!axis_make(&axis, &block, a, e) || !pass_across(out, in, &axis, done, first, shift, a, e))
             return false;
         arena_rewind(a, mark);
@@ -171,12 +172,12 @@ static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t fi
     return true;
 }
 
-static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t left, Arena *a, Error *e)
+static bool all_down(Image *out, const Image *in, const AxisResize *s, int64_t first, int64_t left, Arena *a, Error *e)
 {
     Axis axis;
     for (int64_t done = 0; done < s->n; done += axis.n) {
         ArenaMark mark = arena_mark(a);
-        Stretch block = stretch_block(s, done);
+        AxisResize block = axis_resize_block(s, done);
         if (!axis_make(&axis, &block, a, e))
             return false;
         pass_down(out, in, &axis, done, first, left);
@@ -187,9 +188,9 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
 
 /* ---- nearest --------------------------------------------------------------------------------- */
 
-/* Returns the input of each position of the stretch. Pillow adds up steps in double precision (libImaging/Geometry.c,
+/* Returns the input of each position of `s`. Pillow adds up steps in double precision (libImaging/Geometry.c,
  * ImagingScaleAffine); if a sum is beyond the last input, there is no input (-1). torch multiplies in float32. */
-static int64_t *nearest_inputs(const Stretch *s, Resizer resizer, Arena *a, Error *e)
+static int64_t *nearest_inputs(const AxisResize *s, Resizer resizer, Arena *a, Error *e)
 {
     int64_t *in = NEW(a, int64_t, s->n, e);
     double step = (double)s->in / (double)s->out, at = step * 0.5;
@@ -203,8 +204,8 @@ static int64_t *nearest_inputs(const Stretch *s, Resizer resizer, Arena *a, Erro
 }
 
 /* Copies the input of each pixel. A pixel without an input stays black. */
-static bool resize_nearest(Image *out, const Image *in, const Stretch *across, const Stretch *down, Resizer r, Arena *a,
-                           Error *e)
+static bool resize_nearest(Image *out, const Image *in, const AxisResize *across, const AxisResize *down, Resizer r,
+                           Arena *a, Error *e)
 {
     int64_t *columns = nearest_inputs(across, r, a, e), *rows = nearest_inputs(down, r, a, e);
     if (!columns || !rows)
@@ -227,21 +228,21 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
         (r.resizer == RESIZE_TORCHVISION && full_w > MAX_TORCHVISION / full_h))
         return fail(e, SP_USAGE, "an image of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
                     (long long)in->height, (long long)full_w, (long long)full_h);
-    Stretch across, down;
+    AxisResize across, down;
     Image middle;
     int64_t lost_w = in->width - full_w, lost_h = in->height - full_h, first, last;
     if (!image_room(out, width, height, "resize", 0, a, e) ||
-        !stretch_make(&across, in->width, full_w, left, width, r, a, e) ||
-        !stretch_make(&down, in->height, full_h, top, height, r, a, e))
+        !axis_resize_make(&across, in->width, full_w, left, width, r, a, e) ||
+        !axis_resize_make(&down, in->height, full_h, top, height, r, a, e))
         return false;
     if (r.filter == FILTER_NEAREST)
         return resize_nearest(out, in, &across, &down, r.resizer, a, e);
     if (r.resizer == RESIZE_PILLOW && lost_h > 0 && lost_h > 2 * lost_w) {
-        stretch_range(&across, &first, &last); /* the columns that the second pass reads */
+        axis_resize_range(&across, &first, &last); /* the columns that the second pass reads */
         return image_room(&middle, last - first, height, "resize", 0, a, e) &&
                all_down(&middle, in, &down, 0, first, a, e) && all_across(out, &middle, &across, 0, first, a, e);
     }
-    stretch_range(&down, &first, &last); /* the rows that the second pass reads */
+    axis_resize_range(&down, &first, &last); /* the rows that the second pass reads */
     return image_room(&middle, width, last - first, "resize", 0, a, e) &&
            all_across(&middle, in, &across, first, 0, a, e) && all_down(out, &middle, &down, first, 0, a, e);
 }

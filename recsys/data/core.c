@@ -10,8 +10,8 @@ typedef struct Node {
     bool removed; /* the node is removed, or is in the stack */
 } Node;
 
-bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
-               int64_t item_least, bool *out, Arena *a, Error *e)
+bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t min_user_rows,
+               int64_t min_item_rows, bool *out, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
     int64_t nodes = users + items, top = -1; /* top of the stack of nodes to remove; -1: the stack is empty */
@@ -33,7 +33,7 @@ bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users
         int side = at >= users;
         if (top >= 0)
             top = x->next;
-        if (x->left >= (side ? item_least : user_least))
+        if (x->left >= (side ? min_item_rows : min_user_rows))
             continue;
         x->removed = true;
         for (int64_t k = x->rows; k; k = next[2 * (k - 1) + side]) {
@@ -44,7 +44,7 @@ bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users
             x->left--;
             int64_t other = side ? user[r] : users + item[r];
             Node *y = &node[other];
-            if (--y->left < (side ? user_least : item_least) && !y->removed) {
+            if (--y->left < (side ? min_user_rows : min_item_rows) && !y->removed) {
                 y->removed = true; /* each node is pushed once */
                 y->next = top;
                 top = other;

@@ -227,15 +227,15 @@ bool count_begin(Use *u, Arena *a, Error *e)
 {
     EvalState *state = u->state;
     size_t cells;
-    if (state->count)
+    if (state->times_listed)
         return true;
     return (size_mul(state->n, (size_t)state->items, &cells) || fail_memory(e, SIZE_MAX, "counts of items")) &&
-           (state->count = NEW(a, int64_t, cells, e)) != NULL;
+           (state->times_listed = NEW(a, int64_t, cells, e)) != NULL;
 }
 
 static const int64_t *counts_at(const Use *u, size_t c)
 {
-    return u->state->count + (int64_t)c * u->state->items;
+    return u->state->times_listed + (int64_t)c * u->state->items;
 }
 
 /* Returns how many of the items `from` to `items` - 1 are listed. */

@@ -47,7 +47,7 @@ typedef struct EvalState { /* shared by all metrics of a configuration */
     int64_t *popularity; /* [items] number of users who have the item in train; NULL if no metric needs it */
     /* [n, items] how often an item is listed. While lists are added: at the ranks at[c - 1] + 1 to at[c] (from 1 for c
      * = 0). When `end` is called: at the ranks 1 to at[c]. NULL if no metric needs it */
-    int64_t *count;
+    int64_t *times_listed;
     int64_t all_users;      /* number of users whose lists were added: see scorer_add */
     int64_t relevant_users; /* number of these users with at least one relevant item; set before `end` is called */
 } EvalState;
@@ -72,8 +72,9 @@ typedef struct Use Use;
 /* Computes the values of one user at all cutoffs, out [n]. The cutoffs are in ascending order, so one pass over the
  * list is enough. */
 typedef void Figure(const Use *u, const UserList *list, double *out);
-/* The three functions of a metric that is computed over all lists together. Begin is called once, Add for each user who
- * counts, End once. `value`: the user's values by `figure`, NULL if the row has no `figure`. */
+/* The three functions of a metric that is computed over all lists together. Begin is called once. Add is called for
+ * each user with a relevant item, or for all users if Row.all_users is set. End is called once. `value`: the user's
+ * values by `figure`, NULL if the row has no `figure`. */
 typedef bool Begin(Use *u, Arena *a, Error *e);
 typedef void Add(Use *u, const UserList *list, const double *value);
 typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
@@ -81,7 +82,7 @@ typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
 typedef struct Row {
     Metric metric;
     int systems;
-    bool all_users; /* users without a relevant item count too */
+    bool all_users; /* users without a relevant item are included in the mean and in the calls of `add` */
     bool inner;     /* the values of single users are intermediate results, not figures */
     Figure *figure; /* NULL: no values per user */
     /* For a metric with parameters: the texts before the first and the second parameter in a figure's name. The name

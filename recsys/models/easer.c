@@ -76,7 +76,7 @@ typedef struct Refinement {
     double *size, *wrong;     /* [I] lengths of the columns of P, and estimates of their errors */
     int32_t *column;          /* [I]: columns to refine */
     float *rest, *step;       /* [I, COLUMNS] e_j - G P_j for some columns j; P times this */
-    int64_t count, first, at; /* number of columns to refine; the first one in `rest`; `at` is unused */
+    int64_t count, first;     /* number of columns to refine; the first one in `rest` */
 } Refinement;
 
 static void times_r(void *arg, size_t task, int worker)

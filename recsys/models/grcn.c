@@ -103,7 +103,7 @@ static bool init(Model *m, Error *e)
     if (s->weight_mode == WEIGHT_CONFIDENCE &&
         !(g->confidence = param_new(m->store, "confidence", d->U + d->I, M, start, m->seed, e)))
         return false;
-    return (g->to_users = interaction_graph(m, "to_users", SHARE_ONES, e)) && csr_index(m->store, g->to_users, e) &&
+    return (g->to_users = interaction_graph(m, "to_users", EDGE_ONES, e)) && csr_index(m->store, g->to_users, e) &&
            (g->to_items = csr_transpose(m->store, g->to_users, e)) && csr_index(m->store, g->to_items, e);
 }
 

@@ -79,7 +79,7 @@ static bool init(Model *m, Error *e)
     g->query = layer(m, "query.%s", "0", s->factors, true, e);
     g->score = layer(m, "query.%s", "1", 1, false, e);
     return e->code == SP_OK && (g->adjacency = user_item_graph(m, "adjacency", ADJ_SYM, e)) &&
-           (g->block = interaction_graph(m, "block", SHARE_SYM, e));
+           (g->block = interaction_graph(m, "block", EDGE_SYM, e));
 }
 
 static Propagation of_nodes(const Model *m)

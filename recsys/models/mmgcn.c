@@ -167,9 +167,9 @@ static bool init(Model *m, Error *e)
             return false;
     if (!s->train_id && g->first >= 0 && !(g->squares = store_f32(m->store, "", 1, (int64_t[]){1}, NULL, e)))
         return false;
-    const Csr *shares = interaction_graph(m, "shares", SHARE_ITEM, e);
+    const Csr *shares = interaction_graph(m, "shares", EDGE_ITEM, e);
     return shares && (g->to_items = csr_transpose(m->store, shares, e)) &&
-           (g->to_users = interaction_graph(m, "to_users", SHARE_USER, e));
+           (g->to_users = interaction_graph(m, "to_users", EDGE_USER, e));
 }
 
 /* Makes the constants once, in the first step, because they depend on the initial values of the tables. */

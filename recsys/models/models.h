@@ -261,14 +261,15 @@ Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e);
  * by 1 / (1 - p). The draws depend on m->epoch. This is NGCF's node dropout. Call it from `epoch`. */
 Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e);
 
-typedef enum Share {
-    SHARE_ONES, /* R */
-    SHARE_SYM,  /* D_u^-1/2 R D_i^-1/2: a block of ADJ_SYM. MGCN, SMORE */
-    SHARE_USER, /* D_u^-1 R: the mean over a user's items. LGMRec, MMSSL */
-    SHARE_ITEM  /* R D_i^-1: its transpose gives the mean over an item's users */
-} Share;
+/* The weights of the train pairs R [U, I]. D_u and D_i: the degrees of users and items. */
+typedef enum EdgeWeight {
+    EDGE_ONES, /* R */
+    EDGE_SYM,  /* D_u^-1/2 R D_i^-1/2: a block of ADJ_SYM. MGCN, SMORE */
+    EDGE_USER, /* D_u^-1 R: the mean over a user's items. LGMRec, MMSSL */
+    EDGE_ITEM  /* R D_i^-1: its transpose gives the mean over an item's users */
+} EdgeWeight;
 /* Makes the train pairs as a block [U, I]; csr_transpose gives [I, U]. A node without pairs gets zeros. */
-Csr *interaction_graph(Model *m, const char *name, Share how, Error *e);
+Csr *interaction_graph(Model *m, const char *name, EdgeWeight how, Error *e);
 
 typedef enum ThinKind {
     THIN_EDGES, /* keep int(E (1 - drop)) of the E pairs, with equal probabilities. SGL: two_views */

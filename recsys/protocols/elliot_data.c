@@ -476,7 +476,7 @@ bool elliot_data_begin(Elliot *x, Arena *a, Error *e)
     Keys *data = &x->data;
     size_t loader;
     x->strategy = COUNT(strategies);
-    x->config = (DataConfig){.format = FORMAT_TSV, .layout = {.cut = '\t'}, .protocol = PROTOCOL_ELLIOT};
+    x->config = (DataConfig){.format = FORMAT_TSV, .layout = {.separator = '\t'}, .protocol = PROTOCOL_ELLIOT};
     if (!keys_map(data, &x->experiment, "data_config"))
         return false;
     if (!data->map)

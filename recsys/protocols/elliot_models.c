@@ -295,27 +295,27 @@ static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml 
     const Yaml *y = list->first ? list->first->next : NULL;
     double x[3] = {0, 0, 1};
     int n = 0;
-    if (d->how == DIST_CHOICE)
+    if (d->distribution == DIST_CHOICE)
         return y && !y->next && y->type == YAML_LIST
                    ? read_choices(r, p, y, d)
                    : key_refuse(&r->k, p->key, list, "[choice, [a, b, ...]], or [a, b, ...] alone");
     for (; y; y = y->next, n++)
         if (n == 3 || y->type != YAML_TEXT || !text_f64(y->text, &x[n]) || !isfinite(x[n]))
-            return key_refuse(&r->k, p->key, y, "numbers behind %s, %d of them", distribution_names[d->how],
-                              numbers[d->how]);
-    if (d->how == DIST_RANDINT && n == 1) {
+            return key_refuse(&r->k, p->key, y, "numbers behind %s, %d of them", distribution_names[d->distribution],
+                              numbers[d->distribution]);
+    if (d->distribution == DIST_RANDINT && n == 1) {
         x[1] = x[0];
         x[0] = 0;
         n = 2;
     }
-    bool normal = d->how >= DIST_NORMAL, by_q = numbers[d->how] == 3;
-    if (n != numbers[d->how] || (normal ? !(x[1] > 0) : !(x[0] < x[1])) || !(x[2] > 0))
-        return key_refuse(&r->k, p->key, list, "[%s, %s%s]%s", distribution_names[d->how],
+    bool normal = d->distribution >= DIST_NORMAL, by_q = numbers[d->distribution] == 3;
+    if (n != numbers[d->distribution] || (normal ? !(x[1] > 0) : !(x[0] < x[1])) || !(x[2] > 0))
+        return key_refuse(&r->k, p->key, list, "[%s, %s%s]%s", distribution_names[d->distribution],
                           normal ? "mean, deviation" : "low, high", by_q ? ", q" : "",
                           normal ? "" : ", low below high");
     if (p->kind != PARAM_FLOAT && p->kind != PARAM_INT)
         return key_refuse(&r->k, p->key, list, "a value or a list of values");
-    if (p->kind == PARAM_INT && d->how != DIST_RANDINT && !(by_q && x[2] == floor(x[2])))
+    if (p->kind == PARAM_INT && d->distribution != DIST_RANDINT && !(by_q && x[2] == floor(x[2])))
         return key_refuse(&r->k, p->key, list,
                           "a distribution of whole numbers: randint, or one with a whole q, such as quniform");
     d->low = x[0];
@@ -340,7 +340,7 @@ static bool read_dimension(ElliotReader *r, size_t i, const ElliotParam *p, cons
     size_t at = dimension_of(r, list);
     r->to->dim_count++;
     Dimension *d = &r->dims[at];
-    *d = (Dimension){.key = p->setting, .how = DIST_COUNT};
+    *d = (Dimension){.key = p->setting, .distribution = DIST_COUNT};
     if (!p->setting || p->kind >= PARAM_MODALITIES)
         return key_refuse(&r->k, p->key, list, "one value");
     if (list->count > MOST_VALUES)
@@ -350,15 +350,15 @@ static bool read_dimension(ElliotReader *r, size_t i, const ElliotParam *p, cons
     r->lists[at] = list;
     for (int how = 0; how < DIST_COUNT && list->first; how++)
         if (list->first->type == YAML_TEXT && text_is(list->first->text, distribution_names[how]))
-            d->how = (Distribution)how;
-    bool plain = d->how == DIST_COUNT;
+            d->distribution = (Distribution)how;
+    bool plain = d->distribution == DIST_COUNT;
     if (plain)
-        d->how = DIST_CHOICE;
-    else if (d->how == DIST_CHOICE && list->first && list->count == 2)
+        d->distribution = DIST_CHOICE;
+    else if (d->distribution == DIST_CHOICE && list->first && list->count == 2)
         r->lists[at] = list->first->next;
     if (!(plain ? read_choices(r, p, list, d) : read_distribution(r, p, list, d)))
         return false;
-    if (d->how == DIST_CHOICE) {
+    if (d->distribution == DIST_CHOICE) {
         if ((int64_t)d->count > (1 << 20) / r->points)
             return key_refuse(&r->k, p->key, list, "fewer values: there are more than %d points", 1 << 20);
         r->points *= (int64_t)d->count;

@@ -368,7 +368,7 @@ static bool read_lines(ElliotSource *s, bool binary, Arena *a, Error *e)
 bool elliot_source(ElliotSource *s, const char *path, bool binary, Arena *a, Error *e)
 {
     Ratings *r = NEW(a, Ratings, 1, e);
-    if (!r || !ratings_read_as(r, path, FORMAT_TSV, &(Layout){.cut = '\t'}, a, e) || !ratings_sure(r, e))
+    if (!r || !ratings_read_as(r, path, FORMAT_TSV, &(Layout){.separator = '\t'}, a, e) || !ratings_sure(r, e))
         return false;
     if (r->header)
         return fail(e, SP_FORMAT,

@@ -402,7 +402,7 @@ static bool read_data(const Mmrec *x, StudyData *d)
         return key_refuse(&x->k, "field_separator", key_get(&x->k, "field_separator"), "a tab, a comma or a semicolon");
     *d = (StudyData){.name = x->dataset, .setting = "", .fold = ""};
     d->config = (DataConfig){.train = path, .format = FORMAT_INTER, .protocol = PROTOCOL_MMREC};
-    d->config.layout.cut = cut[0];
+    d->config.layout.separator = cut[0];
     if (user && item && !(d->config.layout.columns = arena_printf(x->k.arena, x->k.e, "%s,%s", user, item)))
         return false;
     return read_features(x, &d->config);

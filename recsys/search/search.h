@@ -42,7 +42,7 @@ typedef enum Distribution {
 extern const char *const distribution_names[DIST_COUNT]; /* "choice", "randint", ... */
 typedef struct Dimension {
     const char *key; /* key of a setting */
-    Distribution how;
+    Distribution distribution;
     const char *const *values; /* DIST_CHOICE: the values as texts, in order */
     size_t count;
     double low, high, q; /* numbers of the other distributions, see Distribution; q is 0 if there is none */
@@ -158,12 +158,12 @@ bool ledger_import(Ledger *l, const char *path, int64_t *added, Error *e);
 /* ---- running (study.c; trial.c: study_trial, study_figure, study_prune; recs.c) -------------- */
 
 /* A share of the trials: those whose index modulo `of` is `worker`. A group with TPE counts as one trial. */
-typedef struct Share {
+typedef struct TrialShare {
     int64_t worker, of;
-} Share;
+} TrialShare;
 typedef struct StudyRun StudyRun;
 /* Plans the trials, and writes the study to the ledger. */
-StudyRun *study_open(const Study *s, Share share, Arena *a, Error *e);
+StudyRun *study_open(const Study *s, TrialShare share, Arena *a, Error *e);
 void study_close(StudyRun *r);
 typedef struct Trial { /* a trial to run */
     const StudyData *data;

@@ -77,11 +77,13 @@ static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error
         return fail(e, SP_FORMAT,
                     "%s: the loss is %s in epoch %lld, step %lld: %sparameter %s is not finite (row %lld); try a "
                     "smaller lr than %s",
-                    name, number, epoch, step, bad.state ? "Adam's state of " : "", bad.name, (long long)bad.row, lr);
-    return !bad.name || fail(e, SP_FORMAT,
-                             "%s: %sparameter %s is not finite (row %lld) at the end of epoch %lld, step %lld; try a "
-                             "smaller lr than %s",
-                             name, bad.state ? "Adam's state of " : "", bad.name, (long long)bad.row, epoch, step, lr);
+                    name, number, epoch, step, bad.state ? "the optimiser's state of " : "", bad.name,
+                    (long long)bad.row, lr);
+    return !bad.name ||
+           fail(e, SP_FORMAT,
+                "%s: %sparameter %s is not finite (row %lld) at the end of epoch %lld, step %lld; try a smaller "
+                "lr than %s",
+                name, bad.state ? "the optimiser's state of " : "", bad.name, (long long)bad.row, epoch, step, lr);
 }
 
 static bool read_losses(Loop *l, Error *e)

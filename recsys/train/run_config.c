@@ -78,7 +78,7 @@ static bool read_layout(Layout *layout, const ConfigReader *r, Error *e)
     if (json_get(r->object, "columns") && !(layout->columns = need_text(r, "columns", e)))
         return false;
     const char *text = separator ? need_text(r, "separator", e) : NULL;
-    return !separator || (text && (layout_separator(text, &layout->cut) ||
+    return !separator || (text && (layout_separator(text, &layout->separator) ||
                                    fail(e, SP_FORMAT, "%s:%u: key separator: \"%.60s\" is not a separator; train again",
                                         r->path, (unsigned)separator->line, text)));
 }
@@ -235,7 +235,7 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
         if (!read_word(&r, "judged_by", PARTS, COUNT(PARTS), "test or valid", &part, e) ||
             !(result->truth_hash = need_text(&r, "truth_hash", e)))
             return false;
-        result->judged_by = PARTS[part];
+        result->evaluated_part = PARTS[part];
     }
     return read_count(&r, "best_epoch", 0, &result->best_epoch, e) && read_count(&r, "epochs", 0, &result->epochs, e) &&
            read_figures(&r, "valid", &result->valid, e) && read_figures(&r, "test", &result->test, e);

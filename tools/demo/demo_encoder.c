@@ -121,7 +121,7 @@ static void put_block(Start *to, int i, const char *const linear[6], const char 
         put_norm(to, before, norm[k]);
 }
 
-static void put_vision(Start *to)
+static void put_vision_weights(Start *to)
 {
     static const char *const LINEAR[] = {"attention.attention.query", "attention.attention.key",
                                          "attention.attention.value", "attention.output.dense",
@@ -135,7 +135,7 @@ static void put_vision(Start *to)
     put_norm(to, "", "layernorm");
 }
 
-static void put_text(Start *to, int64_t words)
+static void put_text_weights(Start *to, int64_t words)
 {
     static const char *const LINEAR[] = {"attention.self.query",   "attention.self.key", "attention.self.value",
                                          "attention.output.dense", "intermediate.dense", "output.dense"},
@@ -163,9 +163,9 @@ static bool add_weights(Pair *p, Tower *m, Error *e)
 {
     Start to = {.a = p->c->arena, .header = "", .e = e, .s = store_new(p->d, e)};
     if (to.s && m == &p->vision)
-        put_vision(&to);
+        put_vision_weights(&to);
     else if (to.s)
-        put_text(&to, p->words);
+        put_text_weights(&to, p->words);
     size_t n = strlen(to.header) + 1, data = to.count * sizeof(float);
     n = (n + 7) / 8 * 8; /* padded with spaces, so that the numbers are aligned */
     unsigned char *bytes = e->code == SP_OK ? arena_alloc(to.a, 1, 8 + n + data, e) : NULL;

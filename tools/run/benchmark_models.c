@@ -51,7 +51,8 @@ static bool read_distribution(const Keys *k, const Yaml *y, Dimension *d, bool *
             return key_refuse(k, y->key.p, v, "%s", distribution_words((Distribution)how));
     if (y->count != n + 1)
         return key_refuse(k, y->key.p, y, "%s", distribution_words((Distribution)how));
-    *d = (Dimension){.key = y->key.p, .how = (Distribution)how, .low = numbers[0], .high = numbers[1], .q = numbers[2]};
+    *d = (Dimension){
+        .key = y->key.p, .distribution = (Distribution)how, .low = numbers[0], .high = numbers[1], .q = numbers[2]};
     return true;
 }
 

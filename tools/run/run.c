@@ -242,7 +242,7 @@ bool run_command(Context *c, Error *e)
 {
     Study s = {0};
     const RunSystem *system;
-    Share share;
+    TrialShare share;
     RunPrinter printer;
     RunJobs j = {
         .study = &s, .device = context_device_name(c), .heap = c->heap, .printer = &printer, .arena = c->arena};

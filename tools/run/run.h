@@ -22,9 +22,9 @@ typedef struct RunSystem {
 /* ---- run_cluster.c --------------------------------------------------------------------------- */
 
 /* Reads --worker: I/N or auto. {0, 1} if the option is not given. */
-bool read_share(const Context *c, Share *share, Error *e);
+bool read_share(const Context *c, TrialShare *share, Error *e);
 /* Prints a file for sbatch (--slurm). */
-bool print_sbatch(const Context *c, const Share *share, Error *e);
+bool print_sbatch(const Context *c, const TrialShare *share, Error *e);
 
 /* ---- run_show.c ------------------------------------------------------------------------------ */
 

@@ -29,8 +29,8 @@ const Option train_options[] = {
      "the replacement"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
-     "a hyperparameter (`sapor models MODEL` lists them); may be repeated; the last value of a key counts" IF_MANY(
-         ". Several values, as lr=0.001,0.01, are a grid: every combination is trained, and the best by "
+     "a hyperparameter (`sapor models MODEL` lists them); may be repeated; the last --set of a key counts" IF_MANY(
+         ". Several values in one --set, as lr=0.001,0.01, are a grid: every combination is trained, and the best by "
          "validation_metric is reported",
          "")},
     {"seeds", 0, "N,...",

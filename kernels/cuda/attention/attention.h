@@ -1,5 +1,5 @@
 /* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query
- * attends to (the query "sees" them), blocks of rows in shared memory, and the products of a warp in float32.
+ * attends to, blocks of rows in shared memory, and the products of a warp in float32.
  *
  * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
  * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart. The
@@ -86,16 +86,16 @@ static __device__ inline Task task_of(int64_t parts, int64_t heads)
 }
 
 /* Returns the first query of a block of `queries` queries; a text has `parts` blocks. With a causal mask the last
- * queries see the most keys, so the blocks that take longest come first. */
+ * queries attend to the most keys, so the blocks that take longest come first. */
 static __device__ inline int first_query(const Attention *t, int part, int64_t parts, int queries)
 {
     return (t->causal ? (int)parts - 1 - part : part) * queries;
 }
 
-/* A query sees a key if the key's position minus the query's position is from `least` to `most`. R: the largest
- * distance of the relative bias (kernels.h: Attention). */
+/* A query attends to a key if the key's position minus the query's position is from `min_offset` to `max_offset`. Other
+ * pairs are masked. R: the largest distance of the relative bias (kernels.h: Attention). */
 typedef struct MaskRange {
-    int least, most, R;
+    int min_offset, max_offset, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
     float scale;           /* scale log2(e): for scores to the base 2 */
 } MaskRange;
@@ -119,41 +119,42 @@ static __device__ inline Span span_of(int64_t from, int64_t to, int count, int s
     const Span s = {begin / step * step, end > begin ? end : 0};
     return s;
 }
-/* Returns the keys that queries i .. i+n-1 see. The span begins at a multiple of `step`, and keys that a row does not
- * see add nothing, so the sums of a row do not depend on the other rows. */
-static __device__ inline Span keys_seen(const MaskRange *s, const TextRows *r, int i, int n, int step)
+/* Returns the keys that queries i .. i+n-1 attend to. The span begins at a multiple of `step`, and masked keys add
+ * nothing to a row, so the sums of a row do not depend on the other rows. */
+static __device__ inline Span unmasked_keys(const MaskRange *s, const TextRows *r, int i, int n, int step)
 {
     const int64_t first = (int64_t)first_position(r) + i, last = first + MIN(n, r->queries - i) - 1;
-    return span_of(first + s->least, last + s->most + 1, r->keys, step);
+    return span_of(first + s->min_offset, last + s->max_offset + 1, r->keys, step);
 }
-/* Returns the queries that see at least one of the keys j .. j+n-1. */
-static __device__ inline Span queries_seeing(const MaskRange *s, const TextRows *r, int j, int n, int step)
+/* Returns the queries that attend to at least one of the keys j .. j+n-1. */
+static __device__ inline Span unmasked_queries(const MaskRange *s, const TextRows *r, int j, int n, int step)
 {
     const int64_t first = (int64_t)j - first_position(r), last = first + MIN(n, r->keys - j) - 1;
-    return span_of(first - s->most, last - s->least + 1, r->queries, step);
+    return span_of(first - s->max_offset, last - s->min_offset + 1, r->queries, step);
 }
 
-/* Which scores of a warp are seen. The differences key - query of their positions are from `least` to `most` (the
- * arguments of seen_between). some: some of these differences may be in the range of the mask. all: all of them are. */
-typedef struct Seen {
+/* Whether some, or all, of a warp's scores are unmasked. Their positions have differences key - query from `min_offset`
+ * to `max_offset`. */
+typedef struct Unmasked {
     bool some, all;
-} Seen;
+} Unmasked;
 
-static __device__ inline Seen seen_between(const MaskRange *s, int least, int most)
+static __device__ inline Unmasked unmasked_between(const MaskRange *s, int min_offset, int max_offset)
 {
-    const Seen seen = {most >= s->least && least <= s->most, least >= s->least && most <= s->most};
-    return seen;
+    const Unmasked unmasked = {max_offset >= s->min_offset && min_offset <= s->max_offset,
+                               min_offset >= s->min_offset && max_offset <= s->max_offset};
+    return unmasked;
 }
 
-/* For a key and a query whose positions have the difference `away` = key - query. sees_at: reports whether the query
- * sees the key; it does not branch. bias_at: returns the number that is added to the score. */
-static __device__ inline bool sees_at(const MaskRange *s, int away)
+/* For a key and a query whose positions have the difference `offset` = key - query. is_unmasked: whether the query
+ * attends to the key, without a branch. bias_at: the number that is added to the score. */
+static __device__ inline bool is_unmasked(const MaskRange *s, int offset)
 {
-    return (away >= s->least) & (away <= s->most);
+    return (offset >= s->min_offset) & (offset <= s->max_offset);
 }
-static __device__ inline float bias_at(const MaskRange *s, int away)
+static __device__ inline float bias_at(const MaskRange *s, int offset)
 {
-    return s->relative[MIN(MAX(away, -s->R), s->R) + s->R] * LOG2E;
+    return s->relative[MIN(MAX(offset, -s->R), s->R) + s->R] * LOG2E;
 }
 
 /* ---- rows in shared memory ------------------------------------------------------------------- */
@@ -303,21 +304,21 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
             weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + ROW_LANES * j] = s[i][j];
 }
 
-/* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.
- * - `away`: the position of the key minus that of the query, for the lane's first row and column.
+/* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is masked.
+ * - `offset`: the position of the key minus that of the query, for the lane's first row and column.
  * - SIGN: 1 if rows are queries, -1 if rows are keys.
  * - `rows`, `cols`: how many rows and columns exist from the lane's first on.
- * - `all`: all scores of the warp are seen.
+ * - `all`: all scores of the warp are unmasked.
  *
  * The 4 COLS differences of a lane have only 2 COLS + 2 distinct values. */
 template <int COLS, int SIGN>
-static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const MaskRange *w, int away, int rows, int cols,
-                                            bool all)
+static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const MaskRange *w, int offset, int rows,
+                                            int cols, bool all)
 {
     if (w->relative) {
         float bias[2 * COLS + 2];
         for (int n = 0; n < 2 * COLS + 2; n++)
-            bias[n] = bias_at(w, away + SIGN * 4 * (n - 3));
+            bias[n] = bias_at(w, offset + SIGN * 4 * (n - 3));
         for (int i = 0; i < LANE_ROWS; i++)
             for (int j = 0; j < COLS; j++)
                 s[i][j] = fmaf(s[i][j], w->scale, bias[2 * j - i + 3]);
@@ -328,8 +329,8 @@ static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Mask
     }
     for (int i = 0; !all && i < LANE_ROWS; i++)
         for (int j = 0; j < COLS; j++) {
-            const bool sees = sees_at(w, away + SIGN * 4 * (2 * j - i)) & (4 * i < rows) & (8 * j < cols);
-            s[i][j] = sees ? s[i][j] : -INFINITY;
+            const bool unmasked = is_unmasked(w, offset + SIGN * 4 * (2 * j - i)) & (4 * i < rows) & (8 * j < cols);
+            s[i][j] = unmasked ? s[i][j] : -INFINITY;
         }
 }
 

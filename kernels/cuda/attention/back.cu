@@ -87,7 +87,7 @@ static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slop
 static __device__ inline float log2_sum(const Attention *t, int64_t h, int64_t row)
 {
     const float lse = t->lse[h * t->q_offsets[t->B] + row];
-    return lse == -INFINITY ? 0.0f : lse * LOG2E; /* the row sees no key: its scores are -inf */
+    return lse == -INFINITY ? 0.0f : lse * LOG2E; /* the row has no unmasked key: its scores are -inf */
 }
 
 template <class T> static __device__ inline float product_at(const T *dout, const HeadRows *out, int64_t at, float sum)
@@ -166,7 +166,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
                        k, v, r.keys};
     const HeadRows out = head_rows(t->out, t->out_type, t->out_ld, r.q, h * D);
     const MaskRange mask = mask_of(t, h);
-    const Span span = keys_seen(&mask, &r, i0, COUNT, COLS);
+    const Span span = unmasked_keys(&mask, &r, i0, COUNT, COLS);
     float delta[LANE_ROWS] = {}, lse[LANE_ROWS] = {}, dq[LANE_ROWS][WIDE / 8] = {}, ends[2] = {};
     row_deltas(delta, &rows.y, &out, first, left, D);
     for (int i = 0; i < LANE_ROWS; i++) {
@@ -186,12 +186,12 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     if (!LONG && span.begin < span.end)
         load_side<WIDE, COUNT>(&rows, i0, 0, D, wide);
     for (int j0 = span.begin; j0 < span.end; j0 += COLS) {
-        const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + COLS - 1 - position);
+        const Unmasked unmasked = unmasked_between(&mask, j0 - position - (ROWS - 1), j0 + COLS - 1 - position);
         float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
-        two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, wide, seen.some);
-        if (seen.some) {
+        two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, wide, unmasked.some);
+        if (unmasked.some) {
             finish_scores<SHARE, 1>(s, &mask, j0 + lane_col() - position - lane_row(), left - lane_row(),
-                                    r.keys - j0 - lane_col(), seen.all && left >= ROWS && j0 + COLS <= r.keys);
+                                    r.keys - j0 - lane_col(), unmasked.all && left >= ROWS && j0 + COLS <= r.keys);
             for (int i = 0; i < LANE_ROWS; i++)
                 for (int j = 0; j < SHARE; j++)
                     slope[i][j] = exp2_fast(s[i][j] - lse[i]) * (slope[i][j] - delta[i]);
@@ -249,20 +249,20 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
         load_side<WIDE, COUNT>(&rows, j0, 0, D, wide);
     for (int64_t h = kh * shared; h < (kh + 1) * shared; h++) {
         const MaskRange mask = mask_of(t, h);
-        const Span span = queries_seeing(&mask, &r, j0, COUNT, COLS);
+        const Span span = unmasked_queries(&mask, &r, j0, COUNT, COLS);
         const float *deltas = work.delta + (task.b * t->H + h) * t->q_longest;
         const Side cols = {head_rows(t->q, t->type, t->q_ld, r.q, h * D),
                            head_rows(back.dout, t->out_type, t->out_ld, r.q, h * D), q, dout, r.queries};
         for (int i0 = span.begin; i0 < span.end; i0 += COLS) {
             /* key - query, the difference of the positions of the warp's first row and column */
-            const int away = first - first_position(&r) - i0;
-            const Seen seen = seen_between(&mask, away - (COLS - 1), away + ROWS - 1);
+            const int offset = first - first_position(&r) - i0;
+            const Unmasked unmasked = unmasked_between(&mask, offset - (COLS - 1), offset + ROWS - 1);
             float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
-            two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, wide, seen.some);
-            if (seen.some) {
-                finish_scores<SHARE, -1>(s, &mask, away + lane_row() - lane_col(), left - lane_row(),
+            two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, wide, unmasked.some);
+            if (unmasked.some) {
+                finish_scores<SHARE, -1>(s, &mask, offset + lane_row() - lane_col(), left - lane_row(),
                                          r.queries - i0 - lane_col(),
-                                         seen.all && left >= ROWS && i0 + COLS <= r.queries);
+                                         unmasked.all && left >= ROWS && i0 + COLS <= r.queries);
                 for (int j = 0; j < SHARE; j++) {
                     const int query = i0 + lane_col() + ROW_LANES * j;
                     const float lse = query < r.queries ? log2_sum(t, h, r.q + query) : 0.0f,
@@ -283,7 +283,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
             __syncthreads(); /* no warp reads q and dout any more */
         }
     }
-    cp_async_wait<0>(); /* if no query sees these keys, the copies of load_side are still in flight */
+    cp_async_wait<0>(); /* if these keys are masked for all queries, the copies of load_side are still in flight */
     for (int i = 0; i < LANE_ROWS; i++)
         for (int c = 0; c < WIDE / 8; c++)
             dk[i][c] *= t->scale;

@@ -26,8 +26,8 @@
  * with KEYS = 64, and 4 with KEYS = 32. The result needs from 4 loads (WIDE = 32) to 2.5 (WIDE = 128).
  *
  * The order of the sums: a score is added over the features in order, the result over the keys in order. A lane adds
- * its weights of a row in the order of the keys, and a tree adds the sums of the lanes. A block of keys that a row does
- * not see multiplies the row's sums by 1 and adds 0. */
+ * its weights of a row in the order of the keys, and a tree adds the sums of the lanes. A block of keys that is
+ * masked for a row multiplies the row's sums by 1 and adds 0. */
 template <int WIDE, int KEYS, bool LONG>
 static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     attention_kernel(const Attention t, int64_t parts, bool wide)
@@ -47,18 +47,18 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
                    K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
     const MaskRange mask = mask_of(&t, task.h);
-    const Span span = keys_seen(&mask, &r, i0, QUERIES, KEYS);
+    const Span span = unmasked_keys(&mask, &r, i0, QUERIES, KEYS);
     const int position = first_position(&r) + i0 + warp_row;
     float out[LANE_ROWS][OUT] = {}, top[LANE_ROWS], sum[LANE_ROWS] = {};
     for (int i = 0; i < LANE_ROWS; i++)
-        top[i] = -FLT_MAX; /* finite: -inf - (-inf) is a NaN if a row sees no key of the first block */
+        top[i] = -FLT_MAX; /* finite: -inf - (-inf) is a NaN if the first block is masked for a row */
     if (!LONG && span.begin < span.end) {
         load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, 0, D, wide);
         load_rows<KEYS, WIDE>(k, &K, span.begin, r.keys, 0, D, wide);
         cp_async_commit();
     }
     for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
-        const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
+        const Unmasked unmasked = unmasked_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
         float s[LANE_ROWS][COLS] = {};
         for (int from = 0; LONG && from < D; from += WIDE) {
             __syncthreads(); /* no warp reads the old q and k any more */
@@ -67,7 +67,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
             cp_async_commit();
             cp_async_wait<0>();
             __syncthreads();
-            if (seen.some)
+            if (unmasked.some)
                 add_scores<COLS, WIDE>(s, q + warp_row * (WIDE + PAD), k, MIN(D - from, WIDE));
         }
         if (!LONG) {
@@ -76,11 +76,11 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         }
         load_rows<KEYS, WIDE>(v, &V, j0, r.keys, d, D, wide);
         cp_async_commit();
-        if (!LONG && seen.some)
+        if (!LONG && unmasked.some)
             add_scores<COLS, WIDE>(s, q + warp_row * (WIDE + PAD), k, D);
-        if (seen.some) {
+        if (unmasked.some) {
             finish_scores<COLS, 1>(s, &mask, j0 + lane_col() - position - lane_row(), ROWS, r.keys - j0 - lane_col(),
-                                   seen.all && j0 + KEYS <= r.keys);
+                                   unmasked.all && j0 + KEYS <= r.keys);
             for (int i = 0; i < LANE_ROWS; i++) {
                 float most = top[i];
                 for (int j = 0; j < COLS; j++)
@@ -104,7 +104,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
             load_rows<KEYS, WIDE>(k, &K, j0 + KEYS, r.keys, 0, D, wide);
             cp_async_commit();
         }
-        if (seen.some)
+        if (unmasked.some)
             add_weighted<KEYS, WIDE>(out, weights, v);
     }
     const int64_t rows = t.q_offsets[t.B], first = r.q + i0 + warp_row;
