@@ -265,9 +265,9 @@ typedef struct FolderLock {
 } FolderLock;
 /* "FOLDER: another run is writing to this folder; ..." */
 bool folder_lock(FolderLock *l, const char *folder, Error *e);
-/* Joins the runs of `group`, a number in 1 .. 2^62, that write to a folder, until folder_unlock. Runs of the same group
- * may write there at the same time. Fails if a run of another group writes there. Has no effect on a file system
- * without such locks. Independent of folder_lock. */
+/* Marks this process as a writer of the folder, in the group `group` (a number in 1 .. 2^62), until folder_unlock.
+ * Processes of the same group may write there at the same time. Fails if a process of another group writes there. Has
+ * no effect on a file system without such locks. Independent of folder_lock. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
 /* Takes the lock file FOLDER/NAME and holds it until lock_drop or the end of the process. *taken is false if another

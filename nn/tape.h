@@ -368,8 +368,9 @@ Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list a
 /* For ids that are distinct and in ascending order: gives the list its groups without sorting. Returns ids. On a tape
  * for inference it does nothing else */
 Tensor *list_ascending(Tape *t, Tensor *ids);
-/* For a list that replaces each id of another list by another id, equal ids by equal ids: gives it the groups of that
- * list, `of`, with the new ids. Returns ids */
+/* For a list `ids` that was made from another list by replacing ids: two ids of `ids` are equal exactly if the ids at
+ * the same positions of the other list are equal. `of` has the groups of the other list. Gives `ids` the same groups,
+ * with the new ids. Returns ids */
 Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);
 const Groups *list_group(Tape *t, int64_t n, const int32_t *ids); /* sorts ids [n], which are in host memory */
 /* returns the groups of a list, which is sorted once per step */
@@ -439,17 +440,18 @@ Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *c
 /* Keeps the pattern of g in memory until the backward pass. */
 void csr_pin(Tape *t, const Csr *g);
 Tensor *edge_values(Tape *t, const Csr *g); /* [entries], scales applied */
-/* How the values of a graph are computed when they are first read. Patterns are lists; all lists that
- * exist when an op first reads one are copied together. */
+/* How the values of a graph are computed when they are first read. Patterns are lists. All lists that exist when an op
+ * first reads one of them are copied together. */
 typedef struct Values {
     Tape *tape;
     Tensor *(*make)(Tape *t, const Csr *g, const struct Values *v);
     int n;
-    const Csr *const *from;      /* [n] graphs */
-    Tensor *const *weights;      /* [n] of graph_mix, or NULL */
-    Tensor *x;                   /* vectors of cosines; positions of csr_rows */
-    float number;                /* value of a diagonal */
-    const struct Places *places; /* for a union of patterns */
+    const Csr *const *from; /* [n] the graphs whose values are read */
+    Tensor *const *weights; /* [n] the weights of graph_mix, or NULL */
+    /* the vectors whose cosines are the values; for csr_rows: the positions of the selected entries */
+    Tensor *x;
+    float number;                /* the new values of the diagonal */
+    const struct Places *places; /* for a union of patterns: where each entry is in it */
 } Values;
 /* Gives g the values v. They are computed later, or immediately if kernels read host memory. */
 Csr *graph_later(Tape *t, Csr *g, Values v);

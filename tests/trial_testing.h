@@ -53,7 +53,7 @@ typedef struct Trial { /* the results of a run of a few epochs */
     /* counts */
     FarCounts step;       /* of the last step of the last epoch */
     FarCounts first;      /* of the first step of the last epoch */
-    FarCounts begin;      /* of the call of `epoch` before the last epoch */
+    FarCounts begin;      /* of the call of the recommender's `epoch` at the start of the last epoch */
     FarCounts evaluation; /* of the last evaluation */
     FarCounts opening;    /* of the first step of the run */
 } Trial;

@@ -271,7 +271,7 @@ static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Tex
         int64_t length, n = 0;
         DType type;
         if (!storage_id(object->persistent[i], &class, &key, &length))
-            continue; /* the id of a class with its source text */
+            continue; /* not a storage: old files also have ids for a class and its source text */
         if (!type_of(class, &type))
             return fail(t->e, SP_UNSUPPORTED, "%s: storage type %.*s is not supported", t->path, NAME(class->name));
         if ((n = text_index_add(known, key, t->e)) < 0)

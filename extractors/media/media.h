@@ -56,13 +56,14 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
  * - FIT_SHORT_SIDE: a resize of the short side to `resize`.
  * - FIT_OWN: no resize. */
 typedef enum Fit { FIT_SQUASH, FIT_SHORT_SIDE, FIT_OWN } Fit;
-/* How a centre crop is placed if the number of pixels to remove, or of black pixels to add, is odd. The first item of
- * each line is for a crop: the position is half a pixel and must be rounded. The second item is for a smaller image:
- * the additional black pixel is before the image (left, top) or after it.
+/* How a centre crop is placed if the number of pixels to remove, or of black pixels to add, is odd.
  *
- * - CROP_HALF_EVEN, as torchvision: to the even position; after the image.
- * - CROP_FLOOR, as transformers on PIL: down; before the image.
- * - CROP_FLOOR_PAD_AFTER, as transformers on torchvision: down; after the image. */
+ *   |                      | as                          | crop: a position that ends in .5 | additional black pixel |
+ *   |----------------------|-----------------------------|----------------------------------|------------------------|
+ *   | CROP_HALF_EVEN       | torchvision                 | is rounded to the even number    | right, bottom          |
+ *   | CROP_FLOOR           | transformers on PIL         | is rounded down                  | left, top              |
+ *   | CROP_FLOOR_PAD_AFTER | transformers on torchvision | is rounded down                  | right, bottom          |
+ */
 typedef enum CropRounding { CROP_HALF_EVEN, CROP_FLOOR, CROP_FLOOR_PAD_AFTER } CropRounding;
 typedef enum Scale {
     SCALE_ZSCORE,   /* (v / 255 - mean) / std, as torchvision's presets and Ducho */

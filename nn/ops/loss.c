@@ -1,5 +1,5 @@
-/* nn/ops/loss.c: sums to one number. The number stays on the device, so the backward passes multiply by it as a matrix
- * of one row. */
+/* nn/ops/loss.c: ops whose result is one number. Its gradient stays on the device, so the backward passes read it in
+ * kernels. row_scale, for example, takes it as the factor of a matrix of one row. */
 #include "nn/tape.h"
 
 /* Allocates a tensor of x's size that an op fills in addition to its result. */

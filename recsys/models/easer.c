@@ -3,8 +3,8 @@
  *
  *     G = R' R with its diagonal replaced,  P = G^-1,  B_ij = -P_ij / P_jj and B_jj = 0,  scores = R B
  *
- * The diagonal of G is the number of ratings + l2_norm. In the paper all numbers of R are 0 or 1, and the diagonal is
- * (R' R)_jj + l2_norm. Elliot uses the number of ratings for other ratings, too.
+ * The diagonal of G is the number of ratings + l2_norm. In the paper all numbers of R are 0 or 1, so that the number of
+ * ratings is (R' R)_jj. Elliot uses the number of ratings also if the ratings have other values.
  *
  * B [I, I] is the only dense matrix of items by items: 4 I^2 bytes. G, P and B use the same memory, one after the
  * other. */
@@ -79,6 +79,7 @@ typedef struct Refinement {
     int64_t count, first;     /* number of columns to refine; the first one in `rest` */
 } Refinement;
 
+/* Computes by_user = R x. */
 static void times_r(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -97,23 +98,24 @@ static void times_r(void *arg, size_t task, int worker)
     }
 }
 
-static void times_transpose(void *arg, size_t task, int worker)
+/* Computes y = R' by_user + E x = G x. E is the diagonal of G minus the diagonal of R' R. */
+static void times_r_transposed(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Refinement *f = arg;
     const SparseRows *x = &f->w->items;
     int64_t first = (int64_t)task * ROWS_PER_TASK, end = MIN(first + ROWS_PER_TASK, x->rows);
     for (int64_t i = first; i < end; i++) {
-        double sum[LANES] = {0}, own = (double)(x->start[i + 1] - x->start[i]) + f->w->l2_norm;
+        double sum[LANES] = {0}, extra = (double)(x->start[i + 1] - x->start[i]) + f->w->l2_norm;
         for (int64_t k = x->start[i]; k < x->start[i + 1]; k++) {
             double rating = x->value ? (double)x->value[k] : 1;
             const double *y = f->by_user[x->col[k]];
-            own -= rating * rating;
+            extra -= rating * rating; /* at the end: E_ii */
             for (int c = 0; c < LANES; c++)
                 sum[c] += rating * y[c];
         }
         for (int c = 0; c < LANES; c++)
-            f->y[i][c] = sum[c] + own * f->x[i][c];
+            f->y[i][c] = sum[c] + extra * f->x[i][c];
     }
 }
 
@@ -126,7 +128,7 @@ static size_t tasks_of(int64_t rows)
 static void times_g(Refinement *f, Pool *p)
 {
     pool_run(p, tasks_of(f->w->users.rows), times_r, f);
-    pool_run(p, tasks_of(f->w->items.rows), times_transpose, f);
+    pool_run(p, tasks_of(f->w->items.rows), times_r_transposed, f);
 }
 
 /* Computes y = P' x, and the lengths of the columns of P. f->w->g holds P here. */

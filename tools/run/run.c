@@ -17,7 +17,7 @@ const Option run_options[] = {
     {"export", 0, "FILE.tsv", "write the finished trials at the end, sorted; the same trials give the same file"},
     {"model", 0, "M", "MMRec: the model"},
     {"dataset", 0, "D", "MMRec: the data set"},
-    {"select", 0, "P", "valid or test: the part whose figures choose the best point (default: the system's)"},
+    {"select", 0, "P", "valid or test: the part that chooses the best point (default: CONFIG's, else valid)"},
     {NULL, 0, NULL, NULL},
 };
 

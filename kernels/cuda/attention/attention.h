@@ -305,12 +305,14 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
 }
 
 /* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is masked.
+ *
  * - `offset`: the position of the key minus that of the query, for the lane's first row and column.
  * - SIGN: 1 if rows are queries, -1 if rows are keys.
  * - `rows`, `cols`: how many rows and columns exist from the lane's first on.
  * - `all`: all scores of the warp are unmasked.
  *
- * The 4 COLS differences of a lane have only 2 COLS + 2 distinct values. */
+ * A lane has 4 COLS scores. The bias of a score depends on the difference of the two positions only. The scores of a
+ * lane have 2 COLS + 2 different differences, so the bias is read 2 COLS + 2 times. */
 template <int COLS, int SIGN>
 static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const MaskRange *w, int offset, int rows,
                                             int cols, bool all)

@@ -32,9 +32,9 @@ typedef struct BestState {
  * of n scores become candidates. */
 typedef struct Best {
     int k;
-    float *value; /* [k], as id: the list, in shared memory or in the result. Free places have the id EMPTY */
+    float *value; /* `value` and `id` [k]: the list, in shared memory or in the result. Free places have the id EMPTY */
     int32_t *id;
-    float *candidate; /* [WARP], as candidate_id: in shared memory */
+    float *candidate; /* `candidate` and `candidate_id` [WARP]: the candidates, in shared memory */
     int32_t *candidate_id;
     BestState *state; /* in shared memory */
 } Best;
