@@ -102,7 +102,7 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
     Npy file;            /* open until dataset_close */
     const char *path;    /* NULL: the numbers are not from files */
     int64_t rows;        /* number of rows of the single .npy; 0: the numbers are from elsewhere */
-    int64_t missing;     /* number of items without features in the source, filled */
+    int64_t missing;     /* number of items without features in the source; they got zeros or the mean */
     const char *knocked; /* mode of the knock-out, or NULL */
 } Feature;
 /* What happens to items without features in a modality: an error; or they are left out with their interactions, as in
@@ -326,7 +326,7 @@ typedef struct Alias {
     const char *name;
     const char *instead; /* what to set if the name is refused */
     AliasUse use;        /* accepted always, with variant mmrec, under protocol mmrec, or never */
-    double least;        /* smallest value with the same meaning */
+    double least;        /* accepted only from this value on: smaller ones mean something else there; 0: no limit */
 } Alias;
 /* The type of the member of a settings struct that holds a setting's value. */
 typedef enum SettingKind {

@@ -3,8 +3,8 @@
  *
  *     G = R' R with its diagonal replaced,  P = G^-1,  B_ij = -P_ij / P_jj and B_jj = 0,  scores = R B
  *
- * The diagonal of G is the number of ratings + l2_norm. In the paper all numbers of R are 0 or 1, and the diagonal is
- * (R' R)_jj + l2_norm. Elliot uses the number of ratings for other ratings, too.
+ * The diagonal G_jj is n_j + l2_norm, where n_j is the number of ratings of item j. In the paper it is (R' R)_jj +
+ * l2_norm, and all numbers of R are 0 or 1: then (R' R)_jj is n_j. Elliot uses n_j even if ratings have other values.
  *
  * B [I, I] is the only dense matrix of items by items: 4 I^2 bytes. G, P and B use the same memory, one after the
  * other. */
