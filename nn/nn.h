@@ -320,8 +320,8 @@ Tensor *unary(Tape *t, Tensor *x, Unary which);
 Tensor *clamp(Tape *t, Tensor *x, float lo, float hi); /* no gradient outside the limits */
 Tensor *row_sum(Tape *t, Tensor *x);                   /* [M,C] -> [M] */
 Tensor *col_sum(Tape *t, Tensor *x);                   /* [M,C] -> [C] */
-/* Makes a constant of draws of the step (tape_reset). Each call has other draws; they also differ from those of
- * dropout. */
+/* Makes a constant tensor of random numbers from the draw of the step (tape_reset). Each call gives other numbers; they
+ * also differ from the numbers of dropout. */
 Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape);
 /* filled makes a constant of equal numbers; add_number returns x + value. Both are computed on the device, without an
  * upload (input_f32 needs one). */

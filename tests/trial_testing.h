@@ -50,7 +50,7 @@ typedef struct Trial { /* the results of a run of a few epochs */
     float *losses, *users, *items, *scores;
     int32_t *top;
     size_t losses_count, users_count, items_count, top_count;
-    /* counts */
+    /* counts of the far device */
     FarCounts step;       /* of the last step of the last epoch */
     FarCounts first;      /* of the first step of the last epoch */
     FarCounts begin;      /* of the call of `epoch` before the last epoch */

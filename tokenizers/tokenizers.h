@@ -132,7 +132,7 @@ const TokenPadding *tokenizer_padding(const Tokenizer *t); /* NULL: not stated i
 /* Reports whether transformers removes the beginning of a text that is too long: truncation_side of
  * tokenizer_config.json, else the side in tokenizer.json. tokenize follows it too. */
 bool tokenizer_from_left(const Tokenizer *t);
-/* Pads lists [n] of a batch; longer lists stay. Memory: 36 bytes per token of a padded list. */
+/* Pads lists [n] of a batch; longer lists do not change. Memory: 36 bytes per token of a padded list. */
 bool pad_tokens(TokenList *lists, size_t n, const TokenPadding *padding, Arena *a, Error *e);
 
 /* ---- ids to text ----------------------------------------------------------------------------- */

@@ -26,7 +26,8 @@ Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residua
 Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool need_mean, int pool, int logits, const Linear *fc);
 
 /* Returns the convolution with the padding of TensorFlow's SAME for this input: the output size is 1 / stride of the
- * input size, rounded up; an odd pixel of padding is at the end. Valid until the tape is reset. */
+ * input size, rounded up; if the padding of an axis is odd, the bottom or right side has one pixel more. Valid until
+ * the tape is reset. */
 const Conv2d *conv_same(Tape *t, const Tensor *x, const Conv2d *c);
 
 #endif

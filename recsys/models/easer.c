@@ -62,9 +62,9 @@ static void multiply_row(void *arg, size_t task, int worker)
 /* ---- refinement ------------------------------------------------------------------------------ */
 
 /* In float32, P is inaccurate if G has eigenvalues near 0. A Newton step improves its columns: P_j + P (e_j - G P_j).
- * The difference is computed in double precision, with G as two products with R. Each step roughly squares the relative
- * error. The columns that need it are found with some vectors v of +1 and -1: P (v - G P v) is the error of P times v.
- */
+ * The difference is computed in double precision. A product with G is computed as a product with R, then with R', and a
+ * correction of the diagonal. Each step roughly squares the relative error. Random vectors of +1 and -1 show which
+ * columns need a step (`estimate`). */
 enum { LANES = 16, COLUMNS = 256, ROWS_PER_TASK = 64, ROUNDS = 4 };
 
 typedef struct Refinement {

@@ -54,8 +54,8 @@ static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* The rows of one text: its first rows of queries and keys, and their numbers. The last query has the position of the
- * last key. */
+/* The rows of one text. q and k: its first row of queries and of keys. queries and keys: the number of its rows. The
+ * last query has the position of the last key. */
 typedef struct TextRows {
     int64_t q, k;
     int queries, keys;
@@ -135,8 +135,8 @@ static __device__ inline Span unmasked_queries(const MaskRange *s, const TextRow
     return span_of(first - s->max_offset, last - s->min_offset + 1, r->queries, step);
 }
 
-/* Whether some, or all, of a warp's scores are unmasked. Their positions have differences key - query from `min_offset`
- * to `max_offset`. */
+/* Whether some, or all, of a warp's scores are unmasked. The position of the key minus the position of the query is
+ * from `min_offset` to `max_offset` for these scores. */
 typedef struct Unmasked {
     bool some, all;
 } Unmasked;
