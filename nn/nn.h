@@ -320,8 +320,8 @@ Tensor *unary(Tape *t, Tensor *x, Unary which);
 Tensor *clamp(Tape *t, Tensor *x, float lo, float hi); /* no gradient outside the limits */
 Tensor *row_sum(Tape *t, Tensor *x);                   /* [M,C] -> [M] */
 Tensor *col_sum(Tape *t, Tensor *x);                   /* [M,C] -> [C] */
-/* Makes a constant of draws of the step (tape_reset). Each call has other draws; they also differ from those of
- * dropout. */
+/* Makes a constant tensor of random numbers from the draw of the step (tape_reset). Each call gives other numbers; they
+ * also differ from the numbers of dropout. */
 Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape);
 /* filled makes a constant of equal numbers; add_number returns x + value. Both are computed on the device, without an
  * upload (input_f32 needs one). */
@@ -374,10 +374,11 @@ typedef struct Csr {
     Tensor *val;         /* F32 [entries]; NULL: ones */
     Tensor *val_index;   /* I32 [entries], with another graph's val: entry e has val[val_index[e]]; NULL: val[e] */
     Tensor *row_scale, *col_scale; /* [rows], [cols]; or NULL */
-    /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). tentry
-     * is NULL in a stored graph without values and without csr_index. All are NULL in a symmetric stored graph without
-     * csr_index, in a graph of csr_keep_rows, and usually in a graph on a tape: then an op makes them when it needs
-     * them. */
+    /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph).
+     * - Stored graph with csr_index: all three exist.
+     * - Graph of csr_keep_rows, or symmetric stored graph without csr_index: all are NULL.
+     * - Other stored graph: tstart and tcol exist; tentry exists only if the graph has values.
+     * - Graph on a tape: usually all are NULL. An op makes them when it needs them. */
     Tensor *tstart, *tcol, *tentry;
     bool symmetric;             /* equal to its transpose, including values */
     Tensor *row;                /* I32 [entries]: the row of each entry; NULL without csr_index */
@@ -419,13 +420,12 @@ Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 /* softmax over the entries of each row: [entries] -> [entries] */
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);
 /* Reorders x [entries] of g into the order of the entries of `turned`, which is csr_transpose of g. Both need
- * csr_index. For example, if x are scores of user -> item messages, the result has the same scores for item -> user
- * messages (GRCN). */
+ * csr_index. Example (GRCN): x has scores of user -> item messages, the result has them for item -> user messages. */
 Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *turned, Tensor *x);
 /* Graphs on the tape. They are NULL if the tape has failed; later ops accept NULL, as they accept a failed tensor. An
- * op makes the pattern of its graph immediately. On a device that does not read host memory, it computes the values
- * when an op first reads them. All patterns of a step, and the rows of them that csr_rows selects, are therefore one
- * upload. */
+ * op makes the pattern of its graph immediately. If the device cannot read host memory, the values are computed when an
+ * op first reads them, and the patterns are sent to the device when a kernel first reads one of them. All patterns that
+ * exist at this time are one upload, with the rows of them that csr_rows selects. */
 
 /* Returns the values of g (NULL: ones), and computes them if they do not exist yet. Call it before a tape_drop of the
  * tensors that they depend on. */

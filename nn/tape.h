@@ -259,7 +259,8 @@ struct Tape {
     size_t count, room; /* number of nodes; capacity of the list */
     StepMemory step;
     ListMemory lists;
-    /* lists of this step: 0, 1, 2, ... [same_count], the order and the start of groups of one id each */
+    /* same_order and same_start both hold 0, 1, 2, ... [same_count]. They are the order and the group starts for ids
+     * that are already distinct and in ascending order: each group has one id. They are lists of this step */
     int32_t *same_order;
     int64_t *same_start, same_count;
     ParamGrad *grads;

@@ -102,16 +102,20 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
     Npy file;            /* open until dataset_close */
     const char *path;    /* NULL: the numbers are not from files */
     int64_t rows;        /* number of rows of the single .npy; 0: the numbers are from elsewhere */
-    int64_t missing;     /* number of items without features in the source, filled */
+    int64_t missing;     /* number of items without features in the source; they got zeros or the mean */
     const char *knocked; /* mode of the knock-out, or NULL */
 } Feature;
-/* What happens to items without features in a modality: an error; or they are left out with their interactions, as in
- * Elliot; or they get zeros, or the mean of the other items. */
+/* What happens to items without features in a modality.
+ * - GAPS_ERROR: they are an error.
+ * - GAPS_DROP: they are left out with their interactions, as in Elliot.
+ * - GAPS_ZERO, GAPS_MEAN: their features are zeros, or the mean of the other items. */
 typedef enum Gaps { GAPS_ERROR, GAPS_DROP, GAPS_ZERO, GAPS_MEAN, GAPS_COUNT } Gaps;
 extern const char *const gap_names[GAPS_COUNT]; /* "error", "drop", "zero", "mean" */
-/* A knock-out (knock.c): what replaces the features. noise: each number is drawn from a normal distribution (mean 1,
- * standard deviation 0.1). mean: the mean of all items. shuffle: a random permutation of the items' features, another
- * one per modality. */
+/* A knock-out (knock.c): what replaces the features of a modality.
+ * - noise: random numbers from a normal distribution (mean 1, standard deviation 0.1).
+ * - zero, one: the number 0 or 1.
+ * - mean: the mean of all items.
+ * - shuffle: the features of the items in a random order, which differs between modalities. */
 typedef enum KnockMode { KNOCK_NOISE, KNOCK_ZERO, KNOCK_ONE, KNOCK_MEAN, KNOCK_SHUFFLE, KNOCK_MODES } KnockMode;
 extern const char *const knock_modes[KNOCK_MODES];
 /* The modalities of a benchmark's knock-outs. The name of a knock-out is a modality and a mode: "both noise". */
@@ -326,7 +330,7 @@ typedef struct Alias {
     const char *name;
     const char *instead; /* what to set if the name is refused */
     AliasUse use;        /* accepted always, with variant mmrec, under protocol mmrec, or never */
-    double least;        /* smallest value with the same meaning */
+    double least;        /* accepted only from this value on: smaller ones mean something else there; 0: no limit */
 } Alias;
 /* The type of the member of a settings struct that holds a setting's value. */
 typedef enum SettingKind {

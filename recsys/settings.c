@@ -63,7 +63,7 @@ const Setting common_settings[] = {
     {0},
 };
 
-/* Names of settings in other systems that have no equivalent here, and what to do instead. */
+/* Names of settings of other systems that are no settings here, and the advice what to do instead. */
 static const struct {
     const char *names, *instead;
 } not_settings[] = {
@@ -152,7 +152,7 @@ static Entry *find_alias(const Written *s, Text name, const Alias **alias)
     return NULL;
 }
 
-/* Returns what to do instead of giving a name of not_settings; NULL if it is no such name. */
+/* If `name` is one of the names in not_settings, returns the advice of its row; otherwise NULL. */
 static const char *instead_of(Text name)
 {
     for (size_t i = 0; i < COUNT(not_settings); i++)

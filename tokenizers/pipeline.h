@@ -20,8 +20,8 @@
 #include "tokenizers/tokenizers.h"
 #include "tokenizers/unicode.h"
 
-/* A word has at most MAX_WORD characters; the usual limit in files is 100. The time per byte of a word grows with the
- * longest word. */
+/* A word has at most MAX_WORD characters; the usual limit in files is 100. The time per byte grows with the length of
+ * the word. */
 enum { MAX_WORD = 256 };
 enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 256, MAX_SPECIAL = 64, MAX_STAGES = 32 };
 
@@ -31,7 +31,8 @@ typedef struct Added {
     Text content; /* the searched text; already normalised if `normalized` */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
-    /* true if any entry of the files for this token has the flag; without was_: the flag of the last entry */
+    /* was_special and was_normalized: true if any entry of the files for this token has the flag. special and
+     * normalized: the flag of the last entry */
     bool was_special, was_normalized;
 } Added;
 
@@ -74,8 +75,8 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
 /* ---- a text during processing ---------------------------------------------------------------- */
 
 /* Limits of the text that stages may make of n bytes: MOST_GROWTH n + MOST_MORE. For a token that is decoded:
- * MOST_GROWTH n + MOST_MORE_DECODED. The longest compatibility form has 11 bytes per byte, or 13 if each of its blanks
- * is replaced by SentencePiece's mark (3 bytes). */
+ * MOST_GROWTH n + MOST_MORE_DECODED. NFKC and NFKD make at most 11 n bytes of n bytes, or 13 n if a later stage
+ * replaces each blank by SentencePiece's mark (3 bytes). */
 enum { MOST_GROWTH = 16, MOST_MORE = 4096, MOST_MORE_DECODED = 256 };
 
 typedef struct Normal {
@@ -192,10 +193,10 @@ typedef struct Load {
     Error *e;
     Added *added;
     size_t added_count, added_capacity;
-    size_t distinct; /* number of distinct pieces in the vocabulary */
-    uint32_t keys;   /* the line where the vocabulary begins if it is a JSON object, whose keys must differ; else 0 */
-    char *kept;      /* where the next kept text is written */
-    size_t kept_left;
+    size_t distinct;  /* number of distinct pieces in the vocabulary */
+    uint32_t keys;    /* the line where the vocabulary begins if it is a JSON object, whose keys must differ; else 0 */
+    char *kept;       /* keep_text: where it writes the next copy */
+    size_t kept_left; /* keep_text: number of free bytes at `kept` */
 } Load;
 #define NAME(text) (int)MIN((text).n, (size_t)100), (text).p /* a name in a file, for messages */
 
@@ -261,7 +262,8 @@ bool read_decoders(Load *l, const Json *j, Stages *out);
 bool read_model(Load *l, const Json *j);
 /* Reads an object of pieces and ids, into t->pieces, t->ids and l->distinct. */
 bool read_vocabulary(Load *l, const Json *vocab);
-/* copies the text of a child of a list, into the arena (the list may be folded: base/base.h) */
+/* If `list` is folded (base/base.h), copies the text of one of its children into the arena, because the text is valid
+ * only until the next child is read. Otherwise changes nothing. Returns false if memory ran out. */
 bool keep_text(Load *l, const Json *list, Text *text);
 bool duplicate_piece(Load *l, Text piece); /* reports the error; returns false */
 /* allocates t->pieces for this number of ids, for the added tokens, and for 16 special tokens that are added later */
@@ -406,7 +408,7 @@ bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigne
 bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
 /* The same without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. `apart`:
  * the splits of one piece get consecutive ranks, the shortest left part first (generate_merges of transformers); else
- * their rank is the id of the piece (tiktoken). The time per byte of a piece is the length of the piece. */
+ * their rank is the id of the piece (tiktoken). The time for a piece grows with the square of its length. */
 Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart);
 extern const ModelKind model_bpe;
 bool bpe_has_bytes(const Bpe *m); /* reports whether its pieces contain every letter of ByteLevel */

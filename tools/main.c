@@ -110,7 +110,7 @@ static const Command COMMANDS[] = {
      "WHAT is peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL],\n"
      "image [FILE or FOLDER], encoder MODEL, train MODEL (a recommender), extract CONFIG.yml (seconds of\n"
      "each model of a Ducho configuration by batch size, 1 to 64; images are decoded, nothing is written),\n"
-     "data (draws interactions and features of any size) or plot POINTS.tsv (draws a chart: the columns are\n"
+     "data (makes random interactions and features) or plot POINTS.tsv (draws a chart: the columns are\n"
      "name of a line, x, y; the header names the axes).\n"
      "Without WHAT, all from peak to image are measured. The column `of peak` is the share of the\n"
      "peak of arithmetic, or of memory if marked m. With --against, the exit status is 1 if a\n"

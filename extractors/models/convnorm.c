@@ -1,4 +1,4 @@
-/* extractors/models/convnorm.c: a convolution with its batch norm and activation, and the nodes inside. */
+/* extractors/models/convnorm.c: a convolution with its batch norm and activation, and its intermediate results. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
 

@@ -80,8 +80,9 @@ double cuda_clock(const Run *run);
 void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes);
 void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes);
 void cuda_memory(const Run *run, size_t *available, size_t *total);
-/* Removes c as the user of the blocks that it freed, so that every other context may take them. Call it when the
- * context closes and its stream has finished. */
+/* A freed block is marked with the context that freed it, because work of this context may still use the block. Removes
+ * this mark from all blocks that c freed: every other context may then take them. Call it when the context closes and
+ * its stream has finished. */
 void cuda_memory_forget(Cuda *c);
 /* Sets c->stepping: to true before a capture begins, and to false after the captured work is in the stream. While it is
  * true, no other context takes the blocks that c has freed. */

@@ -16,7 +16,8 @@ bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users
     ArenaMark mark = arena_mark(a);
     int64_t nodes = users + items, top = -1; /* top of the stack of nodes to remove; -1: the stack is empty */
     Node *node = NEW(a, Node, nodes, e);
-    /* [n, 2] the next rows of the lists: 1 + the next row of row r's user, and of its item; 0: none */
+    /* [n, 2]: row r is in two linked lists, the list of its user and the list of its item. The two numbers next[2 r]
+     * and next[2 r + 1] are 1 + the row that follows r in these lists; 0: no row follows */
     int64_t *next = NEW(a, int64_t, 2 * n, e);
     if (!node || !next)
         return false;

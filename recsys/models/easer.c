@@ -3,8 +3,8 @@
  *
  *     G = R' R with its diagonal replaced,  P = G^-1,  B_ij = -P_ij / P_jj and B_jj = 0,  scores = R B
  *
- * The diagonal of G is the number of ratings + l2_norm. In the paper all numbers of R are 0 or 1, so that the number of
- * ratings is (R' R)_jj. Elliot uses the number of ratings also if the ratings have other values.
+ * The diagonal G_jj is n_j + l2_norm, where n_j is the number of ratings of item j. In the paper it is (R' R)_jj +
+ * l2_norm, and all numbers of R are 0 or 1: then (R' R)_jj is n_j. Elliot uses n_j even if ratings have other values.
  *
  * B [I, I] is the only dense matrix of items by items: 4 I^2 bytes. G, P and B use the same memory, one after the
  * other. */
@@ -62,9 +62,9 @@ static void multiply_row(void *arg, size_t task, int worker)
 /* ---- refinement ------------------------------------------------------------------------------ */
 
 /* In float32, P is inaccurate if G has eigenvalues near 0. A Newton step improves its columns: P_j + P (e_j - G P_j).
- * The difference is computed in double precision, with G as two products with R. Each step roughly squares the relative
- * error. The columns that need it are found with some vectors v of +1 and -1: P (v - G P v) is the error of P times v.
- */
+ * The difference is computed in double precision. A product with G is computed as a product with R, then with R', and a
+ * correction of the diagonal. Each step roughly squares the relative error. Random vectors of +1 and -1 show which
+ * columns need a step (`estimate`). */
 enum { LANES = 16, COLUMNS = 256, ROWS_PER_TASK = 64, ROUNDS = 4 };
 
 typedef struct Refinement {

@@ -168,8 +168,10 @@ struct Trained {
     const Array *state;  /* [state_count] the copied model_arrays */
     size_t state_count;
 };
-/* Lists the arrays of model.safetensors in the run folder: those of kind->arrays, which are not copied, or copies in
- * the arena of the parameters that kind->new_items reads. *n is 0 if the model has neither. */
+/* Lists the arrays of model.safetensors in the run folder. *n is 0 if the model has none.
+ * - A model with kind->arrays: the list is the result of kind->arrays, and the arrays are not copied.
+ * - Otherwise, a model with kind->new_items: copies of the parameters that new_items reads. They are made in the arena
+ *   `a`. */
 bool model_arrays(const Model *m, const Array **list, size_t *n, Arena *a, Error *e);
 /* Builds the recommender from its parts: `vectors` (if the model has them), config, data, and `arrays` (or NULL). */
 bool trained_build(Trained *t, const Weights *arrays, Error *e);

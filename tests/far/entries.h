@@ -1,5 +1,6 @@
-/* tests/far/entries.h: the entries of the table as the far device wraps them, one line per kernel. A kernel without a
- * line does not compile (far.c).
+/* tests/far/entries.h: the kernels of the far device, one line per kernel. The far device (far.h) is a device of the
+ * tests, whose memory the host cannot read. Each of its kernels is a wrapper round a kernel of the CPU. A kernel
+ * without a line does not compile (far.c).
  *
  *   LINE(name, (parameters), (arguments))
  *

@@ -1,14 +1,14 @@
 /* kernels/cpu/gemm/narrow.h: packed weights of 16 and 8 bits. They are stored in panels of TILE_COLS columns, like
  * float32 weights.
  *
- * A unit is a 32-bit word with consecutive numbers of K: a pair of bf16 numbers, or a group of four bytes. One
- * instruction multiplies all numbers of a unit of A by those of a unit of B and adds the products.
+ * A unit is a 32-bit word with consecutive numbers of K: a pair of bf16 numbers, or four bytes. One instruction
+ * multiplies all numbers of a unit of A by those of a unit of B and adds the products.
  *
  * The content of a panel, by form:
  * - F16, BF16_WIDE: [K, TILE_COLS] 16-bit numbers.
  * - BF16_DOTS: [units, TILE_COLS] pairs. `units` is the number of units in K. Pair u has the rows 2u (low half) and 2u
  *   + 1 of B.
- * - INT8_DOTS: [units, TILE_COLS] groups of four signed bytes. After the last panel follow scale [P] and sum [P], where
+ * - INT8_DOTS: [units, TILE_COLS] units of four signed bytes. After the last panel follow scale [P] and sum [P], where
  *   P is N rounded up to whole panels: B[k,n] = scale[n] byte, |byte| <= 127. sum[n] is the sum of the bytes of column
  *   n.
  * - BF16_AMX: like BF16_DOTS, INT8_AMX: like INT8_DOTS, padded with zeros to a multiple of AMX_UNITS units.
@@ -47,8 +47,8 @@ static inline Unit narrow_unit(Pack p)
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }
-/* K is padded to whole groups of narrow_group(p) numbers. A group is narrow_units(p) units of A: AMX_UNITS units for
- * AMX instructions, one unit for all others. */
+/* K is padded to a multiple of narrow_group(p) numbers. These numbers fill narrow_units(p) units of A: AMX_UNITS units
+ * for AMX instructions, one unit for all others. */
 static inline int64_t narrow_units(Pack p)
 {
     return is_amx(p) ? AMX_UNITS : 1;

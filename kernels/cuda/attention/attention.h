@@ -2,10 +2,11 @@
  * attends to, blocks of rows in shared memory, and the products of a warp in float32.
  *
  * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
- * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart. The
- * hardware serves the 16-byte loads of a warp in two accesses of shared memory: lanes 0 to 15, then lanes 16 to 31. In
- * these 16 lanes, lanes 2 c and 2 c + 1 have the same column c, and the 8 even (or odd) lanes have the same row, so
- * that they load from the same address. */
+ * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The numbers of the 8 lanes of a row differ in
+ * bits 1, 2 and 3 only: xor with 2, 4 and 8 leads from each of them to all others. The hardware serves the 16-byte
+ * loads of a warp in two accesses of shared memory: lanes 0 to 15, then lanes 16 to 31. In these 16 lanes, lanes 2 c
+ * and 2 c + 1 have the same column c, and the 8 even (or odd) lanes have the same row, so that they load from the same
+ * address. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 
@@ -43,7 +44,8 @@ static inline int64_t longest_keys(const Attention *t)
 {
     return t->k_offsets ? t->k_longest : t->q_longest;
 }
-/* Reports whether every row of every head begins at a multiple of 16 bytes and has a multiple of 16 bytes. */
+/* Reports whether every row of every head begins at a multiple of 16 bytes and its size is a multiple of 16 bytes. Such
+ * rows can be copied by 16 bytes. */
 static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D)
 {
     const int64_t count = 16 / (int64_t)dtype_bytes(type);
@@ -52,8 +54,8 @@ static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* The rows of one text: its first rows of queries and keys, and their numbers. The last query has the position of the
- * last key. */
+/* The rows of one text. q and k: its first row of queries and of keys. queries and keys: the number of its rows. The
+ * last query has the position of the last key. */
 typedef struct TextRows {
     int64_t q, k;
     int queries, keys;
@@ -133,8 +135,8 @@ static __device__ inline Span unmasked_queries(const MaskRange *s, const TextRow
     return span_of(first - s->max_offset, last - s->min_offset + 1, r->queries, step);
 }
 
-/* Whether some, or all, of a warp's scores are unmasked. Their positions have differences key - query from `min_offset`
- * to `max_offset`. */
+/* Whether some, or all, of a warp's scores are unmasked. The position of the key minus the position of the query is
+ * from `min_offset` to `max_offset` for these scores. */
 typedef struct Unmasked {
     bool some, all;
 } Unmasked;
@@ -197,13 +199,13 @@ static __device__ inline void load_numbers(float *to, const T *from, int64_t ld,
 }
 /* Writes columns d .. d+WIDE-1 of the rows of x, from row `first` on, to `to` [COUNT, WIDE + PAD]. Rows from `count` on
  * and columns from D on become zeros. All BY threads of the block must call it. The numbers are valid after
- * cp_async_wait and a barrier. If `wide`, which is the result of rows_aligned, eight neighbouring threads copy 128
- * bytes of a row, 16 bytes each. 16-bit numbers become float32. */
+ * cp_async_wait and a barrier. 16-bit numbers become float32. `aligned` is the result of rows_aligned. If it is true,
+ * eight neighbouring threads copy 128 bytes of a row, 16 bytes each. */
 template <int COUNT, int WIDE, int BY = THREADS>
-static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool wide)
+static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool aligned)
 {
     const int rows = count - first, cols = D - d;
-    if (x->type != F32 || !wide) {
+    if (x->type != F32 || !aligned) {
         WITH_TYPE(x->type, T,
                   load_numbers<COUNT, WIDE, BY>(to, (const T *)x->x + first * x->ld + d, x->ld, rows, cols));
         return;
@@ -235,14 +237,14 @@ static __device__ inline int lane_col(void)
 /* Return the maximum and the sum over the 8 lanes of a row. */
 static __device__ inline float row_max(float x)
 {
-    for (int apart = 2; apart <= 8; apart *= 2)
-        x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
+    for (int bit = 2; bit <= 8; bit *= 2)
+        x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, bit));
     return x;
 }
 static __device__ inline float row_add(float x)
 {
-    for (int apart = 2; apart <= 8; apart *= 2)
-        x += __shfl_xor_sync(FULL_MASK, x, apart);
+    for (int bit = 2; bit <= 8; bit *= 2)
+        x += __shfl_xor_sync(FULL_MASK, x, bit);
     return x;
 }
 
@@ -354,9 +356,9 @@ static __device__ inline void put_rows_as(T *to, int64_t ld, const float y[LANE_
 }
 template <int WIDE>
 static __device__ inline void put_rows(const HeadRows *to, const float y[LANE_ROWS][WIDE / 8], int rows, int d, int D,
-                                       bool wide)
+                                       bool aligned)
 {
-    if (to->type != F32 || !wide) {
+    if (to->type != F32 || !aligned) {
         WITH_TYPE(to->type, T, put_rows_as<WIDE>((T *)to->x + d, to->ld, y, rows, D - d));
         return;
     }

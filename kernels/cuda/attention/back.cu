@@ -44,10 +44,10 @@ template <int WIDE>
 static constexpr int back_floats = 2 * (back_rows<WIDE> + COLS) * (WIDE + PAD) + back_rows<WIDE> *WEIGHTS_LD;
 
 template <int WIDE, int COUNT>
-static __device__ inline void load_side(const Side *side, int first, int d, int D, bool wide)
+static __device__ inline void load_side(const Side *side, int first, int d, int D, bool aligned)
 {
-    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->x_block, &side->x, first, side->count, d, D, wide);
-    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->y_block, &side->y, first, side->count, d, D, wide);
+    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->x_block, &side->x, first, side->count, d, D, aligned);
+    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->y_block, &side->y, first, side->count, d, D, aligned);
     cp_async_commit();
 }
 
@@ -60,15 +60,15 @@ static __device__ inline void load_side(const Side *side, int first, int d, int 
  * loaded at a time, and at the end the features d .. d+WIDE-1 of the columns. */
 template <int WIDE, bool LONG>
 static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
-                                           const Side *cols, int row, int col, int d, int D, bool wide, bool some)
+                                           const Side *cols, int row, int col, int d, int D, bool aligned, bool some)
 {
     const int warp_rows = (int)threadIdx.x / WARP * ROWS * (WIDE + PAD);
     for (int from = 0; from < (LONG ? D : 1); from += WIDE) {
         if (LONG) {
             __syncthreads(); /* no warp reads the old blocks any more */
-            load_side<WIDE, back_rows<WIDE>>(rows, row, from, D, wide);
+            load_side<WIDE, back_rows<WIDE>>(rows, row, from, D, aligned);
         }
-        load_side<WIDE, COLS>(cols, col, from, D, wide);
+        load_side<WIDE, COLS>(cols, col, from, D, aligned);
         cp_async_wait<0>();
         __syncthreads();
         if (some) {
@@ -78,7 +78,7 @@ static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slop
     }
     if (LONG) {
         __syncthreads();
-        load_side<WIDE, COLS>(cols, col, d, D, wide);
+        load_side<WIDE, COLS>(cols, col, d, D, aligned);
         cp_async_wait<0>();
         __syncthreads();
     }
@@ -145,7 +145,7 @@ static __device__ inline void add_distances(const float *slopes, int first, int 
  * table per warp. Sums are over features in order and over keys in order. */
 template <int WIDE, bool LONG>
 static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
-    attention_dq_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
+    attention_dq_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool aligned)
 {
     enum { COUNT = back_rows<WIDE> };
     DYNAMIC_SHARED(float, q);
@@ -184,11 +184,11 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     for (int64_t n = lane_id(); table && n < entries; n += WARP)
         table[n] = 0;
     if (!LONG && span.begin < span.end)
-        load_side<WIDE, COUNT>(&rows, i0, 0, D, wide);
+        load_side<WIDE, COUNT>(&rows, i0, 0, D, aligned);
     for (int j0 = span.begin; j0 < span.end; j0 += COLS) {
         const Unmasked unmasked = unmasked_between(&mask, j0 - position - (ROWS - 1), j0 + COLS - 1 - position);
         float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
-        two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, wide, unmasked.some);
+        two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, aligned, unmasked.some);
         if (unmasked.some) {
             finish_scores<SHARE, 1>(s, &mask, j0 + lane_col() - position - lane_row(), left - lane_row(),
                                     r.keys - j0 - lane_col(), unmasked.all && left >= ROWS && j0 + COLS <= r.keys);
@@ -207,7 +207,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
         for (int c = 0; c < WIDE / 8; c++)
             dq[i][c] *= t->scale;
     const HeadRows to = head_rows(back.dq, t->type, back.dq_ld, r.q + first, h * D);
-    put_rows<WIDE>(&to, dq, left, d, D, wide);
+    put_rows<WIDE>(&to, dq, left, d, D, aligned);
     if (table) {
         const float before = warp_sum(ends[0]), behind = warp_sum(ends[1]);
         __syncwarp(); /* wait until the other lanes have written table[0] and table[2 R] */
@@ -227,7 +227,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
  * their queries in order. */
 template <int WIDE, bool LONG>
 static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
-    attention_dkv_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
+    attention_dkv_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool aligned)
 {
     enum { COUNT = back_rows<WIDE> };
     DYNAMIC_SHARED(float, k);
@@ -246,7 +246,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
                        k, v, r.keys};
     float dk[LANE_ROWS][WIDE / 8] = {}, dv[LANE_ROWS][WIDE / 8] = {};
     if (!LONG)
-        load_side<WIDE, COUNT>(&rows, j0, 0, D, wide);
+        load_side<WIDE, COUNT>(&rows, j0, 0, D, aligned);
     for (int64_t h = kh * shared; h < (kh + 1) * shared; h++) {
         const MaskRange mask = mask_of(t, h);
         const Span span = unmasked_queries(&mask, &r, j0, COUNT, COLS);
@@ -258,7 +258,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
             const int offset = first - first_position(&r) - i0;
             const Unmasked unmasked = unmasked_between(&mask, offset - (COLS - 1), offset + ROWS - 1);
             float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
-            two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, wide, unmasked.some);
+            two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, aligned, unmasked.some);
             if (unmasked.some) {
                 finish_scores<SHARE, -1>(s, &mask, offset + lane_row() - lane_col(), left - lane_row(),
                                          r.queries - i0 - lane_col(),
@@ -289,8 +289,8 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
             dk[i][c] *= t->scale;
     const HeadRows to_k = head_rows(back.dk, t->type, back.dk_ld, r.k + first, kh * D),
                    to_v = head_rows(back.dv, t->type, back.dv_ld, r.k + first, kh * D);
-    put_rows<WIDE>(&to_k, dk, left, d, D, wide);
-    put_rows<WIDE>(&to_v, dv, left, d, D, wide);
+    put_rows<WIDE>(&to_k, dk, left, d, D, aligned);
+    put_rows<WIDE>(&to_v, dv, left, d, D, aligned);
 }
 
 /* Adds the pieces of the relative bias' gradient of one text and head, in order, into the first piece. One block per
@@ -344,11 +344,11 @@ template <int WIDE, bool LONG> static void back_by(const Run *run, const Attenti
     const Attention *t = &back->forward;
     const int64_t D = t->D, q_parts = div_up(t->q_longest, back_rows<WIDE>),
                   k_parts = div_up(longest_keys(t), back_rows<WIDE>);
-    const bool wide = rows_aligned(t->q, t->type, t->q_ld, D) && rows_aligned(t->k, t->type, t->k_ld, D) &&
-                      rows_aligned(t->v, t->type, t->v_ld, D) && rows_aligned(back->dout, t->out_type, t->out_ld, D) &&
-                      rows_aligned(back->dq, t->type, back->dq_ld, D) &&
-                      rows_aligned(back->dk, t->type, back->dk_ld, D) &&
-                      rows_aligned(back->dv, t->type, back->dv_ld, D);
+    const bool aligned =
+        rows_aligned(t->q, t->type, t->q_ld, D) && rows_aligned(t->k, t->type, t->k_ld, D) &&
+        rows_aligned(t->v, t->type, t->v_ld, D) && rows_aligned(back->dout, t->out_type, t->out_ld, D) &&
+        rows_aligned(back->dq, t->type, back->dq_ld, D) && rows_aligned(back->dk, t->type, back->dk_ld, D) &&
+        rows_aligned(back->dv, t->type, back->dv_ld, D);
     const size_t shared = back_floats<WIDE> * sizeof(float);
     const unsigned columns = LONG ? (unsigned)div_up(D, WIDE) : 1;
     if (shared > STATIC_SHARED) {
@@ -356,9 +356,9 @@ template <int WIDE, bool LONG> static void back_by(const Run *run, const Attenti
         allow_shared((attention_dkv_kernel<WIDE, LONG>), shared);
     }
     LAUNCH(run, (attention_dq_kernel<WIDE, LONG>), dim3((unsigned)(t->B * t->H * q_parts), columns), back_threads<WIDE>,
-           shared, *back, *w, q_parts, wide);
+           shared, *back, *w, q_parts, aligned);
     LAUNCH(run, (attention_dkv_kernel<WIDE, LONG>), dim3((unsigned)(t->B * key_heads(t) * k_parts), columns),
-           back_threads<WIDE>, shared, *back, *w, k_parts, wide);
+           back_threads<WIDE>, shared, *back, *w, k_parts, aligned);
 }
 
 void cuda_attention_back(const Run *run, const AttentionBack *back)

@@ -30,7 +30,7 @@
  * masked for a row multiplies the row's sums by 1 and adds 0. */
 template <int WIDE, int KEYS, bool LONG>
 static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
-    attention_kernel(const Attention t, int64_t parts, bool wide)
+    attention_kernel(const Attention t, int64_t parts, bool aligned)
 {
     enum { COLS = KEYS / ROW_LANES, OUT = WIDE / ROW_LANES };
     DYNAMIC_SHARED(float, q);
@@ -53,8 +53,8 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     for (int i = 0; i < LANE_ROWS; i++)
         top[i] = -FLT_MAX; /* finite: -inf - (-inf) is a NaN if the first block is masked for a row */
     if (!LONG && span.begin < span.end) {
-        load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, 0, D, wide);
-        load_rows<KEYS, WIDE>(k, &K, span.begin, r.keys, 0, D, wide);
+        load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, 0, D, aligned);
+        load_rows<KEYS, WIDE>(k, &K, span.begin, r.keys, 0, D, aligned);
         cp_async_commit();
     }
     for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
@@ -62,8 +62,8 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         float s[LANE_ROWS][COLS] = {};
         for (int from = 0; LONG && from < D; from += WIDE) {
             __syncthreads(); /* no warp reads the old q and k any more */
-            load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, from, D, wide);
-            load_rows<KEYS, WIDE>(k, &K, j0, r.keys, from, D, wide);
+            load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, from, D, aligned);
+            load_rows<KEYS, WIDE>(k, &K, j0, r.keys, from, D, aligned);
             cp_async_commit();
             cp_async_wait<0>();
             __syncthreads();
@@ -74,7 +74,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
             cp_async_wait<0>();
             __syncthreads(); /* the keys are in k; no warp reads the old v any more */
         }
-        load_rows<KEYS, WIDE>(v, &V, j0, r.keys, d, D, wide);
+        load_rows<KEYS, WIDE>(v, &V, j0, r.keys, d, D, aligned);
         cp_async_commit();
         if (!LONG && unmasked.some)
             add_scores<COLS, WIDE>(s, q + warp_row * (WIDE + PAD), k, D);
@@ -101,7 +101,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         cp_async_wait<0>();
         __syncthreads(); /* the values are in v; no warp reads the old k any more */
         if (!LONG && j0 + KEYS < span.end) {
-            load_rows<KEYS, WIDE>(k, &K, j0 + KEYS, r.keys, 0, D, wide);
+            load_rows<KEYS, WIDE>(k, &K, j0 + KEYS, r.keys, 0, D, aligned);
             cp_async_commit();
         }
         if (unmasked.some)
@@ -118,19 +118,20 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
             t.lse[task.h * rows + first + row] = all == 0.0f ? -INFINITY : fmaf(top[i], LN2, logf(all));
     }
     const HeadRows to = head_rows(t.out, t.out_type, t.out_ld, first, task.h * D64);
-    put_rows<WIDE>(&to, out, left, d, D, wide);
+    put_rows<WIDE>(&to, out, left, d, D, aligned);
 }
 
 template <int WIDE, int KEYS, bool LONG> static void attention_by(const Run *run, const Attention *t)
 {
     const size_t shared = ((QUERIES + 2 * KEYS) * (WIDE + PAD) + QUERIES * (KEYS + WEIGHTS_PAD)) * sizeof(float);
     const int64_t parts = div_up(t->q_longest, QUERIES);
-    const bool wide = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
-                      rows_aligned(t->v, t->type, t->v_ld, t->D) && rows_aligned(t->out, t->out_type, t->out_ld, t->D);
+    const bool aligned = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
+                         rows_aligned(t->v, t->type, t->v_ld, t->D) &&
+                         rows_aligned(t->out, t->out_type, t->out_ld, t->D);
     const dim3 grid((unsigned)(t->B * t->H * parts), LONG ? (unsigned)div_up(t->D, WIDE) : 1);
     if (shared > STATIC_SHARED)
         allow_shared((attention_kernel<WIDE, KEYS, LONG>), shared);
-    LAUNCH(run, (attention_kernel<WIDE, KEYS, LONG>), grid, THREADS, shared, *t, parts, wide);
+    LAUNCH(run, (attention_kernel<WIDE, KEYS, LONG>), grid, THREADS, shared, *t, parts, aligned);
 }
 
 static bool by_mma(const Attention *t)

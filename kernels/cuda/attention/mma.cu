@@ -31,15 +31,15 @@ static __device__ inline void load_each(uint16_t *to, const uint16_t *from, int6
     }
 }
 /* Writes KEYS rows of x, from row `first` on, to `to` [KEYS, WIDE + HALF_PAD]. Rows from `count` on and columns from D
- * on become zeros. The rest is as in load_rows. If `wide`, 8 or 4 neighbouring threads copy one row, 16 bytes each at a
- * time. */
+ * on become zeros. The rest is as in load_rows. If `aligned`, 8 or 4 neighbouring threads copy one row, 16 bytes each
+ * at a time. */
 template <int WIDE>
-static __device__ inline void load_halves(uint16_t *to, const HeadRows *x, int first, int count, int D, bool wide)
+static __device__ inline void load_halves(uint16_t *to, const HeadRows *x, int first, int count, int D, bool aligned)
 {
     constexpr int EACH = WIDE % 64 == 0 ? 8 : 4;
     const int rows = count - first, begin = (int)threadIdx.x / EACH, col = (int)threadIdx.x % EACH * 8;
     const uint16_t *from = (const uint16_t *)x->x + first * x->ld, *at = from + begin * x->ld + col;
-    if (!wide) {
+    if (!aligned) {
         load_each<WIDE>(to, from, x->ld, rows, D);
         return;
     }
@@ -139,7 +139,7 @@ static __device__ inline void put_tiles(T *to, int64_t ld, const float y[WIDE / 
  * adds its weights of a row in order. Then two steps add the sums of 4 lanes. */
 template <class T, int WIDE>
 static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
-    attention_mma_kernel(const Attention t, int64_t parts, bool wide)
+    attention_mma_kernel(const Attention t, int64_t parts, bool aligned)
 {
     enum { STEPS = WIDE / 16, LD = WIDE + HALF_PAD };
     SHARED(uint16_t, k, [KEYS * LD]);
@@ -156,8 +156,8 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
     const MaskRange mask = mask_of(&t, task.h);
     const Span span = unmasked_keys(&mask, &r, i0, QUERIES, KEYS);
     const int position = first_position(&r) + i0 + warp_row;
-    load_halves<WIDE>(v, &Q, i0, r.queries, D, wide);
-    load_halves<WIDE>(k, &K, span.begin, r.keys, D, wide);
+    load_halves<WIDE>(v, &Q, i0, r.queries, D, aligned);
+    load_halves<WIDE>(k, &K, span.begin, r.keys, D, aligned);
     cp_async_commit();
     cp_async_wait<0>();
     __syncthreads();
@@ -169,7 +169,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
         const Unmasked unmasked = unmasked_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
         cp_async_wait<0>();
         __syncthreads(); /* the keys are in k; no warp reads the old v any more */
-        load_halves<WIDE>(v, &V, j0, r.keys, D, wide);
+        load_halves<WIDE>(v, &V, j0, r.keys, D, aligned);
         cp_async_commit();
         uint32_t weights[KEYS / 16][4];
         if (unmasked.some) {
@@ -206,7 +206,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
         cp_async_wait<0>();
         __syncthreads(); /* the values are in v; no warp reads the old k any more */
         if (j0 + KEYS < span.end)
-            load_halves<WIDE>(k, &K, j0 + KEYS, r.keys, D, wide);
+            load_halves<WIDE>(k, &K, j0 + KEYS, r.keys, D, aligned);
         cp_async_commit();
         for (int n = 0; unmasked.some && n < KEYS / 16; n++)
             for (int d = 0; d < STEPS; d++) {
@@ -234,9 +234,9 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
 template <class T, int WIDE> static void mma_by(const Run *run, const Attention *t)
 {
     const int64_t parts = div_up(t->q_longest, QUERIES);
-    const bool wide = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
-                      rows_aligned(t->v, t->type, t->v_ld, t->D);
-    LAUNCH(run, (attention_mma_kernel<T, WIDE>), t->B * t->H * parts, THREADS, 0, *t, parts, wide);
+    const bool aligned = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
+                         rows_aligned(t->v, t->type, t->v_ld, t->D);
+    LAUNCH(run, (attention_mma_kernel<T, WIDE>), t->B * t->H * parts, THREADS, 0, *t, parts, aligned);
 }
 template <class T> static void mma_of(const Run *run, const Attention *t)
 {

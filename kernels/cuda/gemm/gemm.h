@@ -41,10 +41,10 @@ typedef struct Side {
  * and B, so more reads hit the L2 cache. */
 typedef struct Grid {
     int m_tiles, n_tiles; /* tiles along M and along N */
-    /* f32.cu: the number of parts into which K is divided. wgmma.cu: the number of 16-bit numbers per number of A: 2
-     * after split_rows, otherwise 1 */
+    /* f32.cu: the number of parts into which K is divided. wgmma.cu: the K of A divided by the K of B. This is 2 if
+     * split_rows (below) has split each number of A into two f16 numbers; otherwise it is 1 */
     int parts;
-    int64_t K; /* of A; 2 K of B after split_rows */
+    int64_t K; /* of A; after split_rows, twice the K of B */
 } Grid;
 typedef struct Place {
     int m, n; /* in tiles */
