@@ -168,7 +168,9 @@ int64_t text_index_count(const TextIndex *ix);
 /* Calls open(2) with O_CLOEXEC, and again after EINTR. Returns -1 and sets errno on failure. The descriptor is 3 or
  * above, even if the caller closed descriptors 0 to 2: otherwise printed text would go into the file. */
 int descriptor_open(const char *path, int flags, unsigned mode);
-int descriptor_high(int fd); /* moves any other descriptor to 3 or above; -1 stays -1 */
+/* For a descriptor that was not opened by descriptor_open: if fd is 0 to 2, moves it to 3 or above, and closes fd.
+ * Returns the descriptor; -1 on failure, or if fd is -1. */
+int descriptor_high(int fd);
 
 typedef struct Map { /* the bytes of a file, read-only */
     const unsigned char *data;
@@ -393,7 +395,7 @@ const Json *json_parse_folded(Arena *a, Text source, const char *name, const cha
  * is read. */
 typedef struct JsonItems JsonItems;
 JsonItems *json_items(const Json *container, Arena *a, Error *e); /* NULL: out of memory */
-/* NULL at the end, and after an error in the `e` of json_items */
+/* NULL at the end, and on an error. The error is written to the `e` that json_items got. */
 const Json *json_next(JsonItems *items);
 void json_items_free(JsonItems *items); /* NULL is allowed */
 /* json_get: NULL if missing, if not an object, or if folded; fast for large objects. json_at: NULL if there is no such
@@ -486,7 +488,7 @@ typedef enum Purpose {
     DRAW_TEST,
     DRAW_SCORE,
     DRAW_EVALUATION,
-    DRAW_KNOCK,
+    DRAW_KNOCK, /* noise and order of items that replace the features of a modality (knock-out, knock.c) */
     DRAW_SUBSET,
     DRAW_BENCH,
     DRAW_INDEX,

@@ -47,12 +47,14 @@ typedef struct Output {
     const char *also; /* other names of the output, separated by spaces; or NULL */
     unsigned modality;
     RowKind rows;
-    bool inner;      /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
-    int64_t depth;   /* for an inner output: the number of blocks that must run to compute it */
-    int64_t width;   /* of a vector, or of a token's row; of a map: its channels */
-    Pooling pool;    /* what POOL_MODEL means if the rows are tokens: POOL_NONE for images; TextTower.pool for texts */
-    bool normalized; /* a call's rows of one vector per input have length 1, unless the call states otherwise */
-    bool loaded;     /* set by output_add and output_also: calls may name the output */
+    bool inner;    /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
+    int64_t depth; /* for an inner output: the number of blocks that must run to compute it */
+    int64_t width; /* of a vector, or of a token's row; of a map: its channels */
+    Pooling pool;  /* what POOL_MODEL means if the rows are tokens: POOL_NONE for images; TextTower.pool for texts */
+    /* If a call gets one row per input from this output (a vector, or pooled tokens), the row is scaled to length 1,
+     * unless the call states otherwise. */
+    bool normalized;
+    bool loaded; /* set by output_add and output_also: calls may name the output */
 } Output;
 
 /* ---- architectures --------------------------------------------------------------------------- */

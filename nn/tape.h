@@ -366,8 +366,8 @@ void lists_send(Tape *t);
 /* shortens a list that was not sent yet; `left` bytes are kept */
 void list_trim(Tape *t, void *host, size_t bytes, size_t left);
 Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list as a constant of the tape */
-/* For ids that are distinct and in ascending order: gives the list its groups without sorting. Returns ids. On a tape
- * for inference it does nothing else */
+/* For ids that are distinct and in ascending order. Gives the list its groups without sorting, and returns ids. On a
+ * tape for inference it only returns ids. */
 Tensor *list_ascending(Tape *t, Tensor *ids);
 /* For a list `ids` that was made from another list by replacing ids: two ids of `ids` are equal exactly if the ids at
  * the same positions of the other list are equal. `of` has the groups of the other list. Gives `ids` the same groups,

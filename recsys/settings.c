@@ -339,8 +339,9 @@ static void plain_value(const Setting *d, char *value)
         *value = *value == 'T' ? 't' : 'f';
 }
 
-/* Reports whether the value of an alias has the same meaning for the setting. A value [a, 50] of lr_decay's aliases
- * becomes a. */
+/* Reports whether the value of an alias has the same meaning for the setting. The aliases of lr_decay have a factor and
+ * a number of epochs, "0.96,50" (plain_value has removed brackets). The epochs must be 50; only the factor stays in
+ * `value`. */
 static bool alias_holds(const Alias *a, Protocol p, Variant variant, char *value)
 {
     double number;

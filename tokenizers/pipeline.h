@@ -193,8 +193,10 @@ typedef struct Load {
     Error *e;
     Added *added;
     size_t added_count, added_capacity;
-    size_t distinct;  /* number of distinct pieces in the vocabulary */
-    uint32_t keys;    /* the line where the vocabulary begins if it is a JSON object, whose keys must differ; else 0 */
+    size_t distinct; /* number of distinct pieces in the vocabulary */
+    /* If the vocabulary is a JSON object: the line where the object begins. Its keys must be distinct. Else 0: equal
+     * pieces are allowed. */
+    uint32_t vocabulary_line;
     char *kept;       /* keep_text: where it writes the next copy */
     size_t kept_left; /* keep_text: number of free bytes at `kept` */
 } Load;
@@ -500,8 +502,8 @@ struct Tokenizer {
     bool traced;       /* a stage needs positions, even when only ids are requested */
     bool bytes;        /* when only ids are requested, the model gets plain bytes, before ByteLevel */
     /* trims: white space at both ends of a token is not part of its position (RobertaProcessing, ByteLevel).
-     * prefix_space: then a blank that the tokenizer inserted at the beginning of a text is not counted as white space
-     */
+     * prefix_space: a single blank before the first token counts as inserted by the tokenizer. It is not in the text,
+     * so it is not trimmed: the token's position does not move. */
     bool trims, prefix_space;
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;

@@ -207,8 +207,8 @@ bool keep_text(Load *l, const Json *list, Text *text)
 
 bool duplicate_piece(Load *l, Text piece)
 {
-    return fail(l->e, SP_FORMAT, "%s:%u: duplicate token '%.*s' in the vocabulary", l->path, (unsigned)l->keys,
-                NAME(piece));
+    return fail(l->e, SP_FORMAT, "%s:%u: duplicate token '%.*s' in the vocabulary", l->path,
+                (unsigned)l->vocabulary_line, NAME(piece));
 }
 
 /* Reads one token of the vocabulary. Ids may have gaps, but they are limited, so that a short file cannot request much
@@ -242,7 +242,7 @@ bool read_vocabulary(Load *l, const Json *vocab)
 {
     size_t room = vocab->count;
     l->distinct = vocab->count;
-    l->keys = vocab->line;
+    l->vocabulary_line = vocab->line;
     JsonItems *items = pieces_new(l, room) ? json_items(vocab, l->a, l->e) : NULL;
     bool ok = items != NULL;
     for (const Json *j; ok && (j = json_next(items));)

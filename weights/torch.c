@@ -192,8 +192,8 @@ bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text name)
     return a.name.p != NULL;
 }
 
-/* Returns the arguments of the rebuilding call of a tensor, also inside parameters and subclasses. NULL: v is not a
- * tensor. */
+/* Returns the arguments of the call of _rebuild_tensor (or _v2, _v3) that makes the tensor v. If v is a parameter or of
+ * a subclass of Tensor, these are the arguments for the tensor inside v. NULL: v is not a tensor. */
 const Value *tensor_args(const Value *v, const Value **dtype)
 {
     *dtype = NULL;

@@ -447,7 +447,8 @@ size_t FN(knn_work)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k)
     (void)k;
     Ranking r = {.B = Q, .I = I, .D = D, .threads = threads_of(run)};
     const size_t any = work_for(&r);
-    r.symmetric = Q == I; /* q may be x */
+    /* If Q is I, the queries may be the rows themselves. knn then needs other scratch: for half of the product. */
+    r.symmetric = Q == I;
     return MAX(any, work_for(&r));
 }
 

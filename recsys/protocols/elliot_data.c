@@ -451,7 +451,7 @@ static bool note_others(const Keys *data, size_t strategy)
     static const size_t of[] = {0, 1, 1, 1, 2};
     for (size_t i = 0; i < COUNT(keys); i++)
         if (of[i] != strategy && key_get(data, keys[i]) &&
-            !keys_note(data, key_get(data, keys[i]), "%s.%s: this strategy does not read it", data->path, keys[i]))
+            !keys_note(data, key_get(data, keys[i]), "%s.%s: unused by this strategy", data->path, keys[i]))
             return false;
     return true;
 }
@@ -461,7 +461,7 @@ static bool note_unsplit(const Keys *experiment)
     static const char *const keys[] = {"prefiltering", "splitting"};
     for (size_t i = 0; i < COUNT(keys); i++)
         if (key_get(experiment, keys[i]) && !keys_note(experiment, key_get(experiment, keys[i]),
-                                                       "experiment.%s: only strategy dataset reads it", keys[i]))
+                                                       "experiment.%s: is used only by strategy 'dataset'", keys[i]))
             return false;
     return true;
 }

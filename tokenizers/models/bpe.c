@@ -24,7 +24,7 @@ static bool build_pieces(Load *l, Bpe *m)
         /* of equal pieces, the last one counts */
         while (m->slots[i] >= 0 && !text_equal(t->pieces[m->slots[i]], piece))
             i = (i + 1) & m->slot_mask;
-        if (m->slots[i] >= 0 && l->keys)
+        if (m->slots[i] >= 0 && l->vocabulary_line)
             return duplicate_piece(l, piece);
         m->slots[i] = (int32_t)id;
     }

@@ -90,11 +90,16 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
 
 /* ---- the normaliser -------------------------------------------------------------------------- */
 
-/* The output, with Hugging Face's counts of characters. A character with `change` 0 replaces one source character; with
- * -n, n more; with 1, none (it gets the position of the last character that was replaced, `last`). The last character
- * of the output (`code`, if `waits`) is not written immediately, because characters that are removed after it are added
- * to its count. Characters that are removed at the beginning are not counted. All positions are too small then, as they
- * are in Hugging Face's library. */
+/* The output, with Hugging Face's counts of characters. `change` belongs to a character of the output: it is the number
+ * of characters by which the text grows at this character. The character replaces (1 - change) source characters:
+ *
+ * - change 0: it replaces one.
+ * - change -n: it replaces n + 1.
+ * - change 1: it replaces none, and gets the position of the last character that was replaced, `last`.
+ *
+ * The last character of the output (`code`, if `waits`) is not written immediately, because characters that are removed
+ * after it are added to its count. Characters that are removed at the beginning are not counted. All positions are too
+ * small then, as they are in Hugging Face's library. */
 typedef struct Mapper {
     Work *w;
     WorkCode source;
@@ -104,7 +109,7 @@ typedef struct Mapper {
     int64_t change;
 } Mapper;
 
-/* Writes the last character, and reads the 1 - change source characters that it replaces. */
+/* Reads the (1 - change) source characters that the last character replaces, and writes the last character. */
 static bool write_waiting(Mapper *m)
 {
     uint32_t from = m->last;

@@ -1,6 +1,10 @@
 /* tools/run/benchmark.h: makes a study from one YAML file with data sets, settings of extractors, recommenders and
  * grids. docs/formats.md describes the keys of the file.
  *
+ * - A knock-out replaces the features of a modality, by noise for example, and trains with them (recsys.h: KnockMode).
+ *   The metrics then show how much the modality helps.
+ * - A cell is a data set with one setting of the extractors, or with a setting and a knock-out (StudyData).
+ *
  *   benchmark.c         the file, settings, knock-outs, evaluation; the cells of the study
  *   benchmark_data.c    data sets: files, splits, reasons why data are missing
  *   benchmark_models.c  recommenders and their search spaces
@@ -39,7 +43,7 @@ typedef struct BenchSetting {
     Keys features; /* existing features: paths with {0} for the data set */
 } BenchSetting;
 typedef struct BenchKnock {
-    const char *name; /* "both noise" */
+    const char *name; /* modality and mode: "both noise" */
     Knock knock;
 } BenchKnock;
 typedef struct Benchmark {

@@ -263,7 +263,7 @@ static void cudnn_conv(const Run *run, const Conv *c)
     f.bias = c->bias;
     f.residual = onto_residual ? NULL : c->residual;
     f.act = c->act;
-    follow(run, &f);
+    finish_product(run, &f);
 }
 
 /* ---- backward pass: scratch memory has the weights in cuDNN's form, then cuDNN's memory ------ */
