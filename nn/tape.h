@@ -363,7 +363,7 @@ void lists_free(Tape *t);
 void *list_alloc(Tape *t, int64_t count, size_t size);
 void *list_device(Tape *t, const void *host);
 void lists_send(Tape *t);
-/* shortens a list that was not sent yet; `left` bytes are kept */
+/* Shortens a list of `bytes` bytes that was not sent yet. The first `left` bytes are kept. */
 void list_trim(Tape *t, void *host, size_t bytes, size_t left);
 Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list as a constant of the tape */
 /* For ids that are distinct and in ascending order. Gives the list its groups without sorting, and returns ids. On a

@@ -222,6 +222,8 @@ static void torch_files(void **state)
 
 #define VOCABULARY "{\"[UNK]\":0,\"a\":1,\"##a\":2,\"b\":3}"
 
+/* Appends a tokenizer.json (WordPiece) to `b`. added: the added tokens; after: the post-processor. Both are JSON, or
+ * NULL for none. */
 static void tokenizer_json(Bytes *b, const Bytes *added, const Bytes *after, const char *vocabulary)
 {
     print(

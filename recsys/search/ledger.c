@@ -96,7 +96,7 @@ static bool fail_sql(const Ledger *l, int rc, const char *doing, Error *e)
     case SQLITE_LOCKED:
         return fail(e, SP_IO, "%s: other processes have kept this ledger locked for %d s; try again", l->path,
                     WAIT_SECONDS);
-    case SQLITE_INTERRUPT: return fail(e, SP_FORMAT, "%s: this ledger is damaged: its pages have no end", l->path);
+    case SQLITE_INTERRUPT: return fail(e, SP_FORMAT, "%s: is damaged: reading it does not end", l->path);
     case SQLITE_NOTADB: return fail(e, SP_FORMAT, "%s: is not a ledger of sapor run", l->path);
     case SQLITE_CORRUPT:
         return fail(e, SP_FORMAT,
