@@ -456,7 +456,7 @@ static bool note_others(const Keys *data, size_t strategy)
     return true;
 }
 
-/* Notes keys of `experiment` that have no effect with the strategies fixed and hierarchy: the data are already split. */
+/* Notes keys of `experiment` that have no effect with the strategies fixed and hierarchy: data are split already. */
 static bool note_unsplit(const Keys *experiment)
 {
     static const char *const keys[] = {"prefiltering", "splitting"};
