@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 typedef struct Event {
-    /* the name of the op or of the wait; NULL: tasks of a worker (then `flops` is their number) */
-    const char *op;
-    double begun, seconds, flops, bytes;
+    const char *op; /* the name of the op or of the wait; NULL: the event is tasks of a worker */
+    double begun, seconds;
+    double flops; /* of the op; if the event is tasks: the number of tasks */
+    double bytes;
     int thread; /* the thread id of the system */
     int worker; /* the worker of a pool that ran the tasks or waited; -1: the event is an op */
 } Event;
@@ -183,7 +184,7 @@ static void write_event(JsonWriter *w, const Trace *t, long process, const Event
     if (!wait)
         json_object(w, "args");
     if (tasks)
-        json_put_number(w, "tasks", "%.0f", v->flops);
+        json_put_number(w, "tasks", "%.0f", v->flops); /* the number of tasks, see Event */
     else if (!wait)
         json_members(w, "flops %.17g bytes %.17g", v->flops, v->bytes);
     end_event(w);

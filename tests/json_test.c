@@ -316,8 +316,9 @@ static void strings_are_written_back(void **state)
     }
 }
 
-/* Checks keys and values near the size of the writer's buffer, with an escape and a character split at the end of the
- * buffer. */
+/* Checks keys and values whose length is near the size of the writer's buffer. Each text ends with a line end, which is
+ * written as an escape, and with two of the three bytes of a character. Each of these two bytes becomes U+FFFD. For
+ * some of the lengths the end of the buffer is inside the escape or between the two bytes. */
 static void long_strings_are_written_back(void **state)
 {
     (void)state;

@@ -389,7 +389,7 @@ static bool use_options(Cuda *c, const char *options, Error *e)
         if (i == COUNT(OPTIONS))
             return fail(
                 e, SP_USAGE,
-                "device cuda:%.*s: is not available; expected cuda, or cuda: with words of tf32, wgmma, cublas, cudnn",
+                "device cuda:%.*s: unknown option; expected cuda, or cuda: and one or more of tf32,wgmma,cublas,cudnn",
                 (int)MIN(word.n, (size_t)100), word.p);
         given[i] = true;
     }

@@ -475,7 +475,7 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
         }
     }
     if (p.count == 0)
-        return fail(e, SP_FORMAT, "%s: nothing to extract; visual: items: or textual: items: is expected", root->where);
+        return fail(e, SP_FORMAT, "%s: nothing to extract; expected the key items in visual or textual", root->where);
     *list = p.list;
     *count = p.count;
     return true;

@@ -16,9 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A barrier before the unit reads memory: gcc's _tile_loadd does not declare that it reads memory. Sanitizers do not
- * check these reads; the guard pages of the tests do. */
-#define READ_BY_UNIT() __asm__ volatile("" ::: "memory")
+/* The compiler must finish all stores to memory before this line. The tiles are loaded after it, and gcc's _tile_loadd
+ * does not declare that it reads memory. Sanitizers do not check the reads of _tile_loadd; the guard pages of the tests
+ * do. */
+#define STORE_BEFORE_TILE_LOADS() __asm__ volatile("" ::: "memory")
 
 enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
 
@@ -149,7 +150,7 @@ void FN(amx_row)(Tile t, int rows, int64_t n)
             memcpy(edge + i * TILE_COLS, t.c + i * t.ldc, (size_t)n * sizeof *c);
             memset(edge + i * TILE_COLS + n, 0, (size_t)(TILE_COLS - n) * sizeof *c);
         }
-        READ_BY_UNIT();
+        STORE_BEFORE_TILE_LOADS();
         if (bytes)
             low ? panel(&t, c, ldc, true, true) : panel(&t, c, ldc, true, false);
         else
