@@ -119,8 +119,9 @@ static int by_begin(const void *a, const void *b)
     return (x->begun > y->begun) - (x->begun < y->begun);
 }
 
-/* Returns the op that these tasks belong to: the innermost op that contains their middle, on any thread. ops [n] are
- * sorted by their begin. "tasks" if none of the NESTED latest ops contains the middle. */
+/* Returns the name of the op that the tasks `v` belong to. It is the innermost op that was running, on any thread, in
+ * the middle of the time of the tasks. ops [n] are sorted by their begin. Of the ops that begin before the middle, only
+ * the NESTED latest ones are searched. If none of them was still running, the name is "tasks". */
 static const char *op_around(const Event *v, const Event *ops, size_t n)
 {
     enum { NESTED = 16 };

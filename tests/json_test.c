@@ -316,9 +316,9 @@ static void strings_are_written_back(void **state)
     }
 }
 
-/* Checks keys and values whose length is near the size of the writer's buffer. Each text ends with a line end, which is
- * written as an escape, and with two of the three bytes of a character. Each of these two bytes becomes U+FFFD. For
- * some of the lengths the end of the buffer is inside the escape or between the two bytes. */
+/* Checks keys and values whose length is near the size of the writer's buffer (256 bytes) or above it. Each text ends
+ * with a line end and with two of the three bytes of a character. The writer makes three escapes of them: one for the
+ * line end, and U+FFFD for each of the two bytes. For some of the lengths the buffer becomes full at these escapes. */
 static void long_strings_are_written_back(void **state)
 {
     (void)state;

@@ -65,11 +65,12 @@ static const Setting settings[] = {
 /* Reports whether the loss has the term that makes the intents independent. */
 static bool uses_independence(const DgcfSettings *s)
 {
-    return s->intents > 1 && s->l_w_ind > 1e-9; /* both codes ignore smaller weights */
+    return s->intents > 1 && s->l_w_ind > 1e-9; /* Elliot's code and the authors' code ignore smaller weights */
 }
 
-/* Makes a matrix with 0 on the diagonal, else 1. It sets the squared distance of a node to itself to 0, without a
- * gradient. Otherwise a rounding error would get a gradient there: `root` has the derivative 5,000 at 0. */
+/* Makes the matrix [n, n] that is 0 on the diagonal and 1 elsewhere. The squared distances of n nodes are multiplied by
+ * it. So the distance of a node to itself is exactly 0, and gets no gradient. Without this matrix the distance would be
+ * a rounding error with a large gradient: `root` has the derivative 5,000 at 0. */
 static Tensor *others_new(Model *m, int64_t n, Error *e)
 {
     Arena *scratch = arena_new(store_device(m->store)->heap, 0);

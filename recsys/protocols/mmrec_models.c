@@ -111,7 +111,7 @@ static bool has_factors(const Mmrec *x)
     return false;
 }
 
-/* Reports whether a key is a setting of training, and not about how a study runs. */
+/* Reports whether a key that has a value is a setting of the training of a model. Other keys say how the study runs. */
 static bool is_setting(const Mmrec *x, const Yaml *y)
 {
     if (yaml_is_null(y) || (text_is(y->key, "embedding_size") && !has_factors(x) && mmrec_published(x, y)))

@@ -379,7 +379,7 @@ static bool add_model(Plan *p, Extraction x, Roots roots, const Yaml *model, Err
     return true;
 }
 
-/* Reads the paths of a key: one; for visual_textual, one per modality. */
+/* Reads the value of a key: one path, or for visual_textual a map with one path per modality. */
 static bool read_paths(const Plan *p, const Extraction *x, const Yaml *source, const char *key, const char *paths[2],
                        Error *e)
 {

@@ -187,8 +187,8 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 /* ---- excluded items -------------------------------------------------------------------------- */
 
 /* The excluded items of a row that are in the next tile or after it: item[at .. end-1], in ascending order. `next` is
- * item[at + lane], where `lane` is the lane's number in its group, and INT32_MAX after the end. It is read before it is
- * needed. */
+ * item[at + lane], where `lane` is the lane's number in its group, and INT32_MAX after the end. It is loaded early, so
+ * that no lane waits for it. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
