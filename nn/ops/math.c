@@ -4,7 +4,7 @@
 
 #include "nn/tape.h"
 
-/* ---- two operands: both [M,C], or the second is a row, a column or one number -------------------- */
+/* ---- two operands: both [M,C], or the second is a row, a column or one number ---------------- */
 
 enum { SPREAD_NOT = SPREAD_NUMBER + 1 };
 

@@ -69,8 +69,8 @@ static bool uses_independence(const DgcfSettings *s)
 }
 
 /* Makes the matrix [n, n] that is 0 on the diagonal and 1 elsewhere. The squared distances of n nodes are multiplied by
- * it. So the distance of a node to itself is exactly 0, and gets no gradient. Without this matrix the distance would be
- * a rounding error with a large gradient: `root` has the derivative 5,000 at 0. */
+ * it. So the squared distance of a node to itself is exactly 0, and gets no gradient. Without this matrix it would be a
+ * rounding error with a large gradient: `root` has the derivative 5,000 at 0. */
 static Tensor *others_new(Model *m, int64_t n, Error *e)
 {
     Arena *scratch = arena_new(store_device(m->store)->heap, 0);
