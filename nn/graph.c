@@ -166,10 +166,12 @@ static void unshare(Csr *g)
 }
 
 /* Adds the index of g's transpose, computed on the host from the pattern (start, col). The arrays on the host are
- * allocated from `h`. `places`: the positions of the values are added, too. `mirrored`: the pattern is its own
- * transpose. */
-static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, bool mirrored,
-                          bool places, Error *e)
+ * allocated from `h`.
+ *
+ * - symmetric_pattern: the pattern is equal to its transpose, so tstart and tcol are `start` and `col` of g.
+ * - `places`: tentry is made too. It gives the position of each value. */
+static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col,
+                          bool symmetric_pattern, bool places, Error *e)
 {
     int64_t *tstart = host_take(h, g->cols + 1, sizeof *tstart, e);
     int32_t *tcol = tstart ? host_take(h, g->entries, sizeof *tcol, e) : NULL,
@@ -177,7 +179,7 @@ static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *sta
     if (!tentry)
         return false;
     pattern_transpose(g->rows, g->cols, start, col, tstart, tcol, tentry);
-    if (mirrored) {
+    if (symmetric_pattern) {
         g->tstart = g->start;
         g->tcol = g->col;
     } else if (!fill_from(s, f, &g->tstart, I64, g->cols + 1, tstart, e) ||
@@ -223,11 +225,11 @@ Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e)
     g->symmetric = h->symmetric && g->rows == g->cols;
     if (ok && indexed) {
         ok = add_index(s, g, &f, &scratch, h->start, h->col, e);
-    } else if (ok && h->mirrored && !h->symmetric && !h->val) {
+    } else if (ok && h->symmetric_pattern && !h->symmetric && !h->val) {
         g->tstart = g->start;
         g->tcol = g->col;
     } else if (ok && !g->symmetric) {
-        ok = add_transpose(s, g, &f, &scratch, h->start, h->col, h->mirrored, h->val != NULL, e);
+        ok = add_transpose(s, g, &f, &scratch, h->start, h->col, h->symmetric_pattern, h->val != NULL, e);
     }
     ok = ok && fill_parts(s, &f, e);
     host_free(&scratch);
@@ -326,7 +328,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
                                  .row_scale = scale,
                                  .col_scale = symmetric ? scale : NULL,
                                  .symmetric = symmetric,
-                                 .mirrored = true},
+                                 .symmetric_pattern = true},
                     e);
     }
     host_free(&h);

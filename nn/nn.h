@@ -390,7 +390,7 @@ typedef struct HostGraph { /* a graph in host memory */
     const int32_t *col;                       /* [start[rows]], in ascending order in each row */
     const float *val, *row_scale, *col_scale; /* as in Csr, or NULL; equal pointers become one tensor */
     bool symmetric;                           /* equal to its transpose, including values and scales */
-    bool mirrored;                            /* the pattern is equal to its transpose */
+    bool symmetric_pattern;                   /* the pattern is equal to its transpose; the values may differ */
 } HostGraph;
 /* Copies a graph into the store, with the index of the transpose unless it is symmetric. Scales are not multiplied into
  * val: they stay row_scale and col_scale. If the store already has a graph of this name, the same Csr is refilled in

@@ -290,8 +290,12 @@ Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host)
 
 enum { SMALL_INPUT = 4096 }; /* bytes */
 
-/* Makes an input. Integers and short arrays are lists, so that all of them are one upload. In a planned run, floats
- * have their own place. */
+/* Makes an input. If `host` is not NULL, it is copied to the device in one of two ways:
+ *
+ * - Integers, and short arrays of floats outside a planned run, become lists (lists.c). All lists of a step are copied
+ *   in one upload.
+ * - Other floats are copied in an upload of their own. In a planned run these are all floats, because the plan gives
+ *   each array of floats a fixed place in device memory. */
 static Tensor *input(Tape *t, DType type, const void *host, int dims, const int64_t *shape)
 {
     Node *n = node_new(t, &INPUT, 0, NULL);

@@ -125,8 +125,11 @@ typedef struct PairedTest {
 /* Compute the same as ttest_rel and wilcoxon of scipy 1.17.1 with their defaults. The p of the t test is within 1e-12
  * of the exact value, also for |t| < 1e-4, where scipy's error is larger.
  *
- * Wilcoxon's statistic is the smaller sum of ranks. Its p is exact for n <= 50 without ties and zeros, and for n <= 13.
- * Otherwise it follows the normal distribution, with a correction for ties and without one for continuity.
+ * Wilcoxon's statistic is the smaller sum of ranks. Its p depends on n:
+ *
+ * - n <= 13: exact.
+ * - n <= 50, without ties and without zeros: exact.
+ * - Otherwise: from the normal distribution, corrected for ties but not for continuity.
  *
  * No pairs, or a figure that is NaN or above 1e100, is SP_USAGE. */
 bool paired_t_test(PairedTest *out, const double *a, const double *b, int64_t n, Arena *scratch, Error *e);

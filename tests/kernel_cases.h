@@ -298,8 +298,9 @@ void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 
  * values of Run.context; for the CPU: NULL (one thread), and pools of 2 and 3 threads. */
 bool case_check(const Family *f, const Case *c, const Kernels *k, void *const contexts[3], char why[512]);
 /* For a table with kernels of another library, or with kernels that round their operands. Checks that the result is
- * near the reference, and that a second call gives the same bits. bits: of the fraction that operands keep; 23: no
- * operand is rounded. */
+ * near the reference, and that a second call gives the same bits.
+ *
+ * - `bits`: the number of bits of the fraction that the operands keep; 23: no operand is rounded. */
 bool case_check_near(const Family *f, const Case *c, const Kernels *k, void *context, int bits, char why[512]);
 /* Checks that both tables give the same bits. */
 bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, void *context, char why[512]);

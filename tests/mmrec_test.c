@@ -243,7 +243,7 @@ static void test_malformed(void **state)
         {"a: [\n", ".yaml:"},
         {"lerning_rate: 0.1\n", ".yaml:1:15: lerning_rate: found an unknown key; did you mean \"learning_rate\"?"},
         {"learning_rate: fast\n", ".yaml:1:16: learning_rate: found fast; allowed is"},
-        {"learning_rate: [0.1, 0.2]\n", "found a list of 2 values; allowed is one value, or a list where hyper_param"},
+        {"learning_rate: [0.1, 0.2]\n", "found a list of 2 values; allowed is one value, or a list if hyper_param"},
         {"learning_rate: {a: 1}\n", "learning_rate: found a map (a); allowed is"},
         {"learning_rate: []\nhyper_parameters: [learning_rate]\n", "learning_rate: found a list of 0 values"},
         {"learning_rate: [0.1, x]\nhyper_parameters: [learning_rate]\n", ".yaml:1:22: learning_rate: found x"},

@@ -262,11 +262,16 @@ static void refilled_graphs(void **state)
          .row_scale = number,
          .col_scale = number,
          .symmetric = true,
-         .mirrored = true},
+         .symmetric_pattern = true},
         {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item, .row_scale = number, .col_scale = number + 9},
         {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item, .val = number, .col_scale = number + 30},
         {.rows = U, .cols = I, .start = few_start, .col = few_col, .val = number + 3, .row_scale = number + 7},
-        {.rows = 3, .cols = 3, .start = square_start, .col = square_col, .row_scale = number, .mirrored = true},
+        {.rows = 3,
+         .cols = 3,
+         .start = square_start,
+         .col = square_col,
+         .row_scale = number,
+         .symmetric_pattern = true},
         {.rows = 3, .cols = 3, .start = square_start, .col = square_col, .row_scale = number, .col_scale = number + 1},
     };
     Csr *first = csr_new(s, "epoch", &graphs[0], &error);

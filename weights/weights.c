@@ -29,7 +29,9 @@ bool weights_add(Weights *w, const Array *a, Error *e)
 
 bool weights_add_all(Weights *w, Array *list, size_t n, Error *e)
 {
-    if (w->count == 0) { /* the list of a single file is kept, so that nothing is reallocated */
+    /* the first list becomes the memory of w->arrays: the loop copies each array onto itself, and nothing is
+     * reallocated */
+    if (w->count == 0) {
         w->arrays = list;
         w->capacity = n;
     }

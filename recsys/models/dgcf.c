@@ -62,13 +62,15 @@ static const Setting settings[] = {
     {0},
 };
 
-static bool is_independent(const DgcfSettings *s)
+/* Reports whether the loss has the term that makes the intents independent. */
+static bool uses_independence(const DgcfSettings *s)
 {
-    return s->intents > 1 && s->l_w_ind > 1e-9; /* both codes ignore smaller weights */
+    return s->intents > 1 && s->l_w_ind > 1e-9; /* Elliot's code and the authors' code ignore smaller weights */
 }
 
-/* Makes a matrix with 0 on the diagonal, else 1. It sets the squared distance of a node to itself to 0, without a
- * gradient. Otherwise a rounding error would get a gradient there: `root` has the derivative 5,000 at 0. */
+/* Makes the matrix [n, n] that is 0 on the diagonal and 1 elsewhere. The squared distances of n nodes are multiplied by
+ * it. So the squared distance of a node to itself is exactly 0, and gets no gradient. Without this matrix it would be a
+ * rounding error with a large gradient: `root` has the derivative 5,000 at 0. */
 static Tensor *others_new(Model *m, int64_t n, Error *e)
 {
     Arena *scratch = arena_new(store_device(m->store)->heap, 0);
@@ -96,7 +98,7 @@ static bool sample_new(Model *m, Dgcf *x, Error *e)
     }
     if (!(x->taken = NEW(m->arena, bool, MAX(U, I), e)))
         return false;
-    return !is_independent(s) || !is_paper(m) || (x->others = others_new(m, x->sampled[0] + x->sampled[1], e));
+    return !uses_independence(s) || !is_paper(m) || (x->others = others_new(m, x->sampled[0] + x->sampled[1], e));
 }
 
 static bool init(Model *m, Error *e)
@@ -277,12 +279,12 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const Dgcf *x = m->own;
     Tensor *users, *items, *sample[2] = {NULL, NULL};
     /* before the first op, so that these ids and the batch are one upload */
-    for (int side = 0; is_independent(s) && side < 2; side++)
+    for (int side = 0; uses_independence(s) && side < 2; side++)
         sample[side] = draw_sample(t, m, b, side);
     represent(t, m, &users, &items);
     Tensor *ego[] = {gather(t, x->x.user, b->user), gather(t, x->x.item, b->pos), gather(t, x->x.item, b->neg)};
     Tensor *total = add_l2(t, batch_bpr(t, users, items, b, 0), s->l_w_bpr, 3, ego, b->B);
-    if (!is_independent(s))
+    if (!uses_independence(s))
         return total;
     Tensor *rows = stack_rows(t, gather(t, users, sample[0]), gather(t, items, sample[1]));
     return add_term(t, total, independence(t, m, rows), s->l_w_ind);

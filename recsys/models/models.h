@@ -113,8 +113,8 @@ bool model_note(const Model *m, Error *e, const char *format, ...) PRINTF_LIKE(3
 /* For `init`: reports that `made` of `parts` parts of the work are done. Call it at least once per second in long work.
  * If the result is false, the user ended the run. */
 bool model_made(const Model *m, int64_t made, int64_t parts, Error *e);
-/* Calls pool_run on the store's device, for some tasks at a time. After each call it reports before + the number of
- * finished tasks by model_made. */
+/* Calls pool_run on the store's device, for some tasks at a time. After each call it reports with model_made that
+ * `before` + f of `parts` parts are done. f is the number of tasks that are finished. */
 bool model_tasks(const Model *m, size_t tasks, PoolTask *task, void *arg, int64_t before, int64_t parts, Error *e);
 
 /* ---- tables (shared/tables.c) ---------------------------------------------------------------- */
@@ -378,9 +378,9 @@ Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight);
  * items, and their number. */
 Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
-/* Returns the cosine of a[b] and b[b] for each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
+/* Returns the cosine of a[i] and b[i] for each row i -> [B], as F.cosine_similarity: BM3, SELFCF. */
 Tensor *cosines(Tape *t, Tensor *a, Tensor *b);
-/* Returns the mean over rows of 1 - cos(a[b], b[b]) -> [1]: BM3, SELFCF. */
+/* Returns the mean over the rows i of 1 - cos(a[i], b[i]) -> [1]: BM3, SELFCF. */
 Tensor *cosine_distance(Tape *t, Tensor *a, Tensor *b);
 /* InfoNCE (van den Oord et al. 2018), for each row -> [B]:
  *

@@ -103,9 +103,11 @@ static bool is_part(const char *name, bool inner)
     return !strcmp(name, "train.tsv") || !strcmp(name, inner ? "val.tsv" : "test.tsv");
 }
 
-/* Checks that a folder contains only parts of a split with these folds. Elliot deletes the folder with all its
- * contents; here nothing is deleted. depth 0: save_folder; 1: its <i>; 2: its <i>/<j>. */
-static bool holds_parts(const char *path, int depth, const int64_t folds[2], bool nested, Arena *a, Error *e)
+/* Checks that a folder contains only parts of a split with these folds. A missing or empty folder is valid too.
+ * Anything else in the folder is an error: Elliot deletes the folder with all its contents; here nothing is deleted.
+ *
+ * `depth` of the folder: 0: save_folder; 1: its <i>; 2: its <i>/<j>. */
+static bool check_only_parts(const char *path, int depth, const int64_t folds[2], bool nested, Arena *a, Error *e)
 {
     static const char what[] = "Elliot deletes save_folder first, which Sapor does not: remove it, or name another";
     FolderEntry *entry;
@@ -122,7 +124,7 @@ static bool holds_parts(const char *path, int depth, const int64_t folds[2], boo
         if (entry[i].is_folder && depth < 2 && is_index(entry[i].name)) {
             text_i64(text_of(entry[i].name), &index);
             if (index < folds[depth] && (depth == 0 || nested)) {
-                if (!holds_parts(inner, depth + 1, folds, nested, a, e))
+                if (!check_only_parts(inner, depth + 1, folds, nested, a, e))
                     return false;
                 continue;
             }
@@ -225,7 +227,7 @@ static bool cut_all(Cutting *c, const ElliotRows *rows)
     uint8_t *flag = arena_alloc(a, (size_t)c->test.folds, rows->count + 1, c->e);
     int64_t folds[2] = {c->test.folds, c->nested ? c->valid.folds : 0};
     mt_seed(&random, (uint32_t)c->x->seed); /* seeded once: the draws of validation follow those of test */
-    bool ok = flag && holds_parts(c->folder, 0, folds, c->nested, a, c->e) &&
+    bool ok = flag && check_only_parts(c->folder, 0, folds, c->nested, a, c->e) &&
               elliot_cut(&c->source, &c->test, rows, &random, flag, c->e);
     for (int64_t i = 0; ok && i < c->test.folds; i++) {
         ArenaMark mark = arena_mark(a);
@@ -367,7 +369,7 @@ static bool strategy_fixed(Cutting *c, const Keys *data)
     int64_t folds[2] = {1, has};
     c->folder = c->x->splits;
     if (c->x->binarize &&
-        (!holds_parts(c->folder, 0, folds, has, data->arena, c->e) || !binary_copy(c, &test, -1, "test.tsv") ||
+        (!check_only_parts(c->folder, 0, folds, has, data->arena, c->e) || !binary_copy(c, &test, -1, "test.tsv") ||
          !binary_copy(c, &train, has ? 0 : -1, "train.tsv") || (has && !binary_copy(c, &valid, 0, "val.tsv"))))
         return false;
     c->test.folds = c->valid.folds = 1;

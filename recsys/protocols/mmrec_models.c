@@ -111,7 +111,7 @@ static bool has_factors(const Mmrec *x)
     return false;
 }
 
-/* Reports whether a key is a setting of training, and not about how a study runs. */
+/* Reports whether a key that has a value is a setting of the training of a model. Other keys say how the study runs. */
 static bool is_setting(const Mmrec *x, const Yaml *y)
 {
     if (yaml_is_null(y) || (text_is(y->key, "embedding_size") && !has_factors(x) && mmrec_published(x, y)))
@@ -149,7 +149,7 @@ static bool fixed_settings(const Mmrec *x, SettingList *s)
             continue;
         }
         if (y->type == YAML_LIST && !text_is(y->key, "learning_rate_scheduler"))
-            return key_refuse(&x->k, y->key.p, y, "one value, or a list where hyper_parameters names %s", y->key.p);
+            return key_refuse(&x->k, y->key.p, y, "one value, or a list if hyper_parameters contains %s", y->key.p);
         const char *value = setting_text(&x->k, y->key.p, y);
         if (!value || !setting_add(&x->k, s, y->key.p, value) ||
             !setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, y->key.p, y))

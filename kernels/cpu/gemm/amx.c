@@ -1,7 +1,8 @@
 /* kernels/cpu/gemm/amx.c: matrix products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids
  * (Intel's Software Developer's Manual, volume 1, chapter 18). AMX has eight registers of 16 rows of 64 bytes. One
- * instruction multiplies 16 rows of A (16 units each) by 16 units of B (16 columns each), and adds the result to a
- * register of C. This is sixteen times the work of a vector instruction of dots.c in the same number of cycles.
+ * instruction multiplies 16 rows of A (16 words of 32 bits each) by 16 rows of B (16 such words each), and adds the
+ * result to a register of C. narrow.h calls such a word a unit: it has two bf16 numbers, or four bytes. One instruction
+ * does sixteen times the work of a vector instruction of dots.c in the same number of cycles.
  *
  * How the loop is arranged: a tile of C has 2 x 2 registers, so that each register of A and B is loaded once and used
  * in two products. B is a panel in the layout of dots.c, which is also the layout of AMX. The order of a sum is fixed
@@ -16,9 +17,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A barrier before the unit reads memory: gcc's _tile_loadd does not declare that it reads memory. Sanitizers do not
- * check these reads; the guard pages of the tests do. */
-#define READ_BY_UNIT() __asm__ volatile("" ::: "memory")
+/* The compiler must finish all stores to memory before this line. The tiles are loaded after it, and gcc's _tile_loadd
+ * does not declare that it reads memory. Sanitizers do not check the reads of _tile_loadd; the guard pages of the tests
+ * do. */
+#define STORE_BEFORE_TILE_LOADS() __asm__ volatile("" ::: "memory")
 
 enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
 
@@ -34,7 +36,8 @@ static bool request_registers(void)
            syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 
-/* Stored once, because weights that are packed for AMX must be multiplied by AMX. */
+/* Set once, so that the value cannot change while the process runs: weights that are packed for AMX must be multiplied
+ * by AMX. */
 static bool available;
 static void find_available(void)
 {
@@ -64,8 +67,8 @@ static void configure(int rows)
     __asm__ volatile("ldtilecfg %0" : : "m"(to));
 }
 
-/* Is placed between two AMX instructions: prefetches four cache lines of B, 4 KB ahead, and adds four nops. If the
- * other thread of the core is busy, consecutive AMX instructions take three times as long as on an idle core. With
+/* To be called between two AMX instructions. It prefetches four cache lines of B, 4 KB ahead, and adds four nops. If
+ * the other thread of the core is busy, consecutive AMX instructions take three times as long as on an idle core. With
  * other instructions between them they take twice as long (docs/kernels/narrow.md). On an idle core the speed does not
  * change. */
 INLINE void prefetch_with_nops(const float *b, const int part)
@@ -77,7 +80,8 @@ INLINE void prefetch_with_nops(const float *b, const int part)
         : "r"(b + PREFETCH_DISTANCE + part * LINES));
 }
 
-/* The four registers of C (two, unless `low`) += registers of A times registers of B. */
+/* Multiplies the registers of A by the registers of B, and adds the products to the four registers of C (if `low` is
+ * false: to the first two). */
 #define MULTIPLY(dot)                                                                                                  \
     prefetch_with_nops(b, 4);                                                                                          \
     dot(0, 4, 6);                                                                                                      \
@@ -149,7 +153,7 @@ void FN(amx_row)(Tile t, int rows, int64_t n)
             memcpy(edge + i * TILE_COLS, t.c + i * t.ldc, (size_t)n * sizeof *c);
             memset(edge + i * TILE_COLS + n, 0, (size_t)(TILE_COLS - n) * sizeof *c);
         }
-        READ_BY_UNIT();
+        STORE_BEFORE_TILE_LOADS();
         if (bytes)
             low ? panel(&t, c, ldc, true, true) : panel(&t, c, ldc, true, false);
         else

@@ -187,8 +187,8 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 /* ---- excluded items -------------------------------------------------------------------------- */
 
 /* The excluded items of a row that are in the next tile or after it: item[at .. end-1], in ascending order. `next` is
- * item[at + lane], where `lane` is the lane's number in its group, and INT32_MAX after the end. It is read before it is
- * needed. */
+ * item[at + lane], where `lane` is the lane's number in its group, and INT32_MAX after the end. It is loaded early, so
+ * that no lane waits for it. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
@@ -246,10 +246,15 @@ template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_
 /* ---- tiles of a product ---------------------------------------------------------------------- */
 
 /* A block of 8 warps computes 8 R rows x TILE items at a time. A warp has R whole rows of the tile: each lane has 4
- * neighbouring items of each row, in 4 R registers. So a warp ranks its rows without the other warps. For each of
- * K_PART features a warp reads from shared memory R numbers of its rows, the same for all lanes, and 128 numbers of the
- * items: R / 4 + 4 accesses of 128 bytes for 4 R multiply-adds per lane. With R = 8 these keep the arithmetic units of
- * a multiprocessor busy. R = 4 makes smaller blocks, for few rows or if the lists need the memory. */
+ * neighbouring items of each row, in 4 R registers. So a warp ranks its rows without the other warps.
+ *
+ * For each of K_PART features, a lane computes 4 R multiply-adds, and the warp reads from shared memory:
+ *
+ * - R numbers of its rows, the same for all lanes. A load reads four of them: R / 4 accesses.
+ * - 128 numbers of the items: 4 accesses of 128 bytes.
+ *
+ * With R = 8 these multiply-adds keep the arithmetic units of a multiprocessor busy. R = 4 makes smaller blocks, for
+ * few rows or if the lists need the memory. */
 enum { RANK_WARPS = 8, RANK_THREADS = RANK_WARPS * WARP, K_PART = 16 };
 
 /* The dynamic shared memory of a block. The lists come after it: k scores of each row, then k ids of each row, unless
