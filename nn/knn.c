@@ -361,8 +361,9 @@ static bool measure(Index *x, Block *b, const Truth *s, KnnPlan *plan)
 
 /* ---- all rows -------------------------------------------------------------------------------- */
 
-/* Compares the n rows `row` with all rows, and writes their neighbours to `host`. The lists of these rows have fewer
- * than k rows together. */
+/* Compares each of the n rows `row` with all rows, and writes their neighbours to `host`. It is used for rows whose
+ * search in the index found too few neighbours: the P lists that were searched for such a row contain fewer than k rows
+ * in total. */
 static bool fill_short(Index *x, Block *b, int64_t n, const int32_t *row, int32_t *host)
 {
     int mark = x->pieces;

@@ -20,8 +20,10 @@ struct ModelClass {
      * add_eos_token request */
     size_t between;
     int second_type;
-    int64_t extra; /* number of tokens <extra_id_N>; extra_ids of the configuration replaces a number above 0 */
-    bool merges;   /* true: BPE */
+    /* number of tokens <extra_id_N>. If it is above 0, and the configuration has extra_ids, then extra_ids is used
+     * instead */
+    int64_t extra;
+    bool merges; /* true: BPE */
     /* for BPE: the unknown piece and the byte fallback are as in the file; otherwise no unknown piece, and byte
      * fallback */
     bool as_file;

@@ -44,8 +44,14 @@ static bool build_pieces(Load *l, Bpe *m)
             m->letters[last][b] = bpe_character(m, name, n, true, last);
     }
     m->unknown_id = m->set.unknown.p ? bpe_find(m, m->set.unknown) : -1;
-    /* Words may be split before MARK only if MARK is a piece. Otherwise it would be unknown; and without an unknown
-     * token, unknown characters have no position. add_merge clears the flag if a merge forbids it. */
+    /* Words may be split before MARK only under these conditions (bpe_part_end), among others:
+     *
+     * - MARK is a piece. Otherwise MARK would be an unknown character, and a split before it would separate unknown
+     *   characters that are fused into one token.
+     * - The file names an unknown token. Otherwise unknown characters are left out and are not counted in the ends of
+     *   tokens, so a split would change the ends.
+     *
+     * add_merge clears the flag if a merge forbids the split. */
     m->marked = m->set.unknown.n && !text_ends(m->set.unknown, MARK) && !m->set.prefix.n && !m->set.suffix.n &&
                 !m->set.whole && bpe_find(m, text_of(MARK)) >= 0;
     return true;
