@@ -25,7 +25,7 @@ static Tensor *places(Tape *t, const Tensor *ids, const int32_t *at)
     return of ? list_renumbered(t, x, of) : x;
 }
 
-/* Returns the groups of a and b, concatenated. */
+/* Returns the groups of the ids of a and b together: a's list, followed by b's list. */
 static const Groups *groups_of_both(Tape *t, const Tensor *a, const Tensor *b)
 {
     if (!b)
@@ -78,7 +78,7 @@ static bool ascends(int64_t n, const int32_t *ids)
     return true;
 }
 
-/* Makes a list ids [n] of the tape; if the ids are in ascending order, with its groups. */
+/* Makes a list ids [n] of the tape. If the ids are in ascending order, the list gets its groups immediately. */
 static Tensor *ids_tensor(Tape *t, int64_t n, int32_t *ids)
 {
     Tensor *x = list_tensor(t, I32, n, ids);

@@ -33,8 +33,8 @@ Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids)
 }
 
 /* Does the delayed steps of the rows `ids` of a parameter. `lo` is the smallest id; if it is negative, all rows are
- * included. The lists of one call of input_ids share their groups, so the rows in the other lists of that call are
- * included, too. */
+ * included. The lists of one call of input_ids or ids_together share their groups, so the rows in the other lists of
+ * that call are included, too. */
 static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
 {
     const IdSet *set = ids->id >= 0 ? t->nodes[ids->id]->set : NULL;

@@ -57,8 +57,8 @@ static bool build_pieces(Load *l, Bpe *m)
     return true;
 }
 
-/* Adds the merge of the pieces `left` and `right`, with the texts a and b, into the piece `id`. m->grows and m->marked
- * are cleared if they no longer hold. */
+/* Adds the merge of the pieces `left` and `right`, with the texts a and b, into the piece `id`. Clears m->grows and
+ * m->marked if the merge makes them false. */
 static void add_merge(Bpe *m, int32_t left, Text a, int32_t right, Text b, uint32_t rank, int32_t id)
 {
     m->grows &= a.n && b.n > m->set.prefix.n;
@@ -101,9 +101,9 @@ Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges)
     return m && new_merges(l, m, merges, merges) ? m : NULL;
 }
 
-/* Adds the splits of a piece into two pieces as merges, the shortest left part first. Returns their number. `apart`:
- * each split has its own rank; else the rank of all is the id of the piece. If merges are not allocated yet, it only
- * counts. */
+/* Adds each split of a piece into two pieces as a merge, beginning with the shortest left part. Returns the number of
+ * these merges. `apart`: each merge has its own rank; otherwise all have the piece's id as their rank. If the memory
+ * for merges is not allocated yet, the function only counts. */
 static size_t cut_piece(Bpe *m, int32_t id, bool apart)
 {
     Text piece = m->pieces[id];
