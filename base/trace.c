@@ -158,8 +158,11 @@ static void end_event(JsonWriter *w)
         json_end(w);
 }
 
-/* Writes the events that name a thread and give its place in the list. thread: its id in the file. worker: its number
- * in the pool; 0 is the calling thread. */
+/* Writes two events about a thread. The first one gives the thread its name. The second one gives its position among
+ * the threads that the viewer shows.
+ *
+ * - thread: its id in the file
+ * - worker: its number in the pool; 0 is the calling thread */
 static void name_thread(JsonWriter *w, long process, int thread, int worker)
 {
     char name[32] = "caller";

@@ -215,8 +215,9 @@ static bool read_event(YamlReader *r, const yaml_event_t *ev, Error *e)
     }
 }
 
-/* libyaml compares each %TAG line with all earlier ones. There are many kinds of line ends, and the file may be UTF-16.
- * Therefore every %TAG counts, at any position. */
+/* Reports whether the file has more than YAML_TAGS %TAG lines. They are limited because libyaml compares each of them
+ * with all earlier ones. Finding the lines is difficult: there are many kinds of line ends, and the file may be UTF-16.
+ * Therefore each "%TAG" in the file counts, also inside a line. */
 static bool too_many_tags(Text source)
 {
     size_t tags = 0;

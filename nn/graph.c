@@ -250,24 +250,24 @@ bool csr_index(Store *s, Csr *g, Error *e)
 
 Csr *csr_transpose(Store *s, const Csr *g, Error *e)
 {
-    Csr *turned = NEW(store_arena(s), Csr, 1, e);
-    if (!turned)
+    Csr *transposed = NEW(store_arena(s), Csr, 1, e);
+    if (!transposed)
         return NULL;
-    *turned = (Csr){.rows = g->cols,
-                    .cols = g->rows,
-                    .entries = g->entries,
-                    .start = g->symmetric ? g->start : g->tstart,
-                    .col = g->symmetric ? g->col : g->tcol,
-                    .row_scale = g->col_scale,
-                    .col_scale = g->row_scale,
-                    .tstart = g->symmetric ? NULL : g->start,
-                    .tcol = g->symmetric ? NULL : g->col,
-                    .symmetric = g->symmetric};
-    if (g->val || !turned->start) {
-        fail(e, SP_UNSUPPORTED, "a graph with values, or without the index of its transpose, cannot be turned");
+    *transposed = (Csr){.rows = g->cols,
+                        .cols = g->rows,
+                        .entries = g->entries,
+                        .start = g->symmetric ? g->start : g->tstart,
+                        .col = g->symmetric ? g->col : g->tcol,
+                        .row_scale = g->col_scale,
+                        .col_scale = g->row_scale,
+                        .tstart = g->symmetric ? NULL : g->start,
+                        .tcol = g->symmetric ? NULL : g->col,
+                        .symmetric = g->symmetric};
+    if (g->val || !transposed->start) {
+        fail(e, SP_UNSUPPORTED, "a graph with values, or without its transpose's index, cannot be transposed");
         return NULL;
     }
-    return turned;
+    return transposed;
 }
 
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,

@@ -419,9 +419,9 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 /* softmax over the entries of each row: [entries] -> [entries] */
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);
-/* Reorders x [entries] of g into the order of the entries of `turned`, which is csr_transpose of g. Both need
+/* Reorders x [entries] of g into the order of the entries of `transposed`, which is csr_transpose of g. Both need
  * csr_index. Example (GRCN): x has scores of user -> item messages, the result has them for item -> user messages. */
-Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *turned, Tensor *x);
+Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *transposed, Tensor *x);
 /* Graphs on the tape. They are NULL if the tape has failed; later ops accept NULL, as they accept a failed tensor. An
  * op makes the pattern of its graph immediately. If the device cannot read host memory, the values are computed when an
  * op first reads them, and the patterns are sent to the device when a kernel first reads one of them. All patterns that

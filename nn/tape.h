@@ -136,7 +136,7 @@ struct Node {
     int32_t lo, hi;              /* if out is I32: smallest and largest value */
     const void *host;            /* the list's copy on the host (lists.c); NULL for a result of kernels */
     const struct Groups *groups; /* of a list of ids; NULL: not sorted yet */
-    const struct IdSet *set;     /* the lists of the same call of input_ids, or NULL */
+    const struct IdSet *set;     /* the lists of the same call of input_ids or ids_together, or NULL */
     double begun;                /* time at which the op began, for the trace */
     double flops, bytes;
     /* values for the backward pass; each op uses them in its own way */
@@ -203,7 +203,7 @@ typedef struct Groups {
     GroupLists host, device;
     bool distinct; /* the ids are distinct and sorted already, so there is nothing to sum */
 } Groups;
-typedef struct IdSet { /* the lists of one input_ids, and the groups of all of them, concatenated */
+typedef struct IdSet { /* the lists of one call of input_ids or ids_together, and their common groups */
     int n;
     Tensor **ids;
     const Groups *groups;

@@ -296,7 +296,7 @@ static void refilled_graphs(void **state)
     free(b);
     Error e = {0};
     assert_null(csr_transpose(s, csr_new(s, "values", &graphs[2], &error), &e));
-    assert_error(e, SP_UNSUPPORTED, "cannot be turned");
+    assert_error(e, SP_UNSUPPORTED, "cannot be transposed");
     /* row numbers follow a refill */
     Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, ADJ_SYM, &error);
     assert_true(csr_index(s, g, &error));

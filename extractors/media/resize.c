@@ -25,8 +25,10 @@ static inline unsigned char clip(int32_t sum, int bits)
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-/* Computes to[0 .. 15], the sums of position i for the 16 bytes at p, p + step, ... SSE2 multiplies 16 bits by 16 bits
- * and adds pairs. Therefore weights are pairs in two halves; the integer results are the same. */
+/* Computes to[0 .. 15], the sums of position i for the 16 bytes at p, p + step, ... An instruction of SSE2 multiplies
+ * two pairs of 16-bit numbers and adds the two products. A weight may have more than 16 bits, so it is split into an
+ * upper and a lower part (Axis.pairs). The upper parts of two neighbouring weights are one pair, their lower parts are
+ * another. The integer results are the same as without SSE2. */
 static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, unsigned char *to)
 {
 #if defined(__SSE2__)
@@ -65,7 +67,7 @@ static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int6
 #endif
 }
 
-/* Computes the same for n < 16 bytes. */
+/* Computes the same sums for n < 16 bytes. */
 static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, int64_t n, unsigned char *to)
 {
     for (int64_t v = 0; v < n; v++) {

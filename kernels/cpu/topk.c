@@ -397,7 +397,8 @@ static void rank_tile(void *arg, size_t task, int worker)
         transpose(M, r->block_items, scores, r->transposed + first, transposed_ld(r));
 }
 
-/* Ranks the slab's rows after the block as neighbours of the block's items `first` .. `last` - 1. */
+/* Updates the lists of the block's items `first` .. `last` - 1. The candidates are the rows of the slab whose numbers
+ * are larger than those of the block's items. */
 static void rank_transposed(const void *arg, int64_t first, int64_t last)
 {
     const Ranking *r = arg;

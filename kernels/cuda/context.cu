@@ -189,7 +189,8 @@ static void cuda_download(const Run *run, void *host, const void *device, size_t
     if (!c->failed)
         cuda_worked(c, cudaStreamSynchronize(c->stream), "download");
     if (c->failed)
-        memset(host, 0, bytes); /* The same numbers every time; `check` reports the error. */
+        /* After a failure the numbers are zeros, the same in every run; `check` reports the error. */
+        memset(host, 0, bytes);
 }
 
 /* Waits for the n oldest waiting downloads and moves their numbers to their addresses in the host's memory. */

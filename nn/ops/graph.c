@@ -183,25 +183,25 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
 
 static void edge_turn_back(Tape *t, Node *n)
 {
-    const Csr *turned = n->spec;
+    const Csr *transposed = n->spec;
     float beta, *dx = grad_into(t, n->in[0], &beta);
     if (dx)
-        t->k->gather(&t->run, turned->entries, 1, F32, n->grad, turned->tentry->data, beta, dx);
+        t->k->gather(&t->run, transposed->entries, 1, F32, n->grad, transposed->tentry->data, beta, dx);
 }
 
-Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *turned, Tensor *x)
+Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *transposed, Tensor *x)
 {
     static const Op op = {.name = "edge_transpose", .back_name = "edge_transpose back", .back = edge_turn_back};
-    Node *n = reads_graph(t, op.name, g) && reads_graph(t, op.name, turned) ? node_new(t, &op, INPUTS(x)) : NULL;
-    if (!n || !node_fits(t, n, x->count == g->entries && x->count == turned->entries))
+    Node *n = reads_graph(t, op.name, g) && reads_graph(t, op.name, transposed) ? node_new(t, &op, INPUTS(x)) : NULL;
+    if (!n || !node_fits(t, n, x->count == g->entries && x->count == transposed->entries))
         return tape_failed(t);
-    if (!g->tentry || !turned->tentry) {
+    if (!g->tentry || !transposed->tentry) {
         tape_fail(t, SP_USAGE, "edge_transpose: a graph has no places of its transpose: call csr_index");
         return tape_failed(t);
     }
     if (!node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
-    n->spec = turned;
+    n->spec = transposed;
     n->unread = UNREAD_ALL;
     if (tape_live(t))
         t->k->gather(&t->run, g->entries, 1, F32, x->data, g->tentry->data, 0, n->out.data);

@@ -16,14 +16,16 @@ struct ModelClass {
     size_t before_count, replaced; /* the tokens in `before` replace the first `replaced` pieces of the file */
     int unknown;                   /* id of the unknown piece, for Unigram */
     Special first, last;           /* the special tokens before and after a text; SPECIALS: none */
-    /* arguments of template_around; between 0: template_ends is used instead, with the tokens that add_bos_token and
-     * add_eos_token request */
+    /* arguments of template_around. If `between` is 0, template_ends is used instead. It then adds `first` if
+     * add_bos_token is true, and `last` if add_eos_token is true */
     size_t between;
     int second_type;
-    int64_t extra; /* number of tokens <extra_id_N>; extra_ids of the configuration replaces a number above 0 */
-    bool merges;   /* true: BPE */
-    /* for BPE: the unknown piece and the byte fallback are as in the file; otherwise no unknown piece, and byte
-     * fallback */
+    /* number of tokens <extra_id_N>. If it is above 0, and the configuration has extra_ids, then extra_ids is used
+     * instead */
+    int64_t extra;
+    bool merges; /* true: BPE */
+    /* for BPE. true: the unknown piece and the byte fallback are as in the file. false: there is no unknown piece, and
+     * the byte fallback is always used */
     bool as_file;
     ModelStages *stages;
 };
@@ -192,7 +194,7 @@ static bool names_type(const char *types, Text type)
     return false;
 }
 
-/* *class is NULL if no file names a class. */
+/* Finds the class of the tokenizer. Sets *class to NULL if no file names a class or a model_type. */
 static bool find_class(Load *l, const ModelClass **class)
 {
     Text name, type;
@@ -290,8 +292,8 @@ static bool add_special(Load *l, TextIndex *seen, Text content, bool special)
     return number >= 0 && (number < count || add_token(l, (Added){.content = content, .special = special}, l->path, 0));
 }
 
-/* Adds the special tokens that the configuration lists; without a list, the control and user-defined pieces of the file
- * and the extra ids. */
+/* Adds the special tokens that the configuration lists. Without a list, adds the control and user-defined pieces of the
+ * file and the extra ids. */
 static bool add_more(Load *l, const ModelFile *m, const Given *g)
 {
     const Json *list = json_get(l->config, "extra_special_tokens");

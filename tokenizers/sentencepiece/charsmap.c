@@ -2,10 +2,15 @@
  * model. The bytes are: the length of a trie (u32, little endian); the trie (the double array of Darts, of u32); the
  * replacements, each followed by a NUL.
  *
- * The rules are applied as in Hugging Face's crate spm_precompiled: for each grapheme cluster, the shortest rule that
- * is a prefix of the cluster replaces the whole cluster. Only clusters of at most five bytes count. Three rules for
- * joining longer clusters are left out, because they matter only if a mark of two bytes follows: Hangul (GB6-8),
- * consonants after a linker (GB9c), pictographs after a joiner (GB11). */
+ * The rules are applied as in Hugging Face's crate spm_precompiled: for each grapheme cluster of at most five bytes,
+ * the shortest rule that is a prefix of the cluster replaces the whole cluster. In a longer cluster, or without such a
+ * rule, each character is replaced separately.
+ *
+ * Three of Unicode's rules that join characters to a cluster are left out: Hangul (GB6-8), consonants after a linker
+ * (GB9c), pictographs after a joiner (GB11). The clusters that they join have more than five bytes, so their characters
+ * are replaced separately. Without these rules, such a cluster is cut into shorter ones. The result can differ only if
+ * one of these has several characters in at most five bytes. Examples: a Hangul letter (three bytes) with a mark of two
+ * bytes, or the copyright sign (two bytes) with a mark. */
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
 /* ---- the trie -------------------------------------------------------------------------------- */

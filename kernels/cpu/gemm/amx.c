@@ -80,29 +80,28 @@ INLINE void prefetch_with_nops(const float *b, const int part)
         : "r"(b + PREFETCH_DISTANCE + part * LINES));
 }
 
-/* Multiplies the registers of A by the registers of B, and adds the products to the four registers of C (if `low` is
- * false: to the first two). */
+/* Adds products of the registers of A and B to the four registers of C. Without `has_lower`, only to the upper two. */
 #define MULTIPLY(dot)                                                                                                  \
     prefetch_with_nops(b, 4);                                                                                          \
     dot(0, 4, 6);                                                                                                      \
     prefetch_with_nops(b, 5);                                                                                          \
     dot(1, 4, 7);                                                                                                      \
     prefetch_with_nops(b, 6);                                                                                          \
-    if (low) {                                                                                                         \
+    if (has_lower) {                                                                                                   \
         dot(2, 5, 6);                                                                                                  \
     }                                                                                                                  \
     prefetch_with_nops(b, 7);                                                                                          \
-    if (low) {                                                                                                         \
+    if (has_lower) {                                                                                                   \
         dot(3, 5, 7);                                                                                                  \
     }
 
-/* Computes one panel. low: there are more than ROWS rows. */
-INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const bool low)
+/* Computes one panel. `has_lower`: the tile has more than ROWS rows, so the lower two registers of C are used. */
+INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const bool has_lower)
 {
     enum { B_STEP = TILE_COLS * sizeof(float) };
     const int64_t c_step = ldc * (int64_t)sizeof *c, a_step = t->a_row * (int64_t)sizeof *c;
     const float *a = t->a, *b = t->b;
-    float *c_low = c + ROWS * ldc;
+    float *c_lower = c + ROWS * ldc;
     if (t->first) {
         _tile_zero(0);
         _tile_zero(1);
@@ -111,9 +110,9 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
     } else {
         _tile_loadd(0, c, c_step);
         _tile_loadd(1, c + COLS, c_step);
-        if (low) {
-            _tile_loadd(2, c_low, c_step);
-            _tile_loadd(3, c_low + COLS, c_step);
+        if (has_lower) {
+            _tile_loadd(2, c_lower, c_step);
+            _tile_loadd(3, c_lower + COLS, c_step);
         }
     }
     for (int64_t k = 0; k < t->len; k += AMX_UNITS, a += AMX_UNITS, b += AMX_UNITS * TILE_COLS) {
@@ -124,7 +123,7 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
         prefetch_with_nops(b, 2);
         _tile_loadd(7, b + COLS, B_STEP);
         prefetch_with_nops(b, 3);
-        if (low)
+        if (has_lower)
             _tile_loadd(5, a + ROWS * t->a_row, a_step);
         if (bytes) {
             MULTIPLY(_tile_dpbusd)
@@ -134,15 +133,15 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
     }
     _tile_stored(0, c, c_step);
     _tile_stored(1, c + COLS, c_step);
-    if (low) {
-        _tile_stored(2, c_low, c_step);
-        _tile_stored(3, c_low + COLS, c_step);
+    if (has_lower) {
+        _tile_stored(2, c_lower, c_step);
+        _tile_stored(3, c_lower + COLS, c_step);
     }
 }
 
 void FN(amx_row)(Tile t, int rows, int64_t n)
 {
-    const bool low = rows > ROWS, bytes = t.unit == UNIT_INT8_AMX;
+    const bool has_lower = rows > ROWS, bytes = t.unit == UNIT_INT8_AMX;
     float edge[AMX_ROWS * TILE_COLS];
     configure(rows);
     for (; n > 0; n -= TILE_COLS, t.c += TILE_COLS, t.b += t.b_panel) {
@@ -155,9 +154,9 @@ void FN(amx_row)(Tile t, int rows, int64_t n)
         }
         STORE_BEFORE_TILE_LOADS();
         if (bytes)
-            low ? panel(&t, c, ldc, true, true) : panel(&t, c, ldc, true, false);
+            has_lower ? panel(&t, c, ldc, true, true) : panel(&t, c, ldc, true, false);
         else
-            low ? panel(&t, c, ldc, false, true) : panel(&t, c, ldc, false, false);
+            has_lower ? panel(&t, c, ldc, false, true) : panel(&t, c, ldc, false, false);
         for (int i = 0; i < rows && !whole; i++)
             memcpy(t.c + i * t.ldc, edge + i * TILE_COLS, (size_t)n * sizeof *c);
     }

@@ -154,7 +154,8 @@ Way FN(gemm_way)(const Run *run, const Gemm *product)
 }
 
 /* Returns the first row of the r-th row of tiles. If `even`, each row of tiles has an even number of rows, except the
- * last: these units have no other tiles. */
+ * last one. This is for a packed A and for 16-bit and 8-bit units: their tiles exist only for even numbers of rows and
+ * for one row (tile.h). */
 static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 {
     return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;

@@ -56,8 +56,9 @@ static __device__ inline void load_side(const Side *side, int first, int d, int 
  *   s += rows.x cols.x'
  *   slope += rows.y cols.y'
  *
- * If not LONG, shared memory has all features of the rows already. If LONG, WIDE features of rows and columns are
- * loaded at a time, and at the end the features d .. d+WIDE-1 of the columns. */
+ * If not LONG, shared memory has all features of the rows already. If LONG, WIDE features of the rows and columns are
+ * loaded at a time. At the end, the features d .. d+WIDE-1 of the columns are loaded once more, because the caller
+ * multiplies its weights or slopes by them. */
 template <int WIDE, bool LONG>
 static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
                                            const Side *cols, int row, int col, int d, int D, bool aligned, bool some)
