@@ -145,8 +145,8 @@ static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
 
 /* ---- many queries ---------------------------------------------------------------------------- */
 
-/* float32 products are used for at least MIN_QUERIES queries, lists of at most MAX_K rows, and rows of at most MAX_D
- * numbers. A float32 list has EXTRA_ROWS more rows than the caller's k. */
+/* float32 products are used for at least MIN_QUERIES queries, k of at most MAX_K, and rows of at most MAX_D numbers. A
+ * float32 list is the list of a query that these products give. It has EXTRA_ROWS more rows than the caller's k. */
 enum { MIN_QUERIES = 32, MAX_K = 1000, EXTRA_ROWS = 32, MAX_D = 1 << 16 };
 /* largest numbers of floats in a tile of rows and in a batch of queries, and of queries in a batch. The limits of
  * floats do not apply below ROWS_A_TASK rows and MIN_QUERIES queries. */
@@ -416,7 +416,8 @@ static bool compare_float32(NearestRows *x, const Device *d, Arena *a, Error *e)
     return true;
 }
 
-/* Reports whether compare_float32 is used: if there are many queries, and over four times the rows of a list. */
+/* Reports whether compare_float32 is used. It is used if there are at least MIN_QUERIES queries, k and the length of a
+ * row are within their limits, and the matrix has more than four times as many rows as a float32 list. */
 static bool use_float32(const NearestRows *x)
 {
     return x->n >= MIN_QUERIES && x->k <= MAX_K && x->rows->shape[0] > 4 * (x->k + EXTRA_ROWS) &&

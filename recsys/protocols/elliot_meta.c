@@ -52,7 +52,7 @@ static bool check_features(ElliotReader *r)
     if (!r->to->kind->needs_features || r->x->modality_count)
         return true;
     return fail(r->e, SP_FORMAT,
-                "%s: %s: found a recommender that needs features; allowed is it with data_config.side_information",
+                "%s: %s: found a recommender that needs features; give them in data_config.side_information",
                 r->k.map ? r->k.map->where : "models", r->k.path);
 }
 
@@ -101,7 +101,7 @@ static bool read_metric(ElliotReader *r, const Keys *meta)
     if (r->m->kind->batch == BATCH_NONE && !r->to->dim_count)
         return true;
     if (s->metric && (strcmp(s->metric, metric) != 0 || s->cutoff != cutoff)) {
-        static const char same[] = "as of the models before it: one metric chooses in all models";
+        static const char same[] = "as in the models before: a configuration must have one validation metric";
         const Yaml *y = key_get(meta, "validation_metric");
         return y ? key_refuse(meta, "validation_metric", y, "%s@%lld, %s", s->metric, (long long)s->cutoff, same)
                  : key_missing(meta, "validation_metric",
