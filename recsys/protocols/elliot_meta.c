@@ -357,7 +357,7 @@ bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e)
                 return fail(
                     e, SP_FORMAT,
                     "%s: experiment.models.%s.batch_size: found %s; allowed is a number of at least 1: -1 stands for "
-                    "all %s, of which folds have %lld and %lld",
+                    "all %s, but two folds have %lld and %lld",
                     y        ? y->where
                     : m->map ? m->map->where
                              : x->path,
