@@ -301,7 +301,7 @@ static void test_malformed(void **state)
         {WHOLE "  knock: [{modality: both}]\n", "knock[0].mode: found nothing; allowed is noise"},
         {WHOLE "  knock: [{modality: audio, mode: zero}]\n", "knock[0].modality: found audio; allowed is visual"},
         {WHOLE "  knock: [{modality: both, mode: one}, {modality: both, mode: one}]\n",
-         "knock[1].mode: found one; allowed is another knock-out than both one"},
+         "knock[1].mode: found one; allowed is a knock-out other than both one"},
         {WHOLE "  knock: [{modality: both, mode: half}]\n", "knock[0].mode: found half; allowed is noise"},
     };
     for (size_t i = 0; i < COUNT(CASES); i++) {

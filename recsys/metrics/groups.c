@@ -227,8 +227,10 @@ typedef struct Means {
     const int32_t *tail; /* for clustered_APLT: see head_and_tail */
     double *sum;         /* of users: [groups, cutoffs] sum of the users' values */
     int64_t *count;      /* [groups] number of users or items in a mean */
-    /* of items: [cutoffs, items] the sum of an item's gains or scores as a hit, and how often it is listed; between two
-     * cutoffs, until item_difference_end adds the earlier ones */
+    /* of items, both [cutoffs, items]:
+     * - gain: the sum of the item's gains (or scores) in the lists in which it is relevant
+     * - times: the number of lists that have the item
+     * A cell covers only the ranks after the previous cutoff, until item_difference_end adds the earlier cells. */
     double *gain;
     int64_t *times;
     double *mean; /* [groups] scratch */
@@ -398,8 +400,8 @@ void group_tail_share(const Use *u, const UserList *list, double *out)
 
 typedef struct Counts {
     Clusters groups;
-    /* [groups, cutoffs, items] how often an item is listed for users of the group; between two cutoffs, until
-     * group_gini_end adds the earlier ones */
+    /* [groups, cutoffs, items]: how often an item is listed for users of the group. A cell covers only the ranks after
+     * the previous cutoff, until group_gini_end adds the earlier cells. */
     int64_t *count;
     int64_t *sorted; /* [items] scratch */
 } Counts;

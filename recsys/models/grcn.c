@@ -47,7 +47,7 @@ static const Setting settings[] = {
     I64_ALSO(GrcnSettings, factors_multimod, "128", "64", "length of a modality's vectors", 1, INT32_MAX,
              SAME_AS("latent_embedding")),
     I64_ALSO(GrcnSettings, num_layers, "2", "2", "propagation steps of the embeddings", 0, MOST_LAYERS,
-             NOT_HERE("n_layers", "leave it out: MMRec's n_layers are routings without effect; or set num_layers")),
+             NOT_HERE("n_layers", "leave it out: it has no effect in MMRec; for propagation steps, set num_layers")),
     I64_SETTING(GrcnSettings, num_routings, "3", "3", "routings of preferences; no effect with variant mmrec", 0,
                 MOST_LAYERS),
     WORD_ALSO(GrcnSettings, weight_mode, weight_modes, "confid", "confid",

@@ -29,11 +29,10 @@ static bool check_exists(const Keys *k, const char *key, const char *path, bool 
     if (folder ? folder_exists(path) || file_exists(path) : file_exists(path))
         return true;
     const char *name = arena_printf(k->arena, k->e, "%s.%s", k->path, key);
-    return name &&
-           fail(k->e, SP_IO,
-                "%s: %s: found %s, which is not there; allowed is %s (as in Elliot, a path without a dot begins "
-                "at the current folder, another at that of the configuration)",
-                key_get(k, key)->where, name, path, folder ? "a folder of .npy files" : "a file");
+    return name && fail(k->e, SP_IO,
+                        "%s: %s: found %s, which is not there; allowed is %s (as in Elliot, a path without a dot is "
+                        "relative to the current folder, a path with a dot to the folder of the configuration)",
+                        key_get(k, key)->where, name, path, folder ? "a folder of .npy files" : "a file");
 }
 
 /* Reads one loader: its features as "name=path". */

@@ -147,9 +147,9 @@ static bool group_users(UserRows *g, const ElliotSource *s, const ElliotRows *ro
 
 /* ---- fixed_timestamp ------------------------------------------------------------------------- */
 
-typedef struct Turn { /* for times above `after`, one more (or less) user has enough rows on both sides */
+typedef struct Turn { /* for times above `after`, the number of users with enough rows on both sides changes */
     int64_t after;
-    int64_t change;
+    int64_t change; /* 1: one user more; -1: one user less */
 } Turn;
 
 static int compare_turns(const void *a, const void *b)
@@ -165,13 +165,18 @@ static int compare_i64(const void *a, const void *b)
 }
 
 /* Finds the time at which the largest number of users have min_below rows before it and min_over rows from it on; if
- * several times have this number, the latest. A user with n rows has them at every time above the time of the user's
- * row min_below and up to that of row n - min_over + 1, counted from 1 in the order of time. */
+ * several times have this number, the latest. Let time[1] <= ... <= time[n] be the times of a user's n rows. If n is at
+ * least min_below and min_over, the user has these rows at a time t if
+ *
+ *   time[min_below] < t <= time[n - min_over + 1]
+ *
+ * If min_below or min_over is 0, its side of the condition is always true. */
 static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, const ElliotRows *rows,
                            int64_t *best, Error *e)
 {
     int64_t users = text_index_count(s->ratings->users), *time = NEW(s->arena, int64_t, rows->count + 1, e);
-    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), enough = 0, max = -1; /* numbers of users with both */
+    /* enough, max: numbers of users with enough rows on both sides */
+    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), enough = 0, max = -1;
     Turn *turn = NEW(s->arena, Turn, 2 * users + 2, e);
     size_t turns = 0, t = 0;
     if (!time || !all || !turn)

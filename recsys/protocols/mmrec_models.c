@@ -164,9 +164,10 @@ static bool add_dimension(const Mmrec *x, SettingList *fixed, const Yaml *name, 
     const Yaml *y = key_get(&x->k, name->text.p);
     const Special *p = special(x, name->text);
     if (!y)
-        return fail(x->k.e, SP_FORMAT,
-                    "%s: hyper_parameters: found %.60s, which has no value; allowed is a key that has", name->where,
-                    name->text.p);
+        return fail(
+            x->k.e, SP_FORMAT,
+            "%s: hyper_parameters: found %.60s, which has no value; allowed is a key with a value or a list of values",
+            name->where, name->text.p);
     if (!is_setting(x, y) || (p && p->how != HOW_IDLE && p->how != HOW_EQUAL))
         return fail(x->k.e, SP_FORMAT, "%s: hyper_parameters: found %.60s; allowed is seed or a setting of %s",
                     name->where, name->text.p, x->kind->name);

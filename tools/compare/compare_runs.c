@@ -21,8 +21,9 @@ static bool compute_means(const ByUser *b, double *mean)
     return true;
 }
 
-/* Checks that by_user.tsv is of the same run as result.json, which has the means with nine digits. At least one mean
- * other than 0 must be equal, or all means. Not all can be required, because some figures are not means over users. */
+/* Checks that by_user.tsv and result.json are of the same run. mean [figures]: the means of by_user.tsv; result.json
+ * has them with nine digits. The check passes if at least one mean that is not 0 is equal in both files, or if all
+ * figures are equal. Some figures of result.json are not means over users, so these may differ. */
 static bool check_means(const ByUser *b, const double *mean, const Json *result, Error *e)
 {
     bool same = false, other = false;

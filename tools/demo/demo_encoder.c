@@ -26,10 +26,11 @@ enum {
     PATCH = 16,
     PATCHES = (SIDE / PATCH) * (SIDE / PATCH),
     POSITIONS = 64, /* tokens of a text */
+    /* The look of a thing is its kind, colour and pattern. Things of the same look differ in material and adjective. */
     LOOKS = CATALOGUE_KINDS * CATALOGUE_HUES * CATALOGUE_PATTERNS,
     SEED = 7,   /* seed of the training data; the catalogue of the demo has another seed */
     EACH = 32,  /* images per look */
-    BATCH = 96, /* things per batch, all of different looks */
+    BATCH = 96, /* things per batch; no two have the same look */
     STEPS = 1500,
     WARM_UP = 100
 };
@@ -214,7 +215,7 @@ static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 
 /* training data */
 
-/* Returns thing number `at` of a look. Its material and adjective are drawn. */
+/* Returns the thing of number `at` of the training data, with the given look. Its material and adjective are drawn. */
 static Thing thing_of(int look, uint64_t at)
 {
     Thing t;

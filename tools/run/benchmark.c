@@ -185,7 +185,7 @@ static bool one_knock(const Benchmark *b, const Keys *k, void *one)
         return false;
     for (const BenchKnock *other = b->knocks; other < x; other++)
         if (!strcmp(other->name, x->name))
-            return key_refuse(k, "mode", key_get(k, "mode"), "another knock-out than %s, which is there before",
+            return key_refuse(k, "mode", key_get(k, "mode"), "a knock-out other than %s, which is already in the list",
                               x->name);
     return true;
 }

@@ -95,7 +95,8 @@ static bool read_settings(const Benchmark *b, const Keys *k, StudyModel *m, Sett
             if (list && !read_distribution(k, y, &dims[m->dim_count], &found))
                 return false;
             if (found && m->search == SEARCH_GRID)
-                return key_refuse(k, y->key.p, y, "a list of values: meta.hyper_opt_alg is grid; random or tpe draw");
+                return key_refuse(k, y->key.p, y,
+                                  "a list of values; a distribution needs meta.hyper_opt_alg random or tpe");
             if (list && !found && !setting_dimension(k, set, m->kind, b->protocol, &dims[m->dim_count], y->key.p, y))
                 return false;
             m->dim_count += list;

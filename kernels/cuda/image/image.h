@@ -140,7 +140,8 @@ static __device__ inline int64_t column_id(void)
 {
     return (int64_t)blockIdx.y * COLUMNS + threadIdx.x;
 }
-/* Returns the sum of x over the lanes of a column in all threads of the column. May be called again immediately. */
+/* Adds up the x of all threads (lanes) of a column. Each of these threads gets the sum. All threads of the block must
+ * call this function. It may be called again immediately. */
 static __device__ inline float lanes_sum(float x)
 {
     SHARED(float, part, [LANES][COLUMNS]);
