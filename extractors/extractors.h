@@ -174,9 +174,9 @@ typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults
     size_t output_count;
     Pack dtype;   /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
     int winograd; /* 6: larger tiles for 3 x 3 convolutions, with a larger error (Conv.winograd) */
-    /* RESIZE_TORCHVISION: images are resized as by the model's image processor on torchvision (the default of
-     * transformers 5), or by torchvision's preset on a tensor. Needs the tower of images. A preset of a call is not
-     * changed. */
+    /* RESIZE_TORCHVISION: images are resized as by the model's image processor with the torchvision backend (the
+     * default of transformers 5). The preset transforms of torchvision's models resize in the same way if their input
+     * is a uint8 tensor, not a PIL image. Needs the tower of images. A preset of a call is not changed. */
     Resizer resizer;
     TrainOptions train;
 } EncoderOptions;

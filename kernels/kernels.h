@@ -116,7 +116,7 @@ typedef struct Conv {
     DType y_type;
     const float *bias;    /* [O] or NULL */
     const void *residual; /* like y: y = act(conv + bias + residual); or NULL */
-    Act act;              /* its parameter, as Gemm.act_param, is 0 */
+    Act act;              /* the parameter of `act` is 0: Conv has no act_param */
     /* 6: allows Winograd's F(6,3) for 3 x 3 kernels. It is faster than F(4,3) on large images, but its rounding errors
      * are four times as large. */
     int winograd;

@@ -3,9 +3,9 @@
  *
  * The index (Sivic and Zisserman 2003) divides the rows into lists by spherical k-means (Dhillon and Modha 2001),
  * trained on a sample. A row is compared with the rows of the lists whose centroids are nearest to it. A second sample
- * decides how many lists are searched: the nearest rows of its rows are found by comparing all rows. The recall is the
- * share of them that the index finds, not counting the row itself. For data without clusters, more lists are searched,
- * at worst all.
+ * of rows decides how many lists are searched. For each row of this sample, the true nearest rows are found by
+ * comparing it with all rows. The recall is the share of these true nearest rows that the index finds. A row is not
+ * counted as its own nearest row. For data without clusters, more lists are searched, at worst all.
  *
  * The result of a row does not depend on threads or blocks: the samples are draws, products have the same bits in any
  * tile, and ties go to the lower row. */

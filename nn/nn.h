@@ -242,10 +242,10 @@ typedef struct Inferred {
 } Inferred;
 bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
                Error *e);
-/* infer_all does not wait for a device that is not the host. infer_arrive(t, to) waits for the call of infer_all whose
- * last result has this `to`, and for all earlier calls; `to` NULL: for all calls. Then their results are in their
- * memory. The caller must keep that memory until then; it may call infer_all again before it calls infer_arrive.
- * Returns false if the device failed: then the numbers are not valid. */
+/* infer_all does not wait for a device that is not the host. infer_arrive(t, to) waits for one call of infer_all and
+ * for all calls before it. This call is the one whose results[n - 1].to equals `to`; `to` NULL waits for all calls.
+ * Then the results are in their memory. The caller must keep the memory until then. It may call infer_all again before
+ * infer_arrive. Returns false if the device failed: then the numbers are not valid. */
 #ifdef SAPOR_MINIMAL /* MINIMAL has the CPU only, so there is nothing to wait for */
 static inline bool infer_arrive(const Tape *t, const float *to, const Error *e)
 {
@@ -261,13 +261,13 @@ size_t plan_bytes(const Tape *t); /* bytes of the latest plan */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copies; not read in a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copies; ops and shapes must not depend on the values */
-/* Uploads `lists` lists of ids [n]; out[i] is list i. Returns false if the tape has failed. All lists of one call must
- * be ids of the same table, for example positive and negative items (see ids_together). If they are made before the
- * first op that computes, all are one upload, with the index that the gradients of gathers and the optimiser need. */
+/* Uploads `lists` lists of ids [n]; out[i] is list i. Returns false if the tape has failed. All lists must be ids of
+ * one table, such as positive and negative items. In training, the ids are also sorted into groups of equal ids: the
+ * gradients of equal ids are summed. At the first op that computes, all lists made so far are one upload. */
 bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out);
-/* Declares that the step gathers rows of one parameter by all of these lists, in this order. The index for the
- * optimiser is then made now, instead of after the backward pass. Results do not depend on this call. If one list is
- * NULL (all rows), the call does nothing. */
+/* Declares that the step gathers rows of one parameter by all of these lists, in this order. The groups of equal ids
+ * that the optimiser needs (see input_ids) are then made now, instead of after the backward pass. Results do not depend
+ * on this call. If one list is NULL (all rows), the call does nothing. */
 void ids_together(Tape *t, int lists, Tensor *const *ids);
 /* Returns zeroed host scratch of this step, for ids and offsets that a forward function computes from shapes or from
  * the ids of its input. NULL if the tape has failed. */
@@ -424,8 +424,8 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);
 Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *transposed, Tensor *x);
 /* Graphs on the tape. They are NULL if the tape has failed; later ops accept NULL, as they accept a failed tensor. An
  * op makes the pattern of its graph immediately. If the device cannot read host memory, the values are computed when an
- * op first reads them, and the patterns are sent to the device when a kernel first reads one of them. All patterns that
- * exist at this time are one upload, with the rows of them that csr_rows selects. */
+ * op first reads them, and the patterns are sent to the device when a kernel first reads one of them. This upload sends
+ * all patterns that exist at that time, and also the selections of rows that csr_rows has made of them. */
 
 /* Returns the values of g (NULL: ones), and computes them if they do not exist yet. Call it before a tape_drop of the
  * tensors that they depend on. */

@@ -189,7 +189,8 @@ typedef struct ListBlock {
 typedef struct ListMemory {
     ListBlock *blocks; /* allocated from the heap */
     size_t count, room;
-    /* smallest size of the next block: the bytes of the blocks of this step, or those that the last reset freed */
+    /* The next block has at least this size in bytes. It is the sum of this step's blocks and, if the last reset freed
+     * its blocks, of those. */
     size_t total;
 } ListMemory;
 

@@ -181,7 +181,7 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
     return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-static void edge_turn_back(Tape *t, Node *n)
+static void edge_transpose_back(Tape *t, Node *n)
 {
     const Csr *transposed = n->spec;
     float beta, *dx = grad_into(t, n->in[0], &beta);
@@ -191,7 +191,7 @@ static void edge_turn_back(Tape *t, Node *n)
 
 Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *transposed, Tensor *x)
 {
-    static const Op op = {.name = "edge_transpose", .back_name = "edge_transpose back", .back = edge_turn_back};
+    static const Op op = {.name = "edge_transpose", .back_name = "edge_transpose back", .back = edge_transpose_back};
     Node *n = reads_graph(t, op.name, g) && reads_graph(t, op.name, transposed) ? node_new(t, &op, INPUTS(x)) : NULL;
     if (!n || !node_fits(t, n, x->count == g->entries && x->count == transposed->entries))
         return tape_failed(t);

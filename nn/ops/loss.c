@@ -1,5 +1,7 @@
-/* nn/ops/loss.c: ops whose result is one number. Its gradient stays on the device, so the backward passes read it in
- * kernels. row_scale, for example, takes it as the factor of a matrix of one row. */
+/* nn/ops/loss.c: ops whose result is one number. The gradient of this number stays on the device, so the backward
+ * passes read it in kernels. For example, the backward pass of sum_squares treats x as a matrix [1, n]. The kernel
+ * row_scale multiplies each row of a matrix by one number, which it reads from the device: here the single row by 2
+ * times the gradient. */
 #include "nn/tape.h"
 
 /* Allocates a tensor of x's size that an op fills in addition to its result. */

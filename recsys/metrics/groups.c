@@ -145,7 +145,8 @@ bool item_groups_begin(Use *u, Arena *a, Error *e)
     return name && name_clusters(u, name, s->groups.n, a, e) && shares_room(u, a, e);
 }
 
-/* Counts the listed items, or the hits only, in s->listed. A rank counts at each cutoff that is not smaller. */
+/* Counts the listed items, or the hits only, in s->listed. The item at rank r is counted at each cutoff that is at
+ * least r. */
 static void add_listed(const Use *u, const UserList *list, bool hits_only)
 {
     Shares *s = u->own;

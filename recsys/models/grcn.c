@@ -3,9 +3,11 @@
  *
  * For each modality, a user has a preference and an item has its projected features, all scaled to length 1. Attention
  * between them, over the train pairs of a node, gives the vectors of the modality and a weight of each pair in both
- * directions. Each weight is multiplied by the confidence of a node in the modality. The largest product over the
- * modalities, at least 0, is the weight of the pair in the graph on which the embeddings of users and items are
- * convolved. The vector of a node is the concatenation of its convolved embedding and its vectors of all modalities.
+ * directions. Each node has one learned number per modality, its confidence. The weight of a pair in one direction is
+ * multiplied by the confidence of the node that receives the message (Elliot) or of the node that sends it (MMRec). The
+ * largest product over the modalities, at least 0, is the weight of the pair in the graph on which the embeddings of
+ * users and items are convolved. The vector of a node is the concatenation of its convolved embedding and its vectors
+ * of all modalities.
  *
  * Both directions of attention use the same scores p_u . f_i, computed once per pair. Each direction is a block, [U, I]
  * or [I, U].

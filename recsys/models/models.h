@@ -99,7 +99,8 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
  * uniform users as in Elliot's recipe, or every pair once as in MMRec's. */
 Sampling sampling_none(const Model *m);
 Sampling sampling_uniform_user(const Model *m);
-Sampling sampling_distinct_users_full(const Model *m); /* NGCF's sampler; LATTICE's has a smaller last batch */
+/* Batches of distinct users. The last batch has the full size too, as in NGCF. (LATTICE's last batch is smaller.) */
+Sampling sampling_distinct_users_full(const Model *m);
 Sampling sampling_every_edge(const Model *m);
 Sampling sampling_every_edge_repeated(const Model *m);
 Sampling sampling_no_negative(const Model *m);

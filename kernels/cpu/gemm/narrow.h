@@ -47,15 +47,15 @@ static inline Unit narrow_unit(Pack p)
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }
-/* K is padded to a multiple of narrow_group(p) numbers. These numbers fill narrow_units(p) units of A: AMX_UNITS units
- * for AMX instructions, one unit for all others. */
-static inline int64_t narrow_units(Pack p)
+/* K is padded to a multiple of narrow_group(p) numbers, the numbers of one group. One group fills narrow_group_units(p)
+ * units of A: AMX_UNITS units for AMX instructions, one unit for all others. */
+static inline int64_t narrow_group_units(Pack p)
 {
     return is_amx(p) ? AMX_UNITS : 1;
 }
 static inline int64_t narrow_group(Pack p)
 {
-    return narrow_units(p) * (p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1);
+    return narrow_group_units(p) * (p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1);
 }
 static inline bool narrows(const Gemm *g) /* whether A is converted to units, too */
 {
@@ -65,7 +65,7 @@ static inline bool narrows(const Gemm *g) /* whether A is converted to units, to
 static inline int64_t narrow_count(Pack p, int64_t K)
 {
     const int64_t group = narrow_group(p);
-    return div_up(K, group) * narrow_units(p);
+    return div_up(K, group) * narrow_group_units(p);
 }
 
 /* A, converted to 32-bit units. */

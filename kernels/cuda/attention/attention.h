@@ -2,11 +2,11 @@
  * attends to, blocks of rows in shared memory, and the products of a warp in float32.
  *
  * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
- * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The numbers of the 8 lanes of a row differ in
- * bits 1, 2 and 3 only: xor with 2, 4 and 8 leads from each of them to all others. The hardware serves the 16-byte
- * loads of a warp in two accesses of shared memory: lanes 0 to 15, then lanes 16 to 31. In these 16 lanes, lanes 2 c
- * and 2 c + 1 have the same column c, and the 8 even (or odd) lanes have the same row, so that they load from the same
- * address. */
+ * lane_row() + 4 i (i = 0 .. 3), and in these rows the columns lane_col() + 8 j (j = 0, 1, ...). The ids of the 8 lanes
+ * that share a row differ in bits 1, 2 and 3 only. So the shuffles that xor the lane id with 2, 4 and 8 reach all of
+ * these lanes. The hardware serves the 16-byte loads of a warp in two accesses of shared memory: lanes 0 to 15, then
+ * lanes 16 to 31. In each of these groups of 16 lanes, lanes 2 c and 2 c + 1 have the same column c, and the 8 even (or
+ * odd) lanes have the same row, so that they load from the same address. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 
@@ -135,12 +135,12 @@ static __device__ inline Span unmasked_queries(const MaskRange *s, const TextRow
     return span_of(first - s->max_offset, last - s->min_offset + 1, r->queries, step);
 }
 
-/* Whether some, or all, of a warp's scores are unmasked. The position of the key minus the position of the query is
- * from `min_offset` to `max_offset` for these scores. */
-typedef struct Unmasked {
+typedef struct Unmasked { /* whether some, or all, of a warp's scores are unmasked */
     bool some, all;
 } Unmasked;
 
+/* Reports which of a warp's scores are unmasked. `min_offset` and `max_offset` are the smallest and the largest offset
+ * (position of the key minus position of the query) of these scores. */
 static __device__ inline Unmasked unmasked_between(const MaskRange *s, int min_offset, int max_offset)
 {
     const Unmasked unmasked = {max_offset >= s->min_offset && min_offset <= s->max_offset,

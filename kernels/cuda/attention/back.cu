@@ -7,6 +7,8 @@
  *   dP = dO V'          dS = P (dP - delta)
  *   dQ = scale dS K     dK = scale dS' Q     dV = P' dO
  *
+ * In the code, `slope` holds the lane's part of dP, and then dS takes its place.
+ *
  * There are two kernels. A block of the first one has rows of queries and computes their dQ. A block of the second one
  * has rows of keys and computes their dK and dV. The scores are therefore computed twice, but no two blocks add to the
  * same number. */
@@ -58,7 +60,7 @@ static __device__ inline void load_side(const Side *side, int first, int d, int 
  *
  * If not LONG, shared memory has all features of the rows already. If LONG, WIDE features of the rows and columns are
  * loaded at a time. At the end, the features d .. d+WIDE-1 of the columns are loaded once more, because the caller
- * multiplies its weights or slopes by them. */
+ * multiplies its weights or dS by them. */
 template <int WIDE, bool LONG>
 static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
                                            const Side *cols, int row, int col, int d, int D, bool aligned, bool some)
@@ -110,10 +112,10 @@ static __device__ inline void row_deltas(float delta[LANE_ROWS], const HeadRows 
     }
 }
 
-/* Adds a warp's slopes [ROWS, COLS] by the distance of their positions, key - query. `first` is the distance of row 0
- * and column 0. Slopes of one distance are a diagonal. One lane adds one diagonal, row by row, so neighbouring lanes
- * read neighbouring banks. Sums of distances between -R and R are added to the warp's own `table`. Sums of distances up
- * to -R and from R on are added to the lane's ends[0] and ends[1]. */
+/* Adds up a warp's dS, `slopes` [ROWS, COLS], per distance: the position of the key minus the position of the query.
+ * `first` is the distance of row 0 and column 0. The numbers with the same distance are a diagonal. One lane adds one
+ * diagonal, row by row, so neighbouring lanes read neighbouring banks. Sums of distances between -R and R are added to
+ * the warp's own `table`. Sums of distances up to -R and from R on are added to the lane's ends[0] and ends[1]. */
 static __device__ inline void add_distances(const float *slopes, int first, int R, float *table, float ends[2])
 {
     for (int n = lane_id(); n < DIAGONALS; n += WARP) {
@@ -134,8 +136,8 @@ static __device__ inline void add_distances(const float *slopes, int first, int 
  *
  * - Shared memory: the rows of Q and dO stay in it, unless LONG. 32 keys and values are loaded at a time, in whole
  *   rows.
- * - Registers: a lane has 4 x 4 scores, the same number of slopes, and 4 x WIDE / 8 numbers of dQ. The slopes go
- *   through shared memory, because the lanes of a row need each other's slopes.
+ * - Registers: a lane has 4 x 4 numbers of S, 4 x 4 numbers of dP and later dS (`slope`), and 4 x WIDE / 8 numbers of
+ *   dQ. dS goes through shared memory, because each lane of a row needs the whole row of dS for the product dS K.
  * - Two or three blocks share a multiprocessor. While one block waits for its copies, another one computes.
  * - WIDE: D rounded up to 32, 64 or 128. LONG: D is above 128, WIDE is 64, and a block has WIDE columns of dQ.
  *

@@ -231,20 +231,24 @@ static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, flo
             store_typed(f.C_type, f.C, m * f.ldc + n + i, x[i]);
     }
 }
-/* Writes a slice of the block's tile to C. `tile` is the slice in shared memory, [WARPS_M R, BN + 4]: R rows of each of
- * WARPS_M groups of WM rows. `at` is the block's tile. Row r of the slice is this row of the block's tile:
+/* Writes a slice of the block's tile to C. The tile has WARPS_M groups of WM rows. A slice has R rows of each group.
+ *
+ * - `tile`: the position of the tile in C, counted in tiles.
+ * - `slice`: the number of the slice. 0 has the first R rows of each group.
+ * - `sums` [WARPS_M R, BN + 4]: the numbers of the slice, in shared memory. Row r of `sums` is this row of the tile:
  *
  *   (r / R) WM + slice R + r % R
  *
  * Consecutive threads have consecutive columns, so C, residual and bias are accessed in whole cache lines. */
 template <int WARPS_M, int WM, int R, int BN, int THREADS>
-static __device__ inline void finish_slice(const Finish &f, Place at, int slice, const float *tile)
+static __device__ inline void finish_slice(const Finish &f, Place tile, int slice, const float *sums)
 {
     for (int i = (int)threadIdx.x; i < WARPS_M * R * (BN / 4); i += THREADS) {
         const int r = i / (BN / 4), c = i % (BN / 4) * 4;
-        const int64_t m = (int64_t)at.m * (WARPS_M * WM) + r / R * WM + slice * R + r % R, n = (int64_t)at.n * BN + c;
+        const int64_t m = (int64_t)tile.m * (WARPS_M * WM) + r / R * WM + slice * R + r % R,
+                      n = (int64_t)tile.n * BN + c;
         if (m < f.M && n < f.N)
-            finish4(f, m, n, load4(tile + r * (BN + 4) + c));
+            finish4(f, m, n, load4(sums + r * (BN + 4) + c));
     }
 }
 
