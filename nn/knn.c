@@ -54,7 +54,7 @@ static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
  * - PIECES: at most this many pieces of device memory at a time. */
 enum { PER_LIST = 64, ROUNDS = 8, SAMPLE = 1000, LIST_ROWS = 8, BLOCK = 8192, BLOCK_PROBES = 1 << 23, PIECES = 24 };
 /* The number of searched lists is chosen so that they contain this share of the sample's nearest rows. AIM is above
- * KNN_RECALL because of the error of a sample. */
+ * KNN_RECALL, because the share in a sample is only an estimate. */
 static const double AIM = KNN_RECALL + 0.01;
 
 /* The index of z: I rows of length D in L lists. The k nearest rows of a row are searched in P lists. */
@@ -272,7 +272,7 @@ static bool search(Index *x, Block *b, int64_t n, const float *q)
 
 /* ---- the number of lists to search ----------------------------------------------------------- */
 
-typedef struct Truth { /* exact neighbours of a sample */
+typedef struct Truth { /* the second sample, and the true nearest rows of its rows */
     int64_t n;
     const int32_t *number; /* [n] numbers of the sample's rows */
     float *rows;           /* device [n, D] */

@@ -82,7 +82,7 @@ static __device__ inline float score_difference(const Parts &parts, int64_t b, f
     return warp_sum(sum);
 }
 
-/* What a launch does with its parts. With at most MOST_PARTS parts, there is one launch, PASS_LOSS. Otherwise:
+/* What a launch computes from its parts. With at most MOST_PARTS parts, there is one launch, PASS_LOSS. Otherwise:
  *
  * - PASS_DIFFERENCE: adds the score differences of its parts to `loss`. For all parts but the last ones.
  * - PASS_LOSS: computes the loss and the slope, with the penalty of its own parts. For the last parts.

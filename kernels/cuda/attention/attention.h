@@ -67,14 +67,14 @@ static __device__ inline TextRows text_rows(const Attention *t, int64_t b)
     const TextRows r = {q[b], k[b], q[b + 1] - q[b], k[b + 1] - k[b]};
     return r;
 }
-/* Returns p, so that query i of the text has the position i + p among the keys. */
+/* Returns the position of query 0 among the keys. Query i has the position first_position + i. */
 static __device__ inline int first_position(const TextRows *r)
 {
     return r->keys - r->queries;
 }
 
-/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same keys.
- */
+/* The work of a block: part `part` of text b and head h. The blocks of one head have neighbouring numbers, because they
+ * read the same keys. */
 typedef struct Task {
     int64_t b, h;
     int part;
@@ -87,8 +87,8 @@ static __device__ inline Task task_of(int64_t parts, int64_t heads)
     return task;
 }
 
-/* Returns the first query of a block of `queries` queries; a text has `parts` blocks. With a causal mask the last
- * queries attend to the most keys, so the blocks that take longest come first. */
+/* Returns the first query of a block of `queries` queries; a text has `parts` blocks. With a causal mask, the last
+ * queries attend to the most keys. Their blocks take longest, so they come first. */
 static __device__ inline int first_query(const Attention *t, int part, int64_t parts, int queries)
 {
     return (t->causal ? (int)parts - 1 - part : part) * queries;
@@ -148,8 +148,8 @@ static __device__ inline Unmasked unmasked_between(const MaskRange *s, int min_o
     return unmasked;
 }
 
-/* For a key and a query whose positions have the difference `offset` = key - query. is_unmasked: whether the query
- * attends to the key, without a branch. bias_at: the number that is added to the score. */
+/* `offset` is the position of the key minus the position of the query. is_unmasked reports, without a branch, whether
+ * the query attends to the key. bias_at returns the number that is added to the score. */
 static __device__ inline bool is_unmasked(const MaskRange *s, int offset)
 {
     return (offset >= s->min_offset) & (offset <= s->max_offset);

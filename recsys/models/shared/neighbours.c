@@ -41,8 +41,8 @@ static Csr *read_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k
     while (strcmp(f->name, name) != 0)
         f++;
     if (f->knocked) {
-        fail(e, SP_USAGE, "knn_file: --knock replaces the features %s, so %s does not fit them; leave it out",
-             name, path);
+        fail(e, SP_USAGE, "knn_file: --knock replaces the features %s, so %s does not fit them; leave it out", name,
+             path);
         return NULL;
     }
     k = MIN(k, I);
