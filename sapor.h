@@ -176,8 +176,8 @@ typedef struct sp_encoder_options {
      * A row still does not depend on the number of threads or on the other inputs in the call. */
     const char *dtype;
     /* A device, by a name that `--device` of the command accepts (docs/gpu.md). NULL: that of the environment variable
-     * SAPOR_DEVICE, otherwise "cpu". A session uses the device of SAPOR_DEVICE, otherwise the CPU. Both must be
-     * the same device. */
+     * SAPOR_DEVICE, otherwise "cpu". A session always uses the device of SAPOR_DEVICE, or the CPU if this variable is
+     * not set. The encoder and a session that is given to its calls must be on the same device. */
     const char *device;
     /* NULL: found automatically. Otherwise a name of `sapor models`, for a weights file without a config.json */
     const char *arch;

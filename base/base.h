@@ -315,10 +315,12 @@ Table table_open(Text content, char separator, const char *name, Arena *a);
 bool table_next(Table *t, Error *e);
 /* Reads the next row; only its `raw` and `line` may be used. */
 bool table_skip(Table *t, Error *e);
-/* Guesses the separators of a file from its first line, ignoring the text in double quotes. Writes them to `found`,
- * with ':' for "::". If the line has a tab, the result is the tab. Otherwise it is those of "::", comma and semicolon
- * that occur; if none occurs, a blank. Returns how many. */
-int table_cuts(Text line, char found[3]);
+/* Writes the characters that may be the separator of a file to `found`, and returns their number. They are taken from
+ * the first line of the file, without the text in double quotes:
+ * - if the line has a tab: only the tab;
+ * - otherwise: each of "::" (written as ':'), comma and semicolon that the line has, in this order;
+ * - if the line has none of these: only the blank. */
+int table_separators(Text line, char found[3]);
 
 /* ---- packed and foreign files (unpack.c) ----------------------------------------------------- */
 

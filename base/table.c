@@ -200,7 +200,7 @@ bool table_skip(Table *t, Error *e)
     return next_row(t, false, e);
 }
 
-int table_cuts(Text line, char found[3])
+int table_separators(Text line, char found[3])
 {
     bool inside = false, tab = false, colons = false, comma = false, semicolon = false;
     int n = 0;

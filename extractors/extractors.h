@@ -130,8 +130,9 @@ typedef struct EncoderKind {
     const char *classes;
     bool narrow;   /* supports types other than float32 */
     bool winograd; /* supports larger tiles for 3 x 3 convolutions (Conv.winograd) */
-    /* --arch may begin with one of these words: "resnet wide_resnet" accepts wide_resnet50_2; or NULL */
-    const char *sized;
+    /* Names of families, separated by spaces, or NULL. In --arch a size may follow such a name: with
+     * "resnet wide_resnet", the kind is chosen for resnet50 and for wide_resnet50_2. */
+    const char *families;
     /* For images, else NULL: the defaults of transformers' image processor. They apply if preprocessor_config.json has
      * no value. If "size" in that file is a single number, the number is the short side for FIT_SHORT_SIDE, otherwise
      * width and height. */

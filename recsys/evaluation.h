@@ -95,10 +95,10 @@ typedef struct Lists {
     /* Train pairs, and ids and numbers of users and items, for metrics that need them. train.start or items is NULL if
      * it is not known; `data` is NULL if nothing is known. */
     const DataSet *data;
-    bool empty_count; /* under Elliot, users with an empty list count too */
+    bool count_empty; /* true: under Elliot, users with an empty list count too */
 } Lists;
 /* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty (with
- * empty_count, an empty list counts too). Most means are over the users who count and have a relevant item: an item
+ * count_empty, an empty list counts too). Most means are over the users who count and have a relevant item: an item
  * whose rating is at least config->relevance_threshold. A few metrics are means over all users who count. If every item
  * is a train item of a user, no item can be recommended. Elliot fills the list of such a user with excluded items, and
  * the user counts with 0. Here such a user has no list. Time and memory grow with the lists, users x cutoffs and the

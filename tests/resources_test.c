@@ -299,11 +299,12 @@ static void added_tokens(void **state)
     Bytes b = {0}, text = {0};
     for (int i = 0; i < 1000000; i++)
         print(&b, "%s{\"content\":\"a%06d\"}", i ? "," : "", i);
-    check_added("a million of one first byte", &b, NULL, "1000000 added tokens; at most 200000 are supported");
+    check_added("a million added tokens with the same first byte", &b, NULL,
+                "1000000 added tokens; at most 200000 are supported");
     for (int i = 0; i < 100000; i++)
         print(&b, "%s{\"content\":\"a%06d\"}", i ? "," : "", i);
     repeat(&text, TEXT("a000017 aa"), 100000);
-    assert_int_equal(check_added("100,000 of one first byte", &b, &text, NULL), 300000);
+    assert_int_equal(check_added("100,000 added tokens with the same first byte", &b, &text, NULL), 300000);
     text.n = 0;
     repeat(&text, TEXT("a"), 300000);
     for (int i = 1; i <= 255; i++) {
@@ -311,15 +312,16 @@ static void added_tokens(void **state)
         add_bytes(&b, text.p, (size_t)i);
         print(&b, "%s\"}", i == 255 ? "" : "b");
     }
-    check_added("one that begins as another", &b, &text, NULL);
+    check_added("added tokens that share their beginnings", &b, &text, NULL);
     print(&b, "{\"content\":\" \",\"lstrip\":true,\"rstrip\":true}");
     text.n = 0;
     repeat(&text, TEXT(" "), 1000000);
-    assert_int_equal(check_added("white space behind white space", &b, &text, NULL), 1000000);
+    assert_int_equal(check_added("an added token that strips white space", &b, &text, NULL), 1000000);
     print(&b, "{\"content\":\"");
     repeat(&b, TEXT("x"), 10000);
     print(&b, "\"}");
-    check_added("a long one", &b, NULL, "an added token of 10000 bytes; at most 256 are supported");
+    check_added("an added token that is too long", &b, NULL,
+                "an added token of 10000 bytes; at most 256 are supported");
     free(b.p);
     free(text.p);
 }
@@ -344,7 +346,7 @@ static void templates(void **state)
                   "\"special_tokens\":{\"x\":{\"ids\":[");
         repeat(&b, TEXT("10,"), n);
         print(&b, "1]}}}");
-        check_processor("a special token of many ids", &b,
+        check_processor("a special token with many ids", &b,
                         n > 100000 ? "too many small values for a file of this size"
                                    : "more than 64 special tokens around a text");
     }
@@ -355,7 +357,7 @@ static void templates(void **state)
     for (int i = 0; i < 20000; i++)
         print(&b, "%s\"%d\":{\"ids\":[]}", i ? "," : "", i);
     print(&b, "}}");
-    check_processor("special tokens of no ids", &b, "has 20001 parts; at most 129 are supported");
+    check_processor("special tokens without ids", &b, "has 20001 parts; at most 129 are supported");
     free(b.p);
 }
 

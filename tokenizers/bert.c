@@ -59,10 +59,10 @@ static void put(Sink *s, uint32_t c, uint8_t flags)
 static bool put_decomposed(Sink *s, uint32_t c, uint8_t flags, Arena *a, Error *e)
 {
     uint32_t parts[UNICODE_PARTS] = {c};
-    int n = flags & U_KNOWN ? unicode_decompose(c, false, parts) : 1;
+    int n = flags & U_NFD ? unicode_decompose(c, false, parts) : 1;
     for (int i = 0; i < n; i++) {
         uint8_t f = flags_of(s->t, parts[i]);
-        int class = f & U_KNOWN ? unicode_class(parts[i]) : 0;
+        int class = f & U_NFD ? unicode_class(parts[i]) : 0;
         if (!class) {
             if (s->disorder && !sort_run(s, a, e))
                 return false;

@@ -502,8 +502,9 @@ struct Tokenizer {
     bool traced;       /* a stage needs positions, even when only ids are requested */
     bool bytes;        /* when only ids are requested, the model gets plain bytes, before ByteLevel */
     /* trims: white space at both ends of a token is not part of its position (RobertaProcessing, ByteLevel).
-     * prefix_space: if the first token begins with exactly one blank, the code assumes that the tokenizer inserted this
-     * blank. The begin of the token's position is then not moved past it. */
+     * prefix_space: the tokenizer may insert a blank before the text. If the first token begins with exactly one blank,
+     * this blank is taken as the inserted one. It is not in the text, so trimming does not move the token's
+     * beginning. */
     bool trims, prefix_space;
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;

@@ -1,6 +1,6 @@
 /* weights/pickle.h: reads Python pickles as inert values. Nothing is imported, looked up or called. A class or function
- * is the pair of its names. Where a pickle would call a class, the value is an object that stores the class, the
- * arguments and the state. */
+ * is stored as two texts: the name of its module, and its qualified name. If a pickle calls a class, the value is an
+ * object that stores the class, the arguments and the state. */
 #ifndef SAPOR_WEIGHTS_PICKLE_H
 #define SAPOR_WEIGHTS_PICKLE_H
 

@@ -180,7 +180,7 @@ static bool lists_or_table(Ratings *r, Arena *a, Error *e)
 static bool choose_separator(Ratings *r, const Layout *layout, Text line, Text rows, size_t number, Arena *a, Error *e)
 {
     char found[3];
-    int n = table_cuts(line, found), headers = 0;
+    int n = table_separators(line, found), headers = 0;
     r->separator = layout->separator ? layout->separator : found[0];
     for (int i = 0; !layout->separator && n > 1 && i < n; i++) {
         Table t = table_open(rows, found[i], r->path, a);

@@ -266,8 +266,8 @@ static int best_first(const void *a, const void *b)
     return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* A task of the pool, one query: writes the best k rows of its list in float64 to the result, and decides whether they
- * are certainly the best of all rows. */
+/* A task of the pool, one query: ranks the rows of its list again, by products in float64. Writes the best k rows to
+ * the result. Sets sure[q] to true if no row outside of the list can be better than these. */
 static void choose(void *arg, size_t task, int worker)
 {
     Search32 *m = arg;

@@ -330,7 +330,7 @@ bool scorer_add(Scorer *s, const Lists *l, Error *e)
         int64_t user = l->users[i], from = list_start(l, i), length = MIN(length_of(l, i), s->longest);
         const int32_t *top = l->top + from;
         int64_t pairs = s->truth->start[user + 1] - s->truth->start[user];
-        bool all = s->state.protocol == PROTOCOL_MMREC || l->empty_count;
+        bool all = s->state.protocol == PROTOCOL_MMREC || l->count_empty;
         if (!pairs || (!all && (length == 0 || top[0] < 0)))
             continue;
         if (!make_room(s, length, pairs, e))

@@ -45,8 +45,9 @@ typedef struct EvalState { /* shared by all metrics of a configuration */
     double *discount;    /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
     double *harmonic;    /* [longest cutoff + 1]: 1 + 1/2 + ... + 1/k */
     int64_t *popularity; /* [items] number of users who have the item in train; NULL if no metric needs it */
-    /* [n, items] how often an item is listed. While lists are added: at the ranks at[c - 1] + 1 to at[c] (from 1 for c
-     * = 0). When `end` is called: at the ranks 1 to at[c]. NULL if no metric needs it */
+    /* [n, items]: how often each item is listed; NULL if no metric needs it. The ranks that row c counts:
+     * - while lists are added: those after the cutoff c - 1, up to the cutoff c. Row 0 begins with rank 1;
+     * - when `end` is called: all from 1 to the cutoff c. scorer_end has then added the rows before it. */
     int64_t *times_listed;
     int64_t all_users;      /* number of users whose lists were added: see scorer_add */
     int64_t relevant_users; /* number of these users with at least one relevant item; set before `end` is called */
@@ -157,7 +158,7 @@ bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
 typedef struct Scorer Scorer;
 Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *truth, const DataSet *data, int64_t users,
                    Arena *a, Error *e);
-/* Adds lists. Users without truth are left out. Under Elliot without `empty_count`, users with an empty list are left
+/* Adds lists. Users without truth are left out. Under Elliot without `count_empty`, users with an empty list are left
  * out too. */
 bool scorer_add(Scorer *s, const Lists *l, Error *e);
 bool scorer_end(Scorer *s, Error *e);

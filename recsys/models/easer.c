@@ -326,7 +326,9 @@ static bool columns_made(void *arg, int64_t columns, Error *e)
     return model_made(m, m->data->I + columns, 2 * m->data->I, e);
 }
 
-/* Writes the error for ratings far above 1, which are larger than the diagonal of G (the number of ratings). */
+/* Writes the error: the rating of the train pair `at` is too large. The numbers of G off the diagonal are sums of
+ * products of ratings, but its diagonal has only the number of ratings, plus l2_norm. If the products are much larger
+ * than the diagonal, G cannot be inverted in float32. */
 static bool refuse_rating(const Model *m, int64_t at, Error *e)
 {
     const DataSet *d = m->data;

@@ -124,11 +124,11 @@ static bool read_lists(Tape *t, const Model *m, const BatchRows *r, Read *x)
     x->block = csr_rows(t, g->block, r ? r->users : NULL, &had, &unused);
     if (r && had)
         smooth = distinct(t, had, r->items, &x->had_at, &x->item_at);
-    together[0] = x->nodes.high;
+    together[0] = x->nodes.high_rows;
     for (int i = 0; i < M; i++) {
         const Propagation items = of_items(m, (size_t)i);
         x->items[i] = reach(t, &items, g->x.item, NULL, smooth);
-        together[i + 1] = x->items[i].low;
+        together[i + 1] = x->items[i].low_rows;
     }
     ids_together(t, M + 1, together);
     return true;
@@ -146,8 +146,9 @@ static Tensor *view(Tape *t, const Model *m, size_t i, const Read *x)
     int64_t mark = tape_mark(t);
     const Propagation items = of_items(m, i);
     Reach picked = x->items[i];
-    Tensor *low = picked.low, *gate = linear_act(t, project(t, &g->modality[i], low), &g->view[i].gate, ACT_SIGMOID, 0);
-    picked.low = NULL; /* only these rows are computed */
+    Tensor *low = picked.low_rows,
+           *gate = linear_act(t, project(t, &g->modality[i], low), &g->view[i].gate, ACT_SIGMOID, 0);
+    picked.low_rows = NULL; /* the table that propagate gets has only these rows */
     Tensor *y = propagate(t, &items, mul(t, pick(t, g->x.item, low), gate), NULL, &picked);
     y = stack_rows(t, spmm(t, x->block, pick(t, y, x->had_at)), pick(t, y, x->item_at));
     tape_drop(t, mark, 1, &y);

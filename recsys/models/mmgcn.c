@@ -135,8 +135,8 @@ static bool channel_new(Model *m, Channel *c, const Feature *f, bool projected, 
     return true;
 }
 
-/* Finds the modality that is projected and regularised: "visual"; if there is none, the first one in Elliot and none in
- * MMRec. */
+/* Finds the modality that is projected and regularised: "visual". If no modality has this name, Elliot takes the first
+ * modality, and MMRec takes none (-1). */
 static bool find_first(const Model *m, int64_t *first, Error *e)
 {
     const MmgcnSettings *s = m->settings;
@@ -146,8 +146,8 @@ static bool find_first(const Model *m, int64_t *first, Error *e)
             *first = (int64_t)i;
     if (*first < 0 && m->data->feature_count > 1 && s->factors_multimod > 0)
         return fail(e, SP_USAGE,
-                    "MMGCN: no features are named visual: name those of images so (--features visual=PATH), or set "
-                    "factors_multimod=0, and all are read as they are");
+                    "MMGCN: no features are named visual; give images as --features visual=PATH, or set "
+                    "factors_multimod=0 (no projection)");
     return true;
 }
 

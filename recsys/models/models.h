@@ -181,19 +181,20 @@ typedef struct Propagation {
     bool normalize;  /* row_normalize of each layer: Elliot's LATTICE */
     float noise;     /* if above 0: E_l += noise sign(E_l) normalize(draws of [0, 1)): SimGCL, MENTOR */
 } Propagation;
-/* The rows of each layer that some rows of the result depend on, as lists of ids. */
+/* The nodes of each layer that some rows of the result depend on, as lists of ids. */
 typedef struct Reach {
-    Tensor *low, *high;    /* layer 0: rows of the tables `low` and `high` of propagate; NULL: all rows */
-    const struct Hop *hop; /* the rows of each layer; NULL: all rows of all layers */
+    /* Of layer 0: the rows that are used of the table `low` and of the table `high` (see propagate). NULL: all rows */
+    Tensor *low_rows, *high_rows;
+    const struct Hop *hop; /* the nodes of each layer; NULL: all nodes of all layers */
 } Reach;
-/* Makes the reach of rows ids, which are distinct and in ascending order; NULL: all rows. Make all lists of a step
- * before the first op that uses a list. Then one upload copies them all. If two reaches use the same table, call
- * ids_together, as two_graphs_reach does: the gradients of the table then have one list of rows. */
+/* Makes the reach of the rows `ids` of the result. `ids` are distinct and in ascending order; NULL: all rows. Make all
+ * lists of a step before the first op that uses a list. Then one upload copies them all. If two reaches use the same
+ * table, call ids_together, as two_graphs_reach does: the gradients of the table then have one list of rows. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
-/* Computes the rows of the result that are listed in `of` (NULL: all). E_0 is `low` followed by the rows of `high`, or
- * only `low` if high is NULL. With a reach, only the nodes that these rows depend on are computed, and the gradients of
- * low and high are sparse: they have only the rows that are used. This is cheaper if there are few layers and the graph
- * is sparse. */
+/* Computes the rows of the result that are listed in `of` (NULL: all). E_0 is the rows of the table `low`, followed by
+ * the rows of the table `high`: users and items, for example. If `high` is NULL, E_0 is `low`. With a reach, only the
+ * nodes that these rows depend on are computed, and the gradients of `low` and `high` are sparse: they have only the
+ * rows that are used. This is cheaper if there are few layers and the graph is sparse. */
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
 /* Two propagations over the same tables: embeddings of items on a graph of items, and of all nodes on the graph of
  * users and items. LATTICE, FREEDOM, DRAGON, MENTOR, PGL. */

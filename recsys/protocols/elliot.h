@@ -159,8 +159,9 @@ typedef struct Elliot {
     ElliotModel *models; /* [model_count of the study] */
 } Elliot;
 
-/* elliot.c: returns a path of the configuration. {0} is the data set. If Elliot's regular expression accepts the text
- * as a path, it is relative to the configuration's folder; otherwise to the working directory. NULL: an error. */
+/* elliot.c: returns the path that the value y of `key` gives; NULL: an error. In the value, {0} and {} are replaced by
+ * the name of the data set, and {{ and }} by one brace. A relative path is relative to the configuration's folder if
+ * Elliot's regular expression recognises it as a path. Otherwise it is relative to the working directory. */
 const char *elliot_path(const Elliot *x, const Keys *k, const char *key, const Yaml *y);
 /* elliot_eval.c: evaluation, negative_sampling */
 bool elliot_evaluation(Study *s, Elliot *x);
@@ -196,7 +197,9 @@ bool elliot_models(Study *s, Elliot *x, Arena *a, Error *e);
 bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e);
 /* elliot_names.c: returns the name of a model at a point (TrialRow.point): "VBPR_seed=123_e=200_..." */
 const char *elliot_name(const Elliot *x, const ElliotModel *m, const char *point, Arena *a, Error *e);
-/* Write JSON as json.dump(indent=4): the map `meta`; and the other keys of a model at a point, at depth 2. */
+/* These two write the values of an object in a list, in the layout of json.dump(indent=4): 8 blanks before the object's
+ * keys, 12 before the keys of its values. elliot_put_meta writes the map `meta` of a model. elliot_put_configuration
+ * writes a map of the model's other keys, with their values at a point (TrialRow.point). */
 bool elliot_put_meta(Out *o, const ElliotModel *m, Error *e);
 bool elliot_put_configuration(Out *o, const ElliotModel *m, const char *name, const char *point, int64_t best_epoch,
                               Arena *a, Error *e);

@@ -71,7 +71,8 @@ typedef struct Stopping {
     int64_t best_epoch; /* counted from 1; 0: none yet */
     int64_t unimproved; /* number of evaluations in a row below the best figure (MMRec: not above it) */
     double best;        /* figure of the best epoch; -1 before the first */
-    /* Elliot, with a validation part and patience above 0: the loss of an evaluated epoch is 0, so the run stops */
+    /* True if the loss of the last evaluated epoch is 0, under Elliot with a validation part. Then the run stops if
+     * patience is above 0. */
     bool done;
 } Stopping;
 /* Records the figure of an evaluation and the loss of its epoch. Returns true if the figure is the best so far. Without

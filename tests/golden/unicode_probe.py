@@ -16,7 +16,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 assert tokenizers.__version__ == "0.23.3", tokenizers.__version__
-DROP, SPACE, CLEAN, PUNCT, MARK, KNOWN = 1, 2, 4, 8, 16, 32
+DROP, SPACE, CLEAN, PUNCT, MARK, NFD = 1, 2, 4, 8, 16, 32
 ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 bert = normalizers.BertNormalizer
@@ -44,9 +44,9 @@ def flags_of(c):
     stripped = accents.normalize_str("a" + ch)
     flags |= MARK if alone == ch and stripped == "a" else 0
     if alone != ch or combines:
-        flags |= KNOWN
+        flags |= NFD
     elif unicodedata.category(ch) != "Cn" and unicodedata.normalize("NFD", ch) == ch and not unicodedata.combining(ch):
-        flags |= 2 * KNOWN  # not determined: either answer is right
+        flags |= 2 * NFD  # not determined: either answer is right
     return flags
 
 
@@ -55,7 +55,7 @@ def flag_ranges():
     for c in ALL:
         f = flags_of(c)
         last = out[-1][1] if out else 0
-        f = f & ~(2 * KNOWN) | (last & KNOWN if f & 2 * KNOWN else 0)
+        f = f & ~(2 * NFD) | (last & NFD if f & 2 * NFD else 0)
         if not out or f != last:
             out.append((c, f))
     return out
@@ -253,10 +253,10 @@ print(r"""/* Entries are (code point << 8 | flags). The flags apply from this co
  *   CLEAN 4    replaced by a space by clean_text
  *   PUNCT 8    a word of its own
  *   MARK 16    removed with accents
- *   KNOWN 32   NFD may replace or reorder it */""")
+ *   NFD 32     the normal form NFD may replace or reorder it */""")
 print_list("static const uint32_t FLAGS[] = {", ["0x%x," % (c << 8 | f) for c, f in flag_ranges()])
-print(r"""/* The lower case of the code points from, from + step, ..., to is the code point + delta. U+0130 is not in the table:
- * its lower case has two code points, i and U+0307. */""")
+print(r"""/* An entry is for the code points `from`, `from` + `step`, ..., `to`. The lower case of each is the code point plus
+ * `delta`. U+0130 is not in the table: its lower case has two code points, i and U+0307. */""")
 print_list("static const struct { uint32_t from, to; int32_t step, delta; } LOWER[] = {", ["{0x%x,0x%x,%d,%d}," % r for r in lower_ranges()])
 print(r"""/* Ranges of characters that handle_chinese_chars puts between two spaces. `from` and `to` are included. */""")
 print_list("static const struct { uint32_t from, to; } CHINESE[] = {", ["{0x%x,0x%x}," % r for r in chinese_ranges])

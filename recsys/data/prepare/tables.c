@@ -144,10 +144,11 @@ bool metadata_table(Preparation *p, const char *path, Error *e)
         while (!text_trim(line).n && text_line(&rest, &line))
             continue;
         char found[3] = {0};
-        /* u.item of MovieLens 100K: the first film's flag "unknown", and others, are 0 */
+        /* u.item of MovieLens 100K is recognised by "|0|" in its first line: a film has a flag for each genre, and
+         * several flags of the first film are 0. */
         bool piped = !memchr(line.n ? line.p : "", '\t', line.n) && memmem(line.n ? line.p : "", line.n, "|0|", 3);
         if (!piped)
-            table_cuts(line, found);
+            table_separators(line, found);
         char separator = piped ? '|' : found[0];
         bool movielens = piped || separator == ':';
         ok = (text_trim(line).n || fail(e, SP_FORMAT, "%s: is empty; a table of items is expected", path)) &&
