@@ -566,8 +566,9 @@ bool trace_keeps_events(const Trace *t);                      /* false for NULL 
 /* A time span of a thread of a pool, for the trace only. In this span the thread either ran tasks, shown under the name
  * of the enclosing op, or waited. */
 typedef struct TraceSpan {
-    double begun, ended, tasks;
-    const char *wait; /* NULL: the thread ran tasks */
+    double begun, ended; /* in the time of now_seconds */
+    double tasks;        /* how many tasks the thread ran in the span; 0 if it waited */
+    const char *wait;    /* what the thread waited for; NULL: the thread ran tasks */
 } TraceSpan;
 void trace_spans(Trace *t, int worker, const TraceSpan *span, size_t n);
 /* From now on, the tasks and waits of the pool are events of `t`, if it keeps events. Must not be called while the pool

@@ -169,7 +169,7 @@ static void unshare(Csr *g)
  * allocated from `h`.
  *
  * - symmetric_pattern: the pattern is equal to its transpose, so tstart and tcol are `start` and `col` of g.
- * - `places`: tentry is made too. It gives the position of each value. */
+ * - `places`: tentry is made too. It gives for each entry of the transpose its position in g. */
 static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col,
                           bool symmetric_pattern, bool places, Error *e)
 {
@@ -189,7 +189,8 @@ static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *sta
     return fill_from(s, f, &g->tentry, I32, g->entries, places ? tentry : NULL, e);
 }
 
-/* Adds the row of each entry, and the index of the transpose with the positions of values. */
+/* Adds to g the row number of each entry (g->row), and the index of the transposed pattern. The index includes tentry,
+ * the position in g of each entry of the transpose. */
 static bool add_index(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, Error *e)
 {
     int32_t *row = host_take(h, g->entries, sizeof *row, e);

@@ -563,8 +563,8 @@ typedef struct NotFinite {        /* a number that is NaN or infinite */
     double value;
 } NotFinite;
 /* Finds the first number that is not finite in what checkpoints contain. Delayed steps stay delayed. The device sums
- * the numbers; the host reads a tensor only if its sum is not finite. Returns false if memory runs out. */
-bool store_not_finite(const Store *s, NotFinite *found, Error *e);
+ * the numbers; the host reads a tensor only if its sum is not finite. Returns false only if memory runs out. */
+bool store_find_not_finite(const Store *s, NotFinite *found, Error *e);
 /* Write and read all parameters, optimiser states, step counts and tensors of kept_new (no other constants).
  * store_declare first adds the names and shapes to the file; store_save then writes the numbers. Training after
  * store_load continues with the same bits. */

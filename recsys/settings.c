@@ -302,8 +302,8 @@ static bool add_paper(Written *s, const Recommender *kind, Arena *a, Error *e)
         text_next(&value, '=', &key);
         Entry *entry = find(s, key);
         if (!entry)
-            return fail(e, SP_USAGE, "%s: paper_settings names the setting %.*s, which it does not have", kind->name,
-                        (int)key.n, key.p);
+            return fail(e, SP_USAGE, "%s has no setting %.*s, named in its paper_settings", kind->name, (int)key.n,
+                        key.p);
         if (!(entry->value = arena_strndup(a, value.p, value.n, e)))
             return false;
     }

@@ -262,7 +262,7 @@ static void defaults_of_the_paper(void **state)
     static const char *const set[] = {"variant=paper"};
     Error e = {0};
     assert_null(settings_make(&wrong, ELLIOT, set, 1, a, &e));
-    assert_error(e, SP_USAGE, "Wrong: paper_settings names the setting counts, which it does not have");
+    assert_error(e, SP_USAGE, "Wrong has no setting counts, named in its paper_settings");
     arena_free(a);
 }
 

@@ -62,7 +62,7 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
 /* The state of added_next. At first, all members but `text` are 0. */
 typedef struct AddedScan {
     Text text;
-    size_t at, found;        /* start of the next gap; position where the next search starts */
+    size_t at, search_at;    /* start of the next gap; position where the next search starts */
     size_t begin, end;       /* the token that was found, including the white space that it takes */
     size_t white, white_end; /* white space that was already read, so that each stretch is read once */
     bool done;
@@ -155,8 +155,14 @@ void work_swap_words(Work *w);
 bool normal_form(Work *w, bool compatible, bool compose);
 bool normal_lower(Work *w);
 
-/* What happens to the characters at which words are split: Hugging Face's SplitDelimiterBehavior. */
-typedef enum SplitRule { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_WITH_LAST, SPLIT_WITH_NEXT, SPLIT_CONTIGUOUS } SplitRule;
+/* What happens to the matches, at which a text is split into words: Hugging Face's SplitDelimiterBehavior. */
+typedef enum SplitRule {
+    SPLIT_REMOVED,       /* matches are left out */
+    SPLIT_ISOLATED,      /* each match is a word */
+    SPLIT_WITH_PREVIOUS, /* MergedWithPrevious: a match is the end of the word before it, if there is one */
+    SPLIT_WITH_NEXT,     /* MergedWithNext: a match is the beginning of the word after it, if there is one */
+    SPLIT_CONTIGUOUS     /* neighbouring matches are one word */
+} SplitRule;
 /* Returns the end of the part of the text that begins at `at`. *match: whether this part is a match. */
 typedef size_t SplitPart(const void *how, const Tokenizer *t, Text text, size_t at, bool *match);
 bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule);
@@ -164,10 +170,10 @@ bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule);
  * are matches. */
 static inline bool split_joins(SplitRule rule, bool match, bool matched)
 {
-    return rule == SPLIT_CONTIGUOUS  ? match == matched
-           : rule == SPLIT_WITH_LAST ? match && !matched
-           : rule == SPLIT_WITH_NEXT ? !match && matched
-                                     : false;
+    return rule == SPLIT_CONTIGUOUS      ? match == matched
+           : rule == SPLIT_WITH_PREVIOUS ? match && !matched
+           : rule == SPLIT_WITH_NEXT     ? !match && matched
+                                         : false;
 }
 bool split_where(Work *w, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule rule);
 bool is_space(const Tokenizer *t, uint32_t c);
@@ -340,7 +346,10 @@ struct Pattern {
 #define PATTERN_QWEN2                                                                                                  \
     "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"         \
     "\\s+(?!\\S)|\\s+"
-Pattern *pattern_new(Load *l, Text text); /* finds one of these patterns; the caller sets `invert` and `rule` */
+/* Makes the hand-written matcher of `text`. `text` must be PATTERN_GPT2, PATTERN_QWEN2, or PATTERN_CLIP with or without
+ * PATTERN_CLIP_SPECIAL before it: this is not checked. `invert` is false and `rule` is SPLIT_ISOLATED until the caller
+ * changes them. */
+Pattern *pattern_new(Load *l, Text text);
 bool pattern_split(const Pattern *p, Work *w);
 extern const StageKind pre_tokenizer_split, pre_tokenizer_byte_level, decoder_byte_level;
 extern const StageKind normalizer_nfc, normalizer_lowercase;
@@ -446,9 +455,10 @@ typedef struct BertSwitches {
     bool on, clean, chinese, strip, lower; /* on: false if there is no normaliser */
 } BertSwitches;
 
-/* Computes BertNormalizer in one pass; only decodes and encodes the text if t->bert.on is false. `out` must have
- * NORMAL_ROOM(text.n) bytes, and *n must be 0: it becomes their number. The arena is used only for texts with combining
- * marks in the wrong order. */
+/* Computes BertNormalizer in one pass. If t->bert.on is false, the text is decoded and encoded again, and nothing else
+ * is done. `out` must have room for NORMAL_ROOM(text.n) bytes. *n must be 0 at the call; the function sets it to the
+ * number of bytes that it wrote. The arena is used only for texts with
+ * combining marks in the wrong order. */
 #define NORMAL_ROOM(n) (3 * (n) + 16)
 bool bert_normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Error *e);
 /* BertPreTokenizer: returns the next word of a normalised text; false at the end. */

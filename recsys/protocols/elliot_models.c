@@ -84,7 +84,7 @@ static bool add_setting(ElliotReader *r, const ElliotParam *p, const Yaml *y, co
     return text && fits(r, p, y, text);
 }
 
-/* Returns what messages show for a value that is not in the file. */
+/* Returns the value that messages show: y, or "nothing, which is DEFAULT" if the parameter is not in the file. */
 static const Yaml *shown(const ElliotReader *r, const ElliotParam *p, const Yaml *y)
 {
     Yaml *copy = key_get(&r->k, p->key) ? NULL : NEW(r->a, Yaml, 1, r->e);
@@ -98,7 +98,8 @@ static const Yaml *shown(const ElliotReader *r, const ElliotParam *p, const Yaml
 
 /* ---- one value ------------------------------------------------------------------------------- */
 
-/* Checks the member `only` of a parameter. */
+/* Checks that the parameter has the only value that is allowed (p->only), or the value of the key `factors` if p->only
+ * is "=factors". printed: the parameter's value. */
 static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *printed)
 {
     if (strcmp(p->only, "=factors") != 0)
@@ -109,7 +110,7 @@ static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
             const char *factors = r->m->printed[i];
             return (factors && !strcmp(factors, printed)) ||
                    key_refuse(&r->k, p->key, shown(r, p, y),
-                              "%s, the value of factors: the vectors of both have one length",
+                              "%s, the value of factors: the vectors must have equal lengths",
                               factors ? factors : "one value, as factors has several");
         }
     return true;

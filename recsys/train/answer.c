@@ -102,11 +102,11 @@ static bool read_liked(Pairs *p, const Trained *t, const sp_liked *users, size_t
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* The users of a call: users of training by number, or new users with the items that they like. */
+/* The users of a call, numbered from 0: users of training, or new users with the items that they like. */
 typedef struct Request {
     const Trained *t;
     const Device *d;
-    const int32_t *ids; /* users of training, or NULL if `liked` is set */
+    const int32_t *ids; /* each user's number in training, or NULL if `liked` is set */
     const Pairs *liked;
     bool keep_seen;
     Excluded excluded;
@@ -123,7 +123,7 @@ static const Pairs *pairs_of(const Request *x)
     return x->liked ? x->liked : &x->t->data.train;
 }
 
-/* Lists the items that the lists of rows first to first + n - 1 must not contain. It merges two sorted lists. */
+/* Lists the items that must not be recommended to users `first` to first + n - 1: a merge of two sorted lists. */
 static bool left_out(const Request *x, int64_t first, int64_t n, int64_t **start, int32_t **item, Arena *a, Error *e)
 {
     const Pairs *p = pairs_of(x);
@@ -151,7 +151,7 @@ static bool left_out(const Request *x, int64_t first, int64_t n, int64_t **start
     return true;
 }
 
-/* Writes the vectors [n, D] of rows `first` on. The vector of a new user is the mean of the vectors of the items. */
+/* Writes the vectors [n, D] of users `first` to first + n - 1; for a new user, the mean vector of the liked items. */
 static bool user_vectors(const Request *x, int64_t first, int64_t n, float *out, Arena *a, Error *e)
 {
     const Trained *t = x->t;

@@ -60,7 +60,7 @@ static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error
     long long epoch = (long long)m->epoch + 1, step = (long long)batch + 1;
     char number[24] = "nan";
     NotFinite bad;
-    if (!store_not_finite(m->store, &bad, e))
+    if (!store_find_not_finite(m->store, &bad, e))
         return false;
     if (loss && !isnan(*loss))
         snprintf(number, sizeof number, "%g", (double)*loss);

@@ -44,8 +44,9 @@ static bool tell_data(Trainer *t, Error *e)
     return ok;
 }
 
-/* Reports a note of the model. A run that cannot start prints only its error, so notes are kept until the data are
- * reported, unless this takes long. */
+/* Reports an event of the model. A run that cannot start shall print only its error, so notes are kept until the data
+ * are reported. If the model works for more than LONG seconds before this, its next event other than a note reports the
+ * data and the notes first. */
 static bool tell_model(void *arg, const TrainEvent *event, Error *e)
 {
     enum { LONG = 1 }; /* seconds */

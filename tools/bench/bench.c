@@ -359,8 +359,8 @@ bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char
     char clock[80] = "";
     double value = p ? p->gflops : gbs;
     if (p && p->ghz > 0)
-        snprintf(clock, sizeof clock, "%.1f%% of %.3g a cycle at %.2f GHz: %s", 100 * p->share, p->per_cycle / p->share,
-                 p->ghz, p->instruction);
+        snprintf(clock, sizeof clock, "%.1f%% of %.3g instructions/cycle (%s) at %.2f GHz", 100 * p->share,
+                 p->per_cycle / p->share, p->instruction, p->ghz);
     if (b->c->json) {
         JsonWriter w = json_record(stdout, "bench", "peak");
         json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g", shape, dtype,

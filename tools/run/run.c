@@ -5,7 +5,7 @@
 
 const Option run_options[] = {
     {"out", 'o', "DIR", "folder of the ledger, trials and results (default: as the configuration says)"},
-    {"set", 0, "KEY=VALUE", "override a key without dots, such as epochs=50; may be repeated"},
+    {"set", 0, "KEY=VALUE", "override a top-level key, such as epochs=50; may be repeated"},
     {"jobs", 0, "J", "trials to train in parallel; they share the threads (default 2; 1 with one thread)"},
     {"retry", 0, NULL, "train failed trials again"},
     {"worker", 0, "I/N",

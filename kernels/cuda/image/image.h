@@ -22,9 +22,9 @@ typedef struct Windows {
     int taps_h, taps_w;
     /* Each group has `depth` channels of the source and `columns` channels of the result. The weights are a matrix with
      * `ld` numbers per row. Channel d of tap number `tap` is row tap * depth + d, and the columns of group g begin at
-     * column g * apart. Tap (t, u) has the number tap_first + t tap_h + u tap_w. */
+     * column g * group_step. Tap (t, u) has the number tap_first + t tap_h + u tap_w. */
     const float *packed;
-    int groups, depth, columns, apart, ld;
+    int groups, depth, columns, group_step, ld;
     int tap_first, tap_h, tap_w;
     /* The result is pixel b y_image + y_first + r y_row + c y_column of y. y has groups * columns channels:
      *
@@ -36,10 +36,10 @@ typedef struct Windows {
 } Windows;
 
 /* kernels/cuda/image/product.cu: computes the sum as a product of matrices. The weights must be aligned to 16 bytes;
- * `apart` and `ld` must be multiples of 4. */
+ * `group_step` and `ld` must be multiples of 4. */
 void windows_product(const Run *run, const Windows *w);
-/* kernels/cuda/image/direct.cu: computes the sum with one thread per few results. `apart` must be equal to `columns`.
- */
+/* kernels/cuda/image/direct.cu: computes the sum with one thread per few results. `group_step` must be equal to
+ * `columns`. */
 void windows_direct(const Run *run, const Windows *w);
 
 /* The place where the window of a result begins */
@@ -86,19 +86,19 @@ static inline int64_t conv_wide(const Conv *c)
     return outputs(c->W, c->kw, c->stride, c->left + c->right);
 }
 
-/* How weights [O, C/groups, kh, kw] are packed into the matrix of Windows, [taps * depth, groups * apart]. The number
- * for `tap`, channel d of the source and column n of group g is
+/* How weights [O, C/groups, kh, kw] are packed into the matrix of Windows, [taps * depth, groups * group_step]. The
+ * number for `tap`, channel d of the source and column n of group g is
  *
  *   weights[(g * columns + n) * by_column + d * by_depth + tap]
  *
- * Columns from `columns` to `apart` are zeros. */
+ * A group has group_step columns in the matrix: its own `columns`, then zeros. */
 typedef struct Packing {
-    int64_t taps, depth, groups, columns, apart;
+    int64_t taps, depth, groups, columns, group_step;
     int64_t by_depth, by_column;
 } Packing;
 static inline int64_t packed_floats(const Packing *p)
 {
-    return p->taps * p->depth * p->groups * p->apart;
+    return p->taps * p->depth * p->groups * p->group_step;
 }
 void windows_pack(const Run *run, const Packing *p, const float *weights, float *packed); /* conv.cu */
 

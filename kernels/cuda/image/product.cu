@@ -39,11 +39,11 @@ static __device__ inline void load_weights(const Windows &w, int group, int n0, 
 {
     enum { ACROSS = COLS / 4 };
     const int column = (int)threadIdx.x % ACROSS * 4;
-    const float *from = w.packed + (int64_t)group * w.apart + n0 + column;
+    const float *from = w.packed + (int64_t)group * w.group_step + n0 + column;
     for (int row = (int)threadIdx.x / ACROSS; row < STEP; row += THREADS / ACROSS) {
         const int k = k0 + row, tap = k / w.depth, t = tap / w.taps_w;
         const int number = w.tap_first + t * w.tap_h + (tap - t * w.taps_w) * w.tap_w;
-        const bool in = k < w.taps_h * w.taps_w * w.depth && n0 + column < w.apart;
+        const bool in = k < w.taps_h * w.taps_w * w.depth && n0 + column < w.group_step;
         copy_async<4>(tile + row * COLS + column,
                       in ? from + ((int64_t)number * w.depth + k - tap * w.depth) * w.ld : w.packed, in);
     }
