@@ -107,7 +107,7 @@ static bool sum_is_finite(const Device *d, const Run *r, int64_t n, const float 
     return isfinite(value);
 }
 
-/* Reads `data`, a part of x, from the device, and sets *found to its first number that is not finite, if there is one. */
+/* Reads `data`, a part of x, from the device. Sets *found to the first number that is not finite, if there is one. */
 static void look_for_not_finite(const Device *d, const Run *r, const Tensor *x, const float *data, float *host,
                                 NotFinite *found)
 {

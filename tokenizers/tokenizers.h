@@ -153,8 +153,8 @@ typedef struct RegexTime { /* the time that all regular expressions have used fo
     double seconds; /* processor time so far */
 } RegexTime;
 
-/* Like detokenize, but for one id after the other, for text that is being generated. The parts together are equal to the
- * result of detokenize (without clean_up; for CLIPTokenizer, with "</w>" at the ends of words).
+/* Like detokenize, but for one id after the other, for text that is being generated. The parts together are equal to
+ * the result of detokenize (without clean_up; for CLIPTokenizer, with "</w>" at the ends of words).
  *
  *     TokenStream s = {.tokenizer = t};
  *     while (...)
