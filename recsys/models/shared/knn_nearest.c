@@ -242,7 +242,10 @@ static bool order_by_size(Build *b, Arena *a, Error *e)
     return true;
 }
 
-/* Computes, for each thing, the numbers `own` and `other` of its similarities. */
+/* Computes `size`, `own` and `other` for each user or item (each thing). `size` is the sum of the squares of its
+ * ratings, or of their magnitudes for the Manhattan distance; for sets it is the number of ratings. For forms with
+ * lengths, own is size^alpha and other is size^(1 - alpha). alpha is 0.5, so both are lengths, except for the
+ * asymmetric similarity. For other forms, own and other are `size`. */
 static bool find_sizes(Build *b, Arena *a, Error *e)
 {
     const SparseRows *x = &b->things;
