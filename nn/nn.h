@@ -127,13 +127,8 @@ typedef struct WeightForm {
     /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
      * with the names of their arrays */
     bool batch;
-    /* Which arrays are parameters, with the names of the arrays. Bit i of train_w is for a weight, bit i of train_b for
-     * a bias. If a weight is a parameter, no weight is packed.
-     *
-     * - linear_load: w[i] and b[i].
-     * - norm_load: i = 0: gamma (train_w) and beta (train_b).
-     * - tensor_load: i = 0: the array (train_w).
-     * - conv_load: i = 0: w and bias; i = 1: gamma (train_w) and beta (train_b). */
+    /* Bit i: w[i] (train_w) or b[i] (train_b) of linear_load is a parameter with the name of the array. norm_load: bit 0
+     * is gamma or beta. conv_load: see Conv2d. If a weight is a parameter, no weight is packed. */
     uint32_t train_w, train_b;
     /* Bit i: the rows of w[i] of linear_load get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
      *

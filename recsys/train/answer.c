@@ -151,7 +151,7 @@ static bool left_out(const Request *x, int64_t first, int64_t n, int64_t **start
     return true;
 }
 
-/* Writes the vectors [n, D] of the request's rows from `first` on. A new user's is the mean vector of the liked items. */
+/* Writes the vectors [n, D] of the request's rows from `first` on. New users: the mean vector of the liked items. */
 static bool user_vectors(const Request *x, int64_t first, int64_t n, float *out, Arena *a, Error *e)
 {
     const Trained *t = x->t;
