@@ -127,8 +127,8 @@ typedef struct WeightForm {
     /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
      * with the names of their arrays */
     bool batch;
-    /* Bit i: w[i] (train_w) or b[i] (train_b) of linear_load is a parameter with the name of the array. norm_load: bit 0
-     * is gamma or beta. conv_load: see Conv2d. If a weight is a parameter, no weight is packed. */
+    /* Bit i: w[i] (train_w) or b[i] (train_b) of linear_load is a parameter with the name of its array. norm_load: bit
+     * 0 is gamma or beta. conv_load: see Conv2d. If a weight is a parameter, no weight is packed. */
     uint32_t train_w, train_b;
     /* Bit i: the rows of w[i] of linear_load get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
      *
@@ -180,8 +180,9 @@ typedef struct Norm2d {
     bool batch;
 } Norm2d;
 /* A convolution with its batch norm (norm.gamma NULL: none). w is [O, C/groups, kh, kw]. If everything is frozen, the
- * norm is folded into w and bias, and w is packed; with how->plain, w is folded, but not packed. Bits of how->train_w:
- * 0: w, 1: gamma; of how->train_b: 0: bias, 1: beta. If any is set, w, bias and norm are tensors, nothing is folded. */
+ * norm is folded into w and bias, and w is packed (with how->plain: not packed). Bit 0 of how->train_w is w, bit 1
+ * gamma; bit 0 of how->train_b is bias, bit 1 beta. If one is set, nothing is packed or folded: w, bias and norm are
+ * tensors. */
 typedef struct Conv2d {
     const void *packed; /* NULL: w is used */
     Pack pack;
