@@ -180,9 +180,8 @@ typedef struct Norm2d {
     bool batch;
 } Norm2d;
 /* A convolution with its batch norm (norm.gamma NULL: none). w is [O, C/groups, kh, kw]. If everything is frozen, the
- * norm is folded into w and bias, and w is packed (with how->plain: not packed). Bit 0 of how->train_w is w, bit 1
- * gamma; bit 0 of how->train_b is bias, bit 1 beta. If one is set, nothing is packed or folded: w, bias and norm are
- * tensors. */
+ * norm is folded into w and bias, and w is packed (with how->plain: not packed). In how->train_w, bit 0 is w and bit 1
+ * gamma; in how->train_b, bit 0 is bias and bit 1 beta. If one is set, w, bias and norm are tensors, as in the file. */
 typedef struct Conv2d {
     const void *packed; /* NULL: w is used */
     Pack pack;

@@ -7,8 +7,8 @@
 enum { SIDE = 16, PARTS = SIDE / VW }; /* 16 bytes are PARTS vectors of sums */
 typedef unsigned char bytes __attribute__((vector_size(SIDE), aligned(1), may_alias));
 
-INLINE vi
-widen(const unsigned char *p) /* Widens VW bytes. The compiler's own conversion would widen them one by one. */
+/* Widens VW bytes. The compiler's own conversion would widen them one by one. */
+INLINE vi widen(const unsigned char *p)
 {
 #if VW == 16
     return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
