@@ -476,10 +476,11 @@ typedef struct Kernels {
      * of the product. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
-    /* Like knn, within some lists of rows (knn_lists.c).
-     * - x [start[L],D]: the rows, sorted by list: list l has the rows start[l] .. start[l+1] - 1.
-     * - number [start[L]]: the number of each row, in ascending order within a list.
-     * - probe [Q,P]: the lists to compare a row of q [Q,D] with, each list once; -1: none.
+    /* Like knn, but each row of q [Q,D] is compared only with the rows of at most P out of L lists (knn_lists.c).
+     * - start [L+1]: list l has the rows start[l] .. start[l+1] - 1 of x. So x has n = start[L] rows.
+     * - x [n,D]: the rows, sorted by list.
+     * - number [n]: the number of each row, in ascending order within a list.
+     * - probe [Q,P]: the lists for each row of q, each list at most once; -1: no list.
      * - ids, values [Q,k]: the numbers and dot products of the best rows; of equal values the lower number comes first.
      */
     size_t (*knn_lists_work)(const Run *, int64_t Q, int64_t L, int64_t D, int64_t P);

@@ -127,9 +127,10 @@ typedef struct WeightForm {
     /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
      * with the names of their arrays */
     bool batch;
-    /* Bit i: array i is a parameter with the name of the array. If a weight is a parameter, no weight is packed. */
+    /* Bit i: w[i] (train_w) or b[i] (train_b) of linear_load is a parameter with the name of its array. norm_load: bit
+     * 0 is gamma or beta. conv_load: see Conv2d. If a weight is a parameter, no weight is packed. */
     uint32_t train_w, train_b;
-    /* Bit i: the rows of array i get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
+    /* Bit i: the rows of w[i] of linear_load get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
      *
      *   y += alpha / rank B A dropout(x)
      *
@@ -168,7 +169,7 @@ typedef struct Norm {
     float eps;
 } Norm;
 bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const WeightForm *how, Error *e);
-/* Loads an array as a tensor: a parameter if how->train_w has its bit, else as store_array. */
+/* Loads an array as a tensor: a parameter if bit 0 of how->train_w is set, else as store_array does. */
 Tensor *tensor_load(Store *s, const Array *a, const WeightForm *how, Error *e);
 /* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta per channel [O]; gamma NULL: a convolution has no norm.
  * `batch`: a training tape normalises with the mean and variance of the batch. It also updates mean and var, which are
@@ -179,9 +180,8 @@ typedef struct Norm2d {
     bool batch;
 } Norm2d;
 /* A convolution with its batch norm (norm.gamma NULL: none). w is [O, C/groups, kh, kw]. If everything is frozen, the
- * norm is folded into w and bias, and w is packed; with how->plain, w is folded, but not packed. If how->train_w has
- * bit 0 (w) or 1 (gamma), or how->train_b has bit 0 (bias) or 1 (beta), nothing is packed or folded: w, bias and norm
- * are tensors. */
+ * norm is folded into w and bias, and w is packed (with how->plain: not packed). In how->train_w, bit 0 is w and bit 1
+ * gamma; in how->train_b, bit 0 is bias and bit 1 beta. If one is set, w, bias and norm are tensors, as in the file. */
 typedef struct Conv2d {
     const void *packed; /* NULL: w is used */
     Pack pack;
@@ -375,13 +375,13 @@ typedef struct Csr {
     Tensor *val_index;   /* I32 [entries], with another graph's val: entry e has val[val_index[e]]; NULL: val[e] */
     Tensor *row_scale, *col_scale; /* [rows], [cols]; or NULL */
     /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph).
-     * - Stored graph with csr_index: all three exist.
-     * - Graph of csr_keep_rows, or symmetric stored graph without csr_index: all are NULL.
-     * - Other stored graph: tstart and tcol exist; tentry exists only if the graph has values.
-     * - Graph on a tape: usually all are NULL. An op makes them when it needs them. */
+     * - A stored graph after csr_index(s, g, e), which adds an index: all three exist.
+     * - A stored graph that is symmetric and has no such index, or a graph of csr_keep_rows: all are NULL.
+     * - Any other stored graph: tstart and tcol exist; tentry exists only if the graph has values.
+     * - A graph on a tape: usually all are NULL. An op makes them when it needs them. */
     Tensor *tstart, *tcol, *tentry;
     bool symmetric;             /* equal to its transpose, including values */
-    Tensor *row;                /* I32 [entries]: the row of each entry; NULL without csr_index */
+    Tensor *row;                /* I32 [entries]: the row of each entry; NULL before csr_index(s, g, e) */
     const struct Values *later; /* of a graph on a tape: how csr_values computes val; NULL: val exists */
 } Csr;
 typedef struct HostGraph { /* a graph in host memory */

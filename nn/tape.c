@@ -294,8 +294,8 @@ enum { SMALL_INPUT = 4096 }; /* bytes */
  *
  * - Integers, and short arrays of floats outside a planned run, become lists (lists.c). All lists of a step are copied
  *   in one upload.
- * - Other floats are copied in an upload of their own. In a planned run these are all floats, because the plan gives
- *   each array of floats a fixed place in device memory. */
+ * - Any other array of floats is copied in its own upload. In a planned run no array of floats becomes a list, because
+ *   the plan gives each of them a fixed place in device memory. */
 static Tensor *input(Tape *t, DType type, const void *host, int dims, const int64_t *shape)
 {
     Node *n = node_new(t, &INPUT, 0, NULL);

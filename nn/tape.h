@@ -22,8 +22,9 @@ enum { ALIGN = 64 }; /* bytes; alignment of every buffer of a tape */
 
 /* ---- stored tensors (store.c) ---------------------------------------------------------------- */
 
-/* Rows without a gradient get their optimiser steps later (delayed steps), from a history of step numbers. The history
- * has at most this many steps; when it is full, all rows are updated. */
+/* Rows without a gradient get their optimiser steps later (delayed steps). The history has one AdamStep (the step
+ * size and the other numbers of a step) for each step since all rows were last up to date. It has room for HISTORY
+ * steps; when it is full, all rows are updated. */
 enum { HISTORY = 512 };
 
 /* The state of optimisers: Adam's moments; the buffer of momentum; Adagrad's sum of squares or RMSprop's mean of
@@ -177,7 +178,8 @@ typedef struct Piece {
 typedef struct StepMemory {
     Piece *blocks, *spare; /* allocated from the heap */
     size_t block_count, block_room, spare_count, spare_room;
-    size_t used, total; /* used bytes of the last block; used bytes of the blocks before it */
+    size_t used;        /* used bytes of the last block */
+    size_t used_before; /* the sum of the used bytes of all blocks before the last one */
 } StepMemory;
 
 /* Lists on a device that does not read host memory (lists.c): blocks in host memory, each with a copy on the device.

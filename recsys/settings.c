@@ -219,7 +219,8 @@ static bool in_bounds(const Setting *d, const char *value, double number, double
                                 : fail(e, SP_USAGE, "setting %s=%s: must be at most %.10g", d->key, value, d->most);
 }
 
-/* Refuses a list such as [0.1, 0.1]: MMRec has lists where Sapor has one number, and lists of values to try. */
+/* Refuses a list such as [0.1, 0.1]. MMRec's files have such lists for two reasons: a number per layer, where Sapor has
+ * one number for all, and several values to try. The message proposes the first number of the list. */
 static bool refuse_list(const Setting *d, const char *value, Error *e)
 {
     if (*value != '[' && *value != '(')
@@ -231,9 +232,9 @@ static bool refuse_list(const Setting *d, const char *value, Error *e)
         first.n--;
     first = text_trim(first);
     return text_f64(first, &number)
-               ? fail(e, SP_USAGE, "setting %s=%.60s: is a list, here it is one number: set %s=%.*s", d->key, value,
+               ? fail(e, SP_USAGE, "setting %s=%.60s: a list; one number is expected: set %s=%.*s", d->key, value,
                       d->key, (int)first.n, first.p)
-               : fail(e, SP_USAGE, "setting %s=%.60s: is a list, one number is expected", d->key, value);
+               : fail(e, SP_USAGE, "setting %s=%.60s: a list; one number is expected", d->key, value);
 }
 
 static bool parse_number(const Setting *d, const char *usual, const char *value, double *to, Error *e)

@@ -258,7 +258,7 @@ static void test_malformed(void **state)
         {"train_batch_size: many\n", "train_batch_size: found many"},
         {"embedding_size: -3\n", "embedding_size: found -3"},
         {"weight_size: 64\n", "weight_size: found 64; allowed is a list"},
-        {"weight_size: [64, 32]\n", "weight_size: found 32; allowed is the number of embedding_size"},
+        {"weight_size: [64, 32]\n", "weight_size: found 32; allowed is the value of embedding_size"},
         {"mess_dropout: [0.1, 0.2]\n", "mess_dropout: found a list of 2 values; allowed is a list of equal numbers"},
         {"mess_dropout: [2, 2]\n", "mess_dropout: found a list of 2 values; allowed is"},
         {"cf_model: gcn\n", "cf_model: found gcn; allowed is"},

@@ -219,7 +219,8 @@ static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
 {
     Edges edge = edges_of(b);
     int count = edge.count, E = count / 2;
-    /* values are computed in the order of `pair`; if Elliot's order is kept, they belong to `sorted` */
+    /* The value of edge e is computed from edge.pair[e]. Elliot's code has an error: it uses the value for
+     * edge.sorted[e]. elliot_order repeats this (recipes.md, "Elliot's order of pairs"). */
     const Edge *to = k->elliot_order ? edge.sorted : edge.pair;
     Matrix content[MODALITIES];
     double *weight[MODALITIES], *total = NEW(b->arena, double, count, &b->e);
@@ -231,7 +232,9 @@ static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
             stacked(b, unit_rows(b, stored(b, m, "preference.%s", names[i], 0)), unit_rows(b, leaky(b, f, 0.01)));
         double *w = weight[i] = NEW(b->arena, double, count, &b->e);
         for (int r = 0; r < k->routings; r++) {
-            /* MMRec has user -> item edges only, so users receive nothing */
+            /* Only the users' rows of x change here. MMRec's routing has only edges from users to items (the second
+             * half of edge.pair), so users receive nothing: y is 0 for them, and their rows are only normalised
+             * again. */
             for (int e = 0; e < E; e++)
                 w[e] = dot(x, edge.pair[e].to, edge.pair[e].from);
             softmax_by(edge.pair, E, w);

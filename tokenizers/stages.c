@@ -158,7 +158,7 @@ bool read_decoders(Load *l, const Json *j, Stages *out)
         bool late = kind->partial || kind->decode_last;
         if (ended || (bytes && (kind->joins == JOIN_BYTES || late)) ||
             (fused && !kind->joins && !strip_decoder_leads(&out->list[i])))
-            return fail(l->e, SP_UNSUPPORTED, "%s:%u: decoder: %s is not supported behind those before it", l->path,
+            return fail(l->e, SP_UNSUPPORTED, "%s:%u: decoder: %s cannot follow the decoders before it", l->path,
                         (unsigned)j->line, kind->name);
         bytes |= kind->joins == JOIN_BYTES;
         fused |= kind->joins == JOIN_ALL;

@@ -78,9 +78,10 @@ static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t
     }
 }
 
-/* Transposes 16 x 16 bytes: to[j,r] = from[r,j]. Interleaving the halves of 16 rows rotates the bits of each byte's
- * address by one. Four such steps exchange row and column. */
-static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
+/* Transposes a square of 16 x 16 bytes: to[j,r] = from[r,j]. The address of a byte in the square has 8 bits: four for
+ * the row, then four for the column. Each INTERLEAVE interleaves rows 0 .. 7 with rows 8 .. 15, which rotates these
+ * bits to the left by one. After four rounds, row and column are exchanged. */
+static void transpose16(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
     Bytes a[SIDE], b[SIDE];
     UNROLL
@@ -121,22 +122,22 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
                 weigh_few(across, x, source + y * from + (across->start[x] - begin) * 3, 3, 3, target + y * to + x * 3);
         return true;
     }
-    unsigned char *turned = NEW(a, unsigned char, SIDE *(read + n), e), *results;
-    if (!turned)
+    unsigned char *transposed = NEW(a, unsigned char, SIDE *(read + n), e), *results;
+    if (!transposed)
         return false;
-    results = turned + SIDE * read;
+    results = transposed + SIDE * read;
     for (int64_t band = 0; band < out->height; band += SIDE) {
         int64_t y = MIN(band, out->height - SIDE);
         for (int64_t x = 0; x < read; x += SIDE) {
             int64_t at = MIN(x, read - SIDE);
-            turn(source + y * from + at, from, turned + at * SIDE, SIDE);
+            transpose16(source + y * from + at, from, transposed + at * SIDE, SIDE);
         }
         for (int64_t x = 0; x < n; x++)
-            weigh(across, x / 3, turned + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE,
+            weigh(across, x / 3, transposed + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE,
                   results + x * SIDE);
         for (int64_t x = 0; x < n; x += SIDE) {
             int64_t at = MIN(x, n - SIDE);
-            turn(results + at * SIDE, SIDE, target + y * to + at, to);
+            transpose16(results + at * SIDE, SIDE, target + y * to + at, to);
         }
     }
     return true;

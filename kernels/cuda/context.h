@@ -8,11 +8,11 @@
  * segment are unfinished, the ring grows by one segment, so that the host can prepare more inputs while the device
  * computes. If the ring already has RING_MOST segments, the upload waits instead.
  *
- * download_later also copies to pinned memory (download_buffer), and stores the address of the result. `arrive` waits
- * for the event that follows the copy, and moves the numbers from download_buffer to this address. download_buffer is
- * filled from its start to its end and then from its start again, in the order of the calls. If a download finds no
- * room, the oldest downloads are moved to their addresses first. A download of more than half of download_buffer waits
- * for the device, as `download` does.
+ * download_later also copies to pinned memory (download_buffer), and stores the caller's address (Arrival.host).
+ * `arrive` waits for the event that follows the copy, and moves the numbers from download_buffer to the caller's
+ * address. download_buffer is filled from its start to its end and then from its start again, in the order of the
+ * calls. If a download finds no room, the oldest downloads are moved to the addresses of their callers first. A
+ * download of more than half of download_buffer waits for the device, as `download` does.
  *
  * Between step_begin and step_end the calls are captured to a CUDA graph, so that a step is one launch. If one of the
  * last STEP_GRAPHS graphs has the same shape, its executable graph is updated with the new addresses and numbers and

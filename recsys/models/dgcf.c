@@ -86,7 +86,9 @@ static Tensor *others_new(Model *m, int64_t n, Error *e)
     return others;
 }
 
-static bool sample_new(Model *m, Dgcf *x, Error *e)
+/* Prepares the independence loss: decides how many users and items each batch samples for it, and allocates their lists
+ * and the matrix of variant=paper. */
+static bool independence_init(Model *m, Dgcf *x, Error *e)
 {
     const DgcfSettings *s = m->settings;
     int64_t U = m->data->U, I = m->data->I, batches = div_up(MAX(m->data->train.count, 1), s->common.batch_size);
@@ -120,13 +122,14 @@ static bool init(Model *m, Error *e)
         if (!(*lists[i] = NEW(m->arena, Tensor *, K + 2, e)))
             return false;
     x->chunk = s->factors / K;
-    return sample_new(m, x, e) && tables_new(m, &x->x, s->factors, (Init){INIT_XAVIER_UNIFORM, 0}, e) &&
+    return independence_init(m, x, e) && tables_new(m, &x->x, s->factors, (Init){INIT_XAVIER_UNIFORM, 0}, e) &&
            (x->graph = user_item_graph(m, "graph", ADJ_SYM, e)) && csr_index(m->store, x->graph, e);
 }
 
 /* ---- routing --------------------------------------------------------------------------------- */
 
-static void soften(Tape *t, const Dgcf *x, int64_t K)
+/* Computes the weights of the K intents: for each entry of the graph, the softmax of its K strengths. */
+static void softmax_strengths(Tape *t, const Dgcf *x, int64_t K)
 {
     Tensor *sum = NULL;
     for (int64_t k = 0; k < K; k++) {
@@ -147,7 +150,7 @@ static void convolve(Tape *t, const Dgcf *x, int64_t K, Tensor *all)
             x->output[k] = cols(t, z, k * x->chunk, x->chunk);
         return;
     }
-    soften(t, x, K);
+    softmax_strengths(t, x, K);
     for (int64_t k = 0; k < K; k++)
         x->output[k] = spmm(t, graph_normalize(t, graph_with(t, x->graph, x->weight[k])), x->input[k]);
 }

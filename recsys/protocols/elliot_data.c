@@ -282,7 +282,7 @@ static bool read_splitting(Cutting *c)
     if (!keys_map(&k, &c->x->experiment, "splitting") || !KEYS_CHECK(&k, rows))
         return false;
     if (!k.map)
-        return key_missing(&c->x->experiment, "splitting", "a map with test_splitting, as the strategy is dataset");
+        return key_missing(&c->x->experiment, "splitting", "a map with test_splitting (for strategy: dataset)");
     c->where = k.map;
     if (!key_get(&k, "test_splitting"))
         return key_missing(&k, "test_splitting", "a map with a strategy");

@@ -78,7 +78,7 @@ static bool add_special(const Mmrec *x, SettingList *s, const Special *p, const 
     if (p->how == HOW_IDLE)
         return true;
     if (p->how == HOW_FACTORS)
-        return is_factors(x, y) || key_refuse(&x->k, p->key, y, "the number of embedding_size");
+        return is_factors(x, y) || key_refuse(&x->k, p->key, y, "the value of embedding_size");
     if (p->how == HOW_EQUAL) {
         const char *one = one_of_equal(y);
         if (!one)
@@ -89,7 +89,7 @@ static bool add_special(const Mmrec *x, SettingList *s, const Special *p, const 
         return key_refuse(&x->k, p->key, y, "a list of the layers' widths");
     for (const Yaml *v = y->first; v; v = v->next)
         if (!is_factors(x, v))
-            return key_refuse(&x->k, p->key, v, "the number of embedding_size, once per layer");
+            return key_refuse(&x->k, p->key, v, "the value of embedding_size for each layer");
     const char *layers = arena_printf(x->k.arena, x->k.e, "%zu", y->count);
     return layers && setting_add(&x->k, s, "n_ui_layers", layers) &&
            setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, p->key, y);

@@ -62,10 +62,10 @@ Cell report_cell(StudyPage *s, int decimals, double value)
     return c;
 }
 
-/* Sets *lower to true if a lower value of the figure is better. For figures beyond accuracy, this is as Elliot defines
- * it (docs/recipes.md 6). Returns false if no direction is better: the distribution of the recommended
- * items, their mean popularity, and the length of the lists. */
-bool report_lower(const char *figure, bool *lower)
+/* Figures beyond accuracy follow Elliot (docs/recipes.md 6). Neither direction is better for mean popularity (ARP,
+ * AveragePopularity) and for figures of how the recommendations spread over the items (Gini, GiniIndex,
+ * NumRetrieved). */
+bool report_direction(const char *figure, bool *lower)
 {
     static const char *const LOWER[] = {"PopREO", "PopRSP", "REO", "RSP", "MAE", "MSE", "RMSE"},
                              *const NEITHER[] = {"ARP", "AveragePopularity", "Gini", "GiniIndex", "NumRetrieved"};

@@ -109,9 +109,9 @@ double report_figure(const StudyPage *s, const GroupPoint *p, size_t figure); /*
 double report_metric(const StudyPage *s, const GroupPoint *p);
 const char *report_number(StudyPage *s, double value, size_t figure); /* "-" for NaN */
 Cell report_cell(StudyPage *s, int decimals, double value);           /* CSV gets nine digits; "-" for NaN */
-/* Sets *lower to whether smaller values of the figure are better. Returns false if neither direction is better; *lower
- * is then false. */
-bool report_lower(const char *figure, bool *lower);
+/* Finds the better direction of a figure: sets *lower to true if smaller values are better, or to false if larger
+ * values are better. Returns false if neither direction is better; *lower is then false. */
+bool report_direction(const char *figure, bool *lower);
 const char *report_duration(StudyPage *s, double seconds); /* "1 h 5 min" */
 int report_colour(const StudyRow *r);
 /* the colours of settings; writes nothing if there is only one setting */

@@ -25,7 +25,7 @@ static const char *p_text(StudyPage *s, double p)
 static int compare(const StudyPage *s, const Group *a, const Group *b, size_t figure)
 {
     bool lower;
-    report_lower(s->v->figures[figure], &lower);
+    report_direction(s->v->figures[figure], &lower);
     double x = report_figure(s, report_best(a), figure), y = report_figure(s, report_best(b), figure);
     int order = (x > y) - (x < y);
     return lower ? -order : order;

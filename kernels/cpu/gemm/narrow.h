@@ -82,7 +82,10 @@ void FN(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1);
 
 /* Converts exact integer sums to float32, in place:
  *
- *   c[i,j] = (sum - zero[m0 + i] sum_b[n0 + j]) scale[m0 + i] scale_b[n0 + j] */
+ *   c[i,j] = (dot - a.zero[m0 + i] b.sum[n0 + j]) a.scale[m0 + i] b.scale[n0 + j]
+ *
+ * `dot` is the int32 sum that c[i,j] holds before. b.scale and b.sum are the arrays `scale` and `sum` after the last
+ * panel of packed B (see the top of this file). */
 void FN(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
                       int64_t ldc);
 

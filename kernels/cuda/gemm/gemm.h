@@ -20,7 +20,9 @@
 
 #include "kernels/cuda/act.h"
 
-enum { LINE = 64 }; /* number of bytes that one step of tensor.cu's kernels reads from each row of an operand */
+/* The number of bytes that one step of tensor.cu's kernels reads from each row of an operand. The sizes
+ * of the areas in gemm.cu's scratch memory are rounded up to a multiple of it. */
+enum { STEP_BYTES = 64 };
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
@@ -41,8 +43,10 @@ typedef struct Side {
  * and B, so more reads hit the L2 cache. */
 typedef struct Grid {
     int m_tiles, n_tiles; /* tiles along M and along N */
-    /* f32.cu: the number of parts into which K is divided. wgmma.cu: the K of A divided by the K of B. This is 2 if
-     * split_rows (below) has split each number of A into two f16 numbers; otherwise it is 1 */
+    /* - f32.cu: the number of parts into which K is divided.
+     * - wgmma.cu: 2 if split_rows (below) has split A into two f16 matrices, which lie next to each other in each row,
+     *   so that a row of A is twice as long as K; otherwise 1.
+     * - tensor.cu: 1. */
     int parts;
     int64_t K; /* of A; after split_rows, twice the K of B */
 } Grid;
@@ -61,15 +65,15 @@ static __device__ inline Place place_of(Grid grid)
 }
 
 /* The part of an operand for one step: I x BK numbers in shared memory. Number (i, k) is at tile[i LD + k] if K_INNER,
- * otherwise at tile[k LD + i]. A line (the INNER numbers of one i or one k) is followed by 16 unused bytes, so that the
- * lines begin in different banks. */
+ * otherwise at tile[k LD + i]. So the part is stored as OUTER rows of INNER numbers. Each row is followed by 16 unused
+ * bytes, so that the rows begin in different banks. */
 template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
     typedef T type;
     static constexpr bool K_INNER = K_INNER_;
     static constexpr int I = I_, BK = BK_, THREADS = THREADS_;
     static constexpr int VEC = 16 / (int)sizeof(T); /* numbers per copy of 16 bytes */
     static constexpr int INNER = K_INNER ? BK : I, OUTER = K_INNER ? I : BK;
-    static constexpr int VECS = INNER / VEC; /* copies of 16 bytes per line */
+    static constexpr int VECS = INNER / VEC; /* copies of 16 bytes per row of the part */
     static constexpr int LD = INNER + VEC, NUMBERS = OUTER * LD;
 };
 /* The source of a thread's copies: its first number, and how many of the part's I rows exist in the operand, counted
@@ -80,9 +84,9 @@ template <class T> struct Cursor {
 };
 
 /* Returns the place (i, k) of a thread's first number in a part. For wide operands a thread copies 16 bytes at a time.
- * Other operands have 4-byte numbers, which are copied one by one: a warp copies a patch of 8 numbers along the smaller
- * step by 4 numbers along the larger one. So the warp reads whole sectors of 32 bytes and writes to 32 different banks.
- */
+ * Other operands have 4-byte numbers, which are copied one by one. A warp copies a patch of 8 x 4 numbers: 8 in the
+ * dimension (i or k) whose step in memory is smaller, and 4 in the other dimension. So the warp reads whole sectors of
+ * 32 bytes and writes to 32 different banks. */
 template <class P> static __device__ inline int2 first_of(const Side &x)
 {
     typedef typename P::type T;
@@ -115,7 +119,7 @@ static __device__ inline void stage(typename P::type *tile, const Side &x, Curso
     T *to = tile + (P::K_INNER ? at.x * P::LD + at.y : at.y * P::LD + at.x);
     const T *from = c.from;
     if (sizeof(T) != 4 || x.wide) {
-        constexpr int PASS = MAX(P::THREADS / P::VECS, 1); /* lines per pass of all threads */
+        constexpr int PASS = MAX(P::THREADS / P::VECS, 1); /* rows of the part per pass of all threads */
         const int64_t next = PASS * (P::K_INNER ? x.step : x.k_step);
         UNROLL
         for (int j = 0; j < P::OUTER; j += PASS) {
@@ -270,7 +274,7 @@ void f32_product(const Run *run, const Side &a, const Side &b, const Finish &f, 
 typedef enum Unit { UNIT_F32, UNIT_TF32, UNIT_F16, UNIT_BF16, UNIT_INT8 } Unit;
 Tile tensor_tile(int64_t M, int64_t N);
 /* a.K is b.K or 2 b.K. If it is 2 b.K, A has two parts; each is multiplied by the same B, and the products are added.
- * b.K numbers are then a multiple of LINE bytes. */
+ * b.K numbers are then a multiple of STEP_BYTES bytes. */
 void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile);
 
 /* wgmma.cu: tensor_product for f16 and bf16 by wgmma. Returns false and does nothing if the card or the unit is not
@@ -282,7 +286,7 @@ Pack pack_type(Pack form); /* Returns F32, F16, BF16 or INT8, also for the forms
 /* numbers between the beginnings of two rows of the packed form */
 static inline int64_t pack_line(Pack type, int64_t K, int64_t N)
 {
-    return type == PACK_F32 ? round_up(N, 4) : round_up(K, type == PACK_INT8 ? LINE : LINE / 2);
+    return type == PACK_F32 ? round_up(N, 4) : round_up(K, type == PACK_INT8 ? STEP_BYTES : STEP_BYTES / 2);
 }
 /* Copies and converts a matrix: y[r ld + c] = x[r * row + c * col], with the steps `row` and `col` of x. Columns from
  * `cols` to ld-1 of y become 0. */

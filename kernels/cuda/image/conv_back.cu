@@ -11,7 +11,7 @@
 
 enum {
     PIECE = 512, /* pixels of dy per piece: the `length_limit` of piece_count */
-    PIECES = 32  /* pieces, at most */
+    PIECES = 32  /* pieces, at most: a piece is longer than PIECE only if there are PIECES pieces */
 };
 
 static bool is_depthwise(const Conv *c)

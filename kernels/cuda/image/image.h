@@ -125,8 +125,9 @@ static __device__ inline unsigned all_items(void)
 /* ---- columns of a matrix --------------------------------------------------------------------- */
 
 /* A block has COLUMNS x LANES threads. threadIdx.x is a column: 32 columns of floats are a cache line of 128 bytes.
- * LANES rows are read at the same time. A sum down a column is first computed over the rows of each lane, then over the
- * lanes from the first to the last. */
+ * threadIdx.y is called a lane here (it is not the lane of a warp). LANES rows are read at the same time, one per lane.
+ * For a sum over a column, each lane first adds up its own rows. Then the LANES sums are added, from the first lane to
+ * the last. */
 enum { COLUMNS = 32, LANES = 8 };
 static inline dim3 column_grid(int64_t pieces, int64_t C)
 {
@@ -140,7 +141,7 @@ static __device__ inline int64_t column_id(void)
 {
     return (int64_t)blockIdx.y * COLUMNS + threadIdx.x;
 }
-/* Adds up the x of all threads (lanes) of a column. Each of these threads gets the sum. All threads of the block must
+/* Adds up the x of the LANES threads of a column. Each of these threads gets the sum. All threads of the block must
  * call this function. It may be called again immediately. */
 static __device__ inline float lanes_sum(float x)
 {

@@ -12,8 +12,9 @@
 static const float LOWEST = -INFINITY;
 enum { EMPTY = -1 }; /* the id of a free place of a list, whose score is LOWEST */
 
-/* Reports whether (value, id) comes before (than, than_id). False if value is NaN. False if value is LOWEST and (than,
- * than_id) is a place of a list, because a free place has id -1. So NaN and LOWEST enter no list. */
+/* Reports whether (value, id) comes before (than, than_id). False if value is NaN. Also false if value is LOWEST
+ * and (than, than_id) is a place of a list: an occupied place has a score above LOWEST, a free place has LOWEST and id
+ * -1, and no id is below -1. So NaN and LOWEST enter no list. */
 static __device__ inline bool better(float value, int32_t id, float than, int32_t than_id)
 {
     return value > than || (value == than && id < than_id);
@@ -187,8 +188,8 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 /* ---- excluded items -------------------------------------------------------------------------- */
 
 /* The excluded items of a row that are in the next tile or after it: item[at .. end-1], in ascending order. `next` is
- * item[at + lane], where `lane` is the lane's number in its group, and INT32_MAX after the end. It is loaded early, so
- * that no lane waits for it. */
+ * item[at + lane], or INT32_MAX after the end. GROUP neighbouring lanes work on the same row, and `lane` is the lane's
+ * number among them. `next` is loaded early, so that no lane waits for it. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
@@ -201,7 +202,7 @@ template <int GROUP> static __device__ inline void skip_read(Skip *s)
     s->next = at < s->end ? s->item[at] : INT32_MAX;
 }
 
-/* Returns the excluded items of row b of a batch, from item `first` on. GROUP neighbouring lanes have the same row. */
+/* Returns the excluded items of row b of a batch, from item `first` on. */
 template <int GROUP> static __device__ inline Skip skip_from(const Exclude *x, int64_t b, int64_t first)
 {
     if (!x->start)
@@ -220,9 +221,10 @@ template <int GROUP> static __device__ inline Skip skip_from(const Exclude *x, i
     return s;
 }
 
-/* Sets bit i of bits [4] (shared memory) if item first + i is excluded, for i < TILE, and clears the others. The lanes
- * of a group have the same Skip and the same `bits`, and read one item per lane at a time. The items for the next tile
- * are loaded while this tile is multiplied. Tiles come in ascending order, so that each item is read about once. */
+/* Sets bit i of bits [4] (shared memory) if item first + i is excluded, for i < TILE, and clears the others. The GROUP
+ * lanes of a row have the same Skip and the same `bits`, and read one item per lane at a time. The items for the next
+ * tile are loaded while this tile is multiplied. Tiles come in ascending order, so that each item is read about
+ * once. */
 template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_t first, uint32_t *bits)
 {
     const int lane = lane_id() % GROUP;
@@ -258,8 +260,9 @@ template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_
 enum { RANK_WARPS = 8, RANK_THREADS = RANK_WARPS * WARP, K_PART = 16 };
 
 /* The dynamic shared memory of a block. The lists come after it: k scores of each row, then k ids of each row, unless
- * the lists are in the result. The rows of a and b are padded by 4 numbers. A warp stores into four of these rows in
- * one instruction: with the padding at most two of its lanes use the same bank. */
+ * the lists are in the result. In `a` and `b`, each feature has a row of numbers, with 4 unused numbers at its end. A
+ * warp stores into four of these rows in one instruction: with the unused numbers, at most two of its lanes use the
+ * same bank. */
 template <int R> struct RankShared {
     /* features of the rows, transposed: one buffer is filled while the other is multiplied */
     float a[2][K_PART][RANK_WARPS * R + 4];

@@ -85,8 +85,10 @@ static bool join_texts(Arena *a, const Json *j, Text *out, Error *e)
     return true;
 }
 
-/* Returns the url in imUrl (2014), or the first one of the lists of urls (2018), or that of the first image (2023): the
- * large one if there is one. Empty: no url. */
+/* Returns the url of an item's picture; empty if the item has none. The key depends on the year of the Amazon data:
+ * - 2014: imUrl, a url.
+ * - 2018: imageURLHighRes, or else imageURL, a list of urls. The first url is returned.
+ * - 2023: images, a list of maps. The url of the first picture is its `large`, or else `hi_res`, or else `thumb`. */
 static Text image_url(const Json *o)
 {
     static const char *const KEYS[] = {"imUrl", "imageURLHighRes", "imageURL", "images"};

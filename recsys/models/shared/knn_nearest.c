@@ -242,7 +242,11 @@ static bool order_by_size(Build *b, Arena *a, Error *e)
     return true;
 }
 
-/* Computes, for each thing, the numbers `own` and `other` of its similarities. */
+/* Computes for each user or item (each thing):
+ * - size: the sum of the squares of its ratings; for the Manhattan distance the sum of their magnitudes. For sets,
+ *   whose ratings are 1 or 0, this is the number of members.
+ * - own, other: for MEASURE_COSINE and MEASURE_SHRUNK size^alpha and size^(1 - alpha), otherwise both are `size`. alpha
+ *   is 0.5 (own and other are lengths), except for the asymmetric similarity. */
 static bool find_sizes(Build *b, Arena *a, Error *e)
 {
     const SparseRows *x = &b->things;
