@@ -130,7 +130,7 @@ bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_text *tex
 static bool encode_strings(const Call *call, sp_session *s, const char *const *texts, size_t n, float *out, Error *e)
 {
     if (call->outputs[0].per_token)
-        return fail(e, SP_USAGE, "the usual output is not pooled (option pool); use sp_encode_text_batch");
+        return fail(e, SP_USAGE, "with pool none a text has a row per token; use sp_encode_text_batch");
     if (!check_out(call, &out, n, 0, e) || (n && !given(texts, "the list of texts", e)))
         return false;
     Text *list = NEW(s->scratch, Text, n, e);

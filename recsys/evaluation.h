@@ -71,8 +71,8 @@ bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
  * file are left out. For "all", metrics that need scores or whole lists are left out too. MINIMAL has no groups, and
  * changes nothing. */
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e);
-/* Finds the figure of a metric by any name of the metric. Returns false if there is none; then the error may be unset.
- */
+/* Finds the figure of a metric by any name of the metric. False without an error: no metric of c has this name. False
+ * with an error: memory ran out, or a metric of c is invalid. */
 bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a, Error *e);
 /* Finds the next file that a parameter of a metric names. *rest is the text of the metric at first; each call removes
  * what it has read. Returns false if there is no other file. */

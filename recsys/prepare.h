@@ -29,11 +29,11 @@ typedef enum Lack {
     LACK_NOTHING,
     LACK_METADATA,
     LACK_DESCRIPTION,
-    LACK_NAN_DESCRIPTION,
+    LACK_DESCRIPTION_IS_NAN,
     LACK_URL,
-    LACK_NAN_URL,
+    LACK_URL_IS_NAN,
     LACK_FILE,
-    LACK_READABLE,
+    LACK_READABLE_FILE,
     LACK_COUNT
 } Lack;
 extern const char *const lack_names[LACK_COUNT]; /* "no_metadata", ... */

@@ -272,8 +272,8 @@ typedef struct SplitConfig {
         /* MMRec's split: the latest rows of all users, by quantiles of the times; both ratios are shares of all rows */
         SPLIT_GLOBAL_TIME
     } strategy;
-    /* 0: the part does not exist. With leave_n, the test part always has leave_n rows of each user, and validation has
-     * them unless its ratio is 0 */
+    /* 0: the part does not exist. With leave_n, the test part always has leave_n rows of each user, and the validation
+     * part has leave_n other rows of each user, or none if its ratio is 0 */
     double test_ratio, validation_ratio;
     int64_t leave_n;
     int64_t k_core; /* 0: none; else users and items with fewer rows are removed, until all have enough */
@@ -429,9 +429,12 @@ extern const Alias lr_decay_aliases[]; /* for a recommender with its own default
  * The message lists what is allowed. The result is the recommender's own struct, valid until the arena is freed. */
 const CommonSettings *settings_make(const Recommender *kind, Protocol p, const char *const *set, size_t set_count,
                                     Arena *a, Error *e);
-/* What a comma means in the value of a setting. COMMAS_OWN: it is a part of the value (knn_file, an alias of lr_decay),
- * or no comma is allowed. COMMAS_LIST: the next element of a list. COMMAS_CHOICES: the setting has one value, and the
- * next value is another one to try. */
+/* What a comma means in the value of a setting:
+ *
+ * - COMMAS_OWN: the comma is a part of the value, as in knn_file, and in the aliases of lr_decay whose value is a list;
+ *   or no comma is allowed.
+ * - COMMAS_LIST: the value is a list, and the comma separates its elements.
+ * - COMMAS_CHOICES: the setting has a single value, and the comma separates values to try one after the other. */
 typedef enum Commas { COMMAS_OWN, COMMAS_LIST, COMMAS_CHOICES } Commas;
 Commas setting_commas(const Recommender *kind, Text name); /* COMMAS_OWN if the name is unknown */
 /* The settings as texts, in the order of the tables. */

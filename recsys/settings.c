@@ -232,7 +232,7 @@ static bool refuse_list(const Setting *d, const char *value, Error *e)
         first.n--;
     first = text_trim(first);
     return text_f64(first, &number)
-               ? fail(e, SP_USAGE, "setting %s=%.60s: a list; one number is expected: set %s=%.*s", d->key, value,
+               ? fail(e, SP_USAGE, "setting %s=%.60s: is a list; Sapor uses one number: set %s=%.*s", d->key, value,
                       d->key, (int)first.n, first.p)
                : fail(e, SP_USAGE, "setting %s=%.60s: a list; one number is expected", d->key, value);
 }

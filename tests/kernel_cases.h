@@ -193,7 +193,8 @@ typedef struct Family {
     const char *names; /* the names of the numbers of a case, in the order of its members: "M C" */
     const Case *cases;
     size_t count;
-    /* Makes the buffers, in the order of the numbers that `call` and `reference` use, and sets flops and bytes. */
+    /* Makes the buffers and sets flops and bytes. The order of the buffers matters: `call` and `reference` name a
+     * buffer by its index in Job.b. */
     void (*make)(Job *j, const Case *s);
     void (*call)(Job *j, const Case *s);
     void (*reference)(Job *j, const Case *s); /* naive; NULL if the family has a `loss` */

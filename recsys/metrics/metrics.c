@@ -458,7 +458,9 @@ bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena 
     return true;
 }
 #else
-/* Reports whether a row belongs to the group `word` and is included in it. "all" is every group. */
+/* Reports whether the metric of this row is one of those that replace the group name `word`. "all" means every group.
+ * Never included are metrics that need a file, metrics with a label (Row.label), and rows that protocol p does not use.
+ * For "all", metrics that need scores or whole lists are not included either. */
 static bool in_group(const Row *r, const char *word, Protocol p)
 {
     bool all = !strcasecmp(word, "all");

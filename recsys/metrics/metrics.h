@@ -124,13 +124,14 @@ typedef struct Candidates {
 } Candidates;
 /* Draws the candidates of all users, or reads them from a file. test: the evaluated part is test, else valid. */
 bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bool test, Arena *a, Error *e);
-/* For each user of ids [n], the items that are not candidates. The ids are in ascending order. */
+/* The items that are not ranked, for some of the users: all items that are not candidates. Those of user u are
+ * item[start[u]] to item[start[u + 1] - 1]. */
 typedef struct Excluded {
     int64_t *start; /* [U+1] */
-    /* room for n * I items. Those of user u are item[start[u]] to item[start[u + 1] - 1]; a user who is not in ids has
-     * none */
     int32_t *item;
 } Excluded;
+/* Fills `out` for n users. ids [n]: the numbers of these users, in ascending order. Other users get no items. The
+ * caller allocates out->start [U+1] and out->item [n * I]. */
 void candidates_exclude(const Candidates *x, const DataSet *data, const int32_t *ids, int64_t n, Excluded *out);
 #endif
 /* Parses "NAME:key=value:key=value" into `u`. It does not read any file. */

@@ -22,9 +22,9 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
         "variant", "elliot", "mmrec", "the recipe to follow: elliot or mmrec",                                         \
             WORD_OF(CommonSettings, variant, mmrec_variants), 0, 0, NULL                                               \
     }
-/* VARIANT_PAPER_SETTING: the recipe of the paper differs from both. VARIANT_ELLIOT_PAPER_SETTING: MMRec does not have
- * the model, so the default is elliot under MMRec's protocol too. Recommender.paper_settings has the defaults of paper.
- */
+/* VARIANT_PAPER_SETTING is for a model whose recipe in the paper differs from Elliot's and from MMRec's.
+ * VARIANT_ELLIOT_PAPER_SETTING is for a model that MMRec does not have. Its default is elliot under MMRec's protocol
+ * too. For both, Recommender.paper_settings has the defaults of the variant paper. */
 #define VARIANT_PAPER_SETTING                                                                                          \
     {                                                                                                                  \
         "variant", "elliot", "mmrec", "the recipe to follow: elliot, mmrec or paper",                                  \
@@ -47,7 +47,7 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
     }
 /* A number whose key is the member's name. I64_SETTING and F64_SETTING: the other systems use the same name. I64_ALSO,
  * F64_ALSO and WORD_ALSO end with other names: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is
- * refused. NOT_HERE may be in the row of any setting; its name does not have to be about this setting. */
+ * refused. A refused name needs a row of the table. Any row may have it, also the row of an unrelated setting. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
@@ -319,7 +319,8 @@ typedef struct KnnSource {
 } KnnSource;
 typedef enum KnnKind {
     KNN_BINARY, /* each of the k values is 1 / k. FREEDOM, DRAGON, PGL, MENTOR */
-    KNN_COSINE  /* s_i^-1/2 cos(f_i, f_j) s_j^-1/2, where s are the sums of rows. MGCN, SMORE, MICRO */
+    /* s_i^-1/2 cos(f_i, f_j) s_j^-1/2; s_i is the sum of the k cosines in row i of the graph. MGCN, SMORE, MICRO */
+    KNN_COSINE
 } KnnKind;
 /* Makes the sum over n modalities of weight[i] (NULL: 1) times the graph [I, I] of the k nearest items of each item, by
  * cosine of features, including the item itself. The graph is computed once, in tiles, and stored under `name`. It has

@@ -189,7 +189,8 @@ typedef struct ElliotReader { /* the state while one model is read (elliot_model
     Arena *a;
     Error *e;
 } ElliotReader;
-/* elliot_models.c: reads parameter i, p, of the model: a setting or a dimension. */
+/* elliot_models.c: reads one parameter of the model. i is its index and p its row: elliot_param(r->m->kind, i). A list
+ * of values becomes a dimension, a single value becomes a setting. */
 bool elliot_read_param(ElliotReader *r, size_t i, const ElliotParam *p);
 /* elliot_meta.c: reads `models` */
 bool elliot_models(Study *s, Elliot *x, Arena *a, Error *e);

@@ -194,7 +194,7 @@ static bool read_names(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
     if (n != x->modality_count)
         return refuse_modalities(r, p, y, words);
     if (of && p->kind == PARAM_LOADERS && !key_tuple(&r->k, of, &modality, &count))
-        return r->e->code == SP_OK; /* an error was reported with the modalities */
+        return r->e->code == SP_OK; /* no tuple to compare with: `modalities` is checked where it is read */
     for (size_t i = 0; i < n; i++) {
         size_t at = place_of(part[i], words, n);
         if (at == n || place_of(part[i], part, i) < i)
@@ -213,7 +213,7 @@ static bool read_weights(ElliotReader *r, const ElliotParam *p, const Yaml *y, c
     size_t count = r->x->modality_count, visual;
     double w[2];
     if (of && !key_tuple(&r->k, of, &modality, &count))
-        return r->e->code == SP_OK;
+        return r->e->code == SP_OK; /* as in read_names */
     static const char allowed[] =
         "two weights from 0 to 1 that add up to 1, one of each modality, of which one is visual";
     visual = place_of("visual", modality, count);

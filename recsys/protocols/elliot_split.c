@@ -147,14 +147,15 @@ static bool group_users(UserRows *g, const ElliotSource *s, const ElliotRows *ro
 
 /* ---- fixed_timestamp ------------------------------------------------------------------------- */
 
-typedef struct Turn { /* for times above `after`, the number of users with enough rows on both sides changes */
+/* A change of the number of users who have enough rows on both sides of a time t. It counts for each t > after. */
+typedef struct CountChange {
     int64_t after;
-    int64_t change; /* 1: one user more; -1: one user less */
-} Turn;
+    int64_t by; /* 1: one user more; -1: one user less */
+} CountChange;
 
-static int compare_turns(const void *a, const void *b)
+static int compare_changes(const void *a, const void *b)
 {
-    const Turn *x = a, *y = b;
+    const CountChange *x = a, *y = b;
     return (x->after > y->after) - (x->after < y->after);
 }
 
@@ -177,9 +178,9 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
     int64_t users = text_index_count(s->ratings->users), *time = NEW(s->arena, int64_t, rows->count + 1, e);
     /* enough, max: numbers of users with enough rows on both sides */
     int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), enough = 0, max = -1;
-    Turn *turn = NEW(s->arena, Turn, 2 * users + 2, e);
-    size_t turns = 0, t = 0;
-    if (!time || !all || !turn)
+    CountChange *change = NEW(s->arena, CountChange, 2 * users + 2, e);
+    size_t changes = 0, t = 0;
+    if (!time || !all || !change)
         return false;
     for (int64_t u = 0; u < users; u++) {
         int64_t n = g->start[u + 1] - g->start[u], over = MAX(how->min_over, (int64_t)0);
@@ -191,17 +192,17 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
         int64_t from = how->min_below > 0 ? time[how->min_below - 1] : INT64_MIN;
         int64_t until = over > 0 ? time[n - over] : INT64_MAX;
         if (from < until) {
-            turn[turns++] = (Turn){from, 1};
-            turn[turns++] = (Turn){until, -1};
+            change[changes++] = (CountChange){from, 1};
+            change[changes++] = (CountChange){until, -1};
         }
     }
-    qsort(turn, turns, sizeof *turn, compare_turns);
+    qsort(change, changes, sizeof *change, compare_changes);
     for (size_t i = 0; i < rows->count; i++)
         all[i] = s->ratings->time[rows->row[i]];
     qsort(all, rows->count, sizeof *all, compare_i64);
     for (size_t i = 0; i < rows->count; i++) {
-        for (; t < turns && turn[t].after < all[i]; t++)
-            enough += turn[t].change;
+        for (; t < changes && change[t].after < all[i]; t++)
+            enough += change[t].by;
         if (enough >= max) {
             max = enough;
             *best = all[i];

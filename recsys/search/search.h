@@ -1,8 +1,9 @@
 /* recsys/search/search.h: a study: many trials of training, the ledger of their results, and the best of them.
  *
- * A configuration (recsys/protocols, tools/run) becomes a Study: data sets, models, and for each model a space of
- * settings. A point is one choice of a model's settings. A trial is one training run: data, model, point, seed. The
- * trials of one data set, one setting of extractors and one model are a group. The result of a group is its best point.
+ * A configuration (recsys/protocols, tools/run) becomes a Study: data sets, models, and for each model a space: the
+ * values that each of its settings (hyper-parameters) may have. A point is one choice of these values. A trial is one
+ * training run: data, model, point, seed. The trials of one data set, one choice of extractors (`setting`) and one
+ * model are a group. The result of a group is its best point.
  *
  *   grid.c          the points of a grid, their names
  *   space.c         the points of other spaces: distributions, random search
@@ -70,9 +71,10 @@ typedef struct StudyModel {
     bool save_weights;     /* keep the vectors of the best point */
 } StudyModel;
 typedef struct StudyData {
-    const char *name;    /* "baby" */
-    const char *setting; /* setting of the extractors: "CLIP"; "" if there is only one */
-    const char *fold;    /* "0", "1", ...; "" without folds. The folds of a data set and setting are consecutive */
+    const char *name; /* "baby" */
+    /* the extractors that made the features: "CLIP"; "" if the study has only one choice. Not a setting of a model */
+    const char *setting;
+    const char *fold; /* "0", "1", ...; "" without folds. The folds of a data set and `setting` are consecutive */
     /* why these data are not available: no trial uses them, and tables say so. NULL: they are available */
     const char *absent;
     DataConfig config; /* a model that needs no features is trained without them, unless gaps is GAPS_DROP */
@@ -102,7 +104,7 @@ typedef enum TrialState { TRIAL_OPEN, TRIAL_RUNNING, TRIAL_DONE, TRIAL_FAILED } 
 extern const char *const trial_states[4]; /* "open", "running", "done", "failed" */
 /* One row. (data, setting, fold, model, point, seed) is unique. Texts are never NULL. */
 typedef struct TrialRow {
-    const char *data, *setting, *fold, *model;
+    const char *data, *setting, *fold, *model; /* data, setting, fold: see StudyData */
     const char *point; /* "lr=0.001 l_w=1e-05": the settings that vary, in the order of the dimensions; or "" */
     uint64_t seed;
     int64_t number; /* number of the point in its group, from 0, in the order in which points were proposed */
@@ -110,7 +112,7 @@ typedef struct TrialRow {
     const char *key;
     TrialState state;
     const char *message;  /* the error, if TRIAL_FAILED */
-    const char *settings; /* JSON object of all settings as texts, including defaults */
+    const char *settings; /* JSON object of all settings of the model as texts, including defaults */
     int64_t best_epoch, epochs;
     /* JSON objects of the best epoch's figures: {"Recall@20":0.1,...}; "{}" if there is no such part */
     const char *valid, *test;

@@ -55,8 +55,8 @@ typedef struct Evaluation {
 bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, bool by_user, Arena *scratch,
                      Error *e);
 void evaluation_free(Evaluation *v);
-/* Returns the figures by which runs are compared: those of the test part, else those of the validation part, else NULL.
- */
+/* Returns the scores whose figures of each user are written to by_user.tsv: the scores of the test part. Without a test
+ * part, those of the validation part. Without both, NULL. */
 const Scores *evaluation_by_user(const Evaluation *v);
 /* Refuses vectors of D numbers whose dot products may exceed float32. `user` and `item` are the largest magnitudes of
  * their numbers. Both a run that writes vectors and a reader of vectors call it. */

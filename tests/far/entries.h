@@ -4,8 +4,8 @@
  *
  *   LINE(name, (parameters), (arguments))
  *
- * An argument that is a pointer to memory of the device is in DEV(). Run, and each descriptor with such pointers, has
- * its own macro in far.c. All other arguments are passed unchanged.
+ * An argument that is a pointer to memory of the device is in DEV(). An argument of type `Run`, or of another struct
+ * with such pointers, is in a macro of its own (far.c). All other arguments are passed unchanged.
  *
  * By contract, these values are in host memory: the descriptors themselves (Run, Gemm, Conv, Attention, Sparse,
  * Exclude, BprPart, ...; a launch copies them), the numbers of an optimiser's step (AdamStep, SgdStep, ...), and the

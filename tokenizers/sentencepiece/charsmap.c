@@ -256,7 +256,7 @@ static bool parse(Load *l, const Json *j, const void **settings)
         return false;
     *settings = m;
     if (!bytes || !base64_decode(map->text, bytes, &n))
-        return fail(l->e, SP_FORMAT, "%s:%u: expected precompiled_charsmap, in base64, in Precompiled", l->path,
+        return fail(l->e, SP_FORMAT, "%s:%u: Precompiled: expected precompiled_charsmap, in base64", l->path,
                     (unsigned)j->line);
     return charsmap_read(m, (Text){bytes, n}, l, (unsigned)j->line);
 }

@@ -10,8 +10,8 @@
 #include "recsys/protocols/protocols.h"
 #include "tools/tools.h"
 
-/* A system whose configurations Sapor reads. The first row whose key is in the YAML is used. The last row has no key.
- */
+/* A system whose configurations Sapor reads: a row of the table SYSTEMS in run.c. The first row whose key is in the
+ * YAML is used. The last row has no key: it is used for every other file. */
 typedef struct RunSystem {
     const char *key;
     bool (*read)(Study *s, const ProtocolConfig *p, const Yaml *root, Context *c, Arena *a, Error *e);

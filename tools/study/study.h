@@ -119,7 +119,8 @@ void report_legend(StudyPage *s);
 /* returns the row after the last row of the model of row `begin` */
 size_t report_family_end(const StudyPage *s, size_t begin);
 void report_heading(StudyPage *s, size_t data);
-/* Begins a card with a title. The charts of a section are in a grid. *open: the grid was begun and must be closed. */
+/* Begins a card: one chart with its title, in the grid of its section. If *open is false, the function first begins the
+ * grid and sets *open to true. The caller closes the card with "</div>", and, if *open is true at the end, the grid. */
 void report_card(StudyPage *s, bool *open, const char *title);
 /* Add a column for the model and, if extractors have names, a column for the extractors; fill the cells of these
  * columns. */
