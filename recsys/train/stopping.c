@@ -4,10 +4,10 @@
 
 #include <math.h>
 
-/* Both systems keep the first of equal figures. MMRec compares figures rounded to four decimals.
+/* Elliot and MMRec keep the first of equal figures. MMRec compares figures rounded to four decimals.
  *
- * Without a validation part, the last epoch is chosen. Elliot chooses by the test part in this case, which makes the
- * test figure too high. */
+ * Without a validation part, Sapor chooses the last epoch. Elliot itself chooses the epoch that is best in the test
+ * part, so its test figure is then too high. */
 bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss)
 {
     s->done = s->validates && loss == 0 && s->rules == PROTOCOL_ELLIOT;
