@@ -158,8 +158,8 @@ static bool read_resize(const char *name, Resizer *to, Error *e)
            fail(e, SP_USAGE, "resize: unknown library %s; choose pil or torchvision", name);
 }
 
-/* Prepares the call that functions without options make: the usual output of a tower, pooled as `usual` says. *call
- * does not change if the encoder does not have the tower, or has not loaded this output. */
+/* Prepares the call of the functions that take no call options. Its output is the usual output of a tower, pooled as
+ * `usual` says. *call does not change if the encoder does not have the tower, or has not loaded this output. */
 static bool usual_call(sp_encoder *m, unsigned tower, const OutputOptions *usual, Call **call, Error *e)
 {
     int number = output_find(m->encoder, tower, NULL);

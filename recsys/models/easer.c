@@ -186,8 +186,8 @@ static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
     return true;
 }
 
-/* Computes f->rest from lane `lane` on: e_j - G P_j of columns j. f->w->g holds P here; times_g
- * multiplies by G. */
+/* Computes e_j - G P_j for up to LANES of the n columns of f->rest, from column `lane` on. f->w->g holds P here.
+ * times_g multiplies by G. */
 static void find_rest(Refinement *f, Pool *p, int64_t n, int64_t lane)
 {
     int64_t I = f->w->items.rows;

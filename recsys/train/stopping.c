@@ -20,9 +20,9 @@ bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss)
     return better;
 }
 
-/* Elliot stops if the first of the last patience + 1 figures is above all others, that is, at the patience-th
- * evaluation in a row below the best one. It also stops if the loss of an evaluated epoch is 0. MMRec stops one
- * evaluation later, and counts an equal figure as no improvement. If patience is 0, neither stops early. */
+/* Elliot stops when `patience` evaluations in a row were below the best one. It also stops if the loss of an evaluated
+ * epoch is 0. MMRec stops one evaluation later, and counts an equal figure as no improvement. If patience is 0, neither
+ * stops early. */
 bool stopping_due(const Stopping *s)
 {
     return s->patience > 0 && (s->done || s->unimproved >= s->patience + (s->rules == PROTOCOL_MMREC));

@@ -109,10 +109,10 @@ static int64_t add_up(const Build *b, int64_t j, double *sum, int32_t *met, int3
     return n;
 }
 
-/* Adds things that share nothing with j. With a distance, their similarity is above 0. For Euclidean and Manhattan, and
- * for a j without features, it depends on the size of a thing: smaller things come first. For the other measures it is
- * the same for all of them: lower numbers come first. So the loop stops at the first thing that is not among the best.
- */
+/* Adds things that share no feature with j. If the similarity is computed from a distance, it is above 0 for these
+ * things, too. For Euclidean and Manhattan, and for a j without features, it depends on the size of the thing: smaller
+ * things are tried first. For the other measures it is equal for all of these things: lower numbers are tried first. So
+ * the loop stops at the first thing that is not among the best. */
 static int64_t add_disjoint(const Build *b, int64_t j, Neighbour *heap, int64_t n, int64_t most, const int32_t *mark)
 {
     bool sizes = b->measure.form == MEASURE_EUCLIDEAN || b->measure.form == MEASURE_MANHATTAN || b->size[j] == 0;
