@@ -151,7 +151,8 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-/* Checks an image of the caller and converts it. A wrong description is an error of the call, not of the image. */
+/* Checks an image of the caller and converts it. If the fields of `from` contradict each other, the call fails. This is
+ * not stored as the error of one image. */
 static bool read_image(const sp_image *from, size_t i, ImageInput *to, Error *e)
 {
     size_t pixels, bytes;

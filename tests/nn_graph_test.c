@@ -245,8 +245,11 @@ static void same_as_host(Csr *g, const HostGraph *h)
     free(expected);
 }
 
-/* Checks that one name is one graph, which can be refilled: scales stay scales, shared arrays are no longer shared, and
- * no memory is added after the largest graph. */
+/* Checks that a new graph with the name of an old one is written into the Csr of the old one.
+ *
+ * - Its scales are not multiplied into the values.
+ * - Two members that shared an array get arrays of their own if they now differ.
+ * - Memory does not grow any more after each graph has been written twice (compared for graphs without values). */
 static void refilled_graphs(void **state)
 {
     (void)state;
@@ -304,7 +307,7 @@ static void refilled_graphs(void **state)
     int32_t row[6];
     tensor_read(&device, g->row, 0, 6, row);
     assert_memory_equal(row, ((int32_t[]){0, 3, 4, 5, 8, 11}), sizeof row);
-    /* entry 0 is the pair of user 0 and item 6, whose own entry is the last */
+    /* entry 0 is user 0 -> item 6; the opposite entry, item 6 -> user 0, is the last one */
     tensor_read(&device, g->tentry, 0, 6, row);
     assert_memory_equal(row, ((int32_t[]){5, 3, 4, 1, 2, 0}), sizeof row);
     free(number);

@@ -166,7 +166,8 @@ BUILD(b_sddmm, return sddmm(t, graph_values, p[0], p[1]);)
 BUILD(b_sddmm_self, return sddmm(t, graph_sym, p[0], p[0]);)
 BUILD(b_edge_softmax, return edge_softmax(t, graph_values, p[0]);)
 BUILD(b_edge_turn, return edge_transpose(t, graph_block, graph_turned, p[0]);)
-/* Scores of one direction, attention of the other: the sum over neighbours of GRCN's items. */
+/* GRCN's sum over the users of each item: the scores are computed for the entries of graph_block and put into the order
+ * of its transpose. The softmax is over the rows of the transpose. */
 BUILD(b_edge_turn_attention,
       Tensor *score = edge_transpose(t, graph_block, graph_turned, sddmm(t, graph_block, p[0], p[1]));
       return spmm(t, graph_with(t, graph_turned, edge_softmax(t, graph_turned, score)), p[0]);)

@@ -158,15 +158,16 @@ static void assert_represents(TestBench *b, Model *m, const char *set, Matrix ex
 
 /* ---- GRCN ------------------------------------------------------------------------------------ */
 
-/* Messages: E to users in the order of the users' pairs, then E to items. Elliot stores them as a matrix in the order
- * of (receiver, sender). */
+/* A message between two nodes. Each train pair has two messages: one to the user and one to the item. */
 typedef struct Edge {
     int to, from;
 } Edge;
 typedef struct Edges {
-    Edge *pair;   /* the users' pairs, then the same pairs reversed: the order in which Elliot computes values */
-    Edge *sorted; /* by receiver, then sender: the order of Elliot's matrix */
-    int count;
+    /* The messages to users, in the order of the train pairs, then the messages to items, in the same order. Elliot
+     * computes values in this order. */
+    Edge *pair;
+    Edge *sorted; /* the same messages by receiver, then by sender: the order of the matrix that Elliot stores */
+    int count;    /* 2 * the number of train pairs */
 } Edges;
 
 static Edges edges_of(TestBench *b)

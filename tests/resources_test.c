@@ -378,7 +378,8 @@ static void vocabularies(void **state)
     b.n = strlen("[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\n");
     repeat(&b, TEXT("\n"), 2 * 1000 * 1000);
     tokenizer("fewer empty lines", put("vocab.txt", &b), b.n, NULL, NULL);
-    /* a word of a's is one piece each time, and 99 pieces of a and b are longer */
+    /* each letter of a word of a's becomes one piece. The 99 pieces ##ab, ##abb, ... begin with a, too, so longer
+     * matches are tried at each place */
     b.n = v.n = 0;
     print(&v, "{\"[UNK]\":0,\"a\":1,\"##a\":2");
     for (int i = 1; i < 100; i++) {

@@ -158,8 +158,8 @@ static float initial_threshold(const float *s, int64_t n, int64_t k)
     }
     float low = -v_max_lane(-lowest), high = v_max_lane(highest);
     for (int round = 0; round < 9; round++) {
-        const float middle =
-            round == 0 ? low : 0.5f * low + 0.5f * high; /* first tests `low`, which is too high if there are NaNs */
+        /* Round 0 tests `low` itself. Fewer than k maxima may reach it: some may be NaN or not above LOWEST. */
+        const float middle = round == 0 ? low : 0.5f * low + 0.5f * high;
         int64_t sum = 0;
         for (int64_t v = 0; v < vectors; v++)
             sum += __builtin_popcount(v_mask(group[v] >= middle));

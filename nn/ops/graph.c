@@ -196,7 +196,7 @@ Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *transposed, Tensor *x)
     if (!n || !node_fits(t, n, x->count == g->entries && x->count == transposed->entries))
         return tape_failed(t);
     if (!g->tentry || !transposed->tentry) {
-        tape_fail(t, SP_USAGE, "edge_transpose: a graph has no places of its transpose: call csr_index");
+        tape_fail(t, SP_USAGE, "edge_transpose: both graphs need an index: call csr_index");
         return tape_failed(t);
     }
     if (!node_out(t, n, F32, x->dims, x->shape))

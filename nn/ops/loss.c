@@ -26,8 +26,8 @@ static void add_times_scalar(Tape *t, Tensor *to, float a, const float *dy, cons
 static void sum_back(Tape *t, Node *n)
 {
     t->k->axpby(&t->run, 1, n->f, n->grad, 0, n->grad);
-    float *g = grad_zeroed(t, n->in[0]); /* every element gets the same gradient, so this is a bias of one column */
-    if (g)
+    float *g = grad_zeroed(t, n->in[0]);
+    if (g) /* adds the one gradient to every element: g is a matrix [count, 1], and the bias has one number */
         t->k->add_bias(&t->run, n->in[0]->count, 1, F32, g, n->grad, ACT_NONE, 0, g);
 }
 

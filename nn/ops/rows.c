@@ -71,7 +71,7 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
                   hi >= rows_of(table) ? hi : lo, (long long)rows_of(table));
     if (tape_live(t) && table->param && table->param->pending)
         replay_rows(t, table->param, ids, lo);
-    else if (tape_live(t) && !table->param) /* stacked parameters */
+    else if (tape_live(t) && !table->param) /* a stack of parameters may have delayed steps: do them now */
         tensor_settle(table);
     if (tape_live(t))
         t->k->gather(&t->run, ids->count, cols_of(table), table->type, table->data, ids->data, 0, n->out.data);

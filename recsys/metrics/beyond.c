@@ -166,7 +166,7 @@ typedef struct Novelty {
     bool gains; /* relevance=discounted: the terms are weighted by gain */
 } Novelty;
 
-/* Allocates `of`; the caller fills it. */
+/* Makes the Novelty of this metric and allocates its array `of`. The caller writes the numbers of `of`. */
 static Novelty *novelty_begin(Use *u, Arena *a, Error *e)
 {
     Novelty *n = count_popularity(u->state, a, e) ? NEW(a, Novelty, 1, e) : NULL;

@@ -14,10 +14,11 @@
  *   loss = mean of BPR + l_w_bpr / 2 (squares of layer 0 of the batch's rows) / B
  *          + l_w_ind sum over k of dcor(chunk k, chunk k + 1) / (intents (intents + 1) / 2)
  *
- * dcor is the distance correlation (Szekely et al. 2007) over users and items that are drawn for each batch: max(U, I)
- * / batches of each, at most MOST_SAMPLED. For n users and items, its matrices are [n, n] of 4 n^2 bytes, at most 16
- * MiB. Three matrices per intent are kept until the backward pass. No other matrix here is users by users, users by
- * items or items by items.
+ * dcor is the distance correlation (Szekely et al. 2007) over users and items that are drawn for each batch. Let s be
+ * max(U, I) divided by the number of batches, but at least 1 and at most MOST_SAMPLED. Then s users and s items are
+ * drawn (all of them if there are fewer than s). For n users and items together, the matrices of dcor are [n, n] of
+ * 4 n^2 bytes, at most 16 MiB. Three matrices per intent are kept until the backward pass. No other matrix here is
+ * users by users, users by items or items by items.
  *
  * Variant elliot does not compute distances; it repeats RecBole's code, which Elliot follows. Let r be the squares of
  * the rows. The paper's formula is r - 2 X X' + r'; the code computes r - 2 X (X' + r'). The last term becomes -2 (sum

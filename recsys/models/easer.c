@@ -150,8 +150,12 @@ static void times_p(void *arg, size_t task, int worker)
         f->size[first + j] = sqrt(square[j]);
 }
 
-/* Estimates the error of each column of P: z - P' G z with z = P' v. *whole: the length of this vector relative to that
- * of z. */
+/* Estimates the error of each column of P from LANES random vectors v of +1 and -1. For each of them:
+ *
+ *   z = P' v,  d = z - P' G z
+ *
+ * The error of column j is the root mean square of d_j over these vectors. This estimates the length of the Newton step
+ * of column j. *whole: the length of all d together, divided by the length of all z together. */
 static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
 {
     const Draw d = {m->seed, DRAW_NOISE, 0};
@@ -182,8 +186,8 @@ static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
     return true;
 }
 
-/* Computes f->rest from lane `lane` on: e_j - G P_j of columns j. f->w->g holds P here; times_g
- * multiplies by G. */
+/* Computes e_j - G P_j for up to LANES of the n columns of f->rest, from column `lane` on. f->w->g holds P here.
+ * times_g multiplies by G. */
 static void find_rest(Refinement *f, Pool *p, int64_t n, int64_t lane)
 {
     int64_t I = f->w->items.rows;

@@ -167,24 +167,25 @@ static Csr *mine_items(Tape *t, Model *m)
     return keep_only(t, mark, graph_mix(t, 2, both, shares));
 }
 
-/* The inputs of the vectors of users and items (NULL: of all). A batch reads few rows, and these depend on few rows of
- * a large graph. NGCF's layers are computed for all nodes. */
+/* The rows that the vectors of some users and items depend on. A batch reads few rows, and these depend on few rows of
+ * a large graph. Only the layers of NGCF are computed for all nodes. */
 typedef struct Parts {
     TwoGraphs two;
-    Tensor *nodes; /* if cf_model=ngcf: users and items in one list */
+    Tensor *ngcf_nodes; /* if cf_model=ngcf: the users and items in one list of nodes; NULL: all nodes */
 } Parts;
+/* Makes the lists for these users and items. NULL: for all users and items. */
 static Parts graphs(Tape *t, const Model *m, const Csr *items_graph, Tensor *users, Tensor *items)
 {
     const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
-    bool light = s->cf_model == CF_LIGHTGCN; /* otherwise `nodes` has no layers: its vectors are the tables */
+    bool light = s->cf_model == CF_LIGHTGCN; /* otherwise two.nodes has 0 layers: its result is rows of the tables */
     Parts p = {.two = {
                    .items = {.graph = items_graph, .layers = s->n_layers, .combine = COMBINE_LAST},
                    .nodes = {.graph = l->adjacency, .layers = light ? s->n_ui_layers : 0, .normalize = !is_mmrec(m)},
                }};
     two_graphs_reach(t, m, &p.two, &l->x, users, items);
     if (s->cf_model == CF_NGCF && users)
-        p.nodes = ids_join(t, users, m->data->U, items);
+        p.ngcf_nodes = ids_join(t, users, m->data->U, items);
     return p;
 }
 
@@ -197,7 +198,7 @@ static void ngcf(Tape *t, const Model *m, const Parts *p, Tensor **users, Tensor
     ngcf_layers(t, &l->ngcf, l->adjacency, tape_training(t) ? (float)s->mess_dropout : 0, l->layer);
     Tensor *sum = NULL;
     for (int64_t i = 0; i <= s->n_ui_layers; i++) {
-        Tensor *x = p->nodes ? gather(t, l->layer[i], p->nodes) : l->layer[i];
+        Tensor *x = p->ngcf_nodes ? gather(t, l->layer[i], p->ngcf_nodes) : l->layer[i];
         sum = sum ? add(t, sum, x) : x;
     }
     sum = scale(t, sum, 1.0f / (float)(s->n_ui_layers + 1));

@@ -195,10 +195,11 @@ typedef struct PairBatch {
     float bias[BATCH * BATCH];
 } PairBatch;
 
-/* Returns the loss without its constant: the loss + b. With l = a X Y' + b and -log sigmoid(l) = softplus(l) - l, the
- * loss is
+/* Returns the loss + b. With l = a X Y' + b and -log sigmoid(l) = softplus(l) - l, the loss is
  *
- *   (sum over i, j of softplus(l_ij) - sum over i of l_ii) / number of images */
+ *   (sum over i, j of softplus(l_ij) - sum over i of l_ii) / number of images
+ *
+ * The second sum, divided by the number of images, contains the constant b. It has no gradient, so it is left out. */
 static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 {
     ImageBatch images = {.B = BATCH, .height = SIDE, .width = SIDE, .pixels = b->pixels};

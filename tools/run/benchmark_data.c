@@ -1,5 +1,6 @@
 /* tools/run/benchmark_data.c: the data sets of a benchmark: interactions (to be split, or in parts), images, texts and
- * existing features. A missing file is no error: the cells of that data say why they are empty. */
+ * existing features. A missing file is no error: nothing is trained for the cells (see benchmark.h) of this data set,
+ * and tables say why. */
 // flags: -Os
 #include "tools/run/benchmark.h"
 

@@ -59,8 +59,10 @@ static __device__ inline void load_side(const Side *side, int first, int d, int 
  *   slope += rows.y cols.y'
  *
  * If not LONG, shared memory has all features of the rows already. If LONG, WIDE features of the rows and columns are
- * loaded at a time. At the end, the features d .. d+WIDE-1 of the columns are loaded once more, because the caller
- * multiplies its weights or dS by them. */
+ * loaded at a time. After the last ones, the features d .. d+WIDE-1 of the columns are loaded again, because the caller
+ * then multiplies P or dS by them.
+ *
+ * some: the warp has unmasked scores. If it has none, it computes nothing, but it still helps to load. */
 template <int WIDE, bool LONG>
 static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
                                            const Side *cols, int row, int col, int d, int D, bool aligned, bool some)

@@ -125,7 +125,7 @@ Finish finish_of(const Gemm *g)
     return f;
 }
 
-/* Returns an operand. k_inner: the copies of 16 bytes are along K; otherwise along `count`. */
+/* Returns an operand. k_inner: the kernel copies groups of 16 bytes along K; otherwise along `count`. */
 static Side side_of(const void *p, DType type, int64_t step, int64_t k_step, int64_t count, int64_t K, bool k_inner)
 {
     const int64_t bytes = (int64_t)dtype_bytes(type), across = k_inner ? step : k_step;
@@ -135,7 +135,11 @@ static Side side_of(const void *p, DType type, int64_t step, int64_t k_step, int
 }
 
 /* Returns the operand [count, K] in float32. The steps may have any size. If its type is not float32, it is first
- * converted to `work`, with lines of `line` numbers: along K if `k_lines`, otherwise along `count`. */
+ * converted to `work`.
+ *
+ * - k_inner: as in side_of.
+ * - k_lines: `work` is [count, line], with K numbers used in each line. Otherwise it is [K, line], with `count` numbers
+ *   used in each line. */
 static Side f32_side(const Run *run, const void *p, DType type, int64_t step, int64_t k_step, int64_t count, int64_t K,
                      bool k_inner, bool k_lines, float *work, int64_t line)
 {
@@ -164,8 +168,9 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
                     (float *)((char *)b_work + size_round_up(p->b_bytes, STEP_BYTES)));
 }
 
-/* Returns the operand [count, K] in the 16-bit type `type`, with K inner. If its type is another one, or if it cannot
- * be copied by 16 bytes, it is first copied to `work`, with lines of `line` numbers. */
+/* Returns the operand [count, K] in the 16-bit type `type`, for a kernel that copies groups of 16 bytes along K. If the
+ * operand has another type, or if its rows cannot be copied in such groups, it is first copied to `work` [count, line].
+ */
 static Side half_side(const Run *run, DType type, const void *p, DType p_type, int64_t step, int64_t k_step,
                       int64_t count, int64_t K, void *work, int64_t line)
 {
