@@ -191,8 +191,9 @@ typedef struct ListBlock {
 typedef struct ListMemory {
     ListBlock *blocks; /* allocated from the heap */
     size_t count, room;
-    /* The next block has at least this size in bytes. It is the sum of this step's blocks and, if the last reset freed
-     * its blocks, of those. */
+    /* A new block has at least this size in bytes, and adds its own size to `total`. A reset that finds one block keeps
+     * this block and sets `total` to its size. A reset that finds several blocks frees them and does not change
+     * `total`: so the next block is at least as large as all of them together. */
     size_t total;
 } ListMemory;
 

@@ -157,7 +157,10 @@ typedef struct Case {
             int64_t type;
         } topk;
         struct {
-            int64_t B, D, E, width, l2;
+            int64_t B, D;  /* D: numbers per row of the first part */
+            int64_t E;     /* numbers per row of the second part; 0: there is no second part */
+            int64_t width; /* the inputs, draws in [-1.5, 1.5), are multiplied by it */
+            int64_t l2;    /* in hundredths */
             int64_t again; /* the parts are given this many more times */
         } bpr;
     };

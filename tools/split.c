@@ -4,7 +4,7 @@
 const Option split_options[] = {
     {"out", 'o', "DIR", "output folder of train.tsv, val.tsv and test.tsv"},
     {"strategy", 0, "S",
-     "random, temporal, leave-n-out, v4 (MMRec: shuffled; each user's last rows) or global-time (default random)"},
+     "random, temporal, leave-n-out, v4 (MMRec: random rows, fixed shares) or global-time (default random)"},
     {"test-ratio", 0, "R", "share of each user's rows for testing (default 0.2); global-time: of all rows"},
     {"validation-ratio", 0, "R",
      "share of the remaining rows (global-time: of all) for validation (default 0: no val.tsv)"},

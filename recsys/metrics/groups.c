@@ -162,7 +162,8 @@ static void add_listed(const Use *u, const UserList *list, bool hits_only)
     }
 }
 
-/* An item of a group can be listed if the user does not have it in train. */
+/* Counts for one user, per group: the listed items, and the items that can be listed. An item can be listed if the user
+ * does not have it in train. */
 void parity_add(Use *u, const UserList *list, const double *value)
 {
     Shares *s = u->own;
@@ -176,7 +177,8 @@ void parity_add(Use *u, const UserList *list, const double *value)
             s->could[s->groups.of[train->item[i]]]--;
 }
 
-/* The same for relevant items only. */
+/* Counts for one user, per group: the hits, and the relevant items that can be listed. A relevant item can be listed if
+ * the user does not have it in train. */
 void opportunity_add(Use *u, const UserList *list, const double *value)
 {
     Shares *s = u->own;

@@ -45,9 +45,15 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
         "n_layers", elliot, mmrec, "propagation steps on the graph of users and items", I64_OF(S, n_layers), 0,        \
             MOST_LAYERS, NULL                                                                                          \
     }
-/* A number whose key is the member's name. I64_SETTING and F64_SETTING: the other systems use the same name. I64_ALSO,
- * F64_ALSO and WORD_ALSO end with other names: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is
- * refused. A refused name needs a row of the table. Any row may have it, also the row of an unrelated setting. */
+/* A setting that is a number. Its key is the name of the member.
+ *
+ * - I64_SETTING, F64_SETTING: the other systems use the same name.
+ * - I64_ALSO, F64_ALSO, and WORD_ALSO below: the last arguments are the names in other systems (aliases).
+ *   SAME_AS("knn_k") is an accepted name. NOT_HERE("reg_weight", "set l_w") is a refused name, and the error says "set
+ *   l_w".
+ *
+ * A name is found only if it is an alias of some setting in the table. A refused name may be an alias of any setting:
+ * the result is the same. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \

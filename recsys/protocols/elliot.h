@@ -198,9 +198,12 @@ bool elliot_models(Study *s, Elliot *x, Arena *a, Error *e);
 bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e);
 /* elliot_names.c: returns the name of a model at a point (TrialRow.point): "VBPR_seed=123_e=200_..." */
 const char *elliot_name(const Elliot *x, const ElliotModel *m, const char *point, Arena *a, Error *e);
-/* These two write the values of an object in a list, in the layout of json.dump(indent=4): 8 blanks before the object's
- * keys, 12 before the keys of its values. elliot_put_meta writes the map `meta` of a model. elliot_put_configuration
- * writes a map of the model's other keys, with their values at a point (TrialRow.point). */
+/* The file of the best parameters is a JSON list with one object per model. Each function writes one value of this
+ * object, with the indentation of Python's json.dump(indent=4): the object's keys have 8 blanks before them, and the
+ * keys inside the value have 12.
+ *
+ * - elliot_put_meta: the map `meta` of the model.
+ * - elliot_put_configuration: a map of the model's other keys, with their values at a point (TrialRow.point). */
 bool elliot_put_meta(Out *o, const ElliotModel *m, Error *e);
 bool elliot_put_configuration(Out *o, const ElliotModel *m, const char *name, const char *point, int64_t best_epoch,
                               Arena *a, Error *e);

@@ -21,8 +21,7 @@ const Option prepare_options[] = {
     {"item-core", 0, "N", "the same for items only"},
     {"ids", 0, "I", "keep; number: new ids 0, 1, 2, ... in order of appearance; writes new and old ids"},
     {"split", 0, "S",
-     "none, random, temporal, leave-n-out, v4 (MMRec: shuffled; each user's last rows) or global-time (default by "
-     "recipe)"},
+     "none, random, temporal, leave-n-out, v4 (MMRec: random rows, fixed shares) or global-time (default by recipe)"},
     {"test-ratio", 0, "R",
      "share of each user's rows for testing (default 0.2); global-time: of all rows (default 0.1)"},
     {"validation-ratio", 0, "R", "share of the remaining rows (global-time: of all) for validation (default 0.1)"},

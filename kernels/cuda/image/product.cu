@@ -78,9 +78,11 @@ static __device__ inline void multiply(const float *a, const float *b, float acc
     }
 }
 
-/* Adds bias and residual, applies the activation and writes the block's results. The sums go through shared memory: a
- * warp then writes 32 neighbouring channels of a pixel, wherever y begins, and the code of the activation exists once.
- */
+/* Adds bias and residual, applies the activation and writes the block's results. The sums are first copied to shared
+ * memory, for two reasons:
+ * - Each thread then writes single floats, and a warp writes up to 32 neighbouring channels of a pixel. So the writes
+ *   are coalesced, and y need not be aligned to 16 bytes.
+ * - The code of the activation exists only once, in a loop. */
 template <int TM, int TN, int ACROSS, int DOWN>
 static __device__ inline void finish(const Windows &w, const Origin *place, int rows, int group, int n0,
                                      const float acc[TM][TN], float *tile)

@@ -230,9 +230,11 @@ static int by_size(const void *a, const void *b)
     return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : (x->id > y->id) - (x->id < y->id);
 }
 
+/* Writes b->order: the things by size, smallest first; things of equal size by number. For sets (Jaccard, Dice), only
+ * add_disjoint of an empty set uses the order. The similarity of an empty set is 1 to other empty sets and 1/2 to all
+ * other sets. So empty sets come first, and the other sets count as equally large. */
 static bool order_by_size(Build *b, Arena *a, Error *e)
 {
-    /* for sets, the empty set has the other empty sets as nearest neighbours */
     bool sets = is_set((Similarity)b->s->similarity);
     int64_t n = b->near.n;
     Neighbour *x = NEW(a, Neighbour, n, e);
