@@ -58,7 +58,7 @@ static void empty_parts(void **state)
         Tensor *stacked = below ? stack_rows(t, all, empty) : stack_rows(t, empty, all);
         Tensor *y = mul(t, scale(t, stacked, 1), input_f32(t, factor, SHAPE(1, D)));
         /* `more` adds 3 to the gradient of p, in memory of its own. tensor_grad allocates the sum of both gradients: if
-         * the row's gradient had been freed by mistake, the sum could overwrite it. */
+         * the gradient of the gathered row had been freed by mistake, the sum could overwrite it. */
         Tensor *more = scale(t, scale(t, p, 3), 1);
         assert_ok(backward(t, add(t, sum(t, more), sum(t, y)), &error), error);
         assert_ok(tensor_grad(t, p, got, &error), error);
@@ -68,8 +68,8 @@ static void empty_parts(void **state)
     }
 }
 
-/* The gradient of `table` is a product of two factors, and one of them is the weights. Weights that are made on the tape
- * are freed in the backward pass. Checks that the gradient is right after the freed memory was overwritten. */
+/* The gradient of `table` is a product of two factors, and one of them is the weights. Weights that are made on the
+ * tape are freed in the backward pass. Checks that the gradient is right after the freed memory was overwritten. */
 static void weights_of_the_tape(void **state)
 {
     Edges *x = *state;

@@ -106,8 +106,8 @@ static double *cells_of(const Use *u, int64_t rows, Arena *a, Error *e)
 
 typedef struct Shares {
     Clusters groups;
-    double *listed; /* [groups, cutoffs] how often items of the group are listed */
-    double *could;  /* [groups] how often items of the group can be listed at most */
+    double *listed; /* [groups, cutoffs] number of listed items (or of hits) of the group, over all users */
+    double *could;  /* [groups] number of items of the group that can be listed, over all users */
 } Shares;
 
 static Shares *shares_new(Use *u, Arena *a, Error *e)

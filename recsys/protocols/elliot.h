@@ -169,7 +169,8 @@ bool elliot_evaluation(Study *s, Elliot *x);
  * splitting. r: the rows to split; some strategies need their times. */
 bool elliot_filters(const Elliot *x, ElliotFilter **list, size_t *count, Arena *a, Error *e);
 bool elliot_split(ElliotSplit *how, const Keys *splitting, const char *key, const Ratings *r);
-/* elliot_data.c: begin reads data_config without its files; end makes or finds the parts. */
+/* elliot_data.c. elliot_data_begin reads data_config, but not the files of the data. elliot_data_end makes or finds the
+ * parts. */
 bool elliot_data_begin(Elliot *x, Arena *a, Error *e);
 bool elliot_data_end(Study *s, Elliot *x, Error *e);
 /* Counts users, distinct pairs and items of the train part of each data set. */
@@ -194,7 +195,7 @@ typedef struct ElliotReader { /* the state while one model is read (elliot_model
 bool elliot_read_param(ElliotReader *r, size_t i, const ElliotParam *p);
 /* elliot_meta.c: reads `models` */
 bool elliot_models(Study *s, Elliot *x, Arena *a, Error *e);
-/* When the parts exist: sets batches of -1 to the number of train pairs or users. */
+/* Replaces a batch size of -1 by the number of train pairs or users. It is called when the parts exist. */
 bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e);
 /* elliot_names.c: returns the name of a model at a point (TrialRow.point): "VBPR_seed=123_e=200_..." */
 const char *elliot_name(const Elliot *x, const ElliotModel *m, const char *point, Arena *a, Error *e);
@@ -208,7 +209,7 @@ bool elliot_put_meta(Out *o, const ElliotModel *m, Error *e);
 bool elliot_put_configuration(Out *o, const ElliotModel *m, const char *name, const char *point, int64_t best_epoch,
                               Arena *a, Error *e);
 bool elliot_put_string(Out *o, const char *text, Error *e);
-/* Formats a value of a parameter as Python prints it. NULL without an error: the value has another type. */
+/* Formats a value of a parameter as Python prints it. Returns NULL without an error if the value has another type. */
 const char *elliot_printed(const ElliotParam *p, PythonType type, Text value, Arena *a, Error *e);
 
 #endif
