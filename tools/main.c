@@ -120,8 +120,8 @@ static const Command COMMANDS[] = {
      "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part." WHOLE(
          "\nOr RUN is one folder of `sapor run`, finished or not: the page has the tables of figures (best bold,\n"
          "second underlined), learning curves, the effect of each hyper-parameter, time and memory, significance,\n"
-         "knock-outs (how figures change if a modality's features are replaced by noise, constants or the features\n"
-         "of other items) and failed trials. --tables writes each table as .csv, .tex and .md."),
+         "knock-outs (how figures change if a modality's features are replaced by noise, constants or the\n"
+         "features of other items) and failed trials. --tables writes each table as .csv, .tex and .md."),
      "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o "
      "report.html",
      report_options, 1, -1, false, report_command},

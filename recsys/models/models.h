@@ -52,8 +52,8 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
  *   SAME_AS("knn_k") is an accepted name. NOT_HERE("reg_weight", "set l_w") is a refused name, and the error says "set
  *   l_w".
  *
- * A name is found only if it is an alias of some setting in the table. A refused name may be an alias of any setting:
- * the result is the same. */
+ * The aliases of all settings in the table are searched. So a refused name may be an alias of any setting: the result
+ * is the same. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
