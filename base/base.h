@@ -389,9 +389,12 @@ struct Json {
  * at most 32 MB + 15 bytes per byte of source. A source with more than 400,000 values that have fewer than about six
  * bytes on average is refused. Time: linear. */
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e);
-/* The same, but the arrays and objects that are values of the members `keys` (ends with NULL), at any depth, are
- * folded. A folded container needs no memory for its children and points into `source`. Its `count` is right if it is
- * well-formed. Its errors are found when its children are read. Duplicate keys in it are not an error. */
+/* Parses JSON like json_parse, but folds some containers (arrays and objects). The children of a folded container are
+ * not in the tree. json_items reads them later, so they need no memory here.
+ *
+ * - keys: names, ending with NULL. The value of a member with one of these names is folded, at any depth.
+ * - A folded container points into `source`. Its `count` is right if it is well-formed. Its errors are found when its
+ *   children are read. Duplicate keys in it are not an error. */
 const Json *json_parse_folded(Arena *a, Text source, const char *name, const char *const *keys, Error *e);
 /* Reads the children of any container, one after another. A child of a folded container is valid until the next child
  * is read. */

@@ -37,9 +37,9 @@ bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
  * transformers. A section that is not an object is a failure. SECTION NULL: the settings of `l`. */
 Loader loader_part(Loader *l, const char *section, const char *prefix);
 
-/* Adds an output to the encoder's table. Returns its number, or -1 if no call will use it (EncoderOptions.outputs); the
- * encoder then does not load what only this output needs. In both cases the output is added to the table, and its
- * number there is the old output_count. */
+/* Adds an output to the end of the encoder's table. Returns its index in the table, or -1 if no call will use it
+ * (EncoderOptions.outputs). On -1 the output is in the table too, but the encoder does not load what only this output
+ * needs. Returns -1 on an error too. */
 int output_add(Loader *l, Output o);
 /* Add outputs of the two usual forms: one row per input; one row per token, or per patch of an image. */
 int output_vector(Loader *l, unsigned modality, const char *name, int64_t width);

@@ -490,9 +490,9 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
  *
  * - `from`: the sorted nodes that these rows read; for a square graph, ids are included.
  * - `at` [n]: the positions of ids in `from`. NULL if the graph is not square.
- * - If a selection would save little, *from is NULL, which means all nodes, and *at are the ids themselves. For a
- *   square graph this is so if the rows of the nodes in `from` have at least half of the entries; for other graphs, if
- *   the selected rows read at least half of the columns.
+ * - If a selection would save little, *from is NULL, which means all nodes, and *at are the ids themselves. Square
+ *   graph: the rows of all nodes in `from` (the next layer would read them) have at least half of the graph's entries.
+ *   Other graphs: the selected rows read at least half of the columns.
  * - ids NULL: the result is g itself, and *from and *at are NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Copies a graph to the host, with scales applied. Any destination may be NULL. */
