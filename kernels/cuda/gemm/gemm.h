@@ -76,8 +76,10 @@ template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
     static constexpr int VECS = INNER / VEC; /* copies of 16 bytes per row of the part */
     static constexpr int LD = INNER + VEC, NUMBERS = OUTER * LD;
 };
-/* The source of a thread's copies: its first number, and how many of the part's I rows exist in the operand, counted
- * from the row of this number. */
+/* The source of a thread's copies.
+ *
+ * - `from`: the first number that the thread copies.
+ * - `count`: how many rows of the part, from the row of `from` on, are inside the operand. */
 template <class T> struct Cursor {
     const T *from;
     int count;
