@@ -403,8 +403,8 @@ JsonItems *json_items(const Json *container, Arena *a, Error *e); /* NULL: out o
 /* NULL at the end, and on an error. The error is written to the `e` that json_items got. */
 const Json *json_next(JsonItems *items);
 void json_items_free(JsonItems *items); /* NULL is allowed */
-/* json_get: NULL if missing, if not an object, or if folded; fast for large objects. json_at: NULL if there is no such
- * item. */
+/* json_get returns NULL if the key is missing, or if `object` is not an object or is folded. It is fast for large
+ * objects. json_at returns NULL if there is no item with this index. */
 const Json *json_get(const Json *object, const char *key);
 const Json *json_at(const Json *array, size_t index);
 bool json_i64(const Json *j, int64_t *value); /* false unless it is a whole number that fits */

@@ -67,9 +67,8 @@ typedef struct AddedScan {
     size_t white, white_end; /* white space that was already read, so that each stretch is read once */
     bool done;
 } AddedScan;
-/* Splits scan->text at added tokens. Each call returns the next token in *id, and the text before it, which may be
- * empty, in *gap. After the last token, *id is -1 and *gap is the rest of the text. The call after that returns false.
- */
+/* Splits scan->text at added tokens. Each call writes the next token to *id, and the text before this token to *gap
+ * (may be empty). After the last token, *id is -1 and *gap is the rest of the text. The next call returns false. */
 bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
 
 /* ---- a text during processing ---------------------------------------------------------------- */
@@ -417,8 +416,8 @@ typedef struct BpeSettings {
 Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges);
 bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigned line);
 bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
-/* The same without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. The time
- * for a piece grows with the square of its length.
+/* Makes a BPE without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. The
+ * time for a piece grows with the square of its length.
  *
  * - own_ranks true: each split has its own rank. The splits of one piece have consecutive ranks, the shortest left part
  *   first (generate_merges of transformers).
@@ -550,8 +549,8 @@ bool strip_decoder_leads(const Stage *stage);
 
 bool max_length_fits(const Tokenizer *t, size_t max_length, size_t special, Error *e);
 bool pipeline_normalize(Work *w, Text text, Text *out); /* the normal form of a text, copied into the arena */
-/* Append the ids of one text without special tokens, until `out` has more than `limit`: by the single pass, or by all
- * stages. */
+/* Append the ids of one text, without special tokens, until `out` has more than `limit` ids. pipeline_fused uses the
+ * single pass of bert.c; pipeline_stages runs all stages. */
 bool pipeline_fused(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e);
 bool pipeline_stages(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e);
 
