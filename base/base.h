@@ -389,9 +389,12 @@ struct Json {
  * at most 32 MB + 15 bytes per byte of source. A source with more than 400,000 values that have fewer than about six
  * bytes on average is refused. Time: linear. */
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e);
-/* The same, but the arrays and objects that are values of the members `keys` (ends with NULL), at any depth, are
- * folded. A folded container needs no memory for its children and points into `source`. Its `count` is right if it is
- * well-formed. Its errors are found when its children are read. Duplicate keys in it are not an error. */
+/* Parses JSON like json_parse, but folds some containers (arrays and objects). The children of a folded container are
+ * not in the tree. json_items reads them later, so they need no memory here.
+ *
+ * - keys: names, ending with NULL. The value of a member with one of these names is folded, at any depth.
+ * - A folded container points into `source`. Its `count` is right if it is well-formed. Its errors are found when its
+ *   children are read. Duplicate keys in it are not an error. */
 const Json *json_parse_folded(Arena *a, Text source, const char *name, const char *const *keys, Error *e);
 /* Reads the children of any container, one after another. A child of a folded container is valid until the next child
  * is read. */
@@ -400,8 +403,8 @@ JsonItems *json_items(const Json *container, Arena *a, Error *e); /* NULL: out o
 /* NULL at the end, and on an error. The error is written to the `e` that json_items got. */
 const Json *json_next(JsonItems *items);
 void json_items_free(JsonItems *items); /* NULL is allowed */
-/* json_get: NULL if missing, if not an object, or if folded; fast for large objects. json_at: NULL if there is no such
- * item. */
+/* json_get returns NULL if the key is missing, or if `object` is not an object or is folded. It is fast for large
+ * objects. json_at returns NULL if there is no item with this index. */
 const Json *json_get(const Json *object, const char *key);
 const Json *json_at(const Json *array, size_t index);
 bool json_i64(const Json *j, int64_t *value); /* false unless it is a whole number that fits */

@@ -127,9 +127,9 @@ typedef struct WeightForm {
     /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
      * with the names of their arrays */
     bool batch;
-    /* Bit i: w[i] (train_w) or b[i] (train_b) of linear_load is a parameter with the name of its array. norm_load: bit
-     * 0 is gamma or beta. conv_load: see Conv2d. If a weight is a parameter, no weight is packed. */
-    uint32_t train_w, train_b;
+    /* The bits of the arrays that are parameters, under the arrays' names. If train_w is not 0, no weight is packed. */
+    uint32_t train_w; /* linear_load: bit i is w[i]. norm_load: bit 0 is gamma. conv_load: see Conv2d */
+    uint32_t train_b; /* linear_load: bit i is b[i]. norm_load: bit 0 is beta. conv_load: see Conv2d */
     /* Bit i: the rows of w[i] of linear_load get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
      *
      *   y += alpha / rank B A dropout(x)
@@ -490,9 +490,9 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
  *
  * - `from`: the sorted nodes that these rows read; for a square graph, ids are included.
  * - `at` [n]: the positions of ids in `from`. NULL if the graph is not square.
- * - If a selection would save little, *from is NULL, which means all nodes, and *at are the ids themselves. For a
- *   square graph this is so if the rows of the nodes in `from` have at least half of the entries; for other graphs, if
- *   the selected rows read at least half of the columns.
+ * - If a selection would save little, *from is NULL, which means all nodes, and *at are the ids themselves. Square
+ *   graph: the rows of all nodes in `from` (the next layer would read them) have at least half of the graph's entries.
+ *   Other graphs: the selected rows read at least half of the columns.
  * - ids NULL: the result is g itself, and *from and *at are NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Copies a graph to the host, with scales applied. Any destination may be NULL. */

@@ -131,8 +131,8 @@ struct Node {
         pinned; /* another node reads this `out` in the backward pass without having it in in[]: it must not be freed */
     bool dropped; /* the memory of out was freed */
     bool passed;  /* a backward pass has processed this node */
-    /* what the backward pass does not read. Bit i < RESULT: the numbers of input i; bit RESULT: those of out. Inputs
-     * from number RESULT on count as read */
+    /* Data that the backward pass does not read. Bit i (0 to 30): the data of input i. Bit 31 (RESULT): the data of
+     * `out`. Later inputs have no bit and count as read. */
     uint32_t unread;
     int32_t lo, hi;              /* if out is I32: smallest and largest value */
     const void *host;            /* the list's copy on the host (lists.c); NULL for a result of kernels */

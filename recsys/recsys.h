@@ -161,7 +161,8 @@ typedef struct DataSet {
 /* The sources of a data set.
  *
  * - Elliot (recipes.md 2.1): users and items are those of train. Users are numbered by first appearance. Items are
- *   numbered by value if all ids are whole numbers, else from the last that appears to the first.
+ *   numbered by value if all ids are whole numbers. Otherwise they are numbered in the reverse order of their first
+ *   appearance.
  * - MMRec (recipes.md 2.2): ids are whole numbers; U and I are the largest id + 1 over all rows. Tokens of a RecBole
  *   file that are not such numbers are numbered by first appearance over train, valid, test.
  * - valid and test may be NULL, or the train file: a train file with x_label contains all parts.
@@ -431,8 +432,9 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
                                     Arena *a, Error *e);
 /* What a comma means in the value of a setting:
  *
- * - COMMAS_OWN: the comma is a part of the value, as in knn_file, and in the aliases of lr_decay whose value is a list;
- *   or no comma is allowed.
+ * - COMMAS_OWN: the comma is a part of the single value. This holds for texts, such as knn_file. A check may refuse the
+ *   comma later, as in validation_metric. It also holds for learning_rate_scheduler and lr_sched: the value of these
+ *   aliases of lr_decay is a pair, such as [0.96, 50].
  * - COMMAS_LIST: the value is a list, and the comma separates its elements.
  * - COMMAS_CHOICES: the setting has a single value, and the comma separates values to try one after the other. */
 typedef enum Commas { COMMAS_OWN, COMMAS_LIST, COMMAS_CHOICES } Commas;

@@ -73,8 +73,8 @@ typedef struct RunResult {
     const Json *object; /* the contents of result.json */
     int64_t best_epoch, epochs;
     const Json *valid, *test; /* objects of figures: {"Recall@20": 0.1} */
-    /* The part whose figures are in by_user.tsv ("test" or "valid"), and the hash of its truth. NULL if there is no
-     * by_user.tsv, also in runs of older versions. */
+    /* evaluated_part: the key judged_by, "test" or "valid": the part whose figures per user are in by_user.tsv.
+     * truth_hash: the hash of the truth of this part. NULL if there is no by_user.tsv, as in runs of older versions. */
     const char *evaluated_part, *truth_hash;
 } RunResult;
 /* Reads result.json. A folder without it belongs to a run that was killed or is still training: SP_IO. */

@@ -116,8 +116,9 @@ typedef struct Case {
             int64_t rows, cols;
             int64_t mean; /* entries per row on average */
             int64_t D;
-            int64_t
-                has; /* bits of tests/cases/sparse.c: HAS_VAL, ...: arrays of the Sparse that are not NULL; NAN_FIRST */
+            /* bits of tests/cases/sparse.c. HAS_VAL and others: this array of the Sparse is not NULL. NAN_FIRST: row 0
+             * of x is NaN */
+            int64_t has;
             int64_t pad;
             int64_t beta2; /* in halves */
         } spmm;

@@ -38,7 +38,8 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
         uint32_t parent = (uint32_t)kept;
         while (parent && !begins_with(order[i]->content, set->tokens[parent - 1].content))
             parent = set->nodes[parent].parent;
-        /* two jumps of equal length are combined into one, as in a skew-binary list */
+        /* If the jump of the parent and the jump after it cover the same number of levels, the new jump covers both.
+         * Otherwise it leads to the parent. The lengths of the jumps are those of a skew-binary list (Myers 1983). */
         uint32_t jump = set->nodes[parent].jump;
         bool far = set->nodes[parent].depth - set->nodes[jump].depth ==
                    set->nodes[jump].depth - set->nodes[set->nodes[jump].jump].depth;

@@ -42,8 +42,8 @@ typedef struct AddedText { /* text of an added token, for decoding */
 } AddedText;
 
 typedef struct AddedNode { /* nodes[i] belongs to tokens[i - 1]; nodes[0] is the empty text */
-    /* parent: the longest other token that is a prefix of this one. jump: an ancestor, chosen as in a skew-binary list,
-     * so that an ancestor of a given length is found in about log(depth) steps */
+    /* parent: the longest other token that is a prefix of this one. jump: a shortcut to a far ancestor. With the jumps,
+     * the longest prefix of at most n bytes is found in about log(depth) steps */
     uint32_t parent, jump;
     /* number of tokens that are prefixes of this one, including itself; 0 for node 0 */
     uint32_t depth;
@@ -67,9 +67,8 @@ typedef struct AddedScan {
     size_t white, white_end; /* white space that was already read, so that each stretch is read once */
     bool done;
 } AddedScan;
-/* Splits scan->text at added tokens. Each call returns the next token in *id, and the text before it, which may be
- * empty, in *gap. After the last token, *id is -1 and *gap is the rest of the text. The call after that returns false.
- */
+/* Splits scan->text at added tokens. Each call writes the next token to *id, and the text before this token to *gap
+ * (may be empty). After the last token, *id is -1 and *gap is the rest of the text. The next call returns false. */
 bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
 
 /* ---- a text during processing ---------------------------------------------------------------- */
@@ -216,8 +215,8 @@ typedef enum Joins { JOIN_NONE, JOIN_BYTES, JOIN_CHARACTERS, JOIN_ALL } Joins;
 
 typedef struct StageKind {
     const char *name; /* its "type" in tokenizer.json */
-    /* Reads and checks the settings, into the arena. NULL: the stage has no settings. A post-processor sets t->one and
-     * t->two. */
+    /* Reads and checks the settings, into the arena. NULL: the stage has no settings. A post-processor sets the
+     * templates: t->one for one text, t->two for two texts. */
     bool (*parse)(Load *l, const Json *j, const void **settings);
     union {
         bool (*normalize)(const void *settings, Work *w); /* reads `text`, writes `other`, then calls work_swap */
@@ -417,10 +416,13 @@ typedef struct BpeSettings {
 Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges);
 bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigned line);
 bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
-/* The same without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. `apart`:
- * the splits of one piece get consecutive ranks, the shortest left part first (generate_merges of transformers); else
- * their rank is the id of the piece (tiktoken). The time for a piece grows with the square of its length. */
-Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart);
+/* Makes a BPE without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. The
+ * time for a piece grows with the square of its length.
+ *
+ * - own_ranks true: each split has its own rank. The splits of one piece have consecutive ranks, the shortest left part
+ *   first (generate_merges of transformers).
+ * - own_ranks false: all splits of one piece have the same rank, the id of the piece (tiktoken). */
+Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool own_ranks);
 extern const ModelKind model_bpe;
 bool bpe_has_bytes(const Bpe *m); /* reports whether its pieces contain every letter of ByteLevel */
 
@@ -508,13 +510,13 @@ struct Tokenizer {
     const void *model;
     WordCache *cache; /* used by the model when only ids are requested; NULL: none */
 
-    Template one, two; /* two.count 0: the file has no template for two texts */
+    Template one, two; /* for one text, and for two texts. two.count 0: the file has no template for two texts */
     bool traced;       /* a stage needs positions, even when only ids are requested */
     bool bytes;        /* when only ids are requested, the model gets plain bytes, before ByteLevel */
     /* trims: white space at both ends of a token is not part of its position (RobertaProcessing, ByteLevel).
      * prefix_space: the tokenizer may insert a blank before the text. If the first token begins with exactly one blank,
-     * this blank is taken as the inserted one. It is not in the text, so trimming does not move the token's
-     * beginning. */
+     * trimming assumes that the tokenizer inserted it. An inserted blank has no byte in the text, so the beginning of
+     * the token is not moved past it. */
     bool trims, prefix_space;
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;
@@ -547,8 +549,8 @@ bool strip_decoder_leads(const Stage *stage);
 
 bool max_length_fits(const Tokenizer *t, size_t max_length, size_t special, Error *e);
 bool pipeline_normalize(Work *w, Text text, Text *out); /* the normal form of a text, copied into the arena */
-/* Append the ids of one text without special tokens, until `out` has more than `limit`: by the single pass, or by all
- * stages. */
+/* Append the ids of one text, without special tokens, until `out` has more than `limit` ids. pipeline_fused uses the
+ * single pass of bert.c; pipeline_stages runs all stages. */
 bool pipeline_fused(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e);
 bool pipeline_stages(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e);
 

@@ -154,7 +154,8 @@ typedef struct RegexTime { /* the time that all regular expressions have used fo
 } RegexTime;
 
 /* Like detokenize, but for one id after the other, for text that is being generated. The parts together are equal to
- * the result of detokenize (without clean_up; for CLIPTokenizer, with "</w>" at the ends of words).
+ * the result of detokenize without clean_up. Exception: for CLIPTokenizer, detokenize replaces each "</w>" (the end of
+ * a word) by a blank, but the parts keep it.
  *
  *     TokenStream s = {.tokenizer = t};
  *     while (...)

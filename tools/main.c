@@ -19,9 +19,9 @@ static const Command COMMANDS[] = {
      "Writes the features of each item to dataset_path/output_path/backend/model/layer/<item>.npy,\n"
      "float32 (1, D) or (1, C, H, W). Items with unchanged settings and input are skipped. --key.path=value\n"
      "overrides a key of the configuration; a number in the path is an index into a list. Items that\n"
-     "cannot be read are listed in model/missing_<layer>.tsv; the other items are processed. Models that\n"
-     "read the same images run together; each image is decoded once. visual_textual pairs images and\n"
-     "texts by item id; with `compat: ducho`, by position.",
+     "cannot be read are listed in model/missing_<layer>.tsv; the other items are processed. Each image\n"
+     "is decoded once for all models. The section visual_textual joins the image and the text with the\n"
+     "same id; with `compat: ducho`, image n and text n.",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
     {"encode", "computes features of images and texts with one encoder", "MODEL INPUT... (-o OUT.npy | --score)",

@@ -126,9 +126,9 @@ static int32_t renumber(Renumber *n, int32_t id, Error *e)
 }
 
 /* Numbers the items `found`, which are in the order of appearance, as the data set's items. Whole numbers are in
- * ascending order. Texts are numbered from the last that appeared to the first: Elliot's order of texts is that of a
- * Python set, so it is undefined. The order matters because equal scores go to the lower number; this order gives the
- * lists from which the figures of recipes.md 6.4 were computed. */
+ * ascending order. Texts are numbered in the reverse order of their first appearance: Elliot's order of texts is that
+ * of a Python set, so it is undefined. The order matters because equal scores go to the lower number. This order
+ * gives the lists from which the figures of recipes.md 6.4 were computed. */
 static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Error *e)
 {
     size_t n = (size_t)text_index_count(found);

@@ -45,9 +45,9 @@ typedef struct EvalState { /* shared by all metrics of a configuration */
     double *discount;    /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
     double *harmonic;    /* [longest cutoff + 1]: 1 + 1/2 + ... + 1/k */
     int64_t *popularity; /* [items] number of users who have the item in train; NULL if no metric needs it */
-    /* [n, items]: how often each item is listed; NULL if no metric needs it. The ranks that row c counts:
-     * - while lists are added: those after the cutoff c - 1, up to the cutoff c. Row 0 begins with rank 1;
-     * - when `end` is called: all from 1 to the cutoff c. scorer_end has then added the rows before it. */
+    /* [n, items]: how often each item is listed; NULL if no metric needs it. While lists are added, row c counts the
+     * ranks at[c - 1] + 1 to at[c]; row 0 counts the ranks 1 to at[0]. scorer_end adds to each row the rows before it.
+     * When `end` is called, row c counts the ranks 1 to at[c]. */
     int64_t *times_listed;
     int64_t all_users;      /* number of users whose lists were added: see scorer_add */
     int64_t relevant_users; /* number of these users with at least one relevant item; set before `end` is called */

@@ -293,7 +293,8 @@ static const double LARGEST_RESIDUAL = 0.1;
  * longer than ROUNDING times its length. */
 static const double ENOUGH = 1e-6, ROUNDING = 1e-7;
 
-/* Refines P. *wrong: the remaining relative error |z - P' G z| / |z| with z = P' v, for the vectors v of +1 and -1. */
+/* Refines P. *wrong: the remaining relative error, |z - P' G z| / |z| with z = P' v. The v are the random vectors of +1
+ * and -1 that `estimate` draws. */
 static bool refine(const Model *m, const Work *w, double *wrong, Arena *scratch, Error *e)
 {
     int64_t I = w->items.rows;

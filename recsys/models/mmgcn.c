@@ -8,11 +8,14 @@
  *   z = LeakyReLU(x L' + l) + identity              linear
  *   x = LeakyReLU([h, z] G' + g)                    combine
  *
+ * `identity` is a table with one vector per node, the embedding of the node's id. All modalities and layers use the
+ * same table.
+ *
  * The vector of a node is the mean of the last layer over the modalities. Visual features are projected first. Other
  * features are used without projection: a text of 384 numbers has a W of 384 x 384 in conv of the first layer.
  *
- * MMRec and the authors' code do not train identities and preferences: they are tensors, but not parameters.
- * train_id=true makes them parameters, as in Elliot's code and as the paper describes.
+ * MMRec and the authors' code draw identities and preferences at the start and do not train them. train_id=true
+ * trains them, as in Elliot's code and as the paper describes.
  *
  * Cost. The first layer costs most, with D numbers per node: 256, or 384 for raw texts. Products with W have I rows,
  * not U + I: items are projected (x_i W') before users average them, and users are averaged before the result is

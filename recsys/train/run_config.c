@@ -231,6 +231,7 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
     if (recommender_find(model) != c->kind)
         return fail(e, SP_FORMAT, "%s: key model: \"%.60s\", but config.json says %s; train again", r.path, model,
                     c->kind->name);
+    /* the key judged_by names the part (test or valid) whose figures per user are in by_user.tsv */
     if (RUNS_HAVE_BY_USER && json_get(r.object, "judged_by")) {
         if (!read_word(&r, "judged_by", PARTS, COUNT(PARTS), "test or valid", &part, e) ||
             !(result->truth_hash = need_text(&r, "truth_hash", e)))

@@ -64,7 +64,7 @@ static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 enum {
     SCALES = HAS_ROW_SCALE | HAS_COL_SCALE,
     ALL = 15,
-    NAN_FIRST = 16 /* row 0 of x, which some rows of A do not read */
+    NAN_FIRST = 16 /* row 0 of x is NaN; rows of A that do not read it must not get NaN */
 };
 static const Case spmm_cases[] = {
     {.spmm = {.rows = 0, .cols = 5, .mean = 3, .D = 64}},

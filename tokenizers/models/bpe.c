@@ -102,9 +102,9 @@ Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges)
 }
 
 /* Adds each split of a piece into two pieces as a merge, beginning with the shortest left part. Returns the number of
- * these merges. `apart`: each merge has its own rank; otherwise all have the piece's id as their rank. If the memory
+ * these merges. own_ranks: each merge has its own rank; otherwise all have the piece's id as their rank. If the memory
  * for merges is not allocated yet, the function only counts. */
-static size_t cut_piece(Bpe *m, int32_t id, bool apart)
+static size_t cut_piece(Bpe *m, int32_t id, bool own_ranks)
 {
     Text piece = m->pieces[id];
     size_t count = 0;
@@ -117,13 +117,13 @@ static size_t cut_piece(Bpe *m, int32_t id, bool apart)
         count++;
         if (!m->merges)
             continue;
-        uint32_t rank = apart ? m->count++ : (uint32_t)id;
+        uint32_t rank = own_ranks ? m->count++ : (uint32_t)id;
         add_merge(m, left, (Text){piece.p, at}, right, (Text){piece.p + at, piece.n - at}, rank, id);
     }
     return count;
 }
 
-Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart)
+Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool own_ranks)
 {
     Bpe *m = new_pieces(l, settings);
     size_t merges = 0;
@@ -132,7 +132,7 @@ Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart)
             return NULL;
         for (int32_t id = 0; id < l->t->ids; id++)
             if (m->pieces[id].p && bpe_find(m, m->pieces[id]) == id)
-                merges += cut_piece(m, id, apart);
+                merges += cut_piece(m, id, own_ranks);
     }
     return m;
 }

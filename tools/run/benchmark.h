@@ -19,8 +19,9 @@ typedef struct BenchData {
     const char *name, *folder;     /* folder: where relative paths of the data set start */
     const char *images;            /* a folder, or NULL */
     const char *table, *id, *text; /* the table of texts, its columns of ids and of texts; NULL: no texts */
-    const char *why; /* value of the key `absent`: the reason that readers see if files are missing; or NULL */
-    /* set if no trial runs on the data: `why` with the missing path; NULL: the data are available */
+    /* the text of the key `absent`, or NULL: the reason to print if files are missing (also set if none is missing) */
+    const char *why;
+    /* NULL if the data are available. Otherwise the message, `why` and the missing path; no trial runs on the data */
     const char *absent;
     Keys features; /* existing features, by setting */
     /* interactions that are split: the file, and the options of the split */

@@ -1,12 +1,16 @@
 /* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query
  * attends to, blocks of rows in shared memory, and the products of a warp in float32.
  *
- * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
- * lane_row() + 4 i (i = 0 .. 3), and in these rows the columns lane_col() + 8 j (j = 0, 1, ...). The ids of the 8 lanes
- * that share a row differ in bits 1, 2 and 3 only. So the shuffles that xor the lane id with 2, 4 and 8 reach all of
- * these lanes. The hardware serves the 16-byte loads of a warp in two accesses of shared memory: lanes 0 to 15, then
- * lanes 16 to 31. In each of these groups of 16 lanes, lanes 2 c and 2 c + 1 have the same column c, and the 8 even (or
- * odd) lanes have the same row, so that they load from the same address. */
+ * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. Lane l has 4 rows, and in
+ * each row every eighth column:
+ *
+ *   rows     lane_row() + 4 i   (i = 0 .. 3)       lane_row() = l % 2 + 2 (l / 16)
+ *   columns  lane_col() + 8 j   (j = 0, 1, ...)    lane_col() = l / 2 % 8
+ *
+ * The ids of the 8 lanes that share a row differ in bits 1, 2 and 3 only. So the shuffles that xor the lane id with 2,
+ * 4 and 8 reach all of these lanes. The hardware serves the 16-byte loads of a warp in two accesses of shared memory:
+ * lanes 0 to 15, then lanes 16 to 31. Each access reads only 2 different rows and 8 different columns. Lanes with the
+ * same row, or with the same column, load from the same address. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 

@@ -26,11 +26,11 @@ enum { STEP_BYTES = 64 };
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-/* An operand: A [count, K] or the transposed B [count, K]. Number (i, k) is at i step + k k_step.
+/* An operand: A [count, K] or the transposed B [count, K]. Number (i, k) is at p[i step + k k_step].
  *
- * - `wide`: groups of 16 bytes can be copied. The pointer and one of the steps are multiples of 16 bytes, and the other
- *   step is 1 number. The step of 1 is k_step for tensor.cu, and `step` for f32.cu. Operands of tensor.cu that are not
- *   float32 are always wide. */
+ * - `wide`: groups of 16 bytes can be copied. The pointer is then a multiple of 16 bytes. For tensor.cu, k_step is 1
+ *   and `step` is a multiple of 16 bytes. For f32.cu, `step` is 1 and k_step is a multiple of 16 bytes. Operands of
+ *   tensor.cu that are not float32 are always wide. */
 typedef struct Side {
     const void *p;
     int64_t step, k_step;
@@ -44,11 +44,11 @@ typedef struct Side {
 typedef struct Grid {
     int m_tiles, n_tiles; /* tiles along M and along N */
     /* - f32.cu: the number of parts into which K is divided.
-     * - wgmma.cu: 2 if split_rows (below) has split A into two f16 matrices, which lie next to each other in each row,
-     *   so that a row of A is twice as long as K; otherwise 1.
+     * - wgmma.cu: 1, or 2 if split_rows (below) has split A into two f16 matrices. Each row of A then has the larger
+     *   numbers [K of B], followed by the smaller numbers [K of B].
      * - tensor.cu: 1. */
     int parts;
-    int64_t K; /* of A; after split_rows, twice the K of B */
+    int64_t K; /* numbers per row of A. After split_rows it counts both matrices: twice the K of B */
 } Grid;
 typedef struct Place {
     int m, n; /* in tiles */
@@ -76,8 +76,10 @@ template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
     static constexpr int VECS = INNER / VEC; /* copies of 16 bytes per row of the part */
     static constexpr int LD = INNER + VEC, NUMBERS = OUTER * LD;
 };
-/* The source of a thread's copies: its first number, and how many of the part's I rows exist in the operand, counted
- * from the row of this number. */
+/* The source of a thread's copies.
+ *
+ * - `from`: the first number that the thread copies.
+ * - `count`: how many rows of the part, from the row of `from` on, are inside the operand. */
 template <class T> struct Cursor {
     const T *from;
     int count;

@@ -2,8 +2,9 @@
  * operands to tf32.
  *
  * cuDNN reads weights as [O, kh, kw, C/groups]. Packed weights are our own packed form, followed in memory by cuDNN's
- * form. The backward pass makes cuDNN's form in scratch memory. A kernel of ours then applies the bias, the residual
- * and the activation. cuDNN itself adds a residual that is in y. Our own kernels compute the convolutions
+ * form. The backward pass converts the weights to cuDNN's form in scratch memory. In the forward pass, cuDNN computes
+ * the convolution, and a kernel of ours then applies the bias, the residual and the activation. If the residual is
+ * already in y, cuDNN adds it. Our own kernels compute the convolutions
  *
  * - with narrow types,
  * - with different padding on two opposite sides,
