@@ -158,8 +158,8 @@ static bool read_resize(const char *name, Resizer *to, Error *e)
            fail(e, SP_USAGE, "resize: unknown library %s; choose pil or torchvision", name);
 }
 
-/* Prepares the call that functions without options make: the usual output of a tower, pooled as `usual` says. *call
- * does not change if the encoder does not have the tower, or has not loaded this output. */
+/* Prepares the call of the functions that take no call options. Its output is the usual output of a tower, pooled as
+ * `usual` says. *call does not change if the encoder does not have the tower, or has not loaded this output. */
 static bool usual_call(sp_encoder *m, unsigned tower, const OutputOptions *usual, Call **call, Error *e)
 {
     int number = output_find(m->encoder, tower, NULL);
@@ -175,8 +175,9 @@ bool outputs_given(const void *outputs, size_t count, Error *e)
     return outputs || !count || fail(e, SP_USAGE, "output_count: %zu, but outputs is NULL", count);
 }
 
-/* Makes the calls for callers that pass no call options. If the model has two towers and its usual output of texts is
- * tokens, `pool` applies to texts only; otherwise it applies to all towers. */
+/* Prepares m->texts and m->images: the calls of functions that take no call options. An encoder of texts and images may
+ * have one row per token as its usual output of texts. Then `pool` applies to texts only, because the usual output of
+ * images has nothing to pool. Otherwise `pool` applies to both. */
 static bool usual_calls(sp_encoder *m, const sp_encoder_options *o, Error *e)
 {
     const Encoder *en = m->encoder;
@@ -264,7 +265,7 @@ sp_encoder *sp_encoder_open_memory(const sp_file *files, size_t n, const sp_enco
             fail(e, SP_USAGE, "file %zu in memory: has no %s", i + 1, files[i].name ? "data" : "name");
             return NULL;
         }
-    static const sp_file NONE = {.name = ""};
+    static const sp_file NONE = {.name = ""}; /* a list that is NULL means a folder on disk, also if n is 0 */
     return open_encoder(NULL, &(Files){.folder = "model in memory", .list = n ? files : &NONE, .count = n}, o, memory,
                         e);
 }

@@ -176,17 +176,17 @@ typedef struct sp_encoder_options {
      * A row still does not depend on the number of threads or on the other inputs in the call. */
     const char *dtype;
     /* A device, by a name that `--device` of the command accepts (docs/gpu.md). NULL: that of the environment variable
-     * SAPOR_DEVICE, otherwise "cpu". A session uses the device of SAPOR_DEVICE, otherwise the CPU. Both must be
-     * the same device. */
+     * SAPOR_DEVICE, otherwise "cpu". A session always uses the device of SAPOR_DEVICE, or the CPU if this variable is
+     * not set. The encoder and a session that is given to its calls must be on the same device. */
     const char *device;
     /* NULL: found automatically. Otherwise a name of `sapor models`, for a weights file without a config.json */
     const char *arch;
     /* SP_IMAGES, SP_TEXTS or both: what calls will encode. 0: all that the files of the model allow */
     unsigned modalities;
-    /* [output_count]: the names of the outputs that calls will request. An element that is NULL means the usual output
-     * (sp_output.usual). Weights that only other outputs need are not loaded. If output_count is 0, all outputs are
-     * loaded except the nodes inside a block, such as "layer4.2.conv3" of a ResNet: these are loaded only if they are
-     * named here. */
+    /* [output_count]: the names of the outputs that calls will request. NULL as an element means the usual output
+     * (sp_output.usual) of texts and of images. The encoder loads only the weights that these outputs need. The
+     * default, output_count 0, loads all outputs except the nodes inside a block, such as "layer4.2.conv3" of a ResNet:
+     * these are loaded only if they are named here. */
     const char *const *outputs;
     size_t output_count;
     /* Defaults of calls. `pool` and `normalize` apply to a call that names no output. `max_length` applies to a call
@@ -198,11 +198,12 @@ typedef struct sp_encoder_options {
      * of the image processors of transformers 5. */
     const char *resize;
 } sp_encoder_options;
-/* Opens an encoder. `o` NULL means the default options, `memory` NULL malloc. Returns NULL on an error. */
+/* Opens an encoder. `o` NULL means the default options: all outputs are loaded (see `outputs` for the exception).
+ * `memory` NULL means malloc. Returns NULL on an error. */
 SP_API sp_encoder *sp_encoder_open_with(const char *model, const sp_encoder_options *o, const sp_allocator *memory,
                                         sp_error *e);
-/* Open an encoder with the default options, and load the weights of the usual outputs only. `dtype` as in
- * sp_encoder_options. */
+/* Open an encoder for the usual outputs only: `outputs` has one element, which is NULL, and other outputs are not
+ * loaded. All other options have their defaults. `dtype` as in sp_encoder_options. */
 SP_API sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_error *e);
 SP_API sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_allocator *memory, sp_error *e);
 

@@ -125,11 +125,12 @@ bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_text *tex
                                 encode_tokens(&call, s->tape, &tokens, &r, e));
 }
 
-/* Encodes texts [n], each ending with NUL, to out [n, D]. */
+/* Encodes texts [n], each ending with NUL, to out [n, D]. The usual output must be one row per text: an output with one
+ * row per token is an error. */
 static bool encode_strings(const Call *call, sp_session *s, const char *const *texts, size_t n, float *out, Error *e)
 {
     if (call->outputs[0].per_token)
-        return fail(e, SP_USAGE, "the usual output has a row per token (pool); use sp_encode_text_batch");
+        return fail(e, SP_USAGE, "with pool none a text has a row per token; use sp_encode_text_batch");
     if (!check_out(call, &out, n, 0, e) || (n && !given(texts, "the list of texts", e)))
         return false;
     Text *list = NEW(s->scratch, Text, n, e);
@@ -150,7 +151,8 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-/* Checks an image of the caller and converts it. A wrong description is an error of the call, not of the image. */
+/* Checks an image of the caller and converts it. If the fields of `from` contradict each other, the call fails. This is
+ * not stored as the error of one image. */
 static bool read_image(const sp_image *from, size_t i, ImageInput *to, Error *e)
 {
     size_t pixels, bytes;

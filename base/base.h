@@ -168,7 +168,9 @@ int64_t text_index_count(const TextIndex *ix);
 /* Calls open(2) with O_CLOEXEC, and again after EINTR. Returns -1 and sets errno on failure. The descriptor is 3 or
  * above, even if the caller closed descriptors 0 to 2: otherwise printed text would go into the file. */
 int descriptor_open(const char *path, int flags, unsigned mode);
-int descriptor_high(int fd); /* moves any other descriptor to 3 or above; -1 stays -1 */
+/* For a descriptor that was not opened by descriptor_open: if fd is 0 to 2, moves it to 3 or above, and closes fd.
+ * Returns the descriptor; -1 on failure, or if fd is -1. */
+int descriptor_high(int fd);
 
 typedef struct Map { /* the bytes of a file, read-only */
     const unsigned char *data;
@@ -265,9 +267,9 @@ typedef struct FolderLock {
 } FolderLock;
 /* "FOLDER: another run is writing to this folder; ..." */
 bool folder_lock(FolderLock *l, const char *folder, Error *e);
-/* Joins the runs of `group`, a number in 1 .. 2^62, that write to a folder, until folder_unlock. Runs of the same group
- * may write there at the same time. Fails if a run of another group writes there. Has no effect on a file system
- * without such locks. Independent of folder_lock. */
+/* Marks this process as a writer of the folder, in the group `group` (a number in 1 .. 2^62), until folder_unlock.
+ * Processes of the same group may write there at the same time. Fails if a process of another group writes there. Has
+ * no effect on a file system without such locks. Independent of folder_lock. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
 /* Takes the lock file FOLDER/NAME and holds it until lock_drop or the end of the process. *taken is false if another
@@ -292,7 +294,7 @@ extern const FileHooks *file_hooks;
  * is copied into the arena. Memory: the content, these copies, and up to 64 bytes per field of the longest row. */
 typedef struct Table {
     Text rest;        /* the part that is not read yet */
-    char cut;         /* '\t', ',', ';', ':' for "::", ' ' for runs of blanks; 0: a line is one field */
+    char separator;   /* '\t', ',', ';', ':' for "::", ' ' for runs of blanks; 0: a line is one field */
     bool quotes;      /* double quotes are special */
     bool loose;       /* text after a closing quote belongs to the field, as in pandas; otherwise it is an error */
     bool trim;        /* white space around fields is removed, and rows of only white space are skipped */
@@ -306,17 +308,19 @@ typedef struct Table {
     bool has_quotes; /* the content has a double quote */
 } Table;
 enum { MOST_FIELDS = 1 << 20 }; /* per row */
-/* Opens a table. Members that are not parameters may be set before the first row is read. `quotes` is true unless `cut`
- * is ' ' or 0. */
-Table table_open(Text content, char cut, const char *name, Arena *a);
+/* Opens a table. Members that are not parameters may be set before the first row is read. `quotes` is true unless
+ * `separator` is ' ' or 0. */
+Table table_open(Text content, char separator, const char *name, Arena *a);
 /* Reads the next row that is not empty. Returns false at the end, and on an error; the error names the line. */
 bool table_next(Table *t, Error *e);
 /* Reads the next row; only its `raw` and `line` may be used. */
 bool table_skip(Table *t, Error *e);
-/* Guesses the separators of a file from its first line, ignoring the text in double quotes. Writes them to `found`,
- * with ':' for "::". If the line has a tab, the result is the tab. Otherwise it is those of "::", comma and semicolon
- * that occur; if none occurs, a blank. Returns how many. */
-int table_cuts(Text line, char found[3]);
+/* Writes the characters that may be the separator of a file to `found`, and returns their number. They are taken from
+ * the first line of the file, without the text in double quotes:
+ * - if the line has a tab: only the tab;
+ * - otherwise: each of "::" (written as ':'), comma and semicolon that the line has, in this order;
+ * - if the line has none of these: only the blank. */
+int table_separators(Text line, char found[3]);
 
 /* ---- packed and foreign files (unpack.c) ----------------------------------------------------- */
 
@@ -385,19 +389,22 @@ struct Json {
  * at most 32 MB + 15 bytes per byte of source. A source with more than 400,000 values that have fewer than about six
  * bytes on average is refused. Time: linear. */
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e);
-/* The same, but the arrays and objects that are values of the members `keys` (ends with NULL), at any depth, are
- * folded. A folded container needs no memory for its children and points into `source`. Its `count` is right if it is
- * well-formed. Its errors are found when its children are read. Duplicate keys in it are not an error. */
+/* Parses JSON like json_parse, but folds some containers (arrays and objects). The children of a folded container are
+ * not in the tree. json_items reads them later, so they need no memory here.
+ *
+ * - keys: names, ending with NULL. The value of a member with one of these names is folded, at any depth.
+ * - A folded container points into `source`. Its `count` is right if it is well-formed. Its errors are found when its
+ *   children are read. Duplicate keys in it are not an error. */
 const Json *json_parse_folded(Arena *a, Text source, const char *name, const char *const *keys, Error *e);
 /* Reads the children of any container, one after another. A child of a folded container is valid until the next child
  * is read. */
 typedef struct JsonItems JsonItems;
 JsonItems *json_items(const Json *container, Arena *a, Error *e); /* NULL: out of memory */
-/* NULL at the end, and after an error in the `e` of json_items */
+/* NULL at the end, and on an error. The error is written to the `e` that json_items got. */
 const Json *json_next(JsonItems *items);
 void json_items_free(JsonItems *items); /* NULL is allowed */
-/* json_get: NULL if missing, if not an object, or if folded; fast for large objects. json_at: NULL if there is no such
- * item. */
+/* json_get returns NULL if the key is missing, or if `object` is not an object or is folded. It is fast for large
+ * objects. json_at returns NULL if there is no item with this index. */
 const Json *json_get(const Json *object, const char *key);
 const Json *json_at(const Json *array, size_t index);
 bool json_i64(const Json *j, int64_t *value); /* false unless it is a whole number that fits */
@@ -486,7 +493,7 @@ typedef enum Purpose {
     DRAW_TEST,
     DRAW_SCORE,
     DRAW_EVALUATION,
-    DRAW_KNOCK,
+    DRAW_KNOCK, /* noise and order of items that replace the features of a modality (knock-out, knock.c) */
     DRAW_SUBSET,
     DRAW_BENCH,
     DRAW_INDEX,
@@ -562,8 +569,9 @@ bool trace_keeps_events(const Trace *t);                      /* false for NULL 
 /* A time span of a thread of a pool, for the trace only. In this span the thread either ran tasks, shown under the name
  * of the enclosing op, or waited. */
 typedef struct TraceSpan {
-    double begun, ended, tasks;
-    const char *wait; /* NULL: the thread ran tasks */
+    double begun, ended; /* in the time of now_seconds */
+    double tasks;        /* how many tasks the thread ran in the span; 0 if it waited */
+    const char *wait;    /* what the thread waited for; NULL: the thread ran tasks */
 } TraceSpan;
 void trace_spans(Trace *t, int worker, const TraceSpan *span, size_t n);
 /* From now on, the tasks and waits of the pool are events of `t`, if it keeps events. Must not be called while the pool

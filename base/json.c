@@ -27,7 +27,7 @@ typedef struct Parser {
     uint32_t line;
     char *text; /* place of the next unescaped string; it never needs more than the length of the source */
     Json *slab;
-    size_t slab_left, taken;   /* taken: bytes of the tree */
+    size_t slab_left, tree_bytes;
     const char *const *folded; /* NULL: nothing is folded */
     size_t text_left;          /* free bytes at `text`, if something is folded */
 } Parser;
@@ -58,8 +58,8 @@ static void skip_space(Parser *s)
 
 static bool take_room(Parser *s, size_t bytes)
 {
-    s->taken += bytes;
-    return s->taken <= tree_limit((size_t)(s->p - s->begin)) ||
+    s->tree_bytes += bytes;
+    return s->tree_bytes <= tree_limit((size_t)(s->p - s->begin)) ||
            wrong(s, s->p, "too many small values for a file of this size");
 }
 
@@ -522,7 +522,7 @@ const Json *json_next(JsonItems *items)
     arena_rewind(items->scratch, (ArenaMark){0});
     s->slab = items->slab;
     s->slab_left = SLAB;
-    s->taken = 0;
+    s->tree_bytes = 0;
     s->text = items->text;
     skip_space(s);
     if (s->p == s->end - 1 && *s->p == close)
@@ -535,7 +535,7 @@ const Json *json_next(JsonItems *items)
     skip_space(s);
     items->begun = true;
     const Json *child = read_tree(s, items->box);
-    items->used = s->taken ? SLAB : SLAB - s->slab_left;
+    items->used = s->tree_bytes ? SLAB : SLAB - s->slab_left;
     return child;
 }
 

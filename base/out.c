@@ -466,7 +466,7 @@ bool folder_lock(FolderLock *l, const char *folder, Error *e)
 
 /* A group is the byte at the offset `group` of a file. Each of its runs holds a read lock on this byte. A run that
  * finds another byte locked fails. Each run takes its lock before it looks for others: if two groups start at the same
- * time, both may fail, but both cannot continue. */
+ * time, at most one of them continues, and both may fail. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e)
 {
     struct flock own = {.l_type = F_RDLCK, .l_start = group, .l_len = 1}, below = {.l_type = F_WRLCK, .l_len = group},

@@ -13,8 +13,8 @@ double now_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Reads VmHWM. ru_maxrss is used only if there is no VmHWM: it includes the program that started this process, up to
- * exec. */
+/* Reads VmHWM. ru_maxrss is used only if there is no VmHWM. exec does not reset ru_maxrss, so ru_maxrss also counts the
+ * memory that this process had before exec: a copy of its parent's memory. */
 size_t peak_rss_bytes(void)
 {
     Arena *a = arena_new(NULL, 0);

@@ -1,11 +1,11 @@
 /* base/table.c: reads rows of fields with separators (RFC 4180). */
 #include "base/base.h"
 
-Table table_open(Text content, char cut, const char *name, Arena *a)
+Table table_open(Text content, char separator, const char *name, Arena *a)
 {
     return (Table){.rest = content,
-                   .cut = cut,
-                   .quotes = cut && cut != ' ',
+                   .separator = separator,
+                   .quotes = separator && separator != ' ',
                    .name = name,
                    .arena = a,
                    .next = 1,
@@ -34,14 +34,14 @@ static bool add_field(Table *t, Text field, Error *e)
 /* Returns the first separator of a text without quotes, or NULL. */
 static const char *find_cut(const Table *t, Text text)
 {
-    if (!text.n || !t->cut)
+    if (!text.n || !t->separator)
         return NULL;
-    return t->cut == ':' ? memmem(text.p, text.n, "::", 2) : memchr(text.p, t->cut, text.n);
+    return t->separator == ':' ? memmem(text.p, text.n, "::", 2) : memchr(text.p, t->separator, text.n);
 }
 
 static bool at_cut(const Table *t, const char *p, size_t n)
 {
-    return t->cut && n && *p == t->cut && (t->cut != ':' || (n > 1 && p[1] == ':'));
+    return t->separator && n && *p == t->separator && (t->separator != ':' || (n > 1 && p[1] == ':'));
 }
 
 static bool cut_blanks(Table *t, Text line, Error *e)
@@ -59,9 +59,9 @@ static bool cut_blanks(Table *t, Text line, Error *e)
 
 static bool cut_plain(Table *t, Text line, Error *e)
 {
-    if (t->cut == ' ')
+    if (t->separator == ' ')
         return cut_blanks(t, line, e);
-    size_t width = t->cut == ':' ? 2 : 1;
+    size_t width = t->separator == ':' ? 2 : 1;
     for (;;) {
         const char *cut = find_cut(t, line);
         Text field = {line.p, cut ? (size_t)(cut - line.p) : line.n};
@@ -154,7 +154,7 @@ static bool cut_quoted(Table *t, size_t *taken, Error *e)
         rest = (Text){rest.p + n, rest.n - n};
         if (!at_cut(t, rest.p, rest.n))
             break;
-        size_t width = t->cut == ':' ? 2 : 1;
+        size_t width = t->separator == ':' ? 2 : 1;
         rest = (Text){rest.p + width, rest.n - width};
     }
     *taken = t->rest.n - rest.n;
@@ -200,7 +200,7 @@ bool table_skip(Table *t, Error *e)
     return next_row(t, false, e);
 }
 
-int table_cuts(Text line, char found[3])
+int table_separators(Text line, char found[3])
 {
     bool inside = false, tab = false, colons = false, comma = false, semicolon = false;
     int n = 0;

@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 typedef struct Event {
-    /* the name of the op or of the wait; NULL: tasks of a worker (then `flops` is their number) */
-    const char *op;
-    double begun, seconds, flops, bytes;
+    const char *op; /* the name of the op or of the wait; NULL: the event is tasks of a worker */
+    double begun, seconds;
+    double flops; /* of the op; if the event is tasks: the number of tasks */
+    double bytes;
     int thread; /* the thread id of the system */
     int worker; /* the worker of a pool that ran the tasks or waited; -1: the event is an op */
 } Event;
@@ -118,8 +119,9 @@ static int by_begin(const void *a, const void *b)
     return (x->begun > y->begun) - (x->begun < y->begun);
 }
 
-/* Returns the op that these tasks belong to: the innermost op that contains their middle, on any thread. ops [n] are
- * sorted by their begin. "tasks" if none of the NESTED latest ops contains the middle. */
+/* Returns the name of the op that the tasks `v` belong to. It is the innermost op that was running, on any thread, in
+ * the middle of the time of the tasks. ops [n] are sorted by their begin. Of the ops that begin before the middle, only
+ * the NESTED latest ones are searched. If none of them was still running, the name is "tasks". */
 static const char *op_around(const Event *v, const Event *ops, size_t n)
 {
     enum { NESTED = 16 };
@@ -156,8 +158,11 @@ static void end_event(JsonWriter *w)
         json_end(w);
 }
 
-/* Writes the events that name a thread and give its place in the list. thread: its id in the file. worker: its number
- * in the pool; 0 is the calling thread. */
+/* Writes two events about a thread. The first one gives the thread its name. The second one gives its position among
+ * the threads that the viewer shows.
+ *
+ * - thread: its id in the file
+ * - worker: its number in the pool; 0 is the calling thread */
 static void name_thread(JsonWriter *w, long process, int thread, int worker)
 {
     char name[32] = "caller";
@@ -183,7 +188,7 @@ static void write_event(JsonWriter *w, const Trace *t, long process, const Event
     if (!wait)
         json_object(w, "args");
     if (tasks)
-        json_put_number(w, "tasks", "%.0f", v->flops);
+        json_put_number(w, "tasks", "%.0f", v->flops); /* the number of tasks, see Event */
     else if (!wait)
         json_members(w, "flops %.17g bytes %.17g", v->flops, v->bytes);
     end_event(w);

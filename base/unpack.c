@@ -258,7 +258,8 @@ static bool too_long(const LineReader *l, Error *e)
     return fail(e, SP_FORMAT, "%s:%zu: is a line of more than %zu bytes, the limit", l->path, l->line, l->longest);
 }
 
-/* Gives pages of a map back after they were read. Until then, they count as memory of the process. */
+/* Gives pages of a mapped file back after they were read. Until then, they count as memory of the process. The last
+ * PIECE bytes before l->at are given back by the next call, so the pages that are being read stay. */
 static void forget(LineReader *l)
 {
     if (l->file.mapped && l->at - l->forgotten >= FORGET) {

@@ -215,8 +215,9 @@ static bool read_event(YamlReader *r, const yaml_event_t *ev, Error *e)
     }
 }
 
-/* libyaml compares each %TAG line with all earlier ones. There are many kinds of line ends, and the file may be UTF-16.
- * Therefore every %TAG counts, at any position. */
+/* Reports whether the file has more than YAML_TAGS %TAG lines. They are limited because libyaml compares each of them
+ * with all earlier ones. Finding the lines is difficult: there are many kinds of line ends, and the file may be UTF-16.
+ * Therefore each "%TAG" in the file counts, also inside a line. */
 static bool too_many_tags(Text source)
 {
     size_t tags = 0;
@@ -273,7 +274,7 @@ Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
 
 /* Returns the child of a map for the start of `path`, whose first part has `n` bytes. Keys may contain dots
  * ("external.VBPR"): of the keys that match, the longest is returned. */
-static Yaml *child_on(const Yaml *map, Text path, size_t n)
+static Yaml *child_for_path(const Yaml *map, Text path, size_t n)
 {
     Yaml *best = NULL;
     for (Yaml *y = map->first; y; y = y->next) {
@@ -320,7 +321,7 @@ bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
                 return fail(e, SP_USAGE, "%s: \"%.*s\" is not an index of the list at %s, which has length %zu", where,
                             (int)part.n, part.p, at->where, at->count);
         } else if (at->type == YAML_MAP) {
-            if ((child = child_on(at, whole, part.n))) {
+            if ((child = child_for_path(at, whole, part.n))) {
                 size_t n = child->key.n;
                 rest = n < whole.n ? (Text){whole.p + n + 1, whole.n - n - 1} : (Text){NULL, 0};
             } else if (!(child = add_child(at, part, where, a, e))) {

@@ -60,7 +60,7 @@ void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBat
               .images = images,
               .outputs = en->output_count,
               .table = en->outputs,
-              .asked = c->asked,
+              .requested = c->requested,
               .out = tape_scratch(t, (int64_t)en->output_count, sizeof *p.out)};
     for (size_t i = 0; i < c->count; i++)
         out[i] = NULL;
@@ -206,17 +206,17 @@ Call *call_new(const Encoder *en, unsigned modality, const CallOptions *o, Arena
         return NULL;
     Call *c = NEW(a, Call, 1, e);
     size_t n = MAX(o->output_count, 1);
-    bool *asked = NEW(a, bool, en->output_count, e);
-    if (!c || !asked || !(c->outputs = NEW(a, CallOutput, n, e)))
+    bool *requested = NEW(a, bool, en->output_count, e);
+    if (!c || !requested || !(c->outputs = NEW(a, CallOutput, n, e)))
         return NULL;
     c->encoder = en;
     c->modality = modality;
-    c->asked = asked;
+    c->requested = requested;
     c->count = n;
     for (size_t i = 0; i < n; i++) {
         if (!check_output(c, o->output_count ? &o->outputs[i] : &USUAL, &c->outputs[i], a, e))
             return NULL;
-        asked[c->outputs[i].number] = true;
+        requested[c->outputs[i].number] = true;
     }
     return (modality == MODALITY_IMAGE ? check_images(c, o, e) : check_texts(c, o, e)) ? c : NULL;
 }

@@ -54,13 +54,13 @@ static const EncoderKind *kind_of_type(const char *type)
     return NULL;
 }
 
-/* Returns the length of the longest of the kind's words that the name begins with; 0: none. The longest word decides
- * between kinds. */
-static size_t sized_length(const EncoderKind *k, const char *arch)
+/* Returns the length of the longest name in `families` that `arch` begins with; 0: it begins with none.
+ * kind_of_arch chooses the kind with the largest length. */
+static size_t family_length(const EncoderKind *k, const char *arch)
 {
-    Text rest = k->sized ? text_of(k->sized) : (Text){0}, part;
+    Text rest = k->families ? text_of(k->families) : (Text){0}, part;
     size_t longest = 0;
-    while (k->sized && text_next(&rest, ' ', &part))
+    while (k->families && text_next(&rest, ' ', &part))
         if (strncmp(arch, part.p, part.n) == 0)
             longest = MAX(longest, part.n);
     return longest;
@@ -74,8 +74,8 @@ static const EncoderKind *kind_of_arch(const char *arch)
         const EncoderKind *k = encoder_kind_at(i);
         if (strcmp(arch, k->name) == 0)
             return k;
-        if (sized_length(k, arch) > longest) {
-            longest = sized_length(k, arch);
+        if (family_length(k, arch) > longest) {
+            longest = family_length(k, arch);
             found = k;
         }
     }
@@ -241,10 +241,10 @@ static bool use_precision(Encoder *en, const Device *d, Error *e)
         return fail(e, SP_UNSUPPORTED, "%s: %s models run in f32 only; choose dtype f32", en->path, en->kind->name);
     if (!kernels_packs(d->k, o->dtype, e))
         return false;
-    en->hold.pack = o->dtype;
+    en->weight_form.pack = o->dtype;
     if (o->winograd && !en->kind->winograd)
         return fail(e, SP_UNSUPPORTED, "%s: %s does not support --winograd; remove it", en->path, en->kind->name);
-    en->hold.winograd = o->winograd;
+    en->weight_form.winograd = o->winograd;
     return tuning_open(en, e);
 }
 

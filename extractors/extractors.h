@@ -47,12 +47,14 @@ typedef struct Output {
     const char *also; /* other names of the output, separated by spaces; or NULL */
     unsigned modality;
     RowKind rows;
-    bool inner;      /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
-    int64_t depth;   /* for an inner output: the number of blocks that must run to compute it */
-    int64_t width;   /* of a vector, or of a token's row; of a map: its channels */
-    Pooling pool;    /* what POOL_MODEL means if the rows are tokens: POOL_NONE for images; TextTower.pool for texts */
-    bool normalized; /* a call's rows of one vector per input have length 1, unless the call states otherwise */
-    bool loaded;     /* set by output_add and output_also: calls may name the output */
+    bool inner;    /* a node inside a block: loaded and computed only if EncoderOptions.outputs names it */
+    int64_t depth; /* for an inner output: the number of blocks that must run to compute it */
+    int64_t width; /* of a vector, or of a token's row; of a map: its channels */
+    Pooling pool;  /* what POOL_MODEL means if the rows are tokens: POOL_NONE for images; TextTower.pool for texts */
+    /* If a call gets one row per input from this output (a vector, or pooled tokens), the row is scaled to length 1,
+     * unless the call states otherwise. */
+    bool normalized;
+    bool loaded; /* set by output_add and output_also: calls may name the output */
 } Output;
 
 /* ---- architectures --------------------------------------------------------------------------- */
@@ -79,9 +81,9 @@ typedef struct Pass {
     const TextBatch *texts;
     const ImageBatch *images;
     size_t outputs;
-    const Output *table; /* [outputs]: the encoder's table */
-    const bool *asked;   /* [outputs]: true: the output is requested */
-    Tensor **out;        /* [outputs]: the results of the requested outputs; set by pass_put */
+    const Output *table;   /* [outputs]: the encoder's table */
+    const bool *requested; /* [outputs]: true: the output is requested */
+    Tensor **out;          /* [outputs]: the results of the requested outputs; set by pass_put */
 } Pass;
 /* Computes the requested outputs and stores them by pass_put:
  *
@@ -90,13 +92,13 @@ typedef struct Pass {
  * - maps [B, h, w, width].
  *
  * The function runs twice; the first run has shapes, but no numbers. Its ops and their shapes must depend on shapes and
- * `asked` only. It may read the ids of texts, to find a token (text_rows). Anything computed from ids must be in
+ * `requested` only. It may read the ids of texts, to find a token (text_rows). Anything computed from ids must be in
  * tape_scratch and enter ops by input_i32. */
 typedef void TowerForward(Tape *t, const void *model, Pass *p);
 /* Reports whether an output is requested; output -1: false. */
-static inline bool pass_asks(const Pass *p, int output)
+static inline bool pass_requests(const Pass *p, int output)
 {
-    return output >= 0 && p->asked[output];
+    return output >= 0 && p->requested[output];
 }
 /* Stores the tensor x as the result of an output; output -1: does nothing. */
 static inline void pass_put(Pass *p, int output, Tensor *x)
@@ -128,8 +130,9 @@ typedef struct EncoderKind {
     const char *classes;
     bool narrow;   /* supports types other than float32 */
     bool winograd; /* supports larger tiles for 3 x 3 convolutions (Conv.winograd) */
-    /* --arch may begin with one of these words: "resnet wide_resnet" accepts wide_resnet50_2; or NULL */
-    const char *sized;
+    /* Names of families, separated by spaces, or NULL. In --arch a size may follow such a name: with
+     * "resnet wide_resnet", the kind is chosen for resnet50 and for wide_resnet50_2. */
+    const char *families;
     /* For images, else NULL: the defaults of transformers' image processor. They apply if preprocessor_config.json has
      * no value. If "size" in that file is a single number, the number is the short side for FIT_SHORT_SIDE, otherwise
      * width and height. */
@@ -172,9 +175,9 @@ typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults
     size_t output_count;
     Pack dtype;   /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
     int winograd; /* 6: larger tiles for 3 x 3 convolutions, with a larger error (Conv.winograd) */
-    /* RESIZE_TORCHVISION: images are resized as by the model's image processor on torchvision (the default of
-     * transformers 5), or by torchvision's preset on a tensor. Needs the tower of images. A preset of a call is not
-     * changed. */
+    /* RESIZE_TORCHVISION: images are resized as by the model's image processor with the torchvision backend (the
+     * default of transformers 5). The preset transforms of torchvision's models resize in the same way if their input
+     * is a uint8 tensor, not a PIL image. Needs the tower of images. A preset of a call is not changed. */
     Resizer resizer;
     TrainOptions train;
 } EncoderOptions;
@@ -209,9 +212,9 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     Arena *arena;
     Store *store;
     Weights *weights;
-    Hold hold;             /* how frozen weights are held */
-    struct Tuning *tuning; /* options.train, parsed; NULL: all weights are frozen */
-    Output *outputs;       /* the outputs of one tower are in the order of `sapor models`; the usual one is the first */
+    WeightForm weight_form; /* how weights are stored */
+    struct Tuning *tuning;  /* options.train, parsed; NULL: all weights are frozen */
+    Output *outputs; /* the outputs of one tower are in the order of `sapor models`; the usual one is the first */
     size_t output_count, output_room;
     const void *model; /* the architecture's own struct, in `arena`; set by `load` */
     /* For a model whose towers have a common space: logits are this number times the products of the usual outputs of
@@ -283,7 +286,7 @@ typedef struct Call {
     unsigned modality;
     CallOutput *outputs;
     size_t count;
-    const bool *asked; /* Pass.asked */
+    const bool *requested; /* Pass.requested */
     int64_t max_tokens;
     Preset preset;
     bool keep_size;

@@ -109,7 +109,7 @@ Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *forma
     const char *name = name_of(l, format, args);
     va_end(args);
     const Array *a = name ? weights_need_shape(l->source->weights, l->error, name, dims, shape) : NULL;
-    Hold how = tuning_hold(l->encoder, a != NULL, &a, NULL, false);
+    WeightForm how = tuning_weight_form(l->encoder, a != NULL, &a, NULL, false);
     return a ? tensor_load(l->encoder->store, a, &how, l->error) : NULL;
 }
 
@@ -157,7 +157,7 @@ bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias,
         if (!w[i] || (bias && !(b[i] = load_array(l, 1, w[i]->shape, "%s.bias", names[i]))))
             return false;
     }
-    Hold how = tuning_hold(l->encoder, n, w, b, true);
+    WeightForm how = tuning_weight_form(l->encoder, n, w, b, true);
     return linear_load(to, l->encoder->store, n, w, bias ? b : NULL, &how, l->error);
 }
 
@@ -166,7 +166,7 @@ bool load_fused(Loader *l, Linear *to, int64_t N, int64_t K, const char *weight,
     const Array *w = load_array(l, 2, (int64_t[]){N, K}, "%s", weight), *b = NULL;
     if (!w || (bias && !(b = load_array(l, 1, w->shape, "%s", bias))))
         return false;
-    Hold how = tuning_hold(l->encoder, 1, &w, &b, true);
+    WeightForm how = tuning_weight_form(l->encoder, 1, &w, &b, true);
     return linear_load(to, l->encoder->store, 1, &w, bias ? &b : NULL, &how, l->error);
 }
 
@@ -185,7 +185,7 @@ bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
     const Array *beta = load_array(l, 1, &C, "%s.%s", name, old ? "beta" : "bias");
     if (!gamma || !beta)
         return false;
-    Hold how = tuning_hold(l->encoder, 1, &gamma, &beta, false);
+    WeightForm how = tuning_weight_form(l->encoder, 1, &gamma, &beta, false);
     return norm_load(to, l->encoder->store, gamma, beta, (float)eps, &how, l->error);
 }
 
@@ -221,7 +221,8 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
     if (l->error->code != SP_OK || !check_module(l, conv, stride, pad, groups, eps) ||
         (norm && !check_module(l, norm, SETTING_ABSENT, SETTING_ABSENT, SETTING_ABSENT, eps)))
         return false;
-    Hold how = tuning_hold(l->encoder, 2, (const Array *[]){w, n[0]}, (const Array *[]){bias, n[1]}, false);
+    WeightForm how =
+        tuning_weight_form(l->encoder, 2, (const Array *[]){w, n[0]}, (const Array *[]){bias, n[1]}, false);
     how.plain = l->encoder->options.train.weights != NULL; /* layers before this one may have parameters */
     return conv_load(to, l->encoder->store, w, bias, n[0], n[1], n[2], n[3], eps, stride, pad, groups, &how, l->error);
 }

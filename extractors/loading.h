@@ -37,9 +37,9 @@ bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
  * transformers. A section that is not an object is a failure. SECTION NULL: the settings of `l`. */
 Loader loader_part(Loader *l, const char *section, const char *prefix);
 
-/* Adds an output to the encoder's table. Returns its number, or -1 if no call will use it (EncoderOptions.outputs); the
- * encoder then does not load what only this output needs. In both cases the output is added to the table, and its
- * number there is the old output_count. */
+/* Adds an output to the end of the encoder's table. Returns its index in the table, or -1 if no call will use it
+ * (EncoderOptions.outputs). On -1 the output is in the table too, but the encoder does not load what only this output
+ * needs. Returns -1 on an error too. */
 int output_add(Loader *l, Output o);
 /* Add outputs of the two usual forms: one row per input; one row per token, or per patch of an image. */
 int output_vector(Loader *l, unsigned modality, const char *name, int64_t width);
@@ -50,13 +50,13 @@ static inline int output_unit(Loader *l, unsigned modality, const char *name, in
     Output o = {.name = name, .modality = modality, .rows = ROWS_VECTOR, .width = width, .normalized = true};
     return output_add(l, o);
 }
-/* Adds a node inside a block (Output.inner) by its name; o.depth must be set. Returns -1 if no call names it, which is
- * the usual case. */
+/* Adds a node inside a block (Output.inner) under the name that `format` gives; o.depth must be set. Usually returns
+ * -1, because no call names the node. */
 int output_inner(Loader *l, Output o, const char *format, ...) PRINTF_LIKE(3, 4);
-/* Adds other names to an output: several separated by spaces, or NULL. */
+/* Adds other names to output `number`. `names`: names separated by spaces, or NULL for none. */
 void output_also(Loader *l, int number, const char *names);
 /* Adds the hidden states of a transformer: "hidden_states.0" (the input of the first block) to "hidden_states.BLOCKS",
- * also counted from the end, as "hidden_states.-1". Returns the number of the first. */
+ * also counted from the end, as "hidden_states.-1". Returns the index of the first. */
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
 /* Returns how many of `blocks` blocks of a tower must be loaded: pass_blocks over all outputs that calls may use. Only
  * for encoders that add their outputs before they load their blocks (resnet.c, efficientnet.c, efficientnet_hf.c).
@@ -97,19 +97,19 @@ int64_t load_groups(const Loader *l, int64_t C, const char *name);
  * each tensor whose name (after the prefix) begins with `begin`; # in `begin` is a number ("layer#.#."). The next word
  * of the name must be in `parts`, which ends in NULL. */
 bool load_only(Loader *l, const char *begin, const char *const *parts);
-/* All load_* functions above hold the weights as the encoder's options state: packed, as parameters, with adapters
+/* All load_* functions above store the weights as the encoder's options state: packed, as parameters, with adapters
  * (tuning.c). */
 
 /* Returns the formatted name, without the loader's prefix, in the encoder's arena; "" on failure. */
 const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* How weights are held (tuning.c). tuning_open parses options.train into en->tuning. */
+/* How weights are stored (tuning.c). tuning_open parses options.train into en->tuning. */
 bool tuning_open(Encoder *en, Error *e);
 /* Checks after the load that every pattern has matched a weight. */
 bool tuning_check(const Encoder *en, const ModelSource *s, Error *e);
-/* Returns how n arrays w and their biases b are held. Entries of w and b may be NULL, and so may b. `adapts`: the
+/* Returns how n arrays w and their biases b are stored. Entries of w and b may be NULL, and so may b. `adapts`: the
  * arrays belong to a linear layer, which may have an adapter. */
-Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
+WeightForm tuning_weight_form(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
 
 /* Returns the value of a key in config.json, or in the loader's section of it; `fallback` if the key is absent. A value
  * of another type is a failure and also returns `fallback`. The number may have any sign. */

@@ -99,7 +99,7 @@ bool output_unknown(const Encoder *en, unsigned modality, const char *name, Aren
 }
 
 /* Reports whether the options allow calls to use this output. `usual`: it is the first output of its tower. */
-static bool is_asked(const Encoder *en, const Output *o, bool usual)
+static bool is_requested(const Encoder *en, const Output *o, bool usual)
 {
     if (!(o->modality & en->towers))
         return false;
@@ -117,7 +117,7 @@ int output_add(Loader *l, Output o)
     size_t n = en->output_count;
     if (l->error->code != SP_OK)
         return -1;
-    o.loaded = is_asked(en, &o, output_find(en, o.modality, NULL) < 0);
+    o.loaded = is_requested(en, &o, output_find(en, o.modality, NULL) < 0);
     o.pool = POOL_NONE; /* for texts: set when the folder's settings are known */
     if (n == en->output_room) {
         Output *more = arena_grow(en->arena, en->outputs, n, &en->output_room, sizeof *more, l->error);
@@ -170,7 +170,7 @@ void output_also(Loader *l, int number, const char *names)
         return;
     Output *o = &l->encoder->outputs[number];
     o->also = o->also ? load_name(l, "%s %s", o->also, names) : names;
-    o->loaded |= is_asked(l->encoder, o, false);
+    o->loaded |= is_requested(l->encoder, o, false);
 }
 
 /* Returns how many blocks the output with this number needs. */
@@ -185,7 +185,7 @@ int64_t pass_blocks(const Pass *p, int first, int64_t blocks)
 {
     int64_t most = 0;
     for (size_t i = 0; i < p->outputs; i++)
-        if (p->asked[i])
+        if (p->requested[i])
             most = MAX(most, reach(&p->table[i], (int64_t)i, first, blocks));
     return most;
 }

@@ -129,18 +129,18 @@ static bool read_crop_pct(const Reading *r, Preset *p, int64_t size)
 /* Reads size, crop_pct, do_resize, do_center_crop and crop_size. */
 static bool read_geometry(const Reading *r, Preset *p, const Preset *usual)
 {
-    const Json *j = value_of(r->config, "size"), *size = value_of(r->config, "crop_size");
+    const Json *size = value_of(r->config, "size"), *crop_size = value_of(r->config, "crop_size");
     bool usually = usual->fit == FIT_SHORT_SIDE, resize, crop;
     int64_t shorter = usually ? usual->resize : 0, w = shorter ? shorter : usual->width,
             h = shorter ? shorter : usual->height, ignored;
-    if ((j && !read_size(r, j, "size", usually, &w, &h, &shorter)) || !read_flag(r, "do_resize", true, &resize))
+    if ((size && !read_size(r, size, "size", usually, &w, &h, &shorter)) || !read_flag(r, "do_resize", true, &resize))
         return false;
     if (resize && (json_get(r->config, "crop_pct") || is_class(r, "ConvNext")))
         return read_crop_pct(r, p, w);
-    if (!read_flag(r, "do_center_crop", usually || (shorter && size), &crop))
+    if (!read_flag(r, "do_center_crop", usually || (shorter && crop_size), &crop))
         return false;
     int64_t across = usually ? usual->width : w, down = usually ? usual->height : h;
-    if (crop && size && !read_size(r, size, "crop_size", false, &across, &down, &ignored))
+    if (crop && crop_size && !read_size(r, crop_size, "crop_size", false, &across, &down, &ignored))
         return false;
     if ((shorter || !resize) && !crop)
         return fail(r->error, SP_UNSUPPORTED, "%s: images of different sizes (%s without a crop) are not supported",
@@ -170,8 +170,10 @@ static bool read_filter(const Reading *r, Filter *filter)
     return true;
 }
 
-/* Reads the settings of the pixel values. rescale_offset and include_top belong to EfficientNetImageProcessor; other
- * classes ignore them. */
+/* Reads the settings of the pixel values. rescale_offset and include_top are settings of EfficientNetImageProcessor
+ * only: transformers' other classes ignore them, so they are not read if the file names another class. If the file
+ * names no class, transformers takes the class of the model's family; both settings are then read, and `usual` has the
+ * family's defaults. */
 static bool read_values(const Reading *r, Preset *p, const Preset *usual)
 {
     bool rescale, named = value_of(r->config, "image_processor_type") || value_of(r->config, "feature_extractor_type"),

@@ -306,7 +306,7 @@ static bool load_dense(Encoder *en, const Files *folder, SentenceStep *step, Err
     const Array *weight = w ? weights_need(w, e, "linear.weight", 2, step->out, step->in) : NULL;
     const Array *bias = weight && step->bias ? weights_need(w, e, "linear.bias", 1, step->out) : NULL;
     bool ok = weight && (!step->bias || bias) &&
-              linear_load(&step->dense, en->store, 1, &weight, step->bias ? &bias : NULL, &en->hold, e);
+              linear_load(&step->dense, en->store, 1, &weight, step->bias ? &bias : NULL, &en->weight_form, e);
     weights_close(w);
     return ok;
 }

@@ -14,10 +14,10 @@ bool tuning_open(Encoder *en, Error *e)
            fail(e, SP_UNSUPPORTED, "this build does not train encoders; build without MINIMAL=1");
 }
 
-Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts)
+WeightForm tuning_weight_form(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts)
 {
     (void)n, (void)w, (void)b, (void)adapts;
-    return en->hold;
+    return en->weight_form;
 }
 
 bool tuning_check(const Encoder *en, const ModelSource *s, Error *e)
@@ -75,11 +75,11 @@ bool tuning_open(Encoder *en, Error *e)
                     "adapters: expected a rank and an alpha of at least 0 and a dropout from 0 to below 1, found rank "
                     "%lld, alpha %g, dropout %g",
                     (long long)o->rank, o->alpha, (double)o->dropout);
-    en->hold.rank = o->rank ? o->rank : 8;
-    en->hold.alpha = o->alpha > 0 ? o->alpha : (double)en->hold.rank;
-    en->hold.dropout = o->dropout;
-    en->hold.batch = o->batch_norm;
-    en->hold.seed = o->seed;
+    en->weight_form.rank = o->rank ? o->rank : 8;
+    en->weight_form.alpha = o->alpha > 0 ? o->alpha : (double)en->weight_form.rank;
+    en->weight_form.dropout = o->dropout;
+    en->weight_form.batch = o->batch_norm;
+    en->weight_form.seed = o->seed;
     return (en->tuning = NEW(en->arena, struct Tuning, 1, e)) &&
            read_patterns(&en->tuning->weights, o->weights, en->arena, e) &&
            read_patterns(&en->tuning->adapters, o->adapters, en->arena, e);
@@ -112,9 +112,9 @@ static const char *layer_of(const Array *w, Arena *a, Error *e)
     return arena_strndup(a, w->name.p, w->name.n - (text_ends(w->name, SUFFIX) ? strlen(SUFFIX) : 0), e);
 }
 
-Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts)
+WeightForm tuning_weight_form(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts)
 {
-    Hold how = en->hold;
+    WeightForm how = en->weight_form;
     for (int i = 0; en->tuning && i < n; i++) {
         how.train_w |= w[i] && chosen(&en->tuning->weights, w[i]->name.p) ? 1u << i : 0;
         how.train_b |= b && b[i] && chosen(&en->tuning->weights, b[i]->name.p) ? 1u << i : 0;
@@ -146,7 +146,7 @@ enum { CHUNK = 1 << 16 }; /* numbers */
 static const Tensor *param_of(const Encoder *en, const char *name)
 {
     const Tensor *x = name ? store_find(en->store, name) : NULL;
-    return x && (x->param || (en->hold.batch && strstr(name, ".running_"))) ? x : NULL;
+    return x && (x->param || (en->weight_form.batch && strstr(name, ".running_"))) ? x : NULL;
 }
 
 /* Returns the tensor whose numbers replace an array in the file: a parameter, or a constant with its own memory, which
@@ -168,7 +168,7 @@ static bool change_of(const Encoder *en, const Array *w, Change *c, Arena *a, Er
 {
     const Device *d = store_device(en->store);
     *c = (Change){.tensor = tensor_of(en, w)};
-    const char *layer = en->hold.rank ? layer_of(w, a, e) : NULL;
+    const char *layer = en->weight_form.rank ? layer_of(w, a, e) : NULL;
     const Tensor *A = layer ? param_of(en, arena_printf(a, e, "%s.lora_A.weight", layer)) : NULL,
                  *B = layer ? param_of(en, arena_printf(a, e, "%s.lora_B.weight", layer)) : NULL;
     if (!A || !B || !text_ends(w->name, ".weight"))
@@ -186,7 +186,7 @@ static bool change_of(const Encoder *en, const Array *w, Change *c, Arena *a, Er
  *   x += alpha / rank B A */
 static void merge(const Encoder *en, const Change *c, int64_t K, int64_t first, int64_t n, float *x)
 {
-    double scale = en->hold.alpha / (double)c->rank;
+    double scale = en->weight_form.alpha / (double)c->rank;
     for (int64_t i = 0; i < n; i++) {
         int64_t row = (first + i) / K, column = (first + i) % K;
         double sum = 0;

@@ -27,8 +27,8 @@
  * for all `void *` of the call. `supports` reports which types a table accepts. Whatever the types of the operands are,
  * sums are computed in float32.
  *
- * Reproducible bits (DESIGN 6): the order of a sum depends only on its length, never on the number of threads, the
- * batch size or the cache sizes. If values are equal, the lower index comes first.
+ * Reproducible bits: the order of a sum depends only on its length, never on the number of threads, the batch size or
+ * the cache sizes. If values are equal, the lower index comes first.
  *
  * Scratch: a kernel that needs scratch has a `_work` companion, which returns the number of bytes for exactly these
  * sizes; a call with smaller sizes may need more. Run.work has at least this number of bytes. A `_work` or `_way`
@@ -81,7 +81,7 @@ typedef struct Gemm {
     DType B_type;
     int64_t b_row, b_col; /* B[k,n] is at k b_row + n b_col; ignored if `packed` is given */
     const void *packed;   /* B as gemm_pack wrote it, or NULL */
-    Pack pack;            /* the type of `packed`; if it is not PACK_F32, a_col is 1 */
+    Pack pack;            /* the type of `packed`; if it is not PACK_F32, a_col must be 1 */
     void *C;
     DType C_type;
     int64_t ldc;          /* C[m,n] is at m ldc + n */
@@ -103,7 +103,8 @@ typedef struct Gemm {
 typedef struct Conv {
     int64_t B, H, W, C; /* input [B,H,W,C] */
     int64_t O;          /* output channels */
-    /* each group of O / groups outputs reads C / groups channels. For conv_back, groups is 1, or groups = C = O */
+    /* each group of O / groups output channels reads C / groups input channels. For conv_back, groups is 1, or groups =
+     * C = O */
     int64_t kh, kw, stride, groups;
     int64_t top, left, bottom, right; /* zero padding */
     const void *x;
@@ -115,7 +116,7 @@ typedef struct Conv {
     DType y_type;
     const float *bias;    /* [O] or NULL */
     const void *residual; /* like y: y = act(conv + bias + residual); or NULL */
-    Act act;              /* its parameter is 0 */
+    Act act;              /* the parameter of `act` is 0: Conv has no act_param */
     /* 6: allows Winograd's F(6,3) for 3 x 3 kernels. It is faster than F(4,3) on large images, but its rounding errors
      * are four times as large. */
     int winograd;
@@ -199,20 +200,20 @@ typedef struct AttentionBack {
 /* ---- sparse ---------------------------------------------------------------------------------- */
 
 /* A sparse matrix in CSR form. Row r has the entries start[r] <= e < start[r+1]. Entry e is in column col[e]; the
- * columns of a row are in ascending order. The value of the entry is:
+ * columns of a row are in ascending order. The value of the entry is the product of the arrays that are not NULL, or 1:
  *
- *   (val ? val[at ? at[e] : e] : 1) * (row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[col[e]] : 1) */
+ *   val[val_index ? val_index[e] : e] * row_scale[r] * col_scale[col[e]] */
 typedef struct Sparse {
     int64_t rows, cols, entries;        /* E */
     const int64_t *start;               /* [rows+1], from 0 to E */
     const int32_t *col;                 /* [E] */
-    const float *val;                   /* [E], or the array that `at` indexes */
-    const int32_t *at;                  /* [E] */
+    const float *val;                   /* [E], or the array that `val_index` indexes */
+    const int32_t *val_index;           /* [E] */
     const float *row_scale, *col_scale; /* [rows], [cols] */
 } Sparse;
 
-/* The ids that must not be ranked. Batch row b has the list r = row ? row[b] : b: item[start[r]] .. item[start[r+1] -
- * 1], in ascending order. start NULL: no id is excluded. */
+/* The ids that must not be ranked. The list of batch row b has the number r = row ? row[b] : b. It is item[start[r]] ..
+ * item[start[r+1] - 1], in ascending order. start NULL: no id is excluded. */
 typedef struct Exclude {
     const int64_t *start;
     const int32_t *item;
@@ -250,7 +251,7 @@ typedef struct AdamStep {
 AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
 AdamStep adamw_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
 
-/* The other optimisers, as torch.optim defines them. With weight decay, d = g + weight_decay p is used instead of g. */
+/* The other optimisers, as torch.optim defines them. d is the gradient g plus weight_decay p. */
 typedef struct SgdStep {
     float lr, weight_decay;
     float momentum, damped; /* buffer = momentum buffer + damped d; damped is 1 - dampening, but 1 in the first step */
@@ -284,8 +285,8 @@ typedef struct Kernels {
     /* Copy `bytes` bytes. The two sides of `copy` may overlap. */
     void (*upload)(const Run *, void *device, const void *host, size_t bytes);
     void (*download)(const Run *, void *host, const void *device, size_t bytes);
-    /* Starts a download that does not have to wait for the device. The host memory is written when `arrive` returns.
-     * Until then the caller keeps this memory and does not access it. The device memory may be used immediately. */
+    /* Starts a download and returns without waiting for the device. The host memory is written when `arrive` returns.
+     * Until then the caller keeps this memory and does not access it. The device memory may be reused immediately. */
     void (*download_later)(const Run *, void *host, const void *device, size_t bytes);
     /* Waits for the last download_later to `host` and for all earlier ones. Returns immediately if there is none. NULL:
      * waits for all. */
@@ -449,14 +450,14 @@ typedef struct Kernels {
     void (*spmm)(const Run *, const Sparse *A, int64_t D, DType type, const void *x, int64_t ldx, float alpha,
                  float beta, void *y, int64_t ldy);
     /* out[e] = beta out[e] + alpha (x[row of e] . y[col of e]), for every stored entry e: the gradient by the values,
-     * for x [rows,D] and y [cols,D]. The values of A are ignored, its scales are multiplied to the product */
+     * for x [rows,D] and y [cols,D]. The values of A are ignored. The dot product is multiplied by the scales of A */
     void (*sddmm)(const Run *, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
                   float *out);
     /* Softmax over the entries of each row. x, y, dy, dx [E]. A's values and scales are ignored. y may be x, dx may be
      * dy */
     void (*edge_softmax)(const Run *, const Sparse *A, const float *x, float *y);
     void (*edge_softmax_back)(const Run *, const Sparse *A, const float *y, const float *dy, float *dx);
-    /* out [rows] = sum of val[at ? at[e] : e] over the entries e of a row; `at` is A->at */
+    /* out [rows] = sum of val[A->val_index ? A->val_index[e] : e] over the entries e of a row */
     void (*edge_row_sum)(const Run *, const Sparse *A, const float *val, float *out);
     /* out[e] = val[e] rs[row] cs[col], to normalise values. A NULL scale is 1. out may be val */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
@@ -475,10 +476,11 @@ typedef struct Kernels {
      * of the product. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
-    /* Like knn, within some lists of rows (knn_lists.c).
-     * - x [start[L],D]: the rows, sorted by list: list l has the rows start[l] .. start[l+1] - 1.
-     * - number [start[L]]: the number of each row, in ascending order within a list.
-     * - probe [Q,P]: the lists to compare a row of q [Q,D] with, each list once; -1: none.
+    /* Like knn, but each row of q [Q,D] is compared only with the rows of at most P out of L lists (knn_lists.c).
+     * - start [L+1]: list l has the rows start[l] .. start[l+1] - 1 of x. So x has n = start[L] rows.
+     * - x [n,D]: the rows, sorted by list.
+     * - number [n]: the number of each row, in ascending order within a list.
+     * - probe [Q,P]: the lists for each row of q, each list at most once; -1: no list.
      * - ids, values [Q,k]: the numbers and dot products of the best rows; of equal values the lower number comes first.
      */
     size_t (*knn_lists_work)(const Run *, int64_t Q, int64_t L, int64_t D, int64_t P);
@@ -488,7 +490,7 @@ typedef struct Kernels {
     size_t (*topk_work)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
     Way (*topk_way)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
     /* Ranks the items for each batch row b by the score users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0).
-     * Leaves out the ids of `exclude` (or NULL) and keeps the k best: ids, scores [B,k] */
+     * Leaves out the ids of `exclude` (NULL: none) and keeps the k best: ids, scores [B,k] */
     void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, DType type, const void *users,
                  const int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids,
                  float *scores);

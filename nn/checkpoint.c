@@ -96,8 +96,9 @@ bool store_declare(Store *s, SafetensorsOut *out, Error *e)
 enum { CHUNK = 1 << 16 };             /* numbers per copy */
 #define MOST_STEPS ((int64_t)1 << 53) /* largest integer that a double counts exactly */
 
-/* Computes a sum. If it is finite, all its terms are finite. If it is not, the terms may still be finite: then they are
- * read one by one. */
+/* Reports whether the sum of x [n] is finite. If it is, all numbers of x are finite. If it is not, they may still be
+ * finite, because a sum can overflow: the caller then checks them one by one. `sum`: room on the device for one number.
+ */
 static bool sum_is_finite(const Device *d, const Run *r, int64_t n, const float *x, float *sum)
 {
     float value;
@@ -106,6 +107,7 @@ static bool sum_is_finite(const Device *d, const Run *r, int64_t n, const float 
     return isfinite(value);
 }
 
+/* Reads `data`, a part of x, from the device. Sets *found to the first number that is not finite, if there is one. */
 static void look_for_not_finite(const Device *d, const Run *r, const Tensor *x, const float *data, float *host,
                                 NotFinite *found)
 {
@@ -119,7 +121,7 @@ static void look_for_not_finite(const Device *d, const Run *r, const Tensor *x, 
     }
 }
 
-bool store_not_finite(const Store *s, NotFinite *found, Error *e)
+bool store_find_not_finite(const Store *s, NotFinite *found, Error *e)
 {
     const Device *d = store_device(s);
     Run run = store_run(s);

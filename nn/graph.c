@@ -11,13 +11,13 @@ Sparse csr_sparse(const Csr *g)
                     .start = g->start->data,
                     .col = g->col->data,
                     .val = g->val ? g->val->data : NULL,
-                    .at = g->at ? g->at->data : NULL,
+                    .val_index = g->val_index ? g->val_index->data : NULL,
                     .row_scale = g->row_scale ? g->row_scale->data : NULL,
                     .col_scale = g->col_scale ? g->col_scale->data : NULL};
 }
 
 void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart,
-                       int32_t *tcol, int32_t *tat)
+                       int32_t *tcol, int32_t *tentry)
 {
     memset(tstart, 0, (size_t)(cols + 1) * sizeof *tstart);
     for (int64_t e = 0; e < start[rows]; e++)
@@ -28,8 +28,8 @@ void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const i
         for (int64_t e = start[r]; e < start[r + 1]; e++) {
             int64_t at = tstart[col[e]]++;
             tcol[at] = (int32_t)r;
-            if (tat)
-                tat[at] = (int32_t)e;
+            if (tentry)
+                tentry[at] = (int32_t)e;
         }
     /* each start was moved to the start of the next column */
     memmove(tstart + 1, tstart, (size_t)cols * sizeof *tstart);
@@ -166,28 +166,31 @@ static void unshare(Csr *g)
 }
 
 /* Adds the index of g's transpose, computed on the host from the pattern (start, col). The arrays on the host are
- * allocated from `h`. `places`: the positions of the values are added, too. `mirrored`: the pattern is its own
- * transpose. */
-static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, bool mirrored,
-                          bool places, Error *e)
+ * allocated from `h`.
+ *
+ * - symmetric_pattern: the pattern is equal to its transpose, so tstart and tcol are `start` and `col` of g.
+ * - `places`: tentry is made too. It gives for each entry of the transpose its position in g. */
+static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col,
+                          bool symmetric_pattern, bool places, Error *e)
 {
     int64_t *tstart = host_take(h, g->cols + 1, sizeof *tstart, e);
     int32_t *tcol = tstart ? host_take(h, g->entries, sizeof *tcol, e) : NULL,
-            *tat = tcol ? host_take(h, g->entries, sizeof *tat, e) : NULL;
-    if (!tat)
+            *tentry = tcol ? host_take(h, g->entries, sizeof *tentry, e) : NULL;
+    if (!tentry)
         return false;
-    pattern_transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
-    if (mirrored) {
+    pattern_transpose(g->rows, g->cols, start, col, tstart, tcol, tentry);
+    if (symmetric_pattern) {
         g->tstart = g->start;
         g->tcol = g->col;
     } else if (!fill_from(s, f, &g->tstart, I64, g->cols + 1, tstart, e) ||
                !fill_from(s, f, &g->tcol, I32, g->entries, tcol, e)) {
         return false;
     }
-    return fill_from(s, f, &g->tat, I32, g->entries, places ? tat : NULL, e);
+    return fill_from(s, f, &g->tentry, I32, g->entries, places ? tentry : NULL, e);
 }
 
-/* Adds the row of each entry, and the index of the transpose with the positions of values. */
+/* Adds to g the row number of each entry (g->row), and the index of the transposed pattern. The index includes tentry,
+ * the position in g of each entry of the transpose. */
 static bool add_index(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, Error *e)
 {
     int32_t *row = host_take(h, g->entries, sizeof *row, e);
@@ -223,11 +226,11 @@ Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e)
     g->symmetric = h->symmetric && g->rows == g->cols;
     if (ok && indexed) {
         ok = add_index(s, g, &f, &scratch, h->start, h->col, e);
-    } else if (ok && h->mirrored && !h->symmetric && !h->val) {
+    } else if (ok && h->symmetric_pattern && !h->symmetric && !h->val) {
         g->tstart = g->start;
         g->tcol = g->col;
     } else if (ok && !g->symmetric) {
-        ok = add_transpose(s, g, &f, &scratch, h->start, h->col, h->mirrored, h->val != NULL, e);
+        ok = add_transpose(s, g, &f, &scratch, h->start, h->col, h->symmetric_pattern, h->val != NULL, e);
     }
     ok = ok && fill_parts(s, &f, e);
     host_free(&scratch);
@@ -248,24 +251,24 @@ bool csr_index(Store *s, Csr *g, Error *e)
 
 Csr *csr_transpose(Store *s, const Csr *g, Error *e)
 {
-    Csr *turned = NEW(store_arena(s), Csr, 1, e);
-    if (!turned)
+    Csr *transposed = NEW(store_arena(s), Csr, 1, e);
+    if (!transposed)
         return NULL;
-    *turned = (Csr){.rows = g->cols,
-                    .cols = g->rows,
-                    .entries = g->entries,
-                    .start = g->symmetric ? g->start : g->tstart,
-                    .col = g->symmetric ? g->col : g->tcol,
-                    .row_scale = g->col_scale,
-                    .col_scale = g->row_scale,
-                    .tstart = g->symmetric ? NULL : g->start,
-                    .tcol = g->symmetric ? NULL : g->col,
-                    .symmetric = g->symmetric};
-    if (g->val || !turned->start) {
-        fail(e, SP_UNSUPPORTED, "a graph with values, or without the index of its transpose, cannot be turned");
+    *transposed = (Csr){.rows = g->cols,
+                        .cols = g->rows,
+                        .entries = g->entries,
+                        .start = g->symmetric ? g->start : g->tstart,
+                        .col = g->symmetric ? g->col : g->tcol,
+                        .row_scale = g->col_scale,
+                        .col_scale = g->row_scale,
+                        .tstart = g->symmetric ? NULL : g->start,
+                        .tcol = g->symmetric ? NULL : g->col,
+                        .symmetric = g->symmetric};
+    if (g->val || !transposed->start) {
+        fail(e, SP_UNSUPPORTED, "a graph with values, or without its transpose's index, cannot be transposed");
         return NULL;
     }
-    return turned;
+    return transposed;
 }
 
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
@@ -326,7 +329,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
                                  .row_scale = scale,
                                  .col_scale = symmetric ? scale : NULL,
                                  .symmetric = symmetric,
-                                 .mirrored = true},
+                                 .symmetric_pattern = true},
                     e);
     }
     host_free(&h);
@@ -350,7 +353,7 @@ void csr_pin(Tape *t, const Csr *g)
 {
     tape_pin(t, g->start);
     tape_pin(t, g->col);
-    tape_pin(t, g->at);
+    tape_pin(t, g->val_index);
     tape_pin(t, g->tstart);
     tape_pin(t, g->tcol);
     tape_pin(t, g->row_scale);
@@ -361,29 +364,33 @@ void csr_pin(Tape *t, const Csr *g)
 static const Transposed *transposed(Tape *t, const Csr *g)
 {
     for (const Transposed *k = t->transposed; k; k = k->next)
-        if (k->col == g->col && k->places == g->at)
+        if (k->col == g->col && k->val_index == g->val_index)
             return k;
     Transposed *k = tape_scratch(t, 1, sizeof *k);
     if (!k)
         return NULL;
-    *k = (Transposed){
-        .next = t->transposed, .col = g->col, .places = g->at, .start = g->tstart, .tcol = g->tcol, .at = g->tat};
-    if (!g->tstart || !g->tcol || !g->tat || g->at) {
+    *k = (Transposed){.next = t->transposed,
+                      .col = g->col,
+                      .val_index = g->val_index,
+                      .start = g->tstart,
+                      .tcol = g->tcol,
+                      .tval_index = g->tentry};
+    if (!g->tstart || !g->tcol || !g->tentry || g->val_index) {
         const int64_t *start = tape_host(t, g->start);
-        const int32_t *col = tape_host(t, g->col), *places = g->at ? tape_host(t, g->at) : NULL;
+        const int32_t *col = tape_host(t, g->col), *places = g->val_index ? tape_host(t, g->val_index) : NULL;
         int64_t *tstart = list_alloc(t, g->cols + 1, sizeof *tstart);
-        int32_t *tcol = list_alloc(t, g->entries, sizeof *tcol), *tat = list_alloc(t, g->entries, sizeof *tat);
-        if (!start || !col || !tstart || !tcol || !tat)
+        int32_t *tcol = list_alloc(t, g->entries, sizeof *tcol), *tentry = list_alloc(t, g->entries, sizeof *tentry);
+        if (!start || !col || !tstart || !tcol || !tentry)
             return NULL;
-        pattern_transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
+        pattern_transpose(g->rows, g->cols, start, col, tstart, tcol, tentry);
         for (int64_t e = 0; places && e < g->entries; e++)
-            tat[e] = places[tat[e]];
+            tentry[e] = places[tentry[e]];
         k->start = list_tensor(t, I64, g->cols + 1, tstart);
         k->tcol = list_tensor(t, I32, g->entries, tcol);
-        k->at = list_tensor(t, I32, g->entries, tat);
+        k->tval_index = list_tensor(t, I32, g->entries, tentry);
         tape_pin(t, k->start);
         tape_pin(t, k->tcol);
-        tape_pin(t, k->at);
+        tape_pin(t, k->tval_index);
     }
     t->transposed = k;
     return t->error.code == SP_OK ? k : NULL;
@@ -392,7 +399,7 @@ static const Transposed *transposed(Tape *t, const Csr *g)
 void csr_back_lists(Tape *t, const Csr *g)
 {
     Csr bare = *g;
-    bare.val = bare.at = NULL;
+    bare.val = bare.val_index = NULL;
     if (t->training && !t->host_memory)
         transposed(t, &bare);
 }
@@ -416,7 +423,7 @@ bool sparse_of_transpose(Tape *t, const Csr *g, const float *val, Sparse *out)
         return false;
     out->start = k->start->data;
     out->col = k->tcol->data;
-    out->at = k->at->data;
+    out->val_index = k->tval_index->data;
     if (val)
         out->val = val;
     return true;
@@ -461,7 +468,7 @@ static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transpo
     bool ok = refill(t, s, &k->start, g->start, e) && refill(t, s, &k->col, g->col, e) && refill(t, s, &k->val, val, e);
     if (back)
         ok = ok && refill(t, s, &k->tstart, back->start, e) && refill(t, s, &k->tcol, back->tcol, e) &&
-             refill(t, s, &k->tat, back->at, e);
+             refill(t, s, &k->tentry, back->tval_index, e);
     return ok ? k : NULL;
 }
 
@@ -494,7 +501,7 @@ bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float
     if (t && csr_values(t, g) && !tape_ok(t, e))
         return false;
     const int64_t *from = numbers(&h, d, g->start, e);
-    const int32_t *to = numbers(&h, d, g->col, e), *at = val ? numbers(&h, d, g->at, e) : NULL;
+    const int32_t *to = numbers(&h, d, g->col, e), *index = val ? numbers(&h, d, g->val_index, e) : NULL;
     const float *x = val ? numbers(&h, d, g->val, e) : NULL, *row_scale = val ? numbers(&h, d, g->row_scale, e) : NULL,
                 *col_scale = val ? numbers(&h, d, g->col_scale, e) : NULL;
     bool ok = e->code == SP_OK;
@@ -504,8 +511,8 @@ bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float
         memcpy(col, to, (size_t)g->entries * sizeof *col);
     for (int64_t r = 0; ok && val && r < g->rows; r++)
         for (int64_t i = from[r]; i < from[r + 1]; i++)
-            val[i] =
-                (x ? x[at ? at[i] : i] : 1) * ((row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[to[i]] : 1));
+            val[i] = (x ? x[index ? index[i] : i] : 1) *
+                     ((row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[to[i]] : 1));
     host_free(&h);
     return ok;
 }

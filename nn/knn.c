@@ -3,9 +3,9 @@
  *
  * The index (Sivic and Zisserman 2003) divides the rows into lists by spherical k-means (Dhillon and Modha 2001),
  * trained on a sample. A row is compared with the rows of the lists whose centroids are nearest to it. A second sample
- * decides how many lists are searched: the nearest rows of its rows are found by comparing all rows. The recall is the
- * share of them that the index finds, not counting the row itself. For data without clusters, more lists are searched,
- * at worst all.
+ * of rows decides how many lists are searched. For each row of this sample, the true nearest rows are found by
+ * comparing it with all rows. The recall is the share of these true nearest rows that the index finds. A row is not
+ * counted as its own nearest row. For data without clusters, more lists are searched, at worst all.
  *
  * The result of a row does not depend on threads or blocks: the samples are draws, products have the same bits in any
  * tile, and ties go to the lower row. */
@@ -53,8 +53,8 @@ static bool exact_rows(Tape *t, const Tensor *z, int64_t k, int32_t *host)
  * - BLOCK rows per search, or fewer (at least 256), so that rows times searched lists are at most BLOCK_PROBES;
  * - PIECES: at most this many pieces of device memory at a time. */
 enum { PER_LIST = 64, ROUNDS = 8, SAMPLE = 1000, LIST_ROWS = 8, BLOCK = 8192, BLOCK_PROBES = 1 << 23, PIECES = 24 };
-/* The number of searched lists is chosen for this share of the sample's nearest rows. It is above KNN_RECALL because of
- * the error of a sample. */
+/* The number of searched lists is chosen so that they contain this share of the sample's nearest rows. AIM is above
+ * KNN_RECALL, because the share in a sample is only an estimate. */
 static const double AIM = KNN_RECALL + 0.01;
 
 /* The index of z: I rows of length D in L lists. The k nearest rows of a row are searched in P lists. */
@@ -111,9 +111,9 @@ static void download(Index *x, void *host, const void *device, int64_t count, si
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* Draws n rows in ascending order: row i of the sample is drawn from the i-th of n equal parts of all rows. If n does
- * not divide I, neighbouring parts have a row in common, so a row may be drawn twice. *rows [n, D] is device memory.
- * Returns the numbers of the rows. `which` selects the random stream. */
+/* Draws n rows in ascending order. All rows are divided into n equal parts, and row i of the sample is drawn from part
+ * i. If n does not divide I, neighbouring parts have a row in common, so a row may be drawn twice. *rows [n, D] is
+ * device memory. Returns the numbers of the rows. `which` selects the random stream. */
 static int32_t *sample(Index *x, int64_t n, uint32_t which, float **rows)
 {
     int32_t *number = host_take(x, n, sizeof *number), *ids = device_take(x, n, sizeof *ids);
@@ -155,8 +155,8 @@ static bool assign(Index *x, int64_t n, const float *rows, int32_t *list)
     return x->t->error.code == SP_OK;
 }
 
-/* Sorts rows by list: start [L + 1] and order; next [L] is scratch. Rows without a list are left out. If for_empty is
- * not NULL, each empty list gets one row, which is drawn with it. */
+/* Sorts rows by list: start [L + 1] and order; next [L] is scratch. Rows without a list are left out. `for_empty` draws
+ * one row for each empty list; NULL: these lists stay empty. */
 static void sort_rows(const Index *x, int64_t n, const int32_t *list, int64_t *start, int32_t *order, int64_t *next,
                       const Draw *for_empty)
 {
@@ -175,8 +175,8 @@ static void sort_rows(const Index *x, int64_t n, const int32_t *list, int64_t *s
             order[next[l]] = (int32_t)draw_below(*for_empty, (uint64_t)l, (uint32_t)n);
 }
 
-/* Trains the centroids. At first they are rows of a sample; then the means of the nearest rows of the sample, scaled to
- * length 1. */
+/* Trains the centroids. The first centroids are rows of a sample. Each round then replaces a centroid by the mean of
+ * the sample's rows that are nearest to it, scaled to length 1. */
 static bool train(Index *x)
 {
     Tape *t = x->t;
@@ -219,7 +219,7 @@ static bool build(Index *x)
         !(x->start = host_take(x, x->L + 1, sizeof *x->start)) || !assign(x, x->I, x->z, x->list))
         return false;
     int64_t *next = host_take(x, x->L, sizeof *next);
-    /* a row with NaN has no neighbours and is not the neighbour of any row, so any list will do */
+    /* a row with NaN has no neighbours and is not the neighbour of any row, so its list does not matter */
     for (int64_t i = 0; i < x->I; i++)
         x->list[i] = MAX(x->list[i], 0);
     if (!next || !(x->d_start = device_take(x, x->L + 1, sizeof *x->d_start)) ||
@@ -235,7 +235,7 @@ static bool build(Index *x)
 
 /* ---- search ---------------------------------------------------------------------------------- */
 
-/* Memory for a block of queries, and how its result is used. */
+/* The memory for a block of queries and for their results. */
 typedef struct Block {
     int32_t *probe, *ids; /* [BLOCK, P], [BLOCK, k] */
     float *near, *values;
@@ -255,7 +255,8 @@ static bool block_new(Index *x, Block *b)
            (b->cosine = host_take(x, b->rows * x->k, sizeof *b->cosine));
 }
 
-/* Searches the nearest rows of n queries (at most b->rows), each in P lists: b->found, b->cosine. */
+/* Searches the nearest rows of n queries (at most b->rows), each in the P lists whose centroids are nearest to it.
+ * Writes b->found and b->cosine. */
 static bool search(Index *x, Block *b, int64_t n, const float *q)
 {
     Tape *t = x->t;
@@ -271,7 +272,7 @@ static bool search(Index *x, Block *b, int64_t n, const float *q)
 
 /* ---- the number of lists to search ----------------------------------------------------------- */
 
-typedef struct Truth { /* exact neighbours of a sample */
+typedef struct Truth { /* the second sample, and the true nearest rows of its rows */
     int64_t n;
     const int32_t *number; /* [n] numbers of the sample's rows */
     float *rows;           /* device [n, D] */
@@ -310,7 +311,7 @@ static int64_t rank_of(const float *score, int64_t L, int64_t l)
     return rank;
 }
 
-/* Sets P so that P lists contain the share AIM of the sample's nearest rows. */
+/* Sets P to the smallest number for which the P nearest lists contain the share AIM of the sample's nearest rows. */
 static bool choose_probes(Index *x, Truth *s)
 {
     int64_t *at = host_take(x, x->L, sizeof *at);
@@ -361,8 +362,9 @@ static bool measure(Index *x, Block *b, const Truth *s, KnnPlan *plan)
 
 /* ---- all rows -------------------------------------------------------------------------------- */
 
-/* Compares the n rows `row` with all rows, and writes their neighbours to `host`. The lists of these rows have fewer
- * than k rows together. */
+/* Compares each of the n rows `row` with all rows, and writes their neighbours to `host`. It is used for rows whose
+ * search in the index found too few neighbours: the P lists that were searched for such a row contain fewer than k rows
+ * in total. */
 static bool fill_short(Index *x, Block *b, int64_t n, const int32_t *row, int32_t *host)
 {
     int mark = x->pieces;
@@ -394,7 +396,8 @@ static bool search_all(Index *x, Block *b, int32_t *host)
             int32_t row = x->order[first + i], *to = host + row * k;
             const int32_t *found = b->found + i * k;
             memcpy(to, found, (size_t)k * sizeof *to);
-            if (found[0] >= 0 && b->cosine[i * k] == 0) { /* a row of zeros has cosine 0 with every row */
+            /* a row of zeros has cosine 0 with every row; ties go to the lower rows */
+            if (found[0] >= 0 && b->cosine[i * k] == 0) {
                 for (int64_t j = 0; j < k; j++)
                     to[j] = j < full ? (int32_t)j : -1;
             } else if (found[0] >= 0 && found[full - 1] < 0) {

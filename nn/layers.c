@@ -1,5 +1,5 @@
-/* nn/layers.c: layers with their weights: made for training, or loaded as Hold says: packed, plain, as parameters, with
- * low-rank adapters. */
+/* nn/layers.c: layers with their weights: made for training, or loaded as WeightForm says: packed, plain, as
+ * parameters, with low-rank adapters. */
 // flags: -Os
 #include <math.h>
 
@@ -57,7 +57,7 @@ static bool linear_pack(Linear *l, Store *s, int n, const Array *const *w, Error
 }
 
 /* Makes the adapter of array w, whose rows are the rows first, first + 1, ... of the layer's weights. */
-static bool adapter_new(Adapter *a, Store *s, const Array *w, int64_t first, const Hold *how, Error *e)
+static bool adapter_new(Adapter *a, Store *s, const Array *w, int64_t first, const WeightForm *how, Error *e)
 {
     static const char SUFFIX[] = ".weight";
     Text name = w->name;
@@ -74,7 +74,7 @@ static bool adapter_new(Adapter *a, Store *s, const Array *w, int64_t first, con
            (a->b = param_new(s, of_b, w->shape[0], how->rank, (Init){INIT_ZERO, 0}, how->seed, e));
 }
 
-static bool adapters_load(Linear *l, Store *s, int n, const Array *const *w, const Hold *how, Error *e)
+static bool adapters_load(Linear *l, Store *s, int n, const Array *const *w, const WeightForm *how, Error *e)
 {
     Adapter *list = how->adapt ? NEW(store_arena(s), Adapter, n, e) : NULL;
     if (how->adapt && !list)
@@ -86,7 +86,8 @@ static bool adapters_load(Linear *l, Store *s, int n, const Array *const *w, con
     return true;
 }
 
-bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, const Hold *how, Error *e)
+bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, const WeightForm *how,
+                 Error *e)
 {
     int64_t K = n > 0 && w[0]->dims >= 1 && w[0]->shape[0] > 0 ? w[0]->count / w[0]->shape[0] : 0, N = 0;
     int64_t rows[32];
@@ -111,19 +112,19 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
     return held && (!b || (l->b = store_stack(s, n, b, rows, how->train_b, e))) && adapters_load(l, s, n, w, how, e);
 }
 
-Tensor *tensor_load(Store *s, const Array *a, const Hold *how, Error *e)
+Tensor *tensor_load(Store *s, const Array *a, const WeightForm *how, Error *e)
 {
     return how->train_w & 1 ? store_stack(s, 1, &a, a->shape, 1, e) : store_array(s, a, e);
 }
 
-bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const Hold *how, Error *e)
+bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const WeightForm *how, Error *e)
 {
     *n = (Norm){.eps = eps};
     if (gamma->count != beta->count)
         return fail(e, SP_SHAPE, "%s: tensor %s: the weight and the bias of a norm differ in length", beta->file,
                     beta->name.p);
     return (n->gamma = tensor_load(s, gamma, how, e)) &&
-           (n->beta = tensor_load(s, beta, &(Hold){.train_w = how->train_b}, e));
+           (n->beta = tensor_load(s, beta, &(WeightForm){.train_w = how->train_b}, e));
 }
 
 Conv conv_shape(const Conv2d *c)
@@ -172,7 +173,7 @@ static Tensor *kept_load(Store *s, const Array *a, Error *e)
 /* Loads the convolution with tensors as in the file. by_channel: bias, gamma, beta, mean and var; NULL for each that
  * the file does not have. */
 static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, const Array *w, double eps,
-                         const Hold *how, Error *e)
+                         const WeightForm *how, Error *e)
 {
     Tensor **const to[] = {&c->bias, &c->norm.gamma, &c->norm.beta};
     const uint32_t train[] = {how->train_b & 1, how->train_w >> 1 & 1, how->train_b >> 1 & 1};
@@ -182,7 +183,7 @@ static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, co
     if (!(c->w = tensor_load(s, w, how, e)))
         return false;
     for (size_t i = 0; i < COUNT(to); i++)
-        if (by_channel[i] && !(*to[i] = tensor_load(s, by_channel[i], &(Hold){.train_w = train[i]}, e)))
+        if (by_channel[i] && !(*to[i] = tensor_load(s, by_channel[i], &(WeightForm){.train_w = train[i]}, e)))
             return false;
     Tensor *(*load)(Store *, const Array *, Error *) = how->batch ? kept_load : store_array;
     if (by_channel[3] && (!(c->norm.mean = load(s, by_channel[3], e)) || !(c->norm.var = load(s, by_channel[4], e))))
@@ -226,7 +227,7 @@ static bool conv_folded(Conv2d *c, Store *s, const Array *const *by_channel, con
 
 bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Array *gamma, const Array *beta,
                const Array *mean, const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups,
-               const Hold *how, Error *e)
+               const WeightForm *how, Error *e)
 {
     if (w->dims != 4 || w->shape[0] <= 0 || w->count <= 0)
         return fail(e, SP_SHAPE, "%s: tensor %s: expected a convolution of shape [out, in, height, width]", w->file,

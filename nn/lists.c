@@ -191,8 +191,8 @@ const Groups *ids_groups(Tape *t, const Tensor *ids)
     return g;
 }
 
-/* Makes at least n + 1 numbers 0, 1, 2, ... in t->same_order and t->same_start: the order and the start of groups of
- * one id each. Returns false if memory ran out. */
+/* Makes at least n + 1 numbers 0, 1, 2, ... in t->same_order and t->same_start (tape.h). Returns false if memory ran
+ * out. */
 static bool same_lists(Tape *t, int64_t n)
 {
     if (t->same_count > n)

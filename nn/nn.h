@@ -60,7 +60,7 @@ bool device_fail_memory(const Kernels *k, const Run *run, size_t bytes, const ch
 
 typedef struct Param Param;
 typedef struct Tensor {
-    DType type; /* F32, I32 or I64 */
+    DType type; /* F32, I32 or I64. F16, BF16: only a constant table that a program makes; only gather reads it */
     int dims;
     int64_t shape[4];
     int64_t count;
@@ -120,17 +120,17 @@ void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const vo
 /* ---- layers ---------------------------------------------------------------------------------- */
 
 /* How a layer stores the arrays that it is loaded from. {0}: frozen, packed as float32. */
-typedef struct Hold {
+typedef struct WeightForm {
     Pack pack;    /* form of the packed weights, if they are frozen */
     int winograd; /* Conv.winograd */
     bool plain;   /* frozen weights are constants, and not packed */
     /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
      * with the names of their arrays */
     bool batch;
-    /* Bit i: array i is a parameter with the name of the array. If one of the weights is a parameter, none is packed.
-     */
-    uint32_t train_w, train_b;
-    /* Bit i: the rows of array i get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
+    /* The bits of the arrays that are parameters, under the arrays' names. If train_w is not 0, no weight is packed. */
+    uint32_t train_w; /* linear_load: bit i is w[i]. norm_load: bit 0 is gamma. conv_load: see Conv2d */
+    uint32_t train_b; /* linear_load: bit i is b[i]. norm_load: bit 0 is beta. conv_load: see Conv2d */
+    /* Bit i: the rows of w[i] of linear_load get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
      *
      *   y += alpha / rank B A dropout(x)
      *
@@ -141,7 +141,7 @@ typedef struct Hold {
     double alpha;
     float dropout;
     uint64_t seed;
-} Hold;
+} WeightForm;
 typedef struct Adapter {
     Tensor *a, *b; /* [rank, K], [rows, rank] */
     int64_t first; /* the adapter adds to rows of W from this one on, as many as b has */
@@ -162,14 +162,15 @@ typedef struct Linear {
 Linear linear_new(Store *s, const char *name, int64_t N, int64_t K, bool bias, Init w, Init b, uint64_t seed, Error *e);
 /* Loads a layer from n arrays that are stacked along N (at most 32; for example query, key and value weights). b[i]
  * [rows of array i] is the bias of array i; NULL: zeros. b NULL: the layer has no bias. */
-bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, const Hold *how, Error *e);
+bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, const WeightForm *how,
+                 Error *e);
 typedef struct Norm {
     Tensor *gamma, *beta;
     float eps;
 } Norm;
-bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const Hold *how, Error *e);
-/* Loads an array as a tensor: a parameter if how->train_w has its bit, else as store_array. */
-Tensor *tensor_load(Store *s, const Array *a, const Hold *how, Error *e);
+bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const WeightForm *how, Error *e);
+/* Loads an array as a tensor: a parameter if bit 0 of how->train_w is set, else as store_array does. */
+Tensor *tensor_load(Store *s, const Array *a, const WeightForm *how, Error *e);
 /* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta per channel [O]; gamma NULL: a convolution has no norm.
  * `batch`: a training tape normalises with the mean and variance of the batch. It also updates mean and var, which are
  * then kept tensors, by `momentum`. */
@@ -179,9 +180,8 @@ typedef struct Norm2d {
     bool batch;
 } Norm2d;
 /* A convolution with its batch norm (norm.gamma NULL: none). w is [O, C/groups, kh, kw]. If everything is frozen, the
- * norm is folded into w and bias, and w is packed; with how->plain, w is folded, but not packed. If how->train_w has
- * bit 0 (w) or 1 (gamma), or how->train_b has bit 0 (bias) or 1 (beta), nothing is packed or folded: w, bias and norm
- * are tensors. */
+ * norm is folded into w and bias, and w is packed (with how->plain: not packed). In how->train_w, bit 0 is w and bit 1
+ * gamma; in how->train_b, bit 0 is bias and bit 1 beta. If one is set, w, bias and norm are tensors, as in the file. */
 typedef struct Conv2d {
     const void *packed; /* NULL: w is used */
     Pack pack;
@@ -192,7 +192,7 @@ typedef struct Conv2d {
 } Conv2d;
 bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Array *gamma, const Array *beta,
                const Array *mean, const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups,
-               const Hold *how, Error *e);
+               const WeightForm *how, Error *e);
 
 /* ---- the tape -------------------------------------------------------------------------------- */
 
@@ -242,10 +242,10 @@ typedef struct Inferred {
 } Inferred;
 bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
                Error *e);
-/* infer_all does not wait for a device that is not the host. infer_arrive(t, to) waits for the call of infer_all whose
- * last result has this `to`, and for all earlier calls; `to` NULL: for all calls. Then their results are in their
- * memory. The caller must keep that memory until then; it may call infer_all again before it calls infer_arrive.
- * Returns false if the device failed: then the numbers are not valid. */
+/* infer_all does not wait for a device that is not the host. infer_arrive(t, to) waits for one call of infer_all and
+ * for all calls before it. This call is the one whose results[n - 1].to equals `to`; `to` NULL waits for all calls.
+ * Then the results are in their memory. The caller must keep the memory until then. It may call infer_all again before
+ * infer_arrive. Returns false if the device failed: then the numbers are not valid. */
 #ifdef SAPOR_MINIMAL /* MINIMAL has the CPU only, so there is nothing to wait for */
 static inline bool infer_arrive(const Tape *t, const float *to, const Error *e)
 {
@@ -261,13 +261,13 @@ size_t plan_bytes(const Tape *t); /* bytes of the latest plan */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copies; not read in a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copies; ops and shapes must not depend on the values */
-/* Uploads `lists` lists of ids [n]; out[i] is list i. Returns false if the tape has failed. All lists of one call must
- * be ids of the same table, for example positive and negative items (see ids_together). If they are made before the
- * first op that computes, all are one upload, with the index that the gradients of gathers and the optimiser need. */
+/* Uploads `lists` lists of ids [n]; out[i] is list i. Returns false if the tape has failed. All lists must be ids of
+ * one table, such as positive and negative items. In training, the ids are also sorted into groups of equal ids: the
+ * gradients of equal ids are summed. At the first op that computes, all lists made so far are one upload. */
 bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out);
-/* Declares that the step gathers rows of one parameter by all of these lists, in this order. The index for the
- * optimiser is then made now, instead of after the backward pass. Results do not depend on this call. If one list is
- * NULL (all rows), the call does nothing. */
+/* Declares that the step gathers rows of one parameter by all of these lists, in this order. The groups of equal ids
+ * that the optimiser needs (see input_ids) are then made now, instead of after the backward pass. Results do not depend
+ * on this call. If one list is NULL (all rows), the call does nothing. */
 void ids_together(Tape *t, int lists, Tensor *const *ids);
 /* Returns zeroed host scratch of this step, for ids and offsets that a forward function computes from shapes or from
  * the ids of its input. NULL if the tape has failed. */
@@ -320,8 +320,8 @@ Tensor *unary(Tape *t, Tensor *x, Unary which);
 Tensor *clamp(Tape *t, Tensor *x, float lo, float hi); /* no gradient outside the limits */
 Tensor *row_sum(Tape *t, Tensor *x);                   /* [M,C] -> [M] */
 Tensor *col_sum(Tape *t, Tensor *x);                   /* [M,C] -> [C] */
-/* Makes a constant of draws of the step (tape_reset). Each call has other draws; they also differ from those of
- * dropout. */
+/* Makes a constant tensor of random numbers from the draw of the step (tape_reset). Each call gives other numbers; they
+ * also differ from the numbers of dropout. */
 Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape);
 /* filled makes a constant of equal numbers; add_number returns x + value. Both are computed on the device, without an
  * upload (input_f32 needs one). */
@@ -372,15 +372,16 @@ typedef struct Csr {
     int64_t rows, cols, entries;
     Tensor *start, *col; /* I64 [rows+1]; I32 [entries], in ascending order in each row */
     Tensor *val;         /* F32 [entries]; NULL: ones */
-    Tensor *at; /* I32 [entries]: the value of entry e is val[at[e]], and val is another graph's; NULL: val[e] */
+    Tensor *val_index;   /* I32 [entries], with another graph's val: entry e has val[val_index[e]]; NULL: val[e] */
     Tensor *row_scale, *col_scale; /* [rows], [cols]; or NULL */
-    /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph). tat is
-     * NULL in a stored graph without values and without csr_index. All are NULL in a symmetric stored graph without
-     * csr_index, in a graph of csr_keep_rows, and usually in a graph on a tape: then an op makes them when it needs
-     * them. */
-    Tensor *tstart, *tcol, *tat;
+    /* The index of the transpose: I64 [cols+1], I32 [entries], I32 [entries] (the entry's number in this graph).
+     * - A stored graph after csr_index(s, g, e), which adds an index: all three exist.
+     * - A stored graph that is symmetric and has no such index, or a graph of csr_keep_rows: all are NULL.
+     * - Any other stored graph: tstart and tcol exist; tentry exists only if the graph has values.
+     * - A graph on a tape: usually all are NULL. An op makes them when it needs them. */
+    Tensor *tstart, *tcol, *tentry;
     bool symmetric;             /* equal to its transpose, including values */
-    Tensor *row;                /* I32 [entries]: the row of each entry; NULL without csr_index */
+    Tensor *row;                /* I32 [entries]: the row of each entry; NULL before csr_index(s, g, e) */
     const struct Values *later; /* of a graph on a tape: how csr_values computes val; NULL: val exists */
 } Csr;
 typedef struct HostGraph { /* a graph in host memory */
@@ -389,7 +390,7 @@ typedef struct HostGraph { /* a graph in host memory */
     const int32_t *col;                       /* [start[rows]], in ascending order in each row */
     const float *val, *row_scale, *col_scale; /* as in Csr, or NULL; equal pointers become one tensor */
     bool symmetric;                           /* equal to its transpose, including values and scales */
-    bool mirrored;                            /* the pattern is equal to its transpose */
+    bool symmetric_pattern;                   /* the pattern is equal to its transpose; the values may differ */
 } HostGraph;
 /* Copies a graph into the store, with the index of the transpose unless it is symmetric. Scales are not multiplied into
  * val: they stay row_scale and col_scale. If the store already has a graph of this name, the same Csr is refilled in
@@ -418,14 +419,13 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 /* softmax over the entries of each row: [entries] -> [entries] */
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);
-/* Reorders x [entries] of g into the order of the entries of `turned`, which is csr_transpose of g. Both need
- * csr_index. For example, if x are scores of user -> item messages, the result has the same scores for item -> user
- * messages (GRCN). */
-Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *turned, Tensor *x);
+/* Reorders x [entries] of g into the order of the entries of `transposed`, which is csr_transpose of g. Both need
+ * csr_index. Example (GRCN): x has scores of user -> item messages, the result has them for item -> user messages. */
+Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *transposed, Tensor *x);
 /* Graphs on the tape. They are NULL if the tape has failed; later ops accept NULL, as they accept a failed tensor. An
- * op makes the pattern of its graph immediately. On a device that does not read host memory, it computes the values
- * when an op first reads them. All patterns of a step, and the rows of them that csr_rows selects, are therefore one
- * upload. */
+ * op makes the pattern of its graph immediately. If the device cannot read host memory, the values are computed when an
+ * op first reads them, and the patterns are sent to the device when a kernel first reads one of them. This upload sends
+ * all patterns that exist at that time, and also the selections of rows that csr_rows has made of them. */
 
 /* Returns the values of g (NULL: ones), and computes them if they do not exist yet. Call it before a tape_drop of the
  * tensors that they depend on. */
@@ -490,9 +490,9 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
  *
  * - `from`: the sorted nodes that these rows read; for a square graph, ids are included.
  * - `at` [n]: the positions of ids in `from`. NULL if the graph is not square.
- * - If a selection would save little, *from is NULL, which means all nodes, and *at are the ids themselves. For a
- *   square graph this is so if the rows of the nodes in `from` have at least half of the entries; for other graphs, if
- *   the selected rows read at least half of the columns.
+ * - If a selection would save little, *from is NULL, which means all nodes, and *at are the ids themselves. Square
+ *   graph: the rows of all nodes in `from` (the next layer would read them) have at least half of the graph's entries.
+ *   Other graphs: the selected rows read at least half of the columns.
  * - ids NULL: the result is g itself, and *from and *at are NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Copies a graph to the host, with scales applied. Any destination may be NULL. */
@@ -563,8 +563,8 @@ typedef struct NotFinite {        /* a number that is NaN or infinite */
     double value;
 } NotFinite;
 /* Finds the first number that is not finite in what checkpoints contain. Delayed steps stay delayed. The device sums
- * the numbers; the host reads a tensor only if its sum is not finite. Returns false if memory runs out. */
-bool store_not_finite(const Store *s, NotFinite *found, Error *e);
+ * the numbers; the host reads a tensor only if its sum is not finite. Returns false only if memory runs out. */
+bool store_find_not_finite(const Store *s, NotFinite *found, Error *e);
 /* Write and read all parameters, optimiser states, step counts and tensors of kept_new (no other constants).
  * store_declare first adds the names and shapes to the file; store_save then writes the numbers. Training after
  * store_load continues with the same bits. */

@@ -66,7 +66,7 @@ void step_reset(Tape *t)
 {
     StepMemory *m = &t->step;
     if (m->block_count > 1) { /* one block of the total size plus a reserve, because graphs grow and shrink a little */
-        size_t bytes = aligned_bytes((m->total + m->used) / 32 * 33);
+        size_t bytes = aligned_bytes((m->used_before + m->used) / 32 * 33);
         free_blocks(t);
         unsigned char *p = t->k->alloc(&t->run, t->heap, bytes);
         if (p)
@@ -74,7 +74,7 @@ void step_reset(Tape *t)
     }
     if (m->block_count)
         hide(t, m->blocks[0].p, m->blocks[0].bytes);
-    m->used = m->total = m->spare_count = 0;
+    m->used = m->used_before = m->spare_count = 0;
 }
 
 void step_free(Tape *t)
@@ -111,13 +111,13 @@ void *step_alloc(Tape *t, size_t bytes)
     if (!m->block_count || m->blocks[m->block_count - 1].bytes - m->used < bytes) {
         if (!tape_grow(t, (void **)&m->blocks, m->block_count, &m->block_room, sizeof *m->blocks))
             return NULL;
-        size_t size = MAX(bytes, MAX((size_t)1 << 18, m->total / 2));
+        size_t size = MAX(bytes, MAX((size_t)1 << 18, m->used_before / 2));
         unsigned char *p = t->k->alloc(&t->run, t->heap, size);
         if (!p) {
             device_fail_memory(t->k, &t->run, size, "a step's tensors", &t->error);
             return NULL;
         }
-        m->total += m->used;
+        m->used_before += m->used;
         m->used = 0;
         m->blocks[m->block_count++] = (Piece){p, size};
         hide(t, p, size);

@@ -90,7 +90,7 @@ void *store_packed(Store *s, size_t bytes, Error *e)
 {
     enum { SMALL = 256 << 10, LEAST = 8 << 20, MOST = 64 << 20 };
     size_t whole = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    if (whole < SMALL) /* a small model allocates only what it needs */
+    if (whole < SMALL) /* allocated alone: a model with small arrays only must not get a block of LEAST bytes */
         return store_alloc(s, whole, "packed weights", e);
     if (whole > s->slab_left) {
         size_t slab = MAX(whole, MIN(MAX(s->packed_bytes / 4, (size_t)LEAST), (size_t)MOST));

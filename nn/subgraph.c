@@ -25,7 +25,7 @@ static Tensor *places(Tape *t, const Tensor *ids, const int32_t *at)
     return of ? list_renumbered(t, x, of) : x;
 }
 
-/* Returns the groups of a and b, concatenated. */
+/* Returns the groups of the ids of a and b together: a's list, followed by b's list. */
 static const Groups *groups_of_both(Tape *t, const Tensor *a, const Tensor *b)
 {
     if (!b)
@@ -78,7 +78,7 @@ static bool ascends(int64_t n, const int32_t *ids)
     return true;
 }
 
-/* Makes a list ids [n] of the tape; if the ids are in ascending order, with its groups. */
+/* Makes a list ids [n] of the tape. If the ids are in ascending order, the list gets its groups immediately. */
 static Tensor *ids_tensor(Tape *t, int64_t n, int32_t *ids)
 {
     Tensor *x = list_tensor(t, I32, n, ids);
@@ -161,9 +161,10 @@ static int64_t number_marked(int64_t n, int32_t *mark, int32_t *list)
     return count;
 }
 
-/* Reports whether using all nodes of the layer below is cheaper than a selection: if the rows of the marked nodes have
- * half of the entries or more. For a graph that is not square, the rows of its columns are not known; then the limit is
- * half of the columns. */
+/* Reports whether using all nodes of the layer below is cheaper than selecting the marked ones. In a square graph, node
+ * i is both row i and column i: all nodes are used if the rows of the marked nodes have at least half of the entries.
+ * In other graphs, a column has no row with its number, so the marked columns are counted: all are used if at least
+ * half of them are marked. */
 static bool reads_most(const Csr *g, const int64_t *start, const int32_t *mark)
 {
     bool square = g->rows == g->cols;
@@ -258,7 +259,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         sub = graph_later(t, sub, (Values){.make = picked_values, .n = 1, .from = &g, .x = places});
     } else if (places && !gathered) { /* the values are not copied */
         sub->val = g->val;
-        sub->at = places;
+        sub->val_index = places;
     } else if (places) {
         sub->val = pick(t, g->val, places);
     }

@@ -290,8 +290,12 @@ Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host)
 
 enum { SMALL_INPUT = 4096 }; /* bytes */
 
-/* Makes an input. Integers and short arrays are lists, so that all of them are one upload. In a planned run, floats
- * have their own place. */
+/* Makes an input. If `host` is not NULL, it is copied to the device in one of two ways:
+ *
+ * - Integers, and short arrays of floats outside a planned run, become lists (lists.c). All lists of a step are copied
+ *   in one upload.
+ * - Any other array of floats is copied in its own upload. In a planned run no array of floats becomes a list, because
+ *   the plan gives each of them a fixed place in device memory. */
 static Tensor *input(Tape *t, DType type, const void *host, int dims, const int64_t *shape)
 {
     Node *n = node_new(t, &INPUT, 0, NULL);

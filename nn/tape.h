@@ -22,8 +22,9 @@ enum { ALIGN = 64 }; /* bytes; alignment of every buffer of a tape */
 
 /* ---- stored tensors (store.c) ---------------------------------------------------------------- */
 
-/* Rows without a gradient get their optimiser steps later (delayed steps), from a history of step numbers. The history
- * has at most this many steps; when it is full, all rows are updated. */
+/* Rows without a gradient get their optimiser steps later (delayed steps). The history has one AdamStep (the step
+ * size and the other numbers of a step) for each step since all rows were last up to date. It has room for HISTORY
+ * steps; when it is full, all rows are updated. */
 enum { HISTORY = 512 };
 
 /* The state of optimisers: Adam's moments; the buffer of momentum; Adagrad's sum of squares or RMSprop's mean of
@@ -130,13 +131,13 @@ struct Node {
         pinned; /* another node reads this `out` in the backward pass without having it in in[]: it must not be freed */
     bool dropped; /* the memory of out was freed */
     bool passed;  /* a backward pass has processed this node */
-    /* what the backward pass does not read. Bit i < RESULT: the numbers of input i; bit RESULT: those of out. Inputs
-     * from number RESULT on count as read */
+    /* Data that the backward pass does not read. Bit i (0 to 30): the data of input i. Bit 31 (RESULT): the data of
+     * `out`. Later inputs have no bit and count as read. */
     uint32_t unread;
     int32_t lo, hi;              /* if out is I32: smallest and largest value */
     const void *host;            /* the list's copy on the host (lists.c); NULL for a result of kernels */
     const struct Groups *groups; /* of a list of ids; NULL: not sorted yet */
-    const struct IdSet *set;     /* the lists of the same call of input_ids, or NULL */
+    const struct IdSet *set;     /* the lists of the same call of input_ids or ids_together, or NULL */
     double begun;                /* time at which the op began, for the trace */
     double flops, bytes;
     /* values for the backward pass; each op uses them in its own way */
@@ -177,7 +178,8 @@ typedef struct Piece {
 typedef struct StepMemory {
     Piece *blocks, *spare; /* allocated from the heap */
     size_t block_count, block_room, spare_count, spare_room;
-    size_t used, total; /* used bytes of the last block; used bytes of the blocks before it */
+    size_t used;        /* used bytes of the last block */
+    size_t used_before; /* the sum of the used bytes of all blocks before the last one */
 } StepMemory;
 
 /* Lists on a device that does not read host memory (lists.c): blocks in host memory, each with a copy on the device.
@@ -189,7 +191,9 @@ typedef struct ListBlock {
 typedef struct ListMemory {
     ListBlock *blocks; /* allocated from the heap */
     size_t count, room;
-    /* smallest size of the next block: the bytes of the blocks of this step, or those that the last reset freed */
+    /* A new block has at least this size in bytes, and adds its own size to `total`. A reset that finds one block keeps
+     * this block and sets `total` to its size. A reset that finds several blocks frees them and does not change
+     * `total`: so the next block is at least as large as all of them together. */
     size_t total;
 } ListMemory;
 
@@ -203,7 +207,7 @@ typedef struct Groups {
     GroupLists host, device;
     bool distinct; /* the ids are distinct and sorted already, so there is nothing to sum */
 } Groups;
-typedef struct IdSet { /* the lists of one input_ids, and the groups of all of them, concatenated */
+typedef struct IdSet { /* the lists of one call of input_ids or ids_together, and their common groups */
     int n;
     Tensor **ids;
     const Groups *groups;
@@ -231,10 +235,12 @@ typedef struct StackGrad { /* dense gradient g of a stacked tensor x, before it 
     Stored *x;
     float *g;
 } StackGrad;
-typedef struct Transposed { /* transpose of a graph on the tape, made at its first use */
+/* The transpose of a graph on the tape, made at its first use. Graphs with the same col and val_index share it. Entry j
+ * of the transpose is in column tcol[j], and its value is val[tval_index[j]]. */
+typedef struct Transposed {
     struct Transposed *next;
-    const Tensor *col, *places;
-    Tensor *start, *tcol, *at;
+    const Tensor *col, *val_index;
+    Tensor *start, *tcol, *tval_index;
 } Transposed;
 
 struct Tape {
@@ -257,7 +263,8 @@ struct Tape {
     size_t count, room; /* number of nodes; capacity of the list */
     StepMemory step;
     ListMemory lists;
-    /* lists of this step: 0, 1, 2, ... [same_count], the order and the start of groups of one id each */
+    /* same_order and same_start both hold 0, 1, 2, ... [same_count]. They are the order and the group starts for ids
+     * that are already distinct and in ascending order: each group has one id. They are lists of this step */
     int32_t *same_order;
     int64_t *same_start, same_count;
     ParamGrad *grads;
@@ -360,14 +367,15 @@ void lists_free(Tape *t);
 void *list_alloc(Tape *t, int64_t count, size_t size);
 void *list_device(Tape *t, const void *host);
 void lists_send(Tape *t);
-/* shortens a list that was not sent yet; `left` bytes are kept */
+/* Shortens a list of `bytes` bytes that was not sent yet. The first `left` bytes are kept. */
 void list_trim(Tape *t, void *host, size_t bytes, size_t left);
 Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list as a constant of the tape */
-/* For ids that are distinct and in ascending order: gives the list its groups without sorting. Returns ids. On a tape
- * for inference it does nothing else */
+/* For ids that are distinct and in ascending order. Gives the list its groups without sorting, and returns ids. On a
+ * tape for inference it only returns ids. */
 Tensor *list_ascending(Tape *t, Tensor *ids);
-/* For a list that replaces each id of another list by another id, equal ids by equal ids: gives it the groups of that
- * list, `of`, with the new ids. Returns ids */
+/* For a list `ids` that was made from another list by replacing ids: two ids of `ids` are equal exactly if the ids at
+ * the same positions of the other list are equal. `of` has the groups of the other list. Gives `ids` the same groups,
+ * with the new ids. Returns ids */
 Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);
 const Groups *list_group(Tape *t, int64_t n, const int32_t *ids); /* sorts ids [n], which are in host memory */
 /* returns the groups of a list, which is sorted once per step */
@@ -424,11 +432,11 @@ void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int6
  * to the lower row (knn.c). */
 Csr *knn_pattern(Tape *t, const Tensor *z, int64_t k, KnnPlan *plan);
 Sparse csr_sparse(const Csr *g);
-/* Transposes a pattern by counting sort. The entries of column c are tstart[c] .. tstart[c+1] - 1, in the order of
- * rows. tcol is the row of an entry; tat (may be NULL) is its position in the pattern. Shapes: tstart [cols + 1]; tcol
- * and tat [start[rows]]. */
+/* Transposes a pattern by counting sort. The entries of column c become the entries tstart[c] .. tstart[c+1] - 1 of the
+ * transpose, in the order of rows. For each of them, tcol is its row in the pattern, and tentry (may be NULL) is its
+ * number in the pattern. Shapes: tstart [cols + 1]; tcol and tentry [start[rows]]. */
 void pattern_transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart,
-                       int32_t *tcol, int32_t *tat);
+                       int32_t *tcol, int32_t *tentry);
 /* Returns the transpose of g; val [entries] replaces its values, unless it is NULL. It may make lists: call lists_send
  * before a kernel. */
 bool sparse_of_transpose(Tape *t, const Csr *g, const float *val, Sparse *out);
@@ -437,17 +445,18 @@ Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *c
 /* Keeps the pattern of g in memory until the backward pass. */
 void csr_pin(Tape *t, const Csr *g);
 Tensor *edge_values(Tape *t, const Csr *g); /* [entries], scales applied */
-/* How the values of a graph are computed when they are first read. Patterns are lists; all lists that
- * exist when an op first reads one are copied together. */
+/* How the values of a graph are computed when they are first read. Patterns are lists. All lists that exist when an op
+ * first reads one of them are copied together. */
 typedef struct Values {
     Tape *tape;
     Tensor *(*make)(Tape *t, const Csr *g, const struct Values *v);
     int n;
-    const Csr *const *from;      /* [n] graphs */
-    Tensor *const *weights;      /* [n] of graph_mix, or NULL */
-    Tensor *x;                   /* vectors of cosines; positions of csr_rows */
-    float number;                /* value of a diagonal */
-    const struct Places *places; /* for a union of patterns */
+    const Csr *const *from; /* [n] the graphs whose values are read */
+    Tensor *const *weights; /* [n] the weights of graph_mix, or NULL */
+    /* the vectors whose cosines are the values; for csr_rows: the positions of the selected entries */
+    Tensor *x;
+    float number;                /* the new values of the diagonal */
+    const struct Places *places; /* for a union of patterns: where each entry is in it */
 } Values;
 /* Gives g the values v. They are computed later, or immediately if kernels read host memory. */
 Csr *graph_later(Tape *t, Csr *g, Values v);

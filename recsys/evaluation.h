@@ -71,8 +71,8 @@ bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
  * file are left out. For "all", metrics that need scores or whole lists are left out too. MINIMAL has no groups, and
  * changes nothing. */
 bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena *a, Error *e);
-/* Finds the figure of a metric by any name of the metric. Returns false if there is none; then the error may be unset.
- */
+/* Finds the figure of a metric by any name of the metric. False without an error: no metric of c has this name. False
+ * with an error: memory ran out, or a metric of c is invalid. */
 bool measures_name(const EvalConfig *c, Text name, const char **figure, Arena *a, Error *e);
 /* Finds the next file that a parameter of a metric names. *rest is the text of the metric at first; each call removes
  * what it has read. Returns false if there is no other file. */
@@ -81,8 +81,8 @@ bool metric_file(Text *rest, Text *path);
 bool negatives_file(const char *word);
 /* Returns the union of the needs (METRIC_...) of all metrics of a checked configuration. */
 unsigned measures_needs(const EvalConfig *c, Protocol p);
-/* Refuses ratings whose gains are too large for Elliot's nDCG, if nDCG is among the metrics. `name`: of the truth, for
- * the message. */
+/* Refuses ratings whose gains are too large for Elliot's nDCG, if nDCG is among the metrics. `name` is the name of the
+ * truth, for the message. */
 bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const char *name, Error *e);
 /* Lists of item numbers (-1: no item), the best item first, of users [n]. K: the length of each list, if `start` is
  * NULL. */
@@ -95,14 +95,14 @@ typedef struct Lists {
     /* Train pairs, and ids and numbers of users and items, for metrics that need them. train.start or items is NULL if
      * it is not known; `data` is NULL if nothing is known. */
     const DataSet *data;
-    bool empty_count; /* under Elliot, users with an empty list count too */
+    bool count_empty; /* true: under Elliot, users with an empty list count too */
 } Lists;
-/* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty
- * (empty_count: or empty). Means are over the users of these who have a relevant item (its rating is at least
- * config->relevance_threshold); a few metrics are over all users who count. If every item is a train item of a user, no
- * item can be recommended. Elliot fills the list of such a user with excluded items, and the user counts with 0. Here
- * such a user has no list. Time and memory grow with the lists, users x cutoffs and the longest cutoff. Metrics that
- * count how often items are listed need 8 bytes per item and cutoff. */
+/* Compares lists with `truth`. A user counts if the user has truth and, under Elliot, a list that is not empty (with
+ * count_empty, an empty list counts too). Most means are over the users who count and have a relevant item: an item
+ * whose rating is at least config->relevance_threshold. A few metrics are means over all users who count. If every item
+ * is a train item of a user, no item can be recommended. Elliot fills the list of such a user with excluded items, and
+ * the user counts with 0. Here such a user has no list. Time and memory grow with the lists, users x cutoffs and the
+ * longest cutoff. Metrics that count how often items are listed need 8 bytes per item and cutoff. */
 bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
                     Error *e);
 /* The same as score_lists_of, for lists top [n, K]. */
@@ -111,8 +111,8 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
                  size_t cutoff_count, Arena *a, Error *e);
 /* Copies all scores except by_user. `to` must be zero, or a copy of scores of the same metrics. */
 bool scores_copy(Scores *to, const Scores *from, Arena *a, Error *e);
-/* Returns how many of U users have a relevant item in `truth`. This is equal to Scores.users if each of them has a
- * list. */
+/* Returns how many of U users have a relevant item in `truth`. This number is equal to Scores.users if all these users
+ * have a list. */
 int64_t relevant_users_of(const EvalConfig *c, const Pairs *truth, Protocol p, int64_t U);
 int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U); /* for a relevance threshold of 0 */
 
@@ -125,8 +125,11 @@ typedef struct PairedTest {
 /* Compute the same as ttest_rel and wilcoxon of scipy 1.17.1 with their defaults. The p of the t test is within 1e-12
  * of the exact value, also for |t| < 1e-4, where scipy's error is larger.
  *
- * Wilcoxon's statistic is the smaller sum of ranks. Its p is exact for n <= 50 without ties and zeros, and for n <= 13.
- * Otherwise it follows the normal distribution, with a correction for ties and without one for continuity.
+ * Wilcoxon's statistic is the smaller sum of ranks. Its p depends on n:
+ *
+ * - n <= 13: exact.
+ * - n <= 50, without ties and without zeros: exact.
+ * - Otherwise: from the normal distribution, corrected for ties but not for continuity.
  *
  * No pairs, or a figure that is NaN or above 1e100, is SP_USAGE. */
 bool paired_t_test(PairedTest *out, const double *a, const double *b, int64_t n, Arena *scratch, Error *e);
@@ -147,7 +150,7 @@ bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const Ev
  * may be NULL. */
 bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k,
                 int32_t *top, float *scores, Error *e);
-/* returns the mean; NaN if there is no such figure */
+/* Returns the mean of a metric at a cutoff; NaN if there is no such figure. */
 double score_of(const Scores *s, const char *metric, int64_t cutoff);
 /* Writes the members "valid" and "test": {"Recall@20":0.1,...}. A part that does not exist is an empty object. */
 void scores_json(JsonWriter *w, const Scores *valid, const Scores *test);

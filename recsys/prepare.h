@@ -16,8 +16,11 @@ typedef enum Unique {
     UNIQUE_COUNT
 } Unique;
 extern const char *const unique_names[UNIQUE_COUNT];
-/* Which descriptions and urls count as missing. NAN_OFF: none. NAN_WHOLE: those that equal nan, NaN, n/a, ...
- * NAN_ANYWHERE: Ducho's rule: those that contain one of these words anywhere: "banana" contains "nan". */
+/* Which descriptions and urls count as missing.
+ *
+ * - NAN_OFF: none.
+ * - NAN_WHOLE: a text that is equal to one of the words nan, NaN, n/a, ...
+ * - NAN_ANYWHERE: Ducho's rule: a text that contains one of these words anywhere. "banana" contains "nan". */
 typedef enum NanRule { NAN_OFF, NAN_WHOLE, NAN_ANYWHERE, NAN_COUNT } NanRule;
 extern const char *const nan_names[NAN_COUNT];
 
@@ -26,17 +29,18 @@ typedef enum Lack {
     LACK_NOTHING,
     LACK_METADATA,
     LACK_DESCRIPTION,
-    LACK_NAN_DESCRIPTION,
+    LACK_DESCRIPTION_IS_NAN,
     LACK_URL,
-    LACK_NAN_URL,
+    LACK_URL_IS_NAN,
     LACK_FILE,
-    LACK_READABLE,
+    LACK_READABLE_FILE,
     LACK_COUNT
 } Lack;
 extern const char *const lack_names[LACK_COUNT]; /* "no_metadata", ... */
 extern const char *const lack_words[LACK_COUNT]; /* descriptions for people */
 
-typedef struct PrepareStep { /* a step: the number of rows that it left out, and what existed before */
+/* a step: the number of rows that it left out, and the numbers of rows, users and items that remain after it */
+typedef struct PrepareStep {
     const char *name, *words;
     int64_t dropped; /* rows */
     int64_t rows, users, items;
@@ -61,8 +65,10 @@ typedef struct PrepareConfig {
     const char *meta;   /* items: Amazon metadata, or a table; NULL: none */
     const char *images; /* a folder of <item>.jpg, .png, ...; NULL: none */
     const char *out;    /* the folder that is written */
-    bool amazon;        /* the sources are JSON lines; if false, this is detected by a first character { */
-    Format format;      /* format of tables */
+    /* the sources are JSON lines. If false, and format and layout are not set, a source whose first character (after
+     * blanks) is { has JSON lines */
+    bool amazon;
+    Format format; /* format of tables */
     Layout layout;
     Recipe recipe; /* sets the names of files and columns */
     bool skip_broken;

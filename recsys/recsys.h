@@ -27,19 +27,19 @@ typedef enum Format {
     LINE(", ", "inter", FORMAT_INTER, "MMRec .inter")                                                                  \
     LINE(", ", "recbole", FORMAT_RECBOLE, "RecBole .inter")                                                            \
     LINE(" or ", "lightgcn", FORMAT_LIGHTGCN, "LightGCN text")
-Format format_find(const char *name);         /* -1 if the name is unknown */
-const char *format_name(Format f);            /* the first name of the format */
-const char *format_words(Format f, char cut); /* "tab-separated table", "LightGCN text" */
+Format format_find(const char *name);               /* -1 if the name is unknown */
+const char *format_name(Format f);                  /* the first name of the format */
+const char *format_words(Format f, char separator); /* "tab-separated table", "LightGCN text" */
 /* The layout of a file of interactions, if the file does not show it: see docs/formats.md. */
 typedef struct Layout {
     /* Names of the file's columns for user, item[, rating[, time]]. For a file without names: the meaning of its
      * columns in order, from the words user, item, rating, time, and - for a column that is ignored. NULL: found by
      * name or position */
     const char *columns;
-    char cut; /* the separator: '\t', ',', ';', ':' for "::", ' '; 0: detected */
+    char separator; /* '\t', ',', ';', ':' for "::", ' '; 0: detected */
 } Layout;
 /* Parses "tab", "comma", "semicolon", "colons", "blank", or the character itself. */
-bool layout_separator(const char *word, char *cut);
+bool layout_separator(const char *word, char *separator);
 typedef struct Ratings { /* the rows of a file, in file order */
     size_t count;
     /* ids, numbered by their first appearance in the file; each satisfies id_check */
@@ -54,11 +54,12 @@ typedef struct Ratings { /* the rows of a file, in file order */
     Format format;       /* the format that was found */
     Text content;        /* the file, unpacked, without its byte order mark; ratings_rows reads it again */
     uint32_t header;     /* number of the line with the column names; 0: none */
-    char cut;            /* the separator that was found */
+    char separator;      /* as found */
     const char *columns; /* the columns that are read, for messages: "user_id, book_id, rating" */
     const char *doubt;   /* a message if the first row may contain unknown column names; else NULL */
 } Ratings;
-/* Reads a file. Every malformed line is an error "file:line: what"; so is a first row in doubt (Ratings.doubt). */
+/* Reads a file. A malformed line is an error "file:line: what". A first row in doubt (Ratings.doubt) is an error too.
+ */
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
 /* The same with a layout. A doubt is not an error here: the caller calls ratings_sure, which fails if there is a doubt,
  * or decides itself whether the first row is a header. */
@@ -101,16 +102,20 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
     Npy file;            /* open until dataset_close */
     const char *path;    /* NULL: the numbers are not from files */
     int64_t rows;        /* number of rows of the single .npy; 0: the numbers are from elsewhere */
-    int64_t missing;     /* number of items without features in the source, filled */
+    int64_t missing;     /* number of items without features in the source; they got zeros or the mean */
     const char *knocked; /* mode of the knock-out, or NULL */
 } Feature;
-/* What happens to items without features in a modality: an error; or they are left out with their interactions, as in
- * Elliot; or they get zeros, or the mean of the other items. */
+/* What happens to items without features in a modality.
+ * - GAPS_ERROR: they are an error.
+ * - GAPS_DROP: they are left out with their interactions, as in Elliot.
+ * - GAPS_ZERO, GAPS_MEAN: their features are zeros, or the mean of the other items. */
 typedef enum Gaps { GAPS_ERROR, GAPS_DROP, GAPS_ZERO, GAPS_MEAN, GAPS_COUNT } Gaps;
 extern const char *const gap_names[GAPS_COUNT]; /* "error", "drop", "zero", "mean" */
-/* A knock-out (knock.c): what replaces the features. noise: each number is drawn from a normal distribution (mean 1,
- * standard deviation 0.1). mean: the mean of all items. shuffle: a random permutation of the items' features, another
- * one per modality. */
+/* A knock-out (knock.c): what replaces the features of a modality.
+ * - noise: random numbers from a normal distribution (mean 1, standard deviation 0.1).
+ * - zero, one: the number 0 or 1.
+ * - mean: the mean of all items.
+ * - shuffle: the features of the items in a random order, which differs between modalities. */
 typedef enum KnockMode { KNOCK_NOISE, KNOCK_ZERO, KNOCK_ONE, KNOCK_MEAN, KNOCK_SHUFFLE, KNOCK_MODES } KnockMode;
 extern const char *const knock_modes[KNOCK_MODES];
 /* The modalities of a benchmark's knock-outs. The name of a knock-out is a modality and a mode: "both noise". */
@@ -133,8 +138,8 @@ typedef struct Counted { /* numbers of rows of one part */
     int64_t repeated;    /* left out: a later row has the same user and item */
     /* of valid and test under Elliot: ratings below 0, which metrics leave out by default */
     int64_t below;
-    int64_t unknown; /* kept, but never recommended: train has no row of the item */
-    int64_t bare;    /* left out with GAPS_DROP: the item has no features */
+    int64_t unknown;     /* kept, but never recommended: train has no row of the item */
+    int64_t no_features; /* left out with GAPS_DROP: the item has no features */
 } Counted;
 typedef struct DataSet {
     int64_t U, I;
@@ -145,7 +150,7 @@ typedef struct DataSet {
     Counted counted[3];  /* train, valid, test */
     const char *columns; /* columns that were read (Ratings.columns of train) */
     Format format;       /* format and separator of train, as found */
-    char cut;
+    char separator;
     Feature *features;
     size_t feature_count;
     Gaps gaps;
@@ -156,7 +161,8 @@ typedef struct DataSet {
 /* The sources of a data set.
  *
  * - Elliot (recipes.md 2.1): users and items are those of train. Users are numbered by first appearance. Items are
- *   numbered by value if all ids are whole numbers, else from the last that appears to the first.
+ *   numbered by value if all ids are whole numbers. Otherwise they are numbered in the reverse order of their first
+ *   appearance.
  * - MMRec (recipes.md 2.2): ids are whole numbers; U and I are the largest id + 1 over all rows. Tokens of a RecBole
  *   file that are not such numbers are numbered by first appearance over train, valid, test.
  * - valid and test may be NULL, or the train file: a train file with x_label contains all parts.
@@ -250,7 +256,7 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
 typedef struct SplitSource {
     const Ratings *ratings;
     int64_t k_core, users, items, rows;
-    int64_t repeated; /* rows whose user and item occur before; they are kept */
+    int64_t repeated; /* number of rows whose user and item also occur in an earlier row; these rows are kept */
 } SplitSource;
 typedef struct SplitConfig {
     enum {
@@ -261,14 +267,14 @@ typedef struct SplitConfig {
         /* leave_n rows of each user: the latest if the file has times (of equal times, the first in the file), else at
          * random. If a user has at most leave_n rows, all of them are taken */
         SPLIT_LEAVE_N_OUT,
-        /* v4: the version of MMRec's script that splits (recipes.md 3.4). The last of each user's shuffled rows; the
-         * shares are fixed */
+        /* The split of version v4 of MMRec's script (recipes.md 3.4): all rows are shuffled, and the last rows of each
+         * user are taken. The shares are fixed */
         SPLIT_V4,
         /* MMRec's split: the latest rows of all users, by quantiles of the times; both ratios are shares of all rows */
         SPLIT_GLOBAL_TIME
     } strategy;
-    /* 0: the part does not exist. With leave_n, the test part always has leave_n rows of each user, and validation has
-     * them unless its ratio is 0 */
+    /* 0: the part does not exist. With leave_n, the test part always has leave_n rows of each user, and the validation
+     * part has leave_n other rows of each user, or none if its ratio is 0 */
     double test_ratio, validation_ratio;
     int64_t leave_n;
     int64_t k_core; /* 0: none; else users and items with fewer rows are removed, until all have enough */
@@ -286,11 +292,11 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
 /* The same for arrays. part [x->count]: the sp_part of each row. */
 bool split_arrays(const sp_interactions *x, int64_t users, int64_t items, const SplitConfig *c, unsigned char *part,
                   Error *e);
-/* Computes the core (core.c). out [n] becomes true for rows that are left out: rows of users with fewer than user_least
- * rows, and of items with fewer than item_least, repeated until none is left. Rows with out[i] already true do not
- * count. Time and memory are linear in n, users and items; `a` is scratch. */
-bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
-               int64_t item_least, bool *out, Arena *a, Error *e);
+/* Computes the core (core.c). out [n] becomes true for rows that are left out: rows of users with fewer than
+ * min_user_rows rows, and of items with fewer than min_item_rows, repeated until none is left. Rows with out[i] already
+ * true do not count. Time and memory are linear in n, users and items; `a` is scratch. */
+bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t min_user_rows,
+               int64_t min_item_rows, bool *out, Arena *a, Error *e);
 
 /* The steps of a split, for recipes that combine them (recsys/protocols/elliot_split.c).
  *
@@ -325,7 +331,7 @@ typedef struct Alias {
     const char *name;
     const char *instead; /* what to set if the name is refused */
     AliasUse use;        /* accepted always, with variant mmrec, under protocol mmrec, or never */
-    double least;        /* smallest value with the same meaning */
+    double least;        /* accepted only from this value on: smaller ones mean something else there; 0: no limit */
 } Alias;
 /* The type of the member of a settings struct that holds a setting's value. */
 typedef enum SettingKind {
@@ -424,9 +430,13 @@ extern const Alias lr_decay_aliases[]; /* for a recommender with its own default
  * The message lists what is allowed. The result is the recommender's own struct, valid until the arena is freed. */
 const CommonSettings *settings_make(const Recommender *kind, Protocol p, const char *const *set, size_t set_count,
                                     Arena *a, Error *e);
-/* What a comma means in the value of a setting. COMMAS_OWN: it is a part of the value (knn_file, an alias of lr_decay),
- * or no comma is allowed. COMMAS_LIST: the next element of a list. COMMAS_CHOICES: the setting has one value, and the
- * next value is another one to try. */
+/* What a comma means in the value of a setting:
+ *
+ * - COMMAS_OWN: the comma is a part of the single value. This holds for texts, such as knn_file. A check may refuse the
+ *   comma later, as in validation_metric. It also holds for learning_rate_scheduler and lr_sched: the value of these
+ *   aliases of lr_decay is a pair, such as [0.96, 50].
+ * - COMMAS_LIST: the value is a list, and the comma separates its elements.
+ * - COMMAS_CHOICES: the setting has a single value, and the comma separates values to try one after the other. */
 typedef enum Commas { COMMAS_OWN, COMMAS_LIST, COMMAS_CHOICES } Commas;
 Commas setting_commas(const Recommender *kind, Text name); /* COMMAS_OWN if the name is unknown */
 /* The settings as texts, in the order of the tables. */
@@ -468,8 +478,8 @@ int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const 
 
 typedef struct Batch { /* tensors on the tape, and the same ids on the host */
     int64_t B, index;  /* number of inputs; index of the batch in the epoch, from 0 */
-    /* true: this is the second loss of the same batch (Mirror Gradient). `index` is then the same
-     * as before: what `loss` makes once per epoch, at index 0, it must not make if `again` */
+    /* true: this is the second loss of the same batch (Mirror Gradient), with the same `index`. If `loss` makes
+     * something once per epoch, at index 0, it must not make it again if `again` is true */
     bool again;
     Tensor *user, *pos, *neg; /* I32 [B]; neg is NULL if there are no negatives */
     const int32_t *users, *positives, *negatives;

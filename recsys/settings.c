@@ -63,7 +63,7 @@ const Setting common_settings[] = {
     {0},
 };
 
-/* Names of settings in other systems that have no equivalent here, and what to do instead. */
+/* Names of settings of other systems that are no settings here, and the advice what to do instead. */
 static const struct {
     const char *names, *instead;
 } not_settings[] = {
@@ -152,7 +152,7 @@ static Entry *find_alias(const Written *s, Text name, const Alias **alias)
     return NULL;
 }
 
-/* Returns what to do instead of giving a name of not_settings; NULL if it is no such name. */
+/* If `name` is one of the names in not_settings, returns the advice of its row; otherwise NULL. */
 static const char *instead_of(Text name)
 {
     for (size_t i = 0; i < COUNT(not_settings); i++)
@@ -219,7 +219,8 @@ static bool in_bounds(const Setting *d, const char *value, double number, double
                                 : fail(e, SP_USAGE, "setting %s=%s: must be at most %.10g", d->key, value, d->most);
 }
 
-/* Refuses a list such as [0.1, 0.1]: MMRec has lists where Sapor has one number, and lists of values to try. */
+/* Refuses a list such as [0.1, 0.1]. MMRec's files have such lists for two reasons: a number per layer, where Sapor has
+ * one number for all, and several values to try. The message proposes the first number of the list. */
 static bool refuse_list(const Setting *d, const char *value, Error *e)
 {
     if (*value != '[' && *value != '(')
@@ -231,9 +232,9 @@ static bool refuse_list(const Setting *d, const char *value, Error *e)
         first.n--;
     first = text_trim(first);
     return text_f64(first, &number)
-               ? fail(e, SP_USAGE, "setting %s=%.60s: is a list, here it is one number: set %s=%.*s", d->key, value,
+               ? fail(e, SP_USAGE, "setting %s=%.60s: is a list; Sapor uses one number: set %s=%.*s", d->key, value,
                       d->key, (int)first.n, first.p)
-               : fail(e, SP_USAGE, "setting %s=%.60s: is a list, one number is expected", d->key, value);
+               : fail(e, SP_USAGE, "setting %s=%.60s: a list; one number is expected", d->key, value);
 }
 
 static bool parse_number(const Setting *d, const char *usual, const char *value, double *to, Error *e)
@@ -302,8 +303,8 @@ static bool add_paper(Written *s, const Recommender *kind, Arena *a, Error *e)
         text_next(&value, '=', &key);
         Entry *entry = find(s, key);
         if (!entry)
-            return fail(e, SP_USAGE, "%s: paper_settings names the setting %.*s, which it does not have", kind->name,
-                        (int)key.n, key.p);
+            return fail(e, SP_USAGE, "%s has no setting %.*s, named in its paper_settings", kind->name, (int)key.n,
+                        key.p);
         if (!(entry->value = arena_strndup(a, value.p, value.n, e)))
             return false;
     }
@@ -339,8 +340,9 @@ static void plain_value(const Setting *d, char *value)
         *value = *value == 'T' ? 't' : 'f';
 }
 
-/* Reports whether the value of an alias has the same meaning for the setting. A value [a, 50] of lr_decay's aliases
- * becomes a. */
+/* Reports whether the value of an alias has the same meaning for the setting. The aliases of lr_decay have a factor and
+ * a number of epochs, "0.96,50" (plain_value has removed brackets). The epochs must be 50; only the factor stays in
+ * `value`. */
 static bool alias_holds(const Alias *a, Protocol p, Variant variant, char *value)
 {
     double number;

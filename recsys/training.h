@@ -49,7 +49,7 @@ typedef struct TrainConfig {
     size_t set_count;
     const char *out; /* output folder; NULL: nothing is written */
     Trained *keep;   /* from trained_new: receives what the run learned. Not together with `out`; NULL: none */
-    /* the benchmark of Elliot uses 123, MMRec 999, RecBole 2020; their draws differ from Sapor's with every seed */
+    /* Elliot's benchmark uses 123, MMRec 999, RecBole 2020. The draws of a seed are not those of these systems */
     uint64_t seed;
     TrainVisit *visit; /* called for each event, or NULL */
     void *arg;
@@ -73,9 +73,9 @@ typedef struct RunResult {
     const Json *object; /* the contents of result.json */
     int64_t best_epoch, epochs;
     const Json *valid, *test; /* objects of figures: {"Recall@20": 0.1} */
-    /* The part whose figures are in by_user.tsv ("test" or "valid"), and the hash of its truth. NULL if there is no
-     * by_user.tsv, also in runs of older versions. */
-    const char *judged_by, *truth_hash;
+    /* evaluated_part: the key judged_by, "test" or "valid": the part whose figures per user are in by_user.tsv.
+     * truth_hash: the hash of the truth of this part. NULL if there is no by_user.tsv, as in runs of older versions. */
+    const char *evaluated_part, *truth_hash;
 } RunResult;
 /* Reads result.json. A folder without it belongs to a run that was killed or is still training: SP_IO. */
 bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a, Error *e);

@@ -283,7 +283,8 @@ static const char *const NAMES[FILES] = {
     "config.json",           "model.safetensors",        "vocab.txt", "tokenizer_config.json", "modules.json",
     "1_Pooling/config.json", "sentence_bert_config.json"};
 
-/* Copies the files into memory that ends where the file ends, `shift` bytes after an aligned address. */
+/* Copies each file into a block of its own. The copy begins `shift` bytes after an aligned address. The block ends with
+ * the last byte of the file. */
 static void copy_files(sp_file files[FILES], size_t shift)
 {
     for (size_t i = 0; i < FILES; i++) {

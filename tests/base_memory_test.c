@@ -177,7 +177,7 @@ static void refused_memory_is_an_error(void **state)
     test_folder_remove(folder);
 }
 
-static void arenas_give_back_what_is_much(void **state)
+static void arenas_free_large_blocks(void **state)
 {
     (void)state;
     TestHeap h;
@@ -238,7 +238,7 @@ int main(void)
         cmocka_unit_test(errors_keep_the_first_cause), cmocka_unit_test(errors_are_cut_between_characters),
         cmocka_unit_test(sizes_are_checked),           cmocka_unit_test(arenas_align_zero_and_reuse),
         cmocka_unit_test(arenas_obey_their_limit),     cmocka_unit_test(arenas_grow_lists_and_print),
-        cmocka_unit_test(refused_memory_is_an_error),  cmocka_unit_test(arenas_give_back_what_is_much),
+        cmocka_unit_test(refused_memory_is_an_error),  cmocka_unit_test(arenas_free_large_blocks),
         cmocka_unit_test(arenas_end_what_they_hold)};
     return cmocka_run_group_tests_name("base_memory", tests, NULL, NULL);
 }

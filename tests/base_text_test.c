@@ -184,7 +184,7 @@ static void indexes_number_texts(void **state)
     arena_free(a);
 }
 
-static void ids_keep_one_rule(void **state)
+static void valid_and_invalid_ids(void **state)
 {
     (void)state;
     static const struct {
@@ -255,7 +255,7 @@ int main(void)
         cmocka_unit_test(texts_compare_and_cut),  cmocka_unit_test(whole_numbers_are_strict),
         cmocka_unit_test(real_numbers_are_exact), cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test(indexes_number_texts),   cmocka_unit_test(hashes_spread),
-        cmocka_unit_test(ids_keep_one_rule),
+        cmocka_unit_test(valid_and_invalid_ids),
     };
     return cmocka_run_group_tests_name("base_text", tests, NULL, NULL);
 }

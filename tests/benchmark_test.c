@@ -151,7 +151,7 @@ static void test_study(void **state)
     assert_string_equal(m->name, "external.BM3");
     assert_true(m->search == SEARCH_TPE && m->evals == 30 && m->save_recs == 20 && !m->save_weights);
     assert_int_equal(m->dim_count, 2);
-    assert_int_equal(m->dims[0].how, DIST_LOGUNIFORM);
+    assert_int_equal(m->dims[0].distribution, DIST_LOGUNIFORM);
     assert_true(m->dims[0].low == -9 && m->dims[0].high == -4);
     assert_int_equal(m->dims[1].count, 2);
     assert_int_equal(m->set_count, 1);
@@ -301,7 +301,7 @@ static void test_malformed(void **state)
         {WHOLE "  knock: [{modality: both}]\n", "knock[0].mode: found nothing; allowed is noise"},
         {WHOLE "  knock: [{modality: audio, mode: zero}]\n", "knock[0].modality: found audio; allowed is visual"},
         {WHOLE "  knock: [{modality: both, mode: one}, {modality: both, mode: one}]\n",
-         "knock[1].mode: found one; allowed is another knock-out than both one"},
+         "knock[1].mode: found one; allowed is a knock-out other than both one"},
         {WHOLE "  knock: [{modality: both, mode: half}]\n", "knock[0].mode: found half; allowed is noise"},
     };
     for (size_t i = 0; i < COUNT(CASES); i++) {

@@ -25,7 +25,7 @@ static void a_run_has_the_figures_of_its_best_epoch(void **state)
         assert_ok(by_user_read(&by, in(b, MODELS[m], "by_user.tsv"), b->arena, &e), e);
         assert_ok(run_config_read(&config, in(b, MODELS[m], NULL), b->arena, &e), e);
         assert_ok(run_result_read(&result, &config, in(b, MODELS[m], NULL), b->arena, &e), e);
-        assert_string_equal(result.judged_by, "test");
+        assert_string_equal(result.evaluated_part, "test");
         int64_t users = text_index_count(by.users);
         assert_int_equal(users, USERS);
         assert_int_equal(by.figures, result.test->count);
@@ -89,7 +89,7 @@ static void without_a_test_part(void **state)
                   e);
         const char *path = path_join(b->arena, out, "by_user.tsv", &e);
         assert_int_equal(file_exists(path), valid);
-        assert_true(valid ? !strcmp(result.judged_by, "valid") : !result.judged_by);
+        assert_true(valid ? !strcmp(result.evaluated_part, "valid") : !result.evaluated_part);
         test_folder_remove(out);
     }
 }

@@ -73,18 +73,18 @@ static Encoder *open_all(TestBench *b, const char *model)
     return en;
 }
 
-/* The result of a call for the golden inputs: out[i], and its size in bytes. */
-typedef struct Given {
+/* The results of a call for the golden inputs: output i of the call, and its size in bytes. */
+typedef struct Encoded {
     float **out;
     size_t *bytes;
-} Given;
+} Encoded;
 
-static Given encode(TestBench *b, const Call *c)
+static Encoded encode(TestBench *b, const Call *c)
 {
     TokenLists lists;
     ImageInput images[COUNT(FILES)] = {0};
     bool texts = c->modality == MODALITY_TEXT;
-    Given g = {NEW(b->a, float *, c->count, &b->e), NEW(b->a, size_t, c->count, &b->e)};
+    Encoded g = {NEW(b->a, float *, c->count, &b->e), NEW(b->a, size_t, c->count, &b->e)};
     Results r = {.out = g.out};
     if (texts)
         assert_ok(call_tokenize(c, b->t, TEXTS, COUNT(TEXTS), &lists, &r, b->a, &b->e), b->e);
@@ -116,11 +116,11 @@ static void check_tower(TestBench *b, const char *model, const Encoder *en, unsi
     }
     Call *together = call_new(en, tower, &(CallOptions){.outputs = all, .output_count = requested}, b->a, &b->e);
     assert_ok(together != NULL, b->e);
-    Given whole = encode(b, together);
+    Encoded whole = encode(b, together);
     for (size_t i = 0; i < requested; i++) {
         Call *one = call_new(en, tower, &(CallOptions){.outputs = &all[i], .output_count = 1}, b->a, &b->e);
         assert_ok(one != NULL, b->e);
-        Given alone = encode(b, one);
+        Encoded alone = encode(b, one);
         const Output *o = &en->outputs[one->outputs[0].number];
         assert_int_equal(alone.bytes[0], whole.bytes[i]);
         if (memcmp(alone.out[0], whole.out[i], alone.bytes[0]) != 0)
@@ -149,7 +149,7 @@ static float *output_of(TestBench *b, const Encoder *en, const char *name, Pooli
     OutputOptions o = {.name = name, .pool = pool, .normalize = -1};
     Call *c = call_new(en, en->towers, &(CallOptions){.outputs = &o, .output_count = 1}, b->a, &b->e);
     assert_ok(c != NULL, b->e);
-    Given g = encode(b, c);
+    Encoded g = encode(b, c);
     *bytes = g.bytes[0];
     return g.out[0];
 }

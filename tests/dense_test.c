@@ -132,7 +132,8 @@ static void narrow_ends(const Kernels *k)
     }
 }
 
-/* Checks that a type is packed as one of its forms: it has the bits of this form and needs no more memory. */
+/* Checks that packing for a type (PACK_BF16, PACK_INT8) uses one of the forms of this type (PACK_BF16_WIDE, ...): the
+ * product has the same bits as the product with weights that are packed in this form. */
 static void types_take_a_form(const Kernels *k)
 {
     enum { M = 5, N = 40, K = 70 };

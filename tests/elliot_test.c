@@ -64,7 +64,7 @@ static const char *show_model(const StudyModel *m)
         show(" %s", m->set[i]);
     for (size_t i = 0; i < m->dim_count; i++) {
         const Dimension *d = &m->dims[i];
-        show(" %s~%s", d->key, distribution_names[d->how]);
+        show(" %s~%s", d->key, distribution_names[d->distribution]);
         for (size_t k = 0; k < d->count; k++)
             show("%c%s", k ? ',' : '(', d->values[k]);
         if (d->count)
@@ -390,7 +390,7 @@ static const char *const refused[][3] = {
     {"external.BPRMF:", "RecommendationFolder:",
      "experiment.models.RecommendationFolder: found a reader of lists; allowed is"},
     {"external.BPRMF:", "external.VBPR:",
-     "experiment.models.external.VBPR: found a recommender that needs features; allowed is it with"},
+     "experiment.models.external.VBPR: found a recommender that needs features; give them in"},
     {"nDCG@5", "nDCG@7", "experiment.models.external.BPRMF.meta.validation_metric: found nDCG@7; allowed is a name of"},
     {"nDCG@5", "HR@5", "validation_metric: found HR@5; allowed is a name of"},
     {"{validation_metric: nDCG@5}", "{hyper_opt_alg: atpe}",
@@ -425,7 +425,7 @@ static const char *const refused[][3] = {
     {"lr: [0.1, 0.01]", "early_stopping: {monitor: loss}", "monitor: found loss; allowed is nDCG@5"},
     {"lr: [0.1, 0.01]\n",
      "lr: 0.1\n    external.NGCF: {meta: {validation_metric: Recall@5}, epochs: 2, batch_size: 4}\n",
-     "external.NGCF.meta.validation_metric: found Recall@5; allowed is nDCG@5, as of the models before it"},
+     "external.NGCF.meta.validation_metric: found Recall@5; allowed is nDCG@5, as in the models before"},
     {"lr: [0.1, 0.01]\n", "lr: 0.1\n    external.LightGCN: {meta: {validation_metric: nDCG@5}, normalize: False}\n",
      "external.LightGCN.normalize: found False; allowed is True"},
     {"lr: [0.1, 0.01]\n", "lr: 0.1\n    ItemKNN: {row_weights: tfidf}\n",

@@ -197,9 +197,13 @@ static const char *write_except(TestBench *b, const Weights *w, const char *fold
     return weights_at(w, except)->name.p;
 }
 
-/* Reports whether the error names the layer of a tensor, or another cause. Another cause is possible if the layers are
- * counted by this tensor, if the architecture is recognised by it, or if the width is its length: a longer tensor is
- * then valid, and the next tensor does not fit. */
+/* Reports whether the message has one line that names the layer of the tensor x, or another cause. Another cause is
+ * possible in these cases:
+ *
+ * - The layers are counted by this tensor.
+ * - The architecture is recognised by this tensor.
+ * - The width of the model is read from the length of this tensor. Then a longer tensor is valid, and the error names
+ *   the next tensor, whose shape does not fit. */
 static bool one_line_about(const Array *x, bool longer, const char *message)
 {
     static const char *const otherwise[] = {"no known architecture", "are not those of a", "1 layers and ",

@@ -95,7 +95,7 @@ static Tensor *loss_of(TestBench *b, Encoder *en, const Weights *w, const Weight
                  .images = &images,
                  .outputs = en->output_count,
                  .table = en->outputs,
-                 .asked = requested,
+                 .requested = requested,
                  .out = out};
     (pixels ? en->kind->forward_image : en->kind->forward_text)(t, en->model, &pass);
     for (size_t i = 0; i < en->output_count; i++) {

@@ -171,7 +171,8 @@ static Copies usual(const Recommender *kind)
                     .evaluation = {3, 2}};
 }
 
-/* Recommenders with other copies, and the reason; and the exact uploads of `epoch`. A new recommender needs no row. */
+/* Recommenders whose copies differ from `usual`, and recommenders with `epoch`: `usual` has only an upper bound for its
+ * uploads, and a row here has the exact number. `why` is the reason. A new recommender needs no row. */
 static const struct {
     const char *name, *variant; /* NULL: all variants */
     Copies copies;

@@ -24,7 +24,7 @@ typedef enum FaultKind {
     FAULT_FULL,      /* write number `at` writes half of its bytes, and every later write writes nothing: ENOSPC */
     FAULT_INTERRUPT, /* every second file call that may wait fails with EINTR */
     FAULT_SHORT,     /* reads and writes transfer 1, 2, ... 7 bytes, again and again */
-    FAULT_KILL       /* the process ends before its change number `at` to a file */
+    FAULT_KILL       /* the process is killed before call number `at` of the calls that change files */
 } FaultKind;
 
 static struct {

@@ -472,8 +472,8 @@ static bool encode_swapped(uint64_t *digest, Error *e)
     return encode_two(GOLDEN "images/grey.jpg", GOLDEN "images/RGB.png", e);
 }
 
-/* Encodes a table of three rows, one of which cannot be read: it is listed, and the count in the header is changed at
- * the end. */
+/* Encodes a table of three rows. One of the rows is not valid UTF-8: it is listed in missing_t.tsv, and at the end the
+ * number of rows in the header of t.npy is changed from 3 to 2. */
 static bool encode_table(uint64_t *digest, Error *e)
 {
     (void)digest;

@@ -93,7 +93,7 @@ static void check_ratings(const char *content, Format f, const char *columns, ch
     Ratings r;
     Layout layout = {columns, separator};
     if (ratings_read_as(&r, put("r", content), f, &layout, a, &e) && ratings_sure(&r, &e)) {
-        snprintf(text, sizeof text, "%s (%s):", format_words(r.format, r.cut), r.columns);
+        snprintf(text, sizeof text, "%s (%s):", format_words(r.format, r.separator), r.columns);
         for (size_t i = 0; i < r.count; i++)
             snprintf(text + strlen(text), sizeof text - strlen(text), " %s %s %g %lld;",
                      text_index_at(r.users, r.user[i]).p, text_index_at(r.items, r.item[i]).p,

@@ -165,7 +165,7 @@ static void folders_are_safe(void **state)
     char long_value[400] = "";
     memset(long_value, 'x', sizeof long_value - 1);
     const char *values[] = {"../a b", "..+a b", long_value, "plain"};
-    const Dimension dim = {.key = "k", .how = DIST_CHOICE, .values = values, .count = COUNT(values)};
+    const Dimension dim = {.key = "k", .distribution = DIST_CHOICE, .values = values, .count = COUNT(values)};
     const char *name[COUNT(values)];
     for (size_t i = 0; i < COUNT(values); i++) {
         name[i] = point_folder(&dim, 1, &values[i], a, &e);
@@ -191,7 +191,7 @@ static void too_many_points_are_an_error(void **state)
     int64_t points;
     Error e = {0};
     for (size_t i = 0; i < COUNT(dims); i++)
-        dims[i] = (Dimension){.key = "lr", .how = DIST_CHOICE, .count = 1024};
+        dims[i] = (Dimension){.key = "lr", .distribution = DIST_CHOICE, .count = 1024};
     assert_true(grid_points(dims, 2, &points, &e));
     assert_int_equal(points, GRID_MOST);
     assert_false(grid_points(dims, 3, &points, &e));

@@ -316,8 +316,9 @@ static void strings_are_written_back(void **state)
     }
 }
 
-/* Checks keys and values near the size of the writer's buffer, with an escape and a character split at the end of the
- * buffer. */
+/* Checks keys and values whose length is near the size of the writer's buffer (256 bytes) or above it. Each text ends
+ * with a line end and with two of the three bytes of a character. The writer makes three escapes of them: one for the
+ * line end, and U+FFFD for each of the two bytes. For some of the lengths the buffer becomes full at these escapes. */
 static void long_strings_are_written_back(void **state)
 {
     (void)state;

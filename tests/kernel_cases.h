@@ -116,8 +116,9 @@ typedef struct Case {
             int64_t rows, cols;
             int64_t mean; /* entries per row on average */
             int64_t D;
-            int64_t
-                has; /* bits of tests/cases/sparse.c: HAS_VAL, ...: arrays of the Sparse that are not NULL; NAN_FIRST */
+            /* bits of tests/cases/sparse.c. HAS_VAL and others: this array of the Sparse is not NULL. NAN_FIRST: row 0
+             * of x is NaN */
+            int64_t has;
             int64_t pad;
             int64_t beta2; /* in halves */
         } spmm;
@@ -157,7 +158,10 @@ typedef struct Case {
             int64_t type;
         } topk;
         struct {
-            int64_t B, D, E, width, l2;
+            int64_t B, D;  /* D: numbers per row of the first part */
+            int64_t E;     /* numbers per row of the second part; 0: there is no second part */
+            int64_t width; /* the inputs, draws in [-1.5, 1.5), are multiplied by it */
+            int64_t l2;    /* in hundredths */
             int64_t again; /* the parts are given this many more times */
         } bpr;
     };
@@ -193,7 +197,8 @@ typedef struct Family {
     const char *names; /* the names of the numbers of a case, in the order of its members: "M C" */
     const Case *cases;
     size_t count;
-    /* Makes the buffers, in the order of the numbers that `call` and `reference` use, and sets flops and bytes. */
+    /* Makes the buffers and sets flops and bytes. The order of the buffers matters: `call` and `reference` name a
+     * buffer by its index in Job.b. */
     void (*make)(Job *j, const Case *s);
     void (*call)(Job *j, const Case *s);
     void (*reference)(Job *j, const Case *s); /* naive; NULL if the family has a `loss` */
@@ -298,8 +303,9 @@ void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 
  * values of Run.context; for the CPU: NULL (one thread), and pools of 2 and 3 threads. */
 bool case_check(const Family *f, const Case *c, const Kernels *k, void *const contexts[3], char why[512]);
 /* For a table with kernels of another library, or with kernels that round their operands. Checks that the result is
- * near the reference, and that a second call gives the same bits. bits: of the fraction that operands keep; 23: no
- * operand is rounded. */
+ * near the reference, and that a second call gives the same bits.
+ *
+ * - `bits`: the number of bits of the fraction that the operands keep; 23: no operand is rounded. */
 bool case_check_near(const Family *f, const Case *c, const Kernels *k, void *context, int bits, char why[512]);
 /* Checks that both tables give the same bits. */
 bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, void *context, char why[512]);

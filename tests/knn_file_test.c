@@ -445,7 +445,7 @@ static void replaced_features(void **state)
                      .set = set,
                      .set_count = COUNT(set)};
     assert_false(train_run(&device, &c, &r, a, &e));
-    assert_error(e, SP_USAGE, "knn_file: the features visual are replaced by --knock");
+    assert_error(e, SP_USAGE, "knn_file: leave it out: --knock replaces the features visual");
     c.data.knock.count = 0;
     assert_ok(train_run(&device, &c, &r, a, &e), e);
     device_close(&device);

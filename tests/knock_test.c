@@ -359,7 +359,7 @@ static void bare_items_are_dropped(void **state)
         for (int64_t k = 0; k < all.train.count; k++)
             bare += all.train.item[k] == 3 || all.train.item[k] == 7;
         assert_true(bare > 0);
-        assert_int_equal(d.counted[0].bare, bare);
+        assert_int_equal(d.counted[0].no_features, bare);
         assert_int_equal(d.train.count, all.train.count - bare);
         for (int64_t i = 0; i < d.I; i++) {
             int64_t id;

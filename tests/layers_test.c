@@ -235,8 +235,8 @@ static void unknown_layers_are_named(void **state)
     encoder_close(en);
 }
 
-/* Writes the pickled module with a change in its pickle: `bytes` replace those that begin `at` bytes after the first
- * `after`. */
+/* Writes the pickled module with a change in its pickle. Finds the first text `after` in it. Then overwrites n bytes
+ * with `bytes`. The first overwritten byte is `at` bytes behind the begin of the text. */
 static void write_changed(TestBench *b, const char *path, const char *after, size_t at, const char *bytes, size_t n)
 {
     Text whole;

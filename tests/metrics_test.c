@@ -174,14 +174,14 @@ static void together_and_in_blocks(void **state)
     const char *const *metrics = given;
     size_t n = COUNT(given);
     assert_ok(metrics_expand(&metrics, &n, PROTOCOL_ELLIOT, g.arena, &e), e);
-    metrics++; /* DSC is one of all metrics */
+    metrics++; /* leaves out the first metric of "all", which is Recall */
     n--;
     for (size_t m = 0; m < n; m++)
         assert_true(metric_find(metrics[m]) >= 0);
     EvalConfig c = {.metrics = metrics, .metric_count = 0, .cutoffs = cutoffs, .cutoff_count = 4};
     const char *some[64];
     for (size_t m = 0; m < n; m++)
-        if (strcmp(metrics[m], "DSC") != 0)
+        if (strcmp(metrics[m], "DSC") != 0) /* "all" includes DSC; here it has a parameter instead */
             some[c.metric_count++] = metrics[m];
     c.metrics = some;
     assert_true(c.metric_count > 30 && c.metric_count < 64);

@@ -243,7 +243,7 @@ static void test_malformed(void **state)
         {"a: [\n", ".yaml:"},
         {"lerning_rate: 0.1\n", ".yaml:1:15: lerning_rate: found an unknown key; did you mean \"learning_rate\"?"},
         {"learning_rate: fast\n", ".yaml:1:16: learning_rate: found fast; allowed is"},
-        {"learning_rate: [0.1, 0.2]\n", "found a list of 2 values; allowed is one value, or a list where hyper_param"},
+        {"learning_rate: [0.1, 0.2]\n", "found a list of 2 values; allowed is one value, or a list if hyper_param"},
         {"learning_rate: {a: 1}\n", "learning_rate: found a map (a); allowed is"},
         {"learning_rate: []\nhyper_parameters: [learning_rate]\n", "learning_rate: found a list of 0 values"},
         {"learning_rate: [0.1, x]\nhyper_parameters: [learning_rate]\n", ".yaml:1:22: learning_rate: found x"},
@@ -258,7 +258,7 @@ static void test_malformed(void **state)
         {"train_batch_size: many\n", "train_batch_size: found many"},
         {"embedding_size: -3\n", "embedding_size: found -3"},
         {"weight_size: 64\n", "weight_size: found 64; allowed is a list"},
-        {"weight_size: [64, 32]\n", "weight_size: found 32; allowed is the number of embedding_size"},
+        {"weight_size: [64, 32]\n", "weight_size: found 32; allowed is the value of embedding_size"},
         {"mess_dropout: [0.1, 0.2]\n", "mess_dropout: found a list of 2 values; allowed is a list of equal numbers"},
         {"mess_dropout: [2, 2]\n", "mess_dropout: found a list of 2 values; allowed is"},
         {"cf_model: gcn\n", "cf_model: found gcn; allowed is"},
@@ -436,7 +436,7 @@ static void test_written(void **state)
 static void run_all(const Device *d, const Study *s, Arena *a)
 {
     Error e = {0};
-    StudyRun *r = study_open(s, (Share){0, 1}, a, &e);
+    StudyRun *r = study_open(s, (TrialShare){0, 1}, a, &e);
     if (!r)
         fail_msg("%s", e.message);
     for (;;) {

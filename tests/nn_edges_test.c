@@ -41,7 +41,9 @@ static void failed_with(Edges *x, sp_status code, const char *words)
     tape_reset(x->t, (Draw){0});
 }
 
-/* Checks that the gradient of stacked tensors is split even if one has no rows: the other part keeps its memory. */
+/* Checks the gradient of two stacked tensors if one of them is empty. The stack's gradient is in one piece of memory.
+ * If both tensors used their part of it without a copy, the backward pass would free 64 bytes for the empty tensor,
+ * because a piece of 0 numbers counts as 64 bytes. These bytes may belong to another gradient. */
 static void empty_parts(void **state)
 {
     Edges *x = *state;
@@ -55,7 +57,8 @@ static void empty_parts(void **state)
         float *factor = test_numbers(9, D), got[D];
         Tensor *stacked = below ? stack_rows(t, all, empty) : stack_rows(t, empty, all);
         Tensor *y = mul(t, scale(t, stacked, 1), input_f32(t, factor, SHAPE(1, D)));
-        /* the gradients of `more` take memory after the part was passed on */
+        /* `more` adds 3 to the gradient of p, in memory of its own. tensor_grad allocates the sum of both gradients: if
+         * the gradient of the gathered row had been freed by mistake, the sum could overwrite it. */
         Tensor *more = scale(t, scale(t, p, 3), 1);
         assert_ok(backward(t, add(t, sum(t, more), sum(t, y)), &error), error);
         assert_ok(tensor_grad(t, p, got, &error), error);
@@ -65,8 +68,8 @@ static void empty_parts(void **state)
     }
 }
 
-/* Weights that are made on the tape are freed in the backward pass. Checks that no factor of a gradient is in their
- * memory. */
+/* The gradient of `table` is a product of two factors, and one of them is the weights. Weights that are made on the
+ * tape are freed in the backward pass. Checks that the gradient is right after the freed memory was overwritten. */
 static void weights_of_the_tape(void **state)
 {
     Edges *x = *state;
@@ -88,7 +91,7 @@ static void weights_of_the_tape(void **state)
     free(factor);
 }
 
-/* Checks a product of rows without numbers: it is the bias. */
+/* Checks a linear layer without input columns (K = 0): its result is the bias. */
 static void no_features(void **state)
 {
     Edges *x = *state;

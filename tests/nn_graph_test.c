@@ -245,8 +245,11 @@ static void same_as_host(Csr *g, const HostGraph *h)
     free(expected);
 }
 
-/* Checks that one name is one graph, which can be refilled: scales stay scales, shared arrays are no longer shared, and
- * no memory is added after the largest graph. */
+/* Checks that a new graph with the name of an old one is written into the Csr of the old one.
+ *
+ * - Its scales are not multiplied into the values.
+ * - Two members that shared an array get arrays of their own if they now differ.
+ * - Memory does not grow any more after each graph has been written twice (compared for graphs without values). */
 static void refilled_graphs(void **state)
 {
     (void)state;
@@ -262,11 +265,16 @@ static void refilled_graphs(void **state)
          .row_scale = number,
          .col_scale = number,
          .symmetric = true,
-         .mirrored = true},
+         .symmetric_pattern = true},
         {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item, .row_scale = number, .col_scale = number + 9},
         {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item, .val = number, .col_scale = number + 30},
         {.rows = U, .cols = I, .start = few_start, .col = few_col, .val = number + 3, .row_scale = number + 7},
-        {.rows = 3, .cols = 3, .start = square_start, .col = square_col, .row_scale = number, .mirrored = true},
+        {.rows = 3,
+         .cols = 3,
+         .start = square_start,
+         .col = square_col,
+         .row_scale = number,
+         .symmetric_pattern = true},
         {.rows = 3, .cols = 3, .start = square_start, .col = square_col, .row_scale = number, .col_scale = number + 1},
     };
     Csr *first = csr_new(s, "epoch", &graphs[0], &error);
@@ -291,7 +299,7 @@ static void refilled_graphs(void **state)
     free(b);
     Error e = {0};
     assert_null(csr_transpose(s, csr_new(s, "values", &graphs[2], &error), &e));
-    assert_error(e, SP_UNSUPPORTED, "cannot be turned");
+    assert_error(e, SP_UNSUPPORTED, "cannot be transposed");
     /* row numbers follow a refill */
     Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, ADJ_SYM, &error);
     assert_true(csr_index(s, g, &error));
@@ -299,7 +307,8 @@ static void refilled_graphs(void **state)
     int32_t row[6];
     tensor_read(&device, g->row, 0, 6, row);
     assert_memory_equal(row, ((int32_t[]){0, 3, 4, 5, 8, 11}), sizeof row);
-    tensor_read(&device, g->tat, 0, 6, row); /* entry 0 is the pair of user 0 and item 6, whose own entry is the last */
+    /* entry 0 is user 0 -> item 6; the opposite entry, item 6 -> user 0, is the last one */
+    tensor_read(&device, g->tentry, 0, 6, row);
     assert_memory_equal(row, ((int32_t[]){5, 3, 4, 1, 2, 0}), sizeof row);
     free(number);
     store_free(s);
@@ -353,10 +362,10 @@ static void lists_are_checked(void **state)
     } cases[] = {{g->col, I},
                  {g->row, U},
                  {g->tcol, U},
-                 {g->tat, g->entries},
+                 {g->tentry, g->entries},
                  {kept->col, I},
                  {kept->tcol, I},
-                 {kept->tat, kept->entries}};
+                 {kept->tentry, kept->entries}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
         int32_t most = 0;

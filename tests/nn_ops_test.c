@@ -154,7 +154,7 @@ BUILD(b_spmm_rows, return spmm(t, graph_row, spmm(t, graph_row, p[0]));)
 BUILD(b_spmm_values, return spmm(t, graph_values, p[0]);)
 BUILD(b_spmm_to_values, Csr g = *graph_values; g.val = p[1]; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
       return spmm(t, on, p[0]);)
-BUILD(b_spmm_scaled, Csr g = *graph_row; g.val = p[1]; g.tat = NULL; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
+BUILD(b_spmm_scaled, Csr g = *graph_row; g.val = p[1]; g.tentry = NULL; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
       return spmm(t, on, p[0]);)
 BUILD(b_graph_with, return spmm(t, graph_with(t, graph_sym, p[1]), p[0]);)
 BUILD(b_graph_with_indexed, return spmm(t, graph_with(t, graph_indexed, p[1]), p[0]);)
@@ -166,7 +166,8 @@ BUILD(b_sddmm, return sddmm(t, graph_values, p[0], p[1]);)
 BUILD(b_sddmm_self, return sddmm(t, graph_sym, p[0], p[0]);)
 BUILD(b_edge_softmax, return edge_softmax(t, graph_values, p[0]);)
 BUILD(b_edge_turn, return edge_transpose(t, graph_block, graph_turned, p[0]);)
-/* Scores of one direction, attention of the other: the sum over neighbours of GRCN's items. */
+/* GRCN's sum over the users of each item: the scores are computed for the entries of graph_block and put into the order
+ * of its transpose. The softmax is over the rows of the transpose. */
 BUILD(b_edge_turn_attention,
       Tensor *score = edge_transpose(t, graph_block, graph_turned, sddmm(t, graph_block, p[0], p[1]));
       return spmm(t, graph_with(t, graph_turned, edge_softmax(t, graph_turned, score)), p[0]);)

@@ -4,7 +4,7 @@
 #include <math.h>
 
 static Device device;
-static Hold hold; /* packed as float32 */
+static WeightForm form; /* packed as float32 */
 
 /* Returns a named array of test numbers. The caller frees `data`. */
 static Array array(const char *name, uint64_t seed, int dims, const int64_t *shape)
@@ -52,7 +52,7 @@ static Array linear_array(uint64_t seed, int64_t N, int64_t K)
 static void load(Linear *l, Store *s, uint64_t seed, int64_t N, int64_t K)
 {
     Array w = linear_array(seed, N, K), b = array("b", seed + 1, SHAPE(N));
-    assert_true(linear_load(l, s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &hold, &error));
+    assert_true(linear_load(l, s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &form, &error));
     free((void *)w.data);
     free((void *)b.data);
 }
@@ -61,7 +61,7 @@ static void load_conv(Conv2d *c, Store *s, uint64_t seed, int64_t O, int64_t C, 
                       int64_t groups)
 {
     Array w = array("w", seed, SHAPE(O, C / groups, k, k)), b = array("b", seed + 1, SHAPE(O));
-    assert_true(conv_load(c, s, &w, &b, NULL, NULL, NULL, NULL, 0, stride, k / 2, groups, &hold, &error));
+    assert_true(conv_load(c, s, &w, &b, NULL, NULL, NULL, NULL, 0, stride, k / 2, groups, &form, &error));
     free((void *)w.data);
     free((void *)b.data);
 }
@@ -199,9 +199,9 @@ static void wider_squares(void **state)
     Store *s = store_new(&device, &error);
     Conv2d c[3];
     load_conv(&c[0], s, 5, C, C, 3, 1, 1);
-    hold.winograd = 6;
+    form.winograd = 6;
     load_conv(&c[1], s, 5, C, C, 3, 1, 1);
-    hold.winograd = 0;
+    form.winograd = 0;
     load_conv(&c[2], s, 5, C, C, 3, 1, 1);
     Tape *t = tape_new(&device, false, &error);
     float *x = test_numbers(6, N), *got[3];
@@ -230,7 +230,7 @@ static void folded_convolution(void **state)
     for (int o = 0; o < O; o++)
         ((float *)var.data)[o] = fabsf(at(&var, o));
     Conv2d c;
-    assert_true(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &hold, &error));
+    assert_true(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &form, &error));
     Tape *t = tape_new(&device, false, &error);
     float *x = test_numbers(6, H * W * C), want[H * W * O];
     for (int h = 0; h < H; h++)
@@ -251,12 +251,12 @@ static void folded_convolution(void **state)
     near_all(got, want, H * W * O, 1e-5);
     Error e = {0};
     mean.count = 4;
-    assert_false(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &hold, &e));
+    assert_false(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &form, &e));
     assert_error(e, SP_SHAPE, "tensor mean");
-    assert_false(conv_load(&c, s, &gamma, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 1, &hold, &e));
+    assert_false(conv_load(&c, s, &gamma, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 1, &form, &e));
     assert_error(e, SP_SHAPE, "tensor gamma");
     /* O is not a multiple of 3 groups */
-    assert_false(conv_load(&c, s, &w, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 3, &hold, &e));
+    assert_false(conv_load(&c, s, &w, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 3, &form, &e));
     assert_error(e, SP_USAGE, "tensor w");
     free(got);
     free(x);
@@ -290,7 +290,7 @@ static void stacked_linear(void **state)
             }
     }
     Linear l;
-    assert_true(linear_load(&l, s, 3, ws, bs, &hold, &error));
+    assert_true(linear_load(&l, s, 3, ws, bs, &form, &error));
     assert_true(l.N == 9 && l.K == 7);
     Tape *t = tape_new(&device, false, &error);
     Tensor *y = linear(t, input_f32(t, x, SHAPE(5, 7)), &l);
@@ -300,7 +300,7 @@ static void stacked_linear(void **state)
     Error e = {0};
     w[2].shape[1] = 6;
     w[2].count = 18;
-    assert_false(linear_load(&l, s, 3, ws, bs, &hold, &e));
+    assert_false(linear_load(&l, s, 3, ws, bs, &form, &e));
     assert_error(e, SP_SHAPE, "expected 7 numbers per row");
     for (int i = 0; i < 3; i++)
         free((void *)w[i].data);
@@ -337,7 +337,7 @@ static void arrays_in_the_store(void **state)
     assert_string_equal(store_name(s, store_at(s, 2)), "half");
     Norm norm;
     Error e = {0};
-    assert_false(norm_load(&norm, s, &a, &half, 1e-5f, &hold, &e));
+    assert_false(norm_load(&norm, s, &a, &half, 1e-5f, &form, &e));
     assert_error(e, SP_SHAPE, "tensor half");
     a.dims = 5;
     assert_null(store_array(s, &a, &e));
@@ -363,8 +363,8 @@ static void gradients_through_packed_weights(void **state)
         Array w = linear_array(3, N, K), b = array("b", 4, SHAPE(N));
         Tensor *x = test_param(s, "x", M, K, 5), *factor = store_f32(s, "c", SHAPE(M, N), c, &error);
         Linear l[2];
-        assert_true(
-            linear_load(&l[0], s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &(Hold){.pack = pack}, &error));
+        assert_true(linear_load(&l[0], s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &(WeightForm){.pack = pack},
+                                &error));
         float *left = malloc(sizeof *left * N * K), got[2][M * K], *bytes = malloc(sizeof *left * N * K), *y[2];
         Run run = device_run(&device);
         void *unpacked = device.k->alloc(&run, NULL, sizeof *left * N * K);
@@ -406,13 +406,13 @@ static void stacked_parameters(void **state)
           b[2] = {array("q.bias", 4, SHAPE(N)), array("v.bias", 5, SHAPE(N))};
     const Array *ws[] = {&w[0], &w[1], &w[2]}, *bs[] = {&b[0], NULL, &b[1]};
     Linear fused, alone;
-    assert_true(linear_load(&fused, s, 3, ws, bs, &(Hold){.train_w = 5, .train_b = 4}, &error));
+    assert_true(linear_load(&fused, s, 3, ws, bs, &(WeightForm){.train_w = 5, .train_b = 4}, &error));
     Tensor *q = store_find(s, "q"), *v = store_find(s, "v"), *bias = store_find(s, "v.bias");
     assert_true(q && q->param && v && v->param && bias && bias->param && !store_find(s, "k") &&
                 !store_find(s, "q.bias"));
     assert_true(fused.w->needs_grad && !fused.w->param && fused.w->data == q->data);
     Store *other = store_new(&device, &error); /* v alone, as a layer */
-    assert_true(linear_load(&alone, other, 1, &ws[2], &bs[2], &(Hold){.train_w = 1, .train_b = 1}, &error));
+    assert_true(linear_load(&alone, other, 1, &ws[2], &bs[2], &(WeightForm){.train_w = 1, .train_b = 1}, &error));
     Tape *t = tape_new(&device, true, &error);
     float *x = test_numbers(6, M * K), got[N * K], expected[N * K], *before = test_read(&device, fused.w);
     Tensor *in = input_f32(t, x, SHAPE(M, K));

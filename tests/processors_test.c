@@ -275,7 +275,7 @@ static void the_resizer_is_an_option(void **state)
     Encoder *en = encoder_open(&b->d, folder, &TORCHVISION, &b->e);
     assert_ok(en != NULL, b->e);
     const Preset *p = &en->image.preset;
-    assert_true(p->how.resizer == RESIZE_TORCHVISION && p->crop == CROP_FLOOR_BEHIND);
+    assert_true(p->how.resizer == RESIZE_TORCHVISION && p->crop == CROP_FLOOR_PAD_AFTER);
     encoder_close(en);
     test_write(folder, NAME, text_of("{\"size\": 32, \"resample\": 4}"));
     assert_null(encoder_open(&b->d, folder, &TORCHVISION, &b->e));

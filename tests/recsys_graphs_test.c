@@ -5,17 +5,17 @@
 static void blocks(void **state)
 {
     TestBench *b = *state;
-    static const Share shares[] = {SHARE_ONES, SHARE_SYM, SHARE_USER, SHARE_ITEM};
+    static const EdgeWeight shares[] = {EDGE_ONES, EDGE_SYM, EDGE_USER, EDGE_ITEM};
     for (size_t s = 0; s < COUNT(shares); s++) {
         Csr *g = interaction_graph(&b->model, arena_printf(b->arena, &b->e, "block.%zu", s), shares[s], &b->e);
         double *a = dense(b, g), *turned = dense(b, csr_transpose(b->store, g, &b->e));
         for (int u = 0; u < U; u++)
             for (int i = 0; i < I; i++) {
                 double du = b->degree[u], di = b->degree[U + i];
-                double by = shares[s] == SHARE_SYM    ? 1 / sqrt(du * di)
-                            : shares[s] == SHARE_USER ? 1 / du
-                            : shares[s] == SHARE_ITEM ? 1 / di
-                                                      : 1;
+                double by = shares[s] == EDGE_SYM    ? 1 / sqrt(du * di)
+                            : shares[s] == EDGE_USER ? 1 / du
+                            : shares[s] == EDGE_ITEM ? 1 / di
+                                                     : 1;
                 assert_true(fabs(a[u * I + i] - (b->R[u][i] > 0 ? by : 0)) < 1e-6);
                 assert_true(a[u * I + i] == turned[i * U + u]);
             }
@@ -314,7 +314,7 @@ static void refused_memory(void **state)
         Views views = {0};
         done = x && two_views(&m, &views, VIEW_WALKS, edges, 2, &e) && thinned_graph(&m, "thin", edges, &e) &&
                thinned_graph(&m, "thin", nodes, &e) && (row = user_item_graph(&m, "row", ADJ_ROW_SELF, &e)) &&
-               dropped_graph(&m, "drop", row, 0.2, &e) && interaction_graph(&m, "block", SHARE_SYM, &e) &&
+               dropped_graph(&m, "drop", row, 0.2, &e) && interaction_graph(&m, "block", EDGE_SYM, &e) &&
                item_graph(&m, "items", 2, x, NULL, 3, KNN_BINARY, (KnnSource){0}, &e) &&
                cooccurrence_graph(&m, "common", SIDE_USERS, 3, 1, &e);
         if (a && !done)

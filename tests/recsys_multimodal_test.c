@@ -158,15 +158,16 @@ static void assert_represents(TestBench *b, Model *m, const char *set, Matrix ex
 
 /* ---- GRCN ------------------------------------------------------------------------------------ */
 
-/* Messages: E to users in the order of the users' pairs, then E to items. Elliot stores them as a matrix in the order
- * of (receiver, sender). */
+/* A message between two nodes. Each train pair has two messages: one to the user and one to the item. */
 typedef struct Edge {
     int to, from;
 } Edge;
 typedef struct Edges {
-    Edge *pair;   /* the users' pairs, then the same pairs reversed: the order in which Elliot computes values */
-    Edge *sorted; /* by receiver, then sender: the order of Elliot's matrix */
-    int count;
+    /* The messages to users, in the order of the train pairs, then the messages to items, in the same order. Elliot
+     * computes values in this order. */
+    Edge *pair;
+    Edge *sorted; /* the same messages by receiver, then by sender: the order of the matrix that Elliot stores */
+    int count;    /* 2 * the number of train pairs */
 } Edges;
 
 static Edges edges_of(TestBench *b)
@@ -219,7 +220,8 @@ static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
 {
     Edges edge = edges_of(b);
     int count = edge.count, E = count / 2;
-    /* values are computed in the order of `pair`; if Elliot's order is kept, they belong to `sorted` */
+    /* The value of edge e is computed from edge.pair[e]. Elliot's code has an error: it uses the value for
+     * edge.sorted[e]. elliot_order repeats this (recipes.md, "Elliot's order of pairs"). */
     const Edge *to = k->elliot_order ? edge.sorted : edge.pair;
     Matrix content[MODALITIES];
     double *weight[MODALITIES], *total = NEW(b->arena, double, count, &b->e);
@@ -231,7 +233,9 @@ static Matrix naive_grcn(TestBench *b, const Model *m, const GrcnCase *k)
             stacked(b, unit_rows(b, stored(b, m, "preference.%s", names[i], 0)), unit_rows(b, leaky(b, f, 0.01)));
         double *w = weight[i] = NEW(b->arena, double, count, &b->e);
         for (int r = 0; r < k->routings; r++) {
-            /* MMRec has user -> item edges only, so users receive nothing */
+            /* Only the users' rows of x change here. MMRec's routing has only edges from users to items (the second
+             * half of edge.pair), so users receive nothing: y is 0 for them, and their rows are only normalised
+             * again. */
             for (int e = 0; e < E; e++)
                 w[e] = dot(x, edge.pair[e].to, edge.pair[e].from);
             softmax_by(edge.pair, E, w);

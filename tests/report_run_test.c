@@ -22,7 +22,7 @@ static int report(const char *const *words, size_t count)
     return command_run(&COMMAND, (int)count + 1, argv);
 }
 
-static Text written(StudyBench *b, const char *name)
+static Text written(StudyFixture *b, const char *name)
 {
     Error e = {0};
     Text text = {0};
@@ -32,11 +32,11 @@ static Text written(StudyBench *b, const char *name)
 
 static void a_ledger_becomes_a_page(void **state)
 {
-    StudyBench b;
+    StudyFixture b;
     Error e = {0};
     (void)state;
-    study_bench(&b);
-    assert_int_equal(study_all(&b, (Share){0, 1}), 16);
+    study_fixture(&b);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 16);
     const char *page = arena_printf(b.arena, &e, "%s/page.html", b.folder),
                *tables = arena_printf(b.arena, &e, "%s/tables", b.folder);
     const char *words[] = {b.out, "-o", page, "--tables", tables, "--quiet"};
@@ -69,7 +69,7 @@ static void a_ledger_becomes_a_page(void **state)
     test_write(b.out, "ledger.sqlite", TEXT("no ledger"));
     assert_int_equal(report(words, COUNT(words)), 1);
     assert_false(file_exists(page));
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 int main(void)

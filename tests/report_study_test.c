@@ -207,9 +207,9 @@ static void low_is_best_where_a_metric_says_so(void **state)
 {
     bool lower;
     (void)state;
-    assert_true(report_lower("Recall@20", &lower) && !lower);
-    assert_true(report_lower("PopREO@20", &lower) && lower);
-    assert_false(report_lower("Gini@10", &lower));
+    assert_true(report_direction("Recall@20", &lower) && !lower);
+    assert_true(report_direction("PopREO@20", &lower) && lower);
+    assert_false(report_direction("Gini@10", &lower));
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Sheet s = sheet_new("x", "x", a, &e);

@@ -222,6 +222,8 @@ static void torch_files(void **state)
 
 #define VOCABULARY "{\"[UNK]\":0,\"a\":1,\"##a\":2,\"b\":3}"
 
+/* Appends a tokenizer.json (WordPiece) to `b`. added: the added tokens; after: the post-processor. Both are JSON, or
+ * NULL for none. */
 static void tokenizer_json(Bytes *b, const Bytes *added, const Bytes *after, const char *vocabulary)
 {
     print(
@@ -236,7 +238,8 @@ static void tokenizer_json(Bytes *b, const Bytes *added, const Bytes *after, con
     print(b, "}");
 }
 
-/* Loads the tokenizer and splits `text`. Returns the number of ids. */
+/* Loads the tokenizer and splits `text`, if given. Checks memory, time and the expected error `why` (`check`). Returns
+ * the number of ids. */
 static size_t tokenizer(const char *what, const char *path, size_t bytes, const Bytes *text, const char *why)
 {
     Error e = {0};
@@ -253,8 +256,9 @@ static size_t tokenizer(const char *what, const char *path, size_t bytes, const 
     return ids.count;
 }
 
-/* Checks a text with all places: the memory is linear in the text. */
-static void with_places(const char *what, const char *path, const Bytes *text, size_t count)
+/* Splits `text`, finds the places of its tokens, and decodes them. Checks that the memory is linear in the text, and
+ * that there are `count` tokens. */
+static void check_places(const char *what, const char *path, const Bytes *text, size_t count)
 {
     Error e = {0};
     TestHeap h;
@@ -274,14 +278,16 @@ static void with_places(const char *what, const char *path, const Bytes *text, s
     assert_int_equal(h.live, 0);
 }
 
-static size_t with_added(const char *what, Bytes *added, const Bytes *text, const char *why)
+/* Loads a tokenizer.json with the added tokens `added` (JSON), and splits `text`, if given. Checks memory, time and the
+ * expected error `why`; `what` names the case. Clears `added`. Returns the number of ids. */
+static size_t check_added(const char *what, Bytes *added, const Bytes *text, const char *why)
 {
     Bytes b = {0};
     tokenizer_json(&b, added, NULL, VOCABULARY);
     const char *path = put("tokenizer.json", &b);
     size_t n = tokenizer(what, path, b.n, text, why);
     if (text)
-        with_places(what, path, text, n);
+        check_places(what, path, text, n);
     free(b.p);
     *added = (Bytes){.p = added->p, .room = added->room};
     return n;
@@ -293,11 +299,12 @@ static void added_tokens(void **state)
     Bytes b = {0}, text = {0};
     for (int i = 0; i < 1000000; i++)
         print(&b, "%s{\"content\":\"a%06d\"}", i ? "," : "", i);
-    with_added("a million of one first byte", &b, NULL, "1000000 added tokens; at most 200000 are supported");
+    check_added("a million added tokens with the same first byte", &b, NULL,
+                "1000000 added tokens; at most 200000 are supported");
     for (int i = 0; i < 100000; i++)
         print(&b, "%s{\"content\":\"a%06d\"}", i ? "," : "", i);
     repeat(&text, TEXT("a000017 aa"), 100000);
-    assert_int_equal(with_added("100,000 of one first byte", &b, &text, NULL), 300000);
+    assert_int_equal(check_added("100,000 added tokens with the same first byte", &b, &text, NULL), 300000);
     text.n = 0;
     repeat(&text, TEXT("a"), 300000);
     for (int i = 1; i <= 255; i++) {
@@ -305,20 +312,22 @@ static void added_tokens(void **state)
         add_bytes(&b, text.p, (size_t)i);
         print(&b, "%s\"}", i == 255 ? "" : "b");
     }
-    with_added("one that begins as another", &b, &text, NULL);
+    check_added("added tokens that share their beginnings", &b, &text, NULL);
     print(&b, "{\"content\":\" \",\"lstrip\":true,\"rstrip\":true}");
     text.n = 0;
     repeat(&text, TEXT(" "), 1000000);
-    assert_int_equal(with_added("white space behind white space", &b, &text, NULL), 1000000);
+    assert_int_equal(check_added("an added token that strips white space", &b, &text, NULL), 1000000);
     print(&b, "{\"content\":\"");
     repeat(&b, TEXT("x"), 10000);
     print(&b, "\"}");
-    with_added("a long one", &b, NULL, "an added token of 10000 bytes; at most 256 are supported");
+    check_added("an added token that is too long", &b, NULL,
+                "an added token of 10000 bytes; at most 256 are supported");
     free(b.p);
     free(text.p);
 }
 
-static void with_processor(const char *what, Bytes *after, const char *why)
+/* Loads a tokenizer.json with the post-processor `after` (JSON), then clears `after`. See check_added. */
+static void check_processor(const char *what, Bytes *after, const char *why)
 {
     Bytes b = {0};
     tokenizer_json(&b, NULL, after, VOCABULARY);
@@ -337,9 +346,9 @@ static void templates(void **state)
                   "\"special_tokens\":{\"x\":{\"ids\":[");
         repeat(&b, TEXT("10,"), n);
         print(&b, "1]}}}");
-        with_processor("a special token of many ids", &b,
-                       n > 100000 ? "too many small values for a file of this size"
-                                  : "more than 64 special tokens around a text");
+        check_processor("a special token with many ids", &b,
+                        n > 100000 ? "too many small values for a file of this size"
+                                   : "more than 64 special tokens around a text");
     }
     print(&b, "{\"type\":\"TemplateProcessing\",\"single\":[");
     for (int i = 0; i < 20000; i++)
@@ -348,7 +357,7 @@ static void templates(void **state)
     for (int i = 0; i < 20000; i++)
         print(&b, "%s\"%d\":{\"ids\":[]}", i ? "," : "", i);
     print(&b, "}}");
-    with_processor("special tokens of no ids", &b, "has 20001 parts; at most 129 are supported");
+    check_processor("special tokens without ids", &b, "has 20001 parts; at most 129 are supported");
     free(b.p);
 }
 
@@ -369,7 +378,8 @@ static void vocabularies(void **state)
     b.n = strlen("[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\n");
     repeat(&b, TEXT("\n"), 2 * 1000 * 1000);
     tokenizer("fewer empty lines", put("vocab.txt", &b), b.n, NULL, NULL);
-    /* a word of a's is one piece each time, and 99 pieces of a and b are longer */
+    /* each letter of a word of a's becomes one piece. The 99 pieces ##ab, ##abb, ... begin with a, too, so longer
+     * matches are tried at each place */
     b.n = v.n = 0;
     print(&v, "{\"[UNK]\":0,\"a\":1,\"##a\":2");
     for (int i = 1; i < 100; i++) {
@@ -385,11 +395,11 @@ static void vocabularies(void **state)
         print(&text, "%.*s", (int)n, text.p);
     const char *path = put("tokenizer.json", &b);
     assert_int_equal(tokenizer("long words", path, b.n, &text, NULL), 99 * 5001);
-    with_places("long words", path, &text, 99 * 5001);
+    check_places("long words", path, &text, 99 * 5001);
     text.n = 0;
     repeat(&text, TEXT("."), 3000000);
     assert_int_equal(tokenizer("one line", path, b.n, &text, NULL), 3000000);
-    with_places("one line", path, &text, 3000000);
+    check_places("one line", path, &text, 3000000);
     b.n = v.n = 0;
     free(v.p);
     free(b.p);

@@ -159,7 +159,7 @@ static void layouts_come_back(void **state)
         RunConfig config;
         assert_ok(run_config_read(&config, out, b->arena, &e), e);
         const Layout *read = &config.train.data.layout;
-        assert_int_equal(read->cut, cases[i].separator);
+        assert_int_equal(read->separator, cases[i].separator);
         assert_true(cases[i].columns ? read->columns && !strcmp(read->columns, cases[i].columns) : !read->columns);
         opens(b, out, false, NULL);
     }

@@ -150,9 +150,9 @@ static void names_that_do_not(void **state)
         {"BPR", MMREC, "epochs=", "epochs=: a whole number is expected"},
         {"BPR", MMREC, "lr=-1", "lr=-1: must be at least 0"},
         {"LATTICE", MMREC, "mess_dropout=[0.1, 0.1]",
-         "mess_dropout=[0.1, 0.1]: is a list, here it is one number: set mess_dropout=0.1"},
-        {"NGCF", MMREC, "message_dropout=(0.25)", "is a list, here it is one number: set message_dropout=0.25"},
-        {"LATTICE", MMREC, "n_layers=[ 2, 3]", "is a list, here it is one number: set n_layers=2"},
+         "mess_dropout=[0.1, 0.1]: is a list; Sapor uses one number: set mess_dropout=0.1"},
+        {"NGCF", MMREC, "message_dropout=(0.25)", "is a list; Sapor uses one number: set message_dropout=0.25"},
+        {"LATTICE", MMREC, "n_layers=[ 2, 3]", "is a list; Sapor uses one number: set n_layers=2"},
         {"LATTICE", MMREC, "mess_dropout=[]", "mess_dropout=[]: is a list, one number is expected"},
         {"LATTICE", MMREC, "mess_dropout=[x", "is a list, one number is expected"},
         {"BPR", MMREC, "cutoffs=10,x", "cutoffs=10,x: \"x\" is not a whole number"},
@@ -262,7 +262,7 @@ static void defaults_of_the_paper(void **state)
     static const char *const set[] = {"variant=paper"};
     Error e = {0};
     assert_null(settings_make(&wrong, ELLIOT, set, 1, a, &e));
-    assert_error(e, SP_USAGE, "Wrong: paper_settings names the setting counts, which it does not have");
+    assert_error(e, SP_USAGE, "Wrong has no setting counts, named in its paper_settings");
     arena_free(a);
 }
 

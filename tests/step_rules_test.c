@@ -183,7 +183,7 @@ static bool note_loss(void *arg, const TrainEvent *event, Error *e)
     return true;
 }
 
-/* Checks that the reported loss is the loss before the first step, without a weight, as in MMRec. */
+/* Checks that the reported loss is the loss before the first step, not multiplied by alpha1, as in MMRec. */
 static void mirror_gradient_reports_the_loss(void **state)
 {
     TestBench *b = *state;
@@ -388,7 +388,7 @@ static void numbers_that_are_not_finite(void **state)
         {{"breaks=row", "rare=true"},
          "Rule: parameter extra is not finite (row 1) at the end of epoch 2, step 5; try a smaller lr than 0.02"},
         {{"breaks=state", "rare=true"},
-         "Rule: Adam's state of parameter extra is not finite (row 1) at the end of epoch 2, step 5"},
+         "Rule: the optimiser's state of parameter extra is not finite (row 1) at the end of epoch 2, step 5"},
         {{"breaks=loss", "rare=true"}, "Rule: the loss is inf in epoch 2, step 3"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
@@ -411,21 +411,21 @@ static void finite_numbers_are_not_named(void **state)
     assert_ok(device_open(&d, NULL, 2, NULL, NULL, &e), e);
     Store *s = store_new(&d, &e);
     assert_ok(s != NULL, e);
-    assert_ok(store_not_finite(s, &found, &e), e);
+    assert_ok(store_find_not_finite(s, &found, &e), e);
     assert_null(found.name);
     float x[300];
     for (int i = 0; i < 300; i++)
         x[i] = 3e38f;
     Tensor *large = param_from(s, "large", 100, 3, x, &e), *kept = kept_new(s, "kept", 2, 2, &e);
     assert_ok(large && kept, e);
-    assert_ok(store_not_finite(s, &found, &e), e);
+    assert_ok(store_find_not_finite(s, &found, &e), e);
     assert_null(found.name);
     tensor_write(&d, kept, 3, 1, &(float){NAN});
-    assert_ok(store_not_finite(s, &found, &e), e);
+    assert_ok(store_find_not_finite(s, &found, &e), e);
     assert_string_equal(found.name, "kept");
     assert_true(found.row == 1 && !found.state && isnan(found.value));
     tensor_write(&d, large, 299, 1, &(float){-INFINITY});
-    assert_ok(store_not_finite(s, &found, &e), e);
+    assert_ok(store_find_not_finite(s, &found, &e), e);
     assert_string_equal(found.name, "large");
     assert_true(found.row == 99 && found.value < 0);
     store_free(s);

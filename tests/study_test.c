@@ -8,12 +8,12 @@ static void every_trial_once(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
-    study_bench(&b);
+    StudyFixture b;
+    study_fixture(&b);
     TrialRow *rows;
     size_t n;
-    assert_int_equal(study_all(&b, (Share){0, 1}), 16);
-    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 16);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 0);
     Ledger *l = study_ledger_of(&b);
     assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
     assert_int_equal(n, 16);
@@ -37,12 +37,12 @@ static void every_trial_once(void **state)
             assert_true(strstr(entries[k].name, ".json") || strstr(entries[k].name, ".tsv"));
     }
     ledger_close(l);
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* ---- several processes ----------------------------------------------------------------------- */
 
-static void export_to(StudyBench *b, const char *name)
+static void export_to(StudyFixture *b, const char *name)
 {
     Error e = {0};
     Ledger *l = study_ledger_of(b);
@@ -50,7 +50,7 @@ static void export_to(StudyBench *b, const char *name)
     ledger_close(l);
 }
 
-static void same_exports(StudyBench *b, const char *x, const char *y)
+static void same_exports(StudyFixture *b, const char *x, const char *y)
 {
     Error e = {0};
     Text first, second;
@@ -64,14 +64,14 @@ static void shares_join(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
-    study_bench(&b);
+    StudyFixture b;
+    study_fixture(&b);
     int n = 0;
-    study_all(&b, (Share){0, 1});
+    study_all(&b, (TrialShare){0, 1});
     export_to(&b, "one.tsv");
     for (int i = 0; i < 4; i++) {
         snprintf(b.out, sizeof b.out, "%s/part%d", b.folder, i);
-        n += study_all(&b, (Share){i, 4});
+        n += study_all(&b, (TrialShare){i, 4});
     }
     assert_int_equal(n, 16);
     Ledger *l = study_ledger_of(&b);
@@ -84,7 +84,7 @@ static void shares_join(void **state)
     ledger_close(l);
     export_to(&b, "joined.tsv");
     same_exports(&b, "one.tsv", "joined.tsv");
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 typedef struct Stop { /* kills the process at the end of the epoch that comes after `epochs` other epochs */
@@ -101,7 +101,7 @@ static bool stop_after(void *arg, const TrainEvent *event, Error *e)
 }
 
 /* Trains in a child that is killed after some epochs. Returns whether it was killed. */
-static bool killed_after(StudyBench *b, int epochs)
+static bool killed_after(StudyFixture *b, int epochs)
 {
     pid_t child = fork();
     int status = 0;
@@ -112,7 +112,7 @@ static bool killed_after(StudyBench *b, int epochs)
         TrialOutcome outcome;
         Stop stop = {epochs};
         bool found = true;
-        StudyRun *r = study_open(&b->study, (Share){0, 1}, b->arena, &e);
+        StudyRun *r = study_open(&b->study, (TrialShare){0, 1}, b->arena, &e);
         while (r && study_next(r, &t, &found, &e) && found)
             if (!study_trial(&b->device, &b->study, &t, stop_after, &stop, &outcome, &row, b->arena, &e))
                 break;
@@ -127,11 +127,11 @@ static void a_killed_search_goes_on(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
-    study_bench(&b);
+    StudyFixture b;
+    study_fixture(&b);
     TrialRow *rows;
     size_t n;
-    study_all(&b, (Share){0, 1});
+    study_all(&b, (TrialShare){0, 1});
     export_to(&b, "whole.tsv");
     snprintf(b.out, sizeof b.out, "%s/killed", b.folder);
     int kills = 0;
@@ -141,7 +141,7 @@ static void a_killed_search_goes_on(void **state)
         ledger_close(l);
         assert_int_equal(rows[n - 1].state, TRIAL_RUNNING); /* the next trials are not started */
         StudyCounts c;
-        StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+        StudyRun *r = study_open(&b.study, (TrialShare){0, 1}, b.arena, &e);
         assert_ok(r && study_counts(r, &c, &e), e);
         assert_true(c.all == 16 && c.done == (int64_t)n - 1 && c.running == 0 && c.failed == 0);
         study_close(r);
@@ -150,7 +150,7 @@ static void a_killed_search_goes_on(void **state)
     assert_true(kills > 5);
     export_to(&b, "killed.tsv");
     same_exports(&b, "whole.tsv", "killed.tsv");
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* A search whose points follow from results. Checks that its points do not depend on kills, and that one worker trains
@@ -158,27 +158,27 @@ static void a_killed_search_goes_on(void **state)
 static void tpe_goes_on(void **state)
 {
     (void)state;
-    static const Dimension DIMS[] = {{.key = "factors", .how = DIST_QUNIFORM, .low = 2, .high = 16, .q = 2},
-                                     {.key = "lr", .how = DIST_LOGUNIFORM, .low = -9, .high = -2}};
+    static const Dimension DIMS[] = {{.key = "factors", .distribution = DIST_QUNIFORM, .low = 2, .high = 16, .q = 2},
+                                     {.key = "lr", .distribution = DIST_LOGUNIFORM, .low = -9, .high = -2}};
     Error e = {0};
-    StudyBench b;
+    StudyFixture b;
     TrialRow *rows;
     size_t n;
-    study_bench(&b);
+    study_fixture(&b);
     for (int i = 0; i < 2; i++) {
         b.models[i].dims = DIMS;
         b.models[i].search = SEARCH_TPE;
         b.models[i].evals = 25;
         b.models[i].seed_count = 1;
     }
-    assert_int_equal(study_all(&b, (Share){0, 2}), 25);
+    assert_int_equal(study_all(&b, (TrialShare){0, 2}), 25);
     Ledger *l = study_ledger_of(&b);
     assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
     ledger_close(l);
     assert_int_equal(n, 25);
     assert_string_equal(rows[24].model, "BPRMF");
     assert_int_equal(rows[24].number, 24);
-    assert_int_equal(study_all(&b, (Share){1, 2}), 25);
+    assert_int_equal(study_all(&b, (TrialShare){1, 2}), 25);
     export_to(&b, "whole.tsv");
     snprintf(b.out, sizeof b.out, "%s/killed", b.folder);
     int kills = 0;
@@ -187,7 +187,7 @@ static void tpe_goes_on(void **state)
     assert_true(kills >= 3);
     export_to(&b, "killed.tsv");
     same_exports(&b, "whole.tsv", "killed.tsv");
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* Checks four processes with one ledger: each trial is trained once. */
@@ -195,9 +195,9 @@ static void processes_share_a_ledger(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
-    study_bench(&b);
-    study_all(&b, (Share){0, 1});
+    StudyFixture b;
+    study_fixture(&b);
+    study_all(&b, (TrialShare){0, 1});
     export_to(&b, "one.tsv");
     snprintf(b.out, sizeof b.out, "%s/shared", b.folder);
     pid_t child[4];
@@ -209,7 +209,7 @@ static void processes_share_a_ledger(void **state)
             TrialOutcome outcome;
             bool found = true;
             int done = 0;
-            StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+            StudyRun *r = study_open(&b.study, (TrialShare){0, 1}, b.arena, &e);
             while (r && study_next(r, &t, &found, &e) && found &&
                    study_trial(&b.device, &b.study, &t, NULL, NULL, &outcome, &row, b.arena, &e)) {
                 done += outcome == OUTCOME_DONE;
@@ -228,7 +228,7 @@ static void processes_share_a_ledger(void **state)
     assert_int_equal(trained, 16);
     export_to(&b, "shared.tsv");
     same_exports(&b, "one.tsv", "shared.tsv");
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* ---- trials that fail, change, or are equal -------------------------------------------------- */
@@ -237,8 +237,8 @@ static void failures_are_kept(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
-    study_bench(&b);
+    StudyFixture b;
+    study_fixture(&b);
     Trial t;
     TrialRow *rows;
     size_t n;
@@ -246,8 +246,8 @@ static void failures_are_kept(void **state)
     StudyCounts c;
     b.study.model_count = 1;
     b.data.config.test = "/nowhere/test.tsv";
-    assert_int_equal(study_all(&b, (Share){0, 1}), 8);
-    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 8);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 0);
     Ledger *l = study_ledger_of(&b);
     assert_ok(ledger_rows(l, &rows, &n, b.arena, &e), e);
     ledger_close(l);
@@ -255,20 +255,20 @@ static void failures_are_kept(void **state)
     assert_int_equal(rows[7].state, TRIAL_FAILED);
     assert_non_null(strstr(rows[7].message, "/nowhere/test.tsv"));
     b.data.config.test = b.test; /* other data give other trials */
-    StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+    StudyRun *r = study_open(&b.study, (TrialShare){0, 1}, b.arena, &e);
     assert_ok(r && study_next(r, &t, &found, &e), e);
     assert_true(found);
     assert_ok(study_died(r, &t, "killed by signal 9 (Killed)", &e), e);
     study_close(r);
-    assert_int_equal(study_all(&b, (Share){0, 1}), 7);
-    r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 7);
+    r = study_open(&b.study, (TrialShare){0, 1}, b.arena, &e);
     assert_ok(r && study_counts(r, &c, &e), e);
     assert_true(c.all == 8 && c.done == 7 && c.failed == 1);
     assert_ok(study_retry(r, &e) && study_next(r, &t, &found, &e), e);
     assert_true(found && t.number == 0 && t.seed == 1);
     study_close(r);
-    assert_int_equal(study_all(&b, (Share){0, 1}), 1);
-    study_bench_end(&b);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 1);
+    study_fixture_end(&b);
 }
 
 /* Checks that a fixed setting is not in the name of a trial, but that a trial with another value of it is a different
@@ -277,15 +277,15 @@ static void other_settings_are_other_trials(void **state)
 {
     (void)state;
     static const char *const SET[] = {"epochs=2", "validation_rate=2"};
-    StudyBench b;
-    study_bench(&b);
+    StudyFixture b;
+    study_fixture(&b);
     b.study.model_count = 1;
-    assert_int_equal(study_all(&b, (Share){0, 1}), 8);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 8);
     b.models[0].set = SET;
     b.models[0].set_count = 2;
-    assert_int_equal(study_all(&b, (Share){0, 1}), 8);
-    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
-    study_bench_end(&b);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 8);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 0);
+    study_fixture_end(&b);
 }
 
 /* Checks that a model without features is trained once for all settings of extractors. */
@@ -293,8 +293,8 @@ static void equal_trials_are_copied(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
-    study_bench(&b);
+    StudyFixture b;
+    study_fixture(&b);
     StudyData data[2] = {b.data, b.data};
     Trial t;
     TrialRow row;
@@ -306,7 +306,7 @@ static void equal_trials_are_copied(void **state)
     b.study.data = data;
     b.study.data_count = 2;
     b.study.model_count = 1;
-    StudyRun *r = study_open(&b.study, (Share){0, 1}, b.arena, &e);
+    StudyRun *r = study_open(&b.study, (TrialShare){0, 1}, b.arena, &e);
     assert_ok(r, e);
     for (;;) {
         assert_ok(study_next(r, &t, &found, &e), e);
@@ -319,7 +319,7 @@ static void equal_trials_are_copied(void **state)
     }
     assert_int_equal(copied, 8);
     study_close(r);
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* Checks the view of a ledger: means over seeds and folds, the best point. */
@@ -327,9 +327,9 @@ static void views_have_the_best(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
+    StudyFixture b;
     StudyView v;
-    study_bench(&b);
+    study_fixture(&b);
     StudyData data[3] = {b.data, b.data, b.data};
     data[0].fold = "0";
     data[1].fold = "1";
@@ -337,7 +337,7 @@ static void views_have_the_best(void **state)
     data[2] = (StudyData){.name = "office", .setting = "", .fold = "", .absent = "its images are not to be had"};
     b.study.data = data;
     b.study.data_count = 3;
-    assert_int_equal(study_all(&b, (Share){0, 1}), 32);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 32);
     Ledger *l = study_ledger_of(&b);
     assert_ok(study_view(&v, l, b.arena, &e), e);
     ledger_close(l);
@@ -370,14 +370,14 @@ static void views_have_the_best(void **state)
         }
         assert_int_equal(x->best, at);
     }
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* Trains the remaining trials, then reads the ledger. Returns the only group of the first model. */
-static const Group *viewed(StudyBench *b, StudyView *v, int trained)
+static const Group *viewed(StudyFixture *b, StudyView *v, int trained)
 {
     Error e = {0};
-    assert_int_equal(study_all(b, (Share){0, 1}), trained);
+    assert_int_equal(study_all(b, (TrialShare){0, 1}), trained);
     Ledger *l = study_ledger_of(b);
     assert_ok(study_view(v, l, b->arena, &e), e);
     ledger_close(l);
@@ -391,9 +391,9 @@ static void grids_may_grow(void **state)
     static const char *const FACTORS[] = {"4", "8"}, *const RATES[] = {"0.1", "0.01", "0.001"};
     static const Dimension DIMS[] = {{.key = "factors", .values = FACTORS, .count = 2},
                                      {.key = "lr", .values = RATES, .count = 3}};
-    StudyBench b;
+    StudyFixture b;
     StudyView v;
-    study_bench(&b);
+    study_fixture(&b);
     b.study.model_count = 1;
     assert_int_equal(viewed(&b, &v, 8)->count, 4);
     b.models[0].dims = DIMS;
@@ -405,17 +405,17 @@ static void grids_may_grow(void **state)
         assert_int_equal(g->points[i].finished, 2);
         assert_int_equal(g->points[i].rows[0]->number, i);
     }
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* Checks that points of a random search with other bounds stay in the ledger, but are not points of this search. */
 static void random_searches_may_change(void **state)
 {
     (void)state;
-    Dimension dim = {.key = "lr", .how = DIST_LOGUNIFORM, .low = -7, .high = -5};
-    StudyBench b;
+    Dimension dim = {.key = "lr", .distribution = DIST_LOGUNIFORM, .low = -7, .high = -5};
+    StudyFixture b;
     StudyView v;
-    study_bench(&b);
+    study_fixture(&b);
     b.study.model_count = 1;
     b.models[0].search = SEARCH_RANDOM;
     b.models[0].evals = 3;
@@ -427,16 +427,16 @@ static void random_searches_may_change(void **state)
     assert_int_equal(v.row_count, 12);
     assert_int_equal(g->count, 3);
     assert_int_equal(g->planned, 6);
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* Checks the file of a metric or of the setting `negatives`: other bytes give other trials. */
 static void files_of_measures_count(void **state)
 {
     (void)state;
-    StudyBench b;
+    StudyFixture b;
     char file[400], metric[500];
-    study_bench(&b);
+    study_fixture(&b);
     b.study.model_count = 1;
     b.models[0].dim_count = 0;
     snprintf(file, sizeof file, "%s/clusters.tsv", b.folder);
@@ -444,18 +444,18 @@ static void files_of_measures_count(void **state)
     const char *metrics[] = {"Recall", metric};
     b.study.eval.metrics = metrics;
     test_write(b.folder, "clusters.tsv", TEXT("u0\t0\nu1\t1\n"));
-    assert_int_equal(study_all(&b, (Share){0, 1}), 2);
-    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 2);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 0);
     test_write(b.folder, "clusters.tsv", TEXT("u0\t1\nu1\t1\n"));
-    assert_int_equal(study_all(&b, (Share){0, 1}), 2);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 2);
     b.study.eval.metric_count = 1;
     b.study.eval.negative_files[0] = b.study.eval.negative_files[1] = file;
     test_write(b.folder, "clusters.tsv", TEXT("u0\ti1\nu1\ti1\n"));
-    assert_int_equal(study_all(&b, (Share){0, 1}), 2);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 2);
     test_write(b.folder, "clusters.tsv", TEXT("u0\ti1\nu1\ti2\n"));
-    assert_int_equal(study_all(&b, (Share){0, 1}), 2);
-    assert_int_equal(study_all(&b, (Share){0, 1}), 0);
-    study_bench_end(&b);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 2);
+    assert_int_equal(study_all(&b, (TrialShare){0, 1}), 0);
+    study_fixture_end(&b);
 }
 
 /* Checks that all points of a group are compared by the same part. A point without a figure in this part is not chosen
@@ -464,11 +464,11 @@ static void points_are_compared_by_one_part(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
+    StudyFixture b;
     StudyView v;
     TrialRow *rows;
     size_t n;
-    study_bench(&b);
+    study_fixture(&b);
     b.study.model_count = 1;
     assert_int_equal(viewed(&b, &v, 8)->count, 4);
     Ledger *l = study_ledger_of(&b);
@@ -483,7 +483,7 @@ static void points_are_compared_by_one_part(void **state)
     }
     ledger_close(l);
     assert_int_equal(viewed(&b, &v, 0)->best, 1);
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 /* Tests the best points of two models by the users of by_user.tsv: the result is that of the tests for the files
@@ -492,14 +492,14 @@ static void best_points_are_tested(void **state)
 {
     (void)state;
     Error e = {0};
-    StudyBench b;
+    StudyFixture b;
     StudyView v;
     ByUser files[2];
     PairedTest t;
     size_t missing;
-    study_bench(&b);
+    study_fixture(&b);
     b.models[0].seed_count = b.models[1].seed_count = 1;
-    study_all(&b, (Share){0, 1});
+    study_all(&b, (TrialShare){0, 1});
     Ledger *l = study_ledger_of(&b);
     assert_ok(study_view(&v, l, b.arena, &e), e);
     ledger_close(l);
@@ -522,7 +522,7 @@ static void best_points_are_tested(void **state)
     assert_int_equal(unlink(files[1].path), 0);
     assert_ok(view_tests(&v, b.out, true, true, &missing, b.arena, &e), e);
     assert_true(missing == 1 && v.test_count == 0);
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 static void wrong_studies_are_refused(void **state)
@@ -530,23 +530,23 @@ static void wrong_studies_are_refused(void **state)
     (void)state;
     static const char *const WORDS[] = {"0.1", "many"};
     const Dimension word = {.key = "lr", .values = WORDS, .count = 2};
-    const Dimension range = {.key = "lr", .how = DIST_UNIFORM, .low = 0, .high = 1};
+    const Dimension range = {.key = "lr", .distribution = DIST_UNIFORM, .low = 0, .high = 1};
     Error e = {0};
-    StudyBench b;
-    study_bench(&b);
+    StudyFixture b;
+    study_fixture(&b);
     b.models[0].dims = &word;
     b.models[0].dim_count = 1;
-    assert_null(study_open(&b.study, (Share){0, 1}, b.arena, &e));
+    assert_null(study_open(&b.study, (TrialShare){0, 1}, b.arena, &e));
     assert_error(e, SP_USAGE, "BPRMF lr=many: setting lr=many");
     b.models[0].dims = &range;
-    assert_null(study_open(&b.study, (Share){0, 1}, b.arena, &e));
+    assert_null(study_open(&b.study, (TrialShare){0, 1}, b.arena, &e));
     assert_error(e, SP_USAGE, "BPRMF: setting lr: a grid needs lists of values, not uniform");
     b.models[0].search = SEARCH_RANDOM;
-    assert_null(study_open(&b.study, (Share){0, 1}, b.arena, &e));
+    assert_null(study_open(&b.study, (TrialShare){0, 1}, b.arena, &e));
     assert_error(e, SP_USAGE, "BPRMF: the space has no end; say how many points to try");
-    assert_null(study_open(&b.study, (Share){4, 4}, b.arena, &e));
+    assert_null(study_open(&b.study, (TrialShare){4, 4}, b.arena, &e));
     error_clear(&e);
-    study_bench_end(&b);
+    study_fixture_end(&b);
 }
 
 int main(void)

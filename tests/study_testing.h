@@ -8,16 +8,16 @@
 
 /* A temporary folder with small data, and a study of two models. The grid of each model has four points, and each point
  * has two seeds. */
-typedef struct StudyBench {
+typedef struct StudyFixture {
     Arena *arena;
     Device device;
     char folder[256], train[300], test[300], out[300];
     StudyData data;
     StudyModel models[2];
     Study study;
-} StudyBench;
+} StudyFixture;
 
-static inline void study_bench(StudyBench *b)
+static inline void study_fixture(StudyFixture *b)
 {
     static const char *const FACTORS[] = {"4", "8"}, *const RATES[] = {"0.01", "0.001"};
     static const Dimension DIMS[] = {{.key = "factors", .values = FACTORS, .count = 2},
@@ -28,7 +28,7 @@ static inline void study_bench(StudyBench *b)
     static const int64_t CUTOFFS[] = {3, 5};
     static const char *const NAMES[] = {"BPRMF", "external.LightGCN"};
     Error e = {0};
-    *b = (StudyBench){.arena = arena_new(NULL, 0)};
+    *b = (StudyFixture){.arena = arena_new(NULL, 0)};
     assert_ok(device_open(&b->device, NULL, 1, NULL, NULL, &e), e);
     test_folder(b->folder);
     snprintf(b->train, sizeof b->train, "%s/train.tsv", b->folder);
@@ -60,7 +60,7 @@ static inline void study_bench(StudyBench *b)
                        .cutoff = 5};
 }
 
-static inline void study_bench_end(StudyBench *b)
+static inline void study_fixture_end(StudyFixture *b)
 {
     test_folder_remove(b->folder);
     device_close(&b->device);
@@ -68,7 +68,7 @@ static inline void study_bench_end(StudyBench *b)
 }
 
 /* Trains the remaining trials of a share in this process. Returns the number of trials. */
-static inline int study_all(StudyBench *b, Share share)
+static inline int study_all(StudyFixture *b, TrialShare share)
 {
     Error e = {0};
     Trial t;
@@ -91,7 +91,7 @@ static inline int study_all(StudyBench *b, Share share)
     return n;
 }
 
-static inline Ledger *study_ledger_of(StudyBench *b)
+static inline Ledger *study_ledger_of(StudyFixture *b)
 {
     Error e = {0};
     char path[400];

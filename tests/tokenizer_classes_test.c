@@ -241,8 +241,10 @@ static Text charsmap_model(uint32_t unit, Text contents, Arena *a)
     return (Text){p, n + 12};
 }
 
-/* Checks a trie with a cycle: it is not followed to the end of the text from each character. The output of a rule is
- * short. */
+/* Checks two limits of the rules of a charsmap:
+ *
+ * - If the trie has a cycle, each search still stops after MAX_RULE bytes. So the time is not quadratic.
+ * - A rule with an output of more than 1024 bytes is refused. */
 static void rules(void **state)
 {
     (void)state;

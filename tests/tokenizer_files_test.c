@@ -356,15 +356,15 @@ static void decoders(void **state)
         {"{\"type\":\"WordPiece\",\"prefix\":\"\",\"cleanup\":1}", "expected prefix and cleanup"},
         {"{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteLevel\"},{\"type\":\"WordPiece\",\"prefix\":\"\","
          "\"cleanup\":true}]}",
-         "decoder: WordPiece is not supported behind those before it"},
+         "decoder: WordPiece cannot follow the decoders before it"},
         {"{\"type\":\"Sequence\",\"decoders\":[]}", "decoder Sequence has no decoders"},
         {"[]", "decoder (no type)"},
         {"{\"type\":\"Strip\",\"content\":\"ab\",\"start\":1,\"stop\":0}", "Strip: expected a character as content"},
         {"{\"type\":\"Strip\",\"content\":\"a\",\"start\":-1,\"stop\":0}", "Strip: expected a character as content"},
         {"{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"}," METASPACE("") "]}",
-         "decoder: Metaspace is not supported behind those before it"},
+         "decoder: Metaspace cannot follow the decoders before it"},
         {"{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},{\"type\":\"ByteFallback\"}]}",
-         "decoder: ByteFallback is not supported behind"},
+         "decoder: ByteFallback cannot follow"},
     };
     for (size_t i = 0; i < COUNT(table); i++) {
         Error e = {0};

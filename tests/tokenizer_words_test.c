@@ -52,7 +52,8 @@ static void draw_pieces(Drawn *d, uint32_t number)
     }
 }
 
-/* `joins`: one merge joins "q" and a mark, so words are not split into parts. */
+/* Makes a tokenizer of the drawn pieces. joins: adds a merge of "q" and a MARK after it. A token may then contain MARK
+ * after another character, so the tokenizer must not split words before MARK (Bpe.marked is false). */
 static Tokenizer *drawn_tokenizer(const Drawn *d, bool joins, uint32_t number, Arena *a)
 {
     Error e = {0};

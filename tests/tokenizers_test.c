@@ -403,7 +403,7 @@ static void fused_and_stages(void **state)
     }
 }
 
-static void faces(void **state)
+static void kind_limit_and_ids(void **state)
 {
     (void)state;
     Error e = {0};
@@ -562,7 +562,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(decoded),
                                        cmocka_unit_test(plain),
                                        cmocka_unit_test(fused_and_stages),
-                                       cmocka_unit_test(faces),
+                                       cmocka_unit_test(kind_limit_and_ids),
                                        cmocka_unit_test(broken_utf8),
                                        cmocka_unit_test(empty_and_nul),
                                        cmocka_unit_test(long_texts),

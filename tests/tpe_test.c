@@ -38,15 +38,15 @@ static void draws_follow_their_distributions(void **state)
         Dimension d;
         double least, most, median, near;
     } CASES[] = {
-        {{.key = "x", .how = DIST_RANDINT, .low = 3, .high = 8}, 3, 7, 5, 0.5},
-        {{.key = "x", .how = DIST_UNIFORM, .low = -1, .high = 3}, -1, 3, 1, 0.15},
-        {{.key = "x", .how = DIST_QUNIFORM, .low = 5, .high = 1000, .q = 5}, 5, 1000, 500, 40},
-        {{.key = "x", .how = DIST_LOGUNIFORM, .low = -9, .high = -1}, 1.2e-4, 0.37, 0.0067, 0.0015},
-        {{.key = "x", .how = DIST_QLOGUNIFORM, .low = 0, .high = 6, .q = 2}, 0, 404, 20, 4},
-        {{.key = "x", .how = DIST_NORMAL, .low = 2, .high = 0.5}, -1, 5, 2, 0.05},
-        {{.key = "x", .how = DIST_QNORMAL, .low = 20, .high = 5, .q = 0.5}, -10, 50, 20, 0.6},
-        {{.key = "x", .how = DIST_LOGNORMAL, .low = 0, .high = 1}, 0, 100, 1, 0.1},
-        {{.key = "x", .how = DIST_QLOGNORMAL, .low = 3, .high = 1, .q = 1}, 0, 2000, 20, 2},
+        {{.key = "x", .distribution = DIST_RANDINT, .low = 3, .high = 8}, 3, 7, 5, 0.5},
+        {{.key = "x", .distribution = DIST_UNIFORM, .low = -1, .high = 3}, -1, 3, 1, 0.15},
+        {{.key = "x", .distribution = DIST_QUNIFORM, .low = 5, .high = 1000, .q = 5}, 5, 1000, 500, 40},
+        {{.key = "x", .distribution = DIST_LOGUNIFORM, .low = -9, .high = -1}, 1.2e-4, 0.37, 0.0067, 0.0015},
+        {{.key = "x", .distribution = DIST_QLOGUNIFORM, .low = 0, .high = 6, .q = 2}, 0, 404, 20, 4},
+        {{.key = "x", .distribution = DIST_NORMAL, .low = 2, .high = 0.5}, -1, 5, 2, 0.05},
+        {{.key = "x", .distribution = DIST_QNORMAL, .low = 20, .high = 5, .q = 0.5}, -10, 50, 20, 0.6},
+        {{.key = "x", .distribution = DIST_LOGNORMAL, .low = 0, .high = 1}, 0, 100, 1, 0.1},
+        {{.key = "x", .distribution = DIST_QLOGNORMAL, .low = 3, .high = 1, .q = 1}, 0, 2000, 20, 2},
     };
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
@@ -85,22 +85,25 @@ static void wrong_bounds_are_refused(void **state)
         const char *why;
     } CASES[] = {
         {{.key = "lr"}, "setting lr: choice has no values"},
-        {{.key = "lr", .how = DIST_UNIFORM, .low = 1, .high = 1}, "the upper bound must be above the lower one"},
-        {{.key = "lr", .how = DIST_QUNIFORM, .low = 1, .high = 2}, "the step q must be above 0"},
-        {{.key = "lr", .how = DIST_NORMAL, .low = 1, .high = -2}, "the deviation is below 0"},
-        {{.key = "lr", .how = DIST_LOGUNIFORM, .low = 1, .high = 1000}, "takes the logarithms of its bounds"},
-        {{.key = "lr", .how = DIST_RANDINT, .low = 0.5, .high = 3}, "the bounds of randint must be whole numbers"},
-        {{.key = "lr", .how = DIST_UNIFORM, .low = 0, .high = INFINITY}, "the numbers of uniform must be finite"},
+        {{.key = "lr", .distribution = DIST_UNIFORM, .low = 1, .high = 1},
+         "the upper bound must be above the lower one"},
+        {{.key = "lr", .distribution = DIST_QUNIFORM, .low = 1, .high = 2}, "the step q must be above 0"},
+        {{.key = "lr", .distribution = DIST_NORMAL, .low = 1, .high = -2}, "the deviation is below 0"},
+        {{.key = "lr", .distribution = DIST_LOGUNIFORM, .low = 1, .high = 1000}, "takes the logarithms of its bounds"},
+        {{.key = "lr", .distribution = DIST_RANDINT, .low = 0.5, .high = 3},
+         "the bounds of randint must be whole numbers"},
+        {{.key = "lr", .distribution = DIST_UNIFORM, .low = 0, .high = INFINITY},
+         "the numbers of uniform must be finite"},
     };
     for (size_t i = 0; i < COUNT(CASES); i++) {
         Error e = {0};
         assert_false(space_check(&CASES[i].d, &e));
         assert_error(e, SP_USAGE, CASES[i].why);
     }
-    const Dimension two[] = {{.key = "a", .how = DIST_RANDINT, .low = 0, .high = 4},
-                             {.key = "b", .how = DIST_QUNIFORM, .low = 0, .high = 1, .q = 0.5}};
+    const Dimension two[] = {{.key = "a", .distribution = DIST_RANDINT, .low = 0, .high = 4},
+                             {.key = "b", .distribution = DIST_QUNIFORM, .low = 0, .high = 1, .q = 0.5}};
     assert_int_equal(space_points(two, 2), 12);
-    const Dimension open = {.key = "a", .how = DIST_UNIFORM, .low = 0, .high = 4};
+    const Dimension open = {.key = "a", .distribution = DIST_UNIFORM, .low = 0, .high = 4};
     assert_true(space_points(&open, 1) == INT64_MAX);
 }
 
@@ -109,9 +112,9 @@ static void wrong_bounds_are_refused(void **state)
 enum { POINTS = 60 };
 static const char *const LAYERS[] = {"1", "2", "3", "4"};
 static const Dimension SPACE[] = {
-    {.key = "lr", .how = DIST_LOGUNIFORM, .low = -12, .high = 0},
-    {.key = "dropout", .how = DIST_UNIFORM, .low = 0, .high = 1},
-    {.key = "factors", .how = DIST_QUNIFORM, .low = 8, .high = 256, .q = 8},
+    {.key = "lr", .distribution = DIST_LOGUNIFORM, .low = -12, .high = 0},
+    {.key = "dropout", .distribution = DIST_UNIFORM, .low = 0, .high = 1},
+    {.key = "factors", .distribution = DIST_QUNIFORM, .low = 8, .high = 256, .q = 8},
     {.key = "layers", .values = LAYERS, .count = 4},
 };
 

@@ -172,7 +172,7 @@ done <<'LIST'
 2|setting batch_size=0: must be at least 1|a value that is too small|--set batch_size=0,5 --out other
 2|unknown setting lrr|a grid of an unknown setting|--set lrr=0.1,0.2 --out other
 2|several lists: a grid tries values of settings that take one value|a grid of lists|'--set=cutoffs=[5,10],[20]' --out other
-2|a list, here it is one number: set lr=0.1|a list where one number is expected|'--set=lr=[0.1,0.2]' --out other
+2|a list; Sapor uses one number: set lr=0.1|a list where one number is expected|'--set=lr=[0.1,0.2]' --out other
 2|more than 1048576|too many combinations|--set lr=$(seq -s, 1 1025) --set l_w=$(seq -s, 1 1025) --out other
 2|2 seeds and 5500 combinations of settings are more than 10000 runs|too many runs|--seeds 1,2 --set lr=$(seq -s, 1 55) --set l_w=$(seq -s, 1 100) --out other
 2|--save-recs 5: --out DIR is missing|recommendations without a folder|--save-recs 5

@@ -13,9 +13,9 @@
 
 enum { USERS = 120, ITEMS = 90, PER_USER = 10, BATCH = 200, EPOCHS = 3 };
 
-/* PER_USER items are computed for each user; two of them are repeated. So user u has 8 items for training, one more
- * item for validation and one for the test. The first item of u is 3 u / 4, and the distances between the items grow.
- * There are two tables of features. */
+/* For each user, PER_USER = 10 item numbers are computed. Two of them equal earlier ones, so a user has 8 different
+ * items for training. Validation and test have one other item each. The first item of user u is 3 u / 4, and the
+ * distances between the computed numbers grow. There are two tables of features. */
 static void make_data(DataSet *d, Arena *a)
 {
     Error e = {0};
@@ -50,10 +50,10 @@ typedef struct Trial { /* the results of a run of a few epochs */
     float *losses, *users, *items, *scores;
     int32_t *top;
     size_t losses_count, users_count, items_count, top_count;
-    /* counts */
+    /* counts of the far device */
     FarCounts step;       /* of the last step of the last epoch */
     FarCounts first;      /* of the first step of the last epoch */
-    FarCounts begin;      /* of the call of `epoch` before the last epoch */
+    FarCounts begin;      /* of the call of the recommender's `epoch` at the start of the last epoch */
     FarCounts evaluation; /* of the last evaluation */
     FarCounts opening;    /* of the first step of the run */
 } Trial;

@@ -5,7 +5,7 @@
 
 /* ---- conversion ------------------------------------------------------------------------------ */
 
-static void every_half(void **state)
+static void every_f16_and_bf16(void **state)
 {
     (void)state;
     for (uint32_t h = 0; h < 65536; h++) {
@@ -148,7 +148,7 @@ static void npy_files(void **state)
     arena_free(a);
 }
 
-static void npy_round(void **state)
+static void npy_is_read_back(void **state)
 {
     (void)state;
     Error e = {0};
@@ -181,10 +181,10 @@ static void npy_round(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_half),
+        cmocka_unit_test(every_f16_and_bf16),
         cmocka_unit_test(conversions),
         cmocka_unit_test(npy_files),
-        cmocka_unit_test(npy_round),
+        cmocka_unit_test(npy_is_read_back),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -103,7 +103,7 @@ static void write_two(const char *path)
     assert_true(safetensors_commit(s, &e));
 }
 
-static void safetensors_round(void **state)
+static void safetensors_are_read_back(void **state)
 {
     (void)state;
     Error e = {0};
@@ -229,7 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(safetensors_malformed),
-        cmocka_unit_test(safetensors_round),
+        cmocka_unit_test(safetensors_are_read_back),
         cmocka_unit_test(safetensors_index),
         cmocka_unit_test(arrays_done),
     };

@@ -38,7 +38,8 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
         uint32_t parent = (uint32_t)kept;
         while (parent && !begins_with(order[i]->content, set->tokens[parent - 1].content))
             parent = set->nodes[parent].parent;
-        /* two jumps of equal length are combined into one, as in a skew-binary list */
+        /* If the jump of the parent and the jump after it cover the same number of levels, the new jump covers both.
+         * Otherwise it leads to the parent. The lengths of the jumps are those of a skew-binary list (Myers 1983). */
         uint32_t jump = set->nodes[parent].jump;
         bool far = set->nodes[parent].depth - set->nodes[jump].depth ==
                    set->nodes[jump].depth - set->nodes[set->nodes[jump].jump].depth;
@@ -147,19 +148,19 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
     if (scan->done)
         return false;
     Text t = scan->text;
-    while (set->count && scan->found < t.n) {
-        unsigned char b = (unsigned char)t.p[scan->found];
+    while (set->count && scan->search_at < t.n) {
+        unsigned char b = (unsigned char)t.p[scan->search_at];
         if (set->first[b] == set->first[b + 1]) {
-            scan->found++;
+            scan->search_at++;
             continue;
         }
-        const Added *hit = longest_token(set, (Text){t.p + scan->found, t.n - scan->found});
+        const Added *hit = longest_token(set, (Text){t.p + scan->search_at, t.n - scan->search_at});
         if (!hit) {
-            scan->found++;
+            scan->search_at++;
             continue;
         }
-        size_t begin = scan->found, end = begin + hit->content.n;
-        scan->found = end; /* a match that does not count is skipped completely */
+        size_t begin = scan->search_at, end = begin + hit->content.n;
+        scan->search_at = end; /* a match that does not count is skipped completely */
         if (hit->single_word && !stands_alone(t, begin, end))
             continue;
         if (hit->lstrip) /* takes the white space before the token, unless the last token has taken it */

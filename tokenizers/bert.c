@@ -59,10 +59,10 @@ static void put(Sink *s, uint32_t c, uint8_t flags)
 static bool put_decomposed(Sink *s, uint32_t c, uint8_t flags, Arena *a, Error *e)
 {
     uint32_t parts[UNICODE_PARTS] = {c};
-    int n = flags & U_KNOWN ? unicode_decompose(c, false, parts) : 1;
+    int n = flags & U_NFD ? unicode_decompose(c, false, parts) : 1;
     for (int i = 0; i < n; i++) {
         uint8_t f = flags_of(s->t, parts[i]);
-        int class = f & U_KNOWN ? unicode_class(parts[i]) : 0;
+        int class = f & U_NFD ? unicode_class(parts[i]) : 0;
         if (!class) {
             if (s->disorder && !sort_run(s, a, e))
                 return false;
@@ -117,7 +117,7 @@ bool bert_normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *
         } else if ((pad && !put_decomposed(&s, ' ', 0, a, e)) || !put_decomposed(&s, c, flags, a, e)) {
             return false;
         }
-        if (pad) /* the output ends with a starter (the blank), so nothing has to be sorted */
+        if (pad) /* c has combining class 0, so no run of marks is open: the blank needs no put_decomposed */
             s.out[s.n++] = ' ';
     }
     if (s.disorder && !sort_run(&s, a, e))

@@ -116,8 +116,13 @@ static bool normalize_added(Work *w, Text content, Text *normal)
                  NAME(content), normal->n, MAX_ADDED_BYTES));
 }
 
-/* Computes the text that each added token is searched by, and its text for decoding: its normal form, if it is searched
- * in normalised text. A token is left out as special if this text is the content of a special token. */
+/* Computes two texts of each added token. Several entries of the files may be about the same token.
+ *
+ * - The text that is searched in the input. It is the normal form if `normalized` is set in the last entry.
+ * - The text for decoding. It is the normal form if `normalized` is set in any entry.
+ *
+ * Also sets `hidden`: whether a token is left out of a text that is decoded without special tokens. It is left out if
+ * its text for decoding equals the content of a special token. */
 static bool finish_added(Load *l, const TextIndex *seen)
 {
     Tokenizer *t = l->t;
@@ -416,10 +421,16 @@ static bool load(Load *l, const char *path)
 
 /* Loads a tokenizer.
  *
- * Memory: the bytes of a tokenizer.json or vocab.txt; the memory of json_parse for the other files, and for a
- * tokenizer.json without its vocabulary and merges; 16 bytes per id (at most 2 ids per token and 65,536, in total
- * MAX_TOKENS) and its text; 6 to 48 bytes per token for hashes; 16 to 28 bytes per merge; 250 bytes per added token (at
- * most MAX_ADDED); 0.9 MB for words. Time: n log n. */
+ * Time: n log n. Memory:
+ *
+ * - the bytes of a tokenizer.json or vocab.txt
+ * - the memory of json_parse for the other files, and for everything in a tokenizer.json except its vocabulary and
+ *   merges
+ * - 16 bytes per id (at most 2 ids per token and 65,536, in total MAX_TOKENS), and its text
+ * - 6 to 48 bytes per token for hashes
+ * - 16 to 28 bytes per merge
+ * - 250 bytes per added token (at most MAX_ADDED)
+ * - 0.9 MB for words */
 static Tokenizer *load_new(const char *path, const Files *memory, Arena *a, Error *e)
 {
     Load l = {.t = NEW(a, Tokenizer, 1, e), .path = path, .memory = memory, .a = a, .e = e};
@@ -433,7 +444,7 @@ bool tokenizer_lower_case(Tokenizer *t, Error *e)
         if (s->list[i].kind == &normalizer_lowercase)
             return true;
     if (s->count == MAX_STAGES)
-        return fail(e, SP_UNSUPPORTED, "%s: has too many normalizers to make texts lower-case before them", t->path);
+        return fail(e, SP_UNSUPPORTED, "%s: too many normalizers: one for lower-case cannot be added", t->path);
     memmove(s->list + 1, s->list, s->count++ * sizeof *s->list);
     s->list[0] = (Stage){&normalizer_lowercase, NULL};
     bert_prepare(t);

@@ -257,11 +257,11 @@ bool normal_form(Work *w, bool compatible, bool compose)
         if (!work_next(w, &c))
             break;
         uint32_t parts[UNICODE_PARTS] = {c.code};
-        bool plain = compatible ? c.code < 0xa0 : !(flags_of(w->t, c.code) & U_KNOWN);
+        bool plain = compatible ? c.code < 0xa0 : !(flags_of(w->t, c.code) & U_NFD);
         int n = plain ? 1 : unicode_decompose(c.code, compatible, parts);
         for (int i = 0; i < n; i++) {
             Formed part = {.code = parts[i], .replaces = !i};
-            if (flags_of(w->t, parts[i]) & U_KNOWN)
+            if (flags_of(w->t, parts[i]) & U_NFD)
                 part.class = (uint8_t)unicode_class(parts[i]);
             if (part.class ? !push_formed(w, &w->waiting, part) : !form_waiting(&f) || !form(&f, part))
                 return false;

@@ -217,7 +217,7 @@ bool pipeline_normalize(Work *w, Text text, Text *out)
  * of the token among the tokens of its text that are kept. */
 static void trim(const Tokenizer *t, Text text, Found *f, size_t index)
 {
-    /* a single blank at the beginning was inserted by the tokenizer, so it is not in the text */
+    /* A single blank at the beginning is assumed to be inserted by the tokenizer. It has no byte in the text. */
     bool inserted = t->prefix_space && f->lead == 1 && (!index || !f->begin);
     for (uint32_t i = inserted ? f->lead : 0; i < f->lead && f->begin < f->end; i++)
         f->begin = end_of(text, (uint32_t)f->begin);

@@ -20,8 +20,8 @@
 #include "tokenizers/tokenizers.h"
 #include "tokenizers/unicode.h"
 
-/* A word has at most MAX_WORD characters; the usual limit in files is 100. The time per byte of a word grows with the
- * longest word. */
+/* A word has at most MAX_WORD characters; the usual limit in files is 100. The time per byte grows with the length of
+ * the word. */
 enum { MAX_WORD = 256 };
 enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 256, MAX_SPECIAL = 64, MAX_STAGES = 32 };
 
@@ -31,7 +31,8 @@ typedef struct Added {
     Text content; /* the searched text; already normalised if `normalized` */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
-    /* true if any entry of the files for this token has the flag; without was_: the flag of the last entry */
+    /* was_special and was_normalized: true if any entry of the files for this token has the flag. special and
+     * normalized: the flag of the last entry */
     bool was_special, was_normalized;
 } Added;
 
@@ -41,8 +42,8 @@ typedef struct AddedText { /* text of an added token, for decoding */
 } AddedText;
 
 typedef struct AddedNode { /* nodes[i] belongs to tokens[i - 1]; nodes[0] is the empty text */
-    /* parent: the longest other token that is a prefix of this one. jump: an ancestor, chosen as in a skew-binary list,
-     * so that an ancestor of a given length is found in about log(depth) steps */
+    /* parent: the longest other token that is a prefix of this one. jump: a shortcut to a far ancestor. With the jumps,
+     * the longest prefix of at most n bytes is found in about log(depth) steps */
     uint32_t parent, jump;
     /* number of tokens that are prefixes of this one, including itself; 0 for node 0 */
     uint32_t depth;
@@ -61,21 +62,20 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
 /* The state of added_next. At first, all members but `text` are 0. */
 typedef struct AddedScan {
     Text text;
-    size_t at, found;        /* start of the next gap; position where the next search starts */
+    size_t at, search_at;    /* start of the next gap; position where the next search starts */
     size_t begin, end;       /* the token that was found, including the white space that it takes */
     size_t white, white_end; /* white space that was already read, so that each stretch is read once */
     bool done;
 } AddedScan;
-/* Splits scan->text at added tokens. Each call returns the next token in *id, and the text before it, which may be
- * empty, in *gap. After the last token, *id is -1 and *gap is the rest of the text. The call after that returns false.
- */
+/* Splits scan->text at added tokens. Each call writes the next token to *id, and the text before this token to *gap
+ * (may be empty). After the last token, *id is -1 and *gap is the rest of the text. The next call returns false. */
 bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
 
 /* ---- a text during processing ---------------------------------------------------------------- */
 
 /* Limits of the text that stages may make of n bytes: MOST_GROWTH n + MOST_MORE. For a token that is decoded:
- * MOST_GROWTH n + MOST_MORE_DECODED. The longest compatibility form has 11 bytes per byte, or 13 if each of its blanks
- * is replaced by SentencePiece's mark (3 bytes). */
+ * MOST_GROWTH n + MOST_MORE_DECODED. NFKC and NFKD make at most 11 n bytes of n bytes, or 13 n if a later stage
+ * replaces each blank by SentencePiece's mark (3 bytes). */
 enum { MOST_GROWTH = 16, MOST_MORE = 4096, MOST_MORE_DECODED = 256 };
 
 typedef struct Normal {
@@ -154,8 +154,14 @@ void work_swap_words(Work *w);
 bool normal_form(Work *w, bool compatible, bool compose);
 bool normal_lower(Work *w);
 
-/* What happens to the characters at which words are split: Hugging Face's SplitDelimiterBehavior. */
-typedef enum SplitRule { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_WITH_LAST, SPLIT_WITH_NEXT, SPLIT_CONTIGUOUS } SplitRule;
+/* What happens to the matches, at which a text is split into words: Hugging Face's SplitDelimiterBehavior. */
+typedef enum SplitRule {
+    SPLIT_REMOVED,       /* matches are left out */
+    SPLIT_ISOLATED,      /* each match is a word */
+    SPLIT_WITH_PREVIOUS, /* MergedWithPrevious: a match is the end of the word before it, if there is one */
+    SPLIT_WITH_NEXT,     /* MergedWithNext: a match is the beginning of the word after it, if there is one */
+    SPLIT_CONTIGUOUS     /* neighbouring matches are one word */
+} SplitRule;
 /* Returns the end of the part of the text that begins at `at`. *match: whether this part is a match. */
 typedef size_t SplitPart(const void *how, const Tokenizer *t, Text text, size_t at, bool *match);
 bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule);
@@ -163,10 +169,10 @@ bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule);
  * are matches. */
 static inline bool split_joins(SplitRule rule, bool match, bool matched)
 {
-    return rule == SPLIT_CONTIGUOUS  ? match == matched
-           : rule == SPLIT_WITH_LAST ? match && !matched
-           : rule == SPLIT_WITH_NEXT ? !match && matched
-                                     : false;
+    return rule == SPLIT_CONTIGUOUS      ? match == matched
+           : rule == SPLIT_WITH_PREVIOUS ? match && !matched
+           : rule == SPLIT_WITH_NEXT     ? !match && matched
+                                         : false;
 }
 bool split_where(Work *w, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule rule);
 bool is_space(const Tokenizer *t, uint32_t c);
@@ -193,9 +199,11 @@ typedef struct Load {
     Added *added;
     size_t added_count, added_capacity;
     size_t distinct; /* number of distinct pieces in the vocabulary */
-    uint32_t keys;   /* the line where the vocabulary begins if it is a JSON object, whose keys must differ; else 0 */
-    char *kept;      /* where the next kept text is written */
-    size_t kept_left;
+    /* If the vocabulary is a JSON object: the line where the object begins. Its keys must be distinct. Else 0: equal
+     * pieces are allowed. */
+    uint32_t vocabulary_line;
+    char *kept;       /* keep_text: where it writes the next copy */
+    size_t kept_left; /* keep_text: number of free bytes at `kept` */
 } Load;
 #define NAME(text) (int)MIN((text).n, (size_t)100), (text).p /* a name in a file, for messages */
 
@@ -207,8 +215,8 @@ typedef enum Joins { JOIN_NONE, JOIN_BYTES, JOIN_CHARACTERS, JOIN_ALL } Joins;
 
 typedef struct StageKind {
     const char *name; /* its "type" in tokenizer.json */
-    /* Reads and checks the settings, into the arena. NULL: the stage has no settings. A post-processor sets t->one and
-     * t->two. */
+    /* Reads and checks the settings, into the arena. NULL: the stage has no settings. A post-processor sets the
+     * templates: t->one for one text, t->two for two texts. */
     bool (*parse)(Load *l, const Json *j, const void **settings);
     union {
         bool (*normalize)(const void *settings, Work *w); /* reads `text`, writes `other`, then calls work_swap */
@@ -261,7 +269,8 @@ bool read_decoders(Load *l, const Json *j, Stages *out);
 bool read_model(Load *l, const Json *j);
 /* Reads an object of pieces and ids, into t->pieces, t->ids and l->distinct. */
 bool read_vocabulary(Load *l, const Json *vocab);
-/* copies the text of a child of a list, into the arena (the list may be folded: base/base.h) */
+/* If `list` is folded (base/base.h), copies the text of one of its children into the arena, because the text is valid
+ * only until the next child is read. Otherwise changes nothing. Returns false if memory ran out. */
 bool keep_text(Load *l, const Json *list, Text *text);
 bool duplicate_piece(Load *l, Text piece); /* reports the error; returns false */
 /* allocates t->pieces for this number of ids, for the added tokens, and for 16 special tokens that are added later */
@@ -336,7 +345,10 @@ struct Pattern {
 #define PATTERN_QWEN2                                                                                                  \
     "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"         \
     "\\s+(?!\\S)|\\s+"
-Pattern *pattern_new(Load *l, Text text); /* finds one of these patterns; the caller sets `invert` and `rule` */
+/* Makes the hand-written matcher of `text`. `text` must be PATTERN_GPT2, PATTERN_QWEN2, or PATTERN_CLIP with or without
+ * PATTERN_CLIP_SPECIAL before it: this is not checked. `invert` is false and `rule` is SPLIT_ISOLATED until the caller
+ * changes them. */
+Pattern *pattern_new(Load *l, Text text);
 bool pattern_split(const Pattern *p, Work *w);
 extern const StageKind pre_tokenizer_split, pre_tokenizer_byte_level, decoder_byte_level;
 extern const StageKind normalizer_nfc, normalizer_lowercase;
@@ -404,10 +416,13 @@ typedef struct BpeSettings {
 Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges);
 bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigned line);
 bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
-/* The same without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. `apart`:
- * the splits of one piece get consecutive ranks, the shortest left part first (generate_merges of transformers); else
- * their rank is the id of the piece (tiktoken). The time per byte of a piece is the length of the piece. */
-Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart);
+/* Makes a BPE without a list of merges: every split of a piece into two pieces is a merge, the lowest id first. The
+ * time for a piece grows with the square of its length.
+ *
+ * - own_ranks true: each split has its own rank. The splits of one piece have consecutive ranks, the shortest left part
+ *   first (generate_merges of transformers).
+ * - own_ranks false: all splits of one piece have the same rank, the id of the piece (tiktoken). */
+Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool own_ranks);
 extern const ModelKind model_bpe;
 bool bpe_has_bytes(const Bpe *m); /* reports whether its pieces contain every letter of ByteLevel */
 
@@ -442,9 +457,10 @@ typedef struct BertSwitches {
     bool on, clean, chinese, strip, lower; /* on: false if there is no normaliser */
 } BertSwitches;
 
-/* Computes BertNormalizer in one pass; only decodes and encodes the text if t->bert.on is false. `out` must have
- * NORMAL_ROOM(text.n) bytes, and *n must be 0: it becomes their number. The arena is used only for texts with combining
- * marks in the wrong order. */
+/* Computes BertNormalizer in one pass. If t->bert.on is false, the text is decoded and encoded again, and nothing else
+ * is done. `out` must have room for NORMAL_ROOM(text.n) bytes. *n must be 0 at the call; the function sets it to the
+ * number of bytes that it wrote. The arena is used only for texts with
+ * combining marks in the wrong order. */
 #define NORMAL_ROOM(n) (3 * (n) + 16)
 bool bert_normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Error *e);
 /* BertPreTokenizer: returns the next word of a normalised text; false at the end. */
@@ -494,12 +510,13 @@ struct Tokenizer {
     const void *model;
     WordCache *cache; /* used by the model when only ids are requested; NULL: none */
 
-    Template one, two; /* two.count 0: the file has no template for two texts */
+    Template one, two; /* for one text, and for two texts. two.count 0: the file has no template for two texts */
     bool traced;       /* a stage needs positions, even when only ids are requested */
     bool bytes;        /* when only ids are requested, the model gets plain bytes, before ByteLevel */
     /* trims: white space at both ends of a token is not part of its position (RobertaProcessing, ByteLevel).
-     * prefix_space: then a blank that the tokenizer inserted at the beginning of a text is not counted as white space
-     */
+     * prefix_space: the tokenizer may insert a blank before the text. If the first token begins with exactly one blank,
+     * trimming assumes that the tokenizer inserted it. An inserted blank has no byte in the text, so the beginning of
+     * the token is not moved past it. */
     bool trims, prefix_space;
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;
@@ -532,8 +549,8 @@ bool strip_decoder_leads(const Stage *stage);
 
 bool max_length_fits(const Tokenizer *t, size_t max_length, size_t special, Error *e);
 bool pipeline_normalize(Work *w, Text text, Text *out); /* the normal form of a text, copied into the arena */
-/* Append the ids of one text without special tokens, until `out` has more than `limit`: by the single pass, or by all
- * stages. */
+/* Append the ids of one text, without special tokens, until `out` has more than `limit` ids. pipeline_fused uses the
+ * single pass of bert.c; pipeline_stages runs all stages. */
 bool pipeline_fused(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e);
 bool pipeline_stages(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e);
 

@@ -142,9 +142,11 @@ bool read_post_processors(Load *l, const Json *j)
                 l->path, (unsigned)j->line, done.count);
 }
 
-/* Reads the decoders. An order that decoders.c cannot process token by token is an error:
- * - a decoder after one that gives bytes, or that treats the last token differently;
- * - such a decoder, or a second ByteFallback, after ByteFallback;
+/* Reads the decoders. A decoder is called `late` here if it gives bytes instead of text, or if it treats the last token
+ * differently. decoders.c processes the text token by token. It cannot do this in some orders, which are errors:
+ *
+ * - any decoder after a late one;
+ * - a late decoder or a second ByteFallback after ByteFallback;
  * - after Fuse, a decoder that changes more than the beginning of the text. */
 bool read_decoders(Load *l, const Json *j, Stages *out)
 {
@@ -153,14 +155,14 @@ bool read_decoders(Load *l, const Json *j, Stages *out)
     bool bytes = false, fused = false, ended = false;
     for (size_t i = 0; i < out->count; i++) {
         const StageKind *kind = out->list[i].kind;
-        bool last = kind->partial || kind->decode_last;
-        if (ended || (bytes && (kind->joins == JOIN_BYTES || last)) ||
+        bool late = kind->partial || kind->decode_last;
+        if (ended || (bytes && (kind->joins == JOIN_BYTES || late)) ||
             (fused && !kind->joins && !strip_decoder_leads(&out->list[i])))
-            return fail(l->e, SP_UNSUPPORTED, "%s:%u: decoder: %s is not supported behind those before it", l->path,
+            return fail(l->e, SP_UNSUPPORTED, "%s:%u: decoder: %s cannot follow the decoders before it", l->path,
                         (unsigned)j->line, kind->name);
         bytes |= kind->joins == JOIN_BYTES;
         fused |= kind->joins == JOIN_ALL;
-        ended |= last;
+        ended |= late;
     }
     return true;
 }
@@ -207,8 +209,8 @@ bool keep_text(Load *l, const Json *list, Text *text)
 
 bool duplicate_piece(Load *l, Text piece)
 {
-    return fail(l->e, SP_FORMAT, "%s:%u: duplicate token '%.*s' in the vocabulary", l->path, (unsigned)l->keys,
-                NAME(piece));
+    return fail(l->e, SP_FORMAT, "%s:%u: duplicate token '%.*s' in the vocabulary", l->path,
+                (unsigned)l->vocabulary_line, NAME(piece));
 }
 
 /* Reads one token of the vocabulary. Ids may have gaps, but they are limited, so that a short file cannot request much
@@ -242,7 +244,7 @@ bool read_vocabulary(Load *l, const Json *vocab)
 {
     size_t room = vocab->count;
     l->distinct = vocab->count;
-    l->keys = vocab->line;
+    l->vocabulary_line = vocab->line;
     JsonItems *items = pieces_new(l, room) ? json_items(vocab, l->a, l->e) : NULL;
     bool ok = items != NULL;
     for (const Json *j; ok && (j = json_next(items));)

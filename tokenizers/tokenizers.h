@@ -89,11 +89,15 @@ typedef struct TokenList {
  * Errors: SP_USAGE if max_length is below the number of special tokens, or if CUT_FIRST or CUT_SECOND would remove its
  * text completely. SP_UNSUPPORTED if the tokenizer has no template for two texts, or a text has 4 GB.
  *
- * Memory: two copies of the normal form, with 5 bytes per byte of it; it has at most 16 bytes per byte of the text and
- * 4096 bytes (SP_UNSUPPORTED if stages make more of it). 12 bytes per word, up to four times that while the list grows.
- * Per token, 36 bytes of results, and 40 bytes that grow as the words do. With max_length, unless from_left, at most
- * that number of tokens per text is kept. Time: linear in the text, times the number of stages (at most 32 of a kind).
- * Additional:
+ * Time: linear in the text, times the number of stages (at most 32 of a kind). Memory:
+ *
+ * - Two copies of the normal form, with 5 bytes per byte of it. It has at most 16 n + 4096 bytes if the text has n
+ *   bytes (SP_UNSUPPORTED if stages make more).
+ * - 12 bytes per word. The list of words needs up to four times that while it grows.
+ * - 36 bytes per token in the results, and 40 bytes per token in lists that need up to four times that while they grow.
+ *   With max_length, unless from_left, at most max_length tokens per text are kept.
+ *
+ * Some parts of a tokenizer need more:
  *
  * - Unigram: 16 bytes per byte of the longest word; the time per byte depends on the longest piece (at most 1024
  *   bytes).
@@ -128,7 +132,7 @@ const TokenPadding *tokenizer_padding(const Tokenizer *t); /* NULL: not stated i
 /* Reports whether transformers removes the beginning of a text that is too long: truncation_side of
  * tokenizer_config.json, else the side in tokenizer.json. tokenize follows it too. */
 bool tokenizer_from_left(const Tokenizer *t);
-/* Pads lists [n] of a batch; longer lists stay. Memory: 36 bytes per token of a padded list. */
+/* Pads lists [n] of a batch; longer lists do not change. Memory: 36 bytes per token of a padded list. */
 bool pad_tokens(TokenList *lists, size_t n, const TokenPadding *padding, Arena *a, Error *e);
 
 /* ---- ids to text ----------------------------------------------------------------------------- */
@@ -149,8 +153,9 @@ typedef struct RegexTime { /* the time that all regular expressions have used fo
     double seconds; /* processor time so far */
 } RegexTime;
 
-/* The same for one id after the other, for generated text. The parts together equal the result of detokenize (without
- * clean_up; for CLIPTokenizer, with "</w>" at the ends of words).
+/* Like detokenize, but for one id after the other, for text that is being generated. The parts together are equal to
+ * the result of detokenize without clean_up. Exception: for CLIPTokenizer, detokenize replaces each "</w>" (the end of
+ * a word) by a blank, but the parts keep it.
  *
  *     TokenStream s = {.tokenizer = t};
  *     while (...)

@@ -9,9 +9,9 @@
  * - U_DROP: removed by clean_text; U_CLEAN: replaced by a blank by clean_text;
  * - U_SPACE: white space; U_PUNCT: punctuation, which is a word of its own;
  * - U_MARK: a non-spacing mark, removed by strip_accents;
- * - U_KNOWN: NFD may change or move it;
+ * - U_NFD: the normal form NFD may replace or reorder the code point;
  * - U_UPPER: has a lower case; U_CHINESE: gets a blank on both sides (handle_chinese_chars). */
-enum { U_DROP = 1, U_SPACE = 2, U_CLEAN = 4, U_PUNCT = 8, U_MARK = 16, U_KNOWN = 32, U_UPPER = 64, U_CHINESE = 128 };
+enum { U_DROP = 1, U_SPACE = 2, U_CLEAN = 4, U_PUNCT = 8, U_MARK = 16, U_NFD = 32, U_UPPER = 64, U_CHINESE = 128 };
 enum { UNICODE_PLANE = 0x10000 };
 /* copies the flags of the first plane into a table, for fast access */
 void unicode_plane(uint8_t flags[UNICODE_PLANE]);

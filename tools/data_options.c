@@ -20,13 +20,13 @@ bool read_format(const Context *c, Format *f, Layout *layout, Error *e)
         return false;
     *f = format_find(FORMATS[format]);
     *layout = (Layout){.columns = option_text(c, "columns")};
-    if (separator && !layout_separator(separator, &layout->cut))
+    if (separator && !layout_separator(separator, &layout->separator))
         return fail(e, SP_USAGE,
                     "--separator: unknown value \"%s\"; choose one of tab, comma, semicolon, colons, blank", separator);
     if (layout->columns && !strchr(layout->columns, ','))
         return fail(e, SP_USAGE, "--columns: \"%s\" is one name; at least two are expected: USER,ITEM[,RATING[,TIME]]",
                     layout->columns);
-    if (*f == FORMAT_LIGHTGCN && (layout->columns || layout->cut))
+    if (*f == FORMAT_LIGHTGCN && (layout->columns || layout->separator))
         return fail(e, SP_USAGE, "--format lightgcn: this format has no columns; remove --%s",
                     layout->columns ? "columns" : "separator");
     return true;

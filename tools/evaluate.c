@@ -210,7 +210,7 @@ static bool load_and_score(Evaluating *x, const char *recs, DataSet *d, Arena *a
         !ratings_check(&x->config, x->data.protocol, &d->test, x->data.test, e) ||
         !make_lists(&x->lists, &x->recs, d, x->K, a, e))
         return false;
-    x->lists.empty_count = x->few > 0;
+    x->lists.count_empty = x->few > 0;
     if (ALL_METRICS && !x->recs.scored && measures_needs(&x->config, x->data.protocol) & METRIC_SCORES)
         return fail(e, SP_FORMAT, "%s: has no scores, which these metrics compare", recs);
     if (!score_lists_of(&x->scores, x->data.protocol, &x->lists, &d->test, &x->config, a, e))

@@ -7,10 +7,10 @@
 /* data */
 
 /* Begins the record {"event":"data",...: how a file was read. */
-static JsonWriter begin_data(Format f, char cut, const char *columns, FILE *json)
+static JsonWriter begin_data(Format f, char separator, const char *columns, FILE *json)
 {
     JsonWriter w = json_record(json, "event", "data");
-    json_members(&w, "format %s read_as %s columns %s", format_name(f), format_words(f, cut), columns);
+    json_members(&w, "format %s read_as %s columns %s", format_name(f), format_words(f, separator), columns);
     return w;
 }
 
@@ -18,7 +18,7 @@ static const char *const PART_NAMES[] = {"train", "valid", "test"};
 
 static void json_dataset(const DataSet *d, double density, FILE *to)
 {
-    JsonWriter w = begin_data(d->format, d->cut, d->columns, to);
+    JsonWriter w = begin_data(d->format, d->separator, d->columns, to);
     json_members(&w, "users %lld items %lld density %.6g", (long long)d->U, (long long)d->I, density);
     for (size_t p = 0; p < COUNT(PART_NAMES); p++)
         if (d->counted[p].rows) {
@@ -29,7 +29,7 @@ static void json_dataset(const DataSet *d, double density, FILE *to)
             json_members(&w, "user_not_in_train %lld repeated %lld rating_below_0 %lld", (long long)n->cold,
                          (long long)n->repeated, (long long)n->below);
             if (d->gaps == GAPS_DROP)
-                json_put_i64(&w, "item_without_features", n->bare);
+                json_put_i64(&w, "item_without_features", n->no_features);
             json_end(&w);
             json_put_i64(&w, "item_not_in_train", n->unknown);
             json_end(&w);
@@ -58,8 +58,8 @@ void print_dataset(const DataSet *d, FILE *text, FILE *json)
         json_dataset(d, density, json);
     if (!text)
         return;
-    fprintf(text, "data: %s (%s), %lld users, %lld items, density %.3g%%", format_words(d->format, d->cut), d->columns,
-            (long long)d->U, (long long)d->I, 100 * density);
+    fprintf(text, "data: %s (%s), %lld users, %lld items, density %.3g%%", format_words(d->format, d->separator),
+            d->columns, (long long)d->U, (long long)d->I, 100 * density);
     for (size_t p = 0; p < COUNT(PART_NAMES); p++)
         if (d->counted[p].rows)
             fprintf(text, ", %s %lld", PART_NAMES[p], (long long)d->counted[p].rows);
@@ -75,8 +75,9 @@ void print_dataset(const DataSet *d, FILE *text, FILE *json)
                     PART_NAMES[p]);
             before = ", ";
         }
-        if (n->bare) {
-            fprintf(text, "%s%lld %s rows whose item has no features", before, (long long)n->bare, PART_NAMES[p]);
+        if (n->no_features) {
+            fprintf(text, "%s%lld %s rows whose item has no features", before, (long long)n->no_features,
+                    PART_NAMES[p]);
             before = ", ";
         }
         if (n->below) {
@@ -112,7 +113,7 @@ void print_split(void *arg, const SplitSource *s)
     double density = (double)(s->rows - s->repeated) / ((double)s->users * (double)s->items);
     long long dropped = (long long)r->count - (long long)s->rows;
     if (c->json) {
-        JsonWriter j = begin_data(r->format, r->cut, r->columns, stdout);
+        JsonWriter j = begin_data(r->format, r->separator, r->columns, stdout);
         json_members(&j, "users %lld items %lld rows %lld density %.6g", (long long)s->users, (long long)s->items,
                      (long long)s->rows, density);
         json_object(&j, "left_out");
@@ -123,7 +124,7 @@ void print_split(void *arg, const SplitSource *s)
     }
     if (c->progress) {
         fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %lld interactions, density %.3g%%", r->path,
-                format_words(r->format, r->cut), r->columns, (long long)s->users, (long long)s->items,
+                format_words(r->format, r->separator), r->columns, (long long)s->users, (long long)s->items,
                 (long long)s->rows, 100 * density);
         if (dropped)
             fprintf(c->progress, "; left out by the %lld-core: %lld of %zu rows", (long long)s->k_core, dropped,

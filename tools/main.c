@@ -19,9 +19,9 @@ static const Command COMMANDS[] = {
      "Writes the features of each item to dataset_path/output_path/backend/model/layer/<item>.npy,\n"
      "float32 (1, D) or (1, C, H, W). Items with unchanged settings and input are skipped. --key.path=value\n"
      "overrides a key of the configuration; a number in the path is an index into a list. Items that\n"
-     "cannot be read are listed in model/missing_<layer>.tsv; the other items are processed. Models that\n"
-     "read the same images run together; each image is decoded once. visual_textual pairs images and\n"
-     "texts by item id; with `compat: ducho`, by position.",
+     "cannot be read are listed in model/missing_<layer>.tsv; the other items are processed. Each image\n"
+     "is decoded once for all models. The section visual_textual joins the image and the text with the\n"
+     "same id; with `compat: ducho`, image n and text n.",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
     {"encode", "computes features of images and texts with one encoder", "MODEL INPUT... (-o OUT.npy | --score)",
@@ -110,7 +110,7 @@ static const Command COMMANDS[] = {
      "WHAT is peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL],\n"
      "image [FILE or FOLDER], encoder MODEL, train MODEL (a recommender), extract CONFIG.yml (seconds of\n"
      "each model of a Ducho configuration by batch size, 1 to 64; images are decoded, nothing is written),\n"
-     "data (draws interactions and features of any size) or plot POINTS.tsv (draws a chart: the columns are\n"
+     "data (makes random interactions and features) or plot POINTS.tsv (draws a chart: the columns are\n"
      "name of a line, x, y; the header names the axes).\n"
      "Without WHAT, all from peak to image are measured. The column `of peak` is the share of the\n"
      "peak of arithmetic, or of memory if marked m. With --against, the exit status is 1 if a\n"
@@ -120,7 +120,8 @@ static const Command COMMANDS[] = {
      "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part." WHOLE(
          "\nOr RUN is one folder of `sapor run`, finished or not: the page has the tables of figures (best bold,\n"
          "second underlined), learning curves, the effect of each hyper-parameter, time and memory, significance,\n"
-         "knock-outs and failed trials. --tables writes each table as .csv, .tex and .md."),
+         "knock-outs (how figures change if a modality's features are replaced by noise, constants or the\n"
+         "features of other items) and failed trials. --tables writes each table as .csv, .tex and .md."),
      "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o "
      "report.html",
      report_options, 1, -1, false, report_command},

@@ -62,9 +62,10 @@ bool show_metrics(Context *c, Error *e)
     }
     print_wrapped(
         stdout,
-        "A group's name (accuracy, ...) selects its metrics without a required parameter; `all`, all metrics that do "
-        "not need scores or whole lists. A whole list has every item that the user does not have in train, for any "
-        "cutoff. --protocol chooses the definition, or a prefix, as in recbole.MAP. "
+        "A group's name (accuracy, ...) selects its metrics without a required parameter. `all` selects all metrics "
+        "that do not need scores or whole lists. A whole list has every item that the user does not have in train, "
+        "even if the cutoff is smaller. The definition of a metric is that of --protocol, or of a prefix, as in "
+        "recbole.MAP. "
         "Parameters follow the name: DSC:beta=2, "
         "RSP:clustering_name=genre:clustering_file=genres.tsv.",
         0);

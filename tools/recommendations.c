@@ -52,14 +52,14 @@ static bool shape_of(Shape *s, const Text *field, size_t n)
 }
 
 /* Opens the table with the only separator for which the first row has a known shape. Several such separators are an
- * error. If no separator fits, the first that table_cuts found is used: the rows then give the error. */
+ * error. If no separator fits, the first that table_separators found is used: the rows then give the error. */
 static bool open_recs(Table *t, Shape *s, Text content, const char *path, Arena *a, Error *e)
 {
     char found[3];
     Text rest = content, line = {0};
     while (!text_trim(line).n && text_line(&rest, &line))
         continue;
-    int n = table_cuts(line, found), fits = 0;
+    int n = table_separators(line, found), fits = 0;
     char cut = found[0];
     for (int i = 0; i < n; i++) {
         Table first = table_open(content, found[i], path, a);

@@ -3,12 +3,13 @@
 
 const Option split_options[] = {
     {"out", 'o', "DIR", "output folder of train.tsv, val.tsv and test.tsv"},
-    {"strategy", 0, "S", "random, temporal, leave-n-out, v4 (of MMRec's script) or global-time (default random)"},
+    {"strategy", 0, "S",
+     "random, temporal, leave-n-out, v4 (MMRec: random rows, fixed shares) or global-time (default random)"},
     {"test-ratio", 0, "R", "share of each user's rows for testing (default 0.2); global-time: of all rows"},
     {"validation-ratio", 0, "R",
      "share of the remaining rows (global-time: of all) for validation (default 0: no val.tsv)"},
     {"leave-n", 0, "N", "hold out N rows of each user per part, not a share (default 1 with leave-n-out)"},
-    {"k-core", 0, "N", "first remove users and items with fewer than N rows, until all have N or more"},
+    {"k-core", 0, "N", "first remove users and items with fewer than N rows, until all have N rows"},
     FORMAT_OPTIONS(""),
     {NULL, 0, NULL, NULL},
 };

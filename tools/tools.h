@@ -69,7 +69,8 @@ typedef struct TrainPrinter {
     FILE *text, *summary; /* progress, and a line about the data; NULL: not printed */
     FILE *json;           /* one object per line: the data, epochs, then the result; NULL: not printed */
     const char *label;    /* of the progress; NULL: the recommender's name */
-    bool again;           /* an earlier run of the command has printed the lines that are equal for all its runs */
+    /* not the first training of the command: lines that are the same for all its trainings are not printed again */
+    bool again;
     Progress progress;
     bool data, started; /* the data are printed; the progress bar was started */
 } TrainPrinter;

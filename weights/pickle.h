@@ -1,6 +1,6 @@
 /* weights/pickle.h: reads Python pickles as inert values. Nothing is imported, looked up or called. A class or function
- * is the pair of its names. Where a pickle would call a class, the value is an object that stores the class, the
- * arguments and the state. */
+ * is stored as two texts: the name of its module, and its qualified name. If a pickle calls a class, the value is an
+ * object that stores the class, the arguments and the state. */
 #ifndef SAPOR_WEIGHTS_PICKLE_H
 #define SAPOR_WEIGHTS_PICKLE_H
 
@@ -53,8 +53,8 @@ typedef struct Pickle {
 } Pickle;
 
 /* Reads one pickle at the start of `source`, protocols 0 to 5. Values are in the arena, their texts in `source`.
- * Memory: up to 90 bytes per byte of source (64 for a value, which one byte can make; the rest for stack and memo). The
- * caller sets the limit of the arena. Time: linear, at most 8,000,000 steps. */
+ * Memory: up to 90 bytes per byte of source. One byte can create a value, which has 64 bytes; the other 26 bytes are
+ * for the stack and the memo. The caller sets the limit of the arena. Time: linear, at most 8,000,000 steps. */
 bool pickle_read(Pickle *p, Arena *a, Text source, const char *path, Error *e);
 
 bool value_is_global(const Value *v, const char *module, const char *name);

@@ -26,7 +26,7 @@ enum { TENSOR_COST = sizeof(Array) + 100 };
 size_t room_left(const Torch *t)
 {
     size_t limit = in_proportion(t->file_bytes, 56, 18), used = arena_bytes(t->scratch) + t->count * TENSOR_COST;
-    used += arena_bytes(t->w->arena) - t->before;
+    used += arena_bytes(t->w->arena) - t->bytes_before;
     return used < limit ? limit - used : 0;
 }
 
@@ -192,8 +192,8 @@ bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text name)
     return a.name.p != NULL;
 }
 
-/* Returns the arguments of the rebuilding call of a tensor, also inside parameters and subclasses. NULL: v is not a
- * tensor. */
+/* Returns the arguments of the call of _rebuild_tensor (or _v2, _v3) that makes the tensor v. If v is a parameter or of
+ * a subclass of Tensor, these are the arguments for the tensor inside v. NULL: v is not a tensor. */
 const Value *tensor_args(const Value *v, const Value **dtype)
 {
     *dtype = NULL;
@@ -271,7 +271,7 @@ static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Tex
         int64_t length, n = 0;
         DType type;
         if (!storage_id(object->persistent[i], &class, &key, &length))
-            continue; /* the id of a class with its source text */
+            continue; /* not a storage: old files also have ids for a class and its source text */
         if (!type_of(class, &type))
             return fail(t->e, SP_UNSUPPORTED, "%s: storage type %.*s is not supported", t->path, NAME(class->name));
         if ((n = text_index_add(known, key, t->e)) < 0)
@@ -320,7 +320,7 @@ static bool read_legacy(Torch *t, const Map *m)
 
 static bool read_with_scratch(Weights *w, const Map *m, const char *path, Error *e, bool (*read)(Torch *, const Map *))
 {
-    Torch t = {.w = w, .e = e, .path = path, .file_bytes = m->bytes, .before = arena_bytes(w->arena)};
+    Torch t = {.w = w, .e = e, .path = path, .file_bytes = m->bytes, .bytes_before = arena_bytes(w->arena)};
     t.scratch = arena_new(arena_heap(w->arena), in_proportion(m->bytes, 32, 10));
     if (!t.scratch)
         return fail_memory(e, sizeof t, path);

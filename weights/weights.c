@@ -29,7 +29,9 @@ bool weights_add(Weights *w, const Array *a, Error *e)
 
 bool weights_add_all(Weights *w, Array *list, size_t n, Error *e)
 {
-    if (w->count == 0) { /* the list of a single file is kept, so that nothing is reallocated */
+    /* the first list becomes the memory of w->arrays: the loop copies each array onto itself, and nothing is
+     * reallocated */
+    if (w->count == 0) {
         w->arrays = list;
         w->capacity = n;
     }
@@ -62,7 +64,7 @@ static const char *unread_format(Text name)
             return FORMATS[i][1];
     return NULL;
 }
-#define TO_DO "; fetch or save the model as safetensors (transformers: save_pretrained)"
+#define USE_SAFETENSORS "; fetch or save the model as safetensors (transformers: save_pretrained)"
 
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
@@ -144,7 +146,7 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
     if (text_ends(text_of(name), ".safetensors"))
         return safetensors_read(w, m, name, e);
     if (unread_format(text_of(name)))
-        return fail(e, SP_UNSUPPORTED, "%s: the format of these weights (%s) is not supported" TO_DO, name,
+        return fail(e, SP_UNSUPPORTED, "%s: the format of these weights (%s) is not supported" USE_SAFETENSORS, name,
                     unread_format(text_of(name)));
     return fail(e, SP_FORMAT, "%s: is not a safetensors file or a torch file (%zu bytes)", name, m->bytes);
 }
@@ -169,7 +171,8 @@ static void no_weights(const char *folder, Arena *a, Error *e)
     for (size_t i = 0; i < n; i++)
         if (unread_format(text_of(entry[i].name))) {
             fail(e, SP_UNSUPPORTED,
-                 "%s: contains no model.safetensors or pytorch_model.bin; the format of %s (%s) is not supported" TO_DO,
+                 "%s: contains no model.safetensors or pytorch_model.bin; the format of %s (%s) is not "
+                 "supported" USE_SAFETENSORS,
                  folder, entry[i].name, unread_format(text_of(entry[i].name)));
             return;
         }

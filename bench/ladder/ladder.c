@@ -101,7 +101,9 @@ typedef struct Row {
     int samples;
 } Row;
 
-enum { SLOW = 3 }; /* tenths of a second: a slower step runs only three times in total (check, `once`, one sample) */
+/* A step is slow if one run takes more than this number of tenths of a second. A slow step runs only three times: once
+ * in check, once as sample 0 (`once`), and once more as sample 1. */
+enum { SLOW = 3 };
 
 /* Takes samples for about 40 ms, and not more than ROUND_SAMPLES. A sample is one run, or the number of runs that take
  * 0.2 ms. A slow step gets no sample after its second one. */
@@ -222,7 +224,7 @@ static bool measure(int shape, int rounds, Row *rows, int count, const float *me
         const double start = now_seconds();
         r->step->run(c);
         r->times[0] = r->once = now_seconds() - start;
-        r->samples = r->once > 0.1 * SLOW;
+        r->samples = r->once > 0.1 * SLOW; /* the run above is the first sample of a slow step only */
     }
     double gflops = 0, gbs = 0;
     for (int round = 0; round < rounds; round++) {

@@ -53,8 +53,8 @@ typedef struct Ladder {
     int shapes;
     /* Makes the inputs and expected results of a shape. Shape -1 is tiny, for the tests. */
     Case *(*make)(int shape, Work *work);
-    /* Sets the outputs to NaN, and data that is updated in place to its start. Called before a step is prepared and
-     * checked. */
+    /* Sets the outputs to NaN. If a step updates data in place, gives these data their initial values again. Called
+     * before a step is prepared and checked. */
     void (*reset)(Case *);
     /* Returns the largest difference from the expected result, divided by the largest expected number. NaN or infinity:
      * the result is wrong. */

@@ -62,24 +62,24 @@ static const struct {
  * larger than the image. Such an axis is computed in blocks of positions, with one table per block. */
 enum { TABLE_MOST = 1 << 20 };
 
-static double scale_of(const Stretch *s)
+static double scale_of(const AxisResize *s)
 {
     return MAX((double)s->in / (double)s->out, 1.0);
 }
 
-static double support_of(const Stretch *s)
+static double support_of(const AxisResize *s)
 {
     return FILTERS[s->filter].support * scale_of(s);
 }
 
 /* Returns the most inputs that one position reads. */
-static int64_t size_of(const Stretch *s)
+static int64_t size_of(const AxisResize *s)
 {
     return MIN((int64_t)ceil(support_of(s)) * 2 + 1, s->in);
 }
 
 /* Finds the inputs [*start, *end) of position i. Returns the position's centre, in inputs. */
-static double span_of(const Stretch *s, int64_t i, int64_t *start, int64_t *end)
+static double span_of(const AxisResize *s, int64_t i, int64_t *start, int64_t *end)
 {
     double centre = ((double)i + 0.5) * ((double)s->in / (double)s->out), support = support_of(s);
     *start = MAX((int64_t)(centre - support + 0.5), 0);
@@ -88,7 +88,7 @@ static double span_of(const Stretch *s, int64_t i, int64_t *start, int64_t *end)
 }
 
 /* Writes the normalised weights of position i to w. Returns the number of its inputs. */
-static int64_t weights_of(const Stretch *s, int64_t i, double *w, int64_t *start)
+static int64_t weights_of(const AxisResize *s, int64_t i, double *w, int64_t *start)
 {
     int64_t end;
     double centre = span_of(s, i, start, &end), sum = 0.0, inverse = 1.0 / scale_of(s);
@@ -104,7 +104,7 @@ static int64_t weights_of(const Stretch *s, int64_t i, double *w, int64_t *start
 
 /* Finds the number of bits of torch's weights. The weights of the whole axis decide, even if only a part is computed.
  */
-static bool torch_bits(Stretch *s, Arena *a, Error *e)
+static bool torch_bits(AxisResize *s, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
     int64_t start;
@@ -123,28 +123,29 @@ static bool torch_bits(Stretch *s, Arena *a, Error *e)
     return true;
 }
 
-bool stretch_make(Stretch *s, int64_t in, int64_t out, int64_t first, int64_t n, Resampling r, Arena *a, Error *e)
+bool axis_resize_make(AxisResize *s, int64_t in, int64_t out, int64_t first, int64_t n, Resampling r, Arena *a,
+                      Error *e)
 {
-    *s = (Stretch){in, out, first, n, r.filter, PILLOW_BITS};
+    *s = (AxisResize){in, out, first, n, r.filter, PILLOW_BITS};
     return r.resizer != RESIZE_TORCHVISION || torch_bits(s, a, e);
 }
 
-void stretch_range(const Stretch *s, int64_t *start, int64_t *end)
+void axis_resize_range(const AxisResize *s, int64_t *start, int64_t *end)
 {
     int64_t unused; /* starts and ends increase with the position */
     span_of(s, s->first, start, &unused);
     span_of(s, s->first + s->n - 1, &unused, end);
 }
 
-Stretch stretch_block(const Stretch *s, int64_t done)
+AxisResize axis_resize_block(const AxisResize *s, int64_t done)
 {
-    Stretch b = *s;
+    AxisResize b = *s;
     b.first += done;
     b.n = MIN(s->n - done, MAX(TABLE_MOST / MAX(size_of(s), 1), 1));
     return b;
 }
 
-bool axis_make(Axis *ax, const Stretch *s, Arena *a, Error *e)
+bool axis_make(Axis *ax, const AxisResize *s, Arena *a, Error *e)
 {
     int64_t n = s->n;
     *ax = (Axis){.n = n, .size = size_of(s), .bits = s->bits};

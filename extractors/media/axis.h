@@ -5,11 +5,11 @@
 #include "extractors/media/decode.h"
 
 /* One axis of a resampling from `in` to `out` positions; only the output positions first .. first+n-1 are computed. */
-typedef struct Stretch {
+typedef struct AxisResize {
     int64_t in, out, first, n;
     Filter filter;
     int bits; /* fractional bits of a weight */
-} Stretch;
+} AxisResize;
 
 /* bits in the lower part of a weight (Axis.pairs) */
 enum { HALF_BITS = 12 };
@@ -28,12 +28,13 @@ typedef struct Axis {
     int bits;
 } Axis;
 
-/* Makes a stretch. For RESIZE_TORCHVISION, computes all weights of the axis to find `bits`. */
-bool stretch_make(Stretch *s, int64_t in, int64_t out, int64_t first, int64_t n, Resampling r, Arena *a, Error *e);
+/* Prepares the resize of an axis. For RESIZE_TORCHVISION, computes all weights of the axis to find `bits`. */
+bool axis_resize_make(AxisResize *s, int64_t in, int64_t out, int64_t first, int64_t n, Resampling r, Arena *a,
+                      Error *e);
 /* Returns the next positions after the first `done`, limited so that their table is small. */
-Stretch stretch_block(const Stretch *s, int64_t done);
+AxisResize axis_resize_block(const AxisResize *s, int64_t done);
 /* Returns the range of inputs that its positions read. */
-void stretch_range(const Stretch *s, int64_t *start, int64_t *end);
-bool axis_make(Axis *ax, const Stretch *s, Arena *a, Error *e);
+void axis_resize_range(const AxisResize *s, int64_t *start, int64_t *end);
+bool axis_make(Axis *ax, const AxisResize *s, Arena *a, Error *e);
 
 #endif

@@ -105,9 +105,11 @@ bool image_opaque(Image *out, const Image *in, bool white, Arena *a, Error *e)
     return true;
 }
 
-/* Returns where a centre crop of `crop` pixels begins in `size` pixels; negative if the image is smaller.
- * CROP_HALF_EVEN: of the two middle positions of an odd `room`, the even one is chosen. A negative half is rounded down
- * by CROP_FLOOR, and towards 0 otherwise. */
+/* Returns where a centre crop of `crop` pixels begins in `size` pixels: (size - crop) / 2. The position is negative if
+ * the image is smaller than the crop. If it ends in .5, it is rounded:
+ *
+ * - A positive position: CROP_HALF_EVEN rounds to the even number, the others round down.
+ * - A negative position: CROP_FLOOR rounds down, the others round towards 0. */
 static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
 {
     int64_t room = size - crop;
@@ -123,7 +125,7 @@ bool preset_resizer(Preset *p, Resizer resizer, Error *e)
                     p->how.filter == FILTER_BOX ? "box" : "hamming");
     p->how.resizer = resizer;
     if (p->crop != CROP_HALF_EVEN)
-        p->crop = resizer == RESIZE_TORCHVISION ? CROP_FLOOR_BEHIND : CROP_FLOOR;
+        p->crop = resizer == RESIZE_TORCHVISION ? CROP_FLOOR_PAD_AFTER : CROP_FLOOR;
     return true;
 }
 

@@ -56,12 +56,15 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
  * - FIT_SHORT_SIDE: a resize of the short side to `resize`.
  * - FIT_OWN: no resize. */
 typedef enum Fit { FIT_SQUASH, FIT_SHORT_SIDE, FIT_OWN } Fit;
-/* How a crop at half a pixel is rounded, and where the additional one of an odd number of black pixels goes:
+/* How a centre crop is placed if the number of pixels to remove, or of black pixels to add, is odd.
  *
- * - CROP_HALF_EVEN, as torchvision: to the even position; after the image.
- * - CROP_FLOOR, as transformers on PIL: down; before the image.
- * - CROP_FLOOR_BEHIND, as transformers on torchvision: down; after the image. */
-typedef enum CropRounding { CROP_HALF_EVEN, CROP_FLOOR, CROP_FLOOR_BEHIND } CropRounding;
+ *   |                      | as                          | crop: a position that ends in .5 | additional black pixel |
+ *   |----------------------|-----------------------------|----------------------------------|------------------------|
+ *   | CROP_HALF_EVEN       | torchvision                 | is rounded to the even number    | right, bottom          |
+ *   | CROP_FLOOR           | transformers on PIL         | is rounded down                  | left, top              |
+ *   | CROP_FLOOR_PAD_AFTER | transformers on torchvision | is rounded down                  | right, bottom          |
+ */
+typedef enum CropRounding { CROP_HALF_EVEN, CROP_FLOOR, CROP_FLOOR_PAD_AFTER } CropRounding;
 typedef enum Scale {
     SCALE_ZSCORE,   /* (v / 255 - mean) / std, as torchvision's presets and Ducho */
     SCALE_MINMAX,   /* to 0 .. 1 over the whole image, as Ducho */

@@ -25,8 +25,10 @@ static inline unsigned char clip(int32_t sum, int bits)
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-/* Computes to[0 .. 15], the sums of position i for the 16 bytes at p, p + step, ... SSE2 multiplies 16 bits by 16 bits
- * and adds pairs. Therefore weights are pairs in two halves; the integer results are the same. */
+/* Computes to[0 .. 15], the sums of position i for the 16 bytes at p, p + step, ... An instruction of SSE2 multiplies
+ * two pairs of 16-bit numbers and adds the two products. A weight may have more than 16 bits, so it is split into an
+ * upper and a lower part (Axis.pairs). The upper parts of two neighbouring weights are one pair, their lower parts are
+ * another. The integer results are the same as without SSE2. */
 static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, unsigned char *to)
 {
 #if defined(__SSE2__)
@@ -65,7 +67,7 @@ static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int6
 #endif
 }
 
-/* Computes the same for n < 16 bytes. */
+/* Computes the same sums for n < 16 bytes. */
 static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, int64_t n, unsigned char *to)
 {
     for (int64_t v = 0; v < n; v++) {
@@ -76,9 +78,10 @@ static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t
     }
 }
 
-/* Transposes 16 x 16 bytes: to[j,r] = from[r,j]. Interleaving the halves of 16 rows rotates the bits of each byte's
- * address by one. Four such steps exchange row and column. */
-static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
+/* Transposes a square of 16 x 16 bytes: to[j,r] = from[r,j]. The address of a byte in the square has 8 bits: four for
+ * the row, then four for the column. Each INTERLEAVE interleaves rows 0 .. 7 with rows 8 .. 15, which rotates these
+ * bits to the left by one. After four rounds, row and column are exchanged. */
+static void transpose16(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
     Bytes a[SIDE], b[SIDE];
     UNROLL
@@ -119,22 +122,22 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
                 weigh_few(across, x, source + y * from + (across->start[x] - begin) * 3, 3, 3, target + y * to + x * 3);
         return true;
     }
-    unsigned char *turned = NEW(a, unsigned char, SIDE *(read + n), e), *results;
-    if (!turned)
+    unsigned char *transposed = NEW(a, unsigned char, SIDE *(read + n), e), *results;
+    if (!transposed)
         return false;
-    results = turned + SIDE * read;
+    results = transposed + SIDE * read;
     for (int64_t band = 0; band < out->height; band += SIDE) {
         int64_t y = MIN(band, out->height - SIDE);
         for (int64_t x = 0; x < read; x += SIDE) {
             int64_t at = MIN(x, read - SIDE);
-            turn(source + y * from + at, from, turned + at * SIDE, SIDE);
+            transpose16(source + y * from + at, from, transposed + at * SIDE, SIDE);
         }
         for (int64_t x = 0; x < n; x++)
-            weigh(across, x / 3, turned + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE,
+            weigh(across, x / 3, transposed + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE,
                   results + x * SIDE);
         for (int64_t x = 0; x < n; x += SIDE) {
             int64_t at = MIN(x, n - SIDE);
-            turn(results + at * SIDE, SIDE, target + y * to + at, to);
+            transpose16(results + at * SIDE, SIDE, target + y * to + at, to);
         }
     }
     return true;
@@ -158,12 +161,13 @@ static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0,
 }
 
 /* all_across and all_down run a pass block by block. The table of a block is freed after it. */
-static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t shift, Arena *a, Error *e)
+static bool all_across(Image *out, const Image *in, const AxisResize *s, int64_t first, int64_t shift, Arena *a,
+                       Error *e)
 {
     Axis axis;
     for (int64_t done = 0; done < s->n; done += axis.n) {
         ArenaMark mark = arena_mark(a);
-        Stretch block = stretch_block(s, done);
+        AxisResize block = axis_resize_block(s, done);
         if (!axis_make(&axis, &block, a, e) || !pass_across(out, in, &axis, done, first, shift, a, e))
             return false;
         arena_rewind(a, mark);
@@ -171,12 +175,12 @@ static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t fi
     return true;
 }
 
-static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t left, Arena *a, Error *e)
+static bool all_down(Image *out, const Image *in, const AxisResize *s, int64_t first, int64_t left, Arena *a, Error *e)
 {
     Axis axis;
     for (int64_t done = 0; done < s->n; done += axis.n) {
         ArenaMark mark = arena_mark(a);
-        Stretch block = stretch_block(s, done);
+        AxisResize block = axis_resize_block(s, done);
         if (!axis_make(&axis, &block, a, e))
             return false;
         pass_down(out, in, &axis, done, first, left);
@@ -187,9 +191,9 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
 
 /* ---- nearest --------------------------------------------------------------------------------- */
 
-/* Returns the input of each position of the stretch. Pillow adds up steps in double precision (libImaging/Geometry.c,
+/* Returns the input of each position of `s`. Pillow adds up steps in double precision (libImaging/Geometry.c,
  * ImagingScaleAffine); if a sum is beyond the last input, there is no input (-1). torch multiplies in float32. */
-static int64_t *nearest_inputs(const Stretch *s, Resizer resizer, Arena *a, Error *e)
+static int64_t *nearest_inputs(const AxisResize *s, Resizer resizer, Arena *a, Error *e)
 {
     int64_t *in = NEW(a, int64_t, s->n, e);
     double step = (double)s->in / (double)s->out, at = step * 0.5;
@@ -203,8 +207,8 @@ static int64_t *nearest_inputs(const Stretch *s, Resizer resizer, Arena *a, Erro
 }
 
 /* Copies the input of each pixel. A pixel without an input stays black. */
-static bool resize_nearest(Image *out, const Image *in, const Stretch *across, const Stretch *down, Resizer r, Arena *a,
-                           Error *e)
+static bool resize_nearest(Image *out, const Image *in, const AxisResize *across, const AxisResize *down, Resizer r,
+                           Arena *a, Error *e)
 {
     int64_t *columns = nearest_inputs(across, r, a, e), *rows = nearest_inputs(down, r, a, e);
     if (!columns || !rows)
@@ -227,21 +231,21 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
         (r.resizer == RESIZE_TORCHVISION && full_w > MAX_TORCHVISION / full_h))
         return fail(e, SP_USAGE, "an image of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
                     (long long)in->height, (long long)full_w, (long long)full_h);
-    Stretch across, down;
+    AxisResize across, down;
     Image middle;
     int64_t lost_w = in->width - full_w, lost_h = in->height - full_h, first, last;
     if (!image_room(out, width, height, "resize", 0, a, e) ||
-        !stretch_make(&across, in->width, full_w, left, width, r, a, e) ||
-        !stretch_make(&down, in->height, full_h, top, height, r, a, e))
+        !axis_resize_make(&across, in->width, full_w, left, width, r, a, e) ||
+        !axis_resize_make(&down, in->height, full_h, top, height, r, a, e))
         return false;
     if (r.filter == FILTER_NEAREST)
         return resize_nearest(out, in, &across, &down, r.resizer, a, e);
     if (r.resizer == RESIZE_PILLOW && lost_h > 0 && lost_h > 2 * lost_w) {
-        stretch_range(&across, &first, &last); /* the columns that the second pass reads */
+        axis_resize_range(&across, &first, &last); /* the columns that the second pass reads */
         return image_room(&middle, last - first, height, "resize", 0, a, e) &&
                all_down(&middle, in, &down, 0, first, a, e) && all_across(out, &middle, &across, 0, first, a, e);
     }
-    stretch_range(&down, &first, &last); /* the rows that the second pass reads */
+    axis_resize_range(&down, &first, &last); /* the rows that the second pass reads */
     return image_room(&middle, width, last - first, "resize", 0, a, e) &&
            all_across(&middle, in, &across, first, 0, a, e) && all_down(out, &middle, &down, first, 0, a, e);
 }

@@ -37,7 +37,7 @@ static bool load_image(Loader *whole, Align *m)
 static void forward_image(Tape *t, const void *model, Pass *p)
 {
     const Align *m = model;
-    Tensor *pooled = efficientnet_hf_forward(t, &m->image, p, pass_asks(p, m->embeds));
+    Tensor *pooled = efficientnet_hf_forward(t, &m->image, p, pass_requests(p, m->embeds));
     if (pooled)
         pass_put(p, m->embeds, pooled);
 }
@@ -66,7 +66,7 @@ static void forward_text(Tape *t, const void *model, Pass *p)
 {
     const AlignTexts *m = &((const Align *)model)->text;
     Tensor *x = postnorm_run(t, &m->blocks, p);
-    bool pooled = pass_asks(p, m->blocks.pooled), embeds = pass_asks(p, m->embeds);
+    bool pooled = pass_requests(p, m->blocks.pooled), embeds = pass_requests(p, m->embeds);
     if (!pooled && !embeds)
         return;
     x = pool_ragged(t, x, &p->texts->ragged, REDUCE_FIRST);

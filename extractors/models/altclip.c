@@ -58,8 +58,8 @@ static void forward_text(Tape *t, const void *model, Pass *p)
 {
     const AltClip *m = model;
     Tensor *x = postnorm_run(t, &m->text, p);
-    bool all = pass_asks(p, m->last);
-    if (!all && !pass_asks(p, m->head.pooled) && !pass_asks(p, m->head.embeds))
+    bool all = pass_requests(p, m->last);
+    if (!all && !pass_requests(p, m->head.pooled) && !pass_requests(p, m->head.embeds))
         return;
     if (!all) /* only the first token */
         x = pool_ragged(t, x, &p->texts->ragged, REDUCE_FIRST);

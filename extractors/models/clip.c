@@ -71,7 +71,7 @@ bool clip_head_load(Loader *whole, ClipHead *h, unsigned modality, int64_t K, in
 void clip_head_put(Tape *t, const ClipHead *h, Pass *p, Tensor *pooled)
 {
     pass_put(p, h->pooled, pooled);
-    if (pass_asks(p, h->embeds))
+    if (pass_requests(p, h->embeds))
         pass_put(p, h->embeds, linear(t, pooled, &h->projection));
 }
 

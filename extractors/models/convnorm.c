@@ -1,4 +1,4 @@
-/* extractors/models/convnorm.c: a convolution with its batch norm and activation, and the nodes inside. */
+/* extractors/models/convnorm.c: a convolution with its batch norm and activation, and its intermediate results. */
 // flags: -Os
 #include "extractors/models/convnorm.h"
 
@@ -22,11 +22,11 @@ bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const c
 
 Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residual, Act act)
 {
-    if (pass_asks(p, c->conv))
+    if (pass_requests(p, c->conv))
         pass_put(p, c->conv, conv(t, x, &c->bare, NULL, ACT_NONE));
-    if (pass_asks(p, c->norm))
+    if (pass_requests(p, c->norm))
         pass_put(p, c->norm, conv(t, x, &c->whole, NULL, ACT_NONE));
-    if (pass_asks(p, c->sum))
+    if (pass_requests(p, c->sum))
         pass_put(p, c->sum, conv(t, x, &c->whole, residual, ACT_NONE));
     x = conv(t, x, &c->whole, residual, act);
     pass_put(p, c->act, x);
@@ -35,11 +35,11 @@ Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residua
 
 Tensor *convnorm_head(Tape *t, Pass *p, Tensor *x, bool need_mean, int pool, int logits, const Linear *fc)
 {
-    if (!need_mean && !pass_asks(p, pool) && !pass_asks(p, logits))
+    if (!need_mean && !pass_requests(p, pool) && !pass_requests(p, logits))
         return NULL;
     x = mean_pool(t, x);
     pass_put(p, pool, x);
-    if (pass_asks(p, logits))
+    if (pass_requests(p, logits))
         pass_put(p, logits, linear(t, x, fc));
     return x;
 }

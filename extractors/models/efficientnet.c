@@ -161,7 +161,8 @@ static bool load_block(Loader *l, const EfficientNet *m, MbConv *b, int stage, i
 }
 
 /* Adds the nodes inside a block: its parts, numbered in their order. If the block has no residual, its last part is its
- * result. `residual` is set only when the block is loaded; here, equal widths show it. timm numbers norms. */
+ * result. `residual` is set only when the block is loaded; here, equal widths show it. The parts also get the names
+ * that timm uses: bn1, bn2, ... for the results of its norms, and se. */
 static const MbNodes *add_nodes(Loader *l, const MbConvNames *n, int stage, int at, int64_t depth)
 {
     MbNodes *nodes = NEW(l->encoder->arena, MbNodes, 1, l->error);
@@ -309,7 +310,7 @@ Tensor *mbconv(Tape *t, const MbConv *b, Tensor *x, Pass *p, Act act)
     pass_put(p, n->depthwise, y);
     y = squeeze_excite(t, b, y, p->images->B, act);
     pass_put(p, n->excite, y);
-    if (pass_asks(p, n->project))
+    if (pass_requests(p, n->project))
         pass_put(p, n->project, conv(t, y, &b->project, NULL, ACT_NONE));
     return conv(t, y, &b->project, b->residual ? x : NULL, ACT_NONE);
 }
@@ -330,7 +331,7 @@ static void forward(Tape *t, const void *model, Pass *p)
         x = mbconv(t, &m->block[i], x, p, ACT_SWISH);
         pass_put(p, m->maps + (int)i + 1, x);
     }
-    if (!pass_asks(p, m->last) && !pass_asks(p, m->pool) && !pass_asks(p, m->logits))
+    if (!pass_requests(p, m->last) && !pass_requests(p, m->pool) && !pass_requests(p, m->logits))
         return;
     x = conv(t, x, &m->head, NULL, ACT_SWISH);
     pass_put(p, m->last, x);
@@ -344,7 +345,7 @@ const EncoderKind encoder_efficientnet = {
     .checked = "torchvision 0.29, timm 1.0, transformers 5.23: 6e-6",
     .model_type = "efficientnet",
     .modalities = MODALITY_IMAGE,
-    .sized = "efficientnet_b tf_efficientnet_b",
+    .families = "efficientnet_b tf_efficientnet_b",
     .usual = &efficientnet_preset,
     .unstated = &preset_224,
     .matches = matches,

@@ -102,6 +102,11 @@ static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
+/* Loads block number `at`, whose input has C channels.
+ *
+ * - stride: 1 or 2 for the first block of a stage. 0 for the other blocks: stride 1 and a residual.
+ * - even: config.json lists the block under depthwise_padding. The padding is then the same on all sides; otherwise a
+ *   block of stride 2 has TensorFlow's padding (pad_below). */
 static bool load_block(Loader *l, MbConv *b, int64_t at, int64_t C, int64_t stride, bool even, double eps)
 {
     const char *block = load_name(l, "encoder.blocks.%lld", (long long)at);
@@ -207,7 +212,7 @@ Tensor *efficientnet_hf_forward(Tape *t, const HfEfficientNet *m, Pass *p, bool 
         x = mbconv(t, &m->block[i], x, p, m->act);
         pass_put(p, m->hidden + (int)i + 1, x);
     }
-    if (!pool && !pass_asks(p, m->pooled) && !pass_asks(p, m->logits) && !pass_asks(p, m->last))
+    if (!pool && !pass_requests(p, m->pooled) && !pass_requests(p, m->logits) && !pass_requests(p, m->last))
         return NULL;
     if (m->has_top)
         x = conv(t, x, &m->top, NULL, m->act);

@@ -68,6 +68,7 @@ bool postnorm_weights(Loader *l, PostNormModel *m, const PostNormNames *n, doubl
 bool postnorm_outputs(Loader *l, PostNormModel *m, const PostNormNames *n)
 {
     int64_t C = m->words->shape[1];
+    /* "1" is the value of output_layers in Ducho's configurations (backend transformers) */
     m->last = output_add(
         l,
         (Output){.name = "last_hidden_state", .also = "1", .modality = MODALITY_TEXT, .rows = ROWS_TOKENS, .width = C});
@@ -83,7 +84,8 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     return postnorm_weights(l, m, n, eps, first_position) && postnorm_outputs(l, m, n);
 }
 
-/* Returns the sum of words, positions and the first kind of token. The last two are added first. */
+/* Returns norm(words + (positions + first row of types)). layer_norm_add does the outer sum, so this sum needs no op of
+ * its own. */
 static Tensor *embed(Tape *t, const PostNormModel *m, const TextBatch *b)
 {
     int64_t n = b->ragged.total;
@@ -125,7 +127,7 @@ void postnorm_forward(Tape *t, const void *model, Pass *p)
 {
     const PostNormModel *m = model;
     Tensor *x = postnorm_run(t, m, p);
-    if (pass_asks(p, m->pooled)) {
+    if (pass_requests(p, m->pooled)) {
         x = pool_ragged(t, x, &p->texts->ragged, REDUCE_FIRST);
         pass_put(p, m->pooled, linear_act(t, x, &m->pooler, ACT_TANH, 0));
     }

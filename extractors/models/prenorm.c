@@ -98,17 +98,17 @@ static Tensor *attend(Tape *t, const PreNormModel *m, const PreNorm *b, Pass *p,
 static Tensor *finish(Tape *t, const PreNormModel *m, const PreNorm *b, Pass *p, const PreNormNodes *n, Tensor *x,
                       Tensor *attended)
 {
-    if (pass_asks(p, n->attended))
+    if (pass_requests(p, n->attended))
         pass_put(p, n->attended, linear(t, attended, &b->out));
     x = linear_add(t, attended, &b->out, x);
     pass_put(p, n->sum, x);
     Tensor *h = layer_norm(t, x, &b->norm2);
     pass_put(p, n->norm2, h);
-    if (pass_asks(p, n->fc1))
+    if (pass_requests(p, n->fc1))
         pass_put(p, n->fc1, linear(t, h, &b->fc1));
     h = linear_act(t, h, &b->fc1, m->act, 0);
     pass_put(p, n->act, h);
-    if (pass_asks(p, n->mlp))
+    if (pass_requests(p, n->mlp))
         pass_put(p, n->mlp, linear(t, h, &b->fc2));
     return linear_add(t, h, &b->fc2, x);
 }
@@ -116,8 +116,8 @@ static Tensor *finish(Tape *t, const PreNormModel *m, const PreNorm *b, Pass *p,
 /* Reports whether a call needs rows of all tokens inside a block. */
 static bool asks_inside(const Pass *p, const PreNormNodes *n)
 {
-    return pass_asks(p, n->attended) || pass_asks(p, n->sum) || pass_asks(p, n->norm2) || pass_asks(p, n->fc1) ||
-           pass_asks(p, n->act) || pass_asks(p, n->mlp);
+    return pass_requests(p, n->attended) || pass_requests(p, n->sum) || pass_requests(p, n->norm2) ||
+           pass_requests(p, n->fc1) || pass_requests(p, n->act) || pass_requests(p, n->mlp);
 }
 
 static Tensor *pick(Tape *t, Tensor *x, const Ragged *r, Tensor *at)
@@ -130,7 +130,7 @@ Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ra
     static const PreNormNodes NONE = {-1, -1, -1, -1, -1, -1, -1};
     int64_t blocks = pass_blocks(p, m->hidden, m->layers), last = m->layers - 1;
     /* all blocks must compute the rows of all tokens */
-    bool whole = pass_asks(p, m->last) || pass_asks(p, m->hidden + (int)m->layers);
+    bool whole = pass_requests(p, m->last) || pass_requests(p, m->hidden + (int)m->layers);
     pass_put(p, m->hidden, x);
     for (int64_t i = 0; i < blocks; i++) {
         const PreNorm *b = &m->layer[i];

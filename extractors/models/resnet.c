@@ -287,7 +287,7 @@ const EncoderKind encoder_resnet = {
                "torch.nn.modules.linear.Linear torch.nn.modules.container.Sequential",
     .narrow = true,
     .winograd = true,
-    .sized = "resnet resnext wide_resnet",
+    .families = "resnet resnext wide_resnet",
     .usual = &PROCESSOR,
     .matches = matches,
     .load = load,

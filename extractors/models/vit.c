@@ -270,12 +270,12 @@ static void forward(Tape *t, const void *model, Pass *p)
     Tensor *x = patch_tokens(t, &m->tokens, p->images, &r);
     x = prenorm_run(t, &m->blocks, p, x, &r, NULL);
     pass_put(p, m->cls, x);
-    if (pass_asks(p, m->pooled) || (pass_asks(p, m->logits) && m->classifies_pooled)) {
+    if (pass_requests(p, m->pooled) || (pass_requests(p, m->logits) && m->classifies_pooled)) {
         Tensor *pooled = linear_act(t, x, &m->pooler, m->pooler_act, 0);
         pass_put(p, m->pooled, pooled);
         x = m->classifies_pooled ? pooled : x;
     }
-    if (pass_asks(p, m->logits))
+    if (pass_requests(p, m->logits))
         pass_put(p, m->logits, linear(t, x, &m->classifier));
 }
 

@@ -96,9 +96,9 @@ static void put_all(int64_t k, float *values, int32_t *ids, int64_t N, const flo
     });
 }
 
-/* Groups the queries first .. first+n-1 by list. Those of list l are query[begin[l]] .. query[begin[l + 1] - 1].
- * `begin` has L + 2 places: first begin[l + 1] is the start of list l, and while `query` is filled it moves to the end
- * of list l. */
+/* Groups the queries first .. first+n-1 by list. The queries of list l are query[begin[l]] .. query[begin[l + 1] - 1].
+ * `begin` has L + 2 places. Before `query` is filled, begin[l + 1] is the start of list l. The filling advances it to
+ * the end of list l. */
 static void queries_by_list(const Search *s, int64_t first, int64_t n, int64_t *begin, int32_t *query)
 {
     memset(begin, 0, (size_t)(s->L + 2) * sizeof *begin);

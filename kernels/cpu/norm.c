@@ -209,7 +209,7 @@ void FN(row_normalize)(const Run *run, int64_t M, int64_t C, float eps, const fl
 }
 
 /* dx = (dy - y (y . dy)) / norm. If the length of a row was below eps, the row was divided by the constant eps: dx = dy
- * / eps. */
+ * / eps. In Rows, x is y, y is dx, and mean_in is norm. */
 static void row_normalize_back_rows(const void *arg, int64_t first, int64_t last)
 {
     const Rows *r = arg;

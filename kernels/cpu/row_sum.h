@@ -1,5 +1,5 @@
-/* kernels/cpu/row_sum.h: sums and softmax over one row of C numbers. A sum is computed in four vectors s0 .. s3. Then
- * (s0 + s1) + (s2 + s3) is computed, and v_sum adds its lanes. The order of the additions depends on C alone. */
+/* kernels/cpu/row_sum.h: sums and softmax over one row of C numbers. A sum has four vectors of partial sums, s0 .. s3.
+ * At the end, v_sum adds the lanes of (s0 + s1) + (s2 + s3). The order of the additions depends on C alone. */
 #ifndef SAPOR_ROW_SUM_H
 #define SAPOR_ROW_SUM_H
 

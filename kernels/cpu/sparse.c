@@ -15,17 +15,18 @@ enum { PREFETCH_DISTANCE = 24 };
 
 /* The source of an entry's weight (sparse.h), a compile-time constant in each copy of the loop:
  * - ONE: the weight is 1. ONE_IN_ORDER: also, `col` is NULL, so that entry e reads row e of x.
- * - BY_COL: col_scale[col]. BY_VALUE: val[e]. BY_VALUE_AT: val[at[e]].
- * - BY_ALL: the product of the value and col_scale; each of them and `at` may be NULL. */
-typedef enum Weight { ONE, ONE_IN_ORDER, BY_COL, BY_VALUE, BY_VALUE_AT, BY_ALL } Weight;
+ * - BY_COL: col_scale[col]. BY_VALUE: val[e]. BY_VALUE_INDEX: val[val_index[e]].
+ * - BY_ALL: the product of the value and col_scale; each of them and `val_index` may be NULL. */
+typedef enum Weight { ONE, ONE_IN_ORDER, BY_COL, BY_VALUE, BY_VALUE_INDEX, BY_ALL } Weight;
 
 INLINE float weight_of(const GatherSum *g, Weight w, int64_t e, int64_t c)
 {
     switch (w) {
     case BY_COL: return g->col_scale[c];
     case BY_VALUE: return g->val[e];
-    case BY_VALUE_AT: return g->val[g->at[e]];
-    case BY_ALL: return (g->val ? g->val[g->at ? g->at[e] : e] : 1.0f) * (g->col_scale ? g->col_scale[c] : 1.0f);
+    case BY_VALUE_INDEX: return g->val[g->val_index[e]];
+    case BY_ALL:
+        return (g->val ? g->val[g->val_index ? g->val_index[e] : e] : 1.0f) * (g->col_scale ? g->col_scale[c] : 1.0f);
     case ONE:
     case ONE_IN_ORDER: break;
     }
@@ -99,14 +100,14 @@ ROWS_BY(rows_of_ones, ONE)
 ROWS_BY(rows_in_order, ONE_IN_ORDER)
 ROWS_BY(rows_by_col, BY_COL)
 ROWS_BY(rows_by_value, BY_VALUE)
-ROWS_BY(rows_by_value_at, BY_VALUE_AT)
+ROWS_BY(rows_by_value_index, BY_VALUE_INDEX)
 ROWS_BY(rows_by_all, BY_ALL)
 
 void FN(gather_sum)(const Run *run, const GatherSum *g)
 {
     RangeFn *fn = !g->col                  ? rows_in_order
                   : g->val && g->col_scale ? rows_by_all
-                  : g->val && g->at        ? rows_by_value_at
+                  : g->val && g->val_index ? rows_by_value_index
                   : g->val                 ? rows_by_value
                   : g->col_scale           ? rows_by_col
                                            : rows_of_ones;
@@ -123,7 +124,7 @@ void FN(spmm)(const Run *run, const Sparse *A, int64_t D, DType type, const void
                    .D = D,
                    .start = A->start,
                    .col = A->col,
-                   .at = A->at,
+                   .val_index = A->val_index,
                    .val = A->val,
                    .row_scale = A->row_scale,
                    .col_scale = A->col_scale,
@@ -217,10 +218,10 @@ static void edge_row_sum_rows(const void *arg, int64_t first, int64_t last)
     const Edges *g = arg;
     for (int64_t r = first; r < last; r++) {
         const int64_t e = g->A->start[r], n_entries = g->A->start[r + 1] - e;
-        if (g->A->at) {
+        if (g->A->val_index) {
             float sum = 0;
             for (int64_t j = e; j < e + n_entries; j++)
-                sum += g->val[g->A->at[j]];
+                sum += g->val[g->A->val_index[j]];
             g->out[r] = sum;
         } else {
             const float *val = g->val + e;

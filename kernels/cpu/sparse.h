@@ -1,4 +1,5 @@
-/* kernels/cpu/sparse.h: code for the sparse kernels and for the segment sums. */
+/* kernels/cpu/sparse.h: what the sparse kernels and the segment sums share: weighted sums of rows, and tasks of equal
+ * work. */
 #ifndef SAPOR_CPU_SPARSE_H
 #define SAPOR_CPU_SPARSE_H
 
@@ -8,14 +9,14 @@
  *
  *   y[to ? to[r] : r, :] = alpha row_scale[r] (sum over e of w(e) x[c(e), :]) + beta y
  *   c(e) = col ? col[e] : e
- *   w(e) = val[at ? at[e] : e] col_scale[c(e)]
+ *   w(e) = val[val_index ? val_index[e] : e] col_scale[c(e)]
  *
  * If `val`, `row_scale` or `col_scale` is NULL, it means ones. If `col` is NULL, `val` and `col_scale` must be NULL.
  * The rows of x are ldx apart, those of y ldy. The sum is computed from the first entry to the last. */
 typedef struct GatherSum {
     int64_t rows, D;
     const int64_t *start;
-    const int32_t *col, *to, *at;
+    const int32_t *col, *to, *val_index;
     const float *val, *row_scale, *col_scale;
     const float *x;
     int64_t ldx;
@@ -61,8 +62,8 @@ static inline void balanced_task(void *arg, size_t task, int worker)
         b->fn(b->arg, first, last);
 }
 
-/* Calls fn for all rows, in pieces with about the same work (balanced_begin). `cost`, the multiply-adds per entry,
- * decides how many pieces are made. */
+/* Calls fn for all rows, in pieces with about the same work (balanced_begin). `cost` is the number of multiply-adds per
+ * entry; the number of pieces depends on it. */
 INLINE void run_balanced(const Run *run, int64_t rows, const int64_t *start, int64_t cost, RangeFn *fn, const void *arg)
 {
     if (rows <= 0)

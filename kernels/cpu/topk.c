@@ -158,8 +158,8 @@ static float initial_threshold(const float *s, int64_t n, int64_t k)
     }
     float low = -v_max_lane(-lowest), high = v_max_lane(highest);
     for (int round = 0; round < 9; round++) {
-        const float middle =
-            round == 0 ? low : 0.5f * low + 0.5f * high; /* first tests `low`, which is too high if there are NaNs */
+        /* Round 0 tests `low` itself. Fewer than k maxima may reach it: some may be NaN or not above LOWEST. */
+        const float middle = round == 0 ? low : 0.5f * low + 0.5f * high;
         int64_t sum = 0;
         for (int64_t v = 0; v < vectors; v++)
             sum += __builtin_popcount(v_mask(group[v] >= middle));
@@ -397,7 +397,8 @@ static void rank_tile(void *arg, size_t task, int worker)
         transpose(M, r->block_items, scores, r->transposed + first, transposed_ld(r));
 }
 
-/* Ranks the slab's rows after the block as neighbours of the block's items `first` .. `last` - 1. */
+/* Updates the lists of the block's items `first` .. `last` - 1. The candidates are the rows of the slab whose numbers
+ * are larger than those of the block's items. */
 static void rank_transposed(const void *arg, int64_t first, int64_t last)
 {
     const Ranking *r = arg;
@@ -447,7 +448,8 @@ size_t FN(knn_work)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k)
     (void)k;
     Ranking r = {.B = Q, .I = I, .D = D, .threads = threads_of(run)};
     const size_t any = work_for(&r);
-    r.symmetric = Q == I; /* q may be x */
+    /* If Q is I, the queries may be the rows themselves. knn then needs other scratch: for half of the product. */
+    r.symmetric = Q == I;
     return MAX(any, work_for(&r));
 }
 

@@ -180,7 +180,7 @@ INLINE uint32_t v_mask(vi m)
     return bits;
 #endif
 }
-/* Returns the maximum per lane, or b if either is NaN: v_max(limit, x) keeps a NaN of x. */
+/* Returns the maximum per lane, or b if a or b is NaN. Therefore v_max(limit, x) is NaN if x is NaN. */
 INLINE vf v_max(vf a, vf b)
 {
 #if VW == 16
@@ -193,7 +193,7 @@ INLINE vf v_max(vf a, vf b)
     return v_select(a > b, a, b);
 #endif
 }
-/* Returns the minimum per lane, or b if either is NaN. */
+/* Returns the minimum per lane, or b if a or b is NaN. */
 INLINE vf v_min(vf a, vf b)
 {
 #if VW == 16
@@ -260,8 +260,8 @@ INLINE vl vl_multiply(vl a, uint32_t b)
 #endif
 }
 
-/* Returns acc + the sum of the four products of a's unsigned and b's signed bytes, per lane. The bytes of a are at most
- * V_BYTE_TOP, because AVX2 adds two products in 16 bits. */
+/* Adds dot products of bytes: returns acc + the sum over the four bytes of each lane of a (unsigned) times b (signed).
+ * A byte of a must be at most V_BYTE_TOP: AVX2 adds two products in 16 bits. */
 #define V_BYTE_TOP (VW == 8 ? 127 : 255)
 INLINE vi v_dot_int8(vi acc, vi a, vi b)
 {
@@ -302,8 +302,8 @@ INLINE vf v_from_bf16(vh x)
     return (vf)(__builtin_convertvector(x, vi) << 16);
 }
 /* Rounds to the nearest f16, in the lower half of each lane; subnormal results are rounded twice. Finite numbers beyond
- * +-65504 become +-65504; infinity and NaN stay. Multiplication by 2^-112 changes the exponent's bias from 127 to 15:
- * numbers that are subnormal in f16 become subnormal here. */
+ * +-65504 become +-65504; infinity and NaN do not change. Multiplication by 2^-112 changes the exponent's bias from 127
+ * to 15: a number that is subnormal as f16 becomes a subnormal float. */
 INLINE vi v_to_f16(vf x)
 {
     const vi y = (vi)(v_min(v_set(65504.0f), v_abs(x)) * 0x1p-112f), sign = (vi)x >> 16 & 0x8000;

@@ -189,7 +189,8 @@ static void cuda_download(const Run *run, void *host, const void *device, size_t
     if (!c->failed)
         cuda_worked(c, cudaStreamSynchronize(c->stream), "download");
     if (c->failed)
-        memset(host, 0, bytes); /* The same numbers every time; `check` reports the error. */
+        /* After a failure the numbers are zeros, the same in every run; `check` reports the error. */
+        memset(host, 0, bytes);
 }
 
 /* Waits for the n oldest waiting downloads and moves their numbers to their addresses in the host's memory. */
@@ -359,11 +360,12 @@ static bool tf32_use(Cuda *c, Error *e)
     return true;
 }
 
-/* Uses wgmma for large products with f16 or bf16 weights. It cannot be combined with tf32, which has other products. */
+/* Uses wgmma for large products with f16 or bf16 weights. It cannot be combined with tf32, because both replace the
+ * kernel `gemm`. */
 static bool wgmma_use(Cuda *c, Error *e)
 {
     if (c->tf32)
-        return fail(e, SP_USAGE, "device cuda:tf32,wgmma: one of the two words only");
+        return fail(e, SP_USAGE, "device cuda:tf32,wgmma: use only one of them");
     c->kernels.gemm = cuda_gemm_wgmma;
     c->kernels.gemm_way = cuda_gemm_way_wgmma;
     return true;
@@ -389,7 +391,7 @@ static bool use_options(Cuda *c, const char *options, Error *e)
         if (i == COUNT(OPTIONS))
             return fail(
                 e, SP_USAGE,
-                "device cuda:%.*s: is not available; expected cuda, or cuda: with words of tf32, wgmma, cublas, cudnn",
+                "device cuda:%.*s: unknown option; expected cuda, or cuda: and one or more of tf32,wgmma,cublas,cudnn",
                 (int)MIN(word.n, (size_t)100), word.p);
         given[i] = true;
     }

@@ -3,16 +3,16 @@
  * A context has one stream, so its work is done in the order of the calls.
  *
  * Upload: the numbers are first copied to pinned memory of the host, so that the call does not wait for the device. The
- * pinned memory is a ring of segments. A segment is reused after the event that follows its last copy. A copy waits in
- * the stream for all earlier calls. If the copies from the next segment are unfinished, the ring grows by one segment,
- * so that the host can prepare more inputs while the device computes. With RING_MOST segments, the upload waits
- * instead.
+ * copy to the device is queued in the stream, after all earlier calls. The pinned memory is a ring of segments. An
+ * event follows the last copy from a segment: after this event the segment may be reused. If the copies from the next
+ * segment are unfinished, the ring grows by one segment, so that the host can prepare more inputs while the device
+ * computes. If the ring already has RING_MOST segments, the upload waits instead.
  *
- * download_later also copies to pinned memory (download_buffer), and stores the address of the result. `arrive` waits
- * for the event that follows the copy, and moves the numbers from download_buffer to this address. download_buffer is
- * filled from its start to its end and then from its start again, in the order of the calls. If a download finds no
- * room, the oldest downloads are moved to their addresses first. A download of more than half of download_buffer waits
- * for the device, as `download` does.
+ * download_later also copies to pinned memory (download_buffer), and stores the caller's address (Arrival.host).
+ * `arrive` waits for the event that follows the copy, and moves the numbers from download_buffer to the caller's
+ * address. download_buffer is filled from its start to its end and then from its start again, in the order of the
+ * calls. If a download finds no room, the oldest downloads are moved to the addresses of their callers first. A
+ * download of more than half of download_buffer waits for the device, as `download` does.
  *
  * Between step_begin and step_end the calls are captured to a CUDA graph, so that a step is one launch. If one of the
  * last STEP_GRAPHS graphs has the same shape, its executable graph is updated with the new addresses and numbers and
@@ -80,8 +80,9 @@ double cuda_clock(const Run *run);
 void *cuda_alloc(const Run *run, const Heap *heap, size_t bytes);
 void cuda_free(const Run *run, const Heap *heap, void *p, size_t bytes);
 void cuda_memory(const Run *run, size_t *available, size_t *total);
-/* Removes c as the user of the blocks that it freed, so that every other context may take them. Is called when the
- * context closes and its stream has finished. */
+/* A freed block is marked with the context that freed it, because work of this context may still use the block. Removes
+ * this mark from all blocks that c freed: every other context may then take them. Call it when the context closes and
+ * its stream has finished. */
 void cuda_memory_forget(Cuda *c);
 /* Sets c->stepping: to true before a capture begins, and to false after the captured work is in the stream. While it is
  * true, no other context takes the blocks that c has freed. */

@@ -24,13 +24,14 @@
  * then these sums (thread_total). Then the sums of threads of a warp that are T/2 (at most 16), ..., 2, 1 apart are
  * added. Then the sums of the warps of a block are added one after the other. LAUNCH_ROWS chooses:
  *
- *     C            V 4 (C is a multiple of 4)    V 1
- *     T 16, K 1    to 64                         to 16       half a warp
- *     T 32, K 1    to 128                        to 32       a warp
- *     T 32, K 4    to 512                        to 128      16 or 4 registers of a thread for a row
- *     T 32, K 8    to 1024                       to 256      32 or 8
- *     T 256, K 4   to 4096                       to 1024     a block
- *     T 256, K 0   above                         above
+ *     T     K    C with V 4             C with V 1    threads that      registers per thread
+ *                (C % 4 = 0)                          share a row       for a row: V 4, V 1
+ *     16    1    up to 64               up to 16      half a warp       4, 1
+ *     32    1    up to 128              up to 32      a warp            4, 1
+ *     32    4    up to 512              up to 128     a warp            16, 4
+ *     32    8    up to 1024             up to 256     a warp            32, 8
+ *     256   4    up to 4096             up to 1024    a block           16, 4
+ *     256   0    above 4096             above 1024    a block           none
  *
  * W is the number of floats per load: V, or 1 if V is 4 and a pointer is not aligned to 16 bytes. A block has 256
  * threads. Fewer threads per row would need more registers than a thread has. More than 32 threads per row must wait
@@ -97,7 +98,8 @@ static __device__ inline int64_t row_of(int64_t i, int64_t C)
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* The rows of a thread: for (int64_t m = first_row<T>(); any_row<T>(m, M); m += all_rows<T>()). All threads of a warp
- * (T 256: of a block) stay in this loop together. The body may also run with m >= M: such a row has no numbers. */
+ * (T 256: of a block) stay in this loop together. With T 16, the body may also run with m >= M. It must then use 0 as
+ * the length of the row, and must not write a result. */
 template <int T> static __device__ inline int64_t first_row(void)
 {
     return first_index() / T;

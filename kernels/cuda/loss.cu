@@ -82,7 +82,7 @@ static __device__ inline float score_difference(const Parts &parts, int64_t b, f
     return warp_sum(sum);
 }
 
-/* What a launch does with its parts. With at most MOST_PARTS parts, there is one launch, PASS_LOSS. Otherwise:
+/* What a launch computes from its parts. With at most MOST_PARTS parts, there is one launch, PASS_LOSS. Otherwise:
  *
  * - PASS_DIFFERENCE: adds the score differences of its parts to `loss`. For all parts but the last ones.
  * - PASS_LOSS: computes the loss and the slope, with the penalty of its own parts. For the last parts.
@@ -141,7 +141,8 @@ typedef struct Item {
     float scale, length;
 } Item;
 
-/* Computes, for the rows of the user and, scaled by to_unit, of the items (y_pos, y_neg),
+/* Computes the gradient by u, the user's row. y_pos and y_neg are the rows of the items, each multiplied by the factor
+ * that to_unit returned for it:
  *
  *   dx = beta dx + the gradient of slope (u . (y_pos - y_neg)) + l2 |u|^2 by u */
 static __device__ inline void user_back(const BprPart &p, bool vector, const float *user, const Item &pos,

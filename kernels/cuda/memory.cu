@@ -17,7 +17,7 @@ typedef struct Block {
     char *at;
     size_t bytes;               /* a multiple of ALIGN */
     bool is_free, begins_piece; /* begins_piece: `at` is the result of a cudaMalloc */
-    const Cuda *user;           /* the context whose work may still use this free block; NULL: none */
+    const Cuda *user;           /* the context that freed this block and whose work may still use it; NULL: none */
     struct Block *next, *before;
 } Block;
 

@@ -19,8 +19,8 @@ static __device__ inline void add_row(const float *more, int64_t n, float (*piec
         }
     }
 }
-/* Returns piece k, at column c, of the row x + more in v. `more` is NULL or a row as long as x. If K > 0, `pieces` has
- * the sum already (add_row). */
+/* Sets v to piece k (at column c) of the sum of the rows x and `more`. `more` is as long as x, or
+ * NULL: then v is the piece of x. If K > 0, `pieces` has the sum already (add_row). */
 template <int V, int W, int K>
 static __device__ inline void load_with(const float *x, const float *more, int64_t c, int64_t k,
                                         const float (*pieces)[V], float *v)

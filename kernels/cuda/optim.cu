@@ -93,8 +93,8 @@ static __device__ inline void replay(const AdamStep *history, int32_t from, int3
     }
 }
 
-/* Updates column d of row r of the list: replays its delayed steps, up to step `to`. With a gradient *g, it then
- * computes step to + 1. */
+/* Updates column d of row r of the list: replays its delayed steps, up to step `to`. If g is not NULL, *g is the
+ * gradient of the step after `to`, and this step is computed, too. */
 static __device__ inline void catch_up(const Lazy *a, int64_t r, int64_t d, int32_t to, const float *g)
 {
     const int64_t id = a->ids ? a->ids[r] : r, at = id * a->D + d;

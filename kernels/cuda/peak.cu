@@ -69,8 +69,8 @@ template <Unit UNIT, class T> static __global__ void __launch_bounds__(THREADS) 
         *y = (float)sum;
 }
 
-/* Copies 4 fours floats from x to y, `turns` times. A thread copies 16 bytes at a time, so a warp reads and writes
- * whole lines of 128 bytes. Memory-bound. */
+/* Copies 4 * `fours` floats from x to y, and repeats this `turns` times. A thread copies 16 bytes at a time, so a warp
+ * reads and writes whole lines of 128 bytes. The kernel is memory-bound. */
 static __global__ void __launch_bounds__(256) copy_kernel(int64_t fours, int turns, const float *x, float *y)
 {
     for (int t = 0; t < turns; t++)

@@ -30,8 +30,9 @@ static float *unpack(Tape *t, const Linear *l, int64_t first, int64_t n, float *
     return to;
 }
 
-/* Computes the product g of a packed layer with its weights in float32. A training tape uses these weights, so that the
- * gradients match the forward pass: inference may also convert x to a narrower type. */
+/* Computes the product g of a packed layer, with the weights converted to float32. It is for training tapes. Inference
+ * may also round x to the narrow type of the weights. A training tape does not, so that the gradients match its forward
+ * pass. */
 static void unpacked_gemm(Tape *t, const Linear *l, const Gemm *g)
 {
     float *w = step_floats(t, l->K * MIN(l->N, (int64_t)UNPACKED));

@@ -113,7 +113,7 @@ static Sparse pattern_of(const Csr *g)
 static bool pattern_back(Tape *t, const Csr *g, const float *val, Sparse *s, Sparse *back)
 {
     Csr bare = *g;
-    bare.val = bare.at = bare.row_scale = bare.col_scale = NULL;
+    bare.val = bare.val_index = bare.row_scale = bare.col_scale = NULL;
     *s = pattern_of(g);
     s->val = val;
     bool ok = sparse_of_transpose(t, &bare, val, back);
@@ -181,30 +181,30 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
     return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-static void edge_turn_back(Tape *t, Node *n)
+static void edge_transpose_back(Tape *t, Node *n)
 {
-    const Csr *turned = n->spec;
+    const Csr *transposed = n->spec;
     float beta, *dx = grad_into(t, n->in[0], &beta);
     if (dx)
-        t->k->gather(&t->run, turned->entries, 1, F32, n->grad, turned->tat->data, beta, dx);
+        t->k->gather(&t->run, transposed->entries, 1, F32, n->grad, transposed->tentry->data, beta, dx);
 }
 
-Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *turned, Tensor *x)
+Tensor *edge_transpose(Tape *t, const Csr *g, const Csr *transposed, Tensor *x)
 {
-    static const Op op = {.name = "edge_transpose", .back_name = "edge_transpose back", .back = edge_turn_back};
-    Node *n = reads_graph(t, op.name, g) && reads_graph(t, op.name, turned) ? node_new(t, &op, INPUTS(x)) : NULL;
-    if (!n || !node_fits(t, n, x->count == g->entries && x->count == turned->entries))
+    static const Op op = {.name = "edge_transpose", .back_name = "edge_transpose back", .back = edge_transpose_back};
+    Node *n = reads_graph(t, op.name, g) && reads_graph(t, op.name, transposed) ? node_new(t, &op, INPUTS(x)) : NULL;
+    if (!n || !node_fits(t, n, x->count == g->entries && x->count == transposed->entries))
         return tape_failed(t);
-    if (!g->tat || !turned->tat) {
-        tape_fail(t, SP_USAGE, "edge_transpose: a graph has no places of its transpose: call csr_index");
+    if (!g->tentry || !transposed->tentry) {
+        tape_fail(t, SP_USAGE, "edge_transpose: both graphs need an index: call csr_index");
         return tape_failed(t);
     }
     if (!node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
-    n->spec = turned;
+    n->spec = transposed;
     n->unread = UNREAD_ALL;
     if (tape_live(t))
-        t->k->gather(&t->run, g->entries, 1, F32, x->data, g->tat->data, 0, n->out.data);
+        t->k->gather(&t->run, g->entries, 1, F32, x->data, g->tentry->data, 0, n->out.data);
     return node_done(t, n, 0, 12.0 * (double)x->count);
 }
 
@@ -233,8 +233,8 @@ Tensor *edge_values(Tape *t, const Csr *g)
     if (!has_graph(t, op.name, g))
         return tape_failed(t);
     Tensor *val = csr_values(t, g);
-    if (val && g->at)
-        val = reshape(t, gather(t, reshape(t, val, SHAPE(val->count, 1)), g->at), SHAPE(g->entries));
+    if (val && g->val_index)
+        val = reshape(t, gather(t, reshape(t, val, SHAPE(val->count, 1)), g->val_index), SHAPE(g->entries));
     if (val && !g->row_scale && !g->col_scale)
         return val;
     Node *n = reads_graph(t, op.name, g) ? node_new(t, &op, INPUTS(val)) : NULL;
@@ -264,7 +264,7 @@ Csr *graph_with(Tape *t, const Csr *g, Tensor *val)
     *out = *g;
     out->val = val;
     out->later = NULL;
-    out->at = out->row_scale = out->col_scale = NULL;
+    out->val_index = out->row_scale = out->col_scale = NULL;
     out->symmetric = false;
     return out;
 }
@@ -557,7 +557,7 @@ Csr *graph_normalize(Tape *t, Csr *g)
                  .col = g->col,
                  .tstart = g->tstart,
                  .tcol = g->tcol,
-                 .tat = g->tat};
+                 .tentry = g->tentry};
     if (g->later || grad_needed(g->val))
         csr_back_lists(t, g);
     const Csr *from = g;

@@ -1,5 +1,7 @@
-/* nn/ops/loss.c: sums to one number. The number stays on the device, so the backward passes multiply by it as a matrix
- * of one row. */
+/* nn/ops/loss.c: ops whose result is one number. The gradient of this number stays on the device, so the backward
+ * passes read it in kernels. For example, the backward pass of sum_squares treats x as a matrix [1, n]. The kernel
+ * row_scale multiplies each row of a matrix by one number, which it reads from the device: here the single row by 2
+ * times the gradient. */
 #include "nn/tape.h"
 
 /* Allocates a tensor of x's size that an op fills in addition to its result. */
@@ -24,8 +26,8 @@ static void add_times_scalar(Tape *t, Tensor *to, float a, const float *dy, cons
 static void sum_back(Tape *t, Node *n)
 {
     t->k->axpby(&t->run, 1, n->f, n->grad, 0, n->grad);
-    float *g = grad_zeroed(t, n->in[0]); /* every element gets the same gradient, so this is a bias of one column */
-    if (g)
+    float *g = grad_zeroed(t, n->in[0]);
+    if (g) /* adds the one gradient to every element: g is a matrix [count, 1], and the bias has one number */
         t->k->add_bias(&t->run, n->in[0]->count, 1, F32, g, n->grad, ACT_NONE, 0, g);
 }
 

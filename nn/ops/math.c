@@ -4,7 +4,7 @@
 
 #include "nn/tape.h"
 
-/* ---- two operands: same shape, or the second is a row, a column or a number of a [M,C] matrix ---- */
+/* ---- two operands: both [M,C], or the second is a row, a column or one number ---------------- */
 
 enum { SPREAD_NOT = SPREAD_NUMBER + 1 };
 
@@ -33,7 +33,11 @@ static float *summed(Tape *t, const Node *n, float *x)
     return sum;
 }
 
-/* Writes dx [M,C], and in dv [M,C] the terms whose sum is the gradient of the second operand. */
+/* The backward pass of BIN_MUL, BIN_DIV and BIN_MAX. Writes two arrays:
+ *
+ * - dx [M,C]: the gradient of the first operand.
+ * - dv [M,C]: terms. Their sum is the gradient of the second operand. For BIN_DIV the sum is minus this gradient, and
+ *   the caller subtracts it. */
 static void slopes(Tape *t, const Node *n, float *dx, float *dv)
 {
     const float *x = n->in[0]->data, *v = n->in[1]->data, *y = n->out.data, *dy = n->grad;
@@ -43,7 +47,7 @@ static void slopes(Tape *t, const Node *n, float *dx, float *dv)
         t->k->binary(&t->run, count, BIN_MUL, dy, x, dv);
         spread(t, n, BIN_MUL, dy, v, dx);
         break;
-    case BIN_DIV: /* dv = -sum dy y / v */
+    case BIN_DIV: /* the gradient of v is -sum(dy y / v); dv = dy y / v */
         t->k->binary(&t->run, count, BIN_MUL, dy, y, dv);
         spread(t, n, BIN_DIV, dv, v, dv);
         spread(t, n, BIN_DIV, dy, v, dx);

@@ -32,8 +32,9 @@ Tensor *gathered_from(Tape *t, const Tensor *x, const Tensor **ids)
     return g && g->distinct ? n->in[0] : NULL;
 }
 
-/* Does the delayed steps of rows ids of a parameter, and of the rows in lists of the same input_ids, because these
- * lists share their groups. */
+/* Does the delayed steps of the rows `ids` of a parameter. `lo` is the smallest id; if it is negative, all rows are
+ * included. The lists of one call of input_ids or ids_together share their groups, so the rows in the other lists of
+ * that call are included, too. */
 static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
 {
     const IdSet *set = ids->id >= 0 ? t->nodes[ids->id]->set : NULL;
@@ -42,7 +43,7 @@ static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
         return;
     }
     const Groups *g = set ? set->groups : ids_groups(t, ids);
-    /* the other lists are about rows of another table */
+    /* an id is too large for this parameter: the other lists have ids of another table */
     if (set && g->count && g->host.unique[g->count - 1] >= rows_of(p->x))
         g = ids_groups(t, ids);
     lists_send(t);
@@ -70,7 +71,7 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
                   hi >= rows_of(table) ? hi : lo, (long long)rows_of(table));
     if (tape_live(t) && table->param && table->param->pending)
         replay_rows(t, table->param, ids, lo);
-    else if (tape_live(t) && !table->param) /* stacked parameters */
+    else if (tape_live(t) && !table->param) /* a stack of parameters may have delayed steps: do them now */
         tensor_settle(table);
     if (tape_live(t))
         t->k->gather(&t->run, ids->count, cols_of(table), table->type, table->data, ids->data, 0, n->out.data);
@@ -110,8 +111,8 @@ Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count)
 static void stack_rows_back(Tape *t, Node *n)
 {
     Tensor *a = n->in[0], *b = n->in[1];
-    /* The gradient is split in two, and each part is passed on. This is possible if each part is whole pieces of the
-     * step's memory. */
+    /* The gradient is split in two, and each part is passed on without a copy. This is possible only if the size of the
+     * first part is a multiple of ALIGN: then each part can be freed separately. */
     if (a->count > 0 && b->count > 0 && (size_t)a->count * sizeof(float) % ALIGN == 0) {
         float *d = grad_take(n);
         grad_put(t, a, d);

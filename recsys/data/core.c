@@ -10,13 +10,14 @@ typedef struct Node {
     bool removed; /* the node is removed, or is in the stack */
 } Node;
 
-bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t user_least,
-               int64_t item_least, bool *out, Arena *a, Error *e)
+bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users, int64_t items, int64_t min_user_rows,
+               int64_t min_item_rows, bool *out, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
     int64_t nodes = users + items, top = -1; /* top of the stack of nodes to remove; -1: the stack is empty */
     Node *node = NEW(a, Node, nodes, e);
-    /* [n, 2] the next rows of the lists: 1 + the next row of row r's user, and of its item; 0: none */
+    /* [n, 2]: row r is in two linked lists, the list of its user and the list of its item. The two numbers next[2 r]
+     * and next[2 r + 1] are 1 + the row that follows r in these lists; 0: no row follows */
     int64_t *next = NEW(a, int64_t, 2 * n, e);
     if (!node || !next)
         return false;
@@ -33,7 +34,7 @@ bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users
         int side = at >= users;
         if (top >= 0)
             top = x->next;
-        if (x->left >= (side ? item_least : user_least))
+        if (x->left >= (side ? min_item_rows : min_user_rows))
             continue;
         x->removed = true;
         for (int64_t k = x->rows; k; k = next[2 * (k - 1) + side]) {
@@ -44,7 +45,7 @@ bool core_rows(const int32_t *user, const int32_t *item, size_t n, int64_t users
             x->left--;
             int64_t other = side ? user[r] : users + item[r];
             Node *y = &node[other];
-            if (--y->left < (side ? user_least : item_least) && !y->removed) {
+            if (--y->left < (side ? min_user_rows : min_item_rows) && !y->removed) {
                 y->removed = true; /* each node is pushed once */
                 y->next = top;
                 top = other;

@@ -126,9 +126,9 @@ static int32_t renumber(Renumber *n, int32_t id, Error *e)
 }
 
 /* Numbers the items `found`, which are in the order of appearance, as the data set's items. Whole numbers are in
- * ascending order. Texts are numbered from the last that appeared to the first: Elliot's order of texts is that of a
- * Python set, so it is undefined. The order matters because equal scores go to the lower number; this order gives the
- * lists from which the figures of recipes.md 6.4 were computed. */
+ * ascending order. Texts are numbered in the reverse order of their first appearance: Elliot's order of texts is that
+ * of a Python set, so it is undefined. The order matters because equal scores go to the lower number. This order
+ * gives the lists from which the figures of recipes.md 6.4 were computed. */
 static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Error *e)
 {
     size_t n = (size_t)text_index_count(found);
@@ -314,7 +314,7 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const boo
         if (!in_part(s, row))
             continue;
         counted->rows++;
-        counted->bare += lacks_features(s, row);
+        counted->no_features += lacks_features(s, row);
         if (lacks_features(s, row))
             continue;
         int64_t user = user_of[r->user[row]];
@@ -420,7 +420,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
     if (!r || !read_parts(r, source, c, scratch, e))
         return false;
     d->format = r[TRAIN].format;
-    d->cut = r[TRAIN].cut;
+    d->separator = r[TRAIN].separator;
     if (!(d->columns = arena_strndup(d->arena, r[TRAIN].columns, strlen(r[TRAIN].columns), e)))
         return false;
     if (c->gaps == GAPS_DROP && c->protocol == PROTOCOL_MMREC)
@@ -442,7 +442,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
             return false;
         if (source[p].r && !load_part(pairs[p], d, &source[p], p, in_train, e))
             return false;
-        if (p == TRAIN && !d->train.count && d->counted[p].bare)
+        if (p == TRAIN && !d->train.count && d->counted[p].no_features)
             return fail(e, SP_FORMAT, "%s: no train row has an item with features", c->train);
         if (p == TRAIN && !d->train.count)
             return fail(e, SP_FORMAT, "%s: holds no train rows (x_label 0)", c->train);
@@ -451,7 +451,8 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
         if (p != TRAIN && source[p].r && pairs[p]->start && !pairs[p]->count) {
             if (source[p].r != source[TRAIN].r)
                 return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s%s; use files of the same data",
-                            source[p].r->path, c->train, d->counted[p].bare ? " with items that have features" : "");
+                            source[p].r->path, c->train,
+                            d->counted[p].no_features ? " with items that have features" : "");
             *pairs[p] = (Pairs){0}; /* no row has this x_label */
         }
     }

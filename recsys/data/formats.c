@@ -36,11 +36,11 @@ const char *format_name(Format f)
     return entry_of(f)->name;
 }
 
-const char *format_words(Format f, char cut)
+const char *format_words(Format f, char separator)
 {
     if (entry_of(f)->words)
         return entry_of(f)->words;
-    switch (cut) {
+    switch (separator) {
     case '\t': return "tab-separated table";
     case ',': return "comma-separated table";
     case ';': return "semicolon-separated table";
@@ -49,16 +49,16 @@ const char *format_words(Format f, char cut)
     }
 }
 
-bool layout_separator(const char *word, char *cut)
+bool layout_separator(const char *word, char *separator)
 {
     static const struct {
         const char *word, *character;
-        char cut;
-    } CUTS[] = {
+        char separator;
+    } SEPARATORS[] = {
         {"tab", "\t", '\t'}, {"comma", ",", ','}, {"semicolon", ";", ';'}, {"colons", "::", ':'}, {"blank", " ", ' '}};
-    for (size_t i = 0; i < COUNT(CUTS); i++)
-        if (!strcmp(word, CUTS[i].word) || !strcmp(word, CUTS[i].character)) {
-            *cut = CUTS[i].cut;
+    for (size_t i = 0; i < COUNT(SEPARATORS); i++)
+        if (!strcmp(word, SEPARATORS[i].word) || !strcmp(word, SEPARATORS[i].character)) {
+            *separator = SEPARATORS[i].separator;
             return true;
         }
     return false;
@@ -174,21 +174,22 @@ static bool lists_or_table(Ratings *r, Arena *a, Error *e)
     return true;
 }
 
-/* Sets r->cut to the separator: the given one, or the only one in `line`, or the one that makes `line` a header. line:
- * the first line that is not blank, with number `number`; rows: the text from this line on. */
-static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, size_t number, Arena *a, Error *e)
+/* Sets r->separator: to the given one, or the only one in `line`, or the one that makes `line` a header.
+ * - `line`: the first line that is not blank, with number `number`.
+ * - `rows`: the text from this line on. */
+static bool choose_separator(Ratings *r, const Layout *layout, Text line, Text rows, size_t number, Arena *a, Error *e)
 {
     char found[3];
-    int n = table_cuts(line, found), headers = 0;
-    r->cut = layout->cut ? layout->cut : found[0];
-    for (int i = 0; !layout->cut && n > 1 && i < n; i++) {
+    int n = table_separators(line, found), headers = 0;
+    r->separator = layout->separator ? layout->separator : found[0];
+    for (int i = 0; !layout->separator && n > 1 && i < n; i++) {
         Table t = table_open(rows, found[i], r->path, a);
         Columns c = {0};
         Error ignored = {0};
         t.trim = true;
         if (table_next(&t, &ignored) &&
             columns_find(&c, t.field, t.count, layout->columns, r->path, number, &ignored) && c.header) {
-            r->cut = found[i];
+            r->separator = found[i];
             headers++;
         }
         if (ignored.code == SP_MEMORY) {
@@ -196,7 +197,7 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
             return false;
         }
     }
-    if (!layout->cut && n > 1 && headers != 1)
+    if (!layout->separator && n > 1 && headers != 1)
         return fail(e, SP_FORMAT,
                     "%s:%zu: the separator may be \"%s\" or \"%s\": choose with --separator colons, comma or semicolon",
                     r->path, number, found[0] == ':' ? "::" : ",", found[n - 1] == ',' ? "," : ";");
@@ -427,7 +428,7 @@ bool ratings_sure(const Ratings *r, Error *e)
 static bool read_rows(RatingsReader *in, const Layout *layout, Arena *a, Error *e)
 {
     Ratings *r = in->r;
-    Table t = table_open(r->content, r->cut, r->path, a);
+    Table t = table_open(r->content, r->separator, r->path, a);
     t.trim = true;
     for (bool begun = false; table_next(&t, e);) {
         if (t.next > UINT32_MAX)
@@ -478,9 +479,9 @@ static bool choose_format(Ratings *r, const Layout *layout, Arena *a, Error *e)
         return fail(e, SP_FORMAT,
                     "%s: is %s; a table with a row for each interaction is expected: user, item[, rating[, time]]",
                     r->path, kind);
-    if (!choose_cut(r, layout, line, rows, number, a, e))
+    if (!choose_separator(r, layout, line, rows, number, a, e))
         return false;
-    if (r->format != FORMAT_AUTO || r->cut != ' ' || layout->cut || layout->columns)
+    if (r->format != FORMAT_AUTO || r->separator != ' ' || layout->separator || layout->columns)
         return true;
     /* A table of words separated by blanks has a header with known names. Otherwise lists_or_table decides. */
     Columns c = {0};
@@ -519,7 +520,7 @@ bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e)
 
 Table ratings_rows(const Ratings *r, Arena *a)
 {
-    Table t = table_open(r->content, r->format == FORMAT_LIGHTGCN ? 0 : r->cut, r->path, a);
+    Table t = table_open(r->content, r->format == FORMAT_LIGHTGCN ? 0 : r->separator, r->path, a);
     t.trim = true;
     return t;
 }

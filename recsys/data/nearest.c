@@ -145,14 +145,14 @@ static bool compare(NearestRows *x, const Device *d, Arena *a, Error *e)
 
 /* ---- many queries ---------------------------------------------------------------------------- */
 
-/* float32 products are used for at least MIN_QUERIES queries, lists of at most MAX_K rows, and rows of at most MAX_D
- * numbers. A float32 list has EXTRA_ROWS more rows than the caller's k. */
+/* float32 products are used for at least MIN_QUERIES queries, k of at most MAX_K, and rows of at most MAX_D numbers. A
+ * float32 list is the list of a query that these products give. It has EXTRA_ROWS more rows than the caller's k. */
 enum { MIN_QUERIES = 32, MAX_K = 1000, EXTRA_ROWS = 32, MAX_D = 1 << 16 };
-/* largest numbers of floats in a tile of rows and in a batch of queries, and of queries in a batch. The limits of
- * floats do not apply below ROWS_A_TASK rows and MIN_QUERIES queries. */
+/* A tile of rows has at most TILE_FLOATS floats, or ROWS_A_TASK rows if these are more. A batch of queries has at most
+ * QUERY_FLOATS floats, or MIN_QUERIES queries if these are more, and at most MAX_QUERIES queries. */
 enum { TILE_FLOATS = 1 << 22, QUERY_FLOATS = 1 << 21, MAX_QUERIES = 1024 };
-/* If fewer than MAX_GAP sure queries are between two unsure ones, they are compared again in one group with them: this
- * costs less than reading the rows once more. */
+/* If fewer than MAX_GAP sure queries are between two unsure ones, the two unsure queries and the sure queries between
+ * them are compared again as one group. This costs less than reading the rows once more. */
 enum { MAX_GAP = 16 };
 
 typedef struct Near {
@@ -171,7 +171,7 @@ typedef struct Search32 {
     float *unit, *tile;     /* [n, D] queries scaled to length 1; [rows, D] the tile, as scale_rows makes it */
     /* [n, k] values of the float32 lists, best first: of the tiles so far, and of this tile */
     float *value, *new_value;
-    int32_t *id, *new_id; /* [n, k] rows of these lists, from 0 in the matrix and in the tile; -1 behind the last */
+    int32_t *id, *new_id; /* [n, k] rows of these lists, from 0 in the matrix and in the tile; -1 after the last */
     /* [n + 1] query q leaves out left_out[start[q]] to left_out[start[q + 1] - 1], which are numbers in the tile */
     int64_t *start;
     int32_t *left_out;
@@ -266,8 +266,8 @@ static int best_first(const void *a, const void *b)
     return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* A task of the pool, one query: writes the best k rows of its list in float64 to the result, and decides whether they
- * are certainly the best of all rows. */
+/* A task of the pool, one query: ranks the rows of its list again, by products in float64. Writes the best k rows to
+ * the result. Sets sure[q] to true if no row outside of the list can be better than these. */
 static void choose(void *arg, size_t task, int worker)
 {
     Search32 *m = arg;
@@ -416,7 +416,8 @@ static bool compare_float32(NearestRows *x, const Device *d, Arena *a, Error *e)
     return true;
 }
 
-/* Reports whether compare_float32 is used: if there are many queries, and over four times the rows of a list. */
+/* Reports whether compare_float32 is used. It is used if there are at least MIN_QUERIES queries, k and the length of a
+ * row are within their limits, and the matrix has more than four times as many rows as a float32 list. */
 static bool use_float32(const NearestRows *x)
 {
     return x->n >= MIN_QUERIES && x->k <= MAX_K && x->rows->shape[0] > 4 * (x->k + EXTRA_ROWS) &&

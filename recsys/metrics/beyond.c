@@ -166,7 +166,7 @@ typedef struct Novelty {
     bool gains; /* relevance=discounted: the terms are weighted by gain */
 } Novelty;
 
-/* Allocates `of`; the caller fills it. */
+/* Makes the Novelty of this metric and allocates its array `of`. The caller writes the numbers of `of`. */
 static Novelty *novelty_begin(Use *u, Arena *a, Error *e)
 {
     Novelty *n = count_popularity(u->state, a, e) ? NEW(a, Novelty, 1, e) : NULL;
@@ -227,15 +227,15 @@ bool count_begin(Use *u, Arena *a, Error *e)
 {
     EvalState *state = u->state;
     size_t cells;
-    if (state->count)
+    if (state->times_listed)
         return true;
     return (size_mul(state->n, (size_t)state->items, &cells) || fail_memory(e, SIZE_MAX, "counts of items")) &&
-           (state->count = NEW(a, int64_t, cells, e)) != NULL;
+           (state->times_listed = NEW(a, int64_t, cells, e)) != NULL;
 }
 
 static const int64_t *counts_at(const Use *u, size_t c)
 {
-    return u->state->count + (int64_t)c * u->state->items;
+    return u->state->times_listed + (int64_t)c * u->state->items;
 }
 
 /* Returns how many of the items `from` to `items` - 1 are listed. */
@@ -261,7 +261,7 @@ void coverage_end(const Use *u, double *out)
         out[c] = (double)count_listed(counts_at(u, c), 0, u->state->items);
 }
 
-/* Returns the number of items: those below I, and the listed ones from I on, which train does not have. */
+/* Returns the number of items N: the items below I, and the listed items from I on, which train does not have. */
 static double catalogue(const EvalState *state, const int64_t *count)
 {
     return (double)(state->data->I + count_listed(count, state->data->I, state->items));
@@ -280,8 +280,11 @@ static int compare_counts(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Returns the sum of (2 k - N - 1) share_k over the N items, k = 1..N, in ascending order of counts. It sorts the
- * counts in place. */
+/* Returns the sum of (2 k - N - 1) share_k over the N items of catalogue(), numbered k = 1..N in ascending order of
+ * their counts. share_k = count_k / (sum of all counts). It sorts the counts in place.
+ *
+ * `count` has S = state->items >= N elements. The S - N others are items from I on that are not listed. Their count is
+ * 0, so they are among the first after sorting, and the element at index i has k = i + 1 - (S - N). */
 static double inequality(const EvalState *state, int64_t *count, double N)
 {
     double sum = 0, all = (double)total(count, state->items);

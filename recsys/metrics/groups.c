@@ -106,8 +106,8 @@ static double *cells_of(const Use *u, int64_t rows, Arena *a, Error *e)
 
 typedef struct Shares {
     Clusters groups;
-    double *listed; /* [groups, cutoffs] how often items of the group are listed */
-    double *could;  /* [groups] how often items of the group can be listed at most */
+    double *listed; /* [groups, cutoffs] number of listed items (or of hits) of the group, over all users */
+    double *could;  /* [groups] number of items of the group that can be listed, over all users */
 } Shares;
 
 static Shares *shares_new(Use *u, Arena *a, Error *e)
@@ -145,7 +145,8 @@ bool item_groups_begin(Use *u, Arena *a, Error *e)
     return name && name_clusters(u, name, s->groups.n, a, e) && shares_room(u, a, e);
 }
 
-/* Counts the listed items, or the hits only, in s->listed. A rank counts at each cutoff that is not smaller. */
+/* Counts the listed items, or the hits only, in s->listed. The item at rank r is counted at each cutoff that is at
+ * least r. */
 static void add_listed(const Use *u, const UserList *list, bool hits_only)
 {
     Shares *s = u->own;
@@ -161,7 +162,8 @@ static void add_listed(const Use *u, const UserList *list, bool hits_only)
     }
 }
 
-/* An item of a group can be listed if the user does not have it in train. */
+/* Counts for one user, per group: the listed items, and the items that can be listed. An item can be listed if the user
+ * does not have it in train. */
 void parity_add(Use *u, const UserList *list, const double *value)
 {
     Shares *s = u->own;
@@ -175,7 +177,8 @@ void parity_add(Use *u, const UserList *list, const double *value)
             s->could[s->groups.of[train->item[i]]]--;
 }
 
-/* The same for relevant items only. */
+/* Counts for one user, per group: the hits, and the relevant items that can be listed. A relevant item can be listed if
+ * the user does not have it in train. */
 void opportunity_add(Use *u, const UserList *list, const double *value)
 {
     Shares *s = u->own;
@@ -227,8 +230,10 @@ typedef struct Means {
     const int32_t *tail; /* for clustered_APLT: see head_and_tail */
     double *sum;         /* of users: [groups, cutoffs] sum of the users' values */
     int64_t *count;      /* [groups] number of users or items in a mean */
-    /* of items: [cutoffs, items] the sum of an item's gains or scores as a hit, and how often it is listed; between two
-     * cutoffs, until item_difference_end adds the earlier ones */
+    /* of items, both [cutoffs, items]:
+     * - gain: the sum of the item's gains (or scores) in the lists in which it is relevant
+     * - times: the number of lists that have the item
+     * A cell covers only the ranks after the previous cutoff, until item_difference_end adds the earlier cells. */
     double *gain;
     int64_t *times;
     double *mean; /* [groups] scratch */
@@ -398,8 +403,8 @@ void group_tail_share(const Use *u, const UserList *list, double *out)
 
 typedef struct Counts {
     Clusters groups;
-    /* [groups, cutoffs, items] how often an item is listed for users of the group; between two cutoffs, until
-     * group_gini_end adds the earlier ones */
+    /* [groups, cutoffs, items]: how often an item is listed for users of the group. A cell covers only the ranks after
+     * the previous cutoff, until group_gini_end adds the earlier cells. */
     int64_t *count;
     int64_t *sorted; /* [items] scratch */
 } Counts;

@@ -56,9 +56,9 @@ bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const ch
         largest = fmax(largest, (double)rating_of(truth, i));
     return largest - c->relevance_threshold <= LARGEST_RATING ||
            fail(e, SP_FORMAT,
-                "%s: a rating is %g, too large for nDCG, whose gains are 2^(rating + 1) - 1 (elliot): at most %d is "
-                "expected; use the metric nDCGRendle2020, or smaller ratings",
-                name, largest, LARGEST_RATING);
+                "%s: a rating is %g, too large for nDCG, whose gains are 2^(rating - threshold + 1) - 1 (elliot): at "
+                "most %g is expected; use nDCGRendle2020, or smaller ratings",
+                name, largest, c->relevance_threshold + LARGEST_RATING);
 }
 
 /* ---- the scorer ------------------------------------------------------------------------------ */
@@ -284,7 +284,7 @@ static void add_counts(EvalState *s, const UserList *list)
         while (c < s->n && s->at[c] <= r)
             c++;
         if (c < s->n && list->item[r] >= 0)
-            s->count[(int64_t)c * s->items + list->item[r]]++;
+            s->times_listed[(int64_t)c * s->items + list->item[r]]++;
     }
 }
 
@@ -300,17 +300,17 @@ static void write_user(Scorer *s, size_t figure, const double *one)
 static void add_user(Scorer *s, const UserList *list)
 {
     size_t figure = 0;
-    if (ALL_METRICS && s->state.count)
+    if (ALL_METRICS && s->state.times_listed)
         add_counts(&s->state, list);
     for (size_t i = 0; i < s->uses; figure += s->use[i++].figures) {
         Use *u = &s->use[i];
-        bool counts = list->relevant > 0 || u->row->all_users;
-        const double *one = u->row->figure && counts ? u->one : NULL;
+        bool included = list->relevant > 0 || u->row->all_users;
+        const double *one = u->row->figure && included ? u->one : NULL;
         if (one)
             u->row->figure(u, list, u->one);
         for (size_t c = 0; one && c < s->state.n; c++)
             u->sum[c] += one[c];
-        if (ALL_METRICS && u->row->add && counts)
+        if (ALL_METRICS && u->row->add && included)
             u->row->add(u, list, one);
         for (size_t k = 0; s->scores->by_user && list->relevant && k < u->figures; k++)
             write_user(s, figure + k, s->scores->has_users[figure] ? one : NULL);
@@ -330,7 +330,7 @@ bool scorer_add(Scorer *s, const Lists *l, Error *e)
         int64_t user = l->users[i], from = list_start(l, i), length = MIN(length_of(l, i), s->longest);
         const int32_t *top = l->top + from;
         int64_t pairs = s->truth->start[user + 1] - s->truth->start[user];
-        bool all = s->state.protocol == PROTOCOL_MMREC || l->empty_count;
+        bool all = s->state.protocol == PROTOCOL_MMREC || l->count_empty;
         if (!pairs || (!all && (length == 0 || top[0] < 0)))
             continue;
         if (!make_room(s, length, pairs, e))
@@ -357,8 +357,8 @@ bool scorer_end(Scorer *s, Error *e)
     EvalState *state = &s->state;
     size_t n = state->n, figure = 0;
     state->relevant_users = s->scores->users;
-    for (int64_t i = state->items; ALL_METRICS && state->count && i < (int64_t)n * state->items; i++)
-        state->count[i] += state->count[i - state->items];
+    for (int64_t i = state->items; ALL_METRICS && state->times_listed && i < (int64_t)n * state->items; i++)
+        state->times_listed[i] += state->times_listed[i - state->items];
     for (size_t i = 0; i < s->uses; i++) {
         Use *u = &s->use[i];
         double *out = arena_alloc(s->arena, u->figures, n * sizeof(double), e);

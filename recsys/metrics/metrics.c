@@ -88,12 +88,14 @@ static const Row ROWS[] = {
            "features of relevant items in the list / features of all items", "feature_data=FILE",
            .figure = feature_recall, .begin = features_begin),
 
-    ROW_OF("EFD", OF_ELLIOT, METRIC_TRAIN, "novelty", "discounted mean of -log2(share of train); misses 0", "",
-           .figure = novelty, .begin = efd_begin),
+    ROW_OF("EFD", OF_ELLIOT, METRIC_TRAIN, "novelty",
+           "discounted mean of -log2(share of train); items that are not relevant count 0", "", .figure = novelty,
+           .begin = efd_begin),
     ROW_OF("ExtendedEFD", OF_ELLIOT, METRIC_TRAIN | METRIC_GAINS, "novelty",
            "the same; relevance=discounted: with gains", "relevance=binary", .figure = novelty, .begin = efd_begin),
-    ROW_OF("EPC", OF_ELLIOT, METRIC_TRAIN, "novelty", "discounted mean of 1 - share of train users; misses 0", "",
-           .figure = novelty, .begin = epc_begin),
+    ROW_OF("EPC", OF_ELLIOT, METRIC_TRAIN, "novelty",
+           "discounted mean of 1 - share of train users; items that are not relevant count 0", "", .figure = novelty,
+           .begin = epc_begin),
     ROW_OF("ExtendedEPC", OF_ELLIOT, METRIC_TRAIN | METRIC_GAINS, "novelty",
            "the same; relevance=discounted: with gains", "relevance=binary", .figure = novelty, .begin = epc_begin),
 
@@ -456,7 +458,9 @@ bool metrics_expand(const char *const **names, size_t *count, Protocol p, Arena 
     return true;
 }
 #else
-/* Reports whether a row belongs to the group `word` and is included in it. "all" is every group. */
+/* Reports whether the metric of this row is one of those that replace the group name `word`. "all" means every group.
+ * Never included are metrics that need a file, metrics with a label (Row.label), and rows that protocol p does not use.
+ * For "all", metrics that need scores or whole lists are not included either. */
 static bool in_group(const Row *r, const char *word, Protocol p)
 {
     bool all = !strcasecmp(word, "all");

@@ -45,9 +45,10 @@ typedef struct EvalState { /* shared by all metrics of a configuration */
     double *discount;    /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
     double *harmonic;    /* [longest cutoff + 1]: 1 + 1/2 + ... + 1/k */
     int64_t *popularity; /* [items] number of users who have the item in train; NULL if no metric needs it */
-    /* [n, items] how often an item is listed. While lists are added: at the ranks at[c - 1] + 1 to at[c] (from 1 for c
-     * = 0). When `end` is called: at the ranks 1 to at[c]. NULL if no metric needs it */
-    int64_t *count;
+    /* [n, items]: how often each item is listed; NULL if no metric needs it. While lists are added, row c counts the
+     * ranks at[c - 1] + 1 to at[c]; row 0 counts the ranks 1 to at[0]. scorer_end adds to each row the rows before it.
+     * When `end` is called, row c counts the ranks 1 to at[c]. */
+    int64_t *times_listed;
     int64_t all_users;      /* number of users whose lists were added: see scorer_add */
     int64_t relevant_users; /* number of these users with at least one relevant item; set before `end` is called */
 } EvalState;
@@ -72,8 +73,9 @@ typedef struct Use Use;
 /* Computes the values of one user at all cutoffs, out [n]. The cutoffs are in ascending order, so one pass over the
  * list is enough. */
 typedef void Figure(const Use *u, const UserList *list, double *out);
-/* The three functions of a metric that is computed over all lists together. Begin is called once, Add for each user who
- * counts, End once. `value`: the user's values by `figure`, NULL if the row has no `figure`. */
+/* The three functions of a metric that is computed over all lists together. Begin is called once. Add is called for
+ * each user with a relevant item, or for all users if Row.all_users is set. End is called once. `value`: the user's
+ * values by `figure`, NULL if the row has no `figure`. */
 typedef bool Begin(Use *u, Arena *a, Error *e);
 typedef void Add(Use *u, const UserList *list, const double *value);
 typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
@@ -81,11 +83,11 @@ typedef void End(const Use *u, double *out /* [figures, cutoffs] */);
 typedef struct Row {
     Metric metric;
     int systems;
-    bool all_users; /* users without a relevant item count too */
+    bool all_users; /* users without a relevant item are included in the mean and in the calls of `add` */
     bool inner;     /* the values of single users are intermediate results, not figures */
     Figure *figure; /* NULL: no values per user */
-    /* for a metric with parameters: what a figure's name has before the first parameter, and before the second.
-     * "ExtendedF1_m0:" and "-m1:" are for ExtendedF1_m0:Precision-m1:Recall */
+    /* For a metric with parameters: the texts before the first and the second parameter in a figure's name. The name
+     * ExtendedF1_m0:Precision-m1:Recall has "ExtendedF1_m0:" and "-m1:" */
     const char *label[2];
     Begin *begin; /* NULL: one figure, with the name of the metric */
     Add *add;     /* NULL: nothing to add */
@@ -116,19 +118,20 @@ bool sampled_read(EvalConfig *c, const TextList *words, Error *e); /* reads the 
  * ascending order. They include the user's items of the evaluated part that are below I. A user without items in this
  * part has no candidates. */
 typedef struct Candidates {
-    int64_t *start;      /* [U+1] */
-    int32_t *item;       /* [count] */
-    int64_t count, most; /* number of candidates of all users; largest number of candidates of a user */
+    int64_t *start;              /* [U+1] */
+    int32_t *item;               /* [count] */
+    int64_t count, max_per_user; /* number of candidates of all users; largest number of candidates of a user */
 } Candidates;
 /* Draws the candidates of all users, or reads them from a file. test: the evaluated part is test, else valid. */
 bool candidates_make(Candidates *x, const DataSet *data, const EvalConfig *c, bool test, Arena *a, Error *e);
-/* The items that are not candidates, of users ids [n]. The ids are in ascending order. */
+/* The items that are not ranked, for some of the users: all items that are not candidates. Those of user u are
+ * item[start[u]] to item[start[u + 1] - 1]. */
 typedef struct Excluded {
     int64_t *start; /* [U+1] */
-    /* room for n * I items. Those of user u are item[start[u]] to item[start[u + 1] - 1]; a user who is not in ids has
-     * none */
     int32_t *item;
 } Excluded;
+/* Fills `out` for n users. ids [n]: the numbers of these users, in ascending order. Other users get no items. The
+ * caller allocates out->start [U+1] and out->item [n * I]. */
 void candidates_exclude(const Candidates *x, const DataSet *data, const int32_t *ids, int64_t n, Excluded *out);
 #endif
 /* Parses "NAME:key=value:key=value" into `u`. It does not read any file. */
@@ -156,7 +159,8 @@ bool metric_unknown(const char *where, const char *name, Arena *a, Error *e);
 typedef struct Scorer Scorer;
 Scorer *scorer_new(Scores *s, Protocol p, const EvalConfig *c, const Pairs *truth, const DataSet *data, int64_t users,
                    Arena *a, Error *e);
-/* Adds lists. Left out are users without truth and, under Elliot without `empty_count`, users with an empty list. */
+/* Adds lists. Users without truth are left out. Under Elliot without `count_empty`, users with an empty list are left
+ * out too. */
 bool scorer_add(Scorer *s, const Lists *l, Error *e);
 bool scorer_end(Scorer *s, Error *e);
 /* Allocates the names of the figures and space for their values, without values. */
@@ -184,9 +188,12 @@ Add entropy_add, users_add, full_lists_add;
 End coverage_end, coverage_share_end, gini_end, inequality_end, entropy_end, natural_entropy_end, sum_end;
 /* Returns Elliot's Gini index of counts [items]. It sorts the counts in place. */
 double gini_of(const EvalState *state, int64_t *count);
-/* Returns [items]: 0 for the most popular items, as few as together have at least the share `ratio` of the train pairs;
- * 1 for the other items below I, even if they have no train pair; -1 for items from I on, which occur only in valid or
- * test. */
+/* Returns [items]:
+ *
+ * - 0 for the head: the most popular items, taken one by one until they have at least the share `ratio` of the train
+ *   pairs;
+ * - 1 for the tail: the other items below I, even if they have no train pair;
+ * - -1 for items from I on, which occur only in valid or test. */
 int32_t *head_and_tail(EvalState *state, double ratio, Arena *a, Error *e);
 bool count_popularity(EvalState *state, Arena *a, Error *e);     /* makes state->popularity, if it is NULL */
 bool open_table(Table *t, const char *path, Arena *a, Error *e); /* fields are separated by tabs */

@@ -113,7 +113,7 @@ static bool add_candidates(Candidates *x, Drawing *d, int64_t user, Arena *a, Er
         d->mark[i] = FREE;
     }
     x->start[user + 1] = x->count;
-    x->most = MAX(x->most, x->count - x->start[user]);
+    x->max_per_user = MAX(x->max_per_user, x->count - x->start[user]);
     return true;
 }
 

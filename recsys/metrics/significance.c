@@ -77,9 +77,12 @@ static double beta_fraction(double a, double b, double x, double above)
     return f;
 }
 
-/* Returns x^(df / 2) with x = df / (df + t^2), for a t^2 that does not overflow. At p = 1e-200 the exponent is 460, and
- * an error in its last digit is an error of 5e-14 in the result. The rounding errors of t^2 / df and of the product are
- * therefore corrected. */
+/* Returns x^(df / 2) with x = df / (df + t^2), for a t^2 that does not overflow:
+ *
+ *   x^(df / 2) = exp(-exponent),  exponent = df / 2 log(1 + t^2 / df)
+ *
+ * If the p value is 1e-200, `exponent` is about 460. A rounding error in its last digit then changes the result by
+ * 5e-14 of its size. The rounding errors of t^2 / df and of the product are therefore corrected. */
 static double power_of_share(double t, double df)
 {
     double square = t * t, rest = fma(t, t, -square), q = square / df;

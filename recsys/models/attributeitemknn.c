@@ -2,7 +2,7 @@
  * (MyMediaLite: Gantner et al. 2011), as Elliot computes it (recipes.md 7.21).
  *
  * S [I, I] are the similarities of the items' features, with all modalities concatenated. W keeps the `neighbors`
- * largest nonzero entries of each column of S. scores = R W.
+ * largest nonzero entries of each column of S. R [U, I] are the ratings in train. scores = R W.
  *
  * Cost: 2 I^2 D operations of matrix products in float32, in tiles of some items by all items. manhattan is no matrix
  * product; it takes the same number of operations in a plain loop. The similarities of the neighbours that are kept are

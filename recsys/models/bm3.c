@@ -24,7 +24,7 @@ typedef struct Bm3Settings {
     int64_t factors, n_layers;
     double dropout, reg_weight, cl_weight;
 } Bm3Settings;
-#define SET_FACTORS "the projected features have length factors: set that"
+#define SET_FACTORS "set factors, the length of the projected features"
 static const Setting settings[] = {
     FACTORS_SETTING(Bm3Settings),
     LAYERS_SETTING(Bm3Settings, "2", "1"),

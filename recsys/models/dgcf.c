@@ -14,10 +14,11 @@
  *   loss = mean of BPR + l_w_bpr / 2 (squares of layer 0 of the batch's rows) / B
  *          + l_w_ind sum over k of dcor(chunk k, chunk k + 1) / (intents (intents + 1) / 2)
  *
- * dcor is the distance correlation (Szekely et al. 2007) over users and items that are drawn for each batch: max(U, I)
- * / batches of each, at most MOST_SAMPLED. For n users and items, its matrices are [n, n] of 4 n^2 bytes, at most 16
- * MiB. Three matrices per intent are kept until the backward pass. No other matrix here is users by users, users by
- * items or items by items.
+ * dcor is the distance correlation (Szekely et al. 2007) over users and items that are drawn for each batch. Let s be
+ * max(U, I) divided by the number of batches, but at least 1 and at most MOST_SAMPLED. Then s users and s items are
+ * drawn (all of them if there are fewer than s). For n users and items together, the matrices of dcor are [n, n] of
+ * 4 n^2 bytes, at most 16 MiB. Three matrices per intent are kept until the backward pass. No other matrix here is
+ * users by users, users by items or items by items.
  *
  * Variant elliot does not compute distances; it repeats RecBole's code, which Elliot follows. Let r be the squares of
  * the rows. The paper's formula is r - 2 X X' + r'; the code computes r - 2 X (X' + r'). The last term becomes -2 (sum
@@ -62,13 +63,15 @@ static const Setting settings[] = {
     {0},
 };
 
-static bool is_independent(const DgcfSettings *s)
+/* Reports whether the loss has the term that makes the intents independent. */
+static bool uses_independence(const DgcfSettings *s)
 {
-    return s->intents > 1 && s->l_w_ind > 1e-9; /* both codes ignore smaller weights */
+    return s->intents > 1 && s->l_w_ind > 1e-9; /* Elliot's code and the authors' code ignore smaller weights */
 }
 
-/* Makes a matrix with 0 on the diagonal, else 1. It sets the squared distance of a node to itself to 0, without a
- * gradient. Otherwise a rounding error would get a gradient there: `root` has the derivative 5,000 at 0. */
+/* Makes the matrix [n, n] that is 0 on the diagonal and 1 elsewhere. The squared distances of n nodes are multiplied by
+ * it. So the squared distance of a node to itself is exactly 0, and gets no gradient. Without this matrix it would be a
+ * rounding error with a large gradient: `root` has the derivative 5,000 at 0. */
 static Tensor *others_new(Model *m, int64_t n, Error *e)
 {
     Arena *scratch = arena_new(store_device(m->store)->heap, 0);
@@ -84,7 +87,9 @@ static Tensor *others_new(Model *m, int64_t n, Error *e)
     return others;
 }
 
-static bool sample_new(Model *m, Dgcf *x, Error *e)
+/* Prepares the independence loss: decides how many users and items each batch samples for it, and allocates their lists
+ * and the matrix of variant=paper. */
+static bool independence_init(Model *m, Dgcf *x, Error *e)
 {
     const DgcfSettings *s = m->settings;
     int64_t U = m->data->U, I = m->data->I, batches = div_up(MAX(m->data->train.count, 1), s->common.batch_size);
@@ -96,7 +101,7 @@ static bool sample_new(Model *m, Dgcf *x, Error *e)
     }
     if (!(x->taken = NEW(m->arena, bool, MAX(U, I), e)))
         return false;
-    return !is_independent(s) || !is_paper(m) || (x->others = others_new(m, x->sampled[0] + x->sampled[1], e));
+    return !uses_independence(s) || !is_paper(m) || (x->others = others_new(m, x->sampled[0] + x->sampled[1], e));
 }
 
 static bool init(Model *m, Error *e)
@@ -118,13 +123,14 @@ static bool init(Model *m, Error *e)
         if (!(*lists[i] = NEW(m->arena, Tensor *, K + 2, e)))
             return false;
     x->chunk = s->factors / K;
-    return sample_new(m, x, e) && tables_new(m, &x->x, s->factors, (Init){INIT_XAVIER_UNIFORM, 0}, e) &&
+    return independence_init(m, x, e) && tables_new(m, &x->x, s->factors, (Init){INIT_XAVIER_UNIFORM, 0}, e) &&
            (x->graph = user_item_graph(m, "graph", ADJ_SYM, e)) && csr_index(m->store, x->graph, e);
 }
 
 /* ---- routing --------------------------------------------------------------------------------- */
 
-static void soften(Tape *t, const Dgcf *x, int64_t K)
+/* Computes the weights of the K intents: for each entry of the graph, the softmax of its K strengths. */
+static void softmax_strengths(Tape *t, const Dgcf *x, int64_t K)
 {
     Tensor *sum = NULL;
     for (int64_t k = 0; k < K; k++) {
@@ -145,7 +151,7 @@ static void convolve(Tape *t, const Dgcf *x, int64_t K, Tensor *all)
             x->output[k] = cols(t, z, k * x->chunk, x->chunk);
         return;
     }
-    soften(t, x, K);
+    softmax_strengths(t, x, K);
     for (int64_t k = 0; k < K; k++)
         x->output[k] = spmm(t, graph_normalize(t, graph_with(t, x->graph, x->weight[k])), x->input[k]);
 }
@@ -277,12 +283,12 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const Dgcf *x = m->own;
     Tensor *users, *items, *sample[2] = {NULL, NULL};
     /* before the first op, so that these ids and the batch are one upload */
-    for (int side = 0; is_independent(s) && side < 2; side++)
+    for (int side = 0; uses_independence(s) && side < 2; side++)
         sample[side] = draw_sample(t, m, b, side);
     represent(t, m, &users, &items);
     Tensor *ego[] = {gather(t, x->x.user, b->user), gather(t, x->x.item, b->pos), gather(t, x->x.item, b->neg)};
     Tensor *total = add_l2(t, batch_bpr(t, users, items, b, 0), s->l_w_bpr, 3, ego, b->B);
-    if (!is_independent(s))
+    if (!uses_independence(s))
         return total;
     Tensor *rows = stack_rows(t, gather(t, users, sample[0]), gather(t, items, sample[1]));
     return add_term(t, total, independence(t, m, rows), s->l_w_ind);

@@ -3,8 +3,8 @@
  *
  *     G = R' R with its diagonal replaced,  P = G^-1,  B_ij = -P_ij / P_jj and B_jj = 0,  scores = R B
  *
- * The diagonal of G is the number of ratings + l2_norm. In the paper all numbers of R are 0 or 1, and the diagonal is
- * (R' R)_jj + l2_norm. Elliot uses the number of ratings for other ratings, too.
+ * The diagonal G_jj is n_j + l2_norm, where n_j is the number of ratings of item j. In the paper it is (R' R)_jj +
+ * l2_norm, and all numbers of R are 0 or 1: then (R' R)_jj is n_j. Elliot uses n_j even if ratings have other values.
  *
  * B [I, I] is the only dense matrix of items by items: 4 I^2 bytes. G, P and B use the same memory, one after the
  * other. */
@@ -62,9 +62,9 @@ static void multiply_row(void *arg, size_t task, int worker)
 /* ---- refinement ------------------------------------------------------------------------------ */
 
 /* In float32, P is inaccurate if G has eigenvalues near 0. A Newton step improves its columns: P_j + P (e_j - G P_j).
- * The difference is computed in double precision, with G as two products with R. Each step roughly squares the relative
- * error. The columns that need it are found with some vectors v of +1 and -1: P (v - G P v) is the error of P times v.
- */
+ * The difference is computed in double precision. A product with G is computed as a product with R, then with R', and a
+ * correction of the diagonal. Each step roughly squares the relative error. Random vectors of +1 and -1 show which
+ * columns need a step (`estimate`). */
 enum { LANES = 16, COLUMNS = 256, ROWS_PER_TASK = 64, ROUNDS = 4 };
 
 typedef struct Refinement {
@@ -76,9 +76,10 @@ typedef struct Refinement {
     double *size, *wrong;     /* [I] lengths of the columns of P, and estimates of their errors */
     int32_t *column;          /* [I]: columns to refine */
     float *rest, *step;       /* [I, COLUMNS] e_j - G P_j for some columns j; P times this */
-    int64_t count, first, at; /* number of columns to refine; the first one in `rest`; `at` is unused */
+    int64_t count, first;     /* number of columns to refine; the first one in `rest` */
 } Refinement;
 
+/* Computes by_user = R x. */
 static void times_r(void *arg, size_t task, int worker)
 {
     (void)worker;
@@ -97,23 +98,24 @@ static void times_r(void *arg, size_t task, int worker)
     }
 }
 
-static void times_transpose(void *arg, size_t task, int worker)
+/* Computes y = R' by_user + E x = G x. E is the diagonal of G minus the diagonal of R' R. */
+static void times_r_transposed(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Refinement *f = arg;
     const SparseRows *x = &f->w->items;
     int64_t first = (int64_t)task * ROWS_PER_TASK, end = MIN(first + ROWS_PER_TASK, x->rows);
     for (int64_t i = first; i < end; i++) {
-        double sum[LANES] = {0}, own = (double)(x->start[i + 1] - x->start[i]) + f->w->l2_norm;
+        double sum[LANES] = {0}, extra = (double)(x->start[i + 1] - x->start[i]) + f->w->l2_norm;
         for (int64_t k = x->start[i]; k < x->start[i + 1]; k++) {
             double rating = x->value ? (double)x->value[k] : 1;
             const double *y = f->by_user[x->col[k]];
-            own -= rating * rating;
+            extra -= rating * rating; /* at the end: E_ii */
             for (int c = 0; c < LANES; c++)
                 sum[c] += rating * y[c];
         }
         for (int c = 0; c < LANES; c++)
-            f->y[i][c] = sum[c] + own * f->x[i][c];
+            f->y[i][c] = sum[c] + extra * f->x[i][c];
     }
 }
 
@@ -126,7 +128,7 @@ static size_t tasks_of(int64_t rows)
 static void times_g(Refinement *f, Pool *p)
 {
     pool_run(p, tasks_of(f->w->users.rows), times_r, f);
-    pool_run(p, tasks_of(f->w->items.rows), times_transpose, f);
+    pool_run(p, tasks_of(f->w->items.rows), times_r_transposed, f);
 }
 
 /* Computes y = P' x, and the lengths of the columns of P. f->w->g holds P here. */
@@ -148,8 +150,12 @@ static void times_p(void *arg, size_t task, int worker)
         f->size[first + j] = sqrt(square[j]);
 }
 
-/* Estimates the error of each column of P: z - P' G z with z = P' v. *whole: the length of this vector relative to that
- * of z. */
+/* Estimates the error of each column of P from LANES random vectors v of +1 and -1. For each of them:
+ *
+ *   z = P' v,  d = z - P' G z
+ *
+ * The error of column j is the root mean square of d_j over these vectors. This estimates the length of the Newton step
+ * of column j. *whole: the length of all d together, divided by the length of all z together. */
 static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
 {
     const Draw d = {m->seed, DRAW_NOISE, 0};
@@ -180,8 +186,8 @@ static bool estimate(Refinement *f, const Model *m, double *whole, Error *e)
     return true;
 }
 
-/* Computes f->rest from lane `lane` on: e_j - G P_j of columns j. f->w->g holds P here; times_g
- * multiplies by G. */
+/* Computes e_j - G P_j for up to LANES of the n columns of f->rest, from column `lane` on. f->w->g holds P here.
+ * times_g multiplies by G. */
 static void find_rest(Refinement *f, Pool *p, int64_t n, int64_t lane)
 {
     int64_t I = f->w->items.rows;
@@ -287,7 +293,8 @@ static const double LARGEST_RESIDUAL = 0.1;
  * longer than ROUNDING times its length. */
 static const double ENOUGH = 1e-6, ROUNDING = 1e-7;
 
-/* Refines P. *wrong: the remaining relative error |z - P' G z| / |z| with z = P' v, for the vectors v of +1 and -1. */
+/* Refines P. *wrong: the remaining relative error, |z - P' G z| / |z| with z = P' v. The v are the random vectors of +1
+ * and -1 that `estimate` draws. */
 static bool refine(const Model *m, const Work *w, double *wrong, Arena *scratch, Error *e)
 {
     int64_t I = w->items.rows;
@@ -324,7 +331,9 @@ static bool columns_made(void *arg, int64_t columns, Error *e)
     return model_made(m, m->data->I + columns, 2 * m->data->I, e);
 }
 
-/* Writes the error for ratings far above 1, which are larger than the diagonal of G (the number of ratings). */
+/* Writes the error: the rating of the train pair `at` is too large. The numbers of G off the diagonal are sums of
+ * products of ratings, but its diagonal has only the number of ratings, plus l2_norm. If the products are much larger
+ * than the diagonal, G cannot be inverted in float32. */
 static bool refuse_rating(const Model *m, int64_t at, Error *e)
 {
     const DataSet *d = m->data;

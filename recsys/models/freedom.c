@@ -26,7 +26,7 @@ typedef struct FreedomSettings {
     KnnSource knn;
     double mm_image_weight, drop, l_w;
 } FreedomSettings;
-#define SET_FACTORS "the projected features have length factors: set that"
+#define SET_FACTORS "set factors, the length of the projected features"
 static const Setting settings[] = {
     FACTORS_SETTING(FreedomSettings),
     I64_ALSO(FreedomSettings, n_layers, "1", "1", "propagation steps on the item graph", 0, MOST_LAYERS,

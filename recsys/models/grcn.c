@@ -3,9 +3,11 @@
  *
  * For each modality, a user has a preference and an item has its projected features, all scaled to length 1. Attention
  * between them, over the train pairs of a node, gives the vectors of the modality and a weight of each pair in both
- * directions. Each weight is multiplied by the confidence of a node in the modality. The largest product over the
- * modalities, at least 0, is the weight of the pair in the graph on which the embeddings of users and items are
- * convolved. The vector of a node is the concatenation of its convolved embedding and its vectors of all modalities.
+ * directions. Each node has one learned number per modality, its confidence. The weight of a pair in one direction is
+ * multiplied by the confidence of the node that receives the message (Elliot) or of the node that sends it (MMRec). The
+ * largest product over the modalities, at least 0, is the weight of the pair in the graph on which the embeddings of
+ * users and items are convolved. The vector of a node is the concatenation of its convolved embedding and its vectors
+ * of all modalities.
  *
  * Both directions of attention use the same scores p_u . f_i, computed once per pair. Each direction is a block, [U, I]
  * or [I, U].
@@ -47,7 +49,7 @@ static const Setting settings[] = {
     I64_ALSO(GrcnSettings, factors_multimod, "128", "64", "length of a modality's vectors", 1, INT32_MAX,
              SAME_AS("latent_embedding")),
     I64_ALSO(GrcnSettings, num_layers, "2", "2", "propagation steps of the embeddings", 0, MOST_LAYERS,
-             NOT_HERE("n_layers", "leave it out: MMRec's n_layers are routings without effect; or set num_layers")),
+             NOT_HERE("n_layers", "leave it out: it has no effect in MMRec; for propagation steps, set num_layers")),
     I64_SETTING(GrcnSettings, num_routings, "3", "3", "routings of preferences; no effect with variant mmrec", 0,
                 MOST_LAYERS),
     WORD_ALSO(GrcnSettings, weight_mode, weight_modes, "confid", "confid",
@@ -103,7 +105,7 @@ static bool init(Model *m, Error *e)
     if (s->weight_mode == WEIGHT_CONFIDENCE &&
         !(g->confidence = param_new(m->store, "confidence", d->U + d->I, M, start, m->seed, e)))
         return false;
-    return (g->to_users = interaction_graph(m, "to_users", SHARE_ONES, e)) && csr_index(m->store, g->to_users, e) &&
+    return (g->to_users = interaction_graph(m, "to_users", EDGE_ONES, e)) && csr_index(m->store, g->to_users, e) &&
            (g->to_items = csr_transpose(m->store, g->to_users, e)) && csr_index(m->store, g->to_items, e);
 }
 

@@ -72,8 +72,9 @@ static Csr *normalized(Tape *t, const Model *m, Csr *g)
     return graph_normalize(t, is_mmrec(m) ? g : graph_set_diagonal(t, g, 1));
 }
 
-/* If the values of g are computed, frees all tensors made since `mark` except g. Returns g. */
-static Csr *only(Tape *t, int64_t mark, Csr *g)
+/* Frees all tensors made since `mark` except those of g. Does nothing if the values of g are not computed yet. Returns
+ * g. */
+static Csr *keep_only(Tape *t, int64_t mark, Csr *g)
 {
     if (g && !g->later)
         tape_drop(t, mark, 3, (Tensor *[]){g->start, g->col, g->val});
@@ -132,12 +133,12 @@ static Csr *learn(Tape *t, const Model *m, int i)
     int64_t mark = tape_mark(t);
     Tensor *projected = project(t, &l->modality[i], NULL);
     if (tape_training(t) && l->evaluated)
-        return only(t, mark, cosine_graph(t, projected, x->nearest));
+        return keep_only(t, mark, cosine_graph(t, projected, x->nearest));
     Csr *g = nearest_again(t, m, l->modality[i].name, projected, s->top_k, s->knn);
     Error e = {0};
     if (g && !tape_training(t) && !(x->nearest = csr_keep_rows(t, m->store, x->key, g, &e)))
         tape_fail(t, e.code, "%s", e.message);
-    return only(t, mark, g);
+    return keep_only(t, mark, g);
 }
 
 /* Returns (1 - l_m) normalise(sum w_m knn(W_m f + b)) + l_m sum w_m original_m, with w = softmax(modal_weight). */
@@ -159,31 +160,32 @@ static Csr *mine_items(Tape *t, Model *m)
     }
     float l_m = (float)s->l_m;
     part = tape_mark(t);
-    Csr *mixed = only(t, part, normalized(t, m, graph_mix(t, M, learned, weights)));
+    Csr *mixed = keep_only(t, part, normalized(t, m, graph_mix(t, M, learned, weights)));
     part = tape_mark(t);
-    Csr *both[] = {mixed, only(t, part, graph_mix(t, M, originals, weights))};
+    Csr *both[] = {mixed, keep_only(t, part, graph_mix(t, M, originals, weights))};
     Tensor *shares[] = {filled(t, 1 - l_m, 1, (int64_t[]){1}), filled(t, l_m, 1, (int64_t[]){1})};
-    return only(t, mark, graph_mix(t, 2, both, shares));
+    return keep_only(t, mark, graph_mix(t, 2, both, shares));
 }
 
-/* The inputs of the vectors of users and items (NULL: of all). A batch reads few rows, and these depend on few rows of
- * a large graph. NGCF's layers are computed for all nodes. */
+/* The rows that the vectors of some users and items depend on. A batch reads few rows, and these depend on few rows of
+ * a large graph. Only the layers of NGCF are computed for all nodes. */
 typedef struct Parts {
     TwoGraphs two;
-    Tensor *nodes; /* if cf_model=ngcf: users and items in one list */
+    Tensor *ngcf_nodes; /* if cf_model=ngcf: the users and items in one list of nodes; NULL: all nodes */
 } Parts;
+/* Makes the lists for these users and items. NULL: for all users and items. */
 static Parts graphs(Tape *t, const Model *m, const Csr *items_graph, Tensor *users, Tensor *items)
 {
     const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
-    bool light = s->cf_model == CF_LIGHTGCN; /* otherwise `nodes` has no layers: its vectors are the tables */
+    bool light = s->cf_model == CF_LIGHTGCN; /* otherwise two.nodes has 0 layers: its result is rows of the tables */
     Parts p = {.two = {
                    .items = {.graph = items_graph, .layers = s->n_layers, .combine = COMBINE_LAST},
                    .nodes = {.graph = l->adjacency, .layers = light ? s->n_ui_layers : 0, .normalize = !is_mmrec(m)},
                }};
     two_graphs_reach(t, m, &p.two, &l->x, users, items);
     if (s->cf_model == CF_NGCF && users)
-        p.nodes = ids_join(t, users, m->data->U, items);
+        p.ngcf_nodes = ids_join(t, users, m->data->U, items);
     return p;
 }
 
@@ -196,7 +198,7 @@ static void ngcf(Tape *t, const Model *m, const Parts *p, Tensor **users, Tensor
     ngcf_layers(t, &l->ngcf, l->adjacency, tape_training(t) ? (float)s->mess_dropout : 0, l->layer);
     Tensor *sum = NULL;
     for (int64_t i = 0; i <= s->n_ui_layers; i++) {
-        Tensor *x = p->nodes ? gather(t, l->layer[i], p->nodes) : l->layer[i];
+        Tensor *x = p->ngcf_nodes ? gather(t, l->layer[i], p->ngcf_nodes) : l->layer[i];
         sum = sum ? add(t, sum, x) : x;
     }
     sum = scale(t, sum, 1.0f / (float)(s->n_ui_layers + 1));
@@ -246,7 +248,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     int64_t mark = tape_mark(t);
     Csr *mined = mine_items(t, m);
     csr_values(t, mined);
-    Parts p = graphs(t, m, only(t, mark, mined), NULL, NULL);
+    Parts p = graphs(t, m, keep_only(t, mark, mined), NULL, NULL);
     compute(t, m, &p, users, items);
     l->evaluated = true;
     return true;

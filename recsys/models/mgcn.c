@@ -79,7 +79,7 @@ static bool init(Model *m, Error *e)
     g->query = layer(m, "query.%s", "0", s->factors, true, e);
     g->score = layer(m, "query.%s", "1", 1, false, e);
     return e->code == SP_OK && (g->adjacency = user_item_graph(m, "adjacency", ADJ_SYM, e)) &&
-           (g->block = interaction_graph(m, "block", SHARE_SYM, e));
+           (g->block = interaction_graph(m, "block", EDGE_SYM, e));
 }
 
 static Propagation of_nodes(const Model *m)
@@ -97,26 +97,26 @@ static Propagation of_items(const Model *m, size_t i)
 }
 
 /* The rows that the vectors of some users and items depend on. A list that is NULL means all rows. */
-typedef struct Read {
+typedef struct StepRows {
     int64_t user_count, item_count;
     Reach nodes;
-    Reach *items;     /* [M] the rows of y_m, and the rows they depend on */
+    Reach *items;     /* [M]: the rows of y_m that are computed, and the rows they depend on */
     const Csr *block; /* the rows of R of these users */
-    /* positions among the computed rows of y_m: of the items that the users have in train, and of the items; NULL: all
-     * rows */
+    /* Positions among the computed rows of y_m: had_at of the train items of these users (the columns of `block`),
+     * item_at of the items of the batch. */
     Tensor *had_at, *item_at;
-} Read;
+} StepRows;
 
 /* Makes all lists of a step. r NULL: for all users and items. */
-static bool read_lists(Tape *t, const Model *m, const BatchRows *r, Read *x)
+static bool make_lists(Tape *t, const Model *m, const BatchRows *r, StepRows *x)
 {
     const Mgcn *g = m->own;
     int M = (int)m->data->feature_count;
     Tensor **together = tape_scratch(t, M + 1, sizeof *together), *had, *unused, *smooth = NULL;
-    *x = (Read){.user_count = r ? rows_of(r->users) : m->data->U,
-                .item_count = r ? rows_of(r->items) : m->data->I,
-                .items = tape_scratch(t, M, sizeof *x->items),
-                .item_at = r ? r->items : NULL};
+    *x = (StepRows){.user_count = r ? rows_of(r->users) : m->data->U,
+                    .item_count = r ? rows_of(r->items) : m->data->I,
+                    .items = tape_scratch(t, M, sizeof *x->items),
+                    .item_at = r ? r->items : NULL};
     if (!together || !x->items)
         return false;
     const Propagation nodes = of_nodes(m);
@@ -124,11 +124,11 @@ static bool read_lists(Tape *t, const Model *m, const BatchRows *r, Read *x)
     x->block = csr_rows(t, g->block, r ? r->users : NULL, &had, &unused);
     if (r && had)
         smooth = distinct(t, had, r->items, &x->had_at, &x->item_at);
-    together[0] = x->nodes.high;
+    together[0] = x->nodes.high_rows;
     for (int i = 0; i < M; i++) {
         const Propagation items = of_items(m, (size_t)i);
         x->items[i] = reach(t, &items, g->x.item, NULL, smooth);
-        together[i + 1] = x->items[i].low;
+        together[i + 1] = x->items[i].low_rows;
     }
     ids_together(t, M + 1, together);
     return true;
@@ -140,14 +140,15 @@ static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
 }
 
 /* Returns V_m of the users, followed by V_m of the items. */
-static Tensor *view(Tape *t, const Model *m, size_t i, const Read *x)
+static Tensor *view(Tape *t, const Model *m, size_t i, const StepRows *x)
 {
     const Mgcn *g = m->own;
     int64_t mark = tape_mark(t);
     const Propagation items = of_items(m, i);
     Reach picked = x->items[i];
-    Tensor *low = picked.low, *gate = linear_act(t, project(t, &g->modality[i], low), &g->view[i].gate, ACT_SIGMOID, 0);
-    picked.low = NULL; /* only these rows are computed */
+    Tensor *low = picked.low_rows,
+           *gate = linear_act(t, project(t, &g->modality[i], low), &g->view[i].gate, ACT_SIGMOID, 0);
+    picked.low_rows = NULL; /* the table for propagate has only the rows `low`, so all of its rows are used */
     Tensor *y = propagate(t, &items, mul(t, pick(t, g->x.item, low), gate), NULL, &picked);
     y = stack_rows(t, spmm(t, x->block, pick(t, y, x->had_at)), pick(t, y, x->item_at));
     tape_drop(t, mark, 1, &y);
@@ -155,7 +156,7 @@ static Tensor *view(Tape *t, const Model *m, size_t i, const Read *x)
 }
 
 /* Computes side and C, each [users + items, D]. */
-static void compute(Tape *t, const Model *m, const Read *x, Tensor **side, Tensor **content)
+static void compute(Tape *t, const Model *m, const StepRows *x, Tensor **side, Tensor **content)
 {
     const Mgcn *g = m->own;
     int M = (int)m->data->feature_count;
@@ -197,9 +198,9 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
     const MgcnSettings *s = m->settings;
     BatchRows r = batch_rows(t, b);
-    Read x;
+    StepRows x;
     Tensor *side = NULL, *content = NULL;
-    if (read_lists(t, m, &r, &x))
+    if (make_lists(t, m, &r, &x))
         compute(t, m, &x, &side, &content);
     int64_t n = x.user_count, k = x.item_count;
     Tensor *all = add(t, content, side);
@@ -215,9 +216,9 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
-    Read x;
+    StepRows x;
     Tensor *side = NULL, *content = NULL;
-    if (read_lists(t, m, NULL, &x))
+    if (make_lists(t, m, NULL, &x))
         compute(t, m, &x, &side, &content);
     split_nodes(t, m, add(t, content, side), users, items);
     return true;

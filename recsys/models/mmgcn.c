@@ -8,11 +8,14 @@
  *   z = LeakyReLU(x L' + l) + identity              linear
  *   x = LeakyReLU([h, z] G' + g)                    combine
  *
+ * `identity` is a table with one vector per node, the embedding of the node's id. All modalities and layers use the
+ * same table.
+ *
  * The vector of a node is the mean of the last layer over the modalities. Visual features are projected first. Other
  * features are used without projection: a text of 384 numbers has a W of 384 x 384 in conv of the first layer.
  *
- * MMRec and the authors' code do not train identities and preferences: they are tensors, but not parameters.
- * train_id=true makes them parameters, as in Elliot's code and as the paper describes.
+ * MMRec and the authors' code draw identities and preferences at the start and do not train them. train_id=true
+ * trains them, as in Elliot's code and as the paper describes.
  *
  * Cost. The first layer costs most, with D numbers per node: 256, or 384 for raw texts. Products with W have I rows,
  * not U + I: items are projected (x_i W') before users average them, and users are averaged before the result is
@@ -135,8 +138,8 @@ static bool channel_new(Model *m, Channel *c, const Feature *f, bool projected, 
     return true;
 }
 
-/* Finds the modality that is projected and regularised: "visual"; if there is none, the first one in Elliot and none in
- * MMRec. */
+/* Finds the modality that is projected and regularised: "visual". If no modality has this name, Elliot takes the first
+ * modality, and MMRec takes none (-1). */
 static bool find_first(const Model *m, int64_t *first, Error *e)
 {
     const MmgcnSettings *s = m->settings;
@@ -146,8 +149,8 @@ static bool find_first(const Model *m, int64_t *first, Error *e)
             *first = (int64_t)i;
     if (*first < 0 && m->data->feature_count > 1 && s->factors_multimod > 0)
         return fail(e, SP_USAGE,
-                    "MMGCN: no features are named visual: name those of images so (--features visual=PATH), or set "
-                    "factors_multimod=0, and all are read as they are");
+                    "MMGCN: no features are named visual; give images as --features visual=PATH, or set "
+                    "factors_multimod=0 (no projection)");
     return true;
 }
 
@@ -167,9 +170,9 @@ static bool init(Model *m, Error *e)
             return false;
     if (!s->train_id && g->first >= 0 && !(g->squares = store_f32(m->store, "", 1, (int64_t[]){1}, NULL, e)))
         return false;
-    const Csr *shares = interaction_graph(m, "shares", SHARE_ITEM, e);
+    const Csr *shares = interaction_graph(m, "shares", EDGE_ITEM, e);
     return shares && (g->to_items = csr_transpose(m->store, shares, e)) &&
-           (g->to_users = interaction_graph(m, "to_users", SHARE_USER, e));
+           (g->to_users = interaction_graph(m, "to_users", EDGE_USER, e));
 }
 
 /* Makes the constants once, in the first step, because they depend on the initial values of the tables. */

@@ -10,7 +10,8 @@
 /* Reports whether the setting `variant` is mmrec (recipes.md 7). In a model without this setting, the protocol decides.
  */
 bool is_mmrec(const Model *m);
-/* Reports whether it is paper: the recipe of the authors' code, or of the paper if the authors published no code. */
+/* Reports whether the setting `variant` is paper: the recipe of the authors' code, or of the paper if the authors
+ * published no code. */
 bool is_paper(const Model *m);
 enum { MOST_LAYERS = 1000 };
 extern const char *const mmrec_variants[2], *const paper_variants[3], *const elliot_variants[3];
@@ -21,9 +22,9 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
         "variant", "elliot", "mmrec", "the recipe to follow: elliot or mmrec",                                         \
             WORD_OF(CommonSettings, variant, mmrec_variants), 0, 0, NULL                                               \
     }
-/* VARIANT_PAPER_SETTING: the recipe of the paper differs from both. VARIANT_ELLIOT_PAPER_SETTING: MMRec does not have
- * the model, so the default is elliot under MMRec's protocol too. Recommender.paper_settings has the defaults of paper.
- */
+/* VARIANT_PAPER_SETTING is for a model whose recipe in the paper differs from Elliot's and from MMRec's.
+ * VARIANT_ELLIOT_PAPER_SETTING is for a model that MMRec does not have. Its default is elliot under MMRec's protocol
+ * too. For both, Recommender.paper_settings has the defaults of the variant paper. */
 #define VARIANT_PAPER_SETTING                                                                                          \
     {                                                                                                                  \
         "variant", "elliot", "mmrec", "the recipe to follow: elliot, mmrec or paper",                                  \
@@ -44,9 +45,15 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
         "n_layers", elliot, mmrec, "propagation steps on the graph of users and items", I64_OF(S, n_layers), 0,        \
             MOST_LAYERS, NULL                                                                                          \
     }
-/* A number whose key is the member's name. I64_SETTING and F64_SETTING: the other systems use the same name. I64_ALSO,
- * F64_ALSO and WORD_ALSO end with other names: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is
- * refused. NOT_HERE may be in the row of any setting; its name does not have to be about this setting. */
+/* A setting that is a number. Its key is the name of the member.
+ *
+ * - I64_SETTING, F64_SETTING: the other systems use the same name.
+ * - I64_ALSO, F64_ALSO, and WORD_ALSO below: the last arguments are the names in other systems (aliases).
+ *   SAME_AS("knn_k") is an accepted name. NOT_HERE("reg_weight", "set l_w") is a refused name, and the error says "set
+ *   l_w".
+ *
+ * The aliases of all settings in the table are searched. So a refused name may be an alias of any setting: the result
+ * is the same. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
@@ -98,7 +105,8 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
  * uniform users as in Elliot's recipe, or every pair once as in MMRec's. */
 Sampling sampling_none(const Model *m);
 Sampling sampling_uniform_user(const Model *m);
-Sampling sampling_distinct_users_full(const Model *m); /* NGCF's sampler; LATTICE's has a smaller last batch */
+/* Batches of distinct users. The last batch has the full size too, as in NGCF. (LATTICE's last batch is smaller.) */
+Sampling sampling_distinct_users_full(const Model *m);
 Sampling sampling_every_edge(const Model *m);
 Sampling sampling_every_edge_repeated(const Model *m);
 Sampling sampling_no_negative(const Model *m);
@@ -112,8 +120,8 @@ bool model_note(const Model *m, Error *e, const char *format, ...) PRINTF_LIKE(3
 /* For `init`: reports that `made` of `parts` parts of the work are done. Call it at least once per second in long work.
  * If the result is false, the user ended the run. */
 bool model_made(const Model *m, int64_t made, int64_t parts, Error *e);
-/* Calls pool_run on the store's device, for some tasks at a time. After each call it reports before + the number of
- * finished tasks by model_made. */
+/* Calls pool_run on the store's device, for some tasks at a time. After each call it reports with model_made that
+ * `before` + f of `parts` parts are done. f is the number of tasks that are finished. */
 bool model_tasks(const Model *m, size_t tasks, PoolTask *task, void *arg, int64_t before, int64_t parts, Error *e);
 
 /* ---- tables (shared/tables.c) ---------------------------------------------------------------- */
@@ -179,19 +187,20 @@ typedef struct Propagation {
     bool normalize;  /* row_normalize of each layer: Elliot's LATTICE */
     float noise;     /* if above 0: E_l += noise sign(E_l) normalize(draws of [0, 1)): SimGCL, MENTOR */
 } Propagation;
-/* The rows of each layer that some rows of the result depend on, as lists of ids. */
+/* The nodes of each layer that some rows of the result depend on, as lists of ids. */
 typedef struct Reach {
-    Tensor *low, *high;    /* layer 0: rows of the tables `low` and `high` of propagate; NULL: all rows */
-    const struct Hop *hop; /* the rows of each layer; NULL: all rows of all layers */
+    /* Of layer 0: the rows that are used of the table `low` and of the table `high` (see propagate). NULL: all rows */
+    Tensor *low_rows, *high_rows;
+    const struct Hop *hop; /* the nodes of each layer; NULL: all nodes of all layers */
 } Reach;
-/* Makes the reach of rows ids, which are distinct and in ascending order; NULL: all rows. Make all lists of a step
- * before the first op that uses a list. Then one upload copies them all. If two reaches use the same table, call
- * ids_together, as two_graphs_reach does: the gradients of the table then have one list of rows. */
+/* Makes the reach of the rows `ids` of the result. `ids` are distinct and in ascending order; NULL: all rows. Make all
+ * lists of a step before the first op that uses a list. Then one upload copies them all. If two reaches use the same
+ * table, call ids_together, as two_graphs_reach does: the gradients of the table then have one list of rows. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
-/* Computes the rows of the result that are listed in `of` (NULL: all). E_0 is `low` followed by the rows of `high`, or
- * only `low` if high is NULL. With a reach, only the nodes that these rows depend on are computed, and the gradients of
- * low and high are sparse: they have only the rows that are used. This is cheaper if there are few layers and the graph
- * is sparse. */
+/* Computes the rows of the result that are listed in `of` (NULL: all). E_0 is the rows of the table `low`, followed by
+ * the rows of the table `high`: users and items, for example. If `high` is NULL, E_0 is `low`. With a reach, only the
+ * nodes that these rows depend on are computed, and the gradients of `low` and `high` are sparse: they have only the
+ * rows that are used. This is cheaper if there are few layers and the graph is sparse. */
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
 /* Two propagations over the same tables: embeddings of items on a graph of items, and of all nodes on the graph of
  * users and items. LATTICE, FREEDOM, DRAGON, MENTOR, PGL. */
@@ -260,14 +269,15 @@ Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e);
  * by 1 / (1 - p). The draws depend on m->epoch. This is NGCF's node dropout. Call it from `epoch`. */
 Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e);
 
-typedef enum Share {
-    SHARE_ONES, /* R */
-    SHARE_SYM,  /* D_u^-1/2 R D_i^-1/2: a block of ADJ_SYM. MGCN, SMORE */
-    SHARE_USER, /* D_u^-1 R: the mean over a user's items. LGMRec, MMSSL */
-    SHARE_ITEM  /* R D_i^-1: its transpose gives the mean over an item's users */
-} Share;
+/* The weights of the train pairs R [U, I]. D_u and D_i: the degrees of users and items. */
+typedef enum EdgeWeight {
+    EDGE_ONES, /* R */
+    EDGE_SYM,  /* D_u^-1/2 R D_i^-1/2: a block of ADJ_SYM. MGCN, SMORE */
+    EDGE_USER, /* D_u^-1 R: the mean over a user's items. LGMRec, MMSSL */
+    EDGE_ITEM  /* R D_i^-1: its transpose gives the mean over an item's users */
+} EdgeWeight;
 /* Makes the train pairs as a block [U, I]; csr_transpose gives [I, U]. A node without pairs gets zeros. */
-Csr *interaction_graph(Model *m, const char *name, Share how, Error *e);
+Csr *interaction_graph(Model *m, const char *name, EdgeWeight how, Error *e);
 
 typedef enum ThinKind {
     THIN_EDGES, /* keep int(E (1 - drop)) of the E pairs, with equal probabilities. SGL: two_views */
@@ -315,7 +325,8 @@ typedef struct KnnSource {
 } KnnSource;
 typedef enum KnnKind {
     KNN_BINARY, /* each of the k values is 1 / k. FREEDOM, DRAGON, PGL, MENTOR */
-    KNN_COSINE  /* s_i^-1/2 cos(f_i, f_j) s_j^-1/2, where s are the sums of rows. MGCN, SMORE, MICRO */
+    /* s_i^-1/2 cos(f_i, f_j) s_j^-1/2; s_i is the sum of the k cosines in row i of the graph. MGCN, SMORE, MICRO */
+    KNN_COSINE
 } KnnKind;
 /* Makes the sum over n modalities of weight[i] (NULL: 1) times the graph [I, I] of the k nearest items of each item, by
  * cosine of features, including the item itself. The graph is computed once, in tiles, and stored under `name`. It has
@@ -376,9 +387,9 @@ Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight);
  * items, and their number. */
 Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
-/* Returns the cosine of a[b] and b[b] for each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
+/* Returns the cosine of a[i] and b[i] for each row i -> [B], as F.cosine_similarity: BM3, SELFCF. */
 Tensor *cosines(Tape *t, Tensor *a, Tensor *b);
-/* Returns the mean over rows of 1 - cos(a[b], b[b]) -> [1]: BM3, SELFCF. */
+/* Returns the mean over the rows i of 1 - cos(a[i], b[i]) -> [1]: BM3, SELFCF. */
 Tensor *cosine_distance(Tape *t, Tensor *a, Tensor *b);
 /* InfoNCE (van den Oord et al. 2018), for each row -> [B]:
  *

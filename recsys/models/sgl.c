@@ -7,8 +7,11 @@
  *
  * Vectors are LightGCN's mean of layers 0 to n_layers. y and z are the vectors of two views: parts of the train pairs
  * that are drawn in each epoch. ed drops a share of the pairs; nd drops a share of users and items; rw drops other
- * pairs in each layer. The variants differ in the number that is dropped: Elliot rounds it; the authors round down the
- * number that is kept (nd: that is dropped). */
+ * pairs in each layer. The variants differ in how many pairs or nodes are dropped:
+ *
+ *   variant elliot    the number dropped is rounded to the nearest whole number
+ *   variant paper     ed, rw: the number of kept pairs is rounded down; nd: the number of dropped nodes is rounded down
+ */
 #include "recsys/models/models.h"
 
 typedef struct Sgl {

@@ -46,7 +46,9 @@ typedef enum ElliotFilterKind {
     ELLIOT_ROUNDS,      /* n_rounds_k_core */
     ELLIOT_COLD         /* cold_users: users with at most `limit` rows */
 } ElliotFilterKind;
-typedef struct ElliotFilter { /* keeps the rows that the kind names */
+/* a filter; ELLIOT_RATING and the next two keep rows by their ratings, the others by the numbers of rows per user or
+ * item */
+typedef struct ElliotFilter {
     ElliotFilterKind kind;
     /* smallest number of rows of a kept user or item; ELLIOT_COLD: the largest; ELLIOT_RATING: the smallest rating */
     int64_t limit;
@@ -121,7 +123,8 @@ size_t elliot_kind_names(const char *names[ELLIOT_KINDS], Arena *a, Error *e); /
  * recommender's own parameters. ELLIOT_PARAMS: more than any recommender has. */
 enum { PARAM_EPOCHS, PARAM_BATCH, PARAM_OWN, ELLIOT_PARAMS = 24 };
 const ElliotParam *elliot_param(const ElliotKind *kind, size_t i); /* NULL after the last one */
-typedef struct ElliotModel {                                       /* what the names and files of one model need */
+/* what is needed to write the names and files of one model */
+typedef struct ElliotModel {
     const ElliotKind *kind;
     const Yaml *map; /* its entry of `models`; NULL: it is empty */
     /* The index of both arrays is that of elliot_param. printed: the value of the parameter as Python prints it, if the
@@ -149,14 +152,16 @@ typedef struct Elliot {
     DataConfig config;                              /* common to all data sets, without files */
     const char *const *modalities, *const *loaders; /* of side_information, in order */
     size_t modality_count;
-    /* [data sets of the study] counted if a model needs them: elliot_sizes */
+    /* [data sets of the study] numbers of train pairs, users and items; elliot_sizes counts them if a model needs them
+     */
     int64_t *pairs, *users, *items;
     size_t train_count;  /* number of data sets that elliot_sizes counted; 0: it was not called */
     ElliotModel *models; /* [model_count of the study] */
 } Elliot;
 
-/* elliot.c: returns a path of the configuration. {0} is the data set. If Elliot's regular expression accepts the text
- * as a path, it is relative to the configuration's folder; otherwise to the working directory. NULL: an error. */
+/* elliot.c: returns the path that the value y of `key` gives; NULL: an error. In the value, {0} and {} are replaced by
+ * the name of the data set, and {{ and }} by one brace. A relative path is relative to the configuration's folder if
+ * Elliot's regular expression recognises it as a path. Otherwise it is relative to the working directory. */
 const char *elliot_path(const Elliot *x, const Keys *k, const char *key, const Yaml *y);
 /* elliot_eval.c: evaluation, negative_sampling */
 bool elliot_evaluation(Study *s, Elliot *x);
@@ -164,7 +169,8 @@ bool elliot_evaluation(Study *s, Elliot *x);
  * splitting. r: the rows to split; some strategies need their times. */
 bool elliot_filters(const Elliot *x, ElliotFilter **list, size_t *count, Arena *a, Error *e);
 bool elliot_split(ElliotSplit *how, const Keys *splitting, const char *key, const Ratings *r);
-/* elliot_data.c: begin reads data_config without its files; end makes or finds the parts. */
+/* elliot_data.c. elliot_data_begin reads data_config, but not the files of the data. elliot_data_end makes or finds the
+ * parts. */
 bool elliot_data_begin(Elliot *x, Arena *a, Error *e);
 bool elliot_data_end(Study *s, Elliot *x, Error *e);
 /* Counts users, distinct pairs and items of the train part of each data set. */
@@ -184,20 +190,26 @@ typedef struct ElliotReader { /* the state while one model is read (elliot_model
     Arena *a;
     Error *e;
 } ElliotReader;
-/* elliot_models.c: reads parameter i, p, of the model: a setting or a dimension. */
+/* elliot_models.c: reads one parameter of the model. i is its index and p its row: elliot_param(r->m->kind, i). A list
+ * of values becomes a dimension, a single value becomes a setting. */
 bool elliot_read_param(ElliotReader *r, size_t i, const ElliotParam *p);
 /* elliot_meta.c: reads `models` */
 bool elliot_models(Study *s, Elliot *x, Arena *a, Error *e);
-/* When the parts exist: sets batches of -1 to the number of train pairs or users. */
+/* Replaces a batch size of -1 by the number of train pairs or users. It is called when the parts exist. */
 bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e);
 /* elliot_names.c: returns the name of a model at a point (TrialRow.point): "VBPR_seed=123_e=200_..." */
 const char *elliot_name(const Elliot *x, const ElliotModel *m, const char *point, Arena *a, Error *e);
-/* Write JSON as json.dump(indent=4): the map `meta`; and the other keys of a model at a point, at depth 2. */
+/* The file of the best parameters is a JSON list with one object per model. Each function writes one value of this
+ * object, with the indentation of Python's json.dump(indent=4): the object's keys have 8 blanks before them, and the
+ * keys inside the value have 12.
+ *
+ * - elliot_put_meta: the map `meta` of the model.
+ * - elliot_put_configuration: a map of the model's other keys, with their values at a point (TrialRow.point). */
 bool elliot_put_meta(Out *o, const ElliotModel *m, Error *e);
 bool elliot_put_configuration(Out *o, const ElliotModel *m, const char *name, const char *point, int64_t best_epoch,
                               Arena *a, Error *e);
 bool elliot_put_string(Out *o, const char *text, Error *e);
-/* Formats a value of a parameter as Python prints it. NULL without an error: the value has another type. */
+/* Formats a value of a parameter as Python prints it. Returns NULL without an error if the value has another type. */
 const char *elliot_printed(const ElliotParam *p, PythonType type, Text value, Arena *a, Error *e);
 
 #endif

@@ -29,11 +29,10 @@ static bool check_exists(const Keys *k, const char *key, const char *path, bool 
     if (folder ? folder_exists(path) || file_exists(path) : file_exists(path))
         return true;
     const char *name = arena_printf(k->arena, k->e, "%s.%s", k->path, key);
-    return name &&
-           fail(k->e, SP_IO,
-                "%s: %s: found %s, which is not there; allowed is %s (as in Elliot, a path without a dot begins "
-                "at the current folder, another at that of the configuration)",
-                key_get(k, key)->where, name, path, folder ? "a folder of .npy files" : "a file");
+    return name && fail(k->e, SP_IO,
+                        "%s: %s: found %s, which is not there; allowed is %s (as in Elliot, a path without a dot is "
+                        "relative to the current folder, a path with a dot to the folder of the configuration)",
+                        key_get(k, key)->where, name, path, folder ? "a folder of .npy files" : "a file");
 }
 
 /* Reads one loader: its features as "name=path". */
@@ -103,9 +102,11 @@ static bool is_part(const char *name, bool inner)
     return !strcmp(name, "train.tsv") || !strcmp(name, inner ? "val.tsv" : "test.tsv");
 }
 
-/* Checks that a folder contains only parts of a split with these folds. Elliot deletes the folder with all its
- * contents; here nothing is deleted. depth 0: save_folder; 1: its <i>; 2: its <i>/<j>. */
-static bool holds_parts(const char *path, int depth, const int64_t folds[2], bool nested, Arena *a, Error *e)
+/* Checks that a folder contains only parts of a split with these folds. A missing or empty folder is valid too.
+ * Anything else in the folder is an error: Elliot deletes the folder with all its contents; here nothing is deleted.
+ *
+ * `depth` of the folder: 0: save_folder; 1: its <i>; 2: its <i>/<j>. */
+static bool check_only_parts(const char *path, int depth, const int64_t folds[2], bool nested, Arena *a, Error *e)
 {
     static const char what[] = "Elliot deletes save_folder first, which Sapor does not: remove it, or name another";
     FolderEntry *entry;
@@ -122,7 +123,7 @@ static bool holds_parts(const char *path, int depth, const int64_t folds[2], boo
         if (entry[i].is_folder && depth < 2 && is_index(entry[i].name)) {
             text_i64(text_of(entry[i].name), &index);
             if (index < folds[depth] && (depth == 0 || nested)) {
-                if (!holds_parts(inner, depth + 1, folds, nested, a, e))
+                if (!check_only_parts(inner, depth + 1, folds, nested, a, e))
                     return false;
                 continue;
             }
@@ -225,7 +226,7 @@ static bool cut_all(Cutting *c, const ElliotRows *rows)
     uint8_t *flag = arena_alloc(a, (size_t)c->test.folds, rows->count + 1, c->e);
     int64_t folds[2] = {c->test.folds, c->nested ? c->valid.folds : 0};
     mt_seed(&random, (uint32_t)c->x->seed); /* seeded once: the draws of validation follow those of test */
-    bool ok = flag && holds_parts(c->folder, 0, folds, c->nested, a, c->e) &&
+    bool ok = flag && check_only_parts(c->folder, 0, folds, c->nested, a, c->e) &&
               elliot_cut(&c->source, &c->test, rows, &random, flag, c->e);
     for (int64_t i = 0; ok && i < c->test.folds; i++) {
         ArenaMark mark = arena_mark(a);
@@ -281,7 +282,7 @@ static bool read_splitting(Cutting *c)
     if (!keys_map(&k, &c->x->experiment, "splitting") || !KEYS_CHECK(&k, rows))
         return false;
     if (!k.map)
-        return key_missing(&c->x->experiment, "splitting", "a map with test_splitting, as the strategy is dataset");
+        return key_missing(&c->x->experiment, "splitting", "a map with test_splitting (for strategy: dataset)");
     c->where = k.map;
     if (!key_get(&k, "test_splitting"))
         return key_missing(&k, "test_splitting", "a map with a strategy");
@@ -367,7 +368,7 @@ static bool strategy_fixed(Cutting *c, const Keys *data)
     int64_t folds[2] = {1, has};
     c->folder = c->x->splits;
     if (c->x->binarize &&
-        (!holds_parts(c->folder, 0, folds, has, data->arena, c->e) || !binary_copy(c, &test, -1, "test.tsv") ||
+        (!check_only_parts(c->folder, 0, folds, has, data->arena, c->e) || !binary_copy(c, &test, -1, "test.tsv") ||
          !binary_copy(c, &train, has ? 0 : -1, "train.tsv") || (has && !binary_copy(c, &valid, 0, "val.tsv"))))
         return false;
     c->test.folds = c->valid.folds = 1;
@@ -451,17 +452,18 @@ static bool note_others(const Keys *data, size_t strategy)
     static const size_t of[] = {0, 1, 1, 1, 2};
     for (size_t i = 0; i < COUNT(keys); i++)
         if (of[i] != strategy && key_get(data, keys[i]) &&
-            !keys_note(data, key_get(data, keys[i]), "%s.%s: this strategy does not read it", data->path, keys[i]))
+            !keys_note(data, key_get(data, keys[i]), "%s.%s: unused by this strategy", data->path, keys[i]))
             return false;
     return true;
 }
 
+/* Notes keys of `experiment` that have no effect with the strategies fixed and hierarchy: data are split already. */
 static bool note_unsplit(const Keys *experiment)
 {
     static const char *const keys[] = {"prefiltering", "splitting"};
     for (size_t i = 0; i < COUNT(keys); i++)
         if (key_get(experiment, keys[i]) && !keys_note(experiment, key_get(experiment, keys[i]),
-                                                       "experiment.%s: only strategy dataset reads it", keys[i]))
+                                                       "experiment.%s: is used only by strategy 'dataset'", keys[i]))
             return false;
     return true;
 }
@@ -476,7 +478,7 @@ bool elliot_data_begin(Elliot *x, Arena *a, Error *e)
     Keys *data = &x->data;
     size_t loader;
     x->strategy = COUNT(strategies);
-    x->config = (DataConfig){.format = FORMAT_TSV, .layout = {.cut = '\t'}, .protocol = PROTOCOL_ELLIOT};
+    x->config = (DataConfig){.format = FORMAT_TSV, .layout = {.separator = '\t'}, .protocol = PROTOCOL_ELLIOT};
     if (!keys_map(data, &x->experiment, "data_config"))
         return false;
     if (!data->map)

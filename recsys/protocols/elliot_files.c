@@ -335,7 +335,8 @@ static bool set_stamp(Writer *w, int64_t now)
     return true;
 }
 
-/* The name of EASER's neighborhood -1 is the number of items, which elliot_sizes counts. */
+/* Reports whether a model of the study is EASER. The names of its files contain its parameter neighborhood, with the
+ * number of items if the value is -1. elliot_sizes counts the items. */
 static bool needs_items(const Study *s, const Elliot *x)
 {
     for (size_t i = 0; i < s->model_count; i++)

@@ -52,7 +52,7 @@ static bool check_features(ElliotReader *r)
     if (!r->to->kind->needs_features || r->x->modality_count)
         return true;
     return fail(r->e, SP_FORMAT,
-                "%s: %s: found a recommender that needs features; allowed is it with data_config.side_information",
+                "%s: %s: found a recommender that needs features; give them in data_config.side_information",
                 r->k.map ? r->k.map->where : "models", r->k.path);
 }
 
@@ -101,7 +101,7 @@ static bool read_metric(ElliotReader *r, const Keys *meta)
     if (r->m->kind->batch == BATCH_NONE && !r->to->dim_count)
         return true;
     if (s->metric && (strcmp(s->metric, metric) != 0 || s->cutoff != cutoff)) {
-        static const char same[] = "as of the models before it: one metric chooses in all models";
+        static const char same[] = "as in the models before: a configuration must have one validation metric";
         const Yaml *y = key_get(meta, "validation_metric");
         return y ? key_refuse(meta, "validation_metric", y, "%s@%lld, %s", s->metric, (long long)s->cutoff, same)
                  : key_missing(meta, "validation_metric",
@@ -357,7 +357,7 @@ bool elliot_batches(Study *s, Elliot *x, Arena *a, Error *e)
                 return fail(
                     e, SP_FORMAT,
                     "%s: experiment.models.%s.batch_size: found %s; allowed is a number of at least 1: -1 stands for "
-                    "all %s, of which folds have %lld and %lld",
+                    "all %s, but two folds have %lld and %lld",
                     y        ? y->where
                     : m->map ? m->map->where
                              : x->path,

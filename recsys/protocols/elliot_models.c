@@ -84,7 +84,7 @@ static bool add_setting(ElliotReader *r, const ElliotParam *p, const Yaml *y, co
     return text && fits(r, p, y, text);
 }
 
-/* Returns what messages show for a value that is not in the file. */
+/* Returns the value that messages show: y, or "nothing, which is DEFAULT" if the parameter is not in the file. */
 static const Yaml *shown(const ElliotReader *r, const ElliotParam *p, const Yaml *y)
 {
     Yaml *copy = key_get(&r->k, p->key) ? NULL : NEW(r->a, Yaml, 1, r->e);
@@ -98,7 +98,8 @@ static const Yaml *shown(const ElliotReader *r, const ElliotParam *p, const Yaml
 
 /* ---- one value ------------------------------------------------------------------------------- */
 
-/* Checks the member `only` of a parameter. */
+/* Checks that the parameter has the only value that is allowed (p->only), or the value of the key `factors` if p->only
+ * is "=factors". printed: the parameter's value. */
 static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, const char *printed)
 {
     if (strcmp(p->only, "=factors") != 0)
@@ -109,7 +110,7 @@ static bool check_only(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
             const char *factors = r->m->printed[i];
             return (factors && !strcmp(factors, printed)) ||
                    key_refuse(&r->k, p->key, shown(r, p, y),
-                              "%s, the value of factors: the vectors of both have one length",
+                              "%s, the value of factors: the vectors must have equal lengths",
                               factors ? factors : "one value, as factors has several");
         }
     return true;
@@ -193,7 +194,7 @@ static bool read_names(ElliotReader *r, const ElliotParam *p, const Yaml *y, con
     if (n != x->modality_count)
         return refuse_modalities(r, p, y, words);
     if (of && p->kind == PARAM_LOADERS && !key_tuple(&r->k, of, &modality, &count))
-        return r->e->code == SP_OK; /* an error was reported with the modalities */
+        return r->e->code == SP_OK; /* no tuple to compare with: `modalities` is checked where it is read */
     for (size_t i = 0; i < n; i++) {
         size_t at = place_of(part[i], words, n);
         if (at == n || place_of(part[i], part, i) < i)
@@ -212,7 +213,7 @@ static bool read_weights(ElliotReader *r, const ElliotParam *p, const Yaml *y, c
     size_t count = r->x->modality_count, visual;
     double w[2];
     if (of && !key_tuple(&r->k, of, &modality, &count))
-        return r->e->code == SP_OK;
+        return r->e->code == SP_OK; /* as in read_names */
     static const char allowed[] =
         "two weights from 0 to 1 that add up to 1, one of each modality, of which one is visual";
     visual = place_of("visual", modality, count);
@@ -295,27 +296,27 @@ static bool read_distribution(ElliotReader *r, const ElliotParam *p, const Yaml 
     const Yaml *y = list->first ? list->first->next : NULL;
     double x[3] = {0, 0, 1};
     int n = 0;
-    if (d->how == DIST_CHOICE)
+    if (d->distribution == DIST_CHOICE)
         return y && !y->next && y->type == YAML_LIST
                    ? read_choices(r, p, y, d)
                    : key_refuse(&r->k, p->key, list, "[choice, [a, b, ...]], or [a, b, ...] alone");
     for (; y; y = y->next, n++)
         if (n == 3 || y->type != YAML_TEXT || !text_f64(y->text, &x[n]) || !isfinite(x[n]))
-            return key_refuse(&r->k, p->key, y, "numbers behind %s, %d of them", distribution_names[d->how],
-                              numbers[d->how]);
-    if (d->how == DIST_RANDINT && n == 1) {
+            return key_refuse(&r->k, p->key, y, "numbers behind %s, %d of them", distribution_names[d->distribution],
+                              numbers[d->distribution]);
+    if (d->distribution == DIST_RANDINT && n == 1) {
         x[1] = x[0];
         x[0] = 0;
         n = 2;
     }
-    bool normal = d->how >= DIST_NORMAL, by_q = numbers[d->how] == 3;
-    if (n != numbers[d->how] || (normal ? !(x[1] > 0) : !(x[0] < x[1])) || !(x[2] > 0))
-        return key_refuse(&r->k, p->key, list, "[%s, %s%s]%s", distribution_names[d->how],
+    bool normal = d->distribution >= DIST_NORMAL, by_q = numbers[d->distribution] == 3;
+    if (n != numbers[d->distribution] || (normal ? !(x[1] > 0) : !(x[0] < x[1])) || !(x[2] > 0))
+        return key_refuse(&r->k, p->key, list, "[%s, %s%s]%s", distribution_names[d->distribution],
                           normal ? "mean, deviation" : "low, high", by_q ? ", q" : "",
                           normal ? "" : ", low below high");
     if (p->kind != PARAM_FLOAT && p->kind != PARAM_INT)
         return key_refuse(&r->k, p->key, list, "a value or a list of values");
-    if (p->kind == PARAM_INT && d->how != DIST_RANDINT && !(by_q && x[2] == floor(x[2])))
+    if (p->kind == PARAM_INT && d->distribution != DIST_RANDINT && !(by_q && x[2] == floor(x[2])))
         return key_refuse(&r->k, p->key, list,
                           "a distribution of whole numbers: randint, or one with a whole q, such as quniform");
     d->low = x[0];
@@ -340,7 +341,7 @@ static bool read_dimension(ElliotReader *r, size_t i, const ElliotParam *p, cons
     size_t at = dimension_of(r, list);
     r->to->dim_count++;
     Dimension *d = &r->dims[at];
-    *d = (Dimension){.key = p->setting, .how = DIST_COUNT};
+    *d = (Dimension){.key = p->setting, .distribution = DIST_COUNT};
     if (!p->setting || p->kind >= PARAM_MODALITIES)
         return key_refuse(&r->k, p->key, list, "one value");
     if (list->count > MOST_VALUES)
@@ -350,15 +351,15 @@ static bool read_dimension(ElliotReader *r, size_t i, const ElliotParam *p, cons
     r->lists[at] = list;
     for (int how = 0; how < DIST_COUNT && list->first; how++)
         if (list->first->type == YAML_TEXT && text_is(list->first->text, distribution_names[how]))
-            d->how = (Distribution)how;
-    bool plain = d->how == DIST_COUNT;
+            d->distribution = (Distribution)how;
+    bool plain = d->distribution == DIST_COUNT;
     if (plain)
-        d->how = DIST_CHOICE;
-    else if (d->how == DIST_CHOICE && list->first && list->count == 2)
+        d->distribution = DIST_CHOICE;
+    else if (d->distribution == DIST_CHOICE && list->first && list->count == 2)
         r->lists[at] = list->first->next;
     if (!(plain ? read_choices(r, p, list, d) : read_distribution(r, p, list, d)))
         return false;
-    if (d->how == DIST_CHOICE) {
+    if (d->distribution == DIST_CHOICE) {
         if ((int64_t)d->count > (1 << 20) / r->points)
             return key_refuse(&r->k, p->key, list, "fewer values: there are more than %d points", 1 << 20);
         r->points *= (int64_t)d->count;

@@ -45,7 +45,7 @@ static bool read_filter(ElliotFilter *f, const Keys *k)
         return false;
     if (f->kind == ELLIOT_ROUNDS && !need_count(k, "rounds", "", &f->rounds))
         return false;
-    static const char idle[] = "this strategy does not read it";
+    static const char idle[] = "unused by this strategy";
     return (by_threshold || !threshold || keys_note(k, threshold, "%s.threshold: %s", k->path, idle)) &&
            (by_core || !key_get(k, "core") || keys_note(k, key_get(k, "core"), "%s.core: %s", k->path, idle)) &&
            (f->kind == ELLIOT_ROUNDS || !key_get(k, "rounds") ||

@@ -147,14 +147,15 @@ static bool group_users(UserRows *g, const ElliotSource *s, const ElliotRows *ro
 
 /* ---- fixed_timestamp ------------------------------------------------------------------------- */
 
-typedef struct Turn { /* for times above `after`, one more (or less) user has enough rows on both sides */
+/* A change of the number of users who have enough rows on both sides of a time t. It counts for each t > after. */
+typedef struct CountChange {
     int64_t after;
-    int64_t change;
-} Turn;
+    int64_t by; /* 1: one user more; -1: one user less */
+} CountChange;
 
-static int compare_turns(const void *a, const void *b)
+static int compare_changes(const void *a, const void *b)
 {
-    const Turn *x = a, *y = b;
+    const CountChange *x = a, *y = b;
     return (x->after > y->after) - (x->after < y->after);
 }
 
@@ -165,16 +166,21 @@ static int compare_i64(const void *a, const void *b)
 }
 
 /* Finds the time at which the largest number of users have min_below rows before it and min_over rows from it on; if
- * several times have this number, the latest. A user with n rows has them at every time above the time of the user's
- * row min_below and up to that of row n - min_over + 1, counted from 1 in the order of time. */
+ * several times have this number, the latest. Let time[1] <= ... <= time[n] be the times of a user's n rows. If n is at
+ * least min_below and min_over, the user has these rows at a time t if
+ *
+ *   time[min_below] < t <= time[n - min_over + 1]
+ *
+ * If min_below or min_over is 0, its side of the condition is always true. */
 static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const UserRows *g, const ElliotRows *rows,
                            int64_t *best, Error *e)
 {
     int64_t users = text_index_count(s->ratings->users), *time = NEW(s->arena, int64_t, rows->count + 1, e);
-    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), enough = 0, max = -1; /* numbers of users with both */
-    Turn *turn = NEW(s->arena, Turn, 2 * users + 2, e);
-    size_t turns = 0, t = 0;
-    if (!time || !all || !turn)
+    /* enough, max: numbers of users with enough rows on both sides */
+    int64_t *all = NEW(s->arena, int64_t, rows->count + 1, e), enough = 0, max = -1;
+    CountChange *change = NEW(s->arena, CountChange, 2 * users + 2, e);
+    size_t changes = 0, t = 0;
+    if (!time || !all || !change)
         return false;
     for (int64_t u = 0; u < users; u++) {
         int64_t n = g->start[u + 1] - g->start[u], over = MAX(how->min_over, (int64_t)0);
@@ -186,17 +192,17 @@ static bool best_timestamp(const ElliotSource *s, const ElliotSplit *how, const 
         int64_t from = how->min_below > 0 ? time[how->min_below - 1] : INT64_MIN;
         int64_t until = over > 0 ? time[n - over] : INT64_MAX;
         if (from < until) {
-            turn[turns++] = (Turn){from, 1};
-            turn[turns++] = (Turn){until, -1};
+            change[changes++] = (CountChange){from, 1};
+            change[changes++] = (CountChange){until, -1};
         }
     }
-    qsort(turn, turns, sizeof *turn, compare_turns);
+    qsort(change, changes, sizeof *change, compare_changes);
     for (size_t i = 0; i < rows->count; i++)
         all[i] = s->ratings->time[rows->row[i]];
     qsort(all, rows->count, sizeof *all, compare_i64);
     for (size_t i = 0; i < rows->count; i++) {
-        for (; t < turns && turn[t].after < all[i]; t++)
-            enough += turn[t].change;
+        for (; t < changes && change[t].after < all[i]; t++)
+            enough += change[t].by;
         if (enough >= max) {
             max = enough;
             *best = all[i];
@@ -368,7 +374,7 @@ static bool read_lines(ElliotSource *s, bool binary, Arena *a, Error *e)
 bool elliot_source(ElliotSource *s, const char *path, bool binary, Arena *a, Error *e)
 {
     Ratings *r = NEW(a, Ratings, 1, e);
-    if (!r || !ratings_read_as(r, path, FORMAT_TSV, &(Layout){.cut = '\t'}, a, e) || !ratings_sure(r, e))
+    if (!r || !ratings_read_as(r, path, FORMAT_TSV, &(Layout){.separator = '\t'}, a, e) || !ratings_sure(r, e))
         return false;
     if (r->header)
         return fail(e, SP_FORMAT,

@@ -64,8 +64,8 @@ static const KeyRow COMMON[] = {
     {"valid_metric", KEY_READ, NULL},
     {"save_recommended_topk", KEY_READ, NULL},
     {"recommend_topk", KEY_IDLE, "no effect: recommendations are written to OUT/recommend_topk"},
-    {"gpu_id", KEY_IDLE, "no effect: this build computes on the processor"},
-    {"use_gpu", KEY_IDLE, "no effect: this build computes on the processor"},
+    {"gpu_id", KEY_IDLE, "no effect: --device says where to compute"},
+    {"use_gpu", KEY_IDLE, "no effect: --device says where to compute"},
     {"checkpoint_dir", KEY_IDLE, "no effect: checkpoints are in OUT/trials"},
     {"training_neg_sample_num", KEY_IDLE, "no effect, as in MMRec: a positive has one negative"},
     {"NEG_PREFIX", KEY_IDLE, "no effect"},
@@ -402,7 +402,7 @@ static bool read_data(const Mmrec *x, StudyData *d)
         return key_refuse(&x->k, "field_separator", key_get(&x->k, "field_separator"), "a tab, a comma or a semicolon");
     *d = (StudyData){.name = x->dataset, .setting = "", .fold = ""};
     d->config = (DataConfig){.train = path, .format = FORMAT_INTER, .protocol = PROTOCOL_MMREC};
-    d->config.layout.cut = cut[0];
+    d->config.layout.separator = cut[0];
     if (user && item && !(d->config.layout.columns = arena_printf(x->k.arena, x->k.e, "%s,%s", user, item)))
         return false;
     return read_features(x, &d->config);

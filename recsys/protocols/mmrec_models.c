@@ -78,7 +78,7 @@ static bool add_special(const Mmrec *x, SettingList *s, const Special *p, const 
     if (p->how == HOW_IDLE)
         return true;
     if (p->how == HOW_FACTORS)
-        return is_factors(x, y) || key_refuse(&x->k, p->key, y, "the number of embedding_size");
+        return is_factors(x, y) || key_refuse(&x->k, p->key, y, "the value of embedding_size");
     if (p->how == HOW_EQUAL) {
         const char *one = one_of_equal(y);
         if (!one)
@@ -89,7 +89,7 @@ static bool add_special(const Mmrec *x, SettingList *s, const Special *p, const 
         return key_refuse(&x->k, p->key, y, "a list of the layers' widths");
     for (const Yaml *v = y->first; v; v = v->next)
         if (!is_factors(x, v))
-            return key_refuse(&x->k, p->key, v, "the number of embedding_size, once per layer");
+            return key_refuse(&x->k, p->key, v, "the value of embedding_size for each layer");
     const char *layers = arena_printf(x->k.arena, x->k.e, "%zu", y->count);
     return layers && setting_add(&x->k, s, "n_ui_layers", layers) &&
            setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, p->key, y);
@@ -111,7 +111,7 @@ static bool has_factors(const Mmrec *x)
     return false;
 }
 
-/* Reports whether a key is a setting of training, and not about how a study runs. */
+/* Reports whether a key that has a value is a setting of the training of a model. Other keys say how the study runs. */
 static bool is_setting(const Mmrec *x, const Yaml *y)
 {
     if (yaml_is_null(y) || (text_is(y->key, "embedding_size") && !has_factors(x) && mmrec_published(x, y)))
@@ -149,7 +149,7 @@ static bool fixed_settings(const Mmrec *x, SettingList *s)
             continue;
         }
         if (y->type == YAML_LIST && !text_is(y->key, "learning_rate_scheduler"))
-            return key_refuse(&x->k, y->key.p, y, "one value, or a list where hyper_parameters names %s", y->key.p);
+            return key_refuse(&x->k, y->key.p, y, "one value, or a list if hyper_parameters contains %s", y->key.p);
         const char *value = setting_text(&x->k, y->key.p, y);
         if (!value || !setting_add(&x->k, s, y->key.p, value) ||
             !setting_check(&x->k, s, x->kind, PROTOCOL_MMREC, y->key.p, y))
@@ -164,9 +164,10 @@ static bool add_dimension(const Mmrec *x, SettingList *fixed, const Yaml *name, 
     const Yaml *y = key_get(&x->k, name->text.p);
     const Special *p = special(x, name->text);
     if (!y)
-        return fail(x->k.e, SP_FORMAT,
-                    "%s: hyper_parameters: found %.60s, which has no value; allowed is a key that has", name->where,
-                    name->text.p);
+        return fail(
+            x->k.e, SP_FORMAT,
+            "%s: hyper_parameters: found %.60s, which has no value; allowed is a key with a value or a list of values",
+            name->where, name->text.p);
     if (!is_setting(x, y) || (p && p->how != HOW_IDLE && p->how != HOW_EQUAL))
         return fail(x->k.e, SP_FORMAT, "%s: hyper_parameters: found %.60s; allowed is seed or a setting of %s",
                     name->where, name->text.p, x->kind->name);

@@ -25,7 +25,7 @@
 #include "base/yaml.h"
 #include "recsys/search/search.h"
 
-/* Receives notes, one line each, about keys that have no effect here ("gpu: this build computes on the processor"). */
+/* Receives notes, one line each, about keys that have no effect here ("gpu: --device says where to compute"). */
 typedef void ProtocolNote(void *arg, const char *line);
 typedef struct ProtocolConfig {
     const char *path;             /* path of the YAML; for MMRec it may be a folder that has configs/ */

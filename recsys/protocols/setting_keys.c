@@ -98,7 +98,7 @@ bool setting_dimension(const Keys *k, SettingList *s, const Recommender *kind, P
                        const char *key, const Yaml *y)
 {
     const Yaml *v = y->type == YAML_LIST ? y->first : y;
-    *d = (Dimension){.key = key, .how = DIST_CHOICE, .count = y->type == YAML_LIST ? y->count : 1};
+    *d = (Dimension){.key = key, .distribution = DIST_CHOICE, .count = y->type == YAML_LIST ? y->count : 1};
     const char **values = NEW(k->arena, const char *, d->count, k->e);
     if (!d->count)
         return key_refuse(k, key, y, "a list of values");

@@ -136,7 +136,7 @@ static bool add_dimension(Grid *g, const char *set, Arena *a, Error *e)
     }
     if (e->code)
         return false;
-    g->dims[g->dim_count++] = (Dimension){.key = name, .how = DIST_CHOICE, .values = values, .count = n};
+    g->dims[g->dim_count++] = (Dimension){.key = name, .distribution = DIST_CHOICE, .values = values, .count = n};
     return true;
 }
 

@@ -17,8 +17,12 @@ void grid_point(const Dimension *dims, size_t n, int64_t point, const char **val
 const char *point_value(const char *value, Arena *a, Error *e);
 /* Returns "lr=0.001 l_w=1e-05": keys and spellings of the values [n], separated by `between`; "" if n is 0. */
 const char *point_name(const Dimension *dims, size_t n, const char *const *values, char between, Arena *a, Error *e);
-/* Returns a folder name for a point: its name with commas, only letters, digits and "=,.+-_@", at most 120 bytes. Other
- * characters become '_', and a longer name is cut. A name that changes so ends in '-' and 8 hex digits, its hash. */
+/* Returns a folder name for a point. It is point_name with commas between the values, with two changes if needed:
+ *
+ * - Each character other than letters, digits and "=,.+-_@" becomes '_'.
+ * - A name of more than 120 bytes is cut.
+ *
+ * If the name was changed, it ends in '-' and 8 hex digits, a hash of the full name. At most 120 bytes. */
 const char *point_folder(const Dimension *dims, size_t n, const char *const *values, Arena *a, Error *e);
 
 /* "key=value" texts, in which there may be several values: "lr=0.001,0.01". Commas in brackets, and commas of settings

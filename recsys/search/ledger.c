@@ -78,7 +78,7 @@ struct Ledger {
     char *path;
     sqlite3_stmt *made[STATEMENTS]; /* prepared statements; NULL: not prepared yet */
     int ticks;                      /* ticks of the step that runs */
-    size_t room;                    /* how many bytes of text the statement may still read: see set_room */
+    size_t room;                    /* how many bytes of text the statement may still read (set_room) */
 };
 
 const char *ledger_path(const Ledger *l)
@@ -96,7 +96,7 @@ static bool fail_sql(const Ledger *l, int rc, const char *doing, Error *e)
     case SQLITE_LOCKED:
         return fail(e, SP_IO, "%s: other processes have kept this ledger locked for %d s; try again", l->path,
                     WAIT_SECONDS);
-    case SQLITE_INTERRUPT: return fail(e, SP_FORMAT, "%s: this ledger is damaged: its pages have no end", l->path);
+    case SQLITE_INTERRUPT: return fail(e, SP_FORMAT, "%s: is damaged: reading it does not end", l->path);
     case SQLITE_NOTADB: return fail(e, SP_FORMAT, "%s: is not a ledger of sapor run", l->path);
     case SQLITE_CORRUPT:
         return fail(e, SP_FORMAT,
@@ -329,7 +329,7 @@ static bool read_text_value(Ledger *l, sqlite3_stmt *s, int at, const char **tex
         return fail(e, SP_FORMAT, "%s: column %s of a row is not a text; another program has changed this ledger",
                     l->path, sqlite3_column_name(s, at));
     if (n > l->room)
-        return fail(e, SP_FORMAT, "%s: this ledger is damaged: its rows share pages", l->path);
+        return fail(e, SP_FORMAT, "%s: is damaged: its texts are larger than the file", l->path);
     l->room -= n;
     return (*text = arena_strndup(a, p, n, e)) != NULL;
 }
@@ -415,7 +415,8 @@ bool ledger_done(Ledger *l, const char *key, TrialRow *row, bool *found, Arena *
     return s && (rc == SQLITE_OK || fail_sql(l, rc, "read it", e)) && first_row(l, s, row, found, a, e);
 }
 
-/* Limits the text of all rows to twice the size of the file. (UTF-16 in the file becomes at most 1.5 times as long.) */
+/* Limits the text of all rows to twice the size of the file. (UTF-16 in the file becomes at most 1.5 times as long.) In
+ * a damaged file many rows may refer to the same pages, so that a small file would need much memory. */
 static bool set_room(Ledger *l, Error *e)
 {
     int64_t pages, bytes;

@@ -11,8 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Checks the journal. SQLite rolls back the contents of a journal next to the file. It also removes the file that the
- * end of the journal names as the one that several databases share. Our journals never name one. */
+/* Checks the journal. SQLite rolls back the contents of a journal next to the file. If the journal ends with the name
+ * of a super-journal (a file that several databases share), SQLite also removes the file of this name. Our journals
+ * never end with a name, so a journal that does is an error. */
 static bool check_journal(const char *path, Error *e)
 {
     static const unsigned char MAGIC[] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};

@@ -10,9 +10,9 @@ bool points_most(const StudyModel *m, size_t *most, Error *e)
     bool ok = true;
     for (size_t i = 0; ok && i < m->dim_count; i++) {
         const Dimension *d = &m->dims[i];
-        ok = space_check(d, e) && (m->search != SEARCH_GRID || d->how == DIST_CHOICE ||
+        ok = space_check(d, e) && (m->search != SEARCH_GRID || d->distribution == DIST_CHOICE ||
                                    fail(e, SP_USAGE, "setting %s: a grid needs lists of values, not %s", d->key,
-                                        distribution_names[d->how]));
+                                        distribution_names[d->distribution]));
     }
     if (ok && m->search == SEARCH_GRID)
         ok = grid_points(m->dims, m->dim_count, &all, e);

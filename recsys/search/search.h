@@ -1,8 +1,9 @@
 /* recsys/search/search.h: a study: many trials of training, the ledger of their results, and the best of them.
  *
- * A configuration (recsys/protocols, tools/run) becomes a Study: data sets, models, and for each model a space of
- * settings. A point is one choice of a model's settings. A trial is one training run: data, model, point, seed. The
- * trials of one data set, one setting of extractors and one model are a group. The result of a group is its best point.
+ * A configuration (recsys/protocols, tools/run) becomes a Study: data sets, models, and for each model a space: the
+ * values that each of its settings (hyper-parameters) may have. A point is one choice of these values. A trial is one
+ * training run: data, model, point, seed. The trials of one data set, one choice of extractors (`setting`) and one
+ * model are a group. The result of a group is its best point.
  *
  *   grid.c          the points of a grid, their names
  *   space.c         the points of other spaces: distributions, random search
@@ -42,7 +43,7 @@ typedef enum Distribution {
 extern const char *const distribution_names[DIST_COUNT]; /* "choice", "randint", ... */
 typedef struct Dimension {
     const char *key; /* key of a setting */
-    Distribution how;
+    Distribution distribution;
     const char *const *values; /* DIST_CHOICE: the values as texts, in order */
     size_t count;
     double low, high, q; /* numbers of the other distributions, see Distribution; q is 0 if there is none */
@@ -70,9 +71,10 @@ typedef struct StudyModel {
     bool save_weights;     /* keep the vectors of the best point */
 } StudyModel;
 typedef struct StudyData {
-    const char *name;    /* "baby" */
-    const char *setting; /* setting of the extractors: "CLIP"; "" if there is only one */
-    const char *fold;    /* "0", "1", ...; "" without folds. The folds of a data set and setting are consecutive */
+    const char *name; /* "baby" */
+    /* the extractors that made the features: "CLIP"; "" if the study has only one choice. Not a setting of a model */
+    const char *setting;
+    const char *fold; /* "0", "1", ...; "" without folds. The folds of a data set and `setting` are consecutive */
     /* why these data are not available: no trial uses them, and tables say so. NULL: they are available */
     const char *absent;
     DataConfig config; /* a model that needs no features is trained without them, unless gaps is GAPS_DROP */
@@ -102,7 +104,7 @@ typedef enum TrialState { TRIAL_OPEN, TRIAL_RUNNING, TRIAL_DONE, TRIAL_FAILED } 
 extern const char *const trial_states[4]; /* "open", "running", "done", "failed" */
 /* One row. (data, setting, fold, model, point, seed) is unique. Texts are never NULL. */
 typedef struct TrialRow {
-    const char *data, *setting, *fold, *model;
+    const char *data, *setting, *fold, *model; /* data, setting, fold: see StudyData */
     const char *point; /* "lr=0.001 l_w=1e-05": the settings that vary, in the order of the dimensions; or "" */
     uint64_t seed;
     int64_t number; /* number of the point in its group, from 0, in the order in which points were proposed */
@@ -110,7 +112,7 @@ typedef struct TrialRow {
     const char *key;
     TrialState state;
     const char *message;  /* the error, if TRIAL_FAILED */
-    const char *settings; /* JSON object of all settings as texts, including defaults */
+    const char *settings; /* JSON object of all settings of the model as texts, including defaults */
     int64_t best_epoch, epochs;
     /* JSON objects of the best epoch's figures: {"Recall@20":0.1,...}; "{}" if there is no such part */
     const char *valid, *test;
@@ -158,12 +160,12 @@ bool ledger_import(Ledger *l, const char *path, int64_t *added, Error *e);
 /* ---- running (study.c; trial.c: study_trial, study_figure, study_prune; recs.c) -------------- */
 
 /* A share of the trials: those whose index modulo `of` is `worker`. A group with TPE counts as one trial. */
-typedef struct Share {
+typedef struct TrialShare {
     int64_t worker, of;
-} Share;
+} TrialShare;
 typedef struct StudyRun StudyRun;
 /* Plans the trials, and writes the study to the ledger. */
-StudyRun *study_open(const Study *s, Share share, Arena *a, Error *e);
+StudyRun *study_open(const Study *s, TrialShare share, Arena *a, Error *e);
 void study_close(StudyRun *r);
 typedef struct Trial { /* a trial to run */
     const StudyData *data;
@@ -193,8 +195,8 @@ typedef enum TrialOutcome { OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_BUSY, OUTCOME_
  * recorded (FAILED, true). Returns false if the ledger or the folder cannot be written, or if `visit` ended the run. */
 bool study_trial(const Device *d, const Study *s, const Trial *t, TrainVisit *visit, void *arg, TrialOutcome *outcome,
                  TrialRow *row, Arena *a, Error *e);
-/* Returns the figure by which points are compared. It is the figure of the part that s->select names. If the row has no
- * figure of this part, it is that of the other part. NaN: the row has no figure. */
+/* Returns the figure by which points are compared: that of the part that s->select names. If the row has no figure of
+ * this part, returns the figure of the other part. NaN: the row has no figure. */
 double study_figure(const Study *s, const TrialRow *row);
 /* Returns the ledger's row of a trial. *found false: there is none for these settings and data. */
 bool study_row(StudyRun *r, const Trial *t, TrialRow *row, bool *found, Arena *a, Error *e);

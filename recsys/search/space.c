@@ -35,19 +35,20 @@ double draw_normal_f64(Draw d, uint64_t index, uint32_t attempt)
 bool space_check(const Dimension *d, Error *e)
 {
     enum { LOG_MOST = 600 };
-    const char *how = distribution_names[d->how];
-    if (d->how == DIST_CHOICE)
+    const char *how = distribution_names[d->distribution];
+    if (d->distribution == DIST_CHOICE)
         return d->count > 0 || fail(e, SP_USAGE, "setting %s: choice has no values", d->key);
     if (!isfinite(d->low) || !isfinite(d->high) || !isfinite(d->q))
         return fail(e, SP_USAGE, "setting %s: the numbers of %s must be finite", d->key, how);
-    if (is_normal(d->how) ? d->high < 0 : d->low >= d->high)
+    if (is_normal(d->distribution) ? d->high < 0 : d->low >= d->high)
         return fail(e, SP_USAGE, "setting %s: %s(%g, %g): %s", d->key, how, d->low, d->high,
-                    is_normal(d->how) ? "the deviation is below 0" : "the upper bound must be above the lower one");
-    if (is_quantised(d->how) && d->q <= 0)
+                    is_normal(d->distribution) ? "the deviation is below 0"
+                                               : "the upper bound must be above the lower one");
+    if (is_quantised(d->distribution) && d->q <= 0)
         return fail(e, SP_USAGE, "setting %s: %s: the step q must be above 0", d->key, how);
-    if (is_log(d->how) && (fabs(d->low) > LOG_MOST || fabs(d->high) > LOG_MOST))
+    if (is_log(d->distribution) && (fabs(d->low) > LOG_MOST || fabs(d->high) > LOG_MOST))
         return fail(e, SP_USAGE, "setting %s: %s takes the logarithms of its bounds", d->key, how);
-    if (d->how == DIST_RANDINT &&
+    if (d->distribution == DIST_RANDINT &&
         (floor(d->low) != d->low || floor(d->high) != d->high || fabs(d->low) > 0x1p53 || fabs(d->high) > 0x1p53))
         return fail(e, SP_USAGE, "setting %s: the bounds of randint must be whole numbers", d->key);
     return true;
@@ -56,7 +57,7 @@ bool space_check(const Dimension *d, Error *e)
 /* Returns the number of values of a dimension. INFINITY: it is continuous, or its values are not counted. */
 static double values_of(const Dimension *d)
 {
-    switch (d->how) {
+    switch (d->distribution) {
     case DIST_CHOICE: return (double)d->count;
     case DIST_RANDINT: return d->high - d->low;
     case DIST_QUNIFORM: return round(d->high / d->q) - round(d->low / d->q) + 1;
@@ -74,7 +75,7 @@ int64_t space_points(const Dimension *dims, size_t n)
 
 const char *space_text(const Dimension *d, double x, Arena *a, Error *e)
 {
-    if (is_quantised(d->how))
+    if (is_quantised(d->distribution))
         x = round(x / d->q) * d->q;
     x = x == 0 ? 0 : x; /* -0 becomes 0 */
     if (x == floor(x) && fabs(x) < 1e15)
@@ -85,9 +86,9 @@ const char *space_text(const Dimension *d, double x, Arena *a, Error *e)
 /* Draws a number before it is rounded to a multiple of q. */
 static double draw_number(const Dimension *d, Draw draw, uint64_t index, uint32_t attempt)
 {
-    double x = is_normal(d->how) ? d->low + d->high * draw_normal_f64(draw, index, attempt)
-                                 : d->low + (d->high - d->low) * draw_f64(draw, index, attempt);
-    return d->how == DIST_RANDINT ? floor(x) : is_log(d->how) ? own_exp(x) : x;
+    double x = is_normal(d->distribution) ? d->low + d->high * draw_normal_f64(draw, index, attempt)
+                                          : d->low + (d->high - d->low) * draw_f64(draw, index, attempt);
+    return d->distribution == DIST_RANDINT ? floor(x) : is_log(d->distribution) ? own_exp(x) : x;
 }
 
 bool space_draw(const Space *s, int64_t number, uint32_t attempt, const char **values, Arena *a, Error *e)
@@ -98,7 +99,7 @@ bool space_draw(const Space *s, int64_t number, uint32_t attempt, const char **v
         if (!name)
             return false;
         Draw draw = {s->seed, DRAW_SEARCH, draw_name(name)};
-        if (d->how == DIST_CHOICE)
+        if (d->distribution == DIST_CHOICE)
             values[i] = d->values[(size_t)(draw_f64(draw, (uint64_t)number, attempt) * (double)d->count)];
         else if (!(values[i] = space_text(d, draw_number(d, draw, (uint64_t)number, attempt), a, e)))
             return false;

@@ -17,8 +17,8 @@ bool space_check(const Dimension *d, Error *e);
 /* Returns the number of points; INT64_MAX if a dimension is not choice, randint or quniform, or if there are more than
  * GRID_MOST. */
 int64_t space_points(const Dimension *dims, size_t n);
-/* Computes the values [count] of draw `attempt` of point `number`; their texts are in the arena, or are the texts in
- * `values` of the dimension. */
+/* Computes the values [count] of draw `attempt` of point `number`. For DIST_CHOICE, values[i] is one of the texts in
+ * dims[i].values. For the other distributions, it is the drawn number as text (space_text), in the arena. */
 bool space_draw(const Space *s, int64_t number, uint32_t attempt, const char **values, Arena *a, Error *e);
 /* Formats a drawn number as a value of d: rounded to a multiple of q, if d has one, and with six digits. Whole numbers
  * below 1e15 have all their digits. */

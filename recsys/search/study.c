@@ -81,7 +81,7 @@ static bool plan_groups(StudyRun *r, Error *e)
 }
 
 /* Makes the slots, and gives them to the shares in turn. A group with TPE is given to one share. */
-static bool share_slots(StudyRun *r, Share share, Error *e)
+static bool share_slots(StudyRun *r, TrialShare share, Error *e)
 {
     int64_t turn = 0;
     if (!(r->slots = NEW(r->arena, unsigned char, r->slot_count, e)))
@@ -318,7 +318,7 @@ static bool check_points(StudyRun *r, Error *e)
     return ok;
 }
 
-StudyRun *study_open(const Study *s, Share share, Arena *a, Error *e)
+StudyRun *study_open(const Study *s, TrialShare share, Arena *a, Error *e)
 {
     StudyRun *r = NEW(a, StudyRun, 1, e);
     if (!r)

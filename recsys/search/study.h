@@ -30,9 +30,11 @@ bool points_draw(Points *p, const StudyModel *m, const TpeResult *results, Arena
 
 /* ---- trials (trial.c) ------------------------------------------------------------------------ */
 
-/* A trial as train_run needs it. It is in the arena of trial_plan. */
+/* A trial as train_run needs it. It is in the arena of trial_plan. `set` has, in this order: the metrics and cutoffs of
+ * the study and the other settings of its evaluation, the fixed settings of the model, the varying settings of the
+ * point. */
 typedef struct TrialPlan {
-    const char *const *set; /* "key=value": the study's measures, the model's settings, the point's */
+    const char *const *set; /* "key=value": see above */
     size_t set_count;
     const CommonSettings *settings;
     DataConfig data;          /* without features if the model needs none, unless gaps is GAPS_DROP */
@@ -59,7 +61,8 @@ const char *study_trials(const Study *s, Arena *a, Error *e); /* OUT/trials */
 double row_figure(const TrialRow *row, const Study *s, Arena *scratch);
 /* Returns a number of a row's object, such as "Recall@20"; NaN if it is absent. */
 double figure_of(const Json *object, const char *name);
-/* Reports whether a figure is this metric at its cutoff: "Recall@20", or "Recall@20 (99 sampled)". */
+/* Reports whether `name` is the name of a figure of `metric`. `metric` includes the cutoff: "Recall@20". `name` may
+ * have a suffix: "Recall@20 (99 sampled)". */
 bool is_figure(Text name, const char *metric);
 
 #endif

@@ -30,8 +30,8 @@ static void put_dimension(JsonWriter *w, const Dimension *d)
 {
     json_object(w, NULL);
     json_put_string(w, "key", d->key);
-    json_put_string(w, "how", distribution_names[d->how]);
-    if (d->how == DIST_CHOICE) {
+    json_put_string(w, "how", distribution_names[d->distribution]);
+    if (d->distribution == DIST_CHOICE) {
         json_array(w, "values");
         for (size_t i = 0; i < d->count; i++)
             json_put_string(w, NULL, d->values[i]);
@@ -220,8 +220,8 @@ static bool read_dimensions(const StudyReader *r, const Json *model, StudyModel 
         if (!read_text(r, j, "key", false, &d->key, e) ||
             !read_word(r, j, "how", distribution_names, DIST_COUNT, &how, e))
             return false;
-        d->how = (Distribution)how;
-        bool ok = d->how == DIST_CHOICE
+        d->distribution = (Distribution)how;
+        bool ok = d->distribution == DIST_CHOICE
                       ? read_texts(r, j, "values", &d->values, &d->count, e)
                       : read_number(r, j, "low", &d->low, e) && read_number(r, j, "high", &d->high, e) &&
                             read_number(r, j, "q", &d->q, e);

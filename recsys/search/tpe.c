@@ -86,9 +86,9 @@ static double inner(const Dimension *d, const char *text)
 {
     double x = 0;
     text_f64(text_of(text), &x);
-    if (is_log(d->how))
+    if (is_log(d->distribution))
         return own_log(fmax(x, d->q > 0 ? d->q / 2 : 1e-300));
-    return d->how == DIST_RANDINT ? x + 0.5 : x;
+    return d->distribution == DIST_RANDINT ? x + 0.5 : x;
 }
 
 /* Computes the widths from the distances to the neighbours, with limits that shrink with the number of components. */
@@ -107,7 +107,7 @@ static void set_widths(Mixture *m, double prior_sigma)
 static bool make_mixture(Mixture *m, const Dimension *d, size_t dim, const TpeResult *results, const Ordered *list,
                          size_t n, Arena *a, Error *e)
 {
-    bool normal = is_normal(d->how);
+    bool normal = is_normal(d->distribution);
     double prior = normal ? d->low : (d->low + d->high) / 2, sigma = normal ? d->high : d->high - d->low;
     *m = (Mixture){NEW(a, Component, n + 1, e), n + 1, 1, normal ? -INFINITY : d->low, normal ? INFINITY : d->high};
     if (!m->list)
@@ -185,8 +185,8 @@ static bool draw_between(const TpeDraw *t, const Dimension *d, const char **valu
         if (better(density(&l, x), density(&g, x), &best))
             chosen = x;
     }
-    chosen = is_log(d->how) ? own_exp(chosen) : chosen;
-    if (d->how == DIST_RANDINT)
+    chosen = is_log(d->distribution) ? own_exp(chosen) : chosen;
+    if (d->distribution == DIST_RANDINT)
         chosen = fmin(floor(chosen), d->high - 1);
     return (*value = space_text(d, chosen, a, e)) != NULL;
 }
@@ -251,8 +251,8 @@ bool tpe_draw(const Space *s, const TpeResult *results, size_t count, int64_t nu
                      .value = {s->seed, DRAW_SEARCH, draw_name(value)},
                      .first = (uint64_t)number * CANDIDATES,
                      .attempt = attempt};
-        if (!(s->dims[i].how == DIST_CHOICE ? draw_choice(&t, &s->dims[i], &values[i], a, e)
-                                            : draw_between(&t, &s->dims[i], &values[i], a, e)))
+        if (!(s->dims[i].distribution == DIST_CHOICE ? draw_choice(&t, &s->dims[i], &values[i], a, e)
+                                                     : draw_between(&t, &s->dims[i], &values[i], a, e)))
             return false;
     }
     return true;

@@ -425,25 +425,26 @@ static bool lock_patiently(FolderLock *l, const char *folder, const char *name, 
     return true;
 }
 
-/* Looks a trial up in the ledger, under its lock: it may have been finished in the meantime, or another row with the
- * same key may be done. *found: *r->row is the finished row, and is written. */
+/* Looks a trial up in the ledger; the lock of the trial's folder is held. The trial may have been finished in the
+ * meantime, or another row with the same key may be done. Sets *found to true in both cases: *r->row then has the
+ * results of the finished row, and is written to the ledger as this trial's row. */
 static bool look_up(Running *r, TrialOutcome *outcome, bool *found, Arena *a, Error *e)
 {
-    TrialRow there;
-    if (!ledger_get(r->ledger, r->row, &there, found, a, e))
+    TrialRow other;
+    if (!ledger_get(r->ledger, r->row, &other, found, a, e))
         return false;
-    bool same = *found && !strcmp(there.key, r->row->key);
-    if (same && (there.state == TRIAL_DONE || there.state == TRIAL_FAILED)) {
-        *outcome = there.state == TRIAL_DONE ? OUTCOME_COPIED : OUTCOME_FAILED;
-        there.number = r->row->number;
-        *r->row = there;
+    bool same = *found && !strcmp(other.key, r->row->key);
+    if (same && (other.state == TRIAL_DONE || other.state == TRIAL_FAILED)) {
+        *outcome = other.state == TRIAL_DONE ? OUTCOME_COPIED : OUTCOME_FAILED;
+        other.number = r->row->number;
+        *r->row = other;
         return ledger_put(r->ledger, r->row, e);
     }
-    r->before = same ? there.seconds : 0;
-    if (!ledger_done(r->ledger, r->row->key, &there, found, a, e) || !*found)
+    r->before = same ? other.seconds : 0;
+    if (!ledger_done(r->ledger, r->row->key, &other, found, a, e) || !*found)
         return e->code == SP_OK;
     TrialRow own = *r->row;
-    *r->row = there;
+    *r->row = other;
     r->row->data = own.data;
     r->row->setting = own.setting;
     r->row->fold = own.fold;

@@ -102,11 +102,11 @@ static bool read_liked(Pairs *p, const Trained *t, const sp_liked *users, size_t
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* The users of a call: users of training by number, or new users with the items that they like. */
+/* The users of a call, numbered from 0: users of training, or new users with the items that they like. */
 typedef struct Request {
     const Trained *t;
     const Device *d;
-    const int32_t *ids; /* users of training, or NULL if `liked` is set */
+    const int32_t *ids; /* each user's number in training, or NULL if `liked` is set */
     const Pairs *liked;
     bool keep_seen;
     Excluded excluded;
@@ -123,7 +123,7 @@ static const Pairs *pairs_of(const Request *x)
     return x->liked ? x->liked : &x->t->data.train;
 }
 
-/* Lists the items that the lists of rows first to first + n - 1 must not contain. It merges two sorted lists. */
+/* Lists the items that the results for rows first .. first + n - 1 must not contain. It merges two sorted lists. */
 static bool left_out(const Request *x, int64_t first, int64_t n, int64_t **start, int32_t **item, Arena *a, Error *e)
 {
     const Pairs *p = pairs_of(x);
@@ -151,7 +151,7 @@ static bool left_out(const Request *x, int64_t first, int64_t n, int64_t **start
     return true;
 }
 
-/* Writes the vectors [n, D] of rows `first` on. The vector of a new user is the mean of the vectors of the items. */
+/* Writes the vectors [n, D] of the request's rows from `first` on. New users: the mean vector of the liked items. */
 static bool user_vectors(const Request *x, int64_t first, int64_t n, float *out, Arena *a, Error *e)
 {
     const Trained *t = x->t;
@@ -440,9 +440,9 @@ static bool similar_by_vectors(const Trained *t, const Device *d, const int32_t 
     if (!read_excluded(&excluded, o, I, a, e))
         return false;
     int64_t *start = NEW(a, int64_t, ROWS_AT_ONCE + 1, e), most = MIN((int64_t)n, (int64_t)ROWS_AT_ONCE);
-    int32_t *left = arena_alloc(a, (size_t)most, ((size_t)excluded.count + 1) * sizeof *left, e);
+    int32_t *omitted = arena_alloc(a, (size_t)most, ((size_t)excluded.count + 1) * sizeof *omitted, e);
     float *queries = arena_alloc(a, (size_t)most, (size_t)D * sizeof *queries, e);
-    if (!start || !left || !queries)
+    if (!start || !omitted || !queries)
         return false;
     for (int64_t first = 0; first < (int64_t)n; first += ROWS_AT_ONCE) {
         int64_t now = MIN((int64_t)ROWS_AT_ONCE, (int64_t)n - first), count = 0;
@@ -451,14 +451,14 @@ static bool similar_by_vectors(const Trained *t, const Device *d, const int32_t 
             array_f32(all, query * D, D, queries + b * D);
             int64_t j = 0;
             for (; j < excluded.count && excluded.item[j] < query; j++)
-                left[count++] = excluded.item[j];
-            left[count++] = query;
+                omitted[count++] = excluded.item[j];
+            omitted[count++] = query;
             for (j += j < excluded.count && excluded.item[j] == query; j < excluded.count; j++)
-                left[count++] = excluded.item[j];
+                omitted[count++] = excluded.item[j];
             start[b + 1] = count;
         }
         NearestRows x = {.rows = all, .queries = queries, .n = now, .k = MIN((int64_t)k, I), .start = start};
-        x.left_out = left;
+        x.left_out = omitted;
         x.ids = top + first * (int64_t)k;
         x.similarity = scores ? scores + first * (int64_t)k : NULL;
         if (!rows_nearest(&x, d, e))

@@ -120,7 +120,7 @@ static bool evaluate_sampled(Model *m, const Tensor *users, const Tensor *items,
     size_t cells;
     int32_t *ids = users_with(truth, truth, d->U, &n, a, e);
     Scorer *s = ids ? scorer_new(out, d->protocol, c, truth, d, n, a, e) : NULL;
-    if (!s || !candidates_make(&x, d, c, test, a, e) || !block_make(&b, c, d, n, x.most, true, a, e))
+    if (!s || !candidates_make(&x, d, c, test, a, e) || !block_make(&b, c, d, n, x.max_per_user, true, a, e))
         return false;
     Excluded without = {.start = NEW(a, int64_t, d->U + 1, e)};
     if (!without.start || !size_mul((size_t)b.users, (size_t)d->I, &cells) ||

@@ -60,7 +60,7 @@ static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error
     long long epoch = (long long)m->epoch + 1, step = (long long)batch + 1;
     char number[24] = "nan";
     NotFinite bad;
-    if (!store_not_finite(m->store, &bad, e))
+    if (!store_find_not_finite(m->store, &bad, e))
         return false;
     if (loss && !isnan(*loss))
         snprintf(number, sizeof number, "%g", (double)*loss);
@@ -77,11 +77,13 @@ static bool check_numbers(const Loop *l, const float *loss, int64_t batch, Error
         return fail(e, SP_FORMAT,
                     "%s: the loss is %s in epoch %lld, step %lld: %sparameter %s is not finite (row %lld); try a "
                     "smaller lr than %s",
-                    name, number, epoch, step, bad.state ? "Adam's state of " : "", bad.name, (long long)bad.row, lr);
-    return !bad.name || fail(e, SP_FORMAT,
-                             "%s: %sparameter %s is not finite (row %lld) at the end of epoch %lld, step %lld; try a "
-                             "smaller lr than %s",
-                             name, bad.state ? "Adam's state of " : "", bad.name, (long long)bad.row, epoch, step, lr);
+                    name, number, epoch, step, bad.state ? "the optimiser's state of " : "", bad.name,
+                    (long long)bad.row, lr);
+    return !bad.name ||
+           fail(e, SP_FORMAT,
+                "%s: %sparameter %s is not finite (row %lld) at the end of epoch %lld, step %lld; try a smaller "
+                "lr than %s",
+                name, bad.state ? "the optimiser's state of " : "", bad.name, (long long)bad.row, epoch, step, lr);
 }
 
 static bool read_losses(Loop *l, Error *e)

@@ -78,7 +78,7 @@ static bool read_layout(Layout *layout, const ConfigReader *r, Error *e)
     if (json_get(r->object, "columns") && !(layout->columns = need_text(r, "columns", e)))
         return false;
     const char *text = separator ? need_text(r, "separator", e) : NULL;
-    return !separator || (text && (layout_separator(text, &layout->cut) ||
+    return !separator || (text && (layout_separator(text, &layout->separator) ||
                                    fail(e, SP_FORMAT, "%s:%u: key separator: \"%.60s\" is not a separator; train again",
                                         r->path, (unsigned)separator->line, text)));
 }
@@ -231,11 +231,12 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
     if (recommender_find(model) != c->kind)
         return fail(e, SP_FORMAT, "%s: key model: \"%.60s\", but config.json says %s; train again", r.path, model,
                     c->kind->name);
+    /* the key judged_by names the part (test or valid) whose figures per user are in by_user.tsv */
     if (RUNS_HAVE_BY_USER && json_get(r.object, "judged_by")) {
         if (!read_word(&r, "judged_by", PARTS, COUNT(PARTS), "test or valid", &part, e) ||
             !(result->truth_hash = need_text(&r, "truth_hash", e)))
             return false;
-        result->judged_by = PARTS[part];
+        result->evaluated_part = PARTS[part];
     }
     return read_count(&r, "best_epoch", 0, &result->best_epoch, e) && read_count(&r, "epochs", 0, &result->epochs, e) &&
            read_figures(&r, "valid", &result->valid, e) && read_figures(&r, "test", &result->test, e);

@@ -35,8 +35,8 @@ static void print_description(FILE *f, const void *trainer)
     json_members(&w, "train %s valid %s test %s format %s", c->train, c->valid, c->test, format_name(c->format));
     if (c->layout.columns) /* absent if not given, as in runs of older versions */
         json_put_string(&w, "columns", c->layout.columns);
-    if (c->layout.cut)
-        json_put_string(&w, "separator", c->layout.cut == ':' ? "::" : (char[2]){c->layout.cut, 0});
+    if (c->layout.separator)
+        json_put_string(&w, "separator", c->layout.separator == ':' ? "::" : (char[2]){c->layout.separator, 0});
     json_array(&w, "features");
     for (size_t i = 0; i < c->feature_count; i++)
         json_put_string(&w, NULL, c->features[i]);
@@ -356,7 +356,7 @@ void scores_json(JsonWriter *w, const Scores *valid, const Scores *test)
 }
 
 /* Writes the part of the data that by_user.tsv is about, and the hash of its truth. */
-static void put_judged_by(JsonWriter *w, const DataSet *d)
+static void put_evaluated_part(JsonWriter *w, const DataSet *d)
 {
     char hash[17];
     if (!RUNS_HAVE_BY_USER || (!d->test.start && !d->valid.start))
@@ -384,7 +384,7 @@ bool run_write_result(const Trainer *t, Error *e)
     JsonWriter w = json_record(f, "model", t->model.kind->name);
     json_members(&w, "best_epoch %lld epochs %lld", (long long)t->state.stopping.best_epoch, (long long)t->state.epoch);
     scores_json(&w, &t->state.valid, &t->state.test);
-    put_judged_by(&w, &t->data);
+    put_evaluated_part(&w, &t->data);
     json_finish(&w);
     bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
     Out *set[2] = {NULL}; /* result.json is set[0], which appears last: it shows that the run has finished */

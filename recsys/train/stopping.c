@@ -4,10 +4,10 @@
 
 #include <math.h>
 
-/* Both systems keep the first of equal figures. MMRec compares figures rounded to four decimals.
+/* Elliot and MMRec keep the first of equal figures. MMRec compares figures rounded to four decimals.
  *
- * Without a validation part, the last epoch is chosen. Elliot chooses by the test part in this case, which makes the
- * test figure too high. */
+ * Without a validation part, Sapor chooses the last epoch. Elliot itself chooses the epoch that is best in the test
+ * part, so its test figure is then too high. */
 bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss)
 {
     s->done = s->validates && loss == 0 && s->rules == PROTOCOL_ELLIOT;
@@ -20,9 +20,9 @@ bool stopping_note(Stopping *s, int64_t epoch, double figure, double loss)
     return better;
 }
 
-/* Elliot stops if the first of the last patience + 1 figures is above all others, that is, at the patience-th
- * evaluation in a row below the best one. It also stops if the loss of an evaluated epoch is 0. MMRec stops one
- * evaluation later, and counts an equal figure as no improvement. If patience is 0, neither stops early. */
+/* Elliot stops when `patience` evaluations in a row were below the best one. It also stops if the loss of an evaluated
+ * epoch is 0. MMRec stops one evaluation later, and counts an equal figure as no improvement. If patience is 0, neither
+ * stops early. */
 bool stopping_due(const Stopping *s)
 {
     return s->patience > 0 && (s->done || s->unimproved >= s->patience + (s->rules == PROTOCOL_MMREC));

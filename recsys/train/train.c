@@ -44,8 +44,9 @@ static bool tell_data(Trainer *t, Error *e)
     return ok;
 }
 
-/* Reports a note of the model. A run that cannot start prints only its error, so notes are kept until the data are
- * reported, unless this takes long. */
+/* Reports an event of the model. A run that cannot start shall print only its error, so notes are kept until the data
+ * are reported. If the model works for more than LONG seconds before this, its next event other than a note reports the
+ * data and the notes first. */
 static bool tell_model(void *arg, const TrainEvent *event, Error *e)
 {
     enum { LONG = 1 }; /* seconds */
@@ -210,8 +211,9 @@ static bool advance(Trainer *t, Times *epochs, Times *evals, Error *e)
     s->epoch = MIN(s->epoch + 1, last);
     double trained = now_seconds();
     t->op_seconds += traced_seconds(t) - traced;
-    /* The last epoch is always evaluated. Elliot and MMRec evaluate an epoch only if its number is a multiple of
-     * validation_rate. The epochs after the last multiple do not change their figures. */
+    /* The last epoch is always evaluated here. Elliot and MMRec evaluate an epoch only if its number is a multiple of
+     * validation_rate. They train the epochs after the last multiple but never evaluate them, so these epochs do not
+     * change the results of Elliot and MMRec. */
     bool due = s->epoch == last || s->epoch % t->settings->validation_rate == 0;
     Evaluation v = {0};
     bool ok = times_add(epochs, trained - begun, t->arena, e) &&

@@ -55,8 +55,8 @@ typedef struct Evaluation {
 bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, bool by_user, Arena *scratch,
                      Error *e);
 void evaluation_free(Evaluation *v);
-/* Returns the figures by which runs are compared: those of the test part, else those of the validation part, else NULL.
- */
+/* Returns the scores whose figures of each user are written to by_user.tsv: the scores of the test part. Without a test
+ * part, those of the validation part. Without both, NULL. */
 const Scores *evaluation_by_user(const Evaluation *v);
 /* Refuses vectors of D numbers whose dot products may exceed float32. `user` and `item` are the largest magnitudes of
  * their numbers. Both a run that writes vectors and a reader of vectors call it. */
@@ -71,7 +71,8 @@ typedef struct Stopping {
     int64_t best_epoch; /* counted from 1; 0: none yet */
     int64_t unimproved; /* number of evaluations in a row below the best figure (MMRec: not above it) */
     double best;        /* figure of the best epoch; -1 before the first */
-    /* Elliot, with a validation part and patience above 0: the loss of an evaluated epoch is 0, so the run stops */
+    /* True if the loss of the last evaluated epoch is 0, under Elliot with a validation part. Then the run stops if
+     * patience is above 0. */
     bool done;
 } Stopping;
 /* Records the figure of an evaluation and the loss of its epoch. Returns true if the figure is the best so far. Without
@@ -168,8 +169,10 @@ struct Trained {
     const Array *state;  /* [state_count] the copied model_arrays */
     size_t state_count;
 };
-/* Lists the arrays of model.safetensors in the run folder: those of kind->arrays, which are not copied, or copies in
- * the arena of the parameters that kind->new_items reads. *n is 0 if the model has neither. */
+/* Lists the arrays of model.safetensors in the run folder. *n is 0 if the model has none.
+ * - A model with kind->arrays: the list is the result of kind->arrays, and the arrays are not copied.
+ * - Otherwise, a model with kind->new_items: copies of the parameters that new_items reads. They are made in the arena
+ *   `a`. */
 bool model_arrays(const Model *m, const Array **list, size_t *n, Arena *a, Error *e);
 /* Builds the recommender from its parts: `vectors` (if the model has them), config, data, and `arrays` (or NULL). */
 bool trained_build(Trained *t, const Weights *arrays, Error *e);

@@ -95,7 +95,8 @@ static bool read_seen(Trained *t, const char *dir, Error *e)
     return ok || fail(e, SP_FORMAT, "%s: its train pairs do not fit the users and items; train again", path);
 }
 
-static bool read_both(Trained *t, const char *dir, Error *e)
+/* Reads the vectors of the users and of the items. Checks that their products fit into float32. */
+static bool read_user_and_item(Trained *t, const char *dir, Error *e)
 {
     double user = 0, item = 0;
     if (!read_vectors(t, dir, 0, t->config.users, &user, e) || !read_vectors(t, dir, 1, t->config.items, &item, e))
@@ -197,7 +198,8 @@ static bool open_folder(Trained *t, const char *dir, bool unfinished, Error *e)
                     missing);
     return (t->data.users = read_ids(t, dir, "user.ids.txt", t->config.users, e)) &&
            (t->data.items = read_ids(t, dir, "item.ids.txt", t->config.items, e)) && read_seen(t, dir, e) &&
-           (t->config.kind->score || read_both(t, dir, e)) && read_arrays(t, dir, e) && trained_build(t, t->arrays, e);
+           (t->config.kind->score || read_user_and_item(t, dir, e)) && read_arrays(t, dir, e) &&
+           trained_build(t, t->arrays, e);
 }
 
 Trained *trained_new(const Device *d, Error *e)

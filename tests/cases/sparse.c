@@ -5,8 +5,8 @@
 
 #include "tests/kernel_cases.h"
 
-enum { A_START, A_COL, A_VAL, A_AT, A_ROW_SCALE, A_COL_SCALE, A_COUNT };
-enum { HAS_VAL = 1, HAS_AT = 2, HAS_ROW_SCALE = 4, HAS_COL_SCALE = 8 };
+enum { A_START, A_COL, A_VAL, A_VAL_INDEX, A_ROW_SCALE, A_COL_SCALE, A_COUNT };
+enum { HAS_VAL = 1, HAS_VAL_INDEX = 2, HAS_ROW_SCALE = 4, HAS_COL_SCALE = 8 };
 
 /* Makes about `mean` entries per row in buffers 0 .. A_COUNT-1. Returns the number of entries. */
 static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
@@ -30,9 +30,9 @@ static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
         }
     }
     case_f32(j, "val", ROLE_IN, E);
-    int32_t *at = case_i32(j, "at", ROLE_IN, E);
+    int32_t *val_index = case_i32(j, "val_index", ROLE_IN, E);
     for (int64_t e = 0; j->ok && e < E; e++)
-        at[e] = (int32_t)(E - 1 - e);
+        val_index[e] = (int32_t)(E - 1 - e);
     case_f32(j, "row_scale", ROLE_IN, rows);
     case_f32(j, "col_scale", ROLE_IN, cols);
     return E;
@@ -46,7 +46,7 @@ static Sparse graph_of(const Job *j, int64_t rows, int64_t cols, int64_t has)
                     i64_of(j, A_START),
                     i32_of(j, A_COL),
                     has & HAS_VAL ? f32_of(j, A_VAL) : NULL,
-                    has & HAS_AT ? i32_of(j, A_AT) : NULL,
+                    has & HAS_VAL_INDEX ? i32_of(j, A_VAL_INDEX) : NULL,
                     has & HAS_ROW_SCALE ? f32_of(j, A_ROW_SCALE) : NULL,
                     has & HAS_COL_SCALE ? f32_of(j, A_COL_SCALE) : NULL};
 }
@@ -54,7 +54,7 @@ static Sparse graph_of(const Job *j, int64_t rows, int64_t cols, int64_t has)
 /* Returns the value of entry e in row r: the product of the factors that `has` names. */
 static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 {
-    return (has & HAS_VAL ? exact_of(j, A_VAL)[has & HAS_AT ? host_i32(j, A_AT)[e] : e] : 1) *
+    return (has & HAS_VAL ? exact_of(j, A_VAL)[has & HAS_VAL_INDEX ? host_i32(j, A_VAL_INDEX)[e] : e] : 1) *
            (has & HAS_ROW_SCALE ? exact_of(j, A_ROW_SCALE)[r] : 1) *
            (has & HAS_COL_SCALE ? exact_of(j, A_COL_SCALE)[host_i32(j, A_COL)[e]] : 1);
 }
@@ -64,7 +64,7 @@ static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 enum {
     SCALES = HAS_ROW_SCALE | HAS_COL_SCALE,
     ALL = 15,
-    NAN_FIRST = 16 /* row 0 of x, which some rows of A do not read */
+    NAN_FIRST = 16 /* row 0 of x is NaN; rows of A that do not read it must not get NaN */
 };
 static const Case spmm_cases[] = {
     {.spmm = {.rows = 0, .cols = 5, .mean = 3, .D = 64}},
@@ -75,7 +75,7 @@ static const Case spmm_cases[] = {
     {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = SCALES}},
     {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .beta2 = 1}},
     {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = HAS_VAL, .pad = 3, .beta2 = 1}},
-    {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = HAS_VAL | HAS_AT}},
+    {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = HAS_VAL | HAS_VAL_INDEX}},
     {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 128, .has = ALL, .pad = 5, .beta2 = 2}},
     {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 128, .has = HAS_COL_SCALE}},
     {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 100, .has = SCALES, .pad = 1}},
@@ -170,7 +170,7 @@ static void sddmm_reference(Job *j, const Case *s)
                 dot +=
                     exact_of(j, SD_X)[r * s->sddmm.D + d] * exact_of(j, SD_Y)[host_i32(j, A_COL)[e] * s->sddmm.D + d];
             }
-            *out = 0.75 * dot * value_of(j, s->sddmm.has & ~(int64_t)(HAS_VAL | HAS_AT), r, e) +
+            *out = 0.75 * dot * value_of(j, s->sddmm.has & ~(int64_t)(HAS_VAL | HAS_VAL_INDEX), r, e) +
                    (s->sddmm.beta ? *out : 0);
         }
     }
@@ -185,7 +185,7 @@ static double sddmm_loss(const Job *j, const Case *s) /* 0.75 x . (A y); its der
                 dot +=
                     exact_of(j, SD_X)[r * s->sddmm.D + d] * exact_of(j, SD_Y)[host_i32(j, A_COL)[e] * s->sddmm.D + d];
             }
-            loss += 0.75 * value_of(j, (s->sddmm.has | HAS_VAL) & ~(int64_t)HAS_AT, r, e) * dot;
+            loss += 0.75 * value_of(j, (s->sddmm.has | HAS_VAL) & ~(int64_t)HAS_VAL_INDEX, r, e) * dot;
         }
     }
     return loss;
@@ -286,8 +286,12 @@ const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
 
 /* ---- edge_row_sum, edge_scale ---------------------------------------------------------------- */
 
-static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0),      CASE(7, 9, 2, 0),           CASE(7, 9, 2, HAS_AT),
-                                          CASE(500, 300, 12, 0), CASE(500, 300, 12, HAS_AT), CASE(5, 700, 900, HAS_AT)};
+static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0),
+                                          CASE(7, 9, 2, 0),
+                                          CASE(7, 9, 2, HAS_VAL_INDEX),
+                                          CASE(500, 300, 12, 0),
+                                          CASE(500, 300, 12, HAS_VAL_INDEX),
+                                          CASE(5, 700, 900, HAS_VAL_INDEX)};
 static void edge_row_sum_make(Job *j, const Case *s)
 {
     make_graph(j, s->n[0], s->n[1], s->n[2]);

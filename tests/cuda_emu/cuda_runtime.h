@@ -95,7 +95,8 @@ enum { warpSize = 32 };
 /* ---- shared memory, barriers, warps ---------------------------------------------------------- */
 
 extern "C" {
-/* Returns the block's array of a SHARED, or the dynamic shared memory of the launch. */
+/* emu_shared returns the memory of an array that the macro SHARED (kernels/cuda/cuda.h) declares: one array per block.
+ * `site` identifies the declaration. emu_dynamic_shared returns the dynamic shared memory of the block. */
 void *emu_shared(const void *site, const char *name, size_t bytes);
 void *emu_dynamic_shared(void);
 void emu_barrier(const char *file, int line);

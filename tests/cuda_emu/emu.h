@@ -68,7 +68,9 @@ typedef struct Emu {
 extern Emu emu;
 
 void emu_run(const Launch *l);
-bool emu_is_fiber(const void *p); /* true if p is a built-in variable of a thread */
+/* Reports whether p points into the Fiber of a thread, which has threadIdx and the other built-in variables. A kernel
+ * may read these. */
+bool emu_in_fiber(const void *p);
 /* Counts a fault and keeps the text of the first one. Inside a kernel it ends the launch and does not return. */
 void emu_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

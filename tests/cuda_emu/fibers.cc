@@ -87,7 +87,7 @@ static void continue_fiber(Fiber *f)
     emu.inside = false;
 }
 
-bool emu_is_fiber(const void *p)
+bool emu_in_fiber(const void *p)
 {
     return (const Fiber *)p >= fibers && (const Fiber *)p < fibers + EMU_MOST_THREADS;
 }

@@ -404,7 +404,7 @@ void emu_access(const void *p, size_t bytes, bool writes, bool atomic, const voi
     if (!s) {
         const unsigned char *arguments = (const unsigned char *)emu.launch->kernel;
         if (!writes &&
-            (emu_is_fiber(p) || (at >= arguments && at < arguments + emu.launch->kernel_bytes) || in_image(p)))
+            (emu_in_fiber(p) || (at >= arguments && at < arguments + emu.launch->kernel_bytes) || in_image(p)))
             return;
         wrong("out of bounds", p, bytes, writes, caller);
     }

@@ -1,10 +1,11 @@
-/* tests/far/entries.h: the entries of the table as the far device wraps them, one line per kernel. A kernel without a
- * line does not compile (far.c).
+/* tests/far/entries.h: the kernels of the far device, one line per kernel. The far device (far.h) is a device of the
+ * tests, whose memory the host cannot read. Each of its kernels is a wrapper round a kernel of the CPU. A kernel
+ * without a line does not compile (far.c).
  *
  *   LINE(name, (parameters), (arguments))
  *
- * An argument that is a pointer to memory of the device is in DEV(). Run, and each descriptor with such pointers, has
- * its own macro in far.c. All other arguments are passed unchanged.
+ * An argument that is a pointer to memory of the device is in DEV(). An argument of type `Run`, or of another struct
+ * with such pointers, is in a macro of its own (far.c). All other arguments are passed unchanged.
  *
  * By contract, these values are in host memory: the descriptors themselves (Run, Gemm, Conv, Attention, Sparse,
  * Exclude, BprPart, ...; a launch copies them), the numbers of an optimiser's step (AdamStep, SgdStep, ...), and the

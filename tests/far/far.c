@@ -326,7 +326,7 @@ static Sparse open_sparse(const char *entry, const Sparse *given)
     MOVE(s.start);
     MOVE(s.col);
     MOVE(s.val);
-    MOVE(s.at);
+    MOVE(s.val_index);
     MOVE(s.row_scale);
     MOVE(s.col_scale);
     must(s.entries == s.start[s.rows], "Sparse: entries is not what start ends with");

@@ -1,4 +1,5 @@
-/* tests/far/far.h: the far device. The host cannot access its memory. It tests code for devices without a GPU.
+/* tests/far/far.h: the far device. The host cannot access its memory. With this device,
+ * code for devices can be tested on a machine that has no GPU.
  *
  * The memory has two addresses. The address that `alloc` returns is never readable or writable: a host access is a
  * SIGSEGV. Only this folder uses the other address. A wrapper round every entry of the CPU's table (entries.h) checks

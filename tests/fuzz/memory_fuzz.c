@@ -1,6 +1,6 @@
 /* tests/fuzz/memory_fuzz.c: models in memory, through sapor.h. The first byte chooses the model, its number type and
- * its pooling. Then come files that replace the model's files: a number of FILES, a length in 3 bytes, the bytes. With
- * 128 added to the number, the file is missing. A model that opens also encodes. */
+ * its pooling. Then come files that replace the model's files. Each has one byte with its index in FILES, a length in 3
+ * bytes, and its bytes. If 128 is added to the index, the file is missing. A model that opens also encodes. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tests/drawn.h"

@@ -16,7 +16,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 assert tokenizers.__version__ == "0.23.3", tokenizers.__version__
-DROP, SPACE, CLEAN, PUNCT, MARK, KNOWN = 1, 2, 4, 8, 16, 32
+DROP, SPACE, CLEAN, PUNCT, MARK, NFD = 1, 2, 4, 8, 16, 32
 ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 bert = normalizers.BertNormalizer
@@ -44,9 +44,9 @@ def flags_of(c):
     stripped = accents.normalize_str("a" + ch)
     flags |= MARK if alone == ch and stripped == "a" else 0
     if alone != ch or combines:
-        flags |= KNOWN
+        flags |= NFD
     elif unicodedata.category(ch) != "Cn" and unicodedata.normalize("NFD", ch) == ch and not unicodedata.combining(ch):
-        flags |= 2 * KNOWN  # not determined: either answer is right
+        flags |= 2 * NFD  # not determined: either answer is right
     return flags
 
 
@@ -55,7 +55,7 @@ def flag_ranges():
     for c in ALL:
         f = flags_of(c)
         last = out[-1][1] if out else 0
-        f = f & ~(2 * KNOWN) | (last & KNOWN if f & 2 * KNOWN else 0)
+        f = f & ~(2 * NFD) | (last & NFD if f & 2 * NFD else 0)
         if not out or f != last:
             out.append((c, f))
     return out
@@ -246,34 +246,54 @@ pairs = compositions()
 print("/* tokenizers/unicode_tables.h: how Hugging Face tokenizers %s treat every code point. Made by\n"
       " * tests/golden/unicode_probe.py; do not edit. */" % tokenizers.__version__)
 print("/* clang-format off */")
-print("/* Code point << 8 | flags, which hold up to the next. DROP 1: removed by clean_text. SPACE 2: white space. CLEAN 4: made a\n"
-      " * space by clean_text. PUNCT 8: a word of its own. MARK 16: removed with accents. KNOWN 32: NFD may\n"
-      " * change or move it. */")
+print(r"""/* Entries are (code point << 8 | flags). The flags apply from this code point up to the code point of the next entry.
+ *
+ *   DROP 1     removed by clean_text
+ *   SPACE 2    white space
+ *   CLEAN 4    replaced by a space by clean_text
+ *   PUNCT 8    a word of its own
+ *   MARK 16    removed with accents
+ *   NFD 32     the normal form NFD may replace or reorder it */""")
 print_list("static const uint32_t FLAGS[] = {", ["0x%x," % (c << 8 | f) for c, f in flag_ranges()])
-print("/* Lower case: from, from + step, ..., to become themselves + delta. U+0130 alone becomes two, i and U+0307. */")
+print(r"""/* An entry is for the code points `from`, `from` + `step`, ..., `to`. The lower case of each is the code point plus
+ * `delta`. U+0130 is not in the table: its lower case has two code points, i and U+0307. */""")
 print_list("static const struct { uint32_t from, to; int32_t step, delta; } LOWER[] = {", ["{0x%x,0x%x,%d,%d}," % r for r in lower_ranges()])
-print("/* Characters that get a space on either side (handle_chinese_chars), both ends included. */")
+print(r"""/* Ranges of characters that handle_chinese_chars puts between two spaces. `from` and `to` are included. */""")
 print_list("static const struct { uint32_t from, to; } CHINESE[] = {", ["{0x%x,0x%x}," % r for r in chinese_ranges])
-print("/* \\w: from an even entry up to the odd one behind it. */")
+print(r"""/* The code points of \w. The entries are sorted bounds: an entry with an even index is the first code point of a range,
+ * and the next entry is the first code point after the range. */""")
 print_list("static const uint32_t WORD[] = {", ["0x%x," % c for c in bounds(is_word)])
-print("/* Combining marks of any kind, numbers: the same. */")
+print(r"""/* The combining marks, and the numbers, as bounds in the same form. */""")
 print_list("static const uint32_t MARK[] = {", ["0x%x," % c for c in bounds(is_mark)])
 print_list("static const uint32_t NUMBER[] = {", ["0x%x," % c for c in bounds(is_number)])
-print("/* Exceptions, both ways, the same: \\p{L} of a regular expression is \\w that is not a mark and not a number; \\p{N} is a number. */")
+print(r"""/* \p{L} and \p{N} of regular expressions (Oniguruma) are derived from the tables above, with exceptions:
+ * - \p{L}: in \w, but no mark and no number. If the code point is in LETTER_NOT, the opposite holds.
+ * - \p{N}: a number. If the code point is in NUMBER_NOT, the opposite holds.
+ *
+ * Both tables are bounds in the same form. */""")
 print_list("static const uint32_t LETTER_NOT[] = {", ["0x%x," % c for c in bounds(letter_differs)])
 print_list("static const uint32_t NUMBER_NOT[] = {", ["0x%x," % c for c in bounds(number_differs)])
-print("/* Code point << 8 | flags of grapheme clusters, which hold up to the next. JOINS 1: it belongs to the cluster before it, or a\n"
-      " * combining mark does not. PREPENDS 2: the next one belongs to its cluster. CONTROL 4: it is a cluster. */")
+print(r"""/* Entries are (code point << 8 | flags of grapheme clusters), up to the code point of the next entry.
+ *
+ *   JOINS 1      A character joins the cluster before it if it is a combining mark. With this flag it is the opposite:
+ *                a mark does not join, another character does.
+ *   PREPENDS 2   the next character joins the cluster of this character
+ *   CONTROL 4    the character is a cluster of its own */""")
 print_list("static const uint32_t CLUSTER[] = {", ["0x%x," % (c << 8 | f) for c, f in cluster_steps()])
-print("/* Code point << 8 | combining class, which holds up to the next. */")
+print(r"""/* Entries are (code point << 8 | combining class), up to the code point of the next entry. */""")
 print_list("static const uint32_t CLASS[] = {", ["0x%x," % (c << 8 | k) for c, k in class_steps()])
-print("/* What decomposes, without Hangul syllables: `count` code points from `from` (the low 16 bits; those of plane p from\n"
-      " * FORM_PLANE[p] on), each into `units` of UTF-16, with 0x80 if for compatibility only; the first begins at FORM_UNITS[at]. */")
+print(r"""/* Decompositions, without those of Hangul syllables. An entry of FORM describes `count` code points in sequence:
+ * - `from`: the low 16 bits of the first code point. The entries of plane p are FORM[FORM_PLANE[p]] to
+ *   FORM[FORM_PLANE[p + 1] - 1].
+ * - `units`: the length of each decomposition, in units of UTF-16. Bit 0x80 is set if the decompositions are for
+ *   compatibility only.
+ * - `at`: the first decomposition begins at FORM_UNITS[at]; the others follow it. */""")
 planes = [sum(c >> 16 < p for c, _, _, _ in runs) for p in range(18)]
 print_list("static const uint16_t FORM_PLANE[] = {", ["%d," % n for n in planes])
 print_list("static const struct { uint16_t from, at; uint8_t count, units; } FORM[] = {",
            ["{0x%x,%d,%d,%d}," % (c & 0xFFFF, place[u], len(u) // n, n | 128 * k) for c, u, n, k in runs])
 print_list("static const uint16_t FORM_UNITS[] = {", ["0x%x," % u for u in pool])
-print("/* Two characters that make one, in order: of the first plane, of the others. */")
+print(r"""/* Compositions, sorted: {first character, second character, their composition}. PAIR has the compositions whose three
+ * numbers are in plane 0, PAIR_FAR has the others. */""")
 print_list("static const uint16_t PAIR[][3] = {", ["{0x%x,0x%x,0x%x}," % p for p in pairs if max(p) < 65536])
 print_list("static const uint32_t PAIR_FAR[][3] = {", ["{0x%x,0x%x,0x%x}," % p for p in pairs if max(p) >= 65536])

@@ -11,7 +11,8 @@ typedef struct ByteClass {
     const char *first, *last; /* keys (in the files) of the special tokens around a text; NULL: no special tokens */
     bool nfc, lower;
     bool no_regex; /* ByteLevel does not split words */
-    bool again;    /* special tokens lose the flags that the file has for them */
+    /* the class adds its special tokens once more, with the flag `special` only; this replaces the flags of the file */
+    bool again;
     /* pattern: of a Split before ByteLevel; NULL: only ByteLevel splits. suffix: end_of_word_suffix */
     const char *pattern, *suffix;
     SplitRule rule;

@@ -10,20 +10,22 @@ typedef bool ModelStages(Load *l, const ModelFile *m);
 struct ModelClass {
     const char *name, *model_types; /* model_types: a list of values of model_type, each between blanks */
     const char *special[SPECIALS];
-    /* front: special tokens before the pieces, `fronts` of them; behind: a special token after the pieces, SPECIALS:
-     * none */
-    Special front[4], behind;
-    size_t fronts, replaced; /* the tokens in `front` replace the first `replaced` pieces of the file */
-    int unknown;             /* id of the unknown piece, for Unigram */
-    Special first, last;     /* the special tokens before and after a text; SPECIALS: none */
-    /* arguments of template_around; between 0: template_ends is used instead, with the tokens that add_bos_token and
-     * add_eos_token request */
+    /* - `before`: `before_count` special tokens that the class puts before the pieces of the file
+     * - `after`: a special token that the class puts after these pieces; SPECIALS: none */
+    Special before[4], after;
+    size_t before_count, replaced; /* the tokens in `before` replace the first `replaced` pieces of the file */
+    int unknown;                   /* id of the unknown piece, for Unigram */
+    Special first, last;           /* the special tokens before and after a text; SPECIALS: none */
+    /* arguments of template_around. If `between` is 0, template_ends is used instead. It then adds `first` if
+     * add_bos_token is true, and `last` if add_eos_token is true */
     size_t between;
     int second_type;
-    int64_t extra; /* number of tokens <extra_id_N>; extra_ids of the configuration replaces a number above 0 */
-    bool merges;   /* true: BPE */
-    /* for BPE: the unknown piece and the byte fallback are as in the file; otherwise no unknown piece, and byte
-     * fallback */
+    /* number of tokens <extra_id_N>. If it is above 0, and the configuration has extra_ids, then extra_ids is used
+     * instead */
+    int64_t extra;
+    bool merges; /* true: BPE */
+    /* for BPE. true: the unknown piece and the byte fallback are as in the file. false: there is no unknown piece, and
+     * the byte fallback is always used */
     bool as_file;
     ModelStages *stages;
 };
@@ -135,10 +137,10 @@ static const ModelClass CLASSES[] = {
     {.name = "XLMRobertaTokenizer",
      .model_types = " xlm-roberta xmod altclip trocr gte jina_embeddings_v3 metaclip_2 ",
      .special = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"},
-     .front = {BOS, PAD, EOS, UNK},
-     .fronts = 4,
+     .before = {BOS, PAD, EOS, UNK},
+     .before_count = 4,
      .replaced = 3,
-     .behind = MASK,
+     .after = MASK,
      .unknown = 3,
      .first = BOS,
      .last = EOS,
@@ -147,7 +149,7 @@ static const ModelClass CLASSES[] = {
     {.name = "T5Tokenizer",
      .model_types = " t5 mt5 switch_transformers musicgen musicgen_melody ",
      .special = {[EOS] = "</s>", [UNK] = "<unk>", [PAD] = "<pad>"},
-     .behind = SPECIALS,
+     .after = SPECIALS,
      .unknown = 2,
      .first = SPECIALS,
      .last = EOS,
@@ -157,7 +159,7 @@ static const ModelClass CLASSES[] = {
     {.name = "AlbertTokenizer",
      .model_types = " albert yoso ",
      .special = {"[CLS]", "[SEP]", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"},
-     .behind = SPECIALS,
+     .after = SPECIALS,
      .unknown = 1,
      .first = CLS,
      .last = SEP,
@@ -167,7 +169,7 @@ static const ModelClass CLASSES[] = {
     {.name = "LlamaTokenizer",
      .model_types = " idefics idefics2 ",
      .special = {"<s>", "</s>", "<unk>"},
-     .behind = SPECIALS,
+     .after = SPECIALS,
      .first = BOS,
      .last = EOS,
      .merges = true,
@@ -175,7 +177,7 @@ static const ModelClass CLASSES[] = {
     {.name = "TokenizersBackend",
      .model_types = " llama ",
      .special = {"<s>", "</s>", "<unk>"},
-     .behind = SPECIALS,
+     .after = SPECIALS,
      .first = BOS,
      .last = EOS,
      .merges = true,
@@ -192,7 +194,7 @@ static bool names_type(const char *types, Text type)
     return false;
 }
 
-/* *class is NULL if no file names a class. */
+/* Finds the class of the tokenizer. Sets *class to NULL if no file names a class or a model_type. */
 static bool find_class(Load *l, const ModelClass **class)
 {
     Text name, type;
@@ -246,25 +248,26 @@ static bool read_extra(Load *l, const ModelClass *c, Given *g)
     return extra != NULL;
 }
 
-/* Arranges the pieces in the order of the class, and makes the model: front, pieces of the file, behind, extra ids. */
+/* Makes the list of pieces, and the model from it. The order of the pieces is: `before`, the pieces of the file,
+ * `after`, the extra ids. */
 static bool lay_pieces(Load *l, const ModelClass *c, const ModelFile *m, const Given *g, const Text special[SPECIALS])
 {
     Tokenizer *t = l->t;
-    size_t room = g->count + c->fronts + 1 + g->extra_count, n = 0;
+    size_t room = g->count + c->before_count + 1 + g->extra_count, n = 0;
     if (g->count < c->replaced)
         return fail(l->e, SP_FORMAT, "%s: %zu pieces; %s expects at least %zu", l->path, g->count, c->name,
                     c->replaced);
     double *scores = NEW(l->a, double, room, l->e);
     if (!scores || !pieces_new(l, room))
         return false;
-    for (size_t i = 0; i < c->fronts; i++)
-        t->pieces[n++] = special[c->front[i]];
+    for (size_t i = 0; i < c->before_count; i++)
+        t->pieces[n++] = special[c->before[i]];
     for (size_t i = c->replaced; i < g->count; i++, n++) {
         t->pieces[n] = g->pieces[i];
         scores[n] = m->scores[i];
     }
-    if (c->behind != SPECIALS)
-        t->pieces[n++] = special[c->behind];
+    if (c->after != SPECIALS)
+        t->pieces[n++] = special[c->after];
     for (size_t i = g->extra_count; i-- > 0;)
         t->pieces[n++] = g->extra[i];
     t->ids = (int64_t)n;
@@ -289,8 +292,8 @@ static bool add_special(Load *l, TextIndex *seen, Text content, bool special)
     return number >= 0 && (number < count || add_token(l, (Added){.content = content, .special = special}, l->path, 0));
 }
 
-/* Adds the special tokens that the configuration lists; without a list, the control and user-defined pieces of the file
- * and the extra ids. */
+/* Adds the special tokens that the configuration lists. Without a list, adds the control and user-defined pieces of the
+ * file and the extra ids. */
 static bool add_more(Load *l, const ModelFile *m, const Given *g)
 {
     const Json *list = json_get(l->config, "extra_special_tokens");
@@ -348,11 +351,11 @@ static bool load_as(Load *l, const ModelClass *c, const ModelFile *m)
     for (size_t i = 0; i < SPECIALS; i++)
         if (!load_named(l, KEYS[i], c->special[i], false, &special[i]))
             return false;
-    for (size_t i = 0; i < c->fronts; i++)
-        if (!special[c->front[i]].n)
-            return fail(l->e, SP_FORMAT, "%s: %s expects a %s", l->path, c->name, KEYS[c->front[i]]);
-    if (c->behind != SPECIALS && !special[c->behind].n)
-        return fail(l->e, SP_FORMAT, "%s: %s expects a %s", l->path, c->name, KEYS[c->behind]);
+    for (size_t i = 0; i < c->before_count; i++)
+        if (!special[c->before[i]].n)
+            return fail(l->e, SP_FORMAT, "%s: %s expects a %s", l->path, c->name, KEYS[c->before[i]]);
+    if (c->after != SPECIALS && !special[c->after].n)
+        return fail(l->e, SP_FORMAT, "%s: %s expects a %s", l->path, c->name, KEYS[c->after]);
     return add_more(l, m, &g) && lay_pieces(l, c, m, &g, special) && c->stages(l, m) && around(l, c, special) &&
            load_finish(l);
 }

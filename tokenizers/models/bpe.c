@@ -24,7 +24,7 @@ static bool build_pieces(Load *l, Bpe *m)
         /* of equal pieces, the last one counts */
         while (m->slots[i] >= 0 && !text_equal(t->pieces[m->slots[i]], piece))
             i = (i + 1) & m->slot_mask;
-        if (m->slots[i] >= 0 && l->keys)
+        if (m->slots[i] >= 0 && l->vocabulary_line)
             return duplicate_piece(l, piece);
         m->slots[i] = (int32_t)id;
     }
@@ -44,15 +44,21 @@ static bool build_pieces(Load *l, Bpe *m)
             m->letters[last][b] = bpe_character(m, name, n, true, last);
     }
     m->unknown_id = m->set.unknown.p ? bpe_find(m, m->set.unknown) : -1;
-    /* Words may be split before MARK only if MARK is a piece. Otherwise it would be unknown; and without an unknown
-     * token, unknown characters have no position. add_merge clears the flag if a merge forbids it. */
+    /* Words may be split before MARK only under these conditions (bpe_part_end), among others:
+     *
+     * - MARK is a piece. Otherwise MARK would be an unknown character, and a split before it would separate unknown
+     *   characters that are fused into one token.
+     * - The file names an unknown token. Otherwise unknown characters are left out and are not counted in the ends of
+     *   tokens, so a split would change the ends.
+     *
+     * add_merge clears the flag if a merge forbids the split. */
     m->marked = m->set.unknown.n && !text_ends(m->set.unknown, MARK) && !m->set.prefix.n && !m->set.suffix.n &&
                 !m->set.whole && bpe_find(m, text_of(MARK)) >= 0;
     return true;
 }
 
-/* Adds the merge of the pieces `left` and `right`, with the texts a and b, into the piece `id`. m->grows and m->marked
- * are cleared if they no longer hold. */
+/* Adds the merge of the pieces `left` and `right`, with the texts a and b, into the piece `id`. Clears m->grows and
+ * m->marked if the merge makes them false. */
 static void add_merge(Bpe *m, int32_t left, Text a, int32_t right, Text b, uint32_t rank, int32_t id)
 {
     m->grows &= a.n && b.n > m->set.prefix.n;
@@ -95,10 +101,10 @@ Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges)
     return m && new_merges(l, m, merges, merges) ? m : NULL;
 }
 
-/* Adds the splits of a piece into two pieces as merges, the shortest left part first. Returns their number. `apart`:
- * each split has its own rank; else the rank of all is the id of the piece. If merges are not allocated yet, it only
- * counts. */
-static size_t cut_piece(Bpe *m, int32_t id, bool apart)
+/* Adds each split of a piece into two pieces as a merge, beginning with the shortest left part. Returns the number of
+ * these merges. own_ranks: each merge has its own rank; otherwise all have the piece's id as their rank. If the memory
+ * for merges is not allocated yet, the function only counts. */
+static size_t cut_piece(Bpe *m, int32_t id, bool own_ranks)
 {
     Text piece = m->pieces[id];
     size_t count = 0;
@@ -111,13 +117,13 @@ static size_t cut_piece(Bpe *m, int32_t id, bool apart)
         count++;
         if (!m->merges)
             continue;
-        uint32_t rank = apart ? m->count++ : (uint32_t)id;
+        uint32_t rank = own_ranks ? m->count++ : (uint32_t)id;
         add_merge(m, left, (Text){piece.p, at}, right, (Text){piece.p + at, piece.n - at}, rank, id);
     }
     return count;
 }
 
-Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart)
+Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool own_ranks)
 {
     Bpe *m = new_pieces(l, settings);
     size_t merges = 0;
@@ -126,7 +132,7 @@ Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart)
             return NULL;
         for (int32_t id = 0; id < l->t->ids; id++)
             if (m->pieces[id].p && bpe_find(m, m->pieces[id]) == id)
-                merges += cut_piece(m, id, apart);
+                merges += cut_piece(m, id, own_ranks);
     }
     return m;
 }

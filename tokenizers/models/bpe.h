@@ -6,7 +6,9 @@
 
 #include "tokenizers/pipeline.h"
 
-enum { LOW_CODES = 0x250 }; /* characters with ids in a table; they include the letters of byte-level words */
+/* The ids of the characters below LOW_CODES are in a table. ByteLevel replaces each of the 256 bytes by a printable
+ * character, its "letter" (byte_level_code). All letters are below LOW_CODES. */
+enum { LOW_CODES = 0x250 };
 
 /* A merge in a table with open addressing. From the highest bit to the lowest: the left piece, the right piece, the
  * rank. All bits set: an empty slot, whose rank is NO_RANK. */
@@ -28,8 +30,8 @@ struct Bpe {
     int32_t unknown_id;           /* -1: not in the vocabulary */
     int32_t low[2][2][LOW_CODES]; /* [first in the word][last in the word]; -1: not in the vocabulary */
     int32_t bytes[256];           /* ids of <0x00> to <0xFF>, for byte fallback */
-    int32_t letters[2][256];      /* ids of the letters of ByteLevel: [last in the word]; -1: not in the vocabulary */
-    char letter_text[256][2];     /* UTF-8 of each letter; second byte 0: it has one byte */
+    int32_t letters[2][256];      /* ids of the letters of bytes: [last in the word][byte]; -1: not in the vocabulary */
+    char letter_text[256][2];     /* UTF-8 of each letter; second byte 0: the UTF-8 has one byte */
     WholeFlag *known;             /* [ids] flag: a word equal to this piece is not split */
     bool grows;                   /* every merge makes a piece that is longer than both parts */
     bool marked;                  /* words are split before each MARK (bpe_part_end) */

@@ -292,8 +292,8 @@ size_t bpe_part_end(const void *model, Text word, size_t at)
 
 enum { MOST_WHOLE = 64 }; /* largest number of bytes of a word that is searched as a piece */
 
-/* Finds the piece that equals the word in letters of ByteLevel. *piece stays unchanged if memory runs out (false); -1:
- * there is none. */
+/* Finds the piece that equals the word in letters of ByteLevel. Sets *piece to its id, or to -1 if there is no such
+ * piece. Returns false if memory runs out; *piece is then unchanged. */
 static bool find_whole(const Bpe *m, Text word, int32_t *piece, Arena *a, Error *e)
 {
     char few[2 * MOST_WHOLE + MAX_AFFIX], *text = few;

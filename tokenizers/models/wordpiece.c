@@ -89,7 +89,7 @@ WordPiece *wordpiece_new(Load *l, Text prefix, size_t max_word)
         if (!piece.p)
             continue;
         if (!slot_put(m, (int32_t)i, false)) {
-            if (l->keys && !duplicate_piece(l, piece))
+            if (l->vocabulary_line && !duplicate_piece(l, piece))
                 return NULL;
             t->pieces[i].p = NULL;
             continue;

@@ -2,10 +2,15 @@
  * model. The bytes are: the length of a trie (u32, little endian); the trie (the double array of Darts, of u32); the
  * replacements, each followed by a NUL.
  *
- * The rules are applied as in Hugging Face's crate spm_precompiled: for each grapheme cluster, the shortest rule that
- * is a prefix of the cluster replaces the whole cluster. Only clusters of at most five bytes count. Three rules for
- * joining longer clusters are left out, because they matter only if a mark of two bytes follows: Hangul (GB6-8),
- * consonants after a linker (GB9c), pictographs after a joiner (GB11). */
+ * The rules are applied as in Hugging Face's crate spm_precompiled: for each grapheme cluster of at most five bytes,
+ * the shortest rule that is a prefix of the cluster replaces the whole cluster. In a longer cluster, or without such a
+ * rule, each character is replaced separately.
+ *
+ * Three of Unicode's rules that join characters to a cluster are left out: Hangul (GB6-8), consonants after a linker
+ * (GB9c), pictographs after a joiner (GB11). The clusters that they join have more than five bytes, so their characters
+ * are replaced separately. Without these rules, such a cluster is cut into shorter ones. The result can differ only if
+ * one of these has several characters in at most five bytes. Examples: a Hangul letter (three bytes) with a mark of two
+ * bytes, or the copyright sign (two bytes) with a mark. */
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
 /* ---- the trie -------------------------------------------------------------------------------- */
@@ -90,11 +95,16 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
 
 /* ---- the normaliser -------------------------------------------------------------------------- */
 
-/* The output, with Hugging Face's counts of characters. A character with `change` 0 replaces one source character; with
- * -n, n more; with 1, none (it gets the position of the last character that was replaced, `last`). The last character
- * of the output (`code`, if `waits`) is not written immediately, because characters that are removed after it are added
- * to its count. Characters that are removed at the beginning are not counted. All positions are too small then, as they
- * are in Hugging Face's library. */
+/* The output, with Hugging Face's counts of characters. `change` belongs to a character of the output: it is the number
+ * of characters by which the text grows at this character. The character replaces (1 - change) source characters:
+ *
+ * - change 0: it replaces one.
+ * - change -n: it replaces n + 1.
+ * - change 1: it replaces none, and gets the position of the last character that was replaced, `last`.
+ *
+ * The last character of the output (`code`, if `waits`) is not written immediately, because characters that are removed
+ * after it are added to its count. Characters that are removed at the beginning are not counted. All positions are too
+ * small then, as they are in Hugging Face's library. */
 typedef struct Mapper {
     Work *w;
     WorkCode source;
@@ -104,7 +114,7 @@ typedef struct Mapper {
     int64_t change;
 } Mapper;
 
-/* Writes the last character, and reads the 1 - change source characters that it replaces. */
+/* Reads the (1 - change) source characters that the last character replaces, and writes the last character. */
 static bool write_waiting(Mapper *m)
 {
     uint32_t from = m->last;
@@ -246,7 +256,7 @@ static bool parse(Load *l, const Json *j, const void **settings)
         return false;
     *settings = m;
     if (!bytes || !base64_decode(map->text, bytes, &n))
-        return fail(l->e, SP_FORMAT, "%s:%u: expected precompiled_charsmap, in base64, in Precompiled", l->path,
+        return fail(l->e, SP_FORMAT, "%s:%u: Precompiled: expected precompiled_charsmap, in base64", l->path,
                     (unsigned)j->line);
     return charsmap_read(m, (Text){bytes, n}, l, (unsigned)j->line);
 }

@@ -52,7 +52,7 @@ static inline uint32_t trie_step(const Trie *t, uint32_t node, uint8_t byte)
 /* largest number of bytes of a rule, and of its replacement: the time per byte of text grows with both */
 enum { MAX_RULE = 1024 };
 typedef struct Charsmap {
-    /* [units] u32, little endian: a double array of Darts */
+    /* [units] u32, little endian: a trie (a tree of bytes) in the double-array form of the library Darts */
     const unsigned char *trie;
     size_t units;
     Text text;       /* the replacements, each followed by a NUL */

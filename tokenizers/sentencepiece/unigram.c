@@ -65,10 +65,11 @@ bool put_token(int32_t id, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
     return ids_push(ids, id, a, e) && (!ends || ends_push(ends, end, a, e));
 }
 
+/* Appends a byte token for each byte begin .. end - 1. All of these tokens get the same end, `end`. */
 static bool put_bytes(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
                       Error *e)
 {
-    for (size_t i = begin; i < end; i++) /* each byte token has the position of all of them */
+    for (size_t i = begin; i < end; i++)
         if (!put_token(m->bytes[(uint8_t)word.p[i]], end, ids, ends, a, e))
             return false;
     return true;

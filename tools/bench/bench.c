@@ -11,12 +11,11 @@ const Option bench_options[] = {
     {"shape", 0, "TEXT", "only shapes that contain TEXT; gemm: any MxNxK; extract: models whose names contain it"},
     {"against", 0, "FILE", "output of an earlier run with --json; shows what is slower or faster"},
     {"margin", 0, "PERCENT", "with --against: ignore smaller changes (default 5)"},
-    {"pairs", 0, "FILE",
-     "spmm, train: file of users and their items (default: random pairs of the size of movielens-1m)"},
+    {"pairs", 0, "FILE", "spmm, train: file of users and their items (default: random, of the size of movielens-1m)"},
     {"features", 0, "NAME=A,...",
      "train: features of the items of --pairs, as in `sapor train`; data: names and widths to draw, such as "
      "visual=4096,textual=384"},
-    {"steps", 0, "N", "train: measure loading, building, N steps after the first and peak memory, not epochs"},
+    {"steps", 0, "N", "train: no epochs; measure data loading, model setup, N steps (not step 1), peak memory"},
     {"batch", 0, "N", "encoder: inputs per batch (default 1); extract: only this batch size"},
     {"tokens", 0, "N", "encoder: tokens per text (default 128)"},
     {"texts", 0, "FILE", "tokenizer: texts, one per line (default: drawn texts)"},
@@ -360,8 +359,8 @@ bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char
     char clock[80] = "";
     double value = p ? p->gflops : gbs;
     if (p && p->ghz > 0)
-        snprintf(clock, sizeof clock, "%.1f%% of %.3g a cycle at %.2f GHz: %s", 100 * p->share, p->per_cycle / p->share,
-                 p->ghz, p->instruction);
+        snprintf(clock, sizeof clock, "%.1f%% of %.3g instructions/cycle (%s) at %.2f GHz", 100 * p->share,
+                 p->per_cycle / p->share, p->instruction, p->ghz);
     if (b->c->json) {
         JsonWriter w = json_record(stdout, "bench", "peak");
         json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g", shape, dtype,

@@ -49,7 +49,7 @@ static uint32_t group_of(const World *w, int division, int64_t item)
     return draw_below(stream(w, FOR_GROUP + (uint32_t)division), (uint64_t)item, w->groups);
 }
 
-/* Returns x / 2^32 of n, rounded down. */
+/* Returns n x / 2^32, rounded down. x / 2^32 is a share in [0, 1). */
 static uint32_t share(uint32_t x, uint32_t n)
 {
     return (uint32_t)((uint64_t)x * n >> 32);
@@ -105,8 +105,9 @@ static bool make_items(World *w, Arena *a, Error *e)
     return ok;
 }
 
-/* Returns the place in a division's order at which the popularity, summed from `low` on, reaches x / 2^32 of the total
- * from `low` to `high` - 1. */
+/* Draws a place from `low` to `high` - 1 of a division's order. The probability of a place is proportional to its
+ * popularity. x is a random number of 32 bits: the place is the one at which the sum of the popularity, from `low` on,
+ * exceeds x / 2^32 of the sum over all these places. */
 static uint32_t find_place(const World *w, int division, uint32_t low, uint32_t high, uint32_t x)
 {
     const uint32_t *sum = w->by[division].sum;

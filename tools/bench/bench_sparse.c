@@ -189,7 +189,7 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
 {
     static const struct {
         const char *what, *shape;
-        int64_t a, i, d, k; /* topk: Q, I, D, K; optimizer: a parameters */
+        int64_t a, i, d, k; /* topk: a = Q, i = I, d = D, k = K; optimizer: `a` is the number of parameters */
     } CASES[] = {
         {"topk", "6040x3260x64-k50", 6040, 3260, 64, 50}, {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
         {"topk", "knn-7050x64-k10", 7050, 7050, 64, 10},  {"topk", "knn-7050x4096-k10", 7050, 7050, 4096, 10},

@@ -10,8 +10,8 @@ typedef struct Peak {
     const char *dtype, *level, *instruction;
     bool here;          /* the machine has the instruction; else all figures are 0 */
     double gflops, ghz; /* gflops: of all threads; ghz: the clock rate of one thread, 0 if it cannot be measured */
-    /* per_cycle: instructions per cycle and thread. share: per_cycle divided by the nearest whole number n, or by the
-     * nearest 1 / n */
+    /* per_cycle: the measured number of instructions per cycle and thread. The true rate of a processor is 1, 2, 3, ...
+     * or 1/2, 1/3, ... instructions per cycle. share: per_cycle divided by the nearest of these rates */
     double per_cycle, share;
 } Peak;
 size_t peak_count(void);

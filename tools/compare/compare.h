@@ -9,10 +9,10 @@ typedef struct ComparedRun {
     const char *path;
     const char *label; /* at most MOST_LABEL columns: the end of the path, or "run 3" */
     const char *model; /* NULL: a file of figures by user */
-    /* this member and the next two are set for a run folder; judged_by is the part with the figures: "test" or
+    /* this member and the next two are set for a run folder; evaluated_part is the part with the figures: "test" or
      * "validation"; NULL for a file */
     Protocol protocol;
-    const char *judged_by, *truth_hash;
+    const char *evaluated_part, *truth_hash;
     ByUser figures; /* per user: means over the seeds, for the users that every seed has */
     size_t seeds;   /* number of run folders that were read; 0: a file */
     /* [figures]: mean: the mean over users, averaged over the seeds; deviation: its sample standard deviation over the

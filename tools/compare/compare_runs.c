@@ -21,8 +21,9 @@ static bool compute_means(const ByUser *b, double *mean)
     return true;
 }
 
-/* Checks that by_user.tsv is of the same run as result.json, which has the means with nine digits. At least one mean
- * other than 0 must be equal, or all means. Not all can be required, because some figures are not means over users. */
+/* Checks that by_user.tsv and result.json are of the same run. mean [figures]: the means of by_user.tsv; result.json
+ * has them with nine digits. The check passes if at least one mean that is not 0 is equal in both files, or if all
+ * figures are equal. Some figures of result.json are not means over users, so these may differ. */
 static bool check_means(const ByUser *b, const double *mean, const Json *result, Error *e)
 {
     bool same = false, other = false;
@@ -44,15 +45,15 @@ static bool read_folder(ComparedRun *run, const char *dir, ByUser *b, double **m
     const char *path = path_join(a, dir, "by_user.tsv", e);
     if (!path || !run_config_read(&config, dir, a, e) || !run_result_read(&result, &config, dir, a, e))
         return false;
-    if (!file_exists(path) || !result.judged_by)
+    if (!file_exists(path) || !result.evaluated_part)
         return fail(e, SP_IO,
                     "%s: has no figures by user: the run has no test or validation part, or an earlier version of "
                     "sapor made it; train again",
                     path);
-    bool test = !strcmp(result.judged_by, "test");
+    bool test = !strcmp(result.evaluated_part, "test");
     run->model = config.kind->name;
     run->protocol = config.train.data.protocol;
-    run->judged_by = test ? "test" : "validation";
+    run->evaluated_part = test ? "test" : "validation";
     if (!(run->truth_hash = arena_strndup(a, result.truth_hash, strlen(result.truth_hash), e)) ||
         !by_user_read(b, path, a, e) || !(*mean = NEW(a, double, b->figures, e)) || !compute_means(b, *mean))
         return false;
@@ -64,12 +65,12 @@ static bool same_truth(const ComparedRun *x, const char *x_path, const ComparedR
     if (x->protocol != y->protocol)
         return fail(e, SP_USAGE, "%s uses protocol %s, but %s uses %s: their metrics are not the same", x_path,
                     protocol_names[x->protocol], y_path, protocol_names[y->protocol]);
-    if (strcmp(x->judged_by, y->judged_by))
-        return fail(e, SP_USAGE, "%s is evaluated by its %s part, but %s by its %s part", x_path, x->judged_by, y_path,
-                    y->judged_by);
+    if (strcmp(x->evaluated_part, y->evaluated_part))
+        return fail(e, SP_USAGE, "%s is evaluated by its %s part, but %s by its %s part", x_path, x->evaluated_part,
+                    y_path, y->evaluated_part);
     return !strcmp(x->truth_hash, y->truth_hash) ||
            fail(e, SP_USAGE, "%s and %s are evaluated by different %s data; compare runs of the same data", x_path,
-                y_path, x->judged_by);
+                y_path, x->evaluated_part);
 }
 
 /* ---- a folder of seeds ----------------------------------------------------------------------- */
@@ -314,9 +315,9 @@ bool compared_runs_join(Compare *x, Error *e)
     const ComparedRun *first = NULL;
     for (size_t i = 0; i < x->runs; i++) {
         const ComparedRun *run = &x->run[i];
-        if (first && run->judged_by && !same_truth(first, first->path, run, run->path, e))
+        if (first && run->evaluated_part && !same_truth(first, first->path, run, run->path, e))
             return false;
-        first = first || !run->judged_by ? first : run;
+        first = first || !run->evaluated_part ? first : run;
     }
     return label_runs(x, e) && choose_metrics(x, e);
 }

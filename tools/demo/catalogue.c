@@ -17,7 +17,7 @@ static const char *const KIND[KINDS] = {"bag", "shirt", "mug", "lamp", "cap", "c
 static const double RGB[HUES][3] = {{.80, .16, .18}, {.92, .52, .15}, {.93, .82, .24}, {.25, .60, .28},
                                     {.13, .60, .60}, {.20, .36, .75}, {.52, .28, .66}, {.50, .50, .52}};
 
-/* The purpose of each stream of draws: the epoch of its Draw. */
+/* What a stream of draws is for. The number is the `epoch` of its Draw, so that each use has a stream of its own. */
 enum { FOR_ITEM = 1, FOR_TASTE, FOR_POPULARITY, FOR_CHOICE, FOR_PIXEL, FOR_COUNT };
 
 static Draw stream(uint32_t what)

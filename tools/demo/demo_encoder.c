@@ -26,10 +26,11 @@ enum {
     PATCH = 16,
     PATCHES = (SIDE / PATCH) * (SIDE / PATCH),
     POSITIONS = 64, /* tokens of a text */
+    /* The look of a thing is its kind, colour and pattern. Things of the same look differ in material and adjective. */
     LOOKS = CATALOGUE_KINDS * CATALOGUE_HUES * CATALOGUE_PATTERNS,
     SEED = 7,   /* seed of the training data; the catalogue of the demo has another seed */
     EACH = 32,  /* images per look */
-    BATCH = 96, /* things per batch, all of different looks */
+    BATCH = 96, /* things per batch; no two have the same look */
     STEPS = 1500,
     WARM_UP = 100
 };
@@ -121,7 +122,7 @@ static void put_block(Start *to, int i, const char *const linear[6], const char 
         put_norm(to, before, norm[k]);
 }
 
-static void put_vision(Start *to)
+static void put_vision_weights(Start *to)
 {
     static const char *const LINEAR[] = {"attention.attention.query", "attention.attention.key",
                                          "attention.attention.value", "attention.output.dense",
@@ -135,7 +136,7 @@ static void put_vision(Start *to)
     put_norm(to, "", "layernorm");
 }
 
-static void put_text(Start *to, int64_t words)
+static void put_text_weights(Start *to, int64_t words)
 {
     static const char *const LINEAR[] = {"attention.self.query",   "attention.self.key", "attention.self.value",
                                          "attention.output.dense", "intermediate.dense", "output.dense"},
@@ -163,9 +164,9 @@ static bool add_weights(Pair *p, Tower *m, Error *e)
 {
     Start to = {.a = p->c->arena, .header = "", .e = e, .s = store_new(p->d, e)};
     if (to.s && m == &p->vision)
-        put_vision(&to);
+        put_vision_weights(&to);
     else if (to.s)
-        put_text(&to, p->words);
+        put_text_weights(&to, p->words);
     size_t n = strlen(to.header) + 1, data = to.count * sizeof(float);
     n = (n + 7) / 8 * 8; /* padded with spaces, so that the numbers are aligned */
     unsigned char *bytes = e->code == SP_OK ? arena_alloc(to.a, 1, 8 + n + data, e) : NULL;
@@ -194,10 +195,11 @@ typedef struct PairBatch {
     float bias[BATCH * BATCH];
 } PairBatch;
 
-/* Returns the loss without its constant: the loss + b. With l = a X Y' + b and -log sigmoid(l) = softplus(l) - l, the
- * loss is
+/* Returns the loss + b. With l = a X Y' + b and -log sigmoid(l) = softplus(l) - l, the loss is
  *
- *   (sum over i, j of softplus(l_ij) - sum over i of l_ii) / number of images */
+ *   (sum over i, j of softplus(l_ij) - sum over i of l_ii) / number of images
+ *
+ * The second sum, divided by the number of images, contains the constant b. It has no gradient, so it is left out. */
 static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 {
     ImageBatch images = {.B = BATCH, .height = SIDE, .width = SIDE, .pixels = b->pixels};
@@ -214,7 +216,7 @@ static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 
 /* training data */
 
-/* Returns thing number `at` of a look. Its material and adjective are drawn. */
+/* Returns the thing of number `at` of the training data, with the given look. Its material and adjective are drawn. */
 static Thing thing_of(int look, uint64_t at)
 {
     Thing t;

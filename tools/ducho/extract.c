@@ -392,7 +392,8 @@ bool extract_command(Context *c, Error *e)
     Resizer resizer = RESIZE_PILLOW;
     if (!read_shard(c, &s, e) || !option_resize(c, &resizer, e) || !extract_config(&list, &count, c, c->args[0], e))
         return false;
-    /* only transformers' image processors: before a torch model, Ducho itself resizes by Pillow */
+    /* --resize applies to models of transformers only: their image processors resize. For torch models, Ducho itself
+     * resizes, with Pillow. */
     for (size_t i = 0; i < count; i++)
         if (list[i].images && strcmp(list[i].backend, "transformers") == 0 && !statistics_find(list[i].model))
             list[i].resizer = resizer;

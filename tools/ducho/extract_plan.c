@@ -379,7 +379,7 @@ static bool add_model(Plan *p, Extraction x, Roots roots, const Yaml *model, Err
     return true;
 }
 
-/* Reads the paths of a key: one; for visual_textual, one per modality. */
+/* Reads the value of a key: one path, or for visual_textual a map with one path per modality. */
 static bool read_paths(const Plan *p, const Extraction *x, const Yaml *source, const char *key, const char *paths[2],
                        Error *e)
 {
@@ -475,7 +475,7 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
         }
     }
     if (p.count == 0)
-        return fail(e, SP_FORMAT, "%s: nothing to extract; visual: items: or textual: items: is expected", root->where);
+        return fail(e, SP_FORMAT, "%s: nothing to extract; expected the key items in visual or textual", root->where);
     *list = p.list;
     *count = p.count;
     return true;

@@ -59,8 +59,8 @@ static bool open_encoder(Job *j, Context *c, OutputOptions *images, OutputOption
         image.reshape_width = x->reshape[0];
         image.reshape_height = x->reshape[1];
     }
-    return (!j->image_count || (j->images = call_new(j->encoder, MODALITY_IMAGE, &image, a, e))) &&
-           (!j->text_count || (j->words = call_new(j->encoder, MODALITY_TEXT, &text, a, e)));
+    return (!j->image_count || (j->image_call = call_new(j->encoder, MODALITY_IMAGE, &image, a, e))) &&
+           (!j->text_count || (j->text_call = call_new(j->encoder, MODALITY_TEXT, &text, a, e)));
 }
 
 /* Sets the shape of a feature map. For torch models, Ducho removes axes of length 1 (numpy's squeeze). */
@@ -106,10 +106,10 @@ static bool find_shape(Target *t, Error *e)
         t->shape[1] = t->floats;
         return true;
     }
-    shape_of(t, t->image >= 0 ? j->images : j->words, t->image >= 0 ? t->image : t->text);
+    shape_of(t, t->image >= 0 ? j->image_call : j->text_call, t->image >= 0 ? t->image : t->text);
     if (t->image < 0 || t->text < 0)
         return true;
-    shape_of(&text, j->words, t->text);
+    shape_of(&text, j->text_call, t->text);
     if (t->dims != 2 || text.dims != 2)
         return fail(e, SP_SHAPE, "fusion is for one vector per item; choose other output_layers");
     if (j->x->fusion == FUSION_CONCAT)
@@ -149,7 +149,7 @@ void job_close(Job *j)
 {
     encoder_close(j->encoder);
     j->encoder = NULL;
-    j->images = j->words = NULL;
+    j->image_call = j->text_call = NULL;
     j->statistics = NULL;
     j->image_count = j->text_count = 0;
 }
@@ -197,7 +197,7 @@ static bool read_images(Round *r, ItemBatch *b, Error *e)
             continue;
         memset(j->image_errors, 0, b->n * sizeof *j->image_errors);
         if (!j->statistics) {
-            b->calls[count] = j->images;
+            b->calls[count] = j->image_call;
             b->results[count] = (Results){.out = j->image_rows, .status = j->image_errors};
             b->readers[count++] = j;
             continue;
@@ -229,7 +229,7 @@ static bool read_texts(Round *r, Job *j, ItemBatch *b, Error *e)
     }
     for (size_t i = 0; j->statistics && i < b->n; i++)
         j->statistics->of_text(b->texts[i], j->text_rows[0] + (int64_t)i * j->statistics->features);
-    if (!j->statistics && !encode_texts(j->words, r->tape, b->texts, b->n, &to, e))
+    if (!j->statistics && !encode_texts(j->text_call, r->tape, b->texts, b->n, &to, e))
         return false;
     j->refused += to.refused;
     j->seconds += now_seconds() - begun;
@@ -238,7 +238,7 @@ static bool read_texts(Round *r, Job *j, ItemBatch *b, Error *e)
 
 static int64_t row_length(const Job *j, bool text, int output)
 {
-    return j->statistics ? j->statistics->features : (text ? j->words : j->images)->outputs[output].floats;
+    return j->statistics ? j->statistics->features : (text ? j->text_call : j->image_call)->outputs[output].floats;
 }
 
 /* Returns the features of input i of the batch. Fused features are computed in `fused`. */

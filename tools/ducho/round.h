@@ -58,7 +58,7 @@ struct Job {
     size_t count, left;           /* left: the sum over the targets */
     const Statistics *statistics; /* NULL: an encoder */
     Encoder *encoder;
-    Call *images, *words;              /* of the encoder; NULL: not needed */
+    Call *image_call, *text_call;      /* of the encoder; NULL: not needed */
     size_t image_count, text_count;    /* numbers of different outputs of the two calls */
     float **image_rows, **text_rows;   /* [outputs]: [batch, floats] */
     Error *image_errors, *text_errors; /* [batch] */

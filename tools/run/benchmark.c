@@ -185,7 +185,7 @@ static bool one_knock(const Benchmark *b, const Keys *k, void *one)
         return false;
     for (const BenchKnock *other = b->knocks; other < x; other++)
         if (!strcmp(other->name, x->name))
-            return key_refuse(k, "mode", key_get(k, "mode"), "another knock-out than %s, which is there before",
+            return key_refuse(k, "mode", key_get(k, "mode"), "a knock-out other than %s, which is already in the list",
                               x->name);
     return true;
 }
@@ -249,8 +249,8 @@ static const char *replaced(const Benchmark *b, const char *text, const char *na
     return all ? arena_printf(b->k.arena, b->k.e, "%s%s", all, text) : NULL;
 }
 
-/* Finds existing features of the data set or of the setting. If a file is missing, the cell stays empty, and the
- * message is the cell's reason. */
+/* Adds the existing features of the data set or of the setting to the cell (see benchmark.h). If a file is missing,
+ * nothing is trained for this cell, and its `absent` says why. */
 static bool ready_features(const Benchmark *b, const BenchData *d, const Keys *k, const char *folder, StudyData *cell)
 {
     const char **list = NEW(b->k.arena, const char *, COUNT(SIDES), b->k.e);

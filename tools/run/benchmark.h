@@ -1,6 +1,10 @@
 /* tools/run/benchmark.h: makes a study from one YAML file with data sets, settings of extractors, recommenders and
  * grids. docs/formats.md describes the keys of the file.
  *
+ * - A knock-out replaces the features of a modality, by noise for example, and trains with them (recsys.h: KnockMode).
+ *   The metrics then show how much the modality helps.
+ * - A cell is a data set with one setting of the extractors, or with a setting and a knock-out (StudyData).
+ *
  *   benchmark.c         the file, settings, knock-outs, evaluation; the cells of the study
  *   benchmark_data.c    data sets: files, splits, reasons why data are missing
  *   benchmark_models.c  recommenders and their search spaces
@@ -15,8 +19,9 @@ typedef struct BenchData {
     const char *name, *folder;     /* folder: where relative paths of the data set start */
     const char *images;            /* a folder, or NULL */
     const char *table, *id, *text; /* the table of texts, its columns of ids and of texts; NULL: no texts */
-    const char *why; /* value of the key `absent`: the reason that readers see if files are missing; or NULL */
-    /* set if no trial runs on the data: `why` with the missing path; NULL: the data are available */
+    /* the text of the key `absent`, or NULL: the reason to print if files are missing (also set if none is missing) */
+    const char *why;
+    /* NULL if the data are available. Otherwise the message, `why` and the missing path; no trial runs on the data */
     const char *absent;
     Keys features; /* existing features, by setting */
     /* interactions that are split: the file, and the options of the split */
@@ -39,7 +44,7 @@ typedef struct BenchSetting {
     Keys features; /* existing features: paths with {0} for the data set */
 } BenchSetting;
 typedef struct BenchKnock {
-    const char *name; /* "both noise" */
+    const char *name; /* modality and mode: "both noise" */
     Knock knock;
 } BenchKnock;
 typedef struct Benchmark {

@@ -1,5 +1,6 @@
 /* tools/run/benchmark_data.c: the data sets of a benchmark: interactions (to be split, or in parts), images, texts and
- * existing features. A missing file is no error: the cells of that data say why they are empty. */
+ * existing features. A missing file is no error: nothing is trained for the cells (see benchmark.h) of this data set,
+ * and tables say why. */
 // flags: -Os
 #include "tools/run/benchmark.h"
 
@@ -38,7 +39,7 @@ static bool read_layout(const Keys *k, DataConfig *c)
         return false;
     if (format && (int)(c->format = format_find(format)) < 0)
         return key_refuse(k, "format", key_get(k, "format"), "auto, tsv, csv, inter, recbole or lightgcn");
-    return !cut || layout_separator(cut, &c->layout.cut) ||
+    return !cut || layout_separator(cut, &c->layout.separator) ||
            key_refuse(k, "separator", key_get(k, "separator"), "tab, comma, semicolon, colons or blank");
 }
 
@@ -162,9 +163,10 @@ static const char *split_folder(const Benchmark *b, const BenchData *d)
         return NULL;
     uint64_t hash = hash_bytes(m.data, m.bytes, 0);
     map_close(&m);
-    const char *how = arena_printf(b->k.arena, b->k.e, "%d %.17g %.17g %lld %lld %u %d %s %d", (int)c->strategy,
-                                   c->test_ratio, c->validation_ratio, (long long)c->leave_n, (long long)c->k_core,
-                                   c->seed, (int)c->format, c->layout.columns ? c->layout.columns : "", c->layout.cut);
+    const char *how =
+        arena_printf(b->k.arena, b->k.e, "%d %.17g %.17g %lld %lld %u %d %s %d", (int)c->strategy, c->test_ratio,
+                     c->validation_ratio, (long long)c->leave_n, (long long)c->k_core, c->seed, (int)c->format,
+                     c->layout.columns ? c->layout.columns : "", c->layout.separator);
     const char *name = how ? benchmark_file_name(b, d->name, NULL, NULL) : NULL;
     return name ? arena_printf(b->k.arena, b->k.e, "%s/data/%s-%08x", b->out, name,
                                (unsigned)hash_bytes(how, strlen(how), hash))

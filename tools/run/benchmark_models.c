@@ -51,7 +51,8 @@ static bool read_distribution(const Keys *k, const Yaml *y, Dimension *d, bool *
             return key_refuse(k, y->key.p, v, "%s", distribution_words((Distribution)how));
     if (y->count != n + 1)
         return key_refuse(k, y->key.p, y, "%s", distribution_words((Distribution)how));
-    *d = (Dimension){.key = y->key.p, .how = (Distribution)how, .low = numbers[0], .high = numbers[1], .q = numbers[2]};
+    *d = (Dimension){
+        .key = y->key.p, .distribution = (Distribution)how, .low = numbers[0], .high = numbers[1], .q = numbers[2]};
     return true;
 }
 
@@ -94,7 +95,8 @@ static bool read_settings(const Benchmark *b, const Keys *k, StudyModel *m, Sett
             if (list && !read_distribution(k, y, &dims[m->dim_count], &found))
                 return false;
             if (found && m->search == SEARCH_GRID)
-                return key_refuse(k, y->key.p, y, "a list of values: meta.hyper_opt_alg is grid; random or tpe draw");
+                return key_refuse(k, y->key.p, y,
+                                  "a list of values; a distribution needs meta.hyper_opt_alg random or tpe");
             if (list && !found && !setting_dimension(k, set, m->kind, b->protocol, &dims[m->dim_count], y->key.p, y))
                 return false;
             m->dim_count += list;

@@ -5,7 +5,7 @@
 
 const Option run_options[] = {
     {"out", 'o', "DIR", "folder of the ledger, trials and results (default: as the configuration says)"},
-    {"set", 0, "KEY=VALUE", "override a key without dots, such as epochs=50; may be repeated"},
+    {"set", 0, "KEY=VALUE", "override a top-level key, such as epochs=50; may be repeated"},
     {"jobs", 0, "J", "trials to train in parallel; they share the threads (default 2; 1 with one thread)"},
     {"retry", 0, NULL, "train failed trials again"},
     {"worker", 0, "I/N",
@@ -17,7 +17,7 @@ const Option run_options[] = {
     {"export", 0, "FILE.tsv", "write the finished trials at the end, sorted; the same trials give the same file"},
     {"model", 0, "M", "MMRec: the model"},
     {"dataset", 0, "D", "MMRec: the data set"},
-    {"select", 0, "P", "valid or test: the part whose figures choose the best point (default: the system's)"},
+    {"select", 0, "P", "valid or test: the part that chooses the best point (default: CONFIG's, else valid)"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -242,7 +242,7 @@ bool run_command(Context *c, Error *e)
 {
     Study s = {0};
     const RunSystem *system;
-    Share share;
+    TrialShare share;
     RunPrinter printer;
     RunJobs j = {
         .study = &s, .device = context_device_name(c), .heap = c->heap, .printer = &printer, .arena = c->arena};

@@ -10,8 +10,8 @@
 #include "recsys/protocols/protocols.h"
 #include "tools/tools.h"
 
-/* A system whose configurations Sapor reads. The first row whose key is in the YAML is used. The last row has no key.
- */
+/* A system whose configurations Sapor reads: a row of the table SYSTEMS in run.c. The first row whose key is in the
+ * YAML is used. The last row has no key: it is used for every other file. */
 typedef struct RunSystem {
     const char *key;
     bool (*read)(Study *s, const ProtocolConfig *p, const Yaml *root, Context *c, Arena *a, Error *e);
@@ -22,9 +22,9 @@ typedef struct RunSystem {
 /* ---- run_cluster.c --------------------------------------------------------------------------- */
 
 /* Reads --worker: I/N or auto. {0, 1} if the option is not given. */
-bool read_share(const Context *c, Share *share, Error *e);
+bool read_share(const Context *c, TrialShare *share, Error *e);
 /* Prints a file for sbatch (--slurm). */
-bool print_sbatch(const Context *c, const Share *share, Error *e);
+bool print_sbatch(const Context *c, const TrialShare *share, Error *e);
 
 /* ---- run_show.c ------------------------------------------------------------------------------ */
 

@@ -16,7 +16,7 @@ static bool number_from(const char *name, int64_t *value)
 }
 
 /* Reads the share from the variables of Slurm's job arrays, Open MPI, or MPICH and its relatives. */
-static bool share_from_system(Share *s, Error *e)
+static bool share_from_system(TrialShare *s, Error *e)
 {
     static const char *const NAMES[][2] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"PMI_RANK", "PMI_SIZE"}};
     int64_t first = 0;
@@ -33,10 +33,10 @@ static bool share_from_system(Share *s, Error *e)
                 "(OMPI_COMM_WORLD_RANK, PMI_RANK) are not set; give --worker I/N");
 }
 
-bool read_share(const Context *c, Share *share, Error *e)
+bool read_share(const Context *c, TrialShare *share, Error *e)
 {
     const char *given = option_text(c, "worker");
-    *share = (Share){0, 1};
+    *share = (TrialShare){0, 1};
     if (!given)
         return true;
     Text rest = text_of(given), first;
@@ -76,7 +76,7 @@ static void put_option(const Context *c, const char *name)
     }
 }
 
-bool print_sbatch(const Context *c, const Share *share, Error *e)
+bool print_sbatch(const Context *c, const TrialShare *share, Error *e)
 {
     static const char *const PASSED[] = {"out", "jobs", "model", "dataset", "select"};
     char program[4096] = "sapor", folder[4096];

@@ -172,7 +172,7 @@ static void put_accuracy(StudyPage *s, size_t d)
     }
     for (size_t f = 0; value && f < v->figure_count; f++) {
         bool lower;
-        if (report_lower(v->figures[f], &lower))
+        if (report_direction(v->figures[f], &lower))
             sheet_mark(&t, names + f, value + f * rows, lower);
     }
     report_show(s, &t, t.rows);

@@ -62,9 +62,10 @@ Cell report_cell(StudyPage *s, int decimals, double value)
     return c;
 }
 
-/* Figures beyond accuracy follow Elliot (docs/recipes.md 6). For distributions and mean popularity neither direction is
- * better. */
-bool report_lower(const char *figure, bool *lower)
+/* Figures beyond accuracy follow Elliot (docs/recipes.md 6). Neither direction is better for mean popularity (ARP,
+ * AveragePopularity) and for figures of how the recommendations spread over the items (Gini, GiniIndex,
+ * NumRetrieved). */
+bool report_direction(const char *figure, bool *lower)
 {
     static const char *const LOWER[] = {"PopREO", "PopRSP", "REO", "RSP", "MAE", "MSE", "RMSE"},
                              *const NEITHER[] = {"ARP", "AveragePopularity", "Gini", "GiniIndex", "NumRetrieved"};

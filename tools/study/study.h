@@ -109,8 +109,9 @@ double report_figure(const StudyPage *s, const GroupPoint *p, size_t figure); /*
 double report_metric(const StudyPage *s, const GroupPoint *p);
 const char *report_number(StudyPage *s, double value, size_t figure); /* "-" for NaN */
 Cell report_cell(StudyPage *s, int decimals, double value);           /* CSV gets nine digits; "-" for NaN */
-/* *lower: a smaller value is better; false: no direction is better */
-bool report_lower(const char *figure, bool *lower);
+/* Finds the better direction of a figure: sets *lower to true if smaller values are better, or to false if larger
+ * values are better. Returns false if neither direction is better; *lower is then false. */
+bool report_direction(const char *figure, bool *lower);
 const char *report_duration(StudyPage *s, double seconds); /* "1 h 5 min" */
 int report_colour(const StudyRow *r);
 /* the colours of settings; writes nothing if there is only one setting */
@@ -118,7 +119,8 @@ void report_legend(StudyPage *s);
 /* returns the row after the last row of the model of row `begin` */
 size_t report_family_end(const StudyPage *s, size_t begin);
 void report_heading(StudyPage *s, size_t data);
-/* Begins a card with a title. The charts of a section are in a grid. *open: the grid was begun and must be closed. */
+/* Begins a card: one chart with its title, in the grid of its section. If *open is false, the function first begins the
+ * grid and sets *open to true. The caller closes the card with "</div>", and, if *open is true at the end, the grid. */
 void report_card(StudyPage *s, bool *open, const char *title);
 /* Add a column for the model and, if extractors have names, a column for the extractors; fill the cells of these
  * columns. */

@@ -11,7 +11,7 @@ typedef struct Matrix {
     size_t *row;   /* [n]: indices into s->rows */
     size_t *place; /* [group_count]: the row of a group in the matrix, from 1; 0: none */
     size_t n;
-    bool best;             /* only the best group of each model */
+    bool only_best;        /* only the best group of each model */
     const PairTest **test; /* [n, n], or NULL */
 } Matrix;
 
@@ -25,7 +25,7 @@ static const char *p_text(StudyPage *s, double p)
 static int compare(const StudyPage *s, const Group *a, const Group *b, size_t figure)
 {
     bool lower;
-    report_lower(s->v->figures[figure], &lower);
+    report_direction(s->v->figures[figure], &lower);
     double x = report_figure(s, report_best(a), figure), y = report_figure(s, report_best(b), figure);
     int order = (x > y) - (x < y);
     return lower ? -order : order;
@@ -36,8 +36,8 @@ static size_t group_number(const StudyPage *s, const StudyRow *r)
     return (size_t)(r->group - s->v->groups);
 }
 
-/* Chooses the rows that have a result and a test; with `best`, only the best row of each model. */
-static size_t choose_rows(StudyPage *s, size_t d, const bool *tested, bool best, size_t *row)
+/* Chooses the rows that have a result and a test; with `only_best`, only the best row of each model. */
+static size_t choose_rows(StudyPage *s, size_t d, const bool *tested, bool only_best, size_t *row)
 {
     size_t n = 0;
     for (size_t i = s->first[d], end; i < s->first[d + 1]; i = end) {
@@ -47,7 +47,7 @@ static size_t choose_rows(StudyPage *s, size_t d, const bool *tested, bool best,
             const StudyRow *r = &s->rows[k];
             if (!r->shown || !report_best(r->group) || !tested[group_number(s, r)])
                 continue;
-            if (!best || n == begin)
+            if (!only_best || n == begin)
                 row[n++] = k;
             else if (compare(s, r->group, s->rows[row[begin]].group, s->metric) > 0)
                 row[begin] = k;
@@ -68,8 +68,8 @@ static bool fill_matrix(StudyPage *s, Matrix *m, size_t d, size_t figure)
         if (v->tests[i].figure == figure && v->tests[i].first < v->group_count && v->tests[i].second < v->group_count)
             tested[v->tests[i].first] = tested[v->tests[i].second] = true;
     m->n = choose_rows(s, d, tested, false, m->row);
-    m->best = m->n > MANY_GROUPS;
-    if (m->best)
+    m->only_best = m->n > MANY_GROUPS;
+    if (m->only_best)
         m->n = choose_rows(s, d, tested, true, m->row);
     for (size_t i = 0; i < m->n; i++)
         m->place[group_number(s, &s->rows[m->row[i]])] = i + 1;
@@ -126,7 +126,7 @@ static void put_matrix(StudyPage *s, size_t d, size_t figure, bool both, bool wi
         }
     }
     report_heading(s, d);
-    if (m.best)
+    if (m.only_best)
         put(&s->page, "<p class=\"soft\">The best setting of each model.</p>\n");
     report_show(s, &t, t.rows);
 }

@@ -46,7 +46,7 @@ static bool summarize_part(Summary *s, const OneRun *runs, size_t n, int part, A
     return true;
 }
 
-/* Gives failed runs the figures of the other runs, as NaN. */
+/* Gives each failed run the same list of figures as the other runs have. All its values are NaN. */
 static bool fill_failed(Many *m, Error *e)
 {
     const OneRun *like = m->runs;

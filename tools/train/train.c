@@ -25,12 +25,12 @@ const Option train_options[] = {
      "does; use zeros; or use the mean of the other items"},
     {"knock", 0, "NAME,...", "replace the features of these modalities (`both`: every one), to measure their effect"},
     {"mode", 0, "M",
-     "noise (mean 1, deviation 0.1; default), zero, one, mean (of all items) or shuffle (features of other items): "
-     "the replacement"},
+     "with --knock: noise (mean 1, deviation 0.1; default), zero, one, mean (of all items) or shuffle (of other "
+     "items)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
-     "a hyperparameter (`sapor models MODEL` lists them); may be repeated; the last value of a key counts" IF_MANY(
-         ". Several values, as lr=0.001,0.01, are a grid: every combination is trained, and the best by "
+     "a hyperparameter (`sapor models MODEL` lists them); may be repeated; the last --set of a key counts" IF_MANY(
+         ". Several values in one --set, as lr=0.001,0.01, are a grid: every combination is trained, and the best by "
          "validation_metric is reported",
          "")},
     {"seeds", 0, "N,...",

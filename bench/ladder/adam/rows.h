@@ -22,9 +22,9 @@ INLINE void step(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
     *p -= s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
 }
 
-/* Computes steps from + 1 .. to without a gradient for V vectors of a row, then step to + 1 with the gradient g, if g
- * is not NULL. The vectors begin at number `at` of p, m and v. V is a constant after inlining. `skip_zero_m`: if m is
- * zero, only v is computed, because p does not change (there is no weight decay). */
+/* Computes the steps `from` + 1, ..., `to` without a gradient for V vectors of a row. Then, if g is not NULL, computes
+ * the step `to` + 1 with the gradient g. The vectors begin at number `at` of p, m and v. V is a constant after
+ * inlining. `skip_zero_m`: if m is zero, only v is computed, because p does not change (there is no weight decay). */
 INLINE void catch_up(const Case *c, const int V, const bool skip_zero_m, int32_t from, int32_t to, int64_t at,
                      const float *g)
 {

@@ -82,8 +82,8 @@ INLINE void output_transform_1d(const double P, const double Q, const vf m[IN], 
     to[3] = multiply_add(P * P * P, p_odd, multiply_add(Q * Q * Q, q_odd, m[5]));
 }
 
-/* Transforms the 6 x 6 inputs whose corner is at (h, w), VW channels from ch on. Place p of the transformed square is
- * written to to[p ld]. */
+/* Transforms the 6 x 6 inputs whose upper left corner is at (h, w), for the channels ch .. ch + VW - 1. The numbers of
+ * place p of the transformed square are written to `to` + p ld + ch. */
 INLINE void input_transform_2d(const Case *c, const double P, const double Q, int64_t h, int64_t w, int64_t ch,
                                float *to, int64_t ld)
 {

@@ -1,7 +1,11 @@
 /* bench/ladder/cuda_gemm/05-warps.cu: a warp computes a tile of 32 x 64. Its lanes compute groups of 4 x 4 that are 16
- * rows or 32 columns apart. The 32 lanes read 64 and 128 contiguous bytes from shared memory, as 4 x 16 and 8 x 16
- * bytes, so there are no bank conflicts. The next part of A and B is copied (cp.async) while this one is used: only the
- * copy of the first part is not hidden. There is one barrier per step. */
+ * rows or 32 columns apart. There are no bank conflicts: one load of a warp reads contiguous bytes from shared memory.
+ *
+ * - A: 4 different pieces of 16 bytes (64 bytes). The lanes with the same rows read the same piece.
+ * - B: 8 different pieces of 16 bytes (128 bytes). The lanes with the same columns read the same piece.
+ *
+ * The next part of A and B is copied (cp.async) while the current part is used: only the copy of the first part is not
+ * hidden. There is one barrier per step. */
 #include "bench/ladder/cuda_gemm/case.h"
 
 enum { TILE = 128, STEP_K = 8, EACH = 8, THREADS = 256, LD = TILE + 4, STAGES = 3 };

@@ -1,6 +1,9 @@
-/* An RGB picture is made smaller as in Pillow, first along the rows (`across`), then along the columns (`down`): a
- * triangle filter that reaches as far as the scale in / out on both sides (bilinear with antialiasing). Each axis is
- * rounded to bytes. Output i of an axis is the sum over k < count[i] of weight[i size + k] input[start[i] + k] / 2^22.
+/* An RGB picture is made smaller as in Pillow, first along the rows (`across`), then along the columns (`down`). The
+ * filter is a triangle (bilinear with antialiasing). It reaches s input pixels to each side of its centre, where s =
+ * `in` / `out` is the scale of an axis. Each axis is rounded to bytes. Output i of an axis is
+ *
+ *   sum over k < count[i] of weight[i size + k] input[start[i] + k] / 2^22
+ *
  * The weights are whole numbers. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H

@@ -7,7 +7,8 @@
 enum { SIDE = 16, PARTS = SIDE / VW }; /* 16 bytes are PARTS vectors of sums */
 typedef unsigned char bytes __attribute__((vector_size(SIDE), aligned(1), may_alias));
 
-INLINE vi widen(const unsigned char *p) /* Widens VW bytes. The compiler's own conversion takes them one by one. */
+/* Widens VW bytes. The compiler's own conversion would widen them one by one. */
+INLINE vi widen(const unsigned char *p)
 {
 #if VW == 16
     return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
@@ -29,7 +30,7 @@ INLINE void narrow(const vi sum[PARTS], unsigned char *to)
     }
 }
 
-/* Computes to [16] = sum over k < n of weight[k] p[k step + 0 .. 15]. */
+/* Computes 16 sums: `to`[i] = sum over k < n of weight[k] p[k step + i], i = 0 .. 15, as bytes. */
 INLINE void weighted_sum(const unsigned char *p, int64_t step, const int32_t *weight, int64_t n, unsigned char *to)
 {
     vi sum[PARTS];

@@ -31,8 +31,9 @@ static Case *make(int shape, Work *work)
                 .y = ladder_room((size_t)(n * D), sizeof(float)),
                 .work = ladder_room((size_t)(n * (D + 10) + entries + 256), sizeof(float)),
                 .expected = ladder_room((size_t)(n * D), sizeof(double))};
-    /* first the number of entries of each row, then the place of each row's next entry; at the end, the start of the
-     * next row */
+    /* `next` has three meanings in turn. After the first loop, next[r + 1] is the number of entries of row r. After the
+     * second loop, next[r] is the place of the next entry of row r. After the third loop, next[r] is the start of row
+     * r + 1, so c->start[r] is the start of row r. */
     int64_t *next = c->start + 1;
     for (int64_t k = 0; k < s->edges; k++) {
         next[k * s->users / s->edges + 1]++;

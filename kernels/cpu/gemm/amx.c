@@ -1,7 +1,8 @@
 /* kernels/cpu/gemm/amx.c: matrix products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids
  * (Intel's Software Developer's Manual, volume 1, chapter 18). AMX has eight registers of 16 rows of 64 bytes. One
- * instruction multiplies 16 rows of A (16 units each) by 16 units of B (16 columns each), and adds the result to a
- * register of C. This is sixteen times the work of a vector instruction of dots.c in the same number of cycles.
+ * instruction multiplies 16 rows of A (16 words of 32 bits each) by 16 rows of B (16 such words each), and adds the
+ * result to a register of C. narrow.h calls such a word a unit: it has two bf16 numbers, or four bytes. One instruction
+ * does sixteen times the work of a vector instruction of dots.c in the same number of cycles.
  *
  * How the loop is arranged: a tile of C has 2 x 2 registers, so that each register of A and B is loaded once and used
  * in two products. B is a panel in the layout of dots.c, which is also the layout of AMX. The order of a sum is fixed
@@ -16,9 +17,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A barrier before the unit reads memory: gcc's _tile_loadd does not declare that it reads memory. Sanitizers do not
- * check these reads; the guard pages of the tests do. */
-#define READ_BY_UNIT() __asm__ volatile("" ::: "memory")
+/* The compiler must finish all stores to memory before this line. The tiles are loaded after it, and gcc's _tile_loadd
+ * does not declare that it reads memory. Sanitizers do not check the reads of _tile_loadd; the guard pages of the tests
+ * do. */
+#define STORE_BEFORE_TILE_LOADS() __asm__ volatile("" ::: "memory")
 
 enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
 
@@ -34,7 +36,8 @@ static bool request_registers(void)
            syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 
-/* Stored once, because weights that are packed for AMX must be multiplied by AMX. */
+/* Set once, so that the value cannot change while the process runs: weights that are packed for AMX must be multiplied
+ * by AMX. */
 static bool available;
 static void find_available(void)
 {
@@ -64,8 +67,8 @@ static void configure(int rows)
     __asm__ volatile("ldtilecfg %0" : : "m"(to));
 }
 
-/* Is placed between two AMX instructions: prefetches four cache lines of B, 4 KB ahead, and adds four nops. If the
- * other thread of the core is busy, consecutive AMX instructions take three times as long as on an idle core. With
+/* To be called between two AMX instructions. It prefetches four cache lines of B, 4 KB ahead, and adds four nops. If
+ * the other thread of the core is busy, consecutive AMX instructions take three times as long as on an idle core. With
  * other instructions between them they take twice as long (docs/kernels/narrow.md). On an idle core the speed does not
  * change. */
 INLINE void prefetch_with_nops(const float *b, const int part)
@@ -77,28 +80,28 @@ INLINE void prefetch_with_nops(const float *b, const int part)
         : "r"(b + PREFETCH_DISTANCE + part * LINES));
 }
 
-/* The four registers of C (two, unless `low`) += registers of A times registers of B. */
+/* Adds products of the registers of A and B to the four registers of C. Without `has_lower`, only to the upper two. */
 #define MULTIPLY(dot)                                                                                                  \
     prefetch_with_nops(b, 4);                                                                                          \
     dot(0, 4, 6);                                                                                                      \
     prefetch_with_nops(b, 5);                                                                                          \
     dot(1, 4, 7);                                                                                                      \
     prefetch_with_nops(b, 6);                                                                                          \
-    if (low) {                                                                                                         \
+    if (has_lower) {                                                                                                   \
         dot(2, 5, 6);                                                                                                  \
     }                                                                                                                  \
     prefetch_with_nops(b, 7);                                                                                          \
-    if (low) {                                                                                                         \
+    if (has_lower) {                                                                                                   \
         dot(3, 5, 7);                                                                                                  \
     }
 
-/* Computes one panel. low: there are more than ROWS rows. */
-INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const bool low)
+/* Computes one panel. `has_lower`: the tile has more than ROWS rows, so the lower two registers of C are used. */
+INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const bool has_lower)
 {
     enum { B_STEP = TILE_COLS * sizeof(float) };
     const int64_t c_step = ldc * (int64_t)sizeof *c, a_step = t->a_row * (int64_t)sizeof *c;
     const float *a = t->a, *b = t->b;
-    float *c_low = c + ROWS * ldc;
+    float *c_lower = c + ROWS * ldc;
     if (t->first) {
         _tile_zero(0);
         _tile_zero(1);
@@ -107,9 +110,9 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
     } else {
         _tile_loadd(0, c, c_step);
         _tile_loadd(1, c + COLS, c_step);
-        if (low) {
-            _tile_loadd(2, c_low, c_step);
-            _tile_loadd(3, c_low + COLS, c_step);
+        if (has_lower) {
+            _tile_loadd(2, c_lower, c_step);
+            _tile_loadd(3, c_lower + COLS, c_step);
         }
     }
     for (int64_t k = 0; k < t->len; k += AMX_UNITS, a += AMX_UNITS, b += AMX_UNITS * TILE_COLS) {
@@ -120,7 +123,7 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
         prefetch_with_nops(b, 2);
         _tile_loadd(7, b + COLS, B_STEP);
         prefetch_with_nops(b, 3);
-        if (low)
+        if (has_lower)
             _tile_loadd(5, a + ROWS * t->a_row, a_step);
         if (bytes) {
             MULTIPLY(_tile_dpbusd)
@@ -130,15 +133,15 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
     }
     _tile_stored(0, c, c_step);
     _tile_stored(1, c + COLS, c_step);
-    if (low) {
-        _tile_stored(2, c_low, c_step);
-        _tile_stored(3, c_low + COLS, c_step);
+    if (has_lower) {
+        _tile_stored(2, c_lower, c_step);
+        _tile_stored(3, c_lower + COLS, c_step);
     }
 }
 
 void FN(amx_row)(Tile t, int rows, int64_t n)
 {
-    const bool low = rows > ROWS, bytes = t.unit == UNIT_INT8_AMX;
+    const bool has_lower = rows > ROWS, bytes = t.unit == UNIT_INT8_AMX;
     float edge[AMX_ROWS * TILE_COLS];
     configure(rows);
     for (; n > 0; n -= TILE_COLS, t.c += TILE_COLS, t.b += t.b_panel) {
@@ -149,11 +152,11 @@ void FN(amx_row)(Tile t, int rows, int64_t n)
             memcpy(edge + i * TILE_COLS, t.c + i * t.ldc, (size_t)n * sizeof *c);
             memset(edge + i * TILE_COLS + n, 0, (size_t)(TILE_COLS - n) * sizeof *c);
         }
-        READ_BY_UNIT();
+        STORE_BEFORE_TILE_LOADS();
         if (bytes)
-            low ? panel(&t, c, ldc, true, true) : panel(&t, c, ldc, true, false);
+            has_lower ? panel(&t, c, ldc, true, true) : panel(&t, c, ldc, true, false);
         else
-            low ? panel(&t, c, ldc, false, true) : panel(&t, c, ldc, false, false);
+            has_lower ? panel(&t, c, ldc, false, true) : panel(&t, c, ldc, false, false);
         for (int i = 0; i < rows && !whole; i++)
             memcpy(t.c + i * t.ldc, edge + i * TILE_COLS, (size_t)n * sizeof *c);
     }

@@ -25,7 +25,8 @@ void FN(dots_row)(Tile t, int rows, int64_t n)
     FN(tile_sweep_even)(t, rows, n, t.unit == UNIT_BF16 ? of_pairs : of_bytes);
 }
 
-static void pairs_row(int64_t K, const float *x, uint16_t *to)
+/* Converts a row of A to bf16. Two neighbouring numbers are one unit. */
+static void bf16_row(int64_t K, const float *x, uint16_t *to)
 {
     for (int64_t k = 0; k < K; k += VW) {
         const vf part = K - k >= VW ? v_load(x + k) : v_load_n(x + k, (int)(K - k));
@@ -75,6 +76,6 @@ void FN(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1)
         if (is_bytes(g->pack))
             bytes_row(g->K, (const float *)g->A + m * g->a_row, (uint8_t *)row, to->scale + m, to->zero + m);
         else
-            pairs_row(g->K, (const float *)g->A + m * g->a_row, (uint16_t *)(void *)row);
+            bf16_row(g->K, (const float *)g->A + m * g->a_row, (uint16_t *)(void *)row);
     }
 }

@@ -22,7 +22,8 @@ enum {
     /* columns of a block if A is copied: with AVX-512, A is copied less often, and the block of B still fits into the
      * L2 cache */
     COLUMNS_COPIES = VW == 16 ? 512 : COLUMNS,
-    /* rows of a block with COLUMNS columns; narrower blocks have more rows, because B is packed once per block */
+    /* rows of a block with COLUMNS columns; narrower blocks have more rows: then there are fewer blocks, and B is
+     * packed fewer times */
     M_BLOCK = 32 * TILE_ROWS,
     /* the number of rows of tiles that are packed together if A is transposed: whole cache lines of A are read */
     A_CHUNK = 8,
@@ -61,7 +62,7 @@ static Plan make_plan(const Gemm *g, int threads)
 {
     Plan p = {.panels = div_up(g->N, TILE_COLS),
               .tile = is_amx(pack_of(g)) ? AMX_ROWS : TILE_ROWS,
-              .group = narrow_units(pack_of(g))};
+              .group = narrow_group_units(pack_of(g))};
     const int64_t tile_rows = div_up(g->M, p.tile);
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
@@ -156,7 +157,8 @@ Way FN(gemm_way)(const Run *run, const Gemm *product)
 }
 
 /* Returns the first row of the r-th row of tiles. If `even`, each row of tiles has an even number of rows, except the
- * last: these units have no other tiles. */
+ * last one. This is for a packed A and for 16-bit and 8-bit units: their tiles exist only for even numbers of rows and
+ * for one row (tile.h). */
 static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 {
     return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;
@@ -215,8 +217,8 @@ static int64_t pack_rows(int64_t len, int64_t N, const float *B, int64_t b_row, 
 }
 
 typedef struct Job {
-    const Gemm *g; /* with K and A in 32-bit units */
-    const Gemm *numbers;
+    const Gemm *g;          /* the product with K and A in 32-bit units */
+    const Gemm *in_numbers; /* the same product: K counts numbers, and A is not converted yet */
     NarrowA a;
     Plan p;
     float *work;
@@ -229,7 +231,7 @@ static void narrow(void *arg, size_t task, int worker)
     (void)worker;
     const Job *job = arg;
     const int64_t m = (int64_t)task * ROWS_EACH;
-    FN(narrow_rows)(job->numbers, &job->a, m, MIN(m + ROWS_EACH, job->numbers->M));
+    FN(narrow_rows)(job->in_numbers, &job->a, m, MIN(m + ROWS_EACH, job->in_numbers->M));
 }
 
 static void block(void *arg, size_t task, int worker)
@@ -336,7 +338,7 @@ static void block(void *arg, size_t task, int worker)
                 t.wide = NULL;
             }
             if (last && bytes)
-                FN(narrow_scale)(job->numbers, &job->a, m0 + m, rows, n0, N, t.c, t.ldc);
+                FN(narrow_scale)(job->in_numbers, &job->a, m0 + m, rows, n0, N, t.c, t.ldc);
             if (last && finishes) {
                 Finish f = finish;
                 f.residual = residual;
@@ -353,7 +355,7 @@ void FN(gemm)(const Run *run, const Gemm *product)
     const Gemm g = with_form(product);
     const bool units = narrows(&g);
     float none = 0; /* without scratch: an address to which an offset of 0 may be added */
-    Job job = {.numbers = &g, .work = run->work ? run->work : &none};
+    Job job = {.in_numbers = &g, .work = run->work ? run->work : &none};
     if (units)
         job.a = FN(narrow_a)(&g, run->work);
     const Gemm u = in_units(&g, &job.a);

@@ -1,14 +1,14 @@
 /* kernels/cpu/gemm/narrow.h: packed weights of 16 and 8 bits. They are stored in panels of TILE_COLS columns, like
  * float32 weights.
  *
- * A unit is a 32-bit word with consecutive numbers of K: a pair of bf16 numbers, or a group of four bytes. One
- * instruction multiplies all numbers of a unit of A by those of a unit of B and adds the products.
+ * A unit is a 32-bit word with consecutive numbers of K: a pair of bf16 numbers, or four bytes. One instruction
+ * multiplies all numbers of a unit of A by those of a unit of B and adds the products.
  *
  * The content of a panel, by form:
  * - F16, BF16_WIDE: [K, TILE_COLS] 16-bit numbers.
  * - BF16_DOTS: [units, TILE_COLS] pairs. `units` is the number of units in K. Pair u has the rows 2u (low half) and 2u
  *   + 1 of B.
- * - INT8_DOTS: [units, TILE_COLS] groups of four signed bytes. After the last panel follow scale [P] and sum [P], where
+ * - INT8_DOTS: [units, TILE_COLS] units of four signed bytes. After the last panel follow scale [P] and sum [P], where
  *   P is N rounded up to whole panels: B[k,n] = scale[n] byte, |byte| <= 127. sum[n] is the sum of the bytes of column
  *   n.
  * - BF16_AMX: like BF16_DOTS, INT8_AMX: like INT8_DOTS, padded with zeros to a multiple of AMX_UNITS units.
@@ -47,15 +47,15 @@ static inline Unit narrow_unit(Pack p)
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }
-/* K is padded to whole groups of narrow_group(p) numbers. A group is narrow_units(p) units of A: AMX_UNITS units for
- * AMX instructions, one unit for all others. */
-static inline int64_t narrow_units(Pack p)
+/* K is padded to a multiple of narrow_group(p) numbers, the numbers of one group. One group fills narrow_group_units(p)
+ * units of A: AMX_UNITS units for AMX instructions, one unit for all others. */
+static inline int64_t narrow_group_units(Pack p)
 {
     return is_amx(p) ? AMX_UNITS : 1;
 }
 static inline int64_t narrow_group(Pack p)
 {
-    return narrow_units(p) * (p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1);
+    return narrow_group_units(p) * (p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1);
 }
 static inline bool narrows(const Gemm *g) /* whether A is converted to units, too */
 {
@@ -65,7 +65,7 @@ static inline bool narrows(const Gemm *g) /* whether A is converted to units, to
 static inline int64_t narrow_count(Pack p, int64_t K)
 {
     const int64_t group = narrow_group(p);
-    return div_up(K, group) * narrow_units(p);
+    return div_up(K, group) * narrow_group_units(p);
 }
 
 /* A, converted to 32-bit units. */
@@ -82,7 +82,10 @@ void FN(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1);
 
 /* Converts exact integer sums to float32, in place:
  *
- *   c[i,j] = (sum - zero[m0 + i] sum_b[n0 + j]) scale[m0 + i] scale_b[n0 + j] */
+ *   c[i,j] = (dot - a.zero[m0 + i] b.sum[n0 + j]) a.scale[m0 + i] b.scale[n0 + j]
+ *
+ * `dot` is the int32 sum that c[i,j] holds before. b.scale and b.sum are the arrays `scale` and `sum` after the last
+ * panel of packed B (see the top of this file). */
 void FN(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
                       int64_t ldc);
 

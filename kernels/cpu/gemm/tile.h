@@ -1,11 +1,12 @@
 /* kernels/cpu/gemm/tile.h: the register tile, used by gemm, convolution and attention. docs/kernels/gemm.md explains
  * it.
  *
- * A tile is a part of C, up to TILE_ROWS rows by some vectors, that stays in registers while k runs. Each element of C
- * is one chain of multiply-adds that begins at zero and runs over k = 0, 1, 2, ... At the end the sum is added to C.
- * The bits are the same in every tile, block and thread. If K is long it may be split, but the split must depend on K
- * alone. Shorter chains also round less: for K = 4480 numbers in (-1, 1), the error is 2.4e-5 instead of 6.1e-5. (amx.c
- * adds directly to the old C, in the order of the instruction, which depends on K alone too.) */
+ * A tile is a part of C: up to TILE_ROWS rows, and one or more vectors per row. It stays in registers during the loop
+ * over k. Each element of C is one chain of multiply-adds that begins at zero and adds the products of k = 0, 1, 2, ...
+ * At the end the sum is added to C. The bits are the same in every tile, block and thread. A long K may be split, but
+ * the split must depend on K alone. Shorter chains also round less: for K = 4480 numbers in (-1, 1), the error is
+ * 2.4e-5 instead of 6.1e-5. (amx.c adds directly to the old C, in the order of the instruction, which depends on K
+ * alone too.) */
 #ifndef SAPOR_TILE_H
 #define SAPOR_TILE_H
 
@@ -48,7 +49,7 @@ typedef enum Unit { UNIT_F32, UNIT_BF16, UNIT_INT8, UNIT_BF16_AMX, UNIT_INT8_AMX
 typedef struct Tile {
     const float *a;
     int64_t a_row, a_step; /* A[i,k] is at i a_row + k a_step; one of the two is 1 */
-    int64_t len, segs;     /* K = segs len; segments of A begin a_seg apart */
+    int64_t len, segs;     /* K = segs len: a row of A has segs segments of len numbers, which begin a_seg apart */
     int64_t a_seg;
     const float *b;
     int64_t b_row, b_panel; /* B[k,n] is at k b_row + (n / TILE_COLS) b_panel + n % TILE_COLS */
@@ -56,7 +57,8 @@ typedef struct Tile {
     int64_t ldc;
     bool first; /* C is written, not added to */
     Unit unit;  /* the unit of all counts above */
-    /* Panels [len, TILE_COLS] where B's 16-bit numbers are stored as float32 for the next rows of tiles; or NULL */
+    /* For a B of 16-bit numbers: where its numbers are stored as float32, in panels [len, TILE_COLS], so that the next
+     * rows of tiles need not convert them; or NULL */
     float *wide;
     /* The residual of this row of tiles, in rows prefetch_ld apart; or NULL. Each tile prefetches its part, which the
      * epilogue reads later */
@@ -72,8 +74,8 @@ typedef struct Tile {
     int64_t a_next_part; /* numbers of each row per tile; set by tile_sweep */
 } Tile;
 
-/* Reports whether tiles with this number of rows write `wide`: for fewer rows the code is not worth its size. K must be
- * one segment. */
+/* Reports whether tiles with this number of rows write `wide`. Tiles of few rows do not: this keeps the code small. K
+ * must be one segment. */
 static inline bool tile_widens(int64_t rows)
 {
     return 2 * rows >= TILE_ROWS;

@@ -59,7 +59,7 @@ static bool is_depthwise(const Conv *c)
 
 /* Returns the number of sets of groups. Each set is one product. It is the largest number of sets whose outputs still
  * fill the width of a tile. */
-static int64_t set_count(const Conv *c)
+static int64_t count_of_sets(const Conv *c)
 {
     int64_t sets = c->groups;
     while (sets > 1 && (c->O / sets < TILE_COLS || c->groups % sets))
@@ -68,7 +68,7 @@ static int64_t set_count(const Conv *c)
 }
 
 /* Returns the number of floats of the packed weights of a set. */
-static int64_t set_floats(const Conv *c, int64_t sets)
+static int64_t floats_of_set(const Conv *c, int64_t sets)
 {
     return c->kh * c->kw * (c->C / sets) * round_up(c->O / sets, TILE_COLS);
 }
@@ -88,7 +88,7 @@ static Plan make_plan(const Conv *c, int threads)
     Plan p = {.oh = conv_out(c->H, c->kh, c->stride, c->top + c->bottom),
               .ow = conv_out(c->W, c->kw, c->stride, c->left + c->right)};
     p.depthwise = is_depthwise(c);
-    p.sets = p.depthwise ? 1 : set_count(c);
+    p.sets = p.depthwise ? 1 : count_of_sets(c);
     p.plain = is_plain(c);
     p.picks = !p.depthwise && is_1x1(c) && c->stride > 1;
     p.channels = c->C / p.sets;
@@ -156,7 +156,7 @@ size_t FN(conv_pack_bytes)(const Conv *c)
     if (FN(winograd_supports)(c))
         return FN(winograd_pack_bytes)(c);
     if (c->groups > 1 && !is_depthwise(c))
-        return (size_t)(set_count(c) * set_floats(c, set_count(c))) * sizeof(float);
+        return (size_t)(count_of_sets(c) * floats_of_set(c, count_of_sets(c))) * sizeof(float);
     return c->groups > 1 ? (size_t)(c->kh * c->kw * c->C) * sizeof(float)
                          : FN(gemm_pack_bytes)(is_plain(c) ? c->pack : PACK_F32, c->kh * c->kw * c->C, c->O);
 }
@@ -187,10 +187,10 @@ static void pack_set(void *arg, size_t set, int worker)
     (void)worker;
     const Packing *p = arg;
     const Conv *c = p->c;
-    const int64_t sets = set_count(c), taps = c->kh * c->kw, C = c->C / sets, O = c->O / sets;
+    const int64_t sets = count_of_sets(c), taps = c->kh * c->kw, C = c->C / sets, O = c->O / sets;
     const int64_t group_C = c->C / c->groups, group_O = c->O / c->groups, first = (int64_t)set * O;
-    float *to = p->packed + (int64_t)set * set_floats(c, sets);
-    memset(to, 0, (size_t)set_floats(c, sets) * sizeof(float));
+    float *to = p->packed + (int64_t)set * floats_of_set(c, sets);
+    memset(to, 0, (size_t)floats_of_set(c, sets) * sizeof(float));
     for (int64_t o = 0; o < O; o++) {
         float *column = to + o / TILE_COLS * TILE_COLS * taps * C + o % TILE_COLS;
         for (int64_t ch = 0; ch < group_C; ch++)
@@ -204,7 +204,7 @@ void FN(conv_pack)(const Run *run, const Conv *c, const float *weights, void *pa
 {
     if (c->groups > 1 && !is_depthwise(c)) {
         Packing p = {c, weights, packed};
-        pool_run(run->context, (size_t)set_count(c), pack_set, &p);
+        pool_run(run->context, (size_t)count_of_sets(c), pack_set, &p);
         return;
     }
     if (c->groups > 1) { /* [kh, kw, C] */
@@ -302,7 +302,7 @@ static void sweep_set(const Conv *c, const Plan *p, const float *image, int64_t 
                       const float *residual)
 {
     const int64_t C = p->channels, O = c->O / p->sets, K = c->kh * c->kw * C;
-    Tile t = {.b = (const float *)c->packed + set * set_floats(c, p->sets),
+    Tile t = {.b = (const float *)c->packed + set * floats_of_set(c, p->sets),
               .b_row = TILE_COLS,
               .b_panel = K * TILE_COLS,
               .a_seg = p->pixel,

@@ -6,6 +6,7 @@
 
 typedef struct Job {
     int64_t B, H, W, C, k, stride, pad, oh, ow;
+    int64_t pixels; /* H W; set instead of H and W, except for max pooling */
     const float *x;
     const float *s; /* the second operand of channel_scale and of channel_dot */
     float *y;       /* max_pool_back only reads it */
@@ -71,22 +72,22 @@ static void mean_image(void *arg, size_t b, int worker)
 {
     (void)worker;
     const Job *j = arg;
-    const float *x = j->x + (int64_t)b * j->H * j->C;
+    const float *x = j->x + (int64_t)b * j->pixels * j->C;
     for (int64_t c = 0; c < j->C; c += VW) {
         vf sum = v_zero();
-        for (int64_t p0 = 0; p0 < j->H; p0 += MEAN_BLOCK) {
+        for (int64_t p0 = 0; p0 < j->pixels; p0 += MEAN_BLOCK) {
             vf part = v_zero();
-            for (int64_t p = p0; p < MIN(p0 + MEAN_BLOCK, j->H); p++)
+            for (int64_t p = p0; p < MIN(p0 + MEAN_BLOCK, j->pixels); p++)
                 part = part + load_some(x + p * j->C + c, j->C - c);
             sum = sum + part;
         }
-        store_some(j->y + (int64_t)b * j->C + c, sum / (float)j->H, j->C - c);
+        store_some(j->y + (int64_t)b * j->C + c, sum / (float)j->pixels, j->C - c);
     }
 }
 
 void FN(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y)
 {
-    Job j = {.B = B, .H = HW, .C = C, .x = x, .y = y};
+    Job j = {.B = B, .pixels = HW, .C = C, .x = x, .y = y};
     pool_run(run->context, (size_t)B, mean_image, &j);
 }
 
@@ -94,10 +95,10 @@ static void scale_places(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Job *j = arg;
-    const int64_t blocks = div_up(j->H, MEAN_BLOCK), b = (int64_t)task / blocks,
-                  first = (int64_t)task % blocks * MEAN_BLOCK, end = MIN(first + MEAN_BLOCK, j->H);
+    const int64_t blocks = div_up(j->pixels, MEAN_BLOCK), b = (int64_t)task / blocks,
+                  first = (int64_t)task % blocks * MEAN_BLOCK, end = MIN(first + MEAN_BLOCK, j->pixels);
     const float *s = j->s + b * j->C;
-    for (int64_t p = b * j->H + first; p < b * j->H + end; p++) {
+    for (int64_t p = b * j->pixels + first; p < b * j->pixels + end; p++) {
         const float *x = j->x + p * j->C;
         float *y = j->y + p * j->C;
         for (int64_t c = 0; c < j->C; c += VW)
@@ -107,7 +108,7 @@ static void scale_places(void *arg, size_t task, int worker)
 
 void FN(channel_scale)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, const float *s, float *y)
 {
-    Job j = {.B = B, .H = HW, .C = C, .x = x, .s = s, .y = y};
+    Job j = {.B = B, .pixels = HW, .C = C, .x = x, .s = s, .y = y};
     pool_run(run->context, (size_t)(B * div_up(HW, MEAN_BLOCK)), scale_places, &j);
 }
 
@@ -160,16 +161,16 @@ static void mean_image_back(void *arg, size_t b, int worker)
     (void)worker;
     const Job *j = arg;
     const float *dy = j->dy + (int64_t)b * j->C;
-    float *dx = j->dx + (int64_t)b * j->H * j->C;
-    for (int64_t p = 0; p < j->H; p++, dx += j->C) {
+    float *dx = j->dx + (int64_t)b * j->pixels * j->C;
+    for (int64_t p = 0; p < j->pixels; p++, dx += j->C) {
         for (int64_t c = 0; c < j->C; c += VW)
-            store_some(dx + c, load_some(dy + c, j->C - c) / (float)j->H, j->C - c);
+            store_some(dx + c, load_some(dy + c, j->C - c) / (float)j->pixels, j->C - c);
     }
 }
 
 void FN(mean_pool_back)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx)
 {
-    Job j = {.B = B, .H = HW, .C = C, .dy = dy, .dx = dx};
+    Job j = {.B = B, .pixels = HW, .C = C, .dy = dy, .dx = dx};
     pool_run(run->context, (size_t)B, mean_image_back, &j);
 }
 
@@ -177,12 +178,12 @@ static void dot_image(void *arg, size_t b, int worker)
 {
     (void)worker;
     const Job *j = arg;
-    const float *x = j->x + (int64_t)b * j->H * j->C, *s = j->s + (int64_t)b * j->H * j->C;
+    const float *x = j->x + (int64_t)b * j->pixels * j->C, *s = j->s + (int64_t)b * j->pixels * j->C;
     for (int64_t c = 0; c < j->C; c += VW) {
         vf sum = v_zero();
-        for (int64_t p0 = 0; p0 < j->H; p0 += MEAN_BLOCK) {
+        for (int64_t p0 = 0; p0 < j->pixels; p0 += MEAN_BLOCK) {
             vf part = v_zero();
-            for (int64_t p = p0; p < MIN(p0 + MEAN_BLOCK, j->H); p++)
+            for (int64_t p = p0; p < MIN(p0 + MEAN_BLOCK, j->pixels); p++)
                 part = v_fma(load_some(x + p * j->C + c, j->C - c), load_some(s + p * j->C + c, j->C - c), part);
             sum = sum + part;
         }
@@ -192,6 +193,6 @@ static void dot_image(void *arg, size_t b, int worker)
 
 void FN(channel_dot)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *a, const float *b, float *y)
 {
-    Job j = {.B = B, .H = HW, .C = C, .x = a, .s = b, .y = y};
+    Job j = {.B = B, .pixels = HW, .C = C, .x = a, .s = b, .y = y};
     pool_run(run->context, (size_t)B, dot_image, &j);
 }

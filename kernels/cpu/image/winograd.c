@@ -104,7 +104,8 @@ typedef struct Packing {
     float *packed;
 } Packing;
 
-/* The filter transform along one axis, G w: 3 weights become out + 2 values. */
+/* Computes the filter transform along one axis, G w: f->out + 2 values from 3 weights. f->out is the number of outputs
+ * of a tile along this axis. */
 static void filter_transform_1d(const Points *f, const double w[3], double to[MAX_IN])
 {
     to[0] = w[0] / (double)f->all_pairs[0];

@@ -5,12 +5,14 @@
 
 #include "kernels/cpu/gemm/tile.h"
 
-/* Depends only on the kernel size, stride, groups, C and O, which are known when the weights are packed. */
+/* Reports whether Winograd's method supports the convolution. The answer depends only on the kernel size, stride,
+ * groups, C and O, which are known when the weights are packed. */
 bool FN(winograd_supports)(const Conv *c);
 size_t FN(winograd_pack_bytes)(const Conv *c);
 void FN(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed);
 size_t FN(winograd_work)(const Run *run, const Conv *c);
-int FN(winograd_outputs)(const Conv *c); /* m of F(m, 3) */
+/* Returns m of F(m, 3): the side of the square of outputs that is computed together */
+int FN(winograd_outputs)(const Conv *c);
 void FN(winograd)(const Run *run, const Conv *c);
 
 #endif

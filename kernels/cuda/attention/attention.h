@@ -1,20 +1,25 @@
 /* kernels/cuda/attention/attention.h: what the attention kernels share: the rows of a text, the keys that a query
- * attends to (the query "sees" them), blocks of rows in shared memory, and the products of a warp in float32.
+ * attends to, blocks of rows in shared memory, and the products of a warp in float32.
  *
- * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. A lane has the 4 rows
- * lane_row() + 4 i and, of each 8 columns, the column lane_col() + 8 j. The lanes of one row are 2, 4 and 8 apart. The
- * hardware serves the 16-byte loads of a warp in two accesses of shared memory: lanes 0 to 15, then lanes 16 to 31. In
- * these 16 lanes, lanes 2 c and 2 c + 1 have the same column c, and the 8 even (or odd) lanes have the same row, so
- * that they load from the same address. */
+ * A warp has ROWS rows of scores. The rows are queries, or keys in the kernel for dK and dV. Lane l has 4 rows, and in
+ * each row every eighth column:
+ *
+ *   rows     lane_row() + 4 i   (i = 0 .. 3)       lane_row() = l % 2 + 2 (l / 16)
+ *   columns  lane_col() + 8 j   (j = 0, 1, ...)    lane_col() = l / 2 % 8
+ *
+ * The ids of the 8 lanes that share a row differ in bits 1, 2 and 3 only. So the shuffles that xor the lane id with 2,
+ * 4 and 8 reach all of these lanes. The hardware serves the 16-byte loads of a warp in two accesses of shared memory:
+ * lanes 0 to 15, then lanes 16 to 31. Each access reads only 2 different rows and 8 different columns. Lanes with the
+ * same row, or with the same column, load from the same address. */
 #ifndef SAPOR_CUDA_ATTENTION_H
 #define SAPOR_CUDA_ATTENTION_H
 
 #include "kernels/cuda/cuda.h"
 
 enum {
-    WARPS = 4, /* of a block */
+    WARPS = 4, /* warps per block */
     THREADS = WARPS * 32,
-    ROWS = 16, /* of a warp */
+    ROWS = 16, /* rows of scores per warp */
     QUERIES = WARPS * ROWS,
     LANE_ROWS = 4,   /* rows per lane */
     ROW_LANES = 8,   /* lanes per row */
@@ -26,7 +31,7 @@ enum {
 #define LN2       0.693147180559945309f
 #define FAR_APART (1 << 30) /* more than the rows of any text */
 
-/* In mma.cu: 16-bit q, k and v, heads of up to MMA_D numbers */
+/* Computes attention by tensor cores (mma.cu), for 16-bit q, k and v and heads of at most MMA_D numbers. */
 enum { MMA_D = 128 };
 void attention_mma(const Run *run, const Attention *t);
 
@@ -43,7 +48,8 @@ static inline int64_t longest_keys(const Attention *t)
 {
     return t->k_offsets ? t->k_longest : t->q_longest;
 }
-/* Reports whether every row of every head begins at a multiple of 16 bytes and has a multiple of 16 bytes. */
+/* Reports whether every row of every head begins at a multiple of 16 bytes and its size is a multiple of 16 bytes. Such
+ * rows can be copied by 16 bytes. */
 static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D)
 {
     const int64_t count = 16 / (int64_t)dtype_bytes(type);
@@ -52,8 +58,8 @@ static inline bool rows_aligned(const void *x, DType type, int64_t ld, int64_t D
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* The rows of one text: its first rows of queries and keys, and their numbers. The last query has the position of the
- * last key. */
+/* The rows of one text. q and k: its first row of queries and of keys. queries and keys: the number of its rows. The
+ * last query has the position of the last key. */
 typedef struct TextRows {
     int64_t q, k;
     int queries, keys;
@@ -65,14 +71,14 @@ static __device__ inline TextRows text_rows(const Attention *t, int64_t b)
     const TextRows r = {q[b], k[b], q[b + 1] - q[b], k[b + 1] - k[b]};
     return r;
 }
-/* Returns p, so that query i of the text has the position i + p among the keys. */
+/* Returns the position of query 0 among the keys. Query i has the position first_position + i. */
 static __device__ inline int first_position(const TextRows *r)
 {
     return r->keys - r->queries;
 }
 
-/* The work of a block: part `part` of text b and head h. Blocks of one head are neighbours, as they read the same keys.
- */
+/* The work of a block: part `part` of text b and head h. The blocks of one head have neighbouring numbers, because they
+ * read the same keys. */
 typedef struct Task {
     int64_t b, h;
     int part;
@@ -85,17 +91,17 @@ static __device__ inline Task task_of(int64_t parts, int64_t heads)
     return task;
 }
 
-/* Returns the first query of a block of `queries` queries; a text has `parts` blocks. With a causal mask the last
- * queries see the most keys, so the blocks that take longest come first. */
+/* Returns the first query of a block of `queries` queries; a text has `parts` blocks. With a causal mask, the last
+ * queries attend to the most keys. Their blocks take longest, so they come first. */
 static __device__ inline int first_query(const Attention *t, int part, int64_t parts, int queries)
 {
     return (t->causal ? (int)parts - 1 - part : part) * queries;
 }
 
-/* A query sees a key if the key's position minus the query's position is from `least` to `most`. R: the largest
- * distance of the relative bias (kernels.h: Attention). */
+/* A query attends to a key if the key's position minus the query's position is from `min_offset` to `max_offset`. Other
+ * pairs are masked. R: the largest distance of the relative bias (kernels.h: Attention). */
 typedef struct MaskRange {
-    int least, most, R;
+    int min_offset, max_offset, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
     float scale;           /* scale log2(e): for scores to the base 2 */
 } MaskRange;
@@ -119,41 +125,42 @@ static __device__ inline Span span_of(int64_t from, int64_t to, int count, int s
     const Span s = {begin / step * step, end > begin ? end : 0};
     return s;
 }
-/* Returns the keys that queries i .. i+n-1 see. The span begins at a multiple of `step`, and keys that a row does not
- * see add nothing, so the sums of a row do not depend on the other rows. */
-static __device__ inline Span keys_seen(const MaskRange *s, const TextRows *r, int i, int n, int step)
+/* Returns the keys that queries i .. i+n-1 attend to. The span begins at a multiple of `step`, and masked keys add
+ * nothing to a row, so the sums of a row do not depend on the other rows. */
+static __device__ inline Span unmasked_keys(const MaskRange *s, const TextRows *r, int i, int n, int step)
 {
     const int64_t first = (int64_t)first_position(r) + i, last = first + MIN(n, r->queries - i) - 1;
-    return span_of(first + s->least, last + s->most + 1, r->keys, step);
+    return span_of(first + s->min_offset, last + s->max_offset + 1, r->keys, step);
 }
-/* Returns the queries that see at least one of the keys j .. j+n-1. */
-static __device__ inline Span queries_seeing(const MaskRange *s, const TextRows *r, int j, int n, int step)
+/* Returns the queries that attend to at least one of the keys j .. j+n-1. */
+static __device__ inline Span unmasked_queries(const MaskRange *s, const TextRows *r, int j, int n, int step)
 {
     const int64_t first = (int64_t)j - first_position(r), last = first + MIN(n, r->keys - j) - 1;
-    return span_of(first - s->most, last - s->least + 1, r->queries, step);
+    return span_of(first - s->max_offset, last - s->min_offset + 1, r->queries, step);
 }
 
-/* Whether some, or all, of a warp's scores are seen, if the difference key - query of their positions is from `least`
- * to `most`. */
-typedef struct Seen {
+typedef struct Unmasked { /* whether some, or all, of a warp's scores are unmasked */
     bool some, all;
-} Seen;
+} Unmasked;
 
-static __device__ inline Seen seen_between(const MaskRange *s, int least, int most)
+/* Reports which of a warp's scores are unmasked. `min_offset` and `max_offset` are the smallest and the largest offset
+ * (position of the key minus position of the query) of these scores. */
+static __device__ inline Unmasked unmasked_between(const MaskRange *s, int min_offset, int max_offset)
 {
-    const Seen seen = {most >= s->least && least <= s->most, least >= s->least && most <= s->most};
-    return seen;
+    const Unmasked unmasked = {max_offset >= s->min_offset && min_offset <= s->max_offset,
+                               min_offset >= s->min_offset && max_offset <= s->max_offset};
+    return unmasked;
 }
 
-/* For a key and a query whose positions have the difference `away` = key - query. sees_at: whether the query sees it,
- * without a branch. bias_at: the number that is added to its score. */
-static __device__ inline bool sees_at(const MaskRange *s, int away)
+/* `offset` is the position of the key minus the position of the query. is_unmasked reports, without a branch, whether
+ * the query attends to the key. bias_at returns the number that is added to the score. */
+static __device__ inline bool is_unmasked(const MaskRange *s, int offset)
 {
-    return (away >= s->least) & (away <= s->most);
+    return (offset >= s->min_offset) & (offset <= s->max_offset);
 }
-static __device__ inline float bias_at(const MaskRange *s, int away)
+static __device__ inline float bias_at(const MaskRange *s, int offset)
 {
-    return s->relative[MIN(MAX(away, -s->R), s->R) + s->R] * LOG2E;
+    return s->relative[MIN(MAX(offset, -s->R), s->R) + s->R] * LOG2E;
 }
 
 /* ---- rows in shared memory ------------------------------------------------------------------- */
@@ -196,13 +203,13 @@ static __device__ inline void load_numbers(float *to, const T *from, int64_t ld,
 }
 /* Writes columns d .. d+WIDE-1 of the rows of x, from row `first` on, to `to` [COUNT, WIDE + PAD]. Rows from `count` on
  * and columns from D on become zeros. All BY threads of the block must call it. The numbers are valid after
- * cp_async_wait and a barrier. If `wide`, which is the result of rows_aligned, eight neighbouring threads copy 128
- * bytes of a row, 16 bytes each. 16-bit numbers become float32. */
+ * cp_async_wait and a barrier. 16-bit numbers become float32. `aligned` is the result of rows_aligned. If it is true,
+ * eight neighbouring threads copy 128 bytes of a row, 16 bytes each. */
 template <int COUNT, int WIDE, int BY = THREADS>
-static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool wide)
+static __device__ inline void load_rows(float *to, const HeadRows *x, int first, int count, int d, int D, bool aligned)
 {
     const int rows = count - first, cols = D - d;
-    if (x->type != F32 || !wide) {
+    if (x->type != F32 || !aligned) {
         WITH_TYPE(x->type, T,
                   load_numbers<COUNT, WIDE, BY>(to, (const T *)x->x + first * x->ld + d, x->ld, rows, cols));
         return;
@@ -231,17 +238,17 @@ static __device__ inline int lane_col(void)
 {
     return lane_id() / 2 % ROW_LANES;
 }
-/* The maximum and the sum over the 8 lanes of a row. */
+/* Return the maximum and the sum over the 8 lanes of a row. */
 static __device__ inline float row_max(float x)
 {
-    for (int apart = 2; apart <= 8; apart *= 2)
-        x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, apart));
+    for (int bit = 2; bit <= 8; bit *= 2)
+        x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, bit));
     return x;
 }
 static __device__ inline float row_add(float x)
 {
-    for (int apart = 2; apart <= 8; apart *= 2)
-        x += __shfl_xor_sync(FULL_MASK, x, apart);
+    for (int bit = 2; bit <= 8; bit *= 2)
+        x += __shfl_xor_sync(FULL_MASK, x, bit);
     return x;
 }
 
@@ -303,21 +310,23 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
             weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + ROW_LANES * j] = s[i][j];
 }
 
-/* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is not seen.
- * - `away`: the position of the key minus that of the query, for the lane's first row and column.
+/* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is masked.
+ *
+ * - `offset`: the position of the key minus that of the query, for the lane's first row and column.
  * - SIGN: 1 if rows are queries, -1 if rows are keys.
  * - `rows`, `cols`: how many rows and columns exist from the lane's first on.
- * - `all`: all scores of the warp are seen.
+ * - `all`: all scores of the warp are unmasked.
  *
- * The 4 COLS differences of a lane have only 2 COLS + 2 distinct values. */
+ * A lane has 4 COLS scores. The bias of a score depends on the difference of the two positions only. The scores of a
+ * lane have 2 COLS + 2 different differences, so the bias is read 2 COLS + 2 times. */
 template <int COLS, int SIGN>
-static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const MaskRange *w, int away, int rows, int cols,
-                                            bool all)
+static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const MaskRange *w, int offset, int rows,
+                                            int cols, bool all)
 {
     if (w->relative) {
         float bias[2 * COLS + 2];
         for (int n = 0; n < 2 * COLS + 2; n++)
-            bias[n] = bias_at(w, away + SIGN * 4 * (n - 3));
+            bias[n] = bias_at(w, offset + SIGN * 4 * (n - 3));
         for (int i = 0; i < LANE_ROWS; i++)
             for (int j = 0; j < COLS; j++)
                 s[i][j] = fmaf(s[i][j], w->scale, bias[2 * j - i + 3]);
@@ -328,8 +337,8 @@ static __device__ inline void finish_scores(float s[LANE_ROWS][COLS], const Mask
     }
     for (int i = 0; !all && i < LANE_ROWS; i++)
         for (int j = 0; j < COLS; j++) {
-            const bool sees = sees_at(w, away + SIGN * 4 * (2 * j - i)) & (4 * i < rows) & (8 * j < cols);
-            s[i][j] = sees ? s[i][j] : -INFINITY;
+            const bool unmasked = is_unmasked(w, offset + SIGN * 4 * (2 * j - i)) & (4 * i < rows) & (8 * j < cols);
+            s[i][j] = unmasked ? s[i][j] : -INFINITY;
         }
 }
 
@@ -351,9 +360,9 @@ static __device__ inline void put_rows_as(T *to, int64_t ld, const float y[LANE_
 }
 template <int WIDE>
 static __device__ inline void put_rows(const HeadRows *to, const float y[LANE_ROWS][WIDE / 8], int rows, int d, int D,
-                                       bool wide)
+                                       bool aligned)
 {
-    if (to->type != F32 || !wide) {
+    if (to->type != F32 || !aligned) {
         WITH_TYPE(to->type, T, put_rows_as<WIDE>((T *)to->x + d, to->ld, y, rows, D - d));
         return;
     }

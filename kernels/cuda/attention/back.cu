@@ -7,6 +7,8 @@
  *   dP = dO V'          dS = P (dP - delta)
  *   dQ = scale dS K     dK = scale dS' Q     dV = P' dO
  *
+ * In the code, `slope` holds the lane's part of dP, and then dS takes its place.
+ *
  * There are two kernels. A block of the first one has rows of queries and computes their dQ. A block of the second one
  * has rows of keys and computes their dK and dV. The scores are therefore computed twice, but no two blocks add to the
  * same number. */
@@ -44,10 +46,10 @@ template <int WIDE>
 static constexpr int back_floats = 2 * (back_rows<WIDE> + COLS) * (WIDE + PAD) + back_rows<WIDE> *WEIGHTS_LD;
 
 template <int WIDE, int COUNT>
-static __device__ inline void load_side(const Side *side, int first, int d, int D, bool wide)
+static __device__ inline void load_side(const Side *side, int first, int d, int D, bool aligned)
 {
-    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->x_block, &side->x, first, side->count, d, D, wide);
-    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->y_block, &side->y, first, side->count, d, D, wide);
+    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->x_block, &side->x, first, side->count, d, D, aligned);
+    load_rows<COUNT, WIDE, back_threads<WIDE>>(side->y_block, &side->y, first, side->count, d, D, aligned);
     cp_async_commit();
 }
 
@@ -56,19 +58,22 @@ static __device__ inline void load_side(const Side *side, int first, int d, int 
  *   s += rows.x cols.x'
  *   slope += rows.y cols.y'
  *
- * If not LONG, shared memory has all features of the rows already. If LONG, WIDE features of rows and columns are
- * loaded at a time, and at the end the features d .. d+WIDE-1 of the columns. */
+ * If not LONG, shared memory has all features of the rows already. If LONG, WIDE features of the rows and columns are
+ * loaded at a time. After the last ones, the features d .. d+WIDE-1 of the columns are loaded again, because the caller
+ * then multiplies P or dS by them.
+ *
+ * some: the warp has unmasked scores. If it has none, it computes nothing, but it still helps to load. */
 template <int WIDE, bool LONG>
 static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slope[LANE_ROWS][SHARE], const Side *rows,
-                                           const Side *cols, int row, int col, int d, int D, bool wide, bool some)
+                                           const Side *cols, int row, int col, int d, int D, bool aligned, bool some)
 {
     const int warp_rows = (int)threadIdx.x / WARP * ROWS * (WIDE + PAD);
     for (int from = 0; from < (LONG ? D : 1); from += WIDE) {
         if (LONG) {
             __syncthreads(); /* no warp reads the old blocks any more */
-            load_side<WIDE, back_rows<WIDE>>(rows, row, from, D, wide);
+            load_side<WIDE, back_rows<WIDE>>(rows, row, from, D, aligned);
         }
-        load_side<WIDE, COLS>(cols, col, from, D, wide);
+        load_side<WIDE, COLS>(cols, col, from, D, aligned);
         cp_async_wait<0>();
         __syncthreads();
         if (some) {
@@ -78,7 +83,7 @@ static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slop
     }
     if (LONG) {
         __syncthreads();
-        load_side<WIDE, COLS>(cols, col, d, D, wide);
+        load_side<WIDE, COLS>(cols, col, d, D, aligned);
         cp_async_wait<0>();
         __syncthreads();
     }
@@ -87,7 +92,7 @@ static __device__ inline void two_products(float s[LANE_ROWS][SHARE], float slop
 static __device__ inline float log2_sum(const Attention *t, int64_t h, int64_t row)
 {
     const float lse = t->lse[h * t->q_offsets[t->B] + row];
-    return lse == -INFINITY ? 0.0f : lse * LOG2E; /* the row sees no key: its scores are -inf */
+    return lse == -INFINITY ? 0.0f : lse * LOG2E; /* the row has no unmasked key: its scores are -inf */
 }
 
 template <class T> static __device__ inline float product_at(const T *dout, const HeadRows *out, int64_t at, float sum)
@@ -109,10 +114,10 @@ static __device__ inline void row_deltas(float delta[LANE_ROWS], const HeadRows 
     }
 }
 
-/* Adds a warp's slopes [ROWS, COLS] by the distance of their positions, key - query. `first` is the distance of row 0
- * and column 0. Slopes of one distance are a diagonal. One lane adds one diagonal, row by row, so neighbouring lanes
- * read neighbouring banks. Sums of distances between -R and R are added to the warp's own `table`. Sums of distances up
- * to -R and from R on are added to the lane's ends[0] and ends[1]. */
+/* Adds up a warp's dS, `slopes` [ROWS, COLS], per distance: the position of the key minus the position of the query.
+ * `first` is the distance of row 0 and column 0. The numbers with the same distance are a diagonal. One lane adds one
+ * diagonal, row by row, so neighbouring lanes read neighbouring banks. Sums of distances between -R and R are added to
+ * the warp's own `table`. Sums of distances up to -R and from R on are added to the lane's ends[0] and ends[1]. */
 static __device__ inline void add_distances(const float *slopes, int first, int R, float *table, float ends[2])
 {
     for (int n = lane_id(); n < DIAGONALS; n += WARP) {
@@ -133,8 +138,8 @@ static __device__ inline void add_distances(const float *slopes, int first, int 
  *
  * - Shared memory: the rows of Q and dO stay in it, unless LONG. 32 keys and values are loaded at a time, in whole
  *   rows.
- * - Registers: a lane has 4 x 4 scores, the same number of slopes, and 4 x WIDE / 8 numbers of dQ. The slopes go
- *   through shared memory, because the lanes of a row need each other's slopes.
+ * - Registers: a lane has 4 x 4 numbers of S, 4 x 4 numbers of dP and later dS (`slope`), and 4 x WIDE / 8 numbers of
+ *   dQ. dS goes through shared memory, because each lane of a row needs the whole row of dS for the product dS K.
  * - Two or three blocks share a multiprocessor. While one block waits for its copies, another one computes.
  * - WIDE: D rounded up to 32, 64 or 128. LONG: D is above 128, WIDE is 64, and a block has WIDE columns of dQ.
  *
@@ -145,7 +150,7 @@ static __device__ inline void add_distances(const float *slopes, int first, int 
  * table per warp. Sums are over features in order and over keys in order. */
 template <int WIDE, bool LONG>
 static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
-    attention_dq_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
+    attention_dq_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool aligned)
 {
     enum { COUNT = back_rows<WIDE> };
     DYNAMIC_SHARED(float, q);
@@ -166,7 +171,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
                        k, v, r.keys};
     const HeadRows out = head_rows(t->out, t->out_type, t->out_ld, r.q, h * D);
     const MaskRange mask = mask_of(t, h);
-    const Span span = keys_seen(&mask, &r, i0, COUNT, COLS);
+    const Span span = unmasked_keys(&mask, &r, i0, COUNT, COLS);
     float delta[LANE_ROWS] = {}, lse[LANE_ROWS] = {}, dq[LANE_ROWS][WIDE / 8] = {}, ends[2] = {};
     row_deltas(delta, &rows.y, &out, first, left, D);
     for (int i = 0; i < LANE_ROWS; i++) {
@@ -184,14 +189,14 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
     for (int64_t n = lane_id(); table && n < entries; n += WARP)
         table[n] = 0;
     if (!LONG && span.begin < span.end)
-        load_side<WIDE, COUNT>(&rows, i0, 0, D, wide);
+        load_side<WIDE, COUNT>(&rows, i0, 0, D, aligned);
     for (int j0 = span.begin; j0 < span.end; j0 += COLS) {
-        const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + COLS - 1 - position);
+        const Unmasked unmasked = unmasked_between(&mask, j0 - position - (ROWS - 1), j0 + COLS - 1 - position);
         float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
-        two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, wide, seen.some);
-        if (seen.some) {
+        two_products<WIDE, LONG>(s, slope, &rows, &cols, i0, j0, d, D, aligned, unmasked.some);
+        if (unmasked.some) {
             finish_scores<SHARE, 1>(s, &mask, j0 + lane_col() - position - lane_row(), left - lane_row(),
-                                    r.keys - j0 - lane_col(), seen.all && left >= ROWS && j0 + COLS <= r.keys);
+                                    r.keys - j0 - lane_col(), unmasked.all && left >= ROWS && j0 + COLS <= r.keys);
             for (int i = 0; i < LANE_ROWS; i++)
                 for (int j = 0; j < SHARE; j++)
                     slope[i][j] = exp2_fast(s[i][j] - lse[i]) * (slope[i][j] - delta[i]);
@@ -207,7 +212,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
         for (int c = 0; c < WIDE / 8; c++)
             dq[i][c] *= t->scale;
     const HeadRows to = head_rows(back.dq, t->type, back.dq_ld, r.q + first, h * D);
-    put_rows<WIDE>(&to, dq, left, d, D, wide);
+    put_rows<WIDE>(&to, dq, left, d, D, aligned);
     if (table) {
         const float before = warp_sum(ends[0]), behind = warp_sum(ends[1]);
         __syncwarp(); /* wait until the other lanes have written table[0] and table[2 R] */
@@ -227,7 +232,7 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
  * their queries in order. */
 template <int WIDE, bool LONG>
 static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
-    attention_dkv_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool wide)
+    attention_dkv_kernel(const AttentionBack back, const BackWork work, int64_t parts, bool aligned)
 {
     enum { COUNT = back_rows<WIDE> };
     DYNAMIC_SHARED(float, k);
@@ -246,23 +251,23 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
                        k, v, r.keys};
     float dk[LANE_ROWS][WIDE / 8] = {}, dv[LANE_ROWS][WIDE / 8] = {};
     if (!LONG)
-        load_side<WIDE, COUNT>(&rows, j0, 0, D, wide);
+        load_side<WIDE, COUNT>(&rows, j0, 0, D, aligned);
     for (int64_t h = kh * shared; h < (kh + 1) * shared; h++) {
         const MaskRange mask = mask_of(t, h);
-        const Span span = queries_seeing(&mask, &r, j0, COUNT, COLS);
+        const Span span = unmasked_queries(&mask, &r, j0, COUNT, COLS);
         const float *deltas = work.delta + (task.b * t->H + h) * t->q_longest;
         const Side cols = {head_rows(t->q, t->type, t->q_ld, r.q, h * D),
                            head_rows(back.dout, t->out_type, t->out_ld, r.q, h * D), q, dout, r.queries};
         for (int i0 = span.begin; i0 < span.end; i0 += COLS) {
             /* key - query, the difference of the positions of the warp's first row and column */
-            const int away = first - first_position(&r) - i0;
-            const Seen seen = seen_between(&mask, away - (COLS - 1), away + ROWS - 1);
+            const int offset = first - first_position(&r) - i0;
+            const Unmasked unmasked = unmasked_between(&mask, offset - (COLS - 1), offset + ROWS - 1);
             float s[LANE_ROWS][SHARE] = {}, slope[LANE_ROWS][SHARE] = {};
-            two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, wide, seen.some);
-            if (seen.some) {
-                finish_scores<SHARE, -1>(s, &mask, away + lane_row() - lane_col(), left - lane_row(),
+            two_products<WIDE, LONG>(s, slope, &rows, &cols, j0, i0, d, D, aligned, unmasked.some);
+            if (unmasked.some) {
+                finish_scores<SHARE, -1>(s, &mask, offset + lane_row() - lane_col(), left - lane_row(),
                                          r.queries - i0 - lane_col(),
-                                         seen.all && left >= ROWS && i0 + COLS <= r.queries);
+                                         unmasked.all && left >= ROWS && i0 + COLS <= r.queries);
                 for (int j = 0; j < SHARE; j++) {
                     const int query = i0 + lane_col() + ROW_LANES * j;
                     const float lse = query < r.queries ? log2_sum(t, h, r.q + query) : 0.0f,
@@ -283,14 +288,14 @@ static __global__ void __launch_bounds__(back_threads<WIDE>, WIDE <= 32 ? 3 : 2)
             __syncthreads(); /* no warp reads q and dout any more */
         }
     }
-    cp_async_wait<0>(); /* if no query sees these keys, the copies of load_side are still in flight */
+    cp_async_wait<0>(); /* if these keys are masked for all queries, the copies of load_side are still in flight */
     for (int i = 0; i < LANE_ROWS; i++)
         for (int c = 0; c < WIDE / 8; c++)
             dk[i][c] *= t->scale;
     const HeadRows to_k = head_rows(back.dk, t->type, back.dk_ld, r.k + first, kh * D),
                    to_v = head_rows(back.dv, t->type, back.dv_ld, r.k + first, kh * D);
-    put_rows<WIDE>(&to_k, dk, left, d, D, wide);
-    put_rows<WIDE>(&to_v, dv, left, d, D, wide);
+    put_rows<WIDE>(&to_k, dk, left, d, D, aligned);
+    put_rows<WIDE>(&to_v, dv, left, d, D, aligned);
 }
 
 /* Adds the pieces of the relative bias' gradient of one text and head, in order, into the first piece. One block per
@@ -344,11 +349,11 @@ template <int WIDE, bool LONG> static void back_by(const Run *run, const Attenti
     const Attention *t = &back->forward;
     const int64_t D = t->D, q_parts = div_up(t->q_longest, back_rows<WIDE>),
                   k_parts = div_up(longest_keys(t), back_rows<WIDE>);
-    const bool wide = rows_aligned(t->q, t->type, t->q_ld, D) && rows_aligned(t->k, t->type, t->k_ld, D) &&
-                      rows_aligned(t->v, t->type, t->v_ld, D) && rows_aligned(back->dout, t->out_type, t->out_ld, D) &&
-                      rows_aligned(back->dq, t->type, back->dq_ld, D) &&
-                      rows_aligned(back->dk, t->type, back->dk_ld, D) &&
-                      rows_aligned(back->dv, t->type, back->dv_ld, D);
+    const bool aligned =
+        rows_aligned(t->q, t->type, t->q_ld, D) && rows_aligned(t->k, t->type, t->k_ld, D) &&
+        rows_aligned(t->v, t->type, t->v_ld, D) && rows_aligned(back->dout, t->out_type, t->out_ld, D) &&
+        rows_aligned(back->dq, t->type, back->dq_ld, D) && rows_aligned(back->dk, t->type, back->dk_ld, D) &&
+        rows_aligned(back->dv, t->type, back->dv_ld, D);
     const size_t shared = back_floats<WIDE> * sizeof(float);
     const unsigned columns = LONG ? (unsigned)div_up(D, WIDE) : 1;
     if (shared > STATIC_SHARED) {
@@ -356,9 +361,9 @@ template <int WIDE, bool LONG> static void back_by(const Run *run, const Attenti
         allow_shared((attention_dkv_kernel<WIDE, LONG>), shared);
     }
     LAUNCH(run, (attention_dq_kernel<WIDE, LONG>), dim3((unsigned)(t->B * t->H * q_parts), columns), back_threads<WIDE>,
-           shared, *back, *w, q_parts, wide);
+           shared, *back, *w, q_parts, aligned);
     LAUNCH(run, (attention_dkv_kernel<WIDE, LONG>), dim3((unsigned)(t->B * key_heads(t) * k_parts), columns),
-           back_threads<WIDE>, shared, *back, *w, k_parts, wide);
+           back_threads<WIDE>, shared, *back, *w, k_parts, aligned);
 }
 
 void cuda_attention_back(const Run *run, const AttentionBack *back)

@@ -26,11 +26,11 @@
  * with KEYS = 64, and 4 with KEYS = 32. The result needs from 4 loads (WIDE = 32) to 2.5 (WIDE = 128).
  *
  * The order of the sums: a score is added over the features in order, the result over the keys in order. A lane adds
- * its weights of a row in the order of the keys, and a tree adds the sums of the lanes. A block of keys that a row does
- * not see multiplies the row's sums by 1 and adds 0. */
+ * its weights of a row in the order of the keys, and a tree adds the sums of the lanes. A block of keys that is
+ * masked for a row multiplies the row's sums by 1 and adds 0. */
 template <int WIDE, int KEYS, bool LONG>
 static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
-    attention_kernel(const Attention t, int64_t parts, bool wide)
+    attention_kernel(const Attention t, int64_t parts, bool aligned)
 {
     enum { COLS = KEYS / ROW_LANES, OUT = WIDE / ROW_LANES };
     DYNAMIC_SHARED(float, q);
@@ -47,40 +47,40 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
     const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
                    K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
     const MaskRange mask = mask_of(&t, task.h);
-    const Span span = keys_seen(&mask, &r, i0, QUERIES, KEYS);
+    const Span span = unmasked_keys(&mask, &r, i0, QUERIES, KEYS);
     const int position = first_position(&r) + i0 + warp_row;
     float out[LANE_ROWS][OUT] = {}, top[LANE_ROWS], sum[LANE_ROWS] = {};
     for (int i = 0; i < LANE_ROWS; i++)
-        top[i] = -FLT_MAX; /* finite: -inf - (-inf) is a NaN if a row sees no key of the first block */
+        top[i] = -FLT_MAX; /* finite: -inf - (-inf) is a NaN if the first block is masked for a row */
     if (!LONG && span.begin < span.end) {
-        load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, 0, D, wide);
-        load_rows<KEYS, WIDE>(k, &K, span.begin, r.keys, 0, D, wide);
+        load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, 0, D, aligned);
+        load_rows<KEYS, WIDE>(k, &K, span.begin, r.keys, 0, D, aligned);
         cp_async_commit();
     }
     for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
-        const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
+        const Unmasked unmasked = unmasked_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
         float s[LANE_ROWS][COLS] = {};
         for (int from = 0; LONG && from < D; from += WIDE) {
             __syncthreads(); /* no warp reads the old q and k any more */
-            load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, from, D, wide);
-            load_rows<KEYS, WIDE>(k, &K, j0, r.keys, from, D, wide);
+            load_rows<QUERIES, WIDE>(q, &Q, i0, r.queries, from, D, aligned);
+            load_rows<KEYS, WIDE>(k, &K, j0, r.keys, from, D, aligned);
             cp_async_commit();
             cp_async_wait<0>();
             __syncthreads();
-            if (seen.some)
+            if (unmasked.some)
                 add_scores<COLS, WIDE>(s, q + warp_row * (WIDE + PAD), k, MIN(D - from, WIDE));
         }
         if (!LONG) {
             cp_async_wait<0>();
             __syncthreads(); /* the keys are in k; no warp reads the old v any more */
         }
-        load_rows<KEYS, WIDE>(v, &V, j0, r.keys, d, D, wide);
+        load_rows<KEYS, WIDE>(v, &V, j0, r.keys, d, D, aligned);
         cp_async_commit();
-        if (!LONG && seen.some)
+        if (!LONG && unmasked.some)
             add_scores<COLS, WIDE>(s, q + warp_row * (WIDE + PAD), k, D);
-        if (seen.some) {
+        if (unmasked.some) {
             finish_scores<COLS, 1>(s, &mask, j0 + lane_col() - position - lane_row(), ROWS, r.keys - j0 - lane_col(),
-                                   seen.all && j0 + KEYS <= r.keys);
+                                   unmasked.all && j0 + KEYS <= r.keys);
             for (int i = 0; i < LANE_ROWS; i++) {
                 float most = top[i];
                 for (int j = 0; j < COLS; j++)
@@ -101,10 +101,10 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
         cp_async_wait<0>();
         __syncthreads(); /* the values are in v; no warp reads the old k any more */
         if (!LONG && j0 + KEYS < span.end) {
-            load_rows<KEYS, WIDE>(k, &K, j0 + KEYS, r.keys, 0, D, wide);
+            load_rows<KEYS, WIDE>(k, &K, j0 + KEYS, r.keys, 0, D, aligned);
             cp_async_commit();
         }
-        if (seen.some)
+        if (unmasked.some)
             add_weighted<KEYS, WIDE>(out, weights, v);
     }
     const int64_t rows = t.q_offsets[t.B], first = r.q + i0 + warp_row;
@@ -118,19 +118,20 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 3 : 2)
             t.lse[task.h * rows + first + row] = all == 0.0f ? -INFINITY : fmaf(top[i], LN2, logf(all));
     }
     const HeadRows to = head_rows(t.out, t.out_type, t.out_ld, first, task.h * D64);
-    put_rows<WIDE>(&to, out, left, d, D, wide);
+    put_rows<WIDE>(&to, out, left, d, D, aligned);
 }
 
 template <int WIDE, int KEYS, bool LONG> static void attention_by(const Run *run, const Attention *t)
 {
     const size_t shared = ((QUERIES + 2 * KEYS) * (WIDE + PAD) + QUERIES * (KEYS + WEIGHTS_PAD)) * sizeof(float);
     const int64_t parts = div_up(t->q_longest, QUERIES);
-    const bool wide = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
-                      rows_aligned(t->v, t->type, t->v_ld, t->D) && rows_aligned(t->out, t->out_type, t->out_ld, t->D);
+    const bool aligned = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
+                         rows_aligned(t->v, t->type, t->v_ld, t->D) &&
+                         rows_aligned(t->out, t->out_type, t->out_ld, t->D);
     const dim3 grid((unsigned)(t->B * t->H * parts), LONG ? (unsigned)div_up(t->D, WIDE) : 1);
     if (shared > STATIC_SHARED)
         allow_shared((attention_kernel<WIDE, KEYS, LONG>), shared);
-    LAUNCH(run, (attention_kernel<WIDE, KEYS, LONG>), grid, THREADS, shared, *t, parts, wide);
+    LAUNCH(run, (attention_kernel<WIDE, KEYS, LONG>), grid, THREADS, shared, *t, parts, aligned);
 }
 
 static bool by_mma(const Attention *t)

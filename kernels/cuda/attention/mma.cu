@@ -31,15 +31,15 @@ static __device__ inline void load_each(uint16_t *to, const uint16_t *from, int6
     }
 }
 /* Writes KEYS rows of x, from row `first` on, to `to` [KEYS, WIDE + HALF_PAD]. Rows from `count` on and columns from D
- * on become zeros. The rest is as in load_rows. If `wide`, 8 or 4 neighbouring threads copy one row, 16 bytes each at a
- * time. */
+ * on become zeros. The rest is as in load_rows. If `aligned`, 8 or 4 neighbouring threads copy one row, 16 bytes each
+ * at a time. */
 template <int WIDE>
-static __device__ inline void load_halves(uint16_t *to, const HeadRows *x, int first, int count, int D, bool wide)
+static __device__ inline void load_halves(uint16_t *to, const HeadRows *x, int first, int count, int D, bool aligned)
 {
     constexpr int EACH = WIDE % 64 == 0 ? 8 : 4;
     const int rows = count - first, begin = (int)threadIdx.x / EACH, col = (int)threadIdx.x % EACH * 8;
     const uint16_t *from = (const uint16_t *)x->x + first * x->ld, *at = from + begin * x->ld + col;
-    if (!wide) {
+    if (!aligned) {
         load_each<WIDE>(to, from, x->ld, rows, D);
         return;
     }
@@ -70,19 +70,19 @@ static __device__ inline const uint16_t *part_across(const uint16_t *x, int ld)
 }
 
 /* Turns a warp's products [16, KEYS] into scores to the base 2: scaled, with the relative bias, and -inf if the key is
- * not seen. The products are tiles of 8 columns. A lane has rows g and g + 8, with g = lane / 4, and columns 8 n + 2
+ * masked. The products are tiles of 8 columns. A lane has rows g and g + 8, with g = lane / 4, and columns 8 n + 2
  * (lane % 4) and the next column.
  *
- * - `away`: the position of the key minus that of the query, for the lane's first row and column.
+ * - `offset`: the position of the key minus that of the query, for the lane's first row and column.
  * - `cols`: how many keys exist from the lane's first column on.
- * - `all`: all scores of the warp are seen. */
-static __device__ inline void finish_tiles(float s[TILES][4], const MaskRange *w, int away, int cols, bool all)
+ * - `all`: all scores of the warp are unmasked. */
+static __device__ inline void finish_tiles(float s[TILES][4], const MaskRange *w, int offset, int cols, bool all)
 {
     if (w->relative) {
         float bias[TILES + 1][2];
         for (int n = 0; n <= TILES; n++)
             for (int e = 0; e < 2; e++)
-                bias[n][e] = bias_at(w, away + 8 * (n - 1) + e);
+                bias[n][e] = bias_at(w, offset + 8 * (n - 1) + e);
         for (int n = 0; n < TILES; n++)
             for (int c = 0; c < 4; c++)
                 s[n][c] = fmaf(s[n][c], w->scale, bias[n - c / 2 + 1][c % 2]);
@@ -93,8 +93,8 @@ static __device__ inline void finish_tiles(float s[TILES][4], const MaskRange *w
     }
     for (int n = 0; !all && n < TILES; n++)
         for (int c = 0; c < 4; c++) {
-            const bool sees = sees_at(w, away + 8 * (n - c / 2) + c % 2) & (8 * n + c % 2 < cols);
-            s[n][c] = sees ? s[n][c] : -INFINITY;
+            const bool unmasked = is_unmasked(w, offset + 8 * (n - c / 2) + c % 2) & (8 * n + c % 2 < cols);
+            s[n][c] = unmasked ? s[n][c] : -INFINITY;
         }
 }
 
@@ -139,7 +139,7 @@ static __device__ inline void put_tiles(T *to, int64_t ld, const float y[WIDE / 
  * adds its weights of a row in order. Then two steps add the sums of 4 lanes. */
 template <class T, int WIDE>
 static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
-    attention_mma_kernel(const Attention t, int64_t parts, bool wide)
+    attention_mma_kernel(const Attention t, int64_t parts, bool aligned)
 {
     enum { STEPS = WIDE / 16, LD = WIDE + HALF_PAD };
     SHARED(uint16_t, k, [KEYS * LD]);
@@ -154,10 +154,10 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
     const HeadRows Q = head_rows(t.q, t.type, t.q_ld, r.q, task.h * D64),
                    K = head_rows(t.k, t.type, t.k_ld, r.k, kh * D64), V = head_rows(t.v, t.type, t.v_ld, r.k, kh * D64);
     const MaskRange mask = mask_of(&t, task.h);
-    const Span span = keys_seen(&mask, &r, i0, QUERIES, KEYS);
+    const Span span = unmasked_keys(&mask, &r, i0, QUERIES, KEYS);
     const int position = first_position(&r) + i0 + warp_row;
-    load_halves<WIDE>(v, &Q, i0, r.queries, D, wide);
-    load_halves<WIDE>(k, &K, span.begin, r.keys, D, wide);
+    load_halves<WIDE>(v, &Q, i0, r.queries, D, aligned);
+    load_halves<WIDE>(k, &K, span.begin, r.keys, D, aligned);
     cp_async_commit();
     cp_async_wait<0>();
     __syncthreads();
@@ -166,13 +166,13 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
         ldmatrix_x4(q[n], part_down(v + warp_row * LD + 16 * n, LD));
     float out[2 * STEPS][4] = {}, top[2] = {-FLT_MAX, -FLT_MAX}, sum[2] = {};
     for (int j0 = span.begin; j0 < span.end; j0 += KEYS) {
-        const Seen seen = seen_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
+        const Unmasked unmasked = unmasked_between(&mask, j0 - position - (ROWS - 1), j0 + KEYS - 1 - position);
         cp_async_wait<0>();
         __syncthreads(); /* the keys are in k; no warp reads the old v any more */
-        load_halves<WIDE>(v, &V, j0, r.keys, D, wide);
+        load_halves<WIDE>(v, &V, j0, r.keys, D, aligned);
         cp_async_commit();
         uint32_t weights[KEYS / 16][4];
-        if (seen.some) {
+        if (unmasked.some) {
             float s[TILES][4] = {};
             for (int d = 0; d < STEPS; d++)
                 for (int n = 0; n < KEYS / 16; n++) {
@@ -181,7 +181,7 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
                     multiply(T(), s[2 * n], q[d], b);
                     multiply(T(), s[2 * n + 1], q[d], b + 2);
                 }
-            finish_tiles(s, &mask, j0 + c0 - position - g, r.keys - j0 - c0, seen.all && j0 + KEYS <= r.keys);
+            finish_tiles(s, &mask, j0 + c0 - position - g, r.keys - j0 - c0, unmasked.all && j0 + KEYS <= r.keys);
             for (int i = 0; i < 2; i++) {
                 float most = top[i];
                 for (int n = 0; n < TILES; n++)
@@ -206,9 +206,9 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
         cp_async_wait<0>();
         __syncthreads(); /* the values are in v; no warp reads the old k any more */
         if (j0 + KEYS < span.end)
-            load_halves<WIDE>(k, &K, j0 + KEYS, r.keys, D, wide);
+            load_halves<WIDE>(k, &K, j0 + KEYS, r.keys, D, aligned);
         cp_async_commit();
-        for (int n = 0; seen.some && n < KEYS / 16; n++)
+        for (int n = 0; unmasked.some && n < KEYS / 16; n++)
             for (int d = 0; d < STEPS; d++) {
                 uint32_t b[4];
                 ldmatrix_x4_trans(b, part_down(v + 16 * n * LD + 16 * d, LD));
@@ -234,9 +234,9 @@ static __global__ void __launch_bounds__(THREADS, WIDE <= 64 ? 4 : 2)
 template <class T, int WIDE> static void mma_by(const Run *run, const Attention *t)
 {
     const int64_t parts = div_up(t->q_longest, QUERIES);
-    const bool wide = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
-                      rows_aligned(t->v, t->type, t->v_ld, t->D);
-    LAUNCH(run, (attention_mma_kernel<T, WIDE>), t->B * t->H * parts, THREADS, 0, *t, parts, wide);
+    const bool aligned = rows_aligned(t->q, t->type, t->q_ld, t->D) && rows_aligned(t->k, t->type, t->k_ld, t->D) &&
+                         rows_aligned(t->v, t->type, t->v_ld, t->D);
+    LAUNCH(run, (attention_mma_kernel<T, WIDE>), t->B * t->H * parts, THREADS, 0, *t, parts, aligned);
 }
 template <class T> static void mma_of(const Run *run, const Attention *t)
 {

@@ -43,8 +43,8 @@ static Plan make_plan(const Gemm *g, Unit f32_unit)
     p.b_line = both_narrow ? p.a_line : 0;
     p.a_bytes = (size_t)(g->M * p.a_line * p.parts) * (p.unit == UNIT_INT8 ? 1 : sizeof(uint16_t));
     p.b_bytes = (size_t)(g->N * p.b_line) * sizeof(uint16_t);
-    p.scale_bytes = p.unit == UNIT_INT8 || p.parts == 2 ? size_round_up((size_t)g->M * sizeof(float), LINE) : 0;
-    p.zero_bytes = p.unit == UNIT_INT8 ? size_round_up((size_t)g->M * sizeof(int32_t), LINE) : 0;
+    p.scale_bytes = p.unit == UNIT_INT8 || p.parts == 2 ? size_round_up((size_t)g->M * sizeof(float), STEP_BYTES) : 0;
+    p.zero_bytes = p.unit == UNIT_INT8 ? size_round_up((size_t)g->M * sizeof(int32_t), STEP_BYTES) : 0;
     return p;
 }
 
@@ -56,7 +56,7 @@ size_t cuda_gemm_work(const Run *run, const Gemm *g)
     if (g->M == 0 || g->N == 0)
         return 0;
     const Plan p = make_plan(g, UNIT_F32);
-    return size_round_up(p.a_bytes, LINE) + size_round_up(p.b_bytes, LINE) + p.scale_bytes + p.zero_bytes +
+    return size_round_up(p.a_bytes, STEP_BYTES) + size_round_up(p.b_bytes, STEP_BYTES) + p.scale_bytes + p.zero_bytes +
            p.partial_bytes;
 }
 
@@ -125,7 +125,7 @@ Finish finish_of(const Gemm *g)
     return f;
 }
 
-/* Returns an operand. k_inner: the copies of 16 bytes are along K; otherwise along `count`. */
+/* Returns an operand. k_inner: the kernel copies groups of 16 bytes along K; otherwise along `count`. */
 static Side side_of(const void *p, DType type, int64_t step, int64_t k_step, int64_t count, int64_t K, bool k_inner)
 {
     const int64_t bytes = (int64_t)dtype_bytes(type), across = k_inner ? step : k_step;
@@ -135,7 +135,11 @@ static Side side_of(const void *p, DType type, int64_t step, int64_t k_step, int
 }
 
 /* Returns the operand [count, K] in float32. The steps may have any size. If its type is not float32, it is first
- * converted to `work`, with lines of `line` numbers: along K if `k_lines`, otherwise along `count`. */
+ * converted to `work`.
+ *
+ * - k_inner: as in side_of.
+ * - k_lines: `work` is [count, line], with K numbers used in each line. Otherwise it is [K, line], with `count` numbers
+ *   used in each line. */
 static Side f32_side(const Run *run, const void *p, DType type, int64_t step, int64_t k_step, int64_t count, int64_t K,
                      bool k_inner, bool k_lines, float *work, int64_t line)
 {
@@ -151,7 +155,7 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
 {
     const bool k_inner = p->unit == UNIT_TF32;
     float *a_work = (float *)run->work;
-    float *b_work = (float *)((char *)run->work + size_round_up(p->a_bytes, LINE));
+    float *b_work = (float *)((char *)run->work + size_round_up(p->a_bytes, STEP_BYTES));
     const int64_t line = pack_line(PACK_F32, g->K, g->N);
     const Side a = f32_side(run, g->A, g->A_type, g->a_row, g->a_col, g->M, g->K, k_inner, true, a_work, p->a_line);
     const Side b =
@@ -160,11 +164,13 @@ static void wide_product(const Run *run, const Gemm *g, const Plan *p)
     if (p->unit == UNIT_TF32)
         tensor_product(run, UNIT_TF32, a, b, finish_of(g), p->tile);
     else
-        f32_product(run, a, b, finish_of(g), p->tile, (float *)((char *)b_work + size_round_up(p->b_bytes, LINE)));
+        f32_product(run, a, b, finish_of(g), p->tile,
+                    (float *)((char *)b_work + size_round_up(p->b_bytes, STEP_BYTES)));
 }
 
-/* Returns the operand [count, K] in the 16-bit type `type`, with K inner. If its type is another one, or if it cannot
- * be copied by 16 bytes, it is first copied to `work`, with lines of `line` numbers. */
+/* Returns the operand [count, K] in the 16-bit type `type`, for a kernel that copies groups of 16 bytes along K. If the
+ * operand has another type, or if its rows cannot be copied in such groups, it is first copied to `work` [count, line].
+ */
 static Side half_side(const Run *run, DType type, const void *p, DType p_type, int64_t step, int64_t k_step,
                       int64_t count, int64_t K, void *work, int64_t line)
 {
@@ -177,8 +183,8 @@ static Side half_side(const Run *run, DType type, const void *p, DType p_type, i
 static void narrow_product(const Run *run, const Gemm *g, const Plan *p, bool wgmma)
 {
     const DType type = p->unit == UNIT_F16 ? F16 : BF16;
-    char *work = (char *)run->work, *b_work = work + size_round_up(p->a_bytes, LINE);
-    char *scale = b_work + size_round_up(p->b_bytes, LINE);
+    char *work = (char *)run->work, *b_work = work + size_round_up(p->a_bytes, STEP_BYTES);
+    char *scale = b_work + size_round_up(p->b_bytes, STEP_BYTES);
     Finish f = finish_of(g);
     Side a, b;
     if (p->unit == UNIT_INT8) {

@@ -20,15 +20,17 @@
 
 #include "kernels/cuda/act.h"
 
-enum { LINE = 64 }; /* number of bytes of each row of an operand that one step of tensor.cu's kernels reads */
+/* The number of bytes that one step of tensor.cu's kernels reads from each row of an operand. The sizes
+ * of the areas in gemm.cu's scratch memory are rounded up to a multiple of it. */
+enum { STEP_BYTES = 64 };
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-/* An operand: A [count, K] or the transposed B [count, K]. Number (i, k) is at i step + k k_step.
+/* An operand: A [count, K] or the transposed B [count, K]. Number (i, k) is at p[i step + k k_step].
  *
- * - `wide`: groups of 16 bytes can be copied. The pointer and one of the steps are multiples of 16 bytes, and the other
- *   step is 1 number. The step of 1 is k_step for tensor.cu, and `step` for f32.cu. Operands of tensor.cu that are not
- *   float32 are always wide. */
+ * - `wide`: groups of 16 bytes can be copied. The pointer is then a multiple of 16 bytes. For tensor.cu, k_step is 1
+ *   and `step` is a multiple of 16 bytes. For f32.cu, `step` is 1 and k_step is a multiple of 16 bytes. Operands of
+ *   tensor.cu that are not float32 are always wide. */
 typedef struct Side {
     const void *p;
     int64_t step, k_step;
@@ -41,10 +43,12 @@ typedef struct Side {
  * and B, so more reads hit the L2 cache. */
 typedef struct Grid {
     int m_tiles, n_tiles; /* tiles along M and along N */
-    /* f32.cu: the number of parts into which K is divided. wgmma.cu: the number of 16-bit numbers per number of A: 2
-     * after split_rows, otherwise 1 */
+    /* - f32.cu: the number of parts into which K is divided.
+     * - wgmma.cu: 1, or 2 if split_rows (below) has split A into two f16 matrices. Each row of A then has the larger
+     *   numbers [K of B], followed by the smaller numbers [K of B].
+     * - tensor.cu: 1. */
     int parts;
-    int64_t K; /* of A; 2 K of B after split_rows */
+    int64_t K; /* numbers per row of A. After split_rows it counts both matrices: twice the K of B */
 } Grid;
 typedef struct Place {
     int m, n; /* in tiles */
@@ -61,28 +65,30 @@ static __device__ inline Place place_of(Grid grid)
 }
 
 /* The part of an operand for one step: I x BK numbers in shared memory. Number (i, k) is at tile[i LD + k] if K_INNER,
- * otherwise at tile[k LD + i]. A line (the INNER numbers of one i or one k) is followed by 16 unused bytes, so that the
- * lines begin in different banks. */
+ * otherwise at tile[k LD + i]. So the part is stored as OUTER rows of INNER numbers. Each row is followed by 16 unused
+ * bytes, so that the rows begin in different banks. */
 template <class T, int I_, int BK_, bool K_INNER_, int THREADS_> struct Part {
     typedef T type;
     static constexpr bool K_INNER = K_INNER_;
     static constexpr int I = I_, BK = BK_, THREADS = THREADS_;
     static constexpr int VEC = 16 / (int)sizeof(T); /* numbers per copy of 16 bytes */
     static constexpr int INNER = K_INNER ? BK : I, OUTER = K_INNER ? I : BK;
-    static constexpr int VECS = INNER / VEC; /* copies of 16 bytes per line */
+    static constexpr int VECS = INNER / VEC; /* copies of 16 bytes per row of the part */
     static constexpr int LD = INNER + VEC, NUMBERS = OUTER * LD;
 };
-/* The source of a thread's copies: its first number, and how many of the part's I rows exist in the operand from there
- * on. */
+/* The source of a thread's copies.
+ *
+ * - `from`: the first number that the thread copies.
+ * - `count`: how many rows of the part, from the row of `from` on, are inside the operand. */
 template <class T> struct Cursor {
     const T *from;
     int count;
 };
 
 /* Returns the place (i, k) of a thread's first number in a part. For wide operands a thread copies 16 bytes at a time.
- * Other operands have 4-byte numbers, which are copied one by one: a warp copies a patch of 8 numbers along the smaller
- * step by 4 numbers along the larger one. So the warp reads whole sectors of 32 bytes and writes to 32 different banks.
- */
+ * Other operands have 4-byte numbers, which are copied one by one. A warp copies a patch of 8 x 4 numbers: 8 in the
+ * dimension (i or k) whose step in memory is smaller, and 4 in the other dimension. So the warp reads whole sectors of
+ * 32 bytes and writes to 32 different banks. */
 template <class P> static __device__ inline int2 first_of(const Side &x)
 {
     typedef typename P::type T;
@@ -115,7 +121,7 @@ static __device__ inline void stage(typename P::type *tile, const Side &x, Curso
     T *to = tile + (P::K_INNER ? at.x * P::LD + at.y : at.y * P::LD + at.x);
     const T *from = c.from;
     if (sizeof(T) != 4 || x.wide) {
-        constexpr int PASS = MAX(P::THREADS / P::VECS, 1); /* lines per pass of all threads */
+        constexpr int PASS = MAX(P::THREADS / P::VECS, 1); /* rows of the part per pass of all threads */
         const int64_t next = PASS * (P::K_INNER ? x.step : x.k_step);
         UNROLL
         for (int j = 0; j < P::OUTER; j += PASS) {
@@ -231,20 +237,24 @@ static __device__ inline void finish4(const Finish &f, int64_t m, int64_t n, flo
             store_typed(f.C_type, f.C, m * f.ldc + n + i, x[i]);
     }
 }
-/* Writes a slice of the block's tile to C. `tile` is the slice in shared memory, [WARPS_M R, BN + 4]: R rows of each of
- * WARPS_M groups of WM rows. `at` is the block's tile. Row r of the slice is this row of the block's tile:
+/* Writes a slice of the block's tile to C. The tile has WARPS_M groups of WM rows. A slice has R rows of each group.
+ *
+ * - `tile`: the position of the tile in C, counted in tiles.
+ * - `slice`: the number of the slice. 0 has the first R rows of each group.
+ * - `sums` [WARPS_M R, BN + 4]: the numbers of the slice, in shared memory. Row r of `sums` is this row of the tile:
  *
  *   (r / R) WM + slice R + r % R
  *
  * Consecutive threads have consecutive columns, so C, residual and bias are accessed in whole cache lines. */
 template <int WARPS_M, int WM, int R, int BN, int THREADS>
-static __device__ inline void finish_slice(const Finish &f, Place at, int slice, const float *tile)
+static __device__ inline void finish_slice(const Finish &f, Place tile, int slice, const float *sums)
 {
     for (int i = (int)threadIdx.x; i < WARPS_M * R * (BN / 4); i += THREADS) {
         const int r = i / (BN / 4), c = i % (BN / 4) * 4;
-        const int64_t m = (int64_t)at.m * (WARPS_M * WM) + r / R * WM + slice * R + r % R, n = (int64_t)at.n * BN + c;
+        const int64_t m = (int64_t)tile.m * (WARPS_M * WM) + r / R * WM + slice * R + r % R,
+                      n = (int64_t)tile.n * BN + c;
         if (m < f.M && n < f.N)
-            finish4(f, m, n, load4(tile + r * (BN + 4) + c));
+            finish4(f, m, n, load4(sums + r * (BN + 4) + c));
     }
 }
 
@@ -266,7 +276,7 @@ void f32_product(const Run *run, const Side &a, const Side &b, const Finish &f, 
 typedef enum Unit { UNIT_F32, UNIT_TF32, UNIT_F16, UNIT_BF16, UNIT_INT8 } Unit;
 Tile tensor_tile(int64_t M, int64_t N);
 /* a.K is b.K or 2 b.K. If it is 2 b.K, A has two parts; each is multiplied by the same B, and the products are added.
- * b.K numbers are then a multiple of LINE bytes. */
+ * b.K numbers are then a multiple of STEP_BYTES bytes. */
 void tensor_product(const Run *run, Unit unit, const Side &a, const Side &b, const Finish &f, Tile tile);
 
 /* wgmma.cu: tensor_product for f16 and bf16 by wgmma. Returns false and does nothing if the card or the unit is not
@@ -278,7 +288,7 @@ Pack pack_type(Pack form); /* Returns F32, F16, BF16 or INT8, also for the forms
 /* numbers between the beginnings of two rows of the packed form */
 static inline int64_t pack_line(Pack type, int64_t K, int64_t N)
 {
-    return type == PACK_F32 ? round_up(N, 4) : round_up(K, type == PACK_INT8 ? LINE : LINE / 2);
+    return type == PACK_F32 ? round_up(N, 4) : round_up(K, type == PACK_INT8 ? STEP_BYTES : STEP_BYTES / 2);
 }
 /* Copies and converts a matrix: y[r ld + c] = x[r * row + c * col], with the steps `row` and `col` of x. Columns from
  * `cols` to ld-1 of y become 0. */

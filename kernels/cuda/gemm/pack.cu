@@ -82,10 +82,10 @@ static __device__ inline uint32_t four_bytes(int64_t K, const float *column, int
     }
     return unit;
 }
-/* Packs 32 columns of B as bytes per block; a line of `to` has `line` words of four bytes. Each lane has one column,
- * and the 8 warps share the rows. If b_col is 1, the rows of B are read in whole lines. The bytes are written four at a
- * time, each lane in another line. The sums are of integers, so their order does not matter. A column with an infinity
- * or a NaN gets a NaN as its scale: `probes` are sums of 0 times each number. */
+/* Packs B to bytes, 32 columns per block. `line` is the length of a line of `to`, in words of four bytes. Each lane has
+ * one column, and the 8 warps share the rows. If b_col is 1, the rows of B are read in whole lines. The bytes are
+ * written four at a time, each lane in another line. The sums are of integers, so their order does not matter. A column
+ * with an infinity or a NaN gets a NaN as its scale: `probes` are sums of 0 times each number. */
 static __global__ void __launch_bounds__(256)
     pack_bytes_kernel(int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, uint32_t *to, int64_t line,
                       float *scale, int32_t *sum)

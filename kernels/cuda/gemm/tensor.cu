@@ -32,11 +32,11 @@ static __device__ inline float sum_bits(int32_t x)
     return bits_f32((uint32_t)x);
 }
 
-/* A block computes BM x BN of C, in steps of LINE bytes of K. A warp computes WM x WN, and one instruction 16 x 8. */
+/* A block computes BM x BN of C; a step has STEP_BYTES bytes of K. A warp computes WM x WN, one instruction 16 x 8. */
 template <class T_, int BM_, int BN_, int WM_, int WN_, int STAGES_> struct Shape {
     typedef T_ T;
     static constexpr int BM = BM_, BN = BN_, WM = WM_, WN = WN_, STAGES = STAGES_;
-    static constexpr int BK = LINE / (int)sizeof(T), WARPS_M = BM / WM, WARPS_N = BN / WN;
+    static constexpr int BK = STEP_BYTES / (int)sizeof(T), WARPS_M = BM / WM, WARPS_N = BN / WN;
     static constexpr int THREADS = WARPS_M * WARPS_N * WARP;
     typedef Part<T, BM, BK, true, THREADS> A;
     typedef Part<T, BN, BK, true, THREADS> B;

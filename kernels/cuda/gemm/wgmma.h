@@ -37,7 +37,7 @@ template <int PENDING> static __device__ inline void wgmma_wait(void)
 }
 
 /* c += A B, with A [64, 16] and B [16, 128]. Warp w of the four has rows 16 w to 16 w + 15. c[4 j .. 4 j + 3] are in
- * columns 8 j to 8 j + 7. A lane has the same four elements of these 8 columns as of the result c of mma (ptx.h). */
+ * columns 8 j to 8 j + 7. In each group of 8 columns, a lane has the four elements that ptx.h lists for C of mma. */
 #define WGMMA_4(c, i)  "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
 #define WGMMA_16(c, i) WGMMA_4(c, i), WGMMA_4(c, i + 4), WGMMA_4(c, i + 8), WGMMA_4(c, i + 12)
 #define WGMMA(type)                                                                                                    \

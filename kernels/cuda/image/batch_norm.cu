@@ -22,8 +22,8 @@ size_t cuda_batch_norm_work(const Run *run, const BatchNorm *t)
     return t->batch ? (size_t)(part_count(t->M) * t->C) * sizeof(float) : 0;
 }
 
-/* Computes a part's sums of x, or of (x - mean)^2 if `squares`. One block per part and 32 columns. The squares are
- * summed in a second pass, when the mean is known: one pass for both sums would round more if the mean is large. */
+/* Computes a part's sums of x, or of (x - mean)^2 if `squares` is true. One block per part and 32 columns. The squares
+ * are summed in a second pass, when the mean is known: one pass for both sums would round more if the mean is large. */
 static __global__ void __launch_bounds__(COLUMNS *LANES)
     part_kernel(BatchNorm t, int64_t parts, bool squares, float *sums)
 {
@@ -39,7 +39,9 @@ static __global__ void __launch_bounds__(COLUMNS *LANES)
         sums[blockIdx.x * t.C + c] = sum;
 }
 
-/* Returns the sum over the parts in all threads of a column. A part is a row of `ld` numbers. */
+/* Adds up the parts' sums of one column: the sum of a part is sums[part * ld]. All threads of the column get the total.
+ * If `any` is false, the column is not in the matrix: the threads read nothing, but take part in the barriers of
+ * lanes_sum. */
 static __device__ inline float parts_sum(int64_t parts, int64_t ld, const float *sums, bool any)
 {
     float sum = 0;
@@ -48,8 +50,9 @@ static __device__ inline float parts_sum(int64_t parts, int64_t ld, const float 
     return lanes_sum(sum);
 }
 
-/* Computes the statistics of 32 columns per block: the mean from the parts' sums, or rstd and the running statistics
- * from the sums of squares. */
+/* Computes the statistics of 32 columns per block. If `squares` is false, `sums` are the parts' sums of x, and the
+ * kernel writes the mean. Otherwise they are the sums of squares, and it writes rstd and updates the running
+ * statistics. */
 static __global__ void __launch_bounds__(COLUMNS *LANES)
     statistics_kernel(BatchNorm t, int64_t parts, bool squares, const float *sums)
 {

@@ -55,9 +55,9 @@ static Gemm as_gemm(const Conv *c)
  * training step they are few, compared with what is computed with them. */
 static __global__ void __launch_bounds__(256) pack_kernel(Packing p, int64_t n, const float *weights, float *packed)
 {
-    const int64_t ld = p.groups * p.apart;
+    const int64_t ld = p.groups * p.group_step;
     for (int64_t i = first_index(); i < n; i += all_threads()) {
-        const int64_t row = i / ld, column = i % ld, group = column / p.apart, in_group = column % p.apart;
+        const int64_t row = i / ld, column = i % ld, group = column / p.group_step, in_group = column % p.group_step;
         packed[i] =
             in_group < p.columns
                 ? weights[(group * p.columns + in_group) * p.by_column + row % p.depth * p.by_depth + row / p.depth]
@@ -78,7 +78,7 @@ static Packing packing_of(const Conv *c)
     p.depth = c->C / c->groups;
     p.groups = c->groups;
     p.columns = c->O / c->groups;
-    p.apart = is_direct(c) ? p.columns : round_up(p.columns, 4);
+    p.group_step = is_direct(c) ? p.columns : round_up(p.columns, 4);
     p.by_depth = p.taps;
     p.by_column = p.depth * p.taps;
     return p;
@@ -144,8 +144,8 @@ static Windows windows_of(const Conv *c)
     w.groups = (int)p.groups;
     w.depth = (int)p.depth;
     w.columns = (int)p.columns;
-    w.apart = (int)p.apart;
-    w.ld = (int)(p.groups * p.apart);
+    w.group_step = (int)p.group_step;
+    w.ld = (int)(p.groups * p.group_step);
     w.tap_h = w.taps_w;
     w.tap_w = 1;
     w.y = (float *)c->y;

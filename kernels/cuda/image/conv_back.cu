@@ -11,7 +11,7 @@
 
 enum {
     PIECE = 512, /* pixels of dy per piece: the `length_limit` of piece_count */
-    PIECES = 32  /* pieces, at most */
+    PIECES = 32  /* pieces, at most: a piece is longer than PIECE only if there are PIECES pieces */
 };
 
 static bool is_depthwise(const Conv *c)
@@ -43,7 +43,7 @@ static Packing packing_of(const Conv *c)
     p.depth = is_depthwise(c) ? 1 : c->O;
     p.groups = c->groups;
     p.columns = is_depthwise(c) ? 1 : c->C;
-    p.apart = is_depthwise(c) ? 1 : round_up(c->C, 4);
+    p.group_step = is_depthwise(c) ? 1 : round_up(c->C, 4);
     p.by_depth = is_depthwise(c) ? 0 : c->C * p.taps;
     p.by_column = p.taps;
     return p;
@@ -93,8 +93,8 @@ static void input_gradient(const Run *run, const ConvBack *b, const float *packe
     w.groups = (int)p.groups;
     w.depth = (int)p.depth;
     w.columns = (int)p.columns;
-    w.apart = (int)p.apart;
-    w.ld = (int)(p.groups * p.apart);
+    w.group_step = (int)p.group_step;
+    w.ld = (int)(p.groups * p.group_step);
     w.tap_h = (int)(c->stride * c->kw);
     w.tap_w = (int)c->stride;
     w.y = b->dx;

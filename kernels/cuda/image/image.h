@@ -1,14 +1,15 @@
 /* kernels/cuda/image/image.h: what the image kernels share: sums over the windows of an image, and blocks whose warps
  * read 32 channels of a pixel.
  *
- * A convolution and its gradient to x are the same kind of sum. A result is the sum, over taps (t, u) and channels, of
+ * A convolution and its gradient to x are the same kind of sum: a result is the sum, over taps (t, u) and channels, of
  * a number of the source times a weight. Windows describes this sum; product.cu and direct.cu compute it. */
 #ifndef SAPOR_CUDA_IMAGE_H
 #define SAPOR_CUDA_IMAGE_H
 
 #include "kernels/cuda/act.h"
 
-/* Result (r, c), 0 <= r < high, 0 <= c < wide, of each image reads for tap (t, u) the source pixel
+/* The windows of a convolution. The result of each image is high x wide. For result (r, c), 0 <= r < high, 0 <= c <
+ * wide, tap (t, u) reads this pixel of the source:
  *
  *   (r scale + first_h + t step, c scale + first_w + u step)
  *
@@ -21,9 +22,9 @@ typedef struct Windows {
     int taps_h, taps_w;
     /* Each group has `depth` channels of the source and `columns` channels of the result. The weights are a matrix with
      * `ld` numbers per row. Channel d of tap number `tap` is row tap * depth + d, and the columns of group g begin at
-     * column g * apart. Tap (t, u) has the number tap_first + t tap_h + u tap_w. */
+     * column g * group_step. Tap (t, u) has the number tap_first + t tap_h + u tap_w. */
     const float *packed;
-    int groups, depth, columns, apart, ld;
+    int groups, depth, columns, group_step, ld;
     int tap_first, tap_h, tap_w;
     /* The result is pixel b y_image + y_first + r y_row + c y_column of y. y has groups * columns channels:
      *
@@ -35,13 +36,13 @@ typedef struct Windows {
 } Windows;
 
 /* kernels/cuda/image/product.cu: computes the sum as a product of matrices. The weights must be aligned to 16 bytes;
- * `apart` and `ld` must be multiples of 4. */
+ * `group_step` and `ld` must be multiples of 4. */
 void windows_product(const Run *run, const Windows *w);
-/* kernels/cuda/image/direct.cu: computes the sum with one thread per few results. `apart` must be equal to `columns`.
- */
+/* kernels/cuda/image/direct.cu: computes the sum with one thread per few results. `group_step` must be equal to
+ * `columns`. */
 void windows_direct(const Run *run, const Windows *w);
 
-/* Where the window of a result begins */
+/* The place where the window of a result begins */
 typedef struct Origin {
     /* `from`: the offset in x of channel 0 under tap (0, 0), which may be outside the source; `to`: the offset of the
      * result in y */
@@ -85,19 +86,19 @@ static inline int64_t conv_wide(const Conv *c)
     return outputs(c->W, c->kw, c->stride, c->left + c->right);
 }
 
-/* How weights [O, C/groups, kh, kw] are packed into the matrix of Windows, [taps * depth, groups * apart]. The number
- * for `tap`, channel d of the source and column n of group g is
+/* How weights [O, C/groups, kh, kw] are packed into the matrix of Windows, [taps * depth, groups * group_step]. The
+ * number for `tap`, channel d of the source and column n of group g is
  *
  *   weights[(g * columns + n) * by_column + d * by_depth + tap]
  *
- * Columns from `columns` to `apart` are zeros. */
+ * A group has group_step columns in the matrix: its own `columns`, then zeros. */
 typedef struct Packing {
-    int64_t taps, depth, groups, columns, apart;
+    int64_t taps, depth, groups, columns, group_step;
     int64_t by_depth, by_column;
 } Packing;
 static inline int64_t packed_floats(const Packing *p)
 {
-    return p->taps * p->depth * p->groups * p->apart;
+    return p->taps * p->depth * p->groups * p->group_step;
 }
 void windows_pack(const Run *run, const Packing *p, const float *weights, float *packed); /* conv.cu */
 
@@ -124,8 +125,9 @@ static __device__ inline unsigned all_items(void)
 /* ---- columns of a matrix --------------------------------------------------------------------- */
 
 /* A block has COLUMNS x LANES threads. threadIdx.x is a column: 32 columns of floats are a cache line of 128 bytes.
- * LANES rows are read at the same time. A sum down a column is first computed over the rows of each lane, then over the
- * lanes from the first to the last. */
+ * threadIdx.y is called a lane here (it is not the lane of a warp). LANES rows are read at the same time, one per lane.
+ * For a sum over a column, each lane first adds up its own rows. Then the LANES sums are added, from the first lane to
+ * the last. */
 enum { COLUMNS = 32, LANES = 8 };
 static inline dim3 column_grid(int64_t pieces, int64_t C)
 {
@@ -139,7 +141,8 @@ static __device__ inline int64_t column_id(void)
 {
     return (int64_t)blockIdx.y * COLUMNS + threadIdx.x;
 }
-/* Returns the sum of x over the lanes of a column in all threads of the column. May be called again immediately. */
+/* Adds up the x of the LANES threads of a column. Each of these threads gets the sum. All threads of the block must
+ * call this function. It may be called again immediately. */
 static __device__ inline float lanes_sum(float x)
 {
     SHARED(float, part, [LANES][COLUMNS]);

@@ -39,11 +39,11 @@ static __device__ inline void load_weights(const Windows &w, int group, int n0, 
 {
     enum { ACROSS = COLS / 4 };
     const int column = (int)threadIdx.x % ACROSS * 4;
-    const float *from = w.packed + (int64_t)group * w.apart + n0 + column;
+    const float *from = w.packed + (int64_t)group * w.group_step + n0 + column;
     for (int row = (int)threadIdx.x / ACROSS; row < STEP; row += THREADS / ACROSS) {
         const int k = k0 + row, tap = k / w.depth, t = tap / w.taps_w;
         const int number = w.tap_first + t * w.tap_h + (tap - t * w.taps_w) * w.tap_w;
-        const bool in = k < w.taps_h * w.taps_w * w.depth && n0 + column < w.apart;
+        const bool in = k < w.taps_h * w.taps_w * w.depth && n0 + column < w.group_step;
         copy_async<4>(tile + row * COLS + column,
                       in ? from + ((int64_t)number * w.depth + k - tap * w.depth) * w.ld : w.packed, in);
     }
@@ -78,9 +78,11 @@ static __device__ inline void multiply(const float *a, const float *b, float acc
     }
 }
 
-/* Adds bias and residual, applies the activation and writes the block's results. The sums go through shared memory: a
- * warp then writes 32 neighbouring channels of a pixel, wherever y begins, and the code of the activation exists once.
- */
+/* Adds bias and residual, applies the activation and writes the block's results. The sums are first copied to shared
+ * memory, for two reasons:
+ * - Each thread then writes single floats, and a warp writes up to 32 neighbouring channels of a pixel. So the writes
+ *   are coalesced, and y need not be aligned to 16 bytes.
+ * - The code of the activation exists only once, in a loop. */
 template <int TM, int TN, int ACROSS, int DOWN>
 static __device__ inline void finish(const Windows &w, const Origin *place, int rows, int group, int n0,
                                      const float acc[TM][TN], float *tile)

@@ -6,9 +6,9 @@
  *
  *   C' = B' A'
  *
- * bias, residual and act follow in a kernel of ours. Our own kernel computes the other products (takes): with an
- * operand whose strides are both not 1, of int8, of operands of different types, and with a 16-bit C that has another
- * type than the operands or has a bias, residual or act. */
+ * Then a kernel of ours adds bias and residual and applies act (finish_product). Our own kernel computes the other
+ * products (takes): with an operand whose strides are both not 1, of int8, of operands of different types, and with a
+ * 16-bit C that has another type than the operands or has a bias, residual or act. */
 #include "kernels/cuda/libs/libs.h"
 
 #ifndef HAVE_CUBLAS
@@ -130,7 +130,7 @@ static void cublas_gemm(const Run *run, const Gemm *g)
     f.alpha = 1;
     f.beta = 0;
     f.residual = p.onto_residual ? NULL : g->residual;
-    follow(run, &f);
+    finish_product(run, &f);
 }
 
 static Way cublas_gemm_way(const Run *run, const Gemm *g)

@@ -1,10 +1,16 @@
 /* kernels/cuda/libs/dnn.cu: float32 convolutions by cuDNN: the option "cudnn". With the option "tf32", cuDNN may round
  * operands to tf32.
  *
- * cuDNN reads weights as [O, kh, kw, C/groups]. Packed weights have this form after ours. The backward pass makes this
- * form in scratch memory. bias, residual and act follow in a kernel of ours. Our own kernels compute convolutions with
- * narrow types, with different padding on two opposite sides, with images that are not aligned to 16 bytes, with sizes
- * above an int, and those for which cuDNN has no deterministic algorithm.
+ * cuDNN reads weights as [O, kh, kw, C/groups]. Packed weights are our own packed form, followed in memory by cuDNN's
+ * form. The backward pass converts the weights to cuDNN's form in scratch memory. In the forward pass, cuDNN computes
+ * the convolution, and a kernel of ours then applies the bias, the residual and the activation. If the residual is
+ * already in y, cuDNN adds it. Our own kernels compute the convolutions
+ *
+ * - with narrow types,
+ * - with different padding on two opposite sides,
+ * - with images that are not aligned to 16 bytes,
+ * - with sizes above an int,
+ * - for which cuDNN has no deterministic algorithm.
  *
  * A plan has the descriptors and the algorithm of one shape and pass. It is made once. The context keeps the last PLANS
  * plans. */
@@ -258,7 +264,7 @@ static void cudnn_conv(const Run *run, const Conv *c)
     f.bias = c->bias;
     f.residual = onto_residual ? NULL : c->residual;
     f.act = c->act;
-    follow(run, &f);
+    finish_product(run, &f);
 }
 
 /* ---- backward pass: scratch memory has the weights in cuDNN's form, then cuDNN's memory ------ */

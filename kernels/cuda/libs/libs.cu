@@ -25,7 +25,7 @@ void *library_find(void *library, const char *word, const char *function, Error 
 
 /* C = act(C + bias + residual). One thread per four columns of a row; a warp accesses whole lines. Memory-bound: a
  * kernel of ours computes this before it stores its product, so C is read and written once more here. */
-static __global__ void __launch_bounds__(256) follow_kernel(Finish f)
+static __global__ void __launch_bounds__(256) finish_kernel(Finish f)
 {
     const int64_t across = (f.N + 3) / 4;
     for (int64_t i = first_index(); i < f.M * across; i += all_threads()) {
@@ -38,8 +38,8 @@ static __global__ void __launch_bounds__(256) follow_kernel(Finish f)
     }
 }
 
-void follow(const Run *run, const Finish *f)
+void finish_product(const Run *run, const Finish *f)
 {
     if (f->bias || f->residual || f->act != ACT_NONE)
-        LAUNCH(run, follow_kernel, blocks_for(f->M * ((f->N + 3) / 4), 256), 256, 0, *f);
+        LAUNCH(run, finish_kernel, blocks_for(f->M * ((f->N + 3) / 4), 256), 256, 0, *f);
 }

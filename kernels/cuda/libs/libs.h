@@ -45,7 +45,7 @@ void *library_find(void *library, const char *word, const char *function, Error 
 
 /* Adds the bias and the residual to f->C (float32), a product that a library has stored there, and applies act. In `f`,
  * alpha is 1, beta is 0, and there are no scales. If there is no bias, residual or act, no kernel is launched. */
-void follow(const Run *run, const Finish *f);
+void finish_product(const Run *run, const Finish *f);
 #endif
 
 #endif

@@ -12,8 +12,9 @@
 static const float LOWEST = -INFINITY;
 enum { EMPTY = -1 }; /* the id of a free place of a list, whose score is LOWEST */
 
-/* Reports whether (value, id) comes before (than, than_id). False if value is NaN. False if value is LOWEST and (than,
- * than_id) is a place of a list, because a free place has id -1. So NaN and LOWEST enter no list. */
+/* Reports whether (value, id) comes before (than, than_id). False if value is NaN. Also false if value is LOWEST
+ * and (than, than_id) is a place of a list: an occupied place has a score above LOWEST, a free place has LOWEST and id
+ * -1, and no id is below -1. So NaN and LOWEST enter no list. */
 static __device__ inline bool better(float value, int32_t id, float than, int32_t than_id)
 {
     return value > than || (value == than && id < than_id);
@@ -32,9 +33,9 @@ typedef struct BestState {
  * of n scores become candidates. */
 typedef struct Best {
     int k;
-    float *value; /* [k], as id: the list, in shared memory or in the result. Free places have the id EMPTY */
+    float *value; /* `value` and `id` [k]: the list, in shared memory or in the result. Free places have the id EMPTY */
     int32_t *id;
-    float *candidate; /* [WARP], as candidate_id: in shared memory */
+    float *candidate; /* `candidate` and `candidate_id` [WARP]: the candidates, in shared memory */
     int32_t *candidate_id;
     BestState *state; /* in shared memory */
 } Best;
@@ -187,8 +188,8 @@ static __device__ inline void best_offer_tile(const Best *b, const float *scores
 /* ---- excluded items -------------------------------------------------------------------------- */
 
 /* The excluded items of a row that are in the next tile or after it: item[at .. end-1], in ascending order. `next` is
- * item[at + lane], where `lane` is the lane's number in its group, and INT32_MAX after the end. It is read before it is
- * needed. */
+ * item[at + lane], or INT32_MAX after the end. GROUP neighbouring lanes work on the same row, and `lane` is the lane's
+ * number among them. `next` is loaded early, so that no lane waits for it. */
 typedef struct Skip {
     const int32_t *item;
     int64_t at, end;
@@ -201,7 +202,7 @@ template <int GROUP> static __device__ inline void skip_read(Skip *s)
     s->next = at < s->end ? s->item[at] : INT32_MAX;
 }
 
-/* Returns the excluded items of row b of a batch, from item `first` on. GROUP neighbouring lanes have the same row. */
+/* Returns the excluded items of row b of a batch, from item `first` on. */
 template <int GROUP> static __device__ inline Skip skip_from(const Exclude *x, int64_t b, int64_t first)
 {
     if (!x->start)
@@ -220,9 +221,10 @@ template <int GROUP> static __device__ inline Skip skip_from(const Exclude *x, i
     return s;
 }
 
-/* Sets bit i of bits [4] (shared memory) if item first + i is excluded, for i < TILE, and clears the others. The lanes
- * of a group have the same Skip and the same `bits`, and read one item per lane at a time. The items for the next tile
- * are loaded while this tile is multiplied. Tiles come in ascending order, so that each item is read about once. */
+/* Sets bit i of bits [4] (shared memory) if item first + i is excluded, for i < TILE, and clears the others. The GROUP
+ * lanes of a row have the same Skip and the same `bits`, and read one item per lane at a time. The items for the next
+ * tile are loaded while this tile is multiplied. Tiles come in ascending order, so that each item is read about
+ * once. */
 template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_t first, uint32_t *bits)
 {
     const int lane = lane_id() % GROUP;
@@ -246,15 +248,21 @@ template <int GROUP> static __device__ inline void mark_excluded(Skip *s, int64_
 /* ---- tiles of a product ---------------------------------------------------------------------- */
 
 /* A block of 8 warps computes 8 R rows x TILE items at a time. A warp has R whole rows of the tile: each lane has 4
- * neighbouring items of each row, in 4 R registers. So a warp ranks its rows without the other warps. For each of
- * K_PART features a warp reads from shared memory R numbers of its rows, the same for all lanes, and 128 numbers of the
- * items: R / 4 + 4 accesses of 128 bytes for 4 R multiply-adds per lane. With R = 8 these keep the arithmetic units of
- * a multiprocessor busy. R = 4 makes smaller blocks, for few rows or if the lists need the memory. */
+ * neighbouring items of each row, in 4 R registers. So a warp ranks its rows without the other warps.
+ *
+ * For each of K_PART features, a lane computes 4 R multiply-adds, and the warp reads from shared memory:
+ *
+ * - R numbers of its rows, the same for all lanes. A load reads four of them: R / 4 accesses.
+ * - 128 numbers of the items: 4 accesses of 128 bytes.
+ *
+ * With R = 8 these multiply-adds keep the arithmetic units of a multiprocessor busy. R = 4 makes smaller blocks, for
+ * few rows or if the lists need the memory. */
 enum { RANK_WARPS = 8, RANK_THREADS = RANK_WARPS * WARP, K_PART = 16 };
 
 /* The dynamic shared memory of a block. The lists come after it: k scores of each row, then k ids of each row, unless
- * the lists are in the result. The rows of a and b are padded by 4 numbers. A warp stores into four of these rows in
- * one instruction: with the padding at most two of its lanes use the same bank. */
+ * the lists are in the result. In `a` and `b`, each feature has a row of numbers, with 4 unused numbers at its end. A
+ * warp stores into four of these rows in one instruction: with the unused numbers, at most two of its lanes use the
+ * same bank. */
 template <int R> struct RankShared {
     /* features of the rows, transposed: one buffer is filled while the other is multiplied */
     float a[2][K_PART][RANK_WARPS * R + 4];
@@ -391,7 +399,7 @@ typedef struct Product {
     Rows rows, items;
     const float *bias; /* [items], or NULL */
     bool excludes;
-    const int32_t *number; /* the ids of the items, or NULL: an item's id is its place */
+    const int32_t *number; /* the ids of the items, or NULL: the id of an item is its row in `items` */
 } Product;
 
 /* Adds the bias. Sets the scores of excluded items and of items from `last` on to LOWEST. */
@@ -441,7 +449,7 @@ static __device__ inline void rank_scores(const Product *p, RankShared<R> *s, co
     }
 }
 
-/* Where all scores of the block's rows are stored: [rows, ld] */
+/* The matrix to which all scores of the block's rows are written: [rows, ld] */
 typedef struct Strip {
     float *scores;
     int64_t ld;

@@ -28,9 +28,10 @@ typedef struct Ranking {
     int32_t *id;
 } Ranking;
 
-/* One block per 8 R rows of the batch and range of items. If D is large, the multiply-adds take most of the time. At D
- * = 64, 3,260 items and k = 50, ranking takes about as many instructions as the multiply-adds. Two blocks fit into a
- * multiprocessor, by registers and by shared memory: one multiplies while the other ranks. */
+/* Block (x, y) ranks the items of range y for 8 R rows of the batch, the rows from `first` + 8 R x on. If D is large,
+ * the multiply-adds take most of the time. At D = 64, 3,260 items and k = 50, ranking takes about as many instructions
+ * as the multiply-adds. Registers and shared memory suffice for two blocks per multiprocessor: one block multiplies
+ * while the other ranks. */
 template <int R, class T, bool STORE> static __global__ void __launch_bounds__(RANK_THREADS, 2) rank_kernel(Ranking x)
 {
     DYNAMIC_SHARED(RankShared<R>, s);

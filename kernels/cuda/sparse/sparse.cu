@@ -160,7 +160,7 @@ template <int THREADS> static __device__ inline void sum_row(const Sparse &A, in
 {
     float sum = 0.0f;
     for (int64_t e = A.start[r] + threadIdx.x % THREADS; e < A.start[r + 1]; e += THREADS)
-        sum += val[A.at ? A.at[e] : e];
+        sum += val[A.val_index ? A.val_index[e] : e];
     sum = row_total<THREADS>(sum);
     if (threadIdx.x % THREADS == 0)
         out[r] = sum;

@@ -9,7 +9,7 @@
 /* Returns the factor of entry e, which is in column c, without the row's scale. */
 static __device__ inline float entry_weight(const Sparse &A, int64_t e, int64_t c)
 {
-    const float w = A.val ? A.val[A.at ? A.at[e] : e] : 1.0f;
+    const float w = A.val ? A.val[A.val_index ? A.val_index[e] : e] : 1.0f;
     return A.col_scale ? w * A.col_scale[c] : w;
 }
 

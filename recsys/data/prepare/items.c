@@ -7,21 +7,21 @@ const char *const lack_names[LACK_COUNT] = {
     [LACK_NOTHING] = "nothing",
     [LACK_METADATA] = "no_metadata",
     [LACK_DESCRIPTION] = "no_description",
-    [LACK_NAN_DESCRIPTION] = "nan_description",
+    [LACK_DESCRIPTION_IS_NAN] = "nan_description",
     [LACK_URL] = "no_image_url",
-    [LACK_NAN_URL] = "nan_image_url",
+    [LACK_URL_IS_NAN] = "nan_image_url",
     [LACK_FILE] = "no_image_file",
-    [LACK_READABLE] = "broken_image",
+    [LACK_READABLE_FILE] = "broken_image",
 };
 const char *const lack_words[LACK_COUNT] = {
     [LACK_NOTHING] = "nothing is missing",
     [LACK_METADATA] = "items without metadata",
     [LACK_DESCRIPTION] = "items without a description",
-    [LACK_NAN_DESCRIPTION] = "items whose description is or contains nan or n/a",
+    [LACK_DESCRIPTION_IS_NAN] = "items whose description is or contains nan or n/a",
     [LACK_URL] = "items without an image url",
-    [LACK_NAN_URL] = "items whose image url is or contains nan or n/a",
+    [LACK_URL_IS_NAN] = "items whose image url is or contains nan or n/a",
     [LACK_FILE] = "items without an image file",
-    [LACK_READABLE] = "items whose image file cannot be read",
+    [LACK_READABLE_FILE] = "items whose image file cannot be read",
 };
 
 /* ---- texts ----------------------------------------------------------------------------------- */
@@ -85,8 +85,10 @@ static bool join_texts(Arena *a, const Json *j, Text *out, Error *e)
     return true;
 }
 
-/* Returns the url in imUrl (2014), or the first one of the lists of urls (2018), or that of the first image (2023): the
- * large one if there is one. Empty: no url. */
+/* Returns the url of an item's picture; empty if the item has none. The key depends on the year of the Amazon data:
+ * - 2014: imUrl, a url.
+ * - 2018: imageURLHighRes, or else imageURL, a list of urls. The first url is returned.
+ * - 2023: images, a list of maps. The url of the first picture is its `large`, or else `hi_res`, or else `thumb`. */
 static Text image_url(const Json *o)
 {
     static const char *const KEYS[] = {"imUrl", "imageURLHighRes", "imageURL", "images"};
@@ -188,7 +190,7 @@ static bool check_images(Preparation *p, Error *e)
         const char *path = file[i] ? path_join(p->scratch, c->images, file[i], e) : NULL;
         ok = !file[i] || path;
         p->info[i].image_lack = !path                                                     ? LACK_FILE
-                                : c->readable && !c->readable(path, arena_heap(p->arena)) ? LACK_READABLE
+                                : c->readable && !c->readable(path, arena_heap(p->arena)) ? LACK_READABLE_FILE
                                                                                           : LACK_NOTHING;
     }
     arena_rewind(p->scratch, mark);
@@ -212,12 +214,12 @@ static void set_lacks(ItemInfo *in, const PrepareConfig *c)
     if (c->meta)
         in->text_lack = !in->found                             ? LACK_METADATA
                         : !in->description.n                   ? LACK_DESCRIPTION
-                        : is_nan(in->description, c->nan_rule) ? LACK_NAN_DESCRIPTION
+                        : is_nan(in->description, c->nan_rule) ? LACK_DESCRIPTION_IS_NAN
                                                                : LACK_NOTHING;
     if (c->meta && !c->images)
         in->image_lack = !in->found                     ? LACK_METADATA
                          : !in->url.n                   ? LACK_URL
-                         : is_nan(in->url, c->nan_rule) ? LACK_NAN_URL
+                         : is_nan(in->url, c->nan_rule) ? LACK_URL_IS_NAN
                                                         : LACK_NOTHING;
 }
 

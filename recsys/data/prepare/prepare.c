@@ -25,9 +25,9 @@ static bool check_config(const PrepareConfig *c, Error *e)
     if (c->inter && !c->number)
         return fail(e, SP_USAGE, "an .inter of MMRec has numbers as ids; use --ids number, or --write tsv");
     if (c->recipe == RECIPE_NONE && c->need_text && !c->meta)
-        return fail(e, SP_USAGE, "which items have a description is in the file --meta, which is missing");
+        return fail(e, SP_USAGE, "to require descriptions, give the file that has them with --meta");
     if (c->recipe == RECIPE_NONE && c->need_image && !c->meta && !c->images)
-        return fail(e, SP_USAGE, "which items have an image is in --images or --meta; both are missing");
+        return fail(e, SP_USAGE, "to require images, give a folder with --images or a file with --meta");
     return c->source_count || fail(e, SP_USAGE, "prepare: there is no source");
 }
 

@@ -39,10 +39,12 @@ typedef struct Preparation {
 
 enum { LONGEST_RECORD = 8 << 20 };
 /* Parses a line of an Amazon file: an object as JSON, or a dict as Python prints it. Python's strings are read as
- * Python 3 reads them: '\xe9' is U+00E9. Unpaired surrogates become U+FFFD. The tree is in the arena. Limits: those of
- * json_parse, with at most six bytes per byte of the line. Errors are "path:line: what". */
+ * Python 3 reads them: '\xe9' is U+00E9. Unpaired surrogates become U+FFFD. The tree is in the arena. A dict is first
+ * converted to JSON, which has at most six times the bytes of the line. The limits of json_parse apply to the JSON.
+ * Errors are "path:line: what". */
 const Json *record_parse(Arena *a, Text line, const char *path, size_t number, Error *e);
-/* Reads the lines of an Amazon file. `visit` gets each record. It must not allocate in the arena of the record. */
+/* Reads the lines of an Amazon file and calls `visit` for each record. `visit` must not allocate in the arena of the
+ * record. */
 typedef bool RecordVisit(Preparation *p, const Json *record, const char *path, size_t line, Error *e);
 bool records_read(Preparation *p, const char *path, RecordVisit *visit, Error *e);
 /* Checks whether the first line that is not blank begins with {. If the file cannot be read, *records is false. The

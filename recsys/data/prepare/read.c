@@ -171,7 +171,7 @@ static bool read_table(Preparation *p, const char *path, bool first, Arena *scra
                     r.rating ? "has ratings" : "has no ratings");
     p->rated = r.rating != NULL;
     p->decimal = p->decimal || r.decimal;
-    p->result.read_as = format_words(r.format, r.cut);
+    p->result.read_as = format_words(r.format, r.separator);
     if (!grow(p, r.count, e))
         return false;
     for (size_t i = 0; i < r.count; i++) {
@@ -190,7 +190,7 @@ static bool read_table(Preparation *p, const char *path, bool first, Arena *scra
 static bool read_source(Preparation *p, const char *path, bool first, Error *e)
 {
     const PrepareConfig *c = p->c;
-    bool given = c->format != FORMAT_AUTO || c->layout.columns || c->layout.cut, records = c->amazon;
+    bool given = c->format != FORMAT_AUTO || c->layout.columns || c->layout.separator, records = c->amazon;
     if (!c->amazon && !given && !is_records(&records, path, arena_heap(p->arena), e))
         return false;
     if (records)

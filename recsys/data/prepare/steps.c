@@ -184,8 +184,9 @@ bool prepare_number(Preparation *p, Error *e)
            renumber(&r->items, r->item, r->count, &p->origin, p, e);
 }
 
-/* Computes the numbers that are written: by first appearance in train, then validation, then test, as users of Elliot
- * number their parts. For an .inter, or without a split: by first appearance in all rows. */
+/* Computes the numbers of users and items that are written. Ids are numbered in the order in which they first appear in
+ * train, then in validation, then in test. People who prepare data for Elliot number ids in this way. For an .inter
+ * file, or without a split, the order is that of the first appearance in all rows. */
 static bool number_by_part(Preparation *p, Error *e)
 {
     const Ratings *r = &p->r;

@@ -47,12 +47,12 @@ static bool genres_of(Arena *a, const Text *flags, Text *out, Error *e)
 /* Reads a row of MovieLens, whose columns have no names: id|title|...|19 flags, or id::title::genres. */
 static bool movielens_row(Preparation *p, const Table *t, Arena *scratch, Error *e)
 {
-    size_t columns = t->cut == '|' ? 5 + COUNT(GENRES) : 3;
+    size_t columns = t->separator == '|' ? 5 + COUNT(GENRES) : 3;
     if (t->count != columns)
         return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, %zu are expected", t->name, t->line, t->count, columns);
     ItemInfo in = {.title = t->field[1]};
-    return (t->cut == '|' ? genres_of(scratch, t->field + 5, &in.more, e)
-                          : blank_separated(scratch, t->field[2], &in.more, e)) &&
+    return (t->separator == '|' ? genres_of(scratch, t->field + 5, &in.more, e)
+                                : blank_separated(scratch, t->field[2], &in.more, e)) &&
            item_note(p, t->field[0], &in, e);
 }
 
@@ -111,9 +111,9 @@ static bool decode(Preparation *p, Text *content, bool movielens, Arena *a, Erro
     return text_decode(content, p->c->meta, a, e);
 }
 
-static bool read_rows(Preparation *p, Text content, char cut, bool movielens, Arena *a, Error *e)
+static bool read_rows(Preparation *p, Text content, char separator, bool movielens, Arena *a, Error *e)
 {
-    Table t = table_open(content, cut, p->c->meta, a);
+    Table t = table_open(content, separator, p->c->meta, a);
     t.quotes = !movielens;
     t.loose = true;
     t.trim = true;
@@ -144,14 +144,15 @@ bool metadata_table(Preparation *p, const char *path, Error *e)
         while (!text_trim(line).n && text_line(&rest, &line))
             continue;
         char found[3] = {0};
-        /* u.item of MovieLens 100K: the first film's flag "unknown", and others, are 0 */
+        /* u.item of MovieLens 100K is recognised by "|0|" in its first line: a film has a flag for each genre, and
+         * several flags of the first film are 0. */
         bool piped = !memchr(line.n ? line.p : "", '\t', line.n) && memmem(line.n ? line.p : "", line.n, "|0|", 3);
         if (!piped)
-            table_cuts(line, found);
-        char cut = piped ? '|' : found[0];
-        bool movielens = piped || cut == ':';
+            table_separators(line, found);
+        char separator = piped ? '|' : found[0];
+        bool movielens = piped || separator == ':';
         ok = (text_trim(line).n || fail(e, SP_FORMAT, "%s: is empty; a table of items is expected", path)) &&
-             decode(p, &content, movielens, a, e) && read_rows(p, content, cut, movielens, a, e);
+             decode(p, &content, movielens, a, e) && read_rows(p, content, separator, movielens, a, e);
     }
     arena_free(a);
     return ok;

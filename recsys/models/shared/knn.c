@@ -50,7 +50,7 @@ static bool settings_fit(const KnnSettings *s, const Model *m, bool rated, Error
                     "asymmetric_alpha needs similarity=asymmetric, tversky_alpha and tversky_beta need "
                     "similarity=tversky: set it, or leave them out");
     return rated || !similarity_is_centred(x) ||
-           fail(e, SP_USAGE, "%s: similarity=%s needs ratings: where each is 1 all similarities are 0", m->kind->name,
+           fail(e, SP_USAGE, "%s: similarity=%s needs ratings: if all are 1, all similarities are 0", m->kind->name,
                 word);
 }
 

@@ -45,9 +45,10 @@ extern const Setting knn_settings[]; /* settings of ItemKNN and UserKNN */
 
 /* ---- similarities ---------------------------------------------------------------------------- */
 
-/* The formula of S[i, j]. `sum` is the sum over the features that things i and j share: of products, or for
- * MEASURE_MANHATTAN of |a| + |b| - |a - b|. own[j] and other[i] are one value per thing: a length, a sum or a count, as
- * each formula says. */
+/* The formula of S[i, j], the similarity of things i and j. S is computed column by column: j is the thing whose column
+ * is computed, and i is another thing. `own` and `other` have one value per thing: a length, a sum or a count, as each
+ * formula says. own[j] is the value of thing j, other[i] that of thing i. `sum` is the sum over the features that both
+ * things share: of a b, or for MEASURE_MANHATTAN of |a| + |b| - |a - b|. a and b: the feature's values in j and i. */
 typedef struct Measure {
     enum MeasureForm {
         MEASURE_DOT,            /* sum, divided by shrink if shrink is not 0 */

@@ -86,8 +86,9 @@ typedef struct Build {
     Nearest near;
 } Build;
 
-/* Computes the sums of thing j with all things that share a feature with it, in the order of the features. Returns
- * their number. */
+/* Computes sum[i] for each thing i that shares a feature with thing j (i may be j). sum[i] is the sum over the shared
+ * features, in the order of the features, of a b, where a is the value of j and b is the value of i. For Manhattan
+ * distances, it is the sum of |a| + |b| - |a - b|. Writes these i to `met` and returns how many there are. */
 static int64_t add_up(const Build *b, int64_t j, double *sum, int32_t *met, int32_t *mark)
 {
     const SparseRows *x = &b->things, *f = &b->features;
@@ -108,10 +109,10 @@ static int64_t add_up(const Build *b, int64_t j, double *sum, int32_t *met, int3
     return n;
 }
 
-/* Adds things that share nothing with j. With a distance, their similarity is above 0. For Euclidean and Manhattan, and
- * for a j without features, it depends on the size of a thing: smaller things come first. For the other measures it is
- * the same for all of them: lower numbers come first. So the loop stops at the first thing that is not among the best.
- */
+/* Adds things that share no feature with j. If the similarity is computed from a distance, it is above 0 for these
+ * things, too. For Euclidean and Manhattan, and for a j without features, it depends on the size of the thing: smaller
+ * things are tried first. For the other measures it is equal for all of these things: lower numbers are tried first. So
+ * the loop stops at the first thing that is not among the best. */
 static int64_t add_disjoint(const Build *b, int64_t j, Neighbour *heap, int64_t n, int64_t most, const int32_t *mark)
 {
     bool sizes = b->measure.form == MEASURE_EUCLIDEAN || b->measure.form == MEASURE_MANHATTAN || b->size[j] == 0;
@@ -149,8 +150,9 @@ static void find_nearest(void *arg, size_t task, int worker)
     }
     if (b->order)
         n = add_disjoint(b, j, heap, n, most, mark);
-    /* standard keeps the best nonzero entries. aiolli selects the best entries of the whole column, with its zeros, and
-     * then drops the zeros. So at most `room` negative entries remain: the places that no other entry fills. */
+    /* With implementation=standard, the best nonzero entries are kept. With implementation=aiolli, the best entries of
+     * the whole column are selected first. In this order, zeros come before negative entries. Then the zeros are
+     * dropped. So at most `room` negative entries remain: the number of neighbours minus the entries >= 0. */
     int64_t room = MAX(MIN(b->s->neighbors, all) - (all - below), (int64_t)0), negatives = MAX(n - above, (int64_t)0);
     for (; aiolli && negatives > room; negatives--, n--)
         sink(heap, n - 1, heap[n - 1]);
@@ -159,8 +161,10 @@ static void find_nearest(void *arg, size_t task, int worker)
 
 /* ---- the numbers that are compared ----------------------------------------------------------- */
 
-/* Subtracts means over the train pairs (including pairs with rating 0). by_thing (Pearson): the mean of the thing; for
- * ItemKNN, of the item. Otherwise (adjusted cosine): the mean of the feature; for ItemKNN, of the user. */
+/* Subtracts a mean from each rating. Means are over the train pairs, including pairs with rating 0.
+ *
+ * - by_thing (Pearson): the mean of the row, which is a thing. For ItemKNN: the mean of the item.
+ * - Otherwise (adjusted cosine): the mean of the column. For ItemKNN: the mean of the user. */
 static bool centre(SparseRows *x, bool by_thing, Arena *a, Error *e)
 {
     int64_t groups = by_thing ? x->rows : x->cols, pairs = x->start[x->rows];
@@ -226,9 +230,11 @@ static int by_size(const void *a, const void *b)
     return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : (x->id > y->id) - (x->id < y->id);
 }
 
+/* Writes b->order: the things by size, smallest first; things of equal size by number. For sets (Jaccard, Dice), only
+ * add_disjoint of an empty set uses the order. The similarity of an empty set is 1 to other empty sets and 1/2 to all
+ * other sets. So empty sets come first, and the other sets count as equally large. */
 static bool order_by_size(Build *b, Arena *a, Error *e)
 {
-    /* for sets, the empty set has the other empty sets as nearest neighbours */
     bool sets = is_set((Similarity)b->s->similarity);
     int64_t n = b->near.n;
     Neighbour *x = NEW(a, Neighbour, n, e);
@@ -242,7 +248,11 @@ static bool order_by_size(Build *b, Arena *a, Error *e)
     return true;
 }
 
-/* Computes, for each thing, the numbers `own` and `other` of its similarities. */
+/* Computes for each user or item (each thing):
+ * - size: the sum of the squares of its ratings; for the Manhattan distance the sum of their magnitudes. For sets,
+ *   whose ratings are 1 or 0, this is the number of members.
+ * - own, other: for MEASURE_COSINE and MEASURE_SHRUNK size^alpha and size^(1 - alpha), otherwise both are `size`. alpha
+ *   is 0.5 (own and other are lengths), except for the asymmetric similarity. */
 static bool find_sizes(Build *b, Arena *a, Error *e)
 {
     const SparseRows *x = &b->things;

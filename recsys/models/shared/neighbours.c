@@ -41,7 +41,7 @@ static Csr *read_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k
     while (strcmp(f->name, name) != 0)
         f++;
     if (f->knocked) {
-        fail(e, SP_USAGE, "knn_file: the features %s are replaced by --knock, so %s is not of them; leave it out", name,
+        fail(e, SP_USAGE, "knn_file: leave it out: --knock replaces the features %s, from which %s was made", name,
              path);
         return NULL;
     }

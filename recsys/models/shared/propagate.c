@@ -31,9 +31,9 @@ Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *id
         else
             hop[n - 1].result = hop[n].result ? ids_pick(t, at, hop[n].result) : at;
     }
-    r.low = hop[0].ids;
-    if (high && r.low)
-        r.low = ids_split(t, r.low, rows_of(low), &r.high);
+    r.low_rows = hop[0].ids;
+    if (high && r.low_rows)
+        r.low_rows = ids_split(t, r.low_rows, rows_of(low), &r.high_rows);
     return r;
 }
 
@@ -72,9 +72,9 @@ Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, cons
         tape_fail(t, SP_USAGE, "propagate: no layer is left to combine");
         return low;
     }
-    Tensor *x = pick(t, low, of ? of->low : NULL);
+    Tensor *x = pick(t, low, of ? of->low_rows : NULL);
     if (high)
-        x = stack_rows(t, x, pick(t, high, of ? of->high : NULL));
+        x = stack_rows(t, x, pick(t, high, of ? of->high_rows : NULL));
     Tensor *sum = combine(t, p, hop, 0, NULL, x);
     for (int64_t l = 1; l <= p->layers; l++) {
         x = spmm(t, hop ? hop[l].graph : p->graphs ? p->graphs[l - 1] : p->graph, x);
@@ -119,7 +119,7 @@ void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Te
     Tensor *nodes = users && items ? ids_join(t, users, m->data->U, items) : NULL;
     g->item_reach = reach(t, &g->items, x->item, NULL, items);
     g->node_reach = reach(t, &g->nodes, x->user, x->item, nodes);
-    ids_together(t, 2, (Tensor *[]){g->item_reach.low, g->node_reach.high});
+    ids_together(t, 2, (Tensor *[]){g->item_reach.low_rows, g->node_reach.high_rows});
     g->user_count = users ? rows_of(users) : m->data->U;
     g->item_count = users ? rows_of(items) : m->data->I;
 }

@@ -9,7 +9,8 @@ SparseRows train_rows(const Model *m, const float *rating)
 
 bool sparse_transpose(SparseRows *t, const SparseRows *x, Arena *a, Error *e)
 {
-    /* the filling below moves each start by one position */
+    /* Before the filling below, at[c + 1] is the start of row c of t. The filling moves it to the end of row c, which
+     * is the start of row c + 1. So at[c] is the start of row c afterwards. */
     int64_t n = x->start[x->rows], *at = NEW(a, int64_t, x->cols + 2, e);
     int32_t *col = NEW(a, int32_t, n, e);
     float *value = x->value ? NEW(a, float, n, e) : NULL;

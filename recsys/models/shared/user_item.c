@@ -35,7 +35,7 @@ static int32_t *degrees(const DataSet *d, Arena *a, Error *e)
     return degree;
 }
 
-Csr *interaction_graph(Model *m, const char *name, Share how, Error *e)
+Csr *interaction_graph(Model *m, const char *name, EdgeWeight how, Error *e)
 {
     const DataSet *d = m->data;
     Arena *scratch = arena_new(store_device(m->store)->heap, 0);
@@ -43,15 +43,15 @@ Csr *interaction_graph(Model *m, const char *name, Share how, Error *e)
     float *scale = degree ? NEW(scratch, float, d->U + d->I, e) : NULL;
     Csr *g = NULL;
     for (int64_t n = 0; scale && n < d->U + d->I; n++)
-        scale[n] = degree[n] ? (float)(how == SHARE_SYM ? 1 / sqrt(degree[n]) : 1.0 / degree[n]) : 0;
+        scale[n] = degree[n] ? (float)(how == EDGE_SYM ? 1 / sqrt(degree[n]) : 1.0 / degree[n]) : 0;
     if (scale)
         g = csr_new(m->store, name,
                     &(HostGraph){.rows = d->U,
                                  .cols = d->I,
                                  .start = d->train.start,
                                  .col = d->train.item,
-                                 .row_scale = how == SHARE_SYM || how == SHARE_USER ? scale : NULL,
-                                 .col_scale = how == SHARE_SYM || how == SHARE_ITEM ? scale + d->U : NULL},
+                                 .row_scale = how == EDGE_SYM || how == EDGE_USER ? scale : NULL,
+                                 .col_scale = how == EDGE_SYM || how == EDGE_ITEM ? scale + d->U : NULL},
                     e);
     else
         fail_memory(e, 0, "a graph");
