@@ -85,6 +85,23 @@ __attribute__((target("avx2,fma"))) static void read_avx2(const float *p, size_t
 {
     READ_LOOP(__m256, _mm256_set1_ps, _mm256_loadu_ps, _mm256_add_ps, 8)
 }
+/* AVX2 has no instruction for groups of four bytes. The kernels use three instructions (v_dot_int8 in vec.h), and the
+ * loop counts the three as one. */
+#undef STEP
+#define STEP(s)                                                                                                        \
+    __asm__ volatile("vpmaddubsw %2, %2, %1\n\tvpmaddwd %2, %1, %1\n\tvpaddd %1, %0, %0"                               \
+                     : "+x"(s), "=&x"(products)                                                                        \
+                     : "x"(a));
+__attribute__((target("avx2"))) static double dot_int8_avx2(void)
+{
+    const __m256i a = _mm256_set1_epi16(1), b = _mm256_setzero_si256();
+    __m256i ALL_SUMS(DECLARE) products = a;
+    for (int r = 0; r < ROUNDS; r++) {
+        STEPS
+    }
+    return 2.0 * 32 * SUMS * ROUNDS;
+}
+#ifndef SAPOR_MINIMAL /* MINIMAL has no AVX-512 */
 #undef STEP
 #undef KEPT
 #define KEPT(s) "+v"(s)
@@ -157,6 +174,9 @@ static bool has_bit(int bit)
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> bit & 1;
 }
+#undef KEPT
+#define KEPT(s) "+x"(s)
+#endif
 #elif defined(__aarch64__)
 #define KEPT(s) "+w"(s)
 #define STEP(s)                                                                                                        \
@@ -187,6 +207,24 @@ static void read_baseline(const float *p, size_t count)
 }
 #endif
 
+/* Bytes at the baseline level. The kernels multiply each byte as a 32-bit number (v_dot_int8 in vec.h). So does this
+ * loop. */
+typedef int32_t FourInts __attribute__((vector_size(16)));
+#undef STEP
+#define STEP(s)                                                                                                        \
+    s += a * b;                                                                                                        \
+    KEEP(a) KEEP(s)
+static double dot_int8_baseline(void)
+{
+    FourInts a = {1, 1, 1, 1}, b = {0};
+    KEEP(b) FourInts ALL_SUMS(DECLARE) unused = a;
+    (void)unused;
+    for (int r = 0; r < ROUNDS; r++) {
+        ALL_SUMS(STEP)
+    }
+    return 2.0 * 4 * SUMS * ROUNDS;
+}
+
 typedef struct Loop {
     const char *dtype, *level, *instruction;
     FmaLoop *fma;
@@ -197,17 +235,23 @@ typedef struct Loop {
 static const Loop LOOPS[] = {
 #if defined(__x86_64__)
     {"f32", "baseline", "mulps, addps", fma_baseline, read_baseline, PACK_F32, 0},
+    {"int8", "baseline", "pmuludq, pmuludq, paddd", dot_int8_baseline, NULL, PACK_INT8_DOTS, 0},
     {"f32", "avx2", "vfmadd, ymm", fma_avx2, read_avx2, PACK_F32, 0},
+    {"int8", "avx2", "vpmaddubsw, vpmaddwd, vpaddd, ymm", dot_int8_avx2, NULL, PACK_INT8_DOTS, 0},
+#ifndef SAPOR_MINIMAL
     {"f32", "avx512", "vfmadd, zmm", fma_avx512, read_avx512, PACK_F32, 0},
     {"bf16", "avx512", "vdpbf16ps, zmm", dot_bf16, NULL, PACK_BF16_DOTS, 0},
     {"f16", "avx512", "vfmadd231ph, zmm", fma_f16, NULL, PACK_F32, 23},
     {"int8", "avx512", "vpdpbusd, zmm", dot_int8, NULL, PACK_INT8_DOTS, 0},
     {"bf16", "avx512", "tdpbf16ps, tmm", amx_bf16, NULL, PACK_BF16_AMX, 0},
     {"int8", "avx512", "tdpbusd, tmm", amx_int8, NULL, PACK_INT8_AMX, 0},
+#endif
 #elif defined(__aarch64__)
     {"f32", "baseline", "fmla", fma_baseline, read_baseline, PACK_F32, 0},
+    {"int8", "baseline", "mla", dot_int8_baseline, NULL, PACK_INT8_DOTS, 0},
 #else
     {"f32", "baseline", "multiply, add", fma_baseline, read_baseline, PACK_F32, 0},
+    {"int8", "baseline", "multiply, add", dot_int8_baseline, NULL, PACK_INT8_DOTS, 0},
 #endif
 };
 
@@ -217,7 +261,7 @@ static bool loop_is_here(const Loop *l)
     bool usable[8], here = false;
     for (size_t i = 0, n = kernels_levels(names, usable, why); i < n; i++)
         here = here || (usable[i] && strcmp(names[i], l->level) == 0);
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SAPOR_MINIMAL)
     here = here && (!l->bit || has_bit(l->bit));
 #endif
     return here && kernels_cpu(l->level, NULL)->gemm_packs(l->packs);
@@ -313,7 +357,7 @@ double peak_gflops(const char *level, const char *dtype, Pool *pool, double seco
 {
     double most = 0;
     for (size_t i = 0; i < COUNT(LOOPS); i++)
-        if (strcmp(LOOPS[i].level, level) == 0 && strcmp(LOOPS[i].dtype, dtype) == 0)
+        if (!LOOPS[i].bit && strcmp(LOOPS[i].level, level) == 0 && strcmp(LOOPS[i].dtype, dtype) == 0)
             most = MAX(peak_measure(i, pool, seconds).gflops, most);
     return most;
 }

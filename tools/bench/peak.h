@@ -17,8 +17,8 @@ typedef struct Peak {
 size_t peak_count(void);
 /* Measures loop i for about `seconds`. 0: only describes the loop and whether the machine has the instruction. */
 Peak peak_measure(size_t i, Pool *pool, double seconds);
-/* Returns the GFLOP/s of a level and type ("f32", "bf16", "f16", "int8"), or 0 if there is no such loop or the machine
- * does not have the instruction. */
+/* Returns the GFLOP/s of a level and type ("f32", "bf16", "f16", "int8"), or 0 if the machine has no instruction that
+ * the products of this type use. Products that convert their numbers to float32 use the instruction of "f32". */
 double peak_gflops(const char *level, const char *dtype, Pool *pool, double seconds);
 /* Returns the GB/s of reading `bytes` repeatedly, from the cache or memory that holds them. The pool's threads share
  * the bytes. `data` must have at least `bytes`. Returns 0 if `bytes` is too small to share. */
