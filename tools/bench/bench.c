@@ -175,9 +175,13 @@ static double peak_of(Bench *b, const char *dtype)
     size_t i = COUNT(TYPES) - 1;
     while (i > 0 && strcmp(TYPES[i], dtype) != 0)
         i--;
-    if (b->peak[i] == 0)
-        b->peak[i] = bench_on_gpu(b) ? bench_gpu_peak(b, TYPES[i], 0, 0.1) / 1e9
-                                     : peak_gflops(b->d->k->level, TYPES[i], b->d->pool, 0.1);
+    if (b->peak[i] == 0 && bench_on_gpu(b)) {
+        b->peak[i] = bench_gpu_peak(b, TYPES[i], 0, 0.1) / 1e9;
+    } else if (b->peak[i] == 0) {
+        Peak p = peak_of_products(b->d->k->level, TYPES[i], b->d->pool, 0.1);
+        b->peak[i] = p.gflops;
+        bench_note_peak(b, &p);
+    }
     return b->peak[i] > 0 || i == 0 ? b->peak[i] : peak_of(b, "f32");
 }
 
@@ -357,19 +361,22 @@ bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error 
 bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const Peak *p, double gbs,
                       int threads, Error *e)
 {
-    char clock[80] = "";
+    char clock[120] = "";
     double value = p ? p->gflops : gbs;
     if (p && p->ghz > 0)
-        snprintf(clock, sizeof clock, "%.1f%% of %.3g a cycle at %.2f GHz: %s", 100 * p->share, p->per_cycle / p->share,
-                 p->ghz, p->instruction);
+        snprintf(clock, sizeof clock, "%.1f%% of %.3g per cycle at %.2f GHz, spread %.1f%%: %s", 100 * p->share,
+                 p->per_cycle / p->share, p->ghz, 100 * p->spread, p->instruction);
     if (b->c->json) {
         JsonWriter w = json_record(stdout, "bench", "peak");
         json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g", shape, dtype,
                      (long long)threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds);
         json_put_number(&w, p ? "gflops" : "gbs", "%.5g", value);
         json_put_number(&w, "share_of_peak", "%.4f", p && p->ghz > 0 ? p->share : 1);
-        if (p && p->ghz > 0)
-            json_members(&w, "ghz %.4g per_cycle %.4g instruction %s", p->ghz, p->per_cycle, p->instruction);
+        if (p && p->ghz > 0) {
+            json_members(&w, "ghz %.4g per_cycle %.4g instruction %s spread %.4f", p->ghz, p->per_cycle, p->instruction,
+                         p->spread);
+            bench_json_core(&w, p);
+        }
         json_finish(&w);
     } else {
         if (threads > 0)
@@ -396,6 +403,7 @@ static bool bench_peak(Bench *b, Error *e)
             continue;
         if (p.here) {
             p = peak_measure(i, b->d->pool, b->seconds);
+            bench_note_peak(b, &p);
             ok = bench_print_peak(b, p.level, p.dtype, p.level, &p, 0, threads, e);
         } else if (!b->c->json) {
             printf("peak  %-5s %-15s not available: this processor or build has no %s\n", p.dtype, p.level,
@@ -490,6 +498,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
     if (b->filter && !b->found)
         return fail(e, SP_USAGE, "--shape: no shape of bench %s contains \"%s\"; without --shape all are listed", what,
                     b->filter);
+    bench_notes(b);
     return !b->against || against_show(b, e);
 }
 

@@ -2,6 +2,7 @@
 #ifndef SAPOR_BENCH_H
 #define SAPOR_BENCH_H
 
+#include "tools/bench/core.h"
 #include "tools/features.h"
 
 enum { BENCH_LARGEST = 28 }; /* the binary logarithm of the largest working set: 256 MB do not fit into caches */
@@ -22,6 +23,10 @@ typedef struct Bench {
     const char *filter;           /* only shapes that contain this text; NULL: all */
     bool found;                   /* a shape contained `filter` */
     struct BenchAgainst *against; /* an earlier run, or NULL */
+#ifndef SAPOR_MINIMAL
+    CoreFacts core;   /* of the first peak that another hyperthread may have disturbed; level NULL: of none */
+    bool unconfirmed; /* a peak was not confirmed */
+#endif
 } Bench;
 
 typedef void BenchBody(void *arg);
@@ -87,6 +92,17 @@ struct Peak;
 bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const struct Peak *p,
                       double gbs, int threads, Error *e);
 void bench_print_device(const Bench *b); /* prints the device, before a table */
+
+/* Notes under the table (bench_notes.c). */
+#ifndef SAPOR_MINIMAL
+void bench_note_peak(Bench *b, const struct Peak *p); /* keeps what disturbed the measurement of a peak */
+void bench_json_core(JsonWriter *w, const struct Peak *p);
+void bench_notes(Bench *b); /* prints the notes, not with --json */
+#else
+#define bench_note_peak(b, p) ((void)(p))
+#define bench_json_core(w, p) ((void)(p))
+#define bench_notes(b)        ((void)(b))
+#endif
 
 /* GPUs (bench_gpu.c): the plug-in measures their peaks. */
 #ifndef SAPOR_MINIMAL
