@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "kernels/cpu/forms.h"
+#include "tools/bench/bench.h"
 #include "tools/bench/peak.h"
 
 /* Every level that this machine has measures a peak of each type that its products multiply as units. */
@@ -161,13 +162,152 @@ static void siblings_of_a_folder(void **state)
     assert_true(!f.shared && f.sibling < 0);
 }
 
+/* ---- noise: devices whose clocks return scripted times --------------------------------------- */
+
+typedef struct Script {
+    double rounds[8], now;
+    size_t calls;
+} Script;
+static Script first, second;
+
+/* Each call of `rounds` is measured by two calls of the clock. The first pair is the warm-up. */
+static double script_clock(Script *s)
+{
+    size_t round = s->calls / 2;
+    if (s->calls++ % 2)
+        s->now += round ? s->rounds[round - 1] : s->rounds[0];
+    return s->now;
+}
+static double first_clock(const Run *run)
+{
+    (void)run;
+    return script_clock(&first);
+}
+static double second_clock(const Run *run)
+{
+    (void)run;
+    return script_clock(&second);
+}
+static void no_body(void *arg)
+{
+    (void)arg;
+}
+
+/* Compares two contenders in five rounds and returns what is printed. The caller frees the text. */
+static char *compare(const double a[5], const double b[5], bool json)
+{
+    Kernels fast = *kernels_cpu("baseline", NULL), other = fast;
+    fast.clock = first_clock;
+    other.clock = second_clock;
+    const Device device[2] = {{.k = &fast}, {.k = &other}};
+    const Contender list[2] = {{&device[0], NULL, "own"}, {&device[1], NULL, "library"}};
+    const Figure figure = {.bench = "gemm", .shape = "3x5x7"};
+    Context c = {.json = json};
+    Bench bench = {.c = &c, .d = &device[0], .arena = arena_new(NULL, 0), .rounds = 5};
+    Error e = {0};
+    first = second = (Script){0};
+    memcpy(first.rounds, a, 5 * sizeof *a);
+    memcpy(second.rounds, b, 5 * sizeof *b);
+    fflush(stdout);
+    int old = dup(STDOUT_FILENO);
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    dup2(fileno(file), STDOUT_FILENO);
+    bool ok = bench_compare(&bench, &figure, no_body, list, 2, &e);
+    bench_notes(&bench);
+    fflush(stdout);
+    dup2(old, STDOUT_FILENO);
+    close(old);
+    arena_free(bench.arena);
+    assert_ok(ok, e);
+    long n = lseek(fileno(file), 0, SEEK_END);
+    char *text = calloc(1, (size_t)n + 1);
+    assert_non_null(text);
+    assert_int_equal(pread(fileno(file), text, (size_t)n, 0), n);
+    fclose(file);
+    assert_int_equal(first.calls, 12); /* five rounds and the warm-up */
+    return text;
+}
+
+static void contains(char *text, const char *expected, bool contained)
+{
+    if (!strstr(text, expected) == contained)
+        fail_msg("\"%s\" is %s in:\n%s", expected, contained ? "not" : "", text);
+}
+
+/* The fastest times are 10 and 9.5 ms. The quartiles of the second contender differ by 20 %. */
+static void noise_is_no_difference(void **state)
+{
+    static const double A[] = {.010, .010, .011, .012, .012}, B[] = {.0095, .0100, .0110, .0122, .0125};
+    (void)state;
+    char *text = compare(A, B, false);
+    contains(text, "no difference between library and own (margin 20.0%)", true);
+    contains(text, "times as fast", false);
+    contains(text, "!", false);
+    free(text);
+    text = compare(A, B, true);
+    contains(text,
+             "{\"compared\":\"gemm\",\"shape\":\"3x5x7\",\"dtype\":\"f32\",\"variant\":\"library\",\"with\":\"own\","
+             "\"verdict\":\"same\",\"times_as_fast\":1.0526,\"margin\":0.2000}",
+             true);
+    free(text);
+}
+
+static void clear_differences(void **state)
+{
+    static const double SLOW[] = {.0100, .0101, .0102, .0103, .0104}, FAST[] = {.0050, .0051, .0052, .0051, .0050};
+    (void)state;
+    char *text = compare(SLOW, FAST, false);
+    contains(text, "library is 2.000 times as fast as own (margin 2.0%)", true);
+    contains(text, "no difference", false);
+    free(text);
+    text = compare(FAST, SLOW, false);
+    contains(text, "library is 0.500 times as fast as own", true);
+    free(text);
+    text = compare(FAST, SLOW, true);
+    contains(text, "\"verdict\":\"slower\"", true);
+    free(text);
+}
+
+/* The quartiles differ by more than 30 % of the median. */
+static void noisy_rows_are_marked(void **state)
+{
+    static const double CALM[] = {.010, .010, .010, .010, .010}, NOISY[] = {.010, .010, .020, .090, .500};
+    (void)state;
+    char *text = compare(CALM, NOISY, false);
+    contains(text, "400.0%!", true);
+    contains(text, " 0.0%!", false);
+    contains(text, "! in 1 row the times differ by more than 30%", true);
+    free(text);
+    text = compare(NOISY, NOISY, false);
+    contains(text, "! in 2 rows the times differ", true);
+    free(text);
+}
+
+static void margins(void **state)
+{
+    (void)state;
+    assert_int_equal(bench_verdict(1.04, 0.05), BENCH_SAME);
+    assert_int_equal(bench_verdict(1.06, 0.05), BENCH_FASTER);
+    assert_int_equal(bench_verdict(0.96, 0.05), BENCH_SAME);
+    assert_int_equal(bench_verdict(0.95, 0.05), BENCH_SLOWER);
+    assert_int_equal(bench_verdict(1, 0), BENCH_SAME);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(levels_have_peaks),    cmocka_unit_test(peak_of_bytes),
-        cmocka_unit_test(peak_has_spread),      cmocka_unit_test(verdicts),
-        cmocka_unit_test(descriptions),         cmocka_unit_test(lists_of_processors),
+        cmocka_unit_test(levels_have_peaks),
+        cmocka_unit_test(peak_of_bytes),
+        cmocka_unit_test(peak_has_spread),
+        cmocka_unit_test(verdicts),
+        cmocka_unit_test(descriptions),
+        cmocka_unit_test(lists_of_processors),
         cmocka_unit_test(siblings_of_a_folder),
+        cmocka_unit_test(noise_is_no_difference),
+        cmocka_unit_test(clear_differences),
+        cmocka_unit_test(noisy_rows_are_marked),
+        cmocka_unit_test(margins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

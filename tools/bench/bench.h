@@ -26,6 +26,9 @@ typedef struct Bench {
 #ifndef SAPOR_MINIMAL
     CoreFacts core;   /* of the first peak that another hyperthread may have disturbed; level NULL: of none */
     bool unconfirmed; /* a peak was not confirmed */
+    size_t noisy;     /* number of rows whose times differ much */
+    bool above;       /* a row was faster than the peak */
+    size_t rounds;    /* of each figure; 0: as many as b->seconds allow */
 #endif
 } Bench;
 
@@ -62,6 +65,24 @@ typedef struct Times {
     double least, median, quartiles; /* quartiles: the distance of the quartiles, as a share of the median */
 } Times;
 Times times_of(double *times, size_t n); /* of times [n], n >= 1; sorts them */
+/* Reports whether round n (from 0) of a figure follows, after `spent` of `seconds`. At least three rounds and at most
+ * `most` are measured, or exactly --rounds. */
+static inline bool bench_continues(const Bench *b, size_t n, size_t most, double spent, double seconds)
+{
+#ifndef SAPOR_MINIMAL
+    if (b->rounds > 0)
+        return n < b->rounds;
+#endif
+    (void)b;
+    return n < most && (n < 3 || spent < seconds);
+}
+/* Compares two speeds. ratio: the second speed divided by the first. margin: the larger spread of both, or a larger
+ * limit; a difference within the margin is none. */
+typedef enum BenchVerdict { BENCH_SAME, BENCH_SLOWER, BENCH_FASTER } BenchVerdict;
+static inline BenchVerdict bench_verdict(double ratio, double margin)
+{
+    return ratio * (1 + margin) < 1 ? BENCH_SLOWER : ratio > 1 + margin ? BENCH_FASTER : BENCH_SAME;
+}
 /* Prints a figure from times [n] in seconds, and sorts them. */
 bool bench_print(Bench *b, const Figure *f, double *times, size_t n, Error *e);
 /* Return random numbers that look like data, the same in every run. bench_draws: in host memory; bench_floats: in
@@ -93,15 +114,22 @@ bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char
                       double gbs, int threads, Error *e);
 void bench_print_device(const Bench *b); /* prints the device, before a table */
 
-/* Notes under the table (bench_notes.c). */
+/* Which figures are not reliable (bench_notes.c). */
 #ifndef SAPOR_MINIMAL
 void bench_note_peak(Bench *b, const struct Peak *p); /* keeps what disturbed the measurement of a peak */
 void bench_json_core(JsonWriter *w, const struct Peak *p);
-void bench_notes(Bench *b); /* prints the notes, not with --json */
+/* Report whether a row is marked: its times differ much, or it is faster than the peak. Convolutions by Winograd's
+ * algorithm and libraries on a GPU may be faster. The row is kept for the notes (bench_above_peak: if `keep`). */
+bool bench_noisy(Bench *b, double spread);
+bool bench_above_peak(Bench *b, const Figure *f, double share, bool keep);
+void bench_show_difference(const Bench *b, const Figure *f, const Contender list[2], const Times times[2]);
+void bench_notes(const Bench *b); /* prints the notes, not with --json */
 #else
-#define bench_note_peak(b, p) ((void)(p))
-#define bench_json_core(w, p) ((void)(p))
-#define bench_notes(b)        ((void)(b))
+#define bench_note_peak(b, p)               ((void)(p))
+#define bench_json_core(w, p)               ((void)(p))
+#define bench_noisy(b, spread)              ((void)(b), false)
+#define bench_above_peak(b, f, share, keep) ((void)(b), false)
+#define bench_notes(b)                      ((void)(b))
 #endif
 
 /* GPUs (bench_gpu.c): the plug-in measures their peaks. */
