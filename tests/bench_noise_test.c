@@ -235,6 +235,34 @@ static void contains(char *text, const char *expected, bool contained)
         fail_msg("\"%s\" is %s in:\n%s", expected, contained ? "not" : "", text);
 }
 
+static size_t bodies;
+static void count_body(void *arg)
+{
+    (void)arg;
+    bodies++;
+}
+
+/* Rounds and runs before the first round are exact. The clock is not: each run is longer than the shortest round. */
+static void rounds_are_exact(void **state)
+{
+    Kernels k = *kernels_cpu("baseline", NULL);
+    Context c = {.json = true};
+    Error e = {0};
+    (void)state;
+    k.clock = first_clock;
+    const Device device = {.k = &k};
+    for (size_t rounds = 1; rounds < 8; rounds += 3)
+        for (size_t warm_up = 0; warm_up < 6; warm_up++) {
+            Bench bench = {.c = &c, .d = &device, .arena = arena_new(NULL, 0), .rounds = rounds, .warm_up = warm_up};
+            const Figure figure = {.bench = "gemm", .shape = "3x5x7"};
+            first = (Script){{.01, .01, .01, .01, .01, .01, .01, .01}, 0, 0};
+            bodies = 0;
+            assert_ok(bench_measure(&bench, &figure, count_body, NULL, &e), e);
+            assert_int_equal(bodies, rounds + (warm_up ? warm_up : 2));
+            arena_free(bench.arena);
+        }
+}
+
 /* The fastest times are 10 and 9.5 ms. The quartiles of the second contender differ by 20 %. */
 static void noise_is_no_difference(void **state)
 {
@@ -308,6 +336,7 @@ int main(void)
         cmocka_unit_test(clear_differences),
         cmocka_unit_test(noisy_rows_are_marked),
         cmocka_unit_test(margins),
+        cmocka_unit_test(rounds_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

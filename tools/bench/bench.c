@@ -31,6 +31,12 @@ const Option bench_options[] = {
     {"interactions", 0, "N", "data: interactions of all parts (default 1000000)"},
     {"least", 0, "N", "data: minimum number of interactions per user (default 5)"},
     {"out", 'o', "PATH", "data: output folder of train.tsv, val.tsv, test.tsv and NAME.npy; plot: an SVG file"},
+#ifndef SAPOR_MINIMAL
+    {"rounds", 0, "N", "rounds per figure, instead of --seconds; a round of a short figure is many runs"},
+    {"warm-up", 0, "N", "runs before the first round (default 2; train: 0)"},
+    {"pin", 0, "CPUS", "run on these processors only, such as 0 or 0,1 or 0-3 (Linux)"},
+    {"format", 0, "F", "text (default), csv or markdown: how the table is printed"},
+#endif
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},
 };
@@ -326,12 +332,20 @@ bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error 
     }
 #endif
     share = isfinite(share) ? share : 0;
-    if (!b->c->json)
-        print_heading(b, &f);
-    if (b->c->json)
+    if (b->c->json) {
         print_json(b, &f, least, median, spread, share, memory);
-    else
+#ifndef SAPOR_MINIMAL
+    } else if (b->format) {
+        bench_export(b,
+                     &(BenchRow){f.bench, f.shape, f.variant, f.dtype, share > 0 ? memory ? "memory" : "compute" : NULL,
+                                 pool_threads(b->d->pool), least, median, spread, f.flops / least / 1e9,
+                                 f.bytes / least / 1e9, f.megabytes / least, f.items / least, share, f.outside});
+        bench_above_peak(b, &f, share, true);
+#endif
+    } else {
+        print_heading(b, &f);
         print_text(b, &f, least, median, spread, share, memory);
+    }
     fflush(stdout);
     b->figures++;
     return against_note(b, &f, pool_threads(b->d->pool), 1 / least, spread, e);
@@ -349,7 +363,7 @@ static double time_runs(const Device *d, BenchBody *body, void *arg, size_t inne
 
 enum { MOST = 2000 };
 typedef struct Timing {
-    double *times; /* [MOST] */
+    double *times; /* [MOST], or [--rounds] if this is larger */
     size_t inner;
 } Timing;
 
@@ -357,9 +371,10 @@ static bool warm_up(Bench *b, const Contender *c, BenchBody *body, Timing *t, Er
 {
     /* long enough that the clock and the call do not matter: the clock of a GPU waits for the GPU */
     double least = !bench_on_gpu(b) ? 2e-4 : b->emulated ? 0 : 2e-3, once;
-    if (!(t->times = NEW(b->arena, double, MOST, e)))
+    if (!(t->times = NEW(b->arena, double, MAX((size_t)MOST, bench_rounds(b, 0)), e)))
         return false;
-    body(c->arg); /* maps the pages and fills the caches */
+    for (size_t i = bench_warm_up(b, 2); i > 1; i--)
+        body(c->arg); /* maps the pages and fills the caches */
     once = time_runs(c->d, body, c->arg, 1);
     t->inner = once > 0 && once < least ? (size_t)(least / MAX(once, 1e-8)) + 1 : 1;
     return true;
@@ -374,9 +389,13 @@ bool bench_compare(Bench *b, const Figure *figure, BenchBody *body, const Conten
     for (size_t i = 0; i < count; i++)
         if (!warm_up(b, &list[i], body, &t[i], e))
             return false;
-    for (; bench_continues(b, n, MOST, now_seconds() - begun, b->seconds * (double)count); n++)
+    bench_progress_start(b, figure);
+    for (; bench_continues(b, n, MOST, now_seconds() - begun, b->seconds * (double)count); n++) {
+        bench_progress_step(b, n);
         for (size_t i = 0; i < count; i++)
             t[i].times[n] = time_runs(list[i].d, body, list[i].arg, t[i].inner) / (double)t[i].inner;
+    }
+    bench_progress_end(b);
     for (size_t i = 0; i < count; i++) {
         Figure f = *figure;
         f.variant = list[i].variant;
@@ -403,7 +422,23 @@ bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char
 {
     char clock[120] = "";
     double value = p ? p->gflops : gbs;
-    if (p && p->ghz > 0)
+#ifndef SAPOR_MINIMAL
+    if (b->format) {
+        bench_export(b, &(BenchRow){.bench = "peak",
+                                    .shape = shape,
+                                    .variant = p ? p->instruction : level,
+                                    .dtype = dtype,
+                                    .threads = threads,
+                                    .spread = p && p->ghz > 0 ? p->spread : -1,
+                                    .gflops = p ? value : 0,
+                                    .gbs = gbs,
+                                    .share = p && p->ghz > 0 ? p->share : 1});
+        return true;
+    }
+#endif
+    if (p && p->ghz > 0 && !p->confirmed)
+        snprintf(clock, sizeof clock, "not confirmed: %s", p->instruction);
+    else if (p && p->ghz > 0)
         snprintf(clock, sizeof clock, "%.1f%% of %.3g per cycle at %.2f GHz, spread %.1f%%: %s", 100 * p->share,
                  p->per_cycle / p->share, p->ghz, 100 * p->spread, p->instruction);
     if (b->c->json) {
@@ -445,7 +480,7 @@ static bool bench_peak(Bench *b, Error *e)
             p = peak_measure(i, b->d->pool, b->seconds);
             bench_note_peak(b, &p);
             ok = bench_print_peak(b, p.level, p.dtype, p.level, &p, 0, threads, e);
-        } else if (!b->c->json) {
+        } else if (!b->c->json && bench_is_text(b)) {
             printf("peak  %-5s %-15s not available: this processor or build has no %s\n", p.dtype, p.level,
                    p.instruction);
         }
@@ -544,13 +579,13 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
 
 bool bench_command(Context *c, Error *e)
 {
-    Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e)};
-    const char *against = option_text(c, "against");
+    Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape")};
+    const char *against = option_text(c, "against"), *what = c->arg_count ? c->args[0] : "all";
     double margin = 5;
-    bool ok = b.d && bench_gpu_open(&b, e) && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) &&
-              option_f64(c, "margin", 0, 1000, &margin, e) &&
-              (!against || against_open(&b, against, margin / 100, e)) &&
-              run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
+    bool ok = bench_setup(&b, what, e) && (b.d = context_device(c, e)) && bench_gpu_open(&b, e) &&
+              option_f64(c, "seconds", 0.001, 600, &b.seconds, e) && option_f64(c, "margin", 0, 1000, &margin, e) &&
+              bench_pin(&b, e) && (!against || against_open(&b, against, margin / 100, e)) &&
+              run_jobs(&b, what, c->arg_count > 1 ? c->args[1] : NULL, e);
     bench_release(&b);
     bench_gpu_close(&b);
     arena_free(b.arena);

@@ -29,8 +29,42 @@ typedef struct Bench {
     size_t noisy;     /* number of rows whose times differ much */
     bool above;       /* a row was faster than the peak */
     size_t rounds;    /* of each figure; 0: as many as b->seconds allow */
+    size_t warm_up;   /* runs before the first round; 0: the default */
+    int format;       /* 0: text; others: bench_export prints the rows */
+    CpuSet pinned;    /* the processors of --pin */
+    Progress progress;
+    char label[64]; /* of the progress */
 #endif
 } Bench;
+
+static inline bool bench_is_text(const Bench *b) /* not CSV or Markdown */
+{
+#ifndef SAPOR_MINIMAL
+    return b->format == 0;
+#else
+    (void)b;
+    return true;
+#endif
+}
+/* Return --rounds and --warm-up, or the value if the option is not given. */
+static inline size_t bench_rounds(const Bench *b, size_t otherwise)
+{
+#ifndef SAPOR_MINIMAL
+    if (b->rounds > 0)
+        return b->rounds;
+#endif
+    (void)b;
+    return otherwise;
+}
+static inline size_t bench_warm_up(const Bench *b, size_t otherwise)
+{
+#ifndef SAPOR_MINIMAL
+    if (b->warm_up > 0)
+        return b->warm_up;
+#endif
+    (void)b;
+    return otherwise;
+}
 
 typedef void BenchBody(void *arg);
 /* Describes a figure. The bound of a figure is the larger of two times: flops / peak, and bytes / the bandwidth of the
@@ -69,11 +103,8 @@ Times times_of(double *times, size_t n); /* of times [n], n >= 1; sorts them */
  * `most` are measured, or exactly --rounds. */
 static inline bool bench_continues(const Bench *b, size_t n, size_t most, double spent, double seconds)
 {
-#ifndef SAPOR_MINIMAL
-    if (b->rounds > 0)
-        return n < b->rounds;
-#endif
-    (void)b;
+    if (bench_rounds(b, 0))
+        return n < bench_rounds(b, 0);
     return n < most && (n < 3 || spent < seconds);
 }
 /* Compares two speeds. ratio: the second speed divided by the first. margin: the larger spread of both, or a larger
@@ -114,8 +145,21 @@ bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char
                       double gbs, int threads, Error *e);
 void bench_print_device(const Bench *b); /* prints the device, before a table */
 
-/* Which figures are not reliable (bench_notes.c). */
+/* Options of measurements, tables in other formats, and which figures are not reliable (bench_table.c). */
 #ifndef SAPOR_MINIMAL
+bool bench_setup(Bench *b, const char *what, Error *e); /* reads the options, before the device is opened */
+bool bench_pin(Bench *b, Error *e);                     /* pins the threads (--pin) */
+void bench_progress_start(Bench *b, const Figure *f);
+void bench_progress_end(Bench *b);
+#define bench_progress_step(b, n) progress_step(&(b)->progress, (double)(n), NULL)
+/* A row of a table in CSV or Markdown. 0 or NULL: the cell is empty. */
+typedef struct BenchRow {
+    const char *bench, *shape, *variant, *dtype, *bound; /* variant NULL: the level */
+    int threads;
+    double least, median, spread; /* seconds; spread below 0: unknown */
+    double gflops, gbs, mbs, items_per_second, share, outside;
+} BenchRow;
+void bench_export(Bench *b, const BenchRow *r);
 void bench_note_peak(Bench *b, const struct Peak *p); /* keeps what disturbed the measurement of a peak */
 void bench_json_core(JsonWriter *w, const struct Peak *p);
 /* Report whether a row is marked: its times differ much, or it is faster than the peak. Convolutions by Winograd's
@@ -125,6 +169,11 @@ bool bench_above_peak(Bench *b, const Figure *f, double share, bool keep);
 void bench_show_difference(const Bench *b, const Figure *f, const Contender list[2], const Times times[2]);
 void bench_notes(const Bench *b); /* prints the notes, not with --json */
 #else
+#define bench_setup(b, what, e)             ((void)(b), (void)(what), true)
+#define bench_pin(b, e)                     true
+#define bench_progress_start(b, f)          ((void)(b))
+#define bench_progress_step(b, n)           ((void)(b))
+#define bench_progress_end(b)               ((void)(b))
 #define bench_note_peak(b, p)               ((void)(p))
 #define bench_json_core(w, p)               ((void)(p))
 #define bench_noisy(b, spread)              ((void)(b), false)

@@ -244,7 +244,7 @@ static const Loop LOOPS[] = {
     {"int8", "baseline", "pmuludq, pmuludq, paddd", dot_int8_baseline, NULL, PACK_INT8_DOTS, 0},
 #endif
     {"f32", "avx2", "vfmadd, ymm", fma_avx2, read_avx2, PACK_F32, 0},
-    {"int8", "avx2", "vpmaddubsw, vpmaddwd, vpaddd, ymm", dot_int8_avx2, NULL, PACK_INT8_DOTS, 0},
+    {"int8", "avx2", "vpmaddubsw, vpmaddwd, vpaddd", dot_int8_avx2, NULL, PACK_INT8_DOTS, 0},
 #ifndef SAPOR_MINIMAL
     {"f32", "avx512", "vfmadd, zmm", fma_avx512, read_avx512, PACK_F32, 0},
     {"bf16", "avx512", "vdpbf16ps, zmm", dot_bf16, NULL, PACK_BF16_DOTS, 0},
