@@ -263,8 +263,7 @@ static void print_text(Bench *b, const Figure *f, double least, double median, d
     printf("\n");
 }
 
-static void print_json(const Bench *b, const Figure *f, double least, double median, double spread, double share,
-                       bool memory)
+static void print_json(Bench *b, const Figure *f, double least, double median, double spread, double share, bool memory)
 {
     JsonWriter w = json_record(stdout, "bench", f->bench);
     json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g spread %.4f",
@@ -280,6 +279,8 @@ static void print_json(const Bench *b, const Figure *f, double least, double med
         json_put_number(&w, "mbs", "%.5g", f->megabytes / least);
     if (share > 0)
         json_members(&w, "share_of_peak %.4f bound %s", share, memory ? "memory" : "compute");
+    if (bench_above_peak(b, f, share, false))
+        json_put_bool(&w, "above_peak", true);
     if (f->items > 0)
         json_put_number(&w, "items_per_second", "%.5g", f->items / least);
     if (f->outside > 0)

@@ -200,9 +200,9 @@ bool cpus_limit(const char *list, CpuSet *set, Error *e)
     for (int i = 0; i < CORE_CPUS; i++) {
         if (!cpus_has(set, i))
             continue;
-        if (i >= CPU_SETSIZE || !CPU_ISSET(i, &usable))
+        if (i >= CPU_SETSIZE || !CPU_ISSET((size_t)i, &usable))
             return fail(e, SP_USAGE, "--pin %s: this process may not use processor %d", list, i);
-        CPU_SET(i, &chosen);
+        CPU_SET((size_t)i, &chosen);
     }
     return limit(&chosen, e);
 }
@@ -228,7 +228,7 @@ static void pin_task(void *arg, size_t task, int worker)
         while (!cpus_has(p->set, cpu));
     cpu_set_t one;
     CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
+    CPU_SET((size_t)cpu, &one);
     if (sched_setaffinity(0, sizeof one, &one) != 0)
         atomic_store(&p->failed, errno);
 }

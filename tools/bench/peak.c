@@ -336,7 +336,7 @@ static void spread_thread(const PeakRun *r, size_t task, cpu_set_t *old)
     CPU_ZERO(&own);
     if (r->threads == 1 || sched_getaffinity(0, sizeof *old, old) != 0 || CPU_COUNT(old) != r->threads)
         return;
-    for (int i = 0; i < CPU_SETSIZE; i++)
+    for (size_t i = 0; i < CPU_SETSIZE; i++)
         if (CPU_ISSET(i, old) && n++ == task)
             CPU_SET(i, &own);
     sched_setaffinity(0, sizeof own, &own);
