@@ -289,7 +289,8 @@ static const Loop *f32_loop(const char *level)
 /* A peak is measured in windows of about half a millisecond, short enough to run between interruptions. All threads
  * begin a window together, and the best window counts. A window does not count if a thread ended it before another
  * thread began it. The threads do not sleep between windows, so that the system gives each its own processor. */
-enum { WINDOWS = 1024, CONFIRMED = 6 }; /* CONFIRMED: this number of windows must be close to the best one */
+/* CONFIRMED: this number of windows close to the best one confirms it. ENOUGH: this number ends the measurement. */
+enum { WINDOWS = 1024, CONFIRMED = 3, ENOUGH = 16 };
 static const double WINDOW_SECONDS = 5e-4, CLOSE = 0.97; /* CLOSE: a share of the best rate */
 
 typedef struct PeakRun {
@@ -376,9 +377,9 @@ static void note_window(PeakRun *r, double chained, double spent)
 #else
     (void)chained;
 #endif
-    size_t confirmed = close_to(r->peak->gflops, r->rates, MIN(r->counted, (size_t)WINDOWS));
+    size_t close = close_to(r->peak->gflops, r->rates, MIN(r->counted, (size_t)WINDOWS));
     atomic_store(&r->apart, false);
-    if (spent >= (confirmed < CONFIRMED ? 4 : 1) * r->seconds)
+    if (spent >= (close < ENOUGH ? 4 : 1) * r->seconds)
         atomic_store(&r->stop, true);
 }
 
