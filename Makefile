@@ -52,7 +52,7 @@ CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
 CUDA_SRC := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu)
 # MINIMAL trains one run at a time (tools/train/train.c). It does not train the encoders of the demo (tools/demo/demo.h), does not draw data
 # (tools/bench/bench.h), writes no pages of studies, and has no prepare, run and compare (tools/main.c).
-NOT_MINIMAL = $(wildcard $(addprefix tools/,compare/*.c prepare/*.c run/*.c study/*.c train/many*.c)) tools/demo/demo_encoder.c $(addprefix tools/bench/bench_,data.c gpu.c plot.c steps.c)
+NOT_MINIMAL = $(wildcard $(addprefix tools/,compare/*.c prepare/*.c run/*.c study/*.c train/many*.c)) tools/demo/demo_encoder.c $(addprefix tools/bench/,core.c $(addprefix bench_,data.c gpu.c plot.c steps.c table.c))
 TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),$(NOT_MINIMAL)),$(wildcard tools/*.c tools/*/*.c))
 CASE_SRC := $(wildcard tests/cases/*.c tests/far/*.c) tests/drawn.c
 TEST_SRC := $(wildcard tests/*_test.c)

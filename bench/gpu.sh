@@ -89,7 +89,7 @@ figures() {
             gsub(/"/, "", rest)
             return rest
         }
-        /^\{/ {
+        /^\{"bench":/ {
             printf "figure\t%s\t%s %s\tmeasured\t\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", part, value("bench"), value("shape"), value("variant"),
                 value("dtype"), value("ms_min"), value("ms_median"), value("spread"), value("gflops"), value("gbs"), value("share_of_peak"),
                 value("bound"), value("items_per_second") == "" ? "" : value("items_per_second") " items/s"

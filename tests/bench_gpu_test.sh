@@ -23,5 +23,5 @@ status=$?
 [ $status = 0 ] || sed 's/^/# /' list.out
 ok $status 'bench/gpu.sh part products'
 (cd "$root" && BUILD=${binary%/*} OUT=$work/gpu DATA=none PEERS=none bench/gpu.sh part peers) >list.out 2>&1
-[ "$(awk -F '\t' 'NF != 15' gpu/result.tsv | wc -l) $(awk -F '\t' '$1 == "part"' gpu/result.tsv | wc -l) $(grep -c '^figure.products' gpu/result.tsv)" = '0 2 '"$(grep -c '^{' gpu/log.txt)" ]
+[ "$(awk -F '\t' 'NF != 15' gpu/result.tsv | wc -l) $(awk -F '\t' '$1 == "part"' gpu/result.tsv | wc -l) $(grep -c '^figure.products' gpu/result.tsv)" = '0 2 '"$(grep -c '^{"bench":' gpu/log.txt)" ]
 ok $? 'another part keeps the rows of the first; every row has fifteen columns'

@@ -425,10 +425,10 @@ esac
 sed 's/"ms_min":[^,]*/"ms_min":1e9/' bench.json >slow.json
 sed 's/"ms_min":[^,]*/"ms_min":1e-9/' bench.json >fast.json
 right 'bench against a slow run' bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --against slow.json
-says '0 slower, 1 faster, 0 the same; 0 not in that file' 'what got faster'
+says '0 slower, 1 faster, 0 with no difference; 0 not in that file' 'what got faster'
 wrong 1 '1 of 1 measurements are slower than in fast.json, by more than 5%' 'bench against a fast run' \
     bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --against fast.json
-grep -q '  slower  gemm      1x768x768' out
+grep -q '  slower         gemm      1x768x768' out
 ok $? 'what got slower'
 echo '{"bench":"gemm"}' >bad.json
 wrong 1 'bad.json:1: a line of `sapor bench --json` has' 'bench against another file' bench gemm --against bad.json

@@ -30,6 +30,12 @@ const Option bench_options[] = {
     {"interactions", 0, "N", "data: interactions of all parts (default 1000000)"},
     {"least", 0, "N", "data: minimum number of interactions per user (default 5)"},
     {"out", 'o', "PATH", "data: output folder of train.tsv, val.tsv, test.tsv and NAME.npy; plot: an SVG file"},
+#ifndef SAPOR_MINIMAL
+    {"rounds", 0, "N", "rounds per figure, instead of --seconds; a round of a short figure is many runs"},
+    {"warm-up", 0, "N", "runs before the first round (default 2; train: 0)"},
+    {"pin", 0, "CPUS", "run on these processors only, such as 0 or 0,1 or 0-3 (Linux)"},
+    {"format", 0, "F", "text (default), csv or markdown: how the table is printed"},
+#endif
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},
 };
@@ -174,9 +180,13 @@ static double peak_of(Bench *b, const char *dtype)
     size_t i = COUNT(TYPES) - 1;
     while (i > 0 && strcmp(TYPES[i], dtype) != 0)
         i--;
-    if (b->peak[i] == 0)
-        b->peak[i] = bench_on_gpu(b) ? bench_gpu_peak(b, TYPES[i], 0, 0.1) / 1e9
-                                     : peak_gflops(b->d->k->level, TYPES[i], b->d->pool, 0.1);
+    if (b->peak[i] == 0 && bench_on_gpu(b)) {
+        b->peak[i] = bench_gpu_peak(b, TYPES[i], 0, 0.1) / 1e9;
+    } else if (b->peak[i] == 0) {
+        Peak p = peak_of_products(b->d->k->level, TYPES[i], b->d->pool, 0.1);
+        b->peak[i] = p.gflops;
+        bench_note_peak(b, &p);
+    }
     return b->peak[i] > 0 || i == 0 ? b->peak[i] : peak_of(b, "f32");
 }
 
@@ -216,9 +226,9 @@ static void print_heading(Bench *b, const Figure *f)
 static void print_number(int width, double value)
 {
     if (value > 0)
-        printf(" %*.*f", width, value < 1000 ? 1 : 0, value);
+        printf("%*.*f", width, value < 1000 ? 1 : 0, value);
     else
-        printf(" %*s", width, "");
+        printf("%*s", width, "");
 }
 
 static void print_time(double seconds)
@@ -226,7 +236,7 @@ static void print_time(double seconds)
     printf(seconds < 1e-6 ? " %8.5f" : seconds < 10 ? " %8.4g" : " %8.0f", 1e3 * seconds);
 }
 
-static void print_text(const Figure *f, double least, double median, double spread, double share, bool memory)
+static void print_text(Bench *b, const Figure *f, double least, double median, double spread, double share, bool memory)
 {
     char variant[40];
     const char *v = f->variant ? f->variant : "";
@@ -237,18 +247,22 @@ static void print_text(const Figure *f, double least, double median, double spre
     printf("%-9s %-24.24s %-13.13s", f->bench, f->shape, variant);
     print_time(least);
     print_time(median);
-    printf(" %5.1f%%", MIN(100 * spread, 999.9));
+    printf(" %5.1f%%%s", MIN(100 * spread, 999.9), bench_noisy(b, spread) ? "!" : " ");
     print_number(8, f->megabytes > 0 ? f->megabytes / least : f->flops / least / 1e9);
+    printf(" ");
     print_number(8, f->items > 0 ? f->items / least : f->bytes / least / 1e9);
     if (f->outside > 0)
         printf(" %5.1f%%", 100 * f->outside);
     else if (share > 0)
-        printf(" %5.1f%%%s", 100 * share, memory ? " m" : "");
+        printf(" %5.1f%%%s%s", 100 * share,
+               bench_above_peak(b, f, share, true) ? ">"
+               : memory                            ? " "
+                                                   : "",
+               memory ? "m" : "");
     printf("\n");
 }
 
-static void print_json(const Bench *b, const Figure *f, double least, double median, double spread, double share,
-                       bool memory)
+static void print_json(Bench *b, const Figure *f, double least, double median, double spread, double share, bool memory)
 {
     JsonWriter w = json_record(stdout, "bench", f->bench);
     json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g spread %.4f",
@@ -264,6 +278,8 @@ static void print_json(const Bench *b, const Figure *f, double least, double med
         json_put_number(&w, "mbs", "%.5g", f->megabytes / least);
     if (share > 0)
         json_members(&w, "share_of_peak %.4f bound %s", share, memory ? "memory" : "compute");
+    if (bench_above_peak(b, f, share, false))
+        json_put_bool(&w, "above_peak", true);
     if (f->items > 0)
         json_put_number(&w, "items_per_second", "%.5g", f->items / least);
     if (f->outside > 0)
@@ -271,26 +287,65 @@ static void print_json(const Bench *b, const Figure *f, double least, double med
     json_finish(&w);
 }
 
+/* Returns the shortest possible time of a figure. *memory: the bytes need it, not the operations. */
+static double shortest_time(Bench *b, const Figure *f, bool *memory)
+{
+    double at_compute = f->flops > 0 ? f->flops / peak_of(b, f->dtype) / 1e9 : 0, at_memory = 0;
+    if (f->bytes > 0) {
+        double gbs = bandwidth(b, f->working_set > 0 ? f->working_set : f->bytes);
+        at_memory = gbs > 0 ? f->bytes / gbs / 1e9 : 0;
+    }
+    *memory = at_memory > at_compute;
+    return MAX(at_compute, at_memory);
+}
+
+#ifndef SAPOR_MINIMAL
+/* Measures the peaks of a figure again, and keeps the larger ones: other programs may have used the processors. */
+static void measure_peaks_again(Bench *b, const Figure *f)
+{
+    double peak[COUNT(b->peak)], gbs[COUNT(b->gbs)];
+    bool memory;
+    memcpy(peak, b->peak, sizeof peak);
+    memcpy(gbs, b->gbs, sizeof gbs);
+    memset(b->peak, 0, sizeof b->peak);
+    memset(b->gbs, 0, sizeof b->gbs);
+    shortest_time(b, f, &memory);
+    for (size_t i = 0; i < COUNT(peak); i++)
+        b->peak[i] = MAX(b->peak[i], peak[i]);
+    for (size_t i = 0; i < COUNT(gbs); i++)
+        b->gbs[i] = MAX(b->gbs[i], gbs[i]);
+}
+#endif
+
 bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error *e)
 {
     Figure f = *figure;
     f.dtype = f.dtype ? f.dtype : "f32";
     Times s = times_of(times, n);
     double least = s.least, median = s.median, spread = s.quartiles;
-    double at_compute = f.flops > 0 ? f.flops / peak_of(b, f.dtype) / 1e9 : 0, at_memory = 0;
-    if (f.bytes > 0) {
-        double gbs = bandwidth(b, f.working_set > 0 ? f.working_set : f.bytes);
-        at_memory = gbs > 0 ? f.bytes / gbs / 1e9 : 0;
+    bool memory;
+    double share = shortest_time(b, &f, &memory) / least;
+#ifndef SAPOR_MINIMAL
+    if (bench_above_peak(b, &f, share, false)) {
+        measure_peaks_again(b, &f);
+        share = shortest_time(b, &f, &memory) / least;
     }
-    bool memory = at_memory > at_compute;
-    double share = MAX(at_compute, at_memory) / least;
+#endif
     share = isfinite(share) ? share : 0;
-    if (!b->c->json)
-        print_heading(b, &f);
-    if (b->c->json)
+    if (b->c->json) {
         print_json(b, &f, least, median, spread, share, memory);
-    else
-        print_text(&f, least, median, spread, share, memory);
+#ifndef SAPOR_MINIMAL
+    } else if (b->format) {
+        bench_export(b,
+                     &(BenchRow){f.bench, f.shape, f.variant, f.dtype, share > 0 ? memory ? "memory" : "compute" : NULL,
+                                 pool_threads(b->d->pool), least, median, spread, f.flops / least / 1e9,
+                                 f.bytes / least / 1e9, f.megabytes / least, f.items / least, share, f.outside});
+        bench_above_peak(b, &f, share, true);
+#endif
+    } else {
+        print_heading(b, &f);
+        print_text(b, &f, least, median, spread, share, memory);
+    }
     fflush(stdout);
     b->figures++;
     return against_note(b, &f, pool_threads(b->d->pool), 1 / least, spread, e);
@@ -308,7 +363,7 @@ static double time_runs(const Device *d, BenchBody *body, void *arg, size_t inne
 
 enum { MOST = 2000 };
 typedef struct Timing {
-    double *times; /* [MOST] */
+    double *times; /* [MOST], or [--rounds] if this is larger */
     size_t inner;
 } Timing;
 
@@ -316,9 +371,10 @@ static bool warm_up(Bench *b, const Contender *c, BenchBody *body, Timing *t, Er
 {
     /* long enough that the clock and the call do not matter: the clock of a GPU waits for the GPU */
     double least = !bench_on_gpu(b) ? 2e-4 : b->emulated ? 0 : 2e-3, once;
-    if (!(t->times = NEW(b->arena, double, MOST, e)))
+    if (!(t->times = NEW(b->arena, double, MAX((size_t)MOST, bench_rounds(b, 0)), e)))
         return false;
-    body(c->arg); /* maps the pages and fills the caches */
+    for (size_t i = bench_warm_up(b, 2); i > 1; i--)
+        body(c->arg); /* maps the pages and fills the caches */
     once = time_runs(c->d, body, c->arg, 1);
     t->inner = once > 0 && once < least ? (size_t)(least / MAX(once, 1e-8)) + 1 : 1;
     return true;
@@ -333,9 +389,13 @@ bool bench_compare(Bench *b, const Figure *figure, BenchBody *body, const Conten
     for (size_t i = 0; i < count; i++)
         if (!warm_up(b, &list[i], body, &t[i], e))
             return false;
-    for (; n < MOST && (n < 3 || now_seconds() - begun < b->seconds * (double)count); n++)
+    bench_progress_start(b, figure);
+    for (; bench_continues(b, n, MOST, now_seconds() - begun, b->seconds * (double)count); n++) {
+        bench_progress_step(b, n);
         for (size_t i = 0; i < count; i++)
             t[i].times[n] = time_runs(list[i].d, body, list[i].arg, t[i].inner) / (double)t[i].inner;
+    }
+    bench_progress_end(b);
     for (size_t i = 0; i < count; i++) {
         Figure f = *figure;
         f.variant = list[i].variant;
@@ -343,6 +403,10 @@ bool bench_compare(Bench *b, const Figure *figure, BenchBody *body, const Conten
         if (!device_check(list[i].d, e) || !bench_print(b, &f, t[i].times, n, e))
             return false;
     }
+#ifndef SAPOR_MINIMAL
+    if (count == 2)
+        bench_show_difference(b, figure, list, (const Times[2]){times_of(t[0].times, n), times_of(t[1].times, n)});
+#endif
     return true;
 }
 
@@ -356,19 +420,38 @@ bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error 
 bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const Peak *p, double gbs,
                       int threads, Error *e)
 {
-    char clock[80] = "";
+    char clock[120] = "";
     double value = p ? p->gflops : gbs;
-    if (p && p->ghz > 0)
-        snprintf(clock, sizeof clock, "%.1f%% of %.3g instructions/cycle (%s) at %.2f GHz", 100 * p->share,
-                 p->per_cycle / p->share, p->instruction, p->ghz);
+#ifndef SAPOR_MINIMAL
+    if (b->format) {
+        bench_export(b, &(BenchRow){.bench = "peak",
+                                    .shape = shape,
+                                    .variant = p ? p->instruction : level,
+                                    .dtype = dtype,
+                                    .threads = threads,
+                                    .spread = p && p->ghz > 0 ? p->spread : -1,
+                                    .gflops = p ? value : 0,
+                                    .gbs = gbs,
+                                    .share = p && p->ghz > 0 ? p->share : 1});
+        return true;
+    }
+#endif
+    if (p && p->ghz > 0 && !p->confirmed)
+        snprintf(clock, sizeof clock, "not confirmed: %s", p->instruction);
+    else if (p && p->ghz > 0)
+        snprintf(clock, sizeof clock, "%.1f%% of %.3g instructions/cycle at %.2f GHz, spread %.1f%%: %s",
+                 100 * p->share, p->per_cycle / p->share, p->ghz, 100 * p->spread, p->instruction);
     if (b->c->json) {
         JsonWriter w = json_record(stdout, "bench", "peak");
         json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g", shape, dtype,
                      (long long)threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds);
         json_put_number(&w, p ? "gflops" : "gbs", "%.5g", value);
         json_put_number(&w, "share_of_peak", "%.4f", p && p->ghz > 0 ? p->share : 1);
-        if (p && p->ghz > 0)
-            json_members(&w, "ghz %.4g per_cycle %.4g instruction %s", p->ghz, p->per_cycle, p->instruction);
+        if (p && p->ghz > 0) {
+            json_members(&w, "ghz %.4g per_cycle %.4g instruction %s spread %.4f", p->ghz, p->per_cycle, p->instruction,
+                         p->spread);
+            bench_json_core(&w, p);
+        }
         json_finish(&w);
     } else {
         if (threads > 0)
@@ -395,8 +478,9 @@ static bool bench_peak(Bench *b, Error *e)
             continue;
         if (p.here) {
             p = peak_measure(i, b->d->pool, b->seconds);
+            bench_note_peak(b, &p);
             ok = bench_print_peak(b, p.level, p.dtype, p.level, &p, 0, threads, e);
-        } else if (!b->c->json) {
+        } else if (!b->c->json && bench_is_text(b)) {
             printf("peak  %-5s %-15s not available: this processor or build has no %s\n", p.dtype, p.level,
                    p.instruction);
         }
@@ -489,18 +573,19 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
     if (b->filter && !b->found)
         return fail(e, SP_USAGE, "--shape: no shape of bench %s contains \"%s\"; without --shape all are listed", what,
                     b->filter);
+    bench_notes(b);
     return !b->against || against_show(b, e);
 }
 
 bool bench_command(Context *c, Error *e)
 {
-    Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e)};
-    const char *against = option_text(c, "against");
+    Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape")};
+    const char *against = option_text(c, "against"), *what = c->arg_count ? c->args[0] : "all";
     double margin = 5;
-    bool ok = b.d && bench_gpu_open(&b, e) && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) &&
-              option_f64(c, "margin", 0, 1000, &margin, e) &&
-              (!against || against_open(&b, against, margin / 100, e)) &&
-              run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
+    bool ok = bench_setup(&b, what, e) && (b.d = context_device(c, e)) && bench_gpu_open(&b, e) &&
+              option_f64(c, "seconds", 0.001, 600, &b.seconds, e) && option_f64(c, "margin", 0, 1000, &margin, e) &&
+              bench_pin(&b, e) && (!against || against_open(&b, against, margin / 100, e)) &&
+              run_jobs(&b, what, c->arg_count > 1 ? c->args[1] : NULL, e);
     bench_release(&b);
     bench_gpu_close(&b);
     arena_free(b.arena);

@@ -2,6 +2,7 @@
 #ifndef SAPOR_BENCH_H
 #define SAPOR_BENCH_H
 
+#include "tools/bench/core.h"
 #include "tools/features.h"
 
 enum { BENCH_LARGEST = 28 }; /* the binary logarithm of the largest working set: 256 MB do not fit into caches */
@@ -22,7 +23,48 @@ typedef struct Bench {
     const char *filter;           /* only shapes that contain this text; NULL: all */
     bool found;                   /* a shape contained `filter` */
     struct BenchAgainst *against; /* an earlier run, or NULL */
+#ifndef SAPOR_MINIMAL
+    CoreFacts core;   /* of the first peak that another hyperthread may have disturbed; level NULL: of none */
+    bool unconfirmed; /* a peak was not confirmed */
+    size_t noisy;     /* number of rows whose times differ much */
+    bool above;       /* a row was faster than the peak */
+    size_t rounds;    /* of each figure; 0: as many as b->seconds allow */
+    size_t warm_up;   /* runs before the first round; 0: the default */
+    int format;       /* 0: text; others: bench_export prints the rows */
+    CpuSet pinned;    /* the processors of --pin */
+    Progress progress;
+    char label[64]; /* of the progress */
+#endif
 } Bench;
+
+static inline bool bench_is_text(const Bench *b) /* not CSV or Markdown */
+{
+#ifndef SAPOR_MINIMAL
+    return b->format == 0;
+#else
+    (void)b;
+    return true;
+#endif
+}
+/* Return --rounds and --warm-up, or the value if the option is not given. */
+static inline size_t bench_rounds(const Bench *b, size_t otherwise)
+{
+#ifndef SAPOR_MINIMAL
+    if (b->rounds > 0)
+        return b->rounds;
+#endif
+    (void)b;
+    return otherwise;
+}
+static inline size_t bench_warm_up(const Bench *b, size_t otherwise)
+{
+#ifndef SAPOR_MINIMAL
+    if (b->warm_up > 0)
+        return b->warm_up;
+#endif
+    (void)b;
+    return otherwise;
+}
 
 typedef void BenchBody(void *arg);
 /* Describes a figure. The bound of a figure is the larger of two times: flops / peak, and bytes / the bandwidth of the
@@ -57,6 +99,21 @@ typedef struct Times {
     double least, median, quartiles; /* quartiles: the distance of the quartiles, as a share of the median */
 } Times;
 Times times_of(double *times, size_t n); /* of times [n], n >= 1; sorts them */
+/* Reports whether round n (from 0) of a figure follows, after `spent` of `seconds`. At least three rounds and at most
+ * `most` are measured, or exactly --rounds. */
+static inline bool bench_continues(const Bench *b, size_t n, size_t most, double spent, double seconds)
+{
+    if (bench_rounds(b, 0))
+        return n < bench_rounds(b, 0);
+    return n < most && (n < 3 || spent < seconds);
+}
+/* Compares two speeds. ratio: the second speed divided by the first. margin: the larger spread of both, or a larger
+ * limit; a difference within the margin is none. */
+typedef enum BenchVerdict { BENCH_SAME, BENCH_SLOWER, BENCH_FASTER } BenchVerdict;
+static inline BenchVerdict bench_verdict(double ratio, double margin)
+{
+    return ratio * (1 + margin) < 1 ? BENCH_SLOWER : ratio > 1 + margin ? BENCH_FASTER : BENCH_SAME;
+}
 /* Prints a figure from times [n] in seconds, and sorts them. */
 bool bench_print(Bench *b, const Figure *f, double *times, size_t n, Error *e);
 /* Return random numbers that look like data, the same in every run. bench_draws: in host memory; bench_floats: in
@@ -87,6 +144,42 @@ struct Peak;
 bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const struct Peak *p,
                       double gbs, int threads, Error *e);
 void bench_print_device(const Bench *b); /* prints the device, before a table */
+
+/* Options of measurements, tables in other formats, and which figures are not reliable (bench_table.c). */
+#ifndef SAPOR_MINIMAL
+bool bench_setup(Bench *b, const char *what, Error *e); /* reads the options, before the device is opened */
+bool bench_pin(Bench *b, Error *e);                     /* pins the threads (--pin) */
+void bench_progress_start(Bench *b, const Figure *f);
+void bench_progress_end(Bench *b);
+#define bench_progress_step(b, n) progress_step(&(b)->progress, (double)(n), NULL)
+/* A row of a table in CSV or Markdown. 0 or NULL: the cell is empty. */
+typedef struct BenchRow {
+    const char *bench, *shape, *variant, *dtype, *bound; /* variant NULL: the level */
+    int threads;
+    double least, median, spread; /* seconds; spread below 0: unknown */
+    double gflops, gbs, mbs, items_per_second, share, outside;
+} BenchRow;
+void bench_export(Bench *b, const BenchRow *r);
+void bench_note_peak(Bench *b, const struct Peak *p); /* keeps what disturbed the measurement of a peak */
+void bench_json_core(JsonWriter *w, const struct Peak *p);
+/* Report whether a row is marked: its times differ much, or it is faster than the peak. Convolutions by Winograd's
+ * algorithm and libraries on a GPU may be faster. The row is kept for the notes (bench_above_peak: if `keep`). */
+bool bench_noisy(Bench *b, double spread);
+bool bench_above_peak(Bench *b, const Figure *f, double share, bool keep);
+void bench_show_difference(const Bench *b, const Figure *f, const Contender list[2], const Times times[2]);
+void bench_notes(const Bench *b); /* prints the notes, not with --json */
+#else
+#define bench_setup(b, what, e)             ((void)(b), (void)(what), true)
+#define bench_pin(b, e)                     true
+#define bench_progress_start(b, f)          ((void)(b))
+#define bench_progress_step(b, n)           ((void)(b))
+#define bench_progress_end(b)               ((void)(b))
+#define bench_note_peak(b, p)               ((void)(p))
+#define bench_json_core(w, p)               ((void)(p))
+#define bench_noisy(b, spread)              ((void)(b), false)
+#define bench_above_peak(b, f, share, keep) ((void)(b), false)
+#define bench_notes(b)                      ((void)(b))
+#endif
 
 /* GPUs (bench_gpu.c): the plug-in measures their peaks. */
 #ifndef SAPOR_MINIMAL

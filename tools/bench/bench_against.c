@@ -100,28 +100,29 @@ bool against_note(Bench *b, const Figure *f, int threads, double speed, double s
 bool against_show(Bench *b, Error *e)
 {
     const struct BenchAgainst *g = b->against;
+    static const char *const WORDS[] = {
+        [BENCH_SAME] = "no difference", [BENCH_SLOWER] = "slower", [BENCH_FASTER] = "faster"};
     size_t slower = 0, faster = 0;
     if (!b->c->json)
         printf("\nagainst %s\n", g->path);
     for (size_t i = 0; i < g->changed; i++) {
         const Change *c = &g->changes[i];
-        double ratio = c->now / c->before, margin = 1 + MAX(g->margin, c->noise);
-        bool is_slower = ratio * margin < 1, is_faster = !is_slower && ratio > margin;
-        const char *verdict = is_slower ? "slower" : is_faster ? "faster" : "same";
-        slower += is_slower;
-        faster += is_faster;
+        double ratio = c->now / c->before, margin = MAX(g->margin, c->noise);
+        BenchVerdict v = bench_verdict(ratio, margin);
+        slower += v == BENCH_SLOWER;
+        faster += v == BENCH_FASTER;
         if (b->c->json) {
             JsonWriter w = json_record(stdout, "against", c->bench);
-            json_members(&w, "shape %s dtype %s verdict %s times_as_fast %.4f margin %.4f", c->shape, c->dtype, verdict,
-                         ratio, margin - 1);
+            json_members(&w, "shape %s dtype %s verdict %s times_as_fast %.4f margin %.4f", c->shape, c->dtype,
+                         v == BENCH_SAME ? "same" : WORDS[v], ratio, margin);
             json_finish(&w);
-        } else if (is_slower || is_faster) {
-            printf("  %s  %-9s %-30.30s %-5s %.3f times as fast (margin %.1f%%)\n", verdict, c->bench, c->shape,
-                   c->dtype, ratio, 100 * (margin - 1));
+        } else {
+            printf("  %-13s  %-9s %-30.30s %-5s %.3f times as fast (margin %.1f%%)\n", WORDS[v], c->bench, c->shape,
+                   c->dtype, ratio, 100 * margin);
         }
     }
     if (!b->c->json)
-        printf("  %zu slower, %zu faster, %zu the same; %zu not in that file\n", slower, faster,
+        printf("  %zu slower, %zu faster, %zu with no difference; %zu not in that file\n", slower, faster,
                g->changed - slower - faster, g->unknown);
     if (slower)
         return fail(e, SP_FORMAT,

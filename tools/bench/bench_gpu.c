@@ -81,7 +81,7 @@ bool bench_gpu_peaks(Bench *b, Error *e)
 {
     static const char *const TYPES[] = {"f32", "tf32", "bf16", "f16", "int8"};
     bool ok = true;
-    if (!b->c->json)
+    if (!b->c->json && bench_is_text(b))
         bench_print_device(b);
     for (size_t i = 0; ok && i < COUNT(TYPES); i++) {
         const char *shape = i ? "tensor-cores" : "multiply-adds";

@@ -20,32 +20,36 @@ static bool add_features(Bench *b, DataSet *d, Error *e)
 static bool measure_epochs(Bench *b, const Recommender *kind, const TrainConfig *config, Error *e)
 {
     enum { MOST = 50 };
-    double *times = NEW(b->arena, double, MOST, e), spent = 0, in_ops = 0;
+    size_t rounds = bench_rounds(b, 0), skipped = bench_warm_up(b, 0);
+    double *times = NEW(b->arena, double, MAX((size_t)MOST, rounds), e), spent = 0, in_ops = 0;
     const DataSet *d = config->given;
     Device counting = *b->d; /* the same device, with a trace that counts the operations */
-    size_t n = 0;
+    size_t n = 0, runs = 0;
     char shape[64];
     snprintf(shape, sizeof shape, "%s-%lldx%lld-%lld", kind->name, (long long)d->U, (long long)d->I,
              (long long)d->train.count);
     if (!times || (!counting.trace && !(counting.trace = trace_new(b->c->heap, false, e))))
         return false;
+    Figure f = {"train", shape, .items = (double)d->train.count};
     bool ok = true;
+    bench_progress_start(b, &f);
     /* each run trains the first epoch again */
-    while (ok && n < MOST && (n < 1 || (n < 3 && spent < 10) || spent < b->seconds)) {
+    while (ok && (rounds ? n < rounds : n < MOST && (n < 1 || (n < 3 && spent < 10) || spent < b->seconds))) {
         TrainResult r;
         ArenaMark mark = arena_mark(b->arena);
         ok = train_run(&counting, config, &r, b->arena, e);
         arena_rewind(b->arena, mark);
-        if (ok) {
+        bench_progress_step(b, n);
+        if (ok && ++runs > skipped) {
             times[n++] = r.epoch_seconds;
             spent += r.epoch_seconds;
             in_ops += r.op_seconds;
         }
     }
-    Figure f = {"train", shape, .items = (double)d->train.count};
+    bench_progress_end(b);
     const TraceTotal *total;
     for (size_t i = 0, count = trace_totals(counting.trace, &total); i < count; i++)
-        f.flops += total[i].flops / (double)n;
+        f.flops += total[i].flops / (double)runs;
     f.outside = ok && spent > 0 ? MAX(1 - in_ops / spent, 1e-6) : 0;
     ok = ok && bench_print(b, &f, times, n, e);
     if (counting.trace != b->d->trace)

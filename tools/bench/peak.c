@@ -8,8 +8,11 @@
  * runs between the rounds of a loop, because wide instructions may lower the clock rate. The share of the possible rate
  * is computed from both. */
 #include <math.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include "kernels/cpu/forms.h"
+#include "tools/bench/bench.h"
 #include "tools/bench/peak.h"
 
 #if defined(__x86_64__)
@@ -85,6 +88,23 @@ __attribute__((target("avx2,fma"))) static void read_avx2(const float *p, size_t
 {
     READ_LOOP(__m256, _mm256_set1_ps, _mm256_loadu_ps, _mm256_add_ps, 8)
 }
+/* AVX2 has no instruction for groups of four bytes. The kernels use three instructions (v_dot_int8 in vec.h), and the
+ * loop counts the three as one. */
+#undef STEP
+#define STEP(s)                                                                                                        \
+    __asm__ volatile("vpmaddubsw %2, %2, %1\n\tvpmaddwd %2, %1, %1\n\tvpaddd %1, %0, %0"                               \
+                     : "+x"(s), "=&x"(products)                                                                        \
+                     : "x"(a));
+__attribute__((target("avx2"))) static double dot_int8_avx2(void)
+{
+    const __m256i a = _mm256_set1_epi16(1), b = _mm256_setzero_si256();
+    __m256i ALL_SUMS(DECLARE) products = a;
+    for (int r = 0; r < ROUNDS; r++) {
+        STEPS
+    }
+    return 2.0 * 32 * SUMS * ROUNDS;
+}
+#ifndef SAPOR_MINIMAL /* MINIMAL has no AVX-512 */
 #undef STEP
 #undef KEPT
 #define KEPT(s) "+v"(s)
@@ -157,6 +177,9 @@ static bool has_bit(int bit)
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> bit & 1;
 }
+#undef KEPT
+#define KEPT(s) "+x"(s)
+#endif
 #elif defined(__aarch64__)
 #define KEPT(s) "+w"(s)
 #define STEP(s)                                                                                                        \
@@ -187,6 +210,26 @@ static void read_baseline(const float *p, size_t count)
 }
 #endif
 
+#ifndef SAPOR_MINIMAL
+/* Bytes at the baseline level. The kernels multiply each byte as a 32-bit number (v_dot_int8 in vec.h). So does this
+ * loop. */
+typedef int32_t FourInts __attribute__((vector_size(16)));
+#undef STEP
+#define STEP(s)                                                                                                        \
+    s += a * b;                                                                                                        \
+    KEEP(a) KEEP(s)
+static double dot_int8_baseline(void)
+{
+    FourInts a = {1, 1, 1, 1}, b = {0};
+    KEEP(b) FourInts ALL_SUMS(DECLARE) unused = a;
+    (void)unused;
+    for (int r = 0; r < ROUNDS; r++) {
+        ALL_SUMS(STEP)
+    }
+    return 2.0 * 4 * SUMS * ROUNDS;
+}
+#endif
+
 typedef struct Loop {
     const char *dtype, *level, *instruction;
     FmaLoop *fma;
@@ -197,17 +240,29 @@ typedef struct Loop {
 static const Loop LOOPS[] = {
 #if defined(__x86_64__)
     {"f32", "baseline", "mulps, addps", fma_baseline, read_baseline, PACK_F32, 0},
+#ifndef SAPOR_MINIMAL
+    {"int8", "baseline", "pmuludq, pmuludq, paddd", dot_int8_baseline, NULL, PACK_INT8_DOTS, 0},
+#endif
     {"f32", "avx2", "vfmadd, ymm", fma_avx2, read_avx2, PACK_F32, 0},
+    {"int8", "avx2", "vpmaddubsw, vpmaddwd, vpaddd", dot_int8_avx2, NULL, PACK_INT8_DOTS, 0},
+#ifndef SAPOR_MINIMAL
     {"f32", "avx512", "vfmadd, zmm", fma_avx512, read_avx512, PACK_F32, 0},
     {"bf16", "avx512", "vdpbf16ps, zmm", dot_bf16, NULL, PACK_BF16_DOTS, 0},
     {"f16", "avx512", "vfmadd231ph, zmm", fma_f16, NULL, PACK_F32, 23},
     {"int8", "avx512", "vpdpbusd, zmm", dot_int8, NULL, PACK_INT8_DOTS, 0},
     {"bf16", "avx512", "tdpbf16ps, tmm", amx_bf16, NULL, PACK_BF16_AMX, 0},
     {"int8", "avx512", "tdpbusd, tmm", amx_int8, NULL, PACK_INT8_AMX, 0},
+#endif
 #elif defined(__aarch64__)
     {"f32", "baseline", "fmla", fma_baseline, read_baseline, PACK_F32, 0},
+#ifndef SAPOR_MINIMAL
+    {"int8", "baseline", "mla", dot_int8_baseline, NULL, PACK_INT8_DOTS, 0},
+#endif
 #else
     {"f32", "baseline", "multiply, add", fma_baseline, read_baseline, PACK_F32, 0},
+#ifndef SAPOR_MINIMAL
+    {"int8", "baseline", "multiply, add", dot_int8_baseline, NULL, PACK_INT8_DOTS, 0},
+#endif
 #endif
 };
 
@@ -217,7 +272,7 @@ static bool loop_is_here(const Loop *l)
     bool usable[8], here = false;
     for (size_t i = 0, n = kernels_levels(names, usable, why); i < n; i++)
         here = here || (usable[i] && strcmp(names[i], l->level) == 0);
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SAPOR_MINIMAL)
     here = here && (!l->bit || has_bit(l->bit));
 #endif
     return here && kernels_cpu(l->level, NULL)->gemm_packs(l->packs);
@@ -231,21 +286,36 @@ static const Loop *f32_loop(const char *level)
     return NULL;
 }
 
+/* A peak is measured in windows of about half a millisecond, short enough to run between interruptions. All threads
+ * begin a window together, and the best window counts. A window does not count if a thread ended it before another
+ * thread began it. The threads do not sleep between windows, so that the system gives each its own processor. */
+/* CONFIRMED: this number of windows close to the best one confirms it. ENOUGH: this number ends the measurement. */
+enum { WINDOWS = 1024, CONFIRMED = 3, ENOUGH = 16 };
+static const double WINDOW_SECONDS = 5e-4, CLOSE = 0.97; /* CLOSE: a share of the best rate */
+
 typedef struct PeakRun {
     const Loop *loop;
-    int times;
+    int times, threads;
     const float *data;
     size_t count; /* floats per task */
+    /* of all windows: how often a thread arrived, began, ended its multiply-adds, and ended its chain */
+    _Atomic size_t arrived, begun_count, ended_count, finished;
+    _Atomic bool apart, stop; /* apart: not all threads ran at the same time in this window */
+    bool yields;              /* there are more threads than processors */
+    double begun, ended;      /* the time when the last thread arrived, and when the last thread ended */
+    double seconds, flops;    /* of the measurement; of one run of the loop */
+    double alone;             /* the best rate of the windows that do not count */
+    double rates[WINDOWS];    /* of the last windows that count */
+    size_t counted;           /* number of windows that count */
+    Peak *peak;
+    CoreWatch watch;
 } PeakRun;
 
 /* CHAIN dependent additions: each takes one cycle on all processors that were tried. The operands are registers,
  * because some processors fold additions of constants. */
 enum { CHAIN = 1 << 20 };
-static void chain_task(void *arg, size_t task, int worker)
+static void chain(void)
 {
-    (void)arg;
-    (void)task;
-    (void)worker;
 #if defined(__x86_64__) || defined(__aarch64__)
     long sum = 1, step = 3;
     for (int i = 0; i < CHAIN / 16; i++)
@@ -257,42 +327,145 @@ static void chain_task(void *arg, size_t task, int worker)
 #endif
 }
 
-static void fma_task(void *arg, size_t task, int worker)
+#ifndef SAPOR_MINIMAL
+/* Moves the calling thread to its own processor if there are as many threads as processors. The system often keeps two
+ * threads on one processor for some time. *old receives the processors that the thread may use otherwise. */
+static void spread_thread(const PeakRun *r, size_t task, cpu_set_t *old)
 {
-    const PeakRun *r = arg;
-    (void)task;
+    cpu_set_t own;
+    size_t n = 0;
+    CPU_ZERO(&own);
+    if (r->threads == 1 || sched_getaffinity(0, sizeof *old, old) != 0 || CPU_COUNT(old) != r->threads)
+        return;
+    for (size_t i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, old) && n++ == task)
+            CPU_SET(i, &own);
+    sched_setaffinity(0, sizeof own, &own);
+}
+#endif
+
+static void wait_until(const PeakRun *r, const _Atomic size_t *counter, size_t count)
+{
+    while (atomic_load(counter) < count)
+        if (r->yields)
+            sched_yield();
+}
+
+static size_t close_to(double best, const double *rates, size_t n)
+{
+    size_t close = 0;
+    for (size_t i = 0; i < n; i++)
+        close += rates[i] >= CLOSE * best;
+    return close;
+}
+
+/* Keeps the result of a window. Stops if the time is over and several windows confirm the best one, or if four times
+ * the time is over. Only the thread of task 0 calls this function. */
+static void note_window(PeakRun *r, double chained, double spent)
+{
+    double rate = r->flops * r->times * r->threads / (r->ended - r->begun) / 1e9;
+    bool counts = !atomic_load(&r->apart), best = counts && rate > r->peak->gflops;
+    core_window(&r->watch, best);
+    if (best)
+        r->peak->gflops = rate;
+    if (counts)
+        r->rates[r->counted++ % WINDOWS] = rate;
+    else
+        r->alone = MAX(r->alone, rate);
+#if defined(__x86_64__) || defined(__aarch64__)
+    r->peak->ghz = MAX(r->peak->ghz, CHAIN / chained / 1e9);
+#else
+    (void)chained;
+#endif
+    size_t close = close_to(r->peak->gflops, r->rates, MIN(r->counted, (size_t)WINDOWS));
+    atomic_store(&r->apart, false);
+    if (spent >= (close < ENOUGH ? 4 : 1) * r->seconds)
+        atomic_store(&r->stop, true);
+}
+
+/* Runs all windows of one thread. */
+static void run_windows(PeakRun *r, size_t task)
+{
+    double since = now_seconds();
+    for (size_t all = (size_t)r->threads;; all += (size_t)r->threads) {
+        double now = now_seconds();
+        if (atomic_fetch_add(&r->arrived, 1) + 1 == all)
+            r->begun = now;
+        wait_until(r, &r->arrived, all);
+        if (atomic_load(&r->stop))
+            return;
+        atomic_fetch_add(&r->begun_count, 1);
+        core_ran(&r->watch);
+        for (int i = 0; i < r->times; i++)
+            r->loop->fma();
+        double ended = now_seconds();
+        if (atomic_load(&r->begun_count) < all)
+            atomic_store(&r->apart, true);
+        if (atomic_fetch_add(&r->ended_count, 1) + 1 == all)
+            r->ended = ended;
+        chain();
+        double chained = now_seconds() - ended;
+        atomic_fetch_add(&r->finished, 1);
+        if (task == 0) {
+            wait_until(r, &r->finished, all);
+            note_window(r, chained, now_seconds() - since);
+        }
+    }
+}
+
+/* The tasks wait for each other, so each thread of the pool runs one of them. */
+static void peak_task(void *arg, size_t task, int worker)
+{
     (void)worker;
-    for (int i = 0; i < r->times; i++)
-        r->loop->fma();
+#ifndef SAPOR_MINIMAL
+    cpu_set_t old;
+    CPU_ZERO(&old);
+    spread_thread(arg, task, &old);
+    run_windows(arg, task);
+    if (CPU_COUNT(&old) > 1)
+        sched_setaffinity(0, sizeof old, &old);
+#else
+    run_windows(arg, task);
+#endif
+}
+
+/* Returns how many runs of the loop take WINDOW_SECONDS. The fastest of some runs counts. */
+static int runs_per_window(const Loop *l)
+{
+    double least = WINDOW_SECONDS;
+    for (int i = 0; i < 8; i++) {
+        double start = now_seconds();
+        l->fma();
+        least = MIN(now_seconds() - start, least);
+    }
+    return (int)(WINDOW_SECONDS / MAX(least, 1e-7)) + 1;
 }
 
 static void measure(const Loop *l, Pool *pool, double seconds, Peak *p)
 {
-    PeakRun r = {.loop = l, .times = 1};
-    double threads = (double)pool_threads(pool), begun = now_seconds(), flops = l->fma(), lanes, times;
-    /* A round is long enough for the clock, and short enough to run between interruptions. The best round counts. */
-    while (now_seconds() - begun < seconds) {
-        double start = now_seconds(), took, chained;
-        pool_run(pool, (size_t)threads, fma_task, &r);
-        took = now_seconds() - start;
-        pool_run(pool, (size_t)threads, chain_task, NULL);
-        chained = now_seconds() - start - took;
-        p->gflops = MAX(p->gflops, flops * r.times * threads / took / 1e9);
-#if defined(__x86_64__) || defined(__aarch64__)
-        p->ghz = MAX(p->ghz, CHAIN / chained / 1e9);
-#else
-        (void)chained;
-#endif
-        if (took < 5e-4)
-            r.times *= 2;
-    }
+    PeakRun r = {.loop = l, .times = runs_per_window(l), .threads = pool_threads(pool), .seconds = seconds, .peak = p};
+    r.flops = l->fma();
+    r.yields = r.threads > sysconf(_SC_NPROCESSORS_ONLN);
+    core_begin(&r.watch, "");
+    pool_run(pool, (size_t)r.threads, peak_task, &r);
+    size_t n = MIN(r.counted, (size_t)WINDOWS);
+    p->confirmed = close_to(p->gflops, r.rates, n) >= CONFIRMED;
+    p->spread = n >= CONFIRMED ? 1 - times_of(r.rates, n).median / p->gflops : 1;
+    p->gflops = n > 0 ? p->gflops : r.alone;
+    core_end(&r.watch, &p->core);
     if (p->ghz <= 0)
         return;
-    lanes = flops / ((double)SUMS * ROUNDS); /* operations per instruction */
-    p->per_cycle = p->gflops / threads / p->ghz / lanes;
-    times = p->per_cycle >= 0.75 ? nearbyint(p->per_cycle) : 1 / nearbyint(1 / p->per_cycle);
-    /* the units do a whole number of instructions per cycle, or one instruction in a whole number of cycles */
-    p->share = p->per_cycle / times;
+    double lanes = r.flops / ((double)SUMS * ROUNDS); /* operations per instruction */
+    p->per_cycle = p->gflops / r.threads / p->ghz / lanes;
+    /* The units do a whole number of instructions per cycle, or one instruction in a whole number of cycles. No share
+     * is above 105 %. */
+    double units = p->per_cycle > 1.05 ? ceil(p->per_cycle / 1.05) : 1 / floor(1.05 / p->per_cycle);
+    p->share = p->per_cycle / units;
+    if (l->read && p->confirmed) { /* float32 */
+        p->core.level = l->level;
+        p->core.per_cycle = p->per_cycle;
+        p->core.ghz = p->ghz;
+    }
 }
 
 size_t peak_count(void)
@@ -309,13 +482,20 @@ Peak peak_measure(size_t i, Pool *pool, double seconds)
     return p;
 }
 
+Peak peak_of_products(const char *level, const char *dtype, Pool *pool, double seconds)
+{
+    Peak most = {0};
+    for (size_t i = 0; i < COUNT(LOOPS); i++)
+        if (!LOOPS[i].bit && strcmp(LOOPS[i].level, level) == 0 && strcmp(LOOPS[i].dtype, dtype) == 0) {
+            Peak p = peak_measure(i, pool, seconds);
+            most = p.gflops > most.gflops ? p : most;
+        }
+    return most;
+}
+
 double peak_gflops(const char *level, const char *dtype, Pool *pool, double seconds)
 {
-    double most = 0;
-    for (size_t i = 0; i < COUNT(LOOPS); i++)
-        if (strcmp(LOOPS[i].level, level) == 0 && strcmp(LOOPS[i].dtype, dtype) == 0)
-            most = MAX(peak_measure(i, pool, seconds).gflops, most);
-    return most;
+    return peak_of_products(level, dtype, pool, seconds).gflops;
 }
 
 /* Reads the task's part of the data r->times times. */
