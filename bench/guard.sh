@@ -2,15 +2,16 @@
 # bench/guard.sh: reports whether the kernels of this tree are slower than those of an earlier commit. `make bench-guard` runs this script.
 #
 # It builds the earlier commit with the same variables of make, in a git worktree under build/guard/, and keeps the program there for the next
-# run. Then it measures ten figures, which need no model and no data, with both programs in turn. A round's time is the fastest call of the
-# round. A figure is slower if the fastest time of all rounds and the median of the rounds are both slower by more than the larger spread of
+# run. Then it measures ten figures, which need no model and no data, with both programs in turn. A round measures each figure in three
+# turns, some seconds apart, and its time is the fastest call: other programs only make a call slower. A figure is slower if the fastest time of all rounds and the median of the rounds are both slower by more than the larger spread of
 # the two programs, and by more than 2 %. The spread is the distance between the quartiles of the rounds, as a share of their median.
 #
 # The exit status is 1 if a figure is slower, and 2 if nothing was compared. Environment variables:
 #
 #   REF            the earlier commit (default: the last tag)
-#   ROUNDS         the number of rounds (default 7)
-#   SECONDS_EACH   the seconds per figure and round (default 0.2)
+#   ROUNDS         the number of rounds (default 7; they take about four minutes)
+#   TURNS          the turns of a round (default 3)
+#   SECONDS_EACH   the seconds per figure and turn (default 0.1)
 #   ON             the processor for both programs (default: the last one that this process may use)
 #   BUILD          the folder of this tree's build (default build)
 #   JOBS           jobs of make (default: the number of processors)
@@ -20,7 +21,8 @@ LC_ALL=C
 export LC_ALL
 cd "$(dirname "$0")/.." || exit 2
 rounds=${ROUNDS:-7}
-seconds=${SECONDS_EACH:-0.2}
+turns=${TURNS:-3}
+seconds=${SECONDS_EACH:-0.1}
 make=${MAKE:-make}
 tree=build/guard/tree
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/sapor-guard-XXXXXX") || exit 2
@@ -36,7 +38,8 @@ fail() { # MESSAGE: stops, because nothing can be compared
     echo "bench-guard: $1" >&2
     exit 2
 }
-case $rounds in '' | 0 | *[!0-9]*) fail "ROUNDS=$rounds is not a number of rounds" ;; esac
+case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is not a number of rounds" ;; esac
+case $turns in 0* | *[!0-9]*) fail "TURNS=$turns is not a number of turns" ;; esac
 
 # ---- the two programs ---------------------------------------------------------------------------------------------------------
 build() { # ARGUMENTS: runs make; a make above this script decides how many jobs run at the same time
@@ -96,8 +99,8 @@ topk 6040x3260x64-k50
 optimizer adam-595200
 END
 
-# Measures the figure of $bench, $shape and $options with a program. Appends to the times: the side, the number of the figure, the ms of the
-# fastest call. Without an exact name (spmm: the number of entries is drawn) the first shape that ends with the text counts.
+# Measures the figure of $bench, $shape and $options with a program. Appends to the times: the side, the number of the figure, the
+# round, the ms of the fastest call. Without an exact name (spmm: the number of entries is drawn) the first shape that ends with the text counts.
 measure() { # SIDE PROGRAM
     # shellcheck disable=SC2086  # $pin and $options are lists of words
     $pin "$2" bench "$bench" --shape "$shape" $options --threads 1 --seconds "$seconds" --json >"$scratch/out" 2>"$scratch/err" </dev/null
@@ -110,16 +113,18 @@ measure() { # SIDE PROGRAM
         reason=$(tail -n 1 "$scratch/err")
         fail "$2 bench $bench --shape $shape${options:+ $options}: exit status $status${ms:-, no time of this shape}${reason:+: $reason}"
     fi
-    echo "$1 $k $ms" >>"$scratch/times"
+    echo "$1 $k $round $ms" >>"$scratch/times"
 }
 
-round=1
-while [ "$round" -le "$rounds" ]; do
-    echo "bench-guard: round $round of $rounds" >&2
+turn=0
+while [ "$turn" -lt $((rounds * turns)) ]; do
+    round=$((turn / turns + 1))
+    [ $((turn % turns)) != 0 ] || echo "bench-guard: round $round of $rounds" >&2
+    turn=$((turn + 1))
     k=0
     while read -r bench shape options; do
         k=$((k + 1))
-        if [ $(((round + k) % 2)) = 0 ]; then
+        if [ $(((turn + k) % 2)) = 0 ]; then
             measure base "$base"
             measure new "$new"
         else
@@ -127,7 +132,6 @@ while [ "$round" -le "$rounds" ]; do
             measure base "$base"
         fi
     done <"$scratch/figures"
-    round=$((round + 1))
 done
 
 # ---- the table ----------------------------------------------------------------------------------------------------------------
@@ -155,7 +159,8 @@ FNR == NR {
     figures = FNR
     next
 }
-{ times[$1, $2, ++count[$1, $2]] = $3 }
+!(($1, $2, $3) in times) { count[$1, $2]++ }
+!(($1, $2, $3) in times) || $4 < times[$1, $2, $3] { times[$1, $2, $3] = $4 }
 END {
     printf "%-31s|%9s%9s%7s |%9s%9s%7s |%8s%8s |\n", "", "base:", "", "", "this:", "", "", "change:", ""
     printf "%-31s|%9s%9s%7s |%9s%9s%7s |%8s%8s | %s\n", "figure", "fastest", "median", "spread", "fastest", "median", "spread", "fastest",

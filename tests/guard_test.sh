@@ -21,7 +21,7 @@ END
 guard() { # BASE NEW [VARIABLE=VALUE ...]: its output in ./out and ./err, its exit status in $status
     local base=$work/$1 new=$work/$2
     shift 2
-    env BASE="$base" NEW="$new" ROUNDS=5 "$@" "$root/bench/guard.sh" >out 2>err
+    env BASE="$base" NEW="$new" ROUNDS=4 TURNS=2 "$@" "$root/bench/guard.sh" >out 2>err
     status=$?
 }
 is() { # STATUS NAME PATTERN ...: the exit status, and for each pattern a line of the output or the errors that matches
@@ -38,7 +38,7 @@ program same 7 none 1
 program slower 7 layer_norm 1.05
 program faster 7 int8 0.9
 guard base same
-is 0 'equal programs with noise' '^nothing is slower$' '^optimizer adam-595200 .* no difference$' 'round 5 of 5'
+is 0 'equal programs with noise' '^nothing is slower$' '^optimizer adam-595200 .* no difference$' 'round 4 of 4'
 [ "$(grep -c '| no difference$' out)" = 10 ]
 ok $? 'ten figures'
 guard base slower
