@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU at its strongest: all optimisations of graphs, and the fusions of onnxruntime.transformers. peers.py uses it."""
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -57,6 +58,6 @@ def fused_text_model(model, ids, path):
 
 
 def int8(path, to):
-    """Quantises the weights when this function runs, and the activations in every call."""
-    quantize_dynamic(path, to, weight_type=QuantType.QInt8)
+    """Quantises the weights when this function runs, and the activations in every call. Fused operators do not state their types: they are float32."""
+    quantize_dynamic(path, to, weight_type=QuantType.QInt8, extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
     return to
