@@ -127,7 +127,7 @@ typedef struct WeightForm {
     /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
      * with the names of their arrays */
     bool batch;
-    /* The bits of the arrays that are parameters, under the arrays' names. If train_w is not 0, no weight is packed. */
+    /* One bit per array: if it is 1, the array becomes a parameter of the same name. train_w not 0: no w is packed */
     uint32_t train_w; /* linear_load: bit i is w[i]. norm_load: bit 0 is gamma. conv_load: see Conv2d */
     uint32_t train_b; /* linear_load: bit i is b[i]. norm_load: bit 0 is beta. conv_load: see Conv2d */
     /* Bit i: the rows of w[i] of linear_load get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
@@ -181,7 +181,7 @@ typedef struct Norm2d {
 } Norm2d;
 /* A convolution with its batch norm (norm.gamma NULL: none). w is [O, C/groups, kh, kw]. If everything is frozen, the
  * norm is folded into w and bias, and w is packed (with how->plain: not packed). In how->train_w, bit 0 is w and bit 1
- * gamma; in how->train_b, bit 0 is bias and bit 1 beta. If one is set, w, bias and norm are tensors, as in the file. */
+ * gamma; in how->train_b, bit 0 is bias and bit 1 beta. If any is set, w, bias and norm are tensors, as in the file. */
 typedef struct Conv2d {
     const void *packed; /* NULL: w is used */
     Pack pack;
