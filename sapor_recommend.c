@@ -123,7 +123,7 @@ bool sp_new_user_vectors(const sp_recommender *r, sp_session *s, const sp_liked 
 {
     sp_recommend_options none;
     return begin(r, s, NULL, &none, e) &&
-           session_leave(s, trained_fold_users(r->trained, &s->device, users, n, out, e));
+           session_leave(s, trained_new_user_vectors(r->trained, &s->device, users, n, out, e));
 }
 
 bool sp_new_item_vectors(const sp_recommender *r, sp_session *s, const sp_feature *features, size_t feature_count,
@@ -131,7 +131,7 @@ bool sp_new_item_vectors(const sp_recommender *r, sp_session *s, const sp_featur
 {
     sp_recommend_options none;
     return begin(r, s, NULL, &none, e) &&
-           session_leave(s, trained_fold_items(r->trained, s->tape, features, feature_count, n, out, e));
+           session_leave(s, trained_new_item_vectors(r->trained, s->tape, features, feature_count, n, out, e));
 }
 
 /* ---- nearest neighbours ---------------------------------------------------------------------- */

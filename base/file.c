@@ -152,7 +152,7 @@ static bool read_stream(Text *out, Arena *a, int fd, const struct stat *st, cons
     struct stat null;
     bool device = S_ISBLK(st->st_mode) || S_ISCHR(st->st_mode);
     if (device && !isatty(fd) && (stat("/dev/null", &null) != 0 || st->st_rdev != null.st_rdev))
-        return fail(e, SP_IO, "%s: is a device, a file or a pipe is expected", name);
+        return fail(e, SP_IO, "%s: is a device; expected a file or a pipe", name);
     if (S_ISDIR(st->st_mode))
         return fail(e, SP_IO, "%s: is a folder, a file is expected", name);
     return read_all(out, a, fd, st, name, max_bytes, e);

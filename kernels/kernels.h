@@ -16,9 +16,10 @@
  * All other pointers, including those in descriptors, point to memory of the device, except the host side of an upload
  * or a download. The caller has checked that ids and offsets are in range.
  *
- * Order: a device may compute after the call has returned. It computes the calls of one context in their order. Another
- * context sees the results of a context only after that context has made a download. When an upload returns, it has
- * read the host's memory. When a download returns, it has written the host's memory; `download_later` has its own rule.
+ * Order: a device may compute after the call has returned. It computes the calls of one context in their order. If
+ * context A computes something, another context B may read it only after A has made a download. When an upload returns,
+ * it has read the host's memory. When a download returns, it has written the host's memory; `download_later` has its
+ * own rule.
  *
  * NaN: a sum or a product with a NaN is NaN. The maximum of a NaN and a number is undefined. Rankings leave NaN out.
  *
@@ -251,10 +252,11 @@ typedef struct AdamStep {
 AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
 AdamStep adamw_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
 
-/* The other optimisers, as torch.optim defines them. d is the gradient g plus weight_decay p. */
+/* The other optimisers, as torch.optim defines them. d is the gradient plus weight_decay times the parameter. */
 typedef struct SgdStep {
     float lr, weight_decay;
-    float momentum, damped; /* buffer = momentum buffer + damped d; damped is 1 - dampening, but 1 in the first step */
+    /* buffer = momentum * buffer + damped * d. `damped` is 1 in the first step, and 1 - dampening in later steps */
+    float momentum, damped;
     bool nesterov;
 } SgdStep;
 typedef struct AdagradStep { /* Duchi et al. 2011 */

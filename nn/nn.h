@@ -127,7 +127,7 @@ typedef struct WeightForm {
     /* trained batch norms use the statistics of the batch (Norm2d.batch); their mean and var are tensors of kept_new,
      * with the names of their arrays */
     bool batch;
-    /* The bits of the arrays that are parameters, under the arrays' names. If train_w is not 0, no weight is packed. */
+    /* One bit per array: if it is 1, the array becomes a parameter of the same name. train_w not 0: no w is packed */
     uint32_t train_w; /* linear_load: bit i is w[i]. norm_load: bit 0 is gamma. conv_load: see Conv2d */
     uint32_t train_b; /* linear_load: bit i is b[i]. norm_load: bit 0 is beta. conv_load: see Conv2d */
     /* Bit i: the rows of w[i] of linear_load get a low-rank adapter (LoRA, Hu et al. 2021), if rank > 0:
@@ -181,7 +181,7 @@ typedef struct Norm2d {
 } Norm2d;
 /* A convolution with its batch norm (norm.gamma NULL: none). w is [O, C/groups, kh, kw]. If everything is frozen, the
  * norm is folded into w and bias, and w is packed (with how->plain: not packed). In how->train_w, bit 0 is w and bit 1
- * gamma; in how->train_b, bit 0 is bias and bit 1 beta. If one is set, w, bias and norm are tensors, as in the file. */
+ * gamma; in how->train_b, bit 0 is bias and bit 1 beta. If any is set, w, bias and norm are tensors, as in the file. */
 typedef struct Conv2d {
     const void *packed; /* NULL: w is used */
     Pack pack;
@@ -242,9 +242,9 @@ typedef struct Inferred {
 } Inferred;
 bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
                Error *e);
-/* infer_all does not wait for a device that is not the host. infer_arrive(t, to) waits for one call of infer_all and
- * for all calls before it. This call is the one whose results[n - 1].to equals `to`; `to` NULL waits for all calls.
- * Then the results are in their memory. The caller must keep the memory until then. It may call infer_all again before
+/* If the device is not the host, infer_all returns before the results are in their memory. infer_arrive waits for the
+ * call of infer_all that had `to` as its results[n - 1].to, and for all earlier calls. If `to` is NULL, it waits for
+ * all calls. The caller must keep the memory of the results until then, and may call infer_all again before
  * infer_arrive. Returns false if the device failed: then the numbers are not valid. */
 #ifdef SAPOR_MINIMAL /* MINIMAL has the CPU only, so there is nothing to wait for */
 static inline bool infer_arrive(const Tape *t, const float *to, const Error *e)
@@ -490,9 +490,9 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
  *
  * - `from`: the sorted nodes that these rows read; for a square graph, ids are included.
  * - `at` [n]: the positions of ids in `from`. NULL if the graph is not square.
- * - If a selection would save little, *from is NULL, which means all nodes, and *at are the ids themselves. Square
- *   graph: the rows of all nodes in `from` (the next layer would read them) have at least half of the graph's entries.
- *   Other graphs: the selected rows read at least half of the columns.
+ * - If a selection saves little, *from is NULL, which means all nodes. This is the case for a square graph if the rows
+ *   of the nodes in `from` (the next layer would read these rows) have at least half of its entries; *at are then the
+ *   ids themselves. For another graph it is the case if the selected rows read at least half of its columns.
  * - ids NULL: the result is g itself, and *from and *at are NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Copies a graph to the host, with scales applied. Any destination may be NULL. */

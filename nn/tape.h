@@ -455,8 +455,10 @@ typedef struct Values {
     Tensor *const *weights; /* [n] the weights of graph_mix, or NULL */
     /* the vectors whose cosines are the values; for csr_rows: the positions of the selected entries */
     Tensor *x;
-    float number;                /* the new values of the diagonal */
-    const struct Places *places; /* for a union of patterns: where each entry is in it */
+    float number; /* the new values of the diagonal */
+    /* for graph_mix and graph_set_diagonal, which make the union of patterns: for each entry of a pattern its entry of
+     * the union, and the reverse */
+    const struct Places *places;
 } Values;
 /* Gives g the values v. They are computed later, or immediately if kernels read host memory. */
 Csr *graph_later(Tape *t, Csr *g, Values v);

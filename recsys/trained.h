@@ -28,10 +28,12 @@ bool trained_similar(const Trained *t, const Device *d, const int32_t *items, si
 bool trained_scores(const Trained *t, const Device *d, const int32_t *users, const int32_t *items, size_t n,
                     float *scores, Error *e);
 bool trained_vectors(const Trained *t, bool items, const int32_t *numbers, size_t n, float *out, Error *e);
-bool trained_fold_users(const Trained *t, const Device *d, const sp_liked *users, size_t n, float *out, Error *e);
+/* These two compute the vectors of users and items that were not in the training data (sapor.h: sp_new_user_vectors,
+ * sp_new_item_vectors). */
+bool trained_new_user_vectors(const Trained *t, const Device *d, const sp_liked *users, size_t n, float *out, Error *e);
 /* `tape`: an inference tape on a device that reads the same memory as the device on which t was opened. */
-bool trained_fold_items(const Trained *t, Tape *tape, const sp_feature *features, size_t feature_count, size_t n,
-                        float *out, Error *e);
+bool trained_new_item_vectors(const Trained *t, Tape *tape, const sp_feature *features, size_t feature_count, size_t n,
+                              float *out, Error *e);
 /* Computes figures [metrics, cutoffs] with `truth`. They are in the arena `a`. */
 bool trained_evaluate(const Trained *t, const Device *d, const sp_interactions *truth, const EvalConfig *c,
                       const sp_recommend_options *o, Scores *s, Arena *a, Error *e);

@@ -73,8 +73,9 @@ typedef struct RunResult {
     const Json *object; /* the contents of result.json */
     int64_t best_epoch, epochs;
     const Json *valid, *test; /* objects of figures: {"Recall@20": 0.1} */
-    /* evaluated_part: the key judged_by, "test" or "valid": the part whose figures per user are in by_user.tsv.
-     * truth_hash: the hash of the truth of this part. NULL if there is no by_user.tsv, as in runs of older versions. */
+    /* Two keys of result.json. Both members are NULL for a run of an older version, and in MINIMAL.
+     * - evaluated_part, the key judged_by: "test" or "valid". by_user.tsv has the figures per user of this part.
+     * - truth_hash, the key of the same name: a hash of the users, items and ratings of this part. */
     const char *evaluated_part, *truth_hash;
 } RunResult;
 /* Reads result.json. A folder without it belongs to a run that was killed or is still training: SP_IO. */

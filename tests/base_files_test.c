@@ -283,7 +283,7 @@ static void pipes_and_devices_are_not_waited_for(void **state)
     static const char *const endless[] = {"/dev/zero", "/dev/urandom", "/dev/full"};
     for (size_t i = 0; i < COUNT(endless); i++) {
         assert_false(stream_read(&t, a, endless[i], 0, &e));
-        assert_error(e, SP_IO, "is a device, a file or a pipe is expected");
+        assert_error(e, SP_IO, "is a device; expected a file or a pipe");
     }
     assert_ok(stream_read(&t, a, "/dev/null", 0, &e) && t.n == 0, e);
     assert_false(stream_read(&t, a, folder, 0, &e));

@@ -97,8 +97,9 @@ typedef struct Case {
         struct {
             int64_t B, H, W, C, O; /* C 0: depthwise */
             int64_t kh, kw, stride;
-            int64_t top_left, bottom_right; /* padding: 23 is 2 and 3 */
-            int64_t groups;                 /* 0: one group, or depthwise if C is 0 */
+            /* padding, two numbers of one digit: top_left 23 means 2 rows at the top and 3 columns at the left */
+            int64_t top_left, bottom_right;
+            int64_t groups; /* 0: one group, or depthwise if C is 0 */
             /* bits: 1 bias, 2 residual, 4 Winograd's F(6,3). For conv_back: 1 adds to dx, 2 adds to dw */
             int64_t extra;
             int64_t act;

@@ -332,7 +332,7 @@ static void malformed_rows(void **state)
         {3, 3, {4, 5, 4}, SP_FORMAT, "row 3 has row 4 twice; list each neighbour once"},
         {3, 3, {3, 3, 4}, SP_FORMAT, "row 3 has row 3 twice"},
         {3, 1, {-1, 2, 3}, SP_FORMAT, "row 1 has 2 in column 1, behind a -1"},
-        {4, 4, {5, 4, 0}, SP_SHAPE, "row 4 has 2 neighbours, 3 are needed; write more, or keep fewer"},
+        {4, 4, {5, 4, 0}, SP_SHAPE, "row 4 has 2 neighbours, 3 are needed; add some, or lower knn_k"},
         {3, 4, {5, 4, 0}, SP_OK, NULL},
         {4, 4, {5, 4, -1}, SP_OK, NULL},
         {4, 4, {-1, -1, -1}, SP_OK, NULL},

@@ -301,12 +301,15 @@ typedef struct Template {
     size_t count;
     size_t special; /* number of special tokens in the template */
 } Template;
-/* Makes the template [first] A [last]. For two texts: [first] A, [last] `between` times, B [last], with type ids 0 and
- * second_type. first -1: no such token. */
+/* Makes the template [first] A [last] for one text, and [first] A [last] B [last] for two. Between A and B,
+ * the token `last` is written `between` times (BERT: 1, RoBERTa: 2). B and the token after B have the type id
+ * second_type, all others 0. first -1: no token before A. */
 bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32_t second_type);
-bool template_ends(Load *l, int32_t first, int32_t last); /* the same around each of two texts; -1: no token */
-bool template_default(Load *l);                           /* one text: A; two texts: A B */
-bool template_finish(Load *l);                            /* checks the ids; sets t->before and t->after from t->one */
+/* Makes [first] A [last] for one text, and [first] A [last] [first] B [last] for two, with type ids 0 and 1. An id of
+ * -1: no such token. */
+bool template_ends(Load *l, int32_t first, int32_t last);
+bool template_default(Load *l); /* one text: A; two texts: A B */
+bool template_finish(Load *l);  /* checks the ids; sets t->before and t->after from t->one */
 /* Reads the sections "truncation" and "padding" of tokenizer.json; either may be null. Sets t->stated, t->padding and
  * t->from_left. */
 bool read_limits(Load *l, const Json *truncation, const Json *padding);

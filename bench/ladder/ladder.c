@@ -224,7 +224,8 @@ static bool measure(int shape, int rounds, Row *rows, int count, const float *me
         const double start = now_seconds();
         r->step->run(c);
         r->times[0] = r->once = now_seconds() - start;
-        r->samples = r->once > 0.1 * SLOW; /* the run above is the first sample of a slow step only */
+        /* If the step is slow, the run above counts as its first sample. Otherwise it is not counted. */
+        r->samples = r->once > 0.1 * SLOW;
     }
     double gflops = 0, gbs = 0;
     for (int round = 0; round < rounds; round++) {

@@ -31,9 +31,10 @@ typedef struct Axis {
 /* Prepares the resize of an axis. For RESIZE_TORCHVISION, computes all weights of the axis to find `bits`. */
 bool axis_resize_make(AxisResize *s, int64_t in, int64_t out, int64_t first, int64_t n, Resampling r, Arena *a,
                       Error *e);
-/* Returns the next positions after the first `done`, limited so that their table is small. */
+/* Returns the next block of output positions, if the positions first .. first+done-1 of `s` are done. The block is so
+ * short that its table of weights is small. It has at least one position. */
 AxisResize axis_resize_block(const AxisResize *s, int64_t done);
-/* Returns the range of inputs that its positions read. */
+/* Finds the inputs that the positions of `s` read: *start .. *end - 1. */
 void axis_resize_range(const AxisResize *s, int64_t *start, int64_t *end);
 bool axis_make(Axis *ax, const AxisResize *s, Arena *a, Error *e);
 

@@ -118,15 +118,21 @@ static const Layout LAYOUTS[LAYOUT_COUNT] = {
          (const char *const[]){"cls_token", "pos_embed", "patch_embed", "blocks", "norm", "head", "pre_logits", NULL},
      .block_parts = (const char *const[]){"norm1", "attn", "norm2", "mlp", NULL}},
 };
-/* Returns the layout of the tensors; -1: none of these. DeiT, YOLOS, BEiT and similar models also have Hugging Face's
- * names; config.json's model_type distinguishes them. */
+/* Returns the layout of the tensors, or -1: none of these. Every layout needs its tensor in MARKS. In addition:
+ *
+ * - Hugging Face's layouts need the tensor PATCHES.
+ * - timm's layout needs patch_embed.proj.weight.
+ * - torchvision's layout needs no other tensor.
+ *
+ * DeiT, YOLOS, BEiT and similar models also have Hugging Face's names; config.json's model_type distinguishes them. */
 static int layout_of(const ModelSource *s)
 {
-    bool tokens = model_has(s, PATCHES, NULL);
+    bool hugging_face = model_has(s, PATCHES, NULL);
     for (int i = 0; i < LAYOUT_COUNT; i++) {
-        bool usual =
-            i < TORCHVISION_LAYOUT ? tokens : i == TORCHVISION_LAYOUT || model_has(s, "patch_embed.proj.weight", NULL);
-        if (usual && model_has(s, MARKS[i], NULL))
+        bool has_patches = i < TORCHVISION_LAYOUT
+                               ? hugging_face
+                               : i == TORCHVISION_LAYOUT || model_has(s, "patch_embed.proj.weight", NULL);
+        if (has_patches && model_has(s, MARKS[i], NULL))
             return i;
     }
     return -1;

@@ -8,10 +8,9 @@
 
 /* F32 and F16 have one form each. The forms of BF16 and INT8:
  * - WIDE is multiplied as float32.
- * - DOTS rounds A to the type, too, and adds the products of pairs (BF16), or the exact products of groups of four
- *   (INT8).
- * - AMX does the same on Intel's matrix unit, for 16 pairs or groups at a time. INT8_AMX gives the bits of INT8_DOTS.
- */
+ * - DOTS rounds A to the type, too, and adds the products of two numbers (BF16), or the exact products of four
+ *   (INT8). These two or four numbers are called a unit (gemm/narrow.h).
+ * - AMX does the same on Intel's matrix unit, for 16 units at a time. INT8_AMX gives the bits of INT8_DOTS. */
 #define PACK_BF16_WIDE ((Pack)(PACK_COUNT + 0))
 #define PACK_BF16_DOTS ((Pack)(PACK_COUNT + 1))
 #define PACK_BF16_AMX  ((Pack)(PACK_COUNT + 2))

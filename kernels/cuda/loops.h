@@ -20,9 +20,13 @@
  * of these pieces stay in registers between the passes over a row. With K = 0 the row is longer, and each pass reads it
  * again from the L2 cache.
  *
- * V, T and K depend only on C, and so does the order of a sum. First each thread adds up its numbers in V sums, and
- * then these sums (thread_total). Then the sums of threads of a warp that are T/2 (at most 16), ..., 2, 1 apart are
- * added. Then the sums of the warps of a block are added one after the other. LAUNCH_ROWS chooses:
+ * V, T and K depend only on C, and so does the order of a sum:
+ *
+ * 1. Each thread makes V sums of its numbers, then adds these V sums together (thread_total).
+ * 2. Threads of a warp add their sums: first threads that are T/2 (at most 16) apart, ..., then 2 apart, then 1 apart.
+ * 3. The sums of the warps of a block are added one after the other.
+ *
+ * LAUNCH_ROWS chooses V, T and K:
  *
  *     T     K    C with V 4             C with V 1    threads that      registers per thread
  *                (C % 4 = 0)                          share a row       for a row: V 4, V 1

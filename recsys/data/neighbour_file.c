@@ -74,8 +74,8 @@ static bool read_row(const Reader *x, int64_t r, int32_t *near, int64_t *n, Erro
             near[count++] = x->item[other];
     }
     if (c == W && others < x->k - 1)
-        return fail(e, SP_SHAPE, "%s: row %lld has %lld neighbours, %lld are needed; write more, or keep fewer",
-                    x->path, (long long)r, (long long)others, (long long)x->k - 1);
+        return fail(e, SP_SHAPE, "%s: row %lld has %lld neighbours, %lld are needed; add some, or lower knn_k", x->path,
+                    (long long)r, (long long)others, (long long)x->k - 1);
     for (; c < W; c++)
         if (x->line[c] != -1)
             return fail(e, SP_FORMAT, "%s: row %lld has %lld in column %lld, behind a -1; put -1 behind the last",

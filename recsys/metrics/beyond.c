@@ -124,25 +124,25 @@ bool least_popular_begin(Use *u, Arena *a, Error *e)
 {
     int64_t I = u->state->data->I, first = 0;
     Popular *list = sorted_items(u->state, least_first, a, e);
-    int32_t *of = list ? NEW(a, int32_t, u->state->items, e) : NULL;
-    if (!of)
+    int32_t *in_tail = list ? NEW(a, int32_t, u->state->items, e) : NULL;
+    if (!in_tail)
         return false;
     while (first < I && list[first].count == 0)
         first++;
     int64_t share = MAX((int64_t)((double)(I - first) * MIN(u->number, 1.0)), 1);
     for (int64_t k = first; k < I; k++)
-        of[list[k].item] = u->number > 1 ? (double)list[k].count <= u->number : k - first < share;
-    u->own = of;
+        in_tail[list[k].item] = u->number > 1 ? (double)list[k].count <= u->number : k - first < share;
+    u->own = in_tail;
     return true;
 }
 
 void tail_count(const Use *u, const UserList *list, double *out)
 {
-    const int32_t *of = u->own;
+    const int32_t *in_tail = u->own;
     int64_t sum = 0, r = 0;
     for (size_t c = 0; c < u->state->n; c++) {
         for (int64_t end = MIN(u->state->at[c], list->length); r < end; r++)
-            sum += list->item[r] >= 0 && of[list->item[r]] == 1;
+            sum += list->item[r] >= 0 && in_tail[list->item[r]] == 1;
         out[c] = (double)sum;
     }
 }
@@ -162,15 +162,15 @@ void tail_per_rank(const Use *u, const UserList *list, double *out)
 /* ---- novelty --------------------------------------------------------------------------------- */
 
 typedef struct Novelty {
-    double *of; /* [items] novelty of each item */
-    bool gains; /* relevance=discounted: the terms are weighted by gain */
+    double *item; /* [items]: the novelty of each item */
+    bool gains;   /* relevance=discounted: the terms are weighted by gain */
 } Novelty;
 
-/* Makes the Novelty of this metric and allocates its array `of`. The caller writes the numbers of `of`. */
+/* Makes the state of a novelty metric. The caller then writes the novelty of each item to the array n->item. */
 static Novelty *novelty_begin(Use *u, Arena *a, Error *e)
 {
     Novelty *n = count_popularity(u->state, a, e) ? NEW(a, Novelty, 1, e) : NULL;
-    if (!n || !(n->of = NEW(a, double, u->state->items, e)))
+    if (!n || !(n->item = NEW(a, double, u->state->items, e)))
         return NULL;
     n->gains = u->value[P_RELEVANCE] && !strcmp(u->value[P_RELEVANCE], "discounted");
     return u->own = n;
@@ -183,12 +183,12 @@ bool efd_begin(Use *u, Arena *a, Error *e)
     Novelty *n = novelty_begin(u, a, e);
     double pairs = (double)state->data->train.count, most = 0;
     for (int64_t i = 0; n && i < state->items; i++) {
-        n->of[i] = state->popularity[i] ? -log((double)state->popularity[i] / pairs) / M_LN2 : 0;
-        most = fmax(most, n->of[i]);
+        n->item[i] = state->popularity[i] ? -log((double)state->popularity[i] / pairs) / M_LN2 : 0;
+        most = fmax(most, n->item[i]);
     }
     for (int64_t i = 0; n && i < state->items; i++)
         if (!state->popularity[i])
-            n->of[i] = most;
+            n->item[i] = most;
     return n != NULL;
 }
 
@@ -201,7 +201,7 @@ bool epc_begin(Use *u, Arena *a, Error *e)
     for (int64_t i = 0; i < d->U; i++)
         users += d->train.start[i + 1] > d->train.start[i];
     for (int64_t i = 0; n && i < u->state->items; i++)
-        n->of[i] = 1 - (double)u->state->popularity[i] / (double)users;
+        n->item[i] = 1 - (double)u->state->popularity[i] / (double)users;
     return n != NULL;
 }
 
@@ -215,7 +215,7 @@ void novelty(const Use *u, const UserList *list, double *out)
         for (int64_t end = MIN(u->state->at[c], list->length); r < end; r++) {
             double relevance = n->gains ? list->gain[r] : list->hit[r];
             norm += list->item[r] >= 0 ? discount[r] : 0;
-            sum += relevance != 0 ? relevance * discount[r] * n->of[list->item[r]] : 0;
+            sum += relevance != 0 ? relevance * discount[r] * n->item[list->item[r]] : 0;
         }
         out[c] = norm > 0 ? sum / norm : 0;
     }

@@ -244,7 +244,7 @@ bool metric_unknown(const char *where, const char *name, Arena *a, Error *e)
 /* ---- parameters ------------------------------------------------------------------------------ */
 
 #ifdef SAPOR_MINIMAL
-/* MINIMAL has no parameters. */
+/* MINIMAL has no parameters: returns all of *rest, which becomes empty. */
 static Text next_part(Text *rest)
 {
     Text all = *rest;
@@ -278,7 +278,8 @@ static Parameter parameter_of(Text at)
     return p;
 }
 
-/* Splits *rest at the first colon that a parameter follows. Returns the part before the colon. */
+/* Splits *rest at the first colon that is followed by the name of a parameter and '='. Returns the text before the
+ * colon. *rest becomes the text after the colon. Without such a colon, returns all of *rest, which becomes empty. */
 static Text next_part(Text *rest)
 {
     Text all = *rest;

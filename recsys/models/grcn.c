@@ -163,11 +163,13 @@ static Tensor *weigh(Tape *t, const Model *m, const Refined *r, bool to_items)
     bool of_items = to_items != is_mmrec(m);
     /* with edge_order=elliot, entry n of the block [I, U] gets the confidence of entry n of [U, I] */
     const Csr *order = to_items && s->edge_order == ORDER_PAPER ? g->to_items : g->to_users;
+    /* true if the confidences belong to the nodes that are the rows of `order`; false: to those that are its columns */
+    bool by_row = of_items == (order == g->to_items);
     Tensor *confidence = g->confidence ? rows(t, g->confidence, of_items ? U : 0, of_items ? I : U) : NULL, *sum = NULL;
     for (int64_t i = 0; i < M; i++) {
         Tensor *w = to_items ? r[i].to_items : r[i].to_users;
         if (confidence)
-            w = mul(t, w, at_entries(t, order, of_items == (order == g->to_items), cols(t, confidence, i, 1)));
+            w = mul(t, w, at_entries(t, order, by_row, cols(t, confidence, i, 1)));
         sum = !sum ? w : s->weight_mode == WEIGHT_MEAN ? add(t, sum, w) : maximum(t, sum, w);
     }
     if (s->weight_mode == WEIGHT_MEAN)

@@ -187,11 +187,11 @@ typedef struct Propagation {
     bool normalize;  /* row_normalize of each layer: Elliot's LATTICE */
     float noise;     /* if above 0: E_l += noise sign(E_l) normalize(draws of [0, 1)): SimGCL, MENTOR */
 } Propagation;
-/* The nodes of each layer that some rows of the result depend on, as lists of ids. */
+/* The nodes of each layer that some rows of the result depend on, as lists of ids. Layer 0 is E_0: the rows of the
+ * table `low`, followed by the rows of the table `high` (see propagate). */
 typedef struct Reach {
-    /* Of layer 0: the rows that are used of the table `low` and of the table `high` (see propagate). NULL: all rows */
-    Tensor *low_rows, *high_rows;
-    const struct Hop *hop; /* the nodes of each layer; NULL: all nodes of all layers */
+    Tensor *low_rows, *high_rows; /* the rows of each table that the result depends on; NULL: all rows */
+    const struct Hop *hop;        /* the nodes of each layer; NULL: all nodes of all layers */
 } Reach;
 /* Makes the reach of the rows `ids` of the result. `ids` are distinct and in ascending order; NULL: all rows. Make all
  * lists of a step before the first op that uses a list. Then one upload copies them all. If two reaches use the same
@@ -351,8 +351,8 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
 /* Makes knn_graph of the items from x [I, D], the raw features of modality `name`. The neighbours are read or computed
  * as `source` says; a note reports it. */
 Csr *nearest_items(Tape *t, Model *m, const char *name, Tensor *x, int64_t k, KnnSource source);
-/* The same with projected features, which change: they are never read from a file. A note is reported only if an index
- * was made. */
+/* The same with projected features. These change in each step, so the neighbours are never read from a file. A note is
+ * reported only if an index was made. */
 Csr *nearest_again(Tape *t, const Model *m, const char *name, Tensor *x, int64_t k, KnnSource source);
 
 /* Returns the weights of item graphs, one per modality of the data set, for item_graph. Modality `name` has `weight`;

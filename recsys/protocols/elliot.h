@@ -146,6 +146,8 @@ typedef struct Elliot {
     size_t simple_count;                            /* number of the study's metrics that are from simple_metrics */
     const char *first_metric;                       /* the first of simple_metrics, as spelled there */
     int64_t top_k, seed;
+    /* triplets: the key print_results_as_triplets: results are also written as lines of one model, metric and value.
+     * binarize: ratings are written as 1 (see elliot_source) */
     bool triplets, binarize;
     Keys data;                                      /* the map data_config */
     size_t strategy;                                /* dataset, fixed or hierarchy */

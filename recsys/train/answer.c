@@ -311,7 +311,7 @@ bool trained_rank_new(const Trained *t, const Device *d, const sp_liked *users, 
     return ok;
 }
 
-bool trained_fold_users(const Trained *t, const Device *d, const sp_liked *users, size_t n, float *out, Error *e)
+bool trained_new_user_vectors(const Trained *t, const Device *d, const sp_liked *users, size_t n, float *out, Error *e)
 {
     Pairs liked;
     Request x = {.t = t, .d = d, .liked = &liked};
@@ -378,8 +378,8 @@ static bool check_sizes(const Trained *t, const float *const *data, size_t n, Er
     return true;
 }
 
-bool trained_fold_items(const Trained *t, Tape *tape, const sp_feature *features, size_t feature_count, size_t n,
-                        float *out, Error *e)
+bool trained_new_item_vectors(const Trained *t, Tape *tape, const sp_feature *features, size_t feature_count, size_t n,
+                              float *out, Error *e)
 {
     const DataSet *d = &t->data;
     const Recommender *kind = t->config.kind;
@@ -493,7 +493,7 @@ bool trained_similar(const Trained *t, const Device *d, const int32_t *items, si
     return ok;
 }
 
-/* Computes the scores of a user with items [n], n <= ITEMS_AT_ONCE, by ranking them: the bits are those of lists. */
+/* Computes a user's scores of items [n], n <= ITEMS_AT_ONCE, by ranking them: each has the same bits as in a list. */
 static bool score_items(const Trained *t, const Device *d, int32_t user, const int32_t *items, int64_t n, float *scores,
                         Arena *a, Error *e)
 {

@@ -186,7 +186,8 @@ static bool image_statistics(void *arg, size_t i, const Image *image, Arena *scr
     return j->statistics->of_image(image, j->image_rows[0] + (int64_t)i * j->statistics->features, scratch, e);
 }
 
-static bool read_images(Round *r, ItemBatch *b, Error *e)
+/* Computes the image rows of the batch for all jobs. All encoders share one call of encode_images_all. */
+static bool compute_image_rows(Round *r, ItemBatch *b, Error *e)
 {
     size_t count = 0;
     for (size_t i = 0; i < b->n; i++)
@@ -216,7 +217,9 @@ static bool read_images(Round *r, ItemBatch *b, Error *e)
     return true;
 }
 
-static bool read_texts(Round *r, Job *j, ItemBatch *b, Error *e)
+/* Computes the text rows of the batch for one job. The text of an item without a source, or with a problem,
+ * is empty. */
+static bool compute_text_rows(Round *r, Job *j, ItemBatch *b, Error *e)
 {
     double begun = now_seconds();
     Results to = {.out = j->text_rows, .status = j->text_errors};
@@ -325,10 +328,10 @@ static bool choose_inputs(const Round *r, size_t **which, size_t *count, Error *
 
 static bool run_batch(Round *r, ItemBatch *b, float *fused, Error *e)
 {
-    if (r->inputs[0].image && !read_images(r, b, e))
+    if (r->inputs[0].image && !compute_image_rows(r, b, e))
         return false;
     for (size_t k = 0; k < r->count; k++)
-        if (r->jobs[k].texts && !read_texts(r, &r->jobs[k], b, e))
+        if (r->jobs[k].texts && !compute_text_rows(r, &r->jobs[k], b, e))
             return false;
     for (size_t k = 0; k < r->count; k++)
         for (size_t m = 0; m < r->jobs[k].count; m++)

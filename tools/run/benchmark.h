@@ -19,9 +19,11 @@ typedef struct BenchData {
     const char *name, *folder;     /* folder: where relative paths of the data set start */
     const char *images;            /* a folder, or NULL */
     const char *table, *id, *text; /* the table of texts, its columns of ids and of texts; NULL: no texts */
-    /* the text of the key `absent`, or NULL: the reason to print if files are missing (also set if none is missing) */
+    /* the text that the user wrote under the key `absent`: the reason to print if files are missing. It does not depend
+     * on whether files are missing. NULL: the key is not there */
     const char *why;
-    /* NULL if the data are available. Otherwise the message, `why` and the missing path; no trial runs on the data */
+    /* the message about a missing file: `why` (if there is one) and the path. No trial then runs on the data. NULL: no
+     * file is missing */
     const char *absent;
     Keys features; /* existing features, by setting */
     /* interactions that are split: the file, and the options of the split */

@@ -47,8 +47,11 @@ static inline Unit narrow_unit(Pack p)
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }
-/* K is padded to a multiple of narrow_group(p) numbers, the numbers of one group. One group fills narrow_group_units(p)
- * units of A: AMX_UNITS units for AMX instructions, one unit for all others. */
+/* A group is the smallest step along K, and K is padded to whole groups:
+ * - AMX: AMX_UNITS units, because an instruction multiplies this number of units of a row of A.
+ * - DOTS: one unit.
+ * - Forms without units: one number of A, which is float32 and counts as one unit.
+ * narrow_group returns the numbers of a group, and narrow_group_units its units in a row of A. */
 static inline int64_t narrow_group_units(Pack p)
 {
     return is_amx(p) ? AMX_UNITS : 1;

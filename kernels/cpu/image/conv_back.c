@@ -323,8 +323,9 @@ static void sum_part(void *arg, size_t task, int worker)
     }
 }
 
-/* Computes the sum [taps, C] over one part of the images, for some channels. Each output row is one chain of additions.
- */
+/* Computes the gradient [taps, C] of the weights of a depthwise convolution, over one part of the images, for some
+ * channels. The gradient of a tap is the sum, over output pixels, of dy times the number of x under the tap. Each
+ * output row is one chain of additions. */
 static void sum_depthwise(void *arg, size_t task, int worker)
 {
     (void)worker;

@@ -44,11 +44,11 @@ typedef struct Side {
 typedef struct Grid {
     int m_tiles, n_tiles; /* tiles along M and along N */
     /* - f32.cu: the number of parts into which K is divided.
-     * - wgmma.cu: 1, or 2 if split_rows (below) has split A into two f16 matrices. Each row of A then has the larger
-     *   numbers [K of B], followed by the smaller numbers [K of B].
+     * - wgmma.cu: 1, or 2 if split_rows (below) has split A into two f16 matrices. A row of A is then twice as long as
+     *   the K of B: first the larger parts of all its numbers, then their smaller parts.
      * - tensor.cu: 1. */
     int parts;
-    int64_t K; /* numbers per row of A. After split_rows it counts both matrices: twice the K of B */
+    int64_t K; /* numbers per row of A; after split_rows, twice the K of B */
 } Grid;
 typedef struct Place {
     int m, n; /* in tiles */
@@ -298,7 +298,8 @@ void copy_matrix(const Run *run, int64_t rows, int64_t cols, DType x_type, const
  *
  *   A[m,k] = scale[m] (y[m,k] + y[m, ld + k])
  *
- * scale[m] is a power of two. y is [M, 2 ld]; the first half of a row has the larger numbers. */
+ * scale[m] is a power of two. y is [M, 2 ld]. The first ld numbers of a row are the larger parts, the last ld numbers
+ * the smaller parts. */
 void split_rows(const Run *run, int64_t M, int64_t K, DType type, const void *A, int64_t row, int64_t col, Half *y,
                 int64_t ld, float *scale);
 /* Quantises the rows of A to bytes: A[m,k] = scale[m] (y[m,k] - zero[m]). */

@@ -8,8 +8,8 @@
 
 #include "kernels/cuda/act.h"
 
-/* The windows of a convolution. The result of each image is high x wide. For result (r, c), 0 <= r < high, 0 <= c <
- * wide, tap (t, u) reads this pixel of the source:
+/* The windows of a convolution. The result of each image has `high` rows and `wide` columns. For the result in row r
+ * and column c, tap (t, u) reads this pixel of the source:
  *
  *   (r scale + first_h + t step, c scale + first_w + u step)
  *

@@ -177,10 +177,10 @@ static __device__ inline uint64_t key_of(float score, int32_t id)
 }
 enum { LANE_BINS = 8, BINS = WARP * LANE_BINS, SORT_IN_SHARED = 4096 };
 typedef struct Digit {
-    int32_t bin, left, inside; /* the digit; how many numbers with this digit are needed; how many there are */
+    int32_t bin, left, inside; /* the digit; how many keys with this digit belong to the result; how many there are */
 } Digit;
 
-/* Finds the digit of the `left`-th largest number. Called by warp 0. bins[d] is the count of numbers with the digit d.
+/* Finds the digit of the `left`-th largest key. Called by warp 0. bins[d] is the count of keys with the digit d.
  * Each lane has 8 bins; a scan over the lanes adds up the bins of the higher lanes. `left` must be at most the sum of
  * all bins. */
 static __device__ inline void find_digit(const int32_t *bins, int32_t left, Digit *found)
@@ -204,8 +204,9 @@ static __device__ inline void find_digit(const int32_t *bins, int32_t left, Digi
 }
 
 /* Returns a key such that exactly `needed` keys of the row are not below it. Returns 1 if at most `needed` keys are not
- * 0. Determines 8 bits of the key per pass over the row, the highest bits first, until all numbers of a bin are needed.
- * Four passes determine the score. More are made only if several items have the score of the last place. */
+ * 0. Each pass over the row finds 8 more bits (a digit) of the returned key, the highest bits first. The search stops
+ * early if all keys that begin with the digits found so far belong to the result. Four passes find the digits of the
+ * score. More passes are made only if several items have the score of the last place. */
 static __device__ inline uint64_t find_limit(const Dense *x, int64_t b, int32_t needed, int32_t *bins, Digit *found,
                                              int32_t *total, uint32_t *excluded)
 {

@@ -54,7 +54,8 @@ static bool settings_fit(const KnnSettings *s, const Model *m, bool rated, Error
                 word);
 }
 
-/* Checks that scores fit float32: a score is a sum over a row of ratings times weights. */
+/* Checks that scores fit float32. A score is the sum of rating * weight over the entries of a row: of the user's
+ * ratings (SIDE_ITEMS), or of the user's weights (SIDE_USERS). */
 static bool check_range(const Model *m, Error *e)
 {
     const Knn *x = m->own;
