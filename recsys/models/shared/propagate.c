@@ -53,7 +53,9 @@ static bool is_combined(const Propagation *p, int64_t layer)
     return p->combine == COMBINE_LAST ? layer == p->layers : layer > 0 || !p->skip_input;
 }
 
-/* Returns sum + the result's rows of this layer, if the layer is one that is combined. sum NULL: 0. */
+/* Returns `sum` plus the rows of x that the result needs, if this layer is combined. Otherwise returns `sum`.
+ * - x: the layer's vectors.
+ * - sum: the sum of the layers before; NULL: there is none. */
 static Tensor *combine(Tape *t, const Propagation *p, const Hop *hop, int64_t layer, Tensor *sum, Tensor *x)
 {
     if (!is_combined(p, layer))
