@@ -195,7 +195,7 @@ static bool read_options(Context *c, Evaluating *x, Error *e)
         return false;
     }
     if (x->few && !x->data.train)
-        return fail(e, SP_USAGE, "--few: --train F is missing; its interactions are counted");
+        return fail(e, SP_USAGE, "--few: --train F is missing; --few counts its interactions");
     if (ALL_METRICS && measures_needs(&x->config, x->data.protocol) & METRIC_WHOLE)
         x->K = INT64_MAX;
     x->scores.keep_by_user = x->by_user != NULL;
