@@ -67,7 +67,9 @@ static Tensor *combine(Tape *t, const Propagation *p, const Hop *hop, int64_t la
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of)
 {
     const Hop *hop = of ? of->hop : NULL;
-    for (int64_t l = 1; l <= p->layers; l++) /* computed before the mark, because other ops read them too */
+    /* The values of the graphs are computed before the mark. Otherwise tape_drop would free them with the tensors of
+     * the layers, but other ops read them too. */
+    for (int64_t l = 1; l <= p->layers; l++)
         csr_values(t, hop ? hop[l].graph : p->graphs ? p->graphs[l - 1] : p->graph);
     int64_t mark = tape_mark(t), combined = p->layers + !p->skip_input;
     if (combined == 0) {
