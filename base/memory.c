@@ -296,6 +296,8 @@ bool arena_at_end(Arena *a, void (*end)(void *p), void *p, Error *e)
 static void end_after(Arena *a, ArenaMark mark)
 {
     for (AtEnd *x = a->ends; x; x = a->ends) {
+        /* An entry is before the mark in two cases: the mark's block follows the entry's block (then the loop finds it,
+         * and b is not NULL), or both are in one block, and the mark is not lower than the entry. */
         const Block *b = x->block == mark.block ? NULL : x->block;
         while (b && b != mark.block)
             b = b->next;

@@ -4,7 +4,7 @@
 
 /* ---- one pass -------------------------------------------------------------------------------- */
 
-Tensor *text_rows(Tape *t, const TextBatch *b, int64_t id)
+Tensor *row_numbers_of_token(Tape *t, const TextBatch *b, int64_t id)
 {
     const Ragged *r = &b->ragged;
     int32_t *at = tape_scratch(t, r->B, sizeof *at);

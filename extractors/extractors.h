@@ -92,8 +92,8 @@ typedef struct Pass {
  * - maps [B, h, w, width].
  *
  * The function runs twice; the first run has shapes, but no numbers. Its ops and their shapes must depend on shapes and
- * `requested` only. It may read the ids of texts, to find a token (text_rows). Anything computed from ids must be in
- * tape_scratch and enter ops by input_i32. */
+ * `requested` only. It may read the ids of texts, to find a token (row_numbers_of_token). Anything computed from
+ * ids must be in tape_scratch and enter ops by input_i32. */
 typedef void TowerForward(Tape *t, const void *model, Pass *p);
 /* Reports whether an output is requested; output -1: false. */
 static inline bool pass_requests(const Pass *p, int output)
@@ -109,10 +109,11 @@ static inline void pass_put(Pass *p, int output, Tensor *x)
 /* Returns how many of `blocks` blocks must run. Output first + i is the result of the first i blocks. An inner output
  * states its depth. Every other output needs all blocks. */
 int64_t pass_blocks(const Pass *p, int first, int64_t blocks);
-/* Returns row numbers [B] of a batch [total, C], for gather: of each text the first token with this id, or its first
- * token if no token has the id. With id LARGEST_ID: the first token whose id is the largest. */
+/* Returns one row number per text [B], for gather from a batch [total, C] with one row per token. It is the row of the
+ * text's first token with this id, or of its first token if no token has the id. With id LARGEST_ID, it is the row of
+ * the first token whose id is the largest in the text. */
 enum { LARGEST_ID = -1 };
-Tensor *text_rows(Tape *t, const TextBatch *b, int64_t id);
+Tensor *row_numbers_of_token(Tape *t, const TextBatch *b, int64_t id);
 
 typedef struct Encoder Encoder;
 typedef struct EncoderKind {

@@ -199,14 +199,15 @@ struct Batches {
     Tape *tape;
     Results *to;
     const char *what; /* "text" or "image", for messages */
-    size_t first;     /* the number of input 0 in the call */
+    /* Input i of this struct is input first + i of the call. The inputs of this struct may be a part of the call's. */
+    size_t first;
     /* Batch i is ring[i % slots]. `begun` counts the batches that were begun. `kept` counts the batches whose rows were
      * copied to the caller's memory. The CPU has one slot. On other devices, the host continues while they compute. */
     InputBatch *ring, *now;
     size_t slots, begun, kept;
-    /* Computes inputs[0 : B] as one batch, into now->results. */
+    /* Computes inputs[0 .. B - 1] as one batch, into now->results. */
     bool (*infer)(Batches *b, const uint32_t *inputs, size_t B, Error *e);
-    /* Returns the rows of input number `input`, which is number i of the batch `now`. */
+    /* Returns the rows of input number `input` of this struct. It is number i of the batch `now`. */
     InputRows (*rows)(const Batches *b, size_t output, size_t i, uint32_t input);
     /* Called after each batch, with the end of its inputs; false ends the call. May be NULL. */
     bool (*goes_on)(const Batches *b, const uint32_t *end, Error *e);

@@ -97,9 +97,10 @@ typedef struct TextRun {
     int32_t *ids, *positions;
 } TextRun;
 
-/* Makes one batch of the texts which[0 : B]. The run's arrays must have room for them. Positions count from
- * first_position. If that is above 0, the token with the id first_position - 1 is padding: inside a text, its position
- * is its id, and it is not counted. */
+/* Makes one batch of the texts which[0 : B]. The run's arrays must have room for these texts. The tokens of a text have
+ * the positions first_position, first_position + 1, ... If first_position is above 0, first_position - 1 is the id of
+ * the padding token. A padding token inside a text gets this same number as its position, and the next token continues
+ * the count as if the padding token were not there. */
 static TextBatch make_batch(const TextRun *r, const uint32_t *which, size_t B)
 {
     const TokenLists *tokens = r->tokens;

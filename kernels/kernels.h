@@ -464,7 +464,7 @@ typedef struct Kernels {
     /* out[e] = val[e] rs[row] cs[col], to normalise values. A NULL scale is 1. out may be val */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
 
-    /* y = x > 0 ? x^-1/2 : 0, computed in float64: the scale of a node with the sum of values x. y may be x */
+    /* y = x > 0 ? x^-1/2 : 0, computed in float64. x is the sum of a node's values, y the node's scale. y may be x */
     void (*inverse_root)(const Run *, int64_t n, const float *x, float *y);
     /* d = -1/2 y^3 d, computed in float64: turns the gradient by y into the gradient by x */
     void (*inverse_root_back)(const Run *, int64_t n, const float *y, float *d);
@@ -509,9 +509,9 @@ typedef struct Kernels {
      * The sum of squares is over the user's row, the positive row and the negative row of all parts; the rows of items
      * are scaled before (BprPart). The loss is computed without overflow. slope may be NULL. */
     void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
-    /* dx = beta dx + gradient; the loss of each row is multiplied by scale dloss[0]. slope is the output of bpr. dx
-     * NULL: not computed. The same dx may be given several times. Its beta must be 1 from the second time on: the
-     * gradients are added in the order of the parts, and within a part in the order of x[]. */
+    /* dx = beta dx + gradient. The loss of each row is multiplied by the product of `scale` and dloss[0]. slope
+     * is the output of bpr. dx NULL: not computed. The same dx may be given several times. Its beta must be 1 from the
+     * second time on: the gradients are added in the order of the parts, and within a part in the order of x[]. */
     void (*bpr_back)(const Run *, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                      const float *dloss);
 

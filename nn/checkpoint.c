@@ -228,7 +228,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     if (e->code != SP_OK || !really)
         return e->code == SP_OK;
     Run run = store_run(s);
-    p->steps = 0; /* steps of the numbers that are replaced */
+    p->steps = 0; /* the old numbers are replaced, so param_state must not check their steps */
     if (!param_state(p, states, false, e))
         return false;
     const Device *d = store_device(s);
@@ -242,7 +242,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     }
     p->steps = steps;
     if (p->last)
-        param_mark_settled(&run, p); /* delayed steps belong to the numbers that were replaced */
+        param_mark_settled(&run, p); /* the delayed steps belong to the old numbers: they are dropped */
     return true;
 }
 

@@ -216,7 +216,8 @@ static bool all_steps(Inverse *v, Error *e)
     return ok;
 }
 
-/* Swaps columns. Returns false if a number is not finite. */
+/* Swaps column c with column from[c], the last c first. This undoes the row swaps of the steps. Returns false if a
+ * number of the result is not finite. */
 static bool swap_columns(const Inverse *v, float *a)
 {
     bool ok = true;

@@ -17,11 +17,11 @@
 typedef struct Merged {
     const Groups *groups;
     int64_t n;
-    float *g, *own; /* own: if g is a copy that give_rows frees: g; else NULL */
+    float *g, *own; /* own: g, if it is a copy that must be released; otherwise NULL */
 } Merged;
 
-/* Returns the groups of several parts, concatenated. If the parts are the lists of one input_ids in order, these are
- * its groups. */
+/* Returns the groups of several parts, whose lists of ids are concatenated. If the parts have exactly the lists of one
+ * call of input_ids or ids_together, in its order, the groups of this call are returned. */
 static const Groups *groups_of_parts(Tape *t, const RowPart *p, int64_t n)
 {
     const IdSet *set = p->ids->id >= 0 ? t->nodes[p->ids->id]->set : NULL;

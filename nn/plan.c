@@ -29,13 +29,13 @@ void plan_forget(Tape *t)
 }
 
 typedef struct Placed {
-    size_t offset, end;
-    size_t buffer;
+    size_t offset, end; /* bytes in the block; during the sort by size, `end` is the buffer's size */
+    size_t buffer;      /* number of the buffer */
 } Placed;
 
 static int larger_first(const void *a, const void *b)
 {
-    const Placed *x = a, *y = b; /* `end` is the size during the sort; ties by number */
+    const Placed *x = a, *y = b; /* here `end` is the size; of equal sizes, the lower number is first */
     return x->end != y->end ? (x->end < y->end ? 1 : -1) : (x->buffer > y->buffer) - (x->buffer < y->buffer);
 }
 

@@ -420,7 +420,7 @@ static void rows_of_texts(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         int32_t got[3];
         Tape *t = tape_new(&b->d, false, &b->e);
-        Tensor *at = text_rows(t, &texts, cases[i].id);
+        Tensor *at = row_numbers_of_token(t, &texts, cases[i].id);
         assert_ok(tape_ok(t, &b->e), b->e);
         assert_int_equal(at->count, 3);
         tensor_read(&b->d, at, 0, 3, got);

@@ -36,7 +36,7 @@ run evaluate --metrics help --json
 has out '^\{"metric":"Gini","group":"diversity","definition_of":"elliot",' 'as JSON'
 wrong 'RECS.tsv' 'no file of recommendations' evaluate --test test.tsv
 wrong "unknown metric 'Giny'.*Gini.*metrics help" 'a misspelt metric' "${base[@]}" --metrics Giny
-wrong 'ARP: --train F is missing' 'popularity of what' evaluate recs.tsv --test test.tsv --metrics ARP
+wrong 'ARP counts items and interactions of the train file: give --train F' 'popularity of what' evaluate recs.tsv --test test.tsv --metrics ARP
 wrong 'RSP: clustering_file is missing' 'clusters of what' "${base[@]}" --metrics RSP
 printf '100\t1\n100\t2\n' >bare.tsv
 { echo "user,item"; tr '\t' , <bare.tsv; } >bare.csv

@@ -110,8 +110,8 @@ typedef struct Case {
         struct {
             int64_t B, T, H, D, R, causal;
             int64_t Tk, Hk, window; /* 0: equal to T, equal to H, no window */
-            int64_t type;           /* a DType: that of q, k and v; F32 if the table does not support others */
-            int64_t narrow;         /* 1: out has this type too */
+            int64_t type; /* the DType of q, k and v; F32 is used if the kernels do not support it (Kernels.supports) */
+            int64_t narrow; /* 1: `out` has this type too, if the kernels support it */
         } attention;
         struct {
             int64_t rows, cols;
@@ -147,7 +147,7 @@ typedef struct Case {
         } rmsprop;
         struct {
             int64_t Q, I, D, k, itself; /* itself: 1 if q is x */
-            int64_t type;               /* a DType, used if the table supports it; the same for `type` below */
+            int64_t type; /* a DType; F32 is used if the kernels do not support it. The same for `type` below */
         } knn;
         struct {
             int64_t Q, I, L, D, P, k; /* I rows in L lists; each query searches P of the lists */
@@ -163,7 +163,8 @@ typedef struct Case {
             int64_t E;     /* numbers per row of the second part; 0: there is no second part */
             int64_t width; /* the inputs, draws in [-1.5, 1.5), are multiplied by it */
             int64_t l2;    /* in hundredths */
-            int64_t again; /* the parts are given this many more times */
+            /* 0: the kernel's list of parts has each part once; n: it has the same parts n more times */
+            int64_t repeats;
         } bpr;
     };
     bool timed; /* large enough to be timed, too large for the naive reference */

@@ -50,10 +50,11 @@ typedef struct Trial { /* the results of a run of a few epochs */
     float *losses, *users, *items, *scores;
     int32_t *top;
     size_t losses_count, users_count, items_count, top_count;
-    /* counts of the far device */
+    /* counts of the far device: a test device whose memory the host cannot access. It counts kernels, copies and
+     * allocations (tests/far/far.h). */
     FarCounts step;       /* of the last step of the last epoch */
     FarCounts first;      /* of the first step of the last epoch */
-    FarCounts begin;      /* of the call of the recommender's `epoch` at the start of the last epoch */
+    FarCounts begin;      /* of the recommender's function `epoch`, called at the start of the last epoch */
     FarCounts evaluation; /* of the last evaluation */
     FarCounts opening;    /* of the first step of the run */
 } Trial;

@@ -426,7 +426,7 @@ static bool load(Load *l, const char *path)
  * - the bytes of a tokenizer.json or vocab.txt
  * - the memory of json_parse for the other files, and for everything in a tokenizer.json except its vocabulary and
  *   merges
- * - 16 bytes per id (at most 2 ids per token and 65,536, in total MAX_TOKENS), and its text
+ * - 16 bytes per id, and the text of each id; the number of ids is at most 2 x tokens + 65,536, and at most MAX_TOKENS
  * - 6 to 48 bytes per token for hashes
  * - 16 to 28 bytes per merge
  * - 250 bytes per added token (at most MAX_ADDED)

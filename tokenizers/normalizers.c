@@ -104,7 +104,8 @@ void work_swap(Work *w)
 bool work_begin(Work *w, Text text, size_t begin, size_t end)
 {
     w->words.count = w->next.count = w->other.n = 0;
-    /* earlier, longer stretches left enough allocated memory, so make_room did not check the limit */
+    /* make_room checks the limit only when it allocates. It did not check if an earlier stretch had left enough memory.
+     * So the limit is checked here. */
     w->made += w->largest;
     w->largest = 0;
     if (is_too_much(w, 0))

@@ -107,9 +107,10 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
     return true;
 }
 
-/* Applies --few N. Items with N or more interactions in --train are removed from the lists, whose ranks close up, and
- * from the test interactions. An item without train interactions stays. A user whose list becomes empty counts as 0
- * under both protocols: otherwise each model would be evaluated on different users. */
+/* Applies --few N. Items with N or more interactions in --train are removed from the lists and from the test
+ * interactions. In a list, the items behind a removed item move up one rank. An item without train
+ * interactions stays. A user whose list becomes empty counts as 0 under both protocols: otherwise each model would be
+ * evaluated on different users. */
 static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
 {
     int64_t *count = NEW(a, int64_t, text_index_count(d->items), e), kept = 0, first = 0;
@@ -156,7 +157,7 @@ static bool needs_train(const Context *c, const EvalConfig *m, Protocol p, Error
     for (size_t i = 0; ALL_METRICS && !option_given(c, "train") && i < m->metric_count; i++) {
         EvalConfig one = {.metrics = m->metrics + i, .metric_count = 1};
         if (measures_needs(&one, p) & (METRIC_TRAIN | METRIC_CATALOGUE))
-            return fail(e, SP_USAGE, "--metrics: %.60s: --train F is missing; its items and interactions are counted",
+            return fail(e, SP_USAGE, "--metrics: %.60s counts items and interactions of the train file: give --train F",
                         m->metrics[i]);
     }
     return true;
@@ -194,7 +195,7 @@ static bool read_options(Context *c, Evaluating *x, Error *e)
         return false;
     }
     if (x->few && !x->data.train)
-        return fail(e, SP_USAGE, "--few: --train F is missing; its interactions are counted");
+        return fail(e, SP_USAGE, "--few: --train F is missing; --few counts its interactions");
     if (ALL_METRICS && measures_needs(&x->config, x->data.protocol) & METRIC_WHOLE)
         x->K = INT64_MAX;
     x->scores.keep_by_user = x->by_user != NULL;

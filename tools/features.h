@@ -4,6 +4,8 @@
 
 #include "tools/tools.h"
 
+/* One row of a table file, or one image. The rows of a file may be as short as three bytes, and each row needs one
+ * Input. So the struct must be small. */
 typedef struct Input {
     const char *name;  /* the id of the row or item; id_check checks the id */
     const char *image; /* path of an image file; NULL: the input is `text` */
@@ -11,7 +13,7 @@ typedef struct Input {
     const char *source; /* the file of a text, or NULL */
     uint32_t line;      /* the line in `source`, from 1 */
     bool by_position;   /* only the position identifies the row: the row cannot be skipped */
-} Input;                /* The struct is small, because a table may have one row per three bytes. */
+} Input;
 /* Returns why the text of an input cannot be read ("is not valid UTF-8"), or NULL. The problem of an image is known
  * only after decoding. */
 const char *input_problem(const Input *in);

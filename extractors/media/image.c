@@ -162,8 +162,10 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
     return true;
 }
 
-/* Returns a value of a channel as transformers computes it. NumPy rounds v factor from float64. torch includes the
- * factor in the mean and the deviation if it can. */
+/* Returns the value of channel c for the byte v, as transformers computes it.
+ * - NumPy computes v * factor in float64 and rounds the product to float32.
+ * - torch multiplies in float32. If the preset normalizes and has no offset, torch does not multiply v: it multiplies
+ *   the mean and the deviation by 1 / factor. */
 static float processed(const Preset *p, int c, int v)
 {
     double factor = p->factor > 0 ? p->factor : 1.0 / 255.0;

@@ -10,9 +10,9 @@
  * two rows of at most 8 MB (a side has at most a million pixels).
  *
  * Only the header, the palette, tRNS and the pixels are read, because other chunks could inflate without limit. All
- * rows of the file together have at most ROWS bytes: the most pixels that are read, with 8 bits per channel and alpha.
- * This bounds the time. */
-static const double ROWS = 4.0 * 178956970;
+ * rows of a 16-bit file together have at most MOST_BYTES_16 bytes. An image with the largest number of pixels that is
+ * read has this size with 8 bits per channel and alpha. This bounds the time. */
+static const double MOST_BYTES_16 = 4.0 * 178956970;
 
 typedef struct Reader {
     Text rest;
@@ -45,25 +45,26 @@ typedef struct Layout { /* of the pixels that libpng returns */
     int type, bytes;
     bool wide;                     /* big-endian 16-bit grey */
     unsigned char palette[256][4]; /* with alpha; entries missing from the file are black */
-    int clear[3];                  /* the colour that tRNS makes transparent; -1: none */
+    int transparent[3];            /* the colour that tRNS makes transparent; -1: none */
 } Layout;
 
 /* Reads tRNS; false: the file has none. As in Pillow, the 8 bits of a pixel in the result are compared with the low 8
  * bits of tRNS; for 1-bit grey, tRNS counts as 0 or not 0. */
-static bool read_clear(Layout *f, png_structp png, png_infop info)
+static bool read_transparent(Layout *f, png_structp png, png_infop info)
 {
     png_bytep alpha = NULL;
     png_color_16p colour = NULL;
     int n = 0, bit = f->type == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(png, info) == 1;
-    f->clear[0] = f->clear[1] = f->clear[2] = -1;
+    f->transparent[0] = f->transparent[1] = f->transparent[2] = -1;
     if (!png_get_tRNS(png, info, &alpha, &n, &colour))
         return false;
     for (int i = 0; f->type == PNG_COLOR_TYPE_PALETTE && alpha && i < MIN(n, 256); i++)
         f->palette[i][3] = alpha[i];
     if (f->type == PNG_COLOR_TYPE_GRAY)
-        f->clear[0] = f->clear[1] = f->clear[2] = bit && colour->gray ? 255 : colour->gray & 255;
+        f->transparent[0] = f->transparent[1] = f->transparent[2] = bit && colour->gray ? 255 : colour->gray & 255;
     if (f->type == PNG_COLOR_TYPE_RGB)
-        memcpy(f->clear, (int[]){colour->red & 255, colour->green & 255, colour->blue & 255}, sizeof f->clear);
+        memcpy(f->transparent, (int[]){colour->red & 255, colour->green & 255, colour->blue & 255},
+               sizeof f->transparent);
     return true;
 }
 
@@ -74,7 +75,7 @@ static unsigned char alpha_of(const Layout *f, const unsigned char *p)
     if (f->type & PNG_COLOR_MASK_ALPHA)
         return p[f->bytes - 1];
     for (int c = 0; c < 3; c++)
-        if ((f->type & PNG_COLOR_MASK_COLOR ? p[c] : f->wide && p[0] ? 255 : p[f->wide]) != f->clear[c])
+        if ((f->type & PNG_COLOR_MASK_COLOR ? p[c] : f->wide && p[0] ? 255 : p[f->wide]) != f->transparent[c])
             return 255;
     return 0;
 }
@@ -127,10 +128,11 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     png_read_info(png, info);
     Layout f = {.type = png_get_color_type(png, info)};
     int type = f.type, depth = png_get_bit_depth(png, info);
-    double all = (double)png_get_rowbytes(png, info) * png_get_image_height(png, info);
-    if (depth == 16 && all > ROWS) {
+    double all_bytes = (double)png_get_rowbytes(png, info) * png_get_image_height(png, info);
+    if (depth == 16 && all_bytes > MOST_BYTES_16) {
         png_destroy_read_struct(&png, &info, NULL);
-        return fail(e, SP_FORMAT, "%s: %.0f bytes of 16-bit samples are more than the limit of %.0f", name, all, ROWS);
+        return fail(e, SP_FORMAT, "%s: %.0f bytes of 16-bit samples are more than the limit of %.0f", name, all_bytes,
+                    MOST_BYTES_16);
     }
     if (!image_size(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, e)) {
         /* before png_read_update_info, which allocates a row of any width */
@@ -146,7 +148,7 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
             unsigned char rgb[3] = {colours[i].red, colours[i].green, colours[i].blue};
             memcpy(f.palette[i], rgb, 3);
         }
-    bool has_alpha = read_clear(&f, png, info) || (type & PNG_COLOR_MASK_ALPHA);
+    bool has_alpha = read_transparent(&f, png, info) || (type & PNG_COLOR_MASK_ALPHA);
     png_set_packing(png);
     if (type == PNG_COLOR_TYPE_GRAY && depth < 8)
         png_set_expand_gray_1_2_4_to_8(png);

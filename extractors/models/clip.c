@@ -12,7 +12,7 @@ typedef struct Clip {
     PreNormModel text;
     ClipHead head; /* of texts */
     Tensor *words, *positions;
-    int64_t end; /* the id of the end-of-text token, for text_rows */
+    int64_t end; /* the id of the end-of-text token, for row_numbers_of_token */
 } Clip;
 
 static const PreNormNames BLOCKS = {.layer = "encoder.layers",
@@ -149,7 +149,7 @@ static void forward_text(Tape *t, const void *model, Pass *p)
     const TextBatch *b = p->texts;
     Tensor *words = gather(t, m->words, input_i32(t, b->ids, b->ragged.total));
     Tensor *positions = gather(t, m->positions, input_i32(t, b->positions, b->ragged.total));
-    Tensor *ends = text_rows(t, b, m->end);
+    Tensor *ends = row_numbers_of_token(t, b, m->end);
     clip_head_put(t, &m->head, p, prenorm_run(t, &m->text, p, add(t, words, positions), &b->ragged, ends));
 }
 

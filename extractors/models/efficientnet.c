@@ -160,9 +160,9 @@ static bool load_block(Loader *l, const EfficientNet *m, MbConv *b, int stage, i
     return true;
 }
 
-/* Adds the nodes inside a block: its parts, numbered in their order. If the block has no residual, its last part is its
- * result. `residual` is set only when the block is loaded; here, equal widths show it. The parts also get the names
- * that timm uses: bn1, bn2, ... for the results of its norms, and se. */
+/* Adds the nodes inside a block: its parts, numbered in their order. If the block has no residual, the result of the
+ * last part is also the result of the block. The parts also get the names that timm uses: bn1, bn2, ... for the results
+ * of its norms, and se. */
 static const MbNodes *add_nodes(Loader *l, const MbConvNames *n, int stage, int at, int64_t depth)
 {
     MbNodes *nodes = NEW(l->encoder->arena, MbNodes, 1, l->error);

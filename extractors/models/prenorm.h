@@ -44,9 +44,9 @@ bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *names, int64_t
 bool prenorm_nodes(Loader *l, PreNormModel *m, unsigned modality, const PreNormNames *names,
                    const PreNormNodeNames *nodes);
 /* Runs the blocks that the pass needs on x [total, C], and stores last_hidden_state and the hidden states. Returns one
- * row [B, C] per text or image after the last norm: the rows with the numbers `at` [B] (from text_rows), or, if `at` is
- * NULL, the rows of the first tokens. If no other row is needed, the last block computes only these rows after its
- * attention. Returns NULL if the pass ends at an earlier block, because no output needs the later ones. */
+ * row [B, C] per text or image after the last norm: the rows with the numbers `at` [B] (from row_numbers_of_token), or,
+ * if `at` is NULL, the rows of the first tokens. If no other row is needed, the last block computes only these rows
+ * after its attention. Returns NULL if the pass ends at an earlier block, because no output needs the later blocks. */
 Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ragged *r, Tensor *at);
 
 /* The tokens of images: a class token (not in all families), then the patches, row by row, each with a position. */

@@ -79,9 +79,11 @@ typedef struct Lazy {
 } Lazy;
 
 /* Replays steps from+1 .. to, which have no gradient. If D is a multiple of 32, the threads of a warp have the same
- * row: they replay the same number of steps and read the same steps of the history. If m is zero and there is no weight
- * decay, p does not change and v is only multiplied (if eps is 0, p may become 0 / 0). The short form then gives the
- * same bits as adam_number, without the root and the division, whose latency would add up over the steps. */
+ * row: they replay the same number of steps and read the same steps of the history.
+ *
+ * If m is zero, eps is not zero and there is no weight decay, p does not change and v is only multiplied by beta2. The
+ * short form below computes this. It gives the same bits as adam_number, without the root and the division, whose
+ * latency would add up over the steps. (With eps = 0, p could become 0 / 0.) */
 static __device__ inline void replay(const AdamStep *history, int32_t from, int32_t to, float *p, float *m, float *v)
 {
     for (int32_t t = from + 1; t <= to; t++) {

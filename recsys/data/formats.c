@@ -113,8 +113,8 @@ typedef struct Blanks {
     bool repeats;        /* a first word occurs twice; LightGCN text has one line per user */
 } Blanks;
 
-/* Reports whether a word is a whole number of any length, maybe negative. The length does not count, because a number
- * that is too large for an id is not a rating either. */
+/* Reports whether a word is a whole number, maybe negative, of any length. A number that is too large for an id counts,
+ * too: it must not make the text look like a table with ratings. */
 static bool is_whole(Text word)
 {
     size_t i = word.n > 1 && *word.p == '-';
@@ -165,7 +165,7 @@ static bool lists_or_table(Ratings *r, Arena *a, Error *e)
     else if (!b.whole || b.repeats)
         r->format = FORMAT_TSV;
     else if (!b.natural)
-        r->format = FORMAT_LIGHTGCN; /* this format's error names the negative number */
+        r->format = FORMAT_LIGHTGCN; /* this format's error names the number that is no id */
     else
         return fail(e, SP_FORMAT,
                     "%s: may be LightGCN text (user item item ...) or a space-separated table (user item rating%s): "

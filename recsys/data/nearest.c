@@ -172,10 +172,11 @@ typedef struct Search32 {
     /* [n, k] values of the float32 lists, best first: of the tiles so far, and of this tile */
     float *value, *new_value;
     int32_t *id, *new_id; /* [n, k] rows of these lists, from 0 in the matrix and in the tile; -1 after the last */
-    /* [n + 1] query q leaves out left_out[start[q]] to left_out[start[q + 1] - 1], which are numbers in the tile */
+    /* [n + 1] query q leaves out left_out[start[q]] to left_out[start[q + 1] - 1], which are row numbers in the tile */
     int64_t *start;
     int32_t *left_out;
-    int64_t *at;          /* [n] index in request->left_out of the first row of the query that no tile has had */
+    /* [n] for each query: the index in request->left_out of its first left-out row that comes after the tiles so far */
+    int64_t *at;
     Near *near;           /* [workers, k] scratch of choose */
     bool *sure;           /* [n] the query's list is certainly correct */
     float *row_f32;       /* [workers, D] */

@@ -513,7 +513,8 @@ void disparity_add(Use *u, const UserList *list, const double *value)
     }
 }
 
-/* Returns the sum over the clusters of items, for cluster g of users and column c of n. */
+/* Returns the sum of cells[g, i, c] over all clusters of items i. `cells` is [clusters of users, clusters of items, n].
+ */
 static double sum_of_row(const Disparity *d, const double *cells, int64_t g, size_t n, size_t c)
 {
     double all = 0;

@@ -17,7 +17,7 @@ static double negatives(const Use *u, const UserList *list)
     return (double)(u->state->data->I - owned - list->relevant + 1);
 }
 
-/* Returns the sum of the terms of the hits at the ranks `from` to `end` - 1, from 0. */
+/* Returns the sum of the terms (n - r + p) / n of the hits at ranks from .. end - 1. Ranks are counted from 0. */
 static double area(const Use *u, const UserList *list, int64_t from, int64_t end)
 {
     double n = negatives(u, list), sum = 0;

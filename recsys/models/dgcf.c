@@ -20,9 +20,11 @@
  * 4 n^2 bytes, at most 16 MiB. Three matrices per intent are kept until the backward pass. No other matrix here is
  * users by users, users by items or items by items.
  *
- * Variant elliot does not compute distances; it repeats RecBole's code, which Elliot follows. Let r be the squares of
- * the rows. The paper's formula is r - 2 X X' + r'; the code computes r - 2 X (X' + r'). The last term becomes -2 (sum
- * of x_i) r_j. */
+ * Variant elliot does not compute distances; it repeats RecBole's code, which Elliot follows. Let r_i be the sum of the
+ * squares of row x_i of X, and s_i the sum of the numbers of this row. Element (i, j) of the matrix is:
+ *
+ *   paper     r_i - 2 x_i . x_j + r_j           the squared distance of the rows i and j
+ *   RecBole   r_i - 2 x_i . x_j - 2 s_i r_j     because r_j is added to X' before the product */
 #include "recsys/models/models.h"
 
 enum { MOST_SAMPLED = 1024, MOST_ROUTINGS = 100 };

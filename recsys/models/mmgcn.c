@@ -17,10 +17,13 @@
  * MMRec and the authors' code draw identities and preferences at the start and do not train them. train_id=true
  * trains them, as in Elliot's code and as the paper describes.
  *
- * Cost. The first layer costs most, with D numbers per node: 256, or 384 for raw texts. Products with W have I rows,
- * not U + I: items are projected (x_i W') before users average them, and users are averaged before the result is
- * projected for items. If preferences are not trained, this average is a constant of the first layer, and so are
- * normalised preferences and texts. These constants are made in the first step: [U, D] and at most twice [I, D] per
+ * Cost. The first layer costs most, with D numbers per node: 256, or 384 for raw texts. The products with W have I
+ * rows, not U + I:
+ * - Result for users: the I items are projected (x_i W'). Then each user gets the mean of the user's projected items.
+ * - Result for items: each item gets the mean of the item's users. Then the I means are projected.
+ *
+ * If preferences are not trained, the means that items get in the first layer are constant. The normalised preferences
+ * and texts are constant, too. These constants are made in the first step: [U, D] and at most twice [I, D] per
  * modality. Later steps sum no rows of users in the first layer.
  *
  * The remaining cost per step and modality, in multiplications: I D_m D for the projection, 2 I D^2 for `conv`, (U + I)

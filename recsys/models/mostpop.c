@@ -1,6 +1,6 @@
-/* recsys/models/mostpop.c: MostPop: the same list for every user: items by their number of users in train. Elliot gives
- * no list to a user if the number of train items plus the cutoff reaches the number of items. Here every user has a
- * list. */
+/* recsys/models/mostpop.c: MostPop: every user gets the same scores: an item's score is its number of users in train.
+ * Elliot gives no list to a user if the number of the user's train items plus the cutoff reaches the number of all
+ * items. Here every user has a list. */
 #include "recsys/models/models.h"
 
 static bool init(Model *m, Error *e)

@@ -38,7 +38,7 @@ static bool check_exists(const Keys *k, const char *key, const char *path, bool 
 /* Reads one loader: its features as "name=path". */
 static bool read_side(const Elliot *x, const Keys *side, const Side **which, const char **spec)
 {
-    static const char unsupported[] = "nothing: it is not supported; only the loader's folder of features is read";
+    static const char unsupported[] = "no value: Sapor reads only the loader's folder of features";
     const Yaml *loader = key_get(side, "dataloader");
     const Side *is = *which = side_of(loader);
     if (!is)

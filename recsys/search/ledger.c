@@ -99,9 +99,10 @@ static bool fail_sql(const Ledger *l, int rc, const char *doing, Error *e)
     case SQLITE_INTERRUPT: return fail(e, SP_FORMAT, "%s: is damaged: reading it does not end", l->path);
     case SQLITE_NOTADB: return fail(e, SP_FORMAT, "%s: is not a ledger of sapor run", l->path);
     case SQLITE_CORRUPT:
-        return fail(e, SP_FORMAT,
-                    "%s: this ledger is damaged (%s); move it away, and give what was exported of it with --ledger",
-                    l->path, sqlite3_errmsg(l->db));
+        return fail(
+            e, SP_FORMAT,
+            "%s: this ledger is damaged (%s); move it away; an earlier file of --export can be added with --ledger",
+            l->path, sqlite3_errmsg(l->db));
     case SQLITE_READONLY:
     case SQLITE_PERM: return fail(e, SP_IO, "%s: cannot %s: it may not be written to", l->path, doing);
     case SQLITE_FULL: return fail(e, SP_IO, "%s: cannot %s: no space is left on this disk", l->path, doing);

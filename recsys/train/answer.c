@@ -83,7 +83,6 @@ static bool read_liked(Pairs *p, const Trained *t, const sp_liked *users, size_t
             return fail(e, SP_USAGE, "users: more than %u items in one call", UINT32_MAX);
         total += users[u].count;
     }
-    sp_interactions rows = {.count = total};
     int32_t *user = NEW(a, int32_t, total, e), *item = NEW(a, int32_t, total, e);
     float *rating = NEW(a, float, total, e);
     if (!user || !item || !rating)
@@ -94,9 +93,7 @@ static bool read_liked(Pairs *p, const Trained *t, const sp_liked *users, size_t
             item[at] = users[u].items[i];
             rating[at] = users[u].ratings ? users[u].ratings[i] : 1;
         }
-    rows.user = user;
-    rows.item = item;
-    rows.rating = rating;
+    sp_interactions rows = {.count = total, .user = user, .item = item, .rating = rating};
     return pairs_make(p, &rows, "users", (int64_t)n, I, NULL, a, e);
 }
 
@@ -339,9 +336,11 @@ static bool match_features(const Trained *t, const sp_feature *features, size_t 
         if (!found || count != d->feature_count)
             return fail(e, SP_USAGE, "%s was trained with %zu features, %s among them; %zu are given%s",
                         t->config.kind->name, d->feature_count, t->name[i], count, found ? "" : " without it");
-        if (found->width != t->width[i] || (n && !found->data))
-            return fail(e, SP_SHAPE, "features '%s': %s of %zu numbers; training had %zu", t->name[i],
-                        found->data ? "rows" : "no data, rows", found->width, t->width[i]);
+        if (n && !found->data)
+            return fail(e, SP_SHAPE, "features '%s': data is NULL", t->name[i]);
+        if (found->width != t->width[i])
+            return fail(e, SP_SHAPE, "features '%s': rows of %zu numbers; training had %zu", t->name[i], found->width,
+                        t->width[i]);
         size_t cells;
         if (!size_mul(n, found->width, &cells))
             return fail(e, SP_USAGE, "features '%s': %zu rows are too many", t->name[i], n);

@@ -13,9 +13,9 @@ struct Sampler {
     int32_t *candidates;                 /* items that occur in train, in ascending order */
     int32_t *edge_user;                  /* if draws_edges: the user of each train pair */
     int32_t *edges;                      /* train pairs that may be drawn */
-    uint32_t *order;                     /* S4, S5: order of the edges in the epoch */
+    uint32_t *order;                     /* if every_edge: order of the edges in the epoch */
     uint64_t *scratch;                   /* [2 events] */
-    bool *taken;                         /* S3: [user_count] scratch of draw_subset */
+    bool *taken;                         /* if distinct_users: [user_count] scratch of draw_subset */
     int32_t *user, *positive, *negative; /* [events] the samples of the epoch */
     int64_t epoch;
 };

@@ -45,8 +45,8 @@ static bool tell_data(Trainer *t, Error *e)
 }
 
 /* Reports an event of the model. A run that cannot start shall print only its error, so notes are kept until the data
- * are reported. If the model works for more than LONG seconds before this, its next event other than a note reports the
- * data and the notes first. */
+ * are reported. Usually this happens just before training begins. If LONG seconds have passed since the run began, the
+ * data and the notes are reported earlier: before the model's next event that is not a note. */
 static bool tell_model(void *arg, const TrainEvent *event, Error *e)
 {
     enum { LONG = 1 }; /* seconds */

@@ -15,7 +15,7 @@ static int different(const Case *s) /* the number of distinct parts */
 }
 static int parts_of(const Case *s)
 {
-    return different(s) * (1 + (int)s->bpr.again);
+    return different(s) * (1 + (int)s->bpr.repeats);
 }
 static float l2_of(const Case *s)
 {
@@ -31,7 +31,7 @@ static const Case bpr_cases[] = {
     {.bpr = {.B = 100, .D = 20, .E = 64, .width = 2, .l2 = 0}},
     {.bpr = {.B = 5, .D = 131, .E = 200, .width = 1, .l2 = 2}},
     {.bpr = {.B = 19, .D = 3, .E = 1, .width = 40, .l2 = 1}},
-    {.bpr = {.B = 9, .D = 8, .E = 5, .width = 1, .l2 = 2, .again = 4}},
+    {.bpr = {.B = 9, .D = 8, .E = 5, .width = 1, .l2 = 2, .repeats = 4}},
     {.bpr = {.B = 700, .D = 64, .E = 33, .width = 1, .l2 = 2}},
     {.bpr = {.B = 2048, .D = 64, .E = 0, .width = 1, .l2 = 1}, .timed = true},
 };
@@ -84,7 +84,7 @@ static double score(const Job *j, const Case *s, int64_t b, int side, double *sq
 static double row_loss(const Job *j, const Case *s, int64_t b, double *slope)
 {
     double squares = 0;
-    const double times = 1 + (double)s->bpr.again, pos = times * score(j, s, b, BPR_POS, &squares),
+    const double times = 1 + (double)s->bpr.repeats, pos = times * score(j, s, b, BPR_POS, &squares),
                  neg = times * score(j, s, b, BPR_NEG, &squares);
     *slope = -1 / (1 + exp(pos - neg));
     return case_act(ACT_SOFTPLUS, 0, neg - pos) + (double)l2_of(s) * times * squares;

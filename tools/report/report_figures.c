@@ -210,7 +210,8 @@ static bool read_ops(Report *r, TraceTotal **out, size_t *count, Error *e)
     return true;
 }
 
-/* Draws each op that computes, at its operations per byte and its speed, below the limits of this machine. */
+/* Draws one dot for each op with arithmetic: x is its operations per byte, y is its speed. Only the OPS ops with the
+ * longest total time are drawn. A line shows the limits of this machine. */
 bool put_roofline(Report *r, Error *e)
 {
     enum { BYTES = 1 << 28 };

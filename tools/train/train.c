@@ -25,8 +25,7 @@ const Option train_options[] = {
      "does; use zeros; or use the mean of the other items"},
     {"knock", 0, "NAME,...", "replace the features of these modalities (`both`: every one), to measure their effect"},
     {"mode", 0, "M",
-     "with --knock: noise (mean 1, deviation 0.1; default), zero, one, mean (of all items) or shuffle (of other "
-     "items)"},
+     "with --knock: noise (mean 1, deviation 0.1; default), zero, one, mean or shuffle (items exchange features)"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE",
      "a hyperparameter (`sapor models MODEL` lists them); may be repeated; the last --set of a key counts" IF_MANY(

@@ -167,7 +167,8 @@ typedef struct Packing {
     float *packed;
 } Packing;
 
-/* Packs a panel of output channels. Its rows are (i, j, channel), the order of K. */
+/* Packs a panel of output channels. The panel has one row for each tap (i, j) and each channel, in the order in which
+ * the product adds them. */
 static void pack_panel(void *arg, size_t panel, int worker)
 {
     (void)worker;
@@ -180,8 +181,8 @@ static void pack_panel(void *arg, size_t panel, int worker)
     }
 }
 
-/* Packs a set of groups. Its rows are (tap, channel of the set), the order of K. Weights between different groups are
- * zero. */
+/* Packs a set of groups. The packed matrix has one row for each tap and each channel of the set, in the order in which
+ * the product adds them. Weights between different groups are zero. */
 static void pack_set(void *arg, size_t set, int worker)
 {
     (void)worker;

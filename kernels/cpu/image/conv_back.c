@@ -5,8 +5,8 @@
  *
  *   dx[pixels under the tap, C] += dy[pixels, O] W[:, :, i, j] [O, C]
  *
- * The pixels under a tap are `stride` pixels apart, so this is a product whose rows of C are not contiguous. A task
- * computes some rows of an image of dx, which stay in the L2 cache, tap by tap.
+ * The pixels of dx under a tap are `stride` pixels apart. So the rows of the product's result are not contiguous in dx.
+ * A task computes some rows of an image of dx, tap by tap. These rows stay in the L2 cache.
  *
  * Gradient by the weights. Channels are last in memory, so the pixels under one row of the kernel are contiguous. The
  * gradient [kw C, O] of kernel row i is a product over the output pixels. Its A is x, read by columns from a band of

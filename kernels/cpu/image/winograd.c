@@ -13,10 +13,11 @@
  * - The output transform A' M A turns the products M into outputs, and adds bias, residual and activation.
  *
  * The choice of F depends only on C, O and Conv.winograd:
- * - F(2x2, 3x3) if C or O is above 384: 4 x 4 inputs, 16 products instead of 36, and less than half of the weights,
- *   which come from memory.
- * - F(6x6, 3x3) if Conv.winograd is 6 and C and O are at most 128: 6 x 6 outputs from 8 x 8 inputs, 64 products instead
- *   of 324. This is a fifth less work than F(4x4, 3x3), but its rounding errors are four times as large.
+ * - F(2x2, 3x3) if C or O is above 384: 2 x 2 outputs from 4 x 4 inputs with 16 products. The direct method needs 36.
+ *   Layers of this size read their weights from memory. F(2x2, 3x3) has 16 matrices of weights, F(4x4, 3x3) has 36.
+ * - F(6x6, 3x3) if Conv.winograd is 6 and C and O are at most 128: 6 x 6 outputs from 8 x 8 inputs with 64 products.
+ *   The direct method needs 324. Compared with F(4x4, 3x3), this is a fifth less work, but the rounding errors are four
+ *   times as large.
  * - F(4x4, 3x3) otherwise.
  *
  * The bits of a square depend on its own pixels only. */
@@ -32,8 +33,8 @@ enum {
     FEW_SQUARES = 64,      /* small images have at most this number of squares */
     MAX_SQUARES = 256,     /* squares at a time, if the threads share them */
     MAX_CHANNELS = 512,    /* the largest C and the largest O */
-    MAX_CHANNELS_F4 = 384, /* for F(4,3): the 36 matrices of more weights would all come from memory */
-    MAX_CHANNELS_F6 = 128  /* for F(6,3): the 64 matrices of more weights do not stay in the L2 cache */
+    MAX_CHANNELS_F4 = 384, /* for F(4,3): with more channels, none of the 36 weight matrices would stay in a cache */
+    MAX_CHANNELS_F6 = 128  /* for F(6,3): with more channels, the 64 weight matrices do not stay in the L2 cache */
 };
 
 /* The evaluation points along one axis. The out + 2 inputs and the 3 weights are polynomials, evaluated at 0, +-p[0],
@@ -48,7 +49,7 @@ typedef struct Points {
 
 /* The points of F(4,3). The root mean square error for 256 channels, compared with the direct method:
  * - P = 0.6875, Q = 1.5: 1.7 times as large. No other multiples of 1/16 are better.
- * - Lavin & Gray's points 1 and 2: 2.2 times as large as with these points. They would save a few multiplications.
+ * - Lavin & Gray's points 1 and 2: about 3.7 times as large. They would save a few multiplications.
  * - 0.5, 1 and 2 (F(6,3)): 7 times as large.
  *
  * Every constant is an exact float32 number. */

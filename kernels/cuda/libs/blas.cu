@@ -1,8 +1,8 @@
 /* kernels/cuda/libs/blas.cu: products by cuBLAS: the option "cublas". It computes products of float32, and products of
  * f16 or bf16 if both operands have this type. With the option "tf32", cuBLAS may round float32 operands to tf32.
  *
- * The matrices of cuBLAS are column-major. A row-major C [M, N] with ldc is a column-major C' [N, M], where A' is the
- * transposed A. cuBLAS therefore computes
+ * The matrices of cuBLAS are column-major. A row-major C [M, N] with ldc is the column-major C' [N, M] (' means
+ * transposed). cuBLAS therefore computes
  *
  *   C' = B' A'
  *

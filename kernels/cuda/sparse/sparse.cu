@@ -23,9 +23,10 @@ static __device__ inline int32_t row_of(const Sparse &A, int64_t e)
  *
  *   out[e] = alpha row_scale[r] col_scale[c] (sum over d of x[r, d] y[c, d]) + beta out[e]
  *
- * One warp per 32 entries. Each lane finds the row and the column of one entry. Then LANES lanes share an entry: each
- * reads four neighbouring columns of both rows, and the lanes' sums are added as a tree. Finally each lane writes its
- * entry (coalesced). The order of a sum depends only on D.
+ * One warp per 32 entries. Each lane finds the row and the column of one entry. Then the warp is split into places: a
+ * place is a group of LANES lanes that computes one entry. Each of these lanes reads four neighbouring columns of both
+ * rows, and the lanes' sums are added as a tree. Finally each lane writes its entry (coalesced). The order of a sum
+ * depends only on D.
  *
  * Memory-bound, as spmm: the scattered rows of y take the time. Neighbouring entries read the same row of x, which
  * stays in the L1 cache. */
@@ -33,7 +34,7 @@ template <bool VECTOR, int LANES>
 static __global__ void __launch_bounds__(BLOCK)
     sddmm_kernel(Sparse A, int64_t D, const float *x, const float *y, float alpha, float beta, float *out)
 {
-    enum { PLACES = WARP / LANES, DEEP = LANES < 2 ? 1 : 2 }; /* entries that a place loads together */
+    enum { PLACES = WARP / LANES, DEEP = LANES < 2 ? 1 : 2 }; /* DEEP: entries that a place loads together */
     const int place = lane_id() / LANES, lane = lane_id() % LANES;
     for (int64_t at = first_warp() * WARP; at < A.entries; at += all_warps() * WARP) {
         const int n = (int)MIN(A.entries - at, (int64_t)WARP);
@@ -61,8 +62,8 @@ static __global__ void __launch_bounds__(BLOCK)
             for (int k = 0; k < DEEP; k++) {
                 for (int apart = LANES / 2; apart > 0; apart /= 2)
                     sum[k] += __shfl_xor_sync(FULL_MASK, sum[k], apart);
-                /* Place p has computed the dot product of entry i + k PLACES + p. The lane of that entry fetches the
-                 * product. */
+                /* Place p has computed the dot product of entry i + k PLACES + p. The lane that found the row and the
+                 * column of this entry fetches the product. */
                 const float mine = __shfl_sync(FULL_MASK, sum[k], lane_id() % PLACES * LANES);
                 if (lane_id() / PLACES == i / PLACES + k)
                     dot = mine;

@@ -16,15 +16,16 @@ static __device__ inline float entry_weight(const Sparse &A, int64_t e, int64_t 
 /* Adds up w x[c, :] over entries of a row. The warp takes entries first .. first + 31, then the 32 entries that are
  * `step` further on, and stops at `end`.
  *
- * LANES lanes share a row of x, four columns each. So a warp has 32 / LANES places, and each place takes every (32 /
- * LANES)-th entry. First each lane reads the column and the weight of one entry (coalesced). The lanes that need them
- * get them by shuffles: the addresses of 32 rows of x are known after one latency, instead of one latency per entry.
+ * A place is a group of LANES lanes that share a row of x, four columns each. A warp has 32 / LANES places, and each
+ * place takes every (32 / LANES)-th entry. First each lane reads the column and the weight of one entry (coalesced).
+ * The lanes of the entry's place get these two numbers by shuffles. So the addresses of 32 rows of x are known after
+ * one latency, instead of one latency per entry.
  * All lanes get the sum. It is added in the order of the entries in each place, then over the places as a tree. */
 template <bool VECTOR, int LANES>
 static __device__ inline void sum_entries(const Sparse &A, const float *x, int64_t ldx, int columns, int64_t first,
                                           int64_t end, int step, float sum[EACH])
 {
-    enum { PLACES = WARP / LANES, DEEP = LANES < 4 ? LANES : 4 }; /* entries that a place loads together */
+    enum { PLACES = WARP / LANES, DEEP = LANES < 4 ? LANES : 4 }; /* DEEP: entries that a place loads together */
     const int place = lane_id() / LANES, lane = lane_id() % LANES;
     for (int k = 0; k < EACH; k++)
         sum[k] = 0.0f;

@@ -53,7 +53,9 @@ static bool is_combined(const Propagation *p, int64_t layer)
     return p->combine == COMBINE_LAST ? layer == p->layers : layer > 0 || !p->skip_input;
 }
 
-/* Returns sum + the result's rows of this layer, if the layer is one that is combined. sum NULL: 0. */
+/* Returns `sum` plus the rows of x that the result needs, if this layer is combined. Otherwise returns `sum`.
+ * - x: the layer's vectors.
+ * - sum: the sum of the layers before; NULL: there is none. */
 static Tensor *combine(Tape *t, const Propagation *p, const Hop *hop, int64_t layer, Tensor *sum, Tensor *x)
 {
     if (!is_combined(p, layer))
@@ -65,7 +67,9 @@ static Tensor *combine(Tape *t, const Propagation *p, const Hop *hop, int64_t la
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of)
 {
     const Hop *hop = of ? of->hop : NULL;
-    for (int64_t l = 1; l <= p->layers; l++) /* computed before the mark, because other ops read them too */
+    /* The values of the graphs are computed before the mark. Otherwise tape_drop would free them with the tensors of
+     * the layers, but other ops read them too. */
+    for (int64_t l = 1; l <= p->layers; l++)
         csr_values(t, hop ? hop[l].graph : p->graphs ? p->graphs[l - 1] : p->graph);
     int64_t mark = tape_mark(t), combined = p->layers + !p->skip_input;
     if (combined == 0) {
