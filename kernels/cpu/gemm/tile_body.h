@@ -41,8 +41,8 @@ INLINE vf v_fma_broadcast(const float *a, vf b, vf acc)
 #endif
 }
 
-/* With AVX2, a step of k of the 6 x 2 tile has 12 multiply-adds and 13 other instructions, 4 of which are for pointers
- * and the loop. Four steps share these 4. MINIMAL has no room for the longer code. */
+/* With AVX2, a step of k of the 6 x 2 tile has 12 multiply-adds and 14 other instructions. Five of them are for the
+ * pointers and the loop: four unrolled steps share them. MINIMAL has no room for the longer code. */
 #if VW == 8 && defined(__GNUC__) && !defined(__clang__) && !defined(SAPOR_MINIMAL)
 #define UNROLL_K _Pragma("GCC unroll 4")
 #else
