@@ -90,9 +90,9 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
     {                                                                                                                  \
         name, instead, ALIAS_REFUSED, 0                                                                                \
     }
-/* MMRec's reg_weight is a weight of norms; Elliot's l_w is a weight of half squares (add_norms, add_l2). L_W_SETTING is
- * for models with VARIANT_SETTING whose recipes differ in this way. If reg_weight has the same meaning in both, or l_w
- * is another weight, use F64_ALSO with SAME_AS("reg_weight") or NOT_HERE. */
+/* MMRec's reg_weight multiplies the sum of norms (add_norms, below). Elliot's l_w multiplies half of the sum of squares
+ * (add_l2). L_W_SETTING is for models with VARIANT_SETTING whose recipes differ in this way. If reg_weight has the same
+ * meaning in both, or l_w is another weight, use F64_ALSO with SAME_AS("reg_weight") or NOT_HERE. */
 #define L_W_SETTING(S, elliot, mmrec)                                                                                  \
     {                                                                                                                  \
         "l_w", elliot, mmrec, "weight of the regularisation", F64_OF(S, l_w), 0, FLT_MAX,                              \
