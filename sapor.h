@@ -390,8 +390,8 @@ typedef struct sp_split_options {
     const char *strategy;                /* "random" (or NULL), "temporal" or "leave-n-out", as in `sapor split` */
     double test_ratio, validation_ratio; /* share of the rows of each user; 0: the part is empty */
     /* > 0: leave_n rows of each user (all, if the user has fewer) become test rows, whatever test_ratio is. Then
-     * leave_n of the user's other rows become validation rows, unless validation_ratio is 0. Which value above 0 it
-     * has does not matter */
+     * leave_n of the user's other rows become validation rows, unless validation_ratio is 0. A
+     * validation_ratio above 0 has the same effect whatever its value is: leave_n is the number of rows */
     size_t leave_n;
     size_t k_core; /* > 0: drops users and items with fewer rows, until all have at least this number */
     uint32_t seed;

@@ -50,8 +50,8 @@ bool size_add(size_t a, size_t b, size_t *sum)
     return !__builtin_add_overflow(a, b, sum);
 }
 
-/* Requests large pages for a large block: about 1 % of the page faults, and fewer TLB misses. The system may ignore the
- * request. */
+/* Requests large pages for a large block. Then only about one page fault in a hundred remains, and there are fewer TLB
+ * misses. The system may ignore the request. */
 static void advise_large_pages(unsigned char *raw, size_t bytes)
 {
 #ifdef MADV_HUGEPAGE

@@ -90,7 +90,7 @@ typedef struct Gemm {
     const float *bias;    /* or NULL */
     const void *residual; /* or NULL; may be C */
     DType residual_type;
-    int64_t ldr; /* the same for the residual */
+    int64_t ldr; /* residual[m,n] is at m ldr + n */
     Act act;
     float act_param; /* the slope of ACT_LEAKY_RELU */
 } Gemm;

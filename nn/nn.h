@@ -263,7 +263,7 @@ Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copies; ops and shapes must not depend on the values */
 /* Uploads `lists` lists of ids [n]; out[i] is list i. Returns false if the tape has failed. All lists must be ids of
  * one table, such as positive and negative items. In training, the ids are also sorted into groups of equal ids: the
- * gradients of equal ids are summed. At the first op that computes, all lists made so far are one upload. */
+ * gradients of equal ids are summed. The next op that computes uploads all new lists together. */
 bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out);
 /* Declares that the step gathers rows of one parameter by all of these lists, in this order. The groups of equal ids
  * that the optimiser needs (see input_ids) are then made now, instead of after the backward pass. Results do not depend
@@ -490,9 +490,9 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
  *
  * - `from`: the sorted nodes that these rows read; for a square graph, ids are included.
  * - `at` [n]: the positions of ids in `from`. NULL if the graph is not square.
- * - If a selection saves little, *from is NULL, which means all nodes. This is the case for a square graph if the rows
- *   of the nodes in `from` (the next layer would read these rows) have at least half of its entries; *at are then the
- *   ids themselves. For another graph it is the case if the selected rows read at least half of its columns.
+ * - *from NULL means all nodes: a selection would save little. Square graph: the rows of the nodes in `from`, which the
+ *   layer below would read, have at least half of all entries. A node's position is then its id, so *at has the ids.
+ *   Other graphs: the selected rows read at least half of the columns.
  * - ids NULL: the result is g itself, and *from and *at are NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Copies a graph to the host, with scales applied. Any destination may be NULL. */

@@ -191,9 +191,11 @@ typedef struct ListBlock {
 typedef struct ListMemory {
     ListBlock *blocks; /* allocated from the heap */
     size_t count, room;
-    /* A new block has at least this size in bytes, and adds its own size to `total`. A reset that finds one block keeps
-     * this block and sets `total` to its size. A reset that finds several blocks frees them and does not change
-     * `total`: so the next block is at least as large as all of them together. */
+    /* The sum of the sizes of all blocks, in bytes. A new block has at least `total` bytes; then its size is added to
+     * `total`. A reset of the tape:
+     * - If there is one block, it is kept, and `total` becomes its size.
+     * - If there are several blocks, they are freed, and `total` does not change. The next block is then at least as
+     *   large as all of them together. */
     size_t total;
 } ListMemory;
 

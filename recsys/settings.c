@@ -96,7 +96,7 @@ static const struct {
     {"binarize", "for ItemKNN set implicit=true; for nDCG without ratings use the metric nDCGRendle2020"},
     {"valid_metric_bigger", "for every metric a larger value is better: leave it out"},
     {"monitor mode min_delta rel_delta baseline",
-     "early stopping follows validation_metric alone; with min_delta or rel_delta Elliot stops at the first chance: "
+     "early stopping uses only validation_metric; with min_delta or rel_delta Elliot stops at evaluation patience + 1: "
      "leave it out"},
     {"optimize_internal_loss", "validation_metric chooses the best epoch: leave it out"},
     {"hyper_parameters hyper_opt_alg hyper_max_evals", "give several values to try: --set lr=0.001,0.01"},

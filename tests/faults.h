@@ -40,7 +40,8 @@ static void fault_arm(FaultKind kind, size_t at)
     atomic_store(&fault.kind, (int)kind);
 }
 
-/* Disarms the fault and returns the number of calls of the kind. At least `at`: the fault occurred. */
+/* Disarms the fault and returns the number of calls of the kind since fault_arm. If this number is `at` or more, the
+ * fault has occurred. */
 static size_t fault_disarm(void)
 {
     atomic_store(&fault.kind, FAULT_NONE);

@@ -89,10 +89,12 @@ typedef struct Case {
             int64_t A, B;           /* layouts: tests/cases/gemm.c */
             int64_t alpha4, beta4;  /* in quarters */
             int64_t bias, residual; /* 1: present; residual 2: the residual is C itself */
-            int64_t act, pad;
+            int64_t act;
+            int64_t pad; /* unused numbers between two rows */
         } gemm;
         struct {
-            int64_t pack, K, N, first, n, pad;
+            int64_t pack, K, N, first, n;
+            int64_t pad; /* unused numbers between two rows of the result */
         } unpack;
         struct {
             int64_t B, H, W, C, O; /* C 0: depthwise */
@@ -105,7 +107,8 @@ typedef struct Case {
             int64_t act;
         } conv;
         struct {
-            int64_t B, H, W, C, k, stride, pad;
+            int64_t B, H, W, C, k, stride;
+            int64_t pad; /* rows and columns of padding around the image */
         } max_pool;
         struct {
             int64_t B, T, H, D, R, causal;
@@ -120,7 +123,7 @@ typedef struct Case {
             /* bits of tests/cases/sparse.c. HAS_VAL and others: this array of the Sparse is not NULL. NAN_FIRST: row 0
              * of x is NaN */
             int64_t has;
-            int64_t pad;
+            int64_t pad;   /* unused numbers between two rows of x and y */
             int64_t beta2; /* in halves */
         } spmm;
         struct {

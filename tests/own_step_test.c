@@ -325,10 +325,11 @@ static void losses_that_are_not_finite(void **state)
 static void formats_of_checkpoints(void **state)
 {
     TestBench *b = *state;
+    /* A file of format 2 that says 1 is loaded: the tensors are not compared with the format. If a tensor is missing or
+     * has another shape, the file is refused. */
     static const struct {
-        /* of equal length, because the header has a fixed length */
-        const char *old, *new, *says;
-        /* the tensors in the file decide whether it can be loaded */
+        const char *old, *new; /* of equal length, because the header has a fixed length */
+        const char *says;      /* the error; NULL: the file is loaded */
     } cases[] = {{"\"format\":\"2\"", "\"format\":\"1\"", NULL},
                  {"\"format\":\"2\"", "\"format\":\"3\"", "metadata format: 1 or 2 is expected"},
                  {"\"last.user\"", "\"lost.user\"", "tensor last.user: missing"},

@@ -13,9 +13,12 @@
 
 enum { USERS = 120, ITEMS = 90, PER_USER = 10, BATCH = 200, EPOCHS = 3 };
 
-/* For each user, PER_USER = 10 item numbers are computed. Two of them equal earlier ones, so a user has 8 different
- * items for training. Validation and test have one other item each. The first item of user u is 3 u / 4, and the
- * distances between the computed numbers grow. There are two tables of features. */
+/* Item number i of user u is
+ *
+ *   (3 u / 4 + i (i + 5)) mod ITEMS
+ *
+ * Train has i = 0 .. PER_USER - 1 = 9. Two of these ten items equal earlier ones, so a user has 8 different items in
+ * train. Validation (i = 11) and test (i = 12) have one other item each. There are two tables of features. */
 static void make_data(DataSet *d, Arena *a)
 {
     Error e = {0};

@@ -177,7 +177,8 @@ static float initial_threshold(const float *s, int64_t n, int64_t k)
 }
 
 /* Removes the candidates whose ids are in *skip [*skips]. Both are in ascending order, so each id is compared once.
- * Moves *skip and *skips after the ids that are below the last candidate's. */
+ * Moves the pointer *skip forward to the first id that is not below the id of the last candidate, and subtracts from
+ * *skips the number of ids before it. */
 static void drop_excluded(Candidates *w, int32_t first_id, const int32_t **skip, int64_t *skips)
 {
     int count = 0;

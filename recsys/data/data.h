@@ -22,8 +22,9 @@ typedef struct Columns {
 bool columns_find(Columns *c, const Text *field, size_t n, const char *given, const char *path, size_t line, Error *e);
 /* Formats fields of a row for a message: "a,b,c". After four fields, "..." stands for the others. Returns `buffer`. */
 const char *fields_text(const Text *field, size_t n, char *buffer, size_t size);
-/* Returns the index of a column's name in `list`; -1 if it is not in the list. The list has names in lower case without
- * '_', '-', '.' and blanks, separated by blanks. A type after a colon is ignored. */
+/* Returns the index of a column's name in `list`; -1 if it is not in the list. In the list, names are in lower case,
+ * their '_', '-', '.' and blanks are removed, and one blank is between two names: "userid rating". In the column's
+ * name, a type after a colon is ignored. */
 int column_place(const char *list, Text name);
 /* Parses seconds from "881250949", "1.3e9", "2005-09-06" or "2005-09-06T22:09:11Z" (a date without a zone is UTC). */
 bool time_parse(Text text, int64_t *seconds);

@@ -260,8 +260,10 @@ static void compute(Tape *t, const Model *m, const BatchRows *b, Tensor **users,
     *items = scale(t, *items, 1 / (float)M);
 }
 
-/* Adds l_w times two terms: the mean of squares of identities, two rows per sample; and the mean of squares of all
- * preferences of one modality. */
+/* Adds l_w times two terms:
+ * - The mean over the 2 B pairs of the batch and over the factors of (identity of the user)^2 + (identity of the
+ *   item)^2. Each triple is two pairs: (user, positive item) and (user, negative item). So the user counts twice.
+ * - The mean of squares of all preferences of the modality g->first, if there is one. */
 static Tensor *add_regularisation(Tape *t, const Model *m, const Batch *b, Tensor *loss)
 {
     const MmgcnSettings *s = m->settings;

@@ -52,8 +52,8 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
  *   SAME_AS("knn_k") is an accepted name. NOT_HERE("reg_weight", "set l_w") is a refused name, and the error says "set
  *   l_w".
  *
- * The aliases of all settings in the table are searched. So a refused name may be an alias of any setting: the result
- * is the same. */
+ * NOT_HERE may be given with any setting of the table: a refused name is searched in the aliases of all settings, and
+ * its error is the same. SAME_AS must be given with the setting that the name means. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
@@ -90,9 +90,9 @@ extern const char *const mmrec_variants[2], *const paper_variants[3], *const ell
     {                                                                                                                  \
         name, instead, ALIAS_REFUSED, 0                                                                                \
     }
-/* MMRec's reg_weight is a weight of norms; Elliot's l_w is a weight of half squares (add_norms, add_l2). L_W_SETTING is
- * for models with VARIANT_SETTING whose recipes differ in this way. If reg_weight has the same meaning in both, or l_w
- * is another weight, use F64_ALSO with SAME_AS("reg_weight") or NOT_HERE. */
+/* MMRec's reg_weight multiplies the sum of norms (add_norms, below). Elliot's l_w multiplies half of the sum of squares
+ * (add_l2). L_W_SETTING is for models with VARIANT_SETTING whose recipes differ in this way. If reg_weight has the same
+ * meaning in both, or l_w is another weight, use F64_ALSO with SAME_AS("reg_weight") or NOT_HERE. */
 #define L_W_SETTING(S, elliot, mmrec)                                                                                  \
     {                                                                                                                  \
         "l_w", elliot, mmrec, "weight of the regularisation", F64_OF(S, l_w), 0, FLT_MAX,                              \
@@ -293,8 +293,8 @@ typedef struct Thinning {
     bool rounded; /* THIN_EDGES, THIN_NODES: round(n drop) of n are dropped, ties to even, as in Elliot */
 } Thinning;
 /* Makes user_item_graph of a part of the train pairs, normalised by the degrees of this part. The part is a function of
- * (m->seed, m->epoch, stream): call it from `epoch`, and a resumed run gets the same graphs. The same name gives the
- * same graph, refilled. The name is copied. */
+ * (m->seed, m->epoch, stream): call it from `epoch`, and a resumed run gets graphs of equal contents. A
+ * second call with the same `name` returns the same Csr, with new contents. The name is copied. */
 Csr *thinned_graph(Model *m, const char *name, Thinning how, Error *e);
 
 typedef enum ViewKind {
@@ -362,9 +362,10 @@ Csr *nearest_again(Tape *t, const Model *m, const char *name, Tensor *x, int64_t
 const double *modality_weights(Model *m, const char *name, double weight, Error *e);
 
 typedef enum Side { SIDE_USERS, SIDE_ITEMS } Side;
-/* Makes, for each user, the k other users who share the most items with this user, and at least `least` items; ties go
- * to the lower number. (SIDE_ITEMS: the same with users and items exchanged.) The values are these counts; edge_softmax
- * turns them into DualGNN's weights. The shape is [U, U] or [I, I]. DualGNN, DRAGON (users), DA-MRS (items). */
+/* Makes a graph whose row of a user has the k other users who share the most items with this user. A user who shares
+ * fewer than `least` items is not in the row. Of users with equal counts, those with the lower numbers are chosen.
+ * (SIDE_ITEMS: the same with users and items exchanged.) The values are the counts of shared items; edge_softmax turns
+ * them into DualGNN's weights. The shape is [U, U] or [I, I]. DualGNN, DRAGON (users), DA-MRS (items). */
 Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_t least, Error *e);
 
 /* ---- losses (shared/losses.c) ---------------------------------------------------------------- */

@@ -209,13 +209,13 @@ static bool read_base(ElliotReader *r)
 
 static bool read_stopping(ElliotReader *r)
 {
-    static const char no_delta[] = "no value: with a value Elliot stops at the first chance; Sapor reads only patience";
+    static const char no_delta[] = "no such key: it stops Elliot at evaluation patience + 1; only patience is read";
     static const KeyRow rows[] = {{"patience", KEY_READ, NULL},
                                   {"monitor", KEY_READ, NULL},
                                   {"mode", KEY_READ, NULL},
                                   {"min_delta", KEY_REFUSED, no_delta},
                                   {"rel_delta", KEY_REFUSED, no_delta},
-                                  {"baseline", KEY_REFUSED, "no value: Sapor reads only patience"},
+                                  {"baseline", KEY_REFUSED, "no such key: only patience is read"},
                                   {"verbose", KEY_IDLE, "epochs are shown as the command's options say"}};
     static const char *const modes[] = {"auto"};
     Keys k;

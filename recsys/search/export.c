@@ -149,8 +149,7 @@ static char *unescape(Text field, const char *where, const char *column, Arena *
         if (c == '\\') {
             const char *at = i + 1 < field.n && field.p[i + 1] ? strchr(LETTERS, field.p[i + 1]) : NULL;
             if (!at) {
-                fail(e, SP_FORMAT, "%s: column %s: a backslash stands before t, n, r or a backslash only", where,
-                     column);
+                fail(e, SP_FORMAT, "%s: column %s: only t, n, r or a backslash may follow a backslash", where, column);
                 return NULL;
             }
             c = SPECIAL[at - LETTERS];

@@ -41,8 +41,9 @@ bool extraction_check(const ExtractionRow *x, const char *where, Error *e);
 const char *row_name(const TrialRow *row, Arena *a, Error *e);
 /* Compares the unique columns as bytes. */
 int row_compare(const TrialRow *a, const TrialRow *b);
-/* Sorts rows by data set, setting and fold, and model, in the order of the study; then by number and seed. Names that
- * are not in the study come last, sorted by bytes. `s` NULL: there is no study, and all names are sorted by bytes. */
+/* Sorts rows by data set, `setting` (the extractors that made the features), fold and model, in the order of the study;
+ * then by number and seed. Names that are not in the study come last, sorted by bytes. `s` NULL: there is no study, and
+ * all names are sorted by bytes. */
 bool rows_sort(TrialRow *rows, size_t n, const Study *s, Arena *a, Error *e);
 
 /* ---- a study as text (study_json.c) ---------------------------------------------------------- */

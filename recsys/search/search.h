@@ -223,9 +223,9 @@ typedef struct GroupPoint { /* a point of a group: the mean over its seeds and f
     const TrialRow **rows;   /* [finished] */
 } GroupPoint;
 typedef struct Group {
-    const char *data, *setting, *model;
-    const char *absent; /* why the group has no result; NULL: it has one, or may get one */
-    GroupPoint *points; /* points with at least one started trial */
+    const char *data, *setting, *model; /* setting: the extractors, see StudyData */
+    const char *absent;                 /* why the group has no result; NULL: it has one, or may get one */
+    GroupPoint *points;                 /* points with at least one started trial */
     size_t count;
     size_t planned; /* number of trials of all points, also those not started; 0 if the data are absent */
     /* index of the best point, by the study's metric and select; the first of equal ones. -1: no complete point has a

@@ -5,7 +5,8 @@
 #include "recsys/search/ledger.h"
 #include "recsys/search/space.h"
 
-enum { TRIALS_MOST = 1 << 20, GROUPS_MOST = 100 * 1000 }; /* limits of a study; groups: data sets x settings x models */
+/* limits of a study. Groups: data sets x choices of extractors (StudyData.setting) x models */
+enum { TRIALS_MOST = 1 << 20, GROUPS_MOST = 100 * 1000 };
 
 /* ---- points (points.c) ----------------------------------------------------------------------- */
 

@@ -51,8 +51,14 @@ static bool add_bytes(const Bpe *m, Symbols *s, const char *p, size_t n)
     return true;
 }
 
-/* Makes the symbols of a word. Hugging Face adds unknown characters late, after the bytes of a fallback, and leaves
- * them out if the file names no unknown token. The ends of tokens count only the bytes of symbols that are added. */
+/* Makes the symbols of a word. An unknown character is treated as in Hugging Face:
+ *
+ * - The unknown token is not added immediately. It is added at the next known character, at the end of the word, or
+ *   (without `fuse`) at the next unknown character. With `fuse`, one token is added for all of them.
+ * - Byte tokens (`fallback`) of a character in between are added immediately, so they come before the unknown token.
+ * - If the file names no unknown token, nothing is added.
+ *
+ * The ends of tokens count only the bytes of symbols that are added. */
 static bool begin_word(const Bpe *m, Text word, Symbols *s, Error *e)
 {
     size_t unknown = 0; /* bytes of unknown characters that are not added yet */

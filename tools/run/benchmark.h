@@ -19,8 +19,8 @@ typedef struct BenchData {
     const char *name, *folder;     /* folder: where relative paths of the data set start */
     const char *images;            /* a folder, or NULL */
     const char *table, *id, *text; /* the table of texts, its columns of ids and of texts; NULL: no texts */
-    /* the text that the user wrote under the key `absent`: the reason to print if files are missing. It does not depend
-     * on whether files are missing. NULL: the key is not there */
+    /* the user's text under the key `absent`: the reason to print if files are missing. It is set whenever the key is
+     * there, even if no file is missing. NULL: the key is not there */
     const char *why;
     /* the message about a missing file: `why` (if there is one) and the path. No trial then runs on the data. NULL: no
      * file is missing */

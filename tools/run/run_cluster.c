@@ -87,8 +87,8 @@ bool print_sbatch(const Context *c, const TrialShare *share, Error *e)
         return fail(e, SP_IO, "the current folder has no name");
     int64_t workers = share->of > 1 ? share->of : WORKERS_USUAL;
     printf("#!/bin/bash\n"
-           "# sbatch FILE: a job array whose tasks work on one ledger. A task that is ended by the time limit goes on\n"
-           "# where it stopped when FILE is submitted again. The last task that ends writes the results. If the\n"
+           "# sbatch FILE: a job array whose tasks work on one ledger. If the time limit ends a task, submit FILE\n"
+           "# again: the task continues where it stopped. The last task that ends writes the results. If the\n"
            "# nodes share no file system, give each task its own --out and join the ledgers: sapor run CONFIG --out\n"
            "# FOLDER --ledger A/ledger.sqlite --ledger B/ledger.sqlite\n"
            "#SBATCH --job-name=sapor-run\n#SBATCH --array=0-%lld\n#SBATCH --ntasks=1\n#SBATCH --cpus-per-task=%s\n"

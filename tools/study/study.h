@@ -75,7 +75,10 @@ typedef struct StudyRow {
     bool shown;                  /* false: the row is a knock-out, or an earlier row has the same trials */
     bool begins;                 /* the first shown row of its model */
     size_t base;                 /* of a knock-out: the row without the knock-out; otherwise the row itself */
-    const char *knocked;         /* "visual (noise)", or "visual noise" of a benchmark */
+    /* modality and mode of a knock-out, as text. "visual (noise)" if the group's setting is "CLIP without visual
+     * (noise)"; "visual noise" if it is "CLIP, visual noise", as benchmarks write it. NULL: no knock-out, or no row to
+     * compare it with */
+    const char *knocked;
 } StudyRow;
 typedef struct StudyPage {
     const StudyView *v;

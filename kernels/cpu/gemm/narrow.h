@@ -51,7 +51,9 @@ static inline Unit narrow_unit(Pack p)
  * - AMX: AMX_UNITS units, because an instruction multiplies this number of units of a row of A.
  * - DOTS: one unit.
  * - Forms without units: one number of A, which is float32 and counts as one unit.
- * narrow_group returns the numbers of a group, and narrow_group_units its units in a row of A. */
+ *
+ * In a row of A, narrow_group_units returns how many units a group has, and narrow_group how many numbers of A these
+ * units hold. */
 static inline int64_t narrow_group_units(Pack p)
 {
     return is_amx(p) ? AMX_UNITS : 1;

@@ -51,8 +51,9 @@ static Gemm as_gemm(const Conv *c)
 /* ---- weights --------------------------------------------------------------------------------- */
 
 /* Packs the weights. One thread per packed number. Writes are coalesced. Reads are not: neighbouring threads read
- * numbers that are at least `taps` numbers apart. The weights of an encoder are packed once, when they are loaded. In a
- * training step they are few, compared with what is computed with them. */
+ * numbers that are at least `taps` numbers apart. This costs little time. The weights of an encoder are packed once,
+ * when they are loaded. In training they are packed in each step, but this reads each weight once, and the convolution
+ * uses each weight for all images and pixels. */
 static __global__ void __launch_bounds__(256) pack_kernel(Packing p, int64_t n, const float *weights, float *packed)
 {
     const int64_t ld = p.groups * p.group_step;

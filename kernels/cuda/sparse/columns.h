@@ -11,8 +11,8 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* Threads and warps per block. In a block of few warps, few warps wait for the slowest one. Eight blocks fill a
- * multiprocessor. */
+/* Threads and warps per block. A block ends when its slowest warp ends, and the other warps of the block wait for it.
+ * So the blocks are small: few warps wait. Eight blocks of this size fill a multiprocessor. */
 enum { BLOCK = 256, WARPS = BLOCK / WARP };
 enum { EACH = 4, TILE = EACH * WARP }; /* columns per lane, columns per warp */
 

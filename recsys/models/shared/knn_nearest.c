@@ -230,9 +230,10 @@ static int by_size(const void *a, const void *b)
     return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* Writes b->order: the things by size, smallest first; things of equal size by number. For sets (Jaccard, Dice), only
- * add_disjoint of an empty set uses the order. The similarity of an empty set is 1 to other empty sets and 1/2 to all
- * other sets. So empty sets come first, and the other sets count as equally large. */
+/* Writes b->order: the things by size, smallest first; things of equal size by number. If the things are sets (Jaccard,
+ * Dice), the order is read only when add_disjoint looks for the neighbours of an empty set. The similarity of an empty
+ * set is 1 to other empty sets and 1/2 to all other sets. So empty sets come first, and the other sets count as equally
+ * large. */
 static bool order_by_size(Build *b, Arena *a, Error *e)
 {
     bool sets = is_set((Similarity)b->s->similarity);
