@@ -82,7 +82,11 @@ fi
 pin=
 if command -v taskset >/dev/null 2>&1; then
     on=${ON:-$(taskset -cp $$ | sed 's/.*[^0-9]//')}
-    if taskset -c "$on" true 2>/dev/null; then pin="taskset -c $on"; fi
+    if taskset -c "$on" true 2>/dev/null; then
+        pin="taskset -c $on"
+    elif [ -n "${ON:-}" ]; then
+        fail "ON=$ON: this process may not use such a processor"
+    fi
 fi
 
 # ---- figures: the kernel, a part of the name of its shape, other options ------------------------------------------------------

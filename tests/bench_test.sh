@@ -48,7 +48,7 @@ wrong 2 'may not use processor 1023' 'a processor that is missing' "${gemm[@]}" 
 # ---- notes ---------------------------------------------------------------------------------------------------------------
 right 'peaks as JSON' bench peak --shape baseline --seconds 0.01 --threads 1 --json
 case $(uname -m)${EMULATOR:+ emulated} in
-x86_64) says '"spread":[0-9.]*,"core":"' 'have a spread and the state of the core' ;;
+x86_64) says '"window_spread":[0-9.]*,"confirmed":[a-z]*,"core":"' 'have a spread and the state of the core' ;;
 *) skip 'have a spread and the state of the core' 'not on this processor, or the clock is not measured' ;;
 esac
 right 'peaks of more threads than processors' bench peak --shape baseline --seconds 0.01 --threads 64

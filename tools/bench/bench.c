@@ -432,7 +432,9 @@ bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char
                                     .spread = p && p->ghz > 0 ? p->spread : -1,
                                     .gflops = p ? value : 0,
                                     .gbs = gbs,
-                                    .share = p && p->ghz > 0 ? p->share : 1});
+                                    .share = !p                           ? 1
+                                             : p->ghz > 0 && p->confirmed ? p->share
+                                                                          : 0});
         return true;
     }
 #endif
@@ -446,10 +448,12 @@ bool bench_print_peak(Bench *b, const char *shape, const char *dtype, const char
         json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g", shape, dtype,
                      (long long)threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds);
         json_put_number(&w, p ? "gflops" : "gbs", "%.5g", value);
-        json_put_number(&w, "share_of_peak", "%.4f", p && p->ghz > 0 ? p->share : 1);
+        if (!p || p->confirmed)
+            json_put_number(&w, "share_of_peak", "%.4f", p && p->ghz > 0 ? p->share : 1);
         if (p && p->ghz > 0) {
-            json_members(&w, "ghz %.4g per_cycle %.4g instruction %s spread %.4f", p->ghz, p->per_cycle, p->instruction,
-                         p->spread);
+            json_members(&w, "ghz %.4g per_cycle %.4g instruction %s window_spread %.4f", p->ghz, p->per_cycle,
+                         p->instruction, p->spread);
+            json_put_bool(&w, "confirmed", p->confirmed);
             bench_json_core(&w, p);
         }
         json_finish(&w);

@@ -32,6 +32,7 @@ typedef struct Bench {
     size_t warm_up;   /* runs before the first round; 0: the default */
     int format;       /* 0: text; others: bench_export prints the rows */
     CpuSet pinned;    /* the processors of --pin */
+    int processors;   /* number of processors that the command may use */
     Progress progress;
     char label[64]; /* of the progress */
 #endif

@@ -34,6 +34,11 @@ bool bench_setup(Bench *b, const char *what, Error *e)
     if (!option_i64(b->c, "rounds", 1, 1000000, &rounds, e) || !option_i64(b->c, "warm-up", 1, 1000000, &warm_up, e) ||
         !read_bench_format(b, what, e) || (pin && !cpus_limit(pin, &b->pinned, e)))
         return false;
+    static const char *const OTHERS[] = {"peak", "extract", "data", "plot"}; /* they have no rounds */
+    for (size_t i = 0; (rounds || warm_up) && i < COUNT(OTHERS); i++)
+        if (strcmp(what, OTHERS[i]) == 0)
+            return fail(e, SP_USAGE, "--%s: not for bench %s", rounds ? "rounds" : "warm-up", what);
+    b->processors = threads_available();
     b->rounds = (size_t)rounds;
     b->warm_up = (size_t)warm_up;
     return true;
@@ -41,7 +46,12 @@ bool bench_setup(Bench *b, const char *what, Error *e)
 
 bool bench_pin(Bench *b, Error *e)
 {
-    return !option_given(b->c, "pin") || cpus_pin(&b->pinned, b->d->pool, e);
+    if (!option_given(b->c, "pin"))
+        return true;
+    b->processors = 0;
+    for (int cpu = 0; cpu < CORE_CPUS; cpu++)
+        b->processors += cpus_has(&b->pinned, cpu);
+    return cpus_pin(&b->pinned, b->d->pool, e);
 }
 
 /* ---- progress -------------------------------------------------------------------------------- */
@@ -137,7 +147,7 @@ void bench_export(Bench *b, const BenchRow *r)
     print_value(b, "%.4f", r->outside);
     end_row(b);
     fflush(stdout);
-    bench_noisy(b, r->spread);
+    bench_noisy(b, r->least > 0 ? r->spread : 0);
 }
 
 /* ---- notes ----------------------------------------------------------------------------------- */
@@ -176,7 +186,8 @@ bool bench_noisy(Bench *b, double spread)
 bool bench_above_peak(Bench *b, const Figure *f, double share, bool keep)
 {
     enum { LARGEST_PERCENT = 101 }; /* the clock rate is not the same all the time */
-    bool above = !bench_on_gpu(b) && strcmp(f->bench, "conv") != 0 && 100 * share > LARGEST_PERCENT;
+    bool above = !bench_on_gpu(b) && pool_threads(b->d->pool) <= b->processors && strcmp(f->bench, "conv") != 0 &&
+                 100 * share > LARGEST_PERCENT;
     b->above = b->above || (above && keep);
     return above;
 }
@@ -225,17 +236,22 @@ void bench_notes(const Bench *b)
     FILE *to = notes_to(b);
     if (b->c->json || !to)
         return;
+    if (pool_threads(b->d->pool) > b->processors) {
+        snprintf(line, sizeof line,
+                 "%d threads share %d processor%s: the times and peaks of one thread depend on the others",
+                 pool_threads(b->d->pool), b->processors, b->processors == 1 ? "" : "s");
+        print_note(to, line);
+    }
     if (b->noisy) {
         snprintf(line, sizeof line,
-                 "! in %zu row%s the times differ by more than %.0f%%: other programs used the processors; stop them, "
+                 "%sin %zu row%s the times differ by more than %.0f%%: other programs used the processors; stop them, "
                  "measure longer (--seconds), or use fewer threads",
-                 b->noisy, b->noisy == 1 ? "" : "s", 100 * NOISY);
+                 b->format ? "" : "! ", b->noisy, b->noisy == 1 ? "" : "s", 100 * NOISY);
         print_note(to, line);
     }
     if (b->above)
-        print_note(to,
-                   "> faster than the measured peak, which is therefore too low: other programs used the processors; "
-                   "stop them, and measure again");
+        print_note(to, &"> a row is faster than the measured peak, which is therefore too low: other programs used the "
+                        "processors; stop them, and measure again"[b->format ? 2 : 0]);
     if (b->core.level) {
         core_describe(&b->core, line, sizeof line);
         print_note(to, line);

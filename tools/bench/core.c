@@ -119,7 +119,8 @@ void core_end(const CoreWatch *w, CoreFacts *f)
                 continue;
             f->shared = f->shared || cpus_has(&w->best, other);
             uint64_t ticks = total[other] - w->total[other];
-            if (cpus_has(&w->all, other) || total[other] < w->total[other] || ticks < LEAST_TICKS)
+            if (cpus_has(&w->all, other) || w->total[other] == 0 || total[other] < w->total[other] ||
+                busy[other] < w->busy[other] || ticks < LEAST_TICKS)
                 continue;
             double share = MIN((double)(busy[other] - w->busy[other]) / (double)ticks, 1.0);
             if (share > f->sibling) {

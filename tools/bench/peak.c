@@ -302,10 +302,12 @@ typedef struct PeakRun {
     _Atomic size_t arrived, begun_count, ended_count, finished;
     _Atomic bool apart, stop; /* apart: not all threads ran at the same time in this window */
     bool yields;              /* there are more threads than processors */
-    double begun, ended;      /* the time when the last thread arrived, and when the last thread ended */
+    double begun;             /* the time when the last thread arrived */
+    _Atomic double ended;     /* the time when the last thread ended */
     double seconds, flops;    /* of the measurement; of one run of the loop */
     double alone;             /* the best rate of the windows that do not count */
     double rates[WINDOWS];    /* of the last windows that count */
+    double top[ENOUGH];       /* the largest rates of all windows that count */
     size_t counted;           /* number of windows that count */
     Peak *peak;
     CoreWatch watch;
@@ -351,25 +353,35 @@ static void wait_until(const PeakRun *r, const _Atomic size_t *counter, size_t c
             sched_yield();
 }
 
-static size_t close_to(double best, const double *rates, size_t n)
+/* Returns how many of the largest rates are close to the best one. */
+static size_t close_to(double best, const double top[ENOUGH])
 {
     size_t close = 0;
-    for (size_t i = 0; i < n; i++)
-        close += rates[i] >= CLOSE * best;
+    for (size_t i = 0; i < ENOUGH; i++)
+        close += top[i] > 0 && top[i] >= CLOSE * best;
     return close;
+}
+
+static void keep_rate(PeakRun *r, double rate)
+{
+    size_t least = 0;
+    for (size_t i = 1; i < ENOUGH; i++)
+        least = r->top[i] < r->top[least] ? i : least;
+    r->top[least] = MAX(r->top[least], rate);
+    r->rates[r->counted++ % WINDOWS] = rate;
 }
 
 /* Keeps the result of a window. Stops if the time is over and several windows confirm the best one, or if four times
  * the time is over. Only the thread of task 0 calls this function. */
 static void note_window(PeakRun *r, double chained, double spent)
 {
-    double rate = r->flops * r->times * r->threads / (r->ended - r->begun) / 1e9;
+    double rate = r->flops * r->times * r->threads / (atomic_load(&r->ended) - r->begun) / 1e9;
     bool counts = !atomic_load(&r->apart), best = counts && rate > r->peak->gflops;
     core_window(&r->watch, best);
     if (best)
         r->peak->gflops = rate;
     if (counts)
-        r->rates[r->counted++ % WINDOWS] = rate;
+        keep_rate(r, rate);
     else
         r->alone = MAX(r->alone, rate);
 #if defined(__x86_64__) || defined(__aarch64__)
@@ -377,7 +389,7 @@ static void note_window(PeakRun *r, double chained, double spent)
 #else
     (void)chained;
 #endif
-    size_t close = close_to(r->peak->gflops, r->rates, MIN(r->counted, (size_t)WINDOWS));
+    size_t close = close_to(r->peak->gflops, r->top);
     atomic_store(&r->apart, false);
     if (spent >= (close < ENOUGH ? 4 : 1) * r->seconds)
         atomic_store(&r->stop, true);
@@ -401,8 +413,10 @@ static void run_windows(PeakRun *r, size_t task)
         double ended = now_seconds();
         if (atomic_load(&r->begun_count) < all)
             atomic_store(&r->apart, true);
-        if (atomic_fetch_add(&r->ended_count, 1) + 1 == all)
-            r->ended = ended;
+        double latest = atomic_load(&r->ended);
+        while (latest < ended && !atomic_compare_exchange_weak(&r->ended, &latest, ended))
+            ;
+        atomic_fetch_add(&r->ended_count, 1);
         chain();
         double chained = now_seconds() - ended;
         atomic_fetch_add(&r->finished, 1);
@@ -445,11 +459,11 @@ static void measure(const Loop *l, Pool *pool, double seconds, Peak *p)
 {
     PeakRun r = {.loop = l, .times = runs_per_window(l), .threads = pool_threads(pool), .seconds = seconds, .peak = p};
     r.flops = l->fma();
-    r.yields = r.threads > sysconf(_SC_NPROCESSORS_ONLN);
+    r.yields = r.threads > threads_available();
     core_begin(&r.watch, "");
     pool_run(pool, (size_t)r.threads, peak_task, &r);
     size_t n = MIN(r.counted, (size_t)WINDOWS);
-    p->confirmed = close_to(p->gflops, r.rates, n) >= CONFIRMED;
+    p->confirmed = close_to(p->gflops, r.top) >= CONFIRMED;
     p->spread = n >= CONFIRMED ? 1 - times_of(r.rates, n).median / p->gflops : 1;
     p->gflops = n > 0 ? p->gflops : r.alone;
     core_end(&r.watch, &p->core);
