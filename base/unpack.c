@@ -34,7 +34,7 @@ static bool foreign_tail(const char *name, Error *e)
 }
 
 /* Unpacks the members one after another into out [*bytes + 1]. If `out` is NULL, only counts the bytes into *bytes.
- * Zeros may follow the last member, as padding of tapes. */
+ * Zeros after the last member are ignored: gzip files on magnetic tapes are filled up with zeros. */
 static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name, Error *e)
 {
     unsigned char scratch[1 << 14];

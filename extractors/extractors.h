@@ -167,8 +167,9 @@ typedef struct TrainOptions {
 } TrainOptions;
 typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults */
     const char *arch;           /* NULL: found from config.json and the tensors */
-    /* The towers that calls will use; other towers are not opened. 0: all towers that can be opened with the files of
-     * the folder; at least one must open. If the model has none of these towers, all its towers are opened. */
+    /* The towers that calls will use; the model's other towers are not opened. 0: all towers that can be opened with
+     * the files of the folder; at least one must open. If only towers are named that the model does not have, this is
+     * the same as 0. */
     unsigned towers;
     /* [output_count]: names of the outputs that calls will use; NULL is the usual output. Weights that only other
      * outputs need are not loaded. output_count 0: all outputs except the inner ones. */

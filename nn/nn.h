@@ -445,8 +445,8 @@ typedef struct KnnPlan {
     /* [I, k], k at most I: the nearest rows, if they are known; -1 after the last one of a row. NULL: searched */
     const int32_t *given;
     /* The results. index: true: an index was used. false: the neighbours were given, or all rows were compared: because
-     * of `search`, because the estimate is short, because k is above 1,024, or because an index that auto made would
-     * compare half of all rows or more. */
+     * of `search`, because auto estimated ten minutes or less (`seconds`), because k is above 1,024, or because an
+     * index that auto made would compare half of all rows or more. */
     bool index;
     int64_t rows;   /* I */
     double seconds; /* estimated time to compare all rows */
@@ -490,9 +490,9 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
  *
  * - `from`: the sorted nodes that these rows read; for a square graph, ids are included.
  * - `at` [n]: the positions of ids in `from`. NULL if the graph is not square.
- * - *from NULL means all nodes: a selection would save little. Square graph: the rows of the nodes in `from`, which the
- *   layer below would read, have at least half of all entries. A node's position is then its id, so *at has the ids.
- *   Other graphs: the selected rows read at least half of the columns.
+ * - *from becomes NULL (all nodes) if a selection would save little. In a square graph: if the rows of the nodes that
+ *   `from` would have contain at least half of all entries; a node's position is then its id, so *at has the ids. In
+ *   other graphs: if the selected rows read at least half of the columns.
  * - ids NULL: the result is g itself, and *from and *at are NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Copies a graph to the host, with scales applied. Any destination may be NULL. */

@@ -161,10 +161,10 @@ static int64_t number_marked(int64_t n, int32_t *mark, int32_t *list)
     return count;
 }
 
-/* Reports whether using all nodes of the layer below is cheaper than selecting the marked ones. In a square graph, node
- * i is both row i and column i: all nodes are used if the rows of the marked nodes have at least half of the entries.
- * In other graphs, a column has no row with its number, so the marked columns are counted: all are used if at least
- * half of them are marked. */
+/* Reports whether using all nodes of the previous layer is cheaper than selecting the marked ones. In a square graph,
+ * node i is both row i and column i: all nodes are used if the rows of the marked nodes have at least half of the
+ * entries. In other graphs, a column has no row with its number, so the marked columns are counted: all are used if at
+ * least half of them are marked. */
 static bool reads_most(const Csr *g, const int64_t *start, const int32_t *mark)
 {
     bool square = g->rows == g->cols;

@@ -18,7 +18,7 @@ enum {
     METRIC_GAINS = 1,        /* ratings for which 2^(rating - threshold + 1) is finite */
     METRIC_SCORES = 2,       /* the scores of the lists */
     METRIC_WHOLE = 4,        /* lists of all items, whatever the cutoffs are */
-    METRIC_LISTED_ITEMS = 8, /* the number of items in lists and truth */
+    METRIC_LISTED_ITEMS = 8, /* a number above all item numbers in lists and truth */
     METRIC_CATALOGUE = 16,   /* the number of items in train */
     METRIC_TRAIN = 32,       /* the train pairs */
     METRIC_FILE = 64         /* a file named by a parameter */

@@ -307,8 +307,8 @@ bool split_users(int32_t *sorted, const Ratings *r, Arena *a, Error *e);
  */
 void split_random(Mt19937 *m, uint8_t *flag, int64_t n, int64_t stay);
 /* flag [n] of the user's rows becomes 1 for the latest n - stay rows. time: of each row of the file. If rows have equal
- * times, the last of them in the file are taken; with first_of_ties, the first of them. Elliot does the former if a
- * share of the rows is held out, and the latter if a number of rows is. */
+ * times, the last of them in the file are taken; with first_of_ties, the first of them. Elliot takes the last of them
+ * if a share of the rows is held out, and the first of them if a fixed number of rows is held out. */
 bool split_latest(uint8_t *flag, const int64_t *time, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties,
                   Arena *a, Error *e);
 

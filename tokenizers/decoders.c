@@ -31,8 +31,8 @@ static size_t replace_all(char *p, size_t n, Text from, Text to)
     return kept;
 }
 
-/* Applies the replacements one after the other, in place: each makes the text shorter. do_not: includes " do not",
- * which transformers does not have. */
+/* Applies the replacements one after the other, in place: each makes the text shorter. If `do_not` is true,
+ * " do not" also becomes " don't"; the cleanup of transformers has no such replacement. */
 static size_t clean_up(char *p, size_t n, bool do_not)
 {
     static const char *const PAIRS[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},

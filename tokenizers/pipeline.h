@@ -518,8 +518,8 @@ struct Tokenizer {
     bool bytes;        /* when only ids are requested, the model gets plain bytes, before ByteLevel */
     /* trims: white space at both ends of a token is not part of its position (RobertaProcessing, ByteLevel).
      * prefix_space: the tokenizer may insert a blank before the text. If the first token begins with exactly one blank,
-     * trimming assumes that the tokenizer inserted it. An inserted blank has no byte in the text, so the beginning of
-     * the token is not moved past it. */
+     * trimming assumes that the tokenizer inserted it. Trimming moves the beginning of a token behind its white space.
+     * For an inserted blank it does not, because this blank is no byte of the text. */
     bool trims, prefix_space;
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;

@@ -140,7 +140,8 @@ void print_wrapped(FILE *to, const char *text, int at);
 /* Reads a text file, or standard input if path is "-", and decodes it with text_decode. */
 bool text_file_read(Text *out, Arena *a, const char *path, Error *e);
 
-/* The options of every command that reads interactions. `files` begins the text of --format. */
+/* The options of every command that reads interactions. `files` is a string that the help of --format begins with: more
+ * formats of this command ("amazon, "), the files that the format is for ("format of --test and --train: "), or "". */
 #define FORMAT_LINKED(link, name, format, words) link name
 #define FORMAT_OPTIONS(files)                                                                                          \
     {"format", 0, "K", files FORMAT_NAMES(FORMAT_LINKED) " (default auto)"},                                           \

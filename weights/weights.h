@@ -56,7 +56,8 @@ const Array *weights_need_shape(const Weights *w, Error *e, const char *name, in
  * contains. Each has the settings that its results depend on, in addition to its tensors. */
 enum {
     SETTING_ABSENT = -1, /* the module does not state it */
-    SETTING_OTHER = -2   /* not a whole number of 0 or more, or two unequal numbers */
+    /* not a whole number of 0 or more; or a pair (height, width) of different numbers, such as stride (2, 1) */
+    SETTING_OTHER = -2
 };
 typedef struct PickledModule {
     Text name;  /* "" for the whole model; "layer1.0.conv1" */

@@ -10,8 +10,8 @@
  * thread used it last.
  *
  * What ends a launch with a fault (emu_first_fault gives the reason, with file and line):
- * - an access outside device memory, outside an array in shared memory, or outside the blocks of an arena that are in
- *   use;
+ * - an access outside device memory, outside an array in shared memory, or to a part of device memory that memory.cu
+ *   has not handed out at this time (ptx.h: MEMORY_SHOW, MEMORY_HIDE);
  * - an access whose address is not a multiple of its size;
  * - a read of memory that was never written;
  * - a race: two threads of a launch use the same byte, one of them writes, and no barrier (of their block) and no

@@ -83,7 +83,7 @@ void emu_access(const void *p, size_t bytes, bool writes, bool atomic, const voi
 /* Records that a copy to these bytes begins, which is a write. The bytes may not be read until the copy is done. */
 void emu_write_begins(const void *p, size_t bytes, const void *caller);
 /* emu_is_device reports whether all bytes belong to one cudaMalloc. emu_in_use reports whether they are also in use
- * now, as an arena has declared (emu_show, emu_hide). */
+ * now: emu_show declares a part as in use, emu_hide ends this (MEMORY_SHOW and MEMORY_HIDE in memory.cu). */
 bool emu_is_device(const void *p, size_t bytes);
 bool emu_in_use(const void *p, size_t bytes);
 void emu_show(void *p, size_t bytes);

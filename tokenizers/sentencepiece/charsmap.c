@@ -108,13 +108,14 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
 typedef struct Mapper {
     Work *w;
     WorkCode source;
-    uint32_t last;
+    uint32_t last; /* position of the last source character that was replaced */
     bool waits;
     uint32_t code;
     int64_t change;
 } Mapper;
 
-/* Reads the (1 - change) source characters that the last character replaces, and writes the last character. */
+/* Writes the waiting character (`code`), if there is one. First reads the (1 - change) source characters that it
+ * replaces. Its position is that of the first of them; if there are none, it is `last`. */
 static bool write_waiting(Mapper *m)
 {
     uint32_t from = m->last;

@@ -75,9 +75,12 @@ typedef struct StudyRow {
     bool shown;                  /* false: the row is a knock-out, or an earlier row has the same trials */
     bool begins;                 /* the first shown row of its model */
     size_t base;                 /* of a knock-out: the row without the knock-out; otherwise the row itself */
-    /* modality and mode of a knock-out, as text. "visual (noise)" if the group's setting is "CLIP without visual
-     * (noise)"; "visual noise" if it is "CLIP, visual noise", as benchmarks write it. NULL: no knock-out, or no row to
-     * compare it with */
+    /* modality and mode of a knock-out: the part of the group's setting after "without " or after ", ".
+     *
+     * - setting "CLIP without visual (noise)": "visual (noise)"
+     * - setting "CLIP, visual noise" (benchmarks write this form): "visual noise"
+     *
+     * NULL: no knock-out, or no row to compare it with */
     const char *knocked;
 } StudyRow;
 typedef struct StudyPage {

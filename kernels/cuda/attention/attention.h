@@ -103,7 +103,8 @@ static __device__ inline int first_query(const Attention *t, int part, int64_t p
 typedef struct MaskRange {
     int min_offset, max_offset, R;
     const float *relative; /* [2 R + 1] of the head, or NULL */
-    float scale;           /* scale log2(e): for scores to the base 2 */
+    /* Attention.scale times log2(e). exp2 of a product scaled by it is exp of the product scaled by Attention.scale. */
+    float scale;
 } MaskRange;
 
 static __device__ inline MaskRange mask_of(const Attention *t, int64_t h)
@@ -310,7 +311,8 @@ template <int COLS> static __device__ inline void put_weights(float *weights, co
             weights[i * LANE_ROWS * (8 * COLS + WEIGHTS_PAD) + ROW_LANES * j] = s[i][j];
 }
 
-/* Turns products into scores to the base 2: scaled, with the relative bias, and -inf if the key is masked.
+/* Turns products into scores for exp2: scaled, with the relative bias, both times log2(e) (MaskRange), and -inf if the
+ * key is masked.
  *
  * - `offset`: the position of the key minus that of the query, for the lane's first row and column.
  * - SIGN: 1 if rows are queries, -1 if rows are keys.

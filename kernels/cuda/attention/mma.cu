@@ -69,9 +69,9 @@ static __device__ inline const uint16_t *part_across(const uint16_t *x, int ld)
     return x + (lane_id() % 8 + lane_id() / 16 * 8) * ld + lane_id() / 8 % 2 * 8;
 }
 
-/* Turns a warp's products [16, KEYS] into scores to the base 2: scaled, with the relative bias, and -inf if the key is
- * masked. The products are tiles of 8 columns. A lane has rows g and g + 8, with g = lane / 4, and columns 8 n + 2
- * (lane % 4) and the next column.
+/* Turns a warp's products [16, KEYS] into scores for exp2: scaled, with the relative bias, both times log2(e)
+ * (MaskRange), and -inf if the key is masked. The products are tiles of 8 columns. A lane has rows g and g + 8, with g
+ * = lane / 4, and columns 8 n + 2 (lane % 4) and the next column.
  *
  * - `offset`: the position of the key minus that of the query, for the lane's first row and column.
  * - `cols`: how many keys exist from the lane's first column on.

@@ -78,8 +78,8 @@ typedef struct Build {
     const KnnSettings *s;
     SparseRows things, features; /* the ratings by thing, and by feature: each is the transpose of the other */
     Measure measure;
-    int32_t *order; /* [n] things, smallest first; NULL: things that share nothing have similarity 0 */
-    double *size;   /* [n] */
+    int32_t *order; /* [n] things, smallest `size` first; NULL: things that share nothing have similarity 0 */
+    double *size;   /* [n] sum of the squares (Manhattan: of the magnitudes) of the thing's ratings */
     double *sum;    /* [workers, n] */
     int32_t *met;   /* [workers, n] things with an entry in `sum` */
     int32_t *mark;  /* [workers, n] j + 1 if the entry in `sum` belongs to thing j */
@@ -110,9 +110,9 @@ static int64_t add_up(const Build *b, int64_t j, double *sum, int32_t *met, int3
 }
 
 /* Adds things that share no feature with j. If the similarity is computed from a distance, it is above 0 for these
- * things, too. For Euclidean and Manhattan, and for a j without features, it depends on the size of the thing: smaller
- * things are tried first. For the other measures it is equal for all of these things: lower numbers are tried first. So
- * the loop stops at the first thing that is not among the best. */
+ * things, too. For Euclidean and Manhattan, and for a j without features, it depends on the thing's `size` (Build):
+ * things with a smaller `size` are tried first. For the other measures it is equal for all of these things: lower
+ * numbers are tried first. So the loop stops at the first thing that is not among the best. */
 static int64_t add_disjoint(const Build *b, int64_t j, Neighbour *heap, int64_t n, int64_t most, const int32_t *mark)
 {
     bool sizes = b->measure.form == MEASURE_EUCLIDEAN || b->measure.form == MEASURE_MANHATTAN || b->size[j] == 0;
