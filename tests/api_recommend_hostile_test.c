@@ -206,7 +206,7 @@ static void wrong_questions(void **state)
     WRONG(sp_new_item_vectors(r, s, f, 2, 1, nowhere, &e), SP_SHAPE, "rows of 8 numbers; training had 7");
     f[0].width--;
     f[0].data = NULL;
-    WRONG(sp_new_item_vectors(r, s, f, 2, 1, nowhere, &e), SP_SHAPE, "no data");
+    WRONG(sp_new_item_vectors(r, s, f, 2, 1, nowhere, &e), SP_SHAPE, "data is NULL");
     f[0].data = bad;
     USAGE(sp_new_item_vectors(r, s, f, 2, 1, nowhere, &e), "item 0 contains inf");
     USAGE(sp_recommender_describe(NULL, NULL, &e), "the recommender is NULL");

@@ -418,7 +418,7 @@ static const char *const refused[][3] = {
     {"lr: [0.1, 0.01]", "lr: []", "lr: found a list of 0 values; allowed is a list with at least one value"},
     {"lr: [0.1, 0.01]", "l_b: 0.1", "experiment.models.external.BPRMF.l_b: found an unknown key; did you mean"},
     {"lr: [0.1, 0.01]", "early_stopping: {patience: 5, min_delta: 0.1}",
-     "early_stopping.min_delta: found 0.1; allowed is nothing"},
+     "early_stopping.min_delta: found 0.1; allowed is no such key"},
     {"lr: [0.1, 0.01]", "early_stopping: {mode: max}", "early_stopping.mode: found max; allowed is auto"},
     {"lr: [0.1, 0.01]", "early_stopping: {monitor: Recall@5}",
      "monitor: found Recall@5; allowed is nDCG@5, the validation_metric"},

@@ -492,7 +492,7 @@ static void what_cannot_be(void **state)
         {"u\ta\nv\tb\n", "1::A\n", "meta:1: has 2 columns, 3 are expected", false, false},
         {"u\ta\nv\tb\n", "{'asin': ['a']}\n", "meta:1: asin is not a text", false, false},
         {"u\ta\nv\tb\n", "{'asin': 'a'}\n", "no interaction is left; most were left out by the step", true, false},
-        {"u\ta\nv\tb\n", NULL, "is in the file --meta, which is missing", true, false},
+        {"u\ta\nv\tb\n", NULL, "give the file that has them with --meta", true, false},
         {"u\ta\nv\tb\n", NULL, "an .inter needs a split", false, true},
     };
     for (size_t i = 0; i < COUNT(CASES); i++) {

@@ -153,8 +153,8 @@ static void names_that_do_not(void **state)
          "mess_dropout=[0.1, 0.1]: is a list; Sapor uses one number: set mess_dropout=0.1"},
         {"NGCF", MMREC, "message_dropout=(0.25)", "is a list; Sapor uses one number: set message_dropout=0.25"},
         {"LATTICE", MMREC, "n_layers=[ 2, 3]", "is a list; Sapor uses one number: set n_layers=2"},
-        {"LATTICE", MMREC, "mess_dropout=[]", "mess_dropout=[]: is a list, one number is expected"},
-        {"LATTICE", MMREC, "mess_dropout=[x", "is a list, one number is expected"},
+        {"LATTICE", MMREC, "mess_dropout=[]", "mess_dropout=[]: a list; one number is expected"},
+        {"LATTICE", MMREC, "mess_dropout=[x", "a list; one number is expected"},
         {"BPR", MMREC, "cutoffs=10,x", "cutoffs=10,x: \"x\" is not a whole number"},
     };
     Arena *a = arena_new(NULL, 0);
