@@ -346,7 +346,7 @@ static const char *const refused[][3] = {
      "side_information[0].visual_features: found nothing; allowed is a folder"},
     {"    strategy: dataset",
      "    side_information: [{dataloader: VisualAttribute, images_src_folder: x}]\n    strategy: dataset",
-     "side_information[0].images_src_folder: found x; allowed is nothing"},
+     "side_information[0].images_src_folder: found x; allowed is no value"},
     {"    strategy: dataset",
      "    side_information: [{dataloader: VisualAttribute, visual_features: ../no.where}]\n    strategy: dataset",
      "which is not there; allowed is a folder of .npy files"},

@@ -342,7 +342,7 @@ static void tsv_is_checked(void **state)
         {"0.0625}", "0.0625", "column test:1:"},
         {"\\n4\\t", "\\n1\\t", "column history:3: epoch 1 does not follow epoch 2"},
         {"\\n4\\t", "\\x4\\t", "column history: only t, n, r or a backslash may follow a backslash"},
-        {"\\n\n", "\\n\\", "column history: a backslash"},
+        {"\\n\n", "\\n\\", "column history: only t, n, r or a backslash"},
         {"baby", "\x80", "is not valid UTF-8"},
     };
     for (size_t i = 0; i < COUNT(CASES); i++) {
