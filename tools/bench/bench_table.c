@@ -8,10 +8,19 @@
 
 /* ---- options --------------------------------------------------------------------------------- */
 
+/* Refuses an option for the benchmark `what` if it measures no figures, or has its own table. */
+static bool has_figures(const char *what, const char *option, const char *value, Error *e)
+{
+    static const char *const OTHERS[] = {"extract", "data", "plot"};
+    for (size_t i = 0; i < COUNT(OTHERS); i++)
+        if (strcmp(what, OTHERS[i]) == 0)
+            return fail(e, SP_USAGE, "--%s%s%s: not for bench %s", option, *value ? " " : "", value, what);
+    return true;
+}
+
 static bool read_bench_format(Bench *b, const char *what, Error *e)
 {
-    static const char *const FORMATS[] = {"text", "csv", "markdown"}, *const TABLES[] = {"extract", "data", "plot"},
-                             *const OPTIONS[] = {"against", "check", "steps"};
+    static const char *const FORMATS[] = {"text", "csv", "markdown"}, *const OPTIONS[] = {"against", "check", "steps"};
     if (!option_choice(b->c, "format", FORMATS, COUNT(FORMATS), &b->format, e))
         return false;
     if (b->format == 0)
@@ -21,10 +30,7 @@ static bool read_bench_format(Bench *b, const char *what, Error *e)
     for (size_t i = 0; i < COUNT(OPTIONS); i++)
         if (option_given(b->c, OPTIONS[i]))
             return fail(e, SP_USAGE, "--format %s: not with --%s", FORMATS[b->format], OPTIONS[i]);
-    for (size_t i = 0; i < COUNT(TABLES); i++)
-        if (strcmp(what, TABLES[i]) == 0)
-            return fail(e, SP_USAGE, "--format %s: not for bench %s", FORMATS[b->format], what);
-    return true;
+    return has_figures(what, "format", FORMATS[b->format], e);
 }
 
 bool bench_setup(Bench *b, const char *what, Error *e)
@@ -34,11 +40,12 @@ bool bench_setup(Bench *b, const char *what, Error *e)
     if (!option_i64(b->c, "rounds", 1, 1000000, &rounds, e) || !option_i64(b->c, "warm-up", 1, 1000000, &warm_up, e) ||
         !read_bench_format(b, what, e) || (pin && !cpus_limit(pin, &b->pinned, e)))
         return false;
-    static const char *const OTHERS[] = {"peak", "extract", "data", "plot"}; /* they have no rounds */
-    for (size_t i = 0; (rounds || warm_up) && i < COUNT(OTHERS); i++)
-        if (strcmp(what, OTHERS[i]) == 0)
-            return fail(e, SP_USAGE, "--%s: not for bench %s", rounds ? "rounds" : "warm-up", what);
-    b->processors = threads_available();
+    const char *given = rounds ? "rounds" : warm_up ? "warm-up" : NULL;
+    if (given && strcmp(what, "peak") == 0)
+        return fail(e, SP_USAGE, "--%s: not for bench peak", given); /* a peak has windows, not rounds */
+    if (given && !has_figures(what, given, "", e))
+        return false;
+    b->processors = threads_available(); /* with --pin: those of the list */
     b->rounds = (size_t)rounds;
     b->warm_up = (size_t)warm_up;
     return true;
@@ -46,12 +53,7 @@ bool bench_setup(Bench *b, const char *what, Error *e)
 
 bool bench_pin(Bench *b, Error *e)
 {
-    if (!option_given(b->c, "pin"))
-        return true;
-    b->processors = 0;
-    for (int cpu = 0; cpu < CORE_CPUS; cpu++)
-        b->processors += cpus_has(&b->pinned, cpu);
-    return cpus_pin(&b->pinned, b->d->pool, e);
+    return !option_given(b->c, "pin") || cpus_pin(&b->pinned, b->d->pool, e);
 }
 
 /* ---- progress -------------------------------------------------------------------------------- */
@@ -214,20 +216,12 @@ void bench_show_difference(const Bench *b, const Figure *f, const Contender list
     }
 }
 
-/* Prints a note in lines of at most 100 columns. The lines after the first are indented. */
-static void print_note(FILE *to, const char *note)
+/* Prints the note to a mark of rows. In CSV and Markdown the rows have no marks. */
+static void print_note(const Bench *b, FILE *to, const char *mark, const char *note)
 {
-    enum { COLUMNS = 100, INDENT = 2 };
-    for (size_t room = COLUMNS, left = strlen(note); left > 0; room = COLUMNS - INDENT) {
-        size_t n = left;
-        if (left > room)
-            for (n = room; note[n] != ' ';)
-                n--;
-        fprintf(to, "%s%.*s\n", room < COLUMNS ? "  " : "", (int)n, note);
-        n += n < left; /* the space */
-        note += n;
-        left -= n;
-    }
+    mark = b->format ? "" : mark;
+    fputs(mark, to);
+    print_wrapped(to, note, (int)strlen(mark));
 }
 
 void bench_notes(const Bench *b)
@@ -240,24 +234,25 @@ void bench_notes(const Bench *b)
         snprintf(line, sizeof line,
                  "%d threads share %d processor%s: the times and peaks of one thread depend on the others",
                  pool_threads(b->d->pool), b->processors, b->processors == 1 ? "" : "s");
-        print_note(to, line);
+        print_note(b, to, "", line);
     }
     if (b->noisy) {
         snprintf(line, sizeof line,
-                 "%sin %zu row%s the times differ by more than %.0f%%: other programs used the processors; stop them, "
+                 "in %zu row%s the times differ by more than %.0f%%: other programs used the processors; stop them, "
                  "measure longer (--seconds), or use fewer threads",
-                 b->format ? "" : "! ", b->noisy, b->noisy == 1 ? "" : "s", 100 * NOISY);
-        print_note(to, line);
+                 b->noisy, b->noisy == 1 ? "" : "s", 100 * NOISY);
+        print_note(b, to, "! ", line);
     }
     if (b->above)
-        print_note(to, &"> a row is faster than the measured peak, which is therefore too low: other programs used the "
-                        "processors; stop them, and measure again"[b->format ? 2 : 0]);
+        print_note(b, to, "> ",
+                   "a row is faster than the measured peak, which is therefore too low: other programs used the "
+                   "processors; stop them, and measure again");
     if (b->core.level) {
         core_describe(&b->core, line, sizeof line);
-        print_note(to, line);
+        print_note(b, to, "", line);
     }
     if (b->unconfirmed)
-        print_note(to,
+        print_note(b, to, "",
                    "a peak is too low: other programs used the processors, and too few windows confirmed the best one; "
                    "stop the programs, use fewer threads, or measure longer (--seconds)");
 }

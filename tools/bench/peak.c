@@ -297,18 +297,17 @@ typedef struct PeakRun {
     const Loop *loop;
     int times, threads;
     const float *data;
-    size_t count; /* floats per task */
-    /* of all windows: how often a thread arrived, began, ended its multiply-adds, and ended its chain */
-    _Atomic size_t arrived, begun_count, ended_count, finished;
-    _Atomic bool apart, stop; /* apart: not all threads ran at the same time in this window */
-    bool yields;              /* there are more threads than processors */
-    double begun;             /* the time when the last thread arrived */
-    _Atomic double ended;     /* the time when the last thread ended */
-    double seconds, flops;    /* of the measurement; of one run of the loop */
-    double alone;             /* the best rate of the windows that do not count */
-    double rates[WINDOWS];    /* of the last windows that count */
-    double top[ENOUGH];       /* the largest rates of all windows that count */
-    size_t counted;           /* number of windows that count */
+    size_t count;                                  /* floats per task */
+    _Atomic size_t arrived, begun_count, finished; /* of all windows: how often a thread arrived, began, and finished */
+    _Atomic bool apart, stop;                      /* apart: not all threads ran at the same time in this window */
+    bool yields;                                   /* there are more threads than processors */
+    double begun;                                  /* the time when the last thread arrived */
+    _Atomic double ended;                          /* the time when the last thread ended */
+    double seconds, flops;                         /* of the measurement; of one run of the loop */
+    double alone;                                  /* the best rate of the windows that do not count */
+    double rates[WINDOWS];                         /* of the last windows that count */
+    double top[ENOUGH];                            /* the largest rates of all windows that count */
+    size_t counted;                                /* number of windows that count */
     Peak *peak;
     CoreWatch watch;
 } PeakRun;
@@ -416,7 +415,6 @@ static void run_windows(PeakRun *r, size_t task)
         double latest = atomic_load(&r->ended);
         while (latest < ended && !atomic_compare_exchange_weak(&r->ended, &latest, ended))
             ;
-        atomic_fetch_add(&r->ended_count, 1);
         chain();
         double chained = now_seconds() - ended;
         atomic_fetch_add(&r->finished, 1);
