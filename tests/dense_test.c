@@ -169,6 +169,56 @@ static void types_take_a_form(const Kernels *k)
     }
 }
 
+/* Checks that sums of bytes never overflow. Column n of B has only the numbers -1, 0 and 1, times a factor close to 1 and
+ * the size of the column. Row n of A is 1 where column n is positive, and 0 elsewhere; row N + n selects the negative
+ * numbers. A product is then a sum of numbers of the packed B. */
+static void sums_of_bytes(const Kernels *k)
+{
+    enum { N = 48, M = 2 * N, K = 200 };
+    static const float sizes[] = {1, 1e30f, 1e-30f, 1e-37f, 1e-44f};
+    float *A = numbers((int64_t)M * K, 1), *B = numbers((int64_t)K * N, 2), *C = numbers((int64_t)M * N, 3),
+          *unpacked = numbers((int64_t)K * N, 4);
+    void *packed = heap_alloc(NULL, k->gemm_pack_bytes(PACK_INT8, K, N));
+    Run no_scratch = {0};
+    assert_non_null(packed);
+    for (size_t i = 0; i < COUNT(sizes) * 3 && k->gemm_unpack; i++) {
+        const int jitter = (int)(i % 3); /* 0: all columns have equal numbers */
+        for (int64_t at = 0; at < (int64_t)K * N; at++) {
+            const float draw = 2 * draw_uniform((Draw){1, DRAW_TEST, (uint32_t)i}, (uint64_t)at) - 1;
+            const float sign = jitter == 0 || at % N < 8 ? (at % N % 2 ? -1.0f : 1.0f) : (float)(int)(draw * 2.5f);
+            B[at] = (sign < 0 ? -1 : sign > 0 ? 1 : 0) * (1 - (float)jitter * 0.004f * fabsf(draw)) * sizes[i / 3];
+        }
+        for (int64_t m = 0; m < M; m++)
+            for (int64_t at = 0; at < K; at++)
+                A[m * K + at] = (m < N ? B[at * N + m] > 0 : B[at * N + m - N] < 0) ? 1.0f : 0.0f;
+        k->gemm_pack(&no_scratch, PACK_INT8, K, N, B, N, 1, packed);
+        k->gemm_unpack(&no_scratch, PACK_INT8, K, N, packed, 0, N, unpacked, N);
+        gemm_run(k, &(Gemm){.M = M,
+                            .N = N,
+                            .K = K,
+                            .A = A,
+                            .a_row = K,
+                            .a_col = 1,
+                            .packed = packed,
+                            .pack = PACK_INT8,
+                            .C = C,
+                            .ldc = N,
+                            .alpha = 1});
+        for (int64_t m = 0; m < M; m++) {
+            for (int64_t n = 0; n < N; n++) {
+                double sum = 0, size = 0;
+                for (int64_t at = 0; at < K; at++) {
+                    sum += (double)(A[m * K + at] * unpacked[at * N + n]);
+                    size += fabs((double)unpacked[at * N + n]);
+                }
+                assert_true(fabs((double)C[m * N + n] - sum) <= 1e-6 * size + 1e-42);
+            }
+        }
+    }
+    heap_free(NULL, packed, k->gemm_pack_bytes(PACK_INT8, K, N));
+    free(A), free(B), free(C), free(unpacked);
+}
+
 /* ---- attention ------------------------------------------------------------------------------- */
 
 static void texts_apart(const Kernels *k)
@@ -284,6 +334,11 @@ static void types_take_a_form_test(void **state)
     (void)state;
     at_every_level(types_take_a_form);
 }
+static void sums_of_bytes_test(void **state)
+{
+    (void)state;
+    at_every_level(sums_of_bytes);
+}
 static void texts_apart_test(void **state)
 {
     (void)state;
@@ -299,8 +354,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_apart_test),        cmocka_unit_test(narrow_ends_test),
-        cmocka_unit_test(types_take_a_form_test), cmocka_unit_test(texts_apart_test),
-        cmocka_unit_test(images_apart_test),
+        cmocka_unit_test(types_take_a_form_test), cmocka_unit_test(sums_of_bytes_test),
+        cmocka_unit_test(texts_apart_test),       cmocka_unit_test(images_apart_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

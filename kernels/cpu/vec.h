@@ -276,6 +276,23 @@ INLINE vi v_dot_int8(vi acc, vi a, vi b)
     return acc;
 #endif
 }
+/* V_BYTE_UNITS is the number of units that are multiplied together. With AVX2 it is two: four products are added in 16
+ * bits before they are widened. They are those of the bytes 0 and 1 of both units, and those of the bytes 2 and 3. So of
+ * each such four bytes of b, the positive ones must have a sum of at most V_FOUR_BYTES, and so must the absolute values
+ * of the negative ones. */
+#define V_BYTE_UNITS (VW == 8 ? 2 : 1)
+#define V_FOUR_BYTES (32767 / V_BYTE_TOP)
+/* Returns acc + the dot products of a0 and b0, and of a1 and b1. */
+INLINE vi v_dot_int8_two(vi acc, vi a0, vi b0, vi a1, vi b1)
+{
+#if VW == 8
+    const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16((__m256i)a0, (__m256i)b0),
+                                           _mm256_maddubs_epi16((__m256i)a1, (__m256i)b1));
+    return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#else
+    return v_dot_int8(v_dot_int8(acc, a0, b0), a1, b1);
+#endif
+}
 
 /* ---- 16-bit numbers: a vh has VW of them ----------------------------------------------------- */
 

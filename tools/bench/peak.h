@@ -10,8 +10,8 @@ typedef struct Peak {
     const char *dtype, *level, *instruction;
     bool here;          /* the machine has the instruction; else all figures are 0 */
     double gflops, ghz; /* gflops: of all threads; ghz: the clock rate of one thread, 0 if it cannot be measured */
-    /* per_cycle: the measured number of instructions per cycle and thread. The true rate of a processor is 1, 2, 3, ...
-     * or 1/2, 1/3, ... instructions per cycle. share: per_cycle divided by the nearest of these rates */
+    /* per_cycle: the measured number of multiply instructions per cycle and thread. The true rate of a processor is 1,
+     * 2, 3, ... or 1/2, 1/3, ... instructions per cycle. share: per_cycle divided by the nearest of these rates */
     double per_cycle, share;
     double spread;  /* (best window - median window) / best window; 1: there were too few windows */
     bool confirmed; /* several windows, in which all threads ran, were close to the best one; else gflops is too low */

@@ -38,8 +38,19 @@ static void bf16_row(int64_t K, const float *x, uint16_t *to)
     }
 }
 
-typedef uint8_t vb __attribute__((vector_size(VW)));
-typedef uint8_t vb_any __attribute__((vector_size(VW), aligned(1), may_alias));
+/* Stores a vector of numbers from 0 to 255 as bytes. */
+static inline void store_bytes(uint8_t *to, vi x)
+{
+#if VW == 8 /* GCC converts number by number */
+    const __m128i halves =
+        _mm_packus_epi32(_mm256_castsi256_si128((__m256i)x), _mm256_extracti128_si256((__m256i)x, 1));
+    _mm_storeu_si64(to, _mm_packus_epi16(halves, halves));
+#else
+    typedef uint8_t vb __attribute__((vector_size(VW)));
+    typedef uint8_t vb_any __attribute__((vector_size(VW), aligned(1), may_alias));
+    *(vb_any *)to = __builtin_convertvector(x, vb);
+#endif
+}
 
 /* Converts a row of A to bytes. Zero has an exact byte value, so that zeros stay zeros. The scale of a row with an
  * infinity or a NaN is NaN. */
@@ -61,7 +72,7 @@ static void bytes_row(int64_t K, const float *x, uint8_t *to, float *scale, int3
     for (int64_t k = 0; k < K; k += VW) {
         const vf part = K - k >= VW ? v_load(x + k) : v_load_n(x + k, (int)(K - k));
         const vf byte = v_round(v_min(v_max(part * by + begin, v_zero()), v_set(V_BYTE_TOP)));
-        *(vb_any *)(to + k) = __builtin_convertvector(v_to_int(byte), vb);
+        store_bytes(to + k, v_to_int(byte));
     }
 }
 

@@ -10,7 +10,8 @@
  *   + 1 of B.
  * - INT8_DOTS: [units, TILE_COLS] units of four signed bytes. After the last panel follow scale [P] and sum [P], where
  *   P is N rounded up to whole panels: B[k,n] = scale[n] byte, |byte| <= 127. sum[n] is the sum of the bytes of column
- *   n.
+ *   n. With AVX2, `units` is even, and the scale obeys one more limit, so that 16-bit sums cannot overflow (vec.h,
+ *   V_FOUR_BYTES).
  * - BF16_AMX: like BF16_DOTS, INT8_AMX: like INT8_DOTS, padded with zeros to a multiple of AMX_UNITS units.
  *
  * For the forms with units, A is converted to the same units once per product. For bytes: A[m,k] = scale[m] (byte -
@@ -49,14 +50,14 @@ static inline Unit narrow_unit(Pack p)
 }
 /* A group is the smallest step along K, and K is padded to whole groups:
  * - AMX: AMX_UNITS units, because an instruction multiplies this number of units of a row of A.
- * - DOTS: one unit.
+ * - BF16_DOTS: one unit. INT8_DOTS: V_BYTE_UNITS units, which are multiplied together.
  * - Forms without units: one number of A, which is float32 and counts as one unit.
  *
  * In a row of A, narrow_group_units returns how many units a group has, and narrow_group how many numbers of A these
  * units hold. */
 static inline int64_t narrow_group_units(Pack p)
 {
-    return is_amx(p) ? AMX_UNITS : 1;
+    return is_amx(p) ? AMX_UNITS : p == PACK_INT8_DOTS ? V_BYTE_UNITS : 1;
 }
 static inline int64_t narrow_group(Pack p)
 {

@@ -49,6 +49,13 @@ INLINE vf v_fma_broadcast(const float *a, vf b, vf acc)
 #define UNROLL_K
 #endif
 
+/* MINIMAL has no room for the code that multiplies two units of bytes together. The sums are the same. */
+#if defined(SAPOR_MINIMAL)
+#define BYTE_STEP 1
+#else
+#define BYTE_STEP V_BYTE_UNITS
+#endif
+
 /* Computes one tile; acc stays in registers. rows, vecs and by_column are constants after inlining. Three rows of A
  * share one pointer: x86 addressing reaches them as 0, a_row and 2 a_row, so that few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
@@ -59,6 +66,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     const int64_t b_row = t->b_row, b_panel = t->b_panel;
     const bool widens = (unit == UNIT_HALF_F16 || unit == UNIT_HALF_BF16) && tile_widens(rows);
     const bool embedded_broadcast = VW == 16 && unit == UNIT_F32 && vecs == 2 && rows > TILE_ROWS / 2 && !by_column;
+    const int step = unit == UNIT_INT8 ? BYTE_STEP : 1; /* units per iteration; t->len is a multiple of it */
     float *c = t->c, *wide = t->wide;
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -81,16 +89,20 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
         for (int g = 0; g < GROUPS; g++)
             a[g] = segment + (3 * g < rows ? 3 * g : 0) * a_row;
         UNROLL_K
-        for (int64_t k = t->len; k > 0; k--) {
-            vf bk[VECS_MAX];
+        for (int64_t k = t->len; k > 0; k -= step) {
+            vf bk[2][VECS_MAX];
             UNROLL
-            for (int v = 0; v < vecs; v++) {
-                /* B may be in no cache yet. A prefetch after the last panel does no harm. */
-                if (!by_column && v * VW % LINE == 0)
-                    __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + PREFETCH_DISTANCE * b_row);
-                bk[v] = load_b(unit, b + v / 2 * b_panel, v % 2);
-                if (widens && wide)
-                    v_store(wide + v / 2 * t->len * TILE_COLS + v % 2 * VW, bk[v]);
+            for (int u = 0; u < step; u++) {
+                UNROLL
+                for (int v = 0; v < vecs; v++) {
+                    const float *row = b + u * b_row + v / 2 * b_panel;
+                    /* B may be in no cache yet. A prefetch after the last panel does no harm. */
+                    if (!by_column && v * VW % LINE == 0)
+                        __builtin_prefetch(row + v % 2 * VW + PREFETCH_DISTANCE * b_row);
+                    bk[u][v] = load_b(unit, row, v % 2);
+                    if (widens && wide)
+                        v_store(wide + v / 2 * t->len * TILE_COLS + v % 2 * VW, bk[u][v]);
+                }
             }
             if (widens && wide)
                 wide += TILE_COLS;
@@ -101,16 +113,19 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
                 if (embedded_broadcast && i % 3 == 0) {
                     UNROLL
                     for (int v = 0; v < vecs; v++)
-                        acc[i][v] = v_fma_broadcast(one, bk[v], acc[i][v]);
+                        acc[i][v] = v_fma_broadcast(one, bk[0][v], acc[i][v]);
                     continue;
                 }
-                const vf ai = unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const int32_any *)(const void *)one)
-                                                                     : v_set(*one);
+                const bool narrow = unit == UNIT_BF16 || unit == UNIT_INT8;
+                const vf ai = narrow ? (vf)vi_set(*(const int32_any *)(const void *)one) : v_set(*one);
+                const vi ai_next = step == 2 ? vi_set(*(const int32_any *)(const void *)(one + 1)) : vi_set(0);
                 UNROLL
                 for (int v = 0; v < vecs; v++)
-                    acc[i][v] = unit_multiply_add(unit, ai, bk[v], acc[i][v]);
+                    acc[i][v] = step == 2
+                                    ? (vf)v_dot_int8_two((vi)acc[i][v], (vi)ai, (vi)bk[0][v], ai_next, (vi)bk[1][v])
+                                    : unit_multiply_add(unit, ai, bk[0][v], acc[i][v]);
             }
-            b += b_row;
+            b += step * b_row;
             if (by_column) {
                 __builtin_prefetch(prefetch, 0, 2);
                 prefetch += prefetch_step;
@@ -118,7 +133,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             } else {
                 UNROLL
                 for (int g = 0; g < GROUPS; g++)
-                    a[g]++;
+                    a[g] += step;
             }
         }
     }
