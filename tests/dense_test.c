@@ -169,9 +169,9 @@ static void types_take_a_form(const Kernels *k)
     }
 }
 
-/* Checks that sums of bytes never overflow. Column n of B has only the numbers -1, 0 and 1, times a factor close to 1 and
- * the size of the column. Row n of A is 1 where column n is positive, and 0 elsewhere; row N + n selects the negative
- * numbers. A product is then a sum of numbers of the packed B. */
+/* Checks that sums of bytes never overflow. B has only the numbers -1, 0 and 1, times a factor close to 1 and the size of
+ * the matrix. Row n of A is 1 where column n of B is positive, and 0 elsewhere; row N + n selects the negative numbers.
+ * A product is then a sum of numbers of the packed B. */
 static void sums_of_bytes(const Kernels *k)
 {
     enum { N = 48, M = 2 * N, K = 200 };
@@ -182,10 +182,10 @@ static void sums_of_bytes(const Kernels *k)
     Run no_scratch = {0};
     assert_non_null(packed);
     for (size_t i = 0; i < COUNT(sizes) * 3 && k->gemm_unpack; i++) {
-        const int jitter = (int)(i % 3); /* 0: all columns have equal numbers */
+        int jitter = (int)(i % 3); /* 0: all columns have equal numbers */
         for (int64_t at = 0; at < (int64_t)K * N; at++) {
-            const float draw = 2 * draw_uniform((Draw){1, DRAW_TEST, (uint32_t)i}, (uint64_t)at) - 1;
-            const float sign = jitter == 0 || at % N < 8 ? (at % N % 2 ? -1.0f : 1.0f) : (float)(int)(draw * 2.5f);
+            float draw = 2 * draw_uniform((Draw){1, DRAW_TEST, (uint32_t)i}, (uint64_t)at) - 1;
+            float sign = jitter == 0 || at % N < 8 ? (at % N % 2 ? -1.0f : 1.0f) : (float)(int)(draw * 2.5f);
             B[at] = (sign < 0 ? -1 : sign > 0 ? 1 : 0) * (1 - (float)jitter * 0.004f * fabsf(draw)) * sizes[i / 3];
         }
         for (int64_t m = 0; m < M; m++)

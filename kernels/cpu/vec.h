@@ -277,9 +277,9 @@ INLINE vi v_dot_int8(vi acc, vi a, vi b)
 #endif
 }
 /* V_BYTE_UNITS is the number of units that are multiplied together. With AVX2 it is two: four products are added in 16
- * bits before they are widened. They are those of the bytes 0 and 1 of both units, and those of the bytes 2 and 3. So of
- * each such four bytes of b, the positive ones must have a sum of at most V_FOUR_BYTES, and so must the absolute values
- * of the negative ones. */
+ * bits before they are widened. These are the products of the bytes 0 and 1 of both units, or of the bytes 2 and 3. So
+ * of each such four bytes of b, the positive ones must have a sum of at most V_FOUR_BYTES, and so must the absolute
+ * values of the negative ones. */
 #define V_BYTE_UNITS (VW == 8 ? 2 : 1)
 #define V_FOUR_BYTES (32767 / V_BYTE_TOP)
 /* Returns acc + the dot products of a0 and b0, and of a1 and b1. */

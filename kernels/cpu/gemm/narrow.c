@@ -118,7 +118,7 @@ static void pack_bytes(const Packing *p, Panel *panel, int32_t *to, float *scale
             probe[i % 2] = probe[i % 2] + x * 0.0f;
         }
 #if V_BYTE_UNITS == 2
-        /* Rows i, i + 1, i + 4 and i + 5 are added in 16 bits (vec.h). Rounding adds at most 2 to a sum of four bytes. */
+        /* Rows i, i + 1, i + 4 and i + 5 are added in 16 bits (vec.h). Rounding adds at most 2 to four bytes. */
         for (int64_t i = 0; i < rows; i += i % 8 == 0 ? 2 : 6) {
             for (int half = 0; half < 2; half++) {
                 vf positive = v_zero(), negative = v_zero();
