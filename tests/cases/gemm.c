@@ -164,8 +164,7 @@ static bool is_bytes(Pack p)
     return p == PACK_INT8 || p == PACK_INT8_DOTS || p == PACK_INT8_AMX;
 }
 /* Returns the largest sum of the positive numbers, or of the absolute values of the negative numbers, of the rows k,
- * k + 1, k + 4 and k + 5 of a column of B, where k is 0 or 2 above a multiple of 8. AVX2 adds these products in 16 bits.
- */
+ * k + 1, k + 4 and k + 5 of a column of B, where k is 0 or 2 above a multiple of 8. AVX2 adds these in 16 bits. */
 static float most_of_four(const double *B, int64_t K, int64_t b_row)
 {
     float most = 0;
