@@ -170,8 +170,8 @@ static void types_take_a_form(const Kernels *k)
 }
 
 /* Checks that sums of bytes never overflow. B has only the numbers -1, 0 and 1, times a factor close to 1 and the size
- * of the matrix. Row n of A is 1 where column n of B is positive, and 0 elsewhere; row N + n selects the negative numbers.
- * A product is then a sum of numbers of the packed B. */
+ * of the matrix. Row n of A is 1 where column n of B is positive, and 0 elsewhere; row N + n selects the negative
+ * numbers. A product is then a sum of numbers of the packed B. */
 static void sums_of_bytes(const Kernels *k)
 {
     enum { N = 48, M = 2 * N, K = 200 };

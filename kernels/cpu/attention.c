@@ -160,10 +160,22 @@ static float largest(const float *s, int64_t n, float before)
 }
 
 /* Replaces s [n] by e^(s - top), in whole vectors, and returns the sum. */
-static float exponentials(float *s, int64_t n, float top)
+INTERLEAVED static float exponentials(float *s, int64_t n, float top)
 {
     vf sum = v_zero();
-    for (int64_t j = 0; j < n; j += VW) {
+    int64_t j = 0;
+    for (; CHAINS > 1 && n - j >= CHAINS * VW; j += CHAINS * VW) {
+        vf e[CHAINS];
+        UNROLL
+        for (int c = 0; c < CHAINS; c++)
+            e[c] = v_exp(v_load(s + j + c * VW) - top);
+        UNROLL
+        for (int c = 0; c < CHAINS; c++) {
+            v_store(s + j + c * VW, e[c]);
+            sum = sum + e[c];
+        }
+    }
+    for (; j < n; j += VW) {
         const vf e = v_exp(v_load(s + j) - top);
         v_store(s + j, e);
         sum = sum + e;

@@ -23,12 +23,22 @@ typedef struct Elements {
 
 /* There is one loop per activation. Whole vectors and the last vector share one loop body, because there are many
  * activations and each has many instructions. */
-void FN(act_span)(Act act, float param, int64_t n, const float *x, float *y)
+INTERLEAVED void FN(act_span)(Act act, float param, int64_t n, const float *x, float *y)
 {
+    int64_t i = 0;
     switch (act) {
 #define ACT_LOOP(NAME, ...)                                                                                            \
     case ACT_##NAME:                                                                                                   \
-        for (int64_t i = 0; i < n; i += VW) {                                                                          \
+        for (; CHAINS > 1 && n - i >= CHAINS * VW; i += CHAINS * VW) {                                                 \
+            vf to[CHAINS];                                                                                             \
+            UNROLL                                                                                                     \
+            for (int c = 0; c < CHAINS; c++)                                                                           \
+                to[c] = act_##NAME(v_load(x + i + c * VW), param);                                                     \
+            UNROLL                                                                                                     \
+            for (int c = 0; c < CHAINS; c++)                                                                           \
+                v_store(y + i + c * VW, to[c]);                                                                        \
+        }                                                                                                              \
+        for (; i < n; i += VW) {                                                                                       \
             const int lanes = (int)MIN(n - i, VW);                                                                     \
             store_part(y + i, act_##NAME(load_part(x + i, lanes), param), lanes);                                      \
         }                                                                                                              \

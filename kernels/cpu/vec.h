@@ -47,6 +47,20 @@ typedef int32_t int32_any __attribute__((may_alias));
 
 #define INLINE   static inline __attribute__((always_inline, unused))
 #define NOINLINE __attribute__((noinline)) /* for long functions: one copy instead of a copy per call */
+/* A function marked INTERLEAVED computes CHAINS independent vectors per iteration. Each vector is a long chain of
+ * dependent instructions, and a processor looks ahead over a few chains only. So GCC is told to order the instructions
+ * of all chains by the time when their operands are ready. The loops are longer, and MINIMAL has no room for them. */
+#if defined(SAPOR_MINIMAL)
+enum { CHAINS = 1 };
+#else
+enum { CHAINS = 4 };
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && !defined(SAPOR_MINIMAL)
+#define INTERLEAVED __attribute__((optimize("schedule-insns")))
+#else
+#define INTERLEAVED
+#endif
+
 /* Hides the value of p from the compiler, which then reloads everything that depends on p. */
 #define HIDE_FROM_OPTIMIZER(p) __asm__ volatile("" : "+r"(p))
 
